@@ -1,0 +1,243 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// maxBatch bounds what one transaction holds, so that a burst does not delay
+// the first of it until the last is stored.
+const maxBatch = 1024
+
+// Send is something that a connection wants stored.
+type Send struct {
+	Dispatch kaban.Dispatch
+	// Ref comes back in the receipt or the refusal.
+	Ref    string
+	HasRef bool
+
+	Subscription *Subscription
+}
+
+// Refusal is what becomes of a send that was not stored.
+type Refusal struct {
+	ID     string
+	Ref    string
+	HasRef bool
+	Size   int // bytes of the content
+	Err    error
+}
+
+// inbox is what waits for the committer.
+type inbox struct {
+	mu     sync.Mutex // guards all below
+	more   sync.Cond  // on mu: there is something, or it was closed
+	sends  []Send
+	closed bool
+}
+
+func (b *inbox) put(sends []Send) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.sends = append(b.sends, sends...)
+	b.more.Signal()
+	return true
+}
+
+// take waits for sends and returns all of them, or nil when the inbox was
+// closed and is empty. The emptied slice that it is given is filled next.
+func (b *inbox) take(empty []Send) []Send {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.sends) == 0 && !b.closed {
+		b.more.Wait()
+	}
+	if len(b.sends) == 0 {
+		return nil
+	}
+	sends := b.sends
+	b.sends = empty
+	return sends
+}
+
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.more.Signal()
+}
+
+// Submit hands over what one read step has read. For each send its
+// subscription gets a receipt, or its member a refusal. The slice is copied
+// and may be reused. The order of one connection's sends is kept.
+//
+// It never blocks and has no bound of its own: callers bound how much of each
+// connection may be under way (Subscription.Outstanding).
+func (d *Dispatcher) Submit(sends []Send) {
+	for i := range sends {
+		sends[i].Subscription.outstanding.Add(1)
+	}
+	if !d.inbox.put(sends) {
+		refuse(sends, ErrClosed)
+	}
+}
+
+func refuse(sends []Send, err error) {
+	for i := range sends {
+		refuseOne(&sends[i], err)
+	}
+}
+
+func refuseOne(send *Send, err error) {
+	s := send.Subscription
+	s.outstanding.Add(-1)
+	s.member.Refused(s, Refusal{
+		ID: send.Dispatch.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
+		Size: len(send.Dispatch.Message.Content()), Err: err,
+	})
+}
+
+// committer holds what one round of committing needs, reused by the next.
+type committer struct {
+	dispatcher *Dispatcher
+	dispatches []kaban.Dispatch
+	results    []store.Result
+	rooms      []grown // in the order of their first entry in the batch
+	index      map[string]int
+}
+
+// grown is a room whose log grew in this round.
+type grown struct {
+	name    kaban.RoomName
+	entries []store.Entry
+	head    uint64 // as far as is known
+}
+
+// commitLoop is the only goroutine that appends and publishes. Whatever is
+// submitted while one transaction is under way is the next one: a batch of one
+// at low load, and as large as need be at high.
+func (d *Dispatcher) commitLoop() {
+	c := committer{dispatcher: d, index: make(map[string]int)}
+	var sends []Send
+	for {
+		clear(sends)
+		if sends = d.inbox.take(sends[:0]); sends == nil {
+			return
+		}
+		for rest := sends; len(rest) > 0; {
+			n := min(len(rest), maxBatch)
+			c.commit(rest[:n])
+			rest = rest[n:]
+		}
+	}
+}
+
+func (c *committer) commit(sends []Send) {
+	c.dispatches, c.results = c.dispatches[:0], c.results[:0]
+	for i := range sends {
+		c.dispatches = append(c.dispatches, sends[i].Dispatch)
+		c.results = append(c.results, store.Result{})
+	}
+	// The drain waits for what was read, so nothing cuts a commit short.
+	ctx := context.Background()
+	if err := c.dispatcher.store.Append(ctx, c.dispatches, c.results); err != nil {
+		refuse(sends, fmt.Errorf("append %d messages: %w", len(sends), err))
+		return
+	}
+	for i := range sends {
+		c.settle(&sends[i], &c.results[i])
+	}
+	for i := range c.rooms {
+		c.dispatcher.publish(ctx, &c.rooms[i])
+		clear(c.rooms[i].entries)
+		c.rooms[i].entries = c.rooms[i].entries[:0]
+	}
+	// A duplicate grows no log, so nothing has announced its receipt.
+	for i := range sends {
+		if c.results[i].Duplicate {
+			sends[i].Subscription.signal()
+		}
+	}
+	c.rooms = c.rooms[:0]
+	clear(c.index)
+	clear(c.dispatches)
+}
+
+// settle tells the sender what became of a send, before anybody can see it,
+// and notes what its room has to publish.
+func (c *committer) settle(send *Send, result *store.Result) {
+	if result.Err != nil {
+		refuseOne(send, result.Err)
+		return
+	}
+	d := &send.Dispatch
+	send.Subscription.settle(Receipt{
+		Seq: result.Seq, Time: result.Time, ID: d.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
+		Duplicate: result.Duplicate, Size: len(d.Message.Content()),
+	})
+	i, ok := c.index[d.Room.Key()]
+	if !ok {
+		i = len(c.rooms)
+		c.index[d.Room.Key()] = i
+		if i < cap(c.rooms) {
+			c.rooms = c.rooms[:i+1] // with the slice of an earlier round
+		} else {
+			c.rooms = append(c.rooms, grown{})
+		}
+		c.rooms[i].name, c.rooms[i].head = d.Room, 0
+	}
+	g := &c.rooms[i]
+	g.head = max(g.head, result.Seq)
+	if !result.Duplicate {
+		g.entries = append(g.entries, store.Entry{
+			Seq: result.Seq, Time: result.Time, Kind: store.KindMessage,
+			ID: d.ID.String(), Username: d.Message.Username().String(), Content: d.Message.Content(),
+		})
+	}
+}
+
+// publish brings a room to the head that an append has shown, with the entries
+// of this round and, where another writer of the log was faster, with what it
+// reads from the store.
+func (d *Dispatcher) publish(ctx context.Context, g *grown) {
+	r := d.room(g.name)
+	if r == nil { // everybody left before the first message was stored
+		d.mu.Lock()
+		r = d.addRoomLocked(store.Room{Name: g.name})
+		d.mu.Unlock()
+	}
+	entries := g.entries
+	for {
+		head := r.head.Load()
+		for len(entries) > 0 && entries[0].Seq <= head {
+			entries = entries[1:]
+		}
+		n := 0
+		for n < len(entries) && entries[n].Seq == head+1+uint64(n) {
+			n++
+		}
+		if n > 0 {
+			r.publish(entries[:n])
+			entries = entries[n:]
+			continue
+		}
+		if head >= g.head {
+			return
+		}
+		missing, err := d.store.Read(ctx, r.name, store.Page{After: head, Before: g.head + 1, Limit: pageEntries, Bytes: pageBytes})
+		if err != nil || len(missing) == 0 {
+			return // the next append to the room tries again
+		}
+		if missing[0].Seq != head+1 { // forgotten before it was read
+			r.restart(missing[0].Seq - 1)
+		}
+		r.publish(missing)
+	}
+}

@@ -1,0 +1,318 @@
+// Package dispatch joins all read loops to all write loops. It is the heart of
+// the server and knows no protocol and no database.
+//
+// A room is an append-only log, a subscriber is a cursor. What a connection
+// sends is handed to the dispatcher in batches (Submit); one committer appends
+// everything that waits to the store as one transaction, then publishes it: it
+// encodes each entry once per format into the tail of its room and wakes the
+// members. A connection's write step takes everything between its cursor and
+// the head (Subscription.Next), so there is no queue of messages per reader: a
+// slow one costs no memory, loses nothing and holds up nobody. A cursor that
+// has fallen behind the tail reads pages from the store until it has caught
+// up; joining with history, resuming and catching up are this one path.
+//
+// Guarantees: nothing is shown to anybody or acknowledged before it is stored.
+// Each sequence number of a room reaches a subscription exactly once, in
+// order: as a frame, or, for what the connection sent itself, as a Receipt in
+// its place. Presence frames pass by between entries and have no guarantee.
+//
+// The dispatcher does not assume to be the only writer of the log: when an
+// append comes back with a number beyond head+1 it reads what is missing.
+//
+// Locks, in the order they may be taken: Dispatcher.mu, Room.mu, then the leaf
+// locks (Subscription.mu, inbox, and the member's own in Ready and Refused).
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// Facts that callers tell apart with errors.Is.
+var (
+	// ErrNotFound says that there is no such room.
+	ErrNotFound = errors.New("no such room")
+	// ErrTooManyRooms says that the room cannot be made.
+	ErrTooManyRooms = errors.New("too many rooms")
+	// ErrClosed says that the dispatcher takes nothing any more.
+	ErrClosed = errors.New("dispatcher is closed")
+)
+
+// ResyncError says that the log cannot be continued from the cursor: it is of
+// another epoch, beyond the head, or older than what is kept.
+type ResyncError struct {
+	Room   kaban.RoomName
+	Epoch  string
+	Head   uint64
+	Oldest uint64 // the oldest entry kept; Head+1 when there is none
+}
+
+func (e *ResyncError) Error() string {
+	return fmt.Sprintf("room %s cannot be continued from there; it has %d to %d in epoch %s", e.Room, e.Oldest, e.Head, e.Epoch)
+}
+
+// Format encodes what members read. Front ends bring their own. Formats are
+// compared with ==; all members with equal formats share the encoded bytes.
+// The methods append to dst and are called by one goroutine at a time per room.
+type Format interface {
+	AppendEntry(dst []byte, room string, e *store.Entry) []byte
+	AppendPresence(dst []byte, room string, members int, joined, left []string) []byte
+}
+
+// Member is the front end's side of a subscription. Its methods are called
+// with locks held: they must not block nor call back into the dispatcher.
+type Member interface {
+	// Ready says that there may be something new: Next should be called. It is
+	// not repeated before Next was.
+	Ready(s *Subscription)
+	// Refused says that a send was not stored: store.ErrIDConflict,
+	// store.ErrFull, ErrClosed or another error of the store.
+	Refused(s *Subscription, refused Refusal)
+}
+
+// Options are what a Dispatcher can be told. Zero values mean the defaults.
+type Options struct {
+	// TailBytes is how much of each room's log is kept in memory as encoded
+	// frames, per format, while somebody is in the room. Default 256 KiB.
+	TailBytes int
+	// MaxRooms bounds the rooms of the server. Default 100,000.
+	MaxRooms int
+	// PresenceDelay is how long comings and goings are gathered. Default 250 ms.
+	PresenceDelay time.Duration
+}
+
+// Dispatcher holds the rooms of a server. All methods are safe for concurrent
+// use.
+type Dispatcher struct {
+	store   store.Store
+	options Options
+
+	mu    sync.Mutex // guards rooms; never held across I/O
+	rooms map[string]*Room
+
+	presence presence
+	inbox    inbox
+	group    sync.WaitGroup
+}
+
+// New returns a dispatcher over a store, with the store's rooms and the lobby.
+// The caller ends it with Close.
+func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, error) {
+	if options.TailBytes <= 0 {
+		options.TailBytes = 256 << 10
+	}
+	if options.MaxRooms <= 0 {
+		options.MaxRooms = 100_000
+	}
+	if options.PresenceDelay <= 0 {
+		options.PresenceDelay = 250 * time.Millisecond
+	}
+	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room)}
+	d.inbox.more.L = &d.inbox.mu
+	lobby, err := kaban.ParseRoomName(kaban.Lobby)
+	if err != nil {
+		return nil, fmt.Errorf("name of the first room: %w", err)
+	}
+	known, err := s.Rooms(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the rooms: %w", err)
+	}
+	for _, state := range known {
+		d.addRoomLocked(state)
+	}
+	if d.rooms[lobby.Key()] == nil {
+		d.addRoomLocked(store.Room{Name: lobby, Oldest: 1})
+	}
+	d.group.Go(d.commitLoop)
+	return d, nil
+}
+
+// Close commits what was submitted before and ends the dispatcher. It does not
+// close the store. Members should have left.
+func (d *Dispatcher) Close() {
+	d.inbox.close()
+	d.group.Wait()
+	d.presence.close()
+}
+
+// Epoch returns the epoch of the store.
+func (d *Dispatcher) Epoch() string { return d.store.Epoch() }
+
+func (d *Dispatcher) addRoomLocked(state store.Room) *Room {
+	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store}
+	r.head.Store(state.Head)
+	d.rooms[state.Name.Key()] = r
+	return r
+}
+
+func (d *Dispatcher) room(name kaban.RoomName) *Room {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rooms[name.Key()]
+}
+
+// Start says where a subscription begins.
+type Start struct {
+	// Epoch, if not empty, must be the store's.
+	Epoch string
+	// After is the last entry that the reader has. It counts only if Resume is
+	// set; otherwise the subscription begins at the head.
+	After  uint64
+	Resume bool
+}
+
+// Joined is the state of the room at the moment of joining.
+type Joined struct {
+	Head    uint64
+	Members int
+}
+
+// Join makes a connection a member of a room, which is made if need be. The
+// subscription announces nothing before its Start is called. It returns a
+// *ResyncError when the log cannot be continued from where start says, and
+// ErrTooManyRooms.
+func (d *Dispatcher) Join(ctx context.Context, m Member, format Format, user kaban.Username, name kaban.RoomName, start Start) (*Subscription, Joined, error) {
+	state := store.Room{Name: name, Oldest: 1}
+	if d.room(name) == nil || start.Resume || start.Epoch != "" {
+		var err error
+		if state, err = d.store.Room(ctx, name); err != nil {
+			return nil, Joined{}, fmt.Errorf("state of %s: %w", name, err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.rooms[name.Key()]
+	if r == nil {
+		if len(d.rooms) >= d.options.MaxRooms {
+			return nil, Joined{}, ErrTooManyRooms
+		}
+		r = d.addRoomLocked(state)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	head := r.head.Load()
+	if start.Epoch != "" && start.Epoch != r.epoch ||
+		start.Resume && (start.After > head || start.After+1 < state.Oldest) {
+		if len(r.members) == 0 && head == 0 {
+			d.forgetLocked(r)
+		}
+		return nil, Joined{}, &ResyncError{Room: r.name, Epoch: r.epoch, Head: head, Oldest: state.Oldest}
+	}
+	s := &Subscription{member: m, name: user, seq: head}
+	s.signalled.Store(true) // until Start
+	if start.Resume {
+		s.seq = start.After
+	}
+	r.addLocked(s, format, d.options.TailBytes)
+	d.presence.note(d, r)
+	return s, Joined{Head: head, Members: len(r.members)}, nil
+}
+
+// Leave ends a subscription. Sends that are under way are stored all the same.
+// It may be called more than once.
+func (d *Dispatcher) Leave(s *Subscription) {
+	r := s.room
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.removeLocked(s) {
+		return
+	}
+	if len(r.members) == 0 && r.head.Load() == 0 {
+		d.forgetLocked(r)
+		return
+	}
+	d.presence.note(d, r)
+}
+
+// forgetLocked drops a room that has neither members nor entries. If an append
+// to it is under way, publishing makes it anew.
+func (d *Dispatcher) forgetLocked(r *Room) {
+	if r.name.String() != kaban.Lobby {
+		delete(d.rooms, r.name.Key())
+	}
+}
+
+// RoomInfo is what anybody may know of a room.
+type RoomInfo struct {
+	Name    kaban.RoomName
+	Head    uint64
+	Members int
+}
+
+// Rooms returns up to limit rooms, sorted by name, that follow the name after,
+// and whether there are more.
+func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool) {
+	d.mu.Lock()
+	var rooms []*Room
+	for _, r := range d.rooms {
+		if after == "" || strings.Compare(r.name.String(), after) > 0 {
+			rooms = append(rooms, r)
+		}
+	}
+	d.mu.Unlock()
+	slices.SortFunc(rooms, func(a, b *Room) int { return strings.Compare(a.name.String(), b.name.String()) })
+	if more = len(rooms) > limit; more {
+		rooms = rooms[:limit]
+	}
+	for _, r := range rooms {
+		infos = append(infos, RoomInfo{Name: r.name, Head: r.Head(), Members: r.Members()})
+	}
+	return infos, more
+}
+
+// Members returns up to limit usernames of a room, sorted, that follow the
+// name after, and whether there are more. It returns ErrNotFound.
+func (d *Dispatcher) Members(name kaban.RoomName, after string, limit int) (r *Room, names []string, more bool, err error) {
+	if r = d.room(name); r == nil {
+		return nil, nil, false, ErrNotFound
+	}
+	names, more = r.usernames(after, limit)
+	return r, names, more, nil
+}
+
+// Found is a page of a room's log.
+type Found struct {
+	Room    *Room
+	Entries []store.Entry // ascending
+	More    bool          // there are more in the direction of reading
+}
+
+// History returns a page of a room's entries, none beyond the published head.
+// It returns ErrNotFound.
+func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.Page) (Found, error) {
+	r := d.room(name)
+	if r == nil {
+		return Found{}, ErrNotFound
+	}
+	if end := r.Head() + 1; p.Before == 0 || p.Before > end {
+		p.Before = end
+	}
+	entries, err := d.store.Read(ctx, r.name, p)
+	if err != nil {
+		return Found{}, fmt.Errorf("read %s: %w", r.name, err)
+	}
+	found := Found{Room: r, Entries: entries}
+	if len(entries) == 0 {
+		return found, nil
+	}
+	if !p.Last {
+		found.More = entries[len(entries)-1].Seq+1 < p.Before
+		return found, nil
+	}
+	state, err := d.store.Room(ctx, r.name)
+	if err != nil {
+		return Found{}, fmt.Errorf("state of %s: %w", r.name, err)
+	}
+	found.More = entries[0].Seq > max(state.Oldest, p.After+1)
+	return found, nil
+}

@@ -1,0 +1,165 @@
+package dispatch
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// presenceNames is the size of a room up to which presence names who came and
+// went. In a larger room it is the count alone.
+const presenceNames = 256
+
+// Room is the live part of a room: the tails of its log and who reads them.
+type Room struct {
+	name  kaban.RoomName
+	epoch string
+	store store.Store
+	// head is the last published entry. It is written by the committer only,
+	// after the entry is in every tail.
+	head atomic.Uint64
+
+	mu      sync.Mutex // guards all below; never held across I/O
+	members []*Subscription
+	tails   []*tail // one for each format that a member reads
+	joined  []string
+	left    []string
+	// presenceDue says that the room is in the dispatcher's list of rooms that
+	// owe their members a presence frame.
+	presenceDue bool
+}
+
+// Name returns the room's name as its first member wrote it.
+func (r *Room) Name() kaban.RoomName { return r.name }
+
+// Head returns the sequence number of the last published entry.
+func (r *Room) Head() uint64 { return r.head.Load() }
+
+// Members returns how many subscriptions the room has.
+func (r *Room) Members() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.members)
+}
+
+// addLocked makes a subscription a member.
+func (r *Room) addLocked(s *Subscription, format Format, tailBytes int) {
+	s.room = r
+	i := slices.IndexFunc(r.tails, func(t *tail) bool { return t.format == format })
+	if i < 0 {
+		i = len(r.tails)
+		r.tails = append(r.tails, newTail(format, tailBytes, r.head.Load()))
+	}
+	s.tail = r.tails[i]
+	if s.seq == r.head.Load() {
+		s.at = s.tail.end()
+	}
+	s.index = len(r.members)
+	r.members = append(r.members, s)
+	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
+}
+
+// removeLocked ends a membership. It reports whether there was one.
+func (r *Room) removeLocked(s *Subscription) bool {
+	if s.index < 0 {
+		return false
+	}
+	last := len(r.members) - 1
+	r.members[s.index] = r.members[last]
+	r.members[s.index].index = s.index
+	r.members[last] = nil
+	r.members = r.members[:last]
+	s.index = -1
+	r.left, r.joined = noteChange(r.left, r.joined, s.name.String())
+	if last == 0 { // nobody reads the tails
+		r.members, r.tails = nil, nil
+	}
+	return true
+}
+
+// noteChange adds a name to the changes of one direction, unless it takes back
+// a change of the other direction. Beyond what presence would name the names
+// do not matter any more.
+func noteChange(changes, opposite []string, name string) (newChanges, newOpposite []string) {
+	if i := slices.Index(opposite, name); i >= 0 {
+		return changes, slices.Delete(opposite, i, i+1)
+	}
+	if len(changes) <= presenceNames {
+		changes = append(changes, name)
+	}
+	return changes, opposite
+}
+
+// publish adds entries, which follow the head without a gap, to the tails and
+// wakes the members. Only the committer calls it.
+func (r *Room) publish(entries []store.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range entries {
+		for _, t := range r.tails {
+			t.append(1, func(dst []byte) []byte { return t.format.AppendEntry(dst, r.name.String(), &entries[i]) })
+		}
+	}
+	r.head.Store(entries[len(entries)-1].Seq)
+	r.wakeLocked()
+}
+
+// restart moves the head over entries that the log no longer has. Cursors that
+// have not been given them find out when they come by.
+func (r *Room) restart(head uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.tails {
+		t.restart(head)
+	}
+	r.head.Store(head)
+}
+
+func (r *Room) wakeLocked() {
+	for _, s := range r.members {
+		s.signal()
+	}
+}
+
+// publishPresence tells the members who came and went since the last time. It
+// passes by in the tail like an entry, shared by all, but is not of the log.
+func (r *Room) publishPresence() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	joined, left := r.joined, r.left
+	r.joined, r.left, r.presenceDue = nil, nil, false
+	members := len(r.members)
+	if members > presenceNames || len(joined) > presenceNames || len(left) > presenceNames {
+		joined, left = nil, nil
+	} else if len(joined)+len(left) == 0 || members == 1 && len(left) == 0 {
+		return // nothing changed, or somebody is alone and knows it
+	}
+	for _, t := range r.tails {
+		t.append(0, func(dst []byte) []byte {
+			return t.format.AppendPresence(dst, r.name.String(), members, joined, left)
+		})
+	}
+	r.wakeLocked()
+}
+
+// usernames returns up to limit names of members, sorted, that follow after,
+// and whether there are more.
+func (r *Room) usernames(after string, limit int) (names []string, more bool) {
+	r.mu.Lock()
+	for _, s := range r.members {
+		if name := s.name.String(); after == "" || strings.Compare(name, after) > 0 {
+			names = append(names, name)
+		}
+	}
+	r.mu.Unlock()
+	slices.Sort(names)
+	names = slices.Compact(names) // an old and a new connection of one user
+	if len(names) > limit {
+		return names[:limit], true
+	}
+	return names, false
+}

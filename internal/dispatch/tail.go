@@ -1,0 +1,171 @@
+package dispatch
+
+import (
+	"sort"
+	"sync/atomic"
+)
+
+const (
+	// A chunk starts small, for the many rooms that are quiet, and doubles with
+	// each further chunk up to what one gathered write can take.
+	minChunk = 4 << 10
+	maxChunk = 64 << 10
+	// bytesPerMark sizes the table of marks of a chunk: the smallest frame of a
+	// message is about this long. A chunk whose marks run out is simply full.
+	bytesPerMark = 96
+)
+
+// mark says where an entry of a chunk ends.
+type mark struct {
+	end uint32 // offset behind its last byte
+	seq uint32 // sequence numbers in the chunk up to and with this entry
+}
+
+// chunk is a piece of a tail: encoded frames, one behind the other. Bytes and
+// marks below the published count never change, so readers take no lock.
+type chunk struct {
+	number    uint64 // in its tail, from 1
+	base      uint64 // the sequence number before its first entry
+	bytes     []byte
+	marks     []mark
+	published atomic.Uint32 // entries; stored after their bytes and marks
+	next      atomic.Pointer[chunk]
+}
+
+// dropped is the next of a chunk that the tail has let go of, so that a reader
+// who still holds it does not hold everything that came after it too.
+var dropped = new(chunk)
+
+// position is a place between two entries of a tail. The zero position is
+// nowhere. Without its chunk it still names the place and holds no memory.
+type position struct {
+	chunk  *chunk
+	number uint64
+	index  uint32 // entries of the chunk before the place
+}
+
+// tail is the newest part of a room's log as encoded frames of one format.
+// One writer at a time appends (it holds Room.mu); readers take no lock.
+type tail struct {
+	format Format
+	limit  int // bytes kept at least, while the log has them
+
+	first atomic.Pointer[chunk]
+
+	last *chunk // guarded by Room.mu, as all below
+	used int    // bytes of last
+	size int    // bytes of all chunks
+}
+
+func newTail(format Format, limit int, head uint64) *tail {
+	t := &tail{format: format, limit: limit}
+	t.last = &chunk{number: 1, base: head, bytes: make([]byte, minChunk), marks: make([]mark, minChunk/bytesPerMark)}
+	t.size = minChunk
+	t.first.Store(t.last)
+	return t
+}
+
+// append adds one frame that encode appends to a buffer. seqs is 1 for an
+// entry of the log and 0 for a frame that passes by without being kept.
+func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
+	c := t.last
+	n := c.published.Load()
+	full := int(n) == len(c.marks)
+	var frame []byte
+	if !full {
+		frame = encode(c.bytes[:t.used])[t.used:]
+		full = t.used+len(frame) > len(c.bytes)
+	} else {
+		frame = encode(nil)
+	}
+	if full {
+		c = t.grow(len(frame))
+		n = 0
+		copy(c.bytes, frame)
+	}
+	t.used += len(frame)
+	seq := seqs
+	if n > 0 {
+		seq += c.marks[n-1].seq
+	}
+	c.marks[n] = mark{end: uint32(t.used), seq: seq}
+	c.published.Store(n + 1)
+	t.trim()
+}
+
+// grow links a new, empty chunk that has room for a frame.
+func (t *tail) grow(frame int) *chunk {
+	before := t.last
+	base := before.base
+	if n := before.published.Load(); n > 0 {
+		base += uint64(before.marks[n-1].seq)
+	}
+	size := max(min(2*len(before.bytes), maxChunk), frame)
+	c := &chunk{number: before.number + 1, base: base, bytes: make([]byte, size), marks: make([]mark, size/bytesPerMark+1)}
+	t.last, t.used = c, 0
+	t.size += size
+	before.next.Store(c)
+	return c
+}
+
+// trim lets go of the oldest chunks beyond the limit.
+func (t *tail) trim() {
+	for {
+		c := t.first.Load()
+		if c == t.last || t.size-len(c.bytes) < t.limit {
+			return
+		}
+		t.size -= len(c.bytes)
+		t.first.Store(c.next.Load())
+		c.next.Store(dropped)
+	}
+}
+
+// restart drops everything and begins anew behind the entry base.
+func (t *tail) restart(base uint64) {
+	old := t.first.Load()
+	c := &chunk{number: t.last.number + 1, base: base, bytes: make([]byte, minChunk), marks: make([]mark, minChunk/bytesPerMark)}
+	t.last, t.used, t.size = c, 0, minChunk
+	t.first.Store(c)
+	for old != c && old != nil && old != dropped {
+		old = old.next.Swap(dropped)
+	}
+}
+
+// end returns the position behind everything, for one who holds Room.mu.
+func (t *tail) end() position {
+	return position{number: t.last.number, index: t.last.published.Load()}
+}
+
+// seek returns the position of the first entry behind seq, or false when the
+// tail does not reach back that far.
+func (t *tail) seek(seq uint64) (position, bool) {
+	c := t.first.Load()
+	if seq < c.base {
+		return position{}, false
+	}
+	for {
+		published := int(c.published.Load())
+		next := c.next.Load()
+		if next == dropped { // trimmed under our feet
+			return t.seek(seq)
+		}
+		if next == nil || seq < next.base {
+			index := sort.Search(published, func(i int) bool { return c.base+uint64(c.marks[i].seq) > seq })
+			return position{chunk: c, number: c.number, index: uint32(index)}, true
+		}
+		c = next
+	}
+}
+
+// find gives a position its chunk back, or returns false when the tail has let
+// go of it.
+func (t *tail) find(p position) (position, bool) {
+	for c := t.first.Load(); c != nil && c != dropped && c.number <= p.number; c = c.next.Load() {
+		if c.number == p.number {
+			p.chunk = c
+			return p, true
+		}
+	}
+	return position{}, false
+}

@@ -1,0 +1,348 @@
+// Package server speaks kaban/1 with clients. The Manager accepts connections
+// and delegates each to a handler, which owns the connection and its two loops:
+// the read loop decodes what the client says and hands it to the dispatcher,
+// the write loop takes what the dispatcher has for the client.
+//
+// Both loops are steps (readStep, writeStep) that something drives. A step
+// never waits for the peer on its own account: it does what can be done now and
+// says what it needs next. Here a plain goroutine drives the read step over
+// blocking reads, and another exists only while there is something to write.
+//
+// What a peer sends costs it an error at most. The memory of a connection is
+// bounded whatever the peer does: one frame being read, 64 KiB of replies,
+// maxSends sends under way, and one cursor per room.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/idpool"
+	"kaban/wire"
+)
+
+// Config is what a Manager can be told. Zero values mean the defaults.
+type Config struct {
+	// Name is what the server calls itself in welcome, such as "kaban/1.2.3".
+	Name string
+	// MaxClients bounds the connections at a time. Default 10,000.
+	MaxClients int
+	// MaxContent bounds the content of a message in code points, up to
+	// kaban.MaxContentCeiling. Default kaban.DefaultMaxContent.
+	MaxContent int
+	// Heartbeat is the silence after which the server pings; after two more the
+	// connection ends. Whole seconds are told to clients. Default 30 s.
+	Heartbeat time.Duration
+	// HelloTimeout is the time a new connection has to say hello. Default 10 s.
+	HelloTimeout time.Duration
+	// StallTimeout is how long a write may make no progress. Default 30 s.
+	StallTimeout time.Duration
+	// Log gets one line for what an operator should know. Default: discarded.
+	Log *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "kaban"
+	}
+	if c.MaxClients <= 0 {
+		c.MaxClients = 10_000
+	}
+	if c.MaxContent <= 0 {
+		c.MaxContent = kaban.DefaultMaxContent
+	}
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = 30 * time.Second
+	}
+	if c.HelloTimeout <= 0 {
+		c.HelloTimeout = 10 * time.Second
+	}
+	if c.StallTimeout <= 0 {
+		c.StallTimeout = 30 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+const (
+	// finishTimeout is how long a connection that ends may take to get what it
+	// is still owed, when nothing but its peer holds it up.
+	finishTimeout = 5 * time.Second
+	// drainStall is how long a peer may take no byte while the server drains.
+	drainStall = time.Second
+	// lingerTimeout is how long a closing connection swallows what the peer has
+	// sent already, so that the peer can read the last frames: closing with
+	// unread input would reset the connection and destroy them.
+	lingerTimeout = 500 * time.Millisecond
+	// maxTurnedAway bounds the goodbyes to connections beyond MaxClients that
+	// are under way; further ones are closed without a word.
+	maxTurnedAway = 64
+)
+
+// ErrClosed is returned by Serve after Shutdown or Close.
+var ErrClosed = errors.New("server is closed")
+
+// Manager accepts connections and delegates each to a handler. All methods are
+// safe for concurrent use.
+type Manager struct {
+	config     Config
+	dispatcher *dispatch.Dispatcher
+	pool       *idpool.Pool
+	names      registry
+
+	// clock is the time of the last sweep in milliseconds since 1970: what
+	// happens on every read and write takes the time from here.
+	clock  atomic.Int64
+	panics atomic.Int64
+
+	group      sync.WaitGroup // handlers, their writers, the sweeper
+	stop       chan struct{}  // closed when the sweeper shall end
+	turnedAway chan struct{}  // a slot for each goodbye under way
+
+	mu        sync.Mutex // guards all below; taken before handler.mu
+	listeners map[net.Listener]struct{}
+	handlers  map[*handler]struct{}
+	draining  bool
+	stopped   bool
+}
+
+// New returns a manager over a dispatcher. The caller ends it with Shutdown or
+// Close, and the dispatcher after that.
+func New(config Config, d *dispatch.Dispatcher) *Manager {
+	config = config.withDefaults()
+	m := &Manager{
+		config:     config,
+		dispatcher: d,
+		pool:       idpool.New(config.MaxClients),
+		names:      registry{sessions: make(map[string]*session)},
+		stop:       make(chan struct{}),
+		turnedAway: make(chan struct{}, maxTurnedAway),
+		listeners:  make(map[net.Listener]struct{}),
+		handlers:   make(map[*handler]struct{}),
+	}
+	m.clock.Store(time.Now().UnixMilli())
+	m.group.Go(m.sweepLoop)
+	return m
+}
+
+// Clients returns how many connections hold a token.
+func (m *Manager) Clients() int { return m.pool.InUse() }
+
+// Panics returns how many panics were recovered. Anything but 0 is a defect.
+func (m *Manager) Panics() int64 { return m.panics.Load() }
+
+// Serve accepts connections until the listener fails for good or the manager
+// is shut down; then it returns ErrClosed. It closes the listener.
+func (m *Manager) Serve(l net.Listener) error {
+	defer l.Close()
+	m.mu.Lock()
+	if m.draining {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	m.listeners[l] = struct{}{}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.listeners, l)
+	}()
+	var pause time.Duration
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			if pause > 0 {
+				m.config.Log.Info("accepting again")
+			}
+			pause = 0
+			m.delegate(conn)
+		case m.isDraining():
+			return ErrClosed
+		case !isTemporary(err):
+			return fmt.Errorf("accept: %w", err)
+		default:
+			if pause == 0 {
+				m.config.Log.Warn("cannot accept connections for now; raise the limit of open files or lower --max-clients", "err", err)
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			select {
+			case <-time.After(pause/2 + rand.N(pause)):
+			case <-m.stop:
+			}
+		}
+	}
+}
+
+// isTemporary reports whether accepting may work again later: the machine is
+// out of something, or the peer went away first.
+func isTemporary(err error) bool {
+	for _, temporary := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EPROTO, syscall.EPERM,
+	} {
+		if errors.Is(err, temporary) {
+			return true
+		}
+	}
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func (m *Manager) isDraining() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.draining
+}
+
+// delegate gives a connection to a handler of its own, or turns it away.
+func (m *Manager) delegate(conn net.Conn) {
+	token, err := m.pool.Acquire()
+	if err != nil {
+		m.turnAway(conn, err)
+		return
+	}
+	h := newHandler(m, conn, token)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining {
+		conn.Close()
+		h.redeem()
+		return
+	}
+	m.handlers[h] = struct{}{}
+	m.group.Go(h.run)
+}
+
+// turnAway says politely that there is no room, without holding up Accept.
+func (m *Manager) turnAway(conn net.Conn, reason error) {
+	select {
+	case m.turnedAway <- struct{}{}:
+	default:
+		conn.Close()
+		return
+	}
+	m.config.Log.Warn("turned a connection away", "remote", conn.RemoteAddr(), "err", reason, "max_clients", m.config.MaxClients)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining {
+		conn.Close()
+		<-m.turnedAway
+		return
+	}
+	m.group.Go(func() {
+		defer func() { <-m.turnedAway }()
+		defer conn.Close()
+		retry := time.Second + rand.N(4*time.Second)
+		farewell := (&wire.Event{
+			Type: wire.TypeError, Code: wire.CodeServerFull, RetryAfter: retry, Max: m.config.MaxClients,
+			Text: fmt.Sprintf("the server is full: it takes %d connections at a time; try again later", m.config.MaxClients),
+		}).Append(nil)
+		farewell = appendGoodbye(farewell, wire.ReasonInternal, retry)
+		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
+		if _, err := conn.Write(farewell); err == nil {
+			linger(conn)
+		}
+	})
+}
+
+// sweepLoop looks after everything that has to do with time.
+func (m *Manager) sweepLoop() {
+	shortest := min(m.config.Heartbeat, m.config.HelloTimeout, m.config.StallTimeout)
+	ticker := time.NewTicker(min(max(shortest/8, 5*time.Millisecond), 500*time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			m.clock.Store(now.UnixMilli())
+			m.sweep(now.UnixMilli())
+		case <-m.stop:
+			return
+		}
+	}
+}
+
+func (m *Manager) sweep(now int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for h := range m.handlers {
+		h.check(now)
+	}
+}
+
+// Shutdown drains: it stops accepting and reading, lets everything that was
+// read be stored and acknowledged, tells every client goodbye with a spread
+// delay to come back after, and returns when every token was redeemed. When ctx
+// ends first it ends all connections at once and returns the context's cause.
+func (m *Manager) Shutdown(ctx context.Context) error {
+	m.mu.Lock()
+	first := !m.draining
+	m.draining = true
+	for l := range m.listeners {
+		l.Close()
+	}
+	spread := spreadOver(len(m.handlers))
+	for h := range m.handlers {
+		h.end(ending{reason: wire.ReasonDraining, reconnect: spread/4 + rand.N(spread)})
+	}
+	m.mu.Unlock()
+	if first {
+		m.config.Log.Info("draining", "clients", m.pool.InUse())
+	}
+	err := m.pool.Drain(ctx)
+	if err != nil {
+		m.kill()
+		m.pool.Drain(context.WithoutCancel(ctx)) // nothing holds a killed handler
+	}
+	m.mu.Lock()
+	if !m.stopped {
+		m.stopped = true
+		close(m.stop)
+	}
+	m.mu.Unlock()
+	m.group.Wait()
+	return err
+}
+
+// Close ends all connections at once.
+func (m *Manager) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := m.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (m *Manager) kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for h := range m.handlers {
+		h.kill()
+	}
+}
+
+// spreadOver is the time over which n clients shall come back: a thousand a
+// second, so that nobody is stampeded.
+func spreadOver(n int) time.Duration {
+	return min(max(time.Duration(n)*time.Millisecond, time.Second), 30*time.Second)
+}
+
+// forget is a handler's last act.
+func (m *Manager) forget(h *handler) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.handlers, h)
+}

@@ -1,0 +1,99 @@
+package kaban
+
+import (
+	"unicode"
+	"unicode/utf8"
+)
+
+// MessageID names a message. Its author chooses it, once for each message.
+type MessageID struct{ id string }
+
+// ParseMessageID allows 1 to MaxMessageID of A-Z a-z 0-9 . _ : -. The error is
+// a *MessageError.
+func ParseMessageID(s string) (MessageID, error) {
+	if len(s) > MaxMessageID {
+		return MessageID{}, tooLong(InvalidID, MaxMessageID, len(s))
+	}
+	position := 0
+	for _, c := range s {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == ':', c == '-':
+		default:
+			return MessageID{}, invalidAt(InvalidID, position, c)
+		}
+		position++
+	}
+	if s == "" {
+		return MessageID{}, empty(InvalidID)
+	}
+	return MessageID{s}, nil
+}
+
+// String returns the id.
+func (id MessageID) String() string { return id.id }
+
+// IsZero reports whether id names nothing.
+func (id MessageID) IsZero() bool { return id.id == "" }
+
+// Message is what people exchange.
+type Message struct {
+	username Username
+	content  string
+}
+
+// NewMessage returns a message whose content has at most maxContent code
+// points; see CheckContent. The error is a *MessageError.
+func NewMessage(username Username, content string, maxContent int) (Message, error) {
+	if username.IsZero() {
+		return Message{}, empty(EmptyUsername)
+	}
+	if err := CheckContent(content, maxContent); err != nil {
+		return Message{}, err
+	}
+	return Message{username: username, content: content}, nil
+}
+
+// Username returns the author's name.
+func (m Message) Username() Username { return m.username }
+
+// Content returns what was said.
+func (m Message) Content() string { return m.content }
+
+// CheckContent reports what is wrong with a content: it must be UTF-8 of 1 to
+// limit code points, not only white space, and without control characters but
+// newline and tab. The error is a *MessageError.
+func CheckContent(content string, limit int) error {
+	if n := utf8.RuneCountInString(content); n > limit {
+		return tooLong(TooLongContent, limit, n)
+	}
+	blank, position := true, 0
+	for i, c := range content {
+		if c == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(content[i:]); size == 1 {
+				return invalidAt(InvalidCharsContent, position, c)
+			}
+		}
+		if unicode.IsControl(c) && c != '\n' && c != '\t' {
+			return invalidAt(InvalidCharsContent, position, c)
+		}
+		blank = blank && unicode.IsSpace(c)
+		position++
+	}
+	if blank {
+		return empty(EmptyContent)
+	}
+	return nil
+}
+
+// Origin is the connection that something came from; 0 is none. It is never
+// used again for another connection in the life of a server.
+type Origin uint64
+
+// Dispatch is a message inside the server: with its room, its id and the
+// connection it came from, so that nobody gets their own words back.
+type Dispatch struct {
+	Origin  Origin
+	Room    RoomName
+	ID      MessageID
+	Message Message
+}

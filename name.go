@@ -1,0 +1,183 @@
+package kaban
+
+import (
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ergochat/confusables"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Username is the name of a person. The zero value is nobody's.
+type Username struct{ name, key string }
+
+// ParseUsername enforces RFC 8265 (PRECIS UsernameCasePreserved: full-width
+// forms become narrow, composition NFC, the bidi rule) and then allows only
+// letters, marks, decimal digits and "_", "-", ".": at least one letter or
+// digit, no mark in front, no dot at the end, 1 to MaxUsername code points. The
+// error is a *MessageError.
+func ParseUsername(s string) (Username, error) {
+	name, err := usernameRules.enforce(s)
+	if err != nil {
+		return Username{}, err
+	}
+	return Username{name: name, key: fold(name)}, nil
+}
+
+// String returns the enforced form, which is what others see.
+func (u Username) String() string { return u.name }
+
+// Key returns the folded form (confusable characters, width and case): two
+// names with equal keys are the same name.
+func (u Username) Key() string { return u.key }
+
+// IsZero reports whether u is nobody's name.
+func (u Username) IsZero() bool { return u.name == "" }
+
+// RoomName is the name of a room. The zero value is no room's.
+type RoomName struct{ name, key string }
+
+// ParseRoomName applies the rules of usernames up to MaxRoomName code points,
+// and maps upper case to lower (PRECIS UsernameCaseMapped). The error is a
+// *MessageError.
+func ParseRoomName(s string) (RoomName, error) {
+	name, err := roomRules.enforce(s)
+	if err != nil {
+		return RoomName{}, err
+	}
+	return RoomName{name: name, key: fold(name)}, nil
+}
+
+// String returns the enforced form.
+func (r RoomName) String() string { return r.name }
+
+// Key returns the folded form: two names with equal keys are the same room.
+func (r RoomName) Key() string { return r.key }
+
+// IsZero reports whether r is no room's name.
+func (r RoomName) IsZero() bool { return r.name == "" }
+
+// rules are what tells usernames and names of rooms apart.
+type rules struct {
+	profile                   *precis.Profile
+	lower                     bool
+	limit                     int
+	empty, tooLong, invalidAt MessageErrorKind
+}
+
+var (
+	usernameRules = rules{precis.UsernameCasePreserved, false, MaxUsername, EmptyUsername, TooLongUsername, InvalidCharsUsername}
+	roomRules     = rules{precis.UsernameCaseMapped, true, MaxRoomName, EmptyRoom, TooLongRoom, InvalidCharsRoom}
+)
+
+// enforce returns the form of a name that is kept and shown.
+func (r *rules) enforce(s string) (string, error) {
+	if s == "" {
+		return "", empty(r.empty)
+	}
+	if isPlain(s, r.lower) {
+		if len(s) > r.limit {
+			return "", tooLong(r.tooLong, r.limit, len(s))
+		}
+		return s, nil
+	}
+	if n := utf8.RuneCountInString(norm.NFC.String(s)); n > r.limit {
+		return "", tooLong(r.tooLong, r.limit, n)
+	}
+	name, err := r.profile.String(s)
+	if err != nil || name == "" {
+		position, offender := r.offender(s)
+		return "", invalidAt(r.invalidAt, position, offender)
+	}
+	if n := utf8.RuneCountInString(name); n > r.limit {
+		return "", tooLong(r.tooLong, r.limit, n)
+	}
+	if position, offender, ok := misfit(name); ok {
+		return "", invalidAt(r.invalidAt, position, offender)
+	}
+	return name, nil
+}
+
+// isPlain reports whether a name is ASCII that enforcement leaves as it is.
+func isPlain(s string, lower bool) bool {
+	word := false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c >= 'A' && c <= 'Z' && !lower:
+			word = true
+		case c == '_', c == '-', c == '.':
+		default:
+			return false
+		}
+	}
+	return word && s[len(s)-1] != '.'
+}
+
+// misfit returns the first code point that an enforced name cannot have where
+// it stands.
+func misfit(name string) (position int, offender rune, found bool) {
+	word := false
+	var last rune
+	for _, c := range name {
+		switch {
+		case unicode.IsLetter(c), unicode.Is(unicode.Nd, c):
+			word = true
+		case unicode.IsMark(c) && position > 0, c == '_', c == '-', c == '.':
+		default:
+			return position, c, true
+		}
+		position++
+		last = c
+	}
+	if !word || last == '.' {
+		return position - 1, last, true
+	}
+	return 0, 0, false
+}
+
+// offender finds the code point for which the profile refuses a name: the first
+// that it refuses alone, or else the first that is not ASCII, since only the
+// rules for right-to-left text and for context look at more than one.
+func (r *rules) offender(s string) (position int, offender rune) {
+	suspect, at := rune(-1), 0
+	for _, c := range s {
+		if c == utf8.RuneError {
+			return position, c
+		}
+		if _, err := r.profile.String("a" + string(c)); err != nil {
+			if _, err := r.profile.String(string(c)); err != nil {
+				return position, c
+			}
+		}
+		if suspect < 0 && c >= utf8.RuneSelf {
+			suspect, at = c, position
+		}
+		position++
+	}
+	if suspect < 0 {
+		suspect, at = firstRune(s), 0
+	}
+	return at, suspect
+}
+
+func firstRune(s string) rune {
+	c, _ := utf8.DecodeRuneInString(s)
+	return c
+}
+
+// fold returns the form in which names that people take for one another are
+// equal: the skeleton of Unicode TR 39 (without its "m" as "rn"), in folded
+// case. One pass may make what the next would change again, so it goes on until
+// nothing changes.
+func fold(name string) string {
+	for range 8 {
+		next := norm.NFC.String(cases.Fold().String(confusables.SkeletonTweaked(cases.Fold().String(name))))
+		if next == name {
+			break
+		}
+		name = next
+	}
+	return name
+}
