@@ -216,9 +216,11 @@ func (d *Dispatcher) Join(ctx context.Context, m Member, format Format, user kab
 	return s, Joined{Head: head, Members: len(r.members)}, nil
 }
 
-// Leave ends a subscription. Sends that are under way are stored all the same.
+// Leave ends a subscription: Next gives nothing after it. Sends that are under
+// way are stored all the same.
 // It may be called more than once.
 func (d *Dispatcher) Leave(s *Subscription) {
+	s.left.Store(true)
 	r := s.room
 	d.mu.Lock()
 	defer d.mu.Unlock()

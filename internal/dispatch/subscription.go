@@ -56,6 +56,7 @@ type Subscription struct {
 	index  int // in room.members; guarded by room.mu
 
 	signalled   atomic.Bool  // Ready was called and Next has not begun since
+	left        atomic.Bool  // Leave was called: nothing is given any more
 	outstanding atomic.Int64 // sends whose receipt has not been taken
 
 	receiptCount atomic.Int64 // len(receipts)
@@ -145,6 +146,9 @@ func (s *Subscription) takeReceipt() *Receipt {
 func (s *Subscription) Next(ctx context.Context) (Segment, error) {
 	s.signalled.Store(false)
 	s.release()
+	if s.left.Load() {
+		return Segment{}, nil
+	}
 	// The head is read before the receipts: an entry below it that is our own
 	// has its receipt waiting by now.
 	limit := s.room.head.Load()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"kaban"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/wire"
@@ -200,9 +201,10 @@ func (h *handler) hello() (ended bool) {
 	h.session = s
 	h.greeted.Store(true)
 	h.reader.SetLimit(wire.MaxFrame)
+	h.reader.SetAuthor(s.identity.username)
 	e := h.answer(wire.TypeWelcome)
 	e.Session, e.Username, e.Server = s.secret, s.identity.username.String(), h.manager.config.Name
-	e.Limits = wire.Limits{Username: maxUsername, Content: h.manager.config.MaxContent, Frame: wire.MaxFrame}
+	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: h.manager.config.MaxContent, Frame: wire.MaxFrame}
 	e.Heartbeat = max(h.manager.config.Heartbeat.Truncate(time.Second), time.Second)
 	h.reply(e)
 	return false
@@ -244,10 +246,12 @@ func (h *handler) send() {
 		h.replyError(r.Ref, wire.CodeNotJoined, fmt.Sprintf("join %s before sending to it", r.Room))
 		return
 	}
-	d := r.Dispatch(h.session.identity.username)
-	d.Origin = h.token.Origin()
 	h.pendingSize.Add(int64(len(r.Content)))
-	h.sends = append(h.sends, dispatch.Send{Dispatch: d, Ref: string(r.Ref), HasRef: r.Ref != nil, Subscription: s})
+	h.sends = append(h.sends, dispatch.Send{
+		Dispatch: kaban.Dispatch{Origin: h.token.Origin(), Room: r.Room, ID: r.ID, Message: r.Message},
+		Ref:      string(r.Ref), HasRef: r.Ref != nil,
+		Subscription: s,
+	})
 }
 
 func (h *handler) part() {
@@ -259,7 +263,6 @@ func (h *handler) part() {
 	}
 	h.manager.dispatcher.Leave(s)
 	delete(h.rooms, r.Room.Key())
-	s.Stop()
 	e := h.answer(wire.TypeParted)
 	e.Room = s.Room().Name().String()
 	h.reply(e)

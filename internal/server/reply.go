@@ -4,13 +4,10 @@ import (
 	"errors"
 	"time"
 
-	"kaban"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/wire"
 )
-
-const maxUsername = kaban.MaxUsername
 
 // lineFormat is kaban/1 over TCP: one JSON object a line.
 type lineFormat struct{}

@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// text is what strings on the wire are made from.
+type text interface{ string | []byte }
+
+func appendType(dst []byte, t Type) []byte {
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, t.String()...)
+	return append(dst, '"')
+}
+
+func appendRoom(dst []byte, room string) []byte {
+	dst = append(dst, `,"room":`...)
+	return appendString(dst, room)
+}
+
+func appendMore(dst []byte, more bool) []byte {
+	if more {
+		return append(dst, `,"more":true`...)
+	}
+	return append(dst, `,"more":false`...)
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
+}
+
+// appendEnd appends the ref, which comes last in every frame, and the end.
+func appendEnd[S text](dst []byte, ref S, hasRef bool) []byte {
+	if hasRef {
+		dst = append(dst, `,"ref":`...)
+		dst = appendString(dst, ref)
+	}
+	return append(dst, '}', '\n')
+}
+
+// appendString appends a JSON string. It escapes only what must be: quotes,
+// backslashes and control characters (RFC 8259, section 7). What is not UTF-8
+// becomes U+FFFD, so that a line is valid whatever it is made from.
+func appendString[S text](dst []byte, s S) []byte {
+	dst = append(dst, '"')
+	plain := 0 // s[plain:i] needs no change
+	ascii := true
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			ascii = false
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[plain:i]...)
+		dst = appendEscape(dst, c)
+		plain = i + 1
+	}
+	if !ascii && !isUTF8(s) {
+		return appendString(dst[:len(dst)-1], strings.ToValidUTF8(string(s), "\ufffd"))
+	}
+	dst = append(dst, s[plain:]...)
+	return append(dst, '"')
+}
+
+func isUTF8[S text](s S) bool {
+	for i := 0; i < len(s); {
+		if s[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		return utf8.ValidString(string(s[i:]))
+	}
+	return true
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	const hex = "0123456789abcdef"
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\t':
+		return append(dst, '\\', 't')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\f':
+		return append(dst, '\\', 'f')
+	}
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}
+
+// appendTime appends a time as a JSON string: RFC 3339, UTC, milliseconds.
+// Years outside 0 to 9999, which the format cannot say, become the nearest.
+func appendTime(dst []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	year = min(max(year, 0), 9999)
+	hour, minute, second := t.Clock()
+	dst = append(dst, '"')
+	dst = appendDigits(dst, year, 4)
+	dst = append(dst, '-')
+	dst = appendDigits(dst, int(month), 2)
+	dst = append(dst, '-')
+	dst = appendDigits(dst, day, 2)
+	dst = append(dst, 'T')
+	dst = appendDigits(dst, hour, 2)
+	dst = append(dst, ':')
+	dst = appendDigits(dst, minute, 2)
+	dst = append(dst, ':')
+	dst = appendDigits(dst, second, 2)
+	dst = append(dst, '.')
+	dst = appendDigits(dst, t.Nanosecond()/1e6, 3)
+	return append(dst, 'Z', '"')
+}
+
+func appendDigits(dst []byte, n, width int) []byte {
+	var digits [4]byte
+	for i := width - 1; i >= 0; i-- {
+		digits[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(dst, digits[:width]...)
+}

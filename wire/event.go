@@ -1,0 +1,280 @@
+package wire
+
+import (
+	"strconv"
+	"time"
+)
+
+// Event is a frame from a server to a client. Which fields are set depends on
+// its Type; all others are zero. The strings of an Event from a Reader are
+// copies; they keep only the rules of JSON, not those of package kaban.
+type Event struct {
+	Type   Type
+	Ref    string // the ref of the request that this answers
+	HasRef bool
+
+	Room     string
+	Epoch    string // joined, error
+	ID       string // ack, message, error
+	Username string // welcome, message
+	Content  string // message
+
+	Seq    uint64 // ack, message
+	Head   uint64 // joined, error: the last seq of the room
+	Oldest uint64 // error: the first seq that is kept
+
+	Time      time.Time // ack, message: UTC; sent with milliseconds
+	Duplicate bool      // ack: the same id was sent before
+	Members   int       // joined, presence: how many there are
+	More      bool      // history, rooms, members: the list ended early
+
+	Session   string        // welcome: a secret, for Request.Resume
+	Server    string        // welcome: what the server calls itself
+	Limits    Limits        // welcome
+	Heartbeat time.Duration // welcome: whole seconds
+
+	Messages     []Message  // history, oldest first
+	Rooms        []RoomInfo // rooms
+	Usernames    []string   // members
+	Joined, Left []string   // presence
+
+	Code        Code          // error
+	Text        string        // error: "message", for people
+	Field       string        // error: the field that is wrong
+	Max, Actual int           // error: a limit and what exceeded it
+	Position    int           // error: where
+	HasPosition bool          // error
+	RetryAfter  time.Duration // error: whole milliseconds; 0 where it is not said
+
+	Reason         Reason        // goodbye
+	ReconnectAfter time.Duration // goodbye: whole milliseconds
+	HasReconnect   bool          // goodbye: coming back makes sense
+}
+
+// Limits are what a server accepts: code points of a username and of a content,
+// and bytes of a frame.
+type Limits struct{ Username, Content, Frame int }
+
+// Message is an entry of a room's log.
+type Message struct {
+	Seq      uint64
+	ID       string
+	Username string
+	Content  string
+	Time     time.Time // UTC; sent with milliseconds
+}
+
+// RoomInfo is a room in a list of rooms.
+type RoomInfo struct {
+	Room    string
+	Head    uint64 // the last seq
+	Members int
+}
+
+// Append appends the frame as one line, with its "\n". Fields that its type
+// does not have are left out. Numbers beyond MaxNumber, which no reader
+// accepts, and frames beyond MaxFrame are the caller's mistake.
+func (e *Event) Append(dst []byte) []byte {
+	switch e.Type {
+	case TypeMessage:
+		return AppendMessage(dst, e.Room, Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time})
+	case TypeAck:
+		return appendAck(dst, e.Room, e.ID, e.Seq, e.Time, e.Duplicate, e.Ref, e.HasRef)
+	}
+	dst = appendType(dst, e.Type)
+	switch e.Type {
+	case TypeWelcome:
+		dst = e.appendWelcome(dst)
+	case TypeJoined:
+		dst = appendRoom(dst, e.Room)
+		dst = append(dst, `,"epoch":`...)
+		dst = appendString(dst, e.Epoch)
+		dst = append(dst, `,"head":`...)
+		dst = strconv.AppendUint(dst, e.Head, 10)
+		dst = append(dst, `,"members":`...)
+		dst = strconv.AppendInt(dst, int64(e.Members), 10)
+	case TypeHistory:
+		dst = e.appendHistory(dst)
+	case TypeParted:
+		dst = appendRoom(dst, e.Room)
+	case TypeRooms:
+		dst = e.appendRooms(dst)
+	case TypeMembers:
+		dst = appendRoom(dst, e.Room)
+		dst = append(dst, `,"usernames":`...)
+		dst = appendStrings(dst, e.Usernames)
+		dst = appendMore(dst, e.More)
+	case TypePresence:
+		dst = e.appendPresence(dst)
+	case TypeError:
+		dst = e.appendError(dst)
+	case TypeGoodbye:
+		dst = append(dst, `,"reason":`...)
+		dst = appendString(dst, string(e.Reason))
+		if e.HasReconnect {
+			dst = append(dst, `,"reconnect_after_ms":`...)
+			dst = strconv.AppendInt(dst, e.ReconnectAfter.Milliseconds(), 10)
+		}
+	}
+	return appendEnd(dst, e.Ref, e.HasRef)
+}
+
+// AppendMessage appends a message frame of a room as one line, with its "\n".
+// It allocates nothing where dst has room.
+func AppendMessage(dst []byte, room string, m Message) []byte {
+	dst = append(dst, `{"type":"message"`...)
+	dst = appendRoom(dst, room)
+	dst = append(dst, ',')
+	dst = appendEntry(dst, &m)
+	return append(dst, '}', '\n')
+}
+
+// AppendAck appends an ack frame as one line, with its "\n"; ref may be nil.
+// It allocates nothing where dst has room.
+func AppendAck(dst []byte, ref []byte, room, id string, seq uint64, t time.Time, duplicate bool) []byte {
+	return appendAck(dst, room, id, seq, t, duplicate, ref, ref != nil)
+}
+
+func appendAck[S text](dst []byte, room, id string, seq uint64, t time.Time, duplicate bool, ref S, hasRef bool) []byte {
+	dst = append(dst, `{"type":"ack"`...)
+	dst = appendRoom(dst, room)
+	dst = append(dst, `,"id":`...)
+	dst = appendString(dst, id)
+	dst = append(dst, `,"seq":`...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	dst = append(dst, `,"time":`...)
+	dst = appendTime(dst, t)
+	dst = append(dst, `,"duplicate":`...)
+	dst = strconv.AppendBool(dst, duplicate)
+	return appendEnd(dst, ref, hasRef)
+}
+
+// appendEntry appends what message frames and pages of history say of a
+// message, from "seq" on.
+func appendEntry(dst []byte, m *Message) []byte {
+	dst = append(dst, `"seq":`...)
+	dst = strconv.AppendUint(dst, m.Seq, 10)
+	dst = append(dst, `,"id":`...)
+	dst = appendString(dst, m.ID)
+	dst = append(dst, `,"username":`...)
+	dst = appendString(dst, m.Username)
+	dst = append(dst, `,"content":`...)
+	dst = appendString(dst, m.Content)
+	dst = append(dst, `,"time":`...)
+	return appendTime(dst, m.Time)
+}
+
+func (e *Event) appendWelcome(dst []byte) []byte {
+	dst = append(dst, `,"version":1,"session":`...)
+	dst = appendString(dst, e.Session)
+	dst = append(dst, `,"username":`...)
+	dst = appendString(dst, e.Username)
+	dst = append(dst, `,"server":`...)
+	dst = appendString(dst, e.Server)
+	dst = append(dst, `,"limits":{"username":`...)
+	dst = strconv.AppendInt(dst, int64(e.Limits.Username), 10)
+	dst = append(dst, `,"content":`...)
+	dst = strconv.AppendInt(dst, int64(e.Limits.Content), 10)
+	dst = append(dst, `,"frame":`...)
+	dst = strconv.AppendInt(dst, int64(e.Limits.Frame), 10)
+	dst = append(dst, `},"heartbeat":`...)
+	return strconv.AppendInt(dst, int64(e.Heartbeat/time.Second), 10)
+}
+
+func (e *Event) appendHistory(dst []byte) []byte {
+	dst = appendRoom(dst, e.Room)
+	dst = append(dst, `,"messages":[`...)
+	for i := range e.Messages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '{')
+		dst = appendEntry(dst, &e.Messages[i])
+		dst = append(dst, '}')
+	}
+	dst = append(dst, ']')
+	return appendMore(dst, e.More)
+}
+
+func (e *Event) appendRooms(dst []byte) []byte {
+	dst = append(dst, `,"rooms":[`...)
+	for i := range e.Rooms {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"room":`...)
+		dst = appendString(dst, e.Rooms[i].Room)
+		dst = append(dst, `,"head":`...)
+		dst = strconv.AppendUint(dst, e.Rooms[i].Head, 10)
+		dst = append(dst, `,"members":`...)
+		dst = strconv.AppendInt(dst, int64(e.Rooms[i].Members), 10)
+		dst = append(dst, '}')
+	}
+	dst = append(dst, ']')
+	return appendMore(dst, e.More)
+}
+
+func (e *Event) appendPresence(dst []byte) []byte {
+	dst = appendRoom(dst, e.Room)
+	dst = append(dst, `,"members":`...)
+	dst = strconv.AppendInt(dst, int64(e.Members), 10)
+	if len(e.Joined) > 0 {
+		dst = append(dst, `,"joined":`...)
+		dst = appendStrings(dst, e.Joined)
+	}
+	if len(e.Left) > 0 {
+		dst = append(dst, `,"left":`...)
+		dst = appendStrings(dst, e.Left)
+	}
+	return dst
+}
+
+// appendError leaves out what is not set. Zero is a value, rather than nothing,
+// for what was sent (a limit, a version) and for a place in a log.
+func (e *Event) appendError(dst []byte) []byte {
+	dst = append(dst, `,"code":`...)
+	dst = appendString(dst, string(e.Code))
+	dst = append(dst, `,"message":`...)
+	dst = appendString(dst, e.Text)
+	if e.Room != "" {
+		dst = appendRoom(dst, e.Room)
+	}
+	if e.ID != "" {
+		dst = append(dst, `,"id":`...)
+		dst = appendString(dst, e.ID)
+	}
+	if e.Field != "" {
+		dst = append(dst, `,"field":`...)
+		dst = appendString(dst, e.Field)
+	}
+	if e.Max != 0 {
+		dst = append(dst, `,"max":`...)
+		dst = strconv.AppendInt(dst, int64(e.Max), 10)
+	}
+	if e.Actual != 0 || e.Code == CodeBadLimit || e.Code == CodeUnsupportedVersion {
+		dst = append(dst, `,"actual":`...)
+		dst = strconv.AppendInt(dst, int64(e.Actual), 10)
+	}
+	if e.HasPosition {
+		dst = append(dst, `,"position":`...)
+		dst = strconv.AppendInt(dst, int64(e.Position), 10)
+	}
+	if e.RetryAfter != 0 {
+		dst = append(dst, `,"retry_after_ms":`...)
+		dst = strconv.AppendInt(dst, e.RetryAfter.Milliseconds(), 10)
+	}
+	resync := e.Code == CodeResync
+	if e.Epoch != "" || resync {
+		dst = append(dst, `,"epoch":`...)
+		dst = appendString(dst, e.Epoch)
+	}
+	if e.Head != 0 || resync {
+		dst = append(dst, `,"head":`...)
+		dst = strconv.AppendUint(dst, e.Head, 10)
+	}
+	if e.Oldest != 0 || resync {
+		dst = append(dst, `,"oldest":`...)
+		dst = strconv.AppendUint(dst, e.Oldest, 10)
+	}
+	return dst
+}

@@ -1,0 +1,104 @@
+package wire
+
+// field is a name of the protocol.
+type field uint8
+
+// All fields, of both directions.
+const (
+	fType field = iota
+	fRef
+	fVersion
+	fUsername
+	fResume
+	fRoom
+	fEpoch
+	fAfter
+	fBefore
+	fLimit
+	fID
+	fContent
+	fSession
+	fServer
+	fLimits
+	fFrame
+	fHeartbeat
+	fHead
+	fMembers
+	fSeq
+	fTime
+	fDuplicate
+	fMessages
+	fMore
+	fRooms
+	fUsernames
+	fJoined
+	fLeft
+	fCode
+	fMessage
+	fField
+	fMax
+	fActual
+	fPosition
+	fRetryAfter
+	fOldest
+	fReason
+	fReconnectAfter
+	fieldCount
+)
+
+var fieldNames = [fieldCount]string{
+	fType: "type", fRef: "ref", fVersion: "version", fUsername: "username", fResume: "resume", fRoom: "room",
+	fEpoch: "epoch", fAfter: "after", fBefore: "before", fLimit: "limit", fID: "id", fContent: "content",
+	fSession: "session", fServer: "server", fLimits: "limits", fFrame: "frame", fHeartbeat: "heartbeat",
+	fHead: "head", fMembers: "members", fSeq: "seq", fTime: "time", fDuplicate: "duplicate",
+	fMessages: "messages", fMore: "more", fRooms: "rooms", fUsernames: "usernames", fJoined: "joined",
+	fLeft: "left", fCode: "code", fMessage: "message", fField: "field", fMax: "max", fActual: "actual",
+	fPosition: "position", fRetryAfter: "retry_after_ms", fOldest: "oldest", fReason: "reason",
+	fReconnectAfter: "reconnect_after_ms",
+}
+
+// requestField finds a field that clients send. The compiler makes a search
+// tree of it and allocates nothing.
+func requestField(name []byte) (field, bool) {
+	switch string(name) {
+	case "type":
+		return fType, true
+	case "room":
+		return fRoom, true
+	case "id":
+		return fID, true
+	case "content":
+		return fContent, true
+	case "ref":
+		return fRef, true
+	case "after":
+		return fAfter, true
+	case "before":
+		return fBefore, true
+	case "limit":
+		return fLimit, true
+	case "epoch":
+		return fEpoch, true
+	case "username":
+		return fUsername, true
+	case "version":
+		return fVersion, true
+	case "resume":
+		return fResume, true
+	}
+	return 0, false
+}
+
+var byName = func() map[string]field {
+	fields := make(map[string]field)
+	for f, name := range fieldNames {
+		fields[name] = field(f)
+	}
+	return fields
+}()
+
+// eventField finds a field that servers send.
+func eventField(name []byte) (field, bool) {
+	f, ok := byName[string(name)]
+	return f, ok
+}

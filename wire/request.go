@@ -1,0 +1,108 @@
+package wire
+
+import (
+	"math"
+	"strconv"
+
+	"kaban"
+)
+
+// Request is a frame from a client to a server. Which fields are set depends on
+// its Type; all others are zero. A Request from a Reader is valid: the fields
+// that its type requires are there and keep the rules of package kaban.
+type Request struct {
+	Type Type
+	// Ref comes back in the answer; nil where there is none. From a Reader it
+	// is valid only until the next call of one of its methods.
+	Ref []byte
+
+	Username kaban.Username // hello; the version is the Reader's business
+	Resume   string         // hello; the session of an earlier welcome, or ""
+
+	Room      kaban.RoomName // join, send, history, part, members
+	Epoch     string         // join; "" where there is none
+	After     uint64         // join, history: what comes after this seq
+	HasAfter  bool
+	Before    uint64 // history: what comes before this seq; excludes After
+	HasBefore bool
+	AfterName string // rooms, members: what comes after this name, or ""
+	Limit     int    // history, rooms, members: 1 to MaxLimit; 0 where it is not said
+
+	ID      kaban.MessageID // send
+	Content string          // send
+}
+
+// Dispatch returns what a send asks for, with its author. Content must be valid
+// as it is in a Request from a Reader; otherwise the Message is the zero one.
+func (r *Request) Dispatch(author kaban.Username) kaban.Dispatch {
+	message, _ := kaban.NewMessage(author, r.Content, math.MaxInt)
+	return kaban.Dispatch{Room: r.Room, ID: r.ID, Message: message}
+}
+
+// Append appends the frame as one line, with its "\n". Fields that its type
+// does not have are left out.
+func (r *Request) Append(dst []byte) []byte {
+	dst = appendType(dst, r.Type)
+	switch r.Type {
+	case TypeHello:
+		dst = append(dst, `,"version":1,"username":`...)
+		dst = appendString(dst, r.Username.String())
+		if r.Resume != "" {
+			dst = append(dst, `,"resume":`...)
+			dst = appendString(dst, r.Resume)
+		}
+	case TypeJoin:
+		dst = appendRoom(dst, r.Room.String())
+		if r.Epoch != "" {
+			dst = append(dst, `,"epoch":`...)
+			dst = appendString(dst, r.Epoch)
+		}
+		dst = r.appendAfter(dst)
+	case TypeSend:
+		dst = appendRoom(dst, r.Room.String())
+		dst = append(dst, `,"id":`...)
+		dst = appendString(dst, r.ID.String())
+		dst = append(dst, `,"content":`...)
+		dst = appendString(dst, r.Content)
+	case TypeHistory:
+		dst = appendRoom(dst, r.Room.String())
+		if r.HasBefore {
+			dst = append(dst, `,"before":`...)
+			dst = strconv.AppendUint(dst, r.Before, 10)
+		}
+		dst = r.appendAfter(dst)
+		dst = r.appendLimit(dst)
+	case TypePart:
+		dst = appendRoom(dst, r.Room.String())
+	case TypeRooms:
+		dst = r.appendPage(dst)
+	case TypeMembers:
+		dst = appendRoom(dst, r.Room.String())
+		dst = r.appendPage(dst)
+	}
+	return appendEnd(dst, r.Ref, r.Ref != nil)
+}
+
+func (r *Request) appendAfter(dst []byte) []byte {
+	if r.HasAfter {
+		dst = append(dst, `,"after":`...)
+		dst = strconv.AppendUint(dst, r.After, 10)
+	}
+	return dst
+}
+
+func (r *Request) appendLimit(dst []byte) []byte {
+	if r.Limit != 0 {
+		dst = append(dst, `,"limit":`...)
+		dst = strconv.AppendInt(dst, int64(r.Limit), 10)
+	}
+	return dst
+}
+
+func (r *Request) appendPage(dst []byte) []byte {
+	if r.AfterName != "" {
+		dst = append(dst, `,"after":`...)
+		dst = appendString(dst, r.AfterName)
+	}
+	return r.appendLimit(dst)
+}
