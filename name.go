@@ -167,11 +167,32 @@ func firstRune(s string) rune {
 	return c
 }
 
+// asciiFolds holds the folded form of each ASCII character that a name can
+// have, 0 for all others. Folding looks at one character at a time there, and
+// nearly all names are ASCII.
+var asciiFolds = func() (folds [256]byte) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") {
+		folds[c] = foldFully(string(rune(c)))[0]
+	}
+	return folds
+}()
+
 // fold returns the form in which names that people take for one another are
-// equal: the skeleton of Unicode TR 39 (without its "m" as "rn"), in folded
-// case. One pass may make what the next would change again, so it goes on until
-// nothing changes.
+// equal.
 func fold(name string) string {
+	folded := make([]byte, len(name))
+	for i := range len(name) {
+		if folded[i] = asciiFolds[name[i]]; folded[i] == 0 {
+			return foldFully(name)
+		}
+	}
+	return string(folded)
+}
+
+// foldFully returns the skeleton of Unicode TR 39 (without its "m" as "rn"), in
+// folded case. One pass may make what the next would change again, so it goes
+// on until nothing changes.
+func foldFully(name string) string {
 	for range 8 {
 		next := norm.NFC.String(cases.Fold().String(confusables.SkeletonTweaked(cases.Fold().String(name))))
 		if next == name {

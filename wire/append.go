@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// text is what strings on the wire are made from.
-type text interface{ string | []byte }
+// chars is what strings on the wire are made from.
+type chars interface{ string | []byte }
 
 func appendType(dst []byte, t Type) []byte {
 	dst = append(dst, `{"type":"`...)
@@ -39,7 +39,7 @@ func appendStrings(dst []byte, list []string) []byte {
 }
 
 // appendEnd appends the ref, which comes last in every frame, and the end.
-func appendEnd[S text](dst []byte, ref S, hasRef bool) []byte {
+func appendEnd[S chars](dst []byte, ref S, hasRef bool) []byte {
 	if hasRef {
 		dst = append(dst, `,"ref":`...)
 		dst = appendString(dst, ref)
@@ -50,7 +50,7 @@ func appendEnd[S text](dst []byte, ref S, hasRef bool) []byte {
 // appendString appends a JSON string. It escapes only what must be: quotes,
 // backslashes and control characters (RFC 8259, section 7). What is not UTF-8
 // becomes U+FFFD, so that a line is valid whatever it is made from.
-func appendString[S text](dst []byte, s S) []byte {
+func appendString[S chars](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	plain := 0 // s[plain:i] needs no change
 	ascii := true
@@ -74,7 +74,7 @@ func appendString[S text](dst []byte, s S) []byte {
 	return append(dst, '"')
 }
 
-func isUTF8[S text](s S) bool {
+func isUTF8[S chars](s S) bool {
 	for i := 0; i < len(s); {
 		if s[i] < utf8.RuneSelf {
 			i++

@@ -135,7 +135,7 @@ func AppendAck(dst []byte, ref []byte, room, id string, seq uint64, t time.Time,
 	return appendAck(dst, room, id, seq, t, duplicate, ref, ref != nil)
 }
 
-func appendAck[S text](dst []byte, room, id string, seq uint64, t time.Time, duplicate bool, ref S, hasRef bool) []byte {
+func appendAck[S chars](dst []byte, room, id string, seq uint64, t time.Time, duplicate bool, ref S, hasRef bool) []byte {
 	dst = append(dst, `{"type":"ack"`...)
 	dst = appendRoom(dst, room)
 	dst = append(dst, `,"id":`...)

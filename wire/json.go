@@ -12,13 +12,13 @@ import (
 type kind uint8
 
 const (
-	absent kind = iota
-	null
-	boolean
-	number
-	text
-	array
-	object
+	kindAbsent kind = iota
+	kindNull
+	kindBool
+	kindNumber
+	kindString
+	kindArray
+	kindObject
 )
 
 func (k kind) String() string {
@@ -51,6 +51,28 @@ type scanner struct {
 
 var scanners = sync.Pool{New: func() any { return new(scanner) }}
 
+// maxIdleScratch is how much scratch space a scanner keeps, in bytes.
+const maxIdleScratch = 16 << 10
+
+// newScanner returns a scanner that keeps the fields that names knows.
+func newScanner(names func(name []byte) (field, bool)) *scanner {
+	s := scanners.Get().(*scanner)
+	s.names = names
+	return s
+}
+
+// free gives the scanner back. What aliases its scratch space must be copied
+// before.
+func (s *scanner) free() {
+	if cap(s.scratch) > maxIdleScratch {
+		s.scratch = nil
+	}
+	clear(s.fields[:])
+	clear(s.seen[:cap(s.seen)])
+	s.line, s.fault = nil, nil
+	scanners.Put(s)
+}
+
 // scan reads the line, which must be one object, into fields.
 func (s *scanner) scan(line []byte) *ReaderError {
 	s.line, s.pos, s.scratch, s.seen, s.fault, s.top = line, 0, s.scratch[:0], s.seen[:0], nil, ""
@@ -61,6 +83,9 @@ func (s *scanner) scan(line []byte) *ReaderError {
 	s.space()
 	if s.pos == len(line) {
 		return s.fail(CodeBadJSON, "the line is empty; each line is one JSON object")
+	}
+	if bytes.HasPrefix(line, byteOrderMark) {
+		return s.fail(CodeBadJSON, "a byte order mark stands in front; send UTF-8 without one")
 	}
 	isObject := line[s.pos] == '{'
 	if _, err := s.value(0); err != nil {
@@ -76,6 +101,8 @@ func (s *scanner) scan(line []byte) *ReaderError {
 	return s.fault
 }
 
+var byteOrderMark = []byte("\ufeff")
+
 func firstInvalid(line []byte) int {
 	for i := 0; i < len(line); {
 		r, size := utf8.DecodeRune(line[i:])
@@ -87,18 +114,18 @@ func firstInvalid(line []byte) int {
 	return len(line)
 }
 
-func (s *scanner) fail(code Code, reason string) *ReaderError {
-	return s.failAt(code, s.pos, reason)
+func (s *scanner) fail(code Code, detail string) *ReaderError {
+	return s.failAt(code, s.pos, detail)
 }
 
-func (s *scanner) failAt(code Code, position int, reason string) *ReaderError {
-	return &ReaderError{Code: code, Position: position, reason: reason}
+func (s *scanner) failAt(code Code, position int, detail string) *ReaderError {
+	return &ReaderError{Code: code, Position: position, detail: detail}
 }
 
 // blame notes the first reason why the line, though JSON, is no good frame.
-func (s *scanner) blame(code Code, position int, field, reason string) {
+func (s *scanner) blame(code Code, position int, field, detail string) {
 	if s.fault == nil {
-		s.fault = &ReaderError{Code: code, Position: position, Field: field, reason: reason}
+		s.fault = &ReaderError{Code: code, Position: position, Field: field, detail: detail}
 	}
 }
 
@@ -122,8 +149,8 @@ func (s *scanner) value(depth int) (value, *ReaderError) {
 	case c == '"':
 		return s.text()
 	case c == '{' || c == '[':
-		if depth == maxDepth {
-			return value{}, s.fail(CodeBadFrame, fmt.Sprintf("values are nested deeper than %d", maxDepth))
+		if depth == MaxNesting {
+			return value{}, s.fail(CodeBadFrame, fmt.Sprintf("values are nested deeper than %d", MaxNesting))
 		}
 		if c == '{' {
 			return s.object(depth + 1)
@@ -145,9 +172,9 @@ var literals = []struct {
 	word  []byte
 	value value
 }{
-	{[]byte("true"), value{kind: boolean, number: 1}},
-	{[]byte("false"), value{kind: boolean}},
-	{[]byte("null"), value{kind: null}},
+	{[]byte("true"), value{kind: kindBool, number: 1}},
+	{[]byte("false"), value{kind: kindBool}},
+	{[]byte("null"), value{kind: kindNull}},
 }
 
 // object reads an object. At the top level it keeps the values of the fields
@@ -193,7 +220,7 @@ func (s *scanner) object(depth int) (value, *ReaderError) {
 		if err != nil {
 			return value{}, err
 		}
-		if ok && s.fields[known].kind == absent {
+		if ok && s.fields[known].kind == kindAbsent {
 			s.fields[known] = v
 		}
 		s.space()
@@ -207,7 +234,7 @@ func (s *scanner) object(depth int) (value, *ReaderError) {
 		s.pos++
 	}
 	s.seen = s.seen[:seen.start]
-	return value{kind: object, bytes: s.line[start:s.pos]}, nil
+	return value{kind: kindObject, bytes: s.line[start:s.pos]}, nil
 }
 
 // lookAlike refuses names that differ from a name of the protocol, in either
@@ -275,7 +302,7 @@ func (s *scanner) array(depth int) (value, *ReaderError) {
 		}
 		s.pos++
 	}
-	return value{kind: array, bytes: s.line[start:s.pos]}, nil
+	return value{kind: kindArray, bytes: s.line[start:s.pos]}, nil
 }
 
 func (s *scanner) at(c byte) bool { return s.pos < len(s.line) && s.line[s.pos] == c }
@@ -316,12 +343,12 @@ func (s *scanner) number() (value, *ReaderError) {
 	}
 	if !whole || n > MaxNumber {
 		s.blame(CodeBadField, start, s.top, fmt.Sprintf("numbers are whole and up to %d", int64(MaxNumber)))
-		return value{kind: number}, nil
+		return value{kind: kindNumber}, nil
 	}
 	if negative {
 		n = -n
 	}
-	return value{kind: number, number: n}, nil
+	return value{kind: kindNumber, number: n}, nil
 }
 
 func (s *scanner) digits(each func(d byte)) (n int) {
@@ -343,7 +370,7 @@ func (s *scanner) text() (value, *ReaderError) {
 		switch c := s.line[s.pos]; {
 		case c == '"':
 			s.pos++
-			return value{kind: text, bytes: s.line[start : s.pos-1]}, nil
+			return value{kind: kindString, bytes: s.line[start : s.pos-1]}, nil
 		case c == '\\':
 			return s.escapedText(start)
 		case c < 0x20:
@@ -361,7 +388,7 @@ func (s *scanner) escapedText(start int) (value, *ReaderError) {
 		switch c := s.line[s.pos]; {
 		case c == '"':
 			s.pos++
-			return value{kind: text, escaped: true, bytes: s.scratch[from:len(s.scratch):len(s.scratch)]}, nil
+			return value{kind: kindString, escaped: true, bytes: s.scratch[from:len(s.scratch):len(s.scratch)]}, nil
 		case c < 0x20:
 			return value{}, s.fail(CodeBadJSON, "a control character stands in a string; write it as an escape")
 		case c != '\\':
@@ -434,35 +461,4 @@ func (s *scanner) unicodeEscape() (rune, bool) {
 	}
 	s.pos += 5
 	return r, true
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends a JSON string. It escapes only what must be (RFC 8259,
-// section 7); v must be valid UTF-8.
-func appendString[T string | []byte](dst []byte, v T) []byte {
-	dst = append(dst, '"')
-	from := 0
-	for i := range len(v) {
-		c := v[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, v[from:i]...)
-		from = i + 1
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	dst = append(dst, v[from:]...)
-	return append(dst, '"')
 }

@@ -1,14 +1,217 @@
 package wire
 
-import "io"
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
 
-// Reader stub until filled in.
-type Reader struct{ src io.Reader }
+	"kaban"
+)
 
-func NewReader(src io.Reader) *Reader            { return &Reader{src: src} }
-func (r *Reader) SetLimit(bytes int)             {}
-func (r *Reader) SetMaxContent(codePoints int)   {}
-func (r *Reader) Buffered() bool                 { return false }
-func (r *Reader) Idle()                          {}
-func (r *Reader) ReadRequest(req *Request) error { return nil }
-func (r *Reader) ReadEvent(ev *Event) error      { return nil }
+// smallBuffer is what a Reader holds while lines are short, in bytes.
+const smallBuffer = 4 << 10
+
+var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+
+// Reader turns a stream into frames. All its errors are *ReaderError.
+//
+// It holds no memory before the first read, 4 KiB while lines are short, and
+// never more than the longest line that is allowed. It is not safe for
+// concurrent use.
+type Reader struct {
+	src        io.Reader
+	limit      int // bytes of a line
+	maxContent int // code points
+	author     kaban.Username
+
+	buffer     []byte // buffer[start:end] is read and not yet used
+	start, end int
+	searched   int  // bytes from start without a newline
+	skipping   bool // what comes up to the next newline was refused already
+
+	ref      [MaxRef]byte
+	lastRoom string // the last room as it was written, and what it means
+	lastName kaban.RoomName
+}
+
+// NewReader returns a Reader for lines of up to MaxFrame bytes and contents of
+// up to kaban.DefaultMaxContent code points.
+func NewReader(src io.Reader) *Reader {
+	return &Reader{src: src, limit: MaxFrame, maxContent: kaban.DefaultMaxContent}
+}
+
+// SetLimit sets the longest line in bytes, without its "\n" or "\r\n", from the
+// next one on.
+func (r *Reader) SetLimit(bytes int) { r.limit = bytes }
+
+// SetMaxContent sets the longest content in code points.
+func (r *Reader) SetMaxContent(codePoints int) { r.maxContent = codePoints }
+
+// SetAuthor sets who is the author of the messages in requests.
+func (r *Reader) SetAuthor(author kaban.Username) { r.author = author }
+
+// Buffered reports whether the next frame, or what is wrong with it, is known
+// without reading from the source.
+func (r *Reader) Buffered() bool {
+	if r.skipping {
+		r.skip()
+	}
+	return !r.skipping && (r.newline() >= 0 || r.refusal() != nil)
+}
+
+// ReadRequest reads the next frame from a client.
+func (r *Reader) ReadRequest(q *Request) error {
+	line, err := r.line()
+	if err == nil {
+		err = r.request(line, q)
+	}
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+// ReadEvent reads the next frame from a server.
+func (r *Reader) ReadEvent(e *Event) error {
+	line, err := r.line()
+	if err == nil {
+		err = decodeEvent(line, e)
+	}
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+// line returns the next line without its end. It is valid until the next call.
+func (r *Reader) line() ([]byte, *ReaderError) {
+	for {
+		if r.skipping {
+			r.skip()
+		}
+		if !r.skipping {
+			if n := r.newline(); n >= 0 {
+				return r.take(n)
+			}
+			if bad := r.refusal(); bad != nil {
+				r.skipping = true
+				r.skip()
+				return nil, bad
+			}
+		}
+		if err := r.fill(); err != nil {
+			if errors.Is(err, io.EOF) && r.end > r.start {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, &ReaderError{Position: -1, Err: err}
+		}
+	}
+}
+
+// newline returns where the next line ends, from start; -1 if that is not known.
+func (r *Reader) newline() int {
+	n := bytes.IndexByte(r.buffer[r.start+r.searched:r.end], '\n')
+	if n < 0 {
+		r.searched = r.end - r.start
+		return -1
+	}
+	return r.searched + n
+}
+
+// take uses up the line whose "\n" is n bytes from start.
+func (r *Reader) take(n int) ([]byte, *ReaderError) {
+	line := r.buffer[r.start : r.start+n]
+	r.start += n + 1
+	r.searched = 0
+	if n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	if len(line) > r.limit {
+		return nil, r.tooLong()
+	}
+	return line, nil
+}
+
+// refusal returns why a line that has no end yet need not be waited for.
+func (r *Reader) refusal() *ReaderError {
+	begun := r.buffer[r.start:r.end]
+	switch n := len(begun); {
+	case n > r.limit+1, n == r.limit+1 && begun[r.limit] != '\r':
+		return r.tooLong()
+	case n > 0 && begun[0] < ' ' && begun[0] != '\t' && begun[0] != '\r':
+		// Another protocol: a TLS hello begins so, and may never send a newline.
+		return &ReaderError{Code: CodeBadJSON, detail: "a control character stands where an object should begin"}
+	}
+	return nil
+}
+
+func (r *Reader) tooLong() *ReaderError {
+	return &ReaderError{Code: CodeFrameTooLong, Position: -1, Max: r.limit}
+}
+
+// skip drops what belongs to a line that was refused.
+func (r *Reader) skip() {
+	if n := r.newline(); n >= 0 {
+		r.start += n + 1
+		r.skipping = false
+	} else {
+		r.start = r.end
+	}
+	r.searched = 0
+}
+
+// fill reads once from the source. A line of limit bytes and its "\r\n" always
+// fit; what is longer has been refused before.
+func (r *Reader) fill() error {
+	r.makeRoom()
+	for range 100 { // as bufio: a source that returns nothing is broken
+		n, err := r.src.Read(r.buffer[r.end:])
+		r.end += n
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+func (r *Reader) makeRoom() {
+	held := r.end - r.start
+	if held == 0 {
+		r.start, r.end = 0, 0
+		if len(r.buffer) > smallBuffer {
+			r.buffer = nil
+		}
+	}
+	switch {
+	case r.buffer == nil:
+		r.buffer = smallBuffers.Get().(*[smallBuffer]byte)[:]
+	case r.end < len(r.buffer):
+	case r.start > 0:
+		copy(r.buffer, r.buffer[r.start:r.end])
+		r.start, r.end = 0, held
+	default:
+		larger := make([]byte, max(min(4*len(r.buffer), r.limit+2), len(r.buffer)+1))
+		copy(larger, r.buffer[:r.end])
+		r.free()
+		r.buffer = larger
+	}
+}
+
+// free gives the buffer back.
+func (r *Reader) free() {
+	if len(r.buffer) == smallBuffer {
+		smallBuffers.Put((*[smallBuffer]byte)(r.buffer))
+	}
+	r.buffer = nil
+}
+
+// Close gives the buffer back. The Reader must not be used after it; it does
+// not close the source.
+func (r *Reader) Close() {
+	r.free()
+	r.start, r.end, r.searched = 0, 0, 0
+}

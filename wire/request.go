@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"math"
 	"strconv"
 
 	"kaban"
@@ -28,15 +27,11 @@ type Request struct {
 	AfterName string // rooms, members: what comes after this name, or ""
 	Limit     int    // history, rooms, members: 1 to MaxLimit; 0 where it is not said
 
-	ID      kaban.MessageID // send
-	Content string          // send
-}
-
-// Dispatch returns what a send asks for, with its author. Content must be valid
-// as it is in a Request from a Reader; otherwise the Message is the zero one.
-func (r *Request) Dispatch(author kaban.Username) kaban.Dispatch {
-	message, _ := kaban.NewMessage(author, r.Content, math.MaxInt)
-	return kaban.Dispatch{Room: r.Room, ID: r.ID, Message: message}
+	ID kaban.MessageID // send
+	// Message is what a send says. Its author is not on the wire: it is the one
+	// that the Reader was told with SetAuthor, and without one the Message is
+	// zero.
+	Message kaban.Message
 }
 
 // Append appends the frame as one line, with its "\n". Fields that its type
@@ -63,7 +58,7 @@ func (r *Request) Append(dst []byte) []byte {
 		dst = append(dst, `,"id":`...)
 		dst = appendString(dst, r.ID.String())
 		dst = append(dst, `,"content":`...)
-		dst = appendString(dst, r.Content)
+		dst = appendString(dst, r.Message.Content())
 	case TypeHistory:
 		dst = appendRoom(dst, r.Room.String())
 		if r.HasBefore {

@@ -127,6 +127,7 @@ func (h *handler) run() {
 	defer h.conn.Close()
 	defer h.cancel()
 	h.guard(h.readLoop)
+	h.reader.Close()
 	h.mu.Lock()
 	h.readDone = true
 	if h.ending == nil {

@@ -246,7 +246,7 @@ func (h *handler) send() {
 		h.replyError(r.Ref, wire.CodeNotJoined, fmt.Sprintf("join %s before sending to it", r.Room))
 		return
 	}
-	h.pendingSize.Add(int64(len(r.Content)))
+	h.pendingSize.Add(int64(len(r.Message.Content())))
 	h.sends = append(h.sends, dispatch.Send{
 		Dispatch: kaban.Dispatch{Origin: h.token.Origin(), Room: r.Room, ID: r.ID, Message: r.Message},
 		Ref:      string(r.Ref), HasRef: r.Ref != nil,

@@ -1,0 +1,385 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+
+	"kaban"
+)
+
+// What strings that only the server understands may take, in bytes.
+const (
+	maxToken = 128                   // an epoch, a session
+	maxName  = kaban.MaxRoomName * 4 // a name that a page begins after
+)
+
+// decoder takes the fields of a scanned frame apart. It notes the first thing
+// that is wrong; after that what it returns does not matter.
+type decoder struct {
+	*scanner
+	bad *ReaderError
+}
+
+func (d *decoder) refuse(bad *ReaderError) {
+	if d.bad == nil {
+		d.bad = bad
+	}
+}
+
+func (d *decoder) badField(f field, detail string) {
+	d.refuse(&ReaderError{Code: CodeBadField, Field: fieldNames[f], Position: -1, detail: detail})
+}
+
+// get returns a field that must be of a kind, or be absent unless required.
+func (d *decoder) get(f field, k kind, required bool) (value, bool) {
+	v := d.fields[f]
+	switch {
+	case v.kind == k:
+		return v, true
+	case v.kind != kindAbsent:
+		d.badField(f, fmt.Sprintf("it must be %s, not %s", k, v.kind))
+	case required:
+		d.refuse(&ReaderError{Code: CodeMissingField, Field: fieldNames[f], Position: -1})
+	}
+	return value{}, false
+}
+
+func (d *decoder) text(f field, required bool) []byte {
+	v, _ := d.get(f, kindString, required)
+	return v.bytes
+}
+
+// token returns a string of 1 to limit bytes, nil if it is absent.
+func (d *decoder) token(f field, limit int) []byte {
+	v, ok := d.get(f, kindString, false)
+	if ok && (len(v.bytes) == 0 || len(v.bytes) > limit) {
+		d.refuse(&ReaderError{
+			Code: CodeBadField, Field: fieldNames[f], Position: -1, Max: limit, Actual: len(v.bytes),
+			detail: fmt.Sprintf("it must have 1 to %d bytes", limit),
+		})
+	}
+	return v.bytes
+}
+
+// natural returns a whole number from 0.
+func (d *decoder) natural(f field, required bool) (n uint64, ok bool) {
+	v, ok := d.get(f, kindNumber, required)
+	if ok && v.number < 0 {
+		d.badField(f, "it must not be negative")
+	}
+	return uint64(v.number), ok
+}
+
+func (d *decoder) boolean(f field) bool {
+	v, _ := d.get(f, kindBool, false)
+	return v.number == 1
+}
+
+// invalid notes an error of package kaban.
+func (d *decoder) invalid(f field, err error) {
+	bad := &ReaderError{Code: CodeOf(err), Field: fieldNames[f], Position: -1, Err: err}
+	if wrong, ok := err.(*kaban.MessageError); ok {
+		bad.Position, bad.Max, bad.Actual = wrong.Position, wrong.Limit, wrong.Actual
+	}
+	d.refuse(bad)
+}
+
+// request takes a request apart. Its ref is copied into refBytes.
+func (r *Reader) request(line []byte, q *Request) *ReaderError {
+	s := newScanner(requestField)
+	defer s.free()
+	*q = Request{}
+	fault := s.scan(line)
+	d := decoder{scanner: s}
+	ref, hasRef := s.fields[fRef], false
+	if fault == nil || fault == s.fault {
+		hasRef = ref.kind == kindString && len(ref.bytes) <= MaxRef
+	}
+	if fault == nil && !hasRef && ref.kind != kindAbsent {
+		d.badField(fRef, fmt.Sprintf("it must be a string of at most %d bytes", MaxRef))
+	}
+	if hasRef {
+		q.Ref = append(r.ref[:0], ref.bytes...)
+	}
+	if fault == nil {
+		r.decodeRequest(&d, q)
+		fault = d.bad
+	}
+	if fault != nil && hasRef {
+		fault.Ref = append([]byte{}, ref.bytes...)
+	}
+	return fault
+}
+
+func (r *Reader) decodeRequest(d *decoder, q *Request) {
+	name := d.text(fType, true)
+	if d.bad != nil {
+		return
+	}
+	q.Type = typeOf(name)
+	if !q.Type.isRequest() {
+		d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
+		return
+	}
+	switch q.Type {
+	case TypeHello:
+		r.decodeHello(d, q)
+	case TypeJoin:
+		q.Room = r.room(d)
+		q.Epoch = string(d.token(fEpoch, maxToken))
+		q.After, q.HasAfter = d.natural(fAfter, false)
+	case TypeSend:
+		r.decodeSend(d, q)
+	case TypeHistory:
+		q.Room = r.room(d)
+		q.After, q.HasAfter = d.natural(fAfter, false)
+		q.Before, q.HasBefore = d.natural(fBefore, false)
+		if q.HasAfter && q.HasBefore {
+			d.badField(fBefore, "before and after exclude each other")
+		}
+		q.Limit = d.limit()
+	case TypePart:
+		q.Room = r.room(d)
+	case TypeRooms:
+		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit()
+	case TypeMembers:
+		q.Room = r.room(d)
+		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit()
+	}
+}
+
+func (r *Reader) decodeHello(d *decoder, q *Request) {
+	version, ok := d.get(fVersion, kindNumber, true)
+	if ok && version.number != Version {
+		d.refuse(&ReaderError{Code: CodeUnsupportedVersion, Field: fieldNames[fVersion], Position: -1, Max: Version, Actual: int(version.number)})
+		return
+	}
+	name := d.text(fUsername, true)
+	if d.bad != nil {
+		return
+	}
+	var err error
+	if q.Username, err = kaban.ParseUsername(string(name)); err != nil {
+		d.invalid(fUsername, err)
+	}
+	q.Resume = string(d.token(fResume, maxToken))
+}
+
+func (r *Reader) decodeSend(d *decoder, q *Request) {
+	q.Room = r.room(d)
+	id := d.text(fID, true)
+	content := d.text(fContent, true)
+	if d.bad != nil {
+		return
+	}
+	var err error
+	if q.ID, err = kaban.ParseMessageID(string(id)); err != nil {
+		d.invalid(fID, err)
+		return
+	}
+	if r.author.IsZero() {
+		err = kaban.CheckContent(string(content), r.maxContent)
+	} else {
+		q.Message, err = kaban.NewMessage(r.author, string(content), r.maxContent)
+	}
+	if err != nil {
+		d.invalid(fContent, err)
+	}
+}
+
+// room returns the room of a request. Parsing a name is dear and most requests
+// are for the same room as the one before, so the last one is kept.
+func (r *Reader) room(d *decoder) kaban.RoomName {
+	name := d.text(fRoom, true)
+	if d.bad != nil || string(name) == r.lastRoom {
+		return r.lastName
+	}
+	written := string(name)
+	room, err := kaban.ParseRoomName(written)
+	if err != nil {
+		d.invalid(fRoom, err)
+		return room
+	}
+	r.lastRoom, r.lastName = written, room
+	return room
+}
+
+func (d *decoder) limit() int {
+	v, ok := d.get(fLimit, kindNumber, false)
+	if ok && (v.number < 1 || v.number > MaxLimit) {
+		d.refuse(&ReaderError{Code: CodeBadLimit, Field: fieldNames[fLimit], Position: -1, Max: MaxLimit, Actual: int(v.number)})
+	}
+	return int(v.number)
+}
+
+// decodeEvent takes an event apart.
+func decodeEvent(line []byte, e *Event) *ReaderError {
+	s := newScanner(eventField)
+	defer s.free()
+	*e = Event{}
+	if fault := s.scan(line); fault != nil {
+		return fault
+	}
+	d := decoder{scanner: s}
+	name := d.text(fType, true)
+	if d.bad == nil {
+		e.Type = typeOf(name)
+		if !e.Type.isEvent() {
+			d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
+		}
+	}
+	if d.bad == nil {
+		d.event(e)
+	}
+	return d.bad
+}
+
+func (d *decoder) event(e *Event) {
+	if ref, ok := d.get(fRef, kindString, false); ok {
+		e.Ref, e.HasRef = string(ref.bytes), true
+	}
+	switch e.Type {
+	case TypeWelcome:
+		d.welcome(e)
+	case TypeJoined:
+		e.Room, e.Epoch, e.Head = d.str(fRoom, true), d.str(fEpoch, true), d.count(fHead, true)
+		e.Members = int(d.count(fMembers, false))
+	case TypeMessage:
+		m := d.entry()
+		e.Room, e.Seq, e.ID, e.Username, e.Content, e.Time = d.str(fRoom, true), m.Seq, m.ID, m.Username, m.Content, m.Time
+	case TypeAck:
+		e.Room, e.ID, e.Seq, e.Time = d.str(fRoom, true), d.str(fID, true), d.count(fSeq, true), d.time()
+		e.Duplicate = d.boolean(fDuplicate)
+	case TypeHistory:
+		e.Room, e.More = d.str(fRoom, true), d.boolean(fMore)
+		d.objects(fMessages, func(d *decoder) { e.Messages = append(e.Messages, d.entry()) })
+	case TypeParted:
+		e.Room = d.str(fRoom, true)
+	case TypeRooms:
+		e.More = d.boolean(fMore)
+		d.objects(fRooms, func(d *decoder) {
+			e.Rooms = append(e.Rooms, RoomInfo{Room: d.str(fRoom, true), Head: d.count(fHead, true), Members: int(d.count(fMembers, false))})
+		})
+	case TypeMembers:
+		e.Room, e.Usernames, e.More = d.str(fRoom, true), d.strs(fUsernames, true), d.boolean(fMore)
+	case TypePresence:
+		e.Room, e.Members = d.str(fRoom, true), int(d.count(fMembers, true))
+		e.Joined, e.Left = d.strs(fJoined, false), d.strs(fLeft, false)
+	case TypeError:
+		d.errorFrame(e)
+	case TypeGoodbye:
+		e.Reason = Reason(d.str(fReason, true))
+		e.ReconnectAfter, e.HasReconnect = d.milliseconds(fReconnectAfter)
+	}
+}
+
+func (d *decoder) str(f field, required bool) string { return string(d.text(f, required)) }
+
+func (d *decoder) count(f field, required bool) uint64 {
+	n, _ := d.natural(f, required)
+	return n
+}
+
+func (d *decoder) milliseconds(f field) (time.Duration, bool) {
+	n, ok := d.natural(f, false)
+	return time.Duration(min(n, uint64(24*time.Hour/time.Millisecond))) * time.Millisecond, ok
+}
+
+func (d *decoder) time() time.Time {
+	text := d.str(fTime, true)
+	if d.bad != nil {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		d.badField(fTime, "it must be a time of RFC 3339")
+	}
+	return t.UTC()
+}
+
+func (d *decoder) entry() Message {
+	return Message{
+		Seq: d.count(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true),
+		Content: d.str(fContent, true), Time: d.time(),
+	}
+}
+
+func (d *decoder) welcome(e *Event) {
+	e.Session, e.Username, e.Server = d.str(fSession, true), d.str(fUsername, true), d.str(fServer, false)
+	e.Heartbeat = time.Duration(min(d.count(fHeartbeat, false), 24*60*60)) * time.Second
+	limits, ok := d.get(fLimits, kindObject, false)
+	if !ok {
+		return
+	}
+	d.nested(limits.bytes, func(d *decoder) {
+		e.Limits = Limits{Username: int(d.count(fUsername, false)), Content: int(d.count(fContent, false)), Frame: int(d.count(fFrame, false))}
+	})
+}
+
+func (d *decoder) errorFrame(e *Event) {
+	e.Code, e.Text = Code(d.str(fCode, true)), d.str(fMessage, true)
+	e.Room, e.ID, e.Field = d.str(fRoom, false), d.str(fID, false), d.str(fField, false)
+	e.Max = int(d.count(fMax, false))
+	actual, _ := d.get(fActual, kindNumber, false) // what a peer sent may be negative
+	e.Actual = int(actual.number)
+	position, ok := d.natural(fPosition, false)
+	e.Position, e.HasPosition = int(position), ok
+	e.RetryAfter, _ = d.milliseconds(fRetryAfter)
+	e.Epoch, e.Head, e.Oldest = d.str(fEpoch, false), d.count(fHead, false), d.count(fOldest, false)
+}
+
+// nested decodes an object within the frame, which has been scanned before.
+func (d *decoder) nested(object []byte, decode func(*decoder)) {
+	s := newScanner(eventField)
+	defer s.free()
+	inner := decoder{scanner: s}
+	if inner.bad = s.scan(object); inner.bad == nil {
+		decode(&inner)
+	}
+	if inner.bad != nil {
+		d.refuse(inner.bad)
+	}
+}
+
+// elements calls each for the values of an array.
+func (d *decoder) elements(f field, required bool, each func(value)) {
+	list, ok := d.get(f, kindArray, required)
+	if !ok {
+		return
+	}
+	s := newScanner(eventField)
+	defer s.free()
+	s.line, s.pos, s.scratch, s.seen, s.fault = list.bytes, 1, s.scratch[:0], s.seen[:0], nil
+	for s.space(); !s.at(']'); s.space() {
+		v, err := s.value(1)
+		if err != nil {
+			d.refuse(err)
+			return
+		}
+		each(v)
+		if s.space(); s.at(',') {
+			s.pos++
+		}
+	}
+}
+
+func (d *decoder) objects(f field, each func(*decoder)) {
+	d.elements(f, true, func(v value) {
+		if v.kind != kindObject {
+			d.badField(f, "its elements must be objects")
+			return
+		}
+		d.nested(v.bytes, each)
+	})
+}
+
+func (d *decoder) strs(f field, required bool) (list []string) {
+	d.elements(f, required, func(v value) {
+		if v.kind != kindString {
+			d.badField(f, "its elements must be strings")
+			return
+		}
+		list = append(list, string(v.bytes))
+	})
+	return list
+}
