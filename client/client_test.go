@@ -1,0 +1,573 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"kaban"
+	"kaban/client"
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// host is a server whose process can be replaced under the same address.
+type host struct {
+	t       *testing.T
+	addr    string
+	store   store.Store
+	options server.Config
+	stop    func()
+}
+
+func newHost(t *testing.T, config server.Config, s store.Store) *host {
+	t.Helper()
+	h := &host{t: t, addr: "127.0.0.1:0", store: s, options: config}
+	if h.store == nil {
+		h.store = memory.New(0)
+	}
+	h.start()
+	t.Cleanup(func() { h.stop() })
+	return h
+}
+
+func (h *host) start() {
+	h.t.Helper()
+	d, err := dispatch.New(context.Background(), h.store, dispatch.Options{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var l net.Listener
+	for range 100 {
+		if l, err = net.Listen("tcp", h.addr); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.addr = l.Addr().String()
+	m := server.New(h.options, d)
+	done := make(chan struct{})
+	go func() { defer close(done); m.Serve(l) }()
+	h.stop = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		defer cancel()
+		m.Shutdown(ctx)
+		<-done
+		d.Close()
+		if n := m.Panics(); n > 0 {
+			h.t.Errorf("%d handlers panicked", n)
+		}
+		h.stop = func() {}
+	}
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func dial(t *testing.T, addr, name string) *client.Client {
+	t.Helper()
+	return dialWith(t, addr, client.Options{Username: name, MaxBackoff: 50 * time.Millisecond})
+}
+
+func dialWith(t *testing.T, addr string, options client.Options) *client.Client {
+	t.Helper()
+	c, err := client.Dial(within(t), addr, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func join(t *testing.T, c *client.Client, from client.From) *client.Room {
+	t.Helper()
+	r, err := c.Join(within(t), "lobby", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// read returns the next n messages.
+func read(t *testing.T, r *client.Room, n int) (contents []string) {
+	t.Helper()
+	for m, err := range r.Messages(within(t)) {
+		if err != nil {
+			t.Fatalf("after %d messages: %v", len(contents), err)
+		}
+		if contents = append(contents, m.Content); len(contents) == n {
+			return contents
+		}
+	}
+	t.Fatalf("got %d messages, want %d", len(contents), n)
+	return nil
+}
+
+func TestTalk(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	ann, bob := join(t, dial(t, h.addr, "ann"), client.From{}), join(t, dial(t, h.addr, "bob"), client.From{})
+	for i := range 3 {
+		receipt, err := ann.Send(within(t), fmt.Sprint("a", i))
+		if err != nil || receipt.Seq != uint64(2*i+1) || receipt.Duplicate || receipt.Time.IsZero() {
+			t.Fatalf("send: got %+v, %v", receipt, err)
+		}
+		if _, err := bob.Send(within(t), fmt.Sprint("b", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(read(t, bob, 3)); got != "[a0 a1 a2]" {
+		t.Errorf("bob read %s", got)
+	}
+	if got := fmt.Sprint(read(t, ann, 3)); got != "[b0 b1 b2]" {
+		t.Errorf("ann read %s", got)
+	}
+	if got := ann.Cursor(); got.Seq != 6 || got.Epoch == "" {
+		t.Errorf("cursor: got %+v, want seq 6", got)
+	}
+}
+
+func TestLastAndAfter(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	ann := join(t, dial(t, h.addr, "ann"), client.From{})
+	for i := range 1200 {
+		if _, err := ann.Post(within(t), fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dialFlush(t, ann); err != nil {
+		t.Fatal(err)
+	}
+	bob := dial(t, h.addr, "bob")
+	last := join(t, bob, client.Last(701))
+	if got := read(t, last, 701); got[0] != "500" || got[700] != "the last" {
+		t.Errorf("last 701: got %s to %s", got[0], got[700])
+	}
+	if err := last.Part(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	after := join(t, bob, client.After(client.Cursor{Epoch: last.Cursor().Epoch, Seq: 1190}))
+	if got := fmt.Sprint(read(t, after, 10)); got != "[1190 1191 1192 1193 1194 1195 1196 1197 1198 1199]" {
+		t.Errorf("after 1190: got %s", got)
+	}
+	_, err := dial(t, h.addr, "cid").Join(within(t), "lobby", client.After(client.Cursor{Epoch: "foreign", Seq: 1}))
+	if resync, ok := errors.AsType[*client.ResyncError](err); !ok || resync.Head != 1201 || resync.Oldest != 1 {
+		t.Errorf("foreign epoch: got %v, want a ResyncError of 1 to 1201", err)
+	}
+}
+
+func dialFlush(t *testing.T, r *client.Room) error {
+	t.Helper()
+	p, err := r.Post(within(t), "the last")
+	if err != nil {
+		return err
+	}
+	_, err = p.Wait(within(t))
+	return err
+}
+
+func TestErrors(t *testing.T) {
+	h := newHost(t, server.Config{MaxContent: 10}, nil)
+	ann := dial(t, h.addr, "ann")
+	r := join(t, ann, client.From{})
+	if _, err := r.Send(within(t), strings.Repeat("é", 11)); !errors.Is(err, kaban.TooLongContent) {
+		t.Errorf("11 characters: got %v, want TooLongContent", err)
+	}
+	if _, err := r.Send(within(t), strings.Repeat("é", 10)); err != nil {
+		t.Errorf("10 characters: got %v", err)
+	}
+	if _, err := ann.Join(within(t), "LOBBY", client.From{}); !errors.Is(err, client.ErrJoined) {
+		t.Errorf("join twice: got %v, want ErrJoined", err)
+	}
+	if _, err := ann.Join(within(t), "no room", client.From{}); !errors.Is(err, kaban.InvalidCharsRoom) {
+		t.Errorf("bad room: got %v", err)
+	}
+	if _, _, err := ann.History(within(t), "nowhere", client.Page{}); !isCode(err, wire.CodeNotFound) {
+		t.Errorf("history of nowhere: got %v", err)
+	}
+	for name, check := range map[string]func(error) bool{
+		"ann":    func(err error) bool { return isCode(err, wire.CodeUsernameTaken) },
+		"":       func(err error) bool { return errors.Is(err, kaban.EmptyUsername) },
+		"server": func(err error) bool { return isCode(err, wire.CodeUsernameTaken) },
+	} {
+		if c, err := client.Dial(within(t), h.addr, client.Options{Username: name}); !check(err) {
+			t.Errorf("dial as %q: got %v, %v", name, c, err)
+		}
+	}
+	if err := r.Part(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Send(within(t), "late"); !errors.Is(err, client.ErrParted) {
+		t.Errorf("send after part: got %v, want ErrParted", err)
+	}
+	ann.Close()
+	if _, _, err := ann.Rooms(within(t), "", 0); !errors.Is(err, client.ErrClosed) {
+		t.Errorf("after close: got %v, want ErrClosed", err)
+	}
+}
+
+func isCode(err error, code wire.Code) bool {
+	refused, ok := errors.AsType[*client.Error](err)
+	return ok && refused.Code == code
+}
+
+func TestLists(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	ann, bob := dial(t, h.addr, "ann"), dial(t, h.addr, "bob")
+	join(t, ann, client.From{})
+	join(t, bob, client.From{})
+	names, more, err := ann.Members(within(t), "lobby", "", 1)
+	if fmt.Sprint(names, more, err) != "[ann] true <nil>" {
+		t.Errorf("members: got %v %v %v", names, more, err)
+	}
+	names, more, err = ann.Members(within(t), "lobby", "ann", 1)
+	if fmt.Sprint(names, more, err) != "[bob] false <nil>" {
+		t.Errorf("members after ann: got %v %v %v", names, more, err)
+	}
+	rooms, more, err := ann.Rooms(within(t), "", 0)
+	if err != nil || more || len(rooms) != 1 || rooms[0] != (wire.RoomInfo{Room: "lobby", Members: 2}) {
+		t.Errorf("rooms: got %v %v %v", rooms, more, err)
+	}
+}
+
+func TestPresence(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	seen := make(chan client.Presence, 16)
+	ann := dialWith(t, h.addr, client.Options{Username: "ann", OnPresence: func(p client.Presence) { seen <- p }})
+	join(t, ann, client.From{})
+	join(t, dial(t, h.addr, "bob"), client.From{})
+	select {
+	case p := <-seen:
+		if p.Room != "lobby" || p.Members != 2 {
+			t.Errorf("got %+v, want 2 members of lobby", p)
+		}
+	case <-time.After(patience):
+		t.Error("no presence came")
+	}
+}
+
+// proxy passes bytes to a server and cuts connections at random places.
+type proxy struct {
+	l     net.Listener
+	group sync.WaitGroup
+	cuts  int
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+func newProxy(t *testing.T, target string, meanBytes int) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{l: l, conns: make(map[net.Conn]struct{})}
+	p.group.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", target)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns[in], p.conns[out] = struct{}{}, struct{}{}
+			p.mu.Unlock()
+			p.group.Go(func() { p.pass(out, in, meanBytes) })
+			p.group.Go(func() { p.pass(in, out, meanBytes) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		p.mu.Lock()
+		for conn := range p.conns {
+			conn.Close()
+		}
+		p.mu.Unlock()
+		p.group.Wait()
+	})
+	return p
+}
+
+func (p *proxy) pass(dst, src net.Conn, mean int) {
+	defer src.Close()
+	defer dst.Close()
+	if _, err := io.CopyN(dst, src, int64(300+rand.N(2*mean))); err == nil {
+		p.mu.Lock()
+		p.cuts++
+		p.mu.Unlock()
+	}
+}
+
+// However often connections are cut, each message is stored once and read once.
+func TestCuts(t *testing.T) {
+	const n = 3000
+	h := newHost(t, server.Config{}, nil)
+	p := newProxy(t, h.addr, 20_000)
+	ann, bob := dial(t, p.l.Addr().String(), "ann"), dial(t, p.l.Addr().String(), "bob")
+	writes, reads := join(t, ann, client.From{}), join(t, bob, client.From{})
+	go func() {
+		for i := range n {
+			if _, err := writes.Post(t.Context(), fmt.Sprint(i)); err != nil {
+				t.Errorf("post %d: %v", i, err)
+				return
+			}
+		}
+	}()
+	for i, got := range read(t, reads, n) {
+		if want := fmt.Sprint(i); got != want {
+			t.Fatalf("message %d is %s", i, got)
+		}
+	}
+	if err := ann.Flush(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for m, err := range reads.Messages(ctx) {
+		t.Errorf("one too many: %v %v", m, err)
+	}
+	for m, err := range writes.Messages(ctx) {
+		t.Errorf("own message came back: %v %v", m, err)
+	}
+	state, err := h.store.Rooms(t.Context())
+	if err != nil || state[0].Head != n {
+		t.Errorf("the log has %v, %v; want %d entries", state, err, n)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cuts < 10 {
+		t.Errorf("only %d cuts: the test has not tested much", p.cuts)
+	}
+}
+
+// A server that goes down and comes back with its data loses nothing.
+func TestRestart(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	var mu sync.Mutex
+	var offline []error
+	ann := dialWith(t, h.addr, client.Options{Username: "ann", MaxBackoff: 50 * time.Millisecond, OnState: func(s client.State) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s.Status == client.Offline {
+			offline = append(offline, s.Err)
+		}
+	}})
+	r := join(t, ann, client.From{})
+	reads := join(t, dial(t, h.addr, "bob"), client.From{})
+	if _, err := r.Send(within(t), "before"); err != nil {
+		t.Fatal(err)
+	}
+	h.stop()
+	p, err := r.Post(within(t), "while it was down")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	if _, err := p.Wait(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(read(t, reads, 2)); got != "[before while it was down]" {
+		t.Errorf("got %s", got)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if bye, ok := errors.AsType[*client.Goodbye](offline[0]); !ok || bye.Reason != wire.ReasonDraining {
+		t.Errorf("first offline: got %v, want goodbye draining", offline[0])
+	}
+}
+
+// When the data was replaced the reader is told, and goes on.
+func TestResync(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	ann, reads := join(t, dial(t, h.addr, "ann"), client.From{}), join(t, dial(t, h.addr, "bob"), client.From{})
+	for range 5 {
+		if _, err := ann.Send(within(t), "old"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(t, reads, 5)
+	before := reads.Cursor()
+	h.stop()
+	h.store = memory.New(0)
+	h.start()
+	told := false
+	go ann.Send(t.Context(), "new")
+	for m, err := range reads.Messages(within(t)) {
+		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
+			told = true
+			if resync.Room != "lobby" || resync.Epoch == before.Epoch {
+				t.Errorf("resync: got %+v", resync)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Content != "new" || !told {
+			t.Errorf("got %q, told of the resync: %v", m.Content, told)
+		}
+		break
+	}
+	if after := reads.Cursor(); after.Epoch == before.Epoch {
+		t.Errorf("the cursor is still of epoch %s", after.Epoch)
+	}
+}
+
+// A reader that does not read holds up nothing and loses nothing.
+func TestSlowReader(t *testing.T) {
+	const n = 10_000
+	h := newHost(t, server.Config{}, nil)
+	bob := dial(t, h.addr, "bob")
+	slow := join(t, bob, client.From{})
+	ann := join(t, dial(t, h.addr, "ann"), client.From{})
+	for i := range n {
+		if _, err := ann.Post(within(t), fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dialFlush(t, ann); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Send(within(t), "I am here"); err != nil { // acks come through
+		t.Fatal(err)
+	}
+	for i, got := range read(t, slow, n) {
+		if got != fmt.Sprint(i) {
+			t.Fatalf("message %d is %s", i, got)
+		}
+	}
+	if got := read(t, slow, 1)[0]; got != "the last" {
+		t.Errorf("at the end: got %q", got)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for m, err := range slow.Messages(ctx) {
+			t.Errorf("one too many: %v %v", m, err)
+		}
+	})
+	if err := slow.Sync(within(t)); err != nil {
+		t.Error(err)
+	}
+	if got := slow.Cursor().Seq; got != n+2 {
+		t.Errorf("cursor: got %d, want %d", got, n+2)
+	}
+	cancel()
+	reading.Wait()
+}
+
+// Another process with the session's secret ends this one for good.
+func TestReplaced(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	ann := dial(t, h.addr, "ann")
+	conn, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"ann","resume":%q}`+"\n", ann.Welcome().Session)
+	select {
+	case <-ann.Done():
+	case <-time.After(patience):
+		t.Fatal("the session goes on")
+	}
+	if bye, ok := errors.AsType[*client.Goodbye](ann.Err()); !ok || bye.Reason != wire.ReasonReplaced {
+		t.Errorf("got %v, want goodbye replaced", ann.Err())
+	}
+}
+
+func TestServerFull(t *testing.T) {
+	h := newHost(t, server.Config{MaxClients: 1}, nil)
+	dial(t, h.addr, "ann")
+	_, err := client.Dial(within(t), h.addr, client.Options{Username: "bob"})
+	if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeServerFull || refused.RetryAfter <= 0 {
+		t.Errorf("got %v, want server_full with a time to come back", err)
+	}
+}
+
+// fullStore has no space for the first few appends.
+type fullStore struct {
+	store.Store
+	mu    sync.Mutex
+	fails int
+}
+
+func (s *fullStore) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails > 0 {
+		s.fails--
+		return store.ErrFull
+	}
+	return s.Store.Append(ctx, batch, results)
+}
+
+// A message that the server cannot store for now is sent again.
+func TestStorageFull(t *testing.T) {
+	h := newHost(t, server.Config{}, &fullStore{Store: memory.New(0), fails: 2})
+	ann := join(t, dial(t, h.addr, "ann"), client.From{})
+	if receipt, err := ann.Send(within(t), "hello"); err != nil || receipt.Seq != 1 {
+		t.Errorf("got %+v, %v", receipt, err)
+	}
+}
+
+// A server that says nothing any more is given up, however alive TCP is.
+func TestSilentServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	greeted := make(chan net.Conn, 4)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				close(greeted)
+				return
+			}
+			io.WriteString(conn, `{"type":"welcome","version":1,"session":"s","username":"ann","server":"x","limits":{"username":32,"content":5000,"frame":65536},"heartbeat":1,"later":[{"x":null}]}`+"\n")
+			greeted <- conn
+		}
+	}()
+	ann := dialWith(t, l.Addr().String(), client.Options{Username: "ann", MaxBackoff: time.Millisecond})
+	first := <-greeted
+	defer first.Close()
+	select {
+	case second := <-greeted:
+		second.Close()
+	case <-time.After(patience):
+		t.Error("the client still believes in the server")
+	}
+	ann.Close()
+	l.Close()
+	for conn := range greeted {
+		conn.Close()
+	}
+}

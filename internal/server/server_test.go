@@ -1,0 +1,268 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+)
+
+// patience is how long a test waits for what must come. It is no measure of
+// anything: what has not come by then does not come.
+const patience = 20 * time.Second
+
+// fixture is a server on a free port.
+type fixture struct {
+	t       testing.TB
+	addr    string
+	manager *server.Manager
+	log     *syncBuffer
+	served  chan error
+}
+
+// start runs a server that ends with the test, which fails if a handler
+// panicked.
+func start(t testing.TB, config server.Config, s store.Store, options dispatch.Options) *fixture {
+	t.Helper()
+	if s == nil {
+		s = memory.New(0)
+	}
+	d, err := dispatch.New(t.Context(), s, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(syncBuffer)
+	config.Log = slog.New(slog.NewTextHandler(log, nil))
+	m := server.New(config, d)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, addr: l.Addr().String(), manager: m, log: log, served: make(chan error, 1)}
+	go func() { f.served <- m.Serve(l) }()
+	t.Cleanup(func() {
+		m.Close()
+		if err := <-f.served; !errors.Is(err, server.ErrClosed) {
+			t.Errorf("Serve: got %v, want ErrClosed", err)
+		}
+		d.Close()
+		s.Close()
+		if n := m.Panics(); n != 0 {
+			t.Errorf("%d handlers panicked:\n%s", n, log)
+		}
+		if n := m.Clients(); n != 0 {
+			t.Errorf("%d tokens were not redeemed", n)
+		}
+	})
+	return f
+}
+
+// serve runs a server with defaults.
+func serve(t testing.TB) *fixture {
+	return start(t, server.Config{}, nil, dispatch.Options{})
+}
+
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// frame is what came over the wire, decoded by other means than our own.
+type frame map[string]any
+
+func (f frame) String() string {
+	line, err := json.Marshal(map[string]any(f))
+	if err != nil {
+		return err.Error()
+	}
+	return string(line)
+}
+
+// peer is a raw connection.
+type peer struct {
+	t       testing.TB
+	conn    net.Conn
+	decoder *json.Decoder
+}
+
+// dial connects and says nothing.
+func (f *fixture) dial() *peer {
+	f.t.Helper()
+	conn, err := net.Dial("tcp", f.addr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { conn.Close() })
+	p := &peer{t: f.t, conn: conn, decoder: json.NewDecoder(conn)}
+	p.decoder.UseNumber()
+	return p
+}
+
+// hello connects under a name.
+func (f *fixture) hello(name string) *peer {
+	f.t.Helper()
+	p := f.dial()
+	p.say(`{"type":"hello","version":1,"username":%q}`, name)
+	p.expect("welcome")
+	return p
+}
+
+// join connects under a name and joins the lobby.
+func (f *fixture) join(name string) *peer {
+	f.t.Helper()
+	p := f.hello(name)
+	p.say(`{"type":"join","room":"lobby"}`)
+	p.expect("joined")
+	return p
+}
+
+// say sends a line.
+func (p *peer) say(format string, args ...any) {
+	p.t.Helper()
+	p.send(fmt.Sprintf(format, args...) + "\n")
+}
+
+// send sends bytes as they are.
+func (p *peer) send(raw string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.conn, raw); err != nil {
+		p.t.Fatalf("send: %v", err)
+	}
+}
+
+// next returns the next frame, presence and pings left out.
+func (p *peer) next() (frame, error) {
+	for {
+		p.conn.SetReadDeadline(time.Now().Add(patience))
+		var f frame
+		if err := p.decoder.Decode(&f); err != nil {
+			return nil, err
+		}
+		if f["type"] != "presence" && f["type"] != "ping" {
+			return f, nil
+		}
+	}
+}
+
+// expect reads the next frame, which must be of a type and have the given
+// fields: name, value, name, value …
+func (p *peer) expect(kind string, fields ...any) frame {
+	p.t.Helper()
+	f, err := p.next()
+	if err != nil {
+		p.t.Fatalf("waiting for %s: %v", kind, err)
+	}
+	if f["type"] != kind {
+		p.t.Fatalf("got %s, want a frame of type %s %v", f, kind, fields)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		got, want := fmt.Sprint(f[fields[i].(string)]), fmt.Sprint(fields[i+1])
+		if got != want {
+			p.t.Fatalf("%s: got %s, want %s in %s", fields[i], got, want, f)
+		}
+	}
+	return f
+}
+
+// expectEnd reads a goodbye of a reason and then the end of the connection.
+func (p *peer) expectEnd(reason string) frame {
+	p.t.Helper()
+	f := p.expect("goodbye", "reason", reason)
+	p.expectEOF()
+	return f
+}
+
+func (p *peer) expectEOF() {
+	p.t.Helper()
+	if f, err := p.next(); !errors.Is(err, io.EOF) {
+		p.t.Fatalf("got %v %v, want the end of the connection", f, err)
+	}
+}
+
+// alive checks that the connection is there and owes nothing.
+func (p *peer) alive() {
+	p.t.Helper()
+	p.say(`{"type":"ping","ref":"alive"}`)
+	p.expect("pong", "ref", "alive")
+}
+
+// converse has two members of the lobby exchange a message, to see that all is
+// well with others.
+func converse(a, b *peer, id string) {
+	a.t.Helper()
+	a.say(`{"type":"send","room":"lobby","id":%q,"content":"are you there?"}`, id)
+	a.expect("ack", "id", id)
+	b.expect("message", "id", id)
+}
+
+func TestTwoTalk(t *testing.T) {
+	f := serve(t)
+	ann, bob := f.join("ann"), f.join("bob")
+	ann.say(`{"type":"send","room":"lobby","id":"a1","content":"hello","ref":"r1"}`)
+	ack := ann.expect("ack", "room", "lobby", "id", "a1", "seq", 1, "duplicate", false, "ref", "r1")
+	got := bob.expect("message", "room", "lobby", "id", "a1", "seq", 1, "username", "ann", "content", "hello")
+	if got["time"] != ack["time"] {
+		t.Errorf("time: the message says %v, the ack %v", got["time"], ack["time"])
+	}
+	bob.say(`{"type":"send","room":"lobby","id":"b1","content":"hi\nthere"}`)
+	bob.expect("ack", "seq", 2)
+	ann.expect("message", "seq", 2, "username", "bob", "content", "hi\nthere")
+	ann.alive() // and nothing of their own came by
+	bob.alive()
+}
+
+// A name's other connections get what one of them sends.
+func TestOwnWordsReachOtherConnections(t *testing.T) {
+	f := serve(t)
+	old := f.dial()
+	old.say(`{"type":"hello","version":1,"username":"ann"}`)
+	session := old.expect("welcome")["session"].(string)
+	old.say(`{"type":"join","room":"lobby"}`)
+	old.expect("joined")
+	old.say(`{"type":"send","room":"lobby","id":"1","content":"from the old one"}`)
+	old.expect("ack", "seq", 1)
+
+	again := f.dial()
+	again.say(`{"type":"hello","version":1,"username":"ANN","resume":%q}`, session)
+	again.expect("welcome", "username", "ANN")
+	old.expectEnd("replaced")
+	again.say(`{"type":"join","room":"lobby","after":0}`)
+	again.expect("joined", "head", 1)
+	again.expect("message", "seq", 1, "content", "from the old one")
+}
+
+func TestEmoji(t *testing.T) {
+	f := serve(t)
+	ann, bob := f.join("ann"), f.join("bob")
+	content := strings.Repeat("😀", 5000)
+	ann.say(`{"type":"send","room":"lobby","id":"1","content":"%s"}`, content)
+	ann.expect("ack", "seq", 1)
+	bob.expect("message", "content", content)
+	ann.say(`{"type":"send","room":"lobby","id":"2","content":"%s😀","ref":"x"}`, content)
+	ann.expect("error", "code", "too_long_content", "max", 5000, "actual", 5001, "ref", "x")
+	converse(ann, bob, "3")
+}
