@@ -368,15 +368,17 @@ func (r *Room) catchUp(ctx context.Context) ([]*item, error) {
 	return items, nil
 }
 
-// Sync waits until Messages has yielded everything that has come by so far.
+// Sync waits until Messages has yielded everything that the room had when Sync
+// was called. It asks the server, so it waits for a connection too.
 func (r *Room) Sync(ctx context.Context) error {
 	c := r.client
-	c.mu.Lock()
-	until := r.received
-	c.mu.Unlock()
+	newest, _, err := c.History(ctx, r.Name(), Page{Limit: 1})
+	if err != nil {
+		return err
+	}
 	for {
 		c.mu.Lock()
-		done := r.given >= until && len(r.buffer) == 0 || r.given > until
+		done := len(newest) == 0 || r.given >= newest[len(newest)-1].Seq
 		change, err := r.change, r.err
 		c.mu.Unlock()
 		if done || err != nil {
