@@ -325,8 +325,11 @@ func (h *handler) check(now int64) {
 		// A drain waits for the store as long as Shutdown lets it, but not for
 		// a peer that does not take what it is owed or is far behind.
 		hurry := over > finishTimeout
-		if e.reason == wire.ReasonDraining {
+		switch e.reason {
+		case wire.ReasonDraining:
 			hurry = stalled > drainStall || over > drainStall && h.pending.Load() == 0
+		case "":
+			hurry = stalled > finishTimeout || over > owedTimeout
 		}
 		if hurry {
 			h.end(ending{atOnce: true})

@@ -81,6 +81,9 @@ const (
 	// finishTimeout is how long a connection that ends may take to get what it
 	// is still owed, when nothing but its peer holds it up.
 	finishTimeout = 5 * time.Second
+	// owedTimeout is how long a client that has hung up its side is given what
+	// it is owed, while it takes it: in a busy room there is no end of it.
+	owedTimeout = 30 * time.Second
 	// drainStall is how long a peer may take no byte while the server drains.
 	drainStall = time.Second
 	// lingerTimeout is how long a closing connection swallows what the peer has

@@ -243,7 +243,9 @@ func (h *handler) send() {
 	r := &h.request
 	s := h.rooms[r.Room.Key()]
 	if s == nil {
-		h.replyError(r.Ref, wire.CodeNotJoined, fmt.Sprintf("join %s before sending to it", r.Room))
+		e := errorEvent(wire.CodeNotJoined, fmt.Sprintf("join %s before sending to it", r.Room))
+		e.Ref, e.HasRef, e.Room, e.ID = string(r.Ref), r.Ref != nil, r.Room.String(), r.ID.String()
+		h.reply(&e)
 		return
 	}
 	h.pendingSize.Add(int64(len(r.Message.Content())))
