@@ -1,0 +1,381 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ergochat/readline"
+	"golang.org/x/term"
+
+	"kaban/client"
+	"kaban/internal/display"
+)
+
+const (
+	// maxLine is how much of an input line is held, in bytes; more than any
+	// message may have.
+	maxLine = 256 << 10
+	// ackPatience is how long the end waits for acks while none come.
+	ackPatience = 30 * time.Second
+)
+
+type chatCommand struct {
+	connectFlags
+	Room  string `placeholder:"ROOM" env:"KABAN_ROOM" default:"lobby" help:"The room to chat in; it is made if it does not exist. Default: ${default}."`
+	Plain bool   `help:"Be a filter: each input line is a message, each message a line \"username:> content\". This is also what happens when input or output is no terminal."`
+}
+
+// chat is one run of the command.
+type chat struct {
+	room    *client.Room
+	client  *client.Client
+	output  *lineWriter
+	notices *notices
+	// refused counts what was not sent; the senders of Post and the watchers of
+	// acks both add to it.
+	refused  atomic.Int64
+	watching sync.WaitGroup
+}
+
+// Run chats until the input ends.
+func (c *chatCommand) Run(std streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	if !c.Plain && isTerminal(std.in) && isTerminal(std.out) {
+		return c.onTerminal(ctx, std)
+	}
+	run, err := c.join(ctx, std.out, &notices{out: std.err})
+	if err != nil {
+		return err
+	}
+	return run.converse(ctx, newPlainInput(std.in))
+}
+
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// onTerminal is the same with a prompt below what others say.
+func (c *chatCommand) onTerminal(ctx context.Context, std streams) error {
+	editor, err := readline.NewFromConfig(&readline.Config{
+		Prompt: c.Room + "> ", Stdin: std.in, Stdout: std.out, Stderr: std.err, Undo: true, DisableAutoSaveHistory: false,
+	})
+	if err != nil {
+		return fmt.Errorf("set up the terminal: %w; --plain does without", err)
+	}
+	defer editor.Close()
+	run, err := c.join(ctx, editor.Stdout(), &notices{out: editor.Stderr()})
+	if err != nil {
+		return err
+	}
+	run.notices.printf("you are %s in %s; Ctrl-D ends", run.client.Username(), run.room.Name())
+	return run.converse(ctx, &terminalInput{editor: editor})
+}
+
+func (c *chatCommand) join(ctx context.Context, stdout io.Writer, n *notices) (*chat, error) {
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames())
+	if err != nil {
+		return nil, err
+	}
+	room, err := session.Join(ctx, c.Room, client.From{})
+	if err != nil {
+		session.Close()
+		return nil, joinError(c.Room, err)
+	}
+	return &chat{room: room, client: session, output: newLineWriter(stdout), notices: n}, nil
+}
+
+// input is where messages come from. next returns io.EOF at the end, and
+// errTooLong for a line that can be no message.
+type input interface {
+	next() (string, error)
+}
+
+var errTooLong = errors.New("the line is longer than any message may be (too_long_content)")
+
+// converse passes lines both ways until the input ends and everything that was
+// posted is acknowledged.
+func (r *chat) converse(ctx context.Context, lines input) error {
+	defer r.client.Close()
+	reading, stopReading := context.WithCancel(context.Background())
+	var readers sync.WaitGroup
+	var readErr error
+	readers.Go(func() { readErr = r.print(reading) })
+	finish := func() {
+		stopReading()
+		readers.Wait()
+		r.output.close()
+	}
+	defer finish()
+
+	postErr := r.postAll(ctx, lines)
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	finish()
+	switch {
+	case postErr != nil:
+		return postErr
+	case readErr != nil:
+		return fmt.Errorf("reading ended: %w", readErr)
+	case r.output.err != nil:
+		return fmt.Errorf("standard output: %w", r.output.err)
+	case r.refused.Load() > 0:
+		return errSilent // each was reported
+	}
+	return nil
+}
+
+// print writes what others say.
+func (r *chat) print(ctx context.Context) error {
+	for m, err := range r.room.Messages(ctx) {
+		if _, ok := errors.AsType[*client.ResyncError](err); ok {
+			r.notices.printf("%v", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.output.write(plainLine(m.Username, m.Content))
+	}
+	return nil
+}
+
+// plainLine is how the filter shows a message.
+func plainLine(username, content string) string {
+	return display.Line(username) + ":> " + display.Line(content) + "\n"
+}
+
+// postAll posts each line of the input.
+func (r *chat) postAll(ctx context.Context, lines input) error {
+	type read struct {
+		line string
+		err  error
+	}
+	// Reading blocks and cannot be interrupted, so it has a goroutine that may
+	// outlive this function; it ends with the process at the latest.
+	feed := make(chan read)
+	done := make(chan struct{})
+	defer close(done)
+	feeding := sync.WaitGroup{}
+	feeding.Go(func() {
+		for {
+			line, err := lines.next()
+			select {
+			case feed <- read{line, err}:
+			case <-done:
+				return
+			}
+			if err != nil && !errors.Is(err, errTooLong) {
+				return
+			}
+		}
+	})
+	for number := 1; ; number++ {
+		select {
+		case <-ctx.Done():
+			return nil // what was posted is still waited for
+		case <-r.client.Done():
+			return fmt.Errorf("the session is over: %w", r.client.Err())
+		case got := <-feed:
+			switch {
+			case errors.Is(got.err, io.EOF):
+				return nil
+			case errors.Is(got.err, errTooLong):
+				r.refuse(number, got.err)
+				continue
+			case got.err != nil:
+				return fmt.Errorf("read the input: %w", got.err)
+			case strings.TrimSpace(got.line) == "":
+				continue
+			}
+			if err := r.post(ctx, number, got.line); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// post puts one line on its way and has its refusal reported.
+func (r *chat) post(ctx context.Context, number int, line string) error {
+	pending, err := r.room.Post(ctx, line)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case r.client.Err() != nil:
+		return fmt.Errorf("the session is over: %w", r.client.Err())
+	case err != nil:
+		r.refuse(number, err)
+		return nil
+	}
+	r.watching.Go(func() {
+		if _, err := pending.Wait(context.Background()); err != nil {
+			r.refuse(number, err)
+		}
+	})
+	return nil
+}
+
+func (r *chat) refuse(number int, err error) {
+	r.refused.Add(1)
+	r.notices.printf("line %d was not sent: %s", number, refusal(err))
+}
+
+// settle waits until everything posted is acknowledged and everything that was
+// said before is printed. It gives up when nothing moves for a while.
+func (r *chat) settle(ctx context.Context) error {
+	waiting, stop := context.WithCancel(context.Background())
+	defer stop()
+	interrupted := context.AfterFunc(ctx, func() {
+		if n := r.client.Unacknowledged(); n > 0 {
+			r.notices.printf("waiting for %d messages to be acknowledged; interrupt again to give up", n)
+		}
+	})
+	defer interrupted()
+	settled := make(chan error, 1)
+	var settling sync.WaitGroup
+	settling.Go(func() {
+		err := r.client.Flush(waiting)
+		if err == nil {
+			r.watching.Wait()
+			err = r.room.Sync(waiting)
+		}
+		settled <- err
+	})
+	defer settling.Wait()
+	last, since := r.progress(), time.Now()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-settled:
+			if err != nil {
+				return fmt.Errorf("the session is over, %d messages are not acknowledged: %w", r.client.Unacknowledged(), err)
+			}
+			return nil
+		case <-tick.C:
+			if now := r.progress(); now != last {
+				last, since = now, time.Now()
+			}
+			if time.Since(since) > ackPatience {
+				stop()
+				return fmt.Errorf("the server does not answer: %d messages are not acknowledged and may not be stored", r.client.Unacknowledged())
+			}
+		}
+	}
+}
+
+// progress changes whenever something moves.
+func (r *chat) progress() [2]uint64 {
+	return [2]uint64{uint64(r.client.Unacknowledged()), r.room.Cursor().Seq}
+}
+
+func joinError(room string, err error) error {
+	return fmt.Errorf("join %s: %w", display.Line(room), err)
+}
+
+// plainInput reads lines of any length and holds no more than maxLine of them.
+type plainInput struct{ reader *bufio.Reader }
+
+func newPlainInput(r io.Reader) *plainInput { return &plainInput{bufio.NewReaderSize(r, 64<<10)} }
+
+func (p *plainInput) next() (string, error) {
+	var line []byte
+	tooLong := false
+	for {
+		piece, err := p.reader.ReadSlice('\n')
+		if tooLong = tooLong || len(line)+len(piece) > maxLine; !tooLong {
+			line = append(line, piece...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && len(line) == 0 && !tooLong:
+			return "", io.EOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return "", err
+		case tooLong:
+			return "", errTooLong
+		}
+		return string(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))), nil
+	}
+}
+
+// terminalInput reads lines from a person.
+type terminalInput struct{ editor *readline.Instance }
+
+func (t *terminalInput) next() (string, error) {
+	line, err := t.editor.ReadLine()
+	if errors.Is(err, readline.ErrInterrupt) {
+		return "", io.EOF
+	}
+	return line, err
+}
+
+// lineWriter gathers lines that come in quick succession into one write. Safe
+// for concurrent use.
+type lineWriter struct {
+	wake    chan struct{}
+	flusher sync.WaitGroup
+	err     error // of the first write that failed; to be read after close
+
+	mu     sync.Mutex // guards all below
+	dst    io.Writer
+	lines  []byte
+	closed bool
+}
+
+func newLineWriter(dst io.Writer) *lineWriter {
+	w := &lineWriter{dst: dst, wake: make(chan struct{}, 1)}
+	w.flusher.Go(w.flushLoop)
+	return w
+}
+
+func (w *lineWriter) write(line string) {
+	w.mu.Lock()
+	w.lines = append(w.lines, line...)
+	full := len(w.lines) > 1<<20
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+		if full { // whoever reads the output is slower than the room
+			w.wake <- struct{}{}
+		}
+	}
+}
+
+func (w *lineWriter) flushLoop() {
+	var lines []byte
+	for range w.wake {
+		w.mu.Lock()
+		lines, w.lines = w.lines, lines[:0]
+		w.mu.Unlock()
+		if _, err := w.dst.Write(lines); err != nil && w.err == nil {
+			w.err = err
+		}
+	}
+}
+
+// close writes what is left. It may be called more than once.
+func (w *lineWriter) close() {
+	w.mu.Lock()
+	first := !w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if first {
+		w.wake <- struct{}{}
+		close(w.wake)
+		w.flusher.Wait()
+	}
+}

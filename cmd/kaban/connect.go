@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"kaban"
+	"kaban/client"
+	"kaban/internal/display"
+	"kaban/wire"
+)
+
+// connectFlags are what all commands have that talk to a server.
+type connectFlags struct {
+	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"The server. Default: ${default}."`
+	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The name under which others see you. Default: your login name, or one like it that is free."`
+}
+
+// notices are lines for the person, beside what is asked for. Safe for
+// concurrent use.
+type notices struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (n *notices) printf(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fmt.Fprintln(n.out, "kaban:", display.Line(fmt.Sprintf(format, args...)))
+}
+
+// onState tells the person when the connection is lost and back.
+func (n *notices) onState() func(client.State) {
+	offline := false
+	return func(s client.State) {
+		switch {
+		case s.Status == client.Online && offline:
+			offline = false
+			n.printf("connected again")
+		case s.Status == client.Offline && !offline:
+			offline = true
+			n.printf("%v; trying to come back", s.Err)
+		}
+	}
+}
+
+// connect says hello to the server. Without a name that was asked for it takes
+// the first of the fallbacks that is free.
+func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string) (*client.Client, error) {
+	if _, port, err := net.SplitHostPort(f.Server); err != nil || port == "" {
+		return nil, usagef("--server %q is not HOST:PORT, such as 127.0.0.1:6440", f.Server)
+	}
+	names := fallbacks
+	if f.Username != "" {
+		names = []string{f.Username}
+	}
+	var err error
+	for _, name := range names {
+		options.Username = name
+		var c *client.Client
+		if c, err = client.Dial(ctx, f.Server, options); err == nil {
+			return c, nil
+		}
+		if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeUsernameTaken {
+			break
+		}
+	}
+	if _, ok := errors.AsType[*kaban.MessageError](err); ok {
+		return nil, usagef("--username: %w", err)
+	}
+	return nil, unreachable(f.Server, err)
+}
+
+// unreachable says what to do when there is no conversation with a server.
+func unreachable(addr string, err error) error {
+	var name *net.DNSError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing listens at %s; start a server with \"kaban serve\", or name another with --server HOST:PORT", addr)
+	case errors.As(err, &name):
+		return fmt.Errorf("there is no host of the name %q; check --server", name.Name)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), wire.CodeOf(err) == wire.CodeBadJSON:
+		return fmt.Errorf("what listens at %s is no Kaban server; check --server (%w)", addr, err)
+	}
+	return fmt.Errorf("cannot talk to the server at %s: %w", addr, err)
+}
+
+// ownNames are the login name and variants of it, for when it is taken.
+func ownNames() []string {
+	login := os.Getenv("USER")
+	if u, err := kaban.ParseUsername(login); err != nil || len(u.String()) > kaban.MaxUsername-5 {
+		login = "guest"
+	}
+	names := []string{login}
+	for i := 2; i <= 9; i++ {
+		names = append(names, fmt.Sprintf("%s-%d", login, i))
+	}
+	return append(names, login+"-"+randomName())
+}
+
+// randomName is a short word that nobody else is likely to have.
+func randomName() string { return strings.ToLower(rand.Text()[:4]) }
+
+// untilInterrupted returns a context that ends with SIGINT or SIGTERM. After
+// that the signals act as usual: another one ends the process.
+func untilInterrupted() (ctx context.Context, stop func()) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+}
+
+// refusal says why a message was refused, with what a program may look for.
+func refusal(err error) string {
+	bad, ok := errors.AsType[*kaban.MessageError](err)
+	if !ok {
+		return err.Error()
+	}
+	if bad.Limit > 0 {
+		return fmt.Sprintf("%v (%s, max %d, actual %d)", bad, wire.CodeOf(err), bad.Limit, bad.Actual)
+	}
+	return fmt.Sprintf("%v (%s)", bad, wire.CodeOf(err))
+}

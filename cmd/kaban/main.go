@@ -1,0 +1,157 @@
+// Command kaban is a chat that a team hosts itself: the server, the clients and
+// the tools in one binary. Each subcommand has a file of its own; only main
+// ends the process.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// version is set when a release is built.
+var version string
+
+// cli is the command line. The help texts are what users read first.
+type cli struct {
+	Serve      serveCommand              `cmd:"" help:"Run a server."`
+	Chat       chatCommand               `cmd:"" help:"Chat: lines you type become messages, messages become lines."`
+	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
+	Tail       tailCommand               `cmd:"" help:"Print what was said in a room, and follow it."`
+	Version    versionCommand            `cmd:"" help:"Print the version."`
+	Help       helpCommand               `cmd:"" help:"Explain a command."`
+	Completion kongcompletion.Completion `cmd:"" help:"Explain how to switch on tab completion in your shell."`
+}
+
+// streams are what a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is a mistake on the command line or in the configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errSilent fails a command that has said already what is wrong.
+var errSilent = errors.New("failed")
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// run does what the arguments say and returns the exit code.
+func run(args []string, std streams) int {
+	var commands cli
+	exited := -1
+	parser, err := kong.New(&commands,
+		kong.Name("kaban"),
+		kong.Description("A chat that a team hosts itself. Start a server with \"kaban serve\", then \"kaban chat\"."),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Bind(std),
+	)
+	if err != nil {
+		fmt.Fprintln(std.err, "kaban: the command line cannot be set up:", err)
+		return exitFailed
+	}
+	kongcompletion.Register(parser)
+	if exited >= 0 {
+		return exited
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		return report(std.err, usageError{err})
+	}
+	return report(std.err, parsed.Run())
+}
+
+// report tells the user of an error and returns the exit code.
+func report(stderr io.Writer, err error) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errSilent):
+		return exitFailed
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "kaban: interrupted")
+		return exitFailed
+	}
+	fmt.Fprintln(stderr, "kaban:", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		fmt.Fprintln(stderr, "\"kaban help\" and \"kaban help COMMAND\" explain the usage.")
+		return exitUsage
+	}
+	return exitFailed
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(std streams) error {
+	_, err := fmt.Fprintln(std.out, "kaban", programVersion())
+	return err
+}
+
+// programVersion is what was set when the release was built, or else what the
+// Go tool noted of the source.
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	revision, dirty := "", ""
+	for _, setting := range info.Settings {
+		switch {
+		case setting.Key == "vcs.revision":
+			revision = setting.Value[:min(12, len(setting.Value))]
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			dirty = "-dirty"
+		}
+	}
+	if revision == "" {
+		return "development"
+	}
+	return "development-" + revision + dirty
+}
+
+type helpCommand struct {
+	Command []string `arg:"" optional:"" help:"The command to explain."`
+}
+
+// Run prints the help of a command.
+func (h helpCommand) Run(std streams) error {
+	if code := run(append(h.Command, "--help"), std); code != exitDone {
+		return errSilent
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"kaban"
+	"kaban/client"
+)
+
+type sendCommand struct {
+	connectFlags
+	Room string `arg:"" help:"The room to send to; it is made if it does not exist."`
+	Text string `arg:"" optional:"" help:"What to say. Without it, standard input up to its end is the message."`
+}
+
+// Run sends one message.
+func (c *sendCommand) Run(std streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	text := c.Text
+	if text == "" {
+		if isTerminal(std.in) {
+			fmt.Fprintln(std.err, "kaban: type the message; Ctrl-D ends it")
+		}
+		read, err := io.ReadAll(io.LimitReader(std.in, maxLine))
+		if err != nil {
+			return fmt.Errorf("read the message: %w", err)
+		}
+		text = strings.TrimRight(string(read), "\r\n")
+	}
+	n := &notices{out: std.err}
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames())
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	room, err := session.Join(ctx, c.Room, client.From{})
+	if err != nil {
+		return joinError(c.Room, err)
+	}
+	if _, err := room.Send(ctx, text); err != nil {
+		if _, ok := errors.AsType[*kaban.MessageError](err); ok {
+			return fmt.Errorf("not sent: %s", refusal(err))
+		}
+		if _, ok := errors.AsType[*client.Error](err); ok {
+			return fmt.Errorf("not sent: %w", err)
+		}
+		return fmt.Errorf("it is not known whether the message was stored: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"kaban"
+	"kaban/internal/config"
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+)
+
+// serveKeys are what a configuration file can say: the names of the flags below.
+var serveKeys = []string{"listen", "data", "max_clients", "max_content", "heartbeat", "drain_timeout"}
+
+type serveCommand struct {
+	Listen       []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1; port 0 picks a free one. Default: ${default}."`
+	Data         string        `placeholder:"DIR" env:"KABAN_DATA" default:":memory:" help:"Where messages are kept. So far only :memory: is there, which keeps the newest 64 MiB until the server ends. Default: ${default}."`
+	MaxClients   int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"How many connections are taken at a time. Default: ${default}."`
+	MaxContent   int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`
+	Heartbeat    time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which a client is asked whether it is there; after two more it is given up. Default: ${default}."`
+	DrainTimeout time.Duration `placeholder:"TIME" env:"KABAN_DRAIN_TIMEOUT" default:"20s" help:"How long the end of the server may take until it cuts off who is left. Default: ${default}."`
+	Config       string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"A TOML file with the names of these flags as keys, \"-\" written as \"_\". Flags and environment beat it."`
+}
+
+// BeforeResolve has values from the configuration file take the place of
+// defaults.
+func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
+	path := os.Getenv("KABAN_CONFIG")
+	for _, trace := range ctx.Path {
+		if trace.Flag != nil && trace.Flag.Name == "config" {
+			path = fmt.Sprint(ctx.FlagValue(trace.Flag))
+		}
+	}
+	if path == "" {
+		return nil
+	}
+	values, err := config.Load(path, serveKeys)
+	if err != nil {
+		return err
+	}
+	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		for _, env := range flag.Tag.Envs {
+			if _, ok := os.LookupEnv(env); ok {
+				return nil, nil
+			}
+		}
+		texts, ok := values[strings.ReplaceAll(flag.Name, "-", "_")]
+		switch {
+		case !ok:
+			return nil, nil
+		case flag.IsSlice():
+			list := make([]any, len(texts))
+			for i := range texts {
+				list[i] = texts[i]
+			}
+			return list, nil
+		case len(texts) != 1:
+			return nil, fmt.Errorf("%s must be one value in %s", flag.Name, path)
+		}
+		return texts[0], nil
+	}))
+	return nil
+}
+
+// check refuses values that cannot be meant.
+func (c *serveCommand) check() error {
+	switch {
+	case len(c.Listen) == 0:
+		return usagef("--listen: name at least one address, such as tcp://127.0.0.1:6440")
+	case c.MaxClients < 1 || c.MaxClients > 10_000_000:
+		return usagef("--max-clients must be 1 to 10000000, not %d", c.MaxClients)
+	case c.MaxContent < 1 || c.MaxContent > kaban.MaxContentCeiling:
+		return usagef("--max-content must be 1 to %d, not %d", kaban.MaxContentCeiling, c.MaxContent)
+	case c.Heartbeat < time.Second || c.Heartbeat > time.Hour:
+		return usagef("--heartbeat must be 1s to 1h, not %s", c.Heartbeat)
+	case c.DrainTimeout < 0:
+		return usagef("--drain-timeout must not be negative, not %s", c.DrainTimeout)
+	}
+	return nil
+}
+
+// endpoint is a place to listen at.
+type endpoint struct {
+	url  *url.URL
+	host string // HOST:PORT
+}
+
+// parseListen takes a --listen URL apart.
+func parseListen(text string) (endpoint, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme == "" || u.Host == "":
+		return endpoint{}, usagef("--listen %q is no URL such as tcp://127.0.0.1:6440", text)
+	case u.Scheme != "tcp":
+		return endpoint{}, usagef("--listen %s: %s:// is not there yet; this version has tcp://", text, u.Scheme)
+	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
+		return endpoint{}, usagef("--listen %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", text)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil || port < 0 || port > 65535 {
+		return endpoint{}, usagef("--listen %s: the port must be 0 to 65535 (0 picks a free one)", text)
+	}
+	return endpoint{url: u, host: net.JoinHostPort(u.Hostname(), u.Port())}, nil
+}
+
+// Run is the life of a server.
+func (c *serveCommand) Run(std streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	endpoints := make([]endpoint, len(c.Listen))
+	for i, text := range c.Listen {
+		var err error
+		if endpoints[i], err = parseListen(text); err != nil {
+			return err
+		}
+	}
+	log := slog.New(slog.NewTextHandler(std.err, nil))
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	kept, err := openStore(c.Data)
+	if err != nil {
+		return err
+	}
+	defer kept.Close()
+	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{})
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	defer dispatcher.Close()
+	manager := server.New(server.Config{
+		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Log: log,
+	}, dispatcher)
+	defer manager.Close()
+
+	listeners, err := listen(endpoints)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, len(listeners))
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	for i, l := range listeners {
+		log.Info("listening", "url", endpoints[i].url.Scheme+"://"+l.Addr().String())
+		serving.Go(func() {
+			if err := manager.Serve(l); !errors.Is(err, server.ErrClosed) {
+				failed <- err
+			}
+		})
+	}
+	if c.Data == inMemory {
+		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
+	}
+	log.Info("ready", "version", programVersion(), "max_clients", c.MaxClients)
+
+	select {
+	case err := <-failed:
+		c.drain(manager, log, signals)
+		return fmt.Errorf("a listener failed: %w", err)
+	case <-signals:
+		return c.drain(manager, log, signals)
+	}
+}
+
+// drain ends the server in peace, unless a second signal comes or it takes too
+// long.
+func (c *serveCommand) drain(manager *server.Manager, log *slog.Logger, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), c.DrainTimeout, fmt.Errorf("--drain-timeout %s is over", c.DrainTimeout))
+	defer cancel()
+	ctx, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	watched := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-signals:
+			interrupt(errors.New("a second signal came"))
+		case <-watched:
+		}
+	})
+	err := manager.Shutdown(ctx)
+	close(watched)
+	watching.Wait()
+	if err != nil {
+		return fmt.Errorf("the server ended before everybody was told: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// inMemory is the --data that keeps nothing.
+const inMemory = ":memory:"
+
+func openStore(data string) (store.Store, error) {
+	if data != inMemory {
+		return nil, usagef("--data %s: only %s is there in this version", data, inMemory)
+	}
+	return memory.New(0), nil
+}
+
+// listen opens all endpoints, or none.
+func listen(endpoints []endpoint) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, e := range endpoints {
+		l, err := net.Listen("tcp", e.host)
+		if err == nil {
+			listeners = append(listeners, l)
+			continue
+		}
+		for _, l := range listeners {
+			l.Close()
+		}
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			return nil, fmt.Errorf("%s is in use by another program, perhaps another kaban serve; stop it, or choose another address with --listen", e.url)
+		case errors.Is(err, syscall.EACCES):
+			return nil, fmt.Errorf("%s: not allowed; ports below 1024 need privileges, choose another with --listen", e.url)
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			return nil, fmt.Errorf("%s: this machine does not have that address; choose another with --listen", e.url)
+		}
+		return nil, fmt.Errorf("listen at %s: %w", e.url, err)
+	}
+	return listeners, nil
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"kaban"
+	"kaban/client"
+	"kaban/wire"
+)
+
+// defaultLast is how many messages tail begins with.
+const defaultLast = 10
+
+type tailCommand struct {
+	connectFlags
+	Room   string `arg:"" help:"The room to read."`
+	Since  string `placeholder:"SEQ|TIME" help:"Begin behind this message number, or this long ago, such as 90m or 24h. Default: the last 10 messages."`
+	Follow bool   `short:"f" help:"Go on with what is said from now on, until interrupted."`
+	JSON   bool   `name:"json" help:"Print each message as a kaban/1 message frame: one JSON object a line."`
+}
+
+// Run prints a part of a room's log.
+func (c *tailCommand) Run(std streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	begin, err := parseSince(c.Since)
+	if err != nil {
+		return err
+	}
+	room, err := kaban.ParseRoomName(c.Room)
+	if err != nil {
+		return usagef("room: %w", err)
+	}
+	c.Room = room.String()
+	n := &notices{out: std.err}
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	output := newLineWriter(std.out)
+	defer output.close()
+	if err = c.print(ctx, session, begin, output, n); err != nil {
+		return err
+	}
+	if output.close(); output.err != nil {
+		return fmt.Errorf("standard output: %w", output.err)
+	}
+	return nil
+}
+
+// since is where to begin: behind a seq, or at a time, or with the last few.
+type since struct {
+	after uint64
+	bySeq bool
+	ago   time.Duration
+}
+
+func parseSince(text string) (since, error) {
+	if text == "" {
+		return since{}, nil
+	}
+	if seq, err := strconv.ParseUint(text, 10, 53); err == nil {
+		return since{after: seq, bySeq: true}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
+		return since{ago: ago}, nil
+	}
+	return since{}, usagef("--since %q is neither a message number such as 120 nor a time such as 90m or 24h", text)
+}
+
+func (c *tailCommand) print(ctx context.Context, session *client.Client, begin since, output *lineWriter, n *notices) error {
+	after, head, err := c.locate(ctx, session, begin)
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound && c.Follow {
+		err = nil // it begins with its first message
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.Room, err)
+	}
+	if c.Follow {
+		return c.follow(ctx, session, after, output, n)
+	}
+	for after < head {
+		page, _, err := session.History(ctx, c.Room, client.Page{After: after, HasAfter: true, Limit: wire.MaxLimit})
+		if err != nil {
+			return fmt.Errorf("read %s: %w", c.Room, err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for i := range page {
+			if after = page[i].Seq; after <= head {
+				output.write(c.line(&page[i]))
+			}
+		}
+	}
+	return nil
+}
+
+// locate returns behind which message to begin, and the last there is.
+func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin since) (after, head uint64, err error) {
+	newest, _, err := session.History(ctx, c.Room, client.Page{Limit: 1})
+	if err != nil || len(newest) == 0 {
+		return 0, 0, err
+	}
+	head = newest[0].Seq
+	switch {
+	case begin.bySeq:
+		return begin.after, head, nil
+	case begin.ago == 0:
+		return head - min(head, defaultLast), head, nil
+	}
+	after, err = c.seekTime(ctx, session, head, time.Now().Add(-begin.ago))
+	return after, head, err
+}
+
+// seekTime finds the message before the first one at or after a time, with a
+// few questions (binary search). Where the server's clock was set back it may
+// begin a little early or late.
+func (c *tailCommand) seekTime(ctx context.Context, session *client.Client, head uint64, t time.Time) (uint64, error) {
+	low, high := uint64(0), head // everything up to low is older; high+1 is not
+	for low < high {
+		middle := low + (high-low)/2
+		page, _, err := session.History(ctx, c.Room, client.Page{After: middle, HasAfter: true, Limit: 1})
+		switch {
+		case err != nil:
+			return 0, err
+		case len(page) == 0:
+			high = middle
+		case page[0].Time.Before(t):
+			low = min(page[0].Seq, high)
+		default:
+			high = middle
+		}
+	}
+	return low, nil
+}
+
+// follow prints what comes until it is interrupted.
+func (c *tailCommand) follow(ctx context.Context, session *client.Client, after uint64, output *lineWriter, n *notices) error {
+	room, err := session.Join(ctx, c.Room, client.After(client.Cursor{Seq: after}))
+	if resync, ok := errors.AsType[*client.ResyncError](err); ok {
+		n.printf("%v", resync)
+		room, err = session.Join(ctx, c.Room, client.Last(resync.Head+1-min(resync.Oldest, resync.Head+1)))
+	}
+	if err != nil {
+		return joinError(c.Room, err)
+	}
+	for m, err := range room.Messages(ctx) {
+		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
+			n.printf("%v", resync)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		output.write(c.line(&m))
+	}
+	return nil
+}
+
+func (c *tailCommand) line(m *wire.Message) string {
+	if c.JSON {
+		return string(wire.AppendMessage(nil, c.Room, *m))
+	}
+	return plainLine(m.Username, m.Content)
+}

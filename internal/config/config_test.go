@@ -1,0 +1,66 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var keys = []string{"listen", "max_clients", "heartbeat"}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kaban.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoad(t *testing.T) {
+	got, err := Load(write(t, "# a comment\nlisten = [\"tcp://:1\", \"tcp://:2\"]\nmax_clients = 5\nheartbeat = '30s'\n"), keys)
+	want := map[string][]string{"listen": {"tcp://:1", "tcp://:2"}, "max_clients": {"5"}, "heartbeat": {"30s"}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"unknown key, with the nearest", "\n\nmax_client = 5", `line 3: there is no key "max_client", did you mean "max_clients"?`},
+		{"a flag's spelling", "max-clients = 5", `line 1: there is no key "max-clients", did you mean "max_clients"?`},
+		{"unknown key, far from all", "colour = 1", "there are listen, max_clients, heartbeat"},
+		{"a table", "x = 1\n[listen]\na = 1", `line 1: there is no key "x"`},
+		{"a table for a value", "[listen]\na = 1", "line 1: listen must be a text"},
+		{"list of numbers", "listen = [1]", "listen must be a text"},
+		{"bad syntax", "listen = \n", "line 1"},
+		{"twice", "listen = 'a'\nlisten = 'b'", "line 2"},
+		{"not UTF-8", "listen = '\xff'", "configuration file"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			values, err := Load(write(t, test.text), keys)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, %v; want an error with %q", values, err, test.want)
+			}
+		})
+	}
+	for name, path := range map[string]string{"missing": filepath.Join(t.TempDir(), "no.toml"), "directory": t.TempDir()} {
+		if _, err := Load(path, keys); err == nil || !strings.Contains(err.Error(), "configuration file") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"listn", "listen", 1}} {
+		if got := editDistance(test.a, test.b); got != test.want {
+			t.Errorf("%q and %q: got %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}
