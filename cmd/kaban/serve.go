@@ -136,6 +136,11 @@ func (c *serveCommand) Run(std streams) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 
+	listeners, err := listen(endpoints)
+	if err != nil {
+		return err
+	}
+	defer closeAll(listeners)
 	kept, err := openStore(c.Data)
 	if err != nil {
 		return err
@@ -151,10 +156,6 @@ func (c *serveCommand) Run(std streams) error {
 	}, dispatcher)
 	defer manager.Close()
 
-	listeners, err := listen(endpoints)
-	if err != nil {
-		return err
-	}
 	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
 	defer serving.Wait()
@@ -225,9 +226,7 @@ func listen(endpoints []endpoint) ([]net.Listener, error) {
 			listeners = append(listeners, l)
 			continue
 		}
-		for _, l := range listeners {
-			l.Close()
-		}
+		closeAll(listeners)
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
 			return nil, fmt.Errorf("%s is in use by another program, perhaps another kaban serve; stop it, or choose another address with --listen", e.url)
@@ -239,4 +238,10 @@ func listen(endpoints []endpoint) ([]net.Listener, error) {
 		return nil, fmt.Errorf("listen at %s: %w", e.url, err)
 	}
 	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }

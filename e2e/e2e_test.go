@@ -1,0 +1,327 @@
+// Package e2e tells stories over the real binary: each file of testdata is what
+// a user does and sees.
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is how long a story waits for what must come.
+const patience = 60 * time.Second
+
+// binary is the program under test, built with the race detector.
+var binary string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "kaban-e2e")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "kaban")
+	args := []string{"build", "-o", binary}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "kaban/cmd/kaban")...)
+	if output, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build: %w\n%s", err, output)
+	}
+	return m.Run(), nil
+}
+
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("USER", "story")
+			env.Values[storyKey{}] = &story{feeds: make(map[string]*fedProcess), peers: make(map[string]*netPeer)}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve":    serve,
+			"waitline": waitLine,
+			"lines":    lines,
+			"peer":     peer,
+			"seq":      seq,
+			"emoji":    emoji,
+			"feed":     feed,
+			"members":  members,
+		},
+	})
+}
+
+// story is what a story has running. Stories run side by side.
+type story struct {
+	server *exec.Cmd
+	feeds  map[string]*fedProcess
+	peers  map[string]*netPeer
+}
+
+type storyKey struct{}
+
+func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) }
+
+// serve starts a server in the background, waits until it is ready and sets
+// KABAN_SERVER. Its log is in server.log. Further arguments are flags.
+// "serve stop" ends it with SIGTERM and wants exit code 0.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 1 && args[0] == "stop" {
+		running := storyOf(ts).server
+		if running == nil {
+			ts.Fatalf("no server runs")
+		}
+		storyOf(ts).server = nil
+		ts.Check(running.Process.Signal(os.Interrupt))
+		if err := running.Wait(); err != nil {
+			ts.Fatalf("the server ended with %v:\n%s", err, ts.ReadFile("server.log"))
+		}
+		return
+	}
+	log, err := os.OpenFile(ts.MkAbs("server.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	ts.Check(err)
+	defer log.Close()
+	begin, err := log.Seek(0, io.SeekEnd)
+	ts.Check(err)
+	listen := ts.Getenv("KABAN_SERVER")
+	if listen == "" {
+		listen = "127.0.0.1:0"
+	}
+	server := exec.Command(binary, append([]string{"serve", "--listen", "tcp://" + listen}, args...)...)
+	server.Dir, server.Stderr = ts.MkAbs("."), log
+	ts.Check(server.Start())
+	storyOf(ts).server = server
+	ts.Defer(func() {
+		if storyOf(ts).server == server {
+			server.Process.Kill()
+			server.Wait()
+		}
+	})
+	text := await(ts, "server.log", "msg=ready", begin)
+	_, url, _ := strings.Cut(text, "url=tcp://")
+	address, _, _ := strings.Cut(url, "\n")
+	ts.Setenv("KABAN_SERVER", address)
+	host, port, err := net.SplitHostPort(address)
+	ts.Check(err)
+	ts.Setenv("HOST", host)
+	ts.Setenv("PORT", port)
+}
+
+// await waits until a file has a text behind an offset and returns what is
+// there.
+func await(ts *testscript.TestScript, file, text string, offset int64) string {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		content, err := os.ReadFile(ts.MkAbs(file))
+		if err == nil && int64(len(content)) >= offset && strings.Contains(string(content[offset:]), text) {
+			return string(content[offset:])
+		}
+	}
+	content, _ := os.ReadFile(ts.MkAbs(file))
+	ts.Fatalf("%s does not come in %s:\n%s", text, file, content)
+	return ""
+}
+
+// waitLine waits until a file contains a text.
+func waitLine(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waitline FILE TEXT")
+	}
+	await(ts, args[0], args[1], 0)
+}
+
+// lines wants a file to have exactly the lines PREFIX1 to PREFIXn.
+func lines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: lines FILE PREFIX COUNT")
+	}
+	count, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	file, err := os.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer file.Close()
+	n := 0
+	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+		n++
+		if want := args[1] + strconv.Itoa(n); scanner.Text() != want {
+			ts.Fatalf("line %d of %s is %q, want %q", n, args[0], scanner.Text(), want)
+		}
+	}
+	if n != count {
+		ts.Fatalf("%s has %d lines, want %d", args[0], n, count)
+	}
+}
+
+// seq writes the numbers from 1 to a count to a file.
+func seq(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: seq COUNT FILE")
+	}
+	count, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	var b strings.Builder
+	for i := range count {
+		fmt.Fprintln(&b, i+1)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
+}
+
+// emoji writes a line of a number of emoji to a file, behind a prefix.
+func emoji(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: emoji COUNT FILE [PREFIX]")
+	}
+	count, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	prefix := ""
+	if len(args) > 2 {
+		prefix = strings.Join(args[2:], " ") + " "
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(prefix+strings.Repeat("😀", count)+"\n"), 0o600))
+}
+
+// feed types to a command: "feed start NAME ARGS…" starts kaban, "feed NAME
+// TEXT" types a line, "feed close NAME" ends the input and wants exit code 0.
+// The output is in NAME.out and NAME.err.
+func feed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: feed start NAME ARGS… | feed NAME TEXT | feed close NAME")
+	}
+	switch args[0] {
+	case "start":
+		startFed(ts, args[1], args[2:])
+	case "close":
+		f := fed(ts, args[1])
+		f.stdin.Close()
+		if err := f.command.Wait(); err != nil {
+			ts.Fatalf("%s ended with %v:\n%s", args[1], err, ts.ReadFile(args[1]+".err"))
+		}
+		delete(storyOf(ts).feeds, args[1])
+	default:
+		_, err := fmt.Fprintln(fed(ts, args[0]).stdin, strings.Join(args[1:], " "))
+		ts.Check(err)
+	}
+}
+
+// fedProcess is a command that is typed to.
+type fedProcess struct {
+	command *exec.Cmd
+	stdin   io.WriteCloser
+}
+
+func fed(ts *testscript.TestScript, name string) *fedProcess {
+	f := storyOf(ts).feeds[name]
+	if f == nil {
+		ts.Fatalf("%s was not started", name)
+	}
+	return f
+}
+
+// startFed starts "kaban ARGS…" with its output in NAME.out and NAME.err.
+func startFed(ts *testscript.TestScript, name string, args []string) {
+	f := &fedProcess{command: exec.Command(binary, args...)}
+	f.command.Dir = ts.MkAbs(".")
+	f.command.Env = append(os.Environ(), "KABAN_SERVER="+ts.Getenv("KABAN_SERVER"), "USER=story")
+	var err error
+	f.stdin, err = f.command.StdinPipe()
+	ts.Check(err)
+	stdout, err := os.Create(ts.MkAbs(name + ".out"))
+	ts.Check(err)
+	defer stdout.Close()
+	stderr, err := os.Create(ts.MkAbs(name + ".err"))
+	ts.Check(err)
+	defer stderr.Close()
+	f.command.Stdout, f.command.Stderr = stdout, stderr
+	ts.Check(f.command.Start())
+	storyOf(ts).feeds[name] = f
+	ts.Defer(func() {
+		if storyOf(ts).feeds[name] == f {
+			f.command.Process.Kill()
+			f.command.Wait()
+		}
+	})
+}
+
+// peer is what nc is to a person: "peer NAME LINE" sends a line on a
+// connection that it opens at first use, "peer NAME expect TEXT" waits for a
+// line with a text, "peer NAME never TEXT" wants that none has come.
+func peer(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: peer NAME LINE | peer NAME expect TEXT | peer NAME never TEXT")
+	}
+	peers := storyOf(ts).peers
+	p := peers[args[0]]
+	if p == nil {
+		conn, err := net.Dial("tcp", ts.Getenv("KABAN_SERVER"))
+		ts.Check(err)
+		p = &netPeer{conn: conn, reader: bufio.NewReader(conn)}
+		peers[args[0]] = p
+		ts.Defer(func() { conn.Close() })
+	}
+	switch text := strings.Join(args[2:], " "); args[1] {
+	case "expect":
+		p.conn.SetReadDeadline(time.Now().Add(patience))
+		for {
+			line, err := p.reader.ReadString('\n')
+			if err != nil {
+				ts.Fatalf("%s did not get %s: %v\n%s", args[0], text, err, strings.Join(p.seen, ""))
+			}
+			p.seen = append(p.seen, line)
+			if strings.Contains(line, text) {
+				return
+			}
+		}
+	case "never":
+		if strings.Contains(strings.Join(p.seen, ""), text) {
+			ts.Fatalf("%s got %s:\n%s", args[0], text, strings.Join(p.seen, ""))
+		}
+	default:
+		_, err := fmt.Fprintln(p.conn, strings.Join(args[1:], " "))
+		ts.Check(err)
+	}
+}
+
+type netPeer struct {
+	conn   net.Conn
+	reader *bufio.Reader
+	seen   []string
+}
+
+// members waits until the lobby has exactly the members that are listed.
+func members(ts *testscript.TestScript, neg bool, args []string) {
+	conn, err := net.Dial("tcp", ts.Getenv("KABAN_SERVER"))
+	ts.Check(err)
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	reader := bufio.NewReader(conn)
+	fmt.Fprintln(conn, `{"type":"hello","version":1,"username":"usher"}`)
+	line, err := reader.ReadString('\n')
+	want := `"usernames":["` + strings.Join(args, `","`) + `"]`
+	for err == nil && !strings.Contains(line, want) {
+		fmt.Fprintln(conn, `{"type":"members","room":"lobby"}`)
+		line, err = reader.ReadString('\n')
+	}
+	if err != nil {
+		ts.Fatalf("the lobby does not get the members %v: %v, the last was %s", args, err, line)
+	}
+}

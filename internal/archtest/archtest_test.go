@@ -1,0 +1,241 @@
+// Package archtest holds the architecture as tests: who may import whom, and
+// what no code may do. Its table is the place where a new package says what it
+// is for.
+package archtest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// rule says what a package may import of ours and of others. The standard
+// library is free for all but what bans says.
+type rule struct {
+	ours   []string
+	others []string
+	why    string
+}
+
+var rules = map[string]rule{
+	"kaban": {nil, []string{"golang.org/x/text", "github.com/ergochat/confusables"},
+		"the domain depends on nothing of ours"},
+	"kaban/wire": {[]string{"kaban"}, nil,
+		"server and SDK share it, so it knows neither"},
+	"kaban/client": {[]string{"kaban", "kaban/wire"}, nil,
+		"the SDK must be of use without the server"},
+	"kaban/internal/idpool": {[]string{"kaban"}, nil,
+		"a pool knows no connections"},
+	"kaban/internal/store": {[]string{"kaban"}, nil,
+		"the contract knows no driver"},
+	"kaban/internal/store/memory": {[]string{"kaban", "kaban/internal/store"}, nil,
+		"a driver knows the domain and its contract only"},
+	"kaban/internal/store/storetest": {[]string{"kaban", "kaban/internal/store"}, []string{"github.com/google/go-cmp"},
+		"the suite must suit every driver"},
+	"kaban/internal/dispatch": {[]string{"kaban", "kaban/internal/store"}, nil,
+		"the heart knows no protocol and no database"},
+	"kaban/internal/server": {[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store"}, nil,
+		"a front end knows no other front end and no driver"},
+	"kaban/internal/config": {nil, []string{"github.com/pelletier/go-toml"},
+		"a file is read without knowing what it is for"},
+	"kaban/internal/display": {nil, nil,
+		"cleaning text needs nothing"},
+	"kaban/internal/archtest": {nil, nil, "tests only"},
+	"kaban/e2e":               {nil, nil, "stories use the real binary and nothing else"},
+	"kaban/cmd/kaban": {[]string{"*"}, []string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "golang.org/x/term"},
+		"the one place that sees everything"},
+}
+
+// bans are packages of the standard library that most code must not use.
+var bans = map[string]struct {
+	except []string
+	why    string
+}{
+	"encoding/json": {nil, "it accepts bad frames in silence; frames are package wire's business"},
+	"log":           {nil, "logs are structured: log/slog"},
+	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
+	"unsafe":        {nil, "memory safety is a guarantee"},
+	"net/http":      {[]string{"kaban/internal/web"}, "HTTP has one front end"},
+}
+
+// source is a file that is not a test.
+type source struct {
+	path string // from the root
+	pkg  string // import path
+	file *ast.File
+	set  *token.FileSet
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() {
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "tools" || name == "node_modules") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		relative, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		s := source{path: filepath.ToSlash(relative), set: token.NewFileSet()}
+		s.pkg = strings.TrimSuffix("kaban/"+filepath.ToSlash(filepath.Dir(relative)), "/.")
+		if s.file, err = parser.ParseFile(s.set, path, nil, parser.SkipObjectResolution|parser.ParseComments); err != nil {
+			return err
+		}
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("found only %d files: the walk is wrong", len(all))
+	}
+	return all
+}
+
+func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
+
+func TestImports(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, s := range sources(t) {
+		r, ok := rules[s.pkg]
+		seen[s.pkg] = true
+		if !ok {
+			t.Errorf("%s: package %s has no rule; say in the table what it may import and why", s.path, s.pkg)
+			continue
+		}
+		if s.isTest() {
+			continue // tests may put parts together
+		}
+		for _, spec := range s.file.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if problem := r.problem(s.pkg, path); problem != "" {
+				t.Errorf("%s: imports %s: %s", s.path, path, problem)
+			}
+		}
+	}
+	for pkg := range rules {
+		if !seen[pkg] {
+			t.Errorf("the table has a rule for %s, which is not there", pkg)
+		}
+	}
+}
+
+// problem says what is wrong with an import, "" where nothing is.
+func (r rule) problem(pkg, path string) string {
+	first, _, _ := strings.Cut(path, "/")
+	switch {
+	case first == "kaban":
+		if !slices.Contains(r.ours, "*") && !slices.Contains(r.ours, path) {
+			return r.why
+		}
+	case strings.Contains(first, "."):
+		if !slices.ContainsFunc(r.others, func(allowed string) bool {
+			return path == allowed || strings.HasPrefix(path, allowed+"/")
+		}) {
+			return "this library is not in the package's rule"
+		}
+	default:
+		if ban, ok := bans[path]; ok && !slices.Contains(ban.except, pkg) {
+			return ban.why
+		}
+	}
+	return ""
+}
+
+// TestForbidden looks for what no code of ours may do.
+func TestForbidden(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.isTest() {
+			continue
+		}
+		ast.Inspect(s.file, func(node ast.Node) bool {
+			if problem := s.forbidden(node); problem != "" {
+				t.Errorf("%s: %s", s.set.Position(node.Pos()), problem)
+			}
+			return true
+		})
+	}
+}
+
+func (s source) forbidden(node ast.Node) string {
+	switch n := node.(type) {
+	case *ast.GoStmt:
+		return "a bare go statement: whoever starts a goroutine waits for it (sync.WaitGroup.Go)"
+	case *ast.CallExpr:
+		switch f := n.Fun.(type) {
+		case *ast.Ident:
+			if f.Name == "panic" {
+				return "panic: return an error"
+			}
+		case *ast.SelectorExpr:
+			if x, ok := f.X.(*ast.Ident); ok && x.Name == "os" && f.Sel.Name == "Exit" && s.path != "cmd/kaban/main.go" {
+				return "os.Exit outside cmd/kaban/main.go: return an error"
+			}
+		}
+	}
+	return ""
+}
+
+// TestPackagesSayWhatTheyAreFor wants a package comment in each package.
+func TestPackagesSayWhatTheyAreFor(t *testing.T) {
+	comments := make(map[string]bool)
+	for _, s := range sources(t) {
+		comments[s.pkg] = comments[s.pkg] || s.file.Doc != nil
+	}
+	for pkg, ok := range comments {
+		if !ok {
+			t.Errorf("%s has no package comment", pkg)
+		}
+	}
+}
+
+// TestTheRulesCatch breaks each rule once.
+func TestTheRulesCatch(t *testing.T) {
+	for _, test := range []struct{ name, pkg, path string }{
+		{"the domain imports ours", "kaban", "kaban/wire"},
+		{"the heart imports a protocol", "kaban/internal/dispatch", "kaban/wire"},
+		{"a front end imports a driver", "kaban/internal/server", "kaban/internal/store/memory"},
+		{"an unlisted library", "kaban/wire", "github.com/example/json"},
+		{"a library of a similar name", "kaban", "golang.org/x/textual"},
+		{"a banned package", "kaban/wire", "encoding/json"},
+	} {
+		if rules[test.pkg].problem(test.pkg, test.path) == "" {
+			t.Errorf("%s: %s may import %s", test.name, test.pkg, test.path)
+		}
+	}
+	for _, body := range []string{"go f()", "panic(1)", "os.Exit(1)"} {
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, "x.go", "package x\nfunc f() { "+body+" }", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, found := source{path: "x.go", file: file, set: set}, false
+		ast.Inspect(file, func(n ast.Node) bool { found = found || s.forbidden(n) != ""; return true })
+		if !found {
+			t.Errorf("%s is not caught", body)
+		}
+	}
+}
