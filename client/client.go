@@ -93,6 +93,9 @@ type ResyncError struct {
 }
 
 func (e *ResyncError) Error() string {
+	if e.Oldest > e.Head {
+		return fmt.Sprintf("the history of %s was interrupted: the server has nothing of it any more; going on with what comes", e.Room)
+	}
 	return fmt.Sprintf("the history of %s was interrupted: the server has messages %d to %d; going on from there", e.Room, e.Oldest, e.Head)
 }
 
