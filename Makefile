@@ -1,0 +1,56 @@
+# What a developer does with Kaban. CI calls these targets and nothing else.
+
+VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME  ?= 30s
+BENCH     ?= .
+COUNT     ?= 1
+COVER_MIN ?= 85
+
+# The parts whose tests must cover them: what everything else relies on.
+covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
+
+tool := go tool -modfile=tools/go.mod
+
+.PHONY: help build run test check cover fuzz bench fmt golden clean setup
+
+help: ## print this help (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
+
+build: ## compile bin/kaban, static and stamped with its version
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
+
+run: ## start a server from the sources, with its data in ./kaban-data
+	go run ./cmd/kaban serve
+
+test: check ## check, then run all tests with the race detector
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
+
+check: setup ## formatting, go vet, staticcheck, tidy modules
+	@files=$$($(tool) gofumpt -l .) || exit 1; \
+	if [ -n "$$files" ]; then printf 'not formatted, run "make fmt":\n%s\n' "$$files" >&2; exit 1; fi
+	go vet ./...
+	$(tool) staticcheck ./...
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+
+cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
+	@scripts/cover $(COVER_MIN) $(covered)
+
+fuzz: ## run each fuzz target for FUZZTIME=30s
+	@scripts/fuzz $(FUZZTIME)
+
+bench: ## run the Go benchmarks; BENCH=regexp COUNT=n
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+fmt: ## format all Go files
+	$(tool) gofumpt -w .
+
+golden: ## write the golden files of wire anew; read the diff before you commit it
+	go test ./wire -run Golden -update
+
+clean: ## remove what the other targets made
+	rm -rf bin coverage.out
+
+# Installs what a fresh machine lacks; instant when nothing is missing.
+setup:
+	@scripts/setup
