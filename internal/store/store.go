@@ -26,6 +26,12 @@ var (
 	// ErrFull says that there is no space left for the batch. Nothing of it was
 	// stored; the same append may succeed later.
 	ErrFull = errors.New("no space left in the store")
+	// ErrBroken says that the disk or the database failed, so that nobody knows
+	// what of the last append is stored; what had been acknowledged before is.
+	// The store must not be used any more: every later call returns ErrBroken
+	// too, nothing is tried again, and the process must end. Starting anew reads
+	// back what is really there, and an id sent again is recognised.
+	ErrBroken = errors.New("the store is broken")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
@@ -98,7 +104,7 @@ type Store interface {
 
 	// Append stores a batch as one transaction and fills results, which must be
 	// as long as the batch. When it returns an error nothing of the batch is
-	// stored. An id is unique per author for as long as its message is kept:
+	// stored, except that after ErrBroken nobody knows. An id is unique per author for as long as its message is kept:
 	// the same id with the same room and content is a duplicate, with others a
 	// conflict; neither affects the rest of the batch. The first append to a
 	// room makes the room, under the name it was given.

@@ -1,0 +1,302 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+const (
+	// maxUsers bounds the users that are remembered.
+	maxUsers = 1 << 16
+	// checkpointPages is how much of the WAL may be in the WAL only, in pages
+	// of 4 KiB. SQLite's own default.
+	checkpointPages = 1000
+	// truncateFactor is by how much the WAL may exceed that before the readers
+	// are waited for and it is cut to nothing.
+	truncateFactor = 16
+)
+
+// writerStmts are prepared once.
+type writerStmts struct {
+	begin, commit, insert, find *sql.Stmt
+	findUser, addUser           *sql.Stmt
+	addRoom, setHead            *sql.Stmt
+	walState                    *sql.Stmt
+}
+
+func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
+	return c.prepare(ctx, map[**sql.Stmt]string{
+		&w.begin:  "BEGIN IMMEDIATE",
+		&w.commit: "COMMIT",
+		&w.insert: `INSERT INTO entries (place, time, kind, user, username, id, content) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (user, id) DO NOTHING`,
+		&w.find:     "SELECT place, time, content FROM entries WHERE user = ? AND id = ?",
+		&w.findUser: "SELECT id, name FROM users WHERE key = ?",
+		&w.addUser:  "INSERT INTO users (key, name) VALUES (?, ?)",
+		&w.addRoom:  "INSERT INTO rooms (key, name, head) VALUES (?, ?, 0)",
+		&w.setHead:  "UPDATE rooms SET head = ? WHERE id = ?",
+		&w.walState: "PRAGMA wal_checkpoint(NOOP)", // only tells how large it is
+	})
+}
+
+// batch is a transaction under way: what Store's caches become after COMMIT.
+type batch struct {
+	*Store
+	ctx     context.Context
+	now     int64
+	touched map[string]*touched // by key
+	added   map[string]user     // those that were not remembered, by key
+}
+
+// touched is a room that a batch appends to, with the head that it gets.
+type touched struct {
+	*room
+	head uint64
+}
+
+// Append implements store.Store. The context counts only before the
+// transaction begins.
+func (s *Store) Append(ctx context.Context, dispatches []kaban.Dispatch, results []store.Result) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	if len(dispatches) == 0 {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	b := batch{Store: s, ctx: ctx, now: s.now().UnixMilli(), touched: make(map[string]*touched), added: make(map[string]user)}
+	if err := b.store(dispatches, results); err != nil {
+		clear(results)
+		operation := fmt.Sprintf("append %d messages", len(dispatches))
+		if err = s.failed(operation, err); errors.Is(err, store.ErrBroken) {
+			return err // nothing more is done to the files
+		}
+		if failed := s.writer.rollback(ctx); failed != nil {
+			return s.broke(operation, errors.Join(err, failed))
+		}
+		return err
+	}
+	b.publish()
+	s.tendWAL(ctx)
+	return nil
+}
+
+// store does the transaction. Who calls it rolls back when it fails.
+func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error {
+	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+		return err
+	}
+	for i := range dispatches {
+		var err error
+		if results[i], err = b.append(&dispatches[i]); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.touched {
+		if r.head == r.room.head { // nothing but repetitions
+			continue
+		}
+		if _, err := b.stmts.setHead.ExecContext(b.ctx, r.head, r.id); err != nil {
+			return err
+		}
+	}
+	_, err := b.stmts.commit.ExecContext(b.ctx)
+	return err
+}
+
+func (b *batch) append(d *kaban.Dispatch) (store.Result, error) {
+	author, err := b.user(d.Message.Username())
+	if err != nil {
+		return store.Result{}, err
+	}
+	r := b.room(d.Room)
+	if r == nil {
+		// What was sent before is in another room, and must not make this one.
+		if _, found, err := b.find(author, d); err != nil {
+			return store.Result{}, err
+		} else if found {
+			return store.Result{Err: store.ErrIDConflict}, nil
+		}
+		if r, err = b.addRoom(d.Room); err != nil {
+			return store.Result{}, err
+		}
+	}
+	if r.head >= maxSeq {
+		return store.Result{}, fmt.Errorf("%w of entries in %s", errTooMany, r.name)
+	}
+	seq := r.head + 1
+	var username any // as in users
+	if name := d.Message.Username().String(); name != author.name {
+		username = name
+	}
+	done, err := b.stmts.insert.ExecContext(b.ctx,
+		r.place(seq), b.now, int64(store.KindMessage), author.id, username, d.ID.String(), d.Message.Content())
+	if err != nil {
+		return store.Result{}, err
+	}
+	if n, err := done.RowsAffected(); err != nil {
+		return store.Result{}, err
+	} else if n == 0 {
+		return b.repeated(author, d, r)
+	}
+	r.head = seq
+	return store.Result{Seq: seq, Time: b.now}, nil
+}
+
+// earlier is an entry that has the id of a dispatch.
+type earlier struct {
+	place, time int64
+	content     string
+}
+
+// find looks for what the author sent under the same id before.
+func (b *batch) find(author user, d *kaban.Dispatch) (e earlier, found bool, err error) {
+	err = b.stmts.find.QueryRowContext(b.ctx, author.id, d.ID.String()).Scan(&e.place, &e.time, &e.content)
+	if errors.Is(err, sql.ErrNoRows) {
+		return e, false, nil
+	}
+	return e, err == nil, err
+}
+
+// repeated answers a dispatch whose id is there already.
+func (b *batch) repeated(author user, d *kaban.Dispatch, r *touched) (store.Result, error) {
+	e, found, err := b.find(author, d)
+	switch {
+	case err != nil:
+		return store.Result{}, err
+	case !found:
+		return store.Result{}, fmt.Errorf("message %s of %s was there and is not: the index is damaged", d.ID, author.name)
+	case e.place>>seqBits != r.id || e.content != d.Message.Content():
+		return store.Result{Err: store.ErrIDConflict}, nil
+	}
+	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.time, Duplicate: true}, nil
+}
+
+// user returns an author, who is made if need be.
+func (b *batch) user(name kaban.Username) (user, error) {
+	key := name.Key()
+	if u, ok := b.users[key]; ok {
+		return u, nil
+	}
+	if u, ok := b.added[key]; ok {
+		return u, nil
+	}
+	u := user{name: name.String()}
+	err := b.stmts.findUser.QueryRowContext(b.ctx, key).Scan(&u.id, &u.name)
+	if errors.Is(err, sql.ErrNoRows) {
+		u.id, err = insertID(b.stmts.addUser.ExecContext(b.ctx, key, u.name))
+	}
+	if err == nil {
+		b.added[key] = u
+	}
+	return u, err
+}
+
+// room returns a room as this transaction sees it, or nil.
+func (b *batch) room(name kaban.RoomName) *touched {
+	r := b.touched[name.Key()]
+	if r == nil {
+		// Only who holds Store.writing changes rooms, so reading needs no lock.
+		known := b.rooms[name.Key()]
+		if known == nil {
+			return nil
+		}
+		r = &touched{known, known.head}
+		b.touched[name.Key()] = r
+	}
+	return r
+}
+
+func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
+	id, err := insertID(b.stmts.addRoom.ExecContext(b.ctx, name.Key(), name.String()))
+	switch {
+	case err != nil:
+		return nil, err
+	case id > maxRoom:
+		return nil, fmt.Errorf("%w of rooms", errTooMany)
+	}
+	r := &touched{room: &room{id: id, name: name}}
+	b.touched[name.Key()] = r
+	return r, nil
+}
+
+func insertID(result sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return result.LastInsertId()
+}
+
+// publish has everybody see what was committed.
+func (b *batch) publish() {
+	if len(b.users)+len(b.added) > maxUsers {
+		clear(b.users)
+	}
+	maps.Copy(b.users, b.added)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, r := range b.touched {
+		r.room.head = r.head
+		b.rooms[key] = r.room
+	}
+}
+
+// tendWAL moves pages from the WAL into the database when there are many. That
+// the batch is stored does not depend on it: an error that breaks the store
+// concerns the next call, a full disk is tried again later.
+func (s *Store) tendWAL(ctx context.Context) {
+	var busy, pages, moved int
+	if err := s.stmts.walState.QueryRowContext(ctx).Scan(&busy, &pages, &moved); err != nil {
+		s.postpone(s.failed("look at the WAL", err))
+		return
+	}
+	if pages >= s.truncateAt {
+		// Readers follow each other so closely that the WAL never starts anew.
+		done, err := s.checkpoint(ctx, "TRUNCATE")
+		switch {
+		case err != nil:
+			s.postpone(err)
+		case done:
+			s.truncateAt = s.walPages * truncateFactor
+		default:
+			s.log.Warn("another program reads the database without an end, so its WAL grows", "path", s.path, "pages", pages)
+			s.truncateAt = pages * 2
+		}
+		return
+	}
+	if pages-moved < s.checkpointAt {
+		return
+	}
+	if _, err := s.checkpoint(ctx, "PASSIVE"); err != nil {
+		s.postpone(err)
+		return
+	}
+	s.checkpointAt = s.walPages
+}
+
+// postpone notes that a checkpoint went wrong, to be done again after as much
+// has been written once more.
+func (s *Store) postpone(err error) {
+	s.checkpointAt += s.walPages
+	s.truncateAt += s.walPages
+	if !errors.Is(err, store.ErrBroken) {
+		s.log.Warn("the WAL could not be moved into the database; everything is kept in the WAL", "path", s.path, "error", err)
+	}
+}
+
+// checkpoint reports whether all of the WAL was moved. The error is classified.
+func (s *Store) checkpoint(ctx context.Context, mode string) (done bool, err error) {
+	var busy, pages, moved int
+	if err := s.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &pages, &moved); err != nil {
+		return false, s.failed("checkpoint", err)
+	}
+	return busy == 0 && pages == moved, nil
+}

@@ -1,0 +1,125 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	sqlite3 "modernc.org/sqlite"
+)
+
+// conn is one connection to the database for as long as the store is open. It
+// is never replaced: a pool would open another in silence, perhaps when there
+// is no file descriptor left. One goroutine at a time uses it.
+//
+// No query gets a context that can end: the driver would start a goroutine for
+// each, and interrupting saves nothing where all queries are short.
+type conn struct {
+	db *sql.DB
+	*sql.Conn
+	stmts []*sql.Stmt // SQLite keeps the files open until they are closed
+}
+
+// pragma is a setting and the value that it must have.
+type pragma struct{ name, value string }
+
+// dsn returns the name of a database for the driver. It is always a file: URL:
+// of a plain path the driver drops the parameters in silence.
+func dsn(path, mode string, pragmas []pragma) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") { // C:/…
+		path = "/" + path
+	}
+	values := url.Values{"mode": {mode}, "_error_rc": {"1"}, "_defensive": {"1"}}
+	for _, p := range pragmas {
+		values.Add("_pragma", p.name+"("+p.value+")")
+	}
+	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode()
+}
+
+// connect opens a connection and reads back whether it is as was asked for: a
+// promise that depends on a setting must check the setting. The path must be
+// absolute; mode is SQLite's: ro, rw or rwc.
+func connect(ctx context.Context, path, mode string, pragmas []pragma) (*conn, error) {
+	connector, err := sqlite3.NewConnector(dsn(path, mode, pragmas))
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(1)
+	one, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	c := &conn{db: db, Conn: one}
+	for _, p := range pragmas {
+		var got string
+		if err := c.QueryRowContext(ctx, "PRAGMA "+p.name).Scan(&got); err != nil {
+			return nil, errors.Join(fmt.Errorf("read back %s: %w", p.name, err), c.close())
+		}
+		if got != p.value {
+			return nil, errors.Join(fmt.Errorf("SQLite did not take %s = %s: it is %s", p.name, p.value, got), c.close())
+		}
+	}
+	return c, nil
+}
+
+func (c *conn) close() error {
+	var errs []error
+	for _, stmt := range c.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, c.Conn.Close(), c.db.Close())...)
+}
+
+func (c *conn) exec(ctx context.Context, query string, args ...any) error {
+	_, err := c.ExecContext(ctx, query, args...)
+	return err
+}
+
+// number returns the one number that a query gives.
+func (c *conn) number(ctx context.Context, query string) (n int, err error) {
+	err = c.QueryRowContext(ctx, query).Scan(&n)
+	return n, err
+}
+
+// transact runs work as one transaction, all of it or nothing.
+func (c *conn) transact(ctx context.Context, work func() error) error {
+	if err := c.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := work()
+	if err == nil {
+		err = c.exec(ctx, "COMMIT")
+	}
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, c.rollback(ctx))
+}
+
+// rollback ends a transaction that failed. SQLite ends some by itself; then
+// there is nothing left to do.
+func (c *conn) rollback(ctx context.Context) error {
+	err := c.exec(ctx, "ROLLBACK")
+	if codeOf(err) == codeError { // no transaction is active
+		return nil
+	}
+	return err
+}
+
+// prepare makes statements for the life of the connection.
+func (c *conn) prepare(ctx context.Context, queries map[**sql.Stmt]string) error {
+	for stmt, query := range queries {
+		var err error
+		if *stmt, err = c.PrepareContext(ctx, query); err != nil {
+			return fmt.Errorf("prepare %q: %w", query, err)
+		}
+		c.stmts = append(c.stmts, *stmt)
+	}
+	return nil
+}

@@ -1,0 +1,404 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kaban/internal/store"
+	"kaban/internal/store/storetest"
+)
+
+// childVariable has the test binary be another process; it names a directory.
+const childVariable = "KABAN_SQLITE_TEST_DIR"
+
+// child runs the test that it is called in once more, in another process.
+func child(t *testing.T, dir string) (output string, err error) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	c.Env = append(os.Environ(), childVariable+"="+dir)
+	text, err := c.CombinedOutput()
+	return string(text), err
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	if dir := os.Getenv(childVariable); dir != "" {
+		_, err := Open(t.Context(), dir, Options{})
+		fmt.Println("child:", errors.Is(err, ErrInUse), err)
+		return
+	}
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 1)...)
+	output, err := child(t, dir)
+	if err != nil || !strings.Contains(output, "child: true") || !strings.Contains(output, dir) || !strings.Contains(output, fmt.Sprint(os.Getpid())) {
+		t.Errorf("the second process said (%v):\n%s\nwant ErrInUse with %s and process %d", err, output, dir, os.Getpid())
+	}
+	_, err = Open(t.Context(), dir, Options{})
+	if !errors.Is(err, ErrInUse) {
+		t.Errorf("Open again in one process: %v, want ErrInUse", err)
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "alice", 1, 1)...)
+	closeStore(t, s)
+	if output, err := child(t, dir); err != nil || !strings.Contains(output, "child: false <nil>") {
+		t.Errorf("after Close the second process said (%v):\n%s", err, output)
+	}
+}
+
+func TestFullStoresNothingAndRecovers(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{maxPages: 40, walPages: 10})
+	stored := 0
+	var err error
+	for ; err == nil && stored < 10_000; stored += 10 {
+		results := make([]store.Result, 10)
+		if err = s.Append(t.Context(), numbered(t, "lobby", "alice", stored, 10), results); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrBroken) {
+		t.Fatalf("after %d messages: %v, want ErrFull", stored, err)
+	}
+	before := all(t, s, "lobby")
+	if len(before) != stored {
+		t.Fatalf("%d messages are there, %d were acknowledged", len(before), stored)
+	}
+	// New rooms and users of a batch that did not fit must not be remembered.
+	large := numbered(t, "new-room", "newcomer", 0, 2000)
+	for range 3 {
+		if err := s.Append(t.Context(), large, make([]store.Result, len(large))); !errors.Is(err, store.ErrFull) {
+			t.Fatalf("still full: %v, want ErrFull", err)
+		}
+	}
+	if rooms, err := s.Rooms(t.Context()); err != nil || len(rooms) != 1 || rooms[0].Head != uint64(stored) {
+		t.Errorf("Rooms = %v, %v; want the lobby with %d", rooms, err, stored)
+	}
+	if diff := cmp.Diff(before, all(t, s, "lobby")); diff != "" {
+		t.Errorf("entries changed:\n%s", diff)
+	}
+	if err := s.writer.exec(t.Context(), "PRAGMA max_page_count = 100000"); err != nil {
+		t.Fatal(err)
+	}
+	results := storetest.Append(t, s, numbered(t, "lobby", "alice", stored-1, 11)...)
+	if !results[0].Duplicate || results[0].Seq != uint64(stored) || results[10].Duplicate || results[10].Seq != uint64(stored+10) {
+		t.Errorf("with room again: %+v to %+v", results[0], results[10])
+	}
+	if results := storetest.Append(t, s, large...); results[1999].Seq != 2000 {
+		t.Errorf("with room again: %+v, want seq 2000", results[1999])
+	}
+	closeStore(t, s)
+	s = open(t, dir, Options{})
+	if got := len(all(t, s, "lobby")) + len(all(t, s, "new-room")); got != stored+10+2000 {
+		t.Errorf("after reopening there are %d messages, want %d", got, stored+10+2000)
+	}
+}
+
+// A write that the kernel refuses is an I/O error like a failed fsync.
+func TestBrokenStaysBroken(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs RLIMIT_FSIZE")
+	}
+	dir := os.Getenv(childVariable)
+	if dir == "" {
+		dir = t.TempDir()
+		output, err := child(t, dir)
+		if err != nil || !strings.Contains(output, "child: broken after ") {
+			t.Fatalf("the other process said (%v):\n%s", err, output)
+		}
+		var acknowledged int
+		_, rest, _ := strings.Cut(output, "child: broken after ")
+		if _, err := fmt.Sscan(rest, &acknowledged); err != nil || acknowledged == 0 {
+			t.Fatalf("the other process said (%v):\n%s", err, output)
+		}
+		s := open(t, dir, Options{})
+		if got := len(all(t, s, "lobby")); got < acknowledged {
+			t.Errorf("%d messages are there, %d were acknowledged", got, acknowledged)
+		}
+		storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 1000)...)
+		if got := len(all(t, s, "lobby")); got != 1000 {
+			t.Errorf("%d messages after sending all again, want 1000", got)
+		}
+		return
+	}
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 200_000, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := 0
+	for ; err == nil && acknowledged < 100_000; acknowledged += 10 {
+		if err = s.Append(t.Context(), numbered(t, "lobby", "alice", acknowledged, 10), make([]store.Result, 10)); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrFull) {
+		t.Fatalf("after %d messages: %v, want ErrBroken", acknowledged, err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	lobby := storetest.RoomName(t, "lobby")
+	later := map[string]error{"Append": s.Append(t.Context(), numbered(t, "lobby", "alice", 0, 1), make([]store.Result, 1))}
+	_, later["Room"] = s.Room(t.Context(), lobby)
+	_, later["Rooms"] = s.Rooms(t.Context())
+	_, later["Read"] = s.Read(t.Context(), lobby, store.Page{Limit: 1})
+	later["Close"] = s.Close()
+	for call, err := range later {
+		if !errors.Is(err, store.ErrBroken) {
+			t.Errorf("%s on a broken store: %v, want ErrBroken", call, err)
+		}
+	}
+	fmt.Println("child: broken after", acknowledged)
+}
+
+// made returns a directory with a database that some statements have changed.
+func made(t *testing.T, statements ...string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3000)...)
+	closeStore(t, s)
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range statements {
+		if err := c.exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// refused opens what must be refused and left as it is.
+func refused(t *testing.T, dir string, words ...string) {
+	t.Helper()
+	path := filepath.Join(dir, databaseName)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the lock must be given back
+		s, err := Open(t.Context(), dir, Options{})
+		if err == nil {
+			s.Close()
+		}
+		wantError(t, err, append(words, path)...)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed (%v)", err)
+	}
+}
+
+func TestNewerSchemaIsLeftAlone(t *testing.T) {
+	refused(t, made(t, "PRAGMA user_version = 99"), "newer version of kaban", "99")
+}
+
+func TestForeignDatabaseIsLeftAlone(t *testing.T) {
+	refused(t, made(t, "PRAGMA application_id = 12345"), "another program")
+	refused(t, made(t, "PRAGMA application_id = 0", "PRAGMA journal_mode = delete"), "another program")
+}
+
+func TestForeignFileIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, databaseName)
+	if err := os.WriteFile(path, []byte(strings.Repeat("This is a letter to my aunt.\n", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, "no SQLite database", "backup")
+}
+
+func TestDamagedDatabase(t *testing.T) {
+	change := func(t *testing.T, edit func(content []byte) []byte) (dir string) {
+		dir = made(t)
+		path := filepath.Join(dir, databaseName)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, edit(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	t.Run("cut to half", func(t *testing.T) {
+		refused(t, change(t, func(b []byte) []byte { return b[:len(b)/2] }), "damaged or cut short", "backup")
+	})
+	t.Run("cut to nothing", func(t *testing.T) {
+		refused(t, change(t, func([]byte) []byte { return nil }), "empty", "backup")
+	})
+	t.Run("cut in the header", func(t *testing.T) {
+		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "backup")
+	})
+	t.Run("schema overwritten", func(t *testing.T) {
+		refused(t, change(t, func(b []byte) []byte { copy(b[100:4096], bytes.Repeat([]byte{0xAA}, 3996)); return b }), "damaged", "backup")
+	})
+	t.Run("rooms overwritten", func(t *testing.T) {
+		refused(t, change(t, func(b []byte) []byte { copy(b[2*4096:], bytes.Repeat([]byte{0xAA}, 4096)); return b }), "damaged", "backup")
+	})
+	t.Run("missing beside its WAL", func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, databaseName+"-wal"), []byte("something"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(t.Context(), dir, Options{})
+		wantError(t, err, "missing", "-wal")
+	})
+	t.Run("found while running", func(t *testing.T) {
+		s := open(t, change(t, func(b []byte) []byte {
+			half := len(b) / 8192 * 4096
+			copy(b[half:], bytes.Repeat([]byte{0xAA}, len(b)-half))
+			return b
+		}), Options{})
+		var err error
+		for i := 0; i < 3000 && err == nil; i += 100 {
+			_, err = s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{After: uint64(i), Limit: 100})
+		}
+		if !errors.Is(err, store.ErrBroken) {
+			t.Errorf("reading: %v, want ErrBroken", err)
+		}
+	})
+}
+
+func TestReadOnlyFiles(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everything")
+	}
+	dir := made(t)
+	path := filepath.Join(dir, databaseName)
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), dir, Options{})
+	wantError(t, err, path, "writable")
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	if err := os.Remove(filepath.Join(dir, lockName)); err == nil {
+		t.Fatal("a read-only directory could be changed")
+	}
+	_, err = Open(t.Context(), dir, Options{})
+	wantError(t, err, path)
+	if err := os.Chmod(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), dir, Options{})
+	wantError(t, err, dir, "writable")
+}
+
+func TestDirectoryThatIsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), path, Options{})
+	wantError(t, err, path, "not a directory")
+}
+
+// The first schema as it was released, with content. The file never changes.
+func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
+	dump, err := os.ReadFile("testdata/v1.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rwc", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.exec(t.Context(), string(dump)), c.close()); err != nil {
+		t.Fatal(err)
+	}
+	scripts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := append(scripts, "ALTER TABLE rooms ADD COLUMN topic TEXT; UPDATE rooms SET topic = 'none'")
+	check := func(options Options, version int) {
+		t.Helper()
+		s := open(t, dir, options)
+		defer closeStore(t, s)
+		if s.Epoch() != "EPOCHOFTHEFIRSTSCHEMA" {
+			t.Errorf("the epoch is %q", s.Epoch())
+		}
+		want := []store.Entry{
+			{Seq: 1, Time: 1700000000001, Kind: 1, ID: "a-1", Username: "Alice", Content: "hello"},
+			{Seq: 2, Time: 1700000000002, Kind: 1, ID: "b-1", Username: "bob", Content: "it's\ntwo lines"},
+			{Seq: 3, Time: 1700000000003, Kind: 1, ID: "a-2", Username: "alice", Content: "written otherwise"},
+		}
+		if diff := cmp.Diff(want, all(t, s, "lobby")); diff != "" {
+			t.Errorf("lobby (-want +got):\n%s", diff)
+		}
+		if got := storetest.Append(t, s, storetest.Dispatch(t, "lobby", "alice", "a-1", "hello"))[0]; !got.Duplicate || got.Seq != 1 {
+			t.Errorf("sent again: %+v", got)
+		}
+		if got, err := s.writer.number(t.Context(), "PRAGMA user_version"); err != nil || got != version {
+			t.Errorf("the schema has version %d, %v; want %d", got, err, version)
+		}
+	}
+	check(Options{}, len(scripts))
+
+	// One that fails changes nothing, also not what came before it.
+	_, err = Open(t.Context(), dir, Options{migrations: append(next[:len(next):len(next)], "CREATE TABLE half (x); SELECT nonsense")})
+	wantError(t, err, "nonsense")
+	check(Options{}, len(scripts))
+
+	check(Options{migrations: next}, len(next))
+	_, err = Open(t.Context(), dir, Options{})
+	wantError(t, err, "newer version of kaban")
+	check(Options{migrations: next}, len(next))
+}
+
+func TestANewDatabaseIsMadeEntirelyOrNotAtAll(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, databaseName)
+	_, err := Open(t.Context(), dir, Options{migrations: []string{"CREATE TABLE a (x)", "nonsense"}})
+	wantError(t, err, "nonsense")
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("half a database was left: %v", err)
+	}
+	if err := os.WriteFile(path+".new", []byte("of a start that was cut off"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, open(t, dir, Options{}))
+}
+
+func TestClassify(t *testing.T) {
+	if err := classify(errors.New("driver: bad connection")); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("an error that is none of SQLite's: %v, want ErrBroken", err)
+	}
+	c, err := connect(context.Background(), filepath.Join(t.TempDir(), "x"), "rwc", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := classify(c.exec(t.Context(), "nonsense")); errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrFull) {
+		t.Errorf("an error in a statement: %v, want neither ErrBroken nor ErrFull", err)
+	}
+}

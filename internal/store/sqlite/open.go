@@ -1,0 +1,239 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"kaban"
+)
+
+// Names in the data directory.
+const (
+	databaseName = "kaban.db"
+	lockName     = "lock"
+)
+
+// minimumSQLite is the first version without the bug by which a checkpoint at
+// the wrong moment damaged a database in WAL mode.
+var minimumSQLite = [3]int{3, 51, 3}
+
+const (
+	// readers is how many reads can be under way at a time.
+	readers = 4
+	// busyMillis is how long to wait for a lock. Nobody but a person with
+	// another program can hold one.
+	busyMillis = "5000"
+	// walKept is what the WAL is cut to when it starts anew, in bytes.
+	walKept = "16777216"
+)
+
+// common are the pragmas of every connection.
+var common = []pragma{
+	{"busy_timeout", busyMillis},
+	{"journal_mode", "wal"},
+	{"synchronous", "2"}, // FULL: fsync at each COMMIT
+	{"foreign_keys", "1"},
+	{"trusted_schema", "0"},
+}
+
+// The writer checkpoints by itself, because SQLite would drop the errors of
+// its automatic checkpoint. Its temporary files, if any, stay in memory.
+var (
+	writerPragmas = append([]pragma{
+		{"query_only", "0"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", walKept}, {"cache_size", "-16384"}, {"temp_store", "2"},
+	}, common...)
+	readerPragmas = append([]pragma{{"query_only", "1"}, {"wal_autocheckpoint", "0"}}, common...)
+)
+
+// ErrInUse says that another process has the data directory.
+var ErrInUse = errors.New("another process is using the data directory")
+
+// lockDirectory keeps other processes out for as long as the file is open.
+func lockDirectory(dir string) (*os.File, error) {
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w; the directory must be writable for the user who runs the server", err)
+	}
+	held, err := tryLock(f)
+	switch {
+	case held:
+		holder := ""
+		if text, err := io.ReadAll(io.LimitReader(f, 32)); err == nil && len(text) > 0 {
+			holder = " (process " + strings.TrimSpace(string(text)) + ")"
+		}
+		return nil, errors.Join(fmt.Errorf("%w %s%s; end that one, or choose another directory", ErrInUse, dir, holder), f.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("lock %s: %w; the file system must support locks", path, err), f.Close())
+	}
+	// Only for people who wonder who holds the lock.
+	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
+	if err := errors.Join(f.Chmod(0o600), f.Truncate(0)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if _, err := f.WriteAt(pid, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s: %w; there may be no room on the disk", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// create makes an empty database under another name and then gives it its own:
+// a database is there entirely, or not at all.
+func create(ctx context.Context, path string, scripts []string) error {
+	draft := path + ".new"
+	for _, suffix := range []string{"", "-journal"} { // of a start that was cut off
+		if err := os.Remove(draft + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	f, err := os.OpenFile(draft, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	// SQLite gives the files beside it the mode of this one.
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return err
+	}
+	c, err := connect(ctx, draft, "rw", []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(migrate(ctx, c, 0, scripts), c.close()); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+// exists reports whether there is a database, and refuses what cannot be one.
+func exists(path string) (bool, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
+			return false, fmt.Errorf("%s is missing but its %s-wal is there, with the newest messages; put the database back beside it, or move the -wal file away to start with an empty one", path, databaseName)
+		}
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("%s is no file", path)
+	case info.Size() == 0:
+		return false, fmt.Errorf("the database %s is empty, so it was cut short; put a backup in its place, or delete it to start with an empty one", path)
+	}
+	return true, nil
+}
+
+// inspect looks at a database without changing it, refuses what is not ours or
+// is too new, and returns the version of its schema.
+func inspect(ctx context.Context, path string, newest int) (version int, err error) {
+	// While this is open nothing else of ours is: closing a descriptor of a
+	// database takes away the locks that SQLite holds on it.
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return 0, fmt.Errorf("%w; make the database and its directory writable for the user who runs the server, and see that the file system is not mounted read-only", err)
+	}
+	if err := f.Close(); err != nil {
+		return 0, err
+	}
+	c, err := connect(ctx, path, "ro", []pragma{{"busy_timeout", busyMillis}, {"query_only", "1"}})
+	if err != nil {
+		return 0, explain(path, err)
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	var library string
+	if err := c.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&library); err != nil {
+		return 0, explain(path, err)
+	}
+	if err := checkLibrary(library); err != nil {
+		return 0, err
+	}
+	id, err := c.number(ctx, "PRAGMA application_id")
+	if err != nil {
+		return 0, explain(path, err)
+	}
+	if id != applicationID {
+		return 0, fmt.Errorf("%s is a database of another program (application id %#x, not %#x) and is left alone; choose another directory", path, id, applicationID)
+	}
+	version, err = c.number(ctx, "PRAGMA user_version")
+	switch {
+	case err != nil:
+		return 0, explain(path, err)
+	case version > newest:
+		return 0, fmt.Errorf("the database %s was made by a newer version of kaban (schema %d; this one knows up to %d) and is left alone; use that version or a newer one", path, version, newest)
+	case version < 1:
+		return 0, fmt.Errorf("the database %s has no schema (version %d); put a backup in its place", path, version)
+	}
+	return version, nil
+}
+
+// checkLibrary refuses a version of SQLite with a known bug that matters.
+func checkLibrary(version string) error {
+	var have [3]int
+	for i, part := range strings.SplitN(version, ".", 3) {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return fmt.Errorf("SQLite has the version %q, which is none", version)
+		}
+		have[i] = n
+	}
+	for i, want := range minimumSQLite {
+		if have[i] > want {
+			return nil
+		}
+		if have[i] < want {
+			return fmt.Errorf("SQLite %s is too old: it can damage a database in WAL mode; kaban must be built with %d.%d.%d or newer", version, minimumSQLite[0], minimumSQLite[1], minimumSQLite[2])
+		}
+	}
+	return nil
+}
+
+// tighten takes from others the right to read the files of a database, in case
+// they were copied here.
+func tighten(path string) error {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w; the files must belong to the user who runs the server", err)
+		}
+	}
+	return nil
+}
+
+// load reads what is kept in memory.
+func (s *Store) load(ctx context.Context) error {
+	if err := s.writer.QueryRowContext(ctx, "SELECT epoch FROM store").Scan(&s.epoch); err != nil {
+		return fmt.Errorf("read the epoch: %w", err)
+	}
+	rows, err := s.writer.QueryContext(ctx, "SELECT id, name, head FROM rooms")
+	if err != nil {
+		return fmt.Errorf("read the rooms: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		r := &room{}
+		if err := rows.Scan(&r.id, &text, &r.head); err != nil {
+			return fmt.Errorf("read the rooms: %w", err)
+		}
+		if r.name, err = kaban.ParseRoomName(text); err != nil {
+			return fmt.Errorf("room %d has the name %q: %w", r.id, text, err)
+		}
+		if other := s.rooms[r.name.Key()]; other != nil {
+			return fmt.Errorf("rooms %d and %d have names that are the same, %s and %s", other.id, r.id, other.name, r.name)
+		}
+		s.rooms[r.name.Key()] = r
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read the rooms: %w", err)
+	}
+	return nil
+}
