@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -111,6 +112,7 @@ type committer struct {
 	results    []store.Result
 	rooms      []grown // in the order of their first entry in the batch
 	index      map[string]int
+	broken     bool // OnBroken was called
 }
 
 // grown is a room whose log grew in this round.
@@ -149,6 +151,10 @@ func (c *committer) commit(sends []Send) {
 	ctx := context.Background()
 	if err := c.dispatcher.store.Append(ctx, c.dispatches, c.results); err != nil {
 		refuse(sends, fmt.Errorf("append %d messages: %w", len(sends), err))
+		if tell := c.dispatcher.options.OnBroken; tell != nil && !c.broken && errors.Is(err, store.ErrBroken) {
+			c.broken = true
+			tell(err)
+		}
 		return
 	}
 	for i := range sends {

@@ -87,6 +87,10 @@ type Options struct {
 	MaxRooms int
 	// PresenceDelay is how long comings and goings are gathered. Default 250 ms.
 	PresenceDelay time.Duration
+	// OnBroken, if set, is called once, by the committer, when the store says
+	// store.ErrBroken: the server must end. It must not block. From then on all
+	// sends are refused.
+	OnBroken func(error)
 }
 
 // Dispatcher holds the rooms of a server. All methods are safe for concurrent

@@ -52,7 +52,7 @@ func codeOf(err error) wire.Code {
 		return wire.CodeIDConflict
 	case errors.Is(err, store.ErrFull):
 		return wire.CodeStorageFull
-	case errors.Is(err, dispatch.ErrClosed), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, dispatch.ErrClosed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken):
 		return wire.CodeUnavailable
 	}
 	return wire.CodeOf(err)
