@@ -23,6 +23,7 @@ import (
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
+	"kaban/internal/store/sqlite"
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
@@ -30,7 +31,7 @@ var serveKeys = []string{"listen", "data", "max_clients", "max_content", "heartb
 
 type serveCommand struct {
 	Listen       []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1; port 0 picks a free one. Default: ${default}."`
-	Data         string        `placeholder:"DIR" env:"KABAN_DATA" default:":memory:" help:"Where messages are kept. So far only :memory: is there, which keeps the newest 64 MiB until the server ends. Default: ${default}."`
+	Data         string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The directory where messages are kept; it is made if it does not exist. :memory: keeps the newest 64 MiB until the server ends. Default: ${default}."`
 	MaxClients   int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"How many connections are taken at a time. Default: ${default}."`
 	MaxContent   int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`
 	Heartbeat    time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which a client is asked whether it is there; after two more it is given up. Default: ${default}."`
@@ -141,12 +142,15 @@ func (c *serveCommand) Run(std streams) error {
 		return err
 	}
 	defer closeAll(listeners)
-	kept, err := openStore(c.Data)
+	kept, err := openStore(c.Data, log)
 	if err != nil {
 		return err
 	}
 	defer kept.Close()
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{})
+	failed := make(chan error, len(listeners)+1)
+	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{OnBroken: func(err error) {
+		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
+	}})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
@@ -156,26 +160,24 @@ func (c *serveCommand) Run(std streams) error {
 	}, dispatcher)
 	defer manager.Close()
 
-	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for i, l := range listeners {
 		log.Info("listening", "url", endpoints[i].url.Scheme+"://"+l.Addr().String())
 		serving.Go(func() {
 			if err := manager.Serve(l); !errors.Is(err, server.ErrClosed) {
-				failed <- err
+				failed <- fmt.Errorf("a listener failed: %w", err)
 			}
 		})
 	}
 	if c.Data == inMemory {
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}
-	log.Info("ready", "version", programVersion(), "max_clients", c.MaxClients)
+	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", c.MaxClients)
 
 	select {
 	case err := <-failed:
-		c.drain(manager, log, signals)
-		return fmt.Errorf("a listener failed: %w", err)
+		return errors.Join(err, c.drain(manager, log, signals))
 	case <-signals:
 		return c.drain(manager, log, signals)
 	}
@@ -210,11 +212,19 @@ func (c *serveCommand) drain(manager *server.Manager, log *slog.Logger, signals 
 // inMemory is the --data that keeps nothing.
 const inMemory = ":memory:"
 
-func openStore(data string) (store.Store, error) {
-	if data != inMemory {
-		return nil, usagef("--data %s: only %s is there in this version", data, inMemory)
+// openStore opens what --data names.
+func openStore(data string, log *slog.Logger) (store.Store, error) {
+	switch data {
+	case inMemory:
+		return memory.New(0), nil
+	case "":
+		return nil, usagef("--data: name a directory, or %s", inMemory)
 	}
-	return memory.New(0), nil
+	kept, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("--data %s: %w", data, err)
+	}
+	return kept, nil
 }
 
 // listen opens all endpoints, or none.

@@ -38,6 +38,8 @@ var rules = map[string]rule{
 		"the contract knows no driver"},
 	"kaban/internal/store/memory": {[]string{"kaban", "kaban/internal/store"}, nil,
 		"a driver knows the domain and its contract only"},
+	"kaban/internal/store/sqlite": {[]string{"kaban", "kaban/internal/store"}, []string{"modernc.org/sqlite", "golang.org/x/sys"},
+		"a driver knows the domain and its contract only"},
 	"kaban/internal/store/storetest": {[]string{"kaban", "kaban/internal/store"}, []string{"github.com/google/go-cmp"},
 		"the suite must suit every driver"},
 	"kaban/internal/dispatch": {[]string{"kaban", "kaban/internal/store"}, nil,
