@@ -51,6 +51,7 @@ func appendEnd[S chars](dst []byte, ref S, hasRef bool) []byte {
 // backslashes and control characters (RFC 8259, section 7). What is not UTF-8
 // becomes U+FFFD, so that a line is valid whatever it is made from.
 func appendString[S chars](dst []byte, s S) []byte {
+	start := len(dst)
 	dst = append(dst, '"')
 	plain := 0 // s[plain:i] needs no change
 	ascii := true
@@ -68,7 +69,7 @@ func appendString[S chars](dst []byte, s S) []byte {
 		plain = i + 1
 	}
 	if !ascii && !isUTF8(s) {
-		return appendString(dst[:len(dst)-1], strings.ToValidUTF8(string(s), "\ufffd"))
+		return appendString(dst[:start], strings.ToValidUTF8(string(s), "\ufffd"))
 	}
 	dst = append(dst, s[plain:]...)
 	return append(dst, '"')

@@ -1,0 +1,232 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kaban"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 7_000_000, time.UTC)
+
+// goldenEvents has each row of the protocol's tables that servers send.
+var goldenEvents = []Event{
+	{Type: TypeWelcome, Session: "S3CRET", Username: "ann", Server: "kaban/1.2.3", Limits: Limits{32, 5000, 65536}, Heartbeat: 30 * time.Second, Ref: "r", HasRef: true},
+	{Type: TypeJoined, Room: "lobby", Epoch: "E1", Head: 42, Members: 3},
+	{Type: TypeMessage, Room: "lobby", Seq: 43, ID: "b-1", Username: "bob", Content: "say \"hi\"\n\\o/ \u2028 😀", Time: noon},
+	{Type: TypeAck, Room: "lobby", ID: "a-1", Seq: 44, Time: noon, Ref: "", HasRef: true},
+	{Type: TypeAck, Room: "lobby", ID: "a-1", Seq: 44, Time: noon, Duplicate: true},
+	{Type: TypeHistory, Room: "lobby", More: true, Messages: []Message{{1, "x", "ann", "one", noon}, {2, "y", "bob", "two", noon.Add(time.Second)}}},
+	{Type: TypeHistory, Room: "lobby"},
+	{Type: TypeParted, Room: "lobby"},
+	{Type: TypeRooms, Rooms: []RoomInfo{{"lobby", 44, 2}, {"ops", 0, 1}}},
+	{Type: TypeMembers, Room: "lobby", Usernames: []string{"ann", "bob"}, More: true},
+	{Type: TypePing},
+	{Type: TypePong, Ref: "p", HasRef: true},
+	{Type: TypePresence, Room: "lobby", Members: 2, Joined: []string{"ann"}, Left: []string{"cid", "dan"}},
+	{Type: TypePresence, Room: "lobby", Members: 300},
+	{Type: TypeError, Code: CodeTooLongContent, Text: "too long", Field: "content", Max: 5000, Actual: 5001, Ref: "r", HasRef: true},
+	{Type: TypeError, Code: CodeBadLimit, Text: "bad limit", Field: "limit", Max: 500, Actual: -1},
+	{Type: TypeError, Code: CodeInvalidCharsContent, Text: "bad", Position: 0, HasPosition: true},
+	{Type: TypeError, Code: CodeStorageFull, Text: "full", Room: "lobby", ID: "a-1", RetryAfter: 1500 * time.Millisecond},
+	{Type: TypeError, Code: CodeResync, Text: "gone", Room: "lobby", Epoch: "E2", Head: 0, Oldest: 1},
+	{Type: TypeGoodbye, Reason: ReasonDraining, ReconnectAfter: 1250 * time.Millisecond, HasReconnect: true},
+	{Type: TypeGoodbye, Reason: ReasonProtocol},
+}
+
+func goldenRequests(t testing.TB) []Request {
+	ann := mustUsername(t, "ann")
+	room, _ := kaban.ParseRoomName("lobby")
+	id, _ := kaban.ParseMessageID("a-1")
+	message, _ := kaban.NewMessage(ann, "tab\t\"quote\" 😀\nline", 100)
+	return []Request{
+		{Type: TypeHello, Username: ann, Resume: "S3CRET", Ref: []byte("r")},
+		{Type: TypeJoin, Room: room, Epoch: "E1", After: 41, HasAfter: true},
+		{Type: TypeSend, Room: room, ID: id, Message: message, Ref: []byte("r")},
+		{Type: TypeHistory, Room: room, Before: 10, HasBefore: true, Limit: 50},
+		{Type: TypePart, Room: room},
+		{Type: TypeRooms, AfterName: "lobby", Limit: 10},
+		{Type: TypeMembers, Room: room, AfterName: "ann"},
+		{Type: TypePing, Ref: []byte{}},
+		{Type: TypePong},
+	}
+}
+
+func TestGolden(t *testing.T) {
+	var events, requests []byte
+	for i := range goldenEvents {
+		events = goldenEvents[i].Append(events)
+	}
+	for _, q := range goldenRequests(t) {
+		requests = q.Append(requests)
+	}
+	for path, got := range map[string][]byte{"testdata/events.golden": events, "testdata/requests.golden": requests} {
+		if *update {
+			if err := os.MkdirAll("testdata", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
+			t.Errorf("%s differs (-want +got):\n%s", path, diff)
+		}
+		for line := range bytes.Lines(got) {
+			if !json.Valid(line) {
+				t.Errorf("not JSON: %s", line)
+			}
+		}
+	}
+}
+
+func TestEventsComeBack(t *testing.T) {
+	for _, want := range goldenEvents {
+		line := want.Append(nil)
+		var got Event
+		if err := NewReader(bytes.NewReader(line)).ReadEvent(&got); err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", line, diff)
+		}
+	}
+}
+
+func TestBadEvents(t *testing.T) {
+	for line, want := range map[string]Code{
+		`{"type":"later"}`:                                                         CodeUnknownType,
+		`{"type":"hello"}`:                                                         CodeUnknownType,
+		`{"type":"message","room":"lobby"}`:                                        CodeMissingField,
+		`{"type":"ack","room":"l","id":"1","seq":1,"time":"x"}`:                    CodeBadField,
+		`{"type":"history","room":"l","messages":[1]}`:                             CodeBadField,
+		`{"type":"history","room":"l","messages":[{}]}`:                            CodeMissingField,
+		`{"type":"history","room":"l","messages":{}}`:                              CodeBadField,
+		`{"type":"members","room":"l","usernames":["a",1]}`:                        CodeBadField,
+		`{"type":"members","room":"l"}`:                                            CodeMissingField,
+		`{"type":"joined","room":"l","epoch":"e","head":-1}`:                       CodeBadField,
+		`{"type":"welcome","session":"s","username":"u","limits":{"content":"x"}}`: CodeBadField,
+		`{"type":"rooms","rooms":[{"room":"l","room":"l","head":1}]}`:              CodeBadFrame,
+		`{"type":"goodbye"}`:                                                       CodeMissingField,
+		`nonsense`:                                                                 CodeBadJSON,
+	} {
+		var e Event
+		if err := NewReader(strings.NewReader(line + "\n")).ReadEvent(&e); CodeOf(err) != want {
+			t.Errorf("%s: got %v, want %s", line, err, want)
+		}
+	}
+}
+
+func TestAppendRepairs(t *testing.T) {
+	e := Event{Type: TypeError, Code: CodeInternal, Text: "bad \xff and \x01\b\f\r"}
+	if got, want := string(e.Append(nil)), `{"type":"error","code":"internal","message":"bad `+"\ufffd"+` and \u0001\b\f\r"}`+"\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, at := range []time.Time{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if got := appendTime(nil, at); len(got) != len(`"2026-11-24T12:00:00.007Z"`) {
+			t.Errorf("got %s", got)
+		}
+	}
+	if Type(99).String() != "unknown" {
+		t.Error("an unknown type has a name")
+	}
+}
+
+func FuzzReadRequest(f *testing.F) {
+	for _, q := range goldenRequests(f) {
+		f.Add(q.Append(nil))
+	}
+	f.Add([]byte("{\"ty\\u0070e\":\"ping\"}\n\n{\"a\":[1,{}]}\r\n\xff\n"))
+	ann := mustUsername(f, "ann")
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r := NewReader(bytes.NewReader(in))
+		r.SetAuthor(ann)
+		r.SetLimit(1 << 10)
+		for range len(in) + 2 {
+			var q Request
+			err := r.ReadRequest(&q)
+			if err == nil { // what is accepted comes back the same
+				var again Request
+				second := NewReader(bytes.NewReader(q.Append(nil)))
+				second.SetAuthor(ann)
+				if err := second.ReadRequest(&again); err != nil || string(again.Append(nil)) != string(q.Append(nil)) {
+					t.Fatalf("%s came back as %+v, %v", q.Append(nil), again, err)
+				}
+				continue
+			}
+			if code := CodeOf(err); code == CodeInternal { // the source has ended
+				return
+			}
+		}
+		t.Fatal("it does not end")
+	})
+}
+
+// Whatever line the reader takes for a frame is JSON to others too.
+func FuzzReadEvent(f *testing.F) {
+	for i := range goldenEvents {
+		f.Add(goldenEvents[i].Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var e Event
+		if err := NewReader(bytes.NewReader(in)).ReadEvent(&e); err != nil {
+			return
+		}
+		line, _, _ := bytes.Cut(in, []byte("\n"))
+		if !json.Valid(line) {
+			t.Fatalf("%q is no JSON", line)
+		}
+		var again Event
+		if err := NewReader(bytes.NewReader(e.Append(nil))).ReadEvent(&again); err != nil {
+			t.Fatalf("%q came back as %v", line, err)
+		}
+	})
+}
+
+func BenchmarkReadSend(b *testing.B) {
+	r := NewReader(&repeat{line: `{"type":"send","room":"lobby","id":"abcdefgh-12","content":"` + strings.Repeat("x", 100) + `"}` + "\n"})
+	r.SetAuthor(mustUsername(b, "ann"))
+	var q Request
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := r.ReadRequest(&q); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// The standard decoder on the same line, without any of the checks.
+func BenchmarkReadSendStandard(b *testing.B) {
+	line := []byte(`{"type":"send","room":"lobby","id":"abcdefgh-12","content":"` + strings.Repeat("x", 100) + `"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		var q struct{ Type, Room, ID, Content string }
+		if err := json.Unmarshal(line, &q); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendMessage(b *testing.B) {
+	m := Message{Seq: 12345, ID: "abcdefgh-12", Username: "ann", Content: strings.Repeat("x", 100), Time: noon}
+	buffer := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		AppendMessage(buffer, "lobby", m)
+	}
+}
