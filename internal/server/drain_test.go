@@ -1,0 +1,200 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/store/memory"
+)
+
+// loadUntilDrained sends and reads until the server says goodbye. It returns
+// the seqs that were acked, in order, and whether the goodbye came with a time
+// to come back.
+func loadUntilDrained(addr, name string, begun *sync.WaitGroup) (acked []uint64, last uint64, told bool, err error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		begun.Done()
+		return nil, 0, false, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(conn, `{"type":"hello","version":1,"username":%q}`+"\n"+`{"type":"join","room":"lobby"}`+"\n", name)
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, 1<<20)
+	first := true
+	window := make(chan struct{}, 64)
+	defer func() { // a sender that waits sees that the connection is closed
+		conn.Close()
+		for len(window) > 0 {
+			<-window
+		}
+	}()
+	for lines.Scan() {
+		var f struct {
+			Type, Code, Reason string
+			Seq, Head          uint64
+			After              *int64 `json:"reconnect_after_ms"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
+			return acked, last, told, err
+		}
+		switch f.Type {
+		case "joined":
+			last = f.Head
+			sending.Go(func() { // until the connection ends
+				for i := 0; ; i++ {
+					window <- struct{}{}
+					if _, err := fmt.Fprintf(conn, `{"type":"send","room":"lobby","id":"%s-%d","content":"x"}`+"\n", name, i); err != nil {
+						return
+					}
+				}
+			})
+		case "ack", "message":
+			if f.Seq != last+1 {
+				return acked, last, told, fmt.Errorf("%s: seq %d comes after %d", name, f.Seq, last)
+			}
+			if last = f.Seq; f.Type == "ack" {
+				acked = append(acked, f.Seq)
+				<-window
+			}
+			if first {
+				first = false
+				begun.Done()
+			}
+		case "error":
+			return acked, last, told, errors.New(lines.Text())
+		case "goodbye":
+			told = f.Reason == "draining" && f.After != nil
+		}
+	}
+	conn.Close()
+	return acked, last, told, nil
+}
+
+// A hundred drains in a row under load: each is clean, and nothing that was
+// acked is missing for a reader that comes back.
+func TestDrains(t *testing.T) {
+	const drains, clients = 100, 4
+	for n := range drains {
+		s := memory.New(0)
+		d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := server.New(server.Config{}, d)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group, begun sync.WaitGroup
+		group.Go(func() { m.Serve(l) })
+		begun.Add(clients)
+		all := make(chan []uint64, clients)
+		for i := range clients {
+			group.Go(func() {
+				acked, _, told, err := loadUntilDrained(l.Addr().String(), fmt.Sprint("client-", i), &begun)
+				if err != nil || !told {
+					t.Errorf("drain %d: client %d: told to come back: %v, %v", n, i, told, err)
+				}
+				all <- acked
+			})
+		}
+		begun.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		if err := m.Shutdown(ctx); err != nil {
+			t.Errorf("drain %d: %v", n, err)
+		}
+		cancel()
+		group.Wait()
+		close(all)
+		if m.Clients() != 0 || m.Panics() != 0 {
+			t.Errorf("drain %d: %d tokens are out, %d panics", n, m.Clients(), m.Panics())
+		}
+		d.Close()
+		comeBack(t, n, s, all)
+	}
+}
+
+// comeBack reads the log through a new server over the same store.
+func comeBack(t *testing.T, n int, s *memory.Store, all <-chan []uint64) {
+	t.Helper()
+	f := start(t, server.Config{}, s, dispatch.Options{})
+	defer f.manager.Close()
+	reader := f.hello("reader")
+	reader.say(`{"type":"join","room":"lobby","after":0}`)
+	head, err := reader.expect("joined")["head"].(json.Number).Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make(map[string]bool)
+	for seq := int64(1); seq <= head; seq++ {
+		id := reader.expect("message", "seq", seq)["id"].(string)
+		if ids[id] {
+			t.Errorf("drain %d: %s is stored twice", n, id)
+		}
+		ids[id] = true
+	}
+	acks := 0
+	for acked := range all {
+		for _, seq := range acked {
+			acks++
+			if int64(seq) > head {
+				t.Errorf("drain %d: %d was acked, the log ends at %d", n, seq, head)
+			}
+		}
+	}
+	if int64(acks) != head {
+		t.Errorf("drain %d: %d acks for %d stored messages: what was read is acked", n, acks, head)
+	}
+}
+
+// A peer that does not read cannot hold up a drain for long.
+func TestDrainWithDeafPeer(t *testing.T) {
+	f := serve(t)
+	ann := f.join("ann")
+	deaf := f.hello("deaf")
+	deaf.conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	deaf.say(`{"type":"join","room":"lobby"}`)
+	deaf.expect("joined")
+	go func() {
+		for i := range 2000 {
+			fmt.Fprintf(ann.conn, `{"type":"send","room":"lobby","id":"%d","content":"%s"}`+"\n", i, strings.Repeat("x", 4000))
+		}
+	}()
+	for i := range 2000 {
+		ann.expect("ack", "id", i)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := f.manager.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	ann.expectEnd("draining")
+}
+
+// Who has no patience ends at once, and learns why.
+func TestShutdownOutOfTime(t *testing.T) {
+	f := serve(t)
+	f.join("ann")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("a second signal")
+	cancel(why)
+	if err := f.manager.Shutdown(ctx); err != nil && !errors.Is(err, why) {
+		t.Errorf("got %v, want the cause", err)
+	}
+	if n := f.manager.Clients(); n != 0 {
+		t.Errorf("%d tokens are out", n)
+	}
+}

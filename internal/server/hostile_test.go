@@ -1,0 +1,314 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/store/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A line that comes in pieces, or many that come at once, are the same lines.
+func TestPieces(t *testing.T) {
+	f := serve(t)
+	ann, bob := f.join("ann"), f.join("bob")
+	line := `{"type":"send","room":"lobby","id":"%d","content":"x"}` + "\r\n"
+	for i, c := range fmt.Sprintf(line, 1) {
+		ann.send(string(c))
+		if i%7 == 0 {
+			bob.alive() // nobody waits for the rest of it
+		}
+	}
+	ann.expect("ack", "id", 1)
+	bob.expect("message", "id", 1)
+	var many strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&many, line, i+2)
+	}
+	ann.send(many.String())
+	for i := range 200 {
+		ann.expect("ack", "id", i+2)
+		bob.expect("message", "id", i+2)
+	}
+}
+
+// Who hangs up one side gets everything that is owed.
+func TestHalfClose(t *testing.T) {
+	f := serve(t)
+	ann := f.join("ann")
+	const n = 2000
+	var lines strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, `{"type":"send","room":"lobby","id":"%d","content":"%s"}`+"\n", i, strings.Repeat("x", 100))
+	}
+	go ann.conn.Write([]byte(lines.String()))
+	for i := range n {
+		ann.expect("ack", "id", i)
+	}
+	bob := f.hello("bob")
+	bob.say(`{"type":"join","room":"lobby","after":0}`)
+	bob.send(`{"type":"pi`)
+	bob.conn.(*net.TCPConn).CloseWrite()
+	bob.expect("joined")
+	seqs := map[string]bool{}
+	for {
+		got, err := bob.next()
+		if err != nil {
+			break
+		}
+		switch got["type"] {
+		case "message":
+			seqs[fmt.Sprint(got["seq"])] = true
+		case "error":
+			if got["code"] != "bad_json" {
+				t.Errorf("got %s", got)
+			}
+		default:
+			t.Errorf("got %s", got)
+		}
+	}
+	if len(seqs) != n {
+		t.Errorf("got %d messages of %d", len(seqs), n)
+	}
+}
+
+// Other protocols are cut off with an answer, one log line and no echo.
+func TestOtherProtocols(t *testing.T) {
+	f := serve(t)
+	good, other := f.join("good"), f.join("other")
+	for i, in := range []string{
+		"GET /secret HTTP/1.1\r\nHost: example\r\n\r\n",
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello without a newline",
+		"SSH-2.0-OpenSSH_9.2p1\r\n",
+		"NICK ann\r\nUSER ann 0 * :ann\r\n",
+	} {
+		p := f.dial()
+		p.send(in)
+		p.expect("error", "code", "bad_json")
+		p.expectEnd("protocol")
+		converse(good, other, fmt.Sprint(i))
+	}
+	if got := strings.Count(f.log.String(), "refused a connection"); got != 4 {
+		t.Errorf("%d log lines, want 4:\n%s", got, f.log)
+	}
+	if strings.Contains(f.log.String(), "secret") {
+		t.Errorf("the log repeats what came:\n%s", f.log)
+	}
+}
+
+func TestSilentConnectionsAreCut(t *testing.T) {
+	f := start(t, server.Config{HelloTimeout: 100 * time.Millisecond, Heartbeat: 200 * time.Millisecond}, nil, dispatch.Options{})
+	nothing := f.dial()
+	nothing.expect("error", "code", "hello_required")
+	nothing.expectEnd("idle")
+	// Who says hello and then nothing is pinged twice, then given up.
+	silent := f.hello("silent")
+	pings := 0
+	for {
+		silent.conn.SetReadDeadline(time.Now().Add(patience))
+		var got frame
+		if err := silent.decoder.Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got["type"] != "ping" {
+			if got["reason"] != "idle" || got["reconnect_after_ms"] == nil {
+				t.Errorf("got %s, want goodbye idle", got)
+			}
+			break
+		}
+		pings++
+	}
+	if pings != 2 {
+		t.Errorf("got %d pings, want 2", pings)
+	}
+	// Who answers stays.
+	alive := f.hello("alive")
+	for range 6 {
+		var got frame
+		alive.conn.SetReadDeadline(time.Now().Add(patience))
+		if err := alive.decoder.Decode(&got); err != nil || got["type"] != "ping" {
+			t.Fatalf("got %s, %v", got, err)
+		}
+		alive.say(`{"type":"pong"}`)
+	}
+	alive.alive()
+}
+
+// A reader that takes nothing is cut, and resumes where it was.
+func TestSlowConsumer(t *testing.T) {
+	f := start(t, server.Config{StallTimeout: 300 * time.Millisecond}, memory.New(0), dispatch.Options{})
+	ann := f.join("ann")
+	slow := f.hello("slow")
+	slow.conn.(*net.TCPConn).SetReadBuffer(256 << 10) // less than a segment of loopback makes TCP crawl
+	slow.say(`{"type":"join","room":"lobby"}`)
+	slow.expect("joined")
+	const n = 3000
+	go func() {
+		for i := range n {
+			fmt.Fprintf(ann.conn, `{"type":"send","room":"lobby","id":"%d","content":"%s"}`+"\n", i, strings.Repeat("x", 4000))
+		}
+	}()
+	for i := range n {
+		ann.expect("ack", "id", i)
+	}
+	// It is cut while it sleeps: its name becomes free.
+	for {
+		ann.say(`{"type":"members","room":"lobby"}`)
+		if got := ann.expect("members"); len(got["usernames"].([]any)) == 1 {
+			break
+		}
+	}
+	seq, gone := 0, false
+	for {
+		got, err := slow.next()
+		if err != nil {
+			break
+		}
+		if got["type"] == "message" {
+			seq++
+			if fmt.Sprint(got["seq"]) != fmt.Sprint(seq) {
+				t.Fatalf("got seq %v, want %d", got["seq"], seq)
+			}
+		}
+		gone = gone || got["reason"] == "slow_consumer"
+	}
+	if seq == n {
+		t.Fatal("it got everything: it was not slow")
+	}
+	t.Logf("cut after %d messages, goodbye arrived: %v", seq, gone)
+	back := f.hello("slow")
+	back.say(`{"type":"join","room":"lobby","after":%d}`, seq)
+	back.expect("joined", "head", n)
+	for seq++; seq <= n; seq++ {
+		back.expect("message", "seq", seq)
+	}
+}
+
+// Crowds of bad peers of each kind do not disturb two good ones. Their round
+// trips are measured, not judged: what counts is that all of them come.
+func TestGoodPeersAmongBadOnes(t *testing.T) {
+	f := start(t, server.Config{MaxContent: 16000}, nil, dispatch.Options{})
+	good, other := f.join("good"), f.join("other")
+	round := func(n int, kind string) (p50, p99 time.Duration) {
+		var took []time.Duration
+		for i := range n {
+			began := time.Now()
+			converse(good, other, fmt.Sprint(kind, "-", i))
+			took = append(took, time.Since(began))
+		}
+		slices.Sort(took)
+		return took[n/2], took[n*99/100]
+	}
+	p50, p99 := round(300, "alone")
+	t.Logf("alone: p50 %v, p99 %v", p50, p99)
+	const crowd = 200
+	for kind, behave := range map[string]func(i int, conn net.Conn){
+		"says-nothing": func(int, net.Conn) {},
+		"never-reads": func(i int, conn net.Conn) {
+			fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"deaf-%d"}`+"\n"+`{"type":"join","room":"lobby","after":0}`+"\n", i)
+		},
+		"floods": func(_ int, conn net.Conn) {
+			conn.Write([]byte(strings.Repeat("x", 100_000)))
+		},
+		"resets": func(i int, conn net.Conn) {
+			fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"reset-%d"}`+"\n"+`{"type":"send","ro`, i)
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		},
+		"comes-and-goes": func(i int, conn net.Conn) {
+			fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"moth-%d"}`+"\n"+`{"type":"join","room":"lobby"}`+"\n", i)
+			conn.Close()
+		},
+	} {
+		var bad sync.WaitGroup
+		conns := make([]net.Conn, crowd)
+		bad.Go(func() {
+			for i := range conns {
+				conn, err := net.Dial("tcp", f.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conns[i] = conn
+				conn.SetDeadline(time.Now().Add(patience))
+				behave(i, conn)
+			}
+		})
+		p50, p99 := round(300, kind)
+		t.Logf("%s: p50 %v, p99 %v", kind, p50, p99)
+		bad.Wait()
+		for _, conn := range conns {
+			if conn != nil {
+				conn.Close()
+			}
+		}
+	}
+}
+
+// exhausted is a listener without descriptors for a while.
+type exhausted struct {
+	net.Listener
+	mu    sync.Mutex
+	times int
+}
+
+func (e *exhausted) Accept() (net.Conn, error) {
+	e.mu.Lock()
+	failing := e.times > 0
+	e.times--
+	e.mu.Unlock()
+	if failing {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return e.Listener.Accept()
+}
+
+func TestAcceptBacksOff(t *testing.T) {
+	f := serve(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- f.manager.Serve(&exhausted{Listener: l, times: 4}) }()
+	f.addr = l.Addr().String()
+	f.hello("ann").alive()
+	if log := f.log.String(); strings.Count(log, "cannot accept") != 1 || !strings.Contains(log, "accepting again") {
+		t.Errorf("the log has:\n%s", log)
+	}
+	f.manager.Close()
+	<-done
+}
+
+// A resumed replay that is cut anywhere goes on without a gap or a repeat.
+func TestCutsInReplays(t *testing.T) {
+	f := serve(t)
+	ann := f.join("ann")
+	const n = 200
+	for i := range n {
+		ann.say(`{"type":"send","room":"lobby","id":"%d","content":"x"}`, i)
+		ann.expect("ack", "id", i)
+	}
+	got := 0
+	for step := 1; got < n; step++ {
+		p := f.hello(fmt.Sprint("reader-", step))
+		p.say(`{"type":"join","room":"lobby","after":%d}`, got)
+		p.expect("joined", "head", n)
+		for range min(step%17, n-got) {
+			got++
+			p.expect("message", "seq", got)
+		}
+		p.conn.Close()
+	}
+}
