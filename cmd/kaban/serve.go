@@ -148,7 +148,7 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer kept.Close()
 	failed := make(chan error, len(listeners)+1)
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{OnBroken: func(err error) {
+	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{Log: log, OnBroken: func(err error) {
 		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
 	}})
 	if err != nil {

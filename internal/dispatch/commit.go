@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"kaban"
 	"kaban/internal/store"
@@ -68,11 +69,14 @@ func (b *inbox) take(empty []Send) []Send {
 	return sends
 }
 
-func (b *inbox) close() {
+// close reports whether this was the first call.
+func (b *inbox) close() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	first := !b.closed
 	b.closed = true
 	b.more.Signal()
+	return first
 }
 
 // Submit hands over what one read step has read. For each send its
@@ -112,6 +116,7 @@ type committer struct {
 	results    []store.Result
 	rooms      []grown // in the order of their first entry in the batch
 	index      map[string]int
+	failing    bool // the last call of the store failed, and the log says so
 	broken     bool // OnBroken was called
 }
 
@@ -150,18 +155,17 @@ func (c *committer) commit(sends []Send) {
 	// The drain waits for what was read, so nothing cuts a commit short.
 	ctx := context.Background()
 	if err := c.dispatcher.store.Append(ctx, c.dispatches, c.results); err != nil {
-		refuse(sends, fmt.Errorf("append %d messages: %w", len(sends), err))
-		if tell := c.dispatcher.options.OnBroken; tell != nil && !c.broken && errors.Is(err, store.ErrBroken) {
-			c.broken = true
-			tell(err)
-		}
+		err = fmt.Errorf("append %d messages: %w", len(sends), err)
+		c.failed(err)
+		refuse(sends, err)
 		return
 	}
+	c.worked()
 	for i := range sends {
 		c.settle(&sends[i], &c.results[i])
 	}
 	for i := range c.rooms {
-		c.dispatcher.publish(ctx, &c.rooms[i])
+		c.publish(ctx, &c.rooms[i])
 		clear(c.rooms[i].entries)
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
@@ -209,16 +213,31 @@ func (c *committer) settle(send *Send, result *store.Result) {
 	}
 }
 
+// failed tells whoever runs the server that the store does not work, once until
+// it works again.
+func (c *committer) failed(err error) {
+	if !c.failing {
+		c.failing = true
+		c.dispatcher.options.Log.Error("the store failed; new messages are refused or wait until it works again", "err", err)
+	}
+	if tell := c.dispatcher.options.OnBroken; tell != nil && !c.broken && errors.Is(err, store.ErrBroken) {
+		c.broken = true
+		tell(err)
+	}
+}
+
+func (c *committer) worked() {
+	if c.failing {
+		c.failing = false
+		c.dispatcher.options.Log.Info("the store works again")
+	}
+}
+
 // publish brings a room to the head that an append has shown, with the entries
 // of this round and, where another writer of the log was faster, with what it
 // reads from the store.
-func (d *Dispatcher) publish(ctx context.Context, g *grown) {
-	r := d.room(g.name)
-	if r == nil { // everybody left before the first message was stored
-		d.mu.Lock()
-		r = d.addRoomLocked(store.Room{Name: g.name})
-		d.mu.Unlock()
-	}
+func (c *committer) publish(ctx context.Context, g *grown) {
+	r := c.dispatcher.roomOrNew(g.name) // everybody may have left before the first message was stored
 	entries := g.entries
 	for {
 		head := r.head.Load()
@@ -237,13 +256,46 @@ func (d *Dispatcher) publish(ctx context.Context, g *grown) {
 		if head >= g.head {
 			return
 		}
-		missing, err := d.store.Read(ctx, r.name, store.Page{After: head, Before: g.head + 1, Limit: pageEntries, Bytes: pageBytes})
-		if err != nil || len(missing) == 0 {
-			return // the next append to the room tries again
-		}
-		if missing[0].Seq != head+1 { // forgotten before it was read
+		missing, err := c.read(ctx, r.name, store.Page{After: head, Before: g.head + 1, Limit: pageEntries, Bytes: pageBytes})
+		switch {
+		case err != nil:
+			return // the server ends
+		case len(missing) == 0: // forgotten before it was read
+			r.restart(g.head)
+		case missing[0].Seq != head+1: // its beginning was
 			r.restart(missing[0].Seq - 1)
+			fallthrough
+		default:
+			r.publish(missing)
 		}
-		r.publish(missing)
+	}
+}
+
+// How often a read that must succeed is tried again.
+const (
+	minRetry = 10 * time.Millisecond
+	maxRetry = time.Second
+)
+
+// read reads entries that are stored but not published yet. Members and senders
+// wait for them and nothing may be published before, so it tries until it works,
+// or until the dispatcher or the store ends.
+func (c *committer) read(ctx context.Context, room kaban.RoomName, page store.Page) ([]store.Entry, error) {
+	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+		entries, err := c.dispatcher.store.Read(ctx, room, page)
+		if err == nil {
+			c.worked()
+			return entries, nil
+		}
+		err = fmt.Errorf("read what was appended to %s: %w", room, err)
+		c.failed(err)
+		if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrClosed) {
+			return nil, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-c.dispatcher.closing:
+			return nil, err
+		}
 	}
 }

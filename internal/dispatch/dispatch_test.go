@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -644,4 +645,48 @@ func TestAStoreThatCannotBeReadFailsLoudly(t *testing.T) {
 	if _, _, err := d.Join(t.Context(), alice, plain, storetest.Username(t, "bob"), storetest.RoomName(t, "attic"), Start{}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Join over a closed store: %v, want ErrClosed", err)
 	}
+}
+
+// hiccup is a store in which some reads fail before they work again.
+type hiccup struct {
+	store.Store
+	mu    sync.Mutex
+	fails int
+}
+
+func (s *hiccup) Read(ctx context.Context, room kaban.RoomName, p store.Page) ([]store.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails != 0 {
+		s.fails--
+		return nil, errors.New("the database is elsewhere")
+	}
+	return s.Store.Read(ctx, room, p)
+}
+
+func TestAReadThatFailsIsTriedAgainAndLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &hiccup{Store: memory.New(0), fails: 3}
+		var log strings.Builder
+		d := newDispatcher(t, s, Options{PresenceDelay: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		alice := newReader(t)
+		a := join(t, d, alice, "lobby", "alice", Start{})
+		storetest.Append(t, s.Store, storetest.Dispatch(t, "lobby", "carol", "c1", "from elsewhere"))
+		d.Submit([]Send{send(t, a, "alice", "one", "hello")})
+		alice.until(a, 2)
+		assertGiven(t, alice, "lobby 1 carol from elsewhere", "ack 2 one")
+		synctest.Wait()
+		if got := log.String(); strings.Count(got, "the store failed") != 1 || strings.Count(got, "the store works again") != 1 {
+			t.Errorf("the log says\n%swant one line for the failure and one for its end", got)
+		}
+	})
+}
+
+func TestCloseDoesNotWaitForAReadThatNeverWorks(t *testing.T) {
+	s := &hiccup{Store: memory.New(0), fails: -1}
+	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+	a := join(t, d, newReader(t), "lobby", "alice", Start{})
+	storetest.Append(t, s.Store, storetest.Dispatch(t, "lobby", "carol", "c1", "from elsewhere"))
+	d.Submit([]Send{send(t, a, "alice", "one", "hello")})
+	d.Close() // and once more by the cleanup
 }

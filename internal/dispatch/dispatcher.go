@@ -27,6 +27,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -87,6 +88,9 @@ type Options struct {
 	MaxRooms int
 	// PresenceDelay is how long comings and goings are gathered. Default 250 ms.
 	PresenceDelay time.Duration
+	// Log gets one line when the store begins to fail and one when it works
+	// again. Default: discarded.
+	Log *slog.Logger
 	// OnBroken, if set, is called once, by the committer, when the store says
 	// store.ErrBroken: the server must end. It must not block. From then on all
 	// sends are refused.
@@ -104,6 +108,7 @@ type Dispatcher struct {
 
 	presence presence
 	inbox    inbox
+	closing  chan struct{} // closed by Close: nothing is tried again
 	group    sync.WaitGroup
 }
 
@@ -119,7 +124,10 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	if options.PresenceDelay <= 0 {
 		options.PresenceDelay = 250 * time.Millisecond
 	}
-	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room)}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), closing: make(chan struct{})}
 	d.inbox.more.L = &d.inbox.mu
 	lobby, err := kaban.ParseRoomName(kaban.Lobby)
 	if err != nil {
@@ -142,7 +150,9 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 // Close commits what was submitted before and ends the dispatcher. It does not
 // close the store. Members should have left.
 func (d *Dispatcher) Close() {
-	d.inbox.close()
+	if d.inbox.close() {
+		close(d.closing)
+	}
 	d.group.Wait()
 	d.presence.close()
 }
@@ -161,6 +171,17 @@ func (d *Dispatcher) room(name kaban.RoomName) *Room {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.rooms[name.Key()]
+}
+
+// roomOrNew returns the room, which is made if need be.
+func (d *Dispatcher) roomOrNew(name kaban.RoomName) *Room {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.rooms[name.Key()]
+	if r == nil {
+		r = d.addRoomLocked(store.Room{Name: name})
+	}
+	return r
 }
 
 // Start says where a subscription begins.

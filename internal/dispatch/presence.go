@@ -12,6 +12,8 @@ type presence struct {
 	due    []*Room
 	timer  *time.Timer
 	closed bool
+
+	group sync.WaitGroup // one while the timer runs, until tell has returned
 }
 
 // note puts a room on the list. The caller holds Room.mu.
@@ -26,16 +28,20 @@ func (p *presence) note(d *Dispatcher, r *Room) {
 	}
 	r.presenceDue = true
 	p.due = append(p.due, r)
-	switch {
-	case p.timer == nil:
+	if len(p.due) > 1 { // the timer runs
+		return
+	}
+	p.group.Add(1)
+	if p.timer == nil {
 		p.timer = time.AfterFunc(d.options.PresenceDelay, p.tell)
-	case len(p.due) == 1:
+	} else {
 		p.timer.Reset(d.options.PresenceDelay)
 	}
 }
 
 // tell runs on the timer's goroutine.
 func (p *presence) tell() {
+	defer p.group.Done()
 	p.mu.Lock()
 	due := p.due
 	p.due = nil
@@ -45,12 +51,14 @@ func (p *presence) tell() {
 	}
 }
 
+// close ends the timer and waits for what it started.
 func (p *presence) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
 	p.due = nil
-	if p.timer != nil {
-		p.timer.Stop()
+	if p.timer != nil && p.timer.Stop() {
+		p.group.Done()
 	}
+	p.mu.Unlock()
+	p.group.Wait()
 }

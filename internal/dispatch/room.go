@@ -117,6 +117,7 @@ func (r *Room) restart(head uint64) {
 		t.restart(head)
 	}
 	r.head.Store(head)
+	r.wakeLocked()
 }
 
 func (r *Room) wakeLocked() {
