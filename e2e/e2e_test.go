@@ -85,14 +85,20 @@ func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*s
 
 // serve starts a server in the background, waits until it is ready and sets
 // KABAN_SERVER. Its log is in server.log. Further arguments are flags.
-// "serve stop" ends it with SIGTERM and wants exit code 0.
+// "serve stop" ends it with SIGINT and wants exit code 0; "serve kill" gives it
+// no chance to say or write anything.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) == 1 && args[0] == "stop" {
+	if len(args) == 1 && (args[0] == "stop" || args[0] == "kill") {
 		running := storyOf(ts).server
 		if running == nil {
 			ts.Fatalf("no server runs")
 		}
 		storyOf(ts).server = nil
+		if args[0] == "kill" {
+			ts.Check(running.Process.Kill())
+			running.Wait()
+			return
+		}
 		ts.Check(running.Process.Signal(os.Interrupt))
 		if err := running.Wait(); err != nil {
 			ts.Fatalf("the server ended with %v:\n%s", err, ts.ReadFile("server.log"))
