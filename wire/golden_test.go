@@ -167,6 +167,9 @@ func FuzzReadRequest(f *testing.F) {
 				if err := second.ReadRequest(&again); err != nil || string(again.Append(nil)) != string(q.Append(nil)) {
 					t.Fatalf("%s came back as %+v, %v", q.Append(nil), again, err)
 				}
+				if line, rest, _ := bytes.Cut(in, []byte("\n")); len(rest) == 0 {
+					compareWithStandard(t, line, &q)
+				}
 				continue
 			}
 			if code := CodeOf(err); code == CodeInternal { // the source has ended
@@ -175,6 +178,25 @@ func FuzzReadRequest(f *testing.F) {
 		}
 		t.Fatal("it does not end")
 	})
+}
+
+// compareWithStandard wants what the reader took to mean the same to the
+// standard library.
+func compareWithStandard(t *testing.T, line []byte, q *Request) {
+	t.Helper()
+	var standard map[string]any
+	if err := json.Unmarshal(line, &standard); err != nil {
+		t.Fatalf("%q was taken, but is no JSON: %v", line, err)
+	}
+	if standard["type"] != q.Type.String() {
+		t.Fatalf("%q has the type %v, the reader says %s", line, standard["type"], q.Type)
+	}
+	if q.Type == TypeSend && (standard["id"] != q.ID.String() || standard["content"] != q.Message.Content()) {
+		t.Fatalf("%q has id %q and content %q, the reader says %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
+	}
+	if q.Ref != nil && standard["ref"] != string(q.Ref) {
+		t.Fatalf("%q has the ref %q, the reader says %q", line, standard["ref"], q.Ref)
+	}
 }
 
 // Whatever line the reader takes for a frame is JSON to others too.

@@ -26,34 +26,72 @@ type rule struct {
 }
 
 var rules = map[string]rule{
-	"kaban": {nil, []string{"golang.org/x/text", "github.com/ergochat/confusables"},
-		"the domain depends on nothing of ours"},
-	"kaban/wire": {[]string{"kaban"}, nil,
-		"server and SDK share it, so it knows neither"},
-	"kaban/client": {[]string{"kaban", "kaban/wire"}, nil,
-		"the SDK must be of use without the server"},
-	"kaban/internal/idpool": {[]string{"kaban"}, nil,
-		"a pool knows no connections"},
-	"kaban/internal/store": {[]string{"kaban"}, nil,
-		"the contract knows no driver"},
-	"kaban/internal/store/memory": {[]string{"kaban", "kaban/internal/store"}, nil,
-		"a driver knows the domain and its contract only"},
-	"kaban/internal/store/sqlite": {[]string{"kaban", "kaban/internal/store"}, []string{"modernc.org/sqlite", "golang.org/x/sys"},
-		"a driver knows the domain and its contract only"},
-	"kaban/internal/store/storetest": {[]string{"kaban", "kaban/internal/store"}, []string{"github.com/google/go-cmp"},
-		"the suite must suit every driver"},
-	"kaban/internal/dispatch": {[]string{"kaban", "kaban/internal/store"}, nil,
-		"the heart knows no protocol and no database"},
-	"kaban/internal/server": {[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store"}, nil,
-		"a front end knows no other front end and no driver"},
-	"kaban/internal/config": {nil, []string{"github.com/pelletier/go-toml"},
-		"a file is read without knowing what it is for"},
-	"kaban/internal/display": {nil, nil,
-		"cleaning text needs nothing"},
+	"kaban": {
+		nil,
+		[]string{"golang.org/x/text", "github.com/ergochat/confusables"},
+		"the domain depends on nothing of ours",
+	},
+	"kaban/wire": {
+		[]string{"kaban"},
+		nil,
+		"server and SDK share it, so it knows neither",
+	},
+	"kaban/client": {
+		[]string{"kaban", "kaban/wire"},
+		nil,
+		"the SDK must be of use without the server",
+	},
+	"kaban/internal/idpool": {
+		[]string{"kaban"},
+		nil,
+		"a pool knows no connections",
+	},
+	"kaban/internal/store": {
+		[]string{"kaban"},
+		nil,
+		"the contract knows no driver",
+	},
+	"kaban/internal/store/memory": {
+		[]string{"kaban", "kaban/internal/store"},
+		nil,
+		"a driver knows the domain and its contract only",
+	},
+	"kaban/internal/store/sqlite": {
+		[]string{"kaban", "kaban/internal/store"},
+		[]string{"modernc.org/sqlite", "golang.org/x/sys"},
+		"a driver knows the domain and its contract only",
+	},
+	"kaban/internal/store/storetest": {
+		[]string{"kaban", "kaban/internal/store"},
+		[]string{"github.com/google/go-cmp"},
+		"the suite must suit every driver",
+	},
+	"kaban/internal/dispatch": {
+		[]string{"kaban", "kaban/internal/store"},
+		nil,
+		"the heart knows no protocol and no database",
+	},
+	"kaban/internal/server": {
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store"},
+		nil,
+		"a front end knows no other front end and no driver",
+	},
+	"kaban/internal/config": {
+		nil,
+		[]string{"github.com/pelletier/go-toml"},
+		"a file is read without knowing what it is for",
+	},
+	"kaban/internal/display": {
+		nil, nil,
+		"cleaning text needs nothing",
+	},
 	"kaban/internal/archtest": {nil, nil, "tests only"},
 	"kaban/e2e":               {nil, nil, "stories use the real binary and nothing else"},
-	"kaban/cmd/kaban": {[]string{"*"}, []string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "golang.org/x/term"},
-		"the one place that sees everything"},
+	"kaban/cmd/kaban": {
+		[]string{"*"},
+		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "golang.org/x/term"},
+		"the one place that sees everything",
+	},
 }
 
 // bans are packages of the standard library that most code must not use.

@@ -25,7 +25,7 @@ func TestLine(t *testing.T) {
 		{"noncharacter", "a\uffffb", "a<U+FFFF>b"},
 		{"emoji with joiners", "👩‍👩‍👧 ❤️", "👩‍👩‍👧 ❤️"},
 		{"flag of tags", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "🏴󠁧󠁢󠁳󠁣󠁴󠁿"},
-		{"persian", "می‌خواهم", "می‌خواهم"},
+		{"persian", "می\u200cخواهم", "می\u200cخواهم"},
 		{"hebrew and chinese", "שלום 你好", "שלום 你好"},
 		{"a few marks", "e\u0301\u0302", "e\u0301\u0302"},
 		{"many marks", "e" + strings.Repeat("\u0301", 5000) + "x", "e" + strings.Repeat("\u0301", 8) + "<4992 marks>x"},
