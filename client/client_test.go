@@ -416,23 +416,32 @@ func TestResync(t *testing.T) {
 	h.stop()
 	h.store = memory.New(0)
 	h.start()
-	told := false
-	go ann.Send(t.Context(), "new")
+	told, got := false, ""
+	sent := make(chan error, 1)
 	for m, err := range reads.Messages(within(t)) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 			told = true
 			if resync.Room != "lobby" || resync.Epoch == before.Epoch {
 				t.Errorf("resync: got %+v", resync)
 			}
+			// Only now: the reader goes on at the head.
+			go func() {
+				_, err := ann.Send(within(t), "new")
+				sent <- err
+			}()
 			continue
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Content != "new" || !told {
-			t.Errorf("got %q, told of the resync: %v", m.Content, told)
-		}
+		got = m.Content
 		break
+	}
+	if !told || got != "new" {
+		t.Fatalf("told of the resync: %v; got %q, want the new message", told, got)
+	}
+	if err := <-sent; err != nil {
+		t.Errorf("send: %v", err)
 	}
 	if after := reads.Cursor(); after.Epoch == before.Epoch {
 		t.Errorf("the cursor is still of epoch %s", after.Epoch)
