@@ -41,9 +41,6 @@ type Segment struct {
 	Receipt *Receipt
 }
 
-// Empty reports whether nothing is waiting.
-func (s Segment) Empty() bool { return s.Frames == nil && s.Receipt == nil }
-
 // Subscription is a cursor: one connection's place in the log of one room.
 //
 // Next, Advance, Unpin and Seq belong to the connection's write step: one
