@@ -100,6 +100,11 @@ func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error
 			return err
 		}
 	}
+	return b.commit()
+}
+
+// commit stores the heads with the entries.
+func (b *batch) commit() error {
 	for _, r := range b.touched {
 		if r.head == r.room.head { // nothing but repetitions
 			continue

@@ -130,7 +130,31 @@ func exists(path string) (bool, error) {
 	case info.Size() == 0:
 		return false, fmt.Errorf("the database %s is empty, so it was cut short; put a backup in its place, or delete it to start with an empty one", path)
 	}
-	return true, nil
+	return true, refuseForeignWAL(path)
+}
+
+// refuseForeignWAL refuses a database that has never been in WAL mode, as a
+// backup is, beside a WAL with something in it, which must be of the database
+// that was there before: SQLite might mix them.
+func refuseForeignWAL(path string) error {
+	wal, err := os.Stat(path + "-wal")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && wal.Size() == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w; make the database readable for the user who runs the server", err)
+	}
+	defer f.Close()
+	// https://www.sqlite.org/fileformat.html, 1.3: the version to read is 2 in WAL mode.
+	var version [1]byte
+	if _, err := f.ReadAt(version[:], 19); err == nil && version[0] == 1 {
+		return fmt.Errorf("%s was put beside the %s-wal of another database; move that -wal file away, it holds the newest messages of the database that was here before", path, databaseName)
+	}
+	return nil
 }
 
 // inspect looks at a database without changing it, refuses what is not ours or

@@ -20,6 +20,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -173,6 +174,13 @@ func (s *Store) connect(ctx context.Context, options Options, version int, scrip
 	}
 	if err := s.load(ctx); err != nil {
 		return err
+	}
+	if s.epoch == "" { // a backup: what follows is not what followed there
+		s.epoch = rand.Text()
+		if err := s.writer.exec(ctx, "UPDATE store SET epoch = ?", s.epoch); err != nil {
+			return fmt.Errorf("make the epoch: %w", err)
+		}
+		s.log.Info("this database comes from a backup; clients that come back are told to start anew from it", "path", s.path)
 	}
 	if err := s.stmts.prepare(ctx, s.writer); err != nil {
 		return err

@@ -1,0 +1,296 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"kaban"
+	"kaban/internal/store"
+	"kaban/internal/store/storetest"
+)
+
+func snapshot(t *testing.T, dir string) *Snapshot {
+	t.Helper()
+	s, err := OpenSnapshot(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// records returns what an export of a directory has.
+func records(t *testing.T, dir string, only ...kaban.RoomName) []Record {
+	t.Helper()
+	var all []Record
+	err := snapshot(t, dir).Each(t.Context(), only, func(room kaban.RoomName, e *store.Entry) error {
+		id, err := kaban.ParseMessageID(e.ID)
+		all = append(all, Record{Room: room, Seq: e.Seq, Time: e.Time, ID: id, Username: storetest.Username(t, e.Username), Content: e.Content})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// corrupt runs statements on a closed database, as damage would.
+func corrupt(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	c, err := connect(t.Context(), path, "rw", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range statements {
+		if err := c.exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1000)...)
+	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 10)...)
+	// Somebody goes on writing.
+	stop, written := make(chan struct{}), 0
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for ; ; written++ {
+			select {
+			case <-stop:
+				return
+			default:
+				storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", fmt.Sprint("later-", written), "x"))
+			}
+		}
+	})
+	file := filepath.Join(t.TempDir(), "backup.db")
+	var done, total int64
+	rooms, err := snapshot(t, dir).BackUp(t.Context(), file, func(d, n int64) { done, total = d, n })
+	close(stop)
+	writing.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rooms) != 2 || rooms[1].Room.Head < 1000 || rooms[0].Entries != 10 {
+		t.Errorf("the backup has %+v", rooms)
+	}
+	if done != total || total == 0 {
+		t.Errorf("progress ended with %d of %d", done, total)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the backup has the mode %v, %v", info.Mode(), err)
+	}
+	if _, err := snapshot(t, dir).BackUp(t.Context(), file, nil); err == nil || !strings.Contains(err.Error(), "exists already") {
+		t.Errorf("a second backup over the first: %v", err)
+	}
+	before, epoch := all(t, s, "lobby"), s.Epoch()
+	if _, err := Restore(t.Context(), dir, file); !errors.Is(err, ErrInUse) {
+		t.Errorf("restore under a running store: %v", err)
+	}
+	closeStore(t, s)
+	kept, err := Restore(t.Context(), dir, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old := records(t, moved(t, kept)); len(old) != len(before)+10 {
+		t.Errorf("what was there before has %d entries, want %d", len(old), len(before)+10)
+	}
+	s = open(t, dir, Options{})
+	restored := all(t, s, "lobby")
+	if len(restored) < 1000 || !slices.Equal(restored, before[:len(restored)]) {
+		t.Errorf("%d entries were restored, of %d", len(restored), len(before))
+	}
+	if s.Epoch() == epoch || s.Epoch() == "" {
+		t.Errorf("the restored database has the epoch %q of the old", s.Epoch())
+	}
+	// The same backup once more is another future.
+	epoch = s.Epoch()
+	closeStore(t, s)
+	if _, err := Restore(t.Context(), dir, file); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	if s.Epoch() == epoch {
+		t.Error("two restores of one backup have the same epoch")
+	}
+	epoch = s.Epoch()
+	closeStore(t, s)
+	if s = open(t, dir, Options{}); s.Epoch() != epoch {
+		t.Error("the epoch does not last")
+	}
+}
+
+// moved puts a database that was set aside into a directory of its own.
+func moved(t *testing.T, path string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Rename(path, filepath.Join(dir, databaseName)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestABackupBesideAnotherWALIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 10)...)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := snapshot(t, dir).BackUp(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	crashed := copyFiles(t, dir)
+	if err := copyFile(filepath.Join(crashed, databaseName), file); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), crashed, Options{})
+	wantError(t, err, "-wal of another database", "move that -wal file away")
+}
+
+func TestDamagedBackupsAreNotRestored(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 100)...)
+	closeStore(t, s)
+	cases := map[string]struct {
+		damage string
+		want   string
+	}{
+		"a gap":         {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 50", "1 entries are missing between 1 and 100"},
+		"a lost end":    {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF > 90", "the newest entry is 90, and it should be 100"},
+		"a lost start":  {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 1", "the oldest entry is 2, and it should be 1"},
+		"a lost room":   {"DELETE FROM rooms", "100 entries are of room 1, which does not exist"},
+		"a lost user":   {"PRAGMA foreign_keys = 0; DELETE FROM users", "refers to nothing"},
+		"a wrong head":  {"UPDATE rooms SET head = 101", "the newest entry is 100, and it should be 101"},
+		"no entries":    {"DELETE FROM entries", "the newest entry is 0, and it should be 100"},
+		"newer":         {"PRAGMA user_version = 99", "newer version"},
+		"another's":     {"PRAGMA application_id = 7", "another program"},
+		"a broken page": {"", "cannot be restored"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(copyFiles(t, dir), databaseName)
+			if c.damage == "" {
+				content, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				copy(content[len(content)-2000:], strings.Repeat("damage", 300))
+				if err := os.WriteFile(file, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				corrupt(t, file, c.damage)
+			}
+			target := t.TempDir()
+			_, err := Restore(t.Context(), target, file)
+			wantError(t, err, c.want)
+			if files, _ := filepath.Glob(filepath.Join(target, databaseName+"*")); len(files) > 0 {
+				t.Errorf("it left %q behind", files)
+			}
+		})
+	}
+}
+
+func TestCheckOfASoundDatabase(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 100)...)
+	rooms, problems, err := snapshot(t, dir).Check(t.Context())
+	if err != nil || len(problems) > 0 || len(rooms) != 1 || rooms[0].Trouble != "" || rooms[0].Entries != 100 {
+		t.Errorf("check: %+v, %q, %v", rooms, problems, err)
+	}
+}
+
+func TestASnapshotNeedsADatabase(t *testing.T) {
+	_, err := OpenSnapshot(t.Context(), t.TempDir())
+	wantError(t, err, "there is no database", "data directory")
+}
+
+func TestExportAndImport(t *testing.T) {
+	from := t.TempDir()
+	s := open(t, from, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "Ann", 0, 50)...)
+	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "other-spelling", "x"))
+	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 20)...)
+	exported := records(t, from)
+	if len(exported) != 71 || exported[0].Room.String() != "kitchen" {
+		t.Fatalf("%d records, the first of %s", len(exported), exported[0].Room)
+	}
+	if some := records(t, from, storetest.RoomName(t, "Lobby")); len(some) != 51 {
+		t.Errorf("an export of one room has %d records, want 51", len(some))
+	}
+
+	to := t.TempDir()
+	other := open(t, to, Options{})
+	for _, part := range [][]Record{exported[:30], exported[30:]} {
+		if n, err := other.Import(t.Context(), part); err != nil || n != len(part) {
+			t.Fatalf("import: %d, %v, want %d", n, err, len(part))
+		}
+	}
+	if n, err := other.Import(t.Context(), exported); err != nil || n != 0 {
+		t.Errorf("the same again: %d, %v", n, err)
+	}
+	for _, room := range []string{"lobby", "kitchen"} {
+		if !slices.Equal(all(t, s, room), all(t, other, room)) {
+			t.Errorf("%s is not the same after the import", room)
+		}
+	}
+	// It goes on from there, and ids are known.
+	results := storetest.Append(t, other, storetest.Dispatch(t, "lobby", "ann", "id-3", "message 3"), storetest.Dispatch(t, "lobby", "ann", "new", "new"))
+	if !results[0].Duplicate || results[0].Seq != 4 || results[1].Seq != 52 {
+		t.Errorf("after the import: %+v", results)
+	}
+	if again := records(t, to); !slices.Equal(again[:20], exported[:20]) {
+		t.Error("an export of the import is not the same")
+	}
+}
+
+func TestImportRefusesWhatDiffers(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 10)...)
+	good := records(t, dir)
+	change := func(i int, f func(*Record)) []Record {
+		changed := slices.Clone(good)
+		f(&changed[i])
+		return changed
+	}
+	next := good[9]
+	next.Seq, next.ID = 11, good[3].ID
+	gap := good[9]
+	gap.Seq, gap.ID = 13, storetest.Dispatch(t, "lobby", "ann", "fresh", "x").ID
+	for name, c := range map[string]struct {
+		records []Record
+		want    string
+	}{
+		"another content":  {change(4, func(r *Record) { r.Content = "x" }), "message 5 of lobby is another message there"},
+		"another time":     {change(4, func(r *Record) { r.Time++ }), "message 5 of lobby is another message there"},
+		"another author":   {change(4, func(r *Record) { r.Username = storetest.Username(t, "bob") }), "message 5 of lobby is another message there"},
+		"another id":       {change(4, func(r *Record) { r.ID = gap.ID }), "message 5 of lobby is another message there"},
+		"an id used twice": {append(slices.Clone(good), next), "is another message of ann there"},
+		"a gap":            {append(slices.Clone(good), gap), "message 13 of lobby would leave a gap, the room has 10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, err := s.Import(t.Context(), c.records)
+			wantError(t, err, c.want)
+			if !errors.Is(err, ErrDiffers) || n != 0 {
+				t.Errorf("import: %d, %v; want ErrDiffers", n, err)
+			}
+			if len(all(t, s, "lobby")) != 10 {
+				t.Error("it stored something")
+			}
+		})
+	}
+}
