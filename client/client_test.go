@@ -580,3 +580,16 @@ func TestSilentServer(t *testing.T) {
 		conn.Close()
 	}
 }
+
+func TestCursorsAsText(t *testing.T) {
+	for _, want := range []client.Cursor{{Epoch: "E", Seq: 0}, {Epoch: "QD765QKJTBCFYCYKCMILQCVNAG", Seq: 1<<53 - 1}} {
+		if got, err := client.ParseCursor(want.String()); err != nil || got != want {
+			t.Errorf("%s came back as %+v, %v", want, got, err)
+		}
+	}
+	for _, bad := range []string{"", "42", "@E", "42@", "-1@E", "x@E", "42@E F", "9007199254740992@E"} {
+		if got, err := client.ParseCursor(bad); err == nil {
+			t.Errorf("%q was taken for %+v", bad, got)
+		}
+	}
+}

@@ -3,10 +3,13 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"kaban"
 	"kaban/wire"
@@ -25,6 +28,20 @@ const (
 type Cursor struct {
 	Epoch string `json:"epoch"`
 	Seq   uint64 `json:"seq"`
+}
+
+// String returns the cursor as text that ParseCursor takes, such as
+// "42@QD765QKJTBCFYCYKCMILQCVNAG".
+func (c Cursor) String() string { return strconv.FormatUint(c.Seq, 10) + "@" + c.Epoch }
+
+// ParseCursor takes what String returned.
+func ParseCursor(text string) (Cursor, error) {
+	digits, epoch, ok := strings.Cut(text, "@")
+	seq, err := strconv.ParseUint(digits, 10, 53)
+	if !ok || err != nil || epoch == "" || strings.ContainsFunc(epoch, unicode.IsSpace) {
+		return Cursor{}, fmt.Errorf("%q is no cursor such as 42@QD765QKJTBCFYCYKCMILQCVNAG", text)
+	}
+	return Cursor{Epoch: epoch, Seq: seq}, nil
 }
 
 // From says where reading begins. The zero From is the head: only what comes

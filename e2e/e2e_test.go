@@ -207,7 +207,8 @@ func emoji(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // feed types to a command: "feed start NAME ARGS…" starts kaban, "feed NAME
-// TEXT" types a line, "feed close NAME" ends the input and wants exit code 0.
+// TEXT" types a line, "feed close NAME" ends the input and wants exit code 0;
+// "feed interrupt NAME" presses Ctrl-C instead.
 // The output is in NAME.out and NAME.err.
 func feed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -216,6 +217,11 @@ func feed(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[0] {
 	case "start":
 		startFed(ts, args[1], args[2:])
+	case "interrupt":
+		f := fed(ts, args[1])
+		ts.Check(f.command.Process.Signal(os.Interrupt))
+		ts.Check(f.command.Wait())
+		delete(storyOf(ts).feeds, args[1])
 	case "close":
 		f := fed(ts, args[1])
 		f.stdin.Close()

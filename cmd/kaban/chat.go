@@ -146,7 +146,7 @@ func (r *chat) print(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.output.write(plainLine(m.Username, m.Content))
+		r.output.write(plainLine(m.Username, m.Content), client.Cursor{})
 	}
 	return nil
 }
@@ -329,9 +329,14 @@ type lineWriter struct {
 	flusher sync.WaitGroup
 	err     error // of the first write that failed; to be read after close
 
+	// written, if set before the first line, is called with the cursor of the
+	// last line that was written, whenever there is a pause or a second is over.
+	written func(client.Cursor)
+
 	mu     sync.Mutex // guards all below
 	dst    io.Writer
 	lines  []byte
+	at     client.Cursor // of the last line
 	closed bool
 }
 
@@ -341,9 +346,10 @@ func newLineWriter(dst io.Writer) *lineWriter {
 	return w
 }
 
-func (w *lineWriter) write(line string) {
+func (w *lineWriter) write(line string, at client.Cursor) {
 	w.mu.Lock()
 	w.lines = append(w.lines, line...)
+	w.at = at
 	full := len(w.lines) > 1<<20
 	w.mu.Unlock()
 	select {
@@ -357,12 +363,18 @@ func (w *lineWriter) write(line string) {
 
 func (w *lineWriter) flushLoop() {
 	var lines []byte
+	var told time.Time
 	for range w.wake {
 		w.mu.Lock()
 		lines, w.lines = w.lines, lines[:0]
+		at := w.at
 		w.mu.Unlock()
 		if _, err := w.dst.Write(lines); err != nil && w.err == nil {
 			w.err = err
+		}
+		if w.written != nil && w.err == nil && at != (client.Cursor{}) && (len(w.wake) == 0 || time.Since(told) > time.Second) {
+			told = time.Now()
+			w.written(at)
 		}
 	}
 }

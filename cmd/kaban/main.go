@@ -31,6 +31,11 @@ type cli struct {
 	Chat       chatCommand               `cmd:"" help:"Chat: lines you type become messages, messages become lines."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
 	Tail       tailCommand               `cmd:"" help:"Print what was said in a room, and follow it."`
+	Backup     backupCommand             `cmd:"" help:"Write a checked copy of the database to a file, also while the server runs."`
+	Restore    restoreCommand            `cmd:"" help:"Put a backup in the place of the database."`
+	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object a line."`
+	Import     importCommand             `cmd:"" help:"Add messages that were exported; safe to repeat."`
+	Check      checkCommand              `cmd:"" help:"Check the database: damage, gaps, counts."`
 	Version    versionCommand            `cmd:"" help:"Print the version."`
 	Help       helpCommand               `cmd:"" help:"Explain a command."`
 	Completion kongcompletion.Completion `cmd:"" help:"Explain how to switch on tab completion in your shell."`

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"kaban"
@@ -20,6 +25,7 @@ type tailCommand struct {
 	Room   string `arg:"" help:"The room to read."`
 	Since  string `placeholder:"SEQ|TIME" help:"Begin behind this message number, or this long ago, such as 90m or 24h. Default: the last 10 messages."`
 	Follow bool   `short:"f" help:"Go on with what is said from now on, until interrupted."`
+	Cursor string `placeholder:"FILE" help:"Go on behind what an earlier run with the same file has printed, and note in it how far this one came. If the file does not exist, begin where --since says."`
 	JSON   bool   `name:"json" help:"Print each message as a kaban/1 message frame: one JSON object a line."`
 }
 
@@ -36,6 +42,10 @@ func (c *tailCommand) Run(std streams) error {
 		return usagef("room: %w", err)
 	}
 	c.Room = room.String()
+	saved := cursorFile{path: c.Cursor, room: c.Room}
+	if err := saved.load(); err != nil {
+		return err
+	}
 	n := &notices{out: std.err}
 	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()})
 	if err != nil {
@@ -44,13 +54,14 @@ func (c *tailCommand) Run(std streams) error {
 	defer session.Close()
 	output := newLineWriter(std.out)
 	defer output.close()
-	if err = c.print(ctx, session, begin, output, n); err != nil {
-		return err
+	if c.Cursor != "" {
+		output.written = saved.save
 	}
+	err = c.print(ctx, session, begin, saved.cursor, output, n)
 	if output.close(); output.err != nil {
 		return fmt.Errorf("standard output: %w", output.err)
 	}
-	return nil
+	return errors.Join(err, saved.err)
 }
 
 // since is where to begin: behind a seq, or at a time, or with the last few.
@@ -73,7 +84,7 @@ func parseSince(text string) (since, error) {
 	return since{}, usagef("--since %q is neither a message number such as 120 nor a time such as 90m or 24h", text)
 }
 
-func (c *tailCommand) print(ctx context.Context, session *client.Client, begin since, output *lineWriter, n *notices) error {
+func (c *tailCommand) print(ctx context.Context, session *client.Client, begin since, saved client.Cursor, output *lineWriter, n *notices) error {
 	after, head, err := c.locate(ctx, session, begin)
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound && c.Follow {
 		err = nil // it begins with its first message
@@ -81,8 +92,15 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.Room, err)
 	}
-	if c.Follow {
-		return c.follow(ctx, session, after, output, n)
+	from := client.Cursor{Seq: after}
+	if saved.Epoch != "" {
+		from = saved
+	}
+	switch {
+	case c.Follow:
+		return c.read(ctx, session, from, math.MaxUint64, output, n)
+	case c.Cursor != "": // the epoch counts, so the room is joined
+		return c.read(ctx, session, from, head, output, n)
 	}
 	for after < head {
 		page, _, err := session.History(ctx, c.Room, client.Page{After: after, HasAfter: true, Limit: wire.MaxLimit})
@@ -94,7 +112,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 		}
 		for i := range page {
 			if after = page[i].Seq; after <= head {
-				output.write(c.line(&page[i]))
+				output.write(c.line(&page[i]), client.Cursor{})
 			}
 		}
 	}
@@ -140,15 +158,20 @@ func (c *tailCommand) seekTime(ctx context.Context, session *client.Client, head
 	return low, nil
 }
 
-// follow prints what comes until it is interrupted.
-func (c *tailCommand) follow(ctx context.Context, session *client.Client, after uint64, output *lineWriter, n *notices) error {
-	room, err := session.Join(ctx, c.Room, client.After(client.Cursor{Seq: after}))
+// read prints what comes behind a cursor, up to a message or until it is
+// interrupted.
+func (c *tailCommand) read(ctx context.Context, session *client.Client, from client.Cursor, until uint64, output *lineWriter, n *notices) error {
+	room, err := session.Join(ctx, c.Room, client.After(from))
 	if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 		n.printf("%v", resync)
+		from.Seq = resync.Oldest - min(resync.Oldest, 1)
 		room, err = session.Join(ctx, c.Room, client.Last(resync.Head+1-min(resync.Oldest, resync.Head+1)))
 	}
 	if err != nil {
 		return joinError(c.Room, err)
+	}
+	if from.Seq >= until {
+		return nil
 	}
 	for m, err := range room.Messages(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
@@ -158,7 +181,10 @@ func (c *tailCommand) follow(ctx context.Context, session *client.Client, after 
 		if err != nil {
 			return err
 		}
-		output.write(c.line(&m))
+		output.write(c.line(&m), client.Cursor{Epoch: room.Cursor().Epoch, Seq: m.Seq})
+		if m.Seq >= until {
+			return nil
+		}
 	}
 	return nil
 }
@@ -168,4 +194,55 @@ func (c *tailCommand) line(m *wire.Message) string {
 		return string(wire.AppendMessage(nil, c.Room, *m))
 	}
 	return plainLine(m.Username, m.Content)
+}
+
+// cursorFile keeps how far a room was printed: one line, "ROOM CURSOR".
+type cursorFile struct {
+	path, room string
+	cursor     client.Cursor
+	err        error // of the last save
+}
+
+// load reads the file. Without one the cursor stays zero.
+func (f *cursorFile) load() error {
+	if f.path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("--cursor: %w", err)
+	}
+	room, cursor, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	if f.cursor, err = client.ParseCursor(cursor); err != nil {
+		return usagef("--cursor %s was not written by kaban tail: %w; name another file", f.path, err)
+	}
+	if room != f.room {
+		return usagef("--cursor %s is of the room %s, not of %s; use a file for each room", f.path, room, f.room)
+	}
+	return nil
+}
+
+// save replaces the file, so that at any moment it has an old cursor or a new
+// one. Whoever is interrupted before it prints some messages again next time.
+func (f *cursorFile) save(cursor client.Cursor) {
+	f.err = func() error {
+		draft, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(draft, f.room, cursor)
+		if err = errors.Join(err, draft.Sync(), draft.Close()); err == nil {
+			err = os.Rename(draft.Name(), f.path)
+		}
+		if err != nil {
+			os.Remove(draft.Name())
+		}
+		return err
+	}()
+	if f.err != nil {
+		f.err = fmt.Errorf("--cursor: %w; the next run prints some messages again", f.err)
+	}
 }

@@ -89,7 +89,7 @@ var rules = map[string]rule{
 	"kaban/e2e":               {nil, nil, "stories use the real binary and nothing else"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
-		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "golang.org/x/term"},
+		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "github.com/schollz/progressbar", "golang.org/x/term"},
 		"the one place that sees everything",
 	},
 }
