@@ -27,7 +27,7 @@ import (
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "data", "max_clients", "max_content", "heartbeat", "drain_timeout"}
+var serveKeys = []string{"listen", "data", "max_clients", "max_content", "heartbeat", "drain_timeout", "tail_size", "page_size"}
 
 type serveCommand struct {
 	Listen       []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1; port 0 picks a free one. Default: ${default}."`
@@ -36,6 +36,8 @@ type serveCommand struct {
 	MaxContent   int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`
 	Heartbeat    time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which a client is asked whether it is there; after two more it is given up. Default: ${default}."`
 	DrainTimeout time.Duration `placeholder:"TIME" env:"KABAN_DRAIN_TIMEOUT" default:"20s" help:"How long the end of the server may take until it cuts off who is left. Default: ${default}."`
+	TailSize     int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"How much of each room in use is kept in memory, in KiB; readers further behind read from the database. Default: ${default}."`
+	PageSize     int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"How many messages such a reader takes from the database at a time. Default: ${default}."`
 	Config       string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"A TOML file with the names of these flags as keys, \"-\" written as \"_\". Flags and environment beat it."`
 }
 
@@ -90,6 +92,10 @@ func (c *serveCommand) check() error {
 		return usagef("--max-content must be 1 to %d, not %d", kaban.MaxContentCeiling, c.MaxContent)
 	case c.Heartbeat < time.Second || c.Heartbeat > time.Hour:
 		return usagef("--heartbeat must be 1s to 1h, not %s", c.Heartbeat)
+	case c.TailSize < 1 || c.TailSize > 1<<20:
+		return usagef("--tail-size must be 1 to %d (KiB), not %d", 1<<20, c.TailSize)
+	case c.PageSize < 1 || c.PageSize > 10_000:
+		return usagef("--page-size must be 1 to 10000, not %d", c.PageSize)
 	case c.DrainTimeout < 0:
 		return usagef("--drain-timeout must not be negative, not %s", c.DrainTimeout)
 	}
@@ -148,7 +154,7 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer kept.Close()
 	failed := make(chan error, len(listeners)+1)
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{Log: log, OnBroken: func(err error) {
+	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
 		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
 	}})
 	if err != nil {

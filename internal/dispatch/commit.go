@@ -256,7 +256,7 @@ func (c *committer) publish(ctx context.Context, g *grown) {
 		if head >= g.head {
 			return
 		}
-		missing, err := c.read(ctx, r.name, store.Page{After: head, Before: g.head + 1, Limit: pageEntries, Bytes: pageBytes})
+		missing, err := c.read(ctx, r.name, store.Page{After: head, Before: g.head + 1, Limit: r.pageEntries, Bytes: pageBytes})
 		switch {
 		case err != nil:
 			return // the server ends

@@ -84,6 +84,9 @@ type Options struct {
 	// TailBytes is how much of each room's log is kept in memory as encoded
 	// frames, per format, while somebody is in the room. Default 256 KiB.
 	TailBytes int
+	// PageEntries is how many entries a cursor that is behind the tail reads from
+	// the store at a time, unless 64 KiB of content are fewer. Default 500.
+	PageEntries int
 	// MaxRooms bounds the rooms of the server. Default 100,000.
 	MaxRooms int
 	// PresenceDelay is how long comings and goings are gathered. Default 250 ms.
@@ -117,6 +120,9 @@ type Dispatcher struct {
 func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, error) {
 	if options.TailBytes <= 0 {
 		options.TailBytes = 256 << 10
+	}
+	if options.PageEntries <= 0 {
+		options.PageEntries = 500
 	}
 	if options.MaxRooms <= 0 {
 		options.MaxRooms = 100_000
@@ -161,7 +167,7 @@ func (d *Dispatcher) Close() {
 func (d *Dispatcher) Epoch() string { return d.store.Epoch() }
 
 func (d *Dispatcher) addRoomLocked(state store.Room) *Room {
-	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store}
+	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, pageEntries: d.options.PageEntries}
 	r.head.Store(state.Head)
 	d.rooms[state.Name.Key()] = r
 	return r

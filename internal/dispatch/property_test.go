@@ -81,6 +81,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 		s := &recorder{Store: memory.New(window)}
 		d, err := New(context.Background(), s, Options{
 			TailBytes:     rapid.SampledFrom([]int{1, 8 << 10, 256 << 10}).Draw(rt, "tail"),
+			PageEntries:   rapid.SampledFrom([]int{1, 7, 500}).Draw(rt, "page"),
 			PresenceDelay: time.Hour,
 		})
 		if err != nil {

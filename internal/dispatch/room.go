@@ -19,6 +19,8 @@ type Room struct {
 	name  kaban.RoomName
 	epoch string
 	store store.Store
+	// pageEntries is Options.PageEntries.
+	pageEntries int
 	// head is the last published entry. It is written by the committer only,
 	// after the entry is in every tail.
 	head atomic.Uint64

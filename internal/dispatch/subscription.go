@@ -12,12 +12,9 @@ import (
 	"kaban/internal/store"
 )
 
-const (
-	// What is read from the store at a time by a cursor that is behind the
-	// tail. It is also what one write can take.
-	pageEntries = 500
-	pageBytes   = 64 << 10
-)
+// pageBytes is how much content is read from the store at a time by a cursor
+// that is behind the tail. It is also what one write can take.
+const pageBytes = 64 << 10
 
 // Receipt says that something this connection sent is stored: its entry's form
 // on the connection that sent it.
@@ -251,7 +248,7 @@ func (s *Subscription) readPage(ctx context.Context, limit uint64) ([]byte, erro
 		return nil, nil
 	}
 	entries, err := s.room.store.Read(ctx, s.room.name, store.Page{
-		After: s.seq, Before: limit + 1, Limit: pageEntries, Bytes: pageBytes,
+		After: s.seq, Before: limit + 1, Limit: s.room.pageEntries, Bytes: pageBytes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s after %d: %w", s.room.name, s.seq, err)
