@@ -56,8 +56,17 @@ var rules = map[string]rule{
 		nil,
 		"a driver knows the domain and its contract only",
 	},
+	"kaban/internal/failpoint": {
+		nil, nil,
+		"any code may pass a failpoint",
+	},
+	"kaban/internal/failpoint/disk": {
+		[]string{"kaban/internal/failpoint"},
+		[]string{"modernc.org/sqlite/lib", "modernc.org/libc"},
+		"a disk that fails knows SQLite and nothing of ours",
+	},
 	"kaban/internal/store/sqlite": {
-		[]string{"kaban", "kaban/internal/store"},
+		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
 		[]string{"modernc.org/sqlite", "golang.org/x/sys"},
 		"a driver knows the domain and its contract only",
 	},
@@ -67,12 +76,12 @@ var rules = map[string]rule{
 		"the suite must suit every driver",
 	},
 	"kaban/internal/dispatch": {
-		[]string{"kaban", "kaban/internal/store"},
+		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
 		nil,
 		"the heart knows no protocol and no database",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store", "kaban/internal/failpoint"},
 		nil,
 		"a front end knows no other front end and no driver",
 	},
@@ -86,6 +95,11 @@ var rules = map[string]rule{
 		"cleaning text needs nothing",
 	},
 	"kaban/internal/archtest": {nil, nil, "tests only"},
+	"kaban/internal/torture": {
+		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/store", "kaban/internal/store/sqlite"},
+		nil,
+		"it tortures the real binary from outside, and looks into its database",
+	},
 	"kaban/e2e":               {nil, nil, "stories use the real binary and nothing else"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
@@ -102,7 +116,7 @@ var bans = map[string]struct {
 	"encoding/json": {nil, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
-	"unsafe":        {nil, "memory safety is a guarantee"},
+	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
 	"net/http":      {[]string{"kaban/internal/web"}, "HTTP has one front end"},
 }
 
@@ -153,6 +167,11 @@ func sources(t *testing.T) []source {
 }
 
 func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
+
+// isFault reports whether a file is only in builds that are made to fail.
+func (s source) isFault() bool {
+	return len(s.file.Comments) > 0 && strings.HasPrefix(s.file.Comments[0].Text()+s.file.Comments[0].List[0].Text, "//go:build failpoint")
+}
 
 func TestImports(t *testing.T) {
 	seen := make(map[string]bool)
@@ -208,7 +227,7 @@ func (r rule) problem(pkg, path string) string {
 // TestForbidden looks for what no code of ours may do.
 func TestForbidden(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.isTest() {
+		if s.isTest() || s.isFault() {
 			continue
 		}
 		ast.Inspect(s.file, func(node ast.Node) bool {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
 
@@ -164,6 +165,7 @@ func (c *committer) commit(sends []Send) {
 	for i := range sends {
 		c.settle(&sends[i], &c.results[i])
 	}
+	failpoint.Point("publish.before")
 	for i := range c.rooms {
 		c.publish(ctx, &c.rooms[i])
 		clear(c.rooms[i].entries)

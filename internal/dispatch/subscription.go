@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"kaban"
+	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
 
@@ -256,6 +257,7 @@ func (s *Subscription) readPage(ctx context.Context, limit uint64) ([]byte, erro
 	if len(entries) == 0 || entries[0].Seq != s.seq+1 {
 		return nil, s.resync(ctx)
 	}
+	failpoint.Point("replay.page")
 	p := pages.Get().(*page)
 	p.bytes, p.marks = p.bytes[:0], p.marks[:0]
 	for i := range entries {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kaban/internal/dispatch"
+	"kaban/internal/failpoint"
 	"kaban/wire"
 )
 
@@ -219,6 +220,7 @@ func (h *handler) write(p []byte) (n int, err error) {
 		k, err := h.conn.Write(p[n:])
 		h.writing.Store(0)
 		n += k
+		failpoint.Point("write.after")
 		if n == len(p) || !errors.Is(err, os.ErrDeadlineExceeded) || h.hurry.Load() {
 			return n, err
 		}

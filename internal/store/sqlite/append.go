@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"kaban"
+	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
 
@@ -113,7 +114,9 @@ func (b *batch) commit() error {
 			return err
 		}
 	}
+	failpoint.Point("append.before-commit")
 	_, err := b.stmts.commit.ExecContext(b.ctx)
+	failpoint.Point("append.after-commit")
 	return err
 }
 

@@ -74,6 +74,9 @@ type Store struct {
 	rooms map[string]*room
 }
 
+// clock is where messages get their time from.
+var clock = time.Now
+
 // room is what is known of a room after the last COMMIT.
 type room struct {
 	id   int64
@@ -113,7 +116,7 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	s := &Store{
-		path: filepath.Join(dir, databaseName), log: options.Log, now: time.Now, walPages: options.walPages,
+		path: filepath.Join(dir, databaseName), log: options.Log, now: clock, walPages: options.walPages,
 		users: make(map[string]user), rooms: make(map[string]*room),
 		readers: make(chan *reader, readers), closing: make(chan struct{}),
 	}

@@ -1,0 +1,268 @@
+//go:build failpoint
+
+package disk
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"kaban/internal/failpoint"
+)
+
+// The functions of https://www.sqlite.org/c3ref/vfs.html and io_methods.html
+// that are replaced, or called to look at a file.
+type (
+	openFunc     = func(tls *libc.TLS, vfs, path, file uintptr, flags int32, outFlags uintptr) int32
+	closeFunc    = func(tls *libc.TLS, file uintptr) int32
+	transferFunc = func(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32
+	truncateFunc = func(tls *libc.TLS, file uintptr, size int64) int32
+	syncFunc     = func(tls *libc.TLS, file uintptr, flags int32) int32
+	sizeFunc     = func(tls *libc.TLS, file, size uintptr) int32
+)
+
+// call turns a function pointer of the translated C into a function.
+func call[F any](pointer uintptr) F {
+	return *(*F)(unsafe.Pointer(&struct{ uintptr }{pointer}))
+}
+
+// pointer is the way back.
+func pointer(f any) uintptr {
+	return (*[2]uintptr)(unsafe.Pointer(&f))[1]
+}
+
+// change is one write or truncation that was not synced yet.
+type change struct {
+	offset  int64
+	before  []byte // what it replaced, up to the end that the file had
+	size    int64  // of the file before
+	after   []byte // nil for a truncation
+	newSize int64  // of the file, after a truncation
+}
+
+var disk state
+
+// state is that of all files. Its lock is held over each write, so that power is
+// lost between two of them.
+type state struct {
+	sync.Mutex
+	original sqlite3.Tsqlite3_vfs
+	under    uintptr             // the VFS below
+	tables   map[uintptr]uintptr // our methods, by those below
+	below    map[uintptr]uintptr // and back
+	paths    map[uintptr]string  // of open files, by handle
+	database map[uintptr]bool    // whether a handle is of the database itself
+	changes  map[string][]change // not synced, by path
+	lose     bool
+	seed     uint64
+	failSync int
+	full     int64
+}
+
+func init() {
+	faults := os.Getenv("KABAN_FAULT_DISK")
+	if faults == "" && os.Getenv("KABAN_FAILPOINT") == "" {
+		return
+	}
+	d := &disk
+	for _, fault := range strings.Split(faults, ",") {
+		name, value, _ := strings.Cut(fault, "=")
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch name {
+		case "lose":
+			d.lose = true
+		case "seed":
+			d.seed = uint64(n)
+		case "failsync":
+			d.failSync = int(n)
+		case "full":
+			d.full = n
+		}
+	}
+	d.tables, d.below = make(map[uintptr]uintptr), make(map[uintptr]uintptr)
+	d.paths, d.database, d.changes = make(map[uintptr]string), make(map[uintptr]bool), make(map[string][]change)
+	tls := libc.NewTLS()
+	d.under = sqlite3.Xsqlite3_vfs_find(tls, 0)
+	d.original = *(*sqlite3.Tsqlite3_vfs)(unsafe.Pointer(d.under))
+	ours := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(d.original)))
+	vfs := (*sqlite3.Tsqlite3_vfs)(unsafe.Pointer(ours))
+	*vfs = d.original
+	name, err := libc.CString("kaban-faults")
+	if err != nil {
+		panic(err)
+	}
+	vfs.FpNext, vfs.FzName, vfs.FxOpen = 0, name, pointer(openFunc(open))
+	if rc := sqlite3.Xsqlite3_vfs_register(tls, ours, 1); rc != sqlite3.SQLITE_OK {
+		panic("the faulty disk cannot be registered")
+	}
+	failpoint.OnDeath(losePower)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		for s := range signals {
+			if s == syscall.SIGUSR1 {
+				failpoint.Die()
+			}
+			d.Lock()
+			d.full = 0
+			d.Unlock()
+		}
+	}()
+}
+
+func open(tls *libc.TLS, _, path, file uintptr, flags int32, outFlags uintptr) int32 {
+	d := &disk
+	rc := call[openFunc](d.original.FxOpen)(tls, d.under, path, file, flags, outFlags)
+	methods := &(*sqlite3.Tsqlite3_file)(unsafe.Pointer(file)).FpMethods
+	if rc != sqlite3.SQLITE_OK || *methods == 0 || flags&(sqlite3.SQLITE_OPEN_MAIN_DB|sqlite3.SQLITE_OPEN_WAL|sqlite3.SQLITE_OPEN_MAIN_JOURNAL) == 0 {
+		return rc
+	}
+	d.Lock()
+	defer d.Unlock()
+	table, ok := d.tables[*methods]
+	if !ok {
+		table = libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(sqlite3.Tsqlite3_io_methods{})))
+		ours := (*sqlite3.Tsqlite3_io_methods)(unsafe.Pointer(table))
+		*ours = *(*sqlite3.Tsqlite3_io_methods)(unsafe.Pointer(*methods))
+		ours.FxClose, ours.FxWrite = pointer(closeFunc(closeFile)), pointer(transferFunc(write))
+		ours.FxTruncate, ours.FxSync = pointer(truncateFunc(truncate)), pointer(syncFunc(syncFile))
+		d.tables[*methods], d.below[table] = table, *methods
+	}
+	*methods = table
+	d.paths[file], d.database[file] = libc.GoString(path), flags&sqlite3.SQLITE_OPEN_MAIN_DB != 0
+	return rc
+}
+
+// methodsBelow returns the real methods of a file.
+func methodsBelow(file uintptr) *sqlite3.Tsqlite3_io_methods {
+	table := (*sqlite3.Tsqlite3_file)(unsafe.Pointer(file)).FpMethods
+	return (*sqlite3.Tsqlite3_io_methods)(unsafe.Pointer(disk.below[table]))
+}
+
+func closeFile(tls *libc.TLS, file uintptr) int32 {
+	disk.Lock()
+	methods := methodsBelow(file)
+	delete(disk.paths, file)
+	delete(disk.database, file)
+	disk.Unlock()
+	return call[closeFunc](methods.FxClose)(tls, file)
+}
+
+func write(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
+	d := &disk
+	d.Lock()
+	defer d.Unlock()
+	if d.database[file] {
+		d.Unlock() // it may end here
+		failpoint.Point("checkpoint.write")
+		d.Lock()
+	}
+	methods := methodsBelow(file)
+	if d.full > 0 && offset+int64(n) > d.full {
+		return sqlite3.SQLITE_FULL
+	}
+	if d.lose {
+		size := sizeOf(tls, methods, file)
+		d.remember(file, change{
+			offset: offset, size: size, before: read(tls, methods, file, offset, min(int64(n), size-offset)),
+			after: append([]byte{}, unsafe.Slice((*byte)(unsafe.Pointer(buffer)), n)...),
+		})
+	}
+	return call[transferFunc](methods.FxWrite)(tls, file, buffer, n, offset)
+}
+
+func truncate(tls *libc.TLS, file uintptr, size int64) int32 {
+	d := &disk
+	d.Lock()
+	defer d.Unlock()
+	methods := methodsBelow(file)
+	if d.lose {
+		old := sizeOf(tls, methods, file)
+		d.remember(file, change{offset: size, size: old, before: read(tls, methods, file, size, old-size), newSize: size})
+	}
+	return call[truncateFunc](methods.FxTruncate)(tls, file, size)
+}
+
+func syncFile(tls *libc.TLS, file uintptr, flags int32) int32 {
+	d := &disk
+	d.Lock()
+	if d.failSync > 0 {
+		if d.failSync--; d.failSync == 0 {
+			d.Unlock()
+			return sqlite3.SQLITE_IOERR_FSYNC
+		}
+	}
+	methods, path, until := methodsBelow(file), d.paths[file], 0
+	until = len(d.changes[path])
+	d.Unlock()
+	rc := call[syncFunc](methods.FxSync)(tls, file, flags)
+	if rc == sqlite3.SQLITE_OK {
+		d.Lock()
+		d.changes[path] = d.changes[path][until:]
+		d.Unlock()
+	}
+	return rc
+}
+
+// remember notes a change. Like all below it is called with the lock held.
+func (d *state) remember(file uintptr, c change) {
+	d.changes[d.paths[file]] = append(d.changes[d.paths[file]], c)
+}
+
+func sizeOf(tls *libc.TLS, methods *sqlite3.Tsqlite3_io_methods, file uintptr) int64 {
+	size := tls.Alloc(8)
+	defer tls.Free(8)
+	call[sizeFunc](methods.FxFileSize)(tls, file, size)
+	return *(*int64)(unsafe.Pointer(size))
+}
+
+func read(tls *libc.TLS, methods *sqlite3.Tsqlite3_io_methods, file uintptr, offset, n int64) []byte {
+	if n <= 0 {
+		return nil
+	}
+	buffer := libc.Xmalloc(tls, libc.Tsize_t(n))
+	defer libc.Xfree(tls, buffer)
+	call[transferFunc](methods.FxRead)(tls, file, buffer, int32(n), offset)
+	return append([]byte{}, unsafe.Slice((*byte)(unsafe.Pointer(buffer)), n)...)
+}
+
+// losePower undoes what was not synced and keeps the lock for ever.
+func losePower() {
+	d := &disk
+	d.Lock()
+	random := rand.New(rand.NewPCG(d.seed, 1))
+	for path, changes := range d.changes {
+		if len(changes) == 0 {
+			continue
+		}
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil { // deleted since
+			continue
+		}
+		for i := len(changes) - 1; i >= 0; i-- {
+			c := &changes[i]
+			file.WriteAt(c.before, c.offset)
+			file.Truncate(c.size)
+		}
+		kept := []float64{0, 0.5, 0.95, 1}[random.IntN(4)]
+		for i := range changes {
+			c := &changes[i]
+			switch {
+			case random.Float64() >= kept:
+			case c.after == nil:
+				file.Truncate(c.newSize)
+			default:
+				file.WriteAt(c.after, c.offset)
+			}
+		}
+		file.Close()
+	}
+}

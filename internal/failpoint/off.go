@@ -1,0 +1,6 @@
+//go:build !failpoint
+
+package failpoint
+
+// Point passes a named place.
+func Point(string) {}

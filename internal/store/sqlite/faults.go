@@ -1,0 +1,24 @@
+//go:build failpoint
+
+package sqlite
+
+import (
+	"os"
+	"time"
+)
+
+// What a test of a whole server asks of the store; see package failpoint.
+func init() {
+	if os.Getenv("KABAN_FAULT_SYNCHRONOUS") == "off" {
+		for _, pragmas := range [][]pragma{common, writerPragmas, readerPragmas} {
+			for i := range pragmas {
+				if pragmas[i].name == "synchronous" {
+					pragmas[i].value = "0"
+				}
+			}
+		}
+	}
+	if moved, err := time.ParseDuration(os.Getenv("KABAN_FAULT_CLOCK")); err == nil {
+		clock = func() time.Time { return time.Now().Add(moved) }
+	}
+}

@@ -1,0 +1,162 @@
+// Package torture proves the guarantees while everything fails: servers are
+// killed, disks lose what was not synced, connections are cut. Clients note
+// what they send, what is acknowledged and what they see (History), and a
+// checker compares that with what is stored. The campaigns are the tests of
+// this package; "make torture" runs them for long.
+package torture
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Message is a message as somebody saw it. Contents are unique in a campaign,
+// so that a content names its message.
+type Message struct {
+	Seq      uint64
+	Username string
+	Content  string
+}
+
+// History is what clients did and saw in one room. Safe for concurrent use.
+type History struct {
+	mu         sync.Mutex
+	sent       map[string]string // authors by content
+	acked      map[string]uint64
+	seen       map[string][]Message // by reader
+	violations []string
+}
+
+// NewHistory returns an empty history.
+func NewHistory() *History {
+	return &History{sent: make(map[string]string), acked: make(map[string]uint64), seen: make(map[string][]Message)}
+}
+
+// Sent notes that somebody is about to send something.
+func (h *History) Sent(username, content string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sent[content] = username
+}
+
+// Acked notes an ack.
+func (h *History) Acked(content string, seq uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if before, ok := h.acked[content]; ok && before != seq {
+		h.violations = append(h.violations, fmt.Sprintf("%s was acknowledged as %d and as %d", short(content), before, seq))
+	}
+	h.acked[content] = seq
+}
+
+// Saw notes that a reader was shown a message. A reader who begins anew takes
+// another name.
+func (h *History) Saw(reader string, m Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen[reader] = append(h.seen[reader], m)
+}
+
+// Violation notes something that must not have happened.
+func (h *History) Violation(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.violations = append(h.violations, fmt.Sprintf(format, args...))
+}
+
+// InFlight returns how many messages were sent and are not acknowledged.
+func (h *History) InFlight() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.sent) - len(h.acked)
+}
+
+// Acks returns how many messages were acknowledged.
+func (h *History) Acks() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.acked)
+}
+
+// Last returns the last number that a reader saw.
+func (h *History) Last(reader string) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if seen := h.seen[reader]; len(seen) > 0 {
+		return seen[len(seen)-1].Seq
+	}
+	return 0
+}
+
+// Check compares the history with everything that is stored, in its order, and
+// returns what does not fit:
+//
+//   - what is stored has the numbers 1, 2, 3 … and was sent, once, by its author
+//   - what was acknowledged is stored, under the number of its ack
+//   - what a reader saw is one run without a gap or a repeat, and is what is
+//     stored under those numbers
+func (h *History) Check(stored []Message) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	problems := slices.Clone(h.violations)
+	report := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	at := make(map[string]uint64, len(stored))
+	for i, m := range stored {
+		if want := uint64(i) + 1; m.Seq != want {
+			report("gap: stored is %d where %d should be", m.Seq, want)
+		}
+		if before, ok := at[m.Content]; ok {
+			report("duplicate: %s is stored as %d and as %d", short(m.Content), before, m.Seq)
+		}
+		at[m.Content] = m.Seq
+		if author, ok := h.sent[m.Content]; !ok {
+			report("changed: %d is %s, which nobody sent", m.Seq, short(m.Content))
+		} else if author != m.Username {
+			report("changed: %d is stored for %s, and %s sent it", m.Seq, m.Username, author)
+		}
+	}
+	for content, seq := range h.acked {
+		switch stored, ok := at[content]; {
+		case !ok:
+			report("lost: %s was acknowledged as %d and is not stored", short(content), seq)
+		case stored != seq:
+			report("renumbered: %s was acknowledged as %d and is stored as %d", short(content), seq, stored)
+		}
+	}
+	for reader, seen := range h.seen {
+		for i, m := range seen {
+			if i > 0 && m.Seq != seen[i-1].Seq+1 {
+				report("order: %s saw %d behind %d", reader, m.Seq, seen[i-1].Seq)
+			}
+			if m.Seq == 0 || m.Seq > uint64(len(stored)) {
+				report("lost: %s saw %d, and only %d are stored", reader, m.Seq, len(stored))
+			} else if is := stored[m.Seq-1]; is != m {
+				report("changed: %s saw %d as %s: %s, and stored is %s: %s", reader, m.Seq, m.Username, short(m.Content), is.Username, short(is.Content))
+			}
+		}
+	}
+	return problems
+}
+
+// CheckComplete wants, at the peaceful end of a campaign, everything to be
+// acknowledged.
+func (h *History) CheckComplete() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var problems []string
+	for content := range h.sent {
+		if _, ok := h.acked[content]; !ok {
+			problems = append(problems, fmt.Sprintf("%s was never acknowledged", short(content)))
+		}
+	}
+	return problems
+}
+
+func short(content string) string {
+	if first, _, ok := strings.Cut(content, " "); ok {
+		return first + "…"
+	}
+	return content
+}
