@@ -100,7 +100,7 @@ var rules = map[string]rule{
 		nil,
 		"it tortures the real binary from outside, and looks into its database",
 	},
-	"kaban/e2e":               {nil, nil, "stories use the real binary and nothing else"},
+	"kaban/e2e": {nil, nil, "stories use the real binary and nothing else"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
 		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "github.com/schollz/progressbar", "golang.org/x/term"},
