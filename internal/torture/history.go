@@ -90,6 +90,13 @@ func (h *History) Last(reader string) uint64 {
 	return 0
 }
 
+// Violations returns what was noted as such so far.
+func (h *History) Violations() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.violations)
+}
+
 // Check compares the history with everything that is stored, in its order, and
 // returns what does not fit:
 //
@@ -159,4 +166,11 @@ func short(content string) string {
 		return first + "…"
 	}
 	return content
+}
+
+// Readers returns how many readers there were.
+func (h *History) Readers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.seen)
 }

@@ -1,0 +1,503 @@
+package torture
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/client"
+	"kaban/internal/store"
+	"kaban/internal/store/sqlite"
+	"kaban/wire"
+)
+
+var (
+	seed   = flag.Uint64("torture.seed", 0, "what chooses the moments; 0: another one each time")
+	kills  = flag.Int("torture.kills", 12, "how often the server is killed")
+	losses = flag.Int("torture.losses", 8, "how often the disk loses what was not synced")
+	syncs  = flag.Int("torture.syncs", 8, "up to which sync each fails once")
+	cuts   = flag.Int("torture.cuts", 400, "how often a connection is cut")
+)
+
+// patience is how long a campaign waits for what must come.
+const patience = 60 * time.Second
+
+// room is where it all happens.
+const room = "lobby"
+
+// binary is the server, in a build that can be made to fail.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *seed == 0 {
+		*seed = rand.Uint64N(1 << 32)
+	}
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "kaban-torture")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "kaban")
+	build := exec.Command("go", "build", "-tags", "failpoint", "-o", binary, "kaban/cmd/kaban")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build: %w\n%s", err, output)
+	}
+	return m.Run(), nil
+}
+
+// random returns the campaign's source of moments. A campaign can be repeated
+// with the same choices; what threads make of them is their own.
+func random(t *testing.T) *rand.Rand {
+	t.Helper()
+	t.Logf("-torture.seed %d", *seed)
+	return rand.New(rand.NewPCG(*seed, 7))
+}
+
+// host is a place where a server runs, is killed and runs again.
+type host struct {
+	t       *testing.T
+	data    string
+	address string
+	process *exec.Cmd
+	exited  chan struct{} // closed when the process has ended
+	err     error         // how it ended; to be read after exited
+	log     *logTail
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), address: l.Addr().String()}
+	t.Cleanup(h.kill)
+	return h
+}
+
+// logTail keeps the end of a server's log and sees what it waits for.
+type logTail struct {
+	mu    sync.Mutex
+	text  []byte
+	ready chan struct{}
+	once  sync.Once
+}
+
+func (l *logTail) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	if strings.Contains(string(l.text), "msg=ready") {
+		l.once.Do(func() { close(l.ready) })
+	}
+	return len(p), nil
+}
+
+func (l *logTail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}
+
+// start runs a server with faults in its environment, and returns when it is
+// ready or has ended.
+func (h *host) start(faults ...string) {
+	h.t.Helper()
+	h.log = &logTail{ready: make(chan struct{})}
+	// Small pages and tails, so that readers are often behind.
+	h.process = exec.Command(binary, "serve", "--listen", "tcp://"+h.address, "--data", h.data, "--tail-size", "4", "--page-size", "50", "--heartbeat", "1s")
+	h.process.Env = append(os.Environ(), faults...)
+	h.process.Stderr = h.log
+	if err := h.process.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.exited = make(chan struct{})
+	go func(process *exec.Cmd, exited chan struct{}) {
+		h.err = process.Wait()
+		close(exited)
+	}(h.process, h.exited)
+	select {
+	case <-h.log.ready:
+	case <-h.exited:
+	case <-time.After(patience):
+		h.t.Fatalf("the server does not get ready:\n%s", h.log)
+	}
+}
+
+// ended waits a while for the end of the server and reports whether it came.
+func (h *host) ended(wait time.Duration) bool {
+	select {
+	case <-h.exited:
+		return true
+	case <-time.After(wait):
+		return false
+	}
+}
+
+func (h *host) signal(s os.Signal) { h.process.Process.Signal(s) }
+
+// kill ends the server without a word.
+func (h *host) kill() {
+	if h.process != nil {
+		h.process.Process.Kill()
+		<-h.exited
+	}
+}
+
+// stop ends the server in peace.
+func (h *host) stop() {
+	h.t.Helper()
+	h.signal(os.Interrupt)
+	if !h.ended(patience) || h.err != nil {
+		h.t.Fatalf("the server ended with %v:\n%s", h.err, h.log)
+	}
+}
+
+// stored checks the database and returns what is in the room.
+func (h *host) stored() ([]Message, error) {
+	s, err := sqlite.OpenSnapshot(context.Background(), h.data)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	rooms, problems, err := s.Check(context.Background())
+	for _, r := range rooms {
+		if r.Trouble != "" {
+			problems = append(problems, r.Trouble)
+		}
+	}
+	if err == nil && len(problems) > 0 {
+		err = errors.New(strings.Join(problems, "; "))
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Message
+	err = s.Each(context.Background(), nil, func(_ kaban.RoomName, e *store.Entry) error {
+		all = append(all, Message{e.Seq, e.Username, e.Content})
+		return nil
+	})
+	return all, err
+}
+
+// check fails the test for everything that does not fit.
+func (h *host) check(history *History, when string) {
+	h.t.Helper()
+	stored, err := h.stored()
+	if err != nil {
+		h.t.Fatalf("%s: the database: %v", when, err)
+	}
+	if problems := history.Check(stored); len(problems) > 0 {
+		h.t.Fatalf("%s: %d faults, the first are\n%s\nthe server's log ends\n%.3000s", when, len(problems), strings.Join(problems[:min(len(problems), 10)], "\n"), h.log)
+	}
+}
+
+// crowd is who talks and listens during a campaign.
+type crowd struct {
+	t       *testing.T
+	address string
+	history *History
+	ctx     context.Context
+	stop    context.CancelFunc
+	group   sync.WaitGroup
+	gate    sync.RWMutex // guards quiet; held by who is about to say something
+	quiet   bool         // nobody says anything new
+	senders []*client.Client
+	mu      sync.Mutex
+	states  map[string]client.State // the last of each client of the SDK
+}
+
+func newCrowd(t *testing.T, address string) *crowd {
+	c := &crowd{t: t, address: address, history: NewHistory(), states: make(map[string]client.State)}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	t.Cleanup(c.end)
+	return c
+}
+
+// options are those of somebody with the SDK.
+func (c *crowd) options(name string) client.Options {
+	return client.Options{Username: name, MaxBackoff: 20 * time.Millisecond, OnState: func(s client.State) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.states[name] = s
+	}}
+}
+
+// fail ends the test with what is known of everybody.
+func (c *crowd) fail(format string, args ...any) {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t.Fatalf("%s\nthe clients: %+v\nfaults so far: %q", fmt.Sprintf(format, args...), c.states, c.history.Violations())
+}
+
+func (c *crowd) end() {
+	c.stop()
+	for _, s := range c.senders {
+		s.Close()
+	}
+	c.group.Wait()
+}
+
+// send has somebody say one thing after the other, with a number of them under
+// way at any time.
+func (c *crowd) send(name string, window int) {
+	c.t.Helper()
+	var session *client.Client
+	var joined *client.Room
+	var err error
+	for deadline := time.Now().Add(patience); ; { // the server may be dead at the moment
+		if session, err = client.Dial(c.ctx, c.address, c.options(name)); err == nil {
+			joined, err = session.Join(c.ctx, room, client.From{})
+			if err == nil {
+				break
+			}
+			session.Close()
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s cannot join: %v", name, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	c.senders = append(c.senders, session)
+	slots := make(chan struct{}, window)
+	random := rand.New(rand.NewPCG(*seed, uint64(len(c.senders))))
+	c.group.Go(func() {
+		for i := 0; c.ctx.Err() == nil; i++ {
+			select {
+			case slots <- struct{}{}:
+			case <-c.ctx.Done():
+				return
+			}
+			content := fmt.Sprintf("%s-%d %s", name, i, strings.Repeat("é😀 word ", random.IntN(25)+1)+"end")
+			if !c.announce(name, content) {
+				return
+			}
+			pending, err := joined.Post(c.ctx, content)
+			if err != nil {
+				if c.ctx.Err() == nil {
+					c.history.Violation("%s cannot post: %v", name, err)
+				}
+				return
+			}
+			c.group.Go(func() {
+				defer func() { <-slots }()
+				receipt, err := pending.Wait(c.ctx)
+				switch {
+				case err == nil:
+					c.history.Acked(content, receipt.Seq)
+				case c.ctx.Err() == nil:
+					c.history.Violation("%s was refused: %v", short(content), err)
+				}
+			})
+		}
+	})
+}
+
+// announce notes what is about to be said, as soon as something may be said. It
+// returns false at the end of the campaign.
+func (c *crowd) announce(name, content string) bool {
+	for c.ctx.Err() == nil {
+		c.gate.RLock()
+		quiet := c.quiet
+		if !quiet {
+			c.history.Sent(name, content)
+		}
+		c.gate.RUnlock()
+		if !quiet {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return false
+}
+
+// hush says whether anything new may be said. When it returns nobody is about to.
+func (c *crowd) hush(quiet bool) {
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	c.quiet = quiet
+}
+
+// watch has somebody read with the SDK.
+func (c *crowd) watch(name string) {
+	c.group.Go(func() {
+		for c.ctx.Err() == nil {
+			session, err := client.Dial(c.ctx, c.address, c.options(name))
+			if err != nil {
+				time.Sleep(5 * time.Millisecond)
+				continue
+			}
+			c.follow(name, session)
+			session.Close()
+			return
+		}
+	})
+}
+
+func (c *crowd) follow(name string, session *client.Client) {
+	joined, err := session.Join(c.ctx, room, client.After(client.Cursor{}))
+	if err != nil {
+		if c.ctx.Err() == nil {
+			c.history.Violation("%s cannot join: %v", name, err)
+		}
+		return
+	}
+	for m, err := range joined.Messages(c.ctx) {
+		if err != nil {
+			if c.ctx.Err() == nil {
+				c.history.Violation("%s: %v", name, err)
+			}
+			return
+		}
+		c.history.Saw(name, Message{m.Seq, m.Username, m.Content})
+	}
+}
+
+// listen has somebody read with nothing between them and the protocol, so that
+// nobody hides a repeat. Now and then the reader begins anew from the start.
+func (c *crowd) listen(name string, lives int) {
+	c.group.Go(func() {
+		session, epoch := "", ""
+		for life := 0; c.ctx.Err() == nil; {
+			reader := fmt.Sprintf("%s-%d", name, life)
+			err := c.hear(name, reader, &session, &epoch)
+			if fault, ok := errors.AsType[violation](err); ok {
+				c.history.Violation("%s: %s", reader, string(fault))
+				return
+			}
+			if life < lives && rand.IntN(20) == 0 && c.history.Last(reader) > 0 {
+				life++
+			}
+			if err != nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+}
+
+type violation string
+
+func (v violation) Error() string { return string(v) }
+
+// hear is one connection of a reader.
+func (c *crowd) hear(name, reader string, session, epoch *string) error {
+	conn, err := net.DialTimeout("tcp", c.address, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(c.ctx, func() { conn.Close() })()
+	username, err := kaban.ParseUsername(name)
+	if err != nil {
+		return err
+	}
+	lobby, err := kaban.ParseRoomName(room)
+	if err != nil {
+		return err
+	}
+	hello := wire.Request{Type: wire.TypeHello, Username: username, Resume: *session}
+	after := c.history.Last(reader)
+	join := wire.Request{Type: wire.TypeJoin, Room: lobby, After: after, HasAfter: true}
+	if after > 0 {
+		join.Epoch = *epoch
+	}
+	// Both at once: the server takes what is ready.
+	if _, err := conn.Write(join.Append(hello.Append(nil))); err != nil {
+		return err
+	}
+	r := wire.NewReader(conn)
+	defer r.Close()
+	for {
+		conn.SetReadDeadline(time.Now().Add(4 * time.Second))
+		var e wire.Event
+		if err := r.ReadEvent(&e); err != nil {
+			return err
+		}
+		switch e.Type {
+		case wire.TypeWelcome:
+			*session = e.Session
+		case wire.TypeJoined:
+			if after > 0 && e.Epoch != *epoch {
+				return violation("the epoch changed")
+			}
+			*epoch = e.Epoch
+		case wire.TypeMessage:
+			c.history.Saw(reader, Message{e.Seq, e.Username, e.Content})
+		case wire.TypePing:
+			if _, err := conn.Write((&wire.Request{Type: wire.TypePong}).Append(nil)); err != nil {
+				return err
+			}
+		case wire.TypeGoodbye:
+			return errors.New("goodbye")
+		case wire.TypeError:
+			if e.Code == wire.CodeResync {
+				return violation("it was told to resync")
+			}
+			return errors.New(e.Text)
+		}
+	}
+}
+
+// stall has somebody join from the start and never read.
+func (c *crowd) stall(name string) {
+	c.group.Go(func() {
+		for c.ctx.Err() == nil {
+			conn, err := net.DialTimeout("tcp", c.address, time.Second)
+			if err != nil {
+				time.Sleep(5 * time.Millisecond)
+				continue
+			}
+			fmt.Fprintf(conn, "{\"type\":\"hello\",\"version\":1,\"username\":%q}\n{\"type\":\"join\",\"room\":%q,\"after\":0}\n", name, room)
+			one := make([]byte, 1)
+			for c.ctx.Err() == nil { // a byte each second shows when it is dead
+				conn.SetReadDeadline(time.Now().Add(time.Second))
+				if _, err := conn.Read(one); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+					break
+				}
+				select {
+				case <-time.After(time.Second):
+				case <-c.ctx.Done():
+				}
+			}
+			conn.Close()
+		}
+	})
+}
+
+// settle lets everybody come to rest: everything said is acknowledged, and the
+// SDK's reader has seen it.
+func (c *crowd) settle(watcher string) {
+	c.t.Helper()
+	c.hush(true)
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if c.history.InFlight() == 0 && int(c.history.Last(watcher)) >= c.history.Acks() {
+			break
+		}
+		if time.Now().After(deadline) {
+			c.fail("%d messages are still not acknowledged; %s saw %d of %d", c.history.InFlight(), watcher, c.history.Last(watcher), c.history.Acks())
+		}
+	}
+}

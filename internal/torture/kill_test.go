@@ -1,0 +1,204 @@
+package torture
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// places are the failpoints, and how often a server passes them in a short
+// life under load.
+var places = []struct {
+	name  string
+	times int
+}{
+	{"append.before-commit", 60},
+	{"append.after-commit", 60},
+	{"publish.before", 60},
+	{"write.after", 500},
+	{"replay.page", 60},
+	{"checkpoint.write", 200},
+}
+
+// inFlight is how many messages are under way at least when a server dies.
+const inFlight = 100
+
+// everybody is the crowd of these campaigns.
+func everybody(t *testing.T, address string) *crowd {
+	c := newCrowd(t, address)
+	for i := range 4 {
+		c.send(fmt.Sprint("sender-", i), 64)
+	}
+	c.watch("watcher")
+	c.listen("listener-a", 3)
+	c.listen("listener-b", 1<<30)
+	c.stall("stalled")
+	return c
+}
+
+// end waits until a server that has a failpoint has died, or kills it. It
+// reports whether the failpoint did it.
+func end(h *host, random *rand.Rand, deadly syscall.Signal, failpoint bool) bool {
+	if failpoint && h.ended(2*time.Second) {
+		return true
+	}
+	if !failpoint {
+		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
+	}
+	h.signal(deadly)
+	<-h.exited
+	return false
+}
+
+// campaign kills servers over and over while a crowd talks, and checks after
+// each death what is stored. Every so often it starts with a new database. It
+// returns at the first fault if it may find one.
+func campaign(t *testing.T, times int, faults func(random *rand.Rand) []string, deadly syscall.Signal) {
+	random := random(t)
+	const perDatabase = 40
+	died := make(map[string]int)
+	for done := 0; done < times; {
+		h := newHost(t)
+		h.start()
+		c := everybody(t, h.address)
+		h.kill()
+		for range min(perDatabase, times-done) {
+			env, name := faults(random), ""
+			if random.IntN(2) == 0 {
+				place := places[random.IntN(len(places))]
+				name = place.name
+				env = append(env, fmt.Sprintf("KABAN_FAILPOINT=%s:%d", name, 1+random.IntN(place.times)))
+			}
+			before := c.history.Acks()
+			h.start(env...)
+			if name == "" { // not before there is some traffic
+				for deadline := time.Now().Add(patience); c.history.Acks() == before && time.Now().Before(deadline); {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			if !end(h, random, deadly, name != "") {
+				name = "at random"
+			}
+			died[name]++
+			if n := c.history.InFlight(); n < inFlight {
+				t.Errorf("only %d messages were in flight", n)
+			}
+			done++
+			h.check(c.history, fmt.Sprintf("death %d (%s, %s)", done, name, strings.Join(env, " ")))
+		}
+		h.start()
+		c.settle("watcher")
+		h.stop()
+		c.end()
+		h.check(c.history, "at the end")
+		if problems := c.history.CheckComplete(); len(problems) > 0 {
+			t.Fatalf("not acknowledged: %q", problems)
+		}
+		t.Logf("%d of %d deaths, %d messages acknowledged with this database: no fault", done, times, c.history.Acks())
+	}
+	t.Logf("died %v", died)
+}
+
+// clock moves the server's clock by up to ten hours.
+func clock(random *rand.Rand) string {
+	return fmt.Sprintf("KABAN_FAULT_CLOCK=%dm", random.IntN(1200)-600)
+}
+
+// Killing keeps what the system has in its page cache: this tests the order of
+// things, not the disk.
+func TestKills(t *testing.T) {
+	campaign(t, *kills, func(random *rand.Rand) []string { return []string{clock(random)} }, syscall.SIGKILL)
+}
+
+// Here what was not synced is gone as well, all of it or some.
+func TestLosses(t *testing.T) {
+	campaign(t, *losses, func(random *rand.Rand) []string {
+		return []string{clock(random), fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32())}
+	}, syscall.SIGUSR1)
+}
+
+// The control of TestLosses: without syncs it has to find something. Otherwise
+// the disk loses nothing and proves nothing.
+func TestLossesAreFoundWithoutSyncs(t *testing.T) {
+	random := random(t)
+	for range 20 {
+		h := newHost(t)
+		h.start()
+		c := everybody(t, h.address)
+		h.kill()
+		h.start("KABAN_FAULT_SYNCHRONOUS=off", fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32()))
+		for deadline := time.Now().Add(patience); c.history.Acks() < 500 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		h.signal(syscall.SIGUSR1)
+		<-h.exited
+		c.end()
+		stored, err := h.stored()
+		if err != nil {
+			t.Logf("found: %v", err)
+			return
+		}
+		if problems := c.history.Check(stored); len(problems) > 0 {
+			t.Logf("found %d faults, the first is: %s", len(problems), problems[0])
+			return
+		}
+	}
+	t.Error("with synchronous=off and a disk that loses what was not synced nothing was lost")
+}
+
+// A sync that fails ends the server with a message, and nothing that was
+// acknowledged before is lost.
+func TestFailedSyncs(t *testing.T) {
+	t.Logf("-torture.seed %d", *seed)
+	h := newHost(t)
+	h.start()
+	c := everybody(t, h.address)
+	h.stop()
+	for n := 1; n <= *syncs; n++ {
+		h.start(fmt.Sprintf("KABAN_FAULT_DISK=failsync=%d", n))
+		if !h.ended(patience) {
+			t.Fatalf("sync %d failed and the server goes on:\n%s", n, h.log)
+		}
+		if h.process.ProcessState.ExitCode() != 1 {
+			t.Errorf("sync %d failed and the server ended with %v:\n%s", n, h.err, h.log)
+		}
+		if log := h.log.String(); !strings.Contains(log, "disk I/O error") {
+			t.Errorf("sync %d failed and the log does not say so:\n%s", n, log)
+		}
+		h.check(c.history, fmt.Sprintf("sync %d", n))
+	}
+	h.start()
+	c.settle("watcher")
+	h.stop()
+	h.check(c.history, "at the end")
+	t.Logf("%d syncs failed, %d messages acknowledged: no fault", *syncs, c.history.Acks())
+}
+
+// A full disk refuses messages for as long as it is full, and loses none.
+func TestFullDisk(t *testing.T) {
+	h := newHost(t)
+	h.start("KABAN_FAULT_DISK=full=2000000")
+	c := everybody(t, h.address)
+	for deadline := time.Now().Add(patience); !strings.Contains(h.log.String(), "the store failed"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the disk does not get full:\n%s", h.log)
+		}
+	}
+	acked := c.history.Acks()
+	time.Sleep(200 * time.Millisecond) // it stays full for a while
+	h.signal(syscall.SIGUSR2)
+	for deadline := time.Now().Add(patience); c.history.Acks() < acked+1000; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not recover:\n%s", h.log)
+		}
+	}
+	c.settle("watcher")
+	if log := h.log.String(); !strings.Contains(log, "the store works again") {
+		t.Errorf("the log does not say that it works again:\n%s", log)
+	}
+	h.stop()
+	h.check(c.history, "at the end")
+}
