@@ -65,7 +65,10 @@ func (h *host) start() {
 		h.t.Fatal(err)
 	}
 	h.addr = l.Addr().String()
-	m := server.New(h.options, d)
+	m, err := server.New(h.options, d)
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	done := make(chan struct{})
 	go func() { defer close(done); m.Serve(l) }()
 	h.stop = func() {

@@ -99,6 +99,9 @@ func (r *Reader) request(line []byte, q *Request) *ReaderError {
 		d.badField(fRef, fmt.Sprintf("it must be a string of at most %d bytes", MaxRef))
 	}
 	if hasRef {
+		if r.ref == nil {
+			r.ref = new([MaxRef]byte)
+		}
 		q.Ref = append(r.ref[:0], ref.bytes...)
 	}
 	if fault == nil {
@@ -191,16 +194,15 @@ func (r *Reader) decodeSend(d *decoder, q *Request) {
 // are for the same room as the one before, so the last one is kept.
 func (r *Reader) room(d *decoder) kaban.RoomName {
 	name := d.text(fRoom, true)
-	if d.bad != nil || string(name) == r.lastRoom {
-		return r.lastName
+	if d.bad != nil || string(name) == r.lastRoom.String() && len(name) > 0 {
+		return r.lastRoom
 	}
-	written := string(name)
-	room, err := kaban.ParseRoomName(written)
+	room, err := kaban.ParseRoomName(string(name))
 	if err != nil {
 		d.invalid(fRoom, err)
 		return room
 	}
-	r.lastRoom, r.lastName = written, room
+	r.lastRoom = room
 	return room
 }
 

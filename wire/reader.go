@@ -9,16 +9,28 @@ import (
 	"kaban"
 )
 
-// smallBuffer is what a Reader holds while lines are short, in bytes.
-const smallBuffer = 4 << 10
+const (
+	// smallBuffer is what a Reader holds while lines are short, in bytes.
+	smallBuffer = 4 << 10
+	// largeBuffer is what a Reader reads into at a time when its source does not
+	// block: what a busy peer has sent in the meantime comes with one read.
+	largeBuffer = 64 << 10
+)
 
-var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+)
 
-// Reader turns a stream into frames. All its errors are *ReaderError.
+// Reader turns a stream into frames. All errors of its Read methods are
+// *ReaderError.
 //
 // It holds no memory before the first read, 4 KiB while lines are short, and
 // never more than the longest line that is allowed. It is not safe for
 // concurrent use.
+//
+// Over a source that does not block, call Fill until it says that nothing is
+// there, read while Buffered says so, and call Release before waiting.
 type Reader struct {
 	src        io.Reader
 	limit      int // bytes of a line
@@ -30,9 +42,8 @@ type Reader struct {
 	searched   int  // bytes from start without a newline
 	skipping   bool // what comes up to the next newline was refused already
 
-	ref      [MaxRef]byte
-	lastRoom string // the last room as it was written, and what it means
-	lastName kaban.RoomName
+	ref      *[MaxRef]byte  // nil until there is one
+	lastRoom kaban.RoomName // the last room that was named
 }
 
 // NewReader returns a Reader for lines of up to MaxFrame bytes and contents of
@@ -82,6 +93,34 @@ func (r *Reader) ReadEvent(e *Event) error {
 		return err
 	}
 	return nil
+}
+
+// Fill reads once from the source, which must not block. The error is the
+// source's and may come with something that was read.
+func (r *Reader) Fill() error {
+	r.makeRoom(largeBuffer)
+	n, err := r.src.Read(r.buffer[r.end:])
+	r.end += n
+	return err
+}
+
+// Partial reports whether a line has begun that is not complete.
+func (r *Reader) Partial() bool { return !r.skipping && r.end > r.start && !r.Buffered() }
+
+// Release gives back the memory that is not needed while nothing comes: all of
+// it, unless a line has begun.
+func (r *Reader) Release() {
+	held := r.end - r.start
+	switch {
+	case held == 0:
+		r.free()
+		r.start, r.end = 0, 0
+	case len(r.buffer) == largeBuffer && held <= smallBuffer/2:
+		small := smallBuffers.Get().(*[smallBuffer]byte)[:]
+		copy(small, r.buffer[r.start:r.end])
+		r.free()
+		r.buffer, r.start, r.end = small, 0, held
+	}
 }
 
 // line returns the next line without its end. It is valid until the next call.
@@ -161,10 +200,10 @@ func (r *Reader) skip() {
 	r.searched = 0
 }
 
-// fill reads once from the source. A line of limit bytes and its "\r\n" always
-// fit; what is longer has been refused before.
+// fill reads once from a source that may block. A line of limit bytes and its
+// "\r\n" always fit; what is longer has been refused before.
 func (r *Reader) fill() error {
-	r.makeRoom()
+	r.makeRoom(smallBuffer)
 	for range 100 { // as bufio: a source that returns nothing is broken
 		n, err := r.src.Read(r.buffer[r.end:])
 		r.end += n
@@ -178,15 +217,19 @@ func (r *Reader) fill() error {
 	return io.ErrNoProgress
 }
 
-func (r *Reader) makeRoom() {
+// makeRoom makes sure that something can be read. An empty Reader takes a buffer
+// of the given size.
+func (r *Reader) makeRoom(size int) {
 	held := r.end - r.start
 	if held == 0 {
 		r.start, r.end = 0, 0
-		if len(r.buffer) > smallBuffer {
-			r.buffer = nil
+		if len(r.buffer) > size {
+			r.free()
 		}
 	}
 	switch {
+	case r.buffer == nil && size == largeBuffer:
+		r.buffer = largeBuffers.Get().(*[largeBuffer]byte)[:]
 	case r.buffer == nil:
 		r.buffer = smallBuffers.Get().(*[smallBuffer]byte)[:]
 	case r.end < len(r.buffer):
@@ -203,8 +246,11 @@ func (r *Reader) makeRoom() {
 
 // free gives the buffer back.
 func (r *Reader) free() {
-	if len(r.buffer) == smallBuffer {
+	switch len(r.buffer) {
+	case smallBuffer:
 		smallBuffers.Put((*[smallBuffer]byte)(r.buffer))
+	case largeBuffer:
+		largeBuffers.Put((*[largeBuffer]byte)(r.buffer))
 	}
 	r.buffer = nil
 }

@@ -161,9 +161,12 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
-	manager := server.New(server.Config{
+	manager, err := server.New(server.Config{
 		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Log: log,
 	}, dispatcher)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
 	defer manager.Close()
 
 	var serving sync.WaitGroup

@@ -26,15 +26,6 @@ type Send struct {
 	Subscription *Subscription
 }
 
-// Refusal is what becomes of a send that was not stored.
-type Refusal struct {
-	ID     string
-	Ref    string
-	HasRef bool
-	Size   int // bytes of the content
-	Err    error
-}
-
 // inbox is what waits for the committer.
 type inbox struct {
 	mu     sync.Mutex // guards all below
@@ -54,20 +45,31 @@ func (b *inbox) put(sends []Send) bool {
 	return true
 }
 
-// take waits for sends and returns all of them, or nil when the inbox was
-// closed and is empty. The emptied slice that it is given is filled next.
-func (b *inbox) take(empty []Send) []Send {
+// wait returns when something waits, or false when the inbox was closed and is
+// empty.
+func (b *inbox) wait() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.sends) == 0 && !b.closed {
 		b.more.Wait()
 	}
-	if len(b.sends) == 0 {
-		return nil
-	}
+	return len(b.sends) > 0
+}
+
+// take returns all that waits. The emptied slice that it is given is filled
+// next.
+func (b *inbox) take(empty []Send) []Send {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	sends := b.sends
 	b.sends = empty
 	return sends
+}
+
+func (b *inbox) isEmpty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.sends) == 0
 }
 
 // close reports whether this was the first call.
@@ -80,18 +82,23 @@ func (b *inbox) close() bool {
 	return first
 }
 
-// Submit hands over what one read step has read. For each send its
-// subscription gets a receipt, or its member a refusal. The slice is copied
-// and may be reused. The order of one connection's sends is kept.
+// Submit hands over what one read step has read. For each send its subscription
+// gets a receipt, which says how it ended. The slice is copied and may be
+// reused. The order of one connection's sends is kept. Only the goroutine of the
+// subscriptions' waker calls it.
 //
 // It never blocks and has no bound of its own: callers bound how much of each
 // connection may be under way (Subscription.Outstanding).
 func (d *Dispatcher) Submit(sends []Send) {
 	for i := range sends {
-		sends[i].Subscription.outstanding.Add(1)
+		sends[i].Subscription.outstanding++
 	}
 	if !d.inbox.put(sends) {
 		refuse(sends, ErrClosed)
+		return
+	}
+	if d.inline {
+		d.commitWaiting()
 	}
 }
 
@@ -102,17 +109,19 @@ func refuse(sends []Send, err error) {
 }
 
 func refuseOne(send *Send, err error) {
-	s := send.Subscription
-	s.outstanding.Add(-1)
-	s.member.Refused(s, Refusal{
+	send.Subscription.settle(Receipt{
 		ID: send.Dispatch.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
 		Size: len(send.Dispatch.Message.Content()), Err: err,
 	})
+	send.Subscription.audience.waker.WakeOne(send.Subscription)
 }
 
-// committer holds what one round of committing needs, reused by the next.
+// committer appends and publishes. It keeps what one round needs for the next.
 type committer struct {
 	dispatcher *Dispatcher
+
+	mu         sync.Mutex // held by the one who commits; guards all below
+	sends      []Send
 	dispatches []kaban.Dispatch
 	results    []store.Result
 	rooms      []grown // in the order of their first entry in the batch
@@ -128,22 +137,32 @@ type grown struct {
 	head    uint64 // as far as is known
 }
 
-// commitLoop is the only goroutine that appends and publishes. Whatever is
-// submitted while one transaction is under way is the next one: a batch of one
-// at low load, and as large as need be at high.
+// commitLoop commits over a store that blocks. Whatever is submitted while one
+// transaction is under way is the next one: a batch of one at low load, and as
+// large as need be at high.
 func (d *Dispatcher) commitLoop() {
-	c := committer{dispatcher: d, index: make(map[string]int)}
-	var sends []Send
-	for {
-		clear(sends)
-		if sends = d.inbox.take(sends[:0]); sends == nil {
-			return
-		}
-		for rest := sends; len(rest) > 0; {
+	for d.inbox.wait() {
+		d.commitWaiting()
+	}
+}
+
+// commitWaiting commits all that waits, or leaves it to the one who is at it.
+func (d *Dispatcher) commitWaiting() {
+	c := &d.committer
+	// Who puts something into the inbox while another is just about to leave
+	// sees it unlocked, or is seen.
+	for !d.inbox.isEmpty() && c.mu.TryLock() {
+		c.sends = d.inbox.take(c.sends[:0])
+		for rest := c.sends; len(rest) > 0; {
 			n := min(len(rest), maxBatch)
 			c.commit(rest[:n])
 			rest = rest[n:]
 		}
+		clear(c.sends)
+		if cap(c.sends) > 4*maxBatch {
+			c.sends = nil
+		}
+		c.mu.Unlock()
 	}
 }
 
@@ -173,8 +192,8 @@ func (c *committer) commit(sends []Send) {
 	}
 	// A duplicate grows no log, so nothing has announced its receipt.
 	for i := range sends {
-		if c.results[i].Duplicate {
-			sends[i].Subscription.signal()
+		if s := sends[i].Subscription; c.results[i].Duplicate {
+			s.audience.waker.WakeOne(s)
 		}
 	}
 	c.rooms = c.rooms[:0]

@@ -39,55 +39,64 @@ var plain = &textFormat{"plain"}
 
 // reader is a connection of the tests: it takes what comes when it is told to.
 type reader struct {
-	t    testing.TB
-	mu   sync.Mutex
-	woke map[*Subscription]int
-	more *sync.Cond
+	t         testing.TB
+	mu        sync.Mutex
+	audiences []*Audience // that Wake told of
+	woken     bool
+	more      *sync.Cond
 
-	refused []Refusal
+	refused []Receipt
 	given   []string // frames, and "ack SEQ ID" for receipts
 }
 
 func newReader(t testing.TB) *reader {
-	r := &reader{t: t, woke: make(map[*Subscription]int)}
+	r := &reader{t: t}
 	r.more = sync.NewCond(&r.mu)
 	return r
 }
 
-func (r *reader) Ready(s *Subscription) {
+func (r *reader) Wake(a *Audience) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.woke[s]++
+	r.audiences, r.woken = append(r.audiences, a), true
 	r.more.Broadcast()
 }
 
-func (r *reader) Refused(s *Subscription, refused Refusal) {
+func (r *reader) WakeOne(*Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refused = append(r.refused, refused)
+	r.woken = true
 	r.more.Broadcast()
 }
 
 // take gives the reader everything there is, at most max bytes in a write.
 func (r *reader) take(s *Subscription, max int) {
 	r.t.Helper()
+	r.mu.Lock()
+	for _, a := range r.audiences {
+		if !slices.Contains(a.Members(), s) && s.index >= 0 {
+			r.t.Errorf("an audience was woken without its member")
+		}
+	}
+	r.audiences, r.woken = nil, false
+	r.mu.Unlock()
 	for {
-		segment, err := s.Next(context.Background())
-		var resync *ResyncError
+		segment := s.Next()
 		switch {
-		case errors.As(err, &resync):
-			r.given = append(r.given, fmt.Sprintf("resync %d %d", resync.Oldest, resync.Head))
-		case err != nil:
-			r.t.Fatalf("Next: %v", err)
-		case segment.Receipt != nil:
-			kind := "ack"
-			if segment.Receipt.Duplicate {
-				kind = "duplicate"
+		case segment.Behind:
+			err := s.Fetch(context.Background())
+			var resync *ResyncError
+			switch {
+			case errors.As(err, &resync):
+				r.given = append(r.given, fmt.Sprintf("resync %d %d", resync.Oldest, resync.Head))
+			case err != nil:
+				r.t.Fatalf("Fetch: %v", err)
 			}
-			r.given = append(r.given, fmt.Sprintf("%s %d %s", kind, segment.Receipt.Seq, segment.Receipt.ID))
+		case segment.Receipt != nil:
+			r.settled(segment.Receipt)
 		case segment.Frames != nil:
 			n := min(max, len(segment.Frames))
-			rest := s.Advance(n)
+			rest := s.Advance(&segment, n)
 			taken := string(segment.Frames[:n+rest])
 			r.given = append(r.given, strings.Split(strings.TrimSuffix(taken, "\n"), "\n")...)
 		default:
@@ -97,20 +106,30 @@ func (r *reader) take(s *Subscription, max int) {
 	}
 }
 
-// until takes what comes until the cursor is at seq.
+func (r *reader) settled(receipt *Receipt) {
+	switch {
+	case receipt.Err != nil:
+		r.refused = append(r.refused, *receipt)
+	case receipt.Duplicate:
+		r.given = append(r.given, fmt.Sprintf("duplicate %d %s", receipt.Seq, receipt.ID))
+	default:
+		r.given = append(r.given, fmt.Sprintf("ack %d %s", receipt.Seq, receipt.ID))
+	}
+}
+
+// until takes what comes until the cursor is at seq and nothing is outstanding.
 func (r *reader) until(s *Subscription, seq uint64) {
 	r.t.Helper()
 	for {
-		r.mu.Lock()
-		for r.woke[s] == 0 {
-			r.more.Wait()
-		}
-		r.woke[s] = 0
-		r.mu.Unlock()
 		r.take(s, 1<<20)
 		if s.Seq() >= seq && s.Outstanding() == 0 {
 			return
 		}
+		r.mu.Lock()
+		for !r.woken {
+			r.more.Wait()
+		}
+		r.mu.Unlock()
 	}
 }
 
@@ -127,13 +146,24 @@ func newDispatcher(t testing.TB, s store.Store, options Options) *Dispatcher {
 	return d
 }
 
-func join(t testing.TB, d *Dispatcher, m Member, room, user string, start Start) *Subscription {
+// tryJoin joins as a front end does.
+func tryJoin(d *Dispatcher, r *reader, format Format, user kaban.Username, room kaban.RoomName, start Start) (*Subscription, Joined, error) {
+	place, ok := d.Known(room, start)
+	if !ok {
+		var err error
+		if place, err = d.Find(context.Background(), room, start); err != nil {
+			return nil, Joined{}, err
+		}
+	}
+	return d.Join(r, r, format, user, place)
+}
+
+func join(t testing.TB, d *Dispatcher, r *reader, room, user string, start Start) *Subscription {
 	t.Helper()
-	s, _, err := d.Join(context.Background(), m, plain, storetest.Username(t, user), storetest.RoomName(t, room), start)
+	s, _, err := tryJoin(d, r, plain, storetest.Username(t, user), storetest.RoomName(t, room), start)
 	if err != nil {
 		t.Fatalf("join %s: %v", room, err)
 	}
-	s.Start()
 	return s
 }
 
@@ -265,7 +295,7 @@ func TestJoiningWhereTheLogIsNot(t *testing.T) {
 		{"epoch only", Start{Epoch: d.Epoch()}, true},
 	}
 	for _, test := range tests {
-		sub, _, err := d.Join(t.Context(), newReader(t), plain, storetest.Username(t, "bob"), state.Name, test.start)
+		sub, _, err := tryJoin(d, newReader(t), plain, storetest.Username(t, "bob"), state.Name, test.start)
 		var resync *ResyncError
 		switch {
 		case test.ok && err != nil:
@@ -379,11 +409,10 @@ func TestAFailedAppendIsRefusedAndNothingIsShown(t *testing.T) {
 	alice, bob := newReader(t), newReader(t)
 	a, b := join(t, d, alice, "lobby", "alice", Start{}), join(t, d, bob, "lobby", "bob", Start{})
 	d.Submit([]Send{send(t, a, "alice", "one", "x"), send(t, a, "alice", "two", "y")})
-	alice.mu.Lock()
-	for len(alice.refused) < 2 {
-		alice.more.Wait()
+	alice.until(a, 0)
+	if len(alice.refused) != 2 {
+		t.Fatalf("%d sends were refused, want 2", len(alice.refused))
 	}
-	alice.mu.Unlock()
 	for _, r := range alice.refused {
 		if !errors.Is(r.Err, store.ErrFull) {
 			t.Errorf("refused with %v, want ErrFull", r.Err)
@@ -417,7 +446,7 @@ func TestRoomsComeAndGo(t *testing.T) {
 	alice := newReader(t)
 	kitchen := join(t, d, alice, "kitchen", "alice", Start{})
 	garden := join(t, d, alice, "garden", "alice", Start{})
-	_, _, err := d.Join(t.Context(), alice, plain, storetest.Username(t, "alice"), storetest.RoomName(t, "attic"), Start{})
+	_, _, err := tryJoin(d, alice, plain, storetest.Username(t, "alice"), storetest.RoomName(t, "attic"), Start{})
 	if !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a fourth room: %v, want ErrTooManyRooms", err)
 	}
@@ -600,11 +629,10 @@ func TestTwoFormatsOfOneRoom(t *testing.T) {
 	loud := &loudFormat{}
 	alice, bob := newReader(t), newReader(t)
 	a := join(t, d, alice, "lobby", "alice", Start{})
-	b, _, err := d.Join(t.Context(), bob, loud, storetest.Username(t, "bob"), storetest.RoomName(t, "lobby"), Start{})
+	b, _, err := tryJoin(d, bob, loud, storetest.Username(t, "bob"), storetest.RoomName(t, "lobby"), Start{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Start()
 	d.Submit([]Send{send(t, a, "alice", "one", "hello"), send(t, b, "bob", "one", "hi")})
 	alice.until(a, 2)
 	bob.until(b, 2)
@@ -636,13 +664,16 @@ func TestAStoreThatCannotBeReadFailsLoudly(t *testing.T) {
 	alice.until(a, 200)
 	b := join(t, d, newReader(t), "lobby", "bob", Start{Resume: true})
 	open.Close()
-	if _, err := b.Next(t.Context()); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("Next behind the tail of a closed store: %v, want ErrClosed", err)
+	if !b.Next().Behind {
+		t.Error("a cursor behind the tail does not say so")
+	}
+	if err := b.Fetch(t.Context()); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("Fetch behind the tail of a closed store: %v, want ErrClosed", err)
 	}
 	if _, err := d.History(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 1}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("History of a closed store: %v, want ErrClosed", err)
 	}
-	if _, _, err := d.Join(t.Context(), alice, plain, storetest.Username(t, "bob"), storetest.RoomName(t, "attic"), Start{}); !errors.Is(err, store.ErrClosed) {
+	if _, _, err := tryJoin(d, alice, plain, storetest.Username(t, "bob"), storetest.RoomName(t, "attic"), Start{}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Join over a closed store: %v, want ErrClosed", err)
 	}
 }

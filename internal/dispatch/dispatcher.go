@@ -4,12 +4,13 @@
 // A room is an append-only log, a subscriber is a cursor. What a connection
 // sends is handed to the dispatcher in batches (Submit); one committer appends
 // everything that waits to the store as one transaction, then publishes it: it
-// encodes each entry once per format into the tail of its room and wakes the
-// members. A connection's write step takes everything between its cursor and
-// the head (Subscription.Next), so there is no queue of messages per reader: a
-// slow one costs no memory, loses nothing and holds up nobody. A cursor that
-// has fallen behind the tail reads pages from the store until it has caught
-// up; joining with history, resuming and catching up are this one path.
+// encodes each entry once per format into the tail of its room and wakes
+// whoever serves its members, once for all of them (Audience). A connection's
+// write step takes everything between its cursor and the head
+// (Subscription.Next), so there is no queue of messages per reader: a slow one
+// costs no memory, loses nothing and holds up nobody. A cursor that has fallen
+// behind the tail reads pages from the store until it has caught up (Fetch);
+// joining with history, resuming and catching up are this one path.
 //
 // Guarantees: nothing is shown to anybody or acknowledged before it is stored.
 // Each sequence number of a room reaches a subscription exactly once, in
@@ -19,8 +20,8 @@
 // The dispatcher does not assume to be the only writer of the log: when an
 // append comes back with a number beyond head+1 it reads what is missing.
 //
-// Locks, in the order they may be taken: Dispatcher.mu, Room.mu, then the leaf
-// locks (Subscription.mu, inbox, and the member's own in Ready and Refused).
+// Locks, in the order they may be taken: committer.mu, Dispatcher.mu, Room.mu,
+// then the leaf locks (sent.mu, inbox, presence, and the waker's own).
 package dispatch
 
 import (
@@ -68,15 +69,16 @@ type Format interface {
 	AppendPresence(dst []byte, room string, members int, joined, left []string) []byte
 }
 
-// Member is the front end's side of a subscription. Its methods are called
-// with locks held: they must not block nor call back into the dispatcher.
-type Member interface {
-	// Ready says that there may be something new: Next should be called. It is
-	// not repeated before Next was.
-	Ready(s *Subscription)
-	// Refused says that a send was not stored: store.ErrIDConflict,
-	// store.ErrFull, ErrClosed or another error of the store.
-	Refused(s *Subscription, refused Refusal)
+// Waker serves members: one goroutine that calls what their subscriptions have
+// for it. Its methods are called with locks held, from any goroutine, also
+// while it calls the dispatcher itself: they must only note what they are told.
+type Waker interface {
+	// Wake says that there may be something new for all of an audience. It is
+	// not repeated before the waker has called Audience.Members.
+	Wake(a *Audience)
+	// WakeOne says that a receipt waits of which no Wake tells: of a repeated or
+	// a refused send.
+	WakeOne(s *Subscription)
 }
 
 // Options are what a Dispatcher can be told. Zero values mean the defaults.
@@ -105,14 +107,18 @@ type Options struct {
 type Dispatcher struct {
 	store   store.Store
 	options Options
+	// inline says that whoever submits commits: the store does not block, so a
+	// goroutine of its own would only cost wake-ups.
+	inline bool
 
 	mu    sync.Mutex // guards rooms; never held across I/O
 	rooms map[string]*Room
 
-	presence presence
-	inbox    inbox
-	closing  chan struct{} // closed by Close: nothing is tried again
-	group    sync.WaitGroup
+	presence  presence
+	inbox     inbox
+	committer committer
+	closing   chan struct{} // closed by Close: nothing is tried again
+	group     sync.WaitGroup
 }
 
 // New returns a dispatcher over a store, with the store's rooms and the lobby.
@@ -135,6 +141,7 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	}
 	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), closing: make(chan struct{})}
 	d.inbox.more.L = &d.inbox.mu
+	d.committer = committer{dispatcher: d, index: make(map[string]int)}
 	lobby, err := kaban.ParseRoomName(kaban.Lobby)
 	if err != nil {
 		return nil, fmt.Errorf("name of the first room: %w", err)
@@ -149,6 +156,10 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	if d.rooms[lobby.Key()] == nil {
 		d.addRoomLocked(store.Room{Name: lobby, Oldest: 1})
 	}
+	if instant, ok := s.(interface{ Instant() bool }); ok && instant.Instant() {
+		d.inline = true
+		return d, nil
+	}
 	d.group.Go(d.commitLoop)
 	return d, nil
 }
@@ -160,6 +171,7 @@ func (d *Dispatcher) Close() {
 		close(d.closing)
 	}
 	d.group.Wait()
+	d.commitWaiting()
 	d.presence.close()
 }
 
@@ -200,59 +212,75 @@ type Start struct {
 	Resume bool
 }
 
+// Place is a room that can be joined, as Find found it.
+type Place struct {
+	state store.Room
+	start Start
+}
+
+// Known returns the place where start says without asking the store, or false
+// if that needs Find. It never blocks.
+func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
+	if start.Resume || start.Epoch != "" || d.room(name) == nil {
+		return Place{}, false
+	}
+	return Place{store.Room{Name: name, Oldest: 1}, start}, true
+}
+
+// Find asks the store for the room, and may block as long as that takes.
+func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start) (Place, error) {
+	state, err := d.store.Room(ctx, name)
+	if err != nil {
+		return Place{}, fmt.Errorf("state of %s: %w", name, err)
+	}
+	return Place{state, start}, nil
+}
+
 // Joined is the state of the room at the moment of joining.
 type Joined struct {
 	Head    uint64
 	Members int
 }
 
-// Join makes a connection a member of a room, which is made if need be. The
-// subscription announces nothing before its Start is called. It returns a
-// *ResyncError when the log cannot be continued from where start says, and
-// ErrTooManyRooms.
-func (d *Dispatcher) Join(ctx context.Context, m Member, format Format, user kaban.Username, name kaban.RoomName, start Start) (*Subscription, Joined, error) {
-	state := store.Room{Name: name, Oldest: 1}
-	if d.room(name) == nil || start.Resume || start.Epoch != "" {
-		var err error
-		if state, err = d.store.Room(ctx, name); err != nil {
-			return nil, Joined{}, fmt.Errorf("state of %s: %w", name, err)
-		}
-	}
+// Join makes a connection a member of a room, which is made if need be. Only
+// the waker's goroutine calls it. The subscription may have something from the
+// start, of which nobody wakes the waker. It returns a *ResyncError when the log
+// cannot be continued from there, and ErrTooManyRooms.
+func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Username, p Place) (*Subscription, Joined, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := d.rooms[name.Key()]
+	r := d.rooms[p.state.Name.Key()]
 	if r == nil {
 		if len(d.rooms) >= d.options.MaxRooms {
 			return nil, Joined{}, ErrTooManyRooms
 		}
-		r = d.addRoomLocked(state)
+		r = d.addRoomLocked(p.state)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	head := r.head.Load()
+	head, start := r.head.Load(), p.start
 	if start.Epoch != "" && start.Epoch != r.epoch ||
-		start.Resume && (start.After > head || start.After+1 < state.Oldest) {
-		if len(r.members) == 0 && head == 0 {
+		start.Resume && (start.After > head || start.After+1 < p.state.Oldest) {
+		if r.members == 0 && head == 0 {
 			d.forgetLocked(r)
 		}
-		return nil, Joined{}, &ResyncError{Room: r.name, Epoch: r.epoch, Head: head, Oldest: state.Oldest}
+		return nil, Joined{}, &ResyncError{Room: r.name, Epoch: r.epoch, Head: head, Oldest: p.state.Oldest}
 	}
-	s := &Subscription{member: m, name: user, seq: head}
-	s.signalled.Store(true) // until Start
+	s := &Subscription{member: member, name: user, seq: head}
 	if start.Resume {
 		s.seq = start.After
 	}
-	r.addLocked(s, format, d.options.TailBytes)
+	r.addLocked(s, w, format, d.options.TailBytes)
 	d.presence.note(d, r)
-	return s, Joined{Head: head, Members: len(r.members)}, nil
+	return s, Joined{Head: head, Members: r.members}, nil
 }
 
 // Leave ends a subscription: Next gives nothing after it. Sends that are under
-// way are stored all the same.
-// It may be called more than once.
+// way are stored all the same. It may be called more than once, by the waker's
+// goroutine.
 func (d *Dispatcher) Leave(s *Subscription) {
-	s.left.Store(true)
-	r := s.room
+	s.left = true
+	r := s.audience.room
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r.mu.Lock()
@@ -260,7 +288,7 @@ func (d *Dispatcher) Leave(s *Subscription) {
 	if !r.removeLocked(s) {
 		return
 	}
-	if len(r.members) == 0 && r.head.Load() == 0 {
+	if r.members == 0 && r.head.Load() == 0 {
 		d.forgetLocked(r)
 		return
 	}

@@ -78,7 +78,7 @@ func (p *place) check(t *rapid.T, log []store.Entry) {
 func TestEverySeqOnceAndInOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		window := rapid.SampledFrom([]int{0, 0, 8 << 10}).Draw(rt, "window")
-		s := &recorder{Store: memory.New(window)}
+		s := &recorder{Store: memory.New(window), instant: rapid.Bool().Draw(rt, "instant")}
 		d, err := New(context.Background(), s, Options{
 			TailBytes:     rapid.SampledFrom([]int{1, 8 << 10, 256 << 10}).Draw(rt, "tail"),
 			PageEntries:   rapid.SampledFrom([]int{1, 7, 500}).Draw(rt, "page"),
@@ -101,7 +101,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 		}
 		enter := func(i int, start Start) {
 			p := &place{reader: newReader(t), user: fmt.Sprint("user", i, "x"), own: make(map[string]bool)}
-			sub, joined, err := d.Join(context.Background(), p, plain, storetest.Username(t, p.user), lobby, start)
+			sub, joined, err := tryJoin(d, p.reader, plain, storetest.Username(t, p.user), lobby, start)
 			var resync *ResyncError
 			switch {
 			case err == nil && start.Resume:
@@ -113,7 +113,6 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 			default:
 				rt.Fatalf("join with %+v: %v", start, err)
 			}
-			sub.Start()
 			p.s, places[i] = sub, p
 		}
 		for i := range places {
@@ -197,9 +196,12 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 // recorder keeps the whole log, which the store under it may forget.
 type recorder struct {
 	store.Store
-	mu  sync.Mutex
-	log []store.Entry
+	instant bool
+	mu      sync.Mutex
+	log     []store.Entry
 }
+
+func (s *recorder) Instant() bool { return s.instant }
 
 func (s *recorder) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
 	s.mu.Lock()

@@ -25,11 +25,12 @@ type Room struct {
 	// after the entry is in every tail.
 	head atomic.Uint64
 
-	mu      sync.Mutex // guards all below; never held across I/O
-	members []*Subscription
-	tails   []*tail // one for each format that a member reads
-	joined  []string
-	left    []string
+	mu        sync.Mutex // guards all below; never held across I/O
+	members   int
+	audiences []*Audience // one for each waker that has members here
+	tails     []*tail     // one for each format that a member reads
+	joined    []string
+	left      []string
 	// presenceDue says that the room is in the dispatcher's list of rooms that
 	// owe their members a presence frame.
 	presenceDue bool
@@ -45,12 +46,35 @@ func (r *Room) Head() uint64 { return r.head.Load() }
 func (r *Room) Members() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.members)
+	return r.members
+}
+
+// Audience is the members of a room that one waker serves. Publishing wakes the
+// waker once, however many they are.
+type Audience struct {
+	room  *Room
+	waker Waker
+	// members is changed by the waker's goroutine with Room.mu held: it may read
+	// them without the lock, everybody else with it.
+	members []*Subscription
+	woken   atomic.Bool // Wake was called, and Members was not since
+}
+
+// Members returns who may have something new. Only the waker's goroutine calls
+// it; what it returns is valid until the next Join or Leave.
+func (a *Audience) Members() []*Subscription {
+	a.woken.Store(false)
+	return a.members
+}
+
+func (a *Audience) wake() {
+	if !a.woken.Load() && a.woken.CompareAndSwap(false, true) {
+		a.waker.Wake(a)
+	}
 }
 
 // addLocked makes a subscription a member.
-func (r *Room) addLocked(s *Subscription, format Format, tailBytes int) {
-	s.room = r
+func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int) {
 	i := slices.IndexFunc(r.tails, func(t *tail) bool { return t.format == format })
 	if i < 0 {
 		i = len(r.tails)
@@ -60,8 +84,15 @@ func (r *Room) addLocked(s *Subscription, format Format, tailBytes int) {
 	if s.seq == r.head.Load() {
 		s.at = s.tail.end()
 	}
-	s.index = len(r.members)
-	r.members = append(r.members, s)
+	i = slices.IndexFunc(r.audiences, func(a *Audience) bool { return a.waker == w })
+	if i < 0 {
+		i = len(r.audiences)
+		r.audiences = append(r.audiences, &Audience{room: r, waker: w})
+	}
+	a := r.audiences[i]
+	s.audience, s.index = a, int32(len(a.members))
+	a.members = append(a.members, s)
+	r.members++
 	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
 }
 
@@ -70,15 +101,20 @@ func (r *Room) removeLocked(s *Subscription) bool {
 	if s.index < 0 {
 		return false
 	}
-	last := len(r.members) - 1
-	r.members[s.index] = r.members[last]
-	r.members[s.index].index = s.index
-	r.members[last] = nil
-	r.members = r.members[:last]
+	a := s.audience
+	last := len(a.members) - 1
+	a.members[s.index] = a.members[last]
+	a.members[s.index].index = s.index
+	a.members[last] = nil
+	a.members = a.members[:last]
 	s.index = -1
+	if last == 0 {
+		r.audiences = slices.DeleteFunc(r.audiences, func(other *Audience) bool { return other == a })
+	}
+	r.members--
 	r.left, r.joined = noteChange(r.left, r.joined, s.name.String())
-	if last == 0 { // nobody reads the tails
-		r.members, r.tails = nil, nil
+	if r.members == 0 { // nobody reads the tails
+		r.audiences, r.tails = nil, nil
 	}
 	return true
 }
@@ -123,8 +159,8 @@ func (r *Room) restart(head uint64) {
 }
 
 func (r *Room) wakeLocked() {
-	for _, s := range r.members {
-		s.signal()
+	for _, a := range r.audiences {
+		a.wake()
 	}
 }
 
@@ -135,7 +171,7 @@ func (r *Room) publishPresence() {
 	defer r.mu.Unlock()
 	joined, left := r.joined, r.left
 	r.joined, r.left, r.presenceDue = nil, nil, false
-	members := len(r.members)
+	members := r.members
 	if members > presenceNames || len(joined) > presenceNames || len(left) > presenceNames {
 		joined, left = nil, nil
 	} else if len(joined)+len(left) == 0 || members == 1 && len(left) == 0 {
@@ -153,9 +189,11 @@ func (r *Room) publishPresence() {
 // and whether there are more.
 func (r *Room) usernames(after string, limit int) (names []string, more bool) {
 	r.mu.Lock()
-	for _, s := range r.members {
-		if name := s.name.String(); after == "" || strings.Compare(name, after) > 0 {
-			names = append(names, name)
+	for _, a := range r.audiences {
+		for _, s := range a.members {
+			if name := s.name.String(); after == "" || strings.Compare(name, after) > 0 {
+				names = append(names, name)
+			}
 		}
 	}
 	r.mu.Unlock()

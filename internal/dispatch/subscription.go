@@ -17,8 +17,8 @@ import (
 // that is behind the tail. It is also what one write can take.
 const pageBytes = 64 << 10
 
-// Receipt says that something this connection sent is stored: its entry's form
-// on the connection that sent it.
+// Receipt says how something that this connection sent has ended. When it is
+// stored that is its entry's form on the connection that sent it.
 type Receipt struct {
 	Seq       uint64
 	Time      int64 // milliseconds since 1970 UTC
@@ -27,166 +27,191 @@ type Receipt struct {
 	HasRef    bool
 	Duplicate bool
 	Size      int // bytes of the content
+	// Err, if not nil, is why it was not stored: store.ErrIDConflict,
+	// store.ErrFull, ErrClosed or another error of the store. Seq and Time are 0.
+	Err error
 }
 
-// Segment is what comes next on a subscription: shared frames, or a receipt.
-// The zero Segment says that nothing is waiting.
+// Segment is what comes next on a subscription: shared frames, or a receipt,
+// or that the cursor is behind the tail. The zero Segment says that nothing is
+// waiting.
 type Segment struct {
 	// Frames are encoded entries, one behind the other. They are shared by all
 	// readers, must not be changed and are valid until the next call of Next or
 	// Unpin. The caller says with Advance how much of them was taken over.
 	Frames  []byte
 	Receipt *Receipt
+	// Behind says that Fetch has to read what comes next from the store.
+	Behind bool
+
+	marks []mark // of the frames
+	base  uint64
+	start uint32 // the offset of the frames' first byte in what marks count
 }
 
 // Subscription is a cursor: one connection's place in the log of one room.
 //
-// Next, Advance, Unpin and Seq belong to the connection's write step: one
-// goroutine at a time. All other methods may be called from any.
+// Its methods belong to the waker's goroutine. Fetch alone may run in another,
+// while none of the others is called but Room, Member and Outstanding.
 type Subscription struct {
-	room   *Room
-	member Member
-	tail   *tail
-	name   kaban.Username
-	index  int // in room.members; guarded by room.mu
+	audience *Audience
+	member   any
+	tail     *tail
+	name     kaban.Username
 
-	signalled   atomic.Bool  // Ready was called and Next has not begun since
-	left        atomic.Bool  // Leave was called: nothing is given any more
-	outstanding atomic.Int64 // sends whose receipt has not been taken
+	sent        atomic.Pointer[sent] // nil until something was sent
+	outstanding int32                // sends whose receipt was not taken
+	index       int32                // in audience.members; guarded by Room.mu
+	left        bool                 // Leave was called: nothing is given any more
 
-	receiptCount atomic.Int64 // len(receipts)
-	mu           sync.Mutex
-	receipts     []Receipt // ascending by Seq
+	// Marked is the waker's, to note that it knows already.
+	Marked bool
 
-	// Owned by the write step.
-	seq    uint64 // everything up to here was given
-	at     position
-	flight flight
+	seq  uint64 // everything up to here was given
+	at   position
+	page *page // what Fetch has read, from seq on
 }
 
-// flight is what Next has lent.
-type flight struct {
-	marks []mark
-	base  uint64
-	start uint32 // the offset of the frames' first byte in what marks count
-	page  *page  // where the frames are, unless they are the tail's
+// sent is what became of what was sent through a subscription.
+type sent struct {
+	count atomic.Int32 // receipts that wait
+
+	mu       sync.Mutex // guards receipts
+	receipts []Receipt  // ascending by Seq, refusals in front
+
+	taken Receipt // the waker's: what Next has given last
 }
+
+// maxIdleReceipts is how many receipts the list has room for while none waits.
+const maxIdleReceipts = 16
 
 // page holds encoded entries that were read from the store.
 type page struct {
 	bytes []byte
 	marks []mark
+	base  uint64 // the number before the first entry
 }
 
 var pages = sync.Pool{New: func() any { return new(page) }}
 
 // Room returns the room that is subscribed to.
-func (s *Subscription) Room() *Room { return s.room }
+func (s *Subscription) Room() *Room { return s.audience.room }
+
+// Member returns what Join was given.
+func (s *Subscription) Member() any { return s.member }
 
 // Seq returns the sequence number up to which everything was given.
 func (s *Subscription) Seq() uint64 { return s.seq }
 
-// Outstanding returns how many sends wait for their receipt or refusal.
-func (s *Subscription) Outstanding() int { return int(s.outstanding.Load()) }
-
-// Start lets the subscription announce itself with Ready, once at once. Until
-// then nothing is announced, so that the front end can say first that the room
-// was joined.
-func (s *Subscription) Start() {
-	s.signalled.Store(false)
-	s.signal()
-}
-
-// signal tells the member that there may be something new.
-func (s *Subscription) signal() {
-	if !s.signalled.Load() && s.signalled.CompareAndSwap(false, true) {
-		s.member.Ready(s)
-	}
-}
+// Outstanding returns how many sends wait for their receipt.
+func (s *Subscription) Outstanding() int { return int(s.outstanding) }
 
 // settle adds a receipt. The committer calls it before the entry is published,
 // so that whoever sees the entry sees the receipt.
 func (s *Subscription) settle(r Receipt) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := len(s.receipts)
-	for i > 0 && s.receipts[i-1].Seq > r.Seq { // only a duplicate is older than what waits
+	o := s.sent.Load()
+	for o == nil {
+		s.sent.CompareAndSwap(nil, new(sent))
+		o = s.sent.Load()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := len(o.receipts)
+	for i > 0 && o.receipts[i-1].Seq > r.Seq { // only a duplicate or a refusal is older than what waits
 		i--
 	}
-	s.receipts = slices.Insert(s.receipts, i, r)
-	s.receiptCount.Store(int64(len(s.receipts)))
+	o.receipts = slices.Insert(o.receipts, i, r)
+	o.count.Store(int32(len(o.receipts)))
 }
 
-// takeReceipt removes the first receipt, which the caller has seen. What it
-// returns is not written again: the list only ever moves away from it.
-func (s *Subscription) takeReceipt() *Receipt {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := &s.receipts[0]
-	s.receipts = s.receipts[1:]
-	if len(s.receipts) == 0 {
-		s.receipts = nil
+// peek returns the number of the first receipt and whether it is a duplicate's.
+func (s *Subscription) peek() (seq uint64, duplicate, ok bool) {
+	o := s.sent.Load()
+	if o == nil || o.count.Load() == 0 {
+		return 0, false, false
 	}
-	s.receiptCount.Store(int64(len(s.receipts)))
-	s.outstanding.Add(-1)
-	return r
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	first := &o.receipts[0]
+	return first.Seq, first.Duplicate, true
+}
+
+// take removes the first receipt, which is there. It is valid until the next
+// one is taken.
+func (s *Subscription) take() *Receipt {
+	o := s.sent.Load()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.taken = o.receipts[0]
+	o.receipts[0] = Receipt{}
+	if o.receipts = o.receipts[1:]; len(o.receipts) == 0 && cap(o.receipts) < maxIdleReceipts {
+		o.receipts = nil
+	}
+	o.count.Store(int32(len(o.receipts)))
+	s.outstanding--
+	return &o.taken
+}
+
+// limit returns up to which number entries can be given as frames, and the
+// number of the next own entry, which then comes as a receipt, or 0.
+func (s *Subscription) limit() (limit, own uint64, due bool) {
+	// The head is read before the receipts: an entry below it that is our own
+	// has its receipt waiting by now.
+	limit = s.audience.room.head.Load()
+	first, duplicate, ok := s.peek()
+	switch {
+	case !ok:
+	case first <= s.seq:
+		return limit, 0, true
+	case duplicate: // the entry itself comes first, as a message
+		limit = min(limit, first)
+	case first <= limit:
+		own, limit = first, first-1
+	}
+	return limit, own, false
 }
 
 // Next returns what comes next: everything that is published, in order, each
 // sequence number once, what this connection sent itself as a receipt in its
-// place. It reads from the store when the cursor is behind the tail.
-//
-// When the log no longer has the next entry it returns a *ResyncError, once,
-// and goes on at the head.
-func (s *Subscription) Next(ctx context.Context) (Segment, error) {
-	s.signalled.Store(false)
-	s.release()
-	if s.left.Load() {
-		return Segment{}, nil
+// place. It never blocks.
+func (s *Subscription) Next() Segment {
+	if s.left {
+		s.release()
+		return Segment{}
 	}
-	// The head is read before the receipts: an entry below it that is our own
-	// has its receipt waiting by now.
-	limit := s.room.head.Load()
-	var own uint64
-	if s.receiptCount.Load() > 0 {
-		s.mu.Lock()
-		first := s.receipts[0]
-		s.mu.Unlock()
-		switch {
-		case first.Seq <= s.seq:
-			return Segment{Receipt: s.takeReceipt()}, nil
-		case first.Duplicate: // the entry itself comes first, as a message
-			limit = min(limit, first.Seq)
-		case first.Seq <= limit:
-			own, limit = first.Seq, first.Seq-1
+	if p := s.page; p != nil {
+		if p.base == s.seq {
+			return Segment{Frames: p.bytes, marks: p.marks, base: p.base}
 		}
+		s.release()
 	}
-	frames, err := s.frames(ctx, limit)
-	if err != nil || frames != nil {
-		return Segment{Frames: frames}, err
+	limit, own, due := s.limit()
+	if due {
+		return Segment{Receipt: s.take()}
 	}
-	if own != 0 && own == s.seq+1 {
+	segment := s.frames(limit)
+	if segment.Frames == nil && !segment.Behind && own != 0 && own == s.seq+1 {
 		s.skip()
-		return Segment{Receipt: s.takeReceipt()}, nil
+		return Segment{Receipt: s.take()}
 	}
-	return Segment{}, nil
+	return segment
 }
 
-// frames returns what there is behind the cursor up to the limit.
-func (s *Subscription) frames(ctx context.Context, limit uint64) ([]byte, error) {
+// frames returns what the tail has behind the cursor up to the limit.
+func (s *Subscription) frames(limit uint64) Segment {
 	for {
 		if !s.locate() {
-			return s.readPage(ctx, limit)
+			return Segment{Behind: s.seq < limit}
 		}
 		c := s.at.chunk
 		published := c.published.Load()
 		if s.at.index < published {
-			return s.cut(published, limit), nil
+			return s.cut(published, limit)
 		}
 		next := c.next.Load()
 		switch {
 		case next == nil:
-			return nil, nil
+			return Segment{}
 		case c.published.Load() != published: // filled up between the two loads
 		case next == dropped:
 			s.at = position{}
@@ -214,7 +239,7 @@ func (s *Subscription) locate() bool {
 
 // cut returns the frames of the chunk from the cursor to the published count,
 // or to the last entry that is not beyond the limit.
-func (s *Subscription) cut(published uint32, limit uint64) []byte {
+func (s *Subscription) cut(published uint32, limit uint64) Segment {
 	c, from := s.at.chunk, s.at.index
 	to := published
 	if c.base+uint64(c.marks[to-1].seq) > limit {
@@ -223,14 +248,13 @@ func (s *Subscription) cut(published uint32, limit uint64) []byte {
 		}))
 	}
 	if to == from {
-		return nil
+		return Segment{}
 	}
 	var start uint32
 	if from > 0 {
 		start = c.marks[from-1].end
 	}
-	s.flight = flight{marks: c.marks[from:to], base: c.base, start: start}
-	return c.bytes[start:c.marks[to-1].end]
+	return Segment{Frames: c.bytes[start:c.marks[to-1].end], marks: c.marks[from:to], base: c.base, start: start}
 }
 
 // skip moves the cursor over the next entry, which is given in another form.
@@ -243,68 +267,77 @@ func (s *Subscription) skip() {
 	s.at, _ = s.tail.seek(s.seq)
 }
 
-// readPage returns entries that the tail no longer has, from the store.
-func (s *Subscription) readPage(ctx context.Context, limit uint64) ([]byte, error) {
-	if s.seq >= limit {
-		return nil, nil
+// Fetch reads from the store what comes next on a cursor that is behind the
+// tail; Next gives it then. It may block as long as the store does. When the log
+// no longer has the next entry it returns a *ResyncError, and the cursor goes on
+// at the head.
+func (s *Subscription) Fetch(ctx context.Context) error {
+	s.release()
+	limit, _, due := s.limit()
+	if due || s.seq >= limit {
+		return nil
 	}
-	entries, err := s.room.store.Read(ctx, s.room.name, store.Page{
-		After: s.seq, Before: limit + 1, Limit: s.room.pageEntries, Bytes: pageBytes,
+	r := s.audience.room
+	entries, err := r.store.Read(ctx, r.name, store.Page{
+		After: s.seq, Before: limit + 1, Limit: r.pageEntries, Bytes: pageBytes,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read %s after %d: %w", s.room.name, s.seq, err)
+		return fmt.Errorf("read %s after %d: %w", r.name, s.seq, err)
 	}
 	if len(entries) == 0 || entries[0].Seq != s.seq+1 {
-		return nil, s.resync(ctx)
+		return s.resync(ctx)
 	}
 	failpoint.Point("replay.page")
 	p := pages.Get().(*page)
-	p.bytes, p.marks = p.bytes[:0], p.marks[:0]
+	p.bytes, p.marks, p.base = p.bytes[:0], p.marks[:0], s.seq
 	for i := range entries {
-		p.bytes = s.tail.format.AppendEntry(p.bytes, s.room.name.String(), &entries[i])
+		p.bytes = s.tail.format.AppendEntry(p.bytes, r.name.String(), &entries[i])
 		p.marks = append(p.marks, mark{end: uint32(len(p.bytes)), seq: uint32(i + 1)})
 	}
-	s.flight = flight{marks: p.marks, base: s.seq, page: p}
-	return p.bytes, nil
+	s.page = p
+	return nil
 }
 
 // resync moves a cursor whose next entry is gone to the head.
 func (s *Subscription) resync(ctx context.Context) error {
-	state, err := s.room.store.Room(ctx, s.room.name)
+	r := s.audience.room
+	state, err := r.store.Room(ctx, r.name)
 	if err != nil {
-		return fmt.Errorf("state of %s: %w", s.room.name, err)
+		return fmt.Errorf("state of %s: %w", r.name, err)
 	}
-	s.seq, s.at = s.room.head.Load(), position{}
-	return &ResyncError{Room: s.room.name, Epoch: s.room.epoch, Head: s.seq, Oldest: state.Oldest}
+	s.seq, s.at = r.head.Load(), position{}
+	return &ResyncError{Room: r.name, Epoch: r.epoch, Head: s.seq, Oldest: state.Oldest}
 }
 
-// Advance says that n bytes of the frames that Next returned were taken over.
-// The cursor always stands between entries: when the last byte is within an
-// entry, the entry counts as given, and Advance returns how many of the bytes
-// that follow the n are the rest of it, which the caller still has to deliver.
-func (s *Subscription) Advance(n int) (rest int) {
+// Advance says that n bytes of the frames of a segment were taken over. The
+// cursor always stands between entries: when the last byte is within an entry,
+// the entry counts as given, and Advance returns how many of the bytes that
+// follow the n are the rest of it, which the caller still has to deliver.
+func (s *Subscription) Advance(segment *Segment, n int) (rest int) {
 	if n == 0 {
 		return 0
 	}
-	f := &s.flight
-	target := f.start + uint32(n)
-	i := len(f.marks) - 1
-	if f.marks[i].end != target {
-		i = sort.Search(len(f.marks), func(i int) bool { return f.marks[i].end >= target })
+	marks := segment.marks
+	target := segment.start + uint32(n)
+	i := len(marks) - 1
+	if marks[i].end != target {
+		i = sort.Search(len(marks), func(i int) bool { return marks[i].end >= target })
 	}
-	s.seq = f.base + uint64(f.marks[i].seq)
-	if f.page == nil {
+	s.seq = segment.base + uint64(marks[i].seq)
+	if s.page == nil {
 		s.at.index += uint32(i) + 1
 	}
-	return int(f.marks[i].end - target)
+	return int(marks[i].end - target)
 }
 
-// release takes back what Next lent.
+// release gives back the page.
 func (s *Subscription) release() {
-	if p := s.flight.page; p != nil && cap(p.bytes) <= 4*pageBytes {
-		pages.Put(p)
+	if p := s.page; p != nil {
+		s.page = nil
+		if cap(p.bytes) <= 4*pageBytes {
+			pages.Put(p)
+		}
 	}
-	s.flight = flight{}
 }
 
 // Unpin lets go of all memory that is not the cursor itself, while the

@@ -93,7 +93,10 @@ func TestDrains(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := server.New(server.Config{}, d)
+		m, err := server.New(server.Config{}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

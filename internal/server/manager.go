@@ -3,24 +3,28 @@
 // the read loop decodes what the client says and hands it to the dispatcher,
 // the write loop takes what the dispatcher has for the client.
 //
-// Both loops are steps (readStep, writeStep) that something drives. A step
-// never waits for the peer on its own account: it does what can be done now and
-// says what it needs next. Here a plain goroutine drives the read step over
-// blocking reads, and another exists only while there is something to write.
+// Both loops are steps of the handler (readStep, writeStep). A step never waits:
+// it does what can be done now. A loop (loop.go) calls them, one goroutine for
+// many connections, when its poller says that a socket is ready: over epoll on
+// Linux, over a goroutine that waits for each connection elsewhere and for what
+// is not plain TCP. There is one loop for two cores.
 //
 // What a peer sends costs it an error at most. The memory of a connection is
-// bounded whatever the peer does: one frame being read, 64 KiB of replies,
-// maxSends sends under way, and one cursor per room.
+// bounded whatever the peer does: 64 KiB of input, 64 KiB of replies, maxSends
+// sends under way, and one cursor per room.
 package server
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -106,25 +110,30 @@ type Manager struct {
 	pool       *idpool.Pool
 	names      registry
 
-	// clock is the time of the last sweep in milliseconds since 1970: what
-	// happens on every read and write takes the time from here.
+	// clock is the time of the last round of a loop in milliseconds since 1970.
 	clock  atomic.Int64
 	panics atomic.Int64
 
-	group      sync.WaitGroup // handlers, their writers, the sweeper
-	stop       chan struct{}  // closed when the sweeper shall end
+	sweepEvery time.Duration      // how often a loop looks after time, when nothing ends
+	ctx        context.Context    // of what workers do
+	cancel     context.CancelFunc // when nobody waits for them any more
+	workers    workers
+	group      sync.WaitGroup // loops, workers, goodbyes
+	stop       chan struct{}  // closed by Shutdown, at its end
 	turnedAway chan struct{}  // a slot for each goodbye under way
 
-	mu        sync.Mutex // guards all below; taken before handler.mu
+	mu        sync.Mutex // guards all below; taken before loop.mu
 	listeners map[net.Listener]struct{}
-	handlers  map[*handler]struct{}
+	loops     []*loop // for plain TCP, in turn
+	next      int
+	others    *loop // for all other connections; nil until there is one
 	draining  bool
 	stopped   bool
 }
 
 // New returns a manager over a dispatcher. The caller ends it with Shutdown or
 // Close, and the dispatcher after that.
-func New(config Config, d *dispatch.Dispatcher) *Manager {
+func New(config Config, d *dispatch.Dispatcher) (*Manager, error) {
 	config = config.withDefaults()
 	m := &Manager{
 		config:     config,
@@ -134,11 +143,26 @@ func New(config Config, d *dispatch.Dispatcher) *Manager {
 		stop:       make(chan struct{}),
 		turnedAway: make(chan struct{}, maxTurnedAway),
 		listeners:  make(map[net.Listener]struct{}),
-		handlers:   make(map[*handler]struct{}),
 	}
-	m.clock.Store(time.Now().UnixMilli())
-	m.group.Go(m.sweepLoop)
-	return m
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.workers.group = &m.group
+	shortest := min(config.Heartbeat, config.HelloTimeout, config.StallTimeout)
+	m.sweepEvery = min(max(shortest/8, 5*time.Millisecond), maxSweep)
+	for range max(runtime.GOMAXPROCS(0)/2, 1) {
+		p, err := newPoller()
+		if err != nil {
+			m.Close()
+			return nil, fmt.Errorf("start a loop: %w", err)
+		}
+		m.loops = append(m.loops, m.startLoop(p))
+	}
+	return m, nil
+}
+
+func (m *Manager) startLoop(p poller) *loop {
+	l := newLoop(m, p)
+	m.group.Go(l.run)
+	return l
 }
 
 // Clients returns how many connections hold a token.
@@ -217,16 +241,38 @@ func (m *Manager) delegate(conn net.Conn) {
 		m.turnAway(conn, err)
 		return
 	}
-	h := newHandler(m, conn, token)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.draining {
 		conn.Close()
-		h.redeem()
+		if err := token.Redeem(); err != nil {
+			m.config.Log.Error("token", "err", err)
+		}
 		return
 	}
-	m.handlers[h] = struct{}{}
-	m.group.Go(h.run)
+	l := m.loopForLocked(conn)
+	h := newHandler(l, token)
+	l.post(func() { l.accept(h, conn) })
+}
+
+// loopForLocked returns the loop that a new connection belongs to.
+func (m *Manager) loopForLocked(conn net.Conn) *loop {
+	if takes(conn) {
+		m.next++
+		return m.loops[m.next%len(m.loops)]
+	}
+	if m.others == nil {
+		m.others = m.startLoop(newPortablePoller())
+	}
+	return m.others
+}
+
+// allLoopsLocked returns all loops that there are.
+func (m *Manager) allLoopsLocked() []*loop {
+	if m.others != nil {
+		return append(slices.Clone(m.loops), m.others)
+	}
+	return m.loops
 }
 
 // turnAway says politely that there is no room, without holding up Accept.
@@ -256,33 +302,9 @@ func (m *Manager) turnAway(conn net.Conn, reason error) {
 		farewell = appendGoodbye(farewell, wire.ReasonInternal, retry)
 		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
 		if _, err := conn.Write(farewell); err == nil {
-			linger(conn)
+			lingerOn(conn)
 		}
 	})
-}
-
-// sweepLoop looks after everything that has to do with time.
-func (m *Manager) sweepLoop() {
-	shortest := min(m.config.Heartbeat, m.config.HelloTimeout, m.config.StallTimeout)
-	ticker := time.NewTicker(min(max(shortest/8, 5*time.Millisecond), 500*time.Millisecond))
-	defer ticker.Stop()
-	for {
-		select {
-		case now := <-ticker.C:
-			m.clock.Store(now.UnixMilli())
-			m.sweep(now.UnixMilli())
-		case <-m.stop:
-			return
-		}
-	}
-}
-
-func (m *Manager) sweep(now int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for h := range m.handlers {
-		h.check(now)
-	}
 }
 
 // Shutdown drains: it stops accepting and reading, lets everything that was
@@ -296,26 +318,34 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	for l := range m.listeners {
 		l.Close()
 	}
-	spread := spreadOver(len(m.handlers))
-	for h := range m.handlers {
-		h.end(ending{reason: wire.ReasonDraining, reconnect: spread/4 + rand.N(spread)})
-	}
+	spread := spreadOver(m.pool.InUse())
+	loops := m.allLoopsLocked() // there will not be more
 	m.mu.Unlock()
+	for _, l := range loops {
+		l.post(func() { l.drain(spread) })
+	}
 	if first {
 		m.config.Log.Info("draining", "clients", m.pool.InUse())
 	}
 	err := m.pool.Drain(ctx)
 	if err != nil {
-		m.kill()
+		m.cancel()
+		for _, l := range loops {
+			l.post(l.closeAll)
+		}
 		m.pool.Drain(context.WithoutCancel(ctx)) // nothing holds a killed handler
 	}
 	m.mu.Lock()
 	if !m.stopped {
 		m.stopped = true
 		close(m.stop)
+		for _, l := range loops {
+			l.post(func() { l.stopped = true })
+		}
 	}
 	m.mu.Unlock()
 	m.group.Wait()
+	m.cancel()
 	return err
 }
 
@@ -329,23 +359,20 @@ func (m *Manager) Close() error {
 	return nil
 }
 
-func (m *Manager) kill() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for h := range m.handlers {
-		h.kill()
-	}
-}
-
 // spreadOver is the time over which n clients shall come back: a thousand a
 // second, so that nobody is stampeded.
 func spreadOver(n int) time.Duration {
 	return min(max(time.Duration(n)*time.Millisecond, time.Second), 30*time.Second)
 }
 
-// forget is a handler's last act.
-func (m *Manager) forget(h *handler) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.handlers, h)
+// lingerOn ends what is sent to a connection that no loop has, and swallows what
+// its peer has sent.
+func lingerOn(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		if half.CloseWrite() != nil {
+			return
+		}
+		conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+		io.Copy(io.Discard, conn)
+	}
 }

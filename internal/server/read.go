@@ -1,10 +1,11 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"slices"
 	"time"
 
 	"kaban"
@@ -19,173 +20,186 @@ const (
 	defaultNames   = 500
 )
 
-// readOutcome says what the read step needs next.
-type readOutcome uint8
-
-const (
-	readAgain  readOutcome = iota // everything that was ready is done: wait for more
-	readPaused                    // the write side has to make room first
-	readEnded                     // nothing will be read any more
-)
-
 // readStep takes what is ready: it decodes all complete frames, answers them
-// and submits what is to be sent as one batch. With blocking reads it waits
-// until at least one frame is complete.
-func (h *handler) readStep() readOutcome {
-	defer h.submit()
-	for first := true; !h.stopping.Load(); first = false {
-		if !h.held {
-			if !first && !h.reader.Buffered() {
-				return readAgain
+// and adds what is to be sent to the loop's batch. It ends when the socket has
+// nothing more, after a while of many frames, or when the write step has to make
+// room first.
+func (h *handler) readStep() {
+	if h.lingering != 0 {
+		h.swallow()
+		return
+	}
+	h.paused = false
+	for range readsPerStep {
+		if !h.readFrames() {
+			h.reader.Release()
+			return
+		}
+		err := h.reader.Fill()
+		switch {
+		case err == nil:
+			continue
+		case !errors.Is(err, errBlocked):
+			if h.readFrames() {
+				h.readError(err)
 			}
-			if err := h.reader.ReadRequest(&h.request); err != nil {
+		case h.readFrames():
+			h.reader.Release()
+		}
+		return
+	}
+	h.loop.readable(h) // more may be there
+}
+
+// readsPerStep bounds how long one busy peer keeps the others waiting.
+const readsPerStep = 4
+
+// readFrames carries out the complete frames that were read. It reports whether
+// more can be read.
+func (h *handler) readFrames() bool {
+	for h.ending == nil && !h.closed && !h.asking {
+		q := &h.loop.request
+		switch {
+		case h.held != nil:
+			q, h.held = h.held, nil
+		case !h.reader.Buffered():
+			return true
+		default:
+			if err := h.reader.ReadRequest(q); err != nil {
 				var bad *wire.ReaderError
-				if errors.As(err, &bad) && bad.Code != "" {
-					if h.refuseFrame(bad) {
-						return readEnded
-					}
-					continue
+				if errors.As(err, &bad) {
+					h.refuseFrame(bad)
 				}
-				return h.readError(err)
+				continue
 			}
 			h.badFrames = 0
 		}
-		if h.held = h.mustWait(); h.held {
-			return readPaused
+		if h.isFull(q) {
+			h.hold(q)
+			return false
 		}
-		if h.execute() {
-			return readEnded
-		}
+		h.execute(q)
 	}
-	return readEnded
-}
-
-// readError is the end of what the client says.
-func (h *handler) readError(err error) readOutcome {
-	switch {
-	case errors.Is(err, errBlocked):
-		return readAgain
-	case errors.Is(err, io.EOF), h.stopping.Load():
-		// A client that has hung up its side still gets what it is owed.
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		h.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each frame with a newline")
-	default: // reset: nobody is there any more
-		h.finish()
-	}
-	return readEnded
-}
-
-// mustWait reports whether the request cannot be taken before the write side
-// has made room, and has the write side say when it has.
-func (h *handler) mustWait() bool {
-	if !h.isFull() {
-		return false
-	}
-	h.submit()
-	h.paused.Store(true)
-	if h.isFull() {
-		return true
-	}
-	h.paused.Store(false)
 	return false
 }
 
-func (h *handler) isFull() bool {
-	switch h.request.Type {
+// hold keeps a request that cannot be carried out before the write step has made
+// room.
+func (h *handler) hold(q *wire.Request) {
+	held := *q
+	held.Ref = slices.Clone(q.Ref)
+	h.held, h.paused = &held, true
+}
+
+// resume has the read step go on if it waits for room.
+func (h *handler) resume() {
+	if h.paused && !h.isFull(h.held) {
+		h.loop.readable(h)
+	}
+}
+
+func (h *handler) isFull(q *wire.Request) bool {
+	switch q.Type {
 	case wire.TypeSend:
-		if int(h.pending.Load())+len(h.sends) >= maxSends || h.pendingSize.Load() >= maxSendBytes {
+		if h.pending >= maxSends || h.pendingSize >= maxSendBytes {
 			return true
 		}
 	case wire.TypePart: // what was sent before is acknowledged before
-		if s := h.rooms[h.request.Room.Key()]; s != nil && (s.Outstanding() > 0 || len(h.sends) > 0) {
+		if h.pending > 0 {
 			return true
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.replies) >= maxReplies
+	return len(h.out) >= maxReplies
 }
 
-// submit hands the batch to the dispatcher.
-func (h *handler) submit() {
-	if len(h.sends) == 0 {
+// readError is the end of what the client says.
+func (h *handler) readError(err error) {
+	switch {
+	case !errors.Is(err, io.EOF): // reset: nobody is there any more
+		h.finish()
 		return
+	case h.reader.Partial():
+		h.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each frame with a newline")
 	}
-	h.pending.Add(int64(len(h.sends)))
-	h.manager.dispatcher.Submit(h.sends)
-	clear(h.sends)
-	if h.sends = h.sends[:0]; cap(h.sends) > maxSends/16 {
-		h.sends = nil
-	}
+	h.end(ending{}) // a client that has hung up its side still gets what it is owed
 }
 
-// refuseFrame answers what is no frame. It reports whether that was the end.
-func (h *handler) refuseFrame(bad *wire.ReaderError) (ended bool) {
+// swallow drops what comes after the goodbye, until the peer hangs up.
+func (h *handler) swallow() {
+	l := h.loop
+	if l.scratch == nil {
+		l.scratch = make([]byte, 16<<10)
+	}
+	for range readsPerStep {
+		if _, err := h.socket.Read(l.scratch); errors.Is(err, errBlocked) {
+			return
+		} else if err != nil {
+			h.finish()
+			return
+		}
+	}
+	l.readable(h)
+}
+
+// refuseFrame answers what is no frame.
+func (h *handler) refuseFrame(bad *wire.ReaderError) {
 	event := readerErrorEvent(bad)
 	h.reply(&event)
 	switch {
 	case h.session == nil:
-		h.manager.config.Log.Info("refused a connection", "remote", remote(h.conn), "code", string(bad.Code))
+		h.manager().config.Log.Info("refused a connection", "remote", h.socket.RemoteAddr(), "code", string(bad.Code))
 		h.end(ending{reason: wire.ReasonProtocol})
-		return true
 	case bad.Code == wire.CodeFrameTooLong:
 		h.end(ending{reason: wire.ReasonProtocol})
-		return true
 	case !isBadFrame(bad.Code):
 		h.badFrames = 0
-		return false
+	default:
+		if h.badFrames++; h.badFrames >= maxBadFrames {
+			h.end(ending{reason: wire.ReasonProtocol})
+		}
 	}
-	if h.badFrames++; h.badFrames >= maxBadFrames {
-		h.end(ending{reason: wire.ReasonProtocol})
-		return true
-	}
-	return false
 }
 
-// execute does what a request asks for. It reports whether that was the end.
-func (h *handler) execute() (ended bool) {
-	r := &h.request
+// execute does what a request asks for.
+func (h *handler) execute(r *wire.Request) {
 	if h.session == nil {
 		if r.Type != wire.TypeHello {
 			h.replyError(r.Ref, wire.CodeHelloRequired, "say hello first: {\"type\":\"hello\",\"version\":1,\"username\":\"…\"}")
 			h.end(ending{reason: wire.ReasonProtocol})
-			return true
+			return
 		}
-		return h.hello()
-	}
-	if r.Type != wire.TypeSend {
-		h.submit() // what was sent before comes first
+		h.hello(r)
+		return
 	}
 	switch r.Type {
 	case wire.TypeHello:
 		h.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
 	case wire.TypeJoin:
-		h.join()
+		h.join(r)
 	case wire.TypeSend:
-		h.send()
+		h.send(r)
 	case wire.TypeHistory:
-		h.history()
+		h.history(r)
 	case wire.TypePart:
-		h.part()
+		h.part(r)
 	case wire.TypeRooms:
-		h.listRooms()
+		h.listRooms(r)
 	case wire.TypeMembers:
-		h.listMembers()
+		h.listMembers(r)
 	case wire.TypePing:
-		h.reply(h.answer(wire.TypePong))
+		h.reply(answer(wire.TypePong, r.Ref))
 	case wire.TypePong:
 	}
-	return false
 }
 
-// answer begins the reply to the request.
-func (h *handler) answer(t wire.Type) *wire.Event {
-	return &wire.Event{Type: t, Ref: string(h.request.Ref), HasRef: h.request.Ref != nil}
+// answer begins the reply to a request.
+func answer(t wire.Type, ref []byte) *wire.Event {
+	return &wire.Event{Type: t, Ref: string(ref), HasRef: ref != nil}
 }
 
-func (h *handler) hello() (ended bool) {
-	r := &h.request
-	s, replaced, err := h.manager.names.claim(h, identity{username: r.Username}, r.Resume)
+func (h *handler) hello(r *wire.Request) {
+	m := h.manager()
+	s, replaced, err := m.names.claim(h, identity{username: r.Username}, r.Resume)
 	if err != nil {
 		text := fmt.Sprintf("the name %s is in use; choose another, or wait until it is free", r.Username)
 		if errors.Is(err, errReserved) {
@@ -193,30 +207,39 @@ func (h *handler) hello() (ended bool) {
 		}
 		h.replyError(r.Ref, wire.CodeUsernameTaken, text)
 		h.end(ending{reason: wire.ReasonAuth})
-		return true
+		return
 	}
 	if replaced != nil {
-		replaced.end(ending{reason: wire.ReasonReplaced, atOnce: true})
+		replaced.loop.post(func() {
+			replaced.guard(func() { replaced.end(ending{reason: wire.ReasonReplaced, atOnce: true}) })
+		})
 	}
 	h.session = s
-	h.greeted.Store(true)
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.identity.username)
-	e := h.answer(wire.TypeWelcome)
-	e.Session, e.Username, e.Server = s.secret, s.identity.username.String(), h.manager.config.Name
-	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: h.manager.config.MaxContent, Frame: wire.MaxFrame}
-	e.Heartbeat = max(h.manager.config.Heartbeat.Truncate(time.Second), time.Second)
+	e := answer(wire.TypeWelcome, r.Ref)
+	e.Session, e.Username, e.Server = s.secret, s.identity.username.String(), m.config.Name
+	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: m.config.MaxContent, Frame: wire.MaxFrame}
+	e.Heartbeat = max(m.config.Heartbeat.Truncate(time.Second), time.Second)
 	h.reply(e)
-	return false
 }
 
-func (h *handler) join() {
-	r := &h.request
-	s := h.rooms[r.Room.Key()]
-	e := h.answer(wire.TypeJoined)
-	e.Epoch = h.manager.dispatcher.Epoch()
-	if s != nil { // again: the cursor stays where it is
-		e.Room, e.Head, e.Members = s.Room().Name().String(), s.Room().Head(), s.Room().Members()
+// subscription returns the connection's place in a room, nil if it is not in it.
+func (h *handler) subscription(room kaban.RoomName) *dispatch.Subscription {
+	for _, s := range h.rooms {
+		if s.Room().Name().Key() == room.Key() {
+			return s
+		}
+	}
+	return nil
+}
+
+func (h *handler) join(r *wire.Request) {
+	d := h.manager().dispatcher
+	ref := slices.Clone(r.Ref)
+	if s := h.subscription(r.Room); s != nil { // again: the cursor stays where it is
+		e := answer(wire.TypeJoined, ref)
+		e.Epoch, e.Room, e.Head, e.Members = d.Epoch(), s.Room().Name().String(), s.Room().Head(), s.Room().Members()
 		h.reply(e)
 		return
 	}
@@ -224,54 +247,72 @@ func (h *handler) join() {
 		h.replyError(r.Ref, wire.CodeRateLimited, fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms))
 		return
 	}
-	start := dispatch.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
-	s, joined, err := h.manager.dispatcher.Join(h.ctx, h, jsonLines, h.session.identity.username, r.Room, start)
-	if err != nil {
-		h.replyFailure(err)
+	room, start := r.Room, dispatch.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
+	if place, ok := d.Known(room, start); ok {
+		h.enter(ref, place)
 		return
 	}
-	if h.rooms == nil {
-		h.rooms = make(map[string]*dispatch.Subscription)
-	}
-	h.rooms[r.Room.Key()] = s
-	e.Room, e.Head, e.Members = s.Room().Name().String(), joined.Head, joined.Members
-	h.reply(e)
-	s.Start()
+	var place dispatch.Place
+	var err error
+	h.ask(func(ctx context.Context) { place, err = d.Find(ctx, room, start) }, func() {
+		if err != nil {
+			h.replyFailure(ref, err)
+			return
+		}
+		h.enter(ref, place)
+	})
 }
 
-func (h *handler) send() {
-	r := &h.request
-	s := h.rooms[r.Room.Key()]
+// enter joins a room that was found.
+func (h *handler) enter(ref []byte, place dispatch.Place) {
+	if h.session == nil { // it has ended in the meantime
+		return
+	}
+	d := h.manager().dispatcher
+	s, joined, err := d.Join(h.loop, h, jsonLines, h.session.identity.username, place)
+	if err != nil {
+		h.replyFailure(ref, err)
+		return
+	}
+	h.rooms = append(h.rooms, s)
+	e := answer(wire.TypeJoined, ref)
+	e.Epoch, e.Room, e.Head, e.Members = d.Epoch(), s.Room().Name().String(), joined.Head, joined.Members
+	h.reply(e)
+	h.loop.notify(s)
+}
+
+func (h *handler) send(r *wire.Request) {
+	s := h.subscription(r.Room)
 	if s == nil {
 		e := errorEvent(wire.CodeNotJoined, fmt.Sprintf("join %s before sending to it", r.Room))
 		e.Ref, e.HasRef, e.Room, e.ID = string(r.Ref), r.Ref != nil, r.Room.String(), r.ID.String()
 		h.reply(&e)
 		return
 	}
-	h.pendingSize.Add(int64(len(r.Message.Content())))
-	h.sends = append(h.sends, dispatch.Send{
+	h.pending++
+	h.pendingSize += len(r.Message.Content())
+	h.loop.sends = append(h.loop.sends, dispatch.Send{
 		Dispatch: kaban.Dispatch{Origin: h.token.Origin(), Room: r.Room, ID: r.ID, Message: r.Message},
 		Ref:      string(r.Ref), HasRef: r.Ref != nil,
 		Subscription: s,
 	})
 }
 
-func (h *handler) part() {
-	r := &h.request
-	s := h.rooms[r.Room.Key()]
+func (h *handler) part(r *wire.Request) {
+	s := h.subscription(r.Room)
 	if s == nil {
 		h.replyError(r.Ref, wire.CodeNotJoined, fmt.Sprintf("you are not in %s", r.Room))
 		return
 	}
-	h.manager.dispatcher.Leave(s)
-	delete(h.rooms, r.Room.Key())
-	e := h.answer(wire.TypeParted)
+	h.manager().dispatcher.Leave(s)
+	is := func(other *dispatch.Subscription) bool { return other == s }
+	h.rooms, h.ready = slices.DeleteFunc(h.rooms, is), slices.DeleteFunc(h.ready, is)
+	e := answer(wire.TypeParted, r.Ref)
 	e.Room = s.Room().Name().String()
 	h.reply(e)
 }
 
-func (h *handler) history() {
-	r := &h.request
+func (h *handler) history(r *wire.Request) {
 	page := store.Page{After: r.After, Before: r.Before, Last: !r.HasAfter, Limit: r.Limit, Bytes: wire.MaxFrame}
 	if page.Limit == 0 {
 		page.Limit = defaultHistory
@@ -279,12 +320,21 @@ func (h *handler) history() {
 	if r.HasBefore && r.Before == 0 {
 		page.Before = 1 // nothing is before the first
 	}
-	found, err := h.manager.dispatcher.History(h.ctx, r.Room, page)
-	if err != nil {
-		h.replyFailure(err)
-		return
-	}
-	e := h.answer(wire.TypeHistory)
+	room, ref := r.Room, slices.Clone(r.Ref)
+	var found dispatch.Found
+	var err error
+	h.ask(func(ctx context.Context) { found, err = h.manager().dispatcher.History(ctx, room, page) }, func() {
+		if err != nil {
+			h.replyFailure(ref, err)
+			return
+		}
+		h.reply(historyEvent(ref, page, &found))
+	})
+}
+
+// historyEvent is a page as a frame, which it must fit.
+func historyEvent(ref []byte, page store.Page, found *dispatch.Found) *wire.Event {
+	e := answer(wire.TypeHistory, ref)
 	e.Room = found.Room.Name().String()
 	for i := range found.Entries {
 		e.Messages = append(e.Messages, message(&found.Entries[i]))
@@ -305,13 +355,12 @@ func (h *handler) history() {
 			e.Messages = e.Messages[:fit]
 		}
 	}
-	h.reply(e)
+	return e
 }
 
-func (h *handler) listRooms() {
-	r := &h.request
-	infos, more := h.manager.dispatcher.Rooms(r.AfterName, names(r.Limit))
-	e := h.answer(wire.TypeRooms)
+func (h *handler) listRooms(r *wire.Request) {
+	infos, more := h.manager().dispatcher.Rooms(r.AfterName, names(r.Limit))
+	e := answer(wire.TypeRooms, r.Ref)
 	e.More = more
 	for _, info := range infos {
 		e.Rooms = append(e.Rooms, wire.RoomInfo{Room: info.Name.String(), Head: info.Head, Members: info.Members})
@@ -322,14 +371,13 @@ func (h *handler) listRooms() {
 	h.reply(e)
 }
 
-func (h *handler) listMembers() {
-	r := &h.request
-	room, usernames, more, err := h.manager.dispatcher.Members(r.Room, r.AfterName, names(r.Limit))
+func (h *handler) listMembers(r *wire.Request) {
+	room, usernames, more, err := h.manager().dispatcher.Members(r.Room, r.AfterName, names(r.Limit))
 	if err != nil {
-		h.replyFailure(err)
+		h.replyFailure(r.Ref, err)
 		return
 	}
-	e := h.answer(wire.TypeMembers)
+	e := answer(wire.TypeMembers, r.Ref)
 	e.Room, e.Usernames, e.More = room.Name().String(), usernames, more
 	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {
 		e.Usernames, e.More = e.Usernames[:fit], true
@@ -362,11 +410,4 @@ func fitting(n int, size func(i int) int) int {
 		}
 	}
 	return n
-}
-
-func remote(conn net.Conn) string {
-	if address := conn.RemoteAddr(); address != nil {
-		return address.String()
-	}
-	return "unknown"
 }

@@ -97,7 +97,7 @@ func resyncEvent(resync *dispatch.ResyncError) wire.Event {
 	return e
 }
 
-func refusalEvent(s *dispatch.Subscription, r dispatch.Refusal) wire.Event {
+func refusalEvent(s *dispatch.Subscription, r *dispatch.Receipt) wire.Event {
 	code := codeOf(r.Err)
 	e := errorEvent(code, textOf(code, r.Err))
 	e.Ref, e.HasRef = r.Ref, r.HasRef
@@ -114,8 +114,8 @@ func (h *handler) replyError(ref []byte, code wire.Code, text string) {
 	h.reply(&e)
 }
 
-// replyFailure answers the request with an error of the dispatcher.
-func (h *handler) replyFailure(err error) {
+// replyFailure answers a request with an error of the dispatcher.
+func (h *handler) replyFailure(ref []byte, err error) {
 	code := codeOf(err)
 	e := errorEvent(code, textOf(code, err))
 	var resync *dispatch.ResyncError
@@ -123,9 +123,9 @@ func (h *handler) replyFailure(err error) {
 		e = resyncEvent(resync)
 	}
 	if code == wire.CodeInternal {
-		h.manager.config.Log.Error("a request failed", "err", err)
+		h.manager().config.Log.Error("a request failed", "err", err)
 	}
-	e.Ref, e.HasRef = string(h.request.Ref), h.request.Ref != nil
+	e.Ref, e.HasRef = string(ref), ref != nil
 	h.reply(&e)
 }
 

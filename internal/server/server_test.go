@@ -45,7 +45,10 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 	}
 	log := new(syncBuffer)
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
-	m := server.New(config, d)
+	m, err := server.New(config, d)
+	if err != nil {
+		t.Fatal(err)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

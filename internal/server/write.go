@@ -3,7 +3,7 @@ package server
 import (
 	"context"
 	"errors"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,160 +12,205 @@ import (
 	"kaban/wire"
 )
 
-// shareBytes is up to what size frames are copied behind waiting replies, so
-// that both go out in one call.
-const shareBytes = 16 << 10
-
-// lastCallTimeout is how long a connection that ends at once may take for the
-// rest of a frame and its goodbye.
-const lastCallTimeout = 100 * time.Millisecond
-
-// longAgo is a deadline that frees whatever is blocked.
-var longAgo = time.Unix(1, 0)
-
-// errBlocked says that the socket takes no more for now. A driver over
-// non-blocking sockets returns it from write; the step is repeated when the
-// socket is ready.
-var errBlocked = errors.New("socket takes no more for now")
+const (
+	// shareBytes is up to what size frames are copied behind waiting replies and
+	// the frames of other rooms, so that all go out in one call.
+	shareBytes = 16 << 10
+	// bytesPerStep is about how much one connection is given in a row, so that a
+	// long replay does not hold up others.
+	bytesPerStep = 256 << 10
+	// lastCallTimeout is how long a connection that ends at once may take for the
+	// rest of a frame and its goodbye.
+	lastCallTimeout = 100 * time.Millisecond
+)
 
 // outBuffers are the buffers for replies and acks; a connection that has
 // nothing to say holds none.
 var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
-// writeStep gives the client everything that waits for it: first what was cut
-// by an earlier write, then replies, then what its subscriptions have. It
-// returns when nothing is left, or the socket takes no more.
+// writeStep gives the client what waits for it: first replies and what was cut
+// by an earlier write, then what its subscriptions have. It returns when nothing
+// is left, when the socket takes no more, or after a while.
 func (h *handler) writeStep() {
-	if h.hurry.Load() && !h.lastCall { // the peer may take nothing any more: try, but not for long
-		h.lastCall = true
-		h.conn.SetWriteDeadline(time.Now().Add(lastCallTimeout))
+	if h.blocked || h.lingering != 0 {
+		return
 	}
-	for h.flush() && h.takeWork() {
-		for len(h.turn) > 0 && !h.hurry.Load() {
-			s := h.turn[0]
-			more, ok := h.serve(s)
-			if !ok {
-				return
-			}
-			h.turn = h.turn[1:]
-			if more { // one write each, so that a long replay does not hold up other rooms
-				h.turn = append(h.turn, s)
-			}
+	budget := bytesPerStep
+	for len(h.ready) > 0 && !h.skips() && budget > 0 {
+		s := h.ready[0]
+		h.ready = h.ready[1:]
+		s.Marked = false
+		if s == h.fetching {
+			continue // noted again when the worker is done
 		}
+		n, ok := h.serve(s)
+		if !ok {
+			return
+		}
+		budget -= n
 	}
-	h.makeRoom()
+	if len(h.ready) == 0 {
+		h.ready = nil
+	}
+	if !h.flush() {
+		return
+	}
+	if budget <= 0 {
+		h.loop.mark(h)
+	}
+	h.resume()
+	h.decide()
 }
 
-// takeWork moves what waits to the write side. It reports whether there was
-// anything; when nothing is left that the client is owed, and the connection
-// is to end, it ends it.
-func (h *handler) takeWork() bool {
-	h.mu.Lock()
-	if len(h.replies) > 0 { // out is empty: the buffers change places
-		h.out, h.replies = h.replies, nil
-	}
-	if !h.hurry.Load() {
-		h.turn = append(h.turn, h.ready...)
-		clear(h.ready)
-		h.ready = h.ready[:0]
-	}
-	e, readDone, finished := h.ending, h.readDone, h.finished
-	h.mu.Unlock()
+// skips reports whether the connection ends without what it is owed.
+func (h *handler) skips() bool { return h.said || h.ending != nil && h.ending.atOnce }
+
+// decide ends a connection that is to end when nothing is left that it is owed.
+func (h *handler) decide() {
 	switch {
-	case finished:
-		return false
-	case len(h.out) > 0:
-		return true
-	case len(h.turn) > 0 && !h.hurry.Load():
-		return true
-	case e != nil && (e.atOnce || readDone && h.pending.Load() == 0):
-		h.farewell(e)
+	case h.ending == nil, h.blocked, h.closed:
+	case !h.said:
+		if !h.ending.atOnce && (h.pending > 0 || len(h.ready) > 0 || h.fetching != nil || h.asking) {
+			return
+		}
+		h.said = true
+		if h.ending.reason == "" {
+			h.finish()
+			return
+		}
+		h.out = appendGoodbye(h.buffer(), h.ending.reason, h.ending.reconnect)
+		if h.flush() {
+			h.linger()
+		}
+	default: // the goodbye has gone out
+		h.linger()
 	}
-	if len(h.turn) == 0 {
-		h.turn = nil
-	}
-	return false
 }
 
-// farewell is the last thing that is written.
-func (h *handler) farewell(e *ending) {
-	if e.reason != "" {
-		h.out = appendGoodbye(h.buffer(), e.reason, e.reconnect)
-		h.flush()
+// linger ends what is sent and swallows what the peer has sent, until it hangs
+// up or a short time has passed.
+func (h *handler) linger() {
+	h.leave()
+	if h.socket.CloseWrite() != nil {
+		h.finish()
+		return
 	}
-	h.finish()
+	h.lingering = h.loop.now
+	h.reader.Close()
+	h.swallow()
 }
 
-// serve gives the client the next of one room. It reports whether the room may
-// have more, and false when the connection cannot take more now or is over.
-func (h *handler) serve(s *dispatch.Subscription) (more, ok bool) {
-	for {
-		segment, err := s.Next(h.ctx)
-		var resync *dispatch.ResyncError
+// serve gives the client the next of one room. It returns how many bytes that
+// were, and false when the connection cannot take more now or is over.
+func (h *handler) serve(s *dispatch.Subscription) (given int, ok bool) {
+	for given < bytesPerStep {
+		segment := s.Next()
+		size := len(segment.Frames)
 		switch {
-		case errors.As(err, &resync):
-			event := resyncEvent(resync)
-			h.out = event.Append(h.buffer())
-		case err != nil:
-			h.readFailed(err)
-			return false, false
+		case segment.Behind:
+			if h.fetching == nil { // one at a time; fetched looks at the others
+				h.fetch(s)
+			}
+			return given, true
 		case segment.Receipt != nil:
-			h.acknowledge(s, segment.Receipt)
-		case segment.Frames != nil && len(h.out) > 0 && len(h.out)+len(segment.Frames) <= shareBytes:
-			h.out = append(h.out, segment.Frames...)
-			s.Advance(len(segment.Frames))
-		case segment.Frames != nil:
-			return true, h.flush() && h.writeFrames(s, segment.Frames)
+			h.settle(s, segment.Receipt)
+		case segment.Frames == nil:
+			return given, true
+		case (len(h.out) > 0 || len(h.ready) > 0) && len(h.out)+size <= shareBytes:
+			h.out = append(h.buffer(), segment.Frames...)
+			s.Advance(&segment, size)
 		default:
-			s.Unpin() // who has everything holds nothing
-			return false, true
+			if !h.flush() || !h.writeFrames(s, &segment) {
+				return given, false
+			}
 		}
+		given += size
 		if len(h.out) > shareBytes && !h.flush() {
-			return true, false
+			return given, false
 		}
 	}
+	h.loop.notify(s)
+	return given, true
 }
 
-// readFailed ends a connection whose history cannot be read.
-func (h *handler) readFailed(err error) {
-	if !errors.Is(err, context.Canceled) {
-		h.manager.config.Log.Error("cannot read the log for a client; it may come back and resume", "err", err)
+// fetch has a worker read what the tail no longer has.
+func (h *handler) fetch(s *dispatch.Subscription) {
+	h.fetching = s
+	m := h.manager()
+	m.workers.run(func() {
+		err := s.Fetch(m.ctx)
+		h.loop.post(func() {
+			h.fetching = nil
+			if !slices.Contains(h.rooms, s) { // left in the meantime
+				s.Next() // gives back what it holds
+				err = nil
+			}
+			h.guard(func() { h.fetched(s, err) })
+		})
+	})
+}
+
+// fetched goes on after a worker has read.
+func (h *handler) fetched(s *dispatch.Subscription, err error) {
+	var resync *dispatch.ResyncError
+	switch {
+	case errors.As(err, &resync):
+		event := resyncEvent(resync)
+		h.reply(&event)
+	case err != nil:
+		if !errors.Is(err, context.Canceled) {
+			h.manager().config.Log.Error("cannot read the log for a client; it may come back and resume", "err", err)
+		}
+		h.end(ending{reason: wire.ReasonInternal, reconnect: time.Second, atOnce: true})
+		return
 	}
-	h.end(ending{reason: wire.ReasonInternal, reconnect: time.Second, atOnce: true})
+	if h.blocked { // it may have to wait for long
+		s.Unpin()
+	}
+	for _, other := range h.rooms { // some may have waited for their turn
+		h.loop.notify(other)
+	}
+	h.loop.mark(h)
 }
 
-func (h *handler) acknowledge(s *dispatch.Subscription, r *dispatch.Receipt) {
+// settle tells the client how something that it sent has ended.
+func (h *handler) settle(s *dispatch.Subscription, r *dispatch.Receipt) {
+	h.pending--
+	h.pendingSize -= r.Size
+	if r.Err != nil {
+		event := refusalEvent(s, r)
+		h.out = event.Append(h.buffer())
+		return
+	}
 	var ref []byte
 	if r.HasRef {
-		ref = append(make([]byte, 0, 64), r.Ref...)
+		ref = append(make([]byte, 0, wire.MaxRef), r.Ref...)
 	}
 	h.out = wire.AppendAck(h.buffer(), ref, s.Room().Name().String(), r.ID, r.Seq, time.UnixMilli(r.Time), r.Duplicate)
-	h.pending.Add(-1)
-	h.pendingSize.Add(-int64(r.Size))
-	h.makeRoom()
-}
-
-// makeRoom lets a paused read side look again.
-func (h *handler) makeRoom() {
-	if h.paused.Load() {
-		h.wakeReader()
-	}
 }
 
 // buffer returns what must go out next, with room to append.
 func (h *handler) buffer() []byte {
 	if h.out == nil {
-		h.out = newBuffer()
+		h.out = *outBuffers.Get().(*[]byte)
 	}
 	return h.out
 }
 
-func newBuffer() []byte { return *outBuffers.Get().(*[]byte) }
+// release gives the buffer back.
+func (h *handler) release() {
+	if buffer := h.out; buffer != nil && cap(buffer) <= maxReplies {
+		buffer = buffer[:0]
+		outBuffers.Put(&buffer)
+	}
+	h.out = nil
+}
 
 // flush writes what must go out before anything else. It reports whether all
 // of it went out.
 func (h *handler) flush() bool {
 	if len(h.out) == 0 {
+		h.release()
 		return true
 	}
 	n, err := h.write(h.out)
@@ -174,25 +219,21 @@ func (h *handler) flush() bool {
 		h.writeFailed(err)
 		return false
 	}
-	if cap(h.out) <= maxReplies {
-		buffer := h.out[:0]
-		outBuffers.Put(&buffer)
-	}
-	h.out = nil
+	h.release()
 	return true
 }
 
 // writeFrames writes frames that are shared with others and moves the cursor.
 // When the socket takes only a part, the rest of the frame that was cut becomes
 // ours, so that the cursor stands between frames.
-func (h *handler) writeFrames(s *dispatch.Subscription, frames []byte) bool {
-	n, err := h.write(frames)
-	rest := s.Advance(n)
-	if n == len(frames) {
+func (h *handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segment) bool {
+	n, err := h.write(segment.Frames)
+	rest := s.Advance(segment, n)
+	if n == len(segment.Frames) {
 		return true
 	}
 	if rest > 0 {
-		h.out = append(h.buffer(), frames[n:n+rest]...)
+		h.out = append(h.buffer(), segment.Frames[n:n+rest]...)
 	}
 	s.Unpin()
 	h.writeFailed(err)
@@ -201,40 +242,28 @@ func (h *handler) writeFrames(s *dispatch.Subscription, frames []byte) bool {
 
 // writeFailed decides what an incomplete write means.
 func (h *handler) writeFailed(err error) {
-	switch {
-	case errors.Is(err, errBlocked): // the driver calls again
-	case errors.Is(err, os.ErrDeadlineExceeded) && !h.lastCall:
-		// The end was hurried, which repeats the step for a last call.
-	default:
+	if !errors.Is(err, errBlocked) {
 		h.finish()
-		h.conn.SetReadDeadline(longAgo)
+		return
 	}
+	h.blocked = true
+	if h.stalled == 0 {
+		h.stalled = h.loop.now
+	}
+	for _, s := range h.ready { // all are looked at when it takes something again
+		s.Marked = false
+	}
+	h.ready = nil
 }
 
-// write is the only place that writes to the socket. A write that makes no
-// progress for the stall timeout is cut by the sweeper and ends the connection.
+// write is the only place that writes to the socket.
 func (h *handler) write(p []byte) (n int, err error) {
-	for {
-		started := h.manager.clock.Load()
-		h.writing.Store(started)
-		k, err := h.conn.Write(p[n:])
-		h.writing.Store(0)
-		n += k
-		failpoint.Point("write.after")
-		if n == len(p) || !errors.Is(err, os.ErrDeadlineExceeded) || h.hurry.Load() {
-			return n, err
-		}
-		took := time.Duration(h.manager.clock.Load()-started) * time.Millisecond
-		if k == 0 && took >= h.manager.config.StallTimeout {
-			h.end(ending{reason: wire.ReasonSlowConsumer, reconnect: time.Second, atOnce: true})
-			return n, err
-		}
-		h.mu.Lock()
-		if !h.hurry.Load() {
-			h.conn.SetWriteDeadline(time.Time{})
-		}
-		h.mu.Unlock()
+	n, err = h.socket.Write(p)
+	if n > 0 {
+		h.stalled = 0
 	}
+	failpoint.Point("write.after")
+	return n, err
 }
 
 // appendGoodbye appends a goodbye.

@@ -1,0 +1,211 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// portableRead is how much of a connection's input waits for its loop.
+	portableRead = 4 << 10
+	// portableWrite is how much of its output is under way.
+	portableWrite = 16 << 10
+)
+
+// portable is the poller for everything that is not plain TCP on Linux: for
+// connections whose reads and writes block, on any system. One goroutine of each
+// connection waits for input, another exists while output is under way.
+type portable struct {
+	woken chan struct{}
+	group sync.WaitGroup // the goroutines of the sockets
+
+	mu       sync.Mutex // guards all below
+	readable []*handler
+	writable []*handler
+}
+
+func newPortablePoller() *portable { return &portable{woken: make(chan struct{}, 1)} }
+
+func (p *portable) add(conn net.Conn, h *handler) (socket, error) {
+	s := &portableSocket{poller: p, conn: conn, handler: h}
+	s.more.L = &s.mu
+	p.group.Go(s.readLoop)
+	return s, nil
+}
+
+func (p *portable) wait(l *loop, timeout time.Duration) error {
+	if timeout != 0 {
+		var over <-chan time.Time
+		if timeout > 0 {
+			timer := time.NewTimer(timeout)
+			defer timer.Stop()
+			over = timer.C
+		}
+		select {
+		case <-p.woken:
+		case <-over:
+		}
+	}
+	p.mu.Lock()
+	readable, writable := p.readable, p.writable
+	p.readable, p.writable = nil, nil
+	p.mu.Unlock()
+	for _, h := range readable {
+		l.readable(h)
+	}
+	for _, h := range writable {
+		l.writable(h)
+	}
+	return nil
+}
+
+func (p *portable) wake() {
+	select {
+	case p.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (p *portable) close() error {
+	p.group.Wait()
+	return nil
+}
+
+// announce tells the loop that a socket is ready.
+func (p *portable) announce(list *[]*handler, h *handler) {
+	p.mu.Lock()
+	*list = append(*list, h)
+	p.mu.Unlock()
+	p.wake()
+}
+
+// portableSocket gives a connection that blocks the manners of one that does not.
+type portableSocket struct {
+	poller  *portable
+	conn    net.Conn
+	handler *handler
+
+	mu       sync.Mutex // guards all below
+	more     sync.Cond  // on mu: input was taken, or the socket was closed
+	input    []byte     // was read and not yet taken
+	readErr  error      // comes behind the input
+	output   []byte     // is being written; nil when nothing is
+	writeErr error
+	half     bool // CloseWrite was called
+	closed   bool
+}
+
+// readLoop reads ahead of the loop, one buffer at a time.
+func (s *portableSocket) readLoop() {
+	buffer := make([]byte, portableRead)
+	for {
+		n, err := s.conn.Read(buffer)
+		s.mu.Lock()
+		s.input, s.readErr = buffer[:n], err
+		s.mu.Unlock()
+		s.poller.announce(&s.poller.readable, s.handler)
+		s.mu.Lock()
+		for len(s.input) > 0 && !s.closed {
+			s.more.Wait()
+		}
+		closed := s.closed
+		s.mu.Unlock()
+		if err != nil || closed {
+			return
+		}
+	}
+}
+
+// Read implements socket.
+func (s *portableSocket) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(s.input) > 0:
+		n := copy(p, s.input)
+		if s.input = s.input[n:]; len(s.input) == 0 {
+			s.more.Signal()
+			if s.readErr == nil {
+				return n, errBlocked
+			}
+		}
+		return n, nil
+	case s.readErr != nil:
+		return 0, s.readErr
+	}
+	return 0, errBlocked
+}
+
+// Write implements socket.
+func (s *portableSocket) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.writeErr != nil:
+		return 0, s.writeErr
+	case s.closed || s.half:
+		return 0, net.ErrClosed
+	case s.output != nil:
+		return 0, errBlocked
+	}
+	n := min(len(p), portableWrite)
+	s.output = append(make([]byte, 0, n), p[:n]...)
+	s.poller.group.Go(s.writeOutput)
+	if n < len(p) {
+		return n, errBlocked
+	}
+	return n, nil
+}
+
+// writeOutput writes what Write has taken.
+func (s *portableSocket) writeOutput() {
+	_, err := s.conn.Write(s.output)
+	s.mu.Lock()
+	s.output, s.writeErr = nil, err
+	half, closed := s.half, s.closed
+	s.mu.Unlock()
+	if half || closed { // the peer sees it, whatever comes of it
+		s.endWrites()
+	}
+	if closed {
+		s.conn.Close()
+	}
+	s.poller.announce(&s.poller.writable, s.handler)
+}
+
+// CloseWrite implements socket.
+func (s *portableSocket) CloseWrite() error {
+	s.mu.Lock()
+	s.half = true
+	busy := s.output != nil
+	s.mu.Unlock()
+	if busy {
+		return nil
+	}
+	return s.endWrites()
+}
+
+func (s *portableSocket) endWrites() error {
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (s *portableSocket) RemoteAddr() string { return s.conn.RemoteAddr().String() }
+
+// Close implements socket. What Write has taken still has a moment to go out, as
+// what is in the buffers of the system has.
+func (s *portableSocket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.more.Signal()
+	if s.output == nil {
+		return s.conn.Close()
+	}
+	s.conn.SetReadDeadline(time.Unix(1, 0)) // free a blocked read
+	return s.conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
+}
