@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -546,6 +547,46 @@ func TestStorageFull(t *testing.T) {
 	ann := join(t, dial(t, h.addr, "ann"), client.From{})
 	if receipt, err := ann.Send(within(t), "hello"); err != nil || receipt.Seq != 1 {
 		t.Errorf("got %+v, %v", receipt, err)
+	}
+}
+
+// closingStore does not know its rooms for a few calls.
+type closingStore struct {
+	store.Store
+	mu    sync.Mutex
+	fails int
+}
+
+func (s *closingStore) Room(ctx context.Context, name kaban.RoomName) (store.Room, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails > 0 {
+		s.fails--
+		return store.Room{}, store.ErrClosed
+	}
+	return s.Store.Room(ctx, name)
+}
+
+// Who comes back while the server cannot say yet where the room is asks again,
+// and does not give the room up.
+func TestComingBackTooEarly(t *testing.T) {
+	s := &closingStore{Store: memory.New(0)}
+	h := newHost(t, server.Config{}, s)
+	ann := join(t, dial(t, h.addr, "ann"), client.From{})
+	bob := join(t, dial(t, h.addr, "bob"), client.From{})
+	if _, err := ann.Send(within(t), "before"); err != nil {
+		t.Fatal(err)
+	}
+	h.stop()
+	s.mu.Lock()
+	s.fails = 4
+	s.mu.Unlock()
+	h.start()
+	if receipt, err := ann.Send(within(t), "after"); err != nil || receipt.Seq != 2 {
+		t.Errorf("got %+v, %v", receipt, err)
+	}
+	if got := read(t, bob, 2); !slices.Equal(got, []string{"before", "after"}) {
+		t.Errorf("bob got %q", got)
 	}
 }
 

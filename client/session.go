@@ -57,17 +57,22 @@ func (c *Client) run(l *link) {
 // isFinal reports whether coming back makes no sense.
 func isFinal(err error) bool {
 	if refused, ok := errors.AsType[*Error](err); ok {
-		switch refused.Code {
-		case wire.CodeServerFull, wire.CodeUnavailable, wire.CodeInternal, wire.CodeRateLimited, wire.CodeStorageFull:
-			return false
-		}
-		return true
+		return !isTemporary(refused.Code)
 	}
 	if bye, ok := errors.AsType[*Goodbye](err); ok {
 		switch bye.Reason {
 		case wire.ReasonProtocol, wire.ReasonAuth, wire.ReasonReplaced:
 			return true
 		}
+	}
+	return false
+}
+
+// isTemporary reports whether the same request may succeed later.
+func isTemporary(code wire.Code) bool {
+	switch code {
+	case wire.CodeServerFull, wire.CodeUnavailable, wire.CodeInternal, wire.CodeRateLimited, wire.CodeStorageFull:
+		return true
 	}
 	return false
 }
@@ -302,16 +307,21 @@ func (c *Client) gather(l *link) (again time.Duration) {
 			waiting = append(waiting, c.queue[i:]...)
 			break
 		}
-		switch {
+		switch pause := time.Until(q.notUntil); {
 		case q.answered:
 			continue
 		case q.request.Type == wire.TypeSend && (!q.room.joined || l.sending >= l.window):
 			waiting = append(waiting, q)
 			continue
-		}
-		if again = time.Until(q.notUntil); again > 0 { // nothing overtakes it
+		case pause > 0 && q.request.Type == wire.TypeJoin: // only its room waits for it
+			waiting = append(waiting, q)
+			if again == 0 || pause < again {
+				again = pause
+			}
+			continue
+		case pause > 0: // nothing overtakes it
 			c.queue = append(waiting, c.queue[i:]...)
-			return again
+			return pause
 		}
 		if err := l.writer.Write(&q.request); errors.Is(err, wire.ErrFrameTooLong) {
 			c.answerLocked(q, nil, err)
@@ -324,7 +334,7 @@ func (c *Client) gather(l *link) (again time.Duration) {
 		}
 	}
 	c.queue = waiting
-	return 0
+	return again
 }
 
 // readLoop takes what the server says until the connection ends.
@@ -432,6 +442,8 @@ func (c *Client) refusedLocked(q *call, e *wire.Event) {
 		c.wakeLocked()
 	case q.request.Type == wire.TypeJoin && e.Code == wire.CodeResync:
 		c.answerLocked(q, nil, resyncOf(e))
+	case q.request.Type == wire.TypeJoin && c.knowsLocked(q.room) && isTemporary(e.Code):
+		c.postponeLocked(q, max(e.RetryAfter, 100*time.Millisecond))
 	case q.request.Type == wire.TypeJoin && c.knowsLocked(q.room):
 		q.room.endLocked(errorOf(e)) // cannot come back to it
 		c.answerLocked(q, nil, errorOf(e))
