@@ -340,9 +340,9 @@ func (s *Subscription) release() {
 	}
 }
 
-// Unpin lets go of all memory that is not the cursor itself, while the
-// connection cannot take more: a reader that has stalled costs nothing but its
-// place. The frames of the last Segment are not valid after it.
+// Unpin lets go of all memory that is not the cursor itself. It must be called
+// when the connection cannot take more for now: a reader that has stalled costs
+// nothing but its place. The frames of the last Segment are not valid after it.
 func (s *Subscription) Unpin() {
 	s.release()
 	s.at.chunk = nil

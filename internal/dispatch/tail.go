@@ -32,8 +32,8 @@ type chunk struct {
 	next      atomic.Pointer[chunk]
 }
 
-// dropped is the next of a chunk that the tail has let go of, so that a reader
-// who still holds it does not hold everything that came after it too.
+// dropped is the next of the last chunk before a restart: what follows is not
+// what came after it.
 var dropped = new(chunk)
 
 // position is a place between two entries of a tail. The zero position is
@@ -46,6 +46,11 @@ type position struct {
 
 // tail is the newest part of a room's log as encoded frames of one format.
 // One writer at a time appends (it holds Room.mu); readers take no lock.
+//
+// The tail itself holds on to its newest chunks only. An older one lives for as
+// long as a cursor stands in it, which finds everything that came after through
+// next: readers whose turn comes late in a busy room need no store. A cursor
+// that cannot move must let go of its chunk (Subscription.Unpin).
 type tail struct {
 	format Format
 	limit  int // bytes kept at least, while the log has them
@@ -117,19 +122,16 @@ func (t *tail) trim() {
 		}
 		t.size -= len(c.bytes)
 		t.first.Store(c.next.Load())
-		c.next.Store(dropped)
 	}
 }
 
 // restart drops everything and begins anew behind the entry base.
 func (t *tail) restart(base uint64) {
-	old := t.first.Load()
+	old := t.last
 	c := &chunk{number: t.last.number + 1, base: base, bytes: make([]byte, minChunk), marks: make([]mark, minChunk/bytesPerMark)}
 	t.last, t.used, t.size = c, 0, minChunk
 	t.first.Store(c)
-	for old != c && old != nil && old != dropped {
-		old = old.next.Swap(dropped)
-	}
+	old.next.Store(dropped)
 }
 
 // end returns the position behind everything, for one who holds Room.mu.
@@ -147,7 +149,7 @@ func (t *tail) seek(seq uint64) (position, bool) {
 	for {
 		published := int(c.published.Load())
 		next := c.next.Load()
-		if next == dropped { // trimmed under our feet
+		if next == dropped { // restarted under our feet
 			return t.seek(seq)
 		}
 		if next == nil || seq < next.base {

@@ -235,7 +235,6 @@ func (h *handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segmen
 	if rest > 0 {
 		h.out = append(h.buffer(), segment.Frames[n:n+rest]...)
 	}
-	s.Unpin()
 	h.writeFailed(err)
 	return false
 }
@@ -250,8 +249,11 @@ func (h *handler) writeFailed(err error) {
 	if h.stalled == 0 {
 		h.stalled = h.loop.now
 	}
-	for _, s := range h.ready { // all are looked at when it takes something again
+	for _, s := range h.rooms { // all are looked at when it takes something again
 		s.Marked = false
+		if s != h.fetching {
+			s.Unpin()
+		}
 	}
 	h.ready = nil
 }
