@@ -43,6 +43,9 @@ type Segment struct {
 	Receipt *Receipt
 	// Behind says that Fetch has to read what comes next from the store.
 	Behind bool
+	// Cut says that a receipt comes right behind the frames: who gathers them both
+	// saves a write.
+	Cut bool
 
 	marks []mark // of the frames
 	base  uint64
@@ -76,14 +79,15 @@ type Subscription struct {
 type sent struct {
 	count atomic.Int32 // receipts that wait
 
-	mu       sync.Mutex // guards receipts
+	mu       sync.Mutex // guards receipts and first
 	receipts []Receipt  // ascending by Seq, refusals in front
+	first    int        // those before were taken
 
 	taken Receipt // the waker's: what Next has given last
 }
 
 // maxIdleReceipts is how many receipts the list has room for while none waits.
-const maxIdleReceipts = 16
+const maxIdleReceipts = 4
 
 // page holds encoded entries that were read from the store.
 type page struct {
@@ -117,11 +121,11 @@ func (s *Subscription) settle(r Receipt) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := len(o.receipts)
-	for i > 0 && o.receipts[i-1].Seq > r.Seq { // only a duplicate or a refusal is older than what waits
+	for i > o.first && o.receipts[i-1].Seq > r.Seq { // only a duplicate or a refusal is older than what waits
 		i--
 	}
 	o.receipts = slices.Insert(o.receipts, i, r)
-	o.count.Store(int32(len(o.receipts)))
+	o.count.Store(int32(len(o.receipts) - o.first))
 }
 
 // peek returns the number of the first receipt and whether it is a duplicate's.
@@ -132,7 +136,7 @@ func (s *Subscription) peek() (seq uint64, duplicate, ok bool) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	first := &o.receipts[0]
+	first := &o.receipts[o.first]
 	return first.Seq, first.Duplicate, true
 }
 
@@ -142,12 +146,15 @@ func (s *Subscription) take() *Receipt {
 	o := s.sent.Load()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.taken = o.receipts[0]
-	o.receipts[0] = Receipt{}
-	if o.receipts = o.receipts[1:]; len(o.receipts) == 0 && cap(o.receipts) < maxIdleReceipts {
-		o.receipts = nil
+	o.taken = o.receipts[o.first]
+	o.receipts[o.first] = Receipt{}
+	if o.first++; o.first == len(o.receipts) {
+		o.receipts, o.first = o.receipts[:0], 0
+		if cap(o.receipts) > maxIdleReceipts {
+			o.receipts = nil
+		}
 	}
-	o.count.Store(int32(len(o.receipts)))
+	o.count.Store(int32(len(o.receipts) - o.first))
 	s.outstanding--
 	return &o.taken
 }
@@ -254,7 +261,7 @@ func (s *Subscription) cut(published uint32, limit uint64) Segment {
 	if from > 0 {
 		start = c.marks[from-1].end
 	}
-	return Segment{Frames: c.bytes[start:c.marks[to-1].end], marks: c.marks[from:to], base: c.base, start: start}
+	return Segment{Frames: c.bytes[start:c.marks[to-1].end], Cut: to < published, marks: c.marks[from:to], base: c.base, start: start}
 }
 
 // skip moves the cursor over the next entry, which is given in another form.

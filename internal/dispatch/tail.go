@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"sort"
+	"sync"
 	"sync/atomic"
 )
 
@@ -70,25 +71,23 @@ func newTail(format Format, limit int, head uint64) *tail {
 	return t
 }
 
+// scratches are buffers that frames are encoded into before their size is known.
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, minChunk); return &b }}
+
 // append adds one frame that encode appends to a buffer. seqs is 1 for an
 // entry of the log and 0 for a frame that passes by without being kept.
 func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
+	scratch := scratches.Get().(*[]byte)
+	frame := encode((*scratch)[:0])
 	c := t.last
 	n := c.published.Load()
-	full := int(n) == len(c.marks)
-	var frame []byte
-	if !full {
-		frame = encode(c.bytes[:t.used])[t.used:]
-		full = t.used+len(frame) > len(c.bytes)
-	} else {
-		frame = encode(nil)
+	if int(n) == len(c.marks) || t.used+len(frame) > len(c.bytes) {
+		c, n = t.grow(len(frame)), 0
 	}
-	if full {
-		c = t.grow(len(frame))
-		n = 0
-		copy(c.bytes, frame)
-	}
+	copy(c.bytes[t.used:], frame)
 	t.used += len(frame)
+	*scratch = frame
+	scratches.Put(scratch)
 	seq := seqs
 	if n > 0 {
 		seq += c.marks[n-1].seq

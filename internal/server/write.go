@@ -116,7 +116,7 @@ func (h *handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 			h.settle(s, segment.Receipt)
 		case segment.Frames == nil:
 			return given, true
-		case (len(h.out) > 0 || len(h.ready) > 0) && len(h.out)+size <= shareBytes:
+		case (len(h.out) > 0 || len(h.ready) > 0 || segment.Cut) && len(h.out)+size <= shareBytes:
 			h.out = append(h.buffer(), segment.Frames...)
 			s.Advance(&segment, size)
 		default:
