@@ -8,8 +8,8 @@ import (
 
 const (
 	// A chunk starts small, for the many rooms that are quiet, and doubles with
-	// each further chunk up to what one gathered write can take.
-	minChunk = 4 << 10
+	// each further chunk up to what one write can take.
+	minChunk = 1 << 10
 	maxChunk = 64 << 10
 	// bytesPerMark sizes the table of marks of a chunk: the smallest frame of a
 	// message is about this long. A chunk whose marks run out is simply full.
@@ -65,8 +65,7 @@ type tail struct {
 
 func newTail(format Format, limit int, head uint64) *tail {
 	t := &tail{format: format, limit: limit}
-	t.last = &chunk{number: 1, base: head, bytes: make([]byte, minChunk), marks: make([]mark, minChunk/bytesPerMark)}
-	t.size = minChunk
+	t.last = &chunk{number: 1, base: head} // takes nothing: the first entry brings the next
 	t.first.Store(t.last)
 	return t
 }
@@ -104,7 +103,7 @@ func (t *tail) grow(frame int) *chunk {
 	if n := before.published.Load(); n > 0 {
 		base += uint64(before.marks[n-1].seq)
 	}
-	size := max(min(2*len(before.bytes), maxChunk), frame)
+	size := max(min(2*len(before.bytes), maxChunk), minChunk, frame)
 	c := &chunk{number: before.number + 1, base: base, bytes: make([]byte, size), marks: make([]mark, size/bytesPerMark+1)}
 	t.last, t.used = c, 0
 	t.size += size
@@ -127,8 +126,8 @@ func (t *tail) trim() {
 // restart drops everything and begins anew behind the entry base.
 func (t *tail) restart(base uint64) {
 	old := t.last
-	c := &chunk{number: t.last.number + 1, base: base, bytes: make([]byte, minChunk), marks: make([]mark, minChunk/bytesPerMark)}
-	t.last, t.used, t.size = c, 0, minChunk
+	c := &chunk{number: t.last.number + 1, base: base}
+	t.last, t.used, t.size = c, 0, 0
 	t.first.Store(c)
 	old.next.Store(dropped)
 }
