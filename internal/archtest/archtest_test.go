@@ -94,6 +94,11 @@ var rules = map[string]rule{
 		nil, nil,
 		"cleaning text needs nothing",
 	},
+	"kaban/internal/bench": {
+		nil,
+		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/guptarohit/asciigraph"},
+		"who measures shares no code with what is measured",
+	},
 	"kaban/internal/archtest": {nil, nil, "tests only"},
 	"kaban/internal/torture": {
 		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/store", "kaban/internal/store/sqlite"},
@@ -113,7 +118,8 @@ var bans = map[string]struct {
 	except []string
 	why    string
 }{
-	"encoding/json": {nil, "it accepts bad frames in silence; frames are package wire's business"},
+	// The load generator prints its own results, and its lines are no frames.
+	"encoding/json": {[]string{"kaban/internal/bench"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
