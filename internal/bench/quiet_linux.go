@@ -5,10 +5,6 @@ import (
 	"time"
 )
 
-// settleTime is what a server gets to put things in order after logins:
-// presence is sent, buffers are given back, garbage is collected.
-const settleTime = 2 * time.Second
-
 // fillInFlight is the window while the buffers of stalled connections are being
 // filled.
 const fillInFlight = 64
@@ -41,7 +37,9 @@ func (l *loop) idle(r *Result) error {
 	if err != nil {
 		return err
 	}
-	if err := l.pause(max(l.Warmup, settleTime), "letting it settle"); err != nil {
+	// The warm-up is for the server to put things in order: presence is sent,
+	// buffers are given back, garbage is collected.
+	if err := l.pause(l.Warmup, "letting it settle"); err != nil {
 		return err
 	}
 	s, err := l.begin()
@@ -72,7 +70,7 @@ func (l *loop) stalled(r *Result) error {
 	for _, stall := range []bool{false, true} {
 		l.dropAll()
 		// The server may need a moment to see that the others are gone.
-		if err := l.pause(settleTime/2, "making room"); err != nil {
+		if err := l.pause(l.Warmup, "making room"); err != nil {
 			return err
 		}
 		talk := l.addRoom(l.Members, l.Senders)
@@ -88,7 +86,7 @@ func (l *loop) stalled(r *Result) error {
 		if _, err := l.open(); err != nil {
 			return err
 		}
-		if err := l.pause(settleTime, "letting it settle"); err != nil {
+		if err := l.pause(l.Warmup, "letting it settle"); err != nil {
 			return err
 		}
 		for _, c := range l.conns[readers:] {
@@ -96,7 +94,7 @@ func (l *loop) stalled(r *Result) error {
 		}
 		// Talk until the buffers between the server and those who do not read
 		// are full.
-		if err := l.keepFull(max(l.Warmup, settleTime/2), nil); err != nil {
+		if err := l.keepFull(l.Warmup, nil); err != nil {
 			return err
 		}
 		if err := l.drain(); err != nil {
