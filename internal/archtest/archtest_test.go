@@ -99,6 +99,11 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/guptarohit/asciigraph"},
 		"who measures shares no code with what is measured",
 	},
+	"kaban/bench": {
+		[]string{"*"},
+		[]string{"modernc.org/sqlite"},
+		"it measures everything, also the disk beneath",
+	},
 	"kaban/bench/floor": {
 		nil,
 		[]string{"golang.org/x/sys"},
@@ -124,7 +129,7 @@ var bans = map[string]struct {
 	why    string
 }{
 	// The load generator prints its own results, and its lines are no frames.
-	"encoding/json": {[]string{"kaban/internal/bench"}, "it accepts bad frames in silence; frames are package wire's business"},
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
