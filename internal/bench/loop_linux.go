@@ -87,7 +87,6 @@ type loop struct {
 	dirty   []*room
 	start   time.Time
 	now     int64 // of the last read, nanoseconds since start
-	heard   int64 // when anything came last
 	pending int   // connections that are not ready yet
 	timer   int   // a timerfd, or -1
 	sayAt   int64 // when to tell the progress again
