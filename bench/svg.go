@@ -98,7 +98,7 @@ func (c *chart) svg() string {
 		text("", "middle", px, y.from+18, tick(decade))
 	}
 	text("", "middle", (x.from+x.to)/2, chartHeight-10, c.across)
-	text("", "end", left-8, 24, c.up)
+	text("", "end", left-8, 24, c.up) // a short unit
 	beside := c.labels(y)
 	for i, l := range c.lines {
 		var path strings.Builder

@@ -54,6 +54,13 @@ func receiversName(n int) string { return fmt.Sprintf("receivers-%d", n) }
 func roomsName(n int) string     { return fmt.Sprintf("rooms-%d", n) }
 func durableName(n int) string   { return fmt.Sprintf("durable-%d", n) }
 
+// ownRooms is 256 senders who share no room: each commit writes to 256 rooms.
+const ownRooms = "durable-own-rooms"
+
+func durable(name string, senders, rooms int) work {
+	return work{name, "", bench.Durable, bench.Options{Rooms: rooms, Members: 1, Senders: senders, Payload: 100}, []string{kabanDurable}}
+}
+
 // works lists all that is measured with the load generator.
 func works() []work {
 	all := slices.Concat(floods, steadies, []work{idle, storm})
@@ -64,9 +71,9 @@ func works() []work {
 		all = append(all, flood(roomsName(n), "", n, 10, 10, 16, curves))
 	}
 	for _, n := range senders {
-		all = append(all, work{durableName(n), "", bench.Durable, bench.Options{Rooms: n, Members: 1, Senders: n, Payload: 100}, []string{kabanDurable}})
+		all = append(all, durable(durableName(n), n, min(n, 16)))
 	}
-	return all
+	return append(all, durable(ownRooms, 256, 256))
 }
 
 // meter measures.

@@ -140,13 +140,14 @@ type benchDurable struct {
 	timeFlags
 	payloadFlag
 	Senders []int `placeholder:"N,…" default:"1,16,256" help:"How many senders at a time; several numbers are measured one after the other. Default: ${default}."`
+	Rooms   int   `placeholder:"N" default:"16" help:"The rooms they are spread over, if there are as many senders. Each room costs a write in each commit, each member a delivery. Default: ${default}."`
 }
 
 // Run does it.
 func (c *benchDurable) Run(std streams) error {
 	var all []bench.Options
 	for _, n := range c.Senders {
-		all = append(all, bench.Options{Rooms: n, Members: 1, Senders: n, Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration})
+		all = append(all, bench.Options{Rooms: min(c.Rooms, n), Members: 1, Senders: n, Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration})
 	}
 	return c.run(std, bench.Durable, all...)
 }

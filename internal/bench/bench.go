@@ -134,7 +134,7 @@ func (o *Options) check(w Workload) error {
 	case Join:
 		bounds = []bound{{"--members", o.Members, 1, MaxConnections}}
 	case Durable:
-		bounds = []bound{{"--senders", o.Senders, 1, MaxConnections}, {"--payload", o.Payload, MinPayload, MaxPayload}}
+		bounds = []bound{{"--senders", o.Senders, 1, MaxConnections}, {"--rooms", o.Rooms, 1, o.Senders}, {"--payload", o.Payload, MinPayload, MaxPayload}}
 	default:
 		return optionf("there is no workload %q", w)
 	}

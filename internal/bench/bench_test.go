@@ -45,6 +45,7 @@ func TestOptions(t *testing.T) {
 		{"join needs no time", Join, func(o *Options) { o.Duration = 0 }, ""},
 		{"join, too many", Join, func(o *Options) { o.Members = MaxConnections + 1 }, "--members"},
 		{"durable, none", Durable, func(o *Options) { o.Senders = 0 }, "--senders"},
+		{"durable, more rooms than senders", Durable, func(o *Options) { o.Rooms = 3 }, "--rooms"},
 		{"raw join", Join, func(o *Options) { o.Raw = true }, "raw lines have no join"},
 		{"negative pid", Flood, func(o *Options) { o.PID = -1 }, "--pid"},
 		{"unknown", "dance", func(*Options) {}, "no workload"},

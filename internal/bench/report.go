@@ -67,7 +67,7 @@ func (r *Result) what() string {
 	case Join:
 		return fmt.Sprintf("%d join one room, then leave it", o.Members)
 	}
-	return fmt.Sprintf("%d senders, each in a room of its own, %d bytes", o.Senders, o.Payload)
+	return fmt.Sprintf("%d senders in %d rooms, %d bytes", o.Senders, o.Rooms, o.Payload)
 }
 
 // Command is what does the same again.
@@ -105,6 +105,7 @@ func (r *Result) Command() string {
 	case Durable:
 		b.WriteString("durable")
 		flag("senders", o.Senders)
+		flag("rooms", o.Rooms)
 	}
 	if o.Payload > 0 {
 		flag("payload", o.Payload)

@@ -87,11 +87,12 @@ func (l *loop) all(answer kind, request func(dst []byte, who *identity) []byte) 
 	return seconds, float64(frames) / float64(len(l.conns)), nil
 }
 
-// durable has senders that wait for each ack before they send again, each in a
-// room of its own so that nothing but the way to the disk is measured.
+// durable has senders that wait for each ack before they send again, spread
+// over rooms.
 func (l *loop) durable(r *Result) error {
-	for range l.Senders {
-		l.addRoom(1, 1)
+	for i := range l.Rooms { // as evenly as it goes
+		n := l.Senders*(i+1)/l.Rooms - l.Senders*i/l.Rooms
+		l.addRoom(n, n)
 	}
 	l.sample()
 	if _, err := l.open(); err != nil {
