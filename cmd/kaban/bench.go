@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
+
 	"kaban/internal/bench"
 )
 
@@ -187,9 +189,11 @@ func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) er
 // a line every few seconds.
 func (f *benchFlags) one(ctx context.Context, stderr io.Writer, w bench.Workload, o bench.Options) (*bench.Result, error) {
 	const steps = 1000
-	bar := progress(stderr, steps, string(w), "")
-	defer bar.Finish()
 	last, terminal := time.Now(), isTerminal(stderr)
+	bar := progressbar.NewOptions(steps, progressbar.OptionSetWriter(stderr), progressbar.OptionSetVisibility(terminal),
+		progressbar.OptionSetDescription(string(w)), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
+	defer bar.Finish()
 	o.Progress = func(done float64, text string) {
 		if terminal {
 			bar.Describe(text)
