@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -85,11 +86,15 @@ func run(p plan, only string) error {
 	defer os.RemoveAll(scratch)
 	r := &record{Machine: describeMachine(ctx), Runs: p.runs, Seconds: p.duration.Seconds(), Figures: make(figures)}
 	m := &meter{plan: p, ctx: ctx, scratch: scratch, record: r}
-	if err := m.all(); err != nil {
+	if busy, err := strconv.ParseFloat(r.Machine.Load, 64); err == nil && busy > 1 {
+		fmt.Fprintf(os.Stderr, "the machine is busy (load %s): the figures will tell little\n", r.Machine.Load)
+	}
+	err = m.all()
+	if ctx.Err() != nil {
 		return err
 	}
 	if p.only != nil {
-		return r.print(os.Stdout)
+		return errors.Join(r.print(os.Stdout), err)
 	}
-	return r.publish(p.docs)
+	return errors.Join(r.publish(p.docs), err)
 }

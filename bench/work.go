@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -86,29 +87,40 @@ type meter struct {
 
 func (m *meter) wants(name string) bool { return m.only == nil || m.only.MatchString(name) }
 
-// all measures everything that is wanted, several times.
+// all measures everything that is wanted, several times. What goes wrong with
+// one measurement does not keep the others from being made; the errors are
+// returned at the end.
 func (m *meter) all() error {
+	var failed []error
+	try := func(what string, err error) {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", what, err)
+			fmt.Fprintln(os.Stderr, err)
+			failed = append(failed, err)
+		}
+	}
 	for i := range m.runs {
 		for _, w := range works() {
-			if !m.wants(w.name) {
-				continue
-			}
 			for _, server := range w.servers {
-				if err := m.one(i, w, server); err != nil {
-					return fmt.Errorf("%s, %s: %w", w.name, server, err)
+				if m.ctx.Err() != nil {
+					return context.Cause(m.ctx)
+				}
+				if m.wants(w.name) {
+					try(w.name+", "+server, m.one(i, w, server))
 				}
 			}
 		}
 		if m.wants("disk") {
-			if err := m.disk(); err != nil {
-				return fmt.Errorf("disk: %w", err)
-			}
+			try("disk", m.disk())
 		}
 	}
 	if m.wants("store") {
-		return m.store()
+		try("store", m.store())
 	}
-	return nil
+	if m.ctx.Err() != nil {
+		return context.Cause(m.ctx)
+	}
+	return errors.Join(failed...)
 }
 
 // one measures one work on one server once.
