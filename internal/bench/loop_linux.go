@@ -22,6 +22,8 @@ const (
 	samples = 8
 	// smallBuffer is the receive buffer of connections that never read.
 	smallBuffer = 4096
+	// smallSegment is as much as a packet has on a real network.
+	smallSegment = 1400
 )
 
 // stage is how far a connection has come.

@@ -62,6 +62,11 @@ func (l *loop) dial(c *conn) error {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, smallBuffer); err != nil {
 			return fmt.Errorf("SO_RCVBUF: %w", err)
 		}
+		// On loopback a segment has 64 KiB, and the server's kernel would buffer
+		// dozens of them: megabytes for each connection.
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, smallSegment); err != nil {
+			return fmt.Errorf("TCP_MAXSEG: %w", err)
+		}
 	}
 	// Ends with a reset, so that ports of one run are free for the next.
 	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {

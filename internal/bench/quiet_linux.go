@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// fillInFlight is the window while the buffers of stalled connections are being
-// filled.
-const fillInFlight = 64
+// fillBytes is more than the kernel buffers for a connection that does not
+// read: see smallBuffer and smallSegment.
+const fillBytes = 512 << 10
 
 // pause keeps the loop going for a while.
 func (l *loop) pause(duration time.Duration, what string) error {
@@ -66,7 +66,6 @@ func (l *loop) idle(r *Result) error {
 // connections that are members and never read.
 func (l *loop) stalled(r *Result) error {
 	r.Stalled = &StallResult{Connections: l.Stalled}
-	l.InFlight = fillInFlight
 	for _, stall := range []bool{false, true} {
 		l.dropAll()
 		// The server may need a moment to see that the others are gone.
@@ -94,9 +93,7 @@ func (l *loop) stalled(r *Result) error {
 		}
 		// Talk until the buffers between the server and those who do not read
 		// are full.
-		if err := l.keepFull(l.Warmup, nil); err != nil {
-			return err
-		}
+		l.send(talk.senders[0], fillBytes/l.Payload, 0)
 		if err := l.drain(); err != nil {
 			return err
 		}
