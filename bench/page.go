@@ -106,6 +106,12 @@ func (r *record) idleSection() string {
 		row(&b, server, figure(f.median(storm.name, server, joinSeconds)), figure(f.median(storm.name, server, leaveSeconds)),
 			figure(f.median(storm.name, server, presenceFrames)), figure(f.median(storm.name, server, loginsPerSecond)))
 	}
+	b.WriteString("\n")
+	header(&b, stalled.title, "server memory, MiB, if they are idle elsewhere", "if they stall", "p50 / p99 ms, if they are idle", "if they stall")
+	for _, server := range stalled.servers {
+		at := func(metric string) string { return figure(f.median(stalled.name, server, metric)) }
+		row(&b, server, at(besideIdle+anonMiB), at(besideStalled+anonMiB), at(besideIdle+p50)+" / "+at(besideIdle+p99), at(besideStalled+p50)+" / "+at(besideStalled+p99))
+	}
 	return b.String()
 }
 

@@ -45,6 +45,9 @@ var (
 	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, everyServer}
 	storm = work{"join-5000", "5,000 join one room, then leave", bench.Join, bench.Options{Members: 5000}, []string{kabanMemory, kabanDurable}}
 
+	stalled = work{"stalled-1000", "ten talk, 100 messages/s, while 1,000 members of the room do not read", bench.Stalled,
+		bench.Options{Rooms: 1, Members: 10, Stalled: 1000, Rate: 100, Payload: 100}, []string{kabanMemory, kabanDurable}}
+
 	receivers = []int{10, 100, 1000, 10_000}
 	rooms     = []int{1, 10, 100, 1000}
 	senders   = []int{1, 16, 256}
@@ -64,7 +67,7 @@ func durable(name string, senders, rooms int) work {
 
 // works lists all that is measured with the load generator.
 func works() []work {
-	all := slices.Concat(floods, steadies, []work{idle, storm})
+	all := slices.Concat(floods, steadies, []work{idle, storm, stalled})
 	for _, n := range receivers {
 		all = append(all, flood(receiversName(n), "", 1, n, min(n, 4), 256, curves))
 	}
@@ -165,6 +168,14 @@ func (m *meter) note(r *bench.Result, name, server string) {
 		add(kibPerConnection, r.Idle.KiBPerConnection)
 		add(cpuPercent, r.Idle.CPUPercent)
 		add(loginsPerSecond, r.Idle.LoginsPerSecond)
+	case r.Stalled != nil:
+		s := r.Stalled
+		for what, p := range map[string]bench.Percentiles{besideIdle: s.Idle, besideStalled: s.Stalled} {
+			add(what+p50, p.P50)
+			add(what+p99, p.P99)
+		}
+		add(besideIdle+anonMiB, float64(s.IdleKiB)/1024)
+		add(besideStalled+anonMiB, float64(s.StalledKiB)/1024)
 	case r.Join != nil:
 		add(joinSeconds, r.Join.JoinSeconds)
 		add(leaveSeconds, r.Join.LeaveSeconds)
@@ -188,6 +199,9 @@ const (
 	p50               = "p50 ms"
 	p99               = "p99 ms"
 	p999              = "p99.9 ms"
+	anonMiB           = "RssAnon MiB"
+	besideIdle        = "beside idle, " // before another name
+	besideStalled     = "beside stalled, "
 	kibPerConnection  = "KiB per connection"
 	cpuPercent        = "CPU % of a core"
 	loginsPerSecond   = "logins per second"
