@@ -45,8 +45,11 @@ var (
 	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, everyServer}
 	storm = work{"join-5000", "5,000 join one room, then leave", bench.Join, bench.Options{Members: 5000}, []string{kabanMemory, kabanDurable}}
 
-	stalled = work{"stalled-1000", "ten talk, 100 messages/s, while 1,000 members of the room do not read", bench.Stalled,
-		bench.Options{Rooms: 1, Members: 10, Stalled: 1000, Rate: 100, Payload: 100}, []string{kabanMemory, kabanDurable}}
+	stalled = work{
+		"stalled-1000", "ten talk, 100 messages/s, while 1,000 members of the room do not read", bench.Stalled,
+		bench.Options{Rooms: 1, Members: 10, Stalled: 1000, Rate: 100, Payload: 100},
+		[]string{kabanMemory, kabanDurable},
+	}
 
 	receivers = []int{10, 100, 1000, 10_000}
 	rooms     = []int{1, 10, 100, 1000}
