@@ -4,6 +4,8 @@ VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME  ?= 30s
 BENCH     ?= .
 COUNT     ?= 1
+RUNS      ?= 5
+GROWTH    ?= 1000000
 COVER_MIN ?= 85
 SEED      ?= 0
 KILLS     ?= 1000
@@ -16,10 +18,10 @@ covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
 
 tool := go tool -modfile=tools/go.mod
 
-.PHONY: help build run test check cover torture fuzz bench fmt golden clean setup
+.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden clean setup
 
 help: ## print this help (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
 build: ## compile bin/kaban, static and stamped with its version
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
@@ -48,7 +50,10 @@ torture: ## prove the guarantees for long: KILLS, LOSSES, SYNCS, CUTS; SEED=0 is
 fuzz: ## run each fuzz target for FUZZTIME=30s
 	@scripts/fuzz $(FUZZTIME)
 
-bench: ## run the Go benchmarks; BENCH=regexp COUNT=n
+bench: ## measure all and write docs/performance.md; RUNS=1 for a quick look, GROWTH=10000000
+	go run ./bench -runs $(RUNS) -growth $(GROWTH)
+
+bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 
 fmt: ## format all Go files
