@@ -62,6 +62,10 @@ func (l *loop) idle(r *Result) error {
 	return nil
 }
 
+// settleStalled is how long a server has to find out who does not read. It is
+// well below the time after which it would hang up.
+const settleStalled = 8 * time.Second
+
 // stalled has a conversation beside connections that are idle, then one beside
 // connections that are members and never read.
 func (l *loop) stalled(r *Result) error {
@@ -93,8 +97,14 @@ func (l *loop) stalled(r *Result) error {
 		}
 		// Talk until the buffers between the server and those who do not read
 		// are full.
+		payload := l.Payload
+		l.Payload = MaxPayload // few are enough
 		l.send(talk.senders[0], fillBytes/l.Payload, 0)
+		l.Payload = payload
 		if err := l.drain(); err != nil {
+			return err
+		}
+		if err := l.pause(settleStalled, "letting those who do not read fall behind"); err != nil {
 			return err
 		}
 		h := newHistogram()

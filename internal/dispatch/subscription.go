@@ -70,10 +70,18 @@ type Subscription struct {
 	// Marked is the waker's, to note that it knows already.
 	Marked bool
 
-	seq  uint64 // everything up to here was given
-	at   position
-	page *page // what Fetch has read, from seq on
+	seq   uint64 // everything up to here was given
+	at    position
+	page  *page // what Fetch has read, from seq on
+	pages uint8 // that Fetch has read in a row
 }
+
+// firstPage is how many entries Fetch reads at first, and pageGrowth by how much
+// more each time: who takes a little now and then is not read much for in vain.
+const (
+	firstPage  = 32
+	pageGrowth = 4
+)
 
 // sent is what became of what was sent through a subscription.
 type sent struct {
@@ -286,7 +294,7 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 	}
 	r := s.audience.room
 	entries, err := r.store.Read(ctx, r.name, store.Page{
-		After: s.seq, Before: limit + 1, Limit: r.pageEntries, Bytes: pageBytes,
+		After: s.seq, Before: limit + 1, Limit: s.nextPage(), Bytes: pageBytes,
 	})
 	if err != nil {
 		return fmt.Errorf("read %s after %d: %w", r.name, s.seq, err)
@@ -303,6 +311,18 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 	}
 	s.page = p
 	return nil
+}
+
+// nextPage returns how many entries to read.
+func (s *Subscription) nextPage() int {
+	size := firstPage
+	for range s.pages {
+		if size *= pageGrowth; size >= s.audience.room.pageEntries {
+			return s.audience.room.pageEntries
+		}
+	}
+	s.pages++
+	return min(size, s.audience.room.pageEntries)
 }
 
 // resync moves a cursor whose next entry is gone to the head.
@@ -347,10 +367,34 @@ func (s *Subscription) release() {
 	}
 }
 
-// Unpin lets go of all memory that is not the cursor itself. It must be called
-// when the connection cannot take more for now: a reader that has stalled costs
-// nothing but its place. The frames of the last Segment are not valid after it.
+// Unpin lets go of all memory that is not the cursor itself. The frames of the
+// last Segment are not valid after it.
 func (s *Subscription) Unpin() {
 	s.release()
 	s.at.chunk = nil
+	s.pages = 0
+}
+
+// Rest says that the connection cannot take more for now. It costs nothing but
+// its place until Rise: neither memory nor the time to tell it of what is new.
+func (s *Subscription) Rest() {
+	s.Unpin()
+	a := s.audience
+	a.room.mu.Lock()
+	defer a.room.mu.Unlock()
+	if s.index >= 0 && int(s.index) < a.awake {
+		a.awake--
+		a.swap(s.index, int32(a.awake))
+	}
+}
+
+// Rise ends a rest. Nobody tells of what came in the meantime.
+func (s *Subscription) Rise() {
+	a := s.audience
+	a.room.mu.Lock()
+	defer a.room.mu.Unlock()
+	if int(s.index) >= a.awake {
+		a.swap(s.index, int32(a.awake))
+		a.awake++
+	}
 }
