@@ -46,6 +46,7 @@ type reader struct {
 	more      *sync.Cond
 
 	refused []Receipt
+	partial string   // of a frame
 	given   []string // frames, and "ack SEQ ID" for receipts
 }
 
@@ -80,30 +81,44 @@ func (r *reader) take(s *Subscription, max int) {
 	}
 	r.audiences, r.woken = nil, false
 	r.mu.Unlock()
-	for {
-		segment := s.Next()
-		switch {
-		case segment.Behind:
-			err := s.Fetch(context.Background())
-			var resync *ResyncError
-			switch {
-			case errors.As(err, &resync):
-				r.given = append(r.given, fmt.Sprintf("resync %d %d", resync.Oldest, resync.Head))
-			case err != nil:
-				r.t.Fatalf("Fetch: %v", err)
-			}
-		case segment.Receipt != nil:
-			r.settled(segment.Receipt)
-		case segment.Frames != nil:
-			n := min(max, len(segment.Frames))
-			rest := s.Advance(&segment, n)
-			taken := string(segment.Frames[:n+rest])
-			r.given = append(r.given, strings.Split(strings.TrimSuffix(taken, "\n"), "\n")...)
-		default:
-			s.Unpin()
-			return
-		}
+	for r.sip(s, max) {
 	}
+	s.Unpin()
+}
+
+// sip gives the reader the next there is, in one write of at most max bytes. It
+// reports whether there was anything.
+func (r *reader) sip(s *Subscription, max int) bool {
+	r.t.Helper()
+	segment := s.Next()
+	switch {
+	case segment.Behind:
+		err := s.Fetch(context.Background())
+		var resync *ResyncError
+		switch {
+		case errors.As(err, &resync):
+			r.given, r.partial = append(r.given, fmt.Sprintf("resync %d %d", resync.Oldest, resync.Head)), ""
+		case err != nil:
+			r.t.Fatalf("Fetch: %v", err)
+		}
+	case segment.Receipt != nil:
+		if r.partial != "" {
+			r.t.Errorf("a receipt comes in the middle of a frame")
+		}
+		r.settled(segment.Receipt)
+	case segment.Frames != nil:
+		n := min(max, len(segment.Frames))
+		rest := s.Advance(&segment, n)
+		r.partial += string(segment.Frames[:n+rest])
+		lines := strings.Split(r.partial, "\n")
+		r.given, r.partial = append(r.given, lines[:len(lines)-1]...), lines[len(lines)-1]
+		if (r.partial != "") != s.IsCut() {
+			r.t.Errorf("got the part %q of a frame, and the cursor says %v", r.partial, s.IsCut())
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 func (r *reader) settled(receipt *Receipt) {

@@ -155,7 +155,15 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 			},
 			"take": func(rt *rapid.T) {
 				if _, p := pick(); p != nil {
+					p.s.Rise()
 					p.take(p.s, rapid.SampledFrom([]int{1, 100, 5000, 1 << 20}).Draw(rt, "bytes"))
+				}
+			},
+			"sip": func(rt *rapid.T) { // and no more for now
+				if _, p := pick(); p != nil {
+					p.s.Rise()
+					p.sip(p.s, rapid.SampledFrom([]int{1, 30, 1500}).Draw(rt, "bytes"))
+					p.s.Rest()
 				}
 			},
 			"leave": func(rt *rapid.T) {
@@ -187,6 +195,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 			if p == nil {
 				continue
 			}
+			p.s.Rise()
 			p.until(p.s, head)
 			p.check(rt, log)
 			if p.next != head+1 {

@@ -71,6 +71,7 @@ type Subscription struct {
 	Marked bool
 
 	seq   uint64 // everything up to here was given
+	cut   uint32 // bytes that were given of the entry behind seq
 	at    position
 	page  *page // what Fetch has read, from seq on
 	pages uint8 // that Fetch has read in a row
@@ -170,6 +171,9 @@ func (s *Subscription) take() *Receipt {
 // limit returns up to which number entries can be given as frames, and the
 // number of the next own entry, which then comes as a receipt, or 0.
 func (s *Subscription) limit() (limit, own uint64, due bool) {
+	if s.cut > 0 { // the rest of an entry comes before anything else
+		return s.seq + 1, 0, false
+	}
 	// The head is read before the receipts: an entry below it that is our own
 	// has its receipt waiting by now.
 	limit = s.audience.room.head.Load()
@@ -196,7 +200,7 @@ func (s *Subscription) Next() Segment {
 	}
 	if p := s.page; p != nil {
 		if p.base == s.seq {
-			return Segment{Frames: p.bytes, marks: p.marks, base: p.base}
+			return Segment{Frames: p.bytes[s.cut:], marks: p.marks, base: p.base, start: s.cut}
 		}
 		s.release()
 	}
@@ -221,7 +225,7 @@ func (s *Subscription) frames(limit uint64) Segment {
 		c := s.at.chunk
 		published := c.published.Load()
 		if s.at.index < published {
-			return s.cut(published, limit)
+			return s.stretch(published, limit)
 		}
 		next := c.next.Load()
 		switch {
@@ -252,9 +256,9 @@ func (s *Subscription) locate() bool {
 	return ok
 }
 
-// cut returns the frames of the chunk from the cursor to the published count,
+// stretch returns the frames of the chunk from the cursor to the published count,
 // or to the last entry that is not beyond the limit.
-func (s *Subscription) cut(published uint32, limit uint64) Segment {
+func (s *Subscription) stretch(published uint32, limit uint64) Segment {
 	c, from := s.at.chunk, s.at.index
 	to := published
 	if c.base+uint64(c.marks[to-1].seq) > limit {
@@ -269,6 +273,7 @@ func (s *Subscription) cut(published uint32, limit uint64) Segment {
 	if from > 0 {
 		start = c.marks[from-1].end
 	}
+	start += s.cut
 	return Segment{Frames: c.bytes[start:c.marks[to-1].end], Cut: to < published, marks: c.marks[from:to], base: c.base, start: start}
 }
 
@@ -332,14 +337,15 @@ func (s *Subscription) resync(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("state of %s: %w", r.name, err)
 	}
-	s.seq, s.at = r.head.Load(), position{}
+	s.seq, s.cut, s.at = r.head.Load(), 0, position{}
 	return &ResyncError{Room: r.name, Epoch: r.epoch, Head: s.seq, Oldest: state.Oldest}
 }
 
 // Advance says that n bytes of the frames of a segment were taken over. The
-// cursor always stands between entries: when the last byte is within an entry,
-// the entry counts as given, and Advance returns how many of the bytes that
-// follow the n are the rest of it, which the caller still has to deliver.
+// cursor stands between entries: of an entry whose end was not taken Next gives
+// the rest, and nothing may come before it (IsCut). A frame that is no entry
+// cannot be given again: then Advance returns how many of the bytes that follow
+// the n are the rest of it, which the caller has to keep and deliver.
 func (s *Subscription) Advance(segment *Segment, n int) (rest int) {
 	if n == 0 {
 		return 0
@@ -350,12 +356,30 @@ func (s *Subscription) Advance(segment *Segment, n int) (rest int) {
 	if marks[i].end != target {
 		i = sort.Search(len(marks), func(i int) bool { return marks[i].end >= target })
 	}
-	s.seq = segment.base + uint64(marks[i].seq)
-	if s.page == nil {
-		s.at.index += uint32(i) + 1
+	begin, before := segment.start-s.cut, s.seq // of the frame with the last byte that was taken
+	if i > 0 {
+		begin, before = marks[i-1].end, segment.base+uint64(marks[i-1].seq)
 	}
-	return int(marks[i].end - target)
+	after := segment.base + uint64(marks[i].seq)
+	if rest = int(marks[i].end - target); rest > 0 && after > before {
+		s.move(before, i)
+		s.cut = target - begin
+		return 0
+	}
+	s.move(after, i+1)
+	return rest
 }
+
+// move moves the cursor over frames of a segment.
+func (s *Subscription) move(seq uint64, frames int) {
+	s.seq, s.cut = seq, 0
+	if s.page == nil {
+		s.at.index += uint32(frames)
+	}
+}
+
+// IsCut reports whether the last entry was given in part only.
+func (s *Subscription) IsCut() bool { return s.cut > 0 }
 
 // release gives back the page.
 func (s *Subscription) release() {

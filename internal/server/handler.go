@@ -52,6 +52,7 @@ type handler struct {
 	said     bool                     // goodbye is in out, or nobody is there to be told
 	out      []byte                   // must go out before anything else; nil when empty
 	ready    []*dispatch.Subscription // may have something
+	cut      *dispatch.Subscription   // the rest of its entry must go out before anything else
 	fetching *dispatch.Subscription   // a worker reads for it
 
 	ending *ending // nil while it is not
@@ -137,7 +138,7 @@ func (h *handler) leave() {
 			s.Next() // gives back what it holds
 		}
 	}
-	h.rooms, h.ready = nil, nil
+	h.rooms, h.ready, h.cut = nil, nil, nil
 	if h.session != nil {
 		h.manager().names.release(h.session)
 		h.session = nil
@@ -179,7 +180,7 @@ func (h *handler) check() {
 	case h.ending != nil:
 		h.checkEnding(stalled, since(h.endingAt))
 	case stalled >= config.StallTimeout:
-		h.checkStalled()
+		h.loop.writable(h) // it may take a little, of which no poller tells; if not, that was it
 	case h.session == nil:
 		if since(h.accepted) >= config.HelloTimeout {
 			event := errorEvent(wire.CodeHelloRequired, "no hello came within "+config.HelloTimeout.String())
@@ -193,17 +194,6 @@ func (h *handler) check() {
 			h.pings = due
 			h.reply(&wire.Event{Type: wire.TypePing})
 		}
-	}
-}
-
-// checkStalled ends a connection that takes nothing. It may take a little since
-// its poller last said that it takes a lot.
-func (h *handler) checkStalled() {
-	before := h.stalled
-	h.loop.writable(h)
-	h.writeStep()
-	if h.blocked && h.stalled == before {
-		h.end(ending{reason: wire.ReasonSlowConsumer, reconnect: time.Second, atOnce: true})
 	}
 }
 

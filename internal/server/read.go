@@ -106,7 +106,7 @@ func (h *handler) isFull(q *wire.Request) bool {
 			return true
 		}
 	case wire.TypePart: // what was sent before is acknowledged before
-		if h.pending > 0 {
+		if h.pending > 0 || h.cut != nil {
 			return true
 		}
 	}

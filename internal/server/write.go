@@ -36,7 +36,7 @@ var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return
 // by an earlier write, then what its subscriptions have. It returns when nothing
 // is left, when the socket takes no more, or after a while.
 func (h *handler) writeStep() {
-	if h.blocked || h.lingering != 0 {
+	if h.blocked || h.lingering != 0 || !h.finishEntry() {
 		return
 	}
 	budget := bytesPerStep
@@ -64,6 +64,27 @@ func (h *handler) writeStep() {
 	}
 	h.resume()
 	h.decide()
+}
+
+// finishEntry gives the client the rest of an entry that an earlier write has
+// cut. It reports whether nothing is left of it.
+func (h *handler) finishEntry() bool {
+	for h.cut != nil {
+		s := h.cut
+		if s == h.fetching {
+			return false
+		}
+		segment := s.Next()
+		if segment.Behind {
+			h.fetch(s)
+			return false
+		}
+		if !h.writeFrames(s, &segment) {
+			return false
+		}
+		h.cut = nil
+	}
+	return true
 }
 
 // skips reports whether the connection ends without what it is owed.
@@ -181,6 +202,9 @@ func (l *loop) startFetches() {
 func (h *handler) fetched(s *dispatch.Subscription, err error) {
 	var resync *dispatch.ResyncError
 	switch {
+	case errors.As(err, &resync) && s == h.cut:
+		h.finish() // in the middle of a frame nothing can be told
+		return
 	case errors.As(err, &resync):
 		event := resyncEvent(resync)
 		h.reply(&event)
@@ -255,8 +279,9 @@ func (h *handler) flush() bool {
 }
 
 // writeFrames writes frames that are shared with others and moves the cursor.
-// When the socket takes only a part, the rest of the frame that was cut becomes
-// ours, so that the cursor stands between frames.
+// When the socket takes only a part of an entry, the rest is read again when it
+// takes more: a connection that has stalled holds none of it. What cannot be
+// read again becomes ours.
 func (h *handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segment) bool {
 	n, err := h.write(segment.Frames)
 	rest := s.Advance(segment, n)
@@ -265,6 +290,9 @@ func (h *handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segmen
 	}
 	if rest > 0 {
 		h.out = append(h.buffer(), segment.Frames[n:n+rest]...)
+	}
+	if h.cut = nil; s.IsCut() {
+		h.cut = s
 	}
 	h.writeFailed(err)
 	return false
@@ -277,6 +305,9 @@ func (h *handler) writeFailed(err error) {
 		return
 	}
 	h.blocked = true
+	if h.stalled != 0 && h.loop.now-h.stalled >= h.manager().config.StallTimeout.Milliseconds() {
+		h.end(ending{reason: wire.ReasonSlowConsumer, reconnect: time.Second, atOnce: true})
+	}
 	if rest := len(h.out); rest > 0 && rest < cap(h.out)/2 { // it may be for long
 		small := slices.Clone(h.out)
 		h.release()
