@@ -27,7 +27,7 @@ const childVariable = "KABAN_SQLITE_TEST_DIR"
 func child(t *testing.T, dir string) (output string, err error) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	c.Env = append(os.Environ(), childVariable+"="+dir)
+	c.Env = append(os.Environ(), childVariable+"="+dir, "GORACE=atexit_sleep_ms=0")
 	text, err := c.CombinedOutput()
 	return string(text), err
 }
