@@ -169,13 +169,25 @@ func TestBrokenStaysBroken(t *testing.T) {
 	fmt.Println("child: broken after", acknowledged)
 }
 
+// large are the bytes of a database with 3,000 messages.
+var large []byte
+
 // made returns a directory with a database that some statements have changed.
 func made(t *testing.T, statements ...string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	s := open(t, dir, Options{})
-	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3000)...)
-	closeStore(t, s)
+	path := filepath.Join(dir, databaseName)
+	if large == nil {
+		s := open(t, dir, Options{})
+		storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3000)...)
+		closeStore(t, s)
+		var err error
+		if large, err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	} else if err := os.WriteFile(path, large, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
 	if err != nil {
 		t.Fatal(err)
