@@ -5,13 +5,14 @@ FUZZTIME  ?= 30s
 BENCH     ?= .
 COUNT     ?= 1
 COVER_MIN ?= 85
+SOAK      ?= 100
 
 # The parts whose tests must cover them: what everything else relies on.
 covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
 
 tool := go tool -modfile=tools/go.mod
 
-.PHONY: help build run test check cover fuzz bench fmt golden clean setup
+.PHONY: help build run test check soak cover fuzz bench fmt golden clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -24,6 +25,9 @@ run: ## start a server from the sources, with its data in ./kaban-data
 
 test: check ## check, then run all tests with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
+
+soak: ## long campaigns of kills, lost writes, failed syncs and cuts; SOAK=100 of each
+	go test -v -count 1 -timeout 0 ./internal/torture -torture.kills $(SOAK) -torture.losses $(SOAK) -torture.syncs $(SOAK) -torture.cuts $$(( $(SOAK) * 50 ))
 
 check: setup ## formatting, go vet, staticcheck, tidy modules
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
