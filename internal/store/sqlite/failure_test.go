@@ -262,7 +262,8 @@ func TestDamagedDatabase(t *testing.T) {
 		refused(t, change(t, func([]byte) []byte { return nil }), "empty", "backup")
 	})
 	t.Run("cut in the header", func(t *testing.T) {
-		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "cut short", "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:99] }), "cut short", "backup")
 	})
 	t.Run("schema overwritten", func(t *testing.T) {
 		refused(t, change(t, func(b []byte) []byte { copy(b[100:4096], bytes.Repeat([]byte{0xAA}, 3996)); return b }), "damaged", "backup")
@@ -322,6 +323,18 @@ func TestReadOnlyFiles(t *testing.T) {
 	}
 	_, err = Open(t.Context(), dir, Options{})
 	wantError(t, err, dir, "writable")
+}
+
+func TestADirectoryThatCannotBeMade(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may make everything")
+	}
+	parent := t.TempDir()
+	if err := os.Chmod(parent, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), filepath.Join(parent, "data"), Options{})
+	wantError(t, err, "permission denied", "choose a directory")
 }
 
 func TestDirectoryThatIsAFile(t *testing.T) {

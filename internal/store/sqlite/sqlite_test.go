@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -346,6 +347,27 @@ func TestFilesArePrivate(t *testing.T) {
 	}
 	s = open(t, dir, Options{})
 	check()
+}
+
+// A directory that others may look into is said, once, and left as it is.
+func TestAnOpenDirectoryIsSaid(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such modes here")
+	}
+	for mode, want := range map[os.FileMode]bool{0o700: false, 0o755: true, 0o710: true, 0o707: true} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		closeStore(t, open(t, dir, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}))
+		if got := strings.Contains(log.String(), "others may look into the data directory"); got != want {
+			t.Errorf("%v: the log has\n%s", mode, &log)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%v has become %v (%v)", mode, info.Mode(), err)
+		}
+	}
 }
 
 func TestEveryConnectionHasItsPragmas(t *testing.T) {
