@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -89,6 +90,7 @@ func TestStories(t *testing.T) {
 			"feed":     feed,
 			"members":  members,
 			"usefast":  useFast,
+			"exitcode": exitCode,
 		},
 	})
 }
@@ -176,6 +178,24 @@ func await(ts *testscript.TestScript, file, text string, offset int64) string {
 	content, _ := os.ReadFile(ts.MkAbs(file))
 	ts.Fatalf("%s does not come in %s:\n%s", text, file, content)
 	return ""
+}
+
+// exitCode runs a command and wants an exit code: "exitcode CODE COMMAND ARGS…".
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode CODE COMMAND ARGS…")
+	}
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		ended, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = ended.ExitCode()
+	}
+	if fmt.Sprint(got) != args[0] {
+		ts.Fatalf("the exit code is %d, want %s", got, args[0])
+	}
 }
 
 // waitLine waits until a file contains a text.
