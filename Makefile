@@ -4,18 +4,24 @@ VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME  ?= 30s
 BENCH     ?= .
 COUNT     ?= 1
+RUNS      ?= 5
+GROWTH    ?= 1000000
 COVER_MIN ?= 85
-SOAK      ?= 100
+SEED      ?= 0
+KILLS     ?= 1000
+LOSSES    ?= 300
+SYNCS     ?= 200
+CUTS      ?= 10000
 
 # The parts whose tests must cover them: what everything else relies on.
 covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
 
 tool := go tool -modfile=tools/go.mod
 
-.PHONY: help build run test check soak cover fuzz bench fmt golden clean setup
+.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden clean setup
 
 help: ## print this help (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
 build: ## compile bin/kaban, static and stamped with its version
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
@@ -25,9 +31,6 @@ run: ## start a server from the sources, with its data in ./kaban-data
 
 test: check ## check, then run all tests with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
-
-soak: ## long campaigns of kills, lost writes, failed syncs and cuts; SOAK=100 of each
-	go test -v -count 1 -timeout 0 ./internal/torture -torture.kills $(SOAK) -torture.losses $(SOAK) -torture.syncs $(SOAK) -torture.cuts $$(( $(SOAK) * 50 ))
 
 check: setup ## formatting, go vet, staticcheck, tidy modules
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
@@ -40,10 +43,17 @@ check: setup ## formatting, go vet, staticcheck, tidy modules
 cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
 
+torture: ## prove the guarantees for long: KILLS, LOSSES, SYNCS, CUTS; SEED=0 is another one each time
+	go test ./internal/torture -v -count 1 -timeout 80m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS)
+	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
+
 fuzz: ## run each fuzz target for FUZZTIME=30s
 	@scripts/fuzz $(FUZZTIME)
 
-bench: ## run the Go benchmarks; BENCH=regexp COUNT=n
+bench: ## measure all and write docs/performance.md; RUNS=1 for a quick look, GROWTH=10000000
+	go run ./bench -runs $(RUNS) -growth $(GROWTH)
+
+bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 
 fmt: ## format all Go files

@@ -63,6 +63,9 @@ func (m Message) Content() string { return m.content }
 // limit code points, not only white space, and without control characters but
 // newline and tab. The error is a *MessageError.
 func CheckContent(content string, limit int) error {
+	if len(content) <= limit && isPlainText(content) {
+		return nil
+	}
 	if n := utf8.RuneCountInString(content); n > limit {
 		return tooLong(TooLongContent, limit, n)
 	}
@@ -83,6 +86,20 @@ func CheckContent(content string, limit int) error {
 		return empty(EmptyContent)
 	}
 	return nil
+}
+
+// isPlainText reports whether a content is printable ASCII and not only spaces:
+// most are, and those need no closer look.
+func isPlainText(content string) bool {
+	word := false
+	for i := range len(content) {
+		c := content[i]
+		if c < ' ' || c > '~' {
+			return false
+		}
+		word = word || c != ' '
+	}
+	return word
 }
 
 // Origin is the connection that something came from; 0 is none. It is never

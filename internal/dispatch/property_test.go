@@ -76,6 +76,8 @@ func (p *place) check(t *rapid.T, log []store.Entry) {
 // windows of all sizes. Whatever happens each is given every number once, in
 // order, as the log has it.
 func TestEverySeqOnceAndInOrder(t *testing.T) {
+	steps := 0
+	defer func() { t.Logf("%d steps", steps) }()
 	rapid.Check(t, func(rt *rapid.T) {
 		window := rapid.SampledFrom([]int{0, 0, 8 << 10}).Draw(rt, "window")
 		s := &recorder{Store: memory.New(window), instant: rapid.Bool().Draw(rt, "instant")}
@@ -96,6 +98,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 			return strings.Repeat("x", rapid.SampledFrom([]int{1, 1000}).Draw(rt, "length"))
 		}
 		pick := func() (int, *place) {
+			steps++
 			i := rapid.IntRange(0, len(places)-1).Draw(rt, "who")
 			return i, places[i]
 		}

@@ -55,16 +55,25 @@ type Audience struct {
 	room  *Room
 	waker Waker
 	// members is changed by the waker's goroutine with Room.mu held: it may read
-	// them without the lock, everybody else with it.
+	// them without the lock, everybody else with it. The first awake of them want
+	// to know of what is new, the others rest.
 	members []*Subscription
+	awake   int
 	woken   atomic.Bool // Wake was called, and Members was not since
 }
 
-// Members returns who may have something new. Only the waker's goroutine calls
-// it; what it returns is valid until the next Join or Leave.
+// Members returns who may have something new and does not rest. Only the waker's
+// goroutine calls it; what it returns is valid until the next Join, Leave, Rest
+// or Rise.
 func (a *Audience) Members() []*Subscription {
 	a.woken.Store(false)
-	return a.members
+	return a.members[:a.awake]
+}
+
+// swap has two members change places.
+func (a *Audience) swap(i, j int32) {
+	a.members[i], a.members[j] = a.members[j], a.members[i]
+	a.members[i].index, a.members[j].index = i, j
 }
 
 func (a *Audience) wake() {
@@ -92,6 +101,8 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	a := r.audiences[i]
 	s.audience, s.index = a, int32(len(a.members))
 	a.members = append(a.members, s)
+	a.swap(s.index, int32(a.awake)) // in front of those who rest
+	a.awake++
 	r.members++
 	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
 }
@@ -103,8 +114,11 @@ func (r *Room) removeLocked(s *Subscription) bool {
 	}
 	a := s.audience
 	last := len(a.members) - 1
-	a.members[s.index] = a.members[last]
-	a.members[s.index].index = s.index
+	if int(s.index) < a.awake {
+		a.awake--
+		a.swap(s.index, int32(a.awake))
+	}
+	a.swap(s.index, int32(last))
 	a.members[last] = nil
 	a.members = a.members[:last]
 	s.index = -1

@@ -43,6 +43,9 @@ type Segment struct {
 	Receipt *Receipt
 	// Behind says that Fetch has to read what comes next from the store.
 	Behind bool
+	// Cut says that a receipt comes right behind the frames: who gathers them both
+	// saves a write.
+	Cut bool
 
 	marks []mark // of the frames
 	base  uint64
@@ -67,23 +70,32 @@ type Subscription struct {
 	// Marked is the waker's, to note that it knows already.
 	Marked bool
 
-	seq  uint64 // everything up to here was given
-	at   position
-	page *page // what Fetch has read, from seq on
+	seq   uint64 // everything up to here was given
+	at    position
+	page  *page // what Fetch has read, from seq on
+	pages uint8 // that Fetch has read in a row
 }
+
+// firstPage is how many entries Fetch reads at first, and pageGrowth by how much
+// more each time: who takes a little now and then is not read much for in vain.
+const (
+	firstPage  = 32
+	pageGrowth = 4
+)
 
 // sent is what became of what was sent through a subscription.
 type sent struct {
 	count atomic.Int32 // receipts that wait
 
-	mu       sync.Mutex // guards receipts
+	mu       sync.Mutex // guards receipts and first
 	receipts []Receipt  // ascending by Seq, refusals in front
+	first    int        // those before were taken
 
 	taken Receipt // the waker's: what Next has given last
 }
 
 // maxIdleReceipts is how many receipts the list has room for while none waits.
-const maxIdleReceipts = 16
+const maxIdleReceipts = 4
 
 // page holds encoded entries that were read from the store.
 type page struct {
@@ -117,11 +129,11 @@ func (s *Subscription) settle(r Receipt) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := len(o.receipts)
-	for i > 0 && o.receipts[i-1].Seq > r.Seq { // only a duplicate or a refusal is older than what waits
+	for i > o.first && o.receipts[i-1].Seq > r.Seq { // only a duplicate or a refusal is older than what waits
 		i--
 	}
 	o.receipts = slices.Insert(o.receipts, i, r)
-	o.count.Store(int32(len(o.receipts)))
+	o.count.Store(int32(len(o.receipts) - o.first))
 }
 
 // peek returns the number of the first receipt and whether it is a duplicate's.
@@ -132,7 +144,7 @@ func (s *Subscription) peek() (seq uint64, duplicate, ok bool) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	first := &o.receipts[0]
+	first := &o.receipts[o.first]
 	return first.Seq, first.Duplicate, true
 }
 
@@ -142,12 +154,15 @@ func (s *Subscription) take() *Receipt {
 	o := s.sent.Load()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.taken = o.receipts[0]
-	o.receipts[0] = Receipt{}
-	if o.receipts = o.receipts[1:]; len(o.receipts) == 0 && cap(o.receipts) < maxIdleReceipts {
-		o.receipts = nil
+	o.taken = o.receipts[o.first]
+	o.receipts[o.first] = Receipt{}
+	if o.first++; o.first == len(o.receipts) {
+		o.receipts, o.first = o.receipts[:0], 0
+		if cap(o.receipts) > maxIdleReceipts {
+			o.receipts = nil
+		}
 	}
-	o.count.Store(int32(len(o.receipts)))
+	o.count.Store(int32(len(o.receipts) - o.first))
 	s.outstanding--
 	return &o.taken
 }
@@ -254,7 +269,7 @@ func (s *Subscription) cut(published uint32, limit uint64) Segment {
 	if from > 0 {
 		start = c.marks[from-1].end
 	}
-	return Segment{Frames: c.bytes[start:c.marks[to-1].end], marks: c.marks[from:to], base: c.base, start: start}
+	return Segment{Frames: c.bytes[start:c.marks[to-1].end], Cut: to < published, marks: c.marks[from:to], base: c.base, start: start}
 }
 
 // skip moves the cursor over the next entry, which is given in another form.
@@ -279,7 +294,7 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 	}
 	r := s.audience.room
 	entries, err := r.store.Read(ctx, r.name, store.Page{
-		After: s.seq, Before: limit + 1, Limit: r.pageEntries, Bytes: pageBytes,
+		After: s.seq, Before: limit + 1, Limit: s.nextPage(), Bytes: pageBytes,
 	})
 	if err != nil {
 		return fmt.Errorf("read %s after %d: %w", r.name, s.seq, err)
@@ -296,6 +311,18 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 	}
 	s.page = p
 	return nil
+}
+
+// nextPage returns how many entries to read.
+func (s *Subscription) nextPage() int {
+	size := firstPage
+	for range s.pages {
+		if size *= pageGrowth; size >= s.audience.room.pageEntries {
+			return s.audience.room.pageEntries
+		}
+	}
+	s.pages++
+	return min(size, s.audience.room.pageEntries)
 }
 
 // resync moves a cursor whose next entry is gone to the head.
@@ -340,10 +367,34 @@ func (s *Subscription) release() {
 	}
 }
 
-// Unpin lets go of all memory that is not the cursor itself. It must be called
-// when the connection cannot take more for now: a reader that has stalled costs
-// nothing but its place. The frames of the last Segment are not valid after it.
+// Unpin lets go of all memory that is not the cursor itself. The frames of the
+// last Segment are not valid after it.
 func (s *Subscription) Unpin() {
 	s.release()
 	s.at.chunk = nil
+	s.pages = 0
+}
+
+// Rest says that the connection cannot take more for now. It costs nothing but
+// its place until Rise: neither memory nor the time to tell it of what is new.
+func (s *Subscription) Rest() {
+	s.Unpin()
+	a := s.audience
+	a.room.mu.Lock()
+	defer a.room.mu.Unlock()
+	if s.index >= 0 && int(s.index) < a.awake {
+		a.awake--
+		a.swap(s.index, int32(a.awake))
+	}
+}
+
+// Rise ends a rest. Nobody tells of what came in the meantime.
+func (s *Subscription) Rise() {
+	a := s.audience
+	a.room.mu.Lock()
+	defer a.room.mu.Unlock()
+	if int(s.index) >= a.awake {
+		a.swap(s.index, int32(a.awake))
+		a.awake++
+	}
 }

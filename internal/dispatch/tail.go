@@ -2,13 +2,14 @@ package dispatch
 
 import (
 	"sort"
+	"sync"
 	"sync/atomic"
 )
 
 const (
 	// A chunk starts small, for the many rooms that are quiet, and doubles with
-	// each further chunk up to what one gathered write can take.
-	minChunk = 4 << 10
+	// each further chunk up to what one write can take.
+	minChunk = 1 << 10
 	maxChunk = 64 << 10
 	// bytesPerMark sizes the table of marks of a chunk: the smallest frame of a
 	// message is about this long. A chunk whose marks run out is simply full.
@@ -64,31 +65,28 @@ type tail struct {
 
 func newTail(format Format, limit int, head uint64) *tail {
 	t := &tail{format: format, limit: limit}
-	t.last = &chunk{number: 1, base: head, bytes: make([]byte, minChunk), marks: make([]mark, minChunk/bytesPerMark)}
-	t.size = minChunk
+	t.last = &chunk{number: 1, base: head} // takes nothing: the first entry brings the next
 	t.first.Store(t.last)
 	return t
 }
 
+// scratches are buffers that frames are encoded into before their size is known.
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, minChunk); return &b }}
+
 // append adds one frame that encode appends to a buffer. seqs is 1 for an
 // entry of the log and 0 for a frame that passes by without being kept.
 func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
+	scratch := scratches.Get().(*[]byte)
+	frame := encode((*scratch)[:0])
 	c := t.last
 	n := c.published.Load()
-	full := int(n) == len(c.marks)
-	var frame []byte
-	if !full {
-		frame = encode(c.bytes[:t.used])[t.used:]
-		full = t.used+len(frame) > len(c.bytes)
-	} else {
-		frame = encode(nil)
+	if int(n) == len(c.marks) || t.used+len(frame) > len(c.bytes) {
+		c, n = t.grow(len(frame)), 0
 	}
-	if full {
-		c = t.grow(len(frame))
-		n = 0
-		copy(c.bytes, frame)
-	}
+	copy(c.bytes[t.used:], frame)
 	t.used += len(frame)
+	*scratch = frame
+	scratches.Put(scratch)
 	seq := seqs
 	if n > 0 {
 		seq += c.marks[n-1].seq
@@ -105,7 +103,7 @@ func (t *tail) grow(frame int) *chunk {
 	if n := before.published.Load(); n > 0 {
 		base += uint64(before.marks[n-1].seq)
 	}
-	size := max(min(2*len(before.bytes), maxChunk), frame)
+	size := max(min(2*len(before.bytes), maxChunk), minChunk, frame)
 	c := &chunk{number: before.number + 1, base: base, bytes: make([]byte, size), marks: make([]mark, size/bytesPerMark+1)}
 	t.last, t.used = c, 0
 	t.size += size
@@ -128,8 +126,8 @@ func (t *tail) trim() {
 // restart drops everything and begins anew behind the entry base.
 func (t *tail) restart(base uint64) {
 	old := t.last
-	c := &chunk{number: t.last.number + 1, base: base, bytes: make([]byte, minChunk), marks: make([]mark, minChunk/bytesPerMark)}
-	t.last, t.used, t.size = c, 0, minChunk
+	c := &chunk{number: t.last.number + 1, base: base}
+	t.last, t.used, t.size = c, 0, 0
 	t.first.Store(c)
 	old.next.Store(dropped)
 }

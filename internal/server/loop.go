@@ -41,6 +41,8 @@ type loop struct {
 	reads    []*handler // that have something to read
 	spare    []*handler // what reads was before; empty
 	writes   queue      // that have something to write, or to decide
+	fetches  queue      // that wait for a worker to read for them
+	fetching int        // for how many one does, or has and it was not given yet
 	ending   int        // handlers that are ending
 	sends    []dispatch.Send
 	request  wire.Request // being carried out
@@ -215,10 +217,11 @@ func (p *posts) clear() {
 }
 
 // notify notes that a subscription may have something. A connection that takes
-// nothing looks at all of its subscriptions when it does again.
+// nothing looks at all of its subscriptions when it does again, and one that a
+// worker reads for is looked at when that is done.
 func (l *loop) notify(s *dispatch.Subscription) {
 	h := s.Member().(*handler)
-	if s.Marked || h.blocked || h.closed {
+	if s.Marked || h.blocked || h.closed || s == h.fetching {
 		return
 	}
 	s.Marked = true
@@ -247,9 +250,9 @@ func (l *loop) writable(h *handler) {
 	if h.blocked {
 		h.blocked = false
 		for _, s := range h.rooms {
-			l.notify(s)
+			s.Rise()
 		}
-		l.mark(h)
+		h.lookAround()
 	}
 }
 

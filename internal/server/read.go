@@ -30,25 +30,26 @@ func (h *handler) readStep() {
 		return
 	}
 	h.paused = false
+	if h.readReady() {
+		h.loop.readable(h)
+	}
+	h.reader.Release()
+}
+
+// readReady reports whether more may be ready.
+func (h *handler) readReady() bool {
 	for range readsPerStep {
 		if !h.readFrames() {
-			h.reader.Release()
-			return
+			return false
 		}
-		err := h.reader.Fill()
-		switch {
-		case err == nil:
-			continue
-		case !errors.Is(err, errBlocked):
-			if h.readFrames() {
+		if err := h.reader.Fill(); err != nil {
+			if h.readFrames() && !errors.Is(err, errBlocked) {
 				h.readError(err)
 			}
-		case h.readFrames():
-			h.reader.Release()
+			return false
 		}
-		return
 	}
-	h.loop.readable(h) // more may be there
+	return true
 }
 
 // readsPerStep bounds how long one busy peer keeps the others waiting.

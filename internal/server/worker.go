@@ -1,10 +1,13 @@
 package server
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
-// maxWorkers is how many calls that may block run at a time: as many as a
-// database on one machine is good for.
-const maxWorkers = 8
+// maxWorkers is how many calls that may block run at a time. One processor is
+// left for what is live: who catches up must not hold up who has.
+var maxWorkers = max(1, runtime.GOMAXPROCS(0)-1)
 
 // workers run what may block, so that no loop does. A worker lives while there
 // is work.
@@ -40,5 +43,6 @@ func (w *workers) work() {
 		w.waiting = w.waiting[1:]
 		w.mu.Unlock()
 		call()
+		runtime.Gosched() // live traffic goes first
 	}
 }

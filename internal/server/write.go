@@ -24,6 +24,10 @@ const (
 	lastCallTimeout = 100 * time.Millisecond
 )
 
+// maxFetches is how many pages a loop has in memory: enough to keep the workers
+// busy.
+var maxFetches = 2 * maxWorkers
+
 // outBuffers are the buffers for replies and acks; a connection that has
 // nothing to say holds none.
 var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
@@ -116,7 +120,7 @@ func (h *handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 			h.settle(s, segment.Receipt)
 		case segment.Frames == nil:
 			return given, true
-		case (len(h.out) > 0 || len(h.ready) > 0) && len(h.out)+size <= shareBytes:
+		case (len(h.out) > 0 || len(h.ready) > 0 || segment.Cut) && len(h.out)+size <= shareBytes:
 			h.out = append(h.buffer(), segment.Frames...)
 			s.Advance(&segment, size)
 		default:
@@ -136,18 +140,41 @@ func (h *handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 // fetch has a worker read what the tail no longer has.
 func (h *handler) fetch(s *dispatch.Subscription) {
 	h.fetching = s
-	m := h.manager()
-	m.workers.run(func() {
-		err := s.Fetch(m.ctx)
-		h.loop.post(func() {
+	h.loop.fetches.push(h)
+	h.loop.startFetches()
+}
+
+// startFetches has workers read for those whose turn it is. What was read is
+// written at once, so that few pages are in memory however many are behind.
+func (l *loop) startFetches() {
+	for l.fetching < maxFetches && l.fetches.len() > 0 {
+		h := l.fetches.pop()
+		s := h.fetching
+		if h.blocked || !slices.Contains(h.rooms, s) { // it takes nothing now, or has left
 			h.fetching = nil
-			if !slices.Contains(h.rooms, s) { // left in the meantime
-				s.Next() // gives back what it holds
-				err = nil
-			}
-			h.guard(func() { h.fetched(s, err) })
+			h.lookAround()
+			continue
+		}
+		l.fetching++
+		l.manager.workers.run(func() {
+			err := s.Fetch(l.manager.ctx)
+			l.post(func() {
+				l.fetching--
+				h.fetching = nil
+				if !slices.Contains(h.rooms, s) { // left in the meantime
+					err = nil
+				}
+				h.guard(func() { h.fetched(s, err) })
+				switch {
+				case h.blocked:
+					s.Rest()
+				case s != h.fetching:
+					s.Unpin() // its page, if the client was not given it
+				}
+				l.startFetches()
+			})
 		})
-	})
+	}
 }
 
 // fetched goes on after a worker has read.
@@ -164,11 +191,15 @@ func (h *handler) fetched(s *dispatch.Subscription, err error) {
 		h.end(ending{reason: wire.ReasonInternal, reconnect: time.Second, atOnce: true})
 		return
 	}
-	if h.blocked { // it may have to wait for long
-		s.Unpin()
-	}
-	for _, other := range h.rooms { // some may have waited for their turn
-		h.loop.notify(other)
+	h.loop.notify(s)
+	h.lookAround()
+	h.writeStep()
+}
+
+// lookAround notes all rooms: some may be behind and have waited for their turn.
+func (h *handler) lookAround() {
+	for _, s := range h.rooms {
+		h.loop.notify(s)
 	}
 	h.loop.mark(h)
 }
@@ -246,13 +277,18 @@ func (h *handler) writeFailed(err error) {
 		return
 	}
 	h.blocked = true
+	if rest := len(h.out); rest > 0 && rest < cap(h.out)/2 { // it may be for long
+		small := slices.Clone(h.out)
+		h.release()
+		h.out = small
+	}
 	if h.stalled == 0 {
 		h.stalled = h.loop.now
 	}
 	for _, s := range h.rooms { // all are looked at when it takes something again
 		s.Marked = false
 		if s != h.fetching {
-			s.Unpin()
+			s.Rest()
 		}
 	}
 	h.ready = nil

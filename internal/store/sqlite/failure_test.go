@@ -262,8 +262,8 @@ func TestDamagedDatabase(t *testing.T) {
 		refused(t, change(t, func([]byte) []byte { return nil }), "empty", "backup")
 	})
 	t.Run("cut in the header", func(t *testing.T) {
-		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "cut short", "backup")
-		refused(t, change(t, func(b []byte) []byte { return b[:99] }), "cut short", "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "50 bytes, so it was cut short", "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:99] }), "99 bytes, so it was cut short", "backup")
 	})
 	t.Run("schema overwritten", func(t *testing.T) {
 		refused(t, change(t, func(b []byte) []byte { copy(b[100:4096], bytes.Repeat([]byte{0xAA}, 3996)); return b }), "damaged", "backup")

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// metrics are the values of each figure, one for each time it was measured.
+type metrics map[string][]float64
+
+// figures are by work, then by server.
+type figures map[string]map[string]metrics
+
+func (f figures) add(work, server, metric string, value float64) {
+	if f[work] == nil {
+		f[work] = make(map[string]metrics)
+	}
+	if f[work][server] == nil {
+		f[work][server] = make(metrics)
+	}
+	// Four digits are more than is known.
+	if rounded, err := strconv.ParseFloat(strconv.FormatFloat(value, 'g', 4, 64), 64); err == nil {
+		value = rounded
+	}
+	f[work][server][metric] = append(f[work][server][metric], value)
+}
+
+// median returns NaN where nothing was measured.
+func (f figures) median(work, server, metric string) float64 { return median(f[work][server][metric]) }
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	if n := len(sorted); n%2 == 0 {
+		return (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return sorted[len(sorted)/2]
+}
+
+// last says what was measured last.
+func (m metrics) last() string {
+	var b strings.Builder
+	for _, metric := range slices.Sorted(maps.Keys(m)) {
+		values := m[metric]
+		fmt.Fprintf(&b, "  %s %s", figure(values[len(values)-1]), metric)
+	}
+	return b.String()
+}
+
+// record is what a run has shown: the file results.json.
+type record struct {
+	Machine machine `json:"machine"`
+	Runs    int     `json:"runs"`
+	Seconds float64 `json:"seconds"` // of each measurement
+	Figures figures `json:"figures"`
+}
+
+// significant is how far a median must move to be worth a word; less is noise.
+const significant = 0.25
+
+// compare says what is different from an earlier record.
+func (r *record) compare(earlier *record) []string {
+	var lines []string
+	for _, work := range slices.Sorted(maps.Keys(r.Figures)) {
+		for _, server := range slices.Sorted(maps.Keys(r.Figures[work])) {
+			for _, metric := range slices.Sorted(maps.Keys(r.Figures[work][server])) {
+				was, is := earlier.Figures.median(work, server, metric), r.Figures.median(work, server, metric)
+				if math.IsNaN(was) || was == is || math.Abs(is-was) < significant*math.Abs(was) {
+					continue
+				}
+				change := "was 0"
+				if was != 0 {
+					change = fmt.Sprintf("%+.0f %%", 100*(is/was-1))
+				}
+				lines = append(lines, fmt.Sprintf("%-18s %-17s %-28s %s, was %s (%s)", work, server, metric, figure(is), figure(was), change))
+			}
+		}
+	}
+	return lines
+}
+
+// print writes all medians.
+func (r *record) print(out io.Writer) error {
+	for _, work := range slices.Sorted(maps.Keys(r.Figures)) {
+		for _, server := range slices.Sorted(maps.Keys(r.Figures[work])) {
+			for _, metric := range slices.Sorted(maps.Keys(r.Figures[work][server])) {
+				if _, err := fmt.Fprintf(out, "%-18s %-17s %-28s %s\n", work, server, metric, figure(r.Figures.median(work, server, metric))); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// publish writes the page, the plots and the results, and says what changed.
+func (r *record) publish(docs string) error {
+	plots := filepath.Join(docs, "performance")
+	if err := os.MkdirAll(plots, 0o755); err != nil {
+		return err
+	}
+	results := filepath.Join(plots, "results.json")
+	earlier := &record{}
+	text, err := os.ReadFile(results)
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(text, earlier); err != nil {
+			return fmt.Errorf("%s: %w", results, err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	page := filepath.Join(docs, "performance.md")
+	if text, err = os.ReadFile(page); err != nil {
+		return fmt.Errorf("the page with the prose must be there: %w", err)
+	}
+	written, err := r.fillPage(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", page, err)
+	}
+	for name, svg := range r.plots() {
+		if err := os.WriteFile(filepath.Join(plots, name), []byte(svg), 0o644); err != nil {
+			return err
+		}
+	}
+	kept, err := r.encode()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.WriteFile(page, []byte(written), 0o644), os.WriteFile(results, kept, 0o644)); err != nil {
+		return err
+	}
+	fmt.Printf("%s is written\n", page)
+	if earlier.Figures == nil {
+		return nil
+	}
+	changes := r.compare(earlier)
+	fmt.Printf("%d medians changed by more than %.0f %% against %s of %s:\n", len(changes), 100*significant, earlier.Machine.Commit, earlier.Machine.Date)
+	for _, line := range changes {
+		fmt.Println(line)
+	}
+	return nil
+}
+
+// encode writes the record as JSON with a line for each work and server, so that
+// a diff can be read.
+func (r *record) encode() ([]byte, error) {
+	shell := *r
+	shell.Figures = nil
+	head, err := json.Marshal(shell)
+	if err != nil {
+		return nil, err
+	}
+	b := append(bytes.TrimSuffix(head, []byte("null}")), "{"...)
+	for i, work := range slices.Sorted(maps.Keys(r.Figures)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, "\n%q: {", work)
+		for j, server := range slices.Sorted(maps.Keys(r.Figures[work])) {
+			values, err := json.Marshal(r.Figures[work][server])
+			if err != nil {
+				return nil, err
+			}
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = fmt.Appendf(b, "\n\t%q: %s", server, values)
+		}
+		b = append(b, '}')
+	}
+	return append(b, "\n}}\n"...), nil
+}
+
+// figure writes a number with as many digits as mean something.
+func figure(v float64) string {
+	switch a := math.Abs(v); {
+	case math.IsNaN(v):
+		return "–"
+	case a >= 999_500:
+		return fmt.Sprintf("%.3g M", v/1e6)
+	case a >= 9_995:
+		return fmt.Sprintf("%.3g k", v/1e3)
+	case a >= 99.95:
+		return fmt.Sprintf("%.0f", v)
+	case a >= 9.995:
+		return fmt.Sprintf("%.1f", v)
+	case a >= 0.0995:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"kaban/internal/bench"
+)
+
+// benchCommand loads a server. The work is done by package bench.
+type benchCommand struct {
+	Fanout  benchFanout  `cmd:"" help:"One room, as fast as it goes: what does it cost to give one message to many?"`
+	Rooms   benchRooms   `cmd:"" help:"Many small rooms where everybody talks, as fast as it goes."`
+	Latency benchLatency `cmd:"" help:"Send at a fixed rate: how long does a message take? Counts from when it was due, so a server that stalls is not spared."`
+	Idle    benchIdle    `cmd:"" help:"Connections that say nothing, or with --stalled, that read nothing: what do they cost?"`
+	Join    benchJoin    `cmd:"" help:"All log in, join one room, and leave it again."`
+	Durable benchDurable `cmd:"" help:"Senders that wait for each ack before they send again."`
+}
+
+// Help is shown below the list of commands.
+func (benchCommand) Help() string {
+	return fmt.Sprintf("Needs Linux. Loads this machine only, unless --remote is given. At most %d connections, %d messages in flight, %d messages a second, %s. "+
+		"Ends with exit code 1 when a delivery was lost or repeated. The server may need a higher --max-clients, and both a higher limit of open files (ulimit -n).",
+		bench.MaxConnections, bench.MaxInFlight, bench.MaxRate, bench.MaxTime)
+}
+
+// benchFlags are what all have.
+type benchFlags struct {
+	Server string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"The server. Default: ${default}."`
+	Remote bool   `help:"Allow a server that is not this machine."`
+	PID    int    `name:"pid" placeholder:"N" help:"The server's process on this machine, to report its CPU and memory."`
+	JSON   bool   `name:"json" help:"Print one JSON object for each result."`
+	Raw    bool   `help:"Speak the raw lines of bench/floor instead of kaban/1."`
+}
+
+// timeFlags are for what goes on for a while.
+type timeFlags struct {
+	WarmUp   time.Duration `placeholder:"TIME" default:"1s" help:"How long to load before it counts. Default: ${default}."`
+	Duration time.Duration `placeholder:"TIME" default:"5s" help:"How long to measure. Default: ${default}."`
+}
+
+// payloadFlag is for what sends.
+type payloadFlag struct {
+	Payload int `placeholder:"BYTES" default:"100" help:"The length of each message, 24 to 4000. Default: ${default}."`
+}
+
+type benchFanout struct {
+	benchFlags
+	timeFlags
+	payloadFlag
+	Members  int `placeholder:"N" default:"1000" help:"Connections in the room. Default: ${default}."`
+	Senders  int `placeholder:"N" default:"4" help:"How many of them talk. Default: ${default}."`
+	InFlight int `placeholder:"N" default:"1024" help:"Messages that have not been delivered to everybody yet. Default: ${default}."`
+}
+
+// Run does it.
+func (c *benchFanout) Run(std streams) error {
+	return c.run(std, bench.Flood, bench.Options{
+		Rooms: 1, Members: c.Members, Senders: min(c.Senders, c.Members), InFlight: c.InFlight,
+		Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration,
+	})
+}
+
+type benchRooms struct {
+	benchFlags
+	timeFlags
+	payloadFlag
+	Rooms    int `placeholder:"N" default:"100" help:"Rooms. Default: ${default}."`
+	Members  int `placeholder:"N" default:"10" help:"Connections in each room. Default: ${default}."`
+	Senders  int `placeholder:"N" default:"0" help:"How many of them talk; 0 is all. Default: all."`
+	InFlight int `placeholder:"N" default:"16" help:"Messages in each room that have not been delivered to everybody yet. Default: ${default}."`
+}
+
+// Run does it.
+func (c *benchRooms) Run(std streams) error {
+	return c.run(std, bench.Flood, bench.Options{
+		Rooms: c.Rooms, Members: c.Members, Senders: c.Senders, InFlight: c.InFlight,
+		Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration,
+	})
+}
+
+type benchLatency struct {
+	benchFlags
+	timeFlags
+	payloadFlag
+	Rooms   int     `placeholder:"N" default:"1" help:"Rooms. Default: ${default}."`
+	Members int     `placeholder:"N" default:"1000" help:"Connections in each room; they take turns to talk. Default: ${default}."`
+	Rate    float64 `placeholder:"N" default:"20" help:"Messages a second, in all rooms together. Default: ${default}."`
+}
+
+// Run does it.
+func (c *benchLatency) Run(std streams) error {
+	return c.run(std, bench.Latency, bench.Options{
+		Rooms: c.Rooms, Members: c.Members, Rate: c.Rate,
+		Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration,
+	})
+}
+
+type benchIdle struct {
+	benchFlags
+	timeFlags
+	payloadFlag
+	Connections int     `placeholder:"N" default:"1000" help:"Connections. Default: ${default}."`
+	Rooms       int     `placeholder:"N" default:"100" help:"The rooms they are spread over. Default: ${default}."`
+	Stalled     int     `placeholder:"N" default:"0" help:"Instead: ten members of a room talk while this many members never read, and before that while as many sit idle elsewhere."`
+	Rate        float64 `placeholder:"N" default:"200" help:"With --stalled, messages a second. Default: ${default}."`
+}
+
+// Run does it.
+func (c *benchIdle) Run(std streams) error {
+	if c.Stalled != 0 {
+		return c.run(std, bench.Stalled, bench.Options{
+			Rooms: 1, Members: 10, Stalled: c.Stalled, Rate: c.Rate,
+			Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration,
+		})
+	}
+	if c.Rooms < 1 || c.Connections < c.Rooms || c.Connections%c.Rooms != 0 {
+		return usagef("--connections must be a multiple of --rooms, not %d of %d", c.Connections, c.Rooms)
+	}
+	return c.run(std, bench.Idle, bench.Options{
+		Rooms: c.Rooms, Members: c.Connections / c.Rooms, Warmup: c.WarmUp, Duration: c.Duration,
+	})
+}
+
+type benchJoin struct {
+	benchFlags
+	Members int `placeholder:"N" default:"1000" help:"Connections that join. Default: ${default}."`
+}
+
+// Run does it.
+func (c *benchJoin) Run(std streams) error {
+	return c.run(std, bench.Join, bench.Options{Members: c.Members})
+}
+
+type benchDurable struct {
+	benchFlags
+	timeFlags
+	payloadFlag
+	Senders []int `placeholder:"N,…" default:"1,16,256" help:"How many senders at a time; several numbers are measured one after the other. Default: ${default}."`
+	Rooms   int   `placeholder:"N" default:"16" help:"The rooms they are spread over, if there are as many senders. Each room costs a write in each commit, each member a delivery. Default: ${default}."`
+}
+
+// Run does it.
+func (c *benchDurable) Run(std streams) error {
+	var all []bench.Options
+	for _, n := range c.Senders {
+		all = append(all, bench.Options{Rooms: min(c.Rooms, n), Members: 1, Senders: n, Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration})
+	}
+	return c.run(std, bench.Durable, all...)
+}
+
+// run does one workload after the other and prints what came of them.
+func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	var results []*bench.Result
+	failed := false
+	for _, o := range all {
+		o.Server, o.Remote, o.PID, o.Raw = f.Server, f.Remote, f.PID, f.Raw
+		r, err := f.one(ctx, std.err, w, o)
+		if err != nil {
+			if bad, ok := errors.AsType[*bench.OptionError](err); ok {
+				return usageError{bad}
+			}
+			return err
+		}
+		failed = failed || r.Failed()
+		results = append(results, r)
+	}
+	show := bench.Print
+	if f.JSON {
+		show = bench.PrintJSON
+	}
+	if err := show(std.out, results...); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	if failed {
+		return errors.New("the server lost or repeated deliveries")
+	}
+	return nil
+}
+
+// one runs a workload and shows how far it is: as a bar on a terminal, else as
+// a line every few seconds.
+func (f *benchFlags) one(ctx context.Context, stderr io.Writer, w bench.Workload, o bench.Options) (*bench.Result, error) {
+	const steps = 1000
+	last, terminal := time.Now(), isTerminal(stderr)
+	bar := progressbar.NewOptions(steps, progressbar.OptionSetWriter(stderr), progressbar.OptionSetVisibility(terminal),
+		progressbar.OptionSetDescription(string(w)), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
+	defer bar.Finish()
+	o.Progress = func(done float64, text string) {
+		if terminal {
+			bar.Describe(text)
+			bar.Set(int(done * steps))
+		} else if time.Since(last) >= 5*time.Second {
+			last = time.Now()
+			fmt.Fprintf(stderr, "kaban: %s\n", text)
+		}
+	}
+	return bench.Run(ctx, w, o)
+}

@@ -1,0 +1,181 @@
+// Package bench loads a chat server and reports what came of it: deliveries a
+// second, the server's CPU for each, latency, memory, and whether anything was
+// lost or came twice.
+//
+// It must not be what is measured. All connections belong to one goroutine with
+// one epoll loop (Linux only), and what arrives is counted and not parsed: each
+// message has one byte that nothing else on the wire has, the marker, so
+// counting that byte counts messages, wherever a read may cut. Lines without a
+// marker are looked at one by one. A sample of the connections is read in full,
+// and the order of their messages checked.
+//
+// A message is in flight until it has been delivered to everybody in its room,
+// by the average of the room: so a window means the same on every server, and
+// one that acknowledges early gains nothing.
+//
+// The package knows the protocols only by what a client sees of them; it shares
+// no code with the server it measures.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Bounds of what can be asked for, so that a slip of the finger does not bring
+// a machine down.
+const (
+	MaxConnections = 20_000
+	MaxInFlight    = 65_536
+	MaxRate        = 1_000_000
+	MinPayload     = 24 // the marker, a time and a little more
+	MaxPayload     = 4_000
+	MaxTime        = 10 * time.Minute
+)
+
+// Workload is a kind of load.
+type Workload string
+
+// The workloads.
+const (
+	Flood   Workload = "flood"   // as much as the windows allow: fanout and rooms
+	Latency Workload = "latency" // at a fixed rate
+	Idle    Workload = "idle"    // connections that say nothing
+	Stalled Workload = "stalled" // connections that read nothing
+	Join    Workload = "join"    // all join a room, then leave it
+	Durable Workload = "durable" // each sender waits for its ack
+)
+
+// Options say what to do. Not every workload uses all.
+type Options struct {
+	Server string `json:"server"` // HOST:PORT
+	Remote bool   `json:"-"`      // allow servers on other machines
+	Raw    bool   `json:"raw,omitempty"`
+	PID    int    `json:"-"` // of the server, on this machine; 0: unknown
+
+	Rooms    int           `json:"rooms,omitempty"`
+	Members  int           `json:"members,omitempty"` // of each room
+	Senders  int           `json:"senders,omitempty"` // members of each room who talk; 0: all
+	Stalled  int           `json:"stalled,omitempty"` // connections that never read
+	Payload  int           `json:"payload,omitempty"` // bytes of content
+	InFlight int           `json:"in_flight,omitempty"`
+	Rate     float64       `json:"rate,omitempty"` // messages a second, in all rooms together
+	Warmup   time.Duration `json:"warmup_ns,omitempty"`
+	Duration time.Duration `json:"duration_ns,omitempty"`
+
+	// Progress is told now and then how far it has come, 0 to 1, and what
+	// there is to say. May be nil.
+	Progress func(done float64, text string) `json:"-"`
+}
+
+// OptionError is an option that cannot be meant.
+type OptionError struct{ text string }
+
+func (e *OptionError) Error() string { return e.text }
+
+func optionf(format string, args ...any) error {
+	return &OptionError{fmt.Sprintf(format, args...)}
+}
+
+// ErrNeedsLinux says that this system has no epoll.
+var ErrNeedsLinux = errors.New("the load generator needs Linux (epoll); run it there, against any server with --remote")
+
+// Run loads a server. The result may be there beside an error, for what was
+// measured until then.
+func Run(ctx context.Context, w Workload, o Options) (*Result, error) {
+	if o.Senders == 0 {
+		o.Senders = o.Members
+	}
+	if o.Progress == nil {
+		o.Progress = func(float64, string) {}
+	}
+	if err := o.check(w); err != nil {
+		return nil, err
+	}
+	return run(ctx, w, o)
+}
+
+// Connections is how many the workload needs at a time.
+func (o *Options) connections(w Workload) int {
+	switch w {
+	case Join:
+		return o.Members
+	case Durable:
+		return o.Senders
+	}
+	return o.Rooms*o.Members + o.Stalled
+}
+
+func (o *Options) check(w Workload) error {
+	within := func(name string, n, low, high int) error {
+		if n < low || n > high {
+			return optionf("%s must be %d to %d, not %d", name, low, high, n)
+		}
+		return nil
+	}
+	type bound struct {
+		name         string
+		n, low, high int
+	}
+	var bounds []bound
+	switch w {
+	case Flood, Latency, Stalled:
+		bounds = []bound{
+			{"--members", o.Members, 2, MaxConnections},
+			{"--rooms", o.Rooms, 1, MaxConnections},
+			{"--senders", o.Senders, 1, o.Members},
+			{"--payload", o.Payload, MinPayload, MaxPayload},
+		}
+	case Idle:
+		bounds = []bound{{"--rooms", o.Rooms, 1, MaxConnections}, {"--members", o.Members, 1, MaxConnections}}
+	case Join:
+		bounds = []bound{{"--members", o.Members, 1, MaxConnections}}
+	case Durable:
+		bounds = []bound{{"--senders", o.Senders, 1, MaxConnections}, {"--rooms", o.Rooms, 1, o.Senders}, {"--payload", o.Payload, MinPayload, MaxPayload}}
+	default:
+		return optionf("there is no workload %q", w)
+	}
+	if w == Flood {
+		bounds = append(bounds, bound{"--in-flight", o.InFlight, 1, MaxInFlight})
+	}
+	bounds = append(bounds, bound{"--stalled", o.Stalled, 0, MaxConnections}, bound{"the number of connections", o.connections(w), 1, MaxConnections})
+	for _, b := range bounds {
+		if err := within(b.name, b.n, b.low, b.high); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.Warmup < 0 || o.Duration < 0 || o.Warmup+o.Duration > MaxTime:
+		return optionf("--warm-up and --duration together must be at most %s", MaxTime)
+	case w != Join && o.Duration < 10*time.Millisecond:
+		return optionf("--duration must be at least 10ms, not %s", o.Duration)
+	case (w == Latency || w == Stalled) && (o.Rate <= 0 || o.Rate > MaxRate):
+		return optionf("--rate must be above 0 and at most %d messages a second, not %g", MaxRate, o.Rate)
+	case o.PID < 0:
+		return optionf("--pid must be the number of a process, not %d", o.PID)
+	case o.Raw && (w == Join || w == Durable):
+		return optionf("raw lines have no %s", w)
+	}
+	return o.checkServer()
+}
+
+// checkServer refuses to load somebody else's machine by accident.
+func (o *Options) checkServer() error {
+	addr, err := net.ResolveTCPAddr("tcp", o.Server)
+	switch {
+	case err != nil || addr.Port == 0:
+		return optionf("--server %q is not HOST:PORT of a host that can be found, such as 127.0.0.1:6440", o.Server)
+	case addr.IP == nil: // ":6440"
+		o.Server = net.JoinHostPort("127.0.0.1", fmt.Sprint(addr.Port))
+		return nil
+	case !addr.IP.IsLoopback() && !o.Remote:
+		return optionf("%s is not this machine; a load test of another one needs --remote, and the leave of who runs it", o.Server)
+	case !addr.IP.IsLoopback() && o.PID != 0:
+		return optionf("--pid is of a process on this machine, but %s is not this machine", o.Server)
+	}
+	o.Server = addr.String()
+	return nil
+}

@@ -1,0 +1,194 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// seriesStep is how far the points of deliveries over time are apart.
+const seriesStep = 100 * time.Millisecond
+
+func run(ctx context.Context, w Workload, o Options) (*Result, error) {
+	l, err := newLoop(ctx, o, o.connections(w))
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	r := &Result{Workload: w, Options: o}
+	switch w {
+	case Latency:
+		err = l.latency(r)
+	case Idle:
+		err = l.idle(r)
+	case Stalled:
+		err = l.stalled(r)
+	case Join:
+		err = l.storm(r)
+	case Durable:
+		err = l.durable(r)
+	default:
+		err = l.flood(r)
+	}
+	return r, err
+}
+
+// span is a stretch of time that is measured.
+type span struct {
+	begin          int64
+	messages, sent uint64
+	server         usage
+	generator      float64
+}
+
+// begin starts to measure.
+func (l *loop) begin() (s span, err error) {
+	if l.PID != 0 {
+		if s.server, err = usageOf(l.PID); err != nil {
+			return s, err
+		}
+	}
+	s.begin, s.messages, s.sent, s.generator = l.clock(), l.messages, l.sentSoFar(), ownCPU()
+	return s, nil
+}
+
+// finish ends what begin began and writes it down.
+func (l *loop) finish(s span, r *Result) error {
+	r.Seconds = time.Duration(l.clock() - s.begin).Seconds()
+	r.Messages = l.sentSoFar() - s.sent
+	r.Deliveries = l.messages - s.messages
+	if l.dialect.echoes() { // own messages came back, and are no deliveries
+		own := r.Deliveries / uint64(max(l.Members, 1))
+		r.Deliveries -= own
+	}
+	if r.Seconds > 0 {
+		r.DeliveriesPerSecond = float64(r.Deliveries) / r.Seconds
+	}
+	r.Generator = ownCPU() - s.generator
+	if l.PID == 0 {
+		return nil
+	}
+	after, err := usageOf(l.PID)
+	if err != nil {
+		return err
+	}
+	r.Server = &ServerUse{CPUSeconds: after.cpu - s.server.cpu, AnonKiB: after.anon, PeakKiB: after.hwm}
+	if r.Deliveries > 0 {
+		r.Server.MicrosPerDelivery = r.Server.CPUSeconds * 1e6 / float64(r.Deliveries)
+	}
+	return nil
+}
+
+func (l *loop) sentSoFar() (n uint64) {
+	for _, r := range l.rooms {
+		n += r.sent
+	}
+	return n
+}
+
+// ownCPU is what this process has used, in seconds.
+func ownCPU() float64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// flood keeps the window of each room full for a while.
+func (l *loop) flood(r *Result) error {
+	for range l.Rooms {
+		l.addRoom(l.Members, l.Senders)
+	}
+	l.sample()
+	if _, err := l.open(); err != nil {
+		return err
+	}
+	for _, room := range l.rooms {
+		l.fill(room)
+	}
+	if err := l.keepFull(l.Warmup, nil); err != nil {
+		return err
+	}
+	s, err := l.begin()
+	if err != nil {
+		return err
+	}
+	if err := l.keepFull(l.Duration, &r.Series); err != nil {
+		return err
+	}
+	if err := l.finish(s, r); err != nil {
+		return err
+	}
+	if err := l.drain(); err != nil {
+		return err
+	}
+	l.verify(r)
+	return nil
+}
+
+// keepFull sends whenever a window has room, and notes how fast it goes.
+func (l *loop) keepFull(duration time.Duration, series *[]float64) error {
+	begin := l.clock()
+	end := begin + int64(duration)
+	step, counted := begin, l.messages
+	alive := begin
+	for l.now = begin; l.now < end; {
+		before := l.messages
+		if err := l.round(time.Duration(end - l.now)); err != nil {
+			return err
+		}
+		for _, room := range l.dirty {
+			room.dirty = false
+			l.fill(room)
+		}
+		l.dirty = l.dirty[:0]
+		if l.messages != before {
+			alive = l.now
+		} else if l.now-alive > int64(patience) {
+			return fmt.Errorf("nothing has come for %s", patience)
+		}
+		if elapsed := l.now - step; elapsed >= int64(seriesStep) {
+			speed := float64(l.messages-counted) / time.Duration(elapsed).Seconds()
+			step, counted = l.now, l.messages
+			if series == nil {
+				l.say(0, "warming up, %s deliveries/s", human(speed))
+				continue
+			}
+			*series = append(*series, speed)
+			l.say(float64(l.now-begin)/float64(duration), "%s deliveries/s", human(speed))
+		}
+	}
+	return nil
+}
+
+// fill sends what the window of a room allows, spread evenly over its senders,
+// one write for each.
+func (l *loop) fill(r *room) {
+	free := l.InFlight - r.inFlight()
+	share := (free + len(r.senders) - 1) / len(r.senders)
+	for tried := 0; free > 0 && tried < len(r.senders); tried++ {
+		c := r.senders[r.turn]
+		r.turn = (r.turn + 1) % len(r.senders)
+		if len(c.out) > 0 {
+			continue // the server takes nothing from this one at the moment
+		}
+		n := min(share, free)
+		free -= n
+		l.send(c, n, 0)
+	}
+}
+
+// send has a connection say n things in one write.
+func (l *loop) send(c *conn, n int, stamp int64) {
+	data := l.scratch[:0]
+	for range n {
+		c.sent++
+		data = l.dialect.appendSend(data, &c.identity, c.sent, stamp, l.Payload)
+	}
+	c.room.sent += uint64(n)
+	l.write(c, data)
+	l.scratch = data[:0]
+}

@@ -1,0 +1,456 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// bufferSize is what one read takes at most. All connections share it.
+	bufferSize = 128 << 10
+	// maxEvents is after how many connections the windows are looked at again.
+	maxEvents = 256
+	// patience is how long nothing at all may come before a run is given up.
+	patience = 30 * time.Second
+	// samples is how many connections are read in full to check the order.
+	samples = 8
+	// smallBuffer is the receive buffer of connections that never read.
+	smallBuffer = 4096
+	// smallSegment is as much as a packet has on a real network.
+	smallSegment = 1400
+)
+
+// stage is how far a connection has come.
+type stage uint8
+
+const (
+	stageConnecting stage = iota
+	stageGreeting         // hello is sent
+	stageReady            // as far as it was asked to
+	stageClosed
+)
+
+// conn is one connection. Only the loop's goroutine touches it.
+type conn struct {
+	counter
+	identity
+	loop    *loop
+	fd      int
+	stage   stage
+	room    *room // nil: it joins none
+	small   bool  // its receive buffer is as small as can be
+	silent  bool  // it does not read (any more)
+	out     []byte
+	sent    uint64
+	inFull  bool // read in full
+	lines   assembler
+	order   order
+	due     int64 // when the message it waits for was to be sent
+	greeted int64 // when it became ready
+}
+
+// room is what the windows are about.
+type room struct {
+	members []*conn
+	senders []*conn
+	turn    int // of senders
+	sent    uint64
+	events  uint64 // messages and acks that have come, over all members
+	dirty   bool
+}
+
+// inFlight is how many messages have not reached everybody, by the average.
+func (r *room) inFlight() int { return int(r.sent) - int(r.events/uint64(len(r.members))) }
+
+// loop drives all connections. It belongs to one goroutine.
+type loop struct {
+	Options
+	dialect dialect
+	ctx     context.Context
+	address unix.Sockaddr
+	family  int
+	epoll   int
+	byFD    []*conn
+	conns   []*conn
+	rooms   []*room
+	run     string // makes names of this run different from others
+	serial  int    // of names
+	turn    int    // of the rooms, in latency
+
+	buffer  []byte
+	scratch []byte
+	events  [maxEvents]unix.EpollEvent
+	dirty   []*room
+	start   time.Time
+	now     int64 // of the last read, nanoseconds since start
+	pending int   // connections that are not ready yet
+	timer   int   // a timerfd, or -1
+	sayAt   int64 // when to tell the progress again
+
+	messages uint64 // delivered, own ones that come back included
+	failure  error  // what ends the run
+
+	onOther   func(c *conn, k kind, line []byte) // what is no message
+	onMessage func(c *conn, line []byte)         // on connections that are read in full
+}
+
+// newLoop prepares a run of up to n connections at a time.
+func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
+	if err := raiseFiles(n + 64); err != nil {
+		return nil, err
+	}
+	addr, err := net.ResolveTCPAddr("tcp", o.Server)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{
+		Options: o, dialect: kabanLines{}, ctx: ctx, buffer: make([]byte, bufferSize), start: time.Now(), timer: -1,
+		// Digits only: names that look alike would be one name.
+		run: fmt.Sprintf("%d", time.Now().UnixNano()/1000%10_000_000_000),
+	}
+	if o.Raw {
+		l.dialect = rawLines{}
+	}
+	if four := addr.IP.To4(); four != nil {
+		l.family, l.address = unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(four)}
+	} else {
+		l.family, l.address = unix.AF_INET6, &unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}
+	}
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return l, nil
+}
+
+// raiseFiles makes sure that n descriptors can be open.
+func raiseFiles(n int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	need := uint64(n)
+	if limit.Cur >= need {
+		return nil
+	}
+	hard := limit.Max
+	limit.Cur, limit.Max = need, max(hard, need)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("%d connections need %d open files, and this process may have %d: raise the limit (ulimit -n %d), or ask for fewer connections", n-64, need, hard, need)
+	}
+	return nil
+}
+
+func (l *loop) close() {
+	for _, c := range l.conns {
+		l.drop(c)
+	}
+	if l.timer >= 0 {
+		unix.Close(l.timer)
+	}
+	unix.Close(l.epoll)
+}
+
+func (l *loop) drop(c *conn) {
+	if c.stage != stageClosed {
+		c.stage = stageClosed
+		l.byFD[c.fd] = nil
+		unix.Close(c.fd)
+	}
+}
+
+// dropAll ends all connections, so that others can follow.
+func (l *loop) dropAll() {
+	for _, c := range l.conns {
+		l.drop(c)
+	}
+	l.conns, l.rooms, l.dirty, l.messages, l.turn = nil, nil, nil, 0, 0
+}
+
+// add plans a connection to a room, or to none.
+func (l *loop) add(r *room, name string) *conn {
+	c := &conn{loop: l, room: r, fd: -1, stage: stageClosed}
+	c.number = l.serial
+	c.name, c.identity.room = fmt.Sprintf("bench-%s-%d", l.run, l.serial), name
+	l.serial++
+	l.conns = append(l.conns, c)
+	if r != nil {
+		r.members = append(r.members, c)
+	}
+	return c
+}
+
+// addRoom plans a room with members, some of whom talk.
+func (l *loop) addRoom(members, senders int) *room {
+	r := &room{}
+	name := fmt.Sprintf("bench-%s-%d", l.run, l.serial)
+	for range members {
+		l.add(r, name)
+	}
+	r.senders = r.members[:senders]
+	l.rooms = append(l.rooms, r)
+	return r
+}
+
+// clock is the time since the loop began, in nanoseconds.
+func (l *loop) clock() int64 { return int64(time.Since(l.start)) }
+
+// fail notes what ends the run. The first reason counts.
+func (l *loop) fail(format string, args ...any) {
+	if l.failure == nil {
+		l.failure = fmt.Errorf(format, args...)
+	}
+}
+
+// round waits for input at most as long as it is told and takes what is there.
+func (l *loop) round(wait time.Duration) error {
+	millis := int((wait + time.Millisecond - 1) / time.Millisecond)
+	n, err := unix.EpollWait(l.epoll, l.events[:], min(millis, 100))
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	for _, event := range l.events[:max(n, 0)] {
+		if int(event.Fd) == l.timer {
+			unix.Read(l.timer, l.buffer[:8]) // only wakes
+			continue
+		}
+		c := l.byFD[event.Fd]
+		if c == nil {
+			continue
+		}
+		if event.Events&unix.EPOLLOUT != 0 {
+			l.writable(c)
+		}
+		if event.Events&^unix.EPOLLOUT != 0 && c.stage != stageClosed && !c.silent {
+			l.readable(c)
+		}
+	}
+	l.now = l.clock()
+	switch {
+	case l.failure != nil:
+		return l.failure
+	case l.ctx.Err() != nil:
+		return context.Cause(l.ctx)
+	}
+	return nil
+}
+
+// say tells the progress, ten times a second at most.
+func (l *loop) say(done float64, format string, args ...any) {
+	if l.now >= l.sayAt {
+		l.sayAt = l.now + int64(100*time.Millisecond)
+		l.Progress(min(done, 1), fmt.Sprintf(format, args...))
+	}
+}
+
+// readable takes all there is: the descriptor is registered edge-triggered.
+func (l *loop) readable(c *conn) {
+	for {
+		n, err := unix.Read(c.fd, l.buffer)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil || n == 0:
+			l.drop(c)
+			if err == nil {
+				err = errors.New("it hung up")
+			}
+			l.fail("the server ended connection %s: %w", c.name, err)
+			return
+		}
+		l.receive(c, l.buffer[:n])
+		if n < len(l.buffer) {
+			return // a shorter read has emptied the socket, see epoll(7)
+		}
+	}
+}
+
+func (l *loop) receive(c *conn, data []byte) {
+	before := c.messages + c.acks
+	messages := c.messages
+	c.take(l.dialect, data, c.other)
+	l.messages += c.messages - messages
+	if r := c.room; r != nil && c.messages+c.acks != before {
+		r.events += c.messages + c.acks - before
+		if !r.dirty {
+			r.dirty = true
+			l.dirty = append(l.dirty, r)
+		}
+	}
+	if c.inFull {
+		l.now = l.clock()
+		c.lines.feed(data, c.whole)
+	}
+}
+
+// other takes a line that is no message.
+func (c *conn) other(k kind, line []byte) {
+	l := c.loop
+	switch k {
+	case kindWelcome:
+		if c.identity.room == "" {
+			l.ready(c)
+		}
+	case kindJoined:
+		if c.stage == stageGreeting {
+			l.ready(c)
+		}
+	case kindPing:
+		l.write(c, l.dialect.appendPong(l.scratch[:0]))
+	case kindError:
+		l.fail("the server answers %s", line)
+	case kindGoodbye:
+		if !c.silent {
+			l.fail("the server says %s", line)
+		}
+	}
+	if l.onOther != nil {
+		l.onOther(c, k, line)
+	}
+}
+
+func (l *loop) ready(c *conn) {
+	c.stage = stageReady
+	c.greeted = l.clock()
+	l.pending--
+}
+
+// whole takes a whole line of a connection that is read in full.
+func (c *conn) whole(line []byte) {
+	k := c.loop.dialect.kind(line[:min(len(line), headSize)])
+	if k != kindMessage && k != kindAck {
+		return
+	}
+	if stream, n, ok := c.loop.dialect.place(line); ok {
+		c.order.see(stream, n)
+	}
+	if k == kindMessage && c.loop.onMessage != nil {
+		c.loop.onMessage(c, line)
+	}
+}
+
+// writable sends what the socket did not take before.
+func (l *loop) writable(c *conn) {
+	if c.stage == stageConnecting {
+		if code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
+			l.refused(unix.Errno(code))
+			return
+		}
+		l.connected(c)
+		return
+	}
+	if rest := c.out; len(rest) > 0 {
+		c.out = nil
+		l.write(c, rest)
+	}
+}
+
+func (l *loop) refused(err error) {
+	if errors.Is(err, unix.ECONNREFUSED) {
+		l.fail("nothing listens at %s; start a server with \"kaban serve\", or name another with --server HOST:PORT", l.Server)
+		return
+	}
+	l.fail("connect to %s: %w", l.Server, err)
+}
+
+// write sends data, and later what the socket does not take now. The data is
+// copied if it has to be kept.
+func (l *loop) write(c *conn, data []byte) {
+	if c.stage == stageClosed {
+		return
+	}
+	if len(c.out) > 0 {
+		c.out = append(c.out, data...)
+		return
+	}
+	for len(data) > 0 {
+		n, err := unix.Write(c.fd, data)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			c.out = append([]byte(nil), data...)
+			return
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			l.drop(c)
+			if !c.silent {
+				l.fail("the server ended connection %s: %w", c.name, err)
+			}
+			return
+		}
+		data = data[n:]
+	}
+}
+
+// sample has a few connections read in full, spread over all.
+func (l *loop) sample() int {
+	step := max(len(l.conns)/samples, 1)
+	n := 0
+	for i := 0; i < len(l.conns) && n < samples; i += step {
+		if c := l.conns[i]; !c.silent && c.room != nil {
+			c.inFull = true
+			n++
+		}
+	}
+	return n
+}
+
+// verify compares what everybody got with what was sent.
+func (l *loop) verify(r *Result) {
+	for _, c := range l.conns {
+		if c.silent || c.room == nil {
+			continue
+		}
+		messages, acks := c.room.sent, uint64(0)
+		if !l.dialect.echoes() {
+			messages, acks = c.room.sent-c.sent, c.sent
+		}
+		lost, repeated := balance(c.messages, messages)
+		lostAcks, repeatedAcks := balance(c.acks, acks)
+		// What one connection lost and got twice may balance; its order tells.
+		r.Lost += max(lost+lostAcks, c.order.lost)
+		r.Repeated += max(repeated+repeatedAcks, c.order.repeated)
+		r.Foreign += c.foreign
+		if c.inFull {
+			r.Sampled++
+		}
+	}
+}
+
+// settled says whether everything that was sent has come everywhere.
+func (l *loop) settled() bool {
+	return !slices.ContainsFunc(l.rooms, func(r *room) bool { return r.events < r.sent*uint64(len(r.members)) })
+}
+
+// drain waits until everything has come that was sent, and a little longer for
+// what comes twice.
+func (l *loop) drain() error {
+	last, since := l.messages, l.clock()
+	for !l.settled() {
+		if err := l.round(10 * time.Millisecond); err != nil {
+			return err
+		}
+		if l.messages != last {
+			last, since = l.messages, l.now
+		} else if l.now-since > int64(l.drainPatience()) {
+			return nil // what has not come is lost
+		}
+		l.say(1, "waiting for what is under way")
+	}
+	for until := l.clock() + int64(100*time.Millisecond); l.now < until; {
+		if err := l.round(10 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drainPatience is how long nothing may come before messages count as lost.
+func (l *loop) drainPatience() time.Duration { return min(patience, max(5*time.Second, l.Duration)) }

@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// concurrentLogins is how many connections are being opened at a time: less
+// than any backlog.
+const concurrentLogins = 128
+
+// open connects all that are planned, has them say hello and join their rooms,
+// and returns how long it took.
+func (l *loop) open() (time.Duration, error) {
+	begin := l.clock()
+	next, last, since := 0, 0, begin
+	for next < len(l.conns) || l.pending > 0 {
+		for next < len(l.conns) && l.pending < concurrentLogins {
+			c := l.conns[next]
+			next++
+			if c.stage != stageClosed {
+				continue // opened before
+			}
+			if err := l.dial(c); err != nil {
+				return 0, err
+			}
+		}
+		if err := l.round(time.Second); err != nil {
+			return 0, err
+		}
+		done := next - l.pending
+		if done != last {
+			last, since = done, l.now
+		} else if l.now-since > int64(patience) {
+			return 0, fmt.Errorf("%d of %d connections are not let in and nothing happens for %s; is what listens at %s a server of this protocol?", len(l.conns)-done, len(l.conns), patience, l.Server)
+		}
+		l.say(float64(done)/float64(len(l.conns)), "%d of %d connected", done, len(l.conns))
+	}
+	return time.Duration(l.clock() - begin), nil
+}
+
+// dial begins a connection.
+func (l *loop) dial(c *conn) error {
+	fd, err := unix.Socket(l.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open a socket: %w", err)
+	}
+	c.fd, c.stage = fd, stageConnecting
+	for len(l.byFD) <= fd {
+		l.byFD = append(l.byFD, nil)
+	}
+	l.byFD[fd] = c
+	l.pending++
+	// Batches are made here, so the kernel need not wait for more.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("TCP_NODELAY: %w", err)
+	}
+	if c.small {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, smallBuffer); err != nil {
+			return fmt.Errorf("SO_RCVBUF: %w", err)
+		}
+		// On loopback a segment has 64 KiB, and the server's kernel would buffer
+		// dozens of them: megabytes for each connection.
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, smallSegment); err != nil {
+			return fmt.Errorf("TCP_MAXSEG: %w", err)
+		}
+	}
+	// Ends with a reset, so that ports of one run are free for the next.
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return fmt.Errorf("SO_LINGER: %w", err)
+	}
+	connecting := unix.Connect(fd, l.address)
+	if connecting != nil && !errors.Is(connecting, unix.EINPROGRESS) {
+		l.refused(connecting)
+		return l.failure
+	}
+	event := unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	if connecting == nil {
+		l.connected(c)
+	}
+	return nil
+}
+
+// connected says hello, and joins in the same write.
+func (l *loop) connected(c *conn) {
+	c.stage = stageGreeting
+	data := l.dialect.appendHello(l.scratch[:0], &c.identity)
+	if c.identity.room != "" {
+		data = l.dialect.appendJoin(data, &c.identity)
+	}
+	l.write(c, data)
+	l.scratch = data[:0]
+	if c.identity.room == "" && !l.dialect.greets() {
+		l.ready(c)
+	}
+}

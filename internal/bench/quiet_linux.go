@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// fillBytes is more than the kernel buffers for a connection that does not
+// read: see smallBuffer and smallSegment.
+const fillBytes = 512 << 10
+
+// pause keeps the loop going for a while.
+func (l *loop) pause(duration time.Duration, what string) error {
+	begin := l.clock()
+	for l.now = begin; l.now-begin < int64(duration); {
+		if err := l.round(time.Duration(begin + int64(duration) - l.now)); err != nil {
+			return err
+		}
+		l.say(float64(l.now-begin)/float64(duration), "%s", what)
+	}
+	return nil
+}
+
+// idle opens connections that say nothing.
+func (l *loop) idle(r *Result) error {
+	var before usage
+	var err error
+	if l.PID != 0 {
+		if before, err = usageOf(l.PID); err != nil {
+			return err
+		}
+	}
+	for range l.Rooms {
+		l.addRoom(l.Members, l.Members)
+	}
+	took, err := l.open()
+	if err != nil {
+		return err
+	}
+	// The warm-up is for the server to put things in order: presence is sent,
+	// buffers are given back, garbage is collected.
+	if err := l.pause(l.Warmup, "letting it settle"); err != nil {
+		return err
+	}
+	s, err := l.begin()
+	if err != nil {
+		return err
+	}
+	if err := l.pause(l.Duration, fmt.Sprintf("%d idle connections", len(l.conns))); err != nil {
+		return err
+	}
+	if err := l.finish(s, r); err != nil {
+		return err
+	}
+	n := len(l.conns)
+	r.Idle = &IdleResult{Connections: n, LoginsPerSecond: float64(n) / took.Seconds()}
+	if r.Server != nil {
+		r.Idle.BeforeKiB, r.Idle.AfterKiB = before.anon, r.Server.AnonKiB
+		r.Idle.KiBPerConnection = float64(r.Server.AnonKiB-before.anon) / float64(n)
+		r.Idle.CPUPercent = 100 * r.Server.CPUSeconds / r.Seconds
+	}
+	return nil
+}
+
+// settleStalled is how long a server has to find out who does not read. It is
+// well below the time after which it would hang up.
+const settleStalled = 8 * time.Second
+
+// stalled has a conversation beside connections that are idle, then one beside
+// connections that are members and never read.
+func (l *loop) stalled(r *Result) error {
+	r.Stalled = &StallResult{Connections: l.Stalled}
+	for _, stall := range []bool{false, true} {
+		l.dropAll()
+		// The server may need a moment to see that the others are gone.
+		if err := l.pause(l.Warmup, "making room"); err != nil {
+			return err
+		}
+		talk := l.addRoom(l.Members, l.Senders)
+		readers := len(l.conns)
+		elsewhere := l.run + "-elsewhere"
+		for range l.Stalled {
+			c := l.add(nil, "bench-"+elsewhere)
+			if stall {
+				c.identity.room, c.small = talk.members[0].identity.room, true
+			}
+		}
+		l.readAllInFull()
+		if _, err := l.open(); err != nil {
+			return err
+		}
+		if err := l.pause(l.Warmup, "letting it settle"); err != nil {
+			return err
+		}
+		for _, c := range l.conns[readers:] {
+			c.silent = stall
+		}
+		// Talk until the buffers between the server and those who do not read
+		// are full.
+		payload := l.Payload
+		l.Payload = MaxPayload // few are enough
+		l.send(talk.senders[0], fillBytes/l.Payload, 0)
+		l.Payload = payload
+		if err := l.drain(); err != nil {
+			return err
+		}
+		if err := l.pause(settleStalled, "letting those who do not read fall behind"); err != nil {
+			return err
+		}
+		h := newHistogram()
+		s, err := l.begin()
+		if err != nil {
+			return err
+		}
+		if err := l.atRate(l.Duration, h); err != nil {
+			return err
+		}
+		if err := l.finish(s, r); err != nil {
+			return err
+		}
+		if err := l.drain(); err != nil {
+			return err
+		}
+		l.verify(r)
+		p, anon := percentiles(h), int64(0)
+		if r.Server != nil {
+			anon = r.Server.AnonKiB
+		}
+		if stall {
+			r.Stalled.Stalled, r.Stalled.StalledKiB = p, anon
+		} else {
+			r.Stalled.Idle, r.Stalled.IdleKiB = p, anon
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Result is what a run has shown. What was not measured is absent.
+type Result struct {
+	Workload Workload `json:"workload"`
+	Options  Options  `json:"options"`
+
+	Seconds             float64 `json:"seconds,omitempty"` // that were measured
+	Messages            uint64  `json:"messages,omitempty"`
+	Deliveries          uint64  `json:"deliveries,omitempty"`
+	DeliveriesPerSecond float64 `json:"deliveries_per_second,omitempty"`
+	// Lost and Repeated are of the whole run, warm-up included.
+	Lost     uint64 `json:"lost"`
+	Repeated uint64 `json:"repeated"`
+	Foreign  uint64 `json:"foreign,omitempty"` // messages that nobody of this run sent
+	Sampled  int    `json:"sampled,omitempty"` // connections whose order was checked
+
+	Server    *ServerUse `json:"server,omitempty"`
+	Generator float64    `json:"generator_cpu_seconds,omitempty"`
+
+	Latency *Percentiles  `json:"latency,omitempty"`
+	Series  []float64     `json:"series,omitempty"` // deliveries a second, over time
+	Idle    *IdleResult   `json:"idle,omitempty"`
+	Stalled *StallResult  `json:"stalled,omitempty"`
+	Join    *JoinResult   `json:"join,omitempty"`
+	Durable *DurableShown `json:"durable,omitempty"`
+}
+
+// ServerUse is what the server used while it was measured.
+type ServerUse struct {
+	CPUSeconds        float64 `json:"cpu_seconds"`
+	MicrosPerDelivery float64 `json:"micros_per_delivery,omitempty"`
+	AnonKiB           int64   `json:"rss_anon_kib"` // at the end
+	PeakKiB           int64   `json:"vm_hwm_kib"`   // of its life
+}
+
+// IdleResult is what connections cost that say nothing.
+type IdleResult struct {
+	Connections      int     `json:"connections"`
+	BeforeKiB        int64   `json:"rss_anon_before_kib,omitempty"`
+	AfterKiB         int64   `json:"rss_anon_after_kib,omitempty"`
+	KiBPerConnection float64 `json:"kib_per_connection,omitempty"`
+	CPUPercent       float64 `json:"cpu_percent,omitempty"` // of one core
+	LoginsPerSecond  float64 `json:"logins_per_second"`
+}
+
+// StallResult compares a conversation beside idle connections with one that as
+// many stalled connections are members of.
+type StallResult struct {
+	Connections int         `json:"connections"`
+	IdleKiB     int64       `json:"idle_rss_anon_kib,omitempty"`
+	StalledKiB  int64       `json:"stalled_rss_anon_kib,omitempty"`
+	Idle        Percentiles `json:"latency_beside_idle"`
+	Stalled     Percentiles `json:"latency_beside_stalled"`
+}
+
+// JoinResult is a storm.
+type JoinResult struct {
+	Connections       int     `json:"connections"`
+	LoginSeconds      float64 `json:"login_seconds"`
+	LoginsPerSecond   float64 `json:"logins_per_second"`
+	JoinSeconds       float64 `json:"join_seconds"`
+	LeaveSeconds      float64 `json:"leave_seconds"`
+	PresenceWhileJoin float64 `json:"presence_per_member_joining"`
+	PresenceWhilePart float64 `json:"presence_per_member_leaving"`
+}
+
+// DurableShown is what senders see who wait for each ack.
+type DurableShown struct {
+	Senders       int         `json:"senders"`
+	AcksPerSecond float64     `json:"acks_per_second"`
+	Latency       Percentiles `json:"latency"`
+}
+
+// Percentiles are of a latency, in milliseconds.
+type Percentiles struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50_ms"`
+	P90   float64 `json:"p90_ms"`
+	P99   float64 `json:"p99_ms"`
+	P999  float64 `json:"p99_9_ms"`
+	Max   float64 `json:"max_ms"`
+	// Curve has the latency at each of curveQuantiles.
+	Curve []float64 `json:"curve_ms,omitempty"`
+}
+
+// curveQuantiles are evenly spread over the number of nines.
+var curveQuantiles = []float64{10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.5, 99.7, 99.9, 99.95, 99.99, 100}
+
+// newHistogram takes latencies in nanoseconds, from a microsecond to ten
+// minutes, with three digits.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(int64(time.Microsecond), int64(MaxTime), 3)
+}
+
+func record(h *hdrhistogram.Histogram, nanoseconds int64) {
+	// Within the bounds it cannot fail.
+	_ = h.RecordValue(min(max(nanoseconds, int64(time.Microsecond)), int64(MaxTime)))
+}
+
+func percentiles(h *hdrhistogram.Histogram) Percentiles {
+	at := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e6 }
+	p := Percentiles{Count: h.TotalCount(), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(h.Max()) / 1e6}
+	for _, q := range curveQuantiles {
+		p.Curve = append(p.Curve, at(q))
+	}
+	return p
+}
+
+// Failed says what went wrong with the messages, "" if nothing did.
+func (r *Result) Failed() bool { return r.Lost > 0 || r.Repeated > 0 || r.Foreign > 0 }

@@ -1,0 +1,313 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kaban/internal/dispatch"
+	"kaban/internal/store/memory"
+)
+
+// modelSocket is a peer that reads and writes when the test says so.
+type modelSocket struct {
+	in    []byte // what the peer has sent
+	ended bool   // and then it has hung up its side
+	out   []byte // what it was sent
+	room  int    // bytes that it takes before it blocks
+	half  bool
+	gone  bool
+}
+
+func (s *modelSocket) Read(p []byte) (int, error) {
+	if len(s.in) == 0 && s.ended {
+		return 0, io.EOF
+	}
+	n := copy(p, s.in)
+	if s.in = s.in[n:]; len(s.in) == 0 && !s.ended {
+		return n, errBlocked
+	}
+	return n, nil
+}
+
+func (s *modelSocket) Write(p []byte) (int, error) {
+	n := min(s.room, len(p))
+	s.out = append(s.out, p[:n]...)
+	if s.room -= n; n < len(p) {
+		return n, errBlocked
+	}
+	return n, nil
+}
+
+func (s *modelSocket) CloseWrite() error  { s.half = true; return nil }
+func (s *modelSocket) Close() error       { s.gone = true; return nil }
+func (s *modelSocket) RemoteAddr() string { return "model" }
+
+// modelPoller hands out the sockets that it is given. The test says itself what
+// is ready.
+type modelPoller struct{ next *modelSocket }
+
+func (p *modelPoller) add(net.Conn, *handler) (socket, error) { return p.next, nil }
+func (p *modelPoller) wait(*loop, time.Duration) error        { return nil }
+func (p *modelPoller) wake()                                  {}
+func (p *modelPoller) close() error                           { return nil }
+
+// model is a loop without a goroutine: the test turns it.
+type model struct {
+	t       *rapid.T
+	manager *Manager
+	loop    *loop
+	poller  *modelPoller
+	peers   []*modelPeer
+	named   int
+}
+
+// modelPeer is a client, and what it is owed.
+type modelPeer struct {
+	m       *model
+	handler *handler
+	socket  *modelSocket
+	checked int // bytes of socket.out
+
+	sent  []string // ids that wait for an ack, in order
+	asked []string // refs that wait for an answer, in order
+	at    map[string]uint64
+
+	joined map[string]bool
+}
+
+// enter lets a peer in.
+func (m *model) enter() *modelPeer {
+	token, err := m.manager.pool.Acquire()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
+	m.poller.next = p.socket
+	p.handler = newHandler(m.loop, token)
+	m.loop.accept(p.handler, nil)
+	m.peers = append(m.peers, p)
+	m.named++
+	p.say(`{"type":"hello","version":1,"username":"peer-%d","ref":"hello"}`, m.named)
+	p.asked = append(p.asked, "hello")
+	return p
+}
+
+// say is something that the peer sends.
+func (p *modelPeer) say(format string, args ...any) {
+	p.socket.in = fmt.Appendf(p.socket.in, format+"\n", args...)
+	p.m.loop.readable(p.handler)
+}
+
+func (p *modelPeer) ask(kind, fields string) {
+	p.m.named++
+	ref := fmt.Sprint("ref-", p.m.named)
+	p.asked = append(p.asked, ref)
+	p.say(`{"type":%q,"ref":%q%s}`, kind, ref, fields)
+}
+
+// take lets the peer read some more.
+func (p *modelPeer) take(bytes int) {
+	p.socket.room += bytes
+	p.m.loop.writable(p.handler)
+}
+
+// turn is a round of the loop.
+func (m *model) turn() {
+	m.loop.tick()
+	m.loop.takePosts()
+	m.loop.read()
+	m.loop.write()
+}
+
+// settle turns until nothing moves any more without the peers, workers included.
+func (m *model) settle() {
+	for quiet := 0; quiet < 3; quiet++ {
+		m.turn()
+		busy := m.loop.posted.Load() || len(m.loop.reads) > 0 || m.loop.writes.len() > 0
+		for _, p := range m.peers {
+			busy = busy || p.handler.asking || p.handler.fetching != nil || p.handler.pending > 0 && !p.handler.blocked
+		}
+		if busy {
+			quiet = -1
+			time.Sleep(time.Microsecond)
+		}
+	}
+}
+
+// check compares what a peer was sent with what it is owed.
+func (p *modelPeer) check() {
+	t := p.m.t
+	for {
+		line, _, whole := strings.Cut(string(p.socket.out[p.checked:]), "\n")
+		if !whole {
+			return
+		}
+		p.checked += len(line) + 1
+		var f struct {
+			Type, Room, ID, Ref, Code string
+			Seq                       uint64
+		}
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("got the line %q: %v", line, err)
+		}
+		switch f.Type {
+		case "message", "ack":
+			if f.Seq != p.at[f.Room]+1 {
+				t.Fatalf("%s %d of %s came behind %d", f.Type, f.Seq, f.Room, p.at[f.Room])
+			}
+			p.at[f.Room] = f.Seq
+			if f.Type == "message" {
+				break
+			}
+			if len(p.sent) == 0 {
+				t.Fatalf("an ack for %s that was not sent", f.ID)
+			}
+			// Acks of one room come in order; rooms pass one another.
+			found := false
+			for i, id := range p.sent {
+				if room, _, _ := strings.Cut(id, "."); room == f.Room {
+					if id != f.ID {
+						t.Fatalf("an ack for %s, want the one for %s first", f.ID, id)
+					}
+					p.sent = append(p.sent[:i:i], p.sent[i+1:]...)
+					found = true
+					break
+				}
+			}
+			if !found {
+				t.Fatalf("an ack for %s that was not sent", f.ID)
+			}
+		case "presence":
+		case "error":
+			t.Fatalf("got %s", line)
+		default:
+			if len(p.asked) == 0 || p.asked[0] != f.Ref {
+				t.Fatalf("got %s, want the answer to %v", line, p.asked)
+			}
+			p.asked = p.asked[1:]
+		}
+	}
+}
+
+// TestTheLoopAgainstAModel has peers send, ask, join, leave, read in odd pieces,
+// stall and hang up, and turns the loop at any moment in between. Whatever
+// happens, each is sent whole frames: every number of its rooms once and in
+// order, an ack for each of its sends in the place of the message, and an answer
+// to everything it asked, in order.
+func TestTheLoopAgainstAModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		d, err := dispatch.New(context.Background(), memory.New(0), dispatch.Options{
+			TailBytes:   rapid.SampledFrom([]int{1, 4 << 10, 256 << 10}).Draw(rt, "tail"),
+			PageEntries: rapid.SampledFrom([]int{1, 10, 500}).Draw(rt, "page"),
+		})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer d.Close()
+		manager, err := New(Config{MaxClients: 1000}, d)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer manager.Close()
+		m := &model{t: rt, manager: manager, poller: new(modelPoller)}
+		m.loop = newLoop(manager, m.poller)
+		defer m.loop.closeAll()
+		pick := func() *modelPeer { return m.peers[rapid.IntRange(0, len(m.peers)-1).Draw(rt, "who")] }
+		rooms := []string{"lobby", "kitchen"}
+		join := func(p *modelPeer, room string) {
+			if p.joined[room] {
+				return
+			}
+			p.joined[room] = true
+			p.ask("join", fmt.Sprintf(`,"room":%q,"after":%d`, room, p.at[room]))
+		}
+		for range 3 {
+			p := m.enter()
+			p.take(1 << 20)
+			join(p, "lobby")
+		}
+		m.settle()
+		for _, p := range m.peers {
+			p.socket.room = 0 // from now on they read when the test says so
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"": func(*rapid.T) {
+				for _, p := range m.peers {
+					p.check()
+				}
+			},
+			"send": func(rt *rapid.T) {
+				p, room := pick(), rapid.SampledFrom(rooms).Draw(rt, "room")
+				if !p.joined[room] {
+					return
+				}
+				for range rapid.IntRange(1, 40).Draw(rt, "sends") {
+					m.named++
+					id := fmt.Sprintf("%s.%d", room, m.named)
+					p.sent = append(p.sent, id)
+					p.say(`{"type":"send","room":%q,"id":%q,"content":"%s"}`, room, id, strings.Repeat("x", rapid.SampledFrom([]int{1, 300, 4000}).Draw(rt, "length")))
+				}
+			},
+			"join": func(rt *rapid.T) { join(pick(), rapid.SampledFrom(rooms).Draw(rt, "room")) },
+			"part": func(rt *rapid.T) {
+				p, room := pick(), rapid.SampledFrom(rooms).Draw(rt, "room")
+				if p.joined[room] {
+					p.joined[room] = false
+					p.ask("part", fmt.Sprintf(`,"room":%q`, room))
+					p.take(1 << 24) // parting answers when all is acknowledged
+					m.settle()
+					p.check()
+				}
+			},
+			"ask": func(rt *rapid.T) {
+				switch p := pick(); rapid.IntRange(0, 3).Draw(rt, "what") {
+				case 0:
+					p.ask("ping", "")
+				case 1:
+					p.ask("history", `,"room":"lobby","limit":3`)
+				case 2:
+					p.ask("members", `,"room":"lobby"`)
+				case 3:
+					p.ask("rooms", "")
+				}
+			},
+			"read": func(rt *rapid.T) {
+				pick().take(rapid.SampledFrom([]int{0, 1, 100, 5000, 1 << 20}).Draw(rt, "bytes"))
+			},
+			"turn":   func(*rapid.T) { m.turn() },
+			"settle": func(*rapid.T) { m.settle() },
+		})
+		for range 100 { // a peer takes its time: what it sends next waits for what it reads
+			done := true
+			for _, p := range m.peers {
+				p.take(1 << 24)
+				m.settle()
+				p.check()
+				done = done && len(p.sent) == 0 && len(p.asked) == 0
+			}
+			if done {
+				break
+			}
+		}
+		infos, _ := d.Rooms("", 10)
+		for i, p := range m.peers {
+			p.check()
+			if len(p.sent) > 0 || len(p.asked) > 0 || p.checked < len(p.socket.out) {
+				rt.Fatalf("peer %d still waits for the acks of %v and the answers to %v, and has %d bytes of a frame", i, p.sent, p.asked, len(p.socket.out)-p.checked)
+			}
+			for _, room := range infos {
+				if name := room.Name.String(); p.joined[name] && p.at[name] != room.Head {
+					rt.Fatalf("peer %d is at %d of %s, want %d", i, p.at[name], name, room.Head)
+				}
+			}
+		}
+	})
+}
