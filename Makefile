@@ -29,8 +29,9 @@ build: ## compile bin/kaban, static and stamped with its version
 run: ## start a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-test: check ## check, then run all tests with the race detector
+test: check ## check, then run all tests with the race detector, those of connections over both pollers
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 
 check: setup ## formatting, go vet, staticcheck, tidy modules
 	@files=$$($(tool) gofumpt -l .) || exit 1; \

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +23,25 @@ import (
 // patience is how long a story waits for what must come.
 const patience = 60 * time.Second
 
-// binary is the program under test, built with the race detector.
+// binary is the program under test, built with the race detector if the tests
+// are.
 var binary string
+
+// fast returns the program without the race detector, for stories of large
+// numbers; its build is shared with other tests.
+var fast = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(binary), "fast", filepath.Base(binary))
+	build := exec.Command("go", "build", "-o", path, "kaban/cmd/kaban")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, output)
+	}
+	return path, nil
+})
+
+// noSleep has programs with the race detector end at once; they would wait a
+// second for reports of threads that go on, and stories start many.
+const noSleep = "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	code, err := buildAndRun(m)
@@ -39,6 +58,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "kaban")
+	os.Setenv("GORACE", noSleep)
 	args := []string{"build", "-o", binary}
 	if raceEnabled {
 		args = append(args, "-race")
@@ -56,7 +76,8 @@ func TestStories(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("USER", "story")
-			env.Values[storyKey{}] = &story{feeds: make(map[string]*fedProcess), peers: make(map[string]*netPeer)}
+			env.Setenv("GORACE", noSleep)
+			env.Values[storyKey{}] = &story{binary: binary, feeds: make(map[string]*fedProcess), peers: make(map[string]*netPeer)}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -68,12 +89,15 @@ func TestStories(t *testing.T) {
 			"emoji":    emoji,
 			"feed":     feed,
 			"members":  members,
+			"usefast":  useFast,
+			"exitcode": exitCode,
 		},
 	})
 }
 
 // story is what a story has running. Stories run side by side.
 type story struct {
+	binary string
 	server *exec.Cmd
 	feeds  map[string]*fedProcess
 	peers  map[string]*netPeer
@@ -82,6 +106,14 @@ type story struct {
 type storyKey struct{}
 
 func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) }
+
+// useFast has the story use the program without the race detector from now on.
+func useFast(ts *testscript.TestScript, neg bool, args []string) {
+	path, err := fast()
+	ts.Check(err)
+	storyOf(ts).binary = path
+	ts.Setenv("PATH", filepath.Dir(path)+string(os.PathListSeparator)+ts.Getenv("PATH"))
+}
 
 // serve starts a server in the background, waits until it is ready and sets
 // KABAN_SERVER. Its log is in server.log. Further arguments are flags.
@@ -114,7 +146,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	server := exec.Command(binary, append([]string{"serve", "--listen", "tcp://" + listen}, args...)...)
+	server := exec.Command(storyOf(ts).binary, append([]string{"serve", "--listen", "tcp://" + listen}, args...)...)
 	server.Dir, server.Stderr = ts.MkAbs("."), log
 	ts.Check(server.Start())
 	storyOf(ts).server = server
@@ -146,6 +178,24 @@ func await(ts *testscript.TestScript, file, text string, offset int64) string {
 	content, _ := os.ReadFile(ts.MkAbs(file))
 	ts.Fatalf("%s does not come in %s:\n%s", text, file, content)
 	return ""
+}
+
+// exitCode runs a command and wants an exit code: "exitcode CODE COMMAND ARGS…".
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode CODE COMMAND ARGS…")
+	}
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		ended, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = ended.ExitCode()
+	}
+	if fmt.Sprint(got) != args[0] {
+		ts.Fatalf("the exit code is %d, want %s", got, args[0])
+	}
 }
 
 // waitLine waits until a file contains a text.
@@ -251,7 +301,7 @@ func fed(ts *testscript.TestScript, name string) *fedProcess {
 
 // startFed starts "kaban ARGS…" with its output in NAME.out and NAME.err.
 func startFed(ts *testscript.TestScript, name string, args []string) {
-	f := &fedProcess{command: exec.Command(binary, args...)}
+	f := &fedProcess{command: exec.Command(storyOf(ts).binary, args...)}
 	f.command.Dir = ts.MkAbs(".")
 	f.command.Env = append(os.Environ(), "KABAN_SERVER="+ts.Getenv("KABAN_SERVER"), "USER=story")
 	var err error

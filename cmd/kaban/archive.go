@@ -14,6 +14,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"kaban"
+	"kaban/internal/display"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 	"kaban/wire"
@@ -29,7 +30,7 @@ func (d *dataFlags) check() error {
 	if d.Data == "" || d.Data == inMemory {
 		return usagef("--data: name the server's data directory; a server with --data %s keeps nothing", inMemory)
 	}
-	return nil
+	return checkData(d.Data)
 }
 
 func (d *dataFlags) open(ctx context.Context) (*sqlite.Snapshot, error) {
@@ -193,7 +194,7 @@ func (c *exportCommand) Run(std streams) (err error) {
 		line = wire.AppendMessage(line[:0], room.String(), wire.Message{
 			Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time).UTC(),
 		})
-		if _, err := out.Write(line); err != nil {
+		if _, err := out.WriteString(display.JSON(string(line))); err != nil {
 			return fmt.Errorf("standard output: %w", err)
 		}
 		if e.Seq%1000 == 0 {

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ergochat/readline"
-	"golang.org/x/term"
 
 	"kaban/client"
 	"kaban/internal/display"
@@ -31,7 +29,7 @@ const (
 type chatCommand struct {
 	connectFlags
 	Room  string `placeholder:"ROOM" env:"KABAN_ROOM" default:"lobby" help:"The room to chat in; it is made if it does not exist. Default: ${default}."`
-	Plain bool   `help:"Be a filter: each input line is a message, each message a line \"username:> content\". This is also what happens when input or output is no terminal."`
+	Plain bool   `help:"Be a filter: each input line is a message, each message a line \"username:> content\". This is also what happens when input or output is no terminal, or TERM is dumb."`
 }
 
 // chat is one run of the command.
@@ -44,13 +42,16 @@ type chat struct {
 	// acks both add to it.
 	refused  atomic.Int64
 	watching sync.WaitGroup
+
+	interactive bool // somebody types
+	passedOver  bool // an empty line was; of postAll
 }
 
 // Run chats until the input ends.
 func (c *chatCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	if !c.Plain && isTerminal(std.in) && isTerminal(std.out) {
+	if !c.Plain && isTerminal(std.in) && isTerminal(std.out) && canEdit() {
 		return c.onTerminal(ctx, std)
 	}
 	run, err := c.join(ctx, std.out, &notices{out: std.err})
@@ -60,15 +61,11 @@ func (c *chatCommand) Run(std streams) error {
 	return run.converse(ctx, newPlainInput(std.in))
 }
 
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
-}
-
 // onTerminal is the same with a prompt below what others say.
 func (c *chatCommand) onTerminal(ctx context.Context, std streams) error {
+	terminal := &knownCursor{in: std.in, out: std.out}
 	editor, err := readline.NewFromConfig(&readline.Config{
-		Prompt: c.Room + "> ", Stdin: std.in, Stdout: std.out, Stderr: std.err, Undo: true, DisableAutoSaveHistory: false,
+		Prompt: display.Line(c.Room) + "> ", Stdin: terminal, Stdout: terminal, Stderr: std.err, Undo: true, DisableAutoSaveHistory: false,
 	})
 	if err != nil {
 		return fmt.Errorf("set up the terminal: %w; --plain does without", err)
@@ -78,6 +75,7 @@ func (c *chatCommand) onTerminal(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	run.interactive = true
 	run.notices.printf("you are %s in %s; Ctrl-D ends", run.client.Username(), run.room.Name())
 	return run.converse(ctx, &terminalInput{editor: editor})
 }
@@ -93,6 +91,15 @@ func (c *chatCommand) join(ctx context.Context, stdout io.Writer, n *notices) (*
 		return nil, joinError(c.Room, err)
 	}
 	return &chat{room: room, client: session, output: newLineWriter(stdout), notices: n}, nil
+}
+
+// passOver tells once, unless somebody pressed Enter and sees it, that an empty
+// line is no message.
+func (r *chat) passOver(number int) {
+	if !r.interactive && !r.passedOver {
+		r.passedOver = true
+		r.notices.printf("line %d is empty and was not sent, as are all empty lines", number)
+	}
 }
 
 // input is where messages come from. next returns io.EOF at the end, and
@@ -197,6 +204,7 @@ func (r *chat) postAll(ctx context.Context, lines input) error {
 			case got.err != nil:
 				return fmt.Errorf("read the input: %w", got.err)
 			case strings.TrimSpace(got.line) == "":
+				r.passOver(number)
 				continue
 			}
 			if err := r.post(ctx, number, got.line); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,14 +57,17 @@ func (n *notices) onState() func(client.State) {
 // connect says hello to the server. Without a name that was asked for it takes
 // the first of the fallbacks that is free.
 func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string) (*client.Client, error) {
-	if _, port, err := net.SplitHostPort(f.Server); err != nil || port == "" {
+	_, port, err := net.SplitHostPort(f.Server)
+	if err != nil || port == "" {
 		return nil, usagef("--server %q is not HOST:PORT, such as 127.0.0.1:6440", f.Server)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return nil, usagef("--server %q: the port must be a number from 1 to 65535", f.Server)
 	}
 	names := fallbacks
 	if f.Username != "" {
 		names = []string{f.Username}
 	}
-	var err error
 	for _, name := range names {
 		options.Username = name
 		var c *client.Client
@@ -113,7 +117,13 @@ func randomName() string { return strings.ToLower(rand.Text()[:4]) }
 // untilInterrupted returns a context that ends with SIGINT or SIGTERM. After
 // that the signals act as usual: another one ends the process.
 func untilInterrupted() (ctx context.Context, stop func()) {
-	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	caught, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	context.AfterFunc(caught, func() {
+		stop() // before anybody says that another one ends it
+		cancel()
+	})
+	return ctx, stop
 }
 
 // refusal says why a message was refused, with what a program may look for.

@@ -8,11 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
+
+	"kaban/internal/config"
+	"kaban/internal/display"
 )
 
 // Exit codes.
@@ -89,10 +95,48 @@ func run(args []string, std streams) int {
 	if exited >= 0 { // --help
 		return exited
 	}
+	if failed, ok := errors.AsType[*fs.PathError](err); ok && failed.Op == "write" { // of --help
+		return report(std.err, fmt.Errorf("standard output: %w", failed.Err))
+	}
+	if err == nil && !slices.Contains([]string{"help", "version", "completion"}, parsed.Selected().Name) {
+		err = checkEnvironment(os.Environ(), variables(parser.Model.Node))
+	}
 	if err != nil {
 		return report(std.err, usageError{err})
 	}
 	return report(std.err, parsed.Run())
+}
+
+// variables returns the names of the environment variables of a command and
+// those below it.
+func variables(command *kong.Node) []string {
+	var names []string
+	for _, flag := range command.Flags {
+		names = append(names, flag.Tag.Envs...)
+	}
+	for _, child := range command.Children {
+		names = append(names, variables(child)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// others are beginnings of variables with our prefix that mean something else:
+// those of builds that can be made to fail, and what Kubernetes sets where there
+// is a service of our name.
+var others = []string{"KABAN_FAILPOINT", "KABAN_FAULT_", "KABAN_SERVICE_", "KABAN_PORT"}
+
+// checkEnvironment refuses variables that look like ours and are not known: they
+// are typing errors that would pass for a default.
+func checkEnvironment(environment, known []string) error {
+	for _, variable := range environment {
+		name, value, _ := strings.Cut(variable, "=")
+		is := func(beginning string) bool { return strings.HasPrefix(name, beginning) }
+		if is("KABAN_") && value != "" && !slices.Contains(known, name) && !slices.ContainsFunc(others, is) {
+			return fmt.Errorf("environment: there is no variable %s%s", name, config.Nearest(name, known))
+		}
+	}
+	return nil
 }
 
 // report tells the user of an error and returns the exit code.
@@ -101,17 +145,39 @@ func report(stderr io.Writer, err error) int {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errSilent):
+		if _, ok := errors.AsType[usageError](err); ok {
+			return exitUsage
+		}
 		return exitFailed
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "kaban: interrupted")
 		return exitFailed
 	}
-	fmt.Fprintln(stderr, "kaban:", err)
+	for _, line := range parts(err) {
+		fmt.Fprintln(stderr, "kaban:", display.Line(line))
+	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		fmt.Fprintln(stderr, "\"kaban help\" and \"kaban help COMMAND\" explain the usage.")
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// parts returns the texts of errors that were joined. What comes from a server
+// may be in each of them.
+func parts(err error) []string {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []string{err.Error()}
+	}
+	var texts, all []string
+	for _, part := range joined.Unwrap() {
+		texts, all = append(texts, part.Error()), append(all, parts(part)...)
+	}
+	if strings.Join(texts, "\n") != err.Error() { // several %w
+		return []string{err.Error()}
+	}
+	return all
 }
 
 type versionCommand struct{}
@@ -156,8 +222,14 @@ type helpCommand struct {
 
 // Run prints the help of a command.
 func (h helpCommand) Run(std streams) error {
-	if code := run(append(h.Command, "--help"), std); code != exitDone {
-		return errSilent
+	if len(h.Command) > 1 {
+		return usagef("help explains one command at a time, not %s", strings.Join(h.Command, " "))
 	}
-	return nil
+	switch run(append(h.Command, "--help"), std) {
+	case exitDone:
+		return nil
+	case exitUsage:
+		return usageError{errSilent}
+	}
+	return errSilent
 }

@@ -12,16 +12,18 @@ import (
 
 type sendCommand struct {
 	connectFlags
-	Room string `arg:"" help:"The room to send to; it is made if it does not exist."`
-	Text string `arg:"" optional:"" help:"What to say. Without it, standard input up to its end is the message."`
+	Room string  `arg:"" help:"The room to send to; it is made if it does not exist."`
+	Text *string `arg:"" optional:"" help:"What to say. Without it, standard input up to its end is the message."`
 }
 
 // Run sends one message.
 func (c *sendCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	text := c.Text
-	if text == "" {
+	var text string
+	if c.Text != nil {
+		text = *c.Text
+	} else {
 		if isTerminal(std.in) {
 			fmt.Fprintln(std.err, "kaban: type the message; Ctrl-D ends it")
 		}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -40,6 +41,9 @@ type serveCommand struct {
 	TailSize     int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"How much of each room in use is kept in memory, in KiB; readers further behind read from the database. Default: ${default}."`
 	PageSize     int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"How many messages such a reader takes from the database at a time. Default: ${default}."`
 	Config       string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"A TOML file with the names of these flags as keys, \"-\" written as \"_\". Flags and environment beat it."`
+
+	// fromFile says of a flag, by its name, where the configuration file sets it.
+	fromFile map[string]string
 }
 
 // BeforeResolve has values from the configuration file take the place of
@@ -58,47 +62,67 @@ func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
 	if err != nil {
 		return err
 	}
+	c.fromFile = make(map[string]string)
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		for _, env := range flag.Tag.Envs {
 			if _, ok := os.LookupEnv(env); ok {
 				return nil, nil
 			}
 		}
-		texts, ok := values[strings.ReplaceAll(flag.Name, "-", "_")]
-		switch {
-		case !ok:
+		key := strings.ReplaceAll(flag.Name, "-", "_")
+		found, ok := values[key]
+		if !ok {
 			return nil, nil
-		case flag.IsSlice():
-			list := make([]any, len(texts))
-			for i := range texts {
-				list[i] = texts[i]
-			}
-			return list, nil
-		case len(texts) != 1:
-			return nil, fmt.Errorf("%s must be one value in %s", flag.Name, path)
 		}
-		return texts[0], nil
+		var value any
+		at := fmt.Sprintf("configuration file %s, line %d: %s", path, found.Line, key)
+		switch {
+		case flag.IsSlice():
+			list := make([]any, len(found.Texts))
+			for i, text := range found.Texts {
+				list[i] = text
+			}
+			value = list
+		case len(found.Texts) != 1:
+			return nil, fmt.Errorf("%s must be one value", at)
+		default:
+			value = found.Texts[0]
+		}
+		trial := kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}
+		if err := flag.Mapper.Decode(&trial, reflect.New(flag.Target.Type()).Elem()); err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+		c.fromFile[flag.Name] = at
+		return value, nil
 	}))
 	return nil
+}
+
+// named is how a flag is called where it was set.
+func (c *serveCommand) named(flag string) string {
+	if at, ok := c.fromFile[flag]; ok {
+		return at
+	}
+	return "--" + flag
 }
 
 // check refuses values that cannot be meant.
 func (c *serveCommand) check() error {
 	switch {
 	case len(c.Listen) == 0:
-		return usagef("--listen: name at least one address, such as tcp://127.0.0.1:6440")
+		return usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", c.named("listen"))
 	case c.MaxClients < 1 || c.MaxClients > 10_000_000:
-		return usagef("--max-clients must be 1 to 10000000, not %d", c.MaxClients)
+		return usagef("%s must be 1 to 10000000, not %d", c.named("max-clients"), c.MaxClients)
 	case c.MaxContent < 1 || c.MaxContent > kaban.MaxContentCeiling:
-		return usagef("--max-content must be 1 to %d, not %d", kaban.MaxContentCeiling, c.MaxContent)
+		return usagef("%s must be 1 to %d, not %d", c.named("max-content"), kaban.MaxContentCeiling, c.MaxContent)
 	case c.Heartbeat < time.Second || c.Heartbeat > time.Hour:
-		return usagef("--heartbeat must be 1s to 1h, not %s", c.Heartbeat)
+		return usagef("%s must be 1s to 1h, not %s", c.named("heartbeat"), c.Heartbeat)
 	case c.TailSize < 1 || c.TailSize > 1<<20:
-		return usagef("--tail-size must be 1 to %d (KiB), not %d", 1<<20, c.TailSize)
+		return usagef("%s must be 1 to %d (KiB), not %d", c.named("tail-size"), 1<<20, c.TailSize)
 	case c.PageSize < 1 || c.PageSize > 10_000:
-		return usagef("--page-size must be 1 to 10000, not %d", c.PageSize)
+		return usagef("%s must be 1 to 10000, not %d", c.named("page-size"), c.PageSize)
 	case c.DrainTimeout < 0:
-		return usagef("--drain-timeout must not be negative, not %s", c.DrainTimeout)
+		return usagef("%s must not be negative, not %s", c.named("drain-timeout"), c.DrainTimeout)
 	}
 	return nil
 }
@@ -110,19 +134,19 @@ type endpoint struct {
 }
 
 // parseListen takes a --listen URL apart.
-func parseListen(text string) (endpoint, error) {
+func parseListen(flag, text string) (endpoint, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme == "" || u.Host == "":
-		return endpoint{}, usagef("--listen %q is no URL such as tcp://127.0.0.1:6440", text)
+		return endpoint{}, usagef("%s %q is no URL such as tcp://127.0.0.1:6440", flag, text)
 	case u.Scheme != "tcp":
-		return endpoint{}, usagef("--listen %s: %s:// is not there yet; this version has tcp://", text, u.Scheme)
+		return endpoint{}, usagef("%s %s: %s:// is not there yet; this version has tcp://", flag, text, u.Scheme)
 	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
-		return endpoint{}, usagef("--listen %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", text)
+		return endpoint{}, usagef("%s %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", flag, text)
 	}
 	port, err := strconv.Atoi(u.Port())
 	if err != nil || port < 0 || port > 65535 {
-		return endpoint{}, usagef("--listen %s: the port must be 0 to 65535 (0 picks a free one)", text)
+		return endpoint{}, usagef("%s %s: the port must be 0 to 65535 (0 picks a free one)", flag, text)
 	}
 	return endpoint{url: u, host: net.JoinHostPort(u.Hostname(), u.Port())}, nil
 }
@@ -140,7 +164,7 @@ func (c *serveCommand) Run(std streams) error {
 	endpoints := make([]endpoint, len(c.Listen))
 	for i, text := range c.Listen {
 		var err error
-		if endpoints[i], err = parseListen(text); err != nil {
+		if endpoints[i], err = parseListen(c.named("listen"), text); err != nil {
 			return err
 		}
 	}
@@ -230,6 +254,14 @@ func (c *serveCommand) drain(manager *server.Manager, log *slog.Logger, signals 
 // inMemory is the --data that keeps nothing.
 const inMemory = ":memory:"
 
+// checkData refuses what must be a misspelt inMemory.
+func checkData(data string) error {
+	if strings.HasPrefix(data, ":") {
+		return usagef("--data %s: a name that begins with a colon can only be %s; a directory of such a name is ./%s", data, inMemory, data)
+	}
+	return nil
+}
+
 // openStore opens what --data names.
 func openStore(data string, log *slog.Logger) (store.Store, error) {
 	switch data {
@@ -237,6 +269,9 @@ func openStore(data string, log *slog.Logger) (store.Store, error) {
 		return memory.New(0), nil
 	case "":
 		return nil, usagef("--data: name a directory, or %s", inMemory)
+	}
+	if err := checkData(data); err != nil {
+		return nil, err
 	}
 	kept, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/display"
 	"kaban/wire"
 )
 
@@ -191,7 +192,7 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 
 func (c *tailCommand) line(m *wire.Message) string {
 	if c.JSON {
-		return string(wire.AppendMessage(nil, c.Room, *m))
+		return display.JSON(string(wire.AppendMessage(nil, c.Room, *m)))
 	}
 	return plainLine(m.Username, m.Content)
 }

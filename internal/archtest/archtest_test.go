@@ -82,7 +82,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server": {
 		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store", "kaban/internal/failpoint"},
-		nil,
+		[]string{"golang.org/x/sys"},
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/config": {

@@ -6,9 +6,11 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,16 +21,24 @@ import (
 // maxFile is the longest configuration file in bytes.
 const maxFile = 1 << 20
 
+// Value is what a file says for a key.
+type Value struct {
+	Texts []string // one, or those of a list
+	Line  int
+}
+
 // Load reads a file that may have the given keys, each a string, a number, a
-// boolean or a list of strings. It returns what the file says, every value as
-// its text; lists have one element per text.
-func Load(path string, keys []string) (map[string][]string, error) {
+// boolean or a list of strings. It returns what the file says.
+func Load(path string, keys []string) (map[string]Value, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", explain(err))
 	}
-	if info.IsDir() || info.Size() > maxFile {
-		return nil, fmt.Errorf("configuration file %s: this is no file of at most %d bytes", path, maxFile)
+	switch {
+	case info.IsDir():
+		return nil, fmt.Errorf("configuration file %s: this is a directory; name the file in it", path)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("configuration file %s: this has %d bytes, and a configuration has at most %d", path, info.Size(), maxFile)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -42,17 +52,22 @@ func Load(path string, keys []string) (map[string][]string, error) {
 		}
 		return nil, fmt.Errorf("configuration file %s: %w", path, err)
 	}
-	values := make(map[string][]string)
-	for key, value := range file {
-		at := fmt.Sprintf("configuration file %s, line %d", path, lineOf(string(text), key))
+	lines := make(map[string]int)
+	for key := range file {
+		lines[key] = lineOf(string(text), key)
+	}
+	inOrder := slices.SortedFunc(maps.Keys(lines), func(a, b string) int { return cmp.Or(lines[a]-lines[b], strings.Compare(a, b)) })
+	values := make(map[string]Value)
+	for _, key := range inOrder {
+		at := fmt.Sprintf("configuration file %s, line %d", path, lines[key])
 		if !slices.Contains(keys, key) {
-			return nil, fmt.Errorf("%s: there is no key %q%s", at, key, nearest(key, keys))
+			return nil, fmt.Errorf("%s: there is no key %q%s", at, key, Nearest(key, keys))
 		}
-		texts, ok := textsOf(value)
+		texts, ok := textsOf(file[key])
 		if !ok {
 			return nil, fmt.Errorf("%s: %s must be a text, a number or a list of texts", at, key)
 		}
-		values[key] = texts
+		values[key] = Value{texts, lines[key]}
 	}
 	return values, nil
 }
@@ -99,12 +114,12 @@ func lineOf(text, key string) int {
 	return 1
 }
 
-// nearest returns ", did you mean …?" where a known key is close to the one
+// Nearest returns ", did you mean …?" where a known key is close to the one
 // that was written, and else what keys there are.
-func nearest(key string, keys []string) string {
+func Nearest(key string, keys []string) string {
 	best, distance := "", 4
 	for _, known := range keys {
-		if d := editDistance(strings.ReplaceAll(strings.ToLower(key), "-", "_"), known); d < distance {
+		if d := editDistance(strings.ReplaceAll(strings.ToLower(key), "-", "_"), strings.ToLower(known)); d < distance {
 			best, distance = known, d
 		}
 	}

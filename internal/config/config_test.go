@@ -22,7 +22,7 @@ func write(t *testing.T, text string) string {
 
 func TestLoad(t *testing.T) {
 	got, err := Load(write(t, "# a comment\nlisten = [\"tcp://:1\", \"tcp://:2\"]\nmax_clients = 5\nheartbeat = '30s'\n"), keys)
-	want := map[string][]string{"listen": {"tcp://:1", "tcp://:2"}, "max_clients": {"5"}, "heartbeat": {"30s"}}
+	want := map[string]Value{"listen": {[]string{"tcp://:1", "tcp://:2"}, 2}, "max_clients": {[]string{"5"}, 3}, "heartbeat": {[]string{"30s"}, 4}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
@@ -36,6 +36,7 @@ func TestLoadErrors(t *testing.T) {
 		{"a table", "x = 1\n[listen]\na = 1", `line 1: there is no key "x"`},
 		{"a table for a value", "[listen]\na = 1", "line 1: listen must be a text"},
 		{"list of numbers", "listen = [1]", "listen must be a text"},
+		{"the first of several mistakes", "a = 1\nb = 1\nc = 1\nd = 1", `line 1: there is no key "a"`},
 		{"bad syntax", "listen = \n", "line 1"},
 		{"twice", "listen = 'a'\nlisten = 'b'", "line 2"},
 		{"not UTF-8", "listen = '\xff'", "configuration file"},
@@ -47,9 +48,11 @@ func TestLoadErrors(t *testing.T) {
 			}
 		})
 	}
-	for name, path := range map[string]string{"missing": filepath.Join(t.TempDir(), "no.toml"), "directory": t.TempDir()} {
-		if _, err := Load(path, keys); err == nil || !strings.Contains(err.Error(), "configuration file") {
-			t.Errorf("%s: got %v", name, err)
+	for want, path := range map[string]string{
+		"no such file": filepath.Join(t.TempDir(), "no.toml"), "this is a directory": t.TempDir(), "bytes, and a configuration has": write(t, strings.Repeat("#", maxFile+1)),
+	} {
+		if _, err := Load(path, keys); err == nil || !strings.Contains(err.Error(), "configuration file") || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

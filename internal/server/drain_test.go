@@ -12,15 +12,18 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 )
 
 // loadUntilDrained sends and reads until the server says goodbye. It returns
-// the seqs that were acked, in order, and whether the goodbye came with a time
-// to come back.
-func loadUntilDrained(addr, name string, begun *sync.WaitGroup) (acked []uint64, last uint64, told bool, err error) {
+// the ids that were acked with their seqs, and whether the goodbye came with a
+// time to come back.
+func loadUntilDrained(addr, name string, begun *sync.WaitGroup) (acked map[string]uint64, last uint64, told bool, err error) {
+	acked = make(map[string]uint64)
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		begun.Done()
@@ -43,9 +46,9 @@ func loadUntilDrained(addr, name string, begun *sync.WaitGroup) (acked []uint64,
 	}()
 	for lines.Scan() {
 		var f struct {
-			Type, Code, Reason string
-			Seq, Head          uint64
-			After              *int64 `json:"reconnect_after_ms"`
+			Type, Code, Reason, ID string
+			Seq, Head              uint64
+			After                  *int64 `json:"reconnect_after_ms"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
 			return acked, last, told, err
@@ -66,7 +69,7 @@ func loadUntilDrained(addr, name string, begun *sync.WaitGroup) (acked []uint64,
 				return acked, last, told, fmt.Errorf("%s: seq %d comes after %d", name, f.Seq, last)
 			}
 			if last = f.Seq; f.Type == "ack" {
-				acked = append(acked, f.Seq)
+				acked[f.ID] = f.Seq
 				<-window
 			}
 			if first {
@@ -87,6 +90,7 @@ func loadUntilDrained(addr, name string, begun *sync.WaitGroup) (acked []uint64,
 // acked is missing for a reader that comes back.
 func TestDrains(t *testing.T) {
 	const drains, clients = 100, 4
+	others := goleak.IgnoreCurrent()
 	for n := range drains {
 		s := memory.New(0)
 		d, err := dispatch.New(t.Context(), s, dispatch.Options{})
@@ -104,7 +108,7 @@ func TestDrains(t *testing.T) {
 		var group, begun sync.WaitGroup
 		group.Go(func() { m.Serve(l) })
 		begun.Add(clients)
-		all := make(chan []uint64, clients)
+		all := make(chan map[string]uint64, clients)
 		for i := range clients {
 			group.Go(func() {
 				acked, _, told, err := loadUntilDrained(l.Addr().String(), fmt.Sprint("client-", i), &begun)
@@ -127,39 +131,55 @@ func TestDrains(t *testing.T) {
 		}
 		d.Close()
 		comeBack(t, n, s, all)
+		if err := goleak.Find(others); err != nil {
+			t.Fatalf("drain %d: %v", n, err)
+		}
 	}
 }
 
 // comeBack reads the log through a new server over the same store.
-func comeBack(t *testing.T, n int, s *memory.Store, all <-chan []uint64) {
+func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64) {
 	t.Helper()
-	f := start(t, server.Config{}, s, dispatch.Options{})
-	defer f.manager.Close()
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := server.New(server.Config{}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { m.Serve(l) })
+	defer func() { m.Close(); d.Close(); serving.Wait() }()
+	f := &fixture{t: t, addr: l.Addr().String(), manager: m}
 	reader := f.hello("reader")
 	reader.say(`{"type":"join","room":"lobby","after":0}`)
 	head, err := reader.expect("joined")["head"].(json.Number).Int64()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := make(map[string]bool)
+	stored := make(map[string]uint64)
 	for seq := int64(1); seq <= head; seq++ {
 		id := reader.expect("message", "seq", seq)["id"].(string)
-		if ids[id] {
+		if stored[id] != 0 {
 			t.Errorf("drain %d: %s is stored twice", n, id)
 		}
-		ids[id] = true
+		stored[id] = uint64(seq)
 	}
-	acks := 0
 	for acked := range all {
-		for _, seq := range acked {
-			acks++
-			if int64(seq) > head {
-				t.Errorf("drain %d: %d was acked, the log ends at %d", n, seq, head)
+		for id, seq := range acked {
+			if stored[id] != seq {
+				t.Errorf("drain %d: %s was acked as %d and is stored as %d", n, id, seq, stored[id])
 			}
+			delete(stored, id)
 		}
 	}
-	if int64(acks) != head {
-		t.Errorf("drain %d: %d acks for %d stored messages: what was read is acked", n, acks, head)
+	if len(stored) > 0 {
+		t.Errorf("drain %d: what was read is acked, but these were stored and not acked: %v", n, stored)
 	}
 }
 

@@ -50,9 +50,12 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 			for range crowd {
 				p := m.enter()
 				p.say(`{"type":"join","room":"lobby"}`)
-				p.socket.room = 4 << 10
-				if !stalled {
-					p.socket.room = 1 << 30
+				p.socket.room = 1 << 30
+			}
+			m.settle()
+			if stalled {
+				for _, p := range m.peers[1:] {
+					p.socket.room = 6000 // one and a half of what is to come
 				}
 			}
 			for i := range 100 {

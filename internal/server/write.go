@@ -122,7 +122,7 @@ func (h *handler) linger() {
 	}
 	h.lingering = h.loop.now
 	h.reader.Close()
-	h.swallow()
+	h.swallow() // what has come already: of that no poller tells again
 }
 
 // serve gives the client the next of one room. It returns how many bytes that

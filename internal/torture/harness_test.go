@@ -24,9 +24,9 @@ import (
 
 var (
 	seed   = flag.Uint64("torture.seed", 0, "what chooses the moments; 0: another one each time")
-	kills  = flag.Int("torture.kills", 12, "how often the server is killed")
-	losses = flag.Int("torture.losses", 8, "how often the disk loses what was not synced")
-	syncs  = flag.Int("torture.syncs", 8, "up to which sync each fails once")
+	kills  = flag.Int("torture.kills", 8, "how often the server is killed")
+	losses = flag.Int("torture.losses", 5, "how often the disk loses what was not synced")
+	syncs  = flag.Int("torture.syncs", 5, "up to which sync each fails once")
 	cuts   = flag.Int("torture.cuts", 400, "how often a connection is cut")
 )
 

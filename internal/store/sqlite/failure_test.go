@@ -27,7 +27,7 @@ const childVariable = "KABAN_SQLITE_TEST_DIR"
 func child(t *testing.T, dir string) (output string, err error) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	c.Env = append(os.Environ(), childVariable+"="+dir)
+	c.Env = append(os.Environ(), childVariable+"="+dir, "GORACE=atexit_sleep_ms=0")
 	text, err := c.CombinedOutput()
 	return string(text), err
 }
@@ -169,13 +169,25 @@ func TestBrokenStaysBroken(t *testing.T) {
 	fmt.Println("child: broken after", acknowledged)
 }
 
+// large are the bytes of a database with 3,000 messages.
+var large []byte
+
 // made returns a directory with a database that some statements have changed.
 func made(t *testing.T, statements ...string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	s := open(t, dir, Options{})
-	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3000)...)
-	closeStore(t, s)
+	path := filepath.Join(dir, databaseName)
+	if large == nil {
+		s := open(t, dir, Options{})
+		storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3000)...)
+		closeStore(t, s)
+		var err error
+		if large, err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	} else if err := os.WriteFile(path, large, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +262,8 @@ func TestDamagedDatabase(t *testing.T) {
 		refused(t, change(t, func([]byte) []byte { return nil }), "empty", "backup")
 	})
 	t.Run("cut in the header", func(t *testing.T) {
-		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "50 bytes, so it was cut short", "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:99] }), "99 bytes, so it was cut short", "backup")
 	})
 	t.Run("schema overwritten", func(t *testing.T) {
 		refused(t, change(t, func(b []byte) []byte { copy(b[100:4096], bytes.Repeat([]byte{0xAA}, 3996)); return b }), "damaged", "backup")
@@ -310,6 +323,18 @@ func TestReadOnlyFiles(t *testing.T) {
 	}
 	_, err = Open(t.Context(), dir, Options{})
 	wantError(t, err, dir, "writable")
+}
+
+func TestADirectoryThatCannotBeMade(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may make everything")
+	}
+	parent := t.TempDir()
+	if err := os.Chmod(parent, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), filepath.Join(parent, "data"), Options{})
+	wantError(t, err, "permission denied", "choose a directory")
 }
 
 func TestDirectoryThatIsAFile(t *testing.T) {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -30,6 +32,8 @@ const (
 	// busyMillis is how long to wait for a lock. Nobody but a person with
 	// another program can hold one.
 	busyMillis = "5000"
+	// headerSize is what every database begins with, in bytes.
+	headerSize = 100
 	// walKept is what the WAL is cut to when it starts anew, in bytes.
 	walKept = "16777216"
 )
@@ -129,6 +133,8 @@ func exists(path string) (bool, error) {
 		return false, fmt.Errorf("%s is no file", path)
 	case info.Size() == 0:
 		return false, fmt.Errorf("the database %s is empty, so it was cut short; put a backup in its place, or delete it to start with an empty one", path)
+	case info.Size() < headerSize:
+		return false, fmt.Errorf("the database %s has %d bytes, so it was cut short or is none; put a backup in its place, or choose another directory", path, info.Size())
 	}
 	return true, refuseForeignWAL(path)
 }
@@ -219,6 +225,14 @@ func checkLibrary(version string) error {
 		}
 	}
 	return nil
+}
+
+// warnOfMode says so when others may look into the data directory. The files
+// in it are tightened; the directory may be shared on purpose.
+func warnOfMode(dir string, log *slog.Logger) {
+	if info, err := os.Stat(dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("others may look into the data directory; if that is not meant, take it from them with chmod 700", "path", dir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+	}
 }
 
 // tighten takes from others the right to read the files of a database, in case

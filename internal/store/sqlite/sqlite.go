@@ -24,6 +24,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -113,6 +114,9 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w; choose a directory that the user who runs the server may write to, or make this one for that user", err)
+		}
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	s := &Store{
@@ -135,6 +139,7 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 			err = errors.Join(err, s.release())
 		}
 	}()
+	warnOfMode(dir, s.log)
 	there, err := exists(s.path)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -183,7 +184,7 @@ func TestUsersAreForgottenAndFoundAgain(t *testing.T) {
 
 func TestPagingThroughALargeHistory(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
-	const head = 20_000
+	const head = 6000
 	for i := 0; i < head; i += 1000 {
 		storetest.Append(t, s, numbered(t, "lobby", "alice", i, 1000)...)
 		storetest.Append(t, s, numbered(t, "other", "bob", i, 10)...)
@@ -274,8 +275,8 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 
 func TestTheWALIsBounded(t *testing.T) {
 	s := open(t, t.TempDir(), Options{walPages: 50})
-	for i := range 300 {
-		storetest.Append(t, s, numbered(t, "lobby", "alice", i*20, 20)...)
+	for i := range 200 {
+		storetest.Append(t, s, numbered(t, "lobby", "alice", i*2, 2)...)
 	}
 	info, err := os.Stat(s.path + "-wal")
 	if err != nil {
@@ -297,8 +298,8 @@ func TestTheWALIsBounded(t *testing.T) {
 	if err := s.writer.exec(t.Context(), "PRAGMA busy_timeout = 10"); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 400 {
-		storetest.Append(t, s, numbered(t, "lobby", "bob", i*20, 20)...)
+	for i := range 300 {
+		storetest.Append(t, s, numbered(t, "lobby", "bob", i*2, 2)...)
 	}
 	if info, err = os.Stat(s.path + "-wal"); err != nil || info.Size() < 50*truncateFactor*4096 {
 		t.Fatalf("the WAL has %d bytes (%v): the test does not hold it", info.Size(), err)
@@ -307,8 +308,8 @@ func TestTheWALIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.readers <- r
-	for i := range 1000 {
-		storetest.Append(t, s, numbered(t, "lobby", "carol", i*20, 20)...)
+	for i := range 200 {
+		storetest.Append(t, s, numbered(t, "lobby", "carol", i*2, 2)...)
 	}
 	var busy, pages, moved int
 	if err := s.stmts.walState.QueryRowContext(t.Context()).Scan(&busy, &pages, &moved); err != nil || pages > 50*3 {
@@ -346,6 +347,27 @@ func TestFilesArePrivate(t *testing.T) {
 	}
 	s = open(t, dir, Options{})
 	check()
+}
+
+// A directory that others may look into is said, once, and left as it is.
+func TestAnOpenDirectoryIsSaid(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such modes here")
+	}
+	for mode, want := range map[os.FileMode]bool{0o700: false, 0o755: true, 0o710: true, 0o707: true} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		closeStore(t, open(t, dir, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}))
+		if got := strings.Contains(log.String(), "others may look into the data directory"); got != want {
+			t.Errorf("%v: the log has\n%s", mode, &log)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%v has become %v (%v)", mode, info.Mode(), err)
+		}
+	}
 }
 
 func TestEveryConnectionHasItsPragmas(t *testing.T) {

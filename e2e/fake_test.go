@@ -1,0 +1,231 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unicode"
+)
+
+// request is what a fake server looks at.
+type request struct{ Type, Ref, Room, ID, Content string }
+
+// fake is a server that says what a test has it say. answer returns the lines
+// for a request, and false where the fake shall answer as a server does, but for
+// sends, which it never acknowledges.
+func fake(t *testing.T, answer func(r request) (lines []string, ok bool)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	t.Cleanup(func() { l.Close(); group.Wait() })
+	group.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() {
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(patience))
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					var r request
+					if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+						t.Errorf("the client sent %s: %v", lines.Text(), err)
+						return
+					}
+					answers, ok := answer(r)
+					if !ok {
+						answers = usual(r)
+					}
+					for _, a := range answers {
+						fmt.Fprintln(conn, strings.ReplaceAll(a, "REF", r.Ref))
+					}
+				}
+			})
+		}
+	})
+	return l.Addr().String()
+}
+
+func usual(r request) []string {
+	switch r.Type {
+	case "hello":
+		return []string{`{"type":"welcome","version":1,"session":"s","username":"ann","server":"fake","limits":{"username":32,"content":5000,"frame":65536},"heartbeat":30,"ref":"REF"}`}
+	case "join":
+		return []string{`{"type":"joined","room":"lobby","epoch":"e","head":0,"members":1,"ref":"REF"}`}
+	case "history":
+		return []string{`{"type":"history","room":"lobby","messages":[],"more":false,"ref":"REF"}`}
+	case "ping":
+		return []string{`{"type":"pong","ref":"REF"}`}
+	}
+	return nil
+}
+
+// running is a command under test.
+type running struct {
+	*exec.Cmd
+	t      *testing.T
+	mu     sync.Mutex
+	output bytes.Buffer
+	ended  chan struct{}
+}
+
+func (r *running) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.output.Write(p)
+}
+
+func (r *running) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.output.String()
+}
+
+// command prepares "kaban ARGS…", with output and errors gathered in one place.
+func command(t *testing.T, args ...string) *running {
+	r := &running{Cmd: exec.CommandContext(t.Context(), binary, args...), t: t, ended: make(chan struct{})}
+	r.Stdout, r.Stderr = r, r
+	r.WaitDelay = time.Second
+	return r
+}
+
+// begin starts it.
+func (r *running) begin() {
+	r.t.Helper()
+	if err := r.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	go func() { r.Wait(); close(r.ended) }()
+	r.t.Cleanup(func() { r.Process.Kill(); <-r.ended })
+}
+
+// await waits for a text in what it says.
+func (r *running) await(text string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(r.String(), text); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%q does not come in %q", text, r)
+		}
+	}
+}
+
+func (r *running) finish() (code int) {
+	r.t.Helper()
+	select {
+	case <-r.ended:
+	case <-time.After(patience):
+		r.t.Fatalf("it does not end: %q", r)
+	}
+	return r.ProcessState.ExitCode()
+}
+
+// Who interrupts a chat again while it waits for acks ends it.
+func TestASecondInterruptGivesUp(t *testing.T) {
+	t.Parallel()
+	read := make(chan struct{})
+	addr := fake(t, func(r request) ([]string, bool) {
+		if r.Type == "send" {
+			close(read)
+		}
+		return nil, false
+	})
+	r := command(t, "chat", "--plain", "--server", addr, "--username", "ann")
+	stdin, err := r.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	r.begin()
+	fmt.Fprintln(stdin, "never acknowledged")
+	<-read
+	r.Process.Signal(os.Interrupt)
+	r.await("interrupt again to give up")
+	r.Process.Signal(os.Interrupt)
+	r.finish()
+	if status := r.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() {
+		t.Errorf("it ended by itself, with %d: %q", status.ExitStatus(), r)
+	}
+}
+
+// hostile is a text that would drive a terminal, as JSON; nothing of it may come
+// through as it is.
+const hostile = `\u001b[2J\u001b]0;owned\u0007\u009b31m\u202eevil\r\nkaban: all is well`
+
+// Whatever a server says of an error, the terminal is not driven by it.
+func TestErrorsOfAServerAreClean(t *testing.T) {
+	refuse := func(kind, code string) func(r request) ([]string, bool) {
+		return func(r request) ([]string, bool) {
+			if r.Type != kind {
+				return nil, false
+			}
+			lines := []string{fmt.Sprintf(`{"type":"error","code":"%s","message":"%s","room":"lobby","id":"%s","ref":"REF"}`, code, hostile, r.ID)}
+			if kind == "hello" {
+				lines = append(lines, `{"type":"goodbye","reason":"protocol"}`)
+			}
+			return lines, true
+		}
+	}
+	for name, c := range map[string]struct {
+		kind string
+		args []string
+	}{
+		"chat, refused at hello":   {"hello", []string{"chat", "--plain"}},
+		"chat, refused at join":    {"join", []string{"chat", "--plain"}},
+		"chat, a message refused":  {"send", []string{"chat", "--plain"}},
+		"send, refused at hello":   {"hello", []string{"send", "lobby", "x"}},
+		"send, refused at join":    {"join", []string{"send", "lobby", "x"}},
+		"send, a message refused":  {"send", []string{"send", "lobby", "x"}},
+		"tail, refused at hello":   {"hello", []string{"tail", "lobby"}},
+		"tail, refused at history": {"history", []string{"tail", "lobby"}},
+	} {
+		for _, code := range []string{"internal", "new_" + hostile} {
+			t.Run(name+", "+code[:3], func(t *testing.T) {
+				t.Parallel()
+				r := command(t, append(c.args, "--server", fake(t, refuse(c.kind, code)), "--username", "ann")...)
+				r.Stdin = strings.NewReader("x\n")
+				r.begin()
+				if code := r.finish(); code != 1 {
+					t.Errorf("exit code %d, want 1: %q", code, r)
+				}
+				lines := strings.Split(strings.TrimSuffix(r.String(), "\n"), "\n")
+				for _, line := range lines {
+					if strings.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
+						t.Errorf("it said %q", line)
+					}
+					if strings.HasPrefix(line, "kaban: all is well") {
+						t.Errorf("the server speaks for the program: %q", lines)
+					}
+				}
+				if !strings.Contains(r.String(), "<U+001B>") {
+					t.Errorf("nothing was said of the error: %q", r)
+				}
+			})
+		}
+	}
+}
+
+// What a message holds is escaped where it is printed as JSON.
+func TestJSONIsClean(t *testing.T) {
+	t.Parallel()
+	addr := fake(t, func(r request) ([]string, bool) {
+		return []string{`{"type":"history","room":"lobby","messages":[{"seq":1,"id":"1","username":"bob","content":"\u009b31m\u007f\u202e\u2028é","time":"2026-11-24T02:35:37.101Z"}],"more":false,"ref":"REF"}`}, r.Type == "history"
+	})
+	r := command(t, "tail", "lobby", "--json", "--server", addr, "--username", "ann")
+	r.begin()
+	if code := r.finish(); code != 0 || !strings.Contains(r.String(), `"content":"\u009b31m\u007f\u202e\u2028é"`) {
+		t.Errorf("exit code %d: %q", code, r)
+	}
+}

@@ -1,0 +1,96 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal returns both ends of a terminal of a size.
+func openTerminal(t *testing.T, columns, rows uint16) (ours, theirs *os.File) {
+	t.Helper()
+	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { ours.Close() })
+	fd := int(ours.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}); err != nil {
+		t.Fatal(err)
+	}
+	if theirs, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { theirs.Close() })
+	return ours, theirs
+}
+
+// A terminal that answers no question is good enough to chat.
+func TestATerminalThatAnswersNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		term          string
+		columns, rows uint16
+		edits         bool
+	}{
+		"xterm": {"TERM=xterm", 80, 24, true},
+		"tiny":  {"TERM=xterm", 1, 1, true},
+		"dumb":  {"TERM=dumb", 80, 24, false},
+		"empty": {"TERM=", 80, 24, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sent := make(chan string, 10)
+			addr := fake(t, func(r request) ([]string, bool) {
+				if r.Type != "send" {
+					return nil, false
+				}
+				sent <- r.Content
+				return []string{fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":"REF"}`, r.ID)}, true
+			})
+			ours, theirs := openTerminal(t, c.columns, c.rows)
+			r := command(t, "chat", "--server", addr, "--username", "ann")
+			r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
+			r.Env = append(os.Environ(), c.term)
+			r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			r.begin()
+			go func() {
+				buffer := make([]byte, 4096)
+				for {
+					n, err := ours.Read(buffer)
+					if err != nil {
+						return
+					}
+					r.Write(buffer[:n])
+				}
+			}()
+			if c.edits {
+				r.await("lobby> ")
+			}
+			fmt.Fprint(ours, "hello\r")
+			if got := <-sent; got != "hello" {
+				t.Errorf("it sent %q", got)
+			}
+			fmt.Fprint(ours, "\x04")
+			if code := r.finish(); code != 0 {
+				t.Errorf("exit code %d: %q", code, r)
+			}
+			if strings.Contains(r.String(), "\x1b[6n") {
+				t.Errorf("it asks where the cursor is: %q", r)
+			}
+			if edits := strings.Contains(r.String(), "lobby> "); edits != c.edits {
+				t.Errorf("there is a prompt: %v, want %v: %q", edits, c.edits, r)
+			}
+		})
+	}
+}

@@ -1,0 +1,307 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+)
+
+// gate is a store whose appends wait while it is closed.
+type gate struct {
+	store.Store
+	open chan struct{}
+}
+
+func (g *gate) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+	<-g.open
+	return g.Store.Append(ctx, batch, results)
+}
+
+// turned is a loop without a goroutine, over a store that keeps appends waiting.
+type turned struct {
+	t       *testing.T
+	manager *Manager
+	loop    *loop
+	gate    chan struct{}
+}
+
+func turn(t *testing.T) *turned {
+	t.Helper()
+	open := make(chan struct{})
+	d, err := dispatch.New(t.Context(), &gate{memory.New(0), open}, dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(Config{}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &turned{t: t, manager: m, loop: newLoop(m, new(modelPoller)), gate: open}
+	t.Cleanup(func() {
+		l.opened()
+		l.loop.closeAll()
+		m.Close()
+		d.Close()
+		if n := m.Panics(); n > 0 {
+			t.Errorf("%d handlers panicked", n)
+		}
+	})
+	return l
+}
+
+// opened lets appends through.
+func (l *turned) opened() {
+	select {
+	case <-l.gate:
+	default:
+		close(l.gate)
+	}
+}
+
+// step does what is ready, at the time that the test has set.
+func (l *turned) step() {
+	l.loop.takePosts()
+	l.loop.read()
+	for l.loop.writes.len() > 0 {
+		l.loop.write()
+	}
+}
+
+// until steps until something is so.
+func (l *turned) until(what string, so func() bool) {
+	l.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(10 * time.Microsecond) {
+		if l.step(); time.Now().After(deadline) {
+			l.t.Fatalf("it does not happen that %s", what)
+		}
+	}
+}
+
+// later moves the clock and looks after time.
+func (l *turned) later(d time.Duration) {
+	l.loop.now += d.Milliseconds()
+	l.loop.sweep()
+	l.step()
+}
+
+type turnedPeer struct {
+	*modelSocket
+	l *turned
+	h *handler
+}
+
+// enter lets somebody in who has joined the lobby and takes everything.
+func (l *turned) enter(name string) *turnedPeer {
+	l.t.Helper()
+	token, err := l.manager.pool.Acquire()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 30}}
+	l.loop.poller.(*modelPoller).next = p.modelSocket
+	p.h = newHandler(l.loop, token)
+	l.loop.accept(p.h, nil)
+	p.say(`{"type":"hello","version":1,"username":%q}`, name)
+	p.say(`{"type":"join","room":"lobby"}`)
+	l.until(name+" is in", func() bool { return p.got(`"type":"joined"`) == 1 })
+	return p
+}
+
+func (p *turnedPeer) say(format string, args ...any) {
+	p.in = fmt.Appendf(p.in, format+"\n", args...)
+	p.l.loop.readable(p.h)
+}
+
+func (p *turnedPeer) send(id, content string) {
+	p.say(`{"type":"send","room":"lobby","id":%q,"content":%q}`, id, content)
+}
+
+// got counts a text in what the peer was sent.
+func (p *turnedPeer) got(text string) int { return strings.Count(string(p.out), text) }
+
+// takes lets the peer take more.
+func (p *turnedPeer) takes(bytes int) {
+	p.room += bytes
+	p.l.loop.writable(p.h)
+}
+
+// Who asks and does not take the answers is not read from any more.
+func TestRepliesAreBounded(t *testing.T) {
+	l := turn(t)
+	p := l.enter("ann")
+	p.room = 0
+	const n = 20_000
+	for range n {
+		p.say(`{"type":"ping"}`)
+	}
+	most := 0
+	for range 1000 {
+		l.step()
+		most = max(most, len(p.h.out))
+	}
+	if most < maxReplies || most > maxReplies+1024 {
+		t.Errorf("up to %d bytes of replies waited, want about %d", most, maxReplies)
+	}
+	if len(p.in) == 0 {
+		t.Error("everything was read")
+	}
+	p.takes(1 << 30)
+	l.until("all is answered", func() bool { return p.got(`"type":"pong"`) == n })
+}
+
+// What is under way to the store is bounded in number and in bytes.
+func TestSendsAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		n, size, most, mostBytes int
+	}{
+		"many":  {3000, 1, maxSends, maxSends},
+		"large": {200, 5000, maxSendBytes/5000 + 1, maxSendBytes + 5000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := turn(t)
+			p := l.enter("ann")
+			for i := range c.n {
+				p.send(fmt.Sprint(i), strings.Repeat("x", c.size))
+			}
+			for range 1000 {
+				l.step()
+				if p.h.pending > c.most || p.h.pendingSize > c.mostBytes {
+					t.Fatalf("%d sends of %d bytes are under way, want at most %d of %d", p.h.pending, p.h.pendingSize, c.most, c.mostBytes)
+				}
+			}
+			if p.h.pending != c.most {
+				t.Errorf("%d sends are under way, want %d", p.h.pending, c.most)
+			}
+			l.opened()
+			l.until("all is acknowledged", func() bool { return p.got(`"type":"ack"`) == c.n })
+		})
+	}
+}
+
+// What was sent before a part is acknowledged before it.
+func TestPartWaitsForAcks(t *testing.T) {
+	l := turn(t)
+	p := l.enter("ann")
+	p.send("1", "x")
+	p.say(`{"type":"part","room":"lobby"}`)
+	for range 100 {
+		l.step()
+	}
+	if p.got(`"type":"parted"`) > 0 {
+		t.Fatal("it has parted while something was under way")
+	}
+	l.opened()
+	l.until("it has parted", func() bool { return p.got(`"type":"parted"`) == 1 })
+	if out := string(p.out); p.got(`"type":"ack"`) != 1 || strings.Index(out, `"type":"ack"`) > strings.Index(out, `"type":"parted"`) {
+		t.Errorf("got %s", out)
+	}
+}
+
+// A frame that the socket took in part goes on where it was cut, wherever that
+// is, in messages as in replies.
+func TestACutFrameGoesOn(t *testing.T) {
+	for name, pings := range map[string]int{"messages": 0, "messages and replies": 20} {
+		t.Run(name, func(t *testing.T) {
+			l := turn(t)
+			ann, bob := l.enter("ann"), l.enter("bob")
+			l.opened()
+			bob.room = 0
+			before := len(bob.out)
+			const n = 20
+			for i := range n {
+				ann.send(fmt.Sprint(i), "hello")
+			}
+			for i := range pings {
+				bob.say(`{"type":"ping","ref":"%d"}`, i)
+			}
+			l.until("ann has her acks", func() bool { return ann.got(`"type":"ack"`) == n })
+			for i := range 2000 {
+				bob.takes(i % 13)
+				l.step()
+			}
+			messages, pongs := 0, 0
+			for _, line := range strings.SplitAfter(string(bob.out[before:]), "\n") {
+				switch {
+				case strings.HasPrefix(line, `{"type":"message"`) && strings.Count(line, "type") == 1 && strings.HasSuffix(line, "}\n"):
+					messages++
+				case strings.HasPrefix(line, `{"type":"pong"`) && strings.Count(line, "type") == 1 && strings.HasSuffix(line, "}\n"):
+					pongs++
+				case line != "" && !strings.HasPrefix(line, `{"type":"presence"`):
+					t.Errorf("bob got the line %q", line)
+				}
+			}
+			if messages != n || pongs != pings {
+				t.Errorf("bob got %d messages and %d answers, want %d and %d", messages, pongs, n, pings)
+			}
+		})
+	}
+}
+
+// An end that waits for the store is hurried after a while, and not before.
+func TestAnEndIsHurried(t *testing.T) {
+	l := turn(t)
+	p := l.enter("ann")
+	p.send("1", "x")
+	for range maxBadFrames {
+		p.say("bad")
+	}
+	l.step()
+	l.later(finishTimeout - time.Second)
+	if p.got(`"type":"goodbye"`) > 0 {
+		t.Fatal("it ended before what it had sent was stored")
+	}
+	l.later(2 * time.Second)
+	l.later(time.Second)
+	if p.got(`"type":"goodbye","reason":"protocol"`) != 1 {
+		t.Errorf("it was not ended: %s", p.out)
+	}
+}
+
+// A drain gives a peer that takes nothing, or a peer that waits for the store,
+// the time to be given what it is owed.
+func TestADrainHurriesNobodyAtOnce(t *testing.T) {
+	l := turn(t)
+	ann, bob := l.enter("ann"), l.enter("bob")
+	ann.send("1", "hello")
+	l.step()
+	l.opened()
+	bob.room = 0
+	l.until("ann has her ack", func() bool { return ann.got(`"type":"ack"`) == 1 })
+	l.until("bob is blocked", func() bool { return bob.h.blocked })
+	l.loop.drain(time.Second)
+	l.step()
+	l.later(drainStall / 2)
+	if bob.h.ending == nil || bob.h.ending.atOnce {
+		t.Fatalf("bob's ending is %+v", bob.h.ending)
+	}
+	bob.takes(1 << 20)
+	l.step()
+	if bob.got(`"type":"message"`) != 1 || bob.got(`"type":"goodbye","reason":"draining"`) != 1 {
+		t.Errorf("bob got %s", bob.out)
+	}
+}
+
+// And who goes on to take nothing is hurried.
+func TestADrainHurriesWhoTakesNothing(t *testing.T) {
+	l := turn(t)
+	ann, bob := l.enter("ann"), l.enter("bob")
+	ann.send("1", "hello")
+	l.opened()
+	bob.room = 0
+	l.until("bob is blocked", func() bool { return bob.h.blocked })
+	l.loop.drain(time.Second)
+	l.step()
+	for range 10 {
+		l.later(drainStall)
+	}
+	if !bob.h.closed || !bob.gone {
+		t.Error("bob holds up the drain")
+	}
+}
