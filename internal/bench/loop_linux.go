@@ -227,7 +227,7 @@ func (l *loop) round(wait time.Duration) error {
 			l.writable(c)
 		}
 		if event.Events&^unix.EPOLLOUT != 0 && c.stage != stageClosed && !c.silent {
-			l.readable(c)
+			l.readable(c, event.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 		}
 	}
 	l.now = l.clock()
@@ -248,8 +248,9 @@ func (l *loop) say(done float64, format string, args ...any) {
 	}
 }
 
-// readable takes all there is: the descriptor is registered edge-triggered.
-func (l *loop) readable(c *conn) {
+// readable takes all there is: the descriptor is registered edge-triggered. Of the
+// end of a connection nothing tells again.
+func (l *loop) readable(c *conn, ended bool) {
 	for {
 		n, err := unix.Read(c.fd, l.buffer)
 		switch {
@@ -266,7 +267,7 @@ func (l *loop) readable(c *conn) {
 			return
 		}
 		l.receive(c, l.buffer[:n])
-		if n < len(l.buffer) {
+		if n < len(l.buffer) && !ended {
 			return // a shorter read has emptied the socket, see epoll(7)
 		}
 	}
