@@ -107,7 +107,7 @@ func (h *handler) ask(call func(ctx context.Context), done func()) {
 		call(h.loop.manager.ctx)
 		h.loop.post(func() {
 			h.asking = false
-			h.guard(func() {
+			h.guard(func(*handler) {
 				done()
 				h.loop.readable(h)
 				h.loop.mark(h)

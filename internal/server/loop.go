@@ -262,7 +262,7 @@ func (l *loop) read() {
 	l.reads, l.spare = l.spare, nil
 	for _, h := range reads {
 		h.reading = false
-		h.guard(h.readStep)
+		h.guard((*handler).readStep)
 	}
 	clear(reads)
 	l.spare = reads[:0]
@@ -281,7 +281,7 @@ func (l *loop) write() {
 	for range min(l.writes.len(), flushesPerRound) {
 		h := l.writes.pop()
 		h.marked = false
-		h.guard(h.writeStep)
+		h.guard((*handler).writeStep)
 	}
 }
 
@@ -297,7 +297,7 @@ func (l *loop) sweep() {
 	l.swept = l.now
 	for i := len(l.handlers) - 1; i >= 0; i-- { // one that ends makes room for the last
 		h := l.handlers[i]
-		h.guard(h.check)
+		h.guard((*handler).check)
 	}
 }
 
@@ -328,7 +328,7 @@ func (l *loop) forget(h *handler) {
 func (l *loop) drain(spread time.Duration) {
 	for i := len(l.handlers) - 1; i >= 0; i-- {
 		h := l.handlers[i]
-		h.guard(func() { h.end(ending{reason: wire.ReasonDraining, reconnect: spread/4 + rand.N(spread)}) })
+		h.guard(func(h *handler) { h.end(ending{reason: wire.ReasonDraining, reconnect: spread/4 + rand.N(spread)}) })
 	}
 }
 
@@ -340,7 +340,7 @@ func (l *loop) closeAll() {
 }
 
 // guard runs a step and turns a panic in it into the end of the connection.
-func (h *handler) guard(step func()) {
+func (h *handler) guard(step func(*handler)) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.loop.manager.panics.Add(1)
@@ -349,6 +349,6 @@ func (h *handler) guard(step func()) {
 		}
 	}()
 	if !h.closed {
-		step()
+		step(h)
 	}
 }

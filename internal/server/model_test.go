@@ -61,7 +61,7 @@ func (p *modelPoller) close() error                           { return nil }
 
 // model is a loop without a goroutine: the test turns it.
 type model struct {
-	t       *rapid.T
+	t       interface{ Fatal(...any) }
 	manager *Manager
 	loop    *loop
 	poller  *modelPoller
@@ -144,7 +144,7 @@ func (m *model) settle() {
 
 // check compares what a peer was sent with what it is owed.
 func (p *modelPeer) check() {
-	t := p.m.t
+	t := p.m.t.(*rapid.T)
 	for {
 		line, _, whole := strings.Cut(string(p.socket.out[p.checked:]), "\n")
 		if !whole {

@@ -212,7 +212,7 @@ func (h *handler) hello(r *wire.Request) {
 	}
 	if replaced != nil {
 		replaced.loop.post(func() {
-			replaced.guard(func() { replaced.end(ending{reason: wire.ReasonReplaced, atOnce: true}) })
+			replaced.guard(func(h *handler) { h.end(ending{reason: wire.ReasonReplaced, atOnce: true}) })
 		})
 	}
 	h.session = s

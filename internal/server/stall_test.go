@@ -40,7 +40,7 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &model{t: nil, manager: manager, poller: new(modelPoller)}
+		m := &model{t: t, manager: manager, poller: new(modelPoller)}
 		m.loop = newLoop(manager, m.poller)
 		speaker := m.enter()
 		speaker.socket.room = 1 << 30

@@ -28,9 +28,12 @@ const (
 // busy.
 var maxFetches = 2 * maxWorkers
 
-// outBuffers are the buffers for replies and acks; a connection that has
-// nothing to say holds none.
-var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+// outBuffer is the size of the buffers for replies and acks, of which a connection
+// that has nothing to say holds none. What exceeds it is left to the garbage
+// collector.
+const outBuffer = 4 << 10
+
+var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
 
 // writeStep gives the client what waits for it: first replies and what was cut
 // by an earlier write, then what its subscriptions have. It returns when nothing
@@ -41,20 +44,11 @@ func (h *handler) writeStep() {
 	}
 	budget := bytesPerStep
 	for len(h.ready) > 0 && !h.skips() && budget > 0 {
-		s := h.ready[0]
-		h.ready = h.ready[1:]
-		s.Marked = false
-		if s == h.fetching {
-			continue // noted again when the worker is done
-		}
-		n, ok := h.serve(s)
+		n, ok := h.serve(h.nextReady())
 		if !ok {
 			return
 		}
 		budget -= n
-	}
-	if len(h.ready) == 0 {
-		h.ready = nil
 	}
 	if !h.flush() {
 		return
@@ -86,6 +80,23 @@ func (h *handler) finishEntry() bool {
 	}
 	return true
 }
+
+// nextReady takes the first that was noted. There is seldom more than one, so
+// moving the others costs nothing and no memory is let go of.
+func (h *handler) nextReady() *dispatch.Subscription {
+	s := h.ready[0]
+	rest := copy(h.ready, h.ready[1:])
+	h.ready[rest] = nil
+	if h.ready = h.ready[:rest]; rest == 0 && cap(h.ready) > maxIdleReady {
+		h.ready = nil
+	}
+	s.Marked = false
+	return s
+}
+
+// maxIdleReady is for how many rooms that have something there is room while none
+// has.
+const maxIdleReady = 4
 
 // skips reports whether the connection ends without what it is owed.
 func (h *handler) skips() bool { return h.said || h.ending != nil && h.ending.atOnce }
@@ -185,11 +196,12 @@ func (l *loop) startFetches() {
 				if !slices.Contains(h.rooms, s) { // left in the meantime
 					err = nil
 				}
-				h.guard(func() { h.fetched(s, err) })
+				h.guard(func(h *handler) { h.fetched(s, err) })
 				switch {
+				case s == h.fetching: // for the next page
 				case h.blocked:
 					s.Rest()
-				case s != h.fetching:
+				default:
 					s.Unpin() // its page, if the client was not given it
 				}
 				l.startFetches()
@@ -247,16 +259,15 @@ func (h *handler) settle(s *dispatch.Subscription, r *dispatch.Receipt) {
 // buffer returns what must go out next, with room to append.
 func (h *handler) buffer() []byte {
 	if h.out == nil {
-		h.out = *outBuffers.Get().(*[]byte)
+		h.out = outBuffers.Get().(*[outBuffer]byte)[:0]
 	}
 	return h.out
 }
 
 // release gives the buffer back.
 func (h *handler) release() {
-	if buffer := h.out; buffer != nil && cap(buffer) <= maxReplies {
-		buffer = buffer[:0]
-		outBuffers.Put(&buffer)
+	if cap(h.out) == outBuffer {
+		outBuffers.Put((*[outBuffer]byte)(h.out[:outBuffer]))
 	}
 	h.out = nil
 }

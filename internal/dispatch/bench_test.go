@@ -1,0 +1,120 @@
+package dispatch
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// sleeper is a waker that is never told anything twice.
+type sleeper struct{}
+
+func (sleeper) Wake(*Audience)        {}
+func (sleeper) WakeOne(*Subscription) {}
+
+// busyRoom is a room with members that one waker serves, and a batch of entries
+// for it.
+func busyRoom(b *testing.B, members, batch int) (*Room, []*Subscription, func()) {
+	b.Helper()
+	d := newDispatcher(b, memory.New(0), Options{PresenceDelay: time.Hour})
+	name := storetest.RoomName(b, "lobby")
+	var all []*Subscription
+	for i := range members {
+		place, _ := d.Known(name, Start{})
+		s, _, err := d.Join(sleeper{}, nil, plain, storetest.Username(b, fmt.Sprint("user-", i)), place)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	r := d.room(name)
+	entries := make([]store.Entry, batch)
+	content := strings.Repeat("x", 100)
+	return r, all, func() {
+		head := r.Head()
+		for i := range entries {
+			entries[i] = store.Entry{Seq: head + 1 + uint64(i), Time: 1, Kind: store.KindMessage, ID: "id", Username: "user-0", Content: content}
+		}
+		r.publish(entries)
+	}
+}
+
+// BenchmarkPublish is what a message costs from the committer's side, whatever
+// the number of members: encoding and waking.
+func BenchmarkPublish(b *testing.B) {
+	for _, batch := range []int{1, 64} {
+		b.Run(fmt.Sprint("batch-", batch), func(b *testing.B) {
+			_, _, publish := busyRoom(b, 1000, batch)
+			b.ReportAllocs()
+			for b.Loop() {
+				publish()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/message")
+		})
+	}
+}
+
+// BenchmarkNext is what a delivery costs beside the write: finding what is new,
+// with one new message for each.
+func BenchmarkNext(b *testing.B) {
+	const members = 1000
+	r, all, publish := busyRoom(b, members, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		publish()
+		for _, s := range r.audiences[0].Members() {
+			segment := s.Next()
+			s.Advance(&segment, len(segment.Frames))
+			s.Next() // nothing more
+		}
+	}
+	if all[0].Seq() != r.Head() {
+		b.Errorf("the cursor is at %d, want %d", all[0].Seq(), r.Head())
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*members), "ns/delivery")
+}
+
+// BenchmarkSubmit is the way of a message from a read step to its receipt, over
+// a store that does not block.
+func BenchmarkSubmit(b *testing.B) {
+	for _, batch := range []int{1, 64} {
+		b.Run(fmt.Sprint("batch-", batch), func(b *testing.B) {
+			d := newDispatcher(b, memory.New(1<<20), Options{PresenceDelay: time.Hour})
+			place, _ := d.Known(storetest.RoomName(b, "lobby"), Start{})
+			author := storetest.Username(b, "ann")
+			s, _, err := d.Join(sleeper{}, nil, plain, author, place)
+			if err != nil {
+				b.Fatal(err)
+			}
+			message, err := kaban.NewMessage(author, strings.Repeat("x", 100), 1000)
+			if err != nil {
+				b.Fatal(err)
+			}
+			sends := make([]Send, batch)
+			b.ReportAllocs()
+			for n := 0; b.Loop(); {
+				for i := range sends {
+					n++
+					id, err := kaban.ParseMessageID(fmt.Sprint(n))
+					if err != nil {
+						b.Fatal(err)
+					}
+					sends[i] = Send{Dispatch: kaban.Dispatch{Room: s.Room().Name(), ID: id, Message: message}, Subscription: s}
+				}
+				d.Submit(sends)
+				for s.Outstanding() > 0 {
+					if segment := s.Next(); segment.Frames != nil {
+						s.Advance(&segment, len(segment.Frames))
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/message")
+		})
+	}
+}
