@@ -53,6 +53,8 @@ fuzz: ## run each fuzz target for FUZZTIME=30s
 
 bench: ## measure all and write docs/performance.md; RUNS=1 for a quick look, GROWTH=10000000
 	go run ./bench -runs $(RUNS) -growth $(GROWTH)
+	$(MAKE) -s bench-go COUNT=6 > bin/steps.txt
+	$(tool) benchstat bin/steps.txt > docs/performance/steps.txt
 
 bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
