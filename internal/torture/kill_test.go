@@ -171,7 +171,7 @@ func TestFailedSyncs(t *testing.T) {
 		h.start()
 		c := everybody(t, h.address)
 		h.stop()
-		for end := n + perDatabase; n < end && n <= *syncs; n++ {
+		for end := n + perDatabase/8; n < end && n <= *syncs; n++ {
 			h.start(fmt.Sprintf("KABAN_FAULT_DISK=failsync=%d", n))
 			if !h.ended(patience) {
 				t.Fatalf("sync %d failed and the server goes on:\n%s", n, h.log)
