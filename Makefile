@@ -12,6 +12,7 @@ KILLS     ?= 1000
 LOSSES    ?= 300
 SYNCS     ?= 200
 CUTS      ?= 10000
+DRAINS    ?= 100
 
 # The parts whose tests must cover them: what everything else relies on.
 covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
@@ -44,8 +45,8 @@ check: setup ## formatting, go vet, staticcheck, tidy modules
 cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
 
-torture: ## prove the guarantees for long: KILLS, LOSSES, SYNCS, CUTS; SEED=0 is another one each time
-	go test ./internal/torture -v -count 1 -timeout 80m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS)
+torture: ## prove the guarantees for long: KILLS, LOSSES, SYNCS, CUTS, DRAINS; SEED=0 is another one each time
+	go test ./internal/torture -v -count 1 -timeout 80m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 
 fuzz: ## run each fuzz target for FUZZTIME=30s

@@ -66,6 +66,7 @@ func (h *host) start() {
 		h.t.Fatal(err)
 	}
 	h.addr = l.Addr().String()
+	h.options.Loops = 2
 	m, err := server.New(h.options, d)
 	if err != nil {
 		h.t.Fatal(err)

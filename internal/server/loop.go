@@ -49,6 +49,7 @@ type loop struct {
 	now      int64        // of this round, in milliseconds since 1970
 	swept    int64
 	stopped  bool
+	refusing bool   // the last connection could not be served, and the log says so
 	scratch  []byte // for what is swallowed; nil until then
 
 	// Everybody's.
@@ -307,11 +308,15 @@ func (l *loop) accept(h *handler, conn net.Conn) {
 	l.handlers = append(l.handlers, h)
 	var err error
 	if h.socket, err = l.poller.add(conn, h); err != nil {
-		l.manager.config.Log.Error("cannot serve a connection", "err", err)
+		if !l.refusing { // once, not for each of many who try
+			l.refusing = true
+			l.manager.config.Log.Error("cannot serve new connections for now; raise the limit of open files or lower --max-clients", "err", err)
+		}
 		h.socket = nil
 		h.finish()
 		return
 	}
+	l.refusing = false
 	l.readable(h) // what has come before has no edge for a poller that starts late
 }
 

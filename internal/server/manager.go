@@ -52,6 +52,9 @@ type Config struct {
 	HelloTimeout time.Duration
 	// StallTimeout is how long a write may make no progress. Default 30 s.
 	StallTimeout time.Duration
+	// Loops is how many loops serve plain TCP connections. Default: one for two
+	// processors.
+	Loops int
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
 }
@@ -74,6 +77,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StallTimeout <= 0 {
 		c.StallTimeout = 30 * time.Second
+	}
+	if c.Loops <= 0 {
+		c.Loops = max(runtime.GOMAXPROCS(0)/2, 1)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -148,7 +154,7 @@ func New(config Config, d *dispatch.Dispatcher) (*Manager, error) {
 	m.workers.group = &m.group
 	shortest := min(config.Heartbeat, config.HelloTimeout, config.StallTimeout)
 	m.sweepEvery = min(max(shortest/8, 5*time.Millisecond), maxSweep)
-	for range max(runtime.GOMAXPROCS(0)/2, 1) {
+	for range config.Loops {
 		p, err := newPoller()
 		if err != nil {
 			m.Close()

@@ -43,6 +43,9 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 	if err != nil {
 		t.Fatal(err)
 	}
+	if config.Loops == 0 {
+		config.Loops = 2 // so that members of a room have different ones
+	}
 	log := new(syncBuffer)
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
 	m, err := server.New(config, d)

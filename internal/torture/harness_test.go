@@ -28,6 +28,7 @@ var (
 	losses = flag.Int("torture.losses", 5, "how often the disk loses what was not synced")
 	syncs  = flag.Int("torture.syncs", 5, "up to which sync each fails once")
 	cuts   = flag.Int("torture.cuts", 400, "how often a connection is cut")
+	drains = flag.Int("torture.drains", 5, "how often the server is ended in peace under load")
 )
 
 // patience is how long a campaign waits for what must come.

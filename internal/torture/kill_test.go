@@ -193,6 +193,36 @@ func TestFailedSyncs(t *testing.T) {
 	}
 }
 
+// A server that is told to end does so in peace, however much is going on: with
+// exit code 0, and with everything kept that it has acknowledged.
+func TestDrains(t *testing.T) {
+	t.Logf("-torture.seed %d", *seed)
+	for done := 0; done < *drains; {
+		h := newHost(t)
+		h.start()
+		c := everybody(t, h.address)
+		for end := done + perDatabase; done < end && done < *drains; done++ {
+			before := c.history.Acks()
+			for deadline := time.Now().Add(patience); c.history.Acks() < before+500; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("nothing is acknowledged:\n%s", h.log)
+				}
+			}
+			h.signal(syscall.SIGTERM)
+			if !h.ended(patience) || h.err != nil {
+				t.Fatalf("drain %d ended with %v:\n%s", done+1, h.err, h.log)
+			}
+			h.check(c.history, fmt.Sprintf("drain %d", done+1))
+			h.start()
+		}
+		c.settle("watcher")
+		h.stop()
+		c.end()
+		h.check(c.history, "at the end")
+		t.Logf("%d of %d drains, %d messages acknowledged with this database: no fault", done, *drains, c.history.Acks())
+	}
+}
+
 // A full disk refuses messages for as long as it is full, and loses none.
 func TestFullDisk(t *testing.T) {
 	h := newHost(t)
