@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -75,7 +74,7 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 		manager.Close()
 		d.Close()
 	}
-	t.Log(fmt.Sprintf("%d idle connections hold %d KiB, as many stalled ones %d KiB", crowd, heaps[false]>>10, heaps[true]>>10))
+	t.Logf("%d idle connections hold %d KiB, as many stalled ones %d KiB", crowd, heaps[false]>>10, heaps[true]>>10)
 	if heaps[true] > heaps[false]+heaps[false]/10 {
 		t.Errorf("%d stalled connections hold %d bytes, idle ones %d: more than a tenth more", crowd, heaps[true], heaps[false])
 	}
