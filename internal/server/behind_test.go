@@ -1,0 +1,135 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+)
+
+// unreadable is a store whose entries cannot be read for a while.
+type unreadable struct {
+	store.Store
+	fails atomic.Bool
+}
+
+func (s *unreadable) Read(ctx context.Context, room kaban.RoomName, p store.Page) ([]store.Entry, error) {
+	if s.fails.Load() {
+		return nil, errors.New("the disk is elsewhere")
+	}
+	return s.Store.Read(ctx, room, p)
+}
+
+// lagging has a peer take nothing while a room goes on by more than the tail has.
+// Before that it takes room bytes of what it is owed.
+func lagging(t *testing.T, s store.Store, room int, ask bool) (*model, *modelPeer) {
+	t.Helper()
+	d, err := dispatch.New(context.Background(), s, dispatch.Options{TailBytes: 1, PresenceDelay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	manager, err := New(Config{}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
+	m := &model{t: t, manager: manager, poller: new(modelPoller)}
+	m.loop = newLoop(manager, m.poller)
+	t.Cleanup(m.loop.closeAll)
+	speaker, slow := m.enter(), m.enter()
+	for _, p := range m.peers {
+		p.socket.room = 1 << 30
+		p.say(`{"type":"join","room":"lobby"}`)
+	}
+	m.settle()
+	slow.socket.room = room
+	if ask {
+		slow.say(`{"type":"rooms"}`)
+		m.settle()
+	}
+	for i := range 100 {
+		speaker.say(`{"type":"send","room":"lobby","id":"%d","content":"%s"}`, i, strings.Repeat("x", 1000))
+		m.settle()
+	}
+	if !slow.handler.blocked {
+		t.Fatal("the peer is not blocked")
+	}
+	slow.socket.out = nil
+	return m, slow
+}
+
+func (m *model) settleBehind(p *modelPeer) string {
+	p.take(1 << 30)
+	for range 1000 {
+		m.settle()
+		if p.socket.gone || strings.Contains(string(p.socket.out), `"type":"goodbye"`) {
+			break
+		}
+	}
+	return string(p.socket.out)
+}
+
+// A cursor whose next entry the log has forgotten is told to resync and goes on
+// at the head.
+func TestALiveCursorThatLostItsPlace(t *testing.T) {
+	m, slow := lagging(t, memory.New(64<<10), 10, true)
+	out := m.settleBehind(slow)
+	if strings.Count(out, `"code":"resync"`) != 1 || !strings.Contains(out, `"head":100`) || strings.Contains(out, `"type":"message"`) {
+		t.Errorf("got %.600s, want one resync with head 100 and no message", out)
+	}
+	slow.socket.out = nil
+	m.peers[0].say(`{"type":"send","room":"lobby","id":"next","content":"x"}`)
+	m.settle()
+	if got := string(slow.socket.out); !strings.Contains(got, `"seq":101`) {
+		t.Errorf("then it got %q, want message 101", got)
+	}
+}
+
+// In the middle of an entry that is gone nothing can be told: the connection is
+// closed, and nothing follows what was cut.
+func TestACutEntryThatIsForgotten(t *testing.T) {
+	m, slow := lagging(t, memory.New(64<<10), 1500, false)
+	if slow.handler.cut == nil {
+		t.Fatal("no entry is cut")
+	}
+	if out := m.settleBehind(slow); out != "" || !slow.socket.gone {
+		t.Errorf("got %.200q, closed: %v; want nothing and the end", out, slow.socket.gone)
+	}
+}
+
+// A cut entry that is kept is given to its end, whatever comes in between.
+func TestACutEntryIsReadAgain(t *testing.T) {
+	for _, room := range []int{1, 500, 1500, 1999, 2500, 3001} {
+		m, slow := lagging(t, memory.New(0), room, false)
+		slow.say(`{"type":"ping","ref":"later"}`)
+		out := m.settleBehind(slow)
+		for seq := 5; seq <= 100; seq++ {
+			if !strings.Contains(out, fmt.Sprintf("\n{\"type\":\"message\",\"room\":\"lobby\",\"seq\":%d,", seq)) {
+				t.Fatalf("with room for %d bytes message %d is not there", room, seq)
+			}
+		}
+		if strings.Count(out, `"seq"`) > 100 || strings.Count(out, "pong") != 1 || !strings.HasSuffix(out, "}\n") {
+			t.Fatalf("with room for %d bytes something is there twice or not whole", room)
+		}
+	}
+}
+
+// A connection whose history cannot be read ends, and may come back.
+func TestAReaderOfABrokenStore(t *testing.T) {
+	s := &unreadable{Store: memory.New(0)}
+	m, slow := lagging(t, s, 10, true)
+	s.fails.Store(true)
+	out := m.settleBehind(slow)
+	if !strings.Contains(out, `"reason":"internal"`) || !strings.Contains(out, "reconnect_after_ms") || strings.Contains(out, `"type":"message"`) {
+		t.Errorf("got %.300q, want goodbye internal with a time to come back", out)
+	}
+}
