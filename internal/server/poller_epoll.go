@@ -166,21 +166,20 @@ func (s *epollSocket) Read(p []byte) (int, error) {
 
 // Write implements socket.
 func (s *epollSocket) Write(p []byte) (n int, err error) {
-	for {
+	for n < len(p) {
+		// Less than all of it means that the buffer is full; another try arms the
+		// edge that tells when it is not.
 		k, err := unix.Write(s.fd, p[n:])
 		switch {
 		case k > 0:
-			// Less than all of it means that the buffer is full; another try
-			// arms the edge that tells when it is not.
-			if n += k; n == len(p) {
-				return n, nil
-			}
+			n += k
 		case err == unix.EAGAIN:
 			return n, errBlocked
 		case err != nil && err != unix.EINTR:
 			return n, os.NewSyscallError("write", err)
 		}
 	}
+	return n, nil
 }
 
 func (s *epollSocket) CloseWrite() error {
