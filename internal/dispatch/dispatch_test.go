@@ -391,8 +391,11 @@ func TestEntriesThatAreForgottenBeforeTheyWereReadAreAResync(t *testing.T) {
 	for len(alice.given) == 0 {
 		alice.until(a, 4)
 	}
-	if alice.given[0] != "resync 1 4" || len(alice.given) != 2 || alice.given[1] != "ack 4 one" {
-		t.Errorf("alice was given %q, want a resync and her ack", alice.given)
+	// She may come by before or after what is left of them is published.
+	before := []string{"resync 1 2", "lobby 3 carol x", "ack 4 one"}
+	after := []string{"resync 1 4", "ack 4 one"}
+	if !slices.Equal(alice.given, before) && !slices.Equal(alice.given, after) {
+		t.Errorf("alice was given %q, want %q or %q", alice.given, before, after)
 	}
 }
 
