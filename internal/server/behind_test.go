@@ -133,3 +133,21 @@ func TestAReaderOfABrokenStore(t *testing.T) {
 		t.Errorf("got %.300q, want goodbye internal with a time to come back", out)
 	}
 }
+
+// The same in the middle of an entry: nothing can be told, and the store is not
+// asked over and over.
+func TestACutEntryThatCannotBeRead(t *testing.T) {
+	s := &unreadable{Store: memory.New(0)}
+	m, slow := lagging(t, s, 1500, false)
+	s.fails.Store(true)
+	slow.take(1 << 30)
+	for range 100_000 {
+		m.turn()
+		if slow.socket.gone {
+			break
+		}
+	}
+	if out := string(slow.socket.out); out != "" || !slow.socket.gone {
+		t.Errorf("got %.200q, closed: %v; want nothing and the end", out, slow.socket.gone)
+	}
+}

@@ -206,7 +206,7 @@ func (h *handler) checkEnding(stalled, over time.Duration) {
 		}
 		return
 	case h.said || h.ending.atOnce:
-		if stalled >= lastCallTimeout {
+		if stalled >= lastCallTimeout || over > 2*finishTimeout {
 			h.finish()
 		}
 		return

@@ -213,17 +213,18 @@ func (l *loop) startFetches() {
 // fetched goes on after a worker has read.
 func (h *handler) fetched(s *dispatch.Subscription, err error) {
 	var resync *dispatch.ResyncError
+	lost := errors.As(err, &resync)
+	if err != nil && !lost && !errors.Is(err, context.Canceled) {
+		h.manager().config.Log.Error("cannot read the log for a client; it may come back and resume", "err", err)
+	}
 	switch {
-	case errors.As(err, &resync) && s == h.cut:
-		h.finish() // in the middle of a frame nothing can be told
+	case err != nil && s == h.cut: // in the middle of a frame nothing can be told
+		h.finish()
 		return
-	case errors.As(err, &resync):
+	case lost:
 		event := resyncEvent(resync)
 		h.reply(&event)
 	case err != nil:
-		if !errors.Is(err, context.Canceled) {
-			h.manager().config.Log.Error("cannot read the log for a client; it may come back and resume", "err", err)
-		}
 		h.end(ending{reason: wire.ReasonInternal, reconnect: time.Second, atOnce: true})
 		return
 	}
