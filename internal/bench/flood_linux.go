@@ -43,6 +43,26 @@ type span struct {
 	generator      float64
 }
 
+// measure says what a load has cost, waits for what is under way after it, and
+// checks that nothing was lost or came twice.
+func (l *loop) measure(r *Result, load func() error) error {
+	s, err := l.begin()
+	if err != nil {
+		return err
+	}
+	if err := load(); err != nil {
+		return err
+	}
+	if err := l.finish(s, r); err != nil {
+		return err
+	}
+	if err := l.drain(); err != nil {
+		return err
+	}
+	l.verify(r)
+	return nil
+}
+
 // begin starts to measure.
 func (l *loop) begin() (s span, err error) {
 	if l.PID != 0 {
@@ -112,21 +132,7 @@ func (l *loop) flood(r *Result) error {
 	if err := l.keepFull(l.Warmup, nil); err != nil {
 		return err
 	}
-	s, err := l.begin()
-	if err != nil {
-		return err
-	}
-	if err := l.keepFull(l.Duration, &r.Series); err != nil {
-		return err
-	}
-	if err := l.finish(s, r); err != nil {
-		return err
-	}
-	if err := l.drain(); err != nil {
-		return err
-	}
-	l.verify(r)
-	return nil
+	return l.measure(r, func() error { return l.keepFull(l.Duration, &r.Series) })
 }
 
 // keepFull sends whenever a window has room, and notes how fast it goes.

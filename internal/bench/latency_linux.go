@@ -23,23 +23,12 @@ func (l *loop) latency(r *Result) error {
 	if err := l.atRate(l.Warmup, nil); err != nil {
 		return err
 	}
-	s, err := l.begin()
-	if err != nil {
+	if err := l.measure(r, func() error { return l.atRate(l.Duration, h) }); err != nil {
 		return err
 	}
-	if err := l.atRate(l.Duration, h); err != nil {
-		return err
-	}
-	if err := l.finish(s, r); err != nil {
-		return err
-	}
-	// What is under way still counts: the late ones are what matters.
-	if err := l.drain(); err != nil {
-		return err
-	}
+	// With what was still under way: the late ones are what matters.
 	p := percentiles(h)
 	r.Latency = &p
-	l.verify(r)
 	return nil
 }
 

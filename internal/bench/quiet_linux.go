@@ -108,20 +108,9 @@ func (l *loop) stalled(r *Result) error {
 			return err
 		}
 		h := newHistogram()
-		s, err := l.begin()
-		if err != nil {
+		if err := l.measure(r, func() error { return l.atRate(l.Duration, h) }); err != nil {
 			return err
 		}
-		if err := l.atRate(l.Duration, h); err != nil {
-			return err
-		}
-		if err := l.finish(s, r); err != nil {
-			return err
-		}
-		if err := l.drain(); err != nil {
-			return err
-		}
-		l.verify(r)
 		p, anon := percentiles(h), int64(0)
 		if r.Server != nil {
 			anon = r.Server.AnonKiB

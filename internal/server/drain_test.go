@@ -93,18 +93,7 @@ func TestDrains(t *testing.T) {
 	others := goleak.IgnoreCurrent()
 	for n := range drains {
 		s := memory.New(0)
-		d, err := dispatch.New(t.Context(), s, dispatch.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := server.New(server.Config{}, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		d, m, l := open(t, s)
 		var group, begun sync.WaitGroup
 		group.Go(func() { m.Serve(l) })
 		begun.Add(clients)
@@ -137,8 +126,8 @@ func TestDrains(t *testing.T) {
 	}
 }
 
-// comeBack reads the log through a new server over the same store.
-func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64) {
+// open makes a server that the caller runs and ends itself.
+func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *server.Manager, net.Listener) {
 	t.Helper()
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
@@ -152,6 +141,13 @@ func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d, m, l
+}
+
+// comeBack reads the log through a new server over the same store.
+func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64) {
+	t.Helper()
+	d, m, l := open(t, s)
 	var serving sync.WaitGroup
 	serving.Go(func() { m.Serve(l) })
 	defer func() { m.Close(); d.Close(); serving.Wait() }()
