@@ -82,7 +82,12 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server": {
 		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store", "kaban/internal/failpoint"},
-		[]string{"golang.org/x/sys"},
+		[]string{"golang.org/x/sys", "github.com/gobwas/ws"},
+		"a front end knows no other front end and no driver",
+	},
+	"kaban/internal/web": {
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/store"},
+		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/config": {

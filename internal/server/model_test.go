@@ -91,7 +91,7 @@ func (m *model) enter() *modelPeer {
 	}
 	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
 	m.poller.next = p.socket
-	p.handler = newHandler(m.loop, token)
+	p.handler = newHandler(m.loop, token, lines{})
 	m.loop.accept(p.handler, nil)
 	m.peers = append(m.peers, p)
 	m.named++

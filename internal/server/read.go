@@ -63,8 +63,9 @@ func (h *handler) readFrames() bool {
 		switch {
 		case h.held != nil:
 			q, h.held = h.held, nil
-		case !h.reader.Buffered():
-			return true
+		case !h.reader.Buffered(): // pings of a WebSocket are answered without a frame
+			h.paused = len(h.out) >= maxReplies
+			return !h.paused
 		default:
 			if err := h.reader.ReadRequest(q); err != nil {
 				var bad *wire.ReaderError
@@ -99,13 +100,15 @@ func (h *handler) resume() {
 	}
 }
 
+// isFull reports whether a request, if there is one, has to wait for room.
 func (h *handler) isFull(q *wire.Request) bool {
-	switch q.Type {
-	case wire.TypeSend:
+	switch {
+	case q == nil:
+	case q.Type == wire.TypeSend:
 		if h.pending >= maxSends || h.pendingSize >= maxSendBytes {
 			return true
 		}
-	case wire.TypePart: // what was sent before is acknowledged before
+	case q.Type == wire.TypePart: // what was sent before is acknowledged before
 		if h.pending > 0 || h.cut != nil {
 			return true
 		}
@@ -115,14 +118,32 @@ func (h *handler) isFull(q *wire.Request) bool {
 
 // readError is the end of what the client says.
 func (h *handler) readError(err error) {
+	var bad *framingError
 	switch {
+	case errors.As(err, &bad):
+		h.refuseFraming(bad)
+		return
 	case !errors.Is(err, io.EOF): // reset: nobody is there any more
 		h.finish()
 		return
 	case h.reader.Partial():
-		h.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each frame with a newline")
+		h.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each line with a newline, each message with its last fragment")
 	}
 	h.end(ending{}) // a client that has hung up its side still gets what it is owed
+}
+
+// refuseFraming ends a connection whose bytes are not of its framing: where the
+// next frame begins nobody knows.
+func (h *handler) refuseFraming(bad *framingError) {
+	if h.session == nil {
+		h.logRefused(bad.code)
+	}
+	h.replyError(nil, bad.code, bad.text)
+	h.end(ending{reason: wire.ReasonProtocol, close: bad.close})
+}
+
+func (h *handler) logRefused(code wire.Code) {
+	h.manager().config.Log.Info("refused a connection", "remote", h.socket.RemoteAddr(), "code", string(code))
 }
 
 // swallow drops what comes after the goodbye, until the peer hangs up.
@@ -146,17 +167,21 @@ func (h *handler) swallow() {
 func (h *handler) refuseFrame(bad *wire.ReaderError) {
 	event := readerErrorEvent(bad)
 	h.reply(&event)
+	over := ending{reason: wire.ReasonProtocol}
+	if bad.Code == wire.CodeFrameTooLong {
+		over.close = closeTooBig
+	}
 	switch {
 	case h.session == nil:
-		h.manager().config.Log.Info("refused a connection", "remote", h.socket.RemoteAddr(), "code", string(bad.Code))
-		h.end(ending{reason: wire.ReasonProtocol})
+		h.logRefused(bad.Code)
+		h.end(over)
 	case bad.Code == wire.CodeFrameTooLong:
-		h.end(ending{reason: wire.ReasonProtocol})
+		h.end(over)
 	case !isBadFrame(bad.Code):
 		h.badFrames = 0
 	default:
 		if h.badFrames++; h.badFrames >= maxBadFrames {
-			h.end(ending{reason: wire.ReasonProtocol})
+			h.end(over)
 		}
 	}
 }
@@ -270,7 +295,7 @@ func (h *handler) enter(ref []byte, place dispatch.Place) {
 		return
 	}
 	d := h.manager().dispatcher
-	s, joined, err := d.Join(h.loop, h, jsonLines, h.session.identity.username, place)
+	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.identity.username, place)
 	if err != nil {
 		h.replyFailure(ref, err)
 		return

@@ -106,7 +106,7 @@ func (l *turned) enter(name string) *turnedPeer {
 	}
 	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 30}}
 	l.loop.poller.(*modelPoller).next = p.modelSocket
-	p.h = newHandler(l.loop, token)
+	p.h = newHandler(l.loop, token, lines{})
 	l.loop.accept(p.h, nil)
 	p.say(`{"type":"hello","version":1,"username":%q}`, name)
 	p.say(`{"type":"join","room":"lobby"}`)
