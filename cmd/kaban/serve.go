@@ -28,6 +28,7 @@ import (
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
 	"kaban/internal/web"
+	"kaban/internal/web/page"
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
@@ -204,7 +205,7 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{Origins: c.Origin, Log: log}, manager)
+	pages, err := web.New(web.Config{Origins: c.Origin, Page: page.Handler(), Log: log}, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}

@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -128,13 +128,9 @@ func build(page string) (files, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	shell, err := json.Marshal(shellOf(built))
-	if err != nil {
-		return nil, err
-	}
 	worker, err := bundle(page, api.BuildOptions{
 		EntryPointsAdvanced: []api.EntryPoint{{InputPath: "src/sw.ts", OutputPath: "sw"}},
-		Define:              map[string]string{"SHELL": string(shell), "VERSION": `"` + version(built) + `"`},
+		Define:              map[string]string{"SHELL": shellOf(built), "VERSION": strconv.Quote(version(built))},
 	})
 	if err != nil {
 		return nil, err
@@ -200,16 +196,16 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 	return filled, nil
 }
 
-// shellOf lists what the service worker keeps: what the page needs to show
-// itself without a network.
-func shellOf(built files) []string {
-	shell := []string{"/"}
+// shellOf lists, as a JavaScript array, what the service worker keeps: what the
+// page needs to show itself without a network.
+func shellOf(built files) string {
+	shell := []string{`"/"`}
 	for _, name := range slices.Sorted(maps.Keys(built)) {
 		if name != "index.html" && path.Ext(name) != ".png" {
-			shell = append(shell, "/"+name)
+			shell = append(shell, strconv.Quote("/"+name))
 		}
 	}
-	return shell
+	return "[" + strings.Join(shell, ",") + "]"
 }
 
 // version names this build: other files, another version.

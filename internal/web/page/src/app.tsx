@@ -1,7 +1,7 @@
 // The page: the form that asks for a name, or the rooms, the conversation and
 // the members; and the keys that work everywhere.
 
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { enter, jumpToNewest, show, spoken, useHere } from './chat'
 import { Composer } from './composer'
 import { Dialogs } from './dialogs'
@@ -21,7 +21,7 @@ export function App() {
 }
 
 function Join() {
-  const [name, setName] = useState(load('username') ?? '')
+  const input = useRef<HTMLInputElement>(null)
   const waiting = status.value === 'connecting' || status.value === 'waiting'
   const max = limits.value.username
   return (
@@ -29,6 +29,7 @@ function Join() {
       <form
         onSubmit={(event) => {
           event.preventDefault()
+          const name = input.current!.value
           if (name.trim() === '') refusal.value = { code: 'empty_username', message: '' }
           else enter(name.trim())
         }}
@@ -46,13 +47,11 @@ function Join() {
             autocapitalize="off"
             spellcheck={false}
             autofocus
-            value={name}
+            ref={input}
+            defaultValue={load('username') ?? ''}
             aria-describedby={refusal.value ? 'name-problem' : 'name-help'}
             aria-invalid={refusal.value !== undefined}
-            onInput={(event) => {
-              setName(event.currentTarget.value)
-              refusal.value = undefined
-            }}
+            onInput={() => (refusal.value = undefined)}
           />
         </label>
         {refusal.value ? (

@@ -114,7 +114,6 @@ function Switcher() {
         spellcheck={false}
         autofocus
         placeholder={t('switcherLabel')}
-        value={query.value}
         onInput={(event) => {
           query.value = event.currentTarget.value
           setChosen(0)

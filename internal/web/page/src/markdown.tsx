@@ -66,7 +66,7 @@ function nodes(tokens: Token[], mention: string): ComponentChildren[] {
     if (edge === 'open') {
       // The paragraphs of a tight list are hidden: their text stands in the item.
       if (base === 'paragraph' && token.hidden) open('')
-      else if (base === 'link') open(...link(token.attrGet('href') ?? ''))
+      else if (base === 'link') open(...link(String(token.attrGet('href') ?? '')))
       else if (base === 'ordered_list') open('ol', { start: Number(token.attrGet('start') ?? 1) })
       else open(elements[base!] ?? 'span')
     } else if (edge === 'close') {

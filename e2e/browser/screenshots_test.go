@@ -1,0 +1,75 @@
+package browser
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestScreenshots makes the pictures of the documentation: a conversation as a
+// team might have it, on a desktop and on a phone, in light and in dark.
+// scripts/screenshots-web runs it.
+func TestScreenshots(t *testing.T) {
+	if *screenshots == "" {
+		t.Skip("only with -screenshots")
+	}
+	s := startServer(t, ":memory:")
+	for _, said := range conversation {
+		s.say(said.who, said.room, said.what)
+	}
+	for _, who := range []string{"ben", "chiara", "dmitri", "fatima", "jun", "mara"} {
+		s.terminal(who, "lobby")
+	}
+	for _, shot := range []struct {
+		name string
+		how  screen
+	}{
+		{"web-desktop-light", screen{width: 1200, height: 750}},
+		{"web-desktop-dark", screen{width: 1200, height: 750, dark: true}},
+		{"web-phone-light", screen{width: 390, height: 780, mobile: true}},
+		{"web-phone-dark", screen{width: 390, height: 780, mobile: true, dark: true}},
+	} {
+		p := newPage(t, shot.how)
+		p.open(s.url)
+		// A reader who has been here before: with rooms, and some of them unread.
+		p.text(`localStorage.setItem('kaban.rooms', JSON.stringify(['lobby', 'deploys', 'design', 'incidents', 'random'])), ''`)
+		p.open(s.url)
+		p.join(s.url, "alice")
+		p.until(`document.querySelectorAll('.room').length === 5`)
+		p.until(`document.querySelectorAll('.member-list li').length === 7`)
+		s.say("deploy-bot", "deploys", "v0.4.2 is live in `eu-1`", "v0.4.2 is live in `us-1`")
+		s.say("lena", "design", "@alice the new icons are in, have a look")
+		p.until(`document.querySelectorAll('.count').length === 2`)
+		p.text(`document.activeElement.blur(), ''`)
+		picture := result(p, chromedp.CaptureScreenshot())
+		if err := os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.leave()
+	}
+}
+
+// leave closes the page's connection, so that another page can have its name.
+func (p *page) leave() {
+	p.t.Helper()
+	p.open("about:blank")
+}
+
+var conversation = []struct{ who, room, what string }{
+	{"chiara", "incidents", "All clear since 04:10, writing it up"},
+	{"jun", "random", "Who took the good coffee?"},
+	{"lena", "design", "First draft of the empty states is up"},
+	{"ben", "deploys", "Deploying 0.4.1"},
+	{"ben", "lobby", "Morning! The nightly restore test went through: 41 minutes, everything there."},
+	{"chiara", "lobby", "Nice, that is half of what it was last week."},
+	{"chiara", "lobby", "Was it the new batch size?"},
+	{"ben", "lobby", "Mostly. This is all that changed:\n```go\n// One transaction for as many rows as are waiting.\nconst maxBatch = 1024\n```"},
+	{"fatima", "lobby", "I would like to understand the numbers before we call it done. Two things:\n- the first run had a *cold* cache, did the second?\n- what does `p99` look like while it restores?"},
+	{"ben", "lobby", "Both cold. p99 stays under **12 ms**, graphs are at https://grafana.example.org/d/restore"},
+	{"dmitri", "lobby", "> Was it the new batch size?\n\nAnd the disk. We are on the new ones since Tuesday."},
+	{"fatima", "lobby", "Convinced 👍"},
+	{"jun", "lobby", "Reminder: the office is closed on Friday, and the 10:30 moves to Thursday."},
+	{"lena", "lobby", "Thanks @jun. @alice, could you take the release notes this time?"},
+}
