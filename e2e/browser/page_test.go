@@ -20,9 +20,10 @@ import (
 
 // page is one tab of one user's browser.
 type page struct {
-	t   *testing.T
-	ctx context.Context
-	mu  sync.Mutex // guards all below
+	t     *testing.T
+	ctx   context.Context
+	close func()     // looks for problems and closes the tab, once
+	mu    sync.Mutex // guards all below
 	// problems are what no page may have: exceptions, errors, violations, dialogs.
 	problems []string
 	// cutOff says that errors of the network are expected.
@@ -50,21 +51,24 @@ document.addEventListener('securitypolicyviolation', (e) =>
 func newPage(t *testing.T, how screen) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	return preparePage(t, ctx, how)
+	return preparePage(t, ctx, cancel, how)
 }
 
 // tab opens another tab in the profile of a page.
 func (p *page) tab() *page {
 	p.t.Helper()
 	ctx, cancel := chromedp.NewContext(p.ctx)
-	p.t.Cleanup(cancel)
-	return preparePage(p.t, ctx, desktop)
+	return preparePage(p.t, ctx, cancel, desktop)
 }
 
-func preparePage(t *testing.T, ctx context.Context, how screen) *page {
+func preparePage(t *testing.T, ctx context.Context, cancel func(), how screen) *page {
 	t.Helper()
 	p := &page{t: t, ctx: ctx}
+	p.close = sync.OnceFunc(func() {
+		p.check()
+		cancel()
+	})
+	t.Cleanup(p.close)
 	scheme, motion := "light", "no-preference"
 	if how.dark {
 		scheme = "dark"
@@ -95,21 +99,23 @@ func preparePage(t *testing.T, ctx context.Context, how screen) *page {
 	// A tab that is not in front counts as looked at all the same.
 	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
-	t.Cleanup(func() {
-		violations, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`window.violations ?? []`))
-		if err != nil {
-			t.Errorf("the page is gone: %v", err)
-		}
-		for _, violation := range violations {
-			t.Errorf("a violation of the content security policy: %s", violation)
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, problem := range p.problems {
-			t.Errorf("in the page: %s", problem)
-		}
-	})
 	return p
+}
+
+// check fails the test for what was not to happen in the page.
+func (p *page) check() {
+	violations, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]string](`window.violations ?? []`))
+	if err != nil {
+		p.t.Errorf("the page is gone: %v", err)
+	}
+	for _, violation := range violations {
+		p.t.Errorf("a violation of the content security policy: %s", violation)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, problem := range p.problems {
+		p.t.Errorf("in the page: %s", problem)
+	}
 }
 
 // notice collects what must not happen.

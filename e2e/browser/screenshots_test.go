@@ -47,14 +47,8 @@ func TestScreenshots(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), picture, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p.leave()
+		p.close() // so that the next page can have its name
 	}
-}
-
-// leave closes the page's connection, so that another page can have its name.
-func (p *page) leave() {
-	p.t.Helper()
-	p.open("about:blank")
 }
 
 var conversation = []struct{ who, room, what string }{

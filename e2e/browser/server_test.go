@@ -3,6 +3,7 @@ package browser
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,8 +12,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"kaban/client"
+	"kaban/wire"
 )
 
 // server is the real binary, which can be killed and started again at the same
@@ -97,6 +100,10 @@ func (s *server) say(username, room string, contents ...string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	c, err := client.Dial(ctx, s.tcp, client.Options{Username: username})
+	// The name may still be held by a connection that has just been closed.
+	for ; isTaken(err); c, err = client.Dial(ctx, s.tcp, client.Options{Username: username}) {
+		time.Sleep(5 * time.Millisecond)
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -118,6 +125,11 @@ func (s *server) say(username, room string, contents ...string) {
 			s.t.Fatal(err)
 		}
 	}
+}
+
+func isTaken(err error) bool {
+	refusal, ok := errors.AsType[*client.Error](err)
+	return ok && refusal.Code == wire.CodeUsernameTaken
 }
 
 // terminal is a running "kaban chat --plain".
@@ -191,32 +203,32 @@ func (term *terminal) see(want string) {
 	}
 }
 
-// wire is the network between a page and a server: it can be cut and mended, or
+// network is what lies between a page and a server: it can be cut and mended, or
 // go silent as when a machine sleeps.
-type wire struct {
+type network struct {
 	t      *testing.T
 	to     string
 	listen net.Listener
 	mu     sync.Mutex // guards all below
-	mode   wireMode
+	mode   mode
 	conns  map[net.Conn]bool
 }
 
-type wireMode int
+type mode int
 
 const (
-	whole  wireMode = iota
-	cut             // connections are closed at once
-	silent          // connections stand, and nothing comes through
+	whole  mode = iota
+	cut         // connections are closed at once
+	silent      // connections stand, and nothing comes through
 )
 
-func startWire(t *testing.T, to string) *wire {
+func startNetwork(t *testing.T, to string) *network {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{t: t, to: strings.TrimPrefix(to, "http://"), listen: l, conns: make(map[net.Conn]bool)}
+	w := &network{t: t, to: strings.TrimPrefix(to, "http://"), listen: l, conns: make(map[net.Conn]bool)}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -235,28 +247,28 @@ func startWire(t *testing.T, to string) *wire {
 	return w
 }
 
-func (w *wire) url() string { return "http://" + w.listen.Addr().String() }
+func (w *network) url() string { return "http://" + w.listen.Addr().String() }
 
-// set changes what happens on the wire; a wire that was silent loses its
+// set changes what happens on the wire; one that was silent loses its
 // connections when it is made whole, as they would be on waking up.
-func (w *wire) set(mode wireMode) {
+func (w *network) set(to mode) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if mode == cut || w.mode == silent {
+	if to == cut || w.mode == silent {
 		for conn := range w.conns {
 			conn.Close()
 		}
 	}
-	w.mode = mode
+	w.mode = to
 }
 
-func (w *wire) now() wireMode {
+func (w *network) now() mode {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.mode
 }
 
-func (w *wire) add(conn net.Conn) bool {
+func (w *network) add(conn net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mode == cut {
@@ -266,7 +278,7 @@ func (w *wire) add(conn net.Conn) bool {
 	return true
 }
 
-func (w *wire) carry(near net.Conn) {
+func (w *network) carry(near net.Conn) {
 	defer near.Close()
 	far, err := net.Dial("tcp", w.to)
 	if err != nil {

@@ -73,6 +73,7 @@ export class Connection {
       if (document.visibilityState === 'visible') this.probe()
     })
     addEventListener('offline', () => this.probe())
+    addEventListener('pagehide', () => this.rest())
   }
 
   /** Connects under a name, or again at once. */
@@ -201,6 +202,14 @@ export class Connection {
     setTimeout(() => {
       if (this.socket === socket && this.heard < asked) this.lost()
     }, probePatience)
+  }
+
+  /** The user leaves the page: it frees the name, and comes back if the browser shows it again. */
+  private rest(): void {
+    if (this.socket === undefined) return
+    this.drop()
+    this.listener.status('waiting')
+    this.retry = setTimeout(() => this.connect(), longestWait)
   }
 
   private arm(after: number, then: () => void): void {
