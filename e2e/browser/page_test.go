@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -185,10 +186,13 @@ func (p *page) open(url string) {
 }
 
 // value evaluates JavaScript.
-func value[T any](p *page, script string) T {
+func value[T any](p *page, script string, options ...chromedp.EvaluateOption) T {
 	p.t.Helper()
-	return result(p, chromedp.Evaluate[T](script))
+	return result(p, chromedp.Evaluate[T](script, options...))
 }
+
+// awaited has a script's promise be waited for.
+var awaited = chromedp.EvalAwaitPromise
 
 func (p *page) number(script string) float64 { p.t.Helper(); return value[float64](p, script) }
 func (p *page) text(script string) string    { p.t.Helper(); return value[string](p, script) }
@@ -201,6 +205,10 @@ func (p *page) truth(script string) bool {
 func (p *page) until(expression string, args ...any) {
 	p.t.Helper()
 	for i, arg := range args {
+		if script, ok := arg.(raw); ok {
+			args[i] = script.String()
+			continue
+		}
 		quoted, err := json.Marshal(arg)
 		if err != nil {
 			p.t.Fatal(err)
@@ -211,7 +219,7 @@ func (p *page) until(expression string, args ...any) {
 	end := time.Now().Add(patience)
 	for !p.truth(expression) {
 		if time.Now().After(end) {
-			p.t.Fatalf("this did not come true: %s\nthe page says:\n%s", expression, p.text(`document.body.innerText`))
+			p.t.Fatalf("this did not come true: %s\nthe page ends with:\n%s", expression, p.text(`document.body.innerText.slice(-700)`))
 		}
 		time.Sleep(15 * time.Millisecond)
 	}
@@ -232,7 +240,23 @@ func (p *page) click(selector string) {
 // press presses a key, with modifiers.
 func (p *page) press(key string, modifiers ...chromedp.KeyOption) {
 	p.t.Helper()
+	if key == kb.Enter && len(modifiers) == 0 {
+		p.enter()
+		return
+	}
 	p.run(chromedp.KeyEvent(key, modifiers...))
+}
+
+// enter presses Enter as a keyboard does: what a page prevents at its going down
+// makes no new line.
+func (p *page) enter() {
+	p.t.Helper()
+	key := input.DispatchKeyEventParams{
+		Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Code: "Enter", Text: "\r", WindowsVirtualKeyCode: 13,
+	}
+	command(p, input.DispatchKeyEvent, key)
+	key.Type, key.Text = input.DispatchKeyEventTypeKeyUp, ""
+	command(p, input.DispatchKeyEvent, key)
 }
 
 // write types text into what has the focus.

@@ -203,9 +203,9 @@ func (term *terminal) see(want string) {
 	}
 }
 
-// network is what lies between a page and a server: it can be cut and mended, or
+// link is what lies between a page and a server: it can be cut and mended, or
 // go silent as when a machine sleeps.
-type network struct {
+type link struct {
 	t      *testing.T
 	to     string
 	listen net.Listener
@@ -222,13 +222,13 @@ const (
 	silent      // connections stand, and nothing comes through
 )
 
-func startNetwork(t *testing.T, to string) *network {
+func startLink(t *testing.T, to string) *link {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &network{t: t, to: strings.TrimPrefix(to, "http://"), listen: l, conns: make(map[net.Conn]bool)}
+	w := &link{t: t, to: strings.TrimPrefix(to, "http://"), listen: l, conns: make(map[net.Conn]bool)}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -247,11 +247,11 @@ func startNetwork(t *testing.T, to string) *network {
 	return w
 }
 
-func (w *network) url() string { return "http://" + w.listen.Addr().String() }
+func (w *link) url() string { return "http://" + w.listen.Addr().String() }
 
 // set changes what happens on the wire; one that was silent loses its
 // connections when it is made whole, as they would be on waking up.
-func (w *network) set(to mode) {
+func (w *link) set(to mode) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if to == cut || w.mode == silent {
@@ -262,13 +262,13 @@ func (w *network) set(to mode) {
 	w.mode = to
 }
 
-func (w *network) now() mode {
+func (w *link) now() mode {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.mode
 }
 
-func (w *network) add(conn net.Conn) bool {
+func (w *link) add(conn net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mode == cut {
@@ -278,7 +278,7 @@ func (w *network) add(conn net.Conn) bool {
 	return true
 }
 
-func (w *network) carry(near net.Conn) {
+func (w *link) carry(near net.Conn) {
 	defer near.Close()
 	far, err := net.Dial("tcp", w.to)
 	if err != nil {

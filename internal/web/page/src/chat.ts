@@ -534,7 +534,8 @@ export async function loadOlder(room: Room): Promise<void> {
     room.loadFailed.value = false
   })
   const generation = log.generation
-  const found = await page(room, { before: first }, Math.min(pageLimit, pageSize))
+  // Who has scrolled through a thousand is on a journey.
+  const found = await page(room, { before: first }, log.messages.length > 1000 ? pageLimit : pageSize)
   batch(() => {
     room.loadingOlder.value = false
     if (!found) room.loadFailed.value = true

@@ -94,6 +94,15 @@ export function MessageList({ room }: { room: Room }) {
       if (Math.abs(el.scrollTop - to) >= 1) el.scrollTop = to
     }
     lastTop.current = el.scrollTop
+    if (room.following) hold()
+  }
+
+  /** Keeps where the reader is: the message at the upper edge. */
+  const hold = () => {
+    const top = scroller.current!.scrollTop
+    const row = rows.at(Math.max(0, top - listTop()))
+    const message = messages[row]
+    if (message) room.anchor = { seq: message.seq, offset: listTop() + rows.top(row) - top }
   }
 
   const measure = (): boolean => {
@@ -110,6 +119,8 @@ export function MessageList({ room }: { room: Room }) {
   const observe = () => {
     const el = scroller.current!
     const fromBottom = el.scrollHeight - el.scrollTop - el.clientHeight
+    // At the end, with nothing missed to come: there is no other place to be.
+    if (!room.following && log.loaded && log.attached && fromBottom < 4 && (log.last ?? 0) >= room.head) room.following = true
     away.value = !log.attached || (!room.following && fromBottom > 40)
     if (log.loaded && el.scrollTop < loadWithin && !room.loadFailed.value) void loadOlder(room)
     if (!log.attached && fromBottom < loadWithin) void loadNewer(room)
@@ -139,11 +150,10 @@ export function MessageList({ room }: { room: Room }) {
     lastTop.current = top
     if (Math.abs(moved) < 0.5) return
     const atBottom = el.scrollHeight - top - el.clientHeight < 4
-    if (atBottom && log.attached) room.following = true
-    else if (moved < 0) room.following = false
-    const row = rows.at(Math.max(0, top - listTop()))
-    const message = messages[row]
-    if (message) room.anchor = { seq: message.seq, offset: listTop() + rows.top(row) - top }
+    // Only who scrolls down wants to follow: a window that grows moves things too.
+    if (atBottom && moved > 0 && log.attached) room.following = true
+    else if (!atBottom && moved < 0) room.following = false
+    hold()
     const above = rows.top(start) + listTop()
     const below = rows.top(end) + listTop()
     if ((start > 0 && top - above < margin) || (end < rows.count && below - top - el.clientHeight < margin)) again()
