@@ -195,7 +195,14 @@ func value[T any](p *page, script string, options ...chromedp.EvaluateOption) T 
 var awaited = chromedp.EvalAwaitPromise
 
 func (p *page) number(script string) float64 { p.t.Helper(); return value[float64](p, script) }
-func (p *page) text(script string) string    { p.t.Helper(); return value[string](p, script) }
+
+// later returns the number that a promise ends with.
+func (p *page) later(script string) float64 {
+	p.t.Helper()
+	return value[float64](p, script, awaited)
+}
+
+func (p *page) text(script string) string { p.t.Helper(); return value[string](p, script) }
 func (p *page) truth(script string) bool {
 	p.t.Helper()
 	return value[bool](p, "Boolean("+script+")")
