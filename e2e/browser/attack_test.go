@@ -76,6 +76,7 @@ func (p *page) wantInnocent(where string) {
 }
 
 func TestAttacksInContent(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	all := attacks(t)
 	s.say("mallory", "lobby", all...)
@@ -108,6 +109,7 @@ func TestAttacksInContent(t *testing.T) {
 // TestAttacksInWhatIsTyped has them as name, as room and as address, where the
 // real server refuses them.
 func TestAttacksInWhatIsTyped(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.open(s.url)
@@ -206,6 +208,7 @@ func evil(t *testing.T, attacks []string) string {
 }
 
 func TestAttacksOfAServer(t *testing.T) {
+	t.Parallel()
 	all := attacks(t)
 	url := evil(t, all)
 	p := newPage(t, desktop) // after the server: it is closed before it

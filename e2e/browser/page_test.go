@@ -254,16 +254,20 @@ func (p *page) press(key string, modifiers ...chromedp.KeyOption) {
 	p.run(chromedp.KeyEvent(key, modifiers...))
 }
 
-// enter presses Enter as a keyboard does: what a page prevents at its going down
-// makes no new line.
+// enter presses Enter.
 func (p *page) enter() {
 	p.t.Helper()
-	key := input.DispatchKeyEventParams{
-		Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Code: "Enter", Text: "\r", WindowsVirtualKeyCode: 13,
-	}
-	command(p, input.DispatchKeyEvent, key)
-	key.Type, key.Text = input.DispatchKeyEventTypeKeyUp, ""
-	command(p, input.DispatchKeyEvent, key)
+	p.stroke("Enter", "\r", 13)
+}
+
+// stroke presses a key as a keyboard does: what a page prevents at its going down
+// makes no text.
+func (p *page) stroke(key, text string, code int64) {
+	p.t.Helper()
+	event := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key, Text: text, WindowsVirtualKeyCode: code}
+	command(p, input.DispatchKeyEvent, event)
+	event.Type, event.Text = input.DispatchKeyEventTypeKeyUp, ""
+	command(p, input.DispatchKeyEvent, event)
 }
 
 // write types text into what has the focus.

@@ -29,6 +29,7 @@ func (p *page) topOf(seq int) float64 {
 }
 
 func TestReadingIsNotDisturbed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	lines := numbered("n", 900)
 	for i := range lines { // of different heights
@@ -70,6 +71,7 @@ func TestReadingIsNotDisturbed(t *testing.T) {
 }
 
 func TestUnreadAndDrafts(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	s.say("ben", "team", "hello team")
 	p := newPage(t, desktop)
@@ -101,6 +103,7 @@ func TestUnreadAndDrafts(t *testing.T) {
 }
 
 func TestSearch(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	s.say("ben", "lobby", numbered("apple", 150)...)
 	s.say("ben", "lobby", "a Pear among them")
@@ -124,6 +127,7 @@ func TestSearch(t *testing.T) {
 // TestHundredThousand reads a room of 100,000 messages from its end to its
 // beginning. The document stays small all the while.
 func TestHundredThousand(t *testing.T) {
+	t.Parallel()
 	const many = 100_000
 	s := startServer(t, ":memory:")
 	s.say("ben", "lobby", numbered("n", many)...)

@@ -66,6 +66,7 @@ func (p *page) wantAll(want []string) {
 }
 
 func TestReload(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.join(s.url, "alice")
@@ -86,6 +87,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestBackAndForward(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	s.say("ben", "lobby", "in the lobby")
 	s.say("ben", "team", "in the team")
@@ -115,6 +117,7 @@ func (p *page) visit(room string) {
 }
 
 func TestDeepLink(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	s.say("ben", "lobby", numbered("n", 1000)...)
 	p := newPage(t, desktop)
@@ -149,6 +152,7 @@ func TestDeepLink(t *testing.T) {
 }
 
 func TestOfflineAndBack(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	between := startLink(t, s.url)
 	s.say("ben", "lobby", numbered("n", 20)...)
@@ -182,6 +186,7 @@ func TestOfflineAndBack(t *testing.T) {
 // TestSilence has the network swallow everything without an end to any
 // connection, as when a machine has slept.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	between := startLink(t, s.url)
 	p := newPage(t, desktop)
@@ -204,6 +209,7 @@ func TestSilence(t *testing.T) {
 }
 
 func TestServerKilled(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -234,6 +240,7 @@ func TestServerKilled(t *testing.T) {
 // TestOpenedOffline has the service worker show the page, and what was written
 // before a reload is sent after it.
 func TestOpenedOffline(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	between := startLink(t, s.url)
 	p := newPage(t, desktop)
@@ -254,6 +261,7 @@ func TestOpenedOffline(t *testing.T) {
 
 // TestTwoTabs has the name go to the newer tab, and back when it is asked for.
 func TestTwoTabs(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	first := newPage(t, desktop)
 	first.join(s.url, "alice")
@@ -274,6 +282,7 @@ func TestTwoTabs(t *testing.T) {
 // TestOtherData has the server come back with another database: the page must
 // not mix the two.
 func TestOtherData(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -292,6 +301,7 @@ func TestOtherData(t *testing.T) {
 
 // TestBrowserSaysOffline has the browser itself know that there is no network.
 func TestBrowserSaysOffline(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	between := startLink(t, s.url)
 	p := newPage(t, desktop)

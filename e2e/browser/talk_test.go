@@ -5,6 +5,7 @@ import (
 )
 
 func TestFirstVisit(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.join(s.url, "alice")
@@ -20,6 +21,7 @@ func TestFirstVisit(t *testing.T) {
 }
 
 func TestTalk(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	alice, ben := newPage(t, desktop), newPage(t, desktop)
 	carol := s.terminal("carol", "lobby")

@@ -26,11 +26,13 @@ export function Dialogs() {
 
 function Modal({ title, name, children }: { title: string; name: string; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null)
+  const gone = useRef(false)
   useEffect(() => {
     const before = document.activeElement
     const el = element.current!
     el.showModal()
     return () => {
+      gone.current = true
       el.close()
       if (before instanceof HTMLElement && before !== document.body) before.focus()
       else document.getElementById('input')?.focus()
@@ -41,7 +43,10 @@ function Modal({ title, name, children }: { title: string; name: string; childre
       ref={element}
       class={`dialog ${name}`}
       aria-labelledby="dialog-title"
-      onClose={() => (dialog.value = undefined)}
+      onClose={() => {
+        // This comes a moment later: the next dialog may be open by then.
+        if (!gone.current) dialog.value = undefined
+      }}
       onClick={(event) => {
         if (event.target === element.current) dialog.value = undefined
       }}

@@ -14,9 +14,9 @@ import { count, dayOf, t } from './texts'
 import { ChevronDown } from './symbols'
 
 /** Pixels that are rendered beyond both edges of what is seen. */
-const overscan = 700
+const overscan = 400
 /** The part of them that must be left before more is rendered. */
-const margin = 250
+const margin = 150
 /** How near to the end of what is loaded more is asked for, in pixels. */
 const loadWithin = 1500
 /** Messages of one author within so many milliseconds stand under one name. */
@@ -132,7 +132,7 @@ export function MessageList({ room }: { room: Room }) {
   }
   const rowEnds = (row: number) => rows.top(row + 1) + listTop() <= scroller.current!.scrollTop + scroller.current!.clientHeight + 4
 
-  useLayoutEffect(() => {
+  const arrange = () => {
     const news = measure()
     settle()
     // Rows that turned out lower than thought may leave part of the view empty.
@@ -141,7 +141,10 @@ export function MessageList({ room }: { room: Room }) {
       if (s < start || e > end) again()
     }
     observe()
-  })
+  }
+  const arranged = useRef(arrange)
+  arranged.current = arrange
+  useLayoutEffect(arrange)
 
   const onScroll = () => {
     const el = scroller.current!
@@ -162,7 +165,9 @@ export function MessageList({ room }: { room: Room }) {
 
   // The window, the input below and the text's width change heights without a render.
   useEffect(() => {
-    const observer = new ResizeObserver(() => again())
+    const observer = new ResizeObserver(() => {
+      if (list.current) arranged.current()
+    })
     observer.observe(scroller.current!)
     observer.observe(list.current!)
     return () => observer.disconnect()

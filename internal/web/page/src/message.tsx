@@ -55,7 +55,7 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
           class="time"
           href={pathOf(place)}
           title={fullTimeOf(message.time)}
-          aria-label={t('link', { time: fullTimeOf(message.time) })}
+          aria-label={t('link', { time: timeOf(message.time) })}
           onClick={(event) => {
             if (event.ctrlKey || event.metaKey || event.shiftKey) return
             event.preventDefault()

@@ -40,7 +40,7 @@ export const de: Texts = {
   jump: 'Zur neuesten Nachricht',
   jump_one: '{count} neue Nachricht',
   jump_other: '{count} neue Nachrichten',
-  link: 'Link auf diese Nachricht, {time}',
+  link: '{time}, Link auf diese Nachricht',
   today: 'Heute',
   yesterday: 'Gestern',
   said: '{name}: {content}',

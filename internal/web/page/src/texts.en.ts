@@ -44,7 +44,7 @@ export const en = {
   jump: 'Jump to the newest',
   jump_one: '{count} new message',
   jump_other: '{count} new messages',
-  link: 'Link to this message, {time}',
+  link: '{time}, link to this message',
   today: 'Today',
   yesterday: 'Yesterday',
   said: '{name}: {content}',
