@@ -1,7 +1,7 @@
 // Search in what the page has loaded of a room.
 
 import { useSignal } from '@preact/signals'
-import { useMemo } from 'preact/hooks'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { show } from './chat'
 import { nickClass } from './nick'
 import type { Message } from './protocol'
@@ -13,6 +13,8 @@ const mostResults = 100
 
 export function SearchPanel({ room }: { room: Room }) {
   const query = useSignal('')
+  const input = useRef<HTMLInputElement>(null)
+  useEffect(() => input.current!.focus(), [])
   const wanted = query.value.trim().toLowerCase()
   const version = room.version.value
   const found = useMemo(() => {
@@ -41,9 +43,7 @@ export function SearchPanel({ room }: { room: Room }) {
           aria-label={t('searchLabel')}
           placeholder={t('searchLabel')}
           autocomplete="off"
-          ref={(el) => {
-            if (el && document.activeElement !== el && query.peek() === '') el.focus()
-          }}
+          ref={input}
           onInput={(event) => (query.value = event.currentTarget.value)}
         />
         <button type="button" class="icon" aria-label={t('close')} onClick={close}>
