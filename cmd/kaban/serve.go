@@ -24,6 +24,7 @@ import (
 	"kaban/internal/config"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
+	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
@@ -197,14 +198,15 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
+	names := new(session.Registry)
 	manager, err := server.New(server.Config{
-		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Log: log,
+		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Names: names, Log: log,
 	}, dispatcher)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{Origins: c.Origin, Log: log}, manager)
+	pages, err := web.New(web.Config{Origins: c.Origin, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}

@@ -349,6 +349,14 @@ func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool
 	return infos, more
 }
 
+// Room returns a room. It returns ErrNotFound.
+func (d *Dispatcher) Room(name kaban.RoomName) (*Room, error) {
+	if r := d.room(name); r != nil {
+		return r, nil
+	}
+	return nil, ErrNotFound
+}
+
 // Members returns up to limit usernames of a room, sorted, that follow the
 // name after, and whether there are more. It returns ErrNotFound.
 func (d *Dispatcher) Members(name kaban.RoomName, after string, limit int) (r *Room, names []string, more bool, err error) {
