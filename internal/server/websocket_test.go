@@ -2,37 +2,17 @@ package server_test
 
 import (
 	"context"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
-	"github.com/gobwas/ws"
 )
-
-// withWebSocket has a server take WebSockets too, and returns where.
-func (f *fixture) withWebSocket() string {
-	f.t.Helper()
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, buffered, _, err := ws.UpgradeHTTP(r, w)
-		if err != nil {
-			f.t.Errorf("upgrade: %v", err)
-			return
-		}
-		early := make([]byte, buffered.Reader.Buffered())
-		buffered.Read(early)
-		f.manager.ServeWebSocket(conn, early)
-	}))
-	f.t.Cleanup(web.Close)
-	return "ws" + strings.TrimPrefix(web.URL, "http")
-}
 
 func TestWebSocketTalk(t *testing.T) {
 	f := serve(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c, _, err := websocket.Dial(ctx, f.withWebSocket(), nil)
+	c, _, err := websocket.Dial(ctx, "ws://"+f.webAddr(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
