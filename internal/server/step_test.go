@@ -157,6 +157,38 @@ func TestRepliesAreBounded(t *testing.T) {
 	l.until("all is answered", func() bool { return p.got(`"type":"pong"`) == n })
 }
 
+// The same for pings of a WebSocket, which are no requests.
+func TestPongsAreBounded(t *testing.T) {
+	l := turn(t)
+	token, err := l.manager.pool.Acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(modelSocket)
+	l.loop.poller.(*modelPoller).next = s
+	h := newHandler(l.loop, token, new(webSocket))
+	l.loop.accept(h, nil)
+	const n = 20_000
+	for range n {
+		s.in = append(s.in, clientFrame(finalPing, "0123456789", testMask)...)
+	}
+	l.loop.readable(h)
+	most := 0
+	for range 1000 {
+		l.step()
+		most = max(most, len(h.out))
+	}
+	if most < maxReplies || most > 2*maxReplies {
+		t.Errorf("up to %d bytes of pongs waited, want about %d", most, maxReplies)
+	}
+	if len(s.in) == 0 {
+		t.Error("everything was read")
+	}
+	s.room = 1 << 30
+	l.loop.writable(h)
+	l.until("all is answered", func() bool { return len(s.out) == n*12 })
+}
+
 // What is under way to the store is bounded in number and in bytes.
 func TestSendsAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
