@@ -76,8 +76,6 @@ type Draft struct {
 	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your name for this message, once for each message. Sending it again with the same id stores nothing."`
 	Username string `json:"username" minLength:"1" doc:"The author's name; nobody may be connected under it."`
 	Content  string `json:"content" minLength:"1" doc:"What to say."`
-
-	_ struct{} `additionalProperties:"true"` // unknown fields are ignored
 }
 
 // Receipt says where and when a message was stored.
@@ -176,6 +174,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	config := huma.DefaultConfig("Kaban", "1")
 	config.Info.Description = "The HTTP interface of a Kaban server: what programs need that come and go. Whoever stays connected speaks kaban/1 over TCP or WebSocket (/v1/socket) instead. Errors are problem details (RFC 9457) with the codes of kaban/1."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served by us, and nothing else
+	config.AllowAdditionalPropertiesByDefault = true                     // fields are added, and unknown ones ignored
 	config.CreateHooks = nil                                             // which would add links to every answer
 	api := humago.New(mux, config)
 	operation := func(id, method, path, summary string, errors ...int) huma.Operation {

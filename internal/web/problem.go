@@ -66,6 +66,8 @@ func init() {
 			for _, detail := range details {
 				p.refine(detail)
 			}
+		case http.StatusBadRequest: // there is no body
+			p = problem(wire.CodeBadJSON, text)
 		case http.StatusRequestEntityTooLarge:
 			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(maxBody)+" bytes")
 			p.Max = new(maxBody)

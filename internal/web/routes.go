@@ -32,9 +32,7 @@ func (s *Server) routes() (http.Handler, error) {
 			return nil, fmt.Errorf("origin %s: %w", origin, err)
 		}
 	}
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusForbidden, "pages of this origin may not use this server; its operator can allow it with --origin")
-	}))
+	protection.SetDenyHandler(http.HandlerFunc(refuseOrigin))
 	return s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isForPrograms(r.URL.Path) {
 			s.config.Page.ServeHTTP(w, r)
@@ -44,6 +42,10 @@ func (s *Server) routes() (http.Handler, error) {
 		if pattern == "" { // the mux knows which of 404 and 405 it is
 			other := statusOnly{header: w.Header()}
 			handler.ServeHTTP(&other, r)
+			if other.header.Get("Location") != "" { // or would lead elsewhere
+				other.header.Del("Location")
+				other.status = http.StatusNotFound
+			}
 			refuse(w, other.status, "there is nothing here; /openapi.json says what there is")
 			return
 		}
@@ -78,8 +80,21 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusMisdirectedRequest, "this server does not go by the name in the Host header; its operator can name it with --origin")
 			return
 		}
+		if !isSafe(r.Method) && !s.origins.allows(r) { // more exact than what looks at hosts only
+			refuseOrigin(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isSafe reports whether a method changes nothing: RFC 9110, section 9.2.1.
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+func refuseOrigin(w http.ResponseWriter, _ *http.Request) {
+	refuse(w, http.StatusForbidden, "pages of this origin may not use this server; its operator can allow it with --origin")
 }
 
 // healthz says that the process answers.

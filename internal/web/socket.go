@@ -16,7 +16,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problemOf(dispatch.ErrClosed))
 		return
 	case !s.origins.allows(r):
-		refuse(w, http.StatusForbidden, "pages of this origin may not use this server; its operator can allow it with --origin")
+		refuseOrigin(w, r)
 		return
 	case r.Header.Get("Upgrade") == "":
 		w.Header().Set("Upgrade", "websocket")
