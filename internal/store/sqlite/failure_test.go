@@ -57,8 +57,14 @@ func TestOneProcessAtATime(t *testing.T) {
 }
 
 func TestFullStoresNothingAndRecovers(t *testing.T) {
+	for _, mergeAt := range []int{25, mergeEntries} { // the merge does not fit, or what is appended
+		t.Run(fmt.Sprint("mergeAt=", mergeAt), func(t *testing.T) { testFull(t, mergeAt) })
+	}
+}
+
+func testFull(t *testing.T, mergeAt int) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxPages: 40, walPages: 10})
+	s := open(t, dir, Options{maxPages: 40, walPages: 10, mergeAt: mergeAt})
 	stored := 0
 	var err error
 	for ; err == nil && stored < 10_000; stored += 10 {
@@ -180,6 +186,7 @@ func made(t *testing.T, statements ...string) (dir string) {
 	if large == nil {
 		s := open(t, dir, Options{})
 		storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3000)...)
+		mergeNow(t, s)
 		closeStore(t, s)
 		var err error
 		if large, err = os.ReadFile(path); err != nil {
