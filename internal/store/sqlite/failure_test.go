@@ -353,13 +353,14 @@ func TestDirectoryThatIsAFile(t *testing.T) {
 	wantError(t, err, path, "not a directory")
 }
 
-// The first schema as it was released, with content. The file never changes.
-func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
+// firstSchema makes a database as the first version made it.
+func firstSchema(t *testing.T) (dir string) {
+	t.Helper()
 	dump, err := os.ReadFile("testdata/v1.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir = t.TempDir()
 	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rwc", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -367,6 +368,23 @@ func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 	if err := errors.Join(c.exec(t.Context(), string(dump)), c.close()); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// A backup of an older version gets the newest schema when it is restored.
+func TestRestoreFromTheFirstSchema(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Restore(t.Context(), dir, filepath.Join(firstSchema(t), databaseName)); err != nil {
+		t.Fatal(err)
+	}
+	if rooms, problems, err := snapshot(t, dir).Check(t.Context()); err != nil || len(problems) > 0 || len(rooms) != 1 || rooms[0].Entries != 3 {
+		t.Errorf("check: %+v, %q, %v", rooms, problems, err)
+	}
+}
+
+// The first schema as it was released, with content. The file never changes.
+func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
+	dir := firstSchema(t)
 	scripts, err := migrations()
 	if err != nil {
 		t.Fatal(err)
