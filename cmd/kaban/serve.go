@@ -23,6 +23,7 @@ import (
 	"kaban"
 	"kaban/internal/config"
 	"kaban/internal/dispatch"
+	"kaban/internal/hook"
 	"kaban/internal/server"
 	"kaban/internal/session"
 	"kaban/internal/store"
@@ -206,7 +207,7 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{Origins: c.Origin, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
+	pages, err := web.New(web.Config{Origins: c.Origin, Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}

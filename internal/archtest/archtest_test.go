@@ -90,6 +90,11 @@ var rules = map[string]rule{
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
+	"kaban/internal/hook": {
+		[]string{"kaban"},
+		nil,
+		"keys are kept without knowing who asks for them",
+	},
 	"kaban/internal/session": {
 		[]string{"kaban"},
 		nil,
@@ -140,7 +145,7 @@ var bans = map[string]struct {
 }{
 	// The load generator prints its own results, and its lines are no frames. Nor
 	// are problems, hooks in Slack's format and the OpenAPI document.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web"}, "it accepts bad frames in silence; frames are package wire's business"},
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},

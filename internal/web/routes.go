@@ -17,6 +17,7 @@ func (s *Server) routes() (http.Handler, error) {
 	programs := http.NewServeMux()
 	programs.HandleFunc("GET /v1/socket", s.socket)
 	programs.HandleFunc("GET /v1/rooms/{room}/events", s.events)
+	programs.HandleFunc("POST /hooks/{key}", s.hook)
 	programs.HandleFunc("GET /healthz", s.healthz)
 	programs.HandleFunc("GET /readyz", s.readyz)
 	programs.HandleFunc("GET /openapi.json", s.openapi)
@@ -152,6 +153,29 @@ func describe(document *huma.OpenAPI) {
 		Responses: map[string]*huma.Response{
 			"101": {Description: "The connection speaks WebSocket from here on."}, "400": {Description: "The request is no handshake."},
 			"403": bad("The page is of another origin."), "503": bad("The server is going down."),
+		},
+	})
+	slack := &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: true,
+		Properties: map[string]*huma.Schema{
+			"text":        {Type: huma.TypeString, Description: "What to say."},
+			"username":    {Type: huma.TypeString, Description: "Who says it. What names cannot have is left out; a name in use is not taken."},
+			"attachments": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, Description: "Flattened into lines."},
+		},
+	}
+	document.AddOperation(&huma.Operation{
+		OperationID: "post-to-hook", Method: http.MethodPost, Path: "/hooks/{key}",
+		Summary:     "Send a message in Slack's format",
+		Description: "For programs that know incoming webhooks of Slack. The operator makes a key with \"kaban hook add ROOM\".",
+		Parameters:  []*huma.Param{parameter("key", "path", "The key, which is a secret.", words)},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			jsonType:                            {Schema: slack},
+			"application/x-www-form-urlencoded": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"payload": {Type: huma.TypeString, Description: "The JSON."}}}},
+		}},
+		Responses: map[string]*huma.Response{
+			"200": text("It is stored."), "400": bad("There is something wrong with the message."), "403": bad("The page is of another origin."),
+			"404": bad("There is no such hook."), "409": bad("Somebody is connected under the name of the hook."), "413": bad("The message is too long."),
+			"500": bad("The server failed."), "503": bad("The server is going down or too busy."), "507": bad("The server's disk is full."),
 		},
 	})
 	document.AddOperation(&huma.Operation{

@@ -42,6 +42,8 @@ type Config struct {
 	Origins []string
 	// Names knows who holds which name. Front ends share it. Default: nobody does.
 	Names *session.Registry
+	// Hooks knows the keys of incoming webhooks. Default: there are none.
+	Hooks Hooks
 	// MaxContent bounds the content of a message in code points. Default
 	// kaban.DefaultMaxContent.
 	MaxContent int
@@ -61,6 +63,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Names == nil {
 		c.Names = new(session.Registry)
+	}
+	if c.Hooks == nil {
+		c.Hooks = noHooks{}
 	}
 	if c.MaxContent <= 0 {
 		c.MaxContent = kaban.DefaultMaxContent
