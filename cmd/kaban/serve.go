@@ -23,7 +23,9 @@ import (
 	"kaban"
 	"kaban/internal/config"
 	"kaban/internal/dispatch"
+	"kaban/internal/hook"
 	"kaban/internal/server"
+	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
@@ -198,14 +200,15 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
+	names := new(session.Registry)
 	manager, err := server.New(server.Config{
-		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Log: log,
+		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Names: names, Log: log,
 	}, dispatcher)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{Origins: c.Origin, Page: page.Handler(), Log: log}, manager)
+	pages, err := web.New(web.Config{Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}

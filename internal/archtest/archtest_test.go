@@ -81,12 +81,12 @@ var rules = map[string]rule{
 		"the heart knows no protocol and no database",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/store", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/session", "kaban/internal/store", "kaban/internal/failpoint"},
 		[]string{"golang.org/x/sys", "github.com/gobwas/ws"},
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/store"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/session", "kaban/internal/store"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
@@ -98,6 +98,16 @@ var rules = map[string]rule{
 		nil,
 		[]string{"github.com/evanw/esbuild", "github.com/andybalholm/brotli"},
 		"a module of its own: the server does not depend on what builds its page",
+	},
+	"kaban/internal/hook": {
+		[]string{"kaban"},
+		nil,
+		"keys are kept without knowing who asks for them",
+	},
+	"kaban/internal/session": {
+		[]string{"kaban"},
+		nil,
+		"all front ends share the names, so they know none",
 	},
 	"kaban/internal/config": {
 		nil,
@@ -143,8 +153,9 @@ var bans = map[string]struct {
 	except []string
 	why    string
 }{
-	// The load generator prints its own results, and its lines are no frames.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench"}, "it accepts bad frames in silence; frames are package wire's business"},
+	// The load generator prints its own results, and its lines are no frames. Nor
+	// are problems, hooks in Slack's format and the OpenAPI document.
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},

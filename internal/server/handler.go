@@ -6,6 +6,7 @@ import (
 
 	"kaban/internal/dispatch"
 	"kaban/internal/idpool"
+	"kaban/internal/session"
 	"kaban/wire"
 )
 
@@ -32,7 +33,7 @@ type handler struct {
 	token   *idpool.Token
 	index   int // in loop.handlers
 
-	session *session // nil before welcome
+	session *session.Session // nil before welcome
 	rooms   []*dispatch.Subscription
 
 	// What is read.
@@ -146,6 +147,13 @@ func (h *handler) end(e ending) {
 	h.loop.mark(h)
 }
 
+// Replace implements session.Owner.
+func (h *handler) Replace() {
+	h.loop.post(func() {
+		h.guard(func(h *handler) { h.end(ending{reason: wire.ReasonReplaced, atOnce: true}) })
+	})
+}
+
 // leave gives up the rooms and the name.
 func (h *handler) leave() {
 	for _, s := range h.rooms {
@@ -156,7 +164,7 @@ func (h *handler) leave() {
 	}
 	h.rooms, h.ready, h.cut = nil, nil, nil
 	if h.session != nil {
-		h.manager().names.release(h.session)
+		h.manager().config.Names.Release(h.session)
 		h.session = nil
 	}
 }

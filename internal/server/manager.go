@@ -33,6 +33,7 @@ import (
 	"kaban"
 	"kaban/internal/dispatch"
 	"kaban/internal/idpool"
+	"kaban/internal/session"
 	"kaban/wire"
 )
 
@@ -55,6 +56,9 @@ type Config struct {
 	// Loops is how many loops serve plain TCP connections. Default: one for two
 	// processors.
 	Loops int
+	// Names knows who holds which name; front ends share it. Default: one of its
+	// own.
+	Names *session.Registry
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
 }
@@ -80,6 +84,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Loops <= 0 {
 		c.Loops = max(runtime.GOMAXPROCS(0)/2, 1)
+	}
+	if c.Names == nil {
+		c.Names = new(session.Registry)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -114,7 +121,6 @@ type Manager struct {
 	config     Config
 	dispatcher *dispatch.Dispatcher
 	pool       *idpool.Pool
-	names      registry
 
 	// clock is the time of the last round of a loop in milliseconds since 1970.
 	clock  atomic.Int64
@@ -145,7 +151,6 @@ func New(config Config, d *dispatch.Dispatcher) (*Manager, error) {
 		config:     config,
 		dispatcher: d,
 		pool:       idpool.New(config.MaxClients),
-		names:      registry{sessions: make(map[string]*session)},
 		stop:       make(chan struct{}),
 		turnedAway: make(chan struct{}, maxTurnedAway),
 		listeners:  make(map[net.Listener]struct{}),

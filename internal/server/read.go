@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
+	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/wire"
 )
@@ -225,26 +226,21 @@ func answer(t wire.Type, ref []byte) *wire.Event {
 
 func (h *handler) hello(r *wire.Request) {
 	m := h.manager()
-	s, replaced, err := m.names.claim(h, identity{username: r.Username}, r.Resume)
+	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
 	if err != nil {
 		text := fmt.Sprintf("the name %s is in use; choose another, or wait until it is free", r.Username)
-		if errors.Is(err, errReserved) {
+		if errors.Is(err, session.ErrReserved) {
 			text = fmt.Sprintf("the name %s is reserved; choose another", r.Username)
 		}
 		h.replyError(r.Ref, wire.CodeUsernameTaken, text)
 		h.end(ending{reason: wire.ReasonAuth})
 		return
 	}
-	if replaced != nil {
-		replaced.loop.post(func() {
-			replaced.guard(func(h *handler) { h.end(ending{reason: wire.ReasonReplaced, atOnce: true}) })
-		})
-	}
 	h.session = s
 	h.reader.SetLimit(wire.MaxFrame)
-	h.reader.SetAuthor(s.identity.username)
+	h.reader.SetAuthor(s.Identity.Username)
 	e := answer(wire.TypeWelcome, r.Ref)
-	e.Session, e.Username, e.Server = s.secret, s.identity.username.String(), m.config.Name
+	e.Session, e.Username, e.Server = s.Secret, s.Identity.Username.String(), m.config.Name
 	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: m.config.MaxContent, Frame: wire.MaxFrame}
 	e.Heartbeat = max(m.config.Heartbeat.Truncate(time.Second), time.Second)
 	h.reply(e)
@@ -295,7 +291,7 @@ func (h *handler) enter(ref []byte, place dispatch.Place) {
 		return
 	}
 	d := h.manager().dispatcher
-	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.identity.username, place)
+	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.Identity.Username, place)
 	if err != nil {
 		h.replyFailure(ref, err)
 		return

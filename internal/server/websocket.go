@@ -329,6 +329,8 @@ func (w *webSocket) hear(payload []byte) {
 		w.fail(wire.CodeBadUTF8, ws.StatusInvalidFramePayloadData, "the reason of a close frame is not UTF-8")
 	case err != nil && (code < closeServiceRestart || code > closeBadGateway):
 		w.fail(wire.CodeBadFrame, ws.StatusProtocolError, "not WebSocket: "+err.Error())
+	case code >= 5000:
+		w.fail(wire.CodeBadFrame, ws.StatusProtocolError, "not WebSocket: a close frame with a code that is none")
 	default:
 		w.echo, w.ended = code, io.EOF
 	}

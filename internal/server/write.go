@@ -310,8 +310,8 @@ func (h *handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segmen
 	if n == len(segment.Frames) {
 		return true
 	}
-	if rest > 0 {
-		h.out = append(h.buffer(), segment.Frames[n:n+rest]...)
+	if rest > 0 { // in front of replies that were queued meanwhile
+		h.out = slices.Insert(h.buffer(), 0, segment.Frames[n:n+rest]...)
 	}
 	if h.cut = nil; s.IsCut() {
 		h.cut = s

@@ -1,42 +1,38 @@
 package web
 
 import (
+	"io"
 	"net/http"
 
 	"github.com/gobwas/ws"
-)
 
-// guard refuses what no handler should see.
-func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.origins.knows(r) {
-			http.Error(w, "this server does not go by the name of the Host header; its operator can name it with --origin", http.StatusMisdirectedRequest)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
+	"kaban/internal/dispatch"
+)
 
 // socket does the handshake of a WebSocket and hands the connection over.
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.isDraining():
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "the server is going down", http.StatusServiceUnavailable)
+		writeProblem(w, s.problemOf(dispatch.ErrClosed))
 		return
 	case !s.origins.allows(r):
-		http.Error(w, "pages of this origin may not use this server; its operator can allow it with --origin", http.StatusForbidden)
+		refuseOrigin(w, r)
+		return
+	case r.Header.Get("Upgrade") == "":
+		w.Header().Set("Upgrade", "websocket")
+		refuse(w, http.StatusUpgradeRequired, "this is for WebSocket connections")
 		return
 	}
 	conn, buffered, _, err := ws.HTTPUpgrader{Timeout: headerTimeout}.Upgrade(r, w)
-	if err != nil {
+	if err != nil { // it has answered
 		if conn != nil {
 			conn.Close()
 		}
 		return
 	}
+	// What came behind the handshake was read with it.
 	early := make([]byte, buffered.Reader.Buffered())
-	if _, err := buffered.Reader.Read(early); err != nil && len(early) > 0 {
+	if _, err := io.ReadFull(buffered.Reader, early); err != nil {
 		conn.Close()
 		return
 	}

@@ -18,7 +18,12 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/session"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -35,10 +40,52 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
+	// Names knows who holds which name. Front ends share it. Default: nobody does.
+	Names *session.Registry
+	// Hooks knows the keys of incoming webhooks. Default: there are none.
+	Hooks Hooks
+	// MaxContent bounds the content of a message in code points. Default
+	// kaban.DefaultMaxContent.
+	MaxContent int
+	// MaxStreams bounds the streams of events at a time. Default 1,000.
+	MaxStreams int
+	// MaxRequests bounds the connections of HTTP at a time, streams among them and
+	// WebSockets not. Default 2,000.
+	MaxRequests int
+	// Heartbeat is after what time a quiet stream gives a sign of life. Default 15 s.
+	Heartbeat time.Duration
 	// Page serves what is not an interface for programs. Default: nothing is found.
 	Page http.Handler
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Names == nil {
+		c.Names = new(session.Registry)
+	}
+	if c.Hooks == nil {
+		c.Hooks = noHooks{}
+	}
+	if c.MaxContent <= 0 {
+		c.MaxContent = kaban.DefaultMaxContent
+	}
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = 1000
+	}
+	if c.MaxRequests <= 0 {
+		c.MaxRequests = 2000
+	}
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = 15 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Page == nil {
+		c.Page = http.NotFoundHandler()
+	}
+	return c
 }
 
 // Limits of a request. What takes longer or is larger is refused.
@@ -56,33 +103,38 @@ var ErrClosed = errors.New("web server is closed")
 
 // Server is the front end. All methods are safe for concurrent use.
 type Server struct {
-	config  Config
-	sockets Sockets
-	origins origins
-	http    *http.Server
+	config     Config
+	dispatcher *dispatch.Dispatcher
+	sockets    Sockets
+	origins    origins
+	document   []byte // the OpenAPI document
+	http       *http.Server
+	streams    slots
+	requests   slots
 
-	mu       sync.Mutex // guards all below
-	draining bool
+	stop     chan struct{} // closed when it drains
+	stopping sync.Once
 }
 
-// New returns a front end. The caller ends it with Shutdown or Close.
-func New(config Config, sockets Sockets) (*Server, error) {
-	if config.Log == nil {
-		config.Log = slog.New(slog.DiscardHandler)
-	}
-	if config.Page == nil {
-		config.Page = http.NotFoundHandler()
-	}
+// New returns a front end over a dispatcher. The caller ends it with Shutdown or
+// Close, and the dispatcher after that.
+func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error) {
+	config = config.withDefaults()
 	allowed, err := parseOrigins(config.Origins)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, sockets: sockets, origins: allowed}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/socket", s.socket)
-	mux.Handle("/", config.Page)
+	s := &Server{
+		config: config, dispatcher: d, sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		streams: slots{free: int64(config.MaxStreams)}, requests: slots{free: int64(config.MaxRequests)},
+	}
+	handler, err := s.routes()
+	if err != nil {
+		return nil, err
+	}
 	s.http = &http.Server{
-		Handler:           s.guard(mux),
+		Handler:           handler,
+		ConnState:         s.count,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
 		WriteTimeout:      writeTimeout,
@@ -107,9 +159,7 @@ func (s *Server) Serve(l net.Listener) error {
 // way finish. When ctx ends first it cuts them off and returns its cause.
 // WebSockets belong to who serves them.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
+	s.stopping.Do(func() { close(s.stop) })
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
 		return context.Cause(ctx)
@@ -118,10 +168,42 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Close ends everything at once.
-func (s *Server) Close() error { return s.http.Close() }
+func (s *Server) Close() error {
+	s.stopping.Do(func() { close(s.stop) })
+	return s.http.Close()
+}
 
 func (s *Server) isDraining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// slots are how many there may be of something.
+type slots struct{ free int64 }
+
+// enter takes a slot, if there is one.
+func (s *slots) enter() bool {
+	if atomic.AddInt64(&s.free, -1) >= 0 {
+		return true
+	}
+	s.leave()
+	return false
+}
+
+func (s *slots) leave() { atomic.AddInt64(&s.free, 1) }
+
+// count ends connections beyond the limit as they come.
+func (s *Server) count(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if atomic.AddInt64(&s.requests.free, -1) < 0 {
+			conn.Close() // which ends with StateClosed
+		}
+	case http.StateHijacked, http.StateClosed:
+		s.requests.leave()
+	}
 }
