@@ -140,7 +140,7 @@ var rules = map[string]rule{
 		"it tortures the real binary from outside, and looks into its database",
 	},
 	"kaban/e2e/browser": {nil, nil, "it looks at the page through a real browser"},
-	"kaban/e2e": {nil, nil, "stories use the real binary and nothing else"},
+	"kaban/e2e":         {nil, nil, "stories use the real binary and nothing else"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
 		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "github.com/schollz/progressbar", "golang.org/x/term"},
