@@ -262,6 +262,10 @@ func TestAxe(t *testing.T) {
 		p.say("hello")
 		p.until(`document.querySelectorAll('.pending').length === 0`)
 		look("a room")
+		if how.dark != how.mobile { // all of it once on a desktop in light, once on a phone in dark
+			p.close()
+			continue
+		}
 		p.text(`document.querySelector('#messages').scrollTop = 0, ''`)
 		p.until(`document.querySelector('.jump')`)
 		look("scrolled up")

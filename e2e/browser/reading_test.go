@@ -31,14 +31,14 @@ func (p *page) topOf(seq int) float64 {
 func TestReadingIsNotDisturbed(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
-	lines := numbered("n", 900)
+	lines := numbered("n", 600)
 	for i := range lines { // of different heights
 		lines[i] += strings.Repeat("\nmore", i%7)
 	}
 	s.say("ben", "lobby", lines...)
 	p := newPage(t, desktop)
 	p.join(s.url, "alice")
-	p.sees("n 900")
+	p.sees("n 600")
 	p.text(`document.querySelector('#messages').scrollBy(0, -900), ''`)
 	p.until(`document.querySelector('.jump')`)
 	before := value[position](p, firstVisible)
@@ -131,7 +131,7 @@ func TestHundredThousand(t *testing.T) {
 	const many = 100_000
 	s := startServer(t, ":memory:")
 	s.say("ben", "lobby", numbered("n", many)...)
-	p := newPage(t, desktop)
+	p := newPage(t, screen{width: 600, height: 400}) // small: it is drawn a thousand times
 	p.join(s.url, "alice")
 	p.sees("n 100000")
 	// A link into the middle.
@@ -160,7 +160,7 @@ func TestHundredThousand(t *testing.T) {
 	// Anywhere in it by the scroll bar, and each row is where it belongs.
 	for _, part := range []float64{0.1, 0.5, 0.9, 0.25} {
 		p.text(fmt.Sprintf(`(() => { const l = document.querySelector('#messages'); l.scrollTop = l.scrollHeight * %v; return '' })()`, part))
-		p.until(`document.elementFromPoint(700, 400).closest('.row')`)
+		p.until(`document.elementFromPoint(300, 200).closest('.row')`)
 		for seq, content := range value[map[int]string](p, `Object.fromEntries([...document.querySelectorAll('.row[data-seq]')].map((r) => [r.dataset.seq, r.querySelector('.content').innerText]))`) {
 			if want := fmt.Sprintf("n %d", seq); content != want {
 				t.Errorf("message %d is %q, want %q", seq, content, want)

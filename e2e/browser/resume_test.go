@@ -119,7 +119,7 @@ func (p *page) visit(room string) {
 func TestDeepLink(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
-	s.say("ben", "lobby", numbered("n", 1000)...)
+	s.say("ben", "lobby", numbered("n", 500)...)
 	p := newPage(t, desktop)
 	p.join(s.url+"/r/lobby#42", "alice")
 	p.until(`document.querySelector('.marked')?.innerText.includes('n 42')`)
@@ -130,25 +130,25 @@ func TestDeepLink(t *testing.T) {
 	})()`
 	p.until("%s", raw(visible))
 	// New messages do not pull the reader away.
-	s.say("ben", "lobby", "n 1001")
+	s.say("ben", "lobby", "n 501")
 	p.until(`document.querySelector('.jump')?.innerText.includes('1 new message')`)
 	p.until("%s", raw(visible))
 	// Reading on leads without a gap to the newest one.
 	p.click(".jump")
-	p.sees("n 1001")
+	p.sees("n 501")
 	p.until(`!document.querySelector('.jump')`)
 	// A message that is not there.
 	p.open("about:blank")
 	p.open(s.url + "/r/lobby#4242")
 	p.until(`document.querySelector('.state.problem')?.innerText.includes('no such message')`)
-	p.sees("n 1001")
+	p.sees("n 501")
 	// From the past to the present by scrolling alone.
 	p.open("about:blank")
-	p.open(s.url + "/r/lobby#400")
-	p.until(`document.querySelector('.marked')?.innerText.includes('n 400')`)
-	p.until(`(() => { const l = document.querySelector('#messages'); l.scrollTop += 2000; return l.innerText.includes('n 1001') })()`)
+	p.open(s.url + "/r/lobby#250")
+	p.until(`document.querySelector('.marked')?.innerText.includes('n 250')`)
+	p.until(`(() => { const l = document.querySelector('#messages'); l.scrollTop += 2000; return l.innerText.includes('n 501') })()`)
 	p.until(`(() => { const l = document.querySelector('#messages'); l.scrollTop -= 2000; return l.innerText.includes('n 1\n') && !l.querySelector('.begin .quiet') })()`)
-	p.wantAll(numbered("n", 1001))
+	p.wantAll(numbered("n", 501))
 }
 
 func TestOfflineAndBack(t *testing.T) {

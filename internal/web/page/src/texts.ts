@@ -54,7 +54,7 @@ export function explain(refusal: { code: string; message: string; max?: number; 
   return fill(known, { max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
 }
 
-const clock = computed(() => new Intl.DateTimeFormat(language.value, { hour: '2-digit', minute: '2-digit' }))
+const clock = computed(() => new Intl.DateTimeFormat(language.value, { timeStyle: 'short' }))
 const day = computed(() => new Intl.DateTimeFormat(language.value, { weekday: 'long', day: 'numeric', month: 'long' }))
 const dayAndYear = computed(() => new Intl.DateTimeFormat(language.value, { day: 'numeric', month: 'long', year: 'numeric' }))
 const full = computed(() => new Intl.DateTimeFormat(language.value, { dateStyle: 'full', timeStyle: 'medium' }))
