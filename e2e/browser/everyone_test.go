@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-var phone = screen{width: 360, height: 740, mobile: true}
+var phone = screen{width: 320, height: 640, mobile: true}
 
 func TestPhone(t *testing.T) {
 	t.Parallel()
@@ -230,7 +230,7 @@ func TestAxe(t *testing.T) {
 	}
 	s.say("ben", "lobby", "```\ncode\n```", "https://example.org @alice @ben")
 	s.say("ben", "team", "hello")
-	for _, how := range []screen{desktop, {width: 1280, height: 800, dark: true}, phone, {width: 360, height: 740, mobile: true, dark: true}} {
+	for _, how := range []screen{desktop, {width: 1280, height: 800, dark: true}, phone, {width: 320, height: 640, mobile: true, dark: true}} {
 		p := newPage(t, how)
 		command(p, cdppage.SetBypassCSP, cdppage.SetBypassCSPParams{Enabled: true}) // for axe, which the page would not let in
 		look := func(where string) {
