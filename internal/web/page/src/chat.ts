@@ -35,6 +35,8 @@ const holdAfter = 15
 /** How many names are asked for; beyond them only the count is shown. */
 const mostMembers = 2000
 const mostRooms = 5000
+/** How old the list of a large room's members may be. Milliseconds. */
+const membersWait = 30_000
 
 /** New messages of the room that is shown, for screen readers. */
 export const spoken = signal<Message[]>([])
@@ -301,13 +303,23 @@ function receivePresence(event: Presence): void {
   batch(() => {
     room.memberCount.value = event.members
     const names = room.members.value
-    if (!names || (!event.joined && !event.left)) return
+    if (!names) return
+    if (!event.joined && !event.left) {
+      // A large room: only the count is told. Ask for the names, but not at once.
+      askAgain ??= setTimeout(() => {
+        askAgain = undefined
+        if (state.room.value) void loadMembers(state.room.value)
+      }, membersWait)
+      return
+    }
     const now = new Set(names)
     for (const name of event.left ?? []) now.delete(name)
     for (const name of event.joined ?? []) now.add(name)
     room.members.value = [...now].sort(byName)
   })
 }
+
+let askAgain: ReturnType<typeof setTimeout> | undefined
 
 const byName = (a: string, b: string) => a.localeCompare(b)
 
