@@ -33,9 +33,10 @@ build: ## compile bin/kaban, static and stamped with its version
 run: ## start a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-test: check ## check, then run all tests with the race detector, those of connections over both pollers
+test: check ## check, then run all tests with the race detector, those of connections over both pollers and over WebSocket
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server -websocket
 
 check: setup ## formatting, go vet, staticcheck, tidy modules; the page is what its source gives
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
@@ -69,8 +70,9 @@ bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 fmt: ## format all Go files
 	$(tool) gofumpt -w .
 
-golden: ## write the golden files of wire anew; read the diff before you commit it
+golden: ## write the golden files of wire and the OpenAPI document anew; read the diff before you commit it
 	go test ./wire -run Golden -update
+	go test ./internal/web -run TheDocument -update
 
 page: setup ## build the web page from internal/web/page/src; needs npm
 	go generate ./internal/web

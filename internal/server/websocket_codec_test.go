@@ -41,7 +41,7 @@ const (
 	finalText  = final | 1
 	finalBytes = final | 2
 	someMore   = 0
-	finalMore  = final | 0
+	finalMore  = final | someMore
 	finalClose = final | 8
 	finalPing  = final | 9
 	finalPong  = final | 10

@@ -70,7 +70,9 @@ func (h *handler) finishEntry() bool {
 		}
 		segment := s.Next()
 		if segment.Behind {
-			h.fetch(s)
+			if h.fetching == nil { // one at a time; fetched comes back here
+				h.fetch(s)
+			}
 			return false
 		}
 		if !h.writeFrames(s, &segment) {

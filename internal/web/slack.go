@@ -135,8 +135,8 @@ func plainSlack(text string) string {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	text = slackReference.ReplaceAllStringFunc(text, func(found string) string {
 		parts := slackReference.FindStringSubmatch(found)
-		target, label := parts[1], parts[2]
-		switch target[0] {
+		target, label := strings.TrimPrefix(parts[1], "mailto:"), parts[2]
+		switch parts[1][0] {
 		case '@', '#', '!':
 			sign := strings.Replace(target[:1], "!", "@", 1)
 			if label != "" {
@@ -147,7 +147,7 @@ func plainSlack(text string) string {
 		if label != "" && label != target {
 			return label + " (" + target + ")"
 		}
-		return strings.TrimPrefix(target, "mailto:")
+		return target
 	})
 	text = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace(text)
 	return strings.TrimSpace(text)

@@ -1,7 +1,7 @@
 // The page: the form that asks for a name, or the rooms, the conversation and
 // the members; and the keys that work everywhere.
 
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { enter, jumpToNewest, show, spoken, useHere } from './chat'
 import { Composer } from './composer'
 import { Dialogs } from './dialogs'
@@ -192,7 +192,8 @@ function Spoken() {
 
 /** The keys that work wherever the focus is. */
 function useKeys() {
-  useEffect(() => {
+  // Before anybody sees the page: no key may be lost.
+  useLayoutEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.isComposing) return
       const command = event.ctrlKey !== event.metaKey

@@ -3,7 +3,7 @@
 
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { leave, loadDirectory, show } from './chat'
 import { choose, permission, type Permission } from './notify'
 import { current, dialog, directory, notifyWhen, rooms, username } from './state'
@@ -27,7 +27,7 @@ export function Dialogs() {
 function Modal({ title, name, children }: { title: string; name: string; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null)
   const gone = useRef(false)
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement
     const el = element.current!
     el.showModal()

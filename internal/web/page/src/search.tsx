@@ -1,7 +1,7 @@
 // Search in what the page has loaded of a room.
 
 import { useSignal } from '@preact/signals'
-import { useEffect, useMemo, useRef } from 'preact/hooks'
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { show } from './chat'
 import { nickClass } from './nick'
 import type { Message } from './protocol'
@@ -14,7 +14,7 @@ const mostResults = 100
 export function SearchPanel({ room }: { room: Room }) {
   const query = useSignal('')
   const input = useRef<HTMLInputElement>(null)
-  useEffect(() => input.current!.focus(), [])
+  useLayoutEffect(() => input.current!.focus(), [])
   const wanted = query.value.trim().toLowerCase()
   const version = room.version.value
   const found = useMemo(() => {
