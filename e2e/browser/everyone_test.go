@@ -160,6 +160,7 @@ func TestKeyboardOnly(t *testing.T) {
 	p.sees("news")
 
 	// A @name is completed.
+	p.until(`document.activeElement.id === 'input' && document.querySelector('#members').innerText.includes('alice')`)
 	p.write("@ali")
 	p.press(kb.Tab)
 	p.until(`document.querySelector('#input').value === '@alice '`)

@@ -114,6 +114,7 @@ func (p *page) visit(room string) {
 	p.until(`document.querySelector('[role=option][aria-selected=true]')?.innerText.includes(%s)`, room)
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.head h1').innerText.includes(%s)`, room)
+	p.until(`matchMedia('(pointer: coarse)').matches || document.activeElement.id === 'input'`)
 }
 
 func TestDeepLink(t *testing.T) {

@@ -3,7 +3,7 @@
 
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { leave, loadDirectory, show } from './chat'
 import { choose, permission, type Permission } from './notify'
 import { current, dialog, directory, notifyWhen, rooms, username } from './state'
@@ -27,7 +27,9 @@ export function Dialogs() {
 function Modal({ title, name, children }: { title: string; name: string; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null)
   const gone = useRef(false)
-  useLayoutEffect(() => {
+  // Not a layout effect: opened before its first frame, a dialog leaves Chromium's
+  // input without a caret when it closes.
+  useEffect(() => {
     const before = document.activeElement
     const el = element.current!
     el.showModal()
@@ -35,7 +37,7 @@ function Modal({ title, name, children }: { title: string; name: string; childre
       gone.current = true
       el.close()
       if (before instanceof HTMLElement && before !== document.body) before.focus()
-      else document.getElementById('input')?.focus()
+      else if (!matchMedia('(pointer: coarse)').matches) document.getElementById('input')?.focus()
     }
   }, [])
   return (

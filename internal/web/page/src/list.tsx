@@ -262,9 +262,14 @@ export function MessageList({ room }: { room: Room }) {
           {room.unread.value > 0 ? count('jump', room.unread.value) : t('jump')}
         </button>
       )}
-      {status.value === 'open' && room.loadingOlder.value && <div class="progress" aria-hidden="true" />}
+      <Progress room={room} />
     </div>
   )
+}
+
+/** On its own, so that the list is not rendered for it. */
+function Progress({ room }: { room: Room }) {
+  return status.value === 'open' && room.loadingOlder.value ? <div class="progress" aria-hidden="true" /> : null
 }
 
 function sameDay(a: Message, b: Message): boolean {
