@@ -50,8 +50,8 @@ var (
 	storm = work{"join-5000", "5,000 join one room, then leave", bench.Join, bench.Options{Members: 5000}, []string{kabanMemory, kabanDurable}}
 
 	stalled = work{
-		"stalled-1000", "ten talk, 100 messages/s, while 1,000 members of the room do not read", bench.Stalled,
-		bench.Options{Rooms: 1, Members: 10, Stalled: 1000, Rate: 100, Payload: 100},
+		"stalled-10000", "ten talk, 100 messages/s, while 9,990 members of the room do not read", bench.Stalled,
+		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100},
 		[]string{kabanMemory, kabanDurable},
 	}
 
