@@ -24,7 +24,7 @@ func textWidth(width int) int {
 	if width < wide {
 		return max(width-1, 1)
 	}
-	return width - 1 - len("15:04 ") - column(width) - 2
+	return max(width-1-len("15:04 ")-column(width)-2-1, 1) // a column stays free at the right
 }
 
 // ignores reports whether an item is hidden.
@@ -113,7 +113,7 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 			l = append(l, name...)
 			l = append(l, span{text: "  "})
 		} else {
-			l = append(l, m.edge(i), span{text: strings.Repeat(" ", width-textWidth(width)-1)})
+			l = append(l, m.edge(i), span{text: strings.Repeat(" ", width-textWidth(width)-2)})
 		}
 		lines = append(lines, append(l, text...))
 	}
@@ -122,7 +122,7 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 
 // narrowBlock puts time and name on a line of their own.
 func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, width int) []line {
-	if !grouped && i.kind != itemNotice {
+	if _, does := i.action(); !grouped && !does && i.kind != itemNotice {
 		when := " " + m.local(i.time).Format("15:04")
 		if i.sending == pending {
 			when = " …"
@@ -136,8 +136,11 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 	return lines
 }
 
-// edge is the first column, where a mention is marked.
+// edge is the first column, where a mention is marked and what was found.
 func (m *Model) edge(i *item) span {
+	if m.mode == searching && m.finder.found >= 0 && m.finder.found < len(m.active.items) && m.active.items[m.finder.found] == i {
+		return span{text: "▸", look: look{role: roleAccent, attrs: bold}}
+	}
 	if i.mention {
 		return span{text: "▌", look: look{role: roleMention, attrs: bold}}
 	}

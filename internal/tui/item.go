@@ -87,7 +87,7 @@ func (i *item) styled(m meter) []line {
 	case i.kind == itemRefused:
 		base = look{role: roleAlert}
 	case i.mention:
-		base = look{role: roleMention, attrs: bold}
+		base = look{role: roleMention}
 	}
 	content := i.content
 	if does, ok := i.action(); ok {

@@ -134,11 +134,40 @@ func newModel(b backend, o Options) *Model {
 // start connects.
 func (m *Model) start() {
 	m.mode = chatting
+	if m.options.Keep {
+		m.places = placesOf(m.config.Server, m.config.Username)
+	}
+	if !m.restored {
+		m.restore()
+	}
 	names := m.options.Names
 	if m.config.Username != "" {
 		names = []string{m.config.Username}
 	}
 	m.backend.connect(m.config.Server, names)
+}
+
+// restore opens the rooms that were open before, and the one that is asked for.
+func (m *Model) restore() {
+	m.restored = true
+	for _, p := range m.places.load() {
+		r := m.sit(p.room)
+		r.epoch, r.read = p.cursor.Epoch, p.cursor.Seq
+	}
+	first := m.options.Room
+	switch {
+	case first == "" && len(m.rooms) > 0:
+		m.enter(m.rooms[0])
+		return
+	case first == "":
+		first = "lobby"
+	}
+	name, err := kaban.ParseRoomName(first)
+	if err != nil {
+		m.complain(fmt.Sprintf("%q is no name of a room: %v", first, err))
+		return
+	}
+	m.open(name.String())
 }
 
 // Init implements tea.Model.

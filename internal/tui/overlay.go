@@ -235,7 +235,7 @@ func (m *Model) reveal(r *room, k int) {
 func (m *Model) finderStatus() string {
 	query := fold(m.finder.query.text)
 	if query == "" {
-		return "type what to look for; Enter and Up go back in time, Esc ends"
+		return "type what to look for; Enter goes back in time, Esc ends"
 	}
 	total, nth := 0, 0
 	for k := len(m.active.items) - 1; k >= 0; k-- {
@@ -300,12 +300,15 @@ func (m *Model) helpLines(width int) []line {
 		nil,
 	}
 	entry := func(what, help string) {
-		l := line{{text: fmt.Sprintf("   %-22s ", what), look: look{role: roleAccent}}, {text: help}}
-		indent := 26
-		if width < wide {
-			indent = 4
+		label := span{text: fmt.Sprintf("   %-22s ", what), look: look{role: roleAccent}}
+		if width < wide || len(label.text) > 26 { // the explanation goes below
+			lines = append(lines, m.meter.wrap(line{label}, width, 4)...)
+			label.text = strings.Repeat(" ", 26)
+			if width < wide {
+				label.text = "      "
+			}
 		}
-		lines = append(lines, m.meter.wrap(l, width, indent)...)
+		lines = append(lines, m.meter.wrap(line{label, {text: help}}, width, min(26, len(label.text)))...)
 	}
 	for _, group := range groups {
 		lines = append(lines, plain(" "+group, look{attrs: bold}))
@@ -349,9 +352,6 @@ func (m *Model) greet(fault string) {
 		f.fields[1].set(name)
 	}
 	f.fault = fault
-	if fault != "" {
-		f.at = 1
-	}
 	m.mode = greeting
 }
 
@@ -430,9 +430,7 @@ func (m *Model) formView(width, height int) []line {
 	}
 	lines = append(lines, nil)
 	if f.fault != "" {
-		for _, l := range m.meter.wrap(plain(" "+m.meter.clean(f.fault), look{role: roleAlert, attrs: bold}), width, 1) {
-			lines = append(lines, l)
-		}
+		lines = append(lines, m.meter.wrap(plain(" "+m.meter.clean(f.fault), look{role: roleAlert, attrs: bold}), width, 1)...)
 		lines = append(lines, nil)
 	}
 	for _, text := range []string{

@@ -76,6 +76,10 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 	switch {
 	case e.link == ended && !s.ever:
 		m.greet(m.refusal(e.err))
+		m.form.at = 1
+	case e.link == offline && m.form.used: // the form waits with the person
+		m.greet(m.explainOffline(e.err))
+		m.form.at = 0
 	case e.link == online:
 		for _, r := range m.rooms {
 			if r.joined { // who is here may have changed meanwhile
@@ -95,40 +99,18 @@ func (m *Model) refusal(err error) string {
 	return reasonOf(err)
 }
 
-// arrive is the start of a session: the rooms are opened that were open before.
+// arrive is the start of a session.
 func (m *Model) arrive() tea.Cmd {
 	var command tea.Cmd
+	if m.mode == greeting {
+		m.mode = chatting
+	}
 	if m.form.used {
 		m.form.used = false
 		command = m.save("server", "username")
 	}
 	m.backend.rooms(false)
 	m.backend.ping()
-	if m.restored {
-		return command
-	}
-	m.restored = true
-	if m.options.Keep {
-		m.places = placesOf(m.config.Server, m.username)
-	}
-	for _, p := range m.places.load() {
-		r := m.sit(p.room)
-		r.epoch, r.read = p.cursor.Epoch, p.cursor.Seq
-	}
-	first := m.options.Room
-	if first == "" && len(m.rooms) == 0 {
-		first = "lobby"
-	}
-	if first == "" {
-		m.enter(m.rooms[0])
-		return command
-	}
-	name, err := kaban.ParseRoomName(first)
-	if err != nil {
-		m.complain(fmt.Sprintf("%q is no name of a room: %v", first, err))
-		return command
-	}
-	m.open(name.String())
 	return command
 }
 

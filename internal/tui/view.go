@@ -216,7 +216,10 @@ func (m *Model) nowhere(width, height int) []line {
 
 func (m *Model) titleBar() line {
 	bar := look{role: roleBar}
-	if m.active == nil {
+	switch {
+	case m.mode == helping:
+		return m.meter.pad(line{{text: " Kaban: keys and commands", look: bar.with(bold)}}, m.width, bar)
+	case m.active == nil || m.mode == greeting:
 		return m.meter.pad(line{{text: " Kaban", look: bar.with(bold)}}, m.width, bar)
 	}
 	l := line{{text: " " + m.meter.clean(m.active.name), look: bar.with(bold)}}
@@ -238,6 +241,7 @@ func (m *Model) statusBar() line {
 	text := func(s string, attrs attributes) span { return span{text: s, look: bar.with(attrs)} }
 	var l line
 	switch {
+	case m.mode == greeting && !m.form.used:
 	case m.mode == asking:
 		l = line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("y yes, n no", 0)}
 	case m.hint != "" && m.alarm:
@@ -316,7 +320,7 @@ func roundLatency(d time.Duration) string {
 func (m *Model) belowStatus() string {
 	r := m.active
 	switch {
-	case r == nil:
+	case r == nil || m.mode != chatting && m.mode != switching || m.hint != "":
 		return ""
 	case !r.following && r.unread() > 0:
 		return fmt.Sprintf(" ↓ %d new, %s ", r.unread(), m.keyOf("bottom"))
@@ -419,7 +423,10 @@ func (m *Model) roomLine(r *room, n, width int) line {
 		l = look{role: roleChoice, attrs: l.attrs | bold}
 	}
 	number := " "
-	if n < 9 {
+	switch {
+	case r == m.active:
+		number = "▸"
+	case n < 9:
 		number = fmt.Sprint(n + 1)
 	}
 	name := m.meter.cut(m.meter.clean(r.name), width-4-m.meter.width(badge))
