@@ -72,7 +72,14 @@ func closes(lines []string) bool {
 // as gives a look another role, unless it is one that must stay visible.
 func (l look) as(r role) look { l.role = r; return l }
 
+// What is longer, or has more brackets, is no prose; it is shown as it is, since
+// to parse it could take a second.
+const maxMarkdown, maxBrackets = 8 << 10, 50
+
 func inlineMarkdown(s string, base look) line {
+	if len(s) > maxMarkdown || strings.Count(s, "[") > maxBrackets {
+		return plain(s, base)
+	}
 	if !strings.ContainsAny(s, "*_`~[") && !strings.Contains(s, "://") && !strings.Contains(s, "www.") && !strings.Contains(s, "@") {
 		return plain(s, base)
 	}
@@ -112,7 +119,9 @@ func appendInline(l line, parent ast.Node, source []byte, base look) line {
 			label := string(n.Label(source))
 			l = append(l, span{text: label, look: base.as(roleLink).with(underlined), link: target(string(n.URL(source)))})
 		case *ast.Link:
-			l = appendLink(l, n, source, base)
+			l = appendLink(l, n, string(n.Destination), source, base)
+		case *ast.Image:
+			l = appendLink(l, n, string(n.Destination), source, base)
 		default:
 			l = appendInline(l, node, source, base)
 		}
@@ -121,10 +130,9 @@ func appendInline(l line, parent ast.Node, source []byte, base look) line {
 }
 
 // appendLink shows a link's text and, unless that is the same, where it leads.
-func appendLink(l line, n *ast.Link, source []byte, base look) line {
+func appendLink(l line, n ast.Node, destination string, source []byte, base look) line {
 	before := len(l)
 	l = appendInline(l, n, source, base)
-	destination := string(n.Destination)
 	if label := l[before:].text(); label != destination {
 		l = append(l, span{text: " (", look: base}, span{text: destination, look: base.as(roleLink).with(underlined), link: target(destination)}, span{text: ")", look: base})
 	}

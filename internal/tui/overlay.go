@@ -93,11 +93,11 @@ func (m *Model) pressSwitcher(stroke, text string) tea.Cmd {
 	case "up", "ctrl+p", "shift+tab":
 		m.switcher.at = max(0, m.switcher.at-1)
 	case "down", "ctrl+n", "tab":
-		m.switcher.at = min(len(choices)-1, m.switcher.at+1)
+		m.switcher.at = max(0, min(len(choices)-1, m.switcher.at+1))
 	case "enter":
 		m.mode = chatting
 		if m.switcher.at < len(choices) {
-			m.open(choices[max(m.switcher.at, 0)])
+			m.open(choices[m.switcher.at])
 			return nil
 		}
 		return m.join(m.switcher.query.text)

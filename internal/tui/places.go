@@ -50,7 +50,7 @@ func (p places) load() (all []place) {
 		}
 		cursor, err := client.ParseCursor(at)
 		if err != nil {
-			cursor = client.Cursor{}
+			continue
 		}
 		all = append(all, place{room: room.String(), cursor: cursor})
 	}
