@@ -291,7 +291,7 @@ func (r *room) refuse(number uint64) *item {
 
 // see notes that everything there is was seen.
 func (r *room) see() {
-	r.read, r.mention = r.head, 0
+	r.read, r.mention = max(r.read, r.head), 0
 }
 
 // arrived notes a message that was not seen yet.
