@@ -187,14 +187,27 @@ func TestQuitting(t *testing.T) {
 	d = newDesk(t, 80, 12)
 	d.back.lost = 2
 	d.keys("/quit", "enter")
-	d.shows("2 messages are not sent yet. Quit and lose it?")
+	d.shows("ending when everything is sent")
+	d.second(quitPatience)
+	d.shows("2 messages are not sent yet. Quit nevertheless?")
 	d.keys("n")
 	if d.quit || d.mode != chatting {
 		t.Error("n quits")
 	}
-	d.keys("ctrl+d", "y")
+	d.happens(stateEvent{link: offline})
+	d.keys("ctrl+d")
+	d.shows("2 messages are not sent yet. Quit nevertheless?")
+	d.keys("y")
 	if !d.quit {
 		t.Error("y does not quit")
+	}
+	d = newDesk(t, 80, 12)
+	d.back.lost = 1
+	d.keys("hello", "enter", "/quit", "enter")
+	d.back.lost = 0
+	d.happens(sentEvent{room: "lobby", number: 1, receipt: client.Receipt{Seq: 1, Time: noon}})
+	if !d.quit {
+		t.Error("it does not end with the last ack")
 	}
 }
 

@@ -70,6 +70,7 @@ type Model struct {
 	editor    editor
 	loose     draft // what is typed while there is no room
 	quitAsked bool
+	quitting  int // seconds for which the end still waits
 
 	completing completing
 	hint       string // below the conversation, until the next key
@@ -209,7 +210,7 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		if m.status.link == online && time.Time(msg).Unix()%int64(pinging/time.Second) == 0 {
 			m.backend.ping()
 		}
-		return m, tick()
+		return m, tea.Batch(tick(), m.goOnQuitting(true))
 	}
 	return m, nil
 }
@@ -252,7 +253,7 @@ func (m *Model) draft() *draft {
 
 // press takes a key.
 func (m *Model) press(key tea.Key) tea.Cmd {
-	m.hint, m.alarm = "", false
+	m.hint, m.alarm, m.quitting = "", false, 0
 	stroke := key.Keystroke()
 	if key.Text != "" && key.Mod&^tea.ModShift == 0 {
 		stroke = key.Text
@@ -387,13 +388,37 @@ func (m *Model) interrupt() tea.Cmd {
 	return nil
 }
 
-// quit ends, but asks first if something would be lost.
+// quitPatience is how many seconds the end waits for acks that are on their way.
+const quitPatience = 3
+
+// quit ends, but waits a moment for acks, and asks if something would be lost.
 func (m *Model) quit() tea.Cmd {
-	if n := m.backend.unsent(); n > 0 {
-		m.ask(fmt.Sprintf("%s not sent yet. Quit and lose it?", count(n, "message is", "messages are")), func(*Model) tea.Cmd { return tea.Quit })
-		return nil
+	switch n := m.backend.unsent(); {
+	case n == 0:
+		return tea.Quit
+	case m.status.link == online && m.quitting == 0:
+		m.quitting = quitPatience
+		m.hint = "ending when everything is sent"
+	default:
+		m.quitting = 0
+		m.ask(fmt.Sprintf("%s not sent yet. Quit nevertheless?", count(n, "message is", "messages are")), func(*Model) tea.Cmd { return tea.Quit })
 	}
-	return tea.Quit
+	return nil
+}
+
+// goOnQuitting ends when everything is sent, or asks when it takes too long.
+func (m *Model) goOnQuitting(second bool) tea.Cmd {
+	switch {
+	case m.quitting == 0:
+	case m.backend.unsent() == 0:
+		return tea.Quit
+	case second:
+		if m.quitting--; m.quitting == 0 {
+			m.quitting = -1 // waited already
+			return m.quit()
+		}
+	}
+	return nil
 }
 
 func count(n int, one, many string) string {

@@ -115,6 +115,14 @@ func (d *desk) carryOut(cmd tea.Cmd) {
 	}
 }
 
+// second lets seconds pass for who waits to quit.
+func (d *desk) second(n int) {
+	d.t.Helper()
+	for range n {
+		d.carryOut(d.goOnQuitting(true))
+	}
+}
+
 func (d *desk) happens(events ...event) { d.t.Helper(); d.send(batch(events)) }
 
 // joined plays that a room is joined which has so many messages.

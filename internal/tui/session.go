@@ -19,6 +19,8 @@ const (
 	// retryFirst is how soon the first connection is tried again, when there is
 	// none; the delay doubles up to retryMax.
 	retryFirst, retryMax = time.Second, 15 * time.Second
+	// maxBackoff bounds the delay when a connection was lost: somebody waits.
+	maxBackoff = 10 * time.Second
 	// askPatience is how long an answer to a question may take.
 	askPatience = 30 * time.Second
 	// flushPatience is how long a change of name waits for what is under way.
@@ -117,17 +119,21 @@ func (s *Session) putWhenThereIsSpace(e event) {
 
 // take waits for events and returns them; nil when the session is closed.
 func (s *Session) take() batch {
-	select {
-	case <-s.wake:
-	case <-s.ctx.Done():
-		return nil
+	for {
+		select {
+		case <-s.wake:
+		case <-s.ctx.Done():
+			return nil
+		}
+		s.mu.Lock()
+		events := s.events
+		s.events = nil
+		s.space.Broadcast()
+		s.mu.Unlock()
+		if len(events) > 0 { // else an earlier call took them
+			return events
+		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	events := s.events
-	s.events = nil
-	s.space.Broadcast()
-	return events
 }
 
 func (s *Session) unsent() int {
@@ -268,7 +274,8 @@ func (s *Session) dial() (c *client.Client, err error) {
 // options are those of a client. Its callbacks may come before Dial returns.
 func (s *Session) options(name string) client.Options {
 	return client.Options{
-		Username: name,
+		Username:   name,
+		MaxBackoff: maxBackoff,
 		OnState: func(state client.State) {
 			if state.Status == client.Offline {
 				s.put(stateEvent{link: offline, err: state.Err, retryAt: time.Now().Add(state.RetryIn)})

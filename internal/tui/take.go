@@ -24,7 +24,7 @@ func (m *Model) takeAll(events batch) tea.Cmd {
 		}
 	}
 	m.look()
-	return tea.Batch(commands...)
+	return tea.Batch(append(commands, m.goOnQuitting(false))...)
 }
 
 func (m *Model) take(e event) tea.Cmd {
@@ -124,7 +124,7 @@ func (m *Model) takeJoined(e joinedEvent) {
 	if e.again {
 		return
 	}
-	if r.epoch == e.cursor.Epoch && r.read > 0 && r.read < e.cursor.Seq { // from the last time
+	if r.epoch == e.cursor.Epoch && r.read < e.cursor.Seq { // from the last time
 		r.mark, r.marked = r.read, true
 	} else {
 		r.read = e.cursor.Seq

@@ -1,9 +1,12 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -282,6 +285,9 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 			word += ", connecting"
 		}
 		l = line{text(word, bold)}
+		if r := m.active; r != nil && len(r.pending) > 0 {
+			l = append(l, text(fmt.Sprintf("  %d to be sent", len(r.pending)), bold))
+		}
 		if s.err != nil {
 			l = append(l, text("  "+m.meter.clean(m.explainOffline(s.err)), 0))
 		}
@@ -294,15 +300,20 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 		} else if r.loading {
 			l = append(l, text("  loading …", 0))
 		}
-		if n := len(r.pending); n > 0 && s.link != online {
-			l = append(l, text(fmt.Sprintf("  %d to be sent", n), bold))
-		}
 	}
 	return l
 }
 
-// explainOffline says what a lost connection means.
+// explainOffline says what a lost connection means, in few words once there has
+// been one.
 func (m *Model) explainOffline(err error) string {
+	switch {
+	case !m.status.ever:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the server is down"
+	}
 	if m.options.Explain != nil {
 		return m.options.Explain(m.config.Server, err)
 	}
