@@ -63,8 +63,9 @@ bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 fmt: ## format all Go files
 	$(tool) gofumpt -w .
 
-golden: ## write the golden files of wire anew; read the diff before you commit it
+golden: ## write the golden files and the tables of docs/terminal.md anew; read the diff
 	go test ./wire -run Golden -update
+	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
 
 clean: ## remove what the other targets made
 	rm -rf bin coverage.out
