@@ -54,6 +54,7 @@ type Session struct {
 type seat struct {
 	room   *client.Room // nil while it is not joined
 	cursor client.Cursor
+	told   uint64 // the newest message that was passed on
 	cancel context.CancelFunc
 	outbox []outgoing
 	wake   chan struct{}
@@ -325,6 +326,7 @@ func (s *Session) attend(ctx context.Context, c *client.Client, name string, at 
 	}
 	r, err := c.Join(ctx, name, from)
 	if resync, ok := errors.AsType[*client.ResyncError](err); ok {
+		s.tell(at, resync.Head, true)
 		s.put(resyncEvent{room: name, err: resync, cursor: client.Cursor{Epoch: resync.Epoch, Seq: resync.Head}})
 		again = false
 		r, err = c.Join(ctx, name, client.From{})
@@ -346,14 +348,15 @@ func (s *Session) attend(ctx context.Context, c *client.Client, name string, at 
 	s.put(joinedEvent{asked: name, room: r.Name(), cursor: r.Cursor(), head: r.Head(), again: again})
 	var writing sync.WaitGroup
 	writing.Go(func() { s.write(ctx, name, at, r) })
-	s.read(ctx, name, r)
+	s.read(ctx, name, at, r)
 	writing.Wait()
 }
 
 // read passes on what others say.
-func (s *Session) read(ctx context.Context, name string, r *client.Room) {
+func (s *Session) read(ctx context.Context, name string, at *seat, r *client.Room) {
 	for m, err := range r.Messages(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
+			s.tell(at, resync.Head, true)
 			s.put(resyncEvent{room: name, err: resync, cursor: client.Cursor{Epoch: resync.Epoch, Seq: resync.Head}})
 			continue
 		}
@@ -363,8 +366,23 @@ func (s *Session) read(ctx context.Context, name string, r *client.Room) {
 			}
 			return
 		}
+		if !s.tell(at, m.Seq, false) {
+			continue // the client before this one had just read it
+		}
 		s.putWhenThereIsSpace(messageEvent{room: name, message: m, head: r.Head()})
 	}
+}
+
+// tell notes that a message is passed on, and reports whether it was not before.
+// After a resync counting begins anew.
+func (s *Session) tell(at *seat, seq uint64, anew bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seq <= at.told && !anew {
+		return false
+	}
+	at.told = seq
+	return true
 }
 
 // write posts what is in a seat's outbox, in its order.
