@@ -17,6 +17,7 @@ var places = []struct {
 }{
 	{"append.before-commit", 60},
 	{"append.after-commit", 60},
+	{"append.merged", 3},
 	{"publish.before", 60},
 	{"write.after", 500},
 	{"replay.page", 60},

@@ -27,23 +27,32 @@ const (
 type writerStmts struct {
 	begin, commit, insert, find *sql.Stmt
 	findUser, addUser           *sql.Stmt
-	addRoom, setHead            *sql.Stmt
+	addRoom                     *sql.Stmt
+	merge                       [len(mergeQueries)]*sql.Stmt
 	walState                    *sql.Stmt
+	// Only for imports.
+	insertEntry, setHead *sql.Stmt
 }
 
 func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
-	return c.prepare(ctx, map[**sql.Stmt]string{
+	queries := map[**sql.Stmt]string{
 		&w.begin:  "BEGIN IMMEDIATE",
 		&w.commit: "COMMIT",
-		&w.insert: `INSERT INTO entries (place, time, kind, user, username, id, content) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (user, id) DO NOTHING`,
+		&w.insert: `INSERT INTO recent (place, time, kind, user, username, id, content)
+			SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM entries WHERE user = ?4 AND id = ?6)`,
 		&w.find:     "SELECT place, time, content FROM entries WHERE user = ? AND id = ?",
 		&w.findUser: "SELECT id, name FROM users WHERE key = ?",
 		&w.addUser:  "INSERT INTO users (key, name) VALUES (?, ?)",
 		&w.addRoom:  "INSERT INTO rooms (key, name, head) VALUES (?, ?, 0)",
+		&w.insertEntry: `INSERT INTO entries (place, time, kind, user, username, id, content) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (user, id) DO NOTHING`,
 		&w.setHead:  "UPDATE rooms SET head = ? WHERE id = ?",
 		&w.walState: "PRAGMA wal_checkpoint(NOOP)", // only tells how large it is
-	})
+	}
+	for i := range mergeQueries {
+		queries[&w.merge[i]] = mergeQueries[i]
+	}
+	return c.prepare(ctx, queries)
 }
 
 // batch is a transaction under way: what Store's caches become after COMMIT.
@@ -53,12 +62,22 @@ type batch struct {
 	now     int64
 	touched map[string]*touched // by key
 	added   map[string]user     // those that were not remembered, by key
+	keys    map[key]earlier     // those of its entries
+	merged  bool                // what was recent before is in its place
 }
 
 // touched is a room that a batch appends to, with the head that it gets.
 type touched struct {
 	*room
-	head uint64
+	head    uint64
+	entries []store.Entry // of the batch
+}
+
+func (s *Store) newBatch(ctx context.Context) batch {
+	return batch{
+		Store: s, ctx: context.WithoutCancel(ctx), now: s.now().UnixMilli(),
+		touched: make(map[string]*touched), added: make(map[string]user), keys: make(map[key]earlier),
+	}
 }
 
 // Append implements store.Store. The context counts only before the
@@ -72,8 +91,8 @@ func (s *Store) Append(ctx context.Context, dispatches []kaban.Dispatch, results
 	if len(dispatches) == 0 {
 		return nil
 	}
-	ctx = context.WithoutCancel(ctx)
-	b := batch{Store: s, ctx: ctx, now: s.now().UnixMilli(), touched: make(map[string]*touched), added: make(map[string]user)}
+	b := s.newBatch(ctx)
+	ctx = b.ctx
 	if err := b.store(dispatches, results); err != nil {
 		clear(results)
 		operation := fmt.Sprintf("append %d messages", len(dispatches))
@@ -95,6 +114,11 @@ func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return err
 	}
+	if b.recent.full(b.mergeAt) {
+		if err := b.merge(); err != nil {
+			return err
+		}
+	}
 	for i := range dispatches {
 		var err error
 		if results[i], err = b.append(&dispatches[i]); err != nil {
@@ -104,16 +128,7 @@ func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error
 	return b.commit()
 }
 
-// commit stores the heads with the entries.
 func (b *batch) commit() error {
-	for _, r := range b.touched {
-		if r.head == r.room.head { // nothing but repetitions
-			continue
-		}
-		if _, err := b.stmts.setHead.ExecContext(b.ctx, r.head, r.id); err != nil {
-			return err
-		}
-	}
 	failpoint.Point("append.before-commit")
 	_, err := b.stmts.commit.ExecContext(b.ctx)
 	failpoint.Point("append.after-commit")
@@ -126,9 +141,13 @@ func (b *batch) append(d *kaban.Dispatch) (store.Result, error) {
 		return store.Result{}, err
 	}
 	r := b.room(d.Room)
+	k := key{author.id, d.ID.String()}
+	if e, ok := b.findRecent(k); ok {
+		return repeated(e, d, r), nil
+	}
 	if r == nil {
 		// What was sent before is in another room, and must not make this one.
-		if _, found, err := b.find(author, d); err != nil {
+		if _, found, err := b.find(k); err != nil {
 			return store.Result{}, err
 		} else if found {
 			return store.Result{Err: store.ErrIDConflict}, nil
@@ -145,47 +164,56 @@ func (b *batch) append(d *kaban.Dispatch) (store.Result, error) {
 	if name := d.Message.Username().String(); name != author.name {
 		username = name
 	}
-	done, err := b.stmts.insert.ExecContext(b.ctx,
-		r.place(seq), b.now, int64(store.KindMessage), author.id, username, d.ID.String(), d.Message.Content())
+	e := earlier{place: r.place(seq), time: b.now, content: d.Message.Content()}
+	done, err := b.stmts.insert.ExecContext(b.ctx, e.place, e.time, int64(store.KindMessage), author.id, username, k.id, e.content)
 	if err != nil {
 		return store.Result{}, err
 	}
 	if n, err := done.RowsAffected(); err != nil {
 		return store.Result{}, err
 	} else if n == 0 {
-		return b.repeated(author, d, r)
+		e, found, err := b.find(k)
+		if err == nil && !found {
+			err = fmt.Errorf("message %s of %s was there and is not: the index is damaged", d.ID, author.name)
+		}
+		if err != nil {
+			return store.Result{}, err
+		}
+		return repeated(e, d, r), nil
 	}
 	r.head = seq
+	r.entries = append(r.entries, store.Entry{
+		Seq: seq, Time: e.time, Kind: store.KindMessage, ID: k.id, Username: d.Message.Username().String(), Content: e.content,
+	})
+	b.keys[k] = e
 	return store.Result{Seq: seq, Time: b.now}, nil
 }
 
-// earlier is an entry that has the id of a dispatch.
-type earlier struct {
-	place, time int64
-	content     string
+// findRecent looks for what the author sent under the same id, among what is
+// not in entries.
+func (b *batch) findRecent(k key) (e earlier, found bool) {
+	if e, found = b.keys[k]; !found && !b.merged {
+		e, found = b.recent.keys[k]
+	}
+	return e, found
 }
 
-// find looks for what the author sent under the same id before.
-func (b *batch) find(author user, d *kaban.Dispatch) (e earlier, found bool, err error) {
-	err = b.stmts.find.QueryRowContext(b.ctx, author.id, d.ID.String()).Scan(&e.place, &e.time, &e.content)
+// find looks for it in entries.
+func (b *batch) find(k key) (e earlier, found bool, err error) {
+	err = b.stmts.find.QueryRowContext(b.ctx, k.user, k.id).Scan(&e.place, &e.time, &e.content)
 	if errors.Is(err, sql.ErrNoRows) {
 		return e, false, nil
 	}
 	return e, err == nil, err
 }
 
-// repeated answers a dispatch whose id is there already.
-func (b *batch) repeated(author user, d *kaban.Dispatch, r *touched) (store.Result, error) {
-	e, found, err := b.find(author, d)
-	switch {
-	case err != nil:
-		return store.Result{}, err
-	case !found:
-		return store.Result{}, fmt.Errorf("message %s of %s was there and is not: the index is damaged", d.ID, author.name)
-	case e.place>>seqBits != r.id || e.content != d.Message.Content():
-		return store.Result{Err: store.ErrIDConflict}, nil
+// repeated answers a dispatch whose id is there already. The room is nil if it
+// has no entries.
+func repeated(e earlier, d *kaban.Dispatch, r *touched) store.Result {
+	if r == nil || e.place>>seqBits != r.id || e.content != d.Message.Content() {
+		return store.Result{Err: store.ErrIDConflict}
 	}
-	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.time, Duplicate: true}, nil
+	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.time, Duplicate: true}
 }
 
 // user returns an author, who is made if need be.
@@ -217,7 +245,7 @@ func (b *batch) room(name kaban.RoomName) *touched {
 		if known == nil {
 			return nil
 		}
-		r = &touched{known, known.head}
+		r = &touched{room: known, head: known.head}
 		b.touched[name.Key()] = r
 	}
 	return r
@@ -251,9 +279,23 @@ func (b *batch) publish() {
 	maps.Copy(b.users, b.added)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for key, r := range b.touched {
+	if b.merged {
+		for r := range b.recent.rooms {
+			r.recent = nil // readers may have the old one
+		}
+		b.recent.clear()
+	}
+	for name, r := range b.touched {
+		b.rooms[name] = r.room
 		r.room.head = r.head
-		b.rooms[key] = r.room
+		r.room.recent = append(r.room.recent, r.entries...)
+		if len(r.entries) > 0 {
+			b.recent.rooms[r.room] = struct{}{}
+		}
+	}
+	for k, e := range b.keys {
+		b.recent.keys[k] = e
+		b.recent.bytes += len(e.content)
 	}
 }
 

@@ -72,7 +72,9 @@ func (s *Snapshot) Rooms(ctx context.Context) ([]store.Room, error) {
 }
 
 func (s *Snapshot) rooms(ctx context.Context) (rooms []store.Room, ids []int64, err error) {
-	rows, err := s.conn.QueryContext(ctx, "SELECT id, name, head FROM rooms ORDER BY name")
+	rows, err := s.conn.QueryContext(ctx, `SELECT r.id, r.name, coalesce(n.head, r.head)
+		FROM rooms r LEFT JOIN (SELECT place >> 40 AS room, max(place) & 0xFFFFFFFFFF AS head FROM recent GROUP BY 1) n ON n.room = r.id
+		ORDER BY r.name`)
 	if err != nil {
 		return nil, nil, explain(s.path, err)
 	}
@@ -121,23 +123,28 @@ func (s *Snapshot) Each(ctx context.Context, only []kaban.RoomName, visit func(r
 }
 
 func (s *Snapshot) eachOf(ctx context.Context, id int64, name kaban.RoomName, visit func(kaban.RoomName, *store.Entry) error) error {
-	rows, err := s.conn.QueryContext(ctx, pageQuery, id<<seqBits, id<<seqBits|maxSeq)
-	if err != nil {
-		return explain(s.path, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var e store.Entry
-		var place int64
-		if err := rows.Scan(&place, &e.Time, &e.Kind, &e.ID, &e.Username, &e.Content); err != nil {
+	for _, query := range []string{pageQuery, recentPageQuery} { // what is recent follows the rest
+		rows, err := s.conn.QueryContext(ctx, query, id<<seqBits, id<<seqBits|maxSeq)
+		if err != nil {
 			return explain(s.path, err)
 		}
-		e.Seq = uint64(place & maxSeq)
-		if err := visit(name, &e); err != nil {
-			return err
+		defer rows.Close()
+		for rows.Next() {
+			var e store.Entry
+			var place int64
+			if err := rows.Scan(&place, &e.Time, &e.Kind, &e.ID, &e.Username, &e.Content); err != nil {
+				return explain(s.path, err)
+			}
+			e.Seq = uint64(place & maxSeq)
+			if err := visit(name, &e); err != nil {
+				return err
+			}
+		}
+		if err := closeRows(rows); err != nil {
+			return explain(s.path, err)
 		}
 	}
-	return explainAny(s.path, closeRows(rows))
+	return nil
 }
 
 // Health is what Check found in one room.
@@ -163,55 +170,73 @@ func (s *Snapshot) Check(ctx context.Context) (rooms []Health, problems []string
 	if err != nil {
 		return nil, nil, err
 	}
-	runs := make(map[int64]run)
-	rows, err := s.conn.QueryContext(ctx, "SELECT place >> 40, count(*), min(place), max(place) FROM entries GROUP BY place >> 40")
-	if err != nil {
-		return nil, nil, explain(s.path, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var room, first, last int64
-		var r run
-		if err := rows.Scan(&room, &r.count, &first, &last); err != nil {
+	extents := make(map[int64]extent)
+	for _, table := range []string{"entries", "recent"} {
+		if err := s.measure(ctx, table, extents); err != nil {
 			return nil, nil, explain(s.path, err)
 		}
-		r.first, r.last = uint64(first&maxSeq), uint64(last&maxSeq)
-		runs[room] = r
-	}
-	if err := closeRows(rows); err != nil {
-		return nil, nil, explain(s.path, err)
 	}
 	for i, room := range known {
-		r := runs[ids[i]]
-		delete(runs, ids[i])
-		rooms = append(rooms, Health{Room: room, Entries: r.count, Trouble: r.trouble(room.Head)})
+		e := extents[ids[i]]
+		delete(extents, ids[i])
+		rooms = append(rooms, Health{Room: room, Entries: e.count, Trouble: e.trouble(room.Head)})
 	}
-	for id, r := range runs {
-		problems = append(problems, fmt.Sprintf("%d entries are of room %d, which does not exist", r.count, id))
+	for id, e := range extents {
+		problems = append(problems, fmt.Sprintf("%d entries are of room %d, which does not exist", e.count, id))
 	}
 	return rooms, problems, nil
 }
 
-// run is what a room has.
-type run struct{ count, first, last uint64 }
+// extent is what a room has.
+type extent struct{ count, first, last uint64 }
 
-func (r run) trouble(head uint64) string {
+// measure adds what a table has to the extents of the rooms.
+func (s *Snapshot) measure(ctx context.Context, table string, extents map[int64]extent) error {
+	rows, err := s.conn.QueryContext(ctx, "SELECT place >> 40, count(*), min(place), max(place) FROM "+table+" GROUP BY place >> 40")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var room, first, last int64
+		var count uint64
+		if err := rows.Scan(&room, &count, &first, &last); err != nil {
+			return err
+		}
+		e, seen := extents[room]
+		if !seen {
+			e.first = uint64(first & maxSeq)
+		}
+		e.count, e.first, e.last = e.count+count, min(e.first, uint64(first&maxSeq)), max(e.last, uint64(last&maxSeq))
+		extents[room] = e
+	}
+	return closeRows(rows)
+}
+
+func (e extent) trouble(head uint64) string {
 	switch {
-	case r.count == 0 && head == 0:
+	case e.count == 0 && head == 0:
 		return ""
-	case r.last != head:
-		return fmt.Sprintf("the newest entry is %d, and it should be %d", r.last, head)
-	case r.first != 1:
-		return fmt.Sprintf("the oldest entry is %d, and it should be 1", r.first)
-	case r.count != head:
-		return fmt.Sprintf("%d entries are missing between 1 and %d", head-r.count, head)
+	case e.last != head:
+		return fmt.Sprintf("the newest entry is %d, and it should be %d", e.last, head)
+	case e.first != 1:
+		return fmt.Sprintf("the oldest entry is %d, and it should be 1", e.first)
+	case e.count != head:
+		return fmt.Sprintf("%d entries are missing between 1 and %d", head-e.count, head)
 	}
 	return ""
 }
 
 // checkFile returns what SQLite's own checks find, a few lines at most.
 func (s *Snapshot) checkFile(ctx context.Context) (problems []string, err error) {
-	for _, query := range []string{"PRAGMA integrity_check(20)", "SELECT 'a row of ' || \"table\" || ' refers to nothing' FROM pragma_foreign_key_check LIMIT 20"} {
+	for _, query := range []string{
+		"PRAGMA integrity_check(20)",
+		"SELECT 'a row of ' || \"table\" || ' refers to nothing' FROM pragma_foreign_key_check LIMIT 20",
+		// As the index of entries does for those in it.
+		`SELECT 'entry ' || (place & 0xFFFFFFFFFF) || ' of room ' || (place >> 40) || ' has an id or a place that another one has' FROM recent r
+			WHERE EXISTS (SELECT 1 FROM entries e WHERE e.user = r.user AND e.id = r.id OR e.place = r.place)
+			OR EXISTS (SELECT 1 FROM recent o WHERE o.n != r.n AND (o.user = r.user AND o.id = r.id OR o.place = r.place)) LIMIT 20`,
+	} {
 		rows, err := s.conn.QueryContext(ctx, query)
 		if err != nil {
 			return nil, explain(s.path, err)
@@ -326,13 +351,35 @@ func (s *Snapshot) copyTo(ctx context.Context, file string, progress func(done, 
 	return err
 }
 
-// seal takes the epoch from a copy and checks it.
+// seal brings a copy into the form of a backup, and checks it: it has the newest
+// schema, no epoch, nothing that is not merged, and no other file beside it.
 func seal(ctx context.Context, file string) ([]Health, error) {
-	c, err := connect(ctx, file, "rw", []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}})
+	pragmas := []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}}
+	c, err := connect(ctx, file, "rw", pragmas)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.exec(ctx, "UPDATE store SET epoch = ''"), c.close()); err != nil {
+	if err := c.close(); err != nil {
+		return nil, err
+	}
+	scripts, err := migrations()
+	if err != nil {
+		return nil, fmt.Errorf("read the schema: %w", err)
+	}
+	version, err := inspect(ctx, file, len(scripts))
+	if err != nil {
+		return nil, err
+	}
+	if c, err = connect(ctx, file, "rw", pragmas); err != nil {
+		return nil, err
+	}
+	err = migrate(ctx, c, version, scripts)
+	for _, query := range append(mergeQueries[:], "UPDATE store SET epoch = ''") {
+		if err == nil {
+			err = c.exec(ctx, query)
+		}
+	}
+	if err := errors.Join(err, c.close()); err != nil {
 		return nil, err
 	}
 	return CheckFile(ctx, file)
@@ -453,8 +500,8 @@ func (s *Store) Import(ctx context.Context, records []Record) (added int, err er
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	ctx = context.WithoutCancel(ctx)
-	b := batch{Store: s, ctx: ctx, touched: make(map[string]*touched), added: make(map[string]user)}
+	b := s.newBatch(ctx)
+	ctx = b.ctx
 	if added, err = b.importAll(records); err != nil {
 		if !errors.Is(err, ErrDiffers) {
 			err = s.failed("import", err)
@@ -476,6 +523,9 @@ func (b *batch) importAll(records []Record) (added int, err error) {
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return 0, err
 	}
+	if err := b.merge(); err != nil { // all there is to compare with is in entries
+		return 0, err
+	}
 	for i := range records {
 		isNew, err := b.importOne(&records[i])
 		if err != nil {
@@ -483,6 +533,14 @@ func (b *batch) importAll(records []Record) (added int, err error) {
 		}
 		if isNew {
 			added++
+		}
+	}
+	for _, r := range b.touched {
+		if r.head == r.room.head { // nothing new
+			continue
+		}
+		if _, err := b.stmts.setHead.ExecContext(b.ctx, r.head, r.id); err != nil {
+			return 0, err
 		}
 	}
 	return added, b.commit()
@@ -512,7 +570,7 @@ func (b *batch) importOne(r *Record) (isNew bool, err error) {
 	if name := r.Username.String(); name != author.name {
 		username = name
 	}
-	done, err := b.stmts.insert.ExecContext(b.ctx, room.place(r.Seq), r.Time, int64(store.KindMessage), author.id, username, r.ID.String(), r.Content)
+	done, err := b.stmts.insertEntry.ExecContext(b.ctx, room.place(r.Seq), r.Time, int64(store.KindMessage), author.id, username, r.ID.String(), r.Content)
 	if err != nil {
 		return false, err
 	}

@@ -162,6 +162,7 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 100)...)
+	mergeNow(t, s)
 	closeStore(t, s)
 	cases := map[string]struct {
 		damage string
@@ -186,7 +187,8 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				copy(content[len(content)-2000:], strings.Repeat("damage", 300))
+				half := len(content) / 8192 * 4096
+				copy(content[half:], strings.Repeat("damage", len(content)))
 				if err := os.WriteFile(file, content, 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -57,8 +57,14 @@ func TestOneProcessAtATime(t *testing.T) {
 }
 
 func TestFullStoresNothingAndRecovers(t *testing.T) {
+	for _, mergeAt := range []int{25, mergeEntries} { // the merge does not fit, or what is appended
+		t.Run(fmt.Sprint("mergeAt=", mergeAt), func(t *testing.T) { testFull(t, mergeAt) })
+	}
+}
+
+func testFull(t *testing.T, mergeAt int) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxPages: 40, walPages: 10})
+	s := open(t, dir, Options{maxPages: 40, walPages: 10, mergeAt: mergeAt})
 	stored := 0
 	var err error
 	for ; err == nil && stored < 10_000; stored += 10 {
@@ -180,6 +186,7 @@ func made(t *testing.T, statements ...string) (dir string) {
 	if large == nil {
 		s := open(t, dir, Options{})
 		storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3000)...)
+		mergeNow(t, s)
 		closeStore(t, s)
 		var err error
 		if large, err = os.ReadFile(path); err != nil {
@@ -346,13 +353,14 @@ func TestDirectoryThatIsAFile(t *testing.T) {
 	wantError(t, err, path, "not a directory")
 }
 
-// The first schema as it was released, with content. The file never changes.
-func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
+// firstSchema makes a database as the first version made it.
+func firstSchema(t *testing.T) (dir string) {
+	t.Helper()
 	dump, err := os.ReadFile("testdata/v1.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir = t.TempDir()
 	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rwc", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -360,6 +368,23 @@ func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 	if err := errors.Join(c.exec(t.Context(), string(dump)), c.close()); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// A backup of an older version gets the newest schema when it is restored.
+func TestRestoreFromTheFirstSchema(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Restore(t.Context(), dir, filepath.Join(firstSchema(t), databaseName)); err != nil {
+		t.Fatal(err)
+	}
+	if rooms, problems, err := snapshot(t, dir).Check(t.Context()); err != nil || len(problems) > 0 || len(rooms) != 1 || rooms[0].Entries != 3 {
+		t.Errorf("check: %+v, %q, %v", rooms, problems, err)
+	}
+}
+
+// The first schema as it was released, with content. The file never changes.
+func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
+	dir := firstSchema(t)
 	scripts, err := migrations()
 	if err != nil {
 		t.Fatal(err)

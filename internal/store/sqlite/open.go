@@ -270,8 +270,11 @@ func (s *Store) load(ctx context.Context) error {
 		}
 		s.rooms[r.name.Key()] = r
 	}
-	if err := rows.Err(); err != nil {
+	if err := closeRows(rows); err != nil {
 		return fmt.Errorf("read the rooms: %w", err)
+	}
+	if err := s.loadRecent(ctx); err != nil {
+		return fmt.Errorf("read the recent entries: %w", err)
 	}
 	return nil
 }

@@ -14,6 +14,11 @@ const pageQuery = `SELECT e.place, e.time, e.kind, e.id, coalesce(e.username, u.
 	FROM entries e CROSS JOIN users u ON u.id = e.user
 	WHERE e.place BETWEEN ? AND ? ORDER BY e.place`
 
+// recentPageQuery reads what is not merged yet of the same run.
+const recentPageQuery = `SELECT e.place, e.time, e.kind, e.id, coalesce(e.username, u.name), e.content
+	FROM recent e CROSS JOIN users u ON u.id = e.user
+	WHERE e.place BETWEEN ? AND ? ORDER BY e.place`
+
 // Read implements store.Store.
 func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) ([]store.Entry, error) {
 	if err := s.usable(ctx); err != nil {
@@ -22,8 +27,9 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 	s.mu.RLock()
 	r := s.rooms[name.Key()]
 	var head uint64
+	var recent []store.Entry
 	if r != nil {
-		head = r.head
+		head, recent = r.head, r.recent
 	}
 	s.mu.RUnlock()
 	if page.Before != 0 {
@@ -40,59 +46,102 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 			last = first + n - 1
 		}
 	}
+	merged, recent := split(recent, first, last)
+	p := newRun(first, last, page)
+	if p.back {
+		for i := len(recent) - 1; i >= 0; i-- {
+			p.add(recent[i])
+		}
+	}
+	if first <= merged && !p.full {
+		if err := s.readMerged(ctx, r, first, merged, &p); err != nil {
+			return nil, err
+		}
+	}
+	if p.back {
+		slices.Reverse(p.entries)
+		return p.entries, nil
+	}
+	for i := range recent {
+		p.add(recent[i])
+	}
+	return p.entries, nil
+}
+
+// split parts the entries first to last: those up to merged are in the table
+// entries, the others are recent. What is recent of a room follows the rest.
+func split(recent []store.Entry, first, last uint64) (merged uint64, _ []store.Entry) {
+	if len(recent) == 0 || last < recent[0].Seq {
+		return last, nil
+	}
+	start := recent[0].Seq
+	return start - 1, recent[max(first, start)-start : last+1-start]
+}
+
+// run is a page that is being filled.
+type run struct {
+	entries []store.Entry
+	back    bool // from the newest to the oldest
+	room    int  // for contents, in bytes; negative: there is no bound
+	full    bool
+}
+
+func newRun(first, last uint64, page store.Page) run {
+	if page.Bytes <= 0 { // then the direction does not matter
+		return run{entries: make([]store.Entry, 0, last-first+1), room: -1}
+	}
+	return run{back: page.Last, room: page.Bytes}
+}
+
+// add adds the next entry, the first one always. Once one does not fit any
+// more the page is full.
+func (p *run) add(e store.Entry) {
+	if p.room >= 0 {
+		p.full = p.full || len(e.Content) > p.room && len(p.entries) > 0
+		p.room -= min(p.room, len(e.Content))
+	}
+	if !p.full {
+		p.entries = append(p.entries, e)
+	}
+}
+
+// readMerged reads from the table entries.
+func (s *Store) readMerged(ctx context.Context, r *room, first, last uint64, p *run) error {
 	var c *reader
 	select {
 	case c = <-s.readers: // Close waits until it is back
 		defer func() { s.readers <- c }()
 	case <-s.closing:
-		return nil, store.ErrClosed
+		return store.ErrClosed
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	entries, err := c.read(r, first, last, page)
-	if err != nil {
-		return nil, s.failed("read "+name.String(), err)
+	if err := c.read(r, first, last, p); err != nil {
+		return s.failed("read "+r.name.String(), err)
 	}
-	return entries, nil
+	return nil
 }
 
-// read reads the entries first to last, or as many as the bound of bytes lets.
-func (c *reader) read(room *room, first, last uint64, page store.Page) ([]store.Entry, error) {
-	// Without a bound the order of the query does not matter.
-	back := page.Last && page.Bytes > 0
+func (c *reader) read(r *room, first, last uint64, p *run) error {
 	stmt := c.page
-	if back {
+	if p.back {
 		stmt = c.pageBack
 	}
-	rows, err := stmt.QueryContext(context.Background(), room.place(first), room.place(last))
+	rows, err := stmt.QueryContext(context.Background(), r.place(first), r.place(last))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var entries []store.Entry
-	if page.Bytes <= 0 {
-		entries = make([]store.Entry, 0, last-first+1)
-	}
-	for bytes := 0; rows.Next(); {
+	for !p.full && rows.Next() {
 		var e store.Entry
 		var place int64
 		if err := rows.Scan(&place, &e.Time, &e.Kind, &e.ID, &e.Username, &e.Content); err != nil {
-			return nil, err
-		}
-		bytes += len(e.Content)
-		if page.Bytes > 0 && bytes > page.Bytes && len(entries) > 0 {
-			break
+			return err
 		}
 		e.Seq = uint64(place & maxSeq)
-		entries = append(entries, e)
+		p.add(e)
 	}
-	if err := closeRows(rows); err != nil {
-		return nil, err
-	}
-	if back {
-		slices.Reverse(entries)
-	}
-	return entries, nil
+	return closeRows(rows)
 }
 
 // closeRows ends a query and returns what went wrong in it.

@@ -2,13 +2,16 @@
 // own, without cgo (modernc.org/sqlite).
 //
 // A batch is one transaction in WAL mode with synchronous=FULL: when Append
-// returns, it has been through an fsync. One process at a time has the
+// returns, it has been through an fsync. Its entries go to the end of one table
+// (recent), whatever their rooms, and are merged into the table that has them
+// by room and seq (entries) by the hundreds: what a commit costs is the pages
+// that it changes. What is recent is in memory, too, and read from there. One process at a time has the
 // directory; a lock keeps others out. Everything is kept for ever: a room's
 // oldest entry is 1.
 //
 // One connection writes and checkpoints, a few read. They are opened at the
-// start and kept. The state of rooms is in memory and changes only after
-// COMMIT; a bounded part of the users is, too.
+// start and kept. The state of rooms and what is recent are in memory and change
+// only after COMMIT; a bounded part of the users is, too.
 //
 // An I/O error makes the store ErrBroken for the rest of its life, and then it
 // leaves the files as they are, even at Close. A full disk is ErrFull and may
@@ -45,6 +48,7 @@ type Options struct {
 	maxPages   int      // of the database; more is as a full disk
 	migrations []string // instead of the embedded ones
 	walPages   int      // instead of checkpointPages
+	mergeAt    int      // instead of mergeEntries
 }
 
 // Store implements store.Store on SQLite.
@@ -55,11 +59,13 @@ type Store struct {
 	now      func() time.Time
 	lock     *os.File
 	walPages int
+	mergeAt  int
 
 	writing sync.Mutex // guards the writer, from BEGIN to the caches
 	writer  *conn
 	stmts   writerStmts
 	users   map[string]user // by key; a part of them
+	recent  recent
 	// Pages of the WAL at which the next thing is done to it.
 	checkpointAt int // counts those that are in the WAL only
 	truncateAt   int
@@ -82,7 +88,10 @@ var clock = time.Now
 type room struct {
 	id   int64
 	name kaban.RoomName
-	head uint64 // guarded by Store.mu
+	// Guarded by Store.mu. The newest entries are in recent, not in the table
+	// entries; those that are in the slice never change.
+	head   uint64
+	recent []store.Entry
 }
 
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
@@ -120,8 +129,9 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	s := &Store{
-		path: filepath.Join(dir, databaseName), log: options.Log, now: clock, walPages: options.walPages,
-		users: make(map[string]user), rooms: make(map[string]*room),
+		path: filepath.Join(dir, databaseName), log: options.Log, now: clock, walPages: options.walPages, mergeAt: options.mergeAt,
+		recent: recent{keys: make(map[key]earlier), rooms: make(map[*room]struct{})},
+		users:  make(map[string]user), rooms: make(map[string]*room),
 		readers: make(chan *reader, readers), closing: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -129,6 +139,9 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	}
 	if s.walPages <= 0 {
 		s.walPages = checkpointPages
+	}
+	if s.mergeAt <= 0 {
+		s.mergeAt = mergeEntries
 	}
 	s.checkpointAt, s.truncateAt = s.walPages, s.walPages*truncateFactor
 	if s.lock, err = lockDirectory(dir); err != nil {

@@ -274,7 +274,7 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 }
 
 func TestTheWALIsBounded(t *testing.T) {
-	s := open(t, t.TempDir(), Options{walPages: 50})
+	s := open(t, t.TempDir(), Options{walPages: 50, mergeAt: 1})
 	for i := range 200 {
 		storetest.Append(t, s, numbered(t, "lobby", "alice", i*2, 2)...)
 	}
@@ -372,6 +372,10 @@ func TestAnOpenDirectoryIsSaid(t *testing.T) {
 
 func TestEveryConnectionHasItsPragmas(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
+	scripts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
 	check := func(c *conn, want map[string]string) {
 		t.Helper()
 		for name, want := range want {
@@ -383,7 +387,7 @@ func TestEveryConnectionHasItsPragmas(t *testing.T) {
 	}
 	check(s.writer, map[string]string{
 		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "query_only": "0",
-		"application_id": fmt.Sprint(applicationID), "user_version": "1",
+		"application_id": fmt.Sprint(applicationID), "user_version": fmt.Sprint(len(scripts)),
 	})
 	if len(s.all) != readers {
 		t.Errorf("there are %d readers, want %d", len(s.all), readers)
