@@ -19,10 +19,10 @@ covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
 
 tool := go tool -modfile=tools/go.mod
 
-.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden clean setup
+.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden screenshots clean setup
 
 help: ## print this help (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
 build: ## compile bin/kaban, static and stamped with its version
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
@@ -66,6 +66,9 @@ fmt: ## format all Go files
 golden: ## write the golden files and the tables of docs/terminal.md anew; read the diff
 	go test ./wire -run Golden -update
 	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
+
+screenshots: ## draw the pictures of the terminal client in docs/screenshots anew
+	go test ./internal/tui -run Screenshots -update
 
 clean: ## remove what the other targets made
 	rm -rf bin coverage.out

@@ -705,7 +705,7 @@ func TestTheFormAsksAgain(t *testing.T) {
 func TestEverySize(t *testing.T) {
 	for _, method := range []ansi.Method{ansi.WcWidth, ansi.GraphemeWidth} {
 		for width := 1; width <= 130; width += 1 + width/20 {
-			for _, height := range []int{1, 2, 3, 4, 5, 7, 10, 25} {
+			for _, height := range []int{1, 2, 4, 9, 25} {
 				d := busy(t, width, height)
 				d.meter.method = method
 				d.editor.meter = d.meter
