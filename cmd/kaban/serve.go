@@ -30,6 +30,7 @@ import (
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
 	"kaban/internal/web"
+	"kaban/internal/web/page"
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
@@ -207,7 +208,7 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{Origins: c.Origin, Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
+	pages, err := web.New(web.Config{Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}

@@ -90,6 +90,15 @@ var rules = map[string]rule{
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
+	"kaban/internal/web/page": {
+		nil, nil,
+		"files are served without knowing what is in them",
+	},
+	"kaban/internal/web/page/build": {
+		nil,
+		[]string{"github.com/evanw/esbuild", "github.com/andybalholm/brotli"},
+		"a module of its own: the server does not depend on what builds its page",
+	},
 	"kaban/internal/hook": {
 		[]string{"kaban"},
 		nil,
@@ -108,6 +117,14 @@ var rules = map[string]rule{
 	"kaban/internal/display": {
 		nil, nil,
 		"cleaning text needs nothing",
+	},
+	"kaban/internal/tui": {
+		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config"},
+		[]string{
+			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
+			"github.com/yuin/goldmark", "github.com/kyokomi/emoji",
+		},
+		"the terminal client is a user of the SDK and knows no server",
 	},
 	"kaban/internal/bench": {
 		nil,
@@ -130,10 +147,11 @@ var rules = map[string]rule{
 		nil,
 		"it tortures the real binary from outside, and looks into its database",
 	},
-	"kaban/e2e": {nil, nil, "stories use the real binary and nothing else"},
+	"kaban/e2e/browser": {nil, nil, "it looks at the page through a real browser"},
+	"kaban/e2e":         {nil, nil, "stories use the real binary and nothing else"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
-		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "github.com/schollz/progressbar", "golang.org/x/term"},
+		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/term"},
 		"the one place that sees everything",
 	},
 }
@@ -149,11 +167,11 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/web"}, "HTTP has one front end"},
+	"net/http":      {[]string{"kaban/internal/web", "kaban/internal/web/page"}, "HTTP has one front end"},
 }
 
 // mains are the files that may end the process.
-var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go"}
+var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "internal/web/page/build/main.go"}
 
 // source is a file that is not a test.
 type source struct {
