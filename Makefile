@@ -19,7 +19,10 @@ covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
 
 tool := go tool -modfile=tools/go.mod
 
-.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden screenshots clean setup
+# What builds the web page is a module of its own.
+pagebuild := internal/web/page/build
+
+.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -30,17 +33,21 @@ build: ## compile bin/kaban, static and stamped with its version
 run: ## start a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-test: check ## check, then run all tests with the race detector, those of connections over both pollers
+test: check ## check, then run all tests with the race detector, those of connections over both pollers and over WebSocket
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server -websocket
 
-check: setup ## formatting, go vet, staticcheck, tidy modules
+check: setup ## formatting, go vet, staticcheck, tidy modules; the page is what its source gives
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
 	if [ -n "$$files" ]; then printf 'not formatted, run "make fmt":\n%s\n' "$$files" >&2; exit 1; fi
 	go vet ./...
 	$(tool) staticcheck ./...
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C $(pagebuild) mod tidy -diff
+	go -C $(pagebuild) vet ./...
+	go -C $(pagebuild) run . -check
 
 cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
@@ -63,12 +70,17 @@ bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 fmt: ## format all Go files
 	$(tool) gofumpt -w .
 
-golden: ## write the golden files and the tables of docs/terminal.md anew; read the diff
+golden: ## write the golden files, the OpenAPI document and the tables of docs/terminal.md anew; read the diff
 	go test ./wire -run Golden -update
+	go test ./internal/web -run TheDocument -update
 	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
 
-screenshots: ## draw the pictures of the terminal client in docs/screenshots anew
+page: setup ## build the web page from internal/web/page/src; needs npm
+	go generate ./internal/web
+
+screenshots: setup ## draw the pictures in docs/screenshots anew
 	go test ./internal/tui -run Screenshots -update
+	scripts/screenshots-web
 
 clean: ## remove what the other targets made
 	rm -rf bin coverage.out

@@ -27,13 +27,14 @@ func (r *record) fillPage(page string) (string, error) {
 // sections are the generated parts by name.
 func (r *record) sections() map[string]string {
 	return map[string]string{
-		"machine": r.machineSection(),
-		"fanout":  r.serverTable("deliveries/s, server CPU µs per delivery, peak MiB", floods, r.floodCell, microsPerDelivery),
-		"latency": r.serverTable("p50 / p99 / p99.9 ms, server CPU µs per delivery", steadies, r.steadyCell, microsPerDelivery),
-		"idle":    r.idleSection(),
-		"curves":  r.curveSection(),
-		"durable": r.durableSection(),
-		"store":   r.storeSection(),
+		"machine":   r.machineSection(),
+		"fanout":    r.serverTable("deliveries/s, server CPU µs per delivery, peak MiB", floods, r.floodCell, microsPerDelivery),
+		"latency":   r.serverTable("p50 / p99 / p99.9 ms, server CPU µs per delivery", steadies, r.steadyCell, microsPerDelivery),
+		"idle":      r.idleSection(),
+		"websocket": r.webSection(),
+		"curves":    r.curveSection(),
+		"durable":   r.durableSection(),
+		"store":     r.storeSection(),
 	}
 }
 
@@ -111,6 +112,22 @@ func (r *record) idleSection() string {
 	for _, server := range stalled.servers {
 		at := func(metric string) string { return figure(f.median(stalled.name, server, metric)) }
 		row(&b, server, at(besideIdle+anonMiB), at(besideStalled+anonMiB), at(besideIdle+p50)+" / "+at(besideIdle+p99), at(besideStalled+p50)+" / "+at(besideStalled+p99))
+	}
+	return b.String()
+}
+
+// webSection compares WebSocket with TCP.
+func (r *record) webSection() string {
+	var b strings.Builder
+	f := r.Figures
+	header(&b, "server CPU, µs per delivery", "TCP", "WebSocket", "WebSocket ÷ TCP")
+	for _, w := range floods {
+		row(&b, w.title, figure(f.median(w.name, kabanMemory, microsPerDelivery)), figure(f.median(w.name, kabanWeb, microsPerDelivery)), r.ratio(w.name, kabanWeb, kabanMemory, microsPerDelivery))
+	}
+	b.WriteString("\n")
+	header(&b, "KiB of server memory for each", "TCP", "WebSocket", "WebSocket ÷ TCP")
+	for _, w := range []work{few, idle} {
+		row(&b, w.title, figure(f.median(w.name, kabanMemory, kibPerConnection)), figure(f.median(w.name, kabanWeb, kibPerConnection)), r.ratio(w.name, kabanWeb, kabanMemory, kibPerConnection))
 	}
 	return b.String()
 }

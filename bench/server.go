@@ -19,6 +19,7 @@ import (
 const (
 	kabanMemory     = "kaban memory"
 	kabanDurable    = "kaban durable"
+	kabanWeb        = "kaban WebSocket" // in memory
 	floorLoop       = "floor loop"
 	floorGoroutines = "floor goroutines"
 )
@@ -44,8 +45,12 @@ func (m *meter) start(server, data string) (*process, error) {
 	case floorLoop, floorGoroutines:
 		command = exec.CommandContext(m.ctx, filepath.Join(m.dir, "bench-floor"), "-mode", strings.TrimPrefix(server, "floor "))
 	default:
+		listen := "tcp://127.0.0.1:0"
+		if server == kabanWeb {
+			listen = "http://127.0.0.1:0"
+		}
 		command = exec.CommandContext(m.ctx, filepath.Join(m.dir, "bench-kaban"), "serve",
-			"--listen", "tcp://127.0.0.1:0", "--data", data, "--max-clients", "20000")
+			"--listen", listen, "--data", data, "--max-clients", "20000")
 	}
 	return launch(command)
 }
@@ -67,6 +72,9 @@ func launch(command *exec.Cmd) (*process, error) {
 		p.log.WriteString(line + "\n")
 		if _, url, ok := strings.Cut(line, "url=tcp://"); ok {
 			p.address, _, _ = strings.Cut(url, " ")
+		} else if _, url, ok := strings.Cut(line, "url=http://"); ok {
+			address, _, _ := strings.Cut(url, " ")
+			p.address = "ws://" + address
 		}
 		if strings.Contains(line, "msg=ready") {
 			p.started = time.Since(begin)

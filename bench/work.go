@@ -30,24 +30,28 @@ func steady(name, title string, rooms, members int, rate float64) work {
 	return work{name, title, bench.Latency, bench.Options{Rooms: rooms, Members: members, Rate: rate, Payload: 100}, everyServer}
 }
 
+// overBoth is every server, and kaban over WebSocket too.
+var overBoth = append(slices.Clone(everyServer), kabanWeb)
+
 // The works of the tables.
 var (
 	floods = []work{
-		flood("fanout-1000-1024", "1 room × 1,000, 4 senders, 1,024 in flight", 1, 1000, 4, 1024, everyServer),
-		flood("fanout-1000-32", "the same, 32 in flight", 1, 1000, 4, 32, everyServer),
-		flood("fanout-5000-256", "1 room × 5,000, 4 senders, 256 in flight", 1, 5000, 4, 256, everyServer),
-		flood("rooms-100-16", "100 rooms × 10, all talk, 16 in flight each", 100, 10, 10, 16, everyServer),
+		flood("fanout-1000-1024", "1 room × 1,000, 4 senders, 1,024 in flight", 1, 1000, 4, 1024, overBoth),
+		flood("fanout-1000-32", "the same, 32 in flight", 1, 1000, 4, 32, overBoth),
+		flood("fanout-5000-256", "1 room × 5,000, 4 senders, 256 in flight", 1, 5000, 4, 256, overBoth),
+		flood("rooms-100-16", "100 rooms × 10, all talk, 16 in flight each", 100, 10, 10, 16, overBoth),
 	}
 	steadies = []work{
 		steady("latency-1000-20", "1 room × 1,000, 20 messages/s", 1, 1000, 20),
 		steady("latency-100-2000", "100 rooms × 10, 2,000 messages/s", 100, 10, 2000),
 	}
-	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, everyServer}
+	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, overBoth}
+	few   = work{"idle-1000", "1,000 idle connections in 100 rooms", bench.Idle, bench.Options{Rooms: 100, Members: 10}, []string{kabanMemory, kabanWeb}}
 	storm = work{"join-5000", "5,000 join one room, then leave", bench.Join, bench.Options{Members: 5000}, []string{kabanMemory, kabanDurable}}
 
 	stalled = work{
-		"stalled-1000", "ten talk, 100 messages/s, while 1,000 members of the room do not read", bench.Stalled,
-		bench.Options{Rooms: 1, Members: 10, Stalled: 1000, Rate: 100, Payload: 100},
+		"stalled-10000", "ten talk, 100 messages/s, while 9,990 members of the room do not read", bench.Stalled,
+		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100},
 		[]string{kabanMemory, kabanDurable},
 	}
 
@@ -70,7 +74,7 @@ func durable(name string, senders, rooms int) work {
 
 // works lists all that is measured with the load generator.
 func works() []work {
-	all := slices.Concat(floods, steadies, []work{idle, storm, stalled})
+	all := slices.Concat(floods, steadies, []work{idle, few, storm, stalled})
 	for _, n := range receivers {
 		all = append(all, flood(receiversName(n), "", 1, n, min(n, 4), 256, curves))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,8 @@ func TestStories(t *testing.T) {
 			"members":  members,
 			"usefast":  useFast,
 			"exitcode": exitCode,
+			"http":     httpRequest,
+			"word":     word,
 		},
 	})
 }
@@ -118,7 +121,8 @@ func useFast(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // serve starts a server in the background, waits until it is ready and sets
-// KABAN_SERVER. Its log is in server.log. Further arguments are flags.
+// KABAN_SERVER and, for HTTP, WEB. Its log is in server.log. Further arguments are
+// flags.
 // "serve stop" ends it with SIGINT and wants exit code 0; "serve kill" gives it
 // no chance to say or write anything.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
@@ -148,7 +152,11 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	server := exec.Command(storyOf(ts).binary, append([]string{"serve", "--listen", "tcp://" + listen}, args...)...)
+	web := ts.Getenv("WEB")
+	if web == "" {
+		web = "127.0.0.1:0"
+	}
+	server := exec.Command(storyOf(ts).binary, append([]string{"serve", "--listen", "tcp://" + listen, "--listen", "http://" + web}, args...)...)
 	server.Dir, server.Stderr = ts.MkAbs("."), log
 	ts.Check(server.Start())
 	storyOf(ts).server = server
@@ -162,10 +170,47 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	_, url, _ := strings.Cut(text, "url=tcp://")
 	address, _, _ := strings.Cut(url, "\n")
 	ts.Setenv("KABAN_SERVER", address)
+	_, url, _ = strings.Cut(text, "url=http://")
+	web, _, _ = strings.Cut(url, "\n")
+	ts.Setenv("WEB", web)
 	host, port, err := net.SplitHostPort(address)
 	ts.Check(err)
 	ts.Setenv("HOST", host)
 	ts.Setenv("PORT", port)
+}
+
+// httpRequest makes a request of HTTP and writes what comes back to the file answer:
+// "http STATUS METHOD PATH [BODY]".
+func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: http STATUS METHOD PATH [BODY]")
+	}
+	body := strings.Join(args[3:], "")
+	asked, err := http.NewRequest(args[1], "http://"+ts.Getenv("WEB")+args[2], strings.NewReader(body))
+	ts.Check(err)
+	asked.Close = true
+	asked.Header.Set("Content-Type", "application/json")
+	got, err := http.DefaultClient.Do(asked)
+	ts.Check(err)
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+	if fmt.Sprint(got.StatusCode) != args[0] {
+		ts.Fatalf("the status is %d, want %s:\n%s", got.StatusCode, args[0], text)
+	}
+}
+
+// word sets a variable to the first word of a file: "word NAME FILE".
+func word(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: word NAME FILE")
+	}
+	words := strings.Fields(ts.ReadFile(args[1]))
+	if len(words) == 0 {
+		ts.Fatalf("%s is empty", args[1])
+	}
+	ts.Setenv(args[0], words[0])
 }
 
 // await waits until a file has a text behind an offset and returns what is

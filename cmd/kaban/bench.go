@@ -31,7 +31,7 @@ func (benchCommand) Help() string {
 
 // benchFlags are what all have.
 type benchFlags struct {
-	Server string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"The server. Default: ${default}."`
+	Server string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"The server; ws://HOST:PORT is its WebSocket. Default: ${default}."`
 	Remote bool   `help:"Allow a server that is not this machine."`
 	PID    int    `name:"pid" placeholder:"N" help:"The server's process on this machine, to report its CPU and memory."`
 	JSON   bool   `name:"json" help:"Print one JSON object for each result."`

@@ -42,6 +42,7 @@ type cli struct {
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object a line."`
 	Import     importCommand             `cmd:"" help:"Add messages that were exported; safe to repeat."`
 	Check      checkCommand              `cmd:"" help:"Check the database: damage, gaps, counts."`
+	Hook       hookCommand               `cmd:"" help:"Let other programs say something in a room: incoming webhooks."`
 	Bench      benchCommand              `cmd:"" help:"Load a server and report how fast it is."`
 	Version    versionCommand            `cmd:"" help:"Print the version."`
 	Help       helpCommand               `cmd:"" help:"Explain a command."`

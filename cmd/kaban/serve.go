@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,17 +23,22 @@ import (
 	"kaban"
 	"kaban/internal/config"
 	"kaban/internal/dispatch"
+	"kaban/internal/hook"
 	"kaban/internal/server"
+	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
+	"kaban/internal/web"
+	"kaban/internal/web/page"
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "data", "max_clients", "max_content", "heartbeat", "drain_timeout", "tail_size", "page_size"}
+var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_content", "heartbeat", "drain_timeout", "tail_size", "page_size"}
 
 type serveCommand struct {
-	Listen       []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1; port 0 picks a free one. Default: ${default}."`
+	Listen       []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT has the page and the HTTP interface; port 0 picks a free one. Default: ${default}."`
+	Origin       []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"An address under which browsers reach this server through a proxy, or a foreign page that may use it, such as https://chat.example.org; may be given several times."`
 	Data         string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The directory where messages are kept; it is made if it does not exist. :memory: keeps the newest 64 MiB until the server ends. Default: ${default}."`
 	MaxClients   int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"How many connections are taken at a time. Default: ${default}."`
 	MaxContent   int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`
@@ -139,9 +145,9 @@ func parseListen(flag, text string) (endpoint, error) {
 	switch {
 	case err != nil || u.Scheme == "" || u.Host == "":
 		return endpoint{}, usagef("%s %q is no URL such as tcp://127.0.0.1:6440", flag, text)
-	case u.Scheme != "tcp":
-		return endpoint{}, usagef("%s %s: %s:// is not there yet; this version has tcp://", flag, text, u.Scheme)
-	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
+	case u.Scheme != "tcp" && u.Scheme != "http":
+		return endpoint{}, usagef("%s %s: %s:// is not there yet; this version has tcp:// and http://", flag, text, u.Scheme)
+	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return endpoint{}, usagef("%s %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", flag, text)
 	}
 	port, err := strconv.Atoi(u.Port())
@@ -186,7 +192,7 @@ func (c *serveCommand) Run(std streams) error {
 		return err
 	}
 	defer kept.Close()
-	failed := make(chan error, len(listeners)+1)
+	failed := make(chan error, len(listeners)+1) // of each listener and of the store
 	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
 		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
 	}})
@@ -194,20 +200,30 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
+	names := new(session.Registry)
 	manager, err := server.New(server.Config{
-		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Log: log,
+		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Names: names, Log: log,
 	}, dispatcher)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
+	pages, err := web.New(web.Config{Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
+	if err != nil {
+		return usagef("%s: %w", c.named("origin"), err)
+	}
+	defer pages.Close()
 
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for i, l := range listeners {
 		log.Info("listening", "url", endpoints[i].url.Scheme+"://"+l.Addr().String())
+		serve := manager.Serve
+		if endpoints[i].url.Scheme == "http" {
+			serve = pages.Serve
+		}
 		serving.Go(func() {
-			if err := manager.Serve(l); !errors.Is(err, server.ErrClosed) {
+			if err := serve(l); !errors.Is(err, server.ErrClosed) && !errors.Is(err, web.ErrClosed) {
 				failed <- fmt.Errorf("a listener failed: %w", err)
 			}
 		})
@@ -219,15 +235,15 @@ func (c *serveCommand) Run(std streams) error {
 
 	select {
 	case err := <-failed:
-		return errors.Join(err, c.drain(manager, log, signals))
+		return errors.Join(err, c.drain(manager, pages, log, signals))
 	case <-signals:
-		return c.drain(manager, log, signals)
+		return c.drain(manager, pages, log, signals)
 	}
 }
 
 // drain ends the server in peace, unless a second signal comes or it takes too
 // long.
-func (c *serveCommand) drain(manager *server.Manager, log *slog.Logger, signals <-chan os.Signal) error {
+func (c *serveCommand) drain(manager *server.Manager, pages *web.Server, log *slog.Logger, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), c.DrainTimeout, fmt.Errorf("--drain-timeout %s is over", c.DrainTimeout))
 	defer cancel()
 	ctx, interrupt := context.WithCancelCause(ctx)
@@ -241,7 +257,9 @@ func (c *serveCommand) drain(manager *server.Manager, log *slog.Logger, signals 
 		case <-watched:
 		}
 	})
+	pages.Drain() // whoever asks whether the server is ready learns that it is not, until the last client has gone
 	err := manager.Shutdown(ctx)
+	err = cmp.Or(err, pages.Shutdown(ctx))
 	close(watched)
 	watching.Wait()
 	if err != nil {

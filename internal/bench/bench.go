@@ -51,10 +51,12 @@ const (
 
 // Options say what to do. Not every workload uses all.
 type Options struct {
-	Server string `json:"server"` // HOST:PORT
-	Remote bool   `json:"-"`      // allow servers on other machines
-	Raw    bool   `json:"raw,omitempty"`
-	PID    int    `json:"-"` // of the server, on this machine; 0: unknown
+	// Server is HOST:PORT, or ws://HOST:PORT for WebSocket.
+	Server    string `json:"server"`
+	WebSocket bool   `json:"websocket,omitempty"` // set by Run
+	Remote    bool   `json:"-"`                   // allow servers on other machines
+	Raw       bool   `json:"raw,omitempty"`
+	PID       int    `json:"-"` // of the server, on this machine; 0: unknown
 
 	Rooms    int           `json:"rooms,omitempty"`
 	Members  int           `json:"members,omitempty"` // of each room
@@ -164,10 +166,13 @@ func (o *Options) check(w Workload) error {
 
 // checkServer refuses to load somebody else's machine by accident.
 func (o *Options) checkServer() error {
+	o.Server, o.WebSocket = cutScheme(o.Server)
 	addr, err := net.ResolveTCPAddr("tcp", o.Server)
 	switch {
 	case err != nil || addr.Port == 0:
-		return optionf("--server %q is not HOST:PORT of a host that can be found, such as 127.0.0.1:6440", o.Server)
+		return optionf("--server %q is not HOST:PORT or ws://HOST:PORT of a host that can be found, such as 127.0.0.1:6440", o.Server)
+	case o.Raw && o.WebSocket:
+		return optionf("raw lines are not spoken over WebSocket")
 	case addr.IP == nil: // ":6440"
 		o.Server = net.JoinHostPort("127.0.0.1", fmt.Sprint(addr.Port))
 		return nil

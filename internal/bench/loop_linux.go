@@ -48,6 +48,7 @@ type conn struct {
 	silent  bool  // it does not read (any more)
 	out     []byte
 	sent    uint64
+	web     *unframer
 	inFull  bool // read in full
 	lines   assembler
 	order   order
@@ -110,12 +111,15 @@ func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
 		return nil, err
 	}
 	l := &loop{
-		Options: o, dialect: kabanLines{}, ctx: ctx, buffer: make([]byte, bufferSize), start: time.Now(), timer: -1,
+		Options: o, dialect: kabanLines{}, ctx: ctx, buffer: make([]byte, bufferSize+1), start: time.Now(), timer: -1,
 		// Digits only: names that look alike would be one name.
 		run: fmt.Sprintf("%d", time.Now().UnixNano()/1000%10_000_000_000),
 	}
-	if o.Raw {
+	switch {
+	case o.Raw:
 		l.dialect = rawLines{}
+	case o.WebSocket:
+		l.dialect = kabanMessages{}
 	}
 	if four := addr.IP.To4(); four != nil {
 		l.family, l.address = unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(four)}
@@ -252,7 +256,7 @@ func (l *loop) say(done float64, format string, args ...any) {
 // end of a connection nothing tells again.
 func (l *loop) readable(c *conn, ended bool) {
 	for {
-		n, err := unix.Read(c.fd, l.buffer)
+		n, err := unix.Read(c.fd, l.buffer[1:]) // see unframer
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return
@@ -266,14 +270,26 @@ func (l *loop) readable(c *conn, ended bool) {
 			l.fail("the server ended connection %s: %w", c.name, err)
 			return
 		}
-		l.receive(c, l.buffer[:n])
-		if n < len(l.buffer) && !ended {
+		l.receive(c, l.buffer[:n+1])
+		if n < bufferSize && !ended {
 			return // a shorter read has emptied the socket, see epoll(7)
 		}
 	}
 }
 
-func (l *loop) receive(c *conn, data []byte) {
+// receive takes what was read behind the first byte of a buffer.
+func (l *loop) receive(c *conn, buffer []byte) {
+	data := buffer[1:]
+	if c.web != nil {
+		lines, opened, err := c.web.take(buffer)
+		if err != nil {
+			l.fail("%w", err)
+			return
+		}
+		if data = lines; opened {
+			l.greet(c)
+		}
+	}
 	before := c.messages + c.acks
 	messages := c.messages
 	c.take(l.dialect, data, c.other)

@@ -87,9 +87,19 @@ func (l *loop) dial(c *conn) error {
 	return nil
 }
 
-// connected says hello, and joins in the same write.
+// connected goes on with a connection that is open.
 func (l *loop) connected(c *conn) {
 	c.stage = stageGreeting
+	if l.WebSocket {
+		c.web = new(unframer)
+		l.write(c, []byte(handshake(l.Server)))
+		return
+	}
+	l.greet(c)
+}
+
+// greet says hello, and joins in the same write.
+func (l *loop) greet(c *conn) {
 	data := l.dialect.appendHello(l.scratch[:0], &c.identity)
 	if c.identity.room != "" {
 		data = l.dialect.appendJoin(data, &c.identity)

@@ -67,10 +67,12 @@ func (l *loop) idle(r *Result) error {
 const settleStalled = 8 * time.Second
 
 // stalled has a conversation beside connections that are idle, then one beside
-// connections that are members and never read.
+// connections that are members and never read. Before both others have stalled
+// and gone, so that what the server has not given back to the system since then
+// counts for both.
 func (l *loop) stalled(r *Result) error {
 	r.Stalled = &StallResult{Connections: l.Stalled}
-	for _, stall := range []bool{false, true} {
+	for turn, stall := range []bool{true, false, true} {
 		l.dropAll()
 		// The server may need a moment to see that the others are gone.
 		if err := l.pause(l.Warmup, "making room"); err != nil {
@@ -103,6 +105,9 @@ func (l *loop) stalled(r *Result) error {
 		l.Payload = payload
 		if err := l.drain(); err != nil {
 			return err
+		}
+		if turn == 0 {
+			continue
 		}
 		if err := l.pause(settleStalled, "letting those who do not read fall behind"); err != nil {
 			return err

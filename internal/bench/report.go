@@ -114,7 +114,11 @@ func (r *Result) Command() string {
 		flag("warm-up", o.Warmup)
 		flag("duration", o.Duration)
 	}
-	flag("server", o.Server)
+	server := o.Server
+	if o.WebSocket {
+		server = "ws://" + server
+	}
+	flag("server", server)
 	if o.Raw {
 		b.WriteString(" --raw")
 	}

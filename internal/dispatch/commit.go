@@ -23,7 +23,46 @@ type Send struct {
 	Ref    string
 	HasRef bool
 
+	// Subscription gets the receipt, unless the send is a Post.
 	Subscription *Subscription
+	done         func(Receipt)
+}
+
+// settle takes a receipt to where the send came from.
+func (s *Send) settle(r Receipt) {
+	if s.Subscription == nil {
+		s.done(r)
+		return
+	}
+	s.Subscription.settle(r)
+}
+
+// wake announces a receipt of which no publishing tells.
+func (s *Send) wake() {
+	if s.Subscription != nil {
+		s.Subscription.audience.waker.WakeOne(s.Subscription)
+	}
+}
+
+// Post stores one message for somebody who is not in the room, and returns when
+// it is stored and published, or refused with the receipt's error. The room is
+// made if it is not there. When ctx ends first it returns its cause, and the
+// message may be stored all the same: posting it again with the same id tells.
+func (d *Dispatcher) Post(ctx context.Context, message kaban.Dispatch) (Receipt, error) {
+	done := make(chan Receipt, 1)
+	sends := []Send{{Dispatch: message, done: func(r Receipt) { done <- r }}}
+	if !d.inbox.put(sends) {
+		return Receipt{}, ErrClosed
+	}
+	if d.inline {
+		d.commitWaiting()
+	}
+	select {
+	case r := <-done:
+		return r, r.Err
+	case <-ctx.Done():
+		return Receipt{}, context.Cause(ctx)
+	}
 }
 
 // inbox is what waits for the committer.
@@ -109,11 +148,11 @@ func refuse(sends []Send, err error) {
 }
 
 func refuseOne(send *Send, err error) {
-	send.Subscription.settle(Receipt{
+	send.settle(Receipt{
 		ID: send.Dispatch.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
 		Size: len(send.Dispatch.Message.Content()), Err: err,
 	})
-	send.Subscription.audience.waker.WakeOne(send.Subscription)
+	send.wake()
 }
 
 // committer appends and publishes. It keeps what one round needs for the next.
@@ -190,10 +229,12 @@ func (c *committer) commit(sends []Send) {
 		clear(c.rooms[i].entries)
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
-	// A duplicate grows no log, so nothing has announced its receipt.
 	for i := range sends {
-		if s := sends[i].Subscription; c.results[i].Duplicate {
-			s.audience.waker.WakeOne(s)
+		switch send := &sends[i]; {
+		case send.Subscription == nil && c.results[i].Err == nil: // who reads on sees it now
+			send.settle(receipt(send, &c.results[i]))
+		case c.results[i].Duplicate: // it grows no log, so nothing has announced its receipt
+			send.wake()
 		}
 	}
 	c.rooms = c.rooms[:0]
@@ -209,10 +250,9 @@ func (c *committer) settle(send *Send, result *store.Result) {
 		return
 	}
 	d := &send.Dispatch
-	send.Subscription.settle(Receipt{
-		Seq: result.Seq, Time: result.Time, ID: d.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
-		Duplicate: result.Duplicate, Size: len(d.Message.Content()),
-	})
+	if send.Subscription != nil {
+		send.settle(receipt(send, result))
+	}
 	i, ok := c.index[d.Room.Key()]
 	if !ok {
 		i = len(c.rooms)
@@ -231,6 +271,13 @@ func (c *committer) settle(send *Send, result *store.Result) {
 			Seq: result.Seq, Time: result.Time, Kind: store.KindMessage,
 			ID: d.ID.String(), Username: d.Message.Username().String(), Content: d.Message.Content(),
 		})
+	}
+}
+
+func receipt(send *Send, result *store.Result) Receipt {
+	return Receipt{
+		Seq: result.Seq, Time: result.Time, ID: send.Dispatch.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
+		Duplicate: result.Duplicate, Size: len(send.Dispatch.Message.Content()),
 	}
 }
 

@@ -247,6 +247,21 @@ type Joined struct {
 // start, of which nobody wakes the waker. It returns a *ResyncError when the log
 // cannot be continued from there, and ErrTooManyRooms.
 func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Username, p Place) (*Subscription, Joined, error) {
+	return d.subscribe(w, format, p, &Subscription{member: member, name: user})
+}
+
+// Watch subscribes to a room that must be there, for one who reads and is
+// nobody: presence and the count of members do not know of it, and it cannot
+// send. Otherwise it is as Join. It also returns ErrNotFound.
+func (d *Dispatcher) Watch(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
+	if d.room(p.state.Name) == nil {
+		return nil, Joined{}, ErrNotFound
+	}
+	return d.subscribe(w, format, p, &Subscription{member: member, watches: true})
+}
+
+// subscribe gives a subscription its place.
+func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription) (*Subscription, Joined, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rooms[p.state.Name.Key()]
@@ -261,17 +276,19 @@ func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Usernam
 	head, start := r.head.Load(), p.start
 	if start.Epoch != "" && start.Epoch != r.epoch ||
 		start.Resume && (start.After > head || start.After+1 < p.state.Oldest) {
-		if r.members == 0 && head == 0 {
+		if r.isDesertedLocked() && head == 0 {
 			d.forgetLocked(r)
 		}
 		return nil, Joined{}, &ResyncError{Room: r.name, Epoch: r.epoch, Head: head, Oldest: p.state.Oldest}
 	}
-	s := &Subscription{member: member, name: user, seq: head}
+	s.seq = head
 	if start.Resume {
 		s.seq = start.After
 	}
 	r.addLocked(s, w, format, d.options.TailBytes)
-	d.presence.note(d, r)
+	if !s.watches {
+		d.presence.note(d, r)
+	}
 	return s, Joined{Head: head, Members: r.members}, nil
 }
 
@@ -288,11 +305,12 @@ func (d *Dispatcher) Leave(s *Subscription) {
 	if !r.removeLocked(s) {
 		return
 	}
-	if r.members == 0 && r.head.Load() == 0 {
+	switch {
+	case r.isDesertedLocked() && r.head.Load() == 0:
 		d.forgetLocked(r)
-		return
+	case !s.watches:
+		d.presence.note(d, r)
 	}
-	d.presence.note(d, r)
 }
 
 // forgetLocked drops a room that has neither members nor entries. If an append
@@ -329,6 +347,14 @@ func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool
 		infos = append(infos, RoomInfo{Name: r.name, Head: r.Head(), Members: r.Members()})
 	}
 	return infos, more
+}
+
+// Room returns a room. It returns ErrNotFound.
+func (d *Dispatcher) Room(name kaban.RoomName) (*Room, error) {
+	if r := d.room(name); r != nil {
+		return r, nil
+	}
+	return nil, ErrNotFound
 }
 
 // Members returns up to limit usernames of a room, sorted, that follow the

@@ -27,6 +27,7 @@ type Room struct {
 
 	mu        sync.Mutex // guards all below; never held across I/O
 	members   int
+	watchers  int         // subscriptions that are no members
 	audiences []*Audience // one for each waker that has members here
 	tails     []*tail     // one for each format that a member reads
 	joined    []string
@@ -42,7 +43,7 @@ func (r *Room) Name() kaban.RoomName { return r.name }
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
 
-// Members returns how many subscriptions the room has.
+// Members returns how many members the room has.
 func (r *Room) Members() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,6 +104,10 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	a.members = append(a.members, s)
 	a.swap(s.index, int32(a.awake)) // in front of those who rest
 	a.awake++
+	if s.watches {
+		r.watchers++
+		return
+	}
 	r.members++
 	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
 }
@@ -125,13 +130,20 @@ func (r *Room) removeLocked(s *Subscription) bool {
 	if last == 0 {
 		r.audiences = slices.DeleteFunc(r.audiences, func(other *Audience) bool { return other == a })
 	}
-	r.members--
-	r.left, r.joined = noteChange(r.left, r.joined, s.name.String())
-	if r.members == 0 { // nobody reads the tails
+	if s.watches {
+		r.watchers--
+	} else {
+		r.members--
+		r.left, r.joined = noteChange(r.left, r.joined, s.name.String())
+	}
+	if r.isDesertedLocked() { // nobody reads the tails
 		r.audiences, r.tails = nil, nil
 	}
 	return true
 }
+
+// isDesertedLocked reports whether nobody reads the room.
+func (r *Room) isDesertedLocked() bool { return r.members+r.watchers == 0 }
 
 // noteChange adds a name to the changes of one direction, unless it takes back
 // a change of the other direction. Beyond what presence would name the names
@@ -188,7 +200,7 @@ func (r *Room) publishPresence() {
 	members := r.members
 	if members > presenceNames || len(joined) > presenceNames || len(left) > presenceNames {
 		joined, left = nil, nil
-	} else if len(joined)+len(left) == 0 || members == 1 && len(left) == 0 {
+	} else if len(joined)+len(left) == 0 || members == 1 && len(left) == 0 && r.watchers == 0 {
 		return // nothing changed, or somebody is alone and knows it
 	}
 	for _, t := range r.tails {
@@ -205,7 +217,7 @@ func (r *Room) usernames(after string, limit int) (names []string, more bool) {
 	r.mu.Lock()
 	for _, a := range r.audiences {
 		for _, s := range a.members {
-			if name := s.name.String(); after == "" || strings.Compare(name, after) > 0 {
+			if name := s.name.String(); !s.watches && (after == "" || strings.Compare(name, after) > 0) {
 				names = append(names, name)
 			}
 		}

@@ -66,6 +66,7 @@ type Subscription struct {
 	outstanding int32                // sends whose receipt was not taken
 	index       int32                // in audience.members; guarded by Room.mu
 	left        bool                 // Leave was called: nothing is given any more
+	watches     bool                 // is no member
 
 	// Marked is the waker's, to note that it knows already.
 	Marked bool

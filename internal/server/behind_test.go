@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -141,13 +142,98 @@ func TestACutEntryThatCannotBeRead(t *testing.T) {
 	m, slow := lagging(t, s, 1500, false)
 	s.fails.Store(true)
 	slow.take(1 << 30)
-	for range 100_000 {
+	for deadline := time.Now().Add(20 * time.Second); !slow.socket.gone && time.Now().Before(deadline); {
 		m.turn()
-		if slow.socket.gone {
-			break
-		}
 	}
 	if out := string(slow.socket.out); out != "" || !slow.socket.gone {
 		t.Errorf("got %.200q, closed: %v; want nothing and the end", out, slow.socket.gone)
+	}
+}
+
+// crowded is a store that holds reads up, and counts how many there are at a
+// time.
+type crowded struct {
+	store.Store
+	hold      chan struct{} // closed: nobody is held up
+	now, most atomic.Int32
+}
+
+func (s *crowded) Read(ctx context.Context, room kaban.RoomName, p store.Page) ([]store.Entry, error) {
+	s.most.Store(max(s.most.Load(), s.now.Add(1)))
+	defer s.now.Add(-1)
+	<-s.hold
+	return s.Store.Read(ctx, room, p)
+}
+
+// A connection that is behind in one room, and is cut and falls behind in
+// another while a worker reads for it, waits for that worker.
+func TestOneReadAtATime(t *testing.T) {
+	s := &crowded{Store: memory.New(0), hold: make(chan struct{})}
+	d, err := dispatch.New(context.Background(), s, dispatch.Options{TailBytes: 1, PresenceDelay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	manager, err := New(Config{}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
+	m := &model{t: t, manager: manager, poller: new(modelPoller)}
+	m.loop = newLoop(manager, m.poller)
+	t.Cleanup(m.loop.closeAll)
+	release := sync.OnceFunc(func() { close(s.hold) })
+	t.Cleanup(release)
+	speaker, slow := m.enter(), m.enter()
+	say := func(room, id string) {
+		speaker.say(`{"type":"send","room":%q,"id":%q,"content":"%s"}`, room, id, strings.Repeat("x", 1000))
+		for m.turn(); speaker.handler.pending > 0; {
+			m.turn()
+		}
+	}
+	for _, p := range m.peers {
+		p.socket.room = 1 << 30
+	}
+	speaker.say(`{"type":"join","room":"lobby"}`)
+	speaker.say(`{"type":"join","room":"attic"}`)
+	m.settle()
+	for i := range 100 {
+		say("attic", fmt.Sprint(i))
+	}
+	slow.say(`{"type":"join","room":"lobby"}`)
+	slow.say(`{"type":"join","room":"attic","after":0,"epoch":%q}`, d.Epoch())
+	for deadline := time.Now().Add(10 * time.Second); s.now.Load() == 0 && time.Now().Before(deadline); {
+		m.turn()
+	}
+	if s.now.Load() == 0 {
+		t.Fatalf("nothing is read: %d bytes, asking %v, fetching %v, %d wait, %d under way", len(slow.socket.out), slow.handler.asking, slow.handler.fetching != nil, m.loop.fetches.len(), m.loop.fetching)
+	}
+	slow.socket.room = 100 // of the next message of the lobby
+	for i := range 100 {
+		say("lobby", fmt.Sprint("lobby-", i))
+	}
+	if slow.handler.cut == nil || !slow.handler.blocked {
+		t.Fatal("the lobby's message was not cut")
+	}
+	slow.take(1 << 30)
+	for range 100 {
+		m.turn()
+		time.Sleep(time.Microsecond)
+	}
+	if most := s.most.Load(); most != 1 {
+		t.Errorf("%d reads at a time for one connection, want 1", most)
+	}
+	release()
+	m.settle()
+	out := string(slow.socket.out)
+	for _, want := range []struct {
+		room string
+		n    int
+	}{{"attic", 100}, {"lobby", 100}} {
+		for seq := 1; seq <= want.n; seq++ {
+			if n := strings.Count(out, fmt.Sprintf(`"room":%q,"seq":%d,`, want.room, seq)); n != 1 {
+				t.Errorf("message %d of %s came %d times", seq, want.room, n)
+			}
+		}
 	}
 }

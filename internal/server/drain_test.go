@@ -22,13 +22,8 @@ import (
 // loadUntilDrained sends and reads until the server says goodbye. It returns
 // the ids that were acked with their seqs, and whether the goodbye came with a
 // time to come back.
-func loadUntilDrained(addr, name string, begun *sync.WaitGroup) (acked map[string]uint64, last uint64, told bool, err error) {
+func loadUntilDrained(conn net.Conn, name string, begun *sync.WaitGroup) (acked map[string]uint64, last uint64, told bool, err error) {
 	acked = make(map[string]uint64)
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		begun.Done()
-		return nil, 0, false, err
-	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(conn, `{"type":"hello","version":1,"username":%q}`+"\n"+`{"type":"join","room":"lobby"}`+"\n", name)
@@ -97,10 +92,12 @@ func TestDrains(t *testing.T) {
 		var group, begun sync.WaitGroup
 		group.Go(func() { m.Serve(l) })
 		begun.Add(clients)
+		f := &fixture{t: t, addr: l.Addr().String(), manager: m}
 		all := make(chan map[string]uint64, clients)
 		for i := range clients {
+			conn := f.dialConn()
 			group.Go(func() {
-				acked, _, told, err := loadUntilDrained(l.Addr().String(), fmt.Sprint("client-", i), &begun)
+				acked, _, told, err := loadUntilDrained(conn, fmt.Sprint("client-", i), &begun)
 				if err != nil || !told {
 					t.Errorf("drain %d: client %d: told to come back: %v, %v", n, i, told, err)
 				}
@@ -118,6 +115,7 @@ func TestDrains(t *testing.T) {
 		if m.Clients() != 0 || m.Panics() != 0 {
 			t.Errorf("drain %d: %d tokens are out, %d panics", n, m.Clients(), m.Panics())
 		}
+		f.closeWeb()
 		d.Close()
 		comeBack(t, n, s, all)
 		if err := goleak.Find(others); err != nil {
@@ -152,6 +150,7 @@ func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64
 	serving.Go(func() { m.Serve(l) })
 	defer func() { m.Close(); d.Close(); serving.Wait() }()
 	f := &fixture{t: t, addr: l.Addr().String(), manager: m}
+	defer f.closeWeb()
 	reader := f.hello("reader")
 	reader.say(`{"type":"join","room":"lobby","after":0}`)
 	head, err := reader.expect("joined")["head"].(json.Number).Int64()
@@ -184,7 +183,7 @@ func TestDrainWithDeafPeer(t *testing.T) {
 	f := serve(t)
 	ann := f.join("ann")
 	deaf := f.hello("deaf")
-	deaf.conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	deaf.conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(4 << 10)
 	deaf.say(`{"type":"join","room":"lobby"}`)
 	deaf.expect("joined")
 	go func() {

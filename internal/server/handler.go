@@ -6,6 +6,7 @@ import (
 
 	"kaban/internal/dispatch"
 	"kaban/internal/idpool"
+	"kaban/internal/session"
 	"kaban/wire"
 )
 
@@ -26,12 +27,13 @@ const (
 
 // handler owns one connection. Only the goroutine of its loop touches it.
 type handler struct {
-	loop   *loop
-	socket socket // nil until accept
-	token  *idpool.Token
-	index  int // in loop.handlers
+	loop    *loop
+	socket  socket // nil until accept
+	framing framing
+	token   *idpool.Token
+	index   int // in loop.handlers
 
-	session *session // nil before welcome
+	session *session.Session // nil before welcome
 	rooms   []*dispatch.Subscription
 
 	// What is read.
@@ -71,10 +73,12 @@ type ending struct {
 	reconnect time.Duration
 	// atOnce skips what the connection is still owed; it can resume.
 	atOnce bool
+	// close is what a WebSocket is closed with; 0: what reason says.
+	close closeCode
 }
 
-func newHandler(l *loop, token *idpool.Token) *handler {
-	h := &handler{loop: l, token: token}
+func newHandler(l *loop, token *idpool.Token, f framing) *handler {
+	h := &handler{loop: l, token: token, framing: f}
 	h.accepted = l.manager.clock.Load()
 	h.heard = h.accepted
 	h.reader = wire.NewReader(h)
@@ -83,19 +87,32 @@ func newHandler(l *loop, token *idpool.Token) *handler {
 	return h
 }
 
-// Read is the reader's source: the socket, with a note of when it spoke.
+// Read is the reader's source: lines, whatever the framing makes them from.
 func (h *handler) Read(p []byte) (int, error) {
-	n, err := h.socket.Read(p)
+	n, answer, err := h.framing.read((*source)(h), p)
+	if answer != nil {
+		h.out = append(h.buffer(), answer...)
+		h.loop.mark(h)
+	}
+	return n, err
+}
+
+// source is the socket of a handler, with a note of when it spoke.
+type source handler
+
+// Read does one read of the socket.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.socket.Read(p)
 	if n > 0 {
-		h.heard = h.loop.now
-		h.pings = 0
+		s.heard = s.loop.now
+		s.pings = 0
 	}
 	return n, err
 }
 
 // reply queues a frame for the client.
 func (h *handler) reply(event *wire.Event) {
-	h.out = event.Append(h.buffer())
+	h.append(event)
 	h.loop.mark(h)
 }
 
@@ -130,6 +147,13 @@ func (h *handler) end(e ending) {
 	h.loop.mark(h)
 }
 
+// Replace implements session.Owner.
+func (h *handler) Replace() {
+	h.loop.post(func() {
+		h.guard(func(h *handler) { h.end(ending{reason: wire.ReasonReplaced, atOnce: true}) })
+	})
+}
+
 // leave gives up the rooms and the name.
 func (h *handler) leave() {
 	for _, s := range h.rooms {
@@ -140,7 +164,7 @@ func (h *handler) leave() {
 	}
 	h.rooms, h.ready, h.cut = nil, nil, nil
 	if h.session != nil {
-		h.manager().names.release(h.session)
+		h.manager().config.Names.Release(h.session)
 		h.session = nil
 	}
 }

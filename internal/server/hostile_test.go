@@ -59,7 +59,7 @@ func TestHalfClose(t *testing.T) {
 	bob := f.hello("bob")
 	bob.say(`{"type":"join","room":"lobby","after":0}`)
 	bob.send(`{"type":"pi`)
-	bob.conn.(*net.TCPConn).CloseWrite()
+	bob.conn.(interface{ CloseWrite() error }).CloseWrite()
 	bob.expect("joined")
 	seqs := map[string]bool{}
 	for {
@@ -85,6 +85,7 @@ func TestHalfClose(t *testing.T) {
 
 // Other protocols are cut off with an answer, one log line and no echo.
 func TestOtherProtocols(t *testing.T) {
+	onlyLines(t)
 	f := serve(t)
 	good, other := f.join("good"), f.join("other")
 	for i, in := range []string{
@@ -150,7 +151,7 @@ func TestSlowConsumer(t *testing.T) {
 	f := start(t, server.Config{StallTimeout: 300 * time.Millisecond}, memory.New(0), dispatch.Options{})
 	ann := f.join("ann")
 	slow := f.hello("slow")
-	slow.conn.(*net.TCPConn).SetReadBuffer(256 << 10) // less than a segment of loopback makes TCP crawl
+	slow.conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(256 << 10) // less than a segment of loopback makes TCP crawl
 	slow.say(`{"type":"join","room":"lobby"}`)
 	slow.expect("joined")
 	const n = 3000
@@ -233,7 +234,7 @@ func TestGoodPeersAmongBadOnes(t *testing.T) {
 		},
 		"resets": func(i int, conn net.Conn) {
 			fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"reset-%d"}`+"\n"+`{"type":"send","ro`, i)
-			conn.(*net.TCPConn).SetLinger(0)
+			conn.(interface{ SetLinger(int) error }).SetLinger(0)
 			conn.Close()
 		},
 		"comes-and-goes": func(i int, conn net.Conn) {
@@ -245,11 +246,7 @@ func TestGoodPeersAmongBadOnes(t *testing.T) {
 		conns := make([]net.Conn, crowd)
 		bad.Go(func() {
 			for i := range conns {
-				conn, err := net.Dial("tcp", f.addr)
-				if err != nil {
-					t.Error(err)
-					return
-				}
+				conn := f.dialConn()
 				conns[i] = conn
 				conn.SetDeadline(time.Now().Add(patience))
 				behave(i, conn)
@@ -288,6 +285,7 @@ func (e *exhausted) Accept() (net.Conn, error) {
 }
 
 func TestAcceptBacksOff(t *testing.T) {
+	onlyLines(t)
 	f := serve(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

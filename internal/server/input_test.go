@@ -62,6 +62,7 @@ func TestOddLines(t *testing.T) {
 
 // UTF-16 is two or more bad lines, and what is behind them is read.
 func TestUTF16(t *testing.T) {
+	onlyLines(t)
 	f := serve(t)
 	ann := f.join("ann")
 	ann.send(utf16Line(`{"type":"ping"}` + "\n"))

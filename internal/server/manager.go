@@ -33,6 +33,7 @@ import (
 	"kaban"
 	"kaban/internal/dispatch"
 	"kaban/internal/idpool"
+	"kaban/internal/session"
 	"kaban/wire"
 )
 
@@ -55,6 +56,9 @@ type Config struct {
 	// Loops is how many loops serve plain TCP connections. Default: one for two
 	// processors.
 	Loops int
+	// Names knows who holds which name; front ends share it. Default: one of its
+	// own.
+	Names *session.Registry
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
 }
@@ -80,6 +84,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Loops <= 0 {
 		c.Loops = max(runtime.GOMAXPROCS(0)/2, 1)
+	}
+	if c.Names == nil {
+		c.Names = new(session.Registry)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -114,7 +121,6 @@ type Manager struct {
 	config     Config
 	dispatcher *dispatch.Dispatcher
 	pool       *idpool.Pool
-	names      registry
 
 	// clock is the time of the last round of a loop in milliseconds since 1970.
 	clock  atomic.Int64
@@ -145,7 +151,6 @@ func New(config Config, d *dispatch.Dispatcher) (*Manager, error) {
 		config:     config,
 		dispatcher: d,
 		pool:       idpool.New(config.MaxClients),
-		names:      registry{sessions: make(map[string]*session)},
 		stop:       make(chan struct{}),
 		turnedAway: make(chan struct{}, maxTurnedAway),
 		listeners:  make(map[net.Listener]struct{}),
@@ -202,7 +207,7 @@ func (m *Manager) Serve(l net.Listener) error {
 				m.config.Log.Info("accepting again")
 			}
 			pause = 0
-			m.delegate(conn)
+			m.delegate(conn, lines{})
 		case m.isDraining():
 			return ErrClosed
 		case !isTemporary(err):
@@ -218,6 +223,13 @@ func (m *Manager) Serve(l net.Listener) error {
 			}
 		}
 	}
+}
+
+// ServeWebSocket takes over a connection on which the handshake of WebSocket is
+// done, without extensions and subprotocols; early is what the client has sent
+// behind it. The connection is served as one from a listener is.
+func (m *Manager) ServeWebSocket(conn net.Conn, early []byte) {
+	m.delegate(conn, &webSocket{early: early})
 }
 
 // isTemporary reports whether accepting may work again later: the machine is
@@ -241,10 +253,10 @@ func (m *Manager) isDraining() bool {
 }
 
 // delegate gives a connection to a handler of its own, or turns it away.
-func (m *Manager) delegate(conn net.Conn) {
+func (m *Manager) delegate(conn net.Conn, f framing) {
 	token, err := m.pool.Acquire()
 	if err != nil {
-		m.turnAway(conn, err)
+		m.turnAway(conn, f, err)
 		return
 	}
 	m.mu.Lock()
@@ -257,7 +269,7 @@ func (m *Manager) delegate(conn net.Conn) {
 		return
 	}
 	l := m.loopForLocked(conn)
-	h := newHandler(l, token)
+	h := newHandler(l, token, f)
 	l.post(func() { l.accept(h, conn) })
 }
 
@@ -282,7 +294,7 @@ func (m *Manager) allLoopsLocked() []*loop {
 }
 
 // turnAway says politely that there is no room, without holding up Accept.
-func (m *Manager) turnAway(conn net.Conn, reason error) {
+func (m *Manager) turnAway(conn net.Conn, f framing, reason error) {
 	select {
 	case m.turnedAway <- struct{}{}:
 	default:
@@ -301,11 +313,12 @@ func (m *Manager) turnAway(conn net.Conn, reason error) {
 		defer func() { <-m.turnedAway }()
 		defer conn.Close()
 		retry := time.Second + rand.N(4*time.Second)
-		farewell := (&wire.Event{
+		farewell := appendFrame(nil, f, &wire.Event{
 			Type: wire.TypeError, Code: wire.CodeServerFull, RetryAfter: retry, Max: m.config.MaxClients,
 			Text: fmt.Sprintf("the server is full: it takes %d connections at a time; try again later", m.config.MaxClients),
-		}).Append(nil)
-		farewell = appendGoodbye(farewell, wire.ReasonInternal, retry)
+		})
+		farewell = appendFrame(farewell, f, goodbye(wire.ReasonInternal, retry))
+		farewell = f.farewell(farewell, &ending{close: closeTryAgainLater})
 		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
 		if _, err := conn.Write(farewell); err == nil {
 			lingerOn(conn)

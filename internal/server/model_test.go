@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -67,7 +68,11 @@ type model struct {
 	poller  *modelPoller
 	peers   []*modelPeer
 	named   int
+	web     bool // every other peer is on a WebSocket
 }
+
+// webEach reports whether the next peer is on a WebSocket.
+func (m *model) webEach() bool { return m.web && len(m.peers)%2 == 0 }
 
 // modelPeer is a client, and what it is owed.
 type modelPeer struct {
@@ -75,6 +80,7 @@ type modelPeer struct {
 	handler *handler
 	socket  *modelSocket
 	checked int // bytes of socket.out
+	web     bool
 
 	sent  []string // ids that wait for an ack, in order
 	asked []string // refs that wait for an answer, in order
@@ -91,7 +97,11 @@ func (m *model) enter() *modelPeer {
 	}
 	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
 	m.poller.next = p.socket
-	p.handler = newHandler(m.loop, token)
+	var f framing = lines{}
+	if p.web = m.webEach(); p.web {
+		f = new(webSocket)
+	}
+	p.handler = newHandler(m.loop, token, f)
 	m.loop.accept(p.handler, nil)
 	m.peers = append(m.peers, p)
 	m.named++
@@ -102,8 +112,28 @@ func (m *model) enter() *modelPeer {
 
 // say is something that the peer sends.
 func (p *modelPeer) say(format string, args ...any) {
-	p.socket.in = fmt.Appendf(p.socket.in, format+"\n", args...)
+	if line := fmt.Sprintf(format, args...); p.web {
+		p.socket.in = append(p.socket.in, clientFrame(finalText, line, testMask)...)
+	} else {
+		p.socket.in = append(p.socket.in, line+"\n"...)
+	}
 	p.m.loop.readable(p.handler)
+}
+
+// hear returns the whole frames that were not heard yet, as lines.
+func (p *modelPeer) hear() string {
+	fresh := p.socket.out[p.checked:]
+	if !p.web {
+		whole := fresh[:bytes.LastIndexByte(fresh, '\n')+1]
+		p.checked += len(whole)
+		return string(whole)
+	}
+	heard, rest, err := serverFrames(fresh)
+	if err != nil {
+		p.m.t.Fatal(err)
+	}
+	p.checked = len(p.socket.out) - len(rest)
+	return heard
 }
 
 func (p *modelPeer) ask(kind, fields string) {
@@ -145,12 +175,7 @@ func (m *model) settle() {
 // check compares what a peer was sent with what it is owed.
 func (p *modelPeer) check() {
 	t := p.m.t.(*rapid.T)
-	for {
-		line, _, whole := strings.Cut(string(p.socket.out[p.checked:]), "\n")
-		if !whole {
-			return
-		}
-		p.checked += len(line) + 1
+	for line := range strings.Lines(p.hear()) {
 		var f struct {
 			Type, Room, ID, Ref, Code string
 			Seq                       uint64
@@ -217,7 +242,7 @@ func TestTheLoopAgainstAModel(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer manager.Close()
-		m := &model{t: rt, manager: manager, poller: new(modelPoller)}
+		m := &model{t: rt, manager: manager, poller: new(modelPoller), web: rapid.Bool().Draw(rt, "web")}
 		m.loop = newLoop(manager, m.poller)
 		defer m.loop.closeAll()
 		pick := func() *modelPeer { return m.peers[rapid.IntRange(0, len(m.peers)-1).Draw(rt, "who")] }

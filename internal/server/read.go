@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
+	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/wire"
 )
@@ -63,8 +64,9 @@ func (h *handler) readFrames() bool {
 		switch {
 		case h.held != nil:
 			q, h.held = h.held, nil
-		case !h.reader.Buffered():
-			return true
+		case !h.reader.Buffered(): // pings of a WebSocket are answered without a frame
+			h.paused = len(h.out) >= maxReplies
+			return !h.paused
 		default:
 			if err := h.reader.ReadRequest(q); err != nil {
 				var bad *wire.ReaderError
@@ -99,13 +101,15 @@ func (h *handler) resume() {
 	}
 }
 
+// isFull reports whether a request, if there is one, has to wait for room.
 func (h *handler) isFull(q *wire.Request) bool {
-	switch q.Type {
-	case wire.TypeSend:
+	switch {
+	case q == nil:
+	case q.Type == wire.TypeSend:
 		if h.pending >= maxSends || h.pendingSize >= maxSendBytes {
 			return true
 		}
-	case wire.TypePart: // what was sent before is acknowledged before
+	case q.Type == wire.TypePart: // what was sent before is acknowledged before
 		if h.pending > 0 || h.cut != nil {
 			return true
 		}
@@ -115,14 +119,32 @@ func (h *handler) isFull(q *wire.Request) bool {
 
 // readError is the end of what the client says.
 func (h *handler) readError(err error) {
+	var bad *framingError
 	switch {
+	case errors.As(err, &bad):
+		h.refuseFraming(bad)
+		return
 	case !errors.Is(err, io.EOF): // reset: nobody is there any more
 		h.finish()
 		return
 	case h.reader.Partial():
-		h.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each frame with a newline")
+		h.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each line with a newline, each message with its last fragment")
 	}
 	h.end(ending{}) // a client that has hung up its side still gets what it is owed
+}
+
+// refuseFraming ends a connection whose bytes are not of its framing: where the
+// next frame begins nobody knows.
+func (h *handler) refuseFraming(bad *framingError) {
+	if h.session == nil {
+		h.logRefused(bad.code)
+	}
+	h.replyError(nil, bad.code, bad.text)
+	h.end(ending{reason: wire.ReasonProtocol, close: bad.close})
+}
+
+func (h *handler) logRefused(code wire.Code) {
+	h.manager().config.Log.Info("refused a connection", "remote", h.socket.RemoteAddr(), "code", string(code))
 }
 
 // swallow drops what comes after the goodbye, until the peer hangs up.
@@ -146,17 +168,21 @@ func (h *handler) swallow() {
 func (h *handler) refuseFrame(bad *wire.ReaderError) {
 	event := readerErrorEvent(bad)
 	h.reply(&event)
+	over := ending{reason: wire.ReasonProtocol}
+	if bad.Code == wire.CodeFrameTooLong {
+		over.close = closeTooBig
+	}
 	switch {
 	case h.session == nil:
-		h.manager().config.Log.Info("refused a connection", "remote", h.socket.RemoteAddr(), "code", string(bad.Code))
-		h.end(ending{reason: wire.ReasonProtocol})
+		h.logRefused(bad.Code)
+		h.end(over)
 	case bad.Code == wire.CodeFrameTooLong:
-		h.end(ending{reason: wire.ReasonProtocol})
+		h.end(over)
 	case !isBadFrame(bad.Code):
 		h.badFrames = 0
 	default:
 		if h.badFrames++; h.badFrames >= maxBadFrames {
-			h.end(ending{reason: wire.ReasonProtocol})
+			h.end(over)
 		}
 	}
 }
@@ -200,26 +226,21 @@ func answer(t wire.Type, ref []byte) *wire.Event {
 
 func (h *handler) hello(r *wire.Request) {
 	m := h.manager()
-	s, replaced, err := m.names.claim(h, identity{username: r.Username}, r.Resume)
+	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
 	if err != nil {
 		text := fmt.Sprintf("the name %s is in use; choose another, or wait until it is free", r.Username)
-		if errors.Is(err, errReserved) {
+		if errors.Is(err, session.ErrReserved) {
 			text = fmt.Sprintf("the name %s is reserved; choose another", r.Username)
 		}
 		h.replyError(r.Ref, wire.CodeUsernameTaken, text)
 		h.end(ending{reason: wire.ReasonAuth})
 		return
 	}
-	if replaced != nil {
-		replaced.loop.post(func() {
-			replaced.guard(func(h *handler) { h.end(ending{reason: wire.ReasonReplaced, atOnce: true}) })
-		})
-	}
 	h.session = s
 	h.reader.SetLimit(wire.MaxFrame)
-	h.reader.SetAuthor(s.identity.username)
+	h.reader.SetAuthor(s.Identity.Username)
 	e := answer(wire.TypeWelcome, r.Ref)
-	e.Session, e.Username, e.Server = s.secret, s.identity.username.String(), m.config.Name
+	e.Session, e.Username, e.Server = s.Secret, s.Identity.Username.String(), m.config.Name
 	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: m.config.MaxContent, Frame: wire.MaxFrame}
 	e.Heartbeat = max(m.config.Heartbeat.Truncate(time.Second), time.Second)
 	h.reply(e)
@@ -270,7 +291,7 @@ func (h *handler) enter(ref []byte, place dispatch.Place) {
 		return
 	}
 	d := h.manager().dispatcher
-	s, joined, err := d.Join(h.loop, h, jsonLines, h.session.identity.username, place)
+	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.Identity.Username, place)
 	if err != nil {
 		h.replyFailure(ref, err)
 		return

@@ -9,29 +9,6 @@ import (
 	"kaban/wire"
 )
 
-// lineFormat is kaban/1 over TCP: one JSON object a line.
-type lineFormat struct{}
-
-// jsonLines is the format that all members over TCP share.
-var jsonLines dispatch.Format = lineFormat{}
-
-// AppendEntry implements dispatch.Format.
-func (lineFormat) AppendEntry(dst []byte, room string, e *store.Entry) []byte {
-	return wire.AppendMessage(dst, room, message(e))
-}
-
-// AppendPresence implements dispatch.Format. Names that do not fit a frame are
-// left out: the count says enough.
-func (lineFormat) AppendPresence(dst []byte, room string, members int, joined, left []string) []byte {
-	start := len(dst)
-	e := wire.Event{Type: wire.TypePresence, Room: room, Members: members, Joined: joined, Left: left}
-	if dst = e.Append(dst); len(dst)-start <= wire.MaxFrame {
-		return dst
-	}
-	e.Joined, e.Left = nil, nil
-	return e.Append(dst[:start])
-}
-
 func message(e *store.Entry) wire.Message {
 	return wire.Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time)}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type fixture struct {
 	manager *server.Manager
 	log     *syncBuffer
 	served  chan error
+	web     *httptest.Server // nil until somebody dials it
 }
 
 // start runs a server that ends with the test, which fails if a handler
@@ -118,10 +120,7 @@ type peer struct {
 // dial connects and says nothing.
 func (f *fixture) dial() *peer {
 	f.t.Helper()
-	conn, err := net.Dial("tcp", f.addr)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	conn := f.dialConn()
 	f.t.Cleanup(func() { conn.Close() })
 	p := &peer{t: f.t, conn: conn, decoder: json.NewDecoder(conn)}
 	p.decoder.UseNumber()

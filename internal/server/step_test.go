@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -106,7 +107,7 @@ func (l *turned) enter(name string) *turnedPeer {
 	}
 	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 30}}
 	l.loop.poller.(*modelPoller).next = p.modelSocket
-	p.h = newHandler(l.loop, token)
+	p.h = newHandler(l.loop, token, lines{})
 	l.loop.accept(p.h, nil)
 	p.say(`{"type":"hello","version":1,"username":%q}`, name)
 	p.say(`{"type":"join","room":"lobby"}`)
@@ -154,6 +155,38 @@ func TestRepliesAreBounded(t *testing.T) {
 	}
 	p.takes(1 << 30)
 	l.until("all is answered", func() bool { return p.got(`"type":"pong"`) == n })
+}
+
+// The same for pings of a WebSocket, which are no requests.
+func TestPongsAreBounded(t *testing.T) {
+	l := turn(t)
+	token, err := l.manager.pool.Acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(modelSocket)
+	l.loop.poller.(*modelPoller).next = s
+	h := newHandler(l.loop, token, new(webSocket))
+	l.loop.accept(h, nil)
+	const n = 20_000
+	for range n {
+		s.in = append(s.in, clientFrame(finalPing, "0123456789", testMask)...)
+	}
+	l.loop.readable(h)
+	most := 0
+	for range 1000 {
+		l.step()
+		most = max(most, len(h.out))
+	}
+	if most < maxReplies || most > 2*maxReplies {
+		t.Errorf("up to %d bytes of pongs waited, want about %d", most, maxReplies)
+	}
+	if len(s.in) == 0 {
+		t.Error("everything was read")
+	}
+	s.room = 1 << 30
+	l.loop.writable(h)
+	l.until("all is answered", func() bool { return len(s.out) == n*12 })
 }
 
 // What is under way to the store is bounded in number and in bytes.
@@ -241,6 +274,40 @@ func TestACutFrameGoesOn(t *testing.T) {
 				t.Errorf("bob got %d messages and %d answers, want %d and %d", messages, pongs, n, pings)
 			}
 		})
+	}
+}
+
+// A presence frame that was cut behind a cut message is finished before replies
+// that were queued meanwhile.
+func TestACutPresenceFrameGoesOn(t *testing.T) {
+	l := turn(t)
+	ann, bob := l.enter("ann"), l.enter("bob")
+	l.opened()
+	l.until("the first presence is told", func() bool { return ann.got(`"type":"presence"`) > 0 && bob.got(`"type":"presence"`) > 0 })
+	before, told := len(bob.out), ann.got(`"type":"presence"`)
+	bob.room = 5
+	ann.send("1", "hello")
+	l.until("bob is blocked", func() bool { return bob.h.blocked })
+	l.enter("carl")
+	l.until("presence is told", func() bool { return ann.got(`"type":"presence"`) > told })
+	for i := range 5 {
+		bob.say(`{"type":"ping","ref":"%d"}`, i)
+	}
+	l.until("bob's pings are read", func() bool { return len(bob.in) == 0 })
+	for range 2000 {
+		bob.takes(7)
+		l.step()
+	}
+	kinds := map[string]int{}
+	for line := range strings.Lines(string(bob.out[before:])) {
+		var f struct{ Type string }
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("bob got the line %q", line)
+		}
+		kinds[f.Type]++
+	}
+	if kinds["message"] != 1 || kinds["pong"] != 5 || kinds["presence"] == 0 {
+		t.Errorf("bob got %v", kinds)
 	}
 }
 

@@ -70,7 +70,9 @@ func (h *handler) finishEntry() bool {
 		}
 		segment := s.Next()
 		if segment.Behind {
-			h.fetch(s)
+			if h.fetching == nil { // one at a time; fetched comes back here
+				h.fetch(s)
+			}
 			return false
 		}
 		if !h.writeFrames(s, &segment) {
@@ -110,11 +112,13 @@ func (h *handler) decide() {
 			return
 		}
 		h.said = true
-		if h.ending.reason == "" {
+		if h.ending.reason != "" {
+			h.append(goodbye(h.ending.reason, h.ending.reconnect))
+		}
+		if h.out = h.framing.farewell(h.buffer(), h.ending); len(h.out) == 0 {
 			h.finish()
 			return
 		}
-		h.out = appendGoodbye(h.buffer(), h.ending.reason, h.ending.reconnect)
 		if h.flush() {
 			h.linger()
 		}
@@ -247,14 +251,22 @@ func (h *handler) settle(s *dispatch.Subscription, r *dispatch.Receipt) {
 	h.pendingSize -= r.Size
 	if r.Err != nil {
 		event := refusalEvent(s, r)
-		h.out = event.Append(h.buffer())
+		h.append(&event)
 		return
 	}
 	var ref []byte
 	if r.HasRef {
 		ref = append(make([]byte, 0, wire.MaxRef), r.Ref...)
 	}
-	h.out = wire.AppendAck(h.buffer(), ref, s.Room().Name().String(), r.ID, r.Seq, time.UnixMilli(r.Time), r.Duplicate)
+	out := h.buffer()
+	start := len(out)
+	out = wire.AppendAck(h.framing.begin(out), ref, s.Room().Name().String(), r.ID, r.Seq, time.UnixMilli(r.Time), r.Duplicate)
+	h.out = h.framing.end(out, start)
+}
+
+// append adds a frame to what must go out next.
+func (h *handler) append(event *wire.Event) {
+	h.out = appendFrame(h.buffer(), h.framing, event)
 }
 
 // buffer returns what must go out next, with room to append.
@@ -300,8 +312,8 @@ func (h *handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segmen
 	if n == len(segment.Frames) {
 		return true
 	}
-	if rest > 0 {
-		h.out = append(h.buffer(), segment.Frames[n:n+rest]...)
+	if rest > 0 { // in front of replies that were queued meanwhile
+		h.out = slices.Insert(h.buffer(), 0, segment.Frames[n:n+rest]...)
 	}
 	if h.cut = nil; s.IsCut() {
 		h.cut = s
@@ -347,7 +359,6 @@ func (h *handler) write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// appendGoodbye appends a goodbye.
-func appendGoodbye(dst []byte, reason wire.Reason, reconnect time.Duration) []byte {
-	return (&wire.Event{Type: wire.TypeGoodbye, Reason: reason, ReconnectAfter: reconnect, HasReconnect: reconnect > 0}).Append(dst)
+func goodbye(reason wire.Reason, reconnect time.Duration) *wire.Event {
+	return &wire.Event{Type: wire.TypeGoodbye, Reason: reason, ReconnectAfter: reconnect, HasReconnect: reconnect > 0}
 }

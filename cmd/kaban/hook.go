@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"kaban"
+	"kaban/internal/display"
+	"kaban/internal/hook"
+	"kaban/internal/session"
+)
+
+// hookCommand manages incoming webhooks. It works beside a running server.
+type hookCommand struct {
+	Add    hookAdd    `cmd:"" help:"Make a hook that may speak in a room, and print where to send messages."`
+	List   hookList   `cmd:"" help:"List the hooks."`
+	Remove hookRemove `cmd:"" help:"Remove a hook: its key is worth nothing from then on."`
+}
+
+// Help is shown below the list of commands.
+func (hookCommand) Help() string {
+	return "A hook is an address to which other programs send messages in Slack's format, such as {\"text\":\"the build is green\"}. " +
+		"These commands work in the data directory of the server, which may run meanwhile and need not be told."
+}
+
+// hookFlags are what all have.
+type hookFlags struct {
+	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The data directory of the server. Default: ${default}."`
+}
+
+func (f *hookFlags) open() (hook.Dir, error) {
+	if f.Data == inMemory {
+		return hook.Dir{}, usagef("--data %s: a server that keeps nothing has no hooks", inMemory)
+	}
+	if err := checkData(f.Data); err != nil {
+		return hook.Dir{}, err
+	}
+	if info, err := os.Stat(f.Data); err != nil || !info.IsDir() {
+		return hook.Dir{}, usagef("--data %s is no directory; name the one of the server, which makes it when it first starts", f.Data)
+	}
+	return hook.Open(f.Data), nil
+}
+
+type hookAdd struct {
+	hookFlags
+	Username string `placeholder:"NAME" default:"webhook" help:"Who speaks when a message does not say. Default: ${default}."`
+	Room     string `arg:"" help:"The room. It is made by the first message if it is not there."`
+}
+
+// Run makes a hook. Only the address goes to standard output.
+func (c *hookAdd) Run(std streams) error {
+	room, err := kaban.ParseRoomName(c.Room)
+	if err != nil {
+		return usageError{err}
+	}
+	username, err := kaban.ParseUsername(c.Username)
+	if err == nil {
+		err = new(session.Registry).Check(username) // whether it is reserved
+	}
+	if err != nil {
+		return usagef("--username %s: %w", c.Username, err)
+	}
+	hooks, err := c.open()
+	if err != nil {
+		return err
+	}
+	key, h, err := hooks.Add(room, username)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.err, "kaban: hook %s may speak in %s. Send messages to this path of the server's http:// address; it is a secret and is not shown again:\n", h.ID, h.Room)
+	if _, err := fmt.Fprintf(std.out, "/hooks/%s\n", key); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
+}
+
+type hookList struct{ hookFlags }
+
+// Run lists the hooks.
+func (c *hookList) Run(std streams) error {
+	hooks, err := c.open()
+	if err != nil {
+		return err
+	}
+	all, err := hooks.List()
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	for _, h := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", h.ID, display.Line(h.Room.String()), display.Line(h.Username.String()), h.Created.Format("2006-01-02 15:04"))
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(std.err, "kaban: there are no hooks; \"kaban hook add ROOM\" makes one")
+	}
+	return nil
+}
+
+type hookRemove struct {
+	hookFlags
+	ID string `arg:"" help:"The id that \"kaban hook list\" shows, or its beginning."`
+}
+
+// Run removes a hook.
+func (c *hookRemove) Run(std streams) error {
+	hooks, err := c.open()
+	if err != nil {
+		return err
+	}
+	h, err := hooks.Remove(c.ID)
+	switch {
+	case errors.Is(err, hook.ErrNotFound):
+		return fmt.Errorf("there is no hook %s; \"kaban hook list\" shows all", c.ID)
+	case errors.Is(err, hook.ErrAmbiguous):
+		return fmt.Errorf("the ids of several hooks begin with %s; give more of it", c.ID)
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(std.err, "kaban: hook %s of %s is removed\n", h.ID, h.Room)
+	return nil
+}
+
+// hooksOf are the hooks of a server's data, as the front end over HTTP wants
+// them.
+type hooksOf struct {
+	dir  hook.Dir
+	none bool
+}
+
+// Find implements web.Hooks.
+func (h hooksOf) Find(key string) (kaban.RoomName, kaban.Username, bool, error) {
+	if h.none {
+		return kaban.RoomName{}, kaban.Username{}, false, nil
+	}
+	found, err := h.dir.Find(key)
+	if errors.Is(err, hook.ErrNotFound) {
+		return kaban.RoomName{}, kaban.Username{}, false, nil
+	}
+	return found.Room, found.Username, err == nil, err
+}

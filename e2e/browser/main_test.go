@@ -1,0 +1,103 @@
+// Package browser tests the web page with a real browser: Debian's Chromium,
+// driven over its debugging protocol, looks at the real binary.
+//
+// One browser serves all tests; each page has a profile of its own, as if it
+// were somebody else's machine. A test fails when its page throws, logs an error
+// that is not expected, violates the content security policy or opens a dialog.
+package browser
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 60 * time.Second
+
+var (
+	// binary is the program under test.
+	binary string
+	// modules is where npm has installed what tests put into pages.
+	modules string
+	// browser is the context that pages are opened in.
+	browser context.Context
+	// screenshots is where TestScreenshots puts its pictures; it runs only with it.
+	screenshots = flag.String("screenshots", "", "write the pictures of the documentation into this directory")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	if testing.Short() {
+		fmt.Println("no browser in short mode")
+		return 0, nil
+	}
+	dir, err := os.MkdirTemp("", "kaban-browser")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "kaban")
+	// Without the race detector: the server has tests of its own, and this build is
+	// shared with the other stories.
+	build := exec.Command("go", "build", "-o", binary, "kaban/cmd/kaban")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build: %w\n%s", err, output)
+	}
+	install := exec.Command("go", "run", ".", "-modules")
+	install.Dir = filepath.FromSlash("../../internal/web/page/build")
+	if output, err := install.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("install what package-lock.json names: %w\n%s", err, output)
+	}
+	modules = filepath.FromSlash("../../internal/web/page/node_modules")
+
+	program, err := findBrowser()
+	if err != nil {
+		return 1, err
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program),
+		chromedp.UserDataDir(filepath.Join(dir, "profile")),
+		chromedp.Flag("no-sandbox", os.Geteuid() == 0), // it does not run as root otherwise
+		chromedp.Flag("disable-gpu", true),
+		chromedp.Flag("lang", "en-US"),
+		chromedp.Flag("no-proxy-server", true),
+		chromedp.Flag("hide-scrollbars", *screenshots != ""),
+		chromedp.WSURLReadTimeout(patience),
+	)
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	defer cancel()
+	var stop context.CancelFunc
+	browser, stop = chromedp.NewContext(allocator)
+	defer stop()
+	if err := chromedp.Do(browser); err != nil {
+		return 1, fmt.Errorf("start %s: %w", program, err)
+	}
+	return m.Run(), nil
+}
+
+func findBrowser() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("there is no Chromium; scripts/setup installs it (go test -short does without)")
+}

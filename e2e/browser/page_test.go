@@ -1,0 +1,307 @@
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	cdplog "github.com/chromedp/cdproto/log"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// page is one tab of one user's browser.
+type page struct {
+	t     *testing.T
+	ctx   context.Context
+	close func()     // looks for problems and closes the tab, once
+	mu    sync.Mutex // guards all below
+	// problems are what no page may have: exceptions, errors, violations, dialogs.
+	problems []string
+	// cutOff says that errors of the network are expected.
+	cutOff bool
+}
+
+// screen is what a page is shown on.
+type screen struct {
+	width, height int64
+	mobile, dark  bool
+	reducedMotion bool
+}
+
+var desktop = screen{width: 1280, height: 800}
+
+// watch collects violations of the content security policy, and has whatever an
+// attack could call say so.
+const watch = `
+window.violations = [];
+document.addEventListener('securitypolicyviolation', (e) =>
+	window.violations.push(e.effectiveDirective + ' ' + e.blockedURI + ' ' + e.sample));
+`
+
+// newPage opens an empty tab in a profile of its own.
+func newPage(t *testing.T, how screen) *page {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	return preparePage(t, ctx, cancel, how)
+}
+
+// tab opens another tab in the profile of a page.
+func (p *page) tab() *page {
+	p.t.Helper()
+	ctx, cancel := chromedp.NewContext(p.ctx)
+	return preparePage(p.t, ctx, cancel, desktop)
+}
+
+func preparePage(t *testing.T, ctx context.Context, cancel func(), how screen) *page {
+	t.Helper()
+	p := &page{t: t, ctx: ctx}
+	p.close = sync.OnceFunc(func() {
+		p.check()
+		cancel()
+	})
+	t.Cleanup(p.close)
+	scheme, motion := "light", "no-preference"
+	if how.dark {
+		scheme = "dark"
+	}
+	if how.reducedMotion {
+		motion = "reduce"
+	}
+	factor := 1.0
+	if *screenshots != "" {
+		factor = 2
+	}
+	// The tab lives as long as the context of its first use: so no deadline there.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Listen(ctx, p.notice); err != nil {
+		t.Fatal(err)
+	}
+	command(p, cdplog.Enable, cdp.Empty{})
+	command(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: how.width, Height: how.height, DeviceScaleFactor: factor, Mobile: how.mobile,
+	})
+	command(p, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: how.mobile})
+	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme},
+		{Name: "prefers-reduced-motion", Value: motion},
+	}})
+	// A tab that is not in front counts as looked at all the same.
+	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
+	return p
+}
+
+// check fails the test for what was not to happen in the page.
+func (p *page) check() {
+	violations, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]string](`window.violations ?? []`))
+	if err != nil {
+		p.t.Errorf("the page is gone: %v", err)
+	}
+	for _, violation := range violations {
+		p.t.Errorf("a violation of the content security policy: %s", violation)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, problem := range p.problems {
+		p.t.Errorf("in the page: %s", problem)
+	}
+}
+
+// notice collects what must not happen.
+func (p *page) notice(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		problem := e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			problem += " " + e.ExceptionDetails.Exception.Description
+		}
+		p.problems = append(p.problems, problem)
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
+			p.problems = append(p.problems, fmt.Sprintf("console: %s %s", e.Args[0].Value, e.Args[0].Description))
+		}
+	case *cdplog.EventEntryAdded:
+		network := e.Entry.Source == cdplog.EntrySourceNetwork || strings.Contains(e.Entry.Text, "WebSocket connection")
+		if e.Entry.Level == cdplog.EntryLevelError && !(p.cutOff && network) {
+			p.problems = append(p.problems, fmt.Sprintf("%s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL))
+		}
+	case *cdppage.EventJavascriptDialogOpening:
+		p.problems = append(p.problems, "a dialog: "+e.Message)
+	}
+}
+
+// expectBreaks has the page not fail for errors of the network from now on.
+func (p *page) expectBreaks() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutOff = true
+}
+
+// command sends a command of the debugging protocol.
+func command[P, R any](p *page, cmd cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	result, err := chromedp.Call(ctx, cmd, params)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return result
+}
+
+func (p *page) run(action chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	result(p, action)
+}
+
+// result runs an action that returns something.
+func result[T any](p *page, action chromedp.Action[T]) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, action)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return value
+}
+
+func (p *page) open(url string) {
+	p.t.Helper()
+	p.run(chromedp.Navigate(url))
+}
+
+// value evaluates JavaScript.
+func value[T any](p *page, script string, options ...chromedp.EvaluateOption) T {
+	p.t.Helper()
+	return result(p, chromedp.Evaluate[T](script, options...))
+}
+
+// awaited has a script's promise be waited for.
+var awaited = chromedp.EvalAwaitPromise
+
+func (p *page) number(script string) float64 { p.t.Helper(); return value[float64](p, script) }
+
+// later returns the number that a promise ends with.
+func (p *page) later(script string) float64 {
+	p.t.Helper()
+	return value[float64](p, script, awaited)
+}
+
+func (p *page) text(script string) string { p.t.Helper(); return value[string](p, script) }
+func (p *page) truth(script string) bool {
+	p.t.Helper()
+	return value[bool](p, "Boolean("+script+")")
+}
+
+// until waits until a JavaScript expression is true.
+func (p *page) until(expression string, args ...any) {
+	p.t.Helper()
+	for i, arg := range args {
+		if script, ok := arg.(raw); ok {
+			args[i] = script.String()
+			continue
+		}
+		quoted, err := json.Marshal(arg)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		args[i] = string(quoted)
+	}
+	expression = fmt.Sprintf(expression, args...)
+	end := time.Now().Add(patience)
+	for !p.truth(expression) {
+		if time.Now().After(end) {
+			p.t.Fatalf("this did not come true: %s\nthe page ends with:\n%s", expression, p.text(`document.body.innerText.slice(-700)`))
+		}
+		time.Sleep(15 * time.Millisecond)
+	}
+}
+
+// sees waits until a text is shown in the messages of the room.
+func (p *page) sees(text string) {
+	p.t.Helper()
+	p.until(`document.querySelector('#messages')?.innerText.includes(%s)`, text)
+}
+
+// click clicks on the middle of an element as a mouse would.
+func (p *page) click(selector string) {
+	p.t.Helper()
+	p.run(chromedp.Click(selector))
+}
+
+// press presses a key, with modifiers.
+func (p *page) press(key string, modifiers ...chromedp.KeyOption) {
+	p.t.Helper()
+	if key == kb.Enter && len(modifiers) == 0 {
+		p.enter()
+		return
+	}
+	p.run(chromedp.KeyEvent(key, modifiers...))
+}
+
+// enter presses Enter.
+func (p *page) enter() {
+	p.t.Helper()
+	p.stroke("Enter", "\r", 13)
+}
+
+// stroke presses a key as a keyboard does: what a page prevents at its going down
+// makes no text.
+func (p *page) stroke(key, text string, code int64) {
+	p.t.Helper()
+	event := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key, Text: text, WindowsVirtualKeyCode: code}
+	command(p, input.DispatchKeyEvent, event)
+	event.Type, event.Text = input.DispatchKeyEventTypeKeyUp, ""
+	command(p, input.DispatchKeyEvent, event)
+}
+
+// write types text into what has the focus.
+func (p *page) write(text string) {
+	p.t.Helper()
+	p.run(chromedp.KeyEvent(text))
+}
+
+// say types a message and sends it.
+func (p *page) say(text string) {
+	p.t.Helper()
+	p.run(chromedp.Focus("#input"))
+	p.write(text)
+	p.press(kb.Enter)
+}
+
+// join opens the page and says a name.
+func (p *page) join(url, username string) {
+	p.t.Helper()
+	p.open(url)
+	p.until(`document.activeElement?.id === 'name'`)
+	p.write(username)
+	p.press(kb.Enter)
+	p.online()
+}
+
+// online waits until the page is connected and has the room it shows.
+func (p *page) online() {
+	p.t.Helper()
+	p.until(`document.querySelector('[data-status]')?.dataset.status === 'open' && document.querySelector('#messages .begin')?.innerText !== 'Loading …' || document.querySelectorAll('.row').length > 0`)
+}
+
+// shown returns the contents of the messages that are in the document.
+func (p *page) shown() []string {
+	p.t.Helper()
+	return value[[]string](p, `[...document.querySelectorAll('#messages .row .content')].map((e) => e.innerText)`)
+}

@@ -1,0 +1,329 @@
+package browser
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// numbered returns so many contents that tell their number.
+func numbered(prefix string, n int) []string {
+	contents := make([]string, n)
+	for i := range contents {
+		contents[i] = fmt.Sprintf("%s %d", prefix, i+1)
+	}
+	return contents
+}
+
+// readAll scrolls from the top of what is loaded to its end and returns every
+// content that came by, by its seq.
+func (p *page) readAll() map[int]string {
+	p.t.Helper()
+	type row struct {
+		Seq     int
+		Content string
+	}
+	all := make(map[int]string)
+	p.text(`document.querySelector('#messages').scrollTop = 0, ''`)
+	for {
+		before := len(all)
+		rows := value[[]row](p, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+			const list = document.querySelector('#messages')
+			const rows = [...list.querySelectorAll('.row[data-seq]')].map((r) => ({Seq: Number(r.dataset.seq), Content: r.querySelector('.content').innerText}))
+			list.scrollTop += list.clientHeight
+			done(rows)
+		})))`, awaited)
+		for _, r := range rows {
+			if content, ok := all[r.Seq]; ok && content != r.Content {
+				p.t.Fatalf("message %d is %q and %q", r.Seq, content, r.Content)
+			}
+			all[r.Seq] = r.Content
+		}
+		atEnd := p.truth(`(() => { const l = document.querySelector('#messages'); return l.scrollHeight - l.scrollTop - l.clientHeight < 4 })()`)
+		if atEnd && len(all) == before {
+			return all
+		}
+	}
+}
+
+// wantAll checks that a page has exactly these messages of the room's log.
+func (p *page) wantAll(want []string) {
+	p.t.Helper()
+	got := p.readAll()
+	for i, content := range want {
+		if got[i+1] != content {
+			p.t.Errorf("message %d is %q, want %q", i+1, got[i+1], content)
+		}
+	}
+	if len(got) != len(want) {
+		p.t.Errorf("there are %d messages, want %d", len(got), len(want))
+	}
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	p := newPage(t, desktop)
+	p.join(s.url, "alice")
+	p.say("before")
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.run(chromedp.Focus("#input"))
+	p.write("half a thou")
+	p.run(chromedp.Reload())
+	p.online()
+	p.sees("before")
+	p.until(`document.querySelector('#input').value === 'half a thou'`)
+	p.write("ght")
+	p.press(kb.Enter)
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.wantAll([]string{"before", "half a thought"})
+	// The name is still ours, and the same one.
+	p.until(`document.querySelector('.me-name').innerText === 'alice'`)
+}
+
+func TestBackAndForward(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("ben", "lobby", "in the lobby")
+	s.say("ben", "team", "in the team")
+	p := newPage(t, desktop)
+	p.join(s.url+"/r/lobby", "alice")
+	p.sees("in the lobby")
+	p.visit("team")
+	p.sees("in the team")
+	p.until(`location.pathname === '/r/team'`)
+	p.run(chromedp.NavigateBack())
+	p.until(`document.querySelector('.head h1').innerText.includes('lobby')`)
+	p.sees("in the lobby")
+	p.run(chromedp.NavigateForward())
+	p.until(`document.querySelector('.head h1').innerText.includes('team')`)
+	p.sees("in the team")
+}
+
+// visit goes to a room with the quick switcher.
+func (p *page) visit(room string) {
+	p.t.Helper()
+	p.press("k", chromedp.KeyModifiers(kb.ModifierCtrl))
+	p.until(`document.activeElement?.getAttribute('role') === 'combobox'`)
+	p.write(room)
+	p.until(`document.querySelector('[role=option][aria-selected=true]')?.innerText.includes(%s)`, room)
+	p.press(kb.Enter)
+	p.until(`document.querySelector('.head h1').innerText.includes(%s)`, room)
+}
+
+func TestDeepLink(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("ben", "lobby", numbered("n", 500)...)
+	p := newPage(t, desktop)
+	p.join(s.url+"/r/lobby#42", "alice")
+	p.until(`document.querySelector('.marked')?.innerText.includes('n 42')`)
+	p.until(`document.activeElement?.dataset.seq === '42'`)
+	visible := `(() => {
+		const r = document.querySelector('.marked').getBoundingClientRect(), l = document.querySelector('#messages').getBoundingClientRect()
+		return r.top >= l.top && r.bottom <= l.bottom
+	})()`
+	p.until("%s", raw(visible))
+	// New messages do not pull the reader away.
+	s.say("ben", "lobby", "n 501")
+	p.until(`document.querySelector('.jump')?.innerText.includes('1 new message')`)
+	p.until("%s", raw(visible))
+	// Reading on leads without a gap to the newest one.
+	p.click(".jump")
+	p.sees("n 501")
+	p.until(`!document.querySelector('.jump')`)
+	// A message that is not there.
+	p.open("about:blank")
+	p.open(s.url + "/r/lobby#4242")
+	p.until(`document.querySelector('.state.problem')?.innerText.includes('no such message')`)
+	p.sees("n 501")
+	// From the past to the present by scrolling alone.
+	p.open("about:blank")
+	p.open(s.url + "/r/lobby#250")
+	p.until(`document.querySelector('.marked')?.innerText.includes('n 250')`)
+	p.until(`(() => { const l = document.querySelector('#messages'); l.scrollTop += 2000; return l.innerText.includes('n 501') })()`)
+	p.until(`(() => { const l = document.querySelector('#messages'); l.scrollTop -= 2000; return l.innerText.includes('n 1\n') && !l.querySelector('.begin .quiet') })()`)
+	p.wantAll(numbered("n", 501))
+}
+
+func TestOfflineAndBack(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	between := startLink(t, s.url)
+	s.say("ben", "lobby", numbered("n", 20)...)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(between.url(), "alice")
+	p.sees("n 20")
+
+	between.set(cut)
+	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	p.until(`document.querySelector('.state')?.innerText.includes('Reconnecting')`)
+	p.say("written offline")
+	p.until(`document.querySelector('.pending .fate')?.innerText === 'waits to be sent'`)
+	missed := numbered("missed", 500)
+	s.say("ben", "lobby", missed...)
+	between.set(whole)
+
+	// The reader is not dragged past 500 messages, and is told of them.
+	p.online()
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.until(`document.querySelector('#messages .unread')`)
+	p.until(`document.querySelector('#messages').innerText.includes('missed 1')`)
+	if p.truth(`document.querySelector('#messages').innerText.includes('missed 500')`) {
+		t.Error("the reader was pulled down")
+	}
+	p.until(`!document.querySelector('.state')`)
+	want := slices.Concat(numbered("n", 20), missed, []string{"written offline"})
+	p.wantAll(want)
+}
+
+// TestSilence has the network swallow everything without an end to any
+// connection, as when a machine has slept.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	between := startLink(t, s.url)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(between.url(), "alice")
+	p.say("one")
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	between.set(silent)
+	p.say("two")
+	s.say("ben", "lobby", "from ben")
+	p.text(`dispatchEvent(new Event('focus')), ''`) // somebody comes back to the machine
+	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	between.set(whole)
+	p.online()
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	all := p.readAll()
+	if len(all) != 3 || all[1] != "one" {
+		t.Errorf("got %v, want three messages", all)
+	}
+}
+
+func TestServerKilled(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(s.url, "alice")
+	var want []string
+	for round := range 3 {
+		for i := range 5 {
+			text := fmt.Sprintf("round %d message %d", round, i)
+			want = append(want, text)
+			p.say(text)
+		}
+		s.kill() // whatever of it is under way
+		text := fmt.Sprintf("round %d while it is down", round)
+		want = append(want, text)
+		p.say(text)
+		s.start()
+		p.online()
+		p.until(`document.querySelectorAll('.pending').length === 0`)
+	}
+	p.wantAll(want)
+	// Somebody who was not there has the same.
+	q := newPage(t, desktop)
+	q.join(s.url, "ben")
+	q.sees("round 2 while it is down")
+	q.wantAll(want)
+}
+
+// TestOpenedOffline has the service worker show the page, and what was written
+// before a reload is sent after it.
+func TestOpenedOffline(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	between := startLink(t, s.url)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(between.url(), "alice")
+	p.until(`navigator.serviceWorker.controller`)
+	p.until(`caches.keys ? true : false`)
+	between.set(cut)
+	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	p.say("kept over a reload")
+	p.run(chromedp.Reload())
+	p.until(`document.querySelector('.pending .content')?.innerText === 'kept over a reload'`)
+	between.set(whole)
+	p.online()
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.wantAll([]string{"kept over a reload"})
+}
+
+// TestTwoTabs has the name go to the newer tab, and back when it is asked for.
+func TestTwoTabs(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	first := newPage(t, desktop)
+	first.join(s.url, "alice")
+	second := first.tab()
+	second.open(s.url)
+	second.online()
+	first.until(`document.querySelector('.replaced')?.innerText.includes('open somewhere else')`)
+	second.say("from the second")
+	second.until(`document.querySelectorAll('.pending').length === 0`)
+	first.click(".replaced button")
+	first.sees("from the second")
+	second.until(`document.querySelector('.replaced')`)
+	first.say("from the first")
+	first.until(`document.querySelectorAll('.pending').length === 0`)
+	first.wantAll([]string{"from the second", "from the first"})
+}
+
+// TestOtherData has the server come back with another database: the page must
+// not mix the two.
+func TestOtherData(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(s.url, "alice")
+	p.say("of the old")
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	s.kill()
+	s.data = t.TempDir()
+	s.start()
+	p.online()
+	p.until(`document.querySelector('.state.problem')?.innerText.includes('other messages than before')`)
+	s.say("ben", "lobby", "of the new")
+	p.sees("of the new")
+	p.wantAll([]string{"of the new"})
+}
+
+// TestBrowserSaysOffline has the browser itself know that there is no network.
+func TestBrowserSaysOffline(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	between := startLink(t, s.url)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(between.url(), "alice")
+	offline := func(on bool) {
+		command(p, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: on, DownloadThroughput: -1, UploadThroughput: -1})
+	}
+	between.set(cut)
+	offline(true)
+	p.until(`document.querySelector('.state')?.innerText.includes('You are offline')`)
+	s.say("ben", "lobby", "meanwhile")
+	between.set(whole)
+	offline(false)
+	p.online()
+	p.sees("meanwhile")
+	p.say("back")
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.wantAll([]string{"meanwhile", "back"})
+}
+
+// raw is JavaScript that goes into another piece as it is.
+type raw string
+
+func (r raw) String() string { return strings.TrimSpace(string(r)) }

@@ -1,0 +1,89 @@
+package bench
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// served is a text message as a server frames it.
+func served(opcode byte, payload string) string {
+	header := []byte{0x80 | opcode}
+	switch n := len(payload); {
+	case n <= 125:
+		header = append(header, byte(n))
+	case n <= 0xffff:
+		header = binary.BigEndian.AppendUint16(append(header, 126), uint16(n))
+	default:
+		header = binary.BigEndian.AppendUint64(append(header, 127), uint64(n))
+	}
+	return string(header) + payload
+}
+
+// Whatever a read takes at a time, the lines are the same.
+func TestUnframerCutAnywhere(t *testing.T) {
+	const answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+	long := strings.Repeat("x", 70_000)
+	in := answer + served(1, "a") + served(9, "ping") + served(1, "") + served(1, long[:126]) + served(1, long[:65_536]) + served(1, long) + served(1, "end") + served(8, "\x03\xe8")
+	want := "a\n\n" + long[:126] + "\n" + long[:65_536] + "\n" + long + "\nend\n"
+	for _, size := range []int{1, 2, 3, 5, 8, 13, 100, 4096, len(in)} {
+		var u unframer
+		var got strings.Builder
+		opened := 0
+		buffer := make([]byte, size+1)
+		for rest := in; rest != ""; {
+			n := copy(buffer[1:], rest)
+			rest = rest[n:]
+			lines, open, err := u.take(buffer[:n+1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if open {
+				opened++
+			}
+			got.Write(lines)
+		}
+		if got.String() != want || opened != 1 {
+			t.Errorf("%d at a time: got %d bytes, opened %d times; want %d", size, got.Len(), opened, len(want))
+		}
+	}
+	for _, bad := range []string{"HTTP/1.1 403 Forbidden\r\n\r\n", "{\"type\":\"error\"}\r\n\r\n", strings.Repeat("x", 5000)} {
+		var u unframer
+		if _, _, err := u.take([]byte("?" + bad)); err == nil {
+			t.Errorf("%.20q passes for a handshake", bad)
+		}
+	}
+}
+
+// What is sent over WebSocket is what is sent over TCP, framed.
+func TestSealed(t *testing.T) {
+	who := &identity{name: "a", room: "r"}
+	for _, payload := range []int{MinPayload, 50, 60, 70, 80, 90, 100, 1000, MaxPayload} {
+		line := string(kabanLines{}.appendSend(nil, who, 1, 2, payload))
+		frame := kabanMessages{}.appendSend([]byte("before"), who, 1, 2, payload)[len("before"):]
+		size, header := int(frame[1]&0x7f), 6
+		if size == 126 {
+			size, header = int(binary.BigEndian.Uint16(frame[2:])), 8
+		}
+		if frame[0] != 0x81 || frame[1]&0x80 == 0 || string(frame[header-4:header]) != "\x00\x00\x00\x00" || size != len(frame)-header || string(frame[header:])+"\n" != line {
+			t.Errorf("%d bytes: got %q, want %q framed", payload, frame, line)
+		}
+	}
+}
+
+func TestCutScheme(t *testing.T) {
+	for server, want := range map[string]string{
+		"127.0.0.1:1":               "127.0.0.1:1 false",
+		"tcp://127.0.0.1:1":         "127.0.0.1:1 false",
+		"ws://127.0.0.1:1":          "127.0.0.1:1 true",
+		"ws://127.0.0.1:1/":         "127.0.0.1:1 true",
+		"ws://[::1]:1/v1/socket":    "[::1]:1 true",
+		"ws://127.0.0.1:1/v1/else/": "127.0.0.1:1/v1/else true", // which is refused as an address
+	} {
+		address, webSocket := cutScheme(server)
+		if got := fmt.Sprint(address, " ", webSocket); got != want {
+			t.Errorf("%s: got %s, want %s", server, got, want)
+		}
+	}
+}

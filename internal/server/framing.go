@@ -1,0 +1,85 @@
+package server
+
+import (
+	"io"
+
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
+	"kaban/wire"
+)
+
+// framing is how the frames of kaban/1 lie in the bytes of a connection. What a
+// loop, a handler and the dispatcher do is the same for all of them.
+type framing interface {
+	// format is what members with this framing read. They share its bytes.
+	format() dispatch.Format
+	// read does at most one read of the source and makes lines of what came. What has to
+	// be answered at once is in answer, in the form in which it is sent, until the
+	// next call. The error is the socket's, io.EOF when the peer has said that
+	// nothing more comes, or a *framingError; the last two come again.
+	read(src io.Reader, p []byte) (n int, answer []byte, err error)
+	// begin and end enclose one line that is appended to dst: begin before, and
+	// end with where begin was called.
+	begin(dst []byte) []byte
+	end(dst []byte, start int) []byte
+	// farewell appends what says that nothing more comes, if the framing has such a
+	// thing.
+	farewell(dst []byte, e *ending) []byte
+}
+
+// framingError says why what came is not of the framing. It ends the connection.
+type framingError struct {
+	code  wire.Code
+	close closeCode
+	text  string
+}
+
+func (e *framingError) Error() string { return e.text }
+
+// lines is the framing over TCP: one JSON object a line.
+type lines struct{}
+
+func (lines) format() dispatch.Format { return jsonLines }
+
+func (lines) read(src io.Reader, p []byte) (n int, answer []byte, err error) {
+	n, err = src.Read(p)
+	return n, nil, err
+}
+
+func (lines) begin(dst []byte) []byte               { return dst }
+func (lines) end(dst []byte, _ int) []byte          { return dst }
+func (lines) farewell(dst []byte, _ *ending) []byte { return dst }
+
+// appendFrame appends an event as it is sent.
+func appendFrame(dst []byte, f framing, event *wire.Event) []byte {
+	start := len(dst)
+	return f.end(event.Append(f.begin(dst)), start)
+}
+
+// frameFormat encodes what members with one framing read.
+type frameFormat struct{ framing framing }
+
+// Formats of which all members with the same framing share the bytes.
+var (
+	jsonLines    dispatch.Format = frameFormat{lines{}}
+	jsonMessages dispatch.Format = frameFormat{(*webSocket)(nil)}
+)
+
+// AppendEntry implements dispatch.Format.
+func (f frameFormat) AppendEntry(dst []byte, room string, e *store.Entry) []byte {
+	start := len(dst)
+	return f.framing.end(wire.AppendMessage(f.framing.begin(dst), room, message(e)), start)
+}
+
+// AppendPresence implements dispatch.Format. Names that do not fit a frame are
+// left out: the count says enough.
+func (f frameFormat) AppendPresence(dst []byte, room string, members int, joined, left []string) []byte {
+	start := len(dst)
+	e := wire.Event{Type: wire.TypePresence, Room: room, Members: members, Joined: joined, Left: left}
+	dst = e.Append(f.framing.begin(dst))
+	if len(dst)-start > wire.MaxFrame {
+		e.Joined, e.Left = nil, nil
+		dst = e.Append(f.framing.begin(dst[:start]))
+	}
+	return f.framing.end(dst, start)
+}

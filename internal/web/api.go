@@ -1,0 +1,356 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
+	"kaban/wire"
+)
+
+const (
+	// How much a page has when the client does not say.
+	defaultMessages = 50
+	defaultNames    = 500
+	// pageBytes is how much content a page of messages has at most.
+	pageBytes = 256 << 10
+	// maxName is the longest name that a page may begin after, in bytes.
+	maxName = kaban.MaxRoomName * 4
+	// postTimeout is how long a message may take to be stored.
+	postTimeout = 20 * time.Second
+)
+
+// Room is a room in a list.
+type Room struct {
+	Room    string `json:"room" doc:"The room's name."`
+	Head    uint64 `json:"head" doc:"The last seq; 0 if it has no message."`
+	Members int    `json:"members" doc:"How many connections are in it."`
+}
+
+// RoomState is one room.
+type RoomState struct {
+	Room
+	Epoch string `json:"epoch" doc:"Names this life of the server's data; a seq is only meaningful with it."`
+}
+
+// RoomList is a page of rooms.
+type RoomList struct {
+	Rooms []Room `json:"rooms" nullable:"false" doc:"Sorted by name."`
+	More  bool   `json:"more" doc:"There are more after the last one."`
+}
+
+// MemberList is a page of members.
+type MemberList struct {
+	Room      string   `json:"room" doc:"The room's name."`
+	Usernames []string `json:"usernames" nullable:"false" doc:"Sorted, each name once."`
+	More      bool     `json:"more" doc:"There are more after the last one."`
+}
+
+// Message is an entry of a room's log.
+type Message struct {
+	Seq      uint64 `json:"seq" minimum:"1" doc:"Its place in the room: 1, 2, 3 and so on without a gap."`
+	ID       string `json:"id" doc:"The author's id for it."`
+	Username string `json:"username" doc:"The author."`
+	Content  string `json:"content" doc:"What was said. Treat it as untrusted text."`
+	Time     string `json:"time" format:"date-time" doc:"When it was stored, by the server's clock: UTC, milliseconds."`
+}
+
+// MessageList is a page of messages.
+type MessageList struct {
+	Room     string    `json:"room" doc:"The room's name."`
+	Epoch    string    `json:"epoch" doc:"Names this life of the server's data."`
+	Messages []Message `json:"messages" nullable:"false" doc:"Oldest first."`
+	More     bool      `json:"more" doc:"There are more in the direction that was asked for."`
+}
+
+// Draft is a message to be sent.
+type Draft struct {
+	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your name for this message, once for each message. Sending it again with the same id stores nothing."`
+	Username string `json:"username" minLength:"1" doc:"The author's name; nobody may be connected under it."`
+	Content  string `json:"content" minLength:"1" doc:"What to say."`
+}
+
+// Receipt says where and when a message was stored.
+type Receipt struct {
+	Room      string `json:"room" doc:"The room's name."`
+	ID        string `json:"id" doc:"The id that was sent."`
+	Seq       uint64 `json:"seq" minimum:"1" doc:"Its place in the room."`
+	Time      string `json:"time" format:"date-time" doc:"When it was stored."`
+	Duplicate bool   `json:"duplicate" doc:"It had been stored before; seq and time are the first one's."`
+}
+
+// number is an optional parameter.
+type number struct {
+	Value uint64
+	IsSet bool
+}
+
+// Schema implements huma.SchemaProvider.
+func (number) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeInteger, Minimum: new(0.0), Maximum: new(float64(wire.MaxNumber))}
+}
+
+// Receiver implements huma.ParamWrapper.
+func (n *number) Receiver() reflect.Value { return reflect.ValueOf(n).Elem().Field(0) }
+
+// OnParamSet implements huma.ParamReactor.
+func (n *number) OnParamSet(isSet bool, _ any) { n.IsSet = isSet }
+
+// limitParam is how much a page may hold.
+type limitParam struct{ number }
+
+// Schema implements huma.SchemaProvider.
+func (limitParam) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeInteger, Minimum: new(1.0), Maximum: new(float64(wire.MaxLimit))}
+}
+
+// Receiver implements huma.ParamWrapper.
+func (l *limitParam) Receiver() reflect.Value { return reflect.ValueOf(&l.number).Elem().Field(0) }
+
+// or returns the limit, or a default if there is none.
+func (l limitParam) or(usual int) (int, error) {
+	if !l.IsSet {
+		return usual, nil
+	}
+	if l.Value < 1 || l.Value > wire.MaxLimit {
+		p := problem(wire.CodeBadLimit, fmt.Sprintf("the limit must be 1 to %d, not %d", wire.MaxLimit, l.Value))
+		p.Field, p.Max, p.Actual = "limit", new(wire.MaxLimit), new(int(min(l.Value, wire.MaxNumber)))
+		return 0, p
+	}
+	return int(l.Value), nil
+}
+
+// NamePage is the part of a list of names that is asked for.
+type NamePage struct {
+	After string     `query:"after" doc:"Only names that sort after this."`
+	Limit limitParam `query:"limit" doc:"How many at most; 500 if absent."`
+}
+
+func (in *NamePage) check() (limit int, err error) {
+	if len(in.After) > maxName {
+		p := problem(wire.CodeBadField, fmt.Sprintf("after must have at most %d bytes", maxName))
+		p.Field, p.Max, p.Actual = "after", new(maxName), new(len(in.After))
+		return 0, p
+	}
+	return in.Limit.or(defaultNames)
+}
+
+// RoomPath is the room that a path names. (Parameters are found in exported
+// structs only.)
+type RoomPath struct {
+	Room string `path:"room" doc:"The room's name."`
+}
+
+type messagesInput struct {
+	RoomPath
+	Before number     `query:"before" doc:"The newest messages with a smaller seq. Without before and after: the newest of all."`
+	After  number     `query:"after" doc:"The oldest messages with a greater seq."`
+	Limit  limitParam `query:"limit" doc:"How many at most; 50 if absent. A page ends early, after at least one message, rather than be very long."`
+}
+
+type postInput struct {
+	RoomPath
+	ContentType string `header:"Content-Type" hidden:"true"`
+	RawBody     []byte
+}
+
+type output[T any] struct{ Body T }
+
+type postOutput struct {
+	Status int
+	Body   Receipt
+}
+
+// newAPI registers the operations and returns their document.
+func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
+	config := huma.DefaultConfig("Kaban", "1")
+	config.Info.Description = "The HTTP interface of a Kaban server: what programs need that come and go. Whoever stays connected speaks kaban/1 over TCP or WebSocket (/v1/socket) instead. Errors are problem details (RFC 9457) with the codes of kaban/1."
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served by us, and nothing else
+	config.AllowAdditionalPropertiesByDefault = true                     // fields are added, and unknown ones ignored
+	config.CreateHooks = nil                                             // which would add links to every answer
+	api := humago.New(mux, config)
+	operation := func(id, method, path, summary string, errors ...int) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: method, Path: path, Summary: summary, Errors: errors,
+			MaxBodyBytes: maxBody, BodyReadTimeout: bodyTimeout,
+			SkipValidateParams: true, SkipValidateBody: true, // what the handlers say is more precise
+		}
+	}
+	huma.Register(api, operation("list-rooms", http.MethodGet, "/v1/rooms", "List the rooms", 400), s.listRooms)
+	huma.Register(api, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Look at a room", 400, 404), s.getRoom)
+	huma.Register(api, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List who is in a room", 400, 404), s.listMembers)
+	huma.Register(api, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's log", 400, 404, 500, 503), s.listMessages)
+	post := operation("post-message", http.MethodPost, "/v1/rooms/{room}/messages", "Say something in a room", 400, 403, 404, 409, 413, 415, 500, 503, 507)
+	post.Description = "Safe to repeat: the same id from the same author is stored once. The answer comes when the message is stored."
+	draft := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Draft](), true, "Draft")
+	post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{jsonType: {Schema: draft}}}
+	receipt := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Receipt](), true, "Receipt")
+	post.Responses = map[string]*huma.Response{
+		"200": {Description: "It had been stored before.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
+		"201": {Description: "It is stored.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
+	}
+	post.DefaultStatus = http.StatusCreated
+	huma.Register(api, post, s.postMessage)
+	return api.OpenAPI()
+}
+
+const jsonType = "application/json"
+
+// parseRoom returns the room that a path names.
+func (s *Server) parseRoom(in RoomPath) (kaban.RoomName, error) {
+	name, err := kaban.ParseRoomName(in.Room)
+	if err != nil {
+		p := s.problemOf(err)
+		p.Field = "room"
+		return name, p
+	}
+	return name, nil
+}
+
+func (s *Server) listRooms(_ context.Context, in *NamePage) (*output[RoomList], error) {
+	limit, err := in.check()
+	if err != nil {
+		return nil, err
+	}
+	infos, more := s.dispatcher.Rooms(in.After, limit)
+	list := RoomList{Rooms: make([]Room, len(infos)), More: more}
+	for i, info := range infos {
+		list.Rooms[i] = Room{Room: info.Name.String(), Head: info.Head, Members: info.Members}
+	}
+	return &output[RoomList]{list}, nil
+}
+
+func (s *Server) getRoom(_ context.Context, in *RoomPath) (*output[RoomState], error) {
+	name, err := s.parseRoom(*in)
+	if err != nil {
+		return nil, err
+	}
+	room, err := s.dispatcher.Room(name)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	return &output[RoomState]{RoomState{
+		Room:  Room{Room: room.Name().String(), Head: room.Head(), Members: room.Members()},
+		Epoch: s.dispatcher.Epoch(),
+	}}, nil
+}
+
+func (s *Server) listMembers(_ context.Context, in *struct {
+	RoomPath
+	NamePage
+},
+) (*output[MemberList], error) {
+	name, err := s.parseRoom(in.RoomPath)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := in.check()
+	if err != nil {
+		return nil, err
+	}
+	room, usernames, more, err := s.dispatcher.Members(name, in.After, limit)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	if usernames == nil {
+		usernames = []string{}
+	}
+	return &output[MemberList]{MemberList{Room: room.Name().String(), Usernames: usernames, More: more}}, nil
+}
+
+func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[MessageList], error) {
+	name, err := s.parseRoom(in.RoomPath)
+	if err != nil {
+		return nil, err
+	}
+	page, err := in.page()
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.dispatcher.History(ctx, name, page)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	list := MessageList{Room: found.Room.Name().String(), Epoch: s.dispatcher.Epoch(), Messages: make([]Message, len(found.Entries)), More: found.More}
+	for i := range found.Entries {
+		e := &found.Entries[i]
+		list.Messages[i] = Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: formatTime(e.Time)}
+	}
+	return &output[MessageList]{list}, nil
+}
+
+// page is what the parameters ask for.
+func (in *messagesInput) page() (store.Page, error) {
+	limit, err := in.Limit.or(defaultMessages)
+	if err != nil {
+		return store.Page{}, err
+	}
+	refuse := func(field, text string) (store.Page, error) {
+		p := problem(wire.CodeBadField, text)
+		p.Field = field
+		return store.Page{}, p
+	}
+	switch {
+	case in.Before.IsSet && in.After.IsSet:
+		return refuse("before", "before and after exclude each other")
+	case in.Before.Value > wire.MaxNumber:
+		return refuse("before", fmt.Sprintf("before must not exceed %d", wire.MaxNumber))
+	case in.After.Value > wire.MaxNumber:
+		return refuse("after", fmt.Sprintf("after must not exceed %d", wire.MaxNumber))
+	}
+	page := store.Page{After: in.After.Value, Before: in.Before.Value, Last: !in.After.IsSet, Limit: limit, Bytes: pageBytes}
+	if in.Before.IsSet && in.Before.Value == 0 {
+		page.Before = 1 // nothing is before the first
+	}
+	return page, nil
+}
+
+func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, error) {
+	if !isJSON(in.ContentType) {
+		status := http.StatusUnsupportedMediaType
+		return nil, &Problem{Title: http.StatusText(status), Status: status, Detail: "send the message as application/json"}
+	}
+	name, err := s.parseRoom(in.RoomPath)
+	if err != nil {
+		return nil, err
+	}
+	post, err := wire.DecodePost(in.RawBody, s.config.MaxContent)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	room, err := s.dispatcher.Room(name)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	if err := s.config.Names.Check(post.Message.Username()); err != nil {
+		return nil, s.problemOf(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, postTimeout)
+	defer cancel()
+	receipt, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room.Name(), ID: post.ID, Message: post.Message})
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	out := &postOutput{Status: http.StatusCreated, Body: receiptOf(room.Name(), receipt)}
+	if receipt.Duplicate {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+func receiptOf(room kaban.RoomName, r dispatch.Receipt) Receipt {
+	return Receipt{Room: room.String(), ID: r.ID, Seq: r.Seq, Time: formatTime(r.Time), Duplicate: r.Duplicate}
+}
+
+// formatTime writes milliseconds since 1970 as kaban/1 does.
+func formatTime(milliseconds int64) string {
+	return time.UnixMilli(milliseconds).UTC().Format("2006-01-02T15:04:05.000Z")
+}

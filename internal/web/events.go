@@ -1,0 +1,264 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
+	"kaban/wire"
+)
+
+const (
+	// eventsPerWrite is about how many bytes of events one write has. It is also
+	// what a stream holds whose reader has stalled.
+	eventsPerWrite = 16 << 10
+	// comeBack is after how long a client whose stream has ended connects again.
+	comeBack = time.Second
+)
+
+// eventFormat is kaban/1 as server-sent events (HTML, section 9.2): the data of
+// an event is a frame, its name the type of the frame.
+type eventFormat struct{ epoch string }
+
+// AppendEntry implements dispatch.Format.
+func (f eventFormat) AppendEntry(dst []byte, room string, e *store.Entry) []byte {
+	dst = append(dst, "event: message\nid: "...)
+	dst = append(dst, f.epoch...)
+	dst = append(dst, ':')
+	dst = strconv.AppendUint(dst, e.Seq, 10)
+	dst = append(dst, "\ndata: "...)
+	dst = wire.AppendMessage(dst, room, wire.Message{
+		Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time),
+	})
+	return append(dst, '\n')
+}
+
+// AppendPresence implements dispatch.Format.
+func (eventFormat) AppendPresence(dst []byte, room string, members int, joined, left []string) []byte {
+	return appendEvent(dst, &wire.Event{Type: wire.TypePresence, Room: room, Members: members, Joined: joined, Left: left})
+}
+
+// appendEvent appends a frame, which is one line, as an event without an id.
+func appendEvent(dst []byte, e *wire.Event) []byte {
+	name := e.Type.String()
+	if e.Code == wire.CodeResync {
+		name = string(e.Code)
+	}
+	dst = append(dst, "event: "+name+"\ndata: "...)
+	return append(e.Append(dst), '\n')
+}
+
+// stream is one reader of events. It is its own waker: a goroutine of net/http.
+type stream struct {
+	server   *Server
+	control  *http.ResponseController
+	writer   http.ResponseWriter
+	woken    chan struct{}
+	audience atomic.Pointer[dispatch.Audience]
+	buffer   []byte
+}
+
+// Wake implements dispatch.Waker.
+func (t *stream) Wake(a *dispatch.Audience) {
+	t.audience.Store(a)
+	select {
+	case t.woken <- struct{}{}:
+	default:
+	}
+}
+
+// WakeOne implements dispatch.Waker. A stream sends nothing, so it gets no
+// receipts.
+func (*stream) WakeOne(*dispatch.Subscription) {}
+
+// events streams a room.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	name, err := s.parseRoom(RoomPath{Room: r.PathValue("room")})
+	if err != nil {
+		writeProblem(w, s.problemIn(err))
+		return
+	}
+	start, err := s.eventStart(r)
+	if err != nil {
+		writeProblem(w, s.problemIn(err))
+		return
+	}
+	if !s.streams.enter() {
+		p := problem(wire.CodeServerFull, fmt.Sprintf("the server has %d streams of events, which is all it takes; try again later", s.config.MaxStreams))
+		p.RetryAfter = new(comeBack.Milliseconds())
+		writeProblem(w, p)
+		return
+	}
+	defer s.streams.leave()
+	t := &stream{server: s, control: http.NewResponseController(w), writer: w, woken: make(chan struct{}, 1)}
+	t.serve(r.Context(), name, start)
+}
+
+// eventStart is where a stream begins: behind the last event that the client was
+// given, or where it asks for.
+func (s *Server) eventStart(r *http.Request) (dispatch.Start, error) {
+	refuse := func(field string) (dispatch.Start, error) {
+		p := problem(wire.CodeBadField, field+" must be an epoch, a colon and a seq, as in the id of an event")
+		p.Field = field
+		return dispatch.Start{}, p
+	}
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		epoch, number, ok := strings.Cut(last, ":")
+		seq, err := strconv.ParseUint(number, 10, 64)
+		if !ok || err != nil || seq > wire.MaxNumber || epoch == "" || len(epoch) > maxEpoch {
+			return refuse("Last-Event-ID")
+		}
+		return dispatch.Start{Epoch: epoch, After: seq, Resume: true}, nil
+	}
+	query := r.URL.Query()
+	start := dispatch.Start{Epoch: query.Get("epoch"), Resume: query.Has("after")}
+	if start.Resume {
+		seq, err := strconv.ParseUint(query.Get("after"), 10, 64)
+		if err != nil || seq > wire.MaxNumber {
+			p := problem(wire.CodeBadField, fmt.Sprintf("after must be a whole number from 0 to %d", wire.MaxNumber))
+			p.Field = "after"
+			return start, p
+		}
+		start.After = seq
+	}
+	if len(start.Epoch) > maxEpoch {
+		return refuse("epoch")
+	}
+	return start, nil
+}
+
+// maxEpoch is the longest epoch that is taken, in bytes.
+const maxEpoch = 128
+
+// serve is the life of a stream. A place that the log does not offer is told as
+// an event, for a client that sees no status, and the stream goes on at the head.
+func (t *stream) serve(ctx context.Context, name kaban.RoomName, start dispatch.Start) {
+	s := t.server
+	subscription, joined, err := t.watch(ctx, name, start)
+	resync, lost := errors.AsType[*dispatch.ResyncError](err)
+	if lost {
+		subscription, joined, err = t.watch(ctx, name, dispatch.Start{})
+	}
+	if err != nil {
+		writeProblem(t.writer, s.problemOf(err))
+		return
+	}
+	defer s.dispatcher.Leave(subscription)
+	t.control.SetReadDeadline(time.Time{}) // nothing more is to be read
+	header := t.writer.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // a proxy must not keep it back
+	t.buffer = fmt.Appendf(nil, "retry: %d\n\n", comeBack.Milliseconds())
+	if lost {
+		t.buffer = t.appendResync(t.buffer, resync)
+	} else { // its id is where to go on when nothing comes before the stream breaks
+		t.buffer = fmt.Appendf(t.buffer, "id: %s:%d\n", s.dispatcher.Epoch(), subscription.Seq())
+		t.buffer = appendEvent(t.buffer, &wire.Event{
+			Type: wire.TypeJoined, Room: subscription.Room().Name().String(), Epoch: s.dispatcher.Epoch(), Head: joined.Head, Members: joined.Members,
+		})
+	}
+	t.run(ctx, subscription)
+}
+
+func (t *stream) watch(ctx context.Context, name kaban.RoomName, start dispatch.Start) (*dispatch.Subscription, dispatch.Joined, error) {
+	d := t.server.dispatcher
+	place, err := d.Find(ctx, name, start)
+	if err != nil {
+		return nil, dispatch.Joined{}, err
+	}
+	return d.Watch(t, t, eventFormat{d.Epoch()}, place)
+}
+
+// appendResync appends that messages are missing. Its id is where the stream goes
+// on.
+func (t *stream) appendResync(dst []byte, resync *dispatch.ResyncError) []byte {
+	dst = fmt.Appendf(dst, "id: %s:%d\n", resync.Epoch, resync.Head)
+	return appendEvent(dst, &wire.Event{
+		Type: wire.TypeError, Code: wire.CodeResync, Text: textOf(wire.CodeResync, nil),
+		Room: resync.Room.String(), Epoch: resync.Epoch, Head: resync.Head, Oldest: resync.Oldest,
+	})
+}
+
+// run writes what comes until somebody ends it.
+func (t *stream) run(ctx context.Context, subscription *dispatch.Subscription) {
+	sign := time.NewTicker(t.server.config.Heartbeat)
+	defer sign.Stop()
+	for {
+		more, err := t.gather(ctx, subscription)
+		if err != nil {
+			t.server.config.Log.Error("cannot read the log for a stream of events; its client comes back", "err", err)
+			return
+		}
+		if t.write() != nil {
+			return
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-t.woken:
+			if a := t.audience.Load(); a != nil {
+				a.Members()
+			}
+		case <-sign.C:
+			t.buffer = append(t.buffer, ": still here\n\n"...) // so that proxies keep it open
+		case <-t.server.stop:
+			t.buffer = appendEvent(t.buffer, &wire.Event{Type: wire.TypeGoodbye, Reason: wire.ReasonDraining, ReconnectAfter: comeBack, HasReconnect: true})
+			t.write()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// gather copies what comes next into the buffer: while it is written the stream
+// must hold none of the room's memory. It reports whether there may be more.
+func (t *stream) gather(ctx context.Context, subscription *dispatch.Subscription) (more bool, err error) {
+	defer subscription.Unpin()
+	for len(t.buffer) < eventsPerWrite {
+		segment := subscription.Next()
+		switch {
+		case segment.Behind:
+			err := subscription.Fetch(ctx)
+			if resync, lost := errors.AsType[*dispatch.ResyncError](err); lost {
+				t.buffer = t.appendResync(t.buffer, resync)
+			} else if errors.Is(err, context.Canceled) {
+				return false, nil
+			} else if err != nil {
+				return false, err
+			}
+		case segment.Frames == nil:
+			return false, nil
+		default:
+			n := min(len(segment.Frames), eventsPerWrite)
+			rest := subscription.Advance(&segment, n)
+			t.buffer = append(t.buffer, segment.Frames[:n+rest]...)
+		}
+	}
+	return true, nil
+}
+
+// write sends what the buffer has. A client that takes nothing of it for long is
+// gone; it comes back and goes on behind its last event.
+func (t *stream) write() error {
+	if len(t.buffer) == 0 {
+		return nil
+	}
+	t.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := t.writer.Write(t.buffer)
+	t.buffer = t.buffer[:0]
+	if err == nil {
+		err = t.control.Flush()
+	}
+	return err
+}

@@ -1,0 +1,96 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"kaban"
+	"kaban/wire"
+)
+
+// Hooks knows the keys of incoming webhooks.
+type Hooks interface {
+	// Find returns the room that a key may speak in, and the name for messages that
+	// say none; false where there is no such key.
+	Find(key string) (room kaban.RoomName, username kaban.Username, ok bool, err error)
+}
+
+type noHooks struct{}
+
+// Find implements Hooks.
+func (noHooks) Find(string) (kaban.RoomName, kaban.Username, bool, error) {
+	return kaban.RoomName{}, kaban.Username{}, false, nil
+}
+
+// hook takes a message in Slack's format. As there, the answer is "ok".
+func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	room, username, ok, err := s.config.Hooks.Find(r.PathValue("key"))
+	switch {
+	case err != nil:
+		writeProblem(w, s.problemOf(err))
+		return
+	case !ok:
+		p := problem(wire.CodeNotFound, "there is no such hook; its operator makes one with \"kaban hook add ROOM\"")
+		writeProblem(w, p)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			p := problem(wire.CodeFrameTooLong, "the message is too long")
+			p.Max = new(maxBody)
+			writeProblem(w, p)
+		}
+		return // or nobody is there any more
+	}
+	sent, err := parseSlack(body)
+	if err != nil {
+		writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
+		return
+	}
+	message, err := kaban.NewMessage(s.hookAuthor(sent.Username, username), sent.content(), s.config.MaxContent)
+	if err == nil {
+		err = s.config.Names.Check(message.Username())
+	}
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
+	}
+	id, err := kaban.ParseMessageID("hook-" + rand.Text())
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
+	defer cancel()
+	if _, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room, ID: id, Message: message}); err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
+	}
+	io.WriteString(w, "ok")
+}
+
+// hookAuthor is who a message is from: the name it says, in a form that names can
+// have here, unless that is somebody else's.
+func (s *Server) hookAuthor(wanted string, usual kaban.Username) kaban.Username {
+	author, err := kaban.ParseUsername(asUsername(wanted))
+	if err != nil || s.config.Names.Check(author) != nil {
+		return usual
+	}
+	return author
+}
+
+// asUsername makes a name of what may have spaces and signs in it.
+func asUsername(name string) string {
+	parts := strings.FieldsFunc(name, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !unicode.IsMark(c) && !strings.ContainsRune("_-.", c)
+	})
+	made := []rune(strings.Join(parts, "-"))
+	return strings.TrimRight(string(made[:min(len(made), kaban.MaxUsername)]), ".-")
+}

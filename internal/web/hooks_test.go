@@ -1,0 +1,137 @@
+package web_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/internal/web"
+)
+
+// oneHook is the key "secret" for the room builds.
+type oneHook struct{ err error }
+
+func (h oneHook) Find(key string) (room kaban.RoomName, username kaban.Username, ok bool, err error) {
+	if h.err != nil {
+		return room, username, false, h.err
+	}
+	room, err = kaban.ParseRoomName("builds")
+	if err != nil {
+		return room, username, false, err
+	}
+	username, err = kaban.ParseUsername("webhook")
+	return room, username, key == "secret", err
+}
+
+// last is the last message of the room.
+func (f *fixture) last() (username, content string) {
+	f.t.Helper()
+	page := f.get("/v1/rooms/builds/messages?limit=1").has(f.t, 200)
+	m := page.json["messages"].([]any)[0].(map[string]any)
+	return m["username"].(string), m["content"].(string)
+}
+
+func TestHooks(t *testing.T) {
+	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f.dial("ann")
+	for _, test := range []struct{ name, body, username, content string }{
+		{"text", `{"text":"the build is green"}`, "webhook", "the build is green"},
+		{"a name", `{"text":"x","username":"Jenkins"}`, "Jenkins", "x"},
+		{"a name with what names cannot have", `{"text":"x","username":" GitHub: Actions (beta) "}`, "GitHub-Actions-beta", "x"},
+		{"a name of signs only", `{"text":"x","username":"!!!"}`, "webhook", "x"},
+		{"a long name", `{"text":"x","username":"` + strings.Repeat("a", 40) + `"}`, strings.Repeat("a", 32), "x"},
+		{"a name that is somebody's", `{"text":"x","username":"ANN"}`, "webhook", "x"},
+		{"a reserved name", `{"text":"x","username":"server"}`, "webhook", "x"},
+		{
+			"escapes and links", `{"text":"a &lt;b&gt; &amp;lt; <https://ci.example/1|build 1> <https://ci.example/2> <!here> <@U1|ben> <@U2> <#C1|ops> <mailto:a@b.c|a@b.c>"}`,
+			"webhook", "a <b> &lt; build 1 (https://ci.example/1) https://ci.example/2 @here @ben @U2 #ops a@b.c",
+		},
+		{"lines of another system", `{"text":"a\r\nb"}`, "webhook", "a\nb"},
+		{
+			"attachments", `{"text":"t","attachments":[{"fallback":"no","pretext":"pre","author_name":"who","title":"title","title_link":"https://x.example/","text":"body","fields":[{"title":"a","value":"1"},{"value":"2"}],"image_url":"https://x.example/i.png","footer":"foot"},{"fallback":"instead"}]}`,
+			"webhook", "t\npre\nwho\ntitle (https://x.example/)\nbody\na: 1\n2\nhttps://x.example/i.png\nfoot\ninstead",
+		},
+		{
+			"blocks without a text", `{"blocks":[{"type":"header","text":{"type":"plain_text","text":"head"}},{"type":"divider"},{"type":"section","fields":[{"type":"mrkdwn","text":"one"},{"type":"mrkdwn","text":"two"}]}]}`,
+			"webhook", "head\none\ntwo",
+		},
+		{"a text that says what blocks say", `{"text":"short","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"long"}}]}`, "webhook", "short"},
+		{"a form", "payload=" + url.QueryEscape(`{"text":"from a form & more"}`), "webhook", "from a form & more"},
+		{"what is not known", `{"text":"x","icon_emoji":":tada:","channel":"#other","thread_ts":1}`, "webhook", "x"},
+	} {
+		got := f.do("POST", "/hooks/secret", test.body, "Content-Type", "application/x-www-form-urlencoded").has(t, 200)
+		if got.body != "ok" {
+			t.Errorf("%s: got %s", test.name, got)
+		}
+		if username, content := f.last(); username != test.username || content != test.content {
+			t.Errorf("%s: got %s: %q, want %s: %q", test.name, username, content, test.username, test.content)
+		}
+	}
+}
+
+func TestBadHooks(t *testing.T) {
+	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	for _, test := range []struct {
+		name, path, body string
+		status           int
+		code             string
+	}{
+		{"a wrong key", "/hooks/wrong", `{"text":"x"}`, 404, "not_found"},
+		{"no key", "/hooks/", `{"text":"x"}`, 404, ""},
+		{"more than a key", "/hooks/secret/more", `{"text":"x"}`, 404, ""},
+		{"nothing", "/hooks/secret", "", 400, "bad_json"},
+		{"no JSON", "/hooks/secret", "hello", 400, "bad_json"},
+		{"cut JSON", "/hooks/secret", `{"text":"x`, 400, "bad_json"},
+		{"another form", "/hooks/secret", "text=x", 400, "bad_json"},
+		{"a form with no JSON in it", "/hooks/secret", "payload=x", 400, "bad_json"},
+		{"a number as text", "/hooks/secret", `{"text":5}`, 400, "bad_json"},
+		{"no UTF-8", "/hooks/secret", "{\"text\":\"\xff\"}", 400, "bad_json"},
+		{"no text", "/hooks/secret", `{}`, 400, "empty_content"},
+		{"white space", "/hooks/secret", `{"text":"  \n "}`, 400, "empty_content"},
+		{"ESC", "/hooks/secret", `{"text":"\u001b[31mred"}`, 400, "invalid_chars_content"},
+		{"a long text", "/hooks/secret", `{"text":"` + strings.Repeat("x", 5001) + `"}`, 400, "too_long_content"},
+		{"a longer one", "/hooks/secret", strings.Repeat("x", 200_000), 413, "frame_too_long"},
+		{"deep nesting", "/hooks/secret", `{"text":"x","y":` + strings.Repeat("[", 50_000) + strings.Repeat("]", 50_000) + `}`, 400, "bad_json"},
+	} {
+		got := f.do("POST", test.path, test.body, "Content-Type", "application/json").has(t, test.status)
+		if code, _ := got.json["code"].(string); code != test.code {
+			t.Errorf("%s: got %s, want the code %q", test.name, got, test.code)
+		}
+	}
+	f.do("GET", "/hooks/secret", "").has(t, 405)
+	f.do("POST", "/hooks/secret", `{"text":"x"}`, "Origin", "https://evil.example").has(t, 403)
+	f.get("/v1/rooms/builds").has(t, 404) // nothing was said
+	f.dial("webhook")
+	f.do("POST", "/hooks/secret", `{"text":"x"}`).has(t, 409, "code", "username_taken")
+
+	f = start(t, web.Config{Hooks: oneHook{err: errors.New("a path of the machine")}}, nil)
+	if got := f.do("POST", "/hooks/secret", `{"text":"x"}`).has(t, 500, "code", "internal"); strings.Contains(got.body, "machine") {
+		t.Errorf("it tells %s", got)
+	}
+	f = serve(t) // a server without hooks
+	f.do("POST", "/hooks/secret", `{"text":"x"}`).has(t, 404, "code", "not_found")
+}
+
+// FuzzHooks sends anything: each is stored or refused with a code, and what is
+// stored keeps the rules.
+func FuzzHooks(f *testing.F) {
+	for _, seed := range []string{`{"text":"a <b|c> &amp;"}`, `{"attachments":[{"title":"x","fields":[{"title":"a"}]}]}`, `{"blocks":[{"text":"x"}]}`, "payload=%7B%7D", `{"username":"\u0000"}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		username, content, err := web.ParseHook([]byte(body))
+		if err != nil {
+			return
+		}
+		if _, err := json.Marshal(content); err != nil {
+			t.Errorf("%q: %v", content, err)
+		}
+		if u, err := kaban.ParseUsername(username); err == nil && fmt.Sprint(u) == "" {
+			t.Errorf("the name is empty")
+		}
+	})
+}

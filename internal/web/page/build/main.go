@@ -1,0 +1,286 @@
+// Command build makes the web page: page/dist from page/src. "go generate
+// ./internal/web" runs it. It is a module of its own, so that the server does
+// not depend on esbuild.
+//
+// With -check it writes nothing and fails when page/dist is not what the source
+// gives, and checks the types of the source. With -modules it only installs what
+// package-lock.json names, which tests need.
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/andybalholm/brotli"
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// files are what is served, by their path in page/dist.
+type files map[string][]byte
+
+func main() {
+	check := flag.Bool("check", false, "write nothing; fail if page/dist is not what the source gives")
+	modules := flag.Bool("modules", false, "only install the modules of package-lock.json")
+	flag.Parse()
+	if err := run("..", *check, *modules); err != nil {
+		fmt.Fprintln(os.Stderr, "page:", err)
+		os.Exit(1)
+	}
+}
+
+func run(page string, check, modules bool) error {
+	page, err := filepath.Abs(page)
+	if err != nil {
+		return err
+	}
+	if err := install(page); err != nil || modules {
+		return err
+	}
+	built, err := build(page)
+	if err != nil {
+		return err
+	}
+	dist := filepath.Join(page, "dist")
+	if !check {
+		return write(dist, built)
+	}
+	if err := checkTypes(page); err != nil {
+		return err
+	}
+	return compare(dist, built)
+}
+
+// install runs npm ci unless it has been run for this very package-lock.json.
+func install(page string) error {
+	lock, err := os.ReadFile(filepath.Join(page, "package-lock.json"))
+	if err != nil {
+		return err
+	}
+	done := filepath.Join(page, "node_modules", ".installed-lock.json")
+	if installed, err := os.ReadFile(done); err == nil && bytes.Equal(installed, lock) {
+		return nil
+	}
+	if err := inPage(page, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"); err != nil {
+		return fmt.Errorf("npm ci: %w (scripts/setup installs npm)", err)
+	}
+	return os.WriteFile(done, lock, 0o600)
+}
+
+func checkTypes(page string) error {
+	if err := inPage(page, filepath.Join("node_modules", ".bin", "tsc"), "--noEmit"); err != nil {
+		return fmt.Errorf("tsc: %w", err)
+	}
+	return nil
+}
+
+// inPage runs a command in the page's directory; what it says goes to standard
+// error.
+func inPage(page, name string, args ...string) error {
+	command := exec.Command(name, args...)
+	command.Dir, command.Stdout, command.Stderr = page, os.Stderr, os.Stderr
+	return command.Run()
+}
+
+// build makes all files in memory, in the order in which they need each other's
+// names: the bundle and what it refers to, the HTML and the manifest, which
+// refer to those, and the service worker, which keeps all of them.
+func build(page string) (files, error) {
+	built, err := bundle(page, api.BuildOptions{
+		EntryPointsAdvanced: []api.EntryPoint{
+			{InputPath: "src/main.tsx", OutputPath: "app"},
+			{InputPath: "src/style.css", OutputPath: "app"},
+			{InputPath: "src/icons/icons.ts", OutputPath: "icons"},
+		},
+		EntryNames: "assets/[name]-[hash]",
+	})
+	if err != nil {
+		return nil, err
+	}
+	hashed := make(map[string]string) // "app.js" is "assets/app-0A1B2C3D.js"
+	for name := range built {
+		plain := hashPart.ReplaceAllString(path.Base(name), ".")
+		if plain == "icons.js" { // only there to have the icons named
+			delete(built, name)
+			continue
+		}
+		hashed[plain] = name
+	}
+	for _, name := range []string{"index.html", "manifest.webmanifest"} {
+		text, err := os.ReadFile(filepath.Join(page, "src", name))
+		if err != nil {
+			return nil, err
+		}
+		if built[name], err = fillIn(text, hashed); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	worker, err := bundle(page, api.BuildOptions{
+		EntryPointsAdvanced: []api.EntryPoint{{InputPath: "src/sw.ts", OutputPath: "sw"}},
+		Define:              map[string]string{"SHELL": shellOf(built), "VERSION": strconv.Quote(version(built))},
+	})
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(built, worker)
+	for _, name := range slices.Collect(maps.Keys(built)) {
+		if path.Ext(name) == ".png" { // compressed as they are
+			continue
+		}
+		if built[name+".br"], err = compress(built[name]); err != nil {
+			return nil, fmt.Errorf("compress %s: %w", name, err)
+		}
+	}
+	return built, nil
+}
+
+func bundle(page string, options api.BuildOptions) (files, error) {
+	options.Bundle = true
+	options.MinifyWhitespace, options.MinifyIdentifiers, options.MinifySyntax = true, true, true
+	options.Target = api.ES2022
+	options.Format = api.FormatESModule
+	options.LegalComments = api.LegalCommentsNone
+	options.Loader = map[string]api.Loader{".svg": api.LoaderFile, ".png": api.LoaderFile}
+	options.AssetNames = "assets/[name]-[hash]"
+	options.PublicPath = "/"
+	options.AbsWorkingDir = page
+	options.Outdir = "dist"
+	options.LogLevel = api.LogLevelWarning
+	result := api.Build(options)
+	if len(result.Errors) > 0 {
+		return nil, errors.New("the source does not build")
+	}
+	built := make(files)
+	for _, file := range result.OutputFiles {
+		name, err := filepath.Rel(filepath.Join(page, "dist"), file.Path)
+		if err != nil {
+			return nil, err
+		}
+		built[filepath.ToSlash(name)] = file.Contents
+	}
+	return built, nil
+}
+
+// hashPart is what a hash adds to the name of an asset.
+var hashPart = regexp.MustCompile(`-[A-Z0-9]{8}\.`)
+
+// asset is how a source names an asset whose real name has a hash: {{app.js}}.
+var asset = regexp.MustCompile(`\{\{([a-z0-9.-]+)\}\}`)
+
+func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
+	var unknown []string
+	filled := asset.ReplaceAllFunc(text, func(found []byte) []byte {
+		plain := string(asset.FindSubmatch(found)[1])
+		name, ok := hashed[plain]
+		if !ok {
+			unknown = append(unknown, plain)
+		}
+		return []byte("/" + name)
+	})
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("there is no %s", strings.Join(unknown, ", "))
+	}
+	return filled, nil
+}
+
+// shellOf lists, as a JavaScript array, what the service worker keeps: what the
+// page needs to show itself without a network.
+func shellOf(built files) string {
+	shell := []string{`"/"`}
+	for _, name := range slices.Sorted(maps.Keys(built)) {
+		if name != "index.html" && path.Ext(name) != ".png" {
+			shell = append(shell, strconv.Quote("/"+name))
+		}
+	}
+	return "[" + strings.Join(shell, ",") + "]"
+}
+
+// version names this build: other files, another version.
+func version(built files) string {
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(built)) {
+		fmt.Fprintf(sum, "%s %d\n", name, len(built[name]))
+		sum.Write(built[name])
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:12]
+}
+
+func compress(data []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := brotli.NewWriterLevel(&out, brotli.BestCompression)
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// write makes dist hold the built files and nothing else.
+func write(dist string, built files) error {
+	if err := os.RemoveAll(dist); err != nil {
+		return err
+	}
+	for name, data := range built {
+		to := filepath.Join(dist, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare says what in dist is not what was built.
+func compare(dist string, built files) error {
+	var differ []string
+	seen := make(map[string]bool)
+	err := filepath.WalkDir(dist, func(at string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dist, at)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		seen[name] = true
+		committed, err := os.ReadFile(at)
+		if err != nil {
+			return err
+		}
+		if want, ok := built[name]; !ok || !bytes.Equal(committed, want) {
+			differ = append(differ, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for name := range built {
+		if !seen[name] {
+			differ = append(differ, name)
+		}
+	}
+	if len(differ) > 0 {
+		slices.Sort(differ)
+		return fmt.Errorf("page/dist is not what the source gives: %s; run \"go generate ./internal/web\" and commit", strings.Join(differ, ", "))
+	}
+	return nil
+}

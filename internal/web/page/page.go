@@ -1,0 +1,203 @@
+// Package page is the web page of Kaban: the files that a browser loads, and how
+// they are served. They are built from src (see ../generate.go) and embedded, so
+// that a server needs no files beside its binary.
+//
+// All of them are the same for everybody and hold no secrets. The page itself
+// speaks kaban/1 over a WebSocket; this package knows nothing of that.
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+//go:embed dist
+var dist embed.FS
+
+// contentPolicy lets the page load what this server serves and nothing else. No
+// script and no style stands in the HTML, and text becomes script nowhere: the
+// one Trusted Types policy is for the URL of the service worker.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+	"connect-src 'self'; manifest-src 'self'; worker-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types kaban"
+
+// permissionsPolicy switches off what a chat page has no use for.
+const permissionsPolicy = "accelerometer=(), autoplay=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), " +
+	"magnetometer=(), microphone=(), midi=(), payment=(), screen-wake-lock=(), usb=()"
+
+// Caching: the name of an asset changes with its content, so it never has to be
+// asked for again; everything else is asked for each time and mostly answered
+// with 304.
+const (
+	cacheForever = "public, max-age=31536000, immutable"
+	cacheNever   = "no-cache"
+)
+
+// contentTypes are given here rather than by package mime, which asks the
+// machine.
+var contentTypes = map[string]string{
+	".html":        "text/html; charset=utf-8",
+	".js":          "text/javascript; charset=utf-8",
+	".css":         "text/css; charset=utf-8",
+	".svg":         "image/svg+xml",
+	".png":         "image/png",
+	".webmanifest": "application/manifest+json",
+}
+
+// file is one embedded file in every encoding it is served in.
+type file struct {
+	contentType string
+	cache       string
+	tag         string // of the plain content, without quotes
+	plain       []byte
+	brotli      []byte        // nil if there is none
+	gzip        func() []byte // nil if there is none; made when first asked for
+}
+
+// Handler serves the page: "/" and "/r/{room}" (the same document, the script
+// reads the path), "/assets/", "/manifest.webmanifest" and "/sw.js", to GET and
+// HEAD. Anything else is not found. It is safe for concurrent use.
+func Handler() http.Handler {
+	files, err := load(dist)
+	mux := http.NewServeMux()
+	if err != nil { // cannot happen: the files are in the binary, and a test loads them
+		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "the page is not in this binary: "+err.Error(), http.StatusInternalServerError)
+		})
+		return mux
+	}
+	for name, f := range files {
+		if name == "index.html" {
+			mux.Handle("GET /{$}", f)
+			mux.Handle("GET /r/{room}", f)
+			continue
+		}
+		mux.Handle("GET /"+name, f)
+	}
+	return mux
+}
+
+// load reads what is embedded.
+func load(from fs.FS) (map[string]*file, error) {
+	files := make(map[string]*file)
+	err := fs.WalkDir(from, "dist", func(at string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Ext(at) == ".br" {
+			return err
+		}
+		plain, err := fs.ReadFile(from, at)
+		if err != nil {
+			return err
+		}
+		kind, ok := contentTypes[path.Ext(at)]
+		if !ok {
+			return fmt.Errorf("%s: a file of unknown type", at)
+		}
+		sum := sha256.Sum256(plain)
+		f := &file{contentType: kind, cache: cacheNever, tag: hex.EncodeToString(sum[:12]), plain: plain}
+		name := strings.TrimPrefix(at, "dist/")
+		if strings.HasPrefix(name, "assets/") {
+			f.cache = cacheForever
+		}
+		if compressed, err := fs.ReadFile(from, at+".br"); err == nil {
+			f.brotli = compressed
+			f.gzip = sync.OnceValue(func() []byte { return gzipped(plain) })
+		}
+		files[name] = f
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if files["index.html"] == nil {
+		return nil, fmt.Errorf("index.html is missing")
+	}
+	return files, nil
+}
+
+func gzipped(data []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	// Writing into memory does not fail.
+	_, _ = w.Write(data)
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// ServeHTTP answers with the smallest form that the browser takes.
+func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, encoding := f.plain, ""
+	accepted := r.Header.Get("Accept-Encoding")
+	switch {
+	case f.brotli != nil && accepts(accepted, "br"):
+		body, encoding = f.brotli, "br"
+	case f.gzip != nil && accepts(accepted, "gzip"):
+		body, encoding = f.gzip(), "gzip"
+	}
+	tag := `"` + f.tag + `"`
+	if encoding != "" {
+		tag = `"` + f.tag + "-" + encoding + `"`
+	}
+	h := w.Header()
+	h.Set("Cache-Control", f.cache)
+	h.Set("ETag", tag)
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Permissions-Policy", permissionsPolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if matches(r.Header.Get("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", f.contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if encoding != "" {
+		h.Set("Content-Encoding", encoding)
+	}
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // an error means that the browser has gone
+	}
+}
+
+// accepts says whether an Accept-Encoding field (RFC 9110, 12.5.3) names the
+// coding with a weight that is not 0. It takes no part in preferences: the
+// smallest form that is accepted is the best for everybody.
+func accepts(field, coding string) bool {
+	for item := range strings.SplitSeq(field, ",") {
+		name, parameters, _ := strings.Cut(item, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), coding) {
+			continue
+		}
+		weight, ok := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(parameters, " ", "")), "q=")
+		if !ok {
+			return true
+		}
+		q, err := strconv.ParseFloat(weight, 64)
+		return err == nil && q > 0
+	}
+	return false
+}
+
+// matches says whether an If-None-Match field (RFC 9110, 13.1.2) names the tag.
+func matches(field, tag string) bool {
+	for item := range strings.SplitSeq(field, ",") {
+		item = strings.TrimPrefix(strings.TrimSpace(item), "W/")
+		if item == tag || item == "*" {
+			return true
+		}
+	}
+	return false
+}

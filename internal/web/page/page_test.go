@@ -1,0 +1,212 @@
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// get asks the handler; pairs of header names and values may follow.
+func get(t *testing.T, method, target string, header ...string) *http.Response {
+	t.Helper()
+	r := httptest.NewRequest(method, target, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, r)
+	return w.Result()
+}
+
+func body(t *testing.T, r *http.Response) []byte {
+	t.Helper()
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// refers finds what the HTML has the browser load.
+var refers = regexp.MustCompile(`(?:src|href)="(/[^"]+)"`)
+
+// loaded are the paths that a browser loads for the page, as the HTML names them.
+func loaded(t *testing.T) []string {
+	t.Helper()
+	var paths []string
+	for _, found := range refers.FindAllSubmatch(body(t, get(t, "GET", "/")), -1) {
+		paths = append(paths, string(found[1]))
+	}
+	if len(paths) < 4 {
+		t.Fatalf("the HTML refers only to %q", paths)
+	}
+	return paths
+}
+
+func TestPaths(t *testing.T) {
+	for _, test := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/", 200},
+		{"HEAD", "/", 200},
+		{"GET", "/r/lobby", 200},
+		{"GET", "/r/a%2Fb", 200},
+		{"GET", "/r/", 404},
+		{"GET", "/r/a/b", 404},
+		{"GET", "/sw.js", 200},
+		{"GET", "/manifest.webmanifest", 200},
+		{"GET", "/index.html", 404},
+		{"GET", "/sw.js.br", 404},
+		{"GET", "/assets/", 404},
+		{"GET", "/assets/app.js", 404},
+		{"GET", "/page.go", 404},
+		{"GET", "/src/main.tsx", 404},
+		{"GET", "/assets/%2e%2e/page.go", 404},
+		{"GET", "/assets/..%2f..%2fpage.go", 404},
+		{"GET", "/favicon.ico", 404},
+		{"POST", "/", 405},
+		{"PUT", "/sw.js", 405},
+		{"DELETE", "/r/lobby", 405},
+	} {
+		if got := get(t, test.method, test.path).StatusCode; got != test.status {
+			t.Errorf("%s %s gets %d, want %d", test.method, test.path, got, test.status)
+		}
+	}
+	want := body(t, get(t, "GET", "/"))
+	if diff := cmp.Diff(string(want), string(body(t, get(t, "GET", "/r/lobby")))); diff != "" {
+		t.Errorf("a room's address gets another document: %s", diff)
+	}
+	if got := body(t, get(t, "HEAD", "/")); len(got) != 0 {
+		t.Errorf("HEAD gets a body of %d bytes", len(got))
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	for _, target := range append(loaded(t), "/", "/r/lobby", "/sw.js") {
+		r := get(t, "GET", target)
+		if r.StatusCode != 200 {
+			t.Errorf("%s gets %d", target, r.StatusCode)
+			continue
+		}
+		for name, want := range map[string]string{
+			"X-Content-Type-Options":       "nosniff",
+			"Referrer-Policy":              "no-referrer",
+			"Vary":                         "Accept-Encoding",
+			"Cross-Origin-Opener-Policy":   "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
+		} {
+			if got := r.Header.Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", target, name, got, want)
+			}
+		}
+		policy := r.Header.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "require-trusted-types-for 'script'", "frame-ancestors 'none'", "base-uri 'none'"} {
+			if !strings.Contains(policy, want) {
+				t.Errorf("%s: the policy has no %s", target, want)
+			}
+		}
+		if strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") || strings.Contains(policy, "http") {
+			t.Errorf("%s: the policy lets others in: %s", target, policy)
+		}
+		if !strings.Contains(r.Header.Get("Permissions-Policy"), "camera=()") {
+			t.Errorf("%s: no Permissions-Policy", target)
+		}
+		want := cacheNever
+		if strings.HasPrefix(target, "/assets/") {
+			want = cacheForever
+		}
+		if got := r.Header.Get("Cache-Control"); got != want {
+			t.Errorf("%s: Cache-Control is %q, want %q", target, got, want)
+		}
+	}
+}
+
+func TestNothingInline(t *testing.T) {
+	html := string(body(t, get(t, "GET", "/")))
+	for _, unwanted := range []string{"<style", " style=", " onload=", "javascript:", "http://", "https://"} {
+		if strings.Contains(html, unwanted) {
+			t.Errorf("the HTML has %q", unwanted)
+		}
+	}
+	if n, withSource := strings.Count(html, "<script"), strings.Count(html, ` src="/assets/`); n != 1 || withSource != 1 {
+		t.Errorf("the HTML has %d scripts, %d of them with a source, want one", n, withSource)
+	}
+}
+
+func TestEncodings(t *testing.T) {
+	for _, target := range append(loaded(t), "/") {
+		if path.Ext(target) == ".png" {
+			continue
+		}
+		plain := body(t, get(t, "GET", target))
+		for _, test := range []struct{ accept, want string }{
+			{"", ""},
+			{"identity", ""},
+			{"gzip", "gzip"},
+			{"gzip, deflate, br, zstd", "br"},
+			{"br;q=0.5, gzip;q=1", "br"},
+			{"br;q=0, gzip", "gzip"},
+			{"BR", "br"},
+			{"gzip;q=0", ""},
+			{"brotli", ""},
+			{"br;q=x", ""},
+		} {
+			r := get(t, "GET", target, "Accept-Encoding", test.accept)
+			if got := r.Header.Get("Content-Encoding"); got != test.want {
+				t.Errorf("%s with Accept-Encoding %q: Content-Encoding is %q, want %q", target, test.accept, got, test.want)
+			}
+		}
+		unpacked, err := gzip.NewReader(get(t, "GET", target, "Accept-Encoding", "gzip").Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(unpacked); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%s: gzip gives other bytes (error: %v)", target, err)
+		}
+	}
+}
+
+func TestUnchanged(t *testing.T) {
+	for _, encoding := range []string{"", "gzip", "br"} {
+		tag := get(t, "GET", "/", "Accept-Encoding", encoding).Header.Get("ETag")
+		if tag == "" {
+			t.Fatal("no ETag")
+		}
+		for _, test := range []struct {
+			sent   string
+			status int
+		}{{tag, 304}, {"W/" + tag, 304}, {`"other", ` + tag, 304}, {"*", 304}, {`"other"`, 200}, {tag[:8] + `"`, 200}} {
+			r := get(t, "GET", "/", "Accept-Encoding", encoding, "If-None-Match", test.sent)
+			if r.StatusCode != test.status {
+				t.Errorf("If-None-Match %s gets %d, want %d", test.sent, r.StatusCode, test.status)
+			}
+			if got := body(t, r); r.StatusCode == 304 && len(got) > 0 {
+				t.Errorf("304 has a body of %d bytes", len(got))
+			}
+		}
+	}
+}
+
+// TestSmall holds what the first visit loads below 100 kB, with either
+// compression.
+func TestSmall(t *testing.T) {
+	for _, encoding := range []string{"br", "gzip"} {
+		total := 0
+		for _, target := range append(loaded(t), "/") {
+			total += len(body(t, get(t, "GET", target, "Accept-Encoding", encoding)))
+		}
+		t.Logf("%s: %d bytes", encoding, total)
+		if total >= 100_000 {
+			t.Errorf("the page has %d bytes with %s, want less than 100000", total, encoding)
+		}
+	}
+}

@@ -1,0 +1,246 @@
+// The page: the form that asks for a name, or the rooms, the conversation and
+// the members; and the keys that work everywhere.
+
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { enter, jumpToNewest, show, spoken, useHere } from './chat'
+import { Composer } from './composer'
+import { Dialogs } from './dialogs'
+import { MessageList } from './list'
+import { SearchPanel } from './search'
+import { MemberList, RoomList } from './sidebar'
+import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, started, status } from './state'
+import { load } from './storage'
+import { Cross, Menu, People, Search } from './symbols'
+import { count, explain, language, t } from './texts'
+
+export function App() {
+  useEffect(() => {
+    document.documentElement.lang = language.value
+  }, [language.value])
+  return started.value ? <Chat /> : <Join />
+}
+
+function Join() {
+  const input = useRef<HTMLInputElement>(null)
+  const waiting = status.value === 'connecting' || status.value === 'waiting'
+  const max = limits.value.username
+  return (
+    <main class="join">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          const name = input.current!.value
+          if (name.trim() === '') refusal.value = { code: 'empty_username', message: '' }
+          else enter(name.trim())
+        }}
+      >
+        <span class="logo big" aria-hidden="true" />
+        <h1>{t('welcome')}</h1>
+        <p class="quiet">{t('welcomeText')}</p>
+        <label class="field" for="name">
+          <span>{t('yourName')}</span>
+          <input
+            id="name"
+            type="text"
+            name="username"
+            autocomplete="nickname"
+            autocapitalize="off"
+            spellcheck={false}
+            autofocus
+            ref={input}
+            defaultValue={load('username') ?? ''}
+            aria-describedby={refusal.value ? 'name-problem' : 'name-help'}
+            aria-invalid={refusal.value !== undefined}
+            onInput={() => (refusal.value = undefined)}
+          />
+        </label>
+        {refusal.value ? (
+          <p class="problem" id="name-problem" role="alert">
+            {explain(refusal.value)}
+          </p>
+        ) : (
+          <p class="quiet" id="name-help">
+            {t('nameHelp', { max })}
+          </p>
+        )}
+        <button type="submit" class="primary" disabled={waiting}>
+          {waiting ? t('joining') : t('join')}
+        </button>
+      </form>
+    </main>
+  )
+}
+
+function Chat() {
+  useKeys()
+  const shown = room.value
+  return (
+    <div class={searching.value ? 'chat with-search' : 'chat'}>
+      <a class="skip" href="#input" onClick={(event) => {
+        event.preventDefault()
+        document.getElementById('input')?.focus()
+      }}>
+        {t('write', { room: current.value })}
+      </a>
+      <RoomList />
+      <main class="main">
+        <header class="head">
+          <button type="button" class="icon narrow-only" aria-label={t('openRooms')} aria-expanded={drawer.value === 'rooms'} aria-controls="rooms" onClick={() => (drawer.value = 'rooms')}>
+            <Menu />
+            <OtherUnread />
+          </button>
+          <h1>
+            <span class="hash" aria-hidden="true">
+              #
+            </span>
+            <bdi>{current.value}</bdi>
+          </h1>
+          <span class="spacer" />
+          <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value = !searching.value)}>
+            <Search />
+          </button>
+          {shown && (
+            <button type="button" class="icon with-number not-wide" aria-label={`${t('openMembers')}: ${count('members', shown.memberCount.value)}`} aria-expanded={drawer.value === 'members'} aria-controls="members" onClick={() => (drawer.value = 'members')}>
+              <People />
+              <span aria-hidden="true">{shown.memberCount.value}</span>
+            </button>
+          )}
+        </header>
+        {searching.value && shown && <SearchPanel key={shown.name} room={shown} />}
+        {shown && <MessageList key={shown.name} room={shown} />}
+        <State />
+        {shown && <Composer room={shown} />}
+      </main>
+      {shown && <MemberList room={shown} />}
+      {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('closePanel')} onClick={() => (drawer.value = undefined)} />}
+      <Spoken />
+      <Dialogs />
+    </div>
+  )
+}
+
+/** A dot on the button that opens the rooms: something is unread elsewhere. */
+function OtherUnread() {
+  return rooms.value.some((r) => r.name !== current.value && r.unread.value > 0) ? <span class="dot" /> : null
+}
+
+/** What is to be known about the connection, and what went wrong. Silent while all is well. */
+function State() {
+  // A break that is over in a moment is nobody's business.
+  const [lasting, setLasting] = useState(false)
+  const [online, setOnline] = useState(navigator.onLine)
+  const lost = status.value === 'waiting' || status.value === 'connecting'
+  useEffect(() => {
+    setLasting(false)
+    if (!lost) return
+    const timer = setTimeout(() => setLasting(true), 1200)
+    return () => clearTimeout(timer)
+  }, [lost])
+  useEffect(() => {
+    const look = () => setOnline(navigator.onLine)
+    addEventListener('online', look)
+    addEventListener('offline', look)
+    return () => {
+      removeEventListener('online', look)
+      removeEventListener('offline', look)
+    }
+  }, [])
+  const wrong = notice.value
+  return (
+    <div class="states" data-status={status.value}>
+      <div role="status">
+        {lasting && lost && (
+          <p class="state">
+            <span class="pulse" aria-hidden="true" />
+            {t(!online ? 'offline' : status.value === 'connecting' ? 'connecting' : 'reconnecting')}
+          </p>
+        )}
+      </div>
+      {status.value === 'replaced' && (
+        <div class="state replaced" role="alert">
+          <div>
+            <strong>{t('replacedTitle')}</strong>
+            <p>{t('replacedText')}</p>
+          </div>
+          <button type="button" class="primary" onClick={useHere}>
+            {t('useHere')}
+          </button>
+        </div>
+      )}
+      {wrong && (
+        <div class="state problem" role="alert">
+          <span>{explain(wrong)}</span>
+          <button type="button" class="icon" aria-label={t('close')} onClick={() => (notice.value = undefined)}>
+            <Cross />
+          </button>
+        </div>
+      )}
+    </div>
+  )
+}
+
+/** Reads new messages out to screen readers; the list itself changes with every scroll. */
+function Spoken() {
+  return (
+    <div class="hidden" role="log" aria-live="polite" aria-relevant="additions" id="spoken">
+      {spoken.value.map((m) => (
+        <p key={m.seq}>{t('said', { name: m.username, content: m.content.slice(0, 300) })}</p>
+      ))}
+    </div>
+  )
+}
+
+/** The keys that work wherever the focus is. */
+function useKeys() {
+  // Before anybody sees the page: no key may be lost.
+  useLayoutEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.isComposing) return
+      const command = event.ctrlKey !== event.metaKey
+      const field = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement || event.target instanceof HTMLSelectElement
+      if (command && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'k') {
+        dialog.value = dialog.value === 'switcher' ? undefined : 'switcher'
+      } else if (command && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'f') {
+        // A second time it is the browser's own search.
+        if (dialog.value || document.activeElement?.id === 'search') return
+        searching.value = true
+        document.getElementById('search')?.focus()
+      } else if (dialog.value) {
+        return
+      } else if (event.altKey && !command && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
+        step(event.key === 'ArrowUp' ? -1 : 1, event.shiftKey)
+      } else if (event.altKey && !command && event.key === 'End') {
+        if (room.value) void jumpToNewest(room.value)
+      } else if (event.key === 'End' && !field && document.activeElement?.id === 'messages') {
+        if (room.value) void jumpToNewest(room.value)
+      } else if (event.key === '?' && !command && (!field || emptyInput(event.target))) {
+        dialog.value = 'keys'
+      } else if (event.key === 'Escape') {
+        if (drawer.value) drawer.value = undefined
+        else if (searching.value) searching.value = false
+        document.getElementById('input')?.focus()
+        return
+      } else return
+      event.preventDefault()
+    }
+    addEventListener('keydown', onKeyDown)
+    return () => removeEventListener('keydown', onKeyDown)
+  }, [])
+}
+
+function emptyInput(target: EventTarget | null): boolean {
+  return target instanceof HTMLTextAreaElement && target.value === ''
+}
+
+/** Goes to the room above or below in the list, or the next one with something unread. */
+function step(by: number, unread: boolean): void {
+  const all = rooms.value
+  const here = all.findIndex((r) => r.name === current.value)
+  for (let i = 1; i <= all.length; i++) {
+    const next = all[(((here + by * i) % all.length) + all.length) % all.length]!
+    if (unread && next.unread.value === 0) continue
+    if (next.name !== current.value) show({ room: next.name })
+    return
+  }
+}
+

@@ -1,0 +1,135 @@
+// One message, kept or on its way.
+
+import type { ComponentChildren } from 'preact'
+import { useMemo, useState } from 'preact/hooks'
+import { discard, retry, show } from './chat'
+import { markdown } from './markdown'
+import { Avatar, nickClass } from './nick'
+import { mentions } from './notify'
+import type { Message } from './protocol'
+import { pathOf } from './route'
+import { username, type Pending } from './state'
+import { explain, fullTimeOf, t, timeOf } from './texts'
+
+/** Longer messages are shown in part until the reader wants all. */
+const longLines = 30
+const longCharacters = 2500
+
+interface RowProps {
+  room: string
+  message: Message
+  /** The day that begins here. */
+  day: string | undefined
+  /** The unread line stands above. */
+  unread: boolean
+  /** Messages are missing above. */
+  gap: boolean
+  /** Same author as above, shortly after: no name. */
+  grouped: boolean
+  /** The message that a link or a search has led to. */
+  marked: boolean
+  own: boolean
+  onResize(): void
+}
+
+export function MessageRow({ room, message, day, unread, gap, grouped, marked, own, onResize }: RowProps) {
+  const place = { room, seq: message.seq }
+  const mentioned = !own && mentions(message.content, username.value)
+  const classes = ['message', grouped && 'grouped', marked && 'marked', mentioned && 'mentioned'].filter(Boolean).join(' ')
+  return (
+    <div class="row" role="listitem" data-seq={message.seq} tabIndex={-1}>
+      {day !== undefined && (
+        <div class="day">
+          <span>{day}</span>
+        </div>
+      )}
+      {gap && <div class="gap">{t('gap')}</div>}
+      {unread && (
+        <div class="unread">
+          <span>{t('newMessages')}</span>
+        </div>
+      )}
+      <div class={classes}>
+        <Author username={message.username} grouped={grouped} />
+        <a
+          class="time"
+          href={pathOf(place)}
+          title={fullTimeOf(message.time)}
+          aria-label={t('link', { time: timeOf(message.time) })}
+          onClick={(event) => {
+            if (event.ctrlKey || event.metaKey || event.shiftKey) return
+            event.preventDefault()
+            show(place)
+          }}
+        >
+          {timeOf(message.time)}
+        </a>
+        <Body content={message.content} onResize={onResize} />
+      </div>
+    </div>
+  )
+}
+
+function Author({ username, grouped }: { username: string; grouped: boolean }) {
+  // The name of a grouped message is there for who cannot see the grouping.
+  if (grouped) return <span class="hidden">{username}</span>
+  return (
+    <>
+      <Avatar username={username} />
+      <bdi class={`author ${nickClass(username)}`}>{username}</bdi>
+    </>
+  )
+}
+
+function Body({ content, onResize }: { content: string; onResize?(): void }) {
+  const [whole, setWhole] = useState(false)
+  const own = username.value
+  const rendered: ComponentChildren = useMemo(() => markdown(content, own), [content, own])
+  const long = useMemo(() => content.length > longCharacters || content.split('\n', longLines + 1).length > longLines, [content])
+  return (
+    <div class="body">
+      <div class={long && !whole ? 'content cut' : 'content'} dir="auto">
+        {rendered}
+      </div>
+      {long && (
+        <button
+          type="button"
+          class="plain"
+          aria-expanded={whole}
+          onClick={() => {
+            setWhole(!whole)
+            onResize?.()
+          }}
+        >
+          {t(whole ? 'showLess' : 'showAll')}
+        </button>
+      )}
+    </div>
+  )
+}
+
+/** A message of our own that has not been acknowledged. */
+export function PendingRow({ pending, late, grouped }: { pending: Pending; late: boolean; grouped: boolean }) {
+  const { error } = pending
+  return (
+    <div class="row" role="listitem" data-id={pending.id}>
+      <div class={['message pending', grouped && 'grouped', error && 'failed'].filter(Boolean).join(' ')}>
+        <Author username={username.value} grouped={grouped} />
+        <span class="time">{error ? '' : timeOf(pending.time)}</span>
+        <Body content={pending.content} />
+        {!error && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
+        {error && (
+          <div class="fate error">
+            {t('notSent', { reason: explain(error) })}{' '}
+            <button type="button" class="plain" onClick={() => retry(pending.id)}>
+              {t('retry')}
+            </button>{' '}
+            <button type="button" class="plain" onClick={() => discard(pending.id)}>
+              {t('discard')}
+            </button>
+          </div>
+        )}
+      </div>
+    </div>
+  )
+}

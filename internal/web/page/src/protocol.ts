@@ -1,0 +1,151 @@
+// The frames of kaban/1, as docs/protocol.md describes them, over a WebSocket:
+// one JSON object in each text message.
+
+/** A message of a room's log as pages and live frames carry it. */
+export interface Message {
+  seq: number
+  id: string
+  username: string
+  content: string
+  /** RFC 3339, UTC, milliseconds. */
+  time: string
+}
+
+export type Request =
+  | { type: 'hello'; version: 1; username: string; resume?: string }
+  | { type: 'join'; room: string; epoch?: string; after?: number }
+  | { type: 'part'; room: string }
+  | { type: 'send'; room: string; id: string; content: string }
+  | { type: 'history'; room: string; before?: number; after?: number; limit?: number }
+  | { type: 'rooms'; after?: string }
+  | { type: 'members'; room: string; after?: string }
+  | { type: 'ping' }
+  | { type: 'pong' }
+
+export interface Welcome {
+  type: 'welcome'
+  session: string
+  username: string
+  server: string
+  limits: { username: number; content: number; frame: number }
+  /** Seconds. */
+  heartbeat: number
+}
+export interface Joined {
+  type: 'joined'
+  room: string
+  epoch: string
+  head: number
+  members: number
+  ref?: string
+}
+export interface LiveMessage extends Message {
+  type: 'message'
+  room: string
+}
+export interface Ack {
+  type: 'ack'
+  room: string
+  id: string
+  seq: number
+  time: string
+  duplicate: boolean
+}
+export interface History {
+  type: 'history'
+  room: string
+  messages: Message[]
+  more: boolean
+  ref?: string
+}
+export interface RoomInfo {
+  room: string
+  head: number
+  members: number
+}
+export interface Rooms {
+  type: 'rooms'
+  rooms: RoomInfo[]
+  more: boolean
+  ref?: string
+}
+export interface Members {
+  type: 'members'
+  room: string
+  usernames: string[]
+  more: boolean
+  ref?: string
+}
+export interface Presence {
+  type: 'presence'
+  room: string
+  members: number
+  joined?: string[]
+  left?: string[]
+}
+export interface Refusal {
+  type: 'error'
+  code: string
+  /** A sentence in English. */
+  message: string
+  ref?: string
+  room?: string
+  id?: string
+  max?: number
+  actual?: number
+  retry_after_ms?: number
+  epoch?: string
+  head?: number
+  oldest?: number
+}
+export interface Goodbye {
+  type: 'goodbye'
+  reason: string
+  reconnect_after_ms?: number
+}
+
+export type Event =
+  | Welcome
+  | Joined
+  | LiveMessage
+  | Ack
+  | History
+  | Rooms
+  | Members
+  | Presence
+  | Refusal
+  | Goodbye
+  | { type: 'parted'; room: string; ref?: string }
+  | { type: 'ping' }
+  | { type: 'pong' }
+
+/** How many names or messages the page asks for at once; the server's limit. */
+export const pageLimit = 500
+
+/**
+ * Reads a text message as an event. Types and fields that are not known are left
+ * alone, as the protocol asks. What is no JSON object is undefined.
+ */
+export function decode(text: string): Event | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && 'type' in value) return value as Event
+  } catch {
+    // The caller gives up the connection: what follows cannot be trusted.
+  }
+  return undefined
+}
+
+/** An id for a message or a ref: 128 random bits. */
+export function randomID(): string {
+  // Not crypto.randomUUID, which is missing where the page came over plain HTTP.
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
+}
+
+/** The length that limits are about. */
+export function codePoints(text: string): number {
+  let n = 0
+  for (const _ of text) n++
+  return n
+}

@@ -1,0 +1,32 @@
+// The address of what is shown: /r/ROOM, and #SEQ for one message.
+
+export interface Place {
+  room: string
+  seq?: number
+}
+
+/** The place that the address names, if it names one. */
+export function read(): Place | undefined {
+  const found = /^\/r\/([^/]+)$/.exec(location.pathname)
+  if (!found) return undefined
+  let room: string
+  try {
+    room = decodeURIComponent(found[1]!)
+  } catch {
+    return undefined
+  }
+  const seq = /^#([1-9]\d{0,15})$/.exec(location.hash)
+  return seq ? { room, seq: Number(seq[1]) } : { room }
+}
+
+export function pathOf(place: Place): string {
+  return `/r/${encodeURIComponent(place.room)}${place.seq === undefined ? '' : `#${place.seq}`}`
+}
+
+/** Shows a place in the address; a place that is there already makes no history. */
+export function show(place: Place, how: 'push' | 'replace'): void {
+  const path = pathOf(place)
+  if (path === location.pathname + location.hash) return
+  if (how === 'push') history.pushState(null, '', path)
+  else history.replaceState(null, '', path)
+}

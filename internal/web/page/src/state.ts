@@ -1,0 +1,95 @@
+// All that is shown, as signals: a component that reads one is rendered again
+// when it changes. Only chat.ts changes them.
+
+import { computed, signal, type Signal } from '@preact/signals'
+import type { Status } from './connection'
+import { Log } from './log'
+import type { RoomInfo } from './protocol'
+import { load } from './storage'
+
+/** A place in a room's log. Numbers of another epoch mean nothing. */
+export interface RoomCursor {
+  epoch: string
+  seq: number
+}
+
+/** A message that has been sent, as far as its author knows. */
+export interface Pending {
+  room: string
+  id: string
+  content: string
+  /** RFC 3339, by the clock of this machine. */
+  time: string
+  /** Why it was refused; it stays until the user decides. */
+  error?: { code: string; message: string; max?: number; actual?: number }
+}
+
+/** A room that this client is in. */
+export class Room {
+  readonly log = new Log()
+  /** Counts changes of the log and of what is pending: read it to be rendered again. */
+  readonly version = signal(0)
+  /** Everything up to here has been given by the server. Undefined before the first join. */
+  cursor: RoomCursor | undefined
+  /** The head at the moment of the last join: catching up until the cursor is there. */
+  head = 0
+  readonly joined = signal(false)
+  /** The reader is at the newest message and wants to stay there. The list keeps it. */
+  following = true
+  /** Where the reader is otherwise: a message, and how far below the top edge it begins, in pixels. */
+  anchor: { seq: number; offset: number } | undefined
+  /** Everything up to here has been seen by the user. */
+  readonly read = signal(0)
+  /** The newest seq that is known to exist. */
+  readonly newest = signal(0)
+  /** The unread line stands before the first message behind this seq; 0 for none. */
+  readonly line = signal(0)
+  /** Usernames, sorted; undefined until asked for. */
+  readonly members = signal<string[] | undefined>(undefined)
+  readonly memberCount = signal(0)
+  readonly mentioned = signal(false)
+  readonly loadingOlder = signal(false)
+  readonly loadingNewer = signal(false)
+  readonly loadFailed = signal(false)
+  /** Messages before this one are not kept any more, and were not seen. */
+  readonly gapBefore = signal(0)
+  readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value))
+
+  constructor(readonly name: string) {}
+
+  changed(): void {
+    this.version.value++
+  }
+}
+
+export type Dialog = 'switcher' | 'keys' | 'settings' | undefined
+
+/** The name to go by; empty until the first join. */
+export const username = signal(load('username') ?? '')
+export const status = signal<Status>('closed')
+/** Why the name was refused, for the form that asks for one. */
+export const refusal = signal<{ code: string; message: string; max?: number; actual?: number } | undefined>(undefined)
+export const limits = signal({ username: 32, content: 5000 })
+/** The rooms this client is in, in the order of the list. */
+export const rooms = signal<Room[]>([])
+/** The name of the room that is shown. */
+export const current = signal('lobby')
+/** Every room of the server, for the switcher. */
+export const directory = signal<RoomInfo[]>([])
+export const pending = signal<Pending[]>([])
+export const drafts: Signal<Record<string, string>> = signal(load('drafts') ?? {})
+export const dialog = signal<Dialog>(undefined)
+/** Whether the drawer of a narrow screen is open, and which. */
+export const drawer = signal<'rooms' | 'members' | undefined>(undefined)
+export const searching = signal(false)
+/** The message to go to and to mark, from a link or a search. */
+export const target = signal<{ room: string; seq: number; visit: number } | undefined>(undefined)
+/** What went wrong with the last thing the user asked for. */
+export const notice = signal<{ code: string; message: string; max?: number; actual?: number } | undefined>(undefined)
+/** Whether the user looks at this page. */
+export const attentive = signal(document.visibilityState === 'visible' && document.hasFocus())
+export const notifyWhen = signal(load('notify') ?? 'never')
+
+export const room = computed(() => rooms.value.find((r) => r.name === current.value))
+export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))
+export const started = computed(() => username.value !== '')

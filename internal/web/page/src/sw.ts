@@ -1,0 +1,102 @@
+// The service worker: keeps the files of the page, so that it opens without a
+// network, and shows what a notification was about. Messages are not its
+// business.
+
+declare const SHELL: string[]
+declare const VERSION: string
+
+// The type of a worker's global scope is not among those of a page.
+interface ExtendableEvent extends Event {
+  waitUntil(promise: Promise<unknown>): void
+}
+interface FetchEvent extends ExtendableEvent {
+  request: Request
+  respondWith(response: Promise<Response>): void
+}
+interface NotificationEvent extends ExtendableEvent {
+  notification: Notification
+}
+interface Client {
+  focus(): Promise<Client>
+  postMessage(message: unknown): void
+}
+interface Scope {
+  addEventListener(type: 'install' | 'activate', listener: (event: ExtendableEvent) => void): void
+  addEventListener(type: 'fetch', listener: (event: FetchEvent) => void): void
+  addEventListener(type: 'notificationclick', listener: (event: NotificationEvent) => void): void
+  skipWaiting(): Promise<void>
+  clients: {
+    claim(): Promise<void>
+    matchAll(options: { type: 'window' }): Promise<Client[]>
+    openWindow(url: string): Promise<unknown>
+  }
+}
+const scope = self as unknown as Scope
+
+const cacheName = `kaban ${VERSION}`
+/** How long the network may take until the kept page is shown. Milliseconds. */
+const patience = 3000
+
+scope.addEventListener('install', (event) => {
+  const keep = async () => {
+    const cache = await caches.open(cacheName)
+    await cache.addAll(SHELL)
+    await scope.skipWaiting()
+  }
+  event.waitUntil(keep())
+})
+
+scope.addEventListener('activate', (event) => {
+  const tidy = async () => {
+    for (const name of await caches.keys()) if (name !== cacheName) await caches.delete(name)
+    await scope.clients.claim()
+  }
+  event.waitUntil(tidy())
+})
+
+scope.addEventListener('fetch', (event) => {
+  const { request } = event
+  const url = new URL(request.url)
+  if (request.method !== 'GET' || url.origin !== location.origin) return
+  if (request.mode === 'navigate') {
+    if (url.pathname === '/' || url.pathname.startsWith('/r/')) event.respondWith(page(request))
+  } else if (url.pathname.startsWith('/assets/')) event.respondWith(asset(request))
+})
+
+/** The page of the server, or the kept one where the server does not answer. */
+async function page(request: Request): Promise<Response> {
+  const cache = await caches.open(cacheName)
+  const kept = await cache.match('/')
+  if (!kept) return fetch(request)
+  const stop = new AbortController()
+  const timer = setTimeout(() => stop.abort(), patience)
+  try {
+    const response = await fetch(request.url, { signal: stop.signal })
+    return response.ok ? response : kept
+  } catch {
+    return kept
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** An asset's name changes with its content, so a kept one is as good as a new one. */
+async function asset(request: Request): Promise<Response> {
+  const kept = await caches.match(request)
+  return kept ?? fetch(request)
+}
+
+scope.addEventListener('notificationclick', (event) => {
+  const { notification } = event
+  notification.close()
+  const path = String(notification.data)
+  const open = async () => {
+    const [client] = await scope.clients.matchAll({ type: 'window' })
+    if (!client) return scope.clients.openWindow(path)
+    client.postMessage({ go: path })
+    return client.focus()
+  }
+  event.waitUntil(open())
+})
+
+export {}

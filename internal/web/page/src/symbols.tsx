@@ -1,0 +1,63 @@
+// The few drawings of the page. They say nothing to screen readers: what they
+// stand on has a name.
+
+import type { ComponentChildren } from 'preact'
+
+function Symbol({ children }: { children: ComponentChildren }) {
+  return (
+    <svg class="symbol" viewBox="0 0 20 20" width="18" height="18" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round">
+      {children}
+    </svg>
+  )
+}
+
+export const Menu = () => (
+  <Symbol>
+    <path d="M3.5 5.5h13M3.5 10h13M3.5 14.5h9" />
+  </Symbol>
+)
+export const People = () => (
+  <Symbol>
+    <circle cx="7.5" cy="7" r="2.8" />
+    <path d="M2.5 16c.4-3 2.3-4.5 5-4.5s4.6 1.5 5 4.5M13 4.4a2.8 2.8 0 0 1 0 5.2M14.8 11.9c1.6.6 2.5 2 2.7 4.1" />
+  </Symbol>
+)
+export const Search = () => (
+  <Symbol>
+    <circle cx="9" cy="9" r="5.2" />
+    <path d="m13 13 3.7 3.7" />
+  </Symbol>
+)
+export const Plus = () => (
+  <Symbol>
+    <path d="M10 4.5v11M4.5 10h11" />
+  </Symbol>
+)
+export const Cross = () => (
+  <Symbol>
+    <path d="m5.5 5.5 9 9M14.5 5.5l-9 9" />
+  </Symbol>
+)
+export const Gear = () => (
+  <Symbol>
+    <path d="M3.5 6h6M13.5 6h3M3.5 14h3M10.5 14h6" />
+    <circle cx="11.5" cy="6" r="1.9" />
+    <circle cx="8.5" cy="14" r="1.9" />
+  </Symbol>
+)
+export const Send = () => (
+  <Symbol>
+    <path d="M3.5 10h7M3.5 10 2.8 4.3c-.1-.7.6-1.2 1.2-.9l13 6c.6.3.6 1 0 1.3l-13 6c-.6.3-1.3-.2-1.2-.9z" />
+  </Symbol>
+)
+export const ChevronDown = () => (
+  <Symbol>
+    <path d="M10 4v11.5M5 10.8l5 4.7 5-4.7" />
+  </Symbol>
+)
+export const Keyboard = () => (
+  <Symbol>
+    <rect x="2" y="5" width="16" height="10.5" rx="2" />
+    <path d="M5.2 8.3h.01M8.4 8.3h.01M11.6 8.3h.01M14.8 8.3h.01M6.5 12.3h7" />
+  </Symbol>
+)

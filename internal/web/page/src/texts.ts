@@ -1,0 +1,77 @@
+// The words of the page in the language of the user, and how dates and numbers
+// are written in it.
+
+import { computed, signal } from '@preact/signals'
+import { load } from './storage'
+import { de } from './texts.de'
+import { en, type Texts } from './texts.en'
+
+/** Each with its name in itself. */
+export const languages: Record<string, { name: string; texts: Texts }> = {
+  en: { name: 'English', texts: en },
+  de: { name: 'Deutsch', texts: de },
+}
+
+function preferred(): string {
+  for (const tag of [load('language') ?? '', ...navigator.languages]) {
+    const short = tag.split('-')[0]!.toLowerCase()
+    if (Object.hasOwn(languages, short)) return short
+  }
+  return 'en'
+}
+
+export const language = signal(preferred())
+
+const texts = computed(() => languages[language.value]!.texts)
+const plurals = computed(() => new Intl.PluralRules(language.value))
+const numbers = computed(() => new Intl.NumberFormat(language.value))
+
+type Values = Record<string, string | number>
+
+function fill(text: string, values: Values): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
+    const value = values[name]
+    return typeof value === 'number' ? numbers.value.format(value) : (value ?? whole)
+  })
+}
+
+/** A text by its key, with its {placeholders} filled in. */
+export function t(key: keyof Texts, values: Values = {}): string {
+  return fill(texts.value[key], values)
+}
+
+/** A text that depends on a number: `key` without its _one and _other. */
+export function count(key: string, n: number, values: Values = {}): string {
+  const all = texts.value as Record<string, string>
+  const text = all[`${key}_${plurals.value.select(n)}`] ?? all[`${key}_other`] ?? key
+  return fill(text, { ...values, count: n })
+}
+
+/** What a refusal means, in the user's language where we know the code. */
+export function explain(refusal: { code: string; message: string; max?: number; actual?: number }): string {
+  const known = (texts.value as Record<string, string>)[`err_${refusal.code}`]
+  if (known === undefined) return t('err_other', { message: refusal.message })
+  return fill(known, { max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
+}
+
+const clock = computed(() => new Intl.DateTimeFormat(language.value, { timeStyle: 'short' }))
+const day = computed(() => new Intl.DateTimeFormat(language.value, { weekday: 'long', day: 'numeric', month: 'long' }))
+const dayAndYear = computed(() => new Intl.DateTimeFormat(language.value, { day: 'numeric', month: 'long', year: 'numeric' }))
+const full = computed(() => new Intl.DateTimeFormat(language.value, { dateStyle: 'full', timeStyle: 'medium' }))
+
+function format(how: Intl.DateTimeFormat, time: string): string {
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) ? '' : how.format(date)
+}
+
+export const timeOf = (time: string) => format(clock.value, time)
+export const fullTimeOf = (time: string) => format(full.value, time)
+
+/** The day of a message as its divider says it. */
+export function dayOf(time: string): string {
+  const date = new Date(time)
+  const now = new Date()
+  if (date.toDateString() === now.toDateString()) return t('today')
+  if (date.toDateString() === new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1).toDateString()) return t('yesterday')
+  return format(date.getFullYear() === now.getFullYear() ? day.value : dayAndYear.value, time)
+}

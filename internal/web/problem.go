@@ -1,0 +1,221 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/session"
+	"kaban/internal/store"
+	"kaban/wire"
+)
+
+// Problem is the body of every error: RFC 9457, with the codes and fields that an
+// error frame of kaban/1 has. What is only of HTTP has no code.
+type Problem struct {
+	Title      string  `json:"title" doc:"What the status says."`
+	Status     int     `json:"status" doc:"The HTTP status."`
+	Detail     string  `json:"detail,omitempty" doc:"What happened and what to do, for people."`
+	Code       string  `json:"code,omitempty" doc:"What happened, for programs: a code of kaban/1. There may be new ones."`
+	Field      string  `json:"field,omitempty" doc:"The parameter or the field of the body that is wrong."`
+	Max        *int    `json:"max,omitempty" doc:"A limit that was exceeded."`
+	Actual     *int    `json:"actual,omitempty" doc:"What exceeded it."`
+	Position   *int    `json:"position,omitempty" doc:"Where in the body (bytes) or in the field (code points)."`
+	RetryAfter *int64  `json:"retry_after_ms,omitempty" doc:"When it is worth another try, in milliseconds."`
+	Epoch      string  `json:"epoch,omitempty" doc:"With resync: the present epoch."`
+	Head       *uint64 `json:"head,omitempty" doc:"With resync: the last seq of the room."`
+	Oldest     *uint64 `json:"oldest,omitempty" doc:"With resync: the first seq that is kept."`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return problemType }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := make(http.Header)
+	if p.RetryAfter != nil {
+		h.Set("Retry-After", strconv.FormatInt((*p.RetryAfter+999)/1000, 10))
+	}
+	return h
+}
+
+const problemType = "application/problem+json"
+
+func init() {
+	// The library has one such hook for the whole process. It calls it for what it
+	// refuses by itself: parameters that are no numbers, bodies that are too large.
+	huma.NewError = func(status int, text string, details ...error) huma.StatusError {
+		p := &Problem{Status: status, Title: http.StatusText(status), Detail: text}
+		switch status {
+		case http.StatusUnprocessableEntity:
+			p = problem(wire.CodeBadField, text)
+			for _, detail := range details {
+				p.refine(detail)
+			}
+		case http.StatusBadRequest: // there is no body
+			p = problem(wire.CodeBadJSON, text)
+		case http.StatusRequestEntityTooLarge:
+			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(maxBody)+" bytes")
+			p.Max = new(maxBody)
+		case http.StatusInternalServerError:
+			p = problem(wire.CodeInternal, textOf(wire.CodeInternal, nil))
+		}
+		return p
+	}
+}
+
+// refine adds what a detail says of a parameter.
+func (p *Problem) refine(detail error) {
+	bad, ok := detail.(huma.ErrorDetailer)
+	if !ok {
+		return
+	}
+	_, p.Field, _ = strings.Cut(bad.ErrorDetail().Location, ".")
+	p.Detail = p.Field + ": " + bad.ErrorDetail().Message
+	if p.Field == "limit" {
+		p.Code, p.Max = string(wire.CodeBadLimit), new(wire.MaxLimit)
+	}
+}
+
+// problem begins the problem of a code.
+func problem(code wire.Code, text string) *Problem {
+	status := statusOf(code)
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: text, Code: string(code)}
+}
+
+// statusOf maps a code to a status.
+func statusOf(code wire.Code) int {
+	switch code {
+	case wire.CodeNotFound:
+		return http.StatusNotFound
+	case wire.CodeUsernameTaken, wire.CodeIDConflict:
+		return http.StatusConflict
+	case wire.CodeResync:
+		return http.StatusGone
+	case wire.CodeFrameTooLong:
+		return http.StatusRequestEntityTooLarge
+	case wire.CodeRateLimited:
+		return http.StatusTooManyRequests
+	case wire.CodeServerFull, wire.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case wire.CodeStorageFull:
+		return http.StatusInsufficientStorage
+	case wire.CodeInternal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}
+
+// codeOf maps an error to its code.
+func codeOf(err error) wire.Code {
+	var resync *dispatch.ResyncError
+	switch {
+	case errors.As(err, &resync):
+		return wire.CodeResync
+	case errors.Is(err, dispatch.ErrNotFound):
+		return wire.CodeNotFound
+	case errors.Is(err, session.ErrTaken), errors.Is(err, session.ErrReserved):
+		return wire.CodeUsernameTaken
+	case errors.Is(err, store.ErrIDConflict):
+		return wire.CodeIDConflict
+	case errors.Is(err, store.ErrFull):
+		return wire.CodeStorageFull
+	case errors.Is(err, dispatch.ErrClosed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return wire.CodeUnavailable
+	}
+	return wire.CodeOf(err)
+}
+
+// textOf says to a person what happened and what to do.
+func textOf(code wire.Code, err error) string {
+	switch code {
+	case wire.CodeResync:
+		return "this place in the room's log is not there (any more); go on from the head, and ask for the messages that are kept"
+	case wire.CodeNotFound:
+		return "there is no such room; the first who joins makes it"
+	case wire.CodeUsernameTaken:
+		if errors.Is(err, session.ErrReserved) {
+			return "the name is reserved; choose another"
+		}
+		return "somebody is connected under this name; choose another, or wait until it is free"
+	case wire.CodeIDConflict:
+		return "this id was used for another message; use a new id for each message"
+	case wire.CodeStorageFull:
+		return "the server's disk is full and the message was not stored; send it again later with the same id"
+	case wire.CodeUnavailable:
+		return "the server is going down or too busy; try again, a message with the same id"
+	case wire.CodeInternal:
+		return "the server failed and the request was not done; its log says why"
+	}
+	return err.Error()
+}
+
+// problemOf is an error as a problem. What is the server's own fault is logged.
+func (s *Server) problemOf(err error) *Problem {
+	code := codeOf(err)
+	p := problem(code, textOf(code, err))
+	if bad, ok := errors.AsType[*wire.ReaderError](err); ok {
+		p.describe(bad)
+	}
+	if bad, ok := errors.AsType[*kaban.MessageError](err); ok && bad.Limit > 0 {
+		p.Max, p.Actual = new(bad.Limit), new(bad.Actual)
+	}
+	if resync, ok := errors.AsType[*dispatch.ResyncError](err); ok {
+		p.Epoch, p.Head, p.Oldest = resync.Epoch, &resync.Head, &resync.Oldest
+	}
+	switch code {
+	case wire.CodeUnavailable, wire.CodeStorageFull:
+		p.RetryAfter = new(time.Second.Milliseconds())
+	case wire.CodeInternal:
+		s.config.Log.Error("a request failed", "err", err)
+	}
+	return p
+}
+
+func (p *Problem) describe(bad *wire.ReaderError) {
+	p.Field = bad.Field
+	if bad.Max > 0 {
+		p.Max = new(bad.Max)
+	}
+	if bad.Actual > 0 {
+		p.Actual = new(bad.Actual)
+	}
+	if bad.Position >= 0 {
+		p.Position = new(bad.Position)
+	}
+}
+
+// writeProblem answers with a problem.
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		http.Error(w, p.Detail, p.Status)
+		return
+	}
+	for name, values := range p.GetHeaders() {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", problemType)
+	w.WriteHeader(p.Status)
+	w.Write(append(body, '\n'))
+}
+
+// refuse answers with what is only of HTTP.
+func refuse(w http.ResponseWriter, status int, text string) {
+	writeProblem(w, &Problem{Title: http.StatusText(status), Status: status, Detail: text})
+}

@@ -1,0 +1,202 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// routes puts everything together that answers requests.
+func (s *Server) routes() (http.Handler, error) {
+	programs := http.NewServeMux()
+	programs.HandleFunc("GET /v1/socket", s.socket)
+	programs.HandleFunc("GET /v1/rooms/{room}/events", s.events)
+	programs.HandleFunc("POST /hooks/{key}", s.hook)
+	programs.HandleFunc("GET /healthz", s.healthz)
+	programs.HandleFunc("GET /readyz", s.readyz)
+	programs.HandleFunc("GET /openapi.json", s.openapi)
+	document := s.newAPI(programs)
+	describe(document)
+	var err error
+	if s.document, err = json.MarshalIndent(document, "", "  "); err != nil {
+		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	protection := http.NewCrossOriginProtection()
+	for _, origin := range s.origins.names {
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("origin %s: %w", origin, err)
+		}
+	}
+	protection.SetDenyHandler(http.HandlerFunc(refuseOrigin))
+	return s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isForPrograms(r.URL.Path) {
+			s.config.Page.ServeHTTP(w, r)
+			return
+		}
+		handler, pattern := programs.Handler(r)
+		if pattern == "" { // the mux knows which of 404 and 405 it is
+			other := statusOnly{header: w.Header()}
+			handler.ServeHTTP(&other, r)
+			if other.header.Get("Location") != "" { // or would lead elsewhere
+				other.header.Del("Location")
+				other.status = http.StatusNotFound
+			}
+			refuse(w, other.status, "there is nothing here; /openapi.json says what there is")
+			return
+		}
+		programs.ServeHTTP(w, r)
+	}))), nil
+}
+
+// isForPrograms reports whether a path is not of the page.
+func isForPrograms(path string) bool {
+	switch path {
+	case "/healthz", "/readyz", "/openapi.json", "/v1", "/hooks":
+		return true
+	}
+	return strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/hooks/")
+}
+
+// statusOnly keeps what a handler says without its body.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (o *statusOnly) Header() http.Header         { return o.header }
+func (o *statusOnly) Write(p []byte) (int, error) { return len(p), nil }
+func (o *statusOnly) WriteHeader(status int)      { o.status = status }
+
+// guard refuses what no handler should see.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if !s.origins.knows(r) {
+			refuse(w, http.StatusMisdirectedRequest, "this server does not go by the name in the Host header; its operator can name it with --origin")
+			return
+		}
+		if !isSafe(r.Method) && !s.origins.allows(r) { // more exact than what looks at hosts only
+			refuseOrigin(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isSafe reports whether a method changes nothing: RFC 9110, section 9.2.1.
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+func refuseOrigin(w http.ResponseWriter, _ *http.Request) {
+	refuse(w, http.StatusForbidden, "pages of this origin may not use this server; its operator can allow it with --origin")
+}
+
+// healthz says that the process answers.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	io.WriteString(w, "ok\n")
+}
+
+// readyz says whether new clients should come.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if s.isDraining() {
+		http.Error(w, "draining", http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, "ready\n")
+}
+
+func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
+	w.Write(s.document)
+}
+
+// describe adds what is not registered as an operation of the API.
+func describe(document *huma.OpenAPI) {
+	text := func(description string) *huma.Response {
+		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}}
+	}
+	bad := func(description string) *huma.Response {
+		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}}}
+	}
+	parameter := func(name, in, description string, schema *huma.Schema) *huma.Param {
+		return &huma.Param{Name: name, In: in, Required: in == "path", Description: description, Schema: schema}
+	}
+	words := &huma.Schema{Type: huma.TypeString}
+	document.AddOperation(&huma.Operation{
+		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/rooms/{room}/events",
+		Summary:     "Follow a room",
+		Description: "Server-sent events: joined first, then message, presence, resync and goodbye; the data of each is a frame of kaban/1. The id of a message is its epoch and seq, so a client that comes back with Last-Event-ID misses nothing. Where that cannot be, resync comes and the stream goes on at the head.",
+		Parameters: []*huma.Param{
+			parameter("room", "path", "The room's name.", words),
+			parameter("after", "query", "Begin with the message after this seq. Without it: with what comes from now on.", number{}.Schema(nil)),
+			parameter("epoch", "query", "The epoch that after belongs to.", words),
+			parameter("Last-Event-ID", "header", "The id of the last event that was received; it beats after and epoch.", words),
+		},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "The stream.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: words}}},
+			"400": bad("A parameter is wrong."), "404": bad("There is no such room."), "503": bad("The server has all streams that it takes."),
+		},
+	})
+	document.AddOperation(&huma.Operation{
+		OperationID: "open-socket", Method: http.MethodGet, Path: "/v1/socket",
+		Summary:     "Speak kaban/1 over WebSocket",
+		Description: "The protocol kaban/1, one frame in each text message. docs/protocol.md describes it.",
+		Responses: map[string]*huma.Response{
+			"101": {Description: "The connection speaks WebSocket from here on."}, "400": {Description: "The request is no handshake."},
+			"403": bad("The page is of another origin."), "503": bad("The server is going down."),
+		},
+	})
+	slack := &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: true,
+		Properties: map[string]*huma.Schema{
+			"text":        {Type: huma.TypeString, Description: "What to say."},
+			"username":    {Type: huma.TypeString, Description: "Who says it. What names cannot have is left out; a name in use is not taken."},
+			"attachments": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, Description: "Flattened into lines."},
+		},
+	}
+	document.AddOperation(&huma.Operation{
+		OperationID: "post-to-hook", Method: http.MethodPost, Path: "/hooks/{key}",
+		Summary:     "Send a message in Slack's format",
+		Description: "For programs that know incoming webhooks of Slack. The operator makes a key with \"kaban hook add ROOM\".",
+		Parameters:  []*huma.Param{parameter("key", "path", "The key, which is a secret.", words)},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			jsonType:                            {Schema: slack},
+			"application/x-www-form-urlencoded": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"payload": {Type: huma.TypeString, Description: "The JSON."}}}},
+		}},
+		Responses: map[string]*huma.Response{
+			"200": text("It is stored."), "400": bad("There is something wrong with the message."), "403": bad("The page is of another origin."),
+			"404": bad("There is no such hook."), "409": bad("Somebody is connected under the name of the hook."), "413": bad("The message is too long."),
+			"500": bad("The server failed."), "503": bad("The server is going down or too busy."), "507": bad("The server's disk is full."),
+		},
+	})
+	document.AddOperation(&huma.Operation{
+		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Ask whether the server lives",
+		Responses: map[string]*huma.Response{"200": text("It does.")},
+	})
+	document.AddOperation(&huma.Operation{
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Ask whether the server takes new clients",
+		Responses: map[string]*huma.Response{"200": text("It does."), "503": text("It is going down.")},
+	})
+}
+
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == jsonType
+}
+
+// problemIn is an error that is a problem already, or one as a problem.
+func (s *Server) problemIn(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	return s.problemOf(err)
+}

@@ -1,0 +1,40 @@
+package web
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/gobwas/ws"
+
+	"kaban/internal/dispatch"
+)
+
+// socket does the handshake of a WebSocket and hands the connection over.
+func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case s.isDraining():
+		writeProblem(w, s.problemOf(dispatch.ErrClosed))
+		return
+	case !s.origins.allows(r):
+		refuseOrigin(w, r)
+		return
+	case r.Header.Get("Upgrade") == "":
+		w.Header().Set("Upgrade", "websocket")
+		refuse(w, http.StatusUpgradeRequired, "this is for WebSocket connections")
+		return
+	}
+	conn, buffered, _, err := ws.HTTPUpgrader{Timeout: headerTimeout}.Upgrade(r, w)
+	if err != nil { // it has answered
+		if conn != nil {
+			conn.Close()
+		}
+		return
+	}
+	// What came behind the handshake was read with it.
+	early := make([]byte, buffered.Reader.Buffered())
+	if _, err := io.ReadFull(buffered.Reader, early); err != nil {
+		conn.Close()
+		return
+	}
+	s.sockets.ServeWebSocket(conn, early)
+}

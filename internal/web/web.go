@@ -1,0 +1,213 @@
+// Package web is the front end over HTTP: the page, the WebSocket that carries
+// kaban/1 to it, the HTTP API under /v1 with its stream of events, incoming
+// webhooks, and what a load balancer asks for.
+//
+// It answers a bad request with an error and loses nothing of the good ones.
+// Headers, bodies and times are bounded. A WebSocket leaves this package once
+// its handshake is done: whoever serves kaban/1 (Sockets) takes the connection
+// over. Everything else is one goroutine of net/http for each request.
+//
+// It knows neither the server of kaban/1 nor a database, and no other front end.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/session"
+)
+
+// Sockets serves kaban/1 over WebSocket.
+type Sockets interface {
+	// ServeWebSocket takes over a connection on which the handshake is done, without
+	// extensions and subprotocols. early is what the client has sent behind it.
+	ServeWebSocket(conn net.Conn, early []byte)
+}
+
+// Config is what a Server can be told. Zero values mean the defaults.
+type Config struct {
+	// Origins are further places that a page may come from to talk to this server,
+	// such as https://chat.example.org, written as browsers do. The server's own
+	// address always is one. Their hosts are also names of this server, as needed
+	// behind a proxy.
+	Origins []string
+	// Names knows who holds which name. Front ends share it. Default: nobody does.
+	Names *session.Registry
+	// Hooks knows the keys of incoming webhooks. Default: there are none.
+	Hooks Hooks
+	// MaxContent bounds the content of a message in code points. Default
+	// kaban.DefaultMaxContent.
+	MaxContent int
+	// MaxStreams bounds the streams of events at a time. Default 1,000.
+	MaxStreams int
+	// MaxRequests bounds the connections of HTTP at a time, streams among them and
+	// WebSockets not. Default 2,000.
+	MaxRequests int
+	// Heartbeat is after what time a quiet stream gives a sign of life. Default 15 s.
+	Heartbeat time.Duration
+	// Page serves what is not an interface for programs. Default: nothing is found.
+	Page http.Handler
+	// Log gets one line for what an operator should know. Default: discarded.
+	Log *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Names == nil {
+		c.Names = new(session.Registry)
+	}
+	if c.Hooks == nil {
+		c.Hooks = noHooks{}
+	}
+	if c.MaxContent <= 0 {
+		c.MaxContent = kaban.DefaultMaxContent
+	}
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = 1000
+	}
+	if c.MaxRequests <= 0 {
+		c.MaxRequests = 2000
+	}
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = 15 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Page == nil {
+		c.Page = http.NotFoundHandler()
+	}
+	return c
+}
+
+// Limits of a request. What takes longer or is larger is refused.
+const (
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 30 * time.Second
+	writeTimeout  = 30 * time.Second
+	idleTimeout   = 60 * time.Second
+	maxHeader     = 16 << 10
+	maxBody       = 128 << 10
+)
+
+// ErrClosed is returned by Serve after Shutdown or Close.
+var ErrClosed = errors.New("web server is closed")
+
+// Server is the front end. All methods are safe for concurrent use.
+type Server struct {
+	config     Config
+	dispatcher *dispatch.Dispatcher
+	sockets    Sockets
+	origins    origins
+	document   []byte // the OpenAPI document
+	http       *http.Server
+	streams    slots
+	requests   slots
+
+	stop     chan struct{} // closed when it drains
+	stopping sync.Once
+}
+
+// New returns a front end over a dispatcher. The caller ends it with Shutdown or
+// Close, and the dispatcher after that.
+func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error) {
+	config = config.withDefaults()
+	allowed, err := parseOrigins(config.Origins)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config: config, dispatcher: d, sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		streams: slots{free: int64(config.MaxStreams)}, requests: slots{free: int64(config.MaxRequests)},
+	}
+	handler, err := s.routes()
+	if err != nil {
+		return nil, err
+	}
+	s.http = &http.Server{
+		Handler:           handler,
+		ConnState:         s.count,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// Serve accepts connections until the listener fails for good or the server is
+// shut down; then it returns ErrClosed. It closes the listener.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("accept: %w", err)
+}
+
+// Drain ends the streams, takes no more WebSockets, and has /readyz say so. What
+// else is asked is answered until Shutdown.
+func (s *Server) Drain() { s.stopping.Do(func() { close(s.stop) }) }
+
+// Shutdown drains, stops accepting and lets requests that are under way finish.
+// When ctx ends first it cuts them off and returns its cause. WebSockets belong
+// to who serves them.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.http.Close()
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// Close ends everything at once.
+func (s *Server) Close() error {
+	s.Drain()
+	return s.http.Close()
+}
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// slots are how many there may be of something.
+type slots struct{ free int64 }
+
+// enter takes a slot, if there is one.
+func (s *slots) enter() bool {
+	if atomic.AddInt64(&s.free, -1) >= 0 {
+		return true
+	}
+	s.leave()
+	return false
+}
+
+func (s *slots) leave() { atomic.AddInt64(&s.free, 1) }
+
+// count ends connections beyond the limit as they come.
+func (s *Server) count(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if atomic.AddInt64(&s.requests.free, -1) < 0 {
+			conn.Close() // which ends with StateClosed
+		}
+	case http.StateHijacked, http.StateClosed:
+		s.requests.leave()
+	}
+}

@@ -1,0 +1,325 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.uber.org/goleak"
+
+	"kaban/client"
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/session"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/web"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// fixture is a server with both front ends on free ports.
+type fixture struct {
+	t          *testing.T
+	url        string // http://HOST:PORT
+	host       string
+	tcp        string
+	dispatcher *dispatch.Dispatcher
+	manager    *server.Manager
+	web        *web.Server
+	log        *syncBuffer
+	client     *http.Client
+}
+
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+func start(t *testing.T, config web.Config, s store.Store) *fixture {
+	t.Helper()
+	if s == nil {
+		s = memory.New(0)
+	}
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, dispatcher: d, log: new(syncBuffer)}
+	config.Names = new(session.Registry)
+	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
+	if f.manager, err = server.New(server.Config{Names: config.Names}, d); err != nil {
+		t.Fatal(err)
+	}
+	if f.web, err = web.New(config, d, f.manager); err != nil {
+		t.Fatal(err)
+	}
+	listen := func(serve func(net.Listener) error, closed error) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- serve(l) }()
+		t.Cleanup(func() {
+			if err := <-done; !errors.Is(err, closed) {
+				t.Errorf("Serve: got %v, want %v", err, closed)
+			}
+		})
+		return l.Addr().String()
+	}
+	f.tcp = listen(f.manager.Serve, server.ErrClosed)
+	f.host = listen(f.web.Serve, web.ErrClosed)
+	f.url = "http://" + f.host
+	transport := new(http.Transport)
+	f.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		f.web.Close()
+		f.manager.Close()
+		d.Close()
+		s.Close()
+		if n := f.manager.Panics(); n != 0 {
+			t.Errorf("%d panics:\n%s", n, f.log)
+		}
+	})
+	return f
+}
+
+func serve(t *testing.T) *fixture { return start(t, web.Config{}, nil) }
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	json   map[string]any
+}
+
+func (a *answer) String() string { return fmt.Sprint(a.status, " ", a.body) }
+
+// has compares fields of the body: name, value, name, value …
+func (a *answer) has(t *testing.T, status int, fields ...any) *answer {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("got %s, want the status %d", a, status)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		if got := fmt.Sprint(a.json[fields[i].(string)]); got != fmt.Sprint(fields[i+1]) {
+			t.Fatalf("%s: got %s, want %v in %s", fields[i], got, fields[i+1], a)
+		}
+	}
+	return a
+}
+
+// do makes a request. headers are name, value, name, value … What comes back must
+// be as the OpenAPI document says.
+func (f *fixture) do(method, path, body string, headers ...string) *answer {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, f.url+path, strings.NewReader(body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			request.Host = headers[i+1]
+		}
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	got, err := f.client.Do(request)
+	if err != nil {
+		f.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	if err != nil {
+		f.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	a := &answer{status: got.StatusCode, header: got.Header, body: string(text)}
+	if strings.Contains(got.Header.Get("Content-Type"), "json") {
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.UseNumber()
+		if err := decoder.Decode(&a.json); err != nil {
+			f.t.Fatalf("%s %s: got %q: %v", method, path, text, err)
+		}
+	}
+	f.check(method, path, a)
+	return a
+}
+
+func (f *fixture) get(path string, headers ...string) *answer {
+	f.t.Helper()
+	return f.do(http.MethodGet, path, "", headers...)
+}
+
+func (f *fixture) post(room, body string, headers ...string) *answer {
+	f.t.Helper()
+	return f.do(http.MethodPost, "/v1/rooms/"+room+"/messages", body, append([]string{"Content-Type", "application/json"}, headers...)...)
+}
+
+// say posts a message, which must be stored.
+func (f *fixture) say(room, id, username, content string) *answer {
+	f.t.Helper()
+	body, err := json.Marshal(map[string]string{"id": id, "username": username, "content": content})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.post(room, string(body)).has(f.t, http.StatusCreated, "id", id)
+}
+
+const golden = "testdata/openapi.json"
+
+// document is the OpenAPI document as it is committed.
+var document = sync.OnceValues(func() (map[string]any, error) {
+	text, err := os.ReadFile(filepath.FromSlash(golden))
+	if err != nil {
+		return nil, err
+	}
+	found, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return found.(map[string]any), nil
+})
+
+// operation finds what the document says of a request, nil if it says nothing.
+func operation(document map[string]any, method, path string) (pattern string, operation map[string]any) {
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.Split(path, "/")
+	for pattern, item := range document["paths"].(map[string]any) {
+		names := strings.Split(pattern, "/")
+		same := len(names) == len(parts)
+		for i := 0; same && i < len(names); i++ {
+			same = names[i] == parts[i] || strings.HasPrefix(names[i], "{")
+		}
+		if same {
+			if found, ok := item.(map[string]any)[strings.ToLower(method)]; ok {
+				return pattern, found.(map[string]any)
+			}
+		}
+	}
+	return "", nil
+}
+
+// check holds an answer against the document, by means of another library than
+// the one that has written it.
+func (f *fixture) check(method, path string, a *answer) {
+	f.t.Helper()
+	all, err := document()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	pattern, op := operation(all, method, path)
+	if op == nil || a.status == http.StatusMisdirectedRequest || a.status == http.StatusUpgradeRequired {
+		return
+	}
+	response, ok := op["responses"].(map[string]any)[fmt.Sprint(a.status)].(map[string]any)
+	if !ok {
+		f.t.Errorf("%s %s answers %s, of which the document says nothing", method, path, a)
+		return
+	}
+	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
+	content, _ := response["content"].(map[string]any)
+	if _, ok := content[media]; !ok {
+		f.t.Errorf("%s %s: the type of the answer is %s, of which the document says nothing", method, path, media)
+		return
+	}
+	if a.json == nil {
+		return
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("openapi.json", all); err != nil {
+		f.t.Fatal(err)
+	}
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	schema, err := compiler.Compile(fmt.Sprintf("openapi.json#/paths/%s/%s/responses/%d/content/%s/schema",
+		strings.NewReplacer("{", "%7B", "}", "%7D").Replace(escape.Replace(pattern)), strings.ToLower(method), a.status, escape.Replace(media)))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(a.body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := schema.Validate(value); err != nil {
+		f.t.Errorf("%s %s: %s is not what the document says: %v", method, path, a, err)
+	}
+}
+
+// dial connects a client over TCP.
+func (f *fixture) dial(name string) *client.Client {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	defer cancel()
+	c, err := client.Dial(ctx, f.tcp, client.Options{Username: name})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// The document that is served is the one that is committed.
+func TestTheDocument(t *testing.T) {
+	if *update {
+		f := serve(t)
+		got, err := http.Get(f.url + "/openapi.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Body.Close()
+		text, err := io.ReadAll(got.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := serve(t)
+	got := f.get("/openapi.json")
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.body != string(want) {
+		t.Error("the document has changed; go test ./internal/web -run TheDocument -update writes it anew")
+	}
+	if got.json["openapi"] != "3.1.0" {
+		t.Errorf("it is OpenAPI %v", got.json["openapi"])
+	}
+}
