@@ -295,7 +295,7 @@ func TestAReaderIsNeverPulledDown(t *testing.T) {
 
 // What is held is bounded, however much is said, and however far one scrolls.
 func TestMemoryIsBoundedOverADay(t *testing.T) {
-	const messages = 1_000_000
+	const messages = 200_000
 	d := newDesk(t, 80, 16)
 	r := d.active
 	for n := 0; n < messages; n += 100 {
@@ -744,7 +744,7 @@ func TestTheFormAsksAgain(t *testing.T) {
 // Whatever the size and the state, the screen has the size of the terminal.
 func TestEverySize(t *testing.T) {
 	for _, method := range []ansi.Method{ansi.WcWidth, ansi.GraphemeWidth} {
-		for width := 1; width <= 130; width += 1 + width/20 {
+		for width := 1; width <= 130; width += 1 + width/8 {
 			for _, height := range []int{1, 2, 4, 9, 25} {
 				d := busy(t, width, height)
 				d.meter.method = method
