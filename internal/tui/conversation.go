@@ -138,7 +138,7 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 
 // edge is the first column, where a mention is marked and what was found.
 func (m *Model) edge(i *item) span {
-	if m.mode == searching && m.finder.found >= 0 && m.finder.found < len(m.active.items) && m.active.items[m.finder.found] == i {
+	if m.mode == searching && m.finder.found == i.seq && i.kind == itemMessage && i.sending == stored {
 		return span{text: "▸", look: look{role: roleAccent, attrs: bold}}
 	}
 	if i.mention {

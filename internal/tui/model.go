@@ -543,6 +543,9 @@ func (m *Model) enter(r *room) {
 		}
 		m.previous = old
 	}
+	if m.active != r && m.mode == searching {
+		m.mode = chatting
+	}
 	m.active = r
 	m.completing = completing{}
 	m.look()
@@ -559,6 +562,9 @@ func (m *Model) remove(r *room) {
 		return
 	}
 	m.active = nil
+	if m.mode == searching {
+		m.mode = chatting
+	}
 	if next := min(at, len(m.rooms)-1); m.previous != nil {
 		m.enter(m.previous)
 	} else if next >= 0 {

@@ -141,7 +141,9 @@ func (m *Model) switcherView(width, height int) []line {
 // finder is the search in what is loaded.
 type finder struct {
 	query draft
-	found int // the item that is shown, -1 for none
+	found uint64 // the seq of the message that is shown, 0 for none
+	// deeper says that older messages are being loaded, to search in them too.
+	deeper bool
 }
 
 // query returns what is searched for, folded; "" for nothing.
@@ -154,7 +156,7 @@ func (m *Model) query() string {
 
 func (m *Model) openSearch() tea.Cmd {
 	if m.active != nil {
-		m.mode, m.finder = searching, finder{query: draft{column: -1}, found: -1}
+		m.mode, m.finder = searching, finder{query: draft{column: -1}}
 	}
 	return nil
 }
@@ -162,7 +164,7 @@ func (m *Model) openSearch() tea.Cmd {
 func (m *Model) search(rest string) tea.Cmd {
 	m.openSearch()
 	m.finder.query.set(rest)
-	m.find(-1)
+	m.find(-1, false)
 	return nil
 }
 
@@ -172,46 +174,59 @@ func (m *Model) pressSearch(stroke, text string) tea.Cmd {
 	case "esc", "ctrl+c":
 		m.mode = chatting
 	case "enter", "up", "ctrl+p":
-		m.find(-1)
+		m.find(-1, true)
 	case "down", "ctrl+n":
-		m.find(1)
+		m.find(1, false)
 	case "pgup":
 		return m.scroll(-m.page())
 	case "pgdown":
 		return m.scroll(m.page())
 	default:
 		if a, ok := m.bindings[stroke]; ok && a.name == "search" {
-			m.find(-1)
+			m.find(-1, true)
 			return nil
 		}
 		m.pressLine(stroke, text)
 	}
 	if m.finder.query.text != before {
-		m.finder.found = -1
-		m.find(-1)
+		m.finder.found, m.finder.deeper = 0, false
+		m.find(-1, false)
 	}
 	return nil
 }
 
-// find goes to the next match above (-1) or below (1).
-func (m *Model) find(direction int) {
+// find goes to the next match above (-1) or below (1). Above what is loaded it
+// looks deeper, if it is to: each page that comes is searched, until there is a
+// match or nothing older.
+func (m *Model) find(direction int, deeper bool) {
 	r, query := m.active, fold(m.finder.query.text)
+	m.finder.deeper = false
 	if query == "" {
 		return
 	}
-	k := m.finder.found
-	if k < 0 {
-		k = len(r.items)
+	k := len(r.items)
+	if m.finder.found > 0 {
+		if k = r.search(m.finder.found); direction > 0 {
+			k = r.search(m.finder.found+1) - 1
+		}
 	}
 	for k += direction; k >= 0 && k < len(r.items); k += direction {
 		if r.items[k].matches(query) && !m.ignores(r.items[k]) {
-			m.finder.found = k
+			m.finder.found = r.items[k].seq
 			m.reveal(r, k)
 			return
 		}
 	}
-	if direction < 0 && !r.complete {
+	if direction < 0 && deeper && !r.complete {
+		m.finder.deeper = true
 		m.loadOlder(r)
+	}
+}
+
+// findOn goes on with a search that looks deeper.
+func (m *Model) findOn() {
+	if m.mode == searching && m.finder.deeper {
+		m.find(-1, true)
 	}
 }
 
@@ -241,7 +256,7 @@ func (m *Model) finderStatus() string {
 	for k := len(m.active.items) - 1; k >= 0; k-- {
 		if m.active.items[k].matches(query) && !m.ignores(m.active.items[k]) {
 			total++
-			if k >= m.finder.found && m.finder.found >= 0 {
+			if m.finder.found > 0 && m.active.items[k].seq >= m.finder.found {
 				nth = total
 			}
 		}
@@ -250,7 +265,12 @@ func (m *Model) finderStatus() string {
 	if m.active.complete {
 		where = "in all that was said"
 	}
-	if total == 0 {
+	switch {
+	case m.finder.deeper:
+		return "looking further back …; Esc ends"
+	case total == 0 && m.active.complete:
+		return "not found " + where + "; Esc ends"
+	case total == 0:
 		return "not found " + where + "; Enter looks further back, Esc ends"
 	}
 	if m.active.complete {

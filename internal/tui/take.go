@@ -196,15 +196,15 @@ func (m *Model) takePage(e pageEvent) {
 		return
 	}
 	if e.err != nil {
-		r.loading = false
+		r.loading, m.finder.deeper = false, false
 		if !errors.Is(e.err, client.ErrOffline) || e.page.Around {
 			m.sayIn(r, "the history could not be loaded: "+reasonOf(e.err))
 		}
 		return
 	}
 	r.addPage(e.page, e.messages, e.more, m.username)
-	if r == m.active && m.mode == searching {
-		m.finder.found = -1
+	if r == m.active {
+		m.findOn()
 	}
 }
 

@@ -379,8 +379,14 @@ func (m *Model) input() (rows []line, row, column int) {
 		}
 		rows = append(rows, append(slices.Clone(lead), span{text: text}))
 	}
+	if d.text == "" && m.mode == chatting && m.active != nil && m.number == 0 {
+		rows[0] = append(rows[0], span{text: placeholder, look: look{role: roleDim, attrs: italic}})
+	}
 	return rows, row, column + width
 }
+
+// placeholder is in the empty input until something was said.
+const placeholder = "type a message and press Enter; F1 shows all keys"
 
 func (m *Model) prompt() line {
 	switch m.mode {
