@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -96,5 +97,30 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 				t.Errorf("it draws: %v, want %v: %q", draws, c.draws, r)
 			}
 		})
+	}
+}
+
+// A client whose terminal has gone ends, also where nobody sends it a SIGHUP.
+func TestATerminalThatIsGone(t *testing.T) {
+	t.Parallel()
+	joined := make(chan struct{}, 10)
+	addr := fake(t, func(r request) ([]string, bool) {
+		if r.Type == "members" {
+			joined <- struct{}{}
+		}
+		return nil, false
+	})
+	ours, theirs := openTerminal(t, 80, 24)
+	r := command(t, "chat", "--server", addr, "--username", "ann")
+	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
+	r.Env = append(os.Environ(), "TERM=xterm")
+	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it has no controlling terminal
+	r.begin()
+	go io.Copy(io.Discard, ours)
+	<-joined
+	theirs.Close()
+	ours.Close()
+	if code := r.finish(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }

@@ -91,10 +91,30 @@ func Run(ctx context.Context, o Options) error {
 	// gone with it.
 	hungUp, stopHangUp := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stopHangUp()
-	_, err := tea.NewProgram(p, tea.WithContext(hungUp), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ())).Run()
+	in := o.In
+	if file, ok := o.In.(*os.File); ok {
+		in = terminal{file, stop}
+	}
+	_, err := tea.NewProgram(p, tea.WithContext(hungUp), tea.WithInput(in), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ())).Run()
 	p.keep()
 	if errors.Is(err, tea.ErrProgramKilled) && hungUp.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// terminal is where a person types. Not every client is told by a SIGHUP that
+// its terminal has gone, but every read says so.
+type terminal struct {
+	*os.File
+	gone func()
+}
+
+// Read implements io.Reader.
+func (t terminal) Read(p []byte) (int, error) {
+	n, err := t.File.Read(p)
+	if err != nil {
+		t.gone()
+	}
+	return n, err
 }
