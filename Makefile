@@ -70,14 +70,16 @@ bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 fmt: ## format all Go files
 	$(tool) gofumpt -w .
 
-golden: ## write the golden files of wire and the OpenAPI document anew; read the diff before you commit it
+golden: ## write the golden files, the OpenAPI document and the tables of docs/terminal.md anew; read the diff
 	go test ./wire -run Golden -update
 	go test ./internal/web -run TheDocument -update
+	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
 
 page: setup ## build the web page from internal/web/page/src; needs npm
 	go generate ./internal/web
 
 screenshots: setup ## draw the pictures in docs/screenshots anew
+	go test ./internal/tui -run Screenshots -update
 	scripts/screenshots-web
 
 clean: ## remove what the other targets made

@@ -36,6 +36,9 @@ var (
 	ErrParted = errors.New("room was left")
 	// ErrJoined says that the client is in the room already.
 	ErrJoined = errors.New("room was joined already")
+	// ErrOffline says that there is no connection, or that it broke before the
+	// answer came.
+	ErrOffline = errors.New("there is no connection to the server")
 )
 
 // Error is an answer of the server that says no.
@@ -155,10 +158,12 @@ type Client struct {
 	cancel context.CancelCauseFunc
 	group  sync.WaitGroup
 	slots  chan struct{} // one for each message under way
+	hurry  chan struct{} // Reconnect was called
 
 	mu      sync.Mutex // guards all below
 	welcome wire.Event
 	link    *link // nil while offline
+	offline bool  // the connection broke and no other was made yet
 	refs    uint64
 	rooms   map[string]*Room // by the server's name for it
 	calls   map[string]*call // under way or waiting, by ref
@@ -197,7 +202,7 @@ func Dial(ctx context.Context, addr string, options Options) (*Client, error) {
 	}
 	c := &Client{
 		options: options, username: username, prefix: strings.ToLower(rand.Text()[:16]) + "-",
-		slots: make(chan struct{}, maxFlight),
+		slots: make(chan struct{}, maxFlight), hurry: make(chan struct{}, 1),
 		rooms: make(map[string]*Room), calls: make(map[string]*call),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -323,6 +328,38 @@ func (c *Client) History(ctx context.Context, room string, p Page) ([]wire.Messa
 		return nil, false, err
 	}
 	return e.Messages, e.More, nil
+}
+
+// Ping asks the server for a sign of life and returns how long that took. The
+// error is ErrOffline when there is no connection or it breaks meanwhile.
+func (c *Client) Ping(ctx context.Context) (time.Duration, error) {
+	c.mu.Lock()
+	if c.offline && c.Err() == nil {
+		c.mu.Unlock()
+		return 0, ErrOffline
+	}
+	begin := time.Now()
+	q := c.askLocked(wire.Request{Type: wire.TypePing}, nil)
+	c.mu.Unlock()
+	if _, err := c.wait(ctx, q); err != nil {
+		return 0, err
+	}
+	return time.Since(begin), nil
+}
+
+// Reconnect gives the connection up, if there is one, and comes back at once: a
+// wait for the next attempt is cut short. Nothing is lost by it. It returns
+// without waiting; Options.OnState tells what follows.
+func (c *Client) Reconnect() {
+	select {
+	case c.hurry <- struct{}{}:
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != nil {
+		c.link.conn.Close()
+	}
 }
 
 // Flush waits until every message that was posted is acknowledged or refused.

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -636,5 +638,150 @@ func TestCursorsAsText(t *testing.T) {
 		if got, err := client.ParseCursor(bad); err == nil {
 			t.Errorf("%q was taken for %+v", bad, got)
 		}
+	}
+}
+
+func TestPing(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	offline := make(chan struct{}, 100)
+	ann := dialWith(t, h.addr, client.Options{Username: "ann", MaxBackoff: 50 * time.Millisecond, OnState: func(s client.State) {
+		if s.Status == client.Offline {
+			offline <- struct{}{}
+		}
+	}})
+	if took, err := ann.Ping(within(t)); err != nil || took <= 0 {
+		t.Errorf("got %v, %v", took, err)
+	}
+	h.stop()
+	<-offline
+	if _, err := ann.Ping(within(t)); !errors.Is(err, client.ErrOffline) {
+		t.Errorf("offline: got %v, want %v", err, client.ErrOffline)
+	}
+	ann.Close()
+	if _, err := ann.Ping(within(t)); !errors.Is(err, client.ErrClosed) {
+		t.Errorf("closed: got %v, want %v", err, client.ErrClosed)
+	}
+}
+
+// A ping that is under way when the connection breaks measures nothing.
+func TestPingIntoABrokenConnection(t *testing.T) {
+	ours, theirs := net.Pipe()
+	dialed := false
+	ann := dialing(t, client.Options{Username: "ann", Dial: func(context.Context) (net.Conn, error) {
+		if dialed {
+			return nil, errors.New("no more")
+		}
+		dialed = true
+		return ours, nil
+	}}, theirs)
+	result := make(chan error, 1)
+	go func() {
+		_, err := ann.Ping(within(t))
+		result <- err
+	}()
+	if line, err := bufio.NewReader(theirs).ReadString('\n'); !strings.Contains(line, `"ping"`) {
+		t.Errorf("got %q, %v, want a ping", line, err)
+	}
+	theirs.Close()
+	if err := <-result; !errors.Is(err, client.ErrOffline) {
+		t.Errorf("got %v, want %v", err, client.ErrOffline)
+	}
+}
+
+// dialing dials while a server that only says welcome is played at the other end.
+func dialing(t *testing.T, options client.Options, theirs net.Conn) *client.Client {
+	t.Helper()
+	greeted := make(chan struct{})
+	go func() {
+		defer close(greeted)
+		hello := make([]byte, 4096)
+		theirs.Read(hello)
+		fmt.Fprintln(theirs, `{"type":"welcome","version":1,"session":"s","username":"ann","server":"test","limits":{"username":32,"content":5000,"frame":65536},"heartbeat":30}`)
+	}()
+	c := dialWith(t, "", options)
+	<-greeted
+	return c
+}
+
+// Reconnect ends a connection that seems well, and a wait that is long.
+func TestReconnect(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	states := make(chan client.State, 100)
+	refused := make(chan struct{}, 1)
+	var down atomic.Bool
+	ann := dialWith(t, h.addr, client.Options{Username: "ann", MaxBackoff: time.Hour, OnState: func(s client.State) { states <- s }, Dial: func(ctx context.Context) (net.Conn, error) {
+		if down.Load() {
+			select {
+			case refused <- struct{}{}:
+			default:
+			}
+			// Wants to be asked again in an hour, which no test waits for.
+			return nil, &client.Goodbye{Reason: wire.ReasonDraining, HasReconnect: true, ReconnectAfter: time.Hour}
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", h.addr)
+	}})
+	r := join(t, ann, client.From{})
+	await := func(want client.Status) {
+		t.Helper()
+		for {
+			select {
+			case s := <-states:
+				if s.Status == want {
+					return
+				}
+			case <-within(t).Done():
+				t.Fatalf("status %d does not come", want)
+			}
+		}
+	}
+	await(client.Online)
+	ann.Reconnect()
+	await(client.Offline)
+	await(client.Online)
+	if _, err := r.Send(within(t), "after the first"); err != nil {
+		t.Fatal(err)
+	}
+	down.Store(true)
+	ann.Reconnect()
+	<-refused
+	for s := range states {
+		if s.RetryIn > time.Minute {
+			break
+		}
+	}
+	down.Store(false)
+	ann.Reconnect()
+	await(client.Online)
+	if receipt, err := r.Send(within(t), "after the second"); err != nil || receipt.Seq != 2 {
+		t.Errorf("got %+v, %v, want seq 2", receipt, err)
+	}
+}
+
+// Head is ahead of the cursor by what was not read yet.
+func TestHead(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	ann, bob := join(t, dial(t, h.addr, "ann"), client.From{}), join(t, dial(t, h.addr, "bob"), client.From{})
+	for i := range 5 {
+		if _, err := ann.Send(within(t), fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ann.Head(); got != 5 {
+		t.Errorf("of who sent them: got %d, want 5", got)
+	}
+	read(t, bob, 3)
+	for bob.Head() != 5 {
+		if within(t).Err() != nil {
+			t.Fatalf("got %d, want 5", bob.Head())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if got := bob.Cursor().Seq; got != 2 && got != 3 {
+		t.Errorf("cursor: got %d, want it where reading stopped", got)
+	}
+	late, err := dial(t, h.addr, "cid").Join(within(t), "lobby", client.After(client.Cursor{Seq: 1}))
+	if err != nil || late.Head() != 5 || late.Cursor().Seq != 1 {
+		t.Errorf("joined behind 1: head %d, cursor %d, %v", late.Head(), late.Cursor().Seq, err)
 	}
 }

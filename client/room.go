@@ -80,6 +80,7 @@ type Room struct {
 	received uint64 // everything up to here came by
 	given    uint64 // everything up to here was taken by Messages
 	era      string // the epoch of given
+	head     uint64 // the newest message that the server is known to have
 	// behind says that what lies between given and received is not in the
 	// buffer: Messages reads it with history.
 	behind bool
@@ -147,6 +148,7 @@ func (c *Client) joinedLocked(q *call, e *wire.Event) {
 	if r.epoch = e.Epoch; r.era == "" {
 		r.era = e.Epoch
 	}
+	r.head = max(e.Head, r.received)
 	r.joined = true
 	c.answerLocked(q, e, nil)
 	c.wakeLocked()
@@ -172,6 +174,7 @@ func (r *Room) receiveLocked(m wire.Message) {
 		r.fallBehindLocked()
 	}
 	r.received = m.Seq
+	r.head = max(r.head, m.Seq)
 	own := r.client.own(m.ID)
 	if own {
 		r.client.storedLocked(&m)
@@ -190,6 +193,7 @@ func (r *Room) receiveLocked(m wire.Message) {
 func (r *Room) acknowledgedLocked(seq uint64) {
 	if seq == r.received+1 {
 		r.received = seq
+		r.head = max(r.head, seq)
 		if !r.behind {
 			r.putLocked(&item{seq: seq})
 		}
@@ -231,7 +235,7 @@ func (r *Room) resyncLocked(e *wire.Event) {
 	if resync.Room == "" {
 		resync.Room = r.name
 	}
-	r.epoch, r.received, r.behind = e.Epoch, e.Head, false
+	r.epoch, r.received, r.head, r.behind = e.Epoch, e.Head, e.Head, false
 	r.putLocked(&item{seq: e.Head, resync: resync})
 }
 
@@ -260,6 +264,14 @@ func (r *Room) Cursor() Cursor {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
 	return Cursor{Epoch: r.era, Seq: r.given}
+}
+
+// Head returns the seq of the newest message that the server is known to have:
+// what lies between it and Cursor is still being caught up.
+func (r *Room) Head() uint64 {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	return r.head
 }
 
 // Messages yields what others say in the room, in order, each message once,

@@ -90,6 +90,7 @@ func (c *Client) reconnect(err error) *link {
 		c.tell(State{Status: Offline, Err: err, RetryIn: delay})
 		select {
 		case <-time.After(delay):
+		case <-c.hurry:
 		case <-c.ctx.Done():
 			return nil
 		}
@@ -142,7 +143,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.welcome = *welcome
+	c.welcome, c.offline = *welcome, false
 	c.mu.Unlock()
 	return l, nil
 }
@@ -206,7 +207,8 @@ func (c *Client) serve(l *link) error {
 	l.conn.Close()
 	<-writing
 	c.mu.Lock()
-	c.link = nil
+	c.link, c.offline = nil, true
+	c.dropPingsLocked()
 	c.mu.Unlock()
 	l.reader.Close()
 	switch {
@@ -241,6 +243,16 @@ func (c *Client) attach(l *link) {
 		}
 	}
 	c.wakeLocked()
+}
+
+// dropPingsLocked ends pings that were under way: on another connection they
+// would measure something else.
+func (c *Client) dropPingsLocked() {
+	for _, q := range c.calls {
+		if q.request.Type == wire.TypePing {
+			c.answerLocked(q, nil, ErrOffline)
+		}
+	}
 }
 
 // knowsLocked reports whether a room was joined before.
@@ -387,7 +399,6 @@ func (c *Client) take(l *link, e *wire.Event) {
 		c.control(l, wire.Request{Type: wire.TypePong, Ref: refOf(e)})
 	case wire.TypeGoodbye:
 		l.goodbye = goodbyeOf(e)
-	case wire.TypePong:
 	default:
 		c.answer(e)
 	}

@@ -60,6 +60,8 @@ func buildAndRun(m *testing.M) (int, error) {
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "kaban")
 	os.Setenv("GORACE", noSleep)
+	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	os.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
 	args := []string{"build", "-o", binary}
 	if raceEnabled {
 		args = append(args, "-race")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -41,7 +42,7 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		term          string
 		columns, rows uint16
-		edits         bool
+		draws         bool
 	}{
 		"xterm": {"TERM=xterm", 80, 24, true},
 		"tiny":  {"TERM=xterm", 1, 1, true},
@@ -50,8 +51,11 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sent := make(chan string, 10)
+			sent, joined := make(chan string, 10), make(chan struct{}, 10)
 			addr := fake(t, func(r request) ([]string, bool) {
+				if r.Type == "members" { // asked for once a room is joined
+					joined <- struct{}{}
+				}
 				if r.Type != "send" {
 					return nil, false
 				}
@@ -74,8 +78,9 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 					r.Write(buffer[:n])
 				}
 			}()
-			if c.edits {
-				r.await("lobby> ")
+			if c.draws {
+				r.await("\x1b[?1049h") // the alternate screen
+				<-joined
 			}
 			fmt.Fprint(ours, "hello\r")
 			if got := <-sent; got != "hello" {
@@ -88,9 +93,34 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 			if strings.Contains(r.String(), "\x1b[6n") {
 				t.Errorf("it asks where the cursor is: %q", r)
 			}
-			if edits := strings.Contains(r.String(), "lobby> "); edits != c.edits {
-				t.Errorf("there is a prompt: %v, want %v: %q", edits, c.edits, r)
+			if draws := strings.Contains(r.String(), "\x1b["); draws != c.draws {
+				t.Errorf("it draws: %v, want %v: %q", draws, c.draws, r)
 			}
 		})
+	}
+}
+
+// A client whose terminal has gone ends, also where nobody sends it a SIGHUP.
+func TestATerminalThatIsGone(t *testing.T) {
+	t.Parallel()
+	joined := make(chan struct{}, 10)
+	addr := fake(t, func(r request) ([]string, bool) {
+		if r.Type == "members" {
+			joined <- struct{}{}
+		}
+		return nil, false
+	})
+	ours, theirs := openTerminal(t, 80, 24)
+	r := command(t, "chat", "--server", addr, "--username", "ann")
+	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
+	r.Env = append(os.Environ(), "TERM=xterm")
+	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it has no controlling terminal
+	r.begin()
+	go io.Copy(io.Discard, ours)
+	<-joined
+	theirs.Close()
+	ours.Close()
+	if code := r.finish(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,10 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ergochat/readline"
-
+	"kaban"
 	"kaban/client"
 	"kaban/internal/display"
+	"kaban/internal/tui"
 )
 
 const (
@@ -28,8 +29,9 @@ const (
 
 type chatCommand struct {
 	connectFlags
-	Room  string `placeholder:"ROOM" env:"KABAN_ROOM" default:"lobby" help:"The room to chat in; it is made if it does not exist. Default: ${default}."`
-	Plain bool   `help:"Be a filter: each input line is a message, each message a line \"username:> content\". This is also what happens when input or output is no terminal, or TERM is dumb."`
+	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; it is made if it does not exist. Default: where you were before, or lobby."`
+	Plain       bool   `help:"Be a filter: each input line is a message, each message a line \"username:> content\". This is also what happens when input or output is no terminal, or TERM is dumb."`
+	PrintConfig bool   `help:"Print the configuration file of the full-screen client with all its keys explained, and end."`
 }
 
 // chat is one run of the command.
@@ -43,16 +45,15 @@ type chat struct {
 	refused  atomic.Int64
 	watching sync.WaitGroup
 
-	interactive bool // somebody types
-	passedOver  bool // an empty line was; of postAll
+	passedOver bool // an empty line was; of postAll
 }
 
-// Run chats until the input ends.
+// Run chats until the input ends, or in full screen until the person does.
 func (c *chatCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	if !c.Plain && isTerminal(std.in) && isTerminal(std.out) && canEdit() {
-		return c.onTerminal(ctx, std)
+	if c.PrintConfig || !c.Plain && isTerminal(std.in) && isTerminal(std.out) && canDraw() {
+		return c.fullScreen(ctx, std)
 	}
 	run, err := c.join(ctx, std.out, &notices{out: std.err})
 	if err != nil {
@@ -61,23 +62,33 @@ func (c *chatCommand) Run(std streams) error {
 	return run.converse(ctx, newPlainInput(std.in))
 }
 
-// onTerminal is the same with a prompt below what others say.
-func (c *chatCommand) onTerminal(ctx context.Context, std streams) error {
-	terminal := &knownCursor{in: std.in, out: std.out}
-	editor, err := readline.NewFromConfig(&readline.Config{
-		Prompt: display.Line(c.Room) + "> ", Stdin: terminal, Stdout: terminal, Stderr: std.err, Undo: true, DisableAutoSaveHistory: false,
-	})
+// fullScreen is the client of package tui.
+func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
+	configured, err := tui.LoadConfig(tui.ConfigPath())
 	if err != nil {
-		return fmt.Errorf("set up the terminal: %w; --plain does without", err)
+		return usageError{err}
 	}
-	defer editor.Close()
-	run, err := c.join(ctx, editor.Stdout(), &notices{out: editor.Stderr()})
-	if err != nil {
+	if c.PrintConfig {
+		_, err := io.WriteString(std.out, configured.String())
 		return err
 	}
-	run.interactive = true
-	run.notices.printf("you are %s in %s; Ctrl-D ends", run.client.Username(), run.room.Name())
-	return run.converse(ctx, &terminalInput{editor: editor})
+	if c.Server != "" {
+		if err := tui.CheckServer(c.Server); err != nil {
+			return usagef("--server %w", err)
+		}
+		configured.Server = c.Server
+	}
+	if c.Username != "" {
+		if _, err := kaban.ParseUsername(c.Username); err != nil {
+			return usagef("--username: %w", err)
+		}
+		configured.Username = c.Username
+	}
+	return tui.Run(ctx, tui.Options{
+		Config: configured, Names: ownNames(), Room: c.Room, Keep: true,
+		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
+		In:      std.in, Out: std.out,
+	})
 }
 
 func (c *chatCommand) join(ctx context.Context, stdout io.Writer, n *notices) (*chat, error) {
@@ -85,18 +96,18 @@ func (c *chatCommand) join(ctx context.Context, stdout io.Writer, n *notices) (*
 	if err != nil {
 		return nil, err
 	}
-	room, err := session.Join(ctx, c.Room, client.From{})
+	name := cmp.Or(c.Room, "lobby")
+	room, err := session.Join(ctx, name, client.From{})
 	if err != nil {
 		session.Close()
-		return nil, joinError(c.Room, err)
+		return nil, joinError(name, err)
 	}
 	return &chat{room: room, client: session, output: newLineWriter(stdout), notices: n}, nil
 }
 
-// passOver tells once, unless somebody pressed Enter and sees it, that an empty
-// line is no message.
+// passOver tells once that an empty line is no message.
 func (r *chat) passOver(number int) {
-	if !r.interactive && !r.passedOver {
+	if !r.passedOver {
 		r.passedOver = true
 		r.notices.printf("line %d is empty and was not sent, as are all empty lines", number)
 	}
@@ -317,17 +328,6 @@ func (p *plainInput) next() (string, error) {
 		}
 		return string(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))), nil
 	}
-}
-
-// terminalInput reads lines from a person.
-type terminalInput struct{ editor *readline.Instance }
-
-func (t *terminalInput) next() (string, error) {
-	line, err := t.editor.ReadLine()
-	if errors.Is(err, readline.ErrInterrupt) {
-		return "", io.EOF
-	}
-	return line, err
 }
 
 // lineWriter gathers lines that come in quick succession into one write. Safe

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,12 +17,16 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/internal/display"
+	"kaban/internal/tui"
 	"kaban/wire"
 )
 
+// defaultServer is where "kaban serve" listens on this machine.
+const defaultServer = "127.0.0.1:6440"
+
 // connectFlags are what all commands have that talk to a server.
 type connectFlags struct {
-	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"The server. Default: ${default}."`
+	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" help:"The server. Default: 127.0.0.1:6440."`
 	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The name under which others see you. Default: your login name, or one like it that is free."`
 }
 
@@ -56,13 +60,10 @@ func (n *notices) onState() func(client.State) {
 
 // connect says hello to the server. Without a name that was asked for it takes
 // the first of the fallbacks that is free.
-func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string) (*client.Client, error) {
-	_, port, err := net.SplitHostPort(f.Server)
-	if err != nil || port == "" {
-		return nil, usagef("--server %q is not HOST:PORT, such as 127.0.0.1:6440", f.Server)
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return nil, usagef("--server %q: the port must be a number from 1 to 65535", f.Server)
+func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string) (c *client.Client, err error) {
+	server := cmp.Or(f.Server, defaultServer)
+	if err := tui.CheckServer(server); err != nil {
+		return nil, usagef("--server %w", err)
 	}
 	names := fallbacks
 	if f.Username != "" {
@@ -70,8 +71,7 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 	}
 	for _, name := range names {
 		options.Username = name
-		var c *client.Client
-		if c, err = client.Dial(ctx, f.Server, options); err == nil {
+		if c, err = client.Dial(ctx, server, options); err == nil {
 			return c, nil
 		}
 		if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeUsernameTaken {
@@ -81,7 +81,7 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 	if _, ok := errors.AsType[*kaban.MessageError](err); ok {
 		return nil, usagef("--username: %w", err)
 	}
-	return nil, unreachable(f.Server, err)
+	return nil, unreachable(server, err)
 }
 
 // unreachable says what to do when there is no conversation with a server.

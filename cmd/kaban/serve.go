@@ -257,12 +257,9 @@ func (c *serveCommand) drain(manager *server.Manager, pages *web.Server, log *sl
 		case <-watched:
 		}
 	})
-	var shutting sync.WaitGroup
-	var pagesErr error
-	shutting.Go(func() { pagesErr = pages.Shutdown(ctx) })
+	pages.Drain() // whoever asks whether the server is ready learns that it is not, until the last client has gone
 	err := manager.Shutdown(ctx)
-	shutting.Wait()
-	err = cmp.Or(err, pagesErr)
+	err = cmp.Or(err, pages.Shutdown(ctx))
 	close(watched)
 	watching.Wait()
 	if err != nil {

@@ -118,6 +118,14 @@ var rules = map[string]rule{
 		nil, nil,
 		"cleaning text needs nothing",
 	},
+	"kaban/internal/tui": {
+		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config"},
+		[]string{
+			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
+			"github.com/yuin/goldmark", "github.com/kyokomi/emoji",
+		},
+		"the terminal client is a user of the SDK and knows no server",
+	},
 	"kaban/internal/bench": {
 		nil,
 		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/guptarohit/asciigraph"},
@@ -143,7 +151,7 @@ var rules = map[string]rule{
 	"kaban/e2e":         {nil, nil, "stories use the real binary and nothing else"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
-		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/ergochat/readline", "github.com/schollz/progressbar", "golang.org/x/term"},
+		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/term"},
 		"the one place that sees everything",
 	},
 }

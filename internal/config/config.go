@@ -119,7 +119,7 @@ func lineOf(text, key string) int {
 func Nearest(key string, keys []string) string {
 	best, distance := "", 4
 	for _, known := range keys {
-		if d := editDistance(strings.ReplaceAll(strings.ToLower(key), "-", "_"), strings.ToLower(known)); d < distance {
+		if d := Distance(strings.ReplaceAll(strings.ToLower(key), "-", "_"), strings.ToLower(known)); d < distance {
 			best, distance = known, d
 		}
 	}
@@ -129,9 +129,9 @@ func Nearest(key string, keys []string) string {
 	return "; there are " + strings.Join(keys, ", ")
 }
 
-// editDistance is how many letters must be added, removed or replaced to make
+// Distance returns how many letters must be added, removed or replaced to make
 // one word of the other (Levenshtein).
-func editDistance(a, b string) int {
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

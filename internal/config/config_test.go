@@ -62,7 +62,7 @@ func TestEditDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"", "", 0}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"listn", "listen", 1}} {
-		if got := editDistance(test.a, test.b); got != test.want {
+		if got := Distance(test.a, test.b); got != test.want {
 			t.Errorf("%q and %q: got %d, want %d", test.a, test.b, got, test.want)
 		}
 	}

@@ -29,9 +29,8 @@ func (s *unreadable) Read(ctx context.Context, room kaban.RoomName, p store.Page
 	return s.Store.Read(ctx, room, p)
 }
 
-// lagging has a peer take nothing while a room goes on by more than the tail has.
-// Before that it takes room bytes of what it is owed.
-func lagging(t *testing.T, s store.Store, room int, ask bool) (*model, *modelPeer) {
+// shortTailed is a model whose rooms keep hardly anything in memory.
+func shortTailed(t *testing.T, s store.Store) *model {
 	t.Helper()
 	d, err := dispatch.New(context.Background(), s, dispatch.Options{TailBytes: 1, PresenceDelay: time.Hour})
 	if err != nil {
@@ -46,6 +45,14 @@ func lagging(t *testing.T, s store.Store, room int, ask bool) (*model, *modelPee
 	m := &model{t: t, manager: manager, poller: new(modelPoller)}
 	m.loop = newLoop(manager, m.poller)
 	t.Cleanup(m.loop.closeAll)
+	return m
+}
+
+// lagging has a peer take nothing while a room goes on by more than the tail has.
+// Before that it takes room bytes of what it is owed.
+func lagging(t *testing.T, s store.Store, room int, ask bool) (*model, *modelPeer) {
+	t.Helper()
+	m := shortTailed(t, s)
 	speaker, slow := m.enter(), m.enter()
 	for _, p := range m.peers {
 		p.socket.room = 1 << 30
@@ -169,19 +176,7 @@ func (s *crowded) Read(ctx context.Context, room kaban.RoomName, p store.Page) (
 // another while a worker reads for it, waits for that worker.
 func TestOneReadAtATime(t *testing.T) {
 	s := &crowded{Store: memory.New(0), hold: make(chan struct{})}
-	d, err := dispatch.New(context.Background(), s, dispatch.Options{TailBytes: 1, PresenceDelay: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
-	manager, err := New(Config{}, d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { manager.Close() })
-	m := &model{t: t, manager: manager, poller: new(modelPoller)}
-	m.loop = newLoop(manager, m.poller)
-	t.Cleanup(m.loop.closeAll)
+	m := shortTailed(t, s)
 	release := sync.OnceFunc(func() { close(s.hold) })
 	t.Cleanup(release)
 	speaker, slow := m.enter(), m.enter()
@@ -201,7 +196,7 @@ func TestOneReadAtATime(t *testing.T) {
 		say("attic", fmt.Sprint(i))
 	}
 	slow.say(`{"type":"join","room":"lobby"}`)
-	slow.say(`{"type":"join","room":"attic","after":0,"epoch":%q}`, d.Epoch())
+	slow.say(`{"type":"join","room":"attic","after":0,"epoch":%q}`, s.Epoch())
 	for deadline := time.Now().Add(10 * time.Second); s.now.Load() == 0 && time.Now().Before(deadline); {
 		m.turn()
 	}

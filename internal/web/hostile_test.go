@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -294,28 +295,46 @@ func TestReadiness(t *testing.T) {
 	f := serve(t)
 	f.get("/healthz").has(t, 200)
 	f.get("/readyz").has(t, 200)
-	r := f.follow("", "") // holds the drain up until it has read the goodbye
+	r := f.follow("", "")
 	r.expect("joined")
-	conn, err := net.Dial("tcp", f.host) // open before, and in the middle of a request
+	f.web.Drain()
+	r.expect("goodbye", "reason", "draining")
+	f.get("/readyz").has(t, 503)
+	f.get("/healthz").has(t, 200)
+	if status, _ := f.handshake(); status != 503 {
+		t.Errorf("a handshake gets %d, want 503", status)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := f.web.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if _, err := net.Dial("tcp", f.host); err == nil {
+		t.Error("it still accepts")
+	}
+}
+
+// A drain that takes too long is cut off, and says why.
+func TestShutdownIsCutOff(t *testing.T) {
+	f := serve(t)
+	conn, err := net.Dial("tcp", f.host)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
-	io.WriteString(conn, "GET /readyz HTTP/1.1\r\nHost: "+f.host+"\r\n")
-	for !strings.Contains(f.raw("GET /healthz HTTP/1.0\r\nHost: "+f.host+"\r\n\r\n"), "ok") {
-		t.Fatal("it does not answer")
+	// A request whose body does not come.
+	fmt.Fprintf(conn, "POST /v1/rooms/lobby/messages HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", f.host)
+	if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != 100 {
+		t.Fatalf("got %v, %v; want 100: it waits for the body", answer, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- f.web.Shutdown(ctx) }()
-	r.expect("goodbye")
-	io.WriteString(conn, "\r\n")
-	if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil && answer.StatusCode != 503 {
-		t.Errorf("readyz: got %s", answer.Status)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	reason := errors.New("a second signal came")
+	cancel(reason)
+	if err := f.web.Shutdown(ctx); !errors.Is(err, reason) {
+		t.Errorf("got %v, want %v", err, reason)
 	}
-	if err := <-done; err != nil {
-		t.Errorf("Shutdown: %v", err)
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the request is not cut off")
 	}
 }

@@ -155,11 +155,15 @@ func (s *Server) Serve(l net.Listener) error {
 	return fmt.Errorf("accept: %w", err)
 }
 
-// Shutdown stops accepting, ends the streams and lets requests that are under
-// way finish. When ctx ends first it cuts them off and returns its cause.
-// WebSockets belong to who serves them.
+// Drain ends the streams, takes no more WebSockets, and has /readyz say so. What
+// else is asked is answered until Shutdown.
+func (s *Server) Drain() { s.stopping.Do(func() { close(s.stop) }) }
+
+// Shutdown drains, stops accepting and lets requests that are under way finish.
+// When ctx ends first it cuts them off and returns its cause. WebSockets belong
+// to who serves them.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stopping.Do(func() { close(s.stop) })
+	s.Drain()
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
 		return context.Cause(ctx)
@@ -169,7 +173,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close ends everything at once.
 func (s *Server) Close() error {
-	s.stopping.Do(func() { close(s.stop) })
+	s.Drain()
 	return s.http.Close()
 }
 

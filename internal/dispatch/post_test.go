@@ -1,0 +1,137 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// slowStore is one that blocks, so that the dispatcher has a committer.
+type slowStore struct{ store.Store }
+
+// Who has posted something finds it in the log, and so does everybody else; the
+// same again is the first one.
+func TestPost(t *testing.T) {
+	for name, s := range map[string]store.Store{"a store that does not block": memory.New(0), "one that does": slowStore{memory.New(0)}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+			alice := newReader(t)
+			a := join(t, d, alice, "lobby", "alice", Start{})
+			var group sync.WaitGroup
+			const n = 100
+			for i := range n {
+				group.Go(func() {
+					message := storetest.Dispatch(t, "lobby", "bot", fmt.Sprint("id-", i), "x")
+					first, err := d.Post(t.Context(), message)
+					if err != nil || first.Duplicate || first.Seq > a.Room().Head() {
+						t.Errorf("got %+v, %v; the head is %d", first, err, a.Room().Head())
+					}
+					again, err := d.Post(t.Context(), message)
+					if err != nil || !again.Duplicate || again.Seq != first.Seq || again.Time != first.Time {
+						t.Errorf("again: got %+v, %v, want %+v", again, err, first)
+					}
+				})
+			}
+			group.Wait()
+			alice.until(a, n)
+			if len(alice.given) != n || a.Room().Members() != 1 {
+				t.Errorf("alice was given %d of %d, the room has %d members", len(alice.given), n, a.Room().Members())
+			}
+			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "id-1", "other")); !errors.Is(err, store.ErrIDConflict) {
+				t.Errorf("got %v, want ErrIDConflict", err)
+			}
+			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "new", "bot", "1", "x")); err != nil {
+				t.Errorf("a new room: %v", err)
+			}
+			if r, err := d.Room(storetest.RoomName(t, "new")); err != nil || r.Head() != 1 {
+				t.Errorf("got %v, %v", r, err)
+			}
+			d.Close()
+			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "late", "x")); !errors.Is(err, ErrClosed) {
+				t.Errorf("got %v, want ErrClosed", err)
+			}
+		})
+	}
+}
+
+// Who waits no longer gets the reason, and the message is stored all the same.
+func TestPostIsNotWaitedFor(t *testing.T) {
+	s := &gated{Store: memory.New(0), open: make(chan struct{})}
+	d := newDispatcher(t, s, Options{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	reason := errors.New("the client has gone")
+	cancel(reason)
+	message := storetest.Dispatch(t, "lobby", "bot", "1", "x")
+	if _, err := d.Post(ctx, message); !errors.Is(err, reason) {
+		t.Errorf("got %v, want %v", err, reason)
+	}
+	close(s.open)
+	if again, err := d.Post(t.Context(), message); err != nil || again.Seq != 1 {
+		t.Errorf("got %+v, %v", again, err)
+	}
+}
+
+// Who watches gets everything and is nobody.
+func TestWatch(t *testing.T) {
+	d := newDispatcher(t, nil, Options{PresenceDelay: time.Millisecond})
+	watcher := newReader(t)
+	lobby := storetest.RoomName(t, "lobby")
+	place, err := d.Find(t.Context(), lobby, Start{Resume: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "1", "before")); err != nil {
+		t.Fatal(err)
+	}
+	w, joined, err := d.Watch(watcher, watcher, plain, place)
+	if err != nil || joined.Members != 0 || joined.Head != 1 {
+		t.Fatalf("got %+v, %v", joined, err)
+	}
+	alice := newReader(t)
+	a := join(t, d, alice, "lobby", "alice", Start{})
+	if _, names, _, err := d.Members(lobby, "", 10); err != nil || len(names) != 1 || a.Room().Members() != 1 {
+		t.Errorf("the members are %v, %v", names, err)
+	}
+	for watcher.take(w, 1<<20); len(watcher.given) < 2; watcher.take(w, 1<<20) {
+		watcher.mu.Lock()
+		for !watcher.woken {
+			watcher.more.Wait()
+		}
+		watcher.mu.Unlock()
+	}
+	d.Submit([]Send{send(t, a, "alice", "1", "hello")})
+	watcher.until(w, 2)
+	assertGiven(t, watcher, "lobby 1 bot before", "lobby presence 1 +alice -", "lobby 2 alice hello")
+	// The last member leaves: the watcher goes on.
+	alice.until(a, 2)
+	d.Leave(a)
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "2", "after")); err != nil {
+		t.Fatal(err)
+	}
+	watcher.until(w, 3)
+	d.Leave(w)
+	if _, _, err := d.Watch(watcher, watcher, plain, Place{state: store.Room{Name: storetest.RoomName(t, "nowhere")}}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+	// A room without entries is there for as long as somebody watches it.
+	b := join(t, d, newReader(t), "empty", "bob", Start{})
+	watched, _, err := d.Watch(watcher, watcher, plain, Place{state: store.Room{Name: storetest.RoomName(t, "empty"), Oldest: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Leave(b)
+	if _, err := d.Room(watched.Room().Name()); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	d.Leave(watched)
+	if _, err := d.Room(watched.Room().Name()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("it is still there: %v", err)
+	}
+}

@@ -1,0 +1,836 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+	"pgregory.net/rapid"
+
+	"kaban/client"
+	"kaban/wire"
+)
+
+func TestAMessageIsPendingUntilItsAck(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.keys("hello", "enter")
+	d.typed("")
+	if got := d.back.last("post"); got != `post lobby 1 "hello"` {
+		t.Errorf("it posted %q", got)
+	}
+	d.shows("…        ann  hello")
+	d.happens(sentEvent{room: "lobby", number: 1, receipt: client.Receipt{Seq: 1, Time: noon}})
+	d.shows("12:00        ann  hello")
+	d.hides("…")
+}
+
+func TestWhatWasTypedMeanwhileGoesOutOnceAndInOrder(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.happens(stateEvent{link: offline, err: errors.New("connection lost")})
+	for _, text := range []string{"one", "two", "three"} {
+		d.keys(text, "enter")
+	}
+	d.shows("3 to be sent")
+	d.happens(stateEvent{link: online})
+	d.says("lobby", "ben", "meanwhile")
+	for n := range 3 {
+		d.happens(sentEvent{room: "lobby", number: uint64(n + 1), receipt: client.Receipt{Seq: uint64(n + 2), Time: noon}})
+	}
+	if want := []string{"one", "two", "three"}; !slices.Equal(d.back.posted, want) {
+		t.Errorf("it posted %q, want %q", d.back.posted, want)
+	}
+	var shown []string
+	for _, i := range d.active.items {
+		shown = append(shown, i.content)
+	}
+	if want := []string{"meanwhile", "one", "two", "three"}; !slices.Equal(shown, want) || len(d.active.pending) > 0 {
+		t.Errorf("the room has %q, want %q; %d are pending", shown, want, len(d.active.pending))
+	}
+}
+
+// The server's messages and the acks come by different ways, in any order.
+func TestAnAckThatOvertakesAMessage(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.keys("mine", "enter")
+	d.happens(sentEvent{room: "lobby", number: 1, receipt: client.Receipt{Seq: 2, Time: noon}})
+	d.happens(messageEvent{room: "lobby", head: 2, message: wire.Message{Seq: 1, Username: "ben", Content: "ann?", Time: noon}})
+	if got := d.active.items; len(got) != 2 || got[0].content != "ann?" || got[1].content != "mine" {
+		t.Errorf("got %v", got)
+	}
+	d.happens(messageEvent{room: "lobby", head: 2, message: wire.Message{Seq: 1, Username: "ben", Content: "ann?", Time: noon}})
+	if len(d.active.items) != 2 {
+		t.Error("a message that came twice is there twice")
+	}
+}
+
+func TestARefusedMessageStaysInTheInput(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.keys(strings.Repeat("x", 5001), "enter")
+	if got := len(d.Model.draft().text); got != 5001 {
+		t.Errorf("the input has %d characters", got)
+	}
+	d.shows("! not sent: ")
+	if len(d.back.posted) > 0 {
+		t.Error("it was posted")
+	}
+	d = refusedDesk(t)
+	d.typed("the first")
+	d.keys("enter")
+	if want := []string{"the first", "the second", "the first"}; !slices.Equal(d.back.posted, want) {
+		t.Errorf("it posted %q, want %q", d.back.posted, want)
+	}
+}
+
+func TestSlashes(t *testing.T) {
+	for _, test := range []struct{ typed, posted string }{
+		{"//etc is a directory", "/etc is a directory"},
+		{"/me waves", "/me waves"},
+		{"a / b", "a / b"},
+		{"/nonsense", ""},
+		{"   ", ""},
+	} {
+		d := newDesk(t, 80, 12)
+		d.keys(test.typed, "enter")
+		if got := strings.Join(d.back.posted, "|"); got != test.posted {
+			t.Errorf("%q posted %q, want %q", test.typed, got, test.posted)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	for _, test := range []struct {
+		typed string
+		call  string // that the backend gets
+		shows string
+	}{
+		{"/join Kitchen", "join kitchen", "joining kitchen"},
+		{"/join #ops", "join ops", "ops"},
+		{"/join a b", "", "is no name of a room"},
+		{"/join", "", "/join ROOM: Join a room"},
+		{"/part", "part lobby", "no room is open"},
+		{"/part nowhere", "", "you are not in nowhere"},
+		{"/nick Anna", "rename Anna", "changing your name to Anna"},
+		{"/nick a b", "", "cannot be a name"},
+		{"/who", "members lobby true", ""},
+		{"/names ops", "members ops true", ""},
+		{"/rooms", "rooms true", ""},
+		{"/msg ben hi", "", "there are no direct messages yet"},
+		{"/topic x", "", "there are no topics yet"},
+		{"/help part", "", "/part [ROOM]: Leave a room"},
+		{"/help prat", "", "did you mean /part?"},
+		{"/help", "", "Type and press Enter"},
+		{"/reconnect", "reconnect", "connecting"},
+		{"/search xyz", "", "not found in all that was said"},
+		{"/ignore ben", "", "ben is ignored"},
+		{"/ignore", "", "nobody is ignored"},
+		{"/copy", "", "there is no message to copy"},
+		{"/copy x", "", "/copy takes how many"},
+		{"/date 2026-11-01", "find lobby 2026-11-01T00:00:00Z", ""},
+		{"/date 2026-11-01 13:30", "find lobby 2026-11-01T13:30:00Z", ""},
+		{"/date yesterday", "", "is no date such as 2026-11-25 12:00"},
+		{"/theme loud", "", "is none of auto, dark, light"},
+		{"/JOIN x", "join x", ""},
+		{"/jo", "", "did you mean /join?"},
+		{"/quti", "", "did you mean /quit?"},
+		{"/xyzzy", "", "/help lists all"},
+	} {
+		t.Run(test.typed, func(t *testing.T) {
+			d := newDesk(t, 120, 12)
+			d.back.calls = nil
+			d.keys(test.typed, "enter")
+			if test.call == "" {
+				test.call = "-"
+				d.back.note("-")
+			}
+			if !slices.Contains(d.back.calls, test.call) {
+				t.Errorf("calls: %q, want %q", d.back.calls, test.call)
+			}
+			d.shows(test.shows)
+		})
+	}
+}
+
+// Every command is explained and does not fall over without arguments.
+func TestEveryCommandWithoutArguments(t *testing.T) {
+	for _, c := range commands() {
+		d := newDesk(t, 80, 24)
+		d.keys("/"+c.name, "enter")
+		d.screen()
+		if c.help == "" {
+			t.Errorf("/%s is not explained", c.name)
+		}
+		if len(d.back.posted) > 0 {
+			t.Errorf("/%s was posted", c.name)
+		}
+	}
+}
+
+func TestQuitting(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.keys("draft", "ctrl+c")
+	d.typed("")
+	d.keys("up")
+	d.typed("draft")
+	d.keys("ctrl+c", "ctrl+c")
+	if d.quit {
+		t.Fatal("the first Ctrl-C on an empty line quits")
+	}
+	d.shows("press Ctrl-C again to quit")
+	d.keys("ctrl+c")
+	if !d.quit {
+		t.Error("the second Ctrl-C does not quit")
+	}
+	d = newDesk(t, 80, 12)
+	d.back.lost = 2
+	d.keys("/quit", "enter")
+	d.shows("ending when everything is sent")
+	d.second(quitPatience)
+	d.shows("2 messages are not sent yet. Quit nevertheless?")
+	d.keys("n")
+	if d.quit || d.mode != chatting {
+		t.Error("n quits")
+	}
+	d.happens(stateEvent{link: offline})
+	d.keys("ctrl+d")
+	d.shows("2 messages are not sent yet. Quit nevertheless?")
+	d.keys("y")
+	if !d.quit {
+		t.Error("y does not quit")
+	}
+	d = newDesk(t, 80, 12)
+	d.back.lost = 1
+	d.keys("hello", "enter", "/quit", "enter")
+	d.back.lost = 0
+	d.happens(sentEvent{room: "lobby", number: 1, receipt: client.Receipt{Seq: 1, Time: noon}})
+	if !d.quit {
+		t.Error("it does not end with the last ack")
+	}
+}
+
+func TestUnread(t *testing.T) {
+	d := newDesk(t, 80, 16)
+	d.keys("/join ops", "enter")
+	d.joined("ops", 150)
+	d.keys("alt+1")
+	d.says("ops", "ben", "one")
+	d.says("ops", "ben", "two, ann")
+	d.shows("2 ops       @2")
+	d.keys("alt+a")
+	d.shows("─ new ─")
+	if d.active.name != "ops" || d.active.unread() != 0 || d.active.mention != 0 {
+		t.Errorf("in %s with %d unread and %d mentions", d.active.name, d.active.unread(), d.active.mention)
+	}
+	d.says("ops", "ben", "three") // the line stays while reading
+	d.shows("─ new ─")
+	d.keys("alt+1", "alt+2")
+	d.hides("─ new ─")
+	d.keys("alt+a")
+	d.shows("nothing new elsewhere")
+}
+
+// Mentions are found before what is merely new.
+func TestNextActive(t *testing.T) {
+	d := newDesk(t, 80, 16)
+	for _, room := range []string{"ops", "kitchen"} {
+		d.keys("/join "+room, "enter")
+		d.joined(room, 0)
+	}
+	d.keys("alt+1")
+	d.says("ops", "ben", "hello")
+	d.says("kitchen", "ben", "ann!")
+	d.keys("alt+a")
+	if d.active.name != "kitchen" {
+		t.Errorf("went to %s first", d.active.name)
+	}
+	d.keys("alt+a")
+	if d.active.name != "ops" {
+		t.Errorf("went to %s then", d.active.name)
+	}
+	d.keys("alt+/")
+	if d.active.name != "kitchen" {
+		t.Errorf("alt+/ went to %s", d.active.name)
+	}
+}
+
+// Who scrolled up stays where they are, whatever comes.
+func TestAReaderIsNeverPulledDown(t *testing.T) {
+	d := newDesk(t, 80, 16)
+	d.joined("lobby", 150)
+	d.keys("pgup", "pgup")
+	before := d.screen()
+	for n := range 2 * maxItems {
+		d.says("lobby", "ben", fmt.Sprint("new ", n))
+	}
+	after := d.screen()
+	conversation := func(screen string) string {
+		var rows []string
+		for row := range strings.Lines(screen) {
+			_, text, _ := strings.Cut(row, "│")
+			rows = append(rows, text)
+		}
+		return strings.Join(rows[1:len(rows)-2], "")
+	}
+	if conversation(before) != conversation(after) {
+		t.Errorf("it was:\n%s\nand is:\n%s", before, after)
+	}
+	d.shows("↓ 10000 new, Esc")
+	d.keys("esc")
+	if got := d.back.last("load"); !strings.Contains(got, "Around:true") {
+		t.Fatalf("asked for %q, want the newest", got)
+	}
+	e := pageEvent{room: "lobby", page: page{Around: true}, more: true, messages: []wire.Message{old(10149), old(10150)}}
+	d.happens(e)
+	d.shows("message 10150")
+	d.hides("↓")
+	if d.active.unread() != 0 {
+		t.Errorf("%d are unread", d.active.unread())
+	}
+	d.says("lobby", "ben", "and on")
+	d.shows("and on")
+}
+
+// What is held is bounded, however much is said, and however far one scrolls.
+func TestMemoryIsBoundedOverADay(t *testing.T) {
+	const messages = 200_000
+	d := newDesk(t, 80, 16)
+	r := d.active
+	for n := 0; n < messages; n += 100 {
+		var events batch
+		for k := range 100 {
+			seq := uint64(n + k + 1)
+			events = append(events, messageEvent{room: "lobby", head: seq, message: wire.Message{Seq: seq, Username: fmt.Sprint("user", seq%20000), Content: "hello, everybody", Time: noon}})
+		}
+		d.Update(events)
+		if n%10_000 == 0 {
+			d.render()
+		}
+	}
+	if len(r.items) > maxItems || cap(r.items) > 3*maxItems {
+		t.Errorf("%d items are held, in a slice of %d", len(r.items), cap(r.items))
+	}
+	if len(r.speakers) > 50 || len(d.looks) > maxLooks {
+		t.Errorf("%d speakers and %d looks are held", len(r.speakers), len(d.looks))
+	}
+	if r.head != messages || r.last() != messages || r.unread() != 0 {
+		t.Errorf("head %d, last %d, unread %d", r.head, r.last(), r.unread())
+	}
+	for r.first() > 1 {
+		before := r.first()
+		d.keys("pgup")
+		if r.loading {
+			d.happens(d.pageOf("lobby", page{Before: r.first(), HasBefore: true}, messages))
+		}
+		if len(r.items) > maxItems {
+			t.Fatalf("%d items are held while scrolling up", len(r.items))
+		}
+		if r.first() < messages-20_000 {
+			break
+		}
+		if r.first() > before {
+			t.Fatalf("the window went from %d to %d", before, r.first())
+		}
+	}
+	wrapped := 0
+	for _, i := range r.items {
+		wrapped += len(i.wrapped)
+	}
+	if wrapped > 2*maxItems {
+		t.Errorf("%d laid out lines are held", wrapped)
+	}
+}
+
+// Scrolling up reaches the first message, and down again the newest.
+func TestScrollbackToTheFirstMessage(t *testing.T) {
+	const head = 20_000
+	d := newDesk(t, 80, 24)
+	d.joined("lobby", head)
+	seen := make(map[uint64]bool)
+	scroll := func(key string, until func() bool) {
+		for n := 0; !until(); n++ {
+			if n > 3*head {
+				t.Fatalf("%s does not get there:\n%s", key, d.screen())
+			}
+			d.keys(key)
+			for d.active.loading {
+				asked := d.back.last("load")
+				p := page{}
+				if _, err := fmt.Sscanf(asked, "load lobby {Before:%d After:%d HasBefore:%t HasAfter:%t", &p.Before, &p.After, &p.HasBefore, &p.HasAfter); err != nil {
+					t.Fatalf("%q: %v", asked, err)
+				}
+				d.happens(d.pageOf("lobby", p, head))
+			}
+			width, height := d.conversationSize()
+			k, _ := d.topView(d.active, width, height)
+			for ; k < len(d.active.items) && height > 0; k++ {
+				seen[d.active.items[k].seq] = true
+				height -= len(d.block(d.active, k, width))
+			}
+		}
+	}
+	scroll("pgup", func() bool { return strings.Contains(d.screen(), "the beginning of lobby") })
+	d.shows("message 1\n")
+	if len(seen) < head-24 {
+		t.Errorf("%d of %d messages came by on the way up", len(seen), head)
+	}
+	seen = make(map[uint64]bool)
+	scroll("pgdown", func() bool { return d.active.following })
+	d.shows("message 20000")
+	if len(seen) < head-24 {
+		t.Errorf("%d of %d messages came by on the way down", len(seen), head)
+	}
+}
+
+func TestJumps(t *testing.T) {
+	d := newDesk(t, 80, 16)
+	d.joined("lobby", 20_000)
+	d.keys("ctrl+home")
+	if got := d.back.last("load"); !strings.Contains(got, "After:0") || !strings.Contains(got, "Target:1") {
+		t.Fatalf("asked for %q", got)
+	}
+	e := d.pageOf("lobby", page{HasAfter: true}, 20_000)
+	e.page.Around, e.page.Target = true, 1
+	d.happens(e)
+	d.shows("the beginning of lobby")
+	d.shows("message 1\n")
+	d.keys("alt+g")
+	d.typed("/date 2026-11-25")
+	d.keys("enter")
+	if got := d.back.last("find"); got != "find lobby 2026-11-25T00:00:00Z" {
+		t.Errorf("asked for %q", got)
+	}
+	e = d.pageOf("lobby", page{HasAfter: true, After: 600}, 20_000)
+	e.page.Around, e.page.Target = true, 700
+	d.happens(e)
+	if !strings.Contains(strings.Split(d.screen(), "\n")[1], "message 700") {
+		t.Errorf("message 700 is not at the top:\n%s", d.screen())
+	}
+}
+
+func TestJumpToUnreadThatIsNotLoaded(t *testing.T) {
+	d := newDesk(t, 80, 16)
+	d.keys("/join ops", "enter")
+	r := d.active
+	r.epoch, r.read = "e", 1000 // from the last time
+	d.joined("ops", 20_000)
+	d.shows("19000 new, Alt-U")
+	d.keys("alt+u")
+	if got := d.back.last("load"); !strings.Contains(got, "Target:1001") {
+		t.Fatalf("asked for %q", got)
+	}
+	e := d.pageOf("ops", page{HasAfter: true, After: 950}, 20_000)
+	e.page.Around, e.page.Target = true, 1001
+	d.happens(e)
+	rows := strings.Split(d.screen(), "\n")
+	if !strings.Contains(rows[1], "─ new ─") || !strings.Contains(rows[2], "message 1001") {
+		t.Errorf("got:\n%s", d.screen())
+	}
+}
+
+func TestMentionsRing(t *testing.T) {
+	for notify, want := range map[string]string{
+		"":       "\a",
+		"bell":   "\a",
+		"osc9":   "\x1b]9;ben in ops: hey ann, <U+001B>]52;c;x<U+0007> look\a",
+		"osc777": "\x1b]777;notify;ben in ops;hey ann, <U+001B>]52,c,x<U+0007> look\x1b\\",
+		"off":    "",
+	} {
+		d := newDesk(t, 80, 12)
+		d.config.Notify = notify
+		d.keys("/join ops", "enter")
+		d.joined("ops", 0)
+		d.keys("alt+1")
+		d.says("ops", "ben", "hey ann, \x1b]52;c;x\a look")
+		if got := strings.Join(d.raw, ""); got != want {
+			t.Errorf("%s: got %q, want %q", notify, got, want)
+		}
+		d.raw = nil
+		d.says("ops", "ben", "no names, annabel")
+		d.says("lobby", "ben", "ann, you are looking at this")
+		if len(d.raw) > 0 {
+			t.Errorf("%s: it rang without a reason: %q", notify, d.raw)
+		}
+	}
+}
+
+func TestMentions(t *testing.T) {
+	for _, test := range []struct {
+		content string
+		want    bool
+	}{
+		{"ann", true},
+		{"Ann: hi", true},
+		{"hi @ann.", true},
+		{"(ann)", true},
+		{"annabel", false},
+		{"joann", false},
+		{"ann-marie", false},
+		{"joann and ann", true},
+		{"", false},
+	} {
+		if got := mentions(test.content, "ann"); got != test.want {
+			t.Errorf("%q: got %v", test.content, got)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, test := range []struct {
+		typed string
+		tabs  int
+		want  string
+	}{
+		{"be", 1, "ben: "},
+		{"hello be", 1, "hello ben "},
+		{"hello @be", 1, "hello @ben "},
+		{"/jo", 1, "/join "},
+		{"/join op", 1, "/join ops"},
+		{"/join op", 2, "/join opera"},
+		{"/join op", 3, "/join ops"},
+		{"/part lo", 1, "/part lobby"},
+		{"/help ni", 1, "/help nick"},
+		{"/theme l", 1, "/theme light"},
+		{":smil", 1, "😄"},
+		{"a :tada:", 0, "a 🎉"},
+		{"at 12:30: not an emoji", 0, "at 12:30: not an emoji"},
+		{"x:tada:", 0, "x:tada:"},
+		{"nobody-by-that-name", 1, "nobody-by-that-name"},
+	} {
+		d := newDesk(t, 80, 12)
+		d.happens(roomsEvent{rooms: []wire.RoomInfo{{Room: "lobby"}, {Room: "ops"}, {Room: "opera"}}})
+		d.keys(test.typed)
+		for range test.tabs {
+			d.keys("tab")
+		}
+		if got := d.Model.draft().text; got != test.want {
+			t.Errorf("%q and %d tabs: got %q, want %q", test.typed, test.tabs, got, test.want)
+		}
+	}
+}
+
+// Who spoke last is completed first.
+func TestCompletionOfTheLastSpeaker(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.happens(presenceEvent{Room: "lobby", Members: 3, Joined: []string{"bea"}})
+	d.says("lobby", "ben", "hi")
+	d.keys("be", "tab")
+	d.typed("ben: ")
+	d.keys("tab")
+	d.typed("bea: ")
+	d.keys("shift+tab")
+	d.typed("ben: ")
+}
+
+func TestEditing(t *testing.T) {
+	for _, test := range []struct {
+		keys []string
+		want string // with | where the cursor is
+	}{
+		{[]string{"one two", "ctrl+w"}, "one |"},
+		{[]string{"one two", "ctrl+a", "x"}, "x|one two"},
+		{[]string{"one two", "alt+b", "alt+b", "ctrl+e", "x"}, "one twox|"},
+		{[]string{"one two", "alt+b", "ctrl+u"}, "|two"},
+		{[]string{"one two", "alt+b", "alt+k"}, "one |"},
+		{[]string{"one two", "ctrl+w", "ctrl+a", "ctrl+y"}, "two|one "},
+		{[]string{"ab", "ctrl+t"}, "ba|"},
+		{[]string{"one two", "ctrl+a", "alt+d"}, "| two"},
+		{[]string{"abc", "left", "backspace"}, "a|c"},
+		{[]string{"abc", "left", "delete"}, "ab|"},
+		{[]string{"e\u0301x", "left", "left"}, "|e\u0301x"},
+		{[]string{"👩‍👩‍👧", "backspace"}, "|"},
+		{[]string{"你好", "left", "x"}, "你x|好"},
+		{[]string{"one", "alt+enter", "two", "up", "x"}, "onex|\ntwo"},
+		{[]string{"one", "alt+enter", "two", "ctrl+a", "backspace"}, "one|two"},
+		{[]string{"?", "?"}, "|"}, // help, closed again
+		{[]string{"a?"}, "a?|"},
+	} {
+		d := newDesk(t, 80, 12)
+		d.keys(test.keys...)
+		got := d.Model.draft()
+		if text := got.text[:got.at] + "|" + got.text[got.at:]; text != test.want {
+			t.Errorf("%q: got %q, want %q", test.keys, text, test.want)
+		}
+	}
+}
+
+func TestHistoryAndDraftsOfEachRoom(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.keys("one", "enter", "two", "enter", "typing", "up")
+	d.typed("two")
+	d.keys("up", "up")
+	d.typed("one")
+	d.keys("down", "down")
+	d.typed("typing")
+	d.keys("ctrl+k", "other", "enter")
+	d.typed("")
+	d.keys("up")
+	d.typed("")
+	d.keys("in another", "ctrl+p")
+	d.typed("typing")
+	d.keys("ctrl+n")
+	d.typed("in another")
+}
+
+func TestPasting(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.send(tea.PasteMsg{Content: "one\r\ntwo\rthree"})
+	d.typed("one\ntwo\nthree")
+	d.keys("ctrl+c")
+	d.send(tea.PasteMsg{Content: "1\n2\n3\n4\n5"})
+	d.shows("Paste 5 lines into the message?")
+	d.keys("n")
+	d.typed("")
+	d.send(tea.PasteMsg{Content: "1\n2\n3\n4\n5"})
+	d.keys("enter")
+	d.typed("1\n2\n3\n4\n5")
+	if len(d.back.posted) > 0 {
+		t.Error("pasting sends")
+	}
+	d.keys("ctrl+c")
+	d.send(tea.PasteMsg{Content: "\x1b[31mred\x00"})
+	d.typed("[31mred")
+	d.shows("control characters were left out")
+}
+
+func TestSearch(t *testing.T) {
+	d := newDesk(t, 80, 16)
+	d.joined("lobby", 1000)
+	d.keys("ctrl+f", "MESSAGE 90", "up")
+	d.shows("2 of 10 in what is loaded")
+	d.shows("message 908")
+	d.keys("down")
+	d.shows("1 of 10 in what is loaded")
+	d.keys("ctrl+u", "message 500")
+	d.shows("not found in what is loaded")
+	d.keys("enter")
+	for _, before := range []uint64{801, 601} { // goes on by itself
+		d.shows("looking further back")
+		if got := d.back.last("load"); !strings.Contains(got, fmt.Sprint("Before:", before)) {
+			t.Errorf("asked for %q, want what is before %d", got, before)
+		}
+		d.happens(d.pageOf("lobby", page{Before: before, HasBefore: true}, 1000))
+	}
+	d.shows("1 of 1 in what is loaded")
+	d.shows("▸20:20             message 500")
+	d.says("lobby", "ben", "message 500 again")
+	d.keys("down")
+	d.shows("1 of 2 in what is loaded")
+	d.shows("message 500 again")
+	d.happens(failedEvent{room: "lobby", err: client.ErrJoined}) // the room goes away
+	d.shows("no room is open")
+}
+
+func TestMouse(t *testing.T) {
+	d := newDesk(t, 80, 16)
+	d.keys("/join ops", "enter")
+	d.joined("ops", 150)
+	if d.View().MouseMode != tea.MouseModeNone {
+		t.Error("the mouse is taken without being asked for")
+	}
+	d.config.Mouse = true
+	if d.View().MouseMode == tea.MouseModeNone {
+		t.Error("the mouse is not taken")
+	}
+	d.send(tea.MouseWheelMsg{Button: tea.MouseWheelUp})
+	if d.active.following {
+		t.Error("the wheel does not scroll up")
+	}
+	d.send(tea.MouseWheelMsg{Button: tea.MouseWheelDown})
+	if !d.active.following {
+		t.Error("the wheel does not scroll down")
+	}
+	d.send(tea.MouseClickMsg{Button: tea.MouseLeft, X: 3, Y: 1})
+	if d.active.name != "lobby" {
+		t.Error("a click does not go to a room")
+	}
+	d.send(tea.MouseClickMsg{Button: tea.MouseLeft, X: 3, Y: 9})
+	d.send(tea.MouseClickMsg{Button: tea.MouseLeft, X: 30, Y: 2})
+	if d.active.name != "lobby" {
+		t.Error("a click beside the list goes somewhere")
+	}
+}
+
+func TestIgnore(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.says("lobby", "ben", "noise")
+	d.says("lobby", "cid", "signal")
+	d.keys("/ignore ben", "enter")
+	d.hides("noise")
+	d.shows("signal")
+	d.says("lobby", "ben", "ann, ann, ann")
+	d.hides("ann, ann, ann")
+	d.keys("/ignore ben", "enter")
+	d.shows("noise")
+}
+
+func TestClear(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.joined("lobby", 50)
+	d.keys("/clear", "enter")
+	d.hides("message 50")
+	d.says("lobby", "ben", "after")
+	d.shows("after")
+	d.keys("pgup")
+	if got := d.back.last("load"); !strings.Contains(got, "Before:51") {
+		t.Fatalf("asked for %q", got)
+	}
+	d.happens(d.pageOf("lobby", page{Before: 51, HasBefore: true}, 50))
+	d.keys("pgup")
+	d.shows("message 45")
+}
+
+func TestCopyIsClean(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.says("lobby", "ben", "first")
+	d.says("lobby", "ben", "evil \x1b]0;x\a \u202egpj.exe\nsecond line")
+	d.keys("/copy 2", "enter")
+	if got, want := strings.Join(d.raw, ""), "first\nevil <U+001B>]0;x<U+0007> <U+202E>gpj.exe\nsecond line"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestRename(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.happens(renamedEvent{name: "ben", err: &client.Error{Code: wire.CodeUsernameTaken, Text: "taken"}})
+	d.shows("your name stays ann: somebody is connected ")
+	d.happens(renamedEvent{name: "anna"})
+	d.shows("anna> ")
+	d.says("lobby", "ben", "anna: hi")
+	if !d.active.items[len(d.active.items)-1].mention {
+		t.Error("the new name is not mentioned")
+	}
+}
+
+func TestResync(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.joined("lobby", 50)
+	d.happens(resyncEvent{room: "lobby", err: &client.ResyncError{Room: "lobby", Epoch: "f", Head: 3, Oldest: 1}, cursor: client.Cursor{Epoch: "f", Seq: 3}})
+	d.hides("message 50")
+	d.shows("was interrupted")
+	if got := d.back.last("load"); !strings.Contains(got, "Before:4") {
+		t.Errorf("asked for %q", got)
+	}
+	d.happens(d.pageOf("lobby", page{Before: 4, HasBefore: true}, 3))
+	d.shows("message 3")
+}
+
+func TestTheFormAsksAgain(t *testing.T) {
+	d := offlineDesk(t, 80, 14, Options{Names: []string{"ann"}})
+	d.keys("ctrl+u", "nowhere:99999", "enter", "enter")
+	d.shows("nowhere:99999")
+	d.shows("the port must be a number")
+	d.keys("ctrl+u", "127.0.0.1", "tab", "ctrl+u", "a b", "enter")
+	if d.mode != greeting || d.form.at != 1 {
+		t.Errorf("a name with a space is taken:\n%s", d.screen())
+	}
+	d.keys("ctrl+u", "ann", "enter")
+	if got := d.back.last("connect"); got != "connect 127.0.0.1:6440 [ann]" {
+		t.Errorf("got %q", got)
+	}
+	d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "taken"}})
+	d.shows("choose another")
+	d.keys("2", "enter")
+	if got := d.back.last("connect"); got != "connect 127.0.0.1:6440 [ann2]" {
+		t.Errorf("got %q", got)
+	}
+	d.happens(stateEvent{link: online, username: "ann2"})
+	d.shows("joining lobby")
+	d.typed("")
+}
+
+// Whatever the size and the state, the screen has the size of the terminal.
+func TestEverySize(t *testing.T) {
+	for _, method := range []ansi.Method{ansi.WcWidth, ansi.GraphemeWidth} {
+		for width := 1; width <= 130; width += 1 + width/8 {
+			for _, height := range []int{1, 2, 4, 9, 25} {
+				d := busy(t, width, height)
+				d.meter.method = method
+				d.editor.meter = d.meter
+				d.screen()
+				for _, keys := range [][]string{{"ctrl+k"}, {"esc", "ctrl+f", "a"}, {"esc", "f1", "pgdown"}, {"esc", "f7", "f8"}, {"pgup", "pgup"}, {"f7", "f8"}} {
+					d.keys(keys...)
+					d.screen()
+				}
+				d.send(tea.PasteMsg{Content: strings.Repeat("x\n", 50)})
+				d.screen()
+			}
+		}
+		for _, size := range [][2]int{{1, 1}, {3, 2}, {20, 5}} {
+			d := offlineDesk(t, size[0], size[1], Options{})
+			d.meter.method = method
+			d.screen()
+		}
+	}
+}
+
+// Any keys and events in any order leave a room in order.
+func TestAnythingInAnyOrder(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		d := newDesk(t, 70, 14)
+		d.joined("lobby", 300)
+		d.keys("/join ops", "enter")
+		d.joined("ops", 0)
+		keys := []string{
+			"a", " ", ":", "/", "?", "enter", "alt+enter", "tab", "shift+tab", "up", "down", "left", "right", "alt+b", "alt+f", "home", "end",
+			"backspace", "ctrl+w", "ctrl+u", "ctrl+y", "pgup", "pgdown", "shift+up", "shift+down", "ctrl+home", "esc", "alt+u", "alt+g", "ctrl+f",
+			"ctrl+n", "ctrl+p", "alt+a", "alt+/", "ctrl+k", "alt+1", "alt+2", "f1", "f7", "f8", "ctrl+c", "/clear", "/part", "y", "n",
+		}
+		head := map[string]uint64{"lobby": 300, "ops": 0}
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 9).Draw(rt, "kind") {
+			case 0:
+				room := rapid.SampledFrom([]string{"lobby", "ops"}).Draw(rt, "room")
+				head[room]++
+				d.happens(messageEvent{room: room, head: head[room], message: old(head[room])})
+			case 1:
+				asked := d.back.last("load")
+				var room string
+				p := page{}
+				if n, _ := fmt.Sscanf(strings.TrimSuffix(asked, "}"), "load %s {Before:%d After:%d HasBefore:%t HasAfter:%t Around:%t Target:%d", &room, &p.Before, &p.After, &p.HasBefore, &p.HasAfter, &p.Around, &p.Target); n == 7 {
+					d.happens(d.pageOf(room, p, head[room]))
+				}
+			case 2:
+				if n := len(d.back.posted); n > 0 {
+					for _, r := range d.rooms {
+						if len(r.pending) > 0 {
+							head[r.name]++
+							d.happens(sentEvent{room: r.name, number: r.pending[0].number, receipt: client.Receipt{Seq: head[r.name], Time: noon}})
+							break
+						}
+					}
+				}
+			case 3:
+				d.send(tea.WindowSizeMsg{Width: rapid.IntRange(1, 120).Draw(rt, "width"), Height: rapid.IntRange(1, 40).Draw(rt, "height")})
+			case 4:
+				d.happens(stateEvent{link: link(rapid.IntRange(0, 2).Draw(rt, "link")), err: errors.New("lost"), retryAt: noon})
+			default:
+				d.keys(rapid.SampledFrom(keys).Draw(rt, "key"))
+			}
+			d.screen()
+			for _, r := range d.rooms {
+				checkOrder(rt, r)
+			}
+		}
+	})
+}
+
+func checkOrder(t *rapid.T, r *room) {
+	last := uint64(0)
+	for _, i := range r.items {
+		if i.seq < last || i.kind == itemMessage && i.seq == last {
+			t.Fatalf("%s: %d comes behind %d", r.name, i.seq, last)
+		}
+		if i.kind == itemMessage {
+			last = i.seq
+		}
+	}
+	if r.joined && r.read > r.head {
+		t.Fatalf("%s: read %d of %d", r.name, r.read, r.head)
+	}
+	if r.attached && !r.loading && r.joined && r.last() > 0 && r.last() < r.head {
+		t.Fatalf("%s: it ends at %d and claims to reach the head %d", r.name, r.last(), r.head)
+	}
+}

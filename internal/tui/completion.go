@@ -1,0 +1,158 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/kyokomi/emoji/v2"
+)
+
+// completing is a completion that the next Tab changes.
+type completing struct {
+	found []string
+	at    int
+	from  int // where the completed text begins
+	to    int
+	after string // what follows it
+	text  string // the draft as the completion left it
+}
+
+// complete completes the word before the cursor, or goes to another way to do
+// so.
+func (m *Model) complete(direction int) tea.Cmd {
+	d := m.draft()
+	c := &m.completing
+	if c.text != d.text || c.to != d.at || len(c.found) == 0 {
+		*c = m.candidates(d)
+		if len(c.found) == 0 {
+			return nil
+		}
+		c.at = 0
+		if direction < 0 {
+			c.at = len(c.found) - 1
+		}
+	} else {
+		c.at = (c.at + direction + len(c.found)) % len(c.found)
+	}
+	text := c.found[c.at] + c.after
+	d.text = d.text[:c.from] + text + d.text[max(c.to, d.at):]
+	c.to = c.from + len(text)
+	d.move(c.to)
+	c.text = d.text
+	if len(c.found) > 1 {
+		m.hint = strings.Join(c.found[:min(len(c.found), 12)], "  ")
+	}
+	return nil
+}
+
+// candidates returns what the word before the cursor could become.
+func (m *Model) candidates(d *draft) completing {
+	begin := strings.LastIndexAny(d.text[:d.at], " \n") + 1
+	word := d.text[begin:d.at]
+	c := completing{from: begin, to: d.at}
+	command, _, isArgument := strings.Cut(d.text[:begin], " ")
+	switch {
+	case begin == 0 && strings.HasPrefix(word, "/") && !strings.HasPrefix(word, "//"):
+		var names []string
+		for _, command := range commands() {
+			names = append(names, "/"+command.name)
+		}
+		c.found, c.after = completions(names, word), " "
+	case isArgument && slices.Contains([]string{"/join", "/part", "/names", "/who"}, command):
+		c.found = completions(m.roomNames(), strings.TrimPrefix(word, "#"))
+	case isArgument && command == "/help":
+		var names []string
+		for _, command := range commands() {
+			names = append(names, command.name)
+		}
+		c.found = completions(names, word)
+	case isArgument && command == "/theme":
+		c.found = completions(themes, word)
+	case strings.HasPrefix(word, ":") && len(word) > 2:
+		c.found = emojiFor(word[1:])
+	case word != "":
+		c.found, c.after = completions(m.people(), strings.TrimPrefix(word, "@")), " "
+		if begin == 0 {
+			c.after = ": "
+		}
+		if strings.HasPrefix(word, "@") {
+			c.from++
+		}
+	}
+	return c
+}
+
+// people returns the names to complete in a room: who spoke last comes first.
+func (m *Model) people() []string {
+	if m.active == nil {
+		return nil
+	}
+	people := slices.Clone(m.active.speakers)
+	return append(people, m.active.sorted()...)
+}
+
+// roomNames returns the names of rooms to complete: those one is in first.
+func (m *Model) roomNames() []string {
+	var all []string
+	for _, r := range m.rooms {
+		all = append(all, r.name)
+	}
+	for _, name := range m.elsewhere {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// emojis are the emoji by name, without colons.
+var emojis = sync.OnceValue(func() map[string]string {
+	all := make(map[string]string)
+	for code, text := range emoji.CodeMap() {
+		name := strings.Trim(code, ":")
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_+-") == "" {
+			all[name] = text
+		}
+	}
+	return all
+})
+
+// emojiFor returns the emoji whose names begin with a text, shortest first.
+func emojiFor(prefix string) []string {
+	var found []string
+	for name := range emojis() {
+		if strings.HasPrefix(name, prefix) {
+			found = append(found, name)
+		}
+	}
+	slices.SortFunc(found, func(x, y string) int {
+		if d := len(x) - len(y); d != 0 {
+			return d
+		}
+		return strings.Compare(x, y)
+	})
+	var texts []string
+	for _, name := range found {
+		if text := emojis()[name]; !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+// nameToEmoji turns the :name: that was just completed with a colon into its
+// emoji.
+func nameToEmoji(d *draft) {
+	before := d.text[:d.at]
+	end := len(before) - 1
+	begin := strings.LastIndexByte(before[:max(end, 0)], ':')
+	if begin < 0 || begin > 0 && before[begin-1] != ' ' && before[begin-1] != '\n' && before[begin-1] < 0x80 {
+		return
+	}
+	if text, ok := emojis()[before[begin+1:end]]; ok {
+		d.text = d.text[:begin] + text + d.text[d.at:]
+		d.move(begin + len(text))
+	}
+}

@@ -1,0 +1,387 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+const (
+	// wide is the width from which times and names have columns of their own.
+	wide = 50
+	// groupGap is the longest pause within which messages of one author are a
+	// group, whose name is shown once.
+	groupGap = 5 * time.Minute
+)
+
+// column is how wide the column of names is.
+func column(width int) int { return min(14, max(8, width/6)) }
+
+// textWidth is what is left for the text of a message.
+func textWidth(width int) int {
+	if width < wide {
+		return max(width-1, 1)
+	}
+	return max(width-1-len("15:04 ")-column(width)-2-1, 1) // a column stays free at the right
+}
+
+// ignores reports whether an item is hidden.
+func (m *Model) ignores(i *item) bool {
+	if i.kind != itemMessage || i.own {
+		return false
+	}
+	for _, name := range m.config.Ignore {
+		if name == i.username {
+			return true
+		}
+	}
+	return false
+}
+
+// before returns the item that is shown above, nil for none.
+func (m *Model) before(r *room, k int) *item {
+	for k--; k >= 0; k-- {
+		if i := r.at(k); !m.ignores(i) {
+			return i
+		}
+	}
+	return nil
+}
+
+// block returns the lines of an item: those that part it from what is above, and
+// its own.
+func (m *Model) block(r *room, k, width int) []line {
+	i := r.at(k)
+	if m.ignores(i) {
+		return nil
+	}
+	above := m.before(r, k)
+	var lines []line
+	if above == nil && r.complete && k == 0 {
+		lines = append(lines, m.rule("the beginning of "+m.meter.clean(r.name), width, look{role: roleDim}))
+	}
+	if i.kind != itemNotice && (above == nil || !m.sameDay(above.time, i.time)) {
+		lines = append(lines, m.rule(m.local(i.time).Format("Monday, 2 January 2006"), width, look{role: roleDim}))
+		above = nil
+	}
+	if r.marked && i.sending == stored && i.seq > r.mark && (k == 0 || r.at(k-1).seq <= r.mark) {
+		lines = append(lines, m.rule("new", width, look{role: roleAccent, attrs: bold}))
+		above = nil
+	}
+	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
+		i.time.Sub(above.time) < groupGap
+	body := i.body(shape{width: textWidth(width), meter: m.meter, query: m.query()})
+	if width < wide {
+		return m.narrowBlock(lines, i, body, grouped, width)
+	}
+	return m.wideBlock(lines, i, above, body, grouped, width)
+}
+
+// wideBlock puts time and name into columns before the text.
+func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped bool, width int) []line {
+	when := m.local(i.time).Format("15:04")
+	if grouped && above.sending == i.sending && m.local(above.time).Format("15:04") == when {
+		when = ""
+	}
+	name := line{}
+	nameWidth := column(width)
+	_, does := i.action()
+	switch {
+	case i.kind == itemNotice:
+		name = plain("--", look{role: roleDim})
+	case does:
+		name = plain("*", m.nameLook(i).with(bold))
+	case !grouped:
+		name = plain(m.meter.cut(m.meter.clean(i.username), nameWidth), m.nameLook(i).with(bold))
+	}
+	whenLook := look{role: roleDim}
+	switch {
+	case i.sending == pending:
+		when = "…"
+	case i.kind == itemRefused:
+		when, whenLook = "✗", look{role: roleAlert, attrs: bold}
+	}
+	for n, text := range body {
+		var l line
+		if n == 0 {
+			l = append(l, m.edge(i), span{text: fmt.Sprintf("%5s ", when), look: whenLook})
+			if missing := nameWidth - m.meter.lineWidth(name); missing > 0 {
+				l = append(l, span{text: strings.Repeat(" ", missing)})
+			}
+			l = append(l, name...)
+			l = append(l, span{text: "  "})
+		} else {
+			l = append(l, m.edge(i), span{text: strings.Repeat(" ", width-textWidth(width)-2)})
+		}
+		lines = append(lines, append(l, text...))
+	}
+	return lines
+}
+
+// narrowBlock puts time and name on a line of their own.
+func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, width int) []line {
+	if _, does := i.action(); !grouped && !does && i.kind != itemNotice {
+		when := " " + m.local(i.time).Format("15:04")
+		if i.sending == pending {
+			when = " …"
+		}
+		name := m.meter.cut(m.meter.clean(i.username), max(width-len(when)-1, 1))
+		lines = append(lines, m.meter.cutLine(line{m.edge(i), {text: name, look: m.nameLook(i).with(bold)}, {text: when, look: look{role: roleDim}}}, width))
+	}
+	for _, text := range body {
+		lines = append(lines, append(line{m.edge(i)}, text...))
+	}
+	return lines
+}
+
+// edge is the first column, where a mention is marked and what was found.
+func (m *Model) edge(i *item) span {
+	if m.mode == searching && m.finder.found == i.seq && i.kind == itemMessage && i.sending == stored {
+		return span{text: "▸", look: look{role: roleAccent, attrs: bold}}
+	}
+	if i.mention {
+		return span{text: "▌", look: look{role: roleMention, attrs: bold}}
+	}
+	return span{text: " "}
+}
+
+func (m *Model) nameLook(i *item) look { return m.looks.of(i.username) }
+
+// rule is a line across with a text in it.
+func (m *Model) rule(text string, width int, l look) line {
+	text = " " + text + " "
+	rest := width - m.meter.width(text)
+	if rest < 4 {
+		return plain(m.meter.cut(strings.TrimSpace(text), width), l)
+	}
+	return plain(strings.Repeat("─", rest/2)+text+strings.Repeat("─", rest-rest/2), l)
+}
+
+func (m *Model) local(t time.Time) time.Time { return t.In(m.zone) }
+
+func (m *Model) sameDay(a, b time.Time) bool {
+	y1, m1, d1 := m.local(a).Date()
+	y2, m2, d2 := m.local(b).Date()
+	return y1 == y2 && m1 == m2 && d1 == d2
+}
+
+// bottomView returns the item and the line of it at the top of the screen when
+// the newest is at its bottom.
+func (m *Model) bottomView(r *room, width, height int) (k, skip int) {
+	for k = r.all(); k > 0 && height > 0; {
+		k--
+		lines := len(m.block(r, k, width))
+		if lines > height {
+			return k, lines - height
+		}
+		height -= lines
+	}
+	return k, 0
+}
+
+// topView returns the item and the line of it at the top of the screen.
+func (m *Model) topView(r *room, width, height int) (k, skip int) {
+	if r.following || r.top == nil {
+		return m.bottomView(r, width, height)
+	}
+	return r.indexOf(r.top), r.topLine
+}
+
+// conversation returns the lines of a room that are on the screen, as many as
+// the height.
+func (m *Model) conversation(r *room, width, height int) []line {
+	lines := make([]line, 0, height)
+	if r.following && r.all() > 0 || r.all() == 0 {
+		lines = m.tail(r, width, height)
+		empty := make([]line, height-len(lines))
+		return append(empty, lines...)
+	}
+	k, skip := m.topView(r, width, height)
+	for ; k < r.all() && len(lines) < height; k++ {
+		block := m.block(r, k, width)
+		lines = append(lines, block[min(skip, len(block)):]...)
+		skip = 0
+	}
+	if len(lines) > height {
+		lines = lines[:height]
+	}
+	return append(lines, make([]line, height-len(lines))...)
+}
+
+// tail returns the newest lines.
+func (m *Model) tail(r *room, width, height int) []line {
+	if r.all() == 0 {
+		return m.emptyRoom(r, width, height)
+	}
+	var lines []line
+	k, skip := m.bottomView(r, width, height)
+	for ; k < r.all(); k++ {
+		block := m.block(r, k, width)
+		lines = append(lines, block[min(skip, len(block)):]...)
+		skip = 0
+	}
+	return lines[max(0, len(lines)-height):]
+}
+
+// emptyRoom is what a room shows in which nothing is to be seen.
+func (m *Model) emptyRoom(r *room, width, height int) []line {
+	text := "nobody has said anything here yet: be the first"
+	switch {
+	case r.failed != "":
+		text = m.meter.clean(r.failed)
+	case !r.joined:
+		text = "joining " + m.meter.clean(r.name) + " …"
+	case r.loading:
+		text = "loading …"
+	case r.head > 0:
+		text = "the screen was cleared; scroll up to see what was said"
+	}
+	wrapped := m.meter.wrap(plain(text, look{role: roleDim, attrs: italic}), max(width-2, 1), 0)
+	for i := range wrapped {
+		wrapped[i] = append(line{{text: " "}}, wrapped[i]...)
+	}
+	return wrapped[:min(len(wrapped), height)]
+}
+
+// scroll moves the view by lines and loads what is needed there.
+func (m *Model) scroll(by int) tea.Cmd {
+	r := m.active
+	if r == nil {
+		return nil
+	}
+	width, height := m.conversationSize()
+	if r.all() > 0 {
+		m.move(r, by, width, height)
+	}
+	if by < 0 && m.nearTop(r, width, height) {
+		m.loadOlder(r)
+	}
+	m.look()
+	return nil
+}
+
+// move moves the view of a room.
+func (m *Model) move(r *room, by, width, height int) {
+	if by > 0 && r.following {
+		return
+	}
+	k, at := m.topView(r, width, height)
+	at += by
+	for at < 0 && k > 0 {
+		k--
+		at += len(m.block(r, k, width))
+	}
+	at = max(at, 0)
+	for k < r.all()-1 {
+		lines := len(m.block(r, k, width))
+		if at < lines {
+			break
+		}
+		at -= lines
+		k++
+	}
+	m.show(r, k, at, width, height)
+}
+
+// show puts a line of an item at the top, or follows if that is at the end.
+func (m *Model) show(r *room, k, at, width, height int) {
+	endK, endAt := m.bottomView(r, width, height)
+	if k > endK || k == endK && at >= endAt {
+		if r.attached {
+			r.follow()
+			return
+		}
+		k, at = endK, endAt
+		m.loadNewer(r)
+	}
+	r.following, r.top, r.topLine = false, r.at(k), at
+}
+
+func (r *room) follow() { r.following, r.top, r.topLine = true, nil, 0 }
+
+// nearTop reports whether the view is within a screen of the window's top.
+func (m *Model) nearTop(r *room, width, height int) bool {
+	k, at := m.topView(r, width, height)
+	above := at
+	for k > 0 && above < height {
+		k--
+		above += len(m.block(r, k, width))
+	}
+	return above < height
+}
+
+func (m *Model) loadOlder(r *room) {
+	if r.loading || r.complete || !r.joined {
+		return
+	}
+	before := r.first()
+	if before == 0 {
+		before = r.head + 1
+	}
+	r.loading = true
+	m.backend.load(r.name, page{Before: before, HasBefore: true})
+}
+
+func (m *Model) loadNewer(r *room) {
+	if r.loading || r.attached || !r.joined {
+		return
+	}
+	r.loading = true
+	m.backend.load(r.name, page{After: r.last(), HasAfter: true})
+}
+
+// toBottom goes to the newest message.
+func (m *Model) toBottom() {
+	r := m.active
+	if r == nil {
+		return
+	}
+	if !r.attached && !r.loading {
+		r.loading = true
+		m.backend.load(r.name, page{Around: true})
+	}
+	if r.attached {
+		r.follow()
+	}
+	m.look()
+}
+
+func (m *Model) toTop() tea.Cmd {
+	r := m.active
+	switch {
+	case r == nil || r.loading || !r.joined:
+	case r.complete && r.all() > 0:
+		width, height := m.conversationSize()
+		m.show(r, 0, 0, width, height)
+	case r.head > 0:
+		m.around(r, 1)
+	}
+	return nil
+}
+
+// around loads what is around a message and shows it.
+func (m *Model) around(r *room, seq uint64) {
+	r.loading = true
+	m.backend.load(r.name, page{Around: true, HasAfter: true, After: seq - min(seq, 1+pageSize/4), Target: seq})
+}
+
+// toUnread shows the first message that was new when the room was opened.
+func (m *Model) toUnread() tea.Cmd {
+	r := m.active
+	if r == nil || !r.marked {
+		m.hint = "nothing is unread here"
+		return nil
+	}
+	k := r.search(r.mark + 1)
+	if first := r.first(); first > r.mark+1 && !r.complete || k == len(r.items) {
+		if !r.loading && r.joined {
+			m.around(r, r.mark+1)
+		}
+		return nil
+	}
+	width, height := m.conversationSize()
+	m.show(r, k, 0, width, height)
+	return nil
+}

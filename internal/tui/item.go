@@ -1,0 +1,207 @@
+package tui
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"kaban/wire"
+)
+
+// itemKind is what a line of a conversation is.
+type itemKind uint8
+
+const (
+	itemMessage itemKind = iota
+	itemNotice           // what the program says, to the person alone
+	itemRefused          // an own message that was not taken
+)
+
+// sending is how far an own message has come.
+type sending uint8
+
+const (
+	stored  sending = iota
+	pending         // under way
+)
+
+// item is a message or a notice in a conversation.
+type item struct {
+	kind itemKind
+	// seq is the message's; what is none stands behind the message of its seq.
+	seq      uint64
+	username string
+	content  string
+	time     time.Time
+	own      bool
+	mention  bool
+	sending  sending
+	number   uint64 // of an own message, while it is not stored
+	reason   string // why it was refused
+
+	// wrapped is the content laid out for a shape; it is made when it is needed.
+	wrapped []line
+	shape   shape
+}
+
+// shape is what the layout of a content depends on.
+type shape struct {
+	width int
+	meter meter
+	query string // what is searched for
+	state sending
+}
+
+// me begins a message that tells what its author does.
+const me = "/me "
+
+// action returns what the author does, for a message that says so.
+func (i *item) action() (string, bool) {
+	does, ok := strings.CutPrefix(i.content, me)
+	return does, ok && i.kind != itemNotice
+}
+
+// body returns the content, cleaned, styled and wrapped.
+func (i *item) body(s shape) []line {
+	s.state = i.sending
+	if i.wrapped != nil && i.shape == s {
+		return i.wrapped
+	}
+	var lines []line
+	for _, l := range mark(i.styled(s.meter), s.query) {
+		lines = append(lines, s.meter.wrap(l, s.width, 0)...)
+	}
+	i.wrapped, i.shape = lines, s
+	return lines
+}
+
+// styled returns the content's lines, cleaned and styled.
+func (i *item) styled(m meter) []line {
+	base := look{}
+	switch {
+	case i.kind == itemNotice:
+		base = look{role: roleDim}
+	case i.sending == pending:
+		base = look{role: roleDim}
+	case i.kind == itemRefused:
+		base = look{role: roleAlert}
+	case i.mention:
+		base = look{role: roleMention}
+	}
+	content := i.content
+	if does, ok := i.action(); ok {
+		content = m.clean(i.username) + " " + does
+		base = base.with(italic)
+	}
+	clean := m.cleanLines(content)
+	if i.kind == itemNotice {
+		lines := make([]line, len(clean))
+		for n, l := range clean {
+			lines[n] = plain(l, base)
+		}
+		return lines
+	}
+	lines := markdown(clean, base)
+	if i.kind == itemRefused {
+		lines = append(lines, plain("not sent: "+m.clean(i.reason), look{role: roleAlert, attrs: italic}))
+	}
+	return lines
+}
+
+// matches reports whether a content has what is searched for.
+func (i *item) matches(query string) bool {
+	return query != "" && i.kind == itemMessage && (strings.Contains(fold(i.content), query) || strings.Contains(fold(i.username), query))
+}
+
+// fold makes letters of both cases equal, one character for each.
+func fold(s string) string { return strings.Map(unicode.ToLower, s) }
+
+// mark gives what is searched for a look of its own.
+func mark(lines []line, query string) []line {
+	if query == "" {
+		return lines
+	}
+	marked := make([]line, len(lines))
+	for n, l := range lines {
+		marked[n] = markLine(l, []rune(query))
+	}
+	return marked
+}
+
+func markLine(l line, query []rune) line {
+	text := []rune(l.text())
+	found := make([]bool, len(text))
+	any := false
+	for begin := 0; begin+len(query) <= len(text); begin++ {
+		if !startsWith(text[begin:], query) {
+			continue
+		}
+		any = true
+		for k := range query {
+			found[begin+k] = true
+		}
+	}
+	if !any {
+		return l
+	}
+	var out line
+	at := 0
+	for _, s := range l {
+		runes := []rune(s.text)
+		for begin := 0; begin < len(runes); {
+			end := begin + 1
+			for end < len(runes) && found[at+end] == found[at+begin] {
+				end++
+			}
+			piece := s
+			piece.text = string(runes[begin:end])
+			if found[at+begin] {
+				piece.look = look{role: roleMatch, attrs: bold | underlined}
+			}
+			out = append(out, piece)
+			begin = end
+		}
+		at += len(runes)
+	}
+	return out
+}
+
+func startsWith(text, query []rune) bool {
+	for k, r := range query {
+		if unicode.ToLower(text[k]) != r {
+			return false
+		}
+	}
+	return true
+}
+
+// mentions reports whether a content has a name as a word of its own.
+func mentions(content, name string) bool {
+	content, name = fold(content), fold(name)
+	for rest := content; name != ""; {
+		at := strings.Index(rest, name)
+		if at < 0 {
+			return false
+		}
+		before, _ := utf8.DecodeLastRuneInString(rest[:at])
+		after, _ := utf8.DecodeRuneInString(rest[at+len(name):])
+		if !isWord(before) && !isWord(after) {
+			return true
+		}
+		rest = rest[at+len(name):]
+	}
+	return false
+}
+
+func isWord(r rune) bool {
+	return r == '_' || r == '-' || unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+}
+
+// itemOf makes an item of a message from the server.
+func itemOf(m *wire.Message, own string) *item {
+	return &item{
+		seq: m.Seq, username: m.Username, content: m.Content, time: m.Time,
+		own: m.Username == own, mention: m.Username != own && mentions(m.Content, own),
+	}
+}

@@ -1,0 +1,59 @@
+package tui
+
+import (
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+)
+
+// maxNotice is how much of a message a notice of the desktop has, in columns.
+const maxNotice = 120
+
+// ring tells of a mention in the way that is configured.
+func (m *Model) ring(r *room, i *item) tea.Cmd {
+	title := m.meter.clean(i.username) + " in " + m.meter.clean(r.name)
+	text := m.meter.cut(m.meter.clean(i.content), maxNotice)
+	switch m.config.Notify {
+	case "off":
+		return nil
+	case "osc9":
+		return tea.Raw(ansi.Notify(title + ": " + text))
+	case "osc777":
+		field := strings.NewReplacer(";", ",")
+		return tea.Raw("\x1b]777;notify;" + field.Replace(title) + ";" + field.Replace(text) + "\x1b\\")
+	}
+	return tea.Raw("\a")
+}
+
+// wheel scrolls.
+func (m *Model) wheel(mouse tea.Mouse) tea.Cmd {
+	if m.mode != chatting && m.mode != searching {
+		return nil
+	}
+	switch mouse.Button {
+	case tea.MouseWheelUp:
+		return m.scroll(-3)
+	case tea.MouseWheelDown:
+		return m.scroll(3)
+	}
+	return nil
+}
+
+// click goes to the room that was clicked at.
+func (m *Model) click(mouse tea.Mouse) tea.Cmd {
+	l := m.shows()
+	row := mouse.Y
+	if l.title {
+		row--
+	}
+	if m.mode != chatting || !l.rooms || mouse.Button != tea.MouseLeft || mouse.X >= l.roomsWidth || row < 0 || row >= l.height {
+		return nil
+	}
+	for n, r := range m.rooms {
+		if r == m.active && n >= l.height {
+			row += n - l.height + 1
+		}
+	}
+	return m.goTo(row)
+}

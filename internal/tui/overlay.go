@@ -1,0 +1,478 @@
+package tui
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"kaban"
+)
+
+// switcher is the list of rooms to go to by a few letters.
+type switcher struct {
+	query draft
+	at    int
+}
+
+func (m *Model) openSwitcher() tea.Cmd {
+	m.mode, m.switcher = switching, switcher{query: draft{column: -1}}
+	m.backend.rooms(false)
+	return nil
+}
+
+// choices returns the rooms that fit what was typed, the best first: those with
+// something new, those that one is in, all others of the server.
+func (m *Model) choices() []string {
+	type choice struct {
+		name  string
+		score int
+	}
+	var all []choice
+	query := fold(strings.TrimPrefix(m.switcher.query.text, "#"))
+	for n, name := range m.roomNames() {
+		score, ok := fuzzy(fold(name), query)
+		if !ok {
+			continue
+		}
+		if r := m.room(name); r != nil && query == "" {
+			score -= 1000
+			if r.mention > 0 {
+				score -= 3000
+			} else if r.unread() > 0 {
+				score -= 2000
+			}
+			if r == m.active {
+				score += 1500
+			}
+		}
+		all = append(all, choice{name, score*1000 + n})
+	}
+	slices.SortStableFunc(all, func(x, y choice) int { return x.score - y.score })
+	names := make([]string, len(all))
+	for n, c := range all {
+		names[n] = c.name
+	}
+	return names
+}
+
+// fuzzy reports whether the letters of a query are in a name in their order, and
+// how far apart: less is better.
+func fuzzy(name, query string) (score int, ok bool) {
+	letters := []rune(name)
+	at := 0
+	for n, q := range []rune(query) {
+		begin := at
+		for at < len(letters) && letters[at] != q {
+			at++
+		}
+		if at == len(letters) {
+			return 0, false
+		}
+		switch gap := at - begin; {
+		case n == 0:
+			score += at
+		case gap > 0 && !isLetter(letters[at-1]): // the start of a word
+			score++
+		default:
+			score += 2 * gap
+		}
+		at++
+	}
+	return score + (len(letters)-at)/8, true
+}
+
+func (m *Model) pressSwitcher(stroke, text string) tea.Cmd {
+	choices := m.choices()
+	switch stroke {
+	case "esc", "ctrl+c":
+		m.mode = chatting
+	case "up", "ctrl+p", "shift+tab":
+		m.switcher.at = max(0, m.switcher.at-1)
+	case "down", "ctrl+n", "tab":
+		m.switcher.at = max(0, min(len(choices)-1, m.switcher.at+1))
+	case "enter":
+		m.mode = chatting
+		if m.switcher.at < len(choices) {
+			m.open(choices[m.switcher.at])
+			return nil
+		}
+		return m.join(m.switcher.query.text)
+	default:
+		if a, ok := m.bindings[stroke]; ok && a.name == "switcher" {
+			m.mode = chatting
+			return nil
+		}
+		m.pressLine(stroke, text)
+		m.switcher.at = 0
+	}
+	return nil
+}
+
+func (m *Model) switcherView(width, height int) []line {
+	choices := m.choices()
+	rows := make([]line, 0, height)
+	first := max(0, m.switcher.at-height+1)
+	for n := first; n < len(choices) && len(rows) < height; n++ {
+		name := choices[n]
+		l, marker := look{}, "  "
+		if n == m.switcher.at {
+			l, marker = look{role: roleChoice, attrs: bold}, "▸ "
+		}
+		detail := "not joined"
+		if r := m.room(name); r != nil {
+			if detail = ""; r.unread() > 0 {
+				detail = short(r.unread()) + " new"
+			}
+		}
+		left := m.meter.cut(marker+m.meter.clean(name), max(width-len(detail)-3, 4))
+		space := max(1, width-2-m.meter.width(left)-len(detail))
+		rows = append(rows, m.meter.pad(line{{text: " " + left, look: l}, {text: strings.Repeat(" ", space), look: l}, {text: detail, look: look{role: l.role, attrs: l.attrs &^ bold}}}, width, l))
+	}
+	if len(choices) == 0 && height > 0 {
+		rows = append(rows, plain(m.meter.cut(" Enter makes a new room of this name", width), look{role: roleDim, attrs: italic}))
+	}
+	return append(rows, make([]line, height-len(rows))...)
+}
+
+// finder is the search in what is loaded.
+type finder struct {
+	query draft
+	found uint64 // the seq of the message that is shown, 0 for none
+	// deeper says that older messages are being loaded, to search in them too.
+	deeper bool
+}
+
+// query returns what is searched for, folded; "" for nothing.
+func (m *Model) query() string {
+	if m.mode != searching {
+		return ""
+	}
+	return fold(m.finder.query.text)
+}
+
+func (m *Model) openSearch() tea.Cmd {
+	if m.active != nil {
+		m.mode, m.finder = searching, finder{query: draft{column: -1}}
+	}
+	return nil
+}
+
+func (m *Model) search(rest string) tea.Cmd {
+	m.openSearch()
+	m.finder.query.set(rest)
+	m.find(-1, false)
+	return nil
+}
+
+func (m *Model) pressSearch(stroke, text string) tea.Cmd {
+	before := m.finder.query.text
+	switch stroke {
+	case "esc", "ctrl+c":
+		m.mode = chatting
+	case "enter", "up", "ctrl+p":
+		m.find(-1, true)
+	case "down", "ctrl+n":
+		m.find(1, false)
+	case "pgup":
+		return m.scroll(-m.page())
+	case "pgdown":
+		return m.scroll(m.page())
+	default:
+		if a, ok := m.bindings[stroke]; ok && a.name == "search" {
+			m.find(-1, true)
+			return nil
+		}
+		m.pressLine(stroke, text)
+	}
+	if m.finder.query.text != before {
+		m.finder.found, m.finder.deeper = 0, false
+		m.find(-1, false)
+	}
+	return nil
+}
+
+// find goes to the next match above (-1) or below (1). Above what is loaded it
+// looks deeper, if it is to: each page that comes is searched, until there is a
+// match or nothing older.
+func (m *Model) find(direction int, deeper bool) {
+	r, query := m.active, fold(m.finder.query.text)
+	m.finder.deeper = false
+	if query == "" {
+		return
+	}
+	k := len(r.items)
+	if m.finder.found > 0 {
+		if k = r.search(m.finder.found); direction > 0 {
+			k = r.search(m.finder.found+1) - 1
+		}
+	}
+	for k += direction; k >= 0 && k < len(r.items); k += direction {
+		if r.items[k].matches(query) && !m.ignores(r.items[k]) {
+			m.finder.found = r.items[k].seq
+			m.reveal(r, k)
+			return
+		}
+	}
+	if direction < 0 && deeper && !r.complete {
+		m.finder.deeper = true
+		m.loadOlder(r)
+	}
+}
+
+// findOn goes on with a search that looks deeper.
+func (m *Model) findOn() {
+	if m.mode == searching && m.finder.deeper {
+		m.find(-1, true)
+	}
+}
+
+// reveal scrolls so that an item is in the middle of the screen.
+func (m *Model) reveal(r *room, k int) {
+	width, height := m.conversationSize()
+	above := max(0, (height-len(m.block(r, k, width)))/2)
+	at := 0
+	for above > 0 && k > 0 {
+		k--
+		lines := len(m.block(r, k, width))
+		if lines > above {
+			at = lines - above
+			break
+		}
+		above -= lines
+	}
+	m.show(r, k, at, width, height)
+}
+
+func (m *Model) finderStatus() string {
+	query := fold(m.finder.query.text)
+	if query == "" {
+		return "type what to look for; Enter goes back in time, Esc ends"
+	}
+	total, nth := 0, 0
+	for k := len(m.active.items) - 1; k >= 0; k-- {
+		if m.active.items[k].matches(query) && !m.ignores(m.active.items[k]) {
+			total++
+			if m.finder.found > 0 && m.active.items[k].seq >= m.finder.found {
+				nth = total
+			}
+		}
+	}
+	where := "in what is loaded"
+	if m.active.complete {
+		where = "in all that was said"
+	}
+	switch {
+	case m.finder.deeper:
+		return "looking further back …; Esc ends"
+	case total == 0 && m.active.complete:
+		return "not found " + where + "; Esc ends"
+	case total == 0:
+		return "not found " + where + "; Enter looks further back, Esc ends"
+	}
+	if m.active.complete {
+		return fmt.Sprintf("%d of %d %s; Enter older, Down newer, Esc ends", nth, total, where)
+	}
+	return fmt.Sprintf("%d of %d %s; Enter older, also what is not loaded, Down newer, Esc ends", nth, total, where)
+}
+
+func (m *Model) openHelp() tea.Cmd {
+	m.mode, m.helpTop = helping, 0
+	return nil
+}
+
+func (m *Model) pressHelp(stroke string) tea.Cmd {
+	switch stroke {
+	case "esc", "q", "f1", "?", "enter", "ctrl+c":
+		m.mode = chatting
+	case "up", "ctrl+p", "shift+up":
+		m.helpTop--
+	case "down", "ctrl+n", "shift+down":
+		m.helpTop++
+	case "pgup":
+		m.helpTop -= m.page()
+	case "pgdown", "space", " ":
+		m.helpTop += m.page()
+	case "home":
+		m.helpTop = 0
+	case "end":
+		m.helpTop = len(m.helpLines(m.width))
+	}
+	height := m.shows().height
+	m.helpTop = max(0, min(m.helpTop, len(m.helpLines(m.width))-height))
+	return nil
+}
+
+func (m *Model) helpView(width, height int) []line {
+	lines := m.helpLines(width)
+	rows := lines[min(m.helpTop, len(lines)):]
+	rows = rows[:min(len(rows), height)]
+	return append(rows[:len(rows):len(rows)], make([]line, height-len(rows))...)
+}
+
+// helpLines is the help: all keys, all commands.
+func (m *Model) helpLines(width int) []line {
+	lines := []line{
+		plain(" Type and press Enter to say something. Esc closes this help, PgDn shows more.", look{}),
+		nil,
+	}
+	entry := func(what, help string) {
+		label := span{text: fmt.Sprintf("   %-22s ", what), look: look{role: roleAccent}}
+		if width < wide || len(label.text) > 26 { // the explanation goes below
+			lines = append(lines, m.meter.wrap(line{label}, width, 4)...)
+			label.text = strings.Repeat(" ", 26)
+			if width < wide {
+				label.text = "      "
+			}
+		}
+		lines = append(lines, m.meter.wrap(line{label, {text: help}}, width, min(26, len(label.text)))...)
+	}
+	for _, group := range groups {
+		lines = append(lines, plain(" "+group, look{attrs: bold}))
+		for _, a := range actions() {
+			if a.group == group {
+				entry(labels(m.bindings.keysOf(a)), a.help)
+			}
+		}
+		lines = append(lines, nil)
+	}
+	lines = append(lines, plain(" Commands", look{attrs: bold}))
+	for _, c := range commands() {
+		entry(strings.TrimSpace("/"+c.name+" "+c.usage), c.help)
+	}
+	entry("//text", "Send a line that begins with a slash")
+	return lines
+}
+
+// form asks for server and name at the first start.
+type form struct {
+	fields [2]draft // server, name
+	at     int
+	fault  string
+	used   bool // to be kept once connected
+}
+
+const defaultServer = "127.0.0.1:6440"
+
+// greet asks for server and name, and says what was wrong with those before.
+func (m *Model) greet(fault string) {
+	f := &m.form
+	if f.fields[0].text == "" {
+		f.fields[0].set(defaultServer)
+		if m.config.Server != "" {
+			f.fields[0].set(m.config.Server)
+		}
+		name := m.config.Username
+		if name == "" && len(m.options.Names) > 0 {
+			name = m.options.Names[0]
+		}
+		f.fields[1].set(name)
+	}
+	f.fault = fault
+	m.mode = greeting
+}
+
+func (m *Model) pressForm(stroke, text string) tea.Cmd {
+	f := &m.form
+	switch stroke {
+	case "tab", "down", "shift+tab", "up":
+		f.at = 1 - f.at
+	case "enter":
+		if f.at == 0 && f.fault == "" {
+			f.at = 1
+			return nil
+		}
+		return m.fillIn()
+	case "ctrl+c", "esc":
+		return tea.Quit
+	case "ctrl+d":
+		if m.draft().text == "" {
+			return tea.Quit
+		}
+		fallthrough
+	default:
+		m.pressLine(stroke, text)
+	}
+	return nil
+}
+
+// fillIn connects to what the form says, if that can be right.
+func (m *Model) fillIn() tea.Cmd {
+	f := &m.form
+	server, name := strings.TrimSpace(f.fields[0].text), strings.TrimSpace(f.fields[1].text)
+	if server != "" && !strings.Contains(server, ":") {
+		server += ":6440"
+	}
+	if err := CheckServer(server); err != nil {
+		f.fault, f.at = err.Error(), 0
+		return nil
+	}
+	if name != "" {
+		if _, err := kaban.ParseUsername(name); err != nil {
+			f.fault, f.at = err.Error(), 1
+			return nil
+		}
+	}
+	f.fault, f.used = "", true
+	m.config.Server, m.config.Username = server, name
+	m.start()
+	return nil
+}
+
+// CheckServer reports what is wrong with the address of a server, which is
+// HOST:PORT.
+func CheckServer(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" {
+		return fmt.Errorf("%q is not HOST:PORT, such as %s", address, defaultServer)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return fmt.Errorf("%q: the port must be a number from 1 to 65535", address)
+	}
+	return nil
+}
+
+// labelsOfForm are what is asked for.
+var labelsOfForm = [2]string{" Server  ", " Name    "}
+
+func (m *Model) formView(width, height int) []line {
+	f := &m.form
+	lines := []line{plain(" Welcome to Kaban.", look{attrs: bold}), nil}
+	for n, field := range f.fields {
+		l := look{}
+		if n == f.at {
+			l = look{attrs: underlined}
+		}
+		lines = append(lines, line{{text: labelsOfForm[n], look: look{role: roleDim}}, {text: m.meter.clean(field.text), look: l}})
+	}
+	lines = append(lines, nil)
+	if f.fault != "" {
+		lines = append(lines, m.meter.wrap(plain(" "+m.meter.clean(f.fault), look{role: roleAlert, attrs: bold}), width, 1)...)
+		lines = append(lines, nil)
+	}
+	for _, text := range []string{
+		" Enter goes on, Tab changes the field, Esc ends.",
+		" No server yet? \"kaban serve\" starts one here.",
+	} {
+		lines = append(lines, m.meter.wrap(plain(text, look{role: roleDim}), width, 1)...)
+	}
+	if len(lines) > height {
+		lines = lines[min(len(lines)-height, 2):]
+	}
+	lines = lines[:min(len(lines), height)]
+	return append(lines, make([]line, height-len(lines))...)
+}
+
+// formCursor is where the form is being filled in.
+func (m *Model) formCursor(l layout) (x, y int) {
+	f := &m.form
+	d := f.fields[f.at]
+	y = 2 + f.at
+	if l.title {
+		y++
+	}
+	return len(labelsOfForm[0]) + m.meter.width(m.meter.clean(d.text[:d.at])), y
+}

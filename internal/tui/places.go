@@ -1,0 +1,75 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"kaban"
+	"kaban/client"
+)
+
+// place is a room that somebody was in, and how far they had read.
+type place struct {
+	room   string
+	cursor client.Cursor
+}
+
+// places is the file in which the rooms are kept that were open at a server, so
+// that the next start opens them and knows what is unread.
+type places struct{ path string }
+
+// placesOf returns the places at a server under a name.
+func placesOf(server, username string) places {
+	safe := strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || r == ':' || r < ' ' {
+			return '_'
+		}
+		return r
+	}, server+"-"+username)
+	return places{inHome("XDG_STATE_HOME", ".local/state", "rooms-"+safe)}
+}
+
+// load returns what is kept, in the order of the rooms. What cannot be read is
+// left out: it is a convenience, and nothing is lost with it.
+func (p places) load() (all []place) {
+	if p.path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(p.path)
+	if err != nil || len(text) > 1<<20 {
+		return nil
+	}
+	for l := range strings.Lines(string(text)) {
+		name, at, _ := strings.Cut(strings.TrimSuffix(l, "\n"), " ")
+		room, err := kaban.ParseRoomName(name)
+		if err != nil || len(all) >= 100 {
+			continue
+		}
+		cursor, err := client.ParseCursor(at)
+		if err != nil {
+			continue
+		}
+		all = append(all, place{room: room.String(), cursor: cursor})
+	}
+	return all
+}
+
+// save keeps places.
+func (p places) save(all []place) error {
+	if p.path == "" {
+		return nil
+	}
+	var b strings.Builder
+	for _, at := range all {
+		fmt.Fprintf(&b, "%s %s\n", at.room, at.cursor)
+	}
+	if old, err := os.ReadFile(p.path); err == nil && string(old) == b.String() {
+		return nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return writeFile(p.path, b.String())
+}

@@ -1,0 +1,318 @@
+package tui
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"kaban/wire"
+)
+
+const (
+	// maxItems is how many messages and notices of a room are held. What falls
+	// out of the window is asked for again when somebody scrolls there.
+	maxItems = 5000
+	// pageSize is how many messages are asked for at once.
+	pageSize = 200
+	// maxHistory is how many typed lines a room remembers.
+	maxHistory = 200
+	// maxMembers is how many members of a room are held and shown by name.
+	maxMembers = 1000
+)
+
+// room is what is known of a room.
+type room struct {
+	name   string
+	joined bool
+	failed string // why it could not be joined or was lost
+
+	// items is a window of the room's log without a gap, oldest first.
+	items []*item
+	// attached says that the window reaches to the head: what comes is added.
+	attached bool
+	// complete says that nothing is before the window.
+	complete bool
+	// pending are own messages that are not stored yet, as they were typed.
+	pending []*item
+	loading bool // a page is under way
+
+	epoch string
+	head  uint64 // the newest message that is known of
+	known uint64 // the newest that the server is known to have
+	read  uint64 // everything up to here was seen
+	// mark is where the line of unread messages stands: behind this seq.
+	mark    uint64
+	marked  bool
+	mention int    // unread messages that mention the person
+	cleared uint64 // everything up to here was cleared from the screen
+
+	// The view: the item and the line of it at the top, or, if following, the
+	// newest at the bottom.
+	following bool
+	top       *item
+	topLine   int
+
+	members map[string]bool
+	count   int // of members, those without a known name too
+
+	draft    draft
+	history  []string // what was typed, oldest first
+	speakers []string // who spoke, latest first
+}
+
+func newRoom(name string) *room {
+	return &room{name: name, attached: true, following: true, members: make(map[string]bool)}
+}
+
+// unread returns how many messages were not seen.
+func (r *room) unread() uint64 { return r.head - min(r.head, r.read) }
+
+// all returns how many items there are to show, those under way too.
+func (r *room) all() int {
+	if !r.attached {
+		return len(r.items)
+	}
+	return len(r.items) + len(r.pending)
+}
+
+// at returns an item to show.
+func (r *room) at(i int) *item {
+	if i < len(r.items) {
+		return r.items[i]
+	}
+	return r.pending[i-len(r.items)]
+}
+
+// indexOf returns the place of an item, or where something of its seq would
+// stand if it is not there any more.
+func (r *room) indexOf(i *item) int {
+	at := r.search(i.seq)
+	for k := at; k < r.all(); k++ {
+		if r.at(k) == i {
+			return k
+		}
+		if k < len(r.items) && r.items[k].seq > i.seq {
+			break
+		}
+	}
+	return min(at, max(r.all()-1, 0))
+}
+
+// search returns the place of the first item with at least a seq.
+func (r *room) search(seq uint64) int {
+	return sort.Search(len(r.items), func(k int) bool { return r.items[k].seq >= seq })
+}
+
+// first returns the seq of the oldest message in the window, 0 for none.
+func (r *room) first() uint64 {
+	for _, i := range r.items {
+		if i.kind == itemMessage {
+			return i.seq
+		}
+	}
+	return 0
+}
+
+// last returns the seq of the newest message in the window, 0 for none.
+func (r *room) last() uint64 {
+	for k := len(r.items) - 1; k >= 0; k-- {
+		if r.items[k].kind == itemMessage {
+			return r.items[k].seq
+		}
+	}
+	return 0
+}
+
+// add takes a message from the live end of the log. It reports whether the
+// message is new.
+func (r *room) add(i *item) bool {
+	isNew := i.seq > r.head
+	r.head = max(r.head, i.seq)
+	r.known = max(r.known, r.head)
+	r.spoke(i)
+	if !r.attached {
+		return isNew
+	}
+	if !r.following && len(r.items) >= maxItems { // keep what is being read
+		r.attached = false
+		return isNew
+	}
+	if i.seq <= r.cleared {
+		return false
+	}
+	isNew = r.insert(i)
+	r.trimOld()
+	return isNew
+}
+
+// insert puts a message in its place, once. It reports whether it was not there.
+func (r *room) insert(i *item) bool {
+	at := len(r.items)
+	for at > 0 && r.items[at-1].seq > i.seq {
+		at--
+	}
+	for k := at; k > 0 && r.items[k-1].seq == i.seq; k-- {
+		if r.items[k-1].kind == itemMessage {
+			return false
+		}
+		at = k - 1 // before notices that stand behind it
+	}
+	r.items = slices.Insert(r.items, at, i)
+	return true
+}
+
+// trimOld lets go of the oldest items beyond the bound.
+func (r *room) trimOld() {
+	if excess := len(r.items) - maxItems; excess > 0 {
+		r.items = slices.Delete(r.items, 0, excess)
+		r.complete = false
+	}
+}
+
+// trimNew lets go of the newest items beyond the bound.
+func (r *room) trimNew() {
+	if len(r.items) > maxItems {
+		clear(r.items[maxItems:])
+		r.items = r.items[:maxItems]
+		r.attached = false
+	}
+}
+
+// spoke notes who spoke last, for completion.
+func (r *room) spoke(i *item) {
+	if len(r.speakers) > 0 && r.speakers[0] == i.username || i.own {
+		return
+	}
+	if at := slices.Index(r.speakers, i.username); at >= 0 {
+		r.speakers = slices.Delete(r.speakers, at, at+1)
+	}
+	r.speakers = slices.Insert(r.speakers, 0, i.username)
+	r.speakers = r.speakers[:min(len(r.speakers), 50)]
+}
+
+// page is a page of history that was asked for.
+type page struct {
+	Before, After       uint64
+	HasBefore, HasAfter bool
+	// Around says that the window is to begin anew with this page; Target is
+	// the seq that is to be seen then.
+	Around bool
+	Target uint64
+}
+
+// addPage takes a page that was asked for.
+func (r *room) addPage(p page, messages []wire.Message, more bool, own string) {
+	r.loading = false
+	items := make([]*item, len(messages))
+	for k := range messages {
+		items[k] = itemOf(&messages[k], own)
+	}
+	newest := uint64(0)
+	if len(items) > 0 {
+		newest = items[len(items)-1].seq
+	}
+	switch {
+	case p.Around:
+		r.restart(p, items, more, newest)
+	case p.HasAfter:
+		if r.attached || len(r.items) > 0 && p.After != r.last() {
+			return // the window has moved meanwhile
+		}
+		r.items = append(r.items, items...)
+		r.attached = !more && max(newest, r.last()) >= r.head
+		r.trimOld()
+	case len(r.items) == 0 || p.Before == r.first() || r.first() == 0:
+		r.items = append(items, r.items...)
+		r.complete = !more
+		if r.following && r.attached {
+			r.trimOld()
+		} else {
+			r.trimNew()
+		}
+	}
+}
+
+// restart begins the window anew.
+func (r *room) restart(p page, items []*item, more bool, newest uint64) {
+	notices := slices.DeleteFunc(slices.Clone(r.items), func(i *item) bool { return i.kind == itemMessage || len(items) == 0 || i.seq < items[0].seq })
+	r.items = items
+	r.attached = newest >= r.head && (!p.HasAfter || !more)
+	r.complete = len(items) == 0 || items[0].seq <= 1 || !p.HasAfter && !more
+	for _, n := range notices {
+		if r.attached {
+			r.notice(n)
+		}
+	}
+	r.following = p.Target == 0
+	r.top, r.topLine = nil, 0
+	if p.Target > 0 && len(items) > 0 {
+		r.top = r.items[min(r.search(p.Target), len(r.items)-1)]
+	}
+}
+
+// notice adds what is no message at the end.
+func (r *room) notice(i *item) {
+	i.seq = max(i.seq, r.last())
+	r.items = append(r.items, i)
+	r.trimOld()
+}
+
+// post shows an own message that is on its way.
+func (r *room) post(i *item) {
+	i.sending, i.own, i.seq = pending, true, ^uint64(0)
+	r.pending = append(r.pending, i)
+}
+
+// sent takes the news that an own message is stored.
+func (r *room) sent(number, seq uint64, at time.Time) {
+	k := slices.IndexFunc(r.pending, func(i *item) bool { return i.number == number })
+	if k < 0 {
+		return
+	}
+	i := r.pending[k]
+	r.pending = slices.Delete(r.pending, k, k+1)
+	i.sending, i.seq, i.time = stored, seq, at
+	if r.read+1 == seq {
+		r.read = seq
+	}
+	r.add(i)
+}
+
+// refuse takes an own message back and returns it, nil if it is not known.
+func (r *room) refuse(number uint64) *item {
+	k := slices.IndexFunc(r.pending, func(i *item) bool { return i.number == number })
+	if k < 0 {
+		return nil
+	}
+	i := r.pending[k]
+	r.pending = slices.Delete(r.pending, k, k+1)
+	return i
+}
+
+// see notes that everything there is was seen.
+func (r *room) see() {
+	r.read, r.mention = max(r.read, r.head), 0
+}
+
+// arrived notes a message that was not seen yet.
+func (r *room) arrived(i *item) {
+	if i.own {
+		return
+	}
+	if r.read+1 >= i.seq { // the first of them
+		r.mark, r.marked = r.read, true
+	}
+	if i.mention {
+		r.mention++
+	}
+}
+
+// remember keeps what was typed.
+func (r *room) remember(text string) {
+	if n := len(r.history); n > 0 && r.history[n-1] == text {
+		return
+	}
+	if r.history = append(r.history, text); len(r.history) > maxHistory {
+		r.history = slices.Delete(r.history, 0, len(r.history)-maxHistory)
+	}
+}

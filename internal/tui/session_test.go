@@ -1,0 +1,354 @@
+package tui
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"kaban/client"
+	"kaban/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 30 * time.Second
+
+// witness is a session whose events are noted.
+type witness struct {
+	*Session
+	t    *testing.T
+	seen []event
+}
+
+func newWitness(t *testing.T) *witness {
+	w := &witness{Session: NewSession(), t: t}
+	t.Cleanup(w.Close)
+	return w
+}
+
+// await takes events until one fits, and returns it.
+func await[E event](w *witness, fits func(E) bool) E {
+	w.t.Helper()
+	late := time.AfterFunc(patience, w.cancel)
+	defer late.Stop()
+	for {
+		for len(w.seen) > 0 {
+			e, ok := w.seen[0].(E)
+			w.seen = w.seen[1:]
+			if ok && fits(e) {
+				return e
+			}
+		}
+		if w.seen = w.take(); w.seen == nil {
+			var none E
+			w.t.Fatalf("no %T that fits comes", none)
+		}
+	}
+}
+
+func always[E event](E) bool { return true }
+
+// storedIn returns what is in a room.
+func storedIn(t *testing.T, addr, room string) (contents []string) {
+	t.Helper()
+	c, err := client.Dial(t.Context(), addr, client.Options{Username: "reader"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	messages, _, err := c.History(t.Context(), room, client.Page{HasAfter: true, Limit: wire.MaxLimit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range messages {
+		contents = append(contents, m.Username+": "+m.Content)
+	}
+	return contents
+}
+
+// A message that is posted before there is a connection or a room is sent once
+// there is.
+func TestPostsBeforeTheConnection(t *testing.T) {
+	addr := host(t)
+	w := newWitness(t)
+	w.join("lobby")
+	for n := range 3 {
+		w.post("lobby", uint64(n), fmt.Sprint("early ", n))
+	}
+	if got := w.unsent(); got != 3 {
+		t.Errorf("%d are unsent, want 3", got)
+	}
+	w.connect(addr, []string{"ann"})
+	for range 3 {
+		if e := await(w, always[sentEvent]); e.err != nil {
+			t.Error(e.err)
+		}
+	}
+	if got, want := storedIn(t, addr, "lobby"), []string{"ann: early 0", "ann: early 1", "ann: early 2"}; !slices.Equal(got, want) {
+		t.Errorf("stored is %q, want %q", got, want)
+	}
+	if got := w.unsent(); got != 0 {
+		t.Errorf("%d are unsent, want none", got)
+	}
+	w.post("nowhere", 9, "x")
+	if e := await(w, always[sentEvent]); e.number != 9 || !errors.Is(e.err, client.ErrParted) {
+		t.Errorf("a post where one is not: got %+v", e)
+	}
+}
+
+// A name that is taken gives way to the next; one that was asked for does not.
+func TestNamesThatAreTaken(t *testing.T) {
+	addr := host(t)
+	first := newWitness(t)
+	first.connect(addr, []string{"ann"})
+	await(first, func(e stateEvent) bool { return e.username == "ann" })
+	second := newWitness(t)
+	second.connect(addr, []string{"ann", "ann-2"})
+	await(second, func(e stateEvent) bool { return e.username == "ann-2" })
+	third := newWitness(t)
+	third.connect(addr, []string{"ann"})
+	e := await(third, func(e stateEvent) bool { return e.link == ended })
+	if refused, ok := errors.AsType[*client.Error](e.err); !ok || refused.Code != wire.CodeUsernameTaken {
+		t.Errorf("got %v", e.err)
+	}
+	third.connect(addr, []string{"cid"})
+	await(third, func(e stateEvent) bool { return e.username == "cid" })
+}
+
+// A change of name misses nothing, repeats nothing, and keeps the old name when
+// the new one cannot be had.
+func TestRenaming(t *testing.T) {
+	addr := host(t)
+	w := newWitness(t)
+	w.join("lobby")
+	w.connect(addr, []string{"ann"})
+	await(w, always[joinedEvent])
+	talker, err := client.Dial(t.Context(), addr, client.Options{Username: "ben"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer talker.Close()
+	room, err := talker.Join(t.Context(), "lobby", client.From{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.rename("ben")
+	if e := await(w, always[renamedEvent]); e.err == nil {
+		t.Error("a name that is taken was given")
+	}
+	const n = 300
+	talking, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan error, 1)
+	go func() {
+		for k := range n {
+			if _, err := room.Send(talking, fmt.Sprint(k)); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	var got []uint64
+	names := []string{"anna", "anne", "anja"}
+	own := 0
+	for len(got) < n+len(names) {
+		e := await(w, func(e event) bool { return true })
+		switch e := e.(type) {
+		case messageEvent:
+			got = append(got, e.message.Seq)
+			if len(got)%50 == 10 && len(names) > 0 && own == 0 {
+				own = len(names)
+				w.post("lobby", uint64(own), "as before")
+				w.rename(names[0])
+			}
+		case renamedEvent:
+			if e.err != nil {
+				t.Fatal(e.err)
+			}
+			if names = names[1:]; len(names) > 0 {
+				w.post("lobby", uint64(len(names)), "in between")
+				w.rename(names[0])
+			}
+		case sentEvent:
+			if e.err != nil {
+				t.Fatal(e.err)
+			}
+			got = append(got, e.receipt.Seq)
+		}
+		if len(names) == 0 && len(got) == n+3 {
+			break
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	for k, seq := range got {
+		if seq != uint64(k+1) {
+			t.Fatalf("the %dth seq is %d", k+1, seq)
+		}
+	}
+}
+
+// When another connection takes the name over the session ends, and goes on
+// where it was when it is asked to.
+func TestReconnectAfterTheEnd(t *testing.T) {
+	addr := host(t)
+	w := newWitness(t)
+	w.join("lobby")
+	w.connect(addr, []string{"ann"})
+	await(w, always[joinedEvent])
+	w.mu.Lock()
+	session := w.client.Welcome().Session
+	w.mu.Unlock()
+	thief := takeOver(t, addr, "ann", session)
+	e := await(w, func(e stateEvent) bool { return e.link == ended })
+	if bye, ok := errors.AsType[*client.Goodbye](e.err); !ok || bye.Reason != wire.ReasonReplaced {
+		t.Errorf("it ended with %v", e.err)
+	}
+	w.post("lobby", 1, "typed after the end")
+	thief()
+	for deadline := time.Now().Add(patience); ; {
+		w.reconnect()
+		e := await(w, func(e stateEvent) bool { return e.link == ended || e.username != "" })
+		if e.username != "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(e.err)
+		}
+	}
+	if e := await(w, always[joinedEvent]); !e.again {
+		t.Error("it began anew")
+	}
+	if e := await(w, always[sentEvent]); e.err != nil {
+		t.Error(e.err)
+	}
+}
+
+// takeOver plays another connection of the same session. The function that it
+// returns ends it.
+func takeOver(t *testing.T, addr, name, session string) func() {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, `{"type":"hello","version":1,"username":%q,"resume":%q}`+"\n", name, session)
+	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return func() { conn.Close() }
+}
+
+func TestFindingADate(t *testing.T) {
+	addr := host(t)
+	c, err := client.Dial(t.Context(), addr, client.Options{Username: "ben"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := c.Join(t.Context(), "lobby", client.From{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var times []time.Time
+	for n := range 60 {
+		receipt, err := r.Send(t.Context(), fmt.Sprint(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, receipt.Time)
+	}
+	w := newWitness(t)
+	w.connect(addr, []string{"ann"})
+	await(w, func(e stateEvent) bool { return e.username != "" })
+	for _, moment := range []time.Time{times[0].Add(-time.Hour), times[0], times[20], times[59], times[59].Add(time.Hour)} {
+		want := uint64(60)
+		if k := slices.IndexFunc(times, func(at time.Time) bool { return !at.Before(moment) }); k >= 0 {
+			want = uint64(k + 1)
+		}
+		w.find("lobby", moment)
+		e := await(w, always[pageEvent])
+		if e.err != nil || e.page.Target != want || !slices.ContainsFunc(e.messages, func(m wire.Message) bool { return m.Seq == want }) {
+			t.Errorf("%v: got %+v, want seq %d", moment, e, want)
+		}
+	}
+	w.join("empty")
+	w.find("empty", times[0])
+	if e := await(w, always[pageEvent]); e.err == nil {
+		t.Error("an empty room has something at a date")
+	}
+}
+
+// A Model that is slow does not have the session gather without bound.
+func TestEventsAreBounded(t *testing.T) {
+	addr := host(t)
+	w := newWitness(t)
+	w.join("lobby")
+	w.connect(addr, []string{"ann"})
+	await(w, always[joinedEvent])
+	c, err := client.Dial(t.Context(), addr, client.Options{Username: "ben"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := c.Join(t.Context(), "lobby", client.From{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 4 * maxEvents
+	for k := range n {
+		if _, err := r.Post(t.Context(), fmt.Sprint(k)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for last, held := uint64(0), 0; last < n; {
+		events := w.take()
+		held = max(held, len(events))
+		if held > maxEvents+100 {
+			t.Fatalf("%d events are held", held)
+		}
+		for _, e := range events {
+			if m, ok := e.(messageEvent); ok {
+				if m.message.Seq != last+1 {
+					t.Fatalf("%d comes behind %d", m.message.Seq, last)
+				}
+				last = m.message.Seq
+			}
+		}
+	}
+}
+
+func TestQuestionsWithoutAConnection(t *testing.T) {
+	w := newWitness(t)
+	w.load("lobby", page{})
+	if e := await(w, always[pageEvent]); !errors.Is(e.err, client.ErrOffline) {
+		t.Errorf("got %v", e.err)
+	}
+	w.members("lobby", true)
+	if e := await(w, always[membersEvent]); !errors.Is(e.err, client.ErrOffline) || !e.asked {
+		t.Errorf("got %+v", e)
+	}
+	w.rooms(true)
+	if e := await(w, always[roomsEvent]); !errors.Is(e.err, client.ErrOffline) {
+		t.Errorf("got %v", e.err)
+	}
+	w.rename("x")
+	if e := await(w, always[renamedEvent]); !errors.Is(e.err, client.ErrOffline) {
+		t.Errorf("got %v", e.err)
+	}
+	w.ping()
+	w.part("lobby")
+}

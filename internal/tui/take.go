@@ -1,0 +1,316 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"kaban"
+	"kaban/client"
+	"kaban/wire"
+)
+
+// takeAll takes what happened, in its order.
+func (m *Model) takeAll(events batch) tea.Cmd {
+	m.rang = false
+	var commands []tea.Cmd
+	for _, e := range events {
+		if cmd := m.take(e); cmd != nil {
+			commands = append(commands, cmd)
+		}
+	}
+	m.look()
+	return tea.Batch(append(commands, m.goOnQuitting(false))...)
+}
+
+func (m *Model) take(e event) tea.Cmd {
+	switch e := e.(type) {
+	case stateEvent:
+		return m.takeState(e)
+	case joinedEvent:
+		m.takeJoined(e)
+	case failedEvent:
+		m.takeFailed(e)
+	case messageEvent:
+		return m.takeMessage(e)
+	case resyncEvent:
+		m.takeResync(e)
+	case pageEvent:
+		m.takePage(e)
+	case sentEvent:
+		m.takeSent(e)
+	case presenceEvent:
+		m.takePresence(e)
+	case membersEvent:
+		m.takeMembers(e)
+	case roomsEvent:
+		m.takeRooms(e)
+	case renamedEvent:
+		return m.takeRenamed(e)
+	case pingEvent:
+		if m.status.latency = e.took; e.err != nil {
+			m.status.latency = 0
+		}
+	}
+	return nil
+}
+
+func (m *Model) takeState(e stateEvent) tea.Cmd {
+	s := &m.status
+	if e.link != online {
+		s.latency = 0
+	}
+	s.link, s.err, s.retryAt = e.link, e.err, e.retryAt
+	if e.username != "" {
+		m.username, s.server = e.username, e.server
+		if e.limit > 0 {
+			m.limit = e.limit
+		}
+		s.ever = true
+		return m.arrive()
+	}
+	switch {
+	case e.link == ended && !s.ever:
+		m.greet(m.refusal(e.err))
+		m.form.at = 1
+	case e.link == offline && m.form.used: // the form waits with the person
+		m.greet(m.explainOffline(e.err))
+		m.form.at = 0
+	case e.link == online:
+		for _, r := range m.rooms {
+			if r.joined { // who is here may have changed meanwhile
+				m.backend.members(r.name, false)
+			}
+		}
+		m.backend.ping()
+	}
+	return nil
+}
+
+// refusal says why there is no session and what to do.
+func (m *Model) refusal(err error) string {
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeUsernameTaken {
+		return "somebody is connected under this name already; choose another"
+	}
+	return reasonOf(err)
+}
+
+// arrive is the start of a session.
+func (m *Model) arrive() tea.Cmd {
+	var command tea.Cmd
+	if m.mode == greeting {
+		m.mode = chatting
+	}
+	if m.form.used {
+		m.form.used = false
+		command = m.save("server", "username")
+	}
+	m.backend.rooms(false)
+	m.backend.ping()
+	return command
+}
+
+func (m *Model) takeJoined(e joinedEvent) {
+	r := m.room(e.asked)
+	if r == nil {
+		return
+	}
+	r.joined, r.failed, r.known = true, "", max(r.known, e.head)
+	m.backend.members(r.name, false)
+	if e.again {
+		return
+	}
+	if r.epoch == e.cursor.Epoch && r.read < e.cursor.Seq { // from the last time
+		r.mark, r.marked = r.read, true
+	} else {
+		r.read = e.cursor.Seq
+	}
+	r.epoch, r.head = e.cursor.Epoch, max(r.head, e.cursor.Seq)
+	r.loading = true
+	m.backend.load(r.name, page{Before: e.cursor.Seq + 1, HasBefore: true})
+}
+
+func (m *Model) takeFailed(e failedEvent) {
+	r := m.room(e.room)
+	if r == nil {
+		return
+	}
+	if errors.Is(e.err, client.ErrJoined) { // the server knows it by another name
+		m.complain(r.name + " is another name of a room that you are in")
+		m.remove(r)
+		return
+	}
+	r.joined, r.loading = false, false
+	r.failed = "cannot be in " + r.name + ": " + reasonOf(e.err) + "; /join " + r.name + " tries again"
+	if r.all() > 0 {
+		m.sayIn(r, r.failed)
+	}
+}
+
+func (m *Model) takeMessage(e messageEvent) tea.Cmd {
+	r := m.room(e.room)
+	if r == nil {
+		return nil
+	}
+	r.known = max(r.known, e.head)
+	i := itemOf(&e.message, m.username)
+	if !r.add(i) || m.ignores(i) {
+		return nil
+	}
+	if r == m.active && r.following && m.focused {
+		r.see()
+	} else {
+		r.arrived(i)
+	}
+	if i.mention && !m.rang && (r != m.active || !m.focused || !r.following) {
+		m.rang = true
+		return m.ring(r, i)
+	}
+	return nil
+}
+
+// takeResync begins a room anew whose log cannot be continued.
+func (m *Model) takeResync(e resyncEvent) {
+	r := m.room(e.room)
+	if r == nil {
+		return
+	}
+	r.items, r.attached, r.complete = nil, true, false
+	r.head, r.known, r.read, r.epoch, r.cleared = e.cursor.Seq, e.cursor.Seq, e.cursor.Seq, e.cursor.Epoch, 0
+	r.marked = false
+	r.follow()
+	m.sayIn(r, reasonOf(e.err))
+	if r.joined && r.head > 0 {
+		r.loading = true
+		m.backend.load(r.name, page{Before: r.head + 1, HasBefore: true})
+	}
+}
+
+func (m *Model) takePage(e pageEvent) {
+	r := m.room(e.room)
+	if r == nil {
+		return
+	}
+	if e.err != nil {
+		r.loading, m.finder.deeper = false, false
+		if !errors.Is(e.err, client.ErrOffline) || e.page.Around {
+			m.sayIn(r, "the history could not be loaded: "+reasonOf(e.err))
+		}
+		return
+	}
+	r.addPage(e.page, e.messages, e.more, m.username)
+	if r == m.active {
+		m.findOn()
+	}
+}
+
+func (m *Model) takeSent(e sentEvent) {
+	r := m.room(e.room)
+	if r == nil {
+		return
+	}
+	if e.err == nil {
+		r.sent(e.number, e.receipt.Seq, e.receipt.Time)
+		return
+	}
+	i := r.refuse(e.number)
+	if i == nil {
+		return
+	}
+	reason := reasonOf(e.err)
+	_, answered := errors.AsType[*client.Error](e.err)
+	_, invalid := errors.AsType[*kaban.MessageError](e.err)
+	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) {
+		reason = "it is not known whether it was stored: " + reason
+	}
+	if r.draft.text == "" {
+		r.draft.set(i.content)
+		if strings.HasPrefix(i.content, "/") {
+			r.draft.set("/" + i.content)
+		}
+		if r == m.active {
+			m.complain("not sent: " + reason)
+			return
+		}
+	}
+	i.kind, i.sending, i.reason, i.seq = itemRefused, stored, reason, 0
+	r.notice(i)
+}
+
+func (m *Model) takePresence(e presenceEvent) {
+	r := m.room(e.Room)
+	if r == nil {
+		return
+	}
+	r.count = e.Members
+	for _, name := range e.Joined {
+		if len(r.members) < maxMembers {
+			r.members[name] = true
+		}
+	}
+	for _, name := range e.Left {
+		delete(r.members, name)
+	}
+}
+
+func (m *Model) takeMembers(e membersEvent) {
+	r := m.room(e.room)
+	if e.err == nil && r != nil {
+		r.members = make(map[string]bool, len(e.names))
+		for _, name := range e.names {
+			r.members[name] = true
+		}
+		if r.count = len(e.names); e.more {
+			r.count++ // at least
+		}
+	}
+	switch {
+	case !e.asked:
+	case e.err != nil:
+		m.say("who is in " + e.room + " is not known: " + reasonOf(e.err))
+	default:
+		more := ""
+		if e.more {
+			more = ", and more"
+		}
+		m.say(fmt.Sprintf("%d in %s: %s%s", len(e.names), e.room, strings.Join(e.names, ", "), more))
+	}
+}
+
+func (m *Model) takeRooms(e roomsEvent) {
+	if e.err != nil {
+		if e.asked {
+			m.say("the rooms are not known: " + reasonOf(e.err))
+		}
+		return
+	}
+	m.elsewhere = m.elsewhere[:0]
+	lines := []string{fmt.Sprintf("%d rooms; /join ROOM, or %s:", len(e.rooms), label("ctrl+k"))}
+	for _, r := range e.rooms {
+		m.elsewhere = append(m.elsewhere, r.Room)
+		lines = append(lines, fmt.Sprintf("  %s (%s, %s)", r.Room, count(r.Members, "member", "members"), count(int(r.Head), "message", "messages")))
+	}
+	if e.more {
+		lines = append(lines, "  and more")
+	}
+	if e.asked {
+		m.say(strings.Join(lines, "\n"))
+	}
+}
+
+func (m *Model) takeRenamed(e renamedEvent) tea.Cmd {
+	if e.err != nil {
+		m.say("your name stays " + m.username + ": " + m.refusal(e.err))
+		return nil
+	}
+	m.username, m.config.Username = e.name, e.name
+	m.say("you are " + e.name + " now")
+	return m.save("username")
+}
+
+// sorted returns the names of the members that are known.
+func (r *room) sorted() []string { return slices.Sorted(maps.Keys(r.members)) }

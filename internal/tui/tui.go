@@ -1,0 +1,120 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// Options are what a run of the client is told.
+type Options struct {
+	Config Config
+	// Names are tried one after the other where the configuration has none.
+	Names []string
+	// Room is opened first; "" is where one was the last time, or the lobby.
+	Room string
+	// Keep says that rooms and how far they were read are kept for the next
+	// time.
+	Keep bool
+	// Explain says what an error of the connection means and what to do.
+	Explain func(server string, err error) string
+	In      io.Reader
+	Out     io.Writer
+}
+
+// frame is how long events are gathered before the screen changes: however much
+// is said, there are no more than 60 changes a second.
+const frame = 16 * time.Millisecond
+
+// savePause is how often the places are kept while the client runs.
+const savePause = 10 * time.Second
+
+// program is the Model with a session behind it.
+type program struct {
+	*Model
+	session *Session
+	saved   time.Time
+}
+
+// Init implements tea.Model.
+func (p program) Init() tea.Cmd { return tea.Batch(p.Model.Init(), p.wait(0)) }
+
+// wait returns what waits for the next events.
+func (p program) wait(pause time.Duration) tea.Cmd {
+	return func() tea.Msg {
+		time.Sleep(pause)
+		if events := p.session.take(); events != nil {
+			return events
+		}
+		return nil
+	}
+}
+
+// Update implements tea.Model.
+func (p program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	_, cmd := p.Model.Update(msg)
+	switch msg.(type) {
+	case batch:
+		cmd = tea.Batch(cmd, p.wait(frame))
+	case ticked:
+		if time.Since(p.saved) > savePause {
+			p.saved = time.Now()
+			p.keep()
+		}
+	}
+	return p, cmd
+}
+
+// keep keeps where the person is; failing to is no reason to bother anybody.
+func (p program) keep() {
+	if p.restored && len(p.rooms) > 0 {
+		p.places.save(p.Model.saved())
+	}
+}
+
+// Run is the client on a terminal, until the person ends it, ctx ends or the
+// terminal is gone.
+func Run(ctx context.Context, o Options) error {
+	session := NewSession()
+	defer session.Close()
+	model := newModel(session, o)
+	p := program{Model: model, session: session}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	// The terminal was closed: nothing can be shown any more, and the draft is
+	// gone with it.
+	hungUp, stopHangUp := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stopHangUp()
+	in := o.In
+	if file, ok := o.In.(*os.File); ok {
+		in = terminal{file, stop}
+	}
+	_, err := tea.NewProgram(p, tea.WithContext(hungUp), tea.WithInput(in), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ())).Run()
+	p.keep()
+	if errors.Is(err, tea.ErrProgramKilled) && hungUp.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// terminal is where a person types. Not every client is told by a SIGHUP that
+// its terminal has gone, but every read says so.
+type terminal struct {
+	*os.File
+	gone func()
+}
+
+// Read implements io.Reader.
+func (t terminal) Read(p []byte) (int, error) {
+	n, err := t.File.Read(p)
+	if err != nil {
+		t.gone()
+	}
+	return n, err
+}

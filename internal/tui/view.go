@@ -1,0 +1,518 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+const (
+	// roomsFrom and membersFrom are the widths from which the panels are shown
+	// by themselves.
+	roomsFrom, membersFrom = 64, 88
+	// maxInputRows is how high the input grows.
+	maxInputRows = 6
+)
+
+// layout is where the parts of the screen are.
+type layout struct {
+	rooms, members           bool
+	roomsWidth, membersWidth int
+	width, height            int // of the conversation
+	inputRows                int
+	title, status            bool
+}
+
+// shows returns the layout for the present size. Where there is no space the
+// parts go that matter least.
+func (m *Model) shows() layout {
+	l := layout{width: m.width}
+	l.roomsWidth, l.membersWidth = m.roomsWidth(), min(20, max(12, m.width/7))
+	fits := func(p panel, from, width int) bool {
+		switch p {
+		case shown:
+			return m.width-width >= 10
+		case hidden:
+			return false
+		}
+		return m.width >= from
+	}
+	if l.rooms = fits(m.roomsPanel, roomsFrom, l.roomsWidth+1); l.rooms {
+		l.width -= l.roomsWidth + 1
+	}
+	if l.members = fits(m.membersPanel, membersFrom, m.width-l.width+l.membersWidth+1) && m.active != nil; l.members {
+		l.width -= l.membersWidth + 1
+	}
+	rows, _, _ := m.input()
+	l.inputRows = min(len(rows), maxInputRows, max(1, m.height/3))
+	l.height = m.height - l.inputRows
+	if l.status = l.height >= 2; l.status {
+		l.height--
+	}
+	if l.title = l.height >= 3; l.title {
+		l.height--
+	}
+	if m.height == 1 {
+		l.height = 0
+	}
+	return l
+}
+
+// roomsWidth is as much as the longest name needs, within bounds.
+func (m *Model) roomsWidth() int {
+	longest := 8
+	for _, r := range m.rooms {
+		longest = max(longest, m.meter.width(m.meter.clean(r.name)))
+	}
+	return min(longest+7, max(14, m.width/5), 26)
+}
+
+func (m *Model) conversationSize() (width, height int) {
+	l := m.shows()
+	return l.width, max(l.height, 1)
+}
+
+// page is by how much a page scrolls.
+func (m *Model) page() int {
+	_, height := m.conversationSize()
+	return max(height-2, 1)
+}
+
+// View implements tea.Model.
+func (m *Model) View() tea.View {
+	content, x, y := m.render()
+	v := tea.NewView(content)
+	v.AltScreen, v.ReportFocus = true, true
+	v.WindowTitle = m.title()
+	if m.config.Mouse {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
+	if x >= 0 {
+		v.Cursor = tea.NewCursor(x, y)
+		v.Cursor.Shape = tea.CursorBar
+	}
+	return v
+}
+
+// title is that of the window, in ASCII: what terminals make of others differs.
+func (m *Model) title() string {
+	title := "kaban"
+	if m.active != nil {
+		title += " " + m.active.name
+	}
+	if n := m.unreadElsewhere(); n > 0 {
+		title = fmt.Sprintf("(%d) %s", n, title)
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, title)
+}
+
+// unreadElsewhere returns how many rooms have something new.
+func (m *Model) unreadElsewhere() (n int) {
+	for _, r := range m.rooms {
+		if r.unread() > 0 && r != m.active {
+			n++
+		}
+	}
+	return n
+}
+
+// render makes the screen: lines of the width of the terminal, and where the
+// cursor is (-1 for nowhere).
+func (m *Model) render() (screen string, x, y int) {
+	l := m.shows()
+	var rows []line
+	if l.title {
+		rows = append(rows, m.titleBar())
+	}
+	rows = append(rows, m.middle(l)...)
+	if l.status {
+		rows = append(rows, m.statusBar())
+	}
+	input, row, column := m.input()
+	first := max(0, min(row-l.inputRows+1, len(input)-l.inputRows))
+	rows = append(rows, input[first:first+l.inputRows]...)
+	x, y = column, len(rows)-l.inputRows+row-first
+	switch m.mode {
+	case greeting:
+		x, y = m.formCursor(l)
+	case helping, asking:
+		x, y = -1, -1
+	}
+	var b strings.Builder
+	for n, r := range rows[:min(len(rows), m.height)] {
+		if n > 0 {
+			b.WriteByte('\n')
+		}
+		m.theme.write(&b, m.meter.cutLine(r, m.width))
+	}
+	if x >= m.width {
+		x = m.width - 1
+	}
+	return b.String(), x, min(y, m.height-1)
+}
+
+// middle is the conversation between its panels, or what covers it.
+func (m *Model) middle(l layout) []line {
+	switch m.mode {
+	case helping:
+		return m.helpView(m.width, l.height)
+	case greeting:
+		return m.formView(m.width, l.height)
+	}
+	var conversation []line
+	switch {
+	case m.mode == switching:
+		conversation = m.switcherView(l.width, l.height)
+	case m.active != nil:
+		conversation = m.conversation(m.active, l.width, l.height)
+	default:
+		conversation = m.nowhere(l.width, l.height)
+	}
+	var rooms, members []line
+	if l.rooms {
+		rooms = m.roomList(l.roomsWidth, l.height)
+	}
+	if l.members {
+		members = m.memberList(l.membersWidth, l.height)
+	}
+	edge := span{text: "│", look: look{role: roleDim}}
+	rows := make([]line, l.height)
+	for n := range rows {
+		var row line
+		if l.rooms {
+			row = append(append(row, rooms[n]...), edge)
+		}
+		if l.members {
+			row = append(append(row, m.meter.pad(conversation[n], l.width, look{})...), edge)
+			row = append(row, members[n]...)
+		} else {
+			row = append(row, m.meter.cutLine(conversation[n], l.width)...)
+		}
+		rows[n] = row
+	}
+	return rows
+}
+
+// nowhere is shown while there is no room.
+func (m *Model) nowhere(width, height int) []line {
+	rows := make([]line, height)
+	if height > 0 {
+		text := "no room is open; /join ROOM"
+		if !m.status.ever {
+			text = "connecting to " + m.meter.clean(m.config.Server) + " …"
+		}
+		rows[height-1] = plain(m.meter.cut(" "+text, width), look{role: roleDim, attrs: italic})
+	}
+	return rows
+}
+
+func (m *Model) titleBar() line {
+	bar := look{role: roleBar}
+	switch {
+	case m.mode == helping:
+		return m.meter.pad(line{{text: " Kaban: keys and commands", look: bar.with(bold)}}, m.width, bar)
+	case m.active == nil || m.mode == greeting:
+		return m.meter.pad(line{{text: " Kaban", look: bar.with(bold)}}, m.width, bar)
+	}
+	l := line{{text: " " + m.meter.clean(m.active.name), look: bar.with(bold)}}
+	if m.active.count > 0 {
+		l = append(l, span{text: "  " + m.members(m.active), look: bar})
+	}
+	right := m.meter.clean(m.config.Server) + " "
+	if space := m.width - m.meter.lineWidth(l) - m.meter.width(right); space > 0 {
+		l = append(l, span{text: strings.Repeat(" ", space) + right, look: bar})
+	}
+	return m.meter.pad(l, m.width, bar)
+}
+
+func (m *Model) members(r *room) string { return count(r.count, "member", "members") }
+
+// statusBar tells of the connection, and of what is new below.
+func (m *Model) statusBar() line {
+	bar := look{role: roleBar}
+	text := func(s string, attrs attributes) span { return span{text: s, look: bar.with(attrs)} }
+	var l line
+	switch {
+	case m.mode == greeting && !m.form.used:
+	case m.mode == asking:
+		l = line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("y yes, n no", 0)}
+	case m.hint != "" && m.alarm:
+		l = line{text(" ! "+m.meter.clean(m.hint), bold|reversed)}
+	case m.hint != "":
+		l = line{text(" "+m.meter.clean(m.hint), 0)}
+	case m.mode == searching:
+		l = line{text(" "+m.finderStatus(), 0)}
+	default:
+		l = m.connectionStatus(text)
+	}
+	right := m.belowStatus()
+	space := m.width - m.meter.width(right)
+	if right != "" && space > 0 {
+		l = append(m.meter.pad(m.meter.cutLine(l, space), space, bar), text(right, bold))
+	}
+	return m.meter.pad(l, m.width, bar)
+}
+
+// connectionStatus says how the connection is doing.
+func (m *Model) connectionStatus(text func(string, attributes) span) line {
+	s := m.status
+	var l line
+	switch s.link {
+	case online:
+		word := " ● online"
+		if s.latency > 0 {
+			word += " " + roundLatency(s.latency)
+		}
+		l = line{text(word, 0)}
+	case connecting:
+		l = line{text(" ○ connecting …", bold)}
+	case offline:
+		word := " ○ offline"
+		if left := s.retryAt.Sub(m.now()).Round(time.Second); left >= time.Second {
+			word += fmt.Sprintf(", again in %s", left)
+		} else {
+			word += ", connecting"
+		}
+		l = line{text(word, bold)}
+		if r := m.active; r != nil && len(r.pending) > 0 {
+			l = append(l, text(fmt.Sprintf("  %d to be sent", len(r.pending)), bold))
+		}
+		if s.err != nil {
+			l = append(l, text("  "+m.meter.clean(m.explainOffline(s.err)), 0))
+		}
+	case ended:
+		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(m.refusal(s.err))+"; /reconnect", 0)}
+	}
+	if r := m.active; r != nil {
+		if behind := r.known - min(r.known, r.head); behind > 0 && s.link == online {
+			l = append(l, text(fmt.Sprintf("  catching up: %d to go", behind), bold))
+		} else if r.loading {
+			l = append(l, text("  loading …", 0))
+		}
+	}
+	return l
+}
+
+// explainOffline says what a lost connection means, in few words once there has
+// been one.
+func (m *Model) explainOffline(err error) string {
+	switch {
+	case !m.status.ever:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the server is down"
+	}
+	if m.options.Explain != nil {
+		return m.options.Explain(m.config.Server, err)
+	}
+	return err.Error()
+}
+
+func roundLatency(d time.Duration) string {
+	if d < time.Millisecond {
+		return "<1 ms"
+	}
+	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
+// belowStatus tells what is new where it is not seen.
+func (m *Model) belowStatus() string {
+	r := m.active
+	switch {
+	case r == nil || m.mode != chatting && m.mode != switching || m.hint != "":
+		return ""
+	case !r.following && r.unread() > 0:
+		return fmt.Sprintf(" ↓ %d new, %s ", r.unread(), m.keyOf("bottom"))
+	case !r.following:
+		return fmt.Sprintf(" ↓ %s ", m.keyOf("bottom"))
+	}
+	l := m.shows()
+	if n := m.unreadElsewhere(); n > 0 && !l.rooms {
+		return fmt.Sprintf(" %s new, %s ", count(n, "room", "rooms"), m.keyOf("active_room"))
+	}
+	if r.marked && r.mark > 0 && r.mark < r.first() {
+		return fmt.Sprintf(" %d new, %s ", r.head-r.mark, m.keyOf("unread"))
+	}
+	return m.keyOf("help") + " help "
+}
+
+// keyOf returns the first key of an action, for people.
+func (m *Model) keyOf(name string) string {
+	for _, a := range actions() {
+		if a.name == name {
+			if keys := m.bindings.keysOf(a); len(keys) > 0 {
+				return label(keys[0])
+			}
+		}
+	}
+	return "/help"
+}
+
+// input returns the lines of the input and where the cursor is in it.
+func (m *Model) input() (rows []line, row, column int) {
+	prompt := m.prompt()
+	width := m.meter.lineWidth(prompt)
+	if width > m.width/2 {
+		prompt, width = nil, 0
+	}
+	d := m.draft()
+	if m.mode == greeting || m.mode == helping {
+		d = &draft{}
+	}
+	lines, row, column := m.editor.layout(d, m.width-width)
+	for n, text := range lines {
+		lead := prompt
+		if n > 0 {
+			lead = line{{text: strings.Repeat(" ", width)}}
+		}
+		rows = append(rows, append(slices.Clone(lead), span{text: text}))
+	}
+	if d.text == "" && m.mode == chatting && m.active != nil && m.number == 0 {
+		rows[0] = append(rows[0], span{text: placeholder, look: look{role: roleDim, attrs: italic}})
+	}
+	return rows, row, column + width
+}
+
+// placeholder is in the empty input until something was said.
+const placeholder = "type a message and press Enter; F1 shows all keys"
+
+func (m *Model) prompt() line {
+	switch m.mode {
+	case switching:
+		return line{{text: "go to room: ", look: look{role: roleAccent, attrs: bold}}}
+	case searching:
+		return line{{text: "search: ", look: look{role: roleAccent, attrs: bold}}}
+	case greeting, helping:
+		return nil
+	}
+	if m.username == "" {
+		return line{{text: "> "}}
+	}
+	return line{{text: m.meter.clean(m.username), look: m.looks.of(m.username).with(bold)}, {text: "> ", look: look{role: roleDim}}}
+}
+
+// roomList is the panel of rooms.
+func (m *Model) roomList(width, height int) []line {
+	rows := make([]line, 0, height)
+	first := 0
+	if at := slices.Index(m.rooms, m.active); at >= height {
+		first = at - height + 1
+	}
+	for n := first; n < len(m.rooms) && len(rows) < height; n++ {
+		rows = append(rows, m.roomLine(m.rooms[n], n, width))
+	}
+	for len(rows) < height {
+		rows = append(rows, m.meter.pad(nil, width, look{}))
+	}
+	return rows
+}
+
+func (m *Model) roomLine(r *room, n, width int) line {
+	l := look{}
+	badge := ""
+	unread := r.unread()
+	switch {
+	case r == m.active && !r.following && unread > 0, r != m.active && unread > 0:
+		badge, l = short(unread), l.with(bold)
+	}
+	if r.mention > 0 {
+		badge, l = "@"+badge, look{role: roleMention, attrs: bold}
+	}
+	if r.failed != "" {
+		badge, l = "!", look{role: roleAlert}
+	}
+	if len(r.pending) == 0 && r.draft.text != "" && r != m.active {
+		badge = "✎" + badge
+	}
+	if r == m.active {
+		l = look{role: roleChoice, attrs: l.attrs | bold}
+	}
+	number := " "
+	switch {
+	case r == m.active:
+		number = "▸"
+	case n < 9:
+		number = fmt.Sprint(n + 1)
+	}
+	name := m.meter.cut(m.meter.clean(r.name), width-4-m.meter.width(badge))
+	cells := line{{text: number + " ", look: look{role: l.role, attrs: l.attrs &^ bold}}, {text: name, look: l}}
+	if r != m.active {
+		cells[0].look = look{role: roleDim}
+	}
+	if space := width - 1 - m.meter.lineWidth(cells) - m.meter.width(badge); space > 0 {
+		cells = append(cells, span{text: strings.Repeat(" ", space), look: look{role: l.role}})
+	}
+	if badge != "" && r != m.active {
+		badgeLook := look{role: roleAccent, attrs: bold}
+		if r.mention > 0 || r.failed != "" {
+			badgeLook = l
+		}
+		cells = append(cells, span{text: badge, look: badgeLook})
+	} else {
+		cells = append(cells, span{text: badge, look: l})
+	}
+	return m.meter.pad(cells, width, look{role: l.role})
+}
+
+// short writes a count in at most four columns.
+func short(n uint64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprint(n)
+	case n < 100_000:
+		return fmt.Sprintf("%dk", n/1000)
+	}
+	return "99k+"
+}
+
+// memberList is the panel of members.
+func (m *Model) memberList(width, height int) []line {
+	var rows []line
+	names := m.active.sorted()
+	add := func(text string, l look) {
+		rows = append(rows, m.meter.pad(plain(" "+m.meter.cut(text, width-1), l), width, look{}))
+	}
+	fits := height
+	if len(names) < m.active.count || len(names) > height {
+		fits = height - 1
+	}
+	for _, name := range names[:max(0, min(len(names), fits))] {
+		add(m.meter.clean(name), m.looks.of(name))
+	}
+	if more := m.active.count - len(rows); more > 0 && len(rows) < height {
+		add(fmt.Sprintf("and %d more", more), look{role: roleDim})
+	}
+	for len(rows) < height {
+		rows = append(rows, m.meter.pad(nil, width, look{}))
+	}
+	return rows[:height]
+}
+
+// lookCache remembers the looks of names.
+type lookCache map[string]look
+
+const maxLooks = 10_000
+
+func (c *lookCache) of(username string) look {
+	if l, ok := (*c)[username]; ok {
+		return l
+	}
+	if *c == nil || len(*c) >= maxLooks {
+		*c = make(lookCache)
+	}
+	l := nameLook(username)
+	(*c)[username] = l
+	return l
+}

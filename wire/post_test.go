@@ -1,0 +1,62 @@
+package wire
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"kaban"
+)
+
+func TestDecodePost(t *testing.T) {
+	got, err := DecodePost([]byte("{\n \"content\": \"a\\nb €\",\r\n \"id\": \"m-1\", \"username\": \"Ann\", \"more\": [1, {}]\n}\n"), 10)
+	if err != nil || got.ID.String() != "m-1" || got.Message.Username().String() != "Ann" || got.Message.Content() != "a\nb €" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	const fine = `{"id":"1","username":"ann","content":"0123456789"}`
+	if _, err := DecodePost([]byte(fine+strings.Repeat(" ", MaxFrame-len(fine))), 10); err != nil {
+		t.Errorf("exactly the limit: %v", err)
+	}
+	for _, test := range []struct {
+		body            string
+		code            Code
+		field           string
+		position        int
+		maximum, actual int
+	}{
+		{fine + strings.Repeat(" ", MaxFrame-len(fine)+1), CodeFrameTooLong, "", -1, MaxFrame, 0},
+		{"", CodeBadJSON, "", 0, 0, 0},
+		{"[]", CodeBadFrame, "", 0, 0, 0},
+		{`{"id":"1","content":"x"}`, CodeMissingField, "username", -1, 0, 0},
+		{`{"id":1,"username":"ann","content":"x"}`, CodeBadField, "id", -1, 0, 0},
+		{`{"id":"","username":"ann","content":"x"}`, CodeBadID, "id", -1, 0, 0},
+		{`{"id":"1","username":"a b","content":"x"}`, CodeInvalidCharsUsername, "username", 1, 0, 0},
+		{`{"id":"1","username":"ann","content":"01234567890"}`, CodeTooLongContent, "content", -1, 10, 11},
+		{`{"id":"1","username":"ann","content":"a\u0007"}`, CodeInvalidCharsContent, "content", 1, 0, 0},
+	} {
+		_, err := DecodePost([]byte(test.body), 10)
+		var bad *ReaderError
+		if !errors.As(err, &bad) || bad.Code != test.code || bad.Field != test.field || bad.Position != test.position || bad.Max != test.maximum || bad.Actual != test.actual {
+			t.Errorf("%.60q: got %+v, want %+v", test.body, bad, test)
+		}
+	}
+}
+
+// FuzzDecodePost wants what is accepted to keep the rules.
+func FuzzDecodePost(f *testing.F) {
+	f.Add([]byte(`{"id":"1","username":"ann","content":"x"}`))
+	f.Add([]byte(`{"id":"1","username":"\u00e4nn","content":"\ud83d\ude00"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		p, err := DecodePost(body, 100)
+		if err != nil {
+			var bad *ReaderError
+			if !errors.As(err, &bad) || bad.Code == "" {
+				t.Fatalf("got %v, want a code", err)
+			}
+			return
+		}
+		if err := kaban.CheckContent(p.Message.Content(), 100); err != nil || p.Message.Username().IsZero() || p.ID.IsZero() {
+			t.Errorf("%q passes as %+v: %v", body, p, err)
+		}
+	})
+}
