@@ -20,14 +20,19 @@ type work struct {
 	kind    bench.Workload
 	options bench.Options
 	servers []string
+	most    int // runs at most; 0: all
 }
 
+// curveRuns is how often a point of a curve is measured at most: it need only show
+// the shape.
+const curveRuns = 2
+
 func flood(name, title string, rooms, members, senders, inFlight int, servers []string) work {
-	return work{name, title, bench.Flood, bench.Options{Rooms: rooms, Members: members, Senders: senders, InFlight: inFlight, Payload: 100}, servers}
+	return work{name, title, bench.Flood, bench.Options{Rooms: rooms, Members: members, Senders: senders, InFlight: inFlight, Payload: 100}, servers, 0}
 }
 
 func steady(name, title string, rooms, members int, rate float64) work {
-	return work{name, title, bench.Latency, bench.Options{Rooms: rooms, Members: members, Rate: rate, Payload: 100}, everyServer}
+	return work{name, title, bench.Latency, bench.Options{Rooms: rooms, Members: members, Rate: rate, Payload: 100}, everyServer, 0}
 }
 
 // overBoth is every server, and kaban over WebSocket too.
@@ -45,14 +50,14 @@ var (
 		steady("latency-1000-20", "1 room × 1,000, 20 messages/s", 1, 1000, 20),
 		steady("latency-100-2000", "100 rooms × 10, 2,000 messages/s", 100, 10, 2000),
 	}
-	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, overBoth}
-	few   = work{"idle-1000", "1,000 idle connections in 100 rooms", bench.Idle, bench.Options{Rooms: 100, Members: 10}, []string{kabanMemory, kabanWeb}}
-	storm = work{"join-5000", "5,000 join one room, then leave", bench.Join, bench.Options{Members: 5000}, []string{kabanMemory, kabanDurable}}
+	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, overBoth, 0}
+	few   = work{"idle-1000", "1,000 idle connections in 100 rooms", bench.Idle, bench.Options{Rooms: 100, Members: 10}, []string{kabanMemory, kabanWeb}, 0}
+	storm = work{"join-5000", "5,000 join one room, then leave", bench.Join, bench.Options{Members: 5000}, []string{kabanMemory, kabanDurable}, 0}
 
 	stalled = work{
 		"stalled-10000", "ten talk, 100 messages/s, while 9,990 members of the room do not read", bench.Stalled,
 		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100},
-		[]string{kabanMemory, kabanDurable},
+		[]string{kabanMemory, kabanDurable}, 0,
 	}
 
 	receivers = []int{10, 100, 1000, 10_000}
@@ -60,6 +65,11 @@ var (
 	senders   = []int{1, 16, 256}
 	curves    = []string{kabanMemory, kabanDurable, floorLoop, floorGoroutines}
 )
+
+func (w work) atMost(runs int) work {
+	w.most = runs
+	return w
+}
 
 func receiversName(n int) string { return fmt.Sprintf("receivers-%d", n) }
 func roomsName(n int) string     { return fmt.Sprintf("rooms-%d", n) }
@@ -69,17 +79,17 @@ func durableName(n int) string   { return fmt.Sprintf("durable-%d", n) }
 const ownRooms = "durable-own-rooms"
 
 func durable(name string, senders, rooms int) work {
-	return work{name, "", bench.Durable, bench.Options{Rooms: rooms, Members: 1, Senders: senders, Payload: 100}, []string{kabanDurable}}
+	return work{name, "", bench.Durable, bench.Options{Rooms: rooms, Members: 1, Senders: senders, Payload: 100}, []string{kabanDurable}, 0}
 }
 
 // works lists all that is measured with the load generator.
 func works() []work {
 	all := slices.Concat(floods, steadies, []work{idle, few, storm, stalled})
 	for _, n := range receivers {
-		all = append(all, flood(receiversName(n), "", 1, n, min(n, 4), 256, curves))
+		all = append(all, flood(receiversName(n), "", 1, n, min(n, 4), 256, curves).atMost(curveRuns))
 	}
 	for _, n := range rooms {
-		all = append(all, flood(roomsName(n), "", n, 10, 10, 16, curves))
+		all = append(all, flood(roomsName(n), "", n, 10, 10, 16, curves).atMost(curveRuns))
 	}
 	for _, n := range senders {
 		all = append(all, durable(durableName(n), n, min(n, 16)))
@@ -115,7 +125,7 @@ func (m *meter) all() error {
 				if m.ctx.Err() != nil {
 					return context.Cause(m.ctx)
 				}
-				if m.wants(w.name) {
+				if m.wants(w.name) && (w.most == 0 || i < w.most) {
 					try(w.name+", "+server, m.one(i, w, server))
 				}
 			}
