@@ -38,7 +38,7 @@ var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_content
 
 type serveCommand struct {
 	Listen       []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT has the page and the HTTP interface; port 0 picks a free one. Default: ${default}."`
-	Origin       []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"An address under which browsers reach this server through a proxy, or a foreign page that may use it, such as https://chat.example.org; may be given several times."`
+	Origin       []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"An address under which browsers reach this server, through a proxy or in a network, such as https://chat.example.org; may be given several times. Then it answers to no other names. Pages of it may open WebSockets."`
 	Data         string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The directory where messages are kept; it is made if it does not exist. :memory: keeps the newest 64 MiB until the server ends. Default: ${default}."`
 	MaxClients   int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"How many connections are taken at a time. Default: ${default}."`
 	MaxContent   int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`

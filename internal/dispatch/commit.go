@@ -46,9 +46,12 @@ func (s *Send) wake() {
 
 // Post stores one message for somebody who is not in the room, and returns when
 // it is stored and published, or refused with the receipt's error. The room is
-// made if it is not there. When ctx ends first it returns its cause, and the
+// made if it is not there; ErrTooManyRooms says that it cannot be. When ctx ends first it returns its cause, and the
 // message may be stored all the same: posting it again with the same id tells.
 func (d *Dispatcher) Post(ctx context.Context, message kaban.Dispatch) (Receipt, error) {
+	if !d.hasRoomFor(message.Room) {
+		return Receipt{}, ErrTooManyRooms
+	}
 	done := make(chan Receipt, 1)
 	sends := []Send{{Dispatch: message, done: func(r Receipt) { done <- r }}}
 	if !d.inbox.put(sends) {

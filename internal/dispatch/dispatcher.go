@@ -191,6 +191,13 @@ func (d *Dispatcher) room(name kaban.RoomName) *Room {
 	return d.rooms[name.Key()]
 }
 
+// hasRoomFor reports whether a room is there or can be made.
+func (d *Dispatcher) hasRoomFor(name kaban.RoomName) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rooms[name.Key()] != nil || len(d.rooms) < d.options.MaxRooms
+}
+
 // roomOrNew returns the room, which is made if need be.
 func (d *Dispatcher) roomOrNew(name kaban.RoomName) *Room {
 	d.mu.Lock()
@@ -254,9 +261,6 @@ func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Usernam
 // nobody: presence and the count of members do not know of it, and it cannot
 // send. Otherwise it is as Join. It also returns ErrNotFound.
 func (d *Dispatcher) Watch(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
-	if d.room(p.state.Name) == nil {
-		return nil, Joined{}, ErrNotFound
-	}
 	return d.subscribe(w, format, p, &Subscription{member: member, watches: true})
 }
 
@@ -265,10 +269,13 @@ func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rooms[p.state.Name.Key()]
-	if r == nil {
-		if len(d.rooms) >= d.options.MaxRooms {
-			return nil, Joined{}, ErrTooManyRooms
-		}
+	switch {
+	case r != nil:
+	case s.watches:
+		return nil, Joined{}, ErrNotFound
+	case len(d.rooms) >= d.options.MaxRooms:
+		return nil, Joined{}, ErrTooManyRooms
+	default:
 		r = d.addRoomLocked(p.state)
 	}
 	r.mu.Lock()

@@ -135,3 +135,18 @@ func TestWatch(t *testing.T) {
 		t.Errorf("it is still there: %v", err)
 	}
 }
+
+func TestPostMakesNoRoomTooMany(t *testing.T) {
+	d := newDispatcher(t, memory.New(0), Options{MaxRooms: 2})
+	for room, want := range map[string]error{"lobby": nil, "one": nil} {
+		if _, err := d.Post(t.Context(), storetest.Dispatch(t, room, "bot", room, "x")); !errors.Is(err, want) {
+			t.Errorf("%s: %v", room, err)
+		}
+	}
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "two", "bot", "two", "x")); !errors.Is(err, ErrTooManyRooms) {
+		t.Errorf("a third room: %v, want ErrTooManyRooms", err)
+	}
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "one", "bot", "again", "x")); err != nil {
+		t.Errorf("one that is there: %v", err)
+	}
+}

@@ -181,7 +181,7 @@ func read(path string) (Hook, error) {
 		return Hook{}, err
 	}
 	bad := func(err error) (Hook, error) {
-		return Hook{}, fmt.Errorf("%s is damaged; remove it and add the hook again: %w", path, err)
+		return Hook{}, fmt.Errorf("%s is damaged; remove it and add the hook again: %v", path, err) // not what a client did
 	}
 	var f file
 	if err := json.Unmarshal(text, &f); err != nil {

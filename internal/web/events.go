@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,11 @@ const (
 	eventsPerWrite = 16 << 10
 	// comeBack is after how long a client whose stream has ended connects again.
 	comeBack = time.Second
+	// lastWriteTimeout is how long a drain waits for a reader that takes nothing. It
+	// goes on where it was when it comes back.
+	lastWriteTimeout = time.Second
+
+	eventStream = "text/event-stream"
 )
 
 // eventFormat is kaban/1 as server-sent events (HTML, section 9.2): the data of
@@ -54,6 +60,37 @@ func appendEvent(dst []byte, e *wire.Event) []byte {
 	}
 	dst = append(dst, "event: "+name+"\ndata: "...)
 	return append(e.Append(dst), '\n')
+}
+
+// streams are those that are open, for the drain.
+type streams struct {
+	slots
+	mu   sync.Mutex
+	open map[*stream]struct{}
+}
+
+func (all *streams) add(t *stream) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.open == nil {
+		all.open = make(map[*stream]struct{})
+	}
+	all.open[t] = struct{}{}
+}
+
+func (all *streams) remove(t *stream) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.open, t)
+}
+
+// hurry lets what is being written take a moment only.
+func (all *streams) hurry() {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for t := range all.open {
+		t.control.SetWriteDeadline(time.Now().Add(lastWriteTimeout))
+	}
 }
 
 // stream is one reader of events. It is its own waker: a goroutine of net/http.
@@ -91,6 +128,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problemIn(err))
 		return
 	}
+	if r.Method == http.MethodHead { // nothing would tell when its client has had enough
+		w.Header().Set("Content-Type", eventStream)
+		return
+	}
 	if !s.streams.enter() {
 		p := problem(wire.CodeServerFull, fmt.Sprintf("the server has %d streams of events, which is all it takes; try again later", s.config.MaxStreams))
 		p.RetryAfter = new(comeBack.Milliseconds())
@@ -99,6 +140,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.streams.leave()
 	t := &stream{server: s, control: http.NewResponseController(w), writer: w, woken: make(chan struct{}, 1)}
+	s.streams.add(t)
+	defer s.streams.remove(t)
 	t.serve(r.Context(), name, start)
 }
 
@@ -154,11 +197,12 @@ func (t *stream) serve(ctx context.Context, name kaban.RoomName, start dispatch.
 	defer s.dispatcher.Leave(subscription)
 	t.control.SetReadDeadline(time.Time{}) // nothing more is to be read
 	header := t.writer.Header()
-	header.Set("Content-Type", "text/event-stream")
+	header.Set("Content-Type", eventStream)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // a proxy must not keep it back
 	t.buffer = fmt.Appendf(nil, "retry: %d\n\n", comeBack.Milliseconds())
 	if lost {
+		resync.Head = subscription.Seq() // which may have grown since
 		t.buffer = t.appendResync(t.buffer, resync)
 	} else { // its id is where to go on when nothing comes before the stream breaks
 		t.buffer = fmt.Appendf(t.buffer, "id: %s:%d\n", s.dispatcher.Epoch(), subscription.Seq())
@@ -201,7 +245,12 @@ func (t *stream) run(ctx context.Context, subscription *dispatch.Subscription) {
 		if t.write() != nil {
 			return
 		}
-		if more {
+		switch {
+		case t.server.isDraining():
+			t.buffer = appendEvent(t.buffer, &wire.Event{Type: wire.TypeGoodbye, Reason: wire.ReasonDraining, ReconnectAfter: comeBack, HasReconnect: true})
+			t.write()
+			return
+		case more:
 			continue
 		}
 		select {
@@ -212,9 +261,6 @@ func (t *stream) run(ctx context.Context, subscription *dispatch.Subscription) {
 		case <-sign.C:
 			t.buffer = append(t.buffer, ": still here\n\n"...) // so that proxies keep it open
 		case <-t.server.stop:
-			t.buffer = appendEvent(t.buffer, &wire.Event{Type: wire.TypeGoodbye, Reason: wire.ReasonDraining, ReconnectAfter: comeBack, HasReconnect: true})
-			t.write()
-			return
 		case <-ctx.Done():
 			return
 		}
@@ -229,8 +275,9 @@ func (t *stream) gather(ctx context.Context, subscription *dispatch.Subscription
 		segment := subscription.Next()
 		switch {
 		case segment.Behind:
+			cut := subscription.IsCut() // then nothing can be told before its end
 			err := subscription.Fetch(ctx)
-			if resync, lost := errors.AsType[*dispatch.ResyncError](err); lost {
+			if resync, lost := errors.AsType[*dispatch.ResyncError](err); lost && !cut {
 				t.buffer = t.appendResync(t.buffer, resync)
 			} else if errors.Is(err, context.Canceled) {
 				return false, nil
@@ -255,6 +302,9 @@ func (t *stream) write() error {
 		return nil
 	}
 	t.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if t.server.isDraining() { // looked at after the deadline was set, or hurry's would be undone
+		t.control.SetWriteDeadline(time.Now().Add(lastWriteTimeout))
+	}
 	_, err := t.writer.Write(t.buffer)
 	t.buffer = t.buffer[:0]
 	if err == nil {

@@ -6,13 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"kaban"
 	"kaban/client"
 	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
 	"kaban/internal/web"
 )
 
@@ -235,4 +239,41 @@ func TestEventsHeartbeat(t *testing.T) {
 		}
 	}
 	t.Error("the stream has ended")
+}
+
+// A drain does not wait for one who asks for much and reads nothing.
+func TestEventsDrainADeafReader(t *testing.T) {
+	f := serve(t)
+	// In all more than the kernel takes for a reader.
+	content := strings.Repeat("🐢", kaban.DefaultMaxContent)
+	for i := range 600 {
+		if _, err := f.dispatcher.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", strconv.Itoa(i), content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := net.Dial("tcp", f.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.(*net.TCPConn).SetReadBuffer(4096)
+	fmt.Fprintf(conn, "GET /v1/rooms/lobby/events?after=0 HTTP/1.1\r\nHost: %s\r\n\r\n", f.host)
+	if _, err := conn.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // it fills up; the test would pass without
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if err := f.web.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// HEAD says what GET would, and ends.
+func TestEventsHead(t *testing.T) {
+	f := serve(t)
+	got := f.raw("HEAD /v1/rooms/lobby/events HTTP/1.1\r\nHost: " + f.host + "\r\nConnection: close\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "text/event-stream") {
+		t.Errorf("got %q", got)
+	}
 }

@@ -46,8 +46,10 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 			p := problem(wire.CodeFrameTooLong, "the message is too long")
 			p.Max = new(maxBody)
 			writeProblem(w, p)
+			return
 		}
-		return // or nobody is there any more
+		refuse(w, http.StatusBadRequest, "the body did not come as a whole, and nothing was stored; send it again")
+		return
 	}
 	sent, err := parseSlack(body)
 	if err != nil {

@@ -135,3 +135,18 @@ func FuzzHooks(f *testing.F) {
 		}
 	})
 }
+
+// What did not come as a whole is not stored, and nobody is told that it was.
+func TestHooksHalfABody(t *testing.T) {
+	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	for name, body := range map[string]string{
+		"chunks that are none": "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"too short":            "Content-Length: 100\r\n\r\n{\"text\":\"x\"}",
+	} {
+		got := f.raw("POST /hooks/secret HTTP/1.1\r\nHost: " + f.host + "\r\n" + body)
+		if !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "as a whole") {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+	f.get("/v1/rooms/builds").has(t, 404)
+}

@@ -122,6 +122,24 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// In a network a server goes by every name, until it is told which are its own.
+func TestHostsInANetwork(t *testing.T) {
+	for _, c := range []struct {
+		names []string
+		host  string
+		want  bool
+	}{
+		{nil, "chat.example.org", true},
+		{[]string{"https://chat.example.org"}, "chat.example.org", true},
+		{[]string{"https://chat.example.org"}, "10.0.0.7:6480", true},
+		{[]string{"https://chat.example.org"}, "evil.example:6480", false},
+	} {
+		if got, err := web.Knows(c.names, "10.0.0.7", c.host); err != nil || got != c.want {
+			t.Errorf("%v, %s: %v, %v; want %v", c.names, c.host, got, err, c.want)
+		}
+	}
+}
+
 // A whole conversation over WebSocket through the front door.
 func TestSocket(t *testing.T) {
 	f := serve(t)

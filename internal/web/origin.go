@@ -49,10 +49,11 @@ func (o origins) allows(r *http.Request) bool {
 // knows reports whether a request is for this server. A name that leads to the
 // machine itself can only be its own or one that the operator has named: a
 // foreign page could give its own name this address and then pass for ours (DNS
-// rebinding).
+// rebinding). In a network the server cannot know its names, unless the operator
+// has named some: then it has those only.
 func (o origins) knows(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if !ok || !local.IP.IsLoopback() || slices.Contains(o.hosts, r.Host) {
+	if !ok || !local.IP.IsLoopback() && len(o.hosts) == 0 || slices.Contains(o.hosts, r.Host) {
 		return true
 	}
 	host := r.Host
@@ -61,7 +62,7 @@ func (o origins) knows(r *http.Request) bool {
 	}
 	host = strings.Trim(host, "[]")
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.IsLoopback()
+		return addr.IsLoopback() || !local.IP.IsLoopback() // an address is no name
 	}
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

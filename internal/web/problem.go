@@ -128,6 +128,8 @@ func codeOf(err error) wire.Code {
 		return wire.CodeResync
 	case errors.Is(err, dispatch.ErrNotFound):
 		return wire.CodeNotFound
+	case errors.Is(err, dispatch.ErrTooManyRooms):
+		return wire.CodeServerFull
 	case errors.Is(err, session.ErrTaken), errors.Is(err, session.ErrReserved):
 		return wire.CodeUsernameTaken
 	case errors.Is(err, store.ErrIDConflict):
@@ -153,6 +155,8 @@ func textOf(code wire.Code, err error) string {
 			return "the name is reserved; choose another"
 		}
 		return "somebody is connected under this name; choose another, or wait until it is free"
+	case wire.CodeServerFull:
+		return "the server has as many rooms as it takes; use one that exists"
 	case wire.CodeIDConflict:
 		return "this id was used for another message; use a new id for each message"
 	case wire.CodeStorageFull:

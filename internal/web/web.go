@@ -14,9 +14,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,6 +96,7 @@ const (
 	bodyTimeout   = 30 * time.Second
 	writeTimeout  = 30 * time.Second
 	idleTimeout   = 60 * time.Second
+	drainTimeout  = 5 * time.Second // for what is under way when the server ends
 	maxHeader     = 16 << 10
 	maxBody       = 128 << 10
 )
@@ -109,7 +112,7 @@ type Server struct {
 	origins    origins
 	document   []byte // the OpenAPI document
 	http       *http.Server
-	streams    slots
+	streams    streams
 	requests   slots
 
 	stop     chan struct{} // closed when it drains
@@ -126,7 +129,7 @@ func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error
 	}
 	s := &Server{
 		config: config, dispatcher: d, sockets: sockets, origins: allowed, stop: make(chan struct{}),
-		streams: slots{free: int64(config.MaxStreams)}, requests: slots{free: int64(config.MaxRequests)},
+		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, requests: slots{free: int64(config.MaxRequests)},
 	}
 	handler, err := s.routes()
 	if err != nil {
@@ -140,7 +143,7 @@ func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(errorLog{config.Log}, "", 0),
 	}
 	return s, nil
 }
@@ -157,14 +160,22 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Drain ends the streams, takes no more WebSockets, and has /readyz say so. What
 // else is asked is answered until Shutdown.
-func (s *Server) Drain() { s.stopping.Do(func() { close(s.stop) }) }
+func (s *Server) Drain() {
+	s.stopping.Do(func() {
+		close(s.stop)
+		s.streams.hurry()
+	})
+}
 
-// Shutdown drains, stops accepting and lets requests that are under way finish.
-// When ctx ends first it cuts them off and returns its cause. WebSockets belong
-// to who serves them.
+// Shutdown drains, stops accepting and lets requests that are under way finish,
+// but those that wait for their own client only for a few seconds. When ctx ends
+// first it cuts them off and returns its cause. WebSockets belong to who serves
+// them.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
-	if err := s.http.Shutdown(ctx); err != nil {
+	patient, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	if s.http.Shutdown(patient) != nil {
 		s.http.Close()
 		return context.Cause(ctx)
 	}
@@ -210,4 +221,21 @@ func (s *Server) count(conn net.Conn, state http.ConnState) {
 	case http.StateHijacked, http.StateClosed:
 		s.requests.leave()
 	}
+}
+
+// errorLog is where net/http tells what went wrong: a panic and a listener that
+// fails are the operator's business, a client that sends nonsense is not.
+type errorLog struct{ log *slog.Logger }
+
+// Write implements io.Writer. Each call has one message.
+func (e errorLog) Write(p []byte) (int, error) {
+	level, text := slog.LevelDebug, strings.TrimSpace(string(p))
+	switch {
+	case strings.HasPrefix(text, "http: panic"):
+		level = slog.LevelError
+	case strings.HasPrefix(text, "http: Accept error"):
+		level = slog.LevelWarn
+	}
+	e.log.Log(context.Background(), level, text)
+	return len(p), nil
 }

@@ -120,12 +120,23 @@ function welcome(event: Welcome): void {
     state.username.value = event.username
     state.limits.value = event.limits
     state.refusal.value = undefined
+    disown(event.username)
   })
   // The room that is shown comes first.
   const shown = state.room.value
   if (shown) void joinRoom(shown)
   for (const room of state.rooms.value) if (room !== shown) void joinRoom(room)
   void loadDirectory()
+}
+
+/**
+ * What was said under another name may be stored under that one: it is not sent
+ * again unless the user wants it.
+ */
+function disown(username: string): void {
+  state.pending.value = state.pending.value.map((p) =>
+    p.username === username ? p : { ...p, error: { code: 'other_name', message: '' } },
+  )
 }
 
 function receive(event: Event): void {
@@ -250,19 +261,18 @@ function receiveMessage(event: LiveMessage): void {
   const room = find(event.room)
   if (!room) return
   const { seq, id, username, content, time } = event
-  const mine = username === state.username.value
   batch(() => {
-    if (mine) settle(event.room, id)
+    settle(event.room, id, username)
     take(room, { seq, id, username, content, time })
   })
 }
 
 function receiveAck(event: Ack): void {
   const room = find(event.room)
-  const pending = settle(event.room, event.id)
+  const username = state.username.value
+  const pending = settle(event.room, event.id, username)
   if (!room) return
   batch(() => {
-    const username = state.username.value
     // A duplicate has been given as a message before.
     if (pending && !event.duplicate) take(room, { seq: event.seq, id: event.id, username, content: pending.content, time: event.time })
     else if (!event.duplicate) advance(room, event.seq)
@@ -327,7 +337,7 @@ const byName = (a: string, b: string) => a.localeCompare(b)
 
 /** Says something in a room: it is shown at once and sent until it is acknowledged. */
 export function say(room: Room, content: string): void {
-  const pending: Pending = { room: room.name, id: randomID(), content, time: new Date().toISOString() }
+  const pending: Pending = { room: room.name, id: randomID(), username: state.username.value, content, time: new Date().toISOString() }
   batch(() => {
     state.pending.value = [...state.pending.value, pending]
     room.line.value = 0
@@ -348,7 +358,7 @@ function transmit(pending: Pending): void {
 export function retry(id: string): void {
   const found = state.pending.value.find((p) => p.id === id)
   if (!found) return
-  const { error: _, ...again } = found
+  const { error: _, ...again } = { ...found, username: state.username.value }
   // An id that is taken by another message never works again.
   if (found.error?.code === 'id_conflict') again.id = randomID()
   update(id, again)
@@ -367,8 +377,8 @@ function update(id: string, to: Pending | undefined): void {
 }
 
 /** A send is done: it is pending no more. */
-function settle(room: string, id: string): Pending | undefined {
-  const found = state.pending.value.find((p) => p.id === id && p.room === room)
+function settle(room: string, id: string, username: string): Pending | undefined {
+  const found = state.pending.value.find((p) => p.id === id && p.room === room && p.username === username)
   if (found) update(id, undefined)
   return found
 }

@@ -114,7 +114,7 @@ export function PendingRow({ pending, late, grouped }: { pending: Pending; late:
   return (
     <div class="row" role="listitem" data-id={pending.id}>
       <div class={['message pending', grouped && 'grouped', error && 'failed'].filter(Boolean).join(' ')}>
-        <Author username={username.value} grouped={grouped} />
+        <Author username={pending.username} grouped={grouped} />
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
         <Body content={pending.content} />
         {!error && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}

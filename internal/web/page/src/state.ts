@@ -17,6 +17,8 @@ export interface RoomCursor {
 export interface Pending {
   room: string
   id: string
+  /** Under which name it was said. */
+  username: string
   content: string
   /** RFC 3339, by the clock of this machine. */
   time: string
