@@ -238,6 +238,39 @@ func TestServerKilled(t *testing.T) {
 	q.wantAll(want)
 }
 
+// TestAnotherName has somebody take the name of one who is away: what that one
+// has written meanwhile is not said under the next name.
+func TestAnotherName(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	between := startLink(t, s.url)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(between.url(), "alice")
+	between.set(cut)
+	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	p.say("as alice")
+	s.hold("alice")
+	between.set(whole)
+	p.run(chromedp.Reload()) // or it would hope for the name for a while
+	p.until(`document.activeElement?.id === 'name'`)
+	p.text(`document.querySelector('#name').value = ''`)
+	p.write("ben")
+	p.press(kb.Enter)
+	p.online()
+	p.until(`document.querySelector('.pending .fate.error')?.innerText.includes('under another name')`)
+	p.say("as ben")
+	p.until(`document.querySelectorAll('.pending').length === 1`)
+	if all := p.readAll(); len(all) != 1 || all[1] != "as ben" {
+		t.Errorf("got %v, want what ben said", all)
+	}
+	p.run(chromedp.Click(".pending button"))
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	if all := p.readAll(); len(all) != 2 || all[2] != "as alice" {
+		t.Errorf("after sending it again: %v", all)
+	}
+}
+
 // TestOpenedOffline has the service worker show the page, and what was written
 // before a reload is sent after it.
 func TestOpenedOffline(t *testing.T) {

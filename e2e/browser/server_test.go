@@ -99,14 +99,7 @@ func (s *server) say(username, room string, contents ...string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	c, err := client.Dial(ctx, s.tcp, client.Options{Username: username})
-	// The name may still be held by a connection that has just been closed.
-	for ; isTaken(err); c, err = client.Dial(ctx, s.tcp, client.Options{Username: username}) {
-		time.Sleep(5 * time.Millisecond)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	c := s.dial(ctx, username)
 	defer c.Close()
 	r, err := c.Join(ctx, room, client.From{})
 	if err != nil {
@@ -125,6 +118,29 @@ func (s *server) say(username, room string, contents ...string) {
 			s.t.Fatal(err)
 		}
 	}
+}
+
+// dial connects under a name.
+func (s *server) dial(ctx context.Context, username string) *client.Client {
+	s.t.Helper()
+	c, err := client.Dial(ctx, s.tcp, client.Options{Username: username})
+	// The name may still be held by a connection that has just been closed.
+	for ; isTaken(err); c, err = client.Dial(ctx, s.tcp, client.Options{Username: username}) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+// hold is connected under a name until the test ends.
+func (s *server) hold(username string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	c := s.dial(ctx, username)
+	s.t.Cleanup(func() { c.Close() })
 }
 
 func isTaken(err error) bool {
