@@ -34,7 +34,7 @@ var version string
 // cli is the command line. The help texts are what users read first.
 type cli struct {
 	Serve      serveCommand              `cmd:"" help:"Run a server."`
-	Chat       chatCommand               `cmd:"" help:"Chat: lines you type become messages, messages become lines."`
+	Chat       chatCommand               `cmd:"" help:"Chat, in full screen on a terminal (F1 shows the keys), or as a filter between other programs."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
 	Tail       tailCommand               `cmd:"" help:"Print what was said in a room, and follow it."`
 	Backup     backupCommand             `cmd:"" help:"Write a checked copy of the database to a file, also while the server runs."`

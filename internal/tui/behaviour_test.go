@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -180,6 +181,14 @@ func TestQuitting(t *testing.T) {
 		t.Fatal("the first Ctrl-C on an empty line quits")
 	}
 	d.shows("press Ctrl-C again to quit")
+	later := d.now().Add(quitMemory)
+	d.now = func() time.Time { return later }
+	d.send(ticked(later))
+	d.hides("again to quit")
+	d.keys("ctrl+c")
+	if d.quit {
+		t.Fatal("a Ctrl-C long after the first quits")
+	}
 	d.keys("ctrl+c")
 	if !d.quit {
 		t.Error("the second Ctrl-C does not quit")

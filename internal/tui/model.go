@@ -69,7 +69,7 @@ type Model struct {
 	question  question
 	editor    editor
 	loose     draft // what is typed while there is no room
-	quitAsked bool
+	quitAsked time.Time // when Ctrl-C has said that once more quits; zero: it has not
 	quitting  int // seconds for which the end still waits
 
 	completing completing
@@ -210,6 +210,7 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		if m.status.link == online && time.Time(msg).Unix()%int64(pinging/time.Second) == 0 {
 			m.backend.ping()
 		}
+		m.forgetQuit()
 		return m, tea.Batch(tick(), m.goOnQuitting(true))
 	}
 	return m, nil
@@ -259,7 +260,7 @@ func (m *Model) press(key tea.Key) tea.Cmd {
 		stroke = key.Text
 	}
 	if stroke != "ctrl+c" && stroke != "ctrl+d" {
-		m.quitAsked = false
+		m.quitAsked = time.Time{}
 	}
 	switch m.mode {
 	case greeting:
@@ -380,12 +381,22 @@ func (m *Model) interrupt() tea.Cmd {
 		m.hint = "cleared; Up brings it back"
 		return nil
 	}
-	if m.quitAsked {
+	if !m.quitAsked.IsZero() {
 		return m.quit()
 	}
-	m.quitAsked = true
+	m.quitAsked = m.now()
 	m.hint = "press " + label("ctrl+c") + " again to quit"
 	return nil
+}
+
+// quitMemory is for how long a first Ctrl-C counts.
+const quitMemory = 5 * time.Second
+
+// forgetQuit takes back that once more quits.
+func (m *Model) forgetQuit() {
+	if !m.quitAsked.IsZero() && m.now().Sub(m.quitAsked) >= quitMemory {
+		m.quitAsked, m.hint = time.Time{}, ""
+	}
 }
 
 // quitPatience is how many seconds the end waits for acks that are on their way.
