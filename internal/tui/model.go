@@ -68,9 +68,9 @@ type Model struct {
 	helpTop   int
 	question  question
 	editor    editor
-	loose     draft // what is typed while there is no room
+	loose     draft     // what is typed while there is no room
 	quitAsked time.Time // when Ctrl-C has said that once more quits; zero: it has not
-	quitting  int // seconds for which the end still waits
+	quitting  int       // seconds for which the end still waits
 
 	completing completing
 	hint       string // below the conversation, until the next key
