@@ -57,7 +57,8 @@ var (
 	stalled = work{
 		"stalled-10000", "ten talk, 100 messages/s, while 9,990 members of the room do not read", bench.Stalled,
 		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100},
-		[]string{kabanMemory, kabanDurable}, 0,
+		[]string{kabanMemory, kabanDurable},
+		0,
 	}
 
 	receivers = []int{10, 100, 1000, 10_000}
