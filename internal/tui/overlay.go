@@ -381,11 +381,14 @@ func (m *Model) pressForm(stroke, text string) tea.Cmd {
 	case "tab", "down", "shift+tab", "up":
 		f.at = 1 - f.at
 	case "enter":
-		if f.at == 0 && f.fault == "" {
-			f.at = 1
+		if f.at == 1 {
+			return m.fillIn()
+		}
+		if _, err := f.server(); err != nil {
+			f.fault = err.Error()
 			return nil
 		}
-		return m.fillIn()
+		f.fault, f.at = "", 1
 	case "ctrl+c", "esc":
 		return tea.Quit
 	case "ctrl+d":
@@ -399,14 +402,21 @@ func (m *Model) pressForm(stroke, text string) tea.Cmd {
 	return nil
 }
 
+// server returns the address that the form has, if it can be one.
+func (f *form) server() (string, error) {
+	address := strings.TrimSpace(f.fields[0].text)
+	if address != "" && !strings.Contains(address, ":") {
+		address += ":6440"
+	}
+	return address, CheckServer(address)
+}
+
 // fillIn connects to what the form says, if that can be right.
 func (m *Model) fillIn() tea.Cmd {
 	f := &m.form
-	server, name := strings.TrimSpace(f.fields[0].text), strings.TrimSpace(f.fields[1].text)
-	if server != "" && !strings.Contains(server, ":") {
-		server += ":6440"
-	}
-	if err := CheckServer(server); err != nil {
+	name := strings.TrimSpace(f.fields[1].text)
+	server, err := f.server()
+	if err != nil {
 		f.fault, f.at = err.Error(), 0
 		return nil
 	}
