@@ -56,6 +56,10 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
 		return
 	}
+	if sent.content() == "" {
+		writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
+		return
+	}
 	message, err := kaban.NewMessage(s.hookAuthor(sent.Username, username), sent.content(), s.config.MaxContent)
 	if err == nil {
 		err = s.config.Names.Check(message.Username())

@@ -47,7 +47,11 @@ func (s *Server) routes() (http.Handler, error) {
 				other.header.Del("Location")
 				other.status = http.StatusNotFound
 			}
-			refuse(w, other.status, "there is nothing here; /openapi.json says what there is")
+			text := "there is nothing here; /openapi.json says what there is"
+			if other.status == http.StatusMethodNotAllowed {
+				text = "this takes " + other.header.Get("Allow") + " only"
+			}
+			refuse(w, other.status, text)
 			return
 		}
 		programs.ServeHTTP(w, r)
