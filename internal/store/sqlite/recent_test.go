@@ -204,3 +204,26 @@ func TestDamagedRecentEntries(t *testing.T) {
 		})
 	}
 }
+
+// A check of a large database looks up what is recent, not the other way round.
+func TestTwinsAreLookedUp(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	rows, err := s.writer.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+twinsQuery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(step, "SCAN e") {
+			t.Errorf("it says %q", step)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Error(err)
+	}
+}
