@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -143,7 +142,7 @@ func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(errorLog{config.Log}, "", 0),
+		ErrorLog:          slog.NewLogLogger(errorLog{config.Log.Handler()}, slog.LevelDebug),
 	}
 	return s, nil
 }
@@ -225,17 +224,21 @@ func (s *Server) count(conn net.Conn, state http.ConnState) {
 
 // errorLog is where net/http tells what went wrong: a panic and a listener that
 // fails are the operator's business, a client that sends nonsense is not.
-type errorLog struct{ log *slog.Logger }
+type errorLog struct{ slog.Handler }
 
-// Write implements io.Writer. Each call has one message.
-func (e errorLog) Write(p []byte) (int, error) {
-	level, text := slog.LevelDebug, strings.TrimSpace(string(p))
+// Enabled implements slog.Handler: the text says what level it is.
+func (errorLog) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (e errorLog) Handle(ctx context.Context, r slog.Record) error {
 	switch {
-	case strings.HasPrefix(text, "http: panic"):
-		level = slog.LevelError
-	case strings.HasPrefix(text, "http: Accept error"):
-		level = slog.LevelWarn
+	case strings.HasPrefix(r.Message, "http: panic"):
+		r.Level = slog.LevelError
+	case strings.HasPrefix(r.Message, "http: Accept error"):
+		r.Level = slog.LevelWarn
 	}
-	e.log.Log(context.Background(), level, text)
-	return len(p), nil
+	if !e.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return e.Handler.Handle(ctx, r)
 }
