@@ -25,34 +25,30 @@ const (
 
 // writerStmts are prepared once.
 type writerStmts struct {
-	begin, commit, insert, find *sql.Stmt
-	findUser, addUser           *sql.Stmt
-	addRoom                     *sql.Stmt
-	merge                       [len(mergeQueries)]*sql.Stmt
-	walState                    *sql.Stmt
-	// Only for imports.
-	insertEntry, setHead *sql.Stmt
+	begin, commit, find              *sql.Stmt
+	findUser, addUser, addRoom       *sql.Stmt
+	addJournal, trimJournal          *sql.Stmt
+	insertOne, insertMany, insertNew *sql.Stmt
+	setHead                          *sql.Stmt
+	walState                         *sql.Stmt
 }
 
 func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
-	queries := map[**sql.Stmt]string{
-		&w.begin:  "BEGIN IMMEDIATE",
-		&w.commit: "COMMIT",
-		&w.insert: `INSERT INTO recent (place, time, kind, user, username, id, content)
-			SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM entries WHERE user = ?4 AND id = ?6)`,
-		&w.find:     "SELECT place, time, content FROM entries WHERE user = ? AND id = ?",
-		&w.findUser: "SELECT id, name FROM users WHERE key = ?",
-		&w.addUser:  "INSERT INTO users (key, name) VALUES (?, ?)",
-		&w.addRoom:  "INSERT INTO rooms (key, name, head) VALUES (?, ?, 0)",
-		&w.insertEntry: `INSERT INTO entries (place, time, kind, user, username, id, content) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (user, id) DO NOTHING`,
-		&w.setHead:  "UPDATE rooms SET head = ? WHERE id = ?",
-		&w.walState: "PRAGMA wal_checkpoint(NOOP)", // only tells how large it is
-	}
-	for i := range mergeQueries {
-		queries[&w.merge[i]] = mergeQueries[i]
-	}
-	return c.prepare(ctx, queries)
+	return c.prepare(ctx, map[**sql.Stmt]string{
+		&w.begin:       "BEGIN IMMEDIATE",
+		&w.commit:      "COMMIT",
+		&w.find:        findQuery,
+		&w.findUser:    "SELECT id, name FROM users WHERE key = ?",
+		&w.addUser:     "INSERT INTO users (key, name) VALUES (?, ?)",
+		&w.addRoom:     "INSERT INTO rooms (key, name, head) VALUES (?, ?, 0)",
+		&w.addJournal:  "INSERT INTO journal (batch, time, entries) VALUES (?, ?, ?)",
+		&w.trimJournal: "DELETE FROM journal WHERE batch < ?",
+		&w.insertOne:   insertQuery + insertRow,
+		&w.insertMany:  insertQuery + times(insertRow, insertRows),
+		&w.insertNew:   insertQuery + insertRow + " ON CONFLICT (user, id) DO NOTHING",
+		&w.setHead:     "UPDATE rooms SET head = ? WHERE id = ?",
+		&w.walState:    "PRAGMA wal_checkpoint(NOOP)", // only tells how large it is
+	})
 }
 
 // batch is a transaction under way: what Store's caches become after COMMIT.
@@ -62,21 +58,22 @@ type batch struct {
 	now     int64
 	touched map[string]*touched // by key
 	added   map[string]user     // those that were not remembered, by key
-	keys    map[key]earlier     // those of its entries
-	merged  bool                // what was recent before is in its place
+	keys    map[key]earlier     // those of its entries, and of what it repeats
+	entries []journaled         // of all rooms
+	merged  []merging
 }
 
 // touched is a room that a batch appends to, with the head that it gets.
 type touched struct {
 	*room
 	head    uint64
-	entries []store.Entry // of the batch
+	entries []recentEntry // of the batch
 }
 
 func (s *Store) newBatch(ctx context.Context) batch {
 	return batch{
 		Store: s, ctx: context.WithoutCancel(ctx), now: s.now().UnixMilli(),
-		touched: make(map[string]*touched), added: make(map[string]user), keys: make(map[key]earlier),
+		touched: make(map[string]*touched), added: make(map[string]user),
 	}
 }
 
@@ -114,16 +111,33 @@ func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return err
 	}
-	if b.recent.full(b.mergeAt) {
-		if err := b.merge(); err != nil {
+	bytes := 0
+	for i := range dispatches {
+		bytes += len(dispatches[i].Message.Content())
+	}
+	if err := b.mergeFor(len(dispatches), bytes); err != nil {
+		return err
+	}
+	authors := make([]user, len(dispatches))
+	keys := make([]key, len(dispatches))
+	for i := range dispatches {
+		author, err := b.user(dispatches[i].Message.Username())
+		if err != nil {
+			return err
+		}
+		authors[i], keys[i] = author, key{author.id, dispatches[i].ID.String()}
+	}
+	var err error
+	if b.keys, err = b.lookUp(keys); err != nil {
+		return err
+	}
+	for i := range dispatches {
+		if results[i], err = b.append(&dispatches[i], authors[i], keys[i]); err != nil {
 			return err
 		}
 	}
-	for i := range dispatches {
-		var err error
-		if results[i], err = b.append(&dispatches[i]); err != nil {
-			return err
-		}
+	if err := b.journal(); err != nil {
+		return err
 	}
 	return b.commit()
 }
@@ -135,23 +149,12 @@ func (b *batch) commit() error {
 	return err
 }
 
-func (b *batch) append(d *kaban.Dispatch) (store.Result, error) {
-	author, err := b.user(d.Message.Username())
-	if err != nil {
-		return store.Result{}, err
-	}
+func (b *batch) append(d *kaban.Dispatch, author user, k key) (_ store.Result, err error) {
 	r := b.room(d.Room)
-	k := key{author.id, d.ID.String()}
-	if e, ok := b.findRecent(k); ok {
+	if e, found := b.findEarlier(k); found {
 		return repeated(e, d, r), nil
 	}
 	if r == nil {
-		// What was sent before is in another room, and must not make this one.
-		if _, found, err := b.find(k); err != nil {
-			return store.Result{}, err
-		} else if found {
-			return store.Result{Err: store.ErrIDConflict}, nil
-		}
 		if r, err = b.addRoom(d.Room); err != nil {
 			return store.Result{}, err
 		}
@@ -159,52 +162,31 @@ func (b *batch) append(d *kaban.Dispatch) (store.Result, error) {
 	if r.head >= maxSeq {
 		return store.Result{}, fmt.Errorf("%w of entries in %s", errTooMany, r.name)
 	}
-	seq := r.head + 1
-	var username any // as in users
-	if name := d.Message.Username().String(); name != author.name {
-		username = name
+	r.head++
+	e := recentEntry{
+		Entry: store.Entry{
+			Seq: r.head, Time: b.now, Kind: store.KindMessage, ID: k.id,
+			Username: d.Message.Username().String(), Content: d.Message.Content(),
+		},
+		batch: b.recent.batch + 1, user: author.id,
 	}
-	e := earlier{place: r.place(seq), time: b.now, content: d.Message.Content()}
-	done, err := b.stmts.insert.ExecContext(b.ctx, e.place, e.time, int64(store.KindMessage), author.id, username, k.id, e.content)
-	if err != nil {
-		return store.Result{}, err
+	e.ownName = e.Username != author.name
+	r.entries = append(r.entries, e)
+	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Content: e.Content}
+	if e.ownName {
+		j.Username = e.Username
 	}
-	if n, err := done.RowsAffected(); err != nil {
-		return store.Result{}, err
-	} else if n == 0 {
-		e, found, err := b.find(k)
-		if err == nil && !found {
-			err = fmt.Errorf("message %s of %s was there and is not: the index is damaged", d.ID, author.name)
-		}
-		if err != nil {
-			return store.Result{}, err
-		}
-		return repeated(e, d, r), nil
-	}
-	r.head = seq
-	r.entries = append(r.entries, store.Entry{
-		Seq: seq, Time: e.time, Kind: store.KindMessage, ID: k.id, Username: d.Message.Username().String(), Content: e.content,
-	})
-	b.keys[k] = e
-	return store.Result{Seq: seq, Time: b.now}, nil
+	b.entries = append(b.entries, j)
+	b.keys[k] = earlier{place: j.Place, time: e.Time, content: e.Content}
+	return store.Result{Seq: e.Seq, Time: e.Time}, nil
 }
 
-// findRecent looks for what the author sent under the same id, among what is
-// not in entries.
-func (b *batch) findRecent(k key) (e earlier, found bool) {
-	if e, found = b.keys[k]; !found && !b.merged {
+// findEarlier looks for what the author sent under the same id.
+func (b *batch) findEarlier(k key) (e earlier, found bool) {
+	if e, found = b.keys[k]; !found {
 		e, found = b.recent.keys[k]
 	}
 	return e, found
-}
-
-// find looks for it in entries.
-func (b *batch) find(k key) (e earlier, found bool, err error) {
-	err = b.stmts.find.QueryRowContext(b.ctx, k.user, k.id).Scan(&e.place, &e.time, &e.content)
-	if errors.Is(err, sql.ErrNoRows) {
-		return e, false, nil
-	}
-	return e, err == nil, err
 }
 
 // repeated answers a dispatch whose id is there already. The room is nil if it
@@ -279,23 +261,13 @@ func (b *batch) publish() {
 	maps.Copy(b.users, b.added)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.merged {
-		for r := range b.recent.rooms {
-			r.recent = nil // readers may have the old one
-		}
-		b.recent.clear()
+	for _, r := range b.merged {
+		b.recent.drop(r.room, r.n)
 	}
 	for name, r := range b.touched {
 		b.rooms[name] = r.room
 		r.room.head = r.head
-		r.room.recent = append(r.room.recent, r.entries...)
-		if len(r.entries) > 0 {
-			b.recent.rooms[r.room] = struct{}{}
-		}
-	}
-	for k, e := range b.keys {
-		b.recent.keys[k] = e
-		b.recent.bytes += len(e.content)
+		b.recent.add(r.room, r.entries)
 	}
 }
 

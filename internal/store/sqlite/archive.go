@@ -55,7 +55,7 @@ func openSnapshot(ctx context.Context, path string) (*Snapshot, error) {
 	case version < len(scripts):
 		return nil, fmt.Errorf("the database %s has the schema %d of an older version of kaban; start the server with it once, which brings it to %d", path, version, len(scripts))
 	}
-	c, err := connect(ctx, path, "ro", []pragma{{"busy_timeout", busyMillis}})
+	c, err := connect(ctx, path, "ro", []pragma{{"busy_timeout", busyMillis}, {"temp_store", "2"}})
 	if err != nil {
 		return nil, explain(path, err)
 	}
@@ -64,6 +64,29 @@ func openSnapshot(ctx context.Context, path string) (*Snapshot, error) {
 
 // Close ends it.
 func (s *Snapshot) Close() error { return s.conn.close() }
+
+// begin starts to look at one moment.
+func (s *Snapshot) begin(ctx context.Context) error {
+	if err := s.conn.exec(ctx, "BEGIN"); err != nil {
+		return explain(s.path, err)
+	}
+	if err := checkJournal(ctx, s.conn); err != nil {
+		return errors.Join(explain(s.path, err), s.end(ctx))
+	}
+	for _, query := range []string{
+		// The view of this name takes the journal apart each time.
+		"CREATE TEMP TABLE recent AS SELECT * FROM main.recent",
+		"CREATE INDEX temp.recent_places ON recent (place)",
+	} {
+		if err := s.conn.exec(ctx, query); err != nil {
+			return errors.Join(explain(s.path, err), s.end(ctx))
+		}
+	}
+	return nil
+}
+
+// end forgets what begin has made, too.
+func (s *Snapshot) end(ctx context.Context) error { return s.conn.rollback(context.WithoutCancel(ctx)) }
 
 // Rooms lists the rooms by name.
 func (s *Snapshot) Rooms(ctx context.Context) ([]store.Room, error) {
@@ -103,10 +126,10 @@ func explainAny(path string, err error) error {
 // room, all as they were at one moment, until visit returns an error. Without
 // rooms it is all of them.
 func (s *Snapshot) Each(ctx context.Context, only []kaban.RoomName, visit func(room kaban.RoomName, e *store.Entry) error) (err error) {
-	if err := s.conn.exec(ctx, "BEGIN"); err != nil {
-		return explain(s.path, err)
+	if err := s.begin(ctx); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, s.conn.rollback(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, s.end(ctx)) }()
 	rooms, ids, err := s.rooms(ctx)
 	if err != nil {
 		return err
@@ -159,10 +182,10 @@ type Health struct {
 // its head without a gap. The problems it returns concern the whole file; those
 // of a room stand with it.
 func (s *Snapshot) Check(ctx context.Context) (rooms []Health, problems []string, err error) {
-	if err := s.conn.exec(ctx, "BEGIN"); err != nil {
-		return nil, nil, explain(s.path, err)
+	if err := s.begin(ctx); err != nil {
+		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, s.conn.rollback(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, s.end(ctx)) }()
 	if problems, err = s.checkFile(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -240,6 +263,9 @@ func (s *Snapshot) checkFile(ctx context.Context) (problems []string, err error)
 	for _, query := range []string{
 		"PRAGMA integrity_check(20)",
 		"SELECT 'a row of ' || \"table\" || ' refers to nothing' FROM pragma_foreign_key_check LIMIT 20",
+		// As the foreign key of entries does, which what is recent has not met yet.
+		`SELECT 'entry ' || (place & 0xFFFFFFFFFF) || ' of room ' || (place >> 40) || ' is of user ' || user || ', who does not exist'
+			FROM recent WHERE user NOT IN (SELECT id FROM users) LIMIT 20`,
 		twinsQuery,
 	} {
 		rows, err := s.conn.QueryContext(ctx, query)
@@ -528,7 +554,7 @@ func (b *batch) importAll(records []Record) (added int, err error) {
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return 0, err
 	}
-	if err := b.merge(); err != nil { // all there is to compare with is in entries
+	if err := b.mergeAll(); err != nil { // all there is to compare with is in entries
 		return 0, err
 	}
 	for i := range records {
@@ -575,7 +601,7 @@ func (b *batch) importOne(r *Record) (isNew bool, err error) {
 	if name := r.Username.String(); name != author.name {
 		username = name
 	}
-	done, err := b.stmts.insertEntry.ExecContext(b.ctx, room.place(r.Seq), r.Time, int64(store.KindMessage), author.id, username, r.ID.String(), r.Content)
+	done, err := b.stmts.insertNew.ExecContext(b.ctx, room.place(r.Seq), r.Time, int64(store.KindMessage), author.id, username, r.ID.String(), r.Content)
 	if err != nil {
 		return false, err
 	}

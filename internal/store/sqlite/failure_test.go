@@ -57,14 +57,14 @@ func TestOneProcessAtATime(t *testing.T) {
 }
 
 func TestFullStoresNothingAndRecovers(t *testing.T) {
-	for _, mergeAt := range []int{25, mergeEntries} { // the merge does not fit, or what is appended
-		t.Run(fmt.Sprint("mergeAt=", mergeAt), func(t *testing.T) { testFull(t, mergeAt) })
+	for _, maxRecent := range []int{25, recentEntries} { // the merge does not fit, or what is appended
+		t.Run(fmt.Sprint("maxRecent=", maxRecent), func(t *testing.T) { testFull(t, maxRecent) })
 	}
 }
 
-func testFull(t *testing.T, mergeAt int) {
+func testFull(t *testing.T, maxRecent int) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxPages: 40, walPages: 10, mergeAt: mergeAt})
+	s := open(t, dir, Options{maxPages: 40, walPages: 10, maxRecent: maxRecent})
 	stored := 0
 	var err error
 	for ; err == nil && stored < 10_000; stored += 10 {

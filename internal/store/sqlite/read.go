@@ -27,7 +27,7 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 	s.mu.RLock()
 	r := s.rooms[name.Key()]
 	var head uint64
-	var recent []store.Entry
+	var recent []recentEntry
 	if r != nil {
 		head, recent = r.head, r.recent
 	}
@@ -50,7 +50,7 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 	p := newRun(first, last, page)
 	if p.back {
 		for i := len(recent) - 1; i >= 0; i-- {
-			p.add(recent[i])
+			p.add(recent[i].Entry)
 		}
 	}
 	if first <= merged && !p.full {
@@ -63,14 +63,14 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 		return p.entries, nil
 	}
 	for i := range recent {
-		p.add(recent[i])
+		p.add(recent[i].Entry)
 	}
 	return p.entries, nil
 }
 
 // split parts the entries first to last: those up to merged are in the table
 // entries, the others are recent. What is recent of a room follows the rest.
-func split(recent []store.Entry, first, last uint64) (merged uint64, _ []store.Entry) {
+func split(recent []recentEntry, first, last uint64) (merged uint64, _ []recentEntry) {
 	if len(recent) == 0 || last < recent[0].Seq {
 		return last, nil
 	}

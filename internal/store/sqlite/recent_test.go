@@ -18,7 +18,7 @@ func mergeNow(t testing.TB, s *Store) {
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.merge(); err != nil {
+	if err := b.mergeAll(); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.commit(); err != nil {
@@ -37,38 +37,43 @@ func count(t testing.TB, s *Store, table string) int {
 	return n
 }
 
-// The suite again, where nearly every append merges what the one before has
-// brought.
+// The suite again, where nearly every append merges a part of what is recent.
 func TestConformanceWithSmallMerges(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir(), Options{mergeAt: 2}) })
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir(), Options{maxRecent: 3, mergeStep: 1}) })
 }
 
 func TestRecentEntriesAreMerged(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, Options{mergeAt: 10})
-	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 9)...)
+	s := open(t, t.TempDir(), Options{maxRecent: 11, mergeStep: 4})
+	expect := func(what string, entries, recent, batches int) {
+		t.Helper()
+		if e, r, b := count(t, s, "entries"), count(t, s, "recent"), count(t, s, "journal"); e != entries || r != recent || b != batches {
+			t.Errorf("%s: %d entries, %d recent in %d batches; want %d, %d, %d", what, e, r, b, entries, recent, batches)
+		}
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 6)...)
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 2)...)
-	if entries, recent := count(t, s, "entries"), count(t, s, "recent"); entries != 0 || recent != 11 {
-		t.Fatalf("%d entries, %d recent; want 0, 11", entries, recent)
-	}
-	storetest.Append(t, s, numbered(t, "lobby", "ann", 9, 1)...)
-	if entries, recent := count(t, s, "entries"), count(t, s, "recent"); entries != 11 || recent != 1 {
-		t.Fatalf("after one more: %d entries, %d recent; want 11, 1", entries, recent)
-	}
+	storetest.Append(t, s, append(numbered(t, "kitchen", "bob", 2, 1), numbered(t, "lobby", "ann", 6, 2)...)...)
+	expect("nothing is too much", 0, 11, 3)
+	storetest.Append(t, s, numbered(t, "attic", "ann", 8, 1)...)
+	expect("the oldest of the lobby is merged, a step at most", 4, 8, 4)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 9, 4)...)
+	expect("then the rest of it, with the only batch where nothing else is left", 8, 8, 4)
+	storetest.Append(t, s, numbered(t, "attic", "ann", 13, 7)...)
+	expect("more than a step where more comes", 12, 11, 2)
+
 	// Large contents are merged sooner.
+	s.maxRecent, s.mergeStep = recentEntries, 1
 	long := storetest.Dispatch(t, "lobby", "ann", "long", strings.Repeat("x", 4000))
-	s.mergeAt = mergeEntries
-	for i := range mergeBytes/4000 + 1 {
+	for i := range recentBytes/4000 + 10 {
 		long.ID = storetest.Dispatch(t, "lobby", "ann", fmt.Sprint("long-", i), "x").ID
 		storetest.Append(t, s, long)
 	}
-	storetest.Append(t, s, numbered(t, "lobby", "ann", 10, 1)...)
-	if recent := count(t, s, "recent"); recent != 1 {
-		t.Errorf("after %d bytes: %d recent, want 1", mergeBytes, recent)
+	if n := count(t, s, "recent"); n < recentBytes/4000-1 || n > recentBytes/4000 || s.recent.bytes > recentBytes {
+		t.Errorf("%d recent with %d bytes; want as many of 4,000 as are %d bytes", n, s.recent.bytes, recentBytes)
 	}
 
 	// It is all the same to those who look into the file.
-	if n := count(t, s, "log"); n != 11+1+mergeBytes/4000+1+1 {
+	if n := count(t, s, "log"); n != 23+recentBytes/4000+10 {
 		t.Errorf("the view log has %d rows", n)
 	}
 }
@@ -76,12 +81,12 @@ func TestRecentEntriesAreMerged(t *testing.T) {
 // What a crash leaves is there, wherever it is.
 func TestRecentEntriesAfterACrash(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{mergeAt: 10})
+	s := open(t, dir, Options{maxRecent: 10, mergeStep: 3})
 	storetest.Append(t, s, numbered(t, "lobby", "Ann", 0, 12)...)
-	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "small", "written otherwise"))
+	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "small", "written \"otherwise\" \\n\n\t<&> \u2028 \U0001f408 \ufffd"))
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 3)...)
-	if n := count(t, s, "recent"); n != 4 {
-		t.Fatalf("%d are recent, want 4", n)
+	if n, batches := count(t, s, "recent"), count(t, s, "journal"); n != 10 || batches != 3 {
+		t.Fatalf("%d are recent in %d batches, want 10 in 3", n, batches)
 	}
 	again := open(t, copyFiles(t, dir), Options{})
 	for _, room := range []string{"lobby", "kitchen"} {
@@ -89,7 +94,7 @@ func TestRecentEntriesAfterACrash(t *testing.T) {
 			t.Errorf("%s: %v, want %v", room, got, want)
 		}
 	}
-	results := storetest.Append(t, again, storetest.Dispatch(t, "lobby", "ann", "small", "written otherwise"),
+	results := storetest.Append(t, again, storetest.Dispatch(t, "lobby", "ann", "small", all(t, s, "lobby")[12].Content),
 		storetest.Dispatch(t, "lobby", "ann", "id-3", "message 3"), storetest.Dispatch(t, "kitchen", "bob", "id-2", "other"),
 		storetest.Dispatch(t, "nowhere", "bob", "id-2", "message 2"), storetest.Dispatch(t, "kitchen", "bob", "new", "new"))
 	for i, want := range []store.Result{{Seq: 13, Duplicate: true}, {Seq: 4, Duplicate: true}, {Err: store.ErrIDConflict}, {Err: store.ErrIDConflict}, {Seq: 4}} {
@@ -102,7 +107,7 @@ func TestRecentEntriesAfterACrash(t *testing.T) {
 
 // Pages are the same on both sides of the border and across it.
 func TestPagesOfRecentEntries(t *testing.T) {
-	s := open(t, t.TempDir(), Options{mergeAt: 10})
+	s := open(t, t.TempDir(), Options{maxRecent: 10})
 	for i := range 15 {
 		storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", fmt.Sprint(i), strings.Repeat("x", 1+i%4)))
 	}
@@ -153,7 +158,7 @@ func pageOf(entries []store.Entry, page store.Page) []store.Entry {
 
 func TestSnapshotsHaveRecentEntries(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{mergeAt: 10})
+	s := open(t, dir, Options{maxRecent: 10})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 12)...)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 12, 3)...)
 	storetest.Append(t, s, numbered(t, "attic", "ann", 15, 2)...)
@@ -181,16 +186,25 @@ func TestSnapshotsHaveRecentEntries(t *testing.T) {
 
 func TestDamagedRecentEntries(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{mergeAt: 10})
+	s := open(t, dir, Options{maxRecent: 10})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 12)...)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 12, 6)...)
+	without := func(seq int) string {
+		return fmt.Sprintf("UPDATE journal SET entries = (SELECT json_group_array(json(value)) FROM json_each(entries) WHERE value ->> 'place' & 0xFF <> %d)", seq)
+	}
+	with := func(seq int, field, value string) string {
+		return fmt.Sprintf("UPDATE journal SET entries = (SELECT json_group_array(json(iif(value ->> 'place' & 0xFF = %d, json_set(value, '$.%s', %s), value))) FROM json_each(entries))", seq, field, value)
+	}
 	for name, c := range map[string]struct{ damage, check, open string }{
-		"a gap":              {"DELETE FROM recent WHERE place & 0xFF = 15", "1 entries are missing between 1 and 18", "entry 16 of room 1 does not follow"},
-		"a lost start":       {"DELETE FROM recent WHERE place & 0xFF = 13", "1 entries are missing between 1 and 18", "entry 14 of room 1 does not follow"},
+		"a gap":              {without(15), "1 entries are missing between 1 and 18", "entry 16 of room 1 does not follow"},
+		"a lost start":       {without(13), "1 entries are missing between 1 and 18", "entry 14 of room 1 does not follow"},
 		"a lost room":        {"DELETE FROM rooms", "18 entries are of room 1, which does not exist", "entry 13 of room 1 does not follow"},
-		"an id that is old":  {"UPDATE recent SET id = 'id-3' WHERE place & 0xFF = 15", "entry 15 of room 1 has an id", ""},
-		"an id that is twin": {"UPDATE recent SET id = 'id-16' WHERE place & 0xFF = 15", "entry 15 of room 1 has an id", ""},
-		"a place taken":      {"UPDATE recent SET place = place - 1 WHERE place & 0xFF = 15", "entry 14 of room 1 has an id or a place", "entry 14 of room 1 does not follow"},
+		"a lost author":      {with(15, "user", "7"), "entry 15 of room 1 is of user 7, who does not exist", "entry 15 of room 1 does not follow"},
+		"an id that is old":  {with(15, "id", "'id-3'"), "entry 15 of room 1 has an id", ""},
+		"an id that is twin": {with(15, "id", "'id-16'"), "entry 15 of room 1 has an id", ""},
+		"a place taken":      {with(15, "place", "(1 << 40) + 14"), "entry 14 of room 1 has an id or a place", "entry 14 of room 1 does not follow"},
+		"a place of an old":  {with(18, "place", "(1 << 40) + 17"), "entry 17 of room 1 has an id or a place", "entry 17 of room 1 does not follow"},
+		"no JSON":            {"UPDATE journal SET entries = substr(entries, 1, 100)", "batch 2 of the journal is no JSON", "batch 2 of the journal is no JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			damaged := copyFiles(t, dir)
@@ -199,7 +213,7 @@ func TestDamagedRecentEntries(t *testing.T) {
 			wantError(t, err, c.check)
 			if c.open != "" {
 				_, err := Open(t.Context(), damaged, Options{})
-				wantError(t, err, c.open, "kaban check")
+				wantError(t, err, c.open)
 			}
 		})
 	}
@@ -225,5 +239,59 @@ func TestTwinsAreLookedUp(t *testing.T) {
 	}
 	if err := rows.Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What version 2 of the schema had in its own table of recent entries is there.
+func TestRecentEntriesOfVersion2(t *testing.T) {
+	scripts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, databaseName)
+	if err := create(t.Context(), path, scripts[:2]); err != nil {
+		t.Fatal(err)
+	}
+	corrupt(t, path, `INSERT INTO rooms VALUES (1, 'lobby', 'lobby', 1), (2, 'attic', 'attic', 0);
+		INSERT INTO users VALUES (1, 'ann', 'ann');
+		INSERT INTO entries VALUES ((1 << 40) + 1, 5, 1, 1, NULL, 'a', 'first');
+		INSERT INTO recent VALUES (1, (2 << 40) + 1, 6, 1, 1, NULL, 'b', 'other'), (2, (1 << 40) + 2, 7, 1, 1, 'Ann', 'c', 'second')`)
+	s := open(t, dir, Options{})
+	want := []store.Entry{
+		{Seq: 1, Time: 5, Kind: 1, ID: "a", Username: "ann", Content: "first"}, {Seq: 2, Time: 7, Kind: 1, ID: "c", Username: "Ann", Content: "second"},
+	}
+	if got := all(t, s, "lobby"); !slices.Equal(got, want) {
+		t.Errorf("lobby has %+v", got)
+	}
+	results := storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "c", "second"), storetest.Dispatch(t, "attic", "ann", "d", "new"))
+	if results[0].Seq != 2 || !results[0].Duplicate || results[1].Seq != 2 || results[1].Duplicate {
+		t.Errorf("got %+v", results)
+	}
+	closeStore(t, s)
+	if _, err := CheckFile(t.Context(), path); err != nil {
+		t.Error(err)
+	}
+}
+
+// Ids are looked up in the index, whatever SQLite thinks of the tables.
+func TestIDsAreLookedUp(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	rows, err := s.writer.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+findQuery, make([]any, 2*lookedUp)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	found := false
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		found = found || strings.HasPrefix(step, "SEARCH e USING INDEX")
+	}
+	if err := rows.Err(); err != nil || !found {
+		t.Errorf("no index of entries is used (%v)", err)
 	}
 }

@@ -3,10 +3,10 @@
 //
 // A batch is one transaction in WAL mode with synchronous=FULL: when Append
 // returns, it has been through an fsync. Its entries go to the end of one table
-// (recent), whatever their rooms, and are merged into the table that has them
-// by room and seq (entries) by the hundreds: what a commit costs is the pages
-// that it changes. What is recent is in memory, too, and read from there. One process at a time has the
-// directory; a lock keeps others out. Everything is kept for ever: a room's
+// (journal), whatever their rooms, and are merged into the table that has them
+// by room and seq (entries) later, a room at a time: what a commit costs is the
+// pages that it changes. What is in the journal only is called recent; it is in
+// memory, too, and read from there. One process at a time has the directory; a lock keeps others out. Everything is kept for ever: a room's
 // oldest entry is 1.
 //
 // One connection writes and checkpoints, a few read. They are opened at the
@@ -48,18 +48,20 @@ type Options struct {
 	maxPages   int      // of the database; more is as a full disk
 	migrations []string // instead of the embedded ones
 	walPages   int      // instead of checkpointPages
-	mergeAt    int      // instead of mergeEntries
+	maxRecent  int      // instead of recentEntries
+	mergeStep  int      // instead of mergeEntries
 }
 
 // Store implements store.Store on SQLite.
 type Store struct {
-	epoch    string
-	path     string
-	log      *slog.Logger
-	now      func() time.Time
-	lock     *os.File
-	walPages int
-	mergeAt  int
+	epoch     string
+	path      string
+	log       *slog.Logger
+	now       func() time.Time
+	lock      *os.File
+	walPages  int
+	maxRecent int
+	mergeStep int
 
 	writing sync.Mutex // guards the writer, from BEGIN to the caches
 	writer  *conn
@@ -91,7 +93,7 @@ type room struct {
 	// Guarded by Store.mu. The newest entries are in recent, not in the table
 	// entries; those that are in the slice never change.
 	head   uint64
-	recent []store.Entry
+	recent []recentEntry
 }
 
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
@@ -129,7 +131,7 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	s := &Store{
-		path: filepath.Join(dir, databaseName), log: options.Log, now: clock, walPages: options.walPages, mergeAt: options.mergeAt,
+		path: filepath.Join(dir, databaseName), log: options.Log, now: clock, walPages: options.walPages, maxRecent: options.maxRecent, mergeStep: options.mergeStep,
 		recent: recent{keys: make(map[key]earlier), rooms: make(map[*room]struct{})},
 		users:  make(map[string]user), rooms: make(map[string]*room),
 		readers: make(chan *reader, readers), closing: make(chan struct{}),
@@ -140,8 +142,11 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	if s.walPages <= 0 {
 		s.walPages = checkpointPages
 	}
-	if s.mergeAt <= 0 {
-		s.mergeAt = mergeEntries
+	if s.maxRecent <= 0 {
+		s.maxRecent = recentEntries
+	}
+	if s.mergeStep <= 0 {
+		s.mergeStep = mergeEntries
 	}
 	s.checkpointAt, s.truncateAt = s.walPages, s.walPages*truncateFactor
 	if s.lock, err = lockDirectory(dir); err != nil {

@@ -274,7 +274,7 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 }
 
 func TestTheWALIsBounded(t *testing.T) {
-	s := open(t, t.TempDir(), Options{walPages: 50, mergeAt: 1})
+	s := open(t, t.TempDir(), Options{walPages: 50, maxRecent: 1})
 	for i := range 200 {
 		storetest.Append(t, s, numbered(t, "lobby", "alice", i*2, 2)...)
 	}
