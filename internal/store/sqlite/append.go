@@ -21,11 +21,14 @@ const (
 	// truncateFactor is by how much the WAL may exceed that before the readers
 	// are waited for and it is cut to nothing.
 	truncateFactor = 16
+	// lookAtWAL is after how many small appends it is looked at; one takes a few
+	// pages.
+	lookAtWAL = 16
 )
 
 // writerStmts are prepared once.
 type writerStmts struct {
-	begin, commit, find              *sql.Stmt
+	begin, commit, find, findOne     *sql.Stmt
 	findUser, addUser, addRoom       *sql.Stmt
 	addJournal, trimJournal          *sql.Stmt
 	insertOne, insertMany, insertNew *sql.Stmt
@@ -37,7 +40,8 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 	return c.prepare(ctx, map[**sql.Stmt]string{
 		&w.begin:       "BEGIN IMMEDIATE",
 		&w.commit:      "COMMIT",
-		&w.find:        findQuery,
+		&w.find:        findQuery(lookedUp),
+		&w.findOne:     findQuery(1),
 		&w.findUser:    "SELECT id, name FROM users WHERE key = ?",
 		&w.addUser:     "INSERT INTO users (key, name) VALUES (?, ?)",
 		&w.addRoom:     "INSERT INTO rooms (key, name, head) VALUES (?, ?, 0)",
@@ -102,7 +106,9 @@ func (s *Store) Append(ctx context.Context, dispatches []kaban.Dispatch, results
 		return err
 	}
 	b.publish()
-	s.tendWAL(ctx)
+	if s.appends++; s.appends%lookAtWAL == 0 || len(b.merged) > 0 || len(dispatches) > lookAtWAL {
+		s.tendWAL(ctx)
+	}
 	return nil
 }
 

@@ -198,10 +198,12 @@ const (
 // lookedUp is how many keys one query looks up.
 const lookedUp = 32
 
-// findQuery looks keys up in the index of entries. The order of the join is as
-// written.
-var findQuery = `SELECT e.user, e.id, e.place, e.time, e.content
-	FROM (VALUES ` + times("(?, ?)", lookedUp) + `) k CROSS JOIN entries e ON e.user = k.column1 AND e.id = k.column2`
+// findQuery looks keys up in the index of entries, n at once. The order of the
+// join is as written.
+func findQuery(n int) string {
+	return "SELECT e.user, e.id, e.place, e.time, e.content FROM (VALUES " + times("(?, ?)", n) +
+		") k CROSS JOIN entries e ON e.user = k.column1 AND e.id = k.column2"
+}
 
 // times returns n times the same, with commas between.
 func times(s string, n int) string {
@@ -211,21 +213,24 @@ func times(s string, n int) string {
 // lookUp finds those of the keys that are in entries.
 func (b *batch) lookUp(keys []key) (map[key]earlier, error) {
 	found := make(map[key]earlier)
+	if len(keys) == 1 { // most batches, where little is said
+		return found, b.lookUpSome(b.stmts.findOne, []any{keys[0].user, keys[0].id}, found)
+	}
 	args := make([]any, 2*lookedUp)
 	for some := range slices.Chunk(keys, lookedUp) {
 		clear(args) // nothing equals NULL
 		for i, k := range some {
 			args[2*i], args[2*i+1] = k.user, k.id
 		}
-		if err := b.lookUpSome(args, found); err != nil {
+		if err := b.lookUpSome(b.stmts.find, args, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
 }
 
-func (b *batch) lookUpSome(args []any, found map[key]earlier) error {
-	rows, err := b.stmts.find.QueryContext(b.ctx, args...)
+func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, found map[key]earlier) error {
+	rows, err := stmt.QueryContext(b.ctx, args...)
 	if err != nil {
 		return err
 	}

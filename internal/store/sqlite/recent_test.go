@@ -277,7 +277,7 @@ func TestRecentEntriesOfVersion2(t *testing.T) {
 // Ids are looked up in the index, whatever SQLite thinks of the tables.
 func TestIDsAreLookedUp(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
-	rows, err := s.writer.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+findQuery, make([]any, 2*lookedUp)...)
+	rows, err := s.writer.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+findQuery(lookedUp), make([]any, 2*lookedUp)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,7 @@ type Store struct {
 	stmts   writerStmts
 	users   map[string]user // by key; a part of them
 	recent  recent
+	appends int
 	// Pages of the WAL at which the next thing is done to it.
 	checkpointAt int // counts those that are in the WAL only
 	truncateAt   int
