@@ -216,6 +216,9 @@ func (c *serveCommand) Run(std streams) error {
 
 	var serving sync.WaitGroup
 	defer serving.Wait()
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	serving.Go(func() { giveBack(ctx) })
 	for i, l := range listeners {
 		log.Info("listening", "url", endpoints[i].url.Scheme+"://"+l.Addr().String())
 		serve := manager.Serve

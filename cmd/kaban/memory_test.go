@@ -1,0 +1,43 @@
+package main
+
+import (
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestIsWasteful(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		live, left, held uint64
+		want             bool
+	}{
+		{0, 0, 0, false}, {0, 0, mib, false}, {0, 0, mib + 1, true},
+		{10 * mib, 99 * mib, 13 * mib, false}, {10 * mib, 99 * mib, 13*mib + 1, true}, {10 * mib, 99 * mib, mib, false},
+		{99 * mib, 10 * mib, 13 * mib, false}, {99 * mib, 10 * mib, 13*mib + 1, true},
+	} {
+		if got := (heap{live: c.live, held: c.held}).isWasteful(c.left); got != c.want {
+			t.Errorf("%d bytes held, %d of them in use, %d left before: %t", c.held, c.live, c.left, got)
+		}
+	}
+}
+
+func TestMemoryIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		go giveBack(t.Context())
+		synctest.Wait()
+		runtime.GC()
+		burst := make([][]byte, 64)
+		for i := range burst {
+			burst[i] = make([]byte, 1<<20)
+		}
+		runtime.GC() // what is in use then looks as if it stayed in use
+		runtime.KeepAlive(burst)
+		before := readHeap()
+		time.Sleep(3 * giveBackEvery) // a collection was in the first
+		if after := readHeap(); after.held > before.held-32<<20 {
+			t.Errorf("%d bytes were held, and after a while %d", before.held, after.held)
+		}
+	})
+}
