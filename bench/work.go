@@ -56,7 +56,7 @@ var (
 
 	stalled = work{
 		"stalled-10000", "ten talk, 100 messages/s, while 9,990 members of the room do not read", bench.Stalled,
-		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100},
+		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100, Duration: 12 * time.Second}, // twice what the server needs to give memory back
 		[]string{kabanMemory, kabanDurable},
 		0,
 	}
@@ -148,7 +148,7 @@ func (m *meter) all() error {
 func (m *meter) one(run int, w work, server string) error {
 	o := w.options
 	o.Raw = isFloor(server)
-	o.Warmup, o.Duration = max(m.duration/3, 500*time.Millisecond), m.duration
+	o.Warmup, o.Duration = max(m.duration/3, 500*time.Millisecond), max(m.duration, o.Duration)
 	if w.kind == bench.Idle {
 		o.Warmup = 2 * time.Second
 	}
