@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -282,43 +283,93 @@ var mergeQueries = [...]string{
 func checkJournal(ctx context.Context, c *conn) error {
 	bad, err := c.number(ctx, "SELECT coalesce(min(batch), 0) FROM journal WHERE NOT json_valid(entries)")
 	if err == nil && bad != 0 {
-		err = fmt.Errorf("batch %d of the journal is no JSON, so the database is damaged; put a backup in its place", bad)
+		err = badBatch(int64(bad))
 	}
 	return err
 }
 
-// recentQuery reads what is recent, each room's entries in their order.
-const recentQuery = `SELECT r.batch, r.place, r.time, r.kind, r.user, r.id, r.username IS NOT NULL, coalesce(r.username, u.name), r.content
-	FROM recent r LEFT JOIN users u ON u.id = r.user ORDER BY r.place`
+func badBatch(n int64) error {
+	return fmt.Errorf("batch %d of the journal is no JSON, so the database is damaged; put a backup in its place", n)
+}
 
-// loadRecent reads what is in the journal only, after the rooms.
+// loadRecent reads what is in the journal only, after the rooms. It takes the
+// journal apart itself, which is ten times as fast as the view.
 func (s *Store) loadRecent(ctx context.Context) error {
+	merged := make(map[int64]uint64, len(s.rooms)) // the heads of what is in its place
 	rooms := make(map[int64]*room, len(s.rooms))
 	for _, r := range s.rooms {
-		rooms[r.id] = r
+		rooms[r.id], merged[r.id] = r, r.head
 	}
-	if err := checkJournal(ctx, s.writer); err != nil {
-		return err
-	}
-	rows, err := s.writer.QueryContext(ctx, recentQuery)
+	rows, err := s.writer.QueryContext(ctx, "SELECT batch, time, entries FROM journal ORDER BY batch")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	var all []recentEntry
+	var places []int64
 	for rows.Next() {
-		var e recentEntry
-		var place int64
-		var username sql.NullString
-		if err := rows.Scan(&e.batch, &place, &e.Time, &e.Kind, &e.user, &e.ID, &e.ownName, &username, &e.Content); err != nil {
+		var batch, time int64
+		var text []byte
+		if err := rows.Scan(&batch, &time, &text); err != nil {
 			return err
 		}
-		e.Seq, e.Username = uint64(place&maxSeq), username.String
-		r := rooms[place>>seqBits]
-		if r == nil || e.Seq != r.head+1 || !username.Valid {
-			return fmt.Errorf("entry %d of room %d does not follow what is there; \"kaban check\" tells more", e.Seq, place>>seqBits)
+		s.recent.batch = batch // also if all of it is merged
+		var entries []journaled
+		if err := json.Unmarshal(text, &entries); err != nil {
+			return fmt.Errorf("%w (%w)", badBatch(batch), err)
+		}
+		for _, j := range entries {
+			seq := uint64(j.Place & maxSeq)
+			if head, ok := merged[j.Place>>seqBits]; ok && seq <= head {
+				continue
+			}
+			places = append(places, j.Place)
+			all = append(all, recentEntry{
+				Entry: store.Entry{Seq: seq, Time: time, Kind: j.Kind, ID: j.ID, Username: j.Username, Content: j.Content},
+				batch: batch, user: j.User, ownName: j.Username != "",
+			})
+		}
+	}
+	if err := closeRows(rows); err != nil {
+		return err
+	}
+	names, err := s.namesOf(ctx, all)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		e := &all[i]
+		if e.Username == "" {
+			e.Username = names[e.user]
+		}
+		r := rooms[places[i]>>seqBits]
+		if r == nil || e.Seq != r.head+1 || names[e.user] == "" {
+			return fmt.Errorf("entry %d of room %d does not follow what is there; \"kaban check\" tells more", e.Seq, places[i]>>seqBits)
 		}
 		r.head = e.Seq
-		s.recent.add(r, []recentEntry{e})
+		s.recent.add(r, all[i:i+1])
 	}
-	return closeRows(rows)
+	return nil
+}
+
+// namesOf returns the names of the authors, as users has them.
+func (s *Store) namesOf(ctx context.Context, entries []recentEntry) (names map[int64]string, err error) {
+	stmt, err := s.writer.PrepareContext(ctx, "SELECT name FROM users WHERE id = ?")
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	names = make(map[int64]string)
+	for i := range entries {
+		id := entries[i].user
+		if _, ok := names[id]; ok {
+			continue
+		}
+		var name string
+		if err := stmt.QueryRowContext(ctx, id).Scan(&name); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		names[id] = name
+	}
+	return names, nil
 }

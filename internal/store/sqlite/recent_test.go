@@ -295,3 +295,22 @@ func TestIDsAreLookedUp(t *testing.T) {
 		t.Errorf("no index of entries is used (%v)", err)
 	}
 }
+
+// A row of the journal that is merged, behind one that is not, is not written
+// again.
+func TestTheNewestBatchIsMergedAlready(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{maxRecent: 3, mergeStep: 1})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 1, 1)...)
+	storetest.Append(t, s, numbered(t, "attic", "ann", 2, 1)...)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...)
+	s.mergeStep = 2
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...) // repeated, so it adds nothing
+	if recent, batches := count(t, s, "recent"), count(t, s, "journal"); recent != 1 || batches != 2 {
+		t.Fatalf("%d recent in %d batches, want 1 in 2", recent, batches)
+	}
+	again := open(t, copyFiles(t, dir), Options{})
+	if got := storetest.Append(t, again, numbered(t, "attic", "ann", 4, 1)...); got[0].Seq != 2 {
+		t.Errorf("got %+v", got[0])
+	}
+}
