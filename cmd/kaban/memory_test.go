@@ -13,9 +13,14 @@ func TestIsWasteful(t *testing.T) {
 		live, left, held uint64
 		want             bool
 	}{
-		{0, 0, 0, false}, {0, 0, mib, false}, {0, 0, mib + 1, true},
-		{10 * mib, 99 * mib, 13 * mib, false}, {10 * mib, 99 * mib, 13*mib + 1, true}, {10 * mib, 99 * mib, mib, false},
-		{99 * mib, 10 * mib, 13 * mib, false}, {99 * mib, 10 * mib, 13*mib + 1, true},
+		{0, 0, 0, false},
+		{0, 0, mib, false},
+		{0, 0, mib + 1, true},
+		{10 * mib, 99 * mib, 13 * mib, false},
+		{10 * mib, 99 * mib, 13*mib + 1, true},
+		{10 * mib, 99 * mib, mib, false},
+		{99 * mib, 10 * mib, 13 * mib, false},
+		{99 * mib, 10 * mib, 13*mib + 1, true},
 	} {
 		if got := (heap{live: c.live, held: c.held}).isWasteful(c.left); got != c.want {
 			t.Errorf("%d bytes held, %d of them in use, %d left before: %t", c.held, c.live, c.left, got)
