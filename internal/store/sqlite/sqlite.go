@@ -6,8 +6,10 @@
 // (journal), whatever their rooms, and are merged into the table that has them
 // by room and seq (entries) later, a room at a time: what a commit costs is the
 // pages that it changes. What is in the journal only is called recent; it is in
-// memory, too, and read from there. One process at a time has the directory; a lock keeps others out. Everything is kept for ever: a room's
-// oldest entry is 1.
+// memory, too, and read from there.
+//
+// One process at a time has the directory; a lock keeps others out. Everything
+// is kept for ever: a room's oldest entry is 1.
 //
 // One connection writes and checkpoints, a few read. They are opened at the
 // start and kept. The state of rooms and what is recent are in memory and change
