@@ -497,7 +497,9 @@ func TestTerminalSuspendAndHangUp(t *testing.T) {
 	if err := syscall.Kill(client, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	p.await("shell>")
+	p.awaitThat("the prompt", func(screen string) bool {
+		return strings.HasSuffix(strings.TrimSpace(screen), "\nshell>")
+	})
 	p.keys("echo code $?", "Enter")
 	p.await("code 0")
 }

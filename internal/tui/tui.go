@@ -95,7 +95,11 @@ func Run(ctx context.Context, o Options) error {
 	if file, ok := o.In.(*os.File); ok {
 		in = terminal{file, stop}
 	}
-	_, err := tea.NewProgram(p, tea.WithContext(hungUp), tea.WithInput(in), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ())).Run()
+	// ctx ends by the signals that end a client. The program is told to quit,
+	// never killed: a killed one does not wait for its reader.
+	running := tea.NewProgram(p, tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ()))
+	defer context.AfterFunc(hungUp, running.Quit)()
+	_, err := running.Run()
 	p.keep()
 	if errors.Is(err, tea.ErrProgramKilled) && hungUp.Err() != nil {
 		return nil
