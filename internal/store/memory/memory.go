@@ -20,9 +20,9 @@ import (
 const DefaultWindow = 64 << 20
 
 // entryOverhead is what an entry costs beside its strings: the entry itself,
-// its place in the order of forgetting and its share of the id index, measured
+// its place in its room and its share of the index of ids, measured
 // by TestWindowBoundsTheHeap and rounded up.
-const entryOverhead = 320
+const entryOverhead = 256
 
 // Store implements store.Store in memory.
 type Store struct {
@@ -33,29 +33,23 @@ type Store struct {
 	mu     sync.RWMutex // guards all below
 	closed bool
 	rooms  map[string]*room
-	ids    map[authorID]place
-	order  queue[*room] // the room of every kept entry, oldest first
+	log    log // the entries of all rooms, oldest first
+	ids    index
 	bytes  int
 }
 
 type room struct {
-	name    kaban.RoomName
-	head    uint64
-	entries queue[kept] // the newest, up to head
+	name   kaban.RoomName
+	head   uint64
+	places queue // of the newest entries, up to head, in the log
 }
 
-// kept is an entry with the key under which its author is known.
+// kept is an entry of the log with what it takes to find and to forget it.
 type kept struct {
 	store.Entry
-	author string
-}
-
-// authorID is the key under which a message id is unique.
-type authorID struct{ author, id string }
-
-type place struct {
-	room *room
-	seq  uint64
+	author string // the key of Username
+	room   *room
+	hash   uint64 // of author and ID
 }
 
 // New returns an empty store that keeps at most window bytes; 0 means
@@ -69,7 +63,7 @@ func New(window int) *Store {
 		window: window,
 		now:    time.Now,
 		rooms:  make(map[string]*room),
-		ids:    make(map[authorID]place),
+		ids:    newIndex(),
 	}
 }
 
@@ -124,10 +118,14 @@ func (s *Store) Append(_ context.Context, batch []kaban.Dispatch, results []stor
 
 func (s *Store) appendLocked(d *kaban.Dispatch, now int64) store.Result {
 	r := s.rooms[d.Room.Key()]
-	key := authorID{d.Message.Username().Key(), d.ID.String()}
-	if p, ok := s.ids[key]; ok {
-		first := p.room.entry(p.seq)
-		if p.room != r || first.Content != d.Message.Content() {
+	author, id := d.Message.Username().Key(), d.ID.String()
+	hash := s.ids.hash(author, id)
+	if place, ok := s.ids.find(hash, func(place uint64) bool {
+		e := s.log.at(place)
+		return e.author == author && e.ID == id
+	}); ok {
+		first := s.log.at(place)
+		if first.room != r || first.Content != d.Message.Content() {
 			return store.Result{Err: store.ErrIDConflict}
 		}
 		return store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
@@ -141,13 +139,13 @@ func (s *Store) appendLocked(d *kaban.Dispatch, now int64) store.Result {
 		Seq:      r.head,
 		Time:     now,
 		Kind:     store.KindMessage,
-		ID:       d.ID.String(),
+		ID:       id,
 		Username: d.Message.Username().String(),
 		Content:  d.Message.Content(),
 	}
-	r.entries.push(kept{e, key.author})
-	s.order.push(r)
-	s.ids[key] = place{r, e.Seq}
+	place := s.log.push(kept{e, author, r, hash})
+	r.places.push(place)
+	s.ids.add(hash, place)
 	s.bytes += cost(&e)
 	return store.Result{Seq: e.Seq, Time: e.Time}
 }
@@ -155,11 +153,11 @@ func (s *Store) appendLocked(d *kaban.Dispatch, now int64) store.Result {
 // forgetLocked drops the oldest entries until the window is kept. The newest
 // entry always stays.
 func (s *Store) forgetLocked() {
-	for s.bytes > s.window && s.order.len() > 1 {
-		r := s.order.pop()
-		e := r.entries.pop()
+	for s.bytes > s.window && s.log.len() > 1 {
+		e := s.log.pop()
+		e.room.places.pop()
+		s.ids.remove(e.hash)
 		s.bytes -= cost(&e.Entry)
-		delete(s.ids, authorID{e.author, e.ID})
 	}
 }
 
@@ -188,7 +186,7 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 	}
 	entries := make([]store.Entry, n)
 	for i := range entries {
-		entries[i] = *r.entry(first + uint64(i))
+		entries[i] = s.log.at(r.place(first + uint64(i))).Entry
 	}
 	return clip(entries, page), nil
 }
@@ -222,43 +220,19 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.rooms, s.ids, s.order, s.bytes = nil, nil, queue[*room]{}, 0
+	s.rooms, s.ids, s.log, s.bytes = nil, index{}, log{}, 0
 	return nil
 }
 
 func (r *room) state() store.Room {
-	return store.Room{Name: r.name, Head: r.head, Oldest: r.head + 1 - uint64(r.entries.len())}
+	return store.Room{Name: r.name, Head: r.head, Oldest: r.head + 1 - uint64(r.places.len())}
 }
 
-// entry returns a kept entry by its sequence number.
-func (r *room) entry(seq uint64) *store.Entry {
-	return &r.entries.at(r.entries.len() - 1 - int(r.head-seq)).Entry
+// place returns where in the log a kept entry is, by its sequence number.
+func (r *room) place(seq uint64) uint64 {
+	return r.places.at(r.places.len() - 1 - int(r.head-seq))
 }
 
 func cost(e *store.Entry) int {
 	return entryOverhead + len(e.ID) + len(e.Username) + len(e.Content)
-}
-
-// queue is a first-in first-out list in one slice. The space of popped
-// elements is reused when they are half of it.
-type queue[T any] struct {
-	elements []T
-	popped   int
-}
-
-func (q *queue[T]) len() int    { return len(q.elements) - q.popped }
-func (q *queue[T]) at(i int) *T { return &q.elements[q.popped+i] }
-func (q *queue[T]) push(v T)    { q.elements = append(q.elements, v) }
-
-func (q *queue[T]) pop() T {
-	var zero T
-	v := q.elements[q.popped]
-	q.elements[q.popped] = zero // let go of what it points to
-	q.popped++
-	if q.popped*2 >= len(q.elements) {
-		n := copy(q.elements, q.elements[q.popped:])
-		clear(q.elements[n:])
-		q.elements, q.popped = q.elements[:n], 0
-	}
-	return v
 }
