@@ -48,10 +48,12 @@ var common = []pragma{
 }
 
 // The writer checkpoints by itself, because SQLite would drop the errors of
-// its automatic checkpoint. Its temporary files, if any, stay in memory.
+// its automatic checkpoint. Its temporary files, if any, stay in memory. A cache
+// of 4 MiB has all pages of a transaction; one of 16 took 12 MiB more and saved
+// no time, with 700,000 messages either, since the system caches the file.
 var (
 	writerPragmas = append([]pragma{
-		{"query_only", "0"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", walKept}, {"cache_size", "-16384"}, {"temp_store", "2"},
+		{"query_only", "0"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", walKept}, {"cache_size", "-4096"}, {"temp_store", "2"},
 	}, common...)
 	readerPragmas = append([]pragma{{"query_only", "1"}, {"wal_autocheckpoint", "0"}}, common...)
 )
