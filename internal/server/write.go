@@ -9,6 +9,7 @@ import (
 
 	"kaban/internal/dispatch"
 	"kaban/internal/failpoint"
+	"kaban/internal/refusal"
 	"kaban/wire"
 )
 
@@ -226,7 +227,7 @@ func (h *handler) fetched(s *dispatch.Subscription, err error) {
 		h.finish()
 		return
 	case lost:
-		event := resyncEvent(resync)
+		event := refusal.Of(resync)
 		h.reply(&event)
 	case err != nil:
 		h.end(ending{reason: wire.ReasonInternal, reconnect: time.Second, atOnce: true})

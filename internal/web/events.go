@@ -13,6 +13,7 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
+	"kaban/internal/refusal"
 	"kaban/internal/store"
 	"kaban/wire"
 )
@@ -226,10 +227,8 @@ func (t *stream) watch(ctx context.Context, name kaban.RoomName, start dispatch.
 // on.
 func (t *stream) appendResync(dst []byte, resync *dispatch.ResyncError) []byte {
 	dst = fmt.Appendf(dst, "id: %s:%d\n", resync.Epoch, resync.Head)
-	return appendEvent(dst, &wire.Event{
-		Type: wire.TypeError, Code: wire.CodeResync, Text: textOf(wire.CodeResync, nil),
-		Room: resync.Room.String(), Epoch: resync.Epoch, Head: resync.Head, Oldest: resync.Oldest,
-	})
+	e := refusal.Of(resync)
+	return appendEvent(dst, &e)
 }
 
 // run writes what comes until somebody ends it.

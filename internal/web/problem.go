@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -12,9 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban"
-	"kaban/internal/dispatch"
-	"kaban/internal/session"
-	"kaban/internal/store"
+	"kaban/internal/refusal"
 	"kaban/wire"
 )
 
@@ -72,7 +69,8 @@ func init() {
 			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(maxBody)+" bytes")
 			p.Max = new(maxBody)
 		case http.StatusInternalServerError:
-			p = problem(wire.CodeInternal, textOf(wire.CodeInternal, nil))
+			e := refusal.Of(errors.New(text))
+			p = problem(e.Code, e.Text)
 		}
 		return p
 	}
@@ -120,69 +118,19 @@ func statusOf(code wire.Code) int {
 	return http.StatusBadRequest
 }
 
-// codeOf maps an error to its code.
-func codeOf(err error) wire.Code {
-	var resync *dispatch.ResyncError
-	switch {
-	case errors.As(err, &resync):
-		return wire.CodeResync
-	case errors.Is(err, dispatch.ErrNotFound):
-		return wire.CodeNotFound
-	case errors.Is(err, dispatch.ErrTooManyRooms):
-		return wire.CodeServerFull
-	case errors.Is(err, session.ErrTaken), errors.Is(err, session.ErrReserved):
-		return wire.CodeUsernameTaken
-	case errors.Is(err, store.ErrIDConflict):
-		return wire.CodeIDConflict
-	case errors.Is(err, store.ErrFull):
-		return wire.CodeStorageFull
-	case errors.Is(err, dispatch.ErrClosed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken),
-		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return wire.CodeUnavailable
-	}
-	return wire.CodeOf(err)
-}
-
-// textOf says to a person what happened and what to do.
-func textOf(code wire.Code, err error) string {
-	switch code {
-	case wire.CodeResync:
-		return "this place in the room's log is not there (any more); go on from the head, and ask for the messages that are kept"
-	case wire.CodeNotFound:
-		return "there is no such room; the first who joins makes it"
-	case wire.CodeUsernameTaken:
-		if errors.Is(err, session.ErrReserved) {
-			return "the name is reserved; choose another"
-		}
-		return "somebody is connected under this name; choose another, or wait until it is free"
-	case wire.CodeServerFull:
-		return "the server has as many rooms as it takes; use one that exists"
-	case wire.CodeIDConflict:
-		return "this id was used for another message; use a new id for each message"
-	case wire.CodeStorageFull:
-		return "the server's disk is full and the message was not stored; send it again later with the same id"
-	case wire.CodeUnavailable:
-		return "the server is going down or too busy; try again, a message with the same id"
-	case wire.CodeInternal:
-		return "the server failed and the request was not done; its log says why"
-	}
-	return err.Error()
-}
-
 // problemOf is an error as a problem. What is the server's own fault is logged.
 func (s *Server) problemOf(err error) *Problem {
-	code := codeOf(err)
-	p := problem(code, textOf(code, err))
+	e := refusal.Of(err)
+	p := problem(e.Code, e.Text)
 	if bad, ok := errors.AsType[*wire.ReaderError](err); ok {
 		p.describe(bad)
 	}
 	if bad, ok := errors.AsType[*kaban.MessageError](err); ok && bad.Limit > 0 {
 		p.Max, p.Actual = new(bad.Limit), new(bad.Actual)
 	}
-	if resync, ok := errors.AsType[*dispatch.ResyncError](err); ok {
-		p.Epoch, p.Head, p.Oldest = resync.Epoch, &resync.Head, &resync.Oldest
-	}
-	switch code {
+	switch e.Code {
+	case wire.CodeResync:
+		p.Epoch, p.Head, p.Oldest = e.Epoch, &e.Head, &e.Oldest
 	case wire.CodeUnavailable, wire.CodeStorageFull:
 		p.RetryAfter = new(time.Second.Milliseconds())
 	case wire.CodeInternal:

@@ -1,0 +1,61 @@
+package refusal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/refusal"
+	"kaban/internal/session"
+	"kaban/internal/store"
+	"kaban/wire"
+)
+
+func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
+	_, tooLong := kaban.ParseUsername(strings.Repeat("a", 99))
+	for _, c := range []struct {
+		err  error
+		code wire.Code
+		text string // a part of it
+	}{
+		{&dispatch.ResyncError{}, wire.CodeResync, "go on from the head"},
+		{dispatch.ErrNotFound, wire.CodeNotFound, "joins makes it"},
+		{dispatch.ErrTooManyRooms, wire.CodeServerFull, "use one that exists"},
+		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
+		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
+		{store.ErrIDConflict, wire.CodeIDConflict, "use a new id"},
+		{store.ErrFull, wire.CodeStorageFull, "with the same id"},
+		{store.ErrBroken, wire.CodeUnavailable, "going down"},
+		{store.ErrClosed, wire.CodeUnavailable, "going down"},
+		{dispatch.ErrClosed, wire.CodeUnavailable, "going down"},
+		{context.Canceled, wire.CodeUnavailable, "too busy"},
+		{context.DeadlineExceeded, wire.CodeUnavailable, "too busy"},
+		{tooLong, wire.CodeTooLongUsername, "32"},
+		{errors.New("open /var/lib/secret: EIO"), wire.CodeInternal, "its log says why"},
+	} {
+		for _, err := range []error{c.err, fmt.Errorf("append: %w", c.err)} {
+			e := refusal.Of(err)
+			if e.Type != wire.TypeError || e.Code != c.code || !strings.Contains(e.Text, c.text) {
+				t.Errorf("%v is the frame %s %s %q, want %s with %q", err, e.Type, e.Code, e.Text, c.code, c.text)
+			}
+			if strings.Contains(e.Text, "secret") {
+				t.Errorf("the text %q tells what is in the server", e.Text)
+			}
+		}
+	}
+}
+
+func TestResyncTellsTheStateOfTheRoom(t *testing.T) {
+	lobby, err := kaban.ParseRoomName("lobby")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := refusal.Of(&dispatch.ResyncError{Room: lobby, Epoch: "E", Head: 7, Oldest: 3})
+	if e.Room != "lobby" || e.Epoch != "E" || e.Head != 7 || e.Oldest != 3 {
+		t.Errorf("got %+v", e)
+	}
+}
