@@ -56,7 +56,7 @@ var (
 
 	stalled = work{
 		"stalled-10000", "ten talk, 100 messages/s, while 9,990 members of the room do not read", bench.Stalled,
-		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100, Duration: 12 * time.Second}, // twice what the server needs to give memory back
+		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100, Duration: 10 * time.Second}, // twice what the server needs to give memory back, and between two bursts of window probes
 		[]string{kabanMemory, kabanDurable},
 		0,
 	}
