@@ -3,6 +3,8 @@ package bench
 import (
 	"fmt"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // fillBytes is more than the kernel buffers for a connection that does not
@@ -69,13 +71,15 @@ func (l *loop) idle(r *Result) error {
 // the 30 s after which the server would hang up.
 const settleStalled = 14 * time.Second
 
-// stalled has a conversation beside connections that are idle, then one beside
-// connections that are members and never read. Before both others have stalled
-// and gone, so that what the server has not given back to the system since then
-// counts for both.
+// stalled has a conversation beside connections that are idle, and one beside
+// connections that are members and never read: in the order idle, stalled,
+// stalled, idle, so that what a server keeps of all that was said counts for both.
+// Before that others have stalled and gone, so that what it has not given back to
+// the system since then does too.
 func (l *loop) stalled(r *Result) error {
-	r.Stalled = &StallResult{Connections: l.Stalled}
-	for turn, stall := range []bool{true, false, true} {
+	latencies := map[bool]*hdrhistogram.Histogram{false: newHistogram(), true: newHistogram()}
+	anon := make(map[bool]int64)
+	for turn, stall := range []bool{true, false, true, true, false} {
 		l.dropAll()
 		// The server may need a moment to see that the others are gone.
 		if err := l.pause(l.Warmup, "making room"); err != nil {
@@ -115,19 +119,17 @@ func (l *loop) stalled(r *Result) error {
 		if err := l.pause(settleStalled, "letting those who do not read fall behind"); err != nil {
 			return err
 		}
-		h := newHistogram()
-		if err := l.measure(r, func() error { return l.atRate(l.Duration, h) }); err != nil {
+		if err := l.measure(r, func() error { return l.atRate(l.Duration, latencies[stall]) }); err != nil {
 			return err
 		}
-		p, anon := percentiles(h), int64(0)
 		if r.Server != nil {
-			anon = r.Server.AnonKiB
+			anon[stall] += r.Server.AnonKiB / 2 // of two turns
 		}
-		if stall {
-			r.Stalled.Stalled, r.Stalled.StalledKiB = p, anon
-		} else {
-			r.Stalled.Idle, r.Stalled.IdleKiB = p, anon
-		}
+	}
+	r.Stalled = &StallResult{
+		Connections: l.Stalled,
+		IdleKiB:     anon[false], StalledKiB: anon[true],
+		Idle: percentiles(latencies[false]), Stalled: percentiles(latencies[true]),
 	}
 	return nil
 }
