@@ -148,6 +148,21 @@ func (p *pane) awaitEnd() {
 	}
 }
 
+// child returns the process that the program of the pane has started.
+func (p *pane) child() int {
+	p.t.Helper()
+	pid := strings.TrimSpace(p.must("display-message", "-p", "#{pane_pid}"))
+	children, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	if err != nil {
+		p.t.Fatalf("the program has the children %q", children)
+	}
+	return child
+}
+
 // file returns the path of a file of the present start.
 func (p *pane) file(name string) string { return filepath.Join(p.home, fmt.Sprint(name, p.starts)) }
 
@@ -466,7 +481,7 @@ func TestTerminalHostileMessages(t *testing.T) {
 	}
 }
 
-func TestTerminalSuspendAndHangUp(t *testing.T) {
+func TestTerminalSuspendAndSignals(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	s.say("ben", "lobby", "hello")
@@ -474,7 +489,8 @@ func TestTerminalSuspendAndHangUp(t *testing.T) {
 	p.awaitEnd()
 	p.close()
 	p.start(80, 24, "bash", "--norc", "--noprofile", "-i")
-	p.keys(fmt.Sprintf("PS1='shell> '; '%s' chat --server %s --username ann", binary, s.addr), "Enter")
+	chat := fmt.Sprintf("'%s' chat --server %s --username ann", binary, s.addr)
+	p.keys("PS1='shell> '; "+chat, "Enter")
 	p.await("● online")
 	p.awaitLine("ben", "hello")
 	p.keys("a draft", "C-z")
@@ -485,23 +501,20 @@ func TestTerminalSuspendAndHangUp(t *testing.T) {
 	p.keys(" that is sent", "Enter")
 	p.awaitThat("the ack", func(string) bool { return strings.Contains(s.stored("lobby"), "a draft that is sent") })
 
-	pid := strings.TrimSpace(p.must("display-message", "-p", "#{pane_pid}"))
-	children, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
-	if err != nil {
-		t.Fatal(err)
+	for i, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT} {
+		if i > 0 {
+			p.keys(chat, "Enter")
+			p.await("● online")
+		}
+		if err := syscall.Kill(p.child(), signal); err != nil {
+			t.Fatal(err)
+		}
+		p.awaitThat("the prompt", func(screen string) bool {
+			return strings.HasSuffix(strings.TrimSpace(screen), "\nshell>")
+		})
+		p.keys(fmt.Sprintf("echo %d ended with $?", signal), "Enter")
+		p.await(fmt.Sprintf("%d ended with 0", signal))
 	}
-	client, err := strconv.Atoi(strings.TrimSpace(string(children)))
-	if err != nil {
-		t.Fatalf("the shell has the children %q", children)
-	}
-	if err := syscall.Kill(client, syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	p.awaitThat("the prompt", func(screen string) bool {
-		return strings.HasSuffix(strings.TrimSpace(screen), "\nshell>")
-	})
-	p.keys("echo code $?", "Enter")
-	p.await("code 0")
 }
 
 func TestTerminalWithoutColours(t *testing.T) {

@@ -95,13 +95,14 @@ func Run(ctx context.Context, o Options) error {
 	if file, ok := o.In.(*os.File); ok {
 		in = terminal{file, stop}
 	}
-	// ctx ends by the signals that end a client. The program is told to quit,
-	// never killed: a killed one does not wait for its reader.
+	// ctx ends by the signals that end a client. The program is told to quit
+	// and not killed: a killed one does not wait for its reader.
 	running := tea.NewProgram(p, tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ()))
 	defer context.AfterFunc(hungUp, running.Quit)()
 	_, err := running.Run()
 	p.keep()
-	if errors.Is(err, tea.ErrProgramKilled) && hungUp.Err() != nil {
+	// A terminal that goes away fails the reader, too.
+	if errors.Is(err, tea.ErrProgramKilled) && !errors.Is(err, tea.ErrProgramPanic) && hungUp.Err() != nil {
 		return nil
 	}
 	return err
