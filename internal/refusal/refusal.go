@@ -7,6 +7,7 @@ package refusal
 import (
 	"context"
 	"errors"
+	"time"
 
 	"kaban/internal/dispatch"
 	"kaban/internal/session"
@@ -14,15 +15,21 @@ import (
 	"kaban/wire"
 )
 
+// retryAfter is when it is worth another try where waiting helps.
+const retryAfter = time.Second
+
 // Of returns an error frame with the code of an error, what happened and what to
-// do, and for a *dispatch.ResyncError the state of the room. An error that is no
-// refusal is CodeInternal, and its text does not leave the server; who answers
-// with it logs the error.
+// do, for a *dispatch.ResyncError the state of the room, and where waiting helps
+// when to try again. An error that is no refusal is CodeInternal, and its text does
+// not leave the server; who answers with it logs the error.
 func Of(err error) wire.Event {
 	code := codeOf(err)
 	e := wire.Event{Type: wire.TypeError, Code: code, Text: textOf(code, err)}
 	if resync, ok := errors.AsType[*dispatch.ResyncError](err); ok {
 		e.Room, e.Epoch, e.Head, e.Oldest = resync.Room.String(), resync.Epoch, resync.Head, resync.Oldest
+	}
+	if code == wire.CodeStorageFull || code == wire.CodeUnavailable {
+		e.RetryAfter = retryAfter
 	}
 	return e
 }
@@ -41,7 +48,7 @@ func codeOf(err error) wire.Code {
 		return wire.CodeIDConflict
 	case errors.Is(err, store.ErrFull):
 		return wire.CodeStorageFull
-	case isGoingDown(err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case isGoingDown(err), errors.Is(err, context.DeadlineExceeded):
 		return wire.CodeUnavailable
 	}
 	return wire.CodeOf(err)
@@ -75,8 +82,11 @@ func textOf(code wire.Code, err error) string {
 	return err.Error()
 }
 
+// isGoingDown reports whether the server ends. What was cut short was cut by that,
+// or by a client that has gone and hears no answer.
 func isGoingDown(err error) bool {
-	return errors.Is(err, dispatch.ErrClosed) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrBroken)
+	return errors.Is(err, dispatch.ErrClosed) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrBroken) ||
+		errors.Is(err, context.Canceled)
 }
 
 func is[T error](err error) bool {

@@ -32,7 +32,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{store.ErrBroken, wire.CodeUnavailable, "going down"},
 		{store.ErrClosed, wire.CodeUnavailable, "going down"},
 		{dispatch.ErrClosed, wire.CodeUnavailable, "going down"},
-		{context.Canceled, wire.CodeUnavailable, "too busy"},
+		{context.Canceled, wire.CodeUnavailable, "going down"},
 		{context.DeadlineExceeded, wire.CodeUnavailable, "too busy"},
 		{tooLong, wire.CodeTooLongUsername, "32"},
 		{errors.New("open /var/lib/secret: EIO"), wire.CodeInternal, "its log says why"},
@@ -41,6 +41,9 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 			e := refusal.Of(err)
 			if e.Type != wire.TypeError || e.Code != c.code || !strings.Contains(e.Text, c.text) {
 				t.Errorf("%v is the frame %s %s %q, want %s with %q", err, e.Type, e.Code, e.Text, c.code, c.text)
+			}
+			if waiting := c.code == wire.CodeUnavailable || c.code == wire.CodeStorageFull; waiting != (e.RetryAfter > 0) {
+				t.Errorf("%s is worth another try after %s", e.Code, e.RetryAfter)
 			}
 			if strings.Contains(e.Text, "secret") {
 				t.Errorf("the text %q tells what is in the server", e.Text)

@@ -228,11 +228,7 @@ func (h *handler) hello(r *wire.Request) {
 	m := h.manager()
 	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
 	if err != nil {
-		text := fmt.Sprintf("the name %s is in use; choose another, or wait until it is free", r.Username)
-		if errors.Is(err, session.ErrReserved) {
-			text = fmt.Sprintf("the name %s is reserved; choose another", r.Username)
-		}
-		h.replyError(r.Ref, wire.CodeUsernameTaken, text)
+		h.replyFailure(r.Ref, err)
 		h.end(ending{reason: wire.ReasonAuth})
 		return
 	}

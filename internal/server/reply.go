@@ -31,9 +31,6 @@ func refusalEvent(s *dispatch.Subscription, r *dispatch.Receipt) wire.Event {
 	e := refusal.Of(r.Err)
 	e.Ref, e.HasRef = r.Ref, r.HasRef
 	e.Room, e.ID = s.Room().Name().String(), r.ID
-	if e.Code == wire.CodeStorageFull || e.Code == wire.CodeUnavailable {
-		e.RetryAfter = time.Second
-	}
 	return e
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -128,11 +127,12 @@ func (s *Server) problemOf(err error) *Problem {
 	if bad, ok := errors.AsType[*kaban.MessageError](err); ok && bad.Limit > 0 {
 		p.Max, p.Actual = new(bad.Limit), new(bad.Actual)
 	}
+	if e.RetryAfter > 0 {
+		p.RetryAfter = new(e.RetryAfter.Milliseconds())
+	}
 	switch e.Code {
 	case wire.CodeResync:
 		p.Epoch, p.Head, p.Oldest = e.Epoch, &e.Head, &e.Oldest
-	case wire.CodeUnavailable, wire.CodeStorageFull:
-		p.RetryAfter = new(time.Second.Milliseconds())
 	case wire.CodeInternal:
 		s.config.Log.Error("a request failed", "err", err)
 	}
