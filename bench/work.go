@@ -172,7 +172,7 @@ func (m *meter) one(run int, w work, server string) error {
 func (m *meter) note(r *bench.Result, name, server string) {
 	add := func(metric string, value float64) { m.record.Figures.add(name, server, metric, value) }
 	if s := r.Server; s != nil {
-		if r.Deliveries > 0 {
+		if r.Deliveries > 0 && r.Stalled == nil { // that is of the last turn only
 			add(microsPerDelivery, s.MicrosPerDelivery)
 		}
 		add(peakMiB, float64(s.PeakKiB)/1024)

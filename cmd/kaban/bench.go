@@ -107,7 +107,7 @@ type benchIdle struct {
 	payloadFlag
 	Connections int     `placeholder:"N" default:"1000" help:"Connections. Default: ${default}."`
 	Rooms       int     `placeholder:"N" default:"100" help:"The rooms they are spread over. Default: ${default}."`
-	Stalled     int     `placeholder:"N" default:"0" help:"Instead: ten members of a room talk while this many members never read, and before that while as many sit idle elsewhere."`
+	Stalled     int     `placeholder:"N" default:"0" help:"Instead: ten members of a room talk while this many members never read, and before and after that while as many sit idle elsewhere."`
 	Rate        float64 `placeholder:"N" default:"200" help:"With --stalled, messages a second. Default: ${default}."`
 }
 

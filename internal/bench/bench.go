@@ -34,6 +34,9 @@ const (
 	MinPayload     = 24 // the marker, a time and a little more
 	MaxPayload     = 4_000
 	MaxTime        = 10 * time.Minute
+	// MaxStalledTime is how long those who do not read are of use: see
+	// settleStalled.
+	MaxStalledTime = 11 * time.Second
 )
 
 // Workload is a kind of load.
@@ -152,6 +155,8 @@ func (o *Options) check(w Workload) error {
 	switch {
 	case o.Warmup < 0 || o.Duration < 0 || o.Warmup+o.Duration > MaxTime:
 		return optionf("--warm-up and --duration together must be at most %s", MaxTime)
+	case w == Stalled && o.Duration > MaxStalledTime:
+		return optionf("with --stalled, --duration must be at most %s, not %s: servers hang up on who does not read", MaxStalledTime, o.Duration)
 	case w != Join && o.Duration < 10*time.Millisecond:
 		return optionf("--duration must be at least 10ms, not %s", o.Duration)
 	case (w == Latency || w == Stalled) && (o.Rate <= 0 || o.Rate > MaxRate):

@@ -44,6 +44,7 @@ func TestOptions(t *testing.T) {
 		{"rate 0", Latency, func(o *Options) { o.Rate = 0 }, "--rate"},
 		{"rate too high", Latency, func(o *Options) { o.Rate = MaxRate + 1 }, "--rate"},
 		{"stalled too many", Stalled, func(o *Options) { o.Stalled = MaxConnections }, "the number of connections"},
+		{"stalled too long", Stalled, func(o *Options) { o.Duration = MaxStalledTime + 1 }, "at most 11s, not 11.000000001s"},
 		{"idle", Idle, func(o *Options) { o.Payload, o.Senders = 0, 0 }, ""},
 		{"join needs no time", Join, func(o *Options) { o.Duration = 0 }, ""},
 		{"join, too many", Join, func(o *Options) { o.Members = MaxConnections + 1 }, "--members"},
