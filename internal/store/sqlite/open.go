@@ -49,8 +49,9 @@ var common = []pragma{
 
 // The writer checkpoints by itself, because SQLite would drop the errors of
 // its automatic checkpoint. Its temporary files, if any, stay in memory. A cache
-// of 4 MiB has all pages of a transaction; one of 16 took 12 MiB more and saved
-// no time, with 700,000 messages either, since the system caches the file.
+// of 4 MiB has the pages of a usual transaction (a larger one spills into the
+// WAL); one of 16 took 12 MiB more and saved no time, with 700,000 messages either,
+// since the system caches the file.
 var (
 	writerPragmas = append([]pragma{
 		{"query_only", "0"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", walKept}, {"cache_size", "-4096"}, {"temp_store", "2"},
