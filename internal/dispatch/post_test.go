@@ -94,6 +94,7 @@ func TestWatch(t *testing.T) {
 	if err != nil || joined.Members != 0 || joined.Head != 1 {
 		t.Fatalf("got %+v, %v", joined, err)
 	}
+	watcher.until(w, 1) // who is behind misses who comes
 	alice := newReader(t)
 	a := join(t, d, alice, "lobby", "alice", Start{})
 	if _, names, _, err := d.Members(lobby, "", 10); err != nil || len(names) != 1 || a.Room().Members() != 1 {
