@@ -167,7 +167,8 @@ var bans = map[string]struct {
 	why    string
 }{
 	// The load generator prints its own results, and its lines are no frames. Nor
-	// are problems, hooks in Slack's format and the OpenAPI document.
+	// are problems, hooks in Slack's format, the OpenAPI document and the rows of
+	// the journal.
 	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},

@@ -40,7 +40,7 @@ func (h *handler) replyError(ref []byte, code wire.Code, text string) {
 	h.reply(&e)
 }
 
-// replyFailure answers a request with an error of the dispatcher.
+// replyFailure answers a request that was not done.
 func (h *handler) replyFailure(ref []byte, err error) {
 	e := refusal.Of(err)
 	if e.Code == wire.CodeInternal {

@@ -120,10 +120,11 @@ func (s *Store) appendLocked(d *kaban.Dispatch, now int64) store.Result {
 	r := s.rooms[d.Room.Key()]
 	author, id := d.Message.Username().Key(), d.ID.String()
 	hash := s.ids.hash(author, id)
-	if place, ok := s.ids.find(hash, func(place uint64) bool {
+	same := func(place uint64) bool {
 		e := s.log.at(place)
 		return e.author == author && e.ID == id
-	}); ok {
+	}
+	if place, ok := s.ids.find(hash, same); ok {
 		first := s.log.at(place)
 		if first.room != r || first.Content != d.Message.Content() {
 			return store.Result{Err: store.ErrIDConflict}
