@@ -123,6 +123,11 @@ var rules = map[string]rule{
 		nil, nil,
 		"cleaning text needs nothing",
 	},
+	"kaban/internal/markup": {
+		nil,
+		[]string{"golang.org/x/text"},
+		"what a content means is the same for whoever shows it, and for the server",
+	},
 	"kaban/internal/tui": {
 		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config"},
 		[]string{
