@@ -113,7 +113,7 @@ func quoteDepth(s string) (depth int) {
 	return depth
 }
 
-func isLoneQuote(s string) bool { return strings.HasPrefix(s, ">") && isBlank(s[1:]) }
+func isLoneQuote(s string) bool { return strings.TrimRight(s, blanks) == ">" }
 
 // closer is how a line may end a block of code: with a fence of n characters.
 type closer struct {
@@ -220,7 +220,7 @@ func appendBlock(lines []Line, texts []string) []Line {
 		add(Span{Text: s, Style: Code})
 	}
 	code := strings.TrimRight(strings.TrimRight(last, blanks), "`")
-	if isBlank(code) {
+	if strings.Trim(code, blanks) == "" {
 		code = ""
 	}
 	add(Span{Text: code, Style: Code}, Span{Text: last[len(code):], Mark: true})

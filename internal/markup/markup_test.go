@@ -141,10 +141,7 @@ func checkWhole(t interface {
 			case l.Kind == Head, l.Kind == Row:
 				delimiters += "| \t"
 			case l.Quote > 0:
-				delimiters += "> "
-				if isLoneQuote(s.Text) {
-					delimiters = s.Text
-				}
+				delimiters += "> \t"
 			}
 			if strings.Trim(s.Text, delimiters) != "" {
 				t.Errorf("%.200q: %q is a mark", content, s.Text)
