@@ -5,7 +5,7 @@
 // their order, are the line as it was written, and only delimiters of markup
 // that was recognised are marks, which a display may leave out. Time and memory
 // grow linearly with the content. The web page has the same rules in TypeScript
-// (internal/web/page/src/markup.ts), and both pass the table in testdata.
+// (internal/web/page/src/markup.ts), and both pass the table in markuptest.
 //
 // The package draws nothing and cleans nothing: a display does both.
 package markup
