@@ -123,6 +123,16 @@ var rules = map[string]rule{
 		nil, nil,
 		"cleaning text needs nothing",
 	},
+	"kaban/internal/markup": {
+		nil,
+		[]string{"golang.org/x/text"},
+		"what a content means is the same for whoever shows it, and for the server",
+	},
+	"kaban/internal/markup/markuptest": {
+		[]string{"kaban/internal/markup"},
+		nil,
+		"one table is for both implementations",
+	},
 	"kaban/internal/tui": {
 		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config"},
 		[]string{
@@ -169,7 +179,7 @@ var bans = map[string]struct {
 	// The load generator prints its own results, and its lines are no frames. Nor
 	// are problems, hooks in Slack's format, the OpenAPI document and the rows of
 	// the journal.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite"}, "it accepts bad frames in silence; frames are package wire's business"},
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
