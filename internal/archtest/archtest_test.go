@@ -91,7 +91,7 @@ var rules = map[string]rule{
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/store"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/slack", "kaban/internal/store"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
@@ -108,6 +108,11 @@ var rules = map[string]rule{
 		[]string{"kaban"},
 		nil,
 		"keys are kept without knowing who asks for them",
+	},
+	"kaban/internal/slack": {
+		[]string{"kaban/internal/markup"},
+		[]string{"github.com/go-json-experiment/json"},
+		"a foreign format becomes text; it knows no server",
 	},
 	"kaban/internal/session": {
 		[]string{"kaban"},

@@ -20,33 +20,36 @@ func slack(c byte, n int) Style {
 // been replaced before. What is no markup in Slack stays as it is.
 func FromSlack(text string) string {
 	var out strings.Builder
-	prose := ""
+	from, at := 0, 0 // where prose begins that is not written yet, and the rest
 	for {
-		begin := strings.Index(text, fence)
+		begin := strings.Index(text[at:], fence)
 		if begin < 0 {
 			break
 		}
+		begin += at
 		code, rest, closed := strings.Cut(text[begin+len(fence):], fence)
 		if !closed {
 			break
 		}
+		at = len(text) - len(rest)
 		if !strings.Contains(code, "\n") || isBlank(code) { // our code within a line has any number of backticks
-			end := len(text) - len(rest)
-			prose, text = prose+text[:end], rest
 			continue
 		}
-		if prose += strings.TrimRight(text[:begin], blanks); prose != "" {
+		if prose := strings.TrimRight(text[from:begin], blanks); prose != "" {
 			proseFromSlack(&out, prose)
 			if !strings.HasSuffix(prose, "\n") {
 				out.WriteByte('\n')
 			}
 		}
 		out.WriteString(fence + "\n" + strings.TrimSuffix(strings.TrimPrefix(code, "\n"), "\n") + "\n" + fence)
-		if prose, text = "", strings.TrimLeft(rest, blanks); text != "" && text[0] != '\n' {
+		for at < len(text) && strings.IndexByte(blanks, text[at]) >= 0 {
+			at++
+		}
+		if from = at; at < len(text) && text[at] != '\n' {
 			out.WriteByte('\n')
 		}
 	}
-	proseFromSlack(&out, prose+text)
+	proseFromSlack(&out, text[from:])
 	return out.String()
 }
 
