@@ -46,6 +46,7 @@ type handler struct {
 	asking      bool  // a worker asks the store for a request
 	reading     bool  // is in loop.reads
 	paused      bool  // reads no further until there is room
+	proof       proof // that the client has got its welcome
 
 	// What is written.
 	blocked  bool                     // the socket takes nothing; its poller says when it does
@@ -66,6 +67,17 @@ type handler struct {
 	endingAt  int64
 	lingering int64 // since when only the peer's hanging up is waited for; 0: not yet
 }
+
+// proof is how far it is clear that a client has got its welcome. What came with
+// the hello, in one read, shows nothing: it may be all that there is of an
+// attempt that was given up long ago.
+type proof uint8
+
+const (
+	unproven proof = iota
+	likely         // something was read after the welcome was given
+	proven         // and it was a frame
+)
 
 // ending is why and how a connection ends.
 type ending struct {

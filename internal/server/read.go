@@ -43,6 +43,9 @@ func (h *handler) readReady() bool {
 		if !h.readFrames() {
 			return false
 		}
+		if h.session != nil && h.proof == unproven {
+			h.proof = likely
+		}
 		if err := h.reader.Fill(); err != nil {
 			if h.readFrames() && !errors.Is(err, errBlocked) {
 				h.readError(err)
@@ -197,6 +200,10 @@ func (h *handler) execute(r *wire.Request) {
 		}
 		h.hello(r)
 		return
+	}
+	if h.proof == likely {
+		h.proof = proven
+		h.manager().config.Names.Confirm(h.session)
 	}
 	switch r.Type {
 	case wire.TypeHello:

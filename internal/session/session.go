@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"sync"
 
 	"kaban"
@@ -39,6 +40,35 @@ type Session struct {
 	Secret   string // proves to be the same client; at least 128 bits
 
 	owner Owner
+	// earlier are the secrets that led here, oldest first, for as long as the
+	// client has not shown that it got this session's. Guarded by Registry.mu.
+	earlier []string
+}
+
+// maxEarlier bounds the secrets that a session keeps beside its own.
+const maxEarlier = 8
+
+// find returns which of the session's secrets this is, from the oldest on; -1
+// for none. Its time does not depend on how much is right.
+func (s *Session) find(secret string) int {
+	at := -1
+	for i, known := range s.secrets() {
+		at = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare([]byte(known), []byte(secret)), i, at)
+	}
+	return at
+}
+
+func (s *Session) secrets() []string { return append(slices.Clip(s.earlier), s.Secret) }
+
+// follow makes a session the next in the line of one whose secret at was shown.
+// The client has that one, so it needs none before; it may have any behind. Of
+// too many the one that was shown and the newest stay.
+func (s *Session) follow(before *Session, at int) {
+	kept := before.secrets()[at:]
+	if excess := len(kept) - maxEarlier; excess > 0 {
+		kept = slices.Delete(kept, 1, 1+excess)
+	}
+	s.earlier = kept
 }
 
 // Registry knows which connection holds which name. The zero Registry has none.
@@ -61,7 +91,9 @@ func reservedKeys(names ...string) map[string]bool {
 }
 
 // Claim gives a name to a connection. With the secret of the session that holds
-// the name it is taken over, and the one who loses it is told. It returns
+// the name, or with one that led to it while that is not confirmed, it is taken
+// over, and the one who loses it is told. So a client wins over what is left of
+// its own earlier attempts, with the last secret that reached it. It returns
 // ErrReserved and ErrTaken.
 func (r *Registry) Claim(owner Owner, id Identity, resume string) (*Session, error) {
 	key := id.Username.Key()
@@ -86,11 +118,23 @@ func (r *Registry) put(key string, s *Session, resume string) (replaced *Session
 		r.sessions = make(map[string]*Session)
 	}
 	holder := r.sessions[key]
-	if holder != nil && subtle.ConstantTimeCompare([]byte(holder.Secret), []byte(resume)) != 1 {
-		return nil, ErrTaken
+	if holder != nil {
+		at := holder.find(resume)
+		if at < 0 {
+			return nil, ErrTaken
+		}
+		s.follow(holder, at)
 	}
 	r.sessions[key] = s
 	return holder, nil
+}
+
+// Confirm says that the session's secret has reached its client: those before it
+// are worthless from now on.
+func (r *Registry) Confirm(s *Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.earlier = nil
 }
 
 // Release gives a name free, unless it was taken over.
