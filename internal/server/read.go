@@ -240,6 +240,7 @@ func (h *handler) hello(r *wire.Request) {
 		return
 	}
 	h.session = s
+	h.quiet, h.pings, h.doubted = h.loop.now, 0, false
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.Identity.Username)
 	e := answer(wire.TypeWelcome, r.Ref)
