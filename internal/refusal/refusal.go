@@ -64,9 +64,9 @@ func textOf(code wire.Code, err error) string {
 		return "the server has as many rooms as it takes; use one that exists"
 	case wire.CodeUsernameTaken:
 		if errors.Is(err, session.ErrReserved) {
-			return "the name is reserved; choose another"
+			return "the name, or one that looks like it, is reserved; choose another"
 		}
-		return "somebody is connected under this name; choose another, or wait until it is free"
+		return "somebody is connected under this name, or one that looks like it; choose another, or wait until it is free"
 	case wire.CodeIDConflict:
 		return "this id was used for another message; use a new id for each message"
 	case wire.CodeStorageFull:

@@ -703,7 +703,7 @@ func TestCopyIsClean(t *testing.T) {
 
 func TestRename(t *testing.T) {
 	d := newDesk(t, 80, 12)
-	d.happens(renamedEvent{name: "ben", err: &client.Error{Code: wire.CodeUsernameTaken, Text: "taken"}})
+	d.happens(renamedEvent{name: "ben", err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
 	d.shows("your name stays ann: somebody is connected ")
 	d.happens(renamedEvent{name: "anna"})
 	d.shows("anna> ")
@@ -744,7 +744,7 @@ func TestTheFormAsksAgain(t *testing.T) {
 	if got := d.back.last("connect"); got != "connect 127.0.0.1:6440 [ann]" {
 		t.Errorf("got %q", got)
 	}
-	d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "taken"}})
+	d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
 	d.shows("choose another")
 	d.keys("2", "enter")
 	if got := d.back.last("connect"); got != "connect 127.0.0.1:6440 [ann2]" {

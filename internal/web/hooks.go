@@ -66,10 +66,13 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	content, length := slack.Cut(sent.Text, s.config.MaxContent)
-	message, err := kaban.NewMessage(s.hookAuthor(sent.Username, username), content, s.config.MaxContent)
-	if err == nil {
-		err = s.config.Names.Check(message.Username())
+	author, done, err := s.hookAuthor(sent.Username, username)
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
 	}
+	defer done()
+	message, err := kaban.NewMessage(author, content, s.config.MaxContent)
 	if err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
@@ -93,14 +96,17 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok")
 }
 
-// hookAuthor is who a message is from: the name it says, in a form that names can
-// have here, unless that is somebody else's.
-func (s *Server) hookAuthor(wanted string, usual kaban.Username) kaban.Username {
-	author, err := kaban.ParseUsername(asUsername(wanted))
-	if err != nil || s.config.Names.Check(author) != nil {
-		return usual
+// hookAuthor borrows the name that a message is from until done is called: the
+// one it asks for, in a form that names can have here, unless that is somebody
+// else's.
+func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.Username, done func(), err error) {
+	if author, err = kaban.ParseUsername(asUsername(wanted)); err == nil {
+		if done, err = s.config.Names.Speak(author); err == nil {
+			return author, done, nil
+		}
 	}
-	return author
+	done, err = s.config.Names.Speak(usual)
+	return usual, done, err
 }
 
 // asUsername makes a name of what may have spaces and signs in it.
