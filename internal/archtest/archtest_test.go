@@ -139,10 +139,10 @@ var rules = map[string]rule{
 		"one table is for both implementations",
 	},
 	"kaban/internal/tui": {
-		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config"},
+		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config", "kaban/internal/markup"},
 		[]string{
 			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
-			"github.com/yuin/goldmark", "github.com/kyokomi/emoji",
+			"github.com/kyokomi/emoji",
 		},
 		"the terminal client is a user of the SDK and knows no server",
 	},

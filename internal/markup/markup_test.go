@@ -127,12 +127,6 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// hard are texts that take parsers long which go back.
-var hard = []string{
-	"*", "_a", "*a ", "*a_b ", "**a*", "`", "a`b``", "```\n", "```a\n", "``` ``` ", "````\n```\n", "> ", ">", ">\n", "[", "[](", "@", "@a-", "@_", "_@",
-	"|", "|a|\n|-|\n", "| |", "|-|\n", "https://", "https://x)", "http://(", "mailto:", "~~a ", "\\|", "~~*_", "a*_~~ ", "\u0301", "*\u0301", "h",
-}
-
 // Sixteen times as much takes about sixteen times as long, not 256 times. A busy
 // machine makes a measurement worse, so the best of several counts.
 func TestLinear(t *testing.T) {
@@ -146,7 +140,7 @@ func TestLinear(t *testing.T) {
 		}
 		return best
 	}
-	for _, piece := range hard {
+	for _, piece := range markuptest.Hard {
 		content := strings.Repeat(piece, size/len(piece))
 		best := math.Inf(1)
 		for range attempts {
