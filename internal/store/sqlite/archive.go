@@ -24,8 +24,9 @@ import (
 // lock that the server needs and changes nothing. One goroutine at a time uses
 // it.
 type Snapshot struct {
-	path string
-	conn *conn
+	path  string
+	conn  *conn
+	pause time.Duration // between two looks at the WAL
 
 	// From begin to end.
 	*contents
@@ -66,7 +67,7 @@ func openSnapshot(ctx context.Context, path string) (*Snapshot, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	return &Snapshot{path: path, conn: c}, nil
+	return &Snapshot{path: path, conn: c, pause: walPause}, nil
 }
 
 // Close ends it.

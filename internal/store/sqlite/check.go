@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"kaban"
 	"kaban/internal/store"
@@ -142,7 +143,7 @@ func (s *Snapshot) checkFile(ctx context.Context) (problems []string, err error)
 		fmt.Sprintf("PRAGMA integrity_check(%d)", maxProblems),
 		fmt.Sprintf("SELECT 'a row of ' || \"table\" || ' refers to nothing' FROM pragma_foreign_key_check LIMIT %d", maxProblems),
 	} {
-		lines, err := s.lines(ctx, query)
+		lines, err := lines(ctx, s.conn, query)
 		for _, line := range lines {
 			if line != "ok" {
 				problems = append(problems, strings.TrimSpace(line))
@@ -156,8 +157,6 @@ func (s *Snapshot) checkFile(ctx context.Context) (problems []string, err error)
 }
 
 // lines returns the texts that a query gives.
-func (s *Snapshot) lines(ctx context.Context, query string) ([]string, error) { return lines(ctx, s.conn, query) }
-
 func lines(ctx context.Context, c *conn, query string) (found []string, err error) {
 	rows, err := c.QueryContext(ctx, query)
 	if err != nil {
@@ -174,13 +173,16 @@ func lines(ctx context.Context, c *conn, query string) (found []string, err erro
 	return found, closeRows(rows)
 }
 
-// checkSchema wants the tables and views to be what the migrations make. What
-// somebody has added does not matter.
-func (s *Snapshot) checkSchema(ctx context.Context) (problems []string, err error) {
+// schemaQuery returns what a schema consists of.
+const schemaQuery = "SELECT type || ' ' || name || ' ' || tbl_name || ' ' || coalesce(sql, '') FROM sqlite_schema"
+
+// freshSchema returns what the migrations make, by schemaQuery.
+var freshSchema = sync.OnceValues(func() (schema []string, err error) {
 	scripts, err := migrations()
 	if err != nil {
 		return nil, err
 	}
+	ctx := context.Background()
 	c, err := connect(ctx, "/fresh", "memory", nil)
 	if err != nil {
 		return nil, err
@@ -189,12 +191,17 @@ func (s *Snapshot) checkSchema(ctx context.Context) (problems []string, err erro
 	if err := migrate(ctx, c, 0, scripts, nil); err != nil {
 		return nil, err
 	}
-	const query = "SELECT type || ' ' || name || ' ' || tbl_name || ' ' || coalesce(sql, '') FROM sqlite_schema"
-	want, err := lines(ctx, c, query)
+	return lines(ctx, c, schemaQuery)
+})
+
+// checkSchema wants the tables and views to be what the migrations make. What
+// somebody has added does not matter.
+func (s *Snapshot) checkSchema(ctx context.Context) (problems []string, err error) {
+	want, err := freshSchema()
 	if err != nil {
 		return nil, err
 	}
-	got, err := s.lines(ctx, query)
+	got, err := lines(ctx, s.conn, schemaQuery)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +220,9 @@ func (s *Snapshot) checkSchema(ctx context.Context) (problems []string, err erro
 var comments = regexp.MustCompile(`--[^\n]*`)
 
 // plainSQL returns SQL without what means nothing.
-func plainSQL(s string) string { return strings.Join(strings.Fields(comments.ReplaceAllString(s, "")), " ") }
+func plainSQL(s string) string {
+	return strings.Join(strings.Fields(comments.ReplaceAllString(s, "")), " ")
+}
 
 // checkUsers reads all users.
 func (s *Snapshot) checkUsers(ctx context.Context) (problems []string, err error) {

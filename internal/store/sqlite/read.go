@@ -133,8 +133,8 @@ type run struct {
 }
 
 func newRun(first, last uint64, page store.Page) run {
-	if page.Bytes <= 0 { // then the direction does not matter
-		return run{entries: make([]store.Entry, 0, last-first+1), room: -1}
+	if page.Bytes <= 0 {
+		return run{entries: make([]store.Entry, 0, last-first+1), back: page.Last, room: -1}
 	}
 	return run{back: page.Last, room: page.Bytes}
 }

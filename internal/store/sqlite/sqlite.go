@@ -177,6 +177,8 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 			return nil, explain(s.path, err)
 		}
 		s.log.Info("made a new database", "path", s.path)
+	} else if err := refuseDamagedWAL(s.path); err != nil {
+		return nil, err
 	}
 	version, err := inspect(ctx, s.path, len(scripts))
 	if err != nil {
