@@ -190,6 +190,7 @@ func (c *exportCommand) Run(std streams) (err error) {
 	bar := progress(std.err, int64(total), "exporting", "messages")
 	out := bufio.NewWriterSize(std.out, 1<<20)
 	var line []byte
+	var damaged uint64
 	err = snapshot.Each(ctx, only, func(room kaban.RoomName, e *store.Entry) error {
 		line = wire.AppendMessage(line[:0], room.String(), wire.Message{
 			Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time).UTC(),
@@ -201,6 +202,11 @@ func (c *exportCommand) Run(std streams) (err error) {
 			bar.Add(1000)
 		}
 		return nil
+	}, func(err error) error {
+		if damaged++; damaged <= maxDamagedLines {
+			fmt.Fprintln(std.err, "kaban:", err)
+		}
+		return nil
 	})
 	if err == nil {
 		if err = out.Flush(); err != nil {
@@ -208,8 +214,14 @@ func (c *exportCommand) Run(std streams) (err error) {
 		}
 	}
 	bar.Finish()
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("%s is damaged in %s; all the rest is exported", c.Data, count(damaged, "place"))
+	}
 	return err
 }
+
+// maxDamagedLines bounds the damaged messages that an export names.
+const maxDamagedLines = 100
 
 // importBatch is how many messages are one transaction.
 const importBatch = 1000

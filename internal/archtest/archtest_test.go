@@ -91,7 +91,7 @@ var rules = map[string]rule{
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/store"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/slack", "kaban/internal/store"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
@@ -109,6 +109,11 @@ var rules = map[string]rule{
 		nil,
 		"keys are kept without knowing who asks for them",
 	},
+	"kaban/internal/slack": {
+		[]string{"kaban/internal/markup"},
+		[]string{"github.com/go-json-experiment/json"},
+		"a foreign format becomes text; it knows no server",
+	},
 	"kaban/internal/session": {
 		[]string{"kaban"},
 		nil,
@@ -123,11 +128,21 @@ var rules = map[string]rule{
 		nil, nil,
 		"cleaning text needs nothing",
 	},
+	"kaban/internal/markup": {
+		nil,
+		[]string{"golang.org/x/text"},
+		"what a content means is the same for whoever shows it, and for the server",
+	},
+	"kaban/internal/markup/markuptest": {
+		[]string{"kaban/internal/markup"},
+		nil,
+		"one table is for both implementations",
+	},
 	"kaban/internal/tui": {
-		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config"},
+		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config", "kaban/internal/markup"},
 		[]string{
 			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
-			"github.com/yuin/goldmark", "github.com/kyokomi/emoji",
+			"github.com/kyokomi/emoji",
 		},
 		"the terminal client is a user of the SDK and knows no server",
 	},
@@ -169,7 +184,7 @@ var bans = map[string]struct {
 	// The load generator prints its own results, and its lines are no frames. Nor
 	// are problems, hooks in Slack's format, the OpenAPI document and the rows of
 	// the journal.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite"}, "it accepts bad frames in silence; frames are package wire's business"},
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},

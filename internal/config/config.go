@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -117,36 +118,66 @@ func lineOf(text, key string) int {
 // Nearest returns ", did you mean …?" where a known key is close to the one
 // that was written, and else what keys there are.
 func Nearest(key string, keys []string) string {
-	best, distance := "", 4
-	for _, known := range keys {
-		if d := Distance(strings.ReplaceAll(strings.ToLower(key), "-", "_"), strings.ToLower(known)); d < distance {
-			best, distance = known, d
-		}
-	}
-	if best != "" {
+	if best, ok := Closest(key, keys); ok {
 		return fmt.Sprintf(", did you mean %q?", best)
 	}
 	return "; there are " + strings.Join(keys, ", ")
 }
 
-// Distance returns how many letters must be added, removed or replaced to make
-// one word of the other (Levenshtein).
-func Distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := before
-			if a[i] != b[j] {
-				replaced++
+// Closest returns the known word that was probably meant by another. Commands,
+// flags, variables and keys all get their suggestions here. A suggestion that is
+// far off is worse than none: at most a third of the letters may differ, not
+// counting the words that both begin with, such as KABAN_ and key_. Case does
+// not matter, nor "-" for "_". Beginnings of two letters or more count as close.
+func Closest(word string, known []string) (string, bool) {
+	folded := foldWord(word)
+	best, distance := "", -1
+	for _, k := range known {
+		a, b := folded, foldWord(k)
+		if len(a) >= 2 && len(a) < len(b) && strings.HasPrefix(b, a) && !strings.HasSuffix(a, "_") {
+			return k, true
+		}
+		for {
+			first, rest, ok := strings.Cut(a, "_")
+			same, other, also := strings.Cut(b, "_")
+			if !ok || !also || first != same {
+				break
 			}
-			before = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, before+1)
+			a, b = rest, other
+		}
+		longest := max(utf8.RuneCountInString(a), utf8.RuneCountInString(b))
+		if d := Distance(a, b); d <= longest/3 && (distance < 0 || d < distance) {
+			best, distance = k, d
 		}
 	}
-	return row[len(b)]
+	return best, distance >= 0
+}
+
+func foldWord(word string) string { return strings.ReplaceAll(strings.ToLower(word), "-", "_") }
+
+// Distance returns how many letters must be added, removed, replaced or swapped
+// with their neighbour to make one word of the other (optimal string alignment).
+func Distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	var before []int // the row above the row above
+	above := make([]int, len(y)+1)
+	for j := range above {
+		above[j] = j
+	}
+	for i := range x {
+		row := make([]int, len(y)+1)
+		row[0] = i + 1
+		for j := range y {
+			replaced := above[j]
+			if x[i] != y[j] {
+				replaced++
+			}
+			row[j+1] = min(replaced, row[j]+1, above[j+1]+1)
+			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, above = above, row
+	}
+	return above[len(y)]
 }

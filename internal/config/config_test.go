@@ -61,9 +61,46 @@ func TestEditDistance(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"listn", "listen", 1}} {
+	}{{"", "", 0}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"listn", "listen", 1}, {"jion", "join", 1}, {"abcd", "badc", 2}, {"ü", "u", 1}} {
 		if got := Distance(test.a, test.b); got != test.want {
 			t.Errorf("%q and %q: got %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+// What is suggested is near; where nothing is, nothing is suggested.
+func TestClosest(t *testing.T) {
+	commands := []string{"join", "me", "msg", "nick", "part", "quit", "search"}
+	variables := []string{"KABAN_SERVER", "KABAN_ROOM", "KABAN_MAX_CLIENTS"}
+	keys := []string{"server", "key_send", "key_top", "key_room_1"}
+	for _, test := range []struct {
+		word  string
+		known []string
+		want  string
+	}{
+		{"jion", commands, "join"},
+		{"quti", commands, "quit"},
+		{"serch", commands, "search"},
+		{"SEARCHH", commands, "search"},
+		{"jo", commands, "join"},
+		{"j", commands, ""},
+		{"m", commands, ""},
+		{"exit", commands, ""},
+		{"who", commands, ""},
+		{"ban", commands, ""},
+		{"mute", commands, ""},
+		{"", commands, ""},
+		{"KABAN_SEVER", variables, "KABAN_SERVER"},
+		{"KABAN_MAX-CLIENT", variables, "KABAN_MAX_CLIENTS"},
+		{"KABAN_FOO", variables, ""},
+		{"KABAN_", variables, ""},
+		{"key_sned", keys, "key_send"},
+		{"key_foo", keys, ""},
+		{"colour", keys, ""},
+	} {
+		got, ok := Closest(test.word, test.known)
+		if got != test.want || ok != (test.want != "") {
+			t.Errorf("%q: got %q, %v, want %q", test.word, got, ok, test.want)
 		}
 	}
 }

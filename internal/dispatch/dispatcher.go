@@ -49,15 +49,21 @@ var (
 )
 
 // ResyncError says that the log cannot be continued from the cursor: it is of
-// another epoch, beyond the head, or older than what is kept.
+// another epoch, beyond the head, older than what is kept, or what comes next is
+// damaged. In the last case Head is where it can be continued, the last damaged
+// entry in a row, and not the room's.
 type ResyncError struct {
-	Room   kaban.RoomName
-	Epoch  string
-	Head   uint64
-	Oldest uint64 // the oldest entry kept; Head+1 when there is none
+	Room    kaban.RoomName
+	Epoch   string
+	Head    uint64
+	Oldest  uint64              // the oldest entry kept; Head+1 when there is none
+	Damaged *store.DamagedError // the first that is, or nil
 }
 
 func (e *ResyncError) Error() string {
+	if e.Damaged != nil {
+		return fmt.Sprintf("%v; room %s goes on behind %d", e.Damaged, e.Room, e.Head)
+	}
 	return fmt.Sprintf("room %s cannot be continued from there; it has %d to %d in epoch %s", e.Room, e.Oldest, e.Head, e.Epoch)
 }
 
@@ -382,7 +388,8 @@ type Found struct {
 }
 
 // History returns a page of a room's entries, none beyond the published head.
-// It returns ErrNotFound.
+// Damaged entries are passed over where the page begins, and end it elsewhere; if
+// there is nothing else, it returns a *store.DamagedError. It returns ErrNotFound.
 func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.Page) (Found, error) {
 	r := d.room(name)
 	if r == nil {
@@ -391,7 +398,10 @@ func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.P
 	if end := r.Head() + 1; p.Before == 0 || p.Before > end {
 		p.Before = end
 	}
-	entries, err := d.store.Read(ctx, r.name, p)
+	entries, damage, _, err := readPast(ctx, d.store, r.name, p)
+	if err == nil && len(entries) == 0 && damage != nil {
+		err = damage
+	}
 	if err != nil {
 		return Found{}, fmt.Errorf("read %s: %w", r.name, err)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"kaban/internal/dispatch"
@@ -42,10 +43,12 @@ type handler struct {
 	pending     int           // sends read, neither acknowledged nor refused
 	pendingSize int           // bytes of their contents
 	badFrames   uint8
-	pings       uint8 // sent since the last byte came
+	pings       uint8 // sent since the last sign of life
+	doubted     bool  // it is over unless a last read finds something
 	asking      bool  // a worker asks the store for a request
 	reading     bool  // is in loop.reads
 	paused      bool  // reads no further until there is room
+	proof       proof // that the client has got its welcome
 
 	// What is written.
 	blocked  bool                     // the socket takes nothing; its poller says when it does
@@ -59,13 +62,24 @@ type handler struct {
 
 	ending *ending // nil while it is not
 
-	// All times in milliseconds since 1970.
-	accepted  int64
-	heard     int64 // when the last byte came
-	stalled   int64 // since when no byte goes out; 0: some does
-	endingAt  int64
-	lingering int64 // since when only the peer's hanging up is waited for; 0: not yet
+	// All times are the loop's.
+	accepted  time.Duration
+	quiet     time.Duration // when the last sign of life came, or the last ping went out
+	stalled   time.Duration // since when the peer takes nothing; 0: it does
+	endingAt  time.Duration
+	lingering time.Duration // since when only the peer's hanging up is waited for; 0: not yet
 }
+
+// proof is how far it is clear that a client has got its welcome. What came with
+// the hello, in one read, shows nothing: it may be all that there is of an
+// attempt that was given up long ago.
+type proof uint8
+
+const (
+	unproven proof = iota
+	likely         // something was read after the welcome was given
+	proven         // and it was a frame
+)
 
 // ending is why and how a connection ends.
 type ending struct {
@@ -79,8 +93,6 @@ type ending struct {
 
 func newHandler(l *loop, token *idpool.Token, f framing) *handler {
 	h := &handler{loop: l, token: token, framing: f}
-	h.accepted = l.manager.clock.Load()
-	h.heard = h.accepted
 	h.reader = wire.NewReader(h)
 	h.reader.SetLimit(wire.MaxHelloFrame)
 	h.reader.SetMaxContent(l.manager.config.MaxContent)
@@ -104,10 +116,15 @@ type source handler
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.socket.Read(p)
 	if n > 0 {
-		s.heard = s.loop.now
-		s.pings = 0
+		(*handler)(s).hear()
 	}
 	return n, err
+}
+
+// hear notes a sign of life.
+func (h *handler) hear() {
+	h.quiet, h.pings = h.loop.now, 0
+	h.doubted = h.doubted && h.session == nil // a byte is no hello
 }
 
 // reply queues a frame for the client.
@@ -192,40 +209,58 @@ func (h *handler) finish() {
 
 func (h *handler) manager() *Manager { return h.loop.manager }
 
+// maxPings is how many pings stay without an answer until a peer is given up. Each
+// has a heartbeat for it.
+const maxPings = 2
+
 // check looks after everything that has to do with time.
 func (h *handler) check() {
 	config, now := &h.manager().config, h.loop.now
-	since := func(t int64) time.Duration { return time.Duration(now-t) * time.Millisecond }
 	stalled := time.Duration(0)
 	if h.blocked {
-		stalled = since(h.stalled)
+		stalled = now - h.stalled
 	}
-	switch silent := since(h.heard); {
+	switch {
 	case h.ending != nil:
-		h.checkEnding(stalled, since(h.endingAt))
+		h.checkEnding(stalled, now-h.endingAt)
 	case stalled >= config.StallTimeout:
 		h.loop.writable(h) // it may take a little, of which no poller tells; if not, that was it
 	case h.session == nil:
-		if since(h.accepted) >= config.HelloTimeout {
+		if now-h.accepted >= config.HelloTimeout && h.readOnce() {
 			event := errorEvent(wire.CodeHelloRequired, "no hello came within "+config.HelloTimeout.String())
 			h.reply(&event)
 			h.end(ending{reason: wire.ReasonIdle})
 		}
-	case silent >= 3*config.Heartbeat:
-		h.end(ending{reason: wire.ReasonIdle, reconnect: time.Second, atOnce: true})
-	default: // ping once for each heartbeat of silence
-		if due := uint8(silent / config.Heartbeat); due > h.pings {
-			h.pings = due
-			h.reply(&wire.Event{Type: wire.TypePing})
-		}
+	case h.blocked, h.asking, h.paused: // no ping reaches it, or nobody listens
+		h.quiet = now
+	case now-h.quiet < config.Heartbeat:
+	case h.pings < maxPings:
+		h.pings++
+		h.quiet = now
+		h.reply(&wire.Event{Type: wire.TypePing})
+	case h.loop.giveUps > 0 && h.readOnce():
+		h.loop.giveUps-- // many who went silent at once shall not come back at once
+		spread := spreadOver(len(h.loop.handlers))
+		h.end(ending{reason: wire.ReasonIdle, reconnect: spread/4 + rand.N(spread), atOnce: true})
 	}
+}
+
+// readOnce has what a peer may have sent read before it is judged for having sent
+// nothing. It reports whether that was done since the last time something came.
+func (h *handler) readOnce() bool {
+	if h.doubted {
+		return true
+	}
+	h.doubted = true
+	h.loop.readable(h)
+	return false
 }
 
 // checkEnding hurries an end that takes too long.
 func (h *handler) checkEnding(stalled, over time.Duration) {
 	switch {
 	case h.lingering != 0:
-		if time.Duration(h.loop.now-h.lingering)*time.Millisecond >= lingerTimeout {
+		if h.loop.now-h.lingering >= lingerTimeout {
 			h.finish()
 		}
 		return

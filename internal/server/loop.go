@@ -22,6 +22,9 @@ const (
 	// has to do with time: at most, and while connections are ending.
 	maxSweep    = 500 * time.Millisecond
 	endingSweep = 50 * time.Millisecond
+	// stepsPerSweep is how many times longer than between two sweeps a round may
+	// take until the rest does not count: somebody has stopped the process.
+	stepsPerSweep = 2
 )
 
 // loop serves many connections. One goroutine does everything that concerns
@@ -46,8 +49,9 @@ type loop struct {
 	ending   int        // handlers that are ending
 	sends    []dispatch.Send
 	request  wire.Request // being carried out
-	now      int64        // of this round, in milliseconds since 1970
-	swept    int64
+	pulse                 // now is the time of this round
+	swept    time.Duration
+	giveUps  int // silent connections that this sweep may still end
 	stopped  bool
 	refusing bool   // the last connection could not be served, and the log says so
 	scratch  []byte // for what is swallowed; nil until then
@@ -94,8 +98,7 @@ func (q *queue) pop() *handler {
 }
 
 func newLoop(m *Manager, p poller) *loop {
-	l := &loop{manager: m, poller: p}
-	l.tick()
+	l := &loop{manager: m, poller: p, pulse: newPulse(m.config.clock, stepsPerSweep*m.sweepEvery)}
 	l.swept = l.now
 	return l
 }
@@ -144,19 +147,19 @@ func (l *loop) run() {
 			l.closeAll()
 			l.stopped = true
 		}
-		l.tick()
-		l.takePosts()
-		l.read()
-		l.write()
-		if l.now-l.swept >= l.sweepEvery().Milliseconds() {
-			l.sweep()
-		}
+		l.round()
 	}
 }
 
-func (l *loop) tick() {
-	l.now = time.Now().UnixMilli()
-	l.manager.clock.Store(l.now)
+// round does what is ready.
+func (l *loop) round() {
+	l.tick(l.manager.config.clock)
+	l.takePosts()
+	l.read()
+	l.write()
+	if l.now-l.swept >= l.sweepEvery() {
+		l.sweep()
+	}
 }
 
 // poll waits for work, not at all if there is some.
@@ -166,7 +169,7 @@ func (l *loop) poll() error {
 	}
 	timeout := time.Duration(-1)
 	if len(l.handlers) > 0 {
-		timeout = max(l.sweepEvery()-time.Duration(l.now-l.swept)*time.Millisecond, 0)
+		timeout = max(l.sweepEvery()-(l.now-l.swept), 0)
 	}
 	l.asleep.Store(true)
 	if l.posted.Load() {
@@ -296,6 +299,7 @@ func (l *loop) sweepEvery() time.Duration {
 
 func (l *loop) sweep() {
 	l.swept = l.now
+	l.giveUps = max(1, int(time.Duration(len(l.handlers))*l.manager.sweepEvery/l.manager.config.Heartbeat))
 	for i := len(l.handlers) - 1; i >= 0; i-- { // one that ends makes room for the last
 		h := l.handlers[i]
 		h.guard((*handler).check)
@@ -305,6 +309,7 @@ func (l *loop) sweep() {
 // accept begins to serve a connection.
 func (l *loop) accept(h *handler, conn net.Conn) {
 	h.index = len(l.handlers)
+	h.accepted, h.quiet = l.now, l.now
 	l.handlers = append(l.handlers, h)
 	var err error
 	if h.socket, err = l.poller.add(conn, h); err != nil {

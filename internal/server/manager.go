@@ -61,6 +61,8 @@ type Config struct {
 	Names *session.Registry
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
+
+	clock clock // of all time-outs; tests have their own
 }
 
 func (c Config) withDefaults() Config {
@@ -90,6 +92,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.clock == nil {
+		c.clock = stopwatch()
 	}
 	return c
 }
@@ -122,8 +127,6 @@ type Manager struct {
 	dispatcher *dispatch.Dispatcher
 	pool       *idpool.Pool
 
-	// clock is the time of the last round of a loop in milliseconds since 1970.
-	clock  atomic.Int64
 	panics atomic.Int64
 
 	sweepEvery time.Duration      // how often a loop looks after time, when nothing ends

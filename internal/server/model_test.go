@@ -151,7 +151,7 @@ func (p *modelPeer) take(bytes int) {
 
 // turn is a round of the loop.
 func (m *model) turn() {
-	m.loop.tick()
+	m.loop.tick(m.manager.config.clock)
 	m.loop.takePosts()
 	m.loop.read()
 	m.loop.write()

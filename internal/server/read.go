@@ -43,6 +43,9 @@ func (h *handler) readReady() bool {
 		if !h.readFrames() {
 			return false
 		}
+		if h.session != nil && h.proof == unproven {
+			h.proof = likely
+		}
 		if err := h.reader.Fill(); err != nil {
 			if h.readFrames() && !errors.Is(err, errBlocked) {
 				h.readError(err)
@@ -198,6 +201,10 @@ func (h *handler) execute(r *wire.Request) {
 		h.hello(r)
 		return
 	}
+	if h.proof == likely {
+		h.proof = proven
+		h.manager().config.Names.Confirm(h.session)
+	}
 	switch r.Type {
 	case wire.TypeHello:
 		h.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
@@ -233,6 +240,7 @@ func (h *handler) hello(r *wire.Request) {
 		return
 	}
 	h.session = s
+	h.quiet, h.pings, h.doubted = h.loop.now, 0, false
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.Identity.Username)
 	e := answer(wire.TypeWelcome, r.Ref)

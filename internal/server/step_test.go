@@ -87,7 +87,7 @@ func (l *turned) until(what string, so func() bool) {
 
 // later moves the clock and looks after time.
 func (l *turned) later(d time.Duration) {
-	l.loop.now += d.Milliseconds()
+	l.loop.now += d
 	l.loop.sweep()
 	l.step()
 }
@@ -98,8 +98,8 @@ type turnedPeer struct {
 	h *handler
 }
 
-// enter lets somebody in who has joined the lobby and takes everything.
-func (l *turned) enter(name string) *turnedPeer {
+// connect lets somebody in who says nothing and takes everything.
+func (l *turned) connect() *turnedPeer {
 	l.t.Helper()
 	token, err := l.manager.pool.Acquire()
 	if err != nil {
@@ -109,6 +109,13 @@ func (l *turned) enter(name string) *turnedPeer {
 	l.loop.poller.(*modelPoller).next = p.modelSocket
 	p.h = newHandler(l.loop, token, lines{})
 	l.loop.accept(p.h, nil)
+	return p
+}
+
+// enter lets somebody in who has joined the lobby and takes everything.
+func (l *turned) enter(name string) *turnedPeer {
+	l.t.Helper()
+	p := l.connect()
 	p.say(`{"type":"hello","version":1,"username":%q}`, name)
 	p.say(`{"type":"join","room":"lobby"}`)
 	l.until(name+" is in", func() bool { return p.got(`"type":"joined"`) == 1 })

@@ -330,7 +330,7 @@ func (h *handler) writeFailed(err error) {
 		return
 	}
 	h.blocked = true
-	if h.stalled != 0 && h.loop.now-h.stalled >= h.manager().config.StallTimeout.Milliseconds() {
+	if h.stalled != 0 && h.loop.now-h.stalled >= h.manager().config.StallTimeout {
 		h.end(ending{reason: wire.ReasonSlowConsumer, reconnect: time.Second, atOnce: true})
 	}
 	if rest := len(h.out); rest > 0 && rest < cap(h.out)/2 { // it may be for long

@@ -199,7 +199,7 @@ func (h *host) stored() ([]Message, error) {
 	err = s.Each(context.Background(), nil, func(_ kaban.RoomName, e *store.Entry) error {
 		all = append(all, Message{e.Seq, e.Username, e.Content})
 		return nil
-	})
+	}, func(err error) error { return err })
 	return all, err
 }
 

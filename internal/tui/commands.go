@@ -20,38 +20,54 @@ type command struct {
 	help  string
 	needs int // arguments at least
 	do    func(m *Model, rest string) tea.Cmd
+	also  []string // other names, as people know them from other clients
 }
 
 // commands returns the table, sorted by name.
 func commands() []command {
 	return []command{
-		{"clear", "", "Empty the screen of this room; scrolling up brings it back", 0, (*Model).clear},
-		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy},
-		{"date", "YYYY-MM-DD [HH:MM]", "Go to what was said at a date", 1, (*Model).toDate},
-		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain},
-		{"ignore", "[NAME]", "Hide what somebody says, or show it again; without a name, list who is ignored", 0, (*Model).ignore},
-		{"join", "ROOM", "Join a room, which is made if it does not exist", 1, (*Model).join},
-		{"me", "TEXT", "Say what you do: /me waves", 1, (*Model).act},
-		{"msg", "NAME TEXT", "Not yet: there are no direct messages so far", 0, notYet("direct messages")},
-		{"names", "[ROOM]", "List who is in a room", 0, (*Model).listMembers},
-		{"nick", "NAME", "Go by another name; this connects anew under it", 1, (*Model).rename},
-		{"part", "[ROOM]", "Leave a room", 0, (*Model).part},
-		{"quit", "", "End", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }},
-		{"reconnect", "", "Give the connection up and connect again at once", 0, (*Model).reconnect},
-		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms},
-		{"search", "TEXT", "Search in what is loaded of this room", 1, (*Model).search},
-		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme},
-		{"topic", "[TEXT]", "Not yet: rooms have no topics so far", 0, notYet("topics")},
-		{"who", "[ROOM]", "The same as /names", 0, (*Model).listMembers},
+		{"clear", "", "Empty the screen of this room; scrolling up brings it back", 0, (*Model).clear, nil},
+		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy, nil},
+		{"date", "YYYY-MM-DD [HH:MM]", "Go to what was said at a date", 1, (*Model).toDate, nil},
+		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil},
+		{"ignore", "[NAME]", "Hide what somebody says, or show it again; without a name, list who is ignored", 0, (*Model).ignore, nil},
+		{"join", "ROOM", "Join a room, which is made if it does not exist", 1, (*Model).join, []string{"j"}},
+		{"me", "TEXT", "Say what you do: /me waves", 1, (*Model).act, nil},
+		{"msg", "NAME [TEXT]", "Not yet: there are no direct messages; it says what there is instead", 1, (*Model).message, []string{"query"}},
+		{"names", "[ROOM]", "List who is in a room", 0, (*Model).listMembers, []string{"who"}},
+		{"nick", "NAME", "Go by another name; this connects anew under it", 1, (*Model).rename, nil},
+		{"part", "[ROOM]", "Leave a room and close it here; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}},
+		{"quit", "", "End", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }, []string{"exit"}},
+		{"reconnect", "", "Give the connection up and connect again at once", 0, (*Model).reconnect, nil},
+		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}},
+		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil},
+		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil},
+		{"topic", "[TEXT]", "Not yet: rooms have no topics so far", 0, (*Model).topic, nil},
 	}
 }
 
-// notYet is for what is to come.
-func notYet(what string) func(*Model, string) tea.Cmd {
-	return func(m *Model, _ string) tea.Cmd {
-		m.say("there are no " + what + " yet; they are being built")
-		return nil
-	}
+// called reports whether a command has a name, in any case.
+func (c command) called(name string) bool {
+	name = strings.ToLower(name)
+	return c.name == name || slices.Contains(c.also, name)
+}
+
+// names returns all that a command is called, with slashes.
+func (c command) names() string {
+	return "/" + strings.Join(append([]string{c.name}, c.also...), ", /")
+}
+
+// message is for what is to come: a message must not go to a room by mistake.
+func (m *Model) message(rest string) tea.Cmd {
+	name, _, _ := strings.Cut(rest, " ")
+	m.say("not sent: there are no direct messages yet, since a name here is not an account that only one person has. " +
+		"You can /join a room that only you and " + name + " know of, but everybody can find it with /rooms and read it")
+	return nil
+}
+
+func (m *Model) topic(string) tea.Cmd {
+	m.say("rooms have no topics yet")
+	return nil
 }
 
 // run carries out a line that begins with a slash.
@@ -59,9 +75,9 @@ func (m *Model) run(text string) tea.Cmd {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(text, "/"), " ")
 	rest = strings.TrimSpace(rest)
 	table := commands()
-	at := slices.IndexFunc(table, func(c command) bool { return c.name == strings.ToLower(name) })
+	at := slices.IndexFunc(table, func(c command) bool { return c.called(name) })
 	if at < 0 {
-		m.complain("there is no command /" + name + m.nearestCommand(name) + "; // sends a line that begins with /")
+		m.complain("there is no command /" + name + nearestCommand(name) + "; // sends a line that begins with /")
 		return nil
 	}
 	c := table[at]
@@ -73,23 +89,15 @@ func (m *Model) run(text string) tea.Cmd {
 	return c.do(m, rest)
 }
 
-func (c command) line() string { return strings.TrimSpace("/"+c.name+" "+c.usage) + ": " + c.help }
+// line explains a command.
+func (c command) line() string { return strings.TrimSpace(c.names()+" "+c.usage) + ": " + c.help }
 
 // nearestCommand says which command was probably meant.
-func (m *Model) nearestCommand(name string) string {
-	best, distance := "", 3
-	for _, c := range commands() {
-		switch d := config.Distance(strings.ToLower(name), c.name); {
-		case strings.HasPrefix(c.name, strings.ToLower(name)) && name != "":
-			return ", did you mean /" + c.name + "?"
-		case d < distance:
-			best, distance = c.name, d
-		}
+func nearestCommand(name string) string {
+	if best, ok := config.Closest(name, commandNames("")); ok {
+		return ", did you mean /" + best + "?"
 	}
-	if best == "" {
-		return " (/help lists all)"
-	}
-	return ", did you mean /" + best + "?"
+	return " (/help lists all)"
 }
 
 func (m *Model) explain(rest string) tea.Cmd {
@@ -98,12 +106,12 @@ func (m *Model) explain(rest string) tea.Cmd {
 	}
 	name := strings.ToLower(strings.TrimPrefix(rest, "/"))
 	for _, c := range commands() {
-		if c.name == name {
+		if c.called(name) {
 			m.say(c.line())
 			return nil
 		}
 	}
-	m.say("there is no command /" + name + m.nearestCommand(name))
+	m.say("there is no command /" + name + nearestCommand(name))
 	return nil
 }
 

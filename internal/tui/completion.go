@@ -52,36 +52,52 @@ func (m *Model) candidates(d *draft) completing {
 	begin := strings.LastIndexAny(d.text[:d.at], " \n") + 1
 	word := d.text[begin:d.at]
 	c := completing{from: begin, to: d.at}
-	command, _, isArgument := strings.Cut(d.text[:begin], " ")
+	first, _, isArgument := strings.Cut(d.text[:begin], " ")
+	about := command{}
+	if name, ok := strings.CutPrefix(first, "/"); ok && isArgument {
+		if at := slices.IndexFunc(commands(), func(c command) bool { return c.called(name) }); at >= 0 {
+			about = commands()[at]
+		}
+	}
 	switch {
 	case begin == 0 && strings.HasPrefix(word, "/") && !strings.HasPrefix(word, "//"):
-		var names []string
-		for _, command := range commands() {
-			names = append(names, "/"+command.name)
-		}
-		c.found, c.after = completions(names, word), " "
-	case isArgument && slices.Contains([]string{"/join", "/part", "/names", "/who"}, command):
+		c.found, c.after = completions(commandNames("/"), word), " "
+	case strings.Contains(about.usage, "ROOM"):
 		c.found = completions(m.roomNames(), strings.TrimPrefix(word, "#"))
-	case isArgument && command == "/help":
-		var names []string
-		for _, command := range commands() {
-			names = append(names, command.name)
-		}
-		c.found = completions(names, word)
-	case isArgument && command == "/theme":
+	case about.name == "help":
+		c.found = completions(commandNames(""), word)
+	case about.name == "theme":
 		c.found = completions(themes, word)
 	case strings.HasPrefix(word, ":") && len(word) > 2:
 		c.found = emojiFor(word[1:])
 	case word != "":
 		c.found, c.after = completions(m.people(), strings.TrimPrefix(word, "@")), " "
-		if begin == 0 {
-			c.after = ": "
-		}
-		if strings.HasPrefix(word, "@") {
+		switch {
+		case strings.HasPrefix(word, "@"):
 			c.from++
+		case begin == 0: // who is spoken to is mentioned
+			for n, name := range c.found {
+				c.found[n] = "@" + name
+			}
+			c.after = ": "
 		}
 	}
 	return c
+}
+
+// commandNames returns all names of commands behind a slash or not; those in the
+// table come before the others.
+func commandNames(slash string) (all []string) {
+	table := commands()
+	for _, c := range table {
+		all = append(all, slash+c.name)
+	}
+	for _, c := range table {
+		for _, name := range c.also {
+			all = append(all, slash+name)
+		}
+	}
+	return all
 }
 
 // people returns the names to complete in a room: who spoke last comes first.

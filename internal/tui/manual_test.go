@@ -21,7 +21,7 @@ func manual() map[string]string {
 	}
 	orders.WriteString("| command | |\n|---|---|\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&orders, "| `%s` | %s |\n", cellOf(strings.TrimSpace("/"+c.name+" "+c.usage)), cellOf(c.help))
+		fmt.Fprintf(&orders, "| `%s` | %s |\n", cellOf(strings.TrimSpace(c.names()+" "+c.usage)), cellOf(c.help))
 	}
 	config.WriteString("| key | default | |\n|---|---|---|\n")
 	for _, s := range settings() {

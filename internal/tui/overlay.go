@@ -341,7 +341,7 @@ func (m *Model) helpLines(width int) []line {
 	}
 	lines = append(lines, plain(" Commands", look{attrs: bold}))
 	for _, c := range commands() {
-		entry(strings.TrimSpace("/"+c.name+" "+c.usage), c.help)
+		entry(strings.TrimSpace(c.names()+" "+c.usage), c.help)
 	}
 	entry("//text", "Send a line that begins with a slash")
 	return lines

@@ -11,7 +11,6 @@ import (
 
 	"kaban"
 	"kaban/client"
-	"kaban/wire"
 )
 
 // takeAll takes what happened, in its order.
@@ -75,7 +74,7 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 	}
 	switch {
 	case e.link == ended && !s.ever:
-		m.greet(m.refusal(e.err))
+		m.greet(reasonOf(e.err))
 		m.form.at = 1
 	case e.link == offline && m.form.used: // the form waits with the person
 		m.greet(m.explainOffline(e.err))
@@ -89,14 +88,6 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 		m.backend.ping()
 	}
 	return nil
-}
-
-// refusal says why there is no session and what to do.
-func (m *Model) refusal(err error) string {
-	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeUsernameTaken {
-		return "somebody is connected under this name already; choose another"
-	}
-	return reasonOf(err)
 }
 
 // arrive is the start of a session.
@@ -304,7 +295,7 @@ func (m *Model) takeRooms(e roomsEvent) {
 
 func (m *Model) takeRenamed(e renamedEvent) tea.Cmd {
 	if e.err != nil {
-		m.say("your name stays " + m.username + ": " + m.refusal(e.err))
+		m.say("your name stays " + m.username + ": " + reasonOf(e.err))
 		return nil
 	}
 	m.username, m.config.Username = e.name, e.name

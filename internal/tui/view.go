@@ -292,7 +292,7 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 			l = append(l, text("  "+m.meter.clean(m.explainOffline(s.err)), 0))
 		}
 	case ended:
-		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(m.refusal(s.err))+"; /reconnect", 0)}
+		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(reasonOf(s.err))+"; /reconnect", 0)}
 	}
 	if r := m.active; r != nil {
 		if behind := r.known - min(r.known, r.head); behind > 0 && s.link == online {

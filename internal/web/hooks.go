@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"unicode"
 
 	"kaban"
+	"kaban/internal/slack"
 	"kaban/wire"
 )
 
@@ -27,6 +29,9 @@ func (noHooks) Find(string) (kaban.RoomName, kaban.Username, bool, error) {
 	return kaban.RoomName{}, kaban.Username{}, false, nil
 }
 
+// noticeHeader tells the sender of a message what was changed to take it.
+const noticeHeader = "Kaban-Notice"
+
 // hook takes a message in Slack's format. As there, the answer is "ok".
 func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -40,30 +45,34 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, p)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHookBody))
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			p := problem(wire.CodeFrameTooLong, "the message is too long")
-			p.Max = new(maxBody)
+			p.Max = new(maxHookBody)
 			writeProblem(w, p)
 			return
 		}
 		refuse(w, http.StatusBadRequest, "the body did not come as a whole, and nothing was stored; send it again")
 		return
 	}
-	sent, err := parseSlack(body)
+	sent, err := slack.Parse(r.Header.Get("Content-Type"), body)
 	if err != nil {
 		writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
 		return
 	}
-	if sent.content() == "" {
+	if sent.Text == "" {
 		writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
 		return
 	}
-	message, err := kaban.NewMessage(s.hookAuthor(sent.Username, username), sent.content(), s.config.MaxContent)
-	if err == nil {
-		err = s.config.Names.Check(message.Username())
+	content, length := slack.Cut(sent.Text, s.config.MaxContent)
+	author, done, err := s.hookAuthor(sent.Username, username)
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
 	}
+	defer done()
+	message, err := kaban.NewMessage(author, content, s.config.MaxContent)
 	if err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
@@ -79,17 +88,25 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
+	if length > 0 {
+		// Not in the body: Grafana, for one, takes any body but "ok" for a failure
+		// and sends the message again.
+		w.Header().Set(noticeHeader, fmt.Sprintf("the message was cut from %d to %d characters", length, s.config.MaxContent))
+	}
 	io.WriteString(w, "ok")
 }
 
-// hookAuthor is who a message is from: the name it says, in a form that names can
-// have here, unless that is somebody else's.
-func (s *Server) hookAuthor(wanted string, usual kaban.Username) kaban.Username {
-	author, err := kaban.ParseUsername(asUsername(wanted))
-	if err != nil || s.config.Names.Check(author) != nil {
-		return usual
+// hookAuthor borrows the name that a message is from until done is called: the
+// one it asks for, in a form that names can have here, unless that is somebody
+// else's.
+func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.Username, done func(), err error) {
+	if author, err = kaban.ParseUsername(asUsername(wanted)); err == nil {
+		if done, err = s.config.Names.Speak(author); err == nil {
+			return author, done, nil
+		}
 	}
-	return author
+	done, err = s.config.Names.Speak(usual)
+	return usual, done, err
 }
 
 // asUsername makes a name of what may have spaces and signs in it.

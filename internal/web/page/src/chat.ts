@@ -4,7 +4,8 @@
 
 import { batch, effect, signal } from '@preact/signals'
 import { Connection, RequestError, type Status } from './connection'
-import { mentions, notify } from './notify'
+import { mentions } from './markup'
+import { notify } from './notify'
 import {
   pageLimit,
   randomID,
