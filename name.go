@@ -233,8 +233,15 @@ func looks(key, name, typed string) []string {
 			all = append(all, look)
 		}
 	}
-	if strings.ContainsFunc(typed, func(c rune) bool { return c == 'I' || c >= utf8.RuneSelf }) {
-		add(confusables.SkeletonTweaked(typed))
+	shown := confusables.SkeletonTweaked(typed)
+	foreign := strings.ContainsFunc(typed, func(c rune) bool { return c >= utf8.RuneSelf })
+	capitals := isCapitals(strings.ReplaceAll(typed, "l", ""), shown)
+	if foreign || strings.Contains(typed, "I") && !capitals {
+		add(shown)
+	}
+	if capitals && strings.Contains(shown, "l") { // an I, a 1 or a small l between capitals
+		add(strings.ReplaceAll(typed, "l", "i"))
+		all = append(all, shown) // not folded: it is the same only in the same case
 	}
 	if strings.ContainsFunc(name, func(c rune) bool { return c >= utf8.RuneSelf }) {
 		add(strings.Map(preferLower, norm.NFC.String(name)))
@@ -242,6 +249,17 @@ func looks(key, name, typed string) []string {
 		add(confusables.SkeletonTweaked(strings.ToUpper(name)))
 	}
 	return all
+}
+
+// isCapitals reports whether a name with a certain look is read as a word in
+// capitals. There an I is an I and no l: NEIL is not taken for Nell, nor ALI for
+// all. But AII is, for All: it looks like one capital in front.
+func isCapitals(name, look string) bool {
+	if strings.ContainsFunc(name, unicode.IsLower) {
+		return false
+	}
+	_, first := utf8.DecodeRuneInString(look)
+	return strings.ContainsFunc(look[first:], unicode.IsUpper)
 }
 
 // preferLower returns the ASCII letter that a letter looks like in lower case, or
@@ -266,8 +284,17 @@ func preferUpper(c rune) rune {
 	return preferLower(c)
 }
 
+// smallCapitals are the letters of that kind that TR 39 keeps apart from capitals.
+var smallCapitals = map[rune]rune{
+	'ᴀ': 'A', 'ʙ': 'B', 'ᴅ': 'D', 'ᴇ': 'E', 'ꜰ': 'F', 'ɢ': 'G', 'ʜ': 'H', 'ᴊ': 'J', 'ᴋ': 'K', 'ʟ': 'L', 'ᴍ': 'M',
+	'ɴ': 'N', 'ᴘ': 'P', 'ꞯ': 'Q', 'ʀ': 'R', 'ᴛ': 'T', 'ʏ': 'Y',
+}
+
 // asciiLook returns the ASCII letter that a character looks like, 0 if none.
 func asciiLook(c rune) rune {
+	if capital := smallCapitals[c]; capital != 0 {
+		return capital
+	}
 	look := confusables.SkeletonTweaked(string(c))
 	if len(look) != 1 || look[0] >= utf8.RuneSelf {
 		return 0

@@ -22,12 +22,3 @@ func TestFoldOfASCII(t *testing.T) {
 		}
 	}
 }
-
-// So must the short way to a skeleton.
-func TestSkeletonOfASCII(t *testing.T) {
-	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-." {
-		if got, want := skeleton("a"+string(c)), skeletonFully("a"+string(c)); got != want {
-			t.Errorf("%q: got %q, want %q", c, got, want)
-		}
-	}
-}

@@ -2,11 +2,13 @@ package kaban_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
-	"kaban"
-
+	"github.com/ergochat/confusables"
 	"pgregory.net/rapid"
+
+	"kaban"
 )
 
 // lookAlike reports whether two sets of looks have one in common.
@@ -43,6 +45,19 @@ func TestUsernamesThatLookAlike(t *testing.T) {
 		{"all", "aII", true},
 		{"zoe", "ᴢoe", true}, // small capital
 
+		{"bob", "ʙob", true},     // one that TR 39 keeps apart
+		{"alice", "ALlCE", true}, // small L in capitals, for an i
+		{"Neil", "NElL", true},
+		{"nell", "NElL", true}, // which it is as well
+		{"alice", "AIice", true},
+		{"user", "USERl", false},
+		{"VNI", "VN1", true}, // shown in the same way
+
+		{"ALI", "all", false}, // in capitals an i is an i
+		{"NEIL", "Nell", false},
+		{"NEIL", "neil", true},
+		{"LAN", "ian", false},
+		{"IAN", "lan", false},
 		{"lan", "ian", false}, // lower case i and l do not look alike
 		{"bill", "biil", false},
 		{"v1", "vi", false},
@@ -94,6 +109,40 @@ func TestRoomsThatLookAlike(t *testing.T) {
 			t.Errorf("%s %q and %s %q look alike: %t, want %t", a, a.Looks(), b, b.Looks(), got, test.want)
 		}
 	}
+}
+
+// Whatever names are spelled of: those that are shown in the same way look alike,
+// and so do those that differ in case only.
+func TestSameSkeletonsLookAlike(t *testing.T) {
+	letters := []rune("aAiIlL1oO0eEnNвВоОіІνΝκКμéßʙ小.-")
+	rapid.Check(t, func(t *rapid.T) {
+		a, err := kaban.ParseUsername(rapid.StringOfN(rapid.SampledFrom(letters), 1, 6, -1).Draw(t, "a"))
+		if err != nil {
+			return
+		}
+		for _, other := range []string{strings.ToUpper(a.String()), strings.ToLower(a.String())} {
+			if b, err := kaban.ParseUsername(other); err == nil && b.Key() == a.Key() && !lookAlike(a.Looks(), b.Looks()) {
+				t.Fatalf("%s %q and %s %q differ in case only", a, a.Looks(), b, b.Looks())
+			}
+		}
+		// The second is the first with letters replaced that look like them.
+		second := []rune(a.String())
+		for i, c := range second {
+			var same []rune
+			for _, other := range letters {
+				if confusables.SkeletonTweaked(string(other)) == confusables.SkeletonTweaked(string(c)) {
+					same = append(same, other)
+				}
+			}
+			if len(same) > 0 {
+				second[i] = rapid.SampledFrom(same).Draw(t, "letter")
+			}
+		}
+		b, err := kaban.ParseUsername(string(second))
+		if err == nil && !lookAlike(a.Looks(), b.Looks()) {
+			t.Fatalf("%s %q and %s %q are shown in the same way", a, a.Looks(), b, b.Looks())
+		}
+	})
 }
 
 // A name's looks begin with its key, name each look once, and do not depend on
