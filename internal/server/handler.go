@@ -59,6 +59,11 @@ type handler struct {
 	cut      *dispatch.Subscription   // the rest of its entry must go out before anything else
 	fetching *dispatch.Subscription   // a worker reads for it
 
+	// What the peer's TCP has taken, in bytes without the pings, modulo 2^32.
+	sent   uint32 // were written
+	taken  uint32 // were taken at the last look
+	behind bool   // not all was, at the last look
+
 	ending *ending // nil while it is not
 
 	// All times are the loop's.
@@ -204,6 +209,9 @@ const maxPings = 2
 // check looks after everything that has to do with time.
 func (h *handler) check() {
 	config, now := &h.manager().config, h.loop.now
+	if h.blocked || h.pings > 0 {
+		h.look()
+	}
 	stalled := time.Duration(0)
 	if h.blocked {
 		stalled = now - h.stalled
@@ -223,14 +231,41 @@ func (h *handler) check() {
 		h.quiet = now
 	case now-h.quiet < config.Heartbeat:
 	case h.pings < maxPings:
-		h.pings++
-		h.quiet = now
-		h.reply(&wire.Event{Type: wire.TypePing})
+		h.ping()
 	case h.loop.giveUps > 0 && h.readOnce():
 		h.loop.giveUps-- // many who went silent at once shall not come back at once
 		spread := spreadOver(len(h.loop.handlers))
 		h.end(ending{reason: wire.ReasonIdle, reconnect: spread/4 + rand.N(spread), atOnce: true})
 	}
+}
+
+// ping asks whether the peer is there.
+func (h *handler) ping() {
+	h.look()
+	h.pings++
+	h.quiet = h.loop.now
+	before := len(h.out)
+	h.reply(&wire.Event{Type: wire.TypePing})
+	h.sent -= uint32(len(h.out) - before)
+}
+
+// look notes how much the peer's TCP has taken since the last look. A peer that
+// is behind and goes on to take something is neither silent nor stalled, however
+// long a ping needs to get through to it. That it takes pings, or what it was not
+// behind with, says nothing: the system does so for a program that hangs.
+func (h *handler) look() {
+	untaken := uint32(h.socket.Untaken())
+	taken := h.sent - untaken
+	if progress := int32(taken - h.taken); progress > 0 {
+		h.taken = taken
+		if h.blocked {
+			h.stalled = h.loop.now
+		}
+		if h.behind {
+			h.hear()
+		}
+	}
+	h.behind = untaken > 0
 }
 
 // readOnce has what a peer may have sent read before it is judged for having sent

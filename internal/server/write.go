@@ -355,6 +355,7 @@ func (h *handler) write(p []byte) (n int, err error) {
 	n, err = h.socket.Write(p)
 	if n > 0 {
 		h.stalled = 0
+		h.sent += uint32(n)
 	}
 	failpoint.Point("write.after")
 	return n, err
