@@ -34,8 +34,9 @@ type handler struct {
 	token   *idpool.Token
 	index   int // in loop.handlers
 
-	session *session.Session // nil before welcome
-	rooms   []*dispatch.Subscription
+	session  *session.Session // nil before welcome
+	newcomer *newcomerPlace   // nil after it; guarded by newcomers.mu
+	rooms    []*dispatch.Subscription
 
 	// What is read.
 	reader      *wire.Reader
@@ -45,6 +46,7 @@ type handler struct {
 	badFrames   uint8
 	pings       uint8 // sent since the last sign of life
 	doubted     bool  // it is over unless a last read finds something
+	counted     bool  // is one of Manager.clients
 	asking      bool  // a worker asks the store for a request
 	reading     bool  // is in loop.reads
 	paused      bool  // reads no further until there is room
@@ -186,6 +188,10 @@ func (h *handler) finish() {
 	}
 	h.closed = true
 	h.leave()
+	h.manager().newcomers.leave(h)
+	if h.counted {
+		h.manager().clients.Add(-1)
+	}
 	h.reader.Close()
 	h.release()
 	if h.ending != nil {

@@ -226,6 +226,16 @@ func answer(t wire.Type, ref []byte) *wire.Event {
 
 func (h *handler) hello(r *wire.Request) {
 	m := h.manager()
+	if m.clients.Add(1) > int64(m.config.MaxClients) {
+		m.clients.Add(-1)
+		retry := retryLater()
+		e := m.fullEvent(retry)
+		e.Ref, e.HasRef = string(r.Ref), r.Ref != nil
+		h.reply(e)
+		h.end(ending{reason: wire.ReasonInternal, reconnect: retry, close: closeTryAgainLater})
+		return
+	}
+	h.counted = true
 	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
 	if err != nil {
 		h.replyFailure(r.Ref, err)
@@ -233,6 +243,7 @@ func (h *handler) hello(r *wire.Request) {
 		return
 	}
 	h.session = s
+	m.newcomers.leave(h)
 	h.quiet, h.pings, h.doubted = h.loop.now, 0, false
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.Identity.Username)
