@@ -1,0 +1,43 @@
+package main
+
+import "log/slog"
+
+const (
+	// otherFiles is how many open files are left to everything but clients and
+	// newcomers: HTTP, the database, the listeners. A small limit leaves a quarter.
+	otherFiles = 2200
+	// newcomersShare is which part of max-clients newcomers have to themselves, and
+	// leastNewcomers how many places at least.
+	newcomersShare = 4
+	leastNewcomers = 64
+)
+
+// places returns how many clients and newcomers the server takes. The limit of
+// open files may not allow what was asked for: then a server would not notice
+// before it is full, and could not even say so.
+func (c *serveCommand) places(log *slog.Logger) (clients, newcomers int) {
+	newcomers = c.MaxNewcomers
+	if newcomers == 0 {
+		newcomers = max(c.MaxClients/newcomersShare, leastNewcomers)
+	}
+	limit, ok := openFilesLimit()
+	if !ok {
+		return c.MaxClients, newcomers
+	}
+	clients, newcomers = fitFiles(c.MaxClients, newcomers, limit)
+	if clients < c.MaxClients {
+		log.Warn("the limit of open files allows fewer clients; raise it (ulimit -n) or lower "+c.named("max-clients"), "open_files", limit, "max_clients", clients, "wanted", c.MaxClients)
+	}
+	return clients, newcomers
+}
+
+// fitFiles returns how many of the wanted clients and newcomers fit a limit of
+// open files. Newcomers go first, but keep an eighth: without them nobody comes in.
+func fitFiles(clients, newcomers, limit int) (int, int) {
+	room := max(limit-min(otherFiles, limit/4), 2)
+	if clients+newcomers > room {
+		newcomers = max(min(newcomers, room/8), min(newcomers, room-clients), 1)
+		clients = min(clients, room-newcomers)
+	}
+	return clients, newcomers
+}
