@@ -30,7 +30,7 @@ type socket interface {
 // maxUnsent is about how many bytes a socket takes that its peer has no room for
 // yet. A ping has to get through in time behind them, and each stalled peer holds
 // as much of the kernel's memory.
-const maxUnsent = 128 << 10
+const maxUnsent = 512 << 10
 
 // poller tells a loop which of its sockets are ready. All methods but wake
 // belong to the goroutine of the loop.
