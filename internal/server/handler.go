@@ -52,14 +52,15 @@ type handler struct {
 	paused      bool  // reads no further until there is room
 
 	// What is written.
-	blocked  bool                     // the socket takes nothing; its poller says when it does
-	marked   bool                     // is in loop.writes
-	closed   bool                     // it is over
-	said     bool                     // goodbye is in out, or nobody is there to be told
-	out      []byte                   // must go out before anything else; nil when empty
-	ready    []*dispatch.Subscription // may have something
-	cut      *dispatch.Subscription   // the rest of its entry must go out before anything else
-	fetching *dispatch.Subscription   // a worker reads for it
+	blocked   bool                     // the socket takes nothing; its poller says when it does
+	marked    bool                     // is in loop.writes
+	closed    bool                     // it is over
+	lingering bool                     // only the peer's hanging up is waited for
+	said      bool                     // goodbye is in out, or nobody is there to be told
+	out       []byte                   // must go out before anything else; nil when empty
+	ready     []*dispatch.Subscription // may have something
+	cut       *dispatch.Subscription   // the rest of its entry must go out before anything else
+	fetching  *dispatch.Subscription   // a worker reads for it
 
 	// What the peer's TCP has taken, in bytes without the pings, modulo 2^32.
 	sent   uint32 // were written
@@ -69,11 +70,9 @@ type handler struct {
 	ending *ending // nil while it is not
 
 	// All times are the loop's.
-	accepted  time.Duration
-	quiet     time.Duration // when the last sign of life came, or the last ping went out
-	stalled   time.Duration // since when the peer takes nothing; 0: it does
-	endingAt  time.Duration
-	lingering time.Duration // since when only the peer's hanging up is waited for; 0: not yet
+	quiet    time.Duration // when the last sign of life came, or the last ping went out; before hello when it came
+	stalled  time.Duration // since when the peer takes nothing; 0: it does
+	endingAt time.Duration // since when it is ending, or lingering
 }
 
 // ending is why and how a connection ends.
@@ -118,8 +117,9 @@ func (s *source) Read(p []byte) (int, error) {
 
 // hear notes a sign of life.
 func (h *handler) hear() {
-	h.quiet, h.pings = h.loop.now, 0
-	h.doubted = h.doubted && h.session == nil // a byte is no hello
+	if h.session != nil { // a byte is no hello
+		h.quiet, h.pings, h.doubted = h.loop.now, 0, false
+	}
 }
 
 // reply queues a frame for the client.
@@ -228,7 +228,7 @@ func (h *handler) check() {
 	case stalled >= config.StallTimeout:
 		h.loop.writable(h) // it may take a little, of which no poller tells; if not, that was it
 	case h.session == nil:
-		if now-h.accepted >= config.HelloTimeout && h.readOnce() {
+		if now-h.quiet >= config.HelloTimeout && h.readOnce() {
 			event := errorEvent(wire.CodeHelloRequired, "no hello came within "+config.HelloTimeout.String())
 			h.reply(&event)
 			h.end(ending{reason: wire.ReasonIdle})
@@ -288,8 +288,8 @@ func (h *handler) readOnce() bool {
 // checkEnding hurries an end that takes too long.
 func (h *handler) checkEnding(stalled, over time.Duration) {
 	switch {
-	case h.lingering != 0:
-		if h.loop.now-h.lingering >= lingerTimeout {
+	case h.lingering:
+		if over >= lingerTimeout {
 			h.finish()
 		}
 		return

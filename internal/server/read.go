@@ -26,7 +26,7 @@ const (
 // nothing more, after a while of many frames, or when the write step has to make
 // room first.
 func (h *handler) readStep() {
-	if h.lingering != 0 {
+	if h.lingering {
 		h.swallow()
 		return
 	}
@@ -244,7 +244,7 @@ func (h *handler) hello(r *wire.Request) {
 	}
 	h.session = s
 	m.newcomers.leave(h)
-	h.quiet, h.pings, h.doubted = h.loop.now, 0, false
+	h.hear()
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.Identity.Username)
 	e := answer(wire.TypeWelcome, r.Ref)
