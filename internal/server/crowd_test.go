@@ -120,6 +120,18 @@ func TestClientsMakeNoRoom(t *testing.T) {
 	}
 }
 
+// Who is refused at hello takes nobody's place, not even while it does not hang up.
+func TestTheRefusedTakeNoPlace(t *testing.T) {
+	f := start(t, server.Config{MaxClients: 2}, nil, dispatch.Options{})
+	ann := f.join("ann")
+	for range 10 {
+		taken := f.dial()
+		taken.say(`{"type":"hello","version":1,"username":"ann"}`)
+		taken.expect("error", "code", "username_taken")
+	}
+	converse(ann, f.join("bob"), "1")
+}
+
 // Who makes room is told to come back, and who came first does so first.
 func TestWhoMakesRoomIsTold(t *testing.T) {
 	f := start(t, server.Config{MaxClients: 1, MaxNewcomers: 3, HelloTimeout: time.Hour}, nil, dispatch.Options{})

@@ -235,14 +235,14 @@ func (h *handler) hello(r *wire.Request) {
 		h.end(ending{reason: wire.ReasonInternal, reconnect: retry, close: closeTryAgainLater})
 		return
 	}
-	h.counted = true
 	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
 	if err != nil {
+		m.clients.Add(-1)
 		h.replyFailure(r.Ref, err)
 		h.end(ending{reason: wire.ReasonAuth})
 		return
 	}
-	h.session = s
+	h.session, h.counted = s, true
 	m.newcomers.leave(h)
 	h.hear()
 	h.reader.SetLimit(wire.MaxFrame)
