@@ -1,16 +1,14 @@
 package main
 
-import "log/slog"
+import (
+	"log/slog"
 
-const (
-	// otherFiles is how many open files are left to everything but clients and
-	// newcomers: HTTP, the database, the listeners. A small limit leaves a quarter.
-	otherFiles = 2200
-	// newcomersShare is which part of max-clients newcomers have to themselves, and
-	// leastNewcomers how many places at least.
-	newcomersShare = 4
-	leastNewcomers = 64
+	"kaban/internal/server"
 )
+
+// otherFiles is how many open files are left to everything but clients and
+// newcomers: HTTP, the database, the listeners. A small limit leaves a quarter.
+const otherFiles = 2200
 
 // places returns how many clients and newcomers the server takes. The limit of
 // open files may not allow what was asked for: then a server would not notice
@@ -18,7 +16,7 @@ const (
 func (c *serveCommand) places(log *slog.Logger) (clients, newcomers int) {
 	newcomers = c.MaxNewcomers
 	if newcomers == 0 {
-		newcomers = max(c.MaxClients/newcomersShare, leastNewcomers)
+		newcomers = server.DefaultMaxNewcomers(c.MaxClients)
 	}
 	limit, ok := openFilesLimit()
 	if !ok {

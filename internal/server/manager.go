@@ -46,7 +46,7 @@ type Config struct {
 	MaxClients int
 	// MaxNewcomers is how many more there may be that have not. Newcomers take free
 	// places of clients as well; when there is no place at all, those that came first
-	// make room. Default: a quarter of MaxClients, but 64 at least.
+	// make room. Default: DefaultMaxNewcomers.
 	MaxNewcomers int
 	// MaxFromAddress bounds the newcomers from one address: of IPv6 a network of 64
 	// bits counts as one, and loopback is not bounded. Beyond it the first from there
@@ -74,6 +74,10 @@ type Config struct {
 	clock clock // of all time-outs; tests have their own
 }
 
+// DefaultMaxNewcomers returns how many newcomers a server has places for beside so
+// many clients: a quarter as many, and 64 at least.
+func DefaultMaxNewcomers(clients int) int { return max(clients/newcomerShare, minNewcomers) }
+
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = "kaban"
@@ -82,7 +86,7 @@ func (c Config) withDefaults() Config {
 		c.MaxClients = 10_000
 	}
 	if c.MaxNewcomers <= 0 {
-		c.MaxNewcomers = max(c.MaxClients/newcomerShare, minNewcomers)
+		c.MaxNewcomers = DefaultMaxNewcomers(c.MaxClients)
 	}
 	if c.MaxFromAddress <= 0 {
 		c.MaxFromAddress = 100
