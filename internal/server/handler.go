@@ -41,15 +41,18 @@ type handler struct {
 	held        *wire.Request // was read, but has to wait for room
 	pending     int           // sends read, neither acknowledged nor refused
 	pendingSize int           // bytes of their contents
+	allowance   int           // of loop.spent, where this step ends
 	badFrames   uint8
 	pings       uint8 // sent since the last byte came
 	asking      bool  // a worker asks the store for a request
-	reading     bool  // is in loop.reads
+	reading     bool  // is in loop.reads or loop.heavy
+	heavy       bool  // asked for much in its last step
 	paused      bool  // reads no further until there is room
 
 	// What is written.
 	blocked  bool                     // the socket takes nothing; its poller says when it does
 	marked   bool                     // is in loop.writes
+	waits    bool                     // is in loop.answers: it waits for what it asked for
 	closed   bool                     // it is over
 	said     bool                     // goodbye is in out, or nobody is there to be told
 	out      []byte                   // must go out before anything else; nil when empty
@@ -92,7 +95,7 @@ func (h *handler) Read(p []byte) (int, error) {
 	n, answer, err := h.framing.read((*source)(h), p)
 	if answer != nil {
 		h.out = append(h.buffer(), answer...)
-		h.loop.mark(h)
+		h.loop.answer(h)
 	}
 	return n, err
 }
@@ -112,6 +115,12 @@ func (s *source) Read(p []byte) (int, error) {
 
 // reply queues a frame for the client.
 func (h *handler) reply(event *wire.Event) {
+	h.append(event)
+	h.loop.answer(h)
+}
+
+// tell queues a frame that the client does not wait for.
+func (h *handler) tell(event *wire.Event) {
 	h.append(event)
 	h.loop.mark(h)
 }
@@ -216,7 +225,7 @@ func (h *handler) check() {
 	default: // ping once for each heartbeat of silence
 		if due := uint8(silent / config.Heartbeat); due > h.pings {
 			h.pings = due
-			h.reply(&wire.Event{Type: wire.TypePing})
+			h.tell(&wire.Event{Type: wire.TypePing})
 		}
 	}
 }

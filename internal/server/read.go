@@ -31,9 +31,12 @@ func (h *handler) readStep() {
 		return
 	}
 	h.paused = false
+	before := h.loop.spent
+	h.allowance = before + stepShare
 	if h.readReady() {
 		h.loop.readable(h)
 	}
+	h.heavy = h.loop.spent-before > lightShare
 	h.reader.Release()
 }
 
@@ -56,10 +59,48 @@ func (h *handler) readReady() bool {
 // readsPerStep bounds how long one busy peer keeps the others waiting.
 const readsPerStep = 4
 
+// The work of requests is counted in units of about a microsecond, so that each
+// connection gets a share of a round and no more, whatever it asks for.
+const (
+	// stepShare is what one connection may ask for in a round. The rest waits for
+	// the next one.
+	stepShare = 1024
+	// lightShare is what it may ask for and still be among the first in the next.
+	lightShare = 128
+	// heavyShare is what all those have together in a round that asked for more.
+	heavyShare = 2048
+
+	// namesPerUnit is how many names of a page are one unit.
+	namesPerUnit = 8
+	// placeCost is what it takes to change who is in a room.
+	placeCost = 8
+	// roomsPerUnit is among how many rooms of a connection one unit finds the one
+	// that is meant.
+	roomsPerUnit = 64
+)
+
+// cost is how much work a request is for the loop, in units.
+func (h *handler) cost(r *wire.Request) int {
+	find := 1 + len(h.rooms)/roomsPerUnit
+	switch r.Type {
+	case wire.TypeRooms, wire.TypeMembers:
+		return 1 + names(r.Limit)/namesPerUnit
+	case wire.TypeJoin, wire.TypePart:
+		return placeCost + find
+	case wire.TypeSend:
+		return find
+	}
+	return 1
+}
+
 // readFrames carries out the complete frames that were read. It reports whether
 // more can be read.
 func (h *handler) readFrames() bool {
 	for h.ending == nil && !h.closed && !h.asking {
+		if h.loop.spent >= h.allowance {
+			h.loop.readable(h)
+			return false
+		}
 		q := &h.loop.request
 		switch {
 		case h.held != nil:
@@ -73,6 +114,7 @@ func (h *handler) readFrames() bool {
 				if errors.As(err, &bad) {
 					h.refuseFrame(bad)
 				}
+				h.loop.spent++
 				continue
 			}
 			h.badFrames = 0
@@ -81,6 +123,7 @@ func (h *handler) readFrames() bool {
 			h.hold(q)
 			return false
 		}
+		h.loop.spent += h.cost(q)
 		h.execute(q)
 	}
 	return false
@@ -270,6 +313,12 @@ func (h *handler) join(r *wire.Request) {
 		h.enter(ref, place)
 		return
 	}
+	if _, err := d.Room(room); errors.Is(err, dispatch.ErrNotFound) {
+		if wait := h.manager().newRooms.take(h.session.Identity.Username.Key(), h.socket.RemoteAddr()); wait > 0 {
+			h.refuseNewRoom(r, wait)
+			return
+		}
+	}
 	var place dispatch.Place
 	var err error
 	h.ask(func(ctx context.Context) { place, err = d.Find(ctx, room, start) }, func() {
@@ -279,6 +328,14 @@ func (h *handler) join(r *wire.Request) {
 		}
 		h.enter(ref, place)
 	})
+}
+
+// refuseNewRoom answers a join of a room that nobody may make just now.
+func (h *handler) refuseNewRoom(r *wire.Request, wait time.Duration) {
+	wait = max(wait.Round(time.Second), time.Second)
+	e := errorEvent(wire.CodeRateLimited, fmt.Sprintf("there is no room %s, and too many were made of late to make it now; join one that exists, or try again in %s", r.Room, wait))
+	e.Ref, e.HasRef, e.Room, e.RetryAfter = string(r.Ref), r.Ref != nil, r.Room.String(), wait
+	h.reply(&e)
 }
 
 // enter joins a room that was found.
