@@ -4,7 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 const (
@@ -16,6 +15,9 @@ const (
 	// expiriesPerAge is how often in that time a budget looks for old chunks, at
 	// most.
 	expiriesPerAge = 8
+	// chunkOverhead and markSize are what a chunk takes beside its bytes.
+	chunkOverhead = 160
+	markSize      = 8
 )
 
 // budget bounds what the tails of all rooms hold together. It knows their chunks
@@ -46,7 +48,7 @@ func newBudget(limit int64, age time.Duration) *budget {
 
 // cost is how much memory a chunk takes.
 func (c *chunk) cost() int64 {
-	return int64(unsafe.Sizeof(*c)) + int64(len(c.bytes)) + int64(len(c.marks))*int64(unsafe.Sizeof(mark{}))
+	return chunkOverhead + int64(len(c.bytes)) + int64(len(c.marks))*markSize
 }
 
 // add counts a chunk. The caller holds the room's mu, as for remove.

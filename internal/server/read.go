@@ -32,11 +32,15 @@ func (h *handler) readStep() {
 	}
 	h.paused = false
 	before := h.loop.spent
-	h.allowance = before + stepShare
+	share := lightShare
+	if h.heavy {
+		share = stepShare
+	}
+	h.allowance = before + share
 	if h.readReady() {
 		h.loop.readable(h)
 	}
-	h.heavy = h.loop.spent-before > lightShare
+	h.heavy = h.loop.spent-before >= lightShare
 	h.reader.Release()
 }
 
@@ -62,16 +66,17 @@ const readsPerStep = 4
 // The work of requests is counted in units of about a microsecond, so that each
 // connection gets a share of a round and no more, whatever it asks for.
 const (
-	// stepShare is what one connection may ask for in a round. The rest waits for
-	// the next one.
-	stepShare = 1024
-	// lightShare is what it may ask for and still be among the first in the next.
+	// lightShare is what one connection may ask for in a round, before all that ask
+	// for more. The rest waits for the next round, where it is one of these.
 	lightShare = 128
-	// heavyShare is what all those have together in a round that asked for more.
+	// stepShare is what one of these may ask for in a round, so that its sends are
+	// still stored in large batches.
+	stepShare = 1024
+	// heavyShare is what these have together in a round.
 	heavyShare = 2048
 
 	// namesPerUnit is how many names of a page are one unit.
-	namesPerUnit = 8
+	namesPerUnit = 4
 	// placeCost is what it takes to change who is in a room.
 	placeCost = 8
 	// roomsPerUnit is among how many rooms of a connection one unit finds the one
