@@ -85,8 +85,8 @@ func TestRequestsShareTheRound(t *testing.T) {
 		request string
 		n       int // of each
 	}{
-		"rooms":         {`{"type":"rooms","after":"room-1"}`, 100},
-		"members":       {`{"type":"members","room":"lobby","limit":500}`, 100},
+		"rooms":         {`{"type":"rooms","after":"room-1"}`, 40},
+		"members":       {`{"type":"members","room":"lobby","limit":500}`, 200},
 		"nothing there": {`{"type":"members","room":"lobby","after":"zzz"}`, 2000},
 		"join again":    {`{"type":"join","room":"lobby"}`, 2000},
 		"pings":         {`{"type":"ping"}`, 2000},
@@ -111,7 +111,7 @@ func TestRequestsShareTheRound(t *testing.T) {
 				}
 				most = max(most, l.loop.spent)
 			}
-			if most == 0 || most > heavyShare+stepShare+100 {
+			if most == 0 || most > heavyShare+stepShare+500 { // and one page
 				t.Errorf("up to %d units of work were done in a round, want at most %d and one share", most, heavyShare)
 			}
 			l.roundsUntil("everybody has come to turn", func() bool { return !l.loop.busy() })

@@ -301,7 +301,7 @@ func TestListsHoldUpNobody(t *testing.T) {
 	}
 	alone, longest := round(200, "alone")
 	t.Logf("alone: p50 %v, longest %v", alone, longest)
-	for kind, request := range map[string]string{"rooms": `{"type":"rooms"}`, "members": `{"type":"members","room":"hall"}`} {
+	for kind, request := range map[string]string{"rooms": `{"type":"rooms","limit":100}`, "members": `{"type":"members","room":"hall","limit":100}`} {
 		greedy := f.dialConn()
 		greedy.SetDeadline(time.Now().Add(patience))
 		fmt.Fprintf(greedy, `{"type":"hello","version":1,"username":"greedy-%s"}`+"\n", kind)

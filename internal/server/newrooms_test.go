@@ -14,7 +14,7 @@ import (
 func TestNewRoomsAreLimitedByNameAndAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made := func(n *newRooms, name func(i int) string, remote func(i int) string) (count int) {
-			for i := range 200_000 {
+			for i := range 70_000 {
 				if n.take(name(i), remote(i)) == 0 {
 					count++
 				}

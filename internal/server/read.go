@@ -75,8 +75,6 @@ const (
 	// heavyShare is what these have together in a round.
 	heavyShare = 2048
 
-	// namesPerUnit is how many names of a page are one unit.
-	namesPerUnit = 4
 	// placeCost is what it takes to change who is in a room.
 	placeCost = 8
 	// roomsPerUnit is among how many rooms of a connection one unit finds the one
@@ -84,12 +82,11 @@ const (
 	roomsPerUnit = 64
 )
 
-// cost is how much work a request is for the loop, in units.
+// cost is how much work a request is for the loop, in units. A list adds its
+// length, which is less than that, but only sends gain by being many.
 func (h *handler) cost(r *wire.Request) int {
 	find := 1 + len(h.rooms)/roomsPerUnit
 	switch r.Type {
-	case wire.TypeRooms, wire.TypeMembers:
-		return 1 + names(r.Limit)/namesPerUnit
 	case wire.TypeJoin, wire.TypePart:
 		return placeCost + find
 	case wire.TypeSend:
@@ -440,6 +437,7 @@ func historyEvent(ref []byte, page store.Page, found *dispatch.Found) *wire.Even
 
 func (h *handler) listRooms(r *wire.Request) {
 	infos, more := h.manager().dispatcher.Rooms(r.AfterName, names(r.Limit))
+	h.loop.spent += len(infos)
 	e := answer(wire.TypeRooms, r.Ref)
 	e.More = more
 	for _, info := range infos {
@@ -457,6 +455,7 @@ func (h *handler) listMembers(r *wire.Request) {
 		h.replyFailure(r.Ref, err)
 		return
 	}
+	h.loop.spent += len(usernames)
 	e := answer(wire.TypeMembers, r.Ref)
 	e.Room, e.Usernames, e.More = room.Name().String(), usernames, more
 	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {
