@@ -367,6 +367,7 @@ func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool
 func (d *Dispatcher) roomsAfter(after string, limit int) (rooms []*Room, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	rooms = make([]*Room, 0, min(limit, d.byName.Len()))
 	more = following(&d.byName, after, limit, func(_ string, r *Room) { rooms = append(rooms, r) })
 	return rooms, more
 }

@@ -251,6 +251,7 @@ func (r *Room) usernames(after string, limit int) (names []string, more bool) {
 	if r.names == nil {
 		return nil, false
 	}
+	names = make([]string, 0, min(limit, r.names.Len()))
 	more = following(r.names, after, limit, func(name string, _ int) { names = append(names, name) })
 	return names, more
 }
