@@ -34,7 +34,7 @@ import (
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "page_size"}
+var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size"}
 
 type serveCommand struct {
 	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT has the page and the HTTP interface; port 0 picks a free one. Default: ${default}."`
@@ -47,6 +47,7 @@ type serveCommand struct {
 	Heartbeat      time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which a client is asked whether it is there; after two more it is given up. Default: ${default}."`
 	DrainTimeout   time.Duration `placeholder:"TIME" env:"KABAN_DRAIN_TIMEOUT" default:"20s" help:"How long the end of the server may take until it cuts off who is left. Default: ${default}."`
 	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"How much of each room in use is kept in memory, in KiB; readers further behind read from the database. Default: ${default}."`
+	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"How much of all rooms together is kept in memory so, in MiB; rooms in which more is said keep more. Default: ${default}."`
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"How many messages such a reader takes from the database at a time. Default: ${default}."`
 	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"A TOML file with the names of these flags as keys, \"-\" written as \"_\". Flags and environment beat it."`
 
@@ -131,6 +132,8 @@ func (c *serveCommand) check() error {
 		return usagef("%s must be 1s to 1h, not %s", c.named("heartbeat"), c.Heartbeat)
 	case c.TailSize < 1 || c.TailSize > 1<<20:
 		return usagef("%s must be 1 to %d (KiB), not %d", c.named("tail-size"), 1<<20, c.TailSize)
+	case c.TailBudget < 1 || c.TailBudget > 1<<20:
+		return usagef("%s must be 1 to %d (MiB), not %d", c.named("tail-budget"), 1<<20, c.TailBudget)
 	case c.PageSize < 1 || c.PageSize > 10_000:
 		return usagef("%s must be 1 to 10000, not %d", c.named("page-size"), c.PageSize)
 	case c.DrainTimeout < 0:
@@ -199,7 +202,7 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer kept.Close()
 	failed := make(chan error, len(listeners)+1) // of each listener and of the store
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
+	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
 		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
 	}})
 	if err != nil {

@@ -77,7 +77,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/dispatch": {
 		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
-		nil,
+		[]string{"github.com/tidwall/btree"},
 		"the heart knows no protocol and no database",
 	},
 	"kaban/internal/refusal": {

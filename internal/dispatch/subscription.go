@@ -196,7 +196,7 @@ func (s *Subscription) limit() (limit, own uint64, due bool) {
 // place. It never blocks.
 func (s *Subscription) Next() Segment {
 	if s.left {
-		s.release()
+		s.Unpin()
 		return Segment{}
 	}
 	if p := s.page; p != nil {
@@ -249,11 +249,11 @@ func (s *Subscription) locate() bool {
 	}
 	ok := false
 	if s.at.number != 0 {
-		s.at, ok = s.tail.find(s.at)
+		if s.at, ok = s.tail.find(s.at, s.seq); ok {
+			return true
+		}
 	}
-	if !ok {
-		s.at, ok = s.tail.seek(s.seq)
-	}
+	s.at, ok = s.tail.seek(s.seq)
 	return ok
 }
 

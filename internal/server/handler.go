@@ -43,18 +43,21 @@ type handler struct {
 	held        *wire.Request // was read, but has to wait for room
 	pending     int           // sends read, neither acknowledged nor refused
 	pendingSize int           // bytes of their contents
+	allowance   int           // of loop.spent, where this step ends
 	badFrames   uint8
 	pings       uint8 // sent since the last sign of life
 	doubted     bool  // it is over unless a last read finds something
 	counted     bool  // is one of Manager.clients
 	asking      bool  // a worker asks the store for a request
-	reading     bool  // is in loop.reads
+	reading     bool  // is in loop.reads or loop.heavy
+	heavy       bool  // asked for much in its last step
 	paused      bool  // reads no further until there is room
 	proof       proof // that the client has got its welcome
 
 	// What is written.
 	blocked   bool                     // the socket takes nothing; its poller says when it does
 	marked    bool                     // is in loop.writes
+	waits     bool                     // is in loop.answers: it waits for what it asked for
 	closed    bool                     // it is over
 	lingering bool                     // only the peer's hanging up is waited for
 	said      bool                     // goodbye is in out, or nobody is there to be told
@@ -110,7 +113,7 @@ func (h *handler) Read(p []byte) (int, error) {
 	n, answer, err := h.framing.read((*source)(h), p)
 	if answer != nil {
 		h.out = append(h.buffer(), answer...)
-		h.loop.mark(h)
+		h.loop.answer(h)
 	}
 	return n, err
 }
@@ -136,6 +139,12 @@ func (h *handler) hear() {
 
 // reply queues a frame for the client.
 func (h *handler) reply(event *wire.Event) {
+	h.append(event)
+	h.loop.answer(h)
+}
+
+// tell queues a frame that the client does not wait for.
+func (h *handler) tell(event *wire.Event) {
 	h.append(event)
 	h.loop.mark(h)
 }
@@ -263,7 +272,7 @@ func (h *handler) ping() {
 	h.pings++
 	h.quiet = h.loop.now
 	before := len(h.out)
-	h.reply(&wire.Event{Type: wire.TypePing})
+	h.tell(&wire.Event{Type: wire.TypePing})
 	h.sent -= uint32(len(h.out) - before)
 }
 

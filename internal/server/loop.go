@@ -18,6 +18,8 @@ const (
 	// looks for new input: what comes while a large room is served then shares the
 	// writes to those whose turn is still to come.
 	flushesPerRound = 64
+	// checksPerRound is how many connections are looked after in a round.
+	checksPerRound = 4096
 	// maxSweep and endingSweep are how often a loop looks after everything that
 	// has to do with time: at most, and while connections are ending.
 	maxSweep    = 500 * time.Millisecond
@@ -43,7 +45,10 @@ type loop struct {
 	handlers []*handler
 	reads    []*handler // that have something to read
 	spare    []*handler // what reads was before; empty
+	heavy    queue      // that have something to read, and had much before
+	spent    int        // units of work of requests, in this round
 	writes   queue      // that have something to write, or to decide
+	answers  queue      // the same, but first: their clients wait for it, or few do
 	fetches  queue      // that wait for a worker to read for them
 	fetching int        // for how many one does, or has and it was not given yet
 	ending   int        // handlers that are ending
@@ -51,6 +56,7 @@ type loop struct {
 	request  wire.Request // being carried out
 	pulse                 // now is the time of this round
 	swept    time.Duration
+	toCheck  int // handlers that the sweep has still to look after: the first so many
 	giveUps  int // silent connections that this sweep may still end
 	stopped  bool
 	refusing bool   // the last connection could not be served, and the log says so
@@ -157,14 +163,19 @@ func (l *loop) round() {
 	l.takePosts()
 	l.read()
 	l.write()
-	if l.now-l.swept >= l.sweepEvery() {
+	if l.toCheck > 0 || l.now-l.swept >= l.sweepEvery() {
 		l.sweep()
 	}
 }
 
+// busy reports whether there is work left for the next round.
+func (l *loop) busy() bool {
+	return len(l.reads)+l.heavy.len()+l.writes.len()+l.answers.len() > 0
+}
+
 // poll waits for work, not at all if there is some.
 func (l *loop) poll() error {
-	if len(l.reads) > 0 || l.writes.len() > 0 {
+	if l.busy() || l.toCheck > 0 {
 		return l.poller.wait(l, 0)
 	}
 	timeout := time.Duration(-1)
@@ -194,11 +205,16 @@ func (l *loop) takePosts() {
 		call()
 	}
 	for _, s := range taken.subscriptions {
-		l.notify(s)
+		l.notifyFirst(s)
 	}
 	for _, a := range taken.audiences {
-		for _, s := range a.Members() {
-			l.notify(s)
+		notify := l.notifyFirst
+		members := a.Members()
+		if len(members) > flushesPerRound { // small rooms do not wait for a large one
+			notify = l.notify
+		}
+		for _, s := range members {
+			notify(s)
 		}
 	}
 	taken.clear()
@@ -220,17 +236,31 @@ func (p *posts) clear() {
 	p.audiences, p.subscriptions, p.calls = p.audiences[:0], p.subscriptions[:0], p.calls[:0]
 }
 
-// notify notes that a subscription may have something. A connection that takes
-// nothing looks at all of its subscriptions when it does again, and one that a
-// worker reads for is looked at when that is done.
-func (l *loop) notify(s *dispatch.Subscription) {
+// note notes that a subscription may have something. It returns the handler if that
+// is to look. A connection that takes nothing looks at all of its subscriptions when
+// it does again, and one that a worker reads for is looked at when that is done.
+func (l *loop) note(s *dispatch.Subscription) *handler {
 	h := s.Member().(*handler)
 	if s.Marked || h.blocked || h.closed || s == h.fetching {
-		return
+		return nil
 	}
 	s.Marked = true
 	h.ready = append(h.ready, s)
-	l.mark(h)
+	return h
+}
+
+// notify notes that a subscription may have something.
+func (l *loop) notify(s *dispatch.Subscription) {
+	if h := l.note(s); h != nil {
+		l.mark(h)
+	}
+}
+
+// notifyFirst notes that a subscription may have something for few.
+func (l *loop) notifyFirst(s *dispatch.Subscription) {
+	if h := l.note(s); h != nil {
+		l.answer(h)
+	}
 }
 
 // mark notes that a handler has something to write, or to decide.
@@ -238,6 +268,15 @@ func (l *loop) mark(h *handler) {
 	if !h.marked {
 		h.marked = true
 		l.writes.push(h)
+	}
+}
+
+// answer notes that a handler has something to write that its client waits for:
+// it need not wait until a large room is served.
+func (l *loop) answer(h *handler) {
+	if !h.waits {
+		h.waits = true
+		l.answers.push(h)
 	}
 }
 
@@ -260,11 +299,26 @@ func (l *loop) writable(h *handler) {
 	}
 }
 
-// read takes the input that is ready and submits it as one batch.
+// read takes the input that is ready and submits it as one batch. Connections that
+// asked for much in their last step come after all others and share a part of the
+// round; who is left of them waits for the next.
 func (l *loop) read() {
 	reads := l.reads
 	l.reads, l.spare = l.spare, nil
 	for _, h := range reads {
+		if h.heavy {
+			l.heavy.push(h)
+			continue
+		}
+		h.reading = false
+		h.guard((*handler).readStep)
+	}
+	l.spent = 0
+	for range l.heavy.len() {
+		if l.spent >= heavyShare {
+			break
+		}
+		h := l.heavy.pop()
 		h.reading = false
 		h.guard((*handler).readStep)
 	}
@@ -282,6 +336,11 @@ func (l *loop) read() {
 
 // write serves some of those that have something to write.
 func (l *loop) write() {
+	for range min(l.answers.len(), flushesPerRound) {
+		h := l.answers.pop()
+		h.waits = false
+		h.guard((*handler).writeStep)
+	}
 	for range min(l.writes.len(), flushesPerRound) {
 		h := l.writes.pop()
 		h.marked = false
@@ -297,12 +356,24 @@ func (l *loop) sweepEvery() time.Duration {
 	return l.manager.sweepEvery
 }
 
+// sweep looks after time. It goes on in the next round when it has looked at many
+// or has given the loop as much to write as a round writes: pings that wait for
+// their turn take memory.
 func (l *loop) sweep() {
-	l.swept = l.now
-	l.giveUps = max(1, int(time.Duration(len(l.handlers))*l.manager.sweepEvery/l.manager.config.Heartbeat))
-	for i := len(l.handlers) - 1; i >= 0; i-- { // one that ends makes room for the last
-		h := l.handlers[i]
-		h.guard((*handler).check)
+	if l.toCheck == 0 {
+		l.swept, l.toCheck = l.now, len(l.handlers)
+		l.giveUps = max(1, int(time.Duration(len(l.handlers))*l.manager.sweepEvery/l.manager.config.Heartbeat))
+	}
+	writes := l.writes.len()
+	for range min(l.toCheck, checksPerRound) {
+		if l.toCheck = min(l.toCheck, len(l.handlers)); l.toCheck == 0 {
+			return
+		}
+		l.toCheck-- // one that ends makes room for the last
+		l.handlers[l.toCheck].guard((*handler).check)
+		if l.writes.len()-writes >= flushesPerRound {
+			return
+		}
 	}
 }
 

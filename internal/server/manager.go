@@ -151,6 +151,8 @@ type Manager struct {
 	clients   atomic.Int64
 	newcomers newcomers
 
+	newRooms *newRooms
+
 	sweepEvery time.Duration      // how often a loop looks after time, when nothing ends
 	ctx        context.Context    // of what workers do
 	cancel     context.CancelFunc // when nobody waits for them any more
@@ -180,6 +182,7 @@ func New(config Config, d *dispatch.Dispatcher) (*Manager, error) {
 		stop:       make(chan struct{}),
 		turnedAway: make(chan struct{}, maxTurnedAway),
 		listeners:  make(map[net.Listener]struct{}),
+		newRooms:   limitNewRooms(config.clock),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.workers.group = &m.group

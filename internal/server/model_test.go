@@ -164,7 +164,7 @@ func (m *model) turn() {
 func (m *model) settle() {
 	for quiet := 0; quiet < 3; quiet++ {
 		m.turn()
-		busy := m.loop.posted.Load() || len(m.loop.reads) > 0 || m.loop.writes.len() > 0
+		busy := m.loop.posted.Load() || m.loop.busy()
 		for _, p := range m.peers {
 			busy = busy || p.handler.asking || p.handler.fetching != nil || p.handler.pending > 0 && !p.handler.blocked
 		}

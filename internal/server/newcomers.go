@@ -48,15 +48,20 @@ type newcomerPlace struct {
 	all, sources *list.Element // the second is nil where the source is not bounded
 }
 
-// sourceOf returns what counts as one address: of IPv6 a network of 64 bits, which
-// is what one customer has at least. Loopback is not bounded: proxies are there.
-// What is not TCP has no address either.
+// sourceOf returns what counts as one address; see networkOf. What is not TCP has
+// none.
 func sourceOf(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.Prefix{}
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	return networkOf(tcp.AddrPort().Addr())
+}
+
+// networkOf returns what counts as one address: of IPv6 a network of 64 bits, which
+// is what one customer has at least. Loopback has none: proxies are there.
+func networkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
 	if !addr.IsValid() || addr.IsLoopback() {
 		return netip.Prefix{}
 	}
@@ -64,11 +69,11 @@ func sourceOf(conn net.Conn) netip.Prefix {
 	if addr.Is6() {
 		bits = 64
 	}
-	source, err := addr.Prefix(bits)
+	network, err := addr.Prefix(bits)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	return source
+	return network
 }
 
 // enter adds a connection. When there are more from its address than may be, it
