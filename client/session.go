@@ -406,7 +406,10 @@ func (c *Client) take(l *link, e *wire.Event) {
 			r.receiveLocked(wire.Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time})
 		}
 	case wire.TypePresence:
-		if c.options.OnPresence != nil {
+		c.mu.Lock()
+		joined := c.rooms[e.Room] != nil
+		c.mu.Unlock()
+		if joined && c.options.OnPresence != nil {
 			c.options.OnPresence(Presence{Room: e.Room, Members: e.Members, Joined: e.Joined, Left: e.Left})
 		}
 	case wire.TypePing:
