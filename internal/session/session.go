@@ -124,6 +124,10 @@ func (r *Registry) put(key string, s *Session, resume string) (replaced *Session
 			return nil, ErrTaken
 		}
 		s.follow(holder, at)
+	} else if resume != "" {
+		// The session that it led to has ended before this attempt was taken. A later
+		// attempt of the same client shows the same secret.
+		s.earlier = []string{resume}
 	}
 	r.sessions[key] = s
 	return holder, nil
