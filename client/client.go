@@ -9,10 +9,16 @@
 // server refuses one of them for now (its disk is full): then the others may
 // pass it.
 //
-// Whatever a server sends, a Client holds no more than a few megabytes and the
-// messages of rooms that nobody reads, up to 2,048 or 1 MiB a room (see the
-// constants), and its attempts to come back are bounded by a backoff that ends
-// only when a connection has been of use for ten seconds.
+// Whatever a server sends, a Client holds a bounded amount: one frame, one ping
+// and one pong to be written, 1,000 messages and 1,000 questions without an
+// answer, and for each room that it is in 2,048 messages or 1 MiB of them that
+// were not read, and one interruption. Its attempts to come back, and what it
+// sends again because the server puts it off, are further and further apart, at
+// random; only a connection that has lasted ten seconds ends that.
+//
+// A server that says nothing for 10 s is asked for a sign of life, told of as
+// Silent 5 s later and left for another connection 15 s after that; bytes count,
+// not frames. See Options.Silence and Options.Patience.
 //
 // All methods are safe for concurrent use. A Client has two goroutines, which
 // end with Close.

@@ -92,4 +92,3 @@ func (s *Session) take() batch {
 		}
 	}
 }
-
