@@ -255,7 +255,6 @@ func TestNothingMakesAClientHurry(t *testing.T) {
 type states struct {
 	c     chan State
 	begin time.Time
-	at    []time.Duration
 }
 
 func newStates() *states { return &states{c: make(chan State, 100), begin: time.Now()} }
