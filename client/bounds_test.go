@@ -592,3 +592,22 @@ func TestPagesLeadOn(t *testing.T) {
 		}
 	}
 }
+
+// A machine that has slept has its clocks tell that: the connection is asked
+// once, and given up for that one answer.
+func TestAfterASleep(t *testing.T) {
+	for slept, want := range map[time.Duration]doubts{0: told, time.Hour: asleep} {
+		c := &Client{options: Options{}.withDefaults("")}
+		l := newLink(c, nil)
+		l.welcomed(30 * time.Second)
+		l.heard = l.heard.Add(-slept)
+		var err error
+		steps := 0
+		for ; err == nil; steps++ {
+			err = l.doubt()
+		}
+		if l.doubts != want || slept > 0 && steps != 2 || slept == 0 && steps != 3 {
+			t.Errorf("slept %v: given up after %d steps, with doubts %d", slept, steps, l.doubts)
+		}
+	}
+}
