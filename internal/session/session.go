@@ -166,6 +166,10 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 	holder, at := r.sessions[name.Key()], -1
 	if holder != nil {
 		at = holder.find(resume)
+	} else if resume != "" {
+		// The session that it led to has ended before this attempt was taken. A later
+		// attempt of the same client shows the same secret.
+		s.earlier = []string{resume}
 	}
 	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(name) {
 		return nil, ErrTaken

@@ -242,3 +242,25 @@ func TestSpeakingTakesTheName(t *testing.T) {
 		t.Errorf("after both: %v", err)
 	}
 }
+
+// The end of the first connection may be seen before the attempts that follow:
+// the secret that they all show goes on to count.
+func TestAttemptsAfterTheNameWasFree(t *testing.T) {
+	var r Registry
+	ann := Identity{named(t, "ann")}
+	first, err := r.Claim(new(owner), ann, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Release(first)
+	for k := range 3 {
+		if _, err := r.Claim(new(owner), ann, first.Secret); err != nil {
+			t.Fatalf("attempt %d: %v", k, err)
+		}
+	}
+	for _, wrong := range []string{"", "wrong"} {
+		if _, err := r.Claim(new(owner), ann, wrong); !errors.Is(err, ErrTaken) {
+			t.Errorf("%q: got %v, want ErrTaken", wrong, err)
+		}
+	}
+}

@@ -53,6 +53,9 @@ type shape struct {
 	state sending
 }
 
+// size is what the item takes in bytes, but for what all take.
+func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) }
+
 // me begins a message that tells what its author does.
 const me = "/me "
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -60,6 +61,7 @@ func (m *Model) take(e event) tea.Cmd {
 
 func (m *Model) takeState(e stateEvent) tea.Cmd {
 	s := &m.status
+	resumed := s.link == silent
 	if e.link != online {
 		s.latency = 0
 	}
@@ -79,7 +81,7 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 	case e.link == offline && m.form.used: // the form waits with the person
 		m.greet(m.explainOffline(e.err))
 		m.form.at = 0
-	case e.link == online:
+	case e.link == online && !resumed:
 		for _, r := range m.rooms {
 			if r.joined { // who is here may have changed meanwhile
 				m.backend.members(r.name, false)
@@ -215,7 +217,7 @@ func (m *Model) takeSent(e sentEvent) {
 	reason := reasonOf(e.err)
 	_, answered := errors.AsType[*client.Error](e.err)
 	_, invalid := errors.AsType[*kaban.MessageError](e.err)
-	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) {
+	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) && !errors.Is(e.err, errTooMuch) {
 		reason = "it is not known whether it was stored: " + reason
 	}
 	if r.draft.text == "" {
@@ -239,7 +241,7 @@ func (m *Model) takePresence(e presenceEvent) {
 	}
 	r.count = e.Members
 	for _, name := range e.Joined {
-		if len(r.members) < maxMembers {
+		if len(r.members) < maxMembers && isName(name) {
 			r.members[name] = true
 		}
 	}
@@ -248,12 +250,17 @@ func (m *Model) takePresence(e presenceEvent) {
 	}
 }
 
+// isName reports whether a name is no longer than one can be.
+func isName(name string) bool { return len(name) <= kaban.MaxUsername*utf8.UTFMax }
+
 func (m *Model) takeMembers(e membersEvent) {
 	r := m.room(e.room)
 	if e.err == nil && r != nil {
 		r.members = make(map[string]bool, len(e.names))
-		for _, name := range e.names {
-			r.members[name] = true
+		for _, name := range e.names[:min(len(e.names), maxMembers)] {
+			if isName(name) {
+				r.members[name] = true
+			}
 		}
 		if r.count = len(e.names); e.more {
 			r.count++ // at least

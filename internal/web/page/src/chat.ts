@@ -103,7 +103,7 @@ export function useHere(): void {
 function changeStatus(status: Status): void {
   batch(() => {
     state.status.value = status
-    if (status !== 'open') for (const room of state.rooms.value) room.joined.value = false
+    if (status !== 'open' && status !== 'silent') for (const room of state.rooms.value) room.joined.value = false
   })
 }
 
