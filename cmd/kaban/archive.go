@@ -15,6 +15,7 @@ import (
 
 	"kaban"
 	"kaban/internal/display"
+	"kaban/internal/hook"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 	"kaban/wire"
@@ -355,6 +356,9 @@ func (c *checkCommand) Run(std streams) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if _, err := hook.Open(c.Data).List(); err != nil {
+		problems = append(problems, err.Error())
 	}
 	sound := len(problems) == 0
 	for _, r := range rooms {
