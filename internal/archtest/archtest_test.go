@@ -91,7 +91,7 @@ var rules = map[string]rule{
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/store"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/slack", "kaban/internal/store"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
@@ -108,6 +108,11 @@ var rules = map[string]rule{
 		[]string{"kaban"},
 		nil,
 		"keys are kept without knowing who asks for them",
+	},
+	"kaban/internal/slack": {
+		[]string{"kaban/internal/markup"},
+		nil,
+		"what others send is translated without knowing who asks, or where it goes",
 	},
 	"kaban/internal/session": {
 		[]string{"kaban"},
@@ -179,7 +184,7 @@ var bans = map[string]struct {
 	// The load generator prints its own results, and its lines are no frames. Nor
 	// are problems, hooks in Slack's format, the OpenAPI document and the rows of
 	// the journal.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest"}, "it accepts bad frames in silence; frames are package wire's business"},
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},

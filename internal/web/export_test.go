@@ -21,9 +21,3 @@ func Knows(names []string, local, host string) (bool, error) {
 	r.Host = host
 	return o.knows(r), nil
 }
-
-// ParseHook gives the fuzzer what is made of a body.
-func ParseHook(body []byte) (username, content string, err error) {
-	m, err := parseSlack(body)
-	return asUsername(m.Username), m.content(), err
-}

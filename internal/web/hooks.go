@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"kaban"
+	"kaban/internal/slack"
 	"kaban/wire"
 )
 
@@ -19,6 +22,10 @@ type Hooks interface {
 	// say none; false where there is no such key.
 	Find(key string) (room kaban.RoomName, username kaban.Username, ok bool, err error)
 }
+
+// noticeHeader tells a program that its message was stored in another form. The
+// body is as Slack's, because programs compare it.
+const noticeHeader = "Kaban-Notice"
 
 type noHooks struct{}
 
@@ -51,16 +58,20 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "the body did not come as a whole, and nothing was stored; send it again")
 		return
 	}
-	sent, err := parseSlack(body)
+	sent, err := slack.Parse(r.Header.Get("Content-Type"), body)
 	if err != nil {
 		writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
 		return
 	}
-	if sent.content() == "" {
+	if sent.Content == "" {
 		writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
 		return
 	}
-	message, err := kaban.NewMessage(s.hookAuthor(sent.Username, username), sent.content(), s.config.MaxContent)
+	content, cut := slack.Cut(sent.Content, s.config.MaxContent)
+	if cut {
+		w.Header().Set(noticeHeader, fmt.Sprintf("cut: the message has %d characters, and the limit is %d", utf8.RuneCountInString(sent.Content), s.config.MaxContent))
+	}
+	message, err := kaban.NewMessage(s.hookAuthor(sent.Username, username), content, s.config.MaxContent)
 	if err == nil {
 		err = s.config.Names.Check(message.Username())
 	}
@@ -83,13 +94,16 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 }
 
 // hookAuthor is who a message is from: the name it says, in a form that names can
-// have here, unless that is somebody else's.
+// have here, unless that is somebody else's; then the hook's, or one that is
+// made of it if somebody is connected as that, since an alert must not wait for
+// them to leave.
 func (s *Server) hookAuthor(wanted string, usual kaban.Username) kaban.Username {
-	author, err := kaban.ParseUsername(asUsername(wanted))
-	if err != nil || s.config.Names.Check(author) != nil {
-		return usual
+	for _, name := range []string{asUsername(wanted), usual.String(), asUsername("hook-" + usual.String())} {
+		if author, err := kaban.ParseUsername(name); err == nil && s.config.Names.Check(author) == nil {
+			return author
+		}
 	}
-	return author
+	return usual
 }
 
 // asUsername makes a name of what may have spaces and signs in it.
