@@ -107,6 +107,28 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
+// What Slack shows is what is shown here: nothing is lost but delimiters.
+func TestFromSlackLosesNothing(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	rest := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if strings.ContainsRune("*~> \t\n`", r) {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	for range 20_000 {
+		content := markuptest.Random(random)
+		translated := markup.FromSlack(content)
+		if got, want := rest(translated), rest(content); got != want {
+			t.Fatalf("%q: got %q", content, translated)
+		}
+	}
+}
+
 // isBlank reports whether nothing is seen of a text.
 func isBlank(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.In(r, unicode.White_Space, unicode.Cc, unicode.Cf) })
@@ -136,6 +158,8 @@ func TestLinear(t *testing.T) {
 		for range 3 {
 			begin := time.Now()
 			markup.Parse(content)
+			markup.FromSlack(content)
+			markup.Emphasise(content, content, content, markup.Code)
 			best = min(best, time.Since(begin))
 		}
 		return best

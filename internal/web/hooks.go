@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"kaban"
 	"kaban/internal/slack"
@@ -61,11 +62,11 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
 		return
 	}
-	if sent.Text == "" {
+	if sent.Content == "" {
 		writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
 		return
 	}
-	content, length := slack.Cut(sent.Text, s.config.MaxContent)
+	content, cut := slack.Cut(sent.Content, s.config.MaxContent)
 	author, done, err := s.hookAuthor(sent.Username, username)
 	if err != nil {
 		writeProblem(w, s.problemOf(err))
@@ -88,25 +89,28 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
-	if length > 0 {
+	if cut {
 		// Not in the body: Grafana, for one, takes any body but "ok" for a failure
 		// and sends the message again.
-		w.Header().Set(noticeHeader, fmt.Sprintf("the message was cut from %d to %d characters", length, s.config.MaxContent))
+		w.Header().Set(noticeHeader, fmt.Sprintf("cut: the message has %d characters, and the limit is %d", utf8.RuneCountInString(sent.Content), s.config.MaxContent))
 	}
 	io.WriteString(w, "ok")
 }
 
 // hookAuthor borrows the name that a message is from until done is called: the
 // one it asks for, in a form that names can have here, unless that is somebody
-// else's.
+// else's; then the hook's, or one made of it if somebody is connected as that,
+// since an alert must not wait for them to leave.
 func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.Username, done func(), err error) {
-	if author, err = kaban.ParseUsername(asUsername(wanted)); err == nil {
+	for _, name := range []string{asUsername(wanted), usual.String(), asUsername("hook-" + usual.String())} {
+		if author, err = kaban.ParseUsername(name); err != nil {
+			continue
+		}
 		if done, err = s.config.Names.Speak(author); err == nil {
-			return author, done, nil
+			break
 		}
 	}
-	done, err = s.config.Names.Speak(usual)
-	return usual, done, err
+	return author, done, err
 }
 
 // asUsername makes a name of what may have spaces and signs in it.

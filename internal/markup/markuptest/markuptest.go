@@ -100,5 +100,5 @@ func Random(random *rand.Rand) string {
 // Hard are texts that take parsers long which go back.
 var Hard = []string{
 	"*", "_a", "*a ", "*a_b ", "**a*", "`", "a`b``", "```\n", "```a\n", "``` ``` ", "````\n```\n", "> ", ">", ">\n", "[", "[](", "@", "@a-", "@_", "_@",
-	"|", "|a|\n|-|\n", "| |", "|-|\n", "https://", "https://x)", "http://(", "mailto:", "~~a ", "\\|", "~~*_", "a*_~~ ", "\u0301", "*\u0301", "h",
+	"|", "|a|\n|-|\n", "| |", "|-|\n", "https://", "https://x)", "http://(", "mailto:", "~~a ", "\\|", "~~*_", "```x```\n", "a*_~~ ", "\u0301", "*\u0301", "h",
 }
