@@ -259,7 +259,7 @@ func (m *Model) press(key tea.Key) tea.Cmd {
 	if key.Text != "" && key.Mod&^tea.ModShift == 0 {
 		stroke = key.Text
 	}
-	if stroke != "ctrl+c" && stroke != "ctrl+d" {
+	if a := m.bindings.action(stroke); a != "quit" && a != "delete" {
 		m.quitAsked = time.Time{}
 	}
 	switch m.mode {
@@ -385,7 +385,7 @@ func (m *Model) interrupt() tea.Cmd {
 		return m.quit()
 	}
 	m.quitAsked = m.now()
-	m.hint = "press " + label("ctrl+c") + " again to quit"
+	m.hint = "press " + m.keyOf("quit") + " again to quit"
 	return nil
 }
 

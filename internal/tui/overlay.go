@@ -102,7 +102,7 @@ func (m *Model) pressSwitcher(stroke, text string) tea.Cmd {
 		}
 		return m.join(m.switcher.query.text)
 	default:
-		if a, ok := m.bindings[stroke]; ok && a.name == "switcher" {
+		if m.bindings.action(stroke) == "switcher" {
 			m.mode = chatting
 			return nil
 		}
@@ -177,12 +177,11 @@ func (m *Model) pressSearch(stroke, text string) tea.Cmd {
 		m.find(-1, true)
 	case "down", "ctrl+n":
 		m.find(1, false)
-	case "pgup":
-		return m.scroll(-m.page())
-	case "pgdown":
-		return m.scroll(m.page())
 	default:
-		if a, ok := m.bindings[stroke]; ok && a.name == "search" {
+		switch m.bindings.action(stroke) {
+		case "page_up", "page_down", "line_up", "line_down":
+			return m.bindings[stroke].do(m)
+		case "search":
 			m.find(-1, true)
 			return nil
 		}
@@ -286,20 +285,35 @@ func (m *Model) openHelp() tea.Cmd {
 
 func (m *Model) pressHelp(stroke string) tea.Cmd {
 	switch stroke {
-	case "esc", "q", "f1", "?", "enter", "ctrl+c":
+	case "esc", "q", "enter", "ctrl+c":
 		m.mode = chatting
-	case "up", "ctrl+p", "shift+up":
+	case "up", "ctrl+p":
 		m.helpTop--
-	case "down", "ctrl+n", "shift+down":
+	case "down", "ctrl+n":
 		m.helpTop++
-	case "pgup":
-		m.helpTop -= m.page()
-	case "pgdown", "space", " ":
+	case "space", " ":
 		m.helpTop += m.page()
 	case "home":
 		m.helpTop = 0
 	case "end":
 		m.helpTop = len(m.helpLines(m.width))
+	default:
+		switch m.bindings.action(stroke) {
+		case "help", "quit":
+			m.mode = chatting
+		case "line_up":
+			m.helpTop--
+		case "line_down":
+			m.helpTop++
+		case "page_up":
+			m.helpTop -= m.page()
+		case "page_down":
+			m.helpTop += m.page()
+		case "top":
+			m.helpTop = 0
+		case "bottom":
+			m.helpTop = len(m.helpLines(m.width))
+		}
 	}
 	height := m.shows().height
 	m.helpTop = max(0, min(m.helpTop, len(m.helpLines(m.width))-height))
