@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -309,8 +310,13 @@ func (m *Model) pressLine(stroke, text string) bool {
 	return false
 }
 
-// pasteLines is up to how many lines are pasted without a question.
-const pasteLines = 3
+const (
+	// pasteLines is up to how many lines are pasted without a question.
+	pasteLines = 3
+	// pasteSpace is how many messages a draft may be long after a paste; more
+	// can only be a mistake, and would make every key slow.
+	pasteSpace = 4
+)
 
 // paste takes what was pasted.
 func (m *Model) paste(content string) tea.Cmd {
@@ -319,10 +325,16 @@ func (m *Model) paste(content string) tea.Cmd {
 	if dropped {
 		m.hint = "control characters were left out of what was pasted"
 	}
+	if n := utf8.RuneCountInString(content); n+utf8.RuneCountInString(m.draft().text) > pasteSpace*m.limit {
+		m.complain(fmt.Sprintf("not pasted: it has %d characters, and a message may have %d", n, m.limit))
+		return nil
+	}
 	if m.mode != chatting {
-		if m.mode != helping && m.mode != asking {
-			m.editor.insert(m.draft(), strings.ReplaceAll(strings.TrimSpace(content), "\n", " "))
+		if m.mode == helping || m.mode == asking {
+			m.complain("not pasted: there is nothing to paste into here")
+			return nil
 		}
+		m.editor.insert(m.draft(), strings.ReplaceAll(strings.TrimSpace(content), "\n", " "))
 		return nil
 	}
 	content = strings.TrimRight(content, "\n")
