@@ -64,7 +64,7 @@ func actions() []action {
 		{"bottom", []string{"esc", "ctrl+end", "alt+>"}, "To the newest message; closes what is open first", groupReading, (*Model).escape},
 		{"unread", []string{"alt+u"}, "To the first unread message", groupReading, (*Model).toUnread},
 		{"date", []string{"alt+g"}, "To a date", groupReading, (*Model).askDate},
-		{"search", []string{"ctrl+f"}, "Search in what is loaded", groupReading, (*Model).openSearch},
+		{"search", []string{"ctrl+f"}, "Search this room, back to its first message", groupReading, (*Model).openSearch},
 
 		{"next_room", []string{"ctrl+n", "alt+down"}, "The next room", groupRooms, func(m *Model) tea.Cmd { return m.step(1) }},
 		{"previous_room", []string{"ctrl+p", "alt+up"}, "The room before", groupRooms, func(m *Model) tea.Cmd { return m.step(-1) }},

@@ -81,6 +81,7 @@ type Model struct {
 	username string
 	limit    int // of a content, in code points
 	number   uint64
+	searches uint64 // that the session was asked for
 
 	rooms     []*room
 	active    *room
@@ -566,8 +567,8 @@ func (m *Model) enter(r *room) {
 		}
 		m.previous = old
 	}
-	if m.active != r && m.mode == searching {
-		m.mode = chatting
+	if m.active != r {
+		m.closeSearch()
 	}
 	m.active = r
 	m.completing = completing{}
@@ -584,10 +585,8 @@ func (m *Model) remove(r *room) {
 	if m.active != r {
 		return
 	}
+	m.closeSearch()
 	m.active = nil
-	if m.mode == searching {
-		m.mode = chatting
-	}
 	if next := min(at, len(m.rooms)-1); m.previous != nil {
 		m.enter(m.previous)
 	} else if next >= 0 {

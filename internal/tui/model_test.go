@@ -38,7 +38,9 @@ func (a *asked) post(room string, number uint64, content string) {
 	a.note("post %s %d %q", room, number, content)
 	a.posted = append(a.posted, content)
 }
-func (a *asked) load(room string, p page) { a.note("load %s %+v", room, p) }
+func (a *asked) load(room string, p page)   { a.note("load %s %+v", room, p) }
+func (a *asked) search(room string, q scan) { a.note("search %s %+v", room, q) }
+func (a *asked) stopSearch()                { a.note("stopSearch") }
 func (a *asked) find(room string, moment time.Time) {
 	a.note("find %s %s", room, moment.Format(time.RFC3339))
 }

@@ -41,6 +41,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeResync(e)
 	case pageEvent:
 		m.takePage(e)
+	case scanEvent:
+		m.takeScan(e)
 	case sentEvent:
 		m.takeSent(e)
 	case presenceEvent:
@@ -183,6 +185,9 @@ func (m *Model) takeResync(e resyncEvent) {
 	r.head, r.known, r.read, r.epoch, r.cleared = e.cursor.Seq, e.cursor.Seq, e.cursor.Seq, e.cursor.Epoch, 0
 	r.marked = false
 	r.follow()
+	if r == m.active {
+		m.closeSearch()
+	}
 	m.sayIn(r, reasonOf(e.err))
 	if r.joined && r.head > 0 {
 		r.loading = true
@@ -196,7 +201,10 @@ func (m *Model) takePage(e pageEvent) {
 		return
 	}
 	if e.err != nil {
-		r.loading, m.finder.deeper = false, false
+		r.loading = false
+		if r == m.active {
+			m.showFound(e)
+		}
 		if !errors.Is(e.err, client.ErrOffline) || e.page.Around {
 			m.sayIn(r, "the history could not be loaded: "+reasonOf(e.err))
 		}
@@ -204,7 +212,7 @@ func (m *Model) takePage(e pageEvent) {
 	}
 	r.addPage(e.page, e.messages, e.more, m.username)
 	if r == m.active {
-		m.findOn()
+		m.showFound(e)
 	}
 }
 
