@@ -690,6 +690,10 @@ func TestStoppingASearch(t *testing.T) {
 		if got := d.back.last("search"); !strings.Contains(got, "from:14801 scanned:5000") {
 			t.Errorf("asked for %q, which is not where it was", got)
 		}
+		d.happens(scanEvent{room: "lobby", number: number, found: 77})
+		if d.finder.found != 0 {
+			t.Error("what a search before this one found is shown")
+		}
 		d.happens(scanEvent{room: "lobby", number: d.finder.number, err: client.ErrOffline})
 		d.shows("the search was interrupted: ")
 		d.keys("enter")

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 const (
 	// wide is the width from which times and names have columns of their own.
 	wide = 50
+	// minEdge is the width from which a column marks mentions and what was found.
+	minEdge = 3
 	// groupGap is the longest pause within which messages of one author are a
 	// group, whose name is shown once.
 	groupGap = 5 * time.Minute
@@ -21,8 +24,11 @@ func column(width int) int { return min(14, max(8, width/6)) }
 
 // textWidth is what is left for the text of a message.
 func textWidth(width int) int {
-	if width < wide {
-		return max(width-1, 1)
+	switch {
+	case width < minEdge:
+		return max(width, 1)
+	case width < wide:
+		return width - 1
 	}
 	return max(width-1-len("15:04 ")-column(width)-2-1, 1) // a column stays free at the right
 }
@@ -60,14 +66,14 @@ func (m *Model) block(r *room, k, width int) []line {
 	above := m.before(r, k)
 	var lines []line
 	if above == nil && r.complete && k == 0 {
-		lines = append(lines, m.rule("the beginning of "+m.meter.clean(r.name), width, look{role: roleDim}))
+		lines = append(lines, m.rule("the beginning of "+m.meter.clean(r.name), width, look{role: roleDim})...)
 	}
 	if i.kind != itemNotice && (above == nil || !m.sameDay(above.time, i.time)) {
-		lines = append(lines, m.rule(m.local(i.time).Format("Monday, 2 January 2006"), width, look{role: roleDim}))
+		lines = append(lines, m.rule(m.local(i.time).Format("Monday, 2 January 2006"), width, look{role: roleDim})...)
 		above = nil
 	}
 	if r.marked && i.sending == stored && i.seq > r.mark && (k == 0 || r.at(k-1).seq <= r.mark) {
-		lines = append(lines, m.rule("new", width, look{role: roleAccent, attrs: bold}))
+		lines = append(lines, m.rule("new", width, look{role: roleAccent, attrs: bold})...)
 		above = nil
 	}
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
@@ -88,13 +94,14 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 	name := line{}
 	nameWidth := column(width)
 	_, does := i.action()
+	full := m.meter.clean(i.username)
 	switch {
 	case i.kind == itemNotice:
 		name = plain("--", look{role: roleDim})
 	case does:
 		name = plain("*", m.nameLook(i).with(bold))
-	case !grouped:
-		name = plain(m.meter.cut(m.meter.clean(i.username), nameWidth), m.nameLook(i).with(bold))
+	case !grouped && m.meter.width(full) <= nameWidth:
+		name = plain(full, m.nameLook(i).with(bold))
 	}
 	whenLook := look{role: roleDim}
 	switch {
@@ -102,6 +109,11 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 		when = "…"
 	case i.kind == itemRefused:
 		when, whenLook = "✗", look{role: roleAlert, attrs: bold}
+	}
+	if i.kind != itemNotice && !does && !grouped && len(name) == 0 { // names that begin alike stay apart
+		head := line{m.edge(i), {text: fmt.Sprintf("%5s ", when), look: whenLook}, {text: full, look: m.nameLook(i).with(bold)}}
+		lines = append(lines, m.meter.wrap(head, width, 0)...)
+		when = ""
 	}
 	for n, text := range body {
 		var l line
@@ -122,16 +134,25 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 
 // narrowBlock puts time and name on a line of their own.
 func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, width int) []line {
+	var edge line
+	if width >= minEdge {
+		edge = line{m.edge(i)}
+	}
 	if _, does := i.action(); !grouped && !does && i.kind != itemNotice {
 		when := " " + m.local(i.time).Format("15:04")
-		if i.sending == pending {
+		switch {
+		case i.sending == pending:
 			when = " …"
+		case i.kind == itemRefused:
+			when = " ✗"
 		}
-		name := m.meter.cut(m.meter.clean(i.username), max(width-len(when)-1, 1))
-		lines = append(lines, m.meter.cutLine(line{m.edge(i), {text: name, look: m.nameLook(i).with(bold)}, {text: when, look: look{role: roleDim}}}, width))
+		head := line{{text: m.meter.clean(i.username), look: m.nameLook(i).with(bold)}, {text: when, look: look{role: roleDim}}}
+		for _, l := range m.meter.wrap(head, textWidth(width), 0) {
+			lines = append(lines, slices.Concat(edge, l))
+		}
 	}
 	for _, text := range body {
-		lines = append(lines, append(line{m.edge(i)}, text...))
+		lines = append(lines, slices.Concat(edge, text))
 	}
 	return lines
 }
@@ -149,14 +170,14 @@ func (m *Model) edge(i *item) span {
 
 func (m *Model) nameLook(i *item) look { return m.looks.of(i.username) }
 
-// rule is a line across with a text in it.
-func (m *Model) rule(text string, width int, l look) line {
-	text = " " + text + " "
-	rest := width - m.meter.width(text)
+// rule is a line across with a text in it, or the text alone where there is no
+// space for a line.
+func (m *Model) rule(text string, width int, l look) []line {
+	rest := width - m.meter.width(text) - 2
 	if rest < 4 {
-		return plain(m.meter.cut(strings.TrimSpace(text), width), l)
+		return m.meter.wrap(plain(text, l), width, 0)
 	}
-	return plain(strings.Repeat("─", rest/2)+text+strings.Repeat("─", rest-rest/2), l)
+	return []line{plain(strings.Repeat("─", rest/2)+" "+text+" "+strings.Repeat("─", rest-rest/2), l)}
 }
 
 func (m *Model) local(t time.Time) time.Time { return t.In(m.zone) }
@@ -238,11 +259,7 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 	case r.head > 0:
 		text = "the screen was cleared; scroll up to see what was said"
 	}
-	wrapped := m.meter.wrap(plain(text, look{role: roleDim, attrs: italic}), max(width-2, 1), 0)
-	for i := range wrapped {
-		wrapped[i] = append(line{{text: " "}}, wrapped[i]...)
-	}
-	return wrapped[:min(len(wrapped), height)]
+	return m.aside(text, width, height)
 }
 
 // scroll moves the view by lines and loads what is needed there.

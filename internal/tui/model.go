@@ -512,8 +512,14 @@ func (m *Model) sayIn(r *room, text string) {
 	r.notice(&item{kind: itemNotice, content: text, time: m.now()})
 }
 
-// complain tells what is wrong with what was just done.
-func (m *Model) complain(text string) { m.hint, m.alarm = text, true }
+// complain tells what is wrong with what was just done. Where the status line
+// has no space for it, it can be read in the room.
+func (m *Model) complain(text string) {
+	m.hint, m.alarm = text, true
+	if m.active != nil && m.statusNeeds() > m.shows().statusRows {
+		m.sayIn(m.active, text)
+	}
+}
 
 // escape closes what is open, or goes to the newest message.
 func (m *Model) escape() tea.Cmd {

@@ -132,8 +132,8 @@ func (m *Model) switcherView(width, height int) []line {
 		space := max(1, width-2-m.meter.width(left)-len(detail))
 		rows = append(rows, m.meter.pad(line{{text: " " + left, look: l}, {text: strings.Repeat(" ", space), look: l}, {text: detail, look: look{role: l.role, attrs: l.attrs &^ bold}}}, width, l))
 	}
-	if len(choices) == 0 && height > 0 {
-		rows = append(rows, plain(m.meter.cut(" Enter makes a new room of this name", width), look{role: roleDim, attrs: italic}))
+	if len(choices) == 0 {
+		rows = append(rows, m.aside("Enter makes a new room of this name", width, height)...)
 	}
 	return append(rows, make([]line, height-len(rows))...)
 }

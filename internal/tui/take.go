@@ -148,9 +148,7 @@ func (m *Model) takeFailed(e failedEvent) {
 	}
 	r.joined, r.loading = false, false
 	r.failed = "cannot be in " + r.name + ": " + reasonOf(e.err) + "; /join " + r.name + " tries again"
-	if r.all() > 0 {
-		m.sayIn(r, r.failed)
-	}
+	m.sayIn(r, r.failed)
 }
 
 func (m *Model) takeMessage(e messageEvent) tea.Cmd {
