@@ -838,6 +838,29 @@ func TestTheFormAsksAgain(t *testing.T) {
 	d.typed("")
 }
 
+// Who fills the form in is not disturbed by the attempts that go on meanwhile,
+// and sees what they type.
+func TestTheFormWaits(t *testing.T) {
+	d := offlineDesk(t, 20, 9, Options{Names: []string{"ann"}})
+	d.keys("ctrl+u", "chat.somewhere.example:6440")
+	d.shows("ample:6440")
+	if x, _ := d.formCursor(d.Model.shows()); x != 19 {
+		t.Errorf("the cursor is in column %d", x)
+	}
+	d.keys("home")
+	d.shows("chat.somew")
+	d.keys("enter", "enter")
+	failed := stateEvent{link: offline, err: errors.New("no such host")}
+	d.happens(failed)
+	d.shows("no such host")
+	d.keys("tab", "a")
+	d.happens(failed)
+	d.keys("b")
+	if got := d.form.fields[1].text; got != "annab" {
+		t.Errorf("the name is %q: an attempt that failed took the cursor away", got)
+	}
+}
+
 // Whatever the size and the state, the screen has the size of the terminal.
 func TestEverySize(t *testing.T) {
 	for _, method := range []ansi.Method{ansi.WcWidth, ansi.GraphemeWidth} {

@@ -330,7 +330,7 @@ func (m *Model) formView(width, height int) []line {
 		if n == f.at {
 			l = look{attrs: underlined}
 		}
-		lines = append(lines, line{{text: labelsOfForm[n], look: look{role: roleDim}}, {text: m.meter.clean(field.text), look: l}})
+		lines = append(lines, line{{text: labelsOfForm[n], look: look{role: roleDim}}, {text: m.meter.clean(field.text[m.formScroll(&field):]), look: l}})
 	}
 	lines = append(lines, nil)
 	if f.fault != "" {
@@ -358,5 +358,14 @@ func (m *Model) formCursor(l layout) (x, y int) {
 	if l.title {
 		y++
 	}
-	return len(labelsOfForm[0]) + m.meter.width(m.meter.clean(d.text[:d.at])), y
+	return len(labelsOfForm[0]) + m.meter.width(m.meter.clean(d.text[m.formScroll(&d):d.at])), y
+}
+
+// formScroll returns from where on a field is shown, so that its cursor is seen.
+func (m *Model) formScroll(d *draft) (from int) {
+	space := max(m.width-len(labelsOfForm[0])-1, 1)
+	for from < d.at && m.meter.width(m.meter.clean(d.text[from:d.at])) > space {
+		from = m.editor.next(d, from)
+	}
+	return from
 }

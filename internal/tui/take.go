@@ -80,8 +80,10 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 		m.greet(m.refusal(e.err))
 		m.form.at = 1
 	case e.link == offline && m.form.used: // the form waits with the person
+		if m.mode != greeting { // else somebody may be filling it in
+			m.form.at = 0
+		}
 		m.greet(m.explainOffline(e.err))
-		m.form.at = 0
 	case e.link == online:
 		for _, r := range m.rooms {
 			if r.joined { // who is here may have changed meanwhile

@@ -57,11 +57,11 @@ func (m *Model) shows() layout {
 	l.height = m.height - l.inputRows
 	needed := m.statusNeeds()
 	switch {
-	case m.height == 1 && needed > 0: // until the next key
+	case m.height == 1 && needed > 0 && (m.hint != "" || m.mode == asking): // until the next key
 		l.inputRows, l.statusRows = 0, 1
 	case m.mode == asking:
 		l.statusRows = min(needed, l.height)
-	case needed > 0:
+	case needed > 0 && l.height > 0:
 		l.statusRows = min(needed, max(1, l.height/2, l.height-minRead))
 	case l.height >= 2:
 		l.statusRows = 1
@@ -277,11 +277,11 @@ func (m *Model) statusBar(height int) []line {
 	switch {
 	case len(rows) > height && m.mode == asking: // how to answer stands at the end
 		rows = rows[len(rows)-height:]
-	case len(rows) > height:
+	case len(rows) > height && height > 0: // cut, with an ellipsis
+		rows[height-1] = slices.Concat(rows[height-1], rows[height])
 		rows = rows[:height]
-		if height > 0 {
-			rows[height-1] = append(m.meter.pad(rows[height-1], m.width-1, bar), span{text: "…", look: bar})
-		}
+	case len(rows) > height:
+		rows = nil
 	}
 	right := m.belowStatus()
 	if space := m.width - m.meter.width(right); right != "" && space > 0 && len(rows) == 1 {
@@ -301,6 +301,8 @@ func (m *Model) statusText() (left line, whole bool) {
 	switch {
 	case m.mode == greeting && !m.form.used:
 		return nil, false
+	case m.mode == greeting: // the form says why
+		return m.connectionStatus(text)[:1], false
 	case m.mode == asking:
 		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("y yes, n no", 0)}, true
 	case m.hint != "" && m.alarm:
