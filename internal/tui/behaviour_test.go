@@ -643,7 +643,7 @@ func TestSearch(t *testing.T) {
 	e.page.Around, e.page.Target = true, 500
 	d.happens(e)
 	d.shows("1 of 1 in what is loaded")
-	d.shows("▸20:20             message 500")
+	d.shows("▸20:20        ben  message 500")
 	if row := strings.Split(d.screen(), "\n")[7]; !strings.Contains(row, "message 500") {
 		t.Errorf("what was found is not in the middle:\n%s", d.screen())
 	}
@@ -858,6 +858,31 @@ func TestTheFormWaits(t *testing.T) {
 	d.keys("b")
 	if got := d.form.fields[1].text; got != "annab" {
 		t.Errorf("the name is %q: an attempt that failed took the cursor away", got)
+	}
+}
+
+// One sees who is speaking, however long they go on: at the top of the screen,
+// and every few minutes.
+func TestTheAuthorOfALongRun(t *testing.T) {
+	d := newDesk(t, 80, 10)
+	for n := range 60 {
+		d.happens(messageEvent{room: "lobby", head: 60, message: wire.Message{Seq: uint64(n + 1), Username: "ben", Content: fmt.Sprint("message ", n), Time: noon.Add(time.Duration(n) * time.Minute)}})
+	}
+	for range 40 {
+		_, height := d.conversationSize()
+		rows := strings.Split(d.screen(), "\n")[1:][:height]
+		if !strings.Contains(rows[0], "ben  message") && !strings.Contains(rows[0], "─") {
+			t.Fatalf("the top row does not say who is speaking:\n%s", d.screen())
+		}
+		if names := strings.Count(strings.Join(rows[1:], "\n"), "ben  message"); names < 1 || names > 2 {
+			t.Fatalf("the name is there %d times below:\n%s", names, d.screen())
+		}
+		d.keys("shift+up")
+	}
+	d = newDesk(t, 80, 10) // a message that is longer than the screen
+	d.says("lobby", "a-name-that-is-rather-long", strings.Repeat("word ", 300))
+	if row := strings.Split(d.screen(), "\n")[1]; !strings.Contains(row, "12:00 a-name-th…  word") {
+		t.Errorf("the top row does not say who is speaking:\n%s", d.screen())
 	}
 }
 

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,8 +15,9 @@ const (
 	wide = 50
 	// minEdge is the width from which a column marks mentions and what was found.
 	minEdge = 3
-	// groupGap is the longest pause within which messages of one author are a
-	// group, whose name is shown once.
+	// groupGap is how long messages of one author are a group, whose name is
+	// shown once. It is shown again every so many minutes of the clock, however
+	// long somebody goes on.
 	groupGap = 5 * time.Minute
 )
 
@@ -58,7 +60,11 @@ func (m *Model) before(r *room, k int) *item {
 
 // block returns the lines of an item: those that part it from what is above, and
 // its own.
-func (m *Model) block(r *room, k, width int) []line {
+func (m *Model) block(r *room, k, width int) []line { return m.blockFrom(r, k, width, -1) }
+
+// blockFrom is block for an item at the top of the screen, from one of its lines
+// on: that line says who is speaking, also where their name has scrolled away.
+func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	i := r.at(k)
 	if m.ignores(i) {
 		return nil
@@ -77,24 +83,26 @@ func (m *Model) block(r *room, k, width int) []line {
 		above = nil
 	}
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
-		i.time.Sub(above.time) < groupGap
+		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
 	body := i.body(shape{width: textWidth(width), meter: m.meter, query: m.query()})
 	if width < wide {
 		return m.narrowBlock(lines, i, body, grouped, width)
 	}
-	return m.wideBlock(lines, i, above, body, grouped, width)
+	return m.wideBlock(lines, i, above, body, grouped, width, top)
 }
 
-// wideBlock puts time and name into columns before the text.
-func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped bool, width int) []line {
+// wideBlock puts time and name into columns before the text, and also before the
+// line that is at the top of the screen.
+func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped bool, width, top int) []line {
 	when := m.local(i.time).Format("15:04")
+	full := m.meter.clean(i.username)
+	_, does := i.action()
+	isMessage := i.kind != itemNotice && !does
 	if grouped && above.sending == i.sending && m.local(above.time).Format("15:04") == when {
 		when = ""
 	}
 	name := line{}
 	nameWidth := column(width)
-	_, does := i.action()
-	full := m.meter.clean(i.username)
 	switch {
 	case i.kind == itemNotice:
 		name = plain("--", look{role: roleDim})
@@ -110,23 +118,28 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 	case i.kind == itemRefused:
 		when, whenLook = "✗", look{role: roleAlert, attrs: bold}
 	}
-	if i.kind != itemNotice && !does && !grouped && len(name) == 0 { // names that begin alike stay apart
+	shown := when
+	if isMessage && !grouped && len(name) == 0 { // names that begin alike stay apart
 		head := line{m.edge(i), {text: fmt.Sprintf("%5s ", when), look: whenLook}, {text: full, look: m.nameLook(i).with(bold)}}
 		lines = append(lines, m.meter.wrap(head, width, 0)...)
-		when = ""
+		shown = ""
 	}
 	for n, text := range body {
-		var l line
-		if n == 0 {
-			l = append(l, m.edge(i), span{text: fmt.Sprintf("%5s ", when), look: whenLook})
-			if missing := nameWidth - m.meter.lineWidth(name); missing > 0 {
-				l = append(l, span{text: strings.Repeat(" ", missing)})
-			}
-			l = append(l, name...)
-			l = append(l, span{text: "  "})
-		} else {
-			l = append(l, m.edge(i), span{text: strings.Repeat(" ", width-textWidth(width)-2)})
+		if n > 0 {
+			shown, name = "", nil
 		}
+		if isMessage && len(lines) == top {
+			shown, name = cmp.Or(when, m.local(i.time).Format("15:04")), plain(m.meter.cut(full, nameWidth), m.nameLook(i).with(bold))
+		}
+		if shown == "" && len(name) == 0 {
+			lines = append(lines, append(line{m.edge(i), {text: strings.Repeat(" ", width-textWidth(width)-2)}}, text...))
+			continue
+		}
+		l := line{m.edge(i), {text: fmt.Sprintf("%5s ", shown), look: whenLook}}
+		if missing := nameWidth - m.meter.lineWidth(name); missing > 0 {
+			l = append(l, span{text: strings.Repeat(" ", missing)})
+		}
+		l = append(append(l, name...), span{text: "  "})
 		lines = append(lines, append(l, text...))
 	}
 	return lines
@@ -221,7 +234,7 @@ func (m *Model) conversation(r *room, width, height int) []line {
 	}
 	k, skip := m.topView(r, width, height)
 	for ; k < r.all() && len(lines) < height; k++ {
-		block := m.block(r, k, width)
+		block := m.blockFrom(r, k, width, topOf(lines, skip))
 		lines = append(lines, block[min(skip, len(block)):]...)
 		skip = 0
 	}
@@ -239,11 +252,20 @@ func (m *Model) tail(r *room, width, height int) []line {
 	var lines []line
 	k, skip := m.bottomView(r, width, height)
 	for ; k < r.all(); k++ {
-		block := m.block(r, k, width)
+		block := m.blockFrom(r, k, width, topOf(lines, skip))
 		lines = append(lines, block[min(skip, len(block)):]...)
 		skip = 0
 	}
 	return lines[max(0, len(lines)-height):]
+}
+
+// topOf returns which line of the next block is at the top of the screen, -1 for
+// none.
+func topOf(lines []line, skip int) int {
+	if len(lines) > 0 {
+		return -1
+	}
+	return skip
 }
 
 // emptyRoom is what a room shows in which nothing is to be seen.

@@ -284,6 +284,9 @@ func (m *Model) statusBar(height int) []line {
 		rows = nil
 	}
 	right := m.belowStatus()
+	if right == m.helpHint() && len(rows) == 1 && m.meter.lineWidth(rows[0])+m.meter.width(right) > m.width {
+		right = "" // it matters least
+	}
 	if space := m.width - m.meter.width(right); right != "" && space > 0 && len(rows) == 1 {
 		rows[0] = append(m.meter.pad(m.meter.cutLine(rows[0], space), space, bar), span{text: right, look: bar.with(bold)})
 	}
@@ -396,8 +399,10 @@ func (m *Model) belowStatus() string {
 	if r.marked && r.mark > 0 && r.mark < r.first() {
 		return fmt.Sprintf(" %d new, %s ", r.head-r.mark, m.keyOf("unread"))
 	}
-	return m.keyOf("help") + " help "
+	return m.helpHint()
 }
+
+func (m *Model) helpHint() string { return m.keyOf("help") + " help " }
 
 // keyOf returns the first key of an action, for people.
 func (m *Model) keyOf(name string) string {
@@ -434,6 +439,9 @@ func (m *Model) input() (rows []line, row, column int) {
 		hint := placeholder
 		if width+m.meter.width(hint) > m.width {
 			hint = m.keyOf("help") + " help"
+		}
+		if width+m.meter.width(hint) > m.width {
+			hint = ""
 		}
 		rows[0] = append(rows[0], span{text: hint, look: look{role: roleDim, attrs: italic}})
 	}
