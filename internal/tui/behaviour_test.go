@@ -624,21 +624,92 @@ func TestSearch(t *testing.T) {
 	d.keys("ctrl+u", "message 500")
 	d.shows("not found in what is loaded")
 	d.keys("enter")
-	for _, before := range []uint64{801, 601} { // goes on by itself
-		d.shows("looking further back")
-		if got := d.back.last("load"); !strings.Contains(got, fmt.Sprint("Before:", before)) {
-			t.Errorf("asked for %q, want what is before %d", got, before)
-		}
-		d.happens(d.pageOf("lobby", page{Before: before, HasBefore: true}, 1000))
+	d.shows("looking further back …; Esc stops")
+	if got := d.back.last("search"); !strings.Contains(got, "query:message 500 ") || !strings.Contains(got, "direction:-1 from:801") {
+		t.Fatalf("asked for %q", got)
 	}
+	number := d.finder.number
+	d.happens(scanEvent{room: "lobby", number: number, scanned: 250, at: 551, time: old(551).Time})
+	d.shows("looking back: 250 messages, to 24 Nov 2026 21:11 …; Esc stops")
+	d.happens(scanEvent{room: "lobby", number: number, scanned: 301, found: 500})
+	d.shows("looking back: 250") // until it is shown
+	if got := d.back.last("load"); !strings.Contains(got, "After:449") || !strings.Contains(got, "Target:500") {
+		t.Fatalf("asked for %q", got)
+	}
+	e := d.pageOf("lobby", page{HasAfter: true, After: 449}, 1000)
+	e.page.Around, e.page.Target = true, 500
+	d.happens(e)
 	d.shows("1 of 1 in what is loaded")
-	d.shows("▸20:20             message 500")
-	d.says("lobby", "ben", "message 500 again")
+	d.shows("▸20:20        ben  message 500")
+	if row := strings.Split(d.screen(), "\n")[7]; !strings.Contains(row, "message 500") {
+		t.Errorf("what was found is not in the middle:\n%s", d.screen())
+	}
+	d.keys("enter")
+	d.happens(scanEvent{room: "lobby", number: d.finder.number, scanned: 449, done: true})
+	d.shows("no more matches before 24 Nov 2026 20:20; Down newer, Esc ends")
 	d.keys("down")
-	d.shows("1 of 2 in what is loaded")
+	if got := d.back.last("search"); !strings.Contains(got, "direction:1 from:649") {
+		t.Fatalf("asked for %q", got)
+	}
+	d.happens(scanEvent{room: "lobby", number: d.finder.number, scanned: 351, done: true})
+	d.shows("no more matches after 24 Nov 2026 20:20; Enter older, Esc ends")
+	d.says("lobby", "ben", "message 500 again")
+	d.keys("down") // there is something now
+	d.happens(scanEvent{room: "lobby", number: d.finder.number, found: 1001})
+	e = d.pageOf("lobby", page{HasAfter: true, After: 950}, 1000)
+	e.messages = append(e.messages, wire.Message{Seq: 1001, Username: "ben", Content: "message 500 again", Time: noon})
+	e.page.Around, e.page.Target = true, 1001
+	d.happens(e)
 	d.shows("message 500 again")
 	d.happens(failedEvent{room: "lobby", err: client.ErrJoined}) // the room goes away
 	d.shows("no room is open")
+}
+
+// A search that takes long can be stopped and goes on where it was; what comes
+// of one that is over is not shown.
+func TestStoppingASearch(t *testing.T) {
+	for _, key := range []string{"esc", "ctrl+c"} {
+		d := newDesk(t, 80, 16)
+		d.joined("lobby", 20_000)
+		d.keys("ctrl+f", "nowhere", "enter")
+		number := d.finder.number
+		d.happens(scanEvent{room: "lobby", number: number, scanned: 5000, at: 14_801, time: noon})
+		d.keys(key)
+		if d.back.last("stopSearch") == "" || d.mode != searching {
+			t.Fatalf("%s does not stop the search, or closes it", key)
+		}
+		d.shows("not found back to 25 Nov 2026 12:00; Enter looks on, Esc ends")
+		d.happens(scanEvent{room: "lobby", number: number, found: 77})
+		if d.finder.found != 0 {
+			t.Error("a search that was stopped finds")
+		}
+		d.keys("enter")
+		if got := d.back.last("search"); !strings.Contains(got, "from:14801 scanned:5000") {
+			t.Errorf("asked for %q, which is not where it was", got)
+		}
+		d.happens(scanEvent{room: "lobby", number: number, found: 77})
+		if d.finder.found != 0 {
+			t.Error("what a search before this one found is shown")
+		}
+		d.happens(scanEvent{room: "lobby", number: d.finder.number, err: client.ErrOffline})
+		d.shows("the search was interrupted: ")
+		d.keys("enter")
+		d.happens(scanEvent{room: "lobby", number: d.finder.number, done: true})
+		d.shows("not found in all that was said; Esc ends")
+		d.keys("enter", "x") // what is typed is another search
+		if got := d.back.calls[len(d.back.calls)-1]; got != "stopSearch" {
+			t.Errorf("typing leaves the search going: %q", got)
+		}
+		d.keys("enter", key, key)
+		if d.mode != chatting {
+			t.Errorf("%s does not close the search", key)
+		}
+		d.keys("ctrl+f", "x", "enter")
+		d.open("other")
+		if got := d.finder.looking; got != 0 || d.mode != chatting {
+			t.Errorf("in another room the search goes on: %d", got)
+		}
+	}
 }
 
 func TestMouse(t *testing.T) {
@@ -762,6 +833,54 @@ func TestTheFormAsksAgain(t *testing.T) {
 	d.happens(stateEvent{link: online, username: "ann2"})
 	d.shows("joining lobby")
 	d.typed("")
+}
+
+// Who fills the form in is not disturbed by the attempts that go on meanwhile,
+// and sees what they type.
+func TestTheFormWaits(t *testing.T) {
+	d := offlineDesk(t, 20, 9, Options{Names: []string{"ann"}})
+	d.keys("ctrl+u", "chat.somewhere.example:6440")
+	d.shows("ample:6440")
+	if x, _ := d.formCursor(d.Model.shows()); x != 19 {
+		t.Errorf("the cursor is in column %d", x)
+	}
+	d.keys("home")
+	d.shows("chat.somew")
+	d.keys("enter", "enter")
+	failed := stateEvent{link: offline, err: errors.New("no such host")}
+	d.happens(failed)
+	d.shows("no such host")
+	d.keys("tab", "a")
+	d.happens(failed)
+	d.keys("b")
+	if got := d.form.fields[1].text; got != "annab" {
+		t.Errorf("the name is %q: an attempt that failed took the cursor away", got)
+	}
+}
+
+// One sees who is speaking, however long they go on: at the top of the screen,
+// and every few minutes.
+func TestTheAuthorOfALongRun(t *testing.T) {
+	d := newDesk(t, 80, 10)
+	for n := range 60 {
+		d.happens(messageEvent{room: "lobby", head: 60, message: wire.Message{Seq: uint64(n + 1), Username: "ben", Content: fmt.Sprint("message ", n), Time: noon.Add(time.Duration(n) * time.Minute)}})
+	}
+	for range 40 {
+		_, height := d.conversationSize()
+		rows := strings.Split(d.screen(), "\n")[1:][:height]
+		if !strings.Contains(rows[0], "ben  message") && !strings.Contains(rows[0], "─") {
+			t.Fatalf("the top row does not say who is speaking:\n%s", d.screen())
+		}
+		if names := strings.Count(strings.Join(rows[1:], "\n"), "ben  message"); names < 1 || names > 2 {
+			t.Fatalf("the name is there %d times below:\n%s", names, d.screen())
+		}
+		d.keys("shift+up")
+	}
+	d = newDesk(t, 80, 10) // a message that is longer than the screen
+	d.says("lobby", "a-name-that-is-rather-long", strings.Repeat("word ", 300))
+	if row := strings.Split(d.screen(), "\n")[1]; !strings.Contains(row, "12:00 a-name-th…  word") {
+		t.Errorf("the top row does not say who is speaking:\n%s", d.screen())
+	}
 }
 
 // Whatever the size and the state, the screen has the size of the terminal.

@@ -48,7 +48,13 @@ func settings() []setting {
 		{
 			"server", `"127.0.0.1:6440"`, "The server, as HOST:PORT. Asked for at the first start.",
 			func(c *Config) string { return quoteUnless(c.Server, "") },
-			func(c *Config, v []string) error { c.Server = v[0]; return nil },
+			func(c *Config, v []string) error {
+				c.Server = v[0]
+				if v[0] == "" {
+					return nil
+				}
+				return CheckServer(v[0])
+			},
 		},
 		{
 			"username", `""`, "The name under which others see you. Empty: your login name, or one like it that is free.",
@@ -90,7 +96,17 @@ func settings() []setting {
 		{
 			"ignore", `[]`, "Whose messages are hidden.",
 			func(c *Config) string { return list(c.Ignore) },
-			func(c *Config, v []string) error { c.Ignore = v; return nil },
+			func(c *Config, v []string) error {
+				c.Ignore = nil
+				for _, text := range v {
+					name, err := kaban.ParseUsername(text)
+					if err != nil {
+						return fmt.Errorf("%q: %w", text, err)
+					}
+					c.Ignore = append(c.Ignore, name.String())
+				}
+				return nil
+			},
 		},
 	}
 	for _, a := range actions() {
@@ -98,15 +114,18 @@ func settings() []setting {
 			"key_" + a.name, list(a.keys), a.help + ".",
 			func(c *Config) string { return list(c.Keys[a.name]) },
 			func(c *Config, v []string) error {
-				for _, key := range v {
-					if err := checkKey(key); err != nil {
+				keys := make([]string, len(v))
+				for i := range v {
+					key, err := parseKey(v[i])
+					if err != nil {
 						return err
 					}
+					keys[i] = key
 				}
 				if c.Keys == nil {
 					c.Keys = make(map[string][]string)
 				}
-				c.Keys[a.name] = v
+				c.Keys[a.name] = keys
 				return nil
 			},
 		})
@@ -208,6 +227,9 @@ func LoadConfig(path string) (Config, error) {
 		if err := s.set(&c, v.Texts); err != nil {
 			return c, fmt.Errorf("configuration file %s, line %d: %s: %w", path, v.Line, s.name, err)
 		}
+	}
+	if err := checkBindings(c.Keys); err != nil {
+		return c, fmt.Errorf("configuration file %s: %w", path, err)
 	}
 	return c, nil
 }

@@ -34,6 +34,19 @@ func TestConfigErrors(t *testing.T) {
 		{`key_send = ["entr"]`, `"entr" is no key`},
 		{`key_sned = "f5"`, `did you mean "key_send"?`},
 		{`server = `, "line 1"},
+		{`key_send = "ctrl+i"`, `"ctrl+i" is the same as "tab" for most terminals`},
+		{`key_send = "f99"`, `"f99" is no key`},
+		{`server = "chat.example"`, `server: "chat.example" is not HOST:PORT`},
+		{`server = "chat.example:http"`, "server: "},
+		{`ignore = ["ben", "a b"]`, `ignore: "a b": `},
+		{`key_send = ""`, `"" is no key`},
+		{`key_send = "ctrl"`, `"ctrl" is no key`},
+		{"key_help = \"f5\"\nkey_redraw = [\"ctrl+l\", \"F5\"]", `key_help and key_redraw both have "f5"`},
+		{"key_help = \"ctrl+alt+x\"\nkey_redraw = \"alt+ctrl+x\"", `key_help and key_redraw both have "ctrl+alt+x"`},
+		{`key_help = ["f5", "f5"]`, `key_help has "f5" twice`},
+		{`key_kill_end = "ctrl+k"`, `key_kill_end takes "ctrl+k" from switcher, which has no other key; give it one with key_switcher`},
+		{`key_send = []`, "key_send must have a key"},
+		{`key_quit = []`, "key_quit must have a key"},
 	} {
 		path := written(t, test.text)
 		if _, err := LoadConfig(path); err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), path) {
@@ -151,9 +164,53 @@ func TestConfiguredKeys(t *testing.T) {
 		}
 	}
 	for key, a := range d.bindings {
-		if err := checkKey(key); err != nil {
-			t.Errorf("%s: %v", a.name, err)
+		if parsed, err := parseKey(key); err != nil || parsed != key {
+			t.Errorf("%s: got %q, %v of %q", a.name, parsed, err, key)
 		}
+	}
+}
+
+func TestParseKey(t *testing.T) {
+	for written, want := range map[string]string{
+		"ctrl+k": "ctrl+k", "Ctrl-K": "ctrl+k", "alt+ctrl+x": "ctrl+alt+x", "Shift-Alt-Enter": "alt+shift+enter", "pgdn": "pgdown", "Escape": "esc",
+		"shift+a": "A", "a": "a", "A": "A", "?": "?", "-": "-", "+": "+", "alt+-": "alt+-", "Alt--": "alt+-", "alt++": "alt++", "space": " ",
+		"ctrl+space": "ctrl+space", "F7": "f7", "ü": "ü", "alt+<": "alt+<",
+	} {
+		if got, err := parseKey(written); err != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", written, got, err, want)
+		}
+		if got, err := parseKey(label(want)); err != nil || got != want && len(want) > 1 {
+			t.Errorf("the help shows %q as %q, which is read as %q, %v", want, label(want), got, err)
+		}
+	}
+	for _, bad := range []string{"", "ctrl", "ctrl+", "hyper+x", "f0", "f64", "entr", "ctrl+entr", "\a", "ab"} {
+		if got, err := parseKey(bad); err == nil {
+			t.Errorf("%q is taken as %q", bad, got)
+		}
+	}
+}
+
+// Keys that are configured hold everywhere, also where an action takes two of
+// them and in what is open above the conversation.
+func TestConfiguredKeysHoldEverywhere(t *testing.T) {
+	d := offlineDesk(t, 80, 12, Options{Config: Config{Server: "s:1", Username: "ann", Keys: map[string][]string{
+		"quit": {"ctrl+q"}, "help": {"f5"}, "page_down": {"f6"},
+	}}})
+	d.happens(stateEvent{link: online, username: "ann"})
+	d.joined("lobby", 0)
+	d.keys("f5", "f6")
+	if d.mode != helping || d.helpTop == 0 {
+		t.Errorf("F6 does not scroll the help")
+	}
+	d.keys("f5")
+	if d.mode != chatting {
+		t.Errorf("F5 does not close the help")
+	}
+	d.keys("ctrl+q")
+	d.shows("press Ctrl-Q again to quit")
+	d.keys("ctrl+q")
+	if !d.quit {
+		t.Error("Ctrl-Q twice does not quit")
 	}
 }
 
@@ -169,8 +226,8 @@ func TestActions(t *testing.T) {
 				t.Errorf("%s is for %s and for %s", key, a.name, other)
 			}
 			seen[key] = a.name
-			if err := checkKey(key); err != nil {
-				t.Errorf("%s: %v", a.name, err)
+			if parsed, err := parseKey(key); err != nil || parsed != key {
+				t.Errorf("%s: got %q, %v of %q", a.name, parsed, err, key)
 			}
 		}
 	}

@@ -1,7 +1,9 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,8 +13,11 @@ import (
 const (
 	// wide is the width from which times and names have columns of their own.
 	wide = 50
-	// groupGap is the longest pause within which messages of one author are a
-	// group, whose name is shown once.
+	// minEdge is the width from which a column marks mentions and what was found.
+	minEdge = 3
+	// groupGap is how long messages of one author are a group, whose name is
+	// shown once. It is shown again every so many minutes of the clock, however
+	// long somebody goes on.
 	groupGap = 5 * time.Minute
 )
 
@@ -21,8 +26,11 @@ func column(width int) int { return min(14, max(8, width/6)) }
 
 // textWidth is what is left for the text of a message.
 func textWidth(width int) int {
-	if width < wide {
-		return max(width-1, 1)
+	switch {
+	case width < minEdge:
+		return max(width, 1)
+	case width < wide:
+		return width - 1
 	}
 	return max(width-1-len("15:04 ")-column(width)-2-1, 1) // a column stays free at the right
 }
@@ -52,7 +60,11 @@ func (m *Model) before(r *room, k int) *item {
 
 // block returns the lines of an item: those that part it from what is above, and
 // its own.
-func (m *Model) block(r *room, k, width int) []line {
+func (m *Model) block(r *room, k, width int) []line { return m.blockFrom(r, k, width, -1) }
+
+// blockFrom is block for an item at the top of the screen, from one of its lines
+// on: that line says who is speaking, also where their name has scrolled away.
+func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	i := r.at(k)
 	if m.ignores(i) {
 		return nil
@@ -60,41 +72,44 @@ func (m *Model) block(r *room, k, width int) []line {
 	above := m.before(r, k)
 	var lines []line
 	if above == nil && r.complete && k == 0 {
-		lines = append(lines, m.rule("the beginning of "+m.meter.clean(r.name), width, look{role: roleDim}))
+		lines = append(lines, m.rule("the beginning of "+m.meter.clean(r.name), width, look{role: roleDim})...)
 	}
 	if i.kind != itemNotice && (above == nil || !m.sameDay(above.time, i.time)) {
-		lines = append(lines, m.rule(m.local(i.time).Format("Monday, 2 January 2006"), width, look{role: roleDim}))
+		lines = append(lines, m.rule(m.local(i.time).Format("Monday, 2 January 2006"), width, look{role: roleDim})...)
 		above = nil
 	}
 	if r.marked && i.sending == stored && i.seq > r.mark && (k == 0 || r.at(k-1).seq <= r.mark) {
-		lines = append(lines, m.rule("new", width, look{role: roleAccent, attrs: bold}))
+		lines = append(lines, m.rule("new", width, look{role: roleAccent, attrs: bold})...)
 		above = nil
 	}
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
-		i.time.Sub(above.time) < groupGap
+		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
 	body := i.body(shape{width: textWidth(width), meter: m.meter, query: m.query()})
 	if width < wide {
 		return m.narrowBlock(lines, i, body, grouped, width)
 	}
-	return m.wideBlock(lines, i, above, body, grouped, width)
+	return m.wideBlock(lines, i, above, body, grouped, width, top)
 }
 
-// wideBlock puts time and name into columns before the text.
-func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped bool, width int) []line {
+// wideBlock puts time and name into columns before the text, and also before the
+// line that is at the top of the screen.
+func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped bool, width, top int) []line {
 	when := m.local(i.time).Format("15:04")
+	full := m.meter.clean(i.username)
+	_, does := i.action()
+	isMessage := i.kind != itemNotice && !does
 	if grouped && above.sending == i.sending && m.local(above.time).Format("15:04") == when {
 		when = ""
 	}
 	name := line{}
 	nameWidth := column(width)
-	_, does := i.action()
 	switch {
 	case i.kind == itemNotice:
 		name = plain("--", look{role: roleDim})
 	case does:
 		name = plain("*", m.nameLook(i).with(bold))
-	case !grouped:
-		name = plain(m.meter.cut(m.meter.clean(i.username), nameWidth), m.nameLook(i).with(bold))
+	case !grouped && m.meter.width(full) <= nameWidth:
+		name = plain(full, m.nameLook(i).with(bold))
 	}
 	whenLook := look{role: roleDim}
 	switch {
@@ -103,18 +118,28 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 	case i.kind == itemRefused:
 		when, whenLook = "✗", look{role: roleAlert, attrs: bold}
 	}
+	shown := when
+	if isMessage && !grouped && len(name) == 0 { // names that begin alike stay apart
+		head := line{m.edge(i), {text: fmt.Sprintf("%5s ", when), look: whenLook}, {text: full, look: m.nameLook(i).with(bold)}}
+		lines = append(lines, m.meter.wrap(head, width, 0)...)
+		shown = ""
+	}
 	for n, text := range body {
-		var l line
-		if n == 0 {
-			l = append(l, m.edge(i), span{text: fmt.Sprintf("%5s ", when), look: whenLook})
-			if missing := nameWidth - m.meter.lineWidth(name); missing > 0 {
-				l = append(l, span{text: strings.Repeat(" ", missing)})
-			}
-			l = append(l, name...)
-			l = append(l, span{text: "  "})
-		} else {
-			l = append(l, m.edge(i), span{text: strings.Repeat(" ", width-textWidth(width)-2)})
+		if n > 0 {
+			shown, name = "", nil
 		}
+		if isMessage && len(lines) == top {
+			shown, name = cmp.Or(when, m.local(i.time).Format("15:04")), plain(m.meter.cut(full, nameWidth), m.nameLook(i).with(bold))
+		}
+		if shown == "" && len(name) == 0 {
+			lines = append(lines, append(line{m.edge(i), {text: strings.Repeat(" ", width-textWidth(width)-2)}}, text...))
+			continue
+		}
+		l := line{m.edge(i), {text: fmt.Sprintf("%5s ", shown), look: whenLook}}
+		if missing := nameWidth - m.meter.lineWidth(name); missing > 0 {
+			l = append(l, span{text: strings.Repeat(" ", missing)})
+		}
+		l = append(append(l, name...), span{text: "  "})
 		lines = append(lines, append(l, text...))
 	}
 	return lines
@@ -122,16 +147,25 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 
 // narrowBlock puts time and name on a line of their own.
 func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, width int) []line {
+	var edge line
+	if width >= minEdge {
+		edge = line{m.edge(i)}
+	}
 	if _, does := i.action(); !grouped && !does && i.kind != itemNotice {
 		when := " " + m.local(i.time).Format("15:04")
-		if i.sending == pending {
+		switch {
+		case i.sending == pending:
 			when = " …"
+		case i.kind == itemRefused:
+			when = " ✗"
 		}
-		name := m.meter.cut(m.meter.clean(i.username), max(width-len(when)-1, 1))
-		lines = append(lines, m.meter.cutLine(line{m.edge(i), {text: name, look: m.nameLook(i).with(bold)}, {text: when, look: look{role: roleDim}}}, width))
+		head := line{{text: m.meter.clean(i.username), look: m.nameLook(i).with(bold)}, {text: when, look: look{role: roleDim}}}
+		for _, l := range m.meter.wrap(head, textWidth(width), 0) {
+			lines = append(lines, slices.Concat(edge, l))
+		}
 	}
 	for _, text := range body {
-		lines = append(lines, append(line{m.edge(i)}, text...))
+		lines = append(lines, slices.Concat(edge, text))
 	}
 	return lines
 }
@@ -149,14 +183,14 @@ func (m *Model) edge(i *item) span {
 
 func (m *Model) nameLook(i *item) look { return m.looks.of(i.username) }
 
-// rule is a line across with a text in it.
-func (m *Model) rule(text string, width int, l look) line {
-	text = " " + text + " "
-	rest := width - m.meter.width(text)
+// rule is a line across with a text in it, or the text alone where there is no
+// space for a line.
+func (m *Model) rule(text string, width int, l look) []line {
+	rest := width - m.meter.width(text) - 2
 	if rest < 4 {
-		return plain(m.meter.cut(strings.TrimSpace(text), width), l)
+		return m.meter.wrap(plain(text, l), width, 0)
 	}
-	return plain(strings.Repeat("─", rest/2)+text+strings.Repeat("─", rest-rest/2), l)
+	return []line{plain(strings.Repeat("─", rest/2)+" "+text+" "+strings.Repeat("─", rest-rest/2), l)}
 }
 
 func (m *Model) local(t time.Time) time.Time { return t.In(m.zone) }
@@ -200,7 +234,7 @@ func (m *Model) conversation(r *room, width, height int) []line {
 	}
 	k, skip := m.topView(r, width, height)
 	for ; k < r.all() && len(lines) < height; k++ {
-		block := m.block(r, k, width)
+		block := m.blockFrom(r, k, width, topOf(lines, skip))
 		lines = append(lines, block[min(skip, len(block)):]...)
 		skip = 0
 	}
@@ -218,11 +252,20 @@ func (m *Model) tail(r *room, width, height int) []line {
 	var lines []line
 	k, skip := m.bottomView(r, width, height)
 	for ; k < r.all(); k++ {
-		block := m.block(r, k, width)
+		block := m.blockFrom(r, k, width, topOf(lines, skip))
 		lines = append(lines, block[min(skip, len(block)):]...)
 		skip = 0
 	}
 	return lines[max(0, len(lines)-height):]
+}
+
+// topOf returns which line of the next block is at the top of the screen, -1 for
+// none.
+func topOf(lines []line, skip int) int {
+	if len(lines) > 0 {
+		return -1
+	}
+	return skip
 }
 
 // emptyRoom is what a room shows in which nothing is to be seen.
@@ -238,11 +281,7 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 	case r.head > 0:
 		text = "the screen was cleared; scroll up to see what was said"
 	}
-	wrapped := m.meter.wrap(plain(text, look{role: roleDim, attrs: italic}), max(width-2, 1), 0)
-	for i := range wrapped {
-		wrapped[i] = append(line{{text: " "}}, wrapped[i]...)
-	}
-	return wrapped[:min(len(wrapped), height)]
+	return m.aside(text, width, height)
 }
 
 // scroll moves the view by lines and loads what is needed there.

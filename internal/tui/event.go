@@ -104,6 +104,10 @@ type backend interface {
 	// room go out in the order of the calls.
 	post(room string, number uint64, content string)
 	load(room string, p page)
+	// search looks for a message; its scanEvents tell how far it is. There is
+	// one search at a time.
+	search(room string, q scan)
+	stopSearch()
 	// find loads the messages around a moment.
 	find(room string, moment time.Time)
 	members(room string, asked bool)

@@ -43,6 +43,9 @@ type item struct {
 	// wrapped is the content laid out for a shape; it is made when it is needed.
 	wrapped []line
 	shape   shape
+
+	searched string // what matches was asked for last
+	isMatch  bool   // and what it said
 }
 
 // shape is what the layout of a content depends on.
@@ -113,9 +116,21 @@ func (i *item) styled(m meter, width int) []line {
 	return lines
 }
 
-// matches reports whether a content has what is searched for.
+// matches reports whether a message has what is searched for.
 func (i *item) matches(query string) bool {
-	return query != "" && i.kind == itemMessage && (strings.Contains(fold(i.content), query) || strings.Contains(fold(i.username), query))
+	if query == "" || i.kind != itemMessage {
+		return false
+	}
+	if i.searched != query {
+		i.searched, i.isMatch = query, matches(i.content, i.username, query)
+	}
+	return i.isMatch
+}
+
+// matches reports whether a content or its author has what is searched for,
+// which is folded.
+func matches(content, username, query string) bool {
+	return strings.Contains(fold(content), query) || strings.Contains(fold(username), query)
 }
 
 // fold makes letters of both cases equal, one character for each.

@@ -1,9 +1,13 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -60,7 +64,7 @@ func actions() []action {
 		{"bottom", []string{"esc", "ctrl+end", "alt+>"}, "To the newest message; closes what is open first", groupReading, (*Model).escape},
 		{"unread", []string{"alt+u"}, "To the first unread message", groupReading, (*Model).toUnread},
 		{"date", []string{"alt+g"}, "To a date", groupReading, (*Model).askDate},
-		{"search", []string{"ctrl+f"}, "Search in what is loaded", groupReading, (*Model).openSearch},
+		{"search", []string{"ctrl+f"}, "Search this room, back to its first message", groupReading, (*Model).openSearch},
 
 		{"next_room", []string{"ctrl+n", "alt+down"}, "The next room", groupRooms, func(m *Model) tea.Cmd { return m.step(1) }},
 		{"previous_room", []string{"ctrl+p", "alt+up"}, "The room before", groupRooms, func(m *Model) tea.Cmd { return m.step(-1) }},
@@ -126,6 +130,14 @@ func bind(configured map[string][]string) bindings {
 	return b
 }
 
+// action returns the name of what a key does, "" for nothing.
+func (b bindings) action(key string) string {
+	if a := b[key]; a != nil {
+		return a.name
+	}
+	return ""
+}
+
 // keysOf returns the keys of an action, those of the table first.
 func (b bindings) keysOf(a action) []string {
 	var keys []string
@@ -158,16 +170,24 @@ var keyLabels = map[string]string{
 
 // label returns how people write a key: "ctrl+k" is Ctrl-K.
 func label(key string) string {
-	parts := strings.Split(key, "+")
-	for i, part := range parts {
-		switch known, ok := keyLabels[part]; {
-		case ok:
-			parts[i] = known
-		case len(parts) > 1 || len(part) > 1:
-			parts[i] = strings.ToUpper(part)
+	var before strings.Builder
+	for _, modifier := range []string{"ctrl", "alt", "shift"} {
+		if rest, ok := strings.CutPrefix(key, modifier+"+"); ok {
+			before.WriteString(keyLabels[modifier] + "-")
+			key = rest
 		}
 	}
-	return strings.Join(parts, "-")
+	known, ok := keyLabels[key]
+	switch {
+	case ok:
+	case key == " ":
+		known = keyLabels["space"]
+	case before.Len() > 0 || utf8.RuneCountInString(key) > 1:
+		known = strings.ToUpper(key)
+	default:
+		known = key
+	}
+	return before.String() + known
 }
 
 func labels(keys []string) string {
@@ -178,18 +198,91 @@ func labels(keys []string) string {
 	return strings.Join(all, ", ")
 }
 
-// checkKey reports whether a key is written as Bubble Tea names it.
-func checkKey(key string) error {
-	parts := strings.Split(key, "+")
-	for _, modifier := range parts[:len(parts)-1] {
+// keyAliases are further names of keys.
+var keyAliases = map[string]string{
+	"escape": "esc", "return": "enter", "pageup": "pgup", "pagedown": "pgdown", "pgdn": "pgdown", "del": "delete", "ins": "insert",
+}
+
+// maxFunctionKey is the highest F key that there is a code for.
+const maxFunctionKey = 63
+
+// parseKey returns a key as Bubble Tea names it. People write keys as the help
+// shows them (Ctrl-K), or as the manual does (ctrl+k).
+func parseKey(key string) (string, error) {
+	bad := fmt.Errorf("%q is no key; keys are written like a, ctrl+k, alt+enter, pgup, f7", key)
+	has := make(map[string]bool)
+	name := key
+	for {
+		at := strings.IndexAny(name, "+-")
+		if at < 1 || at == len(name)-1 {
+			break
+		}
+		modifier := strings.ToLower(name[:at])
 		if modifier != "ctrl" && modifier != "alt" && modifier != "shift" {
-			return fmt.Errorf("%q is no key: before the + may be ctrl, alt and shift, such as in alt+a", key)
+			return "", fmt.Errorf("%q is no key: before the + may be ctrl, alt and shift, such as in alt+a", key)
+		}
+		has[modifier], name = true, name[at+1:]
+	}
+	switch letters := []rune(name); {
+	case len(letters) == 1 && !has["ctrl"] && !has["alt"]: // a text
+		if has["shift"] {
+			name = strings.ToUpper(name)
+		}
+		if !unicode.IsGraphic(letters[0]) {
+			return "", bad
+		}
+		return name, nil
+	case len(letters) == 1:
+		name = strings.ToLower(name)
+		if same := map[string]string{"i": "tab", "m": "enter", "[": "esc"}[name]; same != "" && has["ctrl"] && !has["alt"] {
+			return "", fmt.Errorf("%q is the same as %q for most terminals; choose another key", key, same)
+		}
+	default:
+		name = strings.ToLower(name)
+		name = cmp.Or(keyAliases[name], name)
+		number, err := strconv.Atoi(strings.TrimPrefix(name, "f"))
+		isFunction := name[:min(1, len(name))] == "f" && err == nil && number >= 1 && number <= maxFunctionKey
+		if _, known := keyLabels[name]; !isFunction && (!known || name == "ctrl" || name == "alt" || name == "shift") {
+			return "", bad
+		}
+		if name == "space" && !has["ctrl"] && !has["alt"] {
+			return " ", nil
 		}
 	}
-	name := parts[len(parts)-1]
-	isFunction := len(name) > 1 && name[0] == 'f' && strings.Trim(name[1:], "0123456789") == ""
-	if _, known := keyLabels[name]; !known && !isFunction && len([]rune(name)) != 1 {
-		return fmt.Errorf("%q is no key; keys are written like a, ctrl+k, alt+enter, pgup, f7", key)
+	for _, modifier := range []string{"shift", "alt", "ctrl"} {
+		if has[modifier] {
+			name = modifier + "+" + name
+		}
+	}
+	return name, nil
+}
+
+// checkBindings reports what is wrong with the keys of a configuration taken
+// together: each key does one thing, and an action loses its last key only if
+// the configuration says so. Nobody is to find out by pressing it.
+func checkBindings(configured map[string][]string) error {
+	owner := make(map[string]string)
+	for _, a := range actions() {
+		keys, changed := configured[a.name]
+		if changed && len(keys) == 0 && (a.name == "send" || a.name == "quit") {
+			return fmt.Errorf("key_%s must have a key: without one, nobody can %s", a.name, a.name)
+		}
+		for _, key := range keys {
+			if other := owner[key]; other == a.name {
+				return fmt.Errorf("key_%s has %q twice", a.name, key)
+			} else if other != "" {
+				return fmt.Errorf("key_%s and key_%s both have %q; a key does one thing", other, a.name, key)
+			}
+			owner[key] = a.name
+		}
+	}
+	for _, a := range actions() {
+		_, changed := configured[a.name]
+		isTaken := func(key string) bool { return owner[key] != "" }
+		if !changed && !slices.ContainsFunc(a.keys, func(key string) bool { return !isTaken(key) }) {
+			return fmt.Errorf("key_%s takes %q from %s, which has no other key; give it one with key_%s, or none with key_%s = []",
+				owner[a.keys[0]], a.keys[0], a.name, a.name, a.name)
+		}
 	}
 	return nil
 }

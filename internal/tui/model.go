@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -80,6 +81,7 @@ type Model struct {
 	username string
 	limit    int // of a content, in code points
 	number   uint64
+	searches uint64 // that the session was asked for
 
 	rooms     []*room
 	active    *room
@@ -259,7 +261,7 @@ func (m *Model) press(key tea.Key) tea.Cmd {
 	if key.Text != "" && key.Mod&^tea.ModShift == 0 {
 		stroke = key.Text
 	}
-	if stroke != "ctrl+c" && stroke != "ctrl+d" {
+	if a := m.bindings.action(stroke); a != "quit" && a != "delete" {
 		m.quitAsked = time.Time{}
 	}
 	switch m.mode {
@@ -309,8 +311,13 @@ func (m *Model) pressLine(stroke, text string) bool {
 	return false
 }
 
-// pasteLines is up to how many lines are pasted without a question.
-const pasteLines = 3
+const (
+	// pasteLines is up to how many lines are pasted without a question.
+	pasteLines = 3
+	// pasteSpace is how many messages a draft may be long after a paste; more
+	// can only be a mistake, and would make every key slow.
+	pasteSpace = 4
+)
 
 // paste takes what was pasted.
 func (m *Model) paste(content string) tea.Cmd {
@@ -319,10 +326,16 @@ func (m *Model) paste(content string) tea.Cmd {
 	if dropped {
 		m.hint = "control characters were left out of what was pasted"
 	}
+	if n := utf8.RuneCountInString(content); n+utf8.RuneCountInString(m.draft().text) > pasteSpace*m.limit {
+		m.complain(fmt.Sprintf("not pasted: it has %d characters, and a message may have %d", n, m.limit))
+		return nil
+	}
 	if m.mode != chatting {
-		if m.mode != helping && m.mode != asking {
-			m.editor.insert(m.draft(), strings.ReplaceAll(strings.TrimSpace(content), "\n", " "))
+		if m.mode == helping || m.mode == asking {
+			m.complain("not pasted: there is nothing to paste into here")
+			return nil
 		}
+		m.editor.insert(m.draft(), strings.ReplaceAll(strings.TrimSpace(content), "\n", " "))
 		return nil
 	}
 	content = strings.TrimRight(content, "\n")
@@ -385,7 +398,7 @@ func (m *Model) interrupt() tea.Cmd {
 		return m.quit()
 	}
 	m.quitAsked = m.now()
-	m.hint = "press " + label("ctrl+c") + " again to quit"
+	m.hint = "press " + m.keyOf("quit") + " again to quit"
 	return nil
 }
 
@@ -499,8 +512,14 @@ func (m *Model) sayIn(r *room, text string) {
 	r.notice(&item{kind: itemNotice, content: text, time: m.now()})
 }
 
-// complain tells what is wrong with what was just done.
-func (m *Model) complain(text string) { m.hint, m.alarm = text, true }
+// complain tells what is wrong with what was just done. Where the status line
+// has no space for it, it can be read in the room.
+func (m *Model) complain(text string) {
+	m.hint, m.alarm = text, true
+	if m.active != nil && m.statusNeeds() > m.shows().statusRows {
+		m.sayIn(m.active, text)
+	}
+}
 
 // escape closes what is open, or goes to the newest message.
 func (m *Model) escape() tea.Cmd {
@@ -554,8 +573,8 @@ func (m *Model) enter(r *room) {
 		}
 		m.previous = old
 	}
-	if m.active != r && m.mode == searching {
-		m.mode = chatting
+	if m.active != r {
+		m.closeSearch()
 	}
 	m.active = r
 	m.completing = completing{}
@@ -572,10 +591,8 @@ func (m *Model) remove(r *room) {
 	if m.active != r {
 		return
 	}
+	m.closeSearch()
 	m.active = nil
-	if m.mode == searching {
-		m.mode = chatting
-	}
 	if next := min(at, len(m.rooms)-1); m.previous != nil {
 		m.enter(m.previous)
 	} else if next >= 0 {

@@ -38,7 +38,9 @@ func (a *asked) post(room string, number uint64, content string) {
 	a.note("post %s %d %q", room, number, content)
 	a.posted = append(a.posted, content)
 }
-func (a *asked) load(room string, p page) { a.note("load %s %+v", room, p) }
+func (a *asked) load(room string, p page)   { a.note("load %s %+v", room, p) }
+func (a *asked) search(room string, q scan) { a.note("search %s %+v", room, q) }
+func (a *asked) stopSearch()                { a.note("stopSearch") }
 func (a *asked) find(room string, moment time.Time) {
 	a.note("find %s %s", room, moment.Format(time.RFC3339))
 }
@@ -189,7 +191,7 @@ func (d *desk) keys(strokes ...string) {
 var special = map[string]rune{
 	"enter": tea.KeyEnter, "tab": tea.KeyTab, "esc": tea.KeyEscape, "up": tea.KeyUp, "down": tea.KeyDown, "left": tea.KeyLeft,
 	"right": tea.KeyRight, "home": tea.KeyHome, "end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown,
-	"backspace": tea.KeyBackspace, "delete": tea.KeyDelete, "f1": tea.KeyF1, "f7": tea.KeyF7, "f8": tea.KeyF8,
+	"backspace": tea.KeyBackspace, "delete": tea.KeyDelete, "f1": tea.KeyF1, "f5": tea.KeyF5, "f6": tea.KeyF6, "f7": tea.KeyF7, "f8": tea.KeyF8,
 }
 
 // keyOf returns the key of a name, false if it is none.

@@ -102,7 +102,7 @@ func (m *Model) pressSwitcher(stroke, text string) tea.Cmd {
 		}
 		return m.join(m.switcher.query.text)
 	default:
-		if a, ok := m.bindings[stroke]; ok && a.name == "switcher" {
+		if m.bindings.action(stroke) == "switcher" {
 			m.mode = chatting
 			return nil
 		}
@@ -132,151 +132,10 @@ func (m *Model) switcherView(width, height int) []line {
 		space := max(1, width-2-m.meter.width(left)-len(detail))
 		rows = append(rows, m.meter.pad(line{{text: " " + left, look: l}, {text: strings.Repeat(" ", space), look: l}, {text: detail, look: look{role: l.role, attrs: l.attrs &^ bold}}}, width, l))
 	}
-	if len(choices) == 0 && height > 0 {
-		rows = append(rows, plain(m.meter.cut(" Enter makes a new room of this name", width), look{role: roleDim, attrs: italic}))
+	if len(choices) == 0 {
+		rows = append(rows, m.aside("Enter makes a new room of this name", width, height)...)
 	}
 	return append(rows, make([]line, height-len(rows))...)
-}
-
-// finder is the search in what is loaded.
-type finder struct {
-	query draft
-	found uint64 // the seq of the message that is shown, 0 for none
-	// deeper says that older messages are being loaded, to search in them too.
-	deeper bool
-}
-
-// query returns what is searched for, folded; "" for nothing.
-func (m *Model) query() string {
-	if m.mode != searching {
-		return ""
-	}
-	return fold(m.finder.query.text)
-}
-
-func (m *Model) openSearch() tea.Cmd {
-	if m.active != nil {
-		m.mode, m.finder = searching, finder{query: draft{column: -1}}
-	}
-	return nil
-}
-
-func (m *Model) search(rest string) tea.Cmd {
-	m.openSearch()
-	m.finder.query.set(rest)
-	m.find(-1, false)
-	return nil
-}
-
-func (m *Model) pressSearch(stroke, text string) tea.Cmd {
-	before := m.finder.query.text
-	switch stroke {
-	case "esc", "ctrl+c":
-		m.mode = chatting
-	case "enter", "up", "ctrl+p":
-		m.find(-1, true)
-	case "down", "ctrl+n":
-		m.find(1, false)
-	case "pgup":
-		return m.scroll(-m.page())
-	case "pgdown":
-		return m.scroll(m.page())
-	default:
-		if a, ok := m.bindings[stroke]; ok && a.name == "search" {
-			m.find(-1, true)
-			return nil
-		}
-		m.pressLine(stroke, text)
-	}
-	if m.finder.query.text != before {
-		m.finder.found, m.finder.deeper = 0, false
-		m.find(-1, false)
-	}
-	return nil
-}
-
-// find goes to the next match above (-1) or below (1). Above what is loaded it
-// looks deeper, if it is to: each page that comes is searched, until there is a
-// match or nothing older.
-func (m *Model) find(direction int, deeper bool) {
-	r, query := m.active, fold(m.finder.query.text)
-	m.finder.deeper = false
-	if query == "" {
-		return
-	}
-	k := len(r.items)
-	if m.finder.found > 0 {
-		if k = r.search(m.finder.found); direction > 0 {
-			k = r.search(m.finder.found+1) - 1
-		}
-	}
-	for k += direction; k >= 0 && k < len(r.items); k += direction {
-		if r.items[k].matches(query) && !m.ignores(r.items[k]) {
-			m.finder.found = r.items[k].seq
-			m.reveal(r, k)
-			return
-		}
-	}
-	if direction < 0 && deeper && !r.complete {
-		m.finder.deeper = true
-		m.loadOlder(r)
-	}
-}
-
-// findOn goes on with a search that looks deeper.
-func (m *Model) findOn() {
-	if m.mode == searching && m.finder.deeper {
-		m.find(-1, true)
-	}
-}
-
-// reveal scrolls so that an item is in the middle of the screen.
-func (m *Model) reveal(r *room, k int) {
-	width, height := m.conversationSize()
-	above := max(0, (height-len(m.block(r, k, width)))/2)
-	at := 0
-	for above > 0 && k > 0 {
-		k--
-		lines := len(m.block(r, k, width))
-		if lines > above {
-			at = lines - above
-			break
-		}
-		above -= lines
-	}
-	m.show(r, k, at, width, height)
-}
-
-func (m *Model) finderStatus() string {
-	query := fold(m.finder.query.text)
-	if query == "" {
-		return "type what to look for; Enter goes back in time, Esc ends"
-	}
-	total, nth := 0, 0
-	for k := len(m.active.items) - 1; k >= 0; k-- {
-		if m.active.items[k].matches(query) && !m.ignores(m.active.items[k]) {
-			total++
-			if m.finder.found > 0 && m.active.items[k].seq >= m.finder.found {
-				nth = total
-			}
-		}
-	}
-	where := "in what is loaded"
-	if m.active.complete {
-		where = "in all that was said"
-	}
-	switch {
-	case m.finder.deeper:
-		return "looking further back …; Esc ends"
-	case total == 0 && m.active.complete:
-		return "not found " + where + "; Esc ends"
-	case total == 0:
-		return "not found " + where + "; Enter looks further back, Esc ends"
-	}
-	if m.active.complete {
-		return fmt.Sprintf("%d of %d %s; Enter older, Down newer, Esc ends", nth, total, where)
-	}
-	return fmt.Sprintf("%d of %d %s; Enter older, also what is not loaded, Down newer, Esc ends", nth, total, where)
 }
 
 func (m *Model) openHelp() tea.Cmd {
@@ -286,20 +145,35 @@ func (m *Model) openHelp() tea.Cmd {
 
 func (m *Model) pressHelp(stroke string) tea.Cmd {
 	switch stroke {
-	case "esc", "q", "f1", "?", "enter", "ctrl+c":
+	case "esc", "q", "enter", "ctrl+c":
 		m.mode = chatting
-	case "up", "ctrl+p", "shift+up":
+	case "up", "ctrl+p":
 		m.helpTop--
-	case "down", "ctrl+n", "shift+down":
+	case "down", "ctrl+n":
 		m.helpTop++
-	case "pgup":
-		m.helpTop -= m.page()
-	case "pgdown", "space", " ":
+	case "space", " ":
 		m.helpTop += m.page()
 	case "home":
 		m.helpTop = 0
 	case "end":
 		m.helpTop = len(m.helpLines(m.width))
+	default:
+		switch m.bindings.action(stroke) {
+		case "help", "quit":
+			m.mode = chatting
+		case "line_up":
+			m.helpTop--
+		case "line_down":
+			m.helpTop++
+		case "page_up":
+			m.helpTop -= m.page()
+		case "page_down":
+			m.helpTop += m.page()
+		case "top":
+			m.helpTop = 0
+		case "bottom":
+			m.helpTop = len(m.helpLines(m.width))
+		}
 	}
 	height := m.shows().height
 	m.helpTop = max(0, min(m.helpTop, len(m.helpLines(m.width))-height))
@@ -456,7 +330,7 @@ func (m *Model) formView(width, height int) []line {
 		if n == f.at {
 			l = look{attrs: underlined}
 		}
-		lines = append(lines, line{{text: labelsOfForm[n], look: look{role: roleDim}}, {text: m.meter.clean(field.text), look: l}})
+		lines = append(lines, line{{text: labelsOfForm[n], look: look{role: roleDim}}, {text: m.meter.clean(field.text[m.formScroll(&field):]), look: l}})
 	}
 	lines = append(lines, nil)
 	if f.fault != "" {
@@ -484,5 +358,14 @@ func (m *Model) formCursor(l layout) (x, y int) {
 	if l.title {
 		y++
 	}
-	return len(labelsOfForm[0]) + m.meter.width(m.meter.clean(d.text[:d.at])), y
+	return len(labelsOfForm[0]) + m.meter.width(m.meter.clean(d.text[m.formScroll(&d):d.at])), y
+}
+
+// formScroll returns from where on a field is shown, so that its cursor is seen.
+func (m *Model) formScroll(d *draft) (from int) {
+	space := max(m.width-len(labelsOfForm[0])-1, 1)
+	for from < d.at && m.meter.width(m.meter.clean(d.text[from:d.at])) > space {
+		from = m.editor.next(d, from)
+	}
+	return from
 }

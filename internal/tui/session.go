@@ -58,6 +58,8 @@ type Session struct {
 	started bool
 	seats   map[string]*seat // by the name under which it was asked for
 	posted  int
+	// endSearch ends the search that is under way; nil before the first.
+	endSearch context.CancelFunc
 }
 
 // seat is a room that the session is to be in, whatever becomes of connections.

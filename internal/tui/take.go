@@ -41,6 +41,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeResync(e)
 	case pageEvent:
 		m.takePage(e)
+	case scanEvent:
+		m.takeScan(e)
 	case sentEvent:
 		m.takeSent(e)
 	case presenceEvent:
@@ -79,8 +81,10 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 		m.greet(reasonOf(e.err))
 		m.form.at = 1
 	case e.link == offline && m.form.used: // the form waits with the person
+		if m.mode != greeting { // else somebody may be filling it in
+			m.form.at = 0
+		}
 		m.greet(m.explainOffline(e.err))
-		m.form.at = 0
 	case e.link == online && !resumed:
 		for _, r := range m.rooms {
 			if r.joined { // who is here may have changed meanwhile
@@ -139,9 +143,7 @@ func (m *Model) takeFailed(e failedEvent) {
 	}
 	r.joined, r.loading = false, false
 	r.failed = "cannot be in " + r.name + ": " + reasonOf(e.err) + "; /join " + r.name + " tries again"
-	if r.all() > 0 {
-		m.sayIn(r, r.failed)
-	}
+	m.sayIn(r, r.failed)
 }
 
 func (m *Model) takeMessage(e messageEvent) tea.Cmd {
@@ -176,6 +178,9 @@ func (m *Model) takeResync(e resyncEvent) {
 	r.head, r.known, r.read, r.epoch, r.cleared = e.cursor.Seq, e.cursor.Seq, e.cursor.Seq, e.cursor.Epoch, 0
 	r.marked = false
 	r.follow()
+	if r == m.active {
+		m.closeSearch()
+	}
 	m.sayIn(r, reasonOf(e.err))
 	if r.joined && r.head > 0 {
 		r.loading = true
@@ -189,7 +194,10 @@ func (m *Model) takePage(e pageEvent) {
 		return
 	}
 	if e.err != nil {
-		r.loading, m.finder.deeper = false, false
+		r.loading = false
+		if r == m.active {
+			m.showFound(e)
+		}
 		if !errors.Is(e.err, client.ErrOffline) || e.page.Around {
 			m.sayIn(r, "the history could not be loaded: "+reasonOf(e.err))
 		}
@@ -197,7 +205,7 @@ func (m *Model) takePage(e pageEvent) {
 	}
 	r.addPage(e.page, e.messages, e.more, m.username)
 	if r == m.active {
-		m.findOn()
+		m.showFound(e)
 	}
 }
 

@@ -186,7 +186,9 @@ func (m meter) wrap(l line, width, indent int) []line {
 			w.add(cluster, columns, s)
 		}
 	}
-	w.end(len(w.cells))
+	if len(w.cells) > 0 || len(w.lines) == 0 { // not a space that hangs over the edge
+		w.end(len(w.cells))
+	}
 	return w.lines
 }
 

@@ -39,6 +39,8 @@ func TestWrap(t *testing.T) {
 		{"e\u0301e\u0301e\u0301", 2, 0, "e\u0301e\u0301|e\u0301"},
 		{"你", 1, 0, "?"},
 		{"", 5, 0, ""},
+		{"abcd ", 4, 0, "abcd"},
+		{"    ", 2, 0, "  "},
 	} {
 		for name, m := range meters {
 			var got []string

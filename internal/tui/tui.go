@@ -93,7 +93,7 @@ func Run(ctx context.Context, o Options) error {
 	defer stopHangUp()
 	in := o.In
 	if file, ok := o.In.(*os.File); ok {
-		in = terminal{file, stop}
+		in = &terminal{File: file, gone: stop, guard: pasteGuard{now: time.Now}}
 	}
 	// ctx ends by the signals that end a client. The program is told to quit
 	// and not killed: a killed one does not wait for its reader.
@@ -112,14 +112,23 @@ func Run(ctx context.Context, o Options) error {
 // its terminal has gone, but every read says so.
 type terminal struct {
 	*os.File
-	gone func()
+	gone  func()
+	guard pasteGuard
 }
 
 // Read implements io.Reader.
-func (t terminal) Read(p []byte) (int, error) {
-	n, err := t.File.Read(p)
-	if err != nil {
-		t.gone()
+func (t *terminal) Read(p []byte) (int, error) {
+	if len(p) <= len(pasteEnd) { // no space for what the guard may add
+		return 0, io.ErrShortBuffer
 	}
-	return n, err
+	for {
+		n, err := t.File.Read(p[len(pasteEnd):])
+		if err != nil {
+			t.gone()
+			return 0, err
+		}
+		if n = t.guard.take(p, n); n > 0 {
+			return n, nil
+		}
+	}
 }

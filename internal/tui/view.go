@@ -18,6 +18,8 @@ const (
 	roomsFrom, membersFrom = 64, 88
 	// maxInputRows is how high the input grows.
 	maxInputRows = 6
+	// minRead is how many rows of the conversation what the program says leaves.
+	minRead = 5
 )
 
 // layout is where the parts of the screen are.
@@ -26,7 +28,8 @@ type layout struct {
 	roomsWidth, membersWidth int
 	width, height            int // of the conversation
 	inputRows                int
-	title, status            bool
+	statusRows               int
+	title                    bool
 }
 
 // shows returns the layout for the present size. Where there is no space the
@@ -52,16 +55,32 @@ func (m *Model) shows() layout {
 	rows, _, _ := m.input()
 	l.inputRows = min(len(rows), maxInputRows, max(1, m.height/3))
 	l.height = m.height - l.inputRows
-	if l.status = l.height >= 2; l.status {
-		l.height--
+	needed := m.statusNeeds()
+	switch {
+	case m.height == 1 && needed > 0 && (m.hint != "" || m.mode == asking): // until the next key
+		l.inputRows, l.statusRows = 0, 1
+	case m.mode == asking:
+		l.statusRows = min(needed, l.height)
+	case needed > 0 && l.height > 0:
+		l.statusRows = min(needed, max(1, l.height/2, l.height-minRead))
+	case l.height >= 2:
+		l.statusRows = 1
 	}
+	l.height = max(m.height-l.inputRows-l.statusRows, 0)
 	if l.title = l.height >= 3; l.title {
 		l.height--
 	}
-	if m.height == 1 {
-		l.height = 0
-	}
 	return l
+}
+
+// statusNeeds returns how many rows the status line needs for what has to be
+// seen to its end, 0 where nothing has.
+func (m *Model) statusNeeds() int {
+	left, whole := m.statusText()
+	if !whole {
+		return 0
+	}
+	return len(m.meter.wrap(left, m.width, 1))
 }
 
 // roomsWidth is as much as the longest name needs, within bounds.
@@ -136,9 +155,7 @@ func (m *Model) render() (screen string, x, y int) {
 		rows = append(rows, m.titleBar())
 	}
 	rows = append(rows, m.middle(l)...)
-	if l.status {
-		rows = append(rows, m.statusBar())
-	}
+	rows = append(rows, m.statusBar(l.statusRows)...)
 	input, row, column := m.input()
 	first := max(0, min(row-l.inputRows+1, len(input)-l.inputRows))
 	rows = append(rows, input[first:first+l.inputRows]...)
@@ -147,6 +164,9 @@ func (m *Model) render() (screen string, x, y int) {
 	case greeting:
 		x, y = m.formCursor(l)
 	case helping, asking:
+		x, y = -1, -1
+	}
+	if l.inputRows == 0 {
 		x, y = -1, -1
 	}
 	var b strings.Builder
@@ -206,15 +226,23 @@ func (m *Model) middle(l layout) []line {
 
 // nowhere is shown while there is no room.
 func (m *Model) nowhere(width, height int) []line {
-	rows := make([]line, height)
-	if height > 0 {
-		text := "no room is open; /join ROOM"
-		if !m.status.ever {
-			text = "connecting to " + m.meter.clean(m.config.Server) + " …"
-		}
-		rows[height-1] = plain(m.meter.cut(" "+text, width), look{role: roleDim, attrs: italic})
+	text := "no room is open; /join ROOM"
+	if !m.status.ever {
+		text = "connecting to " + m.meter.clean(m.config.Server) + " …"
 	}
-	return rows
+	rows := m.aside(text, width, height)
+	return append(make([]line, height-len(rows)), rows...)
+}
+
+// aside is what stands where there are no messages.
+func (m *Model) aside(text string, width, height int) []line {
+	rows := m.meter.wrap(plain(text, look{role: roleDim, attrs: italic}), max(width-2, 1), 0)
+	for n := range rows {
+		if width > 2 {
+			rows[n] = append(line{{text: " "}}, rows[n]...)
+		}
+	}
+	return rows[:min(len(rows), height)]
 }
 
 func (m *Model) titleBar() line {
@@ -238,30 +266,56 @@ func (m *Model) titleBar() line {
 
 func (m *Model) members(r *room) string { return count(r.count, "member", "members") }
 
-// statusBar tells of the connection, and of what is new below.
-func (m *Model) statusBar() line {
+// statusBar tells of the connection, and of what is new below, in so many rows.
+func (m *Model) statusBar(height int) []line {
 	bar := look{role: roleBar}
-	text := func(s string, attrs attributes) span { return span{text: s, look: bar.with(attrs)} }
-	var l line
+	left, whole := m.statusText()
+	rows := []line{left}
+	if whole {
+		rows = m.meter.wrap(left, m.width, 1)
+	}
 	switch {
-	case m.mode == greeting && !m.form.used:
-	case m.mode == asking:
-		l = line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("y yes, n no", 0)}
-	case m.hint != "" && m.alarm:
-		l = line{text(" ! "+m.meter.clean(m.hint), bold|reversed)}
-	case m.hint != "":
-		l = line{text(" "+m.meter.clean(m.hint), 0)}
-	case m.mode == searching:
-		l = line{text(" "+m.finderStatus(), 0)}
-	default:
-		l = m.connectionStatus(text)
+	case len(rows) > height && m.mode == asking: // how to answer stands at the end
+		rows = rows[len(rows)-height:]
+	case len(rows) > height && height > 0: // cut, with an ellipsis
+		rows[height-1] = slices.Concat(rows[height-1], rows[height])
+		rows = rows[:height]
+	case len(rows) > height:
+		rows = nil
 	}
 	right := m.belowStatus()
-	space := m.width - m.meter.width(right)
-	if right != "" && space > 0 {
-		l = append(m.meter.pad(m.meter.cutLine(l, space), space, bar), text(right, bold))
+	if right == m.helpHint() && len(rows) == 1 && m.meter.lineWidth(rows[0])+m.meter.width(right) > m.width {
+		right = "" // it matters least
 	}
-	return m.meter.pad(l, m.width, bar)
+	if space := m.width - m.meter.width(right); right != "" && space > 0 && len(rows) == 1 {
+		rows[0] = append(m.meter.pad(m.meter.cutLine(rows[0], space), space, bar), span{text: right, look: bar.with(bold)})
+	}
+	for n := range rows {
+		rows[n] = m.meter.pad(rows[n], m.width, bar)
+	}
+	return rows
+}
+
+// statusText is what the status line says, and whether it has to be seen to its
+// end: what the program has to say is no use without.
+func (m *Model) statusText() (left line, whole bool) {
+	bar := look{role: roleBar}
+	text := func(s string, attrs attributes) span { return span{text: s, look: bar.with(attrs)} }
+	switch {
+	case m.mode == greeting && !m.form.used:
+		return nil, false
+	case m.mode == greeting: // the form says why
+		return m.connectionStatus(text)[:1], false
+	case m.mode == asking:
+		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("y yes, n no", 0)}, true
+	case m.hint != "" && m.alarm:
+		return line{text(" ! "+m.meter.clean(m.hint), bold|reversed)}, true
+	case m.hint != "":
+		return line{text(" "+m.meter.clean(m.hint), 0)}, true
+	case m.mode == searching:
+		return line{text(" "+m.meter.clean(m.finderStatus()), 0)}, true
+	}
+	return m.connectionStatus(text), m.status.err != nil && m.status.link != online
 }
 
 // connectionStatus says how the connection is doing.
@@ -353,8 +407,10 @@ func (m *Model) belowStatus() string {
 	if r.marked && r.mark > 0 && r.mark < r.first() {
 		return fmt.Sprintf(" %d new, %s ", r.head-r.mark, m.keyOf("unread"))
 	}
-	return m.keyOf("help") + " help "
+	return m.helpHint()
 }
+
+func (m *Model) helpHint() string { return m.keyOf("help") + " help " }
 
 // keyOf returns the first key of an action, for people.
 func (m *Model) keyOf(name string) string {
@@ -388,7 +444,14 @@ func (m *Model) input() (rows []line, row, column int) {
 		rows = append(rows, append(slices.Clone(lead), span{text: text}))
 	}
 	if d.text == "" && m.mode == chatting && m.active != nil && m.number == 0 {
-		rows[0] = append(rows[0], span{text: placeholder, look: look{role: roleDim, attrs: italic}})
+		hint := placeholder
+		if width+m.meter.width(hint) > m.width {
+			hint = m.keyOf("help") + " help"
+		}
+		if width+m.meter.width(hint) > m.width {
+			hint = ""
+		}
+		rows[0] = append(rows[0], span{text: hint, look: look{role: roleDim, attrs: italic}})
 	}
 	return rows, row, column + width
 }

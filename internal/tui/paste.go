@@ -1,0 +1,89 @@
+package tui
+
+import (
+	"bytes"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// pasteStart and pasteEnd enclose what is pasted (bracketed paste).
+	pasteStart, pasteEnd = "\x1b[200~", "\x1b[201~"
+	// pasteSilence is how long a paste may pause. A key that comes after that
+	// ends it.
+	pasteSilence = time.Second
+	// maxPaste is how much of a paste is read, in bytes; the rest is dropped.
+	maxPaste = 1 << 20
+	// maxKeyBytes is how long the sequence of one key is at most.
+	maxKeyBytes = 16
+)
+
+// pasteGuard watches the bytes of a terminal and ends a paste whose end never
+// comes. Until then every key would be taken for a part of it, Ctrl-C too, and
+// the keyboard would be lost. A paste that merely stalls goes on: were it ended,
+// the newlines in the rest of it would be keys, and send messages.
+type pasteGuard struct {
+	now     func() time.Time
+	pasting bool
+	matched int // bytes of the next marker that have been read
+	size    int // of the present paste
+	last    time.Time
+}
+
+// take takes what was read, for which buffer[len(pasteEnd):][:n] has been used,
+// and returns how many bytes at the start of buffer are to be passed on.
+func (g *pasteGuard) take(buffer []byte, n int) int {
+	read := buffer[len(pasteEnd):][:n]
+	now := g.now()
+	silence := now.Sub(g.last)
+	g.last = now
+	kept := 0
+	if g.pasting && (isInterrupt(read) || silence >= pasteSilence && isOneKey(read)) {
+		g.pasting, g.matched = false, 0
+		kept = copy(buffer, pasteEnd)
+	}
+	for _, b := range read {
+		if g.follow(b) {
+			buffer[kept] = b
+			kept++
+		}
+	}
+	return kept
+}
+
+// follow notes one byte and reports whether it is to be passed on.
+func (g *pasteGuard) follow(b byte) bool {
+	marker := pasteStart
+	if g.pasting {
+		marker = pasteEnd
+		g.size++
+	}
+	switch {
+	case b == marker[g.matched]:
+		g.matched++
+	case b == marker[0]:
+		g.matched = 1
+	default:
+		g.matched = 0
+	}
+	if g.matched == len(marker) {
+		g.pasting, g.matched, g.size = !g.pasting, 0, 0
+		return true
+	}
+	return g.matched > 0 || g.size <= maxPaste
+}
+
+// isInterrupt reports whether nothing but Ctrl-C was pressed.
+func isInterrupt(read []byte) bool {
+	return len(read) > 0 && len(bytes.Trim(read, "\x03")) == 0
+}
+
+// isOneKey reports whether what was read is what a keyboard sends at once: a
+// character, or an escape sequence.
+func isOneKey(read []byte) bool {
+	if len(read) > 1 && read[0] == pasteStart[0] {
+		return len(read) <= maxKeyBytes && !bytes.HasPrefix(read, []byte(pasteEnd))
+	}
+	_, size := utf8.DecodeRune(read)
+	return len(read) > 0 && size == len(read)
+}

@@ -1,0 +1,173 @@
+package tui
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"kaban/client"
+	"kaban/wire"
+)
+
+const (
+	// scanBlock is how many messages are read together by a search.
+	scanBlock = 400
+	// scanBlocks is how many blocks are asked for at a time: a slow line is kept
+	// busy. Of what is read only what was found is held.
+	scanBlocks = 4
+)
+
+// block is a part of a room's log that a search reads, and what came of it.
+type block struct {
+	low, high uint64 // of seqs, both belong to it
+	found     uint64
+	scanned   int
+	edge      wire.Message // that is farthest in the direction of the search, without its content
+	err       error
+}
+
+// search looks for a message beside a seq. A search before it ends.
+func (s *Session) search(room string, q scan) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.mu.Lock()
+	before := s.endSearch
+	s.endSearch = cancel
+	c := s.client
+	s.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	s.group.Go(func() {
+		defer cancel()
+		e := scanEvent{room: room, number: q.number, err: client.ErrOffline}
+		if c != nil {
+			e = s.scan(ctx, c, room, q)
+		}
+		if ctx.Err() == nil {
+			s.put(e)
+		}
+	})
+}
+
+func (s *Session) stopSearch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endSearch != nil {
+		s.endSearch()
+	}
+}
+
+// scan reads block after block and tells how far it is. It returns what came of
+// it in the end.
+func (s *Session) scan(ctx context.Context, c *client.Client, room string, q scan) scanEvent {
+	e := scanEvent{room: room, number: q.number, scanned: q.scanned}
+	low, high, err := bounds(ctx, c, room, q)
+	if err != nil {
+		e.err = err
+		return e
+	}
+	for low <= high {
+		blocks := next(low, high, q.direction)
+		asking, cancel := context.WithTimeout(ctx, askPatience)
+		var reading sync.WaitGroup
+		for i := range blocks {
+			reading.Go(func() { blocks[i].read(asking, c, room, q) })
+		}
+		reading.Wait()
+		cancel()
+		for _, b := range blocks {
+			if b.err != nil {
+				e.err = b.err
+				return e
+			}
+			e.scanned += b.scanned
+			if b.scanned > 0 {
+				e.at, e.time = b.edge.Seq, b.edge.Time
+			}
+			if e.found = b.found; e.found > 0 {
+				return e
+			}
+		}
+		if last := blocks[len(blocks)-1]; q.direction < 0 {
+			high = last.low - 1
+		} else {
+			low = last.high + 1
+		}
+		if low <= high {
+			s.putWhenThereIsSpace(e)
+		}
+	}
+	e.done = true
+	return e
+}
+
+// bounds returns what there is to be searched: nothing is read where nothing is
+// kept any more.
+func bounds(ctx context.Context, c *client.Client, room string, q scan) (low, high uint64, err error) {
+	asking, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	oldest, _, err := c.History(asking, room, client.Page{Limit: 1, HasAfter: true})
+	if err != nil || len(oldest) == 0 {
+		return 1, 0, err
+	}
+	newest, _, err := c.History(asking, room, client.Page{Limit: 1})
+	if err != nil || len(newest) == 0 {
+		return 1, 0, err
+	}
+	low, high = oldest[0].Seq, newest[0].Seq
+	if q.direction < 0 {
+		return low, min(high, q.from-1), nil
+	}
+	return max(low, q.from+1), high, nil
+}
+
+// next returns the blocks that come next, the nearest first.
+func next(low, high uint64, direction int) []block {
+	var blocks []block
+	for len(blocks) < scanBlocks && low <= high {
+		if direction < 0 {
+			from := max(low, high-min(high, scanBlock-1))
+			blocks = append(blocks, block{low: from, high: high})
+			high = from - 1
+		} else {
+			to := min(high, low+scanBlock-1)
+			blocks = append(blocks, block{low: low, high: to})
+			low = to + 1
+		}
+	}
+	return blocks
+}
+
+// read reads a block, in as many pages as the server makes of it.
+func (b *block) read(ctx context.Context, c *client.Client, room string, q scan) {
+	for after := b.low - 1; after < b.high; {
+		messages, more, err := c.History(ctx, room, client.Page{After: after, HasAfter: true, Limit: int(min(b.high-after, wire.MaxLimit))})
+		if err != nil {
+			b.err = err
+			return
+		}
+		for i := range messages {
+			m := &messages[i]
+			if after = m.Seq; after > b.high {
+				break
+			}
+			b.take(m, q)
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+func (b *block) take(m *wire.Message, q scan) {
+	if b.scanned == 0 || q.direction > 0 {
+		b.edge = wire.Message{Seq: m.Seq, Time: m.Time}
+	}
+	b.scanned++
+	if b.found > 0 && q.direction > 0 {
+		return
+	}
+	if matches(m.Content, m.Username, q.query) && !slices.Contains(q.ignored, m.Username) {
+		b.found = m.Seq
+	}
+}
