@@ -24,3 +24,20 @@ func Knows(names []string, local, host string) (bool, error) {
 
 // AsUsername gives tests the name that is made of what a hook asks for.
 func AsUsername(name string) string { return asUsername(name) }
+
+// Connections tells how many connections of HTTP a server counts, and how many of
+// them it waits for.
+func (s *Server) Connections() (count, waiting int) {
+	s.connections.mu.Lock()
+	defer s.connections.mu.Unlock()
+	return s.connections.count, s.connections.waiting.Len()
+}
+
+// Bounds that tests look at.
+const (
+	Reserve   = reserve
+	StallTime = stallStep * stallSteps
+)
+
+// UntakenOf gives tests what a write looks at.
+var UntakenOf = untakenOf

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -253,58 +252,6 @@ func TestHostileRequests(t *testing.T) {
 			t.Errorf("%s: got %q", name, got)
 		}
 		f.get("/v1/rooms").has(t, 200)
-	}
-}
-
-// Connections beyond the limit are closed, and those within it are served.
-func TestManyConnections(t *testing.T) {
-	const most = 20
-	f := start(t, web.Config{MaxRequests: most}, nil)
-	var conns []net.Conn
-	for range 3 * most {
-		conn, err := net.Dial("tcp", f.host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conns = append(conns, conn)
-	}
-	var served, cut int
-	var counting sync.Mutex
-	var group sync.WaitGroup
-	for _, conn := range conns {
-		group.Go(func() {
-			conn.SetDeadline(time.Now().Add(patience))
-			fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", f.host)
-			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			counting.Lock()
-			defer counting.Unlock()
-			if err == nil && answer.StatusCode == 200 {
-				served++
-			} else {
-				cut++
-			}
-		})
-	}
-	group.Wait()
-	if served != most || cut != 2*most {
-		t.Errorf("%d were served and %d cut, want %d and %d", served, cut, most, 2*most)
-	}
-	// WebSockets do not count among them.
-	for _, conn := range conns {
-		conn.Close()
-	}
-	var open []*websocket.Conn
-	for deadline := time.Now().Add(patience); len(open) < 2*most; {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		c, _, err := websocket.Dial(ctx, "ws://"+f.host+"/v1/socket", nil)
-		cancel()
-		if err == nil {
-			defer c.CloseNow()
-			open = append(open, c)
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
 	}
 }
 

@@ -72,3 +72,43 @@ func TestANameIsTakenWhileItSpeaks(t *testing.T) {
 		}
 	}
 }
+
+// A client that goes away does not free the name that it speaks under: its message
+// is on its way all the same.
+func TestANameIsTakenUntilItsMessageIsStored(t *testing.T) {
+	s := &slowStore{memory.New(0), make(chan struct{}), make(chan struct{})}
+	f := start(t, web.Config{}, s)
+	ctx, leave := context.WithCancel(t.Context())
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/v1/rooms/lobby/messages", strings.NewReader(`{"id":"1","username":"alice","content":"x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		if answer, err := f.client.Do(request); err == nil {
+			answer.Body.Close()
+			t.Errorf("got %s, though nothing is stored", answer.Status)
+		}
+	}()
+	<-s.begun
+	leave()
+	<-gone
+	f.until("the server has noticed", func() bool { n, _ := f.web.Connections(); return n == 0 })
+	c, err := client.Dial(t.Context(), f.tcp, client.Options{Username: "alice"})
+	if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeUsernameTaken {
+		t.Errorf("alice logs in before her message is stored: %v", err)
+	}
+	if c != nil {
+		c.Close()
+	}
+	s.goOn <- struct{}{}
+	f.until("the name is free", func() bool {
+		c, err := client.Dial(t.Context(), f.tcp, client.Options{Username: "alice"})
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
