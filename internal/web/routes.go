@@ -92,6 +92,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			refuseOrigin(w, r)
 			return
 		}
+		if host, ok := ownOrigin(r); ok { // for the next check, which compares bytes
+			copied := *r
+			copied.Host = host
+			r = &copied
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -37,7 +37,7 @@ type Sockets interface {
 // Config is what a Server can be told. Zero values mean the defaults.
 type Config struct {
 	// Origins are further places that a page may come from to talk to this server,
-	// such as https://chat.example.org, written as browsers do. The server's own
+	// such as https://chat.example.org. The server's own
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
@@ -96,7 +96,8 @@ const (
 	requestTimeout = 5 * time.Minute  // for a request to come in
 	idleTimeout    = 60 * time.Second
 	drainTimeout   = 5 * time.Second // for what is under way when the server ends
-	maxHeader      = 16 << 10
+	maxHeader      = 16 << 10        // with the request line
+	headerSlop     = 4 << 10         // how much more net/http takes than it is told
 	maxBody        = 128 << 10
 	maxHookBody    = 1 << 20 // a program that sends to Slack may send 100 attachments
 )
@@ -142,7 +143,7 @@ func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		MaxHeaderBytes:    maxHeader - headerSlop,
 		ErrorLog:          slog.NewLogLogger(errorLog{config.Log.Handler()}, slog.LevelDebug),
 	}
 	return s, nil
