@@ -181,6 +181,13 @@ func (c *serveCommand) Run(std streams) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	// Both end a program that does not ask for them: a terminal that is closed, and a
+	// reader of the log that has gone.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 
 	listeners, err := listen(endpoints)
 	if err != nil {
@@ -220,7 +227,11 @@ func (c *serveCommand) Run(std streams) error {
 	defer end()
 	serving.Go(func() { giveBack(ctx) })
 	for i, l := range listeners {
-		log.Info("listening", "url", endpoints[i].url.Scheme+"://"+l.Addr().String())
+		at := endpoints[i].url.Scheme + "://" + l.Addr().String()
+		log.Info("listening", "url", at)
+		if local, ok := l.Addr().(*net.TCPAddr); ok && !local.IP.IsLoopback() {
+			log.Warn("this address can be reached from other machines; nothing is encrypted and nobody has to prove who they are, so keep it in a network you trust, or listen at 127.0.0.1", "at", at)
+		}
 		serve := manager.Serve
 		if endpoints[i].url.Scheme == "http" {
 			serve = pages.Serve
@@ -236,11 +247,15 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", c.MaxClients)
 
-	select {
-	case err := <-failed:
-		return errors.Join(err, c.drain(manager, pages, log, signals))
-	case <-signals:
-		return c.drain(manager, pages, log, signals)
+	for {
+		select {
+		case err := <-failed:
+			return errors.Join(err, c.drain(manager, pages, log, signals))
+		case <-signals:
+			return c.drain(manager, pages, log, signals)
+		case <-hangups:
+			log.Info("SIGHUP does nothing in this version; a configuration that has changed needs a restart")
+		}
 	}
 }
 
