@@ -117,8 +117,9 @@ type Dispatcher struct {
 	// goroutine of its own would only cost wake-ups.
 	inline bool
 
-	mu    sync.Mutex // guards rooms; never held across I/O
+	mu    sync.Mutex // guards rooms and looks; never held across I/O
 	rooms map[string]*Room
+	looks map[string]*Room // by what they look like beside their key
 
 	presence  presence
 	inbox     inbox
@@ -145,7 +146,7 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), closing: make(chan struct{})}
+	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{})}
 	d.inbox.more.L = &d.inbox.mu
 	d.committer = committer{dispatcher: d, index: make(map[string]int)}
 	lobby, err := kaban.ParseRoomName(kaban.Lobby)
@@ -188,6 +189,7 @@ func (d *Dispatcher) addRoomLocked(state store.Room) *Room {
 	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, pageEntries: d.options.PageEntries}
 	r.head.Store(state.Head)
 	d.rooms[state.Name.Key()] = r
+	d.noteLooksLocked(r)
 	return r
 }
 
@@ -227,8 +229,9 @@ type Start struct {
 
 // Place is a room that can be joined, as Find found it.
 type Place struct {
-	state store.Room
-	start Start
+	state  store.Room
+	start  Start
+	wanted kaban.RoomName // as it was asked for
 }
 
 // Known returns the place where start says without asking the store, or false
@@ -237,7 +240,7 @@ func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
 	if start.Resume || start.Epoch != "" || d.room(name) == nil {
 		return Place{}, false
 	}
-	return Place{store.Room{Name: name, Oldest: 1}, start}, true
+	return Place{store.Room{Name: name, Oldest: 1}, start, name}, true
 }
 
 // Find asks the store for the room, and may block as long as that takes.
@@ -246,7 +249,7 @@ func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start)
 	if err != nil {
 		return Place{}, fmt.Errorf("state of %s: %w", name, err)
 	}
-	return Place{state, start}, nil
+	return Place{state, start, name}, nil
 }
 
 // Joined is the state of the room at the moment of joining.
@@ -258,7 +261,7 @@ type Joined struct {
 // Join makes a connection a member of a room, which is made if need be. Only
 // the waker's goroutine calls it. The subscription may have something from the
 // start, of which nobody wakes the waker. It returns a *ResyncError when the log
-// cannot be continued from there, and ErrTooManyRooms.
+// cannot be continued from there, ErrTooManyRooms, and a *LookalikeError.
 func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Username, p Place) (*Subscription, Joined, error) {
 	return d.subscribe(w, format, p, &Subscription{member: member, name: user})
 }
@@ -281,6 +284,8 @@ func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription)
 		return nil, Joined{}, ErrNotFound
 	case len(d.rooms) >= d.options.MaxRooms:
 		return nil, Joined{}, ErrTooManyRooms
+	case d.lookalikeLocked(p.wanted) != nil:
+		return nil, Joined{}, &LookalikeError{Wanted: p.wanted, Room: d.lookalikeLocked(p.wanted).name}
 	default:
 		r = d.addRoomLocked(p.state)
 	}
@@ -331,6 +336,7 @@ func (d *Dispatcher) Leave(s *Subscription) {
 func (d *Dispatcher) forgetLocked(r *Room) {
 	if r.name.String() != kaban.Lobby {
 		delete(d.rooms, r.name.Key())
+		d.forgetLooksLocked(r)
 	}
 }
 
