@@ -98,16 +98,30 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 
 // hookAuthor borrows the name that a message is from until done is called: the
 // one it asks for, in a form that names can have here, unless that is somebody
-// else's.
+// else's; then the hook's, and if that is in use as well, the hook's with a number.
 func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.Username, done func(), err error) {
 	if author, err = kaban.ParseUsername(asUsername(wanted)); err == nil {
 		if done, err = s.config.Names.Speak(author); err == nil {
 			return author, done, nil
 		}
 	}
-	done, err = s.config.Names.Speak(usual)
-	return usual, done, err
+	author = usual
+	for n := 2; ; n++ {
+		if done, err = s.config.Names.Speak(author); err == nil || n > hookNames {
+			return author, done, err
+		}
+		number := fmt.Sprint("-", n)
+		name := []rune(usual.String())
+		name = name[:min(len(name), kaban.MaxUsername-len(number))]
+		if author, err = kaban.ParseUsername(string(name) + number); err != nil {
+			return usual, nil, err
+		}
+	}
 }
+
+// hookNames is how many names are tried for a hook, so that no alert is lost
+// because somebody is connected under its name.
+const hookNames = 9
 
 // asUsername makes a name of what may have spaces and signs in it.
 func asUsername(name string) string {

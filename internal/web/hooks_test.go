@@ -101,7 +101,9 @@ func TestBadHooks(t *testing.T) {
 	f.do("GET", "/hooks/secret", "").has(t, 405)
 	f.do("POST", "/hooks/secret", `{"text":"x"}`, "Origin", "https://evil.example").has(t, 403)
 	f.get("/v1/rooms/builds").has(t, 404) // nothing was said
-	f.dial("webhook")
+	for _, name := range []string{"webhook", "webhook-2", "webhook-3", "webhook-4", "webhook-5", "webhook-6", "webhook-7", "webhook-8", "webhook-9"} {
+		f.dial(name)
+	}
 	f.do("POST", "/hooks/secret", `{"text":"x"}`).has(t, 409, "code", "username_taken")
 
 	f = start(t, web.Config{Hooks: oneHook{err: errors.New("a path of the machine")}}, nil)
