@@ -34,8 +34,9 @@ type handler struct {
 	token   *idpool.Token
 	index   int // in loop.handlers
 
-	session *session.Session // nil before welcome
-	rooms   []*dispatch.Subscription
+	session  *session.Session // nil before welcome
+	newcomer *newcomerPlace   // nil after it; guarded by newcomers.mu
+	rooms    []*dispatch.Subscription
 
 	// What is read.
 	reader      *wire.Reader
@@ -45,29 +46,34 @@ type handler struct {
 	badFrames   uint8
 	pings       uint8 // sent since the last sign of life
 	doubted     bool  // it is over unless a last read finds something
+	counted     bool  // is one of Manager.clients
 	asking      bool  // a worker asks the store for a request
 	reading     bool  // is in loop.reads
 	paused      bool  // reads no further until there is room
 	proof       proof // that the client has got its welcome
 
 	// What is written.
-	blocked  bool                     // the socket takes nothing; its poller says when it does
-	marked   bool                     // is in loop.writes
-	closed   bool                     // it is over
-	said     bool                     // goodbye is in out, or nobody is there to be told
-	out      []byte                   // must go out before anything else; nil when empty
-	ready    []*dispatch.Subscription // may have something
-	cut      *dispatch.Subscription   // the rest of its entry must go out before anything else
-	fetching *dispatch.Subscription   // a worker reads for it
+	blocked   bool                     // the socket takes nothing; its poller says when it does
+	marked    bool                     // is in loop.writes
+	closed    bool                     // it is over
+	lingering bool                     // only the peer's hanging up is waited for
+	said      bool                     // goodbye is in out, or nobody is there to be told
+	out       []byte                   // must go out before anything else; nil when empty
+	ready     []*dispatch.Subscription // may have something
+	cut       *dispatch.Subscription   // the rest of its entry must go out before anything else
+	fetching  *dispatch.Subscription   // a worker reads for it
+
+	// What the peer's TCP has taken, in bytes without the pings, modulo 2^32.
+	sent   uint32 // were written
+	taken  uint32 // were taken at the last look
+	behind bool   // not all was, at the last look
 
 	ending *ending // nil while it is not
 
 	// All times are the loop's.
-	accepted  time.Duration
-	quiet     time.Duration // when the last sign of life came, or the last ping went out
-	stalled   time.Duration // since when the peer takes nothing; 0: it does
-	endingAt  time.Duration
-	lingering time.Duration // since when only the peer's hanging up is waited for; 0: not yet
+	quiet    time.Duration // when the last sign of life came, or the last ping went out; before hello when it came
+	stalled  time.Duration // since when the peer takes nothing; 0: it does
+	endingAt time.Duration // since when it is ending, or lingering
 }
 
 // proof is how far it is clear that a client has got its welcome. What came with
@@ -123,8 +129,9 @@ func (s *source) Read(p []byte) (int, error) {
 
 // hear notes a sign of life.
 func (h *handler) hear() {
-	h.quiet, h.pings = h.loop.now, 0
-	h.doubted = h.doubted && h.session == nil // a byte is no hello
+	if h.session != nil { // a byte is no hello
+		h.quiet, h.pings, h.doubted = h.loop.now, 0, false
+	}
 }
 
 // reply queues a frame for the client.
@@ -193,6 +200,10 @@ func (h *handler) finish() {
 	}
 	h.closed = true
 	h.leave()
+	h.manager().newcomers.leave(h)
+	if h.counted {
+		h.manager().clients.Add(-1)
+	}
 	h.reader.Close()
 	h.release()
 	if h.ending != nil {
@@ -216,6 +227,9 @@ const maxPings = 2
 // check looks after everything that has to do with time.
 func (h *handler) check() {
 	config, now := &h.manager().config, h.loop.now
+	if h.blocked || h.pings > 0 {
+		h.look()
+	}
 	stalled := time.Duration(0)
 	if h.blocked {
 		stalled = now - h.stalled
@@ -226,7 +240,7 @@ func (h *handler) check() {
 	case stalled >= config.StallTimeout:
 		h.loop.writable(h) // it may take a little, of which no poller tells; if not, that was it
 	case h.session == nil:
-		if now-h.accepted >= config.HelloTimeout && h.readOnce() {
+		if now-h.quiet >= config.HelloTimeout && h.readOnce() {
 			event := errorEvent(wire.CodeHelloRequired, "no hello came within "+config.HelloTimeout.String())
 			h.reply(&event)
 			h.end(ending{reason: wire.ReasonIdle})
@@ -235,14 +249,41 @@ func (h *handler) check() {
 		h.quiet = now
 	case now-h.quiet < config.Heartbeat:
 	case h.pings < maxPings:
-		h.pings++
-		h.quiet = now
-		h.reply(&wire.Event{Type: wire.TypePing})
+		h.ping()
 	case h.loop.giveUps > 0 && h.readOnce():
 		h.loop.giveUps-- // many who went silent at once shall not come back at once
 		spread := spreadOver(len(h.loop.handlers))
 		h.end(ending{reason: wire.ReasonIdle, reconnect: spread/4 + rand.N(spread), atOnce: true})
 	}
+}
+
+// ping asks whether the peer is there.
+func (h *handler) ping() {
+	h.look()
+	h.pings++
+	h.quiet = h.loop.now
+	before := len(h.out)
+	h.reply(&wire.Event{Type: wire.TypePing})
+	h.sent -= uint32(len(h.out) - before)
+}
+
+// look notes how much the peer's TCP has taken since the last look. A peer that
+// is behind and goes on to take something is neither silent nor stalled, however
+// long a ping needs to get through to it. That it takes pings, or what it was not
+// behind with, says nothing: the system does so for a program that hangs.
+func (h *handler) look() {
+	untaken := uint32(h.socket.Untaken())
+	taken := h.sent - untaken
+	if progress := int32(taken - h.taken); progress > 0 {
+		h.taken = taken
+		if h.blocked {
+			h.stalled = h.loop.now
+		}
+		if h.behind {
+			h.hear()
+		}
+	}
+	h.behind = untaken > 0
 }
 
 // readOnce has what a peer may have sent read before it is judged for having sent
@@ -259,8 +300,8 @@ func (h *handler) readOnce() bool {
 // checkEnding hurries an end that takes too long.
 func (h *handler) checkEnding(stalled, over time.Duration) {
 	switch {
-	case h.lingering != 0:
-		if h.loop.now-h.lingering >= lingerTimeout {
+	case h.lingering:
+		if over >= lingerTimeout {
 			h.finish()
 		}
 		return

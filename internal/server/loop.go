@@ -309,7 +309,7 @@ func (l *loop) sweep() {
 // accept begins to serve a connection.
 func (l *loop) accept(h *handler, conn net.Conn) {
 	h.index = len(l.handlers)
-	h.accepted, h.quiet = l.now, l.now
+	h.quiet = l.now
 	l.handlers = append(l.handlers, h)
 	var err error
 	if h.socket, err = l.poller.add(conn, h); err != nil {

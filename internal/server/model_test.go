@@ -25,6 +25,8 @@ type modelSocket struct {
 	room  int    // bytes that it takes before it blocks
 	half  bool
 	gone  bool
+
+	untaken int // of what it was sent
 }
 
 func (s *modelSocket) Read(p []byte) (int, error) {
@@ -47,6 +49,7 @@ func (s *modelSocket) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+func (s *modelSocket) Untaken() int       { return s.untaken }
 func (s *modelSocket) CloseWrite() error  { s.half = true; return nil }
 func (s *modelSocket) Close() error       { s.gone = true; return nil }
 func (s *modelSocket) RemoteAddr() string { return "model" }

@@ -26,7 +26,7 @@ const (
 // nothing more, after a while of many frames, or when the write step has to make
 // room first.
 func (h *handler) readStep() {
-	if h.lingering != 0 {
+	if h.lingering {
 		h.swallow()
 		return
 	}
@@ -233,14 +233,25 @@ func answer(t wire.Type, ref []byte) *wire.Event {
 
 func (h *handler) hello(r *wire.Request) {
 	m := h.manager()
+	if m.clients.Add(1) > int64(m.config.MaxClients) {
+		m.clients.Add(-1)
+		retry := retryLater()
+		e := m.fullEvent(retry)
+		e.Ref, e.HasRef = string(r.Ref), r.Ref != nil
+		h.reply(e)
+		h.end(ending{reason: wire.ReasonInternal, reconnect: retry, close: closeTryAgainLater})
+		return
+	}
 	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
 	if err != nil {
+		m.clients.Add(-1)
 		h.replyFailure(r.Ref, err)
 		h.end(ending{reason: wire.ReasonAuth})
 		return
 	}
-	h.session = s
-	h.quiet, h.pings, h.doubted = h.loop.now, 0, false
+	h.session, h.counted = s, true
+	m.newcomers.leave(h)
+	h.hear()
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.Identity.Username)
 	e := answer(wire.TypeWelcome, r.Ref)

@@ -2,12 +2,14 @@ package server
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
+	"kaban/wire"
 )
 
 // handClock is a clock that a test sets.
@@ -185,5 +187,77 @@ func TestWhoIsNotReadFromIsNotSilent(t *testing.T) {
 	l.run(l.manager.config.Heartbeat/2, nil)
 	if p.h.ending != nil || p.got(`"type":"ping"`) > 0 {
 		t.Errorf("it got %s", p.out)
+	}
+}
+
+// owes has the kernel hold so many bytes that the peer has not taken.
+func (p *turnedPeer) owes(bytes int) {
+	p.untaken = bytes
+	p.h.sent += uint32(bytes)
+}
+
+// A peer on a slow link, or one that reads slowly, goes on for as long as its TCP
+// takes something, although no ping gets through to it and it says nothing. When
+// it takes nothing any more it is a slow consumer.
+func TestALittleProgressIsEnough(t *testing.T) {
+	l := turnTimed(t, Config{})
+	ann, slow := l.enter("ann"), l.enter("slow")
+	slow.room = 10
+	ann.send("1", strings.Repeat("x", 4000))
+	l.run(time.Second, nil)
+	if !slow.h.blocked {
+		t.Fatal("it is not blocked")
+	}
+	slow.owes(1 << 20)
+	answer := func() {
+		if l.loop.now-ann.h.quiet > 10*time.Second {
+			ann.say(`{"type":"ping"}`)
+		}
+	}
+	l.run(10*time.Minute, func() { slow.untaken -= 350; answer() }) // 700 bytes a second
+	if slow.h.ending != nil || slow.gone {
+		t.Fatalf("it was ended: %+v", slow.h.ending)
+	}
+	l.run(l.manager.config.StallTimeout-2*time.Second, answer)
+	if slow.h.ending != nil {
+		t.Fatalf("it was ended too soon: %+v", slow.h.ending)
+	}
+	l.run(4*time.Second, answer)
+	if !slow.gone || slow.h.ending.reason != wire.ReasonSlowConsumer {
+		t.Errorf("it takes nothing; its ending: %+v", slow.h.ending)
+	}
+	if ann.h.ending != nil {
+		t.Errorf("ann was ended: %+v", ann.h.ending)
+	}
+}
+
+// The same when the kernel has taken everything for it, pings included, and is
+// slow to get rid of it.
+func TestAPingBehindMuchMayTakeLong(t *testing.T) {
+	l := turnTimed(t, Config{})
+	p := l.enter("slow")
+	p.owes(1 << 20)
+	l.run(10*time.Minute, func() { p.untaken -= 350 })
+	if p.h.ending != nil || p.gone {
+		t.Fatalf("it was ended: %+v", p.h.ending)
+	}
+	l.run(4*l.manager.config.Heartbeat, nil) // nothing is taken any more
+	if !p.gone || p.h.ending.reason != wire.ReasonIdle {
+		t.Errorf("it takes nothing and says nothing; its ending: %+v", p.h.ending)
+	}
+}
+
+// A program that hangs is given up although the system under it takes what comes.
+func TestAHangingProgramIsGivenUp(t *testing.T) {
+	l := turnTimed(t, Config{})
+	ann, hung := l.enter("ann"), l.enter("hung")
+	sends := 0
+	l.run(4*l.manager.config.Heartbeat, func() { // a message a second, and all is taken between two looks
+		if sends++; sends%2 == 0 {
+			ann.send(fmt.Sprint(sends), "hello")
+		}
+	})
+	if !hung.gone || hung.h.ending.reason != wire.ReasonIdle {
+		t.Errorf("its ending: %+v", hung.h.ending)
 	}
 }
