@@ -223,7 +223,7 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
+	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}
@@ -235,11 +235,7 @@ func (c *serveCommand) Run(std streams) error {
 	defer end()
 	serving.Go(func() { giveBack(ctx) })
 	for i, l := range listeners {
-		at := endpoints[i].url.Scheme + "://" + l.Addr().String()
-		log.Info("listening", "url", at)
-		if local, ok := l.Addr().(*net.TCPAddr); ok && !local.IP.IsLoopback() {
-			log.Warn("this address can be reached from other machines; nothing is encrypted and nobody has to prove who they are, so keep it in a network you trust, or listen at 127.0.0.1", "at", at)
-		}
+		announce(log, endpoints[i].url.Scheme+"://"+l.Addr().String(), l.Addr())
 		serve := manager.Serve
 		if endpoints[i].url.Scheme == "http" {
 			serve = pages.Serve
@@ -264,6 +260,14 @@ func (c *serveCommand) Run(std streams) error {
 		case <-hangups:
 			log.Info("SIGHUP does nothing in this version; a configuration that has changed needs a restart")
 		}
+	}
+}
+
+// announce says where the server listens, and warns where others can reach it.
+func announce(log *slog.Logger, url string, address net.Addr) {
+	log.Info("listening", "url", url)
+	if local, ok := address.(*net.TCPAddr); ok && !local.IP.IsLoopback() {
+		log.Warn("this address can be reached from other machines; nothing is encrypted and nobody has to prove who they are, so keep it in a network you trust, or listen at 127.0.0.1", "at", url)
 	}
 }
 
