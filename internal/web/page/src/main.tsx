@@ -19,6 +19,10 @@ options.debounceRendering = (render) => {
   setTimeout(once, 100)
 }
 
+// What is relative in the HTML is so to the address, which changes from here on. The
+// style sheet is loaded already; the manifest and icons may be at any time.
+for (const link of document.querySelectorAll<HTMLLinkElement>('link:not([rel=stylesheet])')) link.setAttribute('href', link.href)
+
 start()
 showCounts()
 render(<App />, document.getElementById('app')!)
