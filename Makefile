@@ -74,6 +74,8 @@ golden: ## write the golden files, the OpenAPI document and the tables of docs/t
 	go test ./wire -run Golden -update
 	go test ./internal/web -run TheDocument -update
 	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
+	go test ./internal/slack -run Programs -update
+	go test ./internal/markup -run Table -update
 
 page: setup ## build the web page from internal/web/page/src; needs npm
 	go generate ./internal/web

@@ -1,6 +1,9 @@
 package kaban
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -33,11 +36,20 @@ func (u Username) String() string { return u.name }
 // names with equal keys are the same name.
 func (u Username) Key() string { return u.key }
 
+// Looks returns what the name can be taken for, folded: its key first, then what
+// its other spellings look like, if that differs. Two names look alike if they
+// have a look in common, such as aIice (with a capital i) and alice. Unlike being
+// the same name, looking alike is not transitive, so a look identifies nobody.
+func (u Username) Looks() []string { return looks(u.key, u.name, u.name) }
+
 // IsZero reports whether u is nobody's name.
 func (u Username) IsZero() bool { return u.name == "" }
 
 // RoomName is the name of a room. The zero value is no room's.
-type RoomName struct{ name, key string }
+type RoomName struct {
+	name, key string
+	typed     string // what was parsed, where that looks like something else
+}
 
 // ParseRoomName applies the rules of usernames up to MaxRoomName code points,
 // and maps upper case to lower (PRECIS UsernameCaseMapped). The error is a
@@ -47,7 +59,11 @@ func ParseRoomName(s string) (RoomName, error) {
 	if err != nil {
 		return RoomName{}, err
 	}
-	return RoomName{name: name, key: fold(name)}, nil
+	r := RoomName{name: name, key: fold(name)}
+	if s != name && len(looks(r.key, name, s)) > len(looks(r.key, name, name)) {
+		r.typed = strings.Clone(s)
+	}
+	return r, nil
 }
 
 // String returns the enforced form.
@@ -55,6 +71,10 @@ func (r RoomName) String() string { return r.name }
 
 // Key returns the folded form: two names with equal keys are the same room.
 func (r RoomName) Key() string { return r.key }
+
+// Looks returns what the name can be taken for, as Username.Looks does. It counts
+// the name as it was typed, too: Iobby (with a capital i) looks like lobby.
+func (r RoomName) Looks() []string { return looks(r.key, r.name, cmp.Or(r.typed, r.name)) }
 
 // IsZero reports whether r is no room's name.
 func (r RoomName) IsZero() bool { return r.name == "" }
@@ -201,4 +221,83 @@ func foldFully(name string) string {
 		name = next
 	}
 	return name
+}
+
+// looks returns the key of a name and what its spellings look like: as it was
+// typed, in lower case, which is the key, and in upper case. The table of Unicode
+// TR 39 knows that a Cyrillic В looks like B, but of в it does not say so.
+func looks(key, name, typed string) []string {
+	all := []string{key}
+	add := func(look string) {
+		if look = foldFully(look); !slices.Contains(all, look) {
+			all = append(all, look)
+		}
+	}
+	shown := confusables.SkeletonTweaked(typed)
+	foreign := strings.ContainsFunc(typed, func(c rune) bool { return c >= utf8.RuneSelf })
+	capitals := isCapitals(strings.ReplaceAll(typed, "l", ""), shown)
+	if foreign || strings.Contains(typed, "I") && !capitals {
+		add(shown)
+	}
+	if capitals && strings.Contains(shown, "l") { // an I, a 1 or a small l between capitals
+		add(strings.ReplaceAll(typed, "l", "i"))
+		all = append(all, shown) // not folded: it is the same only in the same case
+	}
+	if strings.ContainsFunc(name, func(c rune) bool { return c >= utf8.RuneSelf }) {
+		add(strings.Map(preferLower, norm.NFC.String(name)))
+		add(strings.Map(preferUpper, norm.NFC.String(name)))
+		add(confusables.SkeletonTweaked(strings.ToUpper(name)))
+	}
+	return all
+}
+
+// isCapitals reports whether a name with a certain look is read as a word in
+// capitals. There an I is an I and no l: NEIL is not taken for Nell, nor ALI for
+// all. But AII is, for All: it looks like one capital in front.
+func isCapitals(name, look string) bool {
+	if strings.ContainsFunc(name, unicode.IsLower) {
+		return false
+	}
+	_, first := utf8.DecodeRuneInString(look)
+	return strings.ContainsFunc(look[first:], unicode.IsUpper)
+}
+
+// preferLower returns the ASCII letter that a letter looks like in lower case, or
+// else in upper case; the letter itself if there is none.
+func preferLower(c rune) rune {
+	if lower := asciiLook(unicode.ToLower(c)); lower != 0 {
+		return lower
+	}
+	if upper := asciiLook(unicode.ToUpper(c)); upper != 0 {
+		return unicode.ToLower(upper)
+	}
+	return c
+}
+
+// preferUpper is preferLower the other way round, as for the Greek ν, a v that is
+// an N in upper case. What looks like I in upper case looks like l by the table,
+// so then the lower case decides.
+func preferUpper(c rune) rune {
+	if upper := asciiLook(unicode.ToUpper(c)); upper != 0 && upper != 'l' {
+		return unicode.ToLower(upper)
+	}
+	return preferLower(c)
+}
+
+// smallCapitals are the letters of that kind that TR 39 keeps apart from capitals.
+var smallCapitals = map[rune]rune{
+	'ᴀ': 'A', 'ʙ': 'B', 'ᴅ': 'D', 'ᴇ': 'E', 'ꜰ': 'F', 'ɢ': 'G', 'ʜ': 'H', 'ᴊ': 'J', 'ᴋ': 'K', 'ʟ': 'L', 'ᴍ': 'M',
+	'ɴ': 'N', 'ᴘ': 'P', 'ꞯ': 'Q', 'ʀ': 'R', 'ᴛ': 'T', 'ʏ': 'Y',
+}
+
+// asciiLook returns the ASCII letter that a character looks like, 0 if none.
+func asciiLook(c rune) rune {
+	if capital := smallCapitals[c]; capital != 0 {
+		return capital
+	}
+	look := confusables.SkeletonTweaked(string(c))
+	if len(look) != 1 || look[0] >= utf8.RuneSelf {
+		return 0
+	}
+	return rune(look[0])
 }

@@ -9,6 +9,17 @@
 // server refuses one of them for now (its disk is full): then the others may
 // pass it.
 //
+// Whatever a server sends, a Client holds a bounded amount: one frame, one ping
+// and one pong to be written, 1,000 messages and 1,000 questions without an
+// answer, and for each room that it is in 2,048 messages or 1 MiB of them that
+// were not read, and one interruption. Its attempts to come back, and what it
+// sends again because the server puts it off, are further and further apart, at
+// random; only a connection that has lasted ten seconds ends that.
+//
+// A server that says nothing for 10 s is asked for a sign of life, told of as
+// Silent 5 s later and left for another connection 15 s after that; bytes count,
+// not frames. See Options.Silence and Options.Patience.
+//
 // All methods are safe for concurrent use. A Client has two goroutines, which
 // end with Close.
 package client
@@ -19,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +51,8 @@ var (
 	// ErrOffline says that there is no connection, or that it broke before the
 	// answer came.
 	ErrOffline = errors.New("there is no connection to the server")
+	// ErrBusy says that as many questions as may be wait for their answers.
+	ErrBusy = errors.New("1,000 questions wait for their answers already; wait for some of them")
 )
 
 // Error is an answer of the server that says no.
@@ -52,6 +66,17 @@ type Error struct {
 	Max, Actual int
 	// RetryAfter is when trying again makes sense, 0 where it is not said.
 	RetryAfter time.Duration
+}
+
+// Temporary reports whether the same request may succeed later.
+func (e *Error) Temporary() bool {
+	switch e.Code {
+	case wire.CodeServerFull, wire.CodeUnavailable, wire.CodeInternal, wire.CodeRateLimited, wire.CodeStorageFull:
+		return true
+	case wire.CodeHelloRequired: // we said it; somebody stood still for too long
+		return true
+	}
+	return false
 }
 
 // Error returns the server's sentence and the code.
@@ -109,15 +134,19 @@ type Status uint8
 const (
 	Online  Status = iota + 1
 	Offline        // broken; trying again after State.RetryIn
+	Silent         // it stands, but the server does not answer; Online or Offline follows
 )
 
 // State is told to Options.OnState.
 type State struct {
 	Status Status
 	// Err is why the client is offline: a *Goodbye, an *Error or one of the
-	// network.
+	// network. An *Error with username_taken means that the name is held, perhaps
+	// by what the server has not yet noticed to be lost; the client tries on.
 	Err     error
 	RetryIn time.Duration
+	// Unacknowledged is how many messages were posted and not yet answered.
+	Unacknowledged int
 }
 
 // Presence is told to Options.OnPresence. There is no guarantee that it comes.
@@ -138,14 +167,38 @@ type Options struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 	// MaxBackoff bounds the delay between attempts. Default 30 s.
 	MaxBackoff time.Duration
+	// Silence is how long nothing may come from the server until it is asked for
+	// a sign of life. Default: half of its heartbeat, at most 10 s.
+	Silence time.Duration
+	// Patience is how long the server may take for the welcome. Without a sign of
+	// life the client is Silent after half of it, and gives the connection up
+	// after twice of it. Default 10 s.
+	Patience time.Duration
+}
+
+func (o Options) withDefaults(addr string) Options {
+	if o.Dial == nil {
+		dialer := net.Dialer{KeepAlive: 30 * time.Second}
+		o.Dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
+	}
+	if o.MaxBackoff <= 0 {
+		o.MaxBackoff = 30 * time.Second
+	}
+	if o.Patience <= 0 {
+		o.Patience = 10 * time.Second
+	}
+	return o
 }
 
 const (
 	// maxFlight bounds the messages that are posted and not yet acknowledged;
 	// the server has the same bound.
 	maxFlight = 1000
-	// connectTimeout bounds one attempt, welcome included.
-	connectTimeout = 10 * time.Second
+	// maxAsked bounds the questions without an answer.
+	maxAsked = 1000
+	// dialTries is how often Dial tries, where the server says that no hello came
+	// in time.
+	dialTries = 3
 )
 
 // Client is one session with a server.
@@ -160,6 +213,11 @@ type Client struct {
 	slots  chan struct{} // one for each message under way
 	hurry  chan struct{} // Reconnect was called
 
+	failures int // connections that were of no use, in a row; the session goroutine's
+	// strays are attempts that were given up after hello: the server may still
+	// take one of them, and have it replace a later one. The session goroutine's.
+	strays int
+
 	mu      sync.Mutex // guards all below
 	welcome wire.Event
 	link    *link // nil while offline
@@ -169,6 +227,8 @@ type Client struct {
 	calls   map[string]*call // under way or waiting, by ref
 	queue   []*call          // to be written, in order
 	flight  []*call          // written on this link, in order; may be answered
+	done    int              // of flight, that are answered
+	asked   int              // questions that are not answered; sends have slots
 	idle    chan struct{}    // closed when no message is under way; nil: nobody waits
 	posted  int              // messages that are not answered
 }
@@ -179,34 +239,35 @@ type call struct {
 	room     *Room     // of a join, a send, a part
 	link     *link     // that a send was written on, while it is under way
 	notUntil time.Time // when the server wants it again
+	tries    int       // that the server has put off
 	answered bool
+	written  bool          // in flight
+	counted  bool          // in asked
+	left     bool          // nobody waits for it any more
 	done     chan struct{} // closed when answered
 	event    wire.Event
 	err      error
 }
 
 // Dial connects to a server at a host and port and says hello. It makes one
-// attempt; after that the client reconnects by itself until Close. The error is
+// attempt, and further ones only where the server missed the hello; after that
+// the client reconnects by itself until Close. The error is
 // a *kaban.MessageError, an *Error, a *Goodbye or one of the network.
 func Dial(ctx context.Context, addr string, options Options) (*Client, error) {
 	username, err := kaban.ParseUsername(options.Username)
 	if err != nil {
 		return nil, err
 	}
-	if options.Dial == nil {
-		dialer := net.Dialer{KeepAlive: 30 * time.Second}
-		options.Dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
-	}
-	if options.MaxBackoff <= 0 {
-		options.MaxBackoff = 30 * time.Second
-	}
 	c := &Client{
-		options: options, username: username, prefix: strings.ToLower(rand.Text()[:16]) + "-",
+		options: options.withDefaults(addr), username: username, prefix: strings.ToLower(rand.Text()[:16]) + "-",
 		slots: make(chan struct{}, maxFlight), hurry: make(chan struct{}, 1),
 		rooms: make(map[string]*Room), calls: make(map[string]*call),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	l, err := c.connect(ctx)
+	for try := 1; try < dialTries && isCode(err, wire.CodeHelloRequired); try++ {
+		l, err = c.connect(ctx)
+	}
 	if err != nil {
 		c.cancel(err)
 		return nil, err
@@ -250,17 +311,30 @@ func (c *Client) ask(request wire.Request, room *Room) *call {
 }
 
 func (c *Client) askLocked(request wire.Request, room *Room) *call {
-	q := &call{request: request, room: room, done: make(chan struct{})}
-	c.refs++
-	q.request.Ref = strconv.AppendUint(nil, c.refs, 36)
-	if err := c.Err(); err != nil {
-		q.err = err
-		close(q.done)
+	err := c.Err()
+	if err == nil && request.Type != wire.TypeSend && c.asked >= maxAsked {
+		err = ErrBusy
+	}
+	q := c.callLocked(request, room)
+	if err != nil {
+		c.answerLocked(q, nil, err)
 		return q
 	}
-	c.calls[string(q.request.Ref)] = q
+	if request.Type != wire.TypeSend {
+		c.asked++
+		q.counted = true
+	}
 	c.queue = append(c.queue, q)
 	c.wakeLocked()
+	return q
+}
+
+// callLocked makes a call of a request. The caller queues it.
+func (c *Client) callLocked(request wire.Request, room *Room) *call {
+	c.refs++
+	q := &call{request: request, room: room, done: make(chan struct{})}
+	q.request.Ref = strconv.AppendUint(nil, c.refs, 36)
+	c.calls[string(q.request.Ref)] = q
 	return q
 }
 
@@ -277,8 +351,27 @@ func (c *Client) wait(ctx context.Context, q *call) (*wire.Event, error) {
 			return nil, c.Err()
 		}
 	case <-ctx.Done():
+		c.abandon(q)
 		return nil, context.Cause(ctx)
 	}
+}
+
+// abandon forgets a question whose answer nobody waits for. Messages stay under
+// way. A room that is being joined is left as soon as the answer comes.
+func (c *Client) abandon(q *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	isIt := func(other *call) bool { return other == q }
+	queued := slices.ContainsFunc(c.queue, isIt)
+	switch {
+	case q.answered, q.request.Type == wire.TypeSend, q.request.Type == wire.TypePart:
+		return
+	case q.request.Type == wire.TypeJoin && !queued:
+		q.left = true
+		return
+	}
+	c.queue = slices.DeleteFunc(c.queue, isIt)
+	c.answerLocked(q, nil, ErrOffline)
 }
 
 // Rooms returns a page of up to limit rooms, sorted, that follow the name after
@@ -327,7 +420,33 @@ func (c *Client) History(ctx context.Context, room string, p Page) ([]wire.Messa
 	if err != nil {
 		return nil, false, err
 	}
+	if err := p.check(e.Messages); err != nil {
+		return nil, false, err
+	}
 	return e.Messages, e.More, nil
+}
+
+// check makes sure that a page is one, so that whoever reads page after page
+// comes to an end.
+func (p *Page) check(messages []wire.Message) error {
+	most := wire.MaxLimit
+	if p.Limit > 0 {
+		most = p.Limit
+	}
+	fits := len(messages) <= most
+	last := uint64(0)
+	if p.HasAfter {
+		last = p.After
+	}
+	for i := range messages {
+		seq := messages[i].Seq
+		fits = fits && seq > last && (!p.HasBefore || seq < p.Before)
+		last = seq
+	}
+	if !fits {
+		return errors.New("the server's page of history is not what was asked for")
+	}
+	return nil
 }
 
 // Ping asks the server for a sign of life and returns how long that took. The

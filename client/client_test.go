@@ -612,7 +612,7 @@ func TestSilentServer(t *testing.T) {
 			greeted <- conn
 		}
 	}()
-	ann := dialWith(t, l.Addr().String(), client.Options{Username: "ann", MaxBackoff: time.Millisecond})
+	ann := dialWith(t, l.Addr().String(), client.Options{Username: "ann", MaxBackoff: time.Millisecond, Patience: time.Second})
 	first := <-greeted
 	defer first.Close()
 	select {

@@ -17,7 +17,7 @@ import (
 
 const (
 	// A reader of Messages that is further behind than this many messages or
-	// bytes of content costs no more memory: what follows is dropped and read
+	// bytes of them costs no more memory: what follows is dropped and read
 	// again with history when the reader has caught up.
 	maxBuffered      = 2048
 	maxBufferedBytes = 1 << 20
@@ -99,6 +99,14 @@ type item struct {
 	resync  *ResyncError
 }
 
+// size is what an item takes in bytes, but for what all take.
+func (i *item) size() int {
+	if i.message == nil {
+		return 0
+	}
+	return len(i.message.ID) + len(i.message.Username) + len(i.message.Content)
+}
+
 // Join joins a room, which is made if need be. The error is a
 // *kaban.MessageError, an *Error, a *ResyncError when the log cannot be
 // continued from where from says, or ErrJoined.
@@ -135,6 +143,10 @@ func (c *Client) joinedLocked(q *call, e *wire.Event) {
 	r := q.room
 	known := c.rooms[e.Room]
 	switch {
+	case known == nil && q.left:
+		c.answerLocked(q, e, nil)
+		c.leaveLocked(r)
+		return
 	case known == nil && r.name == "": // the first time
 		r.name = e.Room
 		c.rooms[e.Room] = r
@@ -156,13 +168,19 @@ func (c *Client) joinedLocked(q *call, e *wire.Event) {
 
 // rejoinLocked asks to go on in a room where it was left. The caller queues it.
 func (c *Client) rejoinLocked(r *Room) *call {
-	c.refs++
-	q := &call{room: r, done: make(chan struct{}), request: wire.Request{
-		Type: wire.TypeJoin, Room: r.written, Ref: strconv.AppendUint(nil, c.refs, 36),
-		Epoch: r.epoch, After: r.received, HasAfter: true,
-	}}
-	c.calls[string(q.request.Ref)] = q
-	return q
+	return c.callLocked(wire.Request{Type: wire.TypeJoin, Room: r.written, Epoch: r.epoch, After: r.received, HasAfter: true}, r)
+}
+
+// leaveLocked parts from a room that was joined when nobody waited for it any
+// more, unless it is being joined again.
+func (c *Client) leaveLocked(r *Room) {
+	for _, q := range c.calls {
+		if q.request.Type == wire.TypeJoin && !q.left && q.request.Room.Key() == r.written.Key() {
+			return
+		}
+	}
+	c.queue = append(c.queue, c.callLocked(wire.Request{Type: wire.TypePart, Room: r.written}, r))
+	c.wakeLocked()
 }
 
 // receiveLocked takes a message that came by.
@@ -206,9 +224,7 @@ func (r *Room) putLocked(i *item) {
 		r.changedLocked()
 		return
 	}
-	if i.message != nil {
-		r.bytes += len(i.message.Content)
-	}
+	r.bytes += i.size()
 	r.buffer = append(r.buffer, i)
 	if len(r.buffer) > maxBuffered || r.bytes > maxBufferedBytes {
 		r.fallBehindLocked()
@@ -218,15 +234,20 @@ func (r *Room) putLocked(i *item) {
 
 func (r *Room) fallBehindLocked() {
 	r.behind = true
-	kept := r.buffer[:0]
-	for _, i := range r.buffer { // a resync is not in the history
+	r.dropLocked()
+	r.changedLocked()
+}
+
+// dropLocked empties the buffer but for the last resync, which is not in the
+// history; those before it do not matter any more.
+func (r *Room) dropLocked() {
+	var last []*item
+	for _, i := range r.buffer {
 		if i.resync != nil {
-			kept = append(kept, i)
+			last = []*item{i}
 		}
 	}
-	clear(r.buffer[len(kept):])
-	r.buffer, r.bytes = kept, 0
-	r.changedLocked()
+	r.buffer, r.bytes = last, 0
 }
 
 // resyncLocked goes on at the head and has the reader told.
@@ -236,6 +257,9 @@ func (r *Room) resyncLocked(e *wire.Event) {
 		resync.Room = r.name
 	}
 	r.epoch, r.received, r.head, r.behind = e.Epoch, e.Head, e.Head, false
+	if n := len(r.buffer); n > 0 && r.buffer[n-1].resync != nil {
+		r.buffer = r.buffer[:n-1] // nothing came between the two
+	}
 	r.putLocked(&item{seq: e.Head, resync: resync})
 }
 
@@ -313,9 +337,7 @@ func (r *Room) advance(i *item) {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
 	if len(r.buffer) > 0 && r.buffer[0] == i {
-		if i.message != nil {
-			r.bytes -= len(i.message.Content)
-		}
+		r.bytes -= i.size()
 		r.buffer[0] = nil
 		r.buffer = r.buffer[1:]
 	}

@@ -14,37 +14,34 @@ import (
 	"kaban/wire"
 )
 
-// link is one connection to the server, after its welcome.
-type link struct {
-	conn    net.Conn
-	reader  *wire.Reader
-	writer  *wire.Writer
-	wake    chan struct{} // there is something to write
-	silence time.Duration // how long the server may be silent before it is asked
-	goodbye *Goodbye      // the session goroutine's
-
-	// Guarded by Client.mu.
-	control []wire.Request
-	// sending counts messages that were written and are not answered. window
-	// bounds them: it starts small and grows with each answer, so that a
-	// connection that breaks soon again is not filled with what is lost.
-	sending, window int
-}
-
-// firstWindow is how many messages may be under way on a new connection.
-const firstWindow = 64
-
-// writeTimeout is how long a write may take until the connection is given up.
-const writeTimeout = 30 * time.Second
-
-// shareBytes is how much is gathered for one write.
-const shareBytes = 64 << 10
+const (
+	// firstBackoff is the bound of the first delay between attempts.
+	firstBackoff = 250 * time.Millisecond
+	// useful is how long a connection has to last to end the backoff.
+	useful = 10 * time.Second
+	// longestSilence bounds the silence until a server is asked, by default.
+	longestSilence = 10 * time.Second
+	// firstWindow is how many messages may be under way on a new connection.
+	firstWindow = 64
+	// shareBytes is how much is gathered for one write.
+	shareBytes = 64 << 10
+	// maxAnswered is how many calls may be kept that are answered, behind one that
+	// is not, before they are dropped.
+	maxAnswered = 64
+	// firstPostpone is how long the first wait for what the server puts off may
+	// take; the wait doubles up to longestPostpone.
+	firstPostpone, longestPostpone = 100 * time.Millisecond, 5 * time.Second
+)
 
 // run keeps the session alive until it cannot be or is closed.
 func (c *Client) run(l *link) {
 	for {
+		began := time.Now()
 		err := c.serve(l)
-		if c.Err() == nil && isFinal(err) {
+		if time.Since(began) >= useful {
+			c.failures, c.strays = 0, 0
+		}
+		if c.Err() == nil && c.isFinal(err) {
 			c.cancel(err)
 		}
 		if l = c.reconnect(err); l == nil {
@@ -54,39 +51,37 @@ func (c *Client) run(l *link) {
 	}
 }
 
-// isFinal reports whether coming back makes no sense.
-func isFinal(err error) bool {
+// isFinal reports whether coming back makes no sense. A name that is taken once
+// this client has had it may well be held by what is left of this client, and by
+// somebody else for a while at most.
+func (c *Client) isFinal(err error) bool {
 	if refused, ok := errors.AsType[*Error](err); ok {
-		return !isTemporary(refused.Code)
+		return !refused.Temporary() && refused.Code != wire.CodeUsernameTaken
 	}
 	if bye, ok := errors.AsType[*Goodbye](err); ok {
 		switch bye.Reason {
-		case wire.ReasonProtocol, wire.ReasonAuth, wire.ReasonReplaced:
+		case wire.ReasonReplaced:
+			// Each stray can replace us once; whoever else does may have the session.
+			c.strays--
+			return c.strays < 0
+		case wire.ReasonProtocol, wire.ReasonAuth:
 			return true
 		}
 	}
 	return false
 }
 
-// isTemporary reports whether the same request may succeed later.
-func isTemporary(code wire.Code) bool {
-	switch code {
-	case wire.CodeServerFull, wire.CodeUnavailable, wire.CodeInternal, wire.CodeRateLimited, wire.CodeStorageFull:
-		return true
-	}
-	return false
+func isCode(err error, code wire.Code) bool {
+	refused, ok := errors.AsType[*Error](err)
+	return ok && refused.Code == code
 }
 
 // reconnect tries until there is a connection again; nil when the session is
-// over. The delay is random between nothing and a bound that doubles ("full
-// jitter"), so that clients do not come back all at once.
+// over.
 func (c *Client) reconnect(err error) *link {
-	const first = 250 * time.Millisecond
-	for bound := first; c.Err() == nil; bound = min(2*bound, c.options.MaxBackoff) {
-		delay := rand.N(min(bound, c.options.MaxBackoff))
-		if said := sayWhen(err); said > 0 {
-			delay = min(said, c.options.MaxBackoff) // the server has spread its clients
-		}
+	for c.Err() == nil {
+		c.failures++
+		delay := c.pause(err)
 		c.tell(State{Status: Offline, Err: err, RetryIn: delay})
 		select {
 		case <-time.After(delay):
@@ -98,11 +93,33 @@ func (c *Client) reconnect(err error) *link {
 		if l, err = c.connect(c.ctx); err == nil {
 			return l
 		}
-		if c.Err() == nil && isFinal(err) {
+		if c.Err() == nil && c.isFinal(err) {
 			c.cancel(err)
 		}
 	}
 	return nil
+}
+
+// pause returns how long to wait before the next attempt: at random between
+// nothing and a bound that doubles ("full jitter"), so that clients do not come
+// back all at once, and what the server says if that is longer or its first word.
+func (c *Client) pause(err error) time.Duration {
+	delay := rand.N(backoff(firstBackoff, c.failures, c.options.MaxBackoff))
+	if said := min(sayWhen(err), c.options.MaxBackoff); said > delay || said > 0 && c.failures == 1 {
+		return said // the server has spread its clients
+	}
+	return delay
+}
+
+// backoff doubles first with each failure after the first one, up to a bound.
+func backoff(first time.Duration, failures int, bound time.Duration) time.Duration {
+	for range failures - 1 {
+		if first >= bound {
+			break
+		}
+		first *= 2
+	}
+	return min(first, bound)
 }
 
 // sayWhen returns when the server wants to see the client again.
@@ -118,13 +135,14 @@ func sayWhen(err error) time.Duration {
 
 func (c *Client) tell(s State) {
 	if c.options.OnState != nil {
+		s.Unacknowledged = c.Unacknowledged()
 		c.options.OnState(s)
 	}
 }
 
 // connect makes one attempt to get a welcome.
 func (c *Client) connect(ctx context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.options.Patience)
 	defer cancel()
 	conn, err := c.options.Dial(ctx)
 	if err != nil {
@@ -137,6 +155,9 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	}
 	if err != nil {
 		conn.Close()
+		if !isAnswer(err) {
+			c.strays++
+		}
 		if cause := context.Cause(ctx); cause != nil {
 			err = fmt.Errorf("the server does not answer: %w", cause)
 		}
@@ -148,10 +169,18 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	return l, nil
 }
 
+// isAnswer reports whether the server has said no itself.
+func isAnswer(err error) bool {
+	if _, ok := errors.AsType[*Error](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*Goodbye](err)
+	return ok
+}
+
 // greet says hello and waits for the welcome.
 func (c *Client) greet(conn net.Conn) (*wire.Event, *link, error) {
-	l := &link{conn: conn, writer: wire.NewWriter(conn), wake: make(chan struct{}, 1), silence: 30 * time.Second, window: firstWindow}
-	l.reader = wire.NewReader(conn)
+	l := newLink(c, conn)
 	hello := wire.Request{Type: wire.TypeHello, Username: c.username, Resume: c.Welcome().Session}
 	if err := l.writer.Write(&hello); err != nil {
 		return nil, nil, err
@@ -169,9 +198,7 @@ func (c *Client) greet(conn net.Conn) (*wire.Event, *link, error) {
 		}
 		switch e.Type {
 		case wire.TypeWelcome:
-			if e.Heartbeat > 0 {
-				l.silence = e.Heartbeat
-			}
+			l.welcomed(e.Heartbeat)
 			return &e, l, nil
 		case wire.TypeError:
 			return nil, nil, errorOf(&e)
@@ -228,14 +255,17 @@ func (c *Client) attach(l *link) {
 	defer c.mu.Unlock()
 	c.link = l
 	asked := append(c.flight, c.queue...)
-	c.flight, c.queue = nil, nil
+	c.flight, c.queue, c.done = nil, nil, 0
 	for _, r := range c.rooms {
 		r.joined = false
 		c.queue = append(c.queue, c.rejoinLocked(r))
 	}
 	for _, q := range asked {
+		q.written = false
 		switch {
 		case q.answered:
+		case q.left: // a new connection is in no room yet
+			c.answerLocked(q, nil, ErrOffline)
 		case q.request.Type == wire.TypeJoin && c.knowsLocked(q.room): // the one above replaces it
 			delete(c.calls, string(q.request.Ref))
 		default:
@@ -297,7 +327,6 @@ func (c *Client) writeReady(l *link) (again time.Duration, err error) {
 		if l.writer.Buffered() == 0 {
 			return again, nil
 		}
-		l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if err := l.writer.Flush(); err != nil {
 			return 0, err
 		}
@@ -307,12 +336,7 @@ func (c *Client) writeReady(l *link) (again time.Duration, err error) {
 func (c *Client) gather(l *link) (again time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range l.control {
-		if err := l.writer.Write(&l.control[i]); err != nil {
-			break // an earlier flush failed, which comes back from the next one
-		}
-	}
-	l.control = l.control[:0]
+	l.appendSigns()
 	var waiting []*call
 	for i, q := range c.queue {
 		if l.writer.Buffered() >= shareBytes {
@@ -340,6 +364,7 @@ func (c *Client) gather(l *link) (again time.Duration) {
 			continue
 		}
 		c.flight = append(c.flight, q)
+		q.written = true
 		if q.request.Type == wire.TypeSend {
 			q.link = l
 			l.sending++
@@ -351,35 +376,24 @@ func (c *Client) gather(l *link) (again time.Duration) {
 
 // readLoop takes what the server says until the connection ends.
 func (c *Client) readLoop(l *link) error {
-	silent := 0
 	for {
-		l.conn.SetReadDeadline(time.Now().Add(l.silence))
 		var e wire.Event
 		err := l.reader.ReadEvent(&e)
 		switch {
 		case err == nil:
-			silent = 0
 			c.take(l, &e)
 			if l.goodbye != nil {
 				return l.goodbye
 			}
 		case wire.CodeOf(err) == wire.CodeUnknownType: // of a newer server
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if silent++; silent > 2 {
-				return errors.New("the server is silent")
+			if err := l.doubt(); err != nil {
+				return err
 			}
-			c.control(l, wire.Request{Type: wire.TypePing})
 		default:
 			return err
 		}
 	}
-}
-
-func (c *Client) control(l *link, request wire.Request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l.control = append(l.control, request)
-	c.wakeLocked()
 }
 
 // take does what an event says.
@@ -392,23 +406,19 @@ func (c *Client) take(l *link, e *wire.Event) {
 			r.receiveLocked(wire.Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time})
 		}
 	case wire.TypePresence:
-		if c.options.OnPresence != nil {
+		c.mu.Lock()
+		joined := c.rooms[e.Room] != nil
+		c.mu.Unlock()
+		if joined && c.options.OnPresence != nil {
 			c.options.OnPresence(Presence{Room: e.Room, Members: e.Members, Joined: e.Joined, Left: e.Left})
 		}
 	case wire.TypePing:
-		c.control(l, wire.Request{Type: wire.TypePong, Ref: refOf(e)})
+		l.pong(e)
 	case wire.TypeGoodbye:
 		l.goodbye = goodbyeOf(e)
 	default:
 		c.answer(e)
 	}
-}
-
-func refOf(e *wire.Event) []byte {
-	if e.HasRef {
-		return []byte(e.Ref)
-	}
-	return nil
 }
 
 // answer takes an answer to a call, or an error that answers none.
@@ -429,6 +439,9 @@ func (c *Client) answer(e *wire.Event) {
 		c.refusedLocked(q, e)
 		return
 	}
+	if e.Type != answerTo(q.request.Type) {
+		return // to none of ours
+	}
 	switch q.request.Type {
 	case wire.TypeJoin:
 		c.joinedLocked(q, e)
@@ -439,22 +452,38 @@ func (c *Client) answer(e *wire.Event) {
 	c.answerLocked(q, e, nil)
 }
 
+// answerTo returns what answers a request.
+func answerTo(t wire.Type) wire.Type {
+	switch t {
+	case wire.TypeJoin:
+		return wire.TypeJoined
+	case wire.TypeSend:
+		return wire.TypeAck
+	case wire.TypePart:
+		return wire.TypeParted
+	case wire.TypePing:
+		return wire.TypePong
+	}
+	return t
+}
+
 // refusedLocked takes a no: some are final, some mean later or elsewhere.
 func (c *Client) refusedLocked(q *call, e *wire.Event) {
 	switch {
 	case q.request.Type == wire.TypeSend && e.Code == wire.CodeUnavailable:
 		// Stays in flight: it is sent again on the next connection.
 	case q.request.Type == wire.TypeSend && (e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
-		c.postponeLocked(q, max(e.RetryAfter, 100*time.Millisecond))
+		c.postponeLocked(q, e.RetryAfter)
 	case q.request.Type == wire.TypeJoin && e.Code == wire.CodeResync && c.knowsLocked(q.room):
 		q.room.resyncLocked(e)
 		c.answerLocked(q, e, nil)
-		c.queue = append([]*call{c.rejoinLocked(q.room)}, c.queue...)
-		c.wakeLocked()
+		again := c.rejoinLocked(q.room)
+		again.tries = q.tries
+		c.postponeLocked(again, 0)
 	case q.request.Type == wire.TypeJoin && e.Code == wire.CodeResync:
 		c.answerLocked(q, nil, resyncOf(e))
-	case q.request.Type == wire.TypeJoin && c.knowsLocked(q.room) && isTemporary(e.Code):
-		c.postponeLocked(q, max(e.RetryAfter, 100*time.Millisecond))
+	case q.request.Type == wire.TypeJoin && c.knowsLocked(q.room) && errorOf(e).Temporary():
+		c.postponeLocked(q, e.RetryAfter)
 	case q.request.Type == wire.TypeJoin && c.knowsLocked(q.room):
 		q.room.endLocked(errorOf(e)) // cannot come back to it
 		c.answerLocked(q, nil, errorOf(e))
@@ -478,6 +507,9 @@ func (c *Client) answerLocked(q *call, e *wire.Event, err error) {
 	}
 	q.err = err
 	delete(c.calls, string(q.request.Ref))
+	if q.counted {
+		c.asked--
+	}
 	if q.request.Type == wire.TypeSend {
 		c.posted--
 		<-c.slots
@@ -488,13 +520,27 @@ func (c *Client) answerLocked(q *call, e *wire.Event, err error) {
 		}
 	}
 	close(q.done)
-	// Answers come nearly in order: drop what is done at the front.
-	done := 0
-	for done < len(c.flight) && c.flight[done].answered {
-		c.flight[done] = nil
-		done++
+	if q.written {
+		c.done++
+		c.dropAnsweredLocked()
 	}
-	c.flight = c.flight[done:]
+}
+
+// dropAnsweredLocked keeps flight short: the front of it where answers come in
+// order, and all of it now and then, since one call that is never answered must
+// not keep those behind it.
+func (c *Client) dropAnsweredLocked() {
+	front := 0
+	for front < len(c.flight) && c.flight[front].answered {
+		c.flight[front] = nil
+		front++
+	}
+	c.flight = c.flight[front:]
+	c.done -= front
+	if c.done > maxAnswered && c.done > len(c.flight)/2 {
+		c.flight = slices.DeleteFunc(c.flight, func(q *call) bool { return q.answered })
+		c.done = 0
+	}
 }
 
 // landedLocked makes room for further messages on the connection.
@@ -521,14 +567,21 @@ func (c *Client) storedLocked(m *wire.Message) {
 }
 
 // postponeLocked sends again later what the server cannot take now, before
-// anything that was not written yet.
-func (c *Client) postponeLocked(q *call, delay time.Duration) {
+// anything that was not written yet. said is when the server wants it.
+func (c *Client) postponeLocked(q *call, said time.Duration) {
 	c.landedLocked(q)
-	q.notUntil = time.Now().Add(delay)
-	c.flight = slices.DeleteFunc(c.flight, func(other *call) bool { return other == q })
+	q.tries++
+	bound := backoff(firstPostpone, q.tries, longestPostpone)
+	q.notUntil = time.Now().Add(max(min(said, c.options.MaxBackoff), bound/2+rand.N(bound/2)))
+	if q.written {
+		q.written = false
+		c.flight = slices.DeleteFunc(c.flight, func(other *call) bool { return other == q })
+	}
 	at := 0
-	for at < len(c.queue) && !c.queue[at].notUntil.IsZero() {
-		at++
+	if q.request.Type == wire.TypeSend { // a room's messages wait for its join
+		for at < len(c.queue) && (c.queue[at].request.Type == wire.TypeJoin || !c.queue[at].notUntil.IsZero()) {
+			at++
+		}
 	}
 	c.queue = slices.Insert(c.queue, at, q)
 	c.wakeLocked()

@@ -279,7 +279,7 @@ func TestTerminalUnread(t *testing.T) {
 	ann := s.chat(90, 24, "ann")
 	ann.keys("/join ops", "Enter")
 	ann.await("nobody has said anything here yet")
-	s.say("ben", "lobby", "one", "two", "ann, three")
+	s.say("ben", "lobby", "one", "two", "@ann, three")
 	ann.awaitLine("lobby", "@3")
 	ann.keys("M-a")
 	ann.awaitLine("ben", "one")

@@ -15,6 +15,7 @@ import (
 
 	"kaban"
 	"kaban/internal/display"
+	"kaban/internal/hook"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 	"kaban/wire"
@@ -108,6 +109,9 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	if err := snapshot.CheckWAL(ctx); err != nil { // what can be read is worth the more
+		fmt.Fprintf(std.err, "kaban: %v; the backup has what is before them\n", err)
+	}
 	bar := progress(std.err, -1, "copying", "B")
 	rooms, err := snapshot.BackUp(ctx, c.File, func(done, total int64) {
 		bar.ChangeMax64(total)
@@ -190,6 +194,7 @@ func (c *exportCommand) Run(std streams) (err error) {
 	bar := progress(std.err, int64(total), "exporting", "messages")
 	out := bufio.NewWriterSize(std.out, 1<<20)
 	var line []byte
+	var damaged uint64
 	err = snapshot.Each(ctx, only, func(room kaban.RoomName, e *store.Entry) error {
 		line = wire.AppendMessage(line[:0], room.String(), wire.Message{
 			Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time).UTC(),
@@ -201,6 +206,11 @@ func (c *exportCommand) Run(std streams) (err error) {
 			bar.Add(1000)
 		}
 		return nil
+	}, func(err error) error {
+		if damaged++; damaged <= maxDamagedLines {
+			fmt.Fprintln(std.err, "kaban:", err)
+		}
+		return nil
 	})
 	if err == nil {
 		if err = out.Flush(); err != nil {
@@ -208,8 +218,14 @@ func (c *exportCommand) Run(std streams) (err error) {
 		}
 	}
 	bar.Finish()
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("%s is damaged in %s; all the rest is exported", c.Data, count(damaged, "place"))
+	}
 	return err
 }
+
+// maxDamagedLines bounds the damaged messages that an export names.
+const maxDamagedLines = 100
 
 // importBatch is how many messages are one transaction.
 const importBatch = 1000
@@ -240,13 +256,19 @@ func (c *importCommand) Run(std streams) (err error) {
 	} else if isTerminal(std.in) {
 		return usagef("name a file, or give an export on standard input")
 	}
+	bar := progress(std.err, size, "importing", "B")
+	lines, err := newExportLines(io.TeeReader(in, bar))
+	if err != nil {
+		bar.Finish()
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	target, err := sqlite.Open(ctx, c.Data, sqlite.Options{})
 	if err != nil {
+		bar.Finish()
 		return fmt.Errorf("--data %s: %w", c.Data, err)
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	bar := progress(std.err, size, "importing", "B")
-	source := wire.NewReader(io.TeeReader(in, bar))
+	source := wire.NewReader(lines)
 	defer source.Close()
 	var added, known uint64
 	defer func() {
@@ -265,9 +287,10 @@ func (c *importCommand) Run(std streams) (err error) {
 		batch = batch[:0]
 		return nil
 	}
-	for line := 1; ; line++ {
+	for {
 		var event wire.Event
 		err := source.ReadEvent(&event)
+		line := lines.line()
 		switch {
 		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 			return flush()
@@ -333,6 +356,9 @@ func (c *checkCommand) Run(std streams) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if _, err := hook.Open(c.Data).List(); err != nil {
+		problems = append(problems, err.Error())
 	}
 	sound := len(problems) == 0
 	for _, r := range rooms {

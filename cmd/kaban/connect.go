@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"kaban"
 	"kaban/client"
@@ -23,6 +24,10 @@ import (
 
 // defaultServer is where "kaban serve" listens on this machine.
 const defaultServer = "127.0.0.1:6440"
+
+// silence is how long nothing may come until the server is asked for a sign of
+// life: somebody waits.
+const silence = 5 * time.Second
 
 // connectFlags are what all commands have that talk to a server.
 type connectFlags struct {
@@ -43,17 +48,37 @@ func (n *notices) printf(format string, args ...any) {
 	fmt.Fprintln(n.out, "kaban:", display.Line(fmt.Sprintf(format, args...)))
 }
 
-// onState tells the person when the connection is lost and back.
+// onState tells the person when the connection is lost and back, once each.
 func (n *notices) onState() func(client.State) {
+	var told string // of the connection that is not well
+	tell := func(what string, s client.State) {
+		if what == told {
+			return
+		}
+		told = what
+		if s.Unacknowledged > 0 {
+			what += fmt.Sprintf("; %d not acknowledged yet", s.Unacknowledged)
+		}
+		n.printf("%s", what)
+	}
 	offline := false
 	return func(s client.State) {
+		refused, _ := errors.AsType[*client.Error](s.Err)
 		switch {
+		case s.Status == client.Silent:
+			tell("the server does not answer", s)
 		case s.Status == client.Online && offline:
-			offline = false
+			offline, told = false, ""
 			n.printf("connected again")
+		case s.Status == client.Online && told != "":
+			told = ""
+			n.printf("the server answers again")
+		case s.Status == client.Offline && refused != nil && refused.Code == wire.CodeUsernameTaken:
+			offline = true
+			tell("the name is still in use, perhaps by the connection that was lost; trying to come back", s)
 		case s.Status == client.Offline && !offline:
 			offline = true
-			n.printf("%v; trying to come back", s.Err)
+			tell(fmt.Sprintf("%v; trying to come back", s.Err), s)
 		}
 	}
 }
@@ -65,6 +90,7 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 	if err != nil {
 		return nil, usagef("--server %w", err)
 	}
+	options.Silence = silence
 	names := fallbacks
 	if f.Username != "" {
 		names = []string{f.Username}

@@ -56,8 +56,8 @@ func (c *hookAdd) Run(std streams) error {
 		return usageError{err}
 	}
 	username, err := kaban.ParseUsername(c.Username)
-	if err == nil {
-		err = new(session.Registry).Check(username) // whether it is reserved
+	if err == nil && session.IsReserved(username) {
+		err = session.ErrReserved
 	}
 	if err != nil {
 		return usagef("--username %s: %w", c.Username, err)

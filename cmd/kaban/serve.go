@@ -34,19 +34,22 @@ import (
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_content", "heartbeat", "drain_timeout", "tail_size", "page_size"}
+var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size"}
 
 type serveCommand struct {
-	Listen       []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT has the page and the HTTP interface; port 0 picks a free one. Default: ${default}."`
-	Origin       []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"An address under which browsers reach this server, through a proxy or in a network, such as https://chat.example.org; may be given several times. Then it answers to no other names. Pages of it may open WebSockets."`
-	Data         string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The directory where messages are kept; it is made if it does not exist. :memory: keeps the newest 64 MiB until the server ends. Default: ${default}."`
-	MaxClients   int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"How many connections are taken at a time. Default: ${default}."`
-	MaxContent   int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`
-	Heartbeat    time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which a client is asked whether it is there; after two more it is given up. Default: ${default}."`
-	DrainTimeout time.Duration `placeholder:"TIME" env:"KABAN_DRAIN_TIMEOUT" default:"20s" help:"How long the end of the server may take until it cuts off who is left. Default: ${default}."`
-	TailSize     int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"How much of each room in use is kept in memory, in KiB; readers further behind read from the database. Default: ${default}."`
-	PageSize     int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"How many messages such a reader takes from the database at a time. Default: ${default}."`
-	Config       string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"A TOML file with the names of these flags as keys, \"-\" written as \"_\". Flags and environment beat it."`
+	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT has the page and the HTTP interface; port 0 picks a free one. Default: ${default}."`
+	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"An address under which browsers reach this server, through a proxy or in a network, such as https://chat.example.org; may be given several times. Then it answers to no other names. Pages of it may open WebSockets."`
+	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The directory where messages are kept; it is made if it does not exist. :memory: keeps the newest 64 MiB until the server ends. Default: ${default}."`
+	MaxClients     int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"How many clients are served at a time: connections over TCP and WebSocket that have said hello. Default: ${default}."`
+	MaxNewcomers   int           `placeholder:"N" env:"KABAN_MAX_NEWCOMERS" default:"0" help:"How many more connections may be about to say hello. When there is no room for another, those that came first and have not said it make room; 0 is a quarter of --max-clients. Default: ${default}."`
+	MaxFromAddress int           `placeholder:"N" env:"KABAN_MAX_FROM_ADDRESS" default:"100" help:"How many such connections one address may have, of IPv6 a /64; this machine's own are not counted. Default: ${default}."`
+	MaxContent     int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`
+	Heartbeat      time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which a client is asked whether it is there; after two more it is given up. Default: ${default}."`
+	DrainTimeout   time.Duration `placeholder:"TIME" env:"KABAN_DRAIN_TIMEOUT" default:"20s" help:"How long the end of the server may take until it cuts off who is left. Default: ${default}."`
+	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"How much of each room in use is kept in memory, in KiB; readers further behind read from the database. Default: ${default}."`
+	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"How much of all rooms together is kept in memory so, in MiB; rooms in which more is said keep more. Default: ${default}."`
+	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"How many messages such a reader takes from the database at a time. Default: ${default}."`
+	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"A TOML file with the names of these flags as keys, \"-\" written as \"_\". Flags and environment beat it."`
 
 	// fromFile says of a flag, by its name, where the configuration file sets it.
 	fromFile map[string]string
@@ -119,12 +122,18 @@ func (c *serveCommand) check() error {
 		return usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", c.named("listen"))
 	case c.MaxClients < 1 || c.MaxClients > 10_000_000:
 		return usagef("%s must be 1 to 10000000, not %d", c.named("max-clients"), c.MaxClients)
+	case c.MaxNewcomers < 0 || c.MaxNewcomers > 10_000_000:
+		return usagef("%s must be 0 to 10000000, not %d", c.named("max-newcomers"), c.MaxNewcomers)
+	case c.MaxFromAddress < 1 || c.MaxFromAddress > 10_000_000:
+		return usagef("%s must be 1 to 10000000, not %d", c.named("max-from-address"), c.MaxFromAddress)
 	case c.MaxContent < 1 || c.MaxContent > kaban.MaxContentCeiling:
 		return usagef("%s must be 1 to %d, not %d", c.named("max-content"), kaban.MaxContentCeiling, c.MaxContent)
 	case c.Heartbeat < time.Second || c.Heartbeat > time.Hour:
 		return usagef("%s must be 1s to 1h, not %s", c.named("heartbeat"), c.Heartbeat)
 	case c.TailSize < 1 || c.TailSize > 1<<20:
 		return usagef("%s must be 1 to %d (KiB), not %d", c.named("tail-size"), 1<<20, c.TailSize)
+	case c.TailBudget < 1 || c.TailBudget > 1<<20:
+		return usagef("%s must be 1 to %d (MiB), not %d", c.named("tail-budget"), 1<<20, c.TailBudget)
 	case c.PageSize < 1 || c.PageSize > 10_000:
 		return usagef("%s must be 1 to 10000, not %d", c.named("page-size"), c.PageSize)
 	case c.DrainTimeout < 0:
@@ -193,7 +202,7 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer kept.Close()
 	failed := make(chan error, len(listeners)+1) // of each listener and of the store
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
+	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
 		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
 	}})
 	if err != nil {
@@ -201,8 +210,10 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer dispatcher.Close()
 	names := new(session.Registry)
+	clients, newcomers := c.places(log)
 	manager, err := server.New(server.Config{
-		Name: "kaban/" + programVersion(), MaxClients: c.MaxClients, MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Names: names, Log: log,
+		Name: "kaban/" + programVersion(), MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
+		MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Names: names, Log: log,
 	}, dispatcher)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -234,7 +245,7 @@ func (c *serveCommand) Run(std streams) error {
 	if c.Data == inMemory {
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}
-	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", c.MaxClients)
+	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", clients)
 
 	select {
 	case err := <-failed:

@@ -177,6 +177,9 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 	for m, err := range room.Messages(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 			n.printf("%v", resync)
+			if resync.Head >= until { // what was to be the last is damaged, or gone
+				return nil
+			}
 			continue
 		}
 		if err != nil {

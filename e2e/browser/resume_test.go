@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -207,6 +209,35 @@ func TestSilence(t *testing.T) {
 	if len(all) != 3 || all[1] != "one" {
 		t.Errorf("got %v, want three messages", all)
 	}
+}
+
+// Beside a server that stands still the page says so and what waits; after so
+// long that its tries have waited in vain it has its name and its place again.
+func TestServerFrozen(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	p := newPage(t, desktop)
+	p.join(s.url, "alice")
+	p.say("before")
+	p.until(`document.querySelectorAll('.row[data-seq]').length === 1`)
+	p.expectBreaks()
+	frozen := s.cmd.Process
+	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer frozen.Signal(syscall.SIGCONT)
+	p.say("into the silence")
+	p.until(`document.querySelector('.states').dataset.status === 'silent'`)
+	p.until(`document.querySelector('.state')?.innerText.includes('1 message waits to be sent')`)
+	p.until(`document.querySelector('.states').dataset.status === 'waiting'`)
+	time.Sleep(12 * time.Second) // a try that is given up after ten
+	if err := frozen.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.online()
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.wantAll([]string{"before", "into the silence"})
+	p.until(`document.querySelector('.me-name').innerText === 'alice'`)
 }
 
 func TestServerKilled(t *testing.T) {

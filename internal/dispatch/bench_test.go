@@ -118,3 +118,38 @@ func BenchmarkSubmit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPages is what a page of a list costs: the same however many there are
+// to list.
+func BenchmarkPages(b *testing.B) {
+	for _, many := range []int{1000, 100_000} {
+		s := memory.New(1 << 30)
+		batch := make([]kaban.Dispatch, many)
+		for i := range batch {
+			batch[i] = storetest.Dispatch(b, fmt.Sprint("room-", i), "ann", fmt.Sprint("id-", i), "x")
+		}
+		if err := s.Append(b.Context(), batch, make([]store.Result, many)); err != nil {
+			b.Fatal(err)
+		}
+		d := newDispatcher(b, s, Options{PresenceDelay: time.Hour})
+		name := storetest.RoomName(b, "lobby")
+		for i := range many {
+			place, _ := d.Known(name, Start{})
+			if _, _, err := d.Join(sleeper{}, nil, plain, storetest.Username(b, fmt.Sprint("user-", i)), place); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run(fmt.Sprint("rooms-", many), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				d.Rooms(fmt.Sprint("room-", i*7919%many), 500)
+			}
+		})
+		b.Run(fmt.Sprint("members-", many), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				if _, _, _, err := d.Members(name, fmt.Sprint("user-", i*7919%many), 500); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

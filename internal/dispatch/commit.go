@@ -353,7 +353,7 @@ const (
 // or until the dispatcher or the store ends.
 func (c *committer) read(ctx context.Context, room kaban.RoomName, page store.Page) ([]store.Entry, error) {
 	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
-		entries, err := c.dispatcher.store.Read(ctx, room, page)
+		entries, _, _, err := readPast(ctx, c.dispatcher.store, room, page) // who comes to what is damaged finds out
 		if err == nil {
 			c.worked()
 			return entries, nil

@@ -162,7 +162,7 @@ func newDispatcher(t testing.TB, s store.Store, options Options) *Dispatcher {
 }
 
 // tryJoin joins as a front end does.
-func tryJoin(d *Dispatcher, r *reader, format Format, user kaban.Username, room kaban.RoomName, start Start) (*Subscription, Joined, error) {
+func tryJoin(d *Dispatcher, w Waker, format Format, user kaban.Username, room kaban.RoomName, start Start) (*Subscription, Joined, error) {
 	place, ok := d.Known(room, start)
 	if !ok {
 		var err error
@@ -170,7 +170,7 @@ func tryJoin(d *Dispatcher, r *reader, format Format, user kaban.Username, room 
 			return nil, Joined{}, err
 		}
 	}
-	return d.Join(r, r, format, user, place)
+	return d.Join(w, w, format, user, place)
 }
 
 func join(t testing.TB, d *Dispatcher, r *reader, room, user string, start Start) *Subscription {

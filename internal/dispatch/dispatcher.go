@@ -29,10 +29,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/tidwall/btree"
 
 	"kaban"
 	"kaban/internal/store"
@@ -49,15 +49,21 @@ var (
 )
 
 // ResyncError says that the log cannot be continued from the cursor: it is of
-// another epoch, beyond the head, or older than what is kept.
+// another epoch, beyond the head, older than what is kept, or what comes next is
+// damaged. In the last case Head is where it can be continued, the last damaged
+// entry in a row, and not the room's.
 type ResyncError struct {
-	Room   kaban.RoomName
-	Epoch  string
-	Head   uint64
-	Oldest uint64 // the oldest entry kept; Head+1 when there is none
+	Room    kaban.RoomName
+	Epoch   string
+	Head    uint64
+	Oldest  uint64              // the oldest entry kept; Head+1 when there is none
+	Damaged *store.DamagedError // the first that is, or nil
 }
 
 func (e *ResyncError) Error() string {
+	if e.Damaged != nil {
+		return fmt.Sprintf("%v; room %s goes on behind %d", e.Damaged, e.Room, e.Head)
+	}
 	return fmt.Sprintf("room %s cannot be continued from there; it has %d to %d in epoch %s", e.Room, e.Oldest, e.Head, e.Epoch)
 }
 
@@ -86,6 +92,12 @@ type Options struct {
 	// TailBytes is how much of each room's log is kept in memory as encoded
 	// frames, per format, while somebody is in the room. Default 256 KiB.
 	TailBytes int
+	// TailBudget is how much memory the tails of all rooms hold together, in bytes.
+	// Rooms in which more is said keep more. Default 64 MiB.
+	TailBudget int64
+	// TailAge is how long a part of a tail is kept that nothing pushes out. Default
+	// 5 minutes.
+	TailAge time.Duration
 	// PageEntries is how many entries a cursor that is behind the tail reads from
 	// the store at a time, unless 64 KiB of content are fewer. Default 500.
 	PageEntries int
@@ -111,9 +123,11 @@ type Dispatcher struct {
 	// goroutine of its own would only cost wake-ups.
 	inline bool
 
-	mu    sync.Mutex // guards rooms; never held across I/O
-	rooms map[string]*Room
+	mu     sync.Mutex // guards all below; never held across I/O
+	rooms  map[string]*Room
+	byName btree.Map[string, *Room] // the same, in the order of a list
 
+	budget    *budget
 	presence  presence
 	inbox     inbox
 	committer committer
@@ -126,6 +140,12 @@ type Dispatcher struct {
 func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, error) {
 	if options.TailBytes <= 0 {
 		options.TailBytes = 256 << 10
+	}
+	if options.TailBudget <= 0 {
+		options.TailBudget = defaultTailBudget
+	}
+	if options.TailAge <= 0 {
+		options.TailAge = defaultTailAge
 	}
 	if options.PageEntries <= 0 {
 		options.PageEntries = 500
@@ -140,6 +160,7 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 		options.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), closing: make(chan struct{})}
+	d.budget = newBudget(options.TailBudget, options.TailAge)
 	d.inbox.more.L = &d.inbox.mu
 	d.committer = committer{dispatcher: d, index: make(map[string]int)}
 	lobby, err := kaban.ParseRoomName(kaban.Lobby)
@@ -173,15 +194,17 @@ func (d *Dispatcher) Close() {
 	d.group.Wait()
 	d.commitWaiting()
 	d.presence.close()
+	d.budget.close()
 }
 
 // Epoch returns the epoch of the store.
 func (d *Dispatcher) Epoch() string { return d.store.Epoch() }
 
 func (d *Dispatcher) addRoomLocked(state store.Room) *Room {
-	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, pageEntries: d.options.PageEntries}
+	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, budget: d.budget, pageEntries: d.options.PageEntries}
 	r.head.Store(state.Head)
 	d.rooms[state.Name.Key()] = r
+	d.byName.Set(r.name.String(), r)
 	return r
 }
 
@@ -325,6 +348,7 @@ func (d *Dispatcher) Leave(s *Subscription) {
 func (d *Dispatcher) forgetLocked(r *Room) {
 	if r.name.String() != kaban.Lobby {
 		delete(d.rooms, r.name.Key())
+		d.byName.Delete(r.name.String())
 	}
 }
 
@@ -336,24 +360,40 @@ type RoomInfo struct {
 }
 
 // Rooms returns up to limit rooms, sorted by name, that follow the name after,
-// and whether there are more.
+// and whether there are more. Its work grows with the page, not with the server.
 func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool) {
-	d.mu.Lock()
-	var rooms []*Room
-	for _, r := range d.rooms {
-		if after == "" || strings.Compare(r.name.String(), after) > 0 {
-			rooms = append(rooms, r)
-		}
-	}
-	d.mu.Unlock()
-	slices.SortFunc(rooms, func(a, b *Room) int { return strings.Compare(a.name.String(), b.name.String()) })
-	if more = len(rooms) > limit; more {
-		rooms = rooms[:limit]
-	}
-	for _, r := range rooms {
-		infos = append(infos, RoomInfo{Name: r.name, Head: r.Head(), Members: r.Members()})
+	rooms, more := d.roomsAfter(after, limit)
+	infos = make([]RoomInfo, len(rooms))
+	for i, r := range rooms {
+		infos[i] = RoomInfo{Name: r.name, Head: r.Head(), Members: r.Members()}
 	}
 	return infos, more
+}
+
+func (d *Dispatcher) roomsAfter(after string, limit int) (rooms []*Room, more bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rooms = make([]*Room, 0, min(limit, d.byName.Len()))
+	more = following(&d.byName, after, limit, func(_ string, r *Room) { rooms = append(rooms, r) })
+	return rooms, more
+}
+
+// following takes up to limit entries of an ordered map, from the first one whose
+// key sorts after the given one, and reports whether there are more.
+func following[V any](m *btree.Map[string, V], after string, limit int, take func(key string, value V)) (more bool) {
+	m.Ascend(after, func(key string, value V) bool {
+		switch {
+		case key == after:
+			return true
+		case limit == 0:
+			more = true
+			return false
+		}
+		limit--
+		take(key, value)
+		return true
+	})
+	return more
 }
 
 // Room returns a room. It returns ErrNotFound.
@@ -382,7 +422,8 @@ type Found struct {
 }
 
 // History returns a page of a room's entries, none beyond the published head.
-// It returns ErrNotFound.
+// Damaged entries are passed over where the page begins, and end it elsewhere; if
+// there is nothing else, it returns a *store.DamagedError. It returns ErrNotFound.
 func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.Page) (Found, error) {
 	r := d.room(name)
 	if r == nil {
@@ -391,7 +432,10 @@ func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.P
 	if end := r.Head() + 1; p.Before == 0 || p.Before > end {
 		p.Before = end
 	}
-	entries, err := d.store.Read(ctx, r.name, p)
+	entries, damage, _, err := readPast(ctx, d.store, r.name, p)
+	if err == nil && len(entries) == 0 && damage != nil {
+		err = damage
+	}
 	if err != nil {
 		return Found{}, fmt.Errorf("read %s: %w", r.name, err)
 	}

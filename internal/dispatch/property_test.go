@@ -83,6 +83,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 		s := &recorder{Store: memory.New(window), instant: rapid.Bool().Draw(rt, "instant")}
 		d, err := New(context.Background(), s, Options{
 			TailBytes:     rapid.SampledFrom([]int{1, 8 << 10, 256 << 10}).Draw(rt, "tail"),
+			TailBudget:    rapid.SampledFrom([]int64{1, 8 << 10, 64 << 20}).Draw(rt, "budget"),
 			PageEntries:   rapid.SampledFrom([]int{1, 7, 500}).Draw(rt, "page"),
 			PresenceDelay: time.Hour,
 		})
@@ -104,7 +105,8 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 		}
 		enter := func(i int, start Start) {
 			p := &place{reader: newReader(t), user: fmt.Sprint("user", i, "x"), own: make(map[string]bool)}
-			sub, joined, err := tryJoin(d, p.reader, plain, storetest.Username(t, p.user), lobby, start)
+			format := []Format{plain, &textFormat{"other"}}[i%2]
+			sub, joined, err := tryJoin(d, p.reader, format, storetest.Username(t, p.user), lobby, start)
 			var resync *ResyncError
 			switch {
 			case err == nil && start.Resume:
@@ -166,6 +168,19 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 					p.s.Rest()
 				}
 			},
+			"all goes quiet": func(*rapid.T) { // and the tails are given back
+				for c := d.budget.first(0); c != nil; c = d.budget.first(0) {
+					c.tail.letGo(c)
+				}
+			},
+			"": func(rt *rapid.T) { // holds at any time
+				if !s.instant { // or somebody is just publishing
+					return
+				}
+				if used, counted := d.budget.used.Load(), countChunks(d.budget); used != counted || used > d.budget.limit {
+					rt.Fatalf("the tails hold %d bytes, counted are %d, and the budget is %d", counted, used, d.budget.limit)
+				}
+			},
 			"leave": func(rt *rapid.T) {
 				i, p := pick()
 				if p == nil {
@@ -201,6 +216,11 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 			if p.next != head+1 {
 				rt.Fatalf("%s was given everything up to %d, want %d", p.user, p.next-1, head)
 			}
+			d.Leave(p.s)
+		}
+		d.Leave(final)
+		if used := d.budget.used.Load(); used != 0 {
+			rt.Fatalf("everybody has left, and the tails hold %d bytes", used)
 		}
 	})
 }

@@ -2,9 +2,10 @@ package dispatch
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tidwall/btree"
 
 	"kaban"
 	"kaban/internal/store"
@@ -19,15 +20,21 @@ type Room struct {
 	name  kaban.RoomName
 	epoch string
 	store store.Store
+	// budget is the dispatcher's.
+	budget *budget
 	// pageEntries is Options.PageEntries.
 	pageEntries int
 	// head is the last published entry. It is written by the committer only,
 	// after the entry is in every tail.
 	head atomic.Uint64
 
-	mu        sync.Mutex // guards all below; never held across I/O
-	members   int
-	watchers  int         // subscriptions that are no members
+	mu       sync.Mutex // guards all below; never held across I/O
+	members  int
+	watchers int // subscriptions that are no members
+	// names are the usernames of the members in the order of a list, each with the
+	// number of its subscriptions: an old and a new connection of one user. It is
+	// nil while there are none.
+	names     *btree.Map[string, int]
 	audiences []*Audience // one for each waker that has members here
 	tails     []*tail     // one for each format that a member reads
 	joined    []string
@@ -88,9 +95,10 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	i := slices.IndexFunc(r.tails, func(t *tail) bool { return t.format == format })
 	if i < 0 {
 		i = len(r.tails)
-		r.tails = append(r.tails, newTail(format, tailBytes, r.head.Load()))
+		r.tails = append(r.tails, newTail(r, format, tailBytes))
 	}
 	s.tail = r.tails[i]
+	s.tail.readers++
 	if s.seq == r.head.Load() {
 		s.at = s.tail.end()
 	}
@@ -109,6 +117,7 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 		return
 	}
 	r.members++
+	r.countLocked(s.name.String(), 1)
 	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
 }
 
@@ -134,12 +143,33 @@ func (r *Room) removeLocked(s *Subscription) bool {
 		r.watchers--
 	} else {
 		r.members--
+		r.countLocked(s.name.String(), -1)
 		r.left, r.joined = noteChange(r.left, r.joined, s.name.String())
 	}
-	if r.isDesertedLocked() { // nobody reads the tails
+	if s.tail.readers--; s.tail.readers == 0 {
+		s.tail.close()
+		r.tails = slices.DeleteFunc(r.tails, func(t *tail) bool { return t == s.tail })
+	}
+	if r.isDesertedLocked() {
 		r.audiences, r.tails = nil, nil
 	}
 	return true
+}
+
+// countLocked adds to the number of subscriptions under a name.
+func (r *Room) countLocked(name string, change int) {
+	if r.names == nil {
+		r.names = new(btree.Map[string, int])
+	}
+	n, _ := r.names.Get(name)
+	switch {
+	case n+change > 0:
+		r.names.Set(name, n+change)
+	case r.members == 0:
+		r.names = nil
+	default:
+		r.names.Delete(name)
+	}
 }
 
 // isDesertedLocked reports whether nobody reads the room.
@@ -161,6 +191,7 @@ func noteChange(changes, opposite []string, name string) (newChanges, newOpposit
 // publish adds entries, which follow the head without a gap, to the tails and
 // wakes the members. Only the committer calls it.
 func (r *Room) publish(entries []store.Entry) {
+	defer r.budget.shrink() // without the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range entries {
@@ -193,6 +224,7 @@ func (r *Room) wakeLocked() {
 // publishPresence tells the members who came and went since the last time. It
 // passes by in the tail like an entry, shared by all, but is not of the log.
 func (r *Room) publishPresence() {
+	defer r.budget.shrink() // without the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	joined, left := r.joined, r.left
@@ -215,18 +247,11 @@ func (r *Room) publishPresence() {
 // and whether there are more.
 func (r *Room) usernames(after string, limit int) (names []string, more bool) {
 	r.mu.Lock()
-	for _, a := range r.audiences {
-		for _, s := range a.members {
-			if name := s.name.String(); !s.watches && (after == "" || strings.Compare(name, after) > 0) {
-				names = append(names, name)
-			}
-		}
+	defer r.mu.Unlock()
+	if r.names == nil {
+		return nil, false
 	}
-	r.mu.Unlock()
-	slices.Sort(names)
-	names = slices.Compact(names) // an old and a new connection of one user
-	if len(names) > limit {
-		return names[:limit], true
-	}
-	return names, false
+	names = make([]string, 0, min(limit, r.names.Len()))
+	more = following(r.names, after, limit, func(name string, _ int) { names = append(names, name) })
+	return names, more
 }

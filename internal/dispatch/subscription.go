@@ -196,7 +196,7 @@ func (s *Subscription) limit() (limit, own uint64, due bool) {
 // place. It never blocks.
 func (s *Subscription) Next() Segment {
 	if s.left {
-		s.release()
+		s.Unpin()
 		return Segment{}
 	}
 	if p := s.page; p != nil {
@@ -249,11 +249,11 @@ func (s *Subscription) locate() bool {
 	}
 	ok := false
 	if s.at.number != 0 {
-		s.at, ok = s.tail.find(s.at)
+		if s.at, ok = s.tail.find(s.at, s.seq); ok {
+			return true
+		}
 	}
-	if !ok {
-		s.at, ok = s.tail.seek(s.seq)
-	}
+	s.at, ok = s.tail.seek(s.seq)
 	return ok
 }
 
@@ -299,14 +299,17 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 		return nil
 	}
 	r := s.audience.room
-	entries, err := r.store.Read(ctx, r.name, store.Page{
+	entries, damage, passed, err := readPast(ctx, r.store, r.name, store.Page{
 		After: s.seq, Before: limit + 1, Limit: s.nextPage(), Bytes: pageBytes,
 	})
 	if err != nil {
 		return fmt.Errorf("read %s after %d: %w", r.name, s.seq, err)
 	}
+	if damage != nil {
+		return s.resync(ctx, passed, damage)
+	}
 	if len(entries) == 0 || entries[0].Seq != s.seq+1 {
-		return s.resync(ctx)
+		return s.resync(ctx, r.head.Load(), nil)
 	}
 	failpoint.Point("replay.page")
 	p := pages.Get().(*page)
@@ -331,15 +334,15 @@ func (s *Subscription) nextPage() int {
 	return min(size, s.audience.room.pageEntries)
 }
 
-// resync moves a cursor whose next entry is gone to the head.
-func (s *Subscription) resync(ctx context.Context) error {
+// resync moves a cursor whose next entry is gone, or damaged, to where it goes on.
+func (s *Subscription) resync(ctx context.Context, seq uint64, damage *store.DamagedError) error {
 	r := s.audience.room
 	state, err := r.store.Room(ctx, r.name)
 	if err != nil {
 		return fmt.Errorf("state of %s: %w", r.name, err)
 	}
-	s.seq, s.cut, s.at = r.head.Load(), 0, position{}
-	return &ResyncError{Room: r.name, Epoch: r.epoch, Head: s.seq, Oldest: state.Oldest}
+	s.seq, s.cut, s.at = seq, 0, position{}
+	return &ResyncError{Room: r.name, Epoch: r.epoch, Head: seq, Oldest: state.Oldest, Damaged: damage}
 }
 
 // Advance says that n bytes of the frames of a segment were taken over. The

@@ -4,6 +4,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -31,6 +32,21 @@ type chunk struct {
 	marks     []mark
 	published atomic.Uint32 // entries; stored after their bytes and marks
 	next      atomic.Pointer[chunk]
+
+	tail *tail
+	// The budget's. counted is also guarded by Room.mu, made and the list by
+	// budget.mu alone.
+	counted      bool
+	made         time.Duration
+	older, newer *chunk
+}
+
+// end returns the sequence number of the last entry, for one who holds Room.mu.
+func (c *chunk) end() uint64 {
+	if n := c.published.Load(); n > 0 {
+		return c.base + uint64(c.marks[n-1].seq)
+	}
+	return c.base
 }
 
 // dropped is the next of the last chunk before a restart: what follows is not
@@ -48,24 +64,28 @@ type position struct {
 // tail is the newest part of a room's log as encoded frames of one format.
 // One writer at a time appends (it holds Room.mu); readers take no lock.
 //
-// The tail itself holds on to its newest chunks only. An older one lives for as
+// The tail itself holds on to its newest chunks only, and to fewer when the budget
+// of all tails says so. An older one lives for as
 // long as a cursor stands in it, which finds everything that came after through
 // next: readers whose turn comes late in a busy room need no store. A cursor
 // that cannot move must let go of its chunk (Subscription.Unpin).
 type tail struct {
+	room   *Room
 	format Format
-	limit  int // bytes kept at least, while the log has them
+	limit  int // bytes kept at least, while the log and the budget have them
+	budget *budget
 
 	first atomic.Pointer[chunk]
 
-	last *chunk // guarded by Room.mu, as all below
-	used int    // bytes of last
-	size int    // bytes of all chunks
+	last    *chunk // guarded by Room.mu, as all below
+	used    int    // bytes of last
+	size    int    // bytes of all chunks
+	readers int    // subscriptions
 }
 
-func newTail(format Format, limit int, head uint64) *tail {
-	t := &tail{format: format, limit: limit}
-	t.last = &chunk{number: 1, base: head} // takes nothing: the first entry brings the next
+func newTail(r *Room, format Format, limit int) *tail {
+	t := &tail{room: r, format: format, limit: limit, budget: r.budget}
+	t.last = &chunk{number: 1, base: r.head.Load()} // takes nothing: the first entry brings the next
 	t.first.Store(t.last)
 	return t
 }
@@ -98,17 +118,20 @@ func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
 
 // grow links a new, empty chunk that has room for a frame.
 func (t *tail) grow(frame int) *chunk {
-	before := t.last
-	base := before.base
-	if n := before.published.Load(); n > 0 {
-		base += uint64(before.marks[n-1].seq)
-	}
-	size := max(min(2*len(before.bytes), maxChunk), minChunk, frame)
-	c := &chunk{number: before.number + 1, base: base, bytes: make([]byte, size), marks: make([]mark, size/bytesPerMark+1)}
-	t.last, t.used = c, 0
-	t.size += size
-	before.next.Store(c)
+	size := max(min(2*len(t.last.bytes), maxChunk), minChunk, frame)
+	c := &chunk{bytes: make([]byte, size), marks: make([]mark, size/bytesPerMark+1)}
+	t.link(c)
+	t.budget.add(c)
 	return c
+}
+
+// link makes a chunk the last.
+func (t *tail) link(c *chunk) {
+	before := t.last
+	c.tail, c.number, c.base = t, before.number+1, before.end()
+	t.last, t.used = c, 0
+	t.size += len(c.bytes)
+	before.next.Store(c)
 }
 
 // trim lets go of the oldest chunks beyond the limit.
@@ -118,18 +141,51 @@ func (t *tail) trim() {
 		if c == t.last || t.size-len(c.bytes) < t.limit {
 			return
 		}
-		t.size -= len(c.bytes)
-		t.first.Store(c.next.Load())
+		t.drop()
+	}
+}
+
+// drop lets go of the oldest chunk. If it is the last one too the tail goes on in
+// one that holds nothing, until the next frame brings another.
+func (t *tail) drop() {
+	c := t.first.Load()
+	if c == t.last {
+		t.link(new(chunk))
+	}
+	t.size -= len(c.bytes)
+	t.first.Store(c.next.Load())
+	t.budget.remove(c)
+}
+
+// letGo drops everything up to and with a chunk that the budget cannot afford,
+// unless that has happened in the meantime. The caller holds no Room.mu.
+func (t *tail) letGo(c *chunk) {
+	t.room.mu.Lock()
+	defer t.room.mu.Unlock()
+	last := t.last
+	for c.counted {
+		t.drop()
+	}
+	if last != t.last { // cursors stand in it and are to move on
+		t.room.wakeLocked()
 	}
 }
 
 // restart drops everything and begins anew behind the entry base.
 func (t *tail) restart(base uint64) {
+	t.close()
 	old := t.last
-	c := &chunk{number: t.last.number + 1, base: base}
-	t.last, t.used, t.size = c, 0, 0
+	c := &chunk{tail: t, number: old.number + 1, base: base}
+	t.last = c
 	t.first.Store(c)
 	old.next.Store(dropped)
+}
+
+// close drops everything. Whoever still knows the tail holds nothing of it.
+func (t *tail) close() {
+	for t.first.Load() != t.last || len(t.last.bytes) > 0 {
+		t.drop()
+	}
 }
 
 // end returns the position behind everything, for one who holds Room.mu.
@@ -158,10 +214,14 @@ func (t *tail) seek(seq uint64) (position, bool) {
 	}
 }
 
-// find gives a position its chunk back, or returns false when the tail has let
-// go of it.
-func (t *tail) find(p position) (position, bool) {
-	for c := t.first.Load(); c != nil && c != dropped && c.number <= p.number; c = c.next.Load() {
+// find gives the position of a cursor that was given everything up to seq its
+// chunk back, or returns false when the tail has let go of what comes next.
+func (t *tail) find(p position, seq uint64) (position, bool) {
+	c := t.first.Load()
+	if p.number < c.number { // all of the first chunk, presence too, came after it
+		return position{chunk: c, number: c.number}, seq == c.base
+	}
+	for ; c != nil && c != dropped && c.number <= p.number; c = c.next.Load() {
 		if c.number == p.number {
 			p.chunk = c
 			return p, true

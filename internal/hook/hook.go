@@ -8,12 +8,14 @@
 package hook
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,6 +64,14 @@ type file struct {
 	Room     string    `json:"room"`
 	Username string    `json:"username"`
 	Created  time.Time `json:"created"`
+	// Sum is the checksum of the above and of the file's name, so that a hook does
+	// not speak in another room because a bit has flipped. Older files have none.
+	Sum *uint32 `json:"sum,omitempty"`
+}
+
+// sum returns the checksum that the file of a name has.
+func (f *file) sum(name string) uint32 {
+	return crc32.Checksum(fmt.Appendf(nil, "%s\n%s\n%s\n%d", name, f.Room, f.Username, f.Created.Unix()), crc32.MakeTable(crc32.Castagnoli))
 }
 
 // Dir is the hooks of a data directory. It need not exist. All methods are safe
@@ -80,6 +90,7 @@ func (d Dir) Add(room kaban.RoomName, username kaban.Username) (key string, h Ho
 	key = rand.Text()
 	f := file{Room: room.String(), Username: username.String(), Created: time.Now().UTC().Truncate(time.Second)}
 	path := d.pathOf(key)
+	f.Sum = new(f.sum(filepath.Base(path)))
 	if err := write(path, f); err != nil {
 		return "", Hook{}, fmt.Errorf("keep the hook: %w", err)
 	}
@@ -184,8 +195,13 @@ func read(path string) (Hook, error) {
 		return Hook{}, fmt.Errorf("%s is damaged; remove it and add the hook again: %v", path, err) // not what a client did
 	}
 	var f file
-	if err := json.Unmarshal(text, &f); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields() // such as "sun"
+	if err := decoder.Decode(&f); err != nil {
 		return bad(err)
+	}
+	if f.Sum != nil && *f.Sum != f.sum(filepath.Base(path)) {
+		return bad(errors.New("its checksum is another one; if it was changed by hand, take \"sum\" out"))
 	}
 	h := Hook{Created: f.Created, path: path}
 	if h.Room, err = kaban.ParseRoomName(f.Room); err != nil {

@@ -134,6 +134,48 @@ func TestAmbiguousAndDamaged(t *testing.T) {
 	}
 }
 
+// Each bit of a hook's file: it is refused, or it is the same hook.
+func TestEveryFlippedBitOfAHookIsFound(t *testing.T) {
+	data := t.TempDir()
+	hooks := hook.Open(data)
+	room, ci := names(t, "builds", "ci")
+	key, want, err := hooks.Add(room, ci)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(data, "hooks", "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	content, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for bit := range len(content) * 8 {
+		content[bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(files[0], content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := hooks.Find(key); err != nil {
+			found++
+		} else if got != want {
+			t.Errorf("bit %d of byte %d, %q: got %+v", bit%8, bit/8, content, got)
+		}
+		content[bit/8] ^= 1 << (bit % 8)
+	}
+	if found < len(content)*6 {
+		t.Errorf("%d flips of %d were found", found, len(content)*8)
+	}
+	// One of an older version has no sum.
+	if err := os.WriteFile(files[0], []byte(`{"room":"builds","username":"ci","created":"2026-11-24T02:35:37Z"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hooks.Find(key); err != nil {
+		t.Error(err)
+	}
+}
+
 // Many are added at once, by whoever; none is lost.
 func TestAddAtOnce(t *testing.T) {
 	data := t.TempDir()

@@ -107,6 +107,28 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
+// What Slack shows is what is shown here: nothing is lost but delimiters.
+func TestFromSlackLosesNothing(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	rest := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if strings.ContainsRune("*~> \t\n`", r) {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	for range 20_000 {
+		content := markuptest.Random(random)
+		translated := markup.FromSlack(content)
+		if got, want := rest(translated), rest(content); got != want {
+			t.Fatalf("%q: got %q", content, translated)
+		}
+	}
+}
+
 // isBlank reports whether nothing is seen of a text.
 func isBlank(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.In(r, unicode.White_Space, unicode.Cc, unicode.Cf) })
@@ -127,12 +149,6 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// hard are texts that take parsers long which go back.
-var hard = []string{
-	"*", "_a", "*a ", "*a_b ", "**a*", "`", "a`b``", "```\n", "```a\n", "``` ``` ", "````\n```\n", "> ", ">", ">\n", "[", "[](", "@", "@a-", "@_", "_@",
-	"|", "|a|\n|-|\n", "| |", "|-|\n", "https://", "https://x)", "http://(", "mailto:", "~~a ", "\\|", "~~*_", "a*_~~ ", "\u0301", "*\u0301", "h",
-}
-
 // Sixteen times as much takes about sixteen times as long, not 256 times. A busy
 // machine makes a measurement worse, so the best of several counts.
 func TestLinear(t *testing.T) {
@@ -142,11 +158,13 @@ func TestLinear(t *testing.T) {
 		for range 3 {
 			begin := time.Now()
 			markup.Parse(content)
+			markup.FromSlack(content)
+			markup.Emphasise(content, content, content, markup.Code)
 			best = min(best, time.Since(begin))
 		}
 		return best
 	}
-	for _, piece := range hard {
+	for _, piece := range markuptest.Hard {
 		content := strings.Repeat(piece, size/len(piece))
 		best := math.Inf(1)
 		for range attempts {

@@ -20,18 +20,18 @@ func slack(c byte, n int) Style {
 // been replaced before. What is no markup in Slack stays as it is.
 func FromSlack(text string) string {
 	var out strings.Builder
-	from, at := 0, 0 // where prose begins that is not written yet, and the rest
-	for {
+	from := 0 // what is not written yet
+	for at := 0; ; {
 		begin := strings.Index(text[at:], fence)
 		if begin < 0 {
 			break
 		}
 		begin += at
-		code, rest, closed := strings.Cut(text[begin+len(fence):], fence)
+		code, _, closed := strings.Cut(text[begin+len(fence):], fence)
 		if !closed {
 			break
 		}
-		at = len(text) - len(rest)
+		at = begin + len(fence) + len(code) + len(fence)
 		if !strings.Contains(code, "\n") || isBlank(code) { // our code within a line has any number of backticks
 			continue
 		}
@@ -42,10 +42,8 @@ func FromSlack(text string) string {
 			}
 		}
 		out.WriteString(fence + "\n" + strings.TrimSuffix(strings.TrimPrefix(code, "\n"), "\n") + "\n" + fence)
-		for at < len(text) && strings.IndexByte(blanks, text[at]) >= 0 {
-			at++
-		}
-		if from = at; at < len(text) && text[at] != '\n' {
+		at = len(text) - len(strings.TrimLeft(text[at:], blanks))
+		if from = at; from < len(text) && text[from] != '\n' {
 			out.WriteByte('\n')
 		}
 	}
@@ -70,7 +68,7 @@ func proseFromSlack(out *strings.Builder, text string) {
 		}
 		switch {
 		case !quoted && !all:
-		case isBlank(l):
+		case strings.Trim(l, blanks) == "":
 			out.WriteString(">")
 			continue
 		default:
@@ -83,4 +81,103 @@ func proseFromSlack(out *strings.Builder, text string) {
 			}
 		}
 	}
+}
+
+// Emphasise puts the delimiters of a style around a text that stands between two
+// others, if they will be read as such there; else it returns the text. The
+// lines of a text are emphasised one by one, and blanks at their edges are left
+// outside.
+func Emphasise(before, text, after string, style Style) string {
+	delimiters := delimitersOf(text, style)
+	if delimiters == "" {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for n, l := range lines {
+		inner := strings.Trim(l, blanks)
+		at := strings.Index(l, inner)
+		if inner == "" {
+			continue
+		}
+		left, right := l[:at], l[at+len(inner):]
+		around, behind := left, right
+		if n == 0 {
+			around = edge(before, true) + left
+		}
+		if n == len(lines)-1 {
+			behind = right + edge(after, false)
+		}
+		marked := delimiters + inner + reversed(delimiters)
+		if encloses(around, marked, behind, len(delimiters)) {
+			lines[n] = left + marked + right
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// delimitersOf returns what opens a style, "" for none.
+func delimitersOf(text string, style Style) string {
+	if style&Code != 0 {
+		return FenceFor(text, 1)
+	}
+	all := ""
+	if style&Struck != 0 {
+		all += "~~"
+	}
+	if style&Bold != 0 {
+		all += "**"
+	}
+	if style&Italic != 0 {
+		all += "_"
+	}
+	return all
+}
+
+// FenceFor returns a run of backticks that a text does not have, of n or more.
+func FenceFor(text string, n int) string {
+	run := 0
+	for i := range len(text) {
+		if text[i] != '`' {
+			run = 0
+			continue
+		}
+		run++
+		n = max(n, run+1)
+	}
+	return strings.Repeat("`", n)
+}
+
+func reversed(delimiters string) string {
+	b := []byte(delimiters)
+	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
+		b[i], b[j] = b[j], b[i]
+	}
+	return string(b)
+}
+
+// edge returns the character of a text that stands next to another text.
+func edge(text string, end bool) string {
+	r := first(text)
+	if end {
+		r = last(text)
+	}
+	if r == none || r == '\n' {
+		return ""
+	}
+	return string(r)
+}
+
+// encloses reports whether the first and the last n bytes of marked are read as
+// delimiters between two texts.
+func encloses(before, marked, after string, n int) bool {
+	from, to, at := len(before), len(before)+len(marked), 0
+	read := 0 // bytes of delimiters at the edges
+	for _, s := range appendInline(nil, before+marked+after, kaban) {
+		begin, end := at, at+len(s.Text)
+		at = end
+		if s.Mark && (begin >= from && end <= from+n || begin >= to-n && end <= to) {
+			read += len(s.Text)
+		}
+	}
+	return read == 2*n
 }

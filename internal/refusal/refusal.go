@@ -7,6 +7,7 @@ package refusal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"kaban/internal/dispatch"
@@ -57,6 +58,9 @@ func codeOf(err error) wire.Code {
 func textOf(code wire.Code, err error) string {
 	switch code {
 	case wire.CodeResync:
+		if resync, ok := errors.AsType[*dispatch.ResyncError](err); ok && resync.Damaged != nil {
+			return damageText(resync.Damaged) + fmt.Sprintf("; the room goes on behind message %d", resync.Head)
+		}
 		return "this place in the room's log is not there (any more); go on from the head, and ask for the history that is kept"
 	case wire.CodeNotFound:
 		return "there is no such room; the first who joins makes it"
@@ -64,9 +68,9 @@ func textOf(code wire.Code, err error) string {
 		return "the server has as many rooms as it takes; use one that exists"
 	case wire.CodeUsernameTaken:
 		if errors.Is(err, session.ErrReserved) {
-			return "the name is reserved; choose another"
+			return "the name, or one that looks like it, is reserved; choose another"
 		}
-		return "somebody is connected under this name; choose another, or wait until it is free"
+		return "somebody is connected under this name, or one that looks like it; choose another, or wait until it is free"
 	case wire.CodeIDConflict:
 		return "this id was used for another message; use a new id for each message"
 	case wire.CodeStorageFull:
@@ -77,9 +81,18 @@ func textOf(code wire.Code, err error) string {
 		}
 		return "the server is too busy; try again later, a message with the same id"
 	case wire.CodeInternal:
+		if damage, ok := errors.AsType[*store.DamagedError](err); ok {
+			return damageText(damage) + "; ask for what is before it or after it"
+		}
 		return "the server failed and the request was not done; its log says why"
 	}
 	return err.Error()
+}
+
+// damageText says which message nobody can be given. Its content may be private and
+// is not what was written, so nothing of it is told.
+func damageText(e *store.DamagedError) string {
+	return fmt.Sprintf("message %d of %s is damaged on the server's disk and cannot be given; the server's operator finds more with \"kaban check\"", e.Seq, e.Room)
 }
 
 // isGoingDown reports whether the server ends. What was cut short was cut by that,

@@ -23,6 +23,10 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		text string // a part of it
 	}{
 		{&dispatch.ResyncError{}, wire.CodeResync, "go on from the head"},
+		{&dispatch.ResyncError{Head: 9, Damaged: damaged(7)}, wire.CodeResync, "message 7 of lobby is damaged"},
+		{&dispatch.ResyncError{Head: 9, Damaged: damaged(7)}, wire.CodeResync, "goes on behind message 9"},
+		{damaged(7), wire.CodeInternal, "message 7 of lobby is damaged"},
+		{damaged(7), wire.CodeInternal, "before it or after it"},
 		{dispatch.ErrNotFound, wire.CodeNotFound, "joins makes it"},
 		{dispatch.ErrTooManyRooms, wire.CodeServerFull, "use one that exists"},
 		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
@@ -50,6 +54,11 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 			}
 		}
 	}
+}
+
+func damaged(seq uint64) *store.DamagedError {
+	lobby, _ := kaban.ParseRoomName("lobby")
+	return &store.DamagedError{Room: lobby, Seq: seq, Err: errors.New("secret")}
 }
 
 func TestResyncTellsTheStateOfTheRoom(t *testing.T) {

@@ -49,7 +49,7 @@ func BenchmarkRound(b *testing.B) {
 					speaker.say(`{"type":"send","room":"lobby","id":"%d","content":"%s"}`, n, content)
 				}
 				b.StartTimer()
-				for m.loop.posted.Load() || len(m.loop.reads) > 0 || m.loop.writes.len() > 0 {
+				for m.loop.posted.Load() || m.loop.busy() {
 					m.turn()
 				}
 			}

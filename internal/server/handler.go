@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"kaban/internal/dispatch"
@@ -33,39 +34,61 @@ type handler struct {
 	token   *idpool.Token
 	index   int // in loop.handlers
 
-	session *session.Session // nil before welcome
-	rooms   []*dispatch.Subscription
+	session  *session.Session // nil before welcome
+	newcomer *newcomerPlace   // nil after it; guarded by newcomers.mu
+	rooms    []*dispatch.Subscription
 
 	// What is read.
 	reader      *wire.Reader
 	held        *wire.Request // was read, but has to wait for room
 	pending     int           // sends read, neither acknowledged nor refused
 	pendingSize int           // bytes of their contents
+	allowance   int           // of loop.spent, where this step ends
 	badFrames   uint8
-	pings       uint8 // sent since the last byte came
+	pings       uint8 // sent since the last sign of life
+	doubted     bool  // it is over unless a last read finds something
+	counted     bool  // is one of Manager.clients
 	asking      bool  // a worker asks the store for a request
-	reading     bool  // is in loop.reads
+	reading     bool  // is in loop.reads or loop.heavy
+	heavy       bool  // asked for much in its last step
 	paused      bool  // reads no further until there is room
+	proof       proof // that the client has got its welcome
 
 	// What is written.
-	blocked  bool                     // the socket takes nothing; its poller says when it does
-	marked   bool                     // is in loop.writes
-	closed   bool                     // it is over
-	said     bool                     // goodbye is in out, or nobody is there to be told
-	out      []byte                   // must go out before anything else; nil when empty
-	ready    []*dispatch.Subscription // may have something
-	cut      *dispatch.Subscription   // the rest of its entry must go out before anything else
-	fetching *dispatch.Subscription   // a worker reads for it
+	blocked   bool                     // the socket takes nothing; its poller says when it does
+	marked    bool                     // is in loop.writes
+	waits     bool                     // is in loop.answers: it waits for what it asked for
+	closed    bool                     // it is over
+	lingering bool                     // only the peer's hanging up is waited for
+	said      bool                     // goodbye is in out, or nobody is there to be told
+	out       []byte                   // must go out before anything else; nil when empty
+	ready     []*dispatch.Subscription // may have something
+	cut       *dispatch.Subscription   // the rest of its entry must go out before anything else
+	fetching  *dispatch.Subscription   // a worker reads for it
+
+	// What the peer's TCP has taken, in bytes without the pings, modulo 2^32.
+	sent   uint32 // were written
+	taken  uint32 // were taken at the last look
+	behind bool   // not all was, at the last look
 
 	ending *ending // nil while it is not
 
-	// All times in milliseconds since 1970.
-	accepted  int64
-	heard     int64 // when the last byte came
-	stalled   int64 // since when no byte goes out; 0: some does
-	endingAt  int64
-	lingering int64 // since when only the peer's hanging up is waited for; 0: not yet
+	// All times are the loop's.
+	quiet    time.Duration // when the last sign of life came, or the last ping went out; before hello when it came
+	stalled  time.Duration // since when the peer takes nothing; 0: it does
+	endingAt time.Duration // since when it is ending, or lingering
 }
+
+// proof is how far it is clear that a client has got its welcome. What came with
+// the hello, in one read, shows nothing: it may be all that there is of an
+// attempt that was given up long ago.
+type proof uint8
+
+const (
+	unproven proof = iota
+	likely         // something was read after the welcome was given
+	proven         // and it was a frame
+)
 
 // ending is why and how a connection ends.
 type ending struct {
@@ -79,8 +102,6 @@ type ending struct {
 
 func newHandler(l *loop, token *idpool.Token, f framing) *handler {
 	h := &handler{loop: l, token: token, framing: f}
-	h.accepted = l.manager.clock.Load()
-	h.heard = h.accepted
 	h.reader = wire.NewReader(h)
 	h.reader.SetLimit(wire.MaxHelloFrame)
 	h.reader.SetMaxContent(l.manager.config.MaxContent)
@@ -92,7 +113,7 @@ func (h *handler) Read(p []byte) (int, error) {
 	n, answer, err := h.framing.read((*source)(h), p)
 	if answer != nil {
 		h.out = append(h.buffer(), answer...)
-		h.loop.mark(h)
+		h.loop.answer(h)
 	}
 	return n, err
 }
@@ -104,14 +125,26 @@ type source handler
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.socket.Read(p)
 	if n > 0 {
-		s.heard = s.loop.now
-		s.pings = 0
+		(*handler)(s).hear()
 	}
 	return n, err
 }
 
+// hear notes a sign of life.
+func (h *handler) hear() {
+	if h.session != nil { // a byte is no hello
+		h.quiet, h.pings, h.doubted = h.loop.now, 0, false
+	}
+}
+
 // reply queues a frame for the client.
 func (h *handler) reply(event *wire.Event) {
+	h.append(event)
+	h.loop.answer(h)
+}
+
+// tell queues a frame that the client does not wait for.
+func (h *handler) tell(event *wire.Event) {
 	h.append(event)
 	h.loop.mark(h)
 }
@@ -176,6 +209,10 @@ func (h *handler) finish() {
 	}
 	h.closed = true
 	h.leave()
+	h.manager().newcomers.leave(h)
+	if h.counted {
+		h.manager().clients.Add(-1)
+	}
 	h.reader.Close()
 	h.release()
 	if h.ending != nil {
@@ -192,40 +229,88 @@ func (h *handler) finish() {
 
 func (h *handler) manager() *Manager { return h.loop.manager }
 
+// maxPings is how many pings stay without an answer until a peer is given up. Each
+// has a heartbeat for it.
+const maxPings = 2
+
 // check looks after everything that has to do with time.
 func (h *handler) check() {
 	config, now := &h.manager().config, h.loop.now
-	since := func(t int64) time.Duration { return time.Duration(now-t) * time.Millisecond }
+	if h.blocked || h.pings > 0 {
+		h.look()
+	}
 	stalled := time.Duration(0)
 	if h.blocked {
-		stalled = since(h.stalled)
+		stalled = now - h.stalled
 	}
-	switch silent := since(h.heard); {
+	switch {
 	case h.ending != nil:
-		h.checkEnding(stalled, since(h.endingAt))
+		h.checkEnding(stalled, now-h.endingAt)
 	case stalled >= config.StallTimeout:
 		h.loop.writable(h) // it may take a little, of which no poller tells; if not, that was it
 	case h.session == nil:
-		if since(h.accepted) >= config.HelloTimeout {
+		if now-h.quiet >= config.HelloTimeout && h.readOnce() {
 			event := errorEvent(wire.CodeHelloRequired, "no hello came within "+config.HelloTimeout.String())
 			h.reply(&event)
 			h.end(ending{reason: wire.ReasonIdle})
 		}
-	case silent >= 3*config.Heartbeat:
-		h.end(ending{reason: wire.ReasonIdle, reconnect: time.Second, atOnce: true})
-	default: // ping once for each heartbeat of silence
-		if due := uint8(silent / config.Heartbeat); due > h.pings {
-			h.pings = due
-			h.reply(&wire.Event{Type: wire.TypePing})
+	case h.blocked, h.asking, h.paused: // no ping reaches it, or nobody listens
+		h.quiet = now
+	case now-h.quiet < config.Heartbeat:
+	case h.pings < maxPings:
+		h.ping()
+	case h.loop.giveUps > 0 && h.readOnce():
+		h.loop.giveUps-- // many who went silent at once shall not come back at once
+		spread := spreadOver(len(h.loop.handlers))
+		h.end(ending{reason: wire.ReasonIdle, reconnect: spread/4 + rand.N(spread), atOnce: true})
+	}
+}
+
+// ping asks whether the peer is there.
+func (h *handler) ping() {
+	h.look()
+	h.pings++
+	h.quiet = h.loop.now
+	before := len(h.out)
+	h.tell(&wire.Event{Type: wire.TypePing})
+	h.sent -= uint32(len(h.out) - before)
+}
+
+// look notes how much the peer's TCP has taken since the last look. A peer that
+// is behind and goes on to take something is neither silent nor stalled, however
+// long a ping needs to get through to it. That it takes pings, or what it was not
+// behind with, says nothing: the system does so for a program that hangs.
+func (h *handler) look() {
+	untaken := uint32(h.socket.Untaken())
+	taken := h.sent - untaken
+	if progress := int32(taken - h.taken); progress > 0 {
+		h.taken = taken
+		if h.blocked {
+			h.stalled = h.loop.now
+		}
+		if h.behind {
+			h.hear()
 		}
 	}
+	h.behind = untaken > 0
+}
+
+// readOnce has what a peer may have sent read before it is judged for having sent
+// nothing. It reports whether that was done since the last time something came.
+func (h *handler) readOnce() bool {
+	if h.doubted {
+		return true
+	}
+	h.doubted = true
+	h.loop.readable(h)
+	return false
 }
 
 // checkEnding hurries an end that takes too long.
 func (h *handler) checkEnding(stalled, over time.Duration) {
 	switch {
-	case h.lingering != 0:
-		if time.Duration(h.loop.now-h.lingering)*time.Millisecond >= lingerTimeout {
+	case h.lingering:
+		if over >= lingerTimeout {
 			h.finish()
 		}
 		return

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -12,9 +13,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kaban"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
+	"kaban/internal/store"
 	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -263,6 +267,60 @@ func TestGoodPeersAmongBadOnes(t *testing.T) {
 				conn.Close()
 			}
 		}
+	}
+}
+
+// Who asks for lists of a large server without end does not hold up others.
+func TestListsHoldUpNobody(t *testing.T) {
+	const rooms, members = 30_000, 1000
+	s := memory.New(1 << 30)
+	batch := make([]kaban.Dispatch, rooms)
+	for i := range batch {
+		batch[i] = storetest.Dispatch(t, fmt.Sprintf("room-%d", i), "ann", fmt.Sprint("id-", i), "x")
+	}
+	if err := s.Append(t.Context(), batch, make([]store.Result, rooms)); err != nil {
+		t.Fatal(err)
+	}
+	onlyLines(t)
+	f := start(t, server.Config{Loops: 1}, s, dispatch.Options{PresenceDelay: time.Hour})
+	for i := range members {
+		conn := f.dialConn()
+		defer conn.Close()
+		fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"member-%d"}`+"\n"+`{"type":"join","room":"hall"}`+"\n", i)
+	}
+	good, other := f.join("good"), f.join("other")
+	round := func(n int, kind string) (p50, longest time.Duration) {
+		var took []time.Duration
+		for i := range n {
+			began := time.Now()
+			converse(good, other, fmt.Sprint(kind, "-", i))
+			took = append(took, time.Since(began))
+		}
+		slices.Sort(took)
+		return took[n/2], took[n-1]
+	}
+	alone, longest := round(200, "alone")
+	t.Logf("alone: p50 %v, longest %v", alone, longest)
+	for kind, request := range map[string]string{"rooms": `{"type":"rooms","limit":100}`, "members": `{"type":"members","room":"hall","limit":100}`} {
+		greedy := f.dialConn()
+		greedy.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(greedy, `{"type":"hello","version":1,"username":"greedy-%s"}`+"\n", kind)
+		var group sync.WaitGroup
+		group.Go(func() { // it ends when the connection is closed
+			for {
+				if _, err := greedy.Write([]byte(strings.Repeat(request+"\n", 100))); err != nil {
+					return
+				}
+			}
+		})
+		group.Go(func() { io.Copy(io.Discard, greedy) })
+		p50, longest := round(200, kind)
+		t.Logf("%s: p50 %v, longest %v", kind, p50, longest)
+		if p50 > 2*maxSlowdown*alone { // the race detector slows long pages more than short frames
+			t.Errorf("%s: the typical round trip takes %v, alone it took %v", kind, p50, alone)
+		}
+		greedy.Close()
+		group.Wait()
 	}
 }
 

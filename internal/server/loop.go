@@ -18,10 +18,15 @@ const (
 	// looks for new input: what comes while a large room is served then shares the
 	// writes to those whose turn is still to come.
 	flushesPerRound = 64
+	// checksPerRound is how many connections are looked after in a round.
+	checksPerRound = 4096
 	// maxSweep and endingSweep are how often a loop looks after everything that
 	// has to do with time: at most, and while connections are ending.
 	maxSweep    = 500 * time.Millisecond
 	endingSweep = 50 * time.Millisecond
+	// stepsPerSweep is how many times longer than between two sweeps a round may
+	// take until the rest does not count: somebody has stopped the process.
+	stepsPerSweep = 2
 )
 
 // loop serves many connections. One goroutine does everything that concerns
@@ -40,14 +45,19 @@ type loop struct {
 	handlers []*handler
 	reads    []*handler // that have something to read
 	spare    []*handler // what reads was before; empty
+	heavy    queue      // that have something to read, and had much before
+	spent    int        // units of work of requests, in this round
 	writes   queue      // that have something to write, or to decide
+	answers  queue      // the same, but first: their clients wait for it, or few do
 	fetches  queue      // that wait for a worker to read for them
 	fetching int        // for how many one does, or has and it was not given yet
 	ending   int        // handlers that are ending
 	sends    []dispatch.Send
 	request  wire.Request // being carried out
-	now      int64        // of this round, in milliseconds since 1970
-	swept    int64
+	pulse                 // now is the time of this round
+	swept    time.Duration
+	toCheck  int // handlers that the sweep has still to look after: the first so many
+	giveUps  int // silent connections that this sweep may still end
 	stopped  bool
 	refusing bool   // the last connection could not be served, and the log says so
 	scratch  []byte // for what is swallowed; nil until then
@@ -94,8 +104,7 @@ func (q *queue) pop() *handler {
 }
 
 func newLoop(m *Manager, p poller) *loop {
-	l := &loop{manager: m, poller: p}
-	l.tick()
+	l := &loop{manager: m, poller: p, pulse: newPulse(m.config.clock, stepsPerSweep*m.sweepEvery)}
 	l.swept = l.now
 	return l
 }
@@ -144,29 +153,34 @@ func (l *loop) run() {
 			l.closeAll()
 			l.stopped = true
 		}
-		l.tick()
-		l.takePosts()
-		l.read()
-		l.write()
-		if l.now-l.swept >= l.sweepEvery().Milliseconds() {
-			l.sweep()
-		}
+		l.round()
 	}
 }
 
-func (l *loop) tick() {
-	l.now = time.Now().UnixMilli()
-	l.manager.clock.Store(l.now)
+// round does what is ready.
+func (l *loop) round() {
+	l.tick(l.manager.config.clock)
+	l.takePosts()
+	l.read()
+	l.write()
+	if l.toCheck > 0 || l.now-l.swept >= l.sweepEvery() {
+		l.sweep()
+	}
+}
+
+// busy reports whether there is work left for the next round.
+func (l *loop) busy() bool {
+	return len(l.reads)+l.heavy.len()+l.writes.len()+l.answers.len() > 0
 }
 
 // poll waits for work, not at all if there is some.
 func (l *loop) poll() error {
-	if len(l.reads) > 0 || l.writes.len() > 0 {
+	if l.busy() || l.toCheck > 0 {
 		return l.poller.wait(l, 0)
 	}
 	timeout := time.Duration(-1)
 	if len(l.handlers) > 0 {
-		timeout = max(l.sweepEvery()-time.Duration(l.now-l.swept)*time.Millisecond, 0)
+		timeout = max(l.sweepEvery()-(l.now-l.swept), 0)
 	}
 	l.asleep.Store(true)
 	if l.posted.Load() {
@@ -191,11 +205,16 @@ func (l *loop) takePosts() {
 		call()
 	}
 	for _, s := range taken.subscriptions {
-		l.notify(s)
+		l.notifyFirst(s)
 	}
 	for _, a := range taken.audiences {
-		for _, s := range a.Members() {
-			l.notify(s)
+		notify := l.notifyFirst
+		members := a.Members()
+		if len(members) > flushesPerRound { // small rooms do not wait for a large one
+			notify = l.notify
+		}
+		for _, s := range members {
+			notify(s)
 		}
 	}
 	taken.clear()
@@ -217,17 +236,31 @@ func (p *posts) clear() {
 	p.audiences, p.subscriptions, p.calls = p.audiences[:0], p.subscriptions[:0], p.calls[:0]
 }
 
-// notify notes that a subscription may have something. A connection that takes
-// nothing looks at all of its subscriptions when it does again, and one that a
-// worker reads for is looked at when that is done.
-func (l *loop) notify(s *dispatch.Subscription) {
+// note notes that a subscription may have something. It returns the handler if that
+// is to look. A connection that takes nothing looks at all of its subscriptions when
+// it does again, and one that a worker reads for is looked at when that is done.
+func (l *loop) note(s *dispatch.Subscription) *handler {
 	h := s.Member().(*handler)
 	if s.Marked || h.blocked || h.closed || s == h.fetching {
-		return
+		return nil
 	}
 	s.Marked = true
 	h.ready = append(h.ready, s)
-	l.mark(h)
+	return h
+}
+
+// notify notes that a subscription may have something.
+func (l *loop) notify(s *dispatch.Subscription) {
+	if h := l.note(s); h != nil {
+		l.mark(h)
+	}
+}
+
+// notifyFirst notes that a subscription may have something for few.
+func (l *loop) notifyFirst(s *dispatch.Subscription) {
+	if h := l.note(s); h != nil {
+		l.answer(h)
+	}
 }
 
 // mark notes that a handler has something to write, or to decide.
@@ -235,6 +268,15 @@ func (l *loop) mark(h *handler) {
 	if !h.marked {
 		h.marked = true
 		l.writes.push(h)
+	}
+}
+
+// answer notes that a handler has something to write that its client waits for:
+// it need not wait until a large room is served.
+func (l *loop) answer(h *handler) {
+	if !h.waits {
+		h.waits = true
+		l.answers.push(h)
 	}
 }
 
@@ -257,11 +299,26 @@ func (l *loop) writable(h *handler) {
 	}
 }
 
-// read takes the input that is ready and submits it as one batch.
+// read takes the input that is ready and submits it as one batch. Connections that
+// asked for much in their last step come after all others and share a part of the
+// round; who is left of them waits for the next.
 func (l *loop) read() {
 	reads := l.reads
 	l.reads, l.spare = l.spare, nil
 	for _, h := range reads {
+		if h.heavy {
+			l.heavy.push(h)
+			continue
+		}
+		h.reading = false
+		h.guard((*handler).readStep)
+	}
+	l.spent = 0
+	for range l.heavy.len() {
+		if l.spent >= heavyShare {
+			break
+		}
+		h := l.heavy.pop()
 		h.reading = false
 		h.guard((*handler).readStep)
 	}
@@ -279,6 +336,11 @@ func (l *loop) read() {
 
 // write serves some of those that have something to write.
 func (l *loop) write() {
+	for range min(l.answers.len(), flushesPerRound) {
+		h := l.answers.pop()
+		h.waits = false
+		h.guard((*handler).writeStep)
+	}
 	for range min(l.writes.len(), flushesPerRound) {
 		h := l.writes.pop()
 		h.marked = false
@@ -294,17 +356,31 @@ func (l *loop) sweepEvery() time.Duration {
 	return l.manager.sweepEvery
 }
 
+// sweep looks after time. It goes on in the next round when it has looked at many
+// or has given the loop as much to write as a round writes: pings that wait for
+// their turn take memory.
 func (l *loop) sweep() {
-	l.swept = l.now
-	for i := len(l.handlers) - 1; i >= 0; i-- { // one that ends makes room for the last
-		h := l.handlers[i]
-		h.guard((*handler).check)
+	if l.toCheck == 0 {
+		l.swept, l.toCheck = l.now, len(l.handlers)
+		l.giveUps = max(1, int(time.Duration(len(l.handlers))*l.manager.sweepEvery/l.manager.config.Heartbeat))
+	}
+	writes := l.writes.len()
+	for range min(l.toCheck, checksPerRound) {
+		if l.toCheck = min(l.toCheck, len(l.handlers)); l.toCheck == 0 {
+			return
+		}
+		l.toCheck-- // one that ends makes room for the last
+		l.handlers[l.toCheck].guard((*handler).check)
+		if l.writes.len()-writes >= flushesPerRound {
+			return
+		}
 	}
 }
 
 // accept begins to serve a connection.
 func (l *loop) accept(h *handler, conn net.Conn) {
 	h.index = len(l.handlers)
+	h.quiet = l.now
 	l.handlers = append(l.handlers, h)
 	var err error
 	if h.socket, err = l.poller.add(conn, h); err != nil {

@@ -41,8 +41,17 @@ import (
 type Config struct {
 	// Name is what the server calls itself in welcome, such as "kaban/1.2.3".
 	Name string
-	// MaxClients bounds the connections at a time. Default 10,000.
+	// MaxClients bounds the connections that have said hello, at a time. Default
+	// 10,000.
 	MaxClients int
+	// MaxNewcomers is how many more there may be that have not. Newcomers take free
+	// places of clients as well; when there is no place at all, those that came first
+	// make room. Default: DefaultMaxNewcomers.
+	MaxNewcomers int
+	// MaxFromAddress bounds the newcomers from one address: of IPv6 a network of 64
+	// bits counts as one, and loopback is not bounded. Beyond it the first from there
+	// makes room. Default 100.
+	MaxFromAddress int
 	// MaxContent bounds the content of a message in code points, up to
 	// kaban.MaxContentCeiling. Default kaban.DefaultMaxContent.
 	MaxContent int
@@ -61,7 +70,13 @@ type Config struct {
 	Names *session.Registry
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
+
+	clock clock // of all time-outs; tests have their own
 }
+
+// DefaultMaxNewcomers returns how many newcomers a server has places for beside so
+// many clients: a quarter as many, and 64 at least.
+func DefaultMaxNewcomers(clients int) int { return max(clients/newcomerShare, minNewcomers) }
 
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
@@ -69,6 +84,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxClients <= 0 {
 		c.MaxClients = 10_000
+	}
+	if c.MaxNewcomers <= 0 {
+		c.MaxNewcomers = DefaultMaxNewcomers(c.MaxClients)
+	}
+	if c.MaxFromAddress <= 0 {
+		c.MaxFromAddress = 100
 	}
 	if c.MaxContent <= 0 {
 		c.MaxContent = kaban.DefaultMaxContent
@@ -90,6 +111,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.clock == nil {
+		c.clock = stopwatch()
 	}
 	return c
 }
@@ -122,9 +146,12 @@ type Manager struct {
 	dispatcher *dispatch.Dispatcher
 	pool       *idpool.Pool
 
-	// clock is the time of the last round of a loop in milliseconds since 1970.
-	clock  atomic.Int64
 	panics atomic.Int64
+	// clients are the connections that have said hello, until they are closed.
+	clients   atomic.Int64
+	newcomers newcomers
+
+	newRooms *newRooms
 
 	sweepEvery time.Duration      // how often a loop looks after time, when nothing ends
 	ctx        context.Context    // of what workers do
@@ -150,10 +177,12 @@ func New(config Config, d *dispatch.Dispatcher) (*Manager, error) {
 	m := &Manager{
 		config:     config,
 		dispatcher: d,
-		pool:       idpool.New(config.MaxClients),
+		pool:       idpool.New(config.MaxClients + config.MaxNewcomers),
+		newcomers:  newcomers{mostFromOne: config.MaxFromAddress},
 		stop:       make(chan struct{}),
 		turnedAway: make(chan struct{}, maxTurnedAway),
 		listeners:  make(map[net.Listener]struct{}),
+		newRooms:   limitNewRooms(config.clock),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.workers.group = &m.group
@@ -212,6 +241,7 @@ func (m *Manager) Serve(l net.Listener) error {
 			return ErrClosed
 		case !isTemporary(err):
 			return fmt.Errorf("accept: %w", err)
+		case isOutOfFiles(err) && m.makeRoom():
 		default:
 			if pause == 0 {
 				m.config.Log.Warn("cannot accept connections for now; raise the limit of open files or lower --max-clients", "err", err)
@@ -246,6 +276,11 @@ func isTemporary(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
+// isOutOfFiles reports whether accepting works again when a connection is closed.
+func isOutOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 func (m *Manager) isDraining() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -254,11 +289,12 @@ func (m *Manager) isDraining() bool {
 
 // delegate gives a connection to a handler of its own, or turns it away.
 func (m *Manager) delegate(conn net.Conn, f framing) {
-	token, err := m.pool.Acquire()
+	token, err := m.acquire()
 	if err != nil {
 		m.turnAway(conn, f, err)
 		return
 	}
+	source := sourceOf(conn)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.draining {
@@ -270,7 +306,26 @@ func (m *Manager) delegate(conn net.Conn, f framing) {
 	}
 	l := m.loopForLocked(conn)
 	h := newHandler(l, token, f)
+	first := m.newcomers.enter(h, source)
 	l.post(func() { l.accept(h, conn) })
+	if first != nil {
+		first.loop.post(func() { first.guard((*handler).makeRoom) })
+		m.logCrowded(1)
+	}
+}
+
+// acquire returns a token for a connection that has come, and makes room for it if
+// it must.
+func (m *Manager) acquire() (token *idpool.Token, err error) {
+	if m.clients.Load() >= int64(m.config.MaxClients) {
+		return nil, idpool.ErrFull
+	}
+	for range makeRoomTries {
+		if token, err = m.pool.Acquire(); !errors.Is(err, idpool.ErrFull) || !m.makeRoom() {
+			break
+		}
+	}
+	return token, err
 }
 
 // loopForLocked returns the loop that a new connection belongs to.
@@ -312,11 +367,8 @@ func (m *Manager) turnAway(conn net.Conn, f framing, reason error) {
 	m.group.Go(func() {
 		defer func() { <-m.turnedAway }()
 		defer conn.Close()
-		retry := time.Second + rand.N(4*time.Second)
-		farewell := appendFrame(nil, f, &wire.Event{
-			Type: wire.TypeError, Code: wire.CodeServerFull, RetryAfter: retry, Max: m.config.MaxClients,
-			Text: fmt.Sprintf("the server is full: it takes %d connections at a time; try again later", m.config.MaxClients),
-		})
+		retry := retryLater()
+		farewell := appendFrame(nil, f, m.fullEvent(retry))
 		farewell = appendFrame(farewell, f, goodbye(wire.ReasonInternal, retry))
 		farewell = f.farewell(farewell, &ending{close: closeTryAgainLater})
 		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))

@@ -25,6 +25,8 @@ type modelSocket struct {
 	room  int    // bytes that it takes before it blocks
 	half  bool
 	gone  bool
+
+	untaken int // of what it was sent
 }
 
 func (s *modelSocket) Read(p []byte) (int, error) {
@@ -47,6 +49,7 @@ func (s *modelSocket) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+func (s *modelSocket) Untaken() int       { return s.untaken }
 func (s *modelSocket) CloseWrite() error  { s.half = true; return nil }
 func (s *modelSocket) Close() error       { s.gone = true; return nil }
 func (s *modelSocket) RemoteAddr() string { return "model" }
@@ -151,7 +154,7 @@ func (p *modelPeer) take(bytes int) {
 
 // turn is a round of the loop.
 func (m *model) turn() {
-	m.loop.tick()
+	m.loop.tick(m.manager.config.clock)
 	m.loop.takePosts()
 	m.loop.read()
 	m.loop.write()
@@ -161,7 +164,7 @@ func (m *model) turn() {
 func (m *model) settle() {
 	for quiet := 0; quiet < 3; quiet++ {
 		m.turn()
-		busy := m.loop.posted.Load() || len(m.loop.reads) > 0 || m.loop.writes.len() > 0
+		busy := m.loop.posted.Load() || m.loop.busy()
 		for _, p := range m.peers {
 			busy = busy || p.handler.asking || p.handler.fetching != nil || p.handler.pending > 0 && !p.handler.blocked
 		}

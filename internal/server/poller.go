@@ -17,12 +17,20 @@ type socket interface {
 	// all of a write, the error is errBlocked. A read ends with io.EOF.
 	Read(p []byte) (n int, err error)
 	Write(p []byte) (n int, err error)
+	// Untaken returns how much of what Write has taken the peer's TCP has not, as far
+	// as the system tells. While it gets less the peer is there.
+	Untaken() int
 	// CloseWrite ends what is sent, after what Write has taken.
 	CloseWrite() error
 	Close() error
 	// RemoteAddr is the peer's address, for the log.
 	RemoteAddr() string
 }
+
+// maxUnsent is about how many bytes a socket takes that its peer has no room for
+// yet. A ping has to get through in time behind them, and each stalled peer holds
+// as much of the kernel's memory.
+const maxUnsent = 512 << 10
 
 // poller tells a loop which of its sockets are ready. All methods but wake
 // belong to the goroutine of the loop.

@@ -74,6 +74,7 @@ func (e *epoll) add(conn net.Conn, h *handler) (socket, error) {
 		e.sockets = append(e.sockets, make([]*epollSocket, fd+1-len(e.sockets))...)
 	}
 	e.sockets[fd] = s
+	boundDescriptor(fd)
 	if err := unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: epollEvents, Fd: int32(fd)}); err != nil {
 		s.Close()
 		return nil, os.NewSyscallError("epoll_ctl", err)
@@ -181,6 +182,9 @@ func (s *epollSocket) Write(p []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// Untaken implements socket.
+func (s *epollSocket) Untaken() int { return untakenOf(s.fd) }
 
 func (s *epollSocket) CloseWrite() error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR))

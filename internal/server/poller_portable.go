@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"net"
+	"os"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -12,6 +14,8 @@ const (
 	portableRead = 4 << 10
 	// portableWrite is how much of its output is under way.
 	portableWrite = 16 << 10
+	// pieceTime is how long a write may take until it is noted how far it is.
+	pieceTime = time.Second
 )
 
 // portable is the poller for everything that is not plain TCP on Linux: for
@@ -29,7 +33,10 @@ type portable struct {
 func newPortablePoller() *portable { return &portable{woken: make(chan struct{}, 1)} }
 
 func (p *portable) add(conn net.Conn, h *handler) (socket, error) {
-	s := &portableSocket{poller: p, conn: conn, handler: h}
+	s := &portableSocket{poller: p, conn: conn, handler: h, tcp: tcpOf(conn)}
+	if s.tcp != nil {
+		boundBuffer(s.tcp)
+	}
 	s.more.L = &s.mu
 	p.group.Go(s.readLoop)
 	return s, nil
@@ -81,10 +88,20 @@ func (p *portable) announce(list *[]*handler, h *handler) {
 	p.wake()
 }
 
+// tcpOf returns the TCP connection that carries a connection; nil if none does.
+func tcpOf(conn net.Conn) *net.TCPConn {
+	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = wrapped.NetConn()
+	}
+	tcp, _ := conn.(*net.TCPConn)
+	return tcp
+}
+
 // portableSocket gives a connection that blocks the manners of one that does not.
 type portableSocket struct {
 	poller  *portable
 	conn    net.Conn
+	tcp     *net.TCPConn // what carries it, if that is TCP
 	handler *handler
 
 	mu       sync.Mutex // guards all below
@@ -92,6 +109,7 @@ type portableSocket struct {
 	input    []byte     // was read and not yet taken
 	readErr  error      // comes behind the input
 	output   []byte     // is being written; nil when nothing is
+	written  int        // bytes of it that the system has taken
 	writeErr error
 	half     bool // CloseWrite was called
 	closed   bool
@@ -151,7 +169,7 @@ func (s *portableSocket) Write(p []byte) (int, error) {
 		return 0, errBlocked
 	}
 	n := min(len(p), portableWrite)
-	s.output = append(make([]byte, 0, n), p[:n]...)
+	s.output, s.written = append(make([]byte, 0, n), p[:n]...), 0
 	s.poller.group.Go(s.writeOutput)
 	if n < len(p) {
 		return n, errBlocked
@@ -161,7 +179,7 @@ func (s *portableSocket) Write(p []byte) (int, error) {
 
 // writeOutput writes what Write has taken.
 func (s *portableSocket) writeOutput() {
-	_, err := s.conn.Write(s.output)
+	err := s.writePieces()
 	s.mu.Lock()
 	s.output, s.writeErr = nil, err
 	half, closed := s.half, s.closed
@@ -173,6 +191,45 @@ func (s *portableSocket) writeOutput() {
 		s.conn.Close()
 	}
 	s.poller.announce(&s.poller.writable, s.handler)
+}
+
+// writePieces writes the output. It interrupts a long write now and then, to note
+// how far it is: that a slow peer takes something must be seen. A connection that
+// is more than the system's does not survive that; for what carries it the system
+// may tell (untaken).
+func (s *portableSocket) writePieces() error {
+	_, wrapped := s.conn.(interface{ NetConn() net.Conn })
+	interrupted := !wrapped && runtime.GOOS != "windows" // where an interrupted write leaves open what was written
+	for {
+		s.mu.Lock()
+		if interrupted && !s.closed { // Close has its own deadline
+			s.conn.SetWriteDeadline(time.Now().Add(pieceTime))
+		}
+		rest := s.output[s.written:]
+		s.mu.Unlock()
+		n, err := s.conn.Write(rest)
+		s.mu.Lock()
+		s.written += n
+		closed := s.closed
+		s.mu.Unlock()
+		if n == len(rest) || closed || !interrupted || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// Untaken implements socket.
+func (s *portableSocket) Untaken() int {
+	s.mu.Lock()
+	n := len(s.output) - s.written
+	if s.output == nil {
+		n = 0
+	}
+	s.mu.Unlock()
+	if s.tcp != nil {
+		n += untaken(s.tcp)
+	}
+	return n
 }
 
 // CloseWrite implements socket.

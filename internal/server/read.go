@@ -26,14 +26,21 @@ const (
 // nothing more, after a while of many frames, or when the write step has to make
 // room first.
 func (h *handler) readStep() {
-	if h.lingering != 0 {
+	if h.lingering {
 		h.swallow()
 		return
 	}
 	h.paused = false
+	before := h.loop.spent
+	share := lightShare
+	if h.heavy {
+		share = stepShare
+	}
+	h.allowance = before + share
 	if h.readReady() {
 		h.loop.readable(h)
 	}
+	h.heavy = h.loop.spent-before >= lightShare
 	h.reader.Release()
 }
 
@@ -42,6 +49,9 @@ func (h *handler) readReady() bool {
 	for range readsPerStep {
 		if !h.readFrames() {
 			return false
+		}
+		if h.session != nil && h.proof == unproven {
+			h.proof = likely
 		}
 		if err := h.reader.Fill(); err != nil {
 			if h.readFrames() && !errors.Is(err, errBlocked) {
@@ -56,10 +66,46 @@ func (h *handler) readReady() bool {
 // readsPerStep bounds how long one busy peer keeps the others waiting.
 const readsPerStep = 4
 
+// The work of requests is counted in units of about a microsecond, so that each
+// connection gets a share of a round and no more, whatever it asks for.
+const (
+	// lightShare is what one connection may ask for in a round, before all that ask
+	// for more. The rest waits for the next round, where it is one of these.
+	lightShare = 128
+	// stepShare is what one of these may ask for in a round, so that its sends are
+	// still stored in large batches.
+	stepShare = 1024
+	// heavyShare is what these have together in a round.
+	heavyShare = 2048
+
+	// placeCost is what it takes to change who is in a room.
+	placeCost = 8
+	// roomsPerUnit is among how many rooms of a connection one unit finds the one
+	// that is meant.
+	roomsPerUnit = 64
+)
+
+// cost is how much work a request is for the loop, in units. A list adds its
+// length, which is less than that, but only sends gain by being many.
+func (h *handler) cost(r *wire.Request) int {
+	find := 1 + len(h.rooms)/roomsPerUnit
+	switch r.Type {
+	case wire.TypeJoin, wire.TypePart:
+		return placeCost + find
+	case wire.TypeSend:
+		return find
+	}
+	return 1
+}
+
 // readFrames carries out the complete frames that were read. It reports whether
 // more can be read.
 func (h *handler) readFrames() bool {
 	for h.ending == nil && !h.closed && !h.asking {
+		if h.loop.spent >= h.allowance {
+			h.loop.readable(h)
+			return false
+		}
 		q := &h.loop.request
 		switch {
 		case h.held != nil:
@@ -73,6 +119,7 @@ func (h *handler) readFrames() bool {
 				if errors.As(err, &bad) {
 					h.refuseFrame(bad)
 				}
+				h.loop.spent++
 				continue
 			}
 			h.badFrames = 0
@@ -81,6 +128,7 @@ func (h *handler) readFrames() bool {
 			h.hold(q)
 			return false
 		}
+		h.loop.spent += h.cost(q)
 		h.execute(q)
 	}
 	return false
@@ -198,6 +246,10 @@ func (h *handler) execute(r *wire.Request) {
 		h.hello(r)
 		return
 	}
+	if h.proof == likely {
+		h.proof = proven
+		h.manager().config.Names.Confirm(h.session)
+	}
 	switch r.Type {
 	case wire.TypeHello:
 		h.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
@@ -226,13 +278,25 @@ func answer(t wire.Type, ref []byte) *wire.Event {
 
 func (h *handler) hello(r *wire.Request) {
 	m := h.manager()
+	if m.clients.Add(1) > int64(m.config.MaxClients) {
+		m.clients.Add(-1)
+		retry := retryLater()
+		e := m.fullEvent(retry)
+		e.Ref, e.HasRef = string(r.Ref), r.Ref != nil
+		h.reply(e)
+		h.end(ending{reason: wire.ReasonInternal, reconnect: retry, close: closeTryAgainLater})
+		return
+	}
 	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
 	if err != nil {
+		m.clients.Add(-1)
 		h.replyFailure(r.Ref, err)
 		h.end(ending{reason: wire.ReasonAuth})
 		return
 	}
-	h.session = s
+	h.session, h.counted = s, true
+	m.newcomers.leave(h)
+	h.hear()
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.Identity.Username)
 	e := answer(wire.TypeWelcome, r.Ref)
@@ -270,6 +334,12 @@ func (h *handler) join(r *wire.Request) {
 		h.enter(ref, place)
 		return
 	}
+	if _, err := d.Room(room); errors.Is(err, dispatch.ErrNotFound) {
+		if wait := h.manager().newRooms.take(h.session.Identity.Username.Key(), h.socket.RemoteAddr()); wait > 0 {
+			h.refuseNewRoom(r, wait)
+			return
+		}
+	}
 	var place dispatch.Place
 	var err error
 	h.ask(func(ctx context.Context) { place, err = d.Find(ctx, room, start) }, func() {
@@ -279,6 +349,14 @@ func (h *handler) join(r *wire.Request) {
 		}
 		h.enter(ref, place)
 	})
+}
+
+// refuseNewRoom answers a join of a room that nobody may make just now.
+func (h *handler) refuseNewRoom(r *wire.Request, wait time.Duration) {
+	wait = max(wait.Round(time.Second), time.Second)
+	e := errorEvent(wire.CodeRateLimited, fmt.Sprintf("there is no room %s, and too many were made of late to make it now; join one that exists, or try again in %s", r.Room, wait))
+	e.Ref, e.HasRef, e.Room, e.RetryAfter = string(r.Ref), r.Ref != nil, r.Room.String(), wait
+	h.reply(&e)
 }
 
 // enter joins a room that was found.
@@ -378,6 +456,7 @@ func historyEvent(ref []byte, page store.Page, found *dispatch.Found) *wire.Even
 
 func (h *handler) listRooms(r *wire.Request) {
 	infos, more := h.manager().dispatcher.Rooms(r.AfterName, names(r.Limit))
+	h.loop.spent += len(infos)
 	e := answer(wire.TypeRooms, r.Ref)
 	e.More = more
 	for _, info := range infos {
@@ -395,6 +474,7 @@ func (h *handler) listMembers(r *wire.Request) {
 		h.replyFailure(r.Ref, err)
 		return
 	}
+	h.loop.spent += len(usernames)
 	e := answer(wire.TypeMembers, r.Ref)
 	e.Room, e.Usernames, e.More = room.Name().String(), usernames, more
 	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"kaban/internal/dispatch"
@@ -43,7 +44,7 @@ func (h *handler) replyError(ref []byte, code wire.Code, text string) {
 // replyFailure answers a request that was not done.
 func (h *handler) replyFailure(ref []byte, err error) {
 	e := refusal.Of(err)
-	if e.Code == wire.CodeInternal {
+	if e.Code == wire.CodeInternal && !errors.Is(err, store.ErrDamaged) { // which the store logs, once
 		h.manager().config.Log.Error("a request failed", "err", err)
 	}
 	e.Ref, e.HasRef = string(ref), ref != nil

@@ -271,3 +271,21 @@ func TestEmoji(t *testing.T) {
 	ann.expect("error", "code", "too_long_content", "max", 5000, "actual", 5001, "ref", "x")
 	converse(ann, bob, "3")
 }
+
+// A server that had nothing to do for longer than the time for a hello takes the
+// next connection as it took the first.
+func TestAConnectionAfterALongQuiet(t *testing.T) {
+	const helloTimeout = 1500 * time.Millisecond
+	f := start(t, server.Config{HelloTimeout: helloTimeout}, nil, dispatch.Options{})
+	for i := range 2 { // each loop
+		time.Sleep(helloTimeout + helloTimeout/2)
+		p := f.dial()
+		time.Sleep(helloTimeout / 10) // a sweep falls into it
+		p.say(`{"type":"hello","version":1,"username":"late-%d"}`, i)
+		p.expect("welcome")
+		p.conn.Close()
+		for f.manager.Clients() > 0 { // so that there is nothing to look after
+			time.Sleep(time.Millisecond)
+		}
+	}
+}

@@ -27,24 +27,32 @@ func (g *gate) Append(ctx context.Context, batch []kaban.Dispatch, results []sto
 
 // turned is a loop without a goroutine, over a store that keeps appends waiting.
 type turned struct {
-	t       *testing.T
+	t       testing.TB
 	manager *Manager
 	loop    *loop
-	gate    chan struct{}
+	gate    chan struct{} // nil: appends do not wait
 }
 
 func turn(t *testing.T) *turned {
 	t.Helper()
 	open := make(chan struct{})
-	d, err := dispatch.New(t.Context(), &gate{memory.New(0), open}, dispatch.Options{})
+	l := turnOver(t, &gate{memory.New(0), open}, dispatch.Options{})
+	l.gate = open
+	return l
+}
+
+// turnOver has no gate.
+func turnOver(t testing.TB, s store.Store, options dispatch.Options) *turned {
+	t.Helper()
+	d, err := dispatch.New(t.Context(), s, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(Config{}, d)
+	m, err := New(Config{MaxClients: 200_000}, d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &turned{t: t, manager: m, loop: newLoop(m, new(modelPoller)), gate: open}
+	l := &turned{t: t, manager: m, loop: newLoop(m, new(modelPoller))}
 	t.Cleanup(func() {
 		l.opened()
 		l.loop.closeAll()
@@ -59,6 +67,9 @@ func turn(t *testing.T) *turned {
 
 // opened lets appends through.
 func (l *turned) opened() {
+	if l.gate == nil {
+		return
+	}
 	select {
 	case <-l.gate:
 	default:
@@ -70,7 +81,7 @@ func (l *turned) opened() {
 func (l *turned) step() {
 	l.loop.takePosts()
 	l.loop.read()
-	for l.loop.writes.len() > 0 {
+	for l.loop.writes.len()+l.loop.answers.len() > 0 {
 		l.loop.write()
 	}
 }
@@ -87,7 +98,7 @@ func (l *turned) until(what string, so func() bool) {
 
 // later moves the clock and looks after time.
 func (l *turned) later(d time.Duration) {
-	l.loop.now += d.Milliseconds()
+	l.loop.now += d
 	l.loop.sweep()
 	l.step()
 }
@@ -98,8 +109,8 @@ type turnedPeer struct {
 	h *handler
 }
 
-// enter lets somebody in who has joined the lobby and takes everything.
-func (l *turned) enter(name string) *turnedPeer {
+// connect lets somebody in who says nothing and takes everything.
+func (l *turned) connect() *turnedPeer {
 	l.t.Helper()
 	token, err := l.manager.pool.Acquire()
 	if err != nil {
@@ -109,6 +120,13 @@ func (l *turned) enter(name string) *turnedPeer {
 	l.loop.poller.(*modelPoller).next = p.modelSocket
 	p.h = newHandler(l.loop, token, lines{})
 	l.loop.accept(p.h, nil)
+	return p
+}
+
+// enter lets somebody in who has joined the lobby and takes everything.
+func (l *turned) enter(name string) *turnedPeer {
+	l.t.Helper()
+	p := l.connect()
 	p.say(`{"type":"hello","version":1,"username":%q}`, name)
 	p.say(`{"type":"join","room":"lobby"}`)
 	l.until(name+" is in", func() bool { return p.got(`"type":"joined"`) == 1 })

@@ -40,7 +40,7 @@ var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
 // by an earlier write, then what its subscriptions have. It returns when nothing
 // is left, when the socket takes no more, or after a while.
 func (h *handler) writeStep() {
-	if h.blocked || h.lingering != 0 || !h.finishEntry() {
+	if h.blocked || h.lingering || !h.finishEntry() {
 		return
 	}
 	budget := bytesPerStep
@@ -136,7 +136,7 @@ func (h *handler) linger() {
 		h.finish()
 		return
 	}
-	h.lingering = h.loop.now
+	h.lingering, h.endingAt = true, h.loop.now
 	h.reader.Close()
 	h.swallow() // what has come already: of that no poller tells again
 }
@@ -330,7 +330,7 @@ func (h *handler) writeFailed(err error) {
 		return
 	}
 	h.blocked = true
-	if h.stalled != 0 && h.loop.now-h.stalled >= h.manager().config.StallTimeout.Milliseconds() {
+	if h.stalled != 0 && h.loop.now-h.stalled >= h.manager().config.StallTimeout {
 		h.end(ending{reason: wire.ReasonSlowConsumer, reconnect: time.Second, atOnce: true})
 	}
 	if rest := len(h.out); rest > 0 && rest < cap(h.out)/2 { // it may be for long
@@ -355,6 +355,7 @@ func (h *handler) write(p []byte) (n int, err error) {
 	n, err = h.socket.Write(p)
 	if n > 0 {
 		h.stalled = 0
+		h.sent += uint32(n)
 	}
 	failpoint.Point("write.after")
 	return n, err

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"sync"
 
 	"kaban"
@@ -14,7 +15,7 @@ import (
 
 // Facts that callers tell apart with errors.Is.
 var (
-	// ErrTaken says that somebody else is connected under the name.
+	// ErrTaken says that somebody else uses the name, or one that looks like it.
 	ErrTaken = errors.New("name is taken")
 	// ErrReserved says that nobody may have the name.
 	ErrReserved = errors.New("name is reserved")
@@ -39,37 +40,113 @@ type Session struct {
 	Secret   string // proves to be the same client; at least 128 bits
 
 	owner Owner
+	// earlier are the secrets that led here, oldest first, for as long as the
+	// client has not shown that it got this session's. Guarded by Registry.mu.
+	earlier []string
 }
 
-// Registry knows which connection holds which name. The zero Registry has none.
+// maxEarlier bounds the secrets that a session keeps beside its own.
+const maxEarlier = 8
+
+// find returns which of the session's secrets this is, from the oldest on; -1
+// for none. Its time does not depend on how much is right.
+func (s *Session) find(secret string) int {
+	at := -1
+	for i, known := range s.secrets() {
+		at = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare([]byte(known), []byte(secret)), i, at)
+	}
+	return at
+}
+
+func (s *Session) secrets() []string { return append(slices.Clip(s.earlier), s.Secret) }
+
+// follow makes a session the next in the line of one whose secret at was shown.
+// The client has that one, so it needs none before; it may have any behind. Of
+// too many the one that was shown and the newest stay.
+func (s *Session) follow(before *Session, at int) {
+	kept := before.secrets()[at:]
+	if excess := len(kept) - maxEarlier; excess > 0 {
+		kept = slices.Delete(kept, 1, 1+excess)
+	}
+	s.earlier = kept
+}
+
+// Registry knows who speaks under which name: connections, which hold a name,
+// and those without one, which borrow it for a message (Speak). The zero Registry
+// has none.
 type Registry struct {
 	mu       sync.Mutex
 	sessions map[string]*Session // by Username.Key
+	speakers map[string]int      // by Username.Key
+	looks    map[string]look     // by what Username.Looks returns
 }
 
-// reserved are names that would pass for the server or for everybody.
-var reserved = reservedKeys("server", "system", "kaban", "everyone", "all", "here", "channel")
+// look is who holds or borrows names with a certain look.
+type look struct {
+	key   string // of the names; those with the same key are the same name
+	count int
+}
 
-func reservedKeys(names ...string) map[string]bool {
-	keys := make(map[string]bool)
-	for _, name := range names {
-		if u, err := kaban.ParseUsername(name); err == nil {
-			keys[u.Key()] = true
+// takeLocked notes that a name is in use, if no other name that looks like it is.
+func (r *Registry) takeLocked(name kaban.Username) bool {
+	looks := name.Looks()
+	for _, l := range looks {
+		if taken, ok := r.looks[l]; ok && taken.key != name.Key() {
+			return false
 		}
 	}
-	return keys
+	if r.looks == nil {
+		r.looks = make(map[string]look)
+	}
+	for _, l := range looks {
+		r.looks[l] = look{name.Key(), r.looks[l].count + 1}
+	}
+	return true
+}
+
+// giveLocked takes back what takeLocked noted.
+func (r *Registry) giveLocked(name kaban.Username) {
+	for _, l := range name.Looks() {
+		if taken := r.looks[l]; taken.count > 1 {
+			r.looks[l] = look{taken.key, taken.count - 1}
+		} else {
+			delete(r.looks, l)
+		}
+	}
+}
+
+// reserved are the looks of names that would pass for the server or for everybody.
+var reserved = reservedLooks("server", "system", "kaban", "everyone", "all", "here", "channel")
+
+func reservedLooks(names ...string) map[string]bool {
+	looks := make(map[string]bool)
+	for _, name := range names {
+		if u, err := kaban.ParseUsername(name); err == nil {
+			for _, l := range u.Looks() {
+				looks[l] = true
+			}
+		}
+	}
+	return looks
+}
+
+// IsReserved reports whether nobody may have a name, because it is or looks like
+// one that would pass for the server or for everybody.
+func IsReserved(name kaban.Username) bool {
+	return slices.ContainsFunc(name.Looks(), func(l string) bool { return reserved[l] })
 }
 
 // Claim gives a name to a connection. With the secret of the session that holds
-// the name it is taken over, and the one who loses it is told. It returns
+// the name, or with one that led to it while that is not confirmed, it is taken
+// over, and the one who loses it is told. So a client wins over what is left of
+// its own earlier attempts, with the last secret that reached it. It returns
 // ErrReserved and ErrTaken.
 func (r *Registry) Claim(owner Owner, id Identity, resume string) (*Session, error) {
-	key := id.Username.Key()
-	if reserved[key] {
+	if IsReserved(id.Username) {
 		return nil, ErrReserved
 	}
 	s := &Session{Identity: id, Secret: rand.Text(), owner: owner}
-	replaced, err := r.put(key, s, resume)
+	replaced, err := r.put(s, resume)
 	if err != nil {
 		return nil, err
 	}
@@ -79,40 +156,75 @@ func (r *Registry) Claim(owner Owner, id Identity, resume string) (*Session, err
 	return s, nil
 }
 
-func (r *Registry) put(key string, s *Session, resume string) (replaced *Session, err error) {
+func (r *Registry) put(s *Session, resume string) (replaced *Session, err error) {
+	name := s.Identity.Username
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sessions == nil {
 		r.sessions = make(map[string]*Session)
 	}
-	holder := r.sessions[key]
-	if holder != nil && subtle.ConstantTimeCompare([]byte(holder.Secret), []byte(resume)) != 1 {
+	holder, at := r.sessions[name.Key()], -1
+	if holder != nil {
+		at = holder.find(resume)
+	} else if resume != "" {
+		// The session that it led to has ended before this attempt was taken. A later
+		// attempt of the same client shows the same secret.
+		s.earlier = []string{resume}
+	}
+	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(name) {
 		return nil, ErrTaken
 	}
-	r.sessions[key] = s
+	if holder != nil {
+		s.follow(holder, at)
+		r.giveLocked(holder.Identity.Username)
+	}
+	r.sessions[name.Key()] = s
 	return holder, nil
+}
+
+// Confirm says that the session's secret has reached its client: those before it
+// are worthless from now on.
+func (r *Registry) Confirm(s *Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.earlier = nil
 }
 
 // Release gives a name free, unless it was taken over.
 func (r *Registry) Release(s *Session) {
-	key := s.Identity.Username.Key()
+	name := s.Identity.Username
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sessions[key] == s {
-		delete(r.sessions, key)
+	if r.sessions[name.Key()] == s {
+		delete(r.sessions, name.Key())
+		r.giveLocked(name)
 	}
 }
 
-// Check reports whether somebody without a connection may speak under a name at
-// this moment. It returns ErrReserved and ErrTaken.
-func (r *Registry) Check(name kaban.Username) error {
-	if reserved[name.Key()] {
-		return ErrReserved
+// Speak lends a name to somebody without a connection until done is called, which
+// must be once. Several may borrow the same name at a time; meanwhile no
+// connection gets it. It returns ErrReserved and ErrTaken.
+func (r *Registry) Speak(name kaban.Username) (done func(), err error) {
+	if IsReserved(name) {
+		return nil, ErrReserved
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sessions[name.Key()] != nil {
-		return ErrTaken
+	if r.sessions[name.Key()] != nil || !r.takeLocked(name) {
+		return nil, ErrTaken
 	}
-	return nil
+	if r.speakers == nil {
+		r.speakers = make(map[string]int)
+	}
+	r.speakers[name.Key()]++
+	return func() { r.fallSilent(name) }, nil
+}
+
+func (r *Registry) fallSilent(name kaban.Username) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.giveLocked(name)
+	if r.speakers[name.Key()]--; r.speakers[name.Key()] == 0 {
+		delete(r.speakers, name.Key())
+	}
 }

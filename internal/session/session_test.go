@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"kaban"
@@ -35,7 +36,7 @@ func TestANameBelongsToOne(t *testing.T) {
 			t.Errorf("%q: got %v, want ErrTaken", resume, err)
 		}
 	}
-	if err := r.Check(look); !errors.Is(err, ErrTaken) {
+	if _, err := r.Speak(look); !errors.Is(err, ErrTaken) {
 		t.Errorf("got %v, want ErrTaken", err)
 	}
 	if first.replaced > 0 {
@@ -46,24 +47,220 @@ func TestANameBelongsToOne(t *testing.T) {
 		t.Errorf("got %+v, %v; told %d times", taken, err, first.replaced)
 	}
 	r.Release(s) // who has lost the name cannot give it back
-	if err := r.Check(ann); !errors.Is(err, ErrTaken) {
+	if _, err := r.Speak(ann); !errors.Is(err, ErrTaken) {
 		t.Errorf("got %v, want ErrTaken", err)
 	}
 	r.Release(taken)
-	if err := r.Check(ann); err != nil {
-		t.Errorf("the name is not free: %v", err)
+	done, err := r.Speak(ann)
+	if err != nil {
+		t.Fatalf("the name is not free: %v", err)
+	}
+	done()
+	if n := len(r.sessions) + len(r.speakers) + len(r.looks); n > 0 {
+		t.Errorf("the registry still holds %d names", n)
 	}
 }
 
 func TestReservedNames(t *testing.T) {
 	var r Registry
-	for _, name := range []string{"server", "SYSTEM", "kaban", "everyone", "all", "a11", "here", "channel"} {
+	for _, name := range []string{"server", "SYSTEM", "kaban", "everyone", "all", "a11", "aII", "аӏӏ", "here", "hеre", "каban", "ЅYSTEM", "channeI", "channel"} {
 		u := named(t, name)
 		if _, err := r.Claim(new(owner), Identity{u}, ""); !errors.Is(err, ErrReserved) {
 			t.Errorf("%s: got %v, want ErrReserved", name, err)
 		}
-		if err := r.Check(u); !errors.Is(err, ErrReserved) {
+		if _, err := r.Speak(u); !errors.Is(err, ErrReserved) {
 			t.Errorf("%s: got %v, want ErrReserved", name, err)
+		}
+	}
+}
+
+// attempt is a connection of a client that gave it up, or the one that it waits
+// at.
+type attempt struct {
+	owner   owner
+	session *Session
+}
+
+// A client that was away came back several times with the secret that it had,
+// and gave up all attempts but the last. In whatever order the server takes them
+// the client has the name in the end, though none that is dead was noticed yet.
+func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
+	ann := Identity{named(t, "ann")}
+	const dead = 4
+	for place := range dead + 1 { // of the live one among the dead
+		for _, confirms := range []bool{false, true} {
+			t.Run(fmt.Sprint(place, confirms), func(t *testing.T) {
+				var r Registry
+				first, err := r.Claim(new(owner), ann, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Confirm(first)
+				var live attempt
+				for k := range dead + 1 {
+					a := new(attempt)
+					if k == place {
+						a = &live
+					}
+					a.session, err = r.Claim(&a.owner, ann, first.Secret)
+					switch {
+					case k > place && confirms:
+						if !errors.Is(err, ErrTaken) {
+							t.Fatalf("attempt %d after the client had spoken: got %v, want ErrTaken", k, err)
+						}
+					case err != nil:
+						t.Fatalf("attempt %d: %v", k, err)
+					}
+					if k == place && confirms {
+						r.Confirm(live.session)
+					}
+				}
+				wantReplaced := 0
+				if place < dead && !confirms {
+					wantReplaced = 1
+				}
+				if live.owner.replaced != wantReplaced {
+					t.Errorf("the live one was told %d times that it is replaced, want %d", live.owner.replaced, wantReplaced)
+				}
+				// Whatever has become of it: with the last secret that reached it, it wins.
+				last, err := r.Claim(new(owner), ann, live.session.Secret)
+				if err != nil {
+					t.Fatalf("the client cannot have its name back: %v", err)
+				}
+				r.Confirm(last)
+				for _, old := range []*Session{first, live.session} {
+					if _, err := r.Claim(new(owner), ann, old.Secret); !errors.Is(err, ErrTaken) {
+						t.Errorf("an old secret still counts after the new one has arrived: %v", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What a session remembers is bounded, and the secret that is shown again and
+// again stays good.
+func TestEarlierSecretsAreBounded(t *testing.T) {
+	var r Registry
+	ann := Identity{named(t, "ann")}
+	s, err := r.Claim(new(owner), ann, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := s.Secret
+	for k := range 5 * maxEarlier {
+		before := s
+		if s, err = r.Claim(new(owner), ann, shown); err != nil {
+			t.Fatalf("attempt %d: %v", k, err)
+		}
+		if len(s.earlier) > maxEarlier {
+			t.Fatalf("%d secrets are kept, want at most %d", len(s.earlier), maxEarlier)
+		}
+		if s.find(before.Secret) < 0 {
+			t.Fatalf("attempt %d: the secret before is lost", k)
+		}
+	}
+	middle, err := r.Claim(new(owner), ann, s.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if middle.find(shown) >= 0 {
+		t.Error("a secret from before the one that was shown still counts")
+	}
+}
+
+// A name that looks like one in use belongs to its holder as well, whichever came
+// first, and is free when the holder has gone.
+func TestLookAlikesAreTaken(t *testing.T) {
+	for _, pair := range [][2]string{{"alice", "aIice"}, {"Bob", "Вob"}, {"bob", "вob"}, {"Ian", "lan"}, {"nick", "νick"}} {
+		for _, order := range [][2]string{pair, {pair[1], pair[0]}} {
+			var r Registry
+			first, second := named(t, order[0]), named(t, order[1])
+			s, err := r.Claim(new(owner), Identity{first}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Claim(new(owner), Identity{second}, ""); !errors.Is(err, ErrTaken) {
+				t.Errorf("%s beside %s: got %v, want ErrTaken", second, first, err)
+			}
+			if _, err := r.Speak(second); !errors.Is(err, ErrTaken) {
+				t.Errorf("%s speaks beside %s: got %v, want ErrTaken", second, first, err)
+			}
+			r.Release(s)
+			s, err = r.Claim(new(owner), Identity{second}, "")
+			if err != nil {
+				t.Errorf("%s after %s: %v", second, first, err)
+				continue
+			}
+			r.Release(s)
+			if len(r.looks) > 0 {
+				t.Errorf("%v are still taken", r.looks)
+			}
+		}
+	}
+	var r Registry // i and l do not look alike where nobody writes a capital
+	for _, name := range []string{"ian", "lan"} {
+		if _, err := r.Claim(new(owner), Identity{named(t, name)}, ""); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Somebody who comes back may write their name in another way, unless that way
+	// is somebody else's.
+	ian := r.sessions["ian"]
+	if _, err := r.Claim(new(owner), Identity{named(t, "Ian")}, ian.Secret); !errors.Is(err, ErrTaken) {
+		t.Errorf("Ian beside lan: got %v, want ErrTaken", err)
+	}
+	r.Release(r.sessions["lan"])
+	if _, err := r.Claim(new(owner), Identity{named(t, "Ian")}, ian.Secret); err != nil {
+		t.Errorf("Ian alone: %v", err)
+	}
+	if _, err := r.Claim(new(owner), Identity{named(t, "lan")}, ""); !errors.Is(err, ErrTaken) {
+		t.Errorf("lan beside Ian: got %v, want ErrTaken", err)
+	}
+}
+
+// While somebody without a connection speaks, no connection gets the name, and
+// others may speak under it.
+func TestSpeakingTakesTheName(t *testing.T) {
+	var r Registry
+	ann := named(t, "ann")
+	first, err := r.Speak(ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := r.Speak(named(t, "ANN"))
+	if err != nil {
+		t.Fatalf("the same name again: %v", err)
+	}
+	for _, done := range []func(){first, second} {
+		if _, err := r.Claim(new(owner), Identity{ann}, ""); !errors.Is(err, ErrTaken) {
+			t.Errorf("a connection: got %v, want ErrTaken", err)
+		}
+		done()
+	}
+	if _, err := r.Claim(new(owner), Identity{ann}, ""); err != nil {
+		t.Errorf("after both: %v", err)
+	}
+}
+
+// The end of the first connection may be seen before the attempts that follow:
+// the secret that they all show goes on to count.
+func TestAttemptsAfterTheNameWasFree(t *testing.T) {
+	var r Registry
+	ann := Identity{named(t, "ann")}
+	first, err := r.Claim(new(owner), ann, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Release(first)
+	for k := range 3 {
+		if _, err := r.Claim(new(owner), ann, first.Secret); err != nil {
+			t.Fatalf("attempt %d: %v", k, err)
+		}
+	}
+	for _, wrong := range []string{"", "wrong"} {
+		if _, err := r.Claim(new(owner), ann, wrong); !errors.Is(err, ErrTaken) {
+			t.Errorf("%q: got %v, want ErrTaken", wrong, err)
 		}
 	}
 }

@@ -1,222 +1,140 @@
-// Package slack reads messages in the format of Slack's incoming webhooks and
-// turns them into Kaban's text.
+// Package slack reads what programs send to Slack's incoming webhooks and makes
+// of it what people read here: a name and a content in Kaban's markup.
 //
-// The programs that send them cannot be changed, so it takes whatever has a
-// text: numbers and booleans become text, unknown fields are ignored, control
-// characters and terminal colors are removed, and layouts become lines. It
-// refuses only what cannot be read in one way: broken JSON, duplicate names,
-// lone surrogates and bytes that are not UTF-8.
-//
-// Format: https://api.slack.com/messaging/webhooks and
-// https://api.slack.com/reference/surfaces/formatting.
+// Nobody can change those programs, so a message is taken as it comes: numbers
+// and booleans stand for texts, one of something for a list of it, and what is
+// not known is searched for texts before a message counts as empty. Refused is
+// only what cannot be read without guessing: broken JSON, a name twice in an
+// object, bytes that are not UTF-8, and halves of surrogates.
 package slack
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/url"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
-// Message is what a webhook says.
+// Message is what was sent.
 type Message struct {
-	// Username is the name that the sender asks for, "" if it does not. It may be
-	// any text.
+	// Username is who it is from, as it was sent; "" if that is not said.
 	Username string
-	// Text is the whole message with Kaban's markup. It may be longer than a
-	// message can be; see Cut. It is "" if the message has no text at all.
-	Text string
+	// Content is what it says, "" if it says nothing. It has no control characters
+	// but newlines and tabs, and any length.
+	Content string
 }
 
-// errFormat is the answer to a body that is no message.
-var errFormat = errors.New(`send JSON such as {"text":"…"}, or a form with such JSON in the field payload`)
+var errNoMessage = errors.New(`send JSON such as {"text":"…"}, or a form with such JSON as payload`)
 
-// Parse reads the body of a request with the given Content-Type, which may be
-// missing or wrong: the body counts. The error says what to send instead.
+// Parse reads a body: JSON, whatever its type says, or a form of either kind
+// that has JSON as its payload.
 func Parse(contentType string, body []byte) (Message, error) {
-	kind, params, _ := mime.ParseMediaType(contentType)
-	body = bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\ufeff")))
-	switch {
-	case len(body) == 0:
-		return Message{}, errFormat
-	case body[0] == '{': // curl says of JSON too that it is a form
-		return parseJSON(body)
-	case strings.HasPrefix(kind, "multipart/"):
-		form, err := parseMultipart(body, params["boundary"])
-		if err != nil {
-			return Message{}, err
-		}
-		return parseForm(form)
-	case kind == "text/plain":
-		if !utf8.Valid(body) {
-			return Message{}, errUTF8
-		}
-		return Message{Text: fromMrkdwn(clean(string(body)))}, nil
-	case strings.HasSuffix(kind, "json"):
-		return parseJSON(body)
-	}
-	form, err := url.ParseQuery(string(body))
+	root, err := rootOf(contentType, bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))))
 	if err != nil {
-		return Message{}, errFormat
+		return Message{}, err
 	}
-	return parseForm(form)
+	m := messageOf(root)
+	m.Content = strings.Trim(m.Content, "\n")
+	if strings.TrimSpace(m.Content) == "" {
+		m.Content = ""
+	}
+	return m, nil
 }
 
-var errUTF8 = errors.New("the message is not UTF-8; send it as UTF-8")
-
-// parseMultipart returns the fields of a form. Files count as fields.
-func parseMultipart(body []byte, boundary string) (url.Values, error) {
-	form := make(url.Values)
-	if boundary == "" {
-		return nil, errors.New("the multipart form has no boundary in its Content-Type")
+// rootOf returns the value that a body has in it.
+func rootOf(contentType string, body []byte) (any, error) {
+	kind, parameters, err := mime.ParseMediaType(contentType)
+	if err == nil && kind == "multipart/form-data" {
+		fields, err := multipartFields(body, parameters["boundary"])
+		if err != nil {
+			return nil, err
+		}
+		return formRoot(fields)
 	}
-	reader := multipart.NewReader(bytes.NewReader(body), boundary)
+	if len(body) > 0 && strings.IndexByte(`{["`, body[0]) >= 0 { // curl says of JSON too that it is a form
+		return payloadRoot(body)
+	}
+	if err == nil && kind == "text/plain" && utf8.Valid(body) {
+		return object{{"text", string(body)}}, nil
+	}
+	// A payload that nobody has encoded.
+	if payload, ok := bytes.CutPrefix(body, []byte("payload=")); ok && json.Valid(payload) {
+		return payloadRoot(payload)
+	}
+	fields, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errNoMessage
+	}
+	return formRoot(fields)
+}
+
+// multipartFields reads a form that has a part for each field.
+func multipartFields(body []byte, boundary string) (url.Values, error) {
+	fields := make(url.Values)
+	parts := multipart.NewReader(bytes.NewReader(body), boundary)
 	for {
-		part, err := reader.NextPart()
+		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
-			return form, nil
+			return fields, nil
+		}
+		var value []byte
+		if err == nil {
+			value, err = io.ReadAll(part) // the body is bounded
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the multipart form cannot be read: %w", err)
+			return nil, errors.New("the parts of the form cannot be read; " + errNoMessage.Error())
 		}
-		value, err := io.ReadAll(part)
-		if err != nil {
-			return nil, fmt.Errorf("the multipart form cannot be read: %w", err)
-		}
-		form.Add(part.FormName(), string(value))
+		fields.Add(part.FormName(), string(value))
 	}
 }
 
-// parseForm reads a form: the whole message in payload, as a webhook has it, or
-// its fields one by one, as Slack's chat.postMessage has them.
-func parseForm(form url.Values) (Message, error) {
-	if form.Has("payload") {
-		return parseJSON(bytes.TrimSpace([]byte(form.Get("payload"))))
+// formRoot returns what a form says: its payload, or else the fields that a
+// payload would have.
+func formRoot(fields url.Values) (any, error) {
+	if fields.Has("payload") {
+		return payloadRoot([]byte(strings.TrimSpace(strings.TrimPrefix(fields.Get("payload"), "\ufeff"))))
 	}
-	message := node{kind: object}
+	var o object
 	for _, name := range []string{"text", "username", "attachments", "blocks"} {
-		if form.Has(name) {
-			value := form.Get(name)
-			if !utf8.ValidString(value) {
-				return Message{}, errUTF8
+		if !fields.Has(name) {
+			continue
+		}
+		var value any = fields.Get(name)
+		if !utf8.ValidString(fields.Get(name)) {
+			return nil, errNotUTF8
+		}
+		if name == "attachments" || name == "blocks" {
+			if parsed, err := parseJSON([]byte(fields.Get(name))); err == nil {
+				value = parsed
 			}
-			message.names = append(message.names, name)
-			message.items = append(message.items, node{kind: text, text: clean(value)})
 		}
+		o = append(o, field{name, value})
 	}
-	if len(message.names) == 0 {
-		return Message{}, errFormat
+	if o.get("text") == nil && o.get("attachments") == nil && o.get("blocks") == nil {
+		return nil, errNoMessage
 	}
-	return read(message), nil
+	return o, nil
 }
 
-func parseJSON(body []byte) (Message, error) {
-	message, err := decode(body)
+// payloadRoot reads JSON, and JSON that was put into a string of JSON.
+func payloadRoot(text []byte) (any, error) {
+	root, err := parseJSON(text)
 	if err != nil {
-		return Message{}, fmt.Errorf("not a message in Slack's format: %w", err)
+		return nil, err
 	}
-	if message.kind != object {
-		return Message{}, errFormat
-	}
-	return read(message), nil
-}
-
-// read makes a message of its fields.
-func read(message node) Message {
-	plain := message.get("mrkdwn").text == "false"
-	lead := message.get("text").string()
-	if plain {
-		lead = unescape(lead)
-	} else {
-		lead = fromMrkdwn(lead)
-	}
-	lines := joined(lead, blocks(message.get("blocks").list()))
-	for _, a := range message.get("attachments").list() {
-		lines.add(attachment(a))
-	}
-	if lines.isEmpty() {
-		collect(&lines, message, false)
-	}
-	return Message{
-		Username: strings.TrimSpace(message.get("username").string()),
-		Text:     strings.TrimSpace(lines.String()),
-	}
-}
-
-// joined puts a text and the blocks below it together. Slack shows the blocks
-// alone and uses the text for notifications, so mostly they say the same; then
-// the longer of the two is enough.
-func joined(lead string, below lines) lines {
-	said, shown := words(lead), words(below.String())
-	var all lines
-	if below.isEmpty() || !strings.Contains(shown, said) {
-		all.add(lead)
-	}
-	if len(all.parts) == 0 || !strings.Contains(said, shown) {
-		all.add(below.String())
-	}
-	return all
-}
-
-// words returns the words of a text with a space on either side of each, to
-// compare what it says and not how it is set.
-func words(text string) string {
-	return " " + strings.Join(strings.FieldsFunc(strings.ToLower(text), func(c rune) bool {
-		return !unicode.In(c, unicode.L, unicode.M, unicode.N, unicode.So)
-	}), " ") + " "
-}
-
-// Cut shortens a text to at most limit code points, which must be positive. What
-// it leaves ends with a mark that says how much there was. It returns the length
-// of the whole text in code points, 0 if nothing was cut.
-func Cut(whole string, limit int) (short string, length int) {
-	length = utf8.RuneCountInString(whole)
-	if length <= limit {
-		return whole, 0
-	}
-	mark := fmt.Sprintf("\n… [cut, %d characters in all]", length)
-	keep := limit - utf8.RuneCountInString(mark)
-	if keep <= 0 {
-		return firstRunes(whole, limit-1) + "…", length
-	}
-	short = firstRunes(whole, keep)
-	const closing = "\n" + fence // of a code block that is cut
-	if isFenceOpen(short) {
-		if short = firstRunes(whole, keep-len(closing)); isFenceOpen(short) {
-			mark = closing + mark
+	if inner, ok := root.(string); ok && strings.HasPrefix(strings.TrimSpace(inner), "{") {
+		if parsed, err := parseJSON([]byte(inner)); err == nil {
+			return parsed, nil
 		}
 	}
-	return strings.TrimRightFunc(short, unicode.IsSpace) + mark, length
-}
-
-func isFenceOpen(s string) bool { return strings.Count(s, fence)%2 == 1 }
-
-// firstRunes returns the first n code points of a text.
-func firstRunes(s string, n int) string {
-	for i := range s {
-		if n <= 0 {
-			return s[:i]
-		}
-		n--
+	switch root.(type) {
+	case object, []any, string:
+		return root, nil
 	}
-	return s
+	return nil, errNoMessage
 }
-
-// lines are the parts of a text, one below the other.
-type lines struct{ parts []string }
-
-// add adds a part, unless it is blank.
-func (l *lines) add(part string) {
-	if part = strings.Trim(part, "\n"); strings.TrimSpace(part) != "" {
-		l.parts = append(l.parts, part)
-	}
-}
-
-func (l *lines) isEmpty() bool  { return len(l.parts) == 0 }
-func (l *lines) String() string { return strings.Join(l.parts, "\n") }

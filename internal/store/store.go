@@ -14,6 +14,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"kaban"
 )
@@ -32,9 +33,31 @@ var (
 	// too, nothing is tried again, and the process must end. Starting anew reads
 	// back what is really there, and an id sent again is recognised.
 	ErrBroken = errors.New("the store is broken")
+	// ErrDamaged says that what is stored cannot be read back as it was written.
+	// It concerns this call only; what is not damaged can be read as before. A
+	// *DamagedError is one.
+	ErrDamaged = errors.New("what is stored is damaged")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
+
+// DamagedError says which entry cannot be read back as it was written.
+type DamagedError struct {
+	Room kaban.RoomName
+	Seq  uint64
+	Err  error // what was found; may be nil
+}
+
+func (e *DamagedError) Error() string {
+	text := fmt.Sprintf("message %d of %s is damaged", e.Seq, e.Room)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap makes it an ErrDamaged.
+func (e *DamagedError) Unwrap() error { return ErrDamaged }
 
 // Kind says what an entry of a log is.
 type Kind uint8
@@ -71,7 +94,8 @@ type Result struct {
 	// Duplicate says that the author had sent this id before: Seq and Time are
 	// the first one's and nothing was stored.
 	Duplicate bool
-	// Err is nil or ErrIDConflict.
+	// Err is nil, ErrIDConflict, or ErrDamaged if what is known of the author or
+	// of the first use of the id cannot be read: then nothing was stored.
 	Err error
 }
 
@@ -113,6 +137,11 @@ type Store interface {
 	// Read returns entries in ascending order without a gap between them. What
 	// is no longer kept is left out at the front: a caller that needs the entry
 	// After+1 compares the first Seq. An unknown room has no entries.
+	//
+	// An entry that cannot be read back as it was written is never returned. It
+	// ends the page early, at what was read before it in the direction of reading;
+	// if that is nothing, the error is a *DamagedError, and a page that begins
+	// behind the entry it names goes on.
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)
 
 	// Close makes every later call return ErrClosed. It waits for calls that

@@ -128,7 +128,7 @@ func (h *host) start(faults ...string) {
 	h.t.Helper()
 	h.log = &logTail{ready: make(chan struct{})}
 	// Small pages and tails, so that readers are often behind.
-	h.process = exec.Command(binary, "serve", "--listen", "tcp://"+h.address, "--data", h.data, "--tail-size", "4", "--page-size", "50", "--heartbeat", "1s")
+	h.process = exec.Command(binary, "serve", "--listen", "tcp://"+h.address, "--data", h.data, "--tail-size", "4", "--tail-budget", "1", "--page-size", "50", "--heartbeat", "1s")
 	h.process.Env = append(os.Environ(), faults...)
 	h.process.Stderr = h.log
 	if err := h.process.Start(); err != nil {
@@ -199,7 +199,7 @@ func (h *host) stored() ([]Message, error) {
 	err = s.Each(context.Background(), nil, func(_ kaban.RoomName, e *store.Entry) error {
 		all = append(all, Message{e.Seq, e.Username, e.Content})
 		return nil
-	})
+	}, func(err error) error { return err })
 	return all, err
 }
 

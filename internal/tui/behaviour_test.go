@@ -235,7 +235,7 @@ func TestUnread(t *testing.T) {
 	d.joined("ops", 150)
 	d.keys("alt+1")
 	d.says("ops", "ben", "one")
-	d.says("ops", "ben", "two, ann")
+	d.says("ops", "ben", "two, @ann")
 	d.shows("2 ops       @2")
 	d.keys("alt+a")
 	d.shows("─ new ─")
@@ -259,7 +259,7 @@ func TestNextActive(t *testing.T) {
 	}
 	d.keys("alt+1")
 	d.says("ops", "ben", "hello")
-	d.says("kitchen", "ben", "ann!")
+	d.says("kitchen", "ben", "@ann!")
 	d.keys("alt+a")
 	if d.active.name != "kitchen" {
 		t.Errorf("went to %s first", d.active.name)
@@ -452,8 +452,8 @@ func TestMentionsRing(t *testing.T) {
 	for notify, want := range map[string]string{
 		"":       "\a",
 		"bell":   "\a",
-		"osc9":   "\x1b]9;ben in ops: hey ann, <U+001B>]52;c;x<U+0007> look\a",
-		"osc777": "\x1b]777;notify;ben in ops;hey ann, <U+001B>]52,c,x<U+0007> look\x1b\\",
+		"osc9":   "\x1b]9;ben in ops: hey @ann, <U+001B>]52;c;x<U+0007> look\a",
+		"osc777": "\x1b]777;notify;ben in ops;hey @ann, <U+001B>]52,c,x<U+0007> look\x1b\\",
 		"off":    "",
 	} {
 		d := newDesk(t, 80, 12)
@@ -461,36 +461,33 @@ func TestMentionsRing(t *testing.T) {
 		d.keys("/join ops", "enter")
 		d.joined("ops", 0)
 		d.keys("alt+1")
-		d.says("ops", "ben", "hey ann, \x1b]52;c;x\a look")
+		d.says("ops", "ben", "hey @ann, \x1b]52;c;x\a look")
 		if got := strings.Join(d.raw, ""); got != want {
 			t.Errorf("%s: got %q, want %q", notify, got, want)
 		}
 		d.raw = nil
-		d.says("ops", "ben", "no names, annabel")
-		d.says("lobby", "ben", "ann, you are looking at this")
+		d.says("ops", "ben", "no names, @annabel and ann")
+		d.says("lobby", "ben", "@ann, you are looking at this")
 		if len(d.raw) > 0 {
 			t.Errorf("%s: it rang without a reason: %q", notify, d.raw)
 		}
 	}
 }
 
-func TestMentions(t *testing.T) {
-	for _, test := range []struct {
-		content string
-		want    bool
-	}{
-		{"ann", true},
-		{"Ann: hi", true},
-		{"hi @ann.", true},
-		{"(ann)", true},
-		{"annabel", false},
-		{"joann", false},
-		{"ann-marie", false},
-		{"joann and ann", true},
-		{"", false},
-	} {
-		if got := mentions(test.content, "ann"); got != test.want {
-			t.Errorf("%q: got %v", test.content, got)
+func TestEverybodyIsMentioned(t *testing.T) {
+	for _, content := range []string{"@all look", "@here", "hi @Channel!", "(@everyone)"} {
+		d := newDesk(t, 80, 12)
+		d.keys("/join ops", "enter")
+		d.joined("ops", 0)
+		d.keys("alt+1")
+		d.says("ops", "ben", content)
+		if got := strings.Join(d.raw, ""); got != "\a" {
+			t.Errorf("%q: got %q, want a bell", content, got)
+		}
+		d.raw = nil
+		d.says("ops", "ben", "all are here; `@all`")
+		if len(d.raw) > 0 {
+			t.Errorf("%q: it rang without a reason", content)
 		}
 	}
 }
@@ -501,7 +498,7 @@ func TestCompletion(t *testing.T) {
 		tabs  int
 		want  string
 	}{
-		{"be", 1, "ben: "},
+		{"be", 1, "@ben: "},
 		{"hello be", 1, "hello ben "},
 		{"hello @be", 1, "hello @ben "},
 		{"/jo", 1, "/join "},
@@ -538,11 +535,11 @@ func TestCompletionOfTheLastSpeaker(t *testing.T) {
 	d.happens(presenceEvent{Room: "lobby", Members: 3, Joined: []string{"bea"}})
 	d.says("lobby", "ben", "hi")
 	d.keys("be", "tab")
-	d.typed("ben: ")
+	d.typed("@ben: ")
 	d.keys("tab")
-	d.typed("bea: ")
+	d.typed("@bea: ")
 	d.keys("shift+tab")
-	d.typed("ben: ")
+	d.typed("@ben: ")
 }
 
 func TestEditing(t *testing.T) {
@@ -786,11 +783,11 @@ func TestCopyIsClean(t *testing.T) {
 
 func TestRename(t *testing.T) {
 	d := newDesk(t, 80, 12)
-	d.happens(renamedEvent{name: "ben", err: &client.Error{Code: wire.CodeUsernameTaken, Text: "taken"}})
+	d.happens(renamedEvent{name: "ben", err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
 	d.shows("your name stays ann: somebody is connected ")
 	d.happens(renamedEvent{name: "anna"})
 	d.shows("anna> ")
-	d.says("lobby", "ben", "anna: hi")
+	d.says("lobby", "ben", "@anna: hi")
 	if !d.active.items[len(d.active.items)-1].mention {
 		t.Error("the new name is not mentioned")
 	}
@@ -827,7 +824,7 @@ func TestTheFormAsksAgain(t *testing.T) {
 	if got := d.back.last("connect"); got != "connect 127.0.0.1:6440 [ann]" {
 		t.Errorf("got %q", got)
 	}
-	d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "taken"}})
+	d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
 	d.shows("choose another")
 	d.keys("2", "enter")
 	if got := d.back.last("connect"); got != "connect 127.0.0.1:6440 [ann2]" {

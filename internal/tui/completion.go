@@ -72,11 +72,14 @@ func (m *Model) candidates(d *draft) completing {
 		c.found = emojiFor(word[1:])
 	case word != "":
 		c.found, c.after = completions(m.people(), strings.TrimPrefix(word, "@")), " "
-		if begin == 0 {
-			c.after = ": "
-		}
-		if strings.HasPrefix(word, "@") {
+		switch {
+		case strings.HasPrefix(word, "@"):
 			c.from++
+		case begin == 0: // who is spoken to is mentioned
+			for n, name := range c.found {
+				c.found[n] = "@" + name
+			}
+			c.after = ": "
 		}
 	}
 	return c

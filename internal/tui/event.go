@@ -20,6 +20,7 @@ type link uint8
 const (
 	connecting link = iota
 	online
+	silent  // the server does not answer
 	offline // tries again by itself
 	ended   // does not
 )

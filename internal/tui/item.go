@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
+	"kaban/internal/markup"
 	"kaban/wire"
 )
 
@@ -56,6 +56,9 @@ type shape struct {
 	state sending
 }
 
+// size is what the item takes in bytes, but for what all take.
+func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) }
+
 // me begins a message that tells what its author does.
 const me = "/me "
 
@@ -72,7 +75,7 @@ func (i *item) body(s shape) []line {
 		return i.wrapped
 	}
 	var lines []line
-	for _, l := range mark(i.styled(s.meter), s.query) {
+	for _, l := range mark(i.styled(s.meter, s.width), s.query) {
 		lines = append(lines, s.meter.wrap(l, s.width, 0)...)
 	}
 	i.wrapped, i.shape = lines, s
@@ -80,7 +83,7 @@ func (i *item) body(s shape) []line {
 }
 
 // styled returns the content's lines, cleaned and styled.
-func (i *item) styled(m meter) []line {
+func (i *item) styled(m meter, width int) []line {
 	base := look{}
 	switch {
 	case i.kind == itemNotice:
@@ -92,20 +95,21 @@ func (i *item) styled(m meter) []line {
 	case i.mention:
 		base = look{role: roleMention}
 	}
-	content := i.content
-	if does, ok := i.action(); ok {
-		content = m.clean(i.username) + " " + does
-		base = base.with(italic)
-	}
-	clean := m.cleanLines(content)
 	if i.kind == itemNotice {
-		lines := make([]line, len(clean))
-		for n, l := range clean {
-			lines[n] = plain(l, base)
+		var lines []line
+		for _, l := range m.cleanLines(i.content) {
+			lines = append(lines, plain(l, base))
 		}
 		return lines
 	}
-	lines := markdown(clean, base)
+	var lines []line
+	if does, ok := i.action(); ok {
+		base = base.with(italic)
+		lines = drawn(does, base, m, width)
+		lines[0] = append(plain(m.clean(i.username)+" ", base), lines[0]...)
+	} else {
+		lines = drawn(i.content, base, m, width)
+	}
 	if i.kind == itemRefused {
 		lines = append(lines, plain("not sent: "+m.clean(i.reason), look{role: roleAlert, attrs: italic}))
 	}
@@ -191,32 +195,10 @@ func startsWith(text, query []rune) bool {
 	return true
 }
 
-// mentions reports whether a content has a name as a word of its own.
-func mentions(content, name string) bool {
-	content, name = fold(content), fold(name)
-	for rest := content; name != ""; {
-		at := strings.Index(rest, name)
-		if at < 0 {
-			return false
-		}
-		before, _ := utf8.DecodeLastRuneInString(rest[:at])
-		after, _ := utf8.DecodeRuneInString(rest[at+len(name):])
-		if !isWord(before) && !isWord(after) {
-			return true
-		}
-		rest = rest[at+len(name):]
-	}
-	return false
-}
-
-func isWord(r rune) bool {
-	return r == '_' || r == '-' || unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
-}
-
 // itemOf makes an item of a message from the server.
 func itemOf(m *wire.Message, own string) *item {
 	return &item{
 		seq: m.Seq, username: m.Username, content: m.Content, time: m.Time,
-		own: m.Username == own, mention: m.Username != own && mentions(m.Content, own),
+		own: m.Username == own, mention: m.Username != own && markup.Mentions(m.Content, own),
 	}
 }

@@ -12,6 +12,8 @@ const (
 	// maxItems is how many messages and notices of a room are held. What falls
 	// out of the window is asked for again when somebody scrolls there.
 	maxItems = 5000
+	// maxItemBytes is how many bytes of them are held.
+	maxItemBytes = 16 << 20
 	// pageSize is how many messages are asked for at once.
 	pageSize = 200
 	// maxHistory is how many typed lines a room remembers.
@@ -163,7 +165,14 @@ func (r *room) insert(i *item) bool {
 
 // trimOld lets go of the oldest items beyond the bound.
 func (r *room) trimOld() {
-	if excess := len(r.items) - maxItems; excess > 0 {
+	bytes, kept := 0, 0
+	for kept < min(len(r.items), maxItems) {
+		if bytes += r.items[len(r.items)-1-kept].size(); bytes > maxItemBytes {
+			break
+		}
+		kept++
+	}
+	if excess := len(r.items) - kept; excess > 0 {
 		r.items = slices.Delete(r.items, 0, excess)
 		r.complete = false
 	}
@@ -171,9 +180,16 @@ func (r *room) trimOld() {
 
 // trimNew lets go of the newest items beyond the bound.
 func (r *room) trimNew() {
-	if len(r.items) > maxItems {
-		clear(r.items[maxItems:])
-		r.items = r.items[:maxItems]
+	bytes, kept := 0, 0
+	for kept < min(len(r.items), maxItems) {
+		if bytes += r.items[kept].size(); bytes > maxItemBytes {
+			break
+		}
+		kept++
+	}
+	if len(r.items) > kept {
+		clear(r.items[kept:])
+		r.items = r.items[:kept]
 		r.attached = false
 	}
 }

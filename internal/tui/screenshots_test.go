@@ -85,12 +85,12 @@ func team(t *testing.T, width, height int) *desk {
 	say(1, "dmitri", "thank you, that worked – **0** errors")
 	d.send(tea.BlurMsg{})
 	say(9, "yuki", "お疲れさま！ shall we release today? 🎉")
-	say(1, "carol", "ann: are you fine with that? You had the last word on the migration, and I would rather wait a day than wake everybody up at night")
+	say(1, "carol", "@ann: are you fine with that? You had the last word on the migration, and I would rather wait a day than wake everybody up at night")
 	d.send(tea.FocusMsg{})
 	own(1, "yes, let us do it after lunch")
 	d.says("ops", "ben", "disk of ops-2 at 80%")
 	d.says("ops", "ben", "and falling")
-	d.says("kitchen", "yuki", "ann, there is cake")
+	d.says("kitchen", "yuki", "@ann, there is cake")
 	d.keys("I will write the announcement")
 	return d
 }

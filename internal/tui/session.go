@@ -13,9 +13,17 @@ import (
 )
 
 const (
-	// maxEvents is how many events may wait for the Model; whoever reads
-	// messages waits beyond that, and the SDK keeps a bounded number of them.
-	maxEvents = 4096
+	// maxEvents and maxEventBytes are how much may wait for the Model. Whoever
+	// reads messages waits beyond that, and the SDK keeps a bounded number of
+	// them; of presence only the last count of each room is kept.
+	maxEvents     = 4096
+	maxEventBytes = 4 << 20
+	// maxUnsent is how many messages may be posted and not answered.
+	maxUnsent = 1000
+	// silence is how long nothing may come until the server is asked for a sign
+	// of life: somebody looks at it. Half of the client's patience later it is
+	// said that none comes.
+	silence = 5 * time.Second
 	// retryFirst is how soon the first connection is tried again, when there is
 	// none; the delay doubles up to retryMax.
 	retryFirst, retryMax = time.Second, 15 * time.Second
@@ -42,7 +50,9 @@ type Session struct {
 	mu      sync.Mutex // guards all below
 	space   *sync.Cond // events were taken
 	events  batch
-	client  *client.Client // nil while there is none
+	bytes   int                      // of the events, nearly
+	counts  map[string]presenceEvent // of presence there was no space for, by room
+	client  *client.Client           // nil while there is none
 	names   []string
 	server  string
 	started bool
@@ -69,7 +79,7 @@ type outgoing struct {
 
 // NewSession returns a session that is not connected yet.
 func NewSession() *Session {
-	s := &Session{wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), seats: make(map[string]*seat)}
+	s := &Session{wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), seats: make(map[string]*seat), counts: make(map[string]presenceEvent)}
 	s.space = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -99,46 +109,6 @@ func (s *Session) Flush(ctx context.Context) {
 	}
 }
 
-// put hands an event to the Model.
-func (s *Session) put(e event) {
-	s.mu.Lock()
-	s.events = append(s.events, e)
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// putWhenThereIsSpace is put for what can wait.
-func (s *Session) putWhenThereIsSpace(e event) {
-	s.mu.Lock()
-	for len(s.events) >= maxEvents && s.ctx.Err() == nil {
-		s.space.Wait()
-	}
-	s.mu.Unlock()
-	s.put(e)
-}
-
-// take waits for events and returns them; nil when the session is closed.
-func (s *Session) take() batch {
-	for {
-		select {
-		case <-s.wake:
-		case <-s.ctx.Done():
-			return nil
-		}
-		s.mu.Lock()
-		events := s.events
-		s.events = nil
-		s.space.Broadcast()
-		s.mu.Unlock()
-		if len(events) > 0 { // else an earlier call took them
-			return events
-		}
-	}
-}
-
 func (s *Session) unsent() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,22 +131,30 @@ func (s *Session) connect(server string, names []string) {
 // run keeps a client, whatever it takes.
 func (s *Session) run() {
 	delay := retryFirst
+	strays := 0 // attempts that were given up; one of them may have the name for a moment
 	for s.ctx.Err() == nil {
 		c, err := s.dial()
 		wait := time.Duration(-1)
+		final := isFinal(err)
+		if errors.Is(err, context.DeadlineExceeded) {
+			strays++
+		} else if strays > 0 && isTaken(err) {
+			strays--
+			final = false
+		}
 		switch {
 		case err == nil:
-			delay = retryFirst
+			delay, strays = retryFirst, 0
 			s.settle(c)
 			err = s.outlast()
-		case !isFinal(err):
+		case !final:
 			wait = delay/2 + rand.N(delay/2)
 			delay = min(2*delay, retryMax)
 		}
 		if wait < 0 {
-			s.put(stateEvent{link: ended, err: err})
+			s.putState(stateEvent{link: ended, err: err})
 		} else {
-			s.put(stateEvent{link: offline, err: err, retryAt: time.Now().Add(wait)})
+			s.putState(stateEvent{link: offline, err: err, retryAt: time.Now().Add(wait)})
 		}
 		if !s.pause(wait) {
 			return
@@ -188,14 +166,16 @@ func (s *Session) run() {
 // has to choose another name or server.
 func isFinal(err error) bool {
 	if refused, ok := errors.AsType[*client.Error](err); ok {
-		switch refused.Code {
-		case wire.CodeServerFull, wire.CodeUnavailable, wire.CodeInternal, wire.CodeRateLimited, wire.CodeStorageFull:
-			return false
-		}
-		return true
+		return !refused.Temporary()
 	}
 	_, ok := errors.AsType[*kaban.MessageError](err)
 	return ok
+}
+
+// isTaken reports whether somebody is connected under the name.
+func isTaken(err error) bool {
+	refused, ok := errors.AsType[*client.Error](err)
+	return ok && refused.Code == wire.CodeUsernameTaken
 }
 
 // pause waits, for ever if the time is negative, or until reconnect is called.
@@ -262,12 +242,12 @@ func (s *Session) dial() (c *client.Client, err error) {
 	s.mu.Lock()
 	server, names := s.server, s.names
 	s.mu.Unlock()
-	s.put(stateEvent{link: connecting})
+	s.putState(stateEvent{link: connecting})
 	for _, name := range names {
 		if c, err = client.Dial(s.ctx, server, s.options(name)); err == nil {
 			return c, nil
 		}
-		if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeUsernameTaken {
+		if !isTaken(err) {
 			break
 		}
 	}
@@ -279,14 +259,18 @@ func (s *Session) options(name string) client.Options {
 	return client.Options{
 		Username:   name,
 		MaxBackoff: maxBackoff,
+		Silence:    silence,
 		OnState: func(state client.State) {
-			if state.Status == client.Offline {
-				s.put(stateEvent{link: offline, err: state.Err, retryAt: time.Now().Add(state.RetryIn)})
-				return
+			switch state.Status {
+			case client.Offline:
+				s.putState(stateEvent{link: offline, err: state.Err, retryAt: time.Now().Add(state.RetryIn)})
+			case client.Silent:
+				s.putState(stateEvent{link: silent})
+			case client.Online:
+				s.putState(stateEvent{link: online})
 			}
-			s.put(stateEvent{link: online})
 		},
-		OnPresence: func(p client.Presence) { s.put(presenceEvent(p)) },
+		OnPresence: func(p client.Presence) { s.putPresence(presenceEvent(p)) },
 	}
 }
 
@@ -297,11 +281,7 @@ func (s *Session) settle(c *client.Client) {
 	s.client = c
 	welcome := c.Welcome()
 	s.names = []string{welcome.Username}
-	s.events = append(s.events, stateEvent{link: online, username: welcome.Username, server: welcome.Server, limit: welcome.Limits.Content})
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.putLocked(stateEvent{link: online, username: welcome.Username, server: welcome.Server, limit: welcome.Limits.Content})
 	for name, at := range s.seats {
 		s.sitLocked(c, name, at)
 	}
@@ -359,7 +339,7 @@ func (s *Session) read(ctx context.Context, name string, at *seat, r *client.Roo
 	for m, err := range r.Messages(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 			s.tell(at, resync.Head, true)
-			s.put(resyncEvent{room: name, err: resync, cursor: client.Cursor{Epoch: resync.Epoch, Seq: resync.Head}})
+			s.putWhenThereIsSpace(resyncEvent{room: name, err: resync, cursor: client.Cursor{Epoch: resync.Epoch, Seq: resync.Head}})
 			continue
 		}
 		if err != nil {
@@ -476,12 +456,18 @@ func (s *Session) post(room string, number uint64, content string) {
 	s.mu.Lock()
 	at := s.seats[room]
 	s.posted++
-	if at != nil {
+	var err error
+	switch {
+	case at == nil:
+		err = client.ErrParted
+	case s.posted > maxUnsent:
+		err = errTooMuch
+	default:
 		at.outbox = append(at.outbox, outgoing{number, content})
 	}
 	s.mu.Unlock()
-	if at == nil {
-		s.answered(sentEvent{room: room, number: number, err: client.ErrParted})
+	if err != nil {
+		s.answered(sentEvent{room: room, number: number, err: err})
 		return
 	}
 	select {
@@ -635,6 +621,9 @@ func (s *Session) rename(name string) {
 		s.settle(c)
 	})
 }
+
+// errTooMuch says that maxUnsent is reached.
+var errTooMuch = errors.New("1,000 messages wait to be sent already; send it again when some of them are")
 
 var errUnderWay = errors.New("messages are still under way; try again when they are sent")
 

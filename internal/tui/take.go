@@ -6,12 +6,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 
 	"kaban"
 	"kaban/client"
-	"kaban/wire"
 )
 
 // takeAll takes what happened, in its order.
@@ -63,6 +63,7 @@ func (m *Model) take(e event) tea.Cmd {
 
 func (m *Model) takeState(e stateEvent) tea.Cmd {
 	s := &m.status
+	resumed := s.link == silent
 	if e.link != online {
 		s.latency = 0
 	}
@@ -77,14 +78,14 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 	}
 	switch {
 	case e.link == ended && !s.ever:
-		m.greet(m.refusal(e.err))
+		m.greet(reasonOf(e.err))
 		m.form.at = 1
 	case e.link == offline && m.form.used: // the form waits with the person
 		if m.mode != greeting { // else somebody may be filling it in
 			m.form.at = 0
 		}
 		m.greet(m.explainOffline(e.err))
-	case e.link == online:
+	case e.link == online && !resumed:
 		for _, r := range m.rooms {
 			if r.joined { // who is here may have changed meanwhile
 				m.backend.members(r.name, false)
@@ -93,14 +94,6 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 		m.backend.ping()
 	}
 	return nil
-}
-
-// refusal says why there is no session and what to do.
-func (m *Model) refusal(err error) string {
-	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeUsernameTaken {
-		return "somebody is connected under this name already; choose another"
-	}
-	return reasonOf(err)
 }
 
 // arrive is the start of a session.
@@ -232,7 +225,7 @@ func (m *Model) takeSent(e sentEvent) {
 	reason := reasonOf(e.err)
 	_, answered := errors.AsType[*client.Error](e.err)
 	_, invalid := errors.AsType[*kaban.MessageError](e.err)
-	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) {
+	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) && !errors.Is(e.err, errTooMuch) {
 		reason = "it is not known whether it was stored: " + reason
 	}
 	if r.draft.text == "" {
@@ -256,7 +249,7 @@ func (m *Model) takePresence(e presenceEvent) {
 	}
 	r.count = e.Members
 	for _, name := range e.Joined {
-		if len(r.members) < maxMembers {
+		if len(r.members) < maxMembers && isName(name) {
 			r.members[name] = true
 		}
 	}
@@ -265,12 +258,17 @@ func (m *Model) takePresence(e presenceEvent) {
 	}
 }
 
+// isName reports whether a name is no longer than one can be.
+func isName(name string) bool { return len(name) <= kaban.MaxUsername*utf8.UTFMax }
+
 func (m *Model) takeMembers(e membersEvent) {
 	r := m.room(e.room)
 	if e.err == nil && r != nil {
 		r.members = make(map[string]bool, len(e.names))
-		for _, name := range e.names {
-			r.members[name] = true
+		for _, name := range e.names[:min(len(e.names), maxMembers)] {
+			if isName(name) {
+				r.members[name] = true
+			}
 		}
 		if r.count = len(e.names); e.more {
 			r.count++ // at least
@@ -312,7 +310,7 @@ func (m *Model) takeRooms(e roomsEvent) {
 
 func (m *Model) takeRenamed(e renamedEvent) tea.Cmd {
 	if e.err != nil {
-		m.say("your name stays " + m.username + ": " + m.refusal(e.err))
+		m.say("your name stays " + m.username + ": " + reasonOf(e.err))
 		return nil
 	}
 	m.username, m.config.Username = e.name, e.name

@@ -331,6 +331,8 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 		l = line{text(word, 0)}
 	case connecting:
 		l = line{text(" ○ connecting …", bold)}
+	case silent:
+		l = line{text(" ◌ the server does not answer", bold)}
 	case offline:
 		word := " ○ offline"
 		if left := s.retryAt.Sub(m.now()).Round(time.Second); left >= time.Second {
@@ -339,14 +341,18 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 			word += ", connecting"
 		}
 		l = line{text(word, bold)}
-		if r := m.active; r != nil && len(r.pending) > 0 {
-			l = append(l, text(fmt.Sprintf("  %d to be sent", len(r.pending)), bold))
-		}
 		if s.err != nil {
 			l = append(l, text("  "+m.meter.clean(m.explainOffline(s.err)), 0))
 		}
 	case ended:
-		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(m.refusal(s.err))+"; /reconnect", 0)}
+		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(reasonOf(s.err))+"; /reconnect", 0)}
+	}
+	waits := 0
+	for _, r := range m.rooms {
+		waits += len(r.pending)
+	}
+	if waits > 0 && s.link != online {
+		l = slices.Insert(l, 1, text(fmt.Sprintf("  %d to be sent", waits), bold))
 	}
 	if r := m.active; r != nil {
 		if behind := r.known - min(r.known, r.head); behind > 0 && s.link == online {
@@ -363,6 +369,8 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 func (m *Model) explainOffline(err error) string {
 	switch {
 	case !m.status.ever:
+	case isTaken(err):
+		return "the name is still in use, perhaps by the lost connection; /nick takes another"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -330,9 +330,11 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	if err := s.config.Names.Check(post.Message.Username()); err != nil {
+	done, err := s.config.Names.Speak(post.Message.Username())
+	if err != nil {
 		return nil, s.problemOf(err)
 	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
 	receipt, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room.Name(), ID: post.ID, Message: post.Message})

@@ -21,6 +21,3 @@ func Knows(names []string, local, host string) (bool, error) {
 	r.Host = host
 	return o.knows(r), nil
 }
-
-// AsUsername gives tests the name that is made of what a hook asks for.
-func AsUsername(name string) string { return asUsername(name) }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"kaban"
 	"kaban/internal/slack"
@@ -61,15 +62,18 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
 		return
 	}
-	if sent.Text == "" {
+	if sent.Content == "" {
 		writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
 		return
 	}
-	content, length := slack.Cut(sent.Text, s.config.MaxContent)
-	message, err := kaban.NewMessage(s.hookAuthor(sent.Username, username), content, s.config.MaxContent)
-	if err == nil {
-		err = s.config.Names.Check(message.Username())
+	content, cut := slack.Cut(sent.Content, s.config.MaxContent)
+	author, done, err := s.hookAuthor(sent.Username, username)
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
 	}
+	defer done()
+	message, err := kaban.NewMessage(author, content, s.config.MaxContent)
 	if err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
@@ -85,22 +89,28 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
-	if length > 0 {
+	if cut {
 		// Not in the body: Grafana, for one, takes any body but "ok" for a failure
 		// and sends the message again.
-		w.Header().Set(noticeHeader, fmt.Sprintf("the message was cut from %d to %d characters", length, s.config.MaxContent))
+		w.Header().Set(noticeHeader, fmt.Sprintf("cut: the message has %d characters, and the limit is %d", utf8.RuneCountInString(sent.Content), s.config.MaxContent))
 	}
 	io.WriteString(w, "ok")
 }
 
-// hookAuthor is who a message is from: the name it says, in a form that names can
-// have here, unless that is somebody else's.
-func (s *Server) hookAuthor(wanted string, usual kaban.Username) kaban.Username {
-	author, err := kaban.ParseUsername(asUsername(wanted))
-	if err != nil || s.config.Names.Check(author) != nil {
-		return usual
+// hookAuthor borrows the name that a message is from until done is called: the
+// one it asks for, in a form that names can have here, unless that is somebody
+// else's; then the hook's, or one made of it if somebody is connected as that,
+// since an alert must not wait for them to leave.
+func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.Username, done func(), err error) {
+	for _, name := range []string{asUsername(wanted), usual.String(), asUsername("hook-" + usual.String())} {
+		if author, err = kaban.ParseUsername(name); err != nil {
+			continue
+		}
+		if done, err = s.config.Names.Speak(author); err == nil {
+			break
+		}
 	}
-	return author
+	return author, done, err
 }
 
 // asUsername makes a name of what may have spaces and signs in it.

@@ -11,6 +11,7 @@ import (
 
 	"kaban"
 	"kaban/internal/refusal"
+	"kaban/internal/store"
 	"kaban/wire"
 )
 
@@ -134,7 +135,9 @@ func (s *Server) problemOf(err error) *Problem {
 	case wire.CodeResync:
 		p.Epoch, p.Head, p.Oldest = e.Epoch, &e.Head, &e.Oldest
 	case wire.CodeInternal:
-		s.config.Log.Error("a request failed", "err", err)
+		if !errors.Is(err, store.ErrDamaged) { // which the store logs, once
+			s.config.Log.Error("a request failed", "err", err)
+		}
 	}
 	return p
 }

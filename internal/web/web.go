@@ -98,7 +98,7 @@ const (
 	drainTimeout  = 5 * time.Second // for what is under way when the server ends
 	maxHeader     = 16 << 10
 	maxBody       = 128 << 10
-	maxHookBody   = 1 << 20 // a program that sends to Slack may send 100 attachments
+	maxHookBody   = 512 << 10 // a program that sends to Slack may send 100 attachments
 )
 
 // ErrClosed is returned by Serve after Shutdown or Close.

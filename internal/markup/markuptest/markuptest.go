@@ -96,3 +96,9 @@ func Random(random *rand.Rand) string {
 	}
 	return content.String()
 }
+
+// Hard are texts that take parsers long which go back.
+var Hard = []string{
+	"*", "_a", "*a ", "*a_b ", "**a*", "`", "a`b``", "```\n", "```a\n", "``` ``` ", "````\n```\n", "> ", ">", ">\n", "[", "[](", "@", "@a-", "@_", "_@",
+	"|", "|a|\n|-|\n", "| |", "|-|\n", "https://", "https://x)", "http://(", "mailto:", "~~a ", "\\|", "~~*_", "```x```\n", "a*_~~ ", "\u0301", "*\u0301", "h",
+}

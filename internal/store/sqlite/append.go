@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 
 	"kaban"
 	"kaban/internal/failpoint"
@@ -42,15 +43,15 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.commit:      "COMMIT",
 		&w.find:        findQuery(lookedUp),
 		&w.findOne:     findQuery(1),
-		&w.findUser:    "SELECT id, name FROM users WHERE key = ?",
-		&w.addUser:     "INSERT INTO users (key, name) VALUES (?, ?)",
-		&w.addRoom:     "INSERT INTO rooms (key, name, head) VALUES (?, ?, 0)",
-		&w.addJournal:  "INSERT INTO journal (batch, time, entries) VALUES (?, ?, ?)",
+		&w.findUser:    "SELECT id, name, sum FROM users WHERE key = ?",
+		&w.addUser:     "INSERT INTO users (id, key, name, sum) VALUES (?, ?, ?, ?)",
+		&w.addRoom:     "INSERT INTO rooms (id, key, name, head, sum) VALUES (?, ?, ?, 0, ?)",
+		&w.addJournal:  "INSERT INTO journal (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
 		&w.trimJournal: "DELETE FROM journal WHERE batch < ?",
 		&w.insertOne:   insertQuery + insertRow,
 		&w.insertMany:  insertQuery + times(insertRow, insertRows),
 		&w.insertNew:   insertQuery + insertRow + " ON CONFLICT (user, id) DO NOTHING",
-		&w.setHead:     "UPDATE rooms SET head = ? WHERE id = ?",
+		&w.setHead:     "UPDATE rooms SET head = ?, sum = ? WHERE id = ?",
 		&w.walState:    "PRAGMA wal_checkpoint(NOOP)", // only tells how large it is
 	})
 }
@@ -65,6 +66,8 @@ type batch struct {
 	keys    map[key]earlier     // those of its entries, and of what it repeats
 	entries []journaled         // of all rooms
 	merged  []merging
+
+	lastRoom, lastUser int64
 }
 
 // touched is a room that a batch appends to, with the head that it gets.
@@ -78,6 +81,7 @@ func (s *Store) newBatch(ctx context.Context) batch {
 	return batch{
 		Store: s, ctx: context.WithoutCancel(ctx), now: s.now().UnixMilli(),
 		touched: make(map[string]*touched), added: make(map[string]user),
+		lastRoom: s.lastRoom, lastUser: s.lastUser,
 	}
 }
 
@@ -125,20 +129,27 @@ func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error
 		return err
 	}
 	authors := make([]user, len(dispatches))
-	keys := make([]key, len(dispatches))
+	keys := make([]key, 0, len(dispatches))
 	for i := range dispatches {
 		author, err := b.user(dispatches[i].Message.Username())
+		if results[i] = (store.Result{}); errors.Is(err, store.ErrDamaged) {
+			results[i].Err = err
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		authors[i], keys[i] = author, key{author.id, dispatches[i].ID.String()}
+		authors[i], keys = author, append(keys, key{author.id, dispatches[i].ID.String()})
 	}
 	var err error
-	if b.keys, err = b.lookUp(keys); err != nil {
+	if b.keys, err = b.lookUp(keys, authors); err != nil {
 		return err
 	}
 	for i := range dispatches {
-		if results[i], err = b.append(&dispatches[i], authors[i], keys[i]); err != nil {
+		if results[i].Err != nil {
+			continue
+		}
+		if results[i], err = b.append(&dispatches[i], authors[i]); err != nil {
 			return err
 		}
 	}
@@ -155,8 +166,8 @@ func (b *batch) commit() error {
 	return err
 }
 
-func (b *batch) append(d *kaban.Dispatch, author user, k key) (_ store.Result, err error) {
-	r := b.room(d.Room)
+func (b *batch) append(d *kaban.Dispatch, author user) (_ store.Result, err error) {
+	r, k := b.room(d.Room), key{author.id, d.ID.String()}
 	if e, found := b.findEarlier(k); found {
 		return repeated(e, d, r), nil
 	}
@@ -198,6 +209,9 @@ func (b *batch) findEarlier(k key) (e earlier, found bool) {
 // repeated answers a dispatch whose id is there already. The room is nil if it
 // has no entries.
 func repeated(e earlier, d *kaban.Dispatch, r *touched) store.Result {
+	if e.damage != nil {
+		return store.Result{Err: e.damage}
+	}
 	if r == nil || e.place>>seqBits != r.id || e.content != d.Message.Content() {
 		return store.Result{Err: store.ErrIDConflict}
 	}
@@ -214,14 +228,27 @@ func (b *batch) user(name kaban.Username) (user, error) {
 		return u, nil
 	}
 	u := user{name: name.String()}
-	err := b.stmts.findUser.QueryRowContext(b.ctx, key).Scan(&u.id, &u.name)
-	if errors.Is(err, sql.ErrNoRows) {
-		u.id, err = insertID(b.stmts.addUser.ExecContext(b.ctx, key, u.name))
+	var value int64
+	err := b.stmts.findUser.QueryRowContext(b.ctx, key).Scan(&u.id, &u.name, &value)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		if b.lastUser == math.MaxInt64 {
+			return user{}, fmt.Errorf("%w of users", errTooMany)
+		}
+		b.lastUser++
+		u.id = b.lastUser
+		_, err = b.stmts.addUser.ExecContext(b.ctx, u.id, key, u.name, b.sum.user(u.id, key, u.name))
+	case err == nil && b.sum.user(u.id, key, u.name) != value:
+		err = errSum
 	}
-	if err == nil {
-		b.added[key] = u
+	if err != nil && codeOf(err) == 0 {
+		err = damaged(fmt.Sprintf("the user %s", name), err)
 	}
-	return u, err
+	if err != nil {
+		return user{}, err
+	}
+	b.added[key] = u
+	return u, nil
 }
 
 // room returns a room as this transaction sees it, or nil.
@@ -240,23 +267,22 @@ func (b *batch) room(name kaban.RoomName) *touched {
 }
 
 func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
-	id, err := insertID(b.stmts.addRoom.ExecContext(b.ctx, name.Key(), name.String()))
-	switch {
-	case err != nil:
-		return nil, err
-	case id > maxRoom:
+	if b.lastRoom >= maxRoom {
 		return nil, fmt.Errorf("%w of rooms", errTooMany)
 	}
-	r := &touched{room: &room{id: id, name: name}}
-	b.touched[name.Key()] = r
-	return r, nil
+	b.lastRoom++
+	r := &room{id: b.lastRoom, key: name.Key(), name: name}
+	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0)); err != nil {
+		return nil, err
+	}
+	b.touched[r.key] = &touched{room: r}
+	return b.touched[r.key], nil
 }
 
-func insertID(result sql.Result, err error) (int64, error) {
-	if err != nil {
-		return 0, err
-	}
-	return result.LastInsertId()
+// setHead writes up to where a room's entries are in their place.
+func (b *batch) setHead(r *room, head uint64) error {
+	_, err := b.stmts.setHead.ExecContext(b.ctx, head, b.sum.room(r.id, r.key, r.name.String(), head), r.id)
+	return err
 }
 
 // publish has everybody see what was committed.
@@ -265,6 +291,7 @@ func (b *batch) publish() {
 		clear(b.users)
 	}
 	maps.Copy(b.users, b.added)
+	b.Store.lastRoom, b.Store.lastUser = b.lastRoom, b.lastUser
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.merged {

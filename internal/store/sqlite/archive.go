@@ -1,11 +1,14 @@
 package sqlite
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,8 +24,13 @@ import (
 // lock that the server needs and changes nothing. One goroutine at a time uses
 // it.
 type Snapshot struct {
-	path string
-	conn *conn
+	path  string
+	conn  *conn
+	pause time.Duration // between two looks at the WAL
+
+	// From begin to end.
+	*contents
+	problems []error // of the contents
 }
 
 // OpenSnapshot opens the database of a data directory. Its errors say what to
@@ -59,7 +67,7 @@ func openSnapshot(ctx context.Context, path string) (*Snapshot, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	return &Snapshot{path: path, conn: c}, nil
+	return &Snapshot{path: path, conn: c, pause: walPause}, nil
 }
 
 // Close ends it.
@@ -70,222 +78,100 @@ func (s *Snapshot) begin(ctx context.Context) error {
 	if err := s.conn.exec(ctx, "BEGIN"); err != nil {
 		return explain(s.path, err)
 	}
-	if err := checkJournal(ctx, s.conn); err != nil {
+	s.problems = nil
+	var err error
+	s.contents, err = load(ctx, s.conn, func(err error) error {
+		s.problems = append(s.problems, err)
+		return nil
+	})
+	if err != nil {
 		return errors.Join(explain(s.path, err), s.end(ctx))
-	}
-	for _, query := range []string{
-		// The view of this name takes the journal apart each time.
-		"CREATE TEMP TABLE recent AS SELECT * FROM main.recent",
-		"CREATE INDEX temp.recent_places ON recent (place)",
-	} {
-		if err := s.conn.exec(ctx, query); err != nil {
-			return errors.Join(explain(s.path, err), s.end(ctx))
-		}
 	}
 	return nil
 }
 
-// end forgets what begin has made, too.
-func (s *Snapshot) end(ctx context.Context) error { return s.conn.rollback(context.WithoutCancel(ctx)) }
-
-// Rooms lists the rooms by name.
-func (s *Snapshot) Rooms(ctx context.Context) ([]store.Room, error) {
-	rooms, _, err := s.rooms(ctx)
-	return rooms, err
+// end forgets what begin has read.
+func (s *Snapshot) end(ctx context.Context) error {
+	s.contents = nil
+	return s.conn.rollback(context.WithoutCancel(ctx))
 }
 
-func (s *Snapshot) rooms(ctx context.Context) (rooms []store.Room, ids []int64, err error) {
-	rows, err := s.conn.QueryContext(ctx, `SELECT r.id, r.name, coalesce(n.head, r.head)
-		FROM rooms r LEFT JOIN (SELECT place >> 40 AS room, max(place) & 0xFFFFFFFFFF AS head FROM recent GROUP BY 1) n ON n.room = r.id
-		ORDER BY r.name`)
-	if err != nil {
-		return nil, nil, explain(s.path, err)
+// Rooms lists the rooms by name, those whose name can be read.
+func (s *Snapshot) Rooms(ctx context.Context) (rooms []store.Room, err error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		r, id, text := store.Room{Oldest: 1}, int64(0), ""
-		if err := rows.Scan(&id, &text, &r.Head); err != nil {
-			return nil, nil, explain(s.path, err)
-		}
-		if r.Name, err = kaban.ParseRoomName(text); err != nil {
-			return nil, nil, fmt.Errorf("room %d has the name %q: %w", id, text, err)
-		}
-		rooms, ids = append(rooms, r), append(ids, id)
+	defer func() { err = errors.Join(err, s.end(ctx)) }()
+	for _, r := range s.sorted() {
+		rooms = append(rooms, r.state())
 	}
-	return rooms, ids, explainAny(s.path, rows.Err())
+	return rooms, nil
 }
 
-func explainAny(path string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return explain(path, err)
+func (s *Snapshot) sorted() []*room {
+	return slices.SortedFunc(maps.Values(s.rooms), func(a, b *room) int { return cmp.Compare(a.name.String(), b.name.String()) })
 }
 
 // Each calls visit with every entry, room by room and in the order of each
 // room, all as they were at one moment, until visit returns an error. Without
-// rooms it is all of them.
-func (s *Snapshot) Each(ctx context.Context, only []kaban.RoomName, visit func(room kaban.RoomName, e *store.Entry) error) (err error) {
+// rooms it is all of them. What is damaged it leaves out and gives to bad, which
+// returns an error to end it: a *store.DamagedError for an entry.
+func (s *Snapshot) Each(ctx context.Context, only []kaban.RoomName, visit func(room kaban.RoomName, e *store.Entry) error, bad func(error) error) (err error) {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.end(ctx)) }()
-	rooms, ids, err := s.rooms(ctx)
-	if err != nil {
-		return err
+	for _, problem := range s.problems {
+		if err := bad(problem); err != nil {
+			return err
+		}
 	}
-	for i, room := range rooms {
-		if len(only) > 0 && !slices.ContainsFunc(only, func(name kaban.RoomName) bool { return name.Key() == room.Name.Key() }) {
+	for _, r := range s.sorted() {
+		if len(only) > 0 && !slices.ContainsFunc(only, func(name kaban.RoomName) bool { return name.Key() == r.name.Key() }) {
 			continue
 		}
-		if err := s.eachOf(ctx, ids[i], room.Name, visit); err != nil {
+		if err := s.eachOf(ctx, r, visit, bad); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Snapshot) eachOf(ctx context.Context, id int64, name kaban.RoomName, visit func(kaban.RoomName, *store.Entry) error) error {
-	for _, query := range []string{pageQuery, recentPageQuery} { // what is recent follows the rest
-		rows, err := s.conn.QueryContext(ctx, query, id<<seqBits, id<<seqBits|maxSeq)
-		if err != nil {
+func (s *Snapshot) eachOf(ctx context.Context, r *room, visit func(kaban.RoomName, *store.Entry) error, bad func(error) error) error {
+	last := s.merged[r.id]
+	for next := uint64(1); next <= last; {
+		var visited error
+		rows, err := s.conn.QueryContext(ctx, pageQuery, r.place(next), r.place(last))
+		damaged, damage, err := readRun(rows, err, &s.sum, r.id, next, last, func(e *store.Entry) bool {
+			visited = visit(r.name, e)
+			return visited == nil
+		})
+		switch {
+		case visited != nil:
+			return visited
+		case err != nil:
 			return explain(s.path, err)
+		case damage == nil:
+			next = last + 1
+			continue
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var e store.Entry
-			var place int64
-			if err := rows.Scan(&place, &e.Time, &e.Kind, &e.ID, &e.Username, &e.Content); err != nil {
-				return explain(s.path, err)
-			}
-			e.Seq = uint64(place & maxSeq)
-			if err := visit(name, &e); err != nil {
+		if err := bad(&store.DamagedError{Room: r.name, Seq: damaged, Err: damage}); err != nil {
+			return err
+		}
+		next = damaged + 1
+	}
+	for i := range r.recent { // what is recent follows the rest
+		e := &r.recent[i].Entry
+		for last++; last < e.Seq; last++ {
+			if err := bad(&store.DamagedError{Room: r.name, Seq: last, Err: errMissing}); err != nil {
 				return err
 			}
 		}
-		if err := closeRows(rows); err != nil {
-			return explain(s.path, err)
+		if err := visit(r.name, e); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// Health is what Check found in one room.
-type Health struct {
-	Room    store.Room
-	Entries uint64 // how many there are
-	Trouble string // "" if all is well
-}
-
-// Check reads everything and looks whether it is sound: SQLite's own check of
-// the file, references and indexes, and that each room has the entries 1 to
-// its head without a gap. The problems it returns concern the whole file; those
-// of a room stand with it.
-func (s *Snapshot) Check(ctx context.Context) (rooms []Health, problems []string, err error) {
-	if err := s.begin(ctx); err != nil {
-		return nil, nil, err
-	}
-	defer func() { err = errors.Join(err, s.end(ctx)) }()
-	if problems, err = s.checkFile(ctx); err != nil {
-		return nil, nil, err
-	}
-	known, ids, err := s.rooms(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	extents := make(map[int64]extent)
-	for _, table := range []string{"entries", "recent"} {
-		if err := s.measure(ctx, table, extents); err != nil {
-			return nil, nil, explain(s.path, err)
-		}
-	}
-	for i, room := range known {
-		e := extents[ids[i]]
-		delete(extents, ids[i])
-		rooms = append(rooms, Health{Room: room, Entries: e.count, Trouble: e.trouble(room.Head)})
-	}
-	for id, e := range extents {
-		problems = append(problems, fmt.Sprintf("%d entries are of room %d, which does not exist", e.count, id))
-	}
-	return rooms, problems, nil
-}
-
-// extent is what a room has.
-type extent struct{ count, first, last uint64 }
-
-// measure adds what a table has to the extents of the rooms.
-func (s *Snapshot) measure(ctx context.Context, table string, extents map[int64]extent) error {
-	rows, err := s.conn.QueryContext(ctx, "SELECT place >> 40, count(*), min(place), max(place) FROM "+table+" GROUP BY place >> 40")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var room, first, last int64
-		var count uint64
-		if err := rows.Scan(&room, &count, &first, &last); err != nil {
-			return err
-		}
-		e, seen := extents[room]
-		if !seen {
-			e.first = uint64(first & maxSeq)
-		}
-		e.count, e.first, e.last = e.count+count, min(e.first, uint64(first&maxSeq)), max(e.last, uint64(last&maxSeq))
-		extents[room] = e
-	}
-	return closeRows(rows)
-}
-
-func (e extent) trouble(head uint64) string {
-	switch {
-	case e.count == 0 && head == 0:
-		return ""
-	case e.last != head:
-		return fmt.Sprintf("the newest entry is %d, and it should be %d", e.last, head)
-	case e.first != 1:
-		return fmt.Sprintf("the oldest entry is %d, and it should be 1", e.first)
-	case e.count != head:
-		return fmt.Sprintf("%d entries are missing between 1 and %d", head-e.count, head)
-	}
-	return ""
-}
-
-// twinsQuery finds recent entries with an id or a place that another one has, which
-// no index of their own keeps out. It must not look through all entries.
-const twinsQuery = `SELECT 'entry ' || (place & 0xFFFFFFFFFF) || ' of room ' || (place >> 40) || ' has an id or a place that another one has' FROM (
-	SELECT r.place FROM recent r CROSS JOIN entries e ON e.place = r.place
-	UNION SELECT r.place FROM recent r CROSS JOIN entries e ON e.user = r.user AND e.id = r.id
-	UNION SELECT min(place) FROM recent GROUP BY user, id HAVING count(*) > 1
-	UNION SELECT place FROM recent GROUP BY place HAVING count(*) > 1) LIMIT 20`
-
-// checkFile returns what SQLite's own checks find, a few lines at most.
-func (s *Snapshot) checkFile(ctx context.Context) (problems []string, err error) {
-	for _, query := range []string{
-		"PRAGMA integrity_check(20)",
-		"SELECT 'a row of ' || \"table\" || ' refers to nothing' FROM pragma_foreign_key_check LIMIT 20",
-		// As the foreign key of entries does, which what is recent has not met yet.
-		`SELECT 'entry ' || (place & 0xFFFFFFFFFF) || ' of room ' || (place >> 40) || ' is of user ' || user || ', who does not exist'
-			FROM recent WHERE user NOT IN (SELECT id FROM users) LIMIT 20`,
-		twinsQuery,
-	} {
-		rows, err := s.conn.QueryContext(ctx, query)
-		if err != nil {
-			return nil, explain(s.path, err)
-		}
-		for rows.Next() {
-			var line string
-			if err := rows.Scan(&line); err != nil {
-				return nil, errors.Join(explain(s.path, err), rows.Close())
-			}
-			if line != "ok" {
-				problems = append(problems, strings.TrimSpace(line))
-			}
-		}
-		if err := closeRows(rows); err != nil {
-			return nil, explain(s.path, err)
-		}
-	}
-	return problems, nil
 }
 
 // BackUp writes a copy of the database as it is at one moment to a file that
@@ -404,16 +290,37 @@ func seal(ctx context.Context, file string) ([]Health, error) {
 	if c, err = connect(ctx, file, "rw", pragmas); err != nil {
 		return nil, err
 	}
-	err = migrate(ctx, c, version, scripts)
-	for _, query := range append(mergeQueries[:], "UPDATE store SET epoch = ''") {
-		if err == nil {
-			err = c.exec(ctx, query)
-		}
+	err = migrate(ctx, c, version, scripts, nil)
+	if err == nil {
+		err = c.transact(ctx, func() error { return finish(ctx, c) })
 	}
 	if err := errors.Join(err, c.close()); err != nil {
 		return nil, err
 	}
 	return CheckFile(ctx, file)
+}
+
+// finish merges all of the journal and forgets the epoch, in the transaction under
+// way, where no Store is at work.
+func finish(ctx context.Context, c *conn) error {
+	s := &Store{writer: c, now: clock}
+	contents, err := load(ctx, c, func(err error) error { return err })
+	if err != nil {
+		return err
+	}
+	if s.recent = contents.recent; len(s.recent.rooms) > 0 {
+		if err := s.stmts.prepare(ctx, c); err != nil {
+			return err
+		}
+		b := s.newBatch(ctx)
+		if err := b.mergeAll(); err != nil {
+			return err
+		}
+	}
+	if err := c.exec(ctx, "DELETE FROM journal"); err != nil {
+		return err
+	}
+	return setEpoch(ctx, c, "", contents.created)
 }
 
 // CheckFile checks a backup. It returns an error if anything is wrong with it.
@@ -466,6 +373,9 @@ func Restore(ctx context.Context, dir, file string) (kept string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := refuseExport(file); err != nil {
+		return "", err
+	}
 	path := filepath.Join(dir, databaseName)
 	draft := path + ".restored"
 	if err := copyFile(draft, file); err != nil {
@@ -491,6 +401,25 @@ func Restore(ctx context.Context, dir, file string) (kept string, err error) {
 		return kept, err
 	}
 	return kept, syncDirectory(dir)
+}
+
+// refuseExport refuses what is no database but text, above all what an export has.
+func refuseExport(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var start [64]byte
+	n, err := f.ReadAt(start[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the backup: %w", err)
+	}
+	text := bytes.TrimPrefix(start[:n], []byte("\ufeff"))
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		return fmt.Errorf("%s is an export and not a backup; \"kaban import\" takes it", file)
+	}
+	return nil
 }
 
 func copyFile(to, from string) (err error) {
@@ -570,7 +499,7 @@ func (b *batch) importAll(records []Record) (added int, err error) {
 		if r.head == r.room.head { // nothing new
 			continue
 		}
-		if _, err := b.stmts.setHead.ExecContext(b.ctx, r.head, r.id); err != nil {
+		if err := b.setHead(r.room, r.head); err != nil {
 			return 0, err
 		}
 	}
@@ -595,13 +524,15 @@ func (b *batch) importOne(r *Record) (isNew bool, err error) {
 	case r.Seq > room.head+1:
 		return false, fmt.Errorf("%w: %s would leave a gap, the room has %d", ErrDiffers, at, room.head)
 	case r.Seq <= room.head:
-		return false, b.compare(r, room.place(r.Seq), author, at)
+		return false, b.compare(r, room.room, at)
 	}
+	e := store.Entry{Time: r.Time, Kind: store.KindMessage, ID: r.ID.String(), Username: r.Username.String(), Content: r.Content}
 	var username any
-	if name := r.Username.String(); name != author.name {
-		username = name
+	if e.Username != author.name {
+		username = e.Username
 	}
-	done, err := b.stmts.insertNew.ExecContext(b.ctx, room.place(r.Seq), r.Time, int64(store.KindMessage), author.id, username, r.ID.String(), r.Content)
+	place := room.place(r.Seq)
+	done, err := b.stmts.insertNew.ExecContext(b.ctx, place, e.Time, int64(e.Kind), author.id, username, e.ID, e.Content, b.sum.entry(place, author.id, &e))
 	if err != nil {
 		return false, err
 	}
@@ -614,18 +545,23 @@ func (b *batch) importOne(r *Record) (isNew bool, err error) {
 	return true, nil
 }
 
-// compare wants the entry at a place to be the record.
-func (b *batch) compare(r *Record, place int64, author user, at string) error {
-	var e earlier
-	var userID int64
-	var id string
-	err := b.writer.QueryRowContext(b.ctx, "SELECT user, id, time, content FROM entries WHERE place = ?", place).Scan(&userID, &id, &e.time, &e.content)
+// compare wants the entry that a room has to be the record.
+func (b *batch) compare(r *Record, room *room, at string) error {
+	same := false
+	rows, err := b.writer.QueryContext(b.ctx, pageQuery, room.place(r.Seq), room.place(r.Seq))
+	_, damage, err := readRun(rows, err, &b.sum, room.id, r.Seq, r.Seq, func(e *store.Entry) bool {
+		author, err := kaban.ParseUsername(e.Username)
+		same = err == nil && author.Key() == r.Username.Key() && e.ID == r.ID.String() && e.Time == r.Time && e.Content == r.Content
+		return true
+	})
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w: %s is missing there, and the room goes on behind it; \"kaban check\" tells more", ErrDiffers, at)
 	case err != nil:
 		return err
-	case userID != author.id || id != r.ID.String() || e.time != r.Time || e.content != r.Content:
+	case errors.Is(damage, errMissing):
+		return fmt.Errorf("%w: %s is missing there, and the room goes on behind it; \"kaban check\" tells more", ErrDiffers, at)
+	case damage != nil:
+		return damaged(at, damage)
+	case !same:
 		return fmt.Errorf("%w: %s is another message there", ErrDiffers, at)
 	}
 	return nil

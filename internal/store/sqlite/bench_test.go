@@ -3,8 +3,11 @@ package sqlite
 import (
 	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/store"
@@ -82,5 +85,69 @@ func BenchmarkRead(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N*page)/b.Elapsed().Seconds(), "rows/s")
 		})
+	}
+}
+
+// BenchmarkMigration opens a database of version 3 with a million messages, checks
+// it, and says how much larger it got.
+func BenchmarkMigration(b *testing.B) {
+	scripts, err := migrations()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		dir := b.TempDir()
+		path := filepath.Join(dir, databaseName)
+		if err := create(b.Context(), path, scripts[:summedVersion-1]); err != nil {
+			b.Fatal(err)
+		}
+		c, err := connect(b.Context(), path, "rw", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, query := range []string{
+			"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) INSERT INTO users SELECT i, 'user-' || i, 'user-' || i FROM n",
+			"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10) INSERT INTO rooms SELECT i, 'room-' || i, 'room-' || i, 100000 FROM n",
+			`WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999999) INSERT INTO entries
+				SELECT ((i / 100000 + 1) << 40) + i % 100000 + 1, 1700000000000 + i, 1, 1 + i % 50, NULL, 'h3k5n2p7q9r4s6t8-' || i, substr('` + strings.Repeat("hello world ", 10) + `', 1, 20 + i % 100) FROM n`,
+		} {
+			if err := c.exec(b.Context(), query); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := c.close(); err != nil {
+			b.Fatal(err)
+		}
+		before, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		s := open(b, dir, Options{})
+		b.StopTimer()
+		after, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		closeStore(b, s)
+		start := time.Now()
+		if _, err := CheckFile(b.Context(), path); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "s/check")
+		b.ReportMetric(float64(before.Size()), "bytes-before")
+		b.ReportMetric(float64(after.Size()), "bytes-after")
+		b.StartTimer()
+	}
+}
+
+// BenchmarkSum is what the checksum of an entry takes.
+func BenchmarkSum(b *testing.B) {
+	var sum summer
+	e := store.Entry{Seq: 1, Time: 1700000000000, Kind: 1, ID: "h3k5n2p7q9r4s6t8-1", Username: "user-1", Content: strings.Repeat("hello world ", 10)}
+	b.ReportAllocs()
+	for b.Loop() {
+		sum.entry(1<<40|1, 1, &e)
 	}
 }

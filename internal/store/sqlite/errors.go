@@ -23,6 +23,7 @@ const (
 	codeFull     = 13
 	codeCantOpen = 14
 	codeProtocol = 15
+	codeMismatch = 20
 	codeNotADB   = 26
 
 	codeIOErrorNoMem   = codeIOError | 12<<8
@@ -51,7 +52,7 @@ func codeOf(err error) int {
 func classify(err error) error {
 	code := codeOf(err)
 	switch {
-	case errors.Is(err, errTooMany):
+	case errors.Is(err, errTooMany), errors.Is(err, store.ErrDamaged):
 		return err
 	case code == codeIOErrorNoMem:
 		return err
@@ -65,6 +66,16 @@ func classify(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", store.ErrBroken, err)
+}
+
+// isDamage reports whether an error says that what is in the database is not what
+// was written, rather than that it cannot be reached.
+func isDamage(err error) bool {
+	switch codeOf(err) & 0xff {
+	case codeCorrupt, codeNotADB, codeMismatch:
+		return true
+	}
+	return false
 }
 
 // explain adds to an error of Open what to do.

@@ -12,8 +12,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-
-	"kaban"
 )
 
 // Names in the data directory.
@@ -112,7 +110,7 @@ func create(ctx context.Context, path string, scripts []string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(migrate(ctx, c, 0, scripts), c.close()); err != nil {
+	if err := errors.Join(migrate(ctx, c, 0, scripts, nil), c.close()); err != nil {
 		return err
 	}
 	if err := os.Rename(draft, path); err != nil {
@@ -245,39 +243,6 @@ func tighten(path string) error {
 		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w; the files must belong to the user who runs the server", err)
 		}
-	}
-	return nil
-}
-
-// load reads what is kept in memory.
-func (s *Store) load(ctx context.Context) error {
-	if err := s.writer.QueryRowContext(ctx, "SELECT epoch FROM store").Scan(&s.epoch); err != nil {
-		return fmt.Errorf("read the epoch: %w", err)
-	}
-	rows, err := s.writer.QueryContext(ctx, "SELECT id, name, head FROM rooms")
-	if err != nil {
-		return fmt.Errorf("read the rooms: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		r := &room{}
-		if err := rows.Scan(&r.id, &text, &r.head); err != nil {
-			return fmt.Errorf("read the rooms: %w", err)
-		}
-		if r.name, err = kaban.ParseRoomName(text); err != nil {
-			return fmt.Errorf("room %d has the name %q: %w", r.id, text, err)
-		}
-		if other := s.rooms[r.name.Key()]; other != nil {
-			return fmt.Errorf("rooms %d and %d have names that are the same, %s and %s", other.id, r.id, other.name, r.name)
-		}
-		s.rooms[r.name.Key()] = r
-	}
-	if err := closeRows(rows); err != nil {
-		return fmt.Errorf("read the rooms: %w", err)
-	}
-	if err := s.loadRecent(ctx); err != nil {
-		return fmt.Errorf("read the recent entries: %w", err)
 	}
 	return nil
 }

@@ -3,21 +3,67 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 
 	"kaban"
 	"kaban/internal/store"
 )
 
-// pageQuery reads a run of places. The order of the join is as written.
-const pageQuery = `SELECT e.place, e.time, e.kind, e.id, coalesce(e.username, u.name), e.content
-	FROM entries e CROSS JOIN users u ON u.id = e.user
+// pageQuery reads a run of places, for readRun.
+const pageQuery = `SELECT e.place, e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.content, e.sum
+	FROM entries e LEFT JOIN users u ON u.id = e.user
 	WHERE e.place BETWEEN ? AND ? ORDER BY e.place`
 
-// recentPageQuery reads what is not merged yet of the same run.
-const recentPageQuery = `SELECT e.place, e.time, e.kind, e.id, coalesce(e.username, u.name), e.content
-	FROM recent e CROSS JOIN users u ON u.id = e.user
-	WHERE e.place BETWEEN ? AND ? ORDER BY e.place`
+// What is wrong with a row that cannot be read as it was written.
+var (
+	errSum     = errors.New("its checksum is another one")
+	errMissing = errors.New("it is missing")
+)
+
+// readRun gives visit the entries from one number to another of a room, up or
+// down, until visit returns false, as a query for them has them. When one is not
+// there as it was written it ends, and returns its number and what is wrong.
+func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64, visit func(*store.Entry) bool) (damaged uint64, damage, _ error) {
+	next, step, n := from, uint64(1), to-from+1
+	if to < from {
+		step, n = ^uint64(0), from-to+1
+	}
+	sort := func(err error) (uint64, error, error) {
+		if isDamage(err) {
+			return next, err, nil
+		}
+		return 0, nil, err
+	}
+	if err != nil {
+		return sort(err)
+	}
+	defer rows.Close()
+	for ; n > 0 && rows.Next(); n-- {
+		var e store.Entry
+		var place, user, value int64
+		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Content, &value); err != nil {
+			return next, err, nil // a value is not of its type
+		}
+		e.Seq = uint64(place & maxSeq)
+		switch {
+		case place != room<<seqBits|int64(next):
+			return next, errMissing, nil
+		case sum.entry(place, user, &e) != value:
+			return next, errSum, nil
+		case !visit(&e):
+			return 0, nil, nil
+		}
+		next += step
+	}
+	if err := closeRows(rows); err != nil {
+		return sort(err)
+	}
+	if n > 0 {
+		return next, errMissing, nil
+	}
+	return 0, nil, nil
+}
 
 // Read implements store.Store.
 func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) ([]store.Entry, error) {
@@ -87,8 +133,8 @@ type run struct {
 }
 
 func newRun(first, last uint64, page store.Page) run {
-	if page.Bytes <= 0 { // then the direction does not matter
-		return run{entries: make([]store.Entry, 0, last-first+1), room: -1}
+	if page.Bytes <= 0 {
+		return run{entries: make([]store.Entry, 0, last-first+1), back: page.Last, room: -1}
 	}
 	return run{back: page.Last, room: page.Bytes}
 }
@@ -116,32 +162,61 @@ func (s *Store) readMerged(ctx context.Context, r *room, first, last uint64, p *
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := c.read(r, first, last, p); err != nil {
+	if err := c.read(s, r, first, last, p); err != nil {
 		return s.failed("read "+r.name.String(), err)
 	}
 	return nil
 }
 
-func (c *reader) read(r *room, first, last uint64, p *run) error {
-	stmt := c.page
+// read adds entries to a page, up to the first that is damaged: then the page is
+// full, or it is an error if the page has nothing.
+func (c *reader) read(s *Store, r *room, first, last uint64, p *run) error {
+	stmt, from, to := c.page, first, last
 	if p.back {
-		stmt = c.pageBack
+		stmt, from, to = c.pageBack, last, first
 	}
 	rows, err := stmt.QueryContext(context.Background(), r.place(first), r.place(last))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for !p.full && rows.Next() {
-		var e store.Entry
-		var place int64
-		if err := rows.Scan(&place, &e.Time, &e.Kind, &e.ID, &e.Username, &e.Content); err != nil {
-			return err
+	damaged, damage, err := readRun(rows, err, &c.sum, r.id, from, to, func(e *store.Entry) bool {
+		p.add(*e)
+		return !p.full
+	})
+	if damage != nil {
+		found := &store.DamagedError{Room: r.name, Seq: damaged, Err: damage}
+		s.report(r, found)
+		if p.full = true; len(p.entries) == 0 {
+			return found
 		}
-		e.Seq = uint64(place & maxSeq)
-		p.add(e)
 	}
-	return closeRows(rows)
+	return err
+}
+
+// maxReported bounds the damaged entries that the log names, each once.
+const maxReported = 100
+
+// reported is an entry that the log has named.
+type reported struct {
+	room int64
+	seq  uint64
+}
+
+// report logs an entry that cannot be read.
+func (s *Store) report(r *room, e *store.DamagedError) {
+	at := reported{r.id, e.Seq}
+	s.mu.Lock()
+	_, known := s.reported[at]
+	n := len(s.reported)
+	if known = known || n == maxReported; !known {
+		s.reported[at] = struct{}{}
+	}
+	s.mu.Unlock()
+	if known {
+		return
+	}
+	s.log.Error("a message is damaged on the disk and is given to nobody; \"kaban check\" finds out what else is, and \"kaban restore\" puts a backup back",
+		"room", e.Room, "seq", e.Seq, "error", e.Err)
+	if n+1 == maxReported {
+		s.log.Error("more damaged messages are not logged", "path", s.path)
+	}
 }
 
 // closeRows ends a query and returns what went wrong in it.

@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"cmp"
-	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,6 +36,7 @@ type key struct {
 type earlier struct {
 	place, time int64
 	content     string
+	damage      error // why nobody knows whether it has
 }
 
 // recentEntry is an entry that is in the journal only.
@@ -159,7 +158,8 @@ func (b *batch) mergeRooms(rooms []merging) error {
 			if e.ownName {
 				username = e.Username
 			}
-			args = append(args, r.place(e.Seq), e.Time, int64(e.Kind), e.user, username, e.ID, e.Content)
+			place := r.place(e.Seq)
+			args = append(args, place, e.Time, int64(e.Kind), e.user, username, e.ID, e.Content, b.sum.entry(place, e.user, &e.Entry))
 			if len(args) == cap(args) {
 				if _, err := b.stmts.insertMany.ExecContext(b.ctx, args...); err != nil {
 					return err
@@ -176,7 +176,7 @@ func (b *batch) mergeRooms(rooms []merging) error {
 	picked := make(map[*room]int, len(rooms))
 	for _, r := range rooms {
 		picked[r.room] = r.n
-		if _, err := b.stmts.setHead.ExecContext(b.ctx, r.recent[r.n-1].Seq, r.id); err != nil {
+		if err := b.setHead(r.room, r.recent[r.n-1].Seq); err != nil {
 			return err
 		}
 	}
@@ -191,9 +191,9 @@ func (b *batch) mergeRooms(rooms []merging) error {
 }
 
 const (
-	insertQuery   = "INSERT INTO entries (place, time, kind, user, username, id, content) VALUES "
-	insertRow     = "(?, ?, ?, ?, ?, ?, ?)"
-	insertColumns = 7
+	insertQuery   = "INSERT INTO entries (place, time, kind, user, username, id, content, sum) VALUES "
+	insertRow     = "(?, ?, ?, ?, ?, ?, ?, ?)"
+	insertColumns = 8
 )
 
 // lookedUp is how many keys one query looks up.
@@ -202,7 +202,7 @@ const lookedUp = 32
 // findQuery looks keys up in the index of entries, n at once. The order of the
 // join is as written.
 func findQuery(n int) string {
-	return "SELECT e.user, e.id, e.place, e.time, e.content FROM (VALUES " + times("(?, ?)", n) +
+	return "SELECT k.column1, k.column2, e.place, e.time, e.kind, e.user, e.id, e.username, e.content, e.sum FROM (VALUES " + times("(?, ?)", n) +
 		") k CROSS JOIN entries e ON e.user = k.column1 AND e.id = k.column2"
 }
 
@@ -211,11 +211,11 @@ func times(s string, n int) string {
 	return strings.TrimSuffix(strings.Repeat(s+", ", n), ", ")
 }
 
-// lookUp finds those of the keys that are in entries.
-func (b *batch) lookUp(keys []key) (map[key]earlier, error) {
+// lookUp finds those of the keys of the authors that are in entries.
+func (b *batch) lookUp(keys []key, authors []user) (map[key]earlier, error) {
 	found := make(map[key]earlier)
 	if len(keys) == 1 { // most batches, where little is said
-		return found, b.lookUpSome(b.stmts.findOne, []any{keys[0].user, keys[0].id}, found)
+		return found, b.lookUpSome(b.stmts.findOne, []any{keys[0].user, keys[0].id}, authors, found)
 	}
 	args := make([]any, 2*lookedUp)
 	for some := range slices.Chunk(keys, lookedUp) {
@@ -223,14 +223,14 @@ func (b *batch) lookUp(keys []key) (map[key]earlier, error) {
 		for i, k := range some {
 			args[2*i], args[2*i+1] = k.user, k.id
 		}
-		if err := b.lookUpSome(b.stmts.find, args, found); err != nil {
+		if err := b.lookUpSome(b.stmts.find, args, authors, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
 }
 
-func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, found map[key]earlier) error {
+func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, authors []user, found map[key]earlier) error {
 	rows, err := stmt.QueryContext(b.ctx, args...)
 	if err != nil {
 		return err
@@ -238,13 +238,32 @@ func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, found map[key]earlier) er
 	defer rows.Close()
 	for rows.Next() {
 		var k key
-		var e earlier
-		if err := rows.Scan(&k.user, &k.id, &e.place, &e.time, &e.content); err != nil {
-			return err
+		var place, user, value int64
+		var username sql.NullString
+		var e store.Entry
+		err := rows.Scan(&k.user, &k.id, &place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Content, &value)
+		if err == nil {
+			if e.Username = username.String; !username.Valid {
+				e.Username = nameOf(authors, user)
+			}
+			if b.sum.entry(place, user, &e) != value || user != k.user || e.ID != k.id {
+				err = errSum
+			}
 		}
-		found[k] = e
+		if err != nil {
+			err = damaged(fmt.Sprintf("what has the id %s already", k.id), err)
+		}
+		found[k] = earlier{place: place, time: e.Time, content: e.Content, damage: err}
 	}
 	return closeRows(rows)
+}
+
+// nameOf returns the name of a user among some.
+func nameOf(users []user, id int64) string {
+	if i := slices.IndexFunc(users, func(u user) bool { return u.id == id }); i >= 0 {
+		return users[i].name
+	}
+	return ""
 }
 
 // journaled is an entry in the journal. The time is that of its batch.
@@ -266,110 +285,7 @@ func (b *batch) journal() error {
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	_, err = b.stmts.addJournal.ExecContext(b.ctx, b.recent.batch+1, b.now, string(text))
+	batch := b.recent.batch + 1
+	_, err = b.stmts.addJournal.ExecContext(b.ctx, batch, b.now, string(text), b.sum.batch(batch, b.now, text))
 	return err
-}
-
-// mergeQueries merge all of the journal, where no Store is at work.
-var mergeQueries = [...]string{
-	`INSERT INTO entries (place, time, kind, user, username, id, content)
-		SELECT place, time, kind, user, username, id, content FROM recent ORDER BY place`,
-	`UPDATE rooms SET head = r.head
-		FROM (SELECT place >> 40 AS room, max(place) & 0xFFFFFFFFFF AS head FROM recent GROUP BY 1) r WHERE rooms.id = r.room`,
-	"DELETE FROM journal",
-}
-
-// checkJournal returns an error if the view recent cannot be read.
-func checkJournal(ctx context.Context, c *conn) error {
-	bad, err := c.number(ctx, "SELECT coalesce(min(batch), 0) FROM journal WHERE NOT json_valid(entries)")
-	if err == nil && bad != 0 {
-		err = badBatch(int64(bad))
-	}
-	return err
-}
-
-func badBatch(n int64) error {
-	return fmt.Errorf("batch %d of the journal is no JSON, so the database is damaged; put a backup in its place", n)
-}
-
-// loadRecent reads what is in the journal only, after the rooms. It takes the
-// journal apart itself, which is ten times as fast as the view.
-func (s *Store) loadRecent(ctx context.Context) error {
-	merged := make(map[int64]uint64, len(s.rooms)) // the heads of what is in its place
-	rooms := make(map[int64]*room, len(s.rooms))
-	for _, r := range s.rooms {
-		rooms[r.id], merged[r.id] = r, r.head
-	}
-	rows, err := s.writer.QueryContext(ctx, "SELECT batch, time, entries FROM journal ORDER BY batch")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var all []recentEntry
-	var places []int64
-	for rows.Next() {
-		var batch, time int64
-		var text []byte
-		if err := rows.Scan(&batch, &time, &text); err != nil {
-			return err
-		}
-		s.recent.batch = batch // also if all of it is merged
-		var entries []journaled
-		if err := json.Unmarshal(text, &entries); err != nil {
-			return fmt.Errorf("%w (%w)", badBatch(batch), err)
-		}
-		for _, j := range entries {
-			seq := uint64(j.Place & maxSeq)
-			if head, ok := merged[j.Place>>seqBits]; ok && seq <= head {
-				continue
-			}
-			places = append(places, j.Place)
-			all = append(all, recentEntry{
-				Entry: store.Entry{Seq: seq, Time: time, Kind: j.Kind, ID: j.ID, Username: j.Username, Content: j.Content},
-				batch: batch, user: j.User, ownName: j.Username != "",
-			})
-		}
-	}
-	if err := closeRows(rows); err != nil {
-		return err
-	}
-	names, err := s.namesOf(ctx, all)
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		e := &all[i]
-		if e.Username == "" {
-			e.Username = names[e.user]
-		}
-		r := rooms[places[i]>>seqBits]
-		if r == nil || e.Seq != r.head+1 || names[e.user] == "" {
-			return fmt.Errorf("entry %d of room %d does not follow what is there; \"kaban check\" tells more", e.Seq, places[i]>>seqBits)
-		}
-		r.head = e.Seq
-		s.recent.add(r, all[i:i+1])
-	}
-	return nil
-}
-
-// namesOf returns the names of the authors, as users has them.
-func (s *Store) namesOf(ctx context.Context, entries []recentEntry) (names map[int64]string, err error) {
-	stmt, err := s.writer.PrepareContext(ctx, "SELECT name FROM users WHERE id = ?")
-	if err != nil {
-		return nil, err
-	}
-	defer stmt.Close()
-	names = make(map[int64]string)
-	for i := range entries {
-		id := entries[i].user
-		if _, ok := names[id]; ok {
-			continue
-		}
-		var name string
-		if err := stmt.QueryRowContext(ctx, id).Scan(&name); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, err
-		}
-		names[id] = name
-	}
-	return names, nil
 }

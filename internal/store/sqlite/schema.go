@@ -3,10 +3,14 @@ package sqlite
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
+	"math"
 	"time"
+
+	"kaban/internal/store"
 )
 
 // applicationID stands in the header of the file and tells our database from
@@ -19,6 +23,9 @@ const (
 	maxSeq  = 1<<seqBits - 1
 	maxRoom = 1<<(63-seqBits) - 1
 )
+
+// storeID is the id of the one row of store.
+const storeID = 1
 
 //go:embed schema/*.sql
 var schemaFiles embed.FS
@@ -41,9 +48,12 @@ func migrations() ([]string, error) {
 	return scripts, nil
 }
 
+// summedVersion is the first version of the schema whose rows have checksums.
+const summedVersion = 4
+
 // migrate brings a schema to the newest version in one transaction: all of it,
-// or nothing.
-func migrate(ctx context.Context, c *conn, version int, scripts []string) error {
+// or nothing. report, if not nil, is told how many rows of all have got their sum.
+func migrate(ctx context.Context, c *conn, version int, scripts []string, report func(done, total int)) error {
 	return c.transact(ctx, func() error {
 		if version == 0 {
 			if err := c.exec(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
@@ -51,15 +61,150 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string) error 
 			}
 		}
 		for i, script := range scripts[version:] {
+			made := version + i + 1
 			if err := c.exec(ctx, script); err != nil {
-				return fmt.Errorf("make version %d of the schema: %w", version+i+1, err)
+				return fmt.Errorf("make version %d of the schema: %w", made, err)
+			}
+			if made == summedVersion && version > 0 {
+				if err := sumAll(ctx, c, report); err != nil {
+					return fmt.Errorf("make version %d of the schema: %w", made, err)
+				}
 			}
 		}
 		if version == 0 {
-			if err := c.exec(ctx, "INSERT INTO store (id, epoch, created) VALUES (1, ?, ?)", rand.Text(), time.Now().UnixMilli()); err != nil {
+			epoch, created := rand.Text(), time.Now().UnixMilli()
+			if err := c.exec(ctx, "INSERT INTO store (id, epoch, created) VALUES (?, ?, ?)", storeID, epoch, created); err != nil {
 				return fmt.Errorf("make the epoch: %w", err)
+			}
+			if len(scripts) >= summedVersion {
+				if err := setEpoch(ctx, c, epoch, created); err != nil {
+					return err
+				}
 			}
 		}
 		return c.exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(scripts)))
 	})
+}
+
+// summedRows is how many rows sumAll reads at a time.
+const summedRows = 10_000
+
+// summed is a table with checksums.
+type summed struct {
+	table, id, columns string
+	sum                func(rows *sql.Rows, sum *summer) (id, value int64, err error)
+}
+
+// summedTables are all of them.
+var summedTables = []summed{
+	{"store", "id", "id, epoch, created", func(rows *sql.Rows, sum *summer) (id, _ int64, err error) {
+		var epoch string
+		var created int64
+		err = rows.Scan(&id, &epoch, &created)
+		return id, sum.store(id, epoch, created), err
+	}},
+	{"rooms", "id", "id, key, name, head", func(rows *sql.Rows, sum *summer) (id, _ int64, err error) {
+		var key, name string
+		var head uint64
+		err = rows.Scan(&id, &key, &name, &head)
+		return id, sum.room(id, key, name, head), err
+	}},
+	{"users", "id", "id, key, name", func(rows *sql.Rows, sum *summer) (id, _ int64, err error) {
+		var key, name string
+		err = rows.Scan(&id, &key, &name)
+		return id, sum.user(id, key, name), err
+	}},
+	{"journal", "batch", "batch, time, entries", func(rows *sql.Rows, sum *summer) (batch, _ int64, err error) {
+		var at int64
+		var entries []byte
+		err = rows.Scan(&batch, &at, &entries)
+		return batch, sum.batch(batch, at, entries), err
+	}},
+	{
+		"entries", "place", "place, time, kind, user, coalesce(username, (SELECT name FROM users WHERE users.id = entries.user)), id, content",
+		func(rows *sql.Rows, sum *summer) (place, _ int64, err error) {
+			var e store.Entry
+			var user int64
+			err = rows.Scan(&place, &e.Time, &e.Kind, &user, &e.Username, &e.ID, &e.Content)
+			return place, sum.entry(place, user, &e), err
+		},
+	},
+}
+
+// sumAll gives all rows their checksum, in the transaction under way.
+func sumAll(ctx context.Context, c *conn, report func(done, total int)) error {
+	done, total := 0, 0
+	for _, t := range summedTables {
+		n, err := c.number(ctx, "SELECT count(*) FROM "+t.table)
+		if err != nil {
+			return err
+		}
+		total += n
+	}
+	for _, t := range summedTables {
+		last := int64(math.MinInt64)
+		for {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			n, newest, err := t.sumSome(ctx, c, last)
+			if err != nil {
+				return fmt.Errorf("add checksums to %s: %w", t.table, err)
+			}
+			if n == 0 {
+				break
+			}
+			last = newest
+			if done += n; report != nil {
+				report(done, total)
+			}
+		}
+	}
+	return nil
+}
+
+// sumSome gives rows behind one their checksum, and returns how many and the last.
+func (t *summed) sumSome(ctx context.Context, c *conn, after int64) (n int, last int64, err error) {
+	rows, err := c.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE %s > ? ORDER BY %[3]s LIMIT %d", t.columns, t.table, t.id, summedRows), after)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer rows.Close()
+	var ids, values []int64
+	var sum summer
+	for rows.Next() {
+		id, value, err := t.sum(rows, &sum)
+		if err != nil {
+			return 0, 0, err
+		}
+		ids, values = append(ids, id), append(values, value)
+	}
+	if err := closeRows(rows); err != nil || len(ids) == 0 {
+		return 0, 0, err
+	}
+	update, err := c.PrepareContext(ctx, fmt.Sprintf("UPDATE %s SET sum = ? WHERE %s = ?", t.table, t.id))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer update.Close()
+	for i, id := range ids {
+		if _, err := update.ExecContext(ctx, values[i], id); err != nil {
+			return 0, 0, err
+		}
+	}
+	return len(ids), ids[len(ids)-1], nil
+}
+
+// tellEvery is how often long work says how far it has come.
+const tellEvery = 2 * time.Second
+
+// tellProgress returns a function that logs how far the sums have come.
+func (s *Store) tellProgress() func(done, total int) {
+	told := time.Now()
+	return func(done, total int) {
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			s.log.Info("adding checksums to a database of an older version", "rows", done, "of", total)
+		}
+	}
 }

@@ -57,6 +57,7 @@ type Options struct {
 // Store implements store.Store on SQLite.
 type Store struct {
 	epoch     string
+	created   int64
 	path      string
 	log       *slog.Logger
 	now       func() time.Time
@@ -70,7 +71,11 @@ type Store struct {
 	stmts   writerStmts
 	users   map[string]user // by key; a part of them
 	recent  recent
+	sum     summer
 	appends int
+	// The greatest ids that are in use. Ids are given here because the sums are of
+	// them, too.
+	lastRoom, lastUser int64
 	// Pages of the WAL at which the next thing is done to it.
 	checkpointAt int // counts those that are in the WAL only
 	truncateAt   int
@@ -82,8 +87,9 @@ type Store struct {
 	closed  error // of the first Close; set before closing is closed
 	broken  atomic.Pointer[error]
 
-	mu    sync.RWMutex // guards all below
-	rooms map[string]*room
+	mu       sync.RWMutex // guards all below
+	rooms    map[string]*room
+	reported map[reported]struct{}
 }
 
 // clock is where messages get their time from.
@@ -92,6 +98,7 @@ var clock = time.Now
 // room is what is known of a room after the last COMMIT.
 type room struct {
 	id   int64
+	key  string // as it is stored
 	name kaban.RoomName
 	// Guarded by Store.mu. The newest entries are in recent, not in the table
 	// entries; those that are in the slice never change.
@@ -110,6 +117,7 @@ type user struct {
 
 type reader struct {
 	*conn
+	sum            summer
 	page, pageBack *sql.Stmt
 }
 
@@ -135,8 +143,7 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	}
 	s := &Store{
 		path: filepath.Join(dir, databaseName), log: options.Log, now: clock, walPages: options.walPages, maxRecent: options.maxRecent, mergeStep: options.mergeStep,
-		recent: recent{keys: make(map[key]earlier), rooms: make(map[*room]struct{})},
-		users:  make(map[string]user), rooms: make(map[string]*room),
+		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
 		readers: make(chan *reader, readers), closing: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -170,6 +177,8 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 			return nil, explain(s.path, err)
 		}
 		s.log.Info("made a new database", "path", s.path)
+	} else if err := refuseDamagedWAL(s.path); err != nil {
+		return nil, err
 	}
 	version, err := inspect(ctx, s.path, len(scripts))
 	if err != nil {
@@ -191,7 +200,11 @@ func (s *Store) connect(ctx context.Context, options Options, version int, scrip
 		return err
 	}
 	if version < len(scripts) {
-		if err := migrate(ctx, s.writer, version, scripts); err != nil {
+		if err := migrate(ctx, s.writer, version, scripts, s.tellProgress()); err != nil {
+			return err
+		}
+		// The next start has no use for what may be as large as the database.
+		if err := s.writer.exec(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 			return err
 		}
 		s.log.Info("brought the schema of the database up to date", "path", s.path, "from", version, "to", len(scripts))
@@ -206,8 +219,8 @@ func (s *Store) connect(ctx context.Context, options Options, version int, scrip
 	}
 	if s.epoch == "" { // a backup: what follows is not what followed there
 		s.epoch = rand.Text()
-		if err := s.writer.exec(ctx, "UPDATE store SET epoch = ?", s.epoch); err != nil {
-			return fmt.Errorf("make the epoch: %w", err)
+		if err := setEpoch(ctx, s.writer, s.epoch, s.created); err != nil {
+			return err
 		}
 		s.log.Info("this database comes from a backup; clients that come back are told to start anew from it", "path", s.path)
 	}

@@ -4,7 +4,8 @@
 //
 // With -check it writes nothing and fails when page/dist is not what the source
 // gives, and checks the types of the source. With -modules it only installs what
-// package-lock.json names, which tests need.
+// package-lock.json names, which tests need. With -script it only prints a source
+// as a script that defines the global "source", for tests of that source alone.
 package main
 
 import (
@@ -35,17 +36,21 @@ type files map[string][]byte
 func main() {
 	check := flag.Bool("check", false, "write nothing; fail if page/dist is not what the source gives")
 	modules := flag.Bool("modules", false, "only install the modules of package-lock.json")
+	script := flag.String("script", "", "only print this source, such as src/markup.ts, as a script")
 	flag.Parse()
-	if err := run("..", *check, *modules); err != nil {
+	if err := run("..", *check, *modules, *script); err != nil {
 		fmt.Fprintln(os.Stderr, "page:", err)
 		os.Exit(1)
 	}
 }
 
-func run(page string, check, modules bool) error {
+func run(page string, check, modules bool, script string) error {
 	page, err := filepath.Abs(page)
 	if err != nil {
 		return err
+	}
+	if script != "" {
+		return printScript(page, script)
 	}
 	if err := install(page); err != nil || modules {
 		return err
@@ -62,6 +67,19 @@ func run(page string, check, modules bool) error {
 		return err
 	}
 	return compare(dist, built)
+}
+
+// printScript prints a source, with what it imports.
+func printScript(page, source string) error {
+	result := api.Build(api.BuildOptions{
+		EntryPoints: []string{source}, AbsWorkingDir: page, Bundle: true,
+		Format: api.FormatIIFE, GlobalName: "source", Target: api.ES2022, LogLevel: api.LogLevelWarning,
+	})
+	if len(result.Errors) > 0 {
+		return errors.New("the source does not build")
+	}
+	_, err := os.Stdout.Write(result.OutputFiles[0].Contents)
+	return err
 }
 
 // install runs npm ci unless it has been run for this very package-lock.json.

@@ -8,7 +8,7 @@ import { Dialogs } from './dialogs'
 import { MessageList } from './list'
 import { SearchPanel } from './search'
 import { MemberList, RoomList } from './sidebar'
-import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, started, status } from './state'
+import { current, dialog, drawer, limits, notice, pending, refusal, room, rooms, searching, started, status } from './state'
 import { load } from './storage'
 import { Cross, Menu, People, Search } from './symbols'
 import { count, explain, language, t } from './texts'
@@ -129,7 +129,8 @@ function State() {
   // A break that is over in a moment is nobody's business.
   const [lasting, setLasting] = useState(false)
   const [online, setOnline] = useState(navigator.onLine)
-  const lost = status.value === 'waiting' || status.value === 'connecting'
+  const lost = status.value === 'waiting' || status.value === 'connecting' || status.value === 'silent'
+  const unsent = pending.value.filter((p) => !p.error).length
   useEffect(() => {
     setLasting(false)
     if (!lost) return
@@ -152,7 +153,8 @@ function State() {
         {lasting && lost && (
           <p class="state">
             <span class="pulse" aria-hidden="true" />
-            {t(!online ? 'offline' : status.value === 'connecting' ? 'connecting' : 'reconnecting')}
+            {t(!online ? 'offline' : status.value === 'waiting' ? 'reconnecting' : status.value === 'silent' ? 'silent' : 'connecting')}
+            {unsent > 0 && ` ${count('unsent', unsent)}`}
           </p>
         )}
       </div>

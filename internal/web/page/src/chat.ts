@@ -4,7 +4,8 @@
 
 import { batch, effect, signal } from '@preact/signals'
 import { Connection, RequestError, type Status } from './connection'
-import { mentions, notify } from './notify'
+import { mentions } from './markup'
+import { notify } from './notify'
 import {
   pageLimit,
   randomID,
@@ -102,7 +103,7 @@ export function useHere(): void {
 function changeStatus(status: Status): void {
   batch(() => {
     state.status.value = status
-    if (status !== 'open') for (const room of state.rooms.value) room.joined.value = false
+    if (status !== 'open' && status !== 'silent') for (const room of state.rooms.value) room.joined.value = false
   })
 }
 

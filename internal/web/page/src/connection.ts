@@ -9,6 +9,8 @@ export type Status =
   | 'closed'
   | 'connecting'
   | 'open'
+  /** The connection stands, but the server does not answer. */
+  | 'silent'
   /** Lost, and trying again. */
   | 'waiting'
   /** Ended for good until the user asks: the session is used elsewhere. */
@@ -41,11 +43,21 @@ interface Waiting {
 /** Waits between tries: at random, longer each time. Milliseconds. */
 const firstWait = 500
 const longestWait = 30_000
-/** How long the server may take to say welcome, or pong when we doubt. */
+/** How long a session has to last to end the growth of the waits. */
+const useful = 10_000
+/** How long the server may take to say welcome. */
 const helloPatience = 10_000
+/** How long nothing may come until the server is asked, while somebody looks at the page. */
+const longestSilence = 5_000
+/** How long it may take to answer until that is said, and until the connection is given up. */
 const probePatience = 5_000
-/** How often a name is tried again that our own lost connection may still hold: some two minutes. */
-const takenTries = 10
+const giveUpPatience = 20_000
+/** How often we look whether something has come. */
+const watchEvery = 1_000
+/** How many bytes may wait to be sent when a ping is answered: a server that reads nothing gets no more. */
+const mostUnsent = 64 * 1024
+/** How many requests may wait for their answers. */
+const mostWaiting = 1_000
 
 export class Connection {
   private socket: WebSocket | undefined
@@ -54,14 +66,22 @@ export class Connection {
   private own: string | undefined
   private greeted = false
   private failures = 0
+  /** Tries that were given up after hello: the server may still take one of them and replace us by it. */
+  private strays = 0
+  /** When the session began, since 1970; 0 while there is none. */
+  private since = 0
   private retry: ReturnType<typeof setTimeout> | undefined
   private watch: ReturnType<typeof setTimeout> | undefined
   private goodbye: Goodbye | undefined
   private refusal: Refusal | undefined
   private waiting = new Map<string, Waiting>()
   private heartbeat = 30_000
+  /** When something came, and when the server was asked after that; 0: it was not. Since 1970. */
   private heard = 0
-  private probed = 0
+  private asked = 0
+  private silent = false
+  /** How long the answer may take until the connection is given up. */
+  private giveUp = giveUpPatience
 
   constructor(
     private readonly url: string,
@@ -79,7 +99,7 @@ export class Connection {
   /** Connects under a name, or again at once. */
   open(username: string): void {
     this.username = username
-    this.failures = 0
+    this.failures = this.strays = 0
     this.own = undefined
     this.connect()
   }
@@ -102,7 +122,7 @@ export class Connection {
   ask<T extends Event>(request: Request): Promise<T> {
     return new Promise((resolve, reject) => {
       const ref = randomID()
-      if (!this.send(request, ref)) {
+      if (this.waiting.size >= mostWaiting || !this.send(request, ref)) {
         reject(new RequestError(undefined))
         return
       }
@@ -135,11 +155,14 @@ export class Connection {
     socket.onclose = () => {
       if (this.socket === socket) this.lost()
     }
-    this.arm(helloPatience, () => this.lost())
+    this.arm(helloPatience, () => {
+      if (socket.readyState === WebSocket.OPEN) this.strays++
+      this.lost()
+    })
   }
 
   private receive(data: unknown): void {
-    this.heard = Date.now()
+    this.alive()
     const event = typeof data === 'string' ? decode(data) : undefined
     if (!event) {
       this.lost()
@@ -148,7 +171,7 @@ export class Connection {
     switch (event.type) {
       case 'welcome':
         this.greeted = true
-        this.failures = 0
+        this.since = Date.now()
         this.own = event.session
         this.username = event.username
         this.heartbeat = Math.max(1, event.heartbeat) * 1000
@@ -157,7 +180,7 @@ export class Connection {
         this.listener.status('open')
         return
       case 'ping':
-        this.write({ type: 'pong' })
+        if ((this.socket?.bufferedAmount ?? 0) < mostUnsent) this.write({ type: 'pong' })
         return
       case 'pong':
         return
@@ -179,29 +202,46 @@ export class Connection {
     if (this.greeted) this.listener.event(event)
   }
 
-  /** Asks for a sign of life whenever there has been none for a heartbeat. */
+  /** Something came. */
+  private alive(): void {
+    this.heard = Date.now()
+    this.asked = 0
+    if (!this.silent) return
+    this.silent = false
+    this.listener.status('open')
+  }
+
+  /** Watches the server: asks it after a silence, says that it does not answer, gives it up. */
   private listen(): void {
-    this.arm(this.heartbeat, () => {
+    this.arm(watchEvery, () => {
       const now = Date.now()
-      if (now - this.heard >= this.heartbeat) this.probe()
+      const silence = document.visibilityState === 'visible' ? Math.min(this.heartbeat / 2, longestSilence) : this.heartbeat
+      const unanswered = this.asked === 0 ? 0 : now - this.asked
+      if (this.asked === 0) {
+        // After a sleep of the machine the connection is probably dead.
+        if (now - this.heard >= silence) this.probe(now - this.heard > silence + giveUpPatience ? probePatience : giveUpPatience)
+      } else if (unanswered >= this.giveUp && this.silent) {
+        this.lost()
+        return
+      } else if (unanswered >= probePatience && !this.silent) {
+        this.silent = true
+        this.listener.status('silent')
+      }
       this.listen()
     })
   }
 
   /** Finds out soon whether the connection still stands, and tries at once if there is none. */
-  private probe(): void {
+  private probe(giveUp = probePatience): void {
     if (this.retry !== undefined) {
       if (navigator.onLine) this.connect()
       return
     }
-    if (!this.greeted || this.probed > this.heard) return
-    const asked = Date.now()
-    this.probed = asked + 1
+    if (!this.greeted) return
+    this.giveUp = this.asked === 0 ? giveUp : Math.min(giveUp, this.giveUp)
+    if (this.asked !== 0) return
+    this.asked = Date.now()
     this.write({ type: 'ping' })
-    const socket = this.socket
-    setTimeout(() => {
-      if (this.socket === socket && this.heard < asked) this.lost()
-    }, probePatience)
   }
 
   /** The user leaves the page: it frees the name, and comes back if the browser shows it again. */
@@ -222,17 +262,20 @@ export class Connection {
     const goodbye = this.goodbye
     const refusal = this.refusal
     const greeted = this.greeted
+    if (this.since > 0 && Date.now() - this.since >= useful) this.failures = this.strays = 0
     this.drop()
-    if (goodbye?.reason === 'replaced') {
+    // Each try that we gave up can replace us once; whoever else does has the session.
+    if (goodbye?.reason === 'replaced' && --this.strays < 0) {
       this.listener.status('replaced')
       return
     }
     const again = goodbye?.reconnect_after_ms ?? refusal?.retry_after_ms
-    if (goodbye && again === undefined) {
-      // The name may still be held by our own connection of before, which the
-      // server gives up after a while.
-      const patient = refusal?.code === 'username_taken' && this.own !== undefined && this.failures < takenTries
-      if (!patient) {
+    if (goodbye && goodbye.reason !== 'replaced' && again === undefined) {
+      // The name may still be held by what is left of us, which the server gives
+      // up after a while. And a hello that was missed is said again.
+      const passing =
+        (refusal?.code === 'username_taken' && (this.own !== undefined || this.strays-- > 0)) || refusal?.code === 'hello_required'
+      if (!passing) {
         this.listener.status('closed')
         this.listener.refused(
           (!greeted && refusal) || { type: 'error', code: 'goodbye', message: goodbye.reason },
@@ -240,10 +283,13 @@ export class Connection {
         return
       }
     }
-    const wait = again ?? Math.min(longestWait, firstWait * 2 ** this.failures) * (0.5 + Math.random() / 2)
-    this.failures++
+    const wait = Math.min(longestWait, firstWait * 2 ** this.failures) * (0.5 + Math.random() / 2)
+    this.failures = Math.min(this.failures + 1, 10)
     this.listener.status('waiting')
-    this.retry = setTimeout(() => this.connect(), wait)
+    // What the server says counts for the first time, since it spreads its
+    // clients; after that it can only make a wait longer.
+    const said = Math.min(again ?? 0, longestWait)
+    this.retry = setTimeout(() => this.connect(), said > 0 && this.failures === 1 ? said : Math.max(said, wait))
   }
 
   /** Forgets the socket and all that belongs to it. */
@@ -255,7 +301,8 @@ export class Connection {
     this.socket = undefined
     this.greeted = false
     this.goodbye = this.refusal = undefined
-    this.probed = this.heard = 0
+    this.heard = this.asked = this.since = 0
+    this.silent = false
     socket?.close()
     const waiting = [...this.waiting.values()]
     this.waiting.clear()

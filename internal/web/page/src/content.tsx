@@ -1,121 +1,133 @@
-// A safe subset of Markdown as DOM nodes: markdown-it makes tokens, this makes
-// nodes of those it knows and text of all others. No HTML is written anywhere.
+// A message's content as DOM nodes: markup.ts says what it means, this draws it.
+// No HTML is written anywhere.
 
-import MarkdownIt from 'markdown-it'
 import { h, type ComponentChildren, type VNode } from 'preact'
-
-const parser = new MarkdownIt('zero', { linkify: true, breaks: true, maxNesting: 12 })
-parser.enable([
-  // blocks
-  'blockquote',
-  'fence',
-  'list',
-  // within a line
-  'autolink',
-  'backticks',
-  'emphasis',
-  'escape',
-  'link',
-  'linkify',
-  'newline',
-  'strikethrough',
-])
-// In a chat "see README.md" is no address: only what has a scheme is a link.
-parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false })
-for (const scheme of ['//', 'ftp:']) parser.linkify.add(scheme, null)
-parser.validateLink = (url) => safeLink(url) !== undefined
+import { Address, aligns, Bold, cells, Code, Italic, Language, Mention, mentionsName, parse, Struck, type Line, type Span } from './markup'
 
 /** The address if it is one that a click may open: web and mail, nothing else. */
-export function safeLink(address: string): string | undefined {
-  let url: URL
-  try {
-    url = new URL(address)
-  } catch {
-    return undefined
+function safeLink(address: string): string | undefined {
+  const url = URL.canParse(address) ? new URL(address) : undefined
+  return url && ['http:', 'https:', 'mailto:'].includes(url.protocol) ? url.href : undefined
+}
+
+/** Makes nodes of a message's content. `own` is the own name, whose mentions are marked. */
+export function content(text: string, own: string): ComponentChildren {
+  const lines = parse(text)
+  const nodes: ComponentChildren[] = []
+  for (let begin = 0; begin < lines.length; ) {
+    const end = groupEnd(lines, begin)
+    nodes.push(group(lines.slice(begin, end), own))
+    begin = end
   }
-  return ['http:', 'https:', 'mailto:'].includes(url.protocol) ? url.href : undefined
+  return nodes
 }
 
-const elements: Record<string, string> = {
-  paragraph: 'p',
-  blockquote: 'blockquote',
-  bullet_list: 'ul',
-  ordered_list: 'ol',
-  list_item: 'li',
-  strong: 'strong',
-  em: 'em',
-  s: 's',
-}
-
-type Token = ReturnType<typeof parser.parse>[number]
-
-/** Makes nodes of a message's content. `mention` is the own name, which is marked. */
-export function markdown(content: string, mention: string): ComponentChildren {
-  return nodes(parser.parse(content, {}), mention)
-}
-
-function nodes(tokens: Token[], mention: string): ComponentChildren[] {
-  const stack: { element: string; props: Record<string, unknown>; children: ComponentChildren[] }[] = []
-  let children: ComponentChildren[] = []
-  const open = (element: string, props: Record<string, unknown> = {}) => {
-    stack.push({ element, props, children })
-    children = []
+/** Where the lines end that are drawn together with the one at `begin`. */
+function groupEnd(lines: Line[], begin: number): number {
+  const { kind, quote } = lines[begin]!
+  let end = begin + 1
+  if (kind === 'block') {
+    while (!endsBlock(lines[end]!)) end++
+    return end + 1
   }
-  for (const token of tokens) {
-    const [, base, edge] = /^(.*?)(?:_(open|close))?$/.exec(token.type)!
-    if (edge === 'open') {
-      // The paragraphs of a tight list are hidden: their text stands in the item.
-      if (base === 'paragraph' && token.hidden) open('')
-      else if (base === 'link') open(...link(String(token.attrGet('href') ?? '')))
-      else if (base === 'ordered_list') open('ol', { start: Number(token.attrGet('start') ?? 1) })
-      else open(elements[base!] ?? 'span')
-    } else if (edge === 'close') {
-      const frame = stack.pop()
-      if (!frame) continue
-      const { element, props } = frame
-      const inner = children
-      children = frame.children
-      if (element === '') children.push(...inner)
-      else children.push(h(element, props, ...inner) as VNode)
-    } else if (token.type === 'inline') {
-      children.push(...nodes(token.children ?? [], mention))
-    } else if (token.type === 'softbreak' || token.type === 'hardbreak') {
-      children.push(<br />)
-    } else if (token.type === 'code_inline') {
-      children.push(<code>{token.content}</code>)
-    } else if (token.type === 'fence') {
-      children.push(
-        <pre tabIndex={0}>
-          <code>{token.content.replace(/\n$/, '')}</code>
-        </pre>,
-      )
-    } else {
-      children.push(...mentioned(token.content, mention))
-    }
+  if (kind === 'head') {
+    while (lines[end]?.kind === 'rule' || lines[end]?.kind === 'row') end++
+    return end
   }
-  return children
+  while (end < lines.length && lines[end]!.kind === 'text' && lines[end]!.quote > 0 === quote > 0) end++
+  return end
 }
 
-function link(href: string): [string, Record<string, unknown>] {
-  const safe = safeLink(href)
-  if (safe === undefined) return ['span', {}]
-  // The title shows where a link with another text goes.
-  return ['a', { href: safe, target: '_blank', rel: 'noopener noreferrer nofollow', title: safe }]
+const endsBlock = (line: Line) => line.spans[line.spans.length - 1]?.mark === true
+
+function group(lines: Line[], own: string): VNode {
+  const { kind, quote } = lines[0]!
+  if (kind === 'block') return block(lines)
+  if (kind === 'head') return table(lines, own)
+  if (quote > 0) return <blockquote>{quoted(lines, 1, own)}</blockquote>
+  return paragraph(lines, own)
 }
 
-const names = /(?<![\p{L}\p{N}_])@[\p{L}\p{M}\p{N}_.-]*[\p{L}\p{M}\p{N}_-]/gu
+function paragraph(lines: Line[], own: string): VNode {
+  const nodes: ComponentChildren[] = []
+  lines.forEach((line, i) => {
+    if (i > 0) nodes.push('\n')
+    nodes.push(...inline(line.spans, own))
+  })
+  // A newline at the end of an element is no empty line, unless something follows.
+  if (lines[lines.length - 1]!.spans.every((s) => s.mark)) nodes.push('\n')
+  return <p>{nodes}</p>
+}
 
-/** Marks @names, and the own one more. */
-function mentioned(text: string, own: string): ComponentChildren[] {
-  if (!text.includes('@')) return [text]
-  const parts: ComponentChildren[] = []
-  let at = 0
-  for (const found of text.matchAll(names)) {
-    parts.push(text.slice(at, found.index))
-    const mine = found[0].slice(1).toLowerCase() === own.toLowerCase()
-    parts.push(<span class={mine ? 'mention mine' : 'mention'}>{found[0]}</span>)
-    at = found.index + found[0].length
+/** Draws lines within so many quotes; those that are in more are quotes again. */
+function quoted(lines: Line[], depth: number, own: string): ComponentChildren[] {
+  const nodes: ComponentChildren[] = []
+  for (let begin = 0; begin < lines.length; ) {
+    const deeper = lines[begin]!.quote > depth
+    let end = begin + 1
+    while (end < lines.length && lines[end]!.quote > depth === deeper) end++
+    const part = lines.slice(begin, end)
+    nodes.push(deeper ? <blockquote>{quoted(part, depth + 1, own)}</blockquote> : paragraph(part, own))
+    begin = end
   }
-  parts.push(text.slice(at))
-  return parts
+  return nodes
+}
+
+function block(lines: Line[]): VNode {
+  const texts: string[] = []
+  let language = ''
+  lines.forEach((line, i) => {
+    const code = line.spans.find((s) => s.style & Code)
+    language ||= line.spans.find((s) => s.style & Language)?.text ?? ''
+    // The lines of the fences are there only if they have code too.
+    if (code || (i > 0 && i < lines.length - 1)) texts.push(code?.text ?? '')
+  })
+  return (
+    <pre tabIndex={0}>
+      {language !== '' && <span class="language">{language}</span>}
+      <code>{texts.join('\n')}</code>
+    </pre>
+  )
+}
+
+function table(lines: Line[], own: string): VNode {
+  const sides = aligns(lines[1]!)
+  return (
+    <div class="table" tabIndex={0}>
+      <table>
+        {lines.map((line) => {
+          if (line.kind === 'rule') return null
+          const element = line.kind === 'head' ? 'th' : 'td'
+          return <tr>{cells(line).map((cell, i) => h(element, { class: sides[i] ?? 'left' }, ...inline(cell, own)))}</tr>
+        })}
+      </table>
+    </div>
+  )
+}
+
+/** Draws the spans of a line, without the marks. */
+function inline(spans: Span[], own: string): ComponentChildren[] {
+  return spans.filter((s) => !s.mark).map((s) => styled(s, own))
+}
+
+function styled(s: Span, own: string): ComponentChildren {
+  let node: ComponentChildren = s.text
+  if (s.style & Code) node = <code>{s.text}</code>
+  else if (s.style & Address) node = link(s.text)
+  else if (s.style & Mention) node = <span class={mentionsName(s, own) ? 'mention mine' : 'mention'}>{s.text}</span>
+  if (s.style & Struck) node = <s>{node}</s>
+  if (s.style & Italic) node = <em>{node}</em>
+  if (s.style & Bold) node = <strong>{node}</strong>
+  return node
+}
+
+/** A link shows its address as it was sent; the title, where the browser goes. */
+function link(address: string): ComponentChildren {
+  const safe = safeLink(address)
+  if (safe === undefined) return address
+  return (
+    <a href={safe} target="_blank" rel="noopener noreferrer nofollow" title={safe}>
+      {address}
+    </a>
+  )
 }

@@ -3,9 +3,9 @@
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import { discard, retry, show } from './chat'
-import { markdown } from './markdown'
+import { content as contentOf } from './content'
+import { mentions } from './markup'
 import { Avatar, nickClass } from './nick'
-import { mentions } from './notify'
 import type { Message } from './protocol'
 import { pathOf } from './route'
 import { username, type Pending } from './state'
@@ -84,7 +84,7 @@ function Author({ username, grouped }: { username: string; grouped: boolean }) {
 function Body({ content, onResize }: { content: string; onResize?(): void }) {
   const [whole, setWhole] = useState(false)
   const own = username.value
-  const rendered: ComponentChildren = useMemo(() => markdown(content, own), [content, own])
+  const rendered: ComponentChildren = useMemo(() => contentOf(content, own), [content, own])
   const long = useMemo(() => content.length > longCharacters || content.split('\n', longLines + 1).length > longLines, [content])
   return (
     <div class="body">

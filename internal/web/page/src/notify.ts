@@ -4,6 +4,7 @@
 import { effect } from '@preact/signals'
 import icon from './icons/icon.svg'
 import unreadIcon from './icons/icon-unread.svg'
+import { mentions } from './markup'
 import type { Message } from './protocol'
 import { pathOf } from './route'
 import { attentive, notifyWhen, room, unreadTotal } from './state'
@@ -24,13 +25,6 @@ export async function choose(when: 'never' | 'mentions' | 'all'): Promise<Permis
   notifyWhen.value = chosen
   save('notify', chosen)
   return allowed
-}
-
-/** Whether a text has @name in it, as a word of its own and in any case. */
-export function mentions(text: string, name: string): boolean {
-  if (name === '' || !text.includes('@')) return false
-  const escaped = name.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
-  return new RegExp(`(?<![\\p{L}\\p{N}_])@${escaped}(?![\\p{L}\\p{N}_])`, 'iu').test(text)
 }
 
 /** Notifies of a message if the user wants that and does not look. */

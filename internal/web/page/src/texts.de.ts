@@ -62,6 +62,9 @@ export const de: Texts = {
 
   connecting: 'Verbindung wird aufgebaut …',
   reconnecting: 'Die Verbindung ist weg und wird wieder aufgebaut. Was du schreibst, bleibt und wird dann gesendet.',
+  silent: 'Der Server antwortet nicht. Was du schreibst, bleibt und wird gesendet, sobald er es tut.',
+  unsent_one: '{count} Nachricht wartet aufs Senden.',
+  unsent_other: '{count} Nachrichten warten aufs Senden.',
   offline: 'Du bist offline. Was du schreibst, bleibt und wird gesendet, sobald du zurück bist.',
   catchingUp: 'Verpasstes wird geladen …',
   replacedTitle: 'Kaban ist woanders offen',

@@ -68,6 +68,9 @@ export const en = {
   // The connection
   connecting: 'Connecting …',
   reconnecting: 'The connection was lost. Reconnecting; what you write is kept and sent then.',
+  silent: 'The server does not answer. What you write is kept and sent when it does.',
+  unsent_one: '{count} message waits to be sent.',
+  unsent_other: '{count} messages wait to be sent.',
   offline: 'You are offline. What you write is kept and sent when you are back.',
   catchingUp: 'Loading what you have missed …',
   replacedTitle: 'Kaban is open somewhere else',

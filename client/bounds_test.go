@@ -1,0 +1,613 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kaban/wire"
+)
+
+// asking is what a fake server looks at.
+type asking struct{ Type, Ref, Room, ID, Resume string }
+
+const welcome = `{"type":"welcome","version":1,"session":"s","username":"ann","server":"fake","limits":{"username":32,"content":5000,"frame":65536},"heartbeat":30}`
+
+// usual is how a server answers, but for history and lists.
+func usual(a asking) string {
+	switch a.Type {
+	case "hello":
+		return welcome
+	case "join":
+		return fmt.Sprintf(`{"type":"joined","room":%q,"epoch":"e","head":0,"members":1,"ref":%q}`, a.Room, a.Ref)
+	case "ping":
+		return fmt.Sprintf(`{"type":"pong","ref":%q}`, a.Ref)
+	}
+	return ""
+}
+
+// serveFake answers what comes over a connection until answer says to stop or
+// the other side hangs up.
+func serveFake(conn net.Conn, answer func(asking) (line string, stop bool)) {
+	defer conn.Close()
+	for lines := bufio.NewScanner(conn); lines.Scan(); {
+		var a asking
+		if json.Unmarshal(lines.Bytes(), &a) != nil {
+			return
+		}
+		line, stop := answer(a)
+		if line != "" {
+			fmt.Fprintln(conn, line)
+		}
+		if stop {
+			return
+		}
+	}
+}
+
+// piped returns options whose connections are served by serve, the first one
+// with number 1.
+func piped(serve func(number int, conn net.Conn)) Options {
+	number := 0
+	return Options{Username: "ann", Dial: func(context.Context) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		number++
+		go serve(number, theirs)
+		return ours, nil
+	}}
+}
+
+// A server can say anything, any number of times, and read nothing: that costs
+// the client no memory.
+func TestNoFloodFillsTheClient(t *testing.T) {
+	big := strings.Repeat("x", 60<<10)
+	names := `["` + strings.Repeat(`","`, 20_000) + `"]`
+	for name, frame := range map[string]string{
+		"pings":            `{"type":"ping"}`,
+		"pings with a ref": `{"type":"ping","ref":"` + big + `"}`,
+		"pongs":            `{"type":"pong","ref":"1"}`,
+		"presence":         `{"type":"presence","room":"lobby","members":9,"joined":` + names + `}`,
+		"errors":           `{"type":"error","code":"internal","message":"` + big + `"}`,
+		"resyncs":          `{"type":"error","code":"resync","message":"x","room":"lobby","epoch":"` + big + `","head":9,"oldest":1}`,
+		"unknown":          `{"type":"sculpture","stone":"` + big + `"}`,
+		"welcomes":         welcome,
+		"joined":           `{"type":"joined","room":"other","epoch":"` + big + `","head":0,"members":1,"ref":"7"}`,
+		"authors":          `{"type":"message","room":"lobby","seq":SEQ,"id":"i","username":"` + big + `","content":"x","time":"2026-11-24T02:35:37.101Z"}`,
+		"ids":              `{"type":"message","room":"lobby","seq":SEQ,"id":"` + big + `","username":"ben","content":"x","time":"2026-11-24T02:35:37.101Z"}`,
+		"contents":         `{"type":"message","room":"lobby","seq":SEQ,"id":"i","username":"ben","content":"` + big + `","time":"2026-11-24T02:35:37.101Z"}`,
+		"acks":             `{"type":"ack","room":"lobby","id":"i","seq":9,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":"2"}`,
+		"history":          `{"type":"history","room":"lobby","messages":[],"more":true}`,
+		"members":          `{"type":"members","room":"lobby","usernames":` + names + `,"more":true}`,
+		"parted":           `{"type":"parted","room":"lobby"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			conns := make(chan net.Conn, 1)
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+				lines := bufio.NewScanner(conn)
+				for answered := 0; answered < 2 && lines.Scan(); answered++ {
+					var a asking
+					json.Unmarshal(lines.Bytes(), &a)
+					fmt.Fprintln(conn, usual(a))
+				}
+				conns <- conn
+			}()
+			var once sync.Once
+			ended := make(chan struct{})
+			end := func() { once.Do(func() { close(ended) }) }
+			c, err := Dial(t.Context(), "", Options{
+				Username: "ann",
+				Dial: func(ctx context.Context) (net.Conn, error) {
+					conn, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+					if err == nil {
+						err = conn.(*net.TCPConn).SetWriteBuffer(4 << 10) // or the kernel takes the pongs
+					}
+					return conn, err
+				},
+				OnPresence: func(p Presence) {
+					if p.Members == 77 { // the end
+						end()
+					}
+				},
+				OnState: func(s State) {
+					if s.Status == Offline { // it could write nothing for long
+						end()
+					}
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Join(t.Context(), "lobby", From{}); err != nil {
+				t.Fatal(err)
+			}
+			conn := <-conns
+			defer conn.Close()
+			before := heap()
+			const total = 12 << 20 // so many bytes, or 80,000 frames
+			flood := bufio.NewWriterSize(conn, 64<<10)
+			for n := range min(total/len(frame), 80_000) {
+				flood.WriteString(strings.Replace(frame, "SEQ", fmt.Sprint(n+1), 1))
+				flood.WriteByte('\n')
+			}
+			fmt.Fprintln(flood, `{"type":"presence","room":"lobby","members":77}`)
+			flood.Flush()
+			<-ended
+			if grown := heap() - before; grown > 6<<20 {
+				t.Errorf("the client has grown by %d KiB", grown>>10)
+			}
+		})
+	}
+}
+
+// heap returns what is in use.
+func heap() int64 {
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return int64(s.HeapAlloc)
+}
+
+// Whatever a server does to a client, it does not come back, or ask, many times
+// a second.
+func TestNothingMakesAClientHurry(t *testing.T) {
+	refuse := func(code, more string) string {
+		return fmt.Sprintf(`{"type":"error","code":%q,"message":"no"%s}`, code, more)
+	}
+	for name, answer := range map[string]func(asking) (string, bool){
+		"welcome, and closed": func(a asking) (string, bool) { return usual(a), true },
+		"joined, and closed":  func(a asking) (string, bool) { return usual(a), a.Type == "join" },
+		"goodbye with 0 ms": func(a asking) (string, bool) {
+			return welcome + "\n" + `{"type":"goodbye","reason":"draining","reconnect_after_ms":0}`, true
+		},
+		"goodbye with 1 ms": func(a asking) (string, bool) {
+			return welcome + "\n" + `{"type":"goodbye","reason":"idle","reconnect_after_ms":1}`, true
+		},
+		"closed at once":   func(a asking) (string, bool) { return "", true },
+		"hello_required":   func(a asking) (string, bool) { return refuse("hello_required", ""), true },
+		"username_taken":   func(a asking) (string, bool) { return refuse("username_taken", ""), true },
+		"server_full, 1ms": func(a asking) (string, bool) { return refuse("server_full", `,"retry_after_ms":1`), true },
+		"silent":           func(a asking) (string, bool) { return "", false },
+		"no JSON":          func(a asking) (string, bool) { return "SSH-2.0", true },
+		"a room that is full": func(a asking) (string, bool) {
+			if a.Type == "join" {
+				return refuse("internal", fmt.Sprintf(`,"ref":%q`, a.Ref)), false
+			}
+			return usual(a), false
+		},
+		"resync for each join": func(a asking) (string, bool) {
+			if a.Type == "join" {
+				return refuse("resync", fmt.Sprintf(`,"room":%q,"epoch":"e","head":9,"oldest":1,"ref":%q`, a.Room, a.Ref)), false
+			}
+			return usual(a), false
+		},
+		"full disk": func(a asking) (string, bool) {
+			if a.Type == "send" {
+				return refuse("storage_full", fmt.Sprintf(`,"ref":%q`, a.Ref)), false
+			}
+			return usual(a), false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var hostile atomic.Bool
+				var requests atomic.Int64
+				c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+					mine := hostile.Load()
+					serveFake(conn, func(a asking) (string, bool) {
+						if !mine { // the first connection
+							return usual(a), false
+						}
+						if a.Type != "ping" {
+							requests.Add(1)
+						}
+						return answer(a)
+					})
+				}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				r, err := c.Join(t.Context(), "lobby", From{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				hostile.Store(true)
+				if _, err := r.Post(t.Context(), "x"); err != nil {
+					t.Fatal(err)
+				}
+				c.Reconnect()
+				const minutes = 20
+				time.Sleep(minutes * time.Minute)
+				synctest.Wait()
+				if err := c.Err(); err != nil {
+					t.Errorf("the client gave up: %v", err)
+				}
+				if n, most := requests.Load(), int64(minutes*60); n > most || n == 0 {
+					t.Errorf("the client asked %d times in %d minutes, want at most %d", n, minutes, most)
+				}
+			})
+		})
+	}
+}
+
+// states gathers what a client tells.
+type states struct {
+	c     chan State
+	begin time.Time
+}
+
+func newStates() *states { return &states{c: make(chan State, 100), begin: time.Now()} }
+
+func (s *states) tell(state State) { s.c <- state }
+
+// next waits for what is told next.
+func (s *states) next() (State, time.Duration) {
+	state := <-s.c
+	return state, time.Since(s.begin)
+}
+
+// A client says that the server does not answer, what waits, and that it is back.
+func TestTheServerIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frozen := make(chan struct{})
+		thawed := make(chan struct{})
+		s := newStates()
+		options := piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				select {
+				case <-frozen:
+					<-thawed
+				default:
+				}
+				return usual(a), false
+			})
+		})
+		options.OnState = s.tell
+		c, err := Dial(t.Context(), "", options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state, _ := s.next(); state.Status != Online {
+			t.Fatalf("got %+v, want online", state)
+		}
+		time.Sleep(time.Hour) // a quiet one is no silence
+		if len(s.c) > 0 {
+			t.Fatalf("got %+v in a quiet hour", <-s.c)
+		}
+		s.begin = time.Now()
+		close(frozen)
+		if _, err := r.Post(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		state, after := s.next()
+		if state.Status != Silent || state.Unacknowledged != 1 || after > 20*time.Second {
+			t.Errorf("got %+v after %v, want silent with one message that waits", state, after)
+		}
+		close(thawed)
+		if state, _ = s.next(); state.Status != Online {
+			t.Errorf("got %+v, want online", state)
+		}
+	})
+}
+
+// A server that never answers again is given up, in bounded time.
+func TestTheServerIsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStates()
+		off := make(chan struct{})
+		defer close(off)
+		options := piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				if a.Type != "hello" {
+					<-off // as a machine without power
+				}
+				return usual(a), false
+			})
+		})
+		options.OnState = s.tell
+		options.Silence, options.Patience = time.Second, 2*time.Second
+		options.Dial = dialOnce(options.Dial)
+		c, err := Dial(t.Context(), "", options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []Status{Online, Silent, Offline} {
+			state, after := s.next()
+			if state.Status != want || after > 6*time.Second {
+				t.Errorf("got %+v after %v, want status %d", state, after, want)
+			}
+		}
+		c.Close()
+	})
+}
+
+// dialOnce dials once; after that there is no way to the server.
+func dialOnce(dial func(context.Context) (net.Conn, error)) func(context.Context) (net.Conn, error) {
+	dialed := false
+	return func(ctx context.Context) (net.Conn, error) {
+		if dialed {
+			return nil, errors.New("no way")
+		}
+		dialed = true
+		return dial(ctx)
+	}
+}
+
+// A line over which a frame takes minutes is alive for as long as bytes come.
+func TestASlowLineIsAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStates()
+		options := piped(func(_ int, conn net.Conn) {
+			defer conn.Close()
+			lines := bufio.NewScanner(conn)
+			lines.Scan()
+			fmt.Fprintln(conn, welcome)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for lines.Scan() { // pings that have their answer behind the frame
+				}
+			}()
+			frame := `{"type":"error","code":"internal","message":"` + strings.Repeat("x", 300) + `"}` + "\n"
+			for k := range len(frame) {
+				time.Sleep(4 * time.Second)
+				if _, err := conn.Write([]byte(frame[k : k+1])); err != nil {
+					return
+				}
+			}
+			s.c <- State{}
+			<-ended
+		})
+		options.Silence, options.Patience, options.OnState = 3*time.Second, 5*time.Second, s.tell
+		c, err := Dial(t.Context(), "", options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, want := range []State{{Status: Online}, {}} {
+			if got, after := s.next(); got != want {
+				t.Fatalf("got %+v after %v, want %+v", got, after, want)
+			}
+		}
+	})
+}
+
+// A client that gave attempts up comes back when one of them replaces it, once
+// for each; it leaves the session to whoever else has it.
+func TestReplacedByOneself(t *testing.T) {
+	for strays := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			var greeted atomic.Int64
+			c, err := Dial(t.Context(), "", piped(func(number int, conn net.Conn) {
+				serveFake(conn, func(a asking) (string, bool) {
+					switch {
+					case number == 1:
+						return usual(a), a.Type == "join" // breaks
+					case number <= 1+strays:
+						return "", false // frozen
+					}
+					greeted.Add(1)
+					return usual(a) + "\n" + `{"type":"goodbye","reason":"replaced"}`, true
+				})
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Join(t.Context(), "lobby", From{}); err != nil {
+				t.Fatal(err)
+			}
+			<-c.Done()
+			if bye, ok := errors.AsType[*Goodbye](c.Err()); !ok || bye.Reason != wire.ReasonReplaced {
+				t.Errorf("%d strays: it ended with %v, want replaced", strays, c.Err())
+			}
+			if want := int64(strays + 1); greeted.Load() != want {
+				t.Errorf("%d strays: it was replaced %d times, want %d", strays, greeted.Load(), want)
+			}
+		})
+	}
+}
+
+// hello_required means that somebody stood still for too long; Dial tries again.
+func TestAMissedHello(t *testing.T) {
+	for missed, ok := range map[int]bool{1: true, 2: true, dialTries: false} {
+		synctest.Test(t, func(t *testing.T) {
+			c, err := Dial(t.Context(), "", piped(func(number int, conn net.Conn) {
+				serveFake(conn, func(a asking) (string, bool) {
+					if number <= missed {
+						return `{"type":"error","code":"hello_required","message":"no hello came within 10s"}` + "\n" + `{"type":"goodbye","reason":"idle"}`, true
+					}
+					return usual(a), false
+				})
+			}))
+			if (err == nil) != ok {
+				t.Errorf("missed %d times: got %v", missed, err)
+			}
+			if err == nil {
+				c.Close()
+			}
+		})
+	}
+}
+
+// What is asked and never answered is forgotten with whoever asked, and there is
+// a bound for those that wait.
+func TestQuestionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				if a.Type == "history" || a.Type == "join" {
+					return "", false
+				}
+				return usual(a), false
+			})
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for range 3 * maxAsked {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if _, _, err := c.History(ctx, "lobby", Page{}); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("got %v", err)
+			}
+			cancel()
+		}
+		c.mu.Lock()
+		if n := len(c.calls) + len(c.queue) + len(c.flight); n > 2*maxAnswered+2 {
+			t.Errorf("%d calls are held", n)
+		}
+		c.mu.Unlock()
+		var last error
+		for k := range maxAsked + 1 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			_, last = c.Join(ctx, fmt.Sprint("room-", k), From{})
+			cancel()
+		}
+		if !errors.Is(last, ErrBusy) {
+			t.Errorf("got %v, want ErrBusy", last)
+		}
+	})
+}
+
+// One message that is never acknowledged does not keep those behind it.
+func TestAnAckThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, seq := "", 0
+		c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				if a.Type != "send" {
+					return usual(a), false
+				}
+				if first == "" {
+					first = a.ID
+					return "", false
+				}
+				seq++
+				return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":%d,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":%q}`, a.ID, seq, a.Ref), false
+			})
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range 5000 {
+			if _, err := r.Post(t.Context(), fmt.Sprint(k)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.posted != 1 || len(c.flight) > maxAnswered+2 || len(c.calls) > 2 {
+			t.Errorf("%d messages are under way, %d calls are held in flight, %d by ref", c.posted, len(c.flight), len(c.calls))
+		}
+	})
+}
+
+// A room whose join nobody waited for is left when the answer comes.
+func TestAJoinThatWasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parted := make(chan string, 1)
+		c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				switch a.Type {
+				case "join":
+					time.Sleep(time.Second)
+				case "part":
+					parted <- a.Room
+					return fmt.Sprintf(`{"type":"parted","room":%q,"ref":%q}`, a.Room, a.Ref), false
+				}
+				return usual(a), false
+			})
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := c.Join(ctx, "lobby", From{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v", err)
+		}
+		if got := <-parted; got != "lobby" {
+			t.Errorf("%q was left", got)
+		}
+		if _, err := c.Join(t.Context(), "lobby", From{}); err != nil {
+			t.Errorf("it cannot be joined any more: %v", err)
+		}
+	})
+}
+
+// A page of history that does not lead on is an error, so that nobody reads for
+// ever.
+func TestPagesLeadOn(t *testing.T) {
+	message := func(seq int) wire.Message { return wire.Message{Seq: uint64(seq)} }
+	for name, c := range map[string]struct {
+		page     Page
+		messages []wire.Message
+		ok       bool
+	}{
+		"good":             {Page{After: 4, HasAfter: true}, []wire.Message{message(5), message(9)}, true},
+		"empty":            {Page{After: 4, HasAfter: true}, nil, true},
+		"newest":           {Page{Limit: 2}, []wire.Message{message(1), message(2)}, true},
+		"the same again":   {Page{After: 4, HasAfter: true}, []wire.Message{message(4)}, false},
+		"backwards":        {Page{After: 4, HasAfter: true}, []wire.Message{message(6), message(5)}, false},
+		"not before":       {Page{Before: 4, HasBefore: true}, []wire.Message{message(3), message(4)}, false},
+		"more than wanted": {Page{Limit: 1}, []wire.Message{message(1), message(2)}, false},
+		"more than a page": {Page{}, make([]wire.Message, wire.MaxLimit+1), false},
+	} {
+		if err := c.page.check(c.messages); (err == nil) != c.ok {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A machine that has slept has its clocks tell that: the connection is asked
+// once, and given up for that one answer.
+func TestAfterASleep(t *testing.T) {
+	for slept, want := range map[time.Duration]doubts{0: told, time.Hour: asleep} {
+		c := &Client{options: Options{}.withDefaults("")}
+		l := newLink(c, nil)
+		l.welcomed(30 * time.Second)
+		l.heard = l.heard.Add(-slept)
+		var err error
+		steps := 0
+		for ; err == nil; steps++ {
+			err = l.doubt()
+		}
+		if l.doubts != want || slept > 0 && steps != 2 || slept == 0 && steps != 3 {
+			t.Errorf("slept %v: given up after %d steps, with doubts %d", slept, steps, l.doubts)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package client
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"kaban/wire"
+)
+
+// writeTimeout is how long a write may make no progress until the connection is
+// given up.
+const writeTimeout = 30 * time.Second
+
+// link is one connection to the server.
+type link struct {
+	client *Client
+	conn   net.Conn
+	reader *wire.Reader
+	writer *wire.Writer
+	wake   chan struct{} // there is something to write
+
+	// The session goroutine's.
+	goodbye *Goodbye
+	greeted bool          // there was a welcome
+	silence time.Duration // how long nothing may come until the server is asked
+	doubts  doubts
+	heard   time.Time // when something came, by the wall clock
+
+	// Guarded by Client.mu.
+	//
+	// signs are the ping and the pong that wait to be written, one of each at
+	// most: whoever pings faster than it reads has one answer for all.
+	signs struct {
+		ping, pong bool
+		ref        []byte // of the pong
+	}
+	// sending counts messages that were written and are not answered. window
+	// bounds them: it starts small and grows with each answer, so that a
+	// connection that breaks soon again is not filled with what is lost.
+	sending, window int
+}
+
+// doubts are how sure it is that the server is there.
+type doubts uint8
+
+const (
+	none   doubts = iota
+	asked         // for a sign of life
+	told          // and it was told that none came
+	asleep        // as asked, and this machine has slept: the connection is probably dead
+)
+
+func newLink(c *Client, conn net.Conn) *link {
+	l := &link{client: c, conn: conn, wake: make(chan struct{}, 1), window: firstWindow}
+	l.reader, l.writer = wire.NewReader(l), wire.NewWriter(l)
+	return l
+}
+
+// welcomed begins to watch the server.
+func (l *link) welcomed(heartbeat time.Duration) {
+	l.greeted = true
+	if l.silence = l.client.options.Silence; l.silence <= 0 {
+		l.silence = longestSilence
+		if heartbeat > 0 {
+			l.silence = min(heartbeat/2, longestSilence)
+		}
+	}
+	l.heard = wall()
+}
+
+// wall is the time without the monotonic clock, which stands still while a
+// machine sleeps.
+func wall() time.Time { return time.Now().Round(0) }
+
+// Read is the reader's source. Every byte is a sign of life: a frame may take
+// its time over a slow line. Until the welcome the attempt has its own deadline.
+func (l *link) Read(p []byte) (int, error) {
+	if !l.greeted {
+		return l.conn.Read(p)
+	}
+	l.conn.SetReadDeadline(time.Now().Add(l.patience()))
+	n, err := l.conn.Read(p)
+	if n > 0 {
+		l.heard = wall()
+		if l.doubts == told {
+			l.client.tell(State{Status: Online})
+		}
+		l.doubts = none
+	}
+	return n, err
+}
+
+// patience is how long nothing may come until there is more doubt.
+func (l *link) patience() time.Duration {
+	half := l.client.options.Patience / 2
+	switch l.doubts {
+	case asked, asleep:
+		return half
+	case told:
+		return 3 * half
+	}
+	return l.silence
+}
+
+// doubt takes that nothing has come for as long as it may. The error gives the
+// connection up.
+//
+// Each step waits anew, so that a client that stood still itself reads first
+// what has come in the meantime.
+func (l *link) doubt() error {
+	switch l.doubts {
+	case none:
+		l.doubts = asked
+		if wall().Sub(l.heard) > l.silence+2*l.client.options.Patience {
+			l.doubts = asleep
+		}
+		l.ping()
+		return nil
+	case asked:
+		l.doubts = told
+		l.client.tell(State{Status: Silent})
+		return nil
+	}
+	return errors.New("the server is silent")
+}
+
+func (l *link) ping() {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	l.signs.ping = true
+	l.client.wakeLocked()
+}
+
+// pong answers a ping of the server.
+func (l *link) pong(e *wire.Event) {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	l.signs.pong, l.signs.ref = true, nil
+	if e.HasRef && len(e.Ref) <= wire.MaxRef {
+		l.signs.ref = []byte(e.Ref)
+	}
+	l.client.wakeLocked()
+}
+
+// appendSigns writes the ping and the pong that wait. The writer's error comes
+// back from its next flush.
+func (l *link) appendSigns() {
+	if l.signs.ping {
+		l.writer.Write(&wire.Request{Type: wire.TypePing})
+	}
+	if l.signs.pong {
+		l.writer.Write(&wire.Request{Type: wire.TypePong, Ref: l.signs.ref})
+	}
+	l.signs.ping, l.signs.pong, l.signs.ref = false, false, nil
+}
+
+// Write is where the writer writes to. It goes on for as long as the connection
+// takes something.
+func (l *link) Write(p []byte) (n int, err error) {
+	if !l.greeted {
+		return l.conn.Write(p)
+	}
+	for n < len(p) {
+		l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		var m int
+		m, err = l.conn.Write(p[n:])
+		n += m
+		if err != nil && (m == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return n, err
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,165 @@
+package browser
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/internal/markup"
+	"kaban/internal/markup/markuptest"
+)
+
+// spellScript has what reads the structure of contents in a page: spell does
+// what markuptest.Spell does, shownSpans reads it from the document.
+//
+//go:embed testdata/spell.js
+var spellScript string
+
+// reader opens a page with the source of the page's reader of markup.
+func reader(t *testing.T) *page {
+	t.Helper()
+	build := exec.Command("go", "run", ".", "-script", "src/markup.ts")
+	build.Dir = filepath.FromSlash("../../internal/web/page/build")
+	script, err := build.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPage(t, desktop)
+	p.text(string(script) + ";globalThis.source = source; " + spellScript + "; ''")
+	return p
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The page reads markup as the terminal does: the table, and whatever random
+// contents have in them.
+func TestMarkupIsTheSame(t *testing.T) {
+	t.Parallel()
+	all, err := markuptest.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var contents []string
+	for _, c := range all.Markup {
+		contents = append(contents, c.Content())
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 5000 {
+		contents = append(contents, markuptest.Random(random))
+	}
+	p := reader(t)
+	got := value[[]string](p, asJSON(t, contents)+`.map((content) => spell(source.parse(content)))`)
+	wrong := 0
+	for i, content := range contents {
+		want := markuptest.Spell(markup.Parse(content))
+		if i < len(all.Markup) && all.Markup[i].Out != "as typed" {
+			want = all.Markup[i].Out
+		}
+		if got[i] != want && wrong < 10 {
+			t.Errorf("%.200q:\ngot  %.300s\nwant %.300s", content, got[i], want)
+			wrong++
+		}
+	}
+	mentioned := value[[]bool](p, asJSON(t, all.Mentions)+`.map((c) => source.mentions(c.in, c.name))`)
+	for i, c := range all.Mentions {
+		if mentioned[i] != c.Want {
+			t.Errorf("%q mentions %q: got %t, want %t", c.In, c.Name, mentioned[i], c.Want)
+		}
+	}
+}
+
+// Sixteen times as much takes the page about sixteen times as long.
+func TestMarkupIsLinear(t *testing.T) {
+	t.Parallel()
+	p := reader(t)
+	for _, slow := range value[[]string](p, asJSON(t, markuptest.Hard)+`.filter((piece) => growth(piece) > 100)`) {
+		t.Errorf("%q: sixteen times as many take more than a hundred times as long", slow)
+	}
+}
+
+// together is where lines of code meet, which the document has as one text.
+var together = regexp.MustCompile(`(⟨c:[^⟨⟩]*)⟩⟨c:`)
+
+// joined takes the newlines out of a structure and joins the lines of code.
+func joined(structure string) string {
+	structure = strings.ReplaceAll(structure, "\n", "")
+	for together.MatchString(structure) {
+		structure = together.ReplaceAllString(structure, "$1")
+	}
+	return structure
+}
+
+// shownOf is the structure of a content as the document has it: without the
+// marks, and with nothing between lines.
+func shownOf(content string) string {
+	var kept []markup.Line
+	for _, l := range markup.Parse(content) {
+		var spans []markup.Span
+		for _, s := range l.Spans {
+			if !s.Mark {
+				spans = append(spans, s)
+			}
+		}
+		kept = append(kept, markup.Line{Spans: spans})
+	}
+	return joined(markuptest.Spell(kept))
+}
+
+// What the table says is what people see: every character but the delimiters,
+// in the order in which it was written, and as it was meant.
+func TestMarkupIsShown(t *testing.T) {
+	t.Parallel()
+	all, err := markuptest.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var contents []string
+	for _, c := range all.Markup {
+		if kaban.CheckContent(c.Content(), kaban.DefaultMaxContent) == nil {
+			contents = append(contents, c.Content())
+		}
+	}
+	s := startServer(t, "")
+	s.say("ben", "lobby", contents...)
+	p := newPage(t, desktop)
+	p.join(s.url, "ann")
+	p.until(`document.querySelectorAll('.row').length > 0`)
+	p.text(spellScript + "; ''")
+	for i, content := range contents {
+		seq := i + 1
+		p.until(fmt.Sprintf(`goTo(%d)`, seq))
+		row := fmt.Sprintf(`document.querySelector('.row[data-seq="%d"] .content')`, seq)
+		if got, want := joined(p.text("shownSpans("+row+")")), shownOf(content); got != want {
+			t.Errorf("%.200q is shown:\ngot  %.300s\nwant %.300s", content, got, want)
+		}
+		if strings.Contains(content, "@all") || strings.Contains(content, "@ann,") {
+			if !p.truth(row+`.closest('.mentioned')`) || !p.truth(row+`.querySelector('.mine')`) {
+				t.Errorf("%.200q is not marked as a mention", content)
+			}
+		}
+	}
+	// Blanks and newlines are there as they were typed.
+	for content, want := range map[string]string{
+		"  two,   three  ": "  two,   three  ",
+		"a\n\n\nb":         "a\n\n\nb",
+	} {
+		s.say("ben", "lobby", content)
+		p.until(`[...document.querySelectorAll('#messages .content')].at(-1).innerText === %s || document.querySelector('#messages').scrollBy(0, 9999)`, want)
+	}
+}

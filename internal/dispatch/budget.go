@@ -1,0 +1,154 @@
+package dispatch
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// defaultTailBudget is how many bytes all tails hold together.
+	defaultTailBudget = 64 << 20
+	// defaultTailAge is how long a chunk is kept. A reader that comes back after a
+	// longer break reads from the store.
+	defaultTailAge = 5 * time.Minute
+	// expiriesPerAge is how often in that time a budget looks for old chunks, at
+	// most.
+	expiriesPerAge = 8
+	// chunkOverhead and markSize are what a chunk takes beside its bytes.
+	chunkOverhead = 160
+	markSize      = 8
+)
+
+// budget bounds what the tails of all rooms hold together. It knows their chunks
+// in the order in which they were made and takes away the oldest, whosever they
+// are: a room that talks keeps more than a quiet one, rooms that talk alike keep
+// alike, and a room that only its own limit stops (tail.limit) pushes nobody out.
+//
+// Chunks are added and removed with the Room.mu of their room held. To take one
+// away the budget needs that lock itself, so it is only enforced (shrink) by a
+// caller that holds none; until then one room may be beyond the budget.
+type budget struct {
+	limit int64
+	age   time.Duration
+	start time.Time
+	used  atomic.Int64 // bytes
+
+	mu             sync.Mutex // a leaf; guards all below
+	oldest, newest *chunk     // a list through chunk.newer and chunk.older
+	timer          *time.Timer
+	armed, closed  bool
+
+	group sync.WaitGroup // one while the timer is armed, until expire has returned
+}
+
+func newBudget(limit int64, age time.Duration) *budget {
+	return &budget{limit: limit, age: age, start: time.Now()}
+}
+
+// cost is how much memory a chunk takes.
+func (c *chunk) cost() int64 {
+	return chunkOverhead + int64(len(c.bytes)) + int64(len(c.marks))*markSize
+}
+
+// add counts a chunk. The caller holds the room's mu, as for remove.
+func (b *budget) add(c *chunk) {
+	b.used.Add(c.cost())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.counted, c.made = true, time.Since(b.start)
+	if c.older = b.newest; c.older != nil {
+		c.older.newer = c
+	} else {
+		b.oldest = c
+	}
+	b.newest = c
+	if !b.armed {
+		b.armLocked(b.age)
+	}
+}
+
+// remove takes a chunk out of the count, if it is in there.
+func (b *budget) remove(c *chunk) {
+	if !c.counted {
+		return
+	}
+	b.used.Add(-c.cost())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.counted = false
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		b.oldest = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		b.newest = c.older
+	}
+	c.older, c.newer = nil, nil
+}
+
+// shrink has tails let go of their oldest chunks until the budget is kept. The
+// caller holds no Room.mu.
+func (b *budget) shrink() {
+	for b.used.Load() > b.limit {
+		c := b.first(0)
+		if c == nil {
+			return
+		}
+		c.tail.letGo(c)
+	}
+}
+
+// first returns the oldest chunk, nil if there is none of at least that age.
+func (b *budget) first(age time.Duration) *chunk {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.oldest == nil || time.Since(b.start)-b.oldest.made < age {
+		return nil
+	}
+	return b.oldest
+}
+
+// armLocked has expire be called after a while.
+func (b *budget) armLocked(after time.Duration) {
+	if b.closed {
+		return
+	}
+	b.armed = true
+	b.group.Add(1)
+	if b.timer == nil {
+		b.timer = time.AfterFunc(after, b.expire)
+	} else {
+		b.timer.Reset(after)
+	}
+}
+
+// expire takes away the chunks that have been there for long. It runs on the
+// timer's goroutine.
+func (b *budget) expire() {
+	defer b.group.Done()
+	for c := b.first(b.age); c != nil; c = b.first(b.age) {
+		c.tail.letGo(c)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.armed = false
+	if b.oldest != nil {
+		left := b.age - (time.Since(b.start) - b.oldest.made)
+		b.armLocked(max(left, b.age/expiriesPerAge))
+	}
+}
+
+// close ends the timer and waits for what it started.
+func (b *budget) close() {
+	b.mu.Lock()
+	b.closed = true
+	if b.timer != nil && b.timer.Stop() {
+		b.group.Done()
+	}
+	b.mu.Unlock()
+	b.group.Wait()
+}

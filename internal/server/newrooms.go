@@ -1,0 +1,102 @@
+package server
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// How many rooms may be made by joining them: so many in a row, and then another
+// one every so often. A room that has had a message lasts, and the server takes a
+// limited number of rooms, so nobody may use them up.
+const (
+	// Under a name as many as its connection may be in: after a restart a client
+	// makes anew all of its rooms in which nothing was ever said. Then 20 an hour.
+	nameRooms      = maxRooms
+	nameRoomsEvery = 3 * time.Minute
+	// From an address, whatever the names; of IPv6 from a network of 64 bits.
+	addressRooms      = 2 * maxRooms
+	addressRoomsEvery = 30 * time.Second
+	// From this machine, which may be everybody behind a proxy: half of the rooms
+	// that a server has by default.
+	machineRooms      = 50 * maxRooms
+	machineRoomsEvery = 10 * time.Second
+
+	// maxQuotaKeys is how many names or addresses a quota remembers.
+	maxQuotaKeys = 50_000
+)
+
+// newRooms limits how fast rooms are made.
+type newRooms struct {
+	clock clock
+
+	mu                        sync.Mutex // guards all below
+	names, addresses, machine quota
+}
+
+func limitNewRooms(c clock) *newRooms {
+	return &newRooms{
+		clock:     c,
+		names:     newQuota(nameRooms, nameRoomsEvery),
+		addresses: newQuota(addressRooms, addressRoomsEvery),
+		machine:   newQuota(machineRooms, machineRoomsEvery),
+	}
+}
+
+// take counts a room, or returns how long to wait until it may be made.
+func (n *newRooms) take(name, remote string) (wait time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.clock()
+	place, key := &n.machine, ""
+	if at, err := netip.ParseAddrPort(remote); err == nil {
+		if network := networkOf(at.Addr()); network.IsValid() {
+			place, key = &n.addresses, network.String()
+		}
+	}
+	if wait = max(n.names.wait(name, now), place.wait(key, now)); wait == 0 {
+		n.names.use(name, now)
+		place.use(key, now)
+	}
+	return wait
+}
+
+// quota lets each key do something so many times in a row, and then once every
+// so often. It remembers those keys that have less than everything left.
+type quota struct {
+	burst  time.Duration // what a key can save up, as a time
+	every  time.Duration
+	whole  map[string]time.Duration // when a key has everything again
+	purged time.Duration
+}
+
+func newQuota(burst int, every time.Duration) quota {
+	return quota{burst: time.Duration(burst) * every, every: every, whole: make(map[string]time.Duration)}
+}
+
+// wait returns how long a key has to wait; 0 if it need not.
+func (q *quota) wait(key string, now time.Duration) time.Duration {
+	return max(q.whole[key]-now+q.every-q.burst, 0)
+}
+
+// use takes one of what a key has.
+func (q *quota) use(key string, now time.Duration) {
+	q.whole[key] = max(q.whole[key], now) + q.every
+	if len(q.whole) <= maxQuotaKeys {
+		return
+	}
+	if now-q.purged >= q.every { // it takes a while, so not for each of many
+		q.purged = now
+		for key, whole := range q.whole {
+			if whole <= now {
+				delete(q.whole, key)
+			}
+		}
+	}
+	for key := range q.whole { // any: it costs little to give one something
+		if len(q.whole) <= maxQuotaKeys {
+			break
+		}
+		delete(q.whole, key)
+	}
+}

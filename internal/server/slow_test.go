@@ -1,0 +1,60 @@
+package server_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+)
+
+// paced reads so many bytes in a hundredth of a second.
+type paced struct {
+	io.Reader
+	bytes int
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	time.Sleep(10 * time.Millisecond)
+	return p.Reader.Read(b[:min(len(b), p.bytes)])
+}
+
+// A reader that is far behind, takes three heartbeats and more to get to a ping,
+// and answers each ping when it sees it, is given everything.
+func TestASlowReaderIsGivenEverything(t *testing.T) {
+	const n, size = 1500, 4000
+	f := start(t, server.Config{Heartbeat: 500 * time.Millisecond}, nil, dispatch.Options{})
+	ann := f.join("ann")
+	go func() {
+		for i := range n {
+			fmt.Fprintf(ann.conn, `{"type":"send","room":"lobby","id":"%d","content":"%s"}`+"\n", i, strings.Repeat("x", size))
+		}
+	}()
+	for i := range n {
+		ann.expect("ack", "id", i)
+	}
+	ann.conn.Close()
+	slow := f.hello("slow")
+	slow.say(`{"type":"join","room":"lobby","after":0}`)
+	slow.decoder = json.NewDecoder(bufio.NewReaderSize(&paced{slow.conn, 20 << 10}, 64<<10)) // 2 MB in a second
+	for seq := 0; seq < n; {
+		slow.conn.SetReadDeadline(time.Now().Add(patience))
+		var got frame
+		if err := slow.decoder.Decode(&got); err != nil {
+			t.Fatalf("after message %d: %v", seq, err)
+		}
+		switch got["type"] {
+		case "message":
+			seq++
+		case "ping":
+			slow.say(`{"type":"pong"}`)
+		case "goodbye", "error":
+			t.Fatalf("after message %d: %s", seq, got)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package slack
+
+import (
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"kaban/internal/markup"
+)
+
+// str returns the text that a value stands for, cleaned; "" for objects without
+// a text.
+func str(v any) string {
+	switch v := v.(type) {
+	case string:
+		return clean(v)
+	case json.Number:
+		return v.String()
+	case bool:
+		return strconv.FormatBool(v)
+	case object:
+		return str(v.get("text"))
+	case []any:
+		var all []string
+		for _, item := range v {
+			all = append(all, str(item))
+		}
+		return lines(all...)
+	}
+	return ""
+}
+
+// list returns the items of a list, or the one value that stands for a list.
+func list(v any) []any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []any:
+		return v
+	}
+	return []any{v}
+}
+
+// lines joins the texts that are not empty.
+func lines(texts ...string) string {
+	var kept []string
+	for _, text := range texts {
+		if strings.TrimSpace(text) != "" {
+			kept = append(kept, text)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
+
+// control is what colours a terminal and the like.
+var control = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)|\x1b[ -/]*[0-Z\\\\^-~]")
+
+// clean takes away what no content may hold.
+func clean(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+		return s
+	}
+	s = strings.ReplaceAll(control.ReplaceAllString(s, ""), "\r\n", "\n")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\r':
+			return '\n'
+		case unicode.IsControl(r) && r != '\n' && r != '\t':
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// mrkdwn translates a text in Slack's markup.
+func mrkdwn(s string) string { return strings.Trim(markup.FromSlack(unescape(dereference(s))), "\n") }
+
+// plain translates a text that has references, but no markup.
+func plain(s string) string { return strings.TrimSpace(unescape(dereference(s))) }
+
+var entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
+
+func unescape(s string) string { return entities.Replace(s) }
+
+// reference is what stands in angle brackets and is no text: somebody, a room,
+// a command, or an address, with a label or without.
+var reference = regexp.MustCompile(`<(!date\^[^<>|\n]+|[@#!][^<>|\s]+|(?:mailto:|tel:|[A-Za-z][A-Za-z0-9+.-]*://)[^<>|\s]+)(?:\|([^<>\n]*))?>`)
+
+// dereference writes references as people read them.
+func dereference(s string) string {
+	return reference.ReplaceAllStringFunc(s, func(found string) string {
+		parts := reference.FindStringSubmatch(found)
+		target, label := parts[1], strings.TrimSpace(parts[2])
+		switch target[0] {
+		case '@', '#':
+			if label != "" {
+				return target[:1] + strings.TrimLeft(label, "@#")
+			}
+			return target
+		case '!':
+			return command(found, target[1:], label)
+		}
+		return linked(label, target)
+	})
+}
+
+// command writes a reference to everybody, to a group or to a time.
+func command(found, name, label string) string {
+	switch {
+	case name == "here", name == "channel", name == "everyone":
+		return "@" + name
+	case strings.HasPrefix(name, "subteam^"):
+		if label == "" {
+			label = strings.TrimPrefix(name, "subteam^")
+		}
+		return "@" + strings.TrimLeft(label, "@")
+	case label != "":
+		return label
+	case strings.HasPrefix(name, "date^"):
+		seconds, _, _ := strings.Cut(strings.TrimPrefix(name, "date^"), "^")
+		if at := moment(seconds); at != "" {
+			return at
+		}
+	}
+	return found
+}
+
+// moment writes a time in seconds since 1970; "" if it is none.
+func moment(seconds string) string {
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || n < 0 || n > 253402300799 { // the year 9999
+		return ""
+	}
+	return time.Unix(n, 0).UTC().Format("2006-01-02 15:04 UTC")
+}
+
+// linked writes a text that leads to an address. The address is always shown.
+func linked(label, address string) string {
+	shown := strings.TrimPrefix(strings.TrimPrefix(address, "mailto:"), "tel:")
+	switch {
+	case label == "" || label == shown || label == address:
+		return shown
+	case address == "":
+		return label
+	}
+	return label + " (" + shown + ")"
+}
+
+// mark ends a content that was cut.
+const mark = "… [cut]"
+
+// Cut returns at most limit code points of a content, with a mark at the end if
+// something is missing. A block of code that is cut is closed.
+func Cut(content string, limit int) (kept string, cut bool) {
+	if utf8.RuneCountInString(content) <= limit {
+		return content, false
+	}
+	first := func(n int) string {
+		at := 0
+		for range max(n, 0) {
+			_, size := utf8.DecodeRuneInString(content[at:])
+			at += size
+		}
+		return content[:at]
+	}
+	kept = first(limit - utf8.RuneCountInString(mark))
+	if fence := openFence(kept); fence != "" {
+		end := "\n" + fence + "\n" + mark
+		kept = strings.TrimRight(first(limit-utf8.RuneCountInString(end)), "`\n") + end
+	} else {
+		kept += mark
+	}
+	if utf8.RuneCountInString(kept) > limit { // it has no room for the mark
+		kept = first(limit)
+	}
+	return kept, true
+}
+
+// openFence returns what would close the block of code that a content ends in;
+// "" if it ends in none.
+func openFence(content string) (fence string) {
+	for l := range strings.Lines(content) {
+		l = strings.TrimSpace(l)
+		n := len(l) - len(strings.TrimLeft(l, "`"))
+		switch {
+		case n < 3 || strings.Contains(l[n:], "`"):
+		case fence == "":
+			fence = l[:n]
+		case n == len(l) && n >= len(fence):
+			fence = ""
+		}
+	}
+	return fence
+}

@@ -1,0 +1,131 @@
+package slack
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// object is an object of JSON with its fields in their order.
+type object []field
+
+type field struct {
+	name  string
+	value any // string, json.Number, bool, nil, []any or object
+}
+
+// get returns the value of a field, nil if there is none.
+func (o object) get(name string) any {
+	for _, f := range o {
+		if f.name == name {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// maxDepth is how deep values are nested at most; layouts of Slack have a dozen
+// levels.
+const maxDepth = 64
+
+var errNotUTF8 = errors.New("the message is not UTF-8")
+
+// parseJSON reads a value. What encoding/json accepts in silence is refused: a
+// name twice in an object, bytes that are not UTF-8, halves of surrogates.
+func parseJSON(text []byte) (any, error) {
+	if !utf8.Valid(text) {
+		return nil, errNotUTF8
+	}
+	if !json.Valid(text) {
+		var v json.RawMessage
+		return nil, fmt.Errorf("not a message in Slack's format: %w", json.Unmarshal(text, &v))
+	}
+	if position, ok := loneSurrogate(text); ok {
+		return nil, fmt.Errorf("not a message in Slack's format: half a surrogate pair at byte %d", position)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	return parseValue(decoder, 0)
+}
+
+func parseValue(decoder *json.Decoder, depth int) (any, error) {
+	token, err := decoder.Token()
+	if err != nil {
+		return nil, fmt.Errorf("not a message in Slack's format: %w", err)
+	}
+	delim, ok := token.(json.Delim)
+	if !ok {
+		return token, nil
+	}
+	if depth++; depth > maxDepth {
+		return nil, fmt.Errorf("not a message in Slack's format: nested deeper than %d", maxDepth)
+	}
+	if delim == '{' {
+		return parseObject(decoder, depth)
+	}
+	list := []any{}
+	for decoder.More() {
+		v, err := parseValue(decoder, depth)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	_, err = decoder.Token() // the end
+	return list, err
+}
+
+func parseObject(decoder *json.Decoder, depth int) (any, error) {
+	o := object{}
+	seen := make(map[string]bool)
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, _ := token.(string)
+		if seen[name] {
+			return nil, fmt.Errorf("not a message in Slack's format: %.40q is there twice", name)
+		}
+		seen[name] = true
+		v, err := parseValue(decoder, depth)
+		if err != nil {
+			return nil, err
+		}
+		o = append(o, field{name, v})
+	}
+	_, err := decoder.Token() // the end
+	return o, err
+}
+
+// loneSurrogate finds an escape in valid JSON that is half a character.
+func loneSurrogate(text []byte) (position int, found bool) {
+	unit := func(i int) rune {
+		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
+			return 0
+		}
+		n, _ := strconv.ParseUint(string(text[i+2:i+6]), 16, 16)
+		return rune(n)
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		r := unit(i)
+		switch {
+		case r == 0: // another escape, or U+0000
+			i++
+		case !utf16.IsSurrogate(r):
+			i += 5
+		case utf16.DecodeRune(r, unit(i+6)) == utf8.RuneError:
+			return i, true
+		default:
+			i += 11
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,443 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/internal/store"
+	"kaban/internal/store/storetest"
+)
+
+var flipAll = flag.Bool("flip.all", false, "flip every bit, instead of one in some")
+
+// varied makes a data directory with all that can be in one: rooms, users, other
+// spellings, contents of all lengths, merged and not, a backlog in the WAL.
+func varied(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	s := open(t, dir, Options{maxRecent: 24, mergeStep: 8})
+	for i := range 60 {
+		content := fmt.Sprintf("message %d: %s", i, strings.Repeat("Žluťoučký kůň 😀 ", i%7))
+		if i == 11 {
+			content = strings.Repeat("overflow ", 1000)[:9000]
+		}
+		user := []string{"ann", "bob", "Ann", "zoë-κ"}[i%4]
+		id, err := kaban.ParseMessageID(fmt.Sprint("id-", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := kaban.NewMessage(storetest.Username(t, user), content, kaban.MaxContentCeiling)
+		if err != nil {
+			t.Fatal(err)
+		}
+		storetest.Append(t, s, kaban.Dispatch{Room: storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), ID: id, Message: m})
+		if i == 30 {
+			mergeNow(t, s)
+		}
+	}
+	return dir
+}
+
+// kept is all that somebody can get from a database, by every way there is.
+type kept struct {
+	epoch   string
+	records []string
+	found   []string // by id, through the indexes
+	rooms   []string // by key
+}
+
+func keptIn(ctx context.Context, dir string) (k kept, err error) {
+	s, err := OpenSnapshot(ctx, dir)
+	if err != nil {
+		return k, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	type id struct{ user, id string }
+	var ids []id
+	var keys []string
+	err = s.Each(ctx, nil, func(room kaban.RoomName, e *store.Entry) error {
+		k.records = append(k.records, fmt.Sprintf("%s %+v", room, *e))
+		ids = append(ids, id{e.Username, e.ID})
+		if !slices.Contains(keys, room.Key()) {
+			keys = append(keys, room.Key())
+		}
+		return nil
+	}, func(err error) error { return err })
+	if err != nil {
+		return k, err
+	}
+	if err := s.conn.QueryRowContext(ctx, "SELECT epoch FROM store").Scan(&k.epoch); err != nil {
+		return k, err
+	}
+	for _, id := range ids {
+		name, err := kaban.ParseUsername(id.user)
+		if err != nil {
+			return k, err
+		}
+		found, err := lines(ctx, s.conn, fmt.Sprintf(`SELECT u.id || ' ' || e.place || e.content FROM users u INDEXED BY sqlite_autoindex_users_1
+			JOIN entries e INDEXED BY sqlite_autoindex_entries_1 ON e.user = u.id AND e.id = '%s' WHERE u.key = '%s'`, id.id, name.Key()))
+		if err != nil {
+			return k, err
+		}
+		k.found = append(k.found, fmt.Sprint(id, found))
+	}
+	for _, room := range keys {
+		found, err := lines(ctx, s.conn, fmt.Sprintf("SELECT id || name || head FROM rooms INDEXED BY sqlite_autoindex_rooms_1 WHERE key = '%s'", room))
+		if err != nil {
+			return k, err
+		}
+		k.rooms = append(k.rooms, fmt.Sprint(room, found))
+	}
+	return k, nil
+}
+
+func (k kept) equal(other kept) bool {
+	return k.epoch == other.epoch && slices.Equal(k.records, other.records) && slices.Equal(k.found, other.found) && slices.Equal(k.rooms, other.rooms)
+}
+
+// check returns what Check finds, as one error.
+func check(ctx context.Context, dir string) (err error) {
+	s, err := OpenSnapshot(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.pause = 0 // nobody writes
+	rooms, problems, err := s.Check(ctx)
+	for _, r := range rooms {
+		if r.Trouble != "" {
+			problems = append(problems, r.Trouble)
+		}
+	}
+	if err == nil && len(problems) > 0 {
+		err = errors.New(strings.Join(problems, "; "))
+	}
+	return err
+}
+
+// bitsOf picks bits of a file: many of bytes that are used or near to such, and a
+// few of those that are zero as far as one can see, since nothing is there.
+func bitsOf(content []byte, used, unused int) (picked []int) {
+	far, nextUsed, nextUnused := 16, 0, 0
+	for i, b := range content {
+		if far++; b != 0 || i < len(content)-8 && content[i+8] != 0 {
+			far = 0
+		}
+		for bit := i * 8; bit < i*8+8; bit++ {
+			next, step := &nextUsed, used
+			if far > 8 {
+				next, step = &nextUnused, unused
+			}
+			if *next--; *next < 0 || *flipAll {
+				picked, *next = append(picked, bit), step-1
+			}
+		}
+	}
+	return picked
+}
+
+// Each bit of a database and of its WAL, one at a time: check reports it, or all
+// that is kept is as it was.
+func TestEveryFlippedBitIsFound(t *testing.T) {
+	dir := varied(t) // with everything in both files
+	closed := copyFiles(t, dir)
+	closeStore(t, open(t, closed, Options{maxRecent: 24, mergeStep: 8}))
+	for _, c := range []struct {
+		name, dir, file string
+		used, unused    int
+	}{
+		{"database", closed, databaseName, 1201, 50021},
+		{"WAL", dir, databaseName + "-wal", 14983, 120011},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at := copyFiles(t, c.dir)
+			os.Remove(filepath.Join(at, databaseName+"-shm"))
+			want, err := keptIn(t.Context(), at)
+			if err != nil || len(want.records) != 60 {
+				t.Fatalf("%d records, %v", len(want.records), err)
+			}
+			if err := check(t.Context(), at); err != nil {
+				t.Fatalf("before anything is damaged: %v", err)
+			}
+			path := filepath.Join(at, c.file)
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, harmless := 0, 0
+			for _, bit := range bitsOf(content, c.used, c.unused) {
+				os.Remove(filepath.Join(at, databaseName+"-shm"))
+				content[bit/8] ^= 1 << (bit % 8)
+				if err := os.WriteFile(path, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				reported := check(t.Context(), at)
+				if reported != nil {
+					found++
+				} else if got, err := keptIn(t.Context(), at); err != nil || !got.equal(want) {
+					t.Errorf("bit %d of byte %d of page %d: check finds nothing, but what is kept is another (%v)\n%v", bit%8, bit/8%4096, bit/8/4096+1, err, got)
+				} else {
+					harmless++
+				}
+				content[bit/8] ^= 1 << (bit % 8)
+			}
+			t.Logf("%d flips were found, %d changed nothing that is kept", found, harmless)
+			if found < 100 {
+				t.Errorf("%d flips were found; the test shows nothing", found)
+			}
+		})
+	}
+}
+
+// Whatever bit has flipped, a server that starts gives out nothing that was not
+// written, or does not start.
+func TestAFlippedBitIsNeverServed(t *testing.T) {
+	original := varied(t)
+	s := open(t, copyFiles(t, original), Options{})
+	want := make(map[string][]store.Entry)
+	for _, room := range []string{"lobby", "kitchen", "ops"} {
+		want[room] = all(t, s, room)
+	}
+	closeStore(t, s)
+	closed := copyFiles(t, original) // with everything in the database
+	closeStore(t, open(t, closed, Options{maxRecent: 24, mergeStep: 8}))
+	for file, original := range map[string]string{databaseName: closed, databaseName + "-wal": original} {
+		content, err := os.ReadFile(filepath.Join(original, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused, damaged, good := 0, 0, 0
+		for _, bit := range bitsOf(content, len(content)/20, len(content)) {
+			dir := copyFiles(t, original)
+			os.Remove(filepath.Join(dir, databaseName+"-shm"))
+			content[bit/8] ^= 1 << (bit % 8)
+			err := os.WriteFile(filepath.Join(dir, file), content, 0o600)
+			content[bit/8] ^= 1 << (bit % 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(t.Context(), dir, Options{})
+			if err != nil {
+				refused++
+				continue
+			}
+			for room, entries := range want {
+				for i := range entries {
+					got, err := s.Read(t.Context(), storetest.RoomName(t, room), store.Page{After: uint64(i), Limit: 1, Last: i%2 == 0, Before: uint64(i) + 2})
+					switch {
+					case errors.Is(err, store.ErrDamaged):
+						damaged++
+					case err != nil || len(got) != 1 || got[0] != entries[i]:
+						t.Errorf("bit %d of byte %d of %s: message %d of %s is read as %+v, %v", bit%8, bit/8, file, i+1, room, got, err)
+					default:
+						good++
+					}
+				}
+			}
+			s.Close()
+		}
+		t.Logf("%s: %d starts were refused, %d reads found damage, %d did not", file, refused, damaged, good)
+	}
+}
+
+func TestADamagedMessage(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 30)...)
+	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 3)...)
+	mergeNow(t, s)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 30, 5)...) // recent
+	closeStore(t, s)
+	corrupt(t, filepath.Join(dir, databaseName),
+		"UPDATE entries SET content = 'massage 9' WHERE place & 0xFFFFFFFFFF = 10 AND place >> 40 = 1",
+		"UPDATE entries SET content = x'' || char(65533) WHERE place & 0xFFFFFFFFFF = 11 AND place >> 40 = 1",
+		"UPDATE entries SET time = time + 1 WHERE place & 0xFFFFFFFFFF = 20 AND place >> 40 = 1")
+	logged := &strings.Builder{}
+	s = open(t, dir, Options{Log: slog.New(slog.NewTextHandler(logged, nil))})
+	lobby := storetest.RoomName(t, "lobby")
+	for _, c := range []struct {
+		page        store.Page
+		first, last uint64
+		damaged     uint64
+	}{
+		{store.Page{Limit: 500}, 1, 9, 0},
+		{store.Page{After: 9, Limit: 500}, 0, 0, 10},
+		{store.Page{After: 10, Limit: 500}, 0, 0, 11},
+		{store.Page{After: 11, Limit: 500}, 12, 19, 0},
+		{store.Page{After: 20, Limit: 500}, 21, 35, 0},
+		{store.Page{Last: true, Limit: 500, Bytes: 1 << 20}, 21, 35, 0},
+		{store.Page{Last: true, Limit: 500}, 21, 35, 0},
+		{store.Page{Last: true, Limit: 500, Before: 21}, 0, 0, 20},
+		{store.Page{Last: true, Limit: 500, Before: 20, Bytes: 1 << 20}, 12, 19, 0},
+		{store.Page{Last: true, Limit: 500, Before: 10}, 1, 9, 0},
+		{store.Page{After: 9, Limit: 1}, 0, 0, 10},
+	} {
+		got, err := s.Read(t.Context(), lobby, c.page)
+		if bad, ok := errors.AsType[*store.DamagedError](err); ok != (c.damaged != 0) || ok && (bad.Seq != c.damaged || bad.Room != lobby) {
+			t.Errorf("%+v: %v, want damage at %d", c.page, err, c.damaged)
+		}
+		if c.damaged == 0 && (len(got) == 0 || got[0].Seq != c.first || got[len(got)-1].Seq != c.last || uint64(len(got)) != c.last-c.first+1) {
+			t.Errorf("%+v: %d entries, want %d to %d", c.page, len(got), c.first, c.last)
+		}
+	}
+	for _, want := range []string{"room=lobby seq=10", "room=lobby seq=11", "room=lobby seq=20", "kaban check"} {
+		if !strings.Contains(logged.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, logged)
+		}
+	}
+	if n := strings.Count(logged.String(), "level=ERROR"); n != 3 {
+		t.Errorf("the log says it %d times, want each once:\n%s", n, logged)
+	}
+	// An id whose first use cannot be read: nobody knows whether it is a duplicate.
+	results := storetest.Append(t, s, numbered(t, "lobby", "ann", 9, 1)[0], numbered(t, "lobby", "ann", 8, 1)[0], numbered(t, "lobby", "ann", 40, 1)[0])
+	if !errors.Is(results[0].Err, store.ErrDamaged) || !results[1].Duplicate || results[1].Seq != 9 || results[2].Seq != 36 {
+		t.Errorf("sent again: %+v", results)
+	}
+	closeStore(t, s)
+	if err := check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "message 10 of lobby is damaged: its checksum is another one, and 2 more are damaged") {
+		t.Errorf("check: %v", err)
+	}
+	// All the rest can be exported; a backup is refused.
+	var damaged []uint64
+	n := 0
+	err := snapshot(t, dir).Each(t.Context(), nil, func(kaban.RoomName, *store.Entry) error { n++; return nil }, func(err error) error {
+		if bad, ok := errors.AsType[*store.DamagedError](err); ok {
+			damaged = append(damaged, bad.Seq)
+		}
+		return nil
+	})
+	if err != nil || n != 36-3+3 || !slices.Equal(damaged, []uint64{10, 11, 20}) {
+		t.Errorf("export: %d messages, %v damaged, %v", n, damaged, err)
+	}
+	_, err = snapshot(t, dir).BackUp(t.Context(), filepath.Join(t.TempDir(), "backup.db"), nil)
+	wantError(t, err, "is damaged", "message 10 of lobby")
+	_, err = Restore(t.Context(), t.TempDir(), filepath.Join(dir, databaseName))
+	wantError(t, err, "cannot be restored", "message 10 of lobby")
+}
+
+func TestADamagedUser(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 2)...)
+	storetest.Append(t, s, numbered(t, "lobby", "bob", 2, 2)...)
+	mergeNow(t, s)
+	closeStore(t, s)
+	corrupt(t, filepath.Join(dir, databaseName), "UPDATE users SET name = 'Anm' WHERE key = 'ann'")
+	s = open(t, dir, Options{})
+	if _, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 10}); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("what ann has said is read: %v", err)
+	}
+	if got, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{After: 2, Limit: 10}); err != nil || len(got) != 2 {
+		t.Errorf("what bob has said: %v, %v", got, err)
+	}
+	results := storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "new", "x"), storetest.Dispatch(t, "lobby", "bob", "new", "x"))
+	if !errors.Is(results[0].Err, store.ErrDamaged) || results[1].Err != nil || results[1].Seq != 5 {
+		t.Errorf("got %+v", results)
+	}
+	closeStore(t, s)
+	if err := check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "user 1") {
+		t.Errorf("check: %v", err)
+	}
+}
+
+// What a crash leaves of a WAL is no damage: it ends anywhere, or sectors of the
+// last transaction, which was not synced, are not there.
+func TestATornWALIsNoDamage(t *testing.T) {
+	original := varied(t)
+	path := filepath.Join(original, databaseName+"-wal")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const frame = walFrameHeader + pageSize
+	frames := (len(content) - walHeaderSize) / frame
+	begin := frames - 1 // of the last transaction
+	for begin > 0 && !isCommit(content[walHeaderSize+(begin-1)*frame:]) {
+		begin--
+	}
+	if frames < 20 || begin == frames {
+		t.Fatalf("%d frames, the last transaction from %d on; the test shows nothing", frames, begin)
+	}
+	torn := map[string][]byte{"empty": nil, "half a header": content[:17]}
+	for _, cut := range []int{frames - 1, frames / 2, 1} {
+		torn[fmt.Sprint("cut in frame ", cut)] = content[:walHeaderSize+cut*frame+1000]
+	}
+	for at := walHeaderSize + begin*frame; at+512 < len(content); at += 1536 {
+		lost := slices.Clone(content)
+		clear(lost[at : at+512])
+		torn[fmt.Sprint("without a sector at ", at)] = lost
+	}
+	for name, wal := range torn {
+		if damage, err := inspectWAL(bytes.NewReader(wal)); damage != nil || err != nil {
+			t.Errorf("%s: %v, %v", name, damage, err)
+		}
+	}
+	// The same in the middle is damage, since what follows was synced.
+	middle := slices.Clone(content)
+	clear(middle[walHeaderSize+frames/2*frame:][:512])
+	if damage, err := inspectWAL(bytes.NewReader(middle)); damage == nil || err != nil {
+		t.Errorf("a lost sector in the middle: %v, %v", damage, err)
+	}
+	header := slices.Clone(content)
+	clear(header[:walHeaderSize])
+	if damage, err := inspectWAL(bytes.NewReader(header)); damage == nil || damage.frame != 0 || err != nil {
+		t.Errorf("a lost header: %v, %v", damage, err)
+	}
+	// And one that was used before, and began anew, is well.
+	s := open(t, copyFiles(t, original), Options{walPages: 10})
+	for i := range 40 {
+		storetest.Append(t, s, numbered(t, "lobby", "ann", 1000+i, 1)...)
+		if damage, err := inspectWALOf(s.path); damage != nil || err != nil {
+			t.Fatalf("after %d more: %v, %v", i+1, damage, err)
+		}
+	}
+}
+
+func TestADamagedWALIsRefused(t *testing.T) {
+	dir := copyFiles(t, varied(t))
+	os.Remove(filepath.Join(dir, databaseName+"-shm"))
+	path := filepath.Join(dir, databaseName+"-wal")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 8
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, "-wal", "transactions from there on are lost", "kaban backup", "kaban restore")
+	// As it says, what is before the damage can be had.
+	file := filepath.Join(t.TempDir(), "rest.db")
+	rooms, err := snapshot(t, dir).BackUp(t.Context(), file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), dir, file); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir, Options{})
+	if got := all(t, s, rooms[0].Room.Name.String()); uint64(len(got)) != rooms[0].Entries || len(got) == 0 {
+		t.Errorf("%d entries, want %d", len(got), rooms[0].Entries)
+	}
+}
+
+func TestRestoreOfAnExportNamesImport(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "all.jsonl")
+	for _, text := range []string{`{"type":"message"}` + "\n", "\ufeff{\"type\":\"message\"}\r\n", "\n{}"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Restore(t.Context(), t.TempDir(), file)
+		wantError(t, err, "is an export", "kaban import")
+	}
+}

@@ -1,0 +1,84 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"kaban/internal/store"
+)
+
+// castagnoli is the polynomial that processors have an instruction for. Its
+// checksum finds every flip of up to three bits in rows as long as ours, every
+// burst of up to 32, and all but one in four thousand million of anything else.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// summer computes the checksums of rows. The schema keeps them, so what they are
+// of never changes. The zero value is ready for use; one goroutine at a time uses it.
+type summer struct{ buffer []byte }
+
+// begin starts a row.
+func (s *summer) begin() { s.buffer = s.buffer[:0] }
+
+// number adds a number to the row.
+func (s *summer) number(n int64) { s.buffer = binary.LittleEndian.AppendUint64(s.buffer, uint64(n)) }
+
+// text adds a text to the row. Its length stands before it, so that two texts
+// cannot exchange what is at their border.
+func (s *summer) text(t string) {
+	s.number(int64(len(t)))
+	s.buffer = append(s.buffer, t...)
+}
+
+// sum ends the row. It is signed because SQLite keeps that in four bytes.
+func (s *summer) sum() int64 { return int64(int32(crc32.Checksum(s.buffer, castagnoli))) }
+
+// entry sums an entry at a place. Its username is the one that readers are given.
+func (s *summer) entry(place, user int64, e *store.Entry) int64 {
+	s.begin()
+	s.number(place)
+	s.number(e.Time)
+	s.number(int64(e.Kind))
+	s.number(user)
+	s.text(e.Username)
+	s.text(e.ID)
+	s.text(e.Content)
+	return s.sum()
+}
+
+// batch sums a row of the journal.
+func (s *summer) batch(batch, time int64, entries []byte) int64 {
+	s.begin()
+	s.number(batch)
+	s.number(time)
+	s.number(int64(len(entries)))
+	s.buffer = append(s.buffer, entries...)
+	return s.sum()
+}
+
+// room sums a row of rooms.
+func (s *summer) room(id int64, key, name string, head uint64) int64 {
+	s.begin()
+	s.number(id)
+	s.text(key)
+	s.text(name)
+	s.number(int64(head))
+	return s.sum()
+}
+
+// user sums a row of users.
+func (s *summer) user(id int64, key, name string) int64 {
+	s.begin()
+	s.number(id)
+	s.text(key)
+	s.text(name)
+	return s.sum()
+}
+
+// store sums the row of store.
+func (s *summer) store(id int64, epoch string, created int64) int64 {
+	s.begin()
+	s.number(id)
+	s.text(epoch)
+	s.number(created)
+	return s.sum()
+}

@@ -1,0 +1,329 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/bits"
+	"os"
+	"time"
+
+	"kaban/internal/store"
+)
+
+// SQLite reads a WAL up to the first frame whose checksum does not fit and takes
+// that for what a crash has cut off, in silence. So a bit that has flipped there
+// would take all later transactions with it, which were acknowledged. What a crash
+// leaves differs: one transaction at most was not synced, and what was not synced
+// is missing in whole sectors.
+
+// The format, https://www.sqlite.org/fileformat.html, 4.
+const (
+	walHeaderSize   = 32
+	walFrameHeader  = 24
+	walMagic        = 0x377f0682 // the lowest bit says that its checksums read big-endian words
+	walVersion      = 3007000
+	walSummedHeader = 24   // bytes of the header that its checksum is of
+	walSummedFrame  = 8    // and of a frame's header, before its page
+	pageSize        = 4096 // of a database that we make
+	minPageSize     = 512
+	maxPageSize     = 65536
+)
+
+// walSum is the checksum of a WAL, which goes on from frame to frame.
+type walSum [2]uint32
+
+// over returns the checksum with more behind it, a multiple of eight bytes.
+func (s walSum) over(order binary.ByteOrder, p []byte) walSum {
+	for ; len(p) >= 8; p = p[8:] {
+		s[0] += order.Uint32(p) + s[1]
+		s[1] += order.Uint32(p[4:]) + s[0]
+	}
+	return s
+}
+
+func storedWALSum(p []byte) walSum {
+	return walSum{binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:])}
+}
+
+// walDamage is what is wrong with a WAL.
+type walDamage struct {
+	frame int64 // from 1; 0 is the header
+	lost  int   // the transactions that SQLite does not find
+}
+
+func (d *walDamage) Error() string {
+	at := fmt.Sprintf("frame %d", d.frame)
+	if d.frame == 0 {
+		at = "the header"
+	}
+	return fmt.Sprintf("%s is not as it was written, and %d transactions from there on are lost", at, d.lost)
+}
+
+func (d *walDamage) Unwrap() error { return store.ErrDamaged }
+
+// wal reads a WAL.
+type wal struct {
+	file   io.ReaderAt
+	order  binary.ByteOrder
+	page   int64
+	salts  uint64
+	header walSum
+}
+
+// parse takes a header over, or reports that it is none.
+func (w *wal) parse(header []byte) bool {
+	w.order = binary.ByteOrder(binary.LittleEndian)
+	magic := binary.BigEndian.Uint32(header)
+	if magic&1 != 0 {
+		w.order = binary.BigEndian
+	}
+	w.page = int64(binary.BigEndian.Uint32(header[8:]))
+	w.salts = binary.BigEndian.Uint64(header[16:])
+	w.header = walSum{}.over(w.order, header[:walSummedHeader])
+	return magic&^1 == walMagic && binary.BigEndian.Uint32(header[4:]) == walVersion &&
+		w.page >= minPageSize && w.page <= maxPageSize && w.page&(w.page-1) == 0 &&
+		w.header == storedWALSum(header[walSummedHeader:])
+}
+
+// frame reads a frame, from 1. It returns false behind the last.
+func (w *wal) frame(n int64, p []byte) (bool, error) {
+	_, err := w.file.ReadAt(p, walHeaderSize+(n-1)*int64(len(p)))
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// isValid reports whether a frame follows a checksum.
+func (w *wal) isValid(frame []byte, before walSum) bool {
+	return binary.BigEndian.Uint64(frame[8:]) == w.salts && binary.BigEndian.Uint32(frame) != 0 &&
+		w.sumOf(frame, before) == storedWALSum(frame[16:])
+}
+
+func (w *wal) sumOf(frame []byte, before walSum) walSum {
+	return before.over(w.order, frame[:walSummedFrame]).over(w.order, frame[walFrameHeader:])
+}
+
+func isCommit(frame []byte) bool { return binary.BigEndian.Uint32(frame[4:]) != 0 }
+
+// inspectWAL returns what is wrong with a WAL, nil if it ends as a crash may have
+// left it.
+func inspectWAL(file io.ReaderAt) (*walDamage, error) {
+	w := wal{file: file}
+	header := make([]byte, walHeaderSize)
+	if _, err := file.ReadAt(header, 0); err != nil {
+		if errors.Is(err, io.EOF) { // it has just begun
+			err = nil
+		}
+		return nil, err
+	}
+	if !w.parse(header) {
+		return w.withoutHeader(header)
+	}
+	frame := make([]byte, walFrameHeader+w.page)
+	sum := w.header
+	for n := int64(1); ; n++ {
+		there, err := w.frame(n, frame)
+		if err != nil || !there {
+			return nil, err
+		}
+		if w.isValid(frame, sum) {
+			sum = storedWALSum(frame[16:])
+			continue
+		}
+		return w.atBreak(n, sum, frame)
+	}
+}
+
+// withoutHeader finds out whether anything was behind a header that is none.
+func (w *wal) withoutHeader(header []byte) (*walDamage, error) {
+	flipped := flipUntil(header, func() bool { return w.parse(header) })
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		frame := make([]byte, walFrameHeader+pageSize)
+		if !flipped {
+			w.order, w.page = order, pageSize
+			if there, err := w.frame(1, frame); err != nil || !there {
+				return nil, err
+			}
+			w.salts = binary.BigEndian.Uint64(frame[8:])
+		}
+		lost, chained, err := w.follow(1, w.header, 0)
+		if err != nil {
+			return nil, err
+		}
+		if lost > 0 && (flipped || chained) {
+			return &walDamage{0, lost}, nil
+		}
+	}
+	return nil, nil
+}
+
+// atBreak finds out why a frame does not follow a checksum.
+func (w *wal) atBreak(n int64, before walSum, frame []byte) (*walDamage, error) {
+	flipped, ended := w.flip(frame, before), 0
+	if (flipped || binary.BigEndian.Uint64(frame[8:]) == w.salts) && isCommit(frame) {
+		ended = 1
+	}
+	lost, chained, err := w.follow(n+1, storedWALSum(frame[16:]), ended)
+	if err != nil {
+		return nil, err
+	}
+	// One bit makes it fit; or two transactions follow each other behind it, where a
+	// crash leaves one at most.
+	if lost += ended; lost > 0 && (flipped || chained) {
+		return &walDamage{n, lost}, nil
+	}
+	return nil, nil
+}
+
+// follow returns how many transactions end in the frames from one on, and whether
+// two are in one chain of checksums, with those that ended there before.
+func (w *wal) follow(n int64, before walSum, ended int) (commits int, chained bool, _ error) {
+	frame := make([]byte, walFrameHeader+w.page)
+	for ; ; n++ {
+		there, err := w.frame(n, frame)
+		if err != nil || !there {
+			return commits, chained, err
+		}
+		if binary.BigEndian.Uint64(frame[8:]) != w.salts { // of an earlier use of the file
+			ended = 0
+			continue
+		}
+		if !w.isValid(frame, before) {
+			ended = 0
+		}
+		if isCommit(frame) {
+			commits++
+			ended++
+			chained = chained || ended > 1
+		}
+		before = storedWALSum(frame[16:])
+	}
+}
+
+// flip makes a frame follow a checksum by changing one bit, if that is possible.
+func (w *wal) flip(frame []byte, before walSum) bool {
+	if salts := frame[8:16]; binary.BigEndian.Uint64(salts) != w.salts {
+		if bits.OnesCount64(binary.BigEndian.Uint64(salts)^w.salts) > 1 {
+			return false // of an earlier use of the file
+		}
+		binary.BigEndian.PutUint64(salts, w.salts)
+		return w.isValid(frame, before)
+	}
+	sum, stored := w.sumOf(frame, before), storedWALSum(frame[16:])
+	if bits.OnesCount32(sum[0]^stored[0])+bits.OnesCount32(sum[1]^stored[1]) == 1 {
+		binary.BigEndian.PutUint32(frame[16:], sum[0])
+		binary.BigEndian.PutUint32(frame[20:], sum[1])
+		return w.isValid(frame, before)
+	}
+	// The sum is linear: one more in a word adds a vector to it that only depends on
+	// how far the word is from the end.
+	missing := walSum{stored[0] - sum[0], stored[1] - sum[1]}
+	first, second := walSum{1, 1}, walSum{0, 1} // of the two words of eight bytes
+	for at := len(frame) - 8; at >= 0; at -= 8 {
+		if at == walFrameHeader-8 { // between the page and what is summed of the header
+			at = 0
+		}
+		if w.flipIn(frame[at:], first, missing) || w.flipIn(frame[at+4:], second, missing) {
+			return w.isValid(frame, before)
+		}
+		first = walSum{first[0] + first[1], first[0] + 2*first[1]}
+		second = walSum{second[0] + second[1], second[0] + 2*second[1]}
+	}
+	return false
+}
+
+// flipIn changes a bit of a word that adds to the sum what is missing.
+func (w *wal) flipIn(p []byte, vector, missing walSum) bool {
+	word := w.order.Uint32(p)
+	for bit := range 32 {
+		change := uint32(1) << bit
+		if word&change != 0 {
+			change = -change
+		}
+		if change*vector[0] == missing[0] && change*vector[1] == missing[1] {
+			w.order.PutUint32(p, word+change)
+			return true
+		}
+	}
+	return false
+}
+
+// flipUntil changes one bit, such that something is so.
+func flipUntil(p []byte, is func() bool) bool {
+	for i := range p {
+		for bit := range 8 {
+			p[i] ^= 1 << bit
+			if is() {
+				return true
+			}
+			p[i] ^= 1 << bit
+		}
+	}
+	return false
+}
+
+// inspectWALOf returns what is wrong with the WAL of a database.
+func inspectWALOf(path string) (*walDamage, error) {
+	file, err := os.Open(path + "-wal")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return inspectWAL(file)
+}
+
+// refuseDamagedWAL refuses a database whose WAL has acknowledged messages that
+// SQLite would leave out.
+func refuseDamagedWAL(path string) error {
+	damage, err := inspectWALOf(path)
+	if err != nil {
+		return fmt.Errorf("read %s-wal: %w", path, err)
+	}
+	if damage == nil {
+		return nil
+	}
+	return fmt.Errorf("%s-wal, which has the newest messages, is damaged: %w; restore a backup, or go on without them: \"kaban backup\" saves what is before them, \"kaban restore\" puts that back, and clients are told", path, damage)
+}
+
+const (
+	// walLooks is how often a WAL must look damaged: a server may write to it.
+	walLooks = 3
+	walPause = 50 * time.Millisecond
+)
+
+// CheckWAL returns an error if the WAL has transactions that cannot be read.
+func (s *Snapshot) CheckWAL(ctx context.Context) error {
+	var last walDamage
+	for look := range walLooks {
+		damage, err := inspectWALOf(s.path)
+		if err != nil || damage == nil {
+			return err
+		}
+		if look > 0 && *damage != last {
+			return nil // it is being written
+		}
+		last = *damage
+		select {
+		case <-time.After(s.pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("%s-wal is damaged: %w", s.path, &last)
+}
+
+func (s *Snapshot) checkWAL(ctx context.Context) ([]string, error) {
+	err := s.CheckWAL(ctx)
+	if errors.Is(err, store.ErrDamaged) {
+		return []string{err.Error()}, nil
+	}
+	return nil, err
+}

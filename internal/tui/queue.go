@@ -1,0 +1,94 @@
+package tui
+
+// What waits for the Model: see maxEvents.
+
+// put hands an event to the Model, at once: it is the answer to a question, so
+// that there are few of it.
+func (s *Session) put(e event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putLocked(e)
+}
+
+func (s *Session) putLocked(e event) {
+	s.events = append(s.events, e)
+	s.bytes += size(e)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// size is what an event takes in bytes, where a server decides about that.
+func size(e event) (n int) {
+	switch e := e.(type) {
+	case messageEvent:
+		return len(e.message.ID) + len(e.message.Username) + len(e.message.Content)
+	case presenceEvent:
+		for _, names := range [][]string{e.Joined, e.Left} {
+			for _, name := range names {
+				n += len(name) + 16
+			}
+		}
+	}
+	return n
+}
+
+func (s *Session) fullLocked() bool { return len(s.events) >= maxEvents || s.bytes >= maxEventBytes }
+
+// putWhenThereIsSpace is put for what can wait.
+func (s *Session) putWhenThereIsSpace(e event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.fullLocked() && s.ctx.Err() == nil {
+		s.space.Wait()
+	}
+	s.putLocked(e)
+}
+
+// putState puts what is so now in the place of what was so before, if the Model
+// has not seen that.
+func (s *Session) putState(e stateEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.events); n > 0 {
+		if last, ok := s.events[n-1].(stateEvent); ok && last.username == "" {
+			s.events = s.events[:n-1]
+		}
+	}
+	s.putLocked(e)
+}
+
+// putPresence puts who came and went, or only how many there are.
+func (s *Session) putPresence(e presenceEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fullLocked() {
+		s.putLocked(e)
+		return
+	}
+	s.counts[e.Room] = presenceEvent{Room: e.Room, Members: e.Members}
+}
+
+// take waits for events and returns them; nil when the session is closed.
+func (s *Session) take() batch {
+	for {
+		select {
+		case <-s.wake:
+		case <-s.ctx.Done():
+			return nil
+		}
+		s.mu.Lock()
+		events := s.events
+		s.events, s.bytes = nil, 0
+		for room, e := range s.counts {
+			events = append(events, e)
+			delete(s.counts, room)
+		}
+		s.space.Broadcast()
+		s.mu.Unlock()
+		if len(events) > 0 { // else an earlier call took them
+			return events
+		}
+	}
+}
