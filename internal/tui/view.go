@@ -19,7 +19,7 @@ const (
 	// maxInputRows is how high the input grows.
 	maxInputRows = 6
 	// minRead is how many rows of the conversation what the program says leaves.
-	minRead = 5
+	minRead = 4
 )
 
 // layout is where the parts of the screen are.
