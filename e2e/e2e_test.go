@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,8 +125,12 @@ func useFast(ts *testscript.TestScript, neg bool, args []string) {
 // KABAN_SERVER and, for HTTP, WEB. Its log is in server.log. Further arguments are
 // flags.
 // "serve stop" ends it with SIGINT and wants exit code 0; "serve kill" gives it
-// no chance to say or write anything.
+// no chance to say or write anything. "serve hangup" sends SIGHUP.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 1 && args[0] == "hangup" {
+		ts.Check(storyOf(ts).server.Process.Signal(syscall.SIGHUP))
+		return
+	}
 	if len(args) == 1 && (args[0] == "stop" || args[0] == "kill") {
 		running := storyOf(ts).server
 		if running == nil {

@@ -10,9 +10,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
@@ -80,11 +82,14 @@ func run(args []string, std streams) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Bind(std),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeTime)),
 	)
 	if err != nil {
 		fmt.Fprintln(std.err, "kaban: the command line cannot be set up:", err)
 		return exitFailed
 	}
+	known := variables(parser.Model.Node)
+	unsetEmpty(known)
 	kongcompletion.Register(parser)
 	if exited >= 0 {
 		return exited
@@ -100,7 +105,7 @@ func run(args []string, std streams) int {
 		return report(std.err, fmt.Errorf("standard output: %w", failed.Err))
 	}
 	if err == nil && !slices.Contains([]string{"help", "version", "completion"}, parsed.Selected().Name) {
-		err = checkEnvironment(os.Environ(), variables(parser.Model.Node))
+		err = checkEnvironment(os.Environ(), known)
 	}
 	if err != nil {
 		return report(std.err, usageError{err})

@@ -29,6 +29,24 @@ func (c *serveCommand) places(log *slog.Logger) (clients, newcomers int) {
 	return clients, newcomers
 }
 
+// requestPlaces returns how many connections of HTTP the limit of open files
+// allows, 0 for as many as usual. With more HTTP could not make room for others, as
+// accepting would fail first.
+func requestPlaces() int {
+	limit, ok := openFilesLimit()
+	if !ok {
+		return 0
+	}
+	return fitRequests(limit)
+}
+
+// fitRequests returns how many connections of HTTP fit what is left to everything
+// but clients and newcomers, beside the database and the like.
+func fitRequests(limit int) int {
+	others := min(otherFiles, limit/4)
+	return max(others-200, others/2, 1)
+}
+
 // fitFiles returns how many of the wanted clients and newcomers fit a limit of
 // open files. Newcomers go first, but keep an eighth: without them nobody comes in.
 func fitFiles(clients, newcomers, limit int) (int, int) {

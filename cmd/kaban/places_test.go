@@ -25,3 +25,11 @@ func TestFitFiles(t *testing.T) {
 		}
 	}
 }
+
+func TestFitRequests(t *testing.T) {
+	for limit, want := range map[int]int{1 << 20: 2000, 20_000: 2000, 8800: 2000, 4096: 824, 1024: 128, 256: 32, 4: 1, 0: 1} {
+		if got := fitRequests(limit); got != want {
+			t.Errorf("%d files: got %d, want %d", limit, got, want)
+		}
+	}
+}

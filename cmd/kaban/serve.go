@@ -190,6 +190,13 @@ func (c *serveCommand) Run(std streams) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	// Both end a program that does not ask for them: a terminal that is closed, and a
+	// reader of the log that has gone.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 
 	listeners, err := listen(endpoints)
 	if err != nil {
@@ -219,7 +226,7 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
+	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}
@@ -231,7 +238,7 @@ func (c *serveCommand) Run(std streams) error {
 	defer end()
 	serving.Go(func() { giveBack(ctx) })
 	for i, l := range listeners {
-		log.Info("listening", "url", endpoints[i].url.Scheme+"://"+l.Addr().String())
+		announce(log, endpoints[i].url.Scheme+"://"+l.Addr().String(), l.Addr())
 		serve := manager.Serve
 		if endpoints[i].url.Scheme == "http" {
 			serve = pages.Serve
@@ -247,11 +254,23 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", clients)
 
-	select {
-	case err := <-failed:
-		return errors.Join(err, c.drain(manager, pages, log, signals))
-	case <-signals:
-		return c.drain(manager, pages, log, signals)
+	for {
+		select {
+		case err := <-failed:
+			return errors.Join(err, c.drain(manager, pages, log, signals))
+		case <-signals:
+			return c.drain(manager, pages, log, signals)
+		case <-hangups:
+			log.Info("SIGHUP does nothing in this version; a configuration that has changed needs a restart")
+		}
+	}
+}
+
+// announce says where the server listens, and warns where others can reach it.
+func announce(log *slog.Logger, url string, address net.Addr) {
+	log.Info("listening", "url", url)
+	if local, ok := address.(*net.TCPAddr); ok && !local.IP.IsLoopback() {
+		log.Warn("this address can be reached from other machines; nothing is encrypted and nobody has to prove who they are, so keep it in a network you trust, or listen at 127.0.0.1", "at", url)
 	}
 }
 

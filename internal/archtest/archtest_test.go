@@ -92,7 +92,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/web": {
 		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/slack", "kaban/internal/store"},
-		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
+		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2", "golang.org/x/sys"},
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/web/page": {

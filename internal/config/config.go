@@ -6,6 +6,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -44,6 +45,10 @@ func Load(path string, keys []string) (map[string]Value, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", explain(err))
+	}
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors mark UTF-8 so
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, fmt.Errorf("configuration file %s: this is UTF-16; save it as UTF-8", path)
 	}
 	var file map[string]any
 	if err := toml.Unmarshal(text, &file); err != nil {

@@ -28,6 +28,15 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// Editors on Windows put a byte order mark in front.
+func TestLoadWithAByteOrderMark(t *testing.T) {
+	got, err := Load(write(t, "\xef\xbb\xbfmax_clients = 5\r\nheartbeat = '30s'\r\n"), keys)
+	want := map[string]Value{"max_clients": {[]string{"5"}, 1}, "heartbeat": {[]string{"30s"}, 2}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key, with the nearest", "\n\nmax_client = 5", `line 3: there is no key "max_client", did you mean "max_clients"?`},
@@ -39,6 +48,9 @@ func TestLoadErrors(t *testing.T) {
 		{"the first of several mistakes", "a = 1\nb = 1\nc = 1\nd = 1", `line 1: there is no key "a"`},
 		{"bad syntax", "listen = \n", "line 1"},
 		{"twice", "listen = 'a'\nlisten = 'b'", "line 2"},
+		{"UTF-16", "\xff\xfel\x00i\x00", "save it as UTF-8"},
+		{"UTF-16, the other way round", "\xfe\xff\x00l\x00i", "save it as UTF-8"},
+		{"behind a byte order mark", "\xef\xbb\xbf\nmax_client = 5", `line 2: there is no key "max_client"`},
 		{"not UTF-8", "listen = '\xff'", "configuration file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

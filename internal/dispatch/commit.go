@@ -48,13 +48,20 @@ func (s *Send) wake() {
 // it is stored and published, or refused with the receipt's error. The room is
 // made if it is not there; ErrTooManyRooms says that it cannot be. When ctx ends first it returns its cause, and the
 // message may be stored all the same: posting it again with the same id tells.
-func (d *Dispatcher) Post(ctx context.Context, message kaban.Dispatch) (Receipt, error) {
+// settled is called once, without a lock held, when the message is stored or will
+// not be, which then is after Post has returned.
+func (d *Dispatcher) Post(ctx context.Context, message kaban.Dispatch, settled func()) (Receipt, error) {
 	if !d.hasRoomFor(message.Room) {
+		settled()
 		return Receipt{}, ErrTooManyRooms
 	}
 	done := make(chan Receipt, 1)
-	sends := []Send{{Dispatch: message, done: func(r Receipt) { done <- r }}}
+	sends := []Send{{Dispatch: message, done: func(r Receipt) {
+		settled()
+		done <- r
+	}}}
 	if !d.inbox.put(sends) {
+		settled()
 		return Receipt{}, ErrClosed
 	}
 	if d.inline {

@@ -126,6 +126,7 @@ type Dispatcher struct {
 	mu     sync.Mutex // guards all below; never held across I/O
 	rooms  map[string]*Room
 	byName btree.Map[string, *Room] // the same, in the order of a list
+	looks  map[string]*Room         // the same, by what they look like beside their key
 
 	budget    *budget
 	presence  presence
@@ -159,7 +160,7 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), closing: make(chan struct{})}
+	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{})}
 	d.budget = newBudget(options.TailBudget, options.TailAge)
 	d.inbox.more.L = &d.inbox.mu
 	d.committer = committer{dispatcher: d, index: make(map[string]int)}
@@ -205,6 +206,7 @@ func (d *Dispatcher) addRoomLocked(state store.Room) *Room {
 	r.head.Store(state.Head)
 	d.rooms[state.Name.Key()] = r
 	d.byName.Set(r.name.String(), r)
+	d.noteLooksLocked(r)
 	return r
 }
 
@@ -244,8 +246,9 @@ type Start struct {
 
 // Place is a room that can be joined, as Find found it.
 type Place struct {
-	state store.Room
-	start Start
+	state  store.Room
+	start  Start
+	wanted kaban.RoomName // as it was asked for
 }
 
 // Known returns the place where start says without asking the store, or false
@@ -254,7 +257,7 @@ func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
 	if start.Resume || start.Epoch != "" || d.room(name) == nil {
 		return Place{}, false
 	}
-	return Place{store.Room{Name: name, Oldest: 1}, start}, true
+	return Place{store.Room{Name: name, Oldest: 1}, start, name}, true
 }
 
 // Find asks the store for the room, and may block as long as that takes.
@@ -263,7 +266,7 @@ func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start)
 	if err != nil {
 		return Place{}, fmt.Errorf("state of %s: %w", name, err)
 	}
-	return Place{state, start}, nil
+	return Place{state, start, name}, nil
 }
 
 // Joined is the state of the room at the moment of joining.
@@ -275,7 +278,7 @@ type Joined struct {
 // Join makes a connection a member of a room, which is made if need be. Only
 // the waker's goroutine calls it. The subscription may have something from the
 // start, of which nobody wakes the waker. It returns a *ResyncError when the log
-// cannot be continued from there, and ErrTooManyRooms.
+// cannot be continued from there, ErrTooManyRooms, and a *LookalikeError.
 func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Username, p Place) (*Subscription, Joined, error) {
 	return d.subscribe(w, format, p, &Subscription{member: member, name: user})
 }
@@ -298,6 +301,8 @@ func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription)
 		return nil, Joined{}, ErrNotFound
 	case len(d.rooms) >= d.options.MaxRooms:
 		return nil, Joined{}, ErrTooManyRooms
+	case d.lookalikeLocked(p.wanted) != nil:
+		return nil, Joined{}, &LookalikeError{Wanted: p.wanted, Room: d.lookalikeLocked(p.wanted).name}
 	default:
 		r = d.addRoomLocked(p.state)
 	}
@@ -349,6 +354,7 @@ func (d *Dispatcher) forgetLocked(r *Room) {
 	if r.name.String() != kaban.Lobby {
 		delete(d.rooms, r.name.Key())
 		d.byName.Delete(r.name.String())
+		d.forgetLooksLocked(r)
 	}
 }
 

@@ -29,11 +29,11 @@ func TestPost(t *testing.T) {
 			for i := range n {
 				group.Go(func() {
 					message := storetest.Dispatch(t, "lobby", "bot", fmt.Sprint("id-", i), "x")
-					first, err := d.Post(t.Context(), message)
+					first, err := d.Post(t.Context(), message, func() {})
 					if err != nil || first.Duplicate || first.Seq > a.Room().Head() {
 						t.Errorf("got %+v, %v; the head is %d", first, err, a.Room().Head())
 					}
-					again, err := d.Post(t.Context(), message)
+					again, err := d.Post(t.Context(), message, func() {})
 					if err != nil || !again.Duplicate || again.Seq != first.Seq || again.Time != first.Time {
 						t.Errorf("again: got %+v, %v, want %+v", again, err, first)
 					}
@@ -44,17 +44,17 @@ func TestPost(t *testing.T) {
 			if len(alice.given) != n || a.Room().Members() != 1 {
 				t.Errorf("alice was given %d of %d, the room has %d members", len(alice.given), n, a.Room().Members())
 			}
-			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "id-1", "other")); !errors.Is(err, store.ErrIDConflict) {
+			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "id-1", "other"), func() {}); !errors.Is(err, store.ErrIDConflict) {
 				t.Errorf("got %v, want ErrIDConflict", err)
 			}
-			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "new", "bot", "1", "x")); err != nil {
+			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "new", "bot", "1", "x"), func() {}); err != nil {
 				t.Errorf("a new room: %v", err)
 			}
 			if r, err := d.Room(storetest.RoomName(t, "new")); err != nil || r.Head() != 1 {
 				t.Errorf("got %v, %v", r, err)
 			}
 			d.Close()
-			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "late", "x")); !errors.Is(err, ErrClosed) {
+			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "late", "x"), func() {}); !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
 		})
@@ -69,11 +69,11 @@ func TestPostIsNotWaitedFor(t *testing.T) {
 	reason := errors.New("the client has gone")
 	cancel(reason)
 	message := storetest.Dispatch(t, "lobby", "bot", "1", "x")
-	if _, err := d.Post(ctx, message); !errors.Is(err, reason) {
+	if _, err := d.Post(ctx, message, func() {}); !errors.Is(err, reason) {
 		t.Errorf("got %v, want %v", err, reason)
 	}
 	close(s.open)
-	if again, err := d.Post(t.Context(), message); err != nil || again.Seq != 1 {
+	if again, err := d.Post(t.Context(), message, func() {}); err != nil || again.Seq != 1 {
 		t.Errorf("got %+v, %v", again, err)
 	}
 }
@@ -87,7 +87,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "1", "before")); err != nil {
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "1", "before"), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	w, joined, err := d.Watch(watcher, watcher, plain, place)
@@ -113,7 +113,7 @@ func TestWatch(t *testing.T) {
 	// The last member leaves: the watcher goes on.
 	alice.until(a, 2)
 	d.Leave(a)
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "2", "after")); err != nil {
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "2", "after"), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	watcher.until(w, 3)
@@ -140,14 +140,14 @@ func TestWatch(t *testing.T) {
 func TestPostMakesNoRoomTooMany(t *testing.T) {
 	d := newDispatcher(t, memory.New(0), Options{MaxRooms: 2})
 	for room, want := range map[string]error{"lobby": nil, "one": nil} {
-		if _, err := d.Post(t.Context(), storetest.Dispatch(t, room, "bot", room, "x")); !errors.Is(err, want) {
+		if _, err := d.Post(t.Context(), storetest.Dispatch(t, room, "bot", room, "x"), func() {}); !errors.Is(err, want) {
 			t.Errorf("%s: %v", room, err)
 		}
 	}
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "two", "bot", "two", "x")); !errors.Is(err, ErrTooManyRooms) {
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "two", "bot", "two", "x"), func() {}); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a third room: %v, want ErrTooManyRooms", err)
 	}
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "one", "bot", "again", "x")); err != nil {
+	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "one", "bot", "again", "x"), func() {}); err != nil {
 		t.Errorf("one that is there: %v", err)
 	}
 }

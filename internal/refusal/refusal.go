@@ -41,6 +41,8 @@ func codeOf(err error) wire.Code {
 		return wire.CodeResync
 	case errors.Is(err, dispatch.ErrNotFound):
 		return wire.CodeNotFound
+	case is[*dispatch.LookalikeError](err):
+		return wire.CodeBadRoom
 	case errors.Is(err, dispatch.ErrTooManyRooms):
 		return wire.CodeServerFull
 	case errors.Is(err, session.ErrTaken), errors.Is(err, session.ErrReserved):

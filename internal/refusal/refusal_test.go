@@ -29,6 +29,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{damaged(7), wire.CodeInternal, "before it or after it"},
 		{dispatch.ErrNotFound, wire.CodeNotFound, "joins makes it"},
 		{dispatch.ErrTooManyRooms, wire.CodeServerFull, "use one that exists"},
+		{&dispatch.LookalikeError{}, wire.CodeBadRoom, "join that one, or choose another name"},
 		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
 		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
 		{store.ErrIDConflict, wire.CodeIDConflict, "use a new id"},

@@ -184,9 +184,9 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 			SkipValidateParams: true, SkipValidateBody: true, // what the handlers say is more precise
 		}
 	}
-	huma.Register(api, operation("list-rooms", http.MethodGet, "/v1/rooms", "List the rooms", 400), s.listRooms)
-	huma.Register(api, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Look at a room", 400, 404), s.getRoom)
-	huma.Register(api, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List who is in a room", 400, 404), s.listMembers)
+	huma.Register(api, operation("list-rooms", http.MethodGet, "/v1/rooms", "List the rooms", 400, 503), s.listRooms)
+	huma.Register(api, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Look at a room", 400, 404, 503), s.getRoom)
+	huma.Register(api, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List who is in a room", 400, 404, 503), s.listMembers)
 	huma.Register(api, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's log", 400, 404, 500, 503), s.listMessages)
 	post := operation("post-message", http.MethodPost, "/v1/rooms/{room}/messages", "Say something in a room", 400, 403, 404, 409, 413, 415, 500, 503, 507)
 	post.Description = "Safe to repeat: the same id from the same author is stored once. The answer comes when the message is stored."
@@ -334,10 +334,9 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	defer done()
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	receipt, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room.Name(), ID: post.ID, Message: post.Message})
+	receipt, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room.Name(), ID: post.ID, Message: post.Message}, done)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

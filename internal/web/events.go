@@ -295,14 +295,10 @@ func (t *stream) gather(ctx context.Context, subscription *dispatch.Subscription
 }
 
 // write sends what the buffer has. A client that takes nothing of it for long is
-// gone; it comes back and goes on behind its last event.
+// gone (connection.Write); it comes back and goes on behind its last event.
 func (t *stream) write() error {
 	if len(t.buffer) == 0 {
 		return nil
-	}
-	t.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if t.server.isDraining() { // looked at after the deadline was set, or hurry's would be undone
-		t.control.SetWriteDeadline(time.Now().Add(lastWriteTimeout))
 	}
 	_, err := t.writer.Write(t.buffer)
 	t.buffer = t.buffer[:0]

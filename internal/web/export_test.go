@@ -21,3 +21,20 @@ func Knows(names []string, local, host string) (bool, error) {
 	r.Host = host
 	return o.knows(r), nil
 }
+
+// Connections tells how many connections of HTTP a server counts, and how many of
+// them it waits for.
+func (s *Server) Connections() (count, waiting int) {
+	s.connections.mu.Lock()
+	defer s.connections.mu.Unlock()
+	return s.connections.count, s.connections.waiting.Len()
+}
+
+// Bounds that tests look at.
+const (
+	Reserve   = reserve
+	StallTime = stallStep * stallSteps
+)
+
+// UntakenOf gives tests what a write looks at.
+var UntakenOf = untakenOf

@@ -54,7 +54,7 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, p)
 			return
 		}
-		refuse(w, http.StatusBadRequest, "the body did not come as a whole, and nothing was stored; send it again")
+		refuse(w, http.StatusBadRequest, brokenBody)
 		return
 	}
 	sent, err := slack.Parse(r.Header.Get("Content-Type"), body)
@@ -67,25 +67,25 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	content, cut := slack.Cut(sent.Content, s.config.MaxContent)
-	author, done, err := s.hookAuthor(sent.Username, username)
-	if err != nil {
-		writeProblem(w, s.problemOf(err))
-		return
-	}
-	defer done()
-	message, err := kaban.NewMessage(author, content, s.config.MaxContent)
-	if err != nil {
-		writeProblem(w, s.problemOf(err))
-		return
-	}
 	id, err := kaban.ParseMessageID("hook-" + rand.Text())
 	if err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
+	author, done, err := s.hookAuthor(sent.Username, username)
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
+	}
+	message, err := kaban.NewMessage(author, content, s.config.MaxContent)
+	if err != nil {
+		done()
+		writeProblem(w, s.problemOf(err))
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if _, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room, ID: id, Message: message}); err != nil {
+	if _, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room, ID: id, Message: message}, done); err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
 	}

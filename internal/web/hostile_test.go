@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -97,7 +96,10 @@ func TestOrigins(t *testing.T) {
 	f.t = t
 	f.post("lobby", `{"id":"1","username":"bot","content":"x"}`, "Sec-Fetch-Site", "cross-site").has(t, 403)
 	f.post("lobby", `{"id":"1","username":"bot","content":"x"}`, "Sec-Fetch-Site", "same-origin", "Origin", "http://"+f.host).has(t, 201)
-	for _, bad := range []string{"chat.example.org", "https://chat.example.org/", "https://", "*", "https://Chat.example.org", "ftp://x", "null", "https://x?y", "https://u@x"} {
+	for _, bad := range []string{
+		"chat.example.org", "https://chat.example.org/chat", "https://", "https:///", "https://:443", "*", "ftp://x", "null", "https://x?y", "https://x#", "https://u@x",
+		"https:x", "https://x y", "https://x/ ", "",
+	} {
 		if _, err := web.New(web.Config{Origins: []string{bad}}, f.dispatcher, nil); err == nil {
 			t.Errorf("%q passes for an origin", bad)
 		}
@@ -110,7 +112,8 @@ func TestHosts(t *testing.T) {
 	f := start(t, web.Config{Origins: []string{"https://chat.example.org"}}, nil)
 	for host, status := range map[string]int{
 		f.host: 200, "localhost": 200, "localhost:6480": 200, "kaban.localhost": 200, "[::1]:6480": 200, "127.0.0.2": 200,
-		"chat.example.org": 200, "chat.example.org:80": 421, "evil.example": 421, "localhost.evil.example": 421, "10.0.0.1": 421, "": 400,
+		"LOCALHOST:6480": 200, "chat.example.org": 200, "Chat.Example.ORG": 200, "chat.example.org:443": 200, "CHAT.example.org:443": 200,
+		"chat.example.org:80": 421, "chat.example.org:8443": 421, "chat.example.org:4430": 421, "evil.example": 421, "localhost.evil.example": 421, "10.0.0.1": 421, "": 400,
 	} {
 		got := f.raw("GET /v1/rooms HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
 		if status == 400 { // HTTP/1.1 wants one, and an empty one means nothing
@@ -119,6 +122,56 @@ func TestHosts(t *testing.T) {
 		if !strings.HasPrefix(got, fmt.Sprint("HTTP/1.1 ", status)) {
 			t.Errorf("%q: got %.40q, want %d", host, got, status)
 		}
+	}
+}
+
+// An operator may write an origin in any way that means the same.
+func TestSpellingsOfOrigins(t *testing.T) {
+	for _, test := range []struct{ operator, browser, host string }{
+		{"https://chat.example.org", "https://chat.example.org", "chat.example.org"},
+		{"https://chat.example.org/", "https://chat.example.org", "chat.example.org"},
+		{"https://chat.example.org:443", "https://chat.example.org", "chat.example.org"},
+		{"https://chat.example.org:443", "https://chat.example.org", "chat.example.org:443"},
+		{"http://chat.example.org:80", "http://chat.example.org", "chat.example.org"},
+		{"http://chat.example.org:443", "http://chat.example.org:443", "chat.example.org:443"},
+		{"https://chat.example.org:8443", "https://chat.example.org:8443", "chat.example.org:8443"},
+		{"HTTPS://Chat.Example.org", "https://chat.example.org", "Chat.example.org"},
+		{"https://chät.example", "https://xn--cht-rla.example", "xn--cht-rla.example"},
+		{"https://CHÄT.example:443", "https://xn--cht-rla.example", "xn--cht-rla.example:443"},
+		{"https://xn--cht-rla.example", "https://xn--cht-rla.example", "xn--cht-rla.example"},
+		{"https://例え.テスト", "https://xn--r8jz45g.xn--zckzah", "xn--r8jz45g.xn--zckzah"},
+		{"http://[::1]:8080", "http://[::1]:8080", "[::1]:8080"},
+		{"http://[::1]:80", "http://[::1]", "[::1]"},
+	} {
+		t.Run(test.operator, func(t *testing.T) {
+			f := start(t, web.Config{Origins: []string{test.operator}}, nil)
+			if status, _ := f.handshake("Origin", test.browser, "Host", test.host); status != 101 {
+				t.Errorf("a page of %s with the Host %s: got %d", test.browser, test.host, status)
+			}
+			f.post("lobby", `{"id":"1","username":"bot","content":"x"}`, "Origin", test.browser, "Host", test.host).has(t, 201)
+			f.post("lobby", `{"id":"2","username":"bot","content":"x"}`, "Origin", "https://evil.example", "Host", test.host).has(t, 403)
+		})
+	}
+}
+
+// A page of this server is one however the request spells its host: proxies write
+// ports and capitals into it.
+func TestSpellingsOfHosts(t *testing.T) {
+	f := serve(t)
+	for _, test := range []struct {
+		origin, host string
+		status       int
+	}{
+		{"http://localhost", "localhost:80", 201},
+		{"http://localhost", "LOCALHOST", 201},
+		{"https://localhost", "localhost:443", 201},
+		{"https://localhost", "localhost:80", 403},
+		{"http://localhost", "localhost:443", 403},
+		{"http://localhost:8080", "Localhost:8080", 201},
+		{"http://localhost:8080", "localhost:80", 403},
+	} {
+		id := strings.NewReplacer("/", "-").Replace(test.origin + test.host)
+		f.post("lobby", `{"id":"`+id+`","username":"bot","content":"x"}`, "Origin", test.origin, "Host", test.host).has(t, test.status)
 	}
 }
 
@@ -256,58 +309,6 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// Connections beyond the limit are closed, and those within it are served.
-func TestManyConnections(t *testing.T) {
-	const most = 20
-	f := start(t, web.Config{MaxRequests: most}, nil)
-	var conns []net.Conn
-	for range 3 * most {
-		conn, err := net.Dial("tcp", f.host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conns = append(conns, conn)
-	}
-	var served, cut int
-	var counting sync.Mutex
-	var group sync.WaitGroup
-	for _, conn := range conns {
-		group.Go(func() {
-			conn.SetDeadline(time.Now().Add(patience))
-			fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", f.host)
-			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			counting.Lock()
-			defer counting.Unlock()
-			if err == nil && answer.StatusCode == 200 {
-				served++
-			} else {
-				cut++
-			}
-		})
-	}
-	group.Wait()
-	if served != most || cut != 2*most {
-		t.Errorf("%d were served and %d cut, want %d and %d", served, cut, most, 2*most)
-	}
-	// WebSockets do not count among them.
-	for _, conn := range conns {
-		conn.Close()
-	}
-	var open []*websocket.Conn
-	for deadline := time.Now().Add(patience); len(open) < 2*most; {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		c, _, err := websocket.Dial(ctx, "ws://"+f.host+"/v1/socket", nil)
-		cancel()
-		if err == nil {
-			defer c.CloseNow()
-			open = append(open, c)
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-}
-
 // While it drains, nobody new comes in, and who asks is told.
 func TestReadiness(t *testing.T) {
 	f := serve(t)
@@ -354,5 +355,17 @@ func TestShutdownIsCutOff(t *testing.T) {
 	}
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Error("the request is not cut off")
+	}
+}
+
+// A header may be as long as the documentation says, and no longer.
+func TestTheLimitOfHeaders(t *testing.T) {
+	f := serve(t)
+	for size, status := range map[int]int{16 << 10: 200, 16<<10 + 1: 431} {
+		head := "GET /healthz HTTP/1.1\r\nHost: " + f.host + "\r\nConnection: close\r\nX-Filler: "
+		got := f.raw(head + strings.Repeat("x", size-len(head)-4) + "\r\n\r\n")
+		if !strings.HasPrefix(got, fmt.Sprint("HTTP/1.1 ", status)) {
+			t.Errorf("%d bytes: got %.60q, want %d", size, got, status)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,22 +14,72 @@ import (
 
 // origins are the places that pages may come from beside the server itself.
 type origins struct {
-	names []string // scheme://host[:port]
-	hosts []string // host[:port]
+	names []string // scheme://host[:port], as browsers write them
+	hosts []string // host[:port], with and without a usual port
 }
 
-// parseOrigins takes origins apart. They are written as browsers write them:
-// RFC 6454, section 6.2.
+// parseOrigins takes origins apart. Operators write them as they write addresses;
+// they are compared as browsers write them: RFC 6454, section 6.2.
 func parseOrigins(names []string) (origins, error) {
 	var o origins
 	for _, name := range names {
-		u, err := url.Parse(name)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != name || strings.ToLower(name) != name {
-			return origins{}, fmt.Errorf("%q is no origin such as https://chat.example.org: scheme and host in lower case, a port where it is not the usual one, and nothing else", name)
+		u, err := parseOrigin(name)
+		if err != nil {
+			return origins{}, fmt.Errorf("%q is no origin such as https://chat.example.org: %w", name, err)
 		}
-		o.names, o.hosts = append(o.names, name), append(o.hosts, u.Host)
+		o.names, o.hosts = append(o.names, u.Scheme+"://"+u.Host), append(o.hosts, u.Host)
+		if u.Port() == "" {
+			o.hosts = append(o.hosts, u.Host+":"+usualPorts[u.Scheme])
+		}
 	}
 	return o, nil
+}
+
+// usualPorts are the ports that stand for themselves where none is written.
+var usualPorts = map[string]string{"http": "80", "https": "443"}
+
+// parseOrigin returns an origin as a browser writes it: scheme and host in lower
+// case, an international name in ASCII, a port where it is not the usual one.
+func parseOrigin(name string) (*url.URL, error) {
+	if strings.ContainsAny(name, "?#@\\") {
+		return nil, fmt.Errorf("it must be scheme and host, a port if need be, and nothing else")
+	}
+	u, err := url.Parse(strings.TrimSuffix(name, "/"))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("it is no address at all")
+	case usualPorts[u.Scheme] == "":
+		return nil, fmt.Errorf("it must begin with https:// or http://")
+	case u.Hostname() == "" || u.Opaque != "":
+		return nil, fmt.Errorf("there is no host in it")
+	case u.Path != "":
+		return nil, fmt.Errorf("an origin has no path; leave out %s", u.Path)
+	}
+	if u.Host, err = inASCII(strings.ToLower(u.Host)); err != nil {
+		return nil, fmt.Errorf("%s is no host name", u.Hostname())
+	}
+	u.Host = withoutUsualPort(u.Scheme, u.Host)
+	return u, nil
+}
+
+// inASCII returns a host in the form that it has in requests, which for an
+// international name is Punycode. The function that does it is not exported, but
+// a request that is written has gone through it.
+func inASCII(host string) (string, error) {
+	var sent bytes.Buffer
+	request := http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: host, Path: "/"}}
+	if err := request.Write(&sent); err != nil {
+		return "", err
+	}
+	got, err := http.ReadRequest(bufio.NewReader(&sent))
+	if err != nil {
+		return "", err
+	}
+	return got.Host, nil
+}
+
+func withoutUsualPort(scheme, host string) string {
+	return strings.TrimSuffix(host, ":"+usualPorts[scheme])
 }
 
 // allows reports whether what a page does may be done: the page is of this
@@ -42,8 +94,20 @@ func (o origins) allows(r *http.Request) bool {
 	case slices.Contains(o.names, sent[0]):
 		return true
 	}
-	u, err := url.Parse(sent[0])
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Scheme+"://"+u.Host == sent[0] && u.Host == r.Host
+	_, ok := ownOrigin(r)
+	return ok
+}
+
+// ownOrigin returns the host of a page that is of the host that it asks, as the
+// page has it. In the request it may have capitals, or a port that goes without
+// saying.
+func ownOrigin(r *http.Request) (host string, ok bool) {
+	sent := r.Header.Get("Origin")
+	u, err := url.Parse(sent)
+	if err != nil || usualPorts[u.Scheme] == "" || u.Scheme+"://"+u.Host != sent {
+		return "", false
+	}
+	return u.Host, u.Host == withoutUsualPort(u.Scheme, strings.ToLower(r.Host))
 }
 
 // knows reports whether a request is for this server. A name that leads to the
@@ -52,11 +116,12 @@ func (o origins) allows(r *http.Request) bool {
 // rebinding). In a network the server cannot know its names, unless the operator
 // has named some: then it has those only.
 func (o origins) knows(r *http.Request) bool {
+	asked := strings.ToLower(r.Host)
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if !ok || !local.IP.IsLoopback() && len(o.hosts) == 0 || slices.Contains(o.hosts, r.Host) {
+	if !ok || !local.IP.IsLoopback() && len(o.hosts) == 0 || slices.Contains(o.hosts, asked) {
 		return true
 	}
-	host := r.Host
+	host := asked
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

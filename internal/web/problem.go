@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,6 +53,15 @@ func (p *Problem) GetHeaders() http.Header {
 
 const problemType = "application/problem+json"
 
+// brokenBody is what a client is told whose body did not come as a whole, if it
+// is still there.
+const brokenBody = "the body did not come as a whole, or is no body as its Transfer-Encoding says; nothing was stored, send it again"
+
+func isBodyError(err error) bool {
+	_, ok := errors.AsType[*bodyError](err)
+	return ok
+}
+
 func init() {
 	// The library has one such hook for the whole process. It calls it for what it
 	// refuses by itself: parameters that are no numbers, bodies that are too large.
@@ -69,6 +79,10 @@ func init() {
 			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(maxBody)+" bytes")
 			p.Max = new(maxBody)
 		case http.StatusInternalServerError:
+			if slices.ContainsFunc(details, isBodyError) {
+				p.Status, p.Title, p.Detail = http.StatusBadRequest, http.StatusText(http.StatusBadRequest), brokenBody
+				break
+			}
 			e := refusal.Of(errors.New(text))
 			p = problem(e.Code, e.Text)
 		}

@@ -34,7 +34,7 @@ func (s *Server) routes() (http.Handler, error) {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(refuseOrigin))
-	return s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.patient(s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isForPrograms(r.URL.Path) {
 			s.config.Page.ServeHTTP(w, r)
 			return
@@ -55,16 +55,19 @@ func (s *Server) routes() (http.Handler, error) {
 			return
 		}
 		programs.ServeHTTP(w, r)
-	}))), nil
+	})))), nil
 }
+
+// isHealth reports whether a path is what a load balancer asks for.
+func isHealth(path string) bool { return path == "/healthz" || path == "/readyz" }
 
 // isForPrograms reports whether a path is not of the page.
 func isForPrograms(path string) bool {
 	switch path {
-	case "/healthz", "/readyz", "/openapi.json", "/v1", "/hooks":
+	case "/openapi.json", "/v1", "/hooks":
 		return true
 	}
-	return strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/hooks/")
+	return isHealth(path) || strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/hooks/")
 }
 
 // statusOnly keeps what a handler says without its body.
@@ -88,6 +91,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if !isSafe(r.Method) && !s.origins.allows(r) { // more exact than what looks at hosts only
 			refuseOrigin(w, r)
 			return
+		}
+		if host, ok := ownOrigin(r); ok { // for the next check, which compares bytes
+			copied := *r
+			copied.Host = host
+			r = &copied
 		}
 		next.ServeHTTP(w, r)
 	})

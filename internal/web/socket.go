@@ -36,5 +36,8 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		conn.Close()
 		return
 	}
+	if c, ok := conn.(*connection); ok {
+		conn = c.release()
+	}
 	s.sockets.ServeWebSocket(conn, early)
 }

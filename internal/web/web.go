@@ -37,7 +37,7 @@ type Sockets interface {
 // Config is what a Server can be told. Zero values mean the defaults.
 type Config struct {
 	// Origins are further places that a page may come from to talk to this server,
-	// such as https://chat.example.org, written as browsers do. The server's own
+	// such as https://chat.example.org. The server's own
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
@@ -51,7 +51,7 @@ type Config struct {
 	// MaxStreams bounds the streams of events at a time. Default 1,000.
 	MaxStreams int
 	// MaxRequests bounds the connections of HTTP at a time, streams among them and
-	// WebSockets not. Default 2,000.
+	// WebSockets not. A quarter of them may come from one address. Default 2,000.
 	MaxRequests int
 	// Heartbeat is after what time a quiet stream gives a sign of life. Default 15 s.
 	Heartbeat time.Duration
@@ -91,14 +91,15 @@ func (c Config) withDefaults() Config {
 
 // Limits of a request. What takes longer or is larger is refused.
 const (
-	headerTimeout = 10 * time.Second
-	bodyTimeout   = 30 * time.Second
-	writeTimeout  = 30 * time.Second
-	idleTimeout   = 60 * time.Second
-	drainTimeout  = 5 * time.Second // for what is under way when the server ends
-	maxHeader     = 16 << 10
-	maxBody       = 128 << 10
-	maxHookBody   = 512 << 10 // a program that sends to Slack may send 100 attachments
+	headerTimeout  = 10 * time.Second
+	bodyTimeout    = 30 * time.Second // without a byte of it
+	requestTimeout = 5 * time.Minute  // for a request to come in
+	idleTimeout    = 60 * time.Second
+	drainTimeout   = 5 * time.Second // for what is under way when the server ends
+	maxHeader      = 16 << 10        // with the request line
+	headerSlop     = 4 << 10         // how much more net/http takes than it is told
+	maxBody        = 128 << 10
+	maxHookBody    = 512 << 10 // a program that sends to Slack may send 100 attachments
 )
 
 // ErrClosed is returned by Serve after Shutdown or Close.
@@ -106,14 +107,14 @@ var ErrClosed = errors.New("web server is closed")
 
 // Server is the front end. All methods are safe for concurrent use.
 type Server struct {
-	config     Config
-	dispatcher *dispatch.Dispatcher
-	sockets    Sockets
-	origins    origins
-	document   []byte // the OpenAPI document
-	http       *http.Server
-	streams    streams
-	requests   slots
+	config      Config
+	dispatcher  *dispatch.Dispatcher
+	sockets     Sockets
+	origins     origins
+	document    []byte // the OpenAPI document
+	http        *http.Server
+	streams     streams
+	connections *connections
 
 	stop     chan struct{} // closed when it drains
 	stopping sync.Once
@@ -129,7 +130,7 @@ func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error
 	}
 	s := &Server{
 		config: config, dispatcher: d, sockets: sockets, origins: allowed, stop: make(chan struct{}),
-		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, requests: slots{free: int64(config.MaxRequests)},
+		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
 	}
 	handler, err := s.routes()
 	if err != nil {
@@ -137,12 +138,12 @@ func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error
 	}
 	s.http = &http.Server{
 		Handler:           handler,
-		ConnState:         s.count,
+		ConnState:         s.connections.watch,
+		ConnContext:       withConnection,
 		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      writeTimeout,
+		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		MaxHeaderBytes:    maxHeader - headerSlop,
 		ErrorLog:          slog.NewLogLogger(errorLog{config.Log.Handler()}, slog.LevelDebug),
 	}
 	return s, nil
@@ -151,7 +152,7 @@ func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error
 // Serve accepts connections until the listener fails for good or the server is
 // shut down; then it returns ErrClosed. It closes the listener.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(l)
+	err := s.http.Serve(listener{l, s.connections})
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
@@ -210,18 +211,6 @@ func (s *slots) enter() bool {
 }
 
 func (s *slots) leave() { atomic.AddInt64(&s.free, 1) }
-
-// count ends connections beyond the limit as they come.
-func (s *Server) count(conn net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if atomic.AddInt64(&s.requests.free, -1) < 0 {
-			conn.Close() // which ends with StateClosed
-		}
-	case http.StateHijacked, http.StateClosed:
-		s.requests.leave()
-	}
-}
 
 // errorLog is where net/http tells what went wrong: a panic and a listener that
 // fails are the operator's business, a client that sends nonsense is not.

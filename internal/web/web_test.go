@@ -284,6 +284,16 @@ func (f *fixture) check(method, path string, a *answer) {
 	}
 }
 
+// until waits for what must come true.
+func (f *fixture) until(what string, is func() bool) {
+	f.t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			f.t.Fatalf("it did not come true that %s", what)
+		}
+	}
+}
+
 // dial connects a client over TCP.
 func (f *fixture) dial(name string) *client.Client {
 	f.t.Helper()

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,7 +68,9 @@ type file struct {
 
 // Handler serves the page: "/" and "/r/{room}" (the same document, the script
 // reads the path), "/assets/", "/manifest.webmanifest" and "/sw.js", to GET and
-// HEAD. Anything else is not found. It is safe for concurrent use.
+// HEAD. Anything else is not found. All of them refer to each other by relative
+// paths, so that a proxy can serve them below a path that it takes away. It is safe
+// for concurrent use.
 func Handler() http.Handler {
 	files, err := load(dist)
 	mux := http.NewServeMux()
@@ -80,12 +83,35 @@ func Handler() http.Handler {
 	for name, f := range files {
 		if name == "index.html" {
 			mux.Handle("GET /{$}", f)
-			mux.Handle("GET /r/{room}", f)
+			mux.Handle("GET /r/{room}", f.oneDown())
 			continue
 		}
 		mux.Handle("GET /"+name, f)
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			http.Error(w, notHere, http.StatusNotFound)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// notHere is what is said of a path that the page does not have.
+const notHere = "There is nothing here. If a proxy serves this server below a path, it must take that path away before it passes a request on."
+
+// reference is where the HTML refers to another file.
+var reference = regexp.MustCompile(`(href|src)="`)
+
+// oneDown returns the document as it is for an address one level further down.
+func (f *file) oneDown() *file {
+	plain := reference.ReplaceAll(f.plain, []byte(`$0../`))
+	return &file{contentType: f.contentType, cache: f.cache, tag: tagOf(plain), plain: plain, gzip: sync.OnceValue(func() []byte { return gzipped(plain) })}
+}
+
+func tagOf(plain []byte) string {
+	sum := sha256.Sum256(plain)
+	return hex.EncodeToString(sum[:12])
 }
 
 // load reads what is embedded.
@@ -103,8 +129,7 @@ func load(from fs.FS) (map[string]*file, error) {
 		if !ok {
 			return fmt.Errorf("%s: a file of unknown type", at)
 		}
-		sum := sha256.Sum256(plain)
-		f := &file{contentType: kind, cache: cacheNever, tag: hex.EncodeToString(sum[:12]), plain: plain}
+		f := &file{contentType: kind, cache: cacheNever, tag: tagOf(plain), plain: plain}
 		name := strings.TrimPrefix(at, "dist/")
 		if strings.HasPrefix(name, "assets/") {
 			f.cache = cacheForever

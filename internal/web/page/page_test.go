@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"regexp"
 	"strings"
@@ -36,14 +37,14 @@ func body(t *testing.T, r *http.Response) []byte {
 }
 
 // refers finds what the HTML has the browser load.
-var refers = regexp.MustCompile(`(?:src|href)="(/[^"]+)"`)
+var refers = regexp.MustCompile(`(?:src|href)="([^"]+)"`)
 
 // loaded are the paths that a browser loads for the page, as the HTML names them.
 func loaded(t *testing.T) []string {
 	t.Helper()
 	var paths []string
 	for _, found := range refers.FindAllSubmatch(body(t, get(t, "GET", "/")), -1) {
-		paths = append(paths, string(found[1]))
+		paths = append(paths, "/"+string(found[1]))
 	}
 	if len(paths) < 4 {
 		t.Fatalf("the HTML refers only to %q", paths)
@@ -81,12 +82,65 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%s %s gets %d, want %d", test.method, test.path, got, test.status)
 		}
 	}
-	want := body(t, get(t, "GET", "/"))
-	if diff := cmp.Diff(string(want), string(body(t, get(t, "GET", "/r/lobby")))); diff != "" {
+	want := string(body(t, get(t, "GET", "/")))
+	room := strings.NewReplacer(`src="../`, `src="`, `href="../`, `href="`).Replace(string(body(t, get(t, "GET", "/r/lobby"))))
+	if diff := cmp.Diff(want, room); diff != "" {
 		t.Errorf("a room's address gets another document: %s", diff)
 	}
 	if got := body(t, get(t, "HEAD", "/")); len(got) != 0 {
 		t.Errorf("HEAD gets a body of %d bytes", len(got))
+	}
+}
+
+// What the files refer to is found wherever a proxy has put the page.
+func TestBelowAPath(t *testing.T) {
+	below := http.StripPrefix("/some/where", Handler())
+	ask := func(target string) (int, string) {
+		w := httptest.NewRecorder()
+		below.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+		return w.Code, w.Body.String()
+	}
+	inHTML, inCSS, inManifest := refers, regexp.MustCompile(`url\("?([^")]+)"?\)`), regexp.MustCompile(`"(?:src|start_url|scope)": "([^"]+)"`)
+	found := 0
+	var follow func(target string)
+	follow = func(target string) {
+		status, text := ask(target)
+		if status != 200 {
+			t.Errorf("%s: got %d", target, status)
+			return
+		}
+		references := map[string]*regexp.Regexp{".css": inCSS, ".webmanifest": inManifest}[path.Ext(target)]
+		if references == nil && strings.Contains(text, "<!doctype html>") {
+			references = inHTML
+		}
+		if references == nil {
+			return
+		}
+		from, err := url.Parse(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reference := range references.FindAllStringSubmatch(text, -1) {
+			if strings.HasPrefix(reference[1], "data:") {
+				continue
+			}
+			to, err := from.Parse(reference[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			found++
+			if to.Path != target && to.Path != "/some/where/" {
+				follow(to.Path)
+			}
+		}
+	}
+	follow("/some/where/")
+	follow("/some/where/r/lobby")
+	if found < 12 {
+		t.Errorf("only %d references were found", found)
+	}
+	if status, text := ask("/some/where/chat/"); status != 404 || !strings.Contains(text, "must take that path away") {
+		t.Errorf("a path that was kept: got %d %q", status, text)
 	}
 }
 
@@ -137,7 +191,7 @@ func TestNothingInline(t *testing.T) {
 			t.Errorf("the HTML has %q", unwanted)
 		}
 	}
-	if n, withSource := strings.Count(html, "<script"), strings.Count(html, ` src="/assets/`); n != 1 || withSource != 1 {
+	if n, withSource := strings.Count(html, "<script"), strings.Count(html, ` src="assets/`); n != 1 || withSource != 1 {
 		t.Errorf("the HTML has %d scripts, %d of them with a source, want one", n, withSource)
 	}
 }

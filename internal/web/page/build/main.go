@@ -173,7 +173,6 @@ func bundle(page string, options api.BuildOptions) (files, error) {
 	options.LegalComments = api.LegalCommentsNone
 	options.Loader = map[string]api.Loader{".svg": api.LoaderFile, ".png": api.LoaderFile}
 	options.AssetNames = "assets/[name]-[hash]"
-	options.PublicPath = "/"
 	options.AbsWorkingDir = page
 	options.Outdir = "dist"
 	options.LogLevel = api.LogLevelWarning
@@ -206,7 +205,7 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 		if !ok {
 			unknown = append(unknown, plain)
 		}
-		return []byte("/" + name)
+		return []byte(name) // relative: the page may be served below a path
 	})
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("there is no %s", strings.Join(unknown, ", "))
@@ -217,10 +216,10 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 // shellOf lists, as a JavaScript array, what the service worker keeps: what the
 // page needs to show itself without a network.
 func shellOf(built files) string {
-	shell := []string{`"/"`}
+	shell := []string{`"./"`, `"r/lobby"`} // the page as it is for a room, whichever it is
 	for _, name := range slices.Sorted(maps.Keys(built)) {
 		if name != "index.html" && path.Ext(name) != ".png" {
-			shell = append(shell, strconv.Quote("/"+name))
+			shell = append(shell, strconv.Quote(name))
 		}
 	}
 	return "[" + strings.Join(shell, ",") + "]"

@@ -42,7 +42,7 @@ const membersWait = 30_000
 /** New messages of the room that is shown, for screen readers. */
 export const spoken = signal<Message[]>([])
 
-const connection = new Connection(location.origin.replace(/^http/, 'ws') + '/v1/socket', {
+const connection = new Connection(location.origin.replace(/^http/, 'ws') + route.base + 'v1/socket', {
   status: changeStatus,
   welcome,
   event: receive,

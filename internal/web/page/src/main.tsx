@@ -4,6 +4,7 @@ import { options, render } from 'preact'
 import { App } from './app'
 import { show, start } from './chat'
 import { showCounts } from './notify'
+import { base } from './route'
 
 // Changes are shown once a frame, however many messages a frame brings; a page
 // that is not visible has no frames.
@@ -24,17 +25,18 @@ render(<App />, document.getElementById('app')!)
 
 // A click on a notification goes to its message.
 function go(path: unknown): void {
-  const found = /^\/r\/([^/#]+)#(\d+)$/.exec(String(path))
+  const found = /\/r\/([^/#]+)#(\d+)$/.exec(String(path))
   if (found) show({ room: decodeURIComponent(found[1]!), seq: Number(found[2]) })
 }
 addEventListener('kaban:go', (event) => go((event as CustomEvent).detail))
 navigator.serviceWorker?.addEventListener('message', (event) => go((event.data as { go?: unknown }).go))
 
+const worker = `${base}sw.js`
 // Trusted Types: the only script that the page loads by name.
 const policy = window.trustedTypes?.createPolicy('kaban', {
   createScriptURL: (url: string) => {
-    if (url !== '/sw.js') throw new TypeError(`${url} is no script of ours`)
+    if (url !== worker) throw new TypeError(`${url} is no script of ours`)
     return url
   },
 })
-void navigator.serviceWorker?.register((policy?.createScriptURL('/sw.js') ?? '/sw.js') as string).catch(() => undefined)
+void navigator.serviceWorker?.register((policy?.createScriptURL(worker) ?? worker) as string).catch(() => undefined)

@@ -2,14 +2,18 @@
 // notifications, the title, the icon, and the badge of an installed app.
 
 import { effect } from '@preact/signals'
-import icon from './icons/icon.svg'
-import unreadIcon from './icons/icon-unread.svg'
+import iconFile from './icons/icon.svg'
+import unreadIconFile from './icons/icon-unread.svg'
 import { mentions } from './markup'
 import type { Message } from './protocol'
 import { pathOf } from './route'
 import { attentive, notifyWhen, room, unreadTotal } from './state'
 import * as state from './state'
 import { save } from './storage'
+
+// Their names are as seen from the script.
+const icon = new URL(iconFile, import.meta.url).href
+const unreadIcon = new URL(unreadIconFile, import.meta.url).href
 
 export type Permission = 'granted' | 'denied' | 'default' | 'unsupported'
 

@@ -1,4 +1,8 @@
-// The address of what is shown: /r/ROOM, and #SEQ for one message.
+// The address of what is shown: /r/ROOM, and #SEQ for one message; all below the
+// path that the page is served at.
+
+/** The path that the page is served at, "/" unless a proxy says otherwise: the script is in its assets. */
+export const base = new URL('..', import.meta.url).pathname
 
 export interface Place {
   room: string
@@ -7,7 +11,7 @@ export interface Place {
 
 /** The place that the address names, if it names one. */
 export function read(): Place | undefined {
-  const found = /^\/r\/([^/]+)$/.exec(location.pathname)
+  const found = location.pathname.startsWith(base) && /^r\/([^/]+)$/.exec(location.pathname.slice(base.length))
   if (!found) return undefined
   let room: string
   try {
@@ -20,7 +24,7 @@ export function read(): Place | undefined {
 }
 
 export function pathOf(place: Place): string {
-  return `/r/${encodeURIComponent(place.room)}${place.seq === undefined ? '' : `#${place.seq}`}`
+  return `${base}r/${encodeURIComponent(place.room)}${place.seq === undefined ? '' : `#${place.seq}`}`
 }
 
 /** Shows a place in the address; a place that is there already makes no history. */

@@ -33,6 +33,8 @@ interface Scope {
 }
 const scope = self as unknown as Scope
 
+/** The path that the page is served at. */
+const base = new URL('.', location.href).pathname
 const cacheName = `kaban ${VERSION}`
 /** How long the network may take until the kept page is shown. Milliseconds. */
 const patience = 3000
@@ -59,14 +61,15 @@ scope.addEventListener('fetch', (event) => {
   const url = new URL(request.url)
   if (request.method !== 'GET' || url.origin !== location.origin) return
   if (request.mode === 'navigate') {
-    if (url.pathname === '/' || url.pathname.startsWith('/r/')) event.respondWith(page(request))
-  } else if (url.pathname.startsWith('/assets/')) event.respondWith(asset(request))
+    if (url.pathname === base) event.respondWith(page(request, './'))
+    else if (url.pathname.startsWith(`${base}r/`)) event.respondWith(page(request, 'r/lobby'))
+  } else if (url.pathname.startsWith(`${base}assets/`)) event.respondWith(asset(request))
 })
 
 /** The page of the server, or the kept one where the server does not answer. */
-async function page(request: Request): Promise<Response> {
+async function page(request: Request, like: string): Promise<Response> {
   const cache = await caches.open(cacheName)
-  const kept = await cache.match('/')
+  const kept = await cache.match(like)
   if (!kept) return fetch(request)
   const stop = new AbortController()
   const timer = setTimeout(() => stop.abort(), patience)

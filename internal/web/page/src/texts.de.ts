@@ -115,7 +115,7 @@ export const de: Texts = {
   err_too_long_username: 'Dieser Name hat {actual} Zeichen; möglich sind {max}.',
   err_invalid_chars_username: 'Ein Name besteht aus Buchstaben, Ziffern und _ - . und endet nicht mit einem Punkt.',
   err_other_name: 'Das hast du unter einem anderen Namen geschrieben; vielleicht ist es unter jenem gespeichert.',
-  err_username_taken: 'Jemand hier hat diesen Namen oder einen, der so aussieht. Bitte nimm einen anderen.',
+  err_username_taken: 'Dieser Name oder einer, der so aussieht, ist hier vergeben oder reserviert. Bitte nimm einen anderen.',
   err_empty_content: 'sie ist leer',
   err_too_long_content: 'sie hat {actual} Zeichen, möglich sind {max}',
   err_invalid_chars_content: 'sie hat ein Zeichen, das Nachrichten nicht haben können',

@@ -126,7 +126,7 @@ export const en = {
   err_too_long_username: 'This name has {actual} characters; {max} are possible.',
   err_invalid_chars_username: 'A name can have letters, digits and _ - . only, and must not end with a dot.',
   err_other_name: 'You said this under another name, and it may be stored under that one.',
-  err_username_taken: 'Somebody here has this name, or one that looks like it. Please take another.',
+  err_username_taken: 'This name, or one that looks like it, is in use here or reserved. Please take another.',
   err_empty_content: 'there is nothing in it',
   err_too_long_content: 'it has {actual} characters, {max} are possible',
   err_invalid_chars_content: 'it has a character that messages cannot have',

@@ -1,0 +1,50 @@
+package browser
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestBelowAPath uses the page through a proxy that serves it below a path and
+// takes the path away: rooms, links, reloads, and the page that opens offline.
+func TestBelowAPath(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("ben", "team", "in the team")
+	target, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux() // it redirects /some/chat to /some/chat/, as proxies do
+	mux.Handle("/some/chat/", http.StripPrefix("/some/chat", httputil.NewSingleHostReverseProxy(target)))
+	proxy := httptest.NewServer(mux)
+	defer proxy.Close()
+	p := newPage(t, desktop)
+	p.join(proxy.URL+"/some/chat", "alice")
+	p.until(`location.pathname === '/some/chat/r/lobby'`)
+	p.say("said below a path")
+	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.visit("team")
+	p.until(`location.pathname === '/some/chat/r/team'`)
+	p.sees("in the team")
+	p.run(chromedp.Reload())
+	p.online()
+	p.sees("in the team")
+	p.until(`[...document.querySelectorAll('a[href*="/r/"]')].every((a) => a.pathname.startsWith('/some/chat/r/'))`)
+	p.run(chromedp.NavigateBack())
+	p.sees("said below a path")
+	p.until(`navigator.serviceWorker.controller`)
+	p.until(`navigator.serviceWorker.controller.scriptURL.endsWith('/some/chat/sw.js')`)
+	p.expectBreaks()
+	proxy.CloseClientConnections()
+	proxy.Close()
+	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	p.say("kept over a reload")
+	p.run(chromedp.Reload())
+	p.until(`document.querySelector('.pending .content')?.innerText === 'kept over a reload'`)
+}

@@ -1,0 +1,383 @@
+package web
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"kaban/wire"
+)
+
+// Bounds of connections beside Config.MaxRequests.
+const (
+	// reserve is how many connections are accepted beyond the limit when no other
+	// can make room. They get /healthz and /readyz, and a 503 for anything else.
+	reserve = 64
+	// addressShare is the part of all connections that one address may have: an
+	// IPv4 address or the /64 of an IPv6 one. Loopback may have all.
+	addressShare = 4
+	// stallStep and stallSteps: a write ends when the peer has taken nothing at so
+	// many looks in a row. They are counted, so that a time in which this process
+	// did not run counts as one.
+	stallStep  = 5 * time.Second
+	stallSteps = 6
+	// maxUnsent bounds what the kernel takes from us before the peer has room for
+	// it, in bytes. A slow peer so makes steps that are small enough to be seen.
+	maxUnsent = 16 << 10
+	// fullLogInterval is how often the log says that there is no more room.
+	fullLogInterval = time.Minute
+)
+
+// connections are those of HTTP, without streams that were hijacked. Where there
+// is no room it is made: the connection that has kept the server waiting longest
+// for a request, a body or for taking an answer is closed. What the server is busy
+// with stays.
+type connections struct {
+	max        int
+	perAddress int
+	stallStep  time.Duration
+	log        *slog.Logger
+
+	mu        sync.Mutex // guards all below; nothing else is locked while it is held
+	count     int
+	byAddress map[netip.Addr]int
+	waiting   list.List // of *connection: clients that the server waits for, the longest first
+	loggedAt  time.Time // when the log last had that it is full
+}
+
+func newConnections(limit int, log *slog.Logger) *connections {
+	return &connections{max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Addr]int)}
+}
+
+// connection is one of HTTP. Its writes end when the peer makes no progress,
+// however long they take.
+type connection struct {
+	net.Conn
+	all     *connections
+	address netip.Addr // what it counts for; the zero Addr is not counted
+
+	// Guarded by all.mu.
+	place      *list.Element // in all.waiting, nil while the client is not waited for
+	isReserved bool          // it is beyond the limit
+	isGone     bool          // it is not counted any more
+
+	deadlines sync.Mutex // guards final, and the deadline of Conn for writing
+	final     time.Time  // the deadline for writing that somebody has set
+}
+
+// listener gives connections to net/http that are counted.
+type listener struct {
+	net.Listener
+	all *connections
+}
+
+// Accept implements net.Listener. A connection for which there is no room is
+// closed.
+func (l listener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c := l.all.admit(conn); c != nil {
+			boundUnsent(conn, maxUnsent)
+			return c, nil
+		}
+		conn.Close()
+	}
+}
+
+// admit counts a connection, and makes room for it if need be. It returns nil if
+// it cannot.
+func (all *connections) admit(conn net.Conn) *connection {
+	c := &connection{Conn: conn, all: all, address: addressOf(conn.RemoteAddr())}
+	victim, ok := all.place(c)
+	if victim != nil {
+		victim.Conn.Close()
+	}
+	if !ok {
+		return nil
+	}
+	return c
+}
+
+// place does what admit says. The victim is to be closed.
+func (all *connections) place(c *connection) (victim *connection, ok bool) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	switch {
+	case c.address.IsValid() && all.byAddress[c.address] >= all.perAddress:
+		if victim = all.longestLocked(c.address); victim == nil {
+			all.logFullLocked("an address has as many connections to HTTP as it may have", "address", c.address, "max", all.perAddress)
+			return nil, false
+		}
+	case all.count >= all.max:
+		all.logFullLocked("HTTP has as many connections as it takes; it closes those that do not make progress", "max", all.max)
+		if victim = all.longestLocked(netip.Addr{}); victim == nil && all.count >= all.max+reserve {
+			return nil, false
+		}
+	}
+	if victim != nil {
+		all.removeLocked(victim)
+	}
+	all.count++
+	if c.address.IsValid() {
+		all.byAddress[c.address]++
+	}
+	c.isReserved = all.count > all.max
+	c.place = all.waiting.PushBack(c)
+	return victim, true
+}
+
+// longestLocked returns the connection of an address, or of any if it is the zero
+// Addr, that has been waited for longest; nil if there is none.
+func (all *connections) longestLocked(address netip.Addr) *connection {
+	for e := all.waiting.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*connection); !address.IsValid() || c.address == address {
+			return c
+		}
+	}
+	return nil
+}
+
+func (all *connections) logFullLocked(text string, args ...any) {
+	if now := time.Now(); all.loggedAt.IsZero() || now.Sub(all.loggedAt) >= fullLogInterval {
+		all.loggedAt = now
+		all.log.Warn(text, args...)
+	}
+}
+
+func (all *connections) remove(c *connection) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.removeLocked(c)
+}
+
+func (all *connections) removeLocked(c *connection) {
+	if c.isGone {
+		return
+	}
+	c.isGone = true
+	all.count--
+	if c.address.IsValid() {
+		if all.byAddress[c.address]--; all.byAddress[c.address] == 0 {
+			delete(all.byAddress, c.address)
+		}
+	}
+	all.resumeLocked(c)
+}
+
+// wait notes that the server waits for the client from now on, and returns false
+// if it does already.
+func (all *connections) wait(c *connection) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if c.place != nil || c.isGone {
+		return false
+	}
+	c.place = all.waiting.PushBack(c)
+	return true
+}
+
+// resume notes that the server has what it waited for.
+func (all *connections) resume(c *connection) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.resumeLocked(c)
+}
+
+func (all *connections) resumeLocked(c *connection) {
+	if c.place != nil {
+		all.waiting.Remove(c.place)
+		c.place = nil
+	}
+}
+
+// isServed reports whether a connection gets more than what the reserve is for.
+func (all *connections) isServed(c *connection) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	c.isReserved = c.isReserved && all.count > all.max
+	return !c.isReserved
+}
+
+// watch follows what net/http says of a connection.
+func (all *connections) watch(conn net.Conn, state http.ConnState) {
+	c, ok := conn.(*connection)
+	if !ok {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		all.resume(c)
+	case http.StateIdle:
+		all.wait(c)
+	case http.StateHijacked, http.StateClosed:
+		all.remove(c)
+	}
+}
+
+// addressOf returns what a connection counts for: an IPv4 address, or the /64 of
+// an IPv6 one, which is what one household or one machine has. It is the zero Addr
+// for loopback, where everybody may be behind a proxy.
+func addressOf(remote net.Addr) netip.Addr {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	address := tcp.AddrPort().Addr().Unmap().WithZone("")
+	switch {
+	case address.IsLoopback():
+		return netip.Addr{}
+	case address.Is6():
+		return netip.PrefixFrom(address, 64).Masked().Addr()
+	}
+	return address
+}
+
+// Write implements net.Conn. It goes on for as long as the peer takes something:
+// bytes into its buffers, or out of ours.
+func (c *connection) Write(p []byte) (written int, err error) {
+	if c.all.wait(c) { // a body may be waited for already
+		defer c.all.resume(c)
+	}
+	untaken, steps := -1, 0
+	for {
+		final := c.step()
+		n, err := c.Conn.Write(p[written:])
+		written += n
+		if err == nil || final || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return written, err
+		}
+		left := untakenOf(c.Conn)
+		if n > 0 || left < untaken {
+			steps = 0
+		}
+		untaken = left
+		if steps++; steps >= stallSteps {
+			return written, err
+		}
+	}
+}
+
+// step sets the deadline for the next step of a write, and reports whether it is
+// the last.
+func (c *connection) step() (final bool) {
+	c.deadlines.Lock()
+	defer c.deadlines.Unlock()
+	next := time.Now().Add(c.all.stallStep)
+	if final = !c.final.IsZero() && c.final.Before(next); final {
+		next = c.final
+	}
+	c.Conn.SetWriteDeadline(next)
+	return final
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *connection) SetWriteDeadline(t time.Time) error {
+	c.deadlines.Lock()
+	defer c.deadlines.Unlock()
+	c.final = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *connection) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// release gives up a connection that is no longer one of HTTP.
+func (c *connection) release() net.Conn {
+	boundUnsent(c.Conn, 0)
+	return c.Conn
+}
+
+// connectionKey finds the connection in the context of a request.
+type connectionKey struct{}
+
+func withConnection(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, conn)
+}
+
+// patient serves a request whose body is read for as long as it comes. While it
+// does not, the connection may have to make room for others.
+func (s *Server) patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := r.Context().Value(connectionKey{}).(*connection)
+		if !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if !isHealth(r.URL.Path) && !s.connections.isServed(c) {
+			w.Header().Set("Connection", "close")
+			p := problem(wire.CodeServerFull, "the server has as many connections as it takes; try again later")
+			p.RetryAfter = new(comeBack.Milliseconds())
+			writeProblem(w, p)
+			return
+		}
+		if r.Body == http.NoBody {
+			next.ServeHTTP(w, r)
+			return
+		}
+		b := &body{ReadCloser: r.Body, conn: c, end: time.Now().Add(requestTimeout)}
+		copied := *r // net/http looks at the body of its own one
+		copied.Body = b
+		next.ServeHTTP(w, &copied)
+		if !b.isOver { // net/http reads the rest
+			c.all.wait(c)
+			c.SetReadDeadline(b.deadline())
+		}
+	})
+}
+
+// body is the body of a request as it comes in.
+type body struct {
+	io.ReadCloser
+	conn    *connection
+	end     time.Time
+	isBegun bool
+	isOver  bool
+}
+
+// bodyError says that a body did not come as a whole.
+type bodyError struct{ error }
+
+func (e *bodyError) Unwrap() error { return e.error }
+
+func (b *body) deadline() time.Time {
+	if next := time.Now().Add(bodyTimeout); next.Before(b.end) {
+		return next
+	}
+	return b.end
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.isOver {
+		return b.ReadCloser.Read(p)
+	}
+	if !b.isBegun {
+		b.isBegun = true
+		b.conn.all.wait(b.conn)
+	}
+	b.conn.SetReadDeadline(b.deadline())
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	b.isOver = true
+	b.conn.all.resume(b.conn)
+	b.conn.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
+	if err != io.EOF {
+		err = &bodyError{err}
+	}
+	return n, err
+}

@@ -1,0 +1,49 @@
+package web_test
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"kaban/internal/web"
+)
+
+// What the peer's TCP takes out of our buffers is progress, also while the kernel
+// takes nothing more from us.
+func TestProgressInTheKernel(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	theirs, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	ours, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	ours.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	written, err := io.CopyN(ours, zeros{}, 1<<30)
+	if err == nil {
+		t.Fatalf("the kernel took %d bytes for somebody who reads nothing", written)
+	}
+	before := web.UntakenOf(ours)
+	if before <= 0 {
+		t.Fatalf("%d bytes are under way, want some of %d", before, written)
+	}
+	for end, read := time.Now().Add(patience), 0; web.UntakenOf(ours) >= before; {
+		n, err := theirs.Read(make([]byte, 64<<10))
+		if read += n; err != nil || time.Now().After(end) {
+			t.Fatalf("%d bytes were read, %v; %d are under way, as before", read, err, web.UntakenOf(ours))
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
