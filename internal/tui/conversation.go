@@ -35,17 +35,18 @@ func textWidth(width int) int {
 	return max(width-1-len("15:04 ")-column(width)-2-1, 1) // a column stays free at the right
 }
 
-// ignores reports whether an item is hidden.
+// ignores reports whether an item is hidden. Who is ignored stays so under every
+// spelling of their name.
 func (m *Model) ignores(i *item) bool {
-	if i.kind != itemMessage || i.own {
+	return i.kind == itemMessage && !i.own && isIgnored(m.config.Ignore, i.username)
+}
+
+func isIgnored(ignored []string, username string) bool {
+	if len(ignored) == 0 {
 		return false
 	}
-	for _, name := range m.config.Ignore {
-		if name == i.username {
-			return true
-		}
-	}
-	return false
+	key := nameKey(username)
+	return slices.ContainsFunc(ignored, func(name string) bool { return name == username || nameKey(name) == key })
 }
 
 // before returns the item that is shown above, nil for none.

@@ -79,7 +79,9 @@ func TestEveryComplaintIsVisible(t *testing.T) {
 		{func(d *desk) { d.keys("/jion lobby", "enter") }, "there is no command /jion, did you mean /join?; // sends a line that begins with /", true},
 		{func(d *desk) { d.keys("/date yesterday", "enter") }, `"yesterday" is no date such as 2026-11-25 12:00`, true},
 		{offline, "and that is all it says about it", false},
-		{func(d *desk) { d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}}) }, "choose another; /reconnect", false},
+		{func(d *desk) {
+			d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
+		}, "choose another; /reconnect", false},
 		{func(d *desk) { d.back.lost = 2; offline(d); d.keys("ctrl+d") }, "2 messages are not sent yet. Quit nevertheless? y yes, n no", false},
 		{func(d *desk) { d.keys("ctrl+f", "nowhere") }, "not found in all that was said; Esc ends", false},
 		{func(d *desk) {
