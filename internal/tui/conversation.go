@@ -85,7 +85,11 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	}
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
 		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
-	body := i.body(shape{width: textWidth(width), meter: m.meter, query: m.query()})
+	space := textWidth(width)
+	if i.kind == itemNotice && width < wide {
+		space = max(space-len(noticeMark(width)), 1)
+	}
+	body := i.body(shape{width: space, meter: m.meter, query: m.query()})
 	if width < wide {
 		return m.narrowBlock(lines, i, body, grouped, width)
 	}
@@ -165,10 +169,27 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 			lines = append(lines, slices.Concat(edge, l))
 		}
 	}
+	lead := ""
+	if i.kind == itemNotice {
+		lead = noticeMark(width)
+	}
 	for _, text := range body {
+		if lead != "" {
+			text = slices.Concat(plain(lead, look{role: roleDim}), text)
+			lead = strings.Repeat(" ", len(lead))
+		}
 		lines = append(lines, slices.Concat(edge, text))
 	}
 	return lines
+}
+
+// noticeMark begins what the program says where names have no column, so that
+// nobody takes it for a part of the message above.
+func noticeMark(width int) string {
+	if width < 4*len("-- ") {
+		return ""
+	}
+	return "-- "
 }
 
 // edge is the first column, where a mention is marked and what was found.

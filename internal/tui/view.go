@@ -307,7 +307,7 @@ func (m *Model) statusText() (left line, whole bool) {
 	case m.mode == greeting: // the form says why
 		return m.connectionStatus(text)[:1], false
 	case m.mode == asking:
-		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("y yes, n no", 0)}, true
+		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("(y/n)", 0)}, true
 	case m.hint != "" && m.alarm:
 		return line{text(" ! "+m.meter.clean(m.hint), bold|reversed)}, true
 	case m.hint != "":
