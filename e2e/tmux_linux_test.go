@@ -536,9 +536,9 @@ func TestTerminalSuspendAndSignals(t *testing.T) {
 func TestTerminalWithoutColours(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	s.say("ben", "lobby", "*hello* ann https://example.org")
+	s.say("ben", "lobby", "*hello* @ann https://example.org")
 	p := openPane(t, 80, 24, []string{"NO_COLOR=1"}, "--server", s.addr, "--username", "ann")
-	p.awaitLine("▌", "ben", "hello ann")
+	p.awaitLine("▌", "ben", "hello @ann")
 	if colour := regexp.MustCompile(`\x1b\[[0-9;]*[34]8;[0-9;]*m|\x1b\[(3[0-7]|4[0-7]|9[0-7])m`).FindString(p.coloured()); colour != "" {
 		t.Errorf("there is a colour: %q", colour)
 	}

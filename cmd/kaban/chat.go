@@ -29,6 +29,7 @@ const (
 
 type chatCommand struct {
 	connectFlags
+	Where       string `arg:"" optional:"" name:"room" help:"The same as --room."`
 	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; it is made if it does not exist. Default: where you were before, or lobby."`
 	Plain       bool   `help:"Be a filter: each input line is a message, each message a line \"username:> content\". This is also what happens when input or output is no terminal, or TERM is dumb."`
 	PrintConfig bool   `help:"Print the configuration file of the full-screen client with all its keys explained, and end."`
@@ -52,6 +53,7 @@ type chat struct {
 func (c *chatCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
+	c.Room = cmp.Or(c.Where, c.Room)
 	if c.PrintConfig || !c.Plain && isTerminal(std.in) && isTerminal(std.out) && canDraw() {
 		return c.fullScreen(ctx, std)
 	}
@@ -73,10 +75,9 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 		return err
 	}
 	if c.Server != "" {
-		if err := tui.CheckServer(c.Server); err != nil {
+		if configured.Server, err = tui.ParseServer(c.Server); err != nil {
 			return usagef("--server %w", err)
 		}
-		configured.Server = c.Server
 	}
 	if c.Username != "" {
 		if _, err := kaban.ParseUsername(c.Username); err != nil {

@@ -31,7 +31,7 @@ const silence = 5 * time.Second
 
 // connectFlags are what all commands have that talk to a server.
 type connectFlags struct {
-	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" help:"The server. Default: 127.0.0.1:6440."`
+	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" help:"The server; without a port, 6440. Default: 127.0.0.1:6440."`
 	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The name under which others see you. Default: your login name, or one like it that is free."`
 }
 
@@ -86,8 +86,8 @@ func (n *notices) onState() func(client.State) {
 // connect says hello to the server. Without a name that was asked for it takes
 // the first of the fallbacks that is free.
 func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string) (c *client.Client, err error) {
-	server := cmp.Or(f.Server, defaultServer)
-	if err := tui.CheckServer(server); err != nil {
+	server, err := tui.ParseServer(cmp.Or(f.Server, defaultServer))
+	if err != nil {
 		return nil, usagef("--server %w", err)
 	}
 	options.Silence = silence

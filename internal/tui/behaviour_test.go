@@ -751,8 +751,42 @@ func TestIgnore(t *testing.T) {
 	d.shows("signal")
 	d.says("lobby", "ben", "ann, ann, ann")
 	d.hides("ann, ann, ann")
-	d.keys("/ignore ben", "enter")
+	d.says("lobby", "BEN", "in capitals")
+	d.hides("in capitals")
+	d.keys("/ignore Ben", "enter")
 	d.shows("noise")
+}
+
+// Rooms that the panel has no space for are told of.
+func TestMoreRoomsThanRows(t *testing.T) {
+	d := newDesk(t, 80, 9)
+	for n := range 12 {
+		d.keys(fmt.Sprintf("/join room%02d", n), "enter")
+		d.joined(fmt.Sprintf("room%02d", n), 0)
+	}
+	d.keys("alt+1")
+	d.shows("  8 more")
+	d.says("room10", "ben", "hello")
+	d.shows("  8 more, 1 new")
+	d.says("room11", "ben", "@ann")
+	d.shows("  8 more, @1")
+	d.config.Mouse = true
+	d.send(tea.MouseClickMsg{Button: tea.MouseLeft, X: 3, Y: 5})
+	if d.active.name != "room03" {
+		t.Errorf("a click goes to %s:\n%s", d.active.name, d.screen())
+	}
+	d.send(tea.MouseClickMsg{Button: tea.MouseLeft, X: 3, Y: 6})
+	if d.mode != switching {
+		t.Error("a click on what is not shown does not open the switcher")
+	}
+	d.keys("esc", "alt+a")
+	if d.active.name != "room11" || !strings.Contains(d.screen(), "▸ room11") {
+		t.Errorf("the open room is not in the panel:\n%s", d.screen())
+	}
+	d.send(tea.MouseClickMsg{Button: tea.MouseLeft, X: 3, Y: 1})
+	if d.active.name != "room07" {
+		t.Errorf("a click in a list that has moved goes to %s:\n%s", d.active.name, d.screen())
+	}
 }
 
 func TestClear(t *testing.T) {

@@ -234,7 +234,7 @@ func (m *Model) ignore(rest string) tea.Cmd {
 		m.say(fmt.Sprintf("%q is no name: %v", rest, err))
 		return nil
 	}
-	if at := slices.Index(m.config.Ignore, name.String()); at >= 0 {
+	if at := slices.IndexFunc(m.config.Ignore, func(other string) bool { return nameKey(other) == name.Key() }); at >= 0 {
 		m.config.Ignore = slices.Delete(m.config.Ignore, at, at+1)
 		m.say(name.String() + " is shown again")
 	} else {

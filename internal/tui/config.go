@@ -46,14 +46,13 @@ type setting struct {
 func settings() []setting {
 	table := []setting{
 		{
-			"server", `"127.0.0.1:6440"`, "The server, as HOST:PORT. Asked for at the first start.",
+			"server", `"127.0.0.1:6440"`, "The server, as HOST:PORT or HOST. Asked for at the first start.",
 			func(c *Config) string { return quoteUnless(c.Server, "") },
-			func(c *Config, v []string) error {
-				c.Server = v[0]
-				if v[0] == "" {
-					return nil
+			func(c *Config, v []string) (err error) {
+				if v[0] != "" {
+					c.Server, err = ParseServer(v[0])
 				}
-				return CheckServer(v[0])
+				return err
 			},
 		},
 		{

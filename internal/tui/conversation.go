@@ -35,17 +35,18 @@ func textWidth(width int) int {
 	return max(width-1-len("15:04 ")-column(width)-2-1, 1) // a column stays free at the right
 }
 
-// ignores reports whether an item is hidden.
+// ignores reports whether an item is hidden. Who is ignored stays so under every
+// spelling of their name.
 func (m *Model) ignores(i *item) bool {
-	if i.kind != itemMessage || i.own {
+	return i.kind == itemMessage && !i.own && isIgnored(m.config.Ignore, i.username)
+}
+
+func isIgnored(ignored []string, username string) bool {
+	if len(ignored) == 0 {
 		return false
 	}
-	for _, name := range m.config.Ignore {
-		if name == i.username {
-			return true
-		}
-	}
-	return false
+	key := nameKey(username)
+	return slices.ContainsFunc(ignored, func(name string) bool { return name == username || nameKey(name) == key })
 }
 
 // before returns the item that is shown above, nil for none.
@@ -84,7 +85,11 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	}
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
 		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
-	body := i.body(shape{width: textWidth(width), meter: m.meter, query: m.query()})
+	space := textWidth(width)
+	if i.kind == itemNotice && width < wide {
+		space = max(space-len(noticeMark(width)), 1)
+	}
+	body := i.body(shape{width: space, meter: m.meter, query: m.query()})
 	if width < wide {
 		return m.narrowBlock(lines, i, body, grouped, width)
 	}
@@ -164,10 +169,27 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 			lines = append(lines, slices.Concat(edge, l))
 		}
 	}
+	lead := ""
+	if i.kind == itemNotice {
+		lead = noticeMark(width)
+	}
 	for _, text := range body {
+		if lead != "" {
+			text = slices.Concat(plain(lead, look{role: roleDim}), text)
+			lead = strings.Repeat(" ", len(lead))
+		}
 		lines = append(lines, slices.Concat(edge, text))
 	}
 	return lines
+}
+
+// noticeMark begins what the program says where names have no column, so that
+// nobody takes it for a part of the message above.
+func noticeMark(width int) string {
+	if width < 4*len("-- ") {
+		return ""
+	}
+	return "-- "
 }
 
 // edge is the first column, where a mention is marked and what was found.

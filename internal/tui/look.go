@@ -94,13 +94,18 @@ var names = []pair{
 
 // nameLook returns the look of a username, always the same for the same name.
 func nameLook(username string) look {
-	key := username
-	if name, err := kaban.ParseUsername(username); err == nil {
-		key = name.Key()
-	}
 	h := fnv.New32a()
-	h.Write([]byte(key))
+	h.Write([]byte(nameKey(username)))
 	return look{role: roleName + role(h.Sum32()%uint32(len(names)))}
+}
+
+// nameKey is the same for all spellings of a name.
+func nameKey(username string) string {
+	name, err := kaban.ParseUsername(username)
+	if err != nil {
+		return username
+	}
+	return name.Key()
 }
 
 // theme turns looks into the sequences that switch them on.

@@ -50,10 +50,9 @@ func (m *Model) click(mouse tea.Mouse) tea.Cmd {
 	if m.mode != chatting || !l.rooms || mouse.Button != tea.MouseLeft || mouse.X >= l.roomsWidth || row < 0 || row >= l.height {
 		return nil
 	}
-	for n, r := range m.rooms {
-		if r == m.active && n >= l.height {
-			row += n - l.height + 1
-		}
+	first, visible := m.roomWindow(l.height)
+	if row >= visible && len(m.rooms) > visible { // the row that tells of the others
+		return m.openSwitcher()
 	}
-	return m.goTo(row)
+	return m.goTo(first + row)
 }

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -229,7 +230,11 @@ type form struct {
 	used   bool // to be kept once connected
 }
 
-const defaultServer = "127.0.0.1:6440"
+// defaultServer is where "kaban serve" listens on this machine.
+const (
+	defaultServer = "127.0.0.1:" + defaultPort
+	defaultPort   = "6440"
+)
 
 // greet asks for server and name, and says what was wrong with those before.
 func (m *Model) greet(fault string) {
@@ -277,13 +282,7 @@ func (m *Model) pressForm(stroke, text string) tea.Cmd {
 }
 
 // server returns the address that the form has, if it can be one.
-func (f *form) server() (string, error) {
-	address := strings.TrimSpace(f.fields[0].text)
-	if address != "" && !strings.Contains(address, ":") {
-		address += ":6440"
-	}
-	return address, CheckServer(address)
-}
+func (f *form) server() (string, error) { return ParseServer(f.fields[0].text) }
 
 // fillIn connects to what the form says, if that can be right.
 func (m *Model) fillIn() tea.Cmd {
@@ -306,17 +305,26 @@ func (m *Model) fillIn() tea.Cmd {
 	return nil
 }
 
-// CheckServer reports what is wrong with the address of a server, which is
-// HOST:PORT.
-func CheckServer(address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" {
-		return fmt.Errorf("%q is not HOST:PORT, such as %s", address, defaultServer)
+// ParseServer returns the address of a server as HOST:PORT. The port may be left
+// out, and an address as "kaban serve" prints it is taken, too.
+func ParseServer(text string) (string, error) {
+	address := strings.TrimPrefix(strings.TrimSpace(text), "tcp://")
+	if scheme, _, ok := strings.Cut(address, "://"); ok {
+		return "", fmt.Errorf("%q is for browsers and other programs (%s); clients need HOST:PORT of a tcp:// listener, such as %s", text, scheme, defaultServer)
+	}
+	if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
+		address = net.JoinHostPort(ip.String(), defaultPort)
+	} else if address != "" && !strings.Contains(address, ":") {
+		address = net.JoinHostPort(address, defaultPort)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" || strings.ContainsAny(host, "/ ") {
+		return "", fmt.Errorf("%q is not HOST:PORT, such as %s", text, defaultServer)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return fmt.Errorf("%q: the port must be a number from 1 to 65535", address)
+		return "", fmt.Errorf("%q: the port must be a number from 1 to 65535", text)
 	}
-	return nil
+	return address, nil
 }
 
 // labelsOfForm are what is asked for.

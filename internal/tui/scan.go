@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"kaban/client"
@@ -167,7 +166,7 @@ func (b *block) take(m *wire.Message, q scan) {
 	if b.found > 0 && q.direction > 0 {
 		return
 	}
-	if matches(m.Content, m.Username, q.query) && !slices.Contains(q.ignored, m.Username) {
+	if matches(m.Content, m.Username, q.query) && !isIgnored(q.ignored, m.Username) {
 		b.found = m.Seq
 	}
 }

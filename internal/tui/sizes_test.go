@@ -66,6 +66,17 @@ func TestEveryEndIsVisible(t *testing.T) {
 	}
 }
 
+// What the program says does not look like a part of a message, also without
+// colours.
+func TestNoticesAreMarked(t *testing.T) {
+	for _, width := range []int{80, 49, 20, 12} {
+		d := newDesk(t, width, 24)
+		d.says("lobby", "ben", "hello")
+		d.keys("/copy x", "enter")
+		d.shows("-- ")
+	}
+}
+
 // What the program has to say can be read to its end, too.
 func TestEveryComplaintIsVisible(t *testing.T) {
 	offline := func(d *desk) {
@@ -82,7 +93,7 @@ func TestEveryComplaintIsVisible(t *testing.T) {
 		{func(d *desk) {
 			d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
 		}, "choose another; /reconnect", false},
-		{func(d *desk) { d.back.lost = 2; offline(d); d.keys("ctrl+d") }, "2 messages are not sent yet. Quit nevertheless? y yes, n no", false},
+		{func(d *desk) { d.back.lost = 2; offline(d); d.keys("ctrl+d") }, "2 messages are not sent yet. Quit nevertheless? (y/n)", false},
 		{func(d *desk) { d.keys("ctrl+f", "nowhere") }, "not found in all that was said; Esc ends", false},
 		{func(d *desk) {
 			d.happens(failedEvent{room: "lobby", err: errors.New("there are too many rooms on this server as it is")})

@@ -19,7 +19,7 @@ const (
 	// maxInputRows is how high the input grows.
 	maxInputRows = 6
 	// minRead is how many rows of the conversation what the program says leaves.
-	minRead = 5
+	minRead = 4
 )
 
 // layout is where the parts of the screen are.
@@ -307,7 +307,7 @@ func (m *Model) statusText() (left line, whole bool) {
 	case m.mode == greeting: // the form says why
 		return m.connectionStatus(text)[:1], false
 	case m.mode == asking:
-		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("y yes, n no", 0)}, true
+		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("(y/n)", 0)}, true
 	case m.hint != "" && m.alarm:
 		return line{text(" ! "+m.meter.clean(m.hint), bold|reversed)}, true
 	case m.hint != "":
@@ -474,15 +474,38 @@ func (m *Model) prompt() line {
 	return line{{text: m.meter.clean(m.username), look: m.looks.of(m.username).with(bold)}, {text: "> ", look: look{role: roleDim}}}
 }
 
+// roomWindow returns which rooms the panel shows: from the first on so many.
+// Where it does not show all, its last row tells of the others.
+func (m *Model) roomWindow(height int) (first, shown int) {
+	if len(m.rooms) <= height {
+		return 0, len(m.rooms)
+	}
+	shown = max(height-1, 0)
+	return max(0, slices.Index(m.rooms, m.active)-shown+1), shown
+}
+
 // roomList is the panel of rooms.
 func (m *Model) roomList(width, height int) []line {
 	rows := make([]line, 0, height)
-	first := 0
-	if at := slices.Index(m.rooms, m.active); at >= height {
-		first = at - height + 1
+	first, shown := m.roomWindow(height)
+	var news, mentions uint64
+	for n, r := range m.rooms {
+		if n >= first && n < first+shown {
+			rows = append(rows, m.roomLine(r, n, width))
+		} else if r.unread() > 0 {
+			news++
+			mentions += uint64(r.mention)
+		}
 	}
-	for n := first; n < len(m.rooms) && len(rows) < height; n++ {
-		rows = append(rows, m.roomLine(m.rooms[n], n, width))
+	if hidden := len(m.rooms) - shown; hidden > 0 && len(rows) < height {
+		text, l := fmt.Sprintf("  %d more", hidden), look{role: roleDim}
+		if news > 0 {
+			text, l = text+fmt.Sprintf(", %d new", news), look{role: roleAccent, attrs: bold}
+		}
+		if mentions > 0 {
+			text, l = fmt.Sprintf("  %d more, @%s", hidden, short(mentions)), look{role: roleMention, attrs: bold}
+		}
+		rows = append(rows, m.meter.pad(plain(text, l), width, look{}))
 	}
 	for len(rows) < height {
 		rows = append(rows, m.meter.pad(nil, width, look{}))
