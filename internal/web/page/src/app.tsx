@@ -2,13 +2,15 @@
 // the members; and the keys that work everywhere.
 
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { enter, jumpToNewest, show, spoken, useHere } from './chat'
+import { enter, useHere } from './chat'
 import { Composer } from './composer'
 import { Dialogs } from './dialogs'
+import { closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openDrawer, openSearch, visit } from './focus'
+import { jumpToNewest } from './history'
 import { MessageList } from './list'
 import { SearchPanel } from './search'
 import { MemberList, RoomList } from './sidebar'
-import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, started, status } from './state'
+import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, spoken, started, status, unreadElsewhere, type Room } from './state'
 import { load } from './storage'
 import { Cross, Menu, People, Search } from './symbols'
 import { count, explain, language, t } from './texts'
@@ -85,7 +87,7 @@ function Chat() {
       <RoomList />
       <main class="main">
         <header class="head">
-          <button type="button" class="icon narrow-only" aria-label={t('openRooms')} aria-expanded={drawer.value === 'rooms'} aria-controls="rooms" onClick={() => (drawer.value = 'rooms')}>
+          <button type="button" class="icon narrow-only" aria-label={t('openRooms')} aria-expanded={drawer.value === 'rooms'} aria-controls="rooms" onClick={() => openDrawer('rooms')}>
             <Menu />
             <OtherUnread />
           </button>
@@ -96,33 +98,55 @@ function Chat() {
             <bdi>{current.value}</bdi>
           </h1>
           <span class="spacer" />
-          <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value = !searching.value)}>
+          <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value ? closeSearch() : openSearch())}>
             <Search />
           </button>
           {shown && (
-            <button type="button" class="icon with-number not-wide" aria-label={`${t('openMembers')}: ${count('members', shown.memberCount.value)}`} aria-expanded={drawer.value === 'members'} aria-controls="members" onClick={() => (drawer.value = 'members')}>
+            <button type="button" class="icon with-number not-wide" aria-label={`${t('openMembers')}: ${count('members', shown.memberCount.value)}`} aria-expanded={drawer.value === 'members'} aria-controls="members" onClick={() => openDrawer('members')}>
               <People />
               <span aria-hidden="true">{shown.memberCount.value}</span>
             </button>
           )}
         </header>
-        {searching.value && shown && <SearchPanel key={shown.name} room={shown} />}
-        {shown && <MessageList key={shown.name} room={shown} />}
+        {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
+        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown && <MessageList key={shown.name} room={shown} />}
         <State />
-        {shown && <Composer room={shown} />}
+        {shown && shown.doubt.value !== 'missing' && <Composer room={shown} />}
       </main>
       {shown && <MemberList room={shown} />}
-      {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('closePanel')} onClick={() => (drawer.value = undefined)} />}
+      {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('closePanel')} onClick={closeDrawer} />}
       <Spoken />
       <Dialogs />
     </div>
   )
 }
 
+/** The address or a link names a room that is not there. */
+function Missing({ room }: { room: Room }) {
+  const other = rooms.value.find((r) => r !== room)?.name ?? 'lobby'
+  return (
+    <div class="missing">
+      <h2>{t('missing', { room: room.name })}</h2>
+      <p class="quiet">{t('missingText')}</p>
+      <p class="choices">
+        <button type="button" class="primary" onClick={() => makeRoom(room)}>
+          {t('makeRoom', { room: room.name })}
+        </button>
+        <button type="button" class="secondary" onClick={() => visit({ room: other }, 'replace', true)}>
+          {t('goBack', { room: other })}
+        </button>
+      </p>
+    </div>
+  )
+}
+
 /** A dot on the button that opens the rooms: something is unread elsewhere. */
 function OtherUnread() {
-  return rooms.value.some((r) => r.name !== current.value && r.unread.value > 0) ? <span class="dot" /> : null
+  return unreadElsewhere.value ? <span class="dot" /> : null
 }
+
+/** How long an error is shown. Milliseconds. */
+const noticeTime = 10_000
 
 /** What is to be known about the connection, and what went wrong. Silent while all is well. */
 function State() {
@@ -146,6 +170,14 @@ function State() {
     }
   }, [])
   const wrong = notice.value
+  // An error leaves by itself, unless somebody is about to read it or to copy from it.
+  const [held, setHeld] = useState(false)
+  useEffect(() => setHeld(false), [wrong])
+  useEffect(() => {
+    if (!wrong || held) return
+    const timer = setTimeout(() => (notice.value = undefined), noticeTime)
+    return () => clearTimeout(timer)
+  }, [wrong, held])
   return (
     <div class="states" data-status={status.value}>
       <div role="status">
@@ -168,7 +200,14 @@ function State() {
         </div>
       )}
       {wrong && (
-        <div class="state problem" role="alert">
+        <div
+          class="state problem"
+          role="alert"
+          onMouseEnter={() => setHeld(true)}
+          onMouseLeave={() => setHeld(false)}
+          onFocusCapture={() => setHeld(true)}
+          onBlurCapture={() => setHeld(false)}
+        >
           <span>{explain(wrong)}</span>
           <button type="button" class="icon" aria-label={t('close')} onClick={() => (notice.value = undefined)}>
             <Cross />
@@ -199,14 +238,16 @@ function useKeys() {
       const command = event.ctrlKey !== event.metaKey
       const field = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement || event.target instanceof HTMLSelectElement
       if (command && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'k') {
-        dialog.value = dialog.value === 'switcher' ? undefined : 'switcher'
+        if (dialog.value === 'switcher') closeDialog()
+        else openDialog('switcher')
       } else if (command && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'f') {
         // A second time it is the browser's own search.
         if (dialog.value || document.activeElement?.id === 'search') return
-        searching.value = true
-        document.getElementById('search')?.focus()
+        openSearch()
       } else if (dialog.value) {
-        return
+        // Before the browser does it, which tells of it later than the next key.
+        if (event.key !== 'Escape') return
+        closeDialog()
       } else if (event.altKey && !command && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
         step(event.key === 'ArrowUp' ? -1 : 1, event.shiftKey)
       } else if (event.altKey && !command && event.key === 'End') {
@@ -214,11 +255,14 @@ function useKeys() {
       } else if (event.key === 'End' && !field && document.activeElement?.id === 'messages') {
         if (room.value) void jumpToNewest(room.value)
       } else if (event.key === '?' && !command && (!field || emptyInput(event.target))) {
-        dialog.value = 'keys'
+        openDialog('keys')
       } else if (event.key === 'Escape') {
-        if (drawer.value) drawer.value = undefined
-        else if (searching.value) searching.value = false
-        document.getElementById('input')?.focus()
+        if (drawer.value) closeDrawer()
+        else if (searching.value) closeSearch()
+        else {
+          notice.value = undefined
+          focusInput()
+        }
         return
       } else return
       event.preventDefault()
@@ -239,7 +283,7 @@ function step(by: number, unread: boolean): void {
   for (let i = 1; i <= all.length; i++) {
     const next = all[(((here + by * i) % all.length) + all.length) % all.length]!
     if (unread && next.unread.value === 0) continue
-    if (next.name !== current.value) show({ room: next.name })
+    if (next.name !== current.value) visit({ room: next.name })
     return
   }
 }

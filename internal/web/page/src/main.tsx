@@ -2,20 +2,19 @@
 
 import { options, render } from 'preact'
 import { App } from './app'
-import { show, start } from './chat'
+import { start } from './chat'
+import { visit } from './focus'
 import { showCounts } from './notify'
 
-// Changes are shown once a frame, however many messages a frame brings; a page
-// that is not visible has no frames.
-options.debounceRendering = (render) => {
-  let done = false
-  const once = () => {
-    if (done) return
-    done = true
-    render()
+// Tests count what is rendered.
+const counter = (window as { kabanRendered?: () => void }).kabanRendered
+if (counter) {
+  const hooks = options as { __r?: (vnode: unknown) => void }
+  const before = hooks.__r
+  hooks.__r = (vnode) => {
+    counter()
+    before?.(vnode)
   }
-  requestAnimationFrame(once)
-  setTimeout(once, 100)
 }
 
 start()
@@ -25,7 +24,7 @@ render(<App />, document.getElementById('app')!)
 // A click on a notification goes to its message.
 function go(path: unknown): void {
   const found = /^\/r\/([^/#]+)#(\d+)$/.exec(String(path))
-  if (found) show({ room: decodeURIComponent(found[1]!), seq: Number(found[2]) })
+  if (found) visit({ room: decodeURIComponent(found[1]!), seq: Number(found[2]) })
 }
 addEventListener('kaban:go', (event) => go((event as CustomEvent).detail))
 navigator.serviceWorker?.addEventListener('message', (event) => go((event.data as { go?: unknown }).go))

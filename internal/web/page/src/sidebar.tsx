@@ -1,9 +1,11 @@
 // The rooms on the left, the members on the right.
 
-import { part, show } from './chat'
+import { computed } from '@preact/signals'
+import { closeDrawer, openDialog, visit } from './focus'
 import { Avatar, nickClass } from './nick'
 import { pathOf } from './route'
-import { current, dialog, drafts, drawer, rooms, username, type Room } from './state'
+import { part } from './rooms'
+import { drawer, rooms, username, type Room } from './state'
 import { Cross, Gear, Keyboard, Plus } from './symbols'
 import { count, t } from './texts'
 
@@ -18,17 +20,17 @@ export function RoomList() {
           <span class="logo" aria-hidden="true" />
           Kaban
         </span>
-        <button type="button" class="icon narrow-only" aria-label={t('closePanel')} onClick={() => (drawer.value = undefined)}>
+        <button type="button" class="icon narrow-only" aria-label={t('closePanel')} onClick={closeDrawer}>
           <Cross />
         </button>
       </div>
-      <button type="button" class="find" onClick={() => (dialog.value = 'switcher')} aria-keyshortcuts="Control+K">
+      <button type="button" class="find" onClick={() => openDialog('switcher')} aria-keyshortcuts="Control+K">
         <span>{t('findRoom')}</span>
         <kbd>{/Mac|iPhone|iPad/.test(navigator.platform) ? '⌘K' : 'Ctrl K'}</kbd>
       </button>
       <div class="side-title">
         <h2>{t('rooms')}</h2>
-        <button type="button" class="icon" aria-label={t('addRoom')} title={t('addRoom')} onClick={() => (dialog.value = 'switcher')}>
+        <button type="button" class="icon" aria-label={t('addRoom')} title={t('addRoom')} onClick={() => openDialog('switcher')}>
           <Plus />
         </button>
       </div>
@@ -40,10 +42,10 @@ export function RoomList() {
       <div class="me">
         <Avatar username={username.value} small />
         <bdi class="me-name">{username.value}</bdi>
-        <button type="button" class="icon" aria-label={t('keys')} title={`${t('keys')} (?)`} onClick={() => (dialog.value = 'keys')}>
+        <button type="button" class="icon" aria-label={t('keys')} title={`${t('keys')} (?)`} onClick={() => openDialog('keys')}>
           <Keyboard />
         </button>
-        <button type="button" class="icon" aria-label={t('settings')} title={t('settings')} onClick={() => (dialog.value = 'settings')}>
+        <button type="button" class="icon" aria-label={t('settings')} title={t('settings')} onClick={() => openDialog('settings')}>
           <Gear />
         </button>
       </div>
@@ -51,10 +53,13 @@ export function RoomList() {
   )
 }
 
+/** The last room cannot be left. */
+const several = computed(() => rooms.value.length > 1)
+
 function RoomLink({ room }: { room: Room }) {
-  const here = room.name === current.value
+  const here = room.here.value
   const unread = room.unread.value
-  const drafted = !here && drafts.value[room.name] !== undefined
+  const drafted = !here && room.drafted.value
   return (
     <li class={['room', here && 'here', unread > 0 && 'news'].filter(Boolean).join(' ')}>
       <a
@@ -63,7 +68,7 @@ function RoomLink({ room }: { room: Room }) {
         onClick={(event) => {
           if (event.ctrlKey || event.metaKey || event.shiftKey) return
           event.preventDefault()
-          show({ room: room.name })
+          visit({ room: room.name })
         }}
       >
         <span class="hash" aria-hidden="true">
@@ -84,7 +89,7 @@ function RoomLink({ room }: { room: Room }) {
           </span>
         )}
       </a>
-      {rooms.value.length > 1 && (
+      {several.value && (
         <button type="button" class="icon leave" aria-label={t('leaveRoom', { room: room.name })} title={t('leaveRoom', { room: room.name })} onClick={() => part(room)}>
           <Cross />
         </button>
@@ -103,7 +108,7 @@ export function MemberList({ room }: { room: Room }) {
         <h2>
           {t('members')} <span class="number">{Math.max(room.memberCount.value, names.length)}</span>
         </h2>
-        <button type="button" class="icon not-wide" aria-label={t('closePanel')} onClick={() => (drawer.value = undefined)}>
+        <button type="button" class="icon not-wide" aria-label={t('closePanel')} onClick={closeDrawer}>
           <Cross />
         </button>
       </div>

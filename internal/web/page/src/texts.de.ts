@@ -80,6 +80,9 @@ export const de: Texts = {
   switcher: 'Zu einem Raum',
   switcherLabel: 'Name eines Raums',
   makeRoom: 'Den Raum {room} anlegen',
+  missing: 'Einen Raum {room} gibt es nicht',
+  missingText: 'Vielleicht ist sein Name vertippt. Ein Raum, der angelegt ist, bleibt, und alle sehen ihn.',
+  goBack: 'Zu {room}',
   noRooms: 'So heißt kein Raum.',
 
   keys: 'Tastatur',

@@ -88,6 +88,9 @@ export const en = {
   switcher: 'Go to a room',
   switcherLabel: 'Name of a room',
   makeRoom: 'Make the room {room}',
+  missing: 'There is no room {room}',
+  missingText: 'Perhaps its name is mistyped. A room that is made stays, and everybody sees it.',
+  goBack: 'Go to {room}',
   noRooms: 'No room is called so.',
 
   // The keys
