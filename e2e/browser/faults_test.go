@@ -64,6 +64,18 @@ func TestFocusOfWhatCloses(t *testing.T) {
 		p.press(kb.Escape)
 		p.until(`document.activeElement.id === 'input'`)
 	}
+	// What is typed arrives, wherever the focus has come from.
+	for range 5 {
+		p.visit("team")
+		p.write("to the team")
+		p.until(`document.querySelector('#input').value === 'to the team'`)
+		p.press("k", chromedp.KeyModifiers(kb.ModifierCtrl))
+		p.press(kb.Escape)
+		p.write("!")
+		p.until(`document.querySelector('#input').value === 'to the team!'`)
+		p.text(`document.querySelector('#input').value = '', document.querySelector('#input').dispatchEvent(new Event('input')), ''`)
+		p.visit("lobby")
+	}
 	// The browser closes a dialog by itself, as the back button of a phone does.
 	p.text(`key('?'), document.querySelector('dialog[open]').close(), ''`)
 	p.press("k", chromedp.KeyModifiers(kb.ModifierCtrl))
@@ -216,21 +228,31 @@ func TestErrorsLeave(t *testing.T) {
 	s := startServer(t, "")
 	s.say("ben", "lobby", "hello")
 	p := newPage(t, desktop)
+	// The time of an error passes when the test says so.
 	p.script(`
-		const later = setTimeout
-		window.setTimeout = (then, wait, ...args) => later(then, wait === 10000 ? 300 : wait, ...args)
+		window.armed = new Map()
+		const arm = setTimeout, disarm = clearTimeout
+		window.setTimeout = (then, wait, ...args) => {
+			const id = arm(then, wait === 10000 ? 1e8 : wait, ...args)
+			if (wait === 10000) armed.set(id, then)
+			return id
+		}
+		window.clearTimeout = (id) => { armed.delete(id), disarm(id) }
+		window.pass = () => { for (const [id, then] of armed) armed.delete(id), disarm(id), then() }
 	`)
 	p.join(s.url+"/r/lobby#77", "alice")
-	p.until(`document.querySelector('.state.problem')?.innerText.includes('no such message')`)
+	p.until(`document.querySelector('.state.problem')?.innerText.includes('no such message') && armed.size === 1`)
+	p.text(`pass(), ''`)
 	p.until(`!document.querySelector('.state.problem')`)
 	// Not while somebody reads it.
 	p.text(`location.hash = '#78', ''`)
-	p.until(`document.querySelector('.state.problem')`)
+	p.until(`document.querySelector('.state.problem') && armed.size === 1`)
 	p.text(`document.querySelector('.state.problem button').focus(), ''`)
-	p.pause(600)
-	p.until(`document.querySelector('.state.problem')`)
+	p.until(`armed.size === 0`)
+	p.text(`document.querySelector('#input').focus(), ''`)
+	p.until(`armed.size === 1`)
 	p.press(kb.Escape)
-	p.until(`!document.querySelector('.state.problem')`)
+	p.until(`!document.querySelector('.state.problem') && armed.size === 0`)
 }
 
 // spread has messages be so many seconds apart, beginning at a time of this day.
@@ -318,6 +340,19 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// TestLargeScreen has lines be as long as one can read them.
+func TestLargeScreen(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("ben", "lobby", strings.Repeat("many words in a line ", 100))
+	p := newPage(t, screen{width: 3840, height: 1600})
+	p.join(s.url, "alice")
+	p.sees("many words")
+	if width := p.number(`document.querySelector('.row .content').getBoundingClientRect().width`); width > 960 {
+		t.Errorf("lines are %v pixels long", width)
+	}
+}
+
 // TestReloadKeepsThePlace reloads in the middle of reading back.
 func TestReloadKeepsThePlace(t *testing.T) {
 	t.Parallel()
@@ -327,7 +362,7 @@ func TestReloadKeepsThePlace(t *testing.T) {
 	p.join(s.url+"/r/team", "alice")
 	p.sees("n 900")
 	for range 4 { // beyond the first page
-		p.text(`document.querySelector('#messages').scrollTop = 3000, ''`)
+		p.text(`document.querySelector('#messages').scrollTop = 1000, ''`)
 		p.pause(100)
 	}
 	before := value[position](p, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(`+firstVisible+`))))`, awaited)

@@ -1,19 +1,29 @@
 // The page: the form that asks for a name, or the rooms, the conversation and
 // the members; and the keys that work everywhere.
 
+import { signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { density, membersBeside } from './appearance'
 import { enter, useHere } from './chat'
 import { Composer } from './composer'
 import { Dialogs } from './dialogs'
 import { closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openDrawer, openSearch, visit } from './focus'
 import { jumpToNewest } from './history'
 import { MessageList } from './list'
+import { Avatar } from './nick'
+import { pathOf } from './route'
 import { SearchPanel } from './search'
-import { MemberList, RoomList } from './sidebar'
+import { MemberList, ordered, RoomList, star, starred } from './sidebar'
 import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, spoken, started, status, unreadElsewhere, type Room } from './state'
 import { load } from './storage'
-import { Cross, Menu, People, Search } from './symbols'
+import { Cross, Link, Menu, People, Search, Star } from './symbols'
 import { count, explain, language, t } from './texts'
+import { CopyButton } from './toolbar'
+
+/** Whether the members fit beside the messages; style.css has the same number. */
+const wideScreen = matchMedia('(min-width: 1081px)')
+const wide = signal(wideScreen.matches)
+wideScreen.addEventListener('change', () => (wide.value = wideScreen.matches))
 
 export function App() {
   useEffect(() => {
@@ -77,7 +87,7 @@ function Chat() {
   useKeys()
   const shown = room.value
   return (
-    <div class={searching.value ? 'chat with-search' : 'chat'}>
+    <div class={membersBeside.value && !shown?.doubt.value ? 'chat' : 'chat without-members'}>
       <a class="skip" href="#input" onClick={(event) => {
         event.preventDefault()
         document.getElementById('input')?.focus()
@@ -97,27 +107,72 @@ function Chat() {
             </span>
             <bdi>{current.value}</bdi>
           </h1>
+          {shown && !shown.doubt.value && <StarButton room={shown} />}
           <span class="spacer" />
-          <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value ? closeSearch() : openSearch())}>
-            <Search />
-          </button>
-          {shown && (
-            <button type="button" class="icon with-number not-wide" aria-label={`${t('openMembers')}: ${count('members', shown.memberCount.value)}`} aria-expanded={drawer.value === 'members'} aria-controls="members" onClick={() => openDrawer('members')}>
-              <People />
-              <span aria-hidden="true">{shown.memberCount.value}</span>
+          {shown && !shown.doubt.value && <PeopleButton room={shown} />}
+          {!shown?.doubt.value && (
+            <CopyButton label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: current.peek() })}>
+              <Link />
+            </CopyButton>
+          )}
+          {!shown?.doubt.value && (
+            <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value ? closeSearch() : openSearch())}>
+              <Search />
             </button>
           )}
         </header>
         {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
-        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown && <MessageList key={shown.name} room={shown} />}
+        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
         {shown && shown.doubt.value !== 'missing' && <Composer room={shown} />}
       </main>
-      {shown && <MemberList room={shown} />}
+      {shown && !shown.doubt.value && <MemberList room={shown} />}
       {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('closePanel')} onClick={closeDrawer} />}
       <Spoken />
       <Dialogs />
     </div>
+  )
+}
+
+/** Has the room stand above the others in the list. */
+function StarButton({ room }: { room: Room }) {
+  const on = starred.value.has(room.name)
+  return (
+    <button type="button" class={on ? 'icon star on' : 'icon star'} aria-pressed={on} aria-label={t('star')} title={t(on ? 'unstar' : 'star')} onClick={() => star(room.name, !on)}>
+      <Star filled={on} />
+    </button>
+  )
+}
+
+/** How many faces stand for the members of a room. */
+const faces = 3
+
+/** The members of the room: beside the messages where there is room for them, else above. */
+function PeopleButton({ room }: { room: Room }) {
+  const names = room.members.value ?? []
+  const n = room.memberCount.value
+  const open = wide.value ? membersBeside.value : drawer.value === 'members'
+  return (
+    <button
+      type="button"
+      class="icon people"
+      aria-label={`${t('openMembers')}: ${count('members', n)}`}
+      title={count('members', n)}
+      aria-expanded={open}
+      aria-controls="members"
+      onClick={() => {
+        if (wide.value) membersBeside.value = !membersBeside.value
+        else openDrawer('members')
+      }}
+    >
+      <span class="faces" aria-hidden="true">
+        {wide.value && names.slice(0, faces).map((name) => (
+          <Avatar key={name} username={name} small />
+        ))}
+      </span>
+      {(!wide.value || names.length === 0) && <People />}
+      <span aria-hidden="true">{n}</span>
+    </button>
   )
 }
 
@@ -278,7 +333,7 @@ function emptyInput(target: EventTarget | null): boolean {
 
 /** Goes to the room above or below in the list, or the next one with something unread. */
 function step(by: number, unread: boolean): void {
-  const all = rooms.value
+  const all = ordered.value
   const here = all.findIndex((r) => r.name === current.value)
   for (let i = 1; i <= all.length; i++) {
     const next = all[(((here + by * i) % all.length) + all.length) % all.length]!

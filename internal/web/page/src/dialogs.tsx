@@ -1,9 +1,10 @@
 // What opens above the page: the switcher, the list of keys, the settings. They
 // are <dialog> elements, which hold the focus and close with Escape by themselves.
 
-import { useSignal } from '@preact/signals'
+import { useSignal, type Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { density, theme } from './appearance'
 import { leave } from './chat'
 import { closeDialog, visit } from './focus'
 import { loadDirectory } from './names'
@@ -107,7 +108,8 @@ function Switcher() {
   const [chosen, setChosen] = useState(0)
   useEffect(() => void loadDirectory(), [])
   void directory.value
-  const found = choices(query.value)
+  const asked = query.value
+  const found = choices(asked)
   const index = Math.min(chosen, found.length - 1)
   // What is on the screen to be made may be made.
   const go = (choice: Choice | undefined, seen: boolean) => {
@@ -115,7 +117,7 @@ function Switcher() {
   }
   /** What has been typed and not been shown yet counts all the same. */
   const enter = (typed: string) => {
-    if (typed === query.peek()) go(found[index], true)
+    if (typed === asked) go(found[index], true)
     else go(choices(typed)[0], false)
   }
   return (
@@ -202,6 +204,23 @@ function Keys() {
   )
 }
 
+/** A few ways to have something, of which one is chosen. */
+function Choices<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string][]; value: Signal<T> }) {
+  return (
+    <fieldset class="segments">
+      <legend>{legend}</legend>
+      <div>
+        {options.map(([key, label]) => (
+          <label key={key}>
+            <input type="radio" name={name} checked={value.value === key} onChange={() => (value.value = key)} />
+            <span>{label}</span>
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  )
+}
+
 function Settings() {
   const [allowed, setAllowed] = useState<Permission>(permission())
   const choose_ = (when: 'never' | 'mentions' | 'all') => void choose(when).then(setAllowed)
@@ -228,6 +247,25 @@ function Settings() {
         )}
         {allowed === 'unsupported' && <p class="quiet">{t('notifyUnsupported')}</p>}
       </fieldset>
+      <Choices
+        legend={t('theme')}
+        name="theme"
+        options={[
+          ['auto', t('themeAuto')],
+          ['light', t('themeLight')],
+          ['dark', t('themeDark')],
+        ]}
+        value={theme}
+      />
+      <Choices
+        legend={t('density')}
+        name="density"
+        options={[
+          ['normal', t('densityNormal')],
+          ['compact', t('densityCompact')],
+        ]}
+        value={density}
+      />
       <label class="field">
         <span>{t('language')}</span>
         <select

@@ -29,6 +29,18 @@ function move(change: () => void, to: Goal): void {
   renderNow()
   const goal = to()
   if (goal) goal.focus()
+  setCaret()
+}
+
+/**
+ * Chromium gives a field the focus that a closing dialog held, but not always the
+ * caret: keys then reach it and leave no text. Taking the focus anew sets both.
+ */
+function setCaret(): void {
+  const field = document.activeElement
+  if (!(field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement)) return
+  field.blur()
+  field.focus({ preventScroll: true })
 }
 
 const input: Goal = () => !touch() && document.getElementById('input')

@@ -11,10 +11,12 @@ import { MessageRow, PendingRow } from './message'
 import { Avatar, nickClass } from './nick'
 import type { Message } from './protocol'
 import { markRead } from './reading'
+import { pathOf } from './route'
 import { Rows } from './rows'
 import { attentive, noLine, pending, status, target, username, type Room } from './state'
 import { count, dayOf, t, timeOf } from './texts'
-import { ChevronDown } from './symbols'
+import { ChevronDown, Link, Speech } from './symbols'
+import { CopyButton, follow, point } from './toolbar'
 
 /** Pixels that are rendered beyond both edges of what is seen. */
 const overscan = 400
@@ -237,16 +239,16 @@ export function MessageList({ room }: { room: Room }) {
               </button>
             </>
           ) : empty ? (
-            <span class="nothing">{t('empty')}</span>
+            <Nothing room={room} />
           ) : log.moreBefore ? (
             <span class="quiet">{t('loading')}</span>
           ) : messages.length === 0 ? null : log.first === 1 ? (
-            t('beginning', { room: room.name })
+            <span class="beginning">{t('beginning', { room: room.name })}</span>
           ) : (
             t('beginningKept')
           )}
         </div>
-        <div class="rows" ref={list} role="list" aria-label={t('messages', { room: room.name })}>
+        <div class="rows" ref={list} role="list" aria-label={t('messages', { room: room.name })} onMouseOver={point} onMouseLeave={point} onFocusIn={follow} onFocusOut={follow}>
           <div role="presentation" aria-hidden="true" />
           {shown}
           <div role="presentation" aria-hidden="true" />
@@ -281,6 +283,22 @@ export function MessageList({ room }: { room: Room }) {
       )}
       <Progress room={room} />
       <Pinned pinned={pinned} />
+    </div>
+  )
+}
+
+/** What a room shows in which nothing has been said. */
+function Nothing({ room }: { room: Room }) {
+  return (
+    <div class="nothing">
+      <span class="nothing-symbol" aria-hidden="true">
+        <Speech />
+      </span>
+      <h2>{t('empty')}</h2>
+      <p>{t('emptyText')}</p>
+      <CopyButton wide label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: room.name })}>
+        <Link />
+      </CopyButton>
     </div>
   )
 }

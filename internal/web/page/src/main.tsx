@@ -2,6 +2,7 @@
 
 import { options, render } from 'preact'
 import { App } from './app'
+import { showAppearance } from './appearance'
 import { start } from './chat'
 import { visit } from './focus'
 import { showCounts } from './notify'
@@ -17,6 +18,7 @@ if (counter) {
   }
 }
 
+showAppearance()
 start()
 showCounts()
 render(<App />, document.getElementById('app')!)

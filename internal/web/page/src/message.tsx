@@ -10,6 +10,7 @@ import { discard, retry } from './outbox'
 import type { Message } from './protocol'
 import { pathOf } from './route'
 import { username, type Pending } from './state'
+import { Toolbar } from './toolbar'
 import { explain, fullTimeOf, shortTimeOf, t, timeOf } from './texts'
 
 /** Longer messages are shown in part until the reader wants all. */
@@ -66,6 +67,7 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
           {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
         </a>
         <Body content={message.content} onResize={onResize} />
+        <Toolbar room={room} message={message} />
       </div>
     </div>
   )

@@ -8,7 +8,6 @@ import type { Message } from './protocol'
 import { pathOf } from './route'
 import { attentive, notifyWhen, room, unreadTotal } from './state'
 import * as state from './state'
-import { save } from './storage'
 
 export type Permission = 'granted' | 'denied' | 'default' | 'unsupported'
 
@@ -22,7 +21,6 @@ export async function choose(when: 'never' | 'mentions' | 'all'): Promise<Permis
   if (when !== 'never' && allowed === 'default') allowed = await Notification.requestPermission()
   const chosen = allowed === 'granted' ? when : 'never'
   notifyWhen.value = chosen
-  save('notify', chosen)
   return allowed
 }
 

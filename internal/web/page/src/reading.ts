@@ -46,7 +46,8 @@ export function take(room: Room, message: Message): void {
     else if (!seen) room.line.value = room.read.value
   }
   advance(room, message.seq)
-  if (seen || (mine && (allRead || shown))) markRead(room, message.seq)
+  // What was written before a break is no sign that what was missed has been read.
+  if (seen || (mine && (allRead || (shown && room.following)))) markRead(room, message.seq)
   keep(room, message, shown)
   room.changed()
   if (mine) return

@@ -1,16 +1,38 @@
 // The rooms on the left, the members on the right.
 
-import { computed } from '@preact/signals'
+import { computed, type ReadonlySignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
 import { closeDrawer, openDialog, visit } from './focus'
 import { Avatar, nickClass } from './nick'
 import { pathOf } from './route'
+import { preference } from './preference'
 import { part } from './rooms'
 import { drawer, rooms, username, type Room } from './state'
-import { Cross, Gear, Keyboard, Plus } from './symbols'
+import { ChevronRight, Cross, Gear, Keyboard, Plus } from './symbols'
 import { count, t } from './texts'
 
 /** More members than this are counted, not listed. */
 const mostShown = 300
+
+const starredNames = preference('starred', [])
+const closedNames = preference('closed', [])
+export const starred = computed(() => new Set(starredNames.value))
+const closed = computed(() => new Set(closedNames.value))
+
+function toggled(names: string[], name: string, on: boolean): string[] {
+  const others = names.filter((n) => n !== name)
+  return on ? [...others, name] : others
+}
+
+/** Has a room stand above the others, or not. */
+export function star(name: string, on: boolean): void {
+  starredNames.value = toggled(starredNames.value, name, on)
+}
+
+const starredRooms = computed(() => rooms.value.filter((r) => starred.value.has(r.name)))
+const otherRooms = computed(() => rooms.value.filter((r) => !starred.value.has(r.name)))
+/** The rooms as they stand in the list. */
+export const ordered = computed(() => [...starredRooms.value, ...otherRooms.value])
 
 export function RoomList() {
   return (
@@ -28,17 +50,14 @@ export function RoomList() {
         <span>{t('findRoom')}</span>
         <kbd>{/Mac|iPhone|iPad/.test(navigator.platform) ? '⌘K' : 'Ctrl K'}</kbd>
       </button>
-      <div class="side-title">
-        <h2>{t('rooms')}</h2>
-        <button type="button" class="icon" aria-label={t('addRoom')} title={t('addRoom')} onClick={() => openDialog('switcher')}>
-          <Plus />
-        </button>
+      <div class="room-list">
+        {starredRooms.value.length > 0 && <Section name="starred" title={t('starred')} rooms={starredRooms} />}
+        <Section name="rooms" title={t('rooms')} rooms={otherRooms}>
+          <button type="button" class="icon" aria-label={t('addRoom')} title={t('addRoom')} onClick={() => openDialog('switcher')}>
+            <Plus />
+          </button>
+        </Section>
       </div>
-      <ul class="room-list">
-        {rooms.value.map((room) => (
-          <RoomLink key={room.name} room={room} />
-        ))}
-      </ul>
       <div class="me">
         <Avatar username={username.value} small />
         <bdi class="me-name">{username.value}</bdi>
@@ -50,6 +69,30 @@ export function RoomList() {
         </button>
       </div>
     </nav>
+  )
+}
+
+/** Rooms under a title that opens and closes; closed it shows what is unread and where one is. */
+function Section({ name, title, rooms, children }: { name: string; title: string; rooms: ReadonlySignal<Room[]>; children?: ComponentChildren }) {
+  const open = !closed.value.has(name)
+  const shown = open ? rooms.value : rooms.value.filter((r) => r.here.value || r.unread.value > 0)
+  return (
+    <section class="section">
+      <div class="side-title">
+        <h2>
+          <button type="button" class={open ? 'fold open' : 'fold'} aria-expanded={open} onClick={() => (closedNames.value = toggled(closedNames.value, name, open))}>
+            <ChevronRight />
+            {title}
+          </button>
+        </h2>
+        {children}
+      </div>
+      <ul>
+        {shown.map((room) => (
+          <RoomLink key={room.name} room={room} />
+        ))}
+      </ul>
+    </section>
   )
 }
 
@@ -120,6 +163,7 @@ export function MemberList({ room }: { room: Room }) {
             {name === username.value && <span class="quiet">{t('you')}</span>}
           </li>
         ))}
+        {names.length === 1 && others === 0 && <li class="quiet alone">{t('alone')}</li>}
         {others > 0 && <li class="quiet">{t('moreMembers', { count: others })}</li>}
       </ul>
     </aside>

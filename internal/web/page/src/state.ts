@@ -6,6 +6,7 @@ import { computed, signal } from '@preact/signals'
 import type { Status } from './connection'
 import { Log } from './log'
 import type { Message, RoomInfo } from './protocol'
+import { preference } from './preference'
 import { draftOf, load } from './storage'
 
 /** A place in a room's log. Numbers of another epoch mean nothing. */
@@ -113,7 +114,7 @@ export const target = signal<{ room: string; seq: number; visit: number; focus: 
 export const notice = signal<Problem | undefined>(undefined)
 /** Whether the user looks at this page. */
 export const attentive = signal(document.visibilityState === 'visible' && document.hasFocus())
-export const notifyWhen = signal(load('notify') ?? 'never')
+export const notifyWhen = preference('notify', 'never')
 
 /** The rooms by their names. */
 export const byName = computed(() => new Map(rooms.value.map((r) => [r.name, r])))

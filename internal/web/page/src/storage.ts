@@ -7,7 +7,7 @@
 
 import type { RoomCursor, Pending } from './state'
 
-interface Kept {
+export interface Kept {
   /** The name to go by, as the server spelled it. */
   username: string
   /** Takes the name over from the connection before. */
@@ -22,6 +22,12 @@ interface Kept {
   language: string
   theme: 'auto' | 'light' | 'dark'
   density: 'normal' | 'compact'
+  /** Whether a wide screen has the members at its side. */
+  members: boolean
+  /** Rooms that stand above the others. */
+  starred: string[]
+  /** Sections of the list of rooms that are closed. */
+  closed: string[]
 }
 
 /** Where the reader of a tab was when it was reloaded. */
@@ -69,6 +75,13 @@ export function load<K extends keyof Kept>(key: K): Kept[K] | undefined {
 
 export function save<K extends keyof Kept>(key: K, value: Kept[K] | undefined): void {
   set(shared, key, value === undefined ? undefined : JSON.stringify(value))
+}
+
+/** Hears of what another tab has kept under a key. */
+export function onKept<K extends keyof Kept>(key: K, changed: (value: Kept[K] | undefined) => void): void {
+  addEventListener('storage', (event) => {
+    if (event.storageArea === localStorage && event.key === prefix + key) changed(parse<Kept[K]>(event.newValue))
+  })
 }
 
 /** Adds a room to the list that is kept, or takes one out of it. */

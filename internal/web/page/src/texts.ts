@@ -26,12 +26,16 @@ const texts = computed(() => languages[language.value]!.texts)
 const plurals = computed(() => new Intl.PluralRules(language.value))
 const numbers = computed(() => new Intl.NumberFormat(language.value))
 
+const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u202e\u2067]/
+
 type Values = Record<string, string | number>
 
 function fill(text: string, values: Values): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name]
-    return typeof value === 'number' ? numbers.value.format(value) : (value ?? whole)
+    if (typeof value === 'number') return numbers.value.format(value)
+    // A name that is written from right to left must not turn what stands beside it.
+    return value !== undefined && rightToLeft.test(value) ? `\u2068${value}\u2069` : (value ?? whole)
   })
 }
 
