@@ -2,14 +2,16 @@
 
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
-import { discard, retry, show } from './chat'
+import { visit } from './focus'
 import { content as contentOf } from './content'
 import { mentions } from './markup'
 import { Avatar, nickClass } from './nick'
+import { discard, retry } from './outbox'
 import type { Message } from './protocol'
 import { pathOf } from './route'
 import { username, type Pending } from './state'
-import { explain, fullTimeOf, t, timeOf } from './texts'
+import { Toolbar } from './toolbar'
+import { explain, fullTimeOf, shortTimeOf, t, timeOf } from './texts'
 
 /** Longer messages are shown in part until the reader wants all. */
 const longLines = 30
@@ -45,26 +47,27 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
       )}
       {gap && <div class="gap">{t('gap')}</div>}
       {unread && (
-        <div class="unread">
+        <div class="unread uncopied">
           <span>{t('newMessages')}</span>
         </div>
       )}
       <div class={classes}>
-        <Author username={message.username} grouped={grouped} />
+        <Author username={message.username} grouped={grouped} />{' '}
         <a
-          class="time"
+          class={grouped ? 'time uncopied' : 'time'}
           href={pathOf(place)}
           title={fullTimeOf(message.time)}
           aria-label={t('link', { time: timeOf(message.time) })}
           onClick={(event) => {
             if (event.ctrlKey || event.metaKey || event.shiftKey) return
             event.preventDefault()
-            show(place)
+            visit(place)
           }}
         >
-          {timeOf(message.time)}
+          {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
         </a>
         <Body content={message.content} onResize={onResize} />
+        <Toolbar room={room} message={message} />
       </div>
     </div>
   )
@@ -72,7 +75,7 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
 
 function Author({ username, grouped }: { username: string; grouped: boolean }) {
   // The name of a grouped message is there for who cannot see the grouping.
-  if (grouped) return <span class="hidden">{username}</span>
+  if (grouped) return <span class="hidden uncopied">{username}</span>
   return (
     <>
       <Avatar username={username} />
