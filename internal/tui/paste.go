@@ -2,8 +2,12 @@ package tui
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
+
+	tea "charm.land/bubbletea/v2"
 )
 
 const (
@@ -86,4 +90,45 @@ func isOneKey(read []byte) bool {
 	}
 	_, size := utf8.DecodeRune(read)
 	return len(read) > 0 && size == len(read)
+}
+
+const (
+	// pasteLines is up to how many lines are pasted without a question.
+	pasteLines = 3
+	// pasteSpace is how many messages a draft may be long after a paste; more
+	// can only be a mistake, and would make every key slow.
+	pasteSpace = 4
+)
+
+// paste takes what was pasted.
+func (m *Model) paste(content string) tea.Cmd {
+	m.hint, m.alarm = "", false
+	content, dropped := fit(content)
+	if dropped {
+		m.hint = "control characters were left out of what was pasted"
+	}
+	if n := utf8.RuneCountInString(content); n+utf8.RuneCountInString(m.draft().text) > pasteSpace*m.limit {
+		m.complain(fmt.Sprintf("not pasted: it has %d characters, and a message may have %d", n, m.limit))
+		return nil
+	}
+	if m.mode != chatting {
+		if m.mode == helping || m.mode == asking {
+			m.complain("not pasted: there is nothing to paste into here")
+			return nil
+		}
+		m.editor.insert(m.draft(), strings.ReplaceAll(strings.TrimSpace(content), "\n", " "))
+		return nil
+	}
+	content = strings.TrimRight(content, "\n")
+	lines := strings.Count(content, "\n") + 1
+	insert := func(m *Model) tea.Cmd {
+		m.draft().recalled = 0
+		m.editor.insert(m.draft(), content)
+		return nil
+	}
+	if lines <= pasteLines {
+		return insert(m)
+	}
+	m.ask(fmt.Sprintf("Paste %d lines into the message?", lines), insert)
+	return nil
 }

@@ -1,13 +1,9 @@
 package tui
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -71,16 +67,6 @@ func (m *Model) shows() layout {
 		l.height--
 	}
 	return l
-}
-
-// statusNeeds returns how many rows the status line needs for what has to be
-// seen to its end, 0 where nothing has.
-func (m *Model) statusNeeds() int {
-	left, whole := m.statusText()
-	if !whole {
-		return 0
-	}
-	return len(m.meter.wrap(left, m.width, 1))
 }
 
 // roomsWidth is as much as the longest name needs, within bounds.
@@ -265,164 +251,6 @@ func (m *Model) titleBar() line {
 }
 
 func (m *Model) members(r *room) string { return count(r.count, "member", "members") }
-
-// statusBar tells of the connection, and of what is new below, in so many rows.
-func (m *Model) statusBar(height int) []line {
-	bar := look{role: roleBar}
-	left, whole := m.statusText()
-	rows := []line{left}
-	if whole {
-		rows = m.meter.wrap(left, m.width, 1)
-	}
-	switch {
-	case len(rows) > height && m.mode == asking: // how to answer stands at the end
-		rows = rows[len(rows)-height:]
-	case len(rows) > height && height > 0: // cut, with an ellipsis
-		rows[height-1] = slices.Concat(rows[height-1], rows[height])
-		rows = rows[:height]
-	case len(rows) > height:
-		rows = nil
-	}
-	right := m.belowStatus()
-	if right == m.helpHint() && len(rows) == 1 && m.meter.lineWidth(rows[0])+m.meter.width(right) > m.width {
-		right = "" // it matters least
-	}
-	if space := m.width - m.meter.width(right); right != "" && space > 0 && len(rows) == 1 {
-		rows[0] = append(m.meter.pad(m.meter.cutLine(rows[0], space), space, bar), span{text: right, look: bar.with(bold)})
-	}
-	for n := range rows {
-		rows[n] = m.meter.pad(rows[n], m.width, bar)
-	}
-	return rows
-}
-
-// statusText is what the status line says, and whether it has to be seen to its
-// end: what the program has to say is no use without.
-func (m *Model) statusText() (left line, whole bool) {
-	bar := look{role: roleBar}
-	text := func(s string, attrs attributes) span { return span{text: s, look: bar.with(attrs)} }
-	switch {
-	case m.mode == greeting && !m.form.used:
-		return nil, false
-	case m.mode == greeting: // the form says why
-		return m.connectionStatus(text)[:1], false
-	case m.mode == asking:
-		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("(y/n)", 0)}, true
-	case m.hint != "" && m.alarm:
-		return line{text(" ! "+m.meter.clean(m.hint), bold|reversed)}, true
-	case m.hint != "":
-		return line{text(" "+m.meter.clean(m.hint), 0)}, true
-	case m.mode == searching:
-		return line{text(" "+m.meter.clean(m.finderStatus()), 0)}, true
-	}
-	return m.connectionStatus(text), m.status.err != nil && m.status.link != online
-}
-
-// connectionStatus says how the connection is doing.
-func (m *Model) connectionStatus(text func(string, attributes) span) line {
-	s := m.status
-	var l line
-	switch s.link {
-	case online:
-		word := " ● online"
-		if s.latency > 0 {
-			word += " " + roundLatency(s.latency)
-		}
-		l = line{text(word, 0)}
-	case connecting:
-		l = line{text(" ○ connecting …", bold)}
-	case silent:
-		l = line{text(" ◌ the server does not answer", bold)}
-	case offline:
-		word := " ○ offline"
-		if left := s.retryAt.Sub(m.now()).Round(time.Second); left >= time.Second {
-			word += fmt.Sprintf(", again in %s", left)
-		} else {
-			word += ", connecting"
-		}
-		l = line{text(word, bold)}
-		if s.err != nil {
-			l = append(l, text("  "+m.meter.clean(m.explainOffline(s.err)), 0))
-		}
-	case ended:
-		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(reasonOf(s.err))+"; /reconnect", 0)}
-	}
-	waits := 0
-	for _, r := range m.rooms {
-		waits += len(r.pending)
-	}
-	if waits > 0 && s.link != online {
-		l = slices.Insert(l, 1, text(fmt.Sprintf("  %d to be sent", waits), bold))
-	}
-	if r := m.active; r != nil {
-		if behind := r.known - min(r.known, r.head); behind > 0 && s.link == online {
-			l = append(l, text(fmt.Sprintf("  catching up: %d to go", behind), bold))
-		} else if r.loading {
-			l = append(l, text("  loading …", 0))
-		}
-	}
-	return l
-}
-
-// explainOffline says what a lost connection means, in few words once there has
-// been one.
-func (m *Model) explainOffline(err error) string {
-	switch {
-	case !m.status.ever:
-	case isTaken(err):
-		return "the name is still in use, perhaps by the lost connection; /nick takes another"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the server is down"
-	}
-	if m.options.Explain != nil {
-		return m.options.Explain(m.config.Server, err)
-	}
-	return err.Error()
-}
-
-func roundLatency(d time.Duration) string {
-	if d < time.Millisecond {
-		return "<1 ms"
-	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
-}
-
-// belowStatus tells what is new where it is not seen.
-func (m *Model) belowStatus() string {
-	r := m.active
-	switch {
-	case r == nil || m.mode != chatting && m.mode != switching || m.hint != "":
-		return ""
-	case !r.following && r.unread() > 0:
-		return fmt.Sprintf(" ↓ %d new, %s ", r.unread(), m.keyOf("bottom"))
-	case !r.following:
-		return fmt.Sprintf(" ↓ %s ", m.keyOf("bottom"))
-	}
-	l := m.shows()
-	if n := m.unreadElsewhere(); n > 0 && !l.rooms {
-		return fmt.Sprintf(" %s new, %s ", count(n, "room", "rooms"), m.keyOf("active_room"))
-	}
-	if r.marked && r.mark > 0 && r.mark < r.first() {
-		return fmt.Sprintf(" %d new, %s ", r.head-r.mark, m.keyOf("unread"))
-	}
-	return m.helpHint()
-}
-
-func (m *Model) helpHint() string { return m.keyOf("help") + " help " }
-
-// keyOf returns the first key of an action, for people.
-func (m *Model) keyOf(name string) string {
-	for _, a := range actions() {
-		if a.name == name {
-			if keys := m.bindings.keysOf(a); len(keys) > 0 {
-				return label(keys[0])
-			}
-		}
-	}
-	return "/help"
-}
 
 // input returns the lines of the input and where the cursor is in it.
 func (m *Model) input() (rows []line, row, column int) {
