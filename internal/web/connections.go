@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/tcp"
 	"kaban/wire"
 )
 
@@ -94,7 +95,7 @@ func (l listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if c := l.all.admit(conn); c != nil {
-			boundUnsent(conn, maxUnsent)
+			tcp.BoundUnsent(conn, maxUnsent)
 			return c, nil
 		}
 		conn.Close()
@@ -304,7 +305,7 @@ func (c *connection) Write(p []byte) (written int, err error) {
 		if err == nil || final || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return written, err
 		}
-		left := untakenOf(c.Conn)
+		left := tcp.Untaken(c.Conn)
 		if n > 0 || left < untaken {
 			steps = 0
 		}
@@ -343,7 +344,7 @@ func (c *connection) SetDeadline(t time.Time) error {
 
 // release gives up a connection that is no longer one of HTTP.
 func (c *connection) release() net.Conn {
-	boundUnsent(c.Conn, 0)
+	tcp.BoundUnsent(c.Conn, 0)
 	return c.Conn
 }
 

@@ -45,6 +45,3 @@ func (s *Server) Held() int {
 
 // MaxHeld is how much that may be.
 const MaxHeld = maxHeld
-
-// UntakenOf gives tests what a write looks at.
-var UntakenOf = untakenOf
