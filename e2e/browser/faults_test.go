@@ -380,3 +380,27 @@ func TestReloadKeepsThePlace(t *testing.T) {
 	p.open(s.url)
 	p.sees("meanwhile")
 }
+
+// TestRefusedJoin has the server refuse a room for a moment: it stays in the list,
+// and is entered later.
+func TestRefusedJoin(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("ben", "team", "hello team")
+	p := newPage(t, desktop)
+	p.script(`
+		const read = JSON.parse
+		window.refused = 0
+		JSON.parse = (text) => {
+			const value = read(text)
+			if (value?.type !== 'joined' || value.room !== 'team' || window.refused > 0) return value
+			window.refused++
+			return {type: 'error', ref: value.ref, code: 'rate_limited', message: 'slow down', retry_after_ms: 1}
+		}
+		localStorage.setItem('kaban.rooms', '["lobby","team"]')
+	`)
+	p.join(s.url+"/r/team", "alice")
+	p.until(`window.refused === 1 && document.querySelector('.state.problem')`)
+	p.until(`document.querySelectorAll('.room').length === 2 && localStorage.getItem('kaban.rooms').includes('team')`)
+	p.sees("hello team")
+}

@@ -18,12 +18,12 @@ const shown = computed(() => (theme.value !== 'auto' ? theme.value : systemDark.
 /** Keeps the document as it was chosen to look. */
 export function showAppearance(): void {
   const root = document.documentElement
+  const frames = [...document.querySelectorAll<HTMLMetaElement>('meta[name="theme-color"]')].map((meta) => ({ meta, own: meta.content }))
   effect(() => {
     root.dataset.theme = shown.value
     // The frame that a phone or an installed app draws around the page.
-    for (const meta of document.querySelectorAll<HTMLMetaElement>('meta[name="theme-color"]')) {
-      if (theme.value === 'auto') continue
-      meta.content = shown.value === 'dark' ? '#141518' : '#f6f6f4'
+    for (const { meta, own } of frames) {
+      meta.content = theme.value === 'auto' ? own : shown.value === 'dark' ? '#151619' : '#f7f7f5'
     }
   })
   effect(() => {

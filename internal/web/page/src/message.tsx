@@ -116,11 +116,11 @@ export function PendingRow({ pending, late, grouped }: { pending: Pending; late:
   const { error } = pending
   return (
     <div class="row" role="listitem" data-id={pending.id}>
-      <div class={['message pending', grouped && 'grouped', error && 'failed'].filter(Boolean).join(' ')}>
+      <div class={['message pending', grouped && 'grouped', error && 'failed', pending.elsewhere && 'elsewhere'].filter(Boolean).join(' ')}>
         <Author username={pending.username} grouped={grouped} />
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
         <Body content={pending.content} />
-        {!error && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
+        {!error && !pending.elsewhere && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
         {error && (
           <div class="fate error">
             {t('notSent', { reason: explain(error) })}{' '}

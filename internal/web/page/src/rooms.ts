@@ -15,6 +15,10 @@ import { keepRoom, load, save } from './storage'
 
 /** More missed messages than this are not scrolled through: the reader stays. */
 const holdAfter = 15
+/** Refusals of a join that pass. */
+const passing = new Set(['rate_limited', 'server_full', 'unavailable', 'storage_full', 'internal'])
+/** How long until a refused join is tried again, at least. Milliseconds. */
+const joinWait = 5000
 /** More than this are not even taken: they are loaded when the reader gets there. */
 const skipAfter = 1000
 
@@ -133,8 +137,20 @@ async function joinRoom(room: Room): Promise<void> {
       else room.gapBefore.value = error.refusal.oldest ?? 0
       return joinRoom(room)
     }
+    if (passing.has(error.refusal.code)) return tryAgain(room, error.refusal)
     giveUp(room, error.refusal)
   }
+}
+
+/** A room that cannot be entered now stays in the list. */
+function tryAgain(room: Room, why: Refusal): void {
+  if (room.here.value) state.notice.value = why
+  setTimeout(
+    () => {
+      if (state.status.value === 'open' && !room.joined.value && find(room.name) === room) void joinRoom(room)
+    },
+    Math.max(joinWait, why.retry_after_ms ?? 0),
+  )
 }
 
 /** Far behind: goes on at the head. What was missed is loaded as the reader comes to it. */
