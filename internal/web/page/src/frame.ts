@@ -20,10 +20,9 @@ export function nextFrame(then: () => void): void {
 
 let waiting: (() => void) | undefined
 
-/** Puts what has changed into the document now. */
-export function renderNow(): void {
-  // Rendering may ask for more of it, as a list does that has measured its rows.
-  for (let i = 0; waiting && i < 3; i++) {
+/** Puts what has changed into the document now. Rendering may ask for more of it, as a list does that has measured its rows. */
+export function renderNow(most = 3): void {
+  for (let i = 0; waiting && i < most; i++) {
     const render = waiting
     waiting = undefined
     render()
@@ -33,5 +32,5 @@ export function renderNow(): void {
 options.debounceRendering = (render) => {
   const first = waiting === undefined
   waiting = render
-  if (first) nextFrame(renderNow)
+  if (first) nextFrame(() => renderNow())
 }

@@ -6,7 +6,7 @@ import { loadMembers } from './names'
 import { pageLimit, type History } from './protocol'
 import { ask } from './session'
 import * as state from './state'
-import type { Room } from './state'
+import { noLine, type Room } from './state'
 
 /** How many messages a page of history has; what is asked for when scrolling. */
 const pageSize = 200
@@ -124,7 +124,11 @@ export async function loadNewer(room: Room): Promise<void> {
 
 /** Goes to the newest message. */
 export async function jumpToNewest(room: Room): Promise<void> {
-  if (!room.log.attached) await loadNewest(room)
+  if (!room.log.attached) {
+    // Or the list would begin at it.
+    room.line.value = noLine
+    await loadNewest(room)
+  }
   room.following = true
   room.changed()
 }

@@ -22,6 +22,8 @@ import { CopyButton, follow, point } from './toolbar'
 const overscan = 400
 /** The part of them that must be left before more is rendered. */
 const margin = 150
+/** More new messages than this in a frame are a rush. */
+const rush = 5
 /** How near to the end of what is loaded more is asked for, in pixels. */
 const loadWithin = 1500
 /** A row of which no more than so many pixels are seen is over. */
@@ -39,6 +41,7 @@ export function MessageList({ room }: { room: Room }) {
   const lastTop = useRef(0)
   const visit = useRef(0)
   const placed = useRef(-1)
+  const shownEnd = useRef(0)
   const marked = useSignal(0)
   const away = useSignal(false)
   const pinned = useSignal<Message | undefined>(undefined)
@@ -47,6 +50,10 @@ export function MessageList({ room }: { room: Room }) {
   const { log } = room
   const { messages } = log
   rows.follow(log)
+  // So many new ones that they are gone before anybody scrolls back to them.
+  const newestRow = log.base + messages.length
+  const rushing = newestRow - shownEnd.current > rush
+  shownEnd.current = newestRow
   const line = room.line.value
   const waiting = pending.value.filter((p) => p.room === room.name)
 
@@ -77,7 +84,7 @@ export function MessageList({ room }: { room: Room }) {
     const height = scroller.current?.clientHeight ?? 800
     const row = anchorRow()
     if (room.following || row < 0) {
-      return [rows.at(rows.top(rows.count) - height - overscan), rows.count]
+      return [rows.at(rows.top(rows.count) - height - (rushing ? 0 : overscan)), rows.count]
     }
     const top = rows.top(row) - room.anchor!.offset
     return [rows.at(Math.max(0, top - overscan)), Math.min(rows.count, rows.at(top + height + overscan) + 1)]

@@ -4,15 +4,20 @@
 import type { Log } from './log'
 import type { Message } from './protocol'
 
-/** Pixels that a row has if it has not been measured. */
-function estimate(message: Message): number {
+/** Rows below this have one line of text, in pixels. */
+const oneLine = 45
+
+/** How many lines a message has, about. */
+function linesOf(message: Message): number {
   let lines = 1 + Math.floor(message.content.length / 90)
   for (let i = message.content.indexOf('\n'); i >= 0 && lines < 25; i = message.content.indexOf('\n', i + 1)) lines++
-  return 10 + 22 * lines
+  return lines
 }
 
 export class Rows {
   private heights: number[] = []
+  /** What rows of one line have measured lately: most rows have one. */
+  private typical = 32
   private tops: Float64Array = new Float64Array(1)
   /** The rows before this one have their place in `tops`. */
   private summed = 0
@@ -31,11 +36,11 @@ export class Rows {
     // Rows are put in front, or are dropped there.
     const infront = this.base - log.base
     if (infront !== 0) {
-      this.heights = infront > 0 ? messages.slice(0, infront).map(estimate).concat(this.heights) : this.heights.slice(-infront)
+      this.heights = infront > 0 ? messages.slice(0, infront).map((m) => this.estimate(m)).concat(this.heights) : this.heights.slice(-infront)
       this.base = log.base
       this.summed = 0
     }
-    for (let i = this.heights.length; i < messages.length; i++) this.heights.push(estimate(messages[i]!))
+    for (let i = this.heights.length; i < messages.length; i++) this.heights.push(this.estimate(messages[i]!))
   }
 
   get count(): number {
@@ -65,8 +70,14 @@ export class Rows {
   measured(row: number, height: number): boolean {
     if (row >= this.heights.length || Math.abs(this.heights[row]! - height) < 0.1) return false
     this.heights[row] = height
+    if (height < oneLine) this.typical += (height - this.typical) / 16
     this.summed = Math.min(this.summed, row)
     return true
+  }
+
+  /** Pixels that a row has if it has not been measured. */
+  private estimate(message: Message): number {
+    return this.typical + 22 * (linesOf(message) - 1)
   }
 
   private sum(): void {
