@@ -240,13 +240,45 @@ func looks(key, name, typed string) []string {
 		add(shown)
 	}
 	if capitals && strings.Contains(shown, "l") { // an I, a 1 or a small l between capitals
-		add(strings.ReplaceAll(typed, "l", "i"))
+		add(strings.NewReplacer("l", "i", "1", "i").Replace(typed))
 		all = append(all, shown) // not folded: it is the same only in the same case
 	}
-	if strings.ContainsFunc(name, func(c rune) bool { return c >= utf8.RuneSelf }) {
-		add(strings.Map(preferLower, norm.NFC.String(name)))
-		add(strings.Map(preferUpper, norm.NFC.String(name)))
+	if foreign {
+		for _, reading := range readings(norm.NFC.String(name)) {
+			add(reading)
+		}
 		add(confusables.SkeletonTweaked(strings.ToUpper(name)))
+	}
+	return all
+}
+
+// maxReadings bounds the readings of a name. A name has more if several letters
+// can be two others, which those of no language do.
+const maxReadings = 16
+
+// readings returns the ASCII words that a name can be read as: each letter that is
+// not ASCII as what it looks like in lower case, and as what it looks like in upper
+// case. They may differ: ν is a v, and in upper case an N; ӏ looks like i by the
+// table, and like l to the eye. Beyond maxReadings only the first of both counts.
+func readings(name string) []string {
+	all := []string{""}
+	for _, c := range name {
+		alternatives := []rune{preferLower(c)}
+		if c >= utf8.RuneSelf {
+			if upper := asciiLook(unicode.ToUpper(c)); upper != 0 && unicode.ToLower(upper) != alternatives[0] {
+				alternatives = append(alternatives, unicode.ToLower(upper))
+			}
+		}
+		if len(all)*len(alternatives) > maxReadings {
+			alternatives = alternatives[:1]
+		}
+		var next []string
+		for _, begun := range all {
+			for _, alternative := range alternatives {
+				next = append(next, begun+string(alternative))
+			}
+		}
+		all = next
 	}
 	return all
 }
@@ -272,16 +304,6 @@ func preferLower(c rune) rune {
 		return unicode.ToLower(upper)
 	}
 	return c
-}
-
-// preferUpper is preferLower the other way round, as for the Greek ν, a v that is
-// an N in upper case. What looks like I in upper case looks like l by the table,
-// so then the lower case decides.
-func preferUpper(c rune) rune {
-	if upper := asciiLook(unicode.ToUpper(c)); upper != 0 && upper != 'l' {
-		return unicode.ToLower(upper)
-	}
-	return preferLower(c)
 }
 
 // smallCapitals are the letters of that kind that TR 39 keeps apart from capitals.

@@ -43,7 +43,13 @@ func TestUsernamesThatLookAlike(t *testing.T) {
 		{"lan", "Ian", true},     // capital i
 		{"paypal", "paypaI", true},
 		{"all", "aII", true},
-		{"zoe", "ᴢoe", true}, // small capital
+		{"alice", "AL1CE", true},
+		{"admin", "ADM1N", true},
+		{"alice", "aӏice", true}, // Cyrillic palochka beside an i
+		{"alice", "аӏісе", true}, // all Cyrillic
+		{"william", "wiӏӏiam", true},
+		{"nina", "νiνa", true}, // two Greek letters of two readings
+		{"zoe", "ᴢoe", true},   // small capital
 
 		{"bob", "ʙob", true},     // one that TR 39 keeps apart
 		{"alice", "ALlCE", true}, // small L in capitals, for an i
