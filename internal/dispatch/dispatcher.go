@@ -329,8 +329,9 @@ func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription)
 
 // Leave ends a subscription: Next gives nothing after it. Sends that are under
 // way are stored all the same. It may be called more than once, by the waker's
-// goroutine.
-func (d *Dispatcher) Leave(s *Subscription) {
+// goroutine. It reports whether the room is gone with its last reader, because
+// nothing was ever said in it.
+func (d *Dispatcher) Leave(s *Subscription) (gone bool) {
 	s.left = true
 	r := s.audience.room
 	d.mu.Lock()
@@ -338,24 +339,28 @@ func (d *Dispatcher) Leave(s *Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.removeLocked(s) {
-		return
+		return false
 	}
 	switch {
 	case r.isDesertedLocked() && r.head.Load() == 0:
-		d.forgetLocked(r)
+		return d.forgetLocked(r)
 	case !s.watches:
 		d.presence.note(d, r)
 	}
+	return false
 }
 
 // forgetLocked drops a room that has neither members nor entries. If an append
-// to it is under way, publishing makes it anew.
-func (d *Dispatcher) forgetLocked(r *Room) {
-	if r.name.String() != kaban.Lobby {
-		delete(d.rooms, r.name.Key())
-		d.byName.Delete(r.name.String())
-		d.forgetLooksLocked(r)
+// to it is under way, publishing makes it anew. The lobby stays; then it returns
+// false.
+func (d *Dispatcher) forgetLocked(r *Room) bool {
+	if r.name.String() == kaban.Lobby {
+		return false
 	}
+	delete(d.rooms, r.name.Key())
+	d.byName.Delete(r.name.String())
+	d.forgetLooksLocked(r)
+	return true
 }
 
 // RoomInfo is what anybody may know of a room.

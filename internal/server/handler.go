@@ -190,7 +190,7 @@ func (h *handler) Replace() {
 // leave gives up the rooms and the name.
 func (h *handler) leave() {
 	for _, s := range h.rooms {
-		h.manager().dispatcher.Leave(s)
+		h.leaveRoom(s)
 		if s != h.fetching {
 			s.Next() // gives back what it holds
 		}
@@ -199,6 +199,14 @@ func (h *handler) leave() {
 	if h.session != nil {
 		h.manager().config.Names.Release(h.session)
 		h.session = nil
+	}
+}
+
+// leaveRoom gives up a room. One that vanishes with that does not count as made,
+// unless something that was sent there may still be stored.
+func (h *handler) leaveRoom(s *dispatch.Subscription) {
+	if h.manager().dispatcher.Leave(s) && h.pending == 0 && h.session != nil {
+		h.manager().newRooms.give(h.session.Identity.Username.Key(), h.socket.RemoteAddr())
 	}
 }
 

@@ -48,17 +48,32 @@ func (n *newRooms) take(name, remote string) (wait time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.clock()
-	place, key := &n.machine, ""
-	if at, err := netip.ParseAddrPort(remote); err == nil {
-		if network := networkOf(at.Addr()); network.IsValid() {
-			place, key = &n.addresses, network.String()
-		}
-	}
+	place, key := n.placeLocked(remote)
 	if wait = max(n.names.wait(name, now), place.wait(key, now)); wait == 0 {
 		n.names.use(name, now)
 		place.use(key, now)
 	}
 	return wait
+}
+
+// give takes back what take counted, for a room that is gone again because nobody
+// has said anything in it.
+func (n *newRooms) give(name, remote string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	place, key := n.placeLocked(remote)
+	n.names.give(name)
+	place.give(key)
+}
+
+// placeLocked returns what limits an address, and its key there.
+func (n *newRooms) placeLocked(remote string) (place *quota, key string) {
+	if at, err := netip.ParseAddrPort(remote); err == nil {
+		if network := networkOf(at.Addr()); network.IsValid() {
+			return &n.addresses, network.String()
+		}
+	}
+	return &n.machine, ""
 }
 
 // quota lets each key do something so many times in a row, and then once every
@@ -77,6 +92,13 @@ func newQuota(burst int, every time.Duration) quota {
 // wait returns how long a key has to wait; 0 if it need not.
 func (q *quota) wait(key string, now time.Duration) time.Duration {
 	return max(q.whole[key]-now+q.every-q.burst, 0)
+}
+
+// give gives a key one back.
+func (q *quota) give(key string) {
+	if whole, ok := q.whole[key]; ok {
+		q.whole[key] = whole - q.every
+	}
 }
 
 // use takes one of what a key has.

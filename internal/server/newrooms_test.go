@@ -88,3 +88,27 @@ func TestOneConnectionMakesRoomsForALimitedTime(t *testing.T) {
 		return ann.got(`"type":"joined","room":"of-bob"`) == 1 && ann.got(`"type":"joined","room":"room-7"`) == 2
 	})
 }
+
+// Rooms in which nothing is said vanish with their last member and count for
+// nobody, however many are made in turn.
+func TestRoomsThatVanishDoNotCount(t *testing.T) {
+	l := turnOver(t, memory.New(0), dispatch.Options{})
+	ann := l.enter("ann")
+	const many = 2*nameRooms + 100
+	for i := range many {
+		ann.say(`{"type":"join","room":"room-%d"}`, i)
+		ann.say(`{"type":"part","room":"room-%d"}`, i)
+	}
+	l.until("ann is answered", func() bool { return ann.got(`"type":"parted"`)+ann.got(`"code":"not_joined"`) == many })
+	if refused := ann.got(`"code":"rate_limited"`); refused > 0 {
+		t.Errorf("%d rooms were refused", refused)
+	}
+	const kept = nameRooms - 1 // with the lobby, as many as a connection may be in
+	for i := range kept {
+		ann.say(`{"type":"join","room":"kept-%d"}`, i)
+	}
+	l.until("ann is in all", func() bool { return ann.got(`"type":"joined","room":"kept-`)+ann.got(`"code":"rate_limited"`) == kept })
+	if refused := ann.got(`"code":"rate_limited"`); refused > 0 {
+		t.Errorf("%d rooms were refused after those that vanished", refused)
+	}
+}

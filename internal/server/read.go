@@ -400,7 +400,7 @@ func (h *handler) part(r *wire.Request) {
 		h.replyError(r.Ref, wire.CodeNotJoined, fmt.Sprintf("you are not in %s", r.Room))
 		return
 	}
-	h.manager().dispatcher.Leave(s)
+	h.leaveRoom(s)
 	is := func(other *dispatch.Subscription) bool { return other == s }
 	h.rooms, h.ready = slices.DeleteFunc(h.rooms, is), slices.DeleteFunc(h.ready, is)
 	e := answer(wire.TypeParted, r.Ref)
