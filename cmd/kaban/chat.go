@@ -305,9 +305,14 @@ func joinError(room string, err error) error {
 }
 
 // plainInput reads lines of any length and holds no more than maxLine of them.
-type plainInput struct{ reader *bufio.Reader }
+type plainInput struct {
+	reader *bufio.Reader
+	begun  bool
+}
 
-func newPlainInput(r io.Reader) *plainInput { return &plainInput{bufio.NewReaderSize(r, 64<<10)} }
+func newPlainInput(r io.Reader) *plainInput {
+	return &plainInput{reader: bufio.NewReaderSize(r, 64<<10)}
+}
 
 func (p *plainInput) next() (string, error) {
 	var line []byte
@@ -326,6 +331,9 @@ func (p *plainInput) next() (string, error) {
 			return "", err
 		case tooLong:
 			return "", errTooLong
+		}
+		if !p.begun { // a file may begin with a byte order mark
+			line, p.begun = bytes.TrimPrefix(line, []byte("\ufeff")), true
 		}
 		return string(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))), nil
 	}

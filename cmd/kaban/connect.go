@@ -124,11 +124,15 @@ func unreachable(addr string, err error) error {
 	return fmt.Errorf("cannot talk to the server at %s: %w", addr, err)
 }
 
-// ownNames are the login name and variants of it, for when it is taken.
+// ownNames are the login name and variants of it, for when it is taken. POSIX has
+// it in LOGNAME, most systems in USER as well.
 func ownNames() []string {
-	login := os.Getenv("USER")
-	if u, err := kaban.ParseUsername(login); err != nil || len(u.String()) > kaban.MaxUsername-5 {
-		login = "guest"
+	login := "guest"
+	for _, variable := range []string{"USER", "LOGNAME"} {
+		if u, err := kaban.ParseUsername(os.Getenv(variable)); err == nil && len(u.String()) <= kaban.MaxUsername-5 {
+			login = u.String()
+			break
+		}
 	}
 	names := []string{login}
 	for i := 2; i <= 9; i++ {

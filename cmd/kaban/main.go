@@ -49,6 +49,8 @@ type cli struct {
 	Version    versionCommand            `cmd:"" help:"Print the version."`
 	Help       helpCommand               `cmd:"" help:"Explain a command."`
 	Completion kongcompletion.Completion `cmd:"" help:"Explain how to switch on tab completion in your shell."`
+
+	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
 
 // streams are what a command reads and writes.
@@ -184,6 +186,16 @@ func parts(err error) []string {
 		return []string{err.Error()}
 	}
 	return all
+}
+
+// versionFlag is for those who type --version, as most programs have it.
+type versionFlag bool
+
+// BeforeApply prints the version, whatever else is on the command line.
+func (versionFlag) BeforeApply(app *kong.Kong) error {
+	_, err := fmt.Fprintln(app.Stdout, "kaban", programVersion())
+	app.Exit(exitDone)
+	return err
 }
 
 type versionCommand struct{}

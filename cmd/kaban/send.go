@@ -12,8 +12,14 @@ import (
 
 type sendCommand struct {
 	connectFlags
-	Room string  `arg:"" help:"The room to send to; it is made if it does not exist."`
-	Text *string `arg:"" optional:"" help:"What to say. Without it, standard input up to its end is the message."`
+	Room string   `arg:"" help:"The room to send to; it is made if it does not exist."`
+	Text []string `arg:"" optional:"" help:"What to say; several words are joined by spaces. Put -- in front of words that begin with a dash. Without it, standard input up to its end is the message."`
+}
+
+// plainLines takes out of a text what other systems put into their files: the byte
+// order mark in front, and the carriage returns at the ends of lines.
+func plainLines(text string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 }
 
 // Run sends one message.
@@ -21,8 +27,8 @@ func (c *sendCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	var text string
-	if c.Text != nil {
-		text = *c.Text
+	if len(c.Text) > 0 {
+		text = strings.Join(c.Text, " ")
 	} else {
 		if isTerminal(std.in) {
 			fmt.Fprintln(std.err, "kaban: type the message; Ctrl-D ends it")
@@ -31,7 +37,7 @@ func (c *sendCommand) Run(std streams) error {
 		if err != nil {
 			return fmt.Errorf("read the message: %w", err)
 		}
-		text = strings.TrimRight(string(read), "\r\n")
+		text = strings.TrimRight(plainLines(string(read)), "\r\n")
 	}
 	n := &notices{out: std.err}
 	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames())

@@ -24,7 +24,7 @@ const defaultLast = 10
 type tailCommand struct {
 	connectFlags
 	Room   string `arg:"" help:"The room to read."`
-	Since  string `placeholder:"SEQ|TIME" help:"Begin behind this message number, or this long ago, such as 90m or 24h. Default: the last 10 messages."`
+	Since  string `placeholder:"SEQ|TIME" help:"Begin behind this message number, this long ago, such as 90m, 24h or 7d, or at a date or time, such as 2026-11-25 or 2026-11-25T14:30. Default: the last 10 messages."`
 	Follow bool   `short:"f" help:"Go on with what is said from now on, until interrupted."`
 	Cursor string `placeholder:"FILE" help:"Go on behind what an earlier run with the same file has printed, and note in it how far this one came. If the file does not exist, begin where --since says."`
 	JSON   bool   `name:"json" help:"Print each message as a kaban/1 message frame: one JSON object a line."`
@@ -34,7 +34,7 @@ type tailCommand struct {
 func (c *tailCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	begin, err := parseSince(c.Since)
+	begin, err := parseSince(c.Since, time.Now())
 	if err != nil {
 		return err
 	}
@@ -69,20 +69,34 @@ func (c *tailCommand) Run(std streams) error {
 type since struct {
 	after uint64
 	bySeq bool
-	ago   time.Duration
+	at    time.Time
 }
 
-func parseSince(text string) (since, error) {
+// sinceLayouts are the dates and times that --since takes, in local time where
+// they do not say otherwise.
+var sinceLayouts = []string{time.RFC3339, time.DateOnly, time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"}
+
+func parseSince(text string, now time.Time) (since, error) {
 	if text == "" {
 		return since{}, nil
 	}
 	if seq, err := strconv.ParseUint(text, 10, 53); err == nil {
 		return since{after: seq, bySeq: true}, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
-		return since{ago: ago}, nil
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return since{at: now.AddDate(0, 0, -int(n))}, nil
+		}
 	}
-	return since{}, usagef("--since %q is neither a message number such as 120 nor a time such as 90m or 24h", text)
+	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
+		return since{at: now.Add(-ago)}, nil
+	}
+	for _, layout := range sinceLayouts {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return since{at: at}, nil
+		}
+	}
+	return since{}, usagef("--since %q is neither a message number such as 120, nor a time such as 90m, 24h or 7d, nor a date such as 2026-11-25 or 2026-11-25T14:30", text)
 }
 
 func (c *tailCommand) print(ctx context.Context, session *client.Client, begin since, saved client.Cursor, output *lineWriter, n *notices) error {
@@ -130,10 +144,10 @@ func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin 
 	switch {
 	case begin.bySeq:
 		return begin.after, head, nil
-	case begin.ago == 0:
+	case begin.at.IsZero():
 		return head - min(head, defaultLast), head, nil
 	}
-	after, err = c.seekTime(ctx, session, head, time.Now().Add(-begin.ago))
+	after, err = c.seekTime(ctx, session, head, begin.at)
 	return after, head, err
 }
 

@@ -189,10 +189,11 @@ func (l *loop) add(r *room, name string) *conn {
 	return c
 }
 
-// addRoom plans a room with members, some of whom talk.
+// addRoom plans a room with members, some of whom talk. Rooms last, so every run
+// uses the same ones.
 func (l *loop) addRoom(members, senders int) *room {
 	r := &room{}
-	name := fmt.Sprintf("bench-%s-%d", l.run, l.serial)
+	name := fmt.Sprintf("bench-room-%d", len(l.rooms))
 	for range members {
 		l.add(r, name)
 	}

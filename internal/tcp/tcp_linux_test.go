@@ -36,7 +36,7 @@ func TestProgressInTheKernel(t *testing.T) {
 	if before <= 0 {
 		t.Fatalf("%d bytes are under way, want some of %d", before, written)
 	}
-	for end, read := time.Now().Add(20 * time.Second), 0; tcp.Untaken(ours) >= before; {
+	for end, read := time.Now().Add(20*time.Second), 0; tcp.Untaken(ours) >= before; {
 		n, err := theirs.Read(make([]byte, 64<<10))
 		if read += n; err != nil || time.Now().After(end) {
 			t.Fatalf("%d bytes were read, %v; %d are under way, as before", read, err, tcp.Untaken(ours))
