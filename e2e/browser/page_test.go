@@ -21,7 +21,7 @@ import (
 
 // page is one tab of one user's browser.
 type page struct {
-	t     *testing.T
+	t     testing.TB
 	ctx   context.Context
 	close func()     // looks for problems and closes the tab, once
 	mu    sync.Mutex // guards all below
@@ -49,7 +49,7 @@ document.addEventListener('securitypolicyviolation', (e) =>
 `
 
 // newPage opens an empty tab in a profile of its own.
-func newPage(t *testing.T, how screen) *page {
+func newPage(t testing.TB, how screen) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	return preparePage(t, ctx, cancel, how)
@@ -62,7 +62,7 @@ func (p *page) tab() *page {
 	return preparePage(p.t, ctx, cancel, desktop)
 }
 
-func preparePage(t *testing.T, ctx context.Context, cancel func(), how screen) *page {
+func preparePage(t testing.TB, ctx context.Context, cancel func(), how screen) *page {
 	t.Helper()
 	p := &page{t: t, ctx: ctx}
 	p.close = sync.OnceFunc(func() {
@@ -200,6 +200,12 @@ func (p *page) number(script string) float64 { p.t.Helper(); return value[float6
 func (p *page) later(script string) float64 {
 	p.t.Helper()
 	return value[float64](p, script, awaited)
+}
+
+// pause lets so many milliseconds pass in the page.
+func (p *page) pause(milliseconds int) {
+	p.t.Helper()
+	p.later(fmt.Sprintf(`new Promise((done) => setTimeout(() => done(0), %d))`, milliseconds))
 }
 
 func (p *page) text(script string) string { p.t.Helper(); return value[string](p, script) }

@@ -79,6 +79,7 @@ func TestUnreadAndDrafts(t *testing.T) {
 	p.visit("team")
 	p.sees("hello team")
 	p.write("a thought for the team")
+	p.until(`document.querySelector('#input').value === 'a thought for the team'`)
 	p.visit("lobby")
 	p.until(`document.querySelector('#input').value === ''`)
 	p.until(`document.querySelector('.drafted')`)

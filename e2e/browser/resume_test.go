@@ -291,7 +291,7 @@ func TestAnotherName(t *testing.T) {
 	p.online()
 	p.until(`document.querySelector('.pending .fate.error')?.innerText.includes('under another name')`)
 	p.say("as ben")
-	p.until(`document.querySelectorAll('.pending').length === 1`)
+	p.until(`document.querySelectorAll('.pending').length === 1 && document.querySelector('.row[data-seq]')`)
 	if all := p.readAll(); len(all) != 1 || all[1] != "as ben" {
 		t.Errorf("got %v, want what ben said", all)
 	}

@@ -36,7 +36,7 @@ func TestScreenshots(t *testing.T) {
 		command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: morning})
 		p.open(s.url)
 		// A reader who has been here before: with rooms, and some of them unread.
-		p.text(`localStorage.setItem('kaban.rooms', JSON.stringify(['lobby', 'deploys', 'design', 'incidents', 'random'])), ''`)
+		p.text(`localStorage.setItem('kaban.rooms', JSON.stringify(['lobby', 'deploys', 'design', 'incidents', 'random'])), localStorage.setItem('kaban.starred', '["lobby", "design"]'), ''`)
 		p.open(s.url)
 		p.join(s.url, "alice")
 		p.until(`document.querySelectorAll('.room').length === 5`)

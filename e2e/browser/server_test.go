@@ -21,7 +21,7 @@ import (
 // server is the real binary, which can be killed and started again at the same
 // addresses with the same data.
 type server struct {
-	t      *testing.T
+	t      testing.TB
 	data   string
 	log    strings.Builder // while the server runs, logged writes it
 	logged sync.WaitGroup
@@ -32,7 +32,7 @@ type server struct {
 
 // startServer starts a server on free ports, which ends with the test. With data
 // "" it gets a directory of its own.
-func startServer(t *testing.T, data string) *server {
+func startServer(t testing.TB, data string) *server {
 	t.Helper()
 	if data == "" {
 		data = t.TempDir()
@@ -150,7 +150,7 @@ func isTaken(err error) bool {
 
 // terminal is a running "kaban chat --plain".
 type terminal struct {
-	t     *testing.T
+	t     testing.TB
 	in    io.WriteCloser
 	mu    sync.Mutex // guards all below
 	lines []string
@@ -222,7 +222,7 @@ func (term *terminal) see(want string) {
 // link is what lies between a page and a server: it can be cut and mended, or
 // go silent as when a machine sleeps.
 type link struct {
-	t      *testing.T
+	t      testing.TB
 	to     string
 	listen net.Listener
 	mu     sync.Mutex // guards all below
@@ -238,7 +238,7 @@ const (
 	silent      // connections stand, and nothing comes through
 )
 
-func startLink(t *testing.T, to string) *link {
+func startLink(t testing.TB, to string) *link {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -80,19 +80,24 @@ var rules = map[string]rule{
 		[]string{"github.com/tidwall/btree"},
 		"the heart knows no protocol and no database",
 	},
+	"kaban/internal/tcp": {
+		nil,
+		[]string{"golang.org/x/sys"},
+		"what a system knows of a connection, whoever speaks over it",
+	},
 	"kaban/internal/refusal": {
 		[]string{"kaban/wire", "kaban/internal/dispatch", "kaban/internal/session", "kaban/internal/store"},
 		nil,
 		"all front ends share the words, so they know none",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/store", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/failpoint"},
 		[]string{"golang.org/x/sys", "github.com/gobwas/ws"},
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/slack", "kaban/internal/store"},
-		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2", "golang.org/x/sys"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/slack", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver",
 	},
 	"kaban/internal/web/page": {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kaban/internal/tcp"
 )
 
 // epollEvents is what every socket is registered for, once and for ever: edges
@@ -74,7 +76,7 @@ func (e *epoll) add(conn net.Conn, h *handler) (socket, error) {
 		e.sockets = append(e.sockets, make([]*epollSocket, fd+1-len(e.sockets))...)
 	}
 	e.sockets[fd] = s
-	boundDescriptor(fd)
+	tcp.BoundUnsentOf(fd, maxUnsent)
 	if err := unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: epollEvents, Fd: int32(fd)}); err != nil {
 		s.Close()
 		return nil, os.NewSyscallError("epoll_ctl", err)
@@ -184,7 +186,7 @@ func (s *epollSocket) Write(p []byte) (n int, err error) {
 }
 
 // Untaken implements socket.
-func (s *epollSocket) Untaken() int { return untakenOf(s.fd) }
+func (s *epollSocket) Untaken() int { return tcp.UntakenOf(s.fd) }
 
 func (s *epollSocket) CloseWrite() error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR))

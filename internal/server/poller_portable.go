@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"kaban/internal/tcp"
 )
 
 const (
@@ -35,7 +37,7 @@ func newPortablePoller() *portable { return &portable{woken: make(chan struct{},
 func (p *portable) add(conn net.Conn, h *handler) (socket, error) {
 	s := &portableSocket{poller: p, conn: conn, handler: h, tcp: tcpOf(conn)}
 	if s.tcp != nil {
-		boundBuffer(s.tcp)
+		tcp.BoundUnsent(s.tcp, maxUnsent)
 	}
 	s.more.L = &s.mu
 	p.group.Go(s.readLoop)
@@ -227,7 +229,7 @@ func (s *portableSocket) Untaken() int {
 	}
 	s.mu.Unlock()
 	if s.tcp != nil {
-		n += untaken(s.tcp)
+		n += tcp.Untaken(s.tcp)
 	}
 	return n
 }

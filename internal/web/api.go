@@ -279,6 +279,11 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
+	bytes := 0
+	for i := range found.Entries {
+		bytes += len(found.Entries[i].Content)
+	}
+	hold(ctx, bytes)
 	list := MessageList{Room: found.Room.Name().String(), Epoch: s.dispatcher.Epoch(), Messages: make([]Message, len(found.Entries)), More: found.More}
 	for i := range found.Entries {
 		e := &found.Entries[i]

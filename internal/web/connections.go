@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/tcp"
 	"kaban/wire"
 )
 
@@ -32,6 +33,10 @@ const (
 	// maxUnsent bounds what the kernel takes from us before the peer has room for
 	// it, in bytes. A slow peer so makes steps that are small enough to be seen.
 	maxUnsent = 16 << 10
+	// maxHeld bounds the content of the pages of messages that wait to be read, in
+	// bytes. What is made of it takes about three times as much memory. Other answers
+	// are small, or the same bytes for all; streams write little at a time.
+	maxHeld = 32 << 20
 	// fullLogInterval is how often the log says that there is no more room.
 	fullLogInterval = time.Minute
 )
@@ -50,6 +55,7 @@ type connections struct {
 	count     int
 	byAddress map[netip.Addr]int
 	waiting   list.List // of *connection: clients that the server waits for, the longest first
+	held      int       // the sum of connection.held
 	loggedAt  time.Time // when the log last had that it is full
 }
 
@@ -66,6 +72,7 @@ type connection struct {
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
+	held       int           // bytes of content in the page of messages that is its answer
 	isReserved bool          // it is beyond the limit
 	isGone     bool          // it is not counted any more
 
@@ -88,7 +95,7 @@ func (l listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if c := l.all.admit(conn); c != nil {
-			boundUnsent(conn, maxUnsent)
+			tcp.BoundUnsent(conn, maxUnsent)
 			return c, nil
 		}
 		conn.Close()
@@ -173,6 +180,7 @@ func (all *connections) removeLocked(c *connection) {
 		}
 	}
 	all.resumeLocked(c)
+	all.letGoLocked(c)
 }
 
 // wait notes that the server waits for the client from now on, and returns false
@@ -185,6 +193,46 @@ func (all *connections) wait(c *connection) bool {
 	}
 	c.place = all.waiting.PushBack(c)
 	return true
+}
+
+// hold notes the content of the answer to a request until it is served. Where that
+// is too much in all, it closes connections that have not read theirs for longest.
+func hold(ctx context.Context, bytes int) {
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		for _, victim := range c.all.hold(c, bytes) {
+			victim.Conn.Close()
+		}
+	}
+}
+
+// hold does that, and returns the connections that are to be closed.
+func (all *connections) hold(c *connection, bytes int) (victims []*connection) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if c.isGone {
+		return nil
+	}
+	c.held, all.held = bytes, all.held+bytes
+	for e := all.waiting.Front(); e != nil && all.held > maxHeld; {
+		victim := e.Value.(*connection)
+		e = e.Next()
+		if victim.held > 0 && victim != c {
+			all.removeLocked(victim)
+			victims = append(victims, victim)
+		}
+	}
+	return victims
+}
+
+func (all *connections) letGo(c *connection) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.letGoLocked(c)
+}
+
+func (all *connections) letGoLocked(c *connection) {
+	all.held -= c.held
+	c.held = 0
 }
 
 // resume notes that the server has what it waited for.
@@ -257,7 +305,7 @@ func (c *connection) Write(p []byte) (written int, err error) {
 		if err == nil || final || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return written, err
 		}
-		left := untakenOf(c.Conn)
+		left := tcp.Untaken(c.Conn)
 		if n > 0 || left < untaken {
 			steps = 0
 		}
@@ -296,7 +344,7 @@ func (c *connection) SetDeadline(t time.Time) error {
 
 // release gives up a connection that is no longer one of HTTP.
 func (c *connection) release() net.Conn {
-	boundUnsent(c.Conn, 0)
+	tcp.BoundUnsent(c.Conn, 0)
 	return c.Conn
 }
 
@@ -323,6 +371,7 @@ func (s *Server) patient(next http.Handler) http.Handler {
 			writeProblem(w, p)
 			return
 		}
+		defer c.all.letGo(c)
 		if r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
 			return

@@ -87,6 +87,44 @@ func TestGoodRequestsBesideBadConnections(t *testing.T) {
 	}
 }
 
+// Answers that nobody reads take a bounded amount of memory, and whoever reads is
+// served beside them.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	inBubble(t, web.Config{}, func(t *testing.T, p *pipes, server *web.Server, d *dispatch.Dispatcher) {
+		for i := range 60 {
+			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", fmt.Sprint(i), strings.Repeat("x", 5000)), func() {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const request = "GET /v1/rooms/lobby/messages?limit=500 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+		for range 160 {
+			conn := p.dial()
+			defer conn.Close()
+			io.WriteString(conn, request)
+		}
+		synctest.Wait()
+		if held := server.Held(); held > web.MaxHeld || held < web.MaxHeld*3/4 {
+			t.Errorf("answers of %d bytes wait to be read, want nearly %d", held, web.MaxHeld)
+		}
+		conn := p.dial()
+		defer conn.Close()
+		io.WriteString(conn, request)
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if n, err := io.Copy(io.Discard, answer.Body); err != nil || n < 200_000 {
+			t.Errorf("got %d bytes, %v", n, err)
+		}
+		time.Sleep(web.StallTime + time.Second)
+		synctest.Wait()
+		if held := server.Held(); held != 0 {
+			t.Errorf("answers of %d bytes are still held", held)
+		}
+	})
+}
+
 // While the server is busy with as many requests as it takes, a load balancer is
 // answered and all others are told.
 func TestTheReserve(t *testing.T) {

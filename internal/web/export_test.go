@@ -36,5 +36,12 @@ const (
 	StallTime = stallStep * stallSteps
 )
 
-// UntakenOf gives tests what a write looks at.
-var UntakenOf = untakenOf
+// Held tells how much content of pages of messages waits to be read.
+func (s *Server) Held() int {
+	s.connections.mu.Lock()
+	defer s.connections.mu.Unlock()
+	return s.connections.held
+}
+
+// MaxHeld is how much that may be.
+const MaxHeld = maxHeld

@@ -97,12 +97,21 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok")
 }
 
+// hookNames is how many names are tried for a hook, so that no alert is lost
+// because somebody is connected under its name.
+const hookNames = 9
+
 // hookAuthor borrows the name that a message is from until done is called: the
 // one it asks for, in a form that names can have here, unless that is somebody
-// else's; then the hook's, or one made of it if somebody is connected as that,
-// since an alert must not wait for them to leave.
+// else's; then the hook's, and if that is in use as well, the hook's with a number.
 func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.Username, done func(), err error) {
-	for _, name := range []string{asUsername(wanted), usual.String(), asUsername("hook-" + usual.String())} {
+	names := []string{asUsername(wanted), usual.String()}
+	for n := 2; n <= hookNames; n++ {
+		number := fmt.Sprint("-", n)
+		name := []rune(usual.String())
+		names = append(names, string(name[:min(len(name), kaban.MaxUsername-len(number))])+number)
+	}
+	for _, name := range names {
 		if author, err = kaban.ParseUsername(name); err != nil {
 			continue
 		}

@@ -28,7 +28,7 @@ var dist embed.FS
 // contentPolicy lets the page load what this server serves and nothing else. No
 // script and no style stands in the HTML, and text becomes script nowhere: the
 // one Trusted Types policy is for the URL of the service worker.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
 	"connect-src 'self'; manifest-src 'self'; worker-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types kaban"
@@ -53,6 +53,8 @@ var contentTypes = map[string]string{
 	".css":         "text/css; charset=utf-8",
 	".svg":         "image/svg+xml",
 	".png":         "image/png",
+	".woff2":       "font/woff2",
+	".txt":         "text/plain; charset=utf-8",
 	".webmanifest": "application/manifest+json",
 }
 

@@ -250,6 +250,41 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
+// TestFont has the style name a font that is served with its license, and nothing
+// else name it: only a browser that needs it loads it.
+func TestFont(t *testing.T) {
+	var style string
+	for _, target := range loaded(t) {
+		if path.Ext(target) == ".css" {
+			style = string(body(t, get(t, "GET", target)))
+		}
+		if path.Ext(target) == ".woff2" {
+			t.Errorf("the HTML has everybody load %s", target)
+		}
+	}
+	found := regexp.MustCompile(`url\(["']?\./([^"')]+\.woff2)`).FindAllStringSubmatch(style, -1)
+	if len(found) != 1 {
+		t.Fatalf("the style names %d fonts, want one", len(found))
+	}
+	r := get(t, "GET", "/assets/"+found[0][1])
+	font := body(t, r)
+	if got := r.Header.Get("Content-Type"); r.StatusCode != 200 || got != "font/woff2" || !bytes.HasPrefix(font, []byte("wOF2")) {
+		t.Errorf("%s gets %d, %s", found[0][1], r.StatusCode, got)
+	}
+	if len(font) > 50_000 {
+		t.Errorf("the font has %d bytes, want at most 50000", len(font))
+	}
+	if !strings.Contains(r.Header.Get("Content-Security-Policy"), "font-src 'self'") {
+		t.Error("the policy does not let the font in")
+	}
+	if bytes.Contains(body(t, get(t, "GET", "/sw.js")), []byte(".woff2")) {
+		t.Error("the service worker has everybody load the font")
+	}
+	if license := body(t, get(t, "GET", "/assets/inter-license.txt")); !bytes.Contains(license, []byte("SIL Open Font License")) {
+		t.Error("the font is there without its license")
+	}
+}
+
 // TestSmall holds what the first visit loads below 100 kB, with either
 // compression.
 func TestSmall(t *testing.T) {

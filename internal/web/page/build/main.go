@@ -154,8 +154,12 @@ func build(page string) (files, error) {
 		return nil, err
 	}
 	maps.Copy(built, worker)
+	// The license of the font goes wherever the font goes.
+	if built["assets/inter-license.txt"], err = os.ReadFile(filepath.Join(page, "src", "fonts", "inter-license.txt")); err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Collect(maps.Keys(built)) {
-		if path.Ext(name) == ".png" { // compressed as they are
+		if ext := path.Ext(name); ext == ".png" || ext == ".woff2" { // compressed as they are
 			continue
 		}
 		if built[name+".br"], err = compress(built[name]); err != nil {
@@ -171,7 +175,7 @@ func bundle(page string, options api.BuildOptions) (files, error) {
 	options.Target = api.ES2022
 	options.Format = api.FormatESModule
 	options.LegalComments = api.LegalCommentsNone
-	options.Loader = map[string]api.Loader{".svg": api.LoaderFile, ".png": api.LoaderFile}
+	options.Loader = map[string]api.Loader{".svg": api.LoaderFile, ".png": api.LoaderFile, ".woff2": api.LoaderFile}
 	options.AssetNames = "assets/[name]-[hash]"
 	options.AbsWorkingDir = page
 	options.Outdir = "dist"
@@ -214,11 +218,12 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 }
 
 // shellOf lists, as a JavaScript array, what the service worker keeps: what the
-// page needs to show itself without a network.
+// page needs to show itself without a network. The font is not among it: most
+// machines have one of their own and never load it.
 func shellOf(built files) string {
 	shell := []string{`"./"`, `"r/lobby"`} // the page as it is for a room, whichever it is
 	for _, name := range slices.Sorted(maps.Keys(built)) {
-		if name != "index.html" && path.Ext(name) != ".png" {
+		if ext := path.Ext(name); ext == ".js" || ext == ".css" || ext == ".svg" || ext == ".webmanifest" {
 			shell = append(shell, strconv.Quote(name))
 		}
 	}

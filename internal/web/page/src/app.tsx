@@ -1,17 +1,29 @@
 // The page: the form that asks for a name, or the rooms, the conversation and
 // the members; and the keys that work everywhere.
 
+import { signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { enter, jumpToNewest, show, spoken, useHere } from './chat'
+import { density, membersBeside } from './appearance'
+import { enter, useHere } from './chat'
 import { Composer } from './composer'
 import { Dialogs } from './dialogs'
+import { closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openDrawer, openSearch, visit } from './focus'
+import { jumpToNewest } from './history'
 import { MessageList } from './list'
+import { Avatar } from './nick'
+import { pathOf } from './route'
 import { SearchPanel } from './search'
-import { MemberList, RoomList } from './sidebar'
-import { current, dialog, drawer, limits, notice, pending, refusal, room, rooms, searching, started, status } from './state'
+import { MemberList, ordered, RoomList, star, starred } from './sidebar'
+import { current, dialog, drawer, limits, notice, pending, refusal, room, rooms, searching, spoken, started, status, unreadElsewhere, type Room } from './state'
 import { load } from './storage'
-import { Cross, Menu, People, Search } from './symbols'
+import { Cross, Link, Menu, People, Search, Star } from './symbols'
 import { count, explain, language, t } from './texts'
+import { CopyButton } from './toolbar'
+
+/** Whether the members fit beside the messages; style.css has the same number. */
+const wideScreen = matchMedia('(min-width: 1081px)')
+const wide = signal(wideScreen.matches)
+wideScreen.addEventListener('change', () => (wide.value = wideScreen.matches))
 
 export function App() {
   useEffect(() => {
@@ -75,7 +87,7 @@ function Chat() {
   useKeys()
   const shown = room.value
   return (
-    <div class={searching.value ? 'chat with-search' : 'chat'}>
+    <div class={membersBeside.value && !shown?.doubt.value ? 'chat' : 'chat without-members'}>
       <a class="skip" href="#input" onClick={(event) => {
         event.preventDefault()
         document.getElementById('input')?.focus()
@@ -85,7 +97,7 @@ function Chat() {
       <RoomList />
       <main class="main">
         <header class="head">
-          <button type="button" class="icon narrow-only" aria-label={t('openRooms')} aria-expanded={drawer.value === 'rooms'} aria-controls="rooms" onClick={() => (drawer.value = 'rooms')}>
+          <button type="button" class="icon narrow-only" aria-label={t('openRooms')} aria-expanded={drawer.value === 'rooms'} aria-controls="rooms" onClick={() => openDrawer('rooms')}>
             <Menu />
             <OtherUnread />
           </button>
@@ -95,34 +107,101 @@ function Chat() {
             </span>
             <bdi>{current.value}</bdi>
           </h1>
+          {shown && !shown.doubt.value && <StarButton room={shown} />}
           <span class="spacer" />
-          <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value = !searching.value)}>
-            <Search />
-          </button>
-          {shown && (
-            <button type="button" class="icon with-number not-wide" aria-label={`${t('openMembers')}: ${count('members', shown.memberCount.value)}`} aria-expanded={drawer.value === 'members'} aria-controls="members" onClick={() => (drawer.value = 'members')}>
-              <People />
-              <span aria-hidden="true">{shown.memberCount.value}</span>
+          {shown && !shown.doubt.value && <PeopleButton room={shown} />}
+          {!shown?.doubt.value && (
+            <CopyButton label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: current.peek() })}>
+              <Link />
+            </CopyButton>
+          )}
+          {!shown?.doubt.value && (
+            <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value ? closeSearch() : openSearch())}>
+              <Search />
             </button>
           )}
         </header>
-        {searching.value && shown && <SearchPanel key={shown.name} room={shown} />}
-        {shown && <MessageList key={shown.name} room={shown} />}
+        {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
+        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
-        {shown && <Composer room={shown} />}
+        {shown && shown.doubt.value !== 'missing' && <Composer room={shown} />}
       </main>
-      {shown && <MemberList room={shown} />}
-      {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('closePanel')} onClick={() => (drawer.value = undefined)} />}
+      {shown && !shown.doubt.value && <MemberList room={shown} />}
+      {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('closePanel')} onClick={closeDrawer} />}
       <Spoken />
       <Dialogs />
     </div>
   )
 }
 
+/** Has the room stand above the others in the list. */
+function StarButton({ room }: { room: Room }) {
+  const on = starred.value.has(room.name)
+  return (
+    <button type="button" class={on ? 'icon star on' : 'icon star'} aria-pressed={on} aria-label={t('star')} title={t(on ? 'unstar' : 'star')} onClick={() => star(room.name, !on)}>
+      <Star filled={on} />
+    </button>
+  )
+}
+
+/** How many faces stand for the members of a room. */
+const faces = 3
+
+/** The members of the room: beside the messages where there is room for them, else above. */
+function PeopleButton({ room }: { room: Room }) {
+  const names = room.members.value ?? []
+  const n = room.memberCount.value
+  const open = wide.value ? membersBeside.value : drawer.value === 'members'
+  return (
+    <button
+      type="button"
+      class="icon people"
+      aria-label={`${t('openMembers')}: ${count('members', n)}`}
+      title={count('members', n)}
+      aria-expanded={open}
+      aria-controls="members"
+      onClick={() => {
+        if (wide.value) membersBeside.value = !membersBeside.value
+        else openDrawer('members')
+      }}
+    >
+      <span class="faces" aria-hidden="true">
+        {wide.value && names.slice(0, faces).map((name) => (
+          <Avatar key={name} username={name} small />
+        ))}
+      </span>
+      {(!wide.value || names.length === 0) && <People />}
+      <span aria-hidden="true">{n}</span>
+    </button>
+  )
+}
+
+/** The address or a link names a room that is not there. */
+function Missing({ room }: { room: Room }) {
+  const other = rooms.value.find((r) => r !== room)?.name ?? 'lobby'
+  return (
+    <div class="missing">
+      <h2>{t('missing', { room: room.name })}</h2>
+      <p class="quiet">{t('missingText')}</p>
+      <p class="choices">
+        <button type="button" class="primary" onClick={() => makeRoom(room)}>
+          {t('makeRoom', { room: room.name })}
+        </button>
+        <button type="button" class="secondary" onClick={() => visit({ room: other }, 'replace', true)}>
+          {t('goBack', { room: other })}
+        </button>
+      </p>
+    </div>
+  )
+}
+
 /** A dot on the button that opens the rooms: something is unread elsewhere. */
 function OtherUnread() {
-  return rooms.value.some((r) => r.name !== current.value && r.unread.value > 0) ? <span class="dot" /> : null
+  return unreadElsewhere.value ? <span class="dot" /> : null
 }
+
+/** How long an error is shown. Milliseconds. */
+const noticeTime = 10_000
 
 /** What is to be known about the connection, and what went wrong. Silent while all is well. */
 function State() {
@@ -147,6 +226,14 @@ function State() {
     }
   }, [])
   const wrong = notice.value
+  // An error leaves by itself, unless somebody is about to read it or to copy from it.
+  const [held, setHeld] = useState(false)
+  useEffect(() => setHeld(false), [wrong])
+  useEffect(() => {
+    if (!wrong || held) return
+    const timer = setTimeout(() => (notice.value = undefined), noticeTime)
+    return () => clearTimeout(timer)
+  }, [wrong, held])
   return (
     <div class="states" data-status={status.value}>
       <div role="status">
@@ -170,7 +257,14 @@ function State() {
         </div>
       )}
       {wrong && (
-        <div class="state problem" role="alert">
+        <div
+          class="state problem"
+          role="alert"
+          onMouseEnter={() => setHeld(true)}
+          onMouseLeave={() => setHeld(false)}
+          onFocusCapture={() => setHeld(true)}
+          onBlurCapture={() => setHeld(false)}
+        >
           <span>{explain(wrong)}</span>
           <button type="button" class="icon" aria-label={t('close')} onClick={() => (notice.value = undefined)}>
             <Cross />
@@ -201,14 +295,16 @@ function useKeys() {
       const command = event.ctrlKey !== event.metaKey
       const field = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement || event.target instanceof HTMLSelectElement
       if (command && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'k') {
-        dialog.value = dialog.value === 'switcher' ? undefined : 'switcher'
+        if (dialog.value === 'switcher') closeDialog()
+        else openDialog('switcher')
       } else if (command && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'f') {
         // A second time it is the browser's own search.
         if (dialog.value || document.activeElement?.id === 'search') return
-        searching.value = true
-        document.getElementById('search')?.focus()
+        openSearch()
       } else if (dialog.value) {
-        return
+        // Before the browser does it, which tells of it later than the next key.
+        if (event.key !== 'Escape') return
+        closeDialog()
       } else if (event.altKey && !command && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
         step(event.key === 'ArrowUp' ? -1 : 1, event.shiftKey)
       } else if (event.altKey && !command && event.key === 'End') {
@@ -216,11 +312,14 @@ function useKeys() {
       } else if (event.key === 'End' && !field && document.activeElement?.id === 'messages') {
         if (room.value) void jumpToNewest(room.value)
       } else if (event.key === '?' && !command && (!field || emptyInput(event.target))) {
-        dialog.value = 'keys'
+        openDialog('keys')
       } else if (event.key === 'Escape') {
-        if (drawer.value) drawer.value = undefined
-        else if (searching.value) searching.value = false
-        document.getElementById('input')?.focus()
+        if (drawer.value) closeDrawer()
+        else if (searching.value) closeSearch()
+        else {
+          notice.value = undefined
+          focusInput()
+        }
         return
       } else return
       event.preventDefault()
@@ -236,12 +335,12 @@ function emptyInput(target: EventTarget | null): boolean {
 
 /** Goes to the room above or below in the list, or the next one with something unread. */
 function step(by: number, unread: boolean): void {
-  const all = rooms.value
+  const all = ordered.value
   const here = all.findIndex((r) => r.name === current.value)
   for (let i = 1; i <= all.length; i++) {
     const next = all[(((here + by * i) % all.length) + all.length) % all.length]!
     if (unread && next.unread.value === 0) continue
-    if (next.name !== current.value) show({ room: next.name })
+    if (next.name !== current.value) visit({ room: next.name })
     return
   }
 }

@@ -1,17 +1,15 @@
 // Where messages are written.
 
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { draft, say } from './chat'
+import { touch } from './focus'
+import { draft, say } from './outbox'
 import { codePoints } from './protocol'
-import { drafts, limits, type Room } from './state'
+import { limits, target, type Room } from './state'
 import { Send } from './symbols'
 import { count, t } from './texts'
 
 /** Characters that messages cannot have: controls but line feed and tab. */
 const forbidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
-
-/** On a touch screen the key is for new lines, and there is a button to send. */
-const touch = () => matchMedia('(pointer: coarse)').matches
 
 export function Composer({ room }: { room: Room }) {
   const input = useRef<HTMLTextAreaElement>(null)
@@ -28,10 +26,14 @@ export function Composer({ room }: { room: Room }) {
 
   // Each room has its draft.
   useLayoutEffect(() => {
-    input.current!.value = drafts.peek()[room.name] ?? ''
+    input.current!.value = room.draft.peek()
     fit()
-    if (!touch()) input.current!.focus()
   }, [room.name])
+
+  // When the conversation begins. Later it is the user who goes from place to place.
+  useLayoutEffect(() => {
+    if (!touch() && target.peek() === undefined) input.current!.focus()
+  }, [])
 
   // What came from a paste and cannot be sent is left out before it is in the way.
   useEffect(() => {
@@ -54,7 +56,7 @@ export function Composer({ room }: { room: Room }) {
     const content = el.value.replace(/\r\n?/g, '\n').replace(forbidden, '').replace(/^\n+|\s+$/g, '')
     if (content.trim() === '' || codePoints(content) > max) return
     el.value = ''
-    draft(room.name, '')
+    draft(room, '')
     fit()
     say(room, content)
   }
@@ -74,6 +76,7 @@ export function Composer({ room }: { room: Room }) {
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.isComposing) return
+    // On a touch screen the key is for new lines, and there is a button to send.
     if (event.key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) {
       event.preventDefault()
       submit()
@@ -107,7 +110,7 @@ export function Composer({ room }: { room: Room }) {
         enterkeyhint={touch() ? 'enter' : 'send'}
         onKeyDown={onKeyDown}
         onInput={(event) => {
-          draft(room.name, event.currentTarget.value)
+          draft(room, event.currentTarget.value)
           fit()
         }}
       />

@@ -1,68 +1,66 @@
 // What opens above the page: the switcher, the list of keys, the settings. They
 // are <dialog> elements, which hold the focus and close with Escape by themselves.
 
-import { useSignal } from '@preact/signals'
+import { useSignal, type Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
-import { leave, loadDirectory, show } from './chat'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { density, theme } from './appearance'
+import { leave } from './chat'
+import { closeDialog, visit } from './focus'
+import { loadDirectory } from './names'
 import { choose, permission, type Permission } from './notify'
-import { current, dialog, directory, notifyWhen, rooms, username } from './state'
+import { byName, current, dialog, directory, notifyWhen, username } from './state'
 import { save } from './storage'
 import { Cross } from './symbols'
 import { language, languages, t, count } from './texts'
 
+/**
+ * One element for all of them, which is there from the beginning: so it can open,
+ * and take the focus, in the moment in which it is asked for.
+ */
 export function Dialogs() {
-  switch (dialog.value) {
-    case 'switcher':
-      return <Switcher />
-    case 'keys':
-      return <Keys />
-    case 'settings':
-      return <Settings />
-    default:
-      return null
-  }
-}
-
-function Modal({ title, name, children }: { title: string; name: string; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null)
-  const gone = useRef(false)
-  // Not a layout effect: opened before its first frame, a dialog leaves Chromium's
-  // input without a caret when it closes.
-  useEffect(() => {
-    const before = document.activeElement
+  const name = dialog.value
+  useLayoutEffect(() => {
     const el = element.current!
-    el.showModal()
-    return () => {
-      gone.current = true
-      el.close()
-      if (before instanceof HTMLElement && before !== document.body) before.focus()
-      else if (!matchMedia('(pointer: coarse)').matches) document.getElementById('input')?.focus()
-    }
-  }, [])
+    if (name && !el.open) el.showModal()
+    else if (!name && el.open) el.close()
+  }, [name])
   return (
     <dialog
       ref={element}
-      class={`dialog ${name}`}
+      class={`dialog ${name ?? ''}`}
       aria-labelledby="dialog-title"
+      onCancel={(event) => {
+        event.preventDefault()
+        closeDialog()
+      }}
       onClose={() => {
-        // This comes a moment later: the next dialog may be open by then.
-        if (!gone.current) dialog.value = undefined
+        // The browser has closed it by itself, and it is not open again by now.
+        if (dialog.value && !element.current!.open) closeDialog()
       }}
       onClick={(event) => {
-        if (event.target === element.current) dialog.value = undefined
+        if (event.target === element.current) closeDialog()
       }}
     >
-      <div class="dialog-inside">
-        <header class="dialog-head">
-          <h2 id="dialog-title">{title}</h2>
-          <button type="button" class="icon" aria-label={t('close')} onClick={() => (dialog.value = undefined)}>
-            <Cross />
-          </button>
-        </header>
-        {children}
-      </div>
+      {name === 'switcher' && <Switcher />}
+      {name === 'keys' && <Keys />}
+      {name === 'settings' && <Settings />}
     </dialog>
+  )
+}
+
+function Modal({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <div class="dialog-inside">
+      <header class="dialog-head">
+        <h2 id="dialog-title">{title}</h2>
+        <button type="button" class="icon" aria-label={t('close')} onClick={closeDialog}>
+          <Cross />
+        </button>
+      </header>
+      {children}
+    </div>
   )
 }
 
@@ -73,27 +71,35 @@ interface Choice {
   made: boolean
 }
 
-/** The rooms that fit what is typed, the best first. */
+/** How many choices are shown. */
+const mostChoices = 12
+
+/** The rooms that fit what is typed, the best first. It reads no signal: a thousand rooms change all the time. */
 function choices(query: string): Choice[] {
   const wanted = query.trim().toLowerCase().replace(/^#/, '')
-  const own = new Map(rooms.value.map((r) => [r.name, r]))
-  const all = new Map<string, Choice>()
-  for (const r of rooms.value) all.set(r.name, { name: r.name, unread: r.unread.value, members: r.memberCount.value, made: true })
-  for (const r of directory.value) {
-    if (!all.has(r.room)) all.set(r.room, { name: r.room, unread: 0, members: r.members, made: true })
+  const best: { choice: Choice; rank: number }[] = []
+  const better = (a: { choice: Choice; rank: number }, b: { choice: Choice; rank: number }) => b.rank - a.rank || (a.choice.name < b.choice.name ? -1 : 1)
+  const consider = (choice: Choice, own: boolean) => {
+    const at = choice.name.indexOf(wanted)
+    if (at < 0) return
+    const rank =
+      (at > 0 ? (/[_.-]/.test(choice.name[at - 1]!) ? 30 : 20) : choice.name === wanted ? 100 : 40) +
+      (own ? 10 : 0) + (choice.unread > 0 ? 10 : 0) - (choice.name === current.peek() ? 20 : 0)
+    const item = { choice, rank }
+    if (best.length === mostChoices && better(item, best[mostChoices - 1]!) > 0) return
+    best.push(item)
+    best.sort(better)
+    best.length = Math.min(best.length, mostChoices)
   }
-  const rank = (c: Choice): number => {
-    const at = c.name.indexOf(wanted)
-    if (at < 0) return -1
-    return (at === 0 ? 4 : /[_.-]/.test(c.name[at - 1]!) ? 3 : 2) + (own.has(c.name) ? 1 : 0) + (c.unread > 0 ? 1 : 0) - (c.name === current.value ? 2 : 0)
+  const own = byName.peek()
+  const listed = directory.peek()
+  for (const r of own.values()) {
+    if (r.doubt.peek()) continue
+    consider({ name: r.name, unread: r.unread.peek(), members: r.memberCount.peek(), made: true }, true)
   }
-  const found = [...all.values()]
-    .map((choice) => ({ choice, rank: rank(choice) }))
-    .filter((r) => r.rank >= 0)
-    .sort((a, b) => b.rank - a.rank || a.choice.name.localeCompare(b.choice.name))
-    .slice(0, 12)
-    .map((r) => r.choice)
-  if (wanted !== '' && !all.has(wanted)) found.push({ name: wanted, unread: 0, members: undefined, made: false })
+  for (const r of listed) if (!own.has(r.room)) consider({ name: r.room, unread: 0, members: r.members, made: true }, false)
+  const found = best.map((b) => b.choice)
+  if (wanted !== '' && best[0]?.choice.name !== wanted) found.push({ name: wanted, unread: 0, members: undefined, made: false })
   return found
 }
 
@@ -101,13 +107,21 @@ function Switcher() {
   const query = useSignal('')
   const [chosen, setChosen] = useState(0)
   useEffect(() => void loadDirectory(), [])
-  const found = choices(query.value)
+  void directory.value
+  const asked = query.value
+  const found = choices(asked)
   const index = Math.min(chosen, found.length - 1)
-  const go = (choice: Choice | undefined) => {
-    if (choice) show({ room: choice.name })
+  // What is on the screen to be made may be made.
+  const go = (choice: Choice | undefined, seen: boolean) => {
+    if (choice) visit({ room: choice.name }, 'push', choice.made || (seen && directory.peek().length > 0))
+  }
+  /** What has been typed and not been shown yet counts all the same. */
+  const enter = (typed: string) => {
+    if (typed === asked) go(found[index], true)
+    else go(choices(typed)[0], false)
   }
   return (
-    <Modal title={t('switcher')} name="switcher">
+    <Modal title={t('switcher')}>
       <input
         type="text"
         role="combobox"
@@ -129,7 +143,7 @@ function Switcher() {
           if (event.isComposing) return
           if (event.key === 'ArrowDown') setChosen((index + 1) % found.length)
           else if (event.key === 'ArrowUp') setChosen((index - 1 + found.length) % found.length)
-          else if (event.key === 'Enter') go(found[index])
+          else if (event.key === 'Enter') enter(event.currentTarget.value)
           else return
           event.preventDefault()
         }}
@@ -137,7 +151,7 @@ function Switcher() {
       {found.length === 0 && <p class="quiet">{t('noRooms')}</p>}
       <ul id="choices" role="listbox" aria-label={t('rooms')}>
         {found.map((choice, i) => (
-          <li key={choice.made ? choice.name : '+'} id={`choice-${i}`} role="option" aria-selected={i === index} onClick={() => go(choice)} onMouseMove={() => setChosen(i)}>
+          <li key={choice.made ? choice.name : '+'} id={`choice-${i}`} role="option" aria-selected={i === index} onClick={() => go(choice, true)} onMouseMove={() => setChosen(i)}>
             <span class="hash" aria-hidden="true">
               {choice.made ? '#' : '+'}
             </span>
@@ -166,7 +180,7 @@ function Keys() {
     [t('keyHelp'), [['?']]],
   ]
   return (
-    <Modal title={t('keys')} name="keys">
+    <Modal title={t('keys')}>
       <dl class="keys">
         {list.map(([what, ways]) => (
           <div key={what}>
@@ -190,6 +204,23 @@ function Keys() {
   )
 }
 
+/** A few ways to have something, of which one is chosen. */
+function Choices<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string][]; value: Signal<T> }) {
+  return (
+    <fieldset class="segments">
+      <legend>{legend}</legend>
+      <div>
+        {options.map(([key, label]) => (
+          <label key={key}>
+            <input type="radio" name={name} checked={value.value === key} onChange={() => (value.value = key)} />
+            <span>{label}</span>
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  )
+}
+
 function Settings() {
   const [allowed, setAllowed] = useState<Permission>(permission())
   const choose_ = (when: 'never' | 'mentions' | 'all') => void choose(when).then(setAllowed)
@@ -199,7 +230,7 @@ function Settings() {
     ['all', t('notifyAll')],
   ] as const
   return (
-    <Modal title={t('settings')} name="settings">
+    <Modal title={t('settings')}>
       <fieldset>
         <legend>{t('notifications')}</legend>
         <p class="quiet">{t('notificationsHelp')}</p>
@@ -216,6 +247,25 @@ function Settings() {
         )}
         {allowed === 'unsupported' && <p class="quiet">{t('notifyUnsupported')}</p>}
       </fieldset>
+      <Choices
+        legend={t('theme')}
+        name="theme"
+        options={[
+          ['auto', t('themeAuto')],
+          ['light', t('themeLight')],
+          ['dark', t('themeDark')],
+        ]}
+        value={theme}
+      />
+      <Choices
+        legend={t('density')}
+        name="density"
+        options={[
+          ['normal', t('densityNormal')],
+          ['compact', t('densityCompact')],
+        ]}
+        value={density}
+      />
       <label class="field">
         <span>{t('language')}</span>
         <select

@@ -3,23 +3,32 @@
 // reader is held at a message, not at a pixel: whatever is put in above, or turns
 // out to be higher than thought, the text under the reader's eyes stays.
 
-import { useSignal } from '@preact/signals'
+import { useSignal, type Signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { jumpToNewest, loadNewer, loadOlder, markRead } from './chat'
+import { focusInput } from './focus'
+import { jumpToNewest, loadNewer, loadOlder } from './history'
 import { MessageRow, PendingRow } from './message'
+import { Avatar, nickClass } from './nick'
 import type { Message } from './protocol'
+import { markRead } from './reading'
+import { pathOf } from './route'
 import { Rows } from './rows'
-import { attentive, pending, status, target, username, type Room } from './state'
-import { count, dayOf, t } from './texts'
-import { ChevronDown } from './symbols'
+import { attentive, noLine, pending, status, target, username, type Room } from './state'
+import { count, dayOf, t, timeOf } from './texts'
+import { ChevronDown, Link, Speech } from './symbols'
+import { CopyButton, follow, point } from './toolbar'
 
 /** Pixels that are rendered beyond both edges of what is seen. */
 const overscan = 400
 /** The part of them that must be left before more is rendered. */
 const margin = 150
+/** More new messages than this in a frame are a rush. */
+const rush = 5
 /** How near to the end of what is loaded more is asked for, in pixels. */
 const loadWithin = 1500
-/** Messages of one author within so many milliseconds stand under one name. */
+/** A row of which no more than so many pixels are seen is over. */
+const almost = 4
+/** Messages of one author within so many milliseconds stand under one name, which comes again after that. */
 const groupWithin = 5 * 60_000
 
 export function MessageList({ room }: { room: Room }) {
@@ -27,17 +36,24 @@ export function MessageList({ room }: { room: Room }) {
   const list = useRef<HTMLDivElement>(null)
   const [rows] = useState(() => new Rows())
   const [, rerender] = useState(0)
-  const again = () => rerender((n) => n + 1)
+  // Always the same one: a row with nothing new is not rendered.
+  const [again] = useState(() => () => rerender((n) => n + 1))
   const lastTop = useRef(0)
   const visit = useRef(0)
   const placed = useRef(-1)
+  const shownEnd = useRef(0)
   const marked = useSignal(0)
   const away = useSignal(false)
+  const pinned = useSignal<Message | undefined>(undefined)
 
   void room.version.value
   const { log } = room
   const { messages } = log
   rows.follow(log)
+  // So many new ones that they are gone before anybody scrolls back to them.
+  const newestRow = log.base + messages.length
+  const rushing = newestRow - shownEnd.current > rush
+  shownEnd.current = newestRow
   const line = room.line.value
   const waiting = pending.value.filter((p) => p.room === room.name)
 
@@ -53,8 +69,9 @@ export function MessageList({ room }: { room: Room }) {
   // Another run of messages: begin at the unread line if there is one.
   if (log.loaded && placed.current !== log.generation) {
     placed.current = log.generation
-    const unread = line === 0 ? undefined : messages.find((m) => m.seq > line)
-    if (unread && room.unread.value > 0 && !goal) {
+    const unread = line === noLine ? undefined : messages.find((m) => m.seq > line)
+    const reloaded = !room.following && room.anchor !== undefined && log.indexOf(room.anchor.seq) >= 0
+    if (unread && room.unread.value > 0 && !goal && !reloaded) {
       room.following = false
       room.anchor = { seq: unread.seq, offset: 120 }
     }
@@ -67,7 +84,7 @@ export function MessageList({ room }: { room: Room }) {
     const height = scroller.current?.clientHeight ?? 800
     const row = anchorRow()
     if (room.following || row < 0) {
-      return [rows.at(rows.top(rows.count) - height - overscan), rows.count]
+      return [rows.at(rows.top(rows.count) - height - (rushing ? 0 : overscan)), rows.count]
     }
     const top = rows.top(row) - room.anchor!.offset
     return [rows.at(Math.max(0, top - overscan)), Math.min(rows.count, rows.at(top + height + overscan) + 1)]
@@ -103,6 +120,9 @@ export function MessageList({ room }: { room: Room }) {
     const row = rows.at(Math.max(0, top - listTop()))
     const message = messages[row]
     if (message) room.anchor = { seq: message.seq, offset: listTop() + rows.top(row) - top }
+    // The author of a row whose name is above the edge is said there.
+    const edge = rows.at(Math.max(0, top + almost - listTop()))
+    pinned.value = top > listTop() && edge > 0 && !startsGroup(edge) ? messages[edge] : undefined
   }
 
   const measure = (): boolean => {
@@ -176,7 +196,8 @@ export function MessageList({ room }: { room: Room }) {
   useEffect(() => {
     if (marked.value === 0) return
     const row = list.current?.querySelector<HTMLElement>(`[data-seq="${marked.value}"]`)
-    row?.focus({ preventScroll: true })
+    // It may have taken a while to load: whoever has gone on since keeps the focus.
+    if (target.peek()?.focus()) row?.focus({ preventScroll: true })
   }, [marked.value, visit.current])
 
   const seen = attentive.value
@@ -184,21 +205,26 @@ export function MessageList({ room }: { room: Room }) {
     if (seen) observe()
   }, [seen])
 
+  const lineAt = (row: number): boolean => {
+    const message = messages[row]!
+    const previous = messages[row - 1]
+    return line !== noLine && message.seq > line && (previous ? previous.seq <= line : line + 1 === message.seq) && message.username !== username.value
+  }
+  const dayAt = (row: number): boolean => (row === 0 ? !log.moreBefore : !sameDay(messages[row - 1]!, messages[row]!))
+  const startsGroup = (row: number): boolean => row === 0 || dayAt(row) || lineAt(row) || !grouped(messages[row - 1]!, messages[row]!)
+
   const shown = []
   for (let i = start; i < end; i++) {
     const message = messages[i]!
-    const previous = messages[i - 1]
-    const unreadHere = line > 0 && message.seq > line && (previous ? previous.seq <= line : line + 1 === message.seq)
-    const newDay = !previous ? !log.moreBefore : sameDay(previous, message) ? false : true
     shown.push(
       <MessageRow
         key={message.seq}
         room={room.name}
         message={message}
-        day={newDay ? dayOf(message.time) : undefined}
-        unread={unreadHere && message.username !== username.value}
+        day={dayAt(i) ? dayOf(message.time) : undefined}
+        unread={lineAt(i)}
         gap={room.gapBefore.value === message.seq}
-        grouped={!newDay && !unreadHere && previous !== undefined && grouped(previous, message)}
+        grouped={!startsGroup(i)}
         marked={marked.value === message.seq}
         own={message.username === username.value}
         onResize={again}
@@ -220,16 +246,16 @@ export function MessageList({ room }: { room: Room }) {
               </button>
             </>
           ) : empty ? (
-            <span class="nothing">{t('empty')}</span>
+            <Nothing room={room} />
           ) : log.moreBefore ? (
             <span class="quiet">{t('loading')}</span>
           ) : messages.length === 0 ? null : log.first === 1 ? (
-            t('beginning', { room: room.name })
+            <span class="beginning">{t('beginning', { room: room.name })}</span>
           ) : (
             t('beginningKept')
           )}
         </div>
-        <div class="rows" ref={list} role="list" aria-label={t('messages', { room: room.name })}>
+        <div class="rows" ref={list} role="list" aria-label={t('messages', { room: room.name })} onMouseOver={point} onMouseLeave={point} onFocusIn={follow} onFocusOut={follow}>
           <div role="presentation" aria-hidden="true" />
           {shown}
           <div role="presentation" aria-hidden="true" />
@@ -242,7 +268,7 @@ export function MessageList({ room }: { room: Room }) {
                 pending={p}
                 late={!room.joined.value}
                 grouped={
-                  i > 0 || (log.attached && lastMessage?.username === username.value && new Date(p.time).getTime() - new Date(lastMessage.time).getTime() < groupWithin)
+                  i > 0 || (log.attached && lastMessage?.username === username.value && samePeriod(lastMessage.time, p.time))
                 }
               />
             ))}
@@ -255,7 +281,7 @@ export function MessageList({ room }: { room: Room }) {
           class={room.unread.value > 0 ? 'jump news' : 'jump'}
           onClick={() => {
             void jumpToNewest(room)
-            document.getElementById('input')?.focus()
+            focusInput()
           }}
         >
           <ChevronDown />
@@ -263,6 +289,23 @@ export function MessageList({ room }: { room: Room }) {
         </button>
       )}
       <Progress room={room} />
+      <Pinned pinned={pinned} />
+    </div>
+  )
+}
+
+/** What a room shows in which nothing has been said. */
+function Nothing({ room }: { room: Room }) {
+  return (
+    <div class="nothing">
+      <span class="nothing-symbol" aria-hidden="true">
+        <Speech />
+      </span>
+      <h2>{t('empty')}</h2>
+      <p>{t('emptyText')}</p>
+      <CopyButton wide label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: room.name })}>
+        <Link />
+      </CopyButton>
     </div>
   )
 }
@@ -276,6 +319,26 @@ function sameDay(a: Message, b: Message): boolean {
   return new Date(a.time).toDateString() === new Date(b.time).toDateString()
 }
 
+/** Whether both are in the same few minutes of the clock: so a name comes again in a long run, wherever it begins. */
+function samePeriod(a: string, b: string): boolean {
+  return Math.floor(Date.parse(a) / groupWithin) === Math.floor(Date.parse(b) / groupWithin)
+}
+
 function grouped(previous: Message, message: Message): boolean {
-  return previous.username === message.username && new Date(message.time).getTime() - new Date(previous.time).getTime() < groupWithin
+  return previous.username === message.username && samePeriod(previous.time, message.time)
+}
+
+/** The author of what stands at the upper edge, while the name itself is above it. */
+function Pinned({ pinned }: { pinned: Signal<Message | undefined> }) {
+  const message = pinned.value
+  if (!message) return null
+  return (
+    <div class="pinned" aria-hidden="true">
+      <Avatar username={message.username} small />
+      <bdi class={`author ${nickClass(message.username)}`}>{message.username}</bdi>
+      <span class="quiet">
+        {dayOf(message.time)}, {timeOf(message.time)}
+      </span>
+    </div>
+  )
 }

@@ -15,6 +15,8 @@ export class Log {
   loaded = false
   /** Goes up when the run is another one, so that positions in it mean nothing. */
   generation = 0
+  /** Where the first message stands, counted from the first one of the generation: below 0 once older ones are put in. */
+  base = 0
 
   get first(): number | undefined {
     return this.messages[0]?.seq
@@ -58,7 +60,9 @@ export class Log {
     // behind them.
     const last = page[page.length - 1]?.seq ?? 0
     const live = this.messages.filter((m) => m.seq > last)
-    this.replace([...page, ...live], more, true)
+    // Of what came live only the newest is kept: it may not reach back to the page.
+    const whole = live.length === 0 || page.length === 0 || live[0]!.seq === last + 1
+    this.replace(whole ? [...page, ...live] : page, more, whole)
   }
 
   /** Takes a page that ends before the first message. */
@@ -66,6 +70,7 @@ export class Log {
     const first = this.first ?? Infinity
     const older = page.filter((m) => m.seq < first)
     this.splice(0, older)
+    this.base -= older.length
     this.moreBefore = more
   }
 
@@ -88,7 +93,17 @@ export class Log {
     this.moreBefore = moreBefore
     this.attached = attached
     this.loaded = true
+    this.base = 0
     this.generation++
+  }
+
+  /** Keeps the newest `most` messages; the server has the others. */
+  trim(most: number): void {
+    const n = this.messages.length - most
+    if (n <= 0) return
+    this.messages.splice(0, n)
+    this.base += n
+    this.moreBefore = true
   }
 
   /** Forgets everything: the numbers mean other messages now. */
@@ -97,6 +112,7 @@ export class Log {
     this.moreBefore = true
     this.attached = true
     this.loaded = false
+    this.base = 0
     this.generation++
   }
 

@@ -2,23 +2,28 @@
 
 import { options, render } from 'preact'
 import { App } from './app'
-import { show, start } from './chat'
+import { showAppearance } from './appearance'
+import { start } from './chat'
+import { visit } from './focus'
 import { showCounts } from './notify'
 import { base } from './route'
 
-// Changes are shown once a frame, however many messages a frame brings; a page
-// that is not visible has no frames.
-options.debounceRendering = (render) => {
-  let done = false
-  const once = () => {
-    if (done) return
-    done = true
-    render()
+// Tests count what is rendered.
+const counter = (window as { kabanRendered?: () => void }).kabanRendered
+if (counter) {
+  const hooks = options as { __r?: (vnode: unknown) => void }
+  const before = hooks.__r
+  hooks.__r = (vnode) => {
+    counter()
+    before?.(vnode)
   }
-  requestAnimationFrame(once)
-  setTimeout(once, 100)
 }
 
+// What is relative in the HTML is so to the address, which changes from here on. The
+// style sheet is loaded already; the manifest and icons may be at any time.
+for (const link of document.querySelectorAll<HTMLLinkElement>('link:not([rel=stylesheet])')) link.setAttribute('href', link.href)
+
+showAppearance()
 start()
 showCounts()
 render(<App />, document.getElementById('app')!)
@@ -26,7 +31,7 @@ render(<App />, document.getElementById('app')!)
 // A click on a notification goes to its message.
 function go(path: unknown): void {
   const found = /\/r\/([^/#]+)#(\d+)$/.exec(String(path))
-  if (found) show({ room: decodeURIComponent(found[1]!), seq: Number(found[2]) })
+  if (found) visit({ room: decodeURIComponent(found[1]!), seq: Number(found[2]) })
 }
 addEventListener('kaban:go', (event) => go((event as CustomEvent).detail))
 navigator.serviceWorker?.addEventListener('message', (event) => go((event.data as { go?: unknown }).go))

@@ -2,14 +2,16 @@
 
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
-import { discard, retry, show } from './chat'
+import { visit } from './focus'
 import { content as contentOf } from './content'
 import { mentions } from './markup'
 import { Avatar, nickClass } from './nick'
+import { discard, retry } from './outbox'
 import type { Message } from './protocol'
 import { pathOf } from './route'
 import { username, type Pending } from './state'
-import { explain, fullTimeOf, t, timeOf } from './texts'
+import { Toolbar } from './toolbar'
+import { explain, fullTimeOf, shortTimeOf, t, timeOf } from './texts'
 
 /** Longer messages are shown in part until the reader wants all. */
 const longLines = 30
@@ -45,26 +47,27 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
       )}
       {gap && <div class="gap">{t('gap')}</div>}
       {unread && (
-        <div class="unread">
+        <div class="unread uncopied">
           <span>{t('newMessages')}</span>
         </div>
       )}
       <div class={classes}>
-        <Author username={message.username} grouped={grouped} />
+        <Author username={message.username} grouped={grouped} />{' '}
         <a
-          class="time"
+          class={grouped ? 'time uncopied' : 'time'}
           href={pathOf(place)}
           title={fullTimeOf(message.time)}
           aria-label={t('link', { time: timeOf(message.time) })}
           onClick={(event) => {
             if (event.ctrlKey || event.metaKey || event.shiftKey) return
             event.preventDefault()
-            show(place)
+            visit(place)
           }}
         >
-          {timeOf(message.time)}
+          {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
         </a>
         <Body content={message.content} onResize={onResize} />
+        <Toolbar room={room} message={message} />
       </div>
     </div>
   )
@@ -72,7 +75,7 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
 
 function Author({ username, grouped }: { username: string; grouped: boolean }) {
   // The name of a grouped message is there for who cannot see the grouping.
-  if (grouped) return <span class="hidden">{username}</span>
+  if (grouped) return <span class="hidden uncopied">{username}</span>
   return (
     <>
       <Avatar username={username} />
@@ -113,11 +116,11 @@ export function PendingRow({ pending, late, grouped }: { pending: Pending; late:
   const { error } = pending
   return (
     <div class="row" role="listitem" data-id={pending.id}>
-      <div class={['message pending', grouped && 'grouped', error && 'failed'].filter(Boolean).join(' ')}>
+      <div class={['message pending', grouped && 'grouped', error && 'failed', pending.elsewhere && 'elsewhere'].filter(Boolean).join(' ')}>
         <Author username={pending.username} grouped={grouped} />
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
         <Body content={pending.content} />
-        {!error && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
+        {!error && !pending.elsewhere && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
         {error && (
           <div class="fate error">
             {t('notSent', { reason: explain(error) })}{' '}

@@ -1,27 +1,38 @@
 // A name and its colour, which is the same on every visit and every machine.
 
-/** How many colours style.css has. */
-const colours = 12
+/** How many hues style.css has, and how many ways to show one: names seldom share both. */
+const hues = 36
+const shades = 3
 
-/** The class that gives a name its colour. */
-export function nickClass(username: string): string {
-  let hash = 2166136261 // FNV-1a
-  for (const char of username.toLowerCase()) hash = Math.imul(hash ^ char.codePointAt(0)!, 16777619)
-  hash ^= hash >>> 15 // the low bits alone are too alike
-  return `n${(hash >>> 0) % colours}`
+function hash(username: string): number {
+  let sum = 2166136261 // FNV-1a
+  for (const char of username.toLowerCase()) sum = Math.imul(sum ^ char.codePointAt(0)!, 16777619)
+  sum ^= sum >>> 15 // the low bits alone are too alike
+  return sum >>> 0
 }
 
-/** One or two letters that stand for a name. */
+/** The classes that give a name its colour. */
+export function nickClass(username: string): string {
+  const sum = hash(username)
+  return `h${sum % hues} v${Math.floor(sum / hues) % shades}`
+}
+
+/** Two letters that stand for a name: of its first two words, or the first two. */
 function initials(username: string): string {
   const parts = username.split(/[_.-]+/).filter(Boolean)
-  const letters = parts.length > 1 ? [parts[0]!, parts[1]!].map((p) => [...p][0]!) : [...(parts[0] ?? username)].slice(0, 1)
-  return letters.join('').toUpperCase()
+  const [first, second] = parts.length > 1 ? [letters(parts[0]!)[0], letters(parts[1]!)[0]] : letters(parts[0] ?? username)
+  return (first ?? '').toUpperCase() + (parts.length > 1 ? (second ?? '').toUpperCase() : (second ?? ''))
 }
 
+/** The letters of a text as they are seen, with their marks. */
+function letters(text: string): string[] {
+  if (segmenter) return Array.from(segmenter.segment(text.slice(0, 20)), (s) => s.segment)
+  return [...text]
+}
+
+const segmenter = typeof Intl.Segmenter === 'function' ? new Intl.Segmenter() : undefined
+
 export function Avatar({ username, small }: { username: string; small?: boolean }) {
-  return (
-    <span class={`avatar ${nickClass(username)}${small ? ' small' : ''}`} aria-hidden="true">
-      {initials(username)}
-    </span>
-  )
+  // The letters are drawn by the style: they are no text, to be read out or copied.
+  return <span class={`avatar ${nickClass(username)}${small ? ' small' : ''}`} data-letters={initials(username)} aria-hidden="true" />
 }

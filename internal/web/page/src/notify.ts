@@ -9,7 +9,6 @@ import type { Message } from './protocol'
 import { pathOf } from './route'
 import { attentive, notifyWhen, room, unreadTotal } from './state'
 import * as state from './state'
-import { save } from './storage'
 
 // Their names are as seen from the script.
 const icon = new URL(iconFile, import.meta.url).href
@@ -27,9 +26,12 @@ export async function choose(when: 'never' | 'mentions' | 'all'): Promise<Permis
   if (when !== 'never' && allowed === 'default') allowed = await Notification.requestPermission()
   const chosen = allowed === 'granted' ? when : 'never'
   notifyWhen.value = chosen
-  save('notify', chosen)
   return allowed
 }
+
+/** At most so often does a room make a sound; what comes sooner only changes what is shown. Milliseconds. */
+const soundEvery = 1000
+const sounded = new Map<string, number>()
 
 /** Notifies of a message if the user wants that and does not look. */
 export function notify(roomName: string, message: Message): void {
@@ -37,7 +39,11 @@ export function notify(roomName: string, message: Message): void {
   const when = notifyWhen.value
   if (when === 'never' || (when === 'mentions' && !mentions(message.content, state.username.value))) return
   const title = `${message.username} · ${roomName}`
-  const options = { body: message.content.slice(0, 300), icon, tag: `kaban ${roomName}`, data: pathOf({ room: roomName, seq: message.seq }) }
+  // One notification for each room. Without `renotify` only the first one would be noticed.
+  const now = Date.now()
+  const renotify = now - (sounded.get(roomName) ?? -Infinity) >= soundEvery
+  if (renotify) sounded.set(roomName, now)
+  const options = { body: message.content.slice(0, 300), icon, tag: `kaban ${roomName}`, renotify, data: pathOf({ room: roomName, seq: message.seq }) }
   // Phones only take notifications from the service worker.
   void navigator.serviceWorker?.getRegistration().then((registration) => {
     if (registration) return registration.showNotification(title, options)
@@ -50,16 +56,29 @@ export function notify(roomName: string, message: Message): void {
   })
 }
 
+/** How far title, icon and badge may be behind. Milliseconds. */
+const countsWait = 50
+
 /** Keeps title, icon and badge in step with the number of unread messages. */
 export function showCounts(): void {
   const link = document.querySelector<HTMLLinkElement>('link[rel="icon"]')
-  effect(() => {
-    const n = unreadTotal.value
-    const name = room.value?.name
+  let due = false
+  const show = () => {
+    due = false
+    const n = unreadTotal.peek()
+    const name = room.peek()?.name
     document.title = `${n > 0 ? `(${n > 999 ? '999+' : n}) ` : ''}${name ? `${name} · ` : ''}Kaban`
-    if (link) link.href = n > 0 ? unreadIcon : icon
+    const href = n > 0 ? unreadIcon : icon
+    if (link && link.getAttribute('href') !== href) link.href = href
     // Not every browser has badges, and a page that is not installed may not use them.
     if (n > 0) void navigator.setAppBadge?.(n).catch(() => undefined)
     else void navigator.clearAppBadge?.().catch(() => undefined)
+  }
+  effect(() => {
+    void unreadTotal.value
+    void room.value
+    // Each of these leaves the page's process: not for each message.
+    if (!due) setTimeout(show, countsWait)
+    due = true
   })
 }

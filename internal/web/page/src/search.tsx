@@ -1,11 +1,11 @@
 // Search in what the page has loaded of a room.
 
 import { useSignal } from '@preact/signals'
-import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
-import { show } from './chat'
+import { useMemo } from 'preact/hooks'
+import { closeSearch, visit } from './focus'
 import { nickClass } from './nick'
 import type { Message } from './protocol'
-import { searching, type Room } from './state'
+import type { Room } from './state'
 import { Cross } from './symbols'
 import { count, fullTimeOf, t, timeOf, dayOf } from './texts'
 
@@ -13,8 +13,6 @@ const mostResults = 100
 
 export function SearchPanel({ room }: { room: Room }) {
   const query = useSignal('')
-  const input = useRef<HTMLInputElement>(null)
-  useLayoutEffect(() => input.current!.focus(), [])
   const wanted = query.value.trim().toLowerCase()
   const version = room.version.value
   const found = useMemo(() => {
@@ -22,10 +20,6 @@ export function SearchPanel({ room }: { room: Room }) {
     return room.log.messages.filter((m) => m.content.toLowerCase().includes(wanted) || m.username.toLowerCase() === wanted)
   }, [wanted, version, room])
   const shown = found.slice(-mostResults).reverse()
-  const close = () => {
-    searching.value = false
-    document.getElementById('input')?.focus()
-  }
   return (
     <section
       class="search"
@@ -33,7 +27,7 @@ export function SearchPanel({ room }: { room: Room }) {
       onKeyDown={(event) => {
         if (event.key !== 'Escape') return
         event.stopPropagation()
-        close()
+        closeSearch()
       }}
     >
       <div class="search-head">
@@ -43,10 +37,9 @@ export function SearchPanel({ room }: { room: Room }) {
           aria-label={t('searchLabel')}
           placeholder={t('searchLabel')}
           autocomplete="off"
-          ref={input}
           onInput={(event) => (query.value = event.currentTarget.value)}
         />
-        <button type="button" class="icon" aria-label={t('close')} onClick={close}>
+        <button type="button" class="icon" aria-label={t('close')} onClick={closeSearch}>
           <Cross />
         </button>
       </div>
@@ -58,7 +51,7 @@ export function SearchPanel({ room }: { room: Room }) {
         <ul class="results">
           {shown.map((message) => (
             <li key={message.seq}>
-              <button type="button" title={fullTimeOf(message.time)} onClick={() => show({ room: room.name, seq: message.seq })}>
+              <button type="button" title={fullTimeOf(message.time)} onClick={() => visit({ room: room.name, seq: message.seq })}>
                 <span class="result-head">
                   <bdi class={`author ${nickClass(message.username)}`}>{message.username}</bdi>
                   <span class="quiet">

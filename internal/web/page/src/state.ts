@@ -1,11 +1,13 @@
 // All that is shown, as signals: a component that reads one is rendered again
-// when it changes. Only chat.ts changes them.
+// when it changes. A signal that every room has is one per room: a key or a message
+// must not have the whole list rendered.
 
-import { computed, signal, type Signal } from '@preact/signals'
+import { computed, signal } from '@preact/signals'
 import type { Status } from './connection'
 import { Log } from './log'
-import type { RoomInfo } from './protocol'
-import { load } from './storage'
+import type { Message, RoomInfo } from './protocol'
+import { preference } from './preference'
+import { draftOf, load } from './storage'
 
 /** A place in a room's log. Numbers of another epoch mean nothing. */
 export interface RoomCursor {
@@ -23,8 +25,21 @@ export interface Pending {
   /** RFC 3339, by the clock of this machine. */
   time: string
   /** Why it was refused; it stays until the user decides. */
-  error?: { code: string; message: string; max?: number; actual?: number }
+  error?: Problem
+  /** Another tab has had it acknowledged: this one will see it in the log. */
+  elsewhere?: boolean
 }
+
+/** What went wrong, as the server or the page itself says it. */
+export interface Problem {
+  code: string
+  message: string
+  max?: number
+  actual?: number
+}
+
+/** Nothing has been read of a room's first message: so 0 is a place for a line. */
+export const noLine = -1
 
 /** A room that this client is in. */
 export class Room {
@@ -36,6 +51,8 @@ export class Room {
   /** The head at the moment of the last join: catching up until the cursor is there. */
   head = 0
   readonly joined = signal(false)
+  /** Whether there is such a room is not known, or it is known that there is none; nobody has said that it is to be made. */
+  readonly doubt = signal<'asking' | 'missing' | undefined>(undefined)
   /** The reader is at the newest message and wants to stay there. The list keeps it. */
   following = true
   /** Where the reader is otherwise: a message, and how far below the top edge it begins, in pixels. */
@@ -44,8 +61,8 @@ export class Room {
   readonly read = signal(0)
   /** The newest seq that is known to exist. */
   readonly newest = signal(0)
-  /** The unread line stands before the first message behind this seq; 0 for none. */
-  readonly line = signal(0)
+  /** The unread line stands before the first message behind this seq; `noLine` for none. */
+  readonly line = signal(noLine)
   /** Usernames, sorted; undefined until asked for. */
   readonly members = signal<string[] | undefined>(undefined)
   readonly memberCount = signal(0)
@@ -56,8 +73,14 @@ export class Room {
   /** Messages before this one are not kept any more, and were not seen. */
   readonly gapBefore = signal(0)
   readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value))
+  /** Whether it is the one that is shown. */
+  readonly here = computed(() => current.value === this.name)
+  readonly draft = signal('')
+  readonly drafted = computed(() => this.draft.value !== '')
 
-  constructor(readonly name: string) {}
+  constructor(readonly name: string) {
+    this.draft.value = draftOf(name)
+  }
 
   changed(): void {
     this.version.value++
@@ -70,7 +93,7 @@ export type Dialog = 'switcher' | 'keys' | 'settings' | undefined
 export const username = signal(load('username') ?? '')
 export const status = signal<Status>('closed')
 /** Why the name was refused, for the form that asks for one. */
-export const refusal = signal<{ code: string; message: string; max?: number; actual?: number } | undefined>(undefined)
+export const refusal = signal<Problem | undefined>(undefined)
 export const limits = signal({ username: 32, content: 5000 })
 /** The rooms this client is in, in the order of the list. */
 export const rooms = signal<Room[]>([])
@@ -79,19 +102,24 @@ export const current = signal('lobby')
 /** Every room of the server, for the switcher. */
 export const directory = signal<RoomInfo[]>([])
 export const pending = signal<Pending[]>([])
-export const drafts: Signal<Record<string, string>> = signal(load('drafts') ?? {})
+/** New messages of the room that is shown, for screen readers. */
+export const spoken = signal<Message[]>([])
 export const dialog = signal<Dialog>(undefined)
 /** Whether the drawer of a narrow screen is open, and which. */
 export const drawer = signal<'rooms' | 'members' | undefined>(undefined)
 export const searching = signal(false)
 /** The message to go to and to mark, from a link or a search. */
-export const target = signal<{ room: string; seq: number; visit: number } | undefined>(undefined)
+export const target = signal<{ room: string; seq: number; visit: number; focus: () => boolean } | undefined>(undefined)
 /** What went wrong with the last thing the user asked for. */
-export const notice = signal<{ code: string; message: string; max?: number; actual?: number } | undefined>(undefined)
+export const notice = signal<Problem | undefined>(undefined)
 /** Whether the user looks at this page. */
 export const attentive = signal(document.visibilityState === 'visible' && document.hasFocus())
-export const notifyWhen = signal(load('notify') ?? 'never')
+export const notifyWhen = preference('notify', 'never')
 
-export const room = computed(() => rooms.value.find((r) => r.name === current.value))
+/** The rooms by their names. */
+export const byName = computed(() => new Map(rooms.value.map((r) => [r.name, r])))
+export const room = computed(() => byName.value.get(current.value))
+/** Whether something is unread in a room that is not shown. */
+export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && r.unread.value > 0))
 export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))
 export const started = computed(() => username.value !== '')

@@ -1,40 +1,180 @@
-// What the browser keeps for the next visit, in localStorage. A browser may
-// refuse (private windows, quotas); the page then works and forgets.
+// What the browser keeps for the next visit, in localStorage, and for this tab, in
+// sessionStorage. A browser may refuse (private windows, quotas); the page then
+// works and forgets.
+//
+// Tabs share localStorage. What two of them may write at once has a key for each
+// item, or is merged with what is there: no tab undoes what another has kept.
 
 import type { RoomCursor, Pending } from './state'
 
-interface Kept {
+export interface Kept {
   /** The name to go by, as the server spelled it. */
   username: string
   /** Takes the name over from the connection before. */
   session: string
   /** Rooms in the order of the list. */
   rooms: string[]
+  /** The room that was shown last. */
+  room: string
   /** What has been read, by room. */
   read: Record<string, RoomCursor>
-  drafts: Record<string, string>
-  /** What has been sent and not acknowledged. */
-  pending: Pending[]
   notify: 'never' | 'mentions' | 'all'
   language: string
+  theme: 'auto' | 'light' | 'dark'
+  density: 'normal' | 'compact'
+  /** Whether a wide screen has the members at its side. */
+  members: boolean
+  /** Rooms that stand above the others. */
+  starred: string[]
+  /** Sections of the list of rooms that are closed. */
+  closed: string[]
+}
+
+/** Where the reader of a tab was when it was reloaded. */
+export interface Spot {
+  /** The address then. */
+  path: string
+  room: string
+  seq: number
+  offset: number
 }
 
 const prefix = 'kaban.'
 
-export function load<K extends keyof Kept>(key: K): Kept[K] | undefined {
+function get(store: () => Storage, key: string): string | undefined {
   try {
-    const text = localStorage.getItem(prefix + key)
-    return text === null ? undefined : (JSON.parse(text) as Kept[K])
+    return store().getItem(prefix + key) ?? undefined
   } catch {
     return undefined
   }
 }
 
-export function save<K extends keyof Kept>(key: K, value: Kept[K] | undefined): void {
+function set(store: () => Storage, key: string, value: string | undefined): void {
   try {
-    if (value === undefined) localStorage.removeItem(prefix + key)
-    else localStorage.setItem(prefix + key, JSON.stringify(value))
+    if (value === undefined) store().removeItem(prefix + key)
+    else store().setItem(prefix + key, value)
   } catch {
     // Full or forbidden: nothing that the user could do about it now.
   }
+}
+
+const shared = () => localStorage
+const own = () => sessionStorage
+
+function parse<T>(text: string | null | undefined): T | undefined {
+  try {
+    return text == null ? undefined : (JSON.parse(text) as T)
+  } catch {
+    return undefined
+  }
+}
+
+export function load<K extends keyof Kept>(key: K): Kept[K] | undefined {
+  return parse<Kept[K]>(get(shared, key))
+}
+
+export function save<K extends keyof Kept>(key: K, value: Kept[K] | undefined): void {
+  set(shared, key, value === undefined ? undefined : JSON.stringify(value))
+}
+
+/** Hears of what another tab has kept under a key. */
+export function onKept<K extends keyof Kept>(key: K, changed: (value: Kept[K] | undefined) => void): void {
+  addEventListener('storage', (event) => {
+    if (event.storageArea === localStorage && event.key === prefix + key) changed(parse<Kept[K]>(event.newValue))
+  })
+}
+
+/** Adds a room to the list that is kept, or takes one out of it. */
+export function keepRoom(name: string, wanted: boolean): void {
+  const names = load('rooms') ?? []
+  if (names.includes(name) === wanted) return
+  save('rooms', wanted ? [...names, name] : names.filter((n) => n !== name))
+}
+
+/** Keeps how far rooms have been read. A tab that was away knows less than another: the farthest counts. */
+export function keepReads(reads: Record<string, RoomCursor>): void {
+  const all = load('read') ?? {}
+  for (const [room, { epoch, seq }] of Object.entries(reads)) {
+    const before = all[room]
+    if (before?.epoch !== epoch || before.seq < seq) all[room] = { epoch, seq }
+  }
+  save('read', all)
+}
+
+// ---- What is not sent yet: a key for each message ----
+
+const pendingKey = (id: string) => `pending.${id}`
+
+export function keepPending(pending: Pending): void {
+  set(shared, pendingKey(pending.id), JSON.stringify(pending))
+}
+
+/** Forgets a message: it is acknowledged, or the user does not want it any more. */
+export function dropPending(id: string, unwanted: boolean): void {
+  // Other tabs see both changes, and so what has become of it.
+  if (unwanted) set(shared, pendingKey(id), 'null')
+  set(shared, pendingKey(id), undefined)
+}
+
+export function allPending(): Pending[] {
+  const found: Pending[] = []
+  try {
+    for (let i = 0; i < localStorage.length; i++) {
+      const key = localStorage.key(i)
+      if (!key?.startsWith(prefix + pendingKey(''))) continue
+      const pending = parse<Pending>(localStorage.getItem(key))
+      if (pending) found.push(pending)
+    }
+  } catch {
+    // There is nothing, then.
+  }
+  return found.sort((a, b) => (a.time < b.time ? -1 : 1))
+}
+
+/** Hears of what other tabs do with the messages that are not sent. */
+export function onPending(changed: (id: string, to: Pending | 'sent' | 'unwanted') => void): void {
+  addEventListener('storage', (event) => {
+    const start = prefix + pendingKey('')
+    if (event.storageArea !== localStorage || !event.key?.startsWith(start)) return
+    // The end of one that was unwanted is no news: that came before.
+    if (event.newValue === null && event.oldValue === 'null') return
+    changed(event.key.slice(start.length), event.newValue === null ? 'sent' : (parse<Pending>(event.newValue) ?? 'unwanted'))
+  })
+}
+
+// ---- Drafts: each tab has its own, and the last one is there for the next visit ----
+
+const draftKey = (room: string) => `draft.${room}`
+
+export function draftOf(room: string): string {
+  return get(own, draftKey(room)) ?? get(shared, draftKey(room)) ?? ''
+}
+
+export function keepDraft(room: string, text: string): void {
+  const before = get(own, draftKey(room))
+  set(own, draftKey(room), text)
+  if (text !== '') set(shared, draftKey(room), text)
+  // What another tab has begun stays.
+  else if (before === undefined || get(shared, draftKey(room)) === before) set(shared, draftKey(room), undefined)
+}
+
+// ---- Where the reader is, for a reload ----
+
+export function keepSpot(spot: Spot | undefined): void {
+  set(own, 'spot', spot && JSON.stringify(spot))
+}
+
+export function takeSpot(): Spot | undefined {
+  const spot = parse<Spot>(get(own, 'spot'))
+  keepSpot(undefined)
+  return spot
+}
+
+// ---- Versions before kept all drafts, and all that was unsent, under one key ----
+
+export function adopt(): void {
+  for (const pending of parse<Pending[]>(get(shared, 'pending')) ?? []) keepPending(pending)
+  for (const [room, text] of Object.entries(parse<Record<string, string>>(get(shared, 'drafts')) ?? {})) set(shared, draftKey(room), text)
+  set(shared, 'pending', undefined)
+  set(shared, 'drafts', undefined)
 }

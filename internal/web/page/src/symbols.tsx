@@ -61,3 +61,34 @@ export const Keyboard = () => (
     <path d="M5.2 8.3h.01M8.4 8.3h.01M11.6 8.3h.01M14.8 8.3h.01M6.5 12.3h7" />
   </Symbol>
 )
+export const Copy = () => (
+  <Symbol>
+    <rect x="7" y="7" width="9.5" height="9.5" rx="2" />
+    <path d="M13 4.5A1.5 1.5 0 0 0 11.5 3.5H5A1.5 1.5 0 0 0 3.5 5v6.5A1.5 1.5 0 0 0 5 13" />
+  </Symbol>
+)
+export const Link = () => (
+  <Symbol>
+    <path d="M8.5 11.5a3 3 0 0 0 4.300 0l2.800-2.800a3 3 0 0 0-4.300-4.300l-1 1M11.5 8.5a3 3 0 0 0-4.300 0l-2.800 2.800a3 3 0 0 0 4.300 4.300l1-1" />
+  </Symbol>
+)
+export const Check = () => (
+  <Symbol>
+    <path d="m4.5 10.5 3.700 3.700 7.300-8" />
+  </Symbol>
+)
+export const ChevronRight = () => (
+  <Symbol>
+    <path d="m7.5 5 5 5-5 5" />
+  </Symbol>
+)
+export const Star = ({ filled }: { filled?: boolean }) => (
+  <Symbol>
+    <path fill={filled ? 'currentColor' : 'none'} d="m10 3 2.1 4.400 4.800.6-3.5 3.300.9 4.800L10 13.800l-4.300 2.300.9-4.800L3.1 8l4.800-.6z" />
+  </Symbol>
+)
+export const Speech = () => (
+  <Symbol>
+    <path d="M4 4.5h12a1.5 1.5 0 0 1 1.5 1.5v7a1.5 1.5 0 0 1-1.5 1.5H9.5L6 17.5v-3H4A1.5 1.5 0 0 1 2.5 13V6A1.5 1.5 0 0 1 4 4.5zM6.5 8.200h7M6.5 11h4.5" />
+  </Symbol>
+)

@@ -26,12 +26,16 @@ const texts = computed(() => languages[language.value]!.texts)
 const plurals = computed(() => new Intl.PluralRules(language.value))
 const numbers = computed(() => new Intl.NumberFormat(language.value))
 
+const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u202e\u2067]/
+
 type Values = Record<string, string | number>
 
 function fill(text: string, values: Values): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name]
-    return typeof value === 'number' ? numbers.value.format(value) : (value ?? whole)
+    if (typeof value === 'number') return numbers.value.format(value)
+    // A name that is written from right to left must not turn what stands beside it.
+    return value !== undefined && rightToLeft.test(value) ? `\u2068${value}\u2069` : (value ?? whole)
   })
 }
 
@@ -65,12 +69,43 @@ function format(how: Intl.DateTimeFormat, time: string): string {
 }
 
 export const timeOf = (time: string) => format(clock.value, time)
+
+/** The time without AM or PM, which it stands below: for where there is little room. */
+export function shortTimeOf(time: string): string {
+  const date = new Date(time)
+  if (Number.isNaN(date.getTime())) return ''
+  return clock.value
+    .formatToParts(date)
+    .filter((part) => part.type !== 'dayPeriod')
+    .map((part) => part.value)
+    .join('')
+    .trim()
+}
 export const fullTimeOf = (time: string) => format(full.value, time)
+
+/** Midnight of this day: read it to be rendered again when the next one begins. */
+const today = signal(midnight())
+
+function midnight(): number {
+  return new Date().setHours(0, 0, 0, 0)
+}
+
+/** Looks whether it is another day, now and after midnight. Timers stand still while a machine sleeps. */
+function followDay(): void {
+  today.value = midnight()
+  clearTimeout(nextDay)
+  const now = new Date()
+  nextDay = setTimeout(followDay, new Date(now.getFullYear(), now.getMonth(), now.getDate() + 1).getTime() - now.getTime() + 50)
+}
+let nextDay: ReturnType<typeof setTimeout> | undefined
+followDay()
+for (const name of ['focus', 'pageshow']) addEventListener(name, followDay)
+document.addEventListener('visibilitychange', followDay)
 
 /** The day of a message as its divider says it. */
 export function dayOf(time: string): string {
   const date = new Date(time)
-  const now = new Date()
+  const now = new Date(today.value)
   if (date.toDateString() === now.toDateString()) return t('today')
   if (date.toDateString() === new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1).toDateString()) return t('yesterday')
   return format(date.getFullYear() === now.getFullYear() ? day.value : dayAndYear.value, time)

@@ -1,4 +1,4 @@
-package web_test
+package tcp_test
 
 import (
 	"io"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"kaban/internal/web"
+	"kaban/internal/tcp"
 )
 
 // What the peer's TCP takes out of our buffers is progress, also while the kernel
@@ -32,14 +32,14 @@ func TestProgressInTheKernel(t *testing.T) {
 	if err == nil {
 		t.Fatalf("the kernel took %d bytes for somebody who reads nothing", written)
 	}
-	before := web.UntakenOf(ours)
+	before := tcp.Untaken(ours)
 	if before <= 0 {
 		t.Fatalf("%d bytes are under way, want some of %d", before, written)
 	}
-	for end, read := time.Now().Add(patience), 0; web.UntakenOf(ours) >= before; {
+	for end, read := time.Now().Add(20 * time.Second), 0; tcp.Untaken(ours) >= before; {
 		n, err := theirs.Read(make([]byte, 64<<10))
 		if read += n; err != nil || time.Now().After(end) {
-			t.Fatalf("%d bytes were read, %v; %d are under way, as before", read, err, web.UntakenOf(ours))
+			t.Fatalf("%d bytes were read, %v; %d are under way, as before", read, err, tcp.Untaken(ours))
 		}
 	}
 }

@@ -1,0 +1,243 @@
+// The rooms that the user is in: going to them, joining and resuming, leaving.
+// docs/protocol.md, "Resuming", is what the bookkeeping of cursors follows.
+
+import { batch } from '@preact/signals'
+import { RequestError } from './connection'
+import { turn } from './focus'
+import { loadNewest, loadShown } from './history'
+import { transmitAll } from './outbox'
+import type { History, Joined, Refusal } from './protocol'
+import * as route from './route'
+import { ask, send } from './session'
+import * as state from './state'
+import { noLine, Room } from './state'
+import { keepRoom, load, save } from './storage'
+
+/** More missed messages than this are not scrolled through: the reader stays. */
+const holdAfter = 15
+/** Refusals of a join that pass. */
+const passing = new Set(['rate_limited', 'server_full', 'unavailable', 'storage_full', 'internal'])
+/** How long until a refused join is tried again, at least. Milliseconds. */
+const joinWait = 5000
+/** More than this are not even taken: they are loaded when the reader gets there. */
+const skipAfter = 1000
+
+export function find(name: string): Room | undefined {
+  return state.byName.peek().get(name)
+}
+
+/** The room of a name, made and listed if need be. It is not joined here. */
+export function add(name: string): Room {
+  const there = find(name)
+  if (there) return there
+  const room = new Room(name)
+  state.rooms.value = [...state.rooms.value, room]
+  return room
+}
+
+function remove(room: Room): void {
+  state.rooms.value = state.rooms.value.filter((r) => r !== room)
+  keepRoom(room.name, false)
+}
+
+export function forget(room: Room): void {
+  room.log.clear()
+  room.cursor = undefined
+  room.following = true
+  room.joined.value = false
+  room.members.value = undefined
+  room.read.value = room.newest.value = room.gapBefore.value = 0
+  room.line.value = noLine
+  room.changed()
+}
+
+/** Goes to a room, and to a message in it. A room that nobody has said is to be made is looked for first. */
+export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'push', make = false): void {
+  batch(() => {
+    const left = state.room.value
+    if (left && left.name !== place.room) {
+      left.line.value = noLine
+      if (left.doubt.value) remove(left)
+    }
+    const known = find(place.room) !== undefined
+    const room = add(place.room)
+    if (!known && !make) room.doubt.value = 'asking'
+    state.current.value = room.name
+    save('room', room.name)
+    if (left !== room) {
+      state.searching.value = false
+      state.spoken.value = []
+      state.notice.value = undefined
+      if (room.unread.value > 0 && room.line.value === noLine) room.line.value = room.read.value
+    }
+    if (how !== 'none') route.show(place, how)
+    state.target.value = place.seq === undefined ? undefined : { room: place.room, seq: place.seq, visit: ++visits, focus: turn() }
+    if (state.status.value !== 'open') return
+    if (!known || (!room.joined.value && left !== room)) enterRoom(room)
+    else void loadShown(room)
+  })
+}
+let visits = 0
+
+/** Joins a room, or finds out first whether it is there. */
+export function enterRoom(room: Room): void {
+  if (room.doubt.value) void lookFor(room)
+  else void joinRoom(room)
+}
+
+/** Makes the room that is not there: the user has said so. */
+export function make(room: Room): void {
+  room.doubt.value = undefined
+  if (state.status.value === 'open') void joinRoom(room)
+}
+
+/** A mistyped address must not make a room, which would be there for ever. */
+async function lookFor(room: Room): Promise<void> {
+  room.doubt.value = 'asking'
+  try {
+    await ask<History>({ type: 'history', room: room.name, limit: 1 })
+  } catch (error) {
+    if (!(error instanceof RequestError) || !error.refusal) return // the next welcome asks again
+    if (error.refusal.code === 'not_found') room.doubt.value = 'missing'
+    else giveUp(room, error.refusal)
+    return
+  }
+  room.doubt.value = undefined
+  await joinRoom(room)
+}
+
+/** A room cannot be entered. */
+function giveUp(room: Room, why: Refusal): void {
+  batch(() => {
+    remove(room)
+    if (state.current.value === room.name) show({ room: state.rooms.value[0]?.name ?? 'lobby' }, 'replace', true)
+    state.notice.value = why
+  })
+}
+
+async function joinRoom(room: Room): Promise<void> {
+  const cursor = room.cursor
+  room.members.value = undefined
+  try {
+    const joined = await ask<Joined>({
+      type: 'join',
+      room: room.name,
+      ...(cursor ? { epoch: cursor.epoch, after: cursor.seq } : {}),
+    })
+    if (cursor && joined.head - cursor.seq > skipAfter) await skip(room, cursor)
+    else entered(room, joined)
+  } catch (error) {
+    if (!(error instanceof RequestError) || !error.refusal) return // the next welcome joins again
+    if (error.refusal.code === 'resync' && cursor) {
+      // Our place is gone. The page is a reader of what is there now: it begins
+      // again with the newest messages and says that there is a gap.
+      const other = error.refusal.epoch !== cursor.epoch
+      forget(room)
+      if (other) state.notice.value = { code: 'replaced_server', message: '' }
+      else room.gapBefore.value = error.refusal.oldest ?? 0
+      return joinRoom(room)
+    }
+    if (passing.has(error.refusal.code)) return tryAgain(room, error.refusal)
+    giveUp(room, error.refusal)
+  }
+}
+
+/** A room that cannot be entered now stays in the list. */
+function tryAgain(room: Room, why: Refusal): void {
+  if (room.here.value) state.notice.value = why
+  setTimeout(
+    () => {
+      if (state.status.value === 'open' && !room.joined.value && find(room.name) === room) void joinRoom(room)
+    },
+    Math.max(joinWait, why.retry_after_ms ?? 0),
+  )
+}
+
+/** Far behind: goes on at the head. What was missed is loaded as the reader comes to it. */
+async function skip(room: Room, cursor: state.RoomCursor): Promise<void> {
+  // What comes until then has no place.
+  room.cursor = { ...cursor, seq: Infinity }
+  send({ type: 'part', room: room.name })
+  try {
+    const again = await ask<Joined>({ type: 'join', room: room.name })
+    room.cursor = { epoch: again.epoch, seq: again.head }
+    if (room.log.loaded) room.log.attached = false
+    else room.log.clear()
+    room.following = false
+    entered(room, again)
+  } catch (error) {
+    room.cursor = cursor
+    throw error
+  }
+}
+
+/** What has been read of a room, from the visit before. */
+function kept(room: Room): state.RoomCursor | undefined {
+  return (load('read') ?? {})[room.name]
+}
+
+function entered(room: Room, joined: Joined): void {
+  batch(() => {
+    if (joined.room !== room.name) room = rename(room, joined.room)
+    const allRead = room.unread.value === 0
+    room.head = joined.head
+    room.newest.value = Math.max(room.newest.value, joined.head)
+    room.memberCount.value = joined.members
+    room.joined.value = true
+    if (!room.cursor) {
+      room.cursor = { epoch: joined.epoch, seq: joined.head }
+      const before = kept(room)
+      room.read.value = before?.epoch === joined.epoch ? Math.min(before.seq, joined.head) : joined.head
+    } else if (joined.head - room.cursor.seq > holdAfter) {
+      // Nobody wants to be dragged past hundreds of messages: the reader stays
+      // where the break was, with the line below.
+      room.following = false
+    }
+    if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
+    room.changed()
+  })
+  keepRoom(room.name, true)
+  transmitAll(room)
+  if (room.name === state.current.value) void loadShown(room)
+}
+
+/** A room answers to its name in another spelling: goes by the server's from now on. */
+function rename(room: Room, name: string): Room {
+  const existing = find(name)
+  const renamed = existing ?? new Room(name)
+  state.rooms.value = existing
+    ? state.rooms.value.filter((r) => r !== room)
+    : state.rooms.value.map((r) => (r === room ? renamed : r))
+  keepRoom(room.name, false)
+  state.pending.value = state.pending.value.map((p) => (p.room === room.name ? { ...p, room: name } : p))
+  if (state.current.value === room.name) {
+    state.current.value = name
+    const place = route.read()
+    route.show({ room: name, ...(place?.seq ? { seq: place.seq } : {}) }, 'replace')
+  }
+  return renamed
+}
+
+/** The server had no longer what came next for us: we stay, beyond a gap. */
+export function resync(event: Refusal): void {
+  const room = find(event.room ?? '')
+  if (!room) return
+  batch(() => {
+    room.log.clear()
+    room.cursor = { epoch: event.epoch ?? room.cursor?.epoch ?? '', seq: event.head ?? 0 }
+    room.head = room.newest.value = event.head ?? 0
+    room.gapBefore.value = event.oldest ?? 0
+    room.changed()
+  })
+  if (room.name === state.current.value) void loadNewest(room)
+}
+
+/** Leaves a room for good. */
+export function part(room: Room): void {
+  send({ type: 'part', room: room.name })
+  batch(() => {
+    remove(room)
+    if (state.rooms.value.length === 0) add('lobby')
+    if (state.current.value === room.name) show({ room: state.rooms.value[0]!.name }, 'push', true)
+  })
+}

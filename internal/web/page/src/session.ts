@@ -1,0 +1,25 @@
+// The connection that all of the page shares.
+
+import { Connection, type Listener } from './connection'
+import { deliver } from './inbox'
+import type { Event, Request } from './protocol'
+import { base } from './route'
+
+let connection: Connection
+
+export function prepare(listener: Listener): void {
+  connection = new Connection(location.origin.replace(/^http/, 'ws') + base + 'v1/socket', listener)
+}
+
+export const open = (username: string) => connection.open(username)
+export const close = () => connection.close()
+export const send = (request: Request, ref?: string) => connection.send(request, ref)
+
+/** Sends a request and waits for its answer; what came before the answer has been taken by then. */
+export async function ask<T extends Event>(request: Request): Promise<T> {
+  try {
+    return await connection.ask<T>(request)
+  } finally {
+    deliver()
+  }
+}
