@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,6 +121,49 @@ func TestATerminalThatIsGone(t *testing.T) {
 	<-joined
 	theirs.Close()
 	ours.Close()
+	if code := r.finish(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// A paste whose end never comes does not keep the keyboard: Ctrl-C still clears
+// what was typed, and quits.
+func TestATerminalWithAPasteWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	joined := make(chan struct{}, 10)
+	addr := fake(t, func(r request) ([]string, bool) {
+		if r.Type == "members" {
+			joined <- struct{}{}
+		}
+		return nil, false
+	})
+	ours, theirs := openTerminal(t, 80, 24)
+	r := command(t, "chat", "--server", addr, "--username", "ann")
+	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
+	r.Env = append(os.Environ(), "TERM=xterm")
+	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	r.begin()
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := ours.Read(buffer)
+			if err != nil {
+				return
+			}
+			r.Write(buffer[:n])
+		}
+	}()
+	r.await("\x1b[?1049h") // from here on Ctrl-C is a key and no signal
+	<-joined
+	fmt.Fprint(ours, "\x1b[200~ab")
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		fmt.Fprint(ours, "\x03") // one that is read together with the paste is a part of it
+		select {
+		case <-r.ended:
+			deadline = time.Time{}
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 	if code := r.finish(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

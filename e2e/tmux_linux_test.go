@@ -366,22 +366,6 @@ func TestTerminalPaste(t *testing.T) {
 	}
 }
 
-// A paste that never ends does not keep the keyboard.
-func TestTerminalPasteWithoutAnEnd(t *testing.T) {
-	t.Parallel()
-	s := startServer(t)
-	p := s.chat(80, 24, "ann")
-	p.must("send-keys", "-H", "1b", "5b", "32", "30", "30", "7e", "61", "62") // its start, ab
-	for range 2 {
-		p.keys("C-c")
-	}
-	p.await("press Ctrl-C again to quit") // the first has cleared what was pasted
-	p.keys("Up")
-	p.awaitLine("ann> ab")
-	p.keys("C-c", "C-c", "C-c")
-	p.awaitEnd()
-}
-
 func TestTerminalResizeStorm(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

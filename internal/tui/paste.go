@@ -77,9 +77,17 @@ func (g *pasteGuard) follow(b byte) bool {
 	return g.matched > 0 || g.size <= maxPaste
 }
 
+// interrupts is how terminals send Ctrl-C: as ever, or as the keyboard protocols
+// do that the client asks for (that of Kitty, modifyOtherKeys).
+var interrupts = [][]byte{[]byte("\x03"), []byte("\x1b[99;5u"), []byte("\x1b[27;5;99~")}
+
 // isInterrupt reports whether nothing but Ctrl-C was pressed.
 func isInterrupt(read []byte) bool {
-	return len(read) > 0 && len(bytes.Trim(read, "\x03")) == 0
+	rest := read
+	for _, sequence := range interrupts {
+		rest = bytes.ReplaceAll(rest, sequence, nil)
+	}
+	return len(read) > 0 && len(rest) == 0
 }
 
 // isOneKey reports whether what was read is what a keyboard sends at once: a

@@ -21,6 +21,8 @@ func TestPasteGuard(t *testing.T) {
 		"in pieces":                  {[]string{pasteStart[:3], pasteStart[3:] + "one\r", pause, "two\x1b", "[201", "~", pause, "x"}, pasteStart[:3] + "|" + pasteStart[3:] + "one\r|two\x1b|[201|~|x"},
 		"without an end, Ctrl-C":     {[]string{pasteStart + "one", "\x03", "x"}, pasteStart + "one|" + pasteEnd + "\x03|x"},
 		"Ctrl-C at once, twice":      {[]string{pasteStart, "\x03\x03"}, pasteStart + "|" + pasteEnd + "\x03\x03"},
+		"Ctrl-C of Kitty":            {[]string{pasteStart + "one", "\x1b[99;5u"}, pasteStart + "one|" + pasteEnd + "\x1b[99;5u"},
+		"Ctrl-C of xterm":            {[]string{pasteStart + "one", "\x1b[27;5;99~"}, pasteStart + "one|" + pasteEnd + "\x1b[27;5;99~"},
 		"Ctrl-C within the text":     {[]string{pasteStart + "a\x03b\r", "c\x03", pasteEnd}, pasteStart + "a\x03b\r|c\x03|" + pasteEnd},
 		"without an end, a key":      {[]string{pasteStart + "one", pause, "x", "y"}, pasteStart + "one|" + pasteEnd + "x|y"},
 		"without an end, an arrow":   {[]string{pasteStart + "one", pause, "\x1b[A"}, pasteStart + "one|" + pasteEnd + "\x1b[A"},
