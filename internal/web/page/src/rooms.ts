@@ -119,22 +119,22 @@ async function joinRoom(room: Room): Promise<void> {
   const cursor = room.cursor
   room.members.value = undefined
   try {
+    const skips = cursor !== undefined && (await newest(room)) - cursor.seq > skipAfter
     const joined = await ask<Joined>({
       type: 'join',
       room: room.name,
-      ...(cursor ? { epoch: cursor.epoch, after: cursor.seq } : {}),
+      ...(cursor && !skips ? { epoch: cursor.epoch, after: cursor.seq } : {}),
     })
-    if (cursor && joined.head - cursor.seq > skipAfter) await skip(room, cursor)
-    else entered(room, joined)
+    if (skips && joined.epoch !== cursor.epoch) {
+      beginAgain(room, undefined)
+    } else if (skips) {
+      skip(room, joined)
+    }
+    entered(room, joined)
   } catch (error) {
     if (!(error instanceof RequestError) || !error.refusal) return // the next welcome joins again
     if (error.refusal.code === 'resync' && cursor) {
-      // Our place is gone. The page is a reader of what is there now: it begins
-      // again with the newest messages and says that there is a gap.
-      const other = error.refusal.epoch !== cursor.epoch
-      forget(room)
-      if (other) state.notice.value = { code: 'replaced_server', message: '' }
-      else room.gapBefore.value = error.refusal.oldest ?? 0
+      beginAgain(room, error.refusal.epoch === cursor.epoch ? (error.refusal.oldest ?? 0) : undefined)
       return joinRoom(room)
     }
     if (passing.has(error.refusal.code)) return tryAgain(room, error.refusal)
@@ -153,22 +153,33 @@ function tryAgain(room: Room, why: Refusal): void {
   )
 }
 
-/** Far behind: goes on at the head. What was missed is loaded as the reader comes to it. */
-async function skip(room: Room, cursor: state.RoomCursor): Promise<void> {
-  // What comes until then has no place.
-  room.cursor = { ...cursor, seq: Infinity }
-  send({ type: 'part', room: room.name })
+/**
+ * Our place is gone. The page is a reader of what is there now: it begins with the
+ * newest messages, and says that there is a gap, or that these are other messages.
+ */
+function beginAgain(room: Room, oldest: number | undefined): void {
+  forget(room)
+  if (oldest === undefined) state.notice.value = { code: 'replaced_server', message: '' }
+  else room.gapBefore.value = oldest
+}
+
+/** The newest message that the server has in a room; 0 if it has none. */
+async function newest(room: Room): Promise<number> {
   try {
-    const again = await ask<Joined>({ type: 'join', room: room.name })
-    room.cursor = { epoch: again.epoch, seq: again.head }
-    if (room.log.loaded) room.log.attached = false
-    else room.log.clear()
-    room.following = false
-    entered(room, again)
+    const found = await ask<History>({ type: 'history', room: room.name, limit: 1 })
+    return found.messages[0]?.seq ?? 0
   } catch (error) {
-    room.cursor = cursor
+    if (error instanceof RequestError && error.refusal) return 0 // the join says why
     throw error
   }
+}
+
+/** Far behind: goes on at the head. What was missed is loaded as the reader comes to it. */
+function skip(room: Room, joined: Joined): void {
+  room.cursor = { epoch: joined.epoch, seq: joined.head }
+  if (room.log.loaded) room.log.attached = false
+  else room.log.clear()
+  room.following = false
 }
 
 /** What has been read of a room, from the visit before. */
