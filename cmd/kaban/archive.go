@@ -109,9 +109,7 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	if err := snapshot.CheckWAL(ctx); err != nil { // what can be read is worth the more
-		fmt.Fprintf(std.err, "kaban: %v; the backup has what is before them\n", err)
-	}
+	lost := snapshot.CheckWAL(ctx) // what can be read is worth the more
 	bar := progress(std.err, -1, "copying", "B")
 	rooms, err := snapshot.BackUp(ctx, c.File, func(done, total int64) {
 		bar.ChangeMax64(total)
@@ -125,6 +123,9 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return err
 	}
 	fmt.Fprintf(std.err, "kaban: %s has %s, checked; \"kaban restore\" puts it back\n", c.File, totals(rooms))
+	if lost != nil {
+		return fmt.Errorf("%w; the backup has what is before them", lost)
+	}
 	return nil
 }
 
@@ -191,6 +192,7 @@ func (c *exportCommand) Run(std streams) (err error) {
 	if len(missing) > 0 {
 		return fmt.Errorf("there is no room %s in %s", missing[0], c.Data)
 	}
+	lost := snapshot.CheckWAL(ctx)
 	bar := progress(std.err, int64(total), "exporting", "messages")
 	out := bufio.NewWriterSize(std.out, 1<<20)
 	var line []byte
@@ -221,7 +223,10 @@ func (c *exportCommand) Run(std streams) (err error) {
 	if err == nil && damaged > 0 {
 		err = fmt.Errorf("%s is damaged in %s; all the rest is exported", c.Data, count(damaged, "place"))
 	}
-	return err
+	if lost != nil {
+		lost = fmt.Errorf("%w; what is before them is exported", lost)
+	}
+	return errors.Join(err, lost)
 }
 
 // maxDamagedLines bounds the damaged messages that an export names.
