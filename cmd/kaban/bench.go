@@ -179,6 +179,9 @@ func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) er
 	if err := show(std.out, results...); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
+	if w != bench.Join && w != bench.Idle { // the others talk, and what is said lasts
+		fmt.Fprintln(std.err, "kaban: the rooms that this run has made, bench-…, stay on the server; one with --data :memory: forgets them when it ends")
+	}
 	if failed {
 		return errors.New("the server lost or repeated deliveries")
 	}

@@ -117,6 +117,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 	case c.Cursor != "": // the epoch counts, so the room is joined
 		return c.read(ctx, session, from, head, output, n)
 	}
+	missing := uint64(0)
 	for after < head {
 		page, _, err := session.History(ctx, c.Room, client.Page{After: after, HasAfter: true, Limit: wire.MaxLimit})
 		if err != nil {
@@ -125,13 +126,29 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 		if len(page) == 0 {
 			break
 		}
+		if first := page[0].Seq; first > after+1 && after > 0 {
+			// Numbers have no gap: the server cannot read what it has there.
+			n.printf("%s of %s cannot be read; \"kaban check\" on the server says more", spanOf(after+1, first-1), c.Room)
+			missing += first - 1 - after
+		}
 		for i := range page {
 			if after = page[i].Seq; after <= head {
 				output.write(c.line(&page[i]), client.Cursor{})
 			}
 		}
 	}
+	if missing > 0 {
+		return fmt.Errorf("%s of %s could not be read; all others are printed", count(missing, "message"), c.Room)
+	}
 	return nil
+}
+
+// spanOf names messages by their numbers.
+func spanOf(first, last uint64) string {
+	if first == last {
+		return fmt.Sprintf("message %d", first)
+	}
+	return fmt.Sprintf("messages %d to %d", first, last)
 }
 
 // locate returns behind which message to begin, and the last there is.

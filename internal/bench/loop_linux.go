@@ -189,11 +189,11 @@ func (l *loop) add(r *room, name string) *conn {
 	return c
 }
 
-// addRoom plans a room with members, some of whom talk. Rooms last, so every run
-// uses the same ones.
+// addRoom plans a room with members, some of whom talk. It is a new one for each run:
+// what an earlier run has said there would spoil the counts.
 func (l *loop) addRoom(members, senders int) *room {
 	r := &room{}
-	name := fmt.Sprintf("bench-room-%d", len(l.rooms))
+	name := fmt.Sprintf("bench-%s-%d", l.run, l.serial)
 	for range members {
 		l.add(r, name)
 	}
