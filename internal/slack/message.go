@@ -42,7 +42,32 @@ func contentOf(o object) string {
 	if content := lines(parts...); strings.TrimSpace(content) != "" {
 		return content
 	}
-	return lines(anyText(o)...)
+	if words := lines(anyText(o)...); strings.TrimSpace(words) != "" {
+		return words
+	}
+	return lines(everything("", o)...)
+}
+
+// everything returns all strings of a value with the names of their fields: what no
+// field is known of is better shown clumsily than lost.
+func everything(name string, v any) (all []string) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			all = append(all, everything(name, item)...)
+		}
+	case object:
+		for _, f := range v {
+			if f.name != "username" && f.name != "channel" && !strings.HasPrefix(f.name, "icon") {
+				all = append(all, everything(clean(f.name), f.value)...)
+			}
+		}
+	case string:
+		if text := mrkdwn(clean(v)); strings.TrimSpace(text) != "" {
+			all = append(all, titled(plain(name), text))
+		}
+	}
+	return all
 }
 
 // says reports whether a text has all the words of another, one after the other.
@@ -87,8 +112,8 @@ func attachmentOf(v any) string {
 	}
 	parts := []string{
 		textOf(a.get("pretext")),
-		linked(plain(str(a.get("author_name"))), str(a.get("author_link"))),
-		linked(plain(str(a.get("title"))), str(a.get("title_link"))),
+		linked(plain(str(a.get("author_name"))), unescape(str(a.get("author_link")))),
+		linked(plain(str(a.get("title"))), unescape(str(a.get("title_link")))),
 		textOf(a.get("text")),
 		fieldsOf(a.get("fields")),
 		blocksOf(a.get("blocks")),
@@ -140,9 +165,10 @@ func titled(title, text string) string {
 	return title + ": " + text
 }
 
-// texts are the names of fields that have words for people.
+// texts are the names of fields that have words for people, in lower case.
 var texts = map[string]bool{
 	"text": true, "fallback": true, "title": true, "value": true, "pretext": true, "alt_text": true, "author_name": true, "footer": true,
+	"activitytitle": true, "activitysubtitle": true, "activitytext": true, // of a MessageCard
 	"content": true, "message": true, "summary": true, "description": true, "body": true, "subject": true, "details": true, "label": true,
 }
 
@@ -154,11 +180,15 @@ func anyText(v any) (all []string) {
 			all = append(all, anyText(item)...)
 		}
 	case object:
+		if name, value := str(v.get("name")), str(v.get("value")); name != "" && value != "" {
+			return []string{titled(plain(name), mrkdwn(value))} // a fact
+		}
 		for _, f := range v {
+			isText := texts[strings.ToLower(f.name)]
 			switch f.value.(type) {
 			case object, []any:
 				all = append(all, anyText(f.value)...)
-				if items, ok := f.value.([]any); ok && texts[f.name] {
+				if items, ok := f.value.([]any); ok && isText {
 					for _, item := range items {
 						if s, ok := item.(string); ok {
 							all = append(all, mrkdwn(clean(s)))
@@ -166,7 +196,7 @@ func anyText(v any) (all []string) {
 					}
 				}
 			default:
-				if texts[f.name] {
+				if isText {
 					all = append(all, mrkdwn(str(f.value)))
 				}
 			}

@@ -86,6 +86,12 @@ func multipartFields(body []byte, boundary string) (url.Values, error) {
 		if err == nil {
 			value, err = io.ReadAll(part) // the body is bounded
 		}
+		if err != nil && (fields.Has("payload") || fields.Has("text") || part != nil && json.Valid(value)) {
+			if part != nil { // only the end of the form is missing
+				fields.Add(part.FormName(), string(value))
+			}
+			return fields, nil
+		}
 		if err != nil {
 			return nil, errors.New("the parts of the form cannot be read; " + errNoMessage.Error())
 		}

@@ -34,13 +34,23 @@ func str(v any) string {
 	return ""
 }
 
-// list returns the items of a list, or the one value that stands for a list.
+// list returns the items of a list, or the one value that stands for a list. Some
+// programs have a list as JSON in a string.
 func list(v any) []any {
 	switch v := v.(type) {
 	case nil:
 		return nil
 	case []any:
 		return v
+	case string:
+		if begin := strings.TrimSpace(v); strings.HasPrefix(begin, "[") || strings.HasPrefix(begin, "{") {
+			switch inner, err := parseJSON([]byte(begin)); inner := inner.(type) {
+			case []any, object:
+				if err == nil {
+					return list(inner)
+				}
+			}
+		}
 	}
 	return []any{v}
 }
@@ -61,13 +71,15 @@ var control = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|\x1b\\][^\
 
 // clean takes away what no content may hold.
 func clean(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+	if !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\u2028' || r == '\u2029'
+	}) {
 		return s
 	}
 	s = strings.ReplaceAll(control.ReplaceAllString(s, ""), "\r\n", "\n")
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\r':
+		case strings.ContainsRune("\r\v\f\u0085\u2028\u2029", r): // all of them end a line
 			return '\n'
 		case unicode.IsControl(r) && r != '\n' && r != '\t':
 			return -1

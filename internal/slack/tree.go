@@ -28,8 +28,8 @@ func (o object) get(name string) any {
 	return nil
 }
 
-// maxDepth is how deep values are nested at most; layouts of Slack have a dozen
-// levels.
+// maxDepth is how deep values are read; layouts of Slack have a dozen levels. What
+// lies deeper counts as null.
 const maxDepth = 64
 
 var errNotUTF8 = errors.New("the message is not UTF-8")
@@ -62,7 +62,7 @@ func parseValue(decoder *json.Decoder, depth int) (any, error) {
 		return token, nil
 	}
 	if depth++; depth > maxDepth {
-		return nil, fmt.Errorf("not a message in Slack's format: nested deeper than %d", maxDepth)
+		return nil, skip(decoder)
 	}
 	if delim == '{' {
 		return parseObject(decoder, depth)
@@ -77,6 +77,23 @@ func parseValue(decoder *json.Decoder, depth int) (any, error) {
 	}
 	_, err = decoder.Token() // the end
 	return list, err
+}
+
+// skip reads the rest of an object or list that has begun.
+func skip(decoder *json.Decoder) error {
+	for open := 1; open > 0; {
+		token, err := decoder.Token()
+		if err != nil {
+			return fmt.Errorf("not a message in Slack's format: %w", err)
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			open++
+		case json.Delim('}'), json.Delim(']'):
+			open--
+		}
+	}
+	return nil
 }
 
 func parseObject(decoder *json.Decoder, depth int) (any, error) {
