@@ -351,30 +351,38 @@ func (c *crowd) watch(name string) {
 				time.Sleep(5 * time.Millisecond)
 				continue
 			}
-			c.follow(name, session)
+			begun := c.follow(name, session)
 			session.Close()
-			return
+			if begun {
+				return
+			}
 		}
 	})
 }
 
-func (c *crowd) follow(name string, session *client.Client) {
+// follow reads until the end. It returns false if the server goes down before it
+// has begun: only rooms that a client is in are joined again by itself.
+func (c *crowd) follow(name string, session *client.Client) (begun bool) {
 	joined, err := session.Join(c.ctx, room, client.After(client.Cursor{}))
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Temporary() {
+		return false
+	}
 	if err != nil {
 		if c.ctx.Err() == nil {
 			c.history.Violation("%s cannot join: %v", name, err)
 		}
-		return
+		return true
 	}
 	for m, err := range joined.Messages(c.ctx) {
 		if err != nil {
 			if c.ctx.Err() == nil {
 				c.history.Violation("%s: %v", name, err)
 			}
-			return
+			return true
 		}
 		c.history.Saw(name, Message{m.Seq, m.Username, m.Content})
 	}
+	return true
 }
 
 // listen has somebody read with nothing between them and the protocol, so that
