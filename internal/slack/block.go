@@ -65,16 +65,16 @@ func elementOf(v any) string {
 	case "plain_text", "mrkdwn", "raw_text", "raw_number", "":
 		return textOf(v)
 	case "button", "workflow_button":
-		return linked(textOf(e.get("text")), str(e.get("url")))
+		return linked(textOf(e.get("text")), address(e.get("url")))
 	case "image":
-		address := str(e.get("image_url"))
-		if file, ok := e.get("slack_file").(object); ok && address == "" {
-			address = str(file.get("url"))
+		source := address(e.get("image_url"))
+		if file, ok := e.get("slack_file").(object); ok && source == "" {
+			source = address(file.get("url"))
 		}
-		return lines(textOf(e.get("title")), linked(plain(str(e.get("alt_text"))), address))
+		return lines(textOf(e.get("title")), linked(plain(str(e.get("alt_text"))), source))
 	case "video":
-		address := firstOf(str(e.get("title_url")), str(e.get("video_url")))
-		return lines(linked(textOf(e.get("title")), address), textOf(e.get("description")))
+		source := firstOf(address(e.get("title_url")), address(e.get("video_url")))
+		return lines(linked(textOf(e.get("title")), source), textOf(e.get("description")))
 	case "rich_text":
 		return richText(e.get("elements"))
 	case "rich_text_section", "rich_text_list", "rich_text_preformatted", "rich_text_quote":

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"encoding/json"
 	"strings"
 	"unicode"
 )
@@ -27,6 +28,11 @@ func messageOf(root any) (m Message) {
 }
 
 func contentOf(o object) string {
+	if o.get("@type") != nil { // a MessageCard, whose text is only a part of it
+		if words := lines(anyText(o)...); words != "" {
+			return words
+		}
+	}
 	text := textOf(o.get("text"))
 	if o.get("mrkdwn") == false {
 		text = plain(str(o.get("text")))
@@ -45,30 +51,62 @@ func contentOf(o object) string {
 	if words := lines(anyText(o)...); strings.TrimSpace(words) != "" {
 		return words
 	}
-	return lines(everything("", o)...)
+	return anything(o)
 }
 
-// everything returns all strings of a value with the names of their fields: what no
-// field is known of is better shown clumsily than lost.
-func everything(name string, v any) (all []string) {
+// everything returns what a value of an unknown kind has in it, with the names of
+// fields: it is better shown clumsily than lost. Texts are all strings, and with
+// values also numbers and booleans. Each name is there at most once, so that the
+// result is about as large as what was sent.
+func everything(name string, v any, values bool) (all []string) {
 	switch v := v.(type) {
 	case []any:
 		for _, item := range v {
-			all = append(all, everything(name, item)...)
+			found := everything(name, item, values)
+			if all = append(all, found...); len(found) > 0 {
+				name = ""
+			}
 		}
 	case object:
 		for _, f := range v {
-			if f.name != "username" && f.name != "channel" && !strings.HasPrefix(f.name, "icon") {
-				all = append(all, everything(clean(f.name), f.value)...)
+			if !wordless(f) {
+				all = append(all, everything(clean(f.name), f.value, values)...)
 			}
 		}
 	case string:
-		if text := mrkdwn(clean(v)); strings.TrimSpace(text) != "" {
-			all = append(all, titled(plain(name), text))
+		if text := clean(v); strings.TrimSpace(text) != "" {
+			all = append(all, titled(name, text))
+		}
+	case json.Number, bool:
+		if values {
+			all = append(all, titled(name, str(v)))
 		}
 	}
 	return all
 }
+
+// noWords are the names of fields that have nothing for people, in lower case.
+var noWords = map[string]bool{
+	"username": true, "channel": true, "color": true, "themecolor": true, "id": true, "ts": true,
+	"emoji": true, "verbatim": true, "mrkdwn": true, "mrkdwn_in": true, "@type": true, "@context": true, "$schema": true,
+}
+
+// kinds are the types of what Slack's messages are made of.
+var kinds = map[string]bool{
+	"mrkdwn": true, "plain_text": true, "raw_text": true, "raw_number": true, "section": true, "header": true,
+	"context": true, "actions": true, "divider": true, "image": true, "button": true, "rich_text": true, "markdown": true,
+}
+
+// wordless reports whether a field plainly has no words for people.
+func wordless(f field) bool {
+	name := strings.ToLower(f.name)
+	kind, _ := f.value.(string)
+	return noWords[name] || name == "type" && kinds[kind] ||
+		strings.HasSuffix(name, "_id") || strings.HasPrefix(name, "icon") || strings.HasSuffix(name, "_icon")
+}
+
+// anything returns what a value says that has no field that is known.
+func anything(v any) string { return mrkdwn(lines(everything("", v, false)...)) }
 
 // says reports whether a text has all the words of another, one after the other.
 func says(text, words string) bool {
@@ -112,13 +150,13 @@ func attachmentOf(v any) string {
 	}
 	parts := []string{
 		textOf(a.get("pretext")),
-		linked(plain(str(a.get("author_name"))), unescape(str(a.get("author_link")))),
-		linked(plain(str(a.get("title"))), unescape(str(a.get("title_link")))),
+		linked(plain(str(a.get("author_name"))), address(a.get("author_link"))),
+		linked(plain(str(a.get("title"))), address(a.get("title_link"))),
 		textOf(a.get("text")),
 		fieldsOf(a.get("fields")),
 		blocksOf(a.get("blocks")),
 		blocksOf(a.get("message_blocks")),
-		str(a.get("image_url")),
+		address(a.get("image_url")),
 	}
 	for _, action := range list(a.get("actions")) {
 		parts = append(parts, elementOf(action))
@@ -128,6 +166,9 @@ func attachmentOf(v any) string {
 	}
 	if lines(parts...) == "" && a.get("footer") == nil {
 		parts = append(parts, anyText(a)...)
+		if lines(parts...) == "" {
+			parts = append(parts, anything(a))
+		}
 	}
 	return lines(append(parts, plain(str(a.get("footer"))))...)
 }
@@ -172,7 +213,7 @@ var texts = map[string]bool{
 	"content": true, "message": true, "summary": true, "description": true, "body": true, "subject": true, "details": true, "label": true,
 }
 
-// anyText returns what a value of an unknown kind says.
+// anyText returns what a value of an unknown kind says in fields that are known.
 func anyText(v any) (all []string) {
 	switch v := v.(type) {
 	case []any:
@@ -180,27 +221,33 @@ func anyText(v any) (all []string) {
 			all = append(all, anyText(item)...)
 		}
 	case object:
-		if name, value := str(v.get("name")), str(v.get("value")); name != "" && value != "" {
-			return []string{titled(plain(name), mrkdwn(value))} // a fact
+		name := str(v.get("name"))
+		fact := name != "" && v.get("value") != nil
+		if fact {
+			all = append(all, titled(plain(name), mrkdwn(str(v.get("value")))))
 		}
 		for _, f := range v {
-			isText := texts[strings.ToLower(f.name)]
-			switch f.value.(type) {
-			case object, []any:
-				all = append(all, anyText(f.value)...)
-				if items, ok := f.value.([]any); ok && isText {
-					for _, item := range items {
-						if s, ok := item.(string); ok {
-							all = append(all, mrkdwn(clean(s)))
-						}
-					}
-				}
-			default:
-				if isText {
-					all = append(all, mrkdwn(str(f.value)))
-				}
+			if !fact || f.name != "value" {
+				all = append(all, fieldText(texts[strings.ToLower(f.name)], f.value)...)
 			}
 		}
+	}
+	return all
+}
+
+// fieldText returns what a field says; isText tells whether its name is that of a text.
+func fieldText(isText bool, v any) (all []string) {
+	if items, ok := v.([]any); ok {
+		for _, item := range items {
+			all = append(all, fieldText(isText, item)...)
+		}
+		return all
+	}
+	if o, ok := v.(object); ok {
+		all = anyText(o)
+	}
+	if isText && lines(all...) == "" {
+		all = []string{mrkdwn(str(v))}
 	}
 	return all
 }

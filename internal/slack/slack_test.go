@@ -38,6 +38,16 @@ func TestParse(t *testing.T) {
 		{"a MessageCard", `{"@type":"MessageCard","summary":"s","sections":[{"activityTitle":"t","facts":[{"name":"host","value":"db1"}]}]}`, "s\nt\nhost: db1"},
 		{"blocks as a string", `{"blocks":"[{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"*in*\"}}]"}`, "**in**"},
 		{"an address with an entity", `{"attachments":[{"title":"t","title_link":"https://x.example/?a=1&amp;b=2"}]}`, "t (https://x.example/?a=1&b=2)"},
+		{"a card with a text", `{"@type":"MessageCard","@context":"https://x.example","themeColor":"f00","summary":"s","text":"x","sections":[{"activityTitle":"t","activityImage":"https://x.example/i.png","facts":[{"name":"host","value":"db1"},{"name":"load","value":{"now":9}},{"name":"note","value":""}]}]}`, "s\nx\nt\nhost: db1\nload: now: 9\nnote"},
+		{"more beside a name and a value", `{"items":[{"name":"n","value":"v","description":"d"}]}`, "n: v\nd"},
+		{"an object as a value", `{"attachments":[{"fields":[{"title":"T","value":{"a":"AV"}},{"title":"U","value":["x",{"b":{"c":2}}]}]}]}`, "T: a: AV\nU: x\nc: 2"},
+		{"objects as a text beside blocks", `{"text":{"a":{"b":"deep"}},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"hi"}},{"type":"section","text":{"x":["*in*"]}}]}`, "b: deep\nhi\nx: **in**"},
+		{"an object as a text of unknown shape", `{"alert":{"summary":"a","message":{"why":"full"}}}`, "a\nwhy: full"},
+		{"texts without words", `{"attachments":[{"text":{"type":"mrkdwn","text":"","verbatim":false},"color":"danger","mrkdwn_in":["text"],"callback_id":"c","footer_icon":"https://x.example/i.png","ts":"1"}]}`, ""},
+		{"an attachment without a known field", `{"text":"x","attachments":[{"color":"danger","status":"DOWN"}]}`, "x\nstatus: DOWN"},
+		{"what is no words", `{"Type":"DOWN","Color":"#f00","Icon_URL":"https://x.example/i.png","host_id":"7","tags":["a","b"],"UserName":"u"}`, "Type: DOWN\ntags: a\nb"},
+		{"attachments as a string", `{"text":"x","attachments":" {\"text\":\"in\"}"}`, "x\nin"},
+		{"addresses with entities", `{"attachments":[{"author_name":"n","author_link":"https://x.example/?a&amp;b","image_url":"https://x.example/?c&amp;d"}],"blocks":[{"type":"actions","elements":[{"type":"button","text":"go","url":"https://x.example/?e&amp;f"}]},{"type":"image","alt_text":"i","image_url":"https://x.example/?g&amp;h"}]}`, "go (https://x.example/?e&f)\ni (https://x.example/?g&h)\nn (https://x.example/?a&b)\nhttps://x.example/?c&d"},
 		{"what another service calls it", `{"content":"a","embeds":[{"title":"b","description":"c","fields":[{"name":"n","value":1}]}]}`, "a\nb\nc\nn: 1"},
 		{"a message of unknown shape", `{"alert":{"summary":"disk is full","labels":{"x":"y"}},"message":["a","b"]}`, "disk is full\na\nb"},
 
@@ -138,6 +148,38 @@ func TestForms(t *testing.T) {
 		m, err := slack.Parse(test[0], []byte(test[1]))
 		if want := (slack.Message{Username: "x", Content: "from a form & more; 100%"}); err != nil || m != want {
 			t.Errorf("%s: got %+v, %v, want %+v", name, m, err, want)
+		}
+	}
+}
+
+// A form of parts that lacks its end is taken if its payload is whole.
+func TestFormWithoutEnd(t *testing.T) {
+	const begin = "--x\r\nContent-Disposition: form-data; name=payload\r\n\r\n{\"text\":\"whole\""
+	for body, want := range map[string]string{
+		begin + "}":        "whole",
+		begin + "}\r\n":    "whole",
+		begin + "}\r\n--x": "whole",
+		begin + "}\r\n--x\r\nContent-Disposition: form-data; name=text\r\n\r\nhal": "whole",
+		begin: "",
+	} {
+		m, err := slack.Parse("multipart/form-data; boundary=x", []byte(body))
+		if m.Content != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %+v, %v, want %q", body, m, err, want)
+		}
+	}
+}
+
+// A message never becomes much larger than it was sent.
+func TestGrowth(t *testing.T) {
+	name := strings.Repeat("n", 1000)
+	for _, body := range []string{
+		`{"` + name + `":["a"` + strings.Repeat(`,"a"`, 1000) + `]}`,
+		`{"` + name + `":[["a"]` + strings.Repeat(`,["a"]`, 1000) + `]}`,
+		`{"text":{"` + name + `":["a"` + strings.Repeat(`,"a"`, 1000) + `]}}`,
+	} {
+		m, err := slack.Parse("", []byte(body))
+		if err != nil || len(m.Content) > 2*len(body) {
+			t.Errorf("%d bytes become %d, %v", len(body), len(m.Content), err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package slack
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,8 +13,8 @@ import (
 	"kaban/internal/markup"
 )
 
-// str returns the text that a value stands for, cleaned; "" for objects without
-// a text.
+// str returns the text that a value stands for, cleaned: for an object, its text
+// or else all that it has in it.
 func str(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -23,7 +24,11 @@ func str(v any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case object:
-		return str(v.get("text"))
+		if text := str(v.get("text")); text != "" {
+			return text
+		}
+		rest := slices.DeleteFunc(slices.Clone(v), func(f field) bool { return f.name == "text" }) // searched already
+		return lines(everything("", rest, true)...)
 	case []any:
 		var all []string
 		for _, item := range v {
@@ -93,6 +98,9 @@ func mrkdwn(s string) string { return strings.Trim(markup.FromSlack(unescape(der
 
 // plain translates a text that has references, but no markup.
 func plain(s string) string { return strings.TrimSpace(unescape(dereference(s))) }
+
+// address returns an address; some programs escape it like a text.
+func address(v any) string { return unescape(str(v)) }
 
 var entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
 
