@@ -48,7 +48,7 @@ func (u Username) IsZero() bool { return u.name == "" }
 // RoomName is the name of a room. The zero value is no room's.
 type RoomName struct {
 	name, key string
-	typed     string // what was parsed, where that looks like something else
+	typed     string // what was parsed, if that is not name
 }
 
 // ParseRoomName applies the rules of usernames up to MaxRoomName code points,
@@ -60,7 +60,7 @@ func ParseRoomName(s string) (RoomName, error) {
 		return RoomName{}, err
 	}
 	r := RoomName{name: name, key: fold(name)}
-	if s != name && len(looks(r.key, name, s)) > len(looks(r.key, name, name)) {
+	if s != name {
 		r.typed = strings.Clone(s)
 	}
 	return r, nil

@@ -173,10 +173,10 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 		return nil, fmt.Errorf("list the rooms: %w", err)
 	}
 	for _, state := range known {
-		d.addRoomLocked(state)
+		d.addRoomLocked(state, state.Name.Looks())
 	}
 	if d.rooms[lobby.Key()] == nil {
-		d.addRoomLocked(store.Room{Name: lobby, Oldest: 1})
+		d.addRoomLocked(store.Room{Name: lobby, Oldest: 1}, lobby.Looks())
 	}
 	if instant, ok := s.(interface{ Instant() bool }); ok && instant.Instant() {
 		d.inline = true
@@ -201,11 +201,14 @@ func (d *Dispatcher) Close() {
 // Epoch returns the epoch of the store.
 func (d *Dispatcher) Epoch() string { return d.store.Epoch() }
 
-func (d *Dispatcher) addRoomLocked(state store.Room) *Room {
+func (d *Dispatcher) addRoomLocked(state store.Room, looks []string) *Room {
 	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, budget: d.budget, pageEntries: d.options.PageEntries}
 	r.head.Store(state.Head)
 	d.rooms[state.Name.Key()] = r
 	d.byName.Set(r.name.String(), r)
+	if len(looks) > 1 { // the first is its key
+		r.looks = looks[1:]
+	}
 	d.noteLooksLocked(r)
 	return r
 }
@@ -225,11 +228,15 @@ func (d *Dispatcher) hasRoomFor(name kaban.RoomName) bool {
 
 // roomOrNew returns the room, which is made if need be.
 func (d *Dispatcher) roomOrNew(name kaban.RoomName) *Room {
+	if r := d.room(name); r != nil {
+		return r
+	}
+	looks := name.Looks()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rooms[name.Key()]
 	if r == nil {
-		r = d.addRoomLocked(store.Room{Name: name})
+		r = d.addRoomLocked(store.Room{Name: name}, looks)
 	}
 	return r
 }
@@ -292,6 +299,7 @@ func (d *Dispatcher) Watch(w Waker, member any, format Format, p Place) (*Subscr
 
 // subscribe gives a subscription its place.
 func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription) (*Subscription, Joined, error) {
+	looks := d.looksOfNew(p.wanted)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rooms[p.state.Name.Key()]
@@ -301,10 +309,13 @@ func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription)
 		return nil, Joined{}, ErrNotFound
 	case len(d.rooms) >= d.options.MaxRooms:
 		return nil, Joined{}, ErrTooManyRooms
-	case d.lookalikeLocked(p.wanted) != nil:
-		return nil, Joined{}, &LookalikeError{Wanted: p.wanted, Room: d.lookalikeLocked(p.wanted).name}
+	case d.lookalikeLocked(looks) != nil:
+		return nil, Joined{}, &LookalikeError{Wanted: p.wanted, Room: d.lookalikeLocked(looks).name}
 	default:
-		r = d.addRoomLocked(p.state)
+		if looks == nil { // it has just vanished
+			looks = p.wanted.Looks()
+		}
+		r = d.addRoomLocked(p.state, looks)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

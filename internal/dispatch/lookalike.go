@@ -17,10 +17,19 @@ func (e *LookalikeError) Error() string {
 	return fmt.Sprintf("room %s looks like %s, which is another room; join that one, or choose another name", e.Wanted, e.Room)
 }
 
-// lookalikeLocked returns a room that a new one would be taken for, nil if there
-// is none.
-func (d *Dispatcher) lookalikeLocked(name kaban.RoomName) *Room {
-	for _, look := range name.Looks() {
+// looksOfNew returns what a room looks like if it is not there yet, else nil. It
+// takes a while for some names, so no lock is held meanwhile.
+func (d *Dispatcher) looksOfNew(name kaban.RoomName) []string {
+	if d.room(name) != nil {
+		return nil
+	}
+	return name.Looks()
+}
+
+// lookalikeLocked returns a room that a new one with these looks would be taken
+// for, nil if there is none.
+func (d *Dispatcher) lookalikeLocked(looks []string) *Room {
+	for _, look := range looks {
 		if r := d.rooms[look]; r != nil { // the first look of a room is its key
 			return r
 		}
@@ -34,7 +43,7 @@ func (d *Dispatcher) lookalikeLocked(name kaban.RoomName) *Room {
 // noteLooksLocked keeps what a room looks like beside its key, which few rooms
 // have.
 func (d *Dispatcher) noteLooksLocked(r *Room) {
-	for _, look := range r.name.Looks()[1:] {
+	for _, look := range r.looks {
 		if d.looks[look] == nil {
 			d.looks[look] = r
 		}
@@ -42,7 +51,7 @@ func (d *Dispatcher) noteLooksLocked(r *Room) {
 }
 
 func (d *Dispatcher) forgetLooksLocked(r *Room) {
-	for _, look := range r.name.Looks()[1:] {
+	for _, look := range r.looks {
 		if d.looks[look] == r {
 			delete(d.looks, look)
 		}

@@ -20,6 +20,8 @@ type Room struct {
 	name  kaban.RoomName
 	epoch string
 	store store.Store
+	// looks is what the name looks like beside its key; nil for most.
+	looks []string
 	// budget is the dispatcher's.
 	budget *budget
 	// pageEntries is Options.PageEntries.

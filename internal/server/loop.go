@@ -170,7 +170,7 @@ func (l *loop) round() {
 
 // busy reports whether there is work left for the next round.
 func (l *loop) busy() bool {
-	return len(l.reads)+l.heavy.len()+l.writes.len()+l.answers.len() > 0
+	return len(l.reads)+l.heavy.len()+l.writes.len()+l.answers.len()+len(l.sends) > 0
 }
 
 // poll waits for work, not at all if there is some.

@@ -112,3 +112,18 @@ func TestRoomsThatVanishDoNotCount(t *testing.T) {
 		t.Errorf("%d rooms were refused after those that vanished", refused)
 	}
 }
+
+// A join that makes no room, because the cursor is of another epoch, counts for
+// nothing.
+func TestRefusedJoinsMakeNoRooms(t *testing.T) {
+	l := turnOver(t, memory.New(0), dispatch.Options{})
+	ann := l.enter("ann")
+	const many = nameRooms + 100
+	for i := range many {
+		ann.say(`{"type":"join","room":"room-%d","epoch":"another","after":1}`, i)
+	}
+	l.until("ann is answered", func() bool { return ann.got(`"code":"resync"`)+ann.got(`"code":"rate_limited"`) == many })
+	if refused := ann.got(`"code":"rate_limited"`); refused > 0 {
+		t.Errorf("%d joins were refused for their number", refused)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"kaban"
 	"kaban/internal/dispatch"
@@ -88,14 +89,26 @@ const (
 // cost is how much work a request is for the loop, in units. A list adds its
 // length, which is less than that, but only sends gain by being many.
 func (h *handler) cost(r *wire.Request) int {
-	find := 1 + len(h.rooms)/roomsPerUnit
+	find := 1 + len(h.rooms)/roomsPerUnit + nameCost(r.Room)
 	switch r.Type {
 	case wire.TypeJoin, wire.TypePart:
 		return placeCost + find
 	case wire.TypeSend:
 		return find
 	}
-	return 1
+	return 1 + nameCost(r.Room)
+}
+
+// nameCost is what reading the name of a room has cost. A name beyond ASCII takes up
+// to two microseconds for each code point.
+func nameCost(room kaban.RoomName) int {
+	name := room.String()
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			return len(name)
+		}
+	}
+	return 0
 }
 
 // readFrames carries out the complete frames that were read. It reports whether
@@ -334,20 +347,24 @@ func (h *handler) join(r *wire.Request) {
 		h.enter(ref, place)
 		return
 	}
+	giveBack := func() {}
 	if _, err := d.Room(room); errors.Is(err, dispatch.ErrNotFound) {
-		if wait := h.manager().newRooms.take(h.session.Identity.Username.Key(), h.socket.RemoteAddr()); wait > 0 {
+		limits, name, remote := h.manager().newRooms, h.session.Identity.Username.Key(), h.socket.RemoteAddr()
+		if wait := limits.take(name, remote); wait > 0 {
 			h.refuseNewRoom(r, wait)
 			return
 		}
+		giveBack = func() { limits.give(name, remote) }
 	}
 	var place dispatch.Place
 	var err error
 	h.ask(func(ctx context.Context) { place, err = d.Find(ctx, room, start) }, func() {
 		if err != nil {
+			giveBack() // no room was made
 			h.replyFailure(ref, err)
-			return
+		} else if !h.enter(ref, place) {
+			giveBack()
 		}
-		h.enter(ref, place)
 	})
 }
 
@@ -359,22 +376,23 @@ func (h *handler) refuseNewRoom(r *wire.Request, wait time.Duration) {
 	h.reply(&e)
 }
 
-// enter joins a room that was found.
-func (h *handler) enter(ref []byte, place dispatch.Place) {
+// enter joins a room that was found. It reports whether the connection is in it.
+func (h *handler) enter(ref []byte, place dispatch.Place) bool {
 	if h.session == nil { // it has ended in the meantime
-		return
+		return false
 	}
 	d := h.manager().dispatcher
 	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.Identity.Username, place)
 	if err != nil {
 		h.replyFailure(ref, err)
-		return
+		return false
 	}
 	h.rooms = append(h.rooms, s)
 	e := answer(wire.TypeJoined, ref)
 	e.Epoch, e.Room, e.Head, e.Members = d.Epoch(), s.Room().Name().String(), joined.Head, joined.Members
 	h.reply(e)
 	h.loop.notify(s)
+	return true
 }
 
 func (h *handler) send(r *wire.Request) {

@@ -40,6 +40,7 @@ type Session struct {
 	Secret   string // proves to be the same client; at least 128 bits
 
 	owner Owner
+	looks []string // of the name
 	// earlier are the secrets that led here, oldest first, for as long as the
 	// client has not shown that it got this session's. Guarded by Registry.mu.
 	earlier []string
@@ -87,11 +88,12 @@ type look struct {
 	count int
 }
 
-// takeLocked notes that a name is in use, if no other name that looks like it is.
-func (r *Registry) takeLocked(name kaban.Username) bool {
-	looks := name.Looks()
+// takeLocked notes that a name with these looks is in use, if no other name that
+// looks like it is. The first look is its key.
+func (r *Registry) takeLocked(looks []string) bool {
+	key := looks[0]
 	for _, l := range looks {
-		if taken, ok := r.looks[l]; ok && taken.key != name.Key() {
+		if taken, ok := r.looks[l]; ok && taken.key != key {
 			return false
 		}
 	}
@@ -99,14 +101,14 @@ func (r *Registry) takeLocked(name kaban.Username) bool {
 		r.looks = make(map[string]look)
 	}
 	for _, l := range looks {
-		r.looks[l] = look{name.Key(), r.looks[l].count + 1}
+		r.looks[l] = look{key, r.looks[l].count + 1}
 	}
 	return true
 }
 
 // giveLocked takes back what takeLocked noted.
-func (r *Registry) giveLocked(name kaban.Username) {
-	for _, l := range name.Looks() {
+func (r *Registry) giveLocked(looks []string) {
+	for _, l := range looks {
 		if taken := r.looks[l]; taken.count > 1 {
 			r.looks[l] = look{taken.key, taken.count - 1}
 		} else {
@@ -132,8 +134,10 @@ func reservedLooks(names ...string) map[string]bool {
 
 // IsReserved reports whether nobody may have a name, because it is or looks like
 // one that would pass for the server or for everybody.
-func IsReserved(name kaban.Username) bool {
-	return slices.ContainsFunc(name.Looks(), func(l string) bool { return reserved[l] })
+func IsReserved(name kaban.Username) bool { return areReserved(name.Looks()) }
+
+func areReserved(looks []string) bool {
+	return slices.ContainsFunc(looks, func(l string) bool { return reserved[l] })
 }
 
 // Claim gives a name to a connection. With the secret of the session that holds
@@ -142,10 +146,11 @@ func IsReserved(name kaban.Username) bool {
 // its own earlier attempts, with the last secret that reached it. It returns
 // ErrReserved and ErrTaken.
 func (r *Registry) Claim(owner Owner, id Identity, resume string) (*Session, error) {
-	if IsReserved(id.Username) {
+	looks := id.Username.Looks() // takes a while for some names, so no lock is held
+	if areReserved(looks) {
 		return nil, ErrReserved
 	}
-	s := &Session{Identity: id, Secret: rand.Text(), owner: owner}
+	s := &Session{Identity: id, Secret: rand.Text(), owner: owner, looks: looks}
 	replaced, err := r.put(s, resume)
 	if err != nil {
 		return nil, err
@@ -171,12 +176,12 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 		// attempt of the same client shows the same secret.
 		s.earlier = []string{resume}
 	}
-	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(name) {
+	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(s.looks) {
 		return nil, ErrTaken
 	}
 	if holder != nil {
 		s.follow(holder, at)
-		r.giveLocked(holder.Identity.Username)
+		r.giveLocked(holder.looks)
 	}
 	r.sessions[name.Key()] = s
 	return holder, nil
@@ -197,7 +202,7 @@ func (r *Registry) Release(s *Session) {
 	defer r.mu.Unlock()
 	if r.sessions[name.Key()] == s {
 		delete(r.sessions, name.Key())
-		r.giveLocked(name)
+		r.giveLocked(s.looks)
 	}
 }
 
@@ -205,25 +210,26 @@ func (r *Registry) Release(s *Session) {
 // must be once. Several may borrow the same name at a time; meanwhile no
 // connection gets it. It returns ErrReserved and ErrTaken.
 func (r *Registry) Speak(name kaban.Username) (done func(), err error) {
-	if IsReserved(name) {
+	looks := name.Looks()
+	if areReserved(looks) {
 		return nil, ErrReserved
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sessions[name.Key()] != nil || !r.takeLocked(name) {
+	if r.sessions[name.Key()] != nil || !r.takeLocked(looks) {
 		return nil, ErrTaken
 	}
 	if r.speakers == nil {
 		r.speakers = make(map[string]int)
 	}
 	r.speakers[name.Key()]++
-	return func() { r.fallSilent(name) }, nil
+	return func() { r.fallSilent(name, looks) }, nil
 }
 
-func (r *Registry) fallSilent(name kaban.Username) {
+func (r *Registry) fallSilent(name kaban.Username, looks []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.giveLocked(name)
+	r.giveLocked(looks)
 	if r.speakers[name.Key()]--; r.speakers[name.Key()] == 0 {
 		delete(r.speakers, name.Key())
 	}

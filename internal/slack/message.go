@@ -12,13 +12,15 @@ func messageOf(root any) (m Message) {
 	case string:
 		return Message{Content: mrkdwn(clean(root))}
 	case []any:
+		var parts []string
 		for _, item := range root {
 			one := messageOf(item)
-			m.Content = lines(m.Content, one.Content)
+			parts = append(parts, one.Content)
 			if m.Username == "" {
 				m.Username = one.Username
 			}
 		}
+		m.Content = lines(parts...)
 		return m
 	case object:
 		m.Username = str(root.get("username"))
