@@ -46,10 +46,11 @@ func (s *Send) wake() {
 
 // Post stores one message for somebody who is not in the room, and returns when
 // it is stored and published, or refused with the receipt's error. The room is
-// made if it is not there; ErrTooManyRooms says that it cannot be. When ctx ends first it returns its cause, and the
-// message may be stored all the same: posting it again with the same id tells.
-// settled is called once, without a lock held, when the message is stored or will
-// not be, which then is after Post has returned.
+// made if it is not there; ErrTooManyRooms says that it cannot be. When ctx ends
+// first it returns its cause, and the message may be stored all the same: posting it
+// again with the same id tells. settled is called once, when the message is stored or
+// will not be, which may be after Post has returned. The committer may call it with
+// its lock held, so it must not call the dispatcher.
 func (d *Dispatcher) Post(ctx context.Context, message kaban.Dispatch, settled func()) (Receipt, error) {
 	if !d.hasRoomFor(message.Room) {
 		settled()
