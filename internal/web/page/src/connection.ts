@@ -59,6 +59,24 @@ const mostUnsent = 64 * 1024
 /** How many requests may wait for their answers. */
 const mostWaiting = 1_000
 
+let passed = 0
+let lastDay = Date.now()
+let lastTick = performance.now()
+
+/**
+ * How much time has passed since the page began, in milliseconds. The time of day
+ * may be set back, and the other clock stands still while a machine sleeps: the one
+ * that has gone further counts.
+ */
+function elapsed(): number {
+  const day = Date.now()
+  const tick = performance.now()
+  passed += Math.max(day - lastDay, tick - lastTick, 0)
+  lastDay = day
+  lastTick = tick
+  return passed
+}
+
 export class Connection {
   private socket: WebSocket | undefined
   private username = ''
@@ -171,7 +189,7 @@ export class Connection {
     switch (event.type) {
       case 'welcome':
         this.greeted = true
-        this.since = Date.now()
+        this.since = elapsed()
         this.own = event.session
         this.username = event.username
         this.heartbeat = Math.max(1, event.heartbeat) * 1000
@@ -204,7 +222,7 @@ export class Connection {
 
   /** Something came. */
   private alive(): void {
-    this.heard = Date.now()
+    this.heard = elapsed()
     this.asked = 0
     if (!this.silent) return
     this.silent = false
@@ -214,7 +232,7 @@ export class Connection {
   /** Watches the server: asks it after a silence, says that it does not answer, gives it up. */
   private listen(): void {
     this.arm(watchEvery, () => {
-      const now = Date.now()
+      const now = elapsed()
       const silence = document.visibilityState === 'visible' ? Math.min(this.heartbeat / 2, longestSilence) : this.heartbeat
       const unanswered = this.asked === 0 ? 0 : now - this.asked
       if (this.asked === 0) {
@@ -240,7 +258,7 @@ export class Connection {
     if (!this.greeted) return
     this.giveUp = this.asked === 0 ? giveUp : Math.min(giveUp, this.giveUp)
     if (this.asked !== 0) return
-    this.asked = Date.now()
+    this.asked = elapsed()
     this.write({ type: 'ping' })
   }
 
@@ -262,7 +280,7 @@ export class Connection {
     const goodbye = this.goodbye
     const refusal = this.refusal
     const greeted = this.greeted
-    if (this.since > 0 && Date.now() - this.since >= useful) this.failures = this.strays = 0
+    if (this.since > 0 && elapsed() - this.since >= useful) this.failures = this.strays = 0
     this.drop()
     // Each try that we gave up can replace us once; whoever else does has the session.
     if (goodbye?.reason === 'replaced' && --this.strays < 0) {
