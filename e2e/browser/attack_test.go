@@ -115,11 +115,11 @@ func TestAttacksInWhatIsTyped(t *testing.T) {
 	p.open(s.url)
 	for _, attack := range attacks(t)[:40] {
 		p.until(`document.querySelector('#name')`)
-		p.text(fmt.Sprintf(`document.querySelector('#name').value = %s, document.querySelector('.primary').click(), ''`, quote(attack)))
+		p.text(fmt.Sprintf(`document.querySelector('#name').value = %s, document.querySelector('.join form').requestSubmit(), ''`, quote(attack)))
 		p.until(`document.querySelector('#name-problem') && !document.querySelector('.primary').disabled`)
 		p.wantInnocent("name " + attack)
 	}
-	p.text(`document.querySelector('#name').value = 'alice', document.querySelector('.primary').click(), ''`)
+	p.text(`document.querySelector('#name').value = 'alice', document.querySelector('.join form').requestSubmit(), ''`)
 	p.online()
 	for _, attack := range attacks(t)[:40] {
 		p.text(fmt.Sprintf(`history.pushState(null, '', '/r/' + encodeURIComponent(%s)), dispatchEvent(new PopStateEvent('popstate')), ''`, quote(strings.ReplaceAll(attack, "/", "-"))))
