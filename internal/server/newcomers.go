@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/tcp"
 	"kaban/wire"
 )
 
@@ -48,32 +49,14 @@ type newcomerPlace struct {
 	all, sources *list.Element // the second is nil where the source is not bounded
 }
 
-// sourceOf returns what counts as one address; see networkOf. What is not TCP has
+// sourceOf returns what counts as one address; see tcp.NetworkOf. What is not TCP has
 // none.
 func sourceOf(conn net.Conn) netip.Prefix {
-	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.Prefix{}
 	}
-	return networkOf(tcp.AddrPort().Addr())
-}
-
-// networkOf returns what counts as one address: of IPv6 a network of 64 bits, which
-// is what one customer has at least. Loopback has none: proxies are there.
-func networkOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	if !addr.IsValid() || addr.IsLoopback() {
-		return netip.Prefix{}
-	}
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64
-	}
-	network, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return network
+	return tcp.NetworkOf(remote.AddrPort().Addr())
 }
 
 // enter adds a connection. When there are more from its address than may be, it

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"kaban/internal/tcp"
 )
 
 // How many rooms may be made by joining them: so many in a row, and then another
@@ -69,7 +71,7 @@ func (n *newRooms) give(name, remote string) {
 // placeLocked returns what limits an address, and its key there.
 func (n *newRooms) placeLocked(remote string) (place *quota, key string) {
 	if at, err := netip.ParseAddrPort(remote); err == nil {
-		if network := networkOf(at.Addr()); network.IsValid() {
+		if network := tcp.NetworkOf(at.Addr()); network.IsValid() {
 			return &n.addresses, network.String()
 		}
 	}

@@ -6,3 +6,23 @@
 // Nothing here fails: where a system cannot tell, callers know less and judge by
 // what their writes return.
 package tcp
+
+import "net/netip"
+
+// NetworkOf returns what counts as one address: of IPv6 a network of 64 bits, which
+// is what one customer has at least. Loopback has none: proxies are there.
+func NetworkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	if !addr.IsValid() || addr.IsLoopback() {
+		return netip.Prefix{}
+	}
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	network, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return network
+}
