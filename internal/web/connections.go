@@ -53,14 +53,14 @@ type connections struct {
 
 	mu        sync.Mutex // guards all below; nothing else is locked while it is held
 	count     int
-	byAddress map[netip.Addr]int
+	byAddress map[netip.Prefix]int
 	waiting   list.List // of *connection: clients that the server waits for, the longest first
 	held      int       // the sum of connection.held
 	loggedAt  time.Time // when the log last had that it is full
 }
 
 func newConnections(limit int, log *slog.Logger) *connections {
-	return &connections{max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Addr]int)}
+	return &connections{max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int)}
 }
 
 // connection is one of HTTP. Its writes end when the peer makes no progress,
@@ -68,7 +68,7 @@ func newConnections(limit int, log *slog.Logger) *connections {
 type connection struct {
 	net.Conn
 	all     *connections
-	address netip.Addr // what it counts for; the zero Addr is not counted
+	address netip.Prefix // what it counts for; the zero Prefix is not counted
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
@@ -128,7 +128,7 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 		}
 	case all.count >= all.max:
 		all.logFullLocked("HTTP has as many connections as it takes; it closes those that do not make progress", "max", all.max)
-		if victim = all.longestLocked(netip.Addr{}); victim == nil && all.count >= all.max+reserve {
+		if victim = all.longestLocked(netip.Prefix{}); victim == nil && all.count >= all.max+reserve {
 			return nil, false
 		}
 	}
@@ -146,7 +146,7 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 
 // longestLocked returns the connection of an address, or of any if it is the zero
 // Addr, that has been waited for longest; nil if there is none.
-func (all *connections) longestLocked(address netip.Addr) *connection {
+func (all *connections) longestLocked(address netip.Prefix) *connection {
 	for e := all.waiting.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*connection); !address.IsValid() || c.address == address {
 			return c
@@ -273,22 +273,13 @@ func (all *connections) watch(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// addressOf returns what a connection counts for: an IPv4 address, or the /64 of
-// an IPv6 one, which is what one household or one machine has. It is the zero Addr
-// for loopback, where everybody may be behind a proxy.
-func addressOf(remote net.Addr) netip.Addr {
-	tcp, ok := remote.(*net.TCPAddr)
+// addressOf returns what a connection counts for; see tcp.NetworkOf.
+func addressOf(remote net.Addr) netip.Prefix {
+	at, ok := remote.(*net.TCPAddr)
 	if !ok {
-		return netip.Addr{}
+		return netip.Prefix{}
 	}
-	address := tcp.AddrPort().Addr().Unmap().WithZone("")
-	switch {
-	case address.IsLoopback():
-		return netip.Addr{}
-	case address.Is6():
-		return netip.PrefixFrom(address, 64).Masked().Addr()
-	}
-	return address
+	return tcp.NetworkOf(at.AddrPort().Addr())
 }
 
 // Write implements net.Conn. It goes on for as long as the peer takes something:
