@@ -45,7 +45,8 @@ func (u Username) Looks() []string { return looks(u.key, u.name, u.name) }
 // IsZero reports whether u is nobody's name.
 func (u Username) IsZero() bool { return u.name == "" }
 
-// RoomName is the name of a room. The zero value is no room's.
+// RoomName is the name of a room. The zero value is no room's. Compare two by
+// Key, not with ==: a value remembers the spelling it was parsed from.
 type RoomName struct {
 	name, key string
 	typed     string // what was parsed, if that is not name
