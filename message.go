@@ -101,16 +101,3 @@ func isPlainText(content string) bool {
 	}
 	return word
 }
-
-// Origin is the connection that something came from; 0 is none. It is never
-// used again for another connection in the life of a server.
-type Origin uint64
-
-// Dispatch is a message inside the server: with its room, its id and the
-// connection it came from, so that nobody gets their own words back.
-type Dispatch struct {
-	Origin  Origin
-	Room    RoomName
-	ID      MessageID
-	Message Message
-}

@@ -175,14 +175,14 @@ func fillStore(ctx context.Context, dir string, n int) (err error) {
 		people = append(people, said)
 	}
 	const batch = 10_000
-	dispatches, results := make([]kaban.Dispatch, batch), make([]store.Result, batch)
+	dispatches, results := make([]kaban.Draft, batch), make([]store.Result, batch)
 	for done := 0; done < n; done += batch {
 		for i := range dispatches {
 			id, err := kaban.ParseMessageID(fmt.Sprintf("m-%d", done+i))
 			if err != nil {
 				return err
 			}
-			dispatches[i] = kaban.Dispatch{Room: room, ID: id, Message: people[i%len(people)]}
+			dispatches[i] = people[i%len(people)].Draft(room, id)
 		}
 		if err := s.Append(ctx, dispatches, results); err != nil {
 			return err

@@ -534,7 +534,7 @@ type fullStore struct {
 	fails int
 }
 
-func (s *fullStore) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s *fullStore) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fails > 0 {

@@ -40,7 +40,7 @@ func kept(t *testing.T, messages int) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Append(t.Context(), []kaban.Dispatch{{Room: room, ID: id, Message: message}}, make([]store.Result, 1)); err != nil {
+		if err := s.Append(t.Context(), []kaban.Draft{message.Draft(room, id)}, make([]store.Result, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -39,7 +39,7 @@ func busyRoom(b *testing.B, members, batch int) (*Room, []*Subscription, func())
 	return r, all, func() {
 		head := r.Head()
 		for i := range entries {
-			entries[i] = store.Entry{Seq: head + 1 + uint64(i), Time: 1, Kind: store.KindMessage, ID: "id", Username: "user-0", Content: content}
+			entries[i] = store.Entry{Seq: head + 1 + uint64(i), Time: 1, Kind: kaban.KindMessage, ID: "id", Username: "user-0", Content: content}
 		}
 		r.publish(entries)
 	}
@@ -105,7 +105,7 @@ func BenchmarkSubmit(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					sends[i] = Send{Dispatch: kaban.Dispatch{Room: s.Room().Name(), ID: id, Message: message}, Subscription: s}
+					sends[i] = Send{Draft: message.Draft(s.Room().Name(), id), Subscription: s}
 				}
 				d.Submit(sends)
 				for s.Outstanding() > 0 {
@@ -124,9 +124,9 @@ func BenchmarkSubmit(b *testing.B) {
 func BenchmarkPages(b *testing.B) {
 	for _, many := range []int{1000, 100_000} {
 		s := memory.New(1 << 30)
-		batch := make([]kaban.Dispatch, many)
+		batch := make([]kaban.Draft, many)
 		for i := range batch {
-			batch[i] = storetest.Dispatch(b, fmt.Sprint("room-", i), "ann", fmt.Sprint("id-", i), "x")
+			batch[i] = storetest.Draft(b, fmt.Sprint("room-", i), "ann", fmt.Sprint("id-", i), "x")
 		}
 		if err := s.Append(b.Context(), batch, make([]store.Result, many)); err != nil {
 			b.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -59,9 +60,9 @@ func (c *crowd) say(room, messages, size int, keep bool) {
 	content := strings.Repeat("x", size)
 	for range messages {
 		if keep {
-			storetest.Append(c.t, c.d.store, storetest.Dispatch(c.t, r.Name().String(), "ann", fmt.Sprintf("%d-%d", room, r.Head()+1), content))
+			storetest.Append(c.t, c.d.store, storetest.Draft(c.t, r.Name().String(), "ann", fmt.Sprintf("%d-%d", room, r.Head()+1), content))
 		}
-		r.publish([]store.Entry{{Seq: r.Head() + 1, Kind: store.KindMessage, ID: "id", Username: "ann", Content: content}})
+		r.publish([]store.Entry{{Seq: r.Head() + 1, Kind: kaban.KindMessage, ID: "id", Username: "ann", Content: content}})
 		for _, s := range c.subs[room] {
 			c.listen(s)
 		}

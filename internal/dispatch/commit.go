@@ -18,7 +18,7 @@ const maxBatch = 1024
 
 // Send is something that a connection wants stored.
 type Send struct {
-	Dispatch kaban.Dispatch
+	Draft kaban.Draft
 	// Ref comes back in the receipt or the refusal.
 	Ref    string
 	HasRef bool
@@ -51,13 +51,13 @@ func (s *Send) wake() {
 // again with the same id tells. settled is called once, when the message is stored or
 // will not be, which may be after Post has returned. The committer may call it with
 // its lock held, so it must not call the dispatcher.
-func (d *Dispatcher) Post(ctx context.Context, message kaban.Dispatch, settled func()) (Receipt, error) {
-	if !d.hasRoomFor(message.Room) {
+func (d *Dispatcher) Post(ctx context.Context, draft kaban.Draft, settled func()) (Receipt, error) {
+	if !d.hasRoomFor(draft.Room) {
 		settled()
 		return Receipt{}, ErrTooManyRooms
 	}
 	done := make(chan Receipt, 1)
-	sends := []Send{{Dispatch: message, done: func(r Receipt) {
+	sends := []Send{{Draft: draft, done: func(r Receipt) {
 		settled()
 		done <- r
 	}}}
@@ -160,8 +160,8 @@ func refuse(sends []Send, err error) {
 
 func refuseOne(send *Send, err error) {
 	send.settle(Receipt{
-		ID: send.Dispatch.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
-		Size: len(send.Dispatch.Message.Content()), Err: err,
+		ID: send.Draft.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
+		Size: len(send.Draft.Body), Err: err,
 	})
 	send.wake()
 }
@@ -170,14 +170,14 @@ func refuseOne(send *Send, err error) {
 type committer struct {
 	dispatcher *Dispatcher
 
-	mu         sync.Mutex // held by the one who commits; guards all below
-	sends      []Send
-	dispatches []kaban.Dispatch
-	results    []store.Result
-	rooms      []grown // in the order of their first entry in the batch
-	index      map[string]int
-	failing    bool // the last call of the store failed, and the log says so
-	broken     bool // OnBroken was called
+	mu      sync.Mutex // held by the one who commits; guards all below
+	sends   []Send
+	drafts  []kaban.Draft
+	results []store.Result
+	rooms   []grown // in the order of their first entry in the batch
+	index   map[string]int
+	failing bool // the last call of the store failed, and the log says so
+	broken  bool // OnBroken was called
 }
 
 // grown is a room whose log grew in this round.
@@ -217,14 +217,14 @@ func (d *Dispatcher) commitWaiting() {
 }
 
 func (c *committer) commit(sends []Send) {
-	c.dispatches, c.results = c.dispatches[:0], c.results[:0]
+	c.drafts, c.results = c.drafts[:0], c.results[:0]
 	for i := range sends {
-		c.dispatches = append(c.dispatches, sends[i].Dispatch)
+		c.drafts = append(c.drafts, sends[i].Draft)
 		c.results = append(c.results, store.Result{})
 	}
 	// The drain waits for what was read, so nothing cuts a commit short.
 	ctx := context.Background()
-	if err := c.dispatcher.store.Append(ctx, c.dispatches, c.results); err != nil {
+	if err := c.dispatcher.store.Append(ctx, c.drafts, c.results); err != nil {
 		err = fmt.Errorf("append %d messages: %w", len(sends), err)
 		c.failed(err)
 		refuse(sends, err)
@@ -250,7 +250,7 @@ func (c *committer) commit(sends []Send) {
 	}
 	c.rooms = c.rooms[:0]
 	clear(c.index)
-	clear(c.dispatches)
+	clear(c.drafts)
 }
 
 // settle tells the sender what became of a send, before anybody can see it,
@@ -260,7 +260,7 @@ func (c *committer) settle(send *Send, result *store.Result) {
 		refuseOne(send, result.Err)
 		return
 	}
-	d := &send.Dispatch
+	d := &send.Draft
 	if send.Subscription != nil {
 		send.settle(receipt(send, result))
 	}
@@ -278,17 +278,14 @@ func (c *committer) settle(send *Send, result *store.Result) {
 	g := &c.rooms[i]
 	g.head = max(g.head, result.Seq)
 	if !result.Duplicate {
-		g.entries = append(g.entries, store.Entry{
-			Seq: result.Seq, Time: result.Time, Kind: store.KindMessage,
-			ID: d.ID.String(), Username: d.Message.Username().String(), Content: d.Message.Content(),
-		})
+		g.entries = append(g.entries, store.NewEntry(d, result.Seq, result.Time))
 	}
 }
 
 func receipt(send *Send, result *store.Result) Receipt {
 	return Receipt{
-		Seq: result.Seq, Time: result.Time, ID: send.Dispatch.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
-		Duplicate: result.Duplicate, Size: len(send.Dispatch.Message.Content()),
+		Seq: result.Seq, Time: result.Time, ID: send.Draft.ID.String(), Ref: send.Ref, HasRef: send.HasRef,
+		Duplicate: result.Duplicate, Size: len(send.Draft.Body),
 	}
 }
 

@@ -44,12 +44,12 @@ func (s *rotten) Read(ctx context.Context, room kaban.RoomName, p store.Page) ([
 func TestACursorPassesDamagedEntries(t *testing.T) {
 	s := &rotten{memory.New(1 << 20), []uint64{1, 4, 5, 9, 20}}
 	for i := 1; i <= 20; i++ {
-		storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", fmt.Sprint("id-", i), fmt.Sprint(i)))
+		storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint("id-", i), fmt.Sprint(i)))
 	}
 	d := newDispatcher(t, s, Options{})
 	r := newReader(t)
 	sub := join(t, d, r, "lobby", "bob", Start{Resume: true})
-	storetest.Append(t, s.Store, storetest.Dispatch(t, "lobby", "ann", "other-writer", "21"))
+	storetest.Append(t, s.Store, storetest.Draft(t, "lobby", "ann", "other-writer", "21"))
 	d.Submit([]Send{send(t, join(t, d, newReader(t), "lobby", "carol", Start{}), "carol", "c-1", "22")})
 	r.until(sub, 22)
 	var want []string
@@ -77,7 +77,7 @@ func TestDamagedEntriesOfAnotherWriterHoldNobodyUp(t *testing.T) {
 	r := newReader(t)
 	sub := join(t, d, r, "lobby", "bob", Start{})
 	for i := 1; i <= 4; i++ {
-		storetest.Append(t, s.Store, storetest.Dispatch(t, "lobby", "ann", fmt.Sprint("id-", i), fmt.Sprint(i)))
+		storetest.Append(t, s.Store, storetest.Draft(t, "lobby", "ann", fmt.Sprint("id-", i), fmt.Sprint(i)))
 	}
 	d.Submit([]Send{send(t, sub, "bob", "b-1", "mine")})
 	r.until(sub, 5)
@@ -90,7 +90,7 @@ func TestDamagedEntriesOfAnotherWriterHoldNobodyUp(t *testing.T) {
 func TestHistoryPassesDamagedEntries(t *testing.T) {
 	s := &rotten{memory.New(1 << 20), []uint64{1, 4, 5, 9, 20}}
 	for i := 1; i <= 20; i++ {
-		storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", fmt.Sprint("id-", i), fmt.Sprint(i)))
+		storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint("id-", i), fmt.Sprint(i)))
 	}
 	d := newDispatcher(t, s, Options{})
 	lobby := storetest.RoomName(t, "lobby")

@@ -183,7 +183,7 @@ func join(t testing.TB, d *Dispatcher, r *reader, room, user string, start Start
 }
 
 func send(t testing.TB, s *Subscription, user, id, content string) Send {
-	return Send{Dispatch: storetest.Dispatch(t, s.Room().Name().String(), user, id, content), Subscription: s}
+	return Send{Draft: storetest.Draft(t, s.Room().Name().String(), user, id, content), Subscription: s}
 }
 
 func assertGiven(t testing.TB, r *reader, want ...string) {
@@ -353,14 +353,14 @@ func TestEntriesOfAnotherWriterComeFirst(t *testing.T) {
 	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
 	alice, bob := newReader(t), newReader(t)
 	a, b := join(t, d, alice, "lobby", "alice", Start{}), join(t, d, bob, "lobby", "bob", Start{})
-	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "carol", "c1", "from elsewhere"), storetest.Dispatch(t, "lobby", "carol", "c2", "too"))
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "carol", "c1", "from elsewhere"), storetest.Draft(t, "lobby", "carol", "c2", "too"))
 	d.Submit([]Send{send(t, a, "alice", "one", "hello")})
 	alice.until(a, 3)
 	bob.until(b, 3)
 	assertGiven(t, alice, "lobby 1 carol from elsewhere", "lobby 2 carol too", "ack 3 one")
 	assertGiven(t, bob, "lobby 1 carol from elsewhere", "lobby 2 carol too", "lobby 3 alice hello")
 	// A duplicate shows that the log has grown as well.
-	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "alice", "from-elsewhere", "x"))
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", "from-elsewhere", "x"))
 	d.Submit([]Send{send(t, a, "alice", "from-elsewhere", "x")})
 	alice.until(a, 4)
 	bob.until(b, 4)
@@ -385,7 +385,7 @@ func TestEntriesThatAreForgottenBeforeTheyWereReadAreAResync(t *testing.T) {
 	alice := newReader(t)
 	a := join(t, d, alice, "lobby", "alice", Start{})
 	for i := range 3 {
-		storetest.Append(t, s.Store, storetest.Dispatch(t, "lobby", "carol", fmt.Sprint("c", i), "x"))
+		storetest.Append(t, s.Store, storetest.Draft(t, "lobby", "carol", fmt.Sprint("c", i), "x"))
 	}
 	d.Submit([]Send{send(t, a, "alice", "one", "hello")})
 	for len(alice.given) == 0 {
@@ -412,7 +412,7 @@ func (s *failing) fail(err error) {
 	s.err = err
 }
 
-func (s *failing) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s *failing) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -512,7 +512,7 @@ type gated struct {
 	open chan struct{}
 }
 
-func (s *gated) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s *gated) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	<-s.open
 	return s.Store.Append(ctx, batch, results)
 }
@@ -720,7 +720,7 @@ func TestAReadThatFailsIsTriedAgainAndLoggedOnce(t *testing.T) {
 		d := newDispatcher(t, s, Options{PresenceDelay: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		alice := newReader(t)
 		a := join(t, d, alice, "lobby", "alice", Start{})
-		storetest.Append(t, s.Store, storetest.Dispatch(t, "lobby", "carol", "c1", "from elsewhere"))
+		storetest.Append(t, s.Store, storetest.Draft(t, "lobby", "carol", "c1", "from elsewhere"))
 		d.Submit([]Send{send(t, a, "alice", "one", "hello")})
 		alice.until(a, 2)
 		assertGiven(t, alice, "lobby 1 carol from elsewhere", "ack 2 one")
@@ -735,7 +735,7 @@ func TestCloseDoesNotWaitForAReadThatNeverWorks(t *testing.T) {
 	s := &hiccup{Store: memory.New(0), fails: -1}
 	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
 	a := join(t, d, newReader(t), "lobby", "alice", Start{})
-	storetest.Append(t, s.Store, storetest.Dispatch(t, "lobby", "carol", "c1", "from elsewhere"))
+	storetest.Append(t, s.Store, storetest.Draft(t, "lobby", "carol", "c1", "from elsewhere"))
 	d.Submit([]Send{send(t, a, "alice", "one", "hello")})
 	d.Close() // and once more by the cleanup
 }

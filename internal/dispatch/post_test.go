@@ -28,7 +28,7 @@ func TestPost(t *testing.T) {
 			const n = 100
 			for i := range n {
 				group.Go(func() {
-					message := storetest.Dispatch(t, "lobby", "bot", fmt.Sprint("id-", i), "x")
+					message := storetest.Draft(t, "lobby", "bot", fmt.Sprint("id-", i), "x")
 					first, err := d.Post(t.Context(), message, func() {})
 					if err != nil || first.Duplicate || first.Seq > a.Room().Head() {
 						t.Errorf("got %+v, %v; the head is %d", first, err, a.Room().Head())
@@ -44,17 +44,17 @@ func TestPost(t *testing.T) {
 			if len(alice.given) != n || a.Room().Members() != 1 {
 				t.Errorf("alice was given %d of %d, the room has %d members", len(alice.given), n, a.Room().Members())
 			}
-			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "id-1", "other"), func() {}); !errors.Is(err, store.ErrIDConflict) {
+			if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "id-1", "other"), func() {}); !errors.Is(err, store.ErrIDConflict) {
 				t.Errorf("got %v, want ErrIDConflict", err)
 			}
-			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "new", "bot", "1", "x"), func() {}); err != nil {
+			if _, err := d.Post(t.Context(), storetest.Draft(t, "new", "bot", "1", "x"), func() {}); err != nil {
 				t.Errorf("a new room: %v", err)
 			}
 			if r, err := d.Room(storetest.RoomName(t, "new")); err != nil || r.Head() != 1 {
 				t.Errorf("got %v, %v", r, err)
 			}
 			d.Close()
-			if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "late", "x"), func() {}); !errors.Is(err, ErrClosed) {
+			if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "late", "x"), func() {}); !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
 		})
@@ -68,7 +68,7 @@ func TestPostIsNotWaitedFor(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("the client has gone")
 	cancel(reason)
-	message := storetest.Dispatch(t, "lobby", "bot", "1", "x")
+	message := storetest.Draft(t, "lobby", "bot", "1", "x")
 	if _, err := d.Post(ctx, message, func() {}); !errors.Is(err, reason) {
 		t.Errorf("got %v, want %v", err, reason)
 	}
@@ -87,7 +87,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "1", "before"), func() {}); err != nil {
+	if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "1", "before"), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	w, joined, err := d.Watch(watcher, watcher, plain, place)
@@ -113,7 +113,7 @@ func TestWatch(t *testing.T) {
 	// The last member leaves: the watcher goes on.
 	alice.until(a, 2)
 	d.Leave(a)
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "lobby", "bot", "2", "after"), func() {}); err != nil {
+	if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "2", "after"), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	watcher.until(w, 3)
@@ -140,14 +140,14 @@ func TestWatch(t *testing.T) {
 func TestPostMakesNoRoomTooMany(t *testing.T) {
 	d := newDispatcher(t, memory.New(0), Options{MaxRooms: 2})
 	for room, want := range map[string]error{"lobby": nil, "one": nil} {
-		if _, err := d.Post(t.Context(), storetest.Dispatch(t, room, "bot", room, "x"), func() {}); !errors.Is(err, want) {
+		if _, err := d.Post(t.Context(), storetest.Draft(t, room, "bot", room, "x"), func() {}); !errors.Is(err, want) {
 			t.Errorf("%s: %v", room, err)
 		}
 	}
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "two", "bot", "two", "x"), func() {}); !errors.Is(err, ErrTooManyRooms) {
+	if _, err := d.Post(t.Context(), storetest.Draft(t, "two", "bot", "two", "x"), func() {}); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a third room: %v, want ErrTooManyRooms", err)
 	}
-	if _, err := d.Post(t.Context(), storetest.Dispatch(t, "one", "bot", "again", "x"), func() {}); err != nil {
+	if _, err := d.Post(t.Context(), storetest.Draft(t, "one", "bot", "again", "x"), func() {}); err != nil {
 		t.Errorf("one that is there: %v", err)
 	}
 }

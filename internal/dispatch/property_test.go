@@ -153,7 +153,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 			},
 			"another writer": func(rt *rapid.T) {
 				ids++
-				storetest.Append(t, s, storetest.Dispatch(t, "lobby", "elsewhere", fmt.Sprint("id", ids), content(rt)))
+				storetest.Append(t, s, storetest.Draft(t, "lobby", "elsewhere", fmt.Sprint("id", ids), content(rt)))
 			},
 			"take": func(rt *rapid.T) {
 				if _, p := pick(); p != nil {
@@ -235,7 +235,7 @@ type recorder struct {
 
 func (s *recorder) Instant() bool { return s.instant }
 
-func (s *recorder) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s *recorder) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.Store.Append(ctx, batch, results); err != nil {
@@ -243,8 +243,8 @@ func (s *recorder) Append(ctx context.Context, batch []kaban.Dispatch, results [
 	}
 	for i, r := range results {
 		if r.Err == nil && !r.Duplicate {
-			m := batch[i].Message
-			s.log = append(s.log, store.Entry{Seq: r.Seq, ID: batch[i].ID.String(), Username: m.Username().String(), Content: m.Content()})
+			d := &batch[i]
+			s.log = append(s.log, store.Entry{Seq: r.Seq, ID: d.ID.String(), Username: d.Author.Name().String(), Content: d.Body})
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ type faulty struct {
 
 func (f *faulty) fail(err error) { f.err.Store(&err) }
 
-func (f *faulty) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (f *faulty) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	if err := f.err.Load(); err != nil && *err != nil {
 		return *err
 	}

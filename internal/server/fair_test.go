@@ -68,9 +68,9 @@ func (l *turned) inLobby(n int) []*turnedPeer {
 func roomsStore(t testing.TB, n int) store.Store {
 	t.Helper()
 	s := memory.New(1 << 30)
-	batch := make([]kaban.Dispatch, n)
+	batch := make([]kaban.Draft, n)
 	for i := range batch {
-		batch[i] = storetest.Dispatch(t, fmt.Sprintf("room-%d", i), "ann", fmt.Sprint("id-", i), "x")
+		batch[i] = storetest.Draft(t, fmt.Sprintf("room-%d", i), "ann", fmt.Sprint("id-", i), "x")
 	}
 	if err := s.Append(t.Context(), batch, make([]store.Result, n)); err != nil {
 		t.Fatal(err)

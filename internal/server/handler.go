@@ -206,7 +206,7 @@ func (h *handler) leave() {
 // unless something that was sent there may still be stored.
 func (h *handler) leaveRoom(s *dispatch.Subscription) {
 	if h.manager().dispatcher.Leave(s) && h.pending == 0 && h.session != nil {
-		h.manager().newRooms.give(h.session.Identity.Username.Key(), h.socket.RemoteAddr())
+		h.manager().newRooms.give(h.session.Identity.Name().Key(), h.socket.RemoteAddr())
 	}
 }
 

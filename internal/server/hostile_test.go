@@ -274,9 +274,9 @@ func TestGoodPeersAmongBadOnes(t *testing.T) {
 func TestListsHoldUpNobody(t *testing.T) {
 	const rooms, members = 30_000, 1000
 	s := memory.New(1 << 30)
-	batch := make([]kaban.Dispatch, rooms)
+	batch := make([]kaban.Draft, rooms)
 	for i := range batch {
-		batch[i] = storetest.Dispatch(t, fmt.Sprintf("room-%d", i), "ann", fmt.Sprint("id-", i), "x")
+		batch[i] = storetest.Draft(t, fmt.Sprintf("room-%d", i), "ann", fmt.Sprint("id-", i), "x")
 	}
 	if err := s.Append(t.Context(), batch, make([]store.Result, rooms)); err != nil {
 		t.Fatal(err)

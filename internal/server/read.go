@@ -11,7 +11,6 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
-	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/wire"
 )
@@ -300,7 +299,7 @@ func (h *handler) hello(r *wire.Request) {
 		h.end(ending{reason: wire.ReasonInternal, reconnect: retry, close: closeTryAgainLater})
 		return
 	}
-	s, err := m.config.Names.Claim(h, session.Identity{Username: r.Username}, r.Resume)
+	s, err := m.config.Names.Claim(h, kaban.Visitor(r.Username), r.Resume)
 	if err != nil {
 		m.clients.Add(-1)
 		h.replyFailure(r.Ref, err)
@@ -311,9 +310,9 @@ func (h *handler) hello(r *wire.Request) {
 	m.newcomers.leave(h)
 	h.hear()
 	h.reader.SetLimit(wire.MaxFrame)
-	h.reader.SetAuthor(s.Identity.Username)
+	h.reader.SetAuthor(s.Identity.Name())
 	e := answer(wire.TypeWelcome, r.Ref)
-	e.Session, e.Username, e.Server = s.Secret, s.Identity.Username.String(), m.config.Name
+	e.Session, e.Username, e.Server = s.Secret, s.Identity.Name().String(), m.config.Name
 	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: m.config.MaxContent, Frame: wire.MaxFrame}
 	e.Heartbeat = max(m.config.Heartbeat.Truncate(time.Second), time.Second)
 	h.reply(e)
@@ -349,7 +348,7 @@ func (h *handler) join(r *wire.Request) {
 	}
 	giveBack := func() {}
 	if _, err := d.Room(room); errors.Is(err, dispatch.ErrNotFound) {
-		limits, name, remote := h.manager().newRooms, h.session.Identity.Username.Key(), h.socket.RemoteAddr()
+		limits, name, remote := h.manager().newRooms, h.session.Identity.Name().Key(), h.socket.RemoteAddr()
 		if wait := limits.take(name, remote); wait > 0 {
 			h.refuseNewRoom(r, wait)
 			return
@@ -382,7 +381,7 @@ func (h *handler) enter(ref []byte, place dispatch.Place) bool {
 		return false
 	}
 	d := h.manager().dispatcher
-	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.Identity.Username, place)
+	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.Identity.Name(), place)
 	if err != nil {
 		h.replyFailure(ref, err)
 		return false
@@ -406,8 +405,11 @@ func (h *handler) send(r *wire.Request) {
 	h.pending++
 	h.pendingSize += len(r.Message.Content())
 	h.loop.sends = append(h.loop.sends, dispatch.Send{
-		Dispatch: kaban.Dispatch{Origin: h.token.Origin(), Room: r.Room, ID: r.ID, Message: r.Message},
-		Ref:      string(r.Ref), HasRef: r.Ref != nil,
+		Draft: kaban.Draft{
+			Origin: h.token.Origin(), Author: h.session.Identity, Room: r.Room, ID: r.ID,
+			Kind: kaban.KindMessage, Body: r.Message.Content(),
+		},
+		Ref: string(r.Ref), HasRef: r.Ref != nil,
 		Subscription: s,
 	})
 }

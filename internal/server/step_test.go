@@ -20,7 +20,7 @@ type gate struct {
 	open chan struct{}
 }
 
-func (g *gate) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (g *gate) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	<-g.open
 	return g.Store.Append(ctx, batch, results)
 }

@@ -21,12 +21,6 @@ var (
 	ErrReserved = errors.New("name is reserved")
 )
 
-// Identity is who a session speaks for. Until there are accounts everybody is a
-// guest, and a name belongs to whoever is connected under it.
-type Identity struct {
-	Username kaban.Username
-}
-
 // Owner is a connection that holds a name.
 type Owner interface {
 	// Replace says that another connection has taken the name over. It must not
@@ -36,7 +30,7 @@ type Owner interface {
 
 // Session is one connection after its hello.
 type Session struct {
-	Identity Identity
+	Identity kaban.Identity
 	Secret   string // proves to be the same client; at least 128 bits
 
 	owner Owner
@@ -145,8 +139,8 @@ func areReserved(looks []string) bool {
 // over, and the one who loses it is told. So a client wins over what is left of
 // its own earlier attempts, with the last secret that reached it. It returns
 // ErrReserved and ErrTaken.
-func (r *Registry) Claim(owner Owner, id Identity, resume string) (*Session, error) {
-	looks := id.Username.Looks() // takes a while for some names, so no lock is held
+func (r *Registry) Claim(owner Owner, id kaban.Identity, resume string) (*Session, error) {
+	looks := id.Name().Looks() // takes a while for some names, so no lock is held
 	if areReserved(looks) {
 		return nil, ErrReserved
 	}
@@ -162,7 +156,7 @@ func (r *Registry) Claim(owner Owner, id Identity, resume string) (*Session, err
 }
 
 func (r *Registry) put(s *Session, resume string) (replaced *Session, err error) {
-	name := s.Identity.Username
+	name := s.Identity.Name()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sessions == nil {
@@ -197,7 +191,7 @@ func (r *Registry) Confirm(s *Session) {
 
 // Release gives a name free, unless it was taken over.
 func (r *Registry) Release(s *Session) {
-	name := s.Identity.Username
+	name := s.Identity.Name()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sessions[name.Key()] == s {

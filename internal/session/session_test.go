@@ -27,12 +27,12 @@ func TestANameBelongsToOne(t *testing.T) {
 	var r Registry
 	ann, look := named(t, "ann"), named(t, "\u0430nn") // the second in Cyrillic letters
 	var first, second owner
-	s, err := r.Claim(&first, Identity{ann}, "")
+	s, err := r.Claim(&first, kaban.Visitor(ann), "")
 	if err != nil || len(s.Secret) < 26 {
 		t.Fatalf("got %+v, %v", s, err)
 	}
 	for _, resume := range []string{"", "wrong", s.Secret + "x"} {
-		if _, err := r.Claim(&second, Identity{look}, resume); !errors.Is(err, ErrTaken) {
+		if _, err := r.Claim(&second, kaban.Visitor(look), resume); !errors.Is(err, ErrTaken) {
 			t.Errorf("%q: got %v, want ErrTaken", resume, err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestANameBelongsToOne(t *testing.T) {
 	if first.replaced > 0 {
 		t.Error("the holder was told without a reason")
 	}
-	taken, err := r.Claim(&second, Identity{look}, s.Secret)
+	taken, err := r.Claim(&second, kaban.Visitor(look), s.Secret)
 	if err != nil || first.replaced != 1 || taken.Secret == s.Secret {
 		t.Errorf("got %+v, %v; told %d times", taken, err, first.replaced)
 	}
@@ -65,7 +65,7 @@ func TestReservedNames(t *testing.T) {
 	var r Registry
 	for _, name := range []string{"server", "SYSTEM", "kaban", "everyone", "all", "a11", "aII", "аӏӏ", "here", "hеre", "каban", "ЅYSTEM", "channeI", "channel"} {
 		u := named(t, name)
-		if _, err := r.Claim(new(owner), Identity{u}, ""); !errors.Is(err, ErrReserved) {
+		if _, err := r.Claim(new(owner), kaban.Visitor(u), ""); !errors.Is(err, ErrReserved) {
 			t.Errorf("%s: got %v, want ErrReserved", name, err)
 		}
 		if _, err := r.Speak(u); !errors.Is(err, ErrReserved) {
@@ -85,7 +85,7 @@ type attempt struct {
 // and gave up all attempts but the last. In whatever order the server takes them
 // the client has the name in the end, though none that is dead was noticed yet.
 func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
-	ann := Identity{named(t, "ann")}
+	ann := kaban.Visitor(named(t, "ann"))
 	const dead = 4
 	for place := range dead + 1 { // of the live one among the dead
 		for _, confirms := range []bool{false, true} {
@@ -142,7 +142,7 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 // again stays good.
 func TestEarlierSecretsAreBounded(t *testing.T) {
 	var r Registry
-	ann := Identity{named(t, "ann")}
+	ann := kaban.Visitor(named(t, "ann"))
 	s, err := r.Claim(new(owner), ann, "")
 	if err != nil {
 		t.Fatal(err)
@@ -176,18 +176,18 @@ func TestLookAlikesAreTaken(t *testing.T) {
 		for _, order := range [][2]string{pair, {pair[1], pair[0]}} {
 			var r Registry
 			first, second := named(t, order[0]), named(t, order[1])
-			s, err := r.Claim(new(owner), Identity{first}, "")
+			s, err := r.Claim(new(owner), kaban.Visitor(first), "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := r.Claim(new(owner), Identity{second}, ""); !errors.Is(err, ErrTaken) {
+			if _, err := r.Claim(new(owner), kaban.Visitor(second), ""); !errors.Is(err, ErrTaken) {
 				t.Errorf("%s beside %s: got %v, want ErrTaken", second, first, err)
 			}
 			if _, err := r.Speak(second); !errors.Is(err, ErrTaken) {
 				t.Errorf("%s speaks beside %s: got %v, want ErrTaken", second, first, err)
 			}
 			r.Release(s)
-			s, err = r.Claim(new(owner), Identity{second}, "")
+			s, err = r.Claim(new(owner), kaban.Visitor(second), "")
 			if err != nil {
 				t.Errorf("%s after %s: %v", second, first, err)
 				continue
@@ -200,21 +200,21 @@ func TestLookAlikesAreTaken(t *testing.T) {
 	}
 	var r Registry // i and l do not look alike where nobody writes a capital
 	for _, name := range []string{"ian", "lan"} {
-		if _, err := r.Claim(new(owner), Identity{named(t, name)}, ""); err != nil {
+		if _, err := r.Claim(new(owner), kaban.Visitor(named(t, name)), ""); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	// Somebody who comes back may write their name in another way, unless that way
 	// is somebody else's.
 	ian := r.sessions["ian"]
-	if _, err := r.Claim(new(owner), Identity{named(t, "Ian")}, ian.Secret); !errors.Is(err, ErrTaken) {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), ian.Secret); !errors.Is(err, ErrTaken) {
 		t.Errorf("Ian beside lan: got %v, want ErrTaken", err)
 	}
 	r.Release(r.sessions["lan"])
-	if _, err := r.Claim(new(owner), Identity{named(t, "Ian")}, ian.Secret); err != nil {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), ian.Secret); err != nil {
 		t.Errorf("Ian alone: %v", err)
 	}
-	if _, err := r.Claim(new(owner), Identity{named(t, "lan")}, ""); !errors.Is(err, ErrTaken) {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "lan")), ""); !errors.Is(err, ErrTaken) {
 		t.Errorf("lan beside Ian: got %v, want ErrTaken", err)
 	}
 }
@@ -233,12 +233,12 @@ func TestSpeakingTakesTheName(t *testing.T) {
 		t.Fatalf("the same name again: %v", err)
 	}
 	for _, done := range []func(){first, second} {
-		if _, err := r.Claim(new(owner), Identity{ann}, ""); !errors.Is(err, ErrTaken) {
+		if _, err := r.Claim(new(owner), kaban.Visitor(ann), ""); !errors.Is(err, ErrTaken) {
 			t.Errorf("a connection: got %v, want ErrTaken", err)
 		}
 		done()
 	}
-	if _, err := r.Claim(new(owner), Identity{ann}, ""); err != nil {
+	if _, err := r.Claim(new(owner), kaban.Visitor(ann), ""); err != nil {
 		t.Errorf("after both: %v", err)
 	}
 }
@@ -247,7 +247,7 @@ func TestSpeakingTakesTheName(t *testing.T) {
 // the secret that they all show goes on to count.
 func TestAttemptsAfterTheNameWasFree(t *testing.T) {
 	var r Registry
-	ann := Identity{named(t, "ann")}
+	ann := kaban.Visitor(named(t, "ann"))
 	first, err := r.Claim(new(owner), ann, "")
 	if err != nil {
 		t.Fatal(err)

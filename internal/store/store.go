@@ -59,24 +59,35 @@ func (e *DamagedError) Error() string {
 // Unwrap makes it an ErrDamaged.
 func (e *DamagedError) Unwrap() error { return ErrDamaged }
 
-// Kind says what an entry of a log is.
-type Kind uint8
-
-// KindMessage is a message that somebody sent. Later kinds (edit, delete,
-// reaction, topic) are entries of their own, so that resuming carries them too.
-const KindMessage Kind = 1
-
 // Entry is one entry of a room's log. It never changes.
 type Entry struct {
 	// Seq is the sequence number in its room, from 1.
 	Seq uint64
 	// Time is when the entry was appended, in milliseconds since 1970 UTC. It
 	// follows the clock of the machine and may go backwards between entries.
-	Time     int64
-	Kind     Kind
-	ID       string
+	Time int64
+	Kind kaban.Kind
+	ID   string
+	// Username is the author's name when the entry was appended.
 	Username string
-	Content  string
+	// Target is the sequence number of the entry that this one is about; 0 if it
+	// is about none.
+	Target  uint64
+	Content string
+}
+
+// NewEntry returns the entry that a draft has become.
+func NewEntry(d *kaban.Draft, seq uint64, time int64) Entry {
+	return Entry{
+		Seq: seq, Time: time, Kind: d.Kind, ID: d.ID.String(),
+		Username: d.Author.Name().String(), Target: d.Target, Content: d.Body,
+	}
+}
+
+// IsOf reports whether an entry is what a draft with the same author, id and room
+// becomes: if not, the draft is a conflict.
+func (e *Entry) IsOf(d *kaban.Draft) bool {
+	return e.Kind == d.Kind && e.Target == d.Target && e.Content == d.Body
 }
 
 // Room is the state of one room's log. The entries that can be read are those
@@ -87,7 +98,7 @@ type Room struct {
 	Oldest uint64
 }
 
-// Result is what became of one dispatch of a batch.
+// Result is what became of one draft of a batch.
 type Result struct {
 	Seq  uint64
 	Time int64
@@ -128,11 +139,12 @@ type Store interface {
 
 	// Append stores a batch as one transaction and fills results, which must be
 	// as long as the batch. When it returns an error nothing of the batch is
-	// stored, except that after ErrBroken nobody knows. An id is unique per author for as long as its message is kept:
-	// the same id with the same room and content is a duplicate, with others a
-	// conflict; neither affects the rest of the batch. The first append to a
+	// stored, except that after ErrBroken nobody knows. An id is unique per author
+	// (kaban.Identity.ID) for as long as its entry is kept: the same id with the
+	// same room, kind, target and body is a duplicate, with others a conflict;
+	// neither affects the rest of the batch. The first append to a
 	// room makes the room, under the name it was given.
-	Append(ctx context.Context, batch []kaban.Dispatch, results []Result) error
+	Append(ctx context.Context, batch []kaban.Draft, results []Result) error
 
 	// Read returns entries in ascending order without a gap between them. What
 	// is no longer kept is left out at the front: a caller that needs the entry

@@ -341,7 +341,7 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	receipt, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room.Name(), ID: post.ID, Message: post.Message}, done)
+	receipt, err := s.dispatcher.Post(ctx, post.Message.Draft(room.Name(), post.ID), done)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

@@ -186,7 +186,7 @@ type faulty struct {
 	err atomic.Pointer[error]
 }
 
-func (s *faulty) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s *faulty) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	if err := s.err.Load(); err != nil {
 		return *err
 	}

@@ -85,7 +85,7 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if _, err := s.dispatcher.Post(ctx, kaban.Dispatch{Room: room, ID: id, Message: message}, done); err != nil {
+	if _, err := s.dispatcher.Post(ctx, message.Draft(room, id), done); err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
 	}

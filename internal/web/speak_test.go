@@ -24,7 +24,7 @@ type slowStore struct {
 	begun, goOn chan struct{}
 }
 
-func (s *slowStore) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s *slowStore) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	s.begun <- struct{}{}
 	<-s.goOn
 	return s.Store.Append(ctx, batch, results)
@@ -119,7 +119,7 @@ func TestANameIsTakenUntilItsMessageIsStored(t *testing.T) {
 // lazyStore takes a moment for everything.
 type lazyStore struct{ store.Store }
 
-func (s lazyStore) Append(ctx context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s lazyStore) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
 	time.Sleep(2 * time.Millisecond)
 	return s.Store.Append(ctx, batch, results)
 }

@@ -102,7 +102,7 @@ func (s *Store) Room(_ context.Context, name kaban.RoomName) (store.Room, error)
 }
 
 // Append implements store.Store.
-func (s *Store) Append(_ context.Context, batch []kaban.Dispatch, results []store.Result) error {
+func (s *Store) Append(_ context.Context, batch []kaban.Draft, results []store.Result) error {
 	now := s.now().UnixMilli()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,9 +116,9 @@ func (s *Store) Append(_ context.Context, batch []kaban.Dispatch, results []stor
 	return nil
 }
 
-func (s *Store) appendLocked(d *kaban.Dispatch, now int64) store.Result {
+func (s *Store) appendLocked(d *kaban.Draft, now int64) store.Result {
 	r := s.rooms[d.Room.Key()]
-	author, id := d.Message.Username().Key(), d.ID.String()
+	author, id := d.Author.ID(), d.ID.String()
 	hash := s.ids.hash(author, id)
 	same := func(place uint64) bool {
 		e := s.log.at(place)
@@ -126,7 +126,7 @@ func (s *Store) appendLocked(d *kaban.Dispatch, now int64) store.Result {
 	}
 	if place, ok := s.ids.find(hash, same); ok {
 		first := s.log.at(place)
-		if first.room != r || first.Content != d.Message.Content() {
+		if first.room != r || !first.IsOf(d) {
 			return store.Result{Err: store.ErrIDConflict}
 		}
 		return store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
@@ -136,14 +136,7 @@ func (s *Store) appendLocked(d *kaban.Dispatch, now int64) store.Result {
 		s.rooms[d.Room.Key()] = r
 	}
 	r.head++
-	e := store.Entry{
-		Seq:      r.head,
-		Time:     now,
-		Kind:     store.KindMessage,
-		ID:       id,
-		Username: d.Message.Username().String(),
-		Content:  d.Message.Content(),
-	}
+	e := store.NewEntry(d, r.head, now)
 	place := s.log.push(kept{e, author, r, hash})
 	r.places.push(place)
 	s.ids.add(hash, place)

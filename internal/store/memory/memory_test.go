@@ -19,7 +19,7 @@ func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {
 	s := New(4 * (entryOverhead + 100))
 	content := strings.Repeat("x", 80) // with id and name just under 100 bytes
 	for i := range 6 {
-		storetest.Append(t, s, storetest.Dispatch(t, fmt.Sprintf("room-%d", i%2), "alice", fmt.Sprint("id", i), content))
+		storetest.Append(t, s, storetest.Draft(t, fmt.Sprintf("room-%d", i%2), "alice", fmt.Sprint("id", i), content))
 	}
 	for i, want := range []store.Room{{Head: 3, Oldest: 2}, {Head: 3, Oldest: 2}} {
 		want.Name = storetest.RoomName(t, fmt.Sprintf("room-%d", i))
@@ -33,8 +33,8 @@ func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {
 	}
 	// A forgotten message gives its id free; a kept one does not.
 	results := storetest.Append(t, s,
-		storetest.Dispatch(t, "room-0", "alice", "id5", "something else"),
-		storetest.Dispatch(t, "room-0", "alice", "id0", "something else"),
+		storetest.Draft(t, "room-0", "alice", "id5", "something else"),
+		storetest.Draft(t, "room-0", "alice", "id0", "something else"),
 	)
 	if results[0].Err == nil || results[1].Err != nil || results[1].Seq != 4 {
 		t.Errorf("got %+v, want a conflict and seq 4", results)
@@ -44,7 +44,7 @@ func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {
 func TestWindowKeepsTheNewestEntryWhateverItsSize(t *testing.T) {
 	s := New(1)
 	for i := range 3 {
-		storetest.Append(t, s, storetest.Dispatch(t, "lobby", "alice", fmt.Sprint("id", i), "hi"))
+		storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", fmt.Sprint("id", i), "hi"))
 	}
 	got, _ := s.Room(t.Context(), storetest.RoomName(t, "lobby"))
 	if got.Head != 3 || got.Oldest != 3 {
@@ -62,10 +62,10 @@ func TestWindowBoundsTheHeap(t *testing.T) {
 	}
 	before := heap()
 	s := New(window)
-	batch := make([]kaban.Dispatch, 1000)
+	batch := make([]kaban.Draft, 1000)
 	for round := range 60 { // more than twice what fits
 		for i := range batch {
-			batch[i] = storetest.Dispatch(t, "lobby", "alice", fmt.Sprintf("%d.%d", round, i), fmt.Sprintf("message %d of %d", i, round))
+			batch[i] = storetest.Draft(t, "lobby", "alice", fmt.Sprintf("%d.%d", round, i), fmt.Sprintf("message %d of %d", i, round))
 		}
 		storetest.Append(t, s, batch...)
 	}

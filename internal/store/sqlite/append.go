@@ -87,20 +87,20 @@ func (s *Store) newBatch(ctx context.Context) batch {
 
 // Append implements store.Store. The context counts only before the
 // transaction begins.
-func (s *Store) Append(ctx context.Context, dispatches []kaban.Dispatch, results []store.Result) error {
+func (s *Store) Append(ctx context.Context, drafts []kaban.Draft, results []store.Result) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	if len(dispatches) == 0 {
+	if len(drafts) == 0 {
 		return nil
 	}
 	b := s.newBatch(ctx)
 	ctx = b.ctx
-	if err := b.store(dispatches, results); err != nil {
+	if err := b.store(drafts, results); err != nil {
 		clear(results)
-		operation := fmt.Sprintf("append %d messages", len(dispatches))
+		operation := fmt.Sprintf("append %d messages", len(drafts))
 		if err = s.failed(operation, err); errors.Is(err, store.ErrBroken) {
 			return err // nothing more is done to the files
 		}
@@ -110,28 +110,28 @@ func (s *Store) Append(ctx context.Context, dispatches []kaban.Dispatch, results
 		return err
 	}
 	b.publish()
-	if s.appends++; s.appends%lookAtWAL == 0 || len(b.merged) > 0 || len(dispatches) > lookAtWAL {
+	if s.appends++; s.appends%lookAtWAL == 0 || len(b.merged) > 0 || len(drafts) > lookAtWAL {
 		s.tendWAL(ctx)
 	}
 	return nil
 }
 
 // store does the transaction. Who calls it rolls back when it fails.
-func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error {
+func (b *batch) store(drafts []kaban.Draft, results []store.Result) error {
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return err
 	}
 	bytes := 0
-	for i := range dispatches {
-		bytes += len(dispatches[i].Message.Content())
+	for i := range drafts {
+		bytes += len(drafts[i].Body)
 	}
-	if err := b.mergeFor(len(dispatches), bytes); err != nil {
+	if err := b.mergeFor(len(drafts), bytes); err != nil {
 		return err
 	}
-	authors := make([]user, len(dispatches))
-	keys := make([]key, 0, len(dispatches))
-	for i := range dispatches {
-		author, err := b.user(dispatches[i].Message.Username())
+	authors := make([]user, len(drafts))
+	keys := make([]key, 0, len(drafts))
+	for i := range drafts {
+		author, err := b.user(drafts[i].Author)
 		if results[i] = (store.Result{}); errors.Is(err, store.ErrDamaged) {
 			results[i].Err = err
 			continue
@@ -139,17 +139,17 @@ func (b *batch) store(dispatches []kaban.Dispatch, results []store.Result) error
 		if err != nil {
 			return err
 		}
-		authors[i], keys = author, append(keys, key{author.id, dispatches[i].ID.String()})
+		authors[i], keys = author, append(keys, key{author.id, drafts[i].ID.String()})
 	}
 	var err error
 	if b.keys, err = b.lookUp(keys, authors); err != nil {
 		return err
 	}
-	for i := range dispatches {
+	for i := range drafts {
 		if results[i].Err != nil {
 			continue
 		}
-		if results[i], err = b.append(&dispatches[i], authors[i]); err != nil {
+		if results[i], err = b.append(&drafts[i], authors[i]); err != nil {
 			return err
 		}
 	}
@@ -166,7 +166,7 @@ func (b *batch) commit() error {
 	return err
 }
 
-func (b *batch) append(d *kaban.Dispatch, author user) (_ store.Result, err error) {
+func (b *batch) append(d *kaban.Draft, author user) (_ store.Result, err error) {
 	r, k := b.room(d.Room), key{author.id, d.ID.String()}
 	if e, found := b.findEarlier(k); found {
 		return repeated(e, d, r), nil
@@ -181,20 +181,17 @@ func (b *batch) append(d *kaban.Dispatch, author user) (_ store.Result, err erro
 	}
 	r.head++
 	e := recentEntry{
-		Entry: store.Entry{
-			Seq: r.head, Time: b.now, Kind: store.KindMessage, ID: k.id,
-			Username: d.Message.Username().String(), Content: d.Message.Content(),
-		},
+		Entry: store.NewEntry(d, r.head, b.now),
 		batch: b.recent.batch + 1, user: author.id,
 	}
 	e.ownName = e.Username != author.name
 	r.entries = append(r.entries, e)
-	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Content: e.Content}
+	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Target: e.Target, Content: e.Content}
 	if e.ownName {
 		j.Username = e.Username
 	}
 	b.entries = append(b.entries, j)
-	b.keys[k] = earlier{place: j.Place, time: e.Time, content: e.Content}
+	b.keys[k] = earlier{place: j.Place, Entry: e.Entry}
 	return store.Result{Seq: e.Seq, Time: e.Time}, nil
 }
 
@@ -208,26 +205,26 @@ func (b *batch) findEarlier(k key) (e earlier, found bool) {
 
 // repeated answers a dispatch whose id is there already. The room is nil if it
 // has no entries.
-func repeated(e earlier, d *kaban.Dispatch, r *touched) store.Result {
+func repeated(e earlier, d *kaban.Draft, r *touched) store.Result {
 	if e.damage != nil {
 		return store.Result{Err: e.damage}
 	}
-	if r == nil || e.place>>seqBits != r.id || e.content != d.Message.Content() {
+	if r == nil || e.place>>seqBits != r.id || !e.IsOf(d) {
 		return store.Result{Err: store.ErrIDConflict}
 	}
-	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.time, Duplicate: true}
+	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.Time, Duplicate: true}
 }
 
 // user returns an author, who is made if need be.
-func (b *batch) user(name kaban.Username) (user, error) {
-	key := name.Key()
+func (b *batch) user(author kaban.Identity) (user, error) {
+	key := author.ID()
 	if u, ok := b.users[key]; ok {
 		return u, nil
 	}
 	if u, ok := b.added[key]; ok {
 		return u, nil
 	}
-	u := user{name: name.String()}
+	u := user{name: author.Name().String()}
 	var value int64
 	err := b.stmts.findUser.QueryRowContext(b.ctx, key).Scan(&u.id, &u.name, &value)
 	switch {
@@ -242,7 +239,7 @@ func (b *batch) user(name kaban.Username) (user, error) {
 		err = errSum
 	}
 	if err != nil && codeOf(err) == 0 {
-		err = damaged(fmt.Sprintf("the user %s", name), err)
+		err = damaged(fmt.Sprintf("the user %s", author.Name()), err)
 	}
 	if err != nil {
 		return user{}, err

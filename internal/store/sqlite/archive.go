@@ -507,7 +507,7 @@ func (b *batch) importAll(records []Record) (added int, err error) {
 }
 
 func (b *batch) importOne(r *Record) (isNew bool, err error) {
-	author, err := b.user(r.Username)
+	author, err := b.user(kaban.Visitor(r.Username))
 	if err != nil {
 		return false, err
 	}
@@ -526,13 +526,13 @@ func (b *batch) importOne(r *Record) (isNew bool, err error) {
 	case r.Seq <= room.head:
 		return false, b.compare(r, room.room, at)
 	}
-	e := store.Entry{Time: r.Time, Kind: store.KindMessage, ID: r.ID.String(), Username: r.Username.String(), Content: r.Content}
+	e := store.Entry{Time: r.Time, Kind: kaban.KindMessage, ID: r.ID.String(), Username: r.Username.String(), Content: r.Content}
 	var username any
 	if e.Username != author.name {
 		username = e.Username
 	}
 	place := room.place(r.Seq)
-	done, err := b.stmts.insertNew.ExecContext(b.ctx, place, e.Time, int64(e.Kind), author.id, username, e.ID, e.Content, b.sum.entry(place, author.id, &e))
+	done, err := b.stmts.insertNew.ExecContext(b.ctx, place, e.Time, int64(e.Kind), author.id, username, e.ID, e.Target, e.Content, b.sum.entry(place, author.id, &e))
 	if err != nil {
 		return false, err
 	}

@@ -71,7 +71,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", fmt.Sprint("later-", written), "x"))
+				storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint("later-", written), "x"))
 			}
 		}
 	})
@@ -227,7 +227,7 @@ func TestExportAndImport(t *testing.T) {
 	from := t.TempDir()
 	s := open(t, from, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "Ann", 0, 50)...)
-	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "other-spelling", "x"))
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "other-spelling", "x"))
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 20)...)
 	exported := records(t, from)
 	if len(exported) != 71 || exported[0].Room.String() != "kitchen" {
@@ -253,7 +253,7 @@ func TestExportAndImport(t *testing.T) {
 		}
 	}
 	// It goes on from there, and ids are known.
-	results := storetest.Append(t, other, storetest.Dispatch(t, "lobby", "ann", "id-3", "message 3"), storetest.Dispatch(t, "lobby", "ann", "new", "new"))
+	results := storetest.Append(t, other, storetest.Draft(t, "lobby", "ann", "id-3", "message 3"), storetest.Draft(t, "lobby", "ann", "new", "new"))
 	if !results[0].Duplicate || results[0].Seq != 4 || results[1].Seq != 52 {
 		t.Errorf("after the import: %+v", results)
 	}
@@ -275,7 +275,7 @@ func TestImportRefusesWhatDiffers(t *testing.T) {
 	next := good[9]
 	next.Seq, next.ID = 11, good[3].ID
 	gap := good[9]
-	gap.Seq, gap.ID = 13, storetest.Dispatch(t, "lobby", "ann", "fresh", "x").ID
+	gap.Seq, gap.ID = 13, storetest.Draft(t, "lobby", "ann", "fresh", "x").ID
 	for name, c := range map[string]struct {
 		records []Record
 		want    string

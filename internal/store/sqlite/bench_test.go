@@ -17,16 +17,16 @@ import (
 // benchmarkBatch makes a batch of n by 50 users in 10 rooms, with contents of
 // 120 bytes. Ids are counted per user behind a random start, as our clients
 // do it, or wholly random, as others may.
-func benchmarkBatch(b testing.TB, first, n int, random bool) []kaban.Dispatch {
+func benchmarkBatch(b testing.TB, first, n int, random bool) []kaban.Draft {
 	content := strings.Repeat("hello world ", 10)
-	batch := make([]kaban.Dispatch, n)
+	batch := make([]kaban.Draft, n)
 	for i := range batch {
 		k := first + i
 		id := fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", k)
 		if random {
 			id = rand.Text()
 		}
-		batch[i] = storetest.Dispatch(b, fmt.Sprint("room-", k%10), fmt.Sprint("user-", k%50), id, content)
+		batch[i] = storetest.Draft(b, fmt.Sprint("room-", k%10), fmt.Sprint("user-", k%50), id, content)
 	}
 	return batch
 }
@@ -61,9 +61,9 @@ func BenchmarkRead(b *testing.B) {
 	content := strings.Repeat("hello world ", 10)
 	results := make([]store.Result, 10_000)
 	for i := 0; i < size; i += len(results) {
-		batch := make([]kaban.Dispatch, len(results))
+		batch := make([]kaban.Draft, len(results))
 		for j := range batch {
-			batch[j] = storetest.Dispatch(b, "lobby", fmt.Sprint("user-", j%50), fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", i+j), content)
+			batch[j] = storetest.Draft(b, "lobby", fmt.Sprint("user-", j%50), fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", i+j), content)
 		}
 		if err := s.Append(b.Context(), batch, results); err != nil {
 			b.Fatal(err)

@@ -316,7 +316,7 @@ func TestDamagedDatabase(t *testing.T) {
 			t.Errorf("%d entries were read and %d are damaged; want those of one page to be damaged", read, damaged)
 		}
 		// It goes on for others.
-		storetest.Append(t, s, storetest.Dispatch(t, "kitchen", "bob", "b-1", "hello"))
+		storetest.Append(t, s, storetest.Draft(t, "kitchen", "bob", "b-1", "hello"))
 		if got := all(t, s, "kitchen"); len(got) != 1 {
 			t.Errorf("the kitchen has %v", got)
 		}
@@ -403,6 +403,48 @@ func TestRestoreFromTheFirstSchema(t *testing.T) {
 	}
 }
 
+// A database whose users are names, as they were before identities: authors keep
+// their ids, and all checksums are right.
+func TestUsersBecomeIdentities(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	batch := numbered(t, "lobby", "Alice", 0, 3)
+	storetest.Append(t, s, batch...)
+	storetest.Append(t, s, numbered(t, "kitchen", "carol", 0, 1)...)
+	mergeNow(t, s)
+	closeStore(t, s)
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.transact(t.Context(), func() error {
+		return errors.Join(
+			c.exec(t.Context(), "UPDATE users SET key = substr(key, 1 + length('visitor:'))"),
+			sumAll(t.Context(), c, summedTables, nil),
+			c.exec(t.Context(), "UPDATE users SET name = 'karol' WHERE key = 'carol'"), // damaged
+			c.exec(t.Context(), "ALTER TABLE entries DROP COLUMN target"),
+			c.exec(t.Context(), "PRAGMA user_version = 4"))
+	})
+	if err := errors.Join(err, c.close()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	for i, got := range storetest.Append(t, s, batch...) {
+		if !got.Duplicate || got.Seq != uint64(i+1) {
+			t.Errorf("message %d again: %+v", i, got)
+		}
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "bob", 0, 1)...)
+	closeStore(t, s)
+	rooms, problems, err := snapshot(t, dir).Check(t.Context())
+	if err != nil || len(rooms) != 2 || rooms[1].Entries != 4 || rooms[1].Trouble != "" {
+		t.Errorf("check: %+v, %v", rooms, err)
+	}
+	if len(problems) != 1 || !strings.Contains(problems[0], "karol") {
+		t.Errorf("check: %q, want the user that was damaged before", problems)
+	}
+}
+
 // The first schema as it was released, with content. The file never changes.
 func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 	dir := firstSchema(t)
@@ -426,7 +468,7 @@ func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 		if diff := cmp.Diff(want, all(t, s, "lobby")); diff != "" {
 			t.Errorf("lobby (-want +got):\n%s", diff)
 		}
-		if got := storetest.Append(t, s, storetest.Dispatch(t, "lobby", "alice", "a-1", "hello"))[0]; !got.Duplicate || got.Seq != 1 {
+		if got := storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", "a-1", "hello"))[0]; !got.Duplicate || got.Seq != 1 {
 			t.Errorf("sent again: %+v", got)
 		}
 		if got, err := s.writer.number(t.Context(), "PRAGMA user_version"); err != nil || got != version {

@@ -40,7 +40,7 @@ func varied(t *testing.T) (dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		storetest.Append(t, s, kaban.Dispatch{Room: storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), ID: id, Message: m})
+		storetest.Append(t, s, m.Draft(storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), id))
 		if i == 30 {
 			mergeNow(t, s)
 		}
@@ -332,7 +332,7 @@ func TestADamagedUser(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "bob", 2, 2)...)
 	mergeNow(t, s)
 	closeStore(t, s)
-	corrupt(t, filepath.Join(dir, databaseName), "UPDATE users SET name = 'Anm' WHERE key = 'ann'")
+	corrupt(t, filepath.Join(dir, databaseName), "UPDATE users SET name = 'Anm' WHERE key = 'visitor:ann'")
 	s = open(t, dir, Options{})
 	if _, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 10}); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("what ann has said is read: %v", err)
@@ -340,7 +340,7 @@ func TestADamagedUser(t *testing.T) {
 	if got, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{After: 2, Limit: 10}); err != nil || len(got) != 2 {
 		t.Errorf("what bob has said: %v, %v", got, err)
 	}
-	results := storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "new", "x"), storetest.Dispatch(t, "lobby", "bob", "new", "x"))
+	results := storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "new", "x"), storetest.Draft(t, "lobby", "bob", "new", "x"))
 	if !errors.Is(results[0].Err, store.ErrDamaged) || results[1].Err != nil || results[1].Seq != 5 {
 		t.Errorf("got %+v", results)
 	}

@@ -142,7 +142,7 @@ func (l *loader) loadJournal() error {
 			}
 			rooms = append(rooms, room)
 			all = append(all, recentEntry{
-				Entry: store.Entry{Seq: seq, Time: time, Kind: j.Kind, ID: j.ID, Username: j.Username, Content: j.Content},
+				Entry: store.Entry{Seq: seq, Time: time, Kind: j.Kind, ID: j.ID, Username: j.Username, Target: j.Target, Content: j.Content},
 				batch: batch, user: j.User, ownName: j.Username != "",
 			})
 		}

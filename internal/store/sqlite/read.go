@@ -11,7 +11,7 @@ import (
 )
 
 // pageQuery reads a run of places, for readRun.
-const pageQuery = `SELECT e.place, e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.content, e.sum
+const pageQuery = `SELECT e.place, e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.sum
 	FROM entries e LEFT JOIN users u ON u.id = e.user
 	WHERE e.place BETWEEN ? AND ? ORDER BY e.place`
 
@@ -42,7 +42,7 @@ func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64
 	for ; n > 0 && rows.Next(); n-- {
 		var e store.Entry
 		var place, user, value int64
-		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Content, &value); err != nil {
+		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, &value); err != nil {
 			return next, err, nil // a value is not of its type
 		}
 		e.Seq = uint64(place & maxSeq)

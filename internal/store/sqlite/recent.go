@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"kaban"
 	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
@@ -32,11 +33,11 @@ type key struct {
 	id   string
 }
 
-// earlier is an entry that has the key of a dispatch.
+// earlier is an entry that has the key of a draft.
 type earlier struct {
-	place, time int64
-	content     string
-	damage      error // why nobody knows whether it has
+	store.Entry
+	place  int64
+	damage error // why nobody knows whether it has
 }
 
 // recentEntry is an entry that is in the journal only.
@@ -66,7 +67,7 @@ func (r *recent) add(to *room, entries []recentEntry) {
 		e := &entries[i]
 		r.batch = max(r.batch, e.batch)
 		r.bytes += len(e.Content)
-		r.keys[key{e.user, e.ID}] = earlier{place: to.place(e.Seq), time: e.Time, content: e.Content}
+		r.keys[key{e.user, e.ID}] = earlier{Entry: e.Entry, place: to.place(e.Seq)}
 	}
 	r.rooms[to] = struct{}{}
 	to.recent = append(to.recent, entries...)
@@ -159,7 +160,7 @@ func (b *batch) mergeRooms(rooms []merging) error {
 				username = e.Username
 			}
 			place := r.place(e.Seq)
-			args = append(args, place, e.Time, int64(e.Kind), e.user, username, e.ID, e.Content, b.sum.entry(place, e.user, &e.Entry))
+			args = append(args, place, e.Time, int64(e.Kind), e.user, username, e.ID, e.Target, e.Content, b.sum.entry(place, e.user, &e.Entry))
 			if len(args) == cap(args) {
 				if _, err := b.stmts.insertMany.ExecContext(b.ctx, args...); err != nil {
 					return err
@@ -191,9 +192,9 @@ func (b *batch) mergeRooms(rooms []merging) error {
 }
 
 const (
-	insertQuery   = "INSERT INTO entries (place, time, kind, user, username, id, content, sum) VALUES "
-	insertRow     = "(?, ?, ?, ?, ?, ?, ?, ?)"
-	insertColumns = 8
+	insertQuery   = "INSERT INTO entries (place, time, kind, user, username, id, target, content, sum) VALUES "
+	insertRow     = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertColumns = 9
 )
 
 // lookedUp is how many keys one query looks up.
@@ -202,7 +203,7 @@ const lookedUp = 32
 // findQuery looks keys up in the index of entries, n at once. The order of the
 // join is as written.
 func findQuery(n int) string {
-	return "SELECT k.column1, k.column2, e.place, e.time, e.kind, e.user, e.id, e.username, e.content, e.sum FROM (VALUES " + times("(?, ?)", n) +
+	return "SELECT k.column1, k.column2, e.place, e.time, e.kind, e.user, e.id, e.username, e.target, e.content, e.sum FROM (VALUES " + times("(?, ?)", n) +
 		") k CROSS JOIN entries e ON e.user = k.column1 AND e.id = k.column2"
 }
 
@@ -241,7 +242,7 @@ func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, authors []user, found map
 		var place, user, value int64
 		var username sql.NullString
 		var e store.Entry
-		err := rows.Scan(&k.user, &k.id, &place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Content, &value)
+		err := rows.Scan(&k.user, &k.id, &place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value)
 		if err == nil {
 			if e.Username = username.String; !username.Valid {
 				e.Username = nameOf(authors, user)
@@ -253,7 +254,7 @@ func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, authors []user, found map
 		if err != nil {
 			err = damaged(fmt.Sprintf("what has the id %s already", k.id), err)
 		}
-		found[k] = earlier{place: place, time: e.Time, content: e.Content, damage: err}
+		found[k] = earlier{Entry: e, place: place, damage: err}
 	}
 	return closeRows(rows)
 }
@@ -269,10 +270,11 @@ func nameOf(users []user, id int64) string {
 // journaled is an entry in the journal. The time is that of its batch.
 type journaled struct {
 	Place    int64      `json:"place"`
-	Kind     store.Kind `json:"kind"`
+	Kind     kaban.Kind `json:"kind"`
 	User     int64      `json:"user"`
 	Username string     `json:"username,omitempty"`
 	ID       string     `json:"id"`
+	Target   uint64     `json:"target,omitempty"`
 	Content  string     `json:"content"`
 }
 

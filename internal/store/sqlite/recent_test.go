@@ -64,9 +64,9 @@ func TestRecentEntriesAreMerged(t *testing.T) {
 
 	// Large contents are merged sooner.
 	s.maxRecent, s.mergeStep = recentEntries, 1
-	long := storetest.Dispatch(t, "lobby", "ann", "long", strings.Repeat("x", 4000))
+	long := storetest.Draft(t, "lobby", "ann", "long", strings.Repeat("x", 4000))
 	for i := range recentBytes/4000 + 10 {
-		long.ID = storetest.Dispatch(t, "lobby", "ann", fmt.Sprint("long-", i), "x").ID
+		long.ID = storetest.Draft(t, "lobby", "ann", fmt.Sprint("long-", i), "x").ID
 		storetest.Append(t, s, long)
 	}
 	if n := count(t, s, "recent"); n < recentBytes/4000-1 || n > recentBytes/4000 || s.recent.bytes > recentBytes {
@@ -84,7 +84,7 @@ func TestRecentEntriesAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{maxRecent: 10, mergeStep: 3})
 	storetest.Append(t, s, numbered(t, "lobby", "Ann", 0, 12)...)
-	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "small", "written \"otherwise\" \\n\n\t<&> \u2028 \U0001f408 \ufffd"))
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "small", "written \"otherwise\" \\n\n\t<&> \u2028 \U0001f408 \ufffd"))
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 3)...)
 	if n, batches := count(t, s, "recent"), count(t, s, "journal"); n != 10 || batches != 3 {
 		t.Fatalf("%d are recent in %d batches, want 10 in 3", n, batches)
@@ -95,9 +95,9 @@ func TestRecentEntriesAfterACrash(t *testing.T) {
 			t.Errorf("%s: %v, want %v", room, got, want)
 		}
 	}
-	results := storetest.Append(t, again, storetest.Dispatch(t, "lobby", "ann", "small", all(t, s, "lobby")[12].Content),
-		storetest.Dispatch(t, "lobby", "ann", "id-3", "message 3"), storetest.Dispatch(t, "kitchen", "bob", "id-2", "other"),
-		storetest.Dispatch(t, "nowhere", "bob", "id-2", "message 2"), storetest.Dispatch(t, "kitchen", "bob", "new", "new"))
+	results := storetest.Append(t, again, storetest.Draft(t, "lobby", "ann", "small", all(t, s, "lobby")[12].Content),
+		storetest.Draft(t, "lobby", "ann", "id-3", "message 3"), storetest.Draft(t, "kitchen", "bob", "id-2", "other"),
+		storetest.Draft(t, "nowhere", "bob", "id-2", "message 2"), storetest.Draft(t, "kitchen", "bob", "new", "new"))
 	for i, want := range []store.Result{{Seq: 13, Duplicate: true}, {Seq: 4, Duplicate: true}, {Err: store.ErrIDConflict}, {Err: store.ErrIDConflict}, {Seq: 4}} {
 		results[i].Time = 0
 		if results[i] != want {
@@ -110,7 +110,7 @@ func TestRecentEntriesAfterACrash(t *testing.T) {
 func TestPagesOfRecentEntries(t *testing.T) {
 	s := open(t, t.TempDir(), Options{maxRecent: 10})
 	for i := range 15 {
-		storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", fmt.Sprint(i), strings.Repeat("x", 1+i%4)))
+		storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint(i), strings.Repeat("x", 1+i%4)))
 	}
 	entries := all(t, s, "lobby")
 	if n := count(t, s, "recent"); n != 5 || len(entries) != 15 {
@@ -232,7 +232,7 @@ func sumAgain(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.transact(t.Context(), func() error { return sumAll(t.Context(), c, nil) })
+	err = c.transact(t.Context(), func() error { return sumAll(t.Context(), c, summedTables, nil) })
 	if err := errors.Join(err, c.close()); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestRecentEntriesOfVersion2(t *testing.T) {
 	if got := all(t, s, "lobby"); !slices.Equal(got, want) {
 		t.Errorf("lobby has %+v", got)
 	}
-	results := storetest.Append(t, s, storetest.Dispatch(t, "lobby", "ann", "c", "second"), storetest.Dispatch(t, "attic", "ann", "d", "new"))
+	results := storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "c", "second"), storetest.Draft(t, "attic", "ann", "d", "new"))
 	if results[0].Seq != 2 || !results[0].Duplicate || results[1].Seq != 2 || results[1].Duplicate {
 		t.Errorf("got %+v", results)
 	}

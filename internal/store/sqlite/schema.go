@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"strings"
 	"time"
 
 	"kaban/internal/store"
@@ -48,8 +49,26 @@ func migrations() ([]string, error) {
 	return scripts, nil
 }
 
-// summedVersion is the first version of the schema whose rows have checksums.
-const summedVersion = 4
+const (
+	// summedVersion is the first version of the schema whose rows have checksums.
+	summedVersion = 4
+	// identityVersion is the first whose users are identities, which have other keys.
+	identityVersion = 5
+)
+
+// staleSums returns the tables whose rows need new checksums after the scripts
+// from one version of the schema to another have run.
+func staleSums(from, to int) []summed {
+	switch {
+	case from == 0, to < summedVersion:
+		return nil
+	case from < summedVersion:
+		return summedTables
+	case from < identityVersion && to >= identityVersion:
+		return []summed{renamedUsers}
+	}
+	return nil
+}
 
 // migrate brings a schema to the newest version in one transaction: all of it,
 // or nothing. report, if not nil, is told how many rows of all have got their sum.
@@ -65,11 +84,9 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, report
 			if err := c.exec(ctx, script); err != nil {
 				return fmt.Errorf("make version %d of the schema: %w", made, err)
 			}
-			if made == summedVersion && version > 0 {
-				if err := sumAll(ctx, c, report); err != nil {
-					return fmt.Errorf("make version %d of the schema: %w", made, err)
-				}
-			}
+		}
+		if err := sumAll(ctx, c, staleSums(version, len(scripts)), report); err != nil {
+			return fmt.Errorf("bring the checksums up to date: %w", err)
 		}
 		if version == 0 {
 			epoch, created := rand.Text(), time.Now().UnixMilli()
@@ -121,27 +138,43 @@ var summedTables = []summed{
 		return batch, sum.batch(batch, at, entries), err
 	}},
 	{
-		"entries", "place", "place, time, kind, user, coalesce(username, (SELECT name FROM users WHERE users.id = entries.user)), id, content",
+		"entries", "place", "place, time, kind, user, coalesce(username, (SELECT name FROM users WHERE users.id = entries.user)), id, target, content",
 		func(rows *sql.Rows, sum *summer) (place, _ int64, err error) {
 			var e store.Entry
 			var user int64
-			err = rows.Scan(&place, &e.Time, &e.Kind, &user, &e.Username, &e.ID, &e.Content)
+			err = rows.Scan(&place, &e.Time, &e.Kind, &user, &e.Username, &e.ID, &e.Target, &e.Content)
 			return place, sum.entry(place, user, &e), err
 		},
 	},
 }
 
-// sumAll gives all rows their checksum, in the transaction under way.
-func sumAll(ctx context.Context, c *conn, report func(done, total int)) error {
+// renamedUsers are the users whose keys have just become ids of identities. One
+// that was damaged before keeps its sum, so that it is still found to be.
+var renamedUsers = summed{"users", "id", "id, key, name, sum", func(rows *sql.Rows, sum *summer) (id, value int64, err error) {
+	var key, name string
+	if err := rows.Scan(&id, &key, &name, &value); err != nil {
+		return 0, 0, err
+	}
+	if sum.user(id, strings.TrimPrefix(key, visitorPrefix), name) == value {
+		value = sum.user(id, key, name)
+	}
+	return id, value, nil
+}}
+
+// visitorPrefix is what version 5 has put before the keys of version 4.
+const visitorPrefix = "visitor:"
+
+// sumAll gives the rows of tables their checksum, in the transaction under way.
+func sumAll(ctx context.Context, c *conn, tables []summed, report func(done, total int)) error {
 	done, total := 0, 0
-	for _, t := range summedTables {
+	for _, t := range tables {
 		n, err := c.number(ctx, "SELECT count(*) FROM "+t.table)
 		if err != nil {
 			return err
 		}
 		total += n
 	}
-	for _, t := range summedTables {
+	for _, t := range tables {
 		last := int64(math.MinInt64)
 		for {
 			if err := ctx.Err(); err != nil {

@@ -47,10 +47,10 @@ func all(t testing.TB, s store.Store, room string) []store.Entry {
 }
 
 // numbered returns n dispatches to a room with ids from first.
-func numbered(t testing.TB, room, author string, first, n int) []kaban.Dispatch {
-	batch := make([]kaban.Dispatch, n)
+func numbered(t testing.TB, room, author string, first, n int) []kaban.Draft {
+	batch := make([]kaban.Draft, n)
 	for i := range batch {
-		batch[i] = storetest.Dispatch(t, room, author, fmt.Sprint("id-", first+i), fmt.Sprint("message ", first+i))
+		batch[i] = storetest.Draft(t, room, author, fmt.Sprint("id-", first+i), fmt.Sprint("message ", first+i))
 	}
 	return batch
 }
@@ -101,7 +101,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "parent", "odd ?name# 100%41 &é")
 	s := open(t, dir, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "Alice", 0, 10)...)
-	storetest.Append(t, s, storetest.Dispatch(t, "lobby", "alice", "small", "the same user, written otherwise"))
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", "small", "the same user, written otherwise"))
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 5)...)
 	epoch, lobby, kitchen := s.Epoch(), all(t, s, "lobby"), all(t, s, "kitchen")
 	closeStore(t, s)
@@ -123,9 +123,9 @@ func TestReopenKeepsEverything(t *testing.T) {
 		t.Errorf("the message of alice is by %q", name)
 	}
 	results := storetest.Append(t, s,
-		storetest.Dispatch(t, "LOBBY", "ALICE", "id-3", "message 3"),
-		storetest.Dispatch(t, "lobby", "alice", "id-4", "other content"),
-		storetest.Dispatch(t, "l0bby", "alice", "new", "new"))
+		storetest.Draft(t, "LOBBY", "ALICE", "id-3", "message 3"),
+		storetest.Draft(t, "lobby", "alice", "id-4", "other content"),
+		storetest.Draft(t, "l0bby", "alice", "new", "new"))
 	if !results[0].Duplicate || results[0].Seq != 4 || results[0].Time != lobby[3].Time {
 		t.Errorf("sent again after reopening: %+v, want a duplicate of 4", results[0])
 	}
@@ -157,7 +157,7 @@ func TestWithoutCloseNothingAcknowledgedIsLost(t *testing.T) {
 func TestTwoRoomsInOneBatch(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	a, b := numbered(t, "a", "alice", 0, 3), numbered(t, "b", "alice", 3, 3)
-	batch := []kaban.Dispatch{a[0], b[0], b[0], a[1], b[1], a[2], a[0], b[2]}
+	batch := []kaban.Draft{a[0], b[0], b[0], a[1], b[1], a[2], a[0], b[2]}
 	var got []uint64
 	for _, result := range storetest.Append(t, s, batch...) {
 		got = append(got, result.Seq)
@@ -172,7 +172,7 @@ func TestTwoRoomsInOneBatch(t *testing.T) {
 
 func TestUsersAreForgottenAndFoundAgain(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
-	d := storetest.Dispatch(t, "lobby", "Alice", "one", "hello")
+	d := storetest.Draft(t, "lobby", "Alice", "one", "hello")
 	storetest.Append(t, s, d)
 	s.writing.Lock()
 	clear(s.users)

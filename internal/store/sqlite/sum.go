@@ -42,6 +42,9 @@ func (s *summer) entry(place, user int64, e *store.Entry) int64 {
 	s.text(e.Username)
 	s.text(e.ID)
 	s.text(e.Content)
+	if e.Target != 0 { // there were sums before there were targets
+		s.number(int64(e.Target))
+	}
 	return s.sum()
 }
 

@@ -36,8 +36,8 @@ func RoomName(t testing.TB, s string) kaban.RoomName {
 	return r
 }
 
-// Dispatch makes a dispatch from its parts or fails the test.
-func Dispatch(t testing.TB, room, author, id, content string) kaban.Dispatch {
+// Draft makes the draft of a message from its parts or fails the test.
+func Draft(t testing.TB, room, author, id, content string) kaban.Draft {
 	t.Helper()
 	messageID, err := kaban.ParseMessageID(id)
 	if err != nil {
@@ -47,15 +47,15 @@ func Dispatch(t testing.TB, room, author, id, content string) kaban.Dispatch {
 	if err != nil {
 		t.Fatalf("NewMessage(%q, %q): %v", author, content, err)
 	}
-	return kaban.Dispatch{Room: RoomName(t, room), ID: messageID, Message: m}
+	return m.Draft(RoomName(t, room), messageID)
 }
 
 // Append stores a batch or fails the test.
-func Append(t testing.TB, s store.Store, batch ...kaban.Dispatch) []store.Result {
+func Append(t testing.TB, s store.Store, batch ...kaban.Draft) []store.Result {
 	t.Helper()
 	results := make([]store.Result, len(batch))
 	if err := s.Append(context.Background(), batch, results); err != nil {
-		t.Fatalf("Append of %d dispatches: %v", len(batch), err)
+		t.Fatalf("Append of %d drafts: %v", len(batch), err)
 	}
 	return results
 }
@@ -72,6 +72,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"the same id again is a duplicate", testDuplicate},
 		{"the same id for something else is a conflict", testConflict},
 		{"ids are unique per author, not between authors", testIDsPerAuthor},
+		{"ids are unique per identity, whatever its name", testIdentities},
+		{"kinds and targets are kept, and compared for the same id", testKinds},
 		{"author and room are recognised by their key", testKeys},
 		{"pages", testPages},
 		{"a page ends early at its bound of bytes", testPageBytes},
@@ -115,13 +117,13 @@ func testEmpty(t *testing.T, s store.Store) {
 func testNumbering(t *testing.T, s store.Store) {
 	next := map[string]uint64{}
 	for batch := range 20 {
-		var dispatches []kaban.Dispatch
+		var drafts []kaban.Draft
 		for i := range batch + 1 {
 			room := fmt.Sprintf("room-%d", i%3)
-			dispatches = append(dispatches, Dispatch(t, room, "alice", fmt.Sprintf("b%d.%d", batch, i), "hi"))
+			drafts = append(drafts, Draft(t, room, "alice", fmt.Sprintf("b%d.%d", batch, i), "hi"))
 		}
-		for i, result := range Append(t, s, dispatches...) {
-			room := dispatches[i].Room.String()
+		for i, result := range Append(t, s, drafts...) {
+			room := drafts[i].Room.String()
 			next[room]++
 			if result.Seq != next[room] || result.Duplicate || result.Err != nil || result.Time == 0 {
 				t.Fatalf("batch %d, dispatch %d to %s: got %+v, want seq %d", batch, i, room, result, next[room])
@@ -149,10 +151,10 @@ func testReadBack(t *testing.T, s store.Store) {
 	}
 	var want []store.Entry
 	for i, content := range contents {
-		d := Dispatch(t, "lobby", "Alice", fmt.Sprintf("id-%d", i), content)
+		d := Draft(t, "lobby", "Alice", fmt.Sprintf("id-%d", i), content)
 		result := Append(t, s, d)[0]
 		want = append(want, store.Entry{
-			Seq: result.Seq, Time: result.Time, Kind: store.KindMessage,
+			Seq: result.Seq, Time: result.Time, Kind: kaban.KindMessage,
 			ID: d.ID.String(), Username: "Alice", Content: content,
 		})
 	}
@@ -166,14 +168,14 @@ func testReadBack(t *testing.T, s store.Store) {
 }
 
 func testDuplicate(t *testing.T, s store.Store) {
-	d := Dispatch(t, "lobby", "alice", "one", "hello")
+	d := Draft(t, "lobby", "alice", "one", "hello")
 	first := Append(t, s, d)[0]
-	Append(t, s, Dispatch(t, "lobby", "alice", "two", "between"))
+	Append(t, s, Draft(t, "lobby", "alice", "two", "between"))
 	want := store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
 	if got := Append(t, s, d)[0]; got != want {
 		t.Errorf("sent again: %+v, want %+v", got, want)
 	}
-	twice := Dispatch(t, "lobby", "alice", "three", "twice in one batch")
+	twice := Draft(t, "lobby", "alice", "three", "twice in one batch")
 	results := Append(t, s, twice, twice)
 	if results[0].Seq != 3 || results[0].Duplicate {
 		t.Errorf("first of two in a batch: %+v, want seq 3", results[0])
@@ -187,19 +189,19 @@ func testDuplicate(t *testing.T, s store.Store) {
 }
 
 func testConflict(t *testing.T, s store.Store) {
-	Append(t, s, Dispatch(t, "lobby", "alice", "one", "hello"))
+	Append(t, s, Draft(t, "lobby", "alice", "one", "hello"))
 	results := Append(t, s,
-		Dispatch(t, "lobby", "alice", "one", "other content"),
-		Dispatch(t, "kitchen", "alice", "one", "hello"),
-		Dispatch(t, "lobby", "alice", "two", "the rest of the batch is stored"),
+		Draft(t, "lobby", "alice", "one", "other content"),
+		Draft(t, "kitchen", "alice", "one", "hello"),
+		Draft(t, "lobby", "alice", "two", "the rest of the batch is stored"),
 	)
 	for i, result := range results[:2] {
 		if !errors.Is(result.Err, store.ErrIDConflict) || result.Seq != 0 || result.Duplicate {
-			t.Errorf("dispatch %d: %+v, want ErrIDConflict", i, result)
+			t.Errorf("draft %d: %+v, want ErrIDConflict", i, result)
 		}
 	}
 	if results[2].Seq != 2 || results[2].Err != nil {
-		t.Errorf("the dispatch after a conflict: %+v, want seq 2", results[2])
+		t.Errorf("the draft after a conflict: %+v, want seq 2", results[2])
 	}
 	if room, _ := s.Room(t.Context(), RoomName(t, "kitchen")); room.Head != 0 {
 		t.Errorf("a conflict made a room with head %d", room.Head)
@@ -208,24 +210,77 @@ func testConflict(t *testing.T, s store.Store) {
 
 func testIDsPerAuthor(t *testing.T, s store.Store) {
 	results := Append(t, s,
-		Dispatch(t, "lobby", "alice", "one", "hello"),
-		Dispatch(t, "lobby", "bob", "one", "hello"),
-		Dispatch(t, "lobby", "bob", "One", "hello"),
+		Draft(t, "lobby", "alice", "one", "hello"),
+		Draft(t, "lobby", "bob", "one", "hello"),
+		Draft(t, "lobby", "bob", "One", "hello"),
 	)
 	for i, result := range results {
 		if result.Seq != uint64(i+1) || result.Duplicate || result.Err != nil {
-			t.Errorf("dispatch %d: %+v, want seq %d", i, result, i+1)
+			t.Errorf("draft %d: %+v, want seq %d", i, result, i+1)
+		}
+	}
+}
+
+func testIdentities(t *testing.T, s store.Store) {
+	visitor := Draft(t, "lobby", "alice", "one", "hello")
+	account, renamed := visitor, visitor
+	account.Author = kaban.Account("17", Username(t, "alice"))
+	renamed.Author = kaban.Account("17", Username(t, "amelia"))
+	results := Append(t, s, visitor, account)
+	if results[1].Seq != 2 || results[1].Duplicate || results[1].Err != nil {
+		t.Errorf("an account with the name of a visitor: %+v, want seq 2", results[1])
+	}
+	if got := Append(t, s, renamed)[0]; !got.Duplicate || got.Seq != 2 {
+		t.Errorf("the account under another name: %+v, want a duplicate of 2", got)
+	}
+	renamed.ID = Draft(t, "lobby", "alice", "two", "x").ID
+	Append(t, s, renamed)
+	entries, err := s.Read(t.Context(), RoomName(t, "lobby"), store.Page{Limit: 10})
+	if err != nil || len(entries) != 3 {
+		t.Fatalf("got %+v, %v; want 3 entries", entries, err)
+	}
+	for i, want := range []string{"alice", "alice", "amelia"} {
+		if entries[i].Username != want {
+			t.Errorf("entry %d is by %s, want %s", i+1, entries[i].Username, want)
+		}
+	}
+}
+
+func testKinds(t *testing.T, s store.Store) {
+	Append(t, s, Draft(t, "lobby", "alice", "one", "hello"))
+	other := Draft(t, "lobby", "alice", "two", "hello")
+	other.Kind, other.Target = 200, 1
+	empty := Draft(t, "lobby", "alice", "three", "x")
+	empty.Kind, empty.Target, empty.Body = 255, 1<<40-1, ""
+	Append(t, s, other, empty)
+	entries, err := s.Read(t.Context(), RoomName(t, "lobby"), store.Page{After: 1, Limit: 10})
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("got %+v, %v; want 2 entries", entries, err)
+	}
+	for i, d := range []kaban.Draft{other, empty} {
+		if got := entries[i]; got.Seq != uint64(i+2) || got.Kind != d.Kind || got.Target != d.Target || got.Content != d.Body {
+			t.Errorf("got %+v of %+v", got, d)
+		}
+	}
+	if got := Append(t, s, other)[0]; !got.Duplicate || got.Seq != 2 {
+		t.Errorf("the same again: %+v, want a duplicate of 2", got)
+	}
+	kind, target := other, other
+	kind.Kind, target.Target = kaban.KindMessage, 2
+	for _, d := range []kaban.Draft{kind, target} {
+		if got := Append(t, s, d)[0]; !errors.Is(got.Err, store.ErrIDConflict) {
+			t.Errorf("the same id with another kind or target: %+v, want ErrIDConflict", got)
 		}
 	}
 }
 
 func testKeys(t *testing.T, s store.Store) {
-	Append(t, s, Dispatch(t, "lobby", "Alice", "one", "hello"))
-	if got := Append(t, s, Dispatch(t, "lobby", "alice", "one", "hello"))[0]; !got.Duplicate || got.Seq != 1 {
+	Append(t, s, Draft(t, "lobby", "Alice", "one", "hello"))
+	if got := Append(t, s, Draft(t, "lobby", "alice", "one", "hello"))[0]; !got.Duplicate || got.Seq != 1 {
 		t.Errorf("the same name in other case: %+v, want a duplicate of 1", got)
 	}
 	// "l0bby" looks like "lobby": one room, under its first name.
-	if got := Append(t, s, Dispatch(t, "l0bby", "bob", "two", "hello"))[0]; got.Seq != 2 {
+	if got := Append(t, s, Draft(t, "l0bby", "bob", "two", "hello"))[0]; got.Seq != 2 {
 		t.Errorf("append under a look-alike: %+v, want seq 2", got)
 	}
 	room, err := s.Room(t.Context(), RoomName(t, "l0bby"))
@@ -241,7 +296,7 @@ func testKeys(t *testing.T, s store.Store) {
 func testPages(t *testing.T, s store.Store) {
 	const head = 25
 	for i := range head {
-		Append(t, s, Dispatch(t, "lobby", "alice", fmt.Sprint("id", i), "hi"))
+		Append(t, s, Draft(t, "lobby", "alice", fmt.Sprint("id", i), "hi"))
 	}
 	span := func(first, last uint64) []uint64 {
 		var seqs []uint64
@@ -289,7 +344,7 @@ func testPages(t *testing.T, s store.Store) {
 
 func testPageBytes(t *testing.T, s store.Store) {
 	for i := range 10 {
-		Append(t, s, Dispatch(t, "lobby", "alice", fmt.Sprint("id", i), strings.Repeat("x", 100)))
+		Append(t, s, Draft(t, "lobby", "alice", fmt.Sprint("id", i), strings.Repeat("x", 100)))
 	}
 	tests := []struct {
 		page        store.Page
@@ -316,10 +371,10 @@ func testPageBytes(t *testing.T, s store.Store) {
 
 func testConcurrentAppends(t *testing.T, s store.Store) {
 	const writers, batches, size = 4, 25, 4
-	dispatches := make([][]kaban.Dispatch, writers)
+	drafts := make([][]kaban.Draft, writers)
 	for w := range writers {
 		for i := range batches * size {
-			dispatches[w] = append(dispatches[w], Dispatch(t, "lobby", fmt.Sprint("writer-", w), fmt.Sprint("id", i), fmt.Sprint(w, " ", i)))
+			drafts[w] = append(drafts[w], Draft(t, "lobby", fmt.Sprint("writer-", w), fmt.Sprint("id", i), fmt.Sprint(w, " ", i)))
 		}
 	}
 	var group sync.WaitGroup
@@ -327,7 +382,7 @@ func testConcurrentAppends(t *testing.T, s store.Store) {
 		group.Go(func() {
 			for b := range batches {
 				results := make([]store.Result, size)
-				if err := s.Append(context.Background(), dispatches[w][b*size:(b+1)*size], results); err != nil {
+				if err := s.Append(context.Background(), drafts[w][b*size:(b+1)*size], results); err != nil {
 					t.Errorf("Append: %v", err)
 				}
 			}
@@ -351,7 +406,7 @@ func testConcurrentAppends(t *testing.T, s store.Store) {
 }
 
 func testClosed(t *testing.T, s store.Store) {
-	d := Dispatch(t, "lobby", "alice", "one", "hello")
+	d := Draft(t, "lobby", "alice", "one", "hello")
 	Append(t, s, d)
 	if err := s.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
@@ -360,7 +415,7 @@ func testClosed(t *testing.T, s store.Store) {
 	_, calls["Rooms"] = s.Rooms(t.Context())
 	_, calls["Room"] = s.Room(t.Context(), d.Room)
 	_, calls["Read"] = s.Read(t.Context(), d.Room, store.Page{Limit: 1})
-	calls["Append"] = s.Append(t.Context(), []kaban.Dispatch{d}, make([]store.Result, 1))
+	calls["Append"] = s.Append(t.Context(), []kaban.Draft{d}, make([]store.Result, 1))
 	for call, err := range calls {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("%s after Close: %v, want ErrClosed", call, err)
