@@ -69,15 +69,7 @@ type Error struct {
 }
 
 // Temporary reports whether the same request may succeed later.
-func (e *Error) Temporary() bool {
-	switch e.Code {
-	case wire.CodeServerFull, wire.CodeUnavailable, wire.CodeInternal, wire.CodeRateLimited, wire.CodeStorageFull:
-		return true
-	case wire.CodeHelloRequired: // we said it; somebody stood still for too long
-		return true
-	}
-	return false
-}
+func (e *Error) Temporary() bool { return e.Code.Temporary() }
 
 // Error returns the server's sentence and the code.
 func (e *Error) Error() string { return fmt.Sprintf("%s (%s)", e.Text, e.Code) }

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"kaban"
 )
@@ -44,16 +45,88 @@ const (
 	CodeInternal             Code = "internal"
 )
 
+// codeInfo is what a code means to programs that show it or act on it.
+type codeInfo struct {
+	code Code
+	// status is the HTTP status of a response with this code (RFC 9110).
+	status int
+	// temporary says that the same request may succeed later.
+	temporary bool
+	// badFrame says that the line was no valid frame. Ten in a row end a connection.
+	badFrame bool
+	// close is the status code of the close frame (RFC 6455, section 7.4) if the
+	// connection ends with this error; 0: the one of the reason.
+	close uint16
+	// kinds are the errors of package kaban that have this code.
+	kinds []kaban.MessageErrorKind
+}
+
+// codes is the one table of all codes, in the order of their use. The string of a
+// code is also its label in metrics.
+var codes = []codeInfo{
+	{code: CodeBadJSON, status: 400, badFrame: true},
+	{code: CodeBadFrame, status: 400, badFrame: true},
+	{code: CodeBadUTF8, status: 400, badFrame: true},
+	{code: CodeFrameTooLong, status: 413, close: closeTooBig},
+	{code: CodeUnknownType, status: 400, badFrame: true},
+	{code: CodeMissingField, status: 400, badFrame: true},
+	{code: CodeBadField, status: 400, badFrame: true},
+	{code: CodeUnsupportedVersion, status: 400},
+	{code: CodeHelloRequired, status: 400, temporary: true}, // if the client did say hello, one side was stopped for too long
+	{code: CodeAlreadyGreeted, status: 400},
+	{code: CodeEmptyUsername, status: 400, kinds: []kaban.MessageErrorKind{kaban.EmptyUsername}},
+	{code: CodeTooLongUsername, status: 400, kinds: []kaban.MessageErrorKind{kaban.TooLongUsername}},
+	{code: CodeInvalidCharsUsername, status: 400, kinds: []kaban.MessageErrorKind{kaban.InvalidCharsUsername}},
+	{code: CodeUsernameTaken, status: 409},
+	{code: CodeEmptyContent, status: 400, kinds: []kaban.MessageErrorKind{kaban.EmptyContent}},
+	{code: CodeTooLongContent, status: 400, kinds: []kaban.MessageErrorKind{kaban.TooLongContent}},
+	{code: CodeInvalidCharsContent, status: 400, kinds: []kaban.MessageErrorKind{kaban.InvalidCharsContent}},
+	{code: CodeBadRoom, status: 400, kinds: []kaban.MessageErrorKind{kaban.EmptyRoom, kaban.TooLongRoom, kaban.InvalidCharsRoom}},
+	{code: CodeNotJoined, status: 400},
+	{code: CodeNotFound, status: 404},
+	{code: CodeBadID, status: 400, kinds: []kaban.MessageErrorKind{kaban.InvalidID}},
+	{code: CodeIDConflict, status: 409},
+	{code: CodeBadLimit, status: 400},
+	{code: CodeResync, status: 410},
+	{code: CodeRateLimited, status: 429, temporary: true},
+	{code: CodeServerFull, status: 503, temporary: true, close: closeTryAgainLater},
+	{code: CodeUnavailable, status: 503, temporary: true},
+	{code: CodeStorageFull, status: 507, temporary: true},
+	{code: CodeInternal, status: 500, temporary: true},
+}
+
 // Codes returns all codes of error frames.
 func Codes() []Code {
-	return []Code{
-		CodeBadJSON, CodeBadFrame, CodeBadUTF8, CodeFrameTooLong, CodeUnknownType, CodeMissingField, CodeBadField,
-		CodeUnsupportedVersion, CodeHelloRequired, CodeAlreadyGreeted, CodeEmptyUsername, CodeTooLongUsername,
-		CodeInvalidCharsUsername, CodeUsernameTaken, CodeEmptyContent, CodeTooLongContent, CodeInvalidCharsContent,
-		CodeBadRoom, CodeNotJoined, CodeNotFound, CodeBadID, CodeIDConflict, CodeBadLimit, CodeResync,
-		CodeRateLimited, CodeServerFull, CodeUnavailable, CodeStorageFull, CodeInternal,
+	all := make([]Code, len(codes))
+	for i := range codes {
+		all[i] = codes[i].code
 	}
+	return all
 }
+
+// info returns the row of a code. An unknown code is a permanent refusal.
+func (c Code) info() codeInfo {
+	for i := range codes {
+		if codes[i].code == c {
+			return codes[i]
+		}
+	}
+	return codeInfo{code: c, status: 400}
+}
+
+// Temporary reports whether the same request may succeed later.
+func (c Code) Temporary() bool { return c.info().temporary }
+
+// Status returns the HTTP status of a response with this code.
+func (c Code) Status() int { return c.info().status }
+
+// IsBadFrame reports whether the code means that the line was no valid frame,
+// rather than that its request cannot be carried out.
+func (c Code) IsBadFrame() bool { return c.info().badFrame }
+
+// Close returns the status code of the close frame if a WebSocket ends with this
+// error, or 0 if the reason of the goodbye decides.
+func (c Code) Close() uint16 { return c.info().close }
 
 // Reason says why a connection ends, in a goodbye.
 type Reason string
@@ -69,11 +142,52 @@ const (
 	ReasonInternal     Reason = "internal"
 )
 
+// Status codes of close frames: RFC 6455, section 7.4, and the registry of IANA.
+const (
+	closeNormal          uint16 = 1000
+	closeGoingAway       uint16 = 1001
+	closeProtocolError   uint16 = 1002
+	closePolicyViolation uint16 = 1008
+	closeTooBig          uint16 = 1009
+	closeInternalError   uint16 = 1011
+	closeTryAgainLater   uint16 = 1013
+	// closeReplaced is ours: stay away, or two clients take the name from each other
+	// for ever.
+	closeReplaced uint16 = 4001
+)
+
+// reasons is the one table of all reasons: each with the status code of the close
+// frame that means the same.
+var reasons = []struct {
+	reason Reason
+	close  uint16
+}{
+	{ReasonDraining, closeGoingAway},
+	{ReasonSlowConsumer, closePolicyViolation},
+	{ReasonIdle, closeGoingAway},
+	{ReasonProtocol, closeProtocolError},
+	{ReasonAuth, closePolicyViolation},
+	{ReasonReplaced, closeReplaced},
+	{ReasonInternal, closeInternalError},
+}
+
 // Reasons returns all reasons of goodbyes.
 func Reasons() []Reason {
-	return []Reason{
-		ReasonDraining, ReasonSlowConsumer, ReasonIdle, ReasonProtocol, ReasonAuth, ReasonReplaced, ReasonInternal,
+	all := make([]Reason, len(reasons))
+	for i := range reasons {
+		all[i] = reasons[i].reason
 	}
+	return all
+}
+
+// Close returns the status code of the close frame that means the same.
+func (r Reason) Close() uint16 {
+	for i := range reasons {
+		if reasons[i].reason == r {
+			return reasons[i].close
+		}
+	}
+	return closeNormal
 }
 
 // CodeOf returns the code for an error of this package or of package kaban. It
@@ -92,23 +206,10 @@ func CodeOf(err error) Code {
 }
 
 func codeOfKind(kind kaban.MessageErrorKind) Code {
-	switch kind {
-	case kaban.EmptyUsername:
-		return CodeEmptyUsername
-	case kaban.TooLongUsername:
-		return CodeTooLongUsername
-	case kaban.InvalidCharsUsername:
-		return CodeInvalidCharsUsername
-	case kaban.EmptyContent:
-		return CodeEmptyContent
-	case kaban.TooLongContent:
-		return CodeTooLongContent
-	case kaban.InvalidCharsContent:
-		return CodeInvalidCharsContent
-	case kaban.EmptyRoom, kaban.TooLongRoom, kaban.InvalidCharsRoom:
-		return CodeBadRoom
-	case kaban.InvalidID:
-		return CodeBadID
+	for i := range codes {
+		if slices.Contains(codes[i].kinds, kind) {
+			return codes[i].code
+		}
 	}
 	return CodeInternal
 }

@@ -105,31 +105,8 @@ func (p *Problem) refine(detail error) {
 
 // problem begins the problem of a code.
 func problem(code wire.Code, text string) *Problem {
-	status := statusOf(code)
+	status := code.Status()
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: text, Code: string(code)}
-}
-
-// statusOf maps a code to a status.
-func statusOf(code wire.Code) int {
-	switch code {
-	case wire.CodeNotFound:
-		return http.StatusNotFound
-	case wire.CodeUsernameTaken, wire.CodeIDConflict:
-		return http.StatusConflict
-	case wire.CodeResync:
-		return http.StatusGone
-	case wire.CodeFrameTooLong:
-		return http.StatusRequestEntityTooLarge
-	case wire.CodeRateLimited:
-		return http.StatusTooManyRequests
-	case wire.CodeServerFull, wire.CodeUnavailable:
-		return http.StatusServiceUnavailable
-	case wire.CodeStorageFull:
-		return http.StatusInsufficientStorage
-	case wire.CodeInternal:
-		return http.StatusInternalServerError
-	}
-	return http.StatusBadRequest
 }
 
 // problemOf is an error as a problem. What is the server's own fault is logged.
