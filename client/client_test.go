@@ -653,7 +653,11 @@ func TestPing(t *testing.T) {
 		t.Errorf("got %v, %v", took, err)
 	}
 	h.stop()
-	<-offline
+	select {
+	case <-offline:
+	case <-time.After(patience):
+		t.Fatal("the client does not notice that the server is gone")
+	}
 	if _, err := ann.Ping(within(t)); !errors.Is(err, client.ErrOffline) {
 		t.Errorf("offline: got %v, want %v", err, client.ErrOffline)
 	}
@@ -744,10 +748,17 @@ func TestReconnect(t *testing.T) {
 	}
 	down.Store(true)
 	ann.Reconnect()
-	<-refused
-	for s := range states {
-		if s.RetryIn > time.Minute {
-			break
+	select {
+	case <-refused:
+	case <-time.After(patience):
+		t.Fatal("the client does not dial again")
+	}
+	for long := false; !long; {
+		select {
+		case s := <-states:
+			long = s.RetryIn > time.Minute
+		case <-time.After(patience):
+			t.Fatal("the client does not begin the long wait")
 		}
 	}
 	down.Store(false)
