@@ -321,7 +321,7 @@ func TestJoiningWhereTheLogIsNot(t *testing.T) {
 			t.Errorf("%s: %v, want a resync with head 20 and oldest %d", test.name, err, state.Oldest)
 		}
 	}
-	if got := d.room(state.Name).Members(); got != 1 {
+	if got := d.Peek(state.Name).Members(); got != 1 {
 		t.Errorf("the room has %d members, want alice alone", got)
 	}
 }
@@ -494,11 +494,11 @@ func TestAMessageOutlivesTheRoomThatItsSenderLeft(t *testing.T) {
 	a := join(t, d, alice, "attic", "alice", Start{})
 	d.Submit([]Send{send(t, a, "alice", "one", "x")})
 	d.Leave(a) // the room has no entry yet and nobody in it
-	if d.room(storetest.RoomName(t, "attic")) != nil {
+	if d.Peek(storetest.RoomName(t, "attic")) != nil {
 		t.Error("the empty room is still there")
 	}
 	close(gate.open)
-	for d.room(storetest.RoomName(t, "attic")) == nil {
+	for d.Peek(storetest.RoomName(t, "attic")) == nil {
 		time.Sleep(time.Millisecond)
 	}
 	b := join(t, d, bob, "attic", "bob", Start{Resume: true})
@@ -554,7 +554,7 @@ func TestHistory(t *testing.T) {
 	if _, err := d.History(t.Context(), storetest.RoomName(t, "nowhere"), store.Page{Limit: 1}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("history of no room: %v, want ErrNotFound", err)
 	}
-	if _, _, _, err := d.Members(storetest.RoomName(t, "nowhere"), "", 1); !errors.Is(err, ErrNotFound) {
+	if _, _, _, err := d.Members(t.Context(), storetest.RoomName(t, "nowhere"), "", 1); !errors.Is(err, ErrNotFound) {
 		t.Errorf("members of no room: %v, want ErrNotFound", err)
 	}
 }
@@ -575,7 +575,7 @@ func TestMembersArePagedByName(t *testing.T) {
 		{"carol", 3, []string{"dora"}, false},
 		{"dora", 3, nil, false},
 	} {
-		_, got, more, err := d.Members(storetest.RoomName(t, "lobby"), test.after, test.limit)
+		_, got, more, err := d.Members(t.Context(), storetest.RoomName(t, "lobby"), test.after, test.limit)
 		if err != nil || !slices.Equal(got, test.want) || more != test.more {
 			t.Errorf("after %q: %v, %v, %v; want %v, %v", test.after, got, more, err, test.want, test.more)
 		}

@@ -346,40 +346,45 @@ func (h *handler) join(r *wire.Request) {
 		h.enter(ref, place)
 		return
 	}
-	giveBack := func() {}
-	if _, err := d.Room(room); errors.Is(err, dispatch.ErrNotFound) {
-		limits, name, remote := h.manager().newRooms, h.session.Identity.Name().Key(), h.socket.RemoteAddr()
-		if wait := limits.take(name, remote); wait > 0 {
-			h.refuseNewRoom(r, wait)
-			return
-		}
-		giveBack = func() { limits.give(name, remote) }
-	}
 	var place dispatch.Place
 	var err error
 	h.ask(func(ctx context.Context) { place, err = d.Find(ctx, room, start) }, func() {
 		if err != nil {
-			giveBack() // no room was made
 			h.replyFailure(ref, err)
-		} else if !h.enter(ref, place) {
-			giveBack()
+			return
 		}
+		h.enterFound(ref, room, place)
 	})
 }
 
+// enterFound joins a room that was found; if it is new it counts against the limits
+// of those.
+func (h *handler) enterFound(ref []byte, room kaban.RoomName, place dispatch.Place) {
+	if h.session == nil { // it has ended in the meantime
+		return
+	}
+	if !place.IsNew() {
+		h.enter(ref, place)
+		return
+	}
+	limits, name, remote := h.manager().newRooms, h.session.Identity.Name().Key(), h.socket.RemoteAddr()
+	if wait := limits.take(name, remote); wait > 0 {
+		h.refuseNewRoom(ref, room, wait)
+	} else if !h.enter(ref, place) {
+		limits.give(name, remote) // no room was made
+	}
+}
+
 // refuseNewRoom answers a join of a room that nobody may make just now.
-func (h *handler) refuseNewRoom(r *wire.Request, wait time.Duration) {
+func (h *handler) refuseNewRoom(ref []byte, room kaban.RoomName, wait time.Duration) {
 	wait = max(wait.Round(time.Second), time.Second)
-	e := errorEvent(wire.CodeRateLimited, fmt.Sprintf("there is no room %s, and too many were made of late to make it now; join one that exists, or try again in %s", r.Room, wait))
-	e.Ref, e.HasRef, e.Room, e.RetryAfter = string(r.Ref), r.Ref != nil, r.Room.String(), wait
+	e := errorEvent(wire.CodeRateLimited, fmt.Sprintf("there is no room %s, and too many were made of late to make it now; join one that exists, or try again in %s", room, wait))
+	e.Ref, e.HasRef, e.Room, e.RetryAfter = string(ref), ref != nil, room.String(), wait
 	h.reply(&e)
 }
 
 // enter joins a room that was found. It reports whether the connection is in it.
 func (h *handler) enter(ref []byte, place dispatch.Place) bool {
-	if h.session == nil { // it has ended in the meantime
-		return false
-	}
 	d := h.manager().dispatcher
 	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.Identity.Name(), place)
 	if err != nil {
@@ -489,13 +494,26 @@ func (h *handler) listRooms(r *wire.Request) {
 }
 
 func (h *handler) listMembers(r *wire.Request) {
-	room, usernames, more, err := h.manager().dispatcher.Members(r.Room, r.AfterName, names(r.Limit))
-	if err != nil {
-		h.replyFailure(r.Ref, err)
+	d, name, after, limit, ref := h.manager().dispatcher, r.Room, r.AfterName, names(r.Limit), slices.Clone(r.Ref)
+	if room := d.Peek(name); room != nil {
+		h.replyMembers(ref, room, after, limit)
 		return
 	}
+	var room *dispatch.Room
+	var err error
+	h.ask(func(ctx context.Context) { room, err = d.Lookup(ctx, name) }, func() {
+		if err != nil {
+			h.replyFailure(ref, err)
+			return
+		}
+		h.replyMembers(ref, room, after, limit)
+	})
+}
+
+func (h *handler) replyMembers(ref []byte, room *dispatch.Room, after string, limit int) {
+	usernames, more := room.Usernames(after, limit)
 	h.loop.spent += len(usernames)
-	e := answer(wire.TypeMembers, r.Ref)
+	e := answer(wire.TypeMembers, ref)
 	e.Room, e.Usernames, e.More = room.Name().String(), usernames, more
 	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {
 		e.Usernames, e.More = e.Usernames[:fit], true

@@ -228,22 +228,22 @@ func (s *Server) listRooms(_ context.Context, in *NamePage) (*output[RoomList], 
 	return &output[RoomList]{list}, nil
 }
 
-func (s *Server) getRoom(_ context.Context, in *RoomPath) (*output[RoomState], error) {
+func (s *Server) getRoom(ctx context.Context, in *RoomPath) (*output[RoomState], error) {
 	name, err := s.parseRoom(*in)
 	if err != nil {
 		return nil, err
 	}
-	room, err := s.dispatcher.Room(name)
+	room, err := s.dispatcher.Room(ctx, name)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
 	return &output[RoomState]{RoomState{
-		Room:  Room{Room: room.Name().String(), Head: room.Head(), Members: room.Members()},
+		Room:  Room{Room: room.Name.String(), Head: room.Head, Members: room.Members},
 		Epoch: s.dispatcher.Epoch(),
 	}}, nil
 }
 
-func (s *Server) listMembers(_ context.Context, in *struct {
+func (s *Server) listMembers(ctx context.Context, in *struct {
 	RoomPath
 	NamePage
 },
@@ -256,7 +256,7 @@ func (s *Server) listMembers(_ context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	room, usernames, more, err := s.dispatcher.Members(name, in.After, limit)
+	room, usernames, more, err := s.dispatcher.Members(ctx, name, in.After, limit)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
@@ -331,7 +331,7 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	room, err := s.dispatcher.Room(name)
+	room, err := s.dispatcher.Lookup(ctx, name)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
