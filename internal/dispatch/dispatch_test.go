@@ -24,10 +24,17 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// textFormat is a format that tests can read back: one line a frame.
+// unknownKind is one that no format of the tests knows.
+const unknownKind kaban.Kind = 200
+
+// textFormat is a format that tests can read back: one line a frame. Of an entry
+// that is not a message it has the seq and the kind.
 type textFormat struct{ name string }
 
 func (f *textFormat) AppendEntry(dst []byte, room string, e *store.Entry) []byte {
+	if e.Kind != kaban.KindMessage {
+		return fmt.Appendf(dst, "%s %d kind %d\n", room, e.Seq, e.Kind)
+	}
 	return fmt.Appendf(dst, "%s %d %s %s\n", room, e.Seq, e.Username, e.Content)
 }
 
