@@ -151,8 +151,13 @@ func TestNoFloodFillsTheClient(t *testing.T) {
 				flood.WriteByte('\n')
 			}
 			fmt.Fprintln(flood, `{"type":"presence","room":"lobby","members":77}`)
+			conn.SetWriteDeadline(time.Now().Add(time.Minute))
 			flood.Flush()
-			<-ended
+			select {
+			case <-ended:
+			case <-time.After(time.Minute):
+				t.Fatal("the client does not reach the end of the flood")
+			}
 			if grown := heap() - before; grown > 6<<20 {
 				t.Errorf("the client has grown by %d KiB", grown>>10)
 			}

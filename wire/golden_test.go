@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 7_000_000, time.UTC)
 
-// goldenEvents has each row of the protocol's tables that servers send.
+// goldenEvents has an event for each row of the protocol's tables.
 var goldenEvents = []Event{
 	{Type: TypeWelcome, Session: "S3CRET", Username: "ann", Server: "kaban/1.2.3", Limits: Limits{32, 5000, 65536}, Heartbeat: 30 * time.Second, Ref: "r", HasRef: true},
 	{Type: TypeJoined, Room: "lobby", Epoch: "E1", Head: 42, Members: 3},
@@ -160,7 +160,7 @@ func FuzzReadRequest(f *testing.F) {
 		for range len(in) + 2 {
 			var q Request
 			err := r.ReadRequest(&q)
-			if err == nil { // what is accepted comes back the same
+			if err == nil { // an accepted request survives a round trip
 				var again Request
 				second := NewReader(bytes.NewReader(q.Append(nil)))
 				second.SetAuthor(ann)
@@ -176,30 +176,29 @@ func FuzzReadRequest(f *testing.F) {
 				return
 			}
 		}
-		t.Fatal("it does not end")
+		t.Fatal("the reader does not reach the end of the input")
 	})
 }
 
-// compareWithStandard wants what the reader took to mean the same to the
-// standard library.
+// compareWithStandard checks that encoding/json reads an accepted line the same.
 func compareWithStandard(t *testing.T, line []byte, q *Request) {
 	t.Helper()
 	var standard map[string]any
 	if err := json.Unmarshal(line, &standard); err != nil {
-		t.Fatalf("%q was taken, but is no JSON: %v", line, err)
+		t.Fatalf("%q was accepted but is not JSON: %v", line, err)
 	}
 	if standard["type"] != q.Type.String() {
-		t.Fatalf("%q has the type %v, the reader says %s", line, standard["type"], q.Type)
+		t.Fatalf("%q has the type %v, the reader returned %s", line, standard["type"], q.Type)
 	}
 	if q.Type == TypeSend && (standard["id"] != q.ID.String() || standard["content"] != q.Message.Content()) {
-		t.Fatalf("%q has id %q and content %q, the reader says %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
+		t.Fatalf("%q has id %q and content %q, the reader returned %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
 	}
 	if q.Ref != nil && standard["ref"] != string(q.Ref) {
-		t.Fatalf("%q has the ref %q, the reader says %q", line, standard["ref"], q.Ref)
+		t.Fatalf("%q has the ref %q, the reader returned %q", line, standard["ref"], q.Ref)
 	}
 }
 
-// Whatever line the reader takes for a frame is JSON to others too.
+// Every line that the reader accepts is valid JSON.
 func FuzzReadEvent(f *testing.F) {
 	for i := range goldenEvents {
 		f.Add(goldenEvents[i].Append(nil))
@@ -211,7 +210,7 @@ func FuzzReadEvent(f *testing.F) {
 		}
 		line, _, _ := bytes.Cut(in, []byte("\n"))
 		if !json.Valid(line) {
-			t.Fatalf("%q is no JSON", line)
+			t.Fatalf("%q is not JSON", line)
 		}
 		var again Event
 		if err := NewReader(bytes.NewReader(e.Append(nil))).ReadEvent(&again); err != nil {
@@ -232,7 +231,7 @@ func BenchmarkReadSend(b *testing.B) {
 	}
 }
 
-// The standard decoder on the same line, without any of the checks.
+// encoding/json on the same line, without any of the checks.
 func BenchmarkReadSendStandard(b *testing.B) {
 	line := []byte(`{"type":"send","room":"lobby","id":"abcdefgh-12","content":"` + strings.Repeat("x", 100) + `"}`)
 	b.ReportAllocs()

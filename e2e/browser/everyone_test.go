@@ -61,8 +61,7 @@ func TestPhone(t *testing.T) {
 	p.enter()
 	p.write("second")
 	p.click(".send")
-	p.until(`document.querySelectorAll('.pending').length === 0`)
-	p.until(`[...document.querySelectorAll('.content')].at(-1).innerText === 'first\nsecond'`)
+	p.stored("first\nsecond")
 }
 
 // brightness of a colour, 0 to 1; it does for saying what is dark.
@@ -262,7 +261,7 @@ func TestAxe(t *testing.T) {
 		s.say("ben", "team", "unread @alice")
 		p.until(`document.querySelectorAll('.count').length > 0`)
 		p.say("hello")
-		p.until(`document.querySelectorAll('.pending').length === 0`)
+		p.stored("hello")
 		look("a room")
 		if how.dark != how.mobile { // all of it once on a desktop in light, once on a phone in dark
 			p.close()

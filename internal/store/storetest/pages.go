@@ -85,4 +85,3 @@ func testPageBytes(t *testing.T, s store.Store) {
 		}
 	}
 }
-

@@ -142,4 +142,3 @@ func Append(t testing.TB, s store.Store, batch ...kaban.Draft) []store.Result {
 	}
 	return results
 }
-
