@@ -36,13 +36,15 @@ const (
 	Version = 1
 )
 
-// Type is the type of a frame. The zero Type is one that is not known.
+// Type is the type of a frame.
 type Type uint8
 
 // The types of frames. History, rooms, members, ping and pong serve in both
 // directions.
 const (
-	TypeHello Type = iota + 1
+	// TypeUnknown is the type of an entry whose kind this version does not know.
+	TypeUnknown Type = iota
+	TypeHello
 	TypeJoin
 	TypeSend
 	TypeHistory
@@ -62,7 +64,7 @@ const (
 )
 
 var typeNames = [...]string{
-	0:            "unknown",
+	TypeUnknown:  "unknown",
 	TypeHello:    "hello",
 	TypeJoin:     "join",
 	TypeSend:     "send",
@@ -87,10 +89,10 @@ func (t Type) String() string {
 	if int(t) < len(typeNames) {
 		return typeNames[t]
 	}
-	return typeNames[0]
+	return typeNames[TypeUnknown]
 }
 
-// typeOf returns the type of a name, 0 where there is none.
+// typeOf returns the type with a name, or TypeUnknown.
 func typeOf(name []byte) Type {
 	switch string(name) {
 	case "hello":
@@ -128,7 +130,7 @@ func typeOf(name []byte) Type {
 	case "goodbye":
 		return TypeGoodbye
 	}
-	return 0
+	return TypeUnknown
 }
 
 func (t Type) isRequest() bool { return t >= TypeHello && t <= TypePong }
