@@ -217,7 +217,7 @@ func TestErrors(t *testing.T) {
 	if _, err := ann.Join(within(t), "no room", client.From{}); !errors.Is(err, kaban.InvalidCharsRoom) {
 		t.Errorf("bad room: got %v", err)
 	}
-	if _, _, err := ann.History(within(t), "nowhere", client.Page{}); !isCode(err, wire.CodeNotFound) {
+	if _, err := ann.History(within(t), "nowhere", client.HistoryQuery{}); !isCode(err, wire.CodeNotFound) {
 		t.Errorf("history of nowhere: got %v", err)
 	}
 	for name, check := range map[string]func(error) bool{

@@ -152,6 +152,11 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/text"},
 		"what a content means is the same for whoever shows it, and for the server",
 	},
+	"kaban/client/clienttest": {
+		nil,
+		nil,
+		"a server for the tests of clients speaks the protocol by itself, so that it can send frames that wire cannot",
+	},
 	"kaban/internal/markup/markuptest": {
 		[]string{"kaban/internal/markup"},
 		nil,
@@ -203,7 +208,7 @@ var bans = map[string]struct {
 	// The load generator prints its own results, and its lines are no frames. Nor
 	// are problems, hooks in Slack's format, the OpenAPI document, lines of exports and the rows of
 	// the journal.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/cmd/kaban"}, "it accepts bad frames in silence; frames are package wire's business"},
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/cmd/kaban", "kaban/client/clienttest"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},

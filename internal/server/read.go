@@ -409,29 +409,23 @@ func (h *handler) history(r *wire.Request) {
 	})
 }
 
-// historyEvent is a page as a frame, which it must fit.
+// historyEvent returns a page as a frame, which it must fit.
 func historyEvent(ref []byte, page *chat.Page) *wire.Event {
-	e := answer(wire.TypeHistory, ref)
-	e.Room = page.Room.String()
-	for i := range page.Entries {
-		e.Messages = append(e.Messages, frame.Message(&page.Entries[i]))
-	}
-	e.More = page.More
-	// Keep what is nearest to where the client reads on from.
-	fit := fitting(len(e.Messages), func(i int) int {
-		if page.Newest {
-			i = len(e.Messages) - 1 - i
+	entries := page.Entries
+	fit := fitting(len(entries), func(i int) int {
+		if page.Newest { // keep the entries nearest to where the client reads on from
+			i = len(entries) - 1 - i
 		}
-		return len(wire.AppendMessage(nil, "", e.Messages[i]))
+		return len(frame.AppendEntry(nil, "", &entries[i]))
 	})
-	if fit < len(e.Messages) {
-		e.More = true
-		if page.Newest {
-			e.Messages = e.Messages[len(e.Messages)-fit:]
-		} else {
-			e.Messages = e.Messages[:fit]
-		}
+	e := answer(wire.TypeHistory, ref)
+	e.Room, e.More = page.Room.String(), page.More || fit < len(entries)
+	if page.Newest {
+		entries = entries[len(entries)-fit:]
+	} else {
+		entries = entries[:fit]
 	}
+	e.Messages, e.Unknown = frame.Page(entries)
 	return e
 }
 

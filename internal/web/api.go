@@ -52,6 +52,7 @@ type MemberList struct {
 
 // Message is an entry of a room's log.
 type Message struct {
+	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, without id, username and content. It counts for the next page."`
 	Seq      uint64 `json:"seq" minimum:"1" doc:"Its place in the room: 1, 2, 3 and so on without a gap."`
 	ID       string `json:"id" doc:"The author's id for it."`
 	Username string `json:"username" doc:"The author."`
@@ -285,6 +286,9 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		list.Messages[i] = Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: formatTime(e.Time)}
+		if e.Kind != kaban.KindMessage {
+			list.Messages[i] = Message{Type: "void", Seq: e.Seq, Time: formatTime(e.Time)}
+		}
 	}
 	return &output[MessageList]{list}, nil
 }
