@@ -19,6 +19,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -33,11 +34,12 @@ const patience = 30 * time.Second
 
 // host is a server whose process can be replaced under the same address.
 type host struct {
-	t       *testing.T
-	addr    string
-	store   store.Store
-	options server.Config
-	stop    func()
+	maxContent int // of messages; 0: the default
+	t          *testing.T
+	addr       string
+	store      store.Store
+	options    server.Config
+	stop       func()
 }
 
 func newHost(t *testing.T, config server.Config, s store.Store) *host {
@@ -69,7 +71,7 @@ func (h *host) start() {
 	}
 	h.addr = l.Addr().String()
 	h.options.Loops = 2
-	m, err := server.New(h.options, d)
+	m, err := server.New(h.options, chat.New(d, chat.Options{MaxContent: h.maxContent}))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -197,7 +199,10 @@ func dialFlush(t *testing.T, r *client.Room) error {
 }
 
 func TestErrors(t *testing.T) {
-	h := newHost(t, server.Config{MaxContent: 10}, nil)
+	h := newHost(t, server.Config{}, nil)
+	h.stop()
+	h.maxContent = 10
+	h.start()
 	ann := dial(t, h.addr, "ann")
 	r := join(t, ann, client.From{})
 	if _, err := r.Send(within(t), strings.Repeat("é", 11)); !errors.Is(err, kaban.TooLongContent) {

@@ -129,6 +129,18 @@ func AppendMessage(dst []byte, room string, m Message) []byte {
 	return append(dst, '}', '\n')
 }
 
+// AppendVoid appends a void frame of a room as one line, with its "\n": it stands
+// for an entry that the reader cannot be shown.
+func AppendVoid(dst []byte, room string, seq uint64, t time.Time) []byte {
+	dst = append(dst, `{"type":"void"`...)
+	dst = appendRoom(dst, room)
+	dst = append(dst, `,"seq":`...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	dst = append(dst, `,"time":`...)
+	dst = appendTime(dst, t)
+	return append(dst, '}', '\n')
+}
+
 // AppendAck appends an ack frame as one line including its "\n". The ref may be
 // nil. AppendAck does not allocate if dst has enough capacity.
 func AppendAck(dst []byte, ref []byte, room, id string, seq uint64, t time.Time, duplicate bool) []byte {

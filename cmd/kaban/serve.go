@@ -21,11 +21,11 @@ import (
 	"github.com/alecthomas/kong"
 
 	"kaban"
+	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/config"
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
 	"kaban/internal/server"
-	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
@@ -216,17 +216,17 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
-	names := new(session.Registry)
+	rooms := service.New(dispatcher, service.Options{MaxContent: c.MaxContent})
 	clients, newcomers := c.places(log)
 	manager, err := server.New(server.Config{
 		Name: "kaban/" + programVersion(), MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
-		MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Names: names, Log: log,
-	}, dispatcher)
+		Heartbeat: c.Heartbeat, Log: log,
+	}, rooms)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
+	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}

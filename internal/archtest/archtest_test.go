@@ -85,20 +85,34 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"what a system knows of a connection, whoever speaks over it",
 	},
+	"kaban/internal/access": {
+		nil, nil,
+		"a permission depends on facts only",
+	},
+	"kaban/internal/chat": {
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		nil,
+		"what people can do is the same whatever they speak",
+	},
+	"kaban/internal/frame": {
+		[]string{"kaban", "kaban/wire", "kaban/internal/chat"},
+		nil,
+		"front ends with the same frames share how entries become frames",
+	},
 	"kaban/internal/refusal": {
-		[]string{"kaban/wire", "kaban/internal/dispatch", "kaban/internal/session", "kaban/internal/store"},
+		[]string{"kaban/wire", "kaban/internal/chat"},
 		nil,
 		"all front ends share the words, so they know none",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/idpool", "kaban/internal/refusal", "kaban/internal/tcp", "kaban/internal/failpoint"},
 		[]string{"golang.org/x/sys", "github.com/gobwas/ws"},
-		"a front end knows no other front end and no driver",
+		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/dispatch", "kaban/internal/refusal", "kaban/internal/session", "kaban/internal/slack", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
-		"a front end knows no other front end and no driver",
+		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
 	"kaban/internal/web/page": {
 		nil, nil,

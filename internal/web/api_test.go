@@ -11,6 +11,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/chat"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
@@ -222,7 +223,7 @@ func TestAFaultyStore(t *testing.T) {
 
 // A limit on the content is the server's for all ways in.
 func TestMaxContent(t *testing.T) {
-	f := start(t, web.Config{MaxContent: 10}, nil)
+	f := start(t, web.Config{}, nil, chat.Options{MaxContent: 10})
 	f.post("lobby", `{"id":"1","username":"bot","content":"12345678901"}`).has(t, 400, "code", "too_long_content", "max", 10, "actual", 11)
 	f.say("lobby", "2", "bot", "1234567890")
 }

@@ -6,8 +6,8 @@ import { turn } from './focus'
 import { deliver, receive, receiver } from './inbox'
 import { loadDirectory, receivePresence } from './names'
 import { disown, discardAll, receiveAck, receiveError, restore } from './outbox'
-import type { Event, Refusal, Welcome } from './protocol'
-import { announce, receiveMessage, saveReads } from './reading'
+import { isEntry, type Event, type Refusal, type Welcome } from './protocol'
+import { announce, receiveEntry, receiveMessage, saveReads } from './reading'
 import { enterRoom, forget, show } from './rooms'
 import * as route from './route'
 import * as session from './session'
@@ -136,5 +136,7 @@ function take(event: Event): void {
       return receivePresence(event)
     case 'error':
       return receiveError(event)
+    default:
+      if (isEntry(event)) receiveEntry(event)
   }
 }

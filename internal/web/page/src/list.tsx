@@ -140,14 +140,14 @@ export function MessageList({ room }: { room: Room }) {
     const el = scroller.current!
     const fromBottom = el.scrollHeight - el.scrollTop - el.clientHeight
     // At the end, with nothing missed to come: there is no other place to be.
-    if (!room.following && log.loaded && log.attached && fromBottom < 4 && (log.last ?? 0) >= room.head) room.following = true
+    if (!room.following && log.loaded && log.attached && fromBottom < 4 && log.end >= room.head) room.following = true
     away.value = !log.attached || (!room.following && fromBottom > 40)
     if (log.loaded && el.scrollTop < loadWithin && !room.loadFailed.value) void loadOlder(room)
     if (!log.attached && fromBottom < loadWithin) void loadNewer(room)
     if (attentive.value && log.loaded) {
       const last = room.following ? messages.length - 1 : rows.at(el.scrollTop + el.clientHeight - listTop() - 4)
-      const message = messages[room.following || rowEnds(last) ? last : last - 1]
-      if (message) markRead(room, message.seq)
+      const row = room.following || rowEnds(last) ? last : last - 1
+      if (messages.length === 0 ? log.attached && !log.moreBefore : row >= 0) markRead(room, log.readWith(row))
     }
   }
   const rowEnds = (row: number) => rows.top(row + 1) + listTop() <= scroller.current!.scrollTop + scroller.current!.clientHeight + 4
@@ -208,7 +208,11 @@ export function MessageList({ room }: { room: Room }) {
   const lineAt = (row: number): boolean => {
     const message = messages[row]!
     const previous = messages[row - 1]
-    return line !== noLine && message.seq > line && (previous ? previous.seq <= line : line + 1 === message.seq) && message.username !== username.value
+    return line !== noLine && message.seq > line && (previous?.seq ?? log.start - 1) <= line && message.username !== username.value
+  }
+  const gapAt = (row: number): boolean => {
+    const before = room.gapBefore.value
+    return before > 0 && messages[row]!.seq >= before && (messages[row - 1]?.seq ?? log.start - 1) < before
   }
   const dayAt = (row: number): boolean => (row === 0 ? !log.moreBefore : !sameDay(messages[row - 1]!, messages[row]!))
   const startsGroup = (row: number): boolean => row === 0 || dayAt(row) || lineAt(row) || !grouped(messages[row - 1]!, messages[row]!)
@@ -223,7 +227,7 @@ export function MessageList({ room }: { room: Room }) {
         message={message}
         day={dayAt(i) ? dayOf(message.time) : undefined}
         unread={lineAt(i)}
-        gap={room.gapBefore.value === message.seq}
+        gap={gapAt(i)}
         grouped={!startsGroup(i)}
         marked={marked.value === message.seq}
         own={message.username === username.value}
@@ -232,7 +236,7 @@ export function MessageList({ room }: { room: Room }) {
     )
   }
   const lastMessage = messages[messages.length - 1]
-  const empty = log.loaded && messages.length === 0 && waiting.length === 0
+  const empty = log.loaded && !log.moreBefore && messages.length === 0 && waiting.length === 0
 
   return (
     <div class="conversation">
@@ -249,7 +253,7 @@ export function MessageList({ room }: { room: Room }) {
             <Nothing room={room} />
           ) : log.moreBefore ? (
             <span class="quiet">{t('loading')}</span>
-          ) : messages.length === 0 ? null : log.first === 1 ? (
+          ) : messages.length === 0 ? null : log.start === 1 ? (
             <span class="beginning">{t('beginning', { room: room.name })}</span>
           ) : (
             t('beginningKept')
