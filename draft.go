@@ -1,5 +1,10 @@
 package kaban
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Identity is the author of entries: a person or a program. Two identities with
 // equal ids are the same author. The zero value is no identity.
 type Identity struct {
@@ -27,6 +32,19 @@ func Visitor(name Username) Identity {
 // may change.
 func Account(id string, name Username) Identity {
 	return Identity{id: accountPrefix + id, name: name}
+}
+
+// ParseIdentity returns the identity with an id that ID returned and the name that
+// it has now.
+func ParseIdentity(id string, name Username) (Identity, error) {
+	account, isAccount := strings.CutPrefix(id, accountPrefix)
+	switch {
+	case isAccount && account != "":
+		return Account(account, name), nil
+	case !isAccount && !name.IsZero() && id == Visitor(name).id:
+		return Visitor(name), nil
+	}
+	return Identity{}, fmt.Errorf("%q is not the id of an identity with the name %q", id, name)
 }
 
 // ID returns the stable id that logs keep. Message ids are unique per identity.

@@ -252,3 +252,30 @@ func FuzzContent(f *testing.F) {
 		}
 	})
 }
+
+func TestParseIdentity(t *testing.T) {
+	name := func(text string) kaban.Username {
+		u, err := kaban.ParseUsername(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	alice, amelia := name("Alice"), name("amelia")
+	for _, want := range []kaban.Identity{kaban.Visitor(alice), kaban.Account("17", alice), kaban.Account("visitor:x", amelia)} {
+		if got, err := kaban.ParseIdentity(want.ID(), want.Name()); err != nil || got != want {
+			t.Errorf("ParseIdentity(%q) = %+v, %v; want %+v", want.ID(), got, err, want)
+		}
+	}
+	if got, err := kaban.ParseIdentity("account:17", amelia); err != nil || got != kaban.Account("17", amelia) {
+		t.Errorf("an account with another name: %+v, %v", got, err)
+	}
+	for _, id := range []string{"", "17", "visitor:", "visitor:amelia", "account:", "Account:17"} {
+		if got, err := kaban.ParseIdentity(id, alice); err == nil || !got.IsZero() {
+			t.Errorf("ParseIdentity(%q) of %s = %+v, %v; want an error", id, alice, got, err)
+		}
+	}
+	if got, err := kaban.ParseIdentity("visitor:", kaban.Username{}); err == nil || !got.IsZero() {
+		t.Errorf("nobody is %+v, %v; want an error", got, err)
+	}
+}

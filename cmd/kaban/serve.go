@@ -26,9 +26,6 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
 	"kaban/internal/server"
-	"kaban/internal/store"
-	"kaban/internal/store/memory"
-	"kaban/internal/store/sqlite"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -300,35 +297,6 @@ func (c *serveCommand) drain(manager *server.Manager, pages *web.Server, log *sl
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// inMemory is the --data that keeps nothing.
-const inMemory = ":memory:"
-
-// checkData refuses what must be a misspelt inMemory.
-func checkData(data string) error {
-	if strings.HasPrefix(data, ":") {
-		return usagef("--data %s: a name that begins with a colon can only be %s; a directory of such a name is ./%s", data, inMemory, data)
-	}
-	return nil
-}
-
-// openStore opens what --data names.
-func openStore(data string, log *slog.Logger) (store.Store, error) {
-	switch data {
-	case inMemory:
-		return memory.New(0), nil
-	case "":
-		return nil, usagef("--data: name a directory, or %s", inMemory)
-	}
-	if err := checkData(data); err != nil {
-		return nil, err
-	}
-	kept, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log})
-	if err != nil {
-		return nil, fmt.Errorf("--data %s: %w", data, err)
-	}
-	return kept, nil
 }
 
 // listen opens all endpoints, or none.

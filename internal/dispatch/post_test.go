@@ -50,7 +50,7 @@ func TestPost(t *testing.T) {
 			if _, err := d.Post(t.Context(), storetest.Draft(t, "new", "bot", "1", "x"), func() {}); err != nil {
 				t.Errorf("a new room: %v", err)
 			}
-			if r, err := d.Room(storetest.RoomName(t, "new")); err != nil || r.Head() != 1 {
+			if r, err := d.Room(t.Context(), storetest.RoomName(t, "new")); err != nil || r.Head != 1 {
 				t.Errorf("got %v, %v", r, err)
 			}
 			d.Close()
@@ -97,7 +97,7 @@ func TestWatch(t *testing.T) {
 	watcher.until(w, 1) // who is behind misses who comes
 	alice := newReader(t)
 	a := join(t, d, alice, "lobby", "alice", Start{})
-	if _, names, _, err := d.Members(lobby, "", 10); err != nil || len(names) != 1 || a.Room().Members() != 1 {
+	if _, names, _, err := d.Members(t.Context(), lobby, "", 10); err != nil || len(names) != 1 || a.Room().Members() != 1 {
 		t.Errorf("the members are %v, %v", names, err)
 	}
 	for watcher.take(w, 1<<20); len(watcher.given) < 2; watcher.take(w, 1<<20) {
@@ -128,11 +128,11 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Leave(b)
-	if _, err := d.Room(watched.Room().Name()); err != nil {
+	if _, err := d.Room(t.Context(), watched.Room().Name()); err != nil {
 		t.Errorf("it is gone: %v", err)
 	}
 	d.Leave(watched)
-	if _, err := d.Room(watched.Room().Name()); !errors.Is(err, ErrNotFound) {
+	if _, err := d.Room(t.Context(), watched.Room().Name()); !errors.Is(err, ErrNotFound) {
 		t.Errorf("it is still there: %v", err)
 	}
 }

@@ -62,11 +62,11 @@ type Subscription struct {
 	tail     *tail
 	name     kaban.Username
 
-	sent        atomic.Pointer[sent] // nil until something was sent
-	outstanding int32                // sends whose receipt was not taken
-	index       int32                // in audience.members; guarded by Room.mu
-	left        bool                 // Leave was called: nothing is given any more
-	watches     bool                 // is no member
+	receipts    atomic.Pointer[receiptQueue] // nil until the first
+	outstanding int32                        // sends whose receipt was not taken
+	index       int32                        // in audience.members; guarded by Room.mu
+	left        bool                         // Leave was called: nothing is given any more
+	watches     bool                         // is no member
 
 	// Marked is the waker's, to note that it knows already.
 	Marked bool
@@ -86,7 +86,7 @@ const (
 )
 
 // sent is what became of what was sent through a subscription.
-type sent struct {
+type receiptQueue struct {
 	count atomic.Int32 // receipts that wait
 
 	mu       sync.Mutex // guards receipts and first
@@ -120,13 +120,13 @@ func (s *Subscription) Seq() uint64 { return s.seq }
 // Outstanding returns how many sends wait for their receipt.
 func (s *Subscription) Outstanding() int { return int(s.outstanding) }
 
-// settle adds a receipt. The committer calls it before the entry is published,
+// addReceipt adds a receipt. The committer calls it before the entry is published,
 // so that whoever sees the entry sees the receipt.
-func (s *Subscription) settle(r Receipt) {
-	o := s.sent.Load()
+func (s *Subscription) addReceipt(r Receipt) {
+	o := s.receipts.Load()
 	for o == nil {
-		s.sent.CompareAndSwap(nil, new(sent))
-		o = s.sent.Load()
+		s.receipts.CompareAndSwap(nil, new(receiptQueue))
+		o = s.receipts.Load()
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -140,7 +140,7 @@ func (s *Subscription) settle(r Receipt) {
 
 // peek returns the number of the first receipt and whether it is a duplicate's.
 func (s *Subscription) peek() (seq uint64, duplicate, ok bool) {
-	o := s.sent.Load()
+	o := s.receipts.Load()
 	if o == nil || o.count.Load() == 0 {
 		return 0, false, false
 	}
@@ -153,7 +153,7 @@ func (s *Subscription) peek() (seq uint64, duplicate, ok bool) {
 // take removes the first receipt, which is there. It is valid until the next
 // one is taken.
 func (s *Subscription) take() *Receipt {
-	o := s.sent.Load()
+	o := s.receipts.Load()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.taken = o.receipts[o.first]
@@ -208,6 +208,9 @@ func (s *Subscription) Next() Segment {
 	limit, own, due := s.limit()
 	if due {
 		return Segment{Receipt: s.take()}
+	}
+	if limit < s.seq { // the cursor comes from another node, which has published more
+		return Segment{}
 	}
 	segment := s.frames(limit)
 	if segment.Frames == nil && !segment.Behind && own != 0 && own == s.seq+1 {

@@ -200,7 +200,7 @@ func TestAPageCostsWhatItHolds(t *testing.T) {
 		lobby := storetest.RoomName(t, "lobby")
 		costs[n] = [2]uint64{
 			allocated(func() { u.Rooms("", 500) }),
-			allocated(func() { u.Members(lobby, "", 500) }),
+			allocated(func() { u.Members(t.Context(), lobby, "", 500) }),
 		}
 	}
 	t.Logf("bytes allocated for pages of rooms and members: %v", costs)

@@ -450,14 +450,26 @@ func (h *handler) listRooms(r *wire.Request) {
 }
 
 func (h *handler) listMembers(r *wire.Request) {
-	room, usernames, more, err := h.user.Members(r.Room, r.AfterName, r.Limit)
-	if err != nil {
-		h.replyFailure(r.Ref, err)
+	user, room, after, limit, ref := h.user, r.Room, r.AfterName, r.Limit, slices.Clone(r.Ref)
+	if members, ok := user.MembersNow(room, after, limit); ok {
+		h.replyMembers(ref, &members)
 		return
 	}
-	h.loop.spent += len(usernames)
-	e := answer(wire.TypeMembers, r.Ref)
-	e.Room, e.Usernames, e.More = room.String(), usernames, more
+	var members chat.Members
+	var err error
+	h.ask(func(ctx context.Context) { members, err = user.Members(ctx, room, after, limit) }, func() {
+		if err != nil {
+			h.replyFailure(ref, err)
+			return
+		}
+		h.replyMembers(ref, &members)
+	})
+}
+
+func (h *handler) replyMembers(ref []byte, members *chat.Members) {
+	h.loop.spent += len(members.Usernames)
+	e := answer(wire.TypeMembers, ref)
+	e.Room, e.Usernames, e.More = members.Room.String(), members.Usernames, members.More
 	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {
 		e.Usernames, e.More = e.Usernames[:fit], true
 	}

@@ -224,12 +224,12 @@ func (s *Server) listRooms(_ context.Context, in *NamePage) (*output[RoomList], 
 	return &output[RoomList]{list}, nil
 }
 
-func (s *Server) getRoom(_ context.Context, in *RoomPath) (*output[RoomState], error) {
+func (s *Server) getRoom(ctx context.Context, in *RoomPath) (*output[RoomState], error) {
 	name, err := s.parseRoom(*in)
 	if err != nil {
 		return nil, err
 	}
-	room, err := s.reader.Room(name)
+	room, err := s.reader.Room(ctx, name)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
@@ -239,7 +239,7 @@ func (s *Server) getRoom(_ context.Context, in *RoomPath) (*output[RoomState], e
 	}}, nil
 }
 
-func (s *Server) listMembers(_ context.Context, in *struct {
+func (s *Server) listMembers(ctx context.Context, in *struct {
 	RoomPath
 	NamePage
 },
@@ -252,14 +252,15 @@ func (s *Server) listMembers(_ context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	room, usernames, more, err := s.reader.Members(name, in.After, limit)
+	members, err := s.reader.Members(ctx, name, in.After, limit)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	if usernames == nil {
-		usernames = []string{}
+	list := MemberList{Room: members.Room.String(), Usernames: members.Usernames, More: members.More}
+	if list.Usernames == nil {
+		list.Usernames = []string{}
 	}
-	return &output[MemberList]{MemberList{Room: room.String(), Usernames: usernames, More: more}}, nil
+	return &output[MemberList]{list}, nil
 }
 
 func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[MessageList], error) {
@@ -326,7 +327,7 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	if _, err := s.reader.Room(name); err != nil {
+	if _, err := s.reader.Room(ctx, name); err != nil {
 		return nil, s.problemOf(err)
 	}
 	speaker, err := s.chat.Speaker(post.Message.Username(), "")
