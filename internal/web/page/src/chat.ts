@@ -12,13 +12,12 @@ import * as route from './route'
 import * as session from './session'
 import * as state from './state'
 import { Room } from './state'
-import { adopt, keepSpot, load, save, takeSpot } from './storage'
+import { keepSpot, load, save, takeSpot } from './storage'
 import { restore } from './tabs'
 import { turn } from './turn'
 
 /** Begins: with the rooms of the last visit and the place that the address names. */
 export function start(): void {
-  adopt()
   session.prepare({ status: changeStatus, welcome, event: receive, refused, session: () => load('session') })
   receiver(take, announce)
   const names = load('rooms') ?? []

@@ -126,7 +126,7 @@ export function PendingRow({ pending, late, grouped }: { pending: Pending; late:
           <div class="fate error">
             {t('notSent', { reason: explain(error) })}{' '}
             <button type="button" class="plain" onClick={() => retry(pending.id)}>
-              {t('retry')}
+              {t('tryAgain')}
             </button>{' '}
             <button type="button" class="plain" onClick={() => discard(pending.id)}>
               {t('discard')}

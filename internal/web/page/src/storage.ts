@@ -184,12 +184,3 @@ export function takeSpot(): Spot | undefined {
   keepSpot(undefined)
   return spot
 }
-
-// ---- Versions before kept all drafts, and all that was unsent, under one key ----
-
-export function adopt(): void {
-  for (const pending of parse<Pending[]>(get(shared, 'pending')) ?? []) keepPending(pending)
-  for (const [room, text] of Object.entries(parse<Record<string, string>>(get(shared, 'drafts')) ?? {})) set(shared, draftKey(room), text)
-  set(shared, 'pending', undefined)
-  set(shared, 'drafts', undefined)
-}
