@@ -215,6 +215,9 @@ var bans = map[string]struct {
 	"net/http":      {[]string{"kaban/internal/web", "kaban/internal/web/page"}, "HTTP has one front end"},
 }
 
+// opener is the one file of the program that knows the drivers of stores.
+const opener = "cmd/kaban/open.go"
+
 // mains are the files that may end the process.
 var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "internal/web/page/build/main.go"}
 
@@ -290,6 +293,9 @@ func TestImports(t *testing.T) {
 			}
 			if problem := r.problem(s.pkg, path); problem != "" {
 				t.Errorf("%s: imports %s: %s", s.path, path, problem)
+			}
+			if strings.HasPrefix(path, "kaban/internal/store/") && s.pkg == "kaban/cmd/kaban" && s.path != opener {
+				t.Errorf("%s: imports %s: only %s knows the drivers of stores", s.path, path, opener)
 			}
 		}
 	}
