@@ -9,6 +9,7 @@ import (
 
 	"kaban"
 	"kaban/internal/display"
+	"kaban/internal/export"
 	"kaban/internal/store"
 )
 
@@ -43,7 +44,7 @@ func (c *exportCommand) Run(std streams) (err error) {
 	if lost != nil {
 		lost = fmt.Errorf("%w; everything before them is exported", lost)
 	}
-	return errors.Join(c.export(ctx, archive, only, total, std), lost)
+	return errors.Join(c.write(ctx, archive, only, total, std), lost)
 }
 
 // total returns the number of entries in rooms, all of which must exist.
@@ -66,14 +67,14 @@ func (c *exportCommand) total(ctx context.Context, archive store.Archive, only [
 	return total, nil
 }
 
-func (c *exportCommand) export(ctx context.Context, archive store.Archive, only []kaban.RoomName, total uint64, std streams) error {
+func (c *exportCommand) write(ctx context.Context, archive store.Archive, only []kaban.RoomName, total uint64, std streams) error {
 	bar := progress(std.err, int64(total), "exporting", "messages")
 	defer bar.Finish()
 	out := bufio.NewWriterSize(std.out, 1<<20)
 	var line []byte
 	var damaged uint64
 	err := archive.Export(ctx, only, func(r *store.Record) (err error) {
-		if line, err = appendRecord(line[:0], r); err != nil {
+		if line, err = export.Append(line[:0], r); err != nil {
 			return err
 		}
 		if _, err := out.WriteString(display.JSON(string(line))); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"kaban/internal/export"
 	"kaban/internal/store"
 )
 
@@ -47,7 +48,7 @@ func (c *importCommand) Run(std streams) (err error) {
 
 func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name string, bar *progressbar.ProgressBar, std streams) (err error) {
 	defer bar.Finish()
-	lines, err := newExportLines(io.TeeReader(in, bar))
+	lines, err := export.NewReader(io.TeeReader(in, bar))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -62,12 +63,12 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 		fmt.Fprintf(std.err, "kaban: %s imported, %d were there already\n", count(i.added, "message"), i.known)
 	}()
 	for {
-		record, err := lines.record()
+		record, err := lines.Read()
 		if errors.Is(err, io.EOF) {
 			return i.flush(ctx)
 		}
 		if err != nil {
-			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", name, lines.number, err))
+			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", name, lines.Line(), err))
 		}
 		if i.batch = append(i.batch, record); len(i.batch) < importBatch {
 			continue

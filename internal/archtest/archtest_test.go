@@ -56,6 +56,11 @@ var rules = map[string]rule{
 		nil,
 		"a driver knows the domain and its contract only",
 	},
+	"kaban/internal/export": {
+		[]string{"kaban", "kaban/wire", "kaban/internal/store"},
+		nil,
+		"records become lines without knowing what stores or reads them",
+	},
 	"kaban/internal/failpoint": {
 		nil, nil,
 		"any code may pass a failpoint",
@@ -206,14 +211,17 @@ var bans = map[string]struct {
 	why    string
 }{
 	// The load generator prints its own results, and its lines are no frames. Nor
-	// are problems, hooks in Slack's format, the OpenAPI document, lines of exports and the rows of
-	// the journal.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/cmd/kaban", "kaban/client/clienttest"}, "it accepts bad frames in silence; frames are package wire's business"},
+	// are problems, hooks in Slack's format, the OpenAPI document, the rows of the
+	// journal and the lines of an export that no frame can express.
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
 	"net/http":      {[]string{"kaban/internal/web", "kaban/internal/web/page"}, "HTTP has one front end"},
 }
+
+// opener is the one file of the program that knows the drivers of stores.
+const opener = "cmd/kaban/open.go"
 
 // mains are the files that may end the process.
 var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "internal/web/page/build/main.go"}
@@ -290,6 +298,9 @@ func TestImports(t *testing.T) {
 			}
 			if problem := r.problem(s.pkg, path); problem != "" {
 				t.Errorf("%s: imports %s: %s", s.path, path, problem)
+			}
+			if strings.HasPrefix(path, "kaban/internal/store/") && s.pkg == "kaban/cmd/kaban" && s.path != opener {
+				t.Errorf("%s: imports %s: only %s knows the drivers of stores", s.path, path, opener)
 			}
 		}
 	}

@@ -298,3 +298,20 @@ func TestImportRefusesWhatDiffers(t *testing.T) {
 		})
 	}
 }
+
+func TestArchiveConformance(t *testing.T) {
+	for name, options := range map[string]Options{"standard": {}, "small merges": {maxUnmerged: 3, mergeStep: 1}} {
+		t.Run(name, func(t *testing.T) {
+			storetest.RunArchive(t, storetest.Archives{
+				New:     func(t *testing.T) string { return t.TempDir() },
+				Open:    func(t *testing.T, dir string) store.Importer { return open(t, dir, options) },
+				Archive: func(t *testing.T, dir string) store.Archive { return archive(t, dir) },
+				Restore: func(t *testing.T, dir, backup string) {
+					if _, err := Restore(t.Context(), dir, backup); err != nil {
+						t.Fatal(err)
+					}
+				},
+			})
+		})
+	}
+}

@@ -1,4 +1,4 @@
-package main
+package export
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"testing/iotest"
 )
 
-func TestExportLines(t *testing.T) {
+func TestReader(t *testing.T) {
 	long := "{" + strings.Repeat("x", 200<<10) + "}"
 	for _, c := range []struct {
 		name, in, want string
@@ -28,7 +28,7 @@ func TestExportLines(t *testing.T) {
 		{"a mark later is content", "{1}\n\ufeff{2}\n", "{1}\n\ufeff{2}\n", []int{1, 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, err := newExportLines(iotest.HalfReader(strings.NewReader(c.in)))
+			l, err := NewReader(iotest.HalfReader(strings.NewReader(c.in)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +43,7 @@ func TestExportLines(t *testing.T) {
 					t.Fatal(err)
 				}
 				fmt.Fprintf(&got, "%s\n", line)
-				numbers = append(numbers, l.number)
+				numbers = append(numbers, l.Line())
 			}
 			if got.String() != c.want {
 				t.Errorf("got %.100q, want %.100q", got.String(), c.want)
@@ -53,19 +53,19 @@ func TestExportLines(t *testing.T) {
 			}
 		})
 	}
-	l, err := newExportLines(strings.NewReader("\n" + strings.Repeat("x", 2*maxExportLine)))
+	l, err := NewReader(strings.NewReader("\n" + strings.Repeat("x", 2*maxLine)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.next(); err == nil || errors.Is(err, io.EOF) || l.number != 2 {
-		t.Errorf("an endless line: %v in line %d", err, l.number)
+	if _, err := l.next(); err == nil || errors.Is(err, io.EOF) || l.Line() != 2 {
+		t.Errorf("an endless line: %v in line %d", err, l.Line())
 	}
 	for in, want := range map[string]string{
 		"SQLite format 3\x00\x10\x00": "kaban restore",
 		"\xff\xfe{\x00":               "UTF-16",
 		"\xfe\xff\x00{":               "UTF-16",
 	} {
-		if _, err := newExportLines(bytes.NewReader([]byte(in))); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewReader(bytes.NewReader([]byte(in))); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
 		}
 	}

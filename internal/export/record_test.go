@@ -1,10 +1,8 @@
-package main
+package export
 
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,7 +41,7 @@ func testRecords(t *testing.T) []store.Record {
 
 func TestRecordsAreLines(t *testing.T) {
 	for i, want := range testRecords(t) {
-		line, err := appendRecord(nil, &want)
+		line, err := Append(nil, &want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,45 +76,5 @@ func TestBadRecords(t *testing.T) {
 		if _, err := parseRecord([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s instead of %s: %v, want an error with %q", c.new, c.old, err, c.want)
 		}
-	}
-}
-
-// Every kind and every author comes through the commands unchanged.
-func TestExportAndImportCarryKinds(t *testing.T) {
-	from, to := t.TempDir(), t.TempDir()
-	s, err := openImporter(t.Context(), from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	records := testRecords(t)
-	if _, err := s.Import(t.Context(), records); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	command := func(args ...string) string {
-		t.Helper()
-		var out, complaints bytes.Buffer
-		if code := run(args, streams{in: strings.NewReader(""), out: &out, err: &complaints}); code != 0 {
-			t.Fatalf("kaban %s: exit code %d, %s", args, code, &complaints)
-		}
-		return out.String()
-	}
-	exported := command("export", "--data", from)
-	file := filepath.Join(t.TempDir(), "export.jsonl")
-	if err := os.WriteFile(file, []byte(exported), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command("import", "--data", to, file)
-	if again := command("export", "--data", to); again != exported || strings.Count(again, "\n") != len(records) {
-		t.Errorf("exported\n%.2000s\nand again\n%.2000s", exported, again)
-	}
-	if s, err = openImporter(t.Context(), to); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if n, err := s.Import(t.Context(), records); err != nil || n != 0 {
-		t.Errorf("the records are not the same there: %d new, %v", n, err)
 	}
 }

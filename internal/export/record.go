@@ -1,4 +1,10 @@
-package main
+// Package export is the format of an export: a line of JSON for each record, in a
+// text file that people and programs can read.
+//
+// A line is the message frame of kaban/1 wherever that says everything: a message by
+// a visitor that refers to no other entry. Every other record is a line of type
+// "entry" with the same fields and those that the frame lacks.
+package export
 
 import (
 	"bytes"
@@ -11,10 +17,6 @@ import (
 	"kaban/internal/store"
 	"kaban/wire"
 )
-
-// A line of an export is the message frame of kaban/1 wherever that says everything:
-// a message by a visitor that refers to no other entry. Every other record is a line
-// of type "entry" with the same fields and those that the frame lacks.
 
 // typeEntry is the type of lines that are no frames.
 const typeEntry = "entry"
@@ -36,8 +38,8 @@ type entryLine struct {
 // timeFormat is RFC 3339 with milliseconds, as in frames.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// appendRecord appends a record as a line.
-func appendRecord(dst []byte, r *store.Record) ([]byte, error) {
+// Append appends a record as a line.
+func Append(dst []byte, r *store.Record) ([]byte, error) {
 	at, name := time.UnixMilli(r.Time).UTC(), r.Author.Name()
 	if r.Kind == kaban.KindMessage && r.Target == 0 && r.Author == kaban.Visitor(name) {
 		return wire.AppendMessage(dst, r.Room.String(), wire.Message{
@@ -55,7 +57,7 @@ func appendRecord(dst []byte, r *store.Record) ([]byte, error) {
 func parseRecord(line []byte) (store.Record, error) {
 	source := wire.NewReader(bytes.NewReader(append(line[:len(line):len(line)], '\n')))
 	defer source.Close()
-	source.SetLimit(maxExportLine) // escapes may make a line longer than a frame
+	source.SetLimit(maxLine) // escapes may make a line longer than a frame
 	var event wire.Event
 	err := source.ReadEvent(&event)
 	bad, isBad := errors.AsType[*wire.ReaderError](err)
@@ -81,7 +83,9 @@ func parseRecord(line []byte) (store.Record, error) {
 // parseEntry parses a line that is no frame of kaban/1.
 func parseEntry(line []byte) (store.Record, error) {
 	var e entryLine
-	if err := json.Unmarshal(line, &e); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(line)) // of one object: wire has seen to that
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&e); err != nil {
 		return store.Record{}, err
 	}
 	if e.Type != typeEntry {
