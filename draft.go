@@ -1,21 +1,26 @@
 package kaban
 
-// Identity is an author: somebody or something that adds entries to logs. Two
-// identities with equal ids are the same author. The zero value is nobody.
+import (
+	"fmt"
+	"strings"
+)
+
+// Identity is the author of entries: a person or a program. Two identities with
+// equal ids are the same author. The zero value is no identity.
 type Identity struct {
 	id   string
 	name Username
 }
 
-// The id of an identity starts with its type, so that an account does not inherit
-// the message ids of a visitor with the same name.
+// The id of an identity starts with its type. An account therefore does not
+// inherit the message ids of a visitor with the same name.
 const (
 	visitorPrefix = "visitor:"
 	accountPrefix = "account:"
 )
 
-// Visitor returns the identity of somebody without an account, known by the name
-// only: whoever uses the same name later is the same author.
+// Visitor returns the identity of a person without an account. The name alone
+// identifies a visitor: anyone using the same name later is the same author.
 func Visitor(name Username) Identity {
 	if name.IsZero() {
 		return Identity{}
@@ -23,46 +28,59 @@ func Visitor(name Username) Identity {
 	return Identity{id: visitorPrefix + name.Key(), name: name}
 }
 
-// Account returns the identity of the account with an id, known by a name that may
-// change. The id must not be empty.
+// Account returns the identity of an account. The id must not be empty; the name
+// may change.
 func Account(id string, name Username) Identity {
 	return Identity{id: accountPrefix + id, name: name}
+}
+
+// ParseIdentity returns the identity with an id that ID returned and the name that
+// it has now.
+func ParseIdentity(id string, name Username) (Identity, error) {
+	account, isAccount := strings.CutPrefix(id, accountPrefix)
+	switch {
+	case isAccount && account != "":
+		return Account(account, name), nil
+	case !isAccount && !name.IsZero() && id == Visitor(name).id:
+		return Visitor(name), nil
+	}
+	return Identity{}, fmt.Errorf("%q is not the id of an identity with the name %q", id, name)
 }
 
 // ID returns the stable id that logs keep. Message ids are unique per identity.
 func (i Identity) ID() string { return i.id }
 
-// Name returns the name that others see.
+// Name returns the name that other people see.
 func (i Identity) Name() Username { return i.name }
 
-// IsZero reports whether this is nobody.
+// IsZero reports whether i is the zero value.
 func (i Identity) IsZero() bool { return i.id == "" }
 
-// Kind is the kind of an entry in a log. Every entry takes a sequence number,
-// whatever its kind, so a reader that does not know a kind still counts it.
+// Kind is the kind of an entry in a log. Entries of all kinds take sequence
+// numbers, so readers must count the kinds that they do not know.
 type Kind uint8
 
 // KindMessage is a message. Its body is the content.
 const KindMessage Kind = 1
 
-// Origin identifies a connection; 0 is none. A server never uses one twice.
+// Origin identifies a connection; 0 is none. A server never reuses one.
 type Origin uint64
 
-// Draft is an entry before it is in a log, where it gets its sequence number and
-// time.
+// Draft is an entry that is not in a log yet. The log assigns its sequence number
+// and time.
 type Draft struct {
-	Origin Origin // the connection that it came from
+	Origin Origin // the connection it came from
 	Author Identity
 	Room   RoomName
 	ID     MessageID // unique among the drafts of the author
 	Kind   Kind
-	// Target is the sequence number of the entry in the same room that this one
-	// is about; 0 if it is about none.
+	// Target is the sequence number of another entry in the same room that this
+	// one refers to, or 0.
 	Target uint64
 	Body   string
 }
 
-// Draft returns the message as a draft of its author, a visitor, for a room.
+// Draft returns the message as a draft for a room. Its author is a visitor.
 func (m Message) Draft(room RoomName, id MessageID) Draft {
 	return Draft{Author: Visitor(m.username), Room: room, ID: id, Kind: KindMessage, Body: m.content}
 }

@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// MessageErrorKind says what is wrong with a part of a message. A kind is an
-// error itself, so that errors.Is(err, kaban.TooLongContent) tells it.
+// MessageErrorKind is a rule that a name, an id or a content breaks. It is an
+// error itself: test for one with errors.Is(err, kaban.TooLongContent).
 type MessageErrorKind uint8
 
 // The kinds of MessageError.
@@ -23,8 +23,8 @@ const (
 	InvalidID
 )
 
-// MessageErrorKinds returns all kinds, so that a front end can prove that it
-// has an answer to each.
+// MessageErrorKinds returns all kinds. Tests of front ends use it to check that
+// every kind has a code.
 func MessageErrorKinds() []MessageErrorKind {
 	return []MessageErrorKind{
 		EmptyUsername, TooLongUsername, InvalidCharsUsername,
@@ -40,38 +40,38 @@ func (k MessageErrorKind) Error() string {
 	case TooLongUsername:
 		return "the username is too long"
 	case InvalidCharsUsername:
-		return "the username has a character that names cannot have"
+		return "the username has a character that is not allowed in names"
 	case EmptyContent:
 		return "the content is empty"
 	case TooLongContent:
 		return "the content is too long"
 	case InvalidCharsContent:
-		return "the content has a character that messages cannot have"
+		return "the content has a character that is not allowed in messages"
 	case EmptyRoom:
-		return "the name of the room is empty"
+		return "the room name is empty"
 	case TooLongRoom:
-		return "the name of the room is too long"
+		return "the room name is too long"
 	case InvalidCharsRoom:
-		return "the name of the room has a character that names cannot have"
+		return "the room name has a character that is not allowed in names"
 	case InvalidID:
 		return "the message id is not 1 to 64 letters, digits or . _ : -"
 	}
 	return fmt.Sprintf("message error %d", uint8(k))
 }
 
-// MessageError says what is wrong with a message, a name or an id, and where.
+// MessageError reports an invalid message, name or id.
 type MessageError struct {
 	Kind MessageErrorKind
-	// Limit and Actual count code points (bytes for InvalidID) and are set
-	// where a length is what is wrong.
+	// Limit and Actual count code points (bytes for InvalidID). They are set if
+	// the value is too long.
 	Limit, Actual int
-	// Position is the index of the offending code point, -1 where none is.
+	// Position is the index of the offending code point, or -1.
 	Position int
 	// Rune is the offending code point; U+FFFD for bytes that are not UTF-8.
 	Rune rune
 }
 
-// Error says it in a sentence that is safe to print.
+// Error returns a sentence that is safe to print on a terminal.
 func (e *MessageError) Error() string {
 	switch {
 	case e.Limit > 0:
@@ -85,7 +85,7 @@ func (e *MessageError) Error() string {
 // Unwrap returns the kind.
 func (e *MessageError) Unwrap() error { return e.Kind }
 
-// describe names a code point without letting it act on a terminal.
+// describe names a code point and prints it only if a terminal shows it as is.
 func describe(r rune) string {
 	if unicode.IsPrint(r) && !unicode.Is(unicode.M, r) {
 		return fmt.Sprintf("U+%04X %q", r, r)

@@ -1,26 +1,27 @@
-// Package kaban holds the words that all of Kaban shares: names, messages and
-// what can be wrong with them.
+// Package kaban defines the values that all of Kaban shares: names, messages,
+// drafts, and the errors that validating them returns.
 //
-// A valid value can only be had from a constructor (ParseUsername,
-// ParseRoomName, ParseMessageID, NewMessage), so whoever holds one need not
-// check it again. All values are immutable, comparable and safe for concurrent
-// use. The package does no I/O and imports nothing of ours.
+// Only the constructors (ParseUsername, ParseRoomName, ParseMessageID,
+// NewMessage) return valid values, so a value never needs a second check. All
+// values are immutable and safe for concurrent use. The package does no I/O and
+// imports no other package of this module.
 package kaban
 
-// Limits of what people exchange. Lengths count Unicode code points.
+// Limits of names and messages. Lengths count Unicode code points.
 const (
 	// MaxUsername is the longest username.
 	MaxUsername = 32
-	// MaxRoomName is the longest name of a room.
+	// MaxRoomName is the longest room name.
 	MaxRoomName = 64
 	// MaxMessageID is the longest message id, in bytes.
 	MaxMessageID = 64
-	// DefaultMaxContent is the longest content unless a server says otherwise.
+	// DefaultMaxContent is the longest content unless the server is configured
+	// otherwise.
 	DefaultMaxContent = 5000
-	// MaxContentCeiling is the longest content that a server may allow: at four
-	// bytes a code point it still fits a frame of 65,536 bytes.
+	// MaxContentCeiling is the longest content a server may be configured to
+	// accept. At four bytes per code point it still fits a 65,536-byte frame.
 	MaxContentCeiling = 16000
 )
 
-// Lobby is the room that exists from the start.
+// Lobby is the room that always exists.
 const Lobby = "lobby"

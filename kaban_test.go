@@ -12,7 +12,7 @@ import (
 	"kaban"
 )
 
-// wrong returns the *MessageError that an error must be.
+// wrong returns err as a *MessageError and fails the test if it is not one.
 func wrong(t testing.TB, err error) *kaban.MessageError {
 	t.Helper()
 	bad, ok := errors.AsType[*kaban.MessageError](err)
@@ -176,7 +176,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("got %+v, %v", m, err)
 	}
 	if _, err := kaban.NewMessage(kaban.Username{}, "hello", 5); wrong(t, err).Kind != kaban.EmptyUsername {
-		t.Errorf("nobody's message: %v", err)
+		t.Errorf("a message without an author: %v", err)
 	}
 	if m, err := kaban.NewMessage(ann, "hello!", 5); wrong(t, err).Kind != kaban.TooLongContent || m != (kaban.Message{}) {
 		t.Errorf("too long: got %+v, %v", m, err)
@@ -197,8 +197,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// An accepted name is what it will always be: enforcing it again changes
-// nothing, nor does its key.
+// Enforcement is idempotent: parsing an accepted name again changes neither the
+// name nor its key.
 func TestNamesAreStable(t *testing.T) {
 	runes := rapid.OneOf(rapid.RuneFrom([]rune("aAlI1oO0mrn._-éßſЕеａ小ש\u0301\u0308")), rapid.Rune())
 	rapid.Check(t, func(t *rapid.T) {
@@ -251,4 +251,31 @@ func FuzzContent(f *testing.F) {
 			t.Errorf("%q was accepted", in)
 		}
 	})
+}
+
+func TestParseIdentity(t *testing.T) {
+	name := func(text string) kaban.Username {
+		u, err := kaban.ParseUsername(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	alice, amelia := name("Alice"), name("amelia")
+	for _, want := range []kaban.Identity{kaban.Visitor(alice), kaban.Account("17", alice), kaban.Account("visitor:x", amelia)} {
+		if got, err := kaban.ParseIdentity(want.ID(), want.Name()); err != nil || got != want {
+			t.Errorf("ParseIdentity(%q) = %+v, %v; want %+v", want.ID(), got, err, want)
+		}
+	}
+	if got, err := kaban.ParseIdentity("account:17", amelia); err != nil || got != kaban.Account("17", amelia) {
+		t.Errorf("an account with another name: %+v, %v", got, err)
+	}
+	for _, id := range []string{"", "17", "visitor:", "visitor:amelia", "account:", "Account:17"} {
+		if got, err := kaban.ParseIdentity(id, alice); err == nil || !got.IsZero() {
+			t.Errorf("ParseIdentity(%q) of %s = %+v, %v; want an error", id, alice, got, err)
+		}
+	}
+	if got, err := kaban.ParseIdentity("visitor:", kaban.Username{}); err == nil || !got.IsZero() {
+		t.Errorf("nobody is %+v, %v; want an error", got, err)
+	}
 }

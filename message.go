@@ -5,11 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// MessageID names a message. Its author chooses it, once for each message.
+// MessageID identifies a message among those of its author, who chooses it. The
+// zero value is not a valid id.
 type MessageID struct{ id string }
 
-// ParseMessageID allows 1 to MaxMessageID of A-Z a-z 0-9 . _ : -. The error is
-// a *MessageError.
+// ParseMessageID accepts 1 to MaxMessageID characters of A-Z a-z 0-9 . _ : - and
+// returns a *MessageError for anything else.
 func ParseMessageID(s string) (MessageID, error) {
 	if len(s) > MaxMessageID {
 		return MessageID{}, tooLong(InvalidID, MaxMessageID, len(s))
@@ -32,10 +33,10 @@ func ParseMessageID(s string) (MessageID, error) {
 // String returns the id.
 func (id MessageID) String() string { return id.id }
 
-// IsZero reports whether id names nothing.
+// IsZero reports whether id is the zero value.
 func (id MessageID) IsZero() bool { return id.id == "" }
 
-// Message is what people exchange.
+// Message is a text and the name of its author.
 type Message struct {
 	username Username
 	content  string
@@ -56,12 +57,12 @@ func NewMessage(username Username, content string, maxContent int) (Message, err
 // Username returns the author's name.
 func (m Message) Username() Username { return m.username }
 
-// Content returns what was said.
+// Content returns the text.
 func (m Message) Content() string { return m.content }
 
-// CheckContent reports what is wrong with a content: it must be UTF-8 of 1 to
-// limit code points, not only white space, and without control characters but
-// newline and tab. The error is a *MessageError.
+// CheckContent validates the content of a message. It must be UTF-8, have 1 to
+// limit code points, include something other than white space, and have no control
+// characters except newline and tab. The error is a *MessageError.
 func CheckContent(content string, limit int) error {
 	if len(content) <= limit && isPlainText(content) {
 		return nil
@@ -88,8 +89,8 @@ func CheckContent(content string, limit int) error {
 	return nil
 }
 
-// isPlainText reports whether a content is printable ASCII and not only spaces:
-// most are, and those need no closer look.
+// isPlainText reports whether a content is printable ASCII and not only spaces.
+// Most are, and need no further checks.
 func isPlainText(content string) bool {
 	word := false
 	for i := range len(content) {

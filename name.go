@@ -13,14 +13,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Username is the name of a person. The zero value is nobody's.
+// Username is the name of a person. The zero value is not a valid name.
 type Username struct{ name, key string }
 
 // ParseUsername enforces RFC 8265 (PRECIS UsernameCasePreserved: full-width
 // forms become narrow, composition NFC, the bidi rule) and then allows only
-// letters, marks, decimal digits and "_", "-", ".": at least one letter or
-// digit, no mark in front, no dot at the end, 1 to MaxUsername code points. The
-// error is a *MessageError.
+// letters, marks, decimal digits and "_", "-", ".". A name has 1 to MaxUsername
+// code points and at least one letter or digit. It does not start with a mark or
+// end with a dot. The error is a *MessageError.
 func ParseUsername(s string) (Username, error) {
 	name, err := usernameRules.enforce(s)
 	if err != nil {
@@ -29,32 +29,32 @@ func ParseUsername(s string) (Username, error) {
 	return Username{name: name, key: fold(name)}, nil
 }
 
-// String returns the enforced form, which is what others see.
+// String returns the enforced form, which other people see.
 func (u Username) String() string { return u.name }
 
-// Key returns the folded form (confusable characters, width and case): two
+// Key returns the name with confusable characters, width and case folded. Two
 // names with equal keys are the same name.
 func (u Username) Key() string { return u.key }
 
-// Looks returns what the name can be taken for, folded: its key first, then what
-// its other spellings look like, if that differs. Two names look alike if they
-// have a look in common, such as aIice (with a capital i) and alice. Unlike being
-// the same name, looking alike is not transitive, so a look identifies nobody.
+// Looks returns the folded readings of the name: its key first, then the distinct
+// readings of its other spellings. Two names look alike if they share a look, such
+// as aIice (with a capital i) and alice. Unlike equality of keys, looking alike is
+// not transitive, so a look does not identify a user.
 func (u Username) Looks() []string { return looks(u.key, u.name, u.name) }
 
-// IsZero reports whether u is nobody's name.
+// IsZero reports whether u is the zero value.
 func (u Username) IsZero() bool { return u.name == "" }
 
-// RoomName is the name of a room. The zero value is no room's. Compare two by
-// Key, not with ==: a value remembers the spelling it was parsed from.
+// RoomName is the name of a room. The zero value is not a valid name. Compare two
+// by Key, not with ==: a value remembers the spelling it was parsed from.
 type RoomName struct {
 	name, key string
-	typed     string // what was parsed, if that is not name
+	typed     string // the parsed spelling, if it differs from name
 }
 
-// ParseRoomName applies the rules of usernames up to MaxRoomName code points,
-// and maps upper case to lower (PRECIS UsernameCaseMapped). The error is a
-// *MessageError.
+// ParseRoomName applies the rules of ParseUsername with a limit of MaxRoomName
+// code points and maps upper case to lower (PRECIS UsernameCaseMapped). The error
+// is a *MessageError.
 func ParseRoomName(s string) (RoomName, error) {
 	name, err := roomRules.enforce(s)
 	if err != nil {
@@ -73,14 +73,14 @@ func (r RoomName) String() string { return r.name }
 // Key returns the folded form: two names with equal keys are the same room.
 func (r RoomName) Key() string { return r.key }
 
-// Looks returns what the name can be taken for, as Username.Looks does. It counts
-// the name as it was typed, too: Iobby (with a capital i) looks like lobby.
+// Looks returns the folded readings of the name; see Username.Looks. It includes
+// readings of the parsed spelling: Iobby (with a capital i) looks like lobby.
 func (r RoomName) Looks() []string { return looks(r.key, r.name, cmp.Or(r.typed, r.name)) }
 
-// IsZero reports whether r is no room's name.
+// IsZero reports whether r is the zero value.
 func (r RoomName) IsZero() bool { return r.name == "" }
 
-// rules are what tells usernames and names of rooms apart.
+// rules are the differences between usernames and room names.
 type rules struct {
 	profile                   *precis.Profile
 	lower                     bool
@@ -93,7 +93,7 @@ var (
 	roomRules     = rules{precis.UsernameCaseMapped, true, MaxRoomName, EmptyRoom, TooLongRoom, InvalidCharsRoom}
 )
 
-// enforce returns the form of a name that is kept and shown.
+// enforce validates a name and returns the form that is stored and shown.
 func (r *rules) enforce(s string) (string, error) {
 	if s == "" {
 		return "", empty(r.empty)
@@ -121,7 +121,7 @@ func (r *rules) enforce(s string) (string, error) {
 	return name, nil
 }
 
-// isPlain reports whether a name is ASCII that enforcement leaves as it is.
+// isPlain reports whether a name is valid ASCII that enforcement does not change.
 func isPlain(s string, lower bool) bool {
 	word := false
 	for i := range len(s) {
@@ -136,8 +136,8 @@ func isPlain(s string, lower bool) bool {
 	return word && s[len(s)-1] != '.'
 }
 
-// misfit returns the first code point that an enforced name cannot have where
-// it stands.
+// misfit returns the first code point that is not allowed at its position in an
+// enforced name.
 func misfit(name string) (position int, offender rune, found bool) {
 	word := false
 	var last rune
@@ -158,9 +158,9 @@ func misfit(name string) (position int, offender rune, found bool) {
 	return 0, 0, false
 }
 
-// offender finds the code point for which the profile refuses a name: the first
-// that it refuses alone, or else the first that is not ASCII, since only the
-// rules for right-to-left text and for context look at more than one.
+// offender finds the code point that makes the profile reject a name: the first
+// that it rejects on its own, or else the first that is not ASCII. Only the bidi
+// and context rules look at more than one code point.
 func (r *rules) offender(s string) (position int, offender rune) {
 	suspect, at := rune(-1), 0
 	for _, c := range s {
@@ -188,9 +188,9 @@ func firstRune(s string) rune {
 	return c
 }
 
-// asciiFolds holds the folded form of each ASCII character that a name can
-// have, 0 for all others. Folding looks at one character at a time there, and
-// nearly all names are ASCII.
+// asciiFolds maps each ASCII character allowed in names to its folded form, and
+// all others to 0. Nearly all names are ASCII, which folds one character at a
+// time.
 var asciiFolds = func() (folds [256]byte) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") {
 		folds[c] = foldFully(string(rune(c)))[0]
@@ -198,8 +198,7 @@ var asciiFolds = func() (folds [256]byte) {
 	return folds
 }()
 
-// fold returns the form in which names that people take for one another are
-// equal.
+// fold maps names that people confuse with each other to the same string.
 func fold(name string) string {
 	folded := make([]byte, len(name))
 	for i := range len(name) {
@@ -210,9 +209,9 @@ func fold(name string) string {
 	return string(folded)
 }
 
-// foldFully returns the skeleton of Unicode TR 39 (without its "m" as "rn"), in
-// folded case. One pass may make what the next would change again, so it goes
-// on until nothing changes.
+// foldFully returns the case-folded skeleton of Unicode TR 39, without its mapping
+// of "m" to "rn". The result of one pass may change in the next, so it repeats
+// until the name is stable.
 func foldFully(name string) string {
 	for range 8 {
 		next := norm.NFC.String(cases.Fold().String(confusables.SkeletonTweaked(cases.Fold().String(name))))
@@ -224,9 +223,9 @@ func foldFully(name string) string {
 	return name
 }
 
-// looks returns the key of a name and what its spellings look like: as it was
-// typed, in lower case, which is the key, and in upper case. The table of Unicode
-// TR 39 knows that a Cyrillic В looks like B, but of в it does not say so.
+// looks returns the key of a name, followed by the readings of the spelling that
+// was typed and of the name in upper case. The upper case matters because the
+// table of Unicode TR 39 maps the Cyrillic В to B but has no such entry for в.
 func looks(key, name, typed string) []string {
 	all := []string{key}
 	add := func(look string) {
@@ -242,7 +241,7 @@ func looks(key, name, typed string) []string {
 	}
 	if capitals && strings.Contains(shown, "l") { // an I, a 1 or a small l between capitals
 		add(strings.NewReplacer("l", "i", "1", "i").Replace(typed))
-		all = append(all, shown) // not folded: it is the same only in the same case
+		all = append(all, shown) // not folded: it matches only in the same case
 	}
 	if foreign {
 		for _, reading := range readings(norm.NFC.String(name)) {
@@ -253,14 +252,14 @@ func looks(key, name, typed string) []string {
 	return all
 }
 
-// maxReadings bounds the readings of a name. A name has more if several letters
-// can be two others, which those of no language do.
+// maxReadings bounds the readings of a name. A name has more only if several of
+// its letters are ambiguous, which does not happen in real languages.
 const maxReadings = 16
 
-// readings returns the ASCII words that a name can be read as: each letter that is
-// not ASCII as what it looks like in lower case, and as what it looks like in upper
-// case. They may differ: ν is a v, and in upper case an N; ӏ looks like i by the
-// table, and like l to the eye. Beyond maxReadings only the first of both counts.
+// readings returns the ASCII words that a name can be read as. Each letter outside
+// ASCII counts as the letter it resembles in lower case and the one it resembles in
+// upper case. They may differ: ν resembles v, and N in upper case; ӏ is i in the
+// table and l to the eye. Beyond maxReadings only the first of the two counts.
 func readings(name string) []string {
 	all := []string{""}
 	for _, c := range name {
@@ -284,9 +283,9 @@ func readings(name string) []string {
 	return all
 }
 
-// isCapitals reports whether a name with a certain look is read as a word in
-// capitals. There an I is an I and no l: NEIL is not taken for Nell, nor ALI for
-// all. But AII is, for All: it looks like one capital in front.
+// isCapitals reports whether a name with a certain look reads as a word in
+// capitals. In such a word an I is not an l: NEIL does not look like Nell, nor ALI
+// like all. AII does look like All, which has only its first letter in upper case.
 func isCapitals(name, look string) bool {
 	if strings.ContainsFunc(name, unicode.IsLower) {
 		return false
@@ -295,8 +294,8 @@ func isCapitals(name, look string) bool {
 	return strings.ContainsFunc(look[first:], unicode.IsUpper)
 }
 
-// preferLower returns the ASCII letter that a letter looks like in lower case, or
-// else in upper case; the letter itself if there is none.
+// preferLower returns the ASCII letter that c resembles in lower case, or else in
+// upper case, or else c itself.
 func preferLower(c rune) rune {
 	if lower := asciiLook(unicode.ToLower(c)); lower != 0 {
 		return lower
@@ -307,13 +306,13 @@ func preferLower(c rune) rune {
 	return c
 }
 
-// smallCapitals are the letters of that kind that TR 39 keeps apart from capitals.
+// smallCapitals maps the small capitals that TR 39 distinguishes from capitals.
 var smallCapitals = map[rune]rune{
 	'ᴀ': 'A', 'ʙ': 'B', 'ᴅ': 'D', 'ᴇ': 'E', 'ꜰ': 'F', 'ɢ': 'G', 'ʜ': 'H', 'ᴊ': 'J', 'ᴋ': 'K', 'ʟ': 'L', 'ᴍ': 'M',
 	'ɴ': 'N', 'ᴘ': 'P', 'ꞯ': 'Q', 'ʀ': 'R', 'ᴛ': 'T', 'ʏ': 'Y',
 }
 
-// asciiLook returns the ASCII letter that a character looks like, 0 if none.
+// asciiLook returns the ASCII letter that a character resembles, or 0.
 func asciiLook(c rune) rune {
 	if capital := smallCapitals[c]; capital != 0 {
 		return capital

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The short way of folding ASCII must give what the long one gives.
+// The fast path for ASCII returns the same as the full algorithm.
 func TestFoldOfASCII(t *testing.T) {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 	for _, a := range letters {

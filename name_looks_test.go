@@ -11,7 +11,7 @@ import (
 	"kaban"
 )
 
-// lookAlike reports whether two sets of looks have one in common.
+// lookAlike reports whether two sets of looks intersect.
 func lookAlike(a, b []string) bool {
 	return slices.ContainsFunc(a, func(look string) bool { return slices.Contains(b, look) })
 }
@@ -45,16 +45,16 @@ func TestUsernamesThatLookAlike(t *testing.T) {
 		{"all", "aII", true},
 		{"alice", "AL1CE", true},
 		{"admin", "ADM1N", true},
-		{"alice", "aӏice", true}, // Cyrillic palochka beside an i
+		{"alice", "aӏice", true}, // Cyrillic palochka next to an i
 		{"alice", "аӏісе", true}, // all Cyrillic
 		{"william", "wiӏӏiam", true},
-		{"nina", "νiνa", true}, // two Greek letters of two readings
+		{"nina", "νiνa", true}, // two Greek letters with two readings each
 		{"zoe", "ᴢoe", true},   // small capital
 
-		{"bob", "ʙob", true},     // one that TR 39 keeps apart
+		{"bob", "ʙob", true},     // one that TR 39 distinguishes
 		{"alice", "ALlCE", true}, // small L in capitals, for an i
 		{"Neil", "NElL", true},
-		{"nell", "NElL", true}, // which it is as well
+		{"nell", "NElL", true}, // or for an l
 		{"alice", "AIice", true},
 		{"user", "USERl", false},
 		{"VNI", "VN1", true}, // shown in the same way
@@ -101,7 +101,7 @@ func TestRoomsThatLookAlike(t *testing.T) {
 		{"bob", "вob", true},
 		{"team-1", "team-l", true},
 		{"vi", "v1", false},
-		{"lobby", "iobby", false}, // as it is shown it differs
+		{"lobby", "iobby", false}, // displayed differently
 	} {
 		a, err := kaban.ParseRoomName(test.a)
 		if err != nil {
@@ -117,8 +117,8 @@ func TestRoomsThatLookAlike(t *testing.T) {
 	}
 }
 
-// Whatever names are spelled of: those that are shown in the same way look alike,
-// and so do those that differ in case only.
+// For any characters: names that are displayed the same look alike, and so do names
+// that differ only in case.
 func TestSameSkeletonsLookAlike(t *testing.T) {
 	letters := []rune("aAiIlL1oO0eEnNвВоОіІνΝκКμéßʙ小.-")
 	rapid.Check(t, func(t *rapid.T) {
@@ -131,7 +131,7 @@ func TestSameSkeletonsLookAlike(t *testing.T) {
 				t.Fatalf("%s %q and %s %q differ in case only", a, a.Looks(), b, b.Looks())
 			}
 		}
-		// The second is the first with letters replaced that look like them.
+		// Replace letters of the first name with others that look like them.
 		second := []rune(a.String())
 		for i, c := range second {
 			var same []rune
@@ -151,8 +151,8 @@ func TestSameSkeletonsLookAlike(t *testing.T) {
 	})
 }
 
-// A name's looks begin with its key, name each look once, and do not depend on
-// how often a name was parsed.
+// The looks of a name begin with its key and have no duplicates. Parsing the name
+// again does not change them.
 func TestLooksAreStable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		u, err := kaban.ParseUsername(rapid.StringOfN(rapid.RuneFrom([]rune("aAbBiIlL1oO0вВоОіІνΝκКμｂéß.-")), 1, 10, -1).Draw(t, "name"))
@@ -164,7 +164,7 @@ func TestLooksAreStable(t *testing.T) {
 			t.Fatalf("%s: the first of %q is not the key %q", u, looks, u.Key())
 		}
 		if sorted := slices.Sorted(slices.Values(looks)); len(slices.Compact(sorted)) != len(looks) {
-			t.Fatalf("%s: %q repeats itself", u, looks)
+			t.Fatalf("%s: %q has duplicates", u, looks)
 		}
 		again, err := kaban.ParseUsername(u.String())
 		if err != nil || !slices.Equal(again.Looks(), looks) {

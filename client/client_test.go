@@ -19,6 +19,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -33,11 +34,12 @@ const patience = 30 * time.Second
 
 // host is a server whose process can be replaced under the same address.
 type host struct {
-	t       *testing.T
-	addr    string
-	store   store.Store
-	options server.Config
-	stop    func()
+	maxContent int // of messages; 0: the default
+	t          *testing.T
+	addr       string
+	store      store.Store
+	options    server.Config
+	stop       func()
 }
 
 func newHost(t *testing.T, config server.Config, s store.Store) *host {
@@ -69,7 +71,7 @@ func (h *host) start() {
 	}
 	h.addr = l.Addr().String()
 	h.options.Loops = 2
-	m, err := server.New(h.options, d)
+	m, err := server.New(h.options, chat.New(d, chat.Options{MaxContent: h.maxContent}))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -197,7 +199,10 @@ func dialFlush(t *testing.T, r *client.Room) error {
 }
 
 func TestErrors(t *testing.T) {
-	h := newHost(t, server.Config{MaxContent: 10}, nil)
+	h := newHost(t, server.Config{}, nil)
+	h.stop()
+	h.maxContent = 10
+	h.start()
 	ann := dial(t, h.addr, "ann")
 	r := join(t, ann, client.From{})
 	if _, err := r.Send(within(t), strings.Repeat("é", 11)); !errors.Is(err, kaban.TooLongContent) {
@@ -212,7 +217,7 @@ func TestErrors(t *testing.T) {
 	if _, err := ann.Join(within(t), "no room", client.From{}); !errors.Is(err, kaban.InvalidCharsRoom) {
 		t.Errorf("bad room: got %v", err)
 	}
-	if _, _, err := ann.History(within(t), "nowhere", client.Page{}); !isCode(err, wire.CodeNotFound) {
+	if _, err := ann.History(within(t), "nowhere", client.HistoryQuery{}); !isCode(err, wire.CodeNotFound) {
 		t.Errorf("history of nowhere: got %v", err)
 	}
 	for name, check := range map[string]func(error) bool{
@@ -653,7 +658,11 @@ func TestPing(t *testing.T) {
 		t.Errorf("got %v, %v", took, err)
 	}
 	h.stop()
-	<-offline
+	select {
+	case <-offline:
+	case <-time.After(patience):
+		t.Fatal("the client does not notice that the server is gone")
+	}
 	if _, err := ann.Ping(within(t)); !errors.Is(err, client.ErrOffline) {
 		t.Errorf("offline: got %v, want %v", err, client.ErrOffline)
 	}
@@ -744,10 +753,17 @@ func TestReconnect(t *testing.T) {
 	}
 	down.Store(true)
 	ann.Reconnect()
-	<-refused
-	for s := range states {
-		if s.RetryIn > time.Minute {
-			break
+	select {
+	case <-refused:
+	case <-time.After(patience):
+		t.Fatal("the client does not dial again")
+	}
+	for long := false; !long; {
+		select {
+		case s := <-states:
+			long = s.RetryIn > time.Minute
+		case <-time.After(patience):
+			t.Fatal("the client does not begin the long wait")
 		}
 	}
 	down.Store(false)

@@ -43,7 +43,7 @@ func TestALoginWithoutFilesToSpare(t *testing.T) {
 		if code := send.finish(); code != 0 {
 			t.Fatalf("send ended with %d: %s", code, send)
 		}
-		answer, err := http.Get("http://" + web + "/healthz")
+		answer, err := impatient.Get("http://" + web + "/healthz")
 		if err != nil {
 			t.Fatal(err)
 		}

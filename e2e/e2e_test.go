@@ -25,6 +25,9 @@ import (
 // patience is how long a story waits for what must come.
 const patience = 60 * time.Second
 
+// impatient is an HTTP client that gives up in the end.
+var impatient = http.Client{Timeout: patience}
+
 // binary is the program under test, built with the race detector if the tests
 // are.
 var binary string
@@ -101,6 +104,16 @@ func TestStories(t *testing.T) {
 	})
 }
 
+// wait waits for a command to end, and kills it when that takes too long.
+func wait(c *exec.Cmd) error {
+	overdue := time.AfterFunc(patience, func() { c.Process.Kill() })
+	err := c.Wait()
+	if !overdue.Stop() {
+		return fmt.Errorf("still running after %v: %w", patience, err)
+	}
+	return err
+}
+
 // story is what a story has running. Stories run side by side.
 type story struct {
 	binary string
@@ -143,7 +156,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 		ts.Check(running.Process.Signal(os.Interrupt))
-		if err := running.Wait(); err != nil {
+		if err := wait(running); err != nil {
 			ts.Fatalf("the server ended with %v:\n%s", err, ts.ReadFile("server.log"))
 		}
 		return
@@ -195,7 +208,7 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	asked.Close = true
 	asked.Header.Set("Content-Type", "application/json")
-	got, err := http.DefaultClient.Do(asked)
+	got, err := impatient.Do(asked)
 	ts.Check(err)
 	defer got.Body.Close()
 	text, err := io.ReadAll(got.Body)
@@ -322,12 +335,12 @@ func feed(ts *testscript.TestScript, neg bool, args []string) {
 	case "interrupt":
 		f := fed(ts, args[1])
 		ts.Check(f.command.Process.Signal(os.Interrupt))
-		ts.Check(f.command.Wait())
+		ts.Check(wait(f.command))
 		delete(storyOf(ts).feeds, args[1])
 	case "close":
 		f := fed(ts, args[1])
 		f.stdin.Close()
-		if err := f.command.Wait(); err != nil {
+		if err := wait(f.command); err != nil {
 			ts.Fatalf("%s ended with %v:\n%s", args[1], err, ts.ReadFile(args[1]+".err"))
 		}
 		delete(storyOf(ts).feeds, args[1])

@@ -94,6 +94,17 @@ func (r *running) String() string {
 	return r.output.String()
 }
 
+// receive waits for a value from what runs beside the test.
+func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		t.Fatalf("no %s within %v", what, patience)
+	}
+	return v
+}
+
 // command prepares "kaban ARGS…", with output and errors gathered in one place.
 func command(t *testing.T, args ...string) *running {
 	r := &running{Cmd: exec.CommandContext(t.Context(), binary, args...), t: t, ended: make(chan struct{})}
@@ -109,7 +120,7 @@ func (r *running) begin() {
 		r.t.Fatal(err)
 	}
 	go func() { r.Wait(); close(r.ended) }()
-	r.t.Cleanup(func() { r.Process.Kill(); <-r.ended })
+	r.t.Cleanup(func() { r.Process.Kill(); <-r.ended }) // SIGKILL also ends a stopped process
 }
 
 // await waits for a text in what it says.
@@ -150,7 +161,7 @@ func TestASecondInterruptGivesUp(t *testing.T) {
 	defer stdin.Close()
 	r.begin()
 	fmt.Fprintln(stdin, "never acknowledged")
-	<-read
+	receive(t, read, "send")
 	r.Process.Signal(os.Interrupt)
 	r.await("interrupt again to give up")
 	r.Process.Signal(os.Interrupt)

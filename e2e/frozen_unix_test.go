@@ -3,15 +3,11 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,107 +16,120 @@ import (
 )
 
 // freezable runs a server of a test's own and returns its process and address.
-func freezable(t *testing.T, flags ...string) (*exec.Cmd, string) {
+func freezable(t *testing.T) (*running, string) {
 	t.Helper()
-	s := exec.Command(binary, append([]string{"serve", "--data", ":memory:", "--listen", "tcp://127.0.0.1:0"}, flags...)...)
-	log, err := s.StderrPipe()
+	s := command(t, "serve", "--data", ":memory:", "--listen", "tcp://127.0.0.1:0")
+	s.begin()
+	s.await("msg=ready")
+	_, rest, _ := strings.Cut(s.String(), "url=tcp://")
+	address, _, _ := strings.Cut(rest, "\n")
+	return s, address
+}
+
+// frozenOut is a client of a server that freezes.
+type frozenOut struct {
+	*client.Client
+	room     *client.Room
+	attempts chan struct{} // one for each time it goes offline
+}
+
+func dialFreezable(ctx context.Context, t *testing.T, address, name string) *frozenOut {
+	t.Helper()
+	f := &frozenOut{attempts: make(chan struct{}, 100)}
+	c, err := client.Dial(ctx, address, client.Options{
+		Username: name, MaxBackoff: 50 * time.Millisecond,
+		Silence: 200 * time.Millisecond, Patience: 400 * time.Millisecond,
+		OnState: func(s client.State) {
+			if s.Status == client.Offline {
+				select {
+				case f.attempts <- struct{}{}:
+				default:
+				}
+			}
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Start(); err != nil {
+	t.Cleanup(func() { c.Close() })
+	f.Client = c
+	if f.room, err = c.Join(ctx, "lobby", client.From{}); err != nil {
 		t.Fatal(err)
 	}
-	var copying sync.WaitGroup
-	t.Cleanup(func() {
-		s.Process.Kill() // also while it is frozen
-		copying.Wait()
-		s.Wait()
-	})
-	var said bytes.Buffer
-	address := ""
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		said.WriteString(lines.Text() + "\n")
-		if _, url, ok := strings.Cut(lines.Text(), "url=tcp://"); ok {
-			address = strings.Fields(url)[0]
-		}
-		if strings.Contains(lines.Text(), "msg=ready") {
-			copying.Go(func() {
-				for lines.Scan() {
-				}
-			})
-			return s, address
-		}
-	}
-	t.Fatalf("the server is not ready:\n%s", &said)
-	return nil, ""
+	return f
 }
 
-// A server stands still for so long that each client gives its connection up and
-// comes back many times, each time in vain. When it goes on, all have their names
-// and go on where they were; nothing is lost or said twice.
+// online waits for a sign of life from the server and forgets the attempts so
+// far.
+func (f *frozenOut) online(ctx context.Context, t *testing.T) {
+	t.Helper()
+	for {
+		_, err := f.Ping(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, client.ErrOffline) {
+			t.Fatalf("%s does not come online: %v", f.Username(), errors.Join(err, f.Err()))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	for len(f.attempts) > 0 {
+		<-f.attempts
+	}
+}
+
+// fails waits until n attempts have failed.
+func (f *frozenOut) fails(ctx context.Context, t *testing.T, n int) {
+	t.Helper()
+	for attempt := range n {
+		select {
+		case <-f.attempts:
+		case <-ctx.Done():
+			t.Fatalf("%s gave up %d connections, want %d: %v", f.Username(), attempt, n, context.Cause(ctx))
+		}
+	}
+}
+
+// A frozen server makes every client drop its connection and fail to reconnect
+// many times. Once it thaws, they all get their names back and resume; no message
+// is lost or duplicated.
 func TestAServerThatWasFrozen(t *testing.T) {
 	const clients, rounds = 6, 3
 	server, address := freezable(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	type one struct {
-		client          *client.Client
-		room            *client.Room
-		attempts, quiet chan struct{}
-	}
-	all := make([]*one, clients)
+	all := make([]*frozenOut, clients)
 	for k := range all {
-		o := &one{attempts: make(chan struct{}, 1000), quiet: make(chan struct{}, 1000)}
-		c, err := client.Dial(ctx, address, client.Options{
-			Username: fmt.Sprint("client-", k), MaxBackoff: 50 * time.Millisecond,
-			Silence: 200 * time.Millisecond, Patience: 400 * time.Millisecond,
-			OnState: func(s client.State) {
-				switch s.Status {
-				case client.Silent:
-					o.quiet <- struct{}{}
-				case client.Offline:
-					o.attempts <- struct{}{}
-				}
-			},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		o.client = c
-		if o.room, err = c.Join(ctx, "lobby", client.From{}); err != nil {
-			t.Fatal(err)
-		}
-		all[k] = o
+		all[k] = dialFreezable(ctx, t, address, fmt.Sprint("client-", k))
 	}
 	for round := range rounds {
+		for _, c := range all {
+			c.online(ctx, t)
+		}
 		if err := server.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		for k, o := range all {
-			if _, err := o.room.Post(ctx, fmt.Sprint(round, " from ", k)); err != nil {
+		for k, c := range all {
+			if _, err := c.room.Post(ctx, fmt.Sprint(round, " from ", k)); err != nil {
 				t.Fatal(err)
 			}
-			<-o.quiet
-			for range 4 { // the first connection, and three that wait with the kernel
-				<-o.attempts
-			}
+			c.fails(ctx, t, 4) // the first connection, and three in the kernel's backlog
 		}
 		if err := server.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
-		for k, o := range all {
-			if err := o.client.Flush(ctx); err != nil {
-				t.Fatalf("round %d: client %d: %v", round, k, errors.Join(err, o.client.Err()))
+		for k, c := range all {
+			if err := c.Flush(ctx); err != nil {
+				t.Fatalf("round %d: client %d: %v", round, k, errors.Join(err, c.Err()))
 			}
 		}
 	}
-	for k, o := range all {
-		if err := o.client.Err(); err != nil {
+	for k, c := range all {
+		if err := c.Err(); err != nil {
 			t.Errorf("client %d is gone: %v", k, err)
 		}
 		seen := make(map[string]int)
-		for m, err := range o.room.Messages(ctx) {
+		for m, err := range c.room.Messages(ctx) {
 			if err != nil {
 				t.Fatalf("client %d: %v", k, err)
 			}
@@ -136,8 +145,8 @@ func TestAServerThatWasFrozen(t *testing.T) {
 	}
 }
 
-// The filter says on standard error that the server does not answer and what
-// waits, and that it answers again.
+// The filter reports on standard error that the server stopped answering, how many
+// messages are unacknowledged, and that it answers again.
 func TestAFilterBesideAFrozenServer(t *testing.T) {
 	t.Parallel()
 	server, address := freezable(t)
@@ -161,7 +170,7 @@ func TestAFilterBesideAFrozenServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for { // until the filter is there
+	for { // until the filter has joined
 		members, _, err := ben.Members(ctx, "lobby", "", 0)
 		if err != nil {
 			t.Fatal(err)

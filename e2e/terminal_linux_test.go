@@ -81,10 +81,10 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 			}()
 			if c.draws {
 				r.await("\x1b[?1049h") // the alternate screen
-				<-joined
+				receive(t, joined, "request for the members")
 			}
 			fmt.Fprint(ours, "hello\r")
-			if got := <-sent; got != "hello" {
+			if got := receive(t, sent, "message"); got != "hello" {
 				t.Errorf("it sent %q", got)
 			}
 			fmt.Fprint(ours, "\x04")
@@ -118,7 +118,7 @@ func TestATerminalThatIsGone(t *testing.T) {
 	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it has no controlling terminal
 	r.begin()
 	go io.Copy(io.Discard, ours)
-	<-joined
+	receive(t, joined, "request for the members")
 	theirs.Close()
 	ours.Close()
 	if code := r.finish(); code != 0 {
@@ -154,7 +154,7 @@ func TestATerminalWithAPasteWithoutAnEnd(t *testing.T) {
 		}
 	}()
 	r.await("\x1b[?1049h") // from here on Ctrl-C is a key and no signal
-	<-joined
+	receive(t, joined, "request for the members")
 	fmt.Fprint(ours, "\x1b[200~ab")
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		fmt.Fprint(ours, "\x03") // one that is read together with the paste is a part of it

@@ -433,9 +433,9 @@ func TestTerminalServerKilledAndBack(t *testing.T) {
 			at += next
 		}
 	}
-	// A server that ends in peace says so.
+	// A server that shuts down gracefully says goodbye.
 	s.Process.Signal(os.Interrupt)
-	<-s.ended
+	s.finish()
 	ann.await("○ offline")
 }
 

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// chars is what strings on the wire are made from.
+// chars are the types that can be appended as JSON strings.
 type chars interface{ string | []byte }
 
 func appendType(dst []byte, t Type) []byte {
@@ -38,7 +38,7 @@ func appendStrings(dst []byte, list []string) []byte {
 	return append(dst, ']')
 }
 
-// appendEnd appends the ref, which comes last in every frame, and the end.
+// appendEnd appends the ref, which is the last field of every frame, and the end.
 func appendEnd[S chars](dst []byte, ref S, hasRef bool) []byte {
 	if hasRef {
 		dst = append(dst, `,"ref":`...)
@@ -47,13 +47,13 @@ func appendEnd[S chars](dst []byte, ref S, hasRef bool) []byte {
 	return append(dst, '}', '\n')
 }
 
-// appendString appends a JSON string. It escapes only what must be: quotes,
-// backslashes and control characters (RFC 8259, section 7). What is not UTF-8
-// becomes U+FFFD, so that a line is valid whatever it is made from.
+// appendString appends a JSON string. It escapes only quotes, backslashes and
+// control characters (RFC 8259, section 7). It replaces invalid UTF-8 with U+FFFD,
+// so the line is always valid.
 func appendString[S chars](dst []byte, s S) []byte {
 	start := len(dst)
 	dst = append(dst, '"')
-	plain := 0 // s[plain:i] needs no change
+	plain := 0 // s[plain:i] needs no escapes
 	ascii := true
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -105,8 +105,8 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
-// appendTime appends a time as a JSON string: RFC 3339, UTC, milliseconds.
-// Years outside 0 to 9999, which the format cannot say, become the nearest.
+// appendTime appends a time as a JSON string: RFC 3339, UTC, milliseconds. It
+// clamps years to the range of the format, 0 to 9999.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()

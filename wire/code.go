@@ -8,8 +8,8 @@ import (
 	"kaban"
 )
 
-// Code says what went wrong, to programs. Codes are stable: they are only ever
-// added to.
+// Code identifies an error to programs. Codes are stable: new ones may be added,
+// but none is removed or changes its meaning.
 type Code string
 
 // The codes of error frames.
@@ -45,24 +45,25 @@ const (
 	CodeInternal             Code = "internal"
 )
 
-// codeInfo is what a code means to programs that show it or act on it.
+// codeInfo is the meaning of a code to front ends and clients.
 type codeInfo struct {
 	code Code
 	// status is the HTTP status of a response with this code (RFC 9110).
 	status int
-	// temporary says that the same request may succeed later.
+	// temporary means that the same request may succeed later.
 	temporary bool
-	// badFrame says that the line was no valid frame. Ten in a row end a connection.
+	// badFrame means that the line was not a valid frame. Ten in a row end a
+	// connection.
 	badFrame bool
 	// close is the status code of the close frame (RFC 6455, section 7.4) if the
-	// connection ends with this error; 0: the one of the reason.
+	// connection ends with this error. If it is 0, the reason decides.
 	close uint16
-	// kinds are the errors of package kaban that have this code.
+	// kinds are the errors of package kaban with this code.
 	kinds []kaban.MessageErrorKind
 }
 
-// codes is the one table of all codes, in the order of their use. The string of a
-// code is also its label in metrics.
+// codes is the table of all codes. The string of a code is also its label in
+// metrics.
 var codes = []codeInfo{
 	{code: CodeBadJSON, status: 400, badFrame: true},
 	{code: CodeBadFrame, status: 400, badFrame: true},
@@ -104,7 +105,7 @@ func Codes() []Code {
 	return all
 }
 
-// info returns the row of a code. An unknown code is a permanent refusal.
+// info returns the row of a code. An unknown code is a permanent error.
 func (c Code) info() codeInfo {
 	for i := range codes {
 		if codes[i].code == c {
@@ -120,15 +121,15 @@ func (c Code) Temporary() bool { return c.info().temporary }
 // Status returns the HTTP status of a response with this code.
 func (c Code) Status() int { return c.info().status }
 
-// IsBadFrame reports whether the code means that the line was no valid frame,
-// rather than that its request cannot be carried out.
+// IsBadFrame reports whether the code means that the line is not a valid frame, as
+// opposed to a valid request that fails.
 func (c Code) IsBadFrame() bool { return c.info().badFrame }
 
 // Close returns the status code of the close frame if a WebSocket ends with this
 // error, or 0 if the reason of the goodbye decides.
 func (c Code) Close() uint16 { return c.info().close }
 
-// Reason says why a connection ends, in a goodbye.
+// Reason is why a connection ends, in a goodbye.
 type Reason string
 
 // The reasons of goodbyes.
@@ -142,7 +143,7 @@ const (
 	ReasonInternal     Reason = "internal"
 )
 
-// Status codes of close frames: RFC 6455, section 7.4, and the registry of IANA.
+// Status codes of close frames: RFC 6455, section 7.4, and the IANA registry.
 const (
 	closeNormal          uint16 = 1000
 	closeGoingAway       uint16 = 1001
@@ -151,13 +152,13 @@ const (
 	closeTooBig          uint16 = 1009
 	closeInternalError   uint16 = 1011
 	closeTryAgainLater   uint16 = 1013
-	// closeReplaced is ours: stay away, or two clients take the name from each other
-	// for ever.
+	// closeReplaced is from the range for private use. A client must not reconnect
+	// after it, or two clients take the name from each other forever.
 	closeReplaced uint16 = 4001
 )
 
-// reasons is the one table of all reasons: each with the status code of the close
-// frame that means the same.
+// reasons is the table of all reasons, each with the equivalent status code of a
+// close frame.
 var reasons = []struct {
 	reason Reason
 	close  uint16
@@ -180,7 +181,7 @@ func Reasons() []Reason {
 	return all
 }
 
-// Close returns the status code of the close frame that means the same.
+// Close returns the equivalent status code of a close frame.
 func (r Reason) Close() uint16 {
 	for i := range reasons {
 		if reasons[i].reason == r {
@@ -191,7 +192,7 @@ func (r Reason) Close() uint16 {
 }
 
 // CodeOf returns the code for an error of this package or of package kaban. It
-// is CodeInternal for all others, I/O errors among them, and "" for nil.
+// returns CodeInternal for all other errors, including I/O errors, and "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -214,24 +215,24 @@ func codeOfKind(kind kaban.MessageErrorKind) Code {
 	return CodeInternal
 }
 
-// ReaderError says why a frame could not be read.
+// ReaderError reports a frame that could not be read.
 //
-// With a Code the line is used up and the Reader goes on with the next one.
-// Without one the source failed, Err is its error, and a line that was begun
-// is kept: reading may be tried again where that makes sense.
+// If Code is set, the line is invalid. The Reader has consumed it and continues
+// with the next one. Otherwise the source returned Err. The Reader keeps an
+// incomplete line, so the read may be retried.
 type ReaderError struct {
 	Code Code
-	// Field is the field of the protocol that is wrong, "" where none is.
+	// Field is the invalid field of the protocol, or "".
 	Field string
-	// Position is a byte offset in the line or, where Err is a
-	// *kaban.MessageError, the index of a code point in the field. -1 is none.
+	// Position is a byte offset in the line or, if Err is a *kaban.MessageError,
+	// the index of a code point in the field. -1 means unknown.
 	Position int
-	// Max and Actual are the limit that was exceeded and by what, where one
-	// was: bytes for a line or an id, code points for a name or a content, else
-	// the number that was sent. Actual is 0 for a line, whose end was not read.
+	// Max and Actual are the limit and the value that exceeds it: bytes for a line
+	// or an id, code points for a name or a content, otherwise a number from the
+	// request. Actual is 0 for a line, because its end is not read.
 	Max, Actual int
-	// Ref is the frame's ref, nil where the line was not JSON or had no valid
-	// one. It is a copy.
+	// Ref is a copy of the frame's ref. It is nil if the line is not JSON or has
+	// no valid ref.
 	Ref []byte
 	// Err is the I/O error or the *kaban.MessageError, or nil.
 	Err error
@@ -239,8 +240,8 @@ type ReaderError struct {
 	detail string
 }
 
-// Error says it in a sentence for the person who sent the line. It repeats
-// nothing of the line.
+// Error returns a sentence for the sender of the line. It quotes nothing from the
+// line.
 func (e *ReaderError) Error() string {
 	switch {
 	case e.Code == "":
@@ -254,22 +255,22 @@ func (e *ReaderError) Error() string {
 	case CodeBadUTF8:
 		return fmt.Sprintf("%s at byte %d", e.detail, e.Position)
 	case CodeBadFrame:
-		return fmt.Sprintf("not a frame: %s at byte %d", e.detail, e.Position)
+		return fmt.Sprintf("invalid frame: %s at byte %d", e.detail, e.Position)
 	case CodeFrameTooLong:
 		return fmt.Sprintf("the line is longer than %d bytes", e.Max)
 	case CodeUnknownType:
-		return "there is no frame of this type"
+		return "the type of the frame is unknown"
 	case CodeMissingField:
 		return fmt.Sprintf("the field %s is missing", e.Field)
 	case CodeBadLimit:
 		return fmt.Sprintf("the limit must be 1 to %d, not %d", e.Max, e.Actual)
 	case CodeUnsupportedVersion:
-		return fmt.Sprintf("version %d of the protocol is asked for; this is version %d", e.Actual, e.Max)
+		return fmt.Sprintf("protocol version %d is not supported; the version is %d", e.Actual, e.Max)
 	}
 	if e.Field == "" {
 		return fmt.Sprintf("bad value: %s at byte %d", e.detail, e.Position)
 	}
-	return fmt.Sprintf("the field %s is bad: %s", e.Field, e.detail)
+	return fmt.Sprintf("the field %s is invalid: %s", e.Field, e.detail)
 }
 
 // Unwrap returns Err.

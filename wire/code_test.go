@@ -11,7 +11,7 @@ import (
 	"kaban"
 )
 
-// declared returns the string constants of a type that code.go declares.
+// declared returns the string constants of a type in code.go.
 func declared(t *testing.T, typeName string) (values []string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "code.go", nil, 0)

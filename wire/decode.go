@@ -7,14 +7,14 @@ import (
 	"kaban"
 )
 
-// What strings that only the server understands may take, in bytes.
+// Limits of opaque strings in bytes.
 const (
 	maxToken = 128                   // an epoch, a session
-	maxName  = kaban.MaxRoomName * 4 // a name that a page begins after
+	maxName  = kaban.MaxRoomName * 4 // the name before a page
 )
 
-// decoder takes the fields of a scanned frame apart. It notes the first thing
-// that is wrong; after that what it returns does not matter.
+// decoder converts the fields of a scanned frame. It keeps the first error; its
+// results after that do not matter.
 type decoder struct {
 	*scanner
 	bad *ReaderError
@@ -30,7 +30,8 @@ func (d *decoder) badField(f field, detail string) {
 	d.refuse(&ReaderError{Code: CodeBadField, Field: fieldNames[f], Position: -1, detail: detail})
 }
 
-// get returns a field that must be of a kind, or be absent unless required.
+// get returns a field and reports whether it is present. It records an error if
+// the field has another kind, or is absent and required.
 func (d *decoder) get(f field, k kind, required bool) (value, bool) {
 	v := d.fields[f]
 	switch {
@@ -49,7 +50,7 @@ func (d *decoder) text(f field, required bool) []byte {
 	return v.bytes
 }
 
-// token returns a string of 1 to limit bytes, nil if it is absent.
+// token returns a string of 1 to limit bytes, or nil if it is absent.
 func (d *decoder) token(f field, limit int) []byte {
 	v, ok := d.get(f, kindString, false)
 	if ok && (len(v.bytes) == 0 || len(v.bytes) > limit) {
@@ -61,7 +62,7 @@ func (d *decoder) token(f field, limit int) []byte {
 	return v.bytes
 }
 
-// natural returns a whole number from 0.
+// natural returns a non-negative integer.
 func (d *decoder) natural(f field, required bool) (n uint64, ok bool) {
 	v, ok := d.get(f, kindNumber, required)
 	if ok && v.number < 0 {
@@ -75,7 +76,7 @@ func (d *decoder) boolean(f field) bool {
 	return v.number == 1
 }
 
-// invalid notes an error of package kaban.
+// invalid records an error of package kaban.
 func (d *decoder) invalid(f field, err error) {
 	bad := &ReaderError{Code: CodeOf(err), Field: fieldNames[f], Position: -1, Err: err}
 	if wrong, ok := err.(*kaban.MessageError); ok {
@@ -84,7 +85,7 @@ func (d *decoder) invalid(f field, err error) {
 	d.refuse(bad)
 }
 
-// request takes a request apart. Its ref is copied into refBytes.
+// request decodes a request. It copies the ref into r.ref.
 func (r *Reader) request(line []byte, q *Request) *ReaderError {
 	s := newScanner(requestField)
 	defer s.free()
@@ -190,8 +191,8 @@ func (r *Reader) decodeSend(d *decoder, q *Request) {
 	}
 }
 
-// room returns the room of a request. Parsing a name is dear and most requests
-// are for the same room as the one before, so the last one is kept.
+// room returns the room of a request. Parsing a name is expensive and most
+// requests name the same room as the one before, so it caches the last one.
 func (r *Reader) room(d *decoder) kaban.RoomName {
 	name := d.text(fRoom, true)
 	if d.bad != nil || string(name) == r.lastRoom.String() && len(name) > 0 {
@@ -214,7 +215,7 @@ func (d *decoder) limit() int {
 	return int(v.number)
 }
 
-// decodeEvent takes an event apart.
+// decodeEvent decodes an event.
 func decodeEvent(line []byte, e *Event) *ReaderError {
 	s := newScanner(eventField)
 	defer s.free()
@@ -225,15 +226,25 @@ func decodeEvent(line []byte, e *Event) *ReaderError {
 	d := decoder{scanner: s}
 	name := d.text(fType, true)
 	if d.bad == nil {
-		e.Type = typeOf(name)
-		if !e.Type.isEvent() {
+		switch e.Type = typeOf(name); {
+		case e.Type.isEvent():
+			d.event(e)
+		case !d.unknownEntry(e):
 			d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
 		}
 	}
-	if d.bad == nil {
-		d.event(e)
-	}
 	return d.bad
+}
+
+// unknownEntry decodes an entry of a kind that this version does not know: any
+// frame with a room and a seq. Nothing else in it matters, not even its ref.
+func (d *decoder) unknownEntry(e *Event) bool {
+	room, seq := d.fields[fRoom], d.fields[fSeq]
+	if room.kind != kindString || len(room.bytes) == 0 || seq.kind != kindNumber || seq.number < 1 {
+		return false
+	}
+	e.Type, e.Room, e.Seq = TypeUnknown, string(room.bytes), uint64(seq.number)
+	return true
 }
 
 func (d *decoder) event(e *Event) {
@@ -254,7 +265,7 @@ func (d *decoder) event(e *Event) {
 		e.Duplicate = d.boolean(fDuplicate)
 	case TypeHistory:
 		e.Room, e.More = d.str(fRoom, true), d.boolean(fMore)
-		d.objects(fMessages, func(d *decoder) { e.Messages = append(e.Messages, d.entry()) })
+		d.objects(fMessages, func(d *decoder) { d.element(e) })
 	case TypeParted:
 		e.Room = d.str(fRoom, true)
 	case TypeRooms:
@@ -294,9 +305,19 @@ func (d *decoder) time() time.Time {
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		d.badField(fTime, "it must be a time of RFC 3339")
+		d.badField(fTime, "it must be an RFC 3339 time")
 	}
 	return t.UTC()
+}
+
+// element decodes an element of a page of history. One without a type is a
+// message.
+func (d *decoder) element(e *Event) {
+	if v, ok := d.get(fType, kindString, false); ok && typeOf(v.bytes) != TypeMessage {
+		e.Unknown = append(e.Unknown, d.count(fSeq, true))
+		return
+	}
+	e.Messages = append(e.Messages, d.entry())
 }
 
 func (d *decoder) entry() Message {
@@ -322,7 +343,7 @@ func (d *decoder) errorFrame(e *Event) {
 	e.Code, e.Text = Code(d.str(fCode, true)), d.str(fMessage, true)
 	e.Room, e.ID, e.Field = d.str(fRoom, false), d.str(fID, false), d.str(fField, false)
 	e.Max = int(d.count(fMax, false))
-	actual, _ := d.get(fActual, kindNumber, false) // what a peer sent may be negative
+	actual, _ := d.get(fActual, kindNumber, false) // it repeats input, so it may be negative
 	e.Actual = int(actual.number)
 	position, ok := d.natural(fPosition, false)
 	e.Position, e.HasPosition = int(position), ok
@@ -330,7 +351,7 @@ func (d *decoder) errorFrame(e *Event) {
 	e.Epoch, e.Head, e.Oldest = d.str(fEpoch, false), d.count(fHead, false), d.count(fOldest, false)
 }
 
-// nested decodes an object within the frame, which has been scanned before.
+// nested decodes an object within the frame, which is already scanned.
 func (d *decoder) nested(object []byte, decode func(*decoder)) {
 	s := newScanner(eventField)
 	defer s.free()
@@ -343,7 +364,7 @@ func (d *decoder) nested(object []byte, decode func(*decoder)) {
 	}
 }
 
-// elements calls each for the values of an array.
+// elements calls each for every value of an array.
 func (d *decoder) elements(f field, required bool, each func(value)) {
 	list, ok := d.get(f, kindArray, required)
 	if !ok {

@@ -1,13 +1,14 @@
 package wire
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 )
 
-// Event is a frame from a server to a client. Which fields are set depends on
-// its Type; all others are zero. The strings of an Event from a Reader are
-// copies; they keep only the rules of JSON, not those of package kaban.
+// Event is a frame from a server to a client. Its Type determines which fields are
+// set. The strings of an Event from a Reader are copies. They are valid JSON
+// strings but not checked against the rules of package kaban.
 type Event struct {
 	Type   Type
 	Ref    string // the ref of the request that this answers
@@ -19,39 +20,40 @@ type Event struct {
 	Username string // welcome, message
 	Content  string // message
 
-	Seq    uint64 // ack, message
+	Seq    uint64 // ack, message, unknown
 	Head   uint64 // joined, error: the last seq of the room
-	Oldest uint64 // error: the first seq that is kept
+	Oldest uint64 // error: the first retained seq
 
 	Time      time.Time // ack, message: UTC; sent with milliseconds
-	Duplicate bool      // ack: the same id was sent before
-	Members   int       // joined, presence: how many there are
-	More      bool      // history, rooms, members: the list ended early
+	Duplicate bool      // ack: an earlier send had the same id
+	Members   int       // joined, presence: the number of members
+	More      bool      // history, rooms, members: the list is incomplete
 
-	Session   string        // welcome: a secret, for Request.Resume
-	Server    string        // welcome: what the server calls itself
+	Session   string        // welcome: a secret for Request.Resume
+	Server    string        // welcome: the name and version of the server
 	Limits    Limits        // welcome
 	Heartbeat time.Duration // welcome: whole seconds
 
 	Messages     []Message  // history, oldest first
+	Unknown      []uint64   // history: the seqs of entries of unknown kinds
 	Rooms        []RoomInfo // rooms
 	Usernames    []string   // members
 	Joined, Left []string   // presence
 
 	Code        Code          // error
 	Text        string        // error: "message", for people
-	Field       string        // error: the field that is wrong
-	Max, Actual int           // error: a limit and what exceeded it
-	Position    int           // error: where
+	Field       string        // error: the invalid field
+	Max, Actual int           // error: a limit and the value that exceeds it
+	Position    int           // error: the offset of the error
 	HasPosition bool          // error
-	RetryAfter  time.Duration // error: whole milliseconds; 0 where it is not said
+	RetryAfter  time.Duration // error: whole milliseconds; 0 if absent
 
 	Reason         Reason        // goodbye
 	ReconnectAfter time.Duration // goodbye: whole milliseconds
-	HasReconnect   bool          // goodbye: coming back makes sense
+	HasReconnect   bool          // goodbye: the client should reconnect
 }
 
-// Limits are what a server accepts: code points of a username and of a content,
+// Limits are the limits of a server: code points of a username and of a content,
 // and bytes of a frame.
 type Limits struct{ Username, Content, Frame int }
 
@@ -71,9 +73,15 @@ type RoomInfo struct {
 	Members int
 }
 
-// Append appends the frame as one line, with its "\n". Fields that its type
-// does not have are left out. Numbers beyond MaxNumber, which no reader
-// accepts, and frames beyond MaxFrame are the caller's mistake.
+// IsEntry reports whether the event stands for an entry of its room's log, and so
+// moves the cursor to its Seq: a message, an ack or an entry of an unknown kind.
+func (e *Event) IsEntry() bool {
+	return e.Type == TypeMessage || e.Type == TypeAck || e.Type == TypeUnknown
+}
+
+// Append appends the frame as one line including its "\n". It ignores fields that
+// the type does not have. The caller must not pass numbers beyond MaxNumber, which
+// readers reject, and must keep the frame within MaxFrame.
 func (e *Event) Append(dst []byte) []byte {
 	switch e.Type {
 	case TypeMessage:
@@ -97,6 +105,10 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = e.appendHistory(dst)
 	case TypeParted:
 		dst = appendRoom(dst, e.Room)
+	case TypeUnknown:
+		dst = appendRoom(dst, e.Room)
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendUint(dst, e.Seq, 10)
 	case TypeRooms:
 		dst = e.appendRooms(dst)
 	case TypeMembers:
@@ -119,8 +131,8 @@ func (e *Event) Append(dst []byte) []byte {
 	return appendEnd(dst, e.Ref, e.HasRef)
 }
 
-// AppendMessage appends a message frame of a room as one line, with its "\n".
-// It allocates nothing where dst has room.
+// AppendMessage appends a message frame as one line including its "\n". It does
+// not allocate if dst has enough capacity.
 func AppendMessage(dst []byte, room string, m Message) []byte {
 	dst = append(dst, `{"type":"message"`...)
 	dst = appendRoom(dst, room)
@@ -129,8 +141,20 @@ func AppendMessage(dst []byte, room string, m Message) []byte {
 	return append(dst, '}', '\n')
 }
 
-// AppendAck appends an ack frame as one line, with its "\n"; ref may be nil.
-// It allocates nothing where dst has room.
+// AppendVoid appends a void frame of a room as one line, with its "\n": it stands
+// for an entry that the reader cannot be shown.
+func AppendVoid(dst []byte, room string, seq uint64, t time.Time) []byte {
+	dst = append(dst, `{"type":"void"`...)
+	dst = appendRoom(dst, room)
+	dst = append(dst, `,"seq":`...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	dst = append(dst, `,"time":`...)
+	dst = appendTime(dst, t)
+	return append(dst, '}', '\n')
+}
+
+// AppendAck appends an ack frame as one line including its "\n". The ref may be
+// nil. AppendAck does not allocate if dst has enough capacity.
 func AppendAck(dst []byte, ref []byte, room, id string, seq uint64, t time.Time, duplicate bool) []byte {
 	return appendAck(dst, room, id, seq, t, duplicate, ref, ref != nil)
 }
@@ -149,8 +173,8 @@ func appendAck[S chars](dst []byte, room, id string, seq uint64, t time.Time, du
 	return appendEnd(dst, ref, hasRef)
 }
 
-// appendEntry appends what message frames and pages of history say of a
-// message, from "seq" on.
+// appendEntry appends the fields that message frames and history pages share,
+// starting with "seq".
 func appendEntry(dst []byte, m *Message) []byte {
 	dst = append(dst, `"seq":`...)
 	dst = strconv.AppendUint(dst, m.Seq, 10)
@@ -184,16 +208,29 @@ func (e *Event) appendWelcome(dst []byte) []byte {
 func (e *Event) appendHistory(dst []byte) []byte {
 	dst = appendRoom(dst, e.Room)
 	dst = append(dst, `,"messages":[`...)
+	unknown := e.Unknown
 	for i := range e.Messages {
-		if i > 0 {
-			dst = append(dst, ',')
+		for len(unknown) > 0 && unknown[0] < e.Messages[i].Seq {
+			dst = append(appendVoidElement(dst, unknown[0]), ',')
+			unknown = unknown[1:]
 		}
 		dst = append(dst, '{')
 		dst = appendEntry(dst, &e.Messages[i])
-		dst = append(dst, '}')
+		dst = append(dst, '}', ',')
 	}
-	dst = append(dst, ']')
+	for _, seq := range unknown {
+		dst = append(appendVoidElement(dst, seq), ',')
+	}
+	dst = append(bytes.TrimSuffix(dst, []byte{','}), ']')
 	return appendMore(dst, e.More)
+}
+
+// appendVoidElement appends the element of a page for an entry
+// that the reader cannot be shown.
+func appendVoidElement(dst []byte, seq uint64) []byte {
+	dst = append(dst, `{"type":"void","seq":`...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	return append(dst, '}')
 }
 
 func (e *Event) appendRooms(dst []byte) []byte {
@@ -229,8 +266,8 @@ func (e *Event) appendPresence(dst []byte) []byte {
 	return dst
 }
 
-// appendError leaves out what is not set. Zero is a value, rather than nothing,
-// for what was sent (a limit, a version) and for a place in a log.
+// appendError omits fields that are not set. Zero is a valid value of "actual" if
+// the client sent it as a limit or a version, and of the positions in a resync.
 func (e *Event) appendError(dst []byte) []byte {
 	dst = append(dst, `,"code":`...)
 	dst = appendString(dst, string(e.Code))

@@ -1,9 +1,9 @@
 package wire
 
-// field is a name of the protocol.
+// field is the name of a field of the protocol.
 type field uint8
 
-// All fields, of both directions.
+// The fields of requests and events.
 const (
 	fType field = iota
 	fRef
@@ -57,8 +57,8 @@ var fieldNames = [fieldCount]string{
 	fReconnectAfter: "reconnect_after_ms",
 }
 
-// requestField finds a field that clients send. The compiler makes a search
-// tree of it and allocates nothing.
+// requestField looks up a field of requests. The compiler turns the switch into a
+// binary search that does not allocate.
 func requestField(name []byte) (field, bool) {
 	switch string(name) {
 	case "type":
@@ -97,7 +97,7 @@ var byName = func() map[string]field {
 	return fields
 }()
 
-// eventField finds a field that servers send.
+// eventField looks up a field of events.
 func eventField(name []byte) (field, bool) {
 	f, ok := byName[string(name)]
 	return f, ok

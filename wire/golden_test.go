@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 7_000_000, time.UTC)
 
-// goldenEvents has each row of the protocol's tables that servers send.
+// goldenEvents has an event for each row of the protocol's tables.
 var goldenEvents = []Event{
 	{Type: TypeWelcome, Session: "S3CRET", Username: "ann", Server: "kaban/1.2.3", Limits: Limits{32, 5000, 65536}, Heartbeat: 30 * time.Second, Ref: "r", HasRef: true},
 	{Type: TypeJoined, Room: "lobby", Epoch: "E1", Head: 42, Members: 3},
@@ -28,6 +29,8 @@ var goldenEvents = []Event{
 	{Type: TypeAck, Room: "lobby", ID: "a-1", Seq: 44, Time: noon, Duplicate: true},
 	{Type: TypeHistory, Room: "lobby", More: true, Messages: []Message{{1, "x", "ann", "one", noon}, {2, "y", "bob", "two", noon.Add(time.Second)}}},
 	{Type: TypeHistory, Room: "lobby"},
+	{Type: TypeHistory, Room: "lobby", Messages: []Message{{3, "z", "ann", "three", noon}}, Unknown: []uint64{1, 2, 4}},
+	{Type: TypeUnknown, Room: "lobby", Seq: 45},
 	{Type: TypeParted, Room: "lobby"},
 	{Type: TypeRooms, Rooms: []RoomInfo{{"lobby", 44, 2}, {"ops", 0, 1}}},
 	{Type: TypeMembers, Room: "lobby", Usernames: []string{"ann", "bob"}, More: true},
@@ -112,6 +115,12 @@ func TestBadEvents(t *testing.T) {
 	for line, want := range map[string]Code{
 		`{"type":"later"}`:                                                         CodeUnknownType,
 		`{"type":"hello"}`:                                                         CodeUnknownType,
+		`{"type":"later","room":"lobby"}`:                                          CodeUnknownType,
+		`{"type":"later","seq":1}`:                                                 CodeUnknownType,
+		`{"type":"later","room":"lobby","seq":0}`:                                  CodeUnknownType,
+		`{"type":"later","room":"lobby","seq":"1"}`:                                CodeUnknownType,
+		`{"type":"later","room":["lobby"],"seq":1}`:                                CodeUnknownType,
+		`{"type":"history","room":"l","messages":[{"type":"edit"}]}`:               CodeMissingField,
 		`{"type":"message","room":"lobby"}`:                                        CodeMissingField,
 		`{"type":"ack","room":"l","id":"1","seq":1,"time":"x"}`:                    CodeBadField,
 		`{"type":"history","room":"l","messages":[1]}`:                             CodeBadField,
@@ -129,6 +138,32 @@ func TestBadEvents(t *testing.T) {
 		if err := NewReader(strings.NewReader(line + "\n")).ReadEvent(&e); CodeOf(err) != want {
 			t.Errorf("%s: got %v, want %s", line, err, want)
 		}
+	}
+}
+
+// A frame with a room and a seq is an entry, whatever else it says.
+func TestEntriesOfUnknownKinds(t *testing.T) {
+	for _, line := range []string{
+		`{"type":"edit","room":"lobby","seq":7,"id":"x","target":3,"content":{"new":1},"time":7}`,
+		`{"type":"member","seq":7,"room":"lobby","ref":5,"members":"all"}`,
+		`{"type":"send","room":"lobby","seq":7}`,
+	} {
+		var e Event
+		if err := NewReader(strings.NewReader(line + "\n")).ReadEvent(&e); err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if diff := cmp.Diff(Event{Type: TypeUnknown, Room: "lobby", Seq: 7}, e); diff != "" || !e.IsEntry() {
+			t.Errorf("%s (-want +got):\n%s", line, diff)
+		}
+	}
+	var e Event
+	page := `{"type":"history","room":"lobby","messages":[{"type":"pin","seq":1,"time":0},{"type":"message","seq":2,"id":"i","username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"},{"type":"message2","seq":3}]}`
+	if err := NewReader(strings.NewReader(page + "\n")).ReadEvent(&e); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Messages) != 1 || e.Messages[0].Seq != 2 || !slices.Equal(e.Unknown, []uint64{1, 3}) {
+		t.Errorf("a page has messages %+v and unknown entries %v", e.Messages, e.Unknown)
 	}
 }
 
@@ -160,7 +195,7 @@ func FuzzReadRequest(f *testing.F) {
 		for range len(in) + 2 {
 			var q Request
 			err := r.ReadRequest(&q)
-			if err == nil { // what is accepted comes back the same
+			if err == nil { // an accepted request survives a round trip
 				var again Request
 				second := NewReader(bytes.NewReader(q.Append(nil)))
 				second.SetAuthor(ann)
@@ -176,30 +211,29 @@ func FuzzReadRequest(f *testing.F) {
 				return
 			}
 		}
-		t.Fatal("it does not end")
+		t.Fatal("the reader does not reach the end of the input")
 	})
 }
 
-// compareWithStandard wants what the reader took to mean the same to the
-// standard library.
+// compareWithStandard checks that encoding/json reads an accepted line the same.
 func compareWithStandard(t *testing.T, line []byte, q *Request) {
 	t.Helper()
 	var standard map[string]any
 	if err := json.Unmarshal(line, &standard); err != nil {
-		t.Fatalf("%q was taken, but is no JSON: %v", line, err)
+		t.Fatalf("%q was accepted but is not JSON: %v", line, err)
 	}
 	if standard["type"] != q.Type.String() {
-		t.Fatalf("%q has the type %v, the reader says %s", line, standard["type"], q.Type)
+		t.Fatalf("%q has the type %v, the reader returned %s", line, standard["type"], q.Type)
 	}
 	if q.Type == TypeSend && (standard["id"] != q.ID.String() || standard["content"] != q.Message.Content()) {
-		t.Fatalf("%q has id %q and content %q, the reader says %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
+		t.Fatalf("%q has id %q and content %q, the reader returned %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
 	}
 	if q.Ref != nil && standard["ref"] != string(q.Ref) {
-		t.Fatalf("%q has the ref %q, the reader says %q", line, standard["ref"], q.Ref)
+		t.Fatalf("%q has the ref %q, the reader returned %q", line, standard["ref"], q.Ref)
 	}
 }
 
-// Whatever line the reader takes for a frame is JSON to others too.
+// Every line that the reader accepts is valid JSON.
 func FuzzReadEvent(f *testing.F) {
 	for i := range goldenEvents {
 		f.Add(goldenEvents[i].Append(nil))
@@ -211,7 +245,7 @@ func FuzzReadEvent(f *testing.F) {
 		}
 		line, _, _ := bytes.Cut(in, []byte("\n"))
 		if !json.Valid(line) {
-			t.Fatalf("%q is no JSON", line)
+			t.Fatalf("%q is not JSON", line)
 		}
 		var again Event
 		if err := NewReader(bytes.NewReader(e.Append(nil))).ReadEvent(&again); err != nil {
@@ -232,7 +266,7 @@ func BenchmarkReadSend(b *testing.B) {
 	}
 }
 
-// The standard decoder on the same line, without any of the checks.
+// encoding/json on the same line, without any of the checks.
 func BenchmarkReadSendStandard(b *testing.B) {
 	line := []byte(`{"type":"send","room":"lobby","id":"abcdefgh-12","content":"` + strings.Repeat("x", 100) + `"}`)
 	b.ReportAllocs()

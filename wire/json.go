@@ -25,44 +25,45 @@ func (k kind) String() string {
 	return [...]string{"nothing", "null", "a boolean", "a number", "a string", "an array", "an object"}[k]
 }
 
-// value is what a scan found. Its bytes alias the line, or the scanner's
-// scratch space if escaped.
+// value is a scanned JSON value. Its bytes alias the line, or the scanner's scratch
+// space if it is escaped.
 type value struct {
 	kind    kind
 	escaped bool
-	bytes   []byte // the unescaped text, or an array or object as it stands
+	bytes   []byte // the unescaped text, or the raw array or object
 	number  int64  // of a number; 1 is true
 }
 
-// scanner reads one frame. It is strict (RFC 8259 and RFC 7493) and allocates
-// nothing for a frame without surprises. Errors of syntax end the scan at once;
-// a frame that is JSON but no good frame is scanned to its end, so that its ref
-// is known and an error of syntax takes precedence.
+// scanner parses one frame. It is strict (RFC 8259 and RFC 7493) and does not
+// allocate for ordinary frames. A syntax error ends the scan at once. A line that
+// is valid JSON but an invalid frame is scanned to its end: the ref is needed for
+// the answer, and a later syntax error takes precedence.
 type scanner struct {
 	line    []byte
 	pos     int
 	names   func(name []byte) (field, bool)
 	fields  [fieldCount]value
 	scratch []byte
-	seen    [][]byte // names of the objects that are open
+	seen    [][]byte // names in the open objects
 	fault   *ReaderError
-	top     string // the name at the top level that is being read
+	top     string // the current field of the frame
 }
 
 var scanners = sync.Pool{New: func() any { return new(scanner) }}
 
-// maxIdleScratch is how much scratch space a scanner keeps, in bytes.
+// maxIdleScratch is the size in bytes of the largest scratch space that an idle
+// scanner keeps.
 const maxIdleScratch = 16 << 10
 
-// newScanner returns a scanner that keeps the fields that names knows.
+// newScanner returns a scanner for frames with the given fields.
 func newScanner(names func(name []byte) (field, bool)) *scanner {
 	s := scanners.Get().(*scanner)
 	s.names = names
 	return s
 }
 
-// free gives the scanner back. What aliases its scratch space must be copied
-// before.
+// free returns the scanner to its pool. Values that alias its scratch space must
+// be copied first.
 func (s *scanner) free() {
 	if cap(s.scratch) > maxIdleScratch {
 		s.scratch = nil
@@ -73,7 +74,7 @@ func (s *scanner) free() {
 	scanners.Put(s)
 }
 
-// scan reads the line, which must be one object, into fields.
+// scan parses the line, which must be one object, into fields.
 func (s *scanner) scan(line []byte) *ReaderError {
 	s.line, s.pos, s.scratch, s.seen, s.fault, s.top = line, 0, s.scratch[:0], s.seen[:0], nil, ""
 	clear(s.fields[:])
@@ -85,7 +86,7 @@ func (s *scanner) scan(line []byte) *ReaderError {
 		return s.fail(CodeBadJSON, "the line is empty; each line is one JSON object")
 	}
 	if bytes.HasPrefix(line, byteOrderMark) {
-		return s.fail(CodeBadJSON, "a byte order mark stands in front; send UTF-8 without one")
+		return s.fail(CodeBadJSON, "the line begins with a byte order mark; send UTF-8 without one")
 	}
 	isObject := line[s.pos] == '{'
 	if _, err := s.value(0); err != nil {
@@ -93,7 +94,7 @@ func (s *scanner) scan(line []byte) *ReaderError {
 	}
 	s.space()
 	if s.pos < len(line) {
-		return s.fail(CodeBadJSON, "there is something behind the object; each line is one JSON object")
+		return s.fail(CodeBadJSON, "the object is followed by something else; each line is one JSON object")
 	}
 	if !isObject {
 		return s.failAt(CodeBadFrame, 0, "a frame is a JSON object")
@@ -122,7 +123,7 @@ func (s *scanner) failAt(code Code, position int, detail string) *ReaderError {
 	return &ReaderError{Code: code, Position: position, detail: detail}
 }
 
-// blame notes the first reason why the line, though JSON, is no good frame.
+// blame records the first reason why the line is valid JSON but an invalid frame.
 func (s *scanner) blame(code Code, position int, field, detail string) {
 	if s.fault == nil {
 		s.fault = &ReaderError{Code: code, Position: position, Field: field, detail: detail}
@@ -140,7 +141,7 @@ func (s *scanner) space() {
 	}
 }
 
-// value reads any value that stands within depth open ones.
+// value parses a value within depth open objects and arrays.
 func (s *scanner) value(depth int) (value, *ReaderError) {
 	if s.pos == len(s.line) {
 		return value{}, s.fail(CodeBadJSON, "the line ends within the object")
@@ -177,8 +178,7 @@ var literals = []struct {
 	{[]byte("null"), value{kind: kindNull}},
 }
 
-// object reads an object. At the top level it keeps the values of the fields
-// that the direction knows.
+// object parses an object. At the top level it keeps the values of known fields.
 func (s *scanner) object(depth int) (value, *ReaderError) {
 	start := s.pos
 	seen := nameSet{start: len(s.seen)}
@@ -198,7 +198,7 @@ func (s *scanner) object(depth int) (value, *ReaderError) {
 			return value{}, err
 		}
 		if !seen.add(s, name.bytes) {
-			s.blame(CodeBadFrame, nameAt, "", "a name stands twice in one object")
+			s.blame(CodeBadFrame, nameAt, "", "an object has the same name twice")
 		}
 		s.space()
 		if !s.at(':') {
@@ -237,19 +237,19 @@ func (s *scanner) object(depth int) (value, *ReaderError) {
 	return value{kind: kindObject, bytes: s.line[start:s.pos]}, nil
 }
 
-// lookAlike refuses names that differ from a name of the protocol, in either
-// direction, in case only.
+// lookAlike rejects names that differ only in case from the name of a field in
+// either direction.
 func (s *scanner) lookAlike(name []byte, position int) {
 	for f := range fieldCount {
 		if known := fieldNames[f]; string(name) != known && bytes.EqualFold(name, []byte(known)) {
-			s.blame(CodeBadFrame, position, known, "the name of a field is written differently; it is "+known)
+			s.blame(CodeBadFrame, position, known, "the case of a field name is wrong; it is "+known)
 			return
 		}
 	}
 }
 
-// nameSet tells a name that stands twice in an object. It compares with a few
-// and makes a map for many.
+// nameSet detects duplicate names in an object. It compares each name with the
+// others and switches to a map when there are many.
 type nameSet struct {
 	start int
 	many  map[string]struct{}

@@ -2,16 +2,16 @@ package wire
 
 import "kaban"
 
-// Post is a message that is sent outside of a connection: the one body that the
-// HTTP API takes. Its rules are those of a frame.
+// Post is a message sent without a connection: the body of the HTTP API. The rules
+// of frames apply.
 type Post struct {
 	ID      kaban.MessageID
 	Message kaban.Message
 }
 
-// DecodePost takes a body apart, which must be one JSON object with id, username
-// and content, of at most maxContent code points. Everything is a copy. The error
-// is a *ReaderError.
+// DecodePost decodes a body. It must be one JSON object with an id, a username and
+// a content of at most maxContent code points. The result does not alias the body.
+// The error is a *ReaderError.
 func DecodePost(body []byte, maxContent int) (Post, error) {
 	if len(body) > MaxFrame {
 		return Post{}, &ReaderError{Code: CodeFrameTooLong, Position: -1, Max: MaxFrame}

@@ -42,7 +42,7 @@ func TestDecodePost(t *testing.T) {
 	}
 }
 
-// FuzzDecodePost wants what is accepted to keep the rules.
+// FuzzDecodePost checks that accepted posts obey the rules.
 func FuzzDecodePost(f *testing.F) {
 	f.Add([]byte(`{"id":"1","username":"ann","content":"x"}`))
 	f.Add([]byte(`{"id":"1","username":"\u00e4nn","content":"\ud83d\ude00"}`))

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// smallBuffer is what a Reader holds while lines are short, in bytes.
+	// smallBuffer is the buffer size in bytes while lines are short.
 	smallBuffer = 4 << 10
-	// largeBuffer is what a Reader reads into at a time when its source does not
-	// block: what a busy peer has sent in the meantime comes with one read.
+	// largeBuffer is the buffer size in bytes for Fill. One read then drains the
+	// socket of a busy peer.
 	largeBuffer = 64 << 10
 )
 
@@ -22,28 +22,27 @@ var (
 	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 )
 
-// Reader turns a stream into frames. All errors of its Read methods are
+// Reader parses a stream of frames. All errors of its Read methods are
 // *ReaderError.
 //
-// It holds no memory before the first read, 4 KiB while lines are short, and
-// never more than the longest line that is allowed. It is not safe for
-// concurrent use.
+// It holds no buffer before the first read, 4 KiB while lines are short, and never
+// more than the longest line allowed. It is not safe for concurrent use.
 //
-// Over a source that does not block, call Fill until it says that nothing is
-// there, read while Buffered says so, and call Release before waiting.
+// For a non-blocking source, call Fill until the source has no more data, read
+// while Buffered returns true, and call Release before waiting.
 type Reader struct {
 	src        io.Reader
 	limit      int // bytes of a line
 	maxContent int // code points
 	author     kaban.Username
 
-	buffer     []byte // buffer[start:end] is read and not yet used
+	buffer     []byte // buffer[start:end] is unconsumed
 	start, end int
-	searched   int  // bytes from start without a newline
-	skipping   bool // what comes up to the next newline was refused already
+	searched   int  // bytes from start known to have no newline
+	skipping   bool // the input up to the next newline is already rejected
 
-	ref      *[MaxRef]byte  // nil until there is one
-	lastRoom kaban.RoomName // the last room that was named
+	ref      *[MaxRef]byte  // nil until the first ref
+	lastRoom kaban.RoomName // of the last request with a room
 }
 
 // NewReader returns a Reader for lines of up to MaxFrame bytes and contents of
@@ -52,18 +51,18 @@ func NewReader(src io.Reader) *Reader {
 	return &Reader{src: src, limit: MaxFrame, maxContent: kaban.DefaultMaxContent}
 }
 
-// SetLimit sets the longest line in bytes, without its "\n" or "\r\n", from the
-// next one on.
+// SetLimit sets the maximum length of following lines in bytes, without the "\n"
+// or "\r\n".
 func (r *Reader) SetLimit(bytes int) { r.limit = bytes }
 
-// SetMaxContent sets the longest content in code points.
+// SetMaxContent sets the maximum length of a content in code points.
 func (r *Reader) SetMaxContent(codePoints int) { r.maxContent = codePoints }
 
-// SetAuthor sets who is the author of the messages in requests.
+// SetAuthor sets the author of the messages in requests.
 func (r *Reader) SetAuthor(author kaban.Username) { r.author = author }
 
-// Buffered reports whether the next frame, or what is wrong with it, is known
-// without reading from the source.
+// Buffered reports whether the next Read method returns without reading from the
+// source.
 func (r *Reader) Buffered() bool {
 	if r.skipping {
 		r.skip()
@@ -95,8 +94,8 @@ func (r *Reader) ReadEvent(e *Event) error {
 	return nil
 }
 
-// Fill reads once from the source, which must not block. The error is the
-// source's and may come with something that was read.
+// Fill reads once from the source, which must not block. It returns the error of
+// the source, possibly after buffering some data.
 func (r *Reader) Fill() error {
 	r.makeRoom(largeBuffer)
 	n, err := r.src.Read(r.buffer[r.end:])
@@ -104,11 +103,11 @@ func (r *Reader) Fill() error {
 	return err
 }
 
-// Partial reports whether a line has begun that is not complete.
+// Partial reports whether the buffer holds the beginning of an incomplete line.
 func (r *Reader) Partial() bool { return !r.skipping && r.end > r.start && !r.Buffered() }
 
-// Release gives back the memory that is not needed while nothing comes: all of
-// it, unless a line has begun.
+// Release frees the memory that an idle connection does not need: all of it,
+// unless a line is incomplete.
 func (r *Reader) Release() {
 	held := r.end - r.start
 	switch {
@@ -123,7 +122,7 @@ func (r *Reader) Release() {
 	}
 }
 
-// line returns the next line without its end. It is valid until the next call.
+// line returns the next line without its newline. It is valid until the next call.
 func (r *Reader) line() ([]byte, *ReaderError) {
 	for {
 		if r.skipping {
@@ -148,7 +147,7 @@ func (r *Reader) line() ([]byte, *ReaderError) {
 	}
 }
 
-// newline returns where the next line ends, from start; -1 if that is not known.
+// newline returns the offset of the next newline from start, or -1.
 func (r *Reader) newline() int {
 	n := bytes.IndexByte(r.buffer[r.start+r.searched:r.end], '\n')
 	if n < 0 {
@@ -158,7 +157,7 @@ func (r *Reader) newline() int {
 	return r.searched + n
 }
 
-// take uses up the line whose "\n" is n bytes from start.
+// take consumes the line whose "\n" is n bytes from start.
 func (r *Reader) take(n int) ([]byte, *ReaderError) {
 	line := r.buffer[r.start : r.start+n]
 	r.start += n + 1
@@ -172,15 +171,16 @@ func (r *Reader) take(n int) ([]byte, *ReaderError) {
 	return line, nil
 }
 
-// refusal returns why a line that has no end yet need not be waited for.
+// refusal returns an error if the incomplete line cannot become a valid frame.
 func (r *Reader) refusal() *ReaderError {
 	begun := r.buffer[r.start:r.end]
 	switch n := len(begun); {
 	case n > r.limit+1, n == r.limit+1 && begun[r.limit] != '\r':
 		return r.tooLong()
 	case n > 0 && begun[0] < ' ' && begun[0] != '\t' && begun[0] != '\r':
-		// Another protocol: a TLS hello begins so, and may never send a newline.
-		return &ReaderError{Code: CodeBadJSON, detail: "a control character stands where an object should begin"}
+		// Another protocol. A TLS client hello begins like this and may never send
+		// a newline.
+		return &ReaderError{Code: CodeBadJSON, detail: "a control character where an object should begin"}
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func (r *Reader) tooLong() *ReaderError {
 	return &ReaderError{Code: CodeFrameTooLong, Position: -1, Max: r.limit}
 }
 
-// skip drops what belongs to a line that was refused.
+// skip discards the rest of a rejected line.
 func (r *Reader) skip() {
 	if n := r.newline(); n >= 0 {
 		r.start += n + 1
@@ -201,10 +201,10 @@ func (r *Reader) skip() {
 }
 
 // fill reads once from a source that may block. A line of limit bytes and its
-// "\r\n" always fit; what is longer has been refused before.
+// "\r\n" always fit; longer lines are rejected before.
 func (r *Reader) fill() error {
 	r.makeRoom(smallBuffer)
-	for range 100 { // as bufio: a source that returns nothing is broken
+	for range 100 { // like bufio: a source that keeps returning nothing is broken
 		n, err := r.src.Read(r.buffer[r.end:])
 		r.end += n
 		if n > 0 {
@@ -217,8 +217,8 @@ func (r *Reader) fill() error {
 	return io.ErrNoProgress
 }
 
-// makeRoom makes sure that something can be read. An empty Reader takes a buffer
-// of the given size.
+// makeRoom makes space for at least one byte. An empty Reader gets a buffer of the
+// given size.
 func (r *Reader) makeRoom(size int) {
 	held := r.end - r.start
 	if held == 0 {
@@ -244,7 +244,7 @@ func (r *Reader) makeRoom(size int) {
 	}
 }
 
-// free gives the buffer back.
+// free returns the buffer to its pool.
 func (r *Reader) free() {
 	switch len(r.buffer) {
 	case smallBuffer:
@@ -255,8 +255,8 @@ func (r *Reader) free() {
 	r.buffer = nil
 }
 
-// Close gives the buffer back. The Reader must not be used after it; it does
-// not close the source.
+// Close frees the buffer. It does not close the source. The Reader must not be
+// used after Close.
 func (r *Reader) Close() {
 	r.free()
 	r.start, r.end, r.searched = 0, 0, 0

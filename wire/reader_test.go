@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// readAll reads requests until the source fails, and says what came.
+// readAll reads requests until the source fails and describes them.
 func readAll(r *Reader) (got []string, end error) {
 	for {
 		var q Request
@@ -93,7 +93,7 @@ func TestTooLongIsKnownAtTheLimit(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if source.read > 2*MaxFrame {
-		t.Errorf("it took %d bytes to see it", source.read)
+		t.Errorf("the reader noticed after %d bytes", source.read)
 	}
 	if err := r.ReadRequest(&q); !errors.Is(err, io.EOF) {
 		t.Errorf("after it: got %v, want EOF", err)
@@ -150,7 +150,7 @@ func TestWriter(t *testing.T) {
 		}
 	}
 	if out.Len() != 0 || w.Buffered() == 0 {
-		t.Errorf("it wrote before Flush, or kept nothing")
+		t.Errorf("Write wrote before Flush, or buffered nothing")
 	}
 	if err := w.Write(&Request{Type: TypeHello, Resume: strings.Repeat("x", MaxFrame)}); !errors.Is(err, ErrFrameTooLong) {
 		t.Errorf("got %v", err)
@@ -188,7 +188,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// repeat is a source that says the same line for ever.
+// repeat is a source that repeats a line forever.
 type repeat struct {
 	line string
 	at   int
@@ -204,7 +204,7 @@ func TestCodes(t *testing.T) {
 	seen := make(map[Code]bool)
 	for _, code := range Codes() {
 		if seen[code] {
-			t.Errorf("%s is there twice", code)
+			t.Errorf("%s is in the list twice", code)
 		}
 		seen[code] = true
 		for _, bad := range []*ReaderError{{Code: code, detail: "x"}, {Code: code, Field: "room", detail: "x"}} {

@@ -6,36 +6,35 @@ import (
 	"kaban"
 )
 
-// Request is a frame from a client to a server. Which fields are set depends on
-// its Type; all others are zero. A Request from a Reader is valid: the fields
-// that its type requires are there and keep the rules of package kaban.
+// Request is a frame from a client to a server. Its Type determines which fields
+// are set. A Request from a Reader is valid: the required fields are present and
+// obey the rules of package kaban.
 type Request struct {
 	Type Type
-	// Ref comes back in the answer; nil where there is none. From a Reader it
-	// is valid only until the next call of one of its methods.
+	// Ref is copied into the answer; nil if absent. The Ref of a Request from a
+	// Reader is valid until the next call of a method of the Reader.
 	Ref []byte
 
-	Username kaban.Username // hello; the version is the Reader's business
+	Username kaban.Username // hello; the Reader checks the version
 	Resume   string         // hello; the session of an earlier welcome, or ""
 
 	Room      kaban.RoomName // join, send, history, part, members
-	Epoch     string         // join; "" where there is none
-	After     uint64         // join, history: what comes after this seq
+	Epoch     string         // join; or ""
+	After     uint64         // join, history: return entries after this seq
 	HasAfter  bool
-	Before    uint64 // history: what comes before this seq; excludes After
+	Before    uint64 // history: return entries before this seq; excludes After
 	HasBefore bool
-	AfterName string // rooms, members: what comes after this name, or ""
-	Limit     int    // history, rooms, members: 1 to MaxLimit; 0 where it is not said
+	AfterName string // rooms, members: start after this name, or ""
+	Limit     int    // history, rooms, members: 1 to MaxLimit, or 0 if absent
 
 	ID kaban.MessageID // send
-	// Message is what a send says. Its author is not on the wire: it is the one
-	// that the Reader was told with SetAuthor, and without one the Message is
-	// zero.
+	// Message is the message of a send. Its author is not on the wire but comes
+	// from Reader.SetAuthor. Without an author it is the zero Message.
 	Message kaban.Message
 }
 
-// Append appends the frame as one line, with its "\n". Fields that its type
-// does not have are left out.
+// Append appends the frame as one line including its "\n". It ignores fields that
+// the type does not have.
 func (r *Request) Append(dst []byte) []byte {
 	dst = appendType(dst, r.Type)
 	switch r.Type {

@@ -182,7 +182,7 @@ func TestGoodRequests(t *testing.T) {
 			t.Errorf("%s comes back as %s", test.line, back)
 		}
 	}
-	for _, line := range []string{ // the same frame, written differently
+	for _, line := range []string{ // different spellings of the same frame
 		`{"ty\u0070e":"send","room":"lobby","id":"a.1:-_","content":"\u0078"}`,
 		` { "content" : "x" , "id":"a.1:-_","room":"LOBBY", "type":"send","later":[{"deep":null},true,-1]} ` + "\r",
 		`{"type":"send","room":"lobby","id":"a.1:-_","content":"x","x":` + strings.Repeat("[", 7) + strings.Repeat("]", 7) + `}`,

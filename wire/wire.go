@@ -1,48 +1,48 @@
-// Package wire is kaban/1, the protocol between server and clients: one JSON
-// object per line, UTF-8, in both directions. Server and SDK share it.
+// Package wire implements kaban/1, the protocol between server and clients: one
+// JSON object per line, UTF-8, in both directions. Server and SDK share it.
 //
-// A Reader turns bytes into frames and is strict: a line is a frame as a whole
-// or an error that says what is wrong with it, never something in between.
-// Whatever the peer sends, it does not panic, it reports a line that is too
-// long when the limit is reached, and it holds no more than one line. A
-// Request that it returns holds only valid names, ids and contents.
+// A Reader parses bytes into frames. It is strict: a line is a valid frame or an
+// error, never something in between. No input makes it panic or buffer more than
+// one line, and it reports a line that is too long as soon as it reaches the limit.
+// Every Request it returns has valid names, ids and contents.
 //
-// What Append and its kin write is always one line of valid JSON. That it fits
-// a frame is up to the caller; with names, ids and contents that package kaban
-// accepts, every frame without a list does.
+// The Append functions always write one line of valid JSON. The caller must keep
+// it within MaxFrame. Frames without a list always fit if their names, ids and
+// contents are valid by package kaban.
 //
-// The package knows neither connections nor the order of frames: what may be
-// said when is the business of who uses it. Nothing here is safe for use by
-// several goroutines at once, and nothing starts one.
+// The package knows neither connections nor the order of frames. It starts no
+// goroutines, and its types are not safe for concurrent use.
 package wire
 
 const (
 	// MaxFrame is the longest line in bytes, without its "\n" or "\r\n".
 	MaxFrame = 65536
-	// MaxHelloFrame is the longest line to the server before it said welcome:
-	// who has not said who they are gets no more memory than this.
+	// MaxHelloFrame is the longest line from a client before its welcome. It
+	// bounds the memory of connections that have not identified themselves.
 	MaxHelloFrame = 4096
 	// MaxRef is the longest ref in bytes.
 	MaxRef = 64
-	// MaxLimit is the most that can be asked for at once.
+	// MaxLimit is the most items a request may ask for.
 	MaxLimit = 500
-	// MaxNesting is how deep objects and arrays may lie in each other; the
-	// frame itself is the first.
+	// MaxNesting is the maximum depth of objects and arrays. The frame itself has
+	// depth 1.
 	MaxNesting = 8
-	// MaxNumber is the greatest number, and its negative the least: the whole
-	// numbers that a JavaScript number holds exactly (RFC 8259, section 6).
+	// MaxNumber is the largest number, and its negative the smallest. A JavaScript
+	// number represents all integers in this range exactly (RFC 8259, section 6).
 	MaxNumber = 1<<53 - 1
 	// Version is the version of the protocol.
 	Version = 1
 )
 
-// Type is the type of a frame. The zero Type is one that is not known.
+// Type is the type of a frame. The zero Type is an unknown type.
 type Type uint8
 
-// The types of frames. History, rooms, members, ping and pong serve in both
-// directions.
+// The types of frames. History, rooms, members, ping and pong are both requests
+// and events.
 const (
-	TypeHello Type = iota + 1
+	// TypeUnknown is the type of an entry whose kind this version does not know.
+	TypeUnknown Type = iota
+	TypeHello
 	TypeJoin
 	TypeSend
 	TypeHistory
@@ -62,7 +62,7 @@ const (
 )
 
 var typeNames = [...]string{
-	0:            "unknown",
+	TypeUnknown:  "unknown",
 	TypeHello:    "hello",
 	TypeJoin:     "join",
 	TypeSend:     "send",
@@ -82,15 +82,15 @@ var typeNames = [...]string{
 	TypeGoodbye:  "goodbye",
 }
 
-// String returns the name of the type on the wire, "unknown" for others.
+// String returns the name of the type on the wire, or "unknown".
 func (t Type) String() string {
 	if int(t) < len(typeNames) {
 		return typeNames[t]
 	}
-	return typeNames[0]
+	return typeNames[TypeUnknown]
 }
 
-// typeOf returns the type of a name, 0 where there is none.
+// typeOf returns the type with a name, or 0.
 func typeOf(name []byte) Type {
 	switch string(name) {
 	case "hello":
@@ -128,7 +128,7 @@ func typeOf(name []byte) Type {
 	case "goodbye":
 		return TypeGoodbye
 	}
-	return 0
+	return TypeUnknown
 }
 
 func (t Type) isRequest() bool { return t >= TypeHello && t <= TypePong }

@@ -5,25 +5,26 @@ import (
 	"io"
 )
 
-// ErrFrameTooLong says that a frame to be written is longer than MaxFrame.
+// ErrFrameTooLong is returned by Writer.Write for a frame longer than MaxFrame.
 var ErrFrameTooLong = errors.New("frame is longer than 65536 bytes")
 
-// Writer collects requests for one write. It is not safe for concurrent use.
+// Writer buffers requests and writes them at once. It is not safe for concurrent
+// use.
 type Writer struct {
 	dst    io.Writer
 	buffer []byte
 	err    error
 }
 
-// maxIdleWriter is how large a buffer a Writer keeps, in bytes, when it is empty.
+// maxIdleWriter is the size in bytes of the largest buffer that an empty Writer
+// keeps.
 const maxIdleWriter = 16 << 10
 
 // NewWriter returns a Writer to dst.
 func NewWriter(dst io.Writer) *Writer { return &Writer{dst: dst} }
 
-// Write appends a frame to what the next Flush writes. The error is
-// ErrFrameTooLong, after which the Writer goes on without the frame, or that of
-// an earlier Flush.
+// Write buffers a frame for the next Flush. It returns ErrFrameTooLong and drops
+// the frame if it is too long, or the error of an earlier Flush.
 func (w *Writer) Write(req *Request) error {
 	if w.err != nil {
 		return w.err
@@ -40,9 +41,9 @@ func (w *Writer) Write(req *Request) error {
 // Buffered returns how many bytes the next Flush writes.
 func (w *Writer) Buffered() int { return len(w.buffer) }
 
-// Flush writes all frames in one call, none where there is nothing to write.
-// After an error the peer may have got a part of a frame, so the same error
-// comes back from then on.
+// Flush writes all buffered frames in one call. It is a no-op if there are none.
+// After an error the peer may have received part of a frame, so all later calls
+// return the same error.
 func (w *Writer) Flush() error {
 	if w.err != nil || len(w.buffer) == 0 {
 		return w.err

@@ -10,7 +10,6 @@ import (
 
 	"kaban"
 	"kaban/internal/store"
-	"kaban/internal/store/sqlite"
 )
 
 // kept returns a data directory with messages in its WAL, as a server that was
@@ -18,7 +17,7 @@ import (
 func kept(t *testing.T, messages int) string {
 	t.Helper()
 	live, dir := t.TempDir(), t.TempDir()
-	s, err := sqlite.Open(t.Context(), live, sqlite.Options{})
+	s, err := openImporter(t.Context(), live)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+
+	"kaban/internal/store"
 )
 
-// What a file begins with.
+// Beginnings of files.
 const (
 	utf8Mark       = "\ufeff"
 	utf16LowFirst  = "\xff\xfe"
@@ -15,18 +18,19 @@ const (
 	sqliteHeader   = "SQLite format 3\x00"
 )
 
-// exportLines reads an export as editors and other systems hand it on: with a
-// byte order mark, with empty lines, without the end of its last line.
+// maxExportLine bounds a line of an export, in bytes. No line that can be imported
+// is nearly as long.
+const maxExportLine = 1 << 20
+
+// exportLines reads an export even if an editor or another system has changed its
+// form: with a byte order mark, empty lines, or no end of the last line.
 type exportLines struct {
-	src     *bufio.Reader
-	number  int   // of the last line that was read, from 1
-	numbers []int // of those that were given on and not asked for
-	within  bool  // a line that has begun
-	rest    []byte
-	err     error
+	src    *bufio.Reader
+	number int // of the last line that was read, from 1
+	line   []byte
 }
 
-// newExportLines refuses what is no text of ours.
+// newExportLines refuses a file that is no text of ours.
 func newExportLines(src io.Reader) (*exportLines, error) {
 	l := &exportLines{src: bufio.NewReaderSize(src, 64<<10)}
 	start, err := l.src.Peek(len(sqliteHeader))
@@ -35,9 +39,9 @@ func newExportLines(src io.Reader) (*exportLines, error) {
 	}
 	switch {
 	case bytes.HasPrefix(start, []byte(sqliteHeader)):
-		return nil, errors.New("this is a backup and not an export; \"kaban restore\" takes it")
+		return nil, errors.New("this is a backup and not an export; use \"kaban restore\"")
 	case bytes.HasPrefix(start, []byte(utf16LowFirst)), bytes.HasPrefix(start, []byte(utf16HighFirst)):
-		return nil, errors.New("this is UTF-16, as PowerShell redirects output; convert it to UTF-8, or export again with \"cmd /c\"")
+		return nil, errors.New("this is UTF-16, which PowerShell writes when it redirects output; convert it to UTF-8, or export again with \"cmd /c\"")
 	case bytes.HasPrefix(start, []byte(utf8Mark)):
 		_, err = l.src.Discard(len(utf8Mark))
 		return l, err
@@ -45,45 +49,43 @@ func newExportLines(src io.Reader) (*exportLines, error) {
 	return l, nil
 }
 
-// Read implements io.Reader.
-func (l *exportLines) Read(p []byte) (int, error) {
-	for len(l.rest) == 0 {
-		if l.err != nil {
-			return 0, l.err
-		}
-		l.next()
+// record returns the record in the next line, or io.EOF.
+func (l *exportLines) record() (store.Record, error) {
+	line, err := l.next()
+	if err != nil {
+		return store.Record{}, err
 	}
-	n := copy(p, l.rest)
-	l.rest = l.rest[n:]
-	return n, nil
+	return parseRecord(line)
 }
 
-// next reads the next piece of a line.
-func (l *exportLines) next() {
-	piece, err := l.src.ReadSlice('\n')
-	if !l.within && len(piece) > 0 {
-		l.number++
-		if len(bytes.TrimSpace(piece)) == 0 && !errors.Is(err, bufio.ErrBufferFull) {
-			piece = nil
-		} else {
-			l.numbers = append(l.numbers, l.number)
+// next returns the next line that is not empty, without its end, or io.EOF. It is
+// valid until the next call.
+func (l *exportLines) next() ([]byte, error) {
+	for {
+		l.line = l.line[:0]
+		var err error
+		for {
+			var piece []byte
+			piece, err = l.src.ReadSlice('\n')
+			if l.line = append(l.line, piece...); !errors.Is(err, bufio.ErrBufferFull) {
+				break
+			}
+			if len(l.line) > maxExportLine {
+				l.number++
+				return nil, fmt.Errorf("the line is longer than %d bytes", maxExportLine)
+			}
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if len(l.line) > 0 {
+			l.number++
+		}
+		if line := bytes.TrimSuffix(l.line, []byte("\n")); len(bytes.TrimSpace(line)) > 0 {
+			return line, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	if l.within = errors.Is(err, bufio.ErrBufferFull); l.within {
-		err = nil
-	}
-	if errors.Is(err, io.EOF) && len(piece) > 0 {
-		piece = append(bytes.Clone(piece), '\n')
-	}
-	l.rest, l.err = piece, err
-}
-
-// line returns the number of the next line that was given on.
-func (l *exportLines) line() int {
-	if len(l.numbers) == 0 {
-		return l.number
-	}
-	n := l.numbers[0]
-	l.numbers = l.numbers[1:]
-	return n
 }

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -29,16 +32,33 @@ func TestExportLines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := io.ReadAll(l)
-			if err != nil || string(got) != c.want {
-				t.Errorf("got %.100q, %v, want %.100q", got, err, c.want)
-			}
-			for _, want := range c.numbers {
-				if n := l.line(); n != want {
-					t.Errorf("got line %d, want %d", n, want)
+			var got strings.Builder
+			var numbers []int
+			for {
+				line, err := l.next()
+				if errors.Is(err, io.EOF) {
+					break
 				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(&got, "%s\n", line)
+				numbers = append(numbers, l.number)
+			}
+			if got.String() != c.want {
+				t.Errorf("got %.100q, want %.100q", got.String(), c.want)
+			}
+			if !slices.Equal(numbers, c.numbers) {
+				t.Errorf("the lines are %v, want %v", numbers, c.numbers)
 			}
 		})
+	}
+	l, err := newExportLines(strings.NewReader("\n" + strings.Repeat("x", 2*maxExportLine)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.next(); err == nil || errors.Is(err, io.EOF) || l.number != 2 {
+		t.Errorf("an endless line: %v in line %d", err, l.number)
 	}
 	for in, want := range map[string]string{
 		"SQLite format 3\x00\x10\x00": "kaban restore",

@@ -21,14 +21,11 @@ import (
 	"github.com/alecthomas/kong"
 
 	"kaban"
+	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/config"
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
 	"kaban/internal/server"
-	"kaban/internal/session"
-	"kaban/internal/store"
-	"kaban/internal/store/memory"
-	"kaban/internal/store/sqlite"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -216,17 +213,17 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
-	names := new(session.Registry)
+	rooms := service.New(dispatcher, service.Options{MaxContent: c.MaxContent})
 	clients, newcomers := c.places(log)
 	manager, err := server.New(server.Config{
 		Name: "kaban/" + programVersion(), MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
-		MaxContent: c.MaxContent, Heartbeat: c.Heartbeat, Names: names, Log: log,
-	}, dispatcher)
+		Heartbeat: c.Heartbeat, Log: log,
+	}, rooms)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer manager.Close()
-	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Names: names, MaxContent: c.MaxContent, Log: log}, dispatcher, manager)
+	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, manager)
 	if err != nil {
 		return usagef("%s: %w", c.named("origin"), err)
 	}
@@ -300,35 +297,6 @@ func (c *serveCommand) drain(manager *server.Manager, pages *web.Server, log *sl
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// inMemory is the --data that keeps nothing.
-const inMemory = ":memory:"
-
-// checkData refuses what must be a misspelt inMemory.
-func checkData(data string) error {
-	if strings.HasPrefix(data, ":") {
-		return usagef("--data %s: a name that begins with a colon can only be %s; a directory of such a name is ./%s", data, inMemory, data)
-	}
-	return nil
-}
-
-// openStore opens what --data names.
-func openStore(data string, log *slog.Logger) (store.Store, error) {
-	switch data {
-	case inMemory:
-		return memory.New(0), nil
-	case "":
-		return nil, usagef("--data: name a directory, or %s", inMemory)
-	}
-	if err := checkData(data); err != nil {
-		return nil, err
-	}
-	kept, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log})
-	if err != nil {
-		return nil, fmt.Errorf("--data %s: %w", data, err)
-	}
-	return kept, nil
 }
 
 // listen opens all endpoints, or none.

@@ -112,10 +112,21 @@ func TestAttacksInWhatIsTyped(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
+	p.script(keys + `
+		const read = JSON.parse
+		window.refused = 0
+		JSON.parse = (text) => {
+			const value = read(text)
+			if (value?.type === 'error') window.refused++
+			return value
+		}
+	`)
 	p.open(s.url)
-	for _, attack := range attacks(t)[:40] {
+	for i, attack := range attacks(t)[:40] {
 		p.until(`document.querySelector('#name')`)
 		p.text(fmt.Sprintf(`document.querySelector('#name').value = %s, document.querySelector('.join form').requestSubmit(), ''`, quote(attack)))
+		p.until(`window.refused === %s`, i+1)
+		value[any](p, `frames2()`, awaited) // or it might be the refusal of the name before
 		p.until(`document.querySelector('#name-problem') && !document.querySelector('.primary').disabled`)
 		p.wantInnocent("name " + attack)
 	}
@@ -201,8 +212,10 @@ func evil(t *testing.T, attacks []string) string {
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
-		server.Close()
-		serving.Wait()
+		within(t, "ending the hostile server", func() {
+			server.Close()
+			serving.Wait()
+		})
 	})
 	return server.URL
 }

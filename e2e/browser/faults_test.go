@@ -147,7 +147,7 @@ func TestMistypedRoom(t *testing.T) {
 	p.click(".missing .primary")
 	p.until(`document.activeElement.id === 'input'`)
 	p.say("made on purpose")
-	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.stored("made on purpose")
 	p.wantRooms("lobby", "team", "tema")
 }
 
@@ -168,7 +168,7 @@ func TestTwoTabsWriting(t *testing.T) {
 	second.run(chromedp.Focus("#input"))
 	second.write("half a thought of the second")
 	second.say(", and sent")
-	second.until(`document.querySelectorAll('.pending').length === 0`)
+	second.stored("half a thought of the second, and sent")
 	second.write("another thought of the second")
 	first.run(chromedp.Reload())
 	first.online()
@@ -177,14 +177,14 @@ func TestTwoTabsWriting(t *testing.T) {
 	second.run(chromedp.Reload())
 	second.online()
 	second.until(`document.querySelector('#input').value === 'another thought of the second'`)
-	second.until(`document.querySelectorAll('.pending').length === 0`)
+	second.stored("half a thought of the second, and sent")
 	second.wantAll([]string{"sent in the replaced tab", "half a thought of the second, and sent"})
 	// A tab that takes over has everything once, also what the other one has sent for it.
 	first.until(`document.querySelector('.replaced')`)
 	first.say(", once more")
 	second.sees("once more")
 	first.click(".replaced button")
-	first.until(`document.querySelectorAll('.pending').length === 0`)
+	first.stored("half a thought of the first, once more")
 	first.wantAll([]string{"sent in the replaced tab", "half a thought of the second, and sent", "half a thought of the first, once more"})
 }
 
@@ -193,7 +193,7 @@ func TestNewWhereNothingWasRead(t *testing.T) {
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.join(s.url, "alice")
-	p.sees("Nothing has been said here yet")
+	p.sees("No messages yet")
 	p.text(`document.hasFocus = () => false, dispatchEvent(new Event('blur')), ''`)
 	s.say("ben", "lobby", "first", "second")
 	p.until(`document.querySelector('#messages .unread')?.parentElement.innerText.includes('first')`)

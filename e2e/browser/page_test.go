@@ -81,10 +81,13 @@ func preparePage(t testing.TB, ctx context.Context, cancel func(), how screen) *
 	if *screenshots != "" {
 		factor = 2
 	}
-	// The tab lives as long as the context of its first use: so no deadline there.
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
+	// The tab lives as long as the context of its first use, so that context has no
+	// deadline of its own.
+	within(t, "opening a tab", func() {
+		if err := chromedp.Do(ctx); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := chromedp.Listen(ctx, p.notice); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +108,9 @@ func preparePage(t testing.TB, ctx context.Context, cancel func(), how screen) *
 
 // check fails the test for what was not to happen in the page.
 func (p *page) check() {
-	violations, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]string](`window.violations ?? []`))
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	violations, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`window.violations ?? []`))
 	if err != nil {
 		p.t.Errorf("the page is gone: %v", err)
 	}
@@ -158,37 +163,38 @@ func command[P, R any](p *page, cmd cdp.Command[P, R], params P) R {
 	defer cancel()
 	result, err := chromedp.Call(ctx, cmd, params)
 	if err != nil {
-		p.t.Fatal(err)
+		p.t.Fatalf("%T: %v", params, err)
 	}
 	return result
 }
 
 func (p *page) run(action chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	result(p, action)
+	result(p, "an action", action)
 }
 
-// result runs an action that returns something.
-func result[T any](p *page, action chromedp.Action[T]) T {
+// result runs an action that returns something, and says what it was about if it
+// does not end.
+func result[T any](p *page, about string, action chromedp.Action[T]) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, action)
 	if err != nil {
-		p.t.Fatal(err)
+		p.t.Fatalf("%s: %v", about, err)
 	}
 	return value
 }
 
 func (p *page) open(url string) {
 	p.t.Helper()
-	p.run(chromedp.Navigate(url))
+	result(p, "open "+url, chromedp.Navigate(url))
 }
 
 // value evaluates JavaScript.
 func value[T any](p *page, script string, options ...chromedp.EvaluateOption) T {
 	p.t.Helper()
-	return result(p, chromedp.Evaluate[T](script, options...))
+	return result(p, script, chromedp.Evaluate[T](script, options...))
 }
 
 // awaited has a script's promise be waited for.
@@ -244,10 +250,12 @@ func (p *page) sees(text string) {
 	p.until(`document.querySelector('#messages')?.innerText.includes(%s)`, text)
 }
 
-// click clicks on the middle of an element as a mouse would.
+// click clicks on the middle of an element as a mouse would, once it is enabled: a
+// click on a disabled button is lost.
 func (p *page) click(selector string) {
 	p.t.Helper()
-	p.run(chromedp.Click(selector))
+	p.until(`document.querySelector(%s)?.matches(':not(:disabled)')`, selector)
+	result(p, "click on "+selector, chromedp.Click(selector))
 }
 
 // press presses a key, with modifiers.
@@ -282,12 +290,31 @@ func (p *page) write(text string) {
 	p.run(chromedp.KeyEvent(text))
 }
 
-// say types a message and sends it.
+// say types a message and sends it. It returns before the message is shown or
+// stored: pending and stored wait for that.
 func (p *page) say(text string) {
 	p.t.Helper()
 	p.run(chromedp.Focus("#input"))
 	p.write(text)
 	p.press(kb.Enter)
+}
+
+// written is JavaScript for whether the document has a message with a content, in
+// a row that a selector picks.
+const written = `[...document.querySelectorAll('#messages ' + %s)].some((e) => e.innerText === %s)`
+
+// pending waits until a message of the user's own is shown as not yet acknowledged.
+func (p *page) pending(content string) {
+	p.t.Helper()
+	p.until(written, ".pending .content", content)
+}
+
+// stored waits until the page shows a message in its place in the log, and none
+// that is still on its way. That nothing is pending is not enough: it is also
+// true before the message has been rendered.
+func (p *page) stored(content string) {
+	p.t.Helper()
+	p.until(written+` && !document.querySelector('.pending:not(.failed)')`, ".row[data-seq] .content", content)
 }
 
 // join opens the page and says a name.
@@ -300,10 +327,14 @@ func (p *page) join(url, username string) {
 	p.online()
 }
 
-// online waits until the page is connected and has the room it shows.
+// online waits until the page is connected and has the room it shows, or says that
+// there is none.
 func (p *page) online() {
 	p.t.Helper()
-	p.until(`document.querySelector('[data-status]')?.dataset.status === 'open' && document.querySelector('#messages .begin')?.innerText !== 'Loading …' || document.querySelectorAll('.row').length > 0`)
+	p.until(`document.querySelector('[data-status]')?.dataset.status === 'open' && (() => {
+		const begin = document.querySelector('#messages .begin')
+		return document.querySelector('.row, .missing') || begin && begin.innerText !== 'Loading …'
+	})()`)
 }
 
 // shown returns the contents of the messages that are in the document.

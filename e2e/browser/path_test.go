@@ -29,7 +29,7 @@ func TestBelowAPath(t *testing.T) {
 	p.join(between.url()+"/some/chat", "alice")
 	p.until(`location.pathname === '/some/chat/r/lobby'`)
 	p.say("said below a path")
-	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.stored("said below a path")
 	p.visit("team")
 	p.until(`location.pathname === '/some/chat/r/team'`)
 	p.sees("in the team")

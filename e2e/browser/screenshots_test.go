@@ -45,7 +45,7 @@ func TestScreenshots(t *testing.T) {
 		s.say("lena", "design", "@alice the new icons are in, have a look")
 		p.until(`document.querySelectorAll('.count').length === 2`)
 		p.text(`document.activeElement.blur(), ''`)
-		picture := result(p, chromedp.CaptureScreenshot())
+		picture := result(p, "screenshot", chromedp.CaptureScreenshot())
 		if err := os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), picture, 0o644); err != nil {
 			t.Fatal(err)
 		}

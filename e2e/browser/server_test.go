@@ -42,6 +42,7 @@ func startServer(t testing.TB, data string) *server {
 	t.Cleanup(func() {
 		if s.cmd != nil {
 			s.cmd.Process.Signal(syscall.SIGTERM)
+			defer time.AfterFunc(patience, func() { s.cmd.Process.Kill() }).Stop()
 			s.logged.Wait()
 			if err := s.cmd.Wait(); err != nil {
 				t.Errorf("the server ended with %v", err)
@@ -64,6 +65,8 @@ func (s *server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	// A server that is killed ends its log, and so the loop.
+	defer time.AfterFunc(patience, func() { s.cmd.Process.Kill() }).Stop()
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
 		line := lines.Text()
@@ -186,8 +189,11 @@ func (s *server) terminal(username, room string) *terminal {
 	})
 	s.t.Cleanup(func() {
 		in.Close()
+		defer time.AfterFunc(patience, func() { cmd.Process.Kill() }).Stop()
 		reading.Wait()
-		cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			s.t.Errorf("the terminal ended with %v", err)
+		}
 	})
 	return term
 }
@@ -258,7 +264,7 @@ func startLink(t testing.TB, to string) *link {
 	t.Cleanup(func() {
 		l.Close()
 		w.set(cut)
-		running.Wait()
+		within(t, "ending the link", running.Wait)
 	})
 	return w
 }
@@ -296,7 +302,7 @@ func (w *link) add(conn net.Conn) bool {
 
 func (w *link) carry(near net.Conn) {
 	defer near.Close()
-	far, err := net.Dial("tcp", w.to)
+	far, err := net.DialTimeout("tcp", w.to, patience)
 	if err != nil {
 		return
 	}

@@ -9,10 +9,9 @@ func TestFirstVisit(t *testing.T) {
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.join(s.url, "alice")
-	p.sees("Nothing has been said here yet")
+	p.sees("No messages yet")
 	p.say("hello **world**")
-	p.sees("hello world")
-	p.until(`document.querySelectorAll('.pending').length === 0`)
+	p.stored("hello world")
 	p.until(`document.title === 'lobby · Kaban'`)
 	p.until(`location.pathname === '/r/lobby'`)
 	if got := p.text(`document.querySelector('.row strong').innerText`); got != "world" {
@@ -42,7 +41,7 @@ func TestTalk(t *testing.T) {
 	carol.see("ben:> from ben")
 	want := []string{"from alice", "from carol", "from ben"}
 	for _, p := range []*page{alice, ben} {
-		p.until(`document.querySelectorAll('.pending').length === 0`)
+		p.stored("from ben")
 		if got := p.shown(); len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
 			t.Errorf("got %q, want %q", got, want)
 		}

@@ -35,6 +35,8 @@ func makeTraffic(random *rand.Rand, n int) (t traffic) {
 			line, k = `{"type":"ping"}`, kindPing
 		case 3:
 			line, k = `{}`, kindError // shorter than any head
+		case 4:
+			line, k = fmt.Sprintf(`{"type":"react","room":"bench-1-0","seq":%d,"id":"%d","target":1}`, i+1, i), kindOther
 		}
 		t.lines = append(t.lines, line)
 		switch k {

@@ -153,7 +153,7 @@ func (kabanLines) kind(head []byte) kind {
 func (kabanLines) place(line []byte) (stream, n uint64, ok bool) {
 	const name = `,"seq":`
 	i := bytes.Index(line, []byte(name))
-	if i < 0 {
+	if i < 0 || !bytes.Contains(line, []byte(`"room":`)) {
 		return 0, 0, false
 	}
 	n, ok = leadingNumber(line[i+len(name):])

@@ -343,7 +343,7 @@ func (l *loop) ready(c *conn) {
 // whole takes a whole line of a connection that is read in full.
 func (c *conn) whole(line []byte) {
 	k := c.loop.dialect.kind(line[:min(len(line), headSize)])
-	if k != kindMessage && k != kindAck {
+	if k != kindMessage && k != kindAck && k != kindOther { // an entry of another kind has a place too
 		return
 	}
 	if stream, n, ok := c.loop.dialect.place(line); ok {

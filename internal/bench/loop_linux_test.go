@@ -37,3 +37,23 @@ func TestWindow(t *testing.T) {
 		t.Error("two connections have one name")
 	}
 }
+
+// TestUnknownKindsAreNotLost wants an entry of an unknown kind to count in the order
+// of the log, but not as a message.
+func TestUnknownKindsAreNotLost(t *testing.T) {
+	c := &conn{loop: &loop{dialect: kabanLines{}}}
+	messages := 0
+	c.loop.onMessage = func(*conn, []byte) { messages++ }
+	for _, line := range []string{
+		message(1), `{"type":"react","room":"bench-1-0","seq":2,"target":1}`, message(3),
+		`{"type":"later","seq":9}`, `{"type":"edit","room":"bench-1-0","seq":4}`, `{"type":"presence","room":"bench-1-0","members":2}`, message(5),
+	} {
+		c.whole([]byte(line))
+	}
+	if c.order.lost != 0 || c.order.repeated != 0 || messages != 3 {
+		t.Errorf("%d lost, %d repeated, %d messages; want 0, 0, 3", c.order.lost, c.order.repeated, messages)
+	}
+	if c.whole([]byte(message(7))); c.order.lost != 1 {
+		t.Errorf("%d lost, want 1", c.order.lost)
+	}
+}

@@ -202,7 +202,7 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	if d.rooms[lobby.Key()] == nil {
 		d.addRoomLocked(store.Room{Name: lobby, Oldest: 1}, lobby.Looks())
 	}
-	if instant, ok := s.(interface{ Instant() bool }); ok && instant.Instant() {
+	if store.IsInstant(s) {
 		d.inline = true
 		return d, nil
 	}

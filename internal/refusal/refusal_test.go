@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/refusal"
 	"kaban/internal/session"
@@ -22,16 +23,17 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		code wire.Code
 		text string // a part of it
 	}{
-		{&dispatch.ResyncError{}, wire.CodeResync, "go on from the head"},
-		{&dispatch.ResyncError{Head: 9, Damaged: damaged(7)}, wire.CodeResync, "message 7 of lobby is damaged"},
-		{&dispatch.ResyncError{Head: 9, Damaged: damaged(7)}, wire.CodeResync, "goes on behind message 9"},
+		{&chat.ResyncError{}, wire.CodeResync, "go on from the head"},
+		{&chat.ResyncError{Head: 9, Damaged: damaged(7)}, wire.CodeResync, "message 7 of lobby is damaged"},
+		{&chat.ResyncError{Head: 9, Damaged: damaged(7)}, wire.CodeResync, "goes on behind message 9"},
 		{damaged(7), wire.CodeInternal, "message 7 of lobby is damaged"},
 		{damaged(7), wire.CodeInternal, "before it or after it"},
-		{dispatch.ErrNotFound, wire.CodeNotFound, "joins makes it"},
+		{dispatch.ErrNotFound, wire.CodeNotFound, "first to join makes it"},
 		{dispatch.ErrTooManyRooms, wire.CodeServerFull, "use one that exists"},
-		{&dispatch.LookalikeError{}, wire.CodeBadRoom, "join that one, or choose another name"},
+		{&chat.LookalikeError{}, wire.CodeBadRoom, "join that one, or choose another name"},
 		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
 		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
+		{chat.ErrNotJoined, wire.CodeNotJoined, "join the room before"},
 		{store.ErrIDConflict, wire.CodeIDConflict, "use a new id"},
 		{store.ErrFull, wire.CodeStorageFull, "with the same id"},
 		{store.ErrBroken, wire.CodeUnavailable, "going down"},
@@ -67,7 +69,7 @@ func TestResyncTellsTheStateOfTheRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := refusal.Of(&dispatch.ResyncError{Room: lobby, Epoch: "E", Head: 7, Oldest: 3})
+	e := refusal.Of(&chat.ResyncError{Room: lobby, Epoch: "E", Head: 7, Oldest: 3})
 	if e.Room != "lobby" || e.Epoch != "E" || e.Head != 7 || e.Oldest != 3 {
 		t.Errorf("got %+v", e)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -37,7 +38,7 @@ func shortTailed(t *testing.T, s store.Store) *model {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	manager, err := New(Config{}, d)
+	manager, err := New(Config{}, chat.New(d, chat.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

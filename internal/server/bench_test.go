@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
 )
@@ -23,7 +24,7 @@ func BenchmarkRound(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer d.Close()
-			manager, err := New(Config{MaxClients: 2 * members}, d)
+			manager, err := New(Config{MaxClients: 2 * members}, chat.New(d, chat.Options{}))
 			if err != nil {
 				b.Fatal(err)
 			}

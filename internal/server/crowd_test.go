@@ -153,8 +153,10 @@ func TestAcceptMakesRoom(t *testing.T) {
 	f := start(t, server.Config{HelloTimeout: time.Hour}, nil, dispatch.Options{})
 	first := f.dial()
 	first.send("{")
-	for f.manager.Clients() == 0 {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(patience); f.manager.Clients() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the connection is not accepted")
+		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

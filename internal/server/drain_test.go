@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
@@ -131,7 +132,7 @@ func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *server.Manager,
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := server.New(server.Config{}, d)
+	m, err := server.New(server.Config{}, chat.New(d, chat.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,11 +196,11 @@ func TestAPageCostsWhatItHolds(t *testing.T) {
 	for _, n := range []int{1000, 20_000} {
 		l := turnOver(t, roomsStore(t, n), dispatch.Options{PresenceDelay: time.Hour})
 		l.inLobby(n)
-		d := l.manager.dispatcher
+		u := l.manager.chat.As(kaban.Identity{}, "")
 		lobby := storetest.RoomName(t, "lobby")
 		costs[n] = [2]uint64{
-			allocated(func() { d.Rooms("", 500) }),
-			allocated(func() { d.Members(t.Context(), lobby, "", 500) }),
+			allocated(func() { u.Rooms("", 500) }),
+			allocated(func() { u.Members(t.Context(), lobby, "", 500) }),
 		}
 	}
 	t.Logf("bytes allocated for pages of rooms and members: %v", costs)

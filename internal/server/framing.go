@@ -3,8 +3,8 @@ package server
 import (
 	"io"
 
-	"kaban/internal/dispatch"
-	"kaban/internal/store"
+	"kaban/internal/chat"
+	"kaban/internal/frame"
 	"kaban/wire"
 )
 
@@ -12,7 +12,7 @@ import (
 // loop, a handler and the dispatcher do is the same for all of them.
 type framing interface {
 	// format is what members with this framing read. They share its bytes.
-	format() dispatch.Format
+	format() chat.Format
 	// read does at most one read of the source and makes lines of what came. What has to
 	// be answered at once is in answer, in the form in which it is sent, until the
 	// next call. The error is the socket's, io.EOF when the peer has said that
@@ -30,7 +30,7 @@ type framing interface {
 // framingError says why what came is not of the framing. It ends the connection.
 type framingError struct {
 	code  wire.Code
-	close closeCode
+	close uint16 // status code of the close frame
 	text  string
 }
 
@@ -39,7 +39,7 @@ func (e *framingError) Error() string { return e.text }
 // lines is the framing over TCP: one JSON object a line.
 type lines struct{}
 
-func (lines) format() dispatch.Format { return jsonLines }
+func (lines) format() chat.Format { return jsonLines }
 
 func (lines) read(src io.Reader, p []byte) (n int, answer []byte, err error) {
 	n, err = src.Read(p)
@@ -61,17 +61,17 @@ type frameFormat struct{ framing framing }
 
 // Formats of which all members with the same framing share the bytes.
 var (
-	jsonLines    dispatch.Format = frameFormat{lines{}}
-	jsonMessages dispatch.Format = frameFormat{(*webSocket)(nil)}
+	jsonLines    chat.Format = frameFormat{lines{}}
+	jsonMessages chat.Format = frameFormat{(*webSocket)(nil)}
 )
 
-// AppendEntry implements dispatch.Format.
-func (f frameFormat) AppendEntry(dst []byte, room string, e *store.Entry) []byte {
+// AppendEntry implements chat.Format.
+func (f frameFormat) AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
 	start := len(dst)
-	return f.framing.end(wire.AppendMessage(f.framing.begin(dst), room, message(e)), start)
+	return f.framing.end(frame.AppendEntry(f.framing.begin(dst), room, e), start)
 }
 
-// AppendPresence implements dispatch.Format. Names that do not fit a frame are
+// AppendPresence implements chat.Format. Names that do not fit a frame are
 // left out: the count says enough.
 func (f frameFormat) AppendPresence(dst []byte, room string, members int, joined, left []string) []byte {
 	start := len(dst)

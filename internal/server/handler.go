@@ -5,9 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
 	"kaban/internal/idpool"
-	"kaban/internal/session"
 	"kaban/wire"
 )
 
@@ -34,9 +33,10 @@ type handler struct {
 	token   *idpool.Token
 	index   int // in loop.handlers
 
-	session  *session.Session // nil before welcome
-	newcomer *newcomerPlace   // nil after it; guarded by newcomers.mu
-	rooms    []*dispatch.Subscription
+	session  *chat.Session  // nil before welcome
+	user     chat.User      // after it
+	newcomer *newcomerPlace // nil after it; guarded by newcomers.mu
+	rooms    []*chat.Subscription
 
 	// What is read.
 	reader      *wire.Reader
@@ -55,16 +55,16 @@ type handler struct {
 	proof       proof // that the client has got its welcome
 
 	// What is written.
-	blocked   bool                     // the socket takes nothing; its poller says when it does
-	marked    bool                     // is in loop.writes
-	waits     bool                     // is in loop.answers: it waits for what it asked for
-	closed    bool                     // it is over
-	lingering bool                     // only the peer's hanging up is waited for
-	said      bool                     // goodbye is in out, or nobody is there to be told
-	out       []byte                   // must go out before anything else; nil when empty
-	ready     []*dispatch.Subscription // may have something
-	cut       *dispatch.Subscription   // the rest of its entry must go out before anything else
-	fetching  *dispatch.Subscription   // a worker reads for it
+	blocked   bool                 // the socket takes nothing; its poller says when it does
+	marked    bool                 // is in loop.writes
+	waits     bool                 // is in loop.answers: it waits for what it asked for
+	closed    bool                 // it is over
+	lingering bool                 // only the peer's hanging up is waited for
+	said      bool                 // goodbye is in out, or nobody is there to be told
+	out       []byte               // must go out before anything else; nil when empty
+	ready     []*chat.Subscription // may have something
+	cut       *chat.Subscription   // the rest of its entry must go out before anything else
+	fetching  *chat.Subscription   // a worker reads for it
 
 	// What the peer's TCP has taken, in bytes without the pings, modulo 2^32.
 	sent   uint32 // were written
@@ -96,15 +96,14 @@ type ending struct {
 	reconnect time.Duration
 	// atOnce skips what the connection is still owed; it can resume.
 	atOnce bool
-	// close is what a WebSocket is closed with; 0: what reason says.
-	close closeCode
+	close  uint16 // status code of the close frame; 0: what reason says
 }
 
 func newHandler(l *loop, token *idpool.Token, f framing) *handler {
 	h := &handler{loop: l, token: token, framing: f}
 	h.reader = wire.NewReader(h)
 	h.reader.SetLimit(wire.MaxHelloFrame)
-	h.reader.SetMaxContent(l.manager.config.MaxContent)
+	h.reader.SetMaxContent(l.manager.chat.MaxContent())
 	return h
 }
 
@@ -197,17 +196,15 @@ func (h *handler) leave() {
 	}
 	h.rooms, h.ready, h.cut = nil, nil, nil
 	if h.session != nil {
-		h.manager().config.Names.Release(h.session)
+		h.manager().chat.Release(h.session)
 		h.session = nil
 	}
 }
 
 // leaveRoom gives up a room. One that vanishes with that does not count as made,
 // unless something that was sent there may still be stored.
-func (h *handler) leaveRoom(s *dispatch.Subscription) {
-	if h.manager().dispatcher.Leave(s) && h.pending == 0 && h.session != nil {
-		h.manager().newRooms.give(h.session.Identity.Name().Key(), h.socket.RemoteAddr())
-	}
+func (h *handler) leaveRoom(s *chat.Subscription) {
+	h.user.Leave(s, h.pending > 0)
 }
 
 // finish is the end, and may be called again.

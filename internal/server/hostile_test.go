@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -209,20 +211,9 @@ const maxSlowdown = 50
 // messages come, and half of them about as soon as without the crowd. No
 // absolute time is judged.
 func TestGoodPeersAmongBadOnes(t *testing.T) {
-	f := start(t, server.Config{MaxContent: 16000}, nil, dispatch.Options{})
+	f := start(t, server.Config{}, nil, dispatch.Options{}, chat.Options{MaxContent: 16000})
 	good, other := f.join("good"), f.join("other")
-	round := func(n int, kind string) (p50, p99 time.Duration) {
-		var took []time.Duration
-		for i := range n {
-			began := time.Now()
-			converse(good, other, fmt.Sprint(kind, "-", i))
-			took = append(took, time.Since(began))
-		}
-		slices.Sort(took)
-		return took[n/2], took[n*99/100]
-	}
-	alone, p99 := round(300, "alone")
-	t.Logf("alone: p50 %v, p99 %v", alone, p99)
+	alone := typicalRound(t, good, other, "alone")
 	const crowd = 1000
 	for kind, behave := range map[string]func(i int, conn net.Conn){
 		"says-nothing": func(int, net.Conn) {},
@@ -256,18 +247,37 @@ func TestGoodPeersAmongBadOnes(t *testing.T) {
 				behave(i, conn)
 			}
 		})
-		p50, p99 := round(300, kind)
-		t.Logf("%s: p50 %v, p99 %v", kind, p50, p99)
-		if p50 > maxSlowdown*alone {
-			t.Errorf("%s: the typical round trip takes %v, alone it took %v", kind, p50, alone)
-		}
+		crowded := typicalRound(t, good, other, kind)
 		bad.Wait()
 		for _, conn := range conns {
 			if conn != nil {
 				conn.Close()
 			}
 		}
+		if crowded > maxSlowdown*alone && crowded > maxSlowdown*typicalRound(t, good, other, "after "+kind) {
+			t.Errorf("%s: the typical round trip takes %v, alone it took %v", kind, crowded, alone)
+		}
 	}
+}
+
+// typicalRound returns how long a typical round trip of two peers takes: the best
+// median of three, because another program may take the processors for a while.
+func typicalRound(t *testing.T, good, other *peer, kind string) time.Duration {
+	t.Helper()
+	const parts, n = 3, 100
+	best := time.Duration(math.MaxInt64)
+	for part := range parts {
+		var took []time.Duration
+		for i := range n {
+			began := time.Now()
+			converse(good, other, fmt.Sprint(strings.ReplaceAll(kind, " ", "-"), "-", part, "-", i))
+			took = append(took, time.Since(began))
+		}
+		slices.Sort(took)
+		t.Logf("%s: p50 %v, p99 %v", kind, took[n/2], took[n*99/100])
+		best = min(best, took[n/2])
+	}
+	return best
 }
 
 // Who asks for lists of a large server without end does not hold up others.
@@ -289,18 +299,7 @@ func TestListsHoldUpNobody(t *testing.T) {
 		fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"member-%d"}`+"\n"+`{"type":"join","room":"hall"}`+"\n", i)
 	}
 	good, other := f.join("good"), f.join("other")
-	round := func(n int, kind string) (p50, longest time.Duration) {
-		var took []time.Duration
-		for i := range n {
-			began := time.Now()
-			converse(good, other, fmt.Sprint(kind, "-", i))
-			took = append(took, time.Since(began))
-		}
-		slices.Sort(took)
-		return took[n/2], took[n-1]
-	}
-	alone, longest := round(200, "alone")
-	t.Logf("alone: p50 %v, longest %v", alone, longest)
+	alone := typicalRound(t, good, other, "alone")
 	for kind, request := range map[string]string{"rooms": `{"type":"rooms","limit":100}`, "members": `{"type":"members","room":"hall","limit":100}`} {
 		greedy := f.dialConn()
 		greedy.SetDeadline(time.Now().Add(patience))
@@ -314,13 +313,13 @@ func TestListsHoldUpNobody(t *testing.T) {
 			}
 		})
 		group.Go(func() { io.Copy(io.Discard, greedy) })
-		p50, longest := round(200, kind)
-		t.Logf("%s: p50 %v, longest %v", kind, p50, longest)
-		if p50 > 2*maxSlowdown*alone { // the race detector slows long pages more than short frames
-			t.Errorf("%s: the typical round trip takes %v, alone it took %v", kind, p50, alone)
-		}
+		crowded := typicalRound(t, good, other, kind)
 		greedy.Close()
 		group.Wait()
+		const most = 2 * maxSlowdown // the race detector slows long pages more than short frames
+		if crowded > most*alone && crowded > most*typicalRound(t, good, other, "after "+kind) {
+			t.Errorf("%s: the typical round trip takes %v, alone it took %v", kind, crowded, alone)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
 	"kaban/wire"
 )
 
@@ -52,7 +52,7 @@ type loop struct {
 	fetches  queue      // that wait for a worker to read for them
 	fetching int        // for how many one does, or has and it was not given yet
 	ending   int        // handlers that are ending
-	sends    []dispatch.Send
+	sends    []chat.Send
 	request  wire.Request // being carried out
 	pulse                 // now is the time of this round
 	swept    time.Duration
@@ -72,8 +72,8 @@ type loop struct {
 
 // posts are what others have for a loop.
 type posts struct {
-	audiences     []*dispatch.Audience
-	subscriptions []*dispatch.Subscription
+	audiences     []*chat.Audience
+	subscriptions []*chat.Subscription
 	calls         []func()
 }
 
@@ -109,16 +109,16 @@ func newLoop(m *Manager, p poller) *loop {
 	return l
 }
 
-// Wake implements dispatch.Waker.
-func (l *loop) Wake(a *dispatch.Audience) {
+// Wake implements chat.Waker.
+func (l *loop) Wake(a *chat.Audience) {
 	l.mu.Lock()
 	l.posts.audiences = append(l.posts.audiences, a)
 	l.mu.Unlock()
 	l.wake()
 }
 
-// WakeOne implements dispatch.Waker.
-func (l *loop) WakeOne(s *dispatch.Subscription) {
+// WakeOne implements chat.Waker.
+func (l *loop) WakeOne(s *chat.Subscription) {
 	l.mu.Lock()
 	l.posts.subscriptions = append(l.posts.subscriptions, s)
 	l.mu.Unlock()
@@ -239,7 +239,7 @@ func (p *posts) clear() {
 // note notes that a subscription may have something. It returns the handler if that
 // is to look. A connection that takes nothing looks at all of its subscriptions when
 // it does again, and one that a worker reads for is looked at when that is done.
-func (l *loop) note(s *dispatch.Subscription) *handler {
+func (l *loop) note(s *chat.Subscription) *handler {
 	h := s.Member().(*handler)
 	if s.Marked || h.blocked || h.closed || s == h.fetching {
 		return nil
@@ -250,14 +250,14 @@ func (l *loop) note(s *dispatch.Subscription) *handler {
 }
 
 // notify notes that a subscription may have something.
-func (l *loop) notify(s *dispatch.Subscription) {
+func (l *loop) notify(s *chat.Subscription) {
 	if h := l.note(s); h != nil {
 		l.mark(h)
 	}
 }
 
 // notifyFirst notes that a subscription may have something for few.
-func (l *loop) notifyFirst(s *dispatch.Subscription) {
+func (l *loop) notifyFirst(s *chat.Subscription) {
 	if h := l.note(s); h != nil {
 		l.answer(h)
 	}
@@ -325,7 +325,7 @@ func (l *loop) read() {
 	clear(reads)
 	l.spare = reads[:0]
 	if len(l.sends) > 0 {
-		l.manager.dispatcher.Submit(l.sends)
+		l.manager.chat.Submit(l.sends)
 		clear(l.sends)
 		if l.sends = l.sends[:0]; cap(l.sends) > 4*maxSends {
 			l.sends = nil

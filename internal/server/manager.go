@@ -30,10 +30,8 @@ import (
 	"syscall"
 	"time"
 
-	"kaban"
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
 	"kaban/internal/idpool"
-	"kaban/internal/session"
 	"kaban/wire"
 )
 
@@ -52,9 +50,6 @@ type Config struct {
 	// bits counts as one, and loopback is not bounded. Beyond it the first from there
 	// makes room. Default 100.
 	MaxFromAddress int
-	// MaxContent bounds the content of a message in code points, up to
-	// kaban.MaxContentCeiling. Default kaban.DefaultMaxContent.
-	MaxContent int
 	// Heartbeat is the silence after which the server pings; after two more the
 	// connection ends. Whole seconds are told to clients. Default 30 s.
 	Heartbeat time.Duration
@@ -65,9 +60,6 @@ type Config struct {
 	// Loops is how many loops serve plain TCP connections. Default: one for two
 	// processors.
 	Loops int
-	// Names knows who holds which name; front ends share it. Default: one of its
-	// own.
-	Names *session.Registry
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
 
@@ -91,9 +83,6 @@ func (c Config) withDefaults() Config {
 	if c.MaxFromAddress <= 0 {
 		c.MaxFromAddress = 100
 	}
-	if c.MaxContent <= 0 {
-		c.MaxContent = kaban.DefaultMaxContent
-	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = 30 * time.Second
 	}
@@ -105,9 +94,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Loops <= 0 {
 		c.Loops = max(runtime.GOMAXPROCS(0)/2, 1)
-	}
-	if c.Names == nil {
-		c.Names = new(session.Registry)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -142,16 +128,14 @@ var ErrClosed = errors.New("server is closed")
 // Manager accepts connections and delegates each to a handler. All methods are
 // safe for concurrent use.
 type Manager struct {
-	config     Config
-	dispatcher *dispatch.Dispatcher
-	pool       *idpool.Pool
+	config Config
+	chat   *chat.Chat
+	pool   *idpool.Pool
 
 	panics atomic.Int64
 	// clients are the connections that have said hello, until they are closed.
 	clients   atomic.Int64
 	newcomers newcomers
-
-	newRooms *newRooms
 
 	sweepEvery time.Duration      // how often a loop looks after time, when nothing ends
 	ctx        context.Context    // of what workers do
@@ -170,19 +154,18 @@ type Manager struct {
 	stopped   bool
 }
 
-// New returns a manager over a dispatcher. The caller ends it with Shutdown or
-// Close, and the dispatcher after that.
-func New(config Config, d *dispatch.Dispatcher) (*Manager, error) {
+// New returns a manager over a chat. The caller ends it with Shutdown or Close,
+// and the dispatcher of the chat after that.
+func New(config Config, c *chat.Chat) (*Manager, error) {
 	config = config.withDefaults()
 	m := &Manager{
 		config:     config,
-		dispatcher: d,
+		chat:       c,
 		pool:       idpool.New(config.MaxClients + config.MaxNewcomers),
 		newcomers:  newcomers{mostFromOne: config.MaxFromAddress},
 		stop:       make(chan struct{}),
 		turnedAway: make(chan struct{}, maxTurnedAway),
 		listeners:  make(map[net.Listener]struct{}),
-		newRooms:   limitNewRooms(config.clock),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.workers.group = &m.group
@@ -370,7 +353,7 @@ func (m *Manager) turnAway(conn net.Conn, f framing, reason error) {
 		retry := retryLater()
 		farewell := appendFrame(nil, f, m.fullEvent(retry))
 		farewell = appendFrame(farewell, f, goodbye(wire.ReasonInternal, retry))
-		farewell = f.farewell(farewell, &ending{close: closeTryAgainLater})
+		farewell = f.farewell(farewell, &ending{close: wire.CodeServerFull.Close()})
 		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
 		if _, err := conn.Write(farewell); err == nil {
 			lingerOn(conn)

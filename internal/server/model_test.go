@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
 )
@@ -240,7 +241,7 @@ func TestTheLoopAgainstAModel(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer d.Close()
-		manager, err := New(Config{MaxClients: 1000}, d)
+		manager, err := New(Config{MaxClients: 1000}, chat.New(d, chat.Options{}))
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -181,7 +181,7 @@ func (h *handler) makeRoom() {
 		event.RetryAfter = retry
 		h.append(&event)
 		h.append(goodbye(wire.ReasonInternal, retry))
-		h.socket.Write(h.framing.farewell(h.out, &ending{close: closeTryAgainLater}))
+		h.socket.Write(h.framing.farewell(h.out, &ending{close: wire.CodeServerFull.Close()}))
 	}
 	h.finish()
 }

@@ -10,15 +10,9 @@ import (
 	"unicode/utf8"
 
 	"kaban"
-	"kaban/internal/dispatch"
-	"kaban/internal/store"
+	"kaban/internal/chat"
+	"kaban/internal/frame"
 	"kaban/wire"
-)
-
-// What a page holds when the client does not say.
-const (
-	defaultHistory = 50
-	defaultNames   = 500
 )
 
 // readStep takes what is ready: it decodes all complete frames, answers them
@@ -228,17 +222,14 @@ func (h *handler) swallow() {
 func (h *handler) refuseFrame(bad *wire.ReaderError) {
 	event := readerErrorEvent(bad)
 	h.reply(&event)
-	over := ending{reason: wire.ReasonProtocol}
-	if bad.Code == wire.CodeFrameTooLong {
-		over.close = closeTooBig
-	}
+	over := ending{reason: wire.ReasonProtocol, close: bad.Code.Close()}
 	switch {
 	case h.session == nil:
 		h.logRefused(bad.Code)
 		h.end(over)
 	case bad.Code == wire.CodeFrameTooLong:
 		h.end(over)
-	case !isBadFrame(bad.Code):
+	case !bad.Code.IsBadFrame():
 		h.badFrames = 0
 	default:
 		if h.badFrames++; h.badFrames >= maxBadFrames {
@@ -260,7 +251,7 @@ func (h *handler) execute(r *wire.Request) {
 	}
 	if h.proof == likely {
 		h.proof = proven
-		h.manager().config.Names.Confirm(h.session)
+		h.manager().chat.Confirm(h.session)
 	}
 	switch r.Type {
 	case wire.TypeHello:
@@ -296,30 +287,30 @@ func (h *handler) hello(r *wire.Request) {
 		e := m.fullEvent(retry)
 		e.Ref, e.HasRef = string(r.Ref), r.Ref != nil
 		h.reply(e)
-		h.end(ending{reason: wire.ReasonInternal, reconnect: retry, close: closeTryAgainLater})
+		h.end(ending{reason: wire.ReasonInternal, reconnect: retry, close: wire.CodeServerFull.Close()})
 		return
 	}
-	s, err := m.config.Names.Claim(h, kaban.Visitor(r.Username), r.Resume)
+	s, err := m.chat.Claim(h, kaban.Visitor(r.Username), r.Resume)
 	if err != nil {
 		m.clients.Add(-1)
 		h.replyFailure(r.Ref, err)
 		h.end(ending{reason: wire.ReasonAuth})
 		return
 	}
-	h.session, h.counted = s, true
+	h.session, h.user, h.counted = s, m.chat.As(s.Identity, h.socket.RemoteAddr()), true
 	m.newcomers.leave(h)
 	h.hear()
 	h.reader.SetLimit(wire.MaxFrame)
 	h.reader.SetAuthor(s.Identity.Name())
 	e := answer(wire.TypeWelcome, r.Ref)
 	e.Session, e.Username, e.Server = s.Secret, s.Identity.Name().String(), m.config.Name
-	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: m.config.MaxContent, Frame: wire.MaxFrame}
+	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: m.chat.MaxContent(), Frame: wire.MaxFrame}
 	e.Heartbeat = max(m.config.Heartbeat.Truncate(time.Second), time.Second)
 	h.reply(e)
 }
 
 // subscription returns the connection's place in a room, nil if it is not in it.
-func (h *handler) subscription(room kaban.RoomName) *dispatch.Subscription {
+func (h *handler) subscription(room kaban.RoomName) *chat.Subscription {
 	for _, s := range h.rooms {
 		if s.Room().Name().Key() == room.Key() {
 			return s
@@ -329,94 +320,65 @@ func (h *handler) subscription(room kaban.RoomName) *dispatch.Subscription {
 }
 
 func (h *handler) join(r *wire.Request) {
-	d := h.manager().dispatcher
 	ref := slices.Clone(r.Ref)
 	if s := h.subscription(r.Room); s != nil { // again: the cursor stays where it is
-		e := answer(wire.TypeJoined, ref)
-		e.Epoch, e.Room, e.Head, e.Members = d.Epoch(), s.Room().Name().String(), s.Room().Head(), s.Room().Members()
-		h.reply(e)
+		h.replyJoined(ref, s, chat.Joined{Head: s.Room().Head(), Members: s.Room().Members()})
 		return
 	}
 	if len(h.rooms) >= maxRooms {
 		h.replyError(r.Ref, wire.CodeRateLimited, fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms))
 		return
 	}
-	room, start := r.Room, dispatch.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
-	if place, ok := d.Known(room, start); ok {
+	user, room, start := h.user, r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
+	if place, ok := user.Locate(room, start); ok {
 		h.enter(ref, place)
 		return
 	}
-	var place dispatch.Place
+	var place chat.Place
 	var err error
-	h.ask(func(ctx context.Context) { place, err = d.Find(ctx, room, start) }, func() {
+	h.ask(func(ctx context.Context) { place, err = user.Find(ctx, room, start) }, func() {
 		if err != nil {
 			h.replyFailure(ref, err)
 			return
 		}
-		h.enterFound(ref, room, place)
+		h.enter(ref, place)
 	})
 }
 
-// enterFound joins a room that was found; if it is new it counts against the limits
-// of those.
-func (h *handler) enterFound(ref []byte, room kaban.RoomName, place dispatch.Place) {
+// enter joins a room that was found.
+func (h *handler) enter(ref []byte, place chat.Place) {
 	if h.session == nil { // it has ended in the meantime
+		place.Abandon()
 		return
 	}
-	if !place.IsNew() {
-		h.enter(ref, place)
-		return
-	}
-	limits, name, remote := h.manager().newRooms, h.session.Identity.Name().Key(), h.socket.RemoteAddr()
-	if wait := limits.take(name, remote); wait > 0 {
-		h.refuseNewRoom(ref, room, wait)
-	} else if !h.enter(ref, place) {
-		limits.give(name, remote) // no room was made
-	}
-}
-
-// refuseNewRoom answers a join of a room that nobody may make just now.
-func (h *handler) refuseNewRoom(ref []byte, room kaban.RoomName, wait time.Duration) {
-	wait = max(wait.Round(time.Second), time.Second)
-	e := errorEvent(wire.CodeRateLimited, fmt.Sprintf("there is no room %s, and too many were made of late to make it now; join one that exists, or try again in %s", room, wait))
-	e.Ref, e.HasRef, e.Room, e.RetryAfter = string(ref), ref != nil, room.String(), wait
-	h.reply(&e)
-}
-
-// enter joins a room that was found. It reports whether the connection is in it.
-func (h *handler) enter(ref []byte, place dispatch.Place) bool {
-	d := h.manager().dispatcher
-	s, joined, err := d.Join(h.loop, h, h.framing.format(), h.session.Identity.Name(), place)
+	s, joined, err := h.user.Join(h.loop, h, h.framing.format(), place)
 	if err != nil {
 		h.replyFailure(ref, err)
-		return false
+		return
 	}
 	h.rooms = append(h.rooms, s)
-	e := answer(wire.TypeJoined, ref)
-	e.Epoch, e.Room, e.Head, e.Members = d.Epoch(), s.Room().Name().String(), joined.Head, joined.Members
-	h.reply(e)
+	h.replyJoined(ref, s, joined)
 	h.loop.notify(s)
-	return true
+}
+
+func (h *handler) replyJoined(ref []byte, s *chat.Subscription, joined chat.Joined) {
+	e := answer(wire.TypeJoined, ref)
+	e.Epoch, e.Room, e.Head, e.Members = h.manager().chat.Epoch(), s.Room().Name().String(), joined.Head, joined.Members
+	h.reply(e)
 }
 
 func (h *handler) send(r *wire.Request) {
-	s := h.subscription(r.Room)
-	if s == nil {
-		e := errorEvent(wire.CodeNotJoined, fmt.Sprintf("join %s before sending to it", r.Room))
-		e.Ref, e.HasRef, e.Room, e.ID = string(r.Ref), r.Ref != nil, r.Room.String(), r.ID.String()
+	send, err := h.user.Draft(h.subscription(r.Room), h.token.Origin(), r.ID, r.Message)
+	if err != nil {
+		e := h.failure(r.Ref, err)
+		e.Room, e.ID = r.Room.String(), r.ID.String()
 		h.reply(&e)
 		return
 	}
 	h.pending++
 	h.pendingSize += len(r.Message.Content())
-	h.loop.sends = append(h.loop.sends, dispatch.Send{
-		Draft: kaban.Draft{
-			Origin: h.token.Origin(), Author: h.session.Identity, Room: r.Room, ID: r.ID,
-			Kind: kaban.KindMessage, Body: r.Message.Content(),
-		},
-		Ref: string(r.Ref), HasRef: r.Ref != nil,
-		Subscription: s,
-	})
+	send.Ref, send.HasRef = string(r.Ref), r.Ref != nil
+	h.loop.sends = append(h.loop.sends, send)
 }
 
 func (h *handler) part(r *wire.Request) {
@@ -426,7 +388,7 @@ func (h *handler) part(r *wire.Request) {
 		return
 	}
 	h.leaveRoom(s)
-	is := func(other *dispatch.Subscription) bool { return other == s }
+	is := func(other *chat.Subscription) bool { return other == s }
 	h.rooms, h.ready = slices.DeleteFunc(h.rooms, is), slices.DeleteFunc(h.ready, is)
 	e := answer(wire.TypeParted, r.Ref)
 	e.Room = s.Room().Name().String()
@@ -434,53 +396,41 @@ func (h *handler) part(r *wire.Request) {
 }
 
 func (h *handler) history(r *wire.Request) {
-	page := store.Page{After: r.After, Before: r.Before, Last: !r.HasAfter, Limit: r.Limit, Bytes: wire.MaxFrame}
-	if page.Limit == 0 {
-		page.Limit = defaultHistory
-	}
-	if r.HasBefore && r.Before == 0 {
-		page.Before = 1 // nothing is before the first
-	}
-	room, ref := r.Room, slices.Clone(r.Ref)
-	var found dispatch.Found
+	query := chat.Query{After: r.After, HasAfter: r.HasAfter, Before: r.Before, HasBefore: r.HasBefore, Limit: r.Limit, Bytes: wire.MaxFrame}
+	user, room, ref := h.user, r.Room, slices.Clone(r.Ref)
+	var page chat.Page
 	var err error
-	h.ask(func(ctx context.Context) { found, err = h.manager().dispatcher.History(ctx, room, page) }, func() {
+	h.ask(func(ctx context.Context) { page, err = user.History(ctx, room, query) }, func() {
 		if err != nil {
 			h.replyFailure(ref, err)
 			return
 		}
-		h.reply(historyEvent(ref, page, &found))
+		h.reply(historyEvent(ref, &page))
 	})
 }
 
-// historyEvent is a page as a frame, which it must fit.
-func historyEvent(ref []byte, page store.Page, found *dispatch.Found) *wire.Event {
-	e := answer(wire.TypeHistory, ref)
-	e.Room = found.Room.Name().String()
-	for i := range found.Entries {
-		e.Messages = append(e.Messages, message(&found.Entries[i]))
-	}
-	e.More = found.More
-	// Keep what is nearest to where the client reads on from.
-	fit := fitting(len(e.Messages), func(i int) int {
-		if page.Last {
-			i = len(e.Messages) - 1 - i
+// historyEvent returns a page as a frame, which it must fit.
+func historyEvent(ref []byte, page *chat.Page) *wire.Event {
+	entries := page.Entries
+	fit := fitting(len(entries), func(i int) int {
+		if page.Newest { // keep the entries nearest to where the client reads on from
+			i = len(entries) - 1 - i
 		}
-		return len(wire.AppendMessage(nil, "", e.Messages[i]))
+		return len(frame.AppendEntry(nil, "", &entries[i]))
 	})
-	if fit < len(e.Messages) {
-		e.More = true
-		if page.Last {
-			e.Messages = e.Messages[len(e.Messages)-fit:]
-		} else {
-			e.Messages = e.Messages[:fit]
-		}
+	e := answer(wire.TypeHistory, ref)
+	e.Room, e.More = page.Room.String(), page.More || fit < len(entries)
+	if page.Newest {
+		entries = entries[len(entries)-fit:]
+	} else {
+		entries = entries[:fit]
 	}
+	e.Messages, e.Unknown = frame.Page(entries)
 	return e
 }
 
 func (h *handler) listRooms(r *wire.Request) {
-	infos, more := h.manager().dispatcher.Rooms(r.AfterName, names(r.Limit))
+	infos, more := h.user.Rooms(r.AfterName, r.Limit)
 	h.loop.spent += len(infos)
 	e := answer(wire.TypeRooms, r.Ref)
 	e.More = more
@@ -494,38 +444,30 @@ func (h *handler) listRooms(r *wire.Request) {
 }
 
 func (h *handler) listMembers(r *wire.Request) {
-	d, name, after, limit, ref := h.manager().dispatcher, r.Room, r.AfterName, names(r.Limit), slices.Clone(r.Ref)
-	if room := d.Peek(name); room != nil {
-		h.replyMembers(ref, room, after, limit)
+	user, room, after, limit, ref := h.user, r.Room, r.AfterName, r.Limit, slices.Clone(r.Ref)
+	if members, ok := user.MembersNow(room, after, limit); ok {
+		h.replyMembers(ref, &members)
 		return
 	}
-	var room *dispatch.Room
+	var members chat.Members
 	var err error
-	h.ask(func(ctx context.Context) { room, err = d.Lookup(ctx, name) }, func() {
+	h.ask(func(ctx context.Context) { members, err = user.Members(ctx, room, after, limit) }, func() {
 		if err != nil {
 			h.replyFailure(ref, err)
 			return
 		}
-		h.replyMembers(ref, room, after, limit)
+		h.replyMembers(ref, &members)
 	})
 }
 
-func (h *handler) replyMembers(ref []byte, room *dispatch.Room, after string, limit int) {
-	usernames, more := room.Usernames(after, limit)
-	h.loop.spent += len(usernames)
+func (h *handler) replyMembers(ref []byte, members *chat.Members) {
+	h.loop.spent += len(members.Usernames)
 	e := answer(wire.TypeMembers, ref)
-	e.Room, e.Usernames, e.More = room.Name().String(), usernames, more
+	e.Room, e.Usernames, e.More = members.Room.String(), members.Usernames, members.More
 	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {
 		e.Usernames, e.More = e.Usernames[:fit], true
 	}
 	h.reply(e)
-}
-
-func names(limit int) int {
-	if limit == 0 {
-		return defaultNames
-	}
-	return limit
 }
 
 const (

@@ -1,18 +1,10 @@
 package server
 
 import (
-	"errors"
-	"time"
-
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
 	"kaban/internal/refusal"
-	"kaban/internal/store"
 	"kaban/wire"
 )
-
-func message(e *store.Entry) wire.Message {
-	return wire.Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time)}
-}
 
 func errorEvent(code wire.Code, text string) wire.Event {
 	return wire.Event{Type: wire.TypeError, Code: code, Text: text}
@@ -28,7 +20,7 @@ func readerErrorEvent(bad *wire.ReaderError) wire.Event {
 	return e
 }
 
-func refusalEvent(s *dispatch.Subscription, r *dispatch.Receipt) wire.Event {
+func refusalEvent(s *chat.Subscription, r *chat.Receipt) wire.Event {
 	e := refusal.Of(r.Err)
 	e.Ref, e.HasRef = r.Ref, r.HasRef
 	e.Room, e.ID = s.Room().Name().String(), r.ID
@@ -43,20 +35,17 @@ func (h *handler) replyError(ref []byte, code wire.Code, text string) {
 
 // replyFailure answers a request that was not done.
 func (h *handler) replyFailure(ref []byte, err error) {
-	e := refusal.Of(err)
-	if e.Code == wire.CodeInternal && !errors.Is(err, store.ErrDamaged) { // which the store logs, once
-		h.manager().config.Log.Error("a request failed", "err", err)
-	}
-	e.Ref, e.HasRef = string(ref), ref != nil
+	e := h.failure(ref, err)
 	h.reply(&e)
 }
 
-// isBadFrame reports whether a code says that the line was no good frame at
-// all, rather than that what it asks for cannot be done.
-func isBadFrame(code wire.Code) bool {
-	switch code {
-	case wire.CodeBadJSON, wire.CodeBadFrame, wire.CodeBadUTF8, wire.CodeUnknownType, wire.CodeMissingField, wire.CodeBadField:
-		return true
+// failure is the answer to a request that was not done. A fault of the server is
+// logged.
+func (h *handler) failure(ref []byte, err error) wire.Event {
+	e := refusal.Of(err)
+	if refusal.IsFault(err) {
+		h.manager().config.Log.Error("a request failed", "err", err)
 	}
-	return false
+	e.Ref, e.HasRef = string(ref), ref != nil
+	return e
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -34,9 +35,17 @@ type fixture struct {
 	web     *httptest.Server // nil until somebody dials it
 }
 
+// oneOf returns the options that a test gives, if it does.
+func oneOf(settings []chat.Options) chat.Options {
+	if len(settings) == 0 {
+		return chat.Options{}
+	}
+	return settings[0]
+}
+
 // start runs a server that ends with the test, which fails if a handler
 // panicked.
-func start(t testing.TB, config server.Config, s store.Store, options dispatch.Options) *fixture {
+func start(t testing.TB, config server.Config, s store.Store, options dispatch.Options, settings ...chat.Options) *fixture {
 	t.Helper()
 	if s == nil {
 		s = memory.New(0)
@@ -50,7 +59,7 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 	}
 	log := new(syncBuffer)
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
-	m, err := server.New(config, d)
+	m, err := server.New(config, chat.New(d, oneOf(settings)))
 	if err != nil {
 		t.Fatal(err)
 	}

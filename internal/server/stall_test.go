@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
 )
@@ -35,7 +36,7 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		manager, err := New(Config{MaxClients: 2 * crowd}, d)
+		manager, err := New(Config{MaxClients: 2 * crowd}, chat.New(d, chat.Options{}))
 		if err != nil {
 			t.Fatal(err)
 		}

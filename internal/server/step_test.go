@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -48,7 +49,7 @@ func turnOver(t testing.TB, s store.Store, options dispatch.Options) *turned {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(Config{MaxClients: 200_000}, d)
+	m, err := New(Config{MaxClients: 200_000}, chat.New(d, chat.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

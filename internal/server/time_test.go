@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
 	"kaban/wire"
@@ -32,7 +33,7 @@ func turnTimed(t *testing.T, config Config) *timed {
 	}
 	c := new(handClock)
 	config.clock = c.shows
-	m, err := New(config, d)
+	m, err := New(config, chat.New(d, chat.Options{Clock: c.shows}))
 	if err != nil {
 		t.Fatal(err)
 	}

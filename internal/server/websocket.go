@@ -9,7 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
 	"kaban/wire"
 )
 
@@ -19,30 +19,8 @@ type closeCode = ws.StatusCode
 const (
 	// Registered with IANA after the RFC.
 	closeServiceRestart closeCode = 1012
-	closeTryAgainLater  closeCode = 1013
 	closeBadGateway     closeCode = 1014
-
-	closeTooBig = ws.StatusMessageTooBig
-	// Our own: stay away, or two take the name from each other for ever.
-	closeReplaced closeCode = 4001
 )
-
-// closeCodeOf returns the code that says the same as a goodbye.
-func closeCodeOf(reason wire.Reason) closeCode {
-	switch reason {
-	case wire.ReasonDraining, wire.ReasonIdle:
-		return ws.StatusGoingAway
-	case wire.ReasonSlowConsumer, wire.ReasonAuth:
-		return ws.StatusPolicyViolation
-	case wire.ReasonProtocol:
-		return ws.StatusProtocolError
-	case wire.ReasonReplaced:
-		return closeReplaced
-	case wire.ReasonInternal:
-		return ws.StatusInternalServerError
-	}
-	return ws.StatusNormalClosure
-}
 
 const (
 	// textHeader is the room that begin leaves for the header of a frame with a
@@ -81,7 +59,7 @@ type webSocket struct {
 	echo    closeCode // what the client has closed with; 0: it has not
 }
 
-func (*webSocket) format() dispatch.Format { return jsonMessages }
+func (*webSocket) format() chat.Format { return jsonMessages }
 
 func (*webSocket) begin(dst []byte) []byte {
 	return append(dst, make([]byte, textHeader)...)
@@ -112,12 +90,12 @@ func (*webSocket) end(dst []byte, start int) []byte {
 // farewell appends a close frame. A client that has closed gets its own code
 // back (section 5.5.1).
 func (w *webSocket) farewell(dst []byte, e *ending) []byte {
-	code := e.close
+	code := closeCode(e.close)
 	switch {
 	case w != nil && w.echo != 0:
 		code = w.echo
 	case code == 0:
-		code = closeCodeOf(e.reason)
+		code = closeCode(e.reason.Close())
 	}
 	if code == ws.StatusNoStatusRcvd {
 		return append(dst, 0x80|byte(ws.OpClose), 0)
@@ -337,7 +315,7 @@ func (w *webSocket) hear(payload []byte) {
 }
 
 func (w *webSocket) fail(code wire.Code, with closeCode, text string) {
-	w.ended = &framingError{code: code, close: with, text: text}
+	w.ended = &framingError{code: code, close: uint16(with), text: text}
 }
 
 // utf8Check checks text that comes in pieces.

@@ -241,7 +241,7 @@ func TestWebSocketFraming(t *testing.T) {
 						switch {
 						case test.eof && err != io.EOF, !test.eof && test.code == "" && err != nil:
 							t.Fatalf("%s: it ends with %v", at, err)
-						case test.code != "" && (!errors.As(err, &bad) || bad.code != test.code || bad.close != test.closed):
+						case test.code != "" && (!errors.As(err, &bad) || bad.code != test.code || bad.close != uint16(test.closed)):
 							t.Fatalf("%s: it ends with %#v, want %s and %d", at, err, test.code, test.closed)
 						}
 					}
@@ -277,7 +277,7 @@ func TestCloseCodes(t *testing.T) {
 		switch {
 		case !slices.Contains(good, code):
 			var bad *framingError
-			if !errors.As(err, &bad) || bad.close != ws.StatusProtocolError {
+			if !errors.As(err, &bad) || bad.close != uint16(ws.StatusProtocolError) {
 				t.Errorf("%d: got %v, want an error", code, err)
 			}
 		case err != io.EOF || !bytes.Equal(got, []byte{0x88, 2, byte(code >> 8), byte(code)}):
@@ -293,12 +293,12 @@ func TestCloseCodes(t *testing.T) {
 
 // Every reason of a goodbye has its code, and the two say the same.
 func TestEveryReasonHasACloseCode(t *testing.T) {
-	want := map[wire.Reason]closeCode{
+	want := map[wire.Reason]uint16{
 		wire.ReasonDraining: 1001, wire.ReasonIdle: 1001, wire.ReasonSlowConsumer: 1008, wire.ReasonAuth: 1008,
 		wire.ReasonProtocol: 1002, wire.ReasonReplaced: 4001, wire.ReasonInternal: 1011,
 	}
 	for _, reason := range wire.Reasons() {
-		if got := closeCodeOf(reason); want[reason] == 0 || got != want[reason] {
+		if got := reason.Close(); want[reason] == 0 || got != want[reason] {
 			t.Errorf("%s: got %d, want %d", reason, got, want[reason])
 		}
 	}

@@ -97,6 +97,9 @@ func TestAnIndependentClient(t *testing.T) {
 	}
 	<-closed.Done()
 	for f.manager.Clients() > 1 {
+		if ctx.Err() != nil {
+			t.Fatal("the connection is closed and still a client")
+		}
 		time.Sleep(time.Millisecond)
 	}
 	ann.alive()

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
 	"kaban/internal/failpoint"
 	"kaban/internal/refusal"
 	"kaban/wire"
@@ -86,7 +86,7 @@ func (h *handler) finishEntry() bool {
 
 // nextReady takes the first that was noted. There is seldom more than one, so
 // moving the others costs nothing and no memory is let go of.
-func (h *handler) nextReady() *dispatch.Subscription {
+func (h *handler) nextReady() *chat.Subscription {
 	s := h.ready[0]
 	rest := copy(h.ready, h.ready[1:])
 	h.ready[rest] = nil
@@ -143,7 +143,7 @@ func (h *handler) linger() {
 
 // serve gives the client the next of one room. It returns how many bytes that
 // were, and false when the connection cannot take more now or is over.
-func (h *handler) serve(s *dispatch.Subscription) (given int, ok bool) {
+func (h *handler) serve(s *chat.Subscription) (given int, ok bool) {
 	for given < bytesPerStep {
 		segment := s.Next()
 		size := len(segment.Frames)
@@ -175,7 +175,7 @@ func (h *handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 }
 
 // fetch has a worker read what the tail no longer has.
-func (h *handler) fetch(s *dispatch.Subscription) {
+func (h *handler) fetch(s *chat.Subscription) {
 	h.fetching = s
 	h.loop.fetches.push(h)
 	h.loop.startFetches()
@@ -216,8 +216,8 @@ func (l *loop) startFetches() {
 }
 
 // fetched goes on after a worker has read.
-func (h *handler) fetched(s *dispatch.Subscription, err error) {
-	var resync *dispatch.ResyncError
+func (h *handler) fetched(s *chat.Subscription, err error) {
+	var resync *chat.ResyncError
 	lost := errors.As(err, &resync)
 	if err != nil && !lost && !errors.Is(err, context.Canceled) {
 		h.manager().config.Log.Error("cannot read the log for a client; it may come back and resume", "err", err)
@@ -247,7 +247,7 @@ func (h *handler) lookAround() {
 }
 
 // settle tells the client how something that it sent has ended.
-func (h *handler) settle(s *dispatch.Subscription, r *dispatch.Receipt) {
+func (h *handler) settle(s *chat.Subscription, r *chat.Receipt) {
 	h.pending--
 	h.pendingSize -= r.Size
 	if r.Err != nil {
@@ -307,7 +307,7 @@ func (h *handler) flush() bool {
 // When the socket takes only a part of an entry, the rest is read again when it
 // takes more: a connection that has stalled holds none of it. What cannot be
 // read again becomes ours.
-func (h *handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segment) bool {
+func (h *handler) writeFrames(s *chat.Subscription, segment *chat.Segment) bool {
 	n, err := h.write(segment.Frames)
 	rest := s.Advance(segment, n)
 	if n == len(segment.Frames) {

@@ -178,26 +178,21 @@ func (h *host) stop() {
 
 // stored checks the database and returns what is in the room.
 func (h *host) stored() ([]Message, error) {
-	s, err := sqlite.OpenSnapshot(context.Background(), h.data)
+	s, err := sqlite.OpenArchive(context.Background(), h.data)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	rooms, problems, err := s.Check(context.Background())
-	for _, r := range rooms {
-		if r.Trouble != "" {
-			problems = append(problems, r.Trouble)
-		}
-	}
-	if err == nil && len(problems) > 0 {
-		err = errors.New(strings.Join(problems, "; "))
+	report, err := s.Check(context.Background())
+	if err == nil {
+		err = report.Err()
 	}
 	if err != nil {
 		return nil, err
 	}
 	var all []Message
-	err = s.Each(context.Background(), nil, func(_ kaban.RoomName, e *store.Entry) error {
-		all = append(all, Message{e.Seq, e.Username, e.Content})
+	err = s.Export(context.Background(), nil, func(r *store.Record) error {
+		all = append(all, Message{r.Seq, r.Author.Name().String(), r.Body})
 		return nil
 	}, func(err error) error { return err })
 	return all, err
@@ -373,14 +368,18 @@ func (c *crowd) follow(name string, session *client.Client) (begun bool) {
 		}
 		return true
 	}
-	for m, err := range joined.Messages(c.ctx) {
+	for e, err := range joined.Entries(c.ctx) {
 		if err != nil {
 			if c.ctx.Err() == nil {
 				c.history.Violation("%s: %v", name, err)
 			}
 			return true
 		}
-		c.history.Saw(name, Message{m.Seq, m.Username, m.Content})
+		m := Message{Seq: e.Seq}
+		if e.Message != nil {
+			m.Username, m.Content = e.Message.Username, e.Message.Content
+		}
+		c.history.Saw(name, m)
 	}
 	return true
 }
@@ -453,7 +452,7 @@ func (c *crowd) hear(name, reader string, session, epoch *string) error {
 				return violation("the epoch changed")
 			}
 			*epoch = e.Epoch
-		case wire.TypeMessage:
+		case wire.TypeMessage, wire.TypeUnknown:
 			c.history.Saw(reader, Message{e.Seq, e.Username, e.Content})
 		case wire.TypePing:
 			if _, err := conn.Write((&wire.Request{Type: wire.TypePong}).Append(nil)); err != nil {

@@ -15,6 +15,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"kaban/client"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
@@ -27,7 +28,7 @@ func host(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := server.New(server.Config{Loops: 1}, d)
+	m, err := server.New(server.Config{Loops: 1}, chat.New(d, chat.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

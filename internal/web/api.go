@@ -11,15 +11,11 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"kaban"
-	"kaban/internal/dispatch"
-	"kaban/internal/store"
+	"kaban/internal/chat"
 	"kaban/wire"
 )
 
 const (
-	// How much a page has when the client does not say.
-	defaultMessages = 50
-	defaultNames    = 500
 	// pageBytes is how much content a page of messages has at most.
 	pageBytes = 256 << 10
 	// maxName is the longest name that a page may begin after, in bytes.
@@ -56,6 +52,7 @@ type MemberList struct {
 
 // Message is an entry of a room's log.
 type Message struct {
+	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, without id, username and content. It counts for the next page."`
 	Seq      uint64 `json:"seq" minimum:"1" doc:"Its place in the room: 1, 2, 3 and so on without a gap."`
 	ID       string `json:"id" doc:"The author's id for it."`
 	Username string `json:"username" doc:"The author."`
@@ -115,10 +112,10 @@ func (limitParam) Schema(huma.Registry) *huma.Schema {
 // Receiver implements huma.ParamWrapper.
 func (l *limitParam) Receiver() reflect.Value { return reflect.ValueOf(&l.number).Elem().Field(0) }
 
-// or returns the limit, or a default if there is none.
-func (l limitParam) or(usual int) (int, error) {
+// limit returns the limit, 0 if there is none.
+func (l limitParam) limit() (int, error) {
 	if !l.IsSet {
-		return usual, nil
+		return 0, nil
 	}
 	if l.Value < 1 || l.Value > wire.MaxLimit {
 		p := problem(wire.CodeBadLimit, fmt.Sprintf("the limit must be 1 to %d, not %d", wire.MaxLimit, l.Value))
@@ -140,7 +137,7 @@ func (in *NamePage) check() (limit int, err error) {
 		p.Field, p.Max, p.Actual = "after", new(maxName), new(len(in.After))
 		return 0, p
 	}
-	return in.Limit.or(defaultNames)
+	return in.Limit.limit()
 }
 
 // RoomPath is the room that a path names. (Parameters are found in exported
@@ -220,7 +217,7 @@ func (s *Server) listRooms(_ context.Context, in *NamePage) (*output[RoomList], 
 	if err != nil {
 		return nil, err
 	}
-	infos, more := s.dispatcher.Rooms(in.After, limit)
+	infos, more := s.reader.Rooms(in.After, limit)
 	list := RoomList{Rooms: make([]Room, len(infos)), More: more}
 	for i, info := range infos {
 		list.Rooms[i] = Room{Room: info.Name.String(), Head: info.Head, Members: info.Members}
@@ -233,13 +230,13 @@ func (s *Server) getRoom(ctx context.Context, in *RoomPath) (*output[RoomState],
 	if err != nil {
 		return nil, err
 	}
-	room, err := s.dispatcher.Room(ctx, name)
+	room, err := s.reader.Room(ctx, name)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
 	return &output[RoomState]{RoomState{
 		Room:  Room{Room: room.Name.String(), Head: room.Head, Members: room.Members},
-		Epoch: s.dispatcher.Epoch(),
+		Epoch: s.chat.Epoch(),
 	}}, nil
 }
 
@@ -256,14 +253,15 @@ func (s *Server) listMembers(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	room, usernames, more, err := s.dispatcher.Members(ctx, name, in.After, limit)
+	members, err := s.reader.Members(ctx, name, in.After, limit)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	if usernames == nil {
-		usernames = []string{}
+	list := MemberList{Room: members.Room.String(), Usernames: members.Usernames, More: members.More}
+	if list.Usernames == nil {
+		list.Usernames = []string{}
 	}
-	return &output[MemberList]{MemberList{Room: room.Name().String(), Usernames: usernames, More: more}}, nil
+	return &output[MemberList]{list}, nil
 }
 
 func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[MessageList], error) {
@@ -271,37 +269,40 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	if err != nil {
 		return nil, err
 	}
-	page, err := in.page()
+	query, err := in.query()
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.dispatcher.History(ctx, name, page)
+	page, err := s.reader.History(ctx, name, query)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
 	bytes := 0
-	for i := range found.Entries {
-		bytes += len(found.Entries[i].Content)
+	for i := range page.Entries {
+		bytes += len(page.Entries[i].Content)
 	}
 	hold(ctx, bytes)
-	list := MessageList{Room: found.Room.Name().String(), Epoch: s.dispatcher.Epoch(), Messages: make([]Message, len(found.Entries)), More: found.More}
-	for i := range found.Entries {
-		e := &found.Entries[i]
+	list := MessageList{Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]Message, len(page.Entries)), More: page.More}
+	for i := range page.Entries {
+		e := &page.Entries[i]
 		list.Messages[i] = Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: formatTime(e.Time)}
+		if e.Kind != kaban.KindMessage {
+			list.Messages[i] = Message{Type: "void", Seq: e.Seq, Time: formatTime(e.Time)}
+		}
 	}
 	return &output[MessageList]{list}, nil
 }
 
-// page is what the parameters ask for.
-func (in *messagesInput) page() (store.Page, error) {
-	limit, err := in.Limit.or(defaultMessages)
+// query returns the page that the parameters ask for.
+func (in *messagesInput) query() (chat.Query, error) {
+	limit, err := in.Limit.limit()
 	if err != nil {
-		return store.Page{}, err
+		return chat.Query{}, err
 	}
-	refuse := func(field, text string) (store.Page, error) {
+	refuse := func(field, text string) (chat.Query, error) {
 		p := problem(wire.CodeBadField, text)
 		p.Field = field
-		return store.Page{}, p
+		return chat.Query{}, p
 	}
 	switch {
 	case in.Before.IsSet && in.After.IsSet:
@@ -311,11 +312,10 @@ func (in *messagesInput) page() (store.Page, error) {
 	case in.After.Value > wire.MaxNumber:
 		return refuse("after", fmt.Sprintf("after must not exceed %d", wire.MaxNumber))
 	}
-	page := store.Page{After: in.After.Value, Before: in.Before.Value, Last: !in.After.IsSet, Limit: limit, Bytes: pageBytes}
-	if in.Before.IsSet && in.Before.Value == 0 {
-		page.Before = 1 // nothing is before the first
-	}
-	return page, nil
+	return chat.Query{
+		After: in.After.Value, HasAfter: in.After.IsSet, Before: in.Before.Value, HasBefore: in.Before.IsSet,
+		Limit: limit, Bytes: pageBytes,
+	}, nil
 }
 
 func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, error) {
@@ -327,32 +327,31 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, err
 	}
-	post, err := wire.DecodePost(in.RawBody, s.config.MaxContent)
+	post, err := wire.DecodePost(in.RawBody, s.chat.MaxContent())
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	room, err := s.dispatcher.Lookup(ctx, name)
-	if err != nil {
+	if _, err := s.reader.Room(ctx, name); err != nil {
 		return nil, s.problemOf(err)
 	}
-	done, err := s.config.Names.Speak(post.Message.Username())
+	speaker, err := s.chat.Speaker(post.Message.Username(), "")
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	receipt, err := s.dispatcher.Post(ctx, post.Message.Draft(room.Name(), post.ID), done)
+	receipt, room, err := speaker.Post(ctx, name, post.ID, post.Message.Content())
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	out := &postOutput{Status: http.StatusCreated, Body: receiptOf(room.Name(), receipt)}
+	out := &postOutput{Status: http.StatusCreated, Body: receiptOf(room, receipt)}
 	if receipt.Duplicate {
 		out.Status = http.StatusOK
 	}
 	return out, nil
 }
 
-func receiptOf(room kaban.RoomName, r dispatch.Receipt) Receipt {
+func receiptOf(room kaban.RoomName, r chat.Receipt) Receipt {
 	return Receipt{Room: room.String(), ID: r.ID, Seq: r.Seq, Time: formatTime(r.Time), Duplicate: r.Duplicate}
 }
 

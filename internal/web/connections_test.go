@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -249,7 +250,7 @@ func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes,
 		if err != nil {
 			t.Fatal(err)
 		}
-		server, err := web.New(config, d, nil)
+		server, err := web.New(config, chat.New(d, chat.Options{}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

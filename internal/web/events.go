@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"kaban"
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
+	"kaban/internal/frame"
 	"kaban/internal/refusal"
-	"kaban/internal/store"
 	"kaban/wire"
 )
 
@@ -35,20 +35,22 @@ const (
 // an event is a frame, its name the type of the frame.
 type eventFormat struct{ epoch string }
 
-// AppendEntry implements dispatch.Format.
-func (f eventFormat) AppendEntry(dst []byte, room string, e *store.Entry) []byte {
-	dst = append(dst, "event: message\nid: "...)
+// AppendEntry implements chat.Format.
+func (f eventFormat) AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
+	name := "event: message\nid: "
+	if e.Kind != kaban.KindMessage {
+		name = "event: void\nid: "
+	}
+	dst = append(dst, name...)
 	dst = append(dst, f.epoch...)
 	dst = append(dst, ':')
 	dst = strconv.AppendUint(dst, e.Seq, 10)
 	dst = append(dst, "\ndata: "...)
-	dst = wire.AppendMessage(dst, room, wire.Message{
-		Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time),
-	})
+	dst = frame.AppendEntry(dst, room, e)
 	return append(dst, '\n')
 }
 
-// AppendPresence implements dispatch.Format.
+// AppendPresence implements chat.Format.
 func (eventFormat) AppendPresence(dst []byte, room string, members int, joined, left []string) []byte {
 	return appendEvent(dst, &wire.Event{Type: wire.TypePresence, Room: room, Members: members, Joined: joined, Left: left})
 }
@@ -100,12 +102,12 @@ type stream struct {
 	control  *http.ResponseController
 	writer   http.ResponseWriter
 	woken    chan struct{}
-	audience atomic.Pointer[dispatch.Audience]
+	audience atomic.Pointer[chat.Audience]
 	buffer   []byte
 }
 
-// Wake implements dispatch.Waker.
-func (t *stream) Wake(a *dispatch.Audience) {
+// Wake implements chat.Waker.
+func (t *stream) Wake(a *chat.Audience) {
 	t.audience.Store(a)
 	select {
 	case t.woken <- struct{}{}:
@@ -113,9 +115,9 @@ func (t *stream) Wake(a *dispatch.Audience) {
 	}
 }
 
-// WakeOne implements dispatch.Waker. A stream sends nothing, so it gets no
+// WakeOne implements chat.Waker. A stream sends nothing, so it gets no
 // receipts.
-func (*stream) WakeOne(*dispatch.Subscription) {}
+func (*stream) WakeOne(*chat.Subscription) {}
 
 // events streams a room.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
@@ -148,11 +150,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 
 // eventStart is where a stream begins: behind the last event that the client was
 // given, or where it asks for.
-func (s *Server) eventStart(r *http.Request) (dispatch.Start, error) {
-	refuse := func(field string) (dispatch.Start, error) {
+func (s *Server) eventStart(r *http.Request) (chat.Start, error) {
+	refuse := func(field string) (chat.Start, error) {
 		p := problem(wire.CodeBadField, field+" must be an epoch, a colon and a seq, as in the id of an event")
 		p.Field = field
-		return dispatch.Start{}, p
+		return chat.Start{}, p
 	}
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		epoch, number, ok := strings.Cut(last, ":")
@@ -160,10 +162,10 @@ func (s *Server) eventStart(r *http.Request) (dispatch.Start, error) {
 		if !ok || err != nil || seq > wire.MaxNumber || epoch == "" || len(epoch) > maxEpoch {
 			return refuse("Last-Event-ID")
 		}
-		return dispatch.Start{Epoch: epoch, After: seq, Resume: true}, nil
+		return chat.Start{Epoch: epoch, After: seq, Resume: true}, nil
 	}
 	query := r.URL.Query()
-	start := dispatch.Start{Epoch: query.Get("epoch"), Resume: query.Has("after")}
+	start := chat.Start{Epoch: query.Get("epoch"), Resume: query.Has("after")}
 	if start.Resume {
 		seq, err := strconv.ParseUint(query.Get("after"), 10, 64)
 		if err != nil || seq > wire.MaxNumber {
@@ -184,18 +186,18 @@ const maxEpoch = 128
 
 // serve is the life of a stream. A place that the log does not offer is told as
 // an event, for a client that sees no status, and the stream goes on at the head.
-func (t *stream) serve(ctx context.Context, name kaban.RoomName, start dispatch.Start) {
+func (t *stream) serve(ctx context.Context, name kaban.RoomName, start chat.Start) {
 	s := t.server
 	subscription, joined, err := t.watch(ctx, name, start)
-	resync, lost := errors.AsType[*dispatch.ResyncError](err)
+	resync, lost := errors.AsType[*chat.ResyncError](err)
 	if lost {
-		subscription, joined, err = t.watch(ctx, name, dispatch.Start{})
+		subscription, joined, err = t.watch(ctx, name, chat.Start{})
 	}
 	if err != nil {
 		writeProblem(t.writer, s.problemOf(err))
 		return
 	}
-	defer s.dispatcher.Leave(subscription)
+	defer s.reader.Leave(subscription, false)
 	t.control.SetReadDeadline(time.Time{}) // nothing more is to be read
 	header := t.writer.Header()
 	header.Set("Content-Type", eventStream)
@@ -206,33 +208,28 @@ func (t *stream) serve(ctx context.Context, name kaban.RoomName, start dispatch.
 		resync.Head = subscription.Seq() // which may have grown since
 		t.buffer = t.appendResync(t.buffer, resync)
 	} else { // its id is where to go on when nothing comes before the stream breaks
-		t.buffer = fmt.Appendf(t.buffer, "id: %s:%d\n", s.dispatcher.Epoch(), subscription.Seq())
+		t.buffer = fmt.Appendf(t.buffer, "id: %s:%d\n", s.chat.Epoch(), subscription.Seq())
 		t.buffer = appendEvent(t.buffer, &wire.Event{
-			Type: wire.TypeJoined, Room: subscription.Room().Name().String(), Epoch: s.dispatcher.Epoch(), Head: joined.Head, Members: joined.Members,
+			Type: wire.TypeJoined, Room: subscription.Room().Name().String(), Epoch: s.chat.Epoch(), Head: joined.Head, Members: joined.Members,
 		})
 	}
 	t.run(ctx, subscription)
 }
 
-func (t *stream) watch(ctx context.Context, name kaban.RoomName, start dispatch.Start) (*dispatch.Subscription, dispatch.Joined, error) {
-	d := t.server.dispatcher
-	place, err := d.Find(ctx, name, start)
-	if err != nil {
-		return nil, dispatch.Joined{}, err
-	}
-	return d.Watch(t, t, eventFormat{d.Epoch()}, place)
+func (t *stream) watch(ctx context.Context, name kaban.RoomName, start chat.Start) (*chat.Subscription, chat.Joined, error) {
+	return t.server.reader.Watch(ctx, t, eventFormat{t.server.chat.Epoch()}, name, start)
 }
 
 // appendResync appends that messages are missing. Its id is where the stream goes
 // on.
-func (t *stream) appendResync(dst []byte, resync *dispatch.ResyncError) []byte {
+func (t *stream) appendResync(dst []byte, resync *chat.ResyncError) []byte {
 	dst = fmt.Appendf(dst, "id: %s:%d\n", resync.Epoch, resync.Head)
 	e := refusal.Of(resync)
 	return appendEvent(dst, &e)
 }
 
 // run writes what comes until somebody ends it.
-func (t *stream) run(ctx context.Context, subscription *dispatch.Subscription) {
+func (t *stream) run(ctx context.Context, subscription *chat.Subscription) {
 	sign := time.NewTicker(t.server.config.Heartbeat)
 	defer sign.Stop()
 	for {
@@ -268,7 +265,7 @@ func (t *stream) run(ctx context.Context, subscription *dispatch.Subscription) {
 
 // gather copies what comes next into the buffer: while it is written the stream
 // must hold none of the room's memory. It reports whether there may be more.
-func (t *stream) gather(ctx context.Context, subscription *dispatch.Subscription) (more bool, err error) {
+func (t *stream) gather(ctx context.Context, subscription *chat.Subscription) (more bool, err error) {
 	defer subscription.Unpin()
 	for len(t.buffer) < eventsPerWrite {
 		segment := subscription.Next()
@@ -276,7 +273,7 @@ func (t *stream) gather(ctx context.Context, subscription *dispatch.Subscription
 		case segment.Behind:
 			cut := subscription.IsCut() // then nothing can be told before its end
 			err := subscription.Fetch(ctx)
-			if resync, lost := errors.AsType[*dispatch.ResyncError](err); lost && !cut {
+			if resync, lost := errors.AsType[*chat.ResyncError](err); lost && !cut {
 				t.buffer = t.appendResync(t.buffer, resync)
 			} else if errors.Is(err, context.Canceled) {
 				return false, nil

@@ -66,33 +66,27 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
 		return
 	}
-	content, cut := slack.Cut(sent.Content, s.config.MaxContent)
+	content, cut := slack.Cut(sent.Content, s.chat.MaxContent())
 	id, err := kaban.ParseMessageID("hook-" + rand.Text())
 	if err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
-	author, done, err := s.hookAuthor(sent.Username, username)
+	speaker, err := s.chat.HookSpeaker(r.RemoteAddr, hookAuthors(sent.Username, username)...)
 	if err != nil {
-		writeProblem(w, s.problemOf(err))
-		return
-	}
-	message, err := kaban.NewMessage(author, content, s.config.MaxContent)
-	if err != nil {
-		done()
 		writeProblem(w, s.problemOf(err))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if _, err := s.dispatcher.Post(ctx, message.Draft(room, id), done); err != nil {
+	if _, _, err := speaker.Post(ctx, room, id, content); err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
 	if cut {
 		// Not in the body: Grafana, for one, takes any body but "ok" for a failure
 		// and sends the message again.
-		w.Header().Set(noticeHeader, fmt.Sprintf("cut: the message has %d characters, and the limit is %d", utf8.RuneCountInString(sent.Content), s.config.MaxContent))
+		w.Header().Set(noticeHeader, fmt.Sprintf("cut: the message has %d characters, and the limit is %d", utf8.RuneCountInString(sent.Content), s.chat.MaxContent()))
 	}
 	io.WriteString(w, "ok")
 }
@@ -101,10 +95,10 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 // because somebody is connected under its name.
 const hookNames = 9
 
-// hookAuthor borrows the name that a message is from until done is called: the
-// one it asks for, in a form that names can have here, unless that is somebody
-// else's; then the hook's, and if that is in use as well, the hook's with a number.
-func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.Username, done func(), err error) {
+// hookAuthors returns the names that a message may be from, the best first: the
+// one it asks for, in a form that names can have here, then the hook's, then the
+// hook's with a number.
+func hookAuthors(wanted string, usual kaban.Username) (authors []kaban.Username) {
 	names := []string{asUsername(wanted), usual.String()}
 	for n := 2; n <= hookNames; n++ {
 		number := fmt.Sprint("-", n)
@@ -112,14 +106,11 @@ func (s *Server) hookAuthor(wanted string, usual kaban.Username) (author kaban.U
 		names = append(names, string(name[:min(len(name), kaban.MaxUsername-len(number))])+number)
 	}
 	for _, name := range names {
-		if author, err = kaban.ParseUsername(name); err != nil {
-			continue
-		}
-		if done, err = s.config.Names.Speak(author); err == nil {
-			break
+		if author, err := kaban.ParseUsername(name); err == nil {
+			authors = append(authors, author)
 		}
 	}
-	return author, done, err
+	return authors
 }
 
 // asUsername makes a name of what may have spaces and signs in it.

@@ -12,7 +12,6 @@ import (
 
 	"kaban"
 	"kaban/internal/refusal"
-	"kaban/internal/store"
 	"kaban/wire"
 )
 
@@ -126,7 +125,7 @@ func (s *Server) problemOf(err error) *Problem {
 	case wire.CodeResync:
 		p.Epoch, p.Head, p.Oldest = e.Epoch, &e.Head, &e.Oldest
 	case wire.CodeInternal:
-		if !errors.Is(err, store.ErrDamaged) { // which the store logs, once
+		if refusal.IsFault(err) {
 			s.config.Log.Error("a request failed", "err", err)
 		}
 	}

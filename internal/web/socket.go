@@ -6,14 +6,14 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"kaban/internal/dispatch"
+	"kaban/internal/chat"
 )
 
 // socket does the handshake of a WebSocket and hands the connection over.
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.isDraining():
-		writeProblem(w, s.problemOf(dispatch.ErrClosed))
+		writeProblem(w, s.problemOf(chat.ErrClosed))
 		return
 	case !s.origins.allows(r):
 		refuseOrigin(w, r)

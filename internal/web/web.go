@@ -23,8 +23,7 @@ import (
 	"time"
 
 	"kaban"
-	"kaban/internal/dispatch"
-	"kaban/internal/session"
+	"kaban/internal/chat"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -41,13 +40,8 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
-	// Names knows who holds which name. Front ends share it. Default: nobody does.
-	Names *session.Registry
 	// Hooks knows the keys of incoming webhooks. Default: there are none.
 	Hooks Hooks
-	// MaxContent bounds the content of a message in code points. Default
-	// kaban.DefaultMaxContent.
-	MaxContent int
 	// MaxStreams bounds the streams of events at a time. Default 1,000.
 	MaxStreams int
 	// MaxRequests bounds the connections of HTTP at a time, streams among them and
@@ -62,14 +56,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Names == nil {
-		c.Names = new(session.Registry)
-	}
 	if c.Hooks == nil {
 		c.Hooks = noHooks{}
-	}
-	if c.MaxContent <= 0 {
-		c.MaxContent = kaban.DefaultMaxContent
 	}
 	if c.MaxStreams <= 0 {
 		c.MaxStreams = 1000
@@ -108,7 +96,8 @@ var ErrClosed = errors.New("web server is closed")
 // Server is the front end. All methods are safe for concurrent use.
 type Server struct {
 	config      Config
-	dispatcher  *dispatch.Dispatcher
+	chat        *chat.Chat
+	reader      chat.User // anonymous: it has no name and only reads
 	sockets     Sockets
 	origins     origins
 	document    []byte // the OpenAPI document
@@ -120,16 +109,16 @@ type Server struct {
 	stopping sync.Once
 }
 
-// New returns a front end over a dispatcher. The caller ends it with Shutdown or
-// Close, and the dispatcher after that.
-func New(config Config, d *dispatch.Dispatcher, sockets Sockets) (*Server, error) {
+// New returns a front end over a chat. The caller ends it with Shutdown or Close,
+// and the dispatcher of the chat after that.
+func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	config = config.withDefaults()
 	allowed, err := parseOrigins(config.Origins)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		config: config, dispatcher: d, sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		config: config, chat: c, reader: c.As(kaban.Identity{}, ""), sockets: sockets, origins: allowed, stop: make(chan struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
 	}
 	handler, err := s.routes()

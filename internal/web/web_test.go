@@ -22,9 +22,9 @@ import (
 	"go.uber.org/goleak"
 
 	"kaban/client"
+	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
-	"kaban/internal/session"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
@@ -71,8 +71,9 @@ func (b *syncBuffer) String() string {
 	return b.buffer.String()
 }
 
-func start(t *testing.T, config web.Config, s store.Store) *fixture {
+func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Options) *fixture {
 	t.Helper()
+	settings = append(settings, chat.Options{})
 	if s == nil {
 		s = memory.New(0)
 	}
@@ -80,13 +81,13 @@ func start(t *testing.T, config web.Config, s store.Store) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rooms := chat.New(d, settings[0])
 	f := &fixture{t: t, dispatcher: d, log: new(syncBuffer)}
-	config.Names = new(session.Registry)
 	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
-	if f.manager, err = server.New(server.Config{Names: config.Names}, d); err != nil {
+	if f.manager, err = server.New(server.Config{}, rooms); err != nil {
 		t.Fatal(err)
 	}
-	if f.web, err = web.New(config, d, f.manager); err != nil {
+	if f.web, err = web.New(config, rooms, f.manager); err != nil {
 		t.Fatal(err)
 	}
 	listen := func(serve func(net.Listener) error, closed error) string {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(*testing.T) store.Store { return New(0) })
+	storetest.Run(t, storetest.Driver{Open: func(*testing.T) store.Store { return New(0) }, Instant: true})
 }
 
 func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {

@@ -13,28 +13,17 @@ import (
 	"kaban/internal/store"
 )
 
-const (
-	// maxUsers bounds the users that are remembered.
-	maxUsers = 1 << 16
-	// checkpointPages is how much of the WAL may be in the WAL only, in pages
-	// of 4 KiB. SQLite's own default.
-	checkpointPages = 1000
-	// truncateFactor is by how much the WAL may exceed that before the readers
-	// are waited for and it is cut to nothing.
-	truncateFactor = 16
-	// lookAtWAL is after how many small appends it is looked at; one takes a few
-	// pages.
-	lookAtWAL = 16
-)
+// maxUsers bounds the authors that are kept in memory.
+const maxUsers = 1 << 16
 
 // writerStmts are prepared once.
 type writerStmts struct {
-	begin, commit, find, findOne     *sql.Stmt
-	findUser, addUser, addRoom       *sql.Stmt
-	addJournal, trimJournal          *sql.Stmt
-	insertOne, insertMany, insertNew *sql.Stmt
-	setHead                          *sql.Stmt
-	walState                         *sql.Stmt
+	begin, commit, find, findOne *sql.Stmt
+	findUser, addUser, addRoom   *sql.Stmt
+	addJournal, trimJournal      *sql.Stmt
+	insertOne, insertMany        *sql.Stmt
+	setHead                      *sql.Stmt
+	walState                     *sql.Stmt
 }
 
 func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
@@ -50,43 +39,42 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.trimJournal: "DELETE FROM journal WHERE batch < ?",
 		&w.insertOne:   insertQuery + insertRow,
 		&w.insertMany:  insertQuery + times(insertRow, insertRows),
-		&w.insertNew:   insertQuery + insertRow + " ON CONFLICT (user, id) DO NOTHING",
 		&w.setHead:     "UPDATE rooms SET head = ?, sum = ? WHERE id = ?",
-		&w.walState:    "PRAGMA wal_checkpoint(NOOP)", // only tells how large it is
+		&w.walState:    "PRAGMA wal_checkpoint(NOOP)", // only returns the size of the WAL
 	})
 }
 
-// batch is a transaction under way: what Store's caches become after COMMIT.
+// batch is a transaction in progress: the changes to the database's memory that
+// take effect after COMMIT.
 type batch struct {
-	*Store
+	*database
 	ctx     context.Context
 	now     int64
 	touched map[string]*touched // by key
-	added   map[string]user     // those that were not remembered, by key
-	keys    map[key]earlier     // those of its entries, and of what it repeats
+	added   map[string]user     // authors that were not in memory, by key
+	keys    map[key]earlier     // of its entries, and of those that it repeats
 	entries []journaled         // of all rooms
 	merged  []merging
 
 	lastRoom, lastUser int64
 }
 
-// touched is a room that a batch appends to, with the head that it gets.
+// touched is a room that a batch appends to, with its new head.
 type touched struct {
 	*room
 	head    uint64
-	entries []recentEntry // of the batch
+	entries []unmergedEntry // of the batch
 }
 
-func (s *Store) newBatch(ctx context.Context) batch {
+func (d *database) newBatch(ctx context.Context) batch {
 	return batch{
-		Store: s, ctx: context.WithoutCancel(ctx), now: s.now().UnixMilli(),
+		database: d, ctx: context.WithoutCancel(ctx), now: d.now().UnixMilli(),
 		touched: make(map[string]*touched), added: make(map[string]user),
-		lastRoom: s.lastRoom, lastUser: s.lastUser,
+		lastRoom: d.lastRoom, lastUser: d.lastUser,
 	}
 }
 
-// Append implements store.Store. The context counts only before the
-// transaction begins.
+// Append implements store.Store.
 func (s *Store) Append(ctx context.Context, drafts []kaban.Draft, results []store.Result) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -97,26 +85,31 @@ func (s *Store) Append(ctx context.Context, drafts []kaban.Draft, results []stor
 		return nil
 	}
 	b := s.newBatch(ctx)
-	ctx = b.ctx
 	if err := b.store(drafts, results); err != nil {
 		clear(results)
-		operation := fmt.Sprintf("append %d messages", len(drafts))
-		if err = s.failed(operation, err); errors.Is(err, store.ErrBroken) {
-			return err // nothing more is done to the files
-		}
-		if failed := s.writer.rollback(ctx); failed != nil {
-			return s.broke(operation, errors.Join(err, failed))
-		}
-		return err
+		return b.abort(fmt.Sprintf("append %d messages", len(drafts)), err)
 	}
 	b.publish()
 	if s.appends++; s.appends%lookAtWAL == 0 || len(b.merged) > 0 || len(drafts) > lookAtWAL {
-		s.tendWAL(ctx)
+		s.tendWAL(b.ctx)
 	}
 	return nil
 }
 
-// store does the transaction. Who calls it rolls back when it fails.
+// abort rolls the transaction back and returns the classified error that made it
+// fail. A broken store's files are left as they are.
+func (b *batch) abort(operation string, err error) error {
+	err = b.failed(operation, err)
+	if errors.Is(err, store.ErrBroken) {
+		return err
+	}
+	if failed := b.writer.rollback(b.ctx); failed != nil {
+		return b.broke(operation, errors.Join(err, failed))
+	}
+	return err
+}
+
+// store runs the transaction. The caller aborts it after an error.
 func (b *batch) store(drafts []kaban.Draft, results []store.Result) error {
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return err
@@ -125,7 +118,7 @@ func (b *batch) store(drafts []kaban.Draft, results []store.Result) error {
 	for i := range drafts {
 		bytes += len(drafts[i].Body)
 	}
-	if err := b.mergeFor(len(drafts), bytes); err != nil {
+	if err := b.makeRoom(len(drafts), bytes); err != nil {
 		return err
 	}
 	authors := make([]user, len(drafts))
@@ -176,35 +169,38 @@ func (b *batch) append(d *kaban.Draft, author user) (_ store.Result, err error) 
 			return store.Result{}, err
 		}
 	}
-	if r.head >= maxSeq {
-		return store.Result{}, fmt.Errorf("%w of entries in %s", errTooMany, r.name)
+	e, err := r.add(d, author, b.now)
+	if err != nil {
+		return store.Result{}, err
 	}
-	r.head++
-	e := recentEntry{
-		Entry: store.NewEntry(d, r.head, b.now),
-		batch: b.recent.batch + 1, user: author.id,
-	}
-	e.ownName = e.Username != author.name
-	r.entries = append(r.entries, e)
-	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Target: e.Target, Content: e.Content}
-	if e.ownName {
-		j.Username = e.Username
-	}
-	b.entries = append(b.entries, j)
-	b.keys[k] = earlier{place: j.Place, Entry: e.Entry}
+	e.batch = b.unmerged.batch + 1
+	b.entries = append(b.entries, e.journaled(r.room))
+	b.keys[k] = earlier{place: r.place(e.Seq), Entry: e.Entry}
 	return store.Result{Seq: e.Seq, Time: e.Time}, nil
 }
 
-// findEarlier looks for what the author sent under the same id.
+// add adds the next entry.
+func (r *touched) add(d *kaban.Draft, author user, time int64) (*unmergedEntry, error) {
+	if r.head >= maxSeq {
+		return nil, fmt.Errorf("%w of entries in %s", errTooMany, r.name)
+	}
+	r.head++
+	e := unmergedEntry{Entry: store.NewEntry(d, r.head, time), user: author.id}
+	e.ownName = e.Username != author.name
+	r.entries = append(r.entries, e)
+	return &r.entries[len(r.entries)-1], nil
+}
+
+// findEarlier finds the entry that the author has sent with the same id.
 func (b *batch) findEarlier(k key) (e earlier, found bool) {
 	if e, found = b.keys[k]; !found {
-		e, found = b.recent.keys[k]
+		e, found = b.unmerged.keys[k]
 	}
 	return e, found
 }
 
-// repeated answers a dispatch whose id is there already. The room is nil if it
-// has no entries.
+// repeated returns the result for a draft with an id that is already stored. The
+// room is nil if it has no entries.
 func repeated(e earlier, d *kaban.Draft, r *touched) store.Result {
 	if e.damage != nil {
 		return store.Result{Err: e.damage}
@@ -215,7 +211,7 @@ func repeated(e earlier, d *kaban.Draft, r *touched) store.Result {
 	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.Time, Duplicate: true}
 }
 
-// user returns an author, who is made if need be.
+// user returns an author, and adds it if it is new.
 func (b *batch) user(author kaban.Identity) (user, error) {
 	key := author.ID()
 	if u, ok := b.users[key]; ok {
@@ -252,7 +248,7 @@ func (b *batch) user(author kaban.Identity) (user, error) {
 func (b *batch) room(name kaban.RoomName) *touched {
 	r := b.touched[name.Key()]
 	if r == nil {
-		// Only who holds Store.writing changes rooms, so reading needs no lock.
+		// Rooms change only under database.writing, so reading needs no lock.
 		known := b.rooms[name.Key()]
 		if known == nil {
 			return nil
@@ -276,79 +272,21 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 	return b.touched[r.key], nil
 }
 
-// setHead writes up to where a room's entries are in their place.
-func (b *batch) setHead(r *room, head uint64) error {
-	_, err := b.stmts.setHead.ExecContext(b.ctx, head, b.sum.room(r.id, r.key, r.name.String(), head), r.id)
-	return err
-}
-
-// publish has everybody see what was committed.
+// publish makes the committed batch visible.
 func (b *batch) publish() {
 	if len(b.users)+len(b.added) > maxUsers {
 		clear(b.users)
 	}
 	maps.Copy(b.users, b.added)
-	b.Store.lastRoom, b.Store.lastUser = b.lastRoom, b.lastUser
+	b.database.lastRoom, b.database.lastUser = b.lastRoom, b.lastUser
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.merged {
-		b.recent.drop(r.room, r.n)
+		b.unmerged.drop(r.room, len(r.entries))
 	}
 	for name, r := range b.touched {
 		b.rooms[name] = r.room
 		r.room.head = r.head
-		b.recent.add(r.room, r.entries)
+		b.unmerged.add(r.room, r.entries)
 	}
-}
-
-// tendWAL moves pages from the WAL into the database when there are many. That
-// the batch is stored does not depend on it: an error that breaks the store
-// concerns the next call, a full disk is tried again later.
-func (s *Store) tendWAL(ctx context.Context) {
-	var busy, pages, moved int
-	if err := s.stmts.walState.QueryRowContext(ctx).Scan(&busy, &pages, &moved); err != nil {
-		s.postpone(s.failed("look at the WAL", err))
-		return
-	}
-	if pages >= s.truncateAt {
-		// Readers follow each other so closely that the WAL never starts anew.
-		done, err := s.checkpoint(ctx, "TRUNCATE")
-		switch {
-		case err != nil:
-			s.postpone(err)
-		case done:
-			s.truncateAt = s.walPages * truncateFactor
-		default:
-			s.log.Warn("another program reads the database without an end, so its WAL grows", "path", s.path, "pages", pages)
-			s.truncateAt = pages * 2
-		}
-		return
-	}
-	if pages-moved < s.checkpointAt {
-		return
-	}
-	if _, err := s.checkpoint(ctx, "PASSIVE"); err != nil {
-		s.postpone(err)
-		return
-	}
-	s.checkpointAt = s.walPages
-}
-
-// postpone notes that a checkpoint went wrong, to be done again after as much
-// has been written once more.
-func (s *Store) postpone(err error) {
-	s.checkpointAt += s.walPages
-	s.truncateAt += s.walPages
-	if !errors.Is(err, store.ErrBroken) {
-		s.log.Warn("the WAL could not be moved into the database; everything is kept in the WAL", "path", s.path, "error", err)
-	}
-}
-
-// checkpoint reports whether all of the WAL was moved. The error is classified.
-func (s *Store) checkpoint(ctx context.Context, mode string) (done bool, err error) {
-	var busy, pages, moved int
-	if err := s.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &pages, &moved); err != nil {
-		return false, s.failed("checkpoint", err)
-	}
-	return busy == 0 && pages == moved, nil
 }

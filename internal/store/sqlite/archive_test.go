@@ -15,9 +15,9 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-func snapshot(t *testing.T, dir string) *Snapshot {
+func archive(t *testing.T, dir string) *Archive {
 	t.Helper()
-	s, err := OpenSnapshot(t.Context(), dir)
+	s, err := OpenArchive(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,14 +25,13 @@ func snapshot(t *testing.T, dir string) *Snapshot {
 	return s
 }
 
-// records returns what an export of a directory has.
-func records(t *testing.T, dir string, only ...kaban.RoomName) []Record {
+// records returns an export of a directory.
+func records(t *testing.T, dir string, only ...kaban.RoomName) []store.Record {
 	t.Helper()
-	var all []Record
-	err := snapshot(t, dir).Each(t.Context(), only, func(room kaban.RoomName, e *store.Entry) error {
-		id, err := kaban.ParseMessageID(e.ID)
-		all = append(all, Record{Room: room, Seq: e.Seq, Time: e.Time, ID: id, Username: storetest.Username(t, e.Username), Content: e.Content})
-		return err
+	var all []store.Record
+	err := archive(t, dir).Export(t.Context(), only, func(r *store.Record) error {
+		all = append(all, *r)
+		return nil
 	}, func(err error) error { return err })
 	if err != nil {
 		t.Fatal(err)
@@ -77,13 +76,13 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 	})
 	file := filepath.Join(t.TempDir(), "backup.db")
 	var done, total int64
-	rooms, err := snapshot(t, dir).BackUp(t.Context(), file, func(d, n int64) { done, total = d, n })
+	report, err := archive(t, dir).Backup(t.Context(), file, func(d, n int64) { done, total = d, n })
 	close(stop)
 	writing.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rooms) != 2 || rooms[1].Room.Head < 1000 || rooms[0].Entries != 10 {
+	if rooms := report.Rooms; len(rooms) != 2 || rooms[1].Room.Head < 1000 || rooms[0].Entries != 10 {
 		t.Errorf("the backup has %+v", rooms)
 	}
 	if done != total || total == 0 {
@@ -92,7 +91,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the backup has the mode %v, %v", info.Mode(), err)
 	}
-	if _, err := snapshot(t, dir).BackUp(t.Context(), file, nil); err == nil || !strings.Contains(err.Error(), "exists already") {
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err == nil || !strings.Contains(err.Error(), "already exists") {
 		t.Errorf("a second backup over the first: %v", err)
 	}
 	before, epoch := all(t, s, "lobby"), s.Epoch()
@@ -147,7 +146,7 @@ func TestABackupBesideAnotherWALIsRefused(t *testing.T) {
 	s := open(t, dir, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 10)...)
 	file := filepath.Join(t.TempDir(), "backup.db")
-	if _, err := snapshot(t, dir).BackUp(t.Context(), file, nil); err != nil {
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	crashed := copyFiles(t, dir)
@@ -212,14 +211,14 @@ func TestCheckOfASoundDatabase(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 100)...)
-	rooms, problems, err := snapshot(t, dir).Check(t.Context())
-	if err != nil || len(problems) > 0 || len(rooms) != 1 || rooms[0].Trouble != "" || rooms[0].Entries != 100 {
-		t.Errorf("check: %+v, %q, %v", rooms, problems, err)
+	report, err := archive(t, dir).Check(t.Context())
+	if err != nil || report.Err() != nil || len(report.Rooms) != 1 || report.Rooms[0].Entries != 100 {
+		t.Errorf("check: %+v, %v", report, err)
 	}
 }
 
-func TestASnapshotNeedsADatabase(t *testing.T) {
-	_, err := OpenSnapshot(t.Context(), t.TempDir())
+func TestAnArchiveNeedsADatabase(t *testing.T) {
+	_, err := OpenArchive(t.Context(), t.TempDir())
 	wantError(t, err, "there is no database", "data directory")
 }
 
@@ -239,7 +238,7 @@ func TestExportAndImport(t *testing.T) {
 
 	to := t.TempDir()
 	other := open(t, to, Options{})
-	for _, part := range [][]Record{exported[:30], exported[30:]} {
+	for _, part := range [][]store.Record{exported[:30], exported[30:]} {
 		if n, err := other.Import(t.Context(), part); err != nil || n != len(part) {
 			t.Fatalf("import: %d, %v, want %d", n, err, len(part))
 		}
@@ -267,7 +266,7 @@ func TestImportRefusesWhatDiffers(t *testing.T) {
 	s := open(t, dir, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 10)...)
 	good := records(t, dir)
-	change := func(i int, f func(*Record)) []Record {
+	change := func(i int, f func(*store.Record)) []store.Record {
 		changed := slices.Clone(good)
 		f(&changed[i])
 		return changed
@@ -277,21 +276,21 @@ func TestImportRefusesWhatDiffers(t *testing.T) {
 	gap := good[9]
 	gap.Seq, gap.ID = 13, storetest.Draft(t, "lobby", "ann", "fresh", "x").ID
 	for name, c := range map[string]struct {
-		records []Record
+		records []store.Record
 		want    string
 	}{
-		"another content":  {change(4, func(r *Record) { r.Content = "x" }), "message 5 of lobby is another message there"},
-		"another time":     {change(4, func(r *Record) { r.Time++ }), "message 5 of lobby is another message there"},
-		"another author":   {change(4, func(r *Record) { r.Username = storetest.Username(t, "bob") }), "message 5 of lobby is another message there"},
-		"another id":       {change(4, func(r *Record) { r.ID = gap.ID }), "message 5 of lobby is another message there"},
+		"another content":  {change(4, func(r *store.Record) { r.Body = "x" }), "message 5 of lobby is another message there"},
+		"another time":     {change(4, func(r *store.Record) { r.Time++ }), "message 5 of lobby is another message there"},
+		"another author":   {change(4, func(r *store.Record) { r.Author = kaban.Visitor(storetest.Username(t, "bob")) }), "message 5 of lobby is another message there"},
+		"another id":       {change(4, func(r *store.Record) { r.ID = gap.ID }), "message 5 of lobby is another message there"},
 		"an id used twice": {append(slices.Clone(good), next), "is another message of ann there"},
 		"a gap":            {append(slices.Clone(good), gap), "message 13 of lobby would leave a gap, the room has 10"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, err := s.Import(t.Context(), c.records)
 			wantError(t, err, c.want)
-			if !errors.Is(err, ErrDiffers) || n != 0 {
-				t.Errorf("import: %d, %v; want ErrDiffers", n, err)
+			if !errors.Is(err, store.ErrDiffers) || n != 0 {
+				t.Errorf("import: %d, %v; want store.ErrDiffers", n, err)
 			}
 			if len(all(t, s, "lobby")) != 10 {
 				t.Error("it stored something")

@@ -132,7 +132,7 @@ func BenchmarkMigration(b *testing.B) {
 		}
 		closeStore(b, s)
 		start := time.Now()
-		if _, err := CheckFile(b.Context(), path); err != nil {
+		if _, err := checkBackup(b.Context(), path); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(time.Since(start).Seconds(), "s/check")

@@ -9,75 +9,75 @@ import (
 	"strings"
 	"sync"
 
-	"kaban"
 	"kaban/internal/store"
 )
-
-// Health is what Check found in one room.
-type Health struct {
-	Room    store.Room
-	Entries uint64 // how many there are
-	Trouble string // "" if all is well
-}
 
 // maxProblems bounds what one check of a file lists.
 const maxProblems = 20
 
-// Check reads everything and looks whether it is sound: the WAL, SQLite's own
-// check of the file, the schema, references and indexes, the checksum of each
-// row, and that each room has the entries 1 to its head without a gap. The
-// problems it returns concern the whole file; those of a room stand with it. What
-// it cannot read is a problem; an error says that it could not look.
-func (s *Snapshot) Check(ctx context.Context) (rooms []Health, problems []string, err error) {
-	if err := s.begin(ctx); err != nil {
+// Check implements store.Archive: the WAL, SQLite's own check of the file, the
+// schema, references and indexes, the checksum of each row, and that each room has
+// the entries 1 to its head without a gap. Whatever cannot be read is a problem.
+func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
+	report = new(store.Report)
+	if err := a.begin(ctx); err != nil {
 		if isDamage(err) {
-			return nil, []string{err.Error()}, nil
+			report.Problems = []string{err.Error()}
+			return report, nil
 		}
-		return nil, nil, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.end(ctx)) }()
+	defer func() { err = errors.Join(err, a.end(ctx)) }()
 	extents := make(map[int64]extent)
+	if report.Problems, err = a.checkAll(ctx, extents); err != nil {
+		return nil, err
+	}
+	for i, problem := range a.problems {
+		if i == maxProblems {
+			report.Problems = append(report.Problems, fmt.Sprintf("%d more like these", len(a.problems)-i))
+			break
+		}
+		report.Problems = append(report.Problems, problem.Error())
+	}
+	for _, r := range a.sorted() {
+		e := extents[r.id]
+		delete(extents, r.id)
+		h := store.Health{Room: r.state(), Entries: e.count, Trouble: e.trouble(r.head)}
+		if h.Trouble == "" {
+			if h.Trouble, err = a.checkEntries(ctx, r); err != nil {
+				return nil, err
+			}
+		}
+		report.Rooms = append(report.Rooms, h)
+	}
+	for id, e := range extents {
+		report.Problems = append(report.Problems, fmt.Sprintf("%d entries are of room %d, which does not exist or is damaged", e.count, id))
+	}
+	return report, nil
+}
+
+// checkAll makes the checks that concern no single room, and measures the rooms.
+func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent) (problems []string, err error) {
 	for _, check := range []func(context.Context) ([]string, error){
-		s.checkWAL, s.checkFile, s.checkSchema, s.checkUsers, s.checkRecent,
-		func(ctx context.Context) ([]string, error) { return nil, s.measure(ctx, extents) },
+		a.checkWAL, a.checkFile, a.checkSchema, a.checkUsers, a.checkUnmerged,
+		func(ctx context.Context) ([]string, error) { return nil, a.measure(ctx, extents) },
 	} {
 		found, err := check(ctx)
 		if problems = append(problems, found...); err == nil {
 			continue
 		}
 		if !isDamage(err) {
-			return nil, nil, explain(s.path, err)
+			return nil, explain(a.path, err)
 		}
 		problems = append(problems, err.Error())
 	}
-	for i, problem := range s.problems {
-		if i == maxProblems {
-			problems = append(problems, fmt.Sprintf("there are %d more of these", len(s.problems)-i))
-			break
-		}
-		problems = append(problems, problem.Error())
-	}
-	for _, r := range s.sorted() {
-		e := extents[r.id]
-		delete(extents, r.id)
-		h := Health{Room: r.state(), Entries: e.count, Trouble: e.trouble(r.head)}
-		if h.Trouble == "" {
-			if h.Trouble, err = s.checkEntries(ctx, r); err != nil {
-				return nil, nil, err
-			}
-		}
-		rooms = append(rooms, h)
-	}
-	for id, e := range extents {
-		problems = append(problems, fmt.Sprintf("%d entries are of room %d, which does not exist or is damaged", e.count, id))
-	}
-	return rooms, problems, nil
+	return problems, nil
 }
 
-// checkEntries reads all of a room.
-func (s *Snapshot) checkEntries(ctx context.Context, r *room) (trouble string, err error) {
+// checkEntries reads every entry of a room.
+func (a *Archive) checkEntries(ctx context.Context, r *room) (trouble string, err error) {
 	damaged := 0
-	err = s.eachOf(ctx, r, func(kaban.RoomName, *store.Entry) error { return nil }, func(err error) error {
+	err = a.eachOf(ctx, r, func(*store.Entry, int64) error { return nil }, func(err error) error {
 		if damaged++; damaged == 1 {
 			trouble = err.Error()
 		}
@@ -89,10 +89,10 @@ func (s *Snapshot) checkEntries(ctx context.Context, r *room) (trouble string, e
 	return trouble, err
 }
 
-// extent is what a room has.
+// extent are the entries of a room.
 type extent struct{ count, first, last uint64 }
 
-// with returns it with some entries more.
+// with returns the extent with more entries.
 func (e extent) with(count, first, last uint64) extent {
 	if e.count == 0 {
 		e.first = first
@@ -100,14 +100,14 @@ func (e extent) with(count, first, last uint64) extent {
 	return extent{e.count + count, min(e.first, first), max(e.last, last)}
 }
 
-// measure measures what the rooms have.
-func (s *Snapshot) measure(ctx context.Context, extents map[int64]extent) error {
-	for id, r := range s.rooms {
-		if n := len(r.recent); n > 0 {
-			extents[id] = extents[id].with(uint64(n), r.recent[0].Seq, r.recent[n-1].Seq)
+// measure finds the extents of the rooms.
+func (a *Archive) measure(ctx context.Context, extents map[int64]extent) error {
+	for id, r := range a.rooms {
+		if n := len(r.unmerged); n > 0 {
+			extents[id] = extents[id].with(uint64(n), r.unmerged[0].Seq, r.unmerged[n-1].Seq)
 		}
 	}
-	rows, err := s.conn.QueryContext(ctx, "SELECT place >> 40, count(*), min(place), max(place) FROM entries GROUP BY place >> 40")
+	rows, err := a.conn.QueryContext(ctx, "SELECT place >> 40, count(*), min(place), max(place) FROM entries GROUP BY place >> 40")
 	if err != nil {
 		return err
 	}
@@ -137,13 +137,13 @@ func (e extent) trouble(head uint64) string {
 	return ""
 }
 
-// checkFile returns what SQLite's own checks find, a few lines at most.
-func (s *Snapshot) checkFile(ctx context.Context) (problems []string, err error) {
+// checkFile returns the first problems that SQLite's own checks find.
+func (a *Archive) checkFile(ctx context.Context) (problems []string, err error) {
 	for _, query := range []string{
 		fmt.Sprintf("PRAGMA integrity_check(%d)", maxProblems),
 		fmt.Sprintf("SELECT 'a row of ' || \"table\" || ' refers to nothing' FROM pragma_foreign_key_check LIMIT %d", maxProblems),
 	} {
-		lines, err := lines(ctx, s.conn, query)
+		lines, err := lines(ctx, a.conn, query)
 		for _, line := range lines {
 			if line != "ok" {
 				problems = append(problems, strings.TrimSpace(line))
@@ -156,7 +156,7 @@ func (s *Snapshot) checkFile(ctx context.Context) (problems []string, err error)
 	return problems, nil
 }
 
-// lines returns the texts that a query gives.
+// lines returns the texts in the result of a query.
 func lines(ctx context.Context, c *conn, query string) (found []string, err error) {
 	rows, err := c.QueryContext(ctx, query)
 	if err != nil {
@@ -173,10 +173,10 @@ func lines(ctx context.Context, c *conn, query string) (found []string, err erro
 	return found, closeRows(rows)
 }
 
-// schemaQuery returns what a schema consists of.
+// schemaQuery returns the definitions in a schema.
 const schemaQuery = "SELECT type || ' ' || name || ' ' || tbl_name || ' ' || coalesce(sql, '') FROM sqlite_schema"
 
-// freshSchema returns what the migrations make, by schemaQuery.
+// freshSchema returns the schema that the migrations make, by schemaQuery.
 var freshSchema = sync.OnceValues(func() (schema []string, err error) {
 	scripts, err := migrations()
 	if err != nil {
@@ -194,14 +194,14 @@ var freshSchema = sync.OnceValues(func() (schema []string, err error) {
 	return lines(ctx, c, schemaQuery)
 })
 
-// checkSchema wants the tables and views to be what the migrations make. What
-// somebody has added does not matter.
-func (s *Snapshot) checkSchema(ctx context.Context) (problems []string, err error) {
+// checkSchema compares the tables and views with those that the migrations make.
+// Additions do not matter.
+func (a *Archive) checkSchema(ctx context.Context) (problems []string, err error) {
 	want, err := freshSchema()
 	if err != nil {
 		return nil, err
 	}
-	got, err := lines(ctx, s.conn, schemaQuery)
+	got, err := lines(ctx, a.conn, schemaQuery)
 	if err != nil {
 		return nil, err
 	}
@@ -216,17 +216,17 @@ func (s *Snapshot) checkSchema(ctx context.Context) (problems []string, err erro
 	return problems, nil
 }
 
-// comments are those of our schema.
+// comments matches the comments in our schema.
 var comments = regexp.MustCompile(`--[^\n]*`)
 
-// plainSQL returns SQL without what means nothing.
+// plainSQL returns SQL without comments and extra spaces.
 func plainSQL(s string) string {
 	return strings.Join(strings.Fields(comments.ReplaceAllString(s, "")), " ")
 }
 
-// checkUsers reads all users.
-func (s *Snapshot) checkUsers(ctx context.Context) (problems []string, err error) {
-	rows, err := s.conn.QueryContext(ctx, "SELECT id, key, name, sum FROM users")
+// checkUsers reads every user.
+func (a *Archive) checkUsers(ctx context.Context) (problems []string, err error) {
+	rows, err := a.conn.QueryContext(ctx, "SELECT id, key, name, sum FROM users")
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (s *Snapshot) checkUsers(ctx context.Context) (problems []string, err error
 		var id, value int64
 		var key, name string
 		err := rows.Scan(&id, &key, &name, &value)
-		if err == nil && s.sum.user(id, key, name) != value {
+		if err == nil && a.sum.user(id, key, name) != value {
 			err = errSum
 		}
 		if err != nil && len(problems) < maxProblems {
@@ -245,25 +245,25 @@ func (s *Snapshot) checkUsers(ctx context.Context) (problems []string, err error
 	return problems, closeRows(rows)
 }
 
-// twinQuery counts the entries that have a place, or a user and an id.
+// twinQuery counts the merged entries with a place, or with a user and an id.
 const twinQuery = "SELECT (SELECT count(*) FROM entries WHERE place = ?) + (SELECT count(*) FROM entries WHERE user = ? AND id = ?)"
 
-// checkRecent finds recent entries with an id or a place that another one has,
-// which no index of their own keeps out. It must not look through all entries.
-func (s *Snapshot) checkRecent(ctx context.Context) (problems []string, err error) {
-	twin, err := s.conn.PrepareContext(ctx, twinQuery)
+// checkUnmerged finds unmerged entries with the id or the place of a merged one,
+// which no index prevents. It must not scan all entries.
+func (a *Archive) checkUnmerged(ctx context.Context) (problems []string, err error) {
+	twin, err := a.conn.PrepareContext(ctx, twinQuery)
 	if err != nil {
 		return nil, err
 	}
 	defer twin.Close()
-	for r := range s.recent.rooms {
-		for i := range r.recent {
-			e, n := &r.recent[i], 0
+	for r := range a.unmerged.rooms {
+		for i := range r.unmerged {
+			e, n := &r.unmerged[i], 0
 			if err := twin.QueryRowContext(ctx, r.place(e.Seq), e.user, e.ID).Scan(&n); err != nil {
 				return problems, err
 			}
 			if n > 0 && len(problems) < maxProblems {
-				problems = append(problems, fmt.Sprintf("entry %d of room %d has an id or a place that another one has", e.Seq, r.id))
+				problems = append(problems, fmt.Sprintf("entry %d of room %d has the id or the place of another one", e.Seq, r.id))
 			}
 		}
 	}

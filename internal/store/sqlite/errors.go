@@ -26,6 +26,7 @@ const (
 	codeMismatch = 20
 	codeNotADB   = 26
 
+	codeUnique         = 19 | 8<<8 // a constraint, of uniqueness
 	codeIOErrorNoMem   = codeIOError | 12<<8
 	codeIOErrorShmSize = codeIOError | 19<<8
 )
@@ -52,7 +53,7 @@ func codeOf(err error) int {
 func classify(err error) error {
 	code := codeOf(err)
 	switch {
-	case errors.Is(err, errTooMany), errors.Is(err, store.ErrDamaged):
+	case errors.Is(err, errTooMany), errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrDiffers):
 		return err
 	case code == codeIOErrorNoMem:
 		return err

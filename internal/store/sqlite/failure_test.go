@@ -57,14 +57,14 @@ func TestOneProcessAtATime(t *testing.T) {
 }
 
 func TestFullStoresNothingAndRecovers(t *testing.T) {
-	for _, maxRecent := range []int{25, recentEntries} { // the merge does not fit, or what is appended
-		t.Run(fmt.Sprint("maxRecent=", maxRecent), func(t *testing.T) { testFull(t, maxRecent) })
+	for _, maxUnmerged := range []int{25, unmergedEntries} { // the merge does not fit, or what is appended
+		t.Run(fmt.Sprint("maxUnmerged=", maxUnmerged), func(t *testing.T) { testFull(t, maxUnmerged) })
 	}
 }
 
-func testFull(t *testing.T, maxRecent int) {
+func testFull(t *testing.T, maxUnmerged int) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxPages: 40, walPages: 10, maxRecent: maxRecent})
+	s := open(t, dir, Options{maxPages: 40, walPages: 10, maxUnmerged: maxUnmerged})
 	stored := 0
 	var err error
 	for ; err == nil && stored < 10_000; stored += 10 {
@@ -398,8 +398,8 @@ func TestRestoreFromTheFirstSchema(t *testing.T) {
 	if _, err := Restore(t.Context(), dir, filepath.Join(firstSchema(t), databaseName)); err != nil {
 		t.Fatal(err)
 	}
-	if rooms, problems, err := snapshot(t, dir).Check(t.Context()); err != nil || len(problems) > 0 || len(rooms) != 1 || rooms[0].Entries != 3 {
-		t.Errorf("check: %+v, %q, %v", rooms, problems, err)
+	if report, err := archive(t, dir).Check(t.Context()); err != nil || len(report.Problems) > 0 || len(report.Rooms) != 1 || report.Rooms[0].Entries != 3 {
+		t.Errorf("check: %+v, %v", report, err)
 	}
 }
 
@@ -436,11 +436,14 @@ func TestUsersBecomeIdentities(t *testing.T) {
 	}
 	storetest.Append(t, s, numbered(t, "lobby", "bob", 0, 1)...)
 	closeStore(t, s)
-	rooms, problems, err := snapshot(t, dir).Check(t.Context())
-	if err != nil || len(rooms) != 2 || rooms[1].Entries != 4 || rooms[1].Trouble != "" {
-		t.Errorf("check: %+v, %v", rooms, err)
+	report, err := archive(t, dir).Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(problems) != 1 || !strings.Contains(problems[0], "karol") {
+	if rooms := report.Rooms; len(rooms) != 2 || rooms[1].Entries != 4 || rooms[1].Trouble != "" {
+		t.Errorf("check: %+v", rooms)
+	}
+	if problems := report.Problems; len(problems) != 1 || !strings.Contains(problems[0], "karol") {
 		t.Errorf("check: %q, want the user that was damaged before", problems)
 	}
 }

@@ -25,7 +25,7 @@ var flipAll = flag.Bool("flip.all", false, "flip every bit, instead of one in so
 func varied(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	s := open(t, dir, Options{maxRecent: 24, mergeStep: 8})
+	s := open(t, dir, Options{maxUnmerged: 24, mergeStep: 8})
 	for i := range 60 {
 		content := fmt.Sprintf("message %d: %s", i, strings.Repeat("Žluťoučký kůň 😀 ", i%7))
 		if i == 11 {
@@ -57,7 +57,7 @@ type kept struct {
 }
 
 func keptIn(ctx context.Context, dir string) (k kept, err error) {
-	s, err := OpenSnapshot(ctx, dir)
+	s, err := OpenArchive(ctx, dir)
 	if err != nil {
 		return k, err
 	}
@@ -65,11 +65,11 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 	type id struct{ user, id string }
 	var ids []id
 	var keys []string
-	err = s.Each(ctx, nil, func(room kaban.RoomName, e *store.Entry) error {
-		k.records = append(k.records, fmt.Sprintf("%s %+v", room, *e))
-		ids = append(ids, id{e.Username, e.ID})
-		if !slices.Contains(keys, room.Key()) {
-			keys = append(keys, room.Key())
+	err = s.Export(ctx, nil, func(r *store.Record) error {
+		k.records = append(k.records, fmt.Sprintf("%+v", *r))
+		ids = append(ids, id{r.Author.ID(), r.ID.String()})
+		if !slices.Contains(keys, r.Room.Key()) {
+			keys = append(keys, r.Room.Key())
 		}
 		return nil
 	}, func(err error) error { return err })
@@ -80,12 +80,8 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		return k, err
 	}
 	for _, id := range ids {
-		name, err := kaban.ParseUsername(id.user)
-		if err != nil {
-			return k, err
-		}
 		found, err := lines(ctx, s.conn, fmt.Sprintf(`SELECT u.id || ' ' || e.place || e.content FROM users u INDEXED BY sqlite_autoindex_users_1
-			JOIN entries e INDEXED BY sqlite_autoindex_entries_1 ON e.user = u.id AND e.id = '%s' WHERE u.key = '%s'`, id.id, name.Key()))
+			JOIN entries e INDEXED BY sqlite_autoindex_entries_1 ON e.user = u.id AND e.id = '%s' WHERE u.key = '%s'`, id.id, id.user))
 		if err != nil {
 			return k, err
 		}
@@ -107,22 +103,17 @@ func (k kept) equal(other kept) bool {
 
 // check returns what Check finds, as one error.
 func check(ctx context.Context, dir string) (err error) {
-	s, err := OpenSnapshot(ctx, dir)
+	s, err := OpenArchive(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.pause = 0 // nobody writes
-	rooms, problems, err := s.Check(ctx)
-	for _, r := range rooms {
-		if r.Trouble != "" {
-			problems = append(problems, r.Trouble)
-		}
+	report, err := s.Check(ctx)
+	if err != nil {
+		return err
 	}
-	if err == nil && len(problems) > 0 {
-		err = errors.New(strings.Join(problems, "; "))
-	}
-	return err
+	return report.Err()
 }
 
 // bitsOf picks bits of a file: many of bytes that are used or near to such, and a
@@ -151,7 +142,7 @@ func bitsOf(content []byte, used, unused int) (picked []int) {
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	dir := varied(t) // with everything in both files
 	closed := copyFiles(t, dir)
-	closeStore(t, open(t, closed, Options{maxRecent: 24, mergeStep: 8}))
+	closeStore(t, open(t, closed, Options{maxUnmerged: 24, mergeStep: 8}))
 	for _, c := range []struct {
 		name, dir, file string
 		used, unused    int
@@ -210,7 +201,7 @@ func TestAFlippedBitIsNeverServed(t *testing.T) {
 	}
 	closeStore(t, s)
 	closed := copyFiles(t, original) // with everything in the database
-	closeStore(t, open(t, closed, Options{maxRecent: 24, mergeStep: 8}))
+	closeStore(t, open(t, closed, Options{maxUnmerged: 24, mergeStep: 8}))
 	for file, original := range map[string]string{databaseName: closed, databaseName + "-wal": original} {
 		content, err := os.ReadFile(filepath.Join(original, file))
 		if err != nil {
@@ -304,13 +295,13 @@ func TestADamagedMessage(t *testing.T) {
 		t.Errorf("sent again: %+v", results)
 	}
 	closeStore(t, s)
-	if err := check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "message 10 of lobby is damaged: its checksum is another one, and 2 more are damaged") {
+	if err := check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "message 10 of lobby is damaged: its checksum does not match, and 2 more are damaged") {
 		t.Errorf("check: %v", err)
 	}
 	// All the rest can be exported; a backup is refused.
 	var damaged []uint64
 	n := 0
-	err := snapshot(t, dir).Each(t.Context(), nil, func(kaban.RoomName, *store.Entry) error { n++; return nil }, func(err error) error {
+	err := archive(t, dir).Export(t.Context(), nil, func(*store.Record) error { n++; return nil }, func(err error) error {
 		if bad, ok := errors.AsType[*store.DamagedError](err); ok {
 			damaged = append(damaged, bad.Seq)
 		}
@@ -319,7 +310,7 @@ func TestADamagedMessage(t *testing.T) {
 	if err != nil || n != 36-3+3 || !slices.Equal(damaged, []uint64{10, 11, 20}) {
 		t.Errorf("export: %d messages, %v damaged, %v", n, damaged, err)
 	}
-	_, err = snapshot(t, dir).BackUp(t.Context(), filepath.Join(t.TempDir(), "backup.db"), nil)
+	_, err = archive(t, dir).Backup(t.Context(), filepath.Join(t.TempDir(), "backup.db"), nil)
 	wantError(t, err, "is damaged", "message 10 of lobby")
 	_, err = Restore(t.Context(), t.TempDir(), filepath.Join(dir, databaseName))
 	wantError(t, err, "cannot be restored", "message 10 of lobby")
@@ -418,10 +409,11 @@ func TestADamagedWALIsRefused(t *testing.T) {
 	refused(t, dir, "-wal", "transactions from there on are lost", "kaban backup", "kaban restore")
 	// As it says, what is before the damage can be had.
 	file := filepath.Join(t.TempDir(), "rest.db")
-	rooms, err := snapshot(t, dir).BackUp(t.Context(), file, nil)
+	report, err := archive(t, dir).Backup(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	rooms := report.Rooms
 	if _, err := Restore(t.Context(), dir, file); err != nil {
 		t.Fatal(err)
 	}

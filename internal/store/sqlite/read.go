@@ -15,16 +15,17 @@ const pageQuery = `SELECT e.place, e.time, e.kind, e.user, e.id, coalesce(e.user
 	FROM entries e LEFT JOIN users u ON u.id = e.user
 	WHERE e.place BETWEEN ? AND ? ORDER BY e.place`
 
-// What is wrong with a row that cannot be read as it was written.
+// Reasons why a row cannot be read as it was written.
 var (
-	errSum     = errors.New("its checksum is another one")
+	errSum     = errors.New("its checksum does not match")
 	errMissing = errors.New("it is missing")
 )
 
-// readRun gives visit the entries from one number to another of a room, up or
-// down, until visit returns false, as a query for them has them. When one is not
-// there as it was written it ends, and returns its number and what is wrong.
-func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64, visit func(*store.Entry) bool) (damaged uint64, damage, _ error) {
+// readRun calls visit with the entries from one seq to another of a room, up or
+// down, until visit returns false. rows and err are the result of a query for them.
+// At the first entry that is not there as it was written, readRun returns its seq
+// and what is wrong with it.
+func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64, visit func(e *store.Entry, user int64) bool) (damaged uint64, damage, _ error) {
 	next, step, n := from, uint64(1), to-from+1
 	if to < from {
 		step, n = ^uint64(0), from-to+1
@@ -43,7 +44,7 @@ func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64
 		var e store.Entry
 		var place, user, value int64
 		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, &value); err != nil {
-			return next, err, nil // a value is not of its type
+			return next, err, nil // a value has the wrong type
 		}
 		e.Seq = uint64(place & maxSeq)
 		switch {
@@ -51,7 +52,7 @@ func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64
 			return next, errMissing, nil
 		case sum.entry(place, user, &e) != value:
 			return next, errSum, nil
-		case !visit(&e):
+		case !visit(&e, user):
 			return 0, nil, nil
 		}
 		next += step
@@ -73,9 +74,9 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 	s.mu.RLock()
 	r := s.rooms[name.Key()]
 	var head uint64
-	var recent []recentEntry
+	var unmerged []unmergedEntry
 	if r != nil {
-		head, recent = r.head, r.recent
+		head, unmerged = r.head, r.unmerged
 	}
 	s.mu.RUnlock()
 	if page.Before != 0 {
@@ -92,11 +93,11 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 			last = first + n - 1
 		}
 	}
-	merged, recent := split(recent, first, last)
+	merged, unmerged := split(unmerged, first, last)
 	p := newRun(first, last, page)
 	if p.back {
-		for i := len(recent) - 1; i >= 0; i-- {
-			p.add(recent[i].Entry)
+		for i := len(unmerged) - 1; i >= 0; i-- {
+			p.add(unmerged[i].Entry)
 		}
 	}
 	if first <= merged && !p.full {
@@ -108,27 +109,27 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 		slices.Reverse(p.entries)
 		return p.entries, nil
 	}
-	for i := range recent {
-		p.add(recent[i].Entry)
+	for i := range unmerged {
+		p.add(unmerged[i].Entry)
 	}
 	return p.entries, nil
 }
 
-// split parts the entries first to last: those up to merged are in the table
-// entries, the others are recent. What is recent of a room follows the rest.
-func split(recent []recentEntry, first, last uint64) (merged uint64, _ []recentEntry) {
-	if len(recent) == 0 || last < recent[0].Seq {
+// split returns the last merged entry of the run first to last, and the unmerged
+// entries of it, which follow.
+func split(unmerged []unmergedEntry, first, last uint64) (merged uint64, _ []unmergedEntry) {
+	if len(unmerged) == 0 || last < unmerged[0].Seq {
 		return last, nil
 	}
-	start := recent[0].Seq
-	return start - 1, recent[max(first, start)-start : last+1-start]
+	start := unmerged[0].Seq
+	return start - 1, unmerged[max(first, start)-start : last+1-start]
 }
 
 // run is a page that is being filled.
 type run struct {
 	entries []store.Entry
 	back    bool // from the newest to the oldest
-	room    int  // for contents, in bytes; negative: there is no bound
+	room    int  // for content, in bytes; negative: no limit
 	full    bool
 }
 
@@ -139,8 +140,8 @@ func newRun(first, last uint64, page store.Page) run {
 	return run{back: page.Last, room: page.Bytes}
 }
 
-// add adds the next entry, the first one always. Once one does not fit any
-// more the page is full.
+// add adds the next entry, the first one always. The page is full as soon as one
+// does not fit.
 func (p *run) add(e store.Entry) {
 	if p.room >= 0 {
 		p.full = p.full || len(e.Content) > p.room && len(p.entries) > 0
@@ -155,34 +156,34 @@ func (p *run) add(e store.Entry) {
 func (s *Store) readMerged(ctx context.Context, r *room, first, last uint64, p *run) error {
 	var c *reader
 	select {
-	case c = <-s.readers: // Close waits until it is back
+	case c = <-s.readers: // Close waits for its return
 		defer func() { s.readers <- c }()
 	case <-s.closing:
 		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := c.read(s, r, first, last, p); err != nil {
+	if err := c.read(s.database, r, first, last, p); err != nil {
 		return s.failed("read "+r.name.String(), err)
 	}
 	return nil
 }
 
-// read adds entries to a page, up to the first that is damaged: then the page is
-// full, or it is an error if the page has nothing.
-func (c *reader) read(s *Store, r *room, first, last uint64, p *run) error {
+// read adds entries to a page up to the first damaged one: then the page is full, or
+// the damage is the error if the page is empty.
+func (c *reader) read(d *database, r *room, first, last uint64, p *run) error {
 	stmt, from, to := c.page, first, last
 	if p.back {
 		stmt, from, to = c.pageBack, last, first
 	}
 	rows, err := stmt.QueryContext(context.Background(), r.place(first), r.place(last))
-	damaged, damage, err := readRun(rows, err, &c.sum, r.id, from, to, func(e *store.Entry) bool {
+	damaged, damage, err := readRun(rows, err, &c.sum, r.id, from, to, func(e *store.Entry, _ int64) bool {
 		p.add(*e)
 		return !p.full
 	})
 	if damage != nil {
 		found := &store.DamagedError{Room: r.name, Seq: damaged, Err: damage}
-		s.report(r, found)
+		d.report(r, found)
 		if p.full = true; len(p.entries) == 0 {
 			return found
 		}
@@ -200,26 +201,26 @@ type reported struct {
 }
 
 // report logs an entry that cannot be read.
-func (s *Store) report(r *room, e *store.DamagedError) {
+func (d *database) report(r *room, e *store.DamagedError) {
 	at := reported{r.id, e.Seq}
-	s.mu.Lock()
-	_, known := s.reported[at]
-	n := len(s.reported)
+	d.mu.Lock()
+	_, known := d.reported[at]
+	n := len(d.reported)
 	if known = known || n == maxReported; !known {
-		s.reported[at] = struct{}{}
+		d.reported[at] = struct{}{}
 	}
-	s.mu.Unlock()
+	d.mu.Unlock()
 	if known {
 		return
 	}
-	s.log.Error("a message is damaged on the disk and is given to nobody; \"kaban check\" finds out what else is, and \"kaban restore\" puts a backup back",
+	d.log.Error("a message is damaged on the disk and is not delivered; \"kaban check\" finds all damage, and \"kaban restore\" restores a backup",
 		"room", e.Room, "seq", e.Seq, "error", e.Err)
 	if n+1 == maxReported {
-		s.log.Error("more damaged messages are not logged", "path", s.path)
+		d.log.Error("further damaged messages are not logged", "path", d.path)
 	}
 }
 
-// closeRows ends a query and returns what went wrong in it.
+// closeRows ends a query and returns its error.
 func closeRows(rows *sql.Rows) error {
 	if err := rows.Close(); err != nil {
 		return err

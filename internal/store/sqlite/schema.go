@@ -228,16 +228,16 @@ func (t *summed) sumSome(ctx context.Context, c *conn, after int64) (n int, last
 	return len(ids), ids[len(ids)-1], nil
 }
 
-// tellEvery is how often long work says how far it has come.
-const tellEvery = 2 * time.Second
+// logEvery is how often long work logs its progress.
+const logEvery = 2 * time.Second
 
-// tellProgress returns a function that logs how far the sums have come.
-func (s *Store) tellProgress() func(done, total int) {
-	told := time.Now()
+// logProgress returns a function that logs the progress of the checksums.
+func (d *database) logProgress() func(done, total int) {
+	logged := time.Now()
 	return func(done, total int) {
-		if time.Since(told) >= tellEvery {
-			told = time.Now()
-			s.log.Info("adding checksums to a database of an older version", "rows", done, "of", total)
+		if time.Since(logged) >= logEvery {
+			logged = time.Now()
+			d.log.Info("adding checksums to a database of an older version", "rows", done, "of", total)
 		}
 	}
 }

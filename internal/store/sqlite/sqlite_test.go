@@ -88,13 +88,27 @@ func copyFiles(t *testing.T, from string) (to string) {
 	return to
 }
 
+// driver is what storetest needs.
+func driver(options Options) storetest.Driver {
+	return storetest.Driver{
+		Open: func(t *testing.T) store.Store { return open(t, t.TempDir(), options) },
+		Share: func(t *testing.T, s store.Store) store.Store {
+			other, err := s.(*Store).Share()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return other
+		},
+	}
+}
+
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir(), Options{}) })
+	storetest.Run(t, driver(Options{}))
 }
 
 // The suite again, where nearly every append moves and cuts the WAL.
 func TestConformanceWithSmallWAL(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir(), Options{walPages: 1}) })
+	storetest.Run(t, driver(Options{walPages: 1}))
 }
 
 func TestReopenKeepsEverything(t *testing.T) {
@@ -274,7 +288,7 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 }
 
 func TestTheWALIsBounded(t *testing.T) {
-	s := open(t, t.TempDir(), Options{walPages: 50, maxRecent: 1})
+	s := open(t, t.TempDir(), Options{walPages: 50, maxUnmerged: 1})
 	for i := range 200 {
 		storetest.Append(t, s, numbered(t, "lobby", "alice", i*2, 2)...)
 	}

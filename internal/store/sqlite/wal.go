@@ -299,11 +299,11 @@ const (
 	walPause = 50 * time.Millisecond
 )
 
-// CheckWAL returns an error if the WAL has transactions that cannot be read.
-func (s *Snapshot) CheckWAL(ctx context.Context) error {
+// Lost implements store.Archive: the WAL may have transactions that cannot be read.
+func (a *Archive) Lost(ctx context.Context) error {
 	var last walDamage
 	for look := range walLooks {
-		damage, err := inspectWALOf(s.path)
+		damage, err := inspectWALOf(a.path)
 		if err != nil || damage == nil {
 			return err
 		}
@@ -312,16 +312,16 @@ func (s *Snapshot) CheckWAL(ctx context.Context) error {
 		}
 		last = *damage
 		select {
-		case <-time.After(s.pause):
+		case <-time.After(a.pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("%s-wal is damaged: %w", s.path, &last)
+	return fmt.Errorf("%s-wal is damaged: %w", a.path, &last)
 }
 
-func (s *Snapshot) checkWAL(ctx context.Context) ([]string, error) {
-	err := s.CheckWAL(ctx)
+func (a *Archive) checkWAL(ctx context.Context) ([]string, error) {
+	err := a.Lost(ctx)
 	if errors.Is(err, store.ErrDamaged) {
 		return []string{err.Error()}, nil
 	}

@@ -3,7 +3,8 @@
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
 import { loadMembers } from './names'
-import { pageLimit, type History } from './protocol'
+import type { Page } from './log'
+import { isMessage, pageLimit, type History } from './protocol'
 import { ask } from './session'
 import * as state from './state'
 import { noLine, type Room } from './state'
@@ -29,9 +30,16 @@ export async function loadShown(room: Room): Promise<void> {
   return loadNewest(room)
 }
 
-async function page(room: Room, where: { before?: number; after?: number }, limit = pageSize): Promise<History | undefined> {
+async function page(room: Room, where: { before?: number; after?: number }, limit = pageSize): Promise<Page | undefined> {
+  // Everything up to here is in the log by now: without more to come a page reaches it.
+  const cursor = room.cursor?.seq ?? 0
   try {
-    return await ask<History>({ type: 'history', room: room.name, limit, ...where })
+    const found = await ask<History>({ type: 'history', room: room.name, limit, ...where })
+    const entries = found.messages
+    const more = found.more && entries.length > 0
+    const last = entries[entries.length - 1]?.seq ?? where.after ?? 0
+    const end = where.before !== undefined ? where.before - 1 : more && where.after !== undefined ? last : Math.max(last, cursor)
+    return { messages: entries.filter(isMessage), start: entries[0]?.seq ?? end + 1, end, more }
   } catch (error) {
     if (error instanceof RequestError && error.refusal && error.refusal.code !== 'not_found') state.notice.value = error.refusal
     return undefined
@@ -43,10 +51,10 @@ export async function loadNewest(room: Room): Promise<void> {
   const found = await page(room, {}, 100)
   if (!found) return
   batch(() => {
-    if (room.log.attached) room.log.addNewest(found.messages, found.more)
-    else room.log.replace(found.messages, found.more, true)
+    if (room.log.attached) room.log.addNewest(found)
+    else room.log.replace(found, found.more, true)
     // What came live meanwhile may not have been kept.
-    if (!room.log.attached || (room.log.last ?? 0) < (room.cursor?.seq ?? 0)) {
+    if (!room.log.attached || room.log.end < (room.cursor?.seq ?? 0)) {
       room.log.attached = false
       void loadNewer(room)
     }
@@ -70,16 +78,13 @@ async function loadAround(room: Room, seq: number, wanted = false): Promise<bool
   const after = Math.max(0, seq - before)
   const found = await page(room, { after })
   if (!found) return !wanted
-  const { messages } = found
-  const first = messages[0]?.seq
-  const last = messages[messages.length - 1]?.seq
-  if (wanted && !messages.some((m) => m.seq === seq)) return false
-  if (first === undefined || last === undefined) {
+  if (wanted && !found.messages.some((m) => m.seq === seq)) return false
+  if (found.start > found.end) {
     await loadNewest(room)
     return true
   }
   batch(() => {
-    room.log.replace(messages, first === after + 1 && first > 1, !found.more && last >= (room.cursor?.seq ?? 0))
+    room.log.replace(found, after > 0, !found.more && found.end >= (room.cursor?.seq ?? 0))
     room.following = false
     room.changed()
   })
@@ -89,20 +94,19 @@ async function loadAround(room: Room, seq: number, wanted = false): Promise<bool
 /** Loads older messages than are there. */
 export async function loadOlder(room: Room): Promise<void> {
   const { log } = room
-  const first = log.first
-  if (room.loadingOlder.value || !log.loaded || !log.moreBefore || first === undefined || !room.joined.value) return
+  const { generation, start } = log
+  if (room.loadingOlder.value || !log.loaded || !log.moreBefore || !room.joined.value) return
   batch(() => {
     room.loadingOlder.value = true
     room.loadFailed.value = false
   })
-  const generation = log.generation
-  // Who has scrolled through a thousand is on a journey.
-  const found = await page(room, { before: first }, log.messages.length > 1000 ? pageLimit : pageSize)
+  // After a thousand messages the user is on a long way up.
+  const found = await page(room, { before: start }, log.messages.length > 1000 ? pageLimit : pageSize)
   batch(() => {
     room.loadingOlder.value = false
     if (!found) room.loadFailed.value = true
     // Messages may have been dropped there meanwhile.
-    else if (generation === log.generation && log.first === first) log.addOlder(found.messages, found.more)
+    else if (generation === log.generation && log.start === start) log.addOlder(found)
     room.changed()
   })
 }
@@ -110,14 +114,13 @@ export async function loadOlder(room: Room): Promise<void> {
 /** Loads newer messages, after a jump into the past. */
 export async function loadNewer(room: Room): Promise<void> {
   const { log } = room
-  const last = log.last
-  if (room.loadingNewer.value || log.attached || last === undefined || !room.joined.value) return
+  if (room.loadingNewer.value || log.attached || !room.joined.value) return
   room.loadingNewer.value = true
-  const generation = log.generation
-  const found = await page(room, { after: last })
+  const { generation } = log
+  const found = await page(room, { after: log.end })
   batch(() => {
     room.loadingNewer.value = false
-    if (found && generation === log.generation) log.addNewer(found.messages, found.more, room.cursor?.seq ?? 0)
+    if (found && generation === log.generation) log.addNewer(found, room.cursor?.seq ?? 0)
     room.changed()
   })
 }

@@ -1,12 +1,29 @@
-// What the page has loaded of a room's log: one run of messages without a gap.
-// Most of the time it reaches to the newest message and grows at the end; after
-// a jump into the past it does not, until reading on has brought it there.
+// The part of a room's log that the page has loaded: one run of entries without a
+// gap, kept as the messages among them. Usually the run reaches the newest entry and
+// grows at its end; after a jump into the past it does not, until the user has read
+// on to there.
 
 import type { Message } from './protocol'
 
-export class Log {
-  /** In the order of seq, no number missing. Only this class changes it. */
+/** A run of entries: all of them from `start` to `end`, of which only the messages are kept. */
+export interface Run {
+  messages: Message[]
+  start: number
+  /** Less than `start` if there is no entry. */
+  end: number
+}
+
+/** A page of history. */
+export interface Page extends Run {
+  /** More entries follow in the direction that was asked for. */
+  more: boolean
+}
+
+export class Log implements Run {
+  /** In the order of seq. Numbers that are missing belong to entries that are no messages. Only this class changes it. */
   readonly messages: Message[] = []
+  start = 1
+  end = 0
   /** Older messages are kept by the server. */
   moreBefore = true
   /** The run reaches to the newest message that was given: it grows with it. */
@@ -18,14 +35,6 @@ export class Log {
   /** Where the first message stands, counted from the first one of the generation: below 0 once older ones are put in. */
   base = 0
 
-  get first(): number | undefined {
-    return this.messages[0]?.seq
-  }
-
-  get last(): number | undefined {
-    return this.messages[this.messages.length - 1]?.seq
-  }
-
   /** The message with a seq, if it is in the run. */
   at(seq: number): Message | undefined {
     const i = this.indexOf(seq)
@@ -34,9 +43,9 @@ export class Log {
 
   /** Where a seq stands in `messages`, or -1. */
   indexOf(seq: number): number {
-    const first = this.first
-    if (first === undefined || seq < first || seq > this.last!) return -1
-    // Without a gap the place is a matter of counting; a log that was cut has one.
+    const first = this.messages[0]?.seq
+    if (first === undefined || seq < first || seq > this.end) return -1
+    // Where every entry is a message the place is a matter of counting.
     const guess = this.messages[seq - first]
     if (guess?.seq === seq) return seq - first
     let low = 0
@@ -49,47 +58,64 @@ export class Log {
     return this.messages[low]?.seq === seq ? low : -1
   }
 
-  /** Takes a live message; what is already there or has no place yet is ignored. */
+  /** The last seq that has been read with a message: all entries up to the next message. */
+  readWith(row: number): number {
+    const next = this.messages[row + 1]
+    return next ? next.seq - 1 : this.end
+  }
+
+  /** Takes a live message. One that is already there, or does not follow the run, is ignored. */
   append(message: Message): void {
-    if (this.attached && message.seq > (this.last ?? 0)) this.messages.push(message)
+    if (this.extend(message.seq)) this.messages.push(message)
   }
 
-  /** Takes a page that was asked for from the newest message backwards. */
-  addNewest(page: Message[], more: boolean): void {
-    // Live messages may have come in the meantime: the page ends before, with or
-    // behind them.
-    const last = page[page.length - 1]?.seq ?? 0
-    const live = this.messages.filter((m) => m.seq > last)
-    // Of what came live only the newest is kept: it may not reach back to the page.
-    const whole = live.length === 0 || page.length === 0 || live[0]!.seq === last + 1
-    this.replace(whole ? [...page, ...live] : page, more, whole)
+  /** Takes the place of a live entry into the run; false if it is not the next one. */
+  extend(seq: number): boolean {
+    if (!this.attached || seq <= this.end) return false
+    if (!this.loaded && this.end === 0) this.start = seq
+    this.end = seq
+    return true
   }
 
-  /** Takes a page that ends before the first message. */
-  addOlder(page: Message[], more: boolean): void {
-    const first = this.first ?? Infinity
-    const older = page.filter((m) => m.seq < first)
+  /** Takes the page with the newest entries. */
+  addNewest(page: Page): void {
+    // Live entries may have come in the meantime. Only the newest of them are kept:
+    // they may not reach back to the page.
+    const further = this.end > page.end
+    const whole = !further || this.start <= page.end + 1
+    if (further && whole) {
+      const live = this.messages.filter((m) => m.seq > page.end)
+      this.replace({ messages: [...page.messages, ...live], start: page.start, end: this.end }, page.more, true)
+    } else this.replace(page, page.more, whole)
+  }
+
+  /** Takes a page that ends before the run. */
+  addOlder(page: Page): void {
+    const older = page.messages.filter((m) => m.seq < this.start)
     this.splice(0, older)
     this.base -= older.length
-    this.moreBefore = more
+    this.start = Math.min(this.start, page.start)
+    this.moreBefore = page.more
   }
 
-  /** Takes a page that begins after the last message; without more to come the run is attached. */
-  addNewer(page: Message[], more: boolean, cursor: number): void {
-    const last = this.last ?? 0
+  /** Takes a page that begins after the run. With the last page the run is attached. */
+  addNewer(page: Page, cursor: number): void {
     this.splice(
       this.messages.length,
-      page.filter((m) => m.seq > last),
+      page.messages.filter((m) => m.seq > this.end),
     )
-    // Live messages went by while the run was apart: it is whole again only when
-    // it holds the newest of them.
-    if (!more && (this.last ?? 0) >= cursor) this.attached = true
+    this.end = Math.max(this.end, page.end)
+    // Live entries went by while the run was apart: it is whole again only when it
+    // has the newest of them.
+    if (!page.more && this.end >= cursor) this.attached = true
   }
 
   /** Puts another run in the place of this one. */
-  replace(run: Message[], moreBefore: boolean, attached: boolean): void {
+  replace(run: Run, moreBefore: boolean, attached: boolean): void {
     this.messages.length = 0
-    this.splice(0, run)
+    this.splice(0, run.messages)
+    this.start = run.start
+    this.end = run.end
     this.moreBefore = moreBefore
     this.attached = attached
     this.loaded = true
@@ -102,6 +128,7 @@ export class Log {
     const n = this.messages.length - most
     if (n <= 0) return
     this.messages.splice(0, n)
+    this.start = this.messages[0]?.seq ?? this.end + 1
     this.base += n
     this.moreBefore = true
   }
@@ -109,6 +136,8 @@ export class Log {
   /** Forgets everything: the numbers mean other messages now. */
   clear(): void {
     this.messages.length = 0
+    this.start = 1
+    this.end = 0
     this.moreBefore = true
     this.attached = true
     this.loaded = false

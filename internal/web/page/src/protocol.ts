@@ -1,14 +1,27 @@
 // The frames of kaban/1, as docs/protocol.md describes them, over a WebSocket:
 // one JSON object in each text message.
 
-/** A message of a room's log as pages and live frames carry it. */
-export interface Message {
+/** An item of a room's log. Any frame with `room` and `seq` is one, and so is each element of a page of history. */
+export interface Entry {
   seq: number
+  /** The kind. An element of a page without one is a message. */
+  type?: string
+}
+
+/** A message of a room's log, as pages and live frames carry it. */
+export interface Message extends Entry {
+  type?: 'message'
   id: string
   username: string
   content: string
   /** RFC 3339, UTC, milliseconds. */
   time: string
+}
+
+/** A place in a room's log. A seq of another epoch means nothing. */
+export interface Cursor {
+  epoch: string
+  seq: number
 }
 
 export type Request =
@@ -43,6 +56,11 @@ export interface LiveMessage extends Message {
   type: 'message'
   room: string
 }
+/** An entry of a kind that the page does not know: it shows nothing, but has its place in the log. */
+export interface LiveEntry {
+  room: string
+  seq: number
+}
 export interface Ack {
   type: 'ack'
   room: string
@@ -54,7 +72,7 @@ export interface Ack {
 export interface History {
   type: 'history'
   room: string
-  messages: Message[]
+  messages: Entry[]
   more: boolean
   ref?: string
 }
@@ -83,16 +101,19 @@ export interface Presence {
   joined?: string[]
   left?: string[]
 }
-export interface Refusal {
-  type: 'error'
+/** What went wrong, as the server says it, or the page itself. */
+export interface Problem {
   code: string
   /** A sentence in English. */
   message: string
+  max?: number
+  actual?: number
+}
+export interface Refusal extends Problem {
+  type: 'error'
   ref?: string
   room?: string
   id?: string
-  max?: number
-  actual?: number
   retry_after_ms?: number
   epoch?: string
   head?: number
@@ -134,6 +155,15 @@ export function decode(text: string): Event | undefined {
     // The caller gives up the connection: what follows cannot be trusted.
   }
   return undefined
+}
+
+export function isMessage(entry: Entry): entry is Message {
+  return entry.type === undefined || entry.type === 'message'
+}
+
+/** Whether an event of any type, known or not, is an entry of a room's log. */
+export function isEntry(event: object): event is LiveEntry {
+  return 'room' in event && typeof event.room === 'string' && 'seq' in event && typeof event.seq === 'number'
 }
 
 /** An id for a message or a ref: 128 random bits. */

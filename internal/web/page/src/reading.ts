@@ -3,10 +3,8 @@
 import { batch } from '@preact/signals'
 import { mentions } from './markup'
 import { notify } from './notify'
-import type { LiveMessage, Message } from './protocol'
-import { settle } from './outbox'
-import { find } from './rooms'
-import { attentive, noLine, rooms, spoken, username, type Room } from './state'
+import type { LiveEntry, LiveMessage, Message } from './protocol'
+import { attentive, find, noLine, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
 
 /** How long what has been read may be unkept. Milliseconds. */
@@ -29,8 +27,18 @@ export function receiveMessage(event: LiveMessage): void {
   const room = find(event.room)
   if (!room) return
   const { seq, id, username, content, time } = event
-  settle(event.room, id, username)
   take(room, { seq, id, username, content, time })
+}
+
+/** Takes an entry of a kind that is not shown: it only moves the room's cursor. */
+export function receiveEntry({ room: name, seq }: LiveEntry): void {
+  const room = find(name)
+  if (!room?.cursor || seq <= room.cursor.seq) return
+  const allRead = room.unread.value === 0
+  advance(room, seq)
+  room.log.extend(seq)
+  if (allRead) markRead(room, seq)
+  room.changed()
 }
 
 /** Takes the next message of a room's log. */

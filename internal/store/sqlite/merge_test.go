@@ -40,11 +40,11 @@ func count(t testing.TB, s *Store, table string) int {
 
 // The suite again, where nearly every append merges a part of what is recent.
 func TestConformanceWithSmallMerges(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir(), Options{maxRecent: 3, mergeStep: 1}) })
+	storetest.Run(t, driver(Options{maxUnmerged: 3, mergeStep: 1}))
 }
 
 func TestRecentEntriesAreMerged(t *testing.T) {
-	s := open(t, t.TempDir(), Options{maxRecent: 11, mergeStep: 4})
+	s := open(t, t.TempDir(), Options{maxUnmerged: 11, mergeStep: 4})
 	expect := func(what string, entries, recent, batches int) {
 		t.Helper()
 		if e, r, b := count(t, s, "entries"), count(t, s, "recent"), count(t, s, "journal"); e != entries || r != recent || b != batches {
@@ -63,18 +63,18 @@ func TestRecentEntriesAreMerged(t *testing.T) {
 	expect("more than a step where more comes", 12, 11, 2)
 
 	// Large contents are merged sooner.
-	s.maxRecent, s.mergeStep = recentEntries, 1
+	s.maxUnmerged, s.mergeStep = unmergedEntries, 1
 	long := storetest.Draft(t, "lobby", "ann", "long", strings.Repeat("x", 4000))
-	for i := range recentBytes/4000 + 10 {
+	for i := range unmergedBytes/4000 + 10 {
 		long.ID = storetest.Draft(t, "lobby", "ann", fmt.Sprint("long-", i), "x").ID
 		storetest.Append(t, s, long)
 	}
-	if n := count(t, s, "recent"); n < recentBytes/4000-1 || n > recentBytes/4000 || s.recent.bytes > recentBytes {
-		t.Errorf("%d recent with %d bytes; want as many of 4,000 as are %d bytes", n, s.recent.bytes, recentBytes)
+	if n := count(t, s, "recent"); n < unmergedBytes/4000-1 || n > unmergedBytes/4000 || s.unmerged.bytes > unmergedBytes {
+		t.Errorf("%d recent with %d bytes; want as many of 4,000 as are %d bytes", n, s.unmerged.bytes, unmergedBytes)
 	}
 
 	// It is all the same to those who look into the file.
-	if n := count(t, s, "log"); n != 23+recentBytes/4000+10 {
+	if n := count(t, s, "log"); n != 23+unmergedBytes/4000+10 {
 		t.Errorf("the view log has %d rows", n)
 	}
 }
@@ -82,7 +82,7 @@ func TestRecentEntriesAreMerged(t *testing.T) {
 // What a crash leaves is there, wherever it is.
 func TestRecentEntriesAfterACrash(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxRecent: 10, mergeStep: 3})
+	s := open(t, dir, Options{maxUnmerged: 10, mergeStep: 3})
 	storetest.Append(t, s, numbered(t, "lobby", "Ann", 0, 12)...)
 	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "small", "written \"otherwise\" \\n\n\t<&> \u2028 \U0001f408 \ufffd"))
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 3)...)
@@ -108,7 +108,7 @@ func TestRecentEntriesAfterACrash(t *testing.T) {
 
 // Pages are the same on both sides of the border and across it.
 func TestPagesOfRecentEntries(t *testing.T) {
-	s := open(t, t.TempDir(), Options{maxRecent: 10})
+	s := open(t, t.TempDir(), Options{maxUnmerged: 10})
 	for i := range 15 {
 		storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint(i), strings.Repeat("x", 1+i%4)))
 	}
@@ -159,7 +159,7 @@ func pageOf(entries []store.Entry, page store.Page) []store.Entry {
 
 func TestSnapshotsHaveRecentEntries(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxRecent: 10})
+	s := open(t, dir, Options{maxUnmerged: 10})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 12)...)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 12, 3)...)
 	storetest.Append(t, s, numbered(t, "attic", "ann", 15, 2)...)
@@ -167,12 +167,15 @@ func TestSnapshotsHaveRecentEntries(t *testing.T) {
 	if len(exported) != 17 || exported[0].Room.String() != "attic" || exported[16].Seq != 15 {
 		t.Errorf("an export has %d records, the last %+v", len(exported), exported[len(exported)-1])
 	}
-	rooms, problems, err := snapshot(t, dir).Check(t.Context())
-	if err != nil || len(problems) > 0 || len(rooms) != 2 || rooms[1].Entries != 15 || rooms[1].Room.Head != 15 || rooms[0].Entries != 2 {
-		t.Errorf("check: %+v, %q, %v", rooms, problems, err)
+	report, err := archive(t, dir).Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rooms := report.Rooms; report.Err() != nil || len(rooms) != 2 || rooms[1].Entries != 15 || rooms[1].Room.Head != 15 || rooms[0].Entries != 2 {
+		t.Errorf("check: %+v", report)
 	}
 	file := filepath.Join(t.TempDir(), "backup")
-	if _, err := snapshot(t, dir).BackUp(t.Context(), file, nil); err != nil {
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	c, err := connect(t.Context(), file, "ro", nil)
@@ -187,7 +190,7 @@ func TestSnapshotsHaveRecentEntries(t *testing.T) {
 
 func TestDamagedRecentEntries(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxRecent: 10})
+	s := open(t, dir, Options{maxUnmerged: 10})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 12)...)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 12, 6)...)
 	without := func(seq int) string {
@@ -201,7 +204,7 @@ func TestDamagedRecentEntries(t *testing.T) {
 		"a lost start":       {without(13), "1 entries are missing between 1 and 18", "message 14 of lobby: it does not follow"},
 		"a lost room":        {"DELETE FROM rooms", "of room 1, which does not exist", "of room 1, which does not exist"},
 		"a lost author":      {with(15, "user", "7"), "message 15 of lobby is of user 7: it is missing", "message 15 of lobby is of user 7: it is missing"},
-		"an id that is old":  {with(15, "id", "'id-3'"), "entry 15 of room 1 has an id", ""},
+		"an id that is old":  {with(15, "id", "'id-3'"), "entry 15 of room 1 has the id", ""},
 		"an id that is twin": {with(15, "id", "'id-16'"), "message 17 of lobby: it does not follow", "message 17 of lobby: it does not follow"},
 		"a place taken":      {with(15, "place", "(1 << 40) + 14"), "message 14 of lobby: it does not follow", "message 14 of lobby: it does not follow"},
 		"a place of an old":  {with(18, "place", "(1 << 40) + 17"), "message 17 of lobby: it does not follow", "message 17 of lobby: it does not follow"},
@@ -210,12 +213,12 @@ func TestDamagedRecentEntries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			damaged := copyFiles(t, dir)
 			corrupt(t, filepath.Join(damaged, databaseName), c.damage)
-			_, err := CheckFile(t.Context(), filepath.Join(damaged, databaseName))
+			_, err := checkBackup(t.Context(), filepath.Join(damaged, databaseName))
 			if err == nil {
 				t.Error("the checksums find nothing")
 			}
 			sumAgain(t, filepath.Join(damaged, databaseName)) // so that the rest has to find it
-			_, err = CheckFile(t.Context(), filepath.Join(damaged, databaseName))
+			_, err = checkBackup(t.Context(), filepath.Join(damaged, databaseName))
 			wantError(t, err, c.check)
 			if c.open != "" {
 				_, err := Open(t.Context(), damaged, Options{})
@@ -288,7 +291,7 @@ func TestRecentEntriesOfVersion2(t *testing.T) {
 		t.Errorf("got %+v", results)
 	}
 	closeStore(t, s)
-	if _, err := CheckFile(t.Context(), path); err != nil {
+	if _, err := checkBackup(t.Context(), path); err != nil {
 		t.Error(err)
 	}
 }
@@ -319,7 +322,7 @@ func TestIDsAreLookedUp(t *testing.T) {
 // again.
 func TestTheNewestBatchIsMergedAlready(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{maxRecent: 3, mergeStep: 1})
+	s := open(t, dir, Options{maxUnmerged: 3, mergeStep: 1})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 1, 1)...)
 	storetest.Append(t, s, numbered(t, "attic", "ann", 2, 1)...)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...)

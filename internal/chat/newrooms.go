@@ -1,4 +1,4 @@
-package server
+package chat
 
 import (
 	"net/netip"
@@ -14,14 +14,14 @@ import (
 const (
 	// Under a name as many as its connection may be in: after a restart a client
 	// makes anew all of its rooms in which nothing was ever said. Then 20 an hour.
-	nameRooms      = maxRooms
+	nameRooms      = 1000
 	nameRoomsEvery = 3 * time.Minute
 	// From an address, whatever the names; of IPv6 from a network of 64 bits.
-	addressRooms      = 2 * maxRooms
+	addressRooms      = 2 * nameRooms
 	addressRoomsEvery = 30 * time.Second
 	// From this machine, which may be everybody behind a proxy: half of the rooms
 	// that a server has by default.
-	machineRooms      = 50 * maxRooms
+	machineRooms      = 50 * nameRooms
 	machineRoomsEvery = 10 * time.Second
 
 	// maxQuotaKeys is how many names or addresses a quota remembers.
@@ -30,13 +30,13 @@ const (
 
 // newRooms limits how fast rooms are made.
 type newRooms struct {
-	clock clock
+	clock func() time.Duration
 
 	mu                        sync.Mutex // guards all below
 	names, addresses, machine quota
 }
 
-func limitNewRooms(c clock) *newRooms {
+func limitNewRooms(c func() time.Duration) *newRooms {
 	return &newRooms{
 		clock:     c,
 		names:     newQuota(nameRooms, nameRoomsEvery),

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/sqlite"
+)
+
+// No other file of this package knows a store driver.
+
+// inMemory is the --data of a server that keeps nothing.
+const inMemory = ":memory:"
+
+// checkData refuses a misspelt inMemory.
+func checkData(data string) error {
+	if strings.HasPrefix(data, ":") {
+		return usagef("--data %s: the only name that may begin with a colon is %s; for a directory of that name use ./%s", data, inMemory, data)
+	}
+	return nil
+}
+
+// checkDirectory refuses a --data that names no directory.
+func checkDirectory(data string) error {
+	if data == "" || data == inMemory {
+		return usagef("--data: name the server's data directory; a server with --data %s keeps nothing", inMemory)
+	}
+	return checkData(data)
+}
+
+// openStore opens the store that --data names.
+func openStore(data string, log *slog.Logger) (store.Store, error) {
+	switch data {
+	case inMemory:
+		return memory.New(0), nil
+	case "":
+		return nil, usagef("--data: name a directory, or %s", inMemory)
+	}
+	if err := checkData(data); err != nil {
+		return nil, err
+	}
+	s, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log})
+	if err != nil {
+		return nil, ofData(data, err)
+	}
+	return s, nil
+}
+
+// openImporter opens the store in a data directory that no server is using.
+func openImporter(ctx context.Context, data string) (store.Importer, error) {
+	s, err := sqlite.Open(ctx, data, sqlite.Options{})
+	if err != nil {
+		return nil, ofData(data, err)
+	}
+	return s, nil
+}
+
+// openArchive opens a data directory that a server may be using.
+func openArchive(ctx context.Context, data string) (store.Archive, error) {
+	a, err := sqlite.OpenArchive(ctx, data)
+	if err != nil {
+		return nil, ofData(data, err)
+	}
+	return a, nil
+}
+
+// restore replaces the contents of a data directory with a backup and returns where
+// it keeps the old ones.
+func restore(ctx context.Context, data, backup string) (kept string, err error) {
+	return sqlite.Restore(ctx, data, backup)
+}
+
+func ofData(data string, err error) error { return fmt.Errorf("--data %s: %w", data, err) }

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// testRecords returns records of a room with every author and some kinds.
+func testRecords(t *testing.T) []store.Record {
+	t.Helper()
+	room, err := kaban.ParseRoomName("lobby")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := kaban.ParseUsername("Ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []store.Record
+	for i, draft := range []kaban.Draft{
+		{Author: kaban.Visitor(name), Kind: kaban.KindMessage, Body: "a message"},
+		{Author: kaban.Account("17", name), Kind: kaban.KindMessage, Body: "by an account"},
+		{Author: kaban.Visitor(name), Kind: kaban.KindMessage, Target: 1, Body: "that refers to <another> & \u2028\u200b"},
+		{Author: kaban.Visitor(name), Kind: 200, Target: 2, Body: "of an unknown kind"},
+		{Author: kaban.Account("17", name), Kind: 255},
+		{Author: kaban.Visitor(name), Kind: kaban.KindMessage, Body: strings.Repeat("\u200b", kaban.MaxContentCeiling)},
+	} {
+		draft.Room = room
+		if draft.ID, err = kaban.ParseMessageID(fmt.Sprint("id-", i)); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, store.Record{Draft: draft, Seq: uint64(i + 1), Time: 1764000000123 + int64(i)})
+	}
+	return records
+}
+
+func TestRecordsAreLines(t *testing.T) {
+	for i, want := range testRecords(t) {
+		line, err := appendRecord(nil, &want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isFrame := bytes.HasPrefix(line, []byte(`{"type":"message"`)); isFrame != (i == 0 || i == 5) || bytes.Count(line, []byte("\n")) != 1 {
+			t.Errorf("record %d: a frame %t: %s", i, isFrame, line)
+		}
+		if got, err := parseRecord(bytes.TrimSuffix(line, []byte("\n"))); err != nil || got != want {
+			t.Errorf("record %d: got %+v, %v; want %+v", i, got, err, want)
+		}
+	}
+}
+
+func TestBadRecords(t *testing.T) {
+	const good = `{"type":"entry","room":"lobby","seq":4,"kind":200,"id":"a","author":"visitor:ann","username":"Ann","target":2,"content":"x","time":"2026-11-24T02:35:37.101Z"}`
+	if _, err := parseRecord([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{`"entry"`, `"parted"`, "frame of type parted"},
+		{`"entry"`, `"other"`, `"other"`},
+		{`"seq":4`, `"seq":0`, "seq is 0"},
+		{`"kind":200`, `"kind":256`, "kind"},
+		{`"kind":200,`, ``, "kind is missing"},
+		{`"kind":200`, `"kind":"x"`, "kind"},
+		{`visitor:ann`, `visitor:bob`, "author"},
+		{`"Ann"`, `"A nn"`, "username"},
+		{`"lobby"`, `""`, "room"},
+		{`"a"`, `"a b"`, "id"},
+		{`02:35`, `99:35`, "time"},
+		{`}`, ``, ""},
+	} {
+		if _, err := parseRecord([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s instead of %s: %v, want an error with %q", c.new, c.old, err, c.want)
+		}
+	}
+}
+
+// Every kind and every author comes through the commands unchanged.
+func TestExportAndImportCarryKinds(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	s, err := openImporter(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := testRecords(t)
+	if _, err := s.Import(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	command := func(args ...string) string {
+		t.Helper()
+		var out, complaints bytes.Buffer
+		if code := run(args, streams{in: strings.NewReader(""), out: &out, err: &complaints}); code != 0 {
+			t.Fatalf("kaban %s: exit code %d, %s", args, code, &complaints)
+		}
+		return out.String()
+	}
+	exported := command("export", "--data", from)
+	file := filepath.Join(t.TempDir(), "export.jsonl")
+	if err := os.WriteFile(file, []byte(exported), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command("import", "--data", to, file)
+	if again := command("export", "--data", to); again != exported || strings.Count(again, "\n") != len(records) {
+		t.Errorf("exported\n%.2000s\nand again\n%.2000s", exported, again)
+	}
+	if s, err = openImporter(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := s.Import(t.Context(), records); err != nil || n != 0 {
+		t.Errorf("the records are not the same there: %d new, %v", n, err)
+	}
+}

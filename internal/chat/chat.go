@@ -1,0 +1,202 @@
+// Package chat is what identities can do: join rooms, send, read, list. Every front
+// end reaches the dispatcher, the store and the registry of names through it and in
+// no other way, so each rule holds for all of them.
+//
+// It checks permissions (package access), applies the defaults and limits that all
+// front ends share, and counts what happened. It knows no protocol: refusals are
+// errors, which package refusal puts into codes and words.
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/session"
+	"kaban/internal/store"
+)
+
+// What front ends and the dispatcher hand each other.
+type (
+	// Subscription is a cursor in the log of a room.
+	Subscription = dispatch.Subscription
+	// Segment is what comes next on a subscription.
+	Segment = dispatch.Segment
+	// Start says where a subscription begins.
+	Start = dispatch.Start
+	// Joined is the state of a room at the moment of subscribing.
+	Joined = dispatch.Joined
+	// Format encodes what subscribers read.
+	Format = dispatch.Format
+	// Waker serves subscriptions.
+	Waker = dispatch.Waker
+	// Audience is all subscriptions to one room with one waker.
+	Audience = dispatch.Audience
+	// Send is a draft on its way, with where its receipt goes.
+	Send = dispatch.Send
+	// Receipt says what became of a draft.
+	Receipt = dispatch.Receipt
+	// Room is the present state of a room.
+	Room = dispatch.RoomInfo
+	// Entry is an entry of a log.
+	Entry = store.Entry
+	// Session is a connection with a name.
+	Session = session.Session
+	// Owner is a connection that holds a name.
+	Owner = session.Owner
+)
+
+// Refusals and failures that front ends tell apart with errors.Is.
+var (
+	// ErrNotFound says that there is no such room, as far as the identity may know.
+	ErrNotFound = dispatch.ErrNotFound
+	// ErrNotJoined says that only members of the room may do this.
+	ErrNotJoined = errors.New("not in the room")
+	// ErrForbidden says that the identity may not do this.
+	ErrForbidden = errors.New("not allowed")
+	// ErrTooManyRooms says that the server takes no more rooms.
+	ErrTooManyRooms = dispatch.ErrTooManyRooms
+	// ErrClosed says that the server is ending.
+	ErrClosed = dispatch.ErrClosed
+	// ErrTaken says that the name, or one that looks like it, is in use.
+	ErrTaken = session.ErrTaken
+	// ErrReserved says that nobody may have the name.
+	ErrReserved = session.ErrReserved
+	// ErrIDConflict says that the author used the message id for something else.
+	ErrIDConflict = store.ErrIDConflict
+	// ErrStorageFull says that the disk is full and nothing was stored.
+	ErrStorageFull = store.ErrFull
+	// ErrDamaged says that an entry cannot be read as it was written. The store has
+	// logged it.
+	ErrDamaged = store.ErrDamaged
+)
+
+// Refusals with more to say.
+type (
+	// ResyncError says that the log cannot be continued from a cursor.
+	ResyncError = dispatch.ResyncError
+	// LookalikeError says that a new room would be mistaken for another one.
+	LookalikeError = dispatch.LookalikeError
+	// DamagedError says which entry cannot be read.
+	DamagedError = store.DamagedError
+)
+
+// IsGoingDown reports whether an error means that the server ends. A canceled
+// context counts: the server canceled it, or a client that is gone.
+func IsGoingDown(err error) bool {
+	return errors.Is(err, dispatch.ErrClosed) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrBroken) ||
+		errors.Is(err, context.Canceled)
+}
+
+// Options are the settings of a Chat. Zero values mean the defaults.
+type Options struct {
+	// MaxContent bounds the content of a message in code points, up to
+	// kaban.MaxContentCeiling. Default kaban.DefaultMaxContent.
+	MaxContent int
+	// Clock returns the time since some moment, which nobody can set. Default: the
+	// monotonic time of the machine.
+	Clock func() time.Duration
+}
+
+// Chat is the service behind all front ends. All methods are safe for concurrent
+// use.
+type Chat struct {
+	dispatcher *dispatch.Dispatcher
+	names      session.Registry
+	newRooms   *newRooms
+	maxContent int
+	counters   counters
+}
+
+// New returns a chat over a dispatcher, which the caller closes after the last
+// call.
+func New(d *dispatch.Dispatcher, options Options) *Chat {
+	if options.MaxContent <= 0 {
+		options.MaxContent = kaban.DefaultMaxContent
+	}
+	if options.Clock == nil {
+		start := time.Now()
+		options.Clock = func() time.Duration { return time.Since(start) }
+	}
+	return &Chat{dispatcher: d, newRooms: limitNewRooms(options.Clock), maxContent: options.MaxContent}
+}
+
+// Epoch names this incarnation of the data. Sequence numbers belong to it.
+func (c *Chat) Epoch() string { return c.dispatcher.Epoch() }
+
+// MaxContent returns the longest content in code points.
+func (c *Chat) MaxContent() int { return c.maxContent }
+
+// Claim gives a name to a connection, which Release takes back; see
+// session.Registry. It returns ErrReserved and ErrTaken.
+func (c *Chat) Claim(owner Owner, id kaban.Identity, resume string) (*Session, error) {
+	s, err := c.names.Claim(owner, id, resume)
+	if err != nil {
+		c.counters.refusals.Add(1)
+		return nil, err
+	}
+	c.counters.sessions.Add(1)
+	return s, nil
+}
+
+// Confirm says that the secret of a session has reached its client.
+func (c *Chat) Confirm(s *Session) { c.names.Confirm(s) }
+
+// Release gives the name of a session free, unless another one took it over.
+func (c *Chat) Release(s *Session) { c.names.Release(s) }
+
+// Submit hands over what one read step has read; see dispatch.Dispatcher.Submit.
+func (c *Chat) Submit(sends []Send) {
+	c.counters.sends.Add(int64(len(sends)))
+	c.dispatcher.Submit(sends)
+}
+
+// As returns what an identity at a remote address may do. The zero identity is an
+// anonymous reader. The address is "host:port"; any other text is this machine.
+func (c *Chat) As(id kaban.Identity, remote string) User {
+	return User{chat: c, id: id, remote: remote}
+}
+
+// counters count what happened since the start.
+type counters struct {
+	sessions, joins, watches, sends, posts, pages, newRooms, refusals atomic.Int64
+}
+
+// Counts are how often something happened since the start.
+type Counts struct {
+	Sessions int64 // names given to connections
+	Joins    int64 // memberships begun
+	Watches  int64 // read-only subscriptions begun
+	Sends    int64 // drafts of members
+	Posts    int64 // drafts without a membership
+	Pages    int64 // pages of history
+	NewRooms int64 // rooms made by joining
+	Refusals int64 // requests that were refused or failed, but sends
+}
+
+// Counts returns the present counts.
+func (c *Chat) Counts() Counts {
+	n := &c.counters
+	return Counts{
+		Sessions: n.sessions.Load(), Joins: n.joins.Load(), Watches: n.watches.Load(), Sends: n.sends.Load(),
+		Posts: n.posts.Load(), Pages: n.pages.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
+	}
+}
+
+// refusalOf returns the error that says a verdict, nil if it allows.
+func refusalOf(v access.Verdict, action access.Action) error {
+	switch v {
+	case access.Allowed:
+		return nil
+	case access.NotFound:
+		return ErrNotFound
+	case access.NotJoined:
+		return ErrNotJoined
+	}
+	return fmt.Errorf("action %d: %w", action, ErrForbidden)
+}

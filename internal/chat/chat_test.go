@@ -1,0 +1,260 @@
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// plain encodes entries as lines.
+type plain struct{}
+
+func (plain) AppendEntry(dst []byte, _ string, e *store.Entry) []byte {
+	return fmt.Appendf(dst, "%d %s: %s\n", e.Seq, e.Username, e.Content)
+}
+
+func (plain) AppendPresence(dst []byte, _ string, _ int, _, _ []string) []byte { return dst }
+
+// reader is a waker that is asked and never woken.
+type reader struct{}
+
+func (reader) Wake(*Audience)        {}
+func (reader) WakeOne(*Subscription) {}
+
+type owner struct{}
+
+func (owner) Replace() {}
+
+func newChat(t *testing.T, options dispatch.Options) (*Chat, store.Store) {
+	t.Helper()
+	s := memory.New(0)
+	options.PresenceDelay = time.Hour
+	d, err := dispatch.New(t.Context(), s, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return New(d, Options{MaxContent: 10}), s
+}
+
+// join makes a user a member.
+func join(t *testing.T, u User, room string) *Subscription {
+	t.Helper()
+	place, err := u.Find(t.Context(), storetest.RoomName(t, room), Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := u.Join(reader{}, u, plain{}, place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// next returns what comes next on a subscription.
+func next(s *Subscription) (frames string, receipt *Receipt) {
+	segment := s.Next()
+	frames = string(segment.Frames)
+	s.Advance(&segment, len(segment.Frames))
+	return frames, segment.Receipt
+}
+
+func TestAMemberSaysSomething(t *testing.T) {
+	c, _ := newChat(t, dispatch.Options{})
+	session, err := c.Claim(owner{}, kaban.Visitor(storetest.Username(t, "Alice")), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := c.As(session.Identity, "192.0.2.1:9")
+	bob := c.As(kaban.Visitor(storetest.Username(t, "bob")), "192.0.2.2:9")
+	hers, his := join(t, alice, "den"), join(t, bob, "den")
+	d := storetest.Draft(t, "den", "Alice", "one", "hello")
+	message, err := kaban.NewMessage(storetest.Username(t, "Alice"), "hello", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.Draft(nil, 7, d.ID, message); !errors.Is(err, ErrNotJoined) {
+		t.Errorf("a send without a membership: %v", err)
+	}
+	send, err := alice.Draft(hers, 7, d.ID, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Origin = 7
+	if got := send.Draft; got.Author != d.Author || got.Origin != 7 || got.Room.Key() != "den" || got.Kind != d.Kind || got.Body != "hello" {
+		t.Errorf("the draft is %+v", got)
+	}
+	c.Submit([]Send{send})
+	if frames, _ := next(his); frames != "1 Alice: hello\n" {
+		t.Errorf("bob gets %q", frames)
+	}
+	if frames, receipt := next(hers); frames != "" || receipt == nil || receipt.Seq != 1 {
+		t.Errorf("alice gets %q and %+v", frames, receipt)
+	}
+	alice.Leave(hers, false)
+	bob.Leave(his, false)
+	c.Release(session)
+	if got := c.Counts(); got != (Counts{Sessions: 1, Joins: 2, Sends: 1, NewRooms: 1, Refusals: 1}) {
+		t.Errorf("counted %+v", got)
+	}
+}
+
+// An anonymous reader knows and reads rooms, and does nothing else.
+func TestAnAnonymousReader(t *testing.T) {
+	c, s := newChat(t, dispatch.Options{})
+	nobody, den := c.As(kaban.Identity{}, ""), storetest.RoomName(t, "lobby")
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", "one", "hello"))
+	if _, err := nobody.Room(t.Context(), den); err != nil {
+		t.Errorf("a room: %v", err)
+	}
+	if _, _, err := nobody.Watch(t.Context(), reader{}, plain{}, den, Start{}); err != nil {
+		t.Errorf("watch: %v", err)
+	}
+	if _, err := nobody.Members(t.Context(), den, "", 0); err != nil {
+		t.Errorf("members: %v", err)
+	}
+	place, ok := nobody.Locate(den, Start{})
+	if _, _, err := nobody.Join(reader{}, nil, plain{}, place); !ok || !errors.Is(err, ErrForbidden) {
+		t.Errorf("join: %v", err)
+	}
+	none := storetest.RoomName(t, "none")
+	if _, err := nobody.Find(t.Context(), none, Start{}); !errors.Is(err, ErrForbidden) {
+		t.Errorf("make a room: %v", err)
+	}
+	for what, err := range map[string]error{
+		"room":    second(nobody.Room(t.Context(), none)),
+		"history": second(nobody.History(t.Context(), none, Query{})),
+	} {
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s that is not there: %v", what, err)
+		}
+	}
+	if _, err := nobody.Members(t.Context(), none, "", 0); !errors.Is(err, ErrNotFound) {
+		t.Errorf("members of a room that is not there: %v", err)
+	}
+	if _, _, err := nobody.Watch(t.Context(), reader{}, plain{}, none, Start{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("watch a room that is not there: %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestPagesHaveDefaults(t *testing.T) {
+	s := memory.New(0)
+	for i := range 120 {
+		storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", fmt.Sprint(i), "x"))
+	}
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	nobody := New(d, Options{}).As(kaban.Identity{}, "")
+	for _, test := range []struct {
+		query       Query
+		first, last uint64
+		more        bool
+	}{
+		{Query{}, 71, 120, true},
+		{Query{HasAfter: true}, 1, 50, true},
+		{Query{After: 100, HasAfter: true}, 101, 120, false},
+		{Query{Before: 11, HasBefore: true}, 1, 10, false},
+		{Query{HasBefore: true}, 0, 0, false},
+		{Query{Limit: 3}, 118, 120, true},
+		{Query{Limit: 3, Bytes: 2}, 119, 120, true},
+	} {
+		page, err := nobody.History(t.Context(), storetest.RoomName(t, "LOBBY"), test.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first, last uint64
+		if n := len(page.Entries); n > 0 {
+			first, last = page.Entries[0].Seq, page.Entries[n-1].Seq
+		}
+		if first != test.first || last != test.last || page.More != test.more || page.Newest == test.query.HasAfter || page.Room.String() != "lobby" {
+			t.Errorf("%+v: %d to %d of %s, more %v, newest %v", test.query, first, last, page.Room, page.More, page.Newest)
+		}
+	}
+}
+
+func TestASpeakerBorrowsAName(t *testing.T) {
+	c, _ := newChat(t, dispatch.Options{MaxRooms: 2})
+	ci, cd := storetest.Username(t, "ci"), storetest.Username(t, "cd")
+	claim := func(name kaban.Username) error {
+		s, err := c.Claim(owner{}, kaban.Visitor(name), "")
+		if err == nil {
+			c.Release(s)
+		}
+		return err
+	}
+	id := func(s string) kaban.MessageID { return storetest.Draft(t, "lobby", "ci", s, "x").ID }
+	speaker, err := c.Speaker(ci, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(ci); !errors.Is(err, ErrTaken) {
+		t.Errorf("the name is given away: %v", err)
+	}
+	for what, post := range map[string]func(*Speaker) error{
+		"released": func(s *Speaker) error { s.Release(); return nil },
+		"a bad content": func(s *Speaker) error {
+			return third(s.Post(t.Context(), storetest.RoomName(t, "lobby"), id("1"), "12345678901"))
+		},
+		"no such room": func(s *Speaker) error { return third(s.Post(t.Context(), storetest.RoomName(t, "none"), id("1"), "x")) },
+		"a message": func(s *Speaker) error {
+			return third(s.Post(t.Context(), storetest.RoomName(t, "lobby"), id("1"), "x"))
+		},
+		"an id used twice": func(s *Speaker) error {
+			return third(s.Post(t.Context(), storetest.RoomName(t, "lobby"), id("1"), "y"))
+		},
+	} {
+		speaker.Release()
+		if speaker, err = c.Speaker(ci, ""); err != nil {
+			t.Fatal(err)
+		}
+		post(speaker)
+		if err := claim(ci); err != nil {
+			t.Errorf("after %s the name is not free: %v", what, err)
+		}
+		if speaker, err = c.Speaker(ci, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	speaker.Release()
+
+	// A hook may make its room, and takes the next name where one is in use.
+	holder, err := c.Claim(owner{}, kaban.Visitor(ci), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.HookSpeaker("", ci); !errors.Is(err, ErrTaken) {
+		t.Errorf("without another name: %v", err)
+	}
+	hook, err := c.HookSpeaker("", ci, cd)
+	if err != nil || hook.Identity().Name() != cd {
+		t.Fatalf("the hook speaks as %+v, %v", hook, err)
+	}
+	if receipt, room, err := hook.Post(t.Context(), storetest.RoomName(t, "Builds"), id("1"), "x"); err != nil || receipt.Seq != 1 || room.String() != "builds" {
+		t.Errorf("the hook: %+v in %s, %v", receipt, room, err)
+	}
+	hook, err = c.HookSpeaker("", cd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := hook.Post(t.Context(), storetest.RoomName(t, "one-too-many"), id("2"), "x"); !errors.Is(err, ErrTooManyRooms) {
+		t.Errorf("a room too many: %v", err)
+	}
+	c.Release(holder)
+	if _, err := c.Speaker(storetest.Username(t, "system"), ""); !errors.Is(err, ErrReserved) {
+		t.Errorf("a reserved name: %v", err)
+	}
+}
+
+func third[A, B any](_ A, _ B, err error) error { return err }

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"kaban"
+)
+
+// ErrDiffers means that the store has something else than the imported records.
+var ErrDiffers = errors.New("the database differs")
+
+// Record is an entry outside of a store: the draft that it was, with the number and
+// time that it got. Origin is 0. A record carries any kind of entry, known or not.
+type Record struct {
+	kaban.Draft
+	Seq  uint64
+	Time int64 // milliseconds since 1970 UTC
+}
+
+// Health is the result of checking one room.
+type Health struct {
+	Room    Room
+	Entries uint64 // the entries found
+	Trouble string // "" if the room is sound
+}
+
+// Report is the result of checking a store.
+type Report struct {
+	Rooms    []Health // by name
+	Problems []string // those that concern no single room
+}
+
+// Err returns all problems as one error, nil if everything is sound.
+func (r *Report) Err() error {
+	problems := r.Problems[:len(r.Problems):len(r.Problems)]
+	for _, room := range r.Rooms {
+		if room.Trouble != "" {
+			problems = append(problems, fmt.Sprintf("room %s: %s", room.Room.Name, room.Trouble))
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(problems, "; "))
+}
+
+// Archive reads the data of a store that keeps everything, even while a server uses
+// it, and changes nothing. Every call sees the data as it is at one moment. One
+// goroutine at a time may use an archive.
+type Archive interface {
+	// Rooms lists the rooms by name, without those whose name cannot be read.
+	Rooms(ctx context.Context) ([]Room, error)
+
+	// Export calls visit with every record of the given rooms, or of all rooms if
+	// there are none: room by room, by name, and in ascending order of seq. Damaged
+	// data is left out and passed to damaged, as a *DamagedError if it is an entry.
+	// Either function ends the export by returning an error, which Export returns.
+	// The record is valid only during the call.
+	Export(ctx context.Context, rooms []kaban.RoomName, visit func(*Record) error, damaged func(error) error) error
+
+	// Check reads everything and reports whether it is sound. An error means that
+	// the check could not be made.
+	Check(ctx context.Context) (*Report, error)
+
+	// Backup writes a copy to a new file, checks the copy and makes it durable. The
+	// file is there completely or not at all. The copy has no epoch: whatever is
+	// appended after it is restored is not what was appended here. If progress is
+	// not nil, it is called from another goroutine from time to time, with bytes.
+	Backup(ctx context.Context, file string, progress func(done, total int64)) (*Report, error)
+
+	// Lost returns an ErrDamaged if the newest acknowledged entries cannot be read,
+	// so that Export and Backup lack them.
+	Lost(ctx context.Context) error
+
+	Close() error
+}
+
+// Importer is a Store that can take entries over from another one.
+type Importer interface {
+	Store
+
+	// Import adds records with their numbers and times as one transaction and
+	// returns how many of them are new. Records of a room must be in ascending
+	// order. A record that is there already is skipped, so that an import can be
+	// repeated. One that differs from the stored entry, uses the id of another
+	// entry or would leave a gap is ErrDiffers. With an error nothing of the batch
+	// is stored.
+	Import(ctx context.Context, records []Record) (added int, err error)
+}

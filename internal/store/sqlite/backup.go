@@ -1,0 +1,262 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"kaban/internal/store"
+)
+
+// Backup implements store.Archive.
+func (a *Archive) Backup(ctx context.Context, file string, progress func(done, total int64)) (report *store.Report, err error) {
+	file, err = filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return nil, fmt.Errorf("%s already exists; choose another name", file)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	draft := file + ".partial"
+	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(draft)
+		}
+	}()
+	// SQLite would make it readable for everybody.
+	f, err := os.OpenFile(draft, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	if err := a.copyTo(ctx, draft, progress); err != nil {
+		return nil, explainBackup(draft, err)
+	}
+	if report, err = seal(ctx, draft); err != nil {
+		return nil, explainBackup(draft, err)
+	}
+	if err := syncFile(draft); err != nil {
+		return nil, err
+	}
+	if err := os.Link(draft, file); err != nil { // unlike a rename it never replaces a file
+		return nil, err
+	}
+	if err := os.Remove(draft); err != nil {
+		return nil, err
+	}
+	return report, syncDirectory(filepath.Dir(file))
+}
+
+func explainBackup(path string, err error) error {
+	if codeOf(err)&0xff == codeFull {
+		return fmt.Errorf("there is no space left for %s: %w", path, err)
+	}
+	return fmt.Errorf("write %s: %w", path, err)
+}
+
+// copyTo makes SQLite write a compact copy of one moment.
+func (a *Archive) copyTo(ctx context.Context, file string, progress func(done, total int64)) error {
+	pages, err := a.conn.number(ctx, "PRAGMA page_count")
+	if err != nil {
+		return err
+	}
+	size, err := a.conn.number(ctx, "PRAGMA page_size")
+	if err != nil {
+		return err
+	}
+	total := int64(pages) * int64(size)
+	ended := make(chan struct{})
+	var watching sync.WaitGroup
+	if progress != nil {
+		watching.Go(func() {
+			ticker := time.NewTicker(200 * time.Millisecond)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ticker.C:
+					if info, err := os.Stat(file); err == nil {
+						progress(min(info.Size(), total), total)
+					}
+				case <-ended:
+					progress(total, total)
+					return
+				}
+			}
+		})
+	}
+	err = a.conn.exec(ctx, "VACUUM INTO ?", file)
+	close(ended)
+	watching.Wait()
+	return err
+}
+
+// seal turns a copy of a database into a backup and checks it. A backup has the
+// newest schema, no epoch, nothing unmerged, and no other file beside it.
+func seal(ctx context.Context, file string) (*store.Report, error) {
+	pragmas := []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}}
+	c, err := connect(ctx, file, "rw", pragmas)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.close(); err != nil {
+		return nil, err
+	}
+	scripts, err := migrations()
+	if err != nil {
+		return nil, fmt.Errorf("read the schema: %w", err)
+	}
+	version, err := inspect(ctx, file, len(scripts))
+	if err != nil {
+		return nil, err
+	}
+	if c, err = connect(ctx, file, "rw", pragmas); err != nil {
+		return nil, err
+	}
+	err = migrate(ctx, c, version, scripts, nil)
+	if err == nil {
+		err = c.transact(ctx, func() error { return finish(ctx, c) })
+	}
+	if err := errors.Join(err, c.close()); err != nil {
+		return nil, err
+	}
+	return checkBackup(ctx, file)
+}
+
+// finish merges everything and removes the epoch, in the transaction in progress,
+// on a database that no Store uses.
+func finish(ctx context.Context, c *conn) error {
+	contents, err := load(ctx, c, func(err error) error { return err })
+	if err != nil {
+		return err
+	}
+	d := &database{writer: c, now: clock, unmerged: contents.unmerged}
+	if err := d.stmts.prepare(ctx, c); err != nil {
+		return err
+	}
+	b := d.newBatch(ctx)
+	if err := b.mergeAll(); err != nil {
+		return err
+	}
+	return setEpoch(ctx, c, "", contents.created)
+}
+
+// checkBackup checks a backup. Any problem is an error.
+func checkBackup(ctx context.Context, file string) (report *store.Report, err error) {
+	file, err = filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	a, err := openArchive(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if report, err = a.Check(ctx); err != nil {
+		return nil, err
+	}
+	if err := report.Err(); err != nil {
+		return report, fmt.Errorf("%s: %w", file, err)
+	}
+	return report, nil
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Restore replaces the database in a data directory, which no server may be using,
+// with a backup. It keeps the old database under another name and returns that
+// name, or "" if there was none. Until Restore returns without an error, either the
+// old or the new database is in place.
+func Restore(ctx context.Context, dir, file string) (kept string, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("create the data directory: %w", err)
+	}
+	lock, err := lockDirectory(dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := refuseExport(file); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, databaseName)
+	draft := path + ".restored"
+	if err := copyFile(draft, file); err != nil {
+		return "", fmt.Errorf("copy the backup: %w", err)
+	}
+	// A backup that somebody has opened may have an epoch again.
+	if _, err := seal(ctx, draft); err != nil {
+		return "", errors.Join(fmt.Errorf("%s cannot be restored: %w", file, err), os.Remove(draft))
+	}
+	if err := syncFile(draft); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err == nil {
+		kept = path + time.Now().UTC().Format(".before-20060102T150405.000")
+		// The WAL first: without its database it is never mistaken for another one's.
+		for _, suffix := range []string{"-wal", "-shm", ""} {
+			if err := os.Rename(path+suffix, kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return kept, err
+			}
+		}
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return kept, err
+	}
+	return kept, syncDirectory(dir)
+}
+
+// refuseExport refuses a file that is text like an export and not a database.
+func refuseExport(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var start [64]byte
+	n, err := f.ReadAt(start[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the backup: %w", err)
+	}
+	text := bytes.TrimPrefix(start[:n], []byte("\ufeff"))
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		return fmt.Errorf("%s is an export and not a backup; use \"kaban import\"", file)
+	}
+	return nil
+}
+
+func copyFile(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = out.ReadFrom(in)
+	return errors.Join(err, out.Close())
+}

@@ -1,0 +1,263 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// database is an open database: everything that its handles share.
+type database struct {
+	epoch       string
+	created     int64
+	path        string
+	log         *slog.Logger
+	now         func() time.Time
+	lock        *os.File
+	walPages    int
+	maxUnmerged int
+	mergeStep   int
+
+	sharing sync.Mutex // guards handles, and lets one of them close at a time
+	handles int        // those that are open
+
+	writing  sync.Mutex // guards the writer, from BEGIN until the memory is up to date
+	writer   *conn
+	stmts    writerStmts
+	users    map[string]user // a part of the authors, by the id of their identity
+	unmerged unmerged
+	sum      summer
+	appends  int
+	// The highest ids in use. Ids are assigned here because checksums cover them.
+	lastRoom, lastUser int64
+	// The next checkpoint happens at so many pages of the WAL.
+	checkpointAt int // pages that are in the WAL only
+	truncateAt   int // all pages
+
+	all     []*reader
+	readers chan *reader // the idle ones
+	broken  atomic.Pointer[error]
+
+	mu       sync.RWMutex // guards all below
+	rooms    map[string]*room
+	reported map[reported]struct{}
+}
+
+// clock is the source of the times of entries.
+var clock = time.Now
+
+// room is the state of a room after the last COMMIT.
+type room struct {
+	id   int64
+	key  string // as stored
+	name kaban.RoomName
+	// Guarded by database.mu. The newest entries are in unmerged and not in the
+	// table entries; the elements of the slice never change.
+	head     uint64
+	unmerged []unmergedEntry
+}
+
+// place returns the key of one of the room's entries in the table entries.
+func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
+
+func (r *room) state() store.Room { return store.Room{Name: r.name, Head: r.head, Oldest: 1} }
+
+type user struct {
+	id   int64
+	name string
+}
+
+type reader struct {
+	*conn
+	sum            summer
+	page, pageBack *sql.Stmt
+}
+
+// newDatabase returns a database that is not open yet.
+func newDatabase(dir string, options Options) *database {
+	or := func(value, standard int) int {
+		if value > 0 {
+			return value
+		}
+		return standard
+	}
+	d := &database{
+		path: filepath.Join(dir, databaseName), log: options.Log, now: clock,
+		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
+		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
+		readers: make(chan *reader, readers),
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	d.checkpointAt, d.truncateAt = d.walPages, d.walPages*truncateFactor
+	return d
+}
+
+// open locks the directory and opens the database in it, which it creates if there
+// is none. After an error, release closes whatever is open.
+func (d *database) open(ctx context.Context, dir string, options Options) (err error) {
+	scripts := options.migrations
+	if scripts == nil {
+		if scripts, err = migrations(); err != nil {
+			return fmt.Errorf("read the schema: %w", err)
+		}
+	}
+	if d.lock, err = lockDirectory(dir); err != nil {
+		return err
+	}
+	warnOfMode(dir, d.log)
+	found, err := exists(d.path)
+	if err != nil {
+		return err
+	}
+	if !found {
+		if err := create(ctx, d.path, scripts); err != nil {
+			return explain(d.path, err)
+		}
+		d.log.Info("created a new database", "path", d.path)
+	} else if err := refuseDamagedWAL(d.path); err != nil {
+		return err
+	}
+	version, err := inspect(ctx, d.path, len(scripts))
+	if err != nil {
+		return err
+	}
+	if err := tighten(d.path); err != nil {
+		return err
+	}
+	if err := d.connect(ctx, options, version, scripts); err != nil {
+		return explain(d.path, err)
+	}
+	return nil
+}
+
+// connect opens all connections, updates the schema and loads the state that is
+// kept in memory.
+func (d *database) connect(ctx context.Context, options Options, version int, scripts []string) (err error) {
+	if d.writer, err = connect(ctx, d.path, "rw", writerPragmas); err != nil {
+		return err
+	}
+	if version < len(scripts) {
+		if err := migrate(ctx, d.writer, version, scripts, d.logProgress()); err != nil {
+			return err
+		}
+		// The WAL may be as large as the database now, and the next start would have to
+		// read it.
+		if err := d.writer.exec(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+			return err
+		}
+		d.log.Info("updated the schema of the database", "path", d.path, "from", version, "to", len(scripts))
+	}
+	if options.maxPages > 0 {
+		if err := d.writer.exec(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", options.maxPages)); err != nil {
+			return err
+		}
+	}
+	if err := d.load(ctx); err != nil {
+		return err
+	}
+	if d.epoch == "" { // a backup: what follows is not what followed there
+		d.epoch = rand.Text()
+		if err := setEpoch(ctx, d.writer, d.epoch, d.created); err != nil {
+			return err
+		}
+		d.log.Info("this database is a restored backup; returning clients are told to start over", "path", d.path)
+	}
+	if err := d.stmts.prepare(ctx, d.writer); err != nil {
+		return err
+	}
+	for range cap(d.readers) {
+		c, err := connect(ctx, d.path, "rw", readerPragmas)
+		if err != nil {
+			return err
+		}
+		r := &reader{conn: c}
+		d.all = append(d.all, r)
+		if err := c.prepare(ctx, map[**sql.Stmt]string{&r.page: pageQuery, &r.pageBack: pageQuery + " DESC"}); err != nil {
+			return err
+		}
+		d.readers <- r
+	}
+	return nil
+}
+
+// handle returns a new handle. The caller holds sharing, or has the only reference.
+func (d *database) handle() *Store {
+	d.handles++
+	return &Store{database: d, closing: make(chan struct{})}
+}
+
+// leave takes leave of a handle that accepts no more calls: it waits for reads in
+// progress, and closes the database after the last handle.
+func (d *database) leave() error {
+	d.sharing.Lock()
+	defer d.sharing.Unlock()
+	d.handles--
+	for range d.all {
+		<-d.readers
+	}
+	if d.handles > 0 {
+		for _, r := range d.all {
+			d.readers <- r
+		}
+	}
+	if broken := d.broken.Load(); broken != nil {
+		return *broken
+	}
+	if d.handles > 0 {
+		return nil
+	}
+	_, err := d.checkpoint(context.Background(), "TRUNCATE")
+	if errors.Is(err, store.ErrBroken) {
+		return err
+	}
+	return errors.Join(err, d.release())
+}
+
+// release closes everything that is open.
+func (d *database) release() error {
+	var errs []error
+	for _, r := range d.all {
+		errs = append(errs, r.close())
+	}
+	if d.writer != nil { // last, so that it cleans up
+		errs = append(errs, d.writer.close())
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// failed classifies an error and remembers the first that breaks the store.
+func (d *database) failed(operation string, err error) error {
+	if err = classify(err); errors.Is(err, store.ErrBroken) {
+		return d.broke(operation, err)
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}
+
+// broke makes the store unusable and returns the error that every call returns from
+// now on.
+func (d *database) broke(operation string, err error) error {
+	if !errors.Is(err, store.ErrBroken) {
+		err = fmt.Errorf("%w: %w", store.ErrBroken, err)
+	}
+	err = fmt.Errorf("%s: %w", operation, err)
+	if d.broken.CompareAndSwap(nil, &err) {
+		d.log.Error("the database cannot be used any more", "path", d.path, "error", err)
+	}
+	return *d.broken.Load()
+}

@@ -1,0 +1,150 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// Import implements store.Importer.
+func (s *Store) Import(ctx context.Context, records []store.Record) (added int, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	b := s.newBatch(ctx)
+	if added, err = b.importAll(records); err != nil {
+		return 0, b.abort("import", err)
+	}
+	b.publish()
+	s.tendWAL(b.ctx)
+	return added, nil
+}
+
+// importAll writes records to the table entries. Everything to compare them with is
+// there, because it merges first.
+func (b *batch) importAll(records []store.Record) (added int, err error) {
+	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+		return 0, err
+	}
+	if err := b.mergeAll(); err != nil {
+		return 0, err
+	}
+	for i := range records {
+		isNew, err := b.importOne(&records[i])
+		if err != nil {
+			return 0, err
+		}
+		if isNew {
+			added++
+		}
+	}
+	var rooms []merging
+	for _, r := range b.touched {
+		if len(r.entries) > 0 {
+			rooms = append(rooms, merging{r.room, r.entries})
+		}
+	}
+	if err := b.insert(rooms); err != nil {
+		return 0, b.explainConflict(rooms, err)
+	}
+	for _, r := range b.touched {
+		r.entries = nil // they are not unmerged
+	}
+	return added, b.commit()
+}
+
+// importOne adds a record to its room, or compares it with the entry that is there.
+func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
+	author, err := b.user(r.Author)
+	if err != nil {
+		return false, err
+	}
+	room := b.room(r.Room)
+	if room == nil {
+		if room, err = b.addRoom(r.Room); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case r.Seq > room.head+1:
+		return false, fmt.Errorf("%w: %s would leave a gap, the room has %d", store.ErrDiffers, nameOfRecord(r), room.head)
+	case r.Seq > room.room.head && r.Seq <= room.head: // added by this import
+		e := &room.entries[r.Seq-room.room.head-1]
+		return false, differs(r, e.user == author.id && isRecord(&e.Entry, r))
+	case r.Seq <= room.head:
+		return false, b.compare(r, room.room, author.id)
+	}
+	_, err = room.add(&r.Draft, author, r.Time)
+	return true, err
+}
+
+// compare compares a record with the merged entry with its seq.
+func (b *batch) compare(r *store.Record, room *room, author int64) error {
+	same := false
+	rows, err := b.writer.QueryContext(b.ctx, pageQuery, room.place(r.Seq), room.place(r.Seq))
+	_, damage, err := readRun(rows, err, &b.sum, room.id, r.Seq, r.Seq, func(e *store.Entry, user int64) bool {
+		same = user == author && isRecord(e, r)
+		return true
+	})
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(damage, errMissing):
+		return fmt.Errorf("%w: %s is missing there, although later ones exist; \"kaban check\" reports more", store.ErrDiffers, nameOfRecord(r))
+	case damage != nil:
+		return damaged(nameOfRecord(r), damage)
+	}
+	return differs(r, same)
+}
+
+// isRecord reports whether an entry of the same author is the record. The case of
+// the name does not matter.
+func isRecord(e *store.Entry, r *store.Record) bool {
+	name, err := kaban.ParseUsername(e.Username)
+	return err == nil && name.Key() == r.Author.Name().Key() && e.ID == r.ID.String() && e.Time == r.Time && e.IsOf(&r.Draft)
+}
+
+func differs(r *store.Record, same bool) error {
+	if same {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is another message there", store.ErrDiffers, nameOfRecord(r))
+}
+
+func nameOfRecord(r *store.Record) string {
+	return fmt.Sprintf("message %d of %s", r.Seq, r.Room)
+}
+
+// explainConflict returns the error of an import that failed, for example because an
+// author has used an id before.
+func (b *batch) explainConflict(rooms []merging, err error) error {
+	if codeOf(err) != codeUnique {
+		return err
+	}
+	seen := make(map[key]struct{})
+	for _, r := range rooms {
+		for i := range r.entries {
+			e := &r.entries[i]
+			k := key{e.user, e.ID}
+			_, used := seen[k]
+			if !used {
+				found, failed := b.lookUp([]key{k}, nil)
+				if failed != nil {
+					return failed
+				}
+				stored, ok := found[k]
+				used = ok && stored.place != r.place(e.Seq)
+			}
+			if used {
+				return fmt.Errorf("%w: the id %s of message %d of %s is another message of %s there", store.ErrDiffers, e.ID, e.Seq, r.name, e.Username)
+			}
+			seen[k] = struct{}{}
+		}
+	}
+	return err
+}
