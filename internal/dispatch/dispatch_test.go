@@ -112,7 +112,7 @@ func (r *reader) sip(s *Subscription, max int) bool {
 		if r.partial != "" {
 			r.t.Errorf("a receipt comes in the middle of a frame")
 		}
-		r.settled(segment.Receipt)
+		r.noteReceipt(segment.Receipt)
 	case segment.Frames != nil:
 		n := min(max, len(segment.Frames))
 		rest := s.Advance(&segment, n)
@@ -128,7 +128,7 @@ func (r *reader) sip(s *Subscription, max int) bool {
 	return true
 }
 
-func (r *reader) settled(receipt *Receipt) {
+func (r *reader) noteReceipt(receipt *Receipt) {
 	switch {
 	case receipt.Err != nil:
 		r.refused = append(r.refused, *receipt)

@@ -194,8 +194,8 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 				}
 			},
 			"all goes quiet": func(*rapid.T) { // and the tails are given back
-				for c := d.budget.first(0); c != nil; c = d.budget.first(0) {
-					c.tail.letGo(c)
+				for c := d.budget.oldestAged(0); c != nil; c = d.budget.oldestAged(0) {
+					c.tail.dropThrough(c)
 				}
 			},
 			"": func(rt *rapid.T) { // holds at any time
