@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/conn"
 	"kaban/internal/tcp"
 )
 
@@ -30,13 +31,13 @@ const (
 
 // newRooms limits how fast rooms are made.
 type newRooms struct {
-	clock clock
+	clock conn.Clock
 
 	mu                        sync.Mutex // guards all below
 	names, addresses, machine quota
 }
 
-func limitNewRooms(c clock) *newRooms {
+func limitNewRooms(c conn.Clock) *newRooms {
 	return &newRooms{
 		clock:     c,
 		names:     newQuota(nameRooms, nameRoomsEvery),

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -28,7 +29,8 @@ const patience = 20 * time.Second
 type fixture struct {
 	t       testing.TB
 	addr    string
-	manager *server.Manager
+	manager *conn.Manager
+	server  *server.Server
 	log     *syncBuffer
 	served  chan error
 	web     *httptest.Server // nil until somebody dials it
@@ -36,7 +38,13 @@ type fixture struct {
 
 // start runs a server that ends with the test, which fails if a handler
 // panicked.
-func start(t testing.TB, config server.Config, s store.Store, options dispatch.Options) *fixture {
+func start(t testing.TB, config conn.Config, s store.Store, options dispatch.Options) *fixture {
+	t.Helper()
+	return startWith(t, server.Config{}, config, s, options)
+}
+
+// startWith is start with a configuration of the front end.
+func startWith(t testing.TB, front server.Config, config conn.Config, s store.Store, options dispatch.Options) *fixture {
 	t.Helper()
 	if s == nil {
 		s = memory.New(0)
@@ -50,7 +58,8 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 	}
 	log := new(syncBuffer)
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
-	m, err := server.New(config, d)
+	config.Submit = d.Submit
+	m, err := conn.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +67,11 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, addr: l.Addr().String(), manager: m, log: log, served: make(chan error, 1)}
-	go func() { f.served <- m.Serve(l) }()
+	f := &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(front, d, m), log: log, served: make(chan error, 1)}
+	go func() { f.served <- f.server.Serve(l) }()
 	t.Cleanup(func() {
 		m.Close()
-		if err := <-f.served; !errors.Is(err, server.ErrClosed) {
+		if err := <-f.served; !errors.Is(err, conn.ErrClosed) {
 			t.Errorf("Serve: got %v, want ErrClosed", err)
 		}
 		d.Close()
@@ -79,7 +88,7 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 
 // serve runs a server with defaults.
 func serve(t testing.TB) *fixture {
-	return start(t, server.Config{}, nil, dispatch.Options{})
+	return start(t, conn.Config{}, nil, dispatch.Options{})
 }
 
 type syncBuffer struct {
@@ -276,7 +285,7 @@ func TestEmoji(t *testing.T) {
 // next connection as it took the first.
 func TestAConnectionAfterALongQuiet(t *testing.T) {
 	const helloTimeout = 1500 * time.Millisecond
-	f := start(t, server.Config{HelloTimeout: helloTimeout}, nil, dispatch.Options{})
+	f := start(t, conn.Config{HelloTimeout: helloTimeout}, nil, dispatch.Options{})
 	for i := range 2 { // each loop
 		time.Sleep(helloTimeout + helloTimeout/2)
 		p := f.dial()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/wire"
 )
@@ -16,33 +17,11 @@ import (
 // closeCode is why a WebSocket connection ends: RFC 6455, section 7.4.
 type closeCode = ws.StatusCode
 
+// Registered with IANA after the RFC.
 const (
-	// Registered with IANA after the RFC.
 	closeServiceRestart closeCode = 1012
-	closeTryAgainLater  closeCode = 1013
 	closeBadGateway     closeCode = 1014
-
-	closeTooBig = ws.StatusMessageTooBig
-	// Our own: stay away, or two take the name from each other for ever.
-	closeReplaced closeCode = 4001
 )
-
-// closeCodeOf returns the code that says the same as a goodbye.
-func closeCodeOf(reason wire.Reason) closeCode {
-	switch reason {
-	case wire.ReasonDraining, wire.ReasonIdle:
-		return ws.StatusGoingAway
-	case wire.ReasonSlowConsumer, wire.ReasonAuth:
-		return ws.StatusPolicyViolation
-	case wire.ReasonProtocol:
-		return ws.StatusProtocolError
-	case wire.ReasonReplaced:
-		return closeReplaced
-	case wire.ReasonInternal:
-		return ws.StatusInternalServerError
-	}
-	return ws.StatusNormalClosure
-}
 
 const (
 	// textHeader is the room that begin leaves for the header of a frame with a
@@ -111,15 +90,11 @@ func (*webSocket) end(dst []byte, start int) []byte {
 
 // farewell appends a close frame. A client that has closed gets its own code
 // back (section 5.5.1).
-func (w *webSocket) farewell(dst []byte, e *ending) []byte {
-	code := e.close
-	switch {
-	case w != nil && w.echo != 0:
-		code = w.echo
-	case code == 0:
-		code = closeCodeOf(e.reason)
+func (w *webSocket) farewell(dst []byte, code uint16) []byte {
+	if w != nil && w.echo != 0 {
+		code = uint16(w.echo)
 	}
-	if code == ws.StatusNoStatusRcvd {
+	if closeCode(code) == ws.StatusNoStatusRcvd {
 		return append(dst, 0x80|byte(ws.OpClose), 0)
 	}
 	return append(dst, 0x80|byte(ws.OpClose), 2, byte(code>>8), byte(code))
@@ -151,7 +126,7 @@ func (w *webSocket) read(src io.Reader, p []byte) (n int, answer []byte, err err
 	switch {
 	case w.ended != nil && !w.owed:
 		err = w.ended
-	case w.owed && err == errBlocked:
+	case w.owed && err == conn.ErrBlocked:
 		err = nil // the line feed comes with another read
 	}
 	return n, answer, err

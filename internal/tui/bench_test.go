@@ -15,6 +15,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"kaban/client"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
@@ -27,7 +28,7 @@ func host(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := server.New(server.Config{Loops: 1}, d)
+	m, err := conn.New(conn.Config{Submit: d.Submit, Loops: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func host(t testing.TB) string {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
-	serving.Go(func() { m.Serve(l) })
+	serving.Go(func() { server.New(server.Config{}, d, m).Serve(l) })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kaban/client"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/session"
@@ -48,7 +49,7 @@ type fixture struct {
 	host       string
 	tcp        string
 	dispatcher *dispatch.Dispatcher
-	manager    *server.Manager
+	manager    *conn.Manager
 	web        *web.Server
 	log        *syncBuffer
 	client     *http.Client
@@ -83,10 +84,11 @@ func start(t *testing.T, config web.Config, s store.Store) *fixture {
 	f := &fixture{t: t, dispatcher: d, log: new(syncBuffer)}
 	config.Names = new(session.Registry)
 	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
-	if f.manager, err = server.New(server.Config{Names: config.Names}, d); err != nil {
+	if f.manager, err = conn.New(conn.Config{Submit: d.Submit}); err != nil {
 		t.Fatal(err)
 	}
-	if f.web, err = web.New(config, d, f.manager); err != nil {
+	lines := server.New(server.Config{Names: config.Names}, d, f.manager)
+	if f.web, err = web.New(config, d, lines); err != nil {
 		t.Fatal(err)
 	}
 	listen := func(serve func(net.Listener) error, closed error) string {
@@ -103,7 +105,7 @@ func start(t *testing.T, config web.Config, s store.Store) *fixture {
 		})
 		return l.Addr().String()
 	}
-	f.tcp = listen(f.manager.Serve, server.ErrClosed)
+	f.tcp = listen(lines.Serve, conn.ErrClosed)
 	f.host = listen(f.web.Serve, web.ErrClosed)
 	f.url = "http://" + f.host
 	transport := new(http.Transport)

@@ -1,0 +1,4 @@
+package server
+
+// The limits that tests check.
+const NameRooms = nameRooms
