@@ -102,14 +102,14 @@ func parseListens(flag string, texts []string) ([]*endpoint, error) {
 func parseListen(flag, text string) (*endpoint, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" {
-		return nil, usagef("%s %q is not a URL such as tcp://127.0.0.1:6440", flag, text)
+		return nil, usagef("%s %q is no URL such as tcp://127.0.0.1:6440", flag, text)
 	}
 	i := slices.IndexFunc(schemes, func(s *scheme) bool { return s.name == u.Scheme })
 	switch {
 	case i < 0:
 		return nil, usagef("%s %s: %s:// is not there yet; this version has %s", flag, text, u.Scheme, schemeNames())
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, usagef("%s %s: only a host and a port are allowed, as in tcp://127.0.0.1:6440", flag, text)
+		return nil, usagef("%s %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", flag, text)
 	}
 	port, err := strconv.Atoi(u.Port())
 	if err != nil || port < 0 || port > 65535 {
