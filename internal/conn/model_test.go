@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"bytes"
@@ -6,15 +6,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
-	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/server/wstest"
 	"kaban/internal/store/memory"
 )
 
@@ -36,7 +37,7 @@ func (s *modelSocket) Read(p []byte) (int, error) {
 	}
 	n := copy(p, s.in)
 	if s.in = s.in[n:]; len(s.in) == 0 && !s.ended {
-		return n, errBlocked
+		return n, conn.ErrBlocked
 	}
 	return n, nil
 }
@@ -45,7 +46,7 @@ func (s *modelSocket) Write(p []byte) (int, error) {
 	n := min(s.room, len(p))
 	s.out = append(s.out, p[:n]...)
 	if s.room -= n; n < len(p) {
-		return n, errBlocked
+		return n, conn.ErrBlocked
 	}
 	return n, nil
 }
@@ -55,21 +56,12 @@ func (s *modelSocket) CloseWrite() error  { s.half = true; return nil }
 func (s *modelSocket) Close() error       { s.gone = true; return nil }
 func (s *modelSocket) RemoteAddr() string { return "model" }
 
-// modelPoller hands out the sockets that it is given. The test says itself what
-// is ready.
-type modelPoller struct{ next *modelSocket }
-
-func (p *modelPoller) add(net.Conn, *handler) (socket, error) { return p.next, nil }
-func (p *modelPoller) wait(*loop, time.Duration) error        { return nil }
-func (p *modelPoller) wake()                                  {}
-func (p *modelPoller) close() error                           { return nil }
-
 // model is a loop without a goroutine: the test turns it.
 type model struct {
 	t       interface{ Fatal(...any) }
-	manager *Manager
-	loop    *loop
-	poller  *modelPoller
+	manager *conn.Manager
+	server  *server.Server
+	loop    *conn.TestLoop
 	peers   []*modelPeer
 	named   int
 	web     bool // every other peer is on a WebSocket
@@ -81,7 +73,7 @@ func (m *model) webEach() bool { return m.web && len(m.peers)%2 == 0 }
 // modelPeer is a client, and what it is owed.
 type modelPeer struct {
 	m       *model
-	handler *handler
+	handler *conn.Handler
 	socket  *modelSocket
 	checked int // bytes of socket.out
 	web     bool
@@ -95,18 +87,15 @@ type modelPeer struct {
 
 // enter lets a peer in.
 func (m *model) enter() *modelPeer {
-	token, err := m.manager.pool.Acquire()
-	if err != nil {
+	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
+	protocol := m.server.Lines()
+	if p.web = m.webEach(); p.web {
+		protocol = m.server.WebSocket(nil)
+	}
+	var err error
+	if p.handler, err = m.loop.Accept(p.socket, protocol); err != nil {
 		m.t.Fatal(err)
 	}
-	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
-	m.poller.next = p.socket
-	var f framing = lines{}
-	if p.web = m.webEach(); p.web {
-		f = new(webSocket)
-	}
-	p.handler = newHandler(m.loop, token, f)
-	m.loop.accept(p.handler, nil)
 	m.peers = append(m.peers, p)
 	m.named++
 	p.say(`{"type":"hello","version":1,"username":"peer-%d","ref":"hello"}`, m.named)
@@ -117,11 +106,11 @@ func (m *model) enter() *modelPeer {
 // say is something that the peer sends.
 func (p *modelPeer) say(format string, args ...any) {
 	if line := fmt.Sprintf(format, args...); p.web {
-		p.socket.in = append(p.socket.in, clientFrame(finalText, line, testMask)...)
+		p.socket.in = append(p.socket.in, wstest.ClientFrame(0x81, line, testMask)...)
 	} else {
 		p.socket.in = append(p.socket.in, line+"\n"...)
 	}
-	p.m.loop.readable(p.handler)
+	p.m.loop.Readable(p.handler)
 }
 
 // hear returns the whole frames that were not heard yet, as lines.
@@ -132,7 +121,7 @@ func (p *modelPeer) hear() string {
 		p.checked += len(whole)
 		return string(whole)
 	}
-	heard, rest, err := serverFrames(fresh)
+	heard, rest, err := wstest.ServerFrames(fresh)
 	if err != nil {
 		p.m.t.Fatal(err)
 	}
@@ -150,24 +139,24 @@ func (p *modelPeer) ask(kind, fields string) {
 // take lets the peer read some more.
 func (p *modelPeer) take(bytes int) {
 	p.socket.room += bytes
-	p.m.loop.writable(p.handler)
+	p.m.loop.Writable(p.handler)
 }
 
 // turn is a round of the loop.
 func (m *model) turn() {
-	m.loop.tick(m.manager.config.clock)
-	m.loop.takePosts()
-	m.loop.read()
-	m.loop.write()
+	m.loop.Tick()
+	m.loop.TakePosts()
+	m.loop.Read()
+	m.loop.Write()
 }
 
 // settle turns until nothing moves any more without the peers, workers included.
 func (m *model) settle() {
 	for quiet := 0; quiet < 3; quiet++ {
 		m.turn()
-		busy := m.loop.posted.Load() || m.loop.busy()
+		busy := m.loop.Posted() || m.loop.Busy()
 		for _, p := range m.peers {
-			busy = busy || p.handler.asking || p.handler.fetching != nil || p.handler.pending > 0 && !p.handler.blocked
+			busy = busy || p.handler.IsAsking() || p.handler.IsFetching() || p.handler.InFlight() > 0 && !p.handler.IsBlocked()
 		}
 		if busy {
 			quiet = -1
@@ -241,14 +230,10 @@ func TestTheLoopAgainstAModel(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer d.Close()
-		manager, err := New(Config{MaxClients: 1000}, chat.New(d, chat.Options{}))
-		if err != nil {
-			rt.Fatal(err)
-		}
+		manager, front := newServer(rt, conn.Config{MaxClients: 1000}, d)
 		defer manager.Close()
-		m := &model{t: rt, manager: manager, poller: new(modelPoller), web: rapid.Bool().Draw(rt, "web")}
-		m.loop = newLoop(manager, m.poller)
-		defer m.loop.closeAll()
+		m := &model{t: rt, manager: manager, server: front, loop: conn.NewTestLoop(manager), web: rapid.Bool().Draw(rt, "web")}
+		defer m.loop.CloseAll()
 		pick := func() *modelPeer { return m.peers[rapid.IntRange(0, len(m.peers)-1).Draw(rt, "who")] }
 		rooms := []string{"lobby", "kitchen"}
 		join := func(p *modelPeer, room string) {

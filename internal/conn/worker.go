@@ -1,16 +1,16 @@
-package server
+package conn
 
 import (
 	"runtime"
 	"sync"
 )
 
-// maxWorkers is how many calls that may block run at a time. One processor is
-// left for what is live: who catches up must not hold up who has.
+// maxWorkers is how many blocking calls run at a time. One processor is left for
+// live traffic: readers that catch up must not hold it up.
 var maxWorkers = max(1, runtime.GOMAXPROCS(0)-1)
 
-// workers run what may block, so that no loop does. A worker lives while there
-// is work.
+// workers run calls that may block, so that no loop does. A worker lives while
+// there is work.
 type workers struct {
 	group *sync.WaitGroup
 
@@ -19,7 +19,7 @@ type workers struct {
 	running int
 }
 
-// run has a worker call something soon, in the order of the calls of run.
+// run has a worker make a call soon, in the order of the calls to run.
 func (w *workers) run(call func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
 )
@@ -24,14 +24,10 @@ func BenchmarkRound(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer d.Close()
-			manager, err := New(Config{MaxClients: 2 * members}, chat.New(d, chat.Options{}))
-			if err != nil {
-				b.Fatal(err)
-			}
+			manager, front := newServer(b, conn.Config{MaxClients: 2 * members}, d)
 			defer manager.Close()
-			m := &model{t: b, manager: manager, poller: new(modelPoller)}
-			m.loop = newLoop(manager, m.poller)
-			defer m.loop.closeAll()
+			m := &model{t: b, manager: manager, server: front, loop: conn.NewTestLoop(manager)}
+			defer m.loop.CloseAll()
 			for range members {
 				p := m.enter()
 				p.socket.room = 1 << 62
@@ -50,7 +46,7 @@ func BenchmarkRound(b *testing.B) {
 					speaker.say(`{"type":"send","room":"lobby","id":"%d","content":"%s"}`, n, content)
 				}
 				b.StartTimer()
-				for m.loop.posted.Load() || m.loop.busy() {
+				for m.loop.Posted() || m.loop.Busy() {
 					m.turn()
 				}
 			}

@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
 )
@@ -36,12 +36,8 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		manager, err := New(Config{MaxClients: 2 * crowd}, chat.New(d, chat.Options{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := &model{t: t, manager: manager, poller: new(modelPoller)}
-		m.loop = newLoop(manager, m.poller)
+		manager, front := newServer(t, conn.Config{MaxClients: 2 * crowd}, d)
+		m := &model{t: t, manager: manager, server: front, loop: conn.NewTestLoop(manager)}
 		speaker := m.enter()
 		speaker.socket.room = 1 << 30
 		speaker.say(`{"type":"join","room":"lobby"}`)
@@ -63,7 +59,7 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 				m.settle()
 			}
 			for _, p := range m.peers {
-				if p != speaker && p.handler.blocked != stalled {
+				if p != speaker && p.handler.IsBlocked() != stalled {
 					t.Fatal("a connection is not as it should be")
 				}
 				p.socket.out = nil // what the peer has is not the server's
@@ -71,7 +67,7 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 			}
 			speaker.socket.in = nil
 		})
-		m.loop.closeAll()
+		m.loop.CloseAll()
 		manager.Close()
 		d.Close()
 	}

@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"fmt"
@@ -7,10 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
-	"kaban/wire"
 )
 
 // handClock is a clock that a test sets.
@@ -25,21 +24,18 @@ type timed struct {
 	clock *handClock
 }
 
-func turnTimed(t *testing.T, config Config) *timed {
+func turnTimed(t *testing.T, config conn.Config) *timed {
 	t.Helper()
 	d, err := dispatch.New(t.Context(), memory.New(0), dispatch.Options{PresenceDelay: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := new(handClock)
-	config.clock = c.shows
-	m, err := New(config, chat.New(d, chat.Options{Clock: c.shows}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &timed{turned: &turned{t: t, manager: m, loop: newLoop(m, new(modelPoller)), gate: make(chan struct{})}, clock: c}
+	config.Clock = c.shows
+	m, front := newServer(t, config, d)
+	l := &timed{turned: &turned{t: t, manager: m, server: front, dispatcher: d, loop: conn.NewTestLoop(m)}, clock: c}
 	t.Cleanup(func() {
-		l.loop.closeAll()
+		l.loop.CloseAll()
 		m.Close()
 		d.Close()
 		if n := m.Panics(); n > 0 {
@@ -49,17 +45,21 @@ func turnTimed(t *testing.T, config Config) *timed {
 	return l
 }
 
+func (p *turnedPeer) ends() bool { begun, _, _ := p.h.Ends(); return begun }
+
+func (p *turnedPeer) why() conn.Reason { _, why, _ := p.h.Ends(); return why }
+
 // run has time pass in rounds as a loop makes them, and calls each before every
 // round.
 func (l *timed) run(d time.Duration, each func()) {
-	for step := l.manager.sweepEvery; d > 0; d -= step {
+	for step := l.manager.SweepEvery(); d > 0; d -= step {
 		l.clock.move(min(step, d))
 		if each != nil {
 			each()
 		}
-		l.loop.round()
-		for l.loop.writes.len() > 0 {
-			l.loop.write()
+		l.loop.Round()
+		for l.loop.Unhurried() > 0 {
+			l.loop.Write()
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestAStoppedServerGivesNobodyUp(t *testing.T) {
 	const crowd, heartbeat = 600, 2 * time.Second
 	for _, stop := range []time.Duration{7 * time.Second, 2 * time.Minute, 24 * time.Hour} {
 		t.Run(stop.String(), func(t *testing.T) {
-			l := turnTimed(t, Config{Heartbeat: heartbeat})
+			l := turnTimed(t, conn.Config{Heartbeat: heartbeat})
 			peers := make([]*turnedPeer, crowd)
 			for i := range peers {
 				peers[i] = l.enter(fmt.Sprint("peer-", i))
@@ -89,7 +89,7 @@ func TestAStoppedServerGivesNobodyUp(t *testing.T) {
 				}
 				n := min(len(ready), readyPerRound)
 				for _, p := range ready[:n] {
-					l.loop.readable(p.h)
+					l.loop.Readable(p.h)
 				}
 				ready = ready[n:]
 			}
@@ -99,8 +99,8 @@ func TestAStoppedServerGivesNobodyUp(t *testing.T) {
 			}
 			l.run(4*heartbeat, talk)
 			for i, p := range peers {
-				if p.h.ending != nil || p.gone {
-					t.Fatalf("peer %d was ended: %+v", i, p.h.ending)
+				if p.ends() || p.gone {
+					t.Fatalf("peer %d was ended: %+v", i, p.why())
 				}
 			}
 		})
@@ -111,7 +111,7 @@ func TestAStoppedServerGivesNobodyUp(t *testing.T) {
 // and many who do not answer are ended one after the other.
 func TestAStoppedServerAsksBeforeItGivesUp(t *testing.T) {
 	const crowd, heartbeat = 400, 2 * time.Second
-	l := turnTimed(t, Config{Heartbeat: heartbeat})
+	l := turnTimed(t, conn.Config{Heartbeat: heartbeat})
 	peers := make([]*turnedPeer, crowd)
 	for i := range peers {
 		peers[i] = l.enter(fmt.Sprint("peer-", i))
@@ -126,7 +126,7 @@ func TestAStoppedServerAsksBeforeItGivesUp(t *testing.T) {
 	}
 	before, most, rounds := 0, 0, 0
 	for before < crowd && rounds < 1000 {
-		l.run(l.manager.sweepEvery, nil)
+		l.run(l.manager.SweepEvery(), nil)
 		now := ended()
 		most = max(most, now-before)
 		if now > before {
@@ -135,11 +135,11 @@ func TestAStoppedServerAsksBeforeItGivesUp(t *testing.T) {
 		before = now
 	}
 	for i, p := range peers {
-		if p.got(`"type":"ping"`) != maxPings || p.got(`"reconnect_after_ms":`) != 1 {
-			t.Fatalf("peer %d got %s; want %d pings and a time to come back", i, p.out, maxPings)
+		if p.got(`"type":"ping"`) != conn.MaxPings || p.got(`"reconnect_after_ms":`) != 1 {
+			t.Fatalf("peer %d got %s; want %d pings and a time to come back", i, p.out, conn.MaxPings)
 		}
 	}
-	if want := int(heartbeat / l.manager.sweepEvery); rounds < want || most > crowd/want {
+	if want := int(heartbeat / l.manager.SweepEvery()); rounds < want || most > crowd/want {
 		t.Errorf("%d were ended in %d rounds, up to %d at a time; want no fewer rounds than %d", crowd, rounds, most, want)
 	}
 }
@@ -147,9 +147,9 @@ func TestAStoppedServerAsksBeforeItGivesUp(t *testing.T) {
 // The hello of a connection that waited in the backlog while the server was
 // stopped is read before the time for it is judged.
 func TestAStoppedServerReadsTheHello(t *testing.T) {
-	l := turnTimed(t, Config{})
+	l := turnTimed(t, conn.Config{})
 	p := l.connect()
-	l.loop.round()
+	l.loop.Round()
 	l.clock.move(time.Hour)
 	p.in = append(p.in, `{"type":"hello","version":1,"username":"ann"}`+"\n"...)
 	l.run(30*time.Second, nil) // and no poller tells
@@ -161,11 +161,11 @@ func TestAStoppedServerReadsTheHello(t *testing.T) {
 // A connection that says nothing has its time counted from when it came, however
 // long the server had nothing to do before.
 func TestTheFirstConnectionAfterALongQuiet(t *testing.T) {
-	l := turnTimed(t, Config{})
+	l := turnTimed(t, conn.Config{})
 	for _, quiet := range []time.Duration{13 * time.Second, time.Hour} {
 		l.clock.move(quiet) // no round: nothing happens
 		p := l.connect()
-		l.run(l.manager.config.HelloTimeout-time.Second, nil)
+		l.run(l.manager.Config().HelloTimeout-time.Second, nil)
 		if len(p.out) > 0 {
 			t.Fatalf("after %s of quiet a new connection got %s", quiet, p.out)
 		}
@@ -180,13 +180,13 @@ func TestTheFirstConnectionAfterALongQuiet(t *testing.T) {
 // While the server itself does not read, because a worker is at the store for a
 // request, a peer is not silent.
 func TestWhoIsNotReadFromIsNotSilent(t *testing.T) {
-	l := turnTimed(t, Config{})
+	l := turnTimed(t, conn.Config{})
 	p := l.enter("ann")
-	p.h.asking = true
-	l.run(10*l.manager.config.Heartbeat, nil)
-	p.h.asking = false
-	l.run(l.manager.config.Heartbeat/2, nil)
-	if p.h.ending != nil || p.got(`"type":"ping"`) > 0 {
+	p.h.SetAsking(true)
+	l.run(10*l.manager.Config().Heartbeat, nil)
+	p.h.SetAsking(false)
+	l.run(l.manager.Config().Heartbeat/2, nil)
+	if p.ends() || p.got(`"type":"ping"`) > 0 {
 		t.Errorf("it got %s", p.out)
 	}
 }
@@ -194,71 +194,71 @@ func TestWhoIsNotReadFromIsNotSilent(t *testing.T) {
 // owes has the kernel hold so many bytes that the peer has not taken.
 func (p *turnedPeer) owes(bytes int) {
 	p.untaken = bytes
-	p.h.sent += uint32(bytes)
+	p.h.AddSent(bytes)
 }
 
 // A peer on a slow link, or one that reads slowly, goes on for as long as its TCP
 // takes something, although no ping gets through to it and it says nothing. When
 // it takes nothing any more it is a slow consumer.
 func TestALittleProgressIsEnough(t *testing.T) {
-	l := turnTimed(t, Config{})
+	l := turnTimed(t, conn.Config{})
 	ann, slow := l.enter("ann"), l.enter("slow")
 	slow.room = 10
 	ann.send("1", strings.Repeat("x", 4000))
 	l.run(time.Second, nil)
-	if !slow.h.blocked {
+	if !slow.h.IsBlocked() {
 		t.Fatal("it is not blocked")
 	}
 	slow.owes(1 << 20)
 	answer := func() {
-		if l.loop.now-ann.h.quiet > 10*time.Second {
+		if l.loop.Now()-ann.h.Quiet() > 10*time.Second {
 			ann.say(`{"type":"ping"}`)
 		}
 	}
 	l.run(10*time.Minute, func() { slow.untaken -= 350; answer() }) // 700 bytes a second
-	if slow.h.ending != nil || slow.gone {
-		t.Fatalf("it was ended: %+v", slow.h.ending)
+	if slow.ends() || slow.gone {
+		t.Fatalf("it was ended: %+v", slow.why())
 	}
-	l.run(l.manager.config.StallTimeout-2*time.Second, answer)
-	if slow.h.ending != nil {
-		t.Fatalf("it was ended too soon: %+v", slow.h.ending)
+	l.run(l.manager.Config().StallTimeout-2*time.Second, answer)
+	if slow.ends() {
+		t.Fatalf("it was ended too soon: %+v", slow.why())
 	}
 	l.run(4*time.Second, answer)
-	if !slow.gone || slow.h.ending.reason != wire.ReasonSlowConsumer {
-		t.Errorf("it takes nothing; its ending: %+v", slow.h.ending)
+	if !slow.gone || slow.why() != conn.SlowConsumer {
+		t.Errorf("it takes nothing; its ending: %+v", slow.why())
 	}
-	if ann.h.ending != nil {
-		t.Errorf("ann was ended: %+v", ann.h.ending)
+	if ann.ends() {
+		t.Errorf("ann was ended: %+v", ann.why())
 	}
 }
 
 // The same when the kernel has taken everything for it, pings included, and is
 // slow to get rid of it.
 func TestAPingBehindMuchMayTakeLong(t *testing.T) {
-	l := turnTimed(t, Config{})
+	l := turnTimed(t, conn.Config{})
 	p := l.enter("slow")
 	p.owes(1 << 20)
 	l.run(10*time.Minute, func() { p.untaken -= 350 })
-	if p.h.ending != nil || p.gone {
-		t.Fatalf("it was ended: %+v", p.h.ending)
+	if p.ends() || p.gone {
+		t.Fatalf("it was ended: %+v", p.why())
 	}
-	l.run(4*l.manager.config.Heartbeat, nil) // nothing is taken any more
-	if !p.gone || p.h.ending.reason != wire.ReasonIdle {
-		t.Errorf("it takes nothing and says nothing; its ending: %+v", p.h.ending)
+	l.run(4*l.manager.Config().Heartbeat, nil) // nothing is taken any more
+	if !p.gone || p.why() != conn.Idle {
+		t.Errorf("it takes nothing and says nothing; its ending: %+v", p.why())
 	}
 }
 
 // A program that hangs is given up although the system under it takes what comes.
 func TestAHangingProgramIsGivenUp(t *testing.T) {
-	l := turnTimed(t, Config{})
+	l := turnTimed(t, conn.Config{})
 	ann, hung := l.enter("ann"), l.enter("hung")
 	sends := 0
-	l.run(4*l.manager.config.Heartbeat, func() { // a message a second, and all is taken between two looks
+	l.run(4*l.manager.Config().Heartbeat, func() { // a message a second, and all is taken between two looks
 		if sends++; sends%2 == 0 {
 			ann.send(fmt.Sprint(sends), "hello")
 		}
 	})
-	if !hung.gone || hung.h.ending.reason != wire.ReasonIdle {
-		t.Errorf("its ending: %+v", hung.h.ending)
+	if !hung.gone || hung.why() != conn.Idle {
+		t.Errorf("its ending: %+v", hung.why())
 	}
 }

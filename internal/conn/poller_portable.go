@@ -1,4 +1,4 @@
-package server
+package conn
 
 import (
 	"errors"
@@ -12,29 +12,29 @@ import (
 )
 
 const (
-	// portableRead is how much of a connection's input waits for its loop.
+	// portableRead is how much input of a connection waits for its loop.
 	portableRead = 4 << 10
-	// portableWrite is how much of its output is under way.
+	// portableWrite is how much output of a connection is being written.
 	portableWrite = 16 << 10
-	// pieceTime is how long a write may take until it is noted how far it is.
+	// pieceTime is how long a write may take before its progress is noted.
 	pieceTime = time.Second
 )
 
-// portable is the poller for everything that is not plain TCP on Linux: for
-// connections whose reads and writes block, on any system. One goroutine of each
-// connection waits for input, another exists while output is under way.
+// portable is the poller for everything but plain TCP on Linux: for connections
+// whose reads and writes block, on any system. Each connection has a goroutine
+// that waits for input, and another while output is being written.
 type portable struct {
 	woken chan struct{}
 	group sync.WaitGroup // the goroutines of the sockets
 
-	mu       sync.Mutex // guards all below
-	readable []*handler
-	writable []*handler
+	mu     sync.Mutex // guards all below
+	events []event
+	empty  []event // the events of the last wait, to be used again
 }
 
 func newPortablePoller() *portable { return &portable{woken: make(chan struct{}, 1)} }
 
-func (p *portable) add(conn net.Conn, h *handler) (socket, error) {
+func (p *portable) add(conn net.Conn, h *Handler) (socket, error) {
 	s := &portableSocket{poller: p, conn: conn, handler: h, tcp: tcpOf(conn)}
 	if s.tcp != nil {
 		tcp.BoundUnsent(s.tcp, maxUnsent)
@@ -44,7 +44,7 @@ func (p *portable) add(conn net.Conn, h *handler) (socket, error) {
 	return s, nil
 }
 
-func (p *portable) wait(l *loop, timeout time.Duration) error {
+func (p *portable) wait(timeout time.Duration) ([]event, error) {
 	if timeout != 0 {
 		var over <-chan time.Time
 		if timeout > 0 {
@@ -58,16 +58,11 @@ func (p *portable) wait(l *loop, timeout time.Duration) error {
 		}
 	}
 	p.mu.Lock()
-	readable, writable := p.readable, p.writable
-	p.readable, p.writable = nil, nil
-	p.mu.Unlock()
-	for _, h := range readable {
-		l.readable(h)
-	}
-	for _, h := range writable {
-		l.writable(h)
-	}
-	return nil
+	defer p.mu.Unlock()
+	events := p.events
+	clear(p.empty)
+	p.events, p.empty = p.empty[:0], events
+	return events, nil
 }
 
 func (p *portable) wake() {
@@ -82,10 +77,10 @@ func (p *portable) close() error {
 	return nil
 }
 
-// announce tells the loop that a socket is ready.
-func (p *portable) announce(list *[]*handler, h *handler) {
+// announce adds an event.
+func (p *portable) announce(e event) {
 	p.mu.Lock()
-	*list = append(*list, h)
+	p.events = append(p.events, e)
 	p.mu.Unlock()
 	p.wake()
 }
@@ -99,18 +94,18 @@ func tcpOf(conn net.Conn) *net.TCPConn {
 	return tcp
 }
 
-// portableSocket gives a connection that blocks the manners of one that does not.
+// portableSocket makes a connection that blocks behave like one that does not.
 type portableSocket struct {
 	poller  *portable
 	conn    net.Conn
 	tcp     *net.TCPConn // what carries it, if that is TCP
-	handler *handler
+	handler *Handler
 
 	mu       sync.Mutex // guards all below
 	more     sync.Cond  // on mu: input was taken, or the socket was closed
-	input    []byte     // was read and not yet taken
-	readErr  error      // comes behind the input
-	output   []byte     // is being written; nil when nothing is
+	input    []byte     // was read, and not yet taken by Read
+	readErr  error      // follows the input
+	output   []byte     // is being written; nil if nothing is
 	written  int        // bytes of it that the system has taken
 	writeErr error
 	half     bool // CloseWrite was called
@@ -125,7 +120,7 @@ func (s *portableSocket) readLoop() {
 		s.mu.Lock()
 		s.input, s.readErr = buffer[:n], err
 		s.mu.Unlock()
-		s.poller.announce(&s.poller.readable, s.handler)
+		s.poller.announce(event{handler: s.handler, readable: true})
 		s.mu.Lock()
 		for len(s.input) > 0 && !s.closed {
 			s.more.Wait()
@@ -148,14 +143,14 @@ func (s *portableSocket) Read(p []byte) (int, error) {
 		if s.input = s.input[n:]; len(s.input) == 0 {
 			s.more.Signal()
 			if s.readErr == nil {
-				return n, errBlocked
+				return n, ErrBlocked
 			}
 		}
 		return n, nil
 	case s.readErr != nil:
 		return 0, s.readErr
 	}
-	return 0, errBlocked
+	return 0, ErrBlocked
 }
 
 // Write implements socket.
@@ -168,40 +163,40 @@ func (s *portableSocket) Write(p []byte) (int, error) {
 	case s.closed || s.half:
 		return 0, net.ErrClosed
 	case s.output != nil:
-		return 0, errBlocked
+		return 0, ErrBlocked
 	}
 	n := min(len(p), portableWrite)
 	s.output, s.written = append(make([]byte, 0, n), p[:n]...), 0
 	s.poller.group.Go(s.writeOutput)
 	if n < len(p) {
-		return n, errBlocked
+		return n, ErrBlocked
 	}
 	return n, nil
 }
 
-// writeOutput writes what Write has taken.
+// writeOutput writes the bytes that Write has taken.
 func (s *portableSocket) writeOutput() {
 	err := s.writePieces()
 	s.mu.Lock()
 	s.output, s.writeErr = nil, err
 	half, closed := s.half, s.closed
 	s.mu.Unlock()
-	if half || closed { // the peer sees it, whatever comes of it
+	if half || closed { // an error changes nothing: the peer is gone
 		s.endWrites()
 	}
 	if closed {
 		s.conn.Close()
 	}
-	s.poller.announce(&s.poller.writable, s.handler)
+	s.poller.announce(event{handler: s.handler, writable: true})
 }
 
-// writePieces writes the output. It interrupts a long write now and then, to note
-// how far it is: that a slow peer takes something must be seen. A connection that
-// is more than the system's does not survive that; for what carries it the system
-// may tell (untaken).
+// writePieces writes the output. It interrupts a long write now and then to note
+// its progress, so that a slow peer is not taken for a stalled one. A connection
+// that wraps another, such as TLS, does not survive an interrupted write; there
+// Untaken of the TCP connection below must do.
 func (s *portableSocket) writePieces() error {
 	_, wrapped := s.conn.(interface{ NetConn() net.Conn })
-	interrupted := !wrapped && runtime.GOOS != "windows" // where an interrupted write leaves open what was written
+	interrupted := !wrapped && runtime.GOOS != "windows" // which does not report how much an interrupted write has written
 	for {
 		s.mu.Lock()
 		if interrupted && !s.closed { // Close has its own deadline
@@ -255,8 +250,7 @@ func (s *portableSocket) endWrites() error {
 
 func (s *portableSocket) RemoteAddr() string { return s.conn.RemoteAddr().String() }
 
-// Close implements socket. What Write has taken still has a moment to go out, as
-// what is in the buffers of the system has.
+// Close implements socket. Output that Write has taken has lingerTimeout to go out.
 func (s *portableSocket) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,6 +259,6 @@ func (s *portableSocket) Close() error {
 	if s.output == nil {
 		return s.conn.Close()
 	}
-	s.conn.SetReadDeadline(time.Unix(1, 0)) // free a blocked read
+	s.conn.SetReadDeadline(time.Unix(1, 0)) // unblock a read
 	return s.conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
 }

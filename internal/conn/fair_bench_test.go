@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"fmt"
@@ -38,11 +38,11 @@ func BenchmarkLongestRound(b *testing.B) {
 			crowd[0].say(`{"type":"send","room":"lobby","id":"1","content":"x"}`)
 		}},
 		{"sweep", 0, many, func(l *turned, _ []*turnedPeer) {
-			l.loop.now += l.manager.config.Heartbeat + time.Second
-			l.loop.sweep()
+			l.loop.Later(l.manager.Config().Heartbeat + time.Second)
+			l.loop.Sweep()
 		}},
 		{"leave-1000-rooms", many, 1, func(l *turned, crowd []*turnedPeer) {
-			for i := range maxRooms - 1 {
+			for i := range 1000 - 1 {
 				crowd[0].say(`{"type":"join","room":"room-%d"}`, i)
 			}
 			crowd[0].ended = true
@@ -50,10 +50,10 @@ func BenchmarkLongestRound(b *testing.B) {
 		{"all-leave", 0, many, func(_ *turned, crowd []*turnedPeer) {
 			for _, p := range crowd {
 				p.ended = true
-				p.l.loop.readable(p.h)
+				p.l.loop.Readable(p.h)
 			}
 		}},
-		{"drain", 0, many, func(l *turned, _ []*turnedPeer) { l.loop.drain(time.Second) }},
+		{"drain", 0, many, func(l *turned, _ []*turnedPeer) { l.loop.Drain(time.Second) }},
 	} {
 		b.Run(fmt.Sprintf("%s/%d-rooms/%d-members", c.name, c.rooms, c.members), func(b *testing.B) {
 			var longest time.Duration
@@ -68,9 +68,9 @@ func BenchmarkLongestRound(b *testing.B) {
 				b.StartTimer()
 				began := time.Now()
 				c.do(l, crowd)
-				for first := true; first || l.loop.posted.Load() || l.loop.busy() || l.loop.toCheck > 0; first = false {
-					if l.loop.toCheck > 0 {
-						l.loop.sweep()
+				for first := true; first || l.loop.Posted() || l.loop.Busy() || l.loop.ToCheck() > 0; first = false {
+					if l.loop.ToCheck() > 0 {
+						l.loop.Sweep()
 					}
 					l.round()
 					for _, p := range crowd[:1] {
@@ -80,7 +80,7 @@ func BenchmarkLongestRound(b *testing.B) {
 					began = time.Now()
 				}
 				b.StopTimer()
-				l.loop.closeAll()
+				l.loop.CloseAll()
 				b.StartTimer()
 			}
 			b.ReportMetric(float64(longest.Microseconds())/1000, "ms/longest")

@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"context"
@@ -10,7 +10,10 @@ import (
 
 	"kaban"
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/server/wstest"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 )
@@ -26,12 +29,26 @@ func (g *gate) Append(ctx context.Context, batch []kaban.Draft, results []store.
 	return g.Store.Append(ctx, batch, results)
 }
 
+// newServer returns a server whose loops the test may turn.
+func newServer(t interface{ Fatal(...any) }, config conn.Config, d *dispatch.Dispatcher) (*conn.Manager, *server.Server) {
+	config.Submit = d.Submit
+	m, err := conn.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, server.New(server.Config{}, chat.New(d, chat.Options{Clock: m.Config().Clock}), m)
+}
+
+var testMask = [4]byte{0x37, 0xfa, 0x21, 0x3d}
+
 // turned is a loop without a goroutine, over a store that keeps appends waiting.
 type turned struct {
-	t       testing.TB
-	manager *Manager
-	loop    *loop
-	gate    chan struct{} // nil: appends do not wait
+	t          testing.TB
+	manager    *conn.Manager
+	server     *server.Server
+	dispatcher *dispatch.Dispatcher
+	loop       *conn.TestLoop
+	gate       chan struct{} // nil: appends do not wait
 }
 
 func turn(t *testing.T) *turned {
@@ -49,14 +66,11 @@ func turnOver(t testing.TB, s store.Store, options dispatch.Options) *turned {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(Config{MaxClients: 200_000}, chat.New(d, chat.Options{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &turned{t: t, manager: m, loop: newLoop(m, new(modelPoller))}
+	m, front := newServer(t, conn.Config{MaxClients: 200_000}, d)
+	l := &turned{t: t, manager: m, server: front, dispatcher: d, loop: conn.NewTestLoop(m)}
 	t.Cleanup(func() {
 		l.opened()
-		l.loop.closeAll()
+		l.loop.CloseAll()
 		m.Close()
 		d.Close()
 		if n := m.Panics(); n > 0 {
@@ -80,10 +94,10 @@ func (l *turned) opened() {
 
 // step does what is ready, at the time that the test has set.
 func (l *turned) step() {
-	l.loop.takePosts()
-	l.loop.read()
-	for l.loop.writes.len()+l.loop.answers.len() > 0 {
-		l.loop.write()
+	l.loop.TakePosts()
+	l.loop.Read()
+	for l.loop.Writes() > 0 {
+		l.loop.Write()
 	}
 }
 
@@ -99,28 +113,25 @@ func (l *turned) until(what string, so func() bool) {
 
 // later moves the clock and looks after time.
 func (l *turned) later(d time.Duration) {
-	l.loop.now += d
-	l.loop.sweep()
+	l.loop.Later(d)
+	l.loop.Sweep()
 	l.step()
 }
 
 type turnedPeer struct {
 	*modelSocket
 	l *turned
-	h *handler
+	h *conn.Handler
 }
 
 // connect lets somebody in who says nothing and takes everything.
 func (l *turned) connect() *turnedPeer {
 	l.t.Helper()
-	token, err := l.manager.pool.Acquire()
-	if err != nil {
+	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 30}}
+	var err error
+	if p.h, err = l.loop.Accept(p.modelSocket, l.server.Lines()); err != nil {
 		l.t.Fatal(err)
 	}
-	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 30}}
-	l.loop.poller.(*modelPoller).next = p.modelSocket
-	p.h = newHandler(l.loop, token, lines{})
-	l.loop.accept(p.h, nil)
 	return p
 }
 
@@ -136,7 +147,7 @@ func (l *turned) enter(name string) *turnedPeer {
 
 func (p *turnedPeer) say(format string, args ...any) {
 	p.in = fmt.Appendf(p.in, format+"\n", args...)
-	p.l.loop.readable(p.h)
+	p.l.loop.Readable(p.h)
 }
 
 func (p *turnedPeer) send(id, content string) {
@@ -149,7 +160,7 @@ func (p *turnedPeer) got(text string) int { return strings.Count(string(p.out), 
 // takes lets the peer take more.
 func (p *turnedPeer) takes(bytes int) {
 	p.room += bytes
-	p.l.loop.writable(p.h)
+	p.l.loop.Writable(p.h)
 }
 
 // Who asks and does not take the answers is not read from any more.
@@ -164,10 +175,10 @@ func TestRepliesAreBounded(t *testing.T) {
 	most := 0
 	for range 1000 {
 		l.step()
-		most = max(most, len(p.h.out))
+		most = max(most, len(p.h.Waiting()))
 	}
-	if most < maxReplies || most > maxReplies+1024 {
-		t.Errorf("up to %d bytes of replies waited, want about %d", most, maxReplies)
+	if most < conn.MaxReplies || most > conn.MaxReplies+1024 {
+		t.Errorf("up to %d bytes of replies waited, want about %d", most, conn.MaxReplies)
 	}
 	if len(p.in) == 0 {
 		t.Error("everything was read")
@@ -179,32 +190,29 @@ func TestRepliesAreBounded(t *testing.T) {
 // The same for pings of a WebSocket, which are no requests.
 func TestPongsAreBounded(t *testing.T) {
 	l := turn(t)
-	token, err := l.manager.pool.Acquire()
+	s := new(modelSocket)
+	h, err := l.loop.Accept(s, l.server.WebSocket(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := new(modelSocket)
-	l.loop.poller.(*modelPoller).next = s
-	h := newHandler(l.loop, token, new(webSocket))
-	l.loop.accept(h, nil)
 	const n = 20_000
 	for range n {
-		s.in = append(s.in, clientFrame(finalPing, "0123456789", testMask)...)
+		s.in = append(s.in, wstest.ClientFrame(0x89, "0123456789", testMask)...)
 	}
-	l.loop.readable(h)
+	l.loop.Readable(h)
 	most := 0
 	for range 1000 {
 		l.step()
-		most = max(most, len(h.out))
+		most = max(most, len(h.Waiting()))
 	}
-	if most < maxReplies || most > 2*maxReplies {
-		t.Errorf("up to %d bytes of pongs waited, want about %d", most, maxReplies)
+	if most < conn.MaxReplies || most > 2*conn.MaxReplies {
+		t.Errorf("up to %d bytes of pongs waited, want about %d", most, conn.MaxReplies)
 	}
 	if len(s.in) == 0 {
 		t.Error("everything was read")
 	}
 	s.room = 1 << 30
-	l.loop.writable(h)
+	l.loop.Writable(h)
 	l.until("all is answered", func() bool { return len(s.out) == n*12 })
 }
 
@@ -213,8 +221,8 @@ func TestSendsAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		n, size, most, mostBytes int
 	}{
-		"many":  {3000, 1, maxSends, maxSends},
-		"large": {200, 5000, maxSendBytes/5000 + 1, maxSendBytes + 5000},
+		"many":  {3000, 1, conn.MaxSends, conn.MaxSends},
+		"large": {200, 5000, conn.MaxSendBytes/5000 + 1, conn.MaxSendBytes + 5000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := turn(t)
@@ -224,12 +232,12 @@ func TestSendsAreBounded(t *testing.T) {
 			}
 			for range 1000 {
 				l.step()
-				if p.h.pending > c.most || p.h.pendingSize > c.mostBytes {
-					t.Fatalf("%d sends of %d bytes are under way, want at most %d of %d", p.h.pending, p.h.pendingSize, c.most, c.mostBytes)
+				if p.h.InFlight() > c.most || p.h.InFlightSize() > c.mostBytes {
+					t.Fatalf("%d sends of %d bytes are under way, want at most %d of %d", p.h.InFlight(), p.h.InFlightSize(), c.most, c.mostBytes)
 				}
 			}
-			if p.h.pending != c.most {
-				t.Errorf("%d sends are under way, want %d", p.h.pending, c.most)
+			if p.h.InFlight() != c.most {
+				t.Errorf("%d sends are under way, want %d", p.h.InFlight(), c.most)
 			}
 			l.opened()
 			l.until("all is acknowledged", func() bool { return p.got(`"type":"ack"`) == c.n })
@@ -306,7 +314,7 @@ func TestACutPresenceFrameGoesOn(t *testing.T) {
 	before, told := len(bob.out), ann.got(`"type":"presence"`)
 	bob.room = 5
 	ann.send("1", "hello")
-	l.until("bob is blocked", func() bool { return bob.h.blocked })
+	l.until("bob is blocked", func() bool { return bob.h.IsBlocked() })
 	l.enter("carl")
 	l.until("presence is told", func() bool { return ann.got(`"type":"presence"`) > told })
 	for i := range 5 {
@@ -335,11 +343,11 @@ func TestAnEndIsHurried(t *testing.T) {
 	l := turn(t)
 	p := l.enter("ann")
 	p.send("1", "x")
-	for range maxBadFrames {
+	for range 10 {
 		p.say("bad")
 	}
 	l.step()
-	l.later(finishTimeout - time.Second)
+	l.later(conn.FinishTimeout - time.Second)
 	if p.got(`"type":"goodbye"`) > 0 {
 		t.Fatal("it ended before what it had sent was stored")
 	}
@@ -360,12 +368,12 @@ func TestADrainHurriesNobodyAtOnce(t *testing.T) {
 	l.opened()
 	bob.room = 0
 	l.until("ann has her ack", func() bool { return ann.got(`"type":"ack"`) == 1 })
-	l.until("bob is blocked", func() bool { return bob.h.blocked })
-	l.loop.drain(time.Second)
+	l.until("bob is blocked", func() bool { return bob.h.IsBlocked() })
+	l.loop.Drain(time.Second)
 	l.step()
-	l.later(drainStall / 2)
-	if bob.h.ending == nil || bob.h.ending.atOnce {
-		t.Fatalf("bob's ending is %+v", bob.h.ending)
+	l.later(conn.DrainStall / 2)
+	if begun, why, hurried := bob.h.Ends(); !begun || hurried {
+		t.Fatalf("bob ends: %v, for %d, hurried: %v", begun, why, hurried)
 	}
 	bob.takes(1 << 20)
 	l.step()
@@ -381,13 +389,13 @@ func TestADrainHurriesWhoTakesNothing(t *testing.T) {
 	ann.send("1", "hello")
 	l.opened()
 	bob.room = 0
-	l.until("bob is blocked", func() bool { return bob.h.blocked })
-	l.loop.drain(time.Second)
+	l.until("bob is blocked", func() bool { return bob.h.IsBlocked() })
+	l.loop.Drain(time.Second)
 	l.step()
 	for range 10 {
-		l.later(drainStall)
+		l.later(conn.DrainStall)
 	}
-	if !bob.h.closed || !bob.gone {
+	if !bob.h.IsClosed() || !bob.gone {
 		t.Error("bob holds up the drain")
 	}
 }

@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"kaban"
-	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -38,14 +38,10 @@ func shortTailed(t *testing.T, s store.Store) *model {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	manager, err := New(Config{}, chat.New(d, chat.Options{}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	manager, front := newServer(t, conn.Config{}, d)
 	t.Cleanup(func() { manager.Close() })
-	m := &model{t: t, manager: manager, poller: new(modelPoller)}
-	m.loop = newLoop(manager, m.poller)
-	t.Cleanup(m.loop.closeAll)
+	m := &model{t: t, manager: manager, server: front, loop: conn.NewTestLoop(manager)}
+	t.Cleanup(m.loop.CloseAll)
 	return m
 }
 
@@ -69,7 +65,7 @@ func lagging(t *testing.T, s store.Store, room int, ask bool) (*model, *modelPee
 		speaker.say(`{"type":"send","room":"lobby","id":"%d","content":"%s"}`, i, strings.Repeat("x", 1000))
 		m.settle()
 	}
-	if !slow.handler.blocked {
+	if !slow.handler.IsBlocked() {
 		t.Fatal("the peer is not blocked")
 	}
 	slow.socket.out = nil
@@ -107,7 +103,7 @@ func TestALiveCursorThatLostItsPlace(t *testing.T) {
 // closed, and nothing follows what was cut.
 func TestACutEntryThatIsForgotten(t *testing.T) {
 	m, slow := lagging(t, memory.New(64<<10), 1500, false)
-	if slow.handler.cut == nil {
+	if !slow.handler.IsCut() {
 		t.Fatal("no entry is cut")
 	}
 	if out := m.settleBehind(slow); out != "" || !slow.socket.gone {
@@ -183,7 +179,7 @@ func TestOneReadAtATime(t *testing.T) {
 	speaker, slow := m.enter(), m.enter()
 	say := func(room, id string) {
 		speaker.say(`{"type":"send","room":%q,"id":%q,"content":"%s"}`, room, id, strings.Repeat("x", 1000))
-		for m.turn(); speaker.handler.pending > 0; {
+		for m.turn(); speaker.handler.InFlight() > 0; {
 			m.turn()
 		}
 	}
@@ -202,13 +198,14 @@ func TestOneReadAtATime(t *testing.T) {
 		m.turn()
 	}
 	if s.now.Load() == 0 {
-		t.Fatalf("nothing is read: %d bytes, asking %v, fetching %v, %d wait, %d under way", len(slow.socket.out), slow.handler.asking, slow.handler.fetching != nil, m.loop.fetches.len(), m.loop.fetching)
+		waiting, running := m.loop.Fetches()
+		t.Fatalf("nothing is read: %d bytes, asking %v, fetching %v, %d wait, %d under way", len(slow.socket.out), slow.handler.IsAsking(), slow.handler.IsFetching(), waiting, running)
 	}
 	slow.socket.room = 100 // of the next message of the lobby
 	for i := range 100 {
 		say("lobby", fmt.Sprint("lobby-", i))
 	}
-	if slow.handler.cut == nil || !slow.handler.blocked {
+	if !slow.handler.IsCut() || !slow.handler.IsBlocked() {
 		t.Fatal("the lobby's message was not cut")
 	}
 	slow.take(1 << 30)

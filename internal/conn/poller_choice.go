@@ -1,6 +1,6 @@
 //go:build !linux || portable
 
-package server
+package conn
 
 import "net"
 

@@ -1,4 +1,4 @@
-package server
+package conn
 
 import (
 	"net"
@@ -41,15 +41,16 @@ func TestSources(t *testing.T) {
 func TestNewcomersFromOneAddress(t *testing.T) {
 	one, other := netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/64")
 	n := newcomers{mostFromOne: 2}
-	h := make([]*handler, 8)
+	l := &loop{poller: new(testPoller)}
+	h := make([]*Handler, 8)
 	for i := range h {
-		h[i] = new(handler)
+		h[i] = &Handler{loop: l}
 	}
 	for i, c := range []struct {
 		source netip.Prefix
-		want   *handler
+		want   *Handler
 	}{{one, nil}, {other, nil}, {one, nil}, {one, h[0]}, {other, nil}, {one, h[2]}, {netip.Prefix{}, nil}, {netip.Prefix{}, nil}} {
-		if got := n.enter(h[i], c.source); got != c.want {
+		if got := n.enter(h[i], c.source, uint64(i), func() {}); got != c.want {
 			t.Errorf("connection %d has the wrong one make room", i)
 		}
 	}
@@ -62,23 +63,9 @@ func TestNewcomersFromOneAddress(t *testing.T) {
 	if got := n.first(10); len(got) != 3 || got[0] != h[5] {
 		t.Errorf("%d are left, want 3", len(got))
 	}
-	if n.all.Len() != 0 || len(n.sources) != 0 {
-		t.Errorf("%d connections and %d addresses are left of none", n.all.Len(), len(n.sources))
-	}
-}
-
-// A hello that has come is read before its connection has to make room.
-func TestAHelloIsReadBeforeRoomIsMade(t *testing.T) {
-	l := turnTimed(t, Config{})
-	late, silent := l.connect(), l.connect()
-	late.in = append(late.in, `{"type":"hello","version":1,"username":"ann"}`+"\n"...)
-	late.h.guard((*handler).makeRoom)
-	silent.h.guard((*handler).makeRoom)
-	l.loop.round()
-	if late.gone || late.got(`"type":"welcome"`) != 1 {
-		t.Errorf("who had said hello got %s", late.out)
-	}
-	if !silent.gone || silent.got(`"code":"server_full"`) != 1 || silent.got(`"type":"goodbye"`) != 1 {
-		t.Errorf("who had said nothing got %s", silent.out)
+	for i := range n.shards {
+		if s := &n.shards[i]; s.all.Len() != 0 || len(s.sources) != 0 {
+			t.Errorf("%d connections and %d addresses are left of none", s.all.Len(), len(s.sources))
+		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux && !portable
 
-package server
+package conn
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 	"kaban/internal/tcp"
 )
 
-// epollEvents is what every socket is registered for, once and for ever: edges
-// of both directions, so that nothing has to be changed while it lives.
+// epollEvents is what every socket is registered for, once: edges of both
+// directions, so that nothing has to be changed while it lives.
 const epollEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
 // epoll is the poller for TCP on Linux: an idle connection costs an entry in a
@@ -27,17 +27,18 @@ type epoll struct {
 	event int // an eventfd: wake writes to it
 	// sockets are those that are open, by descriptor.
 	sockets []*epollSocket
-	events  [256]unix.EpollEvent
+	raw     [256]unix.EpollEvent
+	events  [256]event
 }
 
-// epollSocket is a descriptor that only this package knows of: Go's own poller
-// would wake for it too.
+// epollSocket is a descriptor that Go's own poller does not know: it would wake
+// for it too.
 type epollSocket struct {
 	poller  *epoll
 	fd      int
-	handler *handler
-	// ended says that the peer has ended its side, so that a read has to go on to
-	// the end: no edge will come again.
+	handler *Handler
+	// ended says that the peer has ended its output. No edge comes again, so a read
+	// must go on to the end.
 	ended bool
 }
 
@@ -66,7 +67,7 @@ func takes(conn net.Conn) bool {
 	return ok
 }
 
-func (e *epoll) add(conn net.Conn, h *handler) (socket, error) {
+func (e *epoll) add(conn net.Conn, h *Handler) (socket, error) {
 	fd, err := steal(conn)
 	if err != nil {
 		return nil, fmt.Errorf("take over a connection: %w", err)
@@ -102,65 +103,64 @@ func steal(conn net.Conn) (fd int, err error) {
 	return fd, nil
 }
 
-func (e *epoll) wait(l *loop, timeout time.Duration) error {
+func (e *epoll) wait(timeout time.Duration) ([]event, error) {
 	milliseconds := -1
 	if timeout >= 0 {
 		milliseconds = int((timeout + time.Millisecond - 1) / time.Millisecond)
 	}
-	n, err := unix.EpollWait(e.fd, e.events[:], milliseconds)
+	n, err := unix.EpollWait(e.fd, e.raw[:], milliseconds)
 	switch {
 	case errors.Is(err, unix.EINTR):
-		return nil
+		return nil, nil
 	case err != nil:
-		return os.NewSyscallError("epoll_wait", err)
+		return nil, os.NewSyscallError("epoll_wait", err)
 	}
-	for i := range e.events[:n] {
-		event := &e.events[i]
-		if int(event.Fd) == e.event {
+	events := e.events[:0]
+	for i := range e.raw[:n] {
+		raw := &e.raw[i]
+		if int(raw.Fd) == e.event {
 			continue // an edge: the count need not be read
 		}
-		// Between the event and now the socket may have been closed by the handler
-		// of an earlier one. Nothing is added here, so it is not another yet.
-		s := e.sockets[event.Fd]
-		if s == nil {
+		s := e.sockets[raw.Fd]
+		if s == nil { // closed after the kernel queued the event
 			continue
 		}
-		if event.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		over := raw.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
+		if over || raw.Events&unix.EPOLLRDHUP != 0 {
 			s.ended = true
 		}
-		if event.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			l.readable(s.handler)
-		}
-		if event.Events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			l.writable(s.handler)
-		}
+		events = append(events, event{
+			handler:  s.handler,
+			readable: s.ended || raw.Events&unix.EPOLLIN != 0,
+			writable: over || raw.Events&unix.EPOLLOUT != 0,
+		})
 	}
-	return nil
+	return events, nil
 }
 
 func (e *epoll) wake() {
 	one := [8]byte{1}
-	unix.Write(e.event, one[:]) // it fails when it is full, and then the edge is there
+	unix.Write(e.event, one[:]) // it fails only when it is full, and then the edge is there
 }
 
 func (e *epoll) close() error {
 	return errors.Join(unix.Close(e.event), unix.Close(e.fd))
 }
 
-// Read implements socket. What is less than there was room for was all there
-// is, unless the peer has ended its side: epoll(7), question 9.
+// Read implements socket. A short read has taken all input, unless the peer has
+// ended its output: epoll(7), question 9.
 func (s *epollSocket) Read(p []byte) (int, error) {
 	for {
 		n, err := unix.Read(s.fd, p)
 		switch {
 		case n > 0 && n < len(p) && !s.ended:
-			return n, errBlocked
+			return n, ErrBlocked
 		case n > 0:
 			return n, nil
 		case err == nil:
 			return 0, io.EOF
 		case err == unix.EAGAIN:
-			return 0, errBlocked
+			return 0, ErrBlocked
 		case err != unix.EINTR:
 			return 0, os.NewSyscallError("read", err)
 		}
@@ -170,14 +170,14 @@ func (s *epollSocket) Read(p []byte) (int, error) {
 // Write implements socket.
 func (s *epollSocket) Write(p []byte) (n int, err error) {
 	for n < len(p) {
-		// Less than all of it means that the buffer is full; another try arms the
-		// edge that tells when it is not.
+		// A short write means that the buffer is full. Another try arms the edge that
+		// reports when it is not.
 		k, err := unix.Write(s.fd, p[n:])
 		switch {
 		case k > 0:
 			n += k
 		case err == unix.EAGAIN:
-			return n, errBlocked
+			return n, ErrBlocked
 		case err != nil && err != unix.EINTR:
 			return n, os.NewSyscallError("write", err)
 		}

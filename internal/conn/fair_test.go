@@ -1,4 +1,4 @@
-package server
+package conn_test
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -15,9 +16,9 @@ import (
 
 // round is what the loop's goroutine does once, without time.
 func (l *turned) round() {
-	l.loop.takePosts()
-	l.loop.read()
-	l.loop.write()
+	l.loop.TakePosts()
+	l.loop.Read()
+	l.loop.Write()
 }
 
 // roundsUntil counts rounds until something is so.
@@ -35,14 +36,8 @@ func (l *turned) roundsUntil(what string, so func() bool) (rounds int) {
 // bystander lets somebody in who is in no room.
 func (l *turned) bystander(name string) *turnedPeer {
 	l.t.Helper()
-	token, err := l.manager.pool.Acquire()
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 40}}
-	l.loop.poller.(*modelPoller).next = p.modelSocket
-	p.h = newHandler(l.loop, token, lines{})
-	l.loop.accept(p.h, nil)
+	p := l.connect()
+	p.room = 1 << 40
 	p.say(`{"type":"hello","version":1,"username":%q}`, name)
 	return p
 }
@@ -55,7 +50,7 @@ func (l *turned) inLobby(n int) []*turnedPeer {
 		peers[i] = l.bystander(fmt.Sprint("peer-", i, "-x"))
 		peers[i].say(`{"type":"join","room":"lobby"}`)
 	}
-	for l.loop.posted.Load() || l.loop.busy() {
+	for l.loop.Posted() || l.loop.Busy() {
 		l.round()
 	}
 	for _, p := range peers {
@@ -109,12 +104,12 @@ func TestRequestsShareTheRound(t *testing.T) {
 				if modest.got(`"type":"pong"`) != i+1 {
 					t.Fatalf("modest was not answered in round %d", i+1)
 				}
-				most = max(most, l.loop.spent)
+				most = max(most, l.loop.Spent())
 			}
-			if most == 0 || most > heavyShare+stepShare+500 { // and one page
-				t.Errorf("up to %d units of work were done in a round, want at most %d and one share", most, heavyShare)
+			if most == 0 || most > conn.HeavyShare+conn.StepShare+500 { // and one page
+				t.Errorf("up to %d units of work were done in a round, want at most %d and one share", most, conn.HeavyShare)
 			}
-			l.roundsUntil("everybody has come to turn", func() bool { return !l.loop.busy() })
+			l.roundsUntil("everybody has come to turn", func() bool { return !l.loop.Busy() })
 			for _, p := range greedy {
 				if len(p.in) > 0 || p.got("\n") != c.n {
 					t.Fatalf("%d of %d requests were answered, and %d bytes are left", p.got("\n"), c.n, len(p.in))
@@ -132,7 +127,7 @@ func TestALargeRoomHoldsUpNobody(t *testing.T) {
 	for _, p := range []*turnedPeer{ann, bob} {
 		p.say(`{"type":"join","room":"kitchen"}`)
 	}
-	l.roundsUntil("all are in", func() bool { return !l.loop.posted.Load() && !l.loop.busy() && bob.got(`"type":"joined"`) == 1 })
+	l.roundsUntil("all are in", func() bool { return !l.loop.Posted() && !l.loop.Busy() && bob.got(`"type":"joined"`) == 1 })
 	crowd[0].say(`{"type":"send","room":"lobby","id":"1","content":"hello, all"}`)
 	l.round()
 	ann.say(`{"type":"send","room":"kitchen","id":"2","content":"hello, bob"}`)
@@ -140,9 +135,9 @@ func TestALargeRoomHoldsUpNobody(t *testing.T) {
 	few := l.roundsUntil("bob has the message", func() bool {
 		return bob.got("hello, bob") == 1 && ann.got(`"type":"ack"`) == 1 && carl.got(`"type":"pong"`) == 1
 	})
-	many := l.roundsUntil("all have theirs", func() bool { return !l.loop.busy() })
+	many := l.roundsUntil("all have theirs", func() bool { return !l.loop.Busy() })
 	t.Logf("the small room took %d rounds, the large one %d more", few, many)
-	if few > 3 || many < 5000/flushesPerRound/2 {
+	if few > 3 || many < 5000/conn.FlushesPerRound/2 {
 		t.Errorf("a small room took %d rounds beside a large one that took %d more", few, many)
 	}
 	for _, p := range crowd[1:] {
@@ -157,16 +152,16 @@ func TestALargeRoomHoldsUpNobody(t *testing.T) {
 func TestASweepSharesTheRounds(t *testing.T) {
 	l := turnOver(t, memory.New(0), dispatch.Options{PresenceDelay: time.Hour})
 	crowd := l.inLobby(5000)
-	l.loop.now += l.manager.config.Heartbeat + time.Second
+	l.loop.Later(l.manager.Config().Heartbeat + time.Second)
 	pings, most, rounds := 0, 0, 0
 	for pings < len(crowd) {
 		if rounds++; rounds > 10*len(crowd) {
 			t.Fatalf("%d of %d were asked", pings, len(crowd))
 		}
-		l.loop.sweep()
+		l.loop.Sweep()
 		waiting := 0
 		for _, p := range crowd {
-			if p.h.out != nil {
+			if p.h.Waiting() != nil {
 				waiting++
 			}
 		}
@@ -177,7 +172,7 @@ func TestASweepSharesTheRounds(t *testing.T) {
 			pings += p.got(`"type":"ping"`)
 		}
 	}
-	if pings > len(crowd) || most > 2*flushesPerRound {
+	if pings > len(crowd) || most > 2*conn.FlushesPerRound {
 		t.Errorf("%d were asked %d times, and up to %d buffers waited", len(crowd), pings, most)
 	}
 }
@@ -196,11 +191,11 @@ func TestAPageCostsWhatItHolds(t *testing.T) {
 	for _, n := range []int{1000, 20_000} {
 		l := turnOver(t, roomsStore(t, n), dispatch.Options{PresenceDelay: time.Hour})
 		l.inLobby(n)
-		u := l.manager.chat.As(kaban.Identity{}, "")
+		d := l.dispatcher
 		lobby := storetest.RoomName(t, "lobby")
 		costs[n] = [2]uint64{
-			allocated(func() { u.Rooms("", 500) }),
-			allocated(func() { u.Members(t.Context(), lobby, "", 500) }),
+			allocated(func() { d.Rooms("", 500) }),
+			allocated(func() { d.Members(t.Context(), lobby, "", 500) }),
 		}
 	}
 	t.Logf("bytes allocated for pages of rooms and members: %v", costs)
