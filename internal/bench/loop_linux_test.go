@@ -16,7 +16,7 @@ func TestTooManyFiles(t *testing.T) {
 	}
 }
 
-// TestWindow wants messages to be in flight until everybody has them.
+// TestWindow checks that messages are in flight until everyone has them.
 func TestWindow(t *testing.T) {
 	l, err := newLoop(context.Background(), valid(), 4)
 	if err != nil {
@@ -30,7 +30,7 @@ func TestWindow(t *testing.T) {
 		want   int
 	}{{0, 10}, {3, 10}, {4, 9}, {39, 1}, {40, 0}} {
 		if r.events = test.events; r.inFlight() != test.want {
-			t.Errorf("10 sent to 4, %d came: %d in flight, want %d", test.events, r.inFlight(), test.want)
+			t.Errorf("10 sent to 4, %d arrived: %d in flight, want %d", test.events, r.inFlight(), test.want)
 		}
 	}
 	if l.rooms[0].senders[0].name == l.rooms[0].senders[1].name {
