@@ -26,7 +26,9 @@ export function MessageList({ room }: { room: Room }) {
 
   // The window, the input below and the text's width change heights without a render.
   useEffect(() => {
-    const observer = new ResizeObserver(() => view.arrange())
+    const observer = new ResizeObserver(() => {
+      if (view.listRef.current) view.arrange() // it may be gone already
+    })
     observer.observe(view.scrollerRef.current!)
     observer.observe(view.list)
     return () => observer.disconnect()
