@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// sample is a record with something in every section.
+// sample returns a record with data in every section.
 func sample() *record {
 	r := &record{Machine: machine{CPU: "a CPU", Commit: "abc"}, Runs: 3, Seconds: 1, Figures: make(figures)}
 	for _, w := range works() {
@@ -64,10 +64,10 @@ func TestThePageKeepsItsProse(t *testing.T) {
 	}
 	second, err := sample().fillPage(first)
 	if err != nil || second != first {
-		t.Errorf("filled again it differs: %v", err)
+		t.Errorf("the second time it differs: %v", err)
 	}
 	if _, err := sample().fillPage("no places"); err == nil {
-		t.Error("a page without places is filled")
+		t.Error("a page without sections is filled")
 	}
 }
 
@@ -86,7 +86,7 @@ func TestPlotsAreXML(t *testing.T) {
 			}
 		}
 		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
-			t.Errorf("%s has numbers that are none:\n%s", name, svg)
+			t.Errorf("%s has invalid numbers:\n%s", name, svg)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestPublish(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(docs, "performance.md"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time there is something to compare with
+	for range 2 { // the second time there is a record to compare with
 		if err := sample().publish(docs); err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestPublish(t *testing.T) {
 		t.Fatalf("%v\n%s", err, kept)
 	}
 	if !reflect.DeepEqual(&r, sample()) {
-		t.Errorf("what is kept differs: %s", kept)
+		t.Errorf("the stored record differs: %s", kept)
 	}
 }
 

@@ -28,11 +28,10 @@ var batches = []int{1, 16, 256, 1024}
 
 func diskName(batch int) string { return fmt.Sprintf("disk-%d", batch) }
 
-// content is what a message of the load generator holds.
+// content is a content of the load generator.
 var content = strings.Repeat("abcdefghi ", 10)
 
-// disk measures what durable writes cost without a server: the floor of every
-// ack.
+// disk measures durable writes without a server: the floor of every ack.
 func (m *meter) disk() error {
 	for _, batch := range batches {
 		rows, err := m.appendFile(batch)
@@ -49,7 +48,7 @@ func (m *meter) disk() error {
 	return nil
 }
 
-// repeatFor counts how many rows a second a step of some rows makes.
+// repeatFor returns how many rows per second a step achieves.
 func (m *meter) repeatFor(rows int, step func() error) (float64, error) {
 	begin, done := time.Now(), 0
 	for time.Since(begin) < m.duration {
@@ -61,7 +60,7 @@ func (m *meter) repeatFor(rows int, step func() error) (float64, error) {
 	return float64(done) / time.Since(begin).Seconds(), nil
 }
 
-// appendFile appends the bytes of a batch to a file and waits for the disk.
+// appendFile appends the bytes of a batch to a file and syncs it.
 func (m *meter) appendFile(batch int) (rows float64, err error) {
 	f, err := os.Create(filepath.Join(m.scratch, "plain"))
 	if err != nil {
@@ -75,7 +74,7 @@ func (m *meter) appendFile(batch int) (rows float64, err error) {
 	})
 }
 
-// insertRows commits a batch of rows as Kaban's store has them.
+// insertRows commits a batch of rows like Kaban's store.
 func (m *meter) insertRows(batch int) (rows float64, err error) {
 	dir, err := os.MkdirTemp(m.scratch, "plain-")
 	if err != nil {
@@ -114,7 +113,7 @@ func (m *meter) insertRows(batch int) (rows float64, err error) {
 	})
 }
 
-// sizes are the numbers of messages of the databases that are built.
+// sizes are the numbers of messages in the databases.
 func (m *meter) sizes() (sizes []int) {
 	for n := 10_000; n <= m.growth; n *= 10 {
 		sizes = append(sizes, n)
@@ -124,7 +123,7 @@ func (m *meter) sizes() (sizes []int) {
 
 func storeName(n int) string { return fmt.Sprintf("store-%d", n) }
 
-// store builds ever larger databases and measures what users notice of that.
+// store builds ever larger databases and measures the effect on users.
 func (m *meter) store() error {
 	for _, n := range m.sizes() {
 		dir, err := os.MkdirTemp(m.scratch, "store-")
@@ -151,7 +150,7 @@ func (m *meter) store() error {
 	return nil
 }
 
-// fillStore puts messages of a hundred people into one room.
+// fillStore adds messages of a hundred people to one room.
 func fillStore(ctx context.Context, dir string, n int) (err error) {
 	s, err := sqlite.Open(ctx, dir, sqlite.Options{})
 	if err != nil {
@@ -191,7 +190,7 @@ func fillStore(ctx context.Context, dir string, n int) (err error) {
 	return nil
 }
 
-// useStore starts a server on a database and asks it what a client asks.
+// useStore starts a server on a database and sends the requests of a client.
 func (m *meter) useStore(n int, dir string) (err error) {
 	p, err := m.start(kabanDurable, dir)
 	if err != nil {
@@ -221,7 +220,7 @@ func (m *meter) useStore(n int, dir string) (err error) {
 		if _, err := c.ask(`{"type":"part","room":"growth"}`, "parted"); err != nil {
 			return err
 		}
-		// Another place each time, around the middle.
+		// A different page each time, around the middle.
 		if took, err = c.ask(fmt.Sprintf(`{"type":"history","room":"growth","after":%d,"limit":50}`, n/4+i*n/2/times), "history"); err != nil {
 			return err
 		}
@@ -230,7 +229,7 @@ func (m *meter) useStore(n int, dir string) (err error) {
 	return nil
 }
 
-// asker asks a server and waits for the answer.
+// asker sends requests and waits for the answers.
 type asker struct {
 	conn    net.Conn
 	answers *bufio.Reader
@@ -252,7 +251,7 @@ func (a *asker) ask(request, answer string) (time.Duration, error) {
 		case strings.HasPrefix(line, `{"type":"`+answer+`"`):
 			return time.Since(begin), nil
 		case strings.HasPrefix(line, `{"type":"error"`):
-			return 0, fmt.Errorf("the server answers %s", line)
+			return 0, fmt.Errorf("the server answered %s", line)
 		}
 	}
 }

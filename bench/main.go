@@ -1,11 +1,11 @@
-// Command bench is behind "make bench": it measures Kaban beside servers that
-// only copy lines (bench/floor) and beside the bare disk, in one run on one
-// machine, and writes docs/performance.md.
+// Command bench implements "make bench". It measures Kaban, servers that only copy
+// lines (bench/floor) and the bare disk, in one run on one machine, and writes
+// docs/performance.md.
 //
-// Each figure is the median of several runs; the servers take turns within a
-// run, so that whatever else the machine does meets all of them. Every server
-// is started anew for each measurement. What is kept as JSON beside the page
-// are all figures, not the medians.
+// Each figure is the median of several runs. The servers take turns within a run,
+// so that other load on the machine affects all of them. Every measurement starts
+// a new server. The JSON file next to the page contains all figures, not just the
+// medians.
 package main
 
 import (
@@ -23,12 +23,12 @@ import (
 	"time"
 )
 
-// plan is what the command line asks for.
+// plan is the parsed command line.
 type plan struct {
 	runs     int
 	duration time.Duration
 	growth   int            // messages in the largest database
-	only     *regexp.Regexp // works to run; nil for all
+	only     *regexp.Regexp // works to run; nil is all
 	docs     string
 	dir      string // for binaries and data
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// fillPage replaces the parts of the page that are generated. What stands
-// between them was written by people and stays.
+// fillPage replaces the generated parts of the page and keeps the text between
+// them.
 func (r *record) fillPage(page string) (string, error) {
 	sections := r.sections()
 	for _, name := range slices.Sorted(maps.Keys(sections)) {
@@ -17,14 +17,14 @@ func (r *record) fillPage(page string) (string, error) {
 		before, rest, ok := strings.Cut(page, begin)
 		_, after, ended := strings.Cut(rest, end)
 		if !ok || !ended {
-			return "", fmt.Errorf("the page needs a place for %s: lines %q and %q", name, strings.TrimSpace(begin), end)
+			return "", fmt.Errorf("the page has no section %s: lines %q and %q", name, strings.TrimSpace(begin), end)
 		}
 		page = before + begin + "\n" + strings.TrimSpace(sections[name]) + "\n\n" + end + after
 	}
 	return page, nil
 }
 
-// sections are the generated parts by name.
+// sections returns the generated parts by name.
 func (r *record) sections() map[string]string {
 	return map[string]string{
 		"machine":   r.machineSection(),
@@ -54,8 +54,8 @@ func header(b *strings.Builder, cells ...string) {
 	b.WriteString(strings.Repeat("|---", len(cells)) + "|\n")
 }
 
-// serverTable has a row for each work and a column for each server, and what a
-// delivery costs as a multiple of the floors.
+// serverTable has a row for each work and a column for each server, and the cost
+// of a delivery as a multiple of the floors.
 func (r *record) serverTable(what string, works []work, cell func(work, server string) string, metric string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", what)
@@ -132,7 +132,7 @@ func (r *record) webSection() string {
 	return b.String()
 }
 
-// curveSection tells how the cost of a delivery grows.
+// curveSection shows how the cost of a delivery grows.
 func (r *record) curveSection() string {
 	var b strings.Builder
 	table := func(what string, sizes []int, name func(int) string) {
@@ -187,7 +187,7 @@ func (r *record) storeSection() string {
 	return b.String()
 }
 
-// storeSizes are the sizes that were measured.
+// storeSizes returns the measured sizes.
 func (r *record) storeSizes() (sizes []int) {
 	for n := 10_000; n <= 10_000_000; n *= 10 {
 		if r.Figures[storeName(n)] != nil {
@@ -197,7 +197,7 @@ func (r *record) storeSizes() (sizes []int) {
 	return sizes
 }
 
-// thousands writes 10000 as 10,000.
+// thousands formats 10000 as 10,000.
 func thousands(n int) string {
 	if n < 1000 {
 		return fmt.Sprint(n)
@@ -205,7 +205,7 @@ func thousands(n int) string {
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
-// plots are the files beside the page.
+// plots returns the SVG files.
 func (r *record) plots() map[string]string {
 	cost := func(title, across string, sizes []int, name func(int) string) string {
 		c := chart{title: title, across: across, up: "µs"}

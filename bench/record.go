@@ -16,10 +16,10 @@ import (
 	"strings"
 )
 
-// metrics are the values of each figure, one for each time it was measured.
+// metrics are the values of each figure, one per measurement.
 type metrics map[string][]float64
 
-// figures are by work, then by server.
+// figures are indexed by work, then by server.
 type figures map[string]map[string]metrics
 
 func (f figures) add(work, server, metric string, value float64) {
@@ -29,14 +29,14 @@ func (f figures) add(work, server, metric string, value float64) {
 	if f[work][server] == nil {
 		f[work][server] = make(metrics)
 	}
-	// Four digits are more than is known.
+	// More than four digits are noise.
 	if rounded, err := strconv.ParseFloat(strconv.FormatFloat(value, 'g', 4, 64), 64); err == nil {
 		value = rounded
 	}
 	f[work][server][metric] = append(f[work][server][metric], value)
 }
 
-// median returns NaN where nothing was measured.
+// median returns NaN without any values.
 func (f figures) median(work, server, metric string) float64 { return median(f[work][server][metric]) }
 
 func median(values []float64) float64 {
@@ -50,7 +50,7 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// last says what was measured last.
+// last returns the last value.
 func (m metrics) last() string {
 	var b strings.Builder
 	for _, metric := range slices.Sorted(maps.Keys(m)) {
@@ -60,7 +60,7 @@ func (m metrics) last() string {
 	return b.String()
 }
 
-// record is what a run has shown: the file results.json.
+// record is the result of all runs: the file results.json.
 type record struct {
 	Machine machine `json:"machine"`
 	Runs    int     `json:"runs"`
@@ -68,10 +68,11 @@ type record struct {
 	Figures figures `json:"figures"`
 }
 
-// significant is how far a median must move to be worth a word; less is noise.
+// significant is the relative change of a median that is worth reporting; less is
+// noise.
 const significant = 0.25
 
-// compare says what is different from an earlier record.
+// compare describes the differences from an earlier record.
 func (r *record) compare(earlier *record) []string {
 	var lines []string
 	for _, work := range slices.Sorted(maps.Keys(r.Figures)) {
@@ -106,7 +107,7 @@ func (r *record) print(out io.Writer) error {
 	return nil
 }
 
-// publish writes the page, the plots and the results, and says what changed.
+// publish writes the page, the plots and the results, and reports changes.
 func (r *record) publish(docs string) error {
 	plots := filepath.Join(docs, "performance")
 	if err := os.MkdirAll(plots, 0o755); err != nil {
@@ -125,7 +126,7 @@ func (r *record) publish(docs string) error {
 	}
 	page := filepath.Join(docs, "performance.md")
 	if text, err = os.ReadFile(page); err != nil {
-		return fmt.Errorf("the page with the prose must be there: %w", err)
+		return fmt.Errorf("the page with its text must exist: %w", err)
 	}
 	written, err := r.fillPage(string(text))
 	if err != nil {
@@ -155,8 +156,8 @@ func (r *record) publish(docs string) error {
 	return nil
 }
 
-// encode writes the record as JSON with a line for each work and server, so that
-// a diff can be read.
+// encode writes the record as JSON with a line per work and server, for readable
+// diffs.
 func (r *record) encode() ([]byte, error) {
 	shell := *r
 	shell.Figures = nil
@@ -185,7 +186,7 @@ func (r *record) encode() ([]byte, error) {
 	return append(b, "\n}}\n"...), nil
 }
 
-// figure writes a number with as many digits as mean something.
+// figure formats a number with its significant digits.
 func figure(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):

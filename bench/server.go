@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The servers that are compared.
+// The servers to compare.
 const (
 	kabanMemory     = "kaban memory"
 	kabanDurable    = "kaban durable"
@@ -28,7 +28,7 @@ var everyServer = []string{kabanMemory, kabanDurable, floorLoop, floorGoroutines
 
 func isFloor(server string) bool { return strings.HasPrefix(server, "floor") }
 
-// process is a server that runs.
+// process is a running server.
 type process struct {
 	address string
 	pid     int
@@ -85,7 +85,7 @@ func launch(command *exec.Cmd) (*process, error) {
 	return nil, fmt.Errorf("%s ended before it was ready: %w\n%s", filepath.Base(command.Path), command.Wait(), p.log.String())
 }
 
-// stop ends a server; the floor has no peaceful end.
+// stop ends a server; the floor has no graceful shutdown.
 func (p *process) stop() error {
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -98,7 +98,7 @@ func (p *process) stop() error {
 	return err
 }
 
-// with starts a server, has something done to it and ends it.
+// with runs a function on a new server and stops the server.
 func (m *meter) with(server string, do func(*process) error) (err error) {
 	data := ":memory:"
 	if server == kabanDurable {
@@ -118,7 +118,7 @@ func (m *meter) with(server string, do func(*process) error) (err error) {
 	return err
 }
 
-// machine is what the figures are from.
+// machine describes the machine of the figures.
 type machine struct {
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"`
@@ -127,7 +127,7 @@ type machine struct {
 	Go     string `json:"go"`
 	Commit string `json:"commit"`
 	Date   string `json:"date"`
-	Load   string `json:"load"` // when it began
+	Load   string `json:"load"` // at the start
 }
 
 func output(ctx context.Context, name string, args ...string) string {
@@ -138,7 +138,7 @@ func output(ctx context.Context, name string, args ...string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// lineOf returns what stands behind a name in a file of /proc.
+// lineOf returns the text after a name in a file of /proc.
 func lineOf(file, name string) string {
 	text, err := os.ReadFile(file)
 	if err != nil {

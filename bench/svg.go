@@ -18,14 +18,14 @@ type line struct {
 	points []point
 }
 
-// The measures of a chart, in pixels.
+// The dimensions of a chart, in pixels.
 const (
 	chartWidth, chartHeight = 720, 380
 	left, right, top, low   = 64, 150, 44, 48
 )
 
-// chartStyle has colours for light and dark pages, apart from each other also
-// for those who see colours differently.
+// chartStyle has colors for light and dark pages that color-blind people can
+// distinguish, too.
 const chartStyle = `<style>
 	text { font: 13px system-ui, sans-serif; fill: #444 }
 	.title { font-size: 15px; font-weight: 600; fill: #111 }
@@ -52,7 +52,7 @@ func (s scale) at(v float64) float64 {
 	return s.from + (math.Log10(v)-s.low)/(s.high-s.low)*(s.to-s.from)
 }
 
-// scales are as wide as the values, rounded to decades upwards.
+// scales returns scales for the values, rounded outwards to decades.
 func (c *chart) scales() (x, y scale) {
 	x, y = scale{low: math.Inf(1), high: math.Inf(-1)}, scale{low: math.Inf(1), high: math.Inf(-1)}
 	for _, l := range c.lines {
@@ -116,8 +116,8 @@ func (c *chart) svg() string {
 	return b.String()
 }
 
-// labels puts the names beside the ends of their lines, far enough apart to be
-// read.
+// labels puts the names at the ends of their lines, far enough apart to be
+// readable.
 func (c *chart) labels(y scale) []float64 {
 	const apart = 16
 	places := make([]float64, len(c.lines))
@@ -126,7 +126,7 @@ func (c *chart) labels(y scale) []float64 {
 			places[i] = y.at(l.points[len(l.points)-1].y)
 		}
 	}
-	for range 100 { // push neighbours apart until none is too close
+	for range 100 { // push neighbors apart until none is too close
 		moved := false
 		for i := range places {
 			for j := range places[:i] {

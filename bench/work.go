@@ -20,11 +20,11 @@ type work struct {
 	kind    bench.Workload
 	options bench.Options
 	servers []string
-	most    int // runs at most; 0: all
+	most    int // maximum number of runs; 0 is all
 }
 
-// curveRuns is how often a point of a curve is measured at most: it need only show
-// the shape.
+// curveRuns is the maximum number of measurements of a point of a curve, which
+// only has to show the shape.
 const curveRuns = 2
 
 func flood(name, title string, rooms, members, senders, inFlight int, servers []string) work {
@@ -35,7 +35,7 @@ func steady(name, title string, rooms, members int, rate float64) work {
 	return work{name, title, bench.Latency, bench.Options{Rooms: rooms, Members: members, Rate: rate, Payload: 100}, everyServer, 0}
 }
 
-// overBoth is every server, and kaban over WebSocket too.
+// overBoth is every server, including kaban over WebSocket.
 var overBoth = append(slices.Clone(everyServer), kabanWeb)
 
 // The works of the tables.
@@ -56,7 +56,7 @@ var (
 
 	stalled = work{
 		"stalled-10000", "ten talk, 100 messages/s, while 9,990 members of the room do not read", bench.Stalled,
-		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100, Duration: 10 * time.Second}, // twice what the server needs to give memory back, and between two bursts of window probes
+		bench.Options{Rooms: 1, Members: 10, Stalled: 9990, Rate: 100, Payload: 100, Duration: 10 * time.Second}, // twice the time that the server needs to free memory, and between two bursts of window probes
 		[]string{kabanMemory, kabanDurable},
 		0,
 	}
@@ -76,14 +76,14 @@ func receiversName(n int) string { return fmt.Sprintf("receivers-%d", n) }
 func roomsName(n int) string     { return fmt.Sprintf("rooms-%d", n) }
 func durableName(n int) string   { return fmt.Sprintf("durable-%d", n) }
 
-// ownRooms is 256 senders who share no room: each commit writes to 256 rooms.
+// ownRooms is 256 senders in rooms of their own: each commit writes to 256 rooms.
 const ownRooms = "durable-own-rooms"
 
 func durable(name string, senders, rooms int) work {
 	return work{name, "", bench.Durable, bench.Options{Rooms: rooms, Members: 1, Senders: senders, Payload: 100}, []string{kabanDurable}, 0}
 }
 
-// works lists all that is measured with the load generator.
+// works returns everything that is measured with the load generator.
 func works() []work {
 	all := slices.Concat(floods, steadies, []work{idle, few, storm, stalled})
 	for _, n := range receivers {
@@ -98,7 +98,7 @@ func works() []work {
 	return append(all, durable(ownRooms, 256, 256))
 }
 
-// meter measures.
+// meter runs the measurements.
 type meter struct {
 	plan
 	ctx     context.Context
@@ -108,9 +108,8 @@ type meter struct {
 
 func (m *meter) wants(name string) bool { return m.only == nil || m.only.MatchString(name) }
 
-// all measures everything that is wanted, several times. What goes wrong with
-// one measurement does not keep the others from being made; the errors are
-// returned at the end.
+// all runs all selected measurements, several times. A failed measurement does not
+// stop the others; the errors are returned at the end.
 func (m *meter) all() error {
 	var failed []error
 	try := func(what string, err error) {
@@ -168,11 +167,11 @@ func (m *meter) one(run int, w work, server string) error {
 	})
 }
 
-// note keeps the figures of a result.
+// note records the figures of a result.
 func (m *meter) note(r *bench.Result, name, server string) {
 	add := func(metric string, value float64) { m.record.Figures.add(name, server, metric, value) }
 	if s := r.Server; s != nil {
-		if r.Deliveries > 0 && r.Stalled == nil { // that is of the last turn only
+		if r.Deliveries > 0 && r.Stalled == nil { // of the last phase only
 			add(microsPerDelivery, s.MicrosPerDelivery)
 		}
 		add(peakMiB, float64(s.PeakKiB)/1024)
@@ -209,7 +208,7 @@ func (m *meter) note(r *bench.Result, name, server string) {
 	}
 }
 
-// What figures are of, as they are named in the results.
+// The names of figures in the results.
 const (
 	perSecond         = "per second"
 	microsPerDelivery = "server CPU µs per delivery"

@@ -479,7 +479,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 		defer c.Close()
 		for range 3 * maxAsked {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			if _, _, err := c.History(ctx, "lobby", Page{}); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := c.History(ctx, "lobby", HistoryQuery{}); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("got %v", err)
 			}
 			cancel()
@@ -579,21 +579,21 @@ func TestAJoinThatWasGivenUp(t *testing.T) {
 func TestPagesLeadOn(t *testing.T) {
 	message := func(seq int) wire.Message { return wire.Message{Seq: uint64(seq)} }
 	for name, c := range map[string]struct {
-		page     Page
+		query    HistoryQuery
 		messages []wire.Message
 		ok       bool
 	}{
-		"good":             {Page{After: 4, HasAfter: true}, []wire.Message{message(5), message(9)}, true},
-		"empty":            {Page{After: 4, HasAfter: true}, nil, true},
-		"newest":           {Page{Limit: 2}, []wire.Message{message(1), message(2)}, true},
-		"the same again":   {Page{After: 4, HasAfter: true}, []wire.Message{message(4)}, false},
-		"backwards":        {Page{After: 4, HasAfter: true}, []wire.Message{message(6), message(5)}, false},
-		"not before":       {Page{Before: 4, HasBefore: true}, []wire.Message{message(3), message(4)}, false},
-		"more than wanted": {Page{Limit: 1}, []wire.Message{message(1), message(2)}, false},
-		"more than a page": {Page{}, make([]wire.Message, wire.MaxLimit+1), false},
+		"good":             {HistoryQuery{After: 4, HasAfter: true}, []wire.Message{message(5), message(9)}, true},
+		"empty":            {HistoryQuery{After: 4, HasAfter: true}, nil, true},
+		"newest":           {HistoryQuery{Limit: 2}, []wire.Message{message(1), message(2)}, true},
+		"the same again":   {HistoryQuery{After: 4, HasAfter: true}, []wire.Message{message(4)}, false},
+		"backwards":        {HistoryQuery{After: 4, HasAfter: true}, []wire.Message{message(6), message(5)}, false},
+		"not before":       {HistoryQuery{Before: 4, HasBefore: true}, []wire.Message{message(3), message(4)}, false},
+		"more than wanted": {HistoryQuery{Limit: 1}, []wire.Message{message(1), message(2)}, false},
+		"more than a page": {HistoryQuery{}, make([]wire.Message, wire.MaxLimit+1), false},
 	} {
-		if err := c.page.check(c.messages); (err == nil) != c.ok {
-			t.Errorf("%s: got %v", name, err)
+		if page := (HistoryPage{Messages: c.messages}); page.answers(c.query) != c.ok {
+			t.Errorf("%s: got %v, want %v", name, !c.ok, c.ok)
 		}
 	}
 }

@@ -390,57 +390,6 @@ func (c *Client) Members(ctx context.Context, room, after string, limit int) ([]
 	return e.Usernames, e.More, nil
 }
 
-// Page asks for a part of a room's history: the oldest messages After a seq,
-// or the newest Before one; with neither the newest.
-type Page struct {
-	After, Before       uint64
-	HasAfter, HasBefore bool
-	Limit               int // up to wire.MaxLimit; 0 leaves it to the server
-}
-
-// History returns a page of a room's messages, oldest first, and whether there
-// are more in the direction of reading. The room need not be joined.
-func (c *Client) History(ctx context.Context, room string, p Page) ([]wire.Message, bool, error) {
-	name, err := kaban.ParseRoomName(room)
-	if err != nil {
-		return nil, false, err
-	}
-	e, err := c.wait(ctx, c.ask(wire.Request{
-		Type: wire.TypeHistory, Room: name, Limit: p.Limit,
-		After: p.After, HasAfter: p.HasAfter, Before: p.Before, HasBefore: p.HasBefore,
-	}, nil))
-	if err != nil {
-		return nil, false, err
-	}
-	if err := p.check(e.Messages); err != nil {
-		return nil, false, err
-	}
-	return e.Messages, e.More, nil
-}
-
-// check makes sure that a page is one, so that whoever reads page after page
-// comes to an end.
-func (p *Page) check(messages []wire.Message) error {
-	most := wire.MaxLimit
-	if p.Limit > 0 {
-		most = p.Limit
-	}
-	fits := len(messages) <= most
-	last := uint64(0)
-	if p.HasAfter {
-		last = p.After
-	}
-	for i := range messages {
-		seq := messages[i].Seq
-		fits = fits && seq > last && (!p.HasBefore || seq < p.Before)
-		last = seq
-	}
-	if !fits {
-		return errors.New("the server's page of history is not what was asked for")
-	}
-	return nil
-}
-
 // Ping asks the server for a sign of life and returns how long that took. The
 // error is ErrOffline when there is no connection or it breaks meanwhile.
 func (c *Client) Ping(ctx context.Context) (time.Duration, error) {

@@ -20,6 +20,7 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -39,12 +40,18 @@ type host struct {
 	addr       string
 	store      store.Store
 	options    server.Config
+	conns      conn.Config
 	stop       func()
 }
 
 func newHost(t *testing.T, config server.Config, s store.Store) *host {
 	t.Helper()
-	h := &host{t: t, addr: "127.0.0.1:0", store: s, options: config}
+	return newHostWith(t, config, conn.Config{}, s)
+}
+
+func newHostWith(t *testing.T, config server.Config, conns conn.Config, s store.Store) *host {
+	t.Helper()
+	h := &host{t: t, addr: "127.0.0.1:0", store: s, options: config, conns: conns}
 	if h.store == nil {
 		h.store = memory.New(0)
 	}
@@ -70,13 +77,14 @@ func (h *host) start() {
 		h.t.Fatal(err)
 	}
 	h.addr = l.Addr().String()
-	h.options.Loops = 2
-	m, err := server.New(h.options, chat.New(d, chat.Options{MaxContent: h.maxContent}))
+	rooms := chat.New(d, chat.Options{MaxContent: h.maxContent})
+	h.conns.Loops, h.conns.Submit = 2, rooms.Submit
+	m, err := conn.New(h.conns)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); m.Serve(l) }()
+	go func() { defer close(done); server.New(h.options, rooms, m).Serve(l) }()
 	h.stop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()
@@ -217,7 +225,7 @@ func TestErrors(t *testing.T) {
 	if _, err := ann.Join(within(t), "no room", client.From{}); !errors.Is(err, kaban.InvalidCharsRoom) {
 		t.Errorf("bad room: got %v", err)
 	}
-	if _, _, err := ann.History(within(t), "nowhere", client.Page{}); !isCode(err, wire.CodeNotFound) {
+	if _, err := ann.History(within(t), "nowhere", client.HistoryQuery{}); !isCode(err, wire.CodeNotFound) {
 		t.Errorf("history of nowhere: got %v", err)
 	}
 	for name, check := range map[string]func(error) bool{
@@ -524,7 +532,7 @@ func TestReplaced(t *testing.T) {
 }
 
 func TestServerFull(t *testing.T) {
-	h := newHost(t, server.Config{MaxClients: 1}, nil)
+	h := newHostWith(t, server.Config{}, conn.Config{MaxClients: 1}, nil)
 	dial(t, h.addr, "ann")
 	_, err := client.Dial(within(t), h.addr, client.Options{Username: "bob"})
 	if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeServerFull || refused.RetryAfter <= 0 {

@@ -2,61 +2,12 @@ package client
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"iter"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"kaban"
 	"kaban/wire"
 )
-
-const (
-	// A reader of Messages that is further behind than this many messages or
-	// bytes of them costs no more memory: what follows is dropped and read
-	// again with history when the reader has caught up.
-	maxBuffered      = 2048
-	maxBufferedBytes = 1 << 20
-)
-
-// Cursor is a place in a room's log: everything up to Seq has been seen. It can
-// be saved and handed to After in another process.
-type Cursor struct {
-	Epoch string `json:"epoch"`
-	Seq   uint64 `json:"seq"`
-}
-
-// String returns the cursor as text that ParseCursor takes, such as
-// "42@QD765QKJTBCFYCYKCMILQCVNAG".
-func (c Cursor) String() string { return strconv.FormatUint(c.Seq, 10) + "@" + c.Epoch }
-
-// ParseCursor takes what String returned.
-func ParseCursor(text string) (Cursor, error) {
-	digits, epoch, ok := strings.Cut(text, "@")
-	seq, err := strconv.ParseUint(digits, 10, 53)
-	if !ok || err != nil || epoch == "" || strings.ContainsFunc(epoch, unicode.IsSpace) {
-		return Cursor{}, fmt.Errorf("%q is no cursor such as 42@QD765QKJTBCFYCYKCMILQCVNAG", text)
-	}
-	return Cursor{Epoch: epoch, Seq: seq}, nil
-}
-
-// From says where reading begins. The zero From is the head: only what comes
-// from now on.
-type From struct {
-	cursor Cursor
-	resume bool
-	last   uint64
-}
-
-// After begins behind a cursor. With an empty Epoch the server's is taken.
-func After(c Cursor) From { return From{cursor: c, resume: true} }
-
-// Last begins with the newest n messages that are there.
-func Last(n uint64) From { return From{last: n} }
 
 // Receipt says that a message is stored.
 type Receipt struct {
@@ -90,21 +41,6 @@ type Room struct {
 	buffer []*item
 	bytes  int
 	change chan struct{} // closed at the next change that a waiting reader wants to see
-}
-
-// item is what Messages takes next.
-type item struct {
-	seq     uint64
-	message *wire.Message // nil for an own one
-	resync  *ResyncError
-}
-
-// size is what an item takes in bytes, but for what all take.
-func (i *item) size() int {
-	if i.message == nil {
-		return 0
-	}
-	return len(i.message.ID) + len(i.message.Username) + len(i.message.Content)
 }
 
 // Join joins a room, which is made if need be. The error is a
@@ -183,86 +119,6 @@ func (c *Client) leaveLocked(r *Room) {
 	c.wakeLocked()
 }
 
-// receiveLocked takes a message that came by.
-func (r *Room) receiveLocked(m wire.Message) {
-	if m.Seq <= r.received {
-		return
-	}
-	if m.Seq != r.received+1 { // the server broke its word; history has what is missing
-		r.fallBehindLocked()
-	}
-	r.received = m.Seq
-	r.head = max(r.head, m.Seq)
-	own := r.client.own(m.ID)
-	if own {
-		r.client.storedLocked(&m)
-	}
-	if r.behind {
-		return
-	}
-	if own {
-		r.putLocked(&item{seq: m.Seq})
-		return
-	}
-	r.putLocked(&item{seq: m.Seq, message: &m})
-}
-
-// acknowledgedLocked takes an ack: the own message has come by.
-func (r *Room) acknowledgedLocked(seq uint64) {
-	if seq == r.received+1 {
-		r.received = seq
-		r.head = max(r.head, seq)
-		if !r.behind {
-			r.putLocked(&item{seq: seq})
-		}
-	}
-}
-
-func (r *Room) putLocked(i *item) {
-	if i.message == nil && i.resync == nil && len(r.buffer) == 0 {
-		r.given = i.seq
-		r.changedLocked()
-		return
-	}
-	r.bytes += i.size()
-	r.buffer = append(r.buffer, i)
-	if len(r.buffer) > maxBuffered || r.bytes > maxBufferedBytes {
-		r.fallBehindLocked()
-	}
-	r.changedLocked()
-}
-
-func (r *Room) fallBehindLocked() {
-	r.behind = true
-	r.dropLocked()
-	r.changedLocked()
-}
-
-// dropLocked empties the buffer but for the last resync, which is not in the
-// history; those before it do not matter any more.
-func (r *Room) dropLocked() {
-	var last []*item
-	for _, i := range r.buffer {
-		if i.resync != nil {
-			last = []*item{i}
-		}
-	}
-	r.buffer, r.bytes = last, 0
-}
-
-// resyncLocked goes on at the head and has the reader told.
-func (r *Room) resyncLocked(e *wire.Event) {
-	resync := resyncOf(e)
-	if resync.Room == "" {
-		resync.Room = r.name
-	}
-	r.epoch, r.received, r.head, r.behind = e.Epoch, e.Head, e.Head, false
-	if n := len(r.buffer); n > 0 && r.buffer[n-1].resync != nil {
-		r.buffer = r.buffer[:n-1] // nothing came between the two
-	}
-	r.putLocked(&item{seq: e.Head, resync: resync})
-}
-
 func (r *Room) endLocked(err error) {
 	if r.err == nil {
 		r.err = err
@@ -270,177 +126,11 @@ func (r *Room) endLocked(err error) {
 	}
 }
 
-func (r *Room) changedLocked() {
-	close(r.change)
-	r.change = make(chan struct{})
-}
-
 // Name returns the server's name for the room.
 func (r *Room) Name() string {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
 	return r.name
-}
-
-// Cursor returns the place up to which Messages has yielded everything. Own
-// messages count as seen.
-func (r *Room) Cursor() Cursor {
-	r.client.mu.Lock()
-	defer r.client.mu.Unlock()
-	return Cursor{Epoch: r.era, Seq: r.given}
-}
-
-// Head returns the seq of the newest message that the server is known to have:
-// what lies between it and Cursor is still being caught up.
-func (r *Room) Head() uint64 {
-	r.client.mu.Lock()
-	defer r.client.mu.Unlock()
-	return r.head
-}
-
-// Messages yields what others say in the room, in order, each message once,
-// until ctx ends, the room is left or the session is over. A *ResyncError is
-// followed by what comes after the interruption; any other error is the last
-// thing that is yielded. What this client itself has sent is left out. Only one
-// loop over Messages may run at a time; another may go on where it broke off.
-func (r *Room) Messages(ctx context.Context) iter.Seq2[wire.Message, error] {
-	return func(yield func(wire.Message, error) bool) {
-		for {
-			items, err := r.next(ctx)
-			if err != nil {
-				if ctx.Err() == nil && !errors.Is(err, ErrParted) {
-					yield(wire.Message{}, err)
-				}
-				return
-			}
-			for _, i := range items {
-				// The cursor moves when the caller comes back for more, so that
-				// a saved cursor never claims what was not dealt with.
-				more := true
-				switch {
-				case i.resync != nil:
-					more = yield(wire.Message{}, i.resync)
-				case i.message != nil:
-					more = yield(*i.message, nil)
-				}
-				r.advance(i)
-				if !more || ctx.Err() != nil {
-					return
-				}
-			}
-		}
-	}
-}
-
-// advance moves the cursor over an item.
-func (r *Room) advance(i *item) {
-	r.client.mu.Lock()
-	defer r.client.mu.Unlock()
-	if len(r.buffer) > 0 && r.buffer[0] == i {
-		r.bytes -= i.size()
-		r.buffer[0] = nil
-		r.buffer = r.buffer[1:]
-	}
-	r.given = i.seq
-	if i.resync != nil {
-		r.era = i.resync.Epoch
-	}
-	r.changedLocked()
-}
-
-// next waits for what comes next.
-func (r *Room) next(ctx context.Context) ([]*item, error) {
-	for {
-		r.client.mu.Lock()
-		change, err, behind := r.change, r.err, r.behind
-		items := slices.Clone(r.buffer)
-		if behind && r.given >= r.received {
-			r.behind, behind = false, false
-		}
-		r.client.mu.Unlock()
-		switch {
-		case len(items) > 0:
-			return items, nil
-		case err != nil:
-			return nil, err
-		case behind:
-			items, err := r.catchUp(ctx)
-			if len(items) > 0 || err != nil {
-				return items, err
-			}
-			continue
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// catchUp reads a page of what the buffer does not have.
-func (r *Room) catchUp(ctx context.Context) ([]*item, error) {
-	c := r.client
-	c.mu.Lock()
-	name, after, until, window, epoch := r.name, r.given, r.received, r.window, r.epoch
-	c.mu.Unlock()
-	messages, _, err := c.History(ctx, name, Page{After: after, HasAfter: true, Limit: wire.MaxLimit})
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r.epoch != epoch || r.given != after {
-		return nil, nil // a resync came in between
-	}
-	var items []*item
-	for i := range messages {
-		m := &messages[i]
-		if m.Seq > until {
-			break // comes again by itself
-		}
-		if m.Seq != after+1 && !window {
-			items = append(items, &item{seq: m.Seq - 1, resync: &ResyncError{Room: name, Epoch: epoch, Head: until, Oldest: m.Seq}})
-		}
-		window = false
-		after = m.Seq
-		if c.own(m.ID) {
-			m = nil
-		}
-		items = append(items, &item{seq: after, message: m})
-	}
-	r.window = false
-	if len(items) == 0 {
-		r.given = until // nothing of it is kept
-		if !window {
-			return []*item{{seq: until, resync: &ResyncError{Room: name, Epoch: epoch, Head: until, Oldest: until + 1}}}, nil
-		}
-	}
-	return items, nil
-}
-
-// Sync waits until Messages has yielded everything that the room had when Sync
-// was called. It asks the server, so it waits for a connection too.
-func (r *Room) Sync(ctx context.Context) error {
-	c := r.client
-	newest, _, err := c.History(ctx, r.Name(), Page{Limit: 1})
-	if err != nil {
-		return err
-	}
-	for {
-		c.mu.Lock()
-		done := len(newest) == 0 || r.given >= newest[len(newest)-1].Seq
-		change, err := r.change, r.err
-		c.mu.Unlock()
-		if done || err != nil {
-			return err
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // Pending is a message under way.

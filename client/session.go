@@ -400,11 +400,9 @@ func (c *Client) readLoop(l *link) error {
 func (c *Client) take(l *link, e *wire.Event) {
 	switch e.Type {
 	case wire.TypeMessage:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if r := c.rooms[e.Room]; r != nil {
-			r.receiveLocked(wire.Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time})
-		}
+		c.receive(e.Room, Entry{e.Seq, &wire.Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time}})
+	case wire.TypeUnknown:
+		c.receive(e.Room, Entry{Seq: e.Seq})
 	case wire.TypePresence:
 		c.mu.Lock()
 		joined := c.rooms[e.Room] != nil
@@ -418,6 +416,14 @@ func (c *Client) take(l *link, e *wire.Event) {
 		l.goodbye = goodbyeOf(e)
 	default:
 		c.answer(e)
+	}
+}
+
+func (c *Client) receive(room string, e Entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.rooms[room]; r != nil {
+		r.receiveLocked(e)
 	}
 }
 

@@ -226,15 +226,25 @@ func decodeEvent(line []byte, e *Event) *ReaderError {
 	d := decoder{scanner: s}
 	name := d.text(fType, true)
 	if d.bad == nil {
-		e.Type = typeOf(name)
-		if !e.Type.isEvent() {
+		switch e.Type = typeOf(name); {
+		case e.Type.isEvent():
+			d.event(e)
+		case !d.unknownEntry(e):
 			d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
 		}
 	}
-	if d.bad == nil {
-		d.event(e)
-	}
 	return d.bad
+}
+
+// unknownEntry decodes an entry of a kind that this version does not know: any
+// frame with a room and a seq. Nothing else in it matters, not even its ref.
+func (d *decoder) unknownEntry(e *Event) bool {
+	room, seq := d.fields[fRoom], d.fields[fSeq]
+	if room.kind != kindString || len(room.bytes) == 0 || seq.kind != kindNumber || seq.number < 1 {
+		return false
+	}
+	e.Type, e.Room, e.Seq = TypeUnknown, string(room.bytes), uint64(seq.number)
+	return true
 }
 
 func (d *decoder) event(e *Event) {
@@ -255,7 +265,7 @@ func (d *decoder) event(e *Event) {
 		e.Duplicate = d.boolean(fDuplicate)
 	case TypeHistory:
 		e.Room, e.More = d.str(fRoom, true), d.boolean(fMore)
-		d.objects(fMessages, func(d *decoder) { e.Messages = append(e.Messages, d.entry()) })
+		d.objects(fMessages, func(d *decoder) { d.element(e) })
 	case TypeParted:
 		e.Room = d.str(fRoom, true)
 	case TypeRooms:
@@ -298,6 +308,16 @@ func (d *decoder) time() time.Time {
 		d.badField(fTime, "it must be an RFC 3339 time")
 	}
 	return t.UTC()
+}
+
+// element decodes an element of a page of history. One without a type is a
+// message.
+func (d *decoder) element(e *Event) {
+	if v, ok := d.get(fType, kindString, false); ok && typeOf(v.bytes) != TypeMessage {
+		e.Unknown = append(e.Unknown, d.count(fSeq, true))
+		return
+	}
+	e.Messages = append(e.Messages, d.entry())
 }
 
 func (d *decoder) entry() Message {

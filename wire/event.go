@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 )
@@ -19,7 +20,7 @@ type Event struct {
 	Username string // welcome, message
 	Content  string // message
 
-	Seq    uint64 // ack, message
+	Seq    uint64 // ack, message, unknown
 	Head   uint64 // joined, error: the last seq of the room
 	Oldest uint64 // error: the first retained seq
 
@@ -34,6 +35,7 @@ type Event struct {
 	Heartbeat time.Duration // welcome: whole seconds
 
 	Messages     []Message  // history, oldest first
+	Unknown      []uint64   // history: the seqs of entries of unknown kinds
 	Rooms        []RoomInfo // rooms
 	Usernames    []string   // members
 	Joined, Left []string   // presence
@@ -71,6 +73,12 @@ type RoomInfo struct {
 	Members int
 }
 
+// IsEntry reports whether the event stands for an entry of its room's log, and so
+// moves the cursor to its Seq: a message, an ack or an entry of an unknown kind.
+func (e *Event) IsEntry() bool {
+	return e.Type == TypeMessage || e.Type == TypeAck || e.Type == TypeUnknown
+}
+
 // Append appends the frame as one line including its "\n". It ignores fields that
 // the type does not have. The caller must not pass numbers beyond MaxNumber, which
 // readers reject, and must keep the frame within MaxFrame.
@@ -97,6 +105,10 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = e.appendHistory(dst)
 	case TypeParted:
 		dst = appendRoom(dst, e.Room)
+	case TypeUnknown:
+		dst = appendRoom(dst, e.Room)
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendUint(dst, e.Seq, 10)
 	case TypeRooms:
 		dst = e.appendRooms(dst)
 	case TypeMembers:
@@ -196,16 +208,29 @@ func (e *Event) appendWelcome(dst []byte) []byte {
 func (e *Event) appendHistory(dst []byte) []byte {
 	dst = appendRoom(dst, e.Room)
 	dst = append(dst, `,"messages":[`...)
+	unknown := e.Unknown
 	for i := range e.Messages {
-		if i > 0 {
-			dst = append(dst, ',')
+		for len(unknown) > 0 && unknown[0] < e.Messages[i].Seq {
+			dst = append(appendVoidElement(dst, unknown[0]), ',')
+			unknown = unknown[1:]
 		}
 		dst = append(dst, '{')
 		dst = appendEntry(dst, &e.Messages[i])
-		dst = append(dst, '}')
+		dst = append(dst, '}', ',')
 	}
-	dst = append(dst, ']')
+	for _, seq := range unknown {
+		dst = append(appendVoidElement(dst, seq), ',')
+	}
+	dst = append(bytes.TrimSuffix(dst, []byte{','}), ']')
 	return appendMore(dst, e.More)
+}
+
+// appendVoidElement appends the element of a page for an entry
+// that the reader cannot be shown.
+func appendVoidElement(dst []byte, seq uint64) []byte {
+	dst = append(dst, `{"type":"void","seq":`...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	return append(dst, '}')
 }
 
 func (e *Event) appendRooms(dst []byte) []byte {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ var goldenEvents = []Event{
 	{Type: TypeAck, Room: "lobby", ID: "a-1", Seq: 44, Time: noon, Duplicate: true},
 	{Type: TypeHistory, Room: "lobby", More: true, Messages: []Message{{1, "x", "ann", "one", noon}, {2, "y", "bob", "two", noon.Add(time.Second)}}},
 	{Type: TypeHistory, Room: "lobby"},
+	{Type: TypeHistory, Room: "lobby", Messages: []Message{{3, "z", "ann", "three", noon}}, Unknown: []uint64{1, 2, 4}},
+	{Type: TypeUnknown, Room: "lobby", Seq: 45},
 	{Type: TypeParted, Room: "lobby"},
 	{Type: TypeRooms, Rooms: []RoomInfo{{"lobby", 44, 2}, {"ops", 0, 1}}},
 	{Type: TypeMembers, Room: "lobby", Usernames: []string{"ann", "bob"}, More: true},
@@ -112,6 +115,12 @@ func TestBadEvents(t *testing.T) {
 	for line, want := range map[string]Code{
 		`{"type":"later"}`:                                                         CodeUnknownType,
 		`{"type":"hello"}`:                                                         CodeUnknownType,
+		`{"type":"later","room":"lobby"}`:                                          CodeUnknownType,
+		`{"type":"later","seq":1}`:                                                 CodeUnknownType,
+		`{"type":"later","room":"lobby","seq":0}`:                                  CodeUnknownType,
+		`{"type":"later","room":"lobby","seq":"1"}`:                                CodeUnknownType,
+		`{"type":"later","room":["lobby"],"seq":1}`:                                CodeUnknownType,
+		`{"type":"history","room":"l","messages":[{"type":"edit"}]}`:               CodeMissingField,
 		`{"type":"message","room":"lobby"}`:                                        CodeMissingField,
 		`{"type":"ack","room":"l","id":"1","seq":1,"time":"x"}`:                    CodeBadField,
 		`{"type":"history","room":"l","messages":[1]}`:                             CodeBadField,
@@ -129,6 +138,32 @@ func TestBadEvents(t *testing.T) {
 		if err := NewReader(strings.NewReader(line + "\n")).ReadEvent(&e); CodeOf(err) != want {
 			t.Errorf("%s: got %v, want %s", line, err, want)
 		}
+	}
+}
+
+// A frame with a room and a seq is an entry, whatever else it says.
+func TestEntriesOfUnknownKinds(t *testing.T) {
+	for _, line := range []string{
+		`{"type":"edit","room":"lobby","seq":7,"id":"x","target":3,"content":{"new":1},"time":7}`,
+		`{"type":"member","seq":7,"room":"lobby","ref":5,"members":"all"}`,
+		`{"type":"send","room":"lobby","seq":7}`,
+	} {
+		var e Event
+		if err := NewReader(strings.NewReader(line + "\n")).ReadEvent(&e); err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if diff := cmp.Diff(Event{Type: TypeUnknown, Room: "lobby", Seq: 7}, e); diff != "" || !e.IsEntry() {
+			t.Errorf("%s (-want +got):\n%s", line, diff)
+		}
+	}
+	var e Event
+	page := `{"type":"history","room":"lobby","messages":[{"type":"pin","seq":1,"time":0},{"type":"message","seq":2,"id":"i","username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"},{"type":"message2","seq":3}]}`
+	if err := NewReader(strings.NewReader(page + "\n")).ReadEvent(&e); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Messages) != 1 || e.Messages[0].Seq != 2 || !slices.Equal(e.Unknown, []uint64{1, 3}) {
+		t.Errorf("a page has messages %+v and unknown entries %v", e.Messages, e.Unknown)
 	}
 }
 

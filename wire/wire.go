@@ -40,7 +40,9 @@ type Type uint8
 // The types of frames. History, rooms, members, ping and pong are both requests
 // and events.
 const (
-	TypeHello Type = iota + 1
+	// TypeUnknown is the type of an entry whose kind this version does not know.
+	TypeUnknown Type = iota
+	TypeHello
 	TypeJoin
 	TypeSend
 	TypeHistory
@@ -60,7 +62,7 @@ const (
 )
 
 var typeNames = [...]string{
-	0:            "unknown",
+	TypeUnknown:  "unknown",
 	TypeHello:    "hello",
 	TypeJoin:     "join",
 	TypeSend:     "send",
@@ -85,7 +87,7 @@ func (t Type) String() string {
 	if int(t) < len(typeNames) {
 		return typeNames[t]
 	}
-	return typeNames[0]
+	return typeNames[TypeUnknown]
 }
 
 // typeOf returns the type with a name, or 0.
@@ -126,7 +128,7 @@ func typeOf(name []byte) Type {
 	case "goodbye":
 		return TypeGoodbye
 	}
-	return 0
+	return TypeUnknown
 }
 
 func (t Type) isRequest() bool { return t >= TypeHello && t <= TypePong }

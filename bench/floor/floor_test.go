@@ -10,7 +10,7 @@ import (
 	"kaban/internal/bench"
 )
 
-// TestFloorsCopyEveryLine has the load generator count what comes back.
+// TestFloorsCopyEveryLine counts the copied lines with the load generator.
 func TestFloorsCopyEveryLine(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the load generator needs Linux")
@@ -21,7 +21,7 @@ func TestFloorsCopyEveryLine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			go serve(listener) // a floor has no end; it goes with the test
+			go serve(listener) // a floor does not stop; it ends with the test
 			for _, o := range []bench.Options{
 				{Rooms: 1, Members: 20, Senders: 3, InFlight: 40},
 				{Rooms: 5, Members: 4, Senders: 4, InFlight: 8},
@@ -44,6 +44,6 @@ func TestRoomName(t *testing.T) {
 		t.Errorf("got %q, %v", name, err)
 	}
 	if _, err := roomName([]byte("GET / HTTP/1.1\n")); err == nil {
-		t.Error("another protocol is let in")
+		t.Error("another protocol is accepted")
 	}
 }

@@ -19,7 +19,7 @@ type room struct {
 	members []*member
 }
 
-// member is a connection with the lines it has still to be given.
+// member is a connection with its queued lines.
 type member struct {
 	conn  *net.TCPConn
 	mu    sync.Mutex
@@ -44,7 +44,7 @@ func serveGoroutines(listener *net.TCPListener) error {
 	}
 }
 
-// read copies what a connection says into the queues of its room.
+// read copies the lines of a connection into the queues of its room.
 func (h *hall) read(m *member) {
 	defer m.end()
 	reader := bufio.NewReaderSize(m.conn, 4096)
@@ -63,7 +63,7 @@ func (h *hall) read(m *member) {
 		if _, err := reader.Peek(1); err != nil {
 			return
 		}
-		// All whole lines there are, copied once.
+		// All complete lines, copied once.
 		waiting, _ := reader.Peek(reader.Buffered())
 		lines := waiting[:bytes.LastIndexByte(waiting, '\n')+1]
 		if len(lines) == 0 {
@@ -99,7 +99,7 @@ func (r *room) leave(m *member) {
 	r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
 }
 
-// say holds the lock while it goes round, so that all see one order.
+// say holds the lock for the whole iteration, so that all members see one order.
 func (r *room) say(lines []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +123,7 @@ func (m *member) end() {
 	m.conn.Close()
 }
 
-// write gathers all that is queued into one call.
+// write writes all queued lines in one call.
 func (m *member) write() {
 	var taken, spare net.Buffers
 	for {
@@ -139,7 +139,7 @@ func (m *member) write() {
 		m.mu.Unlock()
 		spare = taken
 		if _, err := taken.WriteTo(m.conn); err != nil {
-			m.conn.Close() // which ends the reading side
+			m.conn.Close() // ends the reading side
 			return
 		}
 		clear(spare)

@@ -22,8 +22,8 @@ type loopRoom struct {
 type loopConn struct {
 	fd   int
 	room *loopRoom // nil before its first line
-	in   []byte    // a line that has not ended
-	out  []byte    // what the socket did not take
+	in   []byte    // an incomplete line
+	out  []byte    // data that the socket did not accept
 }
 
 type loop struct {
@@ -89,7 +89,7 @@ func (l *loop) accept() {
 	for {
 		fd, _, err := unix.Accept4(l.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err != nil {
-			return // none left, or none that could be taken
+			return // none left, or none that could be accepted
 		}
 		for len(l.conns) <= fd {
 			l.conns = append(l.conns, nil)
@@ -124,7 +124,7 @@ func (l *loop) read(c *loopConn) {
 	}
 }
 
-// take copies whole lines to the room and keeps what is left.
+// take copies complete lines to the room and keeps the rest.
 func (l *loop) take(c *loopConn, data []byte) {
 	end := bytes.LastIndexByte(data, '\n') + 1
 	if end == 0 {
@@ -171,7 +171,7 @@ func (l *loop) flush() {
 		for i := 0; i < len(r.members); {
 			c := r.members[i]
 			l.write(c, r.lines)
-			if i < len(r.members) && r.members[i] == c { // it is still there
+			if i < len(r.members) && r.members[i] == c { // still a member
 				i++
 			}
 		}

@@ -1,17 +1,16 @@
-// Command floor is what a chat server costs that does nothing: it copies lines.
-// "make bench" measures it beside Kaban in the same run, so that each figure is
-// also a ratio, which holds on any machine.
+// Command floor is a chat server that does nothing but copy lines: the minimum
+// cost of one. "make bench" measures it together with Kaban in the same run, so
+// that each figure is also a ratio that holds on any machine.
 //
-// The first line of a connection is "room NAME" and comes back as it is. Every
-// further line is copied to everybody in the room, the sender too. There are no
-// names, no numbers, no limits and no log, and a reader who is slow is given all
-// the memory there is: it is no server for people.
+// The first line of a connection is "room NAME" and is echoed. Every further line
+// is copied to everyone in the room, including the sender. There are no names, no
+// numbers, no limits and no log, and a slow reader may use all the memory there
+// is: it is not a server for people.
 //
-// It comes in two shapes. "loop" is one epoll loop (Linux only) that takes all
-// input that is ready and then writes to each receiver once: the cheapest way
-// there is to do it with sockets. "goroutines" is the shape most chat servers in
-// Go have: a reading and a writing goroutine for each connection, with a queue
-// between them.
+// There are two variants. "loop" is one epoll loop (Linux only) that reads all
+// ready input and then writes once to each receiver: the cheapest way to do it
+// with sockets. "goroutines" is the design of most chat servers in Go: a reading
+// and a writing goroutine per connection, with a queue between them.
 package main
 
 import (
@@ -41,9 +40,9 @@ func serve(mode, address string) error {
 	defer l.Close()
 	listener, ok := l.(*net.TCPListener)
 	if !ok {
-		return errors.New("no TCP")
+		return errors.New("not a TCP listener")
 	}
-	// The same words as Kaban's, for the program that starts both.
+	// The same message as Kaban's, for programs that start both.
 	fmt.Fprintf(os.Stderr, "msg=listening url=tcp://%s\nmsg=ready\n", listener.Addr())
 	switch mode {
 	case "loop":
@@ -54,7 +53,7 @@ func serve(mode, address string) error {
 	return fmt.Errorf("-mode must be loop or goroutines, not %q", mode)
 }
 
-// roomName returns what the first line asks for.
+// roomName returns the room in the first line.
 func roomName(line []byte) (string, error) {
 	name, ok := bytes.CutPrefix(line, []byte("room "))
 	if !ok {

@@ -386,8 +386,10 @@ func (w *lineWriter) flushLoop() {
 		lines, w.lines = w.lines, lines[:0]
 		at := w.at
 		w.mu.Unlock()
-		if _, err := w.dst.Write(lines); err != nil && w.err == nil {
-			w.err = err
+		if len(lines) > 0 {
+			if _, err := w.dst.Write(lines); err != nil && w.err == nil {
+				w.err = err
+			}
 		}
 		if w.written != nil && w.err == nil && at != (client.Cursor{}) && (len(w.wake) == 0 || time.Since(told) > time.Second) {
 			told = time.Now()

@@ -3,7 +3,7 @@ package main
 import (
 	"log/slog"
 
-	"kaban/internal/server"
+	"kaban/internal/conn"
 )
 
 // otherFiles is how many open files are left to everything but clients and
@@ -16,7 +16,7 @@ const otherFiles = 2200
 func (c *serveCommand) places(log *slog.Logger) (clients, newcomers int) {
 	newcomers = c.MaxNewcomers
 	if newcomers == 0 {
-		newcomers = server.DefaultMaxNewcomers(c.MaxClients)
+		newcomers = conn.DefaultMaxNewcomers(c.MaxClients)
 	}
 	limit, ok := openFilesLimit()
 	if !ok {

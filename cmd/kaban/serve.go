@@ -1,18 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"os"
 	"os/signal"
 	"reflect"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +19,7 @@ import (
 	"kaban"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/config"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
 	"kaban/internal/server"
@@ -139,46 +136,38 @@ func (c *serveCommand) check() error {
 	return nil
 }
 
-// endpoint is a place to listen at.
-type endpoint struct {
-	url  *url.URL
-	host string // HOST:PORT
-}
-
-// parseListen takes a --listen URL apart.
-func parseListen(flag, text string) (endpoint, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme == "" || u.Host == "":
-		return endpoint{}, usagef("%s %q is no URL such as tcp://127.0.0.1:6440", flag, text)
-	case u.Scheme != "tcp" && u.Scheme != "http":
-		return endpoint{}, usagef("%s %s: %s:// is not there yet; this version has tcp:// and http://", flag, text, u.Scheme)
-	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return endpoint{}, usagef("%s %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", flag, text)
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil || port < 0 || port > 65535 {
-		return endpoint{}, usagef("%s %s: the port must be 0 to 65535 (0 picks a free one)", flag, text)
-	}
-	return endpoint{url: u, host: net.JoinHostPort(u.Hostname(), u.Port())}, nil
-}
-
 // gcPercent is how much garbage there may be beside what is in use, unless GOGC
 // says something else: half of Go's default. A server makes little garbage for
 // each message, so that costs no time to speak of, and it is there for others too.
 const gcPercent = 50
+
+// start puts together what serves clients.
+func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log *slog.Logger) (*running, error) {
+	rooms := service.New(d, service.Options{MaxContent: c.MaxContent})
+	manager, err := conn.New(conn.Config{
+		Submit: rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
+		Heartbeat: c.Heartbeat, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	lines := server.New(server.Config{Name: "kaban/" + programVersion()}, rooms, manager)
+	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
+	if err != nil {
+		manager.Close()
+		return nil, usagef("%s: %w", c.named("origin"), err)
+	}
+	return &running{manager, lines, pages}, nil
+}
 
 // Run is the life of a server.
 func (c *serveCommand) Run(std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	endpoints := make([]endpoint, len(c.Listen))
-	for i, text := range c.Listen {
-		var err error
-		if endpoints[i], err = parseListen(c.named("listen"), text); err != nil {
-			return err
-		}
+	endpoints, err := parseListens(c.named("listen"), c.Listen)
+	if err != nil {
+		return err
 	}
 	if _, ok := os.LookupEnv("GOGC"); !ok {
 		debug.SetGCPercent(gcPercent)
@@ -195,17 +184,16 @@ func (c *serveCommand) Run(std streams) error {
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
 
-	listeners, err := listen(endpoints)
-	if err != nil {
+	if err := listen(endpoints); err != nil {
 		return err
 	}
-	defer closeAll(listeners)
+	defer closeAll(endpoints)
 	kept, err := openStore(c.Data, log)
 	if err != nil {
 		return err
 	}
 	defer kept.Close()
-	failed := make(chan error, len(listeners)+1) // of each listener and of the store
+	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
 	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
 		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
 	}})
@@ -213,35 +201,22 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
-	rooms := service.New(dispatcher, service.Options{MaxContent: c.MaxContent})
 	clients, newcomers := c.places(log)
-	manager, err := server.New(server.Config{
-		Name: "kaban/" + programVersion(), MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
-		Heartbeat: c.Heartbeat, Log: log,
-	}, rooms)
+	run, err := c.start(dispatcher, clients, newcomers, log)
 	if err != nil {
-		return fmt.Errorf("start: %w", err)
+		return err
 	}
-	defer manager.Close()
-	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, manager)
-	if err != nil {
-		return usagef("%s: %w", c.named("origin"), err)
-	}
-	defer pages.Close()
+	defer run.close()
 
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	serving.Go(func() { giveBack(ctx) })
-	for i, l := range listeners {
-		announce(log, endpoints[i].url.Scheme+"://"+l.Addr().String(), l.Addr())
-		serve := manager.Serve
-		if endpoints[i].url.Scheme == "http" {
-			serve = pages.Serve
-		}
+	for _, e := range endpoints {
+		announce(log, e)
 		serving.Go(func() {
-			if err := serve(l); !errors.Is(err, server.ErrClosed) && !errors.Is(err, web.ErrClosed) {
+			if err := e.scheme.serve(run, e.listener); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) {
 				failed <- fmt.Errorf("a listener failed: %w", err)
 			}
 		})
@@ -254,26 +229,18 @@ func (c *serveCommand) Run(std streams) error {
 	for {
 		select {
 		case err := <-failed:
-			return errors.Join(err, c.drain(manager, pages, log, signals))
+			return errors.Join(err, c.drain(run, endpoints, log, signals))
 		case <-signals:
-			return c.drain(manager, pages, log, signals)
+			return c.drain(run, endpoints, log, signals)
 		case <-hangups:
 			log.Info("SIGHUP does nothing in this version; a configuration that has changed needs a restart")
 		}
 	}
 }
 
-// announce says where the server listens, and warns where others can reach it.
-func announce(log *slog.Logger, url string, address net.Addr) {
-	log.Info("listening", "url", url)
-	if local, ok := address.(*net.TCPAddr); ok && !local.IP.IsLoopback() {
-		log.Warn("this address can be reached from other machines; nothing is encrypted and nobody has to prove who they are, so keep it in a network you trust, or listen at 127.0.0.1", "at", url)
-	}
-}
-
-// drain ends the server in peace, unless a second signal comes or it takes too
-// long.
-func (c *serveCommand) drain(manager *server.Manager, pages *web.Server, log *slog.Logger, signals <-chan os.Signal) error {
+// drain shuts down the front ends of all endpoints, gracefully unless a second
+// signal comes or it takes too long.
+func (c *serveCommand) drain(run *running, endpoints []*endpoint, log *slog.Logger, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), c.DrainTimeout, fmt.Errorf("--drain-timeout %s is over", c.DrainTimeout))
 	defer cancel()
 	ctx, interrupt := context.WithCancelCause(ctx)
@@ -287,9 +254,7 @@ func (c *serveCommand) drain(manager *server.Manager, pages *web.Server, log *sl
 		case <-watched:
 		}
 	})
-	pages.Drain() // whoever asks whether the server is ready learns that it is not, until the last client has gone
-	err := manager.Shutdown(ctx)
-	err = cmp.Or(err, pages.Shutdown(ctx))
+	err := drainAll(ctx, run, endpoints)
 	close(watched)
 	watching.Wait()
 	if err != nil {
@@ -297,33 +262,4 @@ func (c *serveCommand) drain(manager *server.Manager, pages *web.Server, log *sl
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// listen opens all endpoints, or none.
-func listen(endpoints []endpoint) ([]net.Listener, error) {
-	var listeners []net.Listener
-	for _, e := range endpoints {
-		l, err := net.Listen("tcp", e.host)
-		if err == nil {
-			listeners = append(listeners, l)
-			continue
-		}
-		closeAll(listeners)
-		switch {
-		case errors.Is(err, syscall.EADDRINUSE):
-			return nil, fmt.Errorf("%s is in use by another program, perhaps another kaban serve; stop it, or choose another address with --listen", e.url)
-		case errors.Is(err, syscall.EACCES):
-			return nil, fmt.Errorf("%s: not allowed; ports below 1024 need privileges, choose another with --listen", e.url)
-		case errors.Is(err, syscall.EADDRNOTAVAIL):
-			return nil, fmt.Errorf("%s: this machine does not have that address; choose another with --listen", e.url)
-		}
-		return nil, fmt.Errorf("listen at %s: %w", e.url, err)
-	}
-	return listeners, nil
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		l.Close()
-	}
 }

@@ -119,21 +119,22 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 	}
 	missing := uint64(0)
 	for after < head {
-		page, _, err := session.History(ctx, c.Room, client.Page{After: after, HasAfter: true, Limit: wire.MaxLimit})
+		page, err := session.History(ctx, c.Room, client.HistoryQuery{After: after, HasAfter: true, Limit: wire.MaxLimit})
 		if err != nil {
 			return fmt.Errorf("read %s: %w", c.Room, err)
 		}
-		if len(page) == 0 {
+		first := page.First()
+		if first == 0 {
 			break
 		}
-		if first := page[0].Seq; first > after+1 && after > 0 {
+		if first > after+1 && after > 0 {
 			// Numbers have no gap: the server cannot read what it has there.
 			n.printf("%s of %s cannot be read; \"kaban check\" on the server says more", spanOf(after+1, first-1), c.Room)
 			missing += first - 1 - after
 		}
-		for i := range page {
-			if after = page[i].Seq; after <= head {
-				output.write(c.line(&page[i]), client.Cursor{})
+		for e := range page.Entries() {
+			if after = e.Seq; after <= head && e.Message != nil {
+				output.write(c.line(e.Message), client.Cursor{})
 			}
 		}
 	}
@@ -153,41 +154,16 @@ func spanOf(first, last uint64) string {
 
 // locate returns behind which message to begin, and the last there is.
 func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin since) (after, head uint64, err error) {
-	newest, _, err := session.History(ctx, c.Room, client.Page{Limit: 1})
-	if err != nil || len(newest) == 0 {
-		return 0, 0, err
+	if !begin.bySeq && !begin.at.IsZero() {
+		first, head, err := session.Seek(ctx, c.Room, begin.at)
+		return first - min(first, 1), head, err
 	}
-	head = newest[0].Seq
-	switch {
-	case begin.bySeq:
-		return begin.after, head, nil
-	case begin.at.IsZero():
-		return head - min(head, defaultLast), head, nil
+	newest, err := session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
+	head = newest.Last()
+	if begin.bySeq && head > 0 {
+		return begin.after, head, err
 	}
-	after, err = c.seekTime(ctx, session, head, begin.at)
-	return after, head, err
-}
-
-// seekTime finds the message before the first one at or after a time, with a
-// few questions (binary search). Where the server's clock was set back it may
-// begin a little early or late.
-func (c *tailCommand) seekTime(ctx context.Context, session *client.Client, head uint64, t time.Time) (uint64, error) {
-	low, high := uint64(0), head // everything up to low is older; high+1 is not
-	for low < high {
-		middle := low + (high-low)/2
-		page, _, err := session.History(ctx, c.Room, client.Page{After: middle, HasAfter: true, Limit: 1})
-		switch {
-		case err != nil:
-			return 0, err
-		case len(page) == 0:
-			high = middle
-		case page[0].Time.Before(t):
-			low = min(page[0].Seq, high)
-		default:
-			high = middle
-		}
-	}
-	return low, nil
+	return head - min(head, defaultLast), head, err
 }
 
 // read prints what comes behind a cursor, up to a message or until it is
@@ -205,7 +181,7 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 	if from.Seq >= until {
 		return nil
 	}
-	for m, err := range room.Messages(ctx) {
+	for e, err := range room.Entries(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 			n.printf("%v", resync)
 			if resync.Head >= until { // what was to be the last is damaged, or gone
@@ -216,8 +192,12 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 		if err != nil {
 			return err
 		}
-		output.write(c.line(&m), client.Cursor{Epoch: room.Cursor().Epoch, Seq: m.Seq})
-		if m.Seq >= until {
+		line := ""
+		if e.Message != nil {
+			line = c.line(e.Message)
+		}
+		output.write(line, client.Cursor{Epoch: room.Cursor().Epoch, Seq: e.Seq})
+		if e.Seq >= until {
 			return nil
 		}
 	}

@@ -312,7 +312,7 @@ func TestLanguage(t *testing.T) {
 	p.run(chromedp.Reload())
 	p.online()
 	p.until(`document.querySelector('#input').placeholder === 'Nachricht an lobby'`)
-	p.until(`document.querySelector('.begin').innerText.startsWith('Hier wurde noch nichts gesagt')`)
+	p.until(`document.querySelector('.begin').innerText.startsWith('Noch keine Nachrichten')`)
 }
 
 // TestNotifications asks for permission on a click and not before, and notifies

@@ -193,7 +193,7 @@ func TestNewWhereNothingWasRead(t *testing.T) {
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.join(s.url, "alice")
-	p.sees("Nothing has been said here yet")
+	p.sees("No messages yet")
 	p.text(`document.hasFocus = () => false, dispatchEvent(new Event('blur')), ''`)
 	s.say("ben", "lobby", "first", "second")
 	p.until(`document.querySelector('#messages .unread')?.parentElement.innerText.includes('first')`)

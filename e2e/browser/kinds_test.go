@@ -330,7 +330,7 @@ func testUnknownKinds(t *testing.T, folds bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t.Logf("%d pages of history", k.pages)
-	if k.pages > 60 {
+	if k.pages > 30 {
 		t.Errorf("the page has asked for %d pages of a log of %d entries", k.pages, len(k.log))
 	}
 }

@@ -169,7 +169,7 @@ func TestOfflineAndBack(t *testing.T) {
 	p.until(`document.querySelector('.state')?.innerText.includes('Reconnecting')`)
 	p.say("written offline")
 	p.pending("written offline")
-	p.until(`document.querySelector('.pending .fate')?.innerText === 'waits to be sent'`)
+	p.until(`document.querySelector('.pending .fate')?.innerText === 'waiting to be sent'`)
 	missed := numbered("missed", 500)
 	s.say("ben", "lobby", missed...)
 	between.set(whole)
@@ -229,7 +229,7 @@ func TestServerFrozen(t *testing.T) {
 	defer frozen.Signal(syscall.SIGCONT)
 	p.say("into the silence")
 	p.until(`document.querySelector('.states').dataset.status === 'silent'`)
-	p.until(`document.querySelector('.state')?.innerText.includes('1 message waits to be sent')`)
+	p.until(`document.querySelector('.state')?.innerText.includes('1 message is waiting to be sent')`)
 	p.until(`document.querySelector('.states').dataset.status === 'waiting'`)
 	time.Sleep(12 * time.Second) // a try that is given up after ten
 	if err := frozen.Signal(syscall.SIGCONT); err != nil {
@@ -334,7 +334,7 @@ func TestTwoTabs(t *testing.T) {
 	second := first.tab()
 	second.open(s.url)
 	second.online()
-	first.until(`document.querySelector('.replaced')?.innerText.includes('open somewhere else')`)
+	first.until(`document.querySelector('.replaced')?.innerText.includes('open elsewhere')`)
 	second.say("from the second")
 	second.stored("from the second")
 	first.click(".replaced button")
@@ -367,10 +367,54 @@ func TestOtherData(t *testing.T) {
 	s.data = t.TempDir()
 	s.start()
 	p.online()
-	p.until(`document.querySelector('.state.problem')?.innerText.includes('other messages than before')`)
+	p.until(`document.querySelector('.state.problem')?.innerText.includes('have been replaced')`)
 	s.say("ben", "lobby", "of the new")
 	p.sees("of the new")
 	p.wantAll([]string{"of the new"})
+}
+
+// TestSpelling writes in a room by another spelling of its name while the page is
+// not in it yet. Draft and message go to the room by the name that the server has
+// for it, in the storage as well: there is no second room at the next visit.
+func TestSpelling(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("ben", "team", "hello team")
+	p := newPage(t, desktop)
+	p.script(`
+		if (!localStorage.getItem('kaban.rooms')) localStorage.setItem('kaban.rooms', '["lobby","TEAM"]')
+		window.held = new Map()
+		window.hold = sessionStorage.getItem('free') ? [] : ['join', 'send']
+		window.release = (type) => (hold = hold.filter((h) => h !== type), held.get(type)?.())
+		const send = WebSocket.prototype.send
+		WebSocket.prototype.send = function (text) {
+			const { type, room } = JSON.parse(text)
+			if (room?.toLowerCase() === 'team' && hold.includes(type)) held.set(type, () => send.call(this, text))
+			else send.call(this, text)
+		}
+	`)
+	p.open(s.url + "/r/TEAM")
+	p.until(`document.activeElement?.id === 'name'`)
+	p.write("alice")
+	p.press(kb.Enter)
+	p.until(`held.has('join')`)
+	p.say("to the team")
+	p.pending("to the team")
+	p.write("half a thought")
+	p.text(`release('join'), ''`)
+	p.until(`document.querySelector('.head h1 bdi').innerText === 'team' && held.has('send')`)
+	p.until(`document.querySelector('#input').value === 'half a thought'`)
+	kept := value[[]string](p, `Object.keys(localStorage).filter((k) => k.startsWith('kaban.pending.')).map((k) => JSON.parse(localStorage.getItem(k)).room)`)
+	if !slices.Equal(kept, []string{"team"}) {
+		t.Errorf("unsent messages are kept for the rooms %q, want team", kept)
+	}
+	p.text(`sessionStorage.setItem('free', '1'), ''`)
+	p.run(chromedp.Reload())
+	p.stored("to the team")
+	p.until(`document.querySelector('#input').value === 'half a thought'`)
+	if names := value[[]string](p, `[...document.querySelectorAll('.room .room-name')].map((e) => e.innerText)`); len(names) != 2 {
+		t.Errorf("the page lists the rooms %q, want lobby and team", names)
+	}
 }
 
 // TestBrowserSaysOffline has the browser itself know that there is no network.

@@ -93,7 +93,7 @@ func TestFloodIsRenderedOnceAFrame(t *testing.T) {
 	p := newPage(t, desktop)
 	p.script(rendered)
 	p.join(s.url, "alice")
-	p.sees("Nothing has been said here yet")
+	p.sees("No messages yet")
 	p.text(`(() => {
 		window.rowsMost = window.heads = 0
 		new MutationObserver(() => { window.rowsMost = Math.max(window.rowsMost, document.querySelectorAll('.row').length) }).observe(document.querySelector('.rows'), {childList: true})
@@ -149,7 +149,7 @@ func TestFarBehind(t *testing.T) {
 	p.until(`document.querySelector('.jump')?.innerText.includes('new messages')`)
 	p.until(`[...document.querySelectorAll('.content')].some((e) => e.innerText === 'missed 1')`)
 	p.press("f", chromedp.KeyModifiers(kb.ModifierCtrl))
-	p.until(`document.querySelector('.search [role=status]')?.innerText.startsWith('Searches the')`)
+	p.until(`document.querySelector('.search [role=status]')?.innerText.startsWith('Searches ')`)
 	if loaded := p.number(`Number(document.querySelector('.search [role=status]').innerText.replace(/\D/g, ''))`); loaded > many/4 {
 		t.Errorf("%v messages have been taken", loaded)
 	}

@@ -9,7 +9,7 @@ func TestFirstVisit(t *testing.T) {
 	s := startServer(t, "")
 	p := newPage(t, desktop)
 	p.join(s.url, "alice")
-	p.sees("Nothing has been said here yet")
+	p.sees("No messages yet")
 	p.say("hello **world**")
 	p.stored("hello world")
 	p.until(`document.title === 'lobby · Kaban'`)

@@ -1,6 +1,5 @@
-// Package archtest holds the architecture as tests: who may import whom, and
-// what no code may do. Its table is the place where a new package says what it
-// is for.
+// Package archtest tests the architecture: the allowed imports of each package,
+// and constructs that no code may use. A new package must be added to its table.
 package archtest
 
 import (
@@ -17,8 +16,8 @@ import (
 
 const root = "../.."
 
-// rule says what a package may import of ours and of others. The standard
-// library is free for all but what bans says.
+// rule lists the allowed imports of a package. The standard library is allowed
+// except for bans.
 type rule struct {
 	ours   []string
 	others []string
@@ -29,7 +28,7 @@ var rules = map[string]rule{
 	"kaban": {
 		nil,
 		[]string{"golang.org/x/text", "github.com/ergochat/confusables"},
-		"the domain depends on nothing of ours",
+		"the domain imports no other package of this module",
 	},
 	"kaban/wire": {
 		[]string{"kaban"},
@@ -39,22 +38,22 @@ var rules = map[string]rule{
 	"kaban/client": {
 		[]string{"kaban", "kaban/wire"},
 		nil,
-		"the SDK must be of use without the server",
+		"the SDK must work without the server",
 	},
 	"kaban/internal/idpool": {
 		[]string{"kaban"},
 		nil,
-		"a pool knows no connections",
+		"a pool does not know connections",
 	},
 	"kaban/internal/store": {
 		[]string{"kaban"},
 		nil,
-		"the contract knows no driver",
+		"the contract does not know its drivers",
 	},
 	"kaban/internal/store/memory": {
 		[]string{"kaban", "kaban/internal/store"},
 		nil,
-		"a driver knows the domain and its contract only",
+		"a driver knows only the domain and its contract",
 	},
 	"kaban/internal/export": {
 		[]string{"kaban", "kaban/wire", "kaban/internal/store"},
@@ -63,17 +62,17 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/failpoint": {
 		nil, nil,
-		"any code may pass a failpoint",
+		"any code may contain a failpoint",
 	},
 	"kaban/internal/failpoint/disk": {
 		[]string{"kaban/internal/failpoint"},
 		[]string{"modernc.org/sqlite/lib", "modernc.org/libc"},
-		"a disk that fails knows SQLite and nothing of ours",
+		"a failing disk knows only SQLite",
 	},
 	"kaban/internal/store/sqlite": {
 		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
 		[]string{"modernc.org/sqlite", "golang.org/x/sys"},
-		"a driver knows the domain and its contract only",
+		"a driver knows only the domain and its contract",
 	},
 	"kaban/internal/store/storetest": {
 		[]string{"kaban", "kaban/internal/store"},
@@ -83,21 +82,21 @@ var rules = map[string]rule{
 	"kaban/internal/dispatch": {
 		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
 		[]string{"github.com/tidwall/btree"},
-		"the heart knows no protocol and no database",
+		"the dispatcher knows no protocol and no database",
 	},
 	"kaban/internal/tcp": {
 		nil,
 		[]string{"golang.org/x/sys"},
-		"what a system knows of a connection, whoever speaks over it",
+		"the state of a connection does not depend on its protocol",
 	},
 	"kaban/internal/access": {
 		nil, nil,
-		"a permission depends on facts only",
+		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
 		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
 		nil,
-		"what people can do is the same whatever they speak",
+		"the permitted actions do not depend on the protocol",
 	},
 	"kaban/internal/frame": {
 		[]string{"kaban", "kaban/wire", "kaban/internal/chat"},
@@ -107,13 +106,19 @@ var rules = map[string]rule{
 	"kaban/internal/refusal": {
 		[]string{"kaban/wire", "kaban/internal/chat"},
 		nil,
-		"all front ends share the words, so they know none",
+		"all front ends share it, so it knows none",
+	},
+	"kaban/internal/conn": {
+		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/failpoint"},
+		[]string{"golang.org/x/sys"},
+		"the connection engine knows no protocol, no names and no store",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/idpool", "kaban/internal/refusal", "kaban/internal/tcp", "kaban/internal/failpoint"},
-		[]string{"golang.org/x/sys", "github.com/gobwas/ws"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/refusal"},
+		[]string{"github.com/gobwas/ws"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
+	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
 		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
@@ -121,46 +126,51 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/web/page": {
 		nil, nil,
-		"files are served without knowing what is in them",
+		"serving files does not depend on their content",
 	},
 	"kaban/internal/web/page/build": {
 		nil,
 		[]string{"github.com/evanw/esbuild", "github.com/andybalholm/brotli"},
-		"a module of its own: the server does not depend on what builds its page",
+		"a separate module: the server does not depend on the page's build tools",
 	},
 	"kaban/internal/hook": {
 		[]string{"kaban"},
 		nil,
-		"keys are kept without knowing who asks for them",
+		"storing keys does not depend on their users",
 	},
 	"kaban/internal/slack": {
 		[]string{"kaban/internal/markup"},
 		nil,
-		"what others send is translated without knowing who asks, or where it goes",
+		"converting a message does not depend on its source or destination",
 	},
 	"kaban/internal/session": {
 		[]string{"kaban"},
 		nil,
-		"all front ends share the names, so they know none",
+		"all front ends share it, so it knows none",
 	},
 	"kaban/internal/config": {
 		nil,
 		[]string{"github.com/pelletier/go-toml"},
-		"a file is read without knowing what it is for",
+		"reading a file does not depend on its purpose",
 	},
 	"kaban/internal/display": {
 		nil, nil,
-		"cleaning text needs nothing",
+		"sanitizing text needs no other package",
 	},
 	"kaban/internal/markup": {
 		nil,
 		[]string{"golang.org/x/text"},
-		"what a content means is the same for whoever shows it, and for the server",
+		"markup means the same to the server and on every display",
+	},
+	"kaban/client/clienttest": {
+		nil,
+		nil,
+		"a server for the tests of clients speaks the protocol by itself, so that it can send frames that wire cannot",
 	},
 	"kaban/internal/markup/markuptest": {
 		[]string{"kaban/internal/markup"},
 		nil,
-		"one table is for both implementations",
+		"both implementations share one table",
 	},
 	"kaban/internal/tui": {
 		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config", "kaban/internal/markup"},
@@ -173,34 +183,34 @@ var rules = map[string]rule{
 	"kaban/internal/bench": {
 		nil,
 		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/guptarohit/asciigraph"},
-		"who measures shares no code with what is measured",
+		"the load generator shares no code with the server",
 	},
 	"kaban/bench": {
 		[]string{"*"},
 		[]string{"modernc.org/sqlite"},
-		"it measures everything, also the disk beneath",
+		"it measures everything, including the disk",
 	},
 	"kaban/bench/floor": {
 		nil,
 		[]string{"golang.org/x/sys"},
-		"a floor has nothing of ours in it",
+		"a floor contains nothing of Kaban",
 	},
 	"kaban/internal/archtest": {nil, nil, "tests only"},
 	"kaban/internal/torture": {
 		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/store", "kaban/internal/store/sqlite"},
 		nil,
-		"it tortures the real binary from outside, and looks into its database",
+		"it tests the real binary from outside, and inspects its database",
 	},
-	"kaban/e2e/browser": {nil, nil, "it looks at the page through a real browser"},
-	"kaban/e2e":         {nil, nil, "stories use the real binary and nothing else"},
+	"kaban/e2e/browser": {nil, nil, "it tests the page in a real browser"},
+	"kaban/e2e":         {nil, nil, "stories use only the real binary"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
 		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/term"},
-		"the one place that sees everything",
+		"only the main package may import everything",
 	},
 }
 
-// bans are packages of the standard library that most code must not use.
+// bans are packages of the standard library that most code must not import.
 var bans = map[string]struct {
 	except []string
 	why    string
@@ -208,7 +218,7 @@ var bans = map[string]struct {
 	// The load generator prints its own results, and its lines are no frames. Nor
 	// are problems, hooks in Slack's format, the OpenAPI document, the rows of the
 	// journal and the lines of an export that no frame can express.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack"}, "it accepts bad frames in silence; frames are package wire's business"},
+	"encoding/json": {[]string{"kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest"}, "it accepts bad frames in silence; frames are package wire's business"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
@@ -221,7 +231,7 @@ const opener = "cmd/kaban/open.go"
 // mains are the files that may end the process.
 var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "internal/web/page/build/main.go"}
 
-// source is a file that is not a test.
+// source is a non-test file.
 type source struct {
 	path string // from the root
 	pkg  string // import path
@@ -262,14 +272,14 @@ func sources(t *testing.T) []source {
 		t.Fatal(err)
 	}
 	if len(all) < 20 {
-		t.Fatalf("found only %d files: the walk is wrong", len(all))
+		t.Fatalf("found only %d files: the walk is broken", len(all))
 	}
 	return all
 }
 
 func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
 
-// isFault reports whether a file is only in builds that are made to fail.
+// isFault reports whether a file is only in builds with failpoints.
 func (s source) isFault() bool {
 	return len(s.file.Comments) > 0 && strings.HasPrefix(s.file.Comments[0].Text()+s.file.Comments[0].List[0].Text, "//go:build failpoint")
 }
@@ -280,11 +290,11 @@ func TestImports(t *testing.T) {
 		r, ok := rules[s.pkg]
 		seen[s.pkg] = true
 		if !ok {
-			t.Errorf("%s: package %s has no rule; say in the table what it may import and why", s.path, s.pkg)
+			t.Errorf("%s: package %s has no rule; list its allowed imports and the reason in the table", s.path, s.pkg)
 			continue
 		}
 		if s.isTest() {
-			continue // tests may put parts together
+			continue // tests may combine packages
 		}
 		for _, spec := range s.file.Imports {
 			path, err := strconv.Unquote(spec.Path.Value)
@@ -301,12 +311,12 @@ func TestImports(t *testing.T) {
 	}
 	for pkg := range rules {
 		if !seen[pkg] {
-			t.Errorf("the table has a rule for %s, which is not there", pkg)
+			t.Errorf("the table has a rule for %s, which does not exist", pkg)
 		}
 	}
 }
 
-// problem says what is wrong with an import, "" where nothing is.
+// problem returns what is wrong with an import, or "".
 func (r rule) problem(pkg, path string) string {
 	first, _, _ := strings.Cut(path, "/")
 	switch {
@@ -328,7 +338,7 @@ func (r rule) problem(pkg, path string) string {
 	return ""
 }
 
-// TestForbidden looks for what no code of ours may do.
+// TestForbidden looks for forbidden constructs.
 func TestForbidden(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.isTest() || s.isFault() {
@@ -362,7 +372,7 @@ func (s source) forbidden(node ast.Node) string {
 	return ""
 }
 
-// TestPackagesSayWhatTheyAreFor wants a package comment in each package.
+// TestPackagesSayWhatTheyAreFor checks that each package has a package comment.
 func TestPackagesSayWhatTheyAreFor(t *testing.T) {
 	comments := make(map[string]bool)
 	for _, s := range sources(t) {
@@ -381,6 +391,9 @@ func TestTheRulesCatch(t *testing.T) {
 		{"the domain imports ours", "kaban", "kaban/wire"},
 		{"the heart imports a protocol", "kaban/internal/dispatch", "kaban/wire"},
 		{"a front end imports a driver", "kaban/internal/server", "kaban/internal/store/memory"},
+		{"the connection engine imports a protocol", "kaban/internal/conn", "kaban/wire"},
+		{"the connection engine knows names", "kaban/internal/conn", "kaban/internal/session"},
+		{"the connection engine reads JSON", "kaban/internal/conn", "encoding/json"},
 		{"an unlisted library", "kaban/wire", "github.com/example/json"},
 		{"a library of a similar name", "kaban", "golang.org/x/textual"},
 		{"a banned package", "kaban/wire", "encoding/json"},

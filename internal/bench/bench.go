@@ -1,20 +1,19 @@
-// Package bench loads a chat server and reports what came of it: deliveries a
-// second, the server's CPU for each, latency, memory, and whether anything was
-// lost or came twice.
+// Package bench loads a chat server and reports the results: deliveries per
+// second, server CPU per delivery, latency, memory, and lost or repeated messages.
 //
-// It must not be what is measured. All connections belong to one goroutine with
-// one epoll loop (Linux only), and what arrives is counted and not parsed: each
-// message has one byte that nothing else on the wire has, the marker, so
-// counting that byte counts messages, wherever a read may cut. Lines without a
-// marker are looked at one by one. A sample of the connections is read in full,
-// and the order of their messages checked.
+// The generator must be much cheaper than the server. All connections belong to
+// one goroutine with one epoll loop (Linux only), which counts deliveries without
+// parsing them. Each message contains one byte that occurs nowhere else on the
+// wire, the marker, so counting that byte counts messages, however reads split the
+// stream. Lines without a marker are parsed one by one. A sample of the
+// connections is parsed completely to check the order of their messages.
 //
-// A message is in flight until it has been delivered to everybody in its room,
-// by the average of the room: so a window means the same on every server, and
-// one that acknowledges early gains nothing.
+// A message is in flight until it has been delivered to everyone in its room, as
+// an average over the room. So a window means the same on every server, and early
+// acks are no advantage.
 //
-// The package knows the protocols only by what a client sees of them; it shares
-// no code with the server it measures.
+// The package knows the protocols only from a client's point of view; it shares no
+// code with the server that it measures.
 package bench
 
 import (
@@ -25,8 +24,7 @@ import (
 	"time"
 )
 
-// Bounds of what can be asked for, so that a slip of the finger does not bring
-// a machine down.
+// Limits of the options, so that a typo does not bring down a machine.
 const (
 	MaxConnections = 20_000
 	MaxInFlight    = 65_536
@@ -34,36 +32,36 @@ const (
 	MinPayload     = 24 // the marker, a time and a little more
 	MaxPayload     = 4_000
 	MaxTime        = 10 * time.Minute
-	// MaxStalledTime is how long those who do not read are of use: see
-	// settleStalled.
+	// MaxStalledTime is how long a measurement with stalled connections may take;
+	// see settleStalled.
 	MaxStalledTime = 11 * time.Second
 )
 
-// Workload is a kind of load.
+// Workload is a type of load.
 type Workload string
 
 // The workloads.
 const (
 	Flood   Workload = "flood"   // as much as the windows allow: fanout and rooms
 	Latency Workload = "latency" // at a fixed rate
-	Idle    Workload = "idle"    // connections that say nothing
+	Idle    Workload = "idle"    // connections that send nothing
 	Stalled Workload = "stalled" // connections that read nothing
 	Join    Workload = "join"    // all join a room, then leave it
 	Durable Workload = "durable" // each sender waits for its ack
 )
 
-// Options say what to do. Not every workload uses all.
+// Options configure a run. No workload uses all of them.
 type Options struct {
 	// Server is HOST:PORT, or ws://HOST:PORT for WebSocket.
 	Server    string `json:"server"`
 	WebSocket bool   `json:"websocket,omitempty"` // set by Run
 	Remote    bool   `json:"-"`                   // allow servers on other machines
 	Raw       bool   `json:"raw,omitempty"`
-	PID       int    `json:"-"` // of the server, on this machine; 0: unknown
+	PID       int    `json:"-"` // of the server, on this machine; 0 if unknown
 
 	Rooms    int           `json:"rooms,omitempty"`
 	Members  int           `json:"members,omitempty"` // of each room
-	Senders  int           `json:"senders,omitempty"` // members of each room who talk; 0: all
+	Senders  int           `json:"senders,omitempty"` // members of each room that send; 0 is all
 	Stalled  int           `json:"stalled,omitempty"` // connections that never read
 	Payload  int           `json:"payload,omitempty"` // bytes of content
 	InFlight int           `json:"in_flight,omitempty"`
@@ -71,12 +69,12 @@ type Options struct {
 	Warmup   time.Duration `json:"warmup_ns,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 
-	// Progress is told now and then how far it has come, 0 to 1, and what
-	// there is to say. May be nil.
+	// Progress is called from time to time with the completed part, 0 to 1, and a
+	// status text. It may be nil.
 	Progress func(done float64, text string) `json:"-"`
 }
 
-// OptionError is an option that cannot be meant.
+// OptionError reports an invalid option.
 type OptionError struct{ text string }
 
 func (e *OptionError) Error() string { return e.text }
@@ -85,11 +83,11 @@ func optionf(format string, args ...any) error {
 	return &OptionError{fmt.Sprintf(format, args...)}
 }
 
-// ErrNeedsLinux says that this system has no epoll.
+// ErrNeedsLinux means that this system has no epoll.
 var ErrNeedsLinux = errors.New("the load generator needs Linux (epoll); run it there, against any server with --remote")
 
-// Run loads a server. The result may be there beside an error, for what was
-// measured until then.
+// Run loads a server. With an error, the result may contain the measurements so
+// far.
 func Run(ctx context.Context, w Workload, o Options) (*Result, error) {
 	if o.Senders == 0 {
 		o.Senders = o.Members
@@ -103,7 +101,7 @@ func Run(ctx context.Context, w Workload, o Options) (*Result, error) {
 	return run(ctx, w, o)
 }
 
-// Connections is how many the workload needs at a time.
+// Connections returns the maximum number of connections at a time.
 func (o *Options) connections(w Workload) int {
 	switch w {
 	case Join:
@@ -169,7 +167,7 @@ func (o *Options) check(w Workload) error {
 	return o.checkServer()
 }
 
-// checkServer refuses to load somebody else's machine by accident.
+// checkServer refuses to load a remote machine by accident.
 func (o *Options) checkServer() error {
 	o.Server, o.WebSocket = cutScheme(o.Server)
 	addr, err := net.ResolveTCPAddr("tcp", o.Server)

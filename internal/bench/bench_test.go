@@ -18,7 +18,7 @@ func TestOptions(t *testing.T) {
 		name   string
 		work   Workload
 		change func(*Options)
-		want   string // in the error; "" for none
+		want   string // in the error; "" for no error
 	}{
 		{"all right", Flood, func(*Options) {}, ""},
 		{"localhost by name", Flood, func(o *Options) { o.Server = "localhost:6440" }, ""},
@@ -64,7 +64,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
 		}
 		if _, ok := errors.AsType[*OptionError](err); err != nil && !ok {
-			t.Errorf("%s: %T is no OptionError", test.name, err)
+			t.Errorf("%s: %T is not an OptionError", test.name, err)
 		}
 	}
 }
@@ -75,7 +75,7 @@ func TestParseStat(t *testing.T) {
 		t.Errorf("got %v, %v, want 3 seconds", got, err)
 	}
 	if _, err := parseStat([]byte("7 (x) S 1")); err == nil {
-		t.Error("a cut line is taken")
+		t.Error("a truncated line is accepted")
 	}
 	anon, hwm := parseStatus([]byte("Name:\tx\nVmHWM:\t  5124 kB\nVmRSS:\t 4000 kB\nRssAnon:\t    1536 kB\n"))
 	if anon != 1536 || hwm != 5124 {
@@ -92,11 +92,11 @@ func TestUsageOfThisProcess(t *testing.T) {
 		t.Errorf("got %+v, %v", u, err)
 	}
 	if _, err := usageOf(1 << 30); err == nil {
-		t.Error("a process that is not there is read")
+		t.Error("a missing process is read")
 	}
 }
 
-// TestReport wants a table for each kind of result, and the failure in it.
+// TestReport checks that each result has a table and that the failure is in it.
 func TestReport(t *testing.T) {
 	h := newHistogram()
 	record(h, int64(3*time.Millisecond))

@@ -2,22 +2,22 @@ package bench
 
 import "bytes"
 
-// counter counts the messages of one connection without looking for lines.
+// counter counts the messages of a connection without splitting its lines.
 type counter struct {
 	messages uint64 // by their markers
 	acks     uint64
 	presence uint64
-	foreign  uint64 // messages without a marker: nobody of this run sent them
+	foreign  uint64 // messages without a marker, which this run did not send
 
-	cut  int            // markers in the line that has not ended yet
+	cut  int            // markers in the incomplete line
 	head [headSize]byte // the beginning of that line
 	kept int            // bytes in head
 }
 
-// take counts what one read returned. Each line that ends in it and is no
-// message is given to other, without the line feed; of one that began in an
-// earlier read other gets as much as is known. The usual read holds nothing but
-// messages, and costs two counts of a byte.
+// take counts the messages in the data of one read. It calls other with each
+// complete line that is not a message, without the line feed; for a line that
+// began in an earlier read, with the known part. A typical read contains only
+// messages and costs two counts of a byte.
 func (c *counter) take(d dialect, data []byte, other func(k kind, line []byte)) {
 	marks := bytes.Count(data, []byte{marker})
 	lines := bytes.Count(data, []byte{'\n'})
@@ -36,12 +36,12 @@ func (c *counter) take(d dialect, data []byte, other func(k kind, line []byte)) 
 	c.keep(tail)
 }
 
-// keep notes the beginning of a line that has not ended.
+// keep stores the beginning of an incomplete line.
 func (c *counter) keep(data []byte) {
 	c.kept += copy(c.head[c.kept:], data)
 }
 
-// walk looks at each line that ends in data.
+// walk looks at each complete line in data.
 func (c *counter) walk(d dialect, data []byte, others int, other func(k kind, line []byte)) {
 	for {
 		i := bytes.IndexByte(data, '\n')
@@ -54,7 +54,7 @@ func (c *counter) walk(d dialect, data []byte, others int, other func(k kind, li
 		if c.kept > 0 {
 			c.keep(head)
 			head = c.head[:c.kept]
-			if i < headSize { // all of it may be in the head
+			if i < headSize { // the whole line may be in the head
 				line = head
 			}
 		}
@@ -74,17 +74,17 @@ func (c *counter) walk(d dialect, data []byte, others int, other func(k kind, li
 			other(k, line)
 		}
 	}
-	// What is left over had the form of a message and no marker. It is negative
-	// where a marker stood in something else.
+	// The difference is messages without a marker. It is negative if there are
+	// markers in other lines.
 	if others != 0 {
 		c.foreign += uint64(max(others, -others))
 	}
 }
 
-// assembler puts lines together, for connections that are read in full.
+// assembler joins lines, for connections that are parsed completely.
 type assembler struct{ rest []byte }
 
-// feed gives each line that ends in data to each.
+// feed calls each for every complete line in data.
 func (a *assembler) feed(data []byte, each func(line []byte)) {
 	for {
 		i := bytes.IndexByte(data, '\n')
@@ -103,7 +103,7 @@ func (a *assembler) feed(data []byte, each func(line []byte)) {
 	}
 }
 
-// order checks that streams have no gaps and no repeats.
+// order checks streams for gaps and repeats.
 type order struct {
 	last           map[uint64]uint64 // by stream
 	lost, repeated uint64
@@ -123,7 +123,8 @@ func (o *order) see(stream, n uint64) {
 	o.last[stream] = n
 }
 
-// balance compares what a connection got with what it should have got.
+// balance compares the messages that a connection received with those it should
+// have.
 func balance(got, want uint64) (lost, repeated uint64) {
 	if got < want {
 		return want - got, 0

@@ -10,13 +10,13 @@ import (
 
 var alice = identity{name: "bench-1-0", room: "bench-1-0", number: 3}
 
-// message is a message as the server writes it.
+// message returns a message as the server writes it.
 func message(seq int) string {
 	return fmt.Sprintf(`{"type":"message","room":"bench-1-0","seq":%d,"id":"%d","username":"bench-1-1","content":"%s","time":"2026-11-24T02:35:37.101Z"}`,
 		seq, seq, appendContent(nil, int64(seq), 40))
 }
 
-// traffic is what a connection may get, with the truth about it.
+// traffic is a possible stream of a connection, with the correct counts.
 type traffic struct {
 	lines                    []string
 	messages, acks, presence uint64
@@ -35,6 +35,8 @@ func makeTraffic(random *rand.Rand, n int) (t traffic) {
 			line, k = `{"type":"ping"}`, kindPing
 		case 3:
 			line, k = `{}`, kindError // shorter than any head
+		case 4:
+			line, k = fmt.Sprintf(`{"type":"react","room":"bench-1-0","seq":%d,"id":"%d","target":1}`, i+1, i), kindOther
 		}
 		t.lines = append(t.lines, line)
 		switch k {
@@ -64,7 +66,8 @@ func (t traffic) check(test *testing.T, name string, reads []string) {
 	}
 }
 
-// TestReadsCutAnywhere cuts a stream in two at every place, and into many.
+// TestReadsCutAnywhere splits a stream in two at every position, and into many
+// reads.
 func TestReadsCutAnywhere(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	traffic := makeTraffic(random, 40)
@@ -91,8 +94,8 @@ func TestReadsCutAnywhere(t *testing.T) {
 	}
 }
 
-// TestForeignMessagesAreSeen: what looks like a message and has no marker is
-// not of this run, or was damaged.
+// TestForeignMessagesAreSeen checks that a message without a marker counts as
+// foreign: another run sent it, or it is damaged.
 func TestForeignMessagesAreSeen(t *testing.T) {
 	var c counter
 	c.take(kabanLines{}, []byte(message(1)+"\n"+strings.Replace(message(2), "~", "", 1)+"\n"+`{"type":"ping"}`+"\n"), nil)
@@ -139,7 +142,7 @@ func TestBalance(t *testing.T) {
 	}
 }
 
-// TestWhatIsSentCanBeRead sends through each dialect and reads it back.
+// TestWhatIsSentCanBeRead sends in each dialect and parses the result.
 func TestWhatIsSentCanBeRead(t *testing.T) {
 	for _, payload := range []int{MinPayload, 100, MaxPayload} {
 		line := string(kabanLines{}.appendSend(nil, &alice, 7, 123456789, payload))
@@ -162,7 +165,7 @@ func TestWhatIsSentCanBeRead(t *testing.T) {
 		t.Errorf("place of 42: %d, %v", n, ok)
 	}
 	if _, ok := stampOf([]byte("~12")); ok {
-		t.Error("a cut stamp is taken")
+		t.Error("a truncated stamp is accepted")
 	}
 }
 

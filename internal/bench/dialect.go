@@ -5,10 +5,10 @@ import (
 	"strconv"
 )
 
-// marker is in each message once, and in nothing else that is on the wire.
+// marker occurs in each message once, and nowhere else on the wire.
 const marker = '~'
 
-// kind is what a line is.
+// kind is the type of a line.
 type kind uint8
 
 const (
@@ -24,41 +24,41 @@ const (
 	kindGoodbye
 )
 
-// headSize is how much of a line is enough to know its kind.
+// headSize is the length of the prefix that determines the kind of a line.
 const headSize = 24
 
-// identity is who a connection is, in plain ASCII that needs no escapes.
+// identity is the name of a connection, in plain ASCII without escapes.
 type identity struct {
 	name, room string
 	number     int // in the run
 }
 
-// dialect is a protocol as far as the load generator must know it. The line
-// of a message has exactly one marker, followed by stampDigits.
+// dialect is the part of a protocol that the load generator needs. The line of a
+// message has exactly one marker, followed by stampDigits.
 type dialect interface {
-	// appendHello begins a conversation, appendJoin enters the room.
+	// appendHello starts a conversation; appendJoin joins the room.
 	appendHello(dst []byte, who *identity) []byte
 	appendJoin(dst []byte, who *identity) []byte
 	appendPart(dst []byte, who *identity) []byte
 	appendPong(dst []byte) []byte
-	// appendSend says something: the sender's message number n, with a stamp
-	// and padding up to the payload.
+	// appendSend sends the sender's message number n, with a stamp and padding up
+	// to the payload.
 	appendSend(dst []byte, who *identity, n uint64, stamp int64, payload int) []byte
-	// kind says what a line is, by its first headSize bytes.
+	// kind returns the kind of a line from its first headSize bytes.
 	kind(head []byte) kind
-	// place says where a message or an ack stands: its number in a stream that
-	// has no gaps.
+	// place returns the position of a message or an ack: its number in a stream
+	// without gaps.
 	place(line []byte) (stream, n uint64, ok bool)
-	// greets says whether a hello is answered.
+	// greets reports whether a hello gets an answer.
 	greets() bool
-	// echoes says that a sender gets its own messages back instead of acks.
+	// echoes reports whether a sender receives its own messages instead of acks.
 	echoes() bool
 }
 
-// stampDigits is how long a stamp is: nanoseconds in hexadecimal.
+// stampDigits is the length of a stamp: nanoseconds in hexadecimal.
 const stampDigits = 16
 
-// padding is what a content ends with.
+// padding is the end of a content.
 var padding = bytes.Repeat([]byte("abcdefghijklmnopqrstuvwxyz "), MaxPayload/27+1)
 
 func appendContent(dst []byte, stamp int64, payload int) []byte {
@@ -121,7 +121,7 @@ func (kabanLines) appendSend(dst []byte, who *identity, n uint64, stamp int64, p
 	return append(dst, "\"}\n"...)
 }
 
-// kabanKinds are by what stands behind {"type":".
+// kabanKinds are indexed by the text after {"type":".
 var kabanKinds = []struct {
 	text string
 	kind kind
@@ -140,7 +140,7 @@ var kabanKinds = []struct {
 func (kabanLines) kind(head []byte) kind {
 	rest, ok := bytes.CutPrefix(head, []byte(`{"type":"`))
 	if !ok {
-		return kindError // no kaban/1 as this generator reads it
+		return kindError // unknown to this generator
 	}
 	for i := range kabanKinds {
 		if text := kabanKinds[i].text; len(rest) >= len(text) && string(rest[:len(text)]) == text {
@@ -153,14 +153,14 @@ func (kabanLines) kind(head []byte) kind {
 func (kabanLines) place(line []byte) (stream, n uint64, ok bool) {
 	const name = `,"seq":`
 	i := bytes.Index(line, []byte(name))
-	if i < 0 {
+	if i < 0 || !bytes.Contains(line, []byte(`"room":`)) {
 		return 0, 0, false
 	}
 	n, ok = leadingNumber(line[i+len(name):])
 	return 0, n, ok
 }
 
-// leadingNumber reads the digits at the beginning.
+// leadingNumber parses the digits at the beginning.
 func leadingNumber(text []byte) (n uint64, ok bool) {
 	i := 0
 	for ; i < len(text) && '0' <= text[i] && text[i] <= '9' && i < 18; i++ {
@@ -169,9 +169,9 @@ func leadingNumber(text []byte) (n uint64, ok bool) {
 	return n, i > 0
 }
 
-// rawLines is what the floor in bench/floor understands: the first line is
-// "room NAME" and comes back as it is; every further line is copied to everybody
-// in the room, the sender too.
+// rawLines is the protocol of bench/floor. The first line is "room NAME" and is
+// echoed; every further line is copied to everyone in the room, including the
+// sender.
 type rawLines struct{}
 
 func (rawLines) greets() bool { return false }
@@ -188,8 +188,7 @@ func (rawLines) appendJoin(dst []byte, who *identity) []byte {
 func (rawLines) appendPart(dst []byte, _ *identity) []byte { return dst }
 func (rawLines) appendPong(dst []byte) []byte              { return dst }
 
-// appendSend has the line say who its sender is and which of its messages it
-// is, within the payload.
+// appendSend encodes the sender and the number of the message within the payload.
 func (rawLines) appendSend(dst []byte, who *identity, n uint64, stamp int64, payload int) []byte {
 	begin := len(dst)
 	dst = strconv.AppendInt(dst, int64(who.number), 10)

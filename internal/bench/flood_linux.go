@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seriesStep is how far the points of deliveries over time are apart.
+// seriesStep is the interval of the points of deliveries over time.
 const seriesStep = 100 * time.Millisecond
 
 func run(ctx context.Context, w Workload, o Options) (*Result, error) {
@@ -35,7 +35,7 @@ func run(ctx context.Context, w Workload, o Options) (*Result, error) {
 	return r, err
 }
 
-// span is a stretch of time that is measured.
+// span is a measured interval.
 type span struct {
 	begin          int64
 	messages, sent uint64
@@ -43,8 +43,8 @@ type span struct {
 	generator      float64
 }
 
-// measure says what a load has cost, waits for what is under way after it, and
-// checks that nothing was lost or came twice.
+// measure reports the cost of a load, waits for the messages in flight after it,
+// and checks that none was lost or repeated.
 func (l *loop) measure(r *Result, load func() error) error {
 	s, err := l.begin()
 	if err != nil {
@@ -63,7 +63,7 @@ func (l *loop) measure(r *Result, load func() error) error {
 	return nil
 }
 
-// begin starts to measure.
+// begin starts a measurement.
 func (l *loop) begin() (s span, err error) {
 	if l.PID != 0 {
 		if s.server, err = usageOf(l.PID); err != nil {
@@ -74,12 +74,12 @@ func (l *loop) begin() (s span, err error) {
 	return s, nil
 }
 
-// finish ends what begin began and writes it down.
+// finish ends a measurement and records it.
 func (l *loop) finish(s span, r *Result) error {
 	r.Seconds = time.Duration(l.clock() - s.begin).Seconds()
 	r.Messages = l.sentSoFar() - s.sent
 	r.Deliveries = l.messages - s.messages
-	if l.dialect.echoes() { // own messages came back, and are no deliveries
+	if l.dialect.echoes() { // echoed messages are not deliveries
 		own := r.Deliveries / uint64(max(l.Members, 1))
 		r.Deliveries -= own
 	}
@@ -108,7 +108,7 @@ func (l *loop) sentSoFar() (n uint64) {
 	return n
 }
 
-// ownCPU is what this process has used, in seconds.
+// ownCPU returns the CPU time of this process in seconds.
 func ownCPU() float64 {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
@@ -135,7 +135,7 @@ func (l *loop) flood(r *Result) error {
 	return l.measure(r, func() error { return l.keepFull(l.Duration, &r.Series) })
 }
 
-// keepFull sends whenever a window has room, and notes how fast it goes.
+// keepFull sends whenever a window has room, and records the speed.
 func (l *loop) keepFull(duration time.Duration, series *[]float64) error {
 	begin := l.clock()
 	end := begin + int64(duration)
@@ -154,7 +154,7 @@ func (l *loop) keepFull(duration time.Duration, series *[]float64) error {
 		if l.messages != before {
 			alive = l.now
 		} else if l.now-alive > int64(patience) {
-			return fmt.Errorf("nothing has come for %s", patience)
+			return fmt.Errorf("nothing has arrived for %s", patience)
 		}
 		if elapsed := l.now - step; elapsed >= int64(seriesStep) {
 			speed := float64(l.messages-counted) / time.Duration(elapsed).Seconds()
@@ -170,8 +170,8 @@ func (l *loop) keepFull(duration time.Duration, series *[]float64) error {
 	return nil
 }
 
-// fill sends what the window of a room allows, spread evenly over its senders,
-// one write for each.
+// fill sends as much as the window of a room allows, spread evenly over its
+// senders, with one write for each.
 func (l *loop) fill(r *room) {
 	free := l.InFlight - r.inFlight()
 	share := (free + len(r.senders) - 1) / len(r.senders)
@@ -179,7 +179,7 @@ func (l *loop) fill(r *room) {
 		c := r.senders[r.turn]
 		r.turn = (r.turn + 1) % len(r.senders)
 		if len(c.out) > 0 {
-			continue // the server takes nothing from this one at the moment
+			continue // the server currently accepts nothing from this connection
 		}
 		n := min(share, free)
 		free -= n
@@ -187,7 +187,7 @@ func (l *loop) fill(r *room) {
 	}
 }
 
-// send has a connection say n things in one write.
+// send sends n messages from a connection in one write.
 func (l *loop) send(c *conn, n int, stamp int64) {
 	data := l.scratch[:0]
 	for range n {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// latency sends at a fixed rate, whatever comes back. When a message is to be
-// sent is known in advance and is in it; latency counts from then, so that a
-// server that stalls the generator is not spared the waiting it causes.
+// latency sends at a fixed rate, independent of the server. Each message contains
+// the time it is due. Latency counts from then, so a server that stalls the
+// generator is charged for the wait.
 func (l *loop) latency(r *Result) error {
 	for range l.Rooms {
 		l.addRoom(l.Members, l.Senders)
@@ -26,7 +26,7 @@ func (l *loop) latency(r *Result) error {
 	if err := l.measure(r, func() error { return l.atRate(l.Duration, h) }); err != nil {
 		return err
 	}
-	// With what was still under way: the late ones are what matters.
+	// Includes the messages still in flight: the late ones are the important ones.
 	p := percentiles(h)
 	r.Latency = &p
 	return nil
@@ -38,8 +38,8 @@ func (l *loop) readAllInFull() {
 	}
 }
 
-// atRate sends for a while. Latencies of messages that are due within it are
-// recorded, if there is a histogram, also after it has returned.
+// atRate sends for a while. It records the latencies of messages due in that time
+// if there is a histogram, even those that arrive after it has returned.
 func (l *loop) atRate(duration time.Duration, h *hdrhistogram.Histogram) error {
 	if l.timer < 0 {
 		timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
@@ -82,7 +82,7 @@ func (l *loop) atRate(duration time.Duration, h *hdrhistogram.Histogram) error {
 	return nil
 }
 
-// sendNext has the next sender of the next room speak.
+// sendNext sends from the next sender of the next room.
 func (l *loop) sendNext(due int64) {
 	r := l.rooms[l.turn]
 	l.turn = (l.turn + 1) % len(l.rooms)

@@ -12,61 +12,63 @@ import (
 )
 
 const (
-	// bufferSize is what one read takes at most. All connections share it.
+	// bufferSize is the maximum size of a read. All connections share the buffer.
 	bufferSize = 128 << 10
-	// maxEvents is after how many connections the windows are looked at again.
+	// maxEvents is the number of connections between two checks of the windows.
 	maxEvents = 256
-	// patience is how long nothing at all may come before a run is given up.
+	// patience is how long a run waits when nothing arrives.
 	patience = 30 * time.Second
-	// samples is how many connections are read in full to check the order.
+	// samples is the number of connections that are parsed completely to check the
+	// order.
 	samples = 8
 	// smallBuffer is the receive buffer of connections that never read.
 	smallBuffer = 4096
-	// smallSegment is as much as a packet has on a real network.
+	// smallSegment is the size of a packet on a real network.
 	smallSegment = 1400
 )
 
-// stage is how far a connection has come.
+// stage is the progress of a connection.
 type stage uint8
 
 const (
 	stageConnecting stage = iota
 	stageGreeting         // hello is sent
-	stageReady            // as far as it was asked to
+	stageReady            // everything requested is done
 	stageClosed
 )
 
-// conn is one connection. Only the loop's goroutine touches it.
+// conn is a connection. Only the loop's goroutine uses it.
 type conn struct {
 	counter
 	identity
 	loop    *loop
 	fd      int
 	stage   stage
-	room    *room // nil: it joins none
-	small   bool  // its receive buffer is as small as can be
-	silent  bool  // it does not read (any more)
+	room    *room // nil if it joins none
+	small   bool  // its receive buffer is as small as possible
+	silent  bool  // it does not read, or no longer
 	out     []byte
 	sent    uint64
 	web     *unframer
-	inFull  bool // read in full
+	inFull  bool // parsed completely
 	lines   assembler
 	order   order
-	due     int64 // when the message it waits for was to be sent
+	due     int64 // when the message it waits for was due
 	greeted int64 // when it became ready
 }
 
-// room is what the windows are about.
+// room is the unit of the windows.
 type room struct {
 	members []*conn
 	senders []*conn
 	turn    int // of senders
 	sent    uint64
-	events  uint64 // messages and acks that have come, over all members
+	events  uint64 // received messages and acks, over all members
 	dirty   bool
 }
 
-// inFlight is how many messages have not reached everybody, by the average.
+// inFlight returns the number of messages that are not delivered to everyone, as
+// an average.
 func (r *room) inFlight() int { return int(r.sent) - int(r.events/uint64(len(r.members))) }
 
 // loop drives all connections. It belongs to one goroutine.
@@ -80,7 +82,7 @@ type loop struct {
 	byFD    []*conn
 	conns   []*conn
 	rooms   []*room
-	run     string // makes names of this run different from others
+	run     string // distinguishes the names of this run from others
 	serial  int    // of names
 	turn    int    // of the rooms, in latency
 
@@ -89,19 +91,19 @@ type loop struct {
 	events  [maxEvents]unix.EpollEvent
 	dirty   []*room
 	start   time.Time
-	now     int64 // of the last read, nanoseconds since start
-	pending int   // connections that are not ready yet
+	now     int64 // of the last read, in nanoseconds since start
+	pending int   // connections that are not ready
 	timer   int   // a timerfd, or -1
-	sayAt   int64 // when to tell the progress again
+	sayAt   int64 // when to report the progress again
 
-	messages uint64 // delivered, own ones that come back included
-	failure  error  // what ends the run
+	messages uint64 // delivered, including echoed ones
+	failure  error  // ends the run
 
-	onOther   func(c *conn, k kind, line []byte) // what is no message
-	onMessage func(c *conn, line []byte)         // on connections that are read in full
+	onOther   func(c *conn, k kind, line []byte) // lines that are not messages
+	onMessage func(c *conn, line []byte)         // on connections that are parsed completely
 }
 
-// newLoop prepares a run of up to n connections at a time.
+// newLoop prepares a run with up to n connections at a time.
 func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
 	if err := raiseFiles(n + 64); err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
 	}
 	l := &loop{
 		Options: o, dialect: kabanLines{}, ctx: ctx, buffer: make([]byte, bufferSize+1), start: time.Now(), timer: -1,
-		// Digits only: names that look alike would be one name.
+		// Digits only: names that look alike would collide.
 		run: fmt.Sprintf("%d", time.Now().UnixNano()/1000%10_000_000_000),
 	}
 	switch {
@@ -132,7 +134,7 @@ func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
 	return l, nil
 }
 
-// raiseFiles makes sure that n descriptors can be open.
+// raiseFiles raises the limit of open files to n.
 func raiseFiles(n int) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -168,7 +170,7 @@ func (l *loop) drop(c *conn) {
 	}
 }
 
-// dropAll ends all connections, so that others can follow.
+// dropAll closes all connections to make room for others.
 func (l *loop) dropAll() {
 	for _, c := range l.conns {
 		l.drop(c)
@@ -189,8 +191,8 @@ func (l *loop) add(r *room, name string) *conn {
 	return c
 }
 
-// addRoom plans a room with members, some of whom talk. It is a new one for each run:
-// what an earlier run has said there would spoil the counts.
+// addRoom plans a new room with members, some of which send. Reusing a room would
+// spoil the counts with earlier messages.
 func (l *loop) addRoom(members, senders int) *room {
 	r := &room{}
 	name := fmt.Sprintf("bench-%s-%d", l.run, l.serial)
@@ -202,17 +204,17 @@ func (l *loop) addRoom(members, senders int) *room {
 	return r
 }
 
-// clock is the time since the loop began, in nanoseconds.
+// clock returns the time since the loop began, in nanoseconds.
 func (l *loop) clock() int64 { return int64(time.Since(l.start)) }
 
-// fail notes what ends the run. The first reason counts.
+// fail records the error that ends the run. The first one counts.
 func (l *loop) fail(format string, args ...any) {
 	if l.failure == nil {
 		l.failure = fmt.Errorf(format, args...)
 	}
 }
 
-// round waits for input at most as long as it is told and takes what is there.
+// round waits for input for at most the given time and processes it.
 func (l *loop) round(wait time.Duration) error {
 	millis := int((wait + time.Millisecond - 1) / time.Millisecond)
 	n, err := unix.EpollWait(l.epoll, l.events[:], min(millis, 100))
@@ -221,7 +223,7 @@ func (l *loop) round(wait time.Duration) error {
 	}
 	for _, event := range l.events[:max(n, 0)] {
 		if int(event.Fd) == l.timer {
-			unix.Read(l.timer, l.buffer[:8]) // only wakes
+			unix.Read(l.timer, l.buffer[:8]) // only a wakeup
 			continue
 		}
 		c := l.byFD[event.Fd]
@@ -245,7 +247,7 @@ func (l *loop) round(wait time.Duration) error {
 	return nil
 }
 
-// say tells the progress, ten times a second at most.
+// say reports the progress, at most ten times a second.
 func (l *loop) say(done float64, format string, args ...any) {
 	if l.now >= l.sayAt {
 		l.sayAt = l.now + int64(100*time.Millisecond)
@@ -253,8 +255,8 @@ func (l *loop) say(done float64, format string, args ...any) {
 	}
 }
 
-// readable takes all there is: the descriptor is registered edge-triggered. Of the
-// end of a connection nothing tells again.
+// readable reads all available data, because the descriptor is registered
+// edge-triggered. The end of a connection causes no further event.
 func (l *loop) readable(c *conn, ended bool) {
 	for {
 		n, err := unix.Read(c.fd, l.buffer[1:]) // see unframer
@@ -266,19 +268,19 @@ func (l *loop) readable(c *conn, ended bool) {
 		case err != nil || n == 0:
 			l.drop(c)
 			if err == nil {
-				err = errors.New("it hung up")
+				err = errors.New("the server closed the connection")
 			}
 			l.fail("the server ended connection %s: %w", c.name, err)
 			return
 		}
 		l.receive(c, l.buffer[:n+1])
 		if n < bufferSize && !ended {
-			return // a shorter read has emptied the socket, see epoll(7)
+			return // a short read has emptied the socket, see epoll(7)
 		}
 	}
 }
 
-// receive takes what was read behind the first byte of a buffer.
+// receive processes the data after the first byte of a buffer.
 func (l *loop) receive(c *conn, buffer []byte) {
 	data := buffer[1:]
 	if c.web != nil {
@@ -308,7 +310,7 @@ func (l *loop) receive(c *conn, buffer []byte) {
 	}
 }
 
-// other takes a line that is no message.
+// other processes a line that is not a message.
 func (c *conn) other(k kind, line []byte) {
 	l := c.loop
 	switch k {
@@ -340,10 +342,10 @@ func (l *loop) ready(c *conn) {
 	l.pending--
 }
 
-// whole takes a whole line of a connection that is read in full.
+// whole processes a line of a connection that is parsed completely.
 func (c *conn) whole(line []byte) {
 	k := c.loop.dialect.kind(line[:min(len(line), headSize)])
-	if k != kindMessage && k != kindAck {
+	if k != kindMessage && k != kindAck && k != kindOther { // an entry of another kind has a place too
 		return
 	}
 	if stream, n, ok := c.loop.dialect.place(line); ok {
@@ -354,7 +356,7 @@ func (c *conn) whole(line []byte) {
 	}
 }
 
-// writable sends what the socket did not take before.
+// writable sends data that the socket did not accept before.
 func (l *loop) writable(c *conn) {
 	if c.stage == stageConnecting {
 		if code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
@@ -378,8 +380,8 @@ func (l *loop) refused(err error) {
 	l.fail("connect to %s: %w", l.Server, err)
 }
 
-// write sends data, and later what the socket does not take now. The data is
-// copied if it has to be kept.
+// write sends data, and keeps a copy of the rest if the socket does not accept all
+// of it.
 func (l *loop) write(c *conn, data []byte) {
 	if c.stage == stageClosed {
 		return
@@ -407,7 +409,7 @@ func (l *loop) write(c *conn, data []byte) {
 	}
 }
 
-// sample has a few connections read in full, spread over all.
+// sample selects a few connections to parse completely, spread over all.
 func (l *loop) sample() int {
 	step := max(len(l.conns)/samples, 1)
 	n := 0
@@ -420,7 +422,7 @@ func (l *loop) sample() int {
 	return n
 }
 
-// verify compares what everybody got with what was sent.
+// verify compares the received messages with the sent ones.
 func (l *loop) verify(r *Result) {
 	for _, c := range l.conns {
 		if c.silent || c.room == nil {
@@ -432,7 +434,8 @@ func (l *loop) verify(r *Result) {
 		}
 		lost, repeated := balance(c.messages, messages)
 		lostAcks, repeatedAcks := balance(c.acks, acks)
-		// What one connection lost and got twice may balance; its order tells.
+		// On one connection lost and repeated messages may cancel out; the order
+		// reveals them.
 		r.Lost += max(lost+lostAcks, c.order.lost)
 		r.Repeated += max(repeated+repeatedAcks, c.order.repeated)
 		r.Foreign += c.foreign
@@ -442,13 +445,13 @@ func (l *loop) verify(r *Result) {
 	}
 }
 
-// settled says whether everything that was sent has come everywhere.
+// settled reports whether everything sent has arrived everywhere.
 func (l *loop) settled() bool {
 	return !slices.ContainsFunc(l.rooms, func(r *room) bool { return r.events < r.sent*uint64(len(r.members)) })
 }
 
-// drain waits until everything has come that was sent, and a little longer for
-// what comes twice.
+// drain waits until everything sent has arrived, and a little longer for repeated
+// messages.
 func (l *loop) drain() error {
 	last, since := l.messages, l.clock()
 	for !l.settled() {
@@ -458,7 +461,7 @@ func (l *loop) drain() error {
 		if l.messages != last {
 			last, since = l.messages, l.now
 		} else if l.now-since > int64(l.drainPatience()) {
-			return nil // what has not come is lost
+			return nil // missing messages are lost
 		}
 		l.say(1, "waiting for what is under way")
 	}
@@ -470,5 +473,5 @@ func (l *loop) drain() error {
 	return nil
 }
 
-// drainPatience is how long nothing may come before messages count as lost.
+// drainPatience is how long nothing may arrive before messages count as lost.
 func (l *loop) drainPatience() time.Duration { return min(patience, max(5*time.Second, l.Duration)) }

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// concurrentLogins is how many connections are being opened at a time: less
+// concurrentLogins is the number of connections that are opened at a time: less
 // than any backlog.
 const concurrentLogins = 128
 
-// open connects all that are planned, has them say hello and join their rooms,
-// and returns how long it took.
+// open connects all planned connections, sends their hellos and joins, and returns
+// the time it took.
 func (l *loop) open() (time.Duration, error) {
 	begin := l.clock()
 	next, last, since := 0, 0, begin
@@ -22,7 +22,7 @@ func (l *loop) open() (time.Duration, error) {
 			c := l.conns[next]
 			next++
 			if c.stage != stageClosed {
-				continue // opened before
+				continue // already open
 			}
 			if err := l.dial(c); err != nil {
 				return 0, err
@@ -35,14 +35,14 @@ func (l *loop) open() (time.Duration, error) {
 		if done != last {
 			last, since = done, l.now
 		} else if l.now-since > int64(patience) {
-			return 0, fmt.Errorf("%d of %d connections are not let in and nothing happens for %s; is what listens at %s a server of this protocol?", len(l.conns)-done, len(l.conns), patience, l.Server)
+			return 0, fmt.Errorf("%d of %d connections are not logged in and nothing has arrived for %s; does the server at %s speak this protocol?", len(l.conns)-done, len(l.conns), patience, l.Server)
 		}
 		l.say(float64(done)/float64(len(l.conns)), "%d of %d connected", done, len(l.conns))
 	}
 	return time.Duration(l.clock() - begin), nil
 }
 
-// dial begins a connection.
+// dial starts a connection.
 func (l *loop) dial(c *conn) error {
 	fd, err := unix.Socket(l.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -54,7 +54,7 @@ func (l *loop) dial(c *conn) error {
 	}
 	l.byFD[fd] = c
 	l.pending++
-	// Batches are made here, so the kernel need not wait for more.
+	// The generator batches by itself, so the kernel need not wait for more.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return fmt.Errorf("TCP_NODELAY: %w", err)
 	}
@@ -63,12 +63,12 @@ func (l *loop) dial(c *conn) error {
 			return fmt.Errorf("SO_RCVBUF: %w", err)
 		}
 		// On loopback a segment has 64 KiB, and the server's kernel would buffer
-		// dozens of them: megabytes for each connection.
+		// dozens of them: megabytes per connection.
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, smallSegment); err != nil {
 			return fmt.Errorf("TCP_MAXSEG: %w", err)
 		}
 	}
-	// Ends with a reset, so that ports of one run are free for the next.
+	// Closes with a reset, so that ports are free for the next run.
 	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		return fmt.Errorf("SO_LINGER: %w", err)
 	}
@@ -87,7 +87,7 @@ func (l *loop) dial(c *conn) error {
 	return nil
 }
 
-// connected goes on with a connection that is open.
+// connected continues with an open connection.
 func (l *loop) connected(c *conn) {
 	c.stage = stageGreeting
 	if l.WebSocket {
@@ -98,7 +98,7 @@ func (l *loop) connected(c *conn) {
 	l.greet(c)
 }
 
-// greet says hello, and joins in the same write.
+// greet sends hello and join in one write.
 func (l *loop) greet(c *conn) {
 	data := l.dialect.appendHello(l.scratch[:0], &c.identity)
 	if c.identity.room != "" {

@@ -10,17 +10,17 @@ import (
 )
 
 // ticksPerSecond is the unit of /proc/PID/stat (USER_HZ): 100 on every
-// architecture that Go runs on.
+// architecture that Go supports.
 const ticksPerSecond = 100
 
-// usage is what a process has used so far.
+// usage is the resource usage of a process so far.
 type usage struct {
 	at        time.Time
 	cpu       float64 // seconds, user and system
 	anon, hwm int64   // KiB
 }
 
-// usageOf reads what a process has used.
+// usageOf returns the resource usage of a process.
 func usageOf(pid int) (usage, error) {
 	u := usage{at: time.Now()}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -37,8 +37,8 @@ func usageOf(pid int) (usage, error) {
 	return u, nil
 }
 
-// parseStat returns the seconds of CPU. The name of the process, in brackets,
-// may hold anything.
+// parseStat returns the seconds of CPU. The name of the process, in parentheses,
+// may contain anything.
 func parseStat(text []byte) (float64, error) {
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 13 {

@@ -7,11 +7,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// fillBytes is more than the kernel buffers for a connection that does not
-// read: see smallBuffer and smallSegment.
+// fillBytes is more than the kernel buffers for a stalled connection; see
+// smallBuffer and smallSegment.
 const fillBytes = 512 << 10
 
-// pause keeps the loop going for a while.
+// pause runs the loop for a while.
 func (l *loop) pause(duration time.Duration, what string) error {
 	begin := l.clock()
 	for l.now = begin; l.now-begin < int64(duration); {
@@ -23,7 +23,7 @@ func (l *loop) pause(duration time.Duration, what string) error {
 	return nil
 }
 
-// idle opens connections that say nothing.
+// idle opens connections that send nothing.
 func (l *loop) idle(r *Result) error {
 	var before usage
 	var err error
@@ -39,8 +39,8 @@ func (l *loop) idle(r *Result) error {
 	if err != nil {
 		return err
 	}
-	// The warm-up is for the server to put things in order: presence is sent,
-	// buffers are given back, garbage is collected.
+	// During the warm-up the server sends presence, frees buffers and collects
+	// garbage.
 	if err := l.pause(l.Warmup, "letting it settle"); err != nil {
 		return err
 	}
@@ -64,24 +64,23 @@ func (l *loop) idle(r *Result) error {
 	return nil
 }
 
-// settleStalled is how long a server has to find out who does not read. Linux
-// asks a full socket whether its peer takes something 0.2, 0.6, 1.4, 3, 6.2, 12.6
-// and 25.4 s after it became full (TcpExtTCPWinProbe), here ten thousand of them in
-// the same second: a measurement of 10 s lies between two of these. It ends before
-// the 30 s after which the server would hang up.
+// settleStalled is the time for the server to notice stalled connections. Linux
+// probes a full socket 0.2, 0.6, 1.4, 3, 6.2, 12.6 and 25.4 s after it became full
+// (TcpExtTCPWinProbe), and here it probes ten thousand in the same second. A
+// measurement of 10 s fits between two of these bursts. It ends before the 30 s
+// after which the server would close the connections.
 const settleStalled = 14 * time.Second
 
-// stalled has a conversation beside connections that are idle, and one beside
-// connections that are members and never read: in the order idle, stalled,
-// stalled, idle, so that what a server keeps of all that was said counts for both.
-// Before that others have stalled and gone, so that what it has not given back to
-// the system since then does too.
+// stalled measures a conversation while other connections are idle, and while as
+// many are members that never read. The order is idle, stalled, stalled, idle, so
+// that memory the server keeps for new messages affects both equally. For the same
+// reason a first set of stalled connections comes and goes before.
 func (l *loop) stalled(r *Result) error {
 	latencies := map[bool]*hdrhistogram.Histogram{false: newHistogram(), true: newHistogram()}
 	anon := make(map[bool]int64)
 	for turn, stall := range []bool{true, false, true, true, false} {
 		l.dropAll()
-		// The server may need a moment to see that the others are gone.
+		// The server may need a moment to notice that the others are gone.
 		if err := l.pause(l.Warmup, "making room"); err != nil {
 			return err
 		}
@@ -104,10 +103,10 @@ func (l *loop) stalled(r *Result) error {
 		for _, c := range l.conns[readers:] {
 			c.silent = stall
 		}
-		// Talk until the buffers between the server and those who do not read
+		// Send until the buffers between the server and the stalled connections
 		// are full.
 		payload := l.Payload
-		l.Payload = MaxPayload // few are enough
+		l.Payload = MaxPayload // a few fill the buffers
 		l.send(talk.senders[0], fillBytes/l.Payload, 0)
 		l.Payload = payload
 		if err := l.drain(); err != nil {
@@ -123,7 +122,7 @@ func (l *loop) stalled(r *Result) error {
 			return err
 		}
 		if r.Server != nil {
-			anon[stall] += r.Server.AnonKiB / 2 // of two turns
+			anon[stall] += r.Server.AnonKiB / 2 // of two phases
 		}
 	}
 	r.Stalled = &StallResult{

@@ -11,7 +11,7 @@ import (
 	"github.com/guptarohit/asciigraph"
 )
 
-// human writes a number as people read it: 8.1 M.
+// human formats a number for people: 8.1 M.
 func human(n float64) string {
 	switch {
 	case n >= 1e8:
@@ -24,7 +24,7 @@ func human(n float64) string {
 	return fmt.Sprintf("%.4g", n)
 }
 
-// Print writes results for people: a table, and a curve where there is one.
+// Print writes results for people: a table, and a curve if there is one.
 func Print(out io.Writer, results ...*Result) error {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for i, r := range results {
@@ -48,7 +48,7 @@ func Print(out io.Writer, results ...*Result) error {
 	return nil
 }
 
-// what says in a line what was done.
+// what describes the run in one line.
 func (r *Result) what() string {
 	o := &r.Options
 	rooms := fmt.Sprintf("%d rooms x %d", o.Rooms, o.Members)
@@ -63,14 +63,14 @@ func (r *Result) what() string {
 	case Idle:
 		return rooms + ", silent"
 	case Stalled:
-		return fmt.Sprintf("%s, %g messages/s of %d bytes, beside %d others", rooms, o.Rate, o.Payload, o.Stalled)
+		return fmt.Sprintf("%s, %g messages/s of %d bytes, with %d others", rooms, o.Rate, o.Payload, o.Stalled)
 	case Join:
 		return fmt.Sprintf("%d join one room, then leave it", o.Members)
 	}
 	return fmt.Sprintf("%d senders in %d rooms, %d bytes", o.Senders, o.Rooms, o.Payload)
 }
 
-// Command is what does the same again.
+// Command returns the command that repeats the run.
 func (r *Result) Command() string {
 	o := &r.Options
 	var b strings.Builder
@@ -125,7 +125,7 @@ func (r *Result) Command() string {
 	return b.String()
 }
 
-// PrintJSON writes each result as one line.
+// PrintJSON writes each result as one line of JSON.
 func PrintJSON(out io.Writer, results ...*Result) error {
 	encoder := json.NewEncoder(out)
 	for _, r := range results {
@@ -204,7 +204,7 @@ func milliseconds(ms float64) string {
 
 func mebibytes(kib int64) string { return fmt.Sprintf("%.1f MiB", float64(kib)/1024) }
 
-// plot draws the curve there is, or returns "".
+// plot returns the curve as text, or "".
 func (r *Result) plot() string {
 	const width, height = 60, 10
 	switch p := r.Latency; {

@@ -6,20 +6,20 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result is what a run has shown. What was not measured is absent.
+// Result is the result of a run. Values that were not measured are absent.
 type Result struct {
 	Workload Workload `json:"workload"`
 	Options  Options  `json:"options"`
 
-	Seconds             float64 `json:"seconds,omitempty"` // that were measured
+	Seconds             float64 `json:"seconds,omitempty"` // of the measurement
 	Messages            uint64  `json:"messages,omitempty"`
 	Deliveries          uint64  `json:"deliveries,omitempty"`
 	DeliveriesPerSecond float64 `json:"deliveries_per_second,omitempty"`
-	// Lost and Repeated are of the whole run, warm-up included.
+	// Lost and Repeated count the whole run, including the warm-up.
 	Lost     uint64 `json:"lost"`
 	Repeated uint64 `json:"repeated"`
-	Foreign  uint64 `json:"foreign,omitempty"` // messages that nobody of this run sent
-	Sampled  int    `json:"sampled,omitempty"` // connections whose order was checked
+	Foreign  uint64 `json:"foreign,omitempty"` // messages that this run did not send
+	Sampled  int    `json:"sampled,omitempty"` // connections with a checked order
 
 	Server    *ServerUse `json:"server,omitempty"`
 	Generator float64    `json:"generator_cpu_seconds,omitempty"`
@@ -32,7 +32,7 @@ type Result struct {
 	Durable *DurableShown `json:"durable,omitempty"`
 }
 
-// ServerUse is what the server used while it was measured.
+// ServerUse is the resource usage of the server during the measurement.
 type ServerUse struct {
 	CPUSeconds        float64 `json:"cpu_seconds"`
 	MicrosPerDelivery float64 `json:"micros_per_delivery,omitempty"`
@@ -40,7 +40,7 @@ type ServerUse struct {
 	PeakKiB           int64   `json:"vm_hwm_kib"`   // of its life
 }
 
-// IdleResult is what connections cost that say nothing.
+// IdleResult is the cost of idle connections.
 type IdleResult struct {
 	Connections      int     `json:"connections"`
 	BeforeKiB        int64   `json:"rss_anon_before_kib,omitempty"`
@@ -50,8 +50,8 @@ type IdleResult struct {
 	LoginsPerSecond  float64 `json:"logins_per_second"`
 }
 
-// StallResult compares a conversation beside idle connections with one that as
-// many stalled connections are members of.
+// StallResult compares a conversation while other connections are idle with one
+// while as many members are stalled.
 type StallResult struct {
 	Connections int         `json:"connections"`
 	IdleKiB     int64       `json:"idle_rss_anon_kib,omitempty"`
@@ -60,7 +60,7 @@ type StallResult struct {
 	Stalled     Percentiles `json:"latency_beside_stalled"`
 }
 
-// JoinResult is a storm.
+// JoinResult is the result of a storm.
 type JoinResult struct {
 	Connections       int     `json:"connections"`
 	LoginSeconds      float64 `json:"login_seconds"`
@@ -71,14 +71,14 @@ type JoinResult struct {
 	PresenceWhilePart float64 `json:"presence_per_member_leaving"`
 }
 
-// DurableShown is what senders see who wait for each ack.
+// DurableShown is the result for senders that wait for each ack.
 type DurableShown struct {
 	Senders       int         `json:"senders"`
 	AcksPerSecond float64     `json:"acks_per_second"`
 	Latency       Percentiles `json:"latency"`
 }
 
-// Percentiles are of a latency, in milliseconds.
+// Percentiles are percentiles of a latency, in milliseconds.
 type Percentiles struct {
 	Count int64   `json:"count"`
 	P50   float64 `json:"p50_ms"`
@@ -86,21 +86,21 @@ type Percentiles struct {
 	P99   float64 `json:"p99_ms"`
 	P999  float64 `json:"p99_9_ms"`
 	Max   float64 `json:"max_ms"`
-	// Curve has the latency at each of curveQuantiles.
+	// Curve has the latencies at curveQuantiles.
 	Curve []float64 `json:"curve_ms,omitempty"`
 }
 
-// curveQuantiles are evenly spread over the number of nines.
+// curveQuantiles are evenly spaced in the number of nines.
 var curveQuantiles = []float64{10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.5, 99.7, 99.9, 99.95, 99.99, 100}
 
-// newHistogram takes latencies in nanoseconds, from a microsecond to ten
-// minutes, with three digits.
+// newHistogram returns a histogram for latencies in nanoseconds, from a
+// microsecond to ten minutes, with three digits.
 func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(int64(time.Microsecond), int64(MaxTime), 3)
 }
 
 func record(h *hdrhistogram.Histogram, nanoseconds int64) {
-	// Within the bounds it cannot fail.
+	// It cannot fail within these bounds.
 	_ = h.RecordValue(min(max(nanoseconds, int64(time.Microsecond)), int64(MaxTime)))
 }
 
@@ -113,5 +113,5 @@ func percentiles(h *hdrhistogram.Histogram) Percentiles {
 	return p
 }
 
-// Failed says what went wrong with the messages, "" if nothing did.
+// Failed returns what went wrong with the messages, or "".
 func (r *Result) Failed() bool { return r.Lost > 0 || r.Repeated > 0 || r.Foreign > 0 }

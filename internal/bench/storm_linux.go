@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// presenceQuiet is how long no presence must come for a storm to be over: more
-// than the quarter of a second that servers gather.
+// presenceQuiet is how long a storm waits for further presence: more than the
+// quarter of a second over which servers batch it.
 const presenceQuiet = 600 * time.Millisecond
 
-// storm has everybody join one room at once, and leave it at once.
+// storm lets everyone join one room at once, and leave it at once.
 func (l *loop) storm(r *Result) error {
 	name := "bench-" + l.run + "-storm"
 	for range l.Members {
@@ -38,12 +38,12 @@ func (l *loop) storm(r *Result) error {
 	return l.finish(s, r)
 }
 
-// all has every connection ask for something, waits for all answers and for the
-// end of the presence that follows, and returns how long the answers took and
-// how many presence frames a connection got.
+// all sends a request on every connection and waits for all answers and for the
+// end of the presence that follows. It returns the time until the last answer and
+// the number of presence frames per connection.
 func (l *loop) all(answer kind, request func(dst []byte, who *identity) []byte) (seconds, presence float64, err error) {
 	var answers, frames int
-	var last int64 // when the last presence came
+	var last int64 // of the last presence
 	l.onOther = func(_ *conn, k kind, _ []byte) {
 		switch k {
 		case answer:
@@ -71,7 +71,7 @@ func (l *loop) all(answer kind, request func(dst []byte, who *identity) []byte) 
 		if answers+frames != before {
 			before, since = answers+frames, l.now
 		} else if l.now-since > int64(patience) {
-			return 0, 0, fmt.Errorf("%d of %d answers have not come", len(l.conns)-answers, len(l.conns))
+			return 0, 0, fmt.Errorf("%d of %d answers are missing", len(l.conns)-answers, len(l.conns))
 		}
 		l.say(float64(answers)/float64(len(l.conns)), "%d of %d answers", answers, len(l.conns))
 	}
@@ -87,10 +87,10 @@ func (l *loop) all(answer kind, request func(dst []byte, who *identity) []byte) 
 	return seconds, float64(frames) / float64(len(l.conns)), nil
 }
 
-// durable has senders that wait for each ack before they send again, spread
-// over rooms.
+// durable has senders that wait for each ack before they send again, spread over
+// rooms.
 func (l *loop) durable(r *Result) error {
-	for i := range l.Rooms { // as evenly as it goes
+	for i := range l.Rooms { // as evenly as possible
 		n := l.Senders*(i+1)/l.Rooms - l.Senders*i/l.Rooms
 		l.addRoom(n, n)
 	}

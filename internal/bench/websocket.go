@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// socketPath is where a server takes WebSockets.
+// socketPath is the path of a server's WebSocket.
 const socketPath = "/v1/socket"
 
-// handshake asks for a WebSocket: RFC 6455, section 4.1. The key means nothing
+// handshake requests a WebSocket: RFC 6455, section 4.1. The key is irrelevant
 // between programs.
 func handshake(host string) string {
 	return "GET " + socketPath + " HTTP/1.1\r\nHost: " + host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a2FiYW4ga2FiYW4ga2FiYQ==\r\n\r\n"
 }
 
-// kabanMessages is kaban/1 over WebSocket: each line is a text message without
-// its line feed.
+// kabanMessages is kaban/1 over WebSocket: each line is a text message without its
+// line feed.
 type kabanMessages struct{ kabanLines }
 
 func (kabanMessages) appendHello(dst []byte, who *identity) []byte {
@@ -46,11 +46,12 @@ func (kabanMessages) appendSend(dst []byte, who *identity, n uint64, stamp int64
 	return seal(kabanLines{}.appendSend(begin(dst), who, n, stamp, payload), start)
 }
 
-// sentHeader is the header of a message of 126 to 65,535 bytes with its mask.
+// sentHeader is the header of a message of 126 to 65,535 bytes, including its
+// mask.
 const sentHeader = 8
 
-// begin leaves room for a header, which seal fills in. The mask is zero, as it may
-// be between programs: what is sent need not be changed.
+// begin reserves space for a header, which seal fills in. The mask is zero, which
+// is allowed between programs, so the payload does not change.
 func begin(dst []byte) []byte { return append(dst, make([]byte, sentHeader)...) }
 
 func seal(dst []byte, start int) []byte {
@@ -68,20 +69,20 @@ func seal(dst []byte, start int) []byte {
 	return dst[:start+6+size]
 }
 
-// unframer makes lines of what a server sends over WebSocket.
+// unframer converts a server's WebSocket messages to lines.
 type unframer struct {
 	open   bool   // the handshake is done
 	answer []byte // to the handshake, until then
 
 	header [10]byte
 	have   int // bytes of header
-	left   int // bytes of the payload that have not come
+	left   int // bytes of the payload still to come
 	text   bool
 }
 
-// take makes lines of what was read to buffer[1:], in place, and returns them:
-// each header makes room for a line feed, and the first byte for that of a message
-// whose header came before. What comes with the end of the handshake is in it.
+// take converts the data in buffer[1:] to lines, in place. Each header makes room
+// for a line feed, and the first byte makes room for that of a message whose
+// header arrived before. Data after the handshake is included.
 func (u *unframer) take(buffer []byte) (lines []byte, opened bool, err error) {
 	data := buffer[1:]
 	if !u.open {
@@ -90,12 +91,12 @@ func (u *unframer) take(buffer []byte) (lines []byte, opened bool, err error) {
 		answer, after, whole := bytes.Cut(u.answer, []byte("\r\n\r\n"))
 		if !whole {
 			if len(u.answer) > 4096 {
-				return nil, false, fmt.Errorf("the server answers the handshake with %.60q", u.answer)
+				return nil, false, fmt.Errorf("the server answered the handshake with %.60q", u.answer)
 			}
 			return nil, false, nil
 		}
 		if !bytes.HasPrefix(answer, []byte("HTTP/1.1 101 ")) {
-			return nil, false, fmt.Errorf("the server answers the handshake with %.60q", answer)
+			return nil, false, fmt.Errorf("the server answered the handshake with %.60q", answer)
 		}
 		rest = data[len(data)-len(after):]
 		u.open, u.answer, opened = true, nil, true
@@ -123,7 +124,7 @@ func (u *unframer) take(buffer []byte) (lines []byte, opened bool, err error) {
 	return buffer[:out], opened, nil
 }
 
-// takeHeader takes bytes of a header.
+// takeHeader consumes bytes of a header.
 func (u *unframer) takeHeader(data []byte) (n int, whole bool) {
 	for n < len(data) {
 		u.header[u.have] = data[n]
@@ -148,7 +149,7 @@ func (u *unframer) takeHeader(data []byte) (n int, whole bool) {
 	return n, false
 }
 
-// cutScheme takes ws:// away from the name of a server.
+// cutScheme removes ws:// from an address.
 func cutScheme(server string) (address string, webSocket bool) {
 	if address, ok := strings.CutPrefix(server, "ws://"); ok {
 		return strings.TrimSuffix(strings.TrimSuffix(address, "/"), socketPath), true

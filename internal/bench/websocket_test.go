@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// served is a text message as a server frames it.
+// served returns a text message as a server frames it.
 func served(opcode byte, payload string) string {
 	header := []byte{0x80 | opcode}
 	switch n := len(payload); {
@@ -21,7 +21,7 @@ func served(opcode byte, payload string) string {
 	return string(header) + payload
 }
 
-// Whatever a read takes at a time, the lines are the same.
+// The lines do not depend on the sizes of the reads.
 func TestUnframerCutAnywhere(t *testing.T) {
 	const answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 	long := strings.Repeat("x", 70_000)
@@ -51,12 +51,12 @@ func TestUnframerCutAnywhere(t *testing.T) {
 	for _, bad := range []string{"HTTP/1.1 403 Forbidden\r\n\r\n", "{\"type\":\"error\"}\r\n\r\n", strings.Repeat("x", 5000)} {
 		var u unframer
 		if _, _, err := u.take([]byte("?" + bad)); err == nil {
-			t.Errorf("%.20q passes for a handshake", bad)
+			t.Errorf("%.20q is accepted as a handshake", bad)
 		}
 	}
 }
 
-// What is sent over WebSocket is what is sent over TCP, framed.
+// A message over WebSocket is the framed line of TCP.
 func TestSealed(t *testing.T) {
 	who := &identity{name: "a", room: "r"}
 	for _, payload := range []int{MinPayload, 50, 60, 70, 80, 90, 100, 1000, MaxPayload} {
@@ -79,7 +79,7 @@ func TestCutScheme(t *testing.T) {
 		"ws://127.0.0.1:1":          "127.0.0.1:1 true",
 		"ws://127.0.0.1:1/":         "127.0.0.1:1 true",
 		"ws://[::1]:1/v1/socket":    "[::1]:1 true",
-		"ws://127.0.0.1:1/v1/else/": "127.0.0.1:1/v1/else true", // which is refused as an address
+		"ws://127.0.0.1:1/v1/else/": "127.0.0.1:1/v1/else true", // rejected as an address
 	} {
 		address, webSocket := cutScheme(server)
 		if got := fmt.Sprint(address, " ", webSocket); got != want {

@@ -111,13 +111,13 @@ func TestAnAnonymousReader(t *testing.T) {
 	c, s := newChat(t, dispatch.Options{})
 	nobody, den := c.As(kaban.Identity{}, ""), storetest.RoomName(t, "lobby")
 	storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", "one", "hello"))
-	if _, err := nobody.Room(den); err != nil {
+	if _, err := nobody.Room(t.Context(), den); err != nil {
 		t.Errorf("a room: %v", err)
 	}
 	if _, _, err := nobody.Watch(t.Context(), reader{}, plain{}, den, Start{}); err != nil {
 		t.Errorf("watch: %v", err)
 	}
-	if _, _, _, err := nobody.Members(den, "", 0); err != nil {
+	if _, err := nobody.Members(t.Context(), den, "", 0); err != nil {
 		t.Errorf("members: %v", err)
 	}
 	place, ok := nobody.Locate(den, Start{})
@@ -129,14 +129,14 @@ func TestAnAnonymousReader(t *testing.T) {
 		t.Errorf("make a room: %v", err)
 	}
 	for what, err := range map[string]error{
-		"room":    second(nobody.Room(none)),
+		"room":    second(nobody.Room(t.Context(), none)),
 		"history": second(nobody.History(t.Context(), none, Query{})),
 	} {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s that is not there: %v", what, err)
 		}
 	}
-	if _, _, _, err := nobody.Members(none, "", 0); !errors.Is(err, ErrNotFound) {
+	if _, err := nobody.Members(t.Context(), none, "", 0); !errors.Is(err, ErrNotFound) {
 		t.Errorf("members of a room that is not there: %v", err)
 	}
 	if _, _, err := nobody.Watch(t.Context(), reader{}, plain{}, none, Start{}); !errors.Is(err, ErrNotFound) {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 
 	"kaban"
 	"kaban/internal/access"
@@ -49,8 +50,13 @@ func (s *Speaker) Release() { s.release() }
 // *LookalikeError, ErrIDConflict and ErrStorageFull.
 func (s *Speaker) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string) (Receipt, kaban.RoomName, error) {
 	facts := access.Facts{Hook: s.hook}
-	if known, err := s.chat.dispatcher.Room(room); err == nil {
+	known, err := s.chat.dispatcher.Lookup(ctx, room)
+	switch {
+	case err == nil:
 		room, facts.Exists = known.Name(), true
+	case !errors.Is(err, ErrNotFound):
+		s.release()
+		return Receipt{}, room, s.count(err)
 	}
 	if err := s.can(access.Post, facts); err != nil {
 		s.release()

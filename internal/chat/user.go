@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,14 +35,17 @@ func (u User) can(action access.Action, f access.Facts) error {
 	return u.count(refusalOf(access.Can(action, f), action))
 }
 
-// canIn asks for a decision about somebody who is not in the room.
-func (u User) canIn(action access.Action, room kaban.RoomName) error {
-	return u.can(action, access.Facts{Exists: u.exists(room)})
-}
-
-func (u User) exists(room kaban.RoomName) bool {
-	_, err := u.chat.dispatcher.Room(room)
-	return err == nil
+// lookUp returns a room if the identity, which is not in it, may do something
+// there.
+func (u User) lookUp(ctx context.Context, action access.Action, name kaban.RoomName) (*dispatch.Room, error) {
+	r, err := u.chat.dispatcher.Lookup(ctx, name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, u.count(err)
+	}
+	if err := u.can(action, access.Facts{Exists: r != nil}); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // count counts an error, if it is one, and returns it.
@@ -87,20 +91,20 @@ func (u User) Locate(room kaban.RoomName, start Start) (Place, bool) {
 // new rooms if it must be made. It blocks while the store is asked. It returns
 // ErrForbidden and a *NewRoomsError.
 func (u User) Find(ctx context.Context, room kaban.RoomName, start Start) (p Place, err error) {
-	if !u.exists(room) {
-		if err := u.canIn(access.Create, room); err != nil {
-			return Place{}, err
-		}
-		limits, name := u.chat.newRooms, u.id.Name().Key()
-		if wait := limits.take(name, u.remote); wait > 0 {
-			return Place{}, u.count(&NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)})
-		}
-		p.giveBack = func() { limits.give(name, u.remote) }
-	}
 	if p.Place, err = u.chat.dispatcher.Find(ctx, room, start); err != nil {
-		p.Abandon()
 		return Place{}, u.count(err)
 	}
+	if !p.IsNew() {
+		return p, nil
+	}
+	if err := u.can(access.Create, access.Facts{}); err != nil {
+		return Place{}, err
+	}
+	limits, name := u.chat.newRooms, u.id.Name().Key()
+	if wait := limits.take(name, u.remote); wait > 0 {
+		return Place{}, u.count(&NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)})
+	}
+	p.giveBack = func() { limits.give(name, u.remote) }
 	return p, nil
 }
 
@@ -127,7 +131,7 @@ func (u User) Join(w Waker, member any, format Format, p Place) (*Subscription, 
 // Watch subscribes to a room without becoming a member. It blocks while the store
 // is asked; otherwise it is like Join. It returns ErrNotFound and a *ResyncError.
 func (u User) Watch(ctx context.Context, w Waker, format Format, room kaban.RoomName, start Start) (*Subscription, Joined, error) {
-	if err := u.canIn(access.Read, room); err != nil {
+	if _, err := u.lookUp(ctx, access.Read, room); err != nil {
 		return nil, Joined{}, err
 	}
 	place, err := u.chat.dispatcher.Find(ctx, room, start)
@@ -185,7 +189,7 @@ type Page struct {
 // History returns a page of a room's log. It blocks while the store is asked. It
 // returns ErrNotFound and ErrDamaged.
 func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (Page, error) {
-	if err := u.canIn(access.Read, room); err != nil {
+	if _, err := u.lookUp(ctx, access.Read, room); err != nil {
 		return Page{}, err
 	}
 	page := store.Page{After: q.After, Before: q.Before, Last: !q.HasAfter, Limit: q.Limit, Bytes: q.Bytes}
@@ -209,29 +213,49 @@ func (u User) Rooms(after string, limit int) (rooms []Room, more bool) {
 	return u.chat.dispatcher.Rooms(after, limitOr(limit, defaultNames))
 }
 
-// Room returns the state of a room. It returns ErrNotFound.
-func (u User) Room(name kaban.RoomName) (Room, error) {
-	if err := u.canIn(access.Know, name); err != nil {
+// Room returns the state of a room. It may block while the store is asked. It
+// returns ErrNotFound.
+func (u User) Room(ctx context.Context, name kaban.RoomName) (Room, error) {
+	if _, err := u.lookUp(ctx, access.Know, name); err != nil {
 		return Room{}, err
 	}
-	r, err := u.chat.dispatcher.Room(name)
+	state, err := u.chat.dispatcher.Room(ctx, name)
 	if err != nil { // it has just vanished
 		return Room{}, u.count(err)
 	}
-	return Room{Name: r.Name(), Head: r.Head(), Members: r.Members()}, nil
+	return state, nil
+}
+
+// Members is a page of the members of a room.
+type Members struct {
+	Room      kaban.RoomName
+	Usernames []string // sorted
+	More      bool
 }
 
 // Members returns up to limit usernames of a room (0 is 500) that sort after a
-// name, whether there are more, and the name of the room. It returns ErrNotFound.
-func (u User) Members(name kaban.RoomName, after string, limit int) (room kaban.RoomName, usernames []string, more bool, err error) {
-	if err := u.canIn(access.Read, name); err != nil {
-		return room, nil, false, err
-	}
-	r, usernames, more, err := u.chat.dispatcher.Members(name, after, limitOr(limit, defaultNames))
+// name. It may block while the store is asked. It returns ErrNotFound.
+func (u User) Members(ctx context.Context, name kaban.RoomName, after string, limit int) (Members, error) {
+	r, err := u.lookUp(ctx, access.Read, name)
 	if err != nil {
-		return room, nil, false, u.count(err)
+		return Members{}, err
 	}
-	return r.Name(), usernames, more, nil
+	return membersOf(r, after, limit), nil
+}
+
+// MembersNow is Members without asking the store, or false if that takes Members.
+// It never blocks.
+func (u User) MembersNow(name kaban.RoomName, after string, limit int) (Members, bool) {
+	r := u.chat.dispatcher.Peek(name)
+	if r == nil || u.can(access.Read, access.Facts{Exists: true}) != nil {
+		return Members{}, false
+	}
+	return membersOf(r, after, limit), true
+}
+
+func membersOf(r *dispatch.Room, after string, limit int) Members {
+	usernames, more := r.Usernames(after, limitOr(limit, defaultNames))
+	return Members{Room: r.Name(), Usernames: usernames, More: more}
 }
 
 func limitOr(limit, usual int) int {

@@ -1,8 +1,8 @@
-// Package config reads the server's configuration file. The file is TOML; its
-// keys are the names of the flags of kaban serve with "_" for "-". Flags beat
-// the environment, which beats the file, which beats the defaults. Keys that
-// are not known and values that cannot be right are errors: a typing error in a
-// configuration must not pass for a default.
+// Package config reads the server's configuration file. The file is TOML; its keys
+// are the names of the flags of kaban serve, with "_" instead of "-". Flags
+// override the environment, which overrides the file, which overrides the
+// defaults. Unknown keys and invalid values are errors: a typo in a configuration
+// must not silently select a default.
 package config
 
 import (
@@ -23,14 +23,14 @@ import (
 // maxFile is the longest configuration file in bytes.
 const maxFile = 1 << 20
 
-// Value is what a file says for a key.
+// Value is the value of a key in the file.
 type Value struct {
-	Texts []string // one, or those of a list
+	Texts []string // one, or the elements of a list
 	Line  int
 }
 
-// Load reads a file that may have the given keys, each a string, a number, a
-// boolean or a list of strings. It returns what the file says.
+// Load reads a file. It accepts only the given keys; each value is a string, a
+// number, a boolean or a list of strings.
 func Load(path string, keys []string) (map[string]Value, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -38,15 +38,15 @@ func Load(path string, keys []string) (map[string]Value, error) {
 	}
 	switch {
 	case info.IsDir():
-		return nil, fmt.Errorf("configuration file %s: this is a directory; name the file in it", path)
+		return nil, fmt.Errorf("configuration file %s: is a directory; give the path of a file", path)
 	case info.Size() > maxFile:
-		return nil, fmt.Errorf("configuration file %s: this has %d bytes, and a configuration has at most %d", path, info.Size(), maxFile)
+		return nil, fmt.Errorf("configuration file %s: has %d bytes; the limit is %d", path, info.Size(), maxFile)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", explain(err))
 	}
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors mark UTF-8 so
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // the byte order mark of some editors
 	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
 		return nil, fmt.Errorf("configuration file %s: this is UTF-16; save it as UTF-8", path)
 	}
@@ -67,11 +67,11 @@ func Load(path string, keys []string) (map[string]Value, error) {
 	for _, key := range inOrder {
 		at := fmt.Sprintf("configuration file %s, line %d", path, lines[key])
 		if !slices.Contains(keys, key) {
-			return nil, fmt.Errorf("%s: there is no key %q%s", at, key, Nearest(key, keys))
+			return nil, fmt.Errorf("%s: unknown key %q%s", at, key, Nearest(key, keys))
 		}
 		texts, ok := textsOf(file[key])
 		if !ok {
-			return nil, fmt.Errorf("%s: %s must be a text, a number or a list of texts", at, key)
+			return nil, fmt.Errorf("%s: %s must be a string, a number, a boolean or a list of strings", at, key)
 		}
 		values[key] = Value{texts, lines[key]}
 	}
@@ -83,12 +83,12 @@ func explain(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w; check the path given with --config", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; make it readable for the user who runs the server", err)
+		return fmt.Errorf("%w; make it readable for the user that runs the server", err)
 	}
 	return err
 }
 
-// textsOf returns a value as texts.
+// textsOf converts a value to strings.
 func textsOf(value any) ([]string, bool) {
 	switch v := value.(type) {
 	case string:
@@ -109,7 +109,7 @@ func textsOf(value any) ([]string, bool) {
 	return nil, false
 }
 
-// lineOf returns the line on which a key first stands, 1 if that is not found.
+// lineOf returns the line of the first occurrence of a key, or 1.
 func lineOf(text, key string) int {
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimLeft(line, " \t[\"'")
@@ -120,20 +120,20 @@ func lineOf(text, key string) int {
 	return 1
 }
 
-// Nearest returns ", did you mean …?" where a known key is close to the one
-// that was written, and else what keys there are.
+// Nearest returns ", did you mean …?" if a known key is close to the given one, and
+// otherwise the list of keys.
 func Nearest(key string, keys []string) string {
 	if best, ok := Closest(key, keys); ok {
 		return fmt.Sprintf(", did you mean %q?", best)
 	}
-	return "; there are " + strings.Join(keys, ", ")
+	return "; the keys are " + strings.Join(keys, ", ")
 }
 
-// Closest returns the known word that was probably meant by another. Commands,
-// flags, variables and keys all get their suggestions here. A suggestion that is
-// far off is worse than none: at most a third of the letters may differ, not
-// counting the words that both begin with, such as KABAN_ and key_. Case does
-// not matter, nor "-" for "_". Beginnings of two letters or more count as close.
+// Closest returns the known word that was probably meant. It makes the suggestions
+// for commands, flags, variables and keys. A wrong suggestion is worse than none:
+// at most a third of the letters may differ, not counting a common prefix such as
+// KABAN_ or key_. It ignores case and treats "-" and "_" alike. A prefix of at
+// least two letters counts as close.
 func Closest(word string, known []string) (string, bool) {
 	folded := foldWord(word)
 	best, distance := "", -1
@@ -160,8 +160,8 @@ func Closest(word string, known []string) (string, bool) {
 
 func foldWord(word string) string { return strings.ReplaceAll(strings.ToLower(word), "-", "_") }
 
-// Distance returns how many letters must be added, removed, replaced or swapped
-// with their neighbour to make one word of the other (optimal string alignment).
+// Distance returns the number of insertions, deletions, replacements and swaps of
+// adjacent letters between two words (optimal string alignment).
 func Distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	var before []int // the row above the row above

@@ -28,7 +28,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// Editors on Windows put a byte order mark in front.
+// Editors on Windows add a byte order mark.
 func TestLoadWithAByteOrderMark(t *testing.T) {
 	got, err := Load(write(t, "\xef\xbb\xbfmax_clients = 5\r\nheartbeat = '30s'\r\n"), keys)
 	want := map[string]Value{"max_clients": {[]string{"5"}, 1}, "heartbeat": {[]string{"30s"}, 2}}
@@ -39,18 +39,18 @@ func TestLoadWithAByteOrderMark(t *testing.T) {
 
 func TestLoadErrors(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
-		{"unknown key, with the nearest", "\n\nmax_client = 5", `line 3: there is no key "max_client", did you mean "max_clients"?`},
-		{"a flag's spelling", "max-clients = 5", `line 1: there is no key "max-clients", did you mean "max_clients"?`},
-		{"unknown key, far from all", "colour = 1", "there are listen, max_clients, heartbeat"},
-		{"a table", "x = 1\n[listen]\na = 1", `line 1: there is no key "x"`},
-		{"a table for a value", "[listen]\na = 1", "line 1: listen must be a text"},
-		{"list of numbers", "listen = [1]", "listen must be a text"},
-		{"the first of several mistakes", "a = 1\nb = 1\nc = 1\nd = 1", `line 1: there is no key "a"`},
+		{"unknown key, with the nearest", "\n\nmax_client = 5", `line 3: unknown key "max_client", did you mean "max_clients"?`},
+		{"a flag's spelling", "max-clients = 5", `line 1: unknown key "max-clients", did you mean "max_clients"?`},
+		{"unknown key, far from all", "colour = 1", "the keys are listen, max_clients, heartbeat"},
+		{"a table", "x = 1\n[listen]\na = 1", `line 1: unknown key "x"`},
+		{"a table for a value", "[listen]\na = 1", "line 1: listen must be a string"},
+		{"list of numbers", "listen = [1]", "listen must be a string"},
+		{"the first of several mistakes", "a = 1\nb = 1\nc = 1\nd = 1", `line 1: unknown key "a"`},
 		{"bad syntax", "listen = \n", "line 1"},
 		{"twice", "listen = 'a'\nlisten = 'b'", "line 2"},
 		{"UTF-16", "\xff\xfel\x00i\x00", "save it as UTF-8"},
 		{"UTF-16, the other way round", "\xfe\xff\x00l\x00i", "save it as UTF-8"},
-		{"behind a byte order mark", "\xef\xbb\xbf\nmax_client = 5", `line 2: there is no key "max_client"`},
+		{"behind a byte order mark", "\xef\xbb\xbf\nmax_client = 5", `line 2: unknown key "max_client"`},
 		{"not UTF-8", "listen = '\xff'", "configuration file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestLoadErrors(t *testing.T) {
 		})
 	}
 	for want, path := range map[string]string{
-		"no such file": filepath.Join(t.TempDir(), "no.toml"), "this is a directory": t.TempDir(), "bytes, and a configuration has": write(t, strings.Repeat("#", maxFile+1)),
+		"no such file": filepath.Join(t.TempDir(), "no.toml"), "is a directory": t.TempDir(), "bytes; the limit is": write(t, strings.Repeat("#", maxFile+1)),
 	} {
 		if _, err := Load(path, keys); err == nil || !strings.Contains(err.Error(), "configuration file") || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
@@ -80,7 +80,7 @@ func TestEditDistance(t *testing.T) {
 	}
 }
 
-// What is suggested is near; where nothing is, nothing is suggested.
+// Suggestions are close to the input; otherwise there are none.
 func TestClosest(t *testing.T) {
 	commands := []string{"join", "me", "msg", "nick", "part", "quit", "search"}
 	variables := []string{"KABAN_SERVER", "KABAN_ROOM", "KABAN_MAX_CLIENTS"}

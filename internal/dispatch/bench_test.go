@@ -26,14 +26,13 @@ func busyRoom(b *testing.B, members, batch int) (*Room, []*Subscription, func())
 	name := storetest.RoomName(b, "lobby")
 	var all []*Subscription
 	for i := range members {
-		place, _ := d.Known(name, Start{})
-		s, _, err := d.Join(sleeper{}, nil, plain, storetest.Username(b, fmt.Sprint("user-", i)), place)
+		s, _, err := tryJoin(d, sleeper{}, plain, storetest.Username(b, fmt.Sprint("user-", i)), name, Start{})
 		if err != nil {
 			b.Fatal(err)
 		}
 		all = append(all, s)
 	}
-	r := d.room(name)
+	r := d.Peek(name)
 	entries := make([]store.Entry, batch)
 	content := strings.Repeat("x", 100)
 	return r, all, func() {
@@ -86,9 +85,8 @@ func BenchmarkSubmit(b *testing.B) {
 	for _, batch := range []int{1, 64} {
 		b.Run(fmt.Sprint("batch-", batch), func(b *testing.B) {
 			d := newDispatcher(b, memory.New(1<<20), Options{PresenceDelay: time.Hour})
-			place, _ := d.Known(storetest.RoomName(b, "lobby"), Start{})
 			author := storetest.Username(b, "ann")
-			s, _, err := d.Join(sleeper{}, nil, plain, author, place)
+			s, _, err := tryJoin(d, sleeper{}, plain, author, storetest.RoomName(b, "lobby"), Start{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -134,8 +132,7 @@ func BenchmarkPages(b *testing.B) {
 		d := newDispatcher(b, s, Options{PresenceDelay: time.Hour})
 		name := storetest.RoomName(b, "lobby")
 		for i := range many {
-			place, _ := d.Known(name, Start{})
-			if _, _, err := d.Join(sleeper{}, nil, plain, storetest.Username(b, fmt.Sprint("user-", i)), place); err != nil {
+			if _, _, err := tryJoin(d, sleeper{}, plain, storetest.Username(b, fmt.Sprint("user-", i)), name, Start{}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -146,7 +143,7 @@ func BenchmarkPages(b *testing.B) {
 		})
 		b.Run(fmt.Sprint("members-", many), func(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
-				if _, _, _, err := d.Members(name, fmt.Sprint("user-", i*7919%many), 500); err != nil {
+				if _, _, _, err := d.Members(b.Context(), name, fmt.Sprint("user-", i*7919%many), 500); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -7,27 +7,27 @@ import (
 )
 
 const (
-	// defaultTailBudget is how many bytes all tails hold together.
+	// defaultTailBudget bounds the bytes that all tails hold together.
 	defaultTailBudget = 64 << 20
 	// defaultTailAge is how long a chunk is kept. A reader that comes back after a
 	// longer break reads from the store.
 	defaultTailAge = 5 * time.Minute
-	// expiriesPerAge is how often in that time a budget looks for old chunks, at
+	// expiriesPerAge is how often in that time a budget looks for old chunks at
 	// most.
 	expiriesPerAge = 8
-	// chunkOverhead and markSize are what a chunk takes beside its bytes.
+	// chunkOverhead and markSize are the memory of a chunk beside its bytes, in bytes.
 	chunkOverhead = 160
 	markSize      = 8
 )
 
-// budget bounds what the tails of all rooms hold together. It knows their chunks
-// in the order in which they were made and takes away the oldest, whosever they
-// are: a room that talks keeps more than a quiet one, rooms that talk alike keep
-// alike, and a room that only its own limit stops (tail.limit) pushes nobody out.
+// budget bounds the memory that the tails of all rooms hold together. It lists
+// their chunks by age and drops the oldest, whichever room they belong to: a busy
+// room keeps more than a quiet one, equally busy rooms keep the same, and a room at
+// its own limit (tail.limit) replaces only its own chunks.
 //
-// Chunks are added and removed with the Room.mu of their room held. To take one
-// away the budget needs that lock itself, so it is only enforced (shrink) by a
-// caller that holds none; until then one room may be beyond the budget.
+// Chunks are added and removed with the Room.mu of their room held. To drop one the
+// budget needs that lock itself, so only a caller that holds none enforces it
+// (shrink); until then one room may exceed the budget.
 type budget struct {
 	limit int64
 	age   time.Duration
@@ -46,12 +46,12 @@ func newBudget(limit int64, age time.Duration) *budget {
 	return &budget{limit: limit, age: age, start: time.Now()}
 }
 
-// cost is how much memory a chunk takes.
+// cost returns the memory that a chunk takes, in bytes.
 func (c *chunk) cost() int64 {
 	return chunkOverhead + int64(len(c.bytes)) + int64(len(c.marks))*markSize
 }
 
-// add counts a chunk. The caller holds the room's mu, as for remove.
+// add counts a chunk. The caller of add and remove holds the room's mu.
 func (b *budget) add(c *chunk) {
 	b.used.Add(c.cost())
 	b.mu.Lock()
@@ -68,7 +68,7 @@ func (b *budget) add(c *chunk) {
 	}
 }
 
-// remove takes a chunk out of the count, if it is in there.
+// remove ends the counting of a chunk, if it is counted.
 func (b *budget) remove(c *chunk) {
 	if !c.counted {
 		return
@@ -90,20 +90,20 @@ func (b *budget) remove(c *chunk) {
 	c.older, c.newer = nil, nil
 }
 
-// shrink has tails let go of their oldest chunks until the budget is kept. The
-// caller holds no Room.mu.
+// shrink drops the oldest chunks until the budget is kept. The caller holds no
+// Room.mu.
 func (b *budget) shrink() {
 	for b.used.Load() > b.limit {
-		c := b.first(0)
+		c := b.oldestAged(0)
 		if c == nil {
 			return
 		}
-		c.tail.letGo(c)
+		c.tail.dropThrough(c)
 	}
 }
 
-// first returns the oldest chunk, nil if there is none of at least that age.
-func (b *budget) first(age time.Duration) *chunk {
+// oldestAged returns the oldest chunk, or nil if none has that age.
+func (b *budget) oldestAged(age time.Duration) *chunk {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.oldest == nil || time.Since(b.start)-b.oldest.made < age {
@@ -112,7 +112,7 @@ func (b *budget) first(age time.Duration) *chunk {
 	return b.oldest
 }
 
-// armLocked has expire be called after a while.
+// armLocked starts the timer of expire.
 func (b *budget) armLocked(after time.Duration) {
 	if b.closed {
 		return
@@ -126,12 +126,11 @@ func (b *budget) armLocked(after time.Duration) {
 	}
 }
 
-// expire takes away the chunks that have been there for long. It runs on the
-// timer's goroutine.
+// expire drops the chunks that are too old. It runs on the timer's goroutine.
 func (b *budget) expire() {
 	defer b.group.Done()
-	for c := b.first(b.age); c != nil; c = b.first(b.age) {
-		c.tail.letGo(c)
+	for c := b.oldestAged(b.age); c != nil; c = b.oldestAged(b.age) {
+		c.tail.dropThrough(c)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -142,7 +141,7 @@ func (b *budget) expire() {
 	}
 }
 
-// close ends the timer and waits for what it started.
+// close stops the timer and waits for what it started.
 func (b *budget) close() {
 	b.mu.Lock()
 	b.closed = true

@@ -48,7 +48,7 @@ func newCrowd(t testing.TB, rooms int, options Options) *crowd {
 			}
 			subs = append(subs, s)
 		}
-		c.rooms, c.subs = append(c.rooms, c.d.room(name)), append(c.subs, subs)
+		c.rooms, c.subs = append(c.rooms, c.d.Peek(name)), append(c.subs, subs)
 	}
 	return c
 }

@@ -8,12 +8,12 @@ import (
 	"kaban/internal/store"
 )
 
-// maxPassed bounds the damaged entries that are passed over at a time.
+// maxPassed bounds the damaged entries that are skipped at a time.
 const maxPassed = 1000
 
-// readPast reads a page of what can be read: where entries come first that are
-// damaged, it begins behind them. damage is the first of these, or nil, and passed
-// the last. There may be no entries beside it.
+// readPast reads a page and skips damaged entries at its beginning. damage is the
+// first of these, or nil, and passed the seq of the last. If all that it tried is
+// damaged there are no entries.
 func readPast(ctx context.Context, s store.Store, room kaban.RoomName, p store.Page) (entries []store.Entry, damage *store.DamagedError, passed uint64, err error) {
 	for range maxPassed {
 		entries, err = s.Read(ctx, room, p)

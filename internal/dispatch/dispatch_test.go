@@ -24,10 +24,17 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// textFormat is a format that tests can read back: one line a frame.
+// unknownKind is one that no format of the tests knows.
+const unknownKind kaban.Kind = 200
+
+// textFormat is a format that tests can read back: one line a frame. Of an entry
+// that is not a message it has the seq and the kind.
 type textFormat struct{ name string }
 
 func (f *textFormat) AppendEntry(dst []byte, room string, e *store.Entry) []byte {
+	if e.Kind != kaban.KindMessage {
+		return fmt.Appendf(dst, "%s %d kind %d\n", room, e.Seq, e.Kind)
+	}
 	return fmt.Appendf(dst, "%s %d %s %s\n", room, e.Seq, e.Username, e.Content)
 }
 
@@ -105,7 +112,7 @@ func (r *reader) sip(s *Subscription, max int) bool {
 		if r.partial != "" {
 			r.t.Errorf("a receipt comes in the middle of a frame")
 		}
-		r.settled(segment.Receipt)
+		r.noteReceipt(segment.Receipt)
 	case segment.Frames != nil:
 		n := min(max, len(segment.Frames))
 		rest := s.Advance(&segment, n)
@@ -121,7 +128,7 @@ func (r *reader) sip(s *Subscription, max int) bool {
 	return true
 }
 
-func (r *reader) settled(receipt *Receipt) {
+func (r *reader) noteReceipt(receipt *Receipt) {
 	switch {
 	case receipt.Err != nil:
 		r.refused = append(r.refused, *receipt)
@@ -321,7 +328,7 @@ func TestJoiningWhereTheLogIsNot(t *testing.T) {
 			t.Errorf("%s: %v, want a resync with head 20 and oldest %d", test.name, err, state.Oldest)
 		}
 	}
-	if got := d.room(state.Name).Members(); got != 1 {
+	if got := d.Peek(state.Name).Members(); got != 1 {
 		t.Errorf("the room has %d members, want alice alone", got)
 	}
 }
@@ -494,11 +501,11 @@ func TestAMessageOutlivesTheRoomThatItsSenderLeft(t *testing.T) {
 	a := join(t, d, alice, "attic", "alice", Start{})
 	d.Submit([]Send{send(t, a, "alice", "one", "x")})
 	d.Leave(a) // the room has no entry yet and nobody in it
-	if d.room(storetest.RoomName(t, "attic")) != nil {
+	if d.Peek(storetest.RoomName(t, "attic")) != nil {
 		t.Error("the empty room is still there")
 	}
 	close(gate.open)
-	for d.room(storetest.RoomName(t, "attic")) == nil {
+	for d.Peek(storetest.RoomName(t, "attic")) == nil {
 		time.Sleep(time.Millisecond)
 	}
 	b := join(t, d, bob, "attic", "bob", Start{Resume: true})
@@ -554,7 +561,7 @@ func TestHistory(t *testing.T) {
 	if _, err := d.History(t.Context(), storetest.RoomName(t, "nowhere"), store.Page{Limit: 1}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("history of no room: %v, want ErrNotFound", err)
 	}
-	if _, _, _, err := d.Members(storetest.RoomName(t, "nowhere"), "", 1); !errors.Is(err, ErrNotFound) {
+	if _, _, _, err := d.Members(t.Context(), storetest.RoomName(t, "nowhere"), "", 1); !errors.Is(err, ErrNotFound) {
 		t.Errorf("members of no room: %v, want ErrNotFound", err)
 	}
 }
@@ -575,7 +582,7 @@ func TestMembersArePagedByName(t *testing.T) {
 		{"carol", 3, []string{"dora"}, false},
 		{"dora", 3, nil, false},
 	} {
-		_, got, more, err := d.Members(storetest.RoomName(t, "lobby"), test.after, test.limit)
+		_, got, more, err := d.Members(t.Context(), storetest.RoomName(t, "lobby"), test.after, test.limit)
 		if err != nil || !slices.Equal(got, test.want) || more != test.more {
 			t.Errorf("after %q: %v, %v, %v; want %v, %v", test.after, got, more, err, test.want, test.more)
 		}

@@ -6,28 +6,28 @@ import (
 	"kaban"
 )
 
-// LookalikeError says that a room is not made because people would take it for
-// one that is there. Rooms that are there stay, whatever they look like.
+// LookalikeError reports that a room is not made because people would mistake it
+// for an existing one. Existing rooms stay, whatever they look like.
 type LookalikeError struct {
 	Wanted kaban.RoomName
-	Room   kaban.RoomName // the one that is there
+	Room   kaban.RoomName // the existing one
 }
 
 func (e *LookalikeError) Error() string {
 	return fmt.Sprintf("room %s looks like %s, which is another room; join that one, or choose another name", e.Wanted, e.Room)
 }
 
-// looksOfNew returns what a room looks like if it is not there yet, else nil. It
-// takes a while for some names, so no lock is held meanwhile.
+// looksOfNew returns the looks of a room's name, or nil if the room is known.
+// Some names take a while, so no lock is held meanwhile.
 func (d *Dispatcher) looksOfNew(name kaban.RoomName) []string {
-	if d.room(name) != nil {
+	if d.Peek(name) != nil {
 		return nil
 	}
 	return name.Looks()
 }
 
-// lookalikeLocked returns a room that a new one with these looks would be taken
-// for, nil if there is none.
+// lookalikeLocked returns a room that a new one with these looks would be
+// mistaken for, or nil.
 func (d *Dispatcher) lookalikeLocked(looks []string) *Room {
 	for _, look := range looks {
 		if r := d.rooms[look]; r != nil { // the first look of a room is its key
@@ -40,7 +40,7 @@ func (d *Dispatcher) lookalikeLocked(looks []string) *Room {
 	return nil
 }
 
-// noteLooksLocked keeps what a room looks like beside its key, which few rooms
+// noteLooksLocked records the looks of a room other than its key, which few rooms
 // have.
 func (d *Dispatcher) noteLooksLocked(r *Room) {
 	for _, look := range r.looks {

@@ -53,9 +53,7 @@ func TestLookAlikeRooms(t *testing.T) {
 
 	// Two that have been there before are both reached.
 	for i, name := range []string{"beta", "\u0432eta"} {
-		if _, err := d.Post(t.Context(), storetest.Draft(t, name, "bot", fmt.Sprint(i), "x"), func() {}); err != nil {
-			t.Fatal(err)
-		}
+		storetest.Append(t, s, storetest.Draft(t, name, "bot", fmt.Sprint(i), "x"))
 	}
 	again := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
 	for _, name := range []string{"beta", "\u0432eta"} {

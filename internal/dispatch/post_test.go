@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -50,7 +51,7 @@ func TestPost(t *testing.T) {
 			if _, err := d.Post(t.Context(), storetest.Draft(t, "new", "bot", "1", "x"), func() {}); err != nil {
 				t.Errorf("a new room: %v", err)
 			}
-			if r, err := d.Room(storetest.RoomName(t, "new")); err != nil || r.Head() != 1 {
+			if r, err := d.Room(t.Context(), storetest.RoomName(t, "new")); err != nil || r.Head != 1 {
 				t.Errorf("got %v, %v", r, err)
 			}
 			d.Close()
@@ -97,7 +98,7 @@ func TestWatch(t *testing.T) {
 	watcher.until(w, 1) // who is behind misses who comes
 	alice := newReader(t)
 	a := join(t, d, alice, "lobby", "alice", Start{})
-	if _, names, _, err := d.Members(lobby, "", 10); err != nil || len(names) != 1 || a.Room().Members() != 1 {
+	if _, names, _, err := d.Members(t.Context(), lobby, "", 10); err != nil || len(names) != 1 || a.Room().Members() != 1 {
 		t.Errorf("the members are %v, %v", names, err)
 	}
 	for watcher.take(w, 1<<20); len(watcher.given) < 2; watcher.take(w, 1<<20) {
@@ -128,11 +129,11 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Leave(b)
-	if _, err := d.Room(watched.Room().Name()); err != nil {
+	if _, err := d.Room(t.Context(), watched.Room().Name()); err != nil {
 		t.Errorf("it is gone: %v", err)
 	}
 	d.Leave(watched)
-	if _, err := d.Room(watched.Room().Name()); !errors.Is(err, ErrNotFound) {
+	if _, err := d.Room(t.Context(), watched.Room().Name()); !errors.Is(err, ErrNotFound) {
 		t.Errorf("it is still there: %v", err)
 	}
 }
@@ -149,5 +150,49 @@ func TestPostMakesNoRoomTooMany(t *testing.T) {
 	}
 	if _, err := d.Post(t.Context(), storetest.Draft(t, "one", "bot", "again", "x"), func() {}); err != nil {
 		t.Errorf("one that is there: %v", err)
+	}
+}
+
+// A post makes no room that looks like another one, as a join makes none.
+func TestPostMakesNoLookalike(t *testing.T) {
+	for name, s := range map[string]store.Store{"a store that does not block": memory.New(0), "one that does": slowStore{memory.New(0)}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+			done := 0
+			_, err := d.Post(t.Context(), storetest.Draft(t, "Iobby", "bot", "1", "x"), func() { done++ })
+			if other, ok := errors.AsType[*LookalikeError](err); !ok || other.Room.String() != kaban.Lobby || done != 1 {
+				t.Errorf("got %v, want a *LookalikeError with the lobby; done was called %d times", err, done)
+			}
+			if infos, _ := d.Rooms("", 5); len(infos) != 1 {
+				t.Errorf("then the rooms are %v, want the lobby", infos)
+			}
+		})
+	}
+}
+
+// A room that was made for a post which is then refused does not stay.
+func TestARefusedPostLeavesNoRoom(t *testing.T) {
+	s := &failing{Store: memory.New(0), err: store.ErrFull}
+	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+	post := func() error {
+		_, err := d.Post(t.Context(), storetest.Draft(t, "den", "bot", "1", "x"), func() {})
+		return err
+	}
+	den := storetest.RoomName(t, "den")
+	if err := post(); !errors.Is(err, store.ErrFull) || d.Peek(den) != nil {
+		t.Errorf("got %v, want ErrFull and no room", err)
+	}
+	a := join(t, d, newReader(t), "den", "alice", Start{})
+	if err := post(); !errors.Is(err, store.ErrFull) || d.Peek(den) == nil {
+		t.Errorf("got %v, want ErrFull and the room of its member", err)
+	}
+	d.Leave(a)
+	s.fail(nil)
+	if err := post(); err != nil || d.Peek(den) == nil {
+		t.Errorf("got %v and no room", err)
+	}
+	d.Close()
+	if _, err := d.Post(t.Context(), storetest.Draft(t, "attic", "bot", "2", "x"), func() {}); !errors.Is(err, ErrClosed) || d.Peek(storetest.RoomName(t, "attic")) != nil {
+		t.Errorf("got %v, want ErrClosed and no room", err)
 	}
 }

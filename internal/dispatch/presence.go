@@ -1,19 +1,24 @@
 package dispatch
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
 
-// presence gathers the rooms in which somebody came or went and tells their
-// members after a delay, so that many changes are one frame.
+// presenceNames is the size of a room up to which presence frames name those who
+// joined and left. In a larger room they have the count alone.
+const presenceNames = 256
+
+// presence gathers the rooms that somebody joined or left and sends their members
+// one frame after a delay, so that many changes share it.
 type presence struct {
 	mu     sync.Mutex // guards all below; taken after Room.mu
 	due    []*Room
 	timer  *time.Timer
 	closed bool
 
-	group sync.WaitGroup // one while the timer runs, until tell has returned
+	group sync.WaitGroup // one while the timer runs, until publish has returned
 }
 
 // note puts a room on the list. The caller holds Room.mu.
@@ -33,14 +38,14 @@ func (p *presence) note(d *Dispatcher, r *Room) {
 	}
 	p.group.Add(1)
 	if p.timer == nil {
-		p.timer = time.AfterFunc(d.options.PresenceDelay, p.tell)
+		p.timer = time.AfterFunc(d.options.PresenceDelay, p.publish)
 	} else {
 		p.timer.Reset(d.options.PresenceDelay)
 	}
 }
 
-// tell runs on the timer's goroutine.
-func (p *presence) tell() {
+// publish runs on the timer's goroutine.
+func (p *presence) publish() {
 	defer p.group.Done()
 	p.mu.Lock()
 	due := p.due
@@ -51,7 +56,7 @@ func (p *presence) tell() {
 	}
 }
 
-// close ends the timer and waits for what it started.
+// close stops the timer and waits for what it started.
 func (p *presence) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -61,4 +66,39 @@ func (p *presence) close() {
 	}
 	p.mu.Unlock()
 	p.group.Wait()
+}
+
+// publishPresence sends the members the changes since the last time. The frame
+// lies in the tail between entries and is shared like one, but is not part of the
+// log.
+func (r *Room) publishPresence() {
+	defer r.budget.shrink() // without the lock
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	joined, left := r.joined, r.left
+	r.joined, r.left, r.presenceDue = nil, nil, false
+	members := r.members
+	if members > presenceNames || len(joined) > presenceNames || len(left) > presenceNames {
+		joined, left = nil, nil
+	} else if len(joined)+len(left) == 0 || members == 1 && len(left) == 0 && r.watchers == 0 {
+		return // nothing changed, or the only member already knows
+	}
+	for _, t := range r.tails {
+		t.append(0, func(dst []byte) []byte {
+			return t.format.AppendPresence(dst, r.name.String(), members, joined, left)
+		})
+	}
+	r.wakeLocked()
+}
+
+// noteChange adds a name to the changes of one direction, unless it reverts a
+// change of the other. Names beyond what a presence frame lists are dropped.
+func noteChange(changes, opposite []string, name string) (newChanges, newOpposite []string) {
+	if i := slices.Index(opposite, name); i >= 0 {
+		return changes, slices.Delete(opposite, i, i+1)
+	}
+	if len(changes) <= presenceNames {
+		changes = append(changes, name)
+	}
+	return changes, opposite
 }

@@ -11,37 +11,36 @@ import (
 	"kaban/internal/store"
 )
 
-// presenceNames is the size of a room up to which presence names who came and
-// went. In a larger room it is the count alone.
-const presenceNames = 256
-
-// Room is the live part of a room: the tails of its log and who reads them.
+// Room is the live part of a room: the tails of its log and its readers.
 type Room struct {
 	name  kaban.RoomName
 	epoch string
 	store store.Store
-	// looks is what the name looks like beside its key; nil for most.
+	// looks are the looks of the name other than its key; nil for most names.
 	looks []string
 	// budget is the dispatcher's.
 	budget *budget
 	// pageEntries is Options.PageEntries.
 	pageEntries int
-	// head is the last published entry. It is written by the committer only,
-	// after the entry is in every tail.
+	// head is the last published entry: every tail has it. It is written with mu
+	// held, and while the room has readers only by the committer, which records the
+	// receipts of an entry first.
 	head atomic.Uint64
 
-	mu       sync.Mutex // guards all below; never held across I/O
+	mu sync.Mutex // guards all below; never held across I/O
+	// hinted is the highest hint that nobody was there to read up to.
+	hinted   uint64
 	members  int
-	watchers int // subscriptions that are no members
-	// names are the usernames of the members in the order of a list, each with the
-	// number of its subscriptions: an old and a new connection of one user. It is
-	// nil while there are none.
+	watchers int // subscriptions that are not members
+	// names are the usernames of the members, sorted, each with the number of its
+	// subscriptions: a user may have an old and a new connection. It is nil while
+	// there are none.
 	names     *btree.Map[string, int]
-	audiences []*Audience // one for each waker that has members here
+	audiences []*Audience // one for each waker with members here
 	tails     []*tail     // one for each format that a member reads
 	joined    []string
 	left      []string
-	// presenceDue says that the room is in the dispatcher's list of rooms that
+	// presenceDue is set while the room is in the dispatcher's list of rooms that
 	// owe their members a presence frame.
 	presenceDue bool
 }
@@ -52,11 +51,71 @@ func (r *Room) Name() kaban.RoomName { return r.name }
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
 
-// Members returns how many members the room has.
+// Members returns the number of members.
 func (r *Room) Members() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.members
+}
+
+// info returns the state of the room, as far as it is known here.
+func (r *Room) info() RoomInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return RoomInfo{Name: r.name, Head: max(r.head.Load(), r.hinted), Members: r.members}
+}
+
+// isUnreadLocked reports whether the room has no subscription.
+func (r *Room) isUnreadLocked() bool { return r.members+r.watchers == 0 }
+
+func (r *Room) isUnread() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.isUnreadLocked()
+}
+
+// raise moves the head of a room without readers to what the store has. Nothing
+// needs to be read for that. It returns false if the room has readers.
+func (r *Room) raise(head uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.raiseLocked(head)
+}
+
+func (r *Room) raiseLocked(head uint64) bool {
+	if !r.isUnreadLocked() {
+		return false
+	}
+	if head > r.head.Load() {
+		r.head.Store(head)
+	}
+	if r.hinted <= head {
+		r.hinted = 0
+	}
+	return true
+}
+
+// noteHint reports whether a hint is to be followed now, because the room has
+// readers and is not that far yet. If it has none, the hint is kept until the
+// first one joins.
+func (r *Room) noteHint(seq uint64) bool {
+	if seq <= r.head.Load() {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.isUnreadLocked() {
+		r.hinted = max(r.hinted, seq)
+		return false
+	}
+	return true
+}
+
+// takeHintLocked returns the hint that was kept, or 0.
+func (r *Room) takeHintLocked() uint64 {
+	hinted := r.hinted
+	r.hinted = 0
+	return hinted
 }
 
 // Audience is the members of a room that one waker serves. Publishing wakes the
@@ -64,23 +123,23 @@ func (r *Room) Members() int {
 type Audience struct {
 	room  *Room
 	waker Waker
-	// members is changed by the waker's goroutine with Room.mu held: it may read
-	// them without the lock, everybody else with it. The first awake of them want
-	// to know of what is new, the others rest.
+	// members is changed by the waker's goroutine with Room.mu held: that goroutine
+	// reads it without the lock, every other with it. The first awake of them are
+	// told of new entries, the others rest.
 	members []*Subscription
 	awake   int
-	woken   atomic.Bool // Wake was called, and Members was not since
+	woken   atomic.Bool // Wake was called and Members not since
 }
 
-// Members returns who may have something new and does not rest. Only the waker's
-// goroutine calls it; what it returns is valid until the next Join, Leave, Rest
-// or Rise.
+// Members returns the members that may have something new and do not rest. Only
+// the waker's goroutine calls it; the result is valid until the next Join, Leave,
+// Rest or Rise.
 func (a *Audience) Members() []*Subscription {
 	a.woken.Store(false)
 	return a.members[:a.awake]
 }
 
-// swap has two members change places.
+// swap exchanges the places of two members in the list.
 func (a *Audience) swap(i, j int32) {
 	a.members[i], a.members[j] = a.members[j], a.members[i]
 	a.members[i].index, a.members[j].index = i, j
@@ -92,7 +151,7 @@ func (a *Audience) wake() {
 	}
 }
 
-// addLocked makes a subscription a member.
+// addLocked adds a subscription.
 func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int) {
 	i := slices.IndexFunc(r.tails, func(t *tail) bool { return t.format == format })
 	if i < 0 {
@@ -112,7 +171,7 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	a := r.audiences[i]
 	s.audience, s.index = a, int32(len(a.members))
 	a.members = append(a.members, s)
-	a.swap(s.index, int32(a.awake)) // in front of those who rest
+	a.swap(s.index, int32(a.awake)) // before those that rest
 	a.awake++
 	if s.watches {
 		r.watchers++
@@ -123,7 +182,7 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
 }
 
-// removeLocked ends a membership. It reports whether there was one.
+// removeLocked ends a subscription. It reports whether there was one.
 func (r *Room) removeLocked(s *Subscription) bool {
 	if s.index < 0 {
 		return false
@@ -152,13 +211,13 @@ func (r *Room) removeLocked(s *Subscription) bool {
 		s.tail.close()
 		r.tails = slices.DeleteFunc(r.tails, func(t *tail) bool { return t == s.tail })
 	}
-	if r.isDesertedLocked() {
+	if r.isUnreadLocked() {
 		r.audiences, r.tails = nil, nil
 	}
 	return true
 }
 
-// countLocked adds to the number of subscriptions under a name.
+// countLocked changes the number of subscriptions of a username.
 func (r *Room) countLocked(name string, change int) {
 	if r.names == nil {
 		r.names = new(btree.Map[string, int])
@@ -174,28 +233,16 @@ func (r *Room) countLocked(name string, change int) {
 	}
 }
 
-// isDesertedLocked reports whether nobody reads the room.
-func (r *Room) isDesertedLocked() bool { return r.members+r.watchers == 0 }
-
-// noteChange adds a name to the changes of one direction, unless it takes back
-// a change of the other direction. Beyond what presence would name the names
-// do not matter any more.
-func noteChange(changes, opposite []string, name string) (newChanges, newOpposite []string) {
-	if i := slices.Index(opposite, name); i >= 0 {
-		return changes, slices.Delete(opposite, i, i+1)
-	}
-	if len(changes) <= presenceNames {
-		changes = append(changes, name)
-	}
-	return changes, opposite
-}
-
-// publish adds entries, which follow the head without a gap, to the tails and
-// wakes the members. Only the committer calls it.
+// publish adds entries to the tails, moves the head and wakes the members. Only
+// the committer calls it. It does nothing if the entries do not follow the head:
+// then the room had no readers when the head was raised over them.
 func (r *Room) publish(entries []store.Entry) {
 	defer r.budget.shrink() // without the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if entries[0].Seq != r.head.Load()+1 {
+		return
+	}
 	for i := range entries {
 		for _, t := range r.tails {
 			t.append(1, func(dst []byte) []byte { return t.format.AppendEntry(dst, r.name.String(), &entries[i]) })
@@ -205,11 +252,15 @@ func (r *Room) publish(entries []store.Entry) {
 	r.wakeLocked()
 }
 
-// restart moves the head over entries that the log no longer has. Cursors that
-// have not been given them find out when they come by.
+// restart moves the head over entries that the log no longer has. A cursor that
+// still needs them gets a ResyncError when it arrives there. Only the committer
+// calls it.
 func (r *Room) restart(head uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if head <= r.head.Load() { // raised in the meantime
+		return
+	}
 	for _, t := range r.tails {
 		t.restart(head)
 	}
@@ -223,31 +274,9 @@ func (r *Room) wakeLocked() {
 	}
 }
 
-// publishPresence tells the members who came and went since the last time. It
-// passes by in the tail like an entry, shared by all, but is not of the log.
-func (r *Room) publishPresence() {
-	defer r.budget.shrink() // without the lock
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	joined, left := r.joined, r.left
-	r.joined, r.left, r.presenceDue = nil, nil, false
-	members := r.members
-	if members > presenceNames || len(joined) > presenceNames || len(left) > presenceNames {
-		joined, left = nil, nil
-	} else if len(joined)+len(left) == 0 || members == 1 && len(left) == 0 && r.watchers == 0 {
-		return // nothing changed, or somebody is alone and knows it
-	}
-	for _, t := range r.tails {
-		t.append(0, func(dst []byte) []byte {
-			return t.format.AppendPresence(dst, r.name.String(), members, joined, left)
-		})
-	}
-	r.wakeLocked()
-}
-
-// usernames returns up to limit names of members, sorted, that follow after,
+// Usernames returns up to limit usernames of members, sorted, that follow after,
 // and whether there are more.
-func (r *Room) usernames(after string, limit int) (names []string, more bool) {
+func (r *Room) Usernames(after string, limit int) (names []string, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.names == nil {

@@ -8,40 +8,40 @@ import (
 )
 
 const (
-	// A chunk starts small, for the many rooms that are quiet, and doubles with
-	// each further chunk up to what one write can take.
+	// The first chunk is small, because many rooms are quiet; each further one is
+	// twice as large, up to the size of one write.
 	minChunk = 1 << 10
 	maxChunk = 64 << 10
-	// bytesPerMark sizes the table of marks of a chunk: the smallest frame of a
-	// message is about this long. A chunk whose marks run out is simply full.
+	// bytesPerMark sizes the table of marks of a chunk: the shortest frame of an entry
+	// is about this long. A chunk without free marks is full.
 	bytesPerMark = 96
 )
 
-// mark says where an entry of a chunk ends.
+// mark is the end of a frame in a chunk.
 type mark struct {
-	end uint32 // offset behind its last byte
-	seq uint32 // sequence numbers in the chunk up to and with this entry
+	end uint32 // offset after its last byte
+	seq uint32 // entries in the chunk up to and including this frame
 }
 
-// chunk is a piece of a tail: encoded frames, one behind the other. Bytes and
-// marks below the published count never change, so readers take no lock.
+// chunk is a piece of a tail: encoded frames, back to back. Bytes and marks below
+// the published count never change, so readers take no lock.
 type chunk struct {
 	number    uint64 // in its tail, from 1
-	base      uint64 // the sequence number before its first entry
+	base      uint64 // the seq before its first entry
 	bytes     []byte
 	marks     []mark
-	published atomic.Uint32 // entries; stored after their bytes and marks
+	published atomic.Uint32 // frames; stored after their bytes and marks
 	next      atomic.Pointer[chunk]
 
 	tail *tail
-	// The budget's. counted is also guarded by Room.mu, made and the list by
+	// Owned by the budget. counted is also guarded by Room.mu, the others by
 	// budget.mu alone.
 	counted      bool
 	made         time.Duration
 	older, newer *chunk
 }
 
-// end returns the sequence number of the last entry, for one who holds Room.mu.
+// end returns the seq of the last entry. The caller holds Room.mu.
 func (c *chunk) end() uint64 {
 	if n := c.published.Load(); n > 0 {
 		return c.base + uint64(c.marks[n-1].seq)
@@ -49,35 +49,34 @@ func (c *chunk) end() uint64 {
 	return c.base
 }
 
-// dropped is the next of the last chunk before a restart: what follows is not
-// what came after it.
+// dropped is the next of the last chunk before a restart: what comes after does not
+// continue it.
 var dropped = new(chunk)
 
-// position is a place between two entries of a tail. The zero position is
-// nowhere. Without its chunk it still names the place and holds no memory.
+// position is between two frames of a tail. The zero position is nowhere. Without
+// its chunk a position is still valid and holds no memory.
 type position struct {
 	chunk  *chunk
 	number uint64
-	index  uint32 // entries of the chunk before the place
+	index  uint32 // frames of the chunk before the position
 }
 
-// tail is the newest part of a room's log as encoded frames of one format.
-// One writer at a time appends (it holds Room.mu); readers take no lock.
+// tail is the newest part of a room's log as encoded frames of one format. One
+// writer at a time appends, holding Room.mu; readers take no lock.
 //
-// The tail itself holds on to its newest chunks only, and to fewer when the budget
-// of all tails says so. An older one lives for as
-// long as a cursor stands in it, which finds everything that came after through
-// next: readers whose turn comes late in a busy room need no store. A cursor
-// that cannot move must let go of its chunk (Subscription.Unpin).
+// The tail itself holds only its newest chunks, and fewer if the budget of all
+// tails demands it. An older chunk lives as long as a cursor stands in it, which
+// finds everything later through next: in a busy room, readers that come late need
+// no store. A cursor that cannot move must release its chunk (Subscription.Unpin).
 type tail struct {
 	room   *Room
 	format Format
-	limit  int // bytes kept at least, while the log and the budget have them
+	limit  int // bytes kept at least, as far as the log and the budget have them
 	budget *budget
 
 	first atomic.Pointer[chunk]
 
-	last    *chunk // guarded by Room.mu, as all below
+	last    *chunk // guarded by Room.mu, like all below
 	used    int    // bytes of last
 	size    int    // bytes of all chunks
 	readers int    // subscriptions
@@ -85,16 +84,16 @@ type tail struct {
 
 func newTail(r *Room, format Format, limit int) *tail {
 	t := &tail{room: r, format: format, limit: limit, budget: r.budget}
-	t.last = &chunk{number: 1, base: r.head.Load()} // takes nothing: the first entry brings the next
+	t.last = &chunk{number: 1, base: r.head.Load()} // without room: the first frame adds the next
 	t.first.Store(t.last)
 	return t
 }
 
-// scratches are buffers that frames are encoded into before their size is known.
+// scratches are buffers to encode frames into before their size is known.
 var scratches = sync.Pool{New: func() any { b := make([]byte, 0, minChunk); return &b }}
 
-// append adds one frame that encode appends to a buffer. seqs is 1 for an
-// entry of the log and 0 for a frame that passes by without being kept.
+// append adds one frame that encode appends to a buffer. seqs is 1 for an entry of
+// the log and 0 for any other frame.
 func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
 	scratch := scratches.Get().(*[]byte)
 	frame := encode((*scratch)[:0])
@@ -116,7 +115,7 @@ func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
 	t.trim()
 }
 
-// grow links a new, empty chunk that has room for a frame.
+// grow links a new, empty chunk with room for a frame.
 func (t *tail) grow(frame int) *chunk {
 	size := max(min(2*len(t.last.bytes), maxChunk), minChunk, frame)
 	c := &chunk{bytes: make([]byte, size), marks: make([]mark, size/bytesPerMark+1)}
@@ -125,7 +124,7 @@ func (t *tail) grow(frame int) *chunk {
 	return c
 }
 
-// link makes a chunk the last.
+// link appends a chunk.
 func (t *tail) link(c *chunk) {
 	before := t.last
 	c.tail, c.number, c.base = t, before.number+1, before.end()
@@ -134,7 +133,7 @@ func (t *tail) link(c *chunk) {
 	before.next.Store(c)
 }
 
-// trim lets go of the oldest chunks beyond the limit.
+// trim drops the oldest chunks beyond the limit.
 func (t *tail) trim() {
 	for {
 		c := t.first.Load()
@@ -145,8 +144,8 @@ func (t *tail) trim() {
 	}
 }
 
-// drop lets go of the oldest chunk. If it is the last one too the tail goes on in
-// one that holds nothing, until the next frame brings another.
+// drop drops the oldest chunk. If it is also the last, the tail goes on in an empty
+// one until the next frame adds another.
 func (t *tail) drop() {
 	c := t.first.Load()
 	if c == t.last {
@@ -157,21 +156,21 @@ func (t *tail) drop() {
 	t.budget.remove(c)
 }
 
-// letGo drops everything up to and with a chunk that the budget cannot afford,
-// unless that has happened in the meantime. The caller holds no Room.mu.
-func (t *tail) letGo(c *chunk) {
+// dropThrough drops everything up to and including a chunk, unless that has
+// happened in the meantime. The caller holds no Room.mu.
+func (t *tail) dropThrough(c *chunk) {
 	t.room.mu.Lock()
 	defer t.room.mu.Unlock()
 	last := t.last
 	for c.counted {
 		t.drop()
 	}
-	if last != t.last { // cursors stand in it and are to move on
+	if last != t.last { // cursors stand in it and must move on
 		t.room.wakeLocked()
 	}
 }
 
-// restart drops everything and begins anew behind the entry base.
+// restart drops everything and begins anew after the entry base.
 func (t *tail) restart(base uint64) {
 	t.close()
 	old := t.last
@@ -181,20 +180,20 @@ func (t *tail) restart(base uint64) {
 	old.next.Store(dropped)
 }
 
-// close drops everything. Whoever still knows the tail holds nothing of it.
+// close drops everything. A position in the tail holds none of it afterwards.
 func (t *tail) close() {
 	for t.first.Load() != t.last || len(t.last.bytes) > 0 {
 		t.drop()
 	}
 }
 
-// end returns the position behind everything, for one who holds Room.mu.
+// end returns the position after the last frame. The caller holds Room.mu.
 func (t *tail) end() position {
 	return position{number: t.last.number, index: t.last.published.Load()}
 }
 
-// seek returns the position of the first entry behind seq, or false when the
-// tail does not reach back that far.
+// seek returns the position of the first entry after seq, or false if the tail does
+// not reach back that far.
 func (t *tail) seek(seq uint64) (position, bool) {
 	c := t.first.Load()
 	if seq < c.base {
@@ -203,7 +202,7 @@ func (t *tail) seek(seq uint64) (position, bool) {
 	for {
 		published := int(c.published.Load())
 		next := c.next.Load()
-		if next == dropped { // restarted under our feet
+		if next == dropped { // restarted in the meantime
 			return t.seek(seq)
 		}
 		if next == nil || seq < next.base {
@@ -214,11 +213,11 @@ func (t *tail) seek(seq uint64) (position, bool) {
 	}
 }
 
-// find gives the position of a cursor that was given everything up to seq its
-// chunk back, or returns false when the tail has let go of what comes next.
+// find returns the position with its chunk, for a cursor that was given everything
+// up to seq, or false if the tail has dropped what comes next.
 func (t *tail) find(p position, seq uint64) (position, bool) {
 	c := t.first.Load()
-	if p.number < c.number { // all of the first chunk, presence too, came after it
+	if p.number < c.number { // all of the first chunk, with presence, came after it
 		return position{chunk: c, number: c.number}, seq == c.base
 	}
 	for ; c != nil && c != dropped && c.number <= p.number; c = c.next.Load() {

@@ -1,8 +1,7 @@
-// Package display makes text from other people safe to print. Whatever arrives
-// is cleaned at the moment of display, also what a server should have refused:
-// no escape sequence, no control character, no trick with the direction of
-// text, and no invisible character but where letters and emoji need it gets
-// through to a terminal.
+// Package display makes text from other people safe to print. It sanitizes all text
+// right before printing, including text that a server should have rejected.
+// Escape sequences, control characters and direction marks never reach the
+// terminal; invisible characters do only where letters and emoji need them.
 package display
 
 import (
@@ -13,21 +12,21 @@ import (
 	"unicode/utf8"
 )
 
-// maxMarks is how many characters in a row are shown that take no room of their
-// own, such as combining marks; no script needs more, and hundreds of them paint
-// over the lines around.
+// maxMarks is the maximum number of consecutive zero-width characters, such as
+// combining marks. No script needs more, and hundreds of them paint over other
+// lines.
 const maxMarks = 8
 
-// Line returns text as one line: a newline becomes the two characters \n, and
-// what must not reach a terminal becomes its code point in angle brackets, such
-// as <U+202E>. Tabs stay. It returns the same string where nothing changes.
+// Line returns text as one line. It replaces a newline with the two characters \n,
+// and an unsafe character with its code point in angle brackets, such as <U+202E>.
+// Tabs stay. It returns s itself if nothing changes.
 func Line(s string) string {
 	if isPlain(s) {
 		return s
 	}
 	var b strings.Builder
-	base, before := rune(-1), rune(-1) // the last character with room of its own, and the last of all
-	marks := 0                         // how many without have come since
+	base, before := rune(-1), rune(-1) // the last character with a width, and the last of all
+	marks := 0                         // zero-width characters since base
 	endMarks := func() {
 		if marks > maxMarks {
 			fmt.Fprintf(&b, "<%d marks>", marks-maxMarks)
@@ -60,8 +59,8 @@ func Line(s string) string {
 	return b.String()
 }
 
-// JSON returns a JSON text with escapes for the characters that are invisible
-// or control a terminal or the direction of text. It means the same.
+// JSON escapes the characters in a JSON text that are invisible or that control
+// a terminal or the direction of text. The result is equivalent JSON.
 func JSON(text string) string {
 	if isPlain(strings.TrimSuffix(text, "\n")) {
 		return text
@@ -91,14 +90,14 @@ func isPlain(s string) bool {
 }
 
 const (
-	joiner         = '\u200d' // makes one emoji of several, and letters join
+	joiner         = '\u200d' // joins emoji into one, and letters
 	nonJoiner      = '\u200c'
 	variationText  = '\ufe0e'
 	variationEmoji = '\ufe0f'
-	blackFlag      = '\U0001f3f4' // begins the flags that are made of tags, such as Scotland's
+	blackFlag      = '\U0001f3f4' // begins flags with tags, such as Scotland's
 )
 
-// isMark reports whether a character takes no room of its own.
+// isMark reports whether a character has no width.
 func isMark(r rune) bool {
 	switch r {
 	case '\u115f', '\u1160', '\u3164', '\uffa0': // letters that are blank
@@ -107,8 +106,8 @@ func isMark(r rune) bool {
 	return unicode.In(r, unicode.M, unicode.Cf)
 }
 
-// belongs reports whether a mark has a meaning where it stands: behind a base
-// and perhaps other marks, the last of which is before.
+// belongs reports whether a mark has a meaning after its base, where before is the
+// character directly before it and next the one after it.
 func belongs(mark, base, before, next rune) bool {
 	switch {
 	case mark == joiner, mark == nonJoiner:
@@ -126,8 +125,8 @@ func belongs(mark, base, before, next rune) bool {
 // joins reports whether a character is a letter, or may be part of an emoji.
 func joins(r rune) bool { return unicode.IsLetter(r) || unicode.IsSymbol(r) && r != utf8.RuneError }
 
-// isUnsafe reports whether a character with room of its own must not reach a
-// terminal: it controls it, breaks the line, or is none.
+// isUnsafe reports whether a character with a width must not reach a terminal: it
+// is a control character, breaks the line, or is not a valid character.
 func isUnsafe(r rune) bool {
 	return r != '\t' && unicode.In(r, unicode.Cc, unicode.Cs, unicode.Co, unicode.Zl, unicode.Zp) ||
 		r >= 0xfff0 && r <= 0xfff8 || r&0xfffe == 0xfffe

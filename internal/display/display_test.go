@@ -71,7 +71,7 @@ func TestJSON(t *testing.T) {
 			}
 			var before, after any
 			if err := errors.Join(json.Unmarshal([]byte(test.in), &before), json.Unmarshal([]byte(got), &after)); err != nil || !reflect.DeepEqual(before, after) {
-				t.Errorf("it means %v, and meant %v (%v)", after, before, err)
+				t.Errorf("the meaning is %v, want %v (%v)", after, before, err)
 			}
 		})
 	}

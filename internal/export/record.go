@@ -60,10 +60,10 @@ func parseRecord(line []byte) (store.Record, error) {
 	source.SetLimit(maxLine) // escapes may make a line longer than a frame
 	var event wire.Event
 	err := source.ReadEvent(&event)
-	if bad, ok := errors.AsType[*wire.ReaderError](err); ok && bad.Code == wire.CodeUnknownType {
-		return parseEntry(line)
-	}
+	bad, isBad := errors.AsType[*wire.ReaderError](err)
 	switch {
+	case isBad && bad.Code == wire.CodeUnknownType, err == nil && event.Type == wire.TypeUnknown:
+		return parseEntry(line) // it is no frame of this version
 	case err != nil:
 		return store.Record{}, err
 	case event.Type != wire.TypeMessage:

@@ -1,13 +1,13 @@
-// Package failpoint lets a test end the process at a named place of the code.
-// Only builds with the tag failpoint do so; in all others Point is empty and
+// Package failpoint lets a test end the process at a named point in the code. It
+// works only in builds with the tag failpoint; in all others Point is empty and
 // costs nothing.
 //
-// Such a build reads from its environment
+// Such a build reads these environment variables:
 //
-//	KABAN_FAILPOINT=NAME:N        ends the process, as SIGKILL does, when it
-//	                              passes the place for the Nth time
-//	KABAN_FAULT_SYNCHRONOUS=off   gives up what SQLite does for durability
-//	KABAN_FAULT_CLOCK=DURATION    moves the clock that messages get their time from
+//	KABAN_FAILPOINT=NAME:N       ends the process, like SIGKILL, when it passes
+//	                             the point for the Nth time
+//	KABAN_FAULT_SYNCHRONOUS=off  disables SQLite's measures for durability
+//	KABAN_FAULT_CLOCK=DURATION   shifts the clock of message times
 //
-// and what package disk reads.
+// and those of package disk.
 package failpoint

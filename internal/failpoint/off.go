@@ -2,5 +2,5 @@
 
 package failpoint
 
-// Point passes a named place.
+// Point marks a named failpoint.
 func Point(string) {}

@@ -23,17 +23,17 @@ func init() {
 	left.Store(max(n, 1))
 }
 
-// Point passes a named place.
+// Point marks a named failpoint.
 func Point(name string) {
 	if name == place && left.Add(-1) == 0 {
 		Die()
 	}
 }
 
-// OnDeath sets what is done before the process ends. Call it from an init.
+// OnDeath sets a function to call before the process ends. Call it from an init.
 func OnDeath(f func()) { onDeath = f }
 
-// Die ends the process as SIGKILL does. It does not return.
+// Die ends the process like SIGKILL. It does not return.
 func Die() {
 	if onDeath != nil {
 		onDeath()

@@ -17,10 +17,21 @@ func AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
 	if e.Kind != kaban.KindMessage {
 		return wire.AppendVoid(dst, room, e.Seq, time.UnixMilli(e.Time))
 	}
-	return wire.AppendMessage(dst, room, Message(e))
+	return wire.AppendMessage(dst, room, message(e))
 }
 
-// Message returns an entry that is a message.
-func Message(e *chat.Entry) wire.Message {
+// Page returns the messages among entries, and the sequence numbers of all others.
+func Page(entries []chat.Entry) (messages []wire.Message, others []uint64) {
+	for i := range entries {
+		if e := &entries[i]; e.Kind == kaban.KindMessage {
+			messages = append(messages, message(e))
+		} else {
+			others = append(others, e.Seq)
+		}
+	}
+	return messages, others
+}
+
+func message(e *chat.Entry) wire.Message {
 	return wire.Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: time.UnixMilli(e.Time)}
 }

@@ -1,10 +1,10 @@
-// Package hook keeps the keys of incoming webhooks: who has a key may say
-// something in one room, and nothing else.
+// Package hook stores the keys of incoming webhooks. The holder of a key may post
+// to one room, and do nothing else.
 //
-// Each hook is a small file in a directory of the data directory, named by the
-// SHA-256 of its key; the key itself is kept nowhere. So hooks are added and
-// removed while a server runs, by another process, without a lock and without
-// telling the server: it looks for the file when a key is used.
+// Each hook is a small file in a subdirectory of the data directory, named by the
+// SHA-256 of its key. The key itself is not stored. Another process can add and
+// remove hooks while the server runs, without a lock and without notifying it: the
+// server looks for the file when a key is used.
 package hook
 
 import (
@@ -26,79 +26,80 @@ import (
 	"kaban"
 )
 
-// Facts that callers tell apart with errors.Is.
+// Errors of this package.
 var (
-	// ErrNotFound says that there is no such hook.
+	// ErrNotFound means that the hook does not exist.
 	ErrNotFound = errors.New("no such hook")
-	// ErrAmbiguous says that several hooks have ids that begin so.
-	ErrAmbiguous = errors.New("several hooks have ids that begin so")
+	// ErrAmbiguous means that the ids of several hooks have the given prefix.
+	ErrAmbiguous = errors.New("several hooks have ids with this prefix")
 )
 
 const (
 	directory = "hooks" // in the data directory
 	extension = ".json"
-	// idLength is how many digits of the hash name a hook to people.
+	// idLength is the number of digits of the hash in an ID.
 	idLength = 12
-	// maxKey is the longest key that is looked for, in bytes.
+	// maxKey is the length of the longest key that Find accepts, in bytes.
 	maxKey = 128
-	// maxFile is more than a file of ours has, in bytes.
+	// maxFile is the size of the largest file that is read, in bytes. A hook needs
+	// much less.
 	maxFile = 4096
 )
 
-// Hook is a key's right.
+// Hook is the permission to post to a room.
 type Hook struct {
-	// ID names the hook to its operator. It does not help to use it.
+	// ID identifies the hook to its operator. It is not a secret.
 	ID string
-	// Room is where it speaks.
+	// Room is the room of its messages.
 	Room kaban.RoomName
-	// Username is who speaks when a message does not say.
+	// Username is the author of messages that do not name one.
 	Username kaban.Username
-	// Created is when it was made, in UTC.
+	// Created is the time of Add, in UTC.
 	Created time.Time
 
 	path string
 }
 
-// file is a hook as it is kept.
+// file is the file format of a hook.
 type file struct {
 	Room     string    `json:"room"`
 	Username string    `json:"username"`
 	Created  time.Time `json:"created"`
-	// Sum is the checksum of the above and of the file's name, so that a hook does
-	// not speak in another room because a bit has flipped. Older files have none.
+	// Sum is the checksum of the other fields and the file's name. Without it a
+	// flipped bit could make a hook post to another room. Older files have none.
 	Sum *uint32 `json:"sum,omitempty"`
 }
 
-// sum returns the checksum that the file of a name has.
+// sum returns the checksum for a file name.
 func (f *file) sum(name string) uint32 {
 	return crc32.Checksum(fmt.Appendf(nil, "%s\n%s\n%s\n%d", name, f.Room, f.Username, f.Created.Unix()), crc32.MakeTable(crc32.Castagnoli))
 }
 
-// Dir is the hooks of a data directory. It need not exist. All methods are safe
-// for concurrent use, also by several processes.
+// Dir is the set of hooks in a data directory, which need not exist. All methods
+// are safe for concurrent use, including by several processes.
 type Dir struct{ path string }
 
 // Open returns the hooks of a data directory.
 func Open(data string) Dir { return Dir{filepath.Join(data, directory)} }
 
-// Add makes a hook and returns its key, of 130 random bits, which cannot be had
-// again. The data directory must exist.
+// Add creates a hook and returns its key of 130 random bits, which cannot be
+// recovered later. The data directory must exist.
 func (d Dir) Add(room kaban.RoomName, username kaban.Username) (key string, h Hook, err error) {
 	if err := os.Mkdir(d.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", Hook{}, fmt.Errorf("make the directory of hooks: %w", err)
+		return "", Hook{}, fmt.Errorf("create the directory of hooks: %w", err)
 	}
 	key = rand.Text()
 	f := file{Room: room.String(), Username: username.String(), Created: time.Now().UTC().Truncate(time.Second)}
 	path := d.pathOf(key)
 	f.Sum = new(f.sum(filepath.Base(path)))
 	if err := write(path, f); err != nil {
-		return "", Hook{}, fmt.Errorf("keep the hook: %w", err)
+		return "", Hook{}, fmt.Errorf("store the hook: %w", err)
 	}
 	h, err = read(path)
 	return key, h, err
 }
 
-// write writes a file as a whole or not at all.
+// write writes a file atomically.
 func write(path string, f file) error {
 	text, err := json.Marshal(f)
 	if err != nil {
@@ -119,7 +120,7 @@ func write(path string, f file) error {
 	return nil
 }
 
-// Find returns the hook of a key. It returns ErrNotFound.
+// Find returns the hook with a key, or ErrNotFound.
 func (d Dir) Find(key string) (Hook, error) {
 	if key == "" || len(key) > maxKey {
 		return Hook{}, ErrNotFound
@@ -131,7 +132,7 @@ func (d Dir) Find(key string) (Hook, error) {
 	return h, err
 }
 
-// List returns all hooks, the oldest first.
+// List returns all hooks, oldest first.
 func (d Dir) List() ([]Hook, error) {
 	entries, err := os.ReadDir(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +148,7 @@ func (d Dir) List() ([]Hook, error) {
 		}
 		h, err := read(filepath.Join(d.path, entry.Name()))
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed in this moment
+		case errors.Is(err, fs.ErrNotExist): // removed in the meantime
 		case err != nil:
 			return nil, err
 		default:
@@ -158,7 +159,7 @@ func (d Dir) List() ([]Hook, error) {
 	return all, nil
 }
 
-// Remove ends the hook whose ID begins with id. It returns ErrNotFound and
+// Remove deletes the hook whose ID begins with id. It may return ErrNotFound or
 // ErrAmbiguous.
 func (d Dir) Remove(id string) (Hook, error) {
 	all, err := d.List()
@@ -184,15 +185,15 @@ func (d Dir) pathOf(key string) string {
 	return filepath.Join(d.path, hex.EncodeToString(hash[:])+extension)
 }
 
-// read reads one hook. Who can write the file may write nonsense, so it is
-// checked as everything else is.
+// read reads one hook. It validates the file, because people may edit it.
 func read(path string) (Hook, error) {
 	text, err := readSmall(path)
 	if err != nil {
 		return Hook{}, err
 	}
 	bad := func(err error) (Hook, error) {
-		return Hook{}, fmt.Errorf("%s is damaged; remove it and add the hook again: %v", path, err) // not what a client did
+		// Not %w: a MessageError would look like the fault of a client.
+		return Hook{}, fmt.Errorf("%s is damaged; remove it and add the hook again: %v", path, err)
 	}
 	var f file
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -201,7 +202,7 @@ func read(path string) (Hook, error) {
 		return bad(err)
 	}
 	if f.Sum != nil && *f.Sum != f.sum(filepath.Base(path)) {
-		return bad(errors.New("its checksum is another one; if it was changed by hand, take \"sum\" out"))
+		return bad(errors.New("the checksum does not match; if you edited the file, remove \"sum\""))
 	}
 	h := Hook{Created: f.Created, path: path}
 	if h.Room, err = kaban.ParseRoomName(f.Room); err != nil {
@@ -221,7 +222,7 @@ func readSmall(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("%s is no hook", path)
+		return nil, fmt.Errorf("%s is not a hook", path)
 	}
 	return os.ReadFile(path)
 }

@@ -63,14 +63,14 @@ func TestAddFindRemove(t *testing.T) {
 		t.Errorf("removed %+v, %v", got, err)
 	}
 	if _, err := hooks.Find(key); !errors.Is(err, hook.ErrNotFound) {
-		t.Errorf("it is still there: %v", err)
+		t.Errorf("the hook still exists: %v", err)
 	}
 	if _, err := hooks.Find(other); err != nil {
-		t.Errorf("the other is gone: %v", err)
+		t.Errorf("the other hook is gone: %v", err)
 	}
 }
 
-// The key is kept nowhere, and nobody else can read what is.
+// The key is not stored, and other users cannot read the files.
 func TestTheKeyIsNotKept(t *testing.T) {
 	data := t.TempDir()
 	room, ci := names(t, "builds", "ci")
@@ -120,7 +120,7 @@ func TestAmbiguousAndDamaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(data, "hooks", ".new-1"), []byte("cut"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := hooks.List(); err != nil || len(all) != 17 { // what was not finished is not there
+	if all, err := hooks.List(); err != nil || len(all) != 17 { // unfinished files are not listed
 		t.Errorf("there are %d, %v", len(all), err)
 	}
 	for _, text := range []string{"", "{}", "[]", `{"room":"a b","username":"x"}`, `{"room":"a","username":""}`, strings.Repeat("x", 10_000)} {
@@ -134,7 +134,7 @@ func TestAmbiguousAndDamaged(t *testing.T) {
 	}
 }
 
-// Each bit of a hook's file: it is refused, or it is the same hook.
+// A flip of any bit in a hook's file is an error or does not change the hook.
 func TestEveryFlippedBitOfAHookIsFound(t *testing.T) {
 	data := t.TempDir()
 	hooks := hook.Open(data)
@@ -167,7 +167,7 @@ func TestEveryFlippedBitOfAHookIsFound(t *testing.T) {
 	if found < len(content)*6 {
 		t.Errorf("%d flips of %d were found", found, len(content)*8)
 	}
-	// One of an older version has no sum.
+	// A file from an older version has no checksum.
 	if err := os.WriteFile(files[0], []byte(`{"room":"builds","username":"ci","created":"2026-11-24T02:35:37Z"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestEveryFlippedBitOfAHookIsFound(t *testing.T) {
 	}
 }
 
-// Many are added at once, by whoever; none is lost.
+// No hook is lost when many are added concurrently.
 func TestAddAtOnce(t *testing.T) {
 	data := t.TempDir()
 	room, ci := names(t, "builds", "ci")

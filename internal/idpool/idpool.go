@@ -1,11 +1,10 @@
-// Package idpool hands out the ids of connections. Every connection holds a
-// Token from a Pool and redeems it as its last act, so that a server knows how
-// many there are, refuses more than it can take, and can wait for the last.
+// Package idpool hands out the ids of connections. Every connection acquires a
+// Token from a Pool and redeems it as its last act. The pool limits the number of
+// connections and can wait for the last one.
 //
-// The pool is sharded: connections that come and go at the same time do not
-// queue at one lock. An id is used again after it was redeemed, but never by
-// two at once; an Origin is never used again. All methods are safe for
-// concurrent use.
+// The pool is sharded, so connections that come and go concurrently do not contend
+// for one lock. Ids are reused after they are redeemed; origins are never reused.
+// All methods are safe for concurrent use.
 package idpool
 
 import (
@@ -20,39 +19,39 @@ import (
 	"kaban"
 )
 
-// Facts that callers tell apart with errors.Is.
+// Errors of this package.
 var (
-	// ErrFull says that every id is held.
+	// ErrFull means that all ids are in use.
 	ErrFull = errors.New("all connection ids are in use")
-	// ErrDraining says that the pool gives out nothing any more.
-	ErrDraining = errors.New("connection ids are not given out any more")
-	// ErrRedeemed says that a token was redeemed before. Nothing has changed.
-	ErrRedeemed = errors.New("token was redeemed before")
+	// ErrDraining means that Drain was called.
+	ErrDraining = errors.New("the pool of connection ids is draining")
+	// ErrRedeemed means that the token is already redeemed. The call is a no-op.
+	ErrRedeemed = errors.New("token is already redeemed")
 )
 
 // Pool hands out tokens.
 type Pool struct {
 	capacity int
 	shards   []shard
-	// hints holds the index of a shard to begin with. It keeps one per
-	// processor, so that each has a shard of its own as long as there are ids.
+	// hints holds the indexes of the shards to try first. A sync.Pool keeps one
+	// per processor, so processors use different shards while ids are available.
 	hints sync.Pool
-	// sealed says that every shard is draining: no token comes after it.
+	// sealed is set once every shard is draining and no token can follow.
 	sealed atomic.Bool
 
-	mu      sync.Mutex // guards all below; never taken with a shard's held
+	mu      sync.Mutex // guards the fields below; never locked while holding a shard's
 	drained chan struct{}
 }
 
-// shard holds every len(Pool.shards)-th id. Its padding keeps shards that are
-// used by different cores off one cache line.
+// shard holds every len(Pool.shards)-th id. The padding keeps the shards of
+// different cores on different cache lines.
 type shard struct {
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards the fields below
 	size     uint32     // ids of this shard
-	issued   uint32     // ids that were ever given out: the first so many
-	free     []uint32   // ids that were redeemed
+	issued   uint32     // ids below this have been acquired at least once
+	free     []uint32   // redeemed ids
 	inUse    int
-	turns    uint32 // counts tokens, to tell the holders of an id apart
+	turns    uint32 // counts tokens, to distinguish the holders of an id
 	draining bool
 	_        [64]byte
 }
@@ -65,7 +64,8 @@ type Token struct {
 	redeemed atomic.Bool
 }
 
-// New returns a pool of capacity ids, at least 1. Memory is taken by use.
+// New returns a pool of capacity ids, at least 1. It allocates memory as ids are
+// used.
 func New(capacity int) *Pool {
 	return newSharded(capacity, 1<<bits.Len(uint(runtime.GOMAXPROCS(0)*4-1)))
 }
@@ -88,10 +88,10 @@ func newSharded(capacity, shards int) *Pool {
 	return p
 }
 
-// Capacity returns how many tokens can be out at a time.
+// Capacity returns the maximum number of tokens in use.
 func (p *Pool) Capacity() int { return p.capacity }
 
-// InUse returns how many tokens are out.
+// InUse returns the number of tokens in use.
 func (p *Pool) InUse() int {
 	n := 0
 	for i := range p.shards {
@@ -103,9 +103,8 @@ func (p *Pool) InUse() int {
 	return n
 }
 
-// Acquire returns a token. It starts at the processor's own shard and goes on
-// to the others, so that it returns ErrFull only when it found each shard
-// empty. After Drain it returns ErrDraining.
+// Acquire returns a token. It tries the processor's own shard first and returns
+// ErrFull only if all shards are empty. After Drain it returns ErrDraining.
 func (p *Pool) Acquire() (*Token, error) {
 	hint := p.hints.Get().(*uint32)
 	defer p.hints.Put(hint)
@@ -144,17 +143,17 @@ func (s *shard) take() (slot, turn uint32, err error) {
 	return slot, s.turns, nil
 }
 
-// ID returns the id, from 1 to the pool's capacity. Another token may have it
-// after this one was redeemed.
+// ID returns the id, from 1 to the pool's capacity. Once this token is redeemed,
+// another one may have the same id.
 func (t *Token) ID() uint32 { return t.id }
 
-// Origin returns what no other token of the pool has or had.
+// Origin returns the token's origin, which no other token of the pool ever has.
 func (t *Token) Origin() kaban.Origin {
 	return kaban.Origin(uint64(t.turn)<<32 | uint64(t.id))
 }
 
-// Redeem gives the id back. A second time it returns ErrRedeemed, also when
-// somebody else holds the id by then.
+// Redeem returns the id to the pool. Further calls return ErrRedeemed, even if
+// another token has the id by then.
 func (t *Token) Redeem() error {
 	if !t.redeemed.CompareAndSwap(false, true) {
 		return ErrRedeemed
@@ -173,9 +172,9 @@ func (t *Token) Redeem() error {
 	return nil
 }
 
-// Drain refuses new tokens from now on and returns when every token is
-// redeemed, or with the cause of ctx and how many are still out. It may be
-// called again, and by several at once.
+// Drain stops handing out tokens and waits until every token is redeemed. If ctx
+// ends first, it returns the cause and the number of tokens in use. It may be
+// called repeatedly and concurrently.
 func (p *Pool) Drain(ctx context.Context) error {
 	for i := range p.shards {
 		s := &p.shards[i]
@@ -183,8 +182,8 @@ func (p *Pool) Drain(ctx context.Context) error {
 		s.draining = true
 		s.mu.Unlock()
 	}
-	// Whoever redeems from here on looks whether it was the last; who did so
-	// before is not counted any more by this look.
+	// From here on every Redeem checks whether it was the last. Earlier ones are
+	// covered by this check.
 	p.sealed.Store(true)
 	p.finish()
 	select {
@@ -196,11 +195,11 @@ func (p *Pool) Drain(ctx context.Context) error {
 	case <-p.drained:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%d connections are still there: %w", p.InUse(), context.Cause(ctx))
+		return fmt.Errorf("%d connections are still open: %w", p.InUse(), context.Cause(ctx))
 	}
 }
 
-// finish ends the drain if no token is out. Only for a sealed pool.
+// finish ends the drain if no token is in use. The pool must be sealed.
 func (p *Pool) finish() {
 	if p.InUse() > 0 {
 		return

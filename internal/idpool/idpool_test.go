@@ -186,8 +186,8 @@ func TestDrainOfAnUnusedPool(t *testing.T) {
 	}
 }
 
-// TestStorm comes and goes from many goroutines while the pool is drained: no
-// id is held twice and the drain ends.
+// TestStorm acquires and redeems tokens in many goroutines while the pool drains:
+// no id is held twice and the drain ends.
 func TestStorm(t *testing.T) {
 	for range 20 {
 		p := New(50)
@@ -286,7 +286,7 @@ func TestALargePoolCostsNothingWhileEmpty(t *testing.T) {
 	}
 }
 
-// onePool is what sharding is measured against: one lock for all.
+// onePool is the baseline of the benchmark: a pool with a single lock.
 type onePool struct {
 	mu     sync.Mutex
 	free   []uint32

@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// schemes are what an address begins with.
+// schemes are the beginnings of addresses.
 var schemes = []string{"https://", "http://", "mailto:"}
 
-// address reads an address, if one begins at i.
+// address reads an address that begins at i, if any.
 func (sc *scanner) address(i int) int {
 	n := 0
 	for _, scheme := range schemes {
@@ -30,9 +30,9 @@ func (sc *scanner) address(i int) int {
 	return end
 }
 
-// addressEnd returns where an address ends whose scheme has been read: at what
-// no address has, at a bracket that closes one before the address, and before
-// punctuation that rather belongs to the sentence.
+// addressEnd returns the end of an address after its scheme: before a character
+// that is not allowed in addresses, before a bracket that closes an earlier one,
+// and before trailing punctuation that belongs to the sentence.
 func addressEnd(s string) int {
 	var open [3]int
 	end := strings.IndexFunc(s, func(r rune) bool {
@@ -50,9 +50,9 @@ func addressEnd(s string) int {
 	return len(strings.TrimRight(s[:end], ".,:;!?'*_~…([{"))
 }
 
-// endsAddress reports whether no address has r: white space, what is invisible,
-// quotes and brackets that enclose addresses, and the punctuation of scripts
-// that put no space behind it.
+// endsAddress reports whether r ends an address: white space, invisible
+// characters, quotes and brackets around addresses, and the punctuation of scripts
+// without spaces.
 func endsAddress(r rune) bool {
 	switch {
 	case r < utf8.RuneSelf:

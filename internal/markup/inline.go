@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// dialect says what a run of n delimiters means; 0 is nothing.
+// dialect maps a run of n delimiters to its style; 0 is none.
 type dialect func(c byte, n int) Style
 
 func kaban(c byte, n int) Style {
@@ -23,16 +23,16 @@ func kaban(c byte, n int) Style {
 	return 0
 }
 
-// token is a span before it is known which delimiters belong together.
+// token is a span before delimiters are matched.
 type token struct {
 	Span
 	delimiter   byte // 0 for text
 	opens       bool
 	closes      bool
-	begin, ends Style // what a delimiter that has its partner begins or ends
+	begin, ends Style // style that a matched delimiter begins or ends
 }
 
-// appendInline adds the spans of a text of one line.
+// appendInline appends the spans of a single line of text.
 func appendInline(spans []Span, s string, d dialect) []Span {
 	if s == "" {
 		return spans
@@ -46,13 +46,13 @@ func appendInline(spans []Span, s string, d dialect) []Span {
 	return appendTokens(spans, s, sc.tokens)
 }
 
-// scanner cuts a text into tokens.
+// scanner splits a text into tokens.
 type scanner struct {
 	s       string
 	dialect dialect
-	partner map[int]int // of a run of backticks: where the next of its length begins
+	partner map[int]int // of a run of backticks: start of the next run of its length
 	tokens  []token
-	from    int // where the text begins that is in no token yet
+	from    int // start of the text that is in no token yet
 }
 
 func (sc *scanner) scan() {
@@ -73,7 +73,7 @@ func (sc *scanner) scan() {
 	sc.text(len(sc.s))
 }
 
-// text makes a token of what has been read up to i.
+// text makes a token of the text before i.
 func (sc *scanner) text(i int) {
 	if i > sc.from {
 		sc.tokens = append(sc.tokens, token{Span: Span{Text: sc.s[sc.from:i]}})
@@ -89,8 +89,8 @@ func (sc *scanner) take(i, j int, t token) {
 	sc.from = j
 }
 
-// backticks returns where the partner of each run of backticks is: the next run
-// of the same length.
+// backticks returns the partner of each run of backticks: the start of the next
+// run of the same length.
 func backticks(s string) map[int]int {
 	var partner, last map[int]int // last: by length
 	for end := strings.LastIndexByte(s, '`') + 1; end > 0; end = strings.LastIndexByte(s[:end], '`') + 1 {
@@ -107,7 +107,7 @@ func backticks(s string) map[int]int {
 	return partner
 }
 
-// code reads a run of backticks and, if it has a partner, the code between.
+// code reads a run of backticks and, if it has a partner, the code in between.
 func (sc *scanner) code(i int) int {
 	j := i
 	for j < len(sc.s) && sc.s[j] == '`' {
@@ -124,15 +124,15 @@ func (sc *scanner) code(i int) int {
 	return end
 }
 
-// beginsCode reports whether something would be seen of a code, and whether it
-// begins with a character of its own, not one that joins the one before.
+// beginsCode reports whether a code is visible and does not begin with a combining
+// mark.
 func beginsCode(s string) bool {
 	first, _ := utf8.DecodeRuneInString(s)
 	return !unicode.IsMark(first) && !isBlank(s)
 }
 
-// delimiters reads runs of delimiters that stand side by side. What stands
-// around all of them says whether they open or close.
+// delimiters reads adjacent runs of delimiters. The characters around all of them
+// decide whether they open or close.
 func (sc *scanner) delimiters(i int) int {
 	end := i
 	for end < len(sc.s) && isDelimiter(sc.s[end]) {
@@ -161,7 +161,7 @@ const delimiters = "*_~"
 
 func isDelimiter(c byte) bool { return c == '*' || c == '_' || c == '~' }
 
-// none stands for the character beyond either end of a text.
+// none is the character before the beginning or after the end of a text.
 const none rune = -1
 
 func last(s string) rune {
@@ -180,7 +180,7 @@ func first(s string) rune {
 	return r
 }
 
-// beforeOpening reports whether an emphasis may begin behind r.
+// beforeOpening reports whether emphasis may begin after r.
 func beforeOpening(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r == none || strings.ContainsRune(" \t([{\"'", r)
@@ -188,7 +188,7 @@ func beforeOpening(r rune) bool {
 	return !isWord(r)
 }
 
-// beginsEmphasis reports whether a text may be emphasised, by how it begins.
+// beginsEmphasis reports whether emphasis may begin before a text.
 func beginsEmphasis(s string) bool {
 	r := first(s)
 	if r < utf8.RuneSelf {
@@ -197,11 +197,11 @@ func beginsEmphasis(s string) bool {
 	return !isInvisible(r) && !unicode.IsMark(r)
 }
 
-// endsEmphasis reports whether a text may be emphasised, by how it ends.
+// endsEmphasis reports whether emphasis may end after a text.
 func endsEmphasis(s string) bool {
 	r := last(s)
 	switch {
-	case r == '.': // neither is *.*
+	case r == '.': // excludes *.*
 		r := last(strings.TrimRight(s[:len(s)-1], delimiters))
 		return r != none && !isInvisible(r)
 	case r < utf8.RuneSelf:
@@ -210,11 +210,11 @@ func endsEmphasis(s string) bool {
 	return !isInvisible(r)
 }
 
-// afterClosing reports whether an emphasis may end before a text.
+// afterClosing reports whether emphasis may end before a text.
 func afterClosing(s string) bool {
 	r := first(s)
 	switch {
-	case r == '.': // *a*.txt is no emphasis
+	case r == '.': // *a*.txt is not emphasis
 		return !isWord(first(s[1:]))
 	case r < utf8.RuneSelf:
 		return r == none || strings.ContainsRune(" \t)]}\"',;:!?", r)
@@ -222,8 +222,8 @@ func afterClosing(s string) bool {
 	return !isWord(r)
 }
 
-// match finds the partners among the delimiters: a delimiter closes the nearest
-// one that is equal to it and still open; what opened in between is text.
+// match pairs the delimiters: a delimiter closes the nearest equal one that is
+// still open; the delimiters in between are text.
 func match(tokens []token, d dialect) {
 	type key struct {
 		delimiter byte
@@ -257,8 +257,8 @@ func match(tokens []token, d dialect) {
 	}
 }
 
-// appendTokens makes spans of the tokens of a text. Neighbours of one style
-// become one.
+// appendTokens converts the tokens of a text to spans. It merges adjacent ones of
+// the same style.
 func appendTokens(spans []Span, text string, tokens []token) []Span {
 	depth := [3]int{} // of Bold, Italic and Struck
 	change := func(s Style, by int) {
@@ -293,7 +293,7 @@ func appendTokens(spans []Span, text string, tokens []token) []Span {
 	return spans
 }
 
-// isASCIIWord reports whether c is a letter or a digit of ASCII.
+// isASCIIWord reports whether c is an ASCII letter or digit.
 func isASCIIWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
@@ -306,15 +306,15 @@ func isWord(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r)
 }
 
-// blanks are what may stand around the parts of markup.
+// blanks may surround the parts of markup.
 const blanks = " \t"
 
-// isInvisible reports whether nothing is seen of r by itself.
+// isInvisible reports whether r is invisible by itself.
 func isInvisible(r rune) bool {
 	return unicode.In(r, unicode.White_Space, unicode.Cc, unicode.Cf)
 }
 
-// isBlank reports whether nothing is seen of a text.
+// isBlank reports whether nothing in a text is visible.
 func isBlank(s string) bool {
 	for _, r := range s {
 		if !isInvisible(r) {

@@ -1,18 +1,18 @@
-// Package markup reads the markup of messages: what of a content is emphasis,
-// code, a quote, a table, an address or a mention. docs/markup.md specifies it.
+// Package markup parses the markup of messages: emphasis, code, quotes, tables,
+// addresses and mentions. docs/markup.md specifies it.
 //
-// It guarantees that nothing is lost: the texts of the spans of a line, in
-// their order, are the line as it was written, and only delimiters of markup
-// that was recognised are marks, which a display may leave out. Time and memory
-// grow linearly with the content. The web page has the same rules in TypeScript
+// It guarantees that nothing is lost: the texts of the spans of a line,
+// concatenated, are the line as it was typed. Only delimiters of recognized markup
+// are marks, which a display may hide. Time and memory grow linearly with the
+// content. The web page has the same rules in TypeScript
 // (internal/web/page/src/markup.ts), and both pass the table in markuptest.
 //
-// The package draws nothing and cleans nothing: a display does both.
+// The package neither renders nor sanitizes; a display does both.
 package markup
 
 import "strings"
 
-// Style is how a stretch of text is meant, as a set.
+// Style is a set of styles of a span.
 type Style uint8
 
 // The styles. Bold, Italic and Struck combine with each other and with the rest.
@@ -21,30 +21,30 @@ const (
 	Italic
 	Struck
 	Code
-	Address  // of a web page or of mail, as it was sent
-	Mention  // of somebody or of everybody, with its "@"
+	Address  // of a web page or an e-mail, as it was sent
+	Mention  // of a person or of everyone, with its "@"
 	Language // of a block of code
 )
 
-// Span is a stretch of a line.
+// Span is a part of a line.
 type Span struct {
 	Text  string
 	Style Style
-	// Mark says that the text is a delimiter of markup.
+	// Mark is set if the text is a delimiter of markup.
 	Mark bool
-	// tail is what follows a mention and may belong to the name: names can end in
-	// "-" and "_", and sentences too.
+	// tail is the text after a mention that may be part of the name: both names
+	// and sentences can end in "-" and "_".
 	tail string
 }
 
-// Kind is what a line is part of.
+// Kind is the structure that a line is part of.
 type Kind uint8
 
 // The kinds of lines.
 const (
 	Text Kind = iota
-	// Block is a line of a block of code. Its first and its last line have the
-	// fences, which are marks, and may have nothing else.
+	// Block is a line of a block of code. Its first and last line contain the
+	// fences, which are marks, and possibly nothing else.
 	Block
 	// Head, Rule and Row are the lines of a table: the first, the line of dashes
 	// below it, and all others.
@@ -56,16 +56,16 @@ const (
 // Line is a line of a content.
 type Line struct {
 	Kind  Kind
-	Quote int // how many quotes it is in, at most MaxQuote
+	Quote int // depth of quotes, at most MaxQuote
 	Spans []Span
 }
 
-// MaxQuote is how deep quotes nest; further ">" are text.
+// MaxQuote is the maximum nesting of quotes; further ">" are text.
 const MaxQuote = 3
 
 const fence = "```"
 
-// Parse reads a content.
+// Parse parses a content.
 func Parse(content string) []Line {
 	texts := strings.Split(content, "\n")
 	lines := make([]Line, 0, len(texts))
@@ -88,8 +88,8 @@ func Parse(content string) []Line {
 	return lines
 }
 
-// textLine reads a line that is in no block. quoted says that the line before is
-// quoted; then a lone ">" is an empty line of that quote.
+// textLine parses a line outside of blocks. If the previous line is quoted, a lone
+// ">" is an empty line of that quote.
 func textLine(s string, quoted bool, d dialect) Line {
 	if quoted && isLoneQuote(s) {
 		return Line{Quote: 1, Spans: []Span{{Text: s, Mark: true}}}
@@ -103,8 +103,8 @@ func textLine(s string, quoted bool, d dialect) Line {
 	return l
 }
 
-// quoteDepth returns how many "> " a line begins with that have something to
-// quote.
+// quoteDepth returns the number of "> " at the beginning of a line that are
+// followed by something visible.
 func quoteDepth(s string) (depth int) {
 	for depth < MaxQuote && strings.HasPrefix(s, "> ") && !isBlank(s[2:]) {
 		depth++
@@ -115,14 +115,13 @@ func quoteDepth(s string) (depth int) {
 
 func isLoneQuote(s string) bool { return strings.TrimRight(s, blanks) == ">" }
 
-// closer is how a line may end a block of code: with a fence of n characters.
+// closer is the fence at the end of a line that may close a block of code.
 type closer struct {
 	n    int
-	most int // of this line and all below
+	most int // maximum of this line and all below
 }
 
-// closersOf returns, for each line, how it may end a block; nil if there is no
-// fence at all.
+// closersOf returns the closers of all lines, or nil if there are no fences.
 func closersOf(texts []string) []closer {
 	var closers []closer
 	most := 0
@@ -147,8 +146,8 @@ func closersOf(texts []string) []closer {
 	return closers
 }
 
-// blockAt returns how many lines the block of code has that begins at a line, 0
-// if none does. A fence that nothing closes, or that has nothing in it, is text.
+// blockAt returns the number of lines of the block of code that begins at a line,
+// or 0. A fence that is never closed, or has nothing in it, is text.
 func blockAt(texts []string, closers []closer, i int) int {
 	if closers == nil {
 		return 0
@@ -168,8 +167,9 @@ func blockAt(texts []string, closers []closer, i int) int {
 	return j - i + 1
 }
 
-// cutFence returns how long the fence is that a line begins with, and the rest
-// of the line; 0 if there is none, or if more of them follow in the line.
+// cutFence returns the length of the fence at the beginning of a line and the rest
+// of the line. The length is 0 if there is none, or if the line has more
+// backticks.
 func cutFence(s string) (n int, rest string) {
 	s = strings.TrimLeft(s, blanks)
 	rest = strings.TrimLeft(s, "`")
@@ -179,7 +179,7 @@ func cutFence(s string) (n int, rest string) {
 	return n, rest
 }
 
-// maxLanguage is the longest name of a language, in bytes.
+// maxLanguage is the length of the longest language name, in bytes.
 const maxLanguage = 24
 
 func isLanguage(s string) bool {
@@ -194,7 +194,7 @@ func isLanguage(s string) bool {
 	return true
 }
 
-// appendBlock adds the lines of a block of code, the fences among them.
+// appendBlock appends the lines of a block of code, including the fences.
 func appendBlock(lines []Line, texts []string) []Line {
 	add := func(spans ...Span) {
 		l := Line{Kind: Block}

@@ -53,9 +53,9 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// checkWhole wants every character of a content in a span, marks to be made of
-// nothing but delimiters, and something visible to be left of each line that
-// had something visible, but for fences, rules and the empty lines of quotes.
+// checkWhole checks that every character of a content is in a span, that marks are
+// delimiters, and that each visible line stays visible, except for fences, rules
+// and the empty lines of quotes.
 func checkWhole(t interface {
 	Helper()
 	Errorf(string, ...any)
@@ -89,7 +89,7 @@ func checkWhole(t interface {
 			}
 		}
 		if l.Kind == markup.Text && strings.TrimRight(text, " \t") != ">" && isBlank(shown) && !isBlank(text) {
-			t.Errorf("%.200q: nothing is left of %q", content, text)
+			t.Errorf("%.200q: nothing of %q is visible", content, text)
 		}
 		whole = append(whole, text)
 	}
@@ -107,7 +107,7 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// What Slack shows is what is shown here: nothing is lost but delimiters.
+// A message looks as it does in Slack: only delimiters are lost.
 func TestFromSlackLosesNothing(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -129,7 +129,7 @@ func TestFromSlackLosesNothing(t *testing.T) {
 	}
 }
 
-// isBlank reports whether nothing is seen of a text.
+// isBlank reports whether nothing in a text is visible.
 func isBlank(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.In(r, unicode.White_Space, unicode.Cc, unicode.Cf) })
 }
@@ -149,8 +149,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Sixteen times as much takes about sixteen times as long, not 256 times. A busy
-// machine makes a measurement worse, so the best of several counts.
+// Sixteen times the input takes about sixteen times as long, not 256 times. A busy
+// machine only makes a measurement worse, so the best of several counts.
 func TestLinear(t *testing.T) {
 	const size, attempts, tolerated = 8 << 10, 8, 100
 	took := func(content string) time.Duration {
@@ -173,7 +173,7 @@ func TestLinear(t *testing.T) {
 			}
 		}
 		if best >= tolerated {
-			t.Errorf("%q: sixteen times as many take %.0f times as long", piece, best)
+			t.Errorf("%q: sixteen times the input takes %.0f times as long", piece, best)
 		}
 	}
 }

@@ -7,12 +7,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// everybody are the names that mention all who are in the room. Nobody can have
-// one of them as a name.
+// everybody are the names that mention everyone in the room. They are reserved.
 var everybody = map[string]bool{"all": true, "channel": true, "everyone": true, "here": true}
 
-// Mentions reports whether a content mentions a name, or everybody. Case and
-// width do not matter; what is in code or in an address mentions nobody.
+// Mentions reports whether a content mentions a name, or everyone. It ignores case
+// and width. Code and addresses do not contain mentions.
 func Mentions(content, name string) bool {
 	if !strings.Contains(content, "@") {
 		return false
@@ -27,7 +26,7 @@ func Mentions(content, name string) bool {
 	return false
 }
 
-// Mentions reports whether a span mentions a name, or everybody.
+// Mentions reports whether a span mentions a name, or everyone.
 func (s Span) Mentions(name string) bool {
 	if s.Style&Mention == 0 {
 		return false
@@ -46,7 +45,7 @@ func (s Span) Mentions(name string) bool {
 	}
 }
 
-// fold returns the form in which names that differ in case or width are equal.
+// fold maps names that differ only in case or width to the same string.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == 'ς' {

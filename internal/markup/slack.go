@@ -2,7 +2,7 @@ package markup
 
 import "strings"
 
-// slack is the markup of Slack: one character where ours has two.
+// slack is Slack's markup, with one character per delimiter.
 func slack(c byte, n int) Style {
 	switch {
 	case n != 1:
@@ -15,12 +15,12 @@ func slack(c byte, n int) Style {
 	return Struck
 }
 
-// FromSlack returns a text that looks here as it does in Slack: with its
-// emphasis, its quotes and its blocks of code. References and entities must have
-// been replaced before. What is no markup in Slack stays as it is.
+// FromSlack converts a text to one that looks here as it does in Slack, with its
+// emphasis, quotes and blocks of code. References and entities must already be
+// replaced. Text that is not markup in Slack does not change.
 func FromSlack(text string) string {
 	var out strings.Builder
-	from := 0 // what is not written yet
+	from := 0 // start of the text that is not written yet
 	for at := 0; ; {
 		begin := strings.Index(text[at:], fence)
 		if begin < 0 {
@@ -32,7 +32,7 @@ func FromSlack(text string) string {
 			break
 		}
 		at = begin + len(fence) + len(code) + len(fence)
-		if !strings.Contains(code, "\n") || isBlank(code) { // our code within a line has any number of backticks
+		if !strings.Contains(code, "\n") || isBlank(code) { // inline code may have any number of backticks here
 			continue
 		}
 		if prose := strings.TrimRight(text[from:begin], blanks); prose != "" {
@@ -51,9 +51,9 @@ func FromSlack(text string) string {
 	return out.String()
 }
 
-// proseFromSlack writes a text that is in no block of code.
+// proseFromSlack converts a text outside of blocks of code.
 func proseFromSlack(out *strings.Builder, text string) {
-	all := false // all that follows is quoted
+	all := false // everything that follows is quoted
 	for n, l := range strings.Split(text, "\n") {
 		if n > 0 {
 			out.WriteByte('\n')
@@ -83,10 +83,9 @@ func proseFromSlack(out *strings.Builder, text string) {
 	}
 }
 
-// Emphasise puts the delimiters of a style around a text that stands between two
-// others, if they will be read as such there; else it returns the text. The
-// lines of a text are emphasised one by one, and blanks at their edges are left
-// outside.
+// Emphasise adds the delimiters of a style to a text between two others, if they
+// are recognized at that position. Otherwise it returns the text unchanged. It
+// emphasises each line separately, without the blanks at its edges.
 func Emphasise(before, text, after string, style Style) string {
 	delimiters := delimitersOf(text, style)
 	if delimiters == "" {
@@ -115,7 +114,7 @@ func Emphasise(before, text, after string, style Style) string {
 	return strings.Join(lines, "\n")
 }
 
-// delimitersOf returns what opens a style, "" for none.
+// delimitersOf returns the opening delimiters of a style, or "".
 func delimitersOf(text string, style Style) string {
 	if style&Code != 0 {
 		return FenceFor(text, 1)
@@ -133,7 +132,7 @@ func delimitersOf(text string, style Style) string {
 	return all
 }
 
-// FenceFor returns a run of backticks that a text does not have, of n or more.
+// FenceFor returns a run of at least n backticks that does not occur in a text.
 func FenceFor(text string, n int) string {
 	run := 0
 	for i := range len(text) {
@@ -155,7 +154,7 @@ func reversed(delimiters string) string {
 	return string(b)
 }
 
-// edge returns the character of a text that stands next to another text.
+// edge returns the character of a text next to another text.
 func edge(text string, end bool) string {
 	r := first(text)
 	if end {
@@ -167,8 +166,8 @@ func edge(text string, end bool) string {
 	return string(r)
 }
 
-// encloses reports whether the first and the last n bytes of marked are read as
-// delimiters between two texts.
+// encloses reports whether the first and the last n bytes of marked are recognized
+// as delimiters between two texts.
 func encloses(before, marked, after string, n int) bool {
 	from, to, at := len(before), len(before)+len(marked), 0
 	read := 0 // bytes of delimiters at the edges

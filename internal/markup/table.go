@@ -2,8 +2,8 @@ package markup
 
 import "strings"
 
-// tableAt returns how many lines the table has that begins with the first line:
-// a head, a line of dashes with as many cells, and rows. 0 if there is none.
+// tableAt returns the number of lines of the table that begins with the first
+// line, or 0. A table is a header, a line of dashes with as many cells, and rows.
 func tableAt(texts []string) int {
 	if len(texts) < 2 || !isRow(texts[0]) || !isRule(texts[1]) {
 		return 0
@@ -28,7 +28,7 @@ func isRow(s string) bool {
 	return len(at) > 1 && at[len(at)-1] == len(s)-1
 }
 
-// isRule reports whether a row has dashes only, and colons that align.
+// isRule reports whether a row contains only dashes and aligning colons.
 func isRule(s string) bool {
 	if !isRow(s) {
 		return false
@@ -43,7 +43,8 @@ func isRule(s string) bool {
 	return true
 }
 
-// bars returns where the bars of a row are. One behind a backslash is text.
+// bars returns the positions of the bars of a row. A bar after a backslash is
+// text.
 func bars(s string) (at []int) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -70,16 +71,16 @@ func appendTable(lines []Line, texts []string) []Line {
 	return lines
 }
 
-// row reads a line of a table. The bars, with the blanks around them, are marks.
+// row parses a line of a table. The bars, with the blanks around them, are marks.
 func row(kind Kind, s string) Line {
 	l := Line{Kind: kind}
 	at := bars(s)
-	mark := 0 // where the mark begins that is being read
+	mark := 0 // start of the current mark
 	for n := range len(at) - 1 {
 		cell := s[at[n]+1 : at[n+1]]
 		text := strings.Trim(cell, blanks)
 		if text == "" {
-			// Each cell has a mark in front of it.
+			// Each cell has a mark before it.
 			l.Spans = append(l.Spans, Span{Text: s[mark:at[n+1]], Mark: true})
 			mark = at[n+1]
 			continue
@@ -93,7 +94,7 @@ func row(kind Kind, s string) Line {
 	return l
 }
 
-// Cells returns the spans of each cell of a head or a row, without the bars.
+// Cells returns the spans of each cell of a header or a row, without the bars.
 func (l Line) Cells() [][]Span {
 	var cells [][]Span
 	for i, s := range l.Spans {
@@ -108,17 +109,17 @@ func (l Line) Cells() [][]Span {
 	return cells
 }
 
-// Align is to which side the text of a column is put.
+// Align is the alignment of a column.
 type Align uint8
 
-// The sides.
+// The alignments.
 const (
 	Left Align = iota
 	Center
 	Right
 )
 
-// Aligns returns what a rule says of each column.
+// Aligns returns the alignment of each column from a rule.
 func (l Line) Aligns() []Align {
 	s := strings.TrimRight(l.Spans[0].Text, blanks)
 	var aligns []Align

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 
 	"kaban"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/wire"
@@ -142,7 +142,7 @@ func TestCodes(t *testing.T) {
 
 func TestStoreFailures(t *testing.T) {
 	s := &faulty{Store: memory.New(0)}
-	f := start(t, server.Config{}, s, dispatch.Options{})
+	f := start(t, conn.Config{}, s, dispatch.Options{})
 	ann, bob := f.join("ann"), f.join("bob")
 	for i, test := range []struct {
 		err  error
@@ -160,7 +160,7 @@ func TestStoreFailures(t *testing.T) {
 }
 
 func TestServerFull(t *testing.T) {
-	f := start(t, server.Config{MaxClients: 1}, nil, dispatch.Options{MaxRooms: 2})
+	f := start(t, conn.Config{MaxClients: 1}, nil, dispatch.Options{MaxRooms: 2})
 	ann := f.join("ann")
 	full := f.dial()
 	if got := full.expect("error", "code", "server_full", "max", 1); got["retry_after_ms"] == nil {
@@ -209,7 +209,7 @@ func TestTenBadFramesInARow(t *testing.T) {
 }
 
 func TestResync(t *testing.T) {
-	f := start(t, server.Config{}, memory.New(64<<10), dispatch.Options{})
+	f := start(t, conn.Config{}, memory.New(64<<10), dispatch.Options{})
 	ann := f.join("ann")
 	for i := range 100 {
 		ann.say(`{"type":"send","room":"lobby","id":"%d","content":"%s"}`, i, strings.Repeat("x", 2000))

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
@@ -89,11 +90,10 @@ func TestDrains(t *testing.T) {
 	others := goleak.IgnoreCurrent()
 	for n := range drains {
 		s := memory.New(0)
-		d, m, l := open(t, s)
+		d, f, l := open(t, s)
 		var group, begun sync.WaitGroup
-		group.Go(func() { m.Serve(l) })
+		group.Go(func() { f.server.Serve(l) })
 		begun.Add(clients)
-		f := &fixture{t: t, addr: l.Addr().String(), manager: m}
 		all := make(chan map[string]uint64, clients)
 		for i := range clients {
 			conn := f.dialConn()
@@ -107,14 +107,14 @@ func TestDrains(t *testing.T) {
 		}
 		begun.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		if err := m.Shutdown(ctx); err != nil {
+		if err := f.manager.Shutdown(ctx); err != nil {
 			t.Errorf("drain %d: %v", n, err)
 		}
 		cancel()
 		group.Wait()
 		close(all)
-		if m.Clients() != 0 || m.Panics() != 0 {
-			t.Errorf("drain %d: %d tokens are out, %d panics", n, m.Clients(), m.Panics())
+		if f.manager.Clients() != 0 || f.manager.Panics() != 0 {
+			t.Errorf("drain %d: %d tokens are out, %d panics", n, f.manager.Clients(), f.manager.Panics())
 		}
 		f.closeWeb()
 		d.Close()
@@ -126,13 +126,13 @@ func TestDrains(t *testing.T) {
 }
 
 // open makes a server that the caller runs and ends itself.
-func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *server.Manager, net.Listener) {
+func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *fixture, net.Listener) {
 	t.Helper()
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := server.New(server.Config{}, chat.New(d, chat.Options{}))
+	m, err := conn.New(conn.Config{Submit: d.Submit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,17 +140,16 @@ func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *server.Manager,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, m, l
+	return d, &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(server.Config{}, chat.New(d, chat.Options{}), m)}, l
 }
 
 // comeBack reads the log through a new server over the same store.
 func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64) {
 	t.Helper()
-	d, m, l := open(t, s)
+	d, f, l := open(t, s)
 	var serving sync.WaitGroup
-	serving.Go(func() { m.Serve(l) })
-	defer func() { m.Close(); d.Close(); serving.Wait() }()
-	f := &fixture{t: t, addr: l.Addr().String(), manager: m}
+	serving.Go(func() { f.server.Serve(l) })
+	defer func() { f.manager.Close(); d.Close(); serving.Wait() }()
 	defer f.closeWeb()
 	reader := f.hello("reader")
 	reader.say(`{"type":"join","room":"lobby","after":0}`)

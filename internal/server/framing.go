@@ -3,34 +3,36 @@ package server
 import (
 	"io"
 
+	"github.com/gobwas/ws"
+
 	"kaban/internal/chat"
 	"kaban/internal/frame"
 	"kaban/wire"
 )
 
-// framing is how the frames of kaban/1 lie in the bytes of a connection. What a
-// loop, a handler and the dispatcher do is the same for all of them.
+// framing is how the frames of kaban/1 lie in the bytes of a connection. All else
+// is the same for all of them.
 type framing interface {
 	// format is what members with this framing read. They share its bytes.
 	format() chat.Format
-	// read does at most one read of the source and makes lines of what came. What has to
-	// be answered at once is in answer, in the form in which it is sent, until the
-	// next call. The error is the socket's, io.EOF when the peer has said that
-	// nothing more comes, or a *framingError; the last two come again.
+	// read does at most one read of the source and turns its bytes into lines.
+	// answer, valid until the next call, is a reply of the framing itself, as it is
+	// sent. The error is the socket's, io.EOF when the peer has said that nothing
+	// more comes, or a *framingError; the last two are permanent.
 	read(src io.Reader, p []byte) (n int, answer []byte, err error)
 	// begin and end enclose one line that is appended to dst: begin before, and
 	// end with where begin was called.
 	begin(dst []byte) []byte
 	end(dst []byte, start int) []byte
-	// farewell appends what says that nothing more comes, if the framing has such a
-	// thing.
-	farewell(dst []byte, e *ending) []byte
+	// farewell appends the end of the output, if the framing has such a thing. code
+	// is why.
+	farewell(dst []byte, code uint16) []byte
 }
 
-// framingError says why what came is not of the framing. It ends the connection.
+// framingError says why bytes are not of the framing. It ends the connection.
 type framingError struct {
 	code  wire.Code
-	close uint16 // status code of the close frame
+	close ws.StatusCode
 	text  string
 }
 
@@ -46,9 +48,9 @@ func (lines) read(src io.Reader, p []byte) (n int, answer []byte, err error) {
 	return n, nil, err
 }
 
-func (lines) begin(dst []byte) []byte               { return dst }
-func (lines) end(dst []byte, _ int) []byte          { return dst }
-func (lines) farewell(dst []byte, _ *ending) []byte { return dst }
+func (lines) begin(dst []byte) []byte              { return dst }
+func (lines) end(dst []byte, _ int) []byte         { return dst }
+func (lines) farewell(dst []byte, _ uint16) []byte { return dst }
 
 // appendFrame appends an event as it is sent.
 func appendFrame(dst []byte, f framing, event *wire.Event) []byte {
@@ -59,7 +61,7 @@ func appendFrame(dst []byte, f framing, event *wire.Event) []byte {
 // frameFormat encodes what members with one framing read.
 type frameFormat struct{ framing framing }
 
-// Formats of which all members with the same framing share the bytes.
+// Formats: all members with the same framing share the bytes.
 var (
 	jsonLines    chat.Format = frameFormat{lines{}}
 	jsonMessages chat.Format = frameFormat{(*webSocket)(nil)}

@@ -16,8 +16,8 @@ import (
 
 	"kaban"
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -115,7 +115,7 @@ func TestOtherProtocols(t *testing.T) {
 }
 
 func TestSilentConnectionsAreCut(t *testing.T) {
-	f := start(t, server.Config{HelloTimeout: 100 * time.Millisecond, Heartbeat: 200 * time.Millisecond}, nil, dispatch.Options{})
+	f := start(t, conn.Config{HelloTimeout: 100 * time.Millisecond, Heartbeat: 200 * time.Millisecond}, nil, dispatch.Options{})
 	nothing := f.dial()
 	nothing.expect("error", "code", "hello_required")
 	nothing.expectEnd("idle")
@@ -154,7 +154,7 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 
 // A reader that takes nothing is cut, and resumes where it was.
 func TestSlowConsumer(t *testing.T) {
-	f := start(t, server.Config{StallTimeout: 300 * time.Millisecond}, memory.New(0), dispatch.Options{})
+	f := start(t, conn.Config{StallTimeout: 300 * time.Millisecond}, memory.New(0), dispatch.Options{})
 	ann := f.join("ann")
 	slow := f.hello("slow")
 	slow.conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(256 << 10) // less than a segment of loopback makes TCP crawl
@@ -211,7 +211,7 @@ const maxSlowdown = 50
 // messages come, and half of them about as soon as without the crowd. No
 // absolute time is judged.
 func TestGoodPeersAmongBadOnes(t *testing.T) {
-	f := start(t, server.Config{}, nil, dispatch.Options{}, chat.Options{MaxContent: 16000})
+	f := startWith(t, chat.Options{MaxContent: 16000}, conn.Config{}, nil, dispatch.Options{})
 	good, other := f.join("good"), f.join("other")
 	alone := typicalRound(t, good, other, "alone")
 	const crowd = 1000
@@ -292,7 +292,7 @@ func TestListsHoldUpNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	onlyLines(t)
-	f := start(t, server.Config{Loops: 1}, s, dispatch.Options{PresenceDelay: time.Hour})
+	f := start(t, conn.Config{Loops: 1}, s, dispatch.Options{PresenceDelay: time.Hour})
 	for i := range members {
 		conn := f.dialConn()
 		defer conn.Close()
@@ -349,7 +349,7 @@ func TestAcceptBacksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.manager.Serve(&exhausted{Listener: l, times: 4}) }()
+	go func() { done <- f.server.Serve(&exhausted{Listener: l, times: 4}) }()
 	f.addr = l.Addr().String()
 	f.hello("ann").alive()
 	if log := f.log.String(); strings.Count(log, "cannot accept") != 1 || !strings.Contains(log, "accepting again") {

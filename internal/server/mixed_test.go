@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/server"
 	"kaban/internal/store/memory"
 )
 
@@ -24,7 +24,7 @@ import (
 func TestReadersOfAllKinds(t *testing.T) {
 	const speakers, messages = 4, 250
 	s := memory.New(0)
-	f := start(t, server.Config{StallTimeout: 10 * time.Minute}, s, dispatch.Options{TailBytes: 16 << 10, PageEntries: 50})
+	f := start(t, conn.Config{StallTimeout: 10 * time.Minute}, s, dispatch.Options{TailBytes: 16 << 10, PageEntries: 50})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	m := &mixed{fixture: f, epoch: s.Epoch(), rooms: []string{"lobby", "attic", "cellar"}, all: speakers * messages}

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/server"
 )
 
 // dialOther connects over something that is not plain TCP, which another poller
@@ -45,7 +45,7 @@ func (f *fixture) alsoAt(path string) {
 		f.t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.manager.Serve(l) }()
+	go func() { done <- f.server.Serve(l) }()
 	f.t.Cleanup(func() {
 		f.manager.Close()
 		<-done
@@ -55,7 +55,7 @@ func (f *fixture) alsoAt(path string) {
 // Connections of different pollers are in the same rooms, and all of them keep
 // the rules.
 func TestConnectionsThatAreNotTCP(t *testing.T) {
-	f := start(t, server.Config{StallTimeout: 300 * time.Millisecond}, nil, dispatch.Options{})
+	f := start(t, conn.Config{StallTimeout: 300 * time.Millisecond}, nil, dispatch.Options{})
 	path := filepath.Join(t.TempDir(), "socket")
 	f.alsoAt(path)
 	ann, bob := f.join("ann"), f.joinOther(path, "bob")

@@ -1,10 +1,20 @@
 package server
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/refusal"
 	"kaban/wire"
 )
+
+// answer begins the reply to a request.
+func answer(t wire.Type, ref []byte) *wire.Event {
+	return &wire.Event{Type: t, Ref: string(ref), HasRef: ref != nil}
+}
 
 func errorEvent(code wire.Code, text string) wire.Event {
 	return wire.Event{Type: wire.TypeError, Code: code, Text: text}
@@ -27,25 +37,101 @@ func refusalEvent(s *chat.Subscription, r *chat.Receipt) wire.Event {
 	return e
 }
 
-func (h *handler) replyError(ref []byte, code wire.Code, text string) {
+// fullEvent says that there is no room for another client.
+func (s *Server) fullEvent(retry time.Duration) *wire.Event {
+	most := s.manager.Config().MaxClients
+	return &wire.Event{
+		Type: wire.TypeError, Code: wire.CodeServerFull, RetryAfter: retry, Max: most,
+		Text: fmt.Sprintf("the server is full: it takes %d clients at a time; try again later", most),
+	}
+}
+
+// retryLater returns when a client that there was no room for should come back.
+func retryLater() time.Duration { return time.Second + rand.N(4*time.Second) }
+
+// reply sends a frame.
+func (c *client) reply(event *wire.Event) {
+	c.handler.Reply(appendFrame(c.handler.Output(), c.framing, event))
+}
+
+func (c *client) replyError(ref []byte, code wire.Code, text string) {
 	e := errorEvent(code, text)
 	e.Ref, e.HasRef = string(ref), ref != nil
-	h.reply(&e)
+	c.reply(&e)
 }
 
-// replyFailure answers a request that was not done.
-func (h *handler) replyFailure(ref []byte, err error) {
-	e := h.failure(ref, err)
-	h.reply(&e)
+// replyFailure answers a request that could not be carried out.
+func (c *client) replyFailure(ref []byte, err error) {
+	e := c.failure(ref, err)
+	c.reply(&e)
 }
 
-// failure is the answer to a request that was not done. A fault of the server is
-// logged.
-func (h *handler) failure(ref []byte, err error) wire.Event {
+// failure returns the answer to a request that could not be carried out, and logs
+// a fault of the server.
+func (c *client) failure(ref []byte, err error) wire.Event {
 	e := refusal.Of(err)
 	if refusal.IsFault(err) {
-		h.manager().config.Log.Error("a request failed", "err", err)
+		c.server.config.Log.Error("a request failed", "err", err)
 	}
 	e.Ref, e.HasRef = string(ref), ref != nil
 	return e
+}
+
+// Ping implements conn.Front.
+func (c *client) Ping(dst []byte) []byte {
+	return appendFrame(dst, c.framing, &wire.Event{Type: wire.TypePing})
+}
+
+// Lost implements conn.Front.
+func (c *client) Lost(dst []byte, lost *chat.ResyncError) []byte {
+	e := refusal.Of(lost)
+	return appendFrame(dst, c.framing, &e)
+}
+
+// Farewell implements conn.Front.
+func (c *client) Farewell(dst []byte, reason conn.Reason, reconnect time.Duration) []byte {
+	switch reason {
+	case conn.Late:
+		e := errorEvent(wire.CodeHelloRequired, "no hello came within "+c.server.manager.Config().HelloTimeout.String())
+		dst = appendFrame(dst, c.framing, &e)
+	case conn.Crowded:
+		e := errorEvent(wire.CodeServerFull, "too many connections have not said hello, and this one had the longest time for it; come back and say hello at once")
+		e.RetryAfter, c.close = reconnect, e.Code.Close()
+		dst = appendFrame(dst, c.framing, &e)
+	}
+	return appendFarewell(dst, c.framing, reason, reconnect, c.close)
+}
+
+// appendFarewell appends a goodbye, unless the peer has hung up, and the end of the
+// framing. code is a WebSocket's; 0: the reason's.
+func appendFarewell(dst []byte, f framing, reason conn.Reason, reconnect time.Duration, code uint16) []byte {
+	words := reasonOf(reason)
+	if words != "" {
+		dst = appendFrame(dst, f, &wire.Event{Type: wire.TypeGoodbye, Reason: words, ReconnectAfter: reconnect, HasReconnect: reconnect > 0})
+	}
+	if code == 0 {
+		code = words.Close()
+	}
+	return f.farewell(dst, code)
+}
+
+// reasonOf returns the reason of a goodbye; "" if nobody is there to read it.
+func reasonOf(reason conn.Reason) wire.Reason {
+	switch reason {
+	case conn.HungUp:
+		return ""
+	case conn.Late, conn.Idle:
+		return wire.ReasonIdle
+	case conn.Refused:
+		return wire.ReasonAuth
+	case conn.Violation:
+		return wire.ReasonProtocol
+	case conn.SlowConsumer:
+		return wire.ReasonSlowConsumer
+	case conn.Replaced:
+		return wire.ReasonReplaced
+	case conn.Draining:
+		return wire.ReasonDraining
+	}
+	return wire.ReasonInternal // Crowded, Full, Internal
 }

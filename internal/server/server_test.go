@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -29,23 +30,22 @@ const patience = 20 * time.Second
 type fixture struct {
 	t       testing.TB
 	addr    string
-	manager *server.Manager
+	manager *conn.Manager
+	server  *server.Server
 	log     *syncBuffer
 	served  chan error
 	web     *httptest.Server // nil until somebody dials it
 }
 
-// oneOf returns the options that a test gives, if it does.
-func oneOf(settings []chat.Options) chat.Options {
-	if len(settings) == 0 {
-		return chat.Options{}
-	}
-	return settings[0]
-}
-
 // start runs a server that ends with the test, which fails if a handler
 // panicked.
-func start(t testing.TB, config server.Config, s store.Store, options dispatch.Options, settings ...chat.Options) *fixture {
+func start(t testing.TB, config conn.Config, s store.Store, options dispatch.Options) *fixture {
+	t.Helper()
+	return startWith(t, chat.Options{}, config, s, options)
+}
+
+// startWith is start with options of the chat.
+func startWith(t testing.TB, settings chat.Options, config conn.Config, s store.Store, options dispatch.Options) *fixture {
 	t.Helper()
 	if s == nil {
 		s = memory.New(0)
@@ -59,7 +59,9 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 	}
 	log := new(syncBuffer)
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
-	m, err := server.New(config, chat.New(d, oneOf(settings)))
+	rooms := chat.New(d, settings)
+	config.Submit = rooms.Submit
+	m, err := conn.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +69,11 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, addr: l.Addr().String(), manager: m, log: log, served: make(chan error, 1)}
-	go func() { f.served <- m.Serve(l) }()
+	f := &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(server.Config{}, rooms, m), log: log, served: make(chan error, 1)}
+	go func() { f.served <- f.server.Serve(l) }()
 	t.Cleanup(func() {
 		m.Close()
-		if err := <-f.served; !errors.Is(err, server.ErrClosed) {
+		if err := <-f.served; !errors.Is(err, conn.ErrClosed) {
 			t.Errorf("Serve: got %v, want ErrClosed", err)
 		}
 		d.Close()
@@ -88,7 +90,7 @@ func start(t testing.TB, config server.Config, s store.Store, options dispatch.O
 
 // serve runs a server with defaults.
 func serve(t testing.TB) *fixture {
-	return start(t, server.Config{}, nil, dispatch.Options{})
+	return start(t, conn.Config{}, nil, dispatch.Options{})
 }
 
 type syncBuffer struct {
@@ -285,7 +287,7 @@ func TestEmoji(t *testing.T) {
 // next connection as it took the first.
 func TestAConnectionAfterALongQuiet(t *testing.T) {
 	const helloTimeout = 1500 * time.Millisecond
-	f := start(t, server.Config{HelloTimeout: helloTimeout}, nil, dispatch.Options{})
+	f := start(t, conn.Config{HelloTimeout: helloTimeout}, nil, dispatch.Options{})
 	for i := range 2 { // each loop
 		time.Sleep(helloTimeout + helloTimeout/2)
 		p := f.dial()

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/server"
 )
 
 // paced reads so many bytes in a hundredth of a second.
@@ -28,7 +28,7 @@ func (p *paced) Read(b []byte) (int, error) {
 // and answers each ping when it sees it, is given everything.
 func TestASlowReaderIsGivenEverything(t *testing.T) {
 	const n, size = 1500, 4000
-	f := start(t, server.Config{Heartbeat: 500 * time.Millisecond}, nil, dispatch.Options{})
+	f := start(t, conn.Config{Heartbeat: 500 * time.Millisecond}, nil, dispatch.Options{})
 	ann := f.join("ann")
 	go func() {
 		for i := range n {

@@ -10,14 +10,15 @@ import (
 	"github.com/gobwas/ws"
 
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/wire"
 )
 
 // closeCode is why a WebSocket connection ends: RFC 6455, section 7.4.
 type closeCode = ws.StatusCode
 
+// Registered with IANA after the RFC.
 const (
-	// Registered with IANA after the RFC.
 	closeServiceRestart closeCode = 1012
 	closeBadGateway     closeCode = 1014
 )
@@ -89,15 +90,11 @@ func (*webSocket) end(dst []byte, start int) []byte {
 
 // farewell appends a close frame. A client that has closed gets its own code
 // back (section 5.5.1).
-func (w *webSocket) farewell(dst []byte, e *ending) []byte {
-	code := closeCode(e.close)
-	switch {
-	case w != nil && w.echo != 0:
-		code = w.echo
-	case code == 0:
-		code = closeCode(e.reason.Close())
+func (w *webSocket) farewell(dst []byte, code uint16) []byte {
+	if w != nil && w.echo != 0 {
+		code = uint16(w.echo)
 	}
-	if code == ws.StatusNoStatusRcvd {
+	if closeCode(code) == ws.StatusNoStatusRcvd {
 		return append(dst, 0x80|byte(ws.OpClose), 0)
 	}
 	return append(dst, 0x80|byte(ws.OpClose), 2, byte(code>>8), byte(code))
@@ -129,7 +126,7 @@ func (w *webSocket) read(src io.Reader, p []byte) (n int, answer []byte, err err
 	switch {
 	case w.ended != nil && !w.owed:
 		err = w.ended
-	case w.owed && err == errBlocked:
+	case w.owed && err == conn.ErrBlocked:
 		err = nil // the line feed comes with another read
 	}
 	return n, answer, err
@@ -315,7 +312,7 @@ func (w *webSocket) hear(payload []byte) {
 }
 
 func (w *webSocket) fail(code wire.Code, with closeCode, text string) {
-	w.ended = &framingError{code: code, close: uint16(with), text: text}
+	w.ended = &framingError{code: code, close: with, text: text}
 }
 
 // utf8Check checks text that comes in pieces.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,27 +11,10 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"kaban/internal/conn"
+	"kaban/internal/server/wstest"
 	"kaban/wire"
 )
-
-// clientFrame is a frame as a client sends it. first is its first byte, such as
-// finalText.
-func clientFrame(first byte, payload string, mask [4]byte) []byte {
-	frame := []byte{first}
-	switch n := len(payload); {
-	case n <= 125:
-		frame = append(frame, 0x80|byte(n))
-	case n <= 0xffff:
-		frame = binary.BigEndian.AppendUint16(append(frame, 0x80|126), uint16(n))
-	default:
-		frame = binary.BigEndian.AppendUint64(append(frame, 0x80|127), uint64(n))
-	}
-	frame = append(frame, mask[:]...)
-	for i := range len(payload) {
-		frame = append(frame, payload[i]^mask[i%4])
-	}
-	return frame
-}
 
 // First bytes of frames.
 const (
@@ -50,49 +32,7 @@ const (
 var testMask = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
 func masked(first byte, payload string) string {
-	return string(clientFrame(first, payload, testMask))
-}
-
-// serverFrames takes apart what a server has sent: the text messages as lines,
-// and other frames as "<opcode payload>". What is not a whole frame is left.
-func serverFrames(sent []byte) (lines string, rest []byte, err error) {
-	for {
-		if len(sent) < 2 {
-			return lines, sent, nil
-		}
-		size, header := int(sent[1]), 2
-		switch size {
-		case 126:
-			header = 4
-		case 127:
-			header = 10
-		}
-		if len(sent) < header {
-			return lines, sent, nil
-		}
-		switch size {
-		case 126:
-			size = int(binary.BigEndian.Uint16(sent[2:]))
-		case 127:
-			size = int(binary.BigEndian.Uint64(sent[2:]))
-		}
-		if sent[0]&0x70 != 0 || sent[0]&0x80 == 0 || sent[1]&0x80 != 0 {
-			return lines, sent, fmt.Errorf("a header of % x", sent[:2])
-		}
-		if least := map[int]int{4: 126, 10: 1 << 16}[header]; size < least {
-			return lines, sent, fmt.Errorf("a length of %d in a header of %d bytes", size, header)
-		}
-		if len(sent) < header+size {
-			return lines, sent, nil
-		}
-		payload := sent[header : header+size]
-		if op := sent[0] & 0xf; op == 1 {
-			lines += string(payload) + "\n"
-		} else {
-			lines += fmt.Sprintf("<%d %q>\n", op, payload)
-		}
-		sent = sent[header+size:]
-	}
+	return string(wstest.ClientFrame(first, payload, testMask))
 }
 
 // pieces is a source that gives what it has in pieces of a size and then blocks,
@@ -109,7 +49,7 @@ func (s *pieces) Read(p []byte) (int, error) {
 	n := copy(p, s.bytes[:min(s.size, len(s.bytes))])
 	s.bytes = s.bytes[n:]
 	if len(s.bytes) == 0 || n < len(p) {
-		return n, errBlocked
+		return n, conn.ErrBlocked
 	}
 	return n, nil
 }
@@ -129,9 +69,9 @@ func readAll(w *webSocket, in []byte, piece, buffer int) (lines, answers string,
 		given.Write(p[:n])
 		answers += string(answer)
 		switch {
-		case err == errBlocked && len(src.bytes) == 0 && len(w.early) == 0:
+		case err == conn.ErrBlocked && len(src.bytes) == 0 && len(w.early) == 0:
 			return lines, answers, nil
-		case err != nil && err != errBlocked:
+		case err != nil && err != conn.ErrBlocked:
 			return lines, answers, err
 		}
 	}
@@ -159,7 +99,7 @@ func TestWebSocketFraming(t *testing.T) {
 		"65535 bytes":                     {in: masked(finalText, long[:65535]), lines: long[:65535] + "\n"},
 		"65536 bytes":                     {in: masked(finalText, long), lines: long + "\n"},
 		"line feeds do not end a message": {in: masked(finalText, "a\nb\r\n\nc"), lines: "a\rb\r\r\rc\n"},
-		"a mask of zeros":                 {in: string(clientFrame(finalText, "abc", [4]byte{})), lines: "abc\n"},
+		"a mask of zeros":                 {in: string(wstest.ClientFrame(finalText, "abc", [4]byte{})), lines: "abc\n"},
 
 		"ping":                         {in: masked(finalPing, ""), answers: "\x8a\x00"},
 		"ping with payload":            {in: masked(finalPing, "payload"), answers: "\x8a\x07payload"},
@@ -241,7 +181,7 @@ func TestWebSocketFraming(t *testing.T) {
 						switch {
 						case test.eof && err != io.EOF, !test.eof && test.code == "" && err != nil:
 							t.Fatalf("%s: it ends with %v", at, err)
-						case test.code != "" && (!errors.As(err, &bad) || bad.code != test.code || bad.close != uint16(test.closed)):
+						case test.code != "" && (!errors.As(err, &bad) || bad.code != test.code || bad.close != test.closed):
 							t.Fatalf("%s: it ends with %#v, want %s and %d", at, err, test.code, test.closed)
 						}
 					}
@@ -272,12 +212,12 @@ func TestCloseCodes(t *testing.T) {
 	good := []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}
 	for _, code := range append([]int{0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535}, good...) {
 		w := new(webSocket)
-		_, _, err := readAll(w, clientFrame(finalClose, string([]byte{byte(code >> 8), byte(code)}), testMask), 1<<20, 1<<10)
-		got := w.farewell(nil, &ending{})
+		_, _, err := readAll(w, wstest.ClientFrame(finalClose, string([]byte{byte(code >> 8), byte(code)}), testMask), 1<<20, 1<<10)
+		got := w.farewell(nil, wire.Reason("").Close())
 		switch {
 		case !slices.Contains(good, code):
 			var bad *framingError
-			if !errors.As(err, &bad) || bad.close != uint16(ws.StatusProtocolError) {
+			if !errors.As(err, &bad) || bad.close != ws.StatusProtocolError {
 				t.Errorf("%d: got %v, want an error", code, err)
 			}
 		case err != io.EOF || !bytes.Equal(got, []byte{0x88, 2, byte(code >> 8), byte(code)}):
@@ -285,21 +225,29 @@ func TestCloseCodes(t *testing.T) {
 		}
 	}
 	w := new(webSocket)
-	readAll(w, clientFrame(finalClose, "", testMask), 1<<20, 1<<10)
-	if got := w.farewell(nil, &ending{}); !bytes.Equal(got, []byte{0x88, 0}) {
+	readAll(w, wstest.ClientFrame(finalClose, "", testMask), 1<<20, 1<<10)
+	if got := w.farewell(nil, wire.Reason("").Close()); !bytes.Equal(got, []byte{0x88, 0}) {
 		t.Errorf("without a code: got % x", got)
 	}
 }
 
-// Every reason of a goodbye has its code, and the two say the same.
+// Every reason of the engine has words, and their close code says the same.
 func TestEveryReasonHasACloseCode(t *testing.T) {
-	want := map[wire.Reason]uint16{
-		wire.ReasonDraining: 1001, wire.ReasonIdle: 1001, wire.ReasonSlowConsumer: 1008, wire.ReasonAuth: 1008,
-		wire.ReasonProtocol: 1002, wire.ReasonReplaced: 4001, wire.ReasonInternal: 1011,
+	want := map[conn.Reason]uint16{
+		conn.HungUp: 1000, conn.Draining: 1001, conn.Idle: 1001, conn.Late: 1001, conn.SlowConsumer: 1008, conn.Refused: 1008,
+		conn.Violation: 1002, conn.Replaced: 4001, conn.Internal: 1011, conn.Crowded: 1011, conn.Full: 1011, // the last two have the code of their error
+	}
+	said := make(map[wire.Reason]bool)
+	for reason := conn.HungUp; reason <= conn.Internal; reason++ {
+		words := reasonOf(reason)
+		said[words] = true
+		if got := words.Close(); want[reason] == 0 || got != want[reason] {
+			t.Errorf("%d: got %d, want %d", reason, got, want[reason])
+		}
 	}
 	for _, reason := range wire.Reasons() {
-		if got := reason.Close(); want[reason] == 0 || got != want[reason] {
-			t.Errorf("%s: got %d, want %d", reason, got, want[reason])
+		if !said[reason] {
+			t.Errorf("no end of a connection is %s", reason)
 		}
 	}
 }
@@ -315,7 +263,7 @@ func TestServerFrames(t *testing.T) {
 		sent = w.end(append(w.begin(sent), line+"\n"...), start)
 		want.WriteString(line + "\n")
 	}
-	got, rest, err := serverFrames(sent)
+	got, rest, err := wstest.ServerFrames(sent)
 	if err != nil || len(rest) > 0 || got != want.String() {
 		t.Errorf("got %d bytes, %d are left, %v; want %d", len(got), len(rest), err, want.Len())
 	}

@@ -42,7 +42,7 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.manager.ServeWebSocket(conn, early)
+		f.server.ServeWebSocket(conn, early)
 	}))
 	f.t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()

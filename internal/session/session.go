@@ -1,6 +1,6 @@
-// Package session knows who is connected under which name. Front ends share one
-// Registry, so that a name belongs to one connection at a time whatever it
-// speaks. It knows no protocol. All methods are safe for concurrent use.
+// Package session tracks which connection holds which name. Front ends share one
+// Registry, so a name belongs to one connection at a time, whatever its protocol.
+// All methods are safe for concurrent use.
 package session
 
 import (
@@ -13,38 +13,39 @@ import (
 	"kaban"
 )
 
-// Facts that callers tell apart with errors.Is.
+// Errors of this package.
 var (
-	// ErrTaken says that somebody else uses the name, or one that looks like it.
+	// ErrTaken means that the name, or one that looks like it, is in use.
 	ErrTaken = errors.New("name is taken")
-	// ErrReserved says that nobody may have the name.
+	// ErrReserved means that nobody may use the name.
 	ErrReserved = errors.New("name is reserved")
 )
 
 // Owner is a connection that holds a name.
 type Owner interface {
-	// Replace says that another connection has taken the name over. It must not
-	// block; anybody may call it.
+	// Replace is called when another connection has taken over the name. It must
+	// not block and may be called from any goroutine.
 	Replace()
 }
 
-// Session is one connection after its hello.
+// Session is a connection after its hello.
 type Session struct {
 	Identity kaban.Identity
-	Secret   string // proves to be the same client; at least 128 bits
+	Secret   string // identifies the client when it resumes; at least 128 bits
 
 	owner Owner
 	looks []string // of the name
-	// earlier are the secrets that led here, oldest first, for as long as the
-	// client has not shown that it got this session's. Guarded by Registry.mu.
+	// earlier are the secrets of the sessions that this one resumes, oldest first.
+	// They are valid until the client confirms that it has received Secret. Guarded
+	// by Registry.mu.
 	earlier []string
 }
 
-// maxEarlier bounds the secrets that a session keeps beside its own.
+// maxEarlier is the maximum number of earlier secrets of a session.
 const maxEarlier = 8
 
-// find returns which of the session's secrets this is, from the oldest on; -1
-// for none. Its time does not depend on how much is right.
+// find returns the index of a secret, counting from the oldest, or -1. It takes
+// constant time.
 func (s *Session) find(secret string) int {
 	at := -1
 	for i, known := range s.secrets() {
@@ -55,9 +56,9 @@ func (s *Session) find(secret string) int {
 
 func (s *Session) secrets() []string { return append(slices.Clip(s.earlier), s.Secret) }
 
-// follow makes a session the next in the line of one whose secret at was shown.
-// The client has that one, so it needs none before; it may have any behind. Of
-// too many the one that was shown and the newest stay.
+// follow makes s the successor of a session whose secret at was presented. The
+// client knows that secret, so earlier ones are obsolete, but it may know any later
+// one. If there are too many, follow keeps the presented one and the newest.
 func (s *Session) follow(before *Session, at int) {
 	kept := before.secrets()[at:]
 	if excess := len(kept) - maxEarlier; excess > 0 {
@@ -66,24 +67,23 @@ func (s *Session) follow(before *Session, at int) {
 	s.earlier = kept
 }
 
-// Registry knows who speaks under which name: connections, which hold a name,
-// and those without one, which borrow it for a message (Speak). The zero Registry
-// has none.
+// Registry tracks the names in use. Connections hold a name; authors without a
+// connection borrow one for a message (Speak). The zero Registry is empty.
 type Registry struct {
 	mu       sync.Mutex
 	sessions map[string]*Session // by Username.Key
 	speakers map[string]int      // by Username.Key
-	looks    map[string]look     // by what Username.Looks returns
+	looks    map[string]look     // by Username.Looks
 }
 
-// look is who holds or borrows names with a certain look.
+// look is a reading shared by the uses of one name.
 type look struct {
-	key   string // of the names; those with the same key are the same name
-	count int
+	key   string // of the name
+	count int    // uses of the name
 }
 
-// takeLocked notes that a name with these looks is in use, if no other name that
-// looks like it is. The first look is its key.
+// takeLocked records that a name with these looks is in use. It returns false if a
+// different name with one of them is. The first look is the key.
 func (r *Registry) takeLocked(looks []string) bool {
 	key := looks[0]
 	for _, l := range looks {
@@ -100,7 +100,7 @@ func (r *Registry) takeLocked(looks []string) bool {
 	return true
 }
 
-// giveLocked takes back what takeLocked noted.
+// giveLocked undoes takeLocked.
 func (r *Registry) giveLocked(looks []string) {
 	for _, l := range looks {
 		if taken := r.looks[l]; taken.count > 1 {
@@ -111,7 +111,8 @@ func (r *Registry) giveLocked(looks []string) {
 	}
 }
 
-// reserved are the looks of names that would pass for the server or for everybody.
+// reserved has the looks of names that could be mistaken for the server or for
+// everyone.
 var reserved = reservedLooks("server", "system", "kaban", "everyone", "all", "here", "channel")
 
 func reservedLooks(names ...string) map[string]bool {
@@ -126,21 +127,21 @@ func reservedLooks(names ...string) map[string]bool {
 	return looks
 }
 
-// IsReserved reports whether nobody may have a name, because it is or looks like
-// one that would pass for the server or for everybody.
+// IsReserved reports whether a name is, or looks like, one that could be mistaken
+// for the server or for everyone. Nobody may use such a name.
 func IsReserved(name kaban.Username) bool { return areReserved(name.Looks()) }
 
 func areReserved(looks []string) bool {
 	return slices.ContainsFunc(looks, func(l string) bool { return reserved[l] })
 }
 
-// Claim gives a name to a connection. With the secret of the session that holds
-// the name, or with one that led to it while that is not confirmed, it is taken
-// over, and the one who loses it is told. So a client wins over what is left of
-// its own earlier attempts, with the last secret that reached it. It returns
-// ErrReserved and ErrTaken.
+// Claim gives a name to a connection. If another session holds the name, resume
+// must be its secret or, as long as that is unconfirmed, a secret that it resumed.
+// Claim then replaces that session and calls Replace on its owner. So a client that
+// presents the last secret it received replaces the remnants of its own attempts.
+// Claim may return ErrReserved or ErrTaken.
 func (r *Registry) Claim(owner Owner, id kaban.Identity, resume string) (*Session, error) {
-	looks := id.Name().Looks() // takes a while for some names, so no lock is held
+	looks := id.Name().Looks() // slow for some names, so not under the lock
 	if areReserved(looks) {
 		return nil, ErrReserved
 	}
@@ -166,8 +167,8 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 	if holder != nil {
 		at = holder.find(resume)
 	} else if resume != "" {
-		// The session that it led to has ended before this attempt was taken. A later
-		// attempt of the same client shows the same secret.
+		// The session it belongs to has ended in the meantime. A later attempt of the
+		// same client presents the same secret.
 		s.earlier = []string{resume}
 	}
 	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(s.looks) {
@@ -181,15 +182,15 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 	return holder, nil
 }
 
-// Confirm says that the session's secret has reached its client: those before it
-// are worthless from now on.
+// Confirm records that the client has received the session's secret. It invalidates
+// the earlier ones.
 func (r *Registry) Confirm(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.earlier = nil
 }
 
-// Release gives a name free, unless it was taken over.
+// Release frees the session's name, unless another session has replaced it.
 func (r *Registry) Release(s *Session) {
 	name := s.Identity.Name()
 	r.mu.Lock()
@@ -200,9 +201,9 @@ func (r *Registry) Release(s *Session) {
 	}
 }
 
-// Speak lends a name to somebody without a connection until done is called, which
-// must be once. Several may borrow the same name at a time; meanwhile no
-// connection gets it. It returns ErrReserved and ErrTaken.
+// Speak lends a name to an author without a connection. The caller must call done
+// once. Several callers may borrow the same name at a time; no connection can claim
+// it meanwhile. Speak may return ErrReserved or ErrTaken.
 func (r *Registry) Speak(name kaban.Username) (done func(), err error) {
 	looks := name.Looks()
 	if areReserved(looks) {

@@ -21,8 +21,8 @@ func named(t *testing.T, name string) kaban.Username {
 	return u
 }
 
-// A name belongs to one, goes to who knows the secret, and is free again when the
-// last holder gives it back.
+// A name belongs to one connection, moves to one that presents the secret, and is
+// free once the last holder releases it.
 func TestANameBelongsToOne(t *testing.T) {
 	var r Registry
 	ann, look := named(t, "ann"), named(t, "\u0430nn") // the second in Cyrillic letters
@@ -40,13 +40,13 @@ func TestANameBelongsToOne(t *testing.T) {
 		t.Errorf("got %v, want ErrTaken", err)
 	}
 	if first.replaced > 0 {
-		t.Error("the holder was told without a reason")
+		t.Error("the holder was replaced without a reason")
 	}
 	taken, err := r.Claim(&second, kaban.Visitor(look), s.Secret)
 	if err != nil || first.replaced != 1 || taken.Secret == s.Secret {
-		t.Errorf("got %+v, %v; told %d times", taken, err, first.replaced)
+		t.Errorf("got %+v, %v; replaced %d times", taken, err, first.replaced)
 	}
-	r.Release(s) // who has lost the name cannot give it back
+	r.Release(s) // a replaced session cannot release the name
 	if _, err := r.Speak(ann); !errors.Is(err, ErrTaken) {
 		t.Errorf("got %v, want ErrTaken", err)
 	}
@@ -74,20 +74,20 @@ func TestReservedNames(t *testing.T) {
 	}
 }
 
-// attempt is a connection of a client that gave it up, or the one that it waits
-// at.
+// attempt is a connection of a client: one that it gave up, or the one that it
+// uses.
 type attempt struct {
 	owner   owner
 	session *Session
 }
 
-// A client that was away came back several times with the secret that it had,
-// and gave up all attempts but the last. In whatever order the server takes them
-// the client has the name in the end, though none that is dead was noticed yet.
+// A client that was away reconnected several times with the same secret and gave
+// up all attempts but the last. The client gets its name in whatever order the
+// server processes them, even if the server has not noticed the end of any.
 func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 	ann := kaban.Visitor(named(t, "ann"))
 	const dead = 4
-	for place := range dead + 1 { // of the live one among the dead
+	for place := range dead + 1 { // of the live attempt among the dead ones
 		for _, confirms := range []bool{false, true} {
 			t.Run(fmt.Sprint(place, confirms), func(t *testing.T) {
 				var r Registry
@@ -106,7 +106,7 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 					switch {
 					case k > place && confirms:
 						if !errors.Is(err, ErrTaken) {
-							t.Fatalf("attempt %d after the client had spoken: got %v, want ErrTaken", k, err)
+							t.Fatalf("attempt %d after the confirmation: got %v, want ErrTaken", k, err)
 						}
 					case err != nil:
 						t.Fatalf("attempt %d: %v", k, err)
@@ -120,17 +120,18 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 					wantReplaced = 1
 				}
 				if live.owner.replaced != wantReplaced {
-					t.Errorf("the live one was told %d times that it is replaced, want %d", live.owner.replaced, wantReplaced)
+					t.Errorf("the live attempt was replaced %d times, want %d", live.owner.replaced, wantReplaced)
 				}
-				// Whatever has become of it: with the last secret that reached it, it wins.
+				// In any case the client can resume with the last secret it
+				// received.
 				last, err := r.Claim(new(owner), ann, live.session.Secret)
 				if err != nil {
-					t.Fatalf("the client cannot have its name back: %v", err)
+					t.Fatalf("the client cannot take back its name: %v", err)
 				}
 				r.Confirm(last)
 				for _, old := range []*Session{first, live.session} {
 					if _, err := r.Claim(new(owner), ann, old.Secret); !errors.Is(err, ErrTaken) {
-						t.Errorf("an old secret still counts after the new one has arrived: %v", err)
+						t.Errorf("an old secret is still valid after the new one was confirmed: %v", err)
 					}
 				}
 			})
@@ -138,8 +139,8 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 	}
 }
 
-// What a session remembers is bounded, and the secret that is shown again and
-// again stays good.
+// The number of secrets per session is bounded, and a secret that is presented
+// repeatedly stays valid.
 func TestEarlierSecretsAreBounded(t *testing.T) {
 	var r Registry
 	ann := kaban.Visitor(named(t, "ann"))
@@ -157,7 +158,7 @@ func TestEarlierSecretsAreBounded(t *testing.T) {
 			t.Fatalf("%d secrets are kept, want at most %d", len(s.earlier), maxEarlier)
 		}
 		if s.find(before.Secret) < 0 {
-			t.Fatalf("attempt %d: the secret before is lost", k)
+			t.Fatalf("attempt %d: the previous secret is no longer valid", k)
 		}
 	}
 	middle, err := r.Claim(new(owner), ann, s.Secret)
@@ -165,12 +166,12 @@ func TestEarlierSecretsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if middle.find(shown) >= 0 {
-		t.Error("a secret from before the one that was shown still counts")
+		t.Error("a secret older than the presented one is still valid")
 	}
 }
 
-// A name that looks like one in use belongs to its holder as well, whichever came
-// first, and is free when the holder has gone.
+// A name that looks like one in use is taken as well, in either order, and is free
+// once the holder is gone.
 func TestLookAlikesAreTaken(t *testing.T) {
 	for _, pair := range [][2]string{{"alice", "aIice"}, {"Bob", "Вob"}, {"bob", "вob"}, {"Ian", "lan"}, {"nick", "νick"}} {
 		for _, order := range [][2]string{pair, {pair[1], pair[0]}} {
@@ -181,10 +182,10 @@ func TestLookAlikesAreTaken(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := r.Claim(new(owner), kaban.Visitor(second), ""); !errors.Is(err, ErrTaken) {
-				t.Errorf("%s beside %s: got %v, want ErrTaken", second, first, err)
+				t.Errorf("%s while %s is held: got %v, want ErrTaken", second, first, err)
 			}
 			if _, err := r.Speak(second); !errors.Is(err, ErrTaken) {
-				t.Errorf("%s speaks beside %s: got %v, want ErrTaken", second, first, err)
+				t.Errorf("%s speaks while %s is held: got %v, want ErrTaken", second, first, err)
 			}
 			r.Release(s)
 			s, err = r.Claim(new(owner), kaban.Visitor(second), "")
@@ -198,29 +199,29 @@ func TestLookAlikesAreTaken(t *testing.T) {
 			}
 		}
 	}
-	var r Registry // i and l do not look alike where nobody writes a capital
+	var r Registry // i and l do not look alike in lower case
 	for _, name := range []string{"ian", "lan"} {
 		if _, err := r.Claim(new(owner), kaban.Visitor(named(t, name)), ""); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Somebody who comes back may write their name in another way, unless that way
-	// is somebody else's.
+	// On return, a person may spell the name differently, unless that spelling
+	// belongs to someone else.
 	ian := r.sessions["ian"]
 	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), ian.Secret); !errors.Is(err, ErrTaken) {
-		t.Errorf("Ian beside lan: got %v, want ErrTaken", err)
+		t.Errorf("Ian while lan is held: got %v, want ErrTaken", err)
 	}
 	r.Release(r.sessions["lan"])
 	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), ian.Secret); err != nil {
 		t.Errorf("Ian alone: %v", err)
 	}
 	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "lan")), ""); !errors.Is(err, ErrTaken) {
-		t.Errorf("lan beside Ian: got %v, want ErrTaken", err)
+		t.Errorf("lan while Ian is held: got %v, want ErrTaken", err)
 	}
 }
 
-// While somebody without a connection speaks, no connection gets the name, and
-// others may speak under it.
+// While an author without a connection speaks, no connection can claim the name,
+// but other authors can borrow it.
 func TestSpeakingTakesTheName(t *testing.T) {
 	var r Registry
 	ann := named(t, "ann")
@@ -243,8 +244,8 @@ func TestSpeakingTakesTheName(t *testing.T) {
 	}
 }
 
-// The end of the first connection may be seen before the attempts that follow:
-// the secret that they all show goes on to count.
+// The server may notice the end of the first connection before later attempts. The
+// secret that they all present stays valid.
 func TestAttemptsAfterTheNameWasFree(t *testing.T) {
 	var r Registry
 	ann := kaban.Visitor(named(t, "ann"))

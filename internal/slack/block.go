@@ -7,7 +7,7 @@ import (
 	"kaban/internal/markup"
 )
 
-// blocksOf reads a layout.
+// blocksOf converts a layout.
 func blocksOf(v any) string {
 	var all []string
 	for _, item := range list(v) {
@@ -55,7 +55,7 @@ func blockOf(v any) string {
 	return elementOf(b)
 }
 
-// elementOf reads a thing in a layout: an image, a button, a text.
+// elementOf converts an element of a layout: an image, a button, a text.
 func elementOf(v any) string {
 	e, ok := v.(object)
 	if !ok {
@@ -83,7 +83,7 @@ func elementOf(v any) string {
 	return lines(anyText(e)...)
 }
 
-// tableOf makes a table of ours. Its first row is the head.
+// tableOf converts a table. Its first row is the header.
 func tableOf(v any) string {
 	var rows []string
 	for n, row := range list(v) {
@@ -104,7 +104,7 @@ func tableOf(v any) string {
 	return lines(rows...)
 }
 
-// richText reads a text that is made of elements.
+// richText converts rich text.
 func richText(v any) string {
 	var parts []string
 	for _, item := range list(v) {
@@ -117,10 +117,10 @@ func richText(v any) string {
 	return lines(parts...)
 }
 
-// maxIndent is how deep lists are shown.
+// maxIndent is the maximum nesting of lists.
 const maxIndent = 8
 
-// richPart reads a paragraph, a list, a quote or a block of code.
+// richPart converts a paragraph, a list, a quote or a block of code.
 func richPart(o object) string {
 	switch str(o.get("type")) {
 	case "rich_text_preformatted":
@@ -164,7 +164,7 @@ func richList(o object) string {
 	return lines(items...)
 }
 
-// richLine joins elements. styled says that styles matter.
+// richLine joins elements. If styled is false it ignores styles.
 func richLine(v any, styled bool) string {
 	elements := list(v)
 	texts := make([]string, len(elements))
@@ -188,7 +188,7 @@ func richLine(v any, styled bool) string {
 	return b.String()
 }
 
-// emphasised puts delimiters around a text where they will be read as such.
+// emphasised adds delimiters to a text if they are recognized at that position.
 func emphasised(before, text, after string, style object) string {
 	is := func(name string) bool { return str(style.get(name)) == "true" }
 	if is("code") {
@@ -206,7 +206,7 @@ func emphasised(before, text, after string, style object) string {
 	return markup.Emphasise(before, text, after, s)
 }
 
-// richElement reads a piece of a line.
+// richElement converts an element of a line.
 func richElement(v any) string {
 	e, ok := v.(object)
 	if !ok {

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// messageOf reads a message. A list is several of them in one.
+// messageOf converts a message. A list is several messages in one.
 func messageOf(root any) (m Message) {
 	switch root := root.(type) {
 	case string:
@@ -30,7 +30,7 @@ func messageOf(root any) (m Message) {
 }
 
 func contentOf(o object) string {
-	if o.get("@type") != nil { // a MessageCard, whose text is only a part of it
+	if o.get("@type") != nil { // a MessageCard, whose text is only part of it
 		if words := lines(anyText(o)...); words != "" {
 			return words
 		}
@@ -40,7 +40,7 @@ func contentOf(o object) string {
 		text = plain(str(o.get("text")))
 	}
 	blocks := blocksOf(o.get("blocks"))
-	if says(blocks, text) { // Slack shows the text only where it cannot show blocks
+	if says(blocks, text) { // Slack shows the text only if it cannot show the blocks
 		text = ""
 	}
 	parts := []string{text, blocks}
@@ -56,10 +56,10 @@ func contentOf(o object) string {
 	return anything(o)
 }
 
-// everything returns what a value of an unknown kind has in it, with the names of
-// fields: it is better shown clumsily than lost. Texts are all strings, and with
-// values also numbers and booleans. Each name is there at most once, so that the
-// result is about as large as what was sent.
+// everything returns all strings in a value of an unknown kind, with the names of
+// their fields: a clumsy message is better than a lost one. If values is set it
+// also returns numbers and booleans. Each name appears at most once, so the result
+// is about as large as the input.
 func everything(name string, v any, values bool) (all []string) {
 	switch v := v.(type) {
 	case []any:
@@ -87,19 +87,19 @@ func everything(name string, v any, values bool) (all []string) {
 	return all
 }
 
-// noWords are the names of fields that have nothing for people, in lower case.
+// noWords are the names of fields without text for people, in lower case.
 var noWords = map[string]bool{
 	"username": true, "channel": true, "color": true, "themecolor": true, "id": true, "ts": true,
 	"emoji": true, "verbatim": true, "mrkdwn": true, "mrkdwn_in": true, "@type": true, "@context": true, "$schema": true,
 }
 
-// kinds are the types of what Slack's messages are made of.
+// kinds are the types of the parts of a Slack message.
 var kinds = map[string]bool{
 	"mrkdwn": true, "plain_text": true, "raw_text": true, "raw_number": true, "section": true, "header": true,
 	"context": true, "actions": true, "divider": true, "image": true, "button": true, "rich_text": true, "markdown": true,
 }
 
-// wordless reports whether a field plainly has no words for people.
+// wordless reports whether a field clearly has no text for people.
 func wordless(f field) bool {
 	name := strings.ToLower(f.name)
 	kind, _ := f.value.(string)
@@ -107,10 +107,10 @@ func wordless(f field) bool {
 		strings.HasSuffix(name, "_id") || strings.HasPrefix(name, "icon") || strings.HasSuffix(name, "_icon")
 }
 
-// anything returns what a value says that has no field that is known.
+// anything returns the texts of a value without any known field.
 func anything(v any) string { return mrkdwn(lines(everything("", v, false)...)) }
 
-// says reports whether a text has all the words of another, one after the other.
+// says reports whether a text contains all the words of another, in order.
 func says(text, words string) bool {
 	plain := func(s string) string {
 		return " " + strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
@@ -120,8 +120,7 @@ func says(text, words string) bool {
 	return text != "" && strings.Contains(plain(text), plain(words))
 }
 
-// textOf returns a text in Slack's markup, or what the type of an object says
-// that it is.
+// textOf converts a text object. Without a type it uses Slack's markup.
 func textOf(v any) string {
 	if o, ok := v.(object); ok {
 		switch str(o.get("type")) {
@@ -144,7 +143,7 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// attachmentOf reads a part of a message that is set off from it.
+// attachmentOf converts an attachment.
 func attachmentOf(v any) string {
 	a, ok := v.(object)
 	if !ok {
@@ -175,8 +174,8 @@ func attachmentOf(v any) string {
 	return lines(append(parts, plain(str(a.get("footer"))))...)
 }
 
-// fieldsOf reads the fields of an attachment, also such that are an object of
-// their titles and values.
+// fieldsOf converts the fields of an attachment. They may also be an object of
+// titles and values.
 func fieldsOf(v any) string {
 	if o, ok := v.(object); ok && o.get("title") == nil && o.get("value") == nil {
 		var all []string
@@ -196,8 +195,8 @@ func fieldsOf(v any) string {
 	return lines(all...)
 }
 
-// titled puts a title before a text; before one that must begin a line, into a
-// line of its own.
+// titled puts a title before a text. If the text must begin a line, the title gets
+// its own line.
 func titled(title, text string) string {
 	switch {
 	case title == "" || text == "":
@@ -208,14 +207,14 @@ func titled(title, text string) string {
 	return title + ": " + text
 }
 
-// texts are the names of fields that have words for people, in lower case.
+// texts are the names of fields with text for people, in lower case.
 var texts = map[string]bool{
 	"text": true, "fallback": true, "title": true, "value": true, "pretext": true, "alt_text": true, "author_name": true, "footer": true,
 	"activitytitle": true, "activitysubtitle": true, "activitytext": true, // of a MessageCard
 	"content": true, "message": true, "summary": true, "description": true, "body": true, "subject": true, "details": true, "label": true,
 }
 
-// anyText returns what a value of an unknown kind says in fields that are known.
+// anyText returns the texts in the known fields of a value of an unknown kind.
 func anyText(v any) (all []string) {
 	switch v := v.(type) {
 	case []any:
@@ -237,7 +236,8 @@ func anyText(v any) (all []string) {
 	return all
 }
 
-// fieldText returns what a field says; isText tells whether its name is that of a text.
+// fieldText returns the texts in a field. isText is set if the field's name is in
+// texts.
 func fieldText(isText bool, v any) (all []string) {
 	if items, ok := v.([]any); ok {
 		for _, item := range items {

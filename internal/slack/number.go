@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// number returns a whole number from 0 that a value stands for, 0 if it is none.
+// number returns the non-negative integer in a value, or 0.
 func number(v any) int {
 	n, err := strconv.Atoi(str(v))
 	if err != nil || n < 0 || n > 1_000_000 {
@@ -15,8 +15,8 @@ func number(v any) int {
 	return n
 }
 
-// emoji makes an emoji of code points such as "1f44b-1f3fb"; without them its
-// name stays between colons.
+// emoji converts code points such as "1f44b-1f3fb" to an emoji. Without them it
+// returns the name between colons.
 func emoji(name, unicode string) string {
 	var b strings.Builder
 	for part := range strings.SplitSeq(unicode, "-") {

@@ -1,11 +1,11 @@
-// Package slack reads what programs send to Slack's incoming webhooks and makes
-// of it what people read here: a name and a content in Kaban's markup.
+// Package slack converts messages for Slack's incoming webhooks to Kaban's: a name
+// and a content in Kaban's markup.
 //
-// Nobody can change those programs, so a message is taken as it comes: numbers
-// and booleans stand for texts, one of something for a list of it, and what is
-// not known is searched for texts before a message counts as empty. Refused is
-// only what cannot be read without guessing: broken JSON, a name twice in an
-// object, bytes that are not UTF-8, and halves of surrogates.
+// The sending programs cannot be changed, so the package is lenient. Numbers and
+// booleans may replace texts, one item may replace a list, and unknown parts are
+// searched for texts before a message counts as empty. It rejects only input that
+// it would have to guess about: broken JSON, duplicate names in an object, bytes
+// that are not UTF-8, and lone surrogates.
 package slack
 
 import (
@@ -20,19 +20,19 @@ import (
 	"unicode/utf8"
 )
 
-// Message is what was sent.
+// Message is a converted message.
 type Message struct {
-	// Username is who it is from, as it was sent; "" if that is not said.
+	// Username is the author's name as it was sent, or "".
 	Username string
-	// Content is what it says, "" if it says nothing. It has no control characters
-	// but newlines and tabs, and any length.
+	// Content is the text, or "". It may have any length. It has no control
+	// characters except newline and tab.
 	Content string
 }
 
 var errNoMessage = errors.New(`send JSON such as {"text":"…"}, or a form with such JSON as payload`)
 
-// Parse reads a body: JSON, whatever its type says, or a form of either kind
-// that has JSON as its payload.
+// Parse converts a body: JSON, whatever its content type, or a form of either kind
+// with JSON as its payload.
 func Parse(contentType string, body []byte) (Message, error) {
 	root, err := rootOf(contentType, bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))))
 	if err != nil {
@@ -46,7 +46,7 @@ func Parse(contentType string, body []byte) (Message, error) {
 	return m, nil
 }
 
-// rootOf returns the value that a body has in it.
+// rootOf returns the JSON value in a body.
 func rootOf(contentType string, body []byte) (any, error) {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err == nil && kind == "multipart/form-data" {
@@ -56,13 +56,13 @@ func rootOf(contentType string, body []byte) (any, error) {
 		}
 		return formRoot(fields)
 	}
-	if len(body) > 0 && strings.IndexByte(`{["`, body[0]) >= 0 { // curl says of JSON too that it is a form
+	if len(body) > 0 && strings.IndexByte(`{["`, body[0]) >= 0 { // curl labels JSON as a form
 		return payloadRoot(body)
 	}
 	if err == nil && kind == "text/plain" && utf8.Valid(body) {
 		return object{{"text", string(body)}}, nil
 	}
-	// A payload that nobody has encoded.
+	// An unencoded payload.
 	if payload, ok := bytes.CutPrefix(body, []byte("payload=")); ok && json.Valid(payload) {
 		return payloadRoot(payload)
 	}
@@ -73,7 +73,7 @@ func rootOf(contentType string, body []byte) (any, error) {
 	return formRoot(fields)
 }
 
-// multipartFields reads a form that has a part for each field.
+// multipartFields reads the fields of a multipart form.
 func multipartFields(body []byte, boundary string) (url.Values, error) {
 	fields := make(url.Values)
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
@@ -93,14 +93,13 @@ func multipartFields(body []byte, boundary string) (url.Values, error) {
 			return fields, nil
 		}
 		if err != nil {
-			return nil, errors.New("the parts of the form cannot be read; " + errNoMessage.Error())
+			return nil, errors.New("the multipart form is malformed; " + errNoMessage.Error())
 		}
 		fields.Add(part.FormName(), string(value))
 	}
 }
 
-// formRoot returns what a form says: its payload, or else the fields that a
-// payload would have.
+// formRoot returns the payload of a form, or else its fields as a payload.
 func formRoot(fields url.Values) (any, error) {
 	if fields.Has("payload") {
 		return payloadRoot([]byte(strings.TrimSpace(strings.TrimPrefix(fields.Get("payload"), "\ufeff"))))
@@ -127,7 +126,7 @@ func formRoot(fields url.Values) (any, error) {
 	return o, nil
 }
 
-// payloadRoot reads JSON, and JSON that was put into a string of JSON.
+// payloadRoot parses JSON, and JSON within a JSON string.
 func payloadRoot(text []byte) (any, error) {
 	root, err := parseJSON(text)
 	if err != nil {

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write what is made of the payloads in t
 
 func TestParse(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
-		// What is taken for a text.
+		// Values that count as a text.
 		{"a number", `{"text":5}`, "5"},
 		{"a large number", `{"text":12345678901234567890.50}`, "12345678901234567890.50"},
 		{"a boolean", `{"text":true}`, "true"},
@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 		{"what another service calls it", `{"content":"a","embeds":[{"title":"b","description":"c","fields":[{"name":"n","value":1}]}]}`, "a\nb\nc\nn: 1"},
 		{"a message of unknown shape", `{"alert":{"summary":"disk is full","labels":{"x":"y"}},"message":["a","b"]}`, "disk is full\na\nb"},
 
-		// Characters that no content may hold.
+		// Characters that are not allowed in contents.
 		{"colours", `{"text":"\u001b[31;1mred\u001b[0m \u001b]8;;https://x.example\u0007link\u001b]8;;\u001b\\ \u009b1mx"}`, "red link x"},
 		{"lines of other systems", `{"text":"a\r\nb\rc"}`, "a\nb\nc"},
 		{"other control characters", `{"text":"a\u0000b\u0007c\u007fd\u0085e\tf\u000bg\u2028h"}`, "abcd\ne\tf\ng\nh"},
@@ -152,7 +152,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// A form of parts that lacks its end is taken if its payload is whole.
+// A multipart form without its end is accepted if its payload is complete.
 func TestFormWithoutEnd(t *testing.T) {
 	const begin = "--x\r\nContent-Disposition: form-data; name=payload\r\n\r\n{\"text\":\"whole\""
 	for body, want := range map[string]string{
@@ -169,7 +169,7 @@ func TestFormWithoutEnd(t *testing.T) {
 	}
 }
 
-// A message never becomes much larger than it was sent.
+// A message never becomes much larger than its input.
 func TestGrowth(t *testing.T) {
 	name := strings.Repeat("n", 1000)
 	for _, body := range []string{
@@ -207,9 +207,9 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	if _, err := slack.Parse("multipart/form-data; boundary=x", []byte("--x\r\nno part")); err == nil {
-		t.Error("broken parts are read")
+		t.Error("a malformed multipart form is accepted")
 	}
-	// Whole pairs, and what only looks like an escape, are not refused.
+	// Surrogate pairs, and text that only looks like an escape, are accepted.
 	if m, err := slack.Parse("", []byte(`{"text":"\ud83d\ude00 \\ud83d"}`)); err != nil || m.Content != `😀 \ud83d` {
 		t.Errorf("got %+v, %v", m, err)
 	}
@@ -235,7 +235,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// What programs send, in the shapes that they send it in, and what people read.
+// Payloads in the formats of real programs, and the resulting texts.
 func TestPrograms(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) < 10 {
@@ -266,7 +266,7 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// FuzzParse sends anything: it is refused, or has only what a content may hold.
+// FuzzParse checks that any input is rejected or becomes a valid content.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{`{"text":"a <b|c> &amp; *x*"}`, `{"attachments":[{"title":"x","fields":[{"title":"a"}]}]}`, "payload=%7B%7D", `[{"text":1}]`} {
 		f.Add("", seed)

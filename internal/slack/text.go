@@ -13,8 +13,8 @@ import (
 	"kaban/internal/markup"
 )
 
-// str returns the text that a value stands for, cleaned: for an object, its text
-// or else all that it has in it.
+// str returns a value as text, cleaned: for an object, its text or else all that
+// it contains.
 func str(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -27,7 +27,7 @@ func str(v any) string {
 		if text := str(v.get("text")); text != "" {
 			return text
 		}
-		rest := slices.DeleteFunc(slices.Clone(v), func(f field) bool { return f.name == "text" }) // searched already
+		rest := slices.DeleteFunc(slices.Clone(v), func(f field) bool { return f.name == "text" }) // already searched
 		return lines(everything("", rest, true)...)
 	case []any:
 		var all []string
@@ -39,8 +39,8 @@ func str(v any) string {
 	return ""
 }
 
-// list returns the items of a list, or the one value that stands for a list. Some
-// programs have a list as JSON in a string.
+// list returns the items of a list, or a single value as a list. Some programs
+// send a list as JSON in a string.
 func list(v any) []any {
 	switch v := v.(type) {
 	case nil:
@@ -60,7 +60,7 @@ func list(v any) []any {
 	return []any{v}
 }
 
-// lines joins the texts that are not empty.
+// lines joins the non-empty texts.
 func lines(texts ...string) string {
 	var kept []string
 	for _, text := range texts {
@@ -71,10 +71,10 @@ func lines(texts ...string) string {
 	return strings.Join(kept, "\n")
 }
 
-// control is what colours a terminal and the like.
+// control matches terminal sequences.
 var control = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)|\x1b[ -/]*[0-Z\\\\^-~]")
 
-// clean takes away what no content may hold.
+// clean removes characters that are not allowed in contents.
 func clean(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\u2028' || r == '\u2029'
@@ -84,7 +84,7 @@ func clean(s string) string {
 	s = strings.ReplaceAll(control.ReplaceAllString(s, ""), "\r\n", "\n")
 	return strings.Map(func(r rune) rune {
 		switch {
-		case strings.ContainsRune("\r\v\f\u0085\u2028\u2029", r): // all of them end a line
+		case strings.ContainsRune("\r\v\f\u0085\u2028\u2029", r): // line endings
 			return '\n'
 		case unicode.IsControl(r) && r != '\n' && r != '\t':
 			return -1
@@ -93,10 +93,10 @@ func clean(s string) string {
 	}, s)
 }
 
-// mrkdwn translates a text in Slack's markup.
+// mrkdwn converts a text in Slack's markup.
 func mrkdwn(s string) string { return strings.Trim(markup.FromSlack(unescape(dereference(s))), "\n") }
 
-// plain translates a text that has references, but no markup.
+// plain converts a text with references but without markup.
 func plain(s string) string { return strings.TrimSpace(unescape(dereference(s))) }
 
 // address returns an address; some programs escape it like a text.
@@ -106,11 +106,11 @@ var entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
 
 func unescape(s string) string { return entities.Replace(s) }
 
-// reference is what stands in angle brackets and is no text: somebody, a room,
-// a command, or an address, with a label or without.
+// reference is an expression in angle brackets: a user, a channel, a command, or
+// an address, with or without a label.
 var reference = regexp.MustCompile(`<(!date\^[^<>|\n]+|[@#!][^<>|\s]+|(?:mailto:|tel:|[A-Za-z][A-Za-z0-9+.-]*://)[^<>|\s]+)(?:\|([^<>\n]*))?>`)
 
-// dereference writes references as people read them.
+// dereference replaces references with text for people.
 func dereference(s string) string {
 	return reference.ReplaceAllStringFunc(s, func(found string) string {
 		parts := reference.FindStringSubmatch(found)
@@ -128,7 +128,7 @@ func dereference(s string) string {
 	})
 }
 
-// command writes a reference to everybody, to a group or to a time.
+// command converts a reference to everyone, a group or a time.
 func command(found, name, label string) string {
 	switch {
 	case name == "here", name == "channel", name == "everyone":
@@ -149,7 +149,7 @@ func command(found, name, label string) string {
 	return found
 }
 
-// moment writes a time in seconds since 1970; "" if it is none.
+// moment formats a time in seconds since 1970, or returns "".
 func moment(seconds string) string {
 	n, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil || n < 0 || n > 253402300799 { // the year 9999
@@ -158,7 +158,7 @@ func moment(seconds string) string {
 	return time.Unix(n, 0).UTC().Format("2006-01-02 15:04 UTC")
 }
 
-// linked writes a text that leads to an address. The address is always shown.
+// linked joins a text and its address. The address is always visible.
 func linked(label, address string) string {
 	shown := strings.TrimPrefix(strings.TrimPrefix(address, "mailto:"), "tel:")
 	switch {
@@ -170,11 +170,11 @@ func linked(label, address string) string {
 	return label + " (" + shown + ")"
 }
 
-// mark ends a content that was cut.
+// mark ends a truncated content.
 const mark = "… [cut]"
 
-// Cut returns at most limit code points of a content, with a mark at the end if
-// something is missing. A block of code that is cut is closed.
+// Cut truncates a content to at most limit code points, including a mark at the
+// end. It closes an open block of code.
 func Cut(content string, limit int) (kept string, cut bool) {
 	if utf8.RuneCountInString(content) <= limit {
 		return content, false
@@ -194,14 +194,13 @@ func Cut(content string, limit int) (kept string, cut bool) {
 	} else {
 		kept += mark
 	}
-	if utf8.RuneCountInString(kept) > limit { // it has no room for the mark
+	if utf8.RuneCountInString(kept) > limit { // no room for the mark
 		kept = first(limit)
 	}
 	return kept, true
 }
 
-// openFence returns what would close the block of code that a content ends in;
-// "" if it ends in none.
+// openFence returns the fence that closes an open block of code, or "".
 func openFence(content string) (fence string) {
 	for l := range strings.Lines(content) {
 		l = strings.TrimSpace(l)

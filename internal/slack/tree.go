@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// object is an object of JSON with its fields in their order.
+// object is a JSON object with its fields in order.
 type object []field
 
 type field struct {
@@ -18,7 +18,7 @@ type field struct {
 	value any // string, json.Number, bool, nil, []any or object
 }
 
-// get returns the value of a field, nil if there is none.
+// get returns the value of a field, or nil.
 func (o object) get(name string) any {
 	for _, f := range o {
 		if f.name == name {
@@ -28,14 +28,14 @@ func (o object) get(name string) any {
 	return nil
 }
 
-// maxDepth is how deep values are read; layouts of Slack have a dozen levels. What
-// lies deeper counts as null.
+// maxDepth is the maximum nesting. Slack's layouts have a dozen levels. Deeper
+// values count as null.
 const maxDepth = 64
 
 var errNotUTF8 = errors.New("the message is not UTF-8")
 
-// parseJSON reads a value. What encoding/json accepts in silence is refused: a
-// name twice in an object, bytes that are not UTF-8, halves of surrogates.
+// parseJSON parses a value. It rejects input that encoding/json silently accepts:
+// duplicate names in an object, bytes that are not UTF-8, lone surrogates.
 func parseJSON(text []byte) (any, error) {
 	if !utf8.Valid(text) {
 		return nil, errNotUTF8
@@ -79,7 +79,7 @@ func parseValue(decoder *json.Decoder, depth int) (any, error) {
 	return list, err
 }
 
-// skip reads the rest of an object or list that has begun.
+// skip reads the rest of an open object or list.
 func skip(decoder *json.Decoder) error {
 	for open := 1; open > 0; {
 		token, err := decoder.Token()
@@ -106,7 +106,7 @@ func parseObject(decoder *json.Decoder, depth int) (any, error) {
 		}
 		name, _ := token.(string)
 		if seen[name] {
-			return nil, fmt.Errorf("not a message in Slack's format: %.40q is there twice", name)
+			return nil, fmt.Errorf("not a message in Slack's format: %.40q is duplicated", name)
 		}
 		seen[name] = true
 		v, err := parseValue(decoder, depth)
@@ -119,7 +119,7 @@ func parseObject(decoder *json.Decoder, depth int) (any, error) {
 	return o, err
 }
 
-// loneSurrogate finds an escape in valid JSON that is half a character.
+// loneSurrogate finds an escaped lone surrogate in valid JSON.
 func loneSurrogate(text []byte) (position int, found bool) {
 	unit := func(i int) rune {
 		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {

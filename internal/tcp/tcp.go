@@ -1,16 +1,17 @@
-// Package tcp bounds and reads what the system keeps of a TCP connection. A write
-// only says that the system has taken something: a slow peer may have megabytes
-// still to come. Front ends use it to see whether a slow peer makes progress and
-// to keep what is under way small.
+// Package tcp limits and inspects the send buffer of a TCP connection. A successful
+// write only means that the system has accepted the data: megabytes may still be on
+// their way to a slow peer. Front ends use this package to see whether a slow peer
+// makes progress and to keep the buffer small.
 //
-// Nothing here fails: where a system cannot tell, callers know less and judge by
-// what their writes return.
+// The functions do not fail. On systems without support, callers only have the
+// results of their writes.
 package tcp
 
 import "net/netip"
 
-// NetworkOf returns what counts as one address: of IPv6 a network of 64 bits, which
-// is what one customer has at least. Loopback has none: proxies are there.
+// NetworkOf returns the network that limits count as one address: an IPv4 address,
+// or an IPv6 /64, the smallest network of a customer. It returns the zero Prefix for
+// loopback, where proxies connect from.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	if !addr.IsValid() || addr.IsLoopback() {

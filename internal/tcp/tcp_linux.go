@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BoundUnsent has the system take at most about so many bytes that the peer has no
-// room for; 0 is the machine's default. What is on its way counts extra, so a fast
-// peer is not held up. Connections other than *net.TCPConn are left alone. See
-// tcp(7), TCP_NOTSENT_LOWAT.
+// BoundUnsent limits the data that the system accepts beyond the peer's window to
+// about the given number of bytes; 0 is the system's default. Data in transit does
+// not count, so a fast peer is not slowed down. It is a no-op for connections other
+// than *net.TCPConn. See tcp(7), TCP_NOTSENT_LOWAT.
 func BoundUnsent(conn net.Conn, bytes int) {
 	withDescriptor(conn, func(fd int) { BoundUnsentOf(fd, bytes) })
 }
@@ -19,8 +19,8 @@ func BoundUnsentOf(fd, bytes int) {
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
 }
 
-// Untaken returns how many bytes that were written the peer's TCP has not
-// acknowledged, 0 for connections other than *net.TCPConn. See tcp(7), SIOCOUTQ.
+// Untaken returns the number of written bytes that the peer's TCP has not
+// acknowledged, or 0 for connections other than *net.TCPConn. See tcp(7), SIOCOUTQ.
 func Untaken(conn net.Conn) (n int) {
 	withDescriptor(conn, func(fd int) { n = UntakenOf(fd) })
 	return n

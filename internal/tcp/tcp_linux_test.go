@@ -9,8 +9,8 @@ import (
 	"kaban/internal/tcp"
 )
 
-// What the peer's TCP takes out of our buffers is progress, also while the kernel
-// takes nothing more from us.
+// Untaken shows that the peer's TCP accepts buffered data even while the kernel
+// accepts no more writes.
 func TestProgressInTheKernel(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -30,16 +30,16 @@ func TestProgressInTheKernel(t *testing.T) {
 	ours.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	written, err := io.CopyN(ours, zeros{}, 1<<30)
 	if err == nil {
-		t.Fatalf("the kernel took %d bytes for somebody who reads nothing", written)
+		t.Fatalf("the kernel accepted %d bytes for a peer that does not read", written)
 	}
 	before := tcp.Untaken(ours)
 	if before <= 0 {
-		t.Fatalf("%d bytes are under way, want some of %d", before, written)
+		t.Fatalf("%d bytes are unacknowledged, want some of %d", before, written)
 	}
 	for end, read := time.Now().Add(20*time.Second), 0; tcp.Untaken(ours) >= before; {
 		n, err := theirs.Read(make([]byte, 64<<10))
 		if read += n; err != nil || time.Now().After(end) {
-			t.Fatalf("%d bytes were read, %v; %d are under way, as before", read, err, tcp.Untaken(ours))
+			t.Fatalf("the peer read %d bytes, %v; %d are still unacknowledged", read, err, tcp.Untaken(ours))
 		}
 	}
 }

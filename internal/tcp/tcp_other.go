@@ -4,14 +4,13 @@ package tcp
 
 import "net"
 
-// BoundUnsent bounds the send buffer: this system does not tell what is on its way
-// from what the peer has no room for. 0 changes nothing.
+// BoundUnsent limits the send buffer, because this system does not distinguish data
+// in transit from data beyond the peer's window. 0 is a no-op.
 func BoundUnsent(conn net.Conn, bytes int) {
 	if tcp, ok := conn.(*net.TCPConn); ok && tcp != nil && bytes > 0 {
 		tcp.SetWriteBuffer(bytes)
 	}
 }
 
-// Untaken returns 0: this system does not tell what the peer's TCP has
-// acknowledged.
+// Untaken returns 0: this system does not report unacknowledged data.
 func Untaken(net.Conn) int { return 0 }

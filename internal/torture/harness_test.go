@@ -368,14 +368,18 @@ func (c *crowd) follow(name string, session *client.Client) (begun bool) {
 		}
 		return true
 	}
-	for m, err := range joined.Messages(c.ctx) {
+	for e, err := range joined.Entries(c.ctx) {
 		if err != nil {
 			if c.ctx.Err() == nil {
 				c.history.Violation("%s: %v", name, err)
 			}
 			return true
 		}
-		c.history.Saw(name, Message{m.Seq, m.Username, m.Content})
+		m := Message{Seq: e.Seq}
+		if e.Message != nil {
+			m.Username, m.Content = e.Message.Username, e.Message.Content
+		}
+		c.history.Saw(name, m)
 	}
 	return true
 }
@@ -448,7 +452,7 @@ func (c *crowd) hear(name, reader string, session, epoch *string) error {
 				return violation("the epoch changed")
 			}
 			*epoch = e.Epoch
-		case wire.TypeMessage:
+		case wire.TypeMessage, wire.TypeUnknown:
 			c.history.Saw(reader, Message{e.Seq, e.Username, e.Content})
 		case wire.TypePing:
 			if _, err := conn.Write((&wire.Request{Type: wire.TypePong}).Append(nil)); err != nil {

@@ -40,6 +40,25 @@ func TestASoundHistoryIsSound(t *testing.T) {
 	}
 }
 
+// An entry of an unknown kind takes a number and is nobody's message.
+func TestUnknownKindsAreSound(t *testing.T) {
+	h := NewHistory()
+	stored := []Message{{Seq: 1}, {2, "ann", "a1"}, {Seq: 3}, {Seq: 4}}
+	h.Sent("ann", "a1")
+	h.Acked("a1", 2)
+	for _, m := range stored {
+		h.Saw("reader", m)
+	}
+	if problems := h.Check(stored); len(problems) > 0 {
+		t.Errorf("the checker says %q", problems)
+	}
+	h.Saw("jumper", stored[1])
+	h.Saw("jumper", stored[3])
+	if problems := h.Check(stored); !slices.Equal(problems, []string{"order: jumper saw 4 behind 2"}) {
+		t.Errorf("the checker says %q of a reader that missed 3", problems)
+	}
+}
+
 // Each rule of the checker catches the fault that it is for.
 func TestTheCheckerCatches(t *testing.T) {
 	for name, c := range map[string]struct {

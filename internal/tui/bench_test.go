@@ -16,6 +16,7 @@ import (
 
 	"kaban/client"
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
@@ -28,7 +29,8 @@ func host(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := server.New(server.Config{Loops: 1}, chat.New(d, chat.Options{}))
+	rooms := chat.New(d, chat.Options{})
+	m, err := conn.New(conn.Config{Submit: rooms.Submit, Loops: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +39,7 @@ func host(t testing.TB) string {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
-	serving.Go(func() { m.Serve(l) })
+	serving.Go(func() { server.New(server.Config{}, rooms, m).Serve(l) })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

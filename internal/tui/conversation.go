@@ -35,10 +35,10 @@ func textWidth(width int) int {
 	return max(width-1-len("15:04 ")-column(width)-2-1, 1) // a column stays free at the right
 }
 
-// ignores reports whether an item is hidden. Who is ignored stays so under every
-// spelling of their name.
+// ignores reports whether an item is hidden: an entry of an unknown kind, or the
+// message of an ignored author, under every spelling of the name.
 func (m *Model) ignores(i *item) bool {
-	return i.kind == itemMessage && !i.own && isIgnored(m.config.Ignore, i.username)
+	return i.kind == itemUnknown || i.kind == itemMessage && !i.own && isIgnored(m.config.Ignore, i.username)
 }
 
 func isIgnored(ignored []string, username string) bool {
@@ -72,14 +72,15 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	}
 	above := m.before(r, k)
 	var lines []line
-	if above == nil && r.complete && k == 0 {
+	if above == nil && r.complete {
 		lines = append(lines, m.rule("the beginning of "+m.meter.clean(r.name), width, look{role: roleDim})...)
 	}
+	begins := r.marked && i.sending == stored && i.seq > r.mark && (above == nil || above.seq <= r.mark)
 	if i.kind != itemNotice && (above == nil || !m.sameDay(above.time, i.time)) {
 		lines = append(lines, m.rule(m.local(i.time).Format("Monday, 2 January 2006"), width, look{role: roleDim})...)
 		above = nil
 	}
-	if r.marked && i.sending == stored && i.seq > r.mark && (k == 0 || r.at(k-1).seq <= r.mark) {
+	if begins {
 		lines = append(lines, m.rule("new", width, look{role: roleAccent, attrs: bold})...)
 		above = nil
 	}
@@ -268,15 +269,15 @@ func (m *Model) conversation(r *room, width, height int) []line {
 
 // tail returns the newest lines.
 func (m *Model) tail(r *room, width, height int) []line {
-	if r.all() == 0 {
-		return m.emptyRoom(r, width, height)
-	}
 	var lines []line
 	k, skip := m.bottomView(r, width, height)
 	for ; k < r.all(); k++ {
 		block := m.blockFrom(r, k, width, topOf(lines, skip))
 		lines = append(lines, block[min(skip, len(block)):]...)
 		skip = 0
+	}
+	if len(lines) == 0 {
+		return m.emptyRoom(r, width, height)
 	}
 	return lines[max(0, len(lines)-height):]
 }
@@ -300,6 +301,8 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 		text = "joining " + m.meter.clean(r.name) + " …"
 	case r.loading:
 		text = "loading …"
+	case r.all() > 0:
+		text = "there is nothing to show here yet"
 	case r.head > 0:
 		text = "the screen was cleared; scroll up to see what was said"
 	}

@@ -50,6 +50,11 @@ type (
 		message wire.Message
 		head    uint64 // the newest that the server is known to have
 	}
+	unknownEvent struct { // an entry of an unknown kind
+		room string
+		seq  uint64
+		head uint64
+	}
 	resyncEvent struct {
 		room   string
 		err    error
@@ -59,6 +64,7 @@ type (
 		room     string
 		page     page
 		messages []wire.Message
+		unknown  []uint64 // the seqs of entries of unknown kinds
 		more     bool
 		err      error
 	}

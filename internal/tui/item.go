@@ -5,8 +5,8 @@ import (
 	"time"
 	"unicode"
 
+	"kaban/client"
 	"kaban/internal/markup"
-	"kaban/wire"
 )
 
 // itemKind is what a line of a conversation is.
@@ -16,6 +16,7 @@ const (
 	itemMessage itemKind = iota
 	itemNotice           // what the program says, to the person alone
 	itemRefused          // an own message that was not taken
+	itemUnknown          // an entry of a kind that this client does not know; never shown
 )
 
 // sending is how far an own message has come.
@@ -55,6 +56,9 @@ type shape struct {
 	query string // what is searched for
 	state sending
 }
+
+// isEntry reports whether the item is an entry of the room's log.
+func (i *item) isEntry() bool { return i.kind == itemMessage || i.kind == itemUnknown }
 
 // size is what the item takes in bytes, but for what all take.
 func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) }
@@ -195,8 +199,12 @@ func startsWith(text, query []rune) bool {
 	return true
 }
 
-// itemOf makes an item of a message from the server.
-func itemOf(m *wire.Message, own string) *item {
+// itemOf returns the item of an entry; own is the person's name.
+func itemOf(e client.Entry, own string) *item {
+	m := e.Message
+	if m == nil {
+		return &item{kind: itemUnknown, seq: e.Seq}
+	}
 	return &item{
 		seq: m.Seq, username: m.Username, content: m.Content, time: m.Time,
 		own: m.Username == own, mention: m.Username != own && markup.Mentions(m.Content, own),

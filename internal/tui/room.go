@@ -5,7 +5,7 @@ import (
 	"sort"
 	"time"
 
-	"kaban/wire"
+	"kaban/client"
 )
 
 const (
@@ -67,7 +67,15 @@ func newRoom(name string) *room {
 }
 
 // unread returns how many messages were not seen.
-func (r *room) unread() uint64 { return r.head - min(r.head, r.read) }
+func (r *room) unread() uint64 {
+	n := r.head - min(r.head, r.read)
+	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > r.read; k-- {
+		if r.items[k].kind == itemUnknown {
+			n--
+		}
+	}
+	return n
+}
 
 // all returns how many items there are to show, those under way too.
 func (r *room) all() int {
@@ -105,28 +113,28 @@ func (r *room) search(seq uint64) int {
 	return sort.Search(len(r.items), func(k int) bool { return r.items[k].seq >= seq })
 }
 
-// first returns the seq of the oldest message in the window, 0 for none.
+// first returns the seq of the oldest entry in the window, 0 for none.
 func (r *room) first() uint64 {
 	for _, i := range r.items {
-		if i.kind == itemMessage {
+		if i.isEntry() {
 			return i.seq
 		}
 	}
 	return 0
 }
 
-// last returns the seq of the newest message in the window, 0 for none.
+// last returns the seq of the newest entry in the window, 0 for none.
 func (r *room) last() uint64 {
 	for k := len(r.items) - 1; k >= 0; k-- {
-		if r.items[k].kind == itemMessage {
+		if r.items[k].isEntry() {
 			return r.items[k].seq
 		}
 	}
 	return 0
 }
 
-// add takes a message from the live end of the log. It reports whether the
-// message is new.
+// add takes an entry from the live end of the log. It reports whether the entry
+// is new.
 func (r *room) add(i *item) bool {
 	isNew := i.seq > r.head
 	r.head = max(r.head, i.seq)
@@ -154,7 +162,7 @@ func (r *room) insert(i *item) bool {
 		at--
 	}
 	for k := at; k > 0 && r.items[k-1].seq == i.seq; k-- {
-		if r.items[k-1].kind == itemMessage {
+		if r.items[k-1].isEntry() {
 			return false
 		}
 		at = k - 1 // before notices that stand behind it
@@ -196,7 +204,7 @@ func (r *room) trimNew() {
 
 // spoke notes who spoke last, for completion.
 func (r *room) spoke(i *item) {
-	if len(r.speakers) > 0 && r.speakers[0] == i.username || i.own {
+	if len(r.speakers) > 0 && r.speakers[0] == i.username || i.own || i.kind == itemUnknown {
 		return
 	}
 	if at := slices.Index(r.speakers, i.username); at >= 0 {
@@ -217,13 +225,13 @@ type page struct {
 }
 
 // addPage takes a page that was asked for.
-func (r *room) addPage(p page, messages []wire.Message, more bool, own string) {
+func (r *room) addPage(p page, got client.HistoryPage, own string) {
 	r.loading = false
-	items := make([]*item, len(messages))
-	for k := range messages {
-		items[k] = itemOf(&messages[k], own)
+	var items []*item
+	for e := range got.Entries() {
+		items = append(items, itemOf(e, own))
 	}
-	newest := uint64(0)
+	more, newest := got.More, uint64(0)
 	if len(items) > 0 {
 		newest = items[len(items)-1].seq
 	}
@@ -250,7 +258,7 @@ func (r *room) addPage(p page, messages []wire.Message, more bool, own string) {
 
 // restart begins the window anew.
 func (r *room) restart(p page, items []*item, more bool, newest uint64) {
-	notices := slices.DeleteFunc(slices.Clone(r.items), func(i *item) bool { return i.kind == itemMessage || len(items) == 0 || i.seq < items[0].seq })
+	notices := slices.DeleteFunc(slices.Clone(r.items), func(i *item) bool { return i.isEntry() || len(items) == 0 || i.seq < items[0].seq })
 	r.items = items
 	r.attached = newest >= r.head && (!p.HasAfter || !more)
 	r.complete = len(items) == 0 || items[0].seq <= 1 || !p.HasAfter && !more
@@ -308,6 +316,27 @@ func (r *room) refuse(number uint64) *item {
 // see notes that everything there is was seen.
 func (r *room) see() {
 	r.read, r.mention = max(r.read, r.head), 0
+}
+
+// passUnknown moves the place and the line of unread messages past entries of
+// unknown kinds that directly follow them.
+func (r *room) passUnknown() {
+	r.read = r.past(r.read)
+	if r.marked {
+		r.mark = r.past(r.mark)
+		r.marked = r.mark < r.head
+	}
+}
+
+// past returns the seq of the last entry of the run of unknown kinds after a seq,
+// or that seq.
+func (r *room) past(seq uint64) uint64 {
+	for k := r.search(seq + 1); k < len(r.items) && r.items[k].seq <= seq+1; k++ {
+		if r.items[k].kind == itemUnknown {
+			seq = r.items[k].seq
+		}
+	}
+	return seq
 }
 
 // arrived notes a message that was not seen yet.

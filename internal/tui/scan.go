@@ -105,15 +105,15 @@ func (s *Session) scan(ctx context.Context, c *client.Client, room string, q sca
 func bounds(ctx context.Context, c *client.Client, room string, q scan) (low, high uint64, err error) {
 	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	oldest, _, err := c.History(asking, room, client.Page{Limit: 1, HasAfter: true})
-	if err != nil || len(oldest) == 0 {
+	oldest, err := c.History(asking, room, client.HistoryQuery{Limit: 1, HasAfter: true})
+	if err != nil || oldest.Last() == 0 {
 		return 1, 0, err
 	}
-	newest, _, err := c.History(asking, room, client.Page{Limit: 1})
-	if err != nil || len(newest) == 0 {
+	newest, err := c.History(asking, room, client.HistoryQuery{Limit: 1})
+	if err != nil || newest.Last() == 0 {
 		return 1, 0, err
 	}
-	low, high = oldest[0].Seq, newest[0].Seq
+	low, high = oldest.First(), newest.Last()
 	if q.direction < 0 {
 		return low, min(high, q.from-1), nil
 	}
@@ -140,19 +140,20 @@ func next(low, high uint64, direction int) []block {
 // read reads a block, in as many pages as the server makes of it.
 func (b *block) read(ctx context.Context, c *client.Client, room string, q scan) {
 	for after := b.low - 1; after < b.high; {
-		messages, more, err := c.History(ctx, room, client.Page{After: after, HasAfter: true, Limit: int(min(b.high-after, wire.MaxLimit))})
+		page, err := c.History(ctx, room, client.HistoryQuery{After: after, HasAfter: true, Limit: int(min(b.high-after, wire.MaxLimit))})
 		if err != nil {
 			b.err = err
 			return
 		}
-		for i := range messages {
-			m := &messages[i]
-			if after = m.Seq; after > b.high {
+		for e := range page.Entries() {
+			if after = e.Seq; after > b.high {
 				break
 			}
-			b.take(m, q)
+			if e.Message != nil {
+				b.take(e.Message, q)
+			}
 		}
-		if !more {
+		if !page.More {
 			return
 		}
 	}

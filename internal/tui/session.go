@@ -336,7 +336,7 @@ func (s *Session) attend(ctx context.Context, c *client.Client, name string, at 
 
 // read passes on what others say.
 func (s *Session) read(ctx context.Context, name string, at *seat, r *client.Room) {
-	for m, err := range r.Messages(ctx) {
+	for e, err := range r.Entries(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 			s.tell(at, resync.Head, true)
 			s.putWhenThereIsSpace(resyncEvent{room: name, err: resync, cursor: client.Cursor{Epoch: resync.Epoch, Seq: resync.Head}})
@@ -348,10 +348,13 @@ func (s *Session) read(ctx context.Context, name string, at *seat, r *client.Roo
 			}
 			return
 		}
-		if !s.tell(at, m.Seq, false) {
-			continue // the client before this one had just read it
+		switch {
+		case !s.tell(at, e.Seq, false): // the client before this one had just read it
+		case e.Message == nil:
+			s.putWhenThereIsSpace(unknownEvent{room: name, seq: e.Seq, head: r.Head()})
+		default:
+			s.putWhenThereIsSpace(messageEvent{room: name, message: *e.Message, head: r.Head()})
 		}
-		s.putWhenThereIsSpace(messageEvent{room: name, message: m, head: r.Head()})
 	}
 }
 
@@ -494,10 +497,10 @@ func (s *Session) load(room string, p page) {
 			s.put(pageEvent{room: room, page: p, err: client.ErrOffline})
 			return
 		}
-		messages, more, err := c.History(ctx, room, client.Page{
+		got, err := c.History(ctx, room, client.HistoryQuery{
 			After: p.After, HasAfter: p.HasAfter, Before: p.Before, HasBefore: p.HasBefore, Limit: pageSize,
 		})
-		s.put(pageEvent{room: room, page: p, messages: messages, more: more, err: err})
+		s.put(pageEvent{room: room, page: p, messages: got.Messages, unknown: got.Unknown, more: got.More, err: err})
 	})
 }
 
@@ -510,42 +513,19 @@ func (s *Session) find(room string, moment time.Time) {
 			s.put(pageEvent{room: room, page: p, err: client.ErrOffline})
 			return
 		}
-		seq, err := seek(ctx, c, room, moment)
+		seq, head, err := c.Seek(ctx, room, moment)
+		if err == nil && head == 0 {
+			err = errors.New("the room has no messages")
+		}
 		if err != nil {
 			s.put(pageEvent{room: room, page: p, err: err})
 			return
 		}
-		p.Target = seq
-		p.After = seq - min(seq, 1+pageSize/4)
-		messages, more, err := c.History(ctx, room, client.Page{After: p.After, HasAfter: true, Limit: pageSize})
-		s.put(pageEvent{room: room, page: p, messages: messages, more: more, err: err})
+		p.Target = min(seq, head)
+		p.After = p.Target - min(p.Target, 1+pageSize/4)
+		got, err := c.History(ctx, room, client.HistoryQuery{After: p.After, HasAfter: true, Limit: pageSize})
+		s.put(pageEvent{room: room, page: p, messages: got.Messages, unknown: got.Unknown, more: got.More, err: err})
 	})
-}
-
-// seek returns the seq of the first message that is not older than a moment, or
-// of the newest if all are.
-func seek(ctx context.Context, c *client.Client, room string, moment time.Time) (uint64, error) {
-	newest, _, err := c.History(ctx, room, client.Page{Limit: 1})
-	if err != nil {
-		return 0, err
-	}
-	if len(newest) == 0 {
-		return 0, errors.New("the room has no messages")
-	}
-	low, high := uint64(0), newest[0].Seq // the answer is in (low, high]
-	for low+1 < high {
-		middle := low + (high-low)/2
-		got, _, err := c.History(ctx, room, client.Page{After: middle - 1, HasAfter: true, Limit: 1})
-		if err != nil {
-			return 0, err
-		}
-		if len(got) == 0 || !got[0].Time.Before(moment) {
-			high = middle
-		} else {
-			low = middle
-		}
-	}
-	return high, nil
 }
 
 func (s *Session) members(room string, asked bool) {

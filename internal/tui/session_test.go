@@ -63,11 +63,11 @@ func storedIn(t *testing.T, addr, room string) (contents []string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	messages, _, err := c.History(t.Context(), room, client.Page{HasAfter: true, Limit: wire.MaxLimit})
+	page, err := c.History(t.Context(), room, client.HistoryQuery{HasAfter: true, Limit: wire.MaxLimit})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range messages {
+	for _, m := range page.Messages {
 		contents = append(contents, m.Username+": "+m.Content)
 	}
 	return contents

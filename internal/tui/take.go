@@ -37,6 +37,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeFailed(e)
 	case messageEvent:
 		return m.takeMessage(e)
+	case unknownEvent:
+		m.takeUnknown(e)
 	case resyncEvent:
 		m.takeResync(e)
 	case pageEvent:
@@ -152,7 +154,7 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 		return nil
 	}
 	r.known = max(r.known, e.head)
-	i := itemOf(&e.message, m.username)
+	i := itemOf(client.Entry{Seq: e.message.Seq, Message: &e.message}, m.username)
 	if !r.add(i) || m.ignores(i) {
 		return nil
 	}
@@ -166,6 +168,17 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 		return m.ring(r, i)
 	}
 	return nil
+}
+
+// takeUnknown goes on past an entry that cannot be shown.
+func (m *Model) takeUnknown(e unknownEvent) {
+	r := m.room(e.room)
+	if r == nil {
+		return
+	}
+	r.known = max(r.known, e.head)
+	r.add(itemOf(client.Entry{Seq: e.seq}, m.username))
+	r.passUnknown()
 }
 
 // takeResync begins a room anew whose log cannot be continued.
@@ -203,7 +216,16 @@ func (m *Model) takePage(e pageEvent) {
 		}
 		return
 	}
-	r.addPage(e.page, e.messages, e.more, m.username)
+	r.addPage(e.page, client.HistoryPage{Messages: e.messages, Unknown: e.unknown, More: e.more}, m.username)
+	r.passUnknown()
+	if len(e.messages) == 0 && len(e.unknown) > 0 && len(r.items) < maxItems/2 { // nothing to show: look further
+		switch {
+		case e.page.HasBefore:
+			m.loadOlder(r)
+		case e.page.HasAfter:
+			m.loadNewer(r)
+		}
+	}
 	if r == m.active {
 		m.showFound(e)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"pgregory.net/rapid"
 
+	"kaban/client"
 	"kaban/internal/markup"
 	"kaban/internal/markup/markuptest"
 	"kaban/wire"
@@ -235,7 +236,7 @@ func FuzzBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content string, width int) {
 		width = 1 + (width%200+200)%200
 		for name, m := range meters {
-			i := itemOf(&wire.Message{Seq: 1, Username: "ben", Content: content}, "ann")
+			i := itemOf(client.Entry{Message: &wire.Message{Seq: 1, Username: "ben", Content: content}}, "ann")
 			var b strings.Builder
 			dark := newTheme(true)
 			for _, l := range i.body(shape{width: width, meter: m, query: "a"}) {

@@ -52,6 +52,7 @@ type MemberList struct {
 
 // Message is an entry of a room's log.
 type Message struct {
+	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, without id, username and content. It counts for the next page."`
 	Seq      uint64 `json:"seq" minimum:"1" doc:"Its place in the room: 1, 2, 3 and so on without a gap."`
 	ID       string `json:"id" doc:"The author's id for it."`
 	Username string `json:"username" doc:"The author."`
@@ -224,12 +225,12 @@ func (s *Server) listRooms(_ context.Context, in *NamePage) (*output[RoomList], 
 	return &output[RoomList]{list}, nil
 }
 
-func (s *Server) getRoom(_ context.Context, in *RoomPath) (*output[RoomState], error) {
+func (s *Server) getRoom(ctx context.Context, in *RoomPath) (*output[RoomState], error) {
 	name, err := s.parseRoom(*in)
 	if err != nil {
 		return nil, err
 	}
-	room, err := s.reader.Room(name)
+	room, err := s.reader.Room(ctx, name)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
@@ -239,7 +240,7 @@ func (s *Server) getRoom(_ context.Context, in *RoomPath) (*output[RoomState], e
 	}}, nil
 }
 
-func (s *Server) listMembers(_ context.Context, in *struct {
+func (s *Server) listMembers(ctx context.Context, in *struct {
 	RoomPath
 	NamePage
 },
@@ -252,14 +253,15 @@ func (s *Server) listMembers(_ context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	room, usernames, more, err := s.reader.Members(name, in.After, limit)
+	members, err := s.reader.Members(ctx, name, in.After, limit)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	if usernames == nil {
-		usernames = []string{}
+	list := MemberList{Room: members.Room.String(), Usernames: members.Usernames, More: members.More}
+	if list.Usernames == nil {
+		list.Usernames = []string{}
 	}
-	return &output[MemberList]{MemberList{Room: room.String(), Usernames: usernames, More: more}}, nil
+	return &output[MemberList]{list}, nil
 }
 
 func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[MessageList], error) {
@@ -284,6 +286,9 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		list.Messages[i] = Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: formatTime(e.Time)}
+		if e.Kind != kaban.KindMessage {
+			list.Messages[i] = Message{Type: "void", Seq: e.Seq, Time: formatTime(e.Time)}
+		}
 	}
 	return &output[MessageList]{list}, nil
 }
@@ -326,7 +331,7 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	if _, err := s.reader.Room(name); err != nil {
+	if _, err := s.reader.Room(ctx, name); err != nil {
 		return nil, s.problemOf(err)
 	}
 	speaker, err := s.chat.Speaker(post.Message.Username(), "")

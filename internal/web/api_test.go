@@ -14,6 +14,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
 	"kaban/internal/web"
 )
 
@@ -226,4 +227,24 @@ func TestMaxContent(t *testing.T) {
 	f := start(t, web.Config{}, nil, chat.Options{MaxContent: 10})
 	f.post("lobby", `{"id":"1","username":"bot","content":"12345678901"}`).has(t, 400, "code", "too_long_content", "max", 10, "actual", 11)
 	f.say("lobby", "2", "bot", "1234567890")
+}
+
+// Entries of other kinds than messages have a place in pages and in streams.
+func TestUnknownKindsInPages(t *testing.T) {
+	s := memory.New(0)
+	other := storetest.Draft(t, "lobby", "ann", "two", "x")
+	other.Kind, other.Target, other.Body = 200, 1, "secret"
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "one", "first"), other, storetest.Draft(t, "lobby", "ann", "three", "last"))
+	f := start(t, web.Config{}, s)
+	got := f.get("/v1/rooms/lobby/messages?after=1&limit=1")
+	if text := got.body; strings.Contains(text, "secret") || !strings.Contains(text, `"type":"void","seq":2`) || !strings.Contains(text, `"more":true`) {
+		t.Errorf("the page is %s", text)
+	}
+	events := f.follow("?after=0", "")
+	for _, want := range [][3]string{{"joined", "head", "3"}, {"message", "content", "first"}, {"void", "seq", "2"}, {"message", "content", "last"}} {
+		event, err := events.next()
+		if err != nil || event.name != want[0] || event.data["type"] != want[0] || fmt.Sprint(event.data[want[1]]) != want[2] {
+			t.Errorf("got the event %+v, %v; want %s", event, err, want)
+		}
+	}
 }

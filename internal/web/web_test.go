@@ -23,6 +23,7 @@ import (
 
 	"kaban/client"
 	"kaban/internal/chat"
+	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -48,7 +49,7 @@ type fixture struct {
 	host       string
 	tcp        string
 	dispatcher *dispatch.Dispatcher
-	manager    *server.Manager
+	manager    *conn.Manager
 	web        *web.Server
 	log        *syncBuffer
 	client     *http.Client
@@ -84,10 +85,11 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 	rooms := chat.New(d, settings[0])
 	f := &fixture{t: t, dispatcher: d, log: new(syncBuffer)}
 	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
-	if f.manager, err = server.New(server.Config{}, rooms); err != nil {
+	if f.manager, err = conn.New(conn.Config{Submit: rooms.Submit}); err != nil {
 		t.Fatal(err)
 	}
-	if f.web, err = web.New(config, rooms, f.manager); err != nil {
+	lines := server.New(server.Config{}, rooms, f.manager)
+	if f.web, err = web.New(config, rooms, lines); err != nil {
 		t.Fatal(err)
 	}
 	listen := func(serve func(net.Listener) error, closed error) string {
@@ -104,7 +106,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 		})
 		return l.Addr().String()
 	}
-	f.tcp = listen(f.manager.Serve, server.ErrClosed)
+	f.tcp = listen(lines.Serve, conn.ErrClosed)
 	f.host = listen(f.web.Serve, web.ErrClosed)
 	f.url = "http://" + f.host
 	transport := new(http.Transport)

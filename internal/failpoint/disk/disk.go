@@ -18,8 +18,8 @@ import (
 	"kaban/internal/failpoint"
 )
 
-// The functions of https://www.sqlite.org/c3ref/vfs.html and io_methods.html
-// that are replaced, or called to look at a file.
+// The functions of https://www.sqlite.org/c3ref/vfs.html and io_methods.html that
+// are replaced, or called to inspect a file.
 type (
 	openFunc     = func(tls *libc.TLS, vfs, path, file uintptr, flags int32, outFlags uintptr) int32
 	closeFunc    = func(tls *libc.TLS, file uintptr) int32
@@ -29,20 +29,20 @@ type (
 	sizeFunc     = func(tls *libc.TLS, file, size uintptr) int32
 )
 
-// call turns a function pointer of the translated C into a function.
+// call converts a function pointer of the translated C code to a function.
 func call[F any](pointer uintptr) F {
 	return *(*F)(unsafe.Pointer(&struct{ uintptr }{pointer}))
 }
 
-// pointer is the way back.
+// pointer does the reverse.
 func pointer(f any) uintptr {
 	return (*[2]uintptr)(unsafe.Pointer(&f))[1]
 }
 
-// change is one write or truncation that was not synced yet.
+// change is an unsynced write or truncation.
 type change struct {
 	offset  int64
-	before  []byte // what it replaced, up to the end that the file had
+	before  []byte // the overwritten data, up to the old end of the file
 	size    int64  // of the file before
 	after   []byte // nil for a truncation
 	newSize int64  // of the file, after a truncation
@@ -50,17 +50,17 @@ type change struct {
 
 var disk state
 
-// state is that of all files. Its lock is held over each write, so that power is
-// lost between two of them.
+// state has the changes of all files. Its lock is held during each write, so a
+// power loss happens between two writes.
 type state struct {
 	sync.Mutex
 	original sqlite3.Tsqlite3_vfs
 	under    uintptr             // the VFS below
 	tables   map[uintptr]uintptr // our methods, by those below
-	below    map[uintptr]uintptr // and back
+	below    map[uintptr]uintptr // the reverse
 	paths    map[uintptr]string  // of open files, by handle
-	database map[uintptr]bool    // whether a handle is of the database itself
-	changes  map[string][]change // not synced, by path
+	database map[uintptr]bool    // whether a handle is for the database itself
+	changes  map[string][]change // unsynced, by path
 	lose     bool
 	seed     uint64
 	failSync int
@@ -161,7 +161,7 @@ func write(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
 	d.Lock()
 	defer d.Unlock()
 	if d.database[file] {
-		d.Unlock() // it may end here
+		d.Unlock() // the process may end here
 		failpoint.Point("checkpoint.write")
 		d.Lock()
 	}
@@ -212,7 +212,8 @@ func syncFile(tls *libc.TLS, file uintptr, flags int32) int32 {
 	return rc
 }
 
-// remember notes a change. Like all below it is called with the lock held.
+// remember records a change. Like the methods below it must be called with the
+// lock held.
 func (d *state) remember(file uintptr, c change) {
 	d.changes[d.paths[file]] = append(d.changes[d.paths[file]], c)
 }
@@ -234,7 +235,7 @@ func read(tls *libc.TLS, methods *sqlite3.Tsqlite3_io_methods, file uintptr, off
 	return append([]byte{}, unsafe.Slice((*byte)(unsafe.Pointer(buffer)), n)...)
 }
 
-// losePower undoes what was not synced and keeps the lock for ever.
+// losePower undoes unsynced changes and keeps the lock forever.
 func losePower() {
 	d := &disk
 	d.Lock()
@@ -244,7 +245,7 @@ func losePower() {
 			continue
 		}
 		file, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil { // deleted since
+		if err != nil { // deleted in the meantime
 			continue
 		}
 		for i := len(changes) - 1; i >= 0; i-- {

@@ -1,11 +1,10 @@
-// Package disk gives SQLite a disk that fails. It does something only in builds
-// with the tag failpoint, and then what KABAN_FAULT_DISK says, a list of
+// Package disk gives SQLite a disk that fails. It works only in builds with the
+// tag failpoint, as configured by KABAN_FAULT_DISK, a list of
 //
-//	lose         remember what was not synced. When the process is to die, at a
-//	             failpoint or with SIGUSR1, first undo it as a loss of power
-//	             does: of what was written to a file since its last sync nothing
-//	             is there, or some writes and others not, or all
-//	seed=N       what chooses among these
+//	lose         track unsynced writes. Before the process dies, at a failpoint
+//	             or with SIGUSR1, undo them like a power loss: none, some or all
+//	             of the writes to a file since its last sync remain
+//	seed=N       the seed of these choices
 //	failsync=N   the Nth sync reports an I/O error
 //	full=BYTES   no file grows beyond that size, until SIGUSR2
 //

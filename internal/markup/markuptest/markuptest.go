@@ -1,6 +1,6 @@
-// Package markuptest has what both implementations of the markup are tested
-// with: a table of cases, random contents, and a way to write the structure of a
-// content so that people can read it. The page's tests are in e2e/browser.
+// Package markuptest has the tests that both implementations of the markup share:
+// a table of cases, random contents, and a readable notation for the structure of
+// a content. The page's tests are in e2e/browser.
 package markuptest
 
 import (
@@ -12,24 +12,24 @@ import (
 	"kaban/internal/markup"
 )
 
-// Table is what both must pass.
+// Table has the cases that both must pass.
 type Table struct {
 	Markup   []*Case       `json:"markup"`
 	Mentions []MentionCase `json:"mentions"`
 }
 
-// Case is a content and its structure, as Spell writes it.
+// Case is a content and its structure in the notation of Spell.
 type Case struct {
 	Name  string `json:"name"`
 	In    string `json:"in"`
-	Times int    `json:"times,omitempty"` // how often In is repeated; 0 is once
+	Times int    `json:"times,omitempty"` // number of repetitions of In; 0 is one
 	Out   string `json:"out"`
 }
 
-// Content returns what is parsed.
+// Content returns the input of the parser.
 func (c *Case) Content() string { return strings.Repeat(c.In, max(c.Times, 1)) }
 
-// MentionCase says whether a content mentions a name.
+// MentionCase is a case of whether a content mentions a name.
 type MentionCase struct {
 	In   string `json:"in"`
 	Name string `json:"name"`
@@ -45,8 +45,8 @@ func Cases() (all Table, err error) {
 	return all, err
 }
 
-// Spell writes lines so that their structure can be read: ⟦**⟧ is a mark,
-// ⟨b:text⟩ a text that is bold, ⟪quote 1⟫ what a line is in. The letters are b, i
+// Spell writes lines in a readable notation: ⟦**⟧ is a mark, ⟨b:text⟩ is bold
+// text, ⟪quote 1⟫ is the structure that a line is part of. The letters are b, i
 // and s for emphasis, c for code, a for an address, m for a mention, l for a
 // language.
 func Spell(lines []markup.Line) string {
@@ -81,14 +81,14 @@ func Spell(lines []markup.Line) string {
 	return b.String()
 }
 
-// pieces are what contents are made of in which markup may be found.
+// pieces are the building blocks of random contents.
 var pieces = []string{
 	"a", "b1", "ä", "你", "é", "\u0301", "🎉", " ", "  ", "\t", "\n", "\n\n", "*", "**", "***", "_", "__", "~~", "~", "`", "``", "```", "````",
 	"> ", ">", "|", "|a|b|\n|-|-|\n", "|a| \n", ":-:", "@", "@ann", "@all", "https://x.example/a_b", "http://", "mailto:a@b.example", "(", ")", "[", "]",
 	".", ",", "-", "\\", "/", "\u200b", "\u202e", "\"", "'", "：", "。",
 }
 
-// Random returns a content that is full of what may be markup.
+// Random returns a content with a lot of possible markup.
 func Random(random *rand.Rand) string {
 	var content strings.Builder
 	for range 1 + random.IntN(30) {
@@ -97,7 +97,7 @@ func Random(random *rand.Rand) string {
 	return content.String()
 }
 
-// Hard are texts that take parsers long which go back.
+// Hard are texts that are slow for parsers with backtracking.
 var Hard = []string{
 	"*", "_a", "*a ", "*a_b ", "**a*", "`", "a`b``", "```\n", "```a\n", "``` ``` ", "````\n```\n", "> ", ">", ">\n", "[", "[](", "@", "@a-", "@_", "_@",
 	"|", "|a|\n|-|\n", "| |", "|-|\n", "https://", "https://x)", "http://(", "mailto:", "~~a ", "\\|", "~~*_", "```x```\n", "a*_~~ ", "\u0301", "*\u0301", "h",

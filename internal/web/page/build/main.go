@@ -63,6 +63,9 @@ func run(page string, check, modules bool, script string) error {
 	if !check {
 		return write(dist, built)
 	}
+	if err := checkShape(filepath.Join(page, "src")); err != nil {
+		return fmt.Errorf("the shape of the source:\n%w", err)
+	}
 	if err := checkTypes(page); err != nil {
 		return err
 	}

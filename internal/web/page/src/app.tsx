@@ -2,9 +2,9 @@
 // the members; and the keys that work everywhere.
 
 import { signal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { density, membersBeside } from './appearance'
-import { enter, useHere } from './chat'
+import { enter } from './chat'
 import { Composer } from './composer'
 import { Dialogs } from './dialogs'
 import { closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openDrawer, openSearch, visit } from './focus'
@@ -14,9 +14,10 @@ import { Avatar } from './nick'
 import { pathOf } from './route'
 import { SearchPanel } from './search'
 import { MemberList, ordered, RoomList, star, starred } from './sidebar'
-import { current, dialog, drawer, limits, notice, pending, refusal, room, rooms, searching, spoken, started, status, unreadElsewhere, type Room } from './state'
+import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, spoken, started, status, unreadElsewhere, type Room } from './state'
+import { State } from './states'
 import { load } from './storage'
-import { Cross, Link, Menu, People, Search, Star } from './symbols'
+import { Link, Menu, People, Search, Star } from './symbols'
 import { count, explain, language, t } from './texts'
 import { CopyButton } from './toolbar'
 
@@ -127,7 +128,7 @@ function Chat() {
         {shown && shown.doubt.value !== 'missing' && <Composer room={shown} />}
       </main>
       {shown && !shown.doubt.value && <MemberList room={shown} />}
-      {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('closePanel')} onClick={closeDrawer} />}
+      {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('close')} onClick={closeDrawer} />}
       <Spoken />
       <Dialogs />
     </div>
@@ -198,81 +199,6 @@ function Missing({ room }: { room: Room }) {
 /** A dot on the button that opens the rooms: something is unread elsewhere. */
 function OtherUnread() {
   return unreadElsewhere.value ? <span class="dot" /> : null
-}
-
-/** How long an error is shown. Milliseconds. */
-const noticeTime = 10_000
-
-/** What is to be known about the connection, and what went wrong. Silent while all is well. */
-function State() {
-  // A break that is over in a moment is nobody's business.
-  const [lasting, setLasting] = useState(false)
-  const [online, setOnline] = useState(navigator.onLine)
-  const lost = status.value === 'waiting' || status.value === 'connecting' || status.value === 'silent'
-  const unsent = pending.value.filter((p) => !p.error).length
-  useEffect(() => {
-    setLasting(false)
-    if (!lost) return
-    const timer = setTimeout(() => setLasting(true), 1200)
-    return () => clearTimeout(timer)
-  }, [lost])
-  useEffect(() => {
-    const look = () => setOnline(navigator.onLine)
-    addEventListener('online', look)
-    addEventListener('offline', look)
-    return () => {
-      removeEventListener('online', look)
-      removeEventListener('offline', look)
-    }
-  }, [])
-  const wrong = notice.value
-  // An error leaves by itself, unless somebody is about to read it or to copy from it.
-  const [held, setHeld] = useState(false)
-  useEffect(() => setHeld(false), [wrong])
-  useEffect(() => {
-    if (!wrong || held) return
-    const timer = setTimeout(() => (notice.value = undefined), noticeTime)
-    return () => clearTimeout(timer)
-  }, [wrong, held])
-  return (
-    <div class="states" data-status={status.value}>
-      <div role="status">
-        {lasting && lost && (
-          <p class="state">
-            <span class="pulse" aria-hidden="true" />
-            {t(!online ? 'offline' : status.value === 'waiting' ? 'reconnecting' : status.value === 'silent' ? 'silent' : 'connecting')}
-            {unsent > 0 && ` ${count('unsent', unsent)}`}
-          </p>
-        )}
-      </div>
-      {status.value === 'replaced' && (
-        <div class="state replaced" role="alert">
-          <div>
-            <strong>{t('replacedTitle')}</strong>
-            <p>{t('replacedText')}</p>
-          </div>
-          <button type="button" class="primary" onClick={useHere}>
-            {t('useHere')}
-          </button>
-        </div>
-      )}
-      {wrong && (
-        <div
-          class="state problem"
-          role="alert"
-          onMouseEnter={() => setHeld(true)}
-          onMouseLeave={() => setHeld(false)}
-          onFocusCapture={() => setHeld(true)}
-          onBlurCapture={() => setHeld(false)}
-        >
-          <span>{explain(wrong)}</span>
-          <button type="button" class="icon" aria-label={t('close')} onClick={() => (notice.value = undefined)}>
-            <Cross />
-          </button>
-        </div>
-      )}
-    </div>
-  )
 }
 
 /** Reads new messages out to screen readers; the list itself changes with every scroll. */

@@ -2,22 +2,22 @@
 
 import { batch } from '@preact/signals'
 import type { Status } from './connection'
-import { turn } from './focus'
 import { deliver, receive, receiver } from './inbox'
 import { loadDirectory, receivePresence } from './names'
-import { disown, discardAll, receiveAck, receiveError, restore } from './outbox'
+import { disown, discardAll, receiveAck, receiveError, settle } from './outbox'
 import { isEntry, type Event, type Refusal, type Welcome } from './protocol'
 import { announce, receiveEntry, receiveMessage, saveReads } from './reading'
-import { enterRoom, forget, show } from './rooms'
+import { enterRoom, forget, resync, show } from './rooms'
 import * as route from './route'
 import * as session from './session'
 import * as state from './state'
 import { Room } from './state'
-import { adopt, keepSpot, load, save, takeSpot } from './storage'
+import { keepSpot, load, save, takeSpot } from './storage'
+import { restore } from './tabs'
+import { turn } from './turn'
 
 /** Begins: with the rooms of the last visit and the place that the address names. */
 export function start(): void {
-  adopt()
   session.prepare({ status: changeStatus, welcome, event: receive, refused, session: () => load('session') })
   receiver(take, announce)
   const names = load('rooms') ?? []
@@ -129,13 +129,14 @@ function welcome(event: Welcome): void {
 function take(event: Event): void {
   switch (event.type) {
     case 'message':
+      settle(event.room, event.id, event.username)
       return receiveMessage(event)
     case 'ack':
       return receiveAck(event)
     case 'presence':
       return receivePresence(event)
     case 'error':
-      return receiveError(event)
+      return event.code === 'resync' && event.room ? resync(event) : receiveError(event)
     default:
       if (isEntry(event)) receiveEntry(event)
   }

@@ -1,5 +1,6 @@
 // Where messages are written.
 
+import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { touch } from './focus'
 import { draft, say } from './outbox'
@@ -10,6 +11,14 @@ import { count, t } from './texts'
 
 /** Characters that messages cannot have: controls but line feed and tab. */
 const forbidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
+
+/** A text without what messages cannot have. */
+function allowed(text: string): string {
+  return text.replace(/\r\n?/g, '\n').replace(forbidden, '')
+}
+
+/** More characters than this over the limit, which is below 0, and the rest is shown. */
+const nearLimit = -200
 
 export function Composer({ room }: { room: Room }) {
   const input = useRef<HTMLTextAreaElement>(null)
@@ -24,69 +33,17 @@ export function Composer({ room }: { room: Room }) {
     setLength(codePoints(el.value))
   }
 
-  // Each room has its draft.
-  useLayoutEffect(() => {
-    input.current!.value = room.draft.peek()
-    fit()
-  }, [room.name])
-
-  // When the conversation begins. Later it is the user who goes from place to place.
-  useLayoutEffect(() => {
-    if (!touch() && target.peek() === undefined) input.current!.focus()
-  }, [])
-
-  // What came from a paste and cannot be sent is left out before it is in the way.
-  useEffect(() => {
-    const el = input.current!
-    const clean = (event: InputEvent) => {
-      const text = event.data ?? event.dataTransfer?.getData('text/plain')
-      if (!text || event.inputType !== 'insertFromPaste') return
-      const allowed = text.replace(/\r\n?/g, '\n').replace(forbidden, '')
-      if (allowed === text) return
-      event.preventDefault()
-      el.setRangeText(allowed, el.selectionStart, el.selectionEnd, 'end')
-      el.dispatchEvent(new Event('input'))
-    }
-    el.addEventListener('beforeinput', clean)
-    return () => el.removeEventListener('beforeinput', clean)
-  }, [])
+  useDraft(input, room, fit)
+  useCleanPaste(input)
 
   const submit = () => {
     const el = input.current!
-    const content = el.value.replace(/\r\n?/g, '\n').replace(forbidden, '').replace(/^\n+|\s+$/g, '')
+    const content = allowed(el.value).replace(/^\n+|\s+$/g, '')
     if (content.trim() === '' || codePoints(content) > max) return
     el.value = ''
     draft(room, '')
     fit()
     say(room, content)
-  }
-
-  /** Completes the @name before the caret; false if there is none. */
-  const complete = (): boolean => {
-    const el = input.current!
-    const found = /(?:^|\s)@([\p{L}\p{M}\p{N}_.-]+)$/u.exec(el.value.slice(0, el.selectionStart))
-    if (!found) return false
-    const begun = found[1]!.toLowerCase()
-    const name = (room.members.value ?? []).find((m) => m.toLowerCase().startsWith(begun))
-    if (name === undefined) return false
-    el.setRangeText(`${name} `, el.selectionStart - found[1]!.length, el.selectionStart, 'end')
-    el.dispatchEvent(new Event('input'))
-    return true
-  }
-
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.isComposing) return
-    // On a touch screen the key is for new lines, and there is a button to send.
-    if (event.key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) {
-      event.preventDefault()
-      submit()
-    } else if (event.key === 'Tab' && !event.shiftKey && complete()) {
-      event.preventDefault()
-    } else if (event.key === 'PageUp' || event.key === 'PageDown') {
-      event.preventDefault()
-      const list = document.getElementById('messages')
-      list?.scrollBy({ top: list.clientHeight * 0.85 * (event.key === 'PageUp' ? -1 : 1) })
-    }
   }
 
   return (
@@ -104,24 +61,88 @@ export function Composer({ room }: { room: Room }) {
         rows={1}
         placeholder={t('write', { room: room.name })}
         aria-label={t('write', { room: room.name })}
-        aria-describedby={over > -200 ? 'length' : undefined}
+        aria-describedby={over > nearLimit ? 'length' : undefined}
         aria-invalid={over > 0}
         autocomplete="off"
         enterkeyhint={touch() ? 'enter' : 'send'}
-        onKeyDown={onKeyDown}
+        onKeyDown={(event) => handleKey(event, submit, room.members.value ?? [])}
         onInput={(event) => {
           draft(room, event.currentTarget.value)
           fit()
         }}
       />
-      {over > -200 && (
-        <span id="length" class={over > 0 ? 'length over' : 'length'} role="status">
-          {over > 0 ? count('tooLong', over) : count('left', -over)}
-        </span>
-      )}
+      <Left over={over} />
       <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={length === 0 || over > 0}>
         <Send />
       </button>
     </form>
+  )
+}
+
+/** Handles a key in the field. Enter is for new lines on a touch screen, which has a button to send. */
+function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, members: string[]): void {
+  const { key } = event
+  if (event.isComposing) return
+  if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
+  else if (key === 'PageUp' || key === 'PageDown') scrollMessages(key === 'PageUp' ? -0.85 : 0.85)
+  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, members)) return
+  event.preventDefault()
+}
+
+/** Each room has its draft. The field takes the focus when the conversation begins; later the user decides. */
+function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit: () => void): void {
+  useLayoutEffect(() => {
+    input.current!.value = room.draft.peek()
+    fit()
+  }, [room.name])
+  useLayoutEffect(() => {
+    if (!touch() && target.peek() === undefined) input.current!.focus()
+  }, [])
+}
+
+/** Leaves out of a paste what cannot be sent, before it is in the way. */
+function useCleanPaste(input: RefObject<HTMLTextAreaElement | null>): void {
+  useEffect(() => {
+    const el = input.current!
+    const clean = (event: InputEvent) => {
+      const text = event.data ?? event.dataTransfer?.getData('text/plain')
+      if (!text || event.inputType !== 'insertFromPaste' || allowed(text) === text) return
+      event.preventDefault()
+      replace(el, allowed(text), el.selectionStart, el.selectionEnd)
+    }
+    el.addEventListener('beforeinput', clean)
+    return () => el.removeEventListener('beforeinput', clean)
+  }, [])
+}
+
+/** Completes the @name before the caret; false if there is none. */
+function complete(el: HTMLTextAreaElement, members: string[]): boolean {
+  const found = /(?:^|\s)@([\p{L}\p{M}\p{N}_.-]+)$/u.exec(el.value.slice(0, el.selectionStart))
+  if (!found) return false
+  const begun = found[1]!.toLowerCase()
+  const name = members.find((m) => m.toLowerCase().startsWith(begun))
+  if (name === undefined) return false
+  replace(el, `${name} `, el.selectionStart - found[1]!.length, el.selectionStart)
+  return true
+}
+
+function replace(el: HTMLTextAreaElement, text: string, from: number, to: number): void {
+  el.setRangeText(text, from, to, 'end')
+  el.dispatchEvent(new Event('input'))
+}
+
+/** Scrolls the messages by a part of their height. */
+function scrollMessages(by: number): void {
+  const list = document.getElementById('messages')
+  list?.scrollBy({ top: list.clientHeight * by })
+}
+
+/** How many characters are left, near the limit. */
+function Left({ over }: { over: number }) {
+  if (over <= nearLimit) return null
+  return (
+    <span id="length" class={over > 0 ? 'length over' : 'length'} role="status">
+      {over > 0 ? count('tooLong', over) : count('left', -over)}
+    </span>
   )
 }

@@ -2,7 +2,10 @@
 // No HTML is written anywhere.
 
 import { h, type ComponentChildren, type VNode } from 'preact'
-import { Address, aligns, Bold, cells, Code, Italic, Language, Mention, mentionsName, parse, Struck, type Line, type Span } from './markup'
+import { parse } from './markup'
+import { mentionsName } from './markup-mention'
+import { Address, Bold, Code, Italic, Language, Mention, Struck, type Line, type Span } from './markup-span'
+import { aligns, cells } from './markup-table'
 
 /** The address if it is one that a click may open: web and mail, nothing else. */
 function safeLink(address: string): string | undefined {

@@ -167,11 +167,11 @@ function Switcher() {
 function Keys() {
   const command = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl'
   const list: [string, string[][]][] = [
-    [t('keySwitch'), [[command, 'K']]],
+    [t('switcher'), [[command, 'K']]],
     [t('keyPrevious'), [['Alt', '↑'], ['Alt', '↓']]],
     [t('keyUnread'), [['Alt', 'Shift', '↑'], ['Alt', 'Shift', '↓']]],
-    [t('keySearch'), [[command, 'F']]],
-    [t('keySend'), [['Enter']]],
+    [t('searchLabel'), [[command, 'F']]],
+    [t('send'), [['Enter']]],
     [t('keyNewline'), [['Shift', 'Enter']]],
     [t('keyComplete'), [['Tab']]],
     [t('keyScroll'), [['Page ↑'], ['Page ↓']]],
@@ -222,31 +222,9 @@ function Choices<T extends string>({ legend, name, options, value }: { legend: s
 }
 
 function Settings() {
-  const [allowed, setAllowed] = useState<Permission>(permission())
-  const choose_ = (when: 'never' | 'mentions' | 'all') => void choose(when).then(setAllowed)
-  const options = [
-    ['never', t('notifyNever')],
-    ['mentions', t('notifyMentions', { name: username.value })],
-    ['all', t('notifyAll')],
-  ] as const
   return (
     <Modal title={t('settings')}>
-      <fieldset>
-        <legend>{t('notifications')}</legend>
-        <p class="quiet">{t('notificationsHelp')}</p>
-        {options.map(([when, label]) => (
-          <label class="option" key={when}>
-            <input type="radio" name="notify" checked={notifyWhen.value === when} disabled={allowed === 'unsupported' && when !== 'never'} onClick={() => choose_(when)} />
-            <span>{label}</span>
-          </label>
-        ))}
-        {allowed === 'denied' && (
-          <p class="problem" role="alert">
-            {t('notifyDenied')}
-          </p>
-        )}
-        {allowed === 'unsupported' && <p class="quiet">{t('notifyUnsupported')}</p>}
-      </fieldset>
+      <Notifications />
       <Choices
         legend={t('theme')}
         name="theme"
@@ -266,25 +244,59 @@ function Settings() {
         ]}
         value={density}
       />
-      <label class="field">
-        <span>{t('language')}</span>
-        <select
-          value={language.value}
-          onChange={(event) => {
-            language.value = event.currentTarget.value
-            save('language', language.value)
-          }}
-        >
-          {Object.entries(languages).map(([tag, { name }]) => (
-            <option key={tag} value={tag} lang={tag}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </label>
+      <Language />
       <button type="button" class="secondary" onClick={leave}>
         {t('signOut')}
       </button>
     </Modal>
+  )
+}
+
+function Notifications() {
+  const [allowed, setAllowed] = useState<Permission>(permission())
+  const choose_ = (when: 'never' | 'mentions' | 'all') => void choose(when).then(setAllowed)
+  const options = [
+    ['never', t('notifyNever')],
+    ['mentions', t('notifyMentions', { name: username.value })],
+    ['all', t('notifyAll')],
+  ] as const
+  return (
+    <fieldset>
+      <legend>{t('notifications')}</legend>
+      <p class="quiet">{t('notificationsHelp')}</p>
+      {options.map(([when, label]) => (
+        <label class="option" key={when}>
+          <input type="radio" name="notify" checked={notifyWhen.value === when} disabled={allowed === 'unsupported' && when !== 'never'} onClick={() => choose_(when)} />
+          <span>{label}</span>
+        </label>
+      ))}
+      {allowed === 'denied' && (
+        <p class="problem" role="alert">
+          {t('notifyDenied')}
+        </p>
+      )}
+      {allowed === 'unsupported' && <p class="quiet">{t('notifyUnsupported')}</p>}
+    </fieldset>
+  )
+}
+
+function Language() {
+  return (
+    <label class="field">
+      <span>{t('language')}</span>
+      <select
+        value={language.value}
+        onChange={(event) => {
+          language.value = event.currentTarget.value
+          save('language', language.value)
+        }}
+      >
+        {Object.entries(languages).map(([tag, { name }]) => (
+          <option key={tag} value={tag} lang={tag}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
   )
 }

@@ -1,30 +1,22 @@
-// The one place that decides what has the focus. Whatever opens or closes a part
-// of the page does so here: the change is in the document, and the focus where it
-// belongs, before the next key is looked at. Nothing moves the focus later, except
-// what has asked for a turn and finds that it still has it.
+// The one place that decides what has the focus. Whatever opens or closes a part of
+// the page does so here: the document has changed, and the focus is where it belongs,
+// before the next key is handled. Nothing moves the focus later, except code that has
+// taken a turn and still has it.
 
 import { batch } from '@preact/signals'
 import { make, show } from './rooms'
 import type { Place } from './route'
 import { renderNow } from './frame'
 import { dialog, drawer, searching, type Dialog, type Room } from './state'
+import { endTurns } from './turn'
 
 /** On a touch screen the focus in a field brings a keyboard up, which nobody asked for. */
 export const touch = () => matchMedia('(pointer: coarse)').matches
 
-let turns = 0
-for (const name of ['keydown', 'pointerdown']) addEventListener(name, () => turns++, { capture: true })
-
-/** A turn: for what wants the focus later, to find out whether the user has done something else since. */
-export function turn(): () => boolean {
-  const taken = turns
-  return () => taken === turns
-}
-
 type Goal = () => HTMLElement | null | undefined | false
 
 function move(change: () => void, to: Goal): void {
-  turns++
+  endTurns()
   batch(change)
   renderNow()
   const goal = to()

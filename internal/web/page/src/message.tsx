@@ -9,7 +9,8 @@ import { Avatar, nickClass } from './nick'
 import { discard, retry } from './outbox'
 import type { Message } from './protocol'
 import { pathOf } from './route'
-import { username, type Pending } from './state'
+import { username } from './state'
+import type { Pending } from './storage'
 import { Toolbar } from './toolbar'
 import { explain, fullTimeOf, shortTimeOf, t, timeOf } from './texts'
 
@@ -125,7 +126,7 @@ export function PendingRow({ pending, late, grouped }: { pending: Pending; late:
           <div class="fate error">
             {t('notSent', { reason: explain(error) })}{' '}
             <button type="button" class="plain" onClick={() => retry(pending.id)}>
-              {t('retry')}
+              {t('tryAgain')}
             </button>{' '}
             <button type="button" class="plain" onClick={() => discard(pending.id)}>
               {t('discard')}

@@ -2,10 +2,9 @@
 
 import { batch } from '@preact/signals'
 import type { Members, Presence, RoomInfo, Rooms } from './protocol'
-import { find } from './rooms'
 import { ask } from './session'
 import * as state from './state'
-import type { Room } from './state'
+import { find, type Room } from './state'
 
 /** How many names are asked for; beyond them only the count is shown. */
 const mostMembers = 2000

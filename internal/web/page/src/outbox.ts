@@ -1,26 +1,17 @@
-// What the user says: shown at once, kept until it is acknowledged, and shared with
-// the other tabs of the browser, one of which may be the one that is connected.
+// What the user writes: drafts, and messages, which are shown at once and kept until
+// they are acknowledged.
 
 import { batch } from '@preact/signals'
 import { loadNewest } from './history'
 import { randomID, type Ack, type Refusal } from './protocol'
 import { markRead, take, advance } from './reading'
-import { add, enterRoom, find, resync } from './rooms'
 import { send } from './session'
 import * as state from './state'
-import { noLine, type Pending, type Room } from './state'
-import { allPending, dropPending, keepDraft, keepPending, onPending } from './storage'
+import { find, noLine, type Room } from './state'
+import { dropPending, keepDraft, keepPending, type Pending } from './storage'
 
 /** How long what is being written may be unkept. Milliseconds. */
 const draftWait = 200
-
-/** Begins with what was not sent at the last visit. */
-export function restore(): void {
-  state.pending.value = allPending()
-  for (const p of state.pending.value) add(p.room)
-  onPending(heard)
-  addEventListener('pagehide', keepDrafts)
-}
 
 /** Says something in a room: it is shown at once and sent until it is acknowledged. */
 export function say(room: Room, content: string): void {
@@ -37,7 +28,7 @@ export function say(room: Room, content: string): void {
   transmit(pending)
 }
 
-function transmit(pending: Pending): void {
+export function transmit(pending: Pending): void {
   const { room, id, content } = pending
   if (find(room)?.joined.value) send({ type: 'send', room, id, content }, id)
 }
@@ -102,24 +93,12 @@ export function discardAll(): void {
   state.pending.value = []
 }
 
-/** Another tab has something to be sent, or is done with it. */
-function heard(id: string, to: Pending | 'sent' | 'unwanted'): void {
-  const known = state.pending.value.find((p) => p.id === id)
-  const room = find(typeof to === 'object' ? to.room : (known?.room ?? ''))
-  batch(() => {
-    if (typeof to === 'object') {
-      state.pending.value = known ? state.pending.value.map((p) => (p.id === id ? to : p)) : [...state.pending.value, to]
-    } else if (to === 'unwanted') {
-      state.pending.value = state.pending.value.filter((p) => p.id !== id)
-    } else {
-      state.pending.value = state.pending.value.map((p) => (p.id === id ? { ...p, elsewhere: true } : p))
-    }
-    room?.changed()
-  })
-  if (typeof to !== 'object' || to.error || known) return
-  if (room) transmit(to)
-  else if (state.status.value === 'open') enterRoom(add(to.room))
-  else add(to.room)
+/** Moves what has been written in a room to the name that the server has for it. */
+export function moveTo(room: Room, renamed: Room): void {
+  for (const p of state.pending.value) if (p.room === room.name) update(p.id, { ...p, room: renamed.name })
+  if (!room.drafted.value) return
+  if (!renamed.drafted.value) draft(renamed, room.draft.value)
+  draft(room, '')
 }
 
 export function receiveAck(event: Ack): void {
@@ -137,7 +116,6 @@ export function receiveAck(event: Ack): void {
 const passing = new Set(['unavailable', 'storage_full', 'internal', 'rate_limited', 'not_joined'])
 
 export function receiveError(event: Refusal): void {
-  if (event.code === 'resync' && event.room) return resync(event)
   const id = event.id ?? event.ref
   const pending = state.pending.value.find((p) => p.id === id)
   if (!pending) {
@@ -165,7 +143,7 @@ export function draft(room: Room, text: string): void {
   keeping ??= setTimeout(keepDrafts, draftWait)
 }
 
-function keepDrafts(): void {
+export function keepDrafts(): void {
   clearTimeout(keeping)
   keeping = undefined
   for (const room of unkept) keepDraft(room.name, room.draft.value)

@@ -18,6 +18,12 @@ export interface Message extends Entry {
   time: string
 }
 
+/** A place in a room's log. A seq of another epoch means nothing. */
+export interface Cursor {
+  epoch: string
+  seq: number
+}
+
 export type Request =
   | { type: 'hello'; version: 1; username: string; resume?: string }
   | { type: 'join'; room: string; epoch?: string; after?: number }
@@ -95,16 +101,19 @@ export interface Presence {
   joined?: string[]
   left?: string[]
 }
-export interface Refusal {
-  type: 'error'
+/** What went wrong, as the server says it, or the page itself. */
+export interface Problem {
   code: string
   /** A sentence in English. */
   message: string
+  max?: number
+  actual?: number
+}
+export interface Refusal extends Problem {
+  type: 'error'
   ref?: string
   room?: string
   id?: string
-  max?: number
-  actual?: number
   retry_after_ms?: number
   epoch?: string
   head?: number

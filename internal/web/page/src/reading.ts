@@ -4,9 +4,7 @@ import { batch } from '@preact/signals'
 import { mentions } from './markup'
 import { notify } from './notify'
 import type { LiveEntry, LiveMessage, Message } from './protocol'
-import { settle } from './outbox'
-import { find } from './rooms'
-import { attentive, noLine, rooms, spoken, username, type Room } from './state'
+import { attentive, find, noLine, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
 
 /** How long what has been read may be unkept. Milliseconds. */
@@ -29,7 +27,6 @@ export function receiveMessage(event: LiveMessage): void {
   const room = find(event.room)
   if (!room) return
   const { seq, id, username, content, time } = event
-  settle(event.room, id, username)
   take(room, { seq, id, username, content, time })
 }
 

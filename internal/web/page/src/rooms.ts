@@ -3,15 +3,15 @@
 
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
-import { turn } from './focus'
 import { loadNewest, loadShown } from './history'
-import { transmitAll } from './outbox'
-import type { History, Joined, Refusal } from './protocol'
+import { moveTo, transmitAll } from './outbox'
+import type { Cursor, History, Joined, Refusal } from './protocol'
 import * as route from './route'
 import { ask, send } from './session'
 import * as state from './state'
-import { noLine, Room } from './state'
+import { add, find, noLine, Room } from './state'
 import { keepRoom, load, save } from './storage'
+import { turn } from './turn'
 
 /** More missed messages than this are not scrolled through: the reader stays. */
 const holdAfter = 15
@@ -21,19 +21,6 @@ const passing = new Set(['rate_limited', 'server_full', 'unavailable', 'storage_
 const joinWait = 5000
 /** More than this are not even taken: they are loaded when the reader gets there. */
 const skipAfter = 1000
-
-export function find(name: string): Room | undefined {
-  return state.byName.peek().get(name)
-}
-
-/** The room of a name, made and listed if need be. It is not joined here. */
-export function add(name: string): Room {
-  const there = find(name)
-  if (there) return there
-  const room = new Room(name)
-  state.rooms.value = [...state.rooms.value, room]
-  return room
-}
 
 function remove(room: Room): void {
   state.rooms.value = state.rooms.value.filter((r) => r !== room)
@@ -183,7 +170,7 @@ function skip(room: Room, joined: Joined): void {
 }
 
 /** What has been read of a room, from the visit before. */
-function kept(room: Room): state.RoomCursor | undefined {
+function kept(room: Room): Cursor | undefined {
   return (load('read') ?? {})[room.name]
 }
 
@@ -220,7 +207,7 @@ function rename(room: Room, name: string): Room {
     ? state.rooms.value.filter((r) => r !== room)
     : state.rooms.value.map((r) => (r === room ? renamed : r))
   keepRoom(room.name, false)
-  state.pending.value = state.pending.value.map((p) => (p.room === room.name ? { ...p, room: name } : p))
+  moveTo(room, renamed)
   if (state.current.value === room.name) {
     state.current.value = name
     const place = route.read()

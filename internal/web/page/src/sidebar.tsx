@@ -36,13 +36,13 @@ export const ordered = computed(() => [...starredRooms.value, ...otherRooms.valu
 
 export function RoomList() {
   return (
-    <nav class={drawer.value === 'rooms' ? 'side rooms-side open' : 'side rooms-side'} aria-label={t('roomsNav')} id="rooms">
+    <nav class={drawer.value === 'rooms' ? 'side rooms-side open' : 'side rooms-side'} aria-label={t('rooms')} id="rooms">
       <div class="side-head">
         <span class="brand">
           <span class="logo" aria-hidden="true" />
           Kaban
         </span>
-        <button type="button" class="icon narrow-only" aria-label={t('closePanel')} onClick={closeDrawer}>
+        <button type="button" class="icon narrow-only" aria-label={t('close')} onClick={closeDrawer}>
           <Cross />
         </button>
       </div>
@@ -151,7 +151,7 @@ export function MemberList({ room }: { room: Room }) {
         <h2>
           {t('members')} <span class="number">{Math.max(room.memberCount.value, names.length)}</span>
         </h2>
-        <button type="button" class="icon not-wide" aria-label={t('closePanel')} onClick={closeDrawer}>
+        <button type="button" class="icon not-wide" aria-label={t('close')} onClick={closeDrawer}>
           <Cross />
         </button>
       </div>

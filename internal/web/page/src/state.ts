@@ -5,38 +5,9 @@
 import { computed, signal } from '@preact/signals'
 import type { Status } from './connection'
 import { Log } from './log'
-import type { Message, RoomInfo } from './protocol'
+import type { Cursor, Message, Problem, RoomInfo } from './protocol'
 import { preference } from './preference'
-import { draftOf, load } from './storage'
-
-/** A place in a room's log. Numbers of another epoch mean nothing. */
-export interface RoomCursor {
-  epoch: string
-  seq: number
-}
-
-/** A message that has been sent, as far as its author knows. */
-export interface Pending {
-  room: string
-  id: string
-  /** Under which name it was said. */
-  username: string
-  content: string
-  /** RFC 3339, by the clock of this machine. */
-  time: string
-  /** Why it was refused; it stays until the user decides. */
-  error?: Problem
-  /** Another tab has had it acknowledged: this one will see it in the log. */
-  elsewhere?: boolean
-}
-
-/** What went wrong, as the server or the page itself says it. */
-export interface Problem {
-  code: string
-  message: string
-  max?: number
-  actual?: number
-}
+import { draftOf, load, type Pending } from './storage'
 
 /** Nothing has been read of a room's first message: so 0 is a place for a line. */
 export const noLine = -1
@@ -47,7 +18,7 @@ export class Room {
   /** Counts changes of the log and of what is pending: read it to be rendered again. */
   readonly version = signal(0)
   /** Everything up to here has been given by the server. Undefined before the first join. */
-  cursor: RoomCursor | undefined
+  cursor: Cursor | undefined
   /** The head at the moment of the last join: catching up until the cursor is there. */
   head = 0
   readonly joined = signal(false)
@@ -118,6 +89,20 @@ export const notifyWhen = preference('notify', 'never')
 
 /** The rooms by their names. */
 export const byName = computed(() => new Map(rooms.value.map((r) => [r.name, r])))
+
+export function find(name: string): Room | undefined {
+  return byName.peek().get(name)
+}
+
+/** The room of a name, added to the list if it is not there. It is not joined here. */
+export function add(name: string): Room {
+  const there = find(name)
+  if (there) return there
+  const room = new Room(name)
+  rooms.value = [...rooms.value, room]
+  return room
+}
+
 export const room = computed(() => byName.value.get(current.value))
 /** Whether something is unread in a room that is not shown. */
 export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && r.unread.value > 0))

@@ -5,7 +5,7 @@
 // Tabs share localStorage. What two of them may write at once has a key for each
 // item, or is merged with what is there: no tab undoes what another has kept.
 
-import type { RoomCursor, Pending } from './state'
+import type { Cursor, Problem } from './protocol'
 
 export interface Kept {
   /** The name to go by, as the server spelled it. */
@@ -17,7 +17,7 @@ export interface Kept {
   /** The room that was shown last. */
   room: string
   /** What has been read, by room. */
-  read: Record<string, RoomCursor>
+  read: Record<string, Cursor>
   notify: 'never' | 'mentions' | 'all'
   language: string
   theme: 'auto' | 'light' | 'dark'
@@ -28,6 +28,21 @@ export interface Kept {
   starred: string[]
   /** Sections of the list of rooms that are closed. */
   closed: string[]
+}
+
+/** A message of the user's own that has not been acknowledged. */
+export interface Pending {
+  room: string
+  id: string
+  /** The name it was written under. */
+  username: string
+  content: string
+  /** RFC 3339, by the clock of this machine. */
+  time: string
+  /** Why it was refused; it stays until the user decides. */
+  error?: Problem
+  /** Another tab has had it acknowledged: this one will see it in the log. */
+  elsewhere?: boolean
 }
 
 /** Where the reader of a tab was when it was reloaded. */
@@ -92,7 +107,7 @@ export function keepRoom(name: string, wanted: boolean): void {
 }
 
 /** Keeps how far rooms have been read. A tab that was away knows less than another: the farthest counts. */
-export function keepReads(reads: Record<string, RoomCursor>): void {
+export function keepReads(reads: Record<string, Cursor>): void {
   const all = load('read') ?? {}
   for (const [room, { epoch, seq }] of Object.entries(reads)) {
     const before = all[room]
@@ -168,13 +183,4 @@ export function takeSpot(): Spot | undefined {
   const spot = parse<Spot>(get(own, 'spot'))
   keepSpot(undefined)
   return spot
-}
-
-// ---- Versions before kept all drafts, and all that was unsent, under one key ----
-
-export function adopt(): void {
-  for (const pending of parse<Pending[]>(get(shared, 'pending')) ?? []) keepPending(pending)
-  for (const [room, text] of Object.entries(parse<Record<string, string>>(get(shared, 'drafts')) ?? {})) set(shared, draftKey(room), text)
-  set(shared, 'pending', undefined)
-  set(shared, 'drafts', undefined)
 }

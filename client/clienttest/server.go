@@ -1,0 +1,225 @@
+// Package clienttest has a small kaban/1 server for the tests of clients. Its one
+// room can hold entries of kinds that no client knows, as a later server's may.
+package clienttest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Room is the one room of a Server.
+const Room = "lobby"
+
+// moment is the time of every entry.
+const moment = "2026-11-24T02:35:37.101Z"
+
+// Server serves Room until the test ends. Safe for concurrent use.
+type Server struct {
+	listener net.Listener
+	group    sync.WaitGroup
+
+	mu    sync.Mutex // guards all below
+	log   []entry    // seq 1 is at 0
+	conns map[*conn]bool
+	joins []uint64
+}
+
+type entry struct {
+	kind, id, username, content string
+	author                      *conn // gets an ack instead
+}
+
+type conn struct {
+	net.Conn
+	username string
+	member   bool
+}
+
+// NewServer starts a server with an empty room.
+func NewServer(t testing.TB) *Server {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{listener: l, conns: make(map[*conn]bool)}
+	s.group.Go(s.accept)
+	t.Cleanup(func() {
+		l.Close()
+		s.Cut()
+		s.group.Wait()
+	})
+	return s
+}
+
+// Addr returns the host and port of the server.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Message appends a message and returns its seq.
+func (s *Server) Message(username, content string) uint64 {
+	return s.append(entry{kind: "message", username: username, content: content})
+}
+
+// Entry appends an entry of any other kind and returns its seq.
+func (s *Server) Entry(kind string) uint64 { return s.append(entry{kind: kind, username: "ann"}) }
+
+// Cut ends all connections.
+func (s *Server) Cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.Close()
+	}
+}
+
+// Joins returns the after of every join so far that had one.
+func (s *Server) Joins() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]uint64(nil), s.joins...)
+}
+
+func (s *Server) append(e entry) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.appendLocked(e)
+}
+
+func (s *Server) appendLocked(e entry) uint64 {
+	s.log = append(s.log, e)
+	seq := uint64(len(s.log))
+	if e.id == "" {
+		s.log[seq-1].id = fmt.Sprint("id-", seq)
+	}
+	for c := range s.conns {
+		if c.member && c != e.author {
+			fmt.Fprintln(c, s.frameLocked(seq))
+		}
+	}
+	return seq
+}
+
+// fieldsLocked returns the fields of an entry, but for its room and type.
+func (s *Server) fieldsLocked(seq uint64) string {
+	e := s.log[seq-1]
+	if e.kind == "message" {
+		return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q,"content":%q,"time":%q`, seq, e.id, e.username, e.content, moment)
+	}
+	return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q,"target":1,"detail":{"deep":[1]},"time":%q`, seq, e.id, e.username, moment)
+}
+
+func (s *Server) frameLocked(seq uint64) string {
+	return fmt.Sprintf(`{"type":%q,"room":%q,%s}`, s.log[seq-1].kind, Room, s.fieldsLocked(seq))
+}
+
+func (s *Server) accept() {
+	for {
+		nc, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		c := &conn{Conn: nc}
+		s.mu.Lock()
+		s.conns[c] = true
+		s.mu.Unlock()
+		s.group.Go(func() { s.serve(c) })
+	}
+}
+
+type request struct {
+	Type, Ref, Username, ID, Content string
+	After, Before                    *uint64
+	Limit                            int
+}
+
+func (s *Server) serve(c *conn) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, c)
+		c.Close()
+	}()
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		var r struct {
+			request
+			After json.RawMessage // a name in some requests
+		}
+		if json.Unmarshal(lines.Bytes(), &r) != nil {
+			return
+		}
+		if after := uint64(0); json.Unmarshal(r.After, &after) == nil {
+			r.request.After = &after
+		}
+		s.mu.Lock()
+		s.answerLocked(c, r.request)
+		s.mu.Unlock()
+	}
+}
+
+func (s *Server) answerLocked(c *conn, r request) {
+	switch r.Type {
+	case "hello":
+		c.username = r.Username
+		fmt.Fprintf(c, `{"type":"welcome","version":1,"session":"s","username":%q,"server":"fake","limits":{"username":32,"content":5000,"frame":65536},"heartbeat":30}`+"\n", r.Username)
+	case "ping":
+		fmt.Fprintf(c, `{"type":"pong","ref":%q}`+"\n", r.Ref)
+	case "join":
+		c.member = true
+		fmt.Fprintf(c, `{"type":"joined","room":%q,"epoch":"e","head":%d,"members":1,"ref":%q}`+"\n", Room, len(s.log), r.Ref)
+		if r.After != nil {
+			s.joins = append(s.joins, *r.After)
+			for seq := *r.After + 1; seq <= uint64(len(s.log)); seq++ {
+				fmt.Fprintln(c, s.frameLocked(seq))
+			}
+		}
+	case "part":
+		c.member = false
+		fmt.Fprintf(c, `{"type":"parted","room":%q,"ref":%q}`+"\n", Room, r.Ref)
+	case "send":
+		seq := s.appendLocked(entry{kind: "message", id: r.ID, username: c.username, content: r.Content, author: c})
+		fmt.Fprintf(c, `{"type":"ack","room":%q,"id":%q,"seq":%d,"time":%q,"duplicate":false,"ref":%q}`+"\n", Room, r.ID, seq, moment, r.Ref)
+	case "history":
+		fmt.Fprintln(c, s.pageLocked(r))
+	case "rooms":
+		fmt.Fprintf(c, `{"type":"rooms","rooms":[{"room":%q,"head":%d,"members":1}],"more":false,"ref":%q}`+"\n", Room, len(s.log), r.Ref)
+	case "members":
+		fmt.Fprintf(c, `{"type":"members","room":%q,"usernames":[%q],"more":false,"ref":%q}`+"\n", Room, c.username, r.Ref)
+	}
+}
+
+// pageLocked answers a history: each element of another kind has its type.
+func (s *Server) pageLocked(r request) string {
+	limit, head := r.Limit, uint64(len(s.log))
+	if limit == 0 {
+		limit = 50
+	}
+	first, last, more := uint64(1), head, false
+	if r.After != nil {
+		first = *r.After + 1
+		last = min(head, *r.After+uint64(limit))
+		more = last < head
+	} else {
+		if r.Before != nil {
+			last = min(head, *r.Before-1)
+		}
+		if last > uint64(limit) {
+			first, more = last-uint64(limit)+1, true
+		}
+	}
+	elements := ""
+	for seq := first; seq <= last; seq++ {
+		if elements != "" {
+			elements += ","
+		}
+		kind := ""
+		if k := s.log[seq-1].kind; k != "message" {
+			kind = fmt.Sprintf(`"type":%q,`, k)
+		}
+		elements += "{" + kind + s.fieldsLocked(seq) + "}"
+	}
+	return fmt.Sprintf(`{"type":"history","room":%q,"messages":[%s],"more":%v,"ref":%q}`, Room, elements, more, r.Ref)
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"kaban/internal/conn"
+	"kaban/internal/server"
+	"kaban/internal/web"
+)
+
+// running is what serves clients.
+type running struct {
+	manager *conn.Manager  // all connections but those of HTTP
+	lines   *server.Server // kaban/1 on them
+	pages   *web.Server    // HTTP
+}
+
+// close ends all connections at once.
+func (r *running) close() {
+	r.pages.Close()
+	r.manager.Close()
+}
+
+// scheme is how --listen names a front end, and how that serves and drains.
+type scheme struct {
+	name  string
+	serve func(r *running, l net.Listener) error
+	// unready, if not nil, comes before any drain: the front end reports that the
+	// server is not ready for new clients.
+	unready func(r *running)
+	drain   func(r *running, ctx context.Context) error
+}
+
+// schemes are drained in this order.
+var schemes = []*scheme{
+	{
+		name:  "tcp",
+		serve: func(r *running, l net.Listener) error { return r.lines.Serve(l) },
+		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
+	},
+	{
+		name:    "http",
+		serve:   func(r *running, l net.Listener) error { return r.pages.Serve(l) },
+		unready: func(r *running) { r.pages.Drain() },
+		drain: func(r *running, ctx context.Context) error {
+			err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended
+			return cmp.Or(err, r.pages.Shutdown(ctx))
+		},
+	},
+}
+
+// drainAll drains the front ends that have an endpoint.
+func drainAll(ctx context.Context, r *running, endpoints []*endpoint) (err error) {
+	var used []*scheme
+	for _, s := range schemes {
+		if slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme == s }) {
+			used = append(used, s)
+		}
+	}
+	for _, s := range used {
+		if s.unready != nil {
+			s.unready(r)
+		}
+	}
+	for _, s := range used {
+		err = cmp.Or(err, s.drain(r, ctx))
+	}
+	return err
+}
+
+// endpoint is a place to listen at.
+type endpoint struct {
+	scheme   *scheme
+	url      *url.URL
+	host     string       // HOST:PORT
+	listener net.Listener // nil before listen
+}
+
+func parseListens(flag string, texts []string) ([]*endpoint, error) {
+	var endpoints []*endpoint
+	for _, text := range texts {
+		e, err := parseListen(flag, text)
+		if err != nil {
+			return nil, err
+		}
+		endpoints = append(endpoints, e)
+	}
+	return endpoints, nil
+}
+
+// parseListen parses a --listen URL.
+func parseListen(flag, text string) (*endpoint, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return nil, usagef("%s %q is no URL such as tcp://127.0.0.1:6440", flag, text)
+	}
+	i := slices.IndexFunc(schemes, func(s *scheme) bool { return s.name == u.Scheme })
+	switch {
+	case i < 0:
+		return nil, usagef("%s %s: %s:// is not there yet; this version has %s", flag, text, u.Scheme, schemeNames())
+	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, usagef("%s %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", flag, text)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil || port < 0 || port > 65535 {
+		return nil, usagef("%s %s: the port must be 0 to 65535 (0 picks a free one)", flag, text)
+	}
+	return &endpoint{scheme: schemes[i], url: u, host: net.JoinHostPort(u.Hostname(), u.Port())}, nil
+}
+
+// schemeNames returns the schemes for a sentence.
+func schemeNames() string {
+	names := make([]string, len(schemes))
+	for i, s := range schemes {
+		names[i] = s.name + "://"
+	}
+	return strings.Join(names, " and ")
+}
+
+// announce logs where the server listens, and warns if others can reach it.
+func announce(log *slog.Logger, e *endpoint) {
+	address := e.listener.Addr()
+	at := e.scheme.name + "://" + address.String()
+	log.Info("listening", "url", at)
+	if local, ok := address.(*net.TCPAddr); ok && !local.IP.IsLoopback() {
+		log.Warn("this address can be reached from other machines; nothing is encrypted and nobody has to prove who they are, so keep it in a network you trust, or listen at 127.0.0.1", "at", at)
+	}
+}
+
+// listen opens all endpoints, or none.
+func listen(endpoints []*endpoint) error {
+	for _, e := range endpoints {
+		l, err := net.Listen("tcp", e.host)
+		if err == nil {
+			e.listener = l
+			continue
+		}
+		closeAll(endpoints)
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("%s is in use by another program, perhaps another kaban serve; stop it, or choose another address with --listen", e.url)
+		case errors.Is(err, syscall.EACCES):
+			return fmt.Errorf("%s: not allowed; ports below 1024 need privileges, choose another with --listen", e.url)
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			return fmt.Errorf("%s: this machine does not have that address; choose another with --listen", e.url)
+		}
+		return fmt.Errorf("listen at %s: %w", e.url, err)
+	}
+	return nil
+}
+
+func closeAll(endpoints []*endpoint) {
+	for _, e := range endpoints {
+		if e.listener != nil {
+			e.listener.Close()
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"kaban/internal/idpool"
+)
+
+// maxTurnedAway bounds the goodbyes under way to connections that there is no room
+// for; further ones are closed without a word.
+const maxTurnedAway = 64
+
+// Serve accepts connections of a protocol until the listener fails permanently or
+// the manager is shut down; then it returns ErrClosed. It closes the listener.
+func (m *Manager) Serve(l net.Listener, p Protocol) error {
+	defer l.Close()
+	m.mu.Lock()
+	if m.draining.Load() {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	m.listeners[l] = struct{}{}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.listeners, l)
+	}()
+	var pause time.Duration
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			if pause > 0 {
+				m.config.Log.Info("accepting again")
+			}
+			pause = 0
+			m.Delegate(conn, p)
+		case m.draining.Load():
+			return ErrClosed
+		case !isTemporary(err):
+			return fmt.Errorf("accept: %w", err)
+		case isOutOfFiles(err) && m.makeRoom():
+		default:
+			if pause == 0 {
+				m.config.Log.Warn("cannot accept connections for now; raise the limit of open files or lower --max-clients", "err", err)
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			select {
+			case <-time.After(pause/2 + rand.N(pause)):
+			case <-m.stop:
+			}
+		}
+	}
+}
+
+// isTemporary reports whether accepting may work again later: the machine is
+// out of something, or the peer went away first.
+func isTemporary(err error) bool {
+	for _, temporary := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EPROTO, syscall.EPERM,
+	} {
+		if errors.Is(err, temporary) {
+			return true
+		}
+	}
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// isOutOfFiles reports whether accepting works again when a connection is closed.
+func isOutOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// Delegate gives an open connection to a handler, or turns it away.
+func (m *Manager) Delegate(conn net.Conn, p Protocol) {
+	token, err := m.acquire()
+	if err != nil {
+		m.turnAway(conn, p, err)
+		return
+	}
+	// From here on the token keeps the loops running, also during a shutdown.
+	arrival := m.arrivals.Add(1)
+	l := m.others
+	if takes(conn) {
+		l = m.loops[arrival%uint64(len(m.loops))]
+	}
+	h := newHandler(l, token, p)
+	first := m.newcomers.enter(h, sourceOf(conn), arrival, func() { l.accept(h, conn) })
+	l.wake()
+	if first != nil {
+		first.loop.post(func() { first.guard((*Handler).makeRoom) })
+		m.logCrowded(1)
+	}
+}
+
+// acquire returns a token for a new connection, and makes room for it if it must.
+func (m *Manager) acquire() (token *idpool.Token, err error) {
+	if m.clients.Load() >= int64(m.config.MaxClients) {
+		return nil, idpool.ErrFull
+	}
+	for range makeRoomTries {
+		if token, err = m.pool.Acquire(); !errors.Is(err, idpool.ErrFull) || !m.makeRoom() {
+			break
+		}
+	}
+	return token, err
+}
+
+// turnAway says that there is no room, without holding up Accept.
+func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
+	select {
+	case m.turnedAway <- struct{}{}:
+	default:
+		conn.Close()
+		return
+	}
+	m.config.Log.Warn("turned a connection away", "remote", conn.RemoteAddr(), "err", reason, "max_clients", m.config.MaxClients)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining.Load() { // nobody waits for the goodbye
+		conn.Close()
+		<-m.turnedAway
+		return
+	}
+	m.group.Go(func() {
+		defer func() { <-m.turnedAway }()
+		defer conn.Close()
+		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
+		if _, err := conn.Write(p.TurnAway(retryLater())); err == nil {
+			lingerOn(conn)
+		}
+	})
+}
+
+// lingerOn ends the output of a connection that no loop has, and discards its
+// input.
+func lingerOn(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		if half.CloseWrite() != nil {
+			return
+		}
+		conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+		io.Copy(io.Discard, conn)
+	}
+}

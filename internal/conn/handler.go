@@ -1,0 +1,254 @@
+package conn
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/idpool"
+)
+
+const (
+	// maxSends and maxSendBytes bound the sends of one connection that are in
+	// flight: read, but neither acknowledged nor refused. At the bound the read step
+	// stops until a receipt has made room.
+	maxSends     = 1024
+	maxSendBytes = 256 << 10
+	// maxReplies is how many bytes of replies may wait before the read step stops.
+	// One long reply may exceed it.
+	maxReplies = 64 << 10
+)
+
+// Handler owns one connection. Only the goroutine of its loop uses it: but for
+// Interrupt, its methods are for calls of its Front and callbacks of Ask.
+type Handler struct {
+	loop   *loop
+	socket socket // nil until accept
+	front  Front
+	token  *idpool.Token
+	index  int // in loop.handlers
+	life
+
+	shard    *newcomerShard // it came in here
+	place    *newcomerPlace // nil once it is no newcomer; guarded by shard.mu
+	admitted bool           // is one of Manager.clients
+	rooms    []*dispatch.Subscription
+
+	// The read step's.
+	inFlight     int   // sends without a receipt
+	inFlightSize int   // bytes of their contents
+	allowance    int   // of loop.spent, at which this step ends
+	need         Need  // NeedNothing unless reading pauses until there is room
+	pings        uint8 // sent since the last sign of life
+	asking       bool  // a worker makes a call for a request
+	reading      bool  // is in loop.reads or loop.heavy
+	heavy        bool  // asked for much in its last step
+
+	// The write step's.
+	blocked  bool                     // the socket takes nothing; its poller reports when it does
+	marked   bool                     // is in loop.writes
+	waits    bool                     // is in loop.answers
+	out      []byte                   // must go out before anything else; nil when empty
+	ready    []*dispatch.Subscription // may have something
+	cut      *dispatch.Subscription   // the rest of its entry must go out before anything else
+	fetching *dispatch.Subscription   // a worker reads for it
+
+	// The bytes that the peer's TCP has taken, without the pings, modulo 2^32.
+	sent   uint32 // were written
+	taken  uint32 // were taken at the last look
+	behind bool   // not all was, at the last look
+
+	// All times are the loop's.
+	quiet   time.Duration // when the last sign of life came, or the last ping was sent; of a newcomer, when it came
+	stalled time.Duration // since when the peer takes nothing; 0: it does
+}
+
+func newHandler(l *loop, token *idpool.Token, p Protocol) *Handler {
+	h := &Handler{loop: l, token: token}
+	h.front = p.Front(h)
+	return h
+}
+
+// Read reads once from the socket and notes that the peer spoke. It implements
+// io.Reader for a front's codec.
+func (h *Handler) Read(p []byte) (int, error) {
+	n, err := h.socket.Read(p)
+	if n > 0 {
+		h.hear()
+	}
+	return n, err
+}
+
+// hear notes a sign of life. A newcomer's bytes are none: it has to be admitted.
+func (h *Handler) hear() {
+	if h.admitted {
+		h.quiet, h.pings = h.loop.now, 0
+		h.trust()
+	}
+}
+
+// Output returns the bytes that go out next, to append a reply to for Reply.
+func (h *Handler) Output() []byte {
+	if h.out == nil {
+		h.out = outBuffers.Get().(*[outBuffer]byte)[:0]
+	}
+	return h.out
+}
+
+// Reply has the peer sent what was appended to Output.
+func (h *Handler) Reply(out []byte) {
+	h.out = out
+	h.loop.answer(h)
+}
+
+// Send has the loop submit a send at the end of the read step. Its receipt comes
+// to the front. The caller has found out with Has that there is room.
+func (h *Handler) Send(send dispatch.Send) {
+	h.inFlight++
+	h.inFlightSize += len(send.Draft.Body)
+	h.loop.sends = append(h.loop.sends, send)
+}
+
+// InFlight returns how many sends have no receipt yet.
+func (h *Handler) InFlight() int { return h.inFlight }
+
+// Has reports whether there is what a request needs.
+func (h *Handler) Has(need Need) bool {
+	switch {
+	case need == NeedSend && (h.inFlight >= maxSends || h.inFlightSize >= maxSendBytes):
+		return false
+	case need == NeedReceipts && (h.inFlight > 0 || h.cut != nil):
+		return false
+	}
+	return len(h.out) < maxReplies
+}
+
+// Spend counts work for a request, in units of about a microsecond.
+func (h *Handler) Spend(units int) { h.loop.spent += units }
+
+// Waker serves the connection's subscriptions. Their member is the handler.
+func (h *Handler) Waker() dispatch.Waker { return h.loop }
+
+// Subscribe begins to serve a subscription.
+func (h *Handler) Subscribe(s *dispatch.Subscription) {
+	h.rooms = append(h.rooms, s)
+	h.loop.notify(s)
+}
+
+// Unsubscribe ends that, before the front leaves the room.
+func (h *Handler) Unsubscribe(s *dispatch.Subscription) {
+	is := func(other *dispatch.Subscription) bool { return other == s }
+	h.rooms, h.ready = slices.DeleteFunc(h.rooms, is), slices.DeleteFunc(h.ready, is)
+}
+
+// Subscriptions returns those that are served. They must not be changed.
+func (h *Handler) Subscriptions() []*dispatch.Subscription { return h.rooms }
+
+// Origin returns an identifier that no other connection of the manager has or had.
+func (h *Handler) Origin() kaban.Origin { return h.token.Origin() }
+
+// RemoteAddr returns the peer's address.
+func (h *Handler) RemoteAddr() string { return h.socket.RemoteAddr() }
+
+// Admit makes a newcomer a client, if there is room for one and claim returns nil.
+// The error is ErrFull or claim's.
+func (h *Handler) Admit(claim func() error) error {
+	m := h.loop.manager
+	if m.clients.Add(1) > int64(m.config.MaxClients) {
+		m.clients.Add(-1)
+		return ErrFull
+	}
+	if err := claim(); err != nil {
+		m.clients.Add(-1)
+		return err
+	}
+	h.admitted = true
+	m.newcomers.leave(h)
+	h.hear()
+	return nil
+}
+
+// Ask has a worker make a call that may block, and then the loop call done. The
+// peer's next requests wait for it, so that replies keep their order.
+func (h *Handler) Ask(call func(ctx context.Context), done func()) {
+	h.asking = true
+	h.loop.manager.workers.run(func() {
+		call(h.loop.manager.ctx)
+		h.loop.post(func() {
+			h.asking = false
+			h.guard(func(*Handler) {
+				done()
+				h.loop.readable(h)
+				h.loop.mark(h)
+			})
+		})
+	})
+}
+
+// End ends the connection once the peer has what it is owed. The first reason
+// counts. A peer that should come back should do so after reconnect, if that is
+// not 0.
+func (h *Handler) End(reason Reason, reconnect time.Duration) {
+	if h.isClosed() {
+		return
+	}
+	if h.end(reason, reconnect, h.loop.now) {
+		h.loop.ending++
+	}
+	h.loop.mark(h)
+}
+
+// endNow ends the connection without what the peer is owed.
+func (h *Handler) endNow(reason Reason, reconnect time.Duration) {
+	h.End(reason, reconnect)
+	h.hurry()
+}
+
+// Interrupt ends the connection without what the peer is owed. Anybody may call
+// it; it does not wait for the end.
+func (h *Handler) Interrupt(reason Reason) {
+	h.loop.post(func() {
+		h.guard(func(h *Handler) { h.endNow(reason, 0) })
+	})
+}
+
+// leave gives up the rooms and has the front give up the rest.
+func (h *Handler) leave() {
+	for _, s := range h.rooms {
+		h.front.Leave(s)
+		if s != h.fetching {
+			s.Next() // gives back what it holds
+		}
+	}
+	h.rooms, h.ready, h.cut = nil, nil, nil
+	h.front.Close()
+}
+
+// finish closes the connection. It may be called again.
+func (h *Handler) finish() {
+	ending, left := h.isEnding(), h.outputEnded()
+	if !h.close() {
+		return
+	}
+	m := h.loop.manager
+	if !left {
+		h.leave()
+	}
+	m.newcomers.leave(h)
+	if h.admitted {
+		m.clients.Add(-1)
+	}
+	h.release()
+	if ending {
+		h.loop.ending--
+	}
+	if h.socket != nil {
+		h.socket.Close() // an error changes nothing: the peer is gone
+	}
+	h.loop.forget(h)
+	if err := h.token.Redeem(); err != nil {
+		m.config.Log.Error("token", "err", err)
+	}
+}

@@ -1,0 +1,78 @@
+package conn_test
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"kaban/internal/conn"
+	"kaban/internal/dispatch"
+	"kaban/internal/store/memory"
+)
+
+// heapOf returns what is in use after a crowd was built.
+func heapOf(build func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what pools hold survives the first
+	runtime.ReadMemStats(&before)
+	build()
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)
+}
+
+// A connection that takes nothing, cut in the middle of a message and with its
+// room going on, holds no more than one that has nothing to take.
+func TestStalledConnectionsHoldNothing(t *testing.T) {
+	const crowd = 2000
+	heaps := make(map[bool]uint64)
+	for _, stalled := range []bool{false, true} {
+		// A small window, so that what the room has said is the same for both.
+		d, err := dispatch.New(context.Background(), memory.New(64<<10), dispatch.Options{TailBytes: 8 << 10, PresenceDelay: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		manager, front := newServer(t, conn.Config{MaxClients: 2 * crowd}, d)
+		m := &model{t: t, manager: manager, server: front, loop: conn.NewTestLoop(manager)}
+		speaker := m.enter()
+		speaker.socket.room = 1 << 30
+		speaker.say(`{"type":"join","room":"lobby"}`)
+		m.settle()
+		heaps[stalled] = heapOf(func() {
+			for range crowd {
+				p := m.enter()
+				p.say(`{"type":"join","room":"lobby"}`)
+				p.socket.room = 1 << 30
+			}
+			m.settle()
+			if stalled {
+				for _, p := range m.peers[1:] {
+					p.socket.room = 6000 // one and a half of what is to come
+				}
+			}
+			for i := range 100 {
+				speaker.say(`{"type":"send","room":"lobby","id":"%d","content":"%s"}`, i, strings.Repeat("x", 4000))
+				m.settle()
+			}
+			for _, p := range m.peers {
+				if p != speaker && p.handler.IsBlocked() != stalled {
+					t.Fatal("a connection is not as it should be")
+				}
+				p.socket.out = nil // what the peer has is not the server's
+				p.asked = nil
+			}
+			speaker.socket.in = nil
+		})
+		m.loop.CloseAll()
+		manager.Close()
+		d.Close()
+	}
+	t.Logf("%d idle connections hold %d KiB, as many stalled ones %d KiB", crowd, heaps[false]>>10, heaps[true]>>10)
+	if heaps[true] > heaps[false]+heaps[false]/10 {
+		t.Errorf("%d stalled connections hold %d bytes, idle ones %d: more than a tenth more", crowd, heaps[true], heaps[false])
+	}
+}

@@ -1,0 +1,99 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// maxHints bounds the hints that the committer follows in one round, so that
+// sends do not wait for many of them.
+const maxHints = 64
+
+// Grown is a hint that another writer has appended to a room, up to seq. The
+// entries are published as soon as the committer has read them from the store:
+// entries come from nowhere else, so a hint may be late, doubled, out of order, or
+// about an unknown room, and changes nothing but when the store is asked. A hint
+// beyond the store's head publishes what the store has. A hint that is lost, or
+// cannot be followed because the store fails, is made up for by the next hint or
+// append in the room; so the writer sends a hint after its transaction.
+//
+// In a room without readers nothing is read: the hint is the head that Rooms
+// lists, until somebody asks for more. An unknown room is added if the store has
+// it.
+//
+// Grown does not wait for a store that blocks. At most one hint per room is queued,
+// the highest, for at most Options.MaxRooms rooms; beyond that it is lost.
+func (d *Dispatcher) Grown(room kaban.RoomName, seq uint64) {
+	if r := d.Peek(room); r != nil && !r.noteHint(seq) {
+		return
+	}
+	if d.inbox.putHint(hint{room, seq}) && d.inline {
+		d.commitQueued()
+	}
+}
+
+// follow publishes up to a page of what a hint announces and queues the hint
+// again if that was not all of it, so that sends do not wait for a room that is
+// far behind.
+//
+// It must run in the committer. Nothing is being appended meanwhile, so every
+// entry that the store has and this dispatcher has sent has its receipt recorded;
+// otherwise a hint could publish an entry to its sender as a message.
+func (c *committer) follow(ctx context.Context, h hint) {
+	d := c.dispatcher
+	if r := d.Peek(h.room); r != nil && !r.noteHint(h.seq) {
+		return
+	}
+	r, state, err := d.stored(ctx, h.room)
+	if err != nil {
+		c.lost(err)
+		return
+	}
+	if r == nil || r.raise(state.Head) {
+		return
+	}
+	head := r.head.Load()
+	if head >= state.Head {
+		return
+	}
+	missing, _, _, err := readPast(ctx, d.store, r.name, r.missingPage(head, state.Head))
+	if err != nil {
+		c.lost(fmt.Errorf("read what another writer appended to %s: %w", r.name, err))
+		return
+	}
+	c.deaf = false
+	r.publishMissing(missing, head, state.Head)
+	if r.head.Load() < state.Head {
+		d.inbox.putHint(hint{r.name, state.Head})
+	}
+}
+
+// lost logs that a hint could not be followed, once until one can.
+func (c *committer) lost(err error) {
+	if !c.deaf {
+		c.deaf = true
+		c.dispatcher.options.Log.Error("the store failed; messages of other nodes appear late", "err", err)
+	}
+	c.checkBroken(err)
+}
+
+// missingPage asks for the entries after the head up to the given one.
+func (r *Room) missingPage(head, to uint64) store.Page {
+	return store.Page{After: head, Before: to + 1, Limit: r.pageEntries, Bytes: pageBytes}
+}
+
+// publishMissing publishes entries that were read after the head. Whatever the
+// log has forgotten, or cannot read, of those up to the given one is skipped.
+func (r *Room) publishMissing(missing []store.Entry, head, to uint64) {
+	if len(missing) == 0 {
+		r.restart(to)
+		return
+	}
+	if first := missing[0].Seq; first != head+1 {
+		r.restart(first - 1)
+	}
+	r.publish(missing)
+}

@@ -1,0 +1,159 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// Start is where a subscription begins.
+type Start struct {
+	// Epoch, if not empty, must be the store's.
+	Epoch string
+	// After is the last entry that the reader has. It counts only if Resume is
+	// set; otherwise the subscription begins at the head.
+	After  uint64
+	Resume bool
+}
+
+// Place is a room to join and where to begin in its log, as Known or Find
+// returned it.
+type Place struct {
+	state  store.Room // zero but for the name if the store was not asked
+	start  Start
+	wanted kaban.RoomName // as it was asked for
+	isNew  bool
+}
+
+// IsNew reports whether joining makes the room: neither the dispatcher nor the
+// store had it when it was looked for.
+func (p Place) IsNew() bool { return p.isNew }
+
+// Known returns a place in a room that this dispatcher knows, or false if that
+// takes Find: for any Start but the head, and for a room without readers, which
+// may have grown elsewhere, unless the store does not block. It never blocks.
+func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
+	if start.Resume || start.Epoch != "" {
+		return Place{}, false
+	}
+	switch r := d.Peek(name); {
+	case r == nil:
+		return Place{}, false
+	case !r.isUnread():
+		return Place{state: store.Room{Name: name, Oldest: 1}, wanted: name}, true
+	case d.inline:
+		p, err := d.Find(context.Background(), name, start)
+		return p, err == nil && !p.isNew
+	default:
+		return Place{}, false
+	}
+}
+
+// Find asks the store for the room, and may block as long as that takes.
+func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start) (Place, error) {
+	state, err := d.store.Room(ctx, name)
+	if err != nil {
+		return Place{}, fmt.Errorf("state of %s: %w", name, err)
+	}
+	return Place{state: state, start: start, wanted: name, isNew: state.Head == 0 && d.Peek(name) == nil}, nil
+}
+
+// Joined is the state of the room at the moment of joining.
+type Joined struct {
+	// Head is the last entry of the log, published here or not. A subscription
+	// that does not resume begins after it.
+	Head    uint64
+	Members int // of this dispatcher
+}
+
+// Join makes a connection a member of a room, which is made if need be. Only
+// the waker's goroutine calls it. The subscription may have something from the
+// start, without a Wake. Join returns a *ResyncError if the log cannot be
+// continued from there, ErrTooManyRooms, and a *LookalikeError.
+func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Username, p Place) (*Subscription, Joined, error) {
+	return d.subscribe(w, format, p, &Subscription{member: member, name: user})
+}
+
+// Watch makes a read-only subscription to an existing room. It is not a member:
+// presence and the count of members leave it out, and it cannot send. Otherwise
+// it is like Join. It also returns ErrNotFound.
+func (d *Dispatcher) Watch(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
+	return d.subscribe(w, format, p, &Subscription{member: member, watches: true})
+}
+
+func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription) (*Subscription, Joined, error) {
+	joined, stored, err := d.enter(w, format, p, s)
+	if err != nil {
+		return nil, Joined{}, err
+	}
+	if stored > 0 {
+		d.Grown(s.Room().name, stored)
+	}
+	return s, joined, nil
+}
+
+// enter adds a subscription to its room. stored is not 0 if the log is known to
+// reach beyond the published head; publishing up to there is left to the caller,
+// since it must not happen with these locks held.
+func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (joined Joined, stored uint64, err error) {
+	looks := d.looksOfNew(p.wanted)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.watches && p.state.Head == 0 && d.rooms[p.state.Name.Key()] == nil {
+		return Joined{}, 0, ErrNotFound
+	}
+	r, err := d.openLocked(p.state, p.wanted, looks)
+	if err != nil {
+		return Joined{}, 0, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.raiseLocked(p.state.Head)
+	// Another node may have given the reader entries that are not published here
+	// yet; so the store's head counts, and the cursor may be beyond the published one.
+	head, start := max(r.head.Load(), p.state.Head), p.start
+	if start.Epoch != "" && start.Epoch != r.epoch ||
+		start.Resume && (start.After > head || start.After+1 < p.state.Oldest) {
+		if r.isUnreadLocked() && head == 0 {
+			d.forgetLocked(r)
+		}
+		return Joined{}, 0, &ResyncError{Room: r.name, Epoch: r.epoch, Head: head, Oldest: p.state.Oldest}
+	}
+	s.seq = head
+	if start.Resume {
+		s.seq = start.After
+	}
+	r.addLocked(s, w, format, d.options.TailBytes)
+	if !s.watches {
+		d.presence.note(d, r)
+	}
+	if stored = max(p.state.Head, r.takeHintLocked()); stored <= r.head.Load() {
+		stored = 0
+	}
+	return Joined{Head: head, Members: r.members}, stored, nil
+}
+
+// Leave ends a subscription: Next returns nothing after it. Sends that are under
+// way are stored all the same. The waker's goroutine may call it more than once.
+// It reports whether the room is gone with its last reader because it never had
+// an entry.
+func (d *Dispatcher) Leave(s *Subscription) (gone bool) {
+	s.left = true
+	r := s.audience.room
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.removeLocked(s) {
+		return false
+	}
+	switch {
+	case r.isUnreadLocked() && r.head.Load() == 0:
+		return d.forgetLocked(r)
+	case !s.watches:
+		d.presence.note(d, r)
+	}
+	return false
+}

@@ -1,0 +1,62 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"kaban"
+)
+
+// Post stores one message of an author that is not in the room. It returns when
+// the message is stored and published, or refused with the receipt's error. The
+// room is made if need be; like Join, Post returns ErrTooManyRooms and a
+// *LookalikeError. If ctx ends first Post returns its cause, and the message may
+// be stored all the same: posting it again with the same id shows which. done is
+// called once, when the message is stored or never will be, which may be after
+// Post has returned. The committer may call it with its lock held, so it must not
+// call the dispatcher.
+func (d *Dispatcher) Post(ctx context.Context, draft kaban.Draft, done func()) (Receipt, error) {
+	if err := d.openForPost(ctx, draft.Room); err != nil {
+		done()
+		return Receipt{}, err
+	}
+	receipts := make(chan Receipt, 1)
+	sends := []Send{{Draft: draft, posted: func(r Receipt) {
+		if r.Err != nil {
+			d.forgetUnused(draft.Room)
+		}
+		done()
+		receipts <- r
+	}}}
+	if !d.inbox.put(sends) {
+		d.forgetUnused(draft.Room)
+		done()
+		return Receipt{}, ErrClosed
+	}
+	if d.inline {
+		d.commitQueued()
+	}
+	select {
+	case r := <-receipts:
+		return r, r.Err
+	case <-ctx.Done():
+		return Receipt{}, context.Cause(ctx)
+	}
+}
+
+// openForPost makes the room of a post, unless it is there. It asks the store
+// about a room that this dispatcher does not know.
+func (d *Dispatcher) openForPost(ctx context.Context, name kaban.RoomName) error {
+	if d.Peek(name) != nil {
+		return nil
+	}
+	state, err := d.store.Room(ctx, name)
+	if err != nil {
+		return fmt.Errorf("state of %s: %w", name, err)
+	}
+	looks := name.Looks()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, err = d.openLocked(state, name, looks)
+	return err
+}

@@ -1,0 +1,217 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tidwall/btree"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// The table of rooms holds every room that this dispatcher knows: those that the
+// store had at the start, those that were made here, and those made by another
+// writer that a hint named or somebody asked for.
+
+func (d *Dispatcher) addRoomLocked(state store.Room, looks []string) *Room {
+	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, budget: d.budget, pageEntries: d.options.PageEntries}
+	r.head.Store(state.Head)
+	d.rooms[state.Name.Key()] = r
+	d.byName.Set(r.name.String(), r)
+	if len(looks) > 1 { // the first is the key
+		r.looks = looks[1:]
+	}
+	d.noteLooksLocked(r)
+	return r
+}
+
+// roomOrNew returns a room that has just grown; it is added if it is unknown.
+func (d *Dispatcher) roomOrNew(name kaban.RoomName) *Room {
+	return d.addStored(store.Room{Name: name})
+}
+
+// addStored returns a room that has entries and is added if this dispatcher does
+// not know it. It is never refused: a room that is there stays.
+func (d *Dispatcher) addStored(state store.Room) *Room {
+	if r := d.Peek(state.Name); r != nil {
+		return r
+	}
+	looks := state.Name.Looks()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r := d.rooms[state.Name.Key()]; r != nil {
+		return r
+	}
+	return d.addRoomLocked(state, looks)
+}
+
+// openLocked returns a room that is added if another writer has made it, or made
+// if it is new and may be. wanted is its name as it was asked for, and looks are
+// those of wanted, or nil if the room was known a moment ago. It returns
+// ErrTooManyRooms and a *LookalikeError.
+func (d *Dispatcher) openLocked(state store.Room, wanted kaban.RoomName, looks []string) (*Room, error) {
+	if r := d.rooms[state.Name.Key()]; r != nil {
+		return r, nil
+	}
+	if looks == nil { // it has just been forgotten
+		looks = wanted.Looks()
+	}
+	if state.Head == 0 {
+		if len(d.rooms) >= d.options.MaxRooms {
+			return nil, ErrTooManyRooms
+		}
+		if other := d.lookalikeLocked(looks); other != nil {
+			return nil, &LookalikeError{Wanted: wanted, Room: other.name}
+		}
+	}
+	return d.addRoomLocked(state, looks), nil
+}
+
+// forgetLocked drops a room that has neither readers nor entries. If an append
+// to it is under way, publishing makes it anew. The lobby stays; then forgetLocked
+// returns false.
+func (d *Dispatcher) forgetLocked(r *Room) bool {
+	if r.name.String() == kaban.Lobby {
+		return false
+	}
+	delete(d.rooms, r.name.Key())
+	d.byName.Delete(r.name.String())
+	d.forgetLooksLocked(r)
+	return true
+}
+
+// forgetUnused drops a room that was made for a message that was then refused.
+func (d *Dispatcher) forgetUnused(name kaban.RoomName) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.rooms[name.Key()]
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.isUnreadLocked() && r.head.Load() == 0 {
+		d.forgetLocked(r)
+	}
+}
+
+// RoomInfo is the state of a room.
+type RoomInfo struct {
+	Name    kaban.RoomName
+	Head    uint64
+	Members int // of this dispatcher
+}
+
+// Rooms returns up to limit rooms, sorted by name, that follow the name after,
+// and whether there are more. It never asks the store: its work grows with the
+// page, not with the server. So it lists the rooms that this dispatcher knows, and
+// a head that only another writer raises is as current as the last hint (Grown).
+func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool) {
+	rooms, more := d.roomsAfter(after, limit)
+	infos = make([]RoomInfo, len(rooms))
+	for i, r := range rooms {
+		infos[i] = r.info()
+	}
+	return infos, more
+}
+
+func (d *Dispatcher) roomsAfter(after string, limit int) (rooms []*Room, more bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rooms = make([]*Room, 0, min(limit, d.byName.Len()))
+	more = following(&d.byName, after, limit, func(_ string, r *Room) { rooms = append(rooms, r) })
+	return rooms, more
+}
+
+// following takes up to limit entries of a sorted map, from the first whose key
+// sorts after the given one, and reports whether there are more.
+func following[V any](m *btree.Map[string, V], after string, limit int, take func(key string, value V)) (more bool) {
+	m.Ascend(after, func(key string, value V) bool {
+		switch {
+		case key == after:
+			return true
+		case limit == 0:
+			more = true
+			return false
+		}
+		limit--
+		take(key, value)
+		return true
+	})
+	return more
+}
+
+// Peek returns a room that this dispatcher knows, or nil. It never blocks.
+func (d *Dispatcher) Peek(name kaban.RoomName) *Room {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rooms[name.Key()]
+}
+
+// Lookup returns a room. It asks the store only if this dispatcher does not know
+// the room, and may block as long as that takes. It returns ErrNotFound.
+func (d *Dispatcher) Lookup(ctx context.Context, name kaban.RoomName) (*Room, error) {
+	if r := d.Peek(name); r != nil {
+		return r, nil
+	}
+	r, _, err := d.refresh(ctx, name)
+	return r, err
+}
+
+// Room returns the state of a room. A room with readers answers for itself: its
+// head is what they have been given, as current as the last hint. For any other
+// room it asks the store, and may block as long as that takes. It returns
+// ErrNotFound.
+func (d *Dispatcher) Room(ctx context.Context, name kaban.RoomName) (RoomInfo, error) {
+	r := d.Peek(name)
+	if r == nil || r.isUnread() {
+		var err error
+		if r, _, err = d.refresh(ctx, name); err != nil {
+			return RoomInfo{}, err
+		}
+	}
+	return r.info(), nil
+}
+
+// stored asks the store for the state of a room. It adds a room that this
+// dispatcher does not know if the store has it; if it has not, the room is nil.
+func (d *Dispatcher) stored(ctx context.Context, name kaban.RoomName) (*Room, store.Room, error) {
+	state, err := d.store.Room(ctx, name)
+	switch {
+	case err != nil:
+		return nil, store.Room{}, fmt.Errorf("state of %s: %w", name, err)
+	case state.Head > 0:
+		return d.addStored(state), state, nil
+	default:
+		return d.Peek(name), state, nil
+	}
+}
+
+// refresh asks the store for the state of a room and brings the room here up to
+// it: at once if it has no readers, otherwise as a hint does. It returns
+// ErrNotFound.
+func (d *Dispatcher) refresh(ctx context.Context, name kaban.RoomName) (*Room, store.Room, error) {
+	r, state, err := d.stored(ctx, name)
+	switch {
+	case err != nil:
+		return nil, store.Room{}, err
+	case r == nil:
+		return nil, store.Room{}, ErrNotFound
+	case !r.raise(state.Head):
+		d.Grown(name, state.Head)
+	}
+	return r, state, nil
+}
+
+// Members returns up to limit usernames of a room, sorted, that follow the name
+// after, and whether there are more. They are the members that this dispatcher
+// serves. Like Lookup it asks the store only for a room that it does not know. It
+// returns ErrNotFound.
+func (d *Dispatcher) Members(ctx context.Context, name kaban.RoomName, after string, limit int) (r *Room, names []string, more bool, err error) {
+	if r, err = d.Lookup(ctx, name); err != nil {
+		return nil, nil, false, err
+	}
+	names, more = r.Usernames(after, limit)
+	return r, names, more, nil
+}

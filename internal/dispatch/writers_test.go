@@ -1,0 +1,451 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kaban"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// waitIdle returns once everything queued is committed, published and followed.
+func waitIdle(d *Dispatcher) {
+	for {
+		d.committer.mu.Lock()
+		idle := d.inbox.isEmpty()
+		d.committer.mu.Unlock()
+		if idle {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// node is one of several dispatchers on a store. It is the store's handle of that
+// dispatcher as well, and hears of what goes through it.
+type node struct {
+	*recorder
+	d        *Dispatcher
+	appended func(room kaban.RoomName, seq uint64)
+}
+
+func (n *node) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+	if err := n.recorder.Append(ctx, batch, results); err != nil {
+		return err
+	}
+	for i := range batch {
+		if results[i].Err == nil {
+			n.appended(batch[i].Room, results[i].Seq)
+		}
+	}
+	return nil
+}
+
+// bus holds the hints that are under way to each node, as unreliable as a test
+// wants it.
+type bus struct {
+	mu    sync.Mutex
+	hints [2][]hint
+}
+
+func (b *bus) publish(room kaban.RoomName, seq uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.hints { // also back to the node it comes from
+		b.hints[i] = append(b.hints[i], hint{room, seq})
+	}
+}
+
+// take returns any hint to a node, or false if there is none. If keep is set the
+// hint will come again.
+func (b *bus) take(node, any int, keep bool) (hint, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	queue := b.hints[node]
+	if len(queue) == 0 {
+		return hint{}, false
+	}
+	any %= len(queue)
+	h := queue[any]
+	if !keep {
+		b.hints[node] = slices.Delete(queue, any, any+1)
+	}
+	return h, true
+}
+
+// newNodes returns two dispatchers on one store, and the bus between them.
+func newNodes(t interface{ Fatal(...any) }, s *recorder, options func() Options) ([2]*node, *bus) {
+	var nodes [2]*node
+	hints := new(bus)
+	for i := range nodes {
+		n := &node{recorder: s, appended: hints.publish}
+		d, err := New(context.Background(), n, options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.d, nodes[i] = d, n
+	}
+	return nodes, hints
+}
+
+// twoWriters is the model of TestTwoDispatchersOnOneStore.
+type twoWriters struct {
+	t         *testing.T
+	rt        *rapid.T
+	store     *recorder
+	window    int
+	nodes     [2]*node
+	bus       *bus
+	followers []*followerAt
+	ids       int
+}
+
+// followerAt is a follower, who may have left, and its node.
+type followerAt struct {
+	*follower
+	node   int
+	cursor uint64
+	in     bool
+}
+
+var writerRooms = []string{"lobby", "den", "attic"}
+
+func (m *twoWriters) nextID() string {
+	m.ids++
+	return fmt.Sprint("id", m.ids)
+}
+
+func (m *twoWriters) pick(in bool) *followerAt {
+	f := rapid.SampledFrom(m.followers).Draw(m.rt, "follower")
+	if f.in != in {
+		return nil
+	}
+	return f
+}
+
+func (m *twoWriters) pickNode() *node { return m.nodes[rapid.IntRange(0, 1).Draw(m.rt, "node")] }
+
+func (m *twoWriters) pickRoom() string { return rapid.SampledFrom(writerRooms).Draw(m.rt, "room") }
+
+// enter has a follower join or watch a room at any node, at the head or from its
+// cursor, whichever node gave it that.
+func (m *twoWriters) enter(f *followerAt, room string, start Start) {
+	f.node = rapid.IntRange(0, 1).Draw(m.rt, "node")
+	f.reader, f.room, f.own = newReader(m.t), room, make(map[string]bool)
+	f.resynced = false
+	d := m.nodes[f.node].d
+	name := storetest.RoomName(m.t, room)
+	stored := uint64(len(m.store.entries(room)))
+	r := d.Peek(name)
+	unread := r == nil || r.isUnread()
+	place, ok := d.Known(name, start)
+	var err error
+	if !ok {
+		if place, err = d.Find(context.Background(), name, start); err != nil {
+			m.rt.Fatal(err)
+		}
+	}
+	if place.IsNew() && stored > 0 {
+		m.rt.Fatalf("%s is new, but has %d entries", room, stored)
+	}
+	var joined Joined
+	watch := rapid.Bool().Draw(m.rt, "watch") && stored > 0
+	if watch {
+		f.s, joined, err = d.Watch(f.reader, f.reader, plain, place)
+	} else {
+		f.s, joined, err = d.Join(f.reader, f.reader, plain, storetest.Username(m.t, f.user), place)
+	}
+	var resync *ResyncError
+	switch {
+	case err == nil && start.Resume:
+		f.next = start.After + 1
+	case err == nil:
+		f.next = joined.Head + 1
+	case errors.As(err, &resync) && m.window != 0 && start.After+1 < resync.Oldest:
+		return
+	default:
+		m.rt.Fatalf("join %s with %+v where %d are stored: %v", room, start, stored, err)
+	}
+	if unread && joined.Head < stored {
+		m.rt.Fatalf("the head of %s is %d, want %d", room, joined.Head, stored)
+	}
+	f.in = true
+}
+
+func (m *twoWriters) leave(f *followerAt) {
+	f.cursor = f.s.Seq()
+	m.nodes[f.node].d.Leave(f.s)
+	f.check(m.rt, m.store.entries(f.room))
+	f.in = false
+}
+
+// post has an author without a connection post to a room, and wants the log to
+// have it.
+func (m *twoWriters) post() {
+	room := m.pickRoom()
+	draft := storetest.Draft(m.t, room, "poster", m.nextID(), "x")
+	drawEntry(m.rt, &draft)
+	receipt, err := m.pickNode().d.Post(context.Background(), draft, func() {})
+	if err != nil {
+		m.rt.Fatalf("post to %s: %v", room, err)
+	}
+	if log := m.store.entries(room); log[receipt.Seq-1].ID != draft.ID.String() {
+		m.rt.Fatalf("post to %s: got number %d, where the log has %v", room, receipt.Seq, log[receipt.Seq-1])
+	}
+}
+
+// hear delivers a hint, in any order, perhaps not for the last time, perhaps with
+// a number that the log does not have yet.
+func (m *twoWriters) hear() {
+	node := rapid.IntRange(0, 1).Draw(m.rt, "node")
+	h, ok := m.bus.take(node, rapid.IntRange(0, 1000).Draw(m.rt, "hint"), rapid.Bool().Draw(m.rt, "again"))
+	if !ok {
+		h = hint{storetest.RoomName(m.t, rapid.SampledFrom([]string{"lobby", "nowhere"}).Draw(m.rt, "room")), 1}
+	}
+	h.seq += rapid.SampledFrom([]uint64{0, 0, 0, 1, 1000}).Draw(m.rt, "ahead")
+	m.nodes[node].d.Grown(h.room, h.seq)
+}
+
+// ask reads a room's state or its last page, which are as current as they claim.
+func (m *twoWriters) ask() {
+	d, room := m.pickNode().d, m.pickRoom()
+	name := storetest.RoomName(m.t, room)
+	stored := uint64(len(m.store.entries(room)))
+	r := d.Peek(name)
+	unread := r == nil || r.isUnread()
+	switch rapid.SampledFrom([]string{"state", "members", "history"}).Draw(m.rt, "of") {
+	case "state":
+		if info, err := d.Room(context.Background(), name); err != nil && stored > 0 || unread && info.Head < stored {
+			m.rt.Fatalf("%s is at %d, %v, want %d", room, info.Head, err, stored)
+		}
+	case "members":
+		if _, _, _, err := d.Members(context.Background(), name, "", 10); err != nil && stored > 0 {
+			m.rt.Fatalf("members of %s: %v", room, err)
+		}
+	default:
+		found, err := d.History(context.Background(), name, store.Page{Last: true, Limit: 10})
+		if err != nil && stored > 0 {
+			m.rt.Fatalf("history of %s: %v", room, err)
+		}
+		m.checkPage(room, found.Entries)
+		if n := len(found.Entries); unread && stored > 0 && m.window == 0 && (n == 0 || found.Entries[n-1].Seq < stored) {
+			m.rt.Fatalf("the history of %s ends with %v, want %d", room, found.Entries, stored)
+		}
+	}
+}
+
+func (m *twoWriters) checkPage(room string, entries []store.Entry) {
+	log := m.store.entries(room)
+	for i, e := range entries {
+		if i > 0 && e.Seq != entries[i-1].Seq+1 || e.ID != log[e.Seq-1].ID {
+			m.rt.Fatalf("the history of %s is %v", room, entries)
+		}
+	}
+}
+
+// finish delivers one last hint for each room, after which everybody must have
+// everything and each node must list all rooms.
+func (m *twoWriters) finish() {
+	for _, n := range m.nodes {
+		waitIdle(n.d)
+	}
+	for _, n := range m.nodes {
+		for _, room := range writerRooms {
+			if head := len(m.store.entries(room)); head > 0 {
+				n.d.Grown(storetest.RoomName(m.t, room), uint64(head))
+			}
+		}
+		waitIdle(n.d)
+		infos, _ := n.d.Rooms("", 10)
+		for _, room := range writerRooms {
+			head := uint64(len(m.store.entries(room)))
+			if i := slices.IndexFunc(infos, func(r RoomInfo) bool { return r.Name.String() == room }); head > 0 && (i < 0 || infos[i].Head < head) {
+				m.rt.Fatalf("the rooms are %v, want %s with head %d", infos, room, head)
+			}
+		}
+	}
+	for _, f := range m.followers {
+		if !f.in {
+			continue
+		}
+		log := m.store.entries(f.room)
+		f.s.Rise()
+		f.take(f.s, 1<<20)
+		f.check(m.rt, log)
+		if f.next != uint64(len(log))+1 || f.s.Outstanding() != 0 {
+			m.rt.Fatalf("%s was given everything up to %d of %s, want %d; %d sends have no receipt", f.user, f.next-1, f.room, len(log), f.s.Outstanding())
+		}
+		m.leave(f)
+	}
+}
+
+// TestTwoDispatchersOnOneStore has readers join, watch, send, read in odd pieces,
+// leave and resume at either of two dispatchers that share a store, while hints of
+// what the other appends come late, doubled, reordered or not at all. Each is given
+// every number once, in order, and with the last hint everything.
+func TestTwoDispatchersOnOneStore(t *testing.T) {
+	steps := 0
+	defer func() { t.Logf("%d steps", steps) }()
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &twoWriters{t: t, window: rapid.SampledFrom([]int{0, 0, 8 << 10}).Draw(rt, "window")}
+		m.store = newRecorder(memory.New(m.window), rapid.Bool().Draw(rt, "instant"))
+		m.nodes, m.bus = newNodes(rt, m.store, func() Options { return drawOptions(rt) })
+		for _, n := range m.nodes {
+			defer n.d.Close()
+		}
+		for i := range 5 {
+			m.followers = append(m.followers, &followerAt{follower: &follower{user: fmt.Sprint("user", i, "x")}})
+		}
+		m.rt = rt
+		for _, f := range m.followers[:3] {
+			m.enter(f, m.pickRoom(), Start{})
+		}
+		step := func(do func()) func(*rapid.T) {
+			return func(rt *rapid.T) {
+				steps++
+				m.rt = rt
+				do()
+			}
+		}
+		with := func(in bool, do func(f *followerAt)) func(*rapid.T) {
+			return step(func() {
+				if f := m.pick(in); f != nil {
+					do(f)
+				}
+			})
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"join": with(false, func(f *followerAt) {
+				f.cursor = 0
+				m.enter(f, m.pickRoom(), Start{})
+			}),
+			"resume": with(false, func(f *followerAt) {
+				if f.reader != nil && f.cursor > 0 {
+					m.enter(f, f.room, Start{After: f.cursor, Resume: true, Epoch: m.store.Epoch()})
+				}
+			}),
+			"send": with(true, func(f *followerAt) {
+				if !f.s.watches {
+					m.nodes[f.node].d.Submit(f.drawSends(m.rt, m.nextID))
+				}
+			}),
+			"repeat": with(true, func(f *followerAt) {
+				if !f.s.watches && m.window == 0 {
+					m.nodes[f.node].d.Submit(f.repeatOf(m.store.entries(f.room)))
+				}
+			}),
+			"take": with(true, func(f *followerAt) {
+				f.s.Rise()
+				f.take(f.s, rapid.SampledFrom([]int{1, 100, 5000, 1 << 20}).Draw(m.rt, "bytes"))
+			}),
+			"sip": with(true, func(f *followerAt) { // and no more for now
+				f.s.Rise()
+				f.sip(f.s, rapid.SampledFrom([]int{1, 30, 1500}).Draw(m.rt, "bytes"))
+				f.s.Rest()
+			}),
+			"leave": with(true, m.leave),
+			"post":  step(m.post),
+			"hear":  step(m.hear),
+			"hear ": step(m.hear), // twice as often
+			"lose": step(func() {
+				m.bus.take(rapid.IntRange(0, 1).Draw(m.rt, "node"), rapid.IntRange(0, 1000).Draw(m.rt, "hint"), false)
+			}),
+			"ask": step(m.ask),
+		})
+		m.rt = rt
+		m.finish()
+		for _, n := range m.nodes {
+			if used := n.d.budget.used.Load(); used != 0 {
+				rt.Fatalf("everybody has left, and the tails hold %d bytes", used)
+			}
+		}
+	})
+}
+
+// Several connections at two dispatchers, each with its own goroutine, and hints
+// from two more: nothing is lost, doubled or out of order.
+func TestTwoDispatchersAtOnce(t *testing.T) {
+	const connections, sends, stays = 6, 30, 5
+	for _, instant := range []bool{true, false} {
+		t.Run(fmt.Sprint("instant ", instant), func(t *testing.T) {
+			s := newRecorder(memory.New(0), instant)
+			nodes, hints := newNodes(t, s, func() Options { return Options{TailBytes: 8 << 10, PageEntries: 7, PresenceDelay: time.Hour} })
+			var clients, deliveries sync.WaitGroup
+			given := make([][]string, connections)
+			done := make(chan struct{})
+			for i := range nodes {
+				deliveries.Go(func() {
+					for {
+						h, ok := hints.take(i, rand.IntN(1000), rand.IntN(4) == 0)
+						if ok {
+							nodes[i].d.Grown(h.room, h.seq)
+							continue
+						}
+						select {
+						case <-done:
+							return
+						default:
+							runtime.Gosched()
+						}
+					}
+				})
+			}
+			for c := range connections {
+				clients.Go(func() {
+					user, cursor := fmt.Sprint("user", c, "x"), uint64(0)
+					for stay := range stays {
+						d, r := nodes[(c+stay)%2].d, newReader(t)
+						sub := join(t, d, r, "lobby", user, Start{Resume: true, After: cursor})
+						for i := range sends {
+							d.Submit([]Send{send(t, sub, user, fmt.Sprintf("%d-%d-%d", c, stay, i), "x")})
+							r.take(sub, 100)
+						}
+						r.until(sub, 0)
+						cursor = sub.Seq()
+						d.Leave(sub)
+						given[c] = append(given[c], r.given...)
+					}
+				})
+			}
+			clients.Wait()
+			const head = connections * sends * stays
+			for c := range given { // what others sent after its last stay
+				d, r := nodes[c%2].d, newReader(t)
+				seq := uint64(len(given[c]))
+				sub := join(t, d, r, "lobby", "late", Start{Resume: true, After: seq})
+				d.Grown(sub.Room().Name(), head)
+				r.until(sub, head)
+				d.Leave(sub)
+				given[c] = append(given[c], r.given...)
+			}
+			close(done)
+			deliveries.Wait()
+			for c, all := range given {
+				if len(all) != head {
+					t.Fatalf("connection %d was given %d entries, want %d", c, len(all), head)
+				}
+				for i, line := range all {
+					e := s.entries("lobby")[i]
+					message, ack := fmt.Sprintf("lobby %d %s x", e.Seq, e.Username), fmt.Sprintf("ack %d %s", e.Seq, e.ID)
+					if line != message && line != ack {
+						t.Fatalf("connection %d was given %q as number %d", c, line, e.Seq)
+					}
+				}
+			}
+			for _, n := range nodes {
+				n.d.Close()
+			}
+		})
+	}
+}

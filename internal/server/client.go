@@ -1,0 +1,249 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"kaban"
+	"kaban/internal/chat"
+	"kaban/internal/conn"
+	"kaban/wire"
+)
+
+const (
+	// maxRooms bounds the rooms a connection may be in.
+	maxRooms = 1000
+	// maxBadFrames in a row end the connection.
+	maxBadFrames = 10
+)
+
+// client is the kaban/1 half of a connection; conn.Handler is the other.
+type client struct {
+	server  *Server
+	handler *conn.Handler
+	framing framing
+	reader  *wire.Reader
+
+	session   *chat.Session // nil before welcome and after the end
+	user      chat.User     // from welcome on
+	request   *wire.Request // of the read step; nil between steps, unless it is held
+	held      bool          // the request was read and waits for room
+	badFrames uint8         // in a row
+	proof     proof         // that the client has got its welcome
+	close     uint16        // code of a WebSocket's close frame; 0: the reason's
+}
+
+// proof is how far it is clear that a client has got its welcome. Frames that came
+// with the hello, in one read, show nothing: they may be all that there is of an
+// attempt that was given up long ago.
+type proof uint8
+
+const (
+	unproven proof = iota
+	likely         // something was read after the welcome was sent
+	proven         // and it was a frame
+)
+
+// requestBuffers are for the requests of read steps: a connection without input
+// has none.
+var requestBuffers = sync.Pool{New: func() any { return new(wire.Request) }}
+
+func newClient(s *Server, f framing, h *conn.Handler) *client {
+	c := &client{server: s, handler: h, framing: f}
+	c.reader = wire.NewReader(c)
+	c.reader.SetLimit(wire.MaxHelloFrame)
+	c.reader.SetMaxContent(s.chat.MaxContent())
+	return c
+}
+
+// Read is the reader's source: lines, whatever the framing makes them from.
+func (c *client) Read(p []byte) (int, error) {
+	n, answer, err := c.framing.read(c.handler, p)
+	if answer != nil {
+		c.handler.Reply(append(c.handler.Output(), answer...))
+	}
+	return n, err
+}
+
+// Fill implements conn.Front.
+func (c *client) Fill() error {
+	if c.session != nil && c.proof == unproven {
+		c.proof = likely
+	}
+	return c.reader.Fill()
+}
+
+// Next implements conn.Front.
+func (c *client) Next() conn.Need {
+	if !c.held {
+		if !c.reader.Buffered() {
+			return conn.NeedInput
+		}
+		if !c.readRequest() {
+			c.handler.Spend(1)
+			return conn.NeedNothing
+		}
+	}
+	r := c.request
+	kind := requestOf(r.Type)
+	if !c.handler.Has(kind.need) {
+		if !c.held {
+			c.held, r.Ref = true, slices.Clone(r.Ref)
+		}
+		return kind.need
+	}
+	c.held = false
+	c.handler.Spend(kind.cost(c, r))
+	c.execute(kind, r)
+	return conn.NeedNothing
+}
+
+// readRequest decodes the next frame. If it is none, readRequest refuses it and
+// returns false.
+func (c *client) readRequest() bool {
+	if c.request == nil {
+		c.request = requestBuffers.Get().(*wire.Request)
+	}
+	err := c.reader.ReadRequest(c.request)
+	if err == nil {
+		c.badFrames = 0
+		return true
+	}
+	if bad, ok := errors.AsType[*wire.ReaderError](err); ok {
+		c.refuseFrame(bad)
+	}
+	return false
+}
+
+// Release implements conn.Front.
+func (c *client) Release() {
+	c.reader.Release()
+	if c.request != nil && !c.held {
+		c.dropRequest()
+	}
+}
+
+func (c *client) dropRequest() {
+	*c.request = wire.Request{}
+	requestBuffers.Put(c.request)
+	c.request, c.held = nil, false
+}
+
+// execute carries out a request.
+func (c *client) execute(kind *request, r *wire.Request) {
+	switch {
+	case c.session != nil:
+		if c.proof == likely {
+			c.proof = proven
+			c.server.chat.Confirm(c.session)
+		}
+	case r.Type != wire.TypeHello:
+		c.replyError(r.Ref, wire.CodeHelloRequired, "say hello first: {\"type\":\"hello\",\"version\":1,\"username\":\"…\"}")
+		c.handler.End(conn.Violation, 0)
+		return
+	}
+	kind.do(c, r)
+}
+
+// InputEnded implements conn.Front.
+func (c *client) InputEnded(err error) {
+	if bad, ok := errors.AsType[*framingError](err); ok {
+		// Nobody knows where the next frame begins.
+		if c.session == nil {
+			c.logRefused(bad.code)
+		}
+		c.replyError(nil, bad.code, bad.text)
+		c.end(conn.Violation, 0, uint16(bad.close))
+		return
+	}
+	if errors.Is(err, io.EOF) && c.reader.Partial() {
+		c.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each line with a newline, each message with its last fragment")
+	}
+}
+
+// end ends the connection. A WebSocket is closed with a code of its own, if that is
+// not 0.
+func (c *client) end(reason conn.Reason, reconnect time.Duration, code uint16) {
+	c.close = code
+	c.handler.End(reason, reconnect)
+}
+
+// refuseFrame answers a line that is no frame.
+func (c *client) refuseFrame(bad *wire.ReaderError) {
+	event := readerErrorEvent(bad)
+	c.reply(&event)
+	switch {
+	case c.session == nil:
+		c.logRefused(bad.Code)
+		c.end(conn.Violation, 0, bad.Code.Close())
+	case bad.Code == wire.CodeFrameTooLong:
+		c.end(conn.Violation, 0, bad.Code.Close())
+	case !bad.Code.IsBadFrame():
+		c.badFrames = 0
+	default:
+		if c.badFrames++; c.badFrames >= maxBadFrames {
+			c.end(conn.Violation, 0, 0)
+		}
+	}
+}
+
+func (c *client) logRefused(code wire.Code) {
+	c.server.config.Log.Info("refused a connection", "remote", c.handler.RemoteAddr(), "code", string(code))
+}
+
+// hello makes the connection a client's.
+func (c *client) hello(r *wire.Request) {
+	if c.session != nil {
+		c.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
+		return
+	}
+	config := &c.server.config
+	err := c.handler.Admit(func() (err error) {
+		c.session, err = c.server.chat.Claim(c, kaban.Visitor(r.Username), r.Resume)
+		return err
+	})
+	switch {
+	case errors.Is(err, conn.ErrFull):
+		retry := retryLater()
+		e := c.server.fullEvent(retry)
+		e.Ref, e.HasRef = string(r.Ref), r.Ref != nil
+		c.reply(e)
+		c.end(conn.Full, retry, e.Code.Close())
+		return
+	case err != nil:
+		c.replyFailure(r.Ref, err)
+		c.end(conn.Refused, 0, 0)
+		return
+	}
+	name := c.session.Identity.Name()
+	c.user = c.server.chat.As(c.session.Identity, c.handler.RemoteAddr())
+	c.reader.SetLimit(wire.MaxFrame)
+	c.reader.SetAuthor(name)
+	e := answer(wire.TypeWelcome, r.Ref)
+	e.Session, e.Username, e.Server = c.session.Secret, name.String(), config.Name
+	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame}
+	e.Heartbeat = max(c.server.manager.Config().Heartbeat.Truncate(time.Second), time.Second)
+	c.reply(e)
+}
+
+// Replace implements chat.Owner.
+func (c *client) Replace() { c.handler.Interrupt(conn.Replaced) }
+
+// Leave implements conn.Front. A room that vanishes when it is left does not count
+// as made, unless something that was sent there may still be stored.
+func (c *client) Leave(s *chat.Subscription) { c.user.Leave(s, c.handler.InFlight() > 0) }
+
+// Close implements conn.Front.
+func (c *client) Close() {
+	if c.session != nil {
+		c.server.chat.Release(c.session)
+		c.session = nil
+	}
+	c.reader.Close()
+	if c.request != nil {
+		c.dropRequest()
+	}
+}

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"slices"
+
+	"kaban/internal/chat"
+	"kaban/internal/frame"
+	"kaban/wire"
+)
+
+func (c *client) history(r *wire.Request) {
+	query := chat.Query{After: r.After, HasAfter: r.HasAfter, Before: r.Before, HasBefore: r.HasBefore, Limit: r.Limit, Bytes: wire.MaxFrame}
+	user, room, ref := c.user, r.Room, slices.Clone(r.Ref)
+	var page chat.Page
+	var err error
+	c.handler.Ask(func(ctx context.Context) { page, err = user.History(ctx, room, query) }, func() {
+		if err != nil {
+			c.replyFailure(ref, err)
+			return
+		}
+		c.reply(historyEvent(ref, &page))
+	})
+}
+
+// historyEvent returns a page as a frame, which it must fit.
+func historyEvent(ref []byte, page *chat.Page) *wire.Event {
+	entries := page.Entries
+	fit := fitting(len(entries), func(i int) int {
+		if page.Newest { // keep the entries nearest to where the client reads on from
+			i = len(entries) - 1 - i
+		}
+		return len(frame.AppendEntry(nil, "", &entries[i]))
+	})
+	e := answer(wire.TypeHistory, ref)
+	e.Room, e.More = page.Room.String(), page.More || fit < len(entries)
+	if page.Newest {
+		entries = entries[len(entries)-fit:]
+	} else {
+		entries = entries[:fit]
+	}
+	e.Messages, e.Unknown = frame.Page(entries)
+	return e
+}
+
+func (c *client) listRooms(r *wire.Request) {
+	infos, more := c.user.Rooms(r.AfterName, r.Limit)
+	c.handler.Spend(len(infos))
+	e := answer(wire.TypeRooms, r.Ref)
+	e.More = more
+	for _, info := range infos {
+		e.Rooms = append(e.Rooms, wire.RoomInfo{Room: info.Name.String(), Head: info.Head, Members: info.Members})
+	}
+	if fit := fitting(len(e.Rooms), func(i int) int { return len(e.Rooms[i].Room) + roomOverhead }); fit < len(e.Rooms) {
+		e.Rooms, e.More = e.Rooms[:fit], true
+	}
+	c.reply(e)
+}
+
+func (c *client) listMembers(r *wire.Request) {
+	user, room, after, limit, ref := c.user, r.Room, r.AfterName, r.Limit, slices.Clone(r.Ref)
+	if members, ok := user.MembersNow(room, after, limit); ok {
+		c.replyMembers(ref, &members)
+		return
+	}
+	var members chat.Members
+	var err error
+	c.handler.Ask(func(ctx context.Context) { members, err = user.Members(ctx, room, after, limit) }, func() {
+		if err != nil {
+			c.replyFailure(ref, err)
+			return
+		}
+		c.replyMembers(ref, &members)
+	})
+}
+
+func (c *client) replyMembers(ref []byte, members *chat.Members) {
+	c.handler.Spend(len(members.Usernames))
+	e := answer(wire.TypeMembers, ref)
+	e.Room, e.Usernames, e.More = members.Room.String(), members.Usernames, members.More
+	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {
+		e.Usernames, e.More = e.Usernames[:fit], true
+	}
+	c.reply(e)
+}
+
+const (
+	// envelope is the room that a page needs beside its elements: type, room, ref,
+	// more.
+	envelope = 1024
+	// nameOverhead and roomOverhead are what an element needs beside its name.
+	nameOverhead = 3
+	roomOverhead = len(`{"room":"","head":9007199254740991,"members":1000000},`)
+)
+
+// fitting returns how many of n elements fit into a frame, given the size of
+// each; at least one.
+func fitting(n int, size func(i int) int) int {
+	total := envelope
+	for i := range n {
+		if total += size(i); total > wire.MaxFrame && i > 0 {
+			return i
+		}
+	}
+	return n
+}

@@ -1,0 +1,82 @@
+// Package server is the front end for kaban/1, over TCP and over WebSocket. The
+// connection engine (package conn) owns the connections. This package is its codec
+// (framing.go, websocket.go), the table of requests (request.go) and their
+// methods, the formats that members read, and the words: replies, refusals,
+// goodbyes.
+package server
+
+import (
+	"log/slog"
+	"net"
+	"time"
+
+	"kaban/internal/chat"
+	"kaban/internal/conn"
+	"kaban/wire"
+)
+
+// Config configures a Server. Zero values mean the defaults.
+type Config struct {
+	// Name is the server's name in welcome, such as "kaban/1.2.3".
+	Name string
+	// Log gets a line for everything that an operator should know. Default: the
+	// manager's.
+	Log *slog.Logger
+}
+
+// Server speaks kaban/1 on connections of a manager. It is safe for concurrent use.
+type Server struct {
+	config  Config
+	chat    *chat.Chat
+	manager *conn.Manager
+}
+
+// New returns a front end for a chat. Its connections are the manager's.
+func New(config Config, c *chat.Chat, m *conn.Manager) *Server {
+	if config.Name == "" {
+		config.Name = "kaban"
+	}
+	if config.Log == nil {
+		config.Log = m.Config().Log
+	}
+	return &Server{config: config, chat: c, manager: m}
+}
+
+// Lines returns kaban/1 over a stream of bytes, such as TCP: a frame is a line.
+func (s *Server) Lines() conn.Protocol { return protocol{server: s} }
+
+// Serve accepts connections that speak kaban/1 in lines. See conn.Manager.Serve.
+func (s *Server) Serve(l net.Listener) error { return s.manager.Serve(l, s.Lines()) }
+
+// WebSocket returns kaban/1 over one connection on which the handshake of WebSocket
+// is done, without extensions and subprotocols. early is input that came with it.
+func (s *Server) WebSocket(early []byte) conn.Protocol {
+	return protocol{s, &webSocket{early: early}}
+}
+
+// ServeWebSocket serves such a connection as one from a listener is.
+func (s *Server) ServeWebSocket(c net.Conn, early []byte) {
+	s.manager.Delegate(c, s.WebSocket(early))
+}
+
+// protocol is kaban/1 in a framing; nil: lines.
+type protocol struct {
+	server *Server
+	web    *webSocket
+}
+
+func (p protocol) framing() framing {
+	if p.web == nil {
+		return lines{}
+	}
+	return p.web
+}
+
+// Front implements conn.Protocol.
+func (p protocol) Front(h *conn.Handler) conn.Front { return newClient(p.server, p.framing(), h) }
+
+// TurnAway implements conn.Protocol.
+func (p protocol) TurnAway(retry time.Duration) []byte {
+	out := appendFrame(nil, p.framing(), p.server.fullEvent(retry))
+	return appendFarewell(out, p.framing(), conn.Full, retry, wire.CodeServerFull.Close())
+}

@@ -1,0 +1,110 @@
+package tui
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"kaban/client"
+	"kaban/client/clienttest"
+)
+
+// The session goes on past entries of unknown kinds: live, after a break, in a
+// search and in the search for a date.
+func TestSessionPassesUnknownKinds(t *testing.T) {
+	s := clienttest.NewServer(t)
+	s.Message("ben", "a needle")
+	for range 600 { // more than a block
+		s.Entry("react")
+	}
+	w := newWitness(t)
+	w.join(clienttest.Room)
+	w.connect(s.Addr(), []string{"ann"})
+	await(w, always[joinedEvent])
+
+	s.Entry("edit")
+	s.Message("ben", "one")
+	head := s.Entry("react")
+	var seqs []uint64
+	for len(seqs) < 3 {
+		switch e := await(w, always[event]).(type) {
+		case messageEvent:
+			seqs = append(seqs, e.message.Seq)
+		case unknownEvent:
+			seqs = append(seqs, e.seq)
+		case resyncEvent, failedEvent:
+			t.Fatalf("got %+v", e)
+		}
+	}
+	if want := []uint64{602, 603, 604}; !slices.Equal(seqs, want) {
+		t.Errorf("got %v, want %v", seqs, want)
+	}
+	s.Cut()
+	await(w, func(e stateEvent) bool { return e.link == online })
+	next := s.Message("ben", "two")
+	if e := await(w, always[messageEvent]); e.message.Seq != next {
+		t.Errorf("got %+v after the break", e.message)
+	}
+	if joins := s.Joins(); !slices.Equal(joins, []uint64{head}) {
+		t.Errorf("joined again after %v, want %d, behind the unknown entry", joins, head)
+	}
+
+	w.search(clienttest.Room, scan{number: 1, query: "needle", direction: -1, from: next})
+	if e := await(w, func(e scanEvent) bool { return e.found > 0 || e.done || e.err != nil }); e.found != 1 {
+		t.Errorf("the search ends with %+v", e)
+	}
+	w.find(clienttest.Room, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
+	if e := await(w, always[pageEvent]); e.err != nil || e.page.Target != 1 || len(e.messages) != 1 || len(e.unknown) != pageSize-1 {
+		t.Errorf("the date is at %+v: %v", e.page, e.err)
+	}
+}
+
+// A room shows its messages, loads past pages without any, and counts as unread
+// only messages.
+func TestUnknownKindsAreNotShown(t *testing.T) {
+	d := newDesk(t, 80, 20)
+	d.happens(joinedEvent{asked: "lobby", room: "lobby", cursor: client.Cursor{Epoch: "e", Seq: 300}, head: 300})
+	unknown := func(from, to uint64) (seqs []uint64) {
+		for seq := from; seq <= to; seq++ {
+			seqs = append(seqs, seq)
+		}
+		return seqs
+	}
+	d.happens(pageEvent{room: "lobby", page: page{Before: 301, HasBefore: true}, unknown: unknown(101, 300), more: true})
+	if got, want := d.back.last("load"), "load lobby {Before:101 After:0 HasBefore:true HasAfter:false Around:false Target:0}"; got != want {
+		t.Errorf("after a page without messages: %q, want %q", got, want)
+	}
+	e := pageEvent{room: "lobby", page: page{Before: 101, HasBefore: true}, unknown: unknown(1, 99)}
+	e.messages = append(e.messages, old(100))
+	d.happens(e)
+	d.shows(old(100).Content)
+
+	r := d.active
+	d.keys("ctrl+k", "o", "p", "s", "enter") // away from the lobby
+	if d.active == r {
+		t.Fatal("still in the lobby")
+	}
+	d.happens(unknownEvent{room: "lobby", seq: 301, head: 301})
+	if r.unread() != 0 || r.read != 301 {
+		t.Errorf("%d are unread and the place is %d; want none and 301", r.unread(), r.read)
+	}
+	m := old(302)
+	d.happens(messageEvent{room: "lobby", message: m, head: 302}, unknownEvent{room: "lobby", seq: 303, head: 303})
+	if r.unread() != 1 || r.head != 303 || r.read != 301 {
+		t.Errorf("%d are unread of %d; want 1 of 303", r.unread(), r.head)
+	}
+}
+
+// The place of the last time is behind entries that nobody could read.
+func TestPlaceBeforeUnknownKinds(t *testing.T) {
+	d := newDesk(t, 80, 20)
+	r := d.active
+	r.epoch, r.read = "e", 3
+	d.happens(joinedEvent{asked: "lobby", room: "lobby", cursor: client.Cursor{Epoch: "e", Seq: 5}, head: 5})
+	e := pageEvent{room: "lobby", page: page{Before: 6, HasBefore: true}, unknown: []uint64{4, 5}}
+	e.messages = append(e.messages, old(1), old(2), old(3))
+	d.happens(e)
+	if r.read != 5 || r.marked || r.unread() != 0 {
+		t.Errorf("read up to %d, marked %v, %d unread; want 5, false and 0", r.read, r.marked, r.unread())
+	}
+}

@@ -1,0 +1,22 @@
+// Whom a mention means.
+
+import { Mention, type Span } from './markup-span'
+
+/** The names that mention all who are in the room. Nobody can have one of them. */
+const everybody = new Set(['all', 'channel', 'everyone', 'here'])
+
+/** Whether a span mentions a name, or everybody. */
+export function mentionsName(s: Span, name: string): boolean {
+  if (!(s.style & Mention)) return false
+  const mentioned = fold(s.text.slice(1))
+  if (everybody.has(mentioned)) return true
+  const wanted = fold(name)
+  for (let n = 0; n <= s.tail.length; n++) if (mentioned + s.tail.slice(0, n) === wanted) return true
+  return false
+}
+
+/** The form in which names that differ in case or width are equal. */
+function fold(name: string): string {
+  // Letter by letter, as Go does: a sigma knows no end of a word, and İ has no dot above.
+  return [...name.normalize('NFKC')].map((c) => (c === 'ς' ? 'σ' : c === 'İ' ? 'i' : c.toLowerCase())).join('')
+}

@@ -1,0 +1,93 @@
+// What the user has to know about the connection, and what went wrong.
+
+import { useEffect, useState } from 'preact/hooks'
+import { useHere } from './chat'
+import type { Problem } from './protocol'
+import { notice, pending, status } from './state'
+import { Cross } from './symbols'
+import { count, explain, t } from './texts'
+
+/** How long an error is shown. Milliseconds. */
+const noticeTime = 10_000
+/** How long a break lasts before it is shown. Milliseconds. */
+const breakTime = 1200
+
+/** Shows nothing while all is well. */
+export function State() {
+  return (
+    <div class="states" data-status={status.value}>
+      <div role="status">
+        <Break />
+      </div>
+      {status.value === 'replaced' && (
+        <div class="state replaced" role="alert">
+          <div>
+            <strong>{t('replacedTitle')}</strong>
+            <p>{t('replacedText')}</p>
+          </div>
+          <button type="button" class="primary" onClick={useHere}>
+            {t('useHere')}
+          </button>
+        </div>
+      )}
+      {notice.value && <Wrong problem={notice.value} />}
+    </div>
+  )
+}
+
+/** Says that the connection is lost, or silent, once that has lasted. */
+function Break() {
+  const [lasting, setLasting] = useState(false)
+  const [online, setOnline] = useState(navigator.onLine)
+  const lost = status.value === 'waiting' || status.value === 'connecting' || status.value === 'silent'
+  useEffect(() => {
+    setLasting(false)
+    if (!lost) return
+    const timer = setTimeout(() => setLasting(true), breakTime)
+    return () => clearTimeout(timer)
+  }, [lost])
+  useEffect(() => {
+    const look = () => setOnline(navigator.onLine)
+    addEventListener('online', look)
+    addEventListener('offline', look)
+    return () => {
+      removeEventListener('online', look)
+      removeEventListener('offline', look)
+    }
+  }, [])
+  const unsent = pending.value.filter((p) => !p.error).length
+  if (!lasting || !lost) return null
+  return (
+    <p class="state">
+      <span class="pulse" aria-hidden="true" />
+      {t(!online ? 'offline' : status.value === 'waiting' ? 'reconnecting' : status.value === 'silent' ? 'silent' : 'connecting')}
+      {unsent > 0 && ` ${count('unsent', unsent)}`}
+    </p>
+  )
+}
+
+/** Shows an error. It leaves by itself, unless the user is about to read it or to copy from it. */
+function Wrong({ problem }: { problem: Problem }) {
+  const [held, setHeld] = useState(false)
+  useEffect(() => setHeld(false), [problem])
+  useEffect(() => {
+    if (held) return
+    const timer = setTimeout(() => (notice.value = undefined), noticeTime)
+    return () => clearTimeout(timer)
+  }, [problem, held])
+  return (
+    <div
+      class="state problem"
+      role="alert"
+      onMouseEnter={() => setHeld(true)}
+      onMouseLeave={() => setHeld(false)}
+      onFocusCapture={() => setHeld(true)}
+      onBlurCapture={() => setHeld(false)}
+    >
+      <span>{explain(problem)}</span>
+      <button type="button" class="icon" aria-label={t('close')} onClick={() => (notice.value = undefined)}>
+        <Cross />
+      </button>
+    </div>
+  )
+}
