@@ -54,7 +54,7 @@ func TestUnknownKindsAreSound(t *testing.T) {
 	}
 	h.Saw("jumper", stored[1])
 	h.Saw("jumper", stored[3])
-	if problems := h.Check(stored); !slices.Equal(problems, []string{"order: jumper saw 4 behind 2"}) {
+	if problems := h.Check(stored); !slices.Equal(problems, []string{"order: jumper saw 4 after 2"}) {
 		t.Errorf("the checker says %q of a reader that missed 3", problems)
 	}
 }
