@@ -11,9 +11,9 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"pgregory.net/rapid"
 
+	"kaban/client"
 	"kaban/internal/markup"
 	"kaban/internal/markup/markuptest"
-	"kaban/client"
 	"kaban/wire"
 )
 
