@@ -80,7 +80,8 @@ type Draft struct {
 	Body   string
 }
 
-// Draft returns the message as a draft for a room. Its author is a visitor.
-func (m Message) Draft(room RoomName, id MessageID) Draft {
-	return Draft{Author: Visitor(m.username), Room: room, ID: id, Kind: KindMessage, Body: m.content}
+// Draft returns the message as a draft for a room. The author's identity has the
+// username of the message.
+func (m Message) Draft(author Identity, room RoomName, id MessageID) Draft {
+	return Draft{Author: author, Room: room, ID: id, Kind: KindMessage, Body: m.content}
 }

@@ -181,7 +181,7 @@ func fillStore(ctx context.Context, dir string, n int) (err error) {
 			if err != nil {
 				return err
 			}
-			dispatches[i] = people[i%len(people)].Draft(room, id)
+			dispatches[i] = people[i%len(people)].Draft(kaban.Visitor(people[i%len(people)].Username()), room, id)
 		}
 		if err := s.Append(ctx, dispatches, results); err != nil {
 			return err

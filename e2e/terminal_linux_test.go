@@ -101,22 +101,31 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 	}
 }
 
-// A client exits when its terminal is gone, even without SIGHUP.
-func TestATerminalThatIsGone(t *testing.T) {
-	t.Parallel()
-	joined := make(chan struct{}, 10)
+// chatInTerminal runs the full-screen client on a terminal, with a fake server.
+// joined receives each request for the members of a room.
+func chatInTerminal(t *testing.T, attr *syscall.SysProcAttr) (r *running, joined chan struct{}, ours, theirs *os.File) {
+	t.Helper()
+	joined = make(chan struct{}, 10)
 	addr := fake(t, func(r request) ([]string, bool) {
 		if r.Type == "members" {
 			joined <- struct{}{}
 		}
 		return nil, false
 	})
-	ours, theirs := openTerminal(t, 80, 24)
-	r := command(t, "chat", "--server", addr, "--username", "ann")
+	ours, theirs = openTerminal(t, 80, 24)
+	r = command(t, "chat", "--server", addr, "--username", "ann")
 	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
 	r.Env = append(os.Environ(), "TERM=xterm")
-	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // without a controlling terminal
+	r.SysProcAttr = attr
 	r.begin()
+	return r, joined, ours, theirs
+}
+
+// A client exits when its terminal is gone, even without SIGHUP.
+func TestATerminalThatIsGone(t *testing.T) {
+	t.Parallel()
+	// Setsid without Setctty: there is no controlling terminal.
+	r, joined, ours, theirs := chatInTerminal(t, &syscall.SysProcAttr{Setsid: true})
 	go io.Copy(io.Discard, ours)
 	receive(t, joined, "request for the members")
 	theirs.Close()
@@ -130,19 +139,7 @@ func TestATerminalThatIsGone(t *testing.T) {
 // input, and quits.
 func TestATerminalWithAPasteWithoutAnEnd(t *testing.T) {
 	t.Parallel()
-	joined := make(chan struct{}, 10)
-	addr := fake(t, func(r request) ([]string, bool) {
-		if r.Type == "members" {
-			joined <- struct{}{}
-		}
-		return nil, false
-	})
-	ours, theirs := openTerminal(t, 80, 24)
-	r := command(t, "chat", "--server", addr, "--username", "ann")
-	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
-	r.Env = append(os.Environ(), "TERM=xterm")
-	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	r.begin()
+	r, joined, ours, _ := chatInTerminal(t, &syscall.SysProcAttr{Setsid: true, Setctty: true})
 	go func() {
 		buffer := make([]byte, 4096)
 		for {

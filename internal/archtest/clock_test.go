@@ -12,7 +12,7 @@ import (
 // anyone may set. They measure the time between two calls of time.Now, which is
 // monotonic unless a method drops the monotonic clock.
 var timed = []string{
-	"kaban/internal/conn", "kaban/internal/server", "kaban/internal/session", "kaban/internal/idpool", "kaban/internal/dispatch",
+	"kaban/internal/conn", "kaban/internal/server", "kaban/internal/chat", "kaban/internal/session", "kaban/internal/idpool", "kaban/internal/dispatch",
 	"kaban/internal/web", "kaban/client",
 }
 

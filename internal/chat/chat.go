@@ -120,8 +120,7 @@ func New(d *dispatch.Dispatcher, options Options) *Chat {
 		options.MaxContent = kaban.DefaultMaxContent
 	}
 	if options.Clock == nil {
-		start := time.Now()
-		options.Clock = func() time.Duration { return time.Since(start) }
+		options.Clock = stopwatch()
 	}
 	return &Chat{dispatcher: d, newRooms: limitNewRooms(options.Clock), maxContent: options.MaxContent}
 }
@@ -137,8 +136,7 @@ func (c *Chat) MaxContent() int { return c.maxContent }
 func (c *Chat) Claim(owner Owner, id kaban.Identity, resume string) (*Session, error) {
 	s, err := c.names.Claim(owner, id, resume)
 	if err != nil {
-		c.counters.refusals.Add(1)
-		return nil, err
+		return nil, c.count(err)
 	}
 	c.counters.sessions.Add(1)
 	return s, nil
@@ -160,6 +158,20 @@ func (c *Chat) Submit(sends []Send) {
 // anonymous reader. The address is "host:port"; any other text is this machine.
 func (c *Chat) As(id kaban.Identity, remote string) User {
 	return User{chat: c, id: id, remote: remote}
+}
+
+// count counts an error, if it is one, and returns it.
+func (c *Chat) count(err error) error {
+	if err != nil {
+		c.counters.refusals.Add(1)
+	}
+	return err
+}
+
+// stopwatch returns the monotonic time since now.
+func stopwatch() func() time.Duration {
+	start := time.Now()
+	return func() time.Duration { return time.Since(start) }
 }
 
 // counters count what happened since the start.

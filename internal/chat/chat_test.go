@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -184,9 +185,29 @@ func TestPagesHaveDefaults(t *testing.T) {
 	}
 }
 
-func TestASpeakerBorrowsAName(t *testing.T) {
-	c, _ := newChat(t, dispatch.Options{MaxRooms: 2})
+// watched calls before each append.
+type watched struct {
+	*memory.Store
+	before func()
+}
+
+func (s *watched) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+	if s.before != nil {
+		s.before()
+	}
+	return s.Store.Append(ctx, batch, results)
+}
+
+func TestAPostBorrowsAName(t *testing.T) {
+	s := &watched{Store: memory.New(0)}
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{MaxRooms: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	c := New(d, Options{MaxContent: 10})
 	ci, cd := storetest.Username(t, "ci"), storetest.Username(t, "cd")
+	lobby, none := storetest.RoomName(t, "lobby"), storetest.RoomName(t, "none")
 	claim := func(name kaban.Username) error {
 		s, err := c.Claim(owner{}, kaban.Visitor(name), "")
 		if err == nil {
@@ -195,64 +216,57 @@ func TestASpeakerBorrowsAName(t *testing.T) {
 		return err
 	}
 	id := func(s string) kaban.MessageID { return storetest.Draft(t, "lobby", "ci", s, "x").ID }
-	speaker, err := c.Speaker(ci, "")
-	if err != nil {
-		t.Fatal(err)
+	appends := 0
+	s.before = func() {
+		appends++
+		if err := claim(ci); !errors.Is(err, ErrTaken) {
+			t.Errorf("the name is given away: %v", err)
+		}
 	}
-	if err := claim(ci); !errors.Is(err, ErrTaken) {
-		t.Errorf("the name is given away: %v", err)
-	}
-	for what, post := range map[string]func(*Speaker) error{
-		"released": func(s *Speaker) error { s.Release(); return nil },
-		"a bad content": func(s *Speaker) error {
-			return third(s.Post(t.Context(), storetest.RoomName(t, "lobby"), id("1"), "12345678901"))
-		},
-		"no such room": func(s *Speaker) error { return third(s.Post(t.Context(), storetest.RoomName(t, "none"), id("1"), "x")) },
-		"a message": func(s *Speaker) error {
-			return third(s.Post(t.Context(), storetest.RoomName(t, "lobby"), id("1"), "x"))
-		},
-		"an id used twice": func(s *Speaker) error {
-			return third(s.Post(t.Context(), storetest.RoomName(t, "lobby"), id("1"), "y"))
-		},
+	for _, test := range []struct {
+		what    string
+		room    kaban.RoomName
+		content string
+		want    error
+	}{
+		{"a bad content", lobby, "12345678901", kaban.TooLongContent},
+		{"no such room", none, "x", ErrNotFound},
+		{"a message", lobby, "x", nil},
+		{"an id used twice", lobby, "y", ErrIDConflict},
 	} {
-		speaker.Release()
-		if speaker, err = c.Speaker(ci, ""); err != nil {
-			t.Fatal(err)
+		if err := third(c.Post(t.Context(), test.room, id("1"), ci, test.content)); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.what, err, test.want)
 		}
-		post(speaker)
 		if err := claim(ci); err != nil {
-			t.Errorf("after %s the name is not free: %v", what, err)
-		}
-		if speaker, err = c.Speaker(ci, ""); err != nil {
-			t.Fatal(err)
+			t.Errorf("after %s the name is not free: %v", test.what, err)
 		}
 	}
-	speaker.Release()
+	if appends != 2 {
+		t.Errorf("%d appends, want 2", appends)
+	}
+	s.before = nil
 
 	// A hook may make its room, and takes the next name where one is in use.
 	holder, err := c.Claim(owner{}, kaban.Visitor(ci), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.HookSpeaker("", ci); !errors.Is(err, ErrTaken) {
+	builds := storetest.RoomName(t, "Builds")
+	if err := third(c.PostHook(t.Context(), builds, id("1"), []kaban.Username{ci}, "x")); !errors.Is(err, ErrTaken) {
 		t.Errorf("without another name: %v", err)
 	}
-	hook, err := c.HookSpeaker("", ci, cd)
-	if err != nil || hook.Identity().Name() != cd {
-		t.Fatalf("the hook speaks as %+v, %v", hook, err)
-	}
-	if receipt, room, err := hook.Post(t.Context(), storetest.RoomName(t, "Builds"), id("1"), "x"); err != nil || receipt.Seq != 1 || room.String() != "builds" {
+	receipt, room, err := c.PostHook(t.Context(), builds, id("1"), []kaban.Username{ci, cd}, "x")
+	if err != nil || receipt.Seq != 1 || room.String() != "builds" {
 		t.Errorf("the hook: %+v in %s, %v", receipt, room, err)
 	}
-	hook, err = c.HookSpeaker("", cd)
-	if err != nil {
-		t.Fatal(err)
+	if page, err := c.As(kaban.Identity{}, "").History(t.Context(), builds, Query{}); err != nil || len(page.Entries) != 1 || page.Entries[0].Username != "cd" {
+		t.Errorf("the room has %+v, %v", page.Entries, err)
 	}
-	if _, _, err := hook.Post(t.Context(), storetest.RoomName(t, "one-too-many"), id("2"), "x"); !errors.Is(err, ErrTooManyRooms) {
+	if err := third(c.PostHook(t.Context(), storetest.RoomName(t, "one-too-many"), id("2"), []kaban.Username{cd}, "x")); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a room too many: %v", err)
 	}
 	c.Release(holder)
-	if _, err := c.Speaker(storetest.Username(t, "system"), ""); !errors.Is(err, ErrReserved) {
+	if err := third(c.Post(t.Context(), lobby, id("3"), storetest.Username(t, "system"), "x")); !errors.Is(err, ErrReserved) {
 		t.Errorf("a reserved name: %v", err)
 	}
 }

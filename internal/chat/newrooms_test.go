@@ -58,8 +58,3 @@ func TestNewRoomsAreLimitedByNameAndAddress(t *testing.T) {
 		}
 	})
 }
-
-func stopwatch() func() time.Duration {
-	start := time.Now()
-	return func() time.Duration { return time.Since(start) }
-}

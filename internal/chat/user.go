@@ -32,7 +32,7 @@ func (u User) Identity() kaban.Identity { return u.id }
 // can asks for a decision and counts refusals.
 func (u User) can(action access.Action, f access.Facts) error {
 	f.Named = !u.id.IsZero()
-	return u.count(refusalOf(access.Can(action, f), action))
+	return u.chat.count(refusalOf(access.Can(action, f), action))
 }
 
 // lookUp returns a room if the identity, which is not in it, may do something
@@ -40,20 +40,12 @@ func (u User) can(action access.Action, f access.Facts) error {
 func (u User) lookUp(ctx context.Context, action access.Action, name kaban.RoomName) (*dispatch.Room, error) {
 	r, err := u.chat.dispatcher.Lookup(ctx, name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return nil, u.count(err)
+		return nil, u.chat.count(err)
 	}
 	if err := u.can(action, access.Facts{Exists: r != nil}); err != nil {
 		return nil, err
 	}
 	return r, nil
-}
-
-// count counts an error, if it is one, and returns it.
-func (u User) count(err error) error {
-	if err != nil {
-		u.chat.counters.refusals.Add(1)
-	}
-	return err
 }
 
 // Place is a room to be joined, as Locate or Find found it. It ends in Join or in
@@ -92,7 +84,7 @@ func (u User) Locate(room kaban.RoomName, start Start) (Place, bool) {
 // ErrForbidden and a *NewRoomsError.
 func (u User) Find(ctx context.Context, room kaban.RoomName, start Start) (p Place, err error) {
 	if p.Place, err = u.chat.dispatcher.Find(ctx, room, start); err != nil {
-		return Place{}, u.count(err)
+		return Place{}, u.chat.count(err)
 	}
 	if !p.IsNew() {
 		return p, nil
@@ -102,7 +94,7 @@ func (u User) Find(ctx context.Context, room kaban.RoomName, start Start) (p Pla
 	}
 	limits, name := u.chat.newRooms, u.id.Name().Key()
 	if wait := limits.take(name, u.remote); wait > 0 {
-		return Place{}, u.count(&NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)})
+		return Place{}, u.chat.count(&NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)})
 	}
 	p.giveBack = func() { limits.give(name, u.remote) }
 	return p, nil
@@ -119,7 +111,7 @@ func (u User) Join(w Waker, member any, format Format, p Place) (*Subscription, 
 	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.id.Name(), p.Place)
 	if err != nil {
 		p.Abandon()
-		return nil, Joined{}, u.count(err)
+		return nil, Joined{}, u.chat.count(err)
 	}
 	u.chat.counters.joins.Add(1)
 	if p.giveBack != nil {
@@ -136,11 +128,11 @@ func (u User) Watch(ctx context.Context, w Waker, format Format, room kaban.Room
 	}
 	place, err := u.chat.dispatcher.Find(ctx, room, start)
 	if err != nil {
-		return nil, Joined{}, u.count(err)
+		return nil, Joined{}, u.chat.count(err)
 	}
 	s, joined, err := u.chat.dispatcher.Watch(w, w, format, place)
 	if err != nil {
-		return nil, Joined{}, u.count(err)
+		return nil, Joined{}, u.chat.count(err)
 	}
 	u.chat.counters.watches.Add(1)
 	return s, joined, nil
@@ -160,13 +152,9 @@ func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m 
 	if err := u.can(access.Send, access.Facts{Exists: s != nil, Member: s != nil}); err != nil {
 		return Send{}, err
 	}
-	return Send{
-		Draft: kaban.Draft{
-			Origin: origin, Author: u.id, Room: s.Room().Name(), ID: id,
-			Kind: kaban.KindMessage, Body: m.Content(),
-		},
-		Subscription: s,
-	}, nil
+	d := m.Draft(u.id, s.Room().Name(), id)
+	d.Origin = origin
+	return Send{Draft: d, Subscription: s}, nil
 }
 
 // Query asks for a page of a room's log: without After the newest entries, with it
@@ -201,7 +189,7 @@ func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (Page, 
 	}
 	found, err := u.chat.dispatcher.History(ctx, room, page)
 	if err != nil {
-		return Page{}, u.count(err)
+		return Page{}, u.chat.count(err)
 	}
 	u.chat.counters.pages.Add(1)
 	return Page{Room: found.Room.Name(), Entries: found.Entries, More: found.More, Newest: page.Last}, nil
@@ -221,7 +209,7 @@ func (u User) Room(ctx context.Context, name kaban.RoomName) (Room, error) {
 	}
 	state, err := u.chat.dispatcher.Room(ctx, name)
 	if err != nil { // it has just vanished
-		return Room{}, u.count(err)
+		return Room{}, u.chat.count(err)
 	}
 	return state, nil
 }

@@ -103,7 +103,7 @@ func BenchmarkSubmit(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					sends[i] = Send{Draft: message.Draft(s.Room().Name(), id), Subscription: s}
+					sends[i] = Send{Draft: message.Draft(kaban.Visitor(message.Username()), s.Room().Name(), id), Subscription: s}
 				}
 				d.Submit(sends)
 				for s.Outstanding() > 0 {

@@ -22,25 +22,17 @@ const retryAfter = time.Second
 // leave the server; the caller logs it (IsFault).
 func Of(err error) wire.Event {
 	e := wire.Event{Type: wire.TypeError, Code: wire.CodeOf(err), Text: err.Error()}
-	for _, r := range refusals {
-		if !r.matches(err) {
-			continue
-		}
-		if e.Code = r.code; r.text != nil {
-			e.Text = r.text(err)
-		}
-		break
+	if r := find(err); r != nil {
+		e.Code, e.Text = r.code, r.text(err)
 	}
 	if resync, ok := errors.AsType[*chat.ResyncError](err); ok {
 		e.Room, e.Epoch, e.Head, e.Oldest = resync.Room.String(), resync.Epoch, resync.Head, resync.Oldest
 	}
-	switch e.Code {
-	case wire.CodeStorageFull, wire.CodeUnavailable:
+	if limited, ok := errors.AsType[*chat.NewRoomsError](err); ok {
+		e.Room, e.RetryAfter = limited.Room.String(), limited.Wait
+	}
+	if e.Code == wire.CodeStorageFull || e.Code == wire.CodeUnavailable {
 		e.RetryAfter = retryAfter
-	case wire.CodeRateLimited:
-		if limited, ok := errors.AsType[*chat.NewRoomsError](err); ok {
-			e.Room, e.RetryAfter, e.Text = limited.Room.String(), limited.Wait, limited.Error()
-		}
 	}
 	return e
 }
@@ -48,21 +40,35 @@ func Of(err error) wire.Event {
 // IsFault reports whether an error is a fault of the server that its log must
 // name. The store logs damage itself.
 func IsFault(err error) bool {
-	return Of(err).Code == wire.CodeInternal && !is[*chat.DamagedError](err)
+	r := find(err)
+	return r != nil && r.code == wire.CodeInternal && !is[*chat.DamagedError](err)
+}
+
+// find returns the row of an error, nil if its own code and text say everything.
+func find(err error) *row {
+	for i := range refusals {
+		if refusals[i].matches(err) {
+			return &refusals[i]
+		}
+	}
+	return nil
+}
+
+// row is the code and the sentence of some errors.
+type row struct {
+	matches func(error) bool
+	code    wire.Code
+	text    func(error) string
 }
 
 // refusals is the one table from errors to codes and sentences; the first match
 // counts. What a code means to a front end stands in package wire.
-var refusals = []struct {
-	matches func(error) bool
-	code    wire.Code
-	text    func(error) string // nil: the error's own
-}{
+var refusals = []row{
 	{is[*chat.ResyncError], wire.CodeResync, resyncText},
 	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("join the room before sending to it")},
-	{is[*chat.LookalikeError], wire.CodeBadRoom, nil},
-	{is[*chat.NewRoomsError], wire.CodeRateLimited, nil},
+	{is[*chat.LookalikeError], wire.CodeBadRoom, error.Error},
+	{is[*chat.NewRoomsError], wire.CodeRateLimited, newRoomsText},
 	{isErr(chat.ErrTooManyRooms), wire.CodeServerFull, text("the server has as many rooms as it takes; use one that exists")},
 	{isErr(chat.ErrReserved), wire.CodeUsernameTaken, text("the name, or one that looks like it, is reserved; choose another")},
 	{isErr(chat.ErrTaken), wire.CodeUsernameTaken, text("somebody is connected under this name, or one that looks like it; choose another, or wait until it is free")},
@@ -90,6 +96,11 @@ func resyncText(err error) string {
 		return damageText(resync.Damaged) + fmt.Sprintf("; the room goes on behind message %d", resync.Head)
 	}
 	return "this place in the room's log is not there (any more); go on from the head, and ask for the history that is kept"
+}
+
+func newRoomsText(err error) string {
+	limited, _ := errors.AsType[*chat.NewRoomsError](err)
+	return limited.Error()
 }
 
 func damagedText(err error) string {

@@ -284,13 +284,21 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	hold(ctx, bytes)
 	list := MessageList{Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]Message, len(page.Entries)), More: page.More}
 	for i := range page.Entries {
-		e := &page.Entries[i]
-		list.Messages[i] = Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: formatTime(e.Time)}
-		if e.Kind != kaban.KindMessage {
-			list.Messages[i] = Message{Type: "void", Seq: e.Seq, Time: formatTime(e.Time)}
-		}
+		list.Messages[i] = messageOf(&page.Entries[i])
 	}
 	return &output[MessageList]{list}, nil
+}
+
+// messageOf returns an entry as an element of a page. Of an entry that is no message
+// it tells the seq and the time only.
+func messageOf(e *chat.Entry) Message {
+	m := Message{Seq: e.Seq, Time: formatTime(e.Time)}
+	if e.Kind != kaban.KindMessage {
+		m.Type = "void"
+		return m
+	}
+	m.ID, m.Username, m.Content = e.ID, e.Username, e.Content
+	return m
 }
 
 // query returns the page that the parameters ask for.
@@ -331,16 +339,9 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	if _, err := s.reader.Room(ctx, name); err != nil {
-		return nil, s.problemOf(err)
-	}
-	speaker, err := s.chat.Speaker(post.Message.Username(), "")
-	if err != nil {
-		return nil, s.problemOf(err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	receipt, room, err := speaker.Post(ctx, name, post.ID, post.Message.Content())
+	receipt, room, err := s.chat.Post(ctx, name, post.ID, post.Message.Username(), post.Message.Content())
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

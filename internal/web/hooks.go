@@ -72,14 +72,9 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
-	speaker, err := s.chat.HookSpeaker(r.RemoteAddr, hookAuthors(sent.Username, username)...)
-	if err != nil {
-		writeProblem(w, s.problemOf(err))
-		return
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if _, _, err := speaker.Post(ctx, room, id, content); err != nil {
+	if _, _, err := s.chat.PostHook(ctx, room, id, hookAuthors(sent.Username, username), content); err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
 	}

@@ -40,7 +40,7 @@ func varied(t *testing.T) (dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		storetest.Append(t, s, m.Draft(storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), id))
+		storetest.Append(t, s, m.Draft(kaban.Visitor(m.Username()), storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), id))
 		if i == 30 {
 			mergeNow(t, s)
 		}

@@ -130,7 +130,7 @@ func Draft(t testing.TB, room, author, id, content string) kaban.Draft {
 	if err != nil {
 		t.Fatalf("NewMessage(%q, %q): %v", author, content, err)
 	}
-	return m.Draft(RoomName(t, room), messageID)
+	return m.Draft(kaban.Visitor(m.Username()), RoomName(t, room), messageID)
 }
 
 // Append stores a batch or fails the test.
