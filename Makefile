@@ -1,4 +1,4 @@
-# What a developer does with Kaban. CI calls these targets and nothing else.
+# The development tasks of Kaban. CI calls only these targets.
 
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME  ?= 30s
@@ -14,12 +14,12 @@ SYNCS     ?= 200
 CUTS      ?= 10000
 DRAINS    ?= 100
 
-# The parts whose tests must cover them: what everything else relies on.
+# The core packages, with a minimum test coverage.
 covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
 
 tool := go tool -modfile=tools/go.mod
 
-# What builds the web page is a module of its own.
+# The builder of the web page is a separate module.
 pagebuild := internal/web/page/build
 
 .PHONY: help build run test check cover torture fuzz bench bench-go fmt golden page screenshots clean setup
@@ -27,18 +27,18 @@ pagebuild := internal/web/page/build
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
-build: ## compile bin/kaban, static and stamped with its version
+build: ## build bin/kaban, static and stamped with its version
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
 
-run: ## start a server from the sources, with its data in ./kaban-data
+run: ## run a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-test: check ## check, then run all tests with the race detector, those of connections over both pollers and over WebSocket
+test: check ## check, then run all tests with the race detector; those of connections with both pollers and over WebSocket
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server -websocket
 
-check: setup ## formatting, go vet, staticcheck, tidy modules; the page is what its source gives
+check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date page
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
 	if [ -n "$$files" ]; then printf 'not formatted, run "make fmt":\n%s\n' "$$files" >&2; exit 1; fi
 	go vet ./...
@@ -52,14 +52,14 @@ check: setup ## formatting, go vet, staticcheck, tidy modules; the page is what 
 cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
 
-torture: ## prove the guarantees for long: KILLS, LOSSES, SYNCS, CUTS, DRAINS; SEED=0 is another one each time
+torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS; SEED=0 picks a new seed
 	go test ./internal/torture -v -count 1 -timeout 80m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 
 fuzz: ## run each fuzz target for FUZZTIME=30s
 	@scripts/fuzz $(FUZZTIME)
 
-bench: ## measure all and write docs/performance.md; RUNS=1 for a quick look, GROWTH=10000000
+bench: ## measure everything and write docs/performance.md; RUNS=1 for a quick look, GROWTH=10000000
 	go run ./bench -runs $(RUNS) -growth $(GROWTH)
 	$(MAKE) -s bench-go COUNT=6 > bin/steps.txt
 	$(tool) benchstat bin/steps.txt > docs/performance/steps.txt
@@ -70,7 +70,7 @@ bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 fmt: ## format all Go files
 	$(tool) gofumpt -w .
 
-golden: ## write the golden files, the OpenAPI document and the tables of docs/terminal.md anew; read the diff
+golden: ## regenerate golden files, the OpenAPI document and the tables of docs/terminal.md; review the diff
 	go test ./wire -run Golden -update
 	go test ./internal/web -run TheDocument -update
 	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
@@ -80,13 +80,13 @@ golden: ## write the golden files, the OpenAPI document and the tables of docs/t
 page: setup ## build the web page from internal/web/page/src; needs npm
 	go generate ./internal/web
 
-screenshots: setup ## draw the pictures in docs/screenshots anew
+screenshots: setup ## regenerate the pictures in docs/screenshots
 	go test ./internal/tui -run Screenshots -update
 	scripts/screenshots-web
 
-clean: ## remove what the other targets made
+clean: ## remove the output of the other targets
 	rm -rf bin coverage.out
 
-# Installs what a fresh machine lacks; instant when nothing is missing.
+# Installs missing tools; instant if there are none.
 setup:
 	@scripts/setup

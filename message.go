@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// MessageID identifies a message among those of its author, who chooses it. The
-// zero value is not a valid id.
+// MessageID identifies a message among those of its author. The author chooses it.
+// The zero value is not a valid id.
 type MessageID struct{ id string }
 
 // ParseMessageID accepts 1 to MaxMessageID characters of A-Z a-z 0-9 . _ : - and

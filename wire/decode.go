@@ -121,7 +121,7 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 		return
 	}
 	q.Type = typeOf(name)
-	if !q.Type.isRequest() {
+	if !q.Type.IsRequest() {
 		d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
 		return
 	}

@@ -146,8 +146,8 @@ func AppendMessage(dst []byte, room string, m Message) []byte {
 	return append(dst, '}', '\n')
 }
 
-// AppendVoid appends a void frame of a room as one line, with its "\n": it stands
-// for an entry that the reader cannot be shown.
+// AppendVoid appends a void frame as one line including its "\n". It represents an
+// entry that cannot be shown to the reader.
 func AppendVoid(dst []byte, room string, seq uint64, t time.Time) []byte {
 	dst = append(dst, `{"type":"void"`...)
 	dst = appendRoom(dst, room)
@@ -230,8 +230,8 @@ func (e *Event) appendHistory(dst []byte) []byte {
 	return appendMore(dst, e.More)
 }
 
-// appendVoidElement appends the element of a page for an entry
-// that the reader cannot be shown.
+// appendVoidElement appends the element of a page for an entry that cannot be shown
+// to the reader.
 func appendVoidElement(dst []byte, seq uint64) []byte {
 	dst = append(dst, `{"type":"void","seq":`...)
 	dst = strconv.AppendUint(dst, seq, 10)

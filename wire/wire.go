@@ -131,7 +131,8 @@ func typeOf(name []byte) Type {
 	return TypeUnknown
 }
 
-func (t Type) isRequest() bool { return t >= TypeHello && t <= TypePong }
+// IsRequest reports whether clients send frames of this type.
+func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypePong }
 
 func (t Type) isEvent() bool {
 	return t >= TypeWelcome && t <= TypeGoodbye || t >= TypeRooms && t <= TypePong || t == TypeHistory

@@ -12,41 +12,41 @@ import (
 	"kaban/internal/bench"
 )
 
-// benchCommand loads a server. The work is done by package bench.
+// benchCommand loads a server with package bench.
 type benchCommand struct {
-	Fanout  benchFanout  `cmd:"" help:"One room, as fast as it goes: what does it cost to give one message to many?"`
-	Rooms   benchRooms   `cmd:"" help:"Many small rooms where everybody talks, as fast as it goes."`
-	Latency benchLatency `cmd:"" help:"Send at a fixed rate: how long does a message take? Counts from when it was due, so a server that stalls is not spared."`
-	Idle    benchIdle    `cmd:"" help:"Connections that say nothing, or with --stalled, that read nothing: what do they cost?"`
-	Join    benchJoin    `cmd:"" help:"All log in, join one room, and leave it again."`
+	Fanout  benchFanout  `cmd:"" help:"One room at full speed: the cost of delivering a message to many."`
+	Rooms   benchRooms   `cmd:"" help:"Many small rooms in which everyone talks, at full speed."`
+	Latency benchLatency `cmd:"" help:"Latency at a fixed rate, counted from when a message was due, so a stalled server is charged for the wait."`
+	Idle    benchIdle    `cmd:"" help:"The cost of connections that send nothing or, with --stalled, read nothing."`
+	Join    benchJoin    `cmd:"" help:"Everyone logs in, joins one room, and leaves it again."`
 	Durable benchDurable `cmd:"" help:"Senders that wait for each ack before they send again."`
 }
 
-// Help is shown below the list of commands.
+// Help returns the text below the list of commands.
 func (benchCommand) Help() string {
-	return fmt.Sprintf("Needs Linux. Loads this machine only, unless --remote is given. At most %d connections, %d messages in flight, %d messages a second, %s. "+
-		"Ends with exit code 1 when a delivery was lost or repeated. The server may need a higher --max-clients, and both a higher limit of open files (ulimit -n).",
+	return fmt.Sprintf("Needs Linux. Loads only this machine, unless --remote is given. At most %d connections, %d messages in flight, %d messages a second, %s. "+
+		"Exits with 1 if a delivery is lost or repeated. The server may need a higher --max-clients, and both may need a higher limit of open files (ulimit -n).",
 		bench.MaxConnections, bench.MaxInFlight, bench.MaxRate, bench.MaxTime)
 }
 
-// benchFlags are what all have.
+// benchFlags are common to all workloads.
 type benchFlags struct {
-	Server string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"The server; ws://HOST:PORT is its WebSocket. Default: ${default}."`
-	Remote bool   `help:"Allow a server that is not this machine."`
-	PID    int    `name:"pid" placeholder:"N" help:"The server's process on this machine, to report its CPU and memory."`
-	JSON   bool   `name:"json" help:"Print one JSON object for each result."`
-	Raw    bool   `help:"Speak the raw lines of bench/floor instead of kaban/1."`
+	Server string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"Address of the server; ws://HOST:PORT uses WebSocket. Default: ${default}."`
+	Remote bool   `help:"Allow a server on another machine."`
+	PID    int    `name:"pid" placeholder:"N" help:"Process id of a server on this machine, to report its CPU and memory."`
+	JSON   bool   `name:"json" help:"Print each result as a JSON object."`
+	Raw    bool   `help:"Use the line protocol of bench/floor instead of kaban/1."`
 }
 
-// timeFlags are for what goes on for a while.
+// timeFlags are common to the workloads with a duration.
 type timeFlags struct {
-	WarmUp   time.Duration `placeholder:"TIME" default:"1s" help:"How long to load before it counts. Default: ${default}."`
-	Duration time.Duration `placeholder:"TIME" default:"5s" help:"How long to measure. Default: ${default}."`
+	WarmUp   time.Duration `placeholder:"TIME" default:"1s" help:"Time under load before the measurement. Default: ${default}."`
+	Duration time.Duration `placeholder:"TIME" default:"5s" help:"Time of the measurement. Default: ${default}."`
 }
 
-// payloadFlag is for what sends.
+// payloadFlag is common to the workloads that send.
 type payloadFlag struct {
-	Payload int `placeholder:"BYTES" default:"100" help:"The length of each message, 24 to 4000. Default: ${default}."`
+	Payload int `placeholder:"BYTES" default:"100" help:"Length of each message, 24 to 4000. Default: ${default}."`
 }
 
 type benchFanout struct {
@@ -54,11 +54,11 @@ type benchFanout struct {
 	timeFlags
 	payloadFlag
 	Members  int `placeholder:"N" default:"1000" help:"Connections in the room. Default: ${default}."`
-	Senders  int `placeholder:"N" default:"4" help:"How many of them talk. Default: ${default}."`
-	InFlight int `placeholder:"N" default:"1024" help:"Messages that have not been delivered to everybody yet. Default: ${default}."`
+	Senders  int `placeholder:"N" default:"4" help:"Members that send. Default: ${default}."`
+	InFlight int `placeholder:"N" default:"1024" help:"Messages in flight, not delivered to everyone yet. Default: ${default}."`
 }
 
-// Run does it.
+// Run runs the workload.
 func (c *benchFanout) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: 1, Members: c.Members, Senders: min(c.Senders, c.Members), InFlight: c.InFlight,
@@ -72,11 +72,11 @@ type benchRooms struct {
 	payloadFlag
 	Rooms    int `placeholder:"N" default:"100" help:"Rooms. Default: ${default}."`
 	Members  int `placeholder:"N" default:"10" help:"Connections in each room. Default: ${default}."`
-	Senders  int `placeholder:"N" default:"0" help:"How many of them talk; 0 is all. Default: all."`
-	InFlight int `placeholder:"N" default:"16" help:"Messages in each room that have not been delivered to everybody yet. Default: ${default}."`
+	Senders  int `placeholder:"N" default:"0" help:"Members of each room that send; 0 is all. Default: all."`
+	InFlight int `placeholder:"N" default:"16" help:"Messages in flight in each room, not delivered to everyone yet. Default: ${default}."`
 }
 
-// Run does it.
+// Run runs the workload.
 func (c *benchRooms) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: c.Rooms, Members: c.Members, Senders: c.Senders, InFlight: c.InFlight,
@@ -89,11 +89,11 @@ type benchLatency struct {
 	timeFlags
 	payloadFlag
 	Rooms   int     `placeholder:"N" default:"1" help:"Rooms. Default: ${default}."`
-	Members int     `placeholder:"N" default:"1000" help:"Connections in each room; they take turns to talk. Default: ${default}."`
+	Members int     `placeholder:"N" default:"1000" help:"Connections in each room; they take turns to send. Default: ${default}."`
 	Rate    float64 `placeholder:"N" default:"20" help:"Messages a second, in all rooms together. Default: ${default}."`
 }
 
-// Run does it.
+// Run runs the workload.
 func (c *benchLatency) Run(std streams) error {
 	return c.run(std, bench.Latency, bench.Options{
 		Rooms: c.Rooms, Members: c.Members, Rate: c.Rate,
@@ -106,12 +106,12 @@ type benchIdle struct {
 	timeFlags
 	payloadFlag
 	Connections int     `placeholder:"N" default:"1000" help:"Connections. Default: ${default}."`
-	Rooms       int     `placeholder:"N" default:"100" help:"The rooms they are spread over. Default: ${default}."`
-	Stalled     int     `placeholder:"N" default:"0" help:"Instead: ten members of a room talk while this many members never read, and before and after that while as many sit idle elsewhere."`
+	Rooms       int     `placeholder:"N" default:"100" help:"Rooms that they are spread over. Default: ${default}."`
+	Stalled     int     `placeholder:"N" default:"0" help:"Instead, measure ten members that talk while this many members of their room never read, and before and after that while as many are idle elsewhere."`
 	Rate        float64 `placeholder:"N" default:"200" help:"With --stalled, messages a second. Default: ${default}."`
 }
 
-// Run does it.
+// Run runs the workload.
 func (c *benchIdle) Run(std streams) error {
 	if c.Stalled != 0 {
 		return c.run(std, bench.Stalled, bench.Options{
@@ -132,7 +132,7 @@ type benchJoin struct {
 	Members int `placeholder:"N" default:"1000" help:"Connections that join. Default: ${default}."`
 }
 
-// Run does it.
+// Run runs the workload.
 func (c *benchJoin) Run(std streams) error {
 	return c.run(std, bench.Join, bench.Options{Members: c.Members})
 }
@@ -141,11 +141,11 @@ type benchDurable struct {
 	benchFlags
 	timeFlags
 	payloadFlag
-	Senders []int `placeholder:"N,…" default:"1,16,256" help:"How many senders at a time; several numbers are measured one after the other. Default: ${default}."`
-	Rooms   int   `placeholder:"N" default:"16" help:"The rooms they are spread over, if there are as many senders. Each room costs a write in each commit, each member a delivery. Default: ${default}."`
+	Senders []int `placeholder:"N,…" default:"1,16,256" help:"Number of senders; several numbers are measured one after the other. Default: ${default}."`
+	Rooms   int   `placeholder:"N" default:"16" help:"Rooms that they are spread over, at most one per sender. Each room costs a write in each commit, each member a delivery. Default: ${default}."`
 }
 
-// Run does it.
+// Run runs the workload.
 func (c *benchDurable) Run(std streams) error {
 	var all []bench.Options
 	for _, n := range c.Senders {
@@ -154,7 +154,7 @@ func (c *benchDurable) Run(std streams) error {
 	return c.run(std, bench.Durable, all...)
 }
 
-// run does one workload after the other and prints what came of them.
+// run runs the workloads one after the other and prints the results.
 func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
@@ -179,8 +179,8 @@ func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) er
 	if err := show(std.out, results...); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
-	if w != bench.Join && w != bench.Idle { // the others talk, and what is said lasts
-		fmt.Fprintln(std.err, "kaban: the rooms that this run has made, bench-…, stay on the server; one with --data :memory: forgets them when it ends")
+	if w != bench.Join && w != bench.Idle { // the other workloads leave messages
+		fmt.Fprintln(std.err, "kaban: the rooms of this run, bench-…, stay on the server; a server with --data :memory: forgets them when it exits")
 	}
 	if failed {
 		return errors.New("the server lost or repeated deliveries")
@@ -188,7 +188,7 @@ func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) er
 	return nil
 }
 
-// one runs a workload and shows how far it is: as a bar on a terminal, else as
+// one runs a workload and shows its progress: as a bar on a terminal, otherwise as
 // a line every few seconds.
 func (f *benchFlags) one(ctx context.Context, stderr io.Writer, w bench.Workload, o bench.Options) (*bench.Result, error) {
 	const steps = 1000

@@ -130,7 +130,7 @@ func TestBenchFindsFaults(t *testing.T) {
 		{"lose", exitFailed, "1 deliveries lost, 0 repeated"},
 		{"repeat", exitFailed, "0 deliveries lost, 1 repeated"},
 		{"balance", exitFailed, "1 deliveries lost, 1 repeated"},
-		{"damage", exitFailed, "1 of others"},
+		{"damage", exitFailed, "1 foreign"},
 		{"error", exitFailed, `the server answers {"type":"error","code":"internal"`},
 		{"hang up", exitFailed, "the server ended connection"},
 	} {

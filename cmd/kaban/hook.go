@@ -12,44 +12,44 @@ import (
 	"kaban/internal/session"
 )
 
-// hookCommand manages incoming webhooks. It works beside a running server.
+// hookCommand manages incoming webhooks, even while the server runs.
 type hookCommand struct {
-	Add    hookAdd    `cmd:"" help:"Make a hook that may speak in a room, and print where to send messages."`
+	Add    hookAdd    `cmd:"" help:"Add a hook that may post to a room, and print its address."`
 	List   hookList   `cmd:"" help:"List the hooks."`
-	Remove hookRemove `cmd:"" help:"Remove a hook: its key is worth nothing from then on."`
+	Remove hookRemove `cmd:"" help:"Remove a hook: its key stops working."`
 }
 
-// Help is shown below the list of commands.
+// Help returns the text below the list of commands.
 func (hookCommand) Help() string {
 	return "A hook is an address to which other programs send messages in Slack's format, such as {\"text\":\"the build is green\"}. " +
-		"These commands work in the data directory of the server, which may run meanwhile and need not be told."
+		"These commands work in the data directory of the server, even while it runs."
 }
 
-// hookFlags are what all have.
+// hookFlags are common to the commands.
 type hookFlags struct {
 	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The data directory of the server. Default: ${default}."`
 }
 
 func (f *hookFlags) open() (hook.Dir, error) {
 	if f.Data == inMemory {
-		return hook.Dir{}, usagef("--data %s: a server that keeps nothing has no hooks", inMemory)
+		return hook.Dir{}, usagef("--data %s: a server without a data directory has no hooks", inMemory)
 	}
 	if err := checkData(f.Data); err != nil {
 		return hook.Dir{}, err
 	}
 	if info, err := os.Stat(f.Data); err != nil || !info.IsDir() {
-		return hook.Dir{}, usagef("--data %s is no directory; name the one of the server, which makes it when it first starts", f.Data)
+		return hook.Dir{}, usagef("--data %s is not a directory; give the data directory of the server, which creates it at its first start", f.Data)
 	}
 	return hook.Open(f.Data), nil
 }
 
 type hookAdd struct {
 	hookFlags
-	Username string `placeholder:"NAME" default:"webhook" help:"Who speaks when a message does not say. Default: ${default}."`
-	Room     string `arg:"" help:"The room. It is made by the first message if it is not there."`
+	Username string `placeholder:"NAME" default:"webhook" help:"Author of messages that do not name one. Default: ${default}."`
+	Room     string `arg:"" help:"The room. The first message creates it if it does not exist."`
 }
 
-// Run makes a hook. Only the address goes to standard output.
+// Run adds a hook. Only the address goes to standard output.
 func (c *hookAdd) Run(std streams) error {
 	room, err := kaban.ParseRoomName(c.Room)
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *hookAdd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "kaban: hook %s may speak in %s. Send messages to this path of the server's http:// address; it is a secret and is not shown again:\n", h.ID, h.Room)
+	fmt.Fprintf(std.err, "kaban: hook %s may post to %s. Send messages to this path of the server's http:// address; it is a secret and is not shown again:\n", h.ID, h.Room)
 	if _, err := fmt.Fprintf(std.out, "/hooks/%s\n", key); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}

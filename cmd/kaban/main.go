@@ -1,6 +1,5 @@
-// Command kaban is a chat that a team hosts itself: the server, the clients and
-// the tools in one binary. Each subcommand has a file of its own; only main
-// ends the process.
+// Command kaban is a self-hosted team chat: server, clients and tools in one
+// binary. Each subcommand has its own file; only main ends the process.
 package main
 
 import (
@@ -30,56 +29,56 @@ const (
 	exitUsage  = 2
 )
 
-// version is set when a release is built.
+// version is set by release builds.
 var version string
 
-// cli is the command line. The help texts are what users read first.
+// cli is the command line.
 type cli struct {
 	Serve      serveCommand              `cmd:"" help:"Run a server."`
-	Chat       chatCommand               `cmd:"" help:"Chat, in full screen on a terminal (F1 shows the keys), or as a filter between other programs."`
+	Chat       chatCommand               `cmd:"" help:"Chat: full-screen on a terminal (F1 lists the keys), or as a filter in pipelines."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
-	Tail       tailCommand               `cmd:"" help:"Print what was said in a room, and follow it."`
-	Backup     backupCommand             `cmd:"" help:"Write a checked copy of the database to a file, also while the server runs."`
-	Restore    restoreCommand            `cmd:"" help:"Put a backup in the place of the database."`
-	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object a line."`
-	Import     importCommand             `cmd:"" help:"Add messages that were exported; safe to repeat."`
-	Check      checkCommand              `cmd:"" help:"Check the database: damage, gaps, counts."`
-	Hook       hookCommand               `cmd:"" help:"Let other programs say something in a room: incoming webhooks."`
-	Bench      benchCommand              `cmd:"" help:"Load a server and report how fast it is."`
+	Tail       tailCommand               `cmd:"" help:"Print the messages of a room, and follow it."`
+	Backup     backupCommand             `cmd:"" help:"Write a verified copy of the database to a file, even while the server runs."`
+	Restore    restoreCommand            `cmd:"" help:"Replace the database with a backup."`
+	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
+	Import     importCommand             `cmd:"" help:"Add exported messages; safe to repeat."`
+	Check      checkCommand              `cmd:"" help:"Check the database for damage and gaps."`
+	Hook       hookCommand               `cmd:"" help:"Manage incoming webhooks, which let other programs post to a room."`
+	Bench      benchCommand              `cmd:"" help:"Load a server and measure its performance."`
 	Version    versionCommand            `cmd:"" help:"Print the version."`
 	Help       helpCommand               `cmd:"" help:"Explain a command."`
-	Completion kongcompletion.Completion `cmd:"" help:"Explain how to switch on tab completion in your shell."`
+	Completion kongcompletion.Completion `cmd:"" help:"Explain how to enable tab completion in your shell."`
 
 	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
 
-// streams are what a command reads and writes.
+// streams are the standard streams of a command.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// usageError is a mistake on the command line or in the configuration.
+// usageError is an error on the command line or in the configuration.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errSilent fails a command that has said already what is wrong.
+// errSilent fails a command that has already reported its error.
 var errSilent = errors.New("failed")
 
 func main() {
 	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
-// run does what the arguments say and returns the exit code.
+// run executes the command line and returns the exit code.
 func run(args []string, std streams) int {
 	var commands cli
 	exited := -1
 	parser, err := kong.New(&commands,
 		kong.Name("kaban"),
-		kong.Description("A chat that a team hosts itself. Start a server with \"kaban serve\", then \"kaban chat\"."),
+		kong.Description("Self-hosted team chat. Start a server with \"kaban serve\", then \"kaban chat\"."),
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -87,7 +86,7 @@ func run(args []string, std streams) int {
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeTime)),
 	)
 	if err != nil {
-		fmt.Fprintln(std.err, "kaban: the command line cannot be set up:", err)
+		fmt.Fprintln(std.err, "kaban: cannot set up the command line:", err)
 		return exitFailed
 	}
 	known := variables(parser.Model.Node)
@@ -115,8 +114,8 @@ func run(args []string, std streams) int {
 	return report(std.err, parsed.Run())
 }
 
-// variables returns the names of the environment variables of a command and
-// those below it.
+// variables returns the names of the environment variables of a command and its
+// subcommands.
 func variables(command *kong.Node) []string {
 	var names []string
 	for _, flag := range command.Flags {
@@ -129,25 +128,25 @@ func variables(command *kong.Node) []string {
 	return slices.Compact(names)
 }
 
-// others are beginnings of variables with our prefix that mean something else:
-// those of builds that can be made to fail, and what Kubernetes sets where there
-// is a service of our name.
+// others are the beginnings of variables with our prefix that are not settings:
+// those of builds with failpoints, and those that Kubernetes sets for a service
+// with our name.
 var others = []string{"KABAN_FAILPOINT", "KABAN_FAULT_", "KABAN_SERVICE_", "KABAN_PORT"}
 
-// checkEnvironment refuses variables that look like ours and are not known: they
-// are typing errors that would pass for a default.
+// checkEnvironment rejects unknown variables with our prefix. They are typos that
+// would silently select a default.
 func checkEnvironment(environment, known []string) error {
 	for _, variable := range environment {
 		name, value, _ := strings.Cut(variable, "=")
 		is := func(beginning string) bool { return strings.HasPrefix(name, beginning) }
 		if is("KABAN_") && value != "" && !slices.Contains(known, name) && !slices.ContainsFunc(others, is) {
-			return fmt.Errorf("environment: there is no variable %s%s", name, config.Nearest(name, known))
+			return fmt.Errorf("environment: unknown variable %s%s", name, config.Nearest(name, known))
 		}
 	}
 	return nil
 }
 
-// report tells the user of an error and returns the exit code.
+// report prints an error and returns the exit code.
 func report(stderr io.Writer, err error) int {
 	switch {
 	case err == nil:
@@ -171,8 +170,8 @@ func report(stderr io.Writer, err error) int {
 	return exitFailed
 }
 
-// parts returns the texts of errors that were joined. What comes from a server
-// may be in each of them.
+// parts returns the texts of joined errors. Each of them may contain text from a
+// server.
 func parts(err error) []string {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -188,10 +187,10 @@ func parts(err error) []string {
 	return all
 }
 
-// versionFlag is for those who type --version, as most programs have it.
+// versionFlag is --version, for people who expect it.
 type versionFlag bool
 
-// BeforeApply prints the version, whatever else is on the command line.
+// BeforeApply prints the version and ignores the rest of the command line.
 func (versionFlag) BeforeApply(app *kong.Kong) error {
 	_, err := fmt.Fprintln(app.Stdout, "kaban", programVersion())
 	app.Exit(exitDone)
@@ -206,8 +205,8 @@ func (versionCommand) Run(std streams) error {
 	return err
 }
 
-// programVersion is what was set when the release was built, or else what the
-// Go tool noted of the source.
+// programVersion returns the version of a release, or else the one that the Go tool
+// recorded for the source.
 func programVersion() string {
 	if version != "" {
 		return version

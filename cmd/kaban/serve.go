@@ -23,6 +23,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
 	"kaban/internal/server"
+	"kaban/internal/store"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -31,19 +32,19 @@ import (
 var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size"}
 
 type serveCommand struct {
-	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Where to listen; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT has the page and the HTTP interface; port 0 picks a free one. Default: ${default}."`
-	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"An address under which browsers reach this server, through a proxy or in a network, such as https://chat.example.org; may be given several times. Then it answers to no other names. Pages of it may open WebSockets."`
-	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The directory where messages are kept; it is made if it does not exist. :memory: keeps the newest 64 MiB until the server ends. Default: ${default}."`
-	MaxClients     int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"How many clients are served at a time: connections over TCP and WebSocket that have said hello. Default: ${default}."`
-	MaxNewcomers   int           `placeholder:"N" env:"KABAN_MAX_NEWCOMERS" default:"0" help:"How many more connections may be about to say hello. When there is no room for another, those that came first and have not said it make room; 0 is a quarter of --max-clients. Default: ${default}."`
-	MaxFromAddress int           `placeholder:"N" env:"KABAN_MAX_FROM_ADDRESS" default:"100" help:"How many such connections one address may have, of IPv6 a /64; this machine's own are not counted. Default: ${default}."`
-	MaxContent     int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"The longest message in characters (code points), up to 16000. Default: ${default}."`
-	Heartbeat      time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which a client is asked whether it is there; after two more it is given up. Default: ${default}."`
-	DrainTimeout   time.Duration `placeholder:"TIME" env:"KABAN_DRAIN_TIMEOUT" default:"20s" help:"How long the end of the server may take until it cuts off who is left. Default: ${default}."`
-	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"How much of each room in use is kept in memory, in KiB; readers further behind read from the database. Default: ${default}."`
-	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"How much of all rooms together is kept in memory so, in MiB; rooms in which more is said keep more. Default: ${default}."`
-	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"How many messages such a reader takes from the database at a time. Default: ${default}."`
-	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"A TOML file with the names of these flags as keys, \"-\" written as \"_\". Flags and environment beat it."`
+	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT serves the page and the HTTP API; port 0 picks a free port. Default: ${default}."`
+	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
+	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"Directory of the messages; created if it does not exist. :memory: keeps the newest 64 MiB as long as the server runs. Default: ${default}."`
+	MaxClients     int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"Maximum number of clients: connections over TCP and WebSocket that have said hello. Default: ${default}."`
+	MaxNewcomers   int           `placeholder:"N" env:"KABAN_MAX_NEWCOMERS" default:"0" help:"Maximum number of additional connections that have not said hello. At the limit, the oldest of them make room; 0 is a quarter of --max-clients. Default: ${default}."`
+	MaxFromAddress int           `placeholder:"N" env:"KABAN_MAX_FROM_ADDRESS" default:"100" help:"Maximum number of such connections from one address (an IPv6 /64 counts as one); loopback is exempt. Default: ${default}."`
+	MaxContent     int           `placeholder:"N" env:"KABAN_MAX_CONTENT" default:"5000" help:"Maximum length of a message in characters (code points), up to 16000. Default: ${default}."`
+	Heartbeat      time.Duration `placeholder:"TIME" env:"KABAN_HEARTBEAT" default:"30s" help:"Silence after which the server pings a client; after two more it closes the connection. Default: ${default}."`
+	DrainTimeout   time.Duration `placeholder:"TIME" env:"KABAN_DRAIN_TIMEOUT" default:"20s" help:"Time for a graceful shutdown before the server closes the remaining connections. Default: ${default}."`
+	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"Memory for the newest messages of each room in use, in KiB; readers further behind read from the database. Default: ${default}."`
+	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"Limit of this memory for all rooms together, in MiB; busier rooms use more of it. Default: ${default}."`
+	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
+	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\". Flags and environment variables override it."`
 
 	// fromFile says of a flag, by its name, where the configuration file sets it.
 	fromFile map[string]string
@@ -141,7 +142,21 @@ func (c *serveCommand) check() error {
 // each message, so that costs no time to speak of, and it is there for others too.
 const gcPercent = 50
 
-// start puts together what serves clients.
+// dispatcher starts the dispatcher. It reports a store that fails.
+func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed chan<- error) (*dispatch.Dispatcher, error) {
+	d, err := dispatch.New(context.Background(), kept, dispatch.Options{
+		TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log,
+		OnBroken: func(err error) {
+			failed <- fmt.Errorf("the store failed, so the server exits; acknowledged messages are safe: check the disk and start the server again (%w)", err)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	return d, nil
+}
+
+// start starts the manager and its front ends.
 func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log *slog.Logger) (*running, error) {
 	rooms := service.New(d, service.Options{MaxContent: c.MaxContent})
 	manager, err := conn.New(conn.Config{
@@ -152,7 +167,7 @@ func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	lines := server.New(server.Config{Name: "kaban/" + programVersion()}, rooms, manager)
-	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
+	pages, err := web.New(web.Config{MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
 	if err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
@@ -214,17 +229,12 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer kept.Close()
 	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{
-		TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log,
-		OnBroken: func(err error) {
-			failed <- fmt.Errorf("the store failed, so the server exits; acknowledged messages are safe: check the disk and start the server again (%w)", err)
-		},
-	})
+	dispatcher, err := c.dispatcher(kept, log, failed)
 	if err != nil {
-		return fmt.Errorf("start: %w", err)
+		return err
 	}
 	defer dispatcher.Close()
-	clients, newcomers := c.places(log)
+	clients, newcomers := c.capacity(log)
 	run, err := c.start(dispatcher, clients, newcomers, log)
 	if err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// unsetEmpty takes empty variables for such as are not set: that is how unit files,
-// compose files and shells switch one off.
+// unsetEmpty unsets empty variables: unit files, compose files and shells use an
+// empty value to disable one.
 func unsetEmpty(names []string) {
 	for _, name := range names {
 		if value, ok := os.LookupEnv(name); ok && value == "" {
@@ -20,7 +20,7 @@ func unsetEmpty(names []string) {
 	}
 }
 
-// decodeTime reads a time.Duration of a flag, a variable or a configuration file.
+// decodeTime parses a time.Duration from a flag, a variable or a configuration file.
 func decodeTime(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("time")
 	if err != nil {
@@ -32,7 +32,7 @@ func decodeTime(ctx *kong.DecodeContext, target reflect.Value) error {
 		if _, err := strconv.ParseFloat(text, 64); err == nil {
 			return fmt.Errorf("%s has no unit; write %q for seconds", text, text+"s")
 		}
-		return fmt.Errorf(`%q is no time; write it like "30s", "5m" or "1h30m"`, text)
+		return fmt.Errorf(`%q is not a duration; write it like "30s", "5m" or "1h30m"`, text)
 	}
 	target.SetInt(int64(d))
 	return nil

@@ -356,7 +356,7 @@ func TestForbidden(t *testing.T) {
 func (s source) forbidden(node ast.Node) string {
 	switch n := node.(type) {
 	case *ast.GoStmt:
-		return "a bare go statement: whoever starts a goroutine waits for it (sync.WaitGroup.Go)"
+		return "a bare go statement: the code that starts a goroutine must wait for it (sync.WaitGroup.Go)"
 	case *ast.CallExpr:
 		switch f := n.Fun.(type) {
 		case *ast.Ident:

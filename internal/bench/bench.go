@@ -139,7 +139,7 @@ func (o *Options) check(w Workload) error {
 	case Durable:
 		bounds = []bound{{"--senders", o.Senders, 1, MaxConnections}, {"--rooms", o.Rooms, 1, o.Senders}, {"--payload", o.Payload, MinPayload, MaxPayload}}
 	default:
-		return optionf("there is no workload %q", w)
+		return optionf("unknown workload %q", w)
 	}
 	if w == Flood {
 		bounds = append(bounds, bound{"--in-flight", o.InFlight, 1, MaxInFlight})
@@ -154,15 +154,15 @@ func (o *Options) check(w Workload) error {
 	case o.Warmup < 0 || o.Duration < 0 || o.Warmup+o.Duration > MaxTime:
 		return optionf("--warm-up and --duration together must be at most %s", MaxTime)
 	case w == Stalled && o.Duration > MaxStalledTime:
-		return optionf("with --stalled, --duration must be at most %s, not %s: servers hang up on who does not read", MaxStalledTime, o.Duration)
+		return optionf("with --stalled, --duration must be at most %s, not %s: servers disconnect stalled clients", MaxStalledTime, o.Duration)
 	case w != Join && o.Duration < 10*time.Millisecond:
 		return optionf("--duration must be at least 10ms, not %s", o.Duration)
 	case (w == Latency || w == Stalled) && (o.Rate <= 0 || o.Rate > MaxRate):
 		return optionf("--rate must be above 0 and at most %d messages a second, not %g", MaxRate, o.Rate)
 	case o.PID < 0:
-		return optionf("--pid must be the number of a process, not %d", o.PID)
+		return optionf("--pid must be a process id, not %d", o.PID)
 	case o.Raw && (w == Join || w == Durable):
-		return optionf("raw lines have no %s", w)
+		return optionf("raw lines do not support %s", w)
 	}
 	return o.checkServer()
 }
@@ -173,16 +173,16 @@ func (o *Options) checkServer() error {
 	addr, err := net.ResolveTCPAddr("tcp", o.Server)
 	switch {
 	case err != nil || addr.Port == 0:
-		return optionf("--server %q is not HOST:PORT or ws://HOST:PORT of a host that can be found, such as 127.0.0.1:6440", o.Server)
+		return optionf("--server %q is not HOST:PORT or ws://HOST:PORT with a known host, such as 127.0.0.1:6440", o.Server)
 	case o.Raw && o.WebSocket:
-		return optionf("raw lines are not spoken over WebSocket")
+		return optionf("raw lines do not support WebSocket")
 	case addr.IP == nil: // ":6440"
 		o.Server = net.JoinHostPort("127.0.0.1", fmt.Sprint(addr.Port))
 		return nil
 	case !addr.IP.IsLoopback() && !o.Remote:
-		return optionf("%s is not this machine; a load test of another one needs --remote, and the leave of who runs it", o.Server)
+		return optionf("%s is not this machine; a load test of another machine needs --remote, and the permission of its operator", o.Server)
 	case !addr.IP.IsLoopback() && o.PID != 0:
-		return optionf("--pid is of a process on this machine, but %s is not this machine", o.Server)
+		return optionf("--pid needs a server on this machine, but %s is not this machine", o.Server)
 	}
 	o.Server = addr.String()
 	return nil

@@ -26,10 +26,10 @@ func TestOptions(t *testing.T) {
 		{"IPv6", Latency, func(o *Options) { o.Server = "[::1]:6440" }, ""},
 		{"WebSocket", Flood, func(o *Options) { o.Server = "ws://localhost:6480" }, ""},
 		{"WebSocket elsewhere", Flood, func(o *Options) { o.Server = "ws://192.0.2.1:6480" }, "needs --remote"},
-		{"raw lines over WebSocket", Flood, func(o *Options) { o.Server, o.Raw = "ws://127.0.0.1:6480", true }, "not spoken over WebSocket"},
+		{"raw lines over WebSocket", Flood, func(o *Options) { o.Server, o.Raw = "ws://127.0.0.1:6480", true }, "do not support WebSocket"},
 		{"another machine", Flood, func(o *Options) { o.Server = "192.0.2.1:6440" }, "needs --remote"},
 		{"another machine, meant", Flood, func(o *Options) { o.Server, o.Remote = "192.0.2.1:6440", true }, ""},
-		{"a process elsewhere", Flood, func(o *Options) { o.Server, o.Remote, o.PID = "192.0.2.1:6440", true, 1 }, "--pid is of a process on this machine"},
+		{"a process elsewhere", Flood, func(o *Options) { o.Server, o.Remote, o.PID = "192.0.2.1:6440", true, 1 }, "--pid needs a server on this machine"},
 		{"no port", Flood, func(o *Options) { o.Server = "127.0.0.1" }, "HOST:PORT"},
 		{"port 0", Flood, func(o *Options) { o.Server = "127.0.0.1:0" }, "HOST:PORT"},
 		{"one member", Flood, func(o *Options) { o.Members = 1 }, "--members"},
@@ -50,9 +50,9 @@ func TestOptions(t *testing.T) {
 		{"join, too many", Join, func(o *Options) { o.Members = MaxConnections + 1 }, "--members"},
 		{"durable, none", Durable, func(o *Options) { o.Senders = 0 }, "--senders"},
 		{"durable, more rooms than senders", Durable, func(o *Options) { o.Rooms = 3 }, "--rooms"},
-		{"raw join", Join, func(o *Options) { o.Raw = true }, "raw lines have no join"},
+		{"raw join", Join, func(o *Options) { o.Raw = true }, "raw lines do not support join"},
 		{"negative pid", Flood, func(o *Options) { o.PID = -1 }, "--pid"},
-		{"unknown", "dance", func(*Options) {}, "no workload"},
+		{"unknown", "dance", func(*Options) {}, "unknown workload"},
 	} {
 		o := valid()
 		test.change(&o)

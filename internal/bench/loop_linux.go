@@ -463,7 +463,7 @@ func (l *loop) drain() error {
 		} else if l.now-since > int64(l.drainPatience()) {
 			return nil // missing messages are lost
 		}
-		l.say(1, "waiting for what is under way")
+		l.say(1, "waiting for messages in flight")
 	}
 	for until := l.clock() + int64(100*time.Millisecond); l.now < until; {
 		if err := l.round(10 * time.Millisecond); err != nil {

@@ -41,7 +41,7 @@ func (l *loop) idle(r *Result) error {
 	}
 	// During the warm-up the server sends presence, frees buffers and collects
 	// garbage.
-	if err := l.pause(l.Warmup, "letting it settle"); err != nil {
+	if err := l.pause(l.Warmup, "letting the server settle"); err != nil {
 		return err
 	}
 	s, err := l.begin()
@@ -81,7 +81,7 @@ func (l *loop) stalled(r *Result) error {
 	for turn, stall := range []bool{true, false, true, true, false} {
 		l.dropAll()
 		// The server may need a moment to notice that the others are gone.
-		if err := l.pause(l.Warmup, "making room"); err != nil {
+		if err := l.pause(l.Warmup, "closing connections"); err != nil {
 			return err
 		}
 		talk := l.addRoom(l.Members, l.Senders)
@@ -97,7 +97,7 @@ func (l *loop) stalled(r *Result) error {
 		if _, err := l.open(); err != nil {
 			return err
 		}
-		if err := l.pause(l.Warmup, "letting it settle"); err != nil {
+		if err := l.pause(l.Warmup, "letting the server settle"); err != nil {
 			return err
 		}
 		for _, c := range l.conns[readers:] {
@@ -115,7 +115,7 @@ func (l *loop) stalled(r *Result) error {
 		if turn == 0 {
 			continue
 		}
-		if err := l.pause(settleStalled, "letting those who do not read fall behind"); err != nil {
+		if err := l.pause(settleStalled, "letting stalled connections fall behind"); err != nil {
 			return err
 		}
 		if err := l.measure(r, func() error { return l.atRate(l.Duration, latencies[stall]) }); err != nil {

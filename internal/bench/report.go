@@ -153,42 +153,42 @@ func (r *Result) rows(add addRow) {
 	}
 	if j := r.Join; j != nil {
 		add("log in", "%.3f s, %s logins/s", j.LoginSeconds, human(j.LoginsPerSecond))
-		add("join", "%.3f s, %.1f presence frames for each member", j.JoinSeconds, j.PresenceWhileJoin)
-		add("leave", "%.3f s, %.1f presence frames for each member", j.LeaveSeconds, j.PresenceWhilePart)
+		add("join", "%.3f s, %.1f presence frames per member", j.JoinSeconds, j.PresenceWhileJoin)
+		add("leave", "%.3f s, %.1f presence frames per member", j.LeaveSeconds, j.PresenceWhilePart)
 	}
 	if s := r.Stalled; s != nil {
-		s.Idle.rows("beside idle ones", add)
-		s.Stalled.rows("beside stalled ones", add)
+		s.Idle.rows("with idle ones", add)
+		s.Stalled.rows("with stalled ones", add)
 		if s.IdleKiB > 0 {
-			add("server memory", "%s beside idle ones, %s beside stalled ones", mebibytes(s.IdleKiB), mebibytes(s.StalledKiB))
+			add("server memory", "%s with idle ones, %s with stalled ones", mebibytes(s.IdleKiB), mebibytes(s.StalledKiB))
 		}
 	}
 	if i := r.Idle; i != nil {
 		add("logins/s", "%s", human(i.LoginsPerSecond))
 		if i.AfterKiB > 0 {
-			add("memory", "%.2f KiB a connection (%s before, %s with them)", i.KiBPerConnection, mebibytes(i.BeforeKiB), mebibytes(i.AfterKiB))
+			add("memory", "%.2f KiB per connection (%s before, %s with them)", i.KiBPerConnection, mebibytes(i.BeforeKiB), mebibytes(i.AfterKiB))
 			add("server CPU", "%.2f %% of a core while idle", i.CPUPercent)
 		}
 	}
 	if s := r.Server; s != nil && r.Idle == nil && r.Stalled == nil {
 		if s.MicrosPerDelivery > 0 {
-			add("server CPU", "%.3f µs a delivery (%.2f s)", s.MicrosPerDelivery, s.CPUSeconds)
+			add("server CPU", "%.3f µs per delivery (%.2f s)", s.MicrosPerDelivery, s.CPUSeconds)
 		} else {
 			add("server CPU", "%.2f s", s.CPUSeconds)
 		}
-		add("server memory", "%s, %s at its peak", mebibytes(s.AnonKiB), mebibytes(s.PeakKiB))
+		add("server memory", "%s, %s at the peak", mebibytes(s.AnonKiB), mebibytes(s.PeakKiB))
 	}
 	if r.Generator > 0 && r.Seconds > 0 {
 		add("generator CPU", "%.0f %% of a core", 100*r.Generator/r.Seconds)
 	}
 	r.verdict(add)
-	add("again", "%s", r.Command())
+	add("repeat with", "%s", r.Command())
 }
 
 func (r *Result) verdict(add addRow) {
 	switch {
 	case r.Failed():
-		add("FAILED", "%d deliveries lost, %d repeated, %d of others", r.Lost, r.Repeated, r.Foreign)
+		add("FAILED", "%d deliveries lost, %d repeated, %d foreign", r.Lost, r.Repeated, r.Foreign)
 	case r.Messages > 0 || r.Durable != nil:
 		add("checked", "nothing lost, nothing repeated; order checked on %d connections", r.Sampled)
 	}

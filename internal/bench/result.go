@@ -113,5 +113,5 @@ func percentiles(h *hdrhistogram.Histogram) Percentiles {
 	return p
 }
 
-// Failed returns what went wrong with the messages, or "".
+// Failed reports whether messages were lost, repeated or foreign.
 func (r *Result) Failed() bool { return r.Lost > 0 || r.Repeated > 0 || r.Foreign > 0 }

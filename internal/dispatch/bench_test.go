@@ -12,14 +12,14 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// sleeper is a waker that is never told anything twice.
+// sleeper is a waker that ignores every call.
 type sleeper struct{}
 
 func (sleeper) Wake(*Audience)        {}
 func (sleeper) WakeOne(*Subscription) {}
 
-// busyRoom is a room with members that one waker serves, and a batch of entries
-// for it.
+// busyRoom returns a room, its members, which share a waker, and a function that
+// publishes a batch of entries there.
 func busyRoom(b *testing.B, members, batch int) (*Room, []*Subscription, func()) {
 	b.Helper()
 	d := newDispatcher(b, memory.New(0), Options{PresenceDelay: time.Hour})
@@ -44,8 +44,8 @@ func busyRoom(b *testing.B, members, batch int) (*Room, []*Subscription, func())
 	}
 }
 
-// BenchmarkPublish is what a message costs from the committer's side, whatever
-// the number of members: encoding and waking.
+// BenchmarkPublish is the cost of a message in the committer, which does not grow
+// with the number of members: encoding and waking.
 func BenchmarkPublish(b *testing.B) {
 	for _, batch := range []int{1, 64} {
 		b.Run(fmt.Sprint("batch-", batch), func(b *testing.B) {
@@ -59,8 +59,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkNext is what a delivery costs beside the write: finding what is new,
-// with one new message for each.
+// BenchmarkNext is the cost of a delivery without the write: finding the new
+// entries, with one new message for each reader.
 func BenchmarkNext(b *testing.B) {
 	const members = 1000
 	r, all, publish := busyRoom(b, members, 1)
@@ -79,8 +79,8 @@ func BenchmarkNext(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*members), "ns/delivery")
 }
 
-// BenchmarkSubmit is the way of a message from a read step to its receipt, over
-// a store that does not block.
+// BenchmarkSubmit takes a message from a read step to its receipt, over a store
+// that does not block.
 func BenchmarkSubmit(b *testing.B) {
 	for _, batch := range []int{1, 64} {
 		b.Run(fmt.Sprint("batch-", batch), func(b *testing.B) {
@@ -117,8 +117,7 @@ func BenchmarkSubmit(b *testing.B) {
 	}
 }
 
-// BenchmarkPages is what a page of a list costs: the same however many there are
-// to list.
+// BenchmarkPages is the cost of a page of a list. It does not grow with the list.
 func BenchmarkPages(b *testing.B) {
 	for _, many := range []int{1000, 100_000} {
 		s := memory.New(1 << 30)

@@ -17,7 +17,7 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// countChunks adds up what a budget should have counted.
+// countChunks adds up the chunks that a budget lists.
 func countChunks(b *budget) (bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -53,8 +53,8 @@ func newCrowd(t testing.TB, rooms int, options Options) *crowd {
 	return c
 }
 
-// say has something said in a room, to each member of it. The store has it too
-// if keep says so.
+// say publishes messages in a room and lets its members read them. If keep is set
+// they are stored as well.
 func (c *crowd) say(room, messages, size int, keep bool) {
 	r := c.rooms[room]
 	content := strings.Repeat("x", size)
@@ -69,7 +69,7 @@ func (c *crowd) say(room, messages, size int, keep bool) {
 	}
 }
 
-// listen takes everything that a subscription has.
+// listen reads everything that a subscription has.
 func (c *crowd) listen(s *Subscription) {
 	for {
 		switch segment := s.Next(); {
@@ -86,7 +86,7 @@ func (c *crowd) listen(s *Subscription) {
 	}
 }
 
-// leave has everybody leave.
+// leave ends all subscriptions.
 func (c *crowd) leave() {
 	for _, subs := range c.subs {
 		for _, s := range subs {
@@ -96,7 +96,7 @@ func (c *crowd) leave() {
 	}
 }
 
-// kept is what the tails of a room hold.
+// kept returns the bytes that the tails of a room hold.
 func (c *crowd) kept(room int) (bytes int) {
 	r := c.rooms[room]
 	r.mu.Lock()
@@ -107,8 +107,8 @@ func (c *crowd) kept(room int) (bytes int) {
 	return bytes
 }
 
-// However many rooms there are, their tails share one budget, and give it back
-// when everybody has left. What is counted is what the heap holds.
+// The tails of all rooms share one budget, however many there are, and release it
+// when the last member has left. The count agrees with the heap.
 func TestTailsShareABudget(t *testing.T) {
 	const budget = 8 << 20
 	c := newCrowd(t, 300, Options{TailBudget: budget, PresenceDelay: time.Hour})
@@ -128,7 +128,7 @@ func TestTailsShareABudget(t *testing.T) {
 		}
 	}
 	held := heap() - before
-	t.Logf("the budget is %d KiB, counted were up to %d KiB, the heap holds %d KiB", budget>>10, most>>10, held>>10)
+	t.Logf("the budget is %d KiB, up to %d KiB were counted, the heap holds %d KiB", budget>>10, most>>10, held>>10)
 	if most > budget || countChunks(c.d.budget) != c.d.budget.used.Load() {
 		t.Errorf("up to %d bytes were counted, want at most %d", most, budget)
 	}
@@ -137,20 +137,20 @@ func TestTailsShareABudget(t *testing.T) {
 	}
 	c.leave()
 	if used := c.d.budget.used.Load(); used != 0 || c.d.budget.oldest != nil {
-		t.Errorf("everybody has left, and %d bytes are counted", used)
+		t.Errorf("after the last member has left, %d bytes are counted", used)
 	}
 	if held := heap() - before; held > budget/4 {
-		t.Errorf("everybody has left, and the heap holds %d bytes", held)
+		t.Errorf("after the last member has left, the heap holds %d bytes", held)
 	}
 	runtime.KeepAlive(c)
 }
 
-// A room in which more is said keeps more.
+// A busier room keeps more.
 func TestTheBudgetIsSharedByUse(t *testing.T) {
 	c := newCrowd(t, 40, Options{TailBudget: 1 << 20, PresenceDelay: time.Hour})
 	for range 200 {
 		for i := range c.rooms {
-			if i%2 == 0 { // these say nine times as much
+			if i%2 == 0 { // these get nine times as much
 				c.say(i, 8, 100, false)
 			}
 			c.say(i, 1, 100, false)
@@ -170,7 +170,7 @@ func TestTheBudgetIsSharedByUse(t *testing.T) {
 	}
 }
 
-// A format that nobody reads any more has no tail, whoever else is in the room.
+// A format without readers has no tail, even if the room has other members.
 func TestALeftFormatHasNoTail(t *testing.T) {
 	c := newCrowd(t, 1, Options{PresenceDelay: time.Hour})
 	c.say(0, 10, 1000, false)
@@ -186,8 +186,8 @@ func TestALeftFormatHasNoTail(t *testing.T) {
 	}
 }
 
-// Where nothing is said any more the tails are given back, also by those who
-// stand in them, and what comes next reaches everybody, be it presence.
+// A room that has become quiet releases its tails, even if cursors stand in them.
+// The next frame, here presence, still reaches every member.
 func TestAQuietRoomGivesItsTailBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDispatcher(t, nil, Options{TailAge: time.Minute, PresenceDelay: time.Second})
@@ -201,7 +201,7 @@ func TestAQuietRoomGivesItsTailBack(t *testing.T) {
 				s.Advance(&segment, len(segment.Frames))
 			}
 		}
-		b.Unpin() // and one that knows its place only
+		b.Unpin() // this one keeps its position only
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if d.budget.used.Load() == 0 {
@@ -214,7 +214,7 @@ func TestAQuietRoomGivesItsTailBack(t *testing.T) {
 			t.Errorf("the room is quiet, and its tails hold %d bytes", used)
 		}
 		if !alice.woken {
-			t.Error("nobody has told those who stand in the tail")
+			t.Error("the cursors in the tail were not woken")
 		}
 		alice.given, bob.given = nil, nil
 		carl := newReader(t)
@@ -231,8 +231,8 @@ func TestAQuietRoomGivesItsTailBack(t *testing.T) {
 	})
 }
 
-// Readers and writers of many rooms at once, with a budget that never suffices:
-// it holds at any time but for what is just being published.
+// Many rooms have readers and writers at once, and the budget is too small for
+// them. It is exceeded only by what is being published.
 func TestTheBudgetHoldsUnderLoad(t *testing.T) {
 	const budget, rooms, writers, size = 64 << 10, 30, 4, 500
 	c := newCrowd(t, rooms, Options{TailBudget: budget, TailBytes: 16 << 10, PresenceDelay: time.Millisecond})
@@ -247,7 +247,7 @@ func TestTheBudgetHoldsUnderLoad(t *testing.T) {
 				for room := w; room < rooms; room += writers {
 					c.say(room, 1, size, true)
 					most = max(most, c.d.budget.used.Load())
-					if i%50 == room%50 { // others come and go
+					if i%50 == room%50 { // others join and leave
 						visitor, _, err := tryJoin(c.d, sleeper{}, plain, storetest.Username(t, fmt.Sprint("visitor-", room)), c.rooms[room].Name(), Start{})
 						if err != nil {
 							t.Error(err)
@@ -268,7 +268,7 @@ func TestTheBudgetHoldsUnderLoad(t *testing.T) {
 	}
 	c.d.budget.shrink()
 	if used := c.d.budget.used.Load(); used > budget || used != countChunks(c.d.budget) {
-		t.Errorf("%d bytes are counted, and held are %d of %d", used, countChunks(c.d.budget), budget)
+		t.Errorf("%d bytes are counted and %d held, of %d", used, countChunks(c.d.budget), budget)
 	}
 	for room, subs := range c.subs {
 		for _, s := range subs {

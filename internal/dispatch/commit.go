@@ -159,7 +159,7 @@ func (c *committer) commit(sends []Send) {
 	// The drain waits for everything that was read, so nothing cancels a commit.
 	ctx := context.Background()
 	if err := c.dispatcher.store.Append(ctx, c.drafts, c.results); err != nil {
-		err = fmt.Errorf("append %d messages: %w", len(sends), err)
+		err = fmt.Errorf("append %d entries: %w", len(sends), err)
 		c.failed(err)
 		refuseAll(sends, err)
 		return
@@ -188,7 +188,7 @@ func (c *committer) commit(sends []Send) {
 }
 
 // record gives the sender the receipt of a send, before anyone can see the entry,
-// and notes what is to be published in its room.
+// and collects the entries to publish in its room.
 func (c *committer) record(send *Send, result *store.Result) {
 	if result.Err != nil {
 		send.refuse(result.Err)

@@ -12,8 +12,8 @@ import (
 const maxPassed = 1000
 
 // readPast reads a page and skips damaged entries at its beginning. damage is the
-// first of these, or nil, and passed the seq of the last. If all that it tried is
-// damaged there are no entries.
+// first of these, or nil, and passed the seq of the last. There
+// may be no entries beside damage.
 func readPast(ctx context.Context, s store.Store, room kaban.RoomName, p store.Page) (entries []store.Entry, damage *store.DamagedError, passed uint64, err error) {
 	for range maxPassed {
 		entries, err = s.Read(ctx, room, p)

@@ -40,7 +40,7 @@ func (s *rotten) Read(ctx context.Context, room kaban.RoomName, p store.Page) ([
 	return entries, err
 }
 
-// A cursor is told of damaged entries once and is given all others once.
+// A cursor gets one resync for damaged entries, and every other entry once.
 func TestACursorPassesDamagedEntries(t *testing.T) {
 	s := &rotten{memory.New(1 << 20), []uint64{1, 4, 5, 9, 20}}
 	for i := 1; i <= 20; i++ {
@@ -70,7 +70,7 @@ func TestACursorPassesDamagedEntries(t *testing.T) {
 	}
 }
 
-// What another writer has stored is published up to what can be read.
+// Damage in the entries of another writer does not delay the others.
 func TestDamagedEntriesOfAnotherWriterHoldNobodyUp(t *testing.T) {
 	s := &rotten{memory.New(1 << 20), []uint64{1, 2, 4}}
 	d := newDispatcher(t, s, Options{})

@@ -44,11 +44,11 @@ func (f *textFormat) AppendPresence(dst []byte, room string, members int, joined
 
 var plain = &textFormat{"plain"}
 
-// reader is a connection of the tests: it takes what comes when it is told to.
+// reader is a connection of the tests. It reads when the test says so.
 type reader struct {
 	t         testing.TB
 	mu        sync.Mutex
-	audiences []*Audience // that Wake told of
+	audiences []*Audience // from Wake
 	woken     bool
 	more      *sync.Cond
 
@@ -77,7 +77,7 @@ func (r *reader) WakeOne(*Subscription) {
 	r.more.Broadcast()
 }
 
-// take gives the reader everything there is, at most max bytes in a write.
+// take reads everything there is, at most max bytes in a write.
 func (r *reader) take(s *Subscription, max int) {
 	r.t.Helper()
 	r.mu.Lock()
@@ -93,8 +93,8 @@ func (r *reader) take(s *Subscription, max int) {
 	s.Unpin()
 }
 
-// sip gives the reader the next there is, in one write of at most max bytes. It
-// reports whether there was anything.
+// sip reads the next thing there is, in one write of at most max bytes. It reports
+// whether there was anything.
 func (r *reader) sip(s *Subscription, max int) bool {
 	r.t.Helper()
 	segment := s.Next()
@@ -110,7 +110,7 @@ func (r *reader) sip(s *Subscription, max int) bool {
 		}
 	case segment.Receipt != nil:
 		if r.partial != "" {
-			r.t.Errorf("a receipt comes in the middle of a frame")
+			r.t.Errorf("a receipt came in the middle of a frame")
 		}
 		r.noteReceipt(segment.Receipt)
 	case segment.Frames != nil:
@@ -119,8 +119,8 @@ func (r *reader) sip(s *Subscription, max int) bool {
 		r.partial += string(segment.Frames[:n+rest])
 		lines := strings.Split(r.partial, "\n")
 		r.given, r.partial = append(r.given, lines[:len(lines)-1]...), lines[len(lines)-1]
-		if (r.partial != "") != s.IsCut() {
-			r.t.Errorf("got the part %q of a frame, and the cursor says %v", r.partial, s.IsCut())
+		if (r.partial != "") != s.IsMidEntry() {
+			r.t.Errorf("got the part %q of a frame, but IsMidEntry is %v", r.partial, s.IsMidEntry())
 		}
 	default:
 		return false
@@ -139,7 +139,7 @@ func (r *reader) noteReceipt(receipt *Receipt) {
 	}
 }
 
-// until takes what comes until the cursor is at seq and nothing is outstanding.
+// until reads until the cursor is at seq and nothing is outstanding.
 func (r *reader) until(s *Subscription, seq uint64) {
 	r.t.Helper()
 	for {
@@ -333,7 +333,7 @@ func TestJoiningWhereTheLogIsNot(t *testing.T) {
 	}
 }
 
-func TestACursorThatFallsOutOfTheWindowIsToldOnceAndGoesOn(t *testing.T) {
+func TestACursorThatFallsOutOfTheWindowGetsOneResync(t *testing.T) {
 	d := newDispatcher(t, memory.New(40_000), Options{TailBytes: 1, PresenceDelay: time.Hour})
 	alice, bob := newReader(t), newReader(t)
 	a, b := join(t, d, alice, "lobby", "alice", Start{}), join(t, d, bob, "lobby", "bob", Start{})
@@ -398,7 +398,7 @@ func TestEntriesThatAreForgottenBeforeTheyWereReadAreAResync(t *testing.T) {
 	for len(alice.given) == 0 {
 		alice.until(a, 4)
 	}
-	// She may come by before or after what is left of them is published.
+	// Her cursor may get there before or after the rest of them is published.
 	before := []string{"resync 1 2", "lobby 3 carol x", "ack 4 one"}
 	after := []string{"resync 1 4", "ack 4 one"}
 	if !slices.Equal(alice.given, before) && !slices.Equal(alice.given, after) {
@@ -596,7 +596,7 @@ func TestPresenceIsGatheredAndShared(t *testing.T) {
 		a := join(t, d, alice, "lobby", "alice", Start{})
 		time.Sleep(time.Second)
 		alice.take(a, 1<<20)
-		assertGiven(t, alice) // who is alone is told nothing
+		assertGiven(t, alice) // no presence for the only member
 
 		bob := newReader(t)
 		b := join(t, d, bob, "lobby", "bob", Start{})
@@ -690,7 +690,7 @@ func TestAStoreThatCannotBeReadFailsLoudly(t *testing.T) {
 	b := join(t, d, newReader(t), "lobby", "bob", Start{Resume: true})
 	open.Close()
 	if !b.Next().Behind {
-		t.Error("a cursor behind the tail does not say so")
+		t.Error("a cursor behind the tail does not report it")
 	}
 	if err := b.Fetch(t.Context()); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Fetch behind the tail of a closed store: %v, want ErrClosed", err)

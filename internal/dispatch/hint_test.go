@@ -48,7 +48,7 @@ func TestGrownPublishesUpToTheStore(t *testing.T) {
 	}
 }
 
-// counting is a store that blocks and counts what it is asked.
+// counting is a store that blocks and counts its calls.
 type counting struct {
 	store.Store
 	mu           sync.Mutex
@@ -112,8 +112,8 @@ func TestAHintBeforeTheFirstReaderIsKept(t *testing.T) {
 	assertGiven(t, alice, "lobby 1 carol x")
 }
 
-// A committer that publishes what it has just appended finds a head that was
-// raised over it while nobody read the room.
+// The committer may come to publish entries over which the head was raised while
+// the room had no readers.
 func TestPublishNeverLowersTheHead(t *testing.T) {
 	d := newDispatcher(t, nil, Options{PresenceDelay: time.Hour})
 	r := d.Peek(storetest.RoomName(t, "lobby"))
@@ -157,7 +157,7 @@ func TestACursorFromAnotherNodeIsAheadOfTheHead(t *testing.T) {
 	}
 }
 
-// A room that another dispatcher made is there for everybody that asks for it.
+// A room that another dispatcher made is found by every call that names it.
 func TestARoomThatAnotherDispatcherMade(t *testing.T) {
 	for _, ask := range []struct {
 		how string

@@ -10,8 +10,8 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// A room that looks like another one is not made. One that is there stays, and so
-// does what it looks like, until it is forgotten.
+// A room that looks like another is not made. An existing room stays, and its looks
+// count until it is forgotten.
 func TestLookAlikeRooms(t *testing.T) {
 	s := memory.New(0)
 	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
@@ -41,17 +41,17 @@ func TestLookAlikeRooms(t *testing.T) {
 		}
 	}
 
-	// The same the other way round: the one with the looks is there first.
+	// The other way round: the room with several looks is there first.
 	eve := join(t, d, ann, "\u0432eta", "ann", Start{})
 	refused("beta", eve.Room().Name().String())
 	d.Leave(eve) // nothing was said in it
 	d.Leave(join(t, d, ann, "beta", "ann", Start{}))
 	d.Leave(cyrillic)
 	if n := len(d.looks); n != 0 {
-		t.Errorf("%d looks of rooms are kept that are forgotten", n)
+		t.Errorf("%d looks of forgotten rooms are kept", n)
 	}
 
-	// Two that have been there before are both reached.
+	// Of two that the store has, both can be joined.
 	for i, name := range []string{"beta", "\u0432eta"} {
 		storetest.Append(t, s, storetest.Draft(t, name, "bot", fmt.Sprint(i), "x"))
 	}

@@ -14,11 +14,12 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// slowStore is one that blocks, so that the dispatcher has a committer.
+// slowStore counts as one that blocks, so that the dispatcher has a committer
+// goroutine.
 type slowStore struct{ store.Store }
 
-// Who has posted something finds it in the log, and so does everybody else; the
-// same again is the first one.
+// Once Post has returned, every reader finds the message in the log. Posting it
+// again is a duplicate.
 func TestPost(t *testing.T) {
 	for name, s := range map[string]store.Store{"a store that does not block": memory.New(0), "one that does": slowStore{memory.New(0)}} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +63,8 @@ func TestPost(t *testing.T) {
 	}
 }
 
-// Who waits no longer gets the reason, and the message is stored all the same.
+// If the context ends first Post returns its cause, and the message is stored all
+// the same.
 func TestPostIsNotWaitedFor(t *testing.T) {
 	s := &gated{Store: memory.New(0), open: make(chan struct{})}
 	d := newDispatcher(t, s, Options{})
@@ -79,7 +81,7 @@ func TestPostIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// Who watches gets everything and is nobody.
+// A watcher gets everything and is not a member.
 func TestWatch(t *testing.T) {
 	d := newDispatcher(t, nil, Options{PresenceDelay: time.Millisecond})
 	watcher := newReader(t)
@@ -95,7 +97,7 @@ func TestWatch(t *testing.T) {
 	if err != nil || joined.Members != 0 || joined.Head != 1 {
 		t.Fatalf("got %+v, %v", joined, err)
 	}
-	watcher.until(w, 1) // who is behind misses who comes
+	watcher.until(w, 1) // a cursor behind the tail misses presence
 	alice := newReader(t)
 	a := join(t, d, alice, "lobby", "alice", Start{})
 	if _, names, _, err := d.Members(t.Context(), lobby, "", 10); err != nil || len(names) != 1 || a.Room().Members() != 1 {
@@ -122,7 +124,7 @@ func TestWatch(t *testing.T) {
 	if _, _, err := d.Watch(watcher, watcher, plain, Place{state: store.Room{Name: storetest.RoomName(t, "nowhere")}}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
-	// A room without entries is there for as long as somebody watches it.
+	// A room without entries exists as long as it has a watcher.
 	b := join(t, d, newReader(t), "empty", "bob", Start{})
 	watched, _, err := d.Watch(watcher, watcher, plain, Place{state: store.Room{Name: storetest.RoomName(t, "empty"), Oldest: 1}})
 	if err != nil {

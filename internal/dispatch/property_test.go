@@ -141,7 +141,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 		}
 		pick := func() (int, *follower) {
 			steps++
-			i := rapid.IntRange(0, len(followers)-1).Draw(rt, "who")
+			i := rapid.IntRange(0, len(followers)-1).Draw(rt, "follower")
 			return i, followers[i]
 		}
 		enter := func(i int, start Start) {
@@ -246,7 +246,7 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 		}
 		d.Leave(final)
 		if used := d.budget.used.Load(); used != 0 {
-			rt.Fatalf("everybody has left, and the tails hold %d bytes", used)
+			rt.Fatalf("after the last has left, the tails hold %d bytes", used)
 		}
 	})
 }

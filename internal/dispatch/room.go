@@ -28,7 +28,7 @@ type Room struct {
 	head atomic.Uint64
 
 	mu sync.Mutex // guards all below; never held across I/O
-	// hinted is the highest hint that nobody was there to read up to.
+	// hinted is the highest hint that came while the room had no readers.
 	hinted   uint64
 	members  int
 	watchers int // subscriptions that are not members
@@ -124,8 +124,8 @@ type Audience struct {
 	room  *Room
 	waker Waker
 	// members is changed by the waker's goroutine with Room.mu held: that goroutine
-	// reads it without the lock, every other with it. The first awake of them are
-	// told of new entries, the others rest.
+	// reads it without the lock, every other with it. The first awake of them
+	// want to be woken, the others rest.
 	members []*Subscription
 	awake   int
 	woken   atomic.Bool // Wake was called and Members not since

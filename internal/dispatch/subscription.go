@@ -17,9 +17,9 @@ type Segment struct {
 	Receipt *Receipt
 	// Behind is set if Fetch must read the next entries from the store.
 	Behind bool
-	// Cut is set if a receipt follows the frames. A caller that gathers both saves a
-	// write.
-	Cut bool
+	// ReceiptFollows is set if a receipt comes right after the frames. A caller that
+	// gathers both saves a write.
+	ReceiptFollows bool
 
 	marks []mark // of the frames
 	base  uint64
@@ -175,7 +175,7 @@ func (s *Subscription) stretch(published uint32, limit uint64) Segment {
 		start = c.marks[from-1].end
 	}
 	start += s.partial
-	return Segment{Frames: c.bytes[start:c.marks[to-1].end], Cut: to < published, marks: c.marks[from:to], base: c.base, start: start}
+	return Segment{Frames: c.bytes[start:c.marks[to-1].end], ReceiptFollows: to < published, marks: c.marks[from:to], base: c.base, start: start}
 }
 
 // passOwn moves the cursor over the next entry, which comes as a receipt.
@@ -190,7 +190,7 @@ func (s *Subscription) passOwn() {
 
 // Advance moves the cursor over the n bytes of a segment's frames that the caller
 // has taken. The cursor stands between entries: if the end of an entry was not
-// taken, Next returns the rest of it, and nothing may come before that (IsCut). A
+// taken, Next returns the rest of it, and nothing may come before that (IsMidEntry). A
 // frame that is not an entry cannot be read again: then Advance returns how many of
 // the bytes after the n are the rest of it, which the caller must keep and deliver.
 func (s *Subscription) Advance(segment *Segment, n int) (rest int) {
@@ -225,8 +225,8 @@ func (s *Subscription) move(seq uint64, frames int) {
 	}
 }
 
-// IsCut reports whether only a part of an entry was given.
-func (s *Subscription) IsCut() bool { return s.partial > 0 }
+// IsMidEntry reports whether only a part of an entry was given.
+func (s *Subscription) IsMidEntry() bool { return s.partial > 0 }
 
 // Unpin releases all memory but the cursor itself. The frames of the last Segment
 // are not valid after it.

@@ -111,7 +111,7 @@ type twoWriters struct {
 	ids       int
 }
 
-// followerAt is a follower, who may have left, and its node.
+// followerAt is a follower with its node. It may have left.
 type followerAt struct {
 	*follower
 	node   int
@@ -254,7 +254,7 @@ func (m *twoWriters) checkPage(room string, entries []store.Entry) {
 	}
 }
 
-// finish delivers one last hint for each room, after which everybody must have
+// finish delivers one last hint for each room. Then every follower must have
 // everything and each node must list all rooms.
 func (m *twoWriters) finish() {
 	for _, n := range m.nodes {
@@ -367,7 +367,7 @@ func TestTwoDispatchersOnOneStore(t *testing.T) {
 		m.finish()
 		for _, n := range m.nodes {
 			if used := n.d.budget.used.Load(); used != 0 {
-				rt.Fatalf("everybody has left, and the tails hold %d bytes", used)
+				rt.Fatalf("after the last has left, the tails hold %d bytes", used)
 			}
 		}
 	})

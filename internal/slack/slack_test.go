@@ -16,7 +16,7 @@ import (
 	"kaban/internal/slack"
 )
 
-var update = flag.Bool("update", false, "write what is made of the payloads in testdata; read the diff")
+var update = flag.Bool("update", false, "update the golden files in testdata; review the diff")
 
 func TestParse(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 		{"a string alone", `"hello"`, "hello"},
 		{"a list alone", `[{"text":"a","username":"x"},"b"]`, "a\nb"},
 		{"a byte order mark", "\ufeff{\"text\":\"a\"}", "a"},
-		{"what is not known", `{"text":"x","icon_emoji":":tada:","thread_ts":1,"metadata":{"text":"no"}}`, "x"},
+		{"unknown fields", `{"text":"x","icon_emoji":":tada:","thread_ts":1,"metadata":{"text":"no"}}`, "x"},
 		{"a name in capitals", `{"Text":"disk full"}`, "disk full"},
 		{"objects as a text", `{"text":{"a":{"b":"deep words"}}}`, "b: deep words"},
 		{"no known field", `{"status":"DOWN","host":"web1","channel":"#x"}`, "status: DOWN\nhost: web1"},
@@ -39,13 +39,13 @@ func TestParse(t *testing.T) {
 		{"blocks as a string", `{"blocks":"[{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"*in*\"}}]"}`, "**in**"},
 		{"an address with an entity", `{"attachments":[{"title":"t","title_link":"https://x.example/?a=1&amp;b=2"}]}`, "t (https://x.example/?a=1&b=2)"},
 		{"a card with a text", `{"@type":"MessageCard","@context":"https://x.example","themeColor":"f00","summary":"s","text":"x","sections":[{"activityTitle":"t","activityImage":"https://x.example/i.png","facts":[{"name":"host","value":"db1"},{"name":"load","value":{"now":9}},{"name":"note","value":""}]}]}`, "s\nx\nt\nhost: db1\nload: now: 9\nnote"},
-		{"more beside a name and a value", `{"items":[{"name":"n","value":"v","description":"d"}]}`, "n: v\nd"},
+		{"more than a name and a value", `{"items":[{"name":"n","value":"v","description":"d"}]}`, "n: v\nd"},
 		{"an object as a value", `{"attachments":[{"fields":[{"title":"T","value":{"a":"AV"}},{"title":"U","value":["x",{"b":{"c":2}}]}]}]}`, "T: a: AV\nU: x\nc: 2"},
-		{"objects as a text beside blocks", `{"text":{"a":{"b":"deep"}},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"hi"}},{"type":"section","text":{"x":["*in*"]}}]}`, "b: deep\nhi\nx: **in**"},
+		{"objects as a text with blocks", `{"text":{"a":{"b":"deep"}},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"hi"}},{"type":"section","text":{"x":["*in*"]}}]}`, "b: deep\nhi\nx: **in**"},
 		{"an object as a text of unknown shape", `{"alert":{"summary":"a","message":{"why":"full"}}}`, "a\nwhy: full"},
 		{"texts without words", `{"attachments":[{"text":{"type":"mrkdwn","text":"","verbatim":false},"color":"danger","mrkdwn_in":["text"],"callback_id":"c","footer_icon":"https://x.example/i.png","ts":"1"}]}`, ""},
 		{"an attachment without a known field", `{"text":"x","attachments":[{"color":"danger","status":"DOWN"}]}`, "x\nstatus: DOWN"},
-		{"what is no words", `{"Type":"DOWN","Color":"#f00","Icon_URL":"https://x.example/i.png","host_id":"7","tags":["a","b"],"UserName":"u"}`, "Type: DOWN\ntags: a\nb"},
+		{"fields without words", `{"Type":"DOWN","Color":"#f00","Icon_URL":"https://x.example/i.png","host_id":"7","tags":["a","b"],"UserName":"u"}`, "Type: DOWN\ntags: a\nb"},
 		{"attachments as a string", `{"text":"x","attachments":" {\"text\":\"in\"}"}`, "x\nin"},
 		{"addresses with entities", `{"attachments":[{"author_name":"n","author_link":"https://x.example/?a&amp;b","image_url":"https://x.example/?c&amp;d"}],"blocks":[{"type":"actions","elements":[{"type":"button","text":"go","url":"https://x.example/?e&amp;f"}]},{"type":"image","alt_text":"i","image_url":"https://x.example/?g&amp;h"}]}`, "go (https://x.example/?e&f)\ni (https://x.example/?g&h)\nn (https://x.example/?a&b)\nhttps://x.example/?c&d"},
 		{"what another service calls it", `{"content":"a","embeds":[{"title":"b","description":"c","fields":[{"name":"n","value":1}]}]}`, "a\nb\nc\nn: 1"},
@@ -85,7 +85,7 @@ func TestParse(t *testing.T) {
 		{"only a link", `{"attachments":[{"title_link":"https://x.example/"}]}`, "https://x.example/"},
 		{"texts for attachments", `{"attachments":["a",1]}`, "a\n1"},
 		{"a text that is a part of a word of its blocks", `{"text":"up","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"support"}}]}`, "up\nsupport"},
-		{"a text of signs beside blocks", `{"text":"🔥","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"db1"}}]}`, "🔥\ndb1"},
+		{"a text of signs with blocks", `{"text":"🔥","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"db1"}}]}`, "🔥\ndb1"},
 		{"blocks inside attachments", `{"attachments":[{"color":"#f00","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*a*"}}]}]}`, "**a**"},
 		{"a field with a block of code", `{"attachments":[{"fields":[{"title":"log","value":"` + "```\\na\\nb\\n```" + `"}]}]}`, "log:\n```\na\nb\n```"},
 

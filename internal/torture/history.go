@@ -13,8 +13,8 @@ import (
 )
 
 // Message is a message as a client saw it. Contents are unique in a campaign, so a
-// content identifies its message. One without a content is an entry of an unknown
-// kind: only its number counts.
+// content identifies its message. A Message without a content is an entry of an
+// unknown kind: only its number counts.
 type Message struct {
 	Seq      uint64
 	Username string

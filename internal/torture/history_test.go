@@ -40,7 +40,7 @@ func TestASoundHistoryIsSound(t *testing.T) {
 	}
 }
 
-// An entry of an unknown kind takes a number and is nobody's message.
+// An entry of an unknown kind takes a number but is not a message.
 func TestUnknownKindsAreSound(t *testing.T) {
 	h := NewHistory()
 	stored := []Message{{Seq: 1}, {2, "ann", "a1"}, {Seq: 3}, {Seq: 4}}
@@ -50,12 +50,12 @@ func TestUnknownKindsAreSound(t *testing.T) {
 		h.Saw("reader", m)
 	}
 	if problems := h.Check(stored); len(problems) > 0 {
-		t.Errorf("the checker says %q", problems)
+		t.Errorf("the checker found %q", problems)
 	}
 	h.Saw("jumper", stored[1])
 	h.Saw("jumper", stored[3])
 	if problems := h.Check(stored); !slices.Equal(problems, []string{"order: jumper saw 4 after 2"}) {
-		t.Errorf("the checker says %q of a reader that missed 3", problems)
+		t.Errorf("the checker found %q for a reader that missed 3", problems)
 	}
 }
 

@@ -271,7 +271,7 @@ func (t *stream) gather(ctx context.Context, subscription *chat.Subscription) (m
 		segment := subscription.Next()
 		switch {
 		case segment.Behind:
-			cut := subscription.IsCut() // then nothing can be told before its end
+			cut := subscription.IsMidEntry() // then nothing can be told before its end
 			err := subscription.Fetch(ctx)
 			if resync, lost := errors.AsType[*chat.ResyncError](err); lost && !cut {
 				t.buffer = t.appendResync(t.buffer, resync)

@@ -1,9 +1,8 @@
-// Package page is the web page of Kaban: the files that a browser loads, and how
-// they are served. They are built from src (see ../generate.go) and embedded, so
-// that a server needs no files beside its binary.
+// Package page serves the web page of Kaban. Its files are built from src (see
+// ../generate.go) and embedded, so that a server needs no files besides its binary.
 //
-// All of them are the same for everybody and hold no secrets. The page itself
-// speaks kaban/1 over a WebSocket; this package knows nothing of that.
+// The files are the same for everyone and contain no secrets. The page itself speaks
+// kaban/1 over a WebSocket; this package knows nothing about that.
 package page
 
 import (
@@ -25,28 +24,26 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// contentPolicy lets the page load what this server serves and nothing else. No
-// script and no style stands in the HTML, and text becomes script nowhere: the
-// one Trusted Types policy is for the URL of the service worker.
+// contentPolicy lets the page load files from this server only. The HTML has no inline
+// script or style, and text never becomes script: the one Trusted Types policy is for
+// the URL of the service worker.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
 	"connect-src 'self'; manifest-src 'self'; worker-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types kaban"
 
-// permissionsPolicy switches off what a chat page has no use for.
+// permissionsPolicy turns off features that a chat page does not need.
 const permissionsPolicy = "accelerometer=(), autoplay=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), " +
 	"magnetometer=(), microphone=(), midi=(), payment=(), screen-wake-lock=(), usb=()"
 
-// Caching: the name of an asset changes with its content, so it never has to be
-// asked for again; everything else is asked for each time and mostly answered
-// with 304.
+// Caching: the name of an asset changes with its content, so it never expires. Everything
+// else is revalidated each time, mostly with a 304.
 const (
 	cacheForever = "public, max-age=31536000, immutable"
 	cacheNever   = "no-cache"
 )
 
-// contentTypes are given here rather than by package mime, which asks the
-// machine.
+// contentTypes does not use package mime, which depends on the machine.
 var contentTypes = map[string]string{
 	".html":        "text/html; charset=utf-8",
 	".js":          "text/javascript; charset=utf-8",
@@ -58,7 +55,7 @@ var contentTypes = map[string]string{
 	".webmanifest": "application/manifest+json",
 }
 
-// file is one embedded file in every encoding it is served in.
+// file is an embedded file in each encoding that it is served in.
 type file struct {
 	contentType string
 	cache       string
@@ -68,11 +65,10 @@ type file struct {
 	gzip        func() []byte // nil if there is none; made when first asked for
 }
 
-// Handler serves the page: "/" and "/r/{room}" (the same document, the script
-// reads the path), "/assets/", "/manifest.webmanifest" and "/sw.js", to GET and
-// HEAD. Anything else is not found. All of them refer to each other by relative
-// paths, so that a proxy can serve them below a path that it takes away. It is safe
-// for concurrent use.
+// Handler serves the page for GET and HEAD: "/" and "/r/{room}" (the same document, the
+// script reads the path), "/assets/", "/manifest.webmanifest" and "/sw.js". Anything
+// else is not found. Files refer to each other by relative paths, so that a proxy can
+// serve them below a path that it strips. It is safe for concurrent use.
 func Handler() http.Handler {
 	files, err := load(dist)
 	mux := http.NewServeMux()
@@ -99,13 +95,13 @@ func Handler() http.Handler {
 	})
 }
 
-// notHere is what is said of a path that the page does not have.
+// notHere is the answer for a path that the page does not have.
 const notHere = "There is nothing here. If a proxy serves this server below a path, it must take that path away before it passes a request on."
 
-// reference is where the HTML refers to another file.
+// reference matches a reference to another file in the HTML.
 var reference = regexp.MustCompile(`(href|src)="`)
 
-// oneDown returns the document as it is for an address one level further down.
+// oneDown returns the document for an address one level further down.
 func (f *file) oneDown() *file {
 	plain := reference.ReplaceAll(f.plain, []byte(`$0../`))
 	return &file{contentType: f.contentType, cache: f.cache, tag: tagOf(plain), plain: plain, gzip: sync.OnceValue(func() []byte { return gzipped(plain) })}
@@ -116,7 +112,7 @@ func tagOf(plain []byte) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// load reads what is embedded.
+// load reads the embedded files.
 func load(from fs.FS) (map[string]*file, error) {
 	files := make(map[string]*file)
 	err := fs.WalkDir(from, "dist", func(at string, entry fs.DirEntry, err error) error {
@@ -161,7 +157,7 @@ func gzipped(data []byte) []byte {
 	return out.Bytes()
 }
 
-// ServeHTTP answers with the smallest form that the browser takes.
+// ServeHTTP answers with the smallest encoding that the browser accepts.
 func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, encoding := f.plain, ""
 	accepted := r.Header.Get("Accept-Encoding")
@@ -199,9 +195,9 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accepts says whether an Accept-Encoding field (RFC 9110, 12.5.3) names the
-// coding with a weight that is not 0. It takes no part in preferences: the
-// smallest form that is accepted is the best for everybody.
+// accepts reports whether an Accept-Encoding field (RFC 9110, 12.5.3) names the coding
+// with a weight other than 0. Preferences do not matter: the smallest accepted
+// encoding is the best.
 func accepts(field, coding string) bool {
 	for item := range strings.SplitSeq(field, ",") {
 		name, parameters, _ := strings.Cut(item, ";")
@@ -218,7 +214,7 @@ func accepts(field, coding string) bool {
 	return false
 }
 
-// matches says whether an If-None-Match field (RFC 9110, 13.1.2) names the tag.
+// matches reports whether an If-None-Match field (RFC 9110, 13.1.2) names the tag.
 func matches(field, tag string) bool {
 	for item := range strings.SplitSeq(field, ",") {
 		item = strings.TrimPrefix(strings.TrimSpace(item), "W/")

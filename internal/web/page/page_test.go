@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// get asks the handler; pairs of header names and values may follow.
+// get sends a request to the handler, with pairs of header names and values.
 func get(t *testing.T, method, target string, header ...string) *http.Response {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
@@ -36,10 +36,10 @@ func body(t *testing.T, r *http.Response) []byte {
 	return data
 }
 
-// refers finds what the HTML has the browser load.
+// refers matches files that the HTML has the browser load.
 var refers = regexp.MustCompile(`(?:src|href)="([^"]+)"`)
 
-// loaded are the paths that a browser loads for the page, as the HTML names them.
+// loaded returns the paths that a browser loads for the page, as the HTML names them.
 func loaded(t *testing.T) []string {
 	t.Helper()
 	var paths []string
@@ -92,7 +92,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// What the files refer to is found wherever a proxy has put the page.
+// References between files resolve wherever a proxy has put the page.
 func TestBelowAPath(t *testing.T) {
 	below := http.StripPrefix("/some/where", Handler())
 	ask := func(target string) (int, string) {
@@ -250,8 +250,8 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// TestFont has the style name a font that is served with its license, and nothing
-// else name it: only a browser that needs it loads it.
+// TestFont checks that the font is served with its license, and that only the style
+// sheet refers to it: only a browser that needs it loads it.
 func TestFont(t *testing.T) {
 	var style string
 	for _, target := range loaded(t) {
@@ -285,8 +285,7 @@ func TestFont(t *testing.T) {
 	}
 }
 
-// TestSmall holds what the first visit loads below 100 kB, with either
-// compression.
+// TestSmall keeps the files of a first visit below 100 kB, with either compression.
 func TestSmall(t *testing.T) {
 	for _, encoding := range []string{"br", "gzip"} {
 		total := 0

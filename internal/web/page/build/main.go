@@ -1,11 +1,12 @@
-// Command build makes the web page: page/dist from page/src. "go generate
-// ./internal/web" runs it. It is a module of its own, so that the server does
-// not depend on esbuild.
+// Command build builds the web page: page/dist from page/src. "go generate
+// ./internal/web" runs it. It is a module of its own, so that the server does not
+// depend on esbuild.
 //
-// With -check it writes nothing and fails when page/dist is not what the source
-// gives, and checks the types of the source. With -modules it only installs what
-// package-lock.json names, which tests need. With -script it only prints a source
-// as a script that defines the global "source", for tests of that source alone.
+// With -check it writes nothing, and fails if page/dist does not match the source, or
+// if the source has wrong types, circular imports, or files or functions that are too
+// long. With -modules it only installs the packages of package-lock.json, for tests.
+// With -script it only prints a source as a script that defines the global "source",
+// for tests of that source alone.
 package main
 
 import (
@@ -30,7 +31,7 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// files are what is served, by their path in page/dist.
+// files are the files that are served, by their path in page/dist.
 type files map[string][]byte
 
 func main() {
@@ -72,7 +73,7 @@ func run(page string, check, modules bool, script string) error {
 	return compare(dist, built)
 }
 
-// printScript prints a source, with what it imports.
+// printScript prints a source with its imports.
 func printScript(page, source string) error {
 	result := api.Build(api.BuildOptions{
 		EntryPoints: []string{source}, AbsWorkingDir: page, Bundle: true,
@@ -85,7 +86,7 @@ func printScript(page, source string) error {
 	return err
 }
 
-// install runs npm ci unless it has been run for this very package-lock.json.
+// install runs npm ci, unless it has already run for this package-lock.json.
 func install(page string) error {
 	lock, err := os.ReadFile(filepath.Join(page, "package-lock.json"))
 	if err != nil {
@@ -108,17 +109,16 @@ func checkTypes(page string) error {
 	return nil
 }
 
-// inPage runs a command in the page's directory; what it says goes to standard
-// error.
+// inPage runs a command in the page's directory, with its output on standard error.
 func inPage(page, name string, args ...string) error {
 	command := exec.Command(name, args...)
 	command.Dir, command.Stdout, command.Stderr = page, os.Stderr, os.Stderr
 	return command.Run()
 }
 
-// build makes all files in memory, in the order in which they need each other's
-// names: the bundle and what it refers to, the HTML and the manifest, which
-// refer to those, and the service worker, which keeps all of them.
+// build builds all files in memory, in the order in which they need each other's names:
+// the bundle and its assets; the HTML and the manifest, which refer to those; and the
+// service worker, which caches all of them.
 func build(page string) (files, error) {
 	built, err := bundle(page, api.BuildOptions{
 		EntryPointsAdvanced: []api.EntryPoint{
@@ -198,10 +198,10 @@ func bundle(page string, options api.BuildOptions) (files, error) {
 	return built, nil
 }
 
-// hashPart is what a hash adds to the name of an asset.
+// hashPart matches the hash in the name of an asset.
 var hashPart = regexp.MustCompile(`-[A-Z0-9]{8}\.`)
 
-// asset is how a source names an asset whose real name has a hash: {{app.js}}.
+// asset matches the name of an asset in a source, without its hash: {{app.js}}.
 var asset = regexp.MustCompile(`\{\{([a-z0-9.-]+)\}\}`)
 
 func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
@@ -220,9 +220,9 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 	return filled, nil
 }
 
-// shellOf lists, as a JavaScript array, what the service worker keeps: what the
-// page needs to show itself without a network. The font is not among it: most
-// machines have one of their own and never load it.
+// shellOf returns a JavaScript array of the files that the service worker caches: those
+// that the page needs without a network. The font is not among them: most machines
+// have one of their own and never load it.
 func shellOf(built files) string {
 	shell := []string{`"./"`, `"r/lobby"`} // the page as it is for a room, whichever it is
 	for _, name := range slices.Sorted(maps.Keys(built)) {
@@ -233,7 +233,7 @@ func shellOf(built files) string {
 	return "[" + strings.Join(shell, ",") + "]"
 }
 
-// version names this build: other files, another version.
+// version identifies the build by the content of its files.
 func version(built files) string {
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(built)) {
@@ -255,7 +255,7 @@ func compress(data []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// write makes dist hold the built files and nothing else.
+// write replaces the content of dist with the built files.
 func write(dist string, built files) error {
 	if err := os.RemoveAll(dist); err != nil {
 		return err
@@ -272,7 +272,7 @@ func write(dist string, built files) error {
 	return nil
 }
 
-// compare says what in dist is not what was built.
+// compare reports files in dist that differ from the built ones.
 func compare(dist string, built files) error {
 	var differ []string
 	seen := make(map[string]bool)

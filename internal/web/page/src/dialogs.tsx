@@ -188,7 +188,7 @@ function Keys() {
             <dd>
               {ways.map((keys, i) => (
                 <span key={i}>
-                  {i > 0 && <span class="quiet"> {t('or')} </span>}
+                  {i > 0 && <span class="quiet">&nbsp;{t('or')} </span>}
                   {keys.map((k) => (
                     <kbd key={k}>{k}</kbd>
                   ))}

@@ -27,7 +27,7 @@ export function MessageList({ room }: { room: Room }) {
   // The window, the input below and the text's width change heights without a render.
   useEffect(() => {
     const observer = new ResizeObserver(() => {
-      if (view.listRef.current) view.arrange() // it may be gone already
+      if (view.listRef.current) view.arrange()
     })
     observer.observe(view.scrollerRef.current!)
     observer.observe(view.list)
@@ -37,7 +37,7 @@ export function MessageList({ room }: { room: Room }) {
   useEffect(() => {
     if (view.marked.value === 0) return
     const row = view.list.querySelector<HTMLElement>(`[data-seq="${view.marked.value}"]`)
-    // It may have taken a while to load: a user who has gone on since keeps the focus.
+    // Loading may have taken a while: if the user has moved on, the focus stays.
     if (target.peek()?.focus()) row?.focus({ preventScroll: true })
   }, [view.marked.value, view.visit])
 

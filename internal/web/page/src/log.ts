@@ -5,7 +5,7 @@
 
 import type { Message } from './protocol'
 
-/** A run of entries: all of them from `start` to `end`, of which only the messages are kept. */
+/** A run of entries from `start` to `end` without a gap, kept as the messages among them. */
 export interface Run {
   messages: Message[]
   start: number

@@ -95,8 +95,8 @@ export const de: Texts = {
   noRooms: 'Kein Raum gefunden.',
 
   keys: 'Tastatur',
-  keyPrevious: 'Voriger Raum, nächster Raum',
-  keyUnread: 'Voriger, nächster ungelesener Raum',
+  keyPrevious: 'Voriger, nächster Raum',
+  keyUnread: 'Voriger, nächster ungelesener',
   keyNewline: 'Neue Zeile',
   keyComplete: 'Einen @Namen vervollständigen',
   keyNewest: 'Zur neuesten Nachricht',

@@ -104,8 +104,8 @@ export const en = {
 
   // The keys
   keys: 'Keyboard',
-  keyPrevious: 'Previous room, next room',
-  keyUnread: 'Previous unread room, next unread room',
+  keyPrevious: 'Previous, next room',
+  keyUnread: 'Previous, next unread room',
   keyNewline: 'New line',
   keyComplete: 'Complete an @name',
   keyNewest: 'Jump to the latest message',

@@ -2,7 +2,7 @@
 // the document, so that a hundred thousand messages scroll like a hundred. The
 // position of the reader is held at a message, not at a pixel: whatever is put in
 // above, or turns out to be higher than estimated, the text under the reader's eyes
-// stays.
+// does not move.
 
 import { signal } from '@preact/signals'
 import { createRef } from 'preact'
@@ -19,9 +19,9 @@ const overscan = 400
 const margin = 150
 /** More new messages than this in a frame are a rush. */
 const rush = 5
-/** How near to the end of what is loaded more is asked for, in pixels. */
+/** How near to the end of the loaded messages more are asked for, in pixels. */
 const loadWithin = 1500
-/** A row with no more than this many pixels on the screen is over. */
+/** A row with no more pixels than this on the screen counts as scrolled away. */
 const almost = 4
 
 export class Viewport {
@@ -45,7 +45,7 @@ export class Viewport {
   /** The generation of the log that the reader has been placed in. */
   private placed = -1
   private shownEnd = 0
-  /** So many messages came that they are gone before anybody scrolls back to them. */
+  /** Many messages come at once: they are gone before anybody could scroll back to them. */
   private rushing = false
 
   constructor(private readonly rerender: () => void) {}
@@ -89,7 +89,7 @@ export class Viewport {
     this.lastTop = top
     if (Math.abs(moved) < 0.5) return
     const atBottom = scrollHeight - top - clientHeight < 4
-    // Only scrolling down is a wish to follow: a window that grows moves things too.
+    // Only scrolling down means to follow: a window that grows moves things too.
     if (atBottom && moved > 0 && log.attached) this.room.following = true
     else if (!atBottom && moved < 0) this.room.following = false
     this.hold()
@@ -99,13 +99,13 @@ export class Viewport {
     this.observe()
   }
 
-  /** Acts on where the reader is: what is read, what to load, the button to the newest. */
+  /** Acts on the reader's position: marks messages as read, loads more, shows the button to the newest. */
   observe(): void {
     const { room, scroller } = this
     const { log } = room
     const { messages } = log
     const fromBottom = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight
-    // At the end, with nothing missed to come: there is no other place to be.
+    // At the end, with nothing missed still to come, the reader follows.
     if (!room.following && log.loaded && log.attached && fromBottom < 4 && log.end >= room.head) room.following = true
     this.away.value = !log.attached || (!room.following && fromBottom > 40)
     if (log.loaded && scroller.scrollTop < loadWithin && !room.loadFailed.value) void loadOlder(room)
@@ -191,7 +191,7 @@ export class Viewport {
     if (room.following) this.hold()
   }
 
-  /** Keeps where the reader is: the message at the upper edge. */
+  /** Holds the reader's position: the message at the upper edge. */
   private hold(): void {
     const { room, rows } = this
     const { messages } = room.log
