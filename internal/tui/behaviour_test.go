@@ -110,7 +110,7 @@ func TestCommands(t *testing.T) {
 	}{
 		{"/join Kitchen", "join kitchen", "joining kitchen"},
 		{"/join #ops", "join ops", "ops"},
-		{"/join a b", "", "is no name of a room"},
+		{"/join a b", "", "is not a room name"},
 		{"/join", "", "/join, /j ROOM: Join a room"},
 		{"/part", "part lobby", "no room is open"},
 		{"/part nowhere", "", "you are not in nowhere"},
@@ -124,7 +124,7 @@ func TestCommands(t *testing.T) {
 		{"/close lobby", "part lobby", "no room is open"},
 		{"/list", "rooms true", ""},
 		{"/msg ben hi", "", "not sent: there are no direct messages yet"},
-		{"/query ben", "", "room that only you and ben know of"},
+		{"/query ben", "", "ben know about, but anyone can find it with /rooms and read it"},
 		{"/query", "", "/msg, /query NAME [TEXT]: "},
 		{"/help close", "", "/part, /leave, /close [ROOM]: "},
 		{"/topic x", "", "rooms have no topics yet"},
@@ -132,14 +132,14 @@ func TestCommands(t *testing.T) {
 		{"/help prat", "", "did you mean /part?"},
 		{"/help", "", "Type and press Enter"},
 		{"/reconnect", "reconnect", "connecting"},
-		{"/search xyz", "", "not found in all that was said"},
+		{"/search xyz", "", "not found in this room"},
 		{"/ignore ben", "", "ben is ignored"},
 		{"/ignore", "", "nobody is ignored"},
 		{"/copy", "", "there is no message to copy"},
-		{"/copy x", "", "/copy takes how many"},
+		{"/copy x", "", "/copy takes a number of"},
 		{"/date 2026-11-01", "find lobby 2026-11-01T00:00:00Z", ""},
 		{"/date 2026-11-01 13:30", "find lobby 2026-11-01T13:30:00Z", ""},
-		{"/date yesterday", "", "is no date such as 2026-11-25 12:00"},
+		{"/date yesterday", "", "is not a date such as 2026-11-25 12:00"},
 		{"/theme loud", "", "is none of auto, dark, light"},
 		{"/JOIN x", "join x", ""},
 		{"/jo", "", "did you mean /join?"},
@@ -205,16 +205,16 @@ func TestQuitting(t *testing.T) {
 	d = newDesk(t, 80, 12)
 	d.back.lost = 2
 	d.keys("/quit", "enter")
-	d.shows("ending when everything is sent")
+	d.shows("quitting when everything is sent")
 	d.second(quitPatience)
-	d.shows("2 messages are not sent yet. Quit nevertheless?")
+	d.shows("2 messages are not sent yet. Quit anyway?")
 	d.keys("n")
 	if d.quit || d.mode != chatting {
 		t.Error("n quits")
 	}
 	d.happens(stateEvent{link: offline})
 	d.keys("ctrl+d")
-	d.shows("2 messages are not sent yet. Quit nevertheless?")
+	d.shows("2 messages are not sent yet. Quit anyway?")
 	d.keys("y")
 	if !d.quit {
 		t.Error("y does not quit")
@@ -247,7 +247,7 @@ func TestUnread(t *testing.T) {
 	d.keys("alt+1", "alt+2")
 	d.hides("─ new ─")
 	d.keys("alt+a")
-	d.shows("nothing new elsewhere")
+	d.shows("nothing is unread in other rooms")
 }
 
 // Mentions are found before what is merely new.
@@ -610,49 +610,49 @@ func TestPasting(t *testing.T) {
 	d.keys("ctrl+c")
 	d.send(tea.PasteMsg{Content: "\x1b[31mred\x00"})
 	d.typed("[31mred")
-	d.shows("control characters were left out")
+	d.shows("control characters were removed")
 }
 
 func TestSearch(t *testing.T) {
 	d := newDesk(t, 80, 16)
 	d.joined("lobby", 1000)
 	d.keys("ctrl+f", "MESSAGE 90", "up")
-	d.shows("2 of 10 in what is loaded")
+	d.shows("2 of 10 in the loaded messages")
 	d.shows("message 908")
 	d.keys("down")
-	d.shows("1 of 10 in what is loaded")
+	d.shows("1 of 10 in the loaded messages")
 	d.keys("ctrl+u", "message 500")
-	d.shows("not found in what is loaded")
+	d.shows("not found in the loaded messages")
 	d.keys("enter")
-	d.shows("looking further back …; Esc stops")
+	d.shows("searching further back …; Esc stops")
 	if got := d.back.last("search"); !strings.Contains(got, "query:message 500 ") || !strings.Contains(got, "direction:-1 from:801") {
 		t.Fatalf("asked for %q", got)
 	}
 	number := d.finder.number
 	d.happens(scanEvent{room: "lobby", number: number, scanned: 250, at: 551, time: old(551).Time})
-	d.shows("looking back: 250 messages, to 24 Nov 2026 21:11 …; Esc stops")
+	d.shows("searching back: 250 messages, to 24 Nov 2026 21:11 …; Esc stops")
 	d.happens(scanEvent{room: "lobby", number: number, scanned: 301, found: 500})
-	d.shows("looking back: 250") // until it is shown
+	d.shows("searching back: 250") // until it is shown
 	if got := d.back.last("load"); !strings.Contains(got, "After:449") || !strings.Contains(got, "Target:500") {
 		t.Fatalf("asked for %q", got)
 	}
 	e := d.pageOf("lobby", page{HasAfter: true, After: 449}, 1000)
 	e.page.Around, e.page.Target = true, 500
 	d.happens(e)
-	d.shows("1 of 1 in what is loaded")
+	d.shows("1 of 1 in the loaded messages")
 	d.shows("▸20:20        ben  message 500")
 	if row := strings.Split(d.screen(), "\n")[7]; !strings.Contains(row, "message 500") {
 		t.Errorf("what was found is not in the middle:\n%s", d.screen())
 	}
 	d.keys("enter")
 	d.happens(scanEvent{room: "lobby", number: d.finder.number, scanned: 449, done: true})
-	d.shows("no more matches before 24 Nov 2026 20:20; Down newer, Esc ends")
+	d.shows("no more matches before 24 Nov 2026 20:20; Down newer, Esc closes")
 	d.keys("down")
 	if got := d.back.last("search"); !strings.Contains(got, "direction:1 from:649") {
 		t.Fatalf("asked for %q", got)
 	}
 	d.happens(scanEvent{room: "lobby", number: d.finder.number, scanned: 351, done: true})
-	d.shows("no more matches after 24 Nov 2026 20:20; Enter older, Esc ends")
+	d.shows("no more matches after 24 Nov 2026 20:20; Enter older, Esc closes")
 	d.says("lobby", "ben", "message 500 again")
 	d.keys("down") // there is something now
 	d.happens(scanEvent{room: "lobby", number: d.finder.number, found: 1001})
@@ -678,7 +678,7 @@ func TestStoppingASearch(t *testing.T) {
 		if d.back.last("stopSearch") == "" || d.mode != searching {
 			t.Fatalf("%s does not stop the search, or closes it", key)
 		}
-		d.shows("not found back to 25 Nov 2026 12:00; Enter looks on, Esc ends")
+		d.shows("not found back to 25 Nov 2026 12:00; Enter continues, Esc closes")
 		d.happens(scanEvent{room: "lobby", number: number, found: 77})
 		if d.finder.found != 0 {
 			t.Error("a search that was stopped finds")
@@ -695,7 +695,7 @@ func TestStoppingASearch(t *testing.T) {
 		d.shows("the search was interrupted: ")
 		d.keys("enter")
 		d.happens(scanEvent{room: "lobby", number: d.finder.number, done: true})
-		d.shows("not found in all that was said; Esc ends")
+		d.shows("not found in this room; Esc closes")
 		d.keys("enter", "x") // what is typed is another search
 		if got := d.back.calls[len(d.back.calls)-1]; got != "stopSearch" {
 			t.Errorf("typing leaves the search going: %q", got)

@@ -12,15 +12,15 @@ import (
 	"kaban/internal/config"
 )
 
-// command is something that is typed with a slash in front. The table of them is
-// what completion, the help and docs/terminal.md are made of.
+// command is typed with a slash in front. Completion, the help and docs/terminal.md
+// are made from the table of commands.
 type command struct {
 	name  string
 	usage string // its arguments
 	help  string
-	needs int // arguments at least
+	needs int // minimum number of arguments
 	do    func(m *Model, rest string) tea.Cmd
-	also  []string // other names, as people know them from other clients
+	also  []string // aliases, known from other clients
 }
 
 // commands returns the table, sorted by name.
@@ -28,40 +28,40 @@ func commands() []command {
 	return []command{
 		{"clear", "", "Empty the screen of this room; scrolling up brings it back", 0, (*Model).clear, nil},
 		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy, nil},
-		{"date", "YYYY-MM-DD [HH:MM]", "Go to what was said at a date", 1, (*Model).toDate, nil},
+		{"date", "YYYY-MM-DD [HH:MM]", "Go to a date", 1, (*Model).toDate, nil},
 		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil},
-		{"ignore", "[NAME]", "Hide what somebody says, or show it again; without a name, list who is ignored", 0, (*Model).ignore, nil},
-		{"join", "ROOM", "Join a room, which is made if it does not exist", 1, (*Model).join, []string{"j"}},
-		{"me", "TEXT", "Say what you do: /me waves", 1, (*Model).act, nil},
-		{"msg", "NAME [TEXT]", "Not yet: there are no direct messages; it says what there is instead", 1, (*Model).message, []string{"query"}},
-		{"names", "[ROOM]", "List who is in a room", 0, (*Model).listMembers, []string{"who"}},
-		{"nick", "NAME", "Go by another name; this connects anew under it", 1, (*Model).rename, nil},
-		{"part", "[ROOM]", "Leave a room and close it here; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}},
-		{"quit", "", "End", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }, []string{"exit"}},
-		{"reconnect", "", "Give the connection up and connect again at once", 0, (*Model).reconnect, nil},
+		{"ignore", "[NAME]", "Hide the messages of a person, or show them again; without a name, list the ignored people", 0, (*Model).ignore, nil},
+		{"join", "ROOM", "Join a room, creating it if necessary", 1, (*Model).join, []string{"j"}},
+		{"me", "TEXT", "Describe an action: /me waves", 1, (*Model).act, nil},
+		{"msg", "NAME [TEXT]", "Not yet: there are no direct messages; explains the alternative", 1, (*Model).message, []string{"query"}},
+		{"names", "[ROOM]", "List the people in a room", 0, (*Model).listMembers, []string{"who"}},
+		{"nick", "NAME", "Change your name; reconnects under the new one", 1, (*Model).rename, nil},
+		{"part", "[ROOM]", "Leave a room; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}},
+		{"quit", "", "Quit", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }, []string{"exit"}},
+		{"reconnect", "", "Drop the connection and connect again at once", 0, (*Model).reconnect, nil},
 		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}},
 		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil},
 		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil},
-		{"topic", "[TEXT]", "Not yet: rooms have no topics so far", 0, (*Model).topic, nil},
+		{"topic", "[TEXT]", "Not yet: rooms have no topics", 0, (*Model).topic, nil},
 	}
 }
 
-// called reports whether a command has a name, in any case.
+// called reports whether a command has a name, ignoring case.
 func (c command) called(name string) bool {
 	name = strings.ToLower(name)
 	return c.name == name || slices.Contains(c.also, name)
 }
 
-// names returns all that a command is called, with slashes.
+// names returns all names of a command, with slashes.
 func (c command) names() string {
 	return "/" + strings.Join(append([]string{c.name}, c.also...), ", /")
 }
 
-// message is for what is to come: a message must not go to a room by mistake.
+// message exists so that a direct message is not sent to a room by mistake.
 func (m *Model) message(rest string) tea.Cmd {
 	name, _, _ := strings.Cut(rest, " ")
-	m.say("not sent: there are no direct messages yet, since a name here is not an account that only one person has. " +
-		"You can /join a room that only you and " + name + " know of, but everybody can find it with /rooms and read it")
+	m.say("not sent: there are no direct messages yet, because a name here is not an account. " +
+		"You can /join a room that only you and " + name + " know about, but anyone can find it with /rooms and read it")
 	return nil
 }
 
@@ -92,7 +92,7 @@ func (m *Model) run(text string) tea.Cmd {
 // line explains a command.
 func (c command) line() string { return strings.TrimSpace(c.names()+" "+c.usage) + ": " + c.help }
 
-// nearestCommand says which command was probably meant.
+// nearestCommand suggests the command that was probably meant.
 func nearestCommand(name string) string {
 	if best, ok := config.Closest(name, commandNames("")); ok {
 		return ", did you mean /" + best + "?"
@@ -115,19 +115,18 @@ func (m *Model) explain(rest string) tea.Cmd {
 	return nil
 }
 
-// roomArgument returns the room that a command is about: the one that is named,
-// or the present one.
+// roomArgument returns the room of a command: the one it names, or the open one.
 func (m *Model) roomArgument(rest string) (string, bool) {
 	if rest == "" {
 		if m.active == nil {
-			m.say("there is no room here; /join ROOM")
+			m.say("no room is open; /join ROOM")
 			return "", false
 		}
 		return m.active.name, true
 	}
 	name, err := kaban.ParseRoomName(strings.TrimPrefix(rest, "#"))
 	if err != nil {
-		m.say(fmt.Sprintf("%q is no name of a room: %v", rest, err))
+		m.say(fmt.Sprintf("%q is not a room name: %v", rest, err))
 		return "", false
 	}
 	return name.String(), true
@@ -198,7 +197,7 @@ func (m *Model) copy(rest string) tea.Cmd {
 	if rest != "" {
 		var err error
 		if n, err = strconv.Atoi(rest); err != nil || n < 1 {
-			m.say("/copy takes how many messages, such as /copy 3")
+			m.say("/copy takes a number of messages, such as /copy 3")
 			return nil
 		}
 	}
@@ -216,7 +215,7 @@ func (m *Model) copy(rest string) tea.Cmd {
 		return nil
 	}
 	slices.Reverse(texts)
-	m.hint = fmt.Sprintf("%d copied, if your terminal lets programs use the clipboard", len(texts))
+	m.hint = fmt.Sprintf("%d copied, if your terminal allows programs to use the clipboard", len(texts))
 	return tea.SetClipboard(strings.Join(texts, "\n"))
 }
 
@@ -231,7 +230,7 @@ func (m *Model) ignore(rest string) tea.Cmd {
 	}
 	name, err := kaban.ParseUsername(rest)
 	if err != nil {
-		m.say(fmt.Sprintf("%q is no name: %v", rest, err))
+		m.say(fmt.Sprintf("%q is not a name: %v", rest, err))
 		return nil
 	}
 	if at := slices.IndexFunc(m.config.Ignore, func(other string) bool { return nameKey(other) == name.Key() }); at >= 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/kyokomi/emoji/v2"
 )
 
-// completing is a completion that the next Tab changes.
+// completing is a completion that the next Tab replaces.
 type completing struct {
 	found []string
 	at    int
@@ -19,8 +19,8 @@ type completing struct {
 	text  string // the draft as the completion left it
 }
 
-// complete completes the word before the cursor, or goes to another way to do
-// so.
+// complete completes the word before the cursor, or switches to the next
+// candidate.
 func (m *Model) complete(direction int) tea.Cmd {
 	d := m.draft()
 	c := &m.completing
@@ -47,7 +47,7 @@ func (m *Model) complete(direction int) tea.Cmd {
 	return nil
 }
 
-// candidates returns what the word before the cursor could become.
+// candidates returns the possible completions of the word before the cursor.
 func (m *Model) candidates(d *draft) completing {
 	begin := strings.LastIndexAny(d.text[:d.at], " \n") + 1
 	word := d.text[begin:d.at]
@@ -75,7 +75,7 @@ func (m *Model) candidates(d *draft) completing {
 		switch {
 		case strings.HasPrefix(word, "@"):
 			c.from++
-		case begin == 0: // who is spoken to is mentioned
+		case begin == 0: // a name in front addresses its person
 			for n, name := range c.found {
 				c.found[n] = "@" + name
 			}
@@ -85,8 +85,7 @@ func (m *Model) candidates(d *draft) completing {
 	return c
 }
 
-// commandNames returns all names of commands behind a slash or not; those in the
-// table come before the others.
+// commandNames returns all names of commands after a prefix; aliases come last.
 func commandNames(slash string) (all []string) {
 	table := commands()
 	for _, c := range table {
@@ -100,7 +99,7 @@ func commandNames(slash string) (all []string) {
 	return all
 }
 
-// people returns the names to complete in a room: who spoke last comes first.
+// people returns the names to complete in a room, latest speaker first.
 func (m *Model) people() []string {
 	if m.active == nil {
 		return nil
@@ -109,7 +108,7 @@ func (m *Model) people() []string {
 	return append(people, m.active.sorted()...)
 }
 
-// roomNames returns the names of rooms to complete: those one is in first.
+// roomNames returns the room names to complete, joined rooms first.
 func (m *Model) roomNames() []string {
 	var all []string
 	for _, r := range m.rooms {
@@ -158,8 +157,7 @@ func emojiFor(prefix string) []string {
 	return texts
 }
 
-// nameToEmoji turns the :name: that was just completed with a colon into its
-// emoji.
+// nameToEmoji replaces the :name: before the cursor by its emoji.
 func nameToEmoji(d *draft) {
 	before := d.text[:d.at]
 	end := len(before) - 1

@@ -14,7 +14,7 @@ import (
 	"kaban/internal/config"
 )
 
-// Config is what the configuration file says. Its zero value has all defaults.
+// Config is the content of the configuration file. Its zero value has all defaults.
 type Config struct {
 	Server   string
 	Username string
@@ -24,7 +24,7 @@ type Config struct {
 	Ignore   []string            // usernames
 	Keys     map[string][]string // by the name of the action
 
-	path string // "" for none: nothing is kept
+	path string // "" for no file: nothing is saved
 }
 
 var (
@@ -41,12 +41,12 @@ type setting struct {
 	set     func(*Config, []string) error
 }
 
-// settings returns the table of keys, from which --print-config, reading,
-// writing and docs/terminal.md are made.
+// settings returns the table of keys. --print-config, reading, writing and
+// docs/terminal.md use it.
 func settings() []setting {
 	table := []setting{
 		{
-			"server", `"127.0.0.1:6440"`, "The server, as HOST:PORT or HOST. Asked for at the first start.",
+			"server", `"127.0.0.1:6440"`, "The server, as HOST:PORT or HOST. The first start asks for it.",
 			func(c *Config) string { return quoteUnless(c.Server, "") },
 			func(c *Config, v []string) (err error) {
 				if v[0] != "" {
@@ -56,7 +56,7 @@ func settings() []setting {
 			},
 		},
 		{
-			"username", `""`, "The name under which others see you. Empty: your login name, or one like it that is free.",
+			"username", `""`, "The name under which others see you. Empty: your login name, or a similar one that is free.",
 			func(c *Config) string { return quoteUnless(c.Username, "") },
 			func(c *Config, v []string) error {
 				c.Username = v[0]
@@ -68,46 +68,55 @@ func settings() []setting {
 			},
 		},
 		{
-			"theme", `"auto"`, "The colours: auto asks the terminal whether it is dark or light. NO_COLOR does without.",
+			"theme", `"auto"`, "The colours: auto asks the terminal whether it is dark or light. NO_COLOR turns them off.",
 			func(c *Config) string { return quoteUnless(c.Theme, "auto") },
 			func(c *Config, v []string) error { c.Theme = v[0]; return checkTheme(v[0]) },
 		},
 		{
-			"notify", `"bell"`, "When somebody mentions you: bell, osc9 or osc777 (notices of the desktop, where the terminal makes some), off.",
+			"notify", `"bell"`, "What happens when somebody mentions you: bell, osc9 or osc777 (desktop notifications, if the terminal supports them), off.",
 			func(c *Config) string { return quoteUnless(c.Notify, "bell") },
 			func(c *Config, v []string) error { c.Notify = v[0]; return oneOf(v[0], notifications) },
 		},
 		{
-			"mouse", `false`, "The wheel scrolls and a click goes to a room. To mark text hold Shift then.",
+			"mouse", `false`, "The wheel scrolls and a click opens a room. Hold Shift to select text.",
 			func(c *Config) string {
 				if c.Mouse {
 					return "true"
 				}
 				return ""
 			},
-			func(c *Config, v []string) (err error) {
-				if c.Mouse, err = strconv.ParseBool(v[0]); err != nil {
-					return errors.New("it must be true or false")
-				}
-				return nil
-			},
+			setMouse,
 		},
 		{
-			"ignore", `[]`, "Whose messages are hidden.",
+			"ignore", `[]`, "People whose messages are hidden.",
 			func(c *Config) string { return list(c.Ignore) },
-			func(c *Config, v []string) error {
-				c.Ignore = nil
-				for _, text := range v {
-					name, err := kaban.ParseUsername(text)
-					if err != nil {
-						return fmt.Errorf("%q: %w", text, err)
-					}
-					c.Ignore = append(c.Ignore, name.String())
-				}
-				return nil
-			},
+			setIgnore,
 		},
 	}
+	return append(table, keySettings()...)
+}
+
+func setMouse(c *Config, v []string) (err error) {
+	if c.Mouse, err = strconv.ParseBool(v[0]); err != nil {
+		return errors.New("it must be true or false")
+	}
+	return nil
+}
+
+func setIgnore(c *Config, v []string) error {
+	c.Ignore = nil
+	for _, text := range v {
+		name, err := kaban.ParseUsername(text)
+		if err != nil {
+			return fmt.Errorf("%q: %w", text, err)
+		}
+		c.Ignore = append(c.Ignore, name.String())
+	}
+	return nil
+}
+
+// keySettings returns a setting for each action.
+func keySettings() (table []setting) {
 	for _, a := range actions() {
 		table = append(table, setting{
 			"key_" + a.name, list(a.keys), a.help + ".",
@@ -178,11 +187,11 @@ func list(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// ConfigPath returns where the configuration file is: kaban/config.toml in
-// XDG_CONFIG_HOME, or in ~/.config. It is "" when neither is known.
+// ConfigPath returns the path of the configuration file: kaban/config.toml in
+// XDG_CONFIG_HOME, or in ~/.config. It is "" if neither is known.
 func ConfigPath() string { return inHome("XDG_CONFIG_HOME", ".config", "config.toml") }
 
-// inHome returns the place of a file of ours, following the XDG Base Directory
+// inHome returns the path of one of our files, following the XDG Base Directory
 // Specification: variables that are not absolute are ignored.
 func inHome(variable, fallback, name string) string {
 	if dir := os.Getenv(variable); filepath.IsAbs(dir) {
@@ -195,8 +204,8 @@ func inHome(variable, fallback, name string) string {
 	return filepath.Join(home, fallback, "kaban", name)
 }
 
-// LoadConfig reads a configuration file, which need not be there. Keys that are
-// not known and values that cannot be right are errors that name file and line.
+// LoadConfig reads a configuration file, which need not exist. Unknown keys and
+// invalid values are errors with file and line.
 func LoadConfig(path string) (Config, error) {
 	c := Config{path: path}
 	if path == "" {
@@ -233,12 +242,12 @@ func LoadConfig(path string) (Config, error) {
 	return c, nil
 }
 
-// String returns the whole configuration as a file that LoadConfig takes, each
-// key with its explanation; what has its default is commented out.
+// String returns the configuration as a file for LoadConfig, each key with its
+// explanation; defaults are commented out.
 func (c Config) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The terminal client of Kaban. This file is %s.\n", c.path)
-	b.WriteString("# What is commented out has its default. Flags and KABAN_ variables beat this file.\n")
+	b.WriteString("# Commented lines show the defaults. Flags and KABAN_ variables override this file.\n")
 	for _, s := range settings() {
 		fmt.Fprintf(&b, "\n# %s\n", s.help)
 		if value := s.get(&c); value != "" {
@@ -250,7 +259,7 @@ func (c Config) String() string {
 	return b.String()
 }
 
-// save writes the named keys to the file and leaves the rest of it as it is.
+// save writes the named keys to the file and leaves the rest unchanged.
 func (c *Config) save(names ...string) error {
 	if c.path == "" {
 		return nil

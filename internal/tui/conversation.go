@@ -13,18 +13,17 @@ import (
 const (
 	// wide is the width from which times and names have columns of their own.
 	wide = 50
-	// minEdge is the width from which a column marks mentions and what was found.
+	// minEdge is the width from which a column marks mentions and the found message.
 	minEdge = 3
-	// groupGap is how long messages of one author are a group, whose name is
-	// shown once. It is shown again every so many minutes of the clock, however
-	// long somebody goes on.
+	// groupGap is how long the messages of one author form a group, which shows the
+	// name once. The clock is cut into slots of this length; each slot starts a group.
 	groupGap = 5 * time.Minute
 )
 
-// column is how wide the column of names is.
+// column is the width of the column of names.
 func column(width int) int { return min(14, max(8, width/6)) }
 
-// textWidth is what is left for the text of a message.
+// textWidth is the width that is left for the text of a message.
 func textWidth(width int) int {
 	switch {
 	case width < minEdge:
@@ -49,7 +48,7 @@ func isIgnored(ignored []string, username string) bool {
 	return slices.ContainsFunc(ignored, func(name string) bool { return name == username || nameKey(name) == key })
 }
 
-// before returns the item that is shown above, nil for none.
+// before returns the item that is shown above, or nil.
 func (m *Model) before(r *room, k int) *item {
 	for k--; k >= 0; k-- {
 		if i := r.at(k); !m.ignores(i) {
@@ -59,12 +58,12 @@ func (m *Model) before(r *room, k int) *item {
 	return nil
 }
 
-// block returns the lines of an item: those that part it from what is above, and
-// its own.
+// block returns the lines of an item: those that separate it from the item above,
+// and its own.
 func (m *Model) block(r *room, k, width int) []line { return m.blockFrom(r, k, width, -1) }
 
-// blockFrom is block for an item at the top of the screen, from one of its lines
-// on: that line says who is speaking, also where their name has scrolled away.
+// blockFrom is block for an item whose line top is the first on the screen. That
+// line names the author even if the name itself has scrolled away.
 func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	i := r.at(k)
 	if m.ignores(i) {
@@ -98,7 +97,7 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 }
 
 // wideBlock puts time and name into columns before the text, and also before the
-// line that is at the top of the screen.
+// top line of the screen.
 func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped bool, width, top int) []line {
 	when := m.local(i.time).Format("15:04")
 	full := m.meter.clean(i.username)
@@ -125,7 +124,7 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 		when, whenLook = "✗", look{role: roleAlert, attrs: bold}
 	}
 	shown := when
-	if isMessage && !grouped && len(name) == 0 { // names that begin alike stay apart
+	if isMessage && !grouped && len(name) == 0 { // long names are not cut: they may begin alike
 		head := line{m.edge(i), {text: fmt.Sprintf("%5s ", when), look: whenLook}, {text: full, look: m.nameLook(i).with(bold)}}
 		lines = append(lines, m.meter.wrap(head, width, 0)...)
 		shown = ""
@@ -184,8 +183,8 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 	return lines
 }
 
-// noticeMark begins what the program says where names have no column, so that
-// nobody takes it for a part of the message above.
+// noticeMark starts a notice where names have no column, so that it does not look
+// like a part of the message above.
 func noticeMark(width int) string {
 	if width < 4*len("-- ") {
 		return ""
@@ -193,7 +192,7 @@ func noticeMark(width int) string {
 	return "-- "
 }
 
-// edge is the first column, where a mention is marked and what was found.
+// edge is the first column, which marks mentions and the found message.
 func (m *Model) edge(i *item) span {
 	if m.mode == searching && m.finder.found == i.seq && i.kind == itemMessage && i.sending == stored {
 		return span{text: "▸", look: look{role: roleAccent, attrs: bold}}
@@ -206,7 +205,7 @@ func (m *Model) edge(i *item) span {
 
 func (m *Model) nameLook(i *item) look { return m.looks.of(i.username) }
 
-// rule is a line across with a text in it, or the text alone where there is no
+// rule is a horizontal line with a text in it, or the text alone if there is no
 // space for a line.
 func (m *Model) rule(text string, width int, l look) []line {
 	rest := width - m.meter.width(text) - 2
@@ -224,8 +223,8 @@ func (m *Model) sameDay(a, b time.Time) bool {
 	return y1 == y2 && m1 == m2 && d1 == d2
 }
 
-// bottomView returns the item and the line of it at the top of the screen when
-// the newest is at its bottom.
+// bottomView returns the item, and its line, at the top of the screen when the
+// newest item is at the bottom.
 func (m *Model) bottomView(r *room, width, height int) (k, skip int) {
 	for k = r.all(); k > 0 && height > 0; {
 		k--
@@ -238,7 +237,7 @@ func (m *Model) bottomView(r *room, width, height int) (k, skip int) {
 	return k, 0
 }
 
-// topView returns the item and the line of it at the top of the screen.
+// topView returns the item, and its line, at the top of the screen.
 func (m *Model) topView(r *room, width, height int) (k, skip int) {
 	if r.following || r.top == nil {
 		return m.bottomView(r, width, height)
@@ -246,8 +245,7 @@ func (m *Model) topView(r *room, width, height int) (k, skip int) {
 	return r.indexOf(r.top), r.topLine
 }
 
-// conversation returns the lines of a room that are on the screen, as many as
-// the height.
+// conversation returns the lines of a room that are on the screen, height of them.
 func (m *Model) conversation(r *room, width, height int) []line {
 	lines := make([]line, 0, height)
 	if r.following && r.all() > 0 || r.all() == 0 {
@@ -282,8 +280,7 @@ func (m *Model) tail(r *room, width, height int) []line {
 	return lines[max(0, len(lines)-height):]
 }
 
-// topOf returns which line of the next block is at the top of the screen, -1 for
-// none.
+// topOf returns which line of the next block is at the top of the screen, or -1.
 func topOf(lines []line, skip int) int {
 	if len(lines) > 0 {
 		return -1
@@ -291,7 +288,7 @@ func topOf(lines []line, skip int) int {
 	return skip
 }
 
-// emptyRoom is what a room shows in which nothing is to be seen.
+// emptyRoom is the text of a room that has nothing to show.
 func (m *Model) emptyRoom(r *room, width, height int) []line {
 	text := "nobody has said anything here yet: be the first"
 	switch {
@@ -304,12 +301,12 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 	case r.all() > 0:
 		text = "there is nothing to show here yet"
 	case r.head > 0:
-		text = "the screen was cleared; scroll up to see what was said"
+		text = "the screen was cleared; scroll up to see the messages"
 	}
 	return m.aside(text, width, height)
 }
 
-// scroll moves the view by lines and loads what is needed there.
+// scroll moves the view by lines and loads older messages near the top.
 func (m *Model) scroll(by int) tea.Cmd {
 	r := m.active
 	if r == nil {
@@ -349,7 +346,7 @@ func (m *Model) move(r *room, by, width, height int) {
 	m.show(r, k, at, width, height)
 }
 
-// show puts a line of an item at the top, or follows if that is at the end.
+// show puts a line of an item at the top, or follows if that is the end.
 func (m *Model) show(r *room, k, at, width, height int) {
 	endK, endAt := m.bottomView(r, width, height)
 	if k > endK || k == endK && at >= endAt {
@@ -365,7 +362,7 @@ func (m *Model) show(r *room, k, at, width, height int) {
 
 func (r *room) follow() { r.following, r.top, r.topLine = true, nil, 0 }
 
-// nearTop reports whether the view is within a screen of the window's top.
+// nearTop reports whether the view is within a screen of the top of the window.
 func (m *Model) nearTop(r *room, width, height int) bool {
 	k, at := m.topView(r, width, height)
 	above := at
@@ -425,13 +422,13 @@ func (m *Model) toTop() tea.Cmd {
 	return nil
 }
 
-// around loads what is around a message and shows it.
+// around loads the messages around a seq and shows that one.
 func (m *Model) around(r *room, seq uint64) {
 	r.loading = true
 	m.backend.load(r.name, page{Around: true, HasAfter: true, After: seq - min(seq, 1+pageSize/4), Target: seq})
 }
 
-// toUnread shows the first message that was new when the room was opened.
+// toUnread shows the first message that was unread when the room was opened.
 func (m *Model) toUnread() tea.Cmd {
 	r := m.active
 	if r == nil || !r.marked {

@@ -7,37 +7,36 @@ import (
 	"kaban/wire"
 )
 
-// event is something that happened to the session. The Model takes them in the
-// order in which they happened.
+// event is a report of the session. The Model takes events in their order.
 type event any
 
 // batch are the events since the last batch.
 type batch []event
 
-// link is what the session does about its connection.
+// link is the state of the connection.
 type link uint8
 
 const (
 	connecting link = iota
 	online
 	silent  // the server does not answer
-	offline // tries again by itself
-	ended   // does not
+	offline // the next attempt is scheduled
+	ended   // no further attempt without the person
 )
 
 type (
-	// stateEvent tells of the connection.
+	// stateEvent reports the connection.
 	stateEvent struct {
 		link    link
 		err     error
 		retryAt time.Time
-		// Once online:
+		// Only with the first online of a session:
 		username, server string
 		limit            int // of a content, in code points
 	}
 	joinedEvent struct {
 		asked, room string
-		cursor      client.Cursor // everything up to here was there before
+		cursor      client.Cursor // the head when the room was joined
 		head        uint64
 	}
 	failedEvent struct { // a room cannot be joined, or was lost
@@ -47,7 +46,7 @@ type (
 	messageEvent struct {
 		room    string
 		message wire.Message
-		head    uint64 // the newest that the server is known to have
+		head    uint64 // the highest seq that the server is known to have
 	}
 	unknownEvent struct { // an entry of an unknown kind
 		room string
@@ -97,11 +96,10 @@ type (
 	}
 )
 
-// backend is what the Model asks for. Nothing here waits: what comes of it
-// arrives as events.
+// backend is what the Model needs of a Session. No method waits: outcomes arrive as
+// events.
 type backend interface {
-	// connect begins a session with a server under the first of the names that
-	// is free.
+	// connect starts a session with a server under the first free name.
 	connect(server string, names []string)
 	join(room string)
 	part(room string)
@@ -109,8 +107,7 @@ type backend interface {
 	// room go out in the order of the calls.
 	post(room string, number uint64, content string)
 	load(room string, p page)
-	// search looks for a message; its scanEvents tell how far it is. There is
-	// one search at a time.
+	// search starts a scan; scanEvents report its progress. It ends an earlier one.
 	search(room string, q scan)
 	stopSearch()
 	// find loads the messages around a moment.

@@ -8,45 +8,43 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// finder is the search in a room. What is loaded is searched with each key; what
-// is not, the session reads and searches page by page, and what it finds is
-// loaded then.
+// finder is the search in a room. Loaded messages are searched with each key. For
+// the rest the session scans the log, and the room loads the page of a match.
 type finder struct {
 	query draft
-	found uint64 // the seq of the message that is shown, 0 for none
-	// looking is the direction in which the session looks, 0 while it does not.
+	found uint64 // the seq of the shown match, 0 for none
+	// looking is the direction of the scan, 0 while there is none.
 	looking int
-	number  uint64 // of that search; others are over
+	number  uint64 // of that scan; others are over
 	looked  scanEvent
-	// end is the direction in which there is nothing more, 0 for none.
+	// end is the direction without further matches, 0 for none.
 	end   int
-	fault string // why the search was interrupted
+	fault string // why the scan failed
 }
 
-// scan is a search beyond what is loaded.
+// scan is a search of messages that are not loaded.
 type scan struct {
 	number    uint64 // comes back with its events
 	query     string // folded
 	ignored   []string
 	direction int    // -1 for older messages, 1 for newer ones
-	from      uint64 // begin beside this seq
-	scanned   int    // messages before this scan
+	from      uint64 // start next to this seq
+	scanned   int    // messages of earlier scans
 }
 
-// scanEvent tells how far a scan is. The last one of a scan is done, has found
-// something or has an error.
+// scanEvent reports the progress of a scan. The last one has done, found or err.
 type scanEvent struct {
 	room    string
 	number  uint64
 	found   uint64    // the seq of the first match
 	scanned int       // messages so far
-	at      uint64    // the last of them
-	time    time.Time // and when it was said
-	done    bool      // there is nothing more in that direction
+	at      uint64    // the seq of the last of them
+	time    time.Time // and its time
+	done    bool      // nothing is left in that direction
 	err     error
 }
 
-// query returns what is searched for, folded; "" for nothing.
+// query returns the search text, folded, or "".
 func (m *Model) query() string {
 	if m.mode != searching {
 		return ""
@@ -69,7 +67,7 @@ func (m *Model) closeSearch() {
 	}
 }
 
-// stopLooking ends what the session does for a search.
+// stopLooking ends the scan.
 func (m *Model) stopLooking() {
 	if m.finder.looking != 0 {
 		m.finder.looking = 0
@@ -115,8 +113,8 @@ func (m *Model) pressSearch(stroke, text string) tea.Cmd {
 	return nil
 }
 
-// find goes to the next match above (-1) or below (1). Beyond what is loaded it
-// has the session look, if it is to go deeper.
+// find goes to the next match above (-1) or below (1). If no loaded message
+// matches and deeper is set, it starts a scan.
 func (m *Model) find(direction int, deeper bool) {
 	f, r, query := &m.finder, m.active, m.query()
 	if query == "" || f.looking == direction {
@@ -144,7 +142,7 @@ func (m *Model) find(direction int, deeper bool) {
 	}
 }
 
-// lookOn has the session look where nothing is loaded.
+// lookOn scans the messages that are not loaded.
 func (m *Model) lookOn(r *room, query string, direction int) {
 	f := &m.finder
 	from := r.last()
@@ -157,7 +155,7 @@ func (m *Model) lookOn(r *room, query string, direction int) {
 		f.end, f.fault = direction, ""
 		return
 	}
-	if at := f.looked.at; at > 0 && (direction < 0) == (at < from) { // goes on where it was stopped
+	if at := f.looked.at; at > 0 && (direction < 0) == (at < from) { // continues where it was stopped
 		from = at
 	} else {
 		f.looked = scanEvent{}
@@ -167,7 +165,7 @@ func (m *Model) lookOn(r *room, query string, direction int) {
 	m.backend.search(r.name, scan{number: f.number, query: query, ignored: slices.Clone(m.config.Ignore), direction: direction, from: from, scanned: f.looked.scanned})
 }
 
-// takeScan takes how far the session is.
+// takeScan takes the progress of a scan.
 func (m *Model) takeScan(e scanEvent) {
 	f := &m.finder
 	if m.mode != searching || m.active == nil || e.room != m.active.name || f.looking == 0 || e.number != f.number {
@@ -176,7 +174,7 @@ func (m *Model) takeScan(e scanEvent) {
 	switch {
 	case e.err != nil:
 		f.looking, f.fault = 0, reasonOf(e.err)
-	case e.found > 0: // and looks until that is shown
+	case e.found > 0: // and is looking until that is shown
 		f.found = e.found
 		m.around(m.active, e.found)
 	case e.done:
@@ -186,7 +184,7 @@ func (m *Model) takeScan(e scanEvent) {
 	}
 }
 
-// showFound takes what was loaded for a search.
+// showFound shows the match on a page that was loaded for it.
 func (m *Model) showFound(e pageEvent) {
 	f := &m.finder
 	if m.mode != searching || e.page.Target == 0 || e.page.Target != f.found {
@@ -219,11 +217,11 @@ func (m *Model) reveal(r *room, k int) {
 	m.show(r, k, at, width, height)
 }
 
-// finderStatus says how the search is doing.
+// finderStatus describes the state of the search.
 func (m *Model) finderStatus() string {
 	f, r, query := &m.finder, m.active, m.query()
 	if query == "" {
-		return "type what to look for; Enter goes back in time, Esc ends"
+		return "type a search text; Enter finds older messages, Esc closes"
 	}
 	total, nth := 0, 0
 	foundAt := time.Time{}
@@ -245,30 +243,30 @@ func (m *Model) finderStatus() string {
 	case f.looking != 0:
 		where := map[int]string{-1: "back", 1: "forward"}[f.looking]
 		if f.looked.scanned == 0 {
-			return "looking further " + where + " …; Esc stops"
+			return "searching further " + where + " …; Esc stops"
 		}
-		return fmt.Sprintf("looking %s: %s, to %s …; Esc stops", where, count(f.looked.scanned, "message", "messages"), moment(f.looked.time))
+		return fmt.Sprintf("searching %s: %s, to %s …; Esc stops", where, count(f.looked.scanned, "message", "messages"), moment(f.looked.time))
 	case f.fault != "":
-		return "the search was interrupted: " + f.fault + "; Enter goes on, Esc ends"
+		return "the search was interrupted: " + f.fault + "; Enter continues, Esc closes"
 	case f.end < 0 && f.found > 0:
-		return "no more matches before " + moment(foundAt) + "; Down newer, Esc ends"
+		return "no more matches before " + moment(foundAt) + "; Down newer, Esc closes"
 	case f.end > 0 && f.found > 0:
-		return "no more matches after " + moment(foundAt) + "; Enter older, Esc ends"
+		return "no more matches after " + moment(foundAt) + "; Enter older, Esc closes"
 	case f.found == 0 && (all || f.end < 0 && r.attached || f.end > 0):
-		return "not found in all that was said; Esc ends"
+		return "not found in this room; Esc closes"
 	case f.found == 0 && f.end < 0:
-		return "not found before " + moment(r.items[len(r.items)-1].time) + "; Down looks forward, Esc ends"
+		return "not found before " + moment(r.items[len(r.items)-1].time) + "; Down searches forward, Esc closes"
 	case f.found == 0 && f.looked.scanned > 0:
-		return fmt.Sprintf("not found back to %s; Enter looks on, Esc ends", moment(f.looked.time))
+		return fmt.Sprintf("not found back to %s; Enter continues, Esc closes", moment(f.looked.time))
 	case f.found == 0 && total == 0:
-		return "not found in what is loaded; Enter looks further back, Esc ends"
+		return "not found in the loaded messages; Enter searches further back, Esc closes"
 	}
-	found, where := fmt.Sprintf("%d of %d", nth, total), " in what is loaded"
-	if nth == 0 { // said since
+	found, where := fmt.Sprintf("%d of %d", nth, total), " in the loaded messages"
+	if nth == 0 { // the found message is newer
 		found = fmt.Sprintf("%d found", total)
 	}
 	if all {
 		where = ""
 	}
-	return found + where + "; Enter older, Down newer, Esc ends"
+	return found + where + "; Enter older, Down newer, Esc closes"
 }

@@ -7,19 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// draft is what is being typed: a text and a place in it.
+// draft is the text that is being edited, with its cursor.
 type draft struct {
 	text string
 	at   int // in bytes, between characters
 
-	// recalled counts back in the history of the room; 0 is what is being
-	// typed, which typed keeps meanwhile.
+	// recalled is the position in the history of the room, counted back; 0 is the
+	// draft itself, which typed keeps meanwhile.
 	recalled int
 	typed    string
-	column   int // where moving up and down tends to; -1 for where it is
+	column   int // the column that moving up and down aims for; -1: the present one
 }
 
-// editor changes a draft. It moves by characters as people see them.
+// editor changes a draft. It moves by grapheme clusters.
 type editor struct {
 	meter
 	killed string // what Ctrl-Y brings back
@@ -33,7 +33,7 @@ func (e *editor) insert(d *draft, text string) {
 
 func (d *draft) set(text string) { d.text, d.at, d.column = text, len(text), -1 }
 
-// next returns the place behind the character at a place.
+// next returns the offset after the character at an offset.
 func (e *editor) next(d *draft, at int) int {
 	if at >= len(d.text) {
 		return len(d.text)
@@ -42,8 +42,8 @@ func (e *editor) next(d *draft, at int) int {
 	return at + len(cluster)
 }
 
-// previous returns the place before the character before a place. Characters
-// are found from the start of the line, since one cannot tell from behind.
+// previous returns the offset of the character before an offset. It segments from
+// the start of the line: clusters cannot be found backwards.
 func (e *editor) previous(d *draft, at int) int {
 	if at == 0 {
 		return 0
@@ -101,10 +101,10 @@ func (d *draft) wordRight() int {
 
 func isLetter(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
 
-// move goes to a place.
+// move puts the cursor at an offset.
 func (d *draft) move(at int) { d.at, d.column = at, -1 }
 
-// kill cuts what lies between a place and the cursor, for yank.
+// kill cuts the text between an offset and the cursor, for yank.
 func (e *editor) kill(d *draft, at int) {
 	from, to := min(at, d.at), max(at, d.at)
 	if from == to {
@@ -159,7 +159,7 @@ func (e *editor) vertical(d *draft, direction int) bool {
 	return true
 }
 
-// recall brings back what was typed before (1) or after (-1).
+// recall goes back (1) or forward (-1) in the history.
 func (d *draft) recall(history []string, direction int) {
 	to := d.recalled + direction
 	if to < 0 || to > len(history) {
@@ -176,8 +176,8 @@ func (d *draft) recall(history []string, direction int) {
 	d.set(history[len(history)-to])
 }
 
-// layout breaks a draft into clean lines of a width and tells where the cursor
-// is.
+// layout breaks a draft into clean lines of a width. It returns the position of the
+// cursor too.
 func (e *editor) layout(d *draft, width int) (lines []string, row, column int) {
 	width = max(width, 2)
 	var b strings.Builder
@@ -210,7 +210,7 @@ func (e *editor) layout(d *draft, width int) (lines []string, row, column int) {
 		at += len(cluster)
 	}
 	if d.at == len(d.text) {
-		if used >= width { // behind the last column
+		if used >= width { // after the last column
 			end()
 		}
 		row, column = len(lines), used
@@ -219,8 +219,8 @@ func (e *editor) layout(d *draft, width int) (lines []string, row, column int) {
 	return lines, row, min(column, width-1)
 }
 
-// fit makes what was pasted something that can be typed: line ends become
-// newlines and control characters go. It tells whether any did.
+// fit cleans pasted text: line ends become newlines and control characters are
+// dropped. It reports whether any were.
 func fit(text string) (fitted string, dropped bool) {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 	fitted = strings.Map(func(r rune) rune {

@@ -9,17 +9,17 @@ import (
 	"kaban/internal/markup"
 )
 
-// itemKind is what a line of a conversation is.
+// itemKind is the kind of an item.
 type itemKind uint8
 
 const (
 	itemMessage itemKind = iota
-	itemNotice           // what the program says, to the person alone
-	itemRefused          // an own message that was not taken
+	itemNotice           // from the program, for this person only
+	itemRefused          // an own message that was refused
 	itemUnknown          // an entry of a kind that this client does not know; never shown
 )
 
-// sending is how far an own message has come.
+// sending is the progress of an own message.
 type sending uint8
 
 const (
@@ -27,10 +27,10 @@ const (
 	pending         // under way
 )
 
-// item is a message or a notice in a conversation.
+// item is an entry or a notice in a conversation.
 type item struct {
 	kind itemKind
-	// seq is the message's; what is none stands behind the message of its seq.
+	// seq is the entry's; a notice comes after the entry with its seq.
 	seq      uint64
 	username string
 	content  string
@@ -41,32 +41,32 @@ type item struct {
 	number   uint64 // of an own message, while it is not stored
 	reason   string // why it was refused
 
-	// wrapped is the content laid out for a shape; it is made when it is needed.
+	// wrapped is the content laid out for a shape, made on demand.
 	wrapped []line
 	shape   shape
 
-	searched string // what matches was asked for last
-	isMatch  bool   // and what it said
+	searched string // the last argument of matches
+	isMatch  bool   // and its result
 }
 
-// shape is what the layout of a content depends on.
+// shape has everything that the layout of a content depends on.
 type shape struct {
 	width int
 	meter meter
-	query string // what is searched for
+	query string // the search text
 	state sending
 }
 
 // isEntry reports whether the item is an entry of the room's log.
 func (i *item) isEntry() bool { return i.kind == itemMessage || i.kind == itemUnknown }
 
-// size is what the item takes in bytes, but for what all take.
+// size is the number of bytes that the item takes beyond its fixed part.
 func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) }
 
-// me begins a message that tells what its author does.
+// me starts a message that describes an action.
 const me = "/me "
 
-// action returns what the author does, for a message that says so.
+// action returns the action that a message describes, if it does.
 func (i *item) action() (string, bool) {
 	does, ok := strings.CutPrefix(i.content, me)
 	return does, ok && i.kind != itemNotice
@@ -120,7 +120,7 @@ func (i *item) styled(m meter, width int) []line {
 	return lines
 }
 
-// matches reports whether a message has what is searched for.
+// matches reports whether a message contains the search text.
 func (i *item) matches(query string) bool {
 	if query == "" || i.kind != itemMessage {
 		return false
@@ -131,16 +131,15 @@ func (i *item) matches(query string) bool {
 	return i.isMatch
 }
 
-// matches reports whether a content or its author has what is searched for,
-// which is folded.
+// matches reports whether a content or its author contains a folded query.
 func matches(content, username, query string) bool {
 	return strings.Contains(fold(content), query) || strings.Contains(fold(username), query)
 }
 
-// fold makes letters of both cases equal, one character for each.
+// fold maps letters to lower case, one character to one.
 func fold(s string) string { return strings.Map(unicode.ToLower, s) }
 
-// mark gives what is searched for a look of its own.
+// mark highlights the search text.
 func mark(lines []line, query string) []line {
 	if query == "" {
 		return lines

@@ -12,11 +12,11 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// action is something that a key does. The table of them is what the
-// configuration, the help and docs/terminal.md are made of.
+// action is something that a key does. The configuration, the help and
+// docs/terminal.md are made from the table of actions.
 type action struct {
 	name  string   // in the configuration: key_<name>
-	keys  []string // by default; as Bubble Tea names them
+	keys  []string // the defaults, as Bubble Tea names them
 	help  string
 	group string
 	do    func(*Model) tea.Cmd
@@ -32,44 +32,44 @@ const (
 
 var groups = []string{groupWriting, groupReading, groupRooms, groupScreen}
 
-// actions returns the table. Which key does what can be configured.
+// actions returns the table of actions. Their keys can be configured.
 func actions() []action {
 	table := []action{
-		{"send", []string{"enter"}, "Send what was typed", groupWriting, (*Model).send},
-		{"newline", []string{"alt+enter", "shift+enter", "ctrl+j"}, "Begin a new line in the message", groupWriting, edit(func(m *Model, d *draft) { m.editor.insert(d, "\n") })},
+		{"send", []string{"enter"}, "Send the message", groupWriting, (*Model).send},
+		{"newline", []string{"alt+enter", "shift+enter", "ctrl+j"}, "Start a new line in the message", groupWriting, edit(func(m *Model, d *draft) { m.editor.insert(d, "\n") })},
 		{"complete", []string{"tab"}, "Complete a name, a room, a command or an :emoji:; again for the next one", groupWriting, func(m *Model) tea.Cmd { return m.complete(1) }},
-		{"complete_back", []string{"shift+tab"}, "The completion before", groupWriting, func(m *Model) tea.Cmd { return m.complete(-1) }},
-		{"up", []string{"up"}, "The line above, or what was sent before", groupWriting, func(m *Model) tea.Cmd { return m.vertical(-1) }},
-		{"down", []string{"down"}, "The line below, or what was sent after", groupWriting, func(m *Model) tea.Cmd { return m.vertical(1) }},
+		{"complete_back", []string{"shift+tab"}, "The previous completion", groupWriting, func(m *Model) tea.Cmd { return m.complete(-1) }},
+		{"up", []string{"up"}, "The line above, or the previous message from the history", groupWriting, func(m *Model) tea.Cmd { return m.vertical(-1) }},
+		{"down", []string{"down"}, "The line below, or the next message from the history", groupWriting, func(m *Model) tea.Cmd { return m.vertical(1) }},
 		{"left", []string{"left", "ctrl+b"}, "One character back", groupWriting, edit(func(m *Model, d *draft) { d.move(m.editor.previous(d, d.at)) })},
 		{"right", []string{"right"}, "One character forward", groupWriting, edit(func(m *Model, d *draft) { d.move(m.editor.next(d, d.at)) })},
 		{"word_left", []string{"alt+b", "ctrl+left"}, "One word back", groupWriting, edit(func(m *Model, d *draft) { d.move(d.wordLeft()) })},
 		{"word_right", []string{"alt+f", "ctrl+right"}, "One word forward", groupWriting, edit(func(m *Model, d *draft) { d.move(d.wordRight()) })},
 		{"line_start", []string{"ctrl+a", "home"}, "To the start of the line", groupWriting, edit(func(m *Model, d *draft) { d.move(d.lineStart()) })},
 		{"line_end", []string{"ctrl+e", "end"}, "To the end of the line", groupWriting, edit(func(m *Model, d *draft) { d.move(d.lineEnd()) })},
-		{"delete_back", []string{"backspace", "ctrl+h"}, "Delete the character before", groupWriting, edit(func(m *Model, d *draft) { m.editor.remove(d, m.editor.previous(d, d.at), d.at) })},
-		{"delete", []string{"delete", "ctrl+d"}, "Delete the character after; Ctrl-D on an empty line quits", groupWriting, (*Model).deleteOrQuit},
-		{"delete_word_back", []string{"ctrl+w", "alt+backspace"}, "Cut the word before", groupWriting, edit(func(m *Model, d *draft) { m.editor.kill(d, d.wordLeft()) })},
-		{"delete_word", []string{"alt+d"}, "Cut the word after", groupWriting, edit(func(m *Model, d *draft) { m.editor.kill(d, d.wordRight()) })},
+		{"delete_back", []string{"backspace", "ctrl+h"}, "Delete the character before the cursor", groupWriting, edit(func(m *Model, d *draft) { m.editor.remove(d, m.editor.previous(d, d.at), d.at) })},
+		{"delete", []string{"delete", "ctrl+d"}, "Delete the character after the cursor; Ctrl-D on an empty line quits", groupWriting, (*Model).deleteOrQuit},
+		{"delete_word_back", []string{"ctrl+w", "alt+backspace"}, "Cut the word before the cursor", groupWriting, edit(func(m *Model, d *draft) { m.editor.kill(d, d.wordLeft()) })},
+		{"delete_word", []string{"alt+d"}, "Cut the word after the cursor", groupWriting, edit(func(m *Model, d *draft) { m.editor.kill(d, d.wordRight()) })},
 		{"kill_start", []string{"ctrl+u"}, "Cut to the start of the line", groupWriting, edit(func(m *Model, d *draft) { m.editor.kill(d, d.lineStart()) })},
-		{"kill_end", []string{"alt+k"}, "Cut to the end of the line (elsewhere Ctrl-K, which is the switcher here)", groupWriting, edit(func(m *Model, d *draft) { m.editor.kill(d, d.lineEnd()) })},
-		{"yank", []string{"ctrl+y"}, "Put back what was cut", groupWriting, edit(func(m *Model, d *draft) { m.editor.insert(d, m.editor.killed) })},
+		{"kill_end", []string{"alt+k"}, "Cut to the end of the line (Ctrl-K is the room switcher here)", groupWriting, edit(func(m *Model, d *draft) { m.editor.kill(d, d.lineEnd()) })},
+		{"yank", []string{"ctrl+y"}, "Paste the text that was cut", groupWriting, edit(func(m *Model, d *draft) { m.editor.insert(d, m.editor.killed) })},
 		{"transpose", []string{"ctrl+t"}, "Swap two characters", groupWriting, edit(func(m *Model, d *draft) { m.editor.transpose(d) })},
 
-		{"page_up", []string{"pgup", "alt+v"}, "A page up; older messages are loaded by themselves", groupReading, func(m *Model) tea.Cmd { return m.scroll(-m.page()) }},
+		{"page_up", []string{"pgup", "alt+v"}, "A page up; older messages load automatically", groupReading, func(m *Model) tea.Cmd { return m.scroll(-m.page()) }},
 		{"page_down", []string{"pgdown", "ctrl+v"}, "A page down", groupReading, func(m *Model) tea.Cmd { return m.scroll(m.page()) }},
 		{"line_up", []string{"shift+up", "ctrl+up"}, "A line up", groupReading, func(m *Model) tea.Cmd { return m.scroll(-1) }},
 		{"line_down", []string{"shift+down", "ctrl+down"}, "A line down", groupReading, func(m *Model) tea.Cmd { return m.scroll(1) }},
 		{"top", []string{"ctrl+home", "alt+<"}, "To the room's first message", groupReading, (*Model).toTop},
-		{"bottom", []string{"esc", "ctrl+end", "alt+>"}, "To the newest message; closes what is open first", groupReading, (*Model).escape},
+		{"bottom", []string{"esc", "ctrl+end", "alt+>"}, "To the newest message, or close what is open", groupReading, (*Model).escape},
 		{"unread", []string{"alt+u"}, "To the first unread message", groupReading, (*Model).toUnread},
 		{"date", []string{"alt+g"}, "To a date", groupReading, (*Model).askDate},
 		{"search", []string{"ctrl+f"}, "Search this room, back to its first message", groupReading, (*Model).openSearch},
 
 		{"next_room", []string{"ctrl+n", "alt+down"}, "The next room", groupRooms, func(m *Model) tea.Cmd { return m.step(1) }},
-		{"previous_room", []string{"ctrl+p", "alt+up"}, "The room before", groupRooms, func(m *Model) tea.Cmd { return m.step(-1) }},
-		{"active_room", []string{"alt+a"}, "The next room with something new, mentions first", groupRooms, (*Model).nextActive},
-		{"last_room", []string{"alt+/"}, "The room where you were before", groupRooms, (*Model).lastRoom},
+		{"previous_room", []string{"ctrl+p", "alt+up"}, "The previous room", groupRooms, func(m *Model) tea.Cmd { return m.step(-1) }},
+		{"active_room", []string{"alt+a"}, "The next room with unread messages, mentions first", groupRooms, (*Model).nextActive},
+		{"last_room", []string{"alt+/"}, "Back to the last room", groupRooms, (*Model).lastRoom},
 		{"switcher", []string{"ctrl+k"}, "Go to a room by a few letters of its name", groupRooms, (*Model).openSwitcher},
 	}
 	for n := 1; n <= 9; n++ {
@@ -82,15 +82,15 @@ func actions() []action {
 	}
 	return append(table, []action{
 		{"help", []string{"f1", "?"}, "All keys and commands (? only on an empty line)", groupScreen, (*Model).openHelp},
-		{"rooms_panel", []string{"f7"}, "Fold the list of rooms away, or back", groupScreen, func(m *Model) tea.Cmd { m.roomsPanel = m.roomsPanel.toggle(m.shows().rooms); return nil }},
-		{"members_panel", []string{"f8"}, "Fold the list of members away, or back", groupScreen, func(m *Model) tea.Cmd { m.membersPanel = m.membersPanel.toggle(m.shows().members); return nil }},
-		{"redraw", []string{"ctrl+l"}, "Draw the screen anew", groupScreen, func(m *Model) tea.Cmd { return tea.ClearScreen }},
-		{"suspend", []string{"ctrl+z"}, "Suspend; the shell's fg comes back", groupScreen, func(m *Model) tea.Cmd { return tea.Suspend }},
-		{"quit", []string{"ctrl+c"}, "Clear what was typed; on an empty line, twice, quit", groupScreen, (*Model).interrupt},
+		{"rooms_panel", []string{"f7"}, "Hide or show the list of rooms", groupScreen, func(m *Model) tea.Cmd { m.roomsPanel = m.roomsPanel.toggle(m.shows().rooms); return nil }},
+		{"members_panel", []string{"f8"}, "Hide or show the list of members", groupScreen, func(m *Model) tea.Cmd { m.membersPanel = m.membersPanel.toggle(m.shows().members); return nil }},
+		{"redraw", []string{"ctrl+l"}, "Redraw the screen", groupScreen, func(m *Model) tea.Cmd { return tea.ClearScreen }},
+		{"suspend", []string{"ctrl+z"}, "Suspend; fg in the shell resumes", groupScreen, func(m *Model) tea.Cmd { return tea.Suspend }},
+		{"quit", []string{"ctrl+c"}, "Clear the draft; twice on an empty line, quit", groupScreen, (*Model).interrupt},
 	}...)
 }
 
-// edit makes an action of a change to the draft.
+// edit returns an action that changes the draft.
 func edit(change func(*Model, *draft)) func(*Model) tea.Cmd {
 	return func(m *Model) tea.Cmd {
 		d := m.draft()
@@ -103,15 +103,14 @@ func edit(change func(*Model, *draft)) func(*Model) tea.Cmd {
 	}
 }
 
-// textKeys are keys that are bound and also text: they act only where nothing
-// was typed.
+// isTextKey reports whether a key is also text: it acts only on an empty line.
 func isTextKey(key string) bool { return len([]rune(key)) == 1 }
 
-// bindings is which key does what.
+// bindings are the actions by key.
 type bindings map[string]*action
 
-// bind makes the bindings of the table and what the configuration says. Keys
-// that are given to an action are taken from others.
+// bind combines the table with the configuration. A key that is given to an action
+// is taken from the others.
 func bind(configured map[string][]string) bindings {
 	table := actions()
 	b := make(bindings)
@@ -130,7 +129,7 @@ func bind(configured map[string][]string) bindings {
 	return b
 }
 
-// action returns the name of what a key does, "" for nothing.
+// action returns the name of a key's action, or "".
 func (b bindings) action(key string) string {
 	if a := b[key]; a != nil {
 		return a.name
@@ -161,14 +160,14 @@ func (b bindings) keysOf(a action) []string {
 	return keys
 }
 
-// keyLabels are how people write keys.
+// keyLabels are the names of keys for people.
 var keyLabels = map[string]string{
 	"ctrl": "Ctrl", "alt": "Alt", "shift": "Shift", "pgup": "PgUp", "pgdown": "PgDn", "esc": "Esc",
 	"up": "Up", "down": "Down", "left": "Left", "right": "Right", "home": "Home", "end": "End", "tab": "Tab",
 	"enter": "Enter", "backspace": "Backspace", "delete": "Del", "insert": "Ins", "space": "Space",
 }
 
-// label returns how people write a key: "ctrl+k" is Ctrl-K.
+// label returns the name of a key for people: "ctrl+k" is Ctrl-K.
 func label(key string) string {
 	var before strings.Builder
 	for _, modifier := range []string{"ctrl", "alt", "shift"} {
@@ -198,18 +197,18 @@ func labels(keys []string) string {
 	return strings.Join(all, ", ")
 }
 
-// keyAliases are further names of keys.
+// keyAliases are other names of keys.
 var keyAliases = map[string]string{
 	"escape": "esc", "return": "enter", "pageup": "pgup", "pagedown": "pgdown", "pgdn": "pgdown", "del": "delete", "ins": "insert",
 }
 
-// maxFunctionKey is the highest F key that there is a code for.
+// maxFunctionKey is the highest F key that has a code.
 const maxFunctionKey = 63
 
-// parseKey returns a key as Bubble Tea names it. People write keys as the help
-// shows them (Ctrl-K), or as the manual does (ctrl+k).
+// parseKey returns a key as Bubble Tea names it. It accepts the spelling of the help
+// (Ctrl-K) and that of the manual (ctrl+k).
 func parseKey(key string) (string, error) {
-	bad := fmt.Errorf("%q is no key; keys are written like a, ctrl+k, alt+enter, pgup, f7", key)
+	bad := fmt.Errorf("%q is not a key; keys are written like a, ctrl+k, alt+enter, pgup, f7", key)
 	has := make(map[string]bool)
 	name := key
 	for {
@@ -219,7 +218,7 @@ func parseKey(key string) (string, error) {
 		}
 		modifier := strings.ToLower(name[:at])
 		if modifier != "ctrl" && modifier != "alt" && modifier != "shift" {
-			return "", fmt.Errorf("%q is no key: before the + may be ctrl, alt and shift, such as in alt+a", key)
+			return "", fmt.Errorf("%q is not a key: before the + may be ctrl, alt and shift, such as in alt+a", key)
 		}
 		has[modifier], name = true, name[at+1:]
 	}
@@ -257,9 +256,8 @@ func parseKey(key string) (string, error) {
 	return name, nil
 }
 
-// checkBindings reports what is wrong with the keys of a configuration taken
-// together: each key does one thing, and an action loses its last key only if
-// the configuration says so. Nobody is to find out by pressing it.
+// checkBindings reports conflicts between the keys of a configuration: each key does
+// one thing, and an action loses its last key only if the configuration says so.
 func checkBindings(configured map[string][]string) error {
 	owner := make(map[string]string)
 	for _, a := range actions() {

@@ -11,15 +11,15 @@ import (
 	"kaban"
 )
 
-// role is what a text is, from which the theme makes a colour.
+// role is the purpose of a text. The theme has a colour for each.
 type role uint8
 
 // The roles. Those of names come last.
 const (
 	roleText   role = iota
-	roleDim         // times, lines, what matters less
-	roleAccent      // what to look at: counts of unread, prompts
-	roleAlert       // what went wrong
+	roleDim         // times, lines, secondary text
+	roleAccent      // unread counts, prompts
+	roleAlert       // errors
 	roleGood        // online
 	roleCode
 	roleLink
@@ -30,7 +30,7 @@ const (
 	roleName
 )
 
-// attributes are ways to write that work without colours too.
+// attributes are styles that work without colours too.
 type attributes uint8
 
 const (
@@ -42,7 +42,7 @@ const (
 	reversed
 )
 
-// look is how a text appears.
+// look is the appearance of a text.
 type look struct {
 	role  role
 	attrs attributes
@@ -71,7 +71,7 @@ var back = map[role]pair{
 	roleChoice: {"#005f87", "#afd7ff"},
 }
 
-// names are the colours of usernames. A name has the same place in the list, and
+// names are the colours of usernames. A name has the same index in the list, and
 // so the same hue, on every terminal.
 var names = []pair{
 	{"#ff8787", "#af0000"},
@@ -108,7 +108,7 @@ func nameKey(username string) string {
 	return name.Key()
 }
 
-// theme turns looks into the sequences that switch them on.
+// theme turns looks into the control sequences that switch them on.
 type theme struct {
 	dark bool
 	open map[look]string
@@ -120,7 +120,7 @@ func (t *theme) pick(p pair) color.Color {
 	return lipgloss.LightDark(t.dark)(lipgloss.Color(p.light), lipgloss.Color(p.dark))
 }
 
-// sequence returns what switches a look on; "" for the plainest.
+// sequence returns the control sequence of a look; "" for the plain one.
 func (t *theme) sequence(l look) string {
 	if known, ok := t.open[l]; ok {
 		return known

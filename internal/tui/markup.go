@@ -8,9 +8,9 @@ import (
 	"kaban/internal/markup"
 )
 
-// drawn makes lines of a content. The delimiters of emphasis are left out. Those
-// of code and quotes stay, so that these are recognised without colours too, and
-// so do the bars of tables. Everything else is as it was written.
+// drawn returns the lines of a content, without the delimiters of emphasis. Those of
+// code and quotes stay, so that they are recognised without colours too, as do the
+// bars of tables. Everything else is as it was written.
 func drawn(content string, base look, m meter, width int) []line {
 	parsed := markup.Parse(content)
 	out := make([]line, 0, len(parsed))
@@ -29,7 +29,7 @@ func drawn(content string, base look, m meter, width int) []line {
 	return out
 }
 
-// drawLine draws a line as it was typed, but for the delimiters of emphasis.
+// drawLine draws a line as it was typed, without the delimiters of emphasis.
 func (m meter) drawLine(l markup.Line, base look) line {
 	out := make(line, 0, len(l.Spans))
 	for n, s := range l.Spans {
@@ -43,7 +43,7 @@ func (m meter) drawLine(l markup.Line, base look) line {
 	return out
 }
 
-// drawSpan draws what is no mark.
+// drawSpan draws a span that is not a mark.
 func (m meter) drawSpan(s markup.Span, base look) span {
 	out := span{text: m.clean(s.Text), look: base}
 	for _, a := range []struct {
@@ -65,8 +65,8 @@ func (m meter) drawSpan(s markup.Span, base look) span {
 	return out
 }
 
-// drawTable puts the bars of a table below each other. A table that is wider
-// than the screen is drawn as it was typed, since wrapped bars align nothing.
+// drawTable aligns the bars of a table. A table that is wider than the screen is
+// drawn as it was typed, since wrapped bars align nothing.
 func (m meter) drawTable(table []markup.Line, base look, width int) []line {
 	cells := make([][]line, len(table))
 	var widths []int
@@ -138,8 +138,7 @@ func drawRule(aligns []markup.Align, widths []int, base look) line {
 // as gives a look another role.
 func (l look) as(r role) look { l.role = r; return l }
 
-// target returns what a terminal may open for an address, in ASCII; "" for what
-// is none.
+// target returns the address that a terminal may open, in ASCII, or "".
 func target(address string) string {
 	var b strings.Builder
 	for i := range len(address) {

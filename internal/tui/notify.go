@@ -7,10 +7,10 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// maxNotice is how much of a message a notice of the desktop has, in columns.
+// maxNotice is how much of a message a desktop notification shows, in columns.
 const maxNotice = 120
 
-// ring tells of a mention in the way that is configured.
+// ring announces a mention in the configured way.
 func (m *Model) ring(r *room, i *item) tea.Cmd {
 	title := m.meter.clean(i.username) + " in " + m.meter.clean(r.name)
 	text := m.meter.cut(m.meter.clean(i.content), maxNotice)
@@ -40,7 +40,7 @@ func (m *Model) wheel(mouse tea.Mouse) tea.Cmd {
 	return nil
 }
 
-// click goes to the room that was clicked at.
+// click opens the room that was clicked.
 func (m *Model) click(mouse tea.Mouse) tea.Cmd {
 	l := m.shows()
 	row := mouse.Y
@@ -51,7 +51,7 @@ func (m *Model) click(mouse tea.Mouse) tea.Cmd {
 		return nil
 	}
 	first, visible := m.roomWindow(l.height)
-	if row >= visible && len(m.rooms) > visible { // the row that tells of the others
+	if row >= visible && len(m.rooms) > visible { // the row that counts the others
 		return m.openSwitcher()
 	}
 	return m.goTo(first + row)

@@ -13,7 +13,7 @@ import (
 	"kaban"
 )
 
-// switcher is the list of rooms to go to by a few letters.
+// switcher opens a room by a few letters of its name.
 type switcher struct {
 	query draft
 	at    int
@@ -25,8 +25,8 @@ func (m *Model) openSwitcher() tea.Cmd {
 	return nil
 }
 
-// choices returns the rooms that fit what was typed, the best first: those with
-// something new, those that one is in, all others of the server.
+// choices returns the rooms that match the query, the best first: rooms with unread
+// messages, other joined rooms, other rooms of the server.
 func (m *Model) choices() []string {
 	type choice struct {
 		name  string
@@ -60,7 +60,7 @@ func (m *Model) choices() []string {
 	return names
 }
 
-// fuzzy reports whether the letters of a query are in a name in their order, and
+// fuzzy reports whether a name contains the letters of a query in their order, and
 // how far apart: less is better.
 func fuzzy(name, query string) (score int, ok bool) {
 	letters := []rune(name)
@@ -134,7 +134,7 @@ func (m *Model) switcherView(width, height int) []line {
 		rows = append(rows, m.meter.pad(line{{text: " " + left, look: l}, {text: strings.Repeat(" ", space), look: l}, {text: detail, look: look{role: l.role, attrs: l.attrs &^ bold}}}, width, l))
 	}
 	if len(choices) == 0 {
-		rows = append(rows, m.aside("Enter makes a new room of this name", width, height)...)
+		rows = append(rows, m.aside("Enter creates a room of this name", width, height)...)
 	}
 	return append(rows, make([]line, height-len(rows))...)
 }
@@ -188,7 +188,7 @@ func (m *Model) helpView(width, height int) []line {
 	return append(rows[:len(rows):len(rows)], make([]line, height-len(rows))...)
 }
 
-// helpLines is the help: all keys, all commands.
+// helpLines returns the help: all keys and commands.
 func (m *Model) helpLines(width int) []line {
 	lines := []line{
 		plain(" Type and press Enter to say something. Esc closes this help, PgDn shows more.", look{}),
@@ -227,7 +227,7 @@ type form struct {
 	fields [2]draft // server, name
 	at     int
 	fault  string
-	used   bool // to be kept once connected
+	used   bool // to be saved once connected
 }
 
 // defaultServer is where "kaban serve" listens on this machine.
@@ -236,7 +236,7 @@ const (
 	defaultPort   = "6440"
 )
 
-// greet asks for server and name, and says what was wrong with those before.
+// greet asks for server and name; fault is why the last ones failed.
 func (m *Model) greet(fault string) {
 	f := &m.form
 	if f.fields[0].text == "" {
@@ -281,10 +281,10 @@ func (m *Model) pressForm(stroke, text string) tea.Cmd {
 	return nil
 }
 
-// server returns the address that the form has, if it can be one.
+// server returns the address in the form, if it is valid.
 func (f *form) server() (string, error) { return ParseServer(f.fields[0].text) }
 
-// fillIn connects to what the form says, if that can be right.
+// fillIn connects to the server in the form, if the fields are valid.
 func (m *Model) fillIn() tea.Cmd {
 	f := &m.form
 	name := strings.TrimSpace(f.fields[1].text)
@@ -305,8 +305,8 @@ func (m *Model) fillIn() tea.Cmd {
 	return nil
 }
 
-// ParseServer returns the address of a server as HOST:PORT. The port may be left
-// out, and an address as "kaban serve" prints it is taken, too.
+// ParseServer returns the address of a server as HOST:PORT. The port may be omitted,
+// and the form that "kaban serve" prints is accepted too.
 func ParseServer(text string) (string, error) {
 	address := strings.TrimPrefix(strings.TrimSpace(text), "tcp://")
 	if scheme, _, ok := strings.Cut(address, "://"); ok {
@@ -327,7 +327,7 @@ func ParseServer(text string) (string, error) {
 	return address, nil
 }
 
-// labelsOfForm are what is asked for.
+// labelsOfForm are the labels of the fields.
 var labelsOfForm = [2]string{" Server  ", " Name    "}
 
 func (m *Model) formView(width, height int) []line {
@@ -346,7 +346,7 @@ func (m *Model) formView(width, height int) []line {
 		lines = append(lines, nil)
 	}
 	for _, text := range []string{
-		" Enter goes on, Tab changes the field, Esc ends.",
+		" Enter continues, Tab changes the field, Esc quits.",
 		" No server yet? \"kaban serve\" starts one here.",
 	} {
 		lines = append(lines, m.meter.wrap(plain(text, look{role: roleDim}), width, 1)...)
@@ -358,7 +358,7 @@ func (m *Model) formView(width, height int) []line {
 	return append(lines, make([]line, height-len(lines))...)
 }
 
-// formCursor is where the form is being filled in.
+// formCursor is the position of the cursor in the form.
 func (m *Model) formCursor(l layout) (x, y int) {
 	f := &m.form
 	d := f.fields[f.at]
@@ -369,7 +369,8 @@ func (m *Model) formCursor(l layout) (x, y int) {
 	return len(labelsOfForm[0]) + m.meter.width(m.meter.clean(d.text[m.formScroll(&d):d.at])), y
 }
 
-// formScroll returns from where on a field is shown, so that its cursor is seen.
+// formScroll returns the first column of a field to show, so that its cursor is
+// visible.
 func (m *Model) formScroll(d *draft) (from int) {
 	space := max(m.width-len(labelsOfForm[0])-1, 1)
 	for from < d.at && m.meter.width(m.meter.clean(d.text[from:d.at])) > space {

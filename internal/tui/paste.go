@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// pasteStart and pasteEnd enclose what is pasted (bracketed paste).
+	// pasteStart and pasteEnd enclose pasted text (bracketed paste).
 	pasteStart, pasteEnd = "\x1b[200~", "\x1b[201~"
 	// pasteSilence is how long a paste may pause. A key that comes after that
 	// ends it.
 	pasteSilence = time.Second
-	// maxPaste is how much of a paste is read, in bytes; the rest is dropped.
+	// maxPaste bounds a paste in bytes; the rest is dropped.
 	maxPaste = 1 << 20
-	// maxKeyBytes is how long the sequence of one key is at most.
+	// maxKeyBytes is the longest sequence of one key.
 	maxKeyBytes = 16
 )
 
-// pasteGuard watches the bytes of a terminal and ends a paste whose end never
-// comes. Until then every key would be taken for a part of it, Ctrl-C too, and
-// the keyboard would be lost. A paste that merely stalls goes on: were it ended,
-// the newlines in the rest of it would be keys, and send messages.
+// pasteGuard watches the bytes of a terminal and ends a paste whose end marker never
+// comes. Otherwise every key, Ctrl-C too, would be a part of the paste, and the
+// keyboard would be lost. A paste that merely stalls goes on: if it were ended, the
+// newlines in the rest would be keys, and send messages.
 type pasteGuard struct {
 	now     func() time.Time
 	pasting bool
@@ -34,8 +34,8 @@ type pasteGuard struct {
 	last    time.Time
 }
 
-// take takes what was read, for which buffer[len(pasteEnd):][:n] has been used,
-// and returns how many bytes at the start of buffer are to be passed on.
+// take filters n bytes that were read into buffer[len(pasteEnd):]. It returns how
+// many bytes at the start of buffer to pass on.
 func (g *pasteGuard) take(buffer []byte, n int) int {
 	read := buffer[len(pasteEnd):][:n]
 	now := g.now()
@@ -55,7 +55,7 @@ func (g *pasteGuard) take(buffer []byte, n int) int {
 	return kept
 }
 
-// follow notes one byte and reports whether it is to be passed on.
+// follow takes one byte and reports whether to pass it on.
 func (g *pasteGuard) follow(b byte) bool {
 	marker := pasteStart
 	if g.pasting {
@@ -77,11 +77,11 @@ func (g *pasteGuard) follow(b byte) bool {
 	return g.matched > 0 || g.size <= maxPaste
 }
 
-// interrupts is how terminals send Ctrl-C: as ever, or as the keyboard protocols
-// do that the client asks for (that of Kitty, modifyOtherKeys).
+// interrupts are the sequences of Ctrl-C: the plain one, and those of the keyboard
+// protocols that the client enables (Kitty, modifyOtherKeys).
 var interrupts = [][]byte{[]byte("\x03"), []byte("\x1b[99;5u"), []byte("\x1b[27;5;99~")}
 
-// isInterrupt reports whether nothing but Ctrl-C was pressed.
+// isInterrupt reports whether the input is Ctrl-C alone.
 func isInterrupt(read []byte) bool {
 	rest := read
 	for _, sequence := range interrupts {
@@ -90,8 +90,7 @@ func isInterrupt(read []byte) bool {
 	return len(read) > 0 && len(rest) == 0
 }
 
-// isOneKey reports whether what was read is what a keyboard sends at once: a
-// character, or an escape sequence.
+// isOneKey reports whether the input is one key: a character or an escape sequence.
 func isOneKey(read []byte) bool {
 	if len(read) > 1 && read[0] == pasteStart[0] {
 		return len(read) <= maxKeyBytes && !bytes.HasPrefix(read, []byte(pasteEnd))
@@ -101,19 +100,19 @@ func isOneKey(read []byte) bool {
 }
 
 const (
-	// pasteLines is up to how many lines are pasted without a question.
+	// pasteLines is how many lines are pasted without asking.
 	pasteLines = 3
-	// pasteSpace is how many messages a draft may be long after a paste; more
-	// can only be a mistake, and would make every key slow.
+	// pasteSpace is the longest draft after a paste, in messages; more can only be a
+	// mistake, and would make every key slow.
 	pasteSpace = 4
 )
 
-// paste takes what was pasted.
+// paste inserts pasted text.
 func (m *Model) paste(content string) tea.Cmd {
 	m.hint, m.alarm = "", false
 	content, dropped := fit(content)
 	if dropped {
-		m.hint = "control characters were left out of what was pasted"
+		m.hint = "control characters were removed from the pasted text"
 	}
 	if n := utf8.RuneCountInString(content); n+utf8.RuneCountInString(m.draft().text) > pasteSpace*m.limit {
 		m.complain(fmt.Sprintf("not pasted: it has %d characters, and a message may have %d", n, m.limit))

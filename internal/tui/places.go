@@ -11,17 +11,17 @@ import (
 	"kaban/client"
 )
 
-// place is a room that somebody was in, and how far they had read.
+// place is an open room with the cursor up to which it was read.
 type place struct {
 	room   string
 	cursor client.Cursor
 }
 
-// places is the file in which the rooms are kept that were open at a server, so
-// that the next start opens them and knows what is unread.
+// places is the file with the places at a server, so that the next start opens the
+// same rooms and knows what is unread.
 type places struct{ path string }
 
-// placesOf returns the places at a server under a name.
+// placesOf returns the places at a server under a username.
 func placesOf(server, username string) places {
 	safe := strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' || r == ':' || r < ' ' {
@@ -32,8 +32,8 @@ func placesOf(server, username string) places {
 	return places{inHome("XDG_STATE_HOME", ".local/state", "rooms-"+safe)}
 }
 
-// load returns what is kept, in the order of the rooms. What cannot be read is
-// left out: it is a convenience, and nothing is lost with it.
+// load returns the places in the order of the rooms. It skips unreadable lines: the
+// file is a convenience.
 func (p places) load() (all []place) {
 	if p.path == "" {
 		return nil
@@ -57,7 +57,7 @@ func (p places) load() (all []place) {
 	return all
 }
 
-// save keeps places.
+// save replaces the file, if the places have changed.
 func (p places) save(all []place) error {
 	if p.path == "" {
 		return nil

@@ -1,9 +1,8 @@
 package tui
 
-// What waits for the Model: see maxEvents.
+// The events that wait for the Model; see maxEvents.
 
-// put hands an event to the Model, at once: it is the answer to a question, so
-// that there are few of it.
+// put queues an event without waiting. It is for answers, which are few.
 func (s *Session) put(e event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -19,7 +18,7 @@ func (s *Session) putLocked(e event) {
 	}
 }
 
-// size is what an event takes in bytes, where a server decides about that.
+// size is the number of bytes of an event that the server decides about.
 func size(e event) (n int) {
 	switch e := e.(type) {
 	case messageEvent:
@@ -36,7 +35,7 @@ func size(e event) (n int) {
 
 func (s *Session) fullLocked() bool { return len(s.events) >= maxEvents || s.bytes >= maxEventBytes }
 
-// putWhenThereIsSpace is put for what can wait.
+// putWhenThereIsSpace is put for events that can wait.
 func (s *Session) putWhenThereIsSpace(e event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,8 +45,7 @@ func (s *Session) putWhenThereIsSpace(e event) {
 	s.putLocked(e)
 }
 
-// putState puts what is so now in the place of what was so before, if the Model
-// has not seen that.
+// putState queues a state. It replaces the last one if the Model has not taken it.
 func (s *Session) putState(e stateEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +57,7 @@ func (s *Session) putState(e stateEvent) {
 	s.putLocked(e)
 }
 
-// putPresence puts who came and went, or only how many there are.
+// putPresence queues a presence, reduced to the count if there is no space.
 func (s *Session) putPresence(e presenceEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

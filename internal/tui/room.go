@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// maxItems is how many messages and notices of a room are held. What falls
-	// out of the window is asked for again when somebody scrolls there.
+	// maxItems bounds the items of a room. Entries that fall out of the window are
+	// loaded again on scrolling.
 	maxItems = 5000
-	// maxItemBytes is how many bytes of them are held.
+	// maxItemBytes bounds their size.
 	maxItemBytes = 16 << 20
-	// pageSize is how many messages are asked for at once.
+	// pageSize is the number of entries on a history page.
 	pageSize = 200
-	// maxHistory is how many typed lines a room remembers.
+	// maxHistory bounds the history of typed lines of a room.
 	maxHistory = 200
-	// maxMembers is how many members of a room are held and shown by name.
+	// maxMembers bounds the members of a room that are known by name.
 	maxMembers = 1000
 )
 
-// room is what is known of a room.
+// room is the state of an open room.
 type room struct {
 	name   string
 	joined bool
@@ -30,43 +30,43 @@ type room struct {
 
 	// items is a window of the room's log without a gap, oldest first.
 	items []*item
-	// attached says that the window reaches to the head: what comes is added.
+	// attached means that the window reaches the head: live entries are added.
 	attached bool
-	// complete says that nothing is before the window.
+	// complete means that nothing precedes the window.
 	complete bool
-	// pending are own messages that are not stored yet, as they were typed.
+	// pending are own messages that are not stored yet, in order.
 	pending []*item
 	loading bool // a page is under way
 
 	epoch string
-	head  uint64 // the newest message that is known of
-	known uint64 // the newest that the server is known to have
-	read  uint64 // everything up to here was seen
-	// mark is where the line of unread messages stands: behind this seq.
+	head  uint64 // the highest seq that arrived
+	known uint64 // the highest seq that the server is known to have
+	read  uint64 // the place: every entry up to here was seen
+	// mark is the seq after which the line "new" stands.
 	mark    uint64
 	marked  bool
 	mention int    // unread messages that mention the person
-	cleared uint64 // everything up to here was cleared from the screen
+	cleared uint64 // every entry up to here was cleared from the screen
 
-	// The view: the item and the line of it at the top, or, if following, the
-	// newest at the bottom.
+	// The view: the item, and its line, at the top, or, if following, the newest at
+	// the bottom.
 	following bool
 	top       *item
 	topLine   int
 
 	members map[string]bool
-	count   int // of members, those without a known name too
+	count   int // of members, including those without a known name
 
 	draft    draft
-	history  []string // what was typed, oldest first
-	speakers []string // who spoke, latest first
+	history  []string // typed lines, oldest first
+	speakers []string // authors, latest first
 }
 
 func newRoom(name string) *room {
 	return &room{name: name, attached: true, following: true, members: make(map[string]bool)}
 }
 
-// unread returns how many messages were not seen.
+// unread returns the number of unread messages.
 func (r *room) unread() uint64 {
 	n := r.head - min(r.head, r.read)
 	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > r.read; k-- {
@@ -77,7 +77,7 @@ func (r *room) unread() uint64 {
 	return n
 }
 
-// all returns how many items there are to show, those under way too.
+// all returns the number of items to show, including pending ones.
 func (r *room) all() int {
 	if !r.attached {
 		return len(r.items)
@@ -93,8 +93,7 @@ func (r *room) at(i int) *item {
 	return r.pending[i-len(r.items)]
 }
 
-// indexOf returns the place of an item, or where something of its seq would
-// stand if it is not there any more.
+// indexOf returns the index of an item, or of its seq if it is gone.
 func (r *room) indexOf(i *item) int {
 	at := r.search(i.seq)
 	for k := at; k < r.all(); k++ {
@@ -108,7 +107,7 @@ func (r *room) indexOf(i *item) int {
 	return min(at, max(r.all()-1, 0))
 }
 
-// search returns the place of the first item with at least a seq.
+// search returns the index of the first item with at least a seq.
 func (r *room) search(seq uint64) int {
 	return sort.Search(len(r.items), func(k int) bool { return r.items[k].seq >= seq })
 }
@@ -143,7 +142,7 @@ func (r *room) add(i *item) bool {
 	if !r.attached {
 		return isNew
 	}
-	if !r.following && len(r.items) >= maxItems { // keep what is being read
+	if !r.following && len(r.items) >= maxItems { // keep the part that is being read
 		r.attached = false
 		return isNew
 	}
@@ -155,7 +154,7 @@ func (r *room) add(i *item) bool {
 	return isNew
 }
 
-// insert puts a message in its place, once. It reports whether it was not there.
+// insert puts an entry in its position, once. It reports whether it is new.
 func (r *room) insert(i *item) bool {
 	at := len(r.items)
 	for at > 0 && r.items[at-1].seq > i.seq {
@@ -165,13 +164,13 @@ func (r *room) insert(i *item) bool {
 		if r.items[k-1].isEntry() {
 			return false
 		}
-		at = k - 1 // before notices that stand behind it
+		at = k - 1 // before notices that come after it
 	}
 	r.items = slices.Insert(r.items, at, i)
 	return true
 }
 
-// trimOld lets go of the oldest items beyond the bound.
+// trimOld drops the oldest items beyond the bound.
 func (r *room) trimOld() {
 	bytes, kept := 0, 0
 	for kept < min(len(r.items), maxItems) {
@@ -186,7 +185,7 @@ func (r *room) trimOld() {
 	}
 }
 
-// trimNew lets go of the newest items beyond the bound.
+// trimNew drops the newest items beyond the bound.
 func (r *room) trimNew() {
 	bytes, kept := 0, 0
 	for kept < min(len(r.items), maxItems) {
@@ -202,7 +201,7 @@ func (r *room) trimNew() {
 	}
 }
 
-// spoke notes who spoke last, for completion.
+// spoke notes the latest author, for completion.
 func (r *room) spoke(i *item) {
 	if len(r.speakers) > 0 && r.speakers[0] == i.username || i.own || i.kind == itemUnknown {
 		return
@@ -214,17 +213,16 @@ func (r *room) spoke(i *item) {
 	r.speakers = r.speakers[:min(len(r.speakers), 50)]
 }
 
-// page is a page of history that was asked for.
+// page is a request for a history page.
 type page struct {
 	Before, After       uint64
 	HasBefore, HasAfter bool
-	// Around says that the window is to begin anew with this page; Target is
-	// the seq that is to be seen then.
+	// Around means that the window restarts with this page and shows Target.
 	Around bool
 	Target uint64
 }
 
-// addPage takes a page that was asked for.
+// addPage adds a history page to the window.
 func (r *room) addPage(p page, got client.HistoryPage, own string) {
 	r.loading = false
 	var items []*item
@@ -256,7 +254,7 @@ func (r *room) addPage(p page, got client.HistoryPage, own string) {
 	}
 }
 
-// restart begins the window anew.
+// restart replaces the window by a page.
 func (r *room) restart(p page, items []*item, more bool, newest uint64) {
 	notices := slices.DeleteFunc(slices.Clone(r.items), func(i *item) bool { return i.isEntry() || len(items) == 0 || i.seq < items[0].seq })
 	r.items = items
@@ -274,20 +272,20 @@ func (r *room) restart(p page, items []*item, more bool, newest uint64) {
 	}
 }
 
-// notice adds what is no message at the end.
+// notice adds a notice at the end.
 func (r *room) notice(i *item) {
 	i.seq = max(i.seq, r.last())
 	r.items = append(r.items, i)
 	r.trimOld()
 }
 
-// post shows an own message that is on its way.
+// post shows an own message that is under way.
 func (r *room) post(i *item) {
 	i.sending, i.own, i.seq = pending, true, ^uint64(0)
 	r.pending = append(r.pending, i)
 }
 
-// sent takes the news that an own message is stored.
+// sent moves an own message from pending to the log.
 func (r *room) sent(number, seq uint64, at time.Time) {
 	k := slices.IndexFunc(r.pending, func(i *item) bool { return i.number == number })
 	if k < 0 {
@@ -302,7 +300,7 @@ func (r *room) sent(number, seq uint64, at time.Time) {
 	r.add(i)
 }
 
-// refuse takes an own message back and returns it, nil if it is not known.
+// refuse removes an own message from pending and returns it, or nil.
 func (r *room) refuse(number uint64) *item {
 	k := slices.IndexFunc(r.pending, func(i *item) bool { return i.number == number })
 	if k < 0 {
@@ -313,7 +311,7 @@ func (r *room) refuse(number uint64) *item {
 	return i
 }
 
-// see notes that everything there is was seen.
+// see marks every entry as read.
 func (r *room) see() {
 	r.read, r.mention = max(r.read, r.head), 0
 }
@@ -339,7 +337,7 @@ func (r *room) past(seq uint64) uint64 {
 	return seq
 }
 
-// arrived notes a message that was not seen yet.
+// arrived counts an unread message.
 func (r *room) arrived(i *item) {
 	if i.own {
 		return
@@ -352,7 +350,7 @@ func (r *room) arrived(i *item) {
 	}
 }
 
-// remember keeps what was typed.
+// remember adds a line to the history.
 func (r *room) remember(text string) {
 	if n := len(r.history); n > 0 && r.history[n-1] == text {
 		return

@@ -9,23 +9,22 @@ import (
 )
 
 const (
-	// scanBlock is how many messages are read together by a search.
+	// scanBlock is how many entries make a block of a scan.
 	scanBlock = 400
-	// scanBlocks is how many blocks are asked for at a time: a slow line is kept
-	// busy. Of what is read only what was found is held.
+	// scanBlocks is how many blocks are read concurrently: it keeps a slow line busy.
 	scanBlocks = 4
 )
 
-// block is a part of a room's log that a search reads, and what came of it.
+// block is a part of a room's log that a scan reads, with the result.
 type block struct {
-	low, high uint64 // of seqs, both belong to it
+	low, high uint64 // of seqs, inclusive
 	found     uint64
 	scanned   int
-	edge      wire.Message // that is farthest in the direction of the search, without its content
+	edge      wire.Message // the farthest in the direction of the scan, without its content
 	err       error
 }
 
-// search looks for a message beside a seq. A search before it ends.
+// search starts a scan and ends an earlier one.
 func (s *Session) search(room string, q scan) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	s.mu.Lock()
@@ -52,8 +51,7 @@ func (s *Session) stopSearch() {
 	}
 }
 
-// scan reads block after block and tells how far it is. It returns what came of
-// it in the end.
+// scan reads block after block and reports its progress. It returns the last event.
 func (s *Session) scan(ctx context.Context, c *client.Client, room string, q scan) scanEvent {
 	e := scanEvent{room: room, number: q.number, scanned: q.scanned}
 	low, high, err := bounds(ctx, c, room, q)
@@ -96,8 +94,7 @@ func (s *Session) scan(ctx context.Context, c *client.Client, room string, q sca
 	return e
 }
 
-// bounds returns what there is to be searched: nothing is read where nothing is
-// kept any more.
+// bounds returns the seqs to scan, which are those that are kept.
 func bounds(ctx context.Context, c *client.Client, room string, q scan) (low, high uint64, err error) {
 	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
@@ -116,7 +113,7 @@ func bounds(ctx context.Context, c *client.Client, room string, q scan) (low, hi
 	return max(low, q.from+1), high, nil
 }
 
-// next returns the blocks that come next, the nearest first.
+// next returns the next blocks, the nearest first.
 func next(low, high uint64, direction int) []block {
 	var blocks []block
 	for len(blocks) < scanBlocks && low <= high {
@@ -133,7 +130,7 @@ func next(low, high uint64, direction int) []block {
 	return blocks
 }
 
-// read reads a block, in as many pages as the server makes of it.
+// read reads a block, in as many pages as the server splits it into.
 func (b *block) read(ctx context.Context, c *client.Client, room string, q scan) {
 	for after := b.low - 1; after < b.high; {
 		page, err := c.History(ctx, room, client.HistoryQuery{After: after, HasAfter: true, Limit: int(min(b.high-after, wire.MaxLimit))})

@@ -88,13 +88,13 @@ func TestEveryComplaintIsVisible(t *testing.T) {
 		room bool   // or else in the room
 	}{
 		{func(d *desk) { d.keys("/jion lobby", "enter") }, "there is no command /jion, did you mean /join?; // sends a line that begins with /", true},
-		{func(d *desk) { d.keys("/date yesterday", "enter") }, `"yesterday" is no date such as 2026-11-25 12:00`, true},
+		{func(d *desk) { d.keys("/date yesterday", "enter") }, `"yesterday" is not a date such as 2026-11-25 12:00`, true},
 		{offline, "and that is all it says about it", false},
 		{func(d *desk) {
 			d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
 		}, "choose another; /reconnect", false},
-		{func(d *desk) { d.back.lost = 2; offline(d); d.keys("ctrl+d") }, "2 messages are not sent yet. Quit nevertheless? (y/n)", false},
-		{func(d *desk) { d.keys("ctrl+f", "nowhere") }, "not found in all that was said; Esc ends", false},
+		{func(d *desk) { d.back.lost = 2; offline(d); d.keys("ctrl+d") }, "2 messages are not sent yet. Quit anyway? (y/n)", false},
+		{func(d *desk) { d.keys("ctrl+f", "nowhere") }, "not found in this room; Esc closes", false},
 		{func(d *desk) {
 			d.happens(failedEvent{room: "lobby", err: errors.New("there are too many rooms on this server as it is")})
 		}, "cannot be in lobby: there are too many rooms on this server as it is; /join lobby tries again", true},

@@ -12,8 +12,8 @@ import (
 	"kaban/wire"
 )
 
-// statusNeeds returns how many rows the status line needs for what has to be
-// seen to its end, 0 where nothing has.
+// statusNeeds returns how many rows the status line needs for a text that must not
+// be cut, or 0.
 func (m *Model) statusNeeds() int {
 	left, whole := m.statusText()
 	if !whole {
@@ -22,7 +22,7 @@ func (m *Model) statusNeeds() int {
 	return len(m.meter.wrap(left, m.width, 1))
 }
 
-// statusBar tells of the connection, and of what is new below, in so many rows.
+// statusBar shows the connection, and what is unread below, in height rows.
 func (m *Model) statusBar(height int) []line {
 	bar := look{role: roleBar}
 	left, whole := m.statusText()
@@ -31,7 +31,7 @@ func (m *Model) statusBar(height int) []line {
 		rows = m.meter.wrap(left, m.width, 1)
 	}
 	switch {
-	case len(rows) > height && m.mode == asking: // how to answer stands at the end
+	case len(rows) > height && m.mode == asking: // the possible answers are at the end
 		rows = rows[len(rows)-height:]
 	case len(rows) > height && height > 0: // cut, with an ellipsis
 		rows[height-1] = slices.Concat(rows[height-1], rows[height])
@@ -41,7 +41,7 @@ func (m *Model) statusBar(height int) []line {
 	}
 	right := m.belowStatus()
 	if right == m.helpHint() && len(rows) == 1 && m.meter.lineWidth(rows[0])+m.meter.width(right) > m.width {
-		right = "" // it matters least
+		right = "" // the least important part
 	}
 	if space := m.width - m.meter.width(right); right != "" && space > 0 && len(rows) == 1 {
 		rows[0] = append(m.meter.pad(m.meter.cutLine(rows[0], space), space, bar), span{text: right, look: bar.with(bold)})
@@ -52,8 +52,7 @@ func (m *Model) statusBar(height int) []line {
 	return rows
 }
 
-// statusText is what the status line says, and whether it has to be seen to its
-// end: what the program has to say is no use without.
+// statusText returns the status line, and whether it must not be cut.
 func (m *Model) statusText() (left line, whole bool) {
 	bar := look{role: roleBar}
 	text := func(s string, attrs attributes) span { return span{text: s, look: bar.with(attrs)} }
@@ -74,7 +73,7 @@ func (m *Model) statusText() (left line, whole bool) {
 	return m.connectionStatus(text), m.status.err != nil && m.status.link != online
 }
 
-// connectionStatus says how the connection is doing.
+// connectionStatus describes the connection.
 func (m *Model) connectionStatus(text func(string, attributes) span) line {
 	s := m.status
 	var l line
@@ -120,8 +119,7 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 	return l
 }
 
-// explainOffline says what a lost connection means, in few words once there has
-// been one.
+// explainOffline explains a lost connection, briefly once there has been one.
 func (m *Model) explainOffline(err error) string {
 	switch {
 	case !m.status.ever:
@@ -145,7 +143,7 @@ func roundLatency(d time.Duration) string {
 	return fmt.Sprintf("%d ms", d.Milliseconds())
 }
 
-// belowStatus tells what is new where it is not seen.
+// belowStatus counts the unread messages that are not visible.
 func (m *Model) belowStatus() string {
 	r := m.active
 	switch {

@@ -14,7 +14,7 @@ import (
 	"kaban/client"
 )
 
-// takeAll takes what happened, in its order.
+// takeAll takes a batch of events in their order.
 func (m *Model) takeAll(events batch) tea.Cmd {
 	m.rang = false
 	var commands []tea.Cmd
@@ -82,7 +82,7 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 	case e.link == ended && !s.ever:
 		m.greet(reasonOf(e.err))
 		m.form.at = 1
-	case e.link == offline && m.form.used: // the form waits with the person
+	case e.link == offline && m.form.used: // the form stays open
 		if m.mode != greeting { // else somebody may be filling it in
 			m.form.at = 0
 		}
@@ -103,7 +103,7 @@ func (m *Model) refresh() {
 	m.backend.ping()
 }
 
-// arrive is the start of a session.
+// arrive starts a session.
 func (m *Model) arrive() tea.Cmd {
 	var command tea.Cmd
 	if m.mode == greeting {
@@ -125,7 +125,7 @@ func (m *Model) takeJoined(e joinedEvent) {
 	}
 	r.joined, r.failed, r.known = true, "", max(r.known, e.head)
 	m.backend.members(r.name, false)
-	if r.epoch == e.cursor.Epoch && r.read < e.cursor.Seq { // from the last time
+	if r.epoch == e.cursor.Epoch && r.read < e.cursor.Seq { // the place of the last time
 		r.mark, r.marked = r.read, true
 	} else {
 		r.read = e.cursor.Seq
@@ -141,7 +141,7 @@ func (m *Model) takeFailed(e failedEvent) {
 		return
 	}
 	if errors.Is(e.err, client.ErrJoined) { // the server knows it by another name
-		m.complain(r.name + " is another name of a room that you are in")
+		m.complain(r.name + " is another name for a room that you are in")
 		m.remove(r)
 		return
 	}
@@ -172,7 +172,7 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 	return nil
 }
 
-// takeUnknown goes on past an entry that cannot be shown.
+// takeUnknown adds an entry that is never shown.
 func (m *Model) takeUnknown(e unknownEvent) {
 	r := m.room(e.room)
 	if r == nil {
@@ -183,7 +183,7 @@ func (m *Model) takeUnknown(e unknownEvent) {
 	r.passUnknown()
 }
 
-// takeResync begins a room anew whose log cannot be continued.
+// takeResync restarts a room whose log cannot be continued.
 func (m *Model) takeResync(e resyncEvent) {
 	r := m.room(e.room)
 	if r == nil {
@@ -250,7 +250,7 @@ func (m *Model) takeSent(e sentEvent) {
 	_, answered := errors.AsType[*client.Error](e.err)
 	_, invalid := errors.AsType[*kaban.MessageError](e.err)
 	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) && !errors.Is(e.err, errTooMuch) {
-		reason = "it is not known whether it was stored: " + reason
+		reason = "it may be stored or not: " + reason
 	}
 	if r.draft.text == "" {
 		r.draft.set(i.content)
@@ -282,7 +282,7 @@ func (m *Model) takePresence(e presenceEvent) {
 	}
 }
 
-// isName reports whether a name is no longer than one can be.
+// isName reports whether a name is not too long.
 func isName(name string) bool { return len(name) <= kaban.MaxUsername*utf8.UTFMax }
 
 func (m *Model) takeMembers(e membersEvent) {
@@ -301,7 +301,7 @@ func (m *Model) takeMembers(e membersEvent) {
 	switch {
 	case !e.asked:
 	case e.err != nil:
-		m.say("who is in " + e.room + " is not known: " + reasonOf(e.err))
+		m.say("the members of " + e.room + " cannot be listed: " + reasonOf(e.err))
 	default:
 		more := ""
 		if e.more {
@@ -314,7 +314,7 @@ func (m *Model) takeMembers(e membersEvent) {
 func (m *Model) takeRooms(e roomsEvent) {
 	if e.err != nil {
 		if e.asked {
-			m.say("the rooms are not known: " + reasonOf(e.err))
+			m.say("the rooms cannot be listed: " + reasonOf(e.err))
 		}
 		return
 	}

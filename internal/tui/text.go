@@ -9,11 +9,11 @@ import (
 	"kaban/internal/display"
 )
 
-// span is a stretch of text of one look. Its text is clean and has no newline.
+// span is a text of one look. It is clean and has no newline.
 type span struct {
 	text string
 	look look
-	link string // where it leads, "" for most
+	link string // an address, or ""
 }
 
 // line is a line of the screen or of a text.
@@ -22,7 +22,7 @@ type line []span
 // plain returns a line of one look.
 func plain(text string, l look) line { return line{{text: text, look: l}} }
 
-// text returns what a line says.
+// text returns the text of a line.
 func (l line) text() string {
 	if len(l) == 1 {
 		return l[0].text
@@ -34,8 +34,8 @@ func (l line) text() string {
 	return b.String()
 }
 
-// meter measures text the way the terminal does. Terminals differ in what they
-// make of an emoji that is joined of several characters.
+// meter measures text as the terminal does. Terminals differ in the width of an
+// emoji that is joined from several characters.
 type meter struct{ method ansi.Method }
 
 // width returns how many columns a text takes.
@@ -53,8 +53,7 @@ func (m meter) lineWidth(l line) (width int) {
 	return width
 }
 
-// first returns the first character of a text as people see it (a grapheme
-// cluster) and how many columns it takes.
+// first returns the first grapheme cluster of a text and its columns.
 func (m meter) first(s string) (cluster string, width int) {
 	if len(s) == 1 || len(s) > 1 && s[0] >= ' ' && s[0] <= '~' && s[1] < utf8.RuneSelf {
 		return s[:1], 1
@@ -62,8 +61,7 @@ func (m meter) first(s string) (cluster string, width int) {
 	return ansi.FirstGraphemeCluster(s, m.method)
 }
 
-// cut returns as much of a text as fits into a width, with an ellipsis where
-// something is left out.
+// cut shortens a text to a width, with an ellipsis if something is left out.
 func (m meter) cut(s string, width int) string {
 	if m.width(s) <= width {
 		return s
@@ -139,9 +137,8 @@ func (m meter) cleanLines(s string) []string {
 	return lines
 }
 
-// simpleEmoji takes emoji apart that are made of several characters. A terminal
-// that does not say that it knows grapheme clusters may show them in one width
-// or another, and all that follows in the line would be out of place.
+// simpleEmoji splits joined emoji. A terminal that does not announce support for
+// grapheme clusters may show them in any width, and misplace the rest of the line.
 func simpleEmoji(s string) string {
 	const joiner, emoji, text = '\u200d', '\ufe0f', '\ufe0e'
 	before := rune(-1)
@@ -154,7 +151,7 @@ func simpleEmoji(s string) string {
 			return -1
 		case r == joiner && isPictograph(previous):
 			return -1
-		case r >= 0x1f3fb && r <= 0x1f3ff && isPictograph(previous): // tones of skin
+		case r >= 0x1f3fb && r <= 0x1f3ff && isPictograph(previous): // skin tones
 			before = previous
 			return -1
 		case r >= 0xe0020 && r <= 0xe007f: // tags
@@ -167,9 +164,9 @@ func simpleEmoji(s string) string {
 
 func isPictograph(r rune) bool { return r >= 0x2190 && r <= 0x2bff || r >= 0x1f000 && r <= 0x1faff }
 
-// wrap breaks a line into lines of at most a width: at spaces, else behind a
-// wide character, else anywhere between characters. Lines after the first begin
-// behind an indent, which makes them narrower.
+// wrap breaks a line into lines of at most a width: at spaces, else after a wide
+// character, else anywhere between characters. Lines after the first are indented,
+// which makes them narrower.
 func (m meter) wrap(l line, width, indent int) []line {
 	width = max(width, 1)
 	if indent > width/2 {
@@ -192,7 +189,7 @@ func (m meter) wrap(l line, width, indent int) []line {
 	return w.lines
 }
 
-// wrapper gathers characters until a line is full.
+// wrapper collects characters until a line is full.
 type wrapper struct {
 	meter
 	limit, indent int
@@ -233,7 +230,7 @@ func (w *wrapper) add(text string, columns int, s span) {
 	w.width += columns
 }
 
-// end makes a line of the first n cells and goes on with the rest.
+// end makes a line of the first n cells and continues with the rest.
 func (w *wrapper) end(n int) {
 	var l line
 	if len(w.lines) > 0 && w.indent > 0 {

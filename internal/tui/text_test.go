@@ -331,7 +331,7 @@ func TestHostileTexts(t *testing.T) {
 		d.checkSize(content)
 		fmt.Fprintf(&shown, "%s\n%s\n", ansi.Strip(strings.Split(content, "\n")[9]), ansi.Strip(strings.Split(content, "\n")[10]))
 
-		r := d.sit(text)
+		r := d.addRoom(text)
 		r.failed = text
 		d.enter(r)
 		d.happens(membersEvent{room: text, names: []string{text}, asked: true}, failedEvent{room: text, err: fmt.Errorf("%s", text)},

@@ -12,27 +12,26 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// Options are what a run of the client is told.
+// Options configure a run of the client.
 type Options struct {
 	Config Config
-	// Names are tried one after the other where the configuration has none.
+	// Names are tried in order if the configuration has no username.
 	Names []string
-	// Room is opened first; "" is where one was the last time, or the lobby.
+	// Room is opened first; "" means the first room of the last time, or the lobby.
 	Room string
-	// Keep says that rooms and how far they were read are kept for the next
-	// time.
+	// Keep saves the places for the next start.
 	Keep bool
-	// Explain says what an error of the connection means and what to do.
+	// Explain explains an error of the connection and what to do.
 	Explain func(server string, err error) string
 	In      io.Reader
 	Out     io.Writer
 }
 
-// frame is how long events are gathered before the screen changes: however much
-// is said, there are no more than 60 changes a second.
+// frame is how long events are collected before the screen changes: at most 60
+// times a second.
 const frame = 16 * time.Millisecond
 
-// savePause is how often the places are kept while the client runs.
+// savePause is the interval between saves of the places.
 const savePause = 10 * time.Second
 
 // program is the Model with a session behind it.
@@ -45,7 +44,7 @@ type program struct {
 // Init implements tea.Model.
 func (p program) Init() tea.Cmd { return tea.Batch(p.Model.Init(), p.wait(0)) }
 
-// wait returns what waits for the next events.
+// wait returns a command that waits for events.
 func (p program) wait(pause time.Duration) tea.Cmd {
 	return func() tea.Msg {
 		time.Sleep(pause)
@@ -71,15 +70,15 @@ func (p program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return p, cmd
 }
 
-// keep keeps where the person is; failing to is no reason to bother anybody.
+// keep saves the places. A failure is not worth a message.
 func (p program) keep() {
 	if p.restored && len(p.rooms) > 0 {
 		p.places.save(p.Model.saved())
 	}
 }
 
-// Run is the client on a terminal, until the person ends it, ctx ends or the
-// terminal is gone.
+// Run runs the client on a terminal until the person quits, ctx ends or the terminal
+// is gone.
 func Run(ctx context.Context, o Options) error {
 	session := NewSession()
 	defer session.Close()
@@ -87,16 +86,15 @@ func Run(ctx context.Context, o Options) error {
 	p := program{Model: model, session: session}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	// The terminal was closed: nothing can be shown any more, and the draft is
-	// gone with it.
+	// The terminal was closed: nothing can be shown any more, and the draft is lost.
 	hungUp, stopHangUp := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stopHangUp()
 	in := o.In
 	if file, ok := o.In.(*os.File); ok {
 		in = &terminal{File: file, gone: stop, guard: pasteGuard{now: time.Now}}
 	}
-	// ctx ends by the signals that end a client. The program is told to quit
-	// and not killed: a killed one does not wait for its reader.
+	// ctx ends with the signals that end a client. Quit, not Kill: a killed program
+	// does not wait for its reader.
 	running := tea.NewProgram(p, tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ()))
 	defer context.AfterFunc(hungUp, running.Quit)()
 	_, err := running.Run()
@@ -108,8 +106,8 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// terminal is where a person types. Not every client is told by a SIGHUP that
-// its terminal has gone, but every read says so.
+// terminal is the input. Not every client gets a SIGHUP when its terminal is gone,
+// but every read fails.
 type terminal struct {
 	*os.File
 	gone  func()
@@ -118,7 +116,7 @@ type terminal struct {
 
 // Read implements io.Reader.
 func (t *terminal) Read(p []byte) (int, error) {
-	if len(p) <= len(pasteEnd) { // no space for what the guard may add
+	if len(p) <= len(pasteEnd) { // no space for the bytes that the guard may add
 		return 0, io.ErrShortBuffer
 	}
 	for {

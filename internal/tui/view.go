@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// roomsFrom and membersFrom are the widths from which the panels are shown
-	// by themselves.
+	// roomsFrom and membersFrom are the widths from which the panels are shown by
+	// default.
 	roomsFrom, membersFrom = 64, 88
-	// maxInputRows is how high the input grows.
+	// maxInputRows bounds the height of the input.
 	maxInputRows = 6
-	// minRead is how many rows of the conversation what the program says leaves.
+	// minRead is how many rows of the conversation a hint leaves.
 	minRead = 4
 )
 
-// layout is where the parts of the screen are.
+// layout is the size of the parts of the screen.
 type layout struct {
 	rooms, members           bool
 	roomsWidth, membersWidth int
@@ -28,8 +28,8 @@ type layout struct {
 	title                    bool
 }
 
-// shows returns the layout for the present size. Where there is no space the
-// parts go that matter least.
+// shows returns the layout for the present size. Without enough space the least
+// important parts are left out.
 func (m *Model) shows() layout {
 	l := layout{width: m.width}
 	l.roomsWidth, l.membersWidth = m.roomsWidth(), min(20, max(12, m.width/7))
@@ -69,7 +69,7 @@ func (m *Model) shows() layout {
 	return l
 }
 
-// roomsWidth is as much as the longest name needs, within bounds.
+// roomsWidth is the width of the longest name, within bounds.
 func (m *Model) roomsWidth() int {
 	longest := 8
 	for _, r := range m.rooms {
@@ -83,7 +83,7 @@ func (m *Model) conversationSize() (width, height int) {
 	return l.width, max(l.height, 1)
 }
 
-// page is by how much a page scrolls.
+// page is the number of lines that a page scrolls.
 func (m *Model) page() int {
 	_, height := m.conversationSize()
 	return max(height-2, 1)
@@ -105,7 +105,7 @@ func (m *Model) View() tea.View {
 	return v
 }
 
-// title is that of the window, in ASCII: what terminals make of others differs.
+// title is the title of the window, in ASCII: terminals differ in the rest.
 func (m *Model) title() string {
 	title := "kaban"
 	if m.active != nil {
@@ -122,7 +122,7 @@ func (m *Model) title() string {
 	}, title)
 }
 
-// unreadElsewhere returns how many rooms have something new.
+// unreadElsewhere returns how many other rooms have unread messages.
 func (m *Model) unreadElsewhere() (n int) {
 	for _, r := range m.rooms {
 		if r.unread() > 0 && r != m.active {
@@ -132,8 +132,8 @@ func (m *Model) unreadElsewhere() (n int) {
 	return n
 }
 
-// render makes the screen: lines of the width of the terminal, and where the
-// cursor is (-1 for nowhere).
+// render returns the lines of the screen and the position of the cursor (-1 for
+// none).
 func (m *Model) render() (screen string, x, y int) {
 	l := m.shows()
 	var rows []line
@@ -168,7 +168,7 @@ func (m *Model) render() (screen string, x, y int) {
 	return b.String(), x, min(y, m.height-1)
 }
 
-// middle is the conversation between its panels, or what covers it.
+// middle is the conversation between its panels, or the overlay.
 func (m *Model) middle(l layout) []line {
 	switch m.mode {
 	case helping:
@@ -210,7 +210,7 @@ func (m *Model) middle(l layout) []line {
 	return rows
 }
 
-// nowhere is shown while there is no room.
+// nowhere is shown while no room is open.
 func (m *Model) nowhere(width, height int) []line {
 	text := "no room is open; /join ROOM"
 	if !m.status.ever {
@@ -220,7 +220,7 @@ func (m *Model) nowhere(width, height int) []line {
 	return append(make([]line, height-len(rows)), rows...)
 }
 
-// aside is what stands where there are no messages.
+// aside is a text in the place of the messages.
 func (m *Model) aside(text string, width, height int) []line {
 	rows := m.meter.wrap(plain(text, look{role: roleDim, attrs: italic}), max(width-2, 1), 0)
 	for n := range rows {
@@ -252,7 +252,7 @@ func (m *Model) titleBar() line {
 
 func (m *Model) members(r *room) string { return count(r.count, "member", "members") }
 
-// input returns the lines of the input and where the cursor is in it.
+// input returns the lines of the input and the position of the cursor.
 func (m *Model) input() (rows []line, row, column int) {
 	prompt := m.prompt()
 	width := m.meter.lineWidth(prompt)
@@ -284,7 +284,7 @@ func (m *Model) input() (rows []line, row, column int) {
 	return rows, row, column + width
 }
 
-// placeholder is in the empty input until something was said.
+// placeholder is shown in the empty input until the first message.
 const placeholder = "type a message and press Enter; F1 shows all keys"
 
 func (m *Model) prompt() line {
@@ -302,8 +302,8 @@ func (m *Model) prompt() line {
 	return line{{text: m.meter.clean(m.username), look: m.looks.of(m.username).with(bold)}, {text: "> ", look: look{role: roleDim}}}
 }
 
-// roomWindow returns which rooms the panel shows: from the first on so many.
-// Where it does not show all, its last row tells of the others.
+// roomWindow returns the first room of the panel and how many it shows. If these are
+// not all, its last row counts the others.
 func (m *Model) roomWindow(height int) (first, shown int) {
 	if len(m.rooms) <= height {
 		return 0, len(m.rooms)
@@ -388,7 +388,7 @@ func (m *Model) roomLine(r *room, n, width int) line {
 	return m.meter.pad(cells, width, look{role: l.role})
 }
 
-// short writes a count in at most four columns.
+// short formats a count in at most four columns.
 func short(n uint64) string {
 	switch {
 	case n < 1000:

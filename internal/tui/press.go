@@ -1,0 +1,186 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"kaban"
+)
+
+// draft returns the text that is being edited.
+func (m *Model) draft() *draft {
+	switch {
+	case m.mode == greeting:
+		return &m.form.fields[m.form.at]
+	case m.mode == switching:
+		return &m.switcher.query
+	case m.mode == searching:
+		return &m.finder.query
+	case m.active != nil:
+		return &m.active.draft
+	}
+	return &m.loose
+}
+
+// press handles a key.
+func (m *Model) press(key tea.Key) tea.Cmd {
+	m.hint, m.alarm, m.quitting = "", false, 0
+	stroke := key.Keystroke()
+	if key.Text != "" && key.Mod&^tea.ModShift == 0 {
+		stroke = key.Text
+	}
+	if a := m.bindings.action(stroke); a != "quit" && a != "delete" {
+		m.quitAsked = time.Time{}
+	}
+	switch m.mode {
+	case greeting:
+		return m.pressForm(stroke, key.Text)
+	case switching:
+		return m.pressSwitcher(stroke, key.Text)
+	case searching:
+		return m.pressSearch(stroke, key.Text)
+	case helping:
+		return m.pressHelp(stroke)
+	case asking:
+		return m.pressQuestion(stroke)
+	}
+	if a, ok := m.bindings[stroke]; ok && (!isTextKey(stroke) || m.draft().text == "") {
+		return a.do(m)
+	}
+	m.insertKey(key.Text)
+	return nil
+}
+
+// insertKey types a character.
+func (m *Model) insertKey(text string) {
+	text, _ = fit(text)
+	if text == "" {
+		return
+	}
+	d := m.draft()
+	d.recalled = 0
+	m.editor.insert(d, text)
+	if text == ":" && m.mode == chatting {
+		nameToEmoji(d)
+	}
+}
+
+// pressLine edits a draft of one line; false if the key is for something else.
+func (m *Model) pressLine(stroke, text string) bool {
+	a, ok := m.bindings[stroke]
+	switch {
+	case ok && a.group == groupWriting && !slices.Contains([]string{"send", "newline", "complete", "complete_back", "up", "down"}, a.name):
+		a.do(m)
+		return true
+	case !ok && text != "", ok && isTextKey(stroke):
+		m.insertKey(text)
+		return true
+	}
+	return false
+}
+
+func (m *Model) ask(text string, yes func(*Model) tea.Cmd) {
+	m.mode, m.question = asking, question{text, yes}
+}
+
+func (m *Model) pressQuestion(stroke string) tea.Cmd {
+	switch strings.ToLower(stroke) {
+	case "y", "enter":
+		m.mode = chatting
+		return m.question.yes(m)
+	case "n", "esc", "ctrl+c":
+		m.mode = chatting
+	}
+	return nil
+}
+
+func (m *Model) vertical(direction int) tea.Cmd {
+	d := m.draft()
+	if !m.editor.vertical(d, direction) && m.active != nil {
+		d.recall(m.active.history, -direction)
+	}
+	return nil
+}
+
+func (m *Model) deleteOrQuit() tea.Cmd {
+	d := m.draft()
+	if d.text == "" && m.mode == chatting {
+		return m.quit()
+	}
+	m.editor.remove(d, d.at, m.editor.next(d, d.at))
+	return nil
+}
+
+// interrupt clears the draft, or quits when pressed twice.
+func (m *Model) interrupt() tea.Cmd {
+	if d := m.draft(); d.text != "" {
+		if m.active != nil && m.mode == chatting {
+			m.active.remember(d.text)
+		}
+		*d = draft{column: -1}
+		m.hint = "cleared; Up brings it back"
+		return nil
+	}
+	if !m.quitAsked.IsZero() {
+		return m.quit()
+	}
+	m.quitAsked = m.now()
+	m.hint = "press " + m.keyOf("quit") + " again to quit"
+	return nil
+}
+
+// escape goes to the newest message.
+func (m *Model) escape() tea.Cmd {
+	m.toBottom()
+	return nil
+}
+
+// send carries out the draft: a command, or a message.
+func (m *Model) send() tea.Cmd {
+	text := m.draft().text
+	switch {
+	case strings.TrimSpace(text) == "":
+		return nil
+	case strings.HasPrefix(text, "//"):
+		m.post(text[1:])
+	case strings.HasPrefix(text, "/"):
+		return m.run(text)
+	default:
+		m.post(text)
+	}
+	return nil
+}
+
+// accept moves the draft from the input to the history.
+func (m *Model) accept(text string) {
+	if m.active != nil {
+		m.active.remember(text)
+	}
+	d := m.draft()
+	d.recalled = 0
+	d.set("")
+}
+
+// post sends a message to the room. An invalid one stays in the input.
+func (m *Model) post(content string) {
+	r := m.active
+	if r == nil {
+		m.complain("no room is open; /join ROOM")
+		return
+	}
+	if err := kaban.CheckContent(content, m.limit); err != nil {
+		m.complain("not sent: " + err.Error())
+		return
+	}
+	typed := m.draft().text
+	if typed != "" {
+		m.accept(typed)
+	}
+	m.number++
+	r.post(&item{username: m.username, content: content, time: m.now(), number: m.number})
+	m.backend.post(r.name, m.number, content)
+	m.toBottom()
+}
