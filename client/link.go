@@ -10,12 +10,12 @@ import (
 	"kaban/wire"
 )
 
-// writeTimeout is how long a write may make no progress until the connection is
-// given up.
+// writeTimeout is how long a write may make no progress before the connection is
+// abandoned.
 const writeTimeout = 30 * time.Second
 
 const (
-	// longestSilence bounds the silence until a server is asked, by default.
+	// longestSilence bounds the default of Options.Silence.
 	longestSilence = 10 * time.Second
 	// firstWindow is how many messages may be under way on a new connection.
 	firstWindow = 64
@@ -36,32 +36,32 @@ type link struct {
 	// The session goroutine's.
 	goodbye *Goodbye
 	greeted bool          // there was a welcome
-	silence time.Duration // how long nothing may come until the server is asked
+	silence time.Duration // how long the server may send nothing before it is asked
 	doubts  doubts
-	heard   time.Time // when something came, by the wall clock
+	heard   time.Time // when the last bytes arrived, by the wall clock
 
 	// Guarded by Client.mu.
 	//
-	// signs are the ping and the pong that wait to be written, one of each at
-	// most: whoever pings faster than it reads has one answer for all.
+	// signs are the ping and the pong to be written, at most one of each: a server
+	// that pings faster than it reads gets one answer for all.
 	signs struct {
 		ping, pong bool
 		ref        []byte // of the pong
 	}
-	// sending counts messages that were written and are not answered. window
-	// bounds them: it starts small and grows with each answer, so that a
-	// connection that breaks soon again is not filled with what is lost.
+	// sending counts the messages that were written and are not answered. window bounds
+	// them: it starts small and grows with each answer, so that a connection that
+	// breaks soon again carries little that is lost.
 	sending, window int
 }
 
-// doubts are how sure it is that the server is there.
+// doubts is the degree of doubt that the server is alive.
 type doubts uint8
 
 const (
 	none   doubts = iota
-	asked         // for a sign of life
-	told          // and it was told that none came
-	asleep        // as asked, and this machine has slept: the connection is probably dead
+	asked         // the server was asked for a sign of life
+	told          // none came, and Silent was reported
+	asleep        // asked after this machine has slept: the connection is probably dead
 )
 
 func newLink(c *Client, conn net.Conn) *link {
@@ -70,7 +70,7 @@ func newLink(c *Client, conn net.Conn) *link {
 	return l
 }
 
-// welcomed takes the welcome and begins to watch the server.
+// welcomed takes the welcome and starts to watch the server.
 func (l *link) welcomed(e wire.Event) {
 	l.greeted, l.welcome = true, e
 	heartbeat := e.Heartbeat
@@ -93,8 +93,8 @@ func (l *link) close() {
 // machine sleeps.
 func wall() time.Time { return time.Now().Round(0) }
 
-// Read is the reader's source. Every byte is a sign of life: a frame may take
-// its time over a slow line. Until the welcome the attempt has its own deadline.
+// Read is the source of the reader. Every byte is a sign of life: a frame may take
+// long over a slow line. Until the welcome the attempt has its own deadline.
 func (l *link) Read(p []byte) (int, error) {
 	if !l.greeted {
 		return l.conn.Read(p)
@@ -111,7 +111,7 @@ func (l *link) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// patience is how long nothing may come until there is more doubt.
+// patience is how long the server may send nothing before the doubt grows.
 func (l *link) patience() time.Duration {
 	half := l.client.options.Patience / 2
 	switch l.doubts {
@@ -123,11 +123,10 @@ func (l *link) patience() time.Duration {
 	return l.silence
 }
 
-// doubt takes that nothing has come for as long as it may. The error gives the
-// connection up.
+// doubt acts on a silence that lasts too long. An error abandons the connection.
 //
-// Each step waits anew, so that a client that stood still itself reads first
-// what has come in the meantime.
+// Each step starts another wait, so that a client that was stopped itself first reads
+// the bytes that arrived meanwhile.
 func (l *link) doubt() error {
 	switch l.doubts {
 	case none:
@@ -163,8 +162,8 @@ func (l *link) pong(e *wire.Event) {
 	l.client.wakeLocked()
 }
 
-// appendSigns writes the ping and the pong that wait. The writer's error comes
-// back from its next flush.
+// appendSigns buffers the pending ping and pong. The writer's error comes back from
+// its next flush.
 func (l *link) appendSigns() {
 	if l.signs.ping {
 		l.writer.Write(&wire.Request{Type: wire.TypePing})
@@ -175,8 +174,8 @@ func (l *link) appendSigns() {
 	l.signs.ping, l.signs.pong, l.signs.ref = false, false, nil
 }
 
-// Write is where the writer writes to. It goes on for as long as the connection
-// takes something.
+// Write is the sink of the writer. It goes on as long as the connection makes
+// progress.
 func (l *link) Write(p []byte) (n int, err error) {
 	if !l.greeted {
 		return l.conn.Write(p)

@@ -12,7 +12,7 @@ import (
 	"kaban/wire"
 )
 
-// shareBytes is how much is gathered for one write.
+// shareBytes bounds the bytes of one write.
 const shareBytes = 64 << 10
 
 // serve is the life of one connection. It returns why it ended.
@@ -97,7 +97,7 @@ func (c *Client) wakeLocked() {
 	}
 }
 
-// writeLoop writes the queue, as much as is ready in one call.
+// writeLoop writes the queue, everything that is ready in one call.
 func (c *Client) writeLoop(l *link, ended <-chan struct{}) error {
 	for {
 		again, err := c.writeReady(l)

@@ -20,19 +20,18 @@ import (
 )
 
 const (
-	// maxLine is how much of an input line is held, in bytes; more than any
-	// message may have.
+	// maxLine bounds an input line in bytes. It is more than any message may have.
 	maxLine = 256 << 10
-	// ackPatience is how long the end waits for acks while none come.
+	// ackPatience is how long settle waits without any progress.
 	ackPatience = 30 * time.Second
 )
 
 type chatCommand struct {
 	connectFlags
 	Where       string `arg:"" optional:"" name:"room" help:"The same as --room."`
-	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; it is made if it does not exist. Default: where you were before, or lobby."`
-	Plain       bool   `help:"Be a filter: each input line is a message, each message a line \"username:> content\". This is also what happens when input or output is no terminal, or TERM is dumb."`
-	PrintConfig bool   `help:"Print the configuration file of the full-screen client with all its keys explained, and end."`
+	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; created if it does not exist. Default: the rooms of the last time, or lobby."`
+	Plain       bool   `help:"Run as a filter: each input line is a message, and each message is printed as \"username:> content\". This is the default if input or output is not a terminal, or TERM is dumb."`
+	PrintConfig bool   `help:"Print the configuration file of the full-screen client, with an explanation of every key, and exit."`
 }
 
 // chat is one run of the command.
@@ -41,15 +40,15 @@ type chat struct {
 	client  *client.Client
 	output  *lineWriter
 	notices *notices
-	// refused counts what was not sent; the senders of Post and the watchers of
-	// acks both add to it.
+	// refused counts the lines that were not sent; post and the watchers of acks add
+	// to it.
 	refused  atomic.Int64
 	watching sync.WaitGroup
 
-	passedOver bool // an empty line was; of postAll
+	passedOver bool // an empty line was reported; of postAll
 }
 
-// Run chats until the input ends, or in full screen until the person does.
+// Run chats until the input ends or, in full screen, until the person quits.
 func (c *chatCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
@@ -64,7 +63,7 @@ func (c *chatCommand) Run(std streams) error {
 	return run.converse(ctx, newPlainInput(std.in))
 }
 
-// fullScreen is the client of package tui.
+// fullScreen runs the client of package tui.
 func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 	configured, err := tui.LoadConfig(tui.ConfigPath())
 	if err != nil {
@@ -106,7 +105,7 @@ func (c *chatCommand) join(ctx context.Context, stdout io.Writer, n *notices) (*
 	return &chat{room: room, client: session, output: newLineWriter(stdout), notices: n}, nil
 }
 
-// passOver tells once that an empty line is no message.
+// passOver reports the first empty line, which is not sent.
 func (r *chat) passOver(number int) {
 	if !r.passedOver {
 		r.passedOver = true
@@ -114,16 +113,16 @@ func (r *chat) passOver(number int) {
 	}
 }
 
-// input is where messages come from. next returns io.EOF at the end, and
-// errTooLong for a line that can be no message.
+// input is the source of messages. next returns io.EOF at the end, and errTooLong
+// for a line that no message can hold.
 type input interface {
 	next() (string, error)
 }
 
 var errTooLong = errors.New("the line is longer than any message may be (too_long_content)")
 
-// converse passes lines both ways until the input ends and everything that was
-// posted is acknowledged.
+// converse passes lines both ways until the input ends and every message is
+// acknowledged.
 func (r *chat) converse(ctx context.Context, lines input) error {
 	defer r.client.Close()
 	reading, stopReading := context.WithCancel(context.Background())
@@ -155,7 +154,7 @@ func (r *chat) converse(ctx context.Context, lines input) error {
 	return nil
 }
 
-// print writes what others say.
+// print writes the messages of others.
 func (r *chat) print(ctx context.Context) error {
 	for m, err := range r.room.Messages(ctx) {
 		if _, ok := errors.AsType[*client.ResyncError](err); ok {
@@ -170,7 +169,7 @@ func (r *chat) print(ctx context.Context) error {
 	return nil
 }
 
-// plainLine is how the filter shows a message.
+// plainLine returns the line of the filter for a message.
 func plainLine(username, content string) string {
 	return display.Line(username) + ":> " + display.Line(content) + "\n"
 }
@@ -203,7 +202,7 @@ func (r *chat) postAll(ctx context.Context, lines input) error {
 	for number := 1; ; number++ {
 		select {
 		case <-ctx.Done():
-			return nil // what was posted is still waited for
+			return nil // settle waits for the messages under way
 		case <-r.client.Done():
 			return fmt.Errorf("the session is over: %w", r.client.Err())
 		case got := <-feed:
@@ -226,7 +225,7 @@ func (r *chat) postAll(ctx context.Context, lines input) error {
 	}
 }
 
-// post puts one line on its way and has its refusal reported.
+// post sends a line and reports its refusal.
 func (r *chat) post(ctx context.Context, number int, line string) error {
 	pending, err := r.room.Post(ctx, line)
 	switch {
@@ -251,8 +250,8 @@ func (r *chat) refuse(number int, err error) {
 	r.notices.printf("line %d was not sent: %s", number, refusal(err))
 }
 
-// settle waits until everything posted is acknowledged and everything that was
-// said before is printed. It gives up when nothing moves for a while.
+// settle waits until every message is acknowledged and every earlier message of
+// others is printed. It gives up after a while without progress.
 func (r *chat) settle(ctx context.Context) error {
 	waiting, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -295,7 +294,7 @@ func (r *chat) settle(ctx context.Context) error {
 	}
 }
 
-// progress changes whenever something moves.
+// progress changes with every ack and every message.
 func (r *chat) progress() [2]uint64 {
 	return [2]uint64{uint64(r.client.Unacknowledged()), r.room.Cursor().Seq}
 }
@@ -304,7 +303,7 @@ func joinError(room string, err error) error {
 	return fmt.Errorf("join %s: %w", display.Line(room), err)
 }
 
-// plainInput reads lines of any length and holds no more than maxLine of them.
+// plainInput reads lines of any length and holds at most maxLine of one.
 type plainInput struct {
 	reader *bufio.Reader
 	begun  bool
@@ -339,15 +338,15 @@ func (p *plainInput) next() (string, error) {
 	}
 }
 
-// lineWriter gathers lines that come in quick succession into one write. Safe
-// for concurrent use.
+// lineWriter combines lines in quick succession into one write. Safe for concurrent
+// use.
 type lineWriter struct {
 	wake    chan struct{}
 	flusher sync.WaitGroup
 	err     error // of the first write that failed; to be read after close
 
-	// written, if set before the first line, is called with the cursor of the
-	// last line that was written, whenever there is a pause or a second is over.
+	// written, if set before the first line, is called with the cursor of the last
+	// written line at every pause, and at least once a second.
 	written func(client.Cursor)
 
 	mu     sync.Mutex // guards all below
@@ -372,7 +371,7 @@ func (w *lineWriter) write(line string, at client.Cursor) {
 	select {
 	case w.wake <- struct{}{}:
 	default:
-		if full { // whoever reads the output is slower than the room
+		if full { // the reader of the output is slower than the room
 			w.wake <- struct{}{}
 		}
 	}
@@ -398,7 +397,7 @@ func (w *lineWriter) flushLoop() {
 	}
 }
 
-// close writes what is left. It may be called more than once.
+// close writes the remaining lines. It may be called more than once.
 func (w *lineWriter) close() {
 	w.mu.Lock()
 	first := !w.closed

@@ -25,18 +25,17 @@ import (
 // defaultServer is where "kaban serve" listens on this machine.
 const defaultServer = "127.0.0.1:6440"
 
-// silence is how long nothing may come until the server is asked for a sign of
-// life: somebody waits.
+// silence is how long the server may send nothing before it is asked for a sign of
+// life: a person is waiting.
 const silence = 5 * time.Second
 
-// connectFlags are what all commands have that talk to a server.
+// connectFlags are the flags of all commands that connect to a server.
 type connectFlags struct {
 	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" help:"The server; without a port, 6440. Default: 127.0.0.1:6440."`
-	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The name under which others see you. Default: your login name, or one like it that is free."`
+	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The name under which others see you. Default: your login name, or a similar one that is free."`
 }
 
-// notices are lines for the person, beside what is asked for. Safe for
-// concurrent use.
+// notices are lines for the person, beside the output. Safe for concurrent use.
 type notices struct {
 	mu  sync.Mutex
 	out io.Writer
@@ -48,9 +47,9 @@ func (n *notices) printf(format string, args ...any) {
 	fmt.Fprintln(n.out, "kaban:", display.Line(fmt.Sprintf(format, args...)))
 }
 
-// onState tells the person when the connection is lost and back, once each.
+// onState reports that the connection is lost, and that it is back, once each.
 func (n *notices) onState() func(client.State) {
-	var told string // of the connection that is not well
+	var told string // about the present trouble
 	tell := func(what string, s client.State) {
 		if what == told {
 			return
@@ -104,22 +103,22 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 	return nil, unreachable(server, err)
 }
 
-// unreachable says what to do when there is no conversation with a server.
+// unreachable explains why there is no session with a server, and what to do.
 func unreachable(addr string, err error) error {
 	var name *net.DNSError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens at %s; start a server with \"kaban serve\", or name another with --server HOST:PORT", addr)
 	case errors.As(err, &name):
-		return fmt.Errorf("there is no host of the name %q; check --server", name.Name)
+		return fmt.Errorf("there is no host named %q; check --server", name.Name)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), wire.CodeOf(err) == wire.CodeBadJSON:
-		return fmt.Errorf("what listens at %s is no Kaban server; check --server (%w)", addr, err)
+		return fmt.Errorf("the server at %s is not a Kaban server; check --server (%w)", addr, err)
 	}
 	return fmt.Errorf("cannot talk to the server at %s: %w", addr, err)
 }
 
-// ownNames are the login name and variants of it, for when it is taken. POSIX has
-// it in LOGNAME, most systems in USER as well.
+// ownNames returns the login name, and variants in case it is taken. POSIX has it in
+// LOGNAME, most systems in USER as well.
 func ownNames() []string {
 	login := "guest"
 	for _, variable := range []string{"USER", "LOGNAME"} {
@@ -135,22 +134,22 @@ func ownNames() []string {
 	return append(names, login+"-"+randomName())
 }
 
-// randomName is a short word that nobody else is likely to have.
+// randomName returns a short random word.
 func randomName() string { return strings.ToLower(rand.Text()[:4]) }
 
-// untilInterrupted returns a context that ends with SIGINT or SIGTERM. After
-// that the signals act as usual: another one ends the process.
+// untilInterrupted returns a context that ends with SIGINT or SIGTERM. After that
+// the signals act as usual: another one ends the process.
 func untilInterrupted() (ctx context.Context, stop func()) {
 	caught, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
 	context.AfterFunc(caught, func() {
-		stop() // before anybody says that another one ends it
+		stop() // before settle announces that another one ends it
 		cancel()
 	})
 	return ctx, stop
 }
 
-// refusal says why a message was refused, with what a program may look for.
+// refusal explains why a message was refused, with the code for programs.
 func refusal(err error) string {
 	bad, ok := errors.AsType[*kaban.MessageError](err)
 	if !ok {

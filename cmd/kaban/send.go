@@ -12,12 +12,12 @@ import (
 
 type sendCommand struct {
 	connectFlags
-	Room string   `arg:"" help:"The room to send to; it is made if it does not exist."`
-	Text []string `arg:"" optional:"" help:"What to say; several words are joined by spaces. Put -- in front of words that begin with a dash. Without it, standard input up to its end is the message."`
+	Room string   `arg:"" help:"The room to send to; created if it does not exist."`
+	Text []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Default: standard input, up to its end."`
 }
 
-// plainLines takes out of a text what other systems put into their files: the byte
-// order mark in front, and the carriage returns at the ends of lines.
+// plainLines removes the byte order mark and the carriage returns of other systems
+// from a text.
 func plainLines(text string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 }
@@ -56,7 +56,7 @@ func (c *sendCommand) Run(std streams) error {
 		if _, ok := errors.AsType[*client.Error](err); ok {
 			return fmt.Errorf("not sent: %w", err)
 		}
-		return fmt.Errorf("it is not known whether the message was stored: %w", err)
+		return fmt.Errorf("the message may be stored or not: %w", err)
 	}
 	return nil
 }

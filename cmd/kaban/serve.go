@@ -152,7 +152,7 @@ func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	lines := server.New(server.Config{Name: "kaban/" + programVersion()}, rooms, manager)
-	pages, err := web.New(web.Config{MaxRequests: requestPlaces(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
+	pages, err := web.New(web.Config{MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
 	if err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
@@ -224,7 +224,7 @@ func (c *serveCommand) Run(std streams) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer dispatcher.Close()
-	clients, newcomers := c.places(log)
+	clients, newcomers := c.capacity(log)
 	run, err := c.start(dispatcher, clients, newcomers, log)
 	if err != nil {
 		return err

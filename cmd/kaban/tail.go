@@ -18,15 +18,15 @@ import (
 	"kaban/wire"
 )
 
-// defaultLast is how many messages tail begins with.
+// defaultLast is how many of the newest entries tail starts with.
 const defaultLast = 10
 
 type tailCommand struct {
 	connectFlags
 	Room   string `arg:"" help:"The room to read."`
-	Since  string `placeholder:"SEQ|TIME" help:"Begin behind this message number, this long ago, such as 90m, 24h or 7d, or at a date or time, such as 2026-11-25 or 2026-11-25T14:30. Default: the last 10 messages."`
-	Follow bool   `short:"f" help:"Go on with what is said from now on, until interrupted."`
-	Cursor string `placeholder:"FILE" help:"Go on behind what an earlier run with the same file has printed, and note in it how far this one came. If the file does not exist, begin where --since says."`
+	Since  string `placeholder:"SEQ|TIME" help:"Start after this message number, this long ago (90m, 24h, 7d), or at a date or time (2026-11-25, 2026-11-25T14:30). Default: the last 10 messages."`
+	Follow bool   `short:"f" help:"Continue with new messages until interrupted."`
+	Cursor string `placeholder:"FILE" help:"Continue where an earlier run with the same file stopped, and save the new cursor in it. If the file does not exist, start at --since."`
 	JSON   bool   `name:"json" help:"Print each message as a kaban/1 message frame: one JSON object a line."`
 }
 
@@ -65,15 +65,15 @@ func (c *tailCommand) Run(std streams) error {
 	return errors.Join(err, saved.err)
 }
 
-// since is where to begin: behind a seq, or at a time, or with the last few.
+// since is where to start: after a seq, at a time, or with the newest entries.
 type since struct {
 	after uint64
 	bySeq bool
 	at    time.Time
 }
 
-// sinceLayouts are the dates and times that --since takes, in local time where
-// they do not say otherwise.
+// sinceLayouts are the formats of dates and times of --since. Without a zone they are
+// in local time.
 var sinceLayouts = []string{time.RFC3339, time.DateOnly, time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"}
 
 func parseSince(text string, now time.Time) (since, error) {
@@ -102,7 +102,7 @@ func parseSince(text string, now time.Time) (since, error) {
 func (c *tailCommand) print(ctx context.Context, session *client.Client, begin since, saved client.Cursor, output *lineWriter, n *notices) error {
 	after, head, err := c.locate(ctx, session, begin)
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound && c.Follow {
-		err = nil // it begins with its first message
+		err = nil // it starts with the first message of a new room
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.Room, err)
@@ -128,8 +128,8 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 			break
 		}
 		if first > after+1 && after > 0 {
-			// Numbers have no gap: the server cannot read what it has there.
-			n.printf("%s of %s cannot be read; \"kaban check\" on the server says more", spanOf(after+1, first-1), c.Room)
+			// Numbers have no gap: the server cannot read these entries.
+			n.printf("%s of %s cannot be read; \"kaban check\" on the server shows more", spanOf(after+1, first-1), c.Room)
 			missing += first - 1 - after
 		}
 		for e := range page.Entries() {
@@ -144,7 +144,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 	return nil
 }
 
-// spanOf names messages by their numbers.
+// spanOf describes a range of messages.
 func spanOf(first, last uint64) string {
 	if first == last {
 		return fmt.Sprintf("message %d", first)
@@ -152,7 +152,7 @@ func spanOf(first, last uint64) string {
 	return fmt.Sprintf("messages %d to %d", first, last)
 }
 
-// locate returns behind which message to begin, and the last there is.
+// locate returns the seq after which to start, and the head.
 func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin since) (after, head uint64, err error) {
 	if !begin.bySeq && !begin.at.IsZero() {
 		first, head, err := session.Seek(ctx, c.Room, begin.at)
@@ -166,8 +166,7 @@ func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin 
 	return head - min(head, defaultLast), head, err
 }
 
-// read prints what comes behind a cursor, up to a message or until it is
-// interrupted.
+// read prints the messages after a cursor, up to a seq or until it is interrupted.
 func (c *tailCommand) read(ctx context.Context, session *client.Client, from client.Cursor, until uint64, output *lineWriter, n *notices) error {
 	room, err := session.Join(ctx, c.Room, client.After(from))
 	if resync, ok := errors.AsType[*client.ResyncError](err); ok {
@@ -184,7 +183,7 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 	for e, err := range room.Entries(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 			n.printf("%v", resync)
-			if resync.Head >= until { // what was to be the last is damaged, or gone
+			if resync.Head >= until { // the last one is damaged or gone
 				return nil
 			}
 			continue
@@ -211,14 +210,14 @@ func (c *tailCommand) line(m *wire.Message) string {
 	return plainLine(m.Username, m.Content)
 }
 
-// cursorFile keeps how far a room was printed: one line, "ROOM CURSOR".
+// cursorFile saves the cursor up to which a room was printed: one line, "ROOM CURSOR".
 type cursorFile struct {
 	path, room string
 	cursor     client.Cursor
 	err        error // of the last save
 }
 
-// load reads the file. Without one the cursor stays zero.
+// load reads the file. Without a file the cursor stays zero.
 func (f *cursorFile) load() error {
 	if f.path == "" {
 		return nil
@@ -235,13 +234,13 @@ func (f *cursorFile) load() error {
 		return usagef("--cursor %s was not written by kaban tail: %w; name another file", f.path, err)
 	}
 	if room != f.room {
-		return usagef("--cursor %s is of the room %s, not of %s; use a file for each room", f.path, room, f.room)
+		return usagef("--cursor %s belongs to the room %s, not to %s; use a file for each room", f.path, room, f.room)
 	}
 	return nil
 }
 
-// save replaces the file, so that at any moment it has an old cursor or a new
-// one. Whoever is interrupted before it prints some messages again next time.
+// save replaces the file atomically. After an interruption before it, the next run
+// prints some messages again.
 func (f *cursorFile) save(cursor client.Cursor) {
 	f.err = func() error {
 		draft, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*")

@@ -12,8 +12,7 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// canDraw reports whether the terminal that the environment describes has a
-// cursor that can be moved.
+// canDraw reports whether the terminal can move its cursor, by the environment.
 func canDraw() bool {
 	kind := os.Getenv("TERM")
 	return kind != "dumb" && (kind != "" || runtime.GOOS == "windows")

@@ -6,14 +6,14 @@ import (
 	"kaban/internal/conn"
 )
 
-// otherFiles is how many open files are left to everything but clients and
-// newcomers: HTTP, the database, the listeners. A small limit leaves a quarter.
+// otherFiles is how many open files are reserved for everything but clients and
+// newcomers: HTTP, the database, the listeners. A small limit reserves a quarter.
 const otherFiles = 2200
 
-// places returns how many clients and newcomers the server takes. The limit of
-// open files may not allow what was asked for: then a server would not notice
-// before it is full, and could not even say so.
-func (c *serveCommand) places(log *slog.Logger) (clients, newcomers int) {
+// capacity returns how many clients and newcomers the server accepts. The limit of
+// open files may be too low for the configured numbers: then the server would notice
+// only when it is full, and could not even report it.
+func (c *serveCommand) capacity(log *slog.Logger) (clients, newcomers int) {
 	newcomers = c.MaxNewcomers
 	if newcomers == 0 {
 		newcomers = conn.DefaultMaxNewcomers(c.MaxClients)
@@ -29,10 +29,9 @@ func (c *serveCommand) places(log *slog.Logger) (clients, newcomers int) {
 	return clients, newcomers
 }
 
-// requestPlaces returns how many connections of HTTP the limit of open files
-// allows, 0 for as many as usual. With more HTTP could not make room for others, as
-// accepting would fail first.
-func requestPlaces() int {
+// requestCapacity returns how many HTTP connections the limit of open files allows, 0
+// for the default. With more, accepting would fail before HTTP could make room.
+func requestCapacity() int {
 	limit, ok := openFilesLimit()
 	if !ok {
 		return 0
@@ -40,15 +39,16 @@ func requestPlaces() int {
 	return fitRequests(limit)
 }
 
-// fitRequests returns how many connections of HTTP fit what is left to everything
-// but clients and newcomers, beside the database and the like.
+// fitRequests returns how many HTTP connections fit the files that are reserved for
+// everything but clients and newcomers, beside the database and the like.
 func fitRequests(limit int) int {
 	others := min(otherFiles, limit/4)
 	return max(others-200, others/2, 1)
 }
 
-// fitFiles returns how many of the wanted clients and newcomers fit a limit of
-// open files. Newcomers go first, but keep an eighth: without them nobody comes in.
+// fitFiles returns how many of the wanted clients and newcomers fit a limit of open
+// files. Newcomers are reduced first, but keep an eighth: without them nobody can
+// connect.
 func fitFiles(clients, newcomers, limit int) (int, int) {
 	room := max(limit-min(otherFiles, limit/4), 2)
 	if clients+newcomers > room {
