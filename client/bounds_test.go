@@ -614,3 +614,46 @@ func TestAfterASleep(t *testing.T) {
 		}
 	}
 }
+
+// Ids are unique for an author only: a message of another person with the id of an
+// own one is theirs, and no proof that the own one is stored.
+func TestAForeignMessageWithAnOwnID(t *testing.T) {
+	c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+		serveFake(conn, func(a asking) (string, bool) {
+			if a.Type == "send" {
+				return fmt.Sprintf(`{"type":"message","room":"lobby","seq":1,"id":%q,"username":"mallory","content":"theirs","time":"2026-11-24T02:35:37.101Z"}`, a.ID), false
+			}
+			return usual(a), false
+		})
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := c.Join(t.Context(), "lobby", From{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Post(t.Context(), "mine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	content := ""
+	for m, err := range r.Messages(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		content = m.Content
+		break
+	}
+	select {
+	case <-p.Done():
+		t.Error("the own message counts as stored")
+	default:
+	}
+	if content != "theirs" {
+		t.Errorf("read %q, want the foreign message", content)
+	}
+}
