@@ -18,12 +18,12 @@ import (
 	"kaban/wire"
 )
 
-// asking is what a fake server looks at.
+// asking has the fields of a request that a fake server needs.
 type asking struct{ Type, Ref, Room, ID, Resume string }
 
 const welcome = `{"type":"welcome","version":1,"session":"s","username":"ann","server":"fake","limits":{"username":32,"content":5000,"frame":65536},"heartbeat":30}`
 
-// usual is how a server answers, but for history and lists.
+// usual returns the usual answer to a request other than history and lists.
 func usual(a asking) string {
 	switch a.Type {
 	case "hello":
@@ -36,8 +36,7 @@ func usual(a asking) string {
 	return ""
 }
 
-// serveFake answers what comes over a connection until answer says to stop or
-// the other side hangs up.
+// serveFake answers requests until answer stops or the client hangs up.
 func serveFake(conn net.Conn, answer func(asking) (line string, stop bool)) {
 	defer conn.Close()
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
@@ -55,8 +54,7 @@ func serveFake(conn net.Conn, answer func(asking) (line string, stop bool)) {
 	}
 }
 
-// piped returns options whose connections are served by serve, the first one
-// with number 1.
+// piped returns options for connections that serve serves; the first has number 1.
 func piped(serve func(number int, conn net.Conn)) Options {
 	number := 0
 	return Options{Username: "ann", Dial: func(context.Context) (net.Conn, error) {
@@ -67,8 +65,8 @@ func piped(serve func(number int, conn net.Conn)) Options {
 	}}
 }
 
-// A server can say anything, any number of times, and read nothing: that costs
-// the client no memory.
+// A server can send anything, any number of times, and read nothing: the memory of the
+// client does not grow.
 func TestNoFloodFillsTheClient(t *testing.T) {
 	big := strings.Repeat("x", 60<<10)
 	names := `["` + strings.Repeat(`","`, 20_000) + `"]`
@@ -165,7 +163,7 @@ func TestNoFloodFillsTheClient(t *testing.T) {
 	}
 }
 
-// heap returns what is in use.
+// heap returns the bytes in use.
 func heap() int64 {
 	runtime.GC()
 	var s runtime.MemStats
@@ -173,8 +171,8 @@ func heap() int64 {
 	return int64(s.HeapAlloc)
 }
 
-// Whatever a server does to a client, it does not come back, or ask, many times
-// a second.
+// Whatever a server does, the client does not connect or send requests many times a
+// second.
 func TestNothingMakesAClientHurry(t *testing.T) {
 	refuse := func(code, more string) string {
 		return fmt.Sprintf(`{"type":"error","code":%q,"message":"no"%s}`, code, more)
@@ -256,7 +254,7 @@ func TestNothingMakesAClientHurry(t *testing.T) {
 	}
 }
 
-// states gathers what a client tells.
+// states collects the states of a client.
 type states struct {
 	c     chan State
 	begin time.Time
@@ -266,13 +264,14 @@ func newStates() *states { return &states{c: make(chan State, 100), begin: time.
 
 func (s *states) tell(state State) { s.c <- state }
 
-// next waits for what is told next.
+// next waits for the next state.
 func (s *states) next() (State, time.Duration) {
 	state := <-s.c
 	return state, time.Since(s.begin)
 }
 
-// A client says that the server does not answer, what waits, and that it is back.
+// A client reports that the server is silent, how many messages wait, and that the
+// server is back.
 func TestTheServerIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		frozen := make(chan struct{})
@@ -312,7 +311,7 @@ func TestTheServerIsSilent(t *testing.T) {
 		}
 		state, after := s.next()
 		if state.Status != Silent || state.Unacknowledged != 1 || after > 20*time.Second {
-			t.Errorf("got %+v after %v, want silent with one message that waits", state, after)
+			t.Errorf("got %+v after %v, want silent with one unacknowledged message", state, after)
 		}
 		close(thawed)
 		if state, _ = s.next(); state.Status != Online {
@@ -321,7 +320,7 @@ func TestTheServerIsSilent(t *testing.T) {
 	})
 }
 
-// A server that never answers again is given up, in bounded time.
+// A server that never answers again is abandoned in bounded time.
 func TestTheServerIsDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStates()
@@ -352,7 +351,7 @@ func TestTheServerIsDead(t *testing.T) {
 	})
 }
 
-// dialOnce dials once; after that there is no way to the server.
+// dialOnce dials once; after that every attempt fails.
 func dialOnce(dial func(context.Context) (net.Conn, error)) func(context.Context) (net.Conn, error) {
 	dialed := false
 	return func(ctx context.Context) (net.Conn, error) {
@@ -364,7 +363,7 @@ func dialOnce(dial func(context.Context) (net.Conn, error)) func(context.Context
 	}
 }
 
-// A line over which a frame takes minutes is alive for as long as bytes come.
+// A line on which a frame takes minutes is alive as long as bytes arrive.
 func TestASlowLineIsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStates()
@@ -403,8 +402,8 @@ func TestASlowLineIsAlive(t *testing.T) {
 	})
 }
 
-// A client that gave attempts up comes back when one of them replaces it, once
-// for each; it leaves the session to whoever else has it.
+// A client that abandoned attempts reconnects when one of them replaces it, once for
+// each; it leaves the session to any other connection.
 func TestReplacedByOneself(t *testing.T) {
 	for strays := range 4 {
 		synctest.Test(t, func(t *testing.T) {
@@ -439,7 +438,7 @@ func TestReplacedByOneself(t *testing.T) {
 	}
 }
 
-// hello_required means that somebody stood still for too long; Dial tries again.
+// hello_required means that one side was stopped for too long; Dial tries again.
 func TestAMissedHello(t *testing.T) {
 	for missed, ok := range map[int]bool{1: true, 2: true, dialTries: false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -461,8 +460,8 @@ func TestAMissedHello(t *testing.T) {
 	}
 }
 
-// What is asked and never answered is forgotten with whoever asked, and there is
-// a bound for those that wait.
+// A request without an answer is forgotten when its caller gives up, and the number of
+// waiting requests is bounded.
 func TestQuestionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
@@ -501,7 +500,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	})
 }
 
-// One message that is never acknowledged does not keep those behind it.
+// One message that is never acknowledged does not keep later ones in memory.
 func TestAnAckThatNeverComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, seq := "", 0
@@ -540,7 +539,7 @@ func TestAnAckThatNeverComes(t *testing.T) {
 	})
 }
 
-// A room whose join nobody waited for is left when the answer comes.
+// A room whose join was abandoned is left when the answer arrives.
 func TestAJoinThatWasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parted := make(chan string, 1)
@@ -574,8 +573,7 @@ func TestAJoinThatWasGivenUp(t *testing.T) {
 	})
 }
 
-// A page of history that does not lead on is an error, so that nobody reads for
-// ever.
+// A history page that makes no progress is an error, so that no caller reads for ever.
 func TestPagesLeadOn(t *testing.T) {
 	message := func(seq int) wire.Message { return wire.Message{Seq: uint64(seq)} }
 	for name, c := range map[string]struct {
@@ -598,8 +596,8 @@ func TestPagesLeadOn(t *testing.T) {
 	}
 }
 
-// A machine that has slept has its clocks tell that: the connection is asked
-// once, and given up for that one answer.
+// A machine that has slept shows it in its clocks: the server is asked once, and the
+// connection is abandoned without that one answer.
 func TestAfterASleep(t *testing.T) {
 	for slept, want := range map[time.Duration]doubts{0: told, time.Hour: asleep} {
 		c := &Client{options: Options{}.withDefaults()}
@@ -612,7 +610,50 @@ func TestAfterASleep(t *testing.T) {
 			err = l.doubt()
 		}
 		if l.doubts != want || slept > 0 && steps != 2 || slept == 0 && steps != 3 {
-			t.Errorf("slept %v: given up after %d steps, with doubts %d", slept, steps, l.doubts)
+			t.Errorf("slept %v: abandoned after %d steps, with doubts %d", slept, steps, l.doubts)
 		}
+	}
+}
+
+// Ids are unique for an author only: a message of another person with the id of an
+// own one is theirs, and no proof that the own one is stored.
+func TestAForeignMessageWithAnOwnID(t *testing.T) {
+	c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+		serveFake(conn, func(a asking) (string, bool) {
+			if a.Type == "send" {
+				return fmt.Sprintf(`{"type":"message","room":"lobby","seq":1,"id":%q,"username":"mallory","content":"theirs","time":"2026-11-24T02:35:37.101Z"}`, a.ID), false
+			}
+			return usual(a), false
+		})
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := c.Join(t.Context(), "lobby", From{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Post(t.Context(), "mine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	content := ""
+	for m, err := range r.Messages(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		content = m.Content
+		break
+	}
+	select {
+	case <-p.Done():
+		t.Error("the own message counts as stored")
+	default:
+	}
+	if content != "theirs" {
+		t.Errorf("read %q, want the foreign message", content)
 	}
 }

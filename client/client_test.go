@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits.
 const patience = 30 * time.Second
 
 // host is a server whose process can be replaced under the same address.
@@ -285,11 +285,11 @@ func TestPresence(t *testing.T) {
 			t.Errorf("got %+v, want 2 members of lobby", p)
 		}
 	case <-time.After(patience):
-		t.Error("no presence came")
+		t.Error("no presence arrived")
 	}
 }
 
-// proxy passes bytes to a server and cuts connections at random places.
+// proxy passes bytes to a server and cuts connections at random offsets.
 type proxy struct {
 	l     net.Listener
 	group sync.WaitGroup
@@ -422,7 +422,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// When the data was replaced the reader is told, and goes on.
+// When the data was replaced, the reader gets a resync and goes on.
 func TestResync(t *testing.T) {
 	h := newHost(t, server.Config{}, nil)
 	ann, reads := join(t, dial(t, h.addr, "ann"), client.From{}), join(t, dial(t, h.addr, "bob"), client.From{})
@@ -468,7 +468,7 @@ func TestResync(t *testing.T) {
 	}
 }
 
-// A reader that does not read holds up nothing and loses nothing.
+// A reader that does not read delays nothing and loses nothing.
 func TestSlowReader(t *testing.T) {
 	const n = 10_000
 	h := newHost(t, server.Config{}, nil)
@@ -557,7 +557,7 @@ func (s *fullStore) Append(ctx context.Context, batch []kaban.Draft, results []s
 	return s.Store.Append(ctx, batch, results)
 }
 
-// A message that the server cannot store for now is sent again.
+// A message that the server cannot store now is sent again.
 func TestStorageFull(t *testing.T) {
 	h := newHost(t, server.Config{}, &fullStore{Store: memory.New(0), fails: 2})
 	ann := join(t, dial(t, h.addr, "ann"), client.From{})
@@ -583,8 +583,8 @@ func (s *closingStore) Room(ctx context.Context, name kaban.RoomName) (store.Roo
 	return s.Store.Room(ctx, name)
 }
 
-// Who comes back while the server cannot say yet where the room is asks again,
-// and does not give the room up.
+// A client that reconnects while the server does not know the room yet asks again, and
+// does not lose the room.
 func TestComingBackTooEarly(t *testing.T) {
 	s := &closingStore{Store: memory.New(0)}
 	h := newHost(t, server.Config{}, s)
@@ -606,7 +606,7 @@ func TestComingBackTooEarly(t *testing.T) {
 	}
 }
 
-// A server that says nothing any more is given up, however alive TCP is.
+// A server that sends nothing any more is abandoned, although TCP is alive.
 func TestSilentServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -632,7 +632,7 @@ func TestSilentServer(t *testing.T) {
 	case second := <-greeted:
 		second.Close()
 	case <-time.After(patience):
-		t.Error("the client still believes in the server")
+		t.Error("the client does not notice the silence")
 	}
 	ann.Close()
 	l.Close()
@@ -705,7 +705,7 @@ func TestPingIntoABrokenConnection(t *testing.T) {
 	}
 }
 
-// dialing dials while a server that only says welcome is played at the other end.
+// dialing dials a server that only sends a welcome.
 func dialing(t *testing.T, options client.Options, theirs net.Conn) *client.Client {
 	t.Helper()
 	greeted := make(chan struct{})
@@ -720,7 +720,7 @@ func dialing(t *testing.T, options client.Options, theirs net.Conn) *client.Clie
 	return c
 }
 
-// Reconnect ends a connection that seems well, and a wait that is long.
+// Reconnect ends a healthy connection, and a long wait.
 func TestReconnect(t *testing.T) {
 	h := newHost(t, server.Config{}, nil)
 	states := make(chan client.State, 100)
@@ -732,7 +732,7 @@ func TestReconnect(t *testing.T) {
 			case refused <- struct{}{}:
 			default:
 			}
-			// Wants to be asked again in an hour, which no test waits for.
+			// It asks for another attempt in an hour, which no test waits for.
 			return nil, &client.Goodbye{Reason: wire.ReasonDraining, HasReconnect: true, ReconnectAfter: time.Hour}
 		}
 		var d net.Dialer
@@ -782,7 +782,7 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// Head is ahead of the cursor by what was not read yet.
+// Head is ahead of the cursor by the unread entries.
 func TestHead(t *testing.T) {
 	h := newHost(t, server.Config{}, nil)
 	ann, bob := join(t, dial(t, h.addr, "ann"), client.From{}), join(t, dial(t, h.addr, "bob"), client.From{})
@@ -792,7 +792,7 @@ func TestHead(t *testing.T) {
 		}
 	}
 	if got := ann.Head(); got != 5 {
-		t.Errorf("of who sent them: got %d, want 5", got)
+		t.Errorf("of the sender: got %d, want 5", got)
 	}
 	read(t, bob, 3)
 	for bob.Head() != 5 {
@@ -806,6 +806,6 @@ func TestHead(t *testing.T) {
 	}
 	late, err := dial(t, h.addr, "cid").Join(within(t), "lobby", client.After(client.Cursor{Seq: 1}))
 	if err != nil || late.Head() != 5 || late.Cursor().Seq != 1 {
-		t.Errorf("joined behind 1: head %d, cursor %d, %v", late.Head(), late.Cursor().Seq, err)
+		t.Errorf("joined after 1: head %d, cursor %d, %v", late.Head(), late.Cursor().Seq, err)
 	}
 }

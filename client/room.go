@@ -13,7 +13,7 @@ import (
 type Room struct {
 	client *Client
 	join   *call
-	part   *call  // nil before it is left, or if there was nobody to tell
+	part   *call  // nil before the room is left, or if there was no connection
 	born   uint64 // grows with each Room
 	last   uint64 // how many of the newest entries to begin with
 

@@ -26,7 +26,7 @@ type Server struct {
 	log   []entry    // seq 1 is at 0
 	conns map[*conn]bool
 	joins []uint64
-	// withheld means that messages are dropped, sent that one came.
+	// withheld means that messages are dropped. sent has a value when one arrived.
 	withheld bool
 	sent     chan struct{}
 }
@@ -86,7 +86,7 @@ func (s *Server) Joins() []uint64 {
 	return append([]uint64(nil), s.joins...)
 }
 
-// Withhold has the server drop what is sent to it, without an answer.
+// Withhold makes the server drop messages without an answer.
 func (s *Server) Withhold(yes bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

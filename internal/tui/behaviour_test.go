@@ -250,7 +250,7 @@ func TestUnread(t *testing.T) {
 	d.shows("nothing is unread in other rooms")
 }
 
-// Mentions are found before what is merely new.
+// Mentions come before other unread messages.
 func TestNextActive(t *testing.T) {
 	d := newDesk(t, 80, 16)
 	for _, room := range []string{"ops", "kitchen"} {
@@ -696,7 +696,7 @@ func TestStoppingASearch(t *testing.T) {
 		d.keys("enter")
 		d.happens(scanEvent{room: "lobby", number: d.finder.number, done: true})
 		d.shows("not found in this room; Esc closes")
-		d.keys("enter", "x") // what is typed is another search
+		d.keys("enter", "x") // the text starts another search
 		if got := d.back.calls[len(d.back.calls)-1]; got != "stopSearch" {
 			t.Errorf("typing leaves the search going: %q", got)
 		}

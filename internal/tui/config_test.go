@@ -290,7 +290,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// The rooms of the last time are open again, with what is new in them.
+// The rooms of the last time are open again, with their unread messages.
 func TestTheNextStart(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	o := Options{Config: Config{Server: "s:1", Username: "ann"}, Keep: true}

@@ -67,7 +67,7 @@ type desk struct {
 	t    *testing.T
 	back *asked
 	quit bool
-	raw  []string // what was written to the terminal beside the screen
+	raw  []string // output to the terminal beside the screen
 }
 
 // noon is when all tests take place.
@@ -222,7 +222,7 @@ func keyOf(stroke string) (tea.Key, bool) {
 	return k, true
 }
 
-// screen returns what is on the screen, without colours.
+// screen returns the screen without colours.
 func (d *desk) screen() string {
 	d.t.Helper()
 	content, _, _ := d.render()

@@ -14,7 +14,7 @@ func TestPasteGuard(t *testing.T) {
 	const pause = "(a second)"
 	for name, test := range map[string]struct {
 		reads []string
-		want  string // what is passed on, | between reads
+		want  string // the output, | between reads
 	}{
 		"keys":                       {[]string{"a", "\x03", pause, "b", "\r"}, "a|\x03|b|\r"},
 		"a paste":                    {[]string{pasteStart + "one\rtwo" + pasteEnd, "x"}, pasteStart + "one\rtwo" + pasteEnd + "|x"},

@@ -18,7 +18,7 @@ import (
 )
 
 // The pictures of the documents are drawn from the very screens, so that they
-// cannot be out of date: "make screenshots" draws them anew.
+// cannot be out of date: "make screenshots" draws them again.
 func TestScreenshots(t *testing.T) {
 	for name, picture := range map[string]func(*testing.T) *desk{
 		"chat":     func(t *testing.T) *desk { return team(t, 100, 26) },

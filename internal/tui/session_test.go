@@ -55,7 +55,7 @@ func await[E event](w *witness, fits func(E) bool) E {
 
 func always[E event](E) bool { return true }
 
-// storedIn returns what is in a room.
+// storedIn returns the messages of a room.
 func storedIn(t *testing.T, addr, room string) (contents []string) {
 	t.Helper()
 	c, err := client.Dial(t.Context(), addr, client.Options{Username: "reader"})
