@@ -85,6 +85,21 @@ func (h *Handler) look() {
 	h.behind = untaken > 0
 }
 
+// hasStalled judges a peer whose socket is blocked. Bytes that the socket takes
+// now and then, until it has everything, are no progress: the kernel has a little
+// room also for a peer that takes nothing.
+func (h *Handler) hasStalled() bool {
+	timeout := h.loop.manager.config.StallTimeout
+	if h.stalled == 0 {
+		h.stalled = h.loop.now
+	}
+	if h.loop.now-h.stalled < timeout {
+		return false
+	}
+	h.look() // what the last look did not see yet
+	return h.loop.now-h.stalled >= timeout
+}
+
 // readOnce has input read that may have come, before a peer is judged for its
 // silence. It reports whether that was done since the last sign of life.
 func (h *Handler) readOnce() bool {

@@ -62,7 +62,7 @@ type Handler struct {
 
 	// All times are the loop's.
 	quiet   time.Duration // when the last sign of life came, or the last ping was sent; of a newcomer, when it came
-	stalled time.Duration // since when the peer takes nothing; 0: it does
+	stalled time.Duration // since when the peer's TCP takes nothing, while blocked; 0: it has everything
 }
 
 func newHandler(l *loop, token *idpool.Token, p Protocol) *Handler {

@@ -232,8 +232,35 @@ func TestALittleProgressIsEnough(t *testing.T) {
 	}
 }
 
-// The same when the kernel has taken everything for it, pings included, and is
-// slow to get rid of it.
+// Bytes that the kernel takes for a peer that takes nothing are no progress: the
+// peer has as long as if there were none.
+func TestRoomInTheKernelIsNoProgress(t *testing.T) {
+	l := turnTimed(t, conn.Config{})
+	ann, stopped := l.enter("ann"), l.enter("stopped")
+	stopped.room = 10
+	ann.send("1", strings.Repeat("x", 4000))
+	l.run(time.Second, nil)
+	if !stopped.h.IsBlocked() {
+		t.Fatal("it is not blocked")
+	}
+	stopped.owes(1 << 20)
+	l.run(l.manager.Config().StallTimeout+3*time.Second, func() {
+		if stopped.gone {
+			return
+		}
+		stopped.untaken++
+		stopped.takes(1)
+		if l.loop.Now()-ann.h.Quiet() > 10*time.Second {
+			ann.say(`{"type":"ping"}`)
+		}
+	})
+	if !stopped.gone || stopped.why() != conn.SlowConsumer {
+		t.Errorf("it takes nothing; its ending: %+v", stopped.why())
+	}
+}
+
+// A peer also goes on when the kernel has taken everything for it, pings included,
+// and is slow to deliver it.
 func TestAPingBehindMuchMayTakeLong(t *testing.T) {
 	l := turnTimed(t, conn.Config{})
 	p := l.enter("slow")

@@ -45,8 +45,11 @@ func (h *Handler) writeStep() {
 	if !h.flush() {
 		return
 	}
-	if budget <= 0 {
+	switch {
+	case budget <= 0:
 		h.loop.mark(h)
+	case h.fetching == nil: // the socket has everything
+		h.stalled = 0
 	}
 	h.resume()
 	h.decide()
@@ -213,16 +216,13 @@ func (h *Handler) writeFailed(err error) {
 		return
 	}
 	h.blocked = true
-	if h.stalled != 0 && h.loop.now-h.stalled >= h.loop.manager.config.StallTimeout {
+	if h.hasStalled() {
 		h.endNow(SlowConsumer, time.Second)
 	}
 	if rest := len(h.out); rest > 0 && rest < cap(h.out)/2 { // it may be for long
 		small := slices.Clone(h.out)
 		h.release()
 		h.out = small
-	}
-	if h.stalled == 0 {
-		h.stalled = h.loop.now
 	}
 	for _, s := range h.rooms { // all are looked at when it takes something again
 		s.Marked = false
@@ -236,10 +236,7 @@ func (h *Handler) writeFailed(err error) {
 // write is the only place that writes to the socket.
 func (h *Handler) write(p []byte) (n int, err error) {
 	n, err = h.socket.Write(p)
-	if n > 0 {
-		h.stalled = 0
-		h.sent += uint32(n)
-	}
+	h.sent += uint32(n)
 	failpoint.Point("write.after")
 	return n, err
 }
