@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"kaban"
+	"kaban/internal/display"
 	"kaban/internal/store"
 )
 
@@ -48,8 +49,10 @@ func TestRecordsAreLines(t *testing.T) {
 		if isFrame := bytes.HasPrefix(line, []byte(`{"type":"message"`)); isFrame != (i == 0 || i == 5) || bytes.Count(line, []byte("\n")) != 1 {
 			t.Errorf("record %d: a frame %t: %s", i, isFrame, line)
 		}
-		if got, err := parseRecord(bytes.TrimSuffix(line, []byte("\n"))); err != nil || got != want {
-			t.Errorf("record %d: got %+v, %v; want %+v", i, got, err, want)
+		for _, line := range []string{string(line), display.JSON(string(line))} { // which the command writes
+			if got, err := parseRecord([]byte(strings.TrimSuffix(line, "\n"))); err != nil || got != want {
+				t.Errorf("record %d: got %.200v, %v; want %.200v", i, got, err, want)
+			}
 		}
 	}
 }
