@@ -23,6 +23,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
 	"kaban/internal/server"
+	"kaban/internal/store"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -141,7 +142,21 @@ func (c *serveCommand) check() error {
 // each message, so that costs no time to speak of, and it is there for others too.
 const gcPercent = 50
 
-// start puts together what serves clients.
+// dispatcher starts the dispatcher. It reports a store that fails.
+func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed chan<- error) (*dispatch.Dispatcher, error) {
+	d, err := dispatch.New(context.Background(), kept, dispatch.Options{
+		TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log,
+		OnBroken: func(err error) {
+			failed <- fmt.Errorf("the store failed, so the server exits; acknowledged messages are safe: check the disk and start the server again (%w)", err)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	return d, nil
+}
+
+// start starts the manager and its front ends.
 func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log *slog.Logger) (*running, error) {
 	rooms := service.New(d, service.Options{MaxContent: c.MaxContent})
 	manager, err := conn.New(conn.Config{
@@ -214,14 +229,9 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer kept.Close()
 	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{
-		TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log,
-		OnBroken: func(err error) {
-			failed <- fmt.Errorf("the store failed, so the server exits; acknowledged messages are safe: check the disk and start the server again (%w)", err)
-		},
-	})
+	dispatcher, err := c.dispatcher(kept, log, failed)
 	if err != nil {
-		return fmt.Errorf("start: %w", err)
+		return err
 	}
 	defer dispatcher.Close()
 	clients, newcomers := c.places(log)

@@ -17,7 +17,7 @@ import (
 	"kaban/internal/store/memory"
 )
 
-// unreadable is a store whose entries cannot be read for a while.
+// unreadable is a store that fails to read entries for a while.
 type unreadable struct {
 	store.Store
 	fails atomic.Bool
@@ -30,7 +30,7 @@ func (s *unreadable) Read(ctx context.Context, room kaban.RoomName, p store.Page
 	return s.Store.Read(ctx, room, p)
 }
 
-// shortTailed is a model whose rooms keep hardly anything in memory.
+// shortTailed returns a model with rooms that keep hardly anything in memory.
 func shortTailed(t *testing.T, s store.Store) *model {
 	t.Helper()
 	d, err := dispatch.New(context.Background(), s, dispatch.Options{TailBytes: 1, PresenceDelay: time.Hour})
@@ -45,8 +45,8 @@ func shortTailed(t *testing.T, s store.Store) *model {
 	return m
 }
 
-// lagging has a peer take nothing while a room goes on by more than the tail has.
-// Before that it takes room bytes of what it is owed.
+// lagging has a peer take nothing while its room grows by more than the tail holds.
+// Before that it takes room bytes.
 func lagging(t *testing.T, s store.Store, room int, ask bool) (*model, *modelPeer) {
 	t.Helper()
 	m := shortTailed(t, s)
@@ -83,7 +83,7 @@ func (m *model) settleBehind(p *modelPeer) string {
 	return string(p.socket.out)
 }
 
-// A cursor whose next entry the log has forgotten is told to resync and goes on
+// A cursor gets a resync when the log no longer has its next entry, and goes on
 // at the head.
 func TestALiveCursorThatLostItsPlace(t *testing.T) {
 	m, slow := lagging(t, memory.New(64<<10), 10, true)
@@ -99,8 +99,8 @@ func TestALiveCursorThatLostItsPlace(t *testing.T) {
 	}
 }
 
-// In the middle of an entry that is gone nothing can be told: the connection is
-// closed, and nothing follows what was cut.
+// A cut entry that is gone closes the connection without a word: nothing may follow
+// half an entry.
 func TestACutEntryThatIsForgotten(t *testing.T) {
 	m, slow := lagging(t, memory.New(64<<10), 1500, false)
 	if !slow.handler.IsCut() {
@@ -111,7 +111,7 @@ func TestACutEntryThatIsForgotten(t *testing.T) {
 	}
 }
 
-// A cut entry that is kept is given to its end, whatever comes in between.
+// A cut entry that is kept is delivered to its end, whatever comes in between.
 func TestACutEntryIsReadAgain(t *testing.T) {
 	for _, room := range []int{1, 500, 1500, 1999, 2500, 3001} {
 		m, slow := lagging(t, memory.New(0), room, false)
@@ -139,7 +139,7 @@ func TestAReaderOfABrokenStore(t *testing.T) {
 	}
 }
 
-// The same in the middle of an entry: nothing can be told, and the store is not
+// The same in the middle of an entry closes it without a word, and the store is not
 // asked over and over.
 func TestACutEntryThatCannotBeRead(t *testing.T) {
 	s := &unreadable{Store: memory.New(0)}
@@ -154,11 +154,10 @@ func TestACutEntryThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// crowded is a store that holds reads up, and counts how many there are at a
-// time.
+// crowded is a store that holds up reads and counts how many there are at once.
 type crowded struct {
 	store.Store
-	hold      chan struct{} // closed: nobody is held up
+	hold      chan struct{} // closed: reads are not held up
 	now, most atomic.Int32
 }
 

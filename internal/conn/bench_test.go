@@ -12,9 +12,9 @@ import (
 	"kaban/internal/store/memory"
 )
 
-// BenchmarkRound is everything that Kaban does for a delivery beside the system
-// calls: a member of a room of 1,000 says something, and a loop over sockets that
-// cost nothing gives it to the others.
+// BenchmarkRound measures everything that Kaban does for a delivery except system
+// calls: a member of a room of 1,000 sends a message, and a loop over sockets that
+// cost nothing delivers it to the others.
 func BenchmarkRound(b *testing.B) {
 	for _, batch := range []int{1, 64} {
 		b.Run(fmt.Sprint("batch-", batch), func(b *testing.B) {

@@ -18,7 +18,7 @@ const (
 	DrainStall      = drainStall
 )
 
-// testPoller hands out one socket. The test says itself what is ready.
+// testPoller hands out one socket. The test itself reports readiness.
 type testPoller struct{ next socket }
 
 func (p *testPoller) add(net.Conn, *Handler) (socket, error) { return p.next, nil }

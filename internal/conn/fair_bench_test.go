@@ -9,12 +9,12 @@ import (
 	"kaban/internal/store/memory"
 )
 
-// BenchmarkLongestRound is how long everybody else waits at most while something is
-// done with 100,000 rooms or 100,000 members of a room: the longest round of the
-// loop, the sockets themselves left out. Garbage is collected meanwhile.
+// BenchmarkLongestRound measures how long everybody else waits at most while
+// something is done with 100,000 rooms or 100,000 members of a room: the longest
+// round of the loop without the sockets, garbage collection included.
 func BenchmarkLongestRound(b *testing.B) {
 	const many = 100_000
-	const request = 500 // what one connection asks for in a row
+	const request = 500 // requests of one connection in a row
 	pages := func(line string) func(*turned, []*turnedPeer) {
 		return func(_ *turned, crowd []*turnedPeer) {
 			for range request {

@@ -14,14 +14,14 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// round is what the loop's goroutine does once, without time.
+// round is a round of the loop's goroutine, without the clock.
 func (l *turned) round() {
 	l.loop.TakePosts()
 	l.loop.Read()
 	l.loop.Write()
 }
 
-// roundsUntil counts rounds until something is so.
+// roundsUntil counts rounds until a condition holds.
 func (l *turned) roundsUntil(what string, so func() bool) (rounds int) {
 	l.t.Helper()
 	for !so() {
@@ -33,7 +33,7 @@ func (l *turned) roundsUntil(what string, so func() bool) (rounds int) {
 	return rounds
 }
 
-// bystander lets somebody in who is in no room.
+// bystander connects a peer that is in no room.
 func (l *turned) bystander(name string) *turnedPeer {
 	l.t.Helper()
 	p := l.connect()
@@ -42,7 +42,7 @@ func (l *turned) bystander(name string) *turnedPeer {
 	return p
 }
 
-// inLobby lets n peers into the lobby.
+// inLobby connects n peers that are in the lobby.
 func (l *turned) inLobby(n int) []*turnedPeer {
 	l.t.Helper()
 	peers := make([]*turnedPeer, n)
@@ -59,7 +59,7 @@ func (l *turned) inLobby(n int) []*turnedPeer {
 	return peers
 }
 
-// roomsStore has many rooms.
+// roomsStore returns a store with many rooms.
 func roomsStore(t testing.TB, n int) store.Store {
 	t.Helper()
 	s := memory.New(1 << 30)
@@ -73,8 +73,8 @@ func roomsStore(t testing.TB, n int) store.Store {
 	return s
 }
 
-// Many who ask for much share a part of each round, and who asks for little is
-// answered in the round in which it asks.
+// Connections that ask for much share a part of each round, and one that asks for
+// little is answered in the same round.
 func TestRequestsShareTheRound(t *testing.T) {
 	for kind, c := range map[string]struct {
 		request string
@@ -96,7 +96,7 @@ func TestRequestsShareTheRound(t *testing.T) {
 					p.say("%s", c.request)
 				}
 			}
-			l.round() // nobody knows yet what they are like
+			l.round() // the loop does not know yet that they are heavy
 			most := 0
 			for i := range 20 {
 				modest.say(`{"type":"ping"}`)
@@ -109,7 +109,7 @@ func TestRequestsShareTheRound(t *testing.T) {
 			if most == 0 || most > conn.HeavyShare+conn.StepShare+500 { // and one page
 				t.Errorf("up to %d units of work were done in a round, want at most %d and one share", most, conn.HeavyShare)
 			}
-			l.roundsUntil("everybody has come to turn", func() bool { return !l.loop.Busy() })
+			l.roundsUntil("all have had their turn", func() bool { return !l.loop.Busy() })
 			for _, p := range greedy {
 				if len(p.in) > 0 || p.got("\n") != c.n {
 					t.Fatalf("%d of %d requests were answered, and %d bytes are left", p.got("\n"), c.n, len(p.in))
@@ -119,7 +119,7 @@ func TestRequestsShareTheRound(t *testing.T) {
 	}
 }
 
-// What is said in a large room holds up neither a small room nor an answer.
+// A message in a large room holds up neither a small room nor a reply.
 func TestALargeRoomHoldsUpNobody(t *testing.T) {
 	l := turnOver(t, memory.New(0), dispatch.Options{PresenceDelay: time.Hour})
 	crowd := l.inLobby(5000)
@@ -147,8 +147,8 @@ func TestALargeRoomHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// After a quiet time everybody is asked for a sign of life, not all in one round
-// and without a buffer for each of all who wait for their turn.
+// After a quiet time all connections are pinged, not all in one round, and those
+// that wait for their turn have no buffer.
 func TestASweepSharesTheRounds(t *testing.T) {
 	l := turnOver(t, memory.New(0), dispatch.Options{PresenceDelay: time.Hour})
 	crowd := l.inLobby(5000)
@@ -177,7 +177,7 @@ func TestASweepSharesTheRounds(t *testing.T) {
 	}
 }
 
-// A page costs as much as it holds, whatever the server has.
+// A page costs as much as it holds, however much there is.
 func TestAPageCostsWhatItHolds(t *testing.T) {
 	allocated := func(call func()) uint64 {
 		var before, after runtime.MemStats

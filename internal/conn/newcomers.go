@@ -75,7 +75,7 @@ func sourceOf(conn net.Conn) netip.Prefix {
 // there are more from its address than may be, enter returns the first of those,
 // which has to make room and is no newcomer any more.
 func (n *newcomers) enter(h *Handler, source netip.Prefix, arrival uint64, accept func()) (first *Handler) {
-	shard := &n.shards[arrival%newcomerShards]
+	shard := &n.shards[h.token.ID()%newcomerShards] // ids of a processor's shard of the pool are in few of these
 	if source.IsValid() {
 		shard = &n.shards[maphash.Comparable(sourceSeed, source)%newcomerShards]
 	}
@@ -220,7 +220,7 @@ func (h *Handler) makeRoom() {
 	if h.phase < said {
 		h.sayFarewell()
 	}
-	h.socket.Write(h.out) // whoever reads learns why; nobody is waited for
+	h.socket.Write(h.out) // a peer that reads learns why; none is waited for
 	h.finish()
 }
 

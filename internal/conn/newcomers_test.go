@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+
+	"kaban/internal/idpool"
 )
 
 // addressed is a connection from somewhere.
@@ -41,10 +43,14 @@ func TestSources(t *testing.T) {
 func TestNewcomersFromOneAddress(t *testing.T) {
 	one, other := netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/64")
 	n := newcomers{mostFromOne: 2}
-	l := &loop{poller: new(testPoller)}
+	l, ids := &loop{poller: new(testPoller)}, idpool.New(8)
 	h := make([]*Handler, 8)
 	for i := range h {
-		h[i] = &Handler{loop: l}
+		token, err := ids.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h[i] = &Handler{loop: l, token: token}
 	}
 	for i, c := range []struct {
 		source netip.Prefix

@@ -12,11 +12,11 @@ import (
 	"kaban/internal/store/memory"
 )
 
-// heapOf returns what is in use after a crowd was built.
+// heapOf returns by how much build grows the heap in use.
 func heapOf(build func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what pools hold survives the first
+	runtime.GC() // sync.Pool survives the first
 	runtime.ReadMemStats(&before)
 	build()
 	runtime.GC()
@@ -25,13 +25,13 @@ func heapOf(build func()) uint64 {
 	return after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)
 }
 
-// A connection that takes nothing, cut in the middle of a message and with its
-// room going on, holds no more than one that has nothing to take.
+// A stalled connection, cut in the middle of a message and in a room that goes on,
+// holds no more memory than an idle one.
 func TestStalledConnectionsHoldNothing(t *testing.T) {
 	const crowd = 2000
 	heaps := make(map[bool]uint64)
 	for _, stalled := range []bool{false, true} {
-		// A small window, so that what the room has said is the same for both.
+		// A small window, so that both cases keep as much of the log.
 		d, err := dispatch.New(context.Background(), memory.New(64<<10), dispatch.Options{TailBytes: 8 << 10, PresenceDelay: time.Hour})
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 			m.settle()
 			if stalled {
 				for _, p := range m.peers[1:] {
-					p.socket.room = 6000 // one and a half of what is to come
+					p.socket.room = 6000 // one and a half messages
 				}
 			}
 			for i := range 100 {
@@ -62,7 +62,7 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 				if p != speaker && p.handler.IsBlocked() != stalled {
 					t.Fatal("a connection is not as it should be")
 				}
-				p.socket.out = nil // what the peer has is not the server's
+				p.socket.out = nil // the peer's memory is not the server's
 				p.asked = nil
 			}
 			speaker.socket.in = nil

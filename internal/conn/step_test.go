@@ -18,7 +18,7 @@ import (
 	"kaban/internal/store/memory"
 )
 
-// gate is a store whose appends wait while it is closed.
+// gate is a store that holds up appends until it is opened.
 type gate struct {
 	store.Store
 	open chan struct{}
@@ -41,7 +41,7 @@ func newServer(t interface{ Fatal(...any) }, config conn.Config, d *dispatch.Dis
 
 var testMask = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
-// turned is a loop without a goroutine, over a store that keeps appends waiting.
+// turned is a loop that the test turns, over a store that may hold up appends.
 type turned struct {
 	t          testing.TB
 	manager    *conn.Manager
@@ -80,7 +80,7 @@ func turnOver(t testing.TB, s store.Store, options dispatch.Options) *turned {
 	return l
 }
 
-// opened lets appends through.
+// opened releases the appends.
 func (l *turned) opened() {
 	if l.gate == nil {
 		return
@@ -92,7 +92,7 @@ func (l *turned) opened() {
 	}
 }
 
-// step does what is ready, at the time that the test has set.
+// step handles everything that is ready, without the clock.
 func (l *turned) step() {
 	l.loop.TakePosts()
 	l.loop.Read()
@@ -101,17 +101,17 @@ func (l *turned) step() {
 	}
 }
 
-// until steps until something is so.
+// until steps until a condition holds.
 func (l *turned) until(what string, so func() bool) {
 	l.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(10 * time.Microsecond) {
 		if l.step(); time.Now().After(deadline) {
-			l.t.Fatalf("it does not happen that %s", what)
+			l.t.Fatalf("it never happens: %s", what)
 		}
 	}
 }
 
-// later moves the clock and looks after time.
+// later moves the clock and sweeps.
 func (l *turned) later(d time.Duration) {
 	l.loop.Later(d)
 	l.loop.Sweep()
@@ -124,7 +124,7 @@ type turnedPeer struct {
 	h *conn.Handler
 }
 
-// connect lets somebody in who says nothing and takes everything.
+// connect connects a peer that says nothing and takes everything.
 func (l *turned) connect() *turnedPeer {
 	l.t.Helper()
 	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 30}}
@@ -135,7 +135,7 @@ func (l *turned) connect() *turnedPeer {
 	return p
 }
 
-// enter lets somebody in who has joined the lobby and takes everything.
+// enter connects a peer that has joined the lobby and takes everything.
 func (l *turned) enter(name string) *turnedPeer {
 	l.t.Helper()
 	p := l.connect()
@@ -154,7 +154,7 @@ func (p *turnedPeer) send(id, content string) {
 	p.say(`{"type":"send","room":"lobby","id":%q,"content":%q}`, id, content)
 }
 
-// got counts a text in what the peer was sent.
+// got counts a text in the bytes that the peer was sent.
 func (p *turnedPeer) got(text string) int { return strings.Count(string(p.out), text) }
 
 // takes lets the peer take more.
@@ -163,7 +163,7 @@ func (p *turnedPeer) takes(bytes int) {
 	p.l.loop.Writable(p.h)
 }
 
-// Who asks and does not take the answers is not read from any more.
+// A peer that does not take its replies is not read from any more.
 func TestRepliesAreBounded(t *testing.T) {
 	l := turn(t)
 	p := l.enter("ann")
@@ -187,7 +187,7 @@ func TestRepliesAreBounded(t *testing.T) {
 	l.until("all is answered", func() bool { return p.got(`"type":"pong"`) == n })
 }
 
-// The same for pings of a WebSocket, which are no requests.
+// The same holds for WebSocket pings, which are not requests.
 func TestPongsAreBounded(t *testing.T) {
 	l := turn(t)
 	s := new(modelSocket)
@@ -216,7 +216,7 @@ func TestPongsAreBounded(t *testing.T) {
 	l.until("all is answered", func() bool { return len(s.out) == n*12 })
 }
 
-// What is under way to the store is bounded in number and in bytes.
+// Sends in flight are bounded in number and in bytes.
 func TestSendsAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		n, size, most, mostBytes int
@@ -245,7 +245,7 @@ func TestSendsAreBounded(t *testing.T) {
 	}
 }
 
-// What was sent before a part is acknowledged before it.
+// Sends before a part are acknowledged before it.
 func TestPartWaitsForAcks(t *testing.T) {
 	l := turn(t)
 	p := l.enter("ann")
@@ -264,8 +264,8 @@ func TestPartWaitsForAcks(t *testing.T) {
 	}
 }
 
-// A frame that the socket took in part goes on where it was cut, wherever that
-// is, in messages as in replies.
+// A frame that the socket took in part goes on where it was cut, in messages as in
+// replies.
 func TestACutFrameGoesOn(t *testing.T) {
 	for name, pings := range map[string]int{"messages": 0, "messages and replies": 20} {
 		t.Run(name, func(t *testing.T) {
@@ -382,7 +382,7 @@ func TestADrainHurriesNobodyAtOnce(t *testing.T) {
 	}
 }
 
-// And who goes on to take nothing is hurried.
+// A peer that goes on taking nothing is hurried.
 func TestADrainHurriesWhoTakesNothing(t *testing.T) {
 	l := turn(t)
 	ann, bob := l.enter("ann"), l.enter("bob")

@@ -12,7 +12,7 @@ import (
 	"kaban/internal/store/memory"
 )
 
-// handClock is a clock that a test sets.
+// handClock is a clock that the test sets.
 type handClock struct{ atomic.Int64 }
 
 func (c *handClock) shows() time.Duration { return time.Duration(c.Load()) }
@@ -64,11 +64,11 @@ func (l *timed) run(d time.Duration, each func()) {
 	}
 }
 
-// readyPerRound is how many sockets a poller tells of at a time.
+// readyPerRound is how many sockets a poller reports at a time.
 const readyPerRound = 256
 
-// A server that was stopped for longer than three heartbeats gives up nobody who
-// talks, also when it takes many rounds to read what came meanwhile.
+// A server that was stopped for longer than three heartbeats gives up no peer that
+// talks, even if reading the input that came meanwhile takes many rounds.
 func TestAStoppedServerGivesNobodyUp(t *testing.T) {
 	const crowd, heartbeat = 600, 2 * time.Second
 	for _, stop := range []time.Duration{7 * time.Second, 2 * time.Minute, 24 * time.Hour} {
@@ -78,7 +78,7 @@ func TestAStoppedServerGivesNobodyUp(t *testing.T) {
 			for i := range peers {
 				peers[i] = l.enter(fmt.Sprint("peer-", i))
 			}
-			var ready []*turnedPeer // have said something that the poller has not told of
+			var ready []*turnedPeer // have input that the poller has not reported
 			turns := 0
 			talk := func() {
 				if turns++; turns%4 == 0 {
@@ -107,8 +107,8 @@ func TestAStoppedServerGivesNobodyUp(t *testing.T) {
 	}
 }
 
-// Who said nothing before a stop is asked after it and has a heartbeat to answer,
-// and many who do not answer are ended one after the other.
+// A peer that was silent before a stop is pinged after it and has a heartbeat to
+// answer, and many that do not answer are ended one after the other.
 func TestAStoppedServerAsksBeforeItGivesUp(t *testing.T) {
 	const crowd, heartbeat = 400, 2 * time.Second
 	l := turnTimed(t, conn.Config{Heartbeat: heartbeat})
@@ -152,14 +152,14 @@ func TestAStoppedServerReadsTheHello(t *testing.T) {
 	l.loop.Round()
 	l.clock.move(time.Hour)
 	p.in = append(p.in, `{"type":"hello","version":1,"username":"ann"}`+"\n"...)
-	l.run(30*time.Second, nil) // and no poller tells
+	l.run(30*time.Second, nil) // and no poller reports it
 	if p.got(`"type":"welcome"`) != 1 || p.got(`"type":"error"`) != 0 {
 		t.Errorf("got %s, want a welcome", p.out)
 	}
 }
 
-// A connection that says nothing has its time counted from when it came, however
-// long the server had nothing to do before.
+// The time for a hello counts from when the connection came, however long the server
+// had nothing to do before.
 func TestTheFirstConnectionAfterALongQuiet(t *testing.T) {
 	l := turnTimed(t, conn.Config{})
 	for _, quiet := range []time.Duration{13 * time.Second, time.Hour} {
@@ -177,8 +177,8 @@ func TestTheFirstConnectionAfterALongQuiet(t *testing.T) {
 	}
 }
 
-// While the server itself does not read, because a worker is at the store for a
-// request, a peer is not silent.
+// A peer is not silent while the server itself does not read, because a worker reads
+// the store for it.
 func TestWhoIsNotReadFromIsNotSilent(t *testing.T) {
 	l := turnTimed(t, conn.Config{})
 	p := l.enter("ann")
@@ -191,7 +191,7 @@ func TestWhoIsNotReadFromIsNotSilent(t *testing.T) {
 	}
 }
 
-// owes has the kernel hold so many bytes that the peer has not taken.
+// owes has the kernel hold bytes that the peer has not taken.
 func (p *turnedPeer) owes(bytes int) {
 	p.untaken = bytes
 	p.h.AddSent(bytes)
@@ -275,7 +275,7 @@ func TestAPingBehindMuchMayTakeLong(t *testing.T) {
 	}
 }
 
-// A program that hangs is given up although the system under it takes what comes.
+// A program that hangs is given up although its system takes all bytes.
 func TestAHangingProgramIsGivenUp(t *testing.T) {
 	l := turnTimed(t, conn.Config{})
 	ann, hung := l.enter("ann"), l.enter("hung")

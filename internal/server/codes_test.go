@@ -18,7 +18,7 @@ import (
 	"kaban/wire"
 )
 
-// faulty is a store whose appends fail while it is told so.
+// faulty is a store that fails appends while err is set.
 type faulty struct {
 	store.Store
 	err atomic.Pointer[error]

@@ -50,8 +50,8 @@ func (f *fixture) crowd(n int, says string, trickle bool) {
 	})
 }
 
-// However many connections say nothing, or never come to an end with their hello,
-// whoever says hello gets in at once and not when the time of the others is over.
+// However many connections say nothing, or never finish their hello, a client that
+// says hello is let in at once and not after the time-out of the others.
 func TestALoginBesideManyThatSayNothing(t *testing.T) {
 	for name, kind := range map[string]struct {
 		says    string
@@ -65,7 +65,7 @@ func TestALoginBesideManyThatSayNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const clients, bad = 100, 1000
 			f := start(t, conn.Config{MaxClients: clients, HelloTimeout: time.Hour}, nil, dispatch.Options{})
-			ann, bob := f.join("ann"), f.join("bob") // who is in stays in
+			ann, bob := f.join("ann"), f.join("bob") // clients stay
 			f.crowd(bad, kind.says, kind.trickle)
 			for i := range 20 {
 				p := f.join(fmt.Sprint("good-", i))
@@ -85,8 +85,8 @@ func TestALoginBesideManyThatSayNothing(t *testing.T) {
 	}
 }
 
-// Those who are in are never made to leave, and the next is told that the server
-// is full, whether it is so when it comes or when it says hello.
+// Clients never make room. The next connection learns that the server is full,
+// whether it was when it came or when it says hello.
 func TestClientsMakeNoRoom(t *testing.T) {
 	const clients = 10
 	f := start(t, conn.Config{MaxClients: clients}, nil, dispatch.Options{})
@@ -132,7 +132,8 @@ func TestTheRefusedTakeNoPlace(t *testing.T) {
 	converse(ann, f.join("bob"), "1")
 }
 
-// Who makes room is told to come back, and who came first does so first.
+// A newcomer that makes room is asked to come back, and the first to come is the
+// first to go.
 func TestWhoMakesRoomIsTold(t *testing.T) {
 	f := start(t, conn.Config{MaxClients: 1, MaxNewcomers: 3, HelloTimeout: time.Hour}, nil, dispatch.Options{})
 	first := f.dial()

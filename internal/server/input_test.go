@@ -60,7 +60,7 @@ func TestOddLines(t *testing.T) {
 	}
 }
 
-// UTF-16 is two or more bad lines, and what is behind them is read.
+// UTF-16 is two or more bad lines, and the input behind them is read.
 func TestUTF16(t *testing.T) {
 	onlyLines(t)
 	f := serve(t)
@@ -167,7 +167,7 @@ func TestAByteAtATimeWithPauses(t *testing.T) {
 	slow.expect("pong", "ref", "é")
 }
 
-// One who reads a few bytes at a time gets whole frames, every one.
+// A client that reads a few bytes at a time gets whole frames, every one.
 func TestAFewBytesAtATime(t *testing.T) {
 	f := serve(t)
 	ann, slow := f.join("ann"), f.join("slow")

@@ -117,7 +117,7 @@ func TestConnectionsThatAreNotTCP(t *testing.T) {
 		back.expect("message", "seq", last)
 	}
 
-	// Half a connection still gets what it is owed; a drain tells everybody.
+	// A peer that has ended its output still gets what it is owed; a drain says goodbye to all.
 	half := f.joinOther(path, "half")
 	half.say(`{"type":"send","room":"lobby","id":"last","content":"x"}`)
 	half.conn.(*net.UnixConn).CloseWrite()

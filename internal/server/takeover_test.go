@@ -74,7 +74,7 @@ func TestWhatComesWithTheHelloProvesNothing(t *testing.T) {
 }
 
 // An attempt that is dead already holds the name no longer than it takes to see
-// that, also for who has no secret.
+// that, also for a client without a secret.
 func TestADeadAttemptGivesTheNameFree(t *testing.T) {
 	f := serve(t)
 	for range 20 {

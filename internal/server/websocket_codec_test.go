@@ -63,7 +63,7 @@ func readAll(w *webSocket, in []byte, piece, buffer int) (lines, answers string,
 	p := make([]byte, buffer)
 	for {
 		for i := range min(len(p), 64) {
-			p[i] = 'X' // what is not given is not looked at
+			p[i] = 'X' // bytes beyond n are not looked at
 		}
 		n, answer, err := w.read(src, p)
 		given.Write(p[:n])

@@ -89,7 +89,7 @@ func (f *fixture) dialWeb() *lineConn {
 type lineConn struct {
 	*net.TCPConn
 	reader *bufio.Reader
-	line   []byte // what is left of the message that is being read
+	line   []byte // the rest of the message that is being read
 
 	mu     sync.Mutex
 	within bool   // a message has begun

@@ -136,8 +136,8 @@ func (p *peer) raw(header []byte, payload string) {
 	}
 }
 
-// What ends a WebSocket is told three times: what was wrong, goodbye, and the
-// close frame. Whoever else is there goes on.
+// The end of a WebSocket is said three times: the error, goodbye, and the close
+// frame. Other connections go on.
 func TestHowWebSocketsEnd(t *testing.T) {
 	f := serve(t)
 	ann, other := f.join("ann"), f.join("other")
