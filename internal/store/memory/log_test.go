@@ -7,16 +7,16 @@ import (
 	"kaban/internal/store"
 )
 
-// The places and blocks of a log against a slice, through many turns of
-// filling and emptying.
+// Positions and blocks of a log are compared with a slice while it fills and empties
+// many times.
 func TestLogIsFirstInFirstOut(t *testing.T) {
 	var l log
 	var model []uint64
 	next := uint64(0)
 	for turn := range 50 {
 		for range turn * 11 {
-			if place := l.push(kept{Entry: store.Entry{Seq: next}}); place != next {
-				t.Fatalf("the place is %d, want %d", place, next)
+			if position := l.push(kept{Entry: store.Entry{Seq: next}}); position != next {
+				t.Fatalf("the position is %d, want %d", position, next)
 			}
 			model = append(model, next)
 			next++
@@ -30,9 +30,9 @@ func TestLogIsFirstInFirstOut(t *testing.T) {
 		if l.len() != len(model) {
 			t.Fatalf("the length is %d, want %d", l.len(), len(model))
 		}
-		for _, place := range model {
-			if e := l.at(place); e.Seq != place {
-				t.Fatalf("at %d is %d", place, e.Seq)
+		for _, position := range model {
+			if e := l.at(position); e.Seq != position {
+				t.Fatalf("at %d is %d", position, e.Seq)
 			}
 		}
 		if most := len(model)/blockSize + 2; len(l.blocks) > most {
@@ -44,25 +44,25 @@ func TestLogIsFirstInFirstOut(t *testing.T) {
 	}
 }
 
-// Entries whose hashes are equal are told apart, and forgotten oldest first.
+// Entries with equal hashes are distinguished, and forgotten oldest first.
 func TestIndexWithEqualHashes(t *testing.T) {
 	x := newIndex()
 	const hash = 7
-	found := func() (places []uint64) {
-		for place := range uint64(5) {
-			if got, ok := x.find(hash, func(p uint64) bool { return p == place }); ok {
-				if got != place {
-					t.Fatalf("find(%d) = %d", place, got)
+	found := func() (positions []uint64) {
+		for position := range uint64(5) {
+			if got, ok := x.find(hash, func(p uint64) bool { return p == position }); ok {
+				if got != position {
+					t.Fatalf("find(%d) = %d", position, got)
 				}
-				places = append(places, place)
+				positions = append(positions, position)
 			}
 		}
-		return places
+		return positions
 	}
 	var want []uint64
-	for place := range uint64(4) {
-		x.add(hash, place)
-		want = append(want, place)
+	for position := range uint64(4) {
+		x.add(hash, position)
+		want = append(want, position)
 		if got := found(); !slices.Equal(got, want) {
 			t.Fatalf("found %v, want %v", got, want)
 		}
@@ -74,7 +74,7 @@ func TestIndexWithEqualHashes(t *testing.T) {
 			t.Fatalf("found %v, want %v", got, want)
 		}
 	}
-	if len(x.places)+len(x.others) != 0 {
-		t.Errorf("%v and %v are left", x.places, x.others)
+	if len(x.positions)+len(x.others) != 0 {
+		t.Errorf("%v and %v are left", x.positions, x.others)
 	}
 }

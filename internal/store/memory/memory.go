@@ -1,9 +1,12 @@
-// Package memory is the store that keeps nothing: a window over the newest
-// entries of all rooms, bounded in bytes, gone when the process ends.
+// Package memory is a store without durability: a window of the newest entries of all
+// rooms, limited in bytes and lost when the process exits.
 //
-// It gives the same order and the same numbering as a durable store, and the
-// same answer to an id that was sent before for as long as the message is in
-// the window. The oldest entries of all rooms are forgotten first.
+// It has the order and the numbering of a durable store, and recognises an id that is
+// sent again for as long as the entry is in the window. The oldest entries of all rooms
+// are forgotten first.
+//
+// Its data belong to one Store: they cannot be shared by another handle. There is
+// nothing to export, back up or check, so it has no store.Archive.
 package memory
 
 import (
@@ -16,12 +19,12 @@ import (
 	"kaban/internal/store"
 )
 
-// DefaultWindow is how many bytes of entries are kept, bookkeeping included.
+// DefaultWindow is the size of the window in bytes, including overhead.
 const DefaultWindow = 64 << 20
 
-// entryOverhead is what an entry costs beside its strings: the entry itself,
-// its place in its room and its share of the index of ids, measured
-// by TestWindowBoundsTheHeap and rounded up.
+// entryOverhead is the size of an entry without its strings: the entry itself, its
+// position in its room and its share of the index. TestWindowBoundsTheHeap measures it;
+// this is rounded up.
 const entryOverhead = 256
 
 // Store implements store.Store in memory.
@@ -39,21 +42,20 @@ type Store struct {
 }
 
 type room struct {
-	name   kaban.RoomName
-	head   uint64
-	places queue // of the newest entries, up to head, in the log
+	name      kaban.RoomName
+	head      uint64
+	positions queue // of the newest entries, up to head, in the log
 }
 
-// kept is an entry of the log with what it takes to find and to forget it.
+// kept is an entry of the log with the data to find and to forget it.
 type kept struct {
 	store.Entry
-	author string // the key of Username
+	author string // the id of the author's identity
 	room   *room
 	hash   uint64 // of author and ID
 }
 
-// New returns an empty store that keeps at most window bytes; 0 means
-// DefaultWindow.
+// New returns an empty store that keeps at most window bytes; 0 means DefaultWindow.
 func New(window int) *Store {
 	if window <= 0 {
 		window = DefaultWindow
@@ -67,8 +69,7 @@ func New(window int) *Store {
 	}
 }
 
-// Instant says that no call blocks, so that whoever has something to append may
-// as well do so itself.
+// Instant implements store.Instant.
 func (s *Store) Instant() bool { return true }
 
 // Epoch implements store.Store.
@@ -120,12 +121,12 @@ func (s *Store) appendLocked(d *kaban.Draft, now int64) store.Result {
 	r := s.rooms[d.Room.Key()]
 	author, id := d.Author.ID(), d.ID.String()
 	hash := s.ids.hash(author, id)
-	same := func(place uint64) bool {
-		e := s.log.at(place)
+	same := func(position uint64) bool {
+		e := s.log.at(position)
 		return e.author == author && e.ID == id
 	}
-	if place, ok := s.ids.find(hash, same); ok {
-		first := s.log.at(place)
+	if position, ok := s.ids.find(hash, same); ok {
+		first := s.log.at(position)
 		if first.room != r || !first.IsOf(d) {
 			return store.Result{Err: store.ErrIDConflict}
 		}
@@ -137,19 +138,19 @@ func (s *Store) appendLocked(d *kaban.Draft, now int64) store.Result {
 	}
 	r.head++
 	e := store.NewEntry(d, r.head, now)
-	place := s.log.push(kept{e, author, r, hash})
-	r.places.push(place)
-	s.ids.add(hash, place)
+	position := s.log.push(kept{e, author, r, hash})
+	r.positions.push(position)
+	s.ids.add(hash, position)
 	s.bytes += cost(&e)
 	return store.Result{Seq: e.Seq, Time: e.Time}
 }
 
-// forgetLocked drops the oldest entries until the window is kept. The newest
+// forgetLocked drops the oldest entries until the rest fits the window. The newest
 // entry always stays.
 func (s *Store) forgetLocked() {
 	for s.bytes > s.window && s.log.len() > 1 {
 		e := s.log.pop()
-		e.room.places.pop()
+		e.room.positions.pop()
 		s.ids.remove(e.hash)
 		s.bytes -= cost(&e.Entry)
 	}
@@ -180,13 +181,13 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 	}
 	entries := make([]store.Entry, n)
 	for i := range entries {
-		entries[i] = s.log.at(r.place(first + uint64(i))).Entry
+		entries[i] = s.log.at(r.position(first + uint64(i))).Entry
 	}
 	return clip(entries, page), nil
 }
 
-// clip cuts a page to its bound of bytes, from the side that is further away
-// from where the reader comes.
+// clip cuts a page down to its limit of bytes, at the end of the direction of
+// reading.
 func clip(entries []store.Entry, page store.Page) []store.Entry {
 	if page.Bytes <= 0 {
 		return entries
@@ -219,12 +220,12 @@ func (s *Store) Close() error {
 }
 
 func (r *room) state() store.Room {
-	return store.Room{Name: r.name, Head: r.head, Oldest: r.head + 1 - uint64(r.places.len())}
+	return store.Room{Name: r.name, Head: r.head, Oldest: r.head + 1 - uint64(r.positions.len())}
 }
 
-// place returns where in the log a kept entry is, by its sequence number.
-func (r *room) place(seq uint64) uint64 {
-	return r.places.at(r.places.len() - 1 - int(r.head-seq))
+// position returns the position in the log of a kept entry, by its sequence number.
+func (r *room) position(seq uint64) uint64 {
+	return r.positions.at(r.positions.len() - 1 - int(r.head-seq))
 }
 
 func cost(e *store.Entry) int {

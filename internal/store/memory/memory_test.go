@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 
 func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {
 	s := New(4 * (entryOverhead + 100))
-	content := strings.Repeat("x", 80) // with id and name just under 100 bytes
+	content := strings.Repeat("x", 80) // just under 100 bytes with id and name
 	for i := range 6 {
 		storetest.Append(t, s, storetest.Draft(t, fmt.Sprintf("room-%d", i%2), "alice", fmt.Sprint("id", i), content))
 	}
@@ -31,7 +31,7 @@ func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {
 	if err != nil || len(entries) != 2 || entries[0].Seq != 2 {
 		t.Errorf("Read = %v, %v; want seq 2 and 3", entries, err)
 	}
-	// A forgotten message gives its id free; a kept one does not.
+	// The id of a forgotten message is free again; that of a kept one is not.
 	results := storetest.Append(t, s,
 		storetest.Draft(t, "room-0", "alice", "id5", "something else"),
 		storetest.Draft(t, "room-0", "alice", "id0", "something else"),
@@ -63,14 +63,14 @@ func TestWindowBoundsTheHeap(t *testing.T) {
 	before := heap()
 	s := New(window)
 	batch := make([]kaban.Draft, 1000)
-	for round := range 60 { // more than twice what fits
+	for round := range 60 { // more than twice the window
 		for i := range batch {
 			batch[i] = storetest.Draft(t, "lobby", "alice", fmt.Sprintf("%d.%d", round, i), fmt.Sprintf("message %d of %d", i, round))
 		}
 		storetest.Append(t, s, batch...)
 	}
 	if room, _ := s.Room(t.Context(), storetest.RoomName(t, "lobby")); room.Oldest == 1 {
-		t.Fatal("nothing was forgotten: the test does not fill the window")
+		t.Fatal("nothing was forgotten: the window was not full")
 	}
 	if used := heap() - before; used > window*5/4 {
 		t.Errorf("the heap grew by %d bytes for a window of %d", used, window)
