@@ -39,7 +39,7 @@ func records(t *testing.T, dir string, only ...kaban.RoomName) []store.Record {
 	return all
 }
 
-// corrupt runs statements on a closed database, as damage would.
+// corrupt damages a closed database with SQL statements.
 func corrupt(t *testing.T, path string, statements ...string) {
 	t.Helper()
 	c, err := connect(t.Context(), path, "rw", nil)
@@ -61,7 +61,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 	s := open(t, dir, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1000)...)
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 10)...)
-	// Somebody goes on writing.
+	// A writer keeps appending.
 	stop, written := make(chan struct{}), 0
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -92,7 +92,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 		t.Errorf("the backup has the mode %v, %v", info.Mode(), err)
 	}
 	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err == nil || !strings.Contains(err.Error(), "already exists") {
-		t.Errorf("a second backup over the first: %v", err)
+		t.Errorf("a second backup to the same file: %v", err)
 	}
 	before, epoch := all(t, s, "lobby"), s.Epoch()
 	if _, err := Restore(t.Context(), dir, file); !errors.Is(err, ErrInUse) {
@@ -104,7 +104,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if old := records(t, moved(t, kept)); len(old) != len(before)+10 {
-		t.Errorf("what was there before has %d entries, want %d", len(old), len(before)+10)
+		t.Errorf("the previous database has %d entries, want %d", len(old), len(before)+10)
 	}
 	s = open(t, dir, Options{})
 	restored := all(t, s, "lobby")
@@ -112,9 +112,9 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 		t.Errorf("%d entries were restored, of %d", len(restored), len(before))
 	}
 	if s.Epoch() == epoch || s.Epoch() == "" {
-		t.Errorf("the restored database has the epoch %q of the old", s.Epoch())
+		t.Errorf("the restored database has the old epoch %q", s.Epoch())
 	}
-	// The same backup once more is another future.
+	// Restoring the same backup again starts another history.
 	epoch = s.Epoch()
 	closeStore(t, s)
 	if _, err := Restore(t.Context(), dir, file); err != nil {
@@ -127,11 +127,11 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 	epoch = s.Epoch()
 	closeStore(t, s)
 	if s = open(t, dir, Options{}); s.Epoch() != epoch {
-		t.Error("the epoch does not last")
+		t.Error("the epoch changes when the store is opened again")
 	}
 }
 
-// moved puts a database that was set aside into a directory of its own.
+// moved moves a database that Restore has kept into a directory of its own.
 func moved(t *testing.T, path string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -167,16 +167,16 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 		damage string
 		want   string
 	}{
-		"a gap":         {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 50", "1 entries are missing between 1 and 100"},
-		"a lost end":    {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF > 90", "the newest entry is 90, and it should be 100"},
-		"a lost start":  {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 1", "the oldest entry is 2, and it should be 1"},
-		"a lost room":   {"DELETE FROM rooms", "100 entries are of room 1, which does not exist"},
-		"a lost user":   {"PRAGMA foreign_keys = 0; DELETE FROM users", "refers to nothing"},
-		"a wrong head":  {"UPDATE rooms SET head = 101", "the newest entry is 100, and it should be 101"},
-		"no entries":    {"DELETE FROM entries", "the newest entry is 0, and it should be 100"},
-		"newer":         {"PRAGMA user_version = 99", "newer version"},
-		"another's":     {"PRAGMA application_id = 7", "another program"},
-		"a broken page": {"", "cannot be restored"},
+		"a gap":           {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 50", "1 entries are missing between 1 and 100"},
+		"a lost end":      {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF > 90", "the newest entry is 90, and it should be 100"},
+		"a lost start":    {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 1", "the oldest entry is 2, and it should be 1"},
+		"a lost room":     {"DELETE FROM rooms", "100 entries are of room 1, which does not exist"},
+		"a lost user":     {"PRAGMA foreign_keys = 0; DELETE FROM users", "refers to nothing"},
+		"a wrong head":    {"UPDATE rooms SET head = 101", "the newest entry is 100, and it should be 101"},
+		"no entries":      {"DELETE FROM entries", "the newest entry is 0, and it should be 100"},
+		"newer":           {"PRAGMA user_version = 99", "newer version"},
+		"another program": {"PRAGMA application_id = 7", "another program"},
+		"a broken page":   {"", "cannot be restored"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 				}
 			} else {
 				corrupt(t, file, c.damage)
-				if name == "a wrong head" { // and not only a wrong checksum
+				if name == "a wrong head" { // so that the head is wrong and not only its checksum
 					sumAgain(t, file)
 				}
 			}
@@ -244,14 +244,14 @@ func TestExportAndImport(t *testing.T) {
 		}
 	}
 	if n, err := other.Import(t.Context(), exported); err != nil || n != 0 {
-		t.Errorf("the same again: %d, %v", n, err)
+		t.Errorf("importing the same again: %d, %v", n, err)
 	}
 	for _, room := range []string{"lobby", "kitchen"} {
 		if !slices.Equal(all(t, s, room), all(t, other, room)) {
 			t.Errorf("%s is not the same after the import", room)
 		}
 	}
-	// It goes on from there, and ids are known.
+	// Numbering continues, and ids are known.
 	results := storetest.Append(t, other, storetest.Draft(t, "lobby", "ann", "id-3", "message 3"), storetest.Draft(t, "lobby", "ann", "new", "new"))
 	if !results[0].Duplicate || results[0].Seq != 4 || results[1].Seq != 52 {
 		t.Errorf("after the import: %+v", results)

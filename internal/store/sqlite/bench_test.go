@@ -14,9 +14,8 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// benchmarkBatch makes a batch of n by 50 users in 10 rooms, with contents of
-// 120 bytes. Ids are counted per user behind a random start, as our clients
-// do it, or wholly random, as others may.
+// benchmarkBatch returns n drafts of 120 bytes by 50 users in 10 rooms. Ids are a random
+// prefix and a counter, as in our clients, or completely random.
 func benchmarkBatch(b testing.TB, first, n int, random bool) []kaban.Draft {
 	content := strings.Repeat("hello world ", 10)
 	batch := make([]kaban.Draft, n)
@@ -54,7 +53,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkRead reads pages of 500 at changing places of a log of a million.
+// BenchmarkRead reads pages of 500 from all over a log of a million entries.
 func BenchmarkRead(b *testing.B) {
 	const size, page = 1_000_000, 500
 	s := open(b, b.TempDir(), Options{})
@@ -88,8 +87,8 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkMigration opens a database of version 3 with a million messages, checks
-// it, and says how much larger it got.
+// BenchmarkMigration opens a database of version 3 with a million messages and checks it.
+// It reports the sizes before and after.
 func BenchmarkMigration(b *testing.B) {
 	scripts, err := migrations()
 	if err != nil {
@@ -142,7 +141,7 @@ func BenchmarkMigration(b *testing.B) {
 	}
 }
 
-// BenchmarkSum is what the checksum of an entry takes.
+// BenchmarkSum computes the checksum of an entry.
 func BenchmarkSum(b *testing.B) {
 	var sum summer
 	e := store.Entry{Seq: 1, Time: 1700000000000, Kind: 1, ID: "h3k5n2p7q9r4s6t8-1", Username: "user-1", Content: strings.Repeat("hello world ", 10)}

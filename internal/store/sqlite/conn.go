@@ -12,23 +12,23 @@ import (
 	sqlite3 "modernc.org/sqlite"
 )
 
-// conn is one connection to the database for as long as the store is open. It
-// is never replaced: a pool would open another in silence, perhaps when there
-// is no file descriptor left. One goroutine at a time uses it.
+// conn is a connection to the database that lives as long as the store. It is never
+// replaced: a pool would silently open another one, perhaps when no file descriptor is
+// left. One goroutine at a time may use it.
 //
-// No query gets a context that can end: the driver would start a goroutine for
-// each, and interrupting saves nothing where all queries are short.
+// Queries of a running store get no context that can end: the driver would start a
+// goroutine for each, and all of them are short.
 type conn struct {
 	db *sql.DB
 	*sql.Conn
 	stmts []*sql.Stmt // SQLite keeps the files open until they are closed
 }
 
-// pragma is a setting and the value that it must have.
+// pragma is a setting and its required value.
 type pragma struct{ name, value string }
 
-// dsn returns the name of a database for the driver. It is always a file: URL:
-// of a plain path the driver drops the parameters in silence.
+// dsn returns the name of a database for the driver. It is always a file: URL, because
+// the driver silently drops the parameters of a plain path.
 func dsn(path, mode string, pragmas []pragma) string {
 	path = filepath.ToSlash(path)
 	if !strings.HasPrefix(path, "/") { // C:/…
@@ -41,9 +41,8 @@ func dsn(path, mode string, pragmas []pragma) string {
 	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode()
 }
 
-// connect opens a connection and reads back whether it is as was asked for: a
-// promise that depends on a setting must check the setting. The path must be
-// absolute; mode is SQLite's: ro, rw or rwc.
+// connect opens a connection and verifies its settings, because durability depends on
+// them. The path must be absolute; mode is SQLite's: ro, rw or rwc.
 func connect(ctx context.Context, path, mode string, pragmas []pragma) (*conn, error) {
 	connector, err := sqlite3.NewConnector(dsn(path, mode, pragmas))
 	if err != nil {
@@ -62,7 +61,7 @@ func connect(ctx context.Context, path, mode string, pragmas []pragma) (*conn, e
 			return nil, errors.Join(fmt.Errorf("read back %s: %w", p.name, err), c.close())
 		}
 		if got != p.value {
-			return nil, errors.Join(fmt.Errorf("SQLite did not take %s = %s: it is %s", p.name, p.value, got), c.close())
+			return nil, errors.Join(fmt.Errorf("SQLite did not accept %s = %s: it is %s", p.name, p.value, got), c.close())
 		}
 	}
 	return c, nil
@@ -81,13 +80,13 @@ func (c *conn) exec(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
-// number returns the one number that a query gives.
+// number returns the single number in the result of a query.
 func (c *conn) number(ctx context.Context, query string) (n int, err error) {
 	err = c.QueryRowContext(ctx, query).Scan(&n)
 	return n, err
 }
 
-// transact runs work as one transaction, all of it or nothing.
+// transact runs work in a transaction and rolls it back if it fails.
 func (c *conn) transact(ctx context.Context, work func() error) error {
 	if err := c.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -102,8 +101,8 @@ func (c *conn) transact(ctx context.Context, work func() error) error {
 	return errors.Join(err, c.rollback(ctx))
 }
 
-// rollback ends a transaction that failed. SQLite ends some by itself; then
-// there is nothing left to do.
+// rollback rolls a failed transaction back. SQLite does so by itself after some errors;
+// then this is a no-op.
 func (c *conn) rollback(ctx context.Context) error {
 	err := c.exec(ctx, "ROLLBACK")
 	if codeOf(err) == codeError { // no transaction is active
@@ -112,7 +111,7 @@ func (c *conn) rollback(ctx context.Context) error {
 	return err
 }
 
-// prepare makes statements for the life of the connection.
+// prepare prepares statements for the life of the connection.
 func (c *conn) prepare(ctx context.Context, queries map[**sql.Stmt]string) error {
 	for stmt, query := range queries {
 		var err error

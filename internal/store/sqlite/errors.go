@@ -9,8 +9,8 @@ import (
 	"kaban/internal/store"
 )
 
-// Result codes of SQLite, https://www.sqlite.org/rescode.html. The extended
-// ones are the primary code and eight more bits.
+// Result codes of SQLite, https://www.sqlite.org/rescode.html. An extended code is the
+// primary code and eight more bits.
 const (
 	codeError    = 1
 	codePerm     = 3
@@ -31,11 +31,10 @@ const (
 	codeIOErrorShmSize = codeIOError | 19<<8
 )
 
-// errTooMany says that the numbers in which something is counted are used up.
+// errTooMany means that the range of an id is exhausted.
 var errTooMany = errors.New("too large a number")
 
-// codeOf returns the extended result code of an error, 0 if it is none of
-// SQLite's.
+// codeOf returns the extended result code of an error, 0 if it is not from SQLite.
 func codeOf(err error) int {
 	if e, ok := errors.AsType[*sqlite3.Error](err); ok {
 		return e.Code()
@@ -43,13 +42,12 @@ func codeOf(err error) int {
 	return 0
 }
 
-// classify says which fact of the contract an error of a running store is.
+// classify turns an error of a running store into one of the contract.
 //
-// What may pass, or concerns one call only, is left as it is. Everything else
-// means that the store cannot keep its promise any more: an I/O error, above
-// all a failed fsync, after which the kernel may have dropped what it could
-// not write and would report success the next time; a damaged database; a file
-// system that has turned read-only.
+// An error that may pass or concerns a single call stays as it is. Any other error means
+// that the store can no longer guarantee durability: an I/O error, above all a failed
+// fsync, after which the kernel may have dropped the data and would report success the
+// next time; a damaged database; a file system that has become read-only.
 func classify(err error) error {
 	code := codeOf(err)
 	switch {
@@ -57,7 +55,7 @@ func classify(err error) error {
 		return err
 	case code == codeIOErrorNoMem:
 		return err
-	case code == codeIOErrorShmSize: // no room for the index of the WAL, which needs no fsync
+	case code == codeIOErrorShmSize: // no space for the index of the WAL, which needs no fsync
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	}
 	switch code & 0xff {
@@ -69,8 +67,8 @@ func classify(err error) error {
 	return fmt.Errorf("%w: %w", store.ErrBroken, err)
 }
 
-// isDamage reports whether an error says that what is in the database is not what
-// was written, rather than that it cannot be reached.
+// isDamage reports whether an error means that the data differ from what was written,
+// rather than that they cannot be reached.
 func isDamage(err error) bool {
 	switch codeOf(err) & 0xff {
 	case codeCorrupt, codeNotADB, codeMismatch:
@@ -79,23 +77,23 @@ func isDamage(err error) bool {
 	return false
 }
 
-// explain adds to an error of Open what to do.
+// explain adds advice to an error of Open.
 func explain(path string, err error) error {
 	switch codeOf(err) & 0xff {
 	case codeNotADB:
-		return fmt.Errorf("%s is no SQLite database, or its beginning is damaged; put a backup in its place, or move it away to start with an empty one: %w", path, err)
+		return fmt.Errorf("%s is no SQLite database, or its beginning is damaged; replace it with a backup, or move it away to start with an empty one: %w", path, err)
 	case codeCorrupt:
-		return fmt.Errorf("the database %s is damaged or cut short; put a backup in its place, try \"sqlite3 OLD .recover | sqlite3 NEW\" on a copy, or move it away to start with an empty one: %w", path, err)
+		return fmt.Errorf("the database %s is damaged or truncated; replace it with a backup, try \"sqlite3 OLD .recover | sqlite3 NEW\" on a copy, or move it away to start with an empty one: %w", path, err)
 	case codeReadOnly, codePerm:
-		return fmt.Errorf("the database %s cannot be written; make it and its directory writable for the user who runs the server, and see that the file system is not mounted read-only: %w", path, err)
+		return fmt.Errorf("the database %s cannot be written; make it and its directory writable for the user that runs the server, and check that the file system is not mounted read-only: %w", path, err)
 	case codeCantOpen:
-		return fmt.Errorf("the database %s cannot be opened; see that it and its directory can be read and written by the user who runs the server: %w", path, err)
+		return fmt.Errorf("the database %s cannot be opened; check that the user that runs the server can read and write it and its directory: %w", path, err)
 	case codeFull:
-		return fmt.Errorf("there is no room on the disk for the database %s; make room and start again: %w", path, err)
+		return fmt.Errorf("there is no space left for the database %s; free some and start again: %w", path, err)
 	case codeIOError:
-		return fmt.Errorf("the disk failed at the database %s; check the disk and the system's log before starting again: %w", path, err)
+		return fmt.Errorf("the disk failed while reading or writing the database %s; check the disk and the system log before starting again: %w", path, err)
 	case codeBusy, codeLocked, codeProtocol:
-		return fmt.Errorf("another program holds the database %s; end it (perhaps sqlite3 or a backup) and start again: %w", path, err)
+		return fmt.Errorf("another program has locked the database %s; stop it (perhaps sqlite3 or a backup) and start again: %w", path, err)
 	}
 	return fmt.Errorf("open the database %s: %w", path, err)
 }

@@ -20,10 +20,10 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// childVariable has the test binary be another process; it names a directory.
+// childVariable is set in a child process and names a directory.
 const childVariable = "KABAN_SQLITE_TEST_DIR"
 
-// child runs the test that it is called in once more, in another process.
+// child runs the current test again in a child process.
 func child(t *testing.T, dir string) (output string, err error) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
@@ -43,7 +43,7 @@ func TestOneProcessAtATime(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 1)...)
 	output, err := child(t, dir)
 	if err != nil || !strings.Contains(output, "child: true") || !strings.Contains(output, dir) || !strings.Contains(output, fmt.Sprint(os.Getpid())) {
-		t.Errorf("the second process said (%v):\n%s\nwant ErrInUse with %s and process %d", err, output, dir, os.Getpid())
+		t.Errorf("the second process printed (%v):\n%s\nwant ErrInUse with %s and process %d", err, output, dir, os.Getpid())
 	}
 	_, err = Open(t.Context(), dir, Options{})
 	if !errors.Is(err, ErrInUse) {
@@ -52,12 +52,12 @@ func TestOneProcessAtATime(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "alice", 1, 1)...)
 	closeStore(t, s)
 	if output, err := child(t, dir); err != nil || !strings.Contains(output, "child: false <nil>") {
-		t.Errorf("after Close the second process said (%v):\n%s", err, output)
+		t.Errorf("after Close the second process printed (%v):\n%s", err, output)
 	}
 }
 
 func TestFullStoresNothingAndRecovers(t *testing.T) {
-	for _, maxUnmerged := range []int{25, unmergedEntries} { // the merge does not fit, or what is appended
+	for _, maxUnmerged := range []int{25, unmergedEntries} { // either the merge does not fit or the batch
 		t.Run(fmt.Sprint("maxUnmerged=", maxUnmerged), func(t *testing.T) { testFull(t, maxUnmerged) })
 	}
 }
@@ -80,7 +80,7 @@ func testFull(t *testing.T, maxUnmerged int) {
 	if len(before) != stored {
 		t.Fatalf("%d messages are there, %d were acknowledged", len(before), stored)
 	}
-	// New rooms and users of a batch that did not fit must not be remembered.
+	// The rooms and users of a failed batch must not stay in memory.
 	large := numbered(t, "new-room", "newcomer", 0, 2000)
 	for range 3 {
 		if err := s.Append(t.Context(), large, make([]store.Result, len(large))); !errors.Is(err, store.ErrFull) {
@@ -98,10 +98,10 @@ func testFull(t *testing.T, maxUnmerged int) {
 	}
 	results := storetest.Append(t, s, numbered(t, "lobby", "alice", stored-1, 11)...)
 	if !results[0].Duplicate || results[0].Seq != uint64(stored) || results[10].Duplicate || results[10].Seq != uint64(stored+10) {
-		t.Errorf("with room again: %+v to %+v", results[0], results[10])
+		t.Errorf("with free space again: %+v to %+v", results[0], results[10])
 	}
 	if results := storetest.Append(t, s, large...); results[1999].Seq != 2000 {
-		t.Errorf("with room again: %+v, want seq 2000", results[1999])
+		t.Errorf("with free space again: %+v, want seq 2000", results[1999])
 	}
 	closeStore(t, s)
 	s = open(t, dir, Options{})
@@ -110,7 +110,7 @@ func testFull(t *testing.T, maxUnmerged int) {
 	}
 }
 
-// A write that the kernel refuses is an I/O error like a failed fsync.
+// A write that the kernel refuses is an I/O error, like a failed fsync.
 func TestBrokenStaysBroken(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs RLIMIT_FSIZE")
@@ -120,12 +120,12 @@ func TestBrokenStaysBroken(t *testing.T) {
 		dir = t.TempDir()
 		output, err := child(t, dir)
 		if err != nil || !strings.Contains(output, "child: broken after ") {
-			t.Fatalf("the other process said (%v):\n%s", err, output)
+			t.Fatalf("the child printed (%v):\n%s", err, output)
 		}
 		var acknowledged int
 		_, rest, _ := strings.Cut(output, "child: broken after ")
 		if _, err := fmt.Sscan(rest, &acknowledged); err != nil || acknowledged == 0 {
-			t.Fatalf("the other process said (%v):\n%s", err, output)
+			t.Fatalf("the child printed (%v):\n%s", err, output)
 		}
 		s := open(t, dir, Options{})
 		if got := len(all(t, s, "lobby")); got < acknowledged {
@@ -175,10 +175,10 @@ func TestBrokenStaysBroken(t *testing.T) {
 	fmt.Println("child: broken after", acknowledged)
 }
 
-// large are the bytes of a database with 3,000 messages.
+// large is the content of a database file with 3,000 messages.
 var large []byte
 
-// made returns a directory with a database that some statements have changed.
+// made returns a directory with a database after some statements.
 func made(t *testing.T, statements ...string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -210,7 +210,7 @@ func made(t *testing.T, statements ...string) (dir string) {
 	return dir
 }
 
-// refused opens what must be refused and left as it is.
+// refused checks that Open refuses a database and does not change it.
 func refused(t *testing.T, dir string, words ...string) {
 	t.Helper()
 	path := filepath.Join(dir, databaseName)
@@ -218,7 +218,7 @@ func refused(t *testing.T, dir string, words ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the lock must be given back
+	for range 2 { // the lock must be released
 		s, err := Open(t.Context(), dir, Options{})
 		if err == nil {
 			s.Close()
@@ -263,14 +263,14 @@ func TestDamagedDatabase(t *testing.T) {
 		return dir
 	}
 	t.Run("cut to half", func(t *testing.T) {
-		refused(t, change(t, func(b []byte) []byte { return b[:len(b)/2] }), "damaged or cut short", "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:len(b)/2] }), "damaged or truncated", "backup")
 	})
 	t.Run("cut to nothing", func(t *testing.T) {
 		refused(t, change(t, func([]byte) []byte { return nil }), "empty", "backup")
 	})
 	t.Run("cut in the header", func(t *testing.T) {
-		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "50 bytes, so it was cut short", "backup")
-		refused(t, change(t, func(b []byte) []byte { return b[:99] }), "99 bytes, so it was cut short", "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:50] }), "50 bytes, so it was truncated", "backup")
+		refused(t, change(t, func(b []byte) []byte { return b[:99] }), "99 bytes, so it was truncated", "backup")
 	})
 	t.Run("schema overwritten", func(t *testing.T) {
 		refused(t, change(t, func(b []byte) []byte { copy(b[100:4096], bytes.Repeat([]byte{0xAA}, 3996)); return b }), "damaged", "backup")
@@ -315,7 +315,7 @@ func TestDamagedDatabase(t *testing.T) {
 		if read+damaged != 3000 || damaged == 0 || damaged > 200 {
 			t.Errorf("%d entries were read and %d are damaged; want those of one page to be damaged", read, damaged)
 		}
-		// It goes on for others.
+		// Other rooms stay usable.
 		storetest.Append(t, s, storetest.Draft(t, "kitchen", "bob", "b-1", "hello"))
 		if got := all(t, s, "kitchen"); len(got) != 1 {
 			t.Errorf("the kitchen has %v", got)
@@ -325,7 +325,7 @@ func TestDamagedDatabase(t *testing.T) {
 
 func TestReadOnlyFiles(t *testing.T) {
 	if os.Geteuid() == 0 {
-		t.Skip("root may write everything")
+		t.Skip("root can write everywhere")
 	}
 	dir := made(t)
 	path := filepath.Join(dir, databaseName)
@@ -355,7 +355,7 @@ func TestReadOnlyFiles(t *testing.T) {
 
 func TestADirectoryThatCannotBeMade(t *testing.T) {
 	if os.Geteuid() == 0 {
-		t.Skip("root may make everything")
+		t.Skip("root can create directories everywhere")
 	}
 	parent := t.TempDir()
 	if err := os.Chmod(parent, 0o500); err != nil {
@@ -374,7 +374,7 @@ func TestDirectoryThatIsAFile(t *testing.T) {
 	wantError(t, err, path, "not a directory")
 }
 
-// firstSchema makes a database as the first version made it.
+// firstSchema returns a directory with a database of version 1.
 func firstSchema(t *testing.T) (dir string) {
 	t.Helper()
 	dump, err := os.ReadFile("testdata/v1.sql")
@@ -392,7 +392,7 @@ func firstSchema(t *testing.T) (dir string) {
 	return dir
 }
 
-// A backup of an older version gets the newest schema when it is restored.
+// A restored backup of an older version has the newest schema.
 func TestRestoreFromTheFirstSchema(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Restore(t.Context(), dir, filepath.Join(firstSchema(t), databaseName)); err != nil {
@@ -403,8 +403,8 @@ func TestRestoreFromTheFirstSchema(t *testing.T) {
 	}
 }
 
-// A database whose users are names, as they were before identities: authors keep
-// their ids, and all checksums are right.
+// In a database from before identities, authors keep their ids and all checksums are
+// valid after the migration.
 func TestUsersBecomeIdentities(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})
@@ -444,11 +444,11 @@ func TestUsersBecomeIdentities(t *testing.T) {
 		t.Errorf("check: %+v", rooms)
 	}
 	if problems := report.Problems; len(problems) != 1 || !strings.Contains(problems[0], "karol") {
-		t.Errorf("check: %q, want the user that was damaged before", problems)
+		t.Errorf("check: %q, want the user that was damaged before the migration", problems)
 	}
 }
 
-// The first schema as it was released, with content. The file never changes.
+// The first schema with data. The file never changes.
 func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 	dir := firstSchema(t)
 	scripts, err := migrations()
@@ -480,7 +480,7 @@ func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 	}
 	check(Options{}, len(scripts))
 
-	// One that fails changes nothing, also not what came before it.
+	// A script that fails undoes the scripts before it, too.
 	_, err = Open(t.Context(), dir, Options{migrations: append(next[:len(next):len(next)], "CREATE TABLE half (x); SELECT nonsense")})
 	wantError(t, err, "nonsense")
 	check(Options{}, len(scripts))
@@ -507,7 +507,7 @@ func TestANewDatabaseIsMadeEntirelyOrNotAtAll(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	if err := classify(errors.New("driver: bad connection")); !errors.Is(err, store.ErrBroken) {
-		t.Errorf("an error that is none of SQLite's: %v, want ErrBroken", err)
+		t.Errorf("an error that is not from SQLite: %v, want ErrBroken", err)
 	}
 	c, err := connect(context.Background(), filepath.Join(t.TempDir(), "x"), "rwc", nil)
 	if err != nil {

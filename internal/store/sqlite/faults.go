@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What a test of a whole server asks of the store; see package failpoint.
+// Faults that tests of a whole server inject; see package failpoint.
 func init() {
 	if os.Getenv("KABAN_FAULT_SYNCHRONOUS") == "off" {
 		for _, pragmas := range [][]pragma{common, writerPragmas, readerPragmas} {

@@ -20,8 +20,8 @@ import (
 
 var flipAll = flag.Bool("flip.all", false, "flip every bit, instead of one in some")
 
-// varied makes a data directory with all that can be in one: rooms, users, other
-// spellings, contents of all lengths, merged and not, a backlog in the WAL.
+// varied returns a data directory with everything that can be in one: rooms, users, other
+// spellings, contents of all lengths, merged and unmerged entries, a backlog in the WAL.
 func varied(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -48,7 +48,7 @@ func varied(t *testing.T) (dir string) {
 	return dir
 }
 
-// kept is all that somebody can get from a database, by every way there is.
+// kept is everything that can be read from a database, in every way.
 type kept struct {
 	epoch   string
 	records []string
@@ -101,14 +101,14 @@ func (k kept) equal(other kept) bool {
 	return k.epoch == other.epoch && slices.Equal(k.records, other.records) && slices.Equal(k.found, other.found) && slices.Equal(k.rooms, other.rooms)
 }
 
-// check returns what Check finds, as one error.
+// check returns the problems that Check finds as one error.
 func check(ctx context.Context, dir string) (err error) {
 	s, err := OpenArchive(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	s.pause = 0 // nobody writes
+	s.pause = 0 // there is no writer
 	report, err := s.Check(ctx)
 	if err != nil {
 		return err
@@ -116,8 +116,8 @@ func check(ctx context.Context, dir string) (err error) {
 	return report.Err()
 }
 
-// bitsOf picks bits of a file: many of bytes that are used or near to such, and a
-// few of those that are zero as far as one can see, since nothing is there.
+// bitsOf picks bits of a file: many in and near bytes that are used, and a few in long
+// runs of zeros, which are unused.
 func bitsOf(content []byte, used, unused int) (picked []int) {
 	far, nextUsed, nextUnused := 16, 0, 0
 	for i, b := range content {
@@ -137,10 +137,10 @@ func bitsOf(content []byte, used, unused int) (picked []int) {
 	return picked
 }
 
-// Each bit of a database and of its WAL, one at a time: check reports it, or all
-// that is kept is as it was.
+// For each flipped bit in a database or its WAL, Check reports damage or all data are
+// unchanged.
 func TestEveryFlippedBitIsFound(t *testing.T) {
-	dir := varied(t) // with everything in both files
+	dir := varied(t) // with data in both files
 	closed := copyFiles(t, dir)
 	closeStore(t, open(t, closed, Options{maxUnmerged: 24, mergeStep: 8}))
 	for _, c := range []struct {
@@ -158,7 +158,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 				t.Fatalf("%d records, %v", len(want.records), err)
 			}
 			if err := check(t.Context(), at); err != nil {
-				t.Fatalf("before anything is damaged: %v", err)
+				t.Fatalf("before any damage: %v", err)
 			}
 			path := filepath.Join(at, c.file)
 			content, err := os.ReadFile(path)
@@ -176,7 +176,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 				if reported != nil {
 					found++
 				} else if got, err := keptIn(t.Context(), at); err != nil || !got.equal(want) {
-					t.Errorf("bit %d of byte %d of page %d: check finds nothing, but what is kept is another (%v)\n%v", bit%8, bit/8%4096, bit/8/4096+1, err, got)
+					t.Errorf("bit %d of byte %d of page %d: Check finds nothing, but the data differ (%v)\n%v", bit%8, bit/8%4096, bit/8/4096+1, err, got)
 				} else {
 					harmless++
 				}
@@ -184,14 +184,14 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 			}
 			t.Logf("%d flips were found, %d changed nothing that is kept", found, harmless)
 			if found < 100 {
-				t.Errorf("%d flips were found; the test shows nothing", found)
+				t.Errorf("only %d flips were found: the test proves nothing", found)
 			}
 		})
 	}
 }
 
-// Whatever bit has flipped, a server that starts gives out nothing that was not
-// written, or does not start.
+// For each flipped bit, a server either does not start or never returns anything that was
+// not written.
 func TestAFlippedBitIsNeverServed(t *testing.T) {
 	original := varied(t)
 	s := open(t, copyFiles(t, original), Options{})
@@ -200,7 +200,7 @@ func TestAFlippedBitIsNeverServed(t *testing.T) {
 		want[room] = all(t, s, room)
 	}
 	closeStore(t, s)
-	closed := copyFiles(t, original) // with everything in the database
+	closed := copyFiles(t, original) // with all data in the database
 	closeStore(t, open(t, closed, Options{maxUnmerged: 24, mergeStep: 8}))
 	for file, original := range map[string]string{databaseName: closed, databaseName + "-wal": original} {
 		content, err := os.ReadFile(filepath.Join(original, file))
@@ -247,7 +247,7 @@ func TestADamagedMessage(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 30)...)
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 3)...)
 	mergeNow(t, s)
-	storetest.Append(t, s, numbered(t, "lobby", "ann", 30, 5)...) // recent
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 30, 5)...) // unmerged
 	closeStore(t, s)
 	corrupt(t, filepath.Join(dir, databaseName),
 		"UPDATE entries SET content = 'massage 9' WHERE place & 0xFFFFFFFFFF = 10 AND place >> 40 = 1",
@@ -287,9 +287,9 @@ func TestADamagedMessage(t *testing.T) {
 		}
 	}
 	if n := strings.Count(logged.String(), "level=ERROR"); n != 3 {
-		t.Errorf("the log says it %d times, want each once:\n%s", n, logged)
+		t.Errorf("%d errors are logged, want each once:\n%s", n, logged)
 	}
-	// An id whose first use cannot be read: nobody knows whether it is a duplicate.
+	// If the first use of an id cannot be read, it is unknown whether this is a duplicate.
 	results := storetest.Append(t, s, numbered(t, "lobby", "ann", 9, 1)[0], numbered(t, "lobby", "ann", 8, 1)[0], numbered(t, "lobby", "ann", 40, 1)[0])
 	if !errors.Is(results[0].Err, store.ErrDamaged) || !results[1].Duplicate || results[1].Seq != 9 || results[2].Seq != 36 {
 		t.Errorf("sent again: %+v", results)
@@ -298,7 +298,7 @@ func TestADamagedMessage(t *testing.T) {
 	if err := check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "message 10 of lobby is damaged: its checksum does not match, and 2 more are damaged") {
 		t.Errorf("check: %v", err)
 	}
-	// All the rest can be exported; a backup is refused.
+	// Everything else can be exported. A backup is refused.
 	var damaged []uint64
 	n := 0
 	err := archive(t, dir).Export(t.Context(), nil, func(*store.Record) error { n++; return nil }, func(err error) error {
@@ -326,10 +326,10 @@ func TestADamagedUser(t *testing.T) {
 	corrupt(t, filepath.Join(dir, databaseName), "UPDATE users SET name = 'Anm' WHERE key = 'visitor:ann'")
 	s = open(t, dir, Options{})
 	if _, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 10}); !errors.Is(err, store.ErrDamaged) {
-		t.Errorf("what ann has said is read: %v", err)
+		t.Errorf("ann's messages are read: %v", err)
 	}
 	if got, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{After: 2, Limit: 10}); err != nil || len(got) != 2 {
-		t.Errorf("what bob has said: %v, %v", got, err)
+		t.Errorf("bob's messages: %v, %v", got, err)
 	}
 	results := storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "new", "x"), storetest.Draft(t, "lobby", "bob", "new", "x"))
 	if !errors.Is(results[0].Err, store.ErrDamaged) || results[1].Err != nil || results[1].Seq != 5 {
@@ -341,8 +341,8 @@ func TestADamagedUser(t *testing.T) {
 	}
 }
 
-// What a crash leaves of a WAL is no damage: it ends anywhere, or sectors of the
-// last transaction, which was not synced, are not there.
+// The WAL after a crash is not damaged: it ends anywhere, or sectors of the last
+// transaction, which was not synced, are missing.
 func TestATornWALIsNoDamage(t *testing.T) {
 	original := varied(t)
 	path := filepath.Join(original, databaseName+"-wal")
@@ -352,12 +352,12 @@ func TestATornWALIsNoDamage(t *testing.T) {
 	}
 	const frame = walFrameHeader + pageSize
 	frames := (len(content) - walHeaderSize) / frame
-	begin := frames - 1 // of the last transaction
+	begin := frames - 1 // the first frame of the last transaction
 	for begin > 0 && !isCommit(content[walHeaderSize+(begin-1)*frame:]) {
 		begin--
 	}
 	if frames < 20 || begin == frames {
-		t.Fatalf("%d frames, the last transaction from %d on; the test shows nothing", frames, begin)
+		t.Fatalf("%d frames, the last transaction starts at %d: the test proves nothing", frames, begin)
 	}
 	torn := map[string][]byte{"empty": nil, "half a header": content[:17]}
 	for _, cut := range []int{frames - 1, frames / 2, 1} {
@@ -373,7 +373,7 @@ func TestATornWALIsNoDamage(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, damage, err)
 		}
 	}
-	// The same in the middle is damage, since what follows was synced.
+	// A missing sector in the middle is damage, since later frames were synced.
 	middle := slices.Clone(content)
 	clear(middle[walHeaderSize+frames/2*frame:][:512])
 	if damage, err := inspectWAL(bytes.NewReader(middle)); damage == nil || err != nil {
@@ -384,7 +384,7 @@ func TestATornWALIsNoDamage(t *testing.T) {
 	if damage, err := inspectWAL(bytes.NewReader(header)); damage == nil || damage.frame != 0 || err != nil {
 		t.Errorf("a lost header: %v, %v", damage, err)
 	}
-	// And one that was used before, and began anew, is well.
+	// A WAL that has restarted is not damaged.
 	s := open(t, copyFiles(t, original), Options{walPages: 10})
 	for i := range 40 {
 		storetest.Append(t, s, numbered(t, "lobby", "ann", 1000+i, 1)...)
@@ -407,7 +407,7 @@ func TestADamagedWALIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, dir, "-wal", "transactions from there on are lost", "kaban backup", "kaban restore")
-	// As it says, what is before the damage can be had.
+	// As the error says, everything before the damage can be saved.
 	file := filepath.Join(t.TempDir(), "rest.db")
 	report, err := archive(t, dir).Backup(t.Context(), file, nil)
 	if err != nil {

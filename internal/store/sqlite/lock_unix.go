@@ -8,9 +8,8 @@ import (
 	"syscall"
 )
 
-// tryLock takes the lock on an open file, without waiting, and reports whether
-// another process holds it. The lock ends with the file or with the process,
-// however that ends.
+// tryLock locks an open file without waiting, and reports whether another process holds
+// the lock. The lock ends when the file is closed or the process ends in any way.
 func tryLock(f *os.File) (held bool, err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

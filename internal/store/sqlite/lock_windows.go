@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tryLock takes the lock on an open file, without waiting, and reports whether
-// another process holds it. The locked byte lies beyond what the file holds,
-// so that others can read it.
+// tryLock locks an open file without waiting, and reports whether another process
+// holds the lock. The locked byte is beyond the end of the file, so that others can
+// read it.
 func tryLock(f *os.File) (held bool, err error) {
 	at := &windows.Overlapped{OffsetHigh: 1}
 	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
@@ -19,5 +19,5 @@ func tryLock(f *os.File) (held bool, err error) {
 	return false, err
 }
 
-// syncDirectory does nothing: a directory cannot be synchronised here.
+// syncDirectory is a no-op: Windows cannot sync a directory.
 func syncDirectory(string) error { return nil }

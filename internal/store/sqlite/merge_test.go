@@ -12,7 +12,7 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// mergeNow merges as the next append would.
+// mergeNow merges everything.
 func mergeNow(t testing.TB, s *Store) {
 	t.Helper()
 	b := s.newBatch(t.Context())
@@ -28,7 +28,8 @@ func mergeNow(t testing.TB, s *Store) {
 	b.publish()
 }
 
-// count returns how many rows a table has.
+// count returns the number of rows in a table or view. The view recent has the unmerged
+// entries.
 func count(t testing.TB, s *Store, table string) int {
 	t.Helper()
 	n, err := s.writer.number(t.Context(), "SELECT count(*) FROM "+table)
@@ -38,17 +39,17 @@ func count(t testing.TB, s *Store, table string) int {
 	return n
 }
 
-// The suite again, where nearly every append merges a part of what is recent.
+// The suite again with merges in nearly every append.
 func TestConformanceWithSmallMerges(t *testing.T) {
 	storetest.Run(t, driver(Options{maxUnmerged: 3, mergeStep: 1}))
 }
 
-func TestRecentEntriesAreMerged(t *testing.T) {
+func TestEntriesAreMerged(t *testing.T) {
 	s := open(t, t.TempDir(), Options{maxUnmerged: 11, mergeStep: 4})
-	expect := func(what string, entries, recent, batches int) {
+	expect := func(what string, merged, unmerged, batches int) {
 		t.Helper()
-		if e, r, b := count(t, s, "entries"), count(t, s, "recent"), count(t, s, "journal"); e != entries || r != recent || b != batches {
-			t.Errorf("%s: %d entries, %d recent in %d batches; want %d, %d, %d", what, e, r, b, entries, recent, batches)
+		if e, r, b := count(t, s, "entries"), count(t, s, "recent"), count(t, s, "journal"); e != merged || r != unmerged || b != batches {
+			t.Errorf("%s: %d merged, %d unmerged in %d batches; want %d, %d, %d", what, e, r, b, merged, unmerged, batches)
 		}
 	}
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 6)...)
@@ -62,7 +63,7 @@ func TestRecentEntriesAreMerged(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "attic", "ann", 13, 7)...)
 	expect("more than a step where more comes", 12, 11, 2)
 
-	// Large contents are merged sooner.
+	// Large entries are merged earlier.
 	s.maxUnmerged, s.mergeStep = unmergedEntries, 1
 	long := storetest.Draft(t, "lobby", "ann", "long", strings.Repeat("x", 4000))
 	for i := range unmergedBytes/4000 + 10 {
@@ -70,24 +71,24 @@ func TestRecentEntriesAreMerged(t *testing.T) {
 		storetest.Append(t, s, long)
 	}
 	if n := count(t, s, "recent"); n < unmergedBytes/4000-1 || n > unmergedBytes/4000 || s.unmerged.bytes > unmergedBytes {
-		t.Errorf("%d recent with %d bytes; want as many of 4,000 as are %d bytes", n, s.unmerged.bytes, unmergedBytes)
+		t.Errorf("%d unmerged entries of 4,000 bytes are %d bytes, want as many as fit %d", n, s.unmerged.bytes, unmergedBytes)
 	}
 
-	// It is all the same to those who look into the file.
+	// The view for people has everything.
 	if n := count(t, s, "log"); n != 23+unmergedBytes/4000+10 {
 		t.Errorf("the view log has %d rows", n)
 	}
 }
 
-// What a crash leaves is there, wherever it is.
-func TestRecentEntriesAfterACrash(t *testing.T) {
+// After a crash all entries are there, merged or not.
+func TestUnmergedEntriesAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{maxUnmerged: 10, mergeStep: 3})
 	storetest.Append(t, s, numbered(t, "lobby", "Ann", 0, 12)...)
 	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "small", "written \"otherwise\" \\n\n\t<&> \u2028 \U0001f408 \ufffd"))
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 3)...)
 	if n, batches := count(t, s, "recent"), count(t, s, "journal"); n != 10 || batches != 3 {
-		t.Fatalf("%d are recent in %d batches, want 10 in 3", n, batches)
+		t.Fatalf("%d unmerged in %d batches, want 10 in 3", n, batches)
 	}
 	again := open(t, copyFiles(t, dir), Options{})
 	for _, room := range []string{"lobby", "kitchen"} {
@@ -106,15 +107,15 @@ func TestRecentEntriesAfterACrash(t *testing.T) {
 	}
 }
 
-// Pages are the same on both sides of the border and across it.
-func TestPagesOfRecentEntries(t *testing.T) {
+// Pages of merged and unmerged entries, and of both.
+func TestPagesOfUnmergedEntries(t *testing.T) {
 	s := open(t, t.TempDir(), Options{maxUnmerged: 10})
 	for i := range 15 {
 		storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint(i), strings.Repeat("x", 1+i%4)))
 	}
 	entries := all(t, s, "lobby")
 	if n := count(t, s, "recent"); n != 5 || len(entries) != 15 {
-		t.Fatalf("%d recent of %d, want 5 of 15", n, len(entries))
+		t.Fatalf("%d unmerged of %d, want 5 of 15", n, len(entries))
 	}
 	for after := range uint64(16) {
 		for before := range uint64(17) {
@@ -133,7 +134,7 @@ func TestPagesOfRecentEntries(t *testing.T) {
 	}
 }
 
-// pageOf is what the contract says of a page of entries 1 to n.
+// pageOf returns the page that the contract requires of entries 1 to n.
 func pageOf(entries []store.Entry, page store.Page) []store.Entry {
 	var found []store.Entry
 	for _, e := range entries {
@@ -157,7 +158,7 @@ func pageOf(entries []store.Entry, page store.Page) []store.Entry {
 	return found
 }
 
-func TestSnapshotsHaveRecentEntries(t *testing.T) {
+func TestArchivesHaveUnmergedEntries(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{maxUnmerged: 10})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 12)...)
@@ -184,11 +185,11 @@ func TestSnapshotsHaveRecentEntries(t *testing.T) {
 	}
 	defer c.close()
 	if n, err := c.number(t.Context(), "SELECT count(*) FROM entries"); err != nil || n != 17 {
-		t.Errorf("the backup has %d entries in their place, %v; want 17", n, err)
+		t.Errorf("the backup has %d merged entries, %v; want 17", n, err)
 	}
 }
 
-func TestDamagedRecentEntries(t *testing.T) {
+func TestDamagedUnmergedEntries(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{maxUnmerged: 10})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 12)...)
@@ -217,7 +218,7 @@ func TestDamagedRecentEntries(t *testing.T) {
 			if err == nil {
 				t.Error("the checksums find nothing")
 			}
-			sumAgain(t, filepath.Join(damaged, databaseName)) // so that the rest has to find it
+			sumAgain(t, filepath.Join(damaged, databaseName)) // so that other checks have to find it
 			_, err = checkBackup(t.Context(), filepath.Join(damaged, databaseName))
 			wantError(t, err, c.check)
 			if c.open != "" {
@@ -228,7 +229,7 @@ func TestDamagedRecentEntries(t *testing.T) {
 	}
 }
 
-// sumAgain makes the checksums those of what is there.
+// sumAgain makes all checksums valid.
 func sumAgain(t *testing.T, path string) {
 	t.Helper()
 	c, err := connect(t.Context(), path, "rw", nil)
@@ -241,7 +242,7 @@ func sumAgain(t *testing.T, path string) {
 	}
 }
 
-// A check of a large database looks up what is recent, not the other way round.
+// A check of a large database uses an index to look for twins of unmerged entries.
 func TestTwinsAreLookedUp(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	rows, err := s.writer.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+twinQuery, 1, 1, "x")
@@ -256,7 +257,7 @@ func TestTwinsAreLookedUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(step, "SCAN entries") {
-			t.Errorf("it says %q", step)
+			t.Errorf("the query plan has %q", step)
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -264,7 +265,7 @@ func TestTwinsAreLookedUp(t *testing.T) {
 	}
 }
 
-// What version 2 of the schema had in its own table of recent entries is there.
+// Entries in the table recent of version 2 of the schema are migrated.
 func TestRecentEntriesOfVersion2(t *testing.T) {
 	scripts, err := migrations()
 	if err != nil {
@@ -296,7 +297,7 @@ func TestRecentEntriesOfVersion2(t *testing.T) {
 	}
 }
 
-// Ids are looked up in the index, whatever SQLite thinks of the tables.
+// Ids are looked up in the index, whatever SQLite's statistics of the tables are.
 func TestIDsAreLookedUp(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	rows, err := s.writer.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+findQuery(lookedUp), make([]any, 2*lookedUp)...)
@@ -318,8 +319,8 @@ func TestIDsAreLookedUp(t *testing.T) {
 	}
 }
 
-// A row of the journal that is merged, behind one that is not, is not written
-// again.
+// The number of a merged row of the journal is not used again while an older row is
+// unmerged.
 func TestTheNewestBatchIsMergedAlready(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{maxUnmerged: 3, mergeStep: 1})
@@ -327,9 +328,9 @@ func TestTheNewestBatchIsMergedAlready(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "attic", "ann", 2, 1)...)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...)
 	s.mergeStep = 2
-	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...) // repeated, so it adds nothing
-	if recent, batches := count(t, s, "recent"), count(t, s, "journal"); recent != 1 || batches != 2 {
-		t.Fatalf("%d recent in %d batches, want 1 in 2", recent, batches)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...) // a duplicate, so it adds nothing
+	if unmerged, batches := count(t, s, "recent"), count(t, s, "journal"); unmerged != 1 || batches != 2 {
+		t.Fatalf("%d unmerged in %d batches, want 1 in 2", unmerged, batches)
 	}
 	again := open(t, copyFiles(t, dir), Options{})
 	if got := storetest.Append(t, again, numbered(t, "attic", "ann", 4, 1)...); got[0].Seq != 2 {

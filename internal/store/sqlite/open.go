@@ -20,19 +20,19 @@ const (
 	lockName     = "lock"
 )
 
-// minimumSQLite is the first version without the bug by which a checkpoint at
-// the wrong moment damaged a database in WAL mode.
+// minimumSQLite is the first version without a bug in which a checkpoint at the wrong
+// moment damages a database in WAL mode.
 var minimumSQLite = [3]int{3, 51, 3}
 
 const (
-	// readers is how many reads can be under way at a time.
+	// readers is the number of concurrent reads.
 	readers = 4
-	// busyMillis is how long to wait for a lock. Nobody but a person with
-	// another program can hold one.
+	// busyMillis is how long to wait for a lock. Only a person with another program
+	// can hold one.
 	busyMillis = "5000"
-	// headerSize is what every database begins with, in bytes.
+	// headerSize is the size of the header of a database, in bytes.
 	headerSize = 100
-	// walKept is what the WAL is cut to when it starts anew, in bytes.
+	// walKept is the size to which SQLite truncates the WAL when it restarts, in bytes.
 	walKept = "16777216"
 )
 
@@ -45,11 +45,11 @@ var common = []pragma{
 	{"trusted_schema", "0"},
 }
 
-// The writer checkpoints by itself, because SQLite would drop the errors of
-// its automatic checkpoint. Its temporary files, if any, stay in memory. A cache
-// of 4 MiB has the pages of a usual transaction (a larger one spills into the
-// WAL); one of 16 took 12 MiB more and saved no time, with 700,000 messages either,
-// since the system caches the file.
+// The store checkpoints by itself, because SQLite would drop the errors of its
+// automatic checkpoint. The writer's temporary files, if any, stay in memory. A cache
+// of 4 MiB holds the pages of a usual transaction, and a larger one spills into the
+// WAL. A cache of 16 MiB takes 12 MiB more and saves no time, even with 700,000
+// messages, since the system caches the file.
 var (
 	writerPragmas = append([]pragma{
 		{"query_only", "0"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", walKept}, {"cache_size", "-4096"}, {"temp_store", "2"},
@@ -57,15 +57,15 @@ var (
 	readerPragmas = append([]pragma{{"query_only", "1"}, {"wal_autocheckpoint", "0"}}, common...)
 )
 
-// ErrInUse says that another process has the data directory.
+// ErrInUse means that the data directory is open already.
 var ErrInUse = errors.New("another process is using the data directory")
 
-// lockDirectory keeps other processes out for as long as the file is open.
+// lockDirectory locks other processes out for as long as the returned file is open.
 func lockDirectory(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("%w; the directory must be writable for the user who runs the server", err)
+		return nil, fmt.Errorf("%w; the directory must be writable for the user that runs the server", err)
 	}
 	held, err := tryLock(f)
 	switch {
@@ -74,26 +74,26 @@ func lockDirectory(dir string) (*os.File, error) {
 		if text, err := io.ReadAll(io.LimitReader(f, 32)); err == nil && len(text) > 0 {
 			holder = " (process " + strings.TrimSpace(string(text)) + ")"
 		}
-		return nil, errors.Join(fmt.Errorf("%w %s%s; end that one, or choose another directory", ErrInUse, dir, holder), f.Close())
+		return nil, errors.Join(fmt.Errorf("%w %s%s; stop that one, or choose another directory", ErrInUse, dir, holder), f.Close())
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("lock %s: %w; the file system must support locks", path, err), f.Close())
 	}
-	// Only for people who wonder who holds the lock.
+	// Only to show people the process that holds the lock.
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := errors.Join(f.Chmod(0o600), f.Truncate(0)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if _, err := f.WriteAt(pid, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("write %s: %w; there may be no room on the disk", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("write %s: %w; the disk may be full", path, err), f.Close())
 	}
 	return f, nil
 }
 
-// create makes an empty database under another name and then gives it its own:
-// a database is there entirely, or not at all.
+// create makes an empty database under another name and renames it, so that a
+// database exists completely or not at all.
 func create(ctx context.Context, path string, scripts []string) error {
 	draft := path + ".new"
-	for _, suffix := range []string{"", "-journal"} { // of a start that was cut off
+	for _, suffix := range []string{"", "-journal"} { // of an interrupted start
 		if err := os.Remove(draft + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -102,7 +102,7 @@ func create(ctx context.Context, path string, scripts []string) error {
 	if err != nil {
 		return err
 	}
-	// SQLite gives the files beside it the mode of this one.
+	// SQLite gives the files beside it the same mode.
 	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func create(ctx context.Context, path string, scripts []string) error {
 	return syncDirectory(filepath.Dir(path))
 }
 
-// exists reports whether there is a database, and refuses what cannot be one.
+// exists reports whether there is a database, and refuses a file that cannot be one.
 func exists(path string) (bool, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -131,18 +131,18 @@ func exists(path string) (bool, error) {
 	case err != nil:
 		return false, err
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("%s is no file", path)
+		return false, fmt.Errorf("%s is not a regular file", path)
 	case info.Size() == 0:
-		return false, fmt.Errorf("the database %s is empty, so it was cut short; put a backup in its place, or delete it to start with an empty one", path)
+		return false, fmt.Errorf("the database %s is empty, so it was truncated; replace it with a backup, or delete it to start with an empty one", path)
 	case info.Size() < headerSize:
-		return false, fmt.Errorf("the database %s has %d bytes, so it was cut short or is none; put a backup in its place, or choose another directory", path, info.Size())
+		return false, fmt.Errorf("the database %s has %d bytes, so it was truncated or is none; replace it with a backup, or choose another directory", path, info.Size())
 	}
 	return true, refuseForeignWAL(path)
 }
 
-// refuseForeignWAL refuses a database that has never been in WAL mode, as a
-// backup is, beside a WAL with something in it, which must be of the database
-// that was there before: SQLite might mix them.
+// refuseForeignWAL refuses a database that has never been in WAL mode, such as a
+// backup, beside a WAL that is not empty. The WAL must belong to the database that was
+// there before, and SQLite might mix them.
 func refuseForeignWAL(path string) error {
 	wal, err := os.Stat(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) || err == nil && wal.Size() == 0 {
@@ -153,10 +153,10 @@ func refuseForeignWAL(path string) error {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("%w; make the database readable for the user who runs the server", err)
+		return fmt.Errorf("%w; make the database readable for the user that runs the server", err)
 	}
 	defer f.Close()
-	// https://www.sqlite.org/fileformat.html, 1.3: the version to read is 2 in WAL mode.
+	// https://www.sqlite.org/fileformat.html, 1.3: the read version is 2 in WAL mode.
 	var version [1]byte
 	if _, err := f.ReadAt(version[:], 19); err == nil && version[0] == 1 {
 		return fmt.Errorf("%s was put beside the %s-wal of another database; move that -wal file away, it holds the newest messages of the database that was here before", path, databaseName)
@@ -164,14 +164,14 @@ func refuseForeignWAL(path string) error {
 	return nil
 }
 
-// inspect looks at a database without changing it, refuses what is not ours or
-// is too new, and returns the version of its schema.
+// inspect returns the version of a database's schema without changing the database. It
+// refuses one that is not ours or too new.
 func inspect(ctx context.Context, path string, newest int) (version int, err error) {
-	// While this is open nothing else of ours is: closing a descriptor of a
-	// database takes away the locks that SQLite holds on it.
+	// Nothing else of ours is open meanwhile: closing a descriptor of a database drops
+	// the locks that SQLite holds on it.
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return 0, fmt.Errorf("%w; make the database and its directory writable for the user who runs the server, and see that the file system is not mounted read-only", err)
+		return 0, fmt.Errorf("%w; make the database and its directory writable for the user that runs the server, and check that the file system is not mounted read-only", err)
 	}
 	if err := f.Close(); err != nil {
 		return 0, err
@@ -193,27 +193,27 @@ func inspect(ctx context.Context, path string, newest int) (version int, err err
 		return 0, explain(path, err)
 	}
 	if id != applicationID {
-		return 0, fmt.Errorf("%s is a database of another program (application id %#x, not %#x) and is left alone; choose another directory", path, id, applicationID)
+		return 0, fmt.Errorf("%s belongs to another program (application id %#x, not %#x) and is left alone; choose another directory", path, id, applicationID)
 	}
 	version, err = c.number(ctx, "PRAGMA user_version")
 	switch {
 	case err != nil:
 		return 0, explain(path, err)
 	case version > newest:
-		return 0, fmt.Errorf("the database %s was made by a newer version of kaban (schema %d; this one knows up to %d) and is left alone; use that version or a newer one", path, version, newest)
+		return 0, fmt.Errorf("the database %s belongs to a newer version of kaban (schema %d; this one knows up to %d) and is left alone; use that version or a newer one", path, version, newest)
 	case version < 1:
-		return 0, fmt.Errorf("the database %s has no schema (version %d); put a backup in its place", path, version)
+		return 0, fmt.Errorf("the database %s has no schema (version %d); replace it with a backup", path, version)
 	}
 	return version, nil
 }
 
-// checkLibrary refuses a version of SQLite with a known bug that matters.
+// checkLibrary refuses a version of SQLite with a known bug that can damage data.
 func checkLibrary(version string) error {
 	var have [3]int
 	for i, part := range strings.SplitN(version, ".", 3) {
 		n, err := strconv.Atoi(part)
 		if err != nil {
-			return fmt.Errorf("SQLite has the version %q, which is none", version)
+			return fmt.Errorf("SQLite reports the version %q, which is invalid", version)
 		}
 		have[i] = n
 	}
@@ -228,20 +228,19 @@ func checkLibrary(version string) error {
 	return nil
 }
 
-// warnOfMode says so when others may look into the data directory. The files
-// in it are tightened; the directory may be shared on purpose.
+// warnOfMode warns if other users can read the data directory. It may be shared on
+// purpose, so only the files in it are tightened.
 func warnOfMode(dir string, log *slog.Logger) {
 	if info, err := os.Stat(dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("others may look into the data directory; if that is not meant, take it from them with chmod 700", "path", dir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+		log.Warn("other users can read the data directory; if that is not intended, use chmod 700", "path", dir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 	}
 }
 
-// tighten takes from others the right to read the files of a database, in case
-// they were copied here.
+// tighten makes the files of a database private, in case they were copied here.
 func tighten(path string) error {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w; the files must belong to the user who runs the server", err)
+			return fmt.Errorf("%w; the files must belong to the user that runs the server", err)
 		}
 	}
 	return nil

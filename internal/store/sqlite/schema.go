@@ -14,11 +14,10 @@ import (
 	"kaban/internal/store"
 )
 
-// applicationID stands in the header of the file and tells our database from
-// others: "kabn" in ASCII.
+// applicationID is in the header of the file and marks our databases: "kabn" in ASCII.
 const applicationID = 0x6b61626e
 
-// A place is room << seqBits | seq, in 63 bits.
+// A place, the key of the table entries, is room << seqBits | seq, in 63 bits.
 const (
 	seqBits = 40
 	maxSeq  = 1<<seqBits - 1
@@ -31,8 +30,8 @@ const storeID = 1
 //go:embed schema/*.sql
 var schemaFiles embed.FS
 
-// migrations returns the scripts that make the schema: the first makes version
-// 1 of nothing, the next version 2 of version 1.
+// migrations returns the scripts of the schema: the first one creates version 1, the
+// next one turns version 1 into version 2.
 func migrations() ([]string, error) {
 	names, err := fs.Glob(schemaFiles, "schema/*.sql") // in the order of their names
 	if err != nil {
@@ -50,14 +49,15 @@ func migrations() ([]string, error) {
 }
 
 const (
-	// summedVersion is the first version of the schema whose rows have checksums.
+	// summedVersion is the first version with checksums.
 	summedVersion = 4
-	// identityVersion is the first whose users are identities, which have other keys.
+	// identityVersion is the first version in which users are identities, with other
+	// keys.
 	identityVersion = 5
 )
 
-// staleSums returns the tables whose rows need new checksums after the scripts
-// from one version of the schema to another have run.
+// staleSums returns the tables that need new checksums after a migration from one
+// version to another.
 func staleSums(from, to int) []summed {
 	switch {
 	case from == 0, to < summedVersion:
@@ -70,8 +70,8 @@ func staleSums(from, to int) []summed {
 	return nil
 }
 
-// migrate brings a schema to the newest version in one transaction: all of it,
-// or nothing. report, if not nil, is told how many rows of all have got their sum.
+// migrate updates a schema to the newest version in one transaction. If report is not
+// nil, it is called with the progress of the checksums, in rows.
 func migrate(ctx context.Context, c *conn, version int, scripts []string, report func(done, total int)) error {
 	return c.transact(ctx, func() error {
 		if version == 0 {
@@ -82,16 +82,16 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, report
 		for i, script := range scripts[version:] {
 			made := version + i + 1
 			if err := c.exec(ctx, script); err != nil {
-				return fmt.Errorf("make version %d of the schema: %w", made, err)
+				return fmt.Errorf("migrate to version %d of the schema: %w", made, err)
 			}
 		}
 		if err := sumAll(ctx, c, staleSums(version, len(scripts)), report); err != nil {
-			return fmt.Errorf("bring the checksums up to date: %w", err)
+			return fmt.Errorf("update the checksums: %w", err)
 		}
 		if version == 0 {
 			epoch, created := rand.Text(), time.Now().UnixMilli()
 			if err := c.exec(ctx, "INSERT INTO store (id, epoch, created) VALUES (?, ?, ?)", storeID, epoch, created); err != nil {
-				return fmt.Errorf("make the epoch: %w", err)
+				return fmt.Errorf("write the epoch: %w", err)
 			}
 			if len(scripts) >= summedVersion {
 				if err := setEpoch(ctx, c, epoch, created); err != nil {
@@ -103,7 +103,7 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, report
 	})
 }
 
-// summedRows is how many rows sumAll reads at a time.
+// summedRows is the number of rows that sumAll reads at a time.
 const summedRows = 10_000
 
 // summed is a table with checksums.
@@ -112,7 +112,7 @@ type summed struct {
 	sum                func(rows *sql.Rows, sum *summer) (id, value int64, err error)
 }
 
-// summedTables are all of them.
+// summedTables are all tables with checksums.
 var summedTables = []summed{
 	{"store", "id", "id, epoch, created", func(rows *sql.Rows, sum *summer) (id, _ int64, err error) {
 		var epoch string
@@ -148,8 +148,8 @@ var summedTables = []summed{
 	},
 }
 
-// renamedUsers are the users whose keys have just become ids of identities. One
-// that was damaged before keeps its sum, so that it is still found to be.
+// renamedUsers are the users after their keys have become ids of identities. A row that
+// was damaged before keeps its checksum, so that the damage is still found.
 var renamedUsers = summed{"users", "id", "id, key, name, sum", func(rows *sql.Rows, sum *summer) (id, value int64, err error) {
 	var key, name string
 	if err := rows.Scan(&id, &key, &name, &value); err != nil {
@@ -161,10 +161,10 @@ var renamedUsers = summed{"users", "id", "id, key, name, sum", func(rows *sql.Ro
 	return id, value, nil
 }}
 
-// visitorPrefix is what version 5 has put before the keys of version 4.
+// visitorPrefix is the prefix that version 5 adds to the keys of version 4.
 const visitorPrefix = "visitor:"
 
-// sumAll gives the rows of tables their checksum, in the transaction under way.
+// sumAll writes the checksums of tables, in the transaction in progress.
 func sumAll(ctx context.Context, c *conn, tables []summed, report func(done, total int)) error {
 	done, total := 0, 0
 	for _, t := range tables {
@@ -196,7 +196,8 @@ func sumAll(ctx context.Context, c *conn, tables []summed, report func(done, tot
 	return nil
 }
 
-// sumSome gives rows behind one their checksum, and returns how many and the last.
+// sumSome writes the checksums of the next rows after one, and returns their number and
+// the last one.
 func (t *summed) sumSome(ctx context.Context, c *conn, after int64) (n int, last int64, err error) {
 	rows, err := c.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE %s > ? ORDER BY %[3]s LIMIT %d", t.columns, t.table, t.id, summedRows), after)
 	if err != nil {

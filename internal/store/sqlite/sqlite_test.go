@@ -46,7 +46,7 @@ func all(t testing.TB, s store.Store, room string) []store.Entry {
 	return entries
 }
 
-// numbered returns n dispatches to a room with ids from first.
+// numbered returns n drafts for a room with ids from first.
 func numbered(t testing.TB, room, author string, first, n int) []kaban.Draft {
 	batch := make([]kaban.Draft, n)
 	for i := range batch {
@@ -55,7 +55,7 @@ func numbered(t testing.TB, room, author string, first, n int) []kaban.Draft {
 	return batch
 }
 
-// wantError fails unless err says all of the words.
+// wantError fails the test unless err contains all of the words.
 func wantError(t *testing.T, err error, words ...string) {
 	t.Helper()
 	if err == nil {
@@ -63,12 +63,12 @@ func wantError(t *testing.T, err error, words ...string) {
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {
-			t.Errorf("the error %q does not say %q", err, word)
+			t.Errorf("the error %q does not contain %q", err, word)
 		}
 	}
 }
 
-// copyFiles copies the files of a data directory, as a crash would leave them.
+// copyFiles copies the files of a data directory as they are after a crash.
 func copyFiles(t *testing.T, from string) (to string) {
 	t.Helper()
 	to = t.TempDir()
@@ -88,7 +88,7 @@ func copyFiles(t *testing.T, from string) (to string) {
 	return to
 }
 
-// driver is what storetest needs.
+// driver returns the driver for storetest.
 func driver(options Options) storetest.Driver {
 	return storetest.Driver{
 		Open: func(t *testing.T) store.Store { return open(t, t.TempDir(), options) },
@@ -106,7 +106,7 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, driver(Options{}))
 }
 
-// The suite again, where nearly every append moves and cuts the WAL.
+// The suite again with a checkpoint in nearly every append.
 func TestConformanceWithSmallWAL(t *testing.T) {
 	storetest.Run(t, driver(Options{walPages: 1}))
 }
@@ -150,12 +150,12 @@ func TestReopenKeepsEverything(t *testing.T) {
 
 func TestWithoutCloseNothingAcknowledgedIsLost(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{walPages: 20}) // so that there is something in both files
+	s := open(t, dir, Options{walPages: 20}) // so that both files have data
 	for i := range 40 {
 		storetest.Append(t, s, numbered(t, fmt.Sprint("room-", i%2), "alice", i*10, 10)...)
 	}
 	if info, err := os.Stat(s.path + "-wal"); err != nil || info.Size() == 0 {
-		t.Fatalf("there is no WAL, the test shows nothing: %v", err)
+		t.Fatalf("there is no WAL, so the test proves nothing: %v", err)
 	}
 	copied := open(t, copyFiles(t, dir), Options{})
 	for _, room := range []string{"room-0", "room-1"} {
@@ -259,7 +259,7 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 1)...)
 	done := make(chan error, 3*readers)
 	for range 3 * readers {
-		go func() { // ends with the store
+		go func() { // ends when the store is closed
 			for {
 				state, err := s.Room(context.Background(), lobby)
 				if err == nil {
@@ -300,8 +300,8 @@ func TestTheWALIsBounded(t *testing.T) {
 		t.Errorf("the WAL has %d bytes, want at most %d", info.Size(), most)
 	}
 
-	// A reader that does not end keeps the WAL from starting anew; afterwards it
-	// is cut.
+	// A reader that does not end keeps the WAL from restarting. Afterwards it is
+	// truncated.
 	r := <-s.readers
 	if err := r.exec(t.Context(), "BEGIN"); err != nil {
 		t.Fatal(err)
@@ -316,7 +316,7 @@ func TestTheWALIsBounded(t *testing.T) {
 		storetest.Append(t, s, numbered(t, "lobby", "bob", i*2, 2)...)
 	}
 	if info, err = os.Stat(s.path + "-wal"); err != nil || info.Size() < 50*truncateFactor*4096 {
-		t.Fatalf("the WAL has %d bytes (%v): the test does not hold it", info.Size(), err)
+		t.Fatalf("the WAL has %d bytes (%v): the test does not keep it from restarting", info.Size(), err)
 	}
 	if err := r.rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -327,13 +327,13 @@ func TestTheWALIsBounded(t *testing.T) {
 	}
 	var busy, pages, moved int
 	if err := s.stmts.walState.QueryRowContext(t.Context()).Scan(&busy, &pages, &moved); err != nil || pages > 50*3 {
-		t.Errorf("the WAL has %d pages (%v) after the reader has gone", pages, err)
+		t.Errorf("the WAL has %d pages (%v) after the reader has ended", pages, err)
 	}
 }
 
 func TestFilesArePrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no such modes here")
+		t.Skip("Windows has no such modes")
 	}
 	dir := filepath.Join(t.TempDir(), "data")
 	s := open(t, dir, Options{})
@@ -363,10 +363,10 @@ func TestFilesArePrivate(t *testing.T) {
 	check()
 }
 
-// A directory that others may look into is said, once, and left as it is.
-func TestAnOpenDirectoryIsSaid(t *testing.T) {
+// A directory that other users can read is logged and left as it is.
+func TestAnOpenDirectoryIsLogged(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no such modes here")
+		t.Skip("Windows has no such modes")
 	}
 	for mode, want := range map[os.FileMode]bool{0o700: false, 0o755: true, 0o710: true, 0o707: true} {
 		dir := filepath.Join(t.TempDir(), "data")
@@ -375,7 +375,7 @@ func TestAnOpenDirectoryIsSaid(t *testing.T) {
 		}
 		var log strings.Builder
 		closeStore(t, open(t, dir, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}))
-		if got := strings.Contains(log.String(), "others may look into the data directory"); got != want {
+		if got := strings.Contains(log.String(), "other users can read the data directory"); got != want {
 			t.Errorf("%v: the log has\n%s", mode, &log)
 		}
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != mode {
@@ -415,7 +415,7 @@ func TestEveryConnectionHasItsPragmas(t *testing.T) {
 		}
 	}
 	if _, err := connect(t.Context(), s.path, "rw", []pragma{{"synchronous", "7"}}); err == nil {
-		t.Error("a setting that SQLite did not take was not noticed")
+		t.Error("a setting that SQLite did not accept was not noticed")
 	}
 }
 
@@ -443,7 +443,7 @@ func TestBusyForAMoment(t *testing.T) {
 	batch := numbered(t, "lobby", "alice", 0, 2)
 	err = s.Append(t.Context(), batch, make([]store.Result, 2))
 	if err == nil || errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrFull) {
-		t.Errorf("while another program writes: %v; want an error that may pass", err)
+		t.Errorf("while another program writes: %v; want an error that does not break the store", err)
 	}
 	if err := other.rollback(t.Context()); err != nil {
 		t.Fatal(err)

@@ -7,13 +7,13 @@ import (
 	"kaban/internal/store"
 )
 
-// castagnoli is the polynomial that processors have an instruction for. Its
-// checksum finds every flip of up to three bits in rows as long as ours, every
-// burst of up to 32, and all but one in four thousand million of anything else.
+// castagnoli is a polynomial for which processors have an instruction. Its checksum
+// detects every flip of up to three bits in rows as long as ours, every burst of up to
+// 32 bits, and all but one in four billion other changes.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// summer computes the checksums of rows. The schema keeps them, so what they are
-// of never changes. The zero value is ready for use; one goroutine at a time uses it.
+// summer computes the checksums of rows. They are stored, so the input of each must
+// never change. The zero value is ready to use. One goroutine at a time may use it.
 type summer struct{ buffer []byte }
 
 // begin starts a row.
@@ -22,8 +22,8 @@ func (s *summer) begin() { s.buffer = s.buffer[:0] }
 // number adds a number to the row.
 func (s *summer) number(n int64) { s.buffer = binary.LittleEndian.AppendUint64(s.buffer, uint64(n)) }
 
-// text adds a text to the row. Its length stands before it, so that two texts
-// cannot exchange what is at their border.
+// text adds a text to the row, after its length, so that no other pair of texts has the
+// same bytes.
 func (s *summer) text(t string) {
 	s.number(int64(len(t)))
 	s.buffer = append(s.buffer, t...)
@@ -32,7 +32,7 @@ func (s *summer) text(t string) {
 // sum ends the row. It is signed because SQLite keeps that in four bytes.
 func (s *summer) sum() int64 { return int64(int32(crc32.Checksum(s.buffer, castagnoli))) }
 
-// entry sums an entry at a place. Its username is the one that readers are given.
+// entry sums an entry at a place, with the username that readers get.
 func (s *summer) entry(place, user int64, e *store.Entry) int64 {
 	s.begin()
 	s.number(place)
@@ -42,7 +42,7 @@ func (s *summer) entry(place, user int64, e *store.Entry) int64 {
 	s.text(e.Username)
 	s.text(e.ID)
 	s.text(e.Content)
-	if e.Target != 0 { // there were sums before there were targets
+	if e.Target != 0 { // checksums are older than targets
 		s.number(int64(e.Target))
 	}
 	return s.sum()

@@ -14,29 +14,28 @@ import (
 	"kaban/internal/store"
 )
 
-// SQLite reads a WAL up to the first frame whose checksum does not fit and takes
-// that for what a crash has cut off, in silence. So a bit that has flipped there
-// would take all later transactions with it, which were acknowledged. What a crash
-// leaves differs: one transaction at most was not synced, and what was not synced
-// is missing in whole sectors.
+// SQLite reads a WAL up to the first frame with a wrong checksum and silently takes the
+// rest for the end of an unfinished write. A flipped bit would therefore lose all later
+// transactions, which were acknowledged. A crash leaves something else: at most one
+// transaction was not synced, and its missing parts are whole sectors.
 
 // The format, https://www.sqlite.org/fileformat.html, 4.
 const (
 	walHeaderSize   = 32
 	walFrameHeader  = 24
-	walMagic        = 0x377f0682 // the lowest bit says that its checksums read big-endian words
+	walMagic        = 0x377f0682 // the lowest bit means that its checksums read big-endian words
 	walVersion      = 3007000
-	walSummedHeader = 24   // bytes of the header that its checksum is of
+	walSummedHeader = 24   // bytes of the header that its checksum covers
 	walSummedFrame  = 8    // and of a frame's header, before its page
-	pageSize        = 4096 // of a database that we make
+	pageSize        = 4096 // of a database that we create
 	minPageSize     = 512
 	maxPageSize     = 65536
 )
 
-// walSum is the checksum of a WAL, which goes on from frame to frame.
+// walSum is the checksum of a WAL, which continues from frame to frame.
 type walSum [2]uint32
 
-// over returns the checksum with more behind it, a multiple of eight bytes.
+// over returns the checksum continued over p, a multiple of eight bytes.
 func (s walSum) over(order binary.ByteOrder, p []byte) walSum {
 	for ; len(p) >= 8; p = p[8:] {
 		s[0] += order.Uint32(p) + s[1]
@@ -49,10 +48,10 @@ func storedWALSum(p []byte) walSum {
 	return walSum{binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:])}
 }
 
-// walDamage is what is wrong with a WAL.
+// walDamage describes a damaged WAL.
 type walDamage struct {
 	frame int64 // from 1; 0 is the header
-	lost  int   // the transactions that SQLite does not find
+	lost  int   // transactions that SQLite does not find
 }
 
 func (d *walDamage) Error() string {
@@ -74,7 +73,7 @@ type wal struct {
 	header walSum
 }
 
-// parse takes a header over, or reports that it is none.
+// parse uses a header, or reports that it is invalid.
 func (w *wal) parse(header []byte) bool {
 	w.order = binary.ByteOrder(binary.LittleEndian)
 	magic := binary.BigEndian.Uint32(header)
@@ -89,7 +88,7 @@ func (w *wal) parse(header []byte) bool {
 		w.header == storedWALSum(header[walSummedHeader:])
 }
 
-// frame reads a frame, from 1. It returns false behind the last.
+// frame reads frame n, from 1. It returns false after the last one.
 func (w *wal) frame(n int64, p []byte) (bool, error) {
 	_, err := w.file.ReadAt(p, walHeaderSize+(n-1)*int64(len(p)))
 	if errors.Is(err, io.EOF) {
@@ -98,7 +97,7 @@ func (w *wal) frame(n int64, p []byte) (bool, error) {
 	return err == nil, err
 }
 
-// isValid reports whether a frame follows a checksum.
+// isValid reports whether a frame continues a checksum.
 func (w *wal) isValid(frame []byte, before walSum) bool {
 	return binary.BigEndian.Uint64(frame[8:]) == w.salts && binary.BigEndian.Uint32(frame) != 0 &&
 		w.sumOf(frame, before) == storedWALSum(frame[16:])
@@ -110,13 +109,12 @@ func (w *wal) sumOf(frame []byte, before walSum) walSum {
 
 func isCommit(frame []byte) bool { return binary.BigEndian.Uint32(frame[4:]) != 0 }
 
-// inspectWAL returns what is wrong with a WAL, nil if it ends as a crash may have
-// left it.
+// inspectWAL returns the damage of a WAL, nil if it ends as a crash may have left it.
 func inspectWAL(file io.ReaderAt) (*walDamage, error) {
 	w := wal{file: file}
 	header := make([]byte, walHeaderSize)
 	if _, err := file.ReadAt(header, 0); err != nil {
-		if errors.Is(err, io.EOF) { // it has just begun
+		if errors.Is(err, io.EOF) { // it is new
 			err = nil
 		}
 		return nil, err
@@ -139,7 +137,7 @@ func inspectWAL(file io.ReaderAt) (*walDamage, error) {
 	}
 }
 
-// withoutHeader finds out whether anything was behind a header that is none.
+// withoutHeader looks for transactions after an invalid header.
 func (w *wal) withoutHeader(header []byte) (*walDamage, error) {
 	flipped := flipUntil(header, func() bool { return w.parse(header) })
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
@@ -162,7 +160,7 @@ func (w *wal) withoutHeader(header []byte) (*walDamage, error) {
 	return nil, nil
 }
 
-// atBreak finds out why a frame does not follow a checksum.
+// atBreak finds out why a frame does not continue a checksum.
 func (w *wal) atBreak(n int64, before walSum, frame []byte) (*walDamage, error) {
 	flipped, ended := w.flip(frame, before), 0
 	if (flipped || binary.BigEndian.Uint64(frame[8:]) == w.salts) && isCommit(frame) {
@@ -172,16 +170,16 @@ func (w *wal) atBreak(n int64, before walSum, frame []byte) (*walDamage, error) 
 	if err != nil {
 		return nil, err
 	}
-	// One bit makes it fit; or two transactions follow each other behind it, where a
-	// crash leaves one at most.
+	// It is damage if one bit makes the frame valid, or if two transactions follow it,
+	// because a crash leaves at most one.
 	if lost += ended; lost > 0 && (flipped || chained) {
 		return &walDamage{n, lost}, nil
 	}
 	return nil, nil
 }
 
-// follow returns how many transactions end in the frames from one on, and whether
-// two are in one chain of checksums, with those that ended there before.
+// follow returns the number of transactions that end in frame n or later, and whether
+// two of them, including those that ended before, are in one chain of checksums.
 func (w *wal) follow(n int64, before walSum, ended int) (commits int, chained bool, _ error) {
 	frame := make([]byte, walFrameHeader+w.page)
 	for ; ; n++ {
@@ -189,7 +187,7 @@ func (w *wal) follow(n int64, before walSum, ended int) (commits int, chained bo
 		if err != nil || !there {
 			return commits, chained, err
 		}
-		if binary.BigEndian.Uint64(frame[8:]) != w.salts { // of an earlier use of the file
+		if binary.BigEndian.Uint64(frame[8:]) != w.salts { // from an earlier use of the file
 			ended = 0
 			continue
 		}
@@ -205,11 +203,11 @@ func (w *wal) follow(n int64, before walSum, ended int) (commits int, chained bo
 	}
 }
 
-// flip makes a frame follow a checksum by changing one bit, if that is possible.
+// flip makes a frame continue a checksum by changing one bit, if possible.
 func (w *wal) flip(frame []byte, before walSum) bool {
 	if salts := frame[8:16]; binary.BigEndian.Uint64(salts) != w.salts {
 		if bits.OnesCount64(binary.BigEndian.Uint64(salts)^w.salts) > 1 {
-			return false // of an earlier use of the file
+			return false // from an earlier use of the file
 		}
 		binary.BigEndian.PutUint64(salts, w.salts)
 		return w.isValid(frame, before)
@@ -220,12 +218,12 @@ func (w *wal) flip(frame []byte, before walSum) bool {
 		binary.BigEndian.PutUint32(frame[20:], sum[1])
 		return w.isValid(frame, before)
 	}
-	// The sum is linear: one more in a word adds a vector to it that only depends on
-	// how far the word is from the end.
+	// The sum is linear: adding one to a word adds a vector to the sum that depends only
+	// on the distance of the word from the end.
 	missing := walSum{stored[0] - sum[0], stored[1] - sum[1]}
-	first, second := walSum{1, 1}, walSum{0, 1} // of the two words of eight bytes
+	first, second := walSum{1, 1}, walSum{0, 1} // for the two words of eight bytes
 	for at := len(frame) - 8; at >= 0; at -= 8 {
-		if at == walFrameHeader-8 { // between the page and what is summed of the header
+		if at == walFrameHeader-8 { // skip the part of the header that is not summed
 			at = 0
 		}
 		if w.flipIn(frame[at:], first, missing) || w.flipIn(frame[at+4:], second, missing) {
@@ -237,7 +235,7 @@ func (w *wal) flip(frame []byte, before walSum) bool {
 	return false
 }
 
-// flipIn changes a bit of a word that adds to the sum what is missing.
+// flipIn flips the bit of a word that adds the missing part to the sum.
 func (w *wal) flipIn(p []byte, vector, missing walSum) bool {
 	word := w.order.Uint32(p)
 	for bit := range 32 {
@@ -253,7 +251,7 @@ func (w *wal) flipIn(p []byte, vector, missing walSum) bool {
 	return false
 }
 
-// flipUntil changes one bit, such that something is so.
+// flipUntil flips one bit so that is returns true.
 func flipUntil(p []byte, is func() bool) bool {
 	for i := range p {
 		for bit := range 8 {
@@ -267,7 +265,7 @@ func flipUntil(p []byte, is func() bool) bool {
 	return false
 }
 
-// inspectWALOf returns what is wrong with the WAL of a database.
+// inspectWALOf returns the damage of a database's WAL.
 func inspectWALOf(path string) (*walDamage, error) {
 	file, err := os.Open(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -280,8 +278,8 @@ func inspectWALOf(path string) (*walDamage, error) {
 	return inspectWAL(file)
 }
 
-// refuseDamagedWAL refuses a database whose WAL has acknowledged messages that
-// SQLite would leave out.
+// refuseDamagedWAL refuses a database if its WAL has acknowledged messages that SQLite
+// would omit.
 func refuseDamagedWAL(path string) error {
 	damage, err := inspectWALOf(path)
 	if err != nil {
@@ -290,11 +288,12 @@ func refuseDamagedWAL(path string) error {
 	if damage == nil {
 		return nil
 	}
-	return fmt.Errorf("%s-wal, which has the newest messages, is damaged: %w; restore a backup, or go on without them: \"kaban backup\" saves what is before them, \"kaban restore\" puts that back, and clients are told", path, damage)
+	return fmt.Errorf("%s-wal, which has the newest messages, is damaged: %w; restore a backup, or continue without them: \"kaban backup\" saves everything before them, \"kaban restore\" restores it, and clients are told", path, damage)
 }
 
 const (
-	// walLooks is how often a WAL must look damaged: a server may write to it.
+	// walLooks is how many times in a row a WAL must look damaged, because a server may
+	// be writing to it.
 	walLooks = 3
 	walPause = 50 * time.Millisecond
 )
