@@ -602,9 +602,9 @@ func TestPagesLeadOn(t *testing.T) {
 // once, and given up for that one answer.
 func TestAfterASleep(t *testing.T) {
 	for slept, want := range map[time.Duration]doubts{0: told, time.Hour: asleep} {
-		c := &Client{options: Options{}.withDefaults("")}
+		c := &Client{options: Options{}.withDefaults()}
 		l := newLink(c, nil)
-		l.welcomed(30 * time.Second)
+		l.welcomed(wire.Event{Heartbeat: 30 * time.Second})
 		l.heard = l.heard.Add(-slept)
 		var err error
 		steps := 0

@@ -6,12 +6,20 @@ import (
 	"os"
 	"time"
 
+	"kaban"
 	"kaban/wire"
 )
 
 // writeTimeout is how long a write may make no progress until the connection is
 // given up.
 const writeTimeout = 30 * time.Second
+
+const (
+	// longestSilence bounds the silence until a server is asked, by default.
+	longestSilence = 10 * time.Second
+	// firstWindow is how many messages may be under way on a new connection.
+	firstWindow = 64
+)
 
 // link is one connection to the server.
 type link struct {
@@ -20,6 +28,10 @@ type link struct {
 	reader *wire.Reader
 	writer *wire.Writer
 	wake   chan struct{} // there is something to write
+
+	username kaban.Username // that the hello asked for
+	welcome  wire.Event
+	attached chan struct{} // closed when the session uses this link
 
 	// The session goroutine's.
 	goodbye *Goodbye
@@ -53,14 +65,15 @@ const (
 )
 
 func newLink(c *Client, conn net.Conn) *link {
-	l := &link{client: c, conn: conn, wake: make(chan struct{}, 1), window: firstWindow}
+	l := &link{client: c, conn: conn, wake: make(chan struct{}, 1), attached: make(chan struct{}), window: firstWindow}
 	l.reader, l.writer = wire.NewReader(l), wire.NewWriter(l)
 	return l
 }
 
-// welcomed begins to watch the server.
-func (l *link) welcomed(heartbeat time.Duration) {
-	l.greeted = true
+// welcomed takes the welcome and begins to watch the server.
+func (l *link) welcomed(e wire.Event) {
+	l.greeted, l.welcome = true, e
+	heartbeat := e.Heartbeat
 	if l.silence = l.client.options.Silence; l.silence <= 0 {
 		l.silence = longestSilence
 		if heartbeat > 0 {
@@ -68,6 +81,12 @@ func (l *link) welcomed(heartbeat time.Duration) {
 		}
 	}
 	l.heard = wall()
+}
+
+// close ends a link that the session does not use.
+func (l *link) close() {
+	l.conn.Close()
+	l.reader.Close()
 }
 
 // wall is the time without the monotonic clock, which stands still while a

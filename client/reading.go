@@ -35,7 +35,7 @@ func (i *item) size() int {
 
 // itemLocked returns the item for an entry.
 func (r *Room) itemLocked(e Entry) *item {
-	if e.Message != nil && r.client.own(e.Message.ID) {
+	if e.Message != nil && r.client.ownLocked(e.Message) {
 		return &item{seq: e.Seq, own: true}
 	}
 	return &item{seq: e.Seq, message: e.Message}

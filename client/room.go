@@ -2,95 +2,99 @@ package client
 
 import (
 	"context"
-	"strconv"
-	"time"
+	"fmt"
+	"slices"
 
 	"kaban"
 	"kaban/wire"
 )
 
-// Receipt says that a message is stored.
-type Receipt struct {
-	ID   string
-	Seq  uint64
-	Time time.Time
-	// Duplicate says that the message had been stored by an earlier attempt.
-	Duplicate bool
-}
-
-// Room is a room that the client is in.
+// Room is a room that the client is in or is joining.
 type Room struct {
 	client *Client
+	join   *call
+	part   *call  // nil before it is left, or if there was nobody to tell
+	born   uint64 // grows with each Room
+	last   uint64 // how many of the newest entries to begin with
 
 	// Guarded by client.mu.
-	name     string
+	name     string // the server's; "" before the first join
 	written  kaban.RoomName
 	epoch    string
 	joined   bool   // on the present connection
-	err      error  // why it ended
-	received uint64 // everything up to here came by
-	given    uint64 // everything up to here was taken by Messages
+	posted   int    // unanswered messages
+	err      error  // why the room ended
+	received uint64 // every entry up to here has arrived
+	given    uint64 // every entry up to here was taken by Messages
 	era      string // the epoch of given
-	head     uint64 // the newest message that the server is known to have
-	// behind says that what lies between given and received is not in the
-	// buffer: Messages reads it with history.
+	head     uint64 // the highest seq that the server is known to have
+	// behind means that the entries between given and received are not in the
+	// buffer: the reader gets them with history.
 	behind bool
-	// window says that the server may not have all between given and received,
-	// which is fine: reading began with the last few messages.
+	// window means that the server need not have all entries between given and
+	// received: reading began with the last few.
 	window bool
 	buffer []*item
 	bytes  int
 	change chan struct{} // closed at the next change that a waiting reader wants to see
 }
 
-// Join joins a room, which is made if need be. The error is a
-// *kaban.MessageError, an *Error, a *ResyncError when the log cannot be
-// continued from where from says, or ErrJoined.
+// Join joins a room, creating it if necessary. The error is a *kaban.MessageError,
+// an *Error, a *ResyncError if the log cannot be continued at from, or ErrJoined.
 func (c *Client) Join(ctx context.Context, name string, from From) (*Room, error) {
+	r, err := c.Open(name, from)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.wait(ctx, r.join); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Open is Join without waiting; Joined waits for the outcome. Messages may be
+// posted at once and are sent when the room is joined. The error is a
+// *kaban.MessageError.
+func (c *Client) Open(name string, from From) (*Room, error) {
 	room, err := kaban.ParseRoomName(name)
 	if err != nil {
 		return nil, err
 	}
-	r := &Room{client: c, written: room, change: make(chan struct{})}
+	r := &Room{client: c, written: room, last: from.last, change: make(chan struct{})}
 	request := wire.Request{Type: wire.TypeJoin, Room: room}
 	if from.resume {
 		request.Epoch, request.After, request.HasAfter = from.cursor.Epoch, from.cursor.Seq, true
 		r.received, r.given = from.cursor.Seq, from.cursor.Seq
 	}
-	q := c.ask(request, r)
-	if _, err := c.wait(ctx, q); err != nil {
-		return nil, err
-	}
-	if from.last > 0 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if head := q.event.Head; head > 0 {
-			r.given = head - min(head, from.last)
-			r.behind, r.window = true, true
-			r.buffer, r.bytes = nil, 0
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.born = c.refs
+	if r.join = c.askLocked(request, r); r.join.err != nil {
+		r.endLocked(r.join.err)
 	}
 	return r, nil
 }
 
-// joinedLocked takes the answer to a join, the first one or one after a
-// reconnect.
+// Joined waits until the room of Open is joined, and returns the error of Join.
+func (r *Room) Joined(ctx context.Context) error {
+	_, err := r.client.await(ctx, r.join)
+	return err
+}
+
+// joinedLocked takes the answer to a join, the first one or one after a reconnect.
 func (c *Client) joinedLocked(q *call, e *wire.Event) {
 	r := q.room
 	known := c.rooms[e.Room]
 	switch {
-	case known == nil && q.left:
+	case known == nil && (q.left || r.err != nil):
 		c.answerLocked(q, e, nil)
 		c.leaveLocked(r)
 		return
 	case known == nil && r.name == "": // the first time
-		r.name = e.Room
-		c.rooms[e.Room] = r
-		if !q.request.HasAfter {
-			r.received, r.given = e.Head, e.Head
-		}
+		r.firstJoinLocked(q, e)
 	case known != r:
 		c.answerLocked(q, nil, ErrJoined)
+		r.endLocked(ErrJoined)
 		return
 	}
 	if r.epoch = e.Epoch; r.era == "" {
@@ -102,16 +106,31 @@ func (c *Client) joinedLocked(q *call, e *wire.Event) {
 	c.wakeLocked()
 }
 
-// rejoinLocked asks to go on in a room where it was left. The caller queues it.
+func (r *Room) firstJoinLocked(q *call, e *wire.Event) {
+	r.name = e.Room
+	r.client.rooms[e.Room] = r
+	if !q.request.HasAfter {
+		r.received, r.given = e.Head, e.Head
+	}
+	if r.last > 0 && e.Head > 0 {
+		r.given = e.Head - min(e.Head, r.last)
+		r.behind, r.window = true, true
+	}
+}
+
+// knowsLocked reports whether a room was joined before.
+func (c *Client) knowsLocked(r *Room) bool { return c.rooms[r.name] == r }
+
+// rejoinLocked asks to continue in a room. The caller queues the call.
 func (c *Client) rejoinLocked(r *Room) *call {
 	return c.callLocked(wire.Request{Type: wire.TypeJoin, Room: r.written, Epoch: r.epoch, After: r.received, HasAfter: true}, r)
 }
 
-// leaveLocked parts from a room that was joined when nobody waited for it any
-// more, unless it is being joined again.
+// leaveLocked parts from a room that was joined after everybody stopped waiting
+// for it, unless it is being joined again.
 func (c *Client) leaveLocked(r *Room) {
 	for _, q := range c.calls {
-		if q.request.Type == wire.TypeJoin && !q.left && q.request.Room.Key() == r.written.Key() {
+		if q.isJoin() && !q.left && q.request.Room.Key() == r.written.Key() {
 			return
 		}
 	}
@@ -119,102 +138,96 @@ func (c *Client) leaveLocked(r *Room) {
 	c.wakeLocked()
 }
 
-func (r *Room) endLocked(err error) {
-	if r.err == nil {
-		r.err = err
-		r.changedLocked()
-	}
-}
-
 // Name returns the server's name for the room.
 func (r *Room) Name() string {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
+	if r.name == "" {
+		return r.written.String()
+	}
 	return r.name
 }
 
-// Pending is a message under way.
-type Pending struct {
-	client *Client
-	call   *call
+// Leave leaves the room without waiting. No more can be posted to it, and the
+// client parts as soon as the messages that were posted before are answered.
+func (r *Room) Leave() {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	r.leaveLocked()
 }
 
-// Wait returns when the message is stored or refused. When ctx ends first the
-// message stays under way.
-func (p *Pending) Wait(ctx context.Context) (Receipt, error) {
-	e, err := p.client.wait(ctx, p.call)
-	if err != nil {
-		return Receipt{}, err
-	}
-	return Receipt{ID: e.ID, Seq: e.Seq, Time: e.Time, Duplicate: e.Duplicate}, nil
-}
-
-// Done is closed when Wait returns at once.
-func (p *Pending) Done() <-chan struct{} { return p.call.done }
-
-// Content returns what is under way.
-func (p *Pending) Content() string { return p.call.request.Message.Content() }
-
-// Post puts a message on its way and returns; it waits only while 1,000 are
-// under way. The error is a *kaban.MessageError, or says why nothing can be
-// posted any more.
-func (r *Room) Post(ctx context.Context, content string) (*Pending, error) {
-	c := r.client
-	limit := c.Welcome().Limits.Content
-	if limit <= 0 {
-		limit = kaban.DefaultMaxContent
-	}
-	message, err := kaban.NewMessage(c.username, content, limit)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-c.ctx.Done():
-		return nil, c.Err()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err = c.Err(); err == nil {
-		err = r.err
-	}
-	if err != nil {
-		<-c.slots
-		return nil, err
-	}
-	c.posted++
-	id, err := kaban.ParseMessageID(c.prefix + strconv.FormatUint(c.refs+1, 36))
-	if err != nil {
-		return nil, err
-	}
-	return &Pending{client: c, call: c.askLocked(wire.Request{Type: wire.TypeSend, Room: r.written, ID: id, Message: message}, r)}, nil
-}
-
-// Send posts a message and waits until it is stored. The error is a
-// *kaban.MessageError or an *Error when it was refused; any other means that it
-// is not known whether it was stored.
-func (r *Room) Send(ctx context.Context, content string) (Receipt, error) {
-	p, err := r.Post(ctx, content)
-	if err != nil {
-		return Receipt{}, err
-	}
-	return p.Wait(ctx)
-}
-
-// Part leaves the room. What was posted before is acknowledged before.
+// Part is Leave, and waits until the room is left.
 func (r *Room) Part(ctx context.Context) error {
 	c := r.client
-	if err := c.Flush(ctx); err != nil {
+	c.mu.Lock()
+	r.leaveLocked()
+	err := c.awaitLocked(ctx, func() bool { return r.err != nil })
+	q := r.part
+	c.mu.Unlock()
+	if err != nil || q == nil {
 		return err
 	}
-	_, err := c.wait(ctx, c.ask(wire.Request{Type: wire.TypePart, Room: r.written}, r))
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	_, err = c.await(ctx, q)
+	return err
+}
+
+func (r *Room) leaveLocked() {
+	if r.err == nil {
+		r.client.leaving[r] = true
+		r.partLocked()
+	}
+}
+
+// partLocked parts from a room that is being left, once nothing is posted to it.
+func (r *Room) partLocked() {
+	c := r.client
+	if !c.leaving[r] || r.posted > 0 {
+		return
+	}
+	for _, join := range c.calls {
+		if join.isJoin() && join.room == r {
+			c.abandonLocked(join)
+		}
+	}
+	if c.link != nil && r.joined { // another connection is in no room yet
+		r.part = c.callLocked(wire.Request{Type: wire.TypePart, Room: r.written}, r)
+		c.queue = slices.Insert(c.queue, 0, r.part) // before a join that waits for it
+	}
+	r.endLocked(ErrParted)
+	c.wakeLocked()
+}
+
+// isPartingLocked reports whether an earlier Room of the same name is being left.
+// A join waits for that.
+func (c *Client) isPartingLocked(r *Room) bool {
+	for other := range c.leaving {
+		if other.born < r.born && other.written.Key() == r.written.Key() {
+			return true
+		}
+	}
+	return false
+}
+
+// endLocked ends the room and the messages that are waiting for it.
+func (r *Room) endLocked(err error) {
+	if r.err != nil {
+		return
+	}
+	c := r.client
+	r.err = err
+	delete(c.leaving, r)
 	if c.rooms[r.name] == r {
 		delete(c.rooms, r.name)
 	}
-	r.endLocked(ErrParted)
-	return err
+	for _, q := range slices.Concat(c.flight, c.queue) {
+		if q.room != r || !q.isSend() || q.answered {
+			continue
+		}
+		reason := err
+		if q.doubtful { // not err itself, which may say that the message was refused
+			reason = fmt.Errorf("the room was lost before the answer came: %v", err)
+		}
+		c.answerLocked(q, nil, reason)
+	}
+	r.changedLocked()
 }

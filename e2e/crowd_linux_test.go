@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// With hardly any files to open, and more connections than those that say nothing,
-// people get in and whoever asks after the server's health is answered.
+// With hardly any file descriptors, and more silent connections than descriptors,
+// people can log in and the health check answers.
 func TestALoginWithoutFilesToSpare(t *testing.T) {
 	t.Parallel()
 	const files, crowd = 200, 600
@@ -25,7 +25,7 @@ func TestALoginWithoutFilesToSpare(t *testing.T) {
 	_, rest, _ = strings.Cut(said, "url=http://")
 	web, _, _ := strings.Cut(rest, "\n")
 	if !strings.Contains(said, "the limit of open files allows fewer clients") {
-		t.Errorf("it does not say that there is room for fewer:\n%s", said)
+		t.Errorf("the log does not say that there is room for fewer:\n%s", said)
 	}
 	for i := range crowd {
 		conn, err := net.Dial("tcp", addr)
@@ -53,6 +53,6 @@ func TestALoginWithoutFilesToSpare(t *testing.T) {
 		}
 	}
 	if said := server.String(); strings.Contains(said, "cannot accept") || strings.Contains(said, "cannot serve") {
-		t.Errorf("it ran out of files:\n%s", said)
+		t.Errorf("the server ran out of files:\n%s", said)
 	}
 }

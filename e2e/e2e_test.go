@@ -1,5 +1,5 @@
-// Package e2e tells stories over the real binary: each file of testdata is what
-// a user does and sees.
+// Package e2e runs stories with the real binary: each file of testdata is a user's
+// session.
 package e2e
 
 import (
@@ -22,18 +22,18 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// patience is how long a story waits for what must come.
+// patience is how long a story waits for an expected event.
 const patience = 60 * time.Second
 
-// impatient is an HTTP client that gives up in the end.
+// impatient is an HTTP client with a timeout.
 var impatient = http.Client{Timeout: patience}
 
-// binary is the program under test, built with the race detector if the tests
-// are.
+// binary is the program under test. It is built with the race detector if the
+// tests are.
 var binary string
 
-// fast returns the program without the race detector, for stories of large
-// numbers; its build is shared with other tests.
+// fast builds the program without the race detector, for stories with large
+// numbers. Tests share the build.
 var fast = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(filepath.Dir(binary), "fast", filepath.Base(binary))
 	build := exec.Command("go", "build", "-o", path, "kaban/cmd/kaban")
@@ -44,8 +44,8 @@ var fast = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// noSleep has programs with the race detector end at once; they would wait a
-// second for reports of threads that go on, and stories start many.
+// noSleep makes programs with the race detector exit at once. By default they wait
+// a second for reports of other threads, and stories start many programs.
 const noSleep = "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
@@ -104,7 +104,7 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// wait waits for a command to end, and kills it when that takes too long.
+// wait waits for a command to end, and kills it after patience.
 func wait(c *exec.Cmd) error {
 	overdue := time.AfterFunc(patience, func() { c.Process.Kill() })
 	err := c.Wait()
@@ -114,7 +114,7 @@ func wait(c *exec.Cmd) error {
 	return err
 }
 
-// story is what a story has running. Stories run side by side.
+// story is the state of a running story. Stories run in parallel.
 type story struct {
 	binary string
 	server *exec.Cmd
@@ -126,7 +126,7 @@ type storyKey struct{}
 
 func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) }
 
-// useFast has the story use the program without the race detector from now on.
+// useFast switches the story to the program without the race detector.
 func useFast(ts *testscript.TestScript, neg bool, args []string) {
 	path, err := fast()
 	ts.Check(err)
@@ -135,10 +135,9 @@ func useFast(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // serve starts a server in the background, waits until it is ready and sets
-// KABAN_SERVER and, for HTTP, WEB. Its log is in server.log. Further arguments are
-// flags.
-// "serve stop" ends it with SIGINT and wants exit code 0; "serve kill" gives it
-// no chance to say or write anything. "serve hangup" sends SIGHUP.
+// KABAN_SERVER and, for HTTP, WEB. Its log is in server.log. Arguments are flags.
+// "serve stop" sends SIGINT and expects exit code 0; "serve kill" sends SIGKILL;
+// "serve hangup" sends SIGHUP.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 1 && args[0] == "hangup" {
 		ts.Check(storyOf(ts).server.Process.Signal(syscall.SIGHUP))
@@ -197,7 +196,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PORT", port)
 }
 
-// httpRequest makes a request of HTTP and writes what comes back to the file answer:
+// httpRequest makes an HTTP request and writes the response to the file answer:
 // "http STATUS METHOD PATH [BODY]".
 func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 || len(args) > 4 {
@@ -231,8 +230,8 @@ func word(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], words[0])
 }
 
-// await waits until a file has a text behind an offset and returns what is
-// there.
+// await waits until a file contains a text after an offset and returns the file
+// from there on.
 func await(ts *testscript.TestScript, file, text string, offset int64) string {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		content, err := os.ReadFile(ts.MkAbs(file))
@@ -245,7 +244,7 @@ func await(ts *testscript.TestScript, file, text string, offset int64) string {
 	return ""
 }
 
-// exitCode runs a command and wants an exit code: "exitcode CODE COMMAND ARGS…".
+// exitCode runs a command and checks its exit code: "exitcode CODE COMMAND ARGS…".
 func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exitcode CODE COMMAND ARGS…")
@@ -271,7 +270,7 @@ func waitLine(ts *testscript.TestScript, neg bool, args []string) {
 	await(ts, args[0], args[1], 0)
 }
 
-// lines wants a file to have exactly the lines PREFIX1 to PREFIXn.
+// lines checks that a file has exactly the lines PREFIX1 to PREFIXn.
 func lines(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: lines FILE PREFIX COUNT")
@@ -307,7 +306,7 @@ func seq(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
 }
 
-// emoji writes a line of a number of emoji to a file, behind a prefix.
+// emoji writes a prefix and a number of emoji to a file, as one line.
 func emoji(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: emoji COUNT FILE [PREFIX]")
@@ -321,10 +320,10 @@ func emoji(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(prefix+strings.Repeat("😀", count)+"\n"), 0o600))
 }
 
-// feed types to a command: "feed start NAME ARGS…" starts kaban, "feed NAME
-// TEXT" types a line, "feed close NAME" ends the input and wants exit code 0;
-// "feed interrupt NAME" presses Ctrl-C instead.
-// The output is in NAME.out and NAME.err.
+// feed writes to the standard input of a command: "feed start NAME ARGS…" starts
+// kaban, "feed NAME TEXT" writes a line, "feed close NAME" closes the input and
+// expects exit code 0; "feed interrupt NAME" sends SIGINT instead. The output is
+// in NAME.out and NAME.err.
 func feed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: feed start NAME ARGS… | feed NAME TEXT | feed close NAME")
@@ -350,7 +349,7 @@ func feed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fedProcess is a command that is typed to.
+// fedProcess is a command with an open standard input.
 type fedProcess struct {
 	command *exec.Cmd
 	stdin   io.WriteCloser
@@ -389,9 +388,9 @@ func startFed(ts *testscript.TestScript, name string, args []string) {
 	})
 }
 
-// peer is what nc is to a person: "peer NAME LINE" sends a line on a
-// connection that it opens at first use, "peer NAME expect TEXT" waits for a
-// line with a text, "peer NAME never TEXT" wants that none has come.
+// peer replaces nc: "peer NAME LINE" sends a line on a connection that it opens on
+// first use, "peer NAME expect TEXT" waits for a line with a text, "peer NAME
+// never TEXT" checks that none has arrived.
 func peer(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: peer NAME LINE | peer NAME expect TEXT | peer NAME never TEXT")
@@ -434,7 +433,7 @@ type netPeer struct {
 	seen   []string
 }
 
-// members waits until the lobby has exactly the members that are listed.
+// members waits until the lobby has exactly the given members.
 func members(ts *testscript.TestScript, neg bool, args []string) {
 	conn, err := net.Dial("tcp", ts.Getenv("KABAN_SERVER"))
 	ts.Check(err)

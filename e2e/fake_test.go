@@ -16,12 +16,11 @@ import (
 	"unicode"
 )
 
-// request is what a fake server looks at.
+// request has the fields of a request that fakes use.
 type request struct{ Type, Ref, Room, ID, Content string }
 
-// fake is a server that says what a test has it say. answer returns the lines
-// for a request, and false where the fake shall answer as a server does, but for
-// sends, which it never acknowledges.
+// fake runs a server with scripted answers. answer returns the lines for a
+// request, or false for the default answers, which acknowledge no sends.
 func fake(t *testing.T, answer func(r request) (lines []string, ok bool)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,7 +93,7 @@ func (r *running) String() string {
 	return r.output.String()
 }
 
-// receive waits for a value from what runs beside the test.
+// receive waits for a value from another goroutine.
 func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {
@@ -105,7 +104,8 @@ func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
 	return v
 }
 
-// command prepares "kaban ARGS…", with output and errors gathered in one place.
+// command prepares "kaban ARGS…" with its standard output and errors in one
+// buffer.
 func command(t *testing.T, args ...string) *running {
 	r := &running{Cmd: exec.CommandContext(t.Context(), binary, args...), t: t, ended: make(chan struct{})}
 	r.Stdout, r.Stderr = r, r
@@ -123,7 +123,7 @@ func (r *running) begin() {
 	r.t.Cleanup(func() { r.Process.Kill(); <-r.ended }) // SIGKILL also ends a stopped process
 }
 
-// await waits for a text in what it says.
+// await waits for a text in the output.
 func (r *running) await(text string) {
 	r.t.Helper()
 	for deadline := time.Now().Add(patience); !strings.Contains(r.String(), text); time.Sleep(2 * time.Millisecond) {
@@ -138,12 +138,12 @@ func (r *running) finish() (code int) {
 	select {
 	case <-r.ended:
 	case <-time.After(patience):
-		r.t.Fatalf("it does not end: %q", r)
+		r.t.Fatalf("the command does not end: %q", r)
 	}
 	return r.ProcessState.ExitCode()
 }
 
-// Who interrupts a chat again while it waits for acks ends it.
+// A second interrupt ends a chat that waits for acks.
 func TestASecondInterruptGivesUp(t *testing.T) {
 	t.Parallel()
 	read := make(chan struct{})
@@ -167,15 +167,15 @@ func TestASecondInterruptGivesUp(t *testing.T) {
 	r.Process.Signal(os.Interrupt)
 	r.finish()
 	if status := r.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() {
-		t.Errorf("it ended by itself, with %d: %q", status.ExitStatus(), r)
+		t.Errorf("the command exited with %d instead of a signal: %q", status.ExitStatus(), r)
 	}
 }
 
-// hostile is a text that would drive a terminal, as JSON; nothing of it may come
-// through as it is.
+// hostile is a text with terminal control sequences, as JSON. None of them may
+// appear in the output.
 const hostile = `\u001b[2J\u001b]0;owned\u0007\u009b31m\u202eevil\r\nkaban: all is well`
 
-// Whatever a server says of an error, the terminal is not driven by it.
+// An error text from a server cannot control the terminal.
 func TestErrorsOfAServerAreClean(t *testing.T) {
 	refuse := func(kind, code string) func(r request) ([]string, bool) {
 		return func(r request) ([]string, bool) {
@@ -214,21 +214,21 @@ func TestErrorsOfAServerAreClean(t *testing.T) {
 				lines := strings.Split(strings.TrimSuffix(r.String(), "\n"), "\n")
 				for _, line := range lines {
 					if strings.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
-						t.Errorf("it said %q", line)
+						t.Errorf("the output has %q", line)
 					}
 					if strings.HasPrefix(line, "kaban: all is well") {
-						t.Errorf("the server speaks for the program: %q", lines)
+						t.Errorf("the output has a forged line: %q", lines)
 					}
 				}
 				if !strings.Contains(r.String(), "<U+001B>") {
-					t.Errorf("nothing was said of the error: %q", r)
+					t.Errorf("the error is not reported: %q", r)
 				}
 			})
 		}
 	}
 }
 
-// What a message holds is escaped where it is printed as JSON.
+// Contents are escaped in JSON output.
 func TestJSONIsClean(t *testing.T) {
 	t.Parallel()
 	addr := fake(t, func(r request) ([]string, bool) {

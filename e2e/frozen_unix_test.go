@@ -15,7 +15,7 @@ import (
 	"kaban/client"
 )
 
-// freezable runs a server of a test's own and returns its process and address.
+// freezable starts a server for a single test and returns its process and address.
 func freezable(t *testing.T) (*running, string) {
 	t.Helper()
 	s := command(t, "serve", "--data", ":memory:", "--listen", "tcp://127.0.0.1:0")
@@ -59,8 +59,7 @@ func dialFreezable(ctx context.Context, t *testing.T, address, name string) *fro
 	return f
 }
 
-// online waits for a sign of life from the server and forgets the attempts so
-// far.
+// online waits for a pong and discards the attempts so far.
 func (f *frozenOut) online(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for {

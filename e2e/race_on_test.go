@@ -2,5 +2,5 @@
 
 package e2e
 
-// raceEnabled says that the stories test the race detector's build too.
+// raceEnabled reports whether the stories use a build with the race detector.
 const raceEnabled = true

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Nobody who talks is given up by a server that was stopped for longer than three
-// heartbeats, and nobody whose hello waits in its backlog.
+// A server that was stopped for more than three heartbeats disconnects neither
+// active clients nor those with a hello in its backlog.
 func TestAStoppedServerLosesNobody(t *testing.T) {
 	t.Parallel()
 	const crowd, newcomers, stop = 600, 100, 7 * time.Second
@@ -22,12 +22,12 @@ func TestAStoppedServerLosesNobody(t *testing.T) {
 	server.await("msg=ready")
 	_, rest, _ := strings.Cut(server.String(), "url=tcp://")
 	addr, _, _ := strings.Cut(rest, "\n")
-	var ending atomic.Bool // of the test
+	var ending atomic.Bool // set at the end of the test
 	var group sync.WaitGroup
 	defer group.Wait()
 	var lost atomic.Int64
 	defer ending.Store(true)
-	talk := func(conn net.Conn) { // reads and, every quarter of a second, says something
+	talk := func(conn net.Conn) { // reads, and pings every quarter of a second
 		group.Go(func() {
 			defer conn.Close()
 			for !ending.Load() {
@@ -59,7 +59,7 @@ func TestAStoppedServerLosesNobody(t *testing.T) {
 	}
 	for i := range crowd {
 		conn := connect(fmt.Sprint("talker-", i))
-		if _, err := bufio.NewReaderSize(conn, 16).ReadByte(); err != nil { // the welcome comes
+		if _, err := bufio.NewReaderSize(conn, 16).ReadByte(); err != nil { // the welcome arrives
 			t.Fatal(err)
 		}
 		talk(conn)
@@ -76,6 +76,6 @@ func TestAStoppedServerLosesNobody(t *testing.T) {
 	}
 	time.Sleep(3 * time.Second)
 	if n := lost.Load(); n > 0 {
-		t.Errorf("%d of %d who talked were given up", n, crowd+newcomers)
+		t.Errorf("%d of %d active clients were disconnected", n, crowd+newcomers)
 	}
 }

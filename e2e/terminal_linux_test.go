@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal returns both ends of a terminal of a size.
+// openTerminal returns both ends of a terminal with a size.
 func openTerminal(t *testing.T, columns, rows uint16) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -38,7 +38,7 @@ func openTerminal(t *testing.T, columns, rows uint16) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// A terminal that answers no question is good enough to chat.
+// The client works on a terminal that answers no queries.
 func TestATerminalThatAnswersNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		term          string
@@ -54,7 +54,7 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 			t.Parallel()
 			sent, joined := make(chan string, 10), make(chan struct{}, 10)
 			addr := fake(t, func(r request) ([]string, bool) {
-				if r.Type == "members" { // asked for once a room is joined
+				if r.Type == "members" { // requested after joining a room
 					joined <- struct{}{}
 				}
 				if r.Type != "send" {
@@ -92,16 +92,16 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 				t.Errorf("exit code %d: %q", code, r)
 			}
 			if strings.Contains(r.String(), "\x1b[6n") {
-				t.Errorf("it asks where the cursor is: %q", r)
+				t.Errorf("the client queries the cursor position: %q", r)
 			}
 			if draws := strings.Contains(r.String(), "\x1b["); draws != c.draws {
-				t.Errorf("it draws: %v, want %v: %q", draws, c.draws, r)
+				t.Errorf("drawing: %v, want %v: %q", draws, c.draws, r)
 			}
 		})
 	}
 }
 
-// A client whose terminal has gone ends, also where nobody sends it a SIGHUP.
+// A client exits when its terminal is gone, even without SIGHUP.
 func TestATerminalThatIsGone(t *testing.T) {
 	t.Parallel()
 	joined := make(chan struct{}, 10)
@@ -115,7 +115,7 @@ func TestATerminalThatIsGone(t *testing.T) {
 	r := command(t, "chat", "--server", addr, "--username", "ann")
 	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
 	r.Env = append(os.Environ(), "TERM=xterm")
-	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it has no controlling terminal
+	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // without a controlling terminal
 	r.begin()
 	go io.Copy(io.Discard, ours)
 	receive(t, joined, "request for the members")
@@ -126,8 +126,8 @@ func TestATerminalThatIsGone(t *testing.T) {
 	}
 }
 
-// A paste whose end never comes does not keep the keyboard: Ctrl-C still clears
-// what was typed, and quits.
+// A paste without an end does not block the keyboard: Ctrl-C still clears the
+// input, and quits.
 func TestATerminalWithAPasteWithoutAnEnd(t *testing.T) {
 	t.Parallel()
 	joined := make(chan struct{}, 10)
@@ -153,11 +153,11 @@ func TestATerminalWithAPasteWithoutAnEnd(t *testing.T) {
 			r.Write(buffer[:n])
 		}
 	}()
-	r.await("\x1b[?1049h") // from here on Ctrl-C is a key and no signal
+	r.await("\x1b[?1049h") // from here on Ctrl-C is a key, not a signal
 	receive(t, joined, "request for the members")
 	fmt.Fprint(ours, "\x1b[200~ab")
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		fmt.Fprint(ours, "\x03") // one that is read together with the paste is a part of it
+		fmt.Fprint(ours, "\x03") // one that is read together with the paste is part of it
 		select {
 		case <-r.ended:
 			deadline = time.Time{}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// pane is a terminal, played by tmux, in which a program runs.
+// pane is a program in a tmux terminal.
 type pane struct {
 	t      *testing.T
 	socket string
@@ -23,7 +23,7 @@ type pane struct {
 	home   string
 }
 
-// openPane opens a terminal of a size and runs the client in it, in an
+// openPane opens a terminal with a size and runs the client in it, in an
 // environment of its own.
 func openPane(t *testing.T, width, height int, env []string, args ...string) *pane {
 	t.Helper()
@@ -42,7 +42,7 @@ func openPane(t *testing.T, width, height int, env []string, args ...string) *pa
 	return p
 }
 
-// close closes the terminal and waits until the program has noticed.
+// close closes the terminal and waits until the program has exited.
 func (p *pane) close() {
 	p.t.Helper()
 	out, err := p.run("display-message", "-p", "#{pane_pid}")
@@ -60,8 +60,8 @@ func (p *pane) close() {
 	}
 }
 
-// start runs a program in a new terminal. Its output beside the screen goes to
-// the file "errors".
+// start runs a program in a new terminal. Its other output goes to the file
+// "errors".
 func (p *pane) start(width, height int, program ...string) {
 	p.t.Helper()
 	p.starts++
@@ -92,8 +92,8 @@ func (p *pane) must(args ...string) string {
 	return out
 }
 
-// keys presses keys as tmux names them (Enter, C-k, M-a, PageUp); what is none
-// of these is typed.
+// keys presses keys by their tmux names (Enter, C-k, M-a, PageUp) and types
+// everything else.
 func (p *pane) keys(keys ...string) {
 	p.t.Helper()
 	p.must(append([]string{"send-keys"}, keys...)...)
@@ -106,7 +106,7 @@ func (p *pane) screen() string {
 
 func (p *pane) coloured() string { return p.must("capture-pane", "-p", "-e") }
 
-// awaitThat waits until something holds for the screen.
+// awaitThat waits until the screen satisfies a condition.
 func (p *pane) awaitThat(what string, holds func(screen string) bool) {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience); !holds(p.screen()); time.Sleep(5 * time.Millisecond) {
@@ -127,7 +127,7 @@ func (p *pane) awaitGone(text string) {
 	p.awaitThat(fmt.Sprintf("the end of %q", text), func(screen string) bool { return !strings.Contains(screen, text) })
 }
 
-// awaitLine waits for a line that has texts in their order.
+// awaitLine waits for a line with texts in order.
 func (p *pane) awaitLine(texts ...string) {
 	p.t.Helper()
 	for i := range texts {
@@ -137,8 +137,8 @@ func (p *pane) awaitLine(texts ...string) {
 	p.awaitThat(pattern.String(), pattern.MatchString)
 }
 
-// awaitEnd waits until the program has ended by itself. Its exit code is not
-// always known to tmux; TestATerminalThatAnswersNothing looks at that.
+// awaitEnd waits until the program has exited. tmux does not always know its exit
+// code; TestATerminalThatAnswersNothing checks it.
 func (p *pane) awaitEnd() {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience); strings.TrimSpace(p.must("display-message", "-p", "#{pane_dead}")) != "1"; time.Sleep(5 * time.Millisecond) {
@@ -148,7 +148,7 @@ func (p *pane) awaitEnd() {
 	}
 }
 
-// child returns the process that the program of the pane has started.
+// child returns the process that the pane's program has started.
 func (p *pane) child() int {
 	p.t.Helper()
 	pid := strings.TrimSpace(p.must("display-message", "-p", "#{pane_pid}"))
@@ -163,10 +163,10 @@ func (p *pane) child() int {
 	return child
 }
 
-// file returns the path of a file of the present start.
+// file returns the path of a file of the current start.
 func (p *pane) file(name string) string { return filepath.Join(p.home, fmt.Sprint(name, p.starts)) }
 
-// daemon is a server that can be killed and started again where it was.
+// daemon is a server that can be killed and restarted with the same data.
 type daemon struct {
 	*running
 	t    *testing.T
@@ -195,7 +195,7 @@ func (d *daemon) kill() {
 	<-d.ended
 }
 
-// chat opens the client of a person.
+// chat opens a terminal client.
 func (d *daemon) chat(width, height int, name string, args ...string) *pane {
 	d.t.Helper()
 	p := openPane(d.t, width, height, nil, append([]string{"--server", d.addr, "--username", name}, args...)...)
@@ -203,7 +203,7 @@ func (d *daemon) chat(width, height int, name string, args ...string) *pane {
 	return p
 }
 
-// say has somebody say something and waits until it is stored.
+// say sends a message under a name and waits until it is stored.
 func (d *daemon) say(name, room string, lines ...string) {
 	d.t.Helper()
 	r := command(d.t, "chat", "--plain", "--server", d.addr, "--username", name, "--room", room)
@@ -214,7 +214,7 @@ func (d *daemon) say(name, room string, lines ...string) {
 	}
 }
 
-// stored returns what is in a room.
+// stored returns the messages in a room.
 func (d *daemon) stored(room string) string {
 	d.t.Helper()
 	r := command(d.t, "tail", "--server", d.addr, room, "--since", "0")
@@ -309,7 +309,7 @@ func TestTerminalScrollback(t *testing.T) {
 	p.await("message 20000.")
 	for deadline := time.Now().Add(patience); !strings.Contains(p.screen(), "the beginning of lobby"); {
 		if time.Now().After(deadline) {
-			t.Fatal("PgUp does not get to the beginning")
+			t.Fatal("PgUp does not reach the beginning")
 		}
 		p.keys("PageUp")
 		p.awaitGone("loading …")
@@ -317,7 +317,7 @@ func TestTerminalScrollback(t *testing.T) {
 	p.await("message 1.")
 	s.say("ben", "lobby", "something new")
 	p.await("↓ 1 new")
-	p.await("message 1.") // not pulled down
+	p.await("message 1.") // the view stays
 	p.keys("Escape")
 	p.await("something new")
 	p.keys("C-Home")
@@ -384,7 +384,7 @@ func TestTerminalResizeStorm(t *testing.T) {
 	p.awaitLine("ann", "still here")
 }
 
-// withoutLatency drops what changes by itself.
+// withoutLatency removes the part of the screen that changes by itself.
 func withoutLatency(screen string) string {
 	return regexp.MustCompile(`online.*`).ReplaceAllString(screen, "")
 }
@@ -439,7 +439,7 @@ func TestTerminalServerKilledAndBack(t *testing.T) {
 	ann.await("○ offline")
 }
 
-// Whatever a server sends, the terminal is not driven by it.
+// Output from a server cannot control the terminal.
 func TestTerminalHostileMessages(t *testing.T) {
 	t.Parallel()
 	evil := []string{
@@ -485,7 +485,7 @@ func TestTerminalSuspendAndSignals(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	s.say("ben", "lobby", "hello")
-	p := openPane(t, 80, 24, nil, "--print-config") // opens the terminal only
+	p := openPane(t, 80, 24, nil, "--print-config") // only for the terminal
 	p.awaitEnd()
 	p.close()
 	p.start(80, 24, "bash", "--norc", "--noprofile", "-i")

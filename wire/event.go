@@ -73,6 +73,11 @@ type RoomInfo struct {
 	Members int
 }
 
+// Message returns the message of a message frame.
+func (e *Event) Message() Message {
+	return Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time}
+}
+
 // IsEntry reports whether the event stands for an entry of its room's log, and so
 // moves the cursor to its Seq: a message, an ack or an entry of an unknown kind.
 func (e *Event) IsEntry() bool {
@@ -85,7 +90,7 @@ func (e *Event) IsEntry() bool {
 func (e *Event) Append(dst []byte) []byte {
 	switch e.Type {
 	case TypeMessage:
-		return AppendMessage(dst, e.Room, Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time})
+		return AppendMessage(dst, e.Room, e.Message())
 	case TypeAck:
 		return appendAck(dst, e.Room, e.ID, e.Seq, e.Time, e.Duplicate, e.Ref, e.HasRef)
 	}

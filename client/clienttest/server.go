@@ -26,6 +26,9 @@ type Server struct {
 	log   []entry    // seq 1 is at 0
 	conns map[*conn]bool
 	joins []uint64
+	// withheld means that messages are dropped, sent that one came.
+	withheld bool
+	sent     chan struct{}
 }
 
 type entry struct {
@@ -46,7 +49,7 @@ func NewServer(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{listener: l, conns: make(map[*conn]bool)}
+	s := &Server{listener: l, conns: make(map[*conn]bool), sent: make(chan struct{}, 1)}
 	s.group.Go(s.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -82,6 +85,16 @@ func (s *Server) Joins() []uint64 {
 	defer s.mu.Unlock()
 	return append([]uint64(nil), s.joins...)
 }
+
+// Withhold has the server drop what is sent to it, without an answer.
+func (s *Server) Withhold(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.withheld = yes
+}
+
+// Sent has a value when a client has sent a message.
+func (s *Server) Sent() <-chan struct{} { return s.sent }
 
 func (s *Server) append(e entry) uint64 {
 	s.mu.Lock()
@@ -180,6 +193,13 @@ func (s *Server) answerLocked(c *conn, r request) {
 		c.member = false
 		fmt.Fprintf(c, `{"type":"parted","room":%q,"ref":%q}`+"\n", Room, r.Ref)
 	case "send":
+		select {
+		case s.sent <- struct{}{}:
+		default:
+		}
+		if s.withheld {
+			return
+		}
 		seq := s.appendLocked(entry{kind: "message", id: r.ID, username: c.username, content: r.Content, author: c})
 		fmt.Fprintf(c, `{"type":"ack","room":%q,"id":%q,"seq":%d,"time":%q,"duplicate":false,"ref":%q}`+"\n", Room, r.ID, seq, moment, r.Ref)
 	case "history":

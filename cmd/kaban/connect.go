@@ -83,26 +83,20 @@ func (n *notices) onState() func(client.State) {
 	}
 }
 
-// connect says hello to the server. Without a name that was asked for it takes
-// the first of the fallbacks that is free.
+// connect says hello to the server, under the name that was asked for or else the
+// first of the fallbacks that is free.
 func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string) (c *client.Client, err error) {
 	server, err := tui.ParseServer(cmp.Or(f.Server, defaultServer))
 	if err != nil {
 		return nil, usagef("--server %w", err)
 	}
 	options.Silence = silence
-	names := fallbacks
-	if f.Username != "" {
-		names = []string{f.Username}
+	options.Username = f.Username
+	if f.Username == "" {
+		options.Username, options.Fallbacks = fallbacks[0], fallbacks[1:]
 	}
-	for _, name := range names {
-		options.Username = name
-		if c, err = client.Dial(ctx, server, options); err == nil {
-			return c, nil
-		}
-		if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeUsernameTaken {
-			break
-		}
+	if c, err = client.Dial(ctx, server, options); err == nil {
+		return c, nil
 	}
 	if _, ok := errors.AsType[*kaban.MessageError](err); ok {
 		return nil, usagef("--username: %w", err)

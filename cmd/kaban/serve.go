@@ -160,7 +160,36 @@ func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log
 	return &running{manager, lines, pages}, nil
 }
 
-// Run is the life of a server.
+// takeSignals returns the signals that end the server and those that do not. restore
+// takes that back.
+func takeSignals() (ends, hangups chan os.Signal, restore func()) {
+	ends = make(chan os.Signal, 2)
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
+	// By default both of these end a program: a terminal that is closed, and a log
+	// whose reader is gone.
+	hangups = make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE)
+	return ends, hangups, func() {
+		signal.Stop(ends)
+		signal.Stop(hangups)
+		signal.Reset(syscall.SIGPIPE)
+	}
+}
+
+// serve serves all endpoints, and reports a listener that fails.
+func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *slog.Logger, failed chan<- error) {
+	for _, e := range endpoints {
+		announce(log, e)
+		serving.Go(func() {
+			if err := e.scheme.serve(run, e.listener); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) {
+				failed <- fmt.Errorf("a listener failed: %w", err)
+			}
+		})
+	}
+}
+
+// Run runs a server until a signal ends it.
 func (c *serveCommand) Run(std streams) error {
 	if err := c.check(); err != nil {
 		return err
@@ -173,17 +202,8 @@ func (c *serveCommand) Run(std streams) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewTextHandler(std.err, nil))
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-	// Both end a program that does not ask for them: a terminal that is closed, and a
-	// reader of the log that has gone.
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE)
-	defer signal.Reset(syscall.SIGPIPE)
-
+	signals, hangups, restore := takeSignals()
+	defer restore()
 	if err := listen(endpoints); err != nil {
 		return err
 	}
@@ -194,9 +214,12 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer kept.Close()
 	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
-	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log, OnBroken: func(err error) {
-		failed <- fmt.Errorf("the messages cannot be kept any more, so the server ends; check the disk and start it again: what was acknowledged is safe (%w)", err)
-	}})
+	dispatcher, err := dispatch.New(context.Background(), kept, dispatch.Options{
+		TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log,
+		OnBroken: func(err error) {
+			failed <- fmt.Errorf("the store failed, so the server exits; acknowledged messages are safe: check the disk and start the server again (%w)", err)
+		},
+	})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
@@ -213,14 +236,7 @@ func (c *serveCommand) Run(std streams) error {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	serving.Go(func() { giveBack(ctx) })
-	for _, e := range endpoints {
-		announce(log, e)
-		serving.Go(func() {
-			if err := e.scheme.serve(run, e.listener); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) {
-				failed <- fmt.Errorf("a listener failed: %w", err)
-			}
-		})
-	}
+	serve(run, endpoints, &serving, log, failed)
 	if c.Data == inMemory {
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestTheme chooses light and dark against what the system prefers.
+// TestTheme chooses a theme other than the system's.
 func TestTheme(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -26,7 +26,7 @@ func TestTheme(t *testing.T) {
 	p.click(`.segments label:nth-child(2) input[name=density]`)
 	p.until(`document.documentElement.dataset.density === 'compact'`)
 	p.press(kb.Escape)
-	// Both are kept, and are the same in another tab at once.
+	// Both are saved, and apply in another tab at once.
 	q := p.tab()
 	q.open(s.url)
 	q.online()
@@ -53,7 +53,7 @@ func TestTools(t *testing.T) {
 	p.until(`window.copied === '**second**' && document.querySelector('.tools [aria-label=Copied]')`)
 	p.click(`.tools [aria-label="Copy link to this message"]`)
 	p.until(`window.copied === location.origin + '/r/lobby#2'`)
-	// With the keyboard: they follow the time of the message that has the focus.
+	// With the keyboard: the tools come after the time of the focused message.
 	p.text(`document.querySelector('#messages').focus(), ''`)
 	for range 3 {
 		p.press(kb.Tab)
@@ -68,13 +68,13 @@ func TestTools(t *testing.T) {
 	p.until(`document.activeElement.getAttribute('aria-label') === 'Copy text'`)
 	p.enter()
 	p.until(`window.copied === 'third'`)
-	// Where a page may not use the clipboard it copies as a user would.
+	// Without access to the clipboard the page copies a selection.
 	p.text(`navigator.clipboard.writeText = async () => { throw new Error('not here') }; document.execCommand = (what) => { window.byHand = [what, getSelection().toString() || document.activeElement.value]; return true }; ''`)
 	p.enter()
 	p.until(`window.byHand?.join(' ') === 'copy third' && document.activeElement.getAttribute('aria-label').startsWith('Copied')`)
 }
 
-// TestSections keeps a room above the others, and closes a section.
+// TestSections stars a room, and closes a section.
 func TestSections(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -101,7 +101,7 @@ func TestSections(t *testing.T) {
 	p.until(`document.querySelectorAll('.section').length === 1`)
 }
 
-// TestFingers measures all that a finger has to hit on a phone.
+// TestFingers measures every touch target on a phone.
 func TestFingers(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -127,7 +127,7 @@ func TestFingers(t *testing.T) {
 	look("the settings")
 }
 
-// TestRightToLeft has what is written from right to left stand beside its name.
+// TestRightToLeft checks that text written from right to left starts beside its author.
 func TestRightToLeft(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -142,7 +142,7 @@ func TestRightToLeft(t *testing.T) {
 	})()`)
 }
 
-// TestNamesStayApart looks at many names: hardly two of them look the same.
+// TestNamesStayApart checks that few of many names have the same colours.
 func TestNamesStayApart(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, ":memory:")

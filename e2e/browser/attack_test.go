@@ -22,8 +22,8 @@ import (
 //go:embed testdata/xss.txt
 var corpus string
 
-// attacks are texts that try to become script, each in a line. Those that are an
-// address are also tried as one in Markdown.
+// attacks returns texts that try to become script, one per line. Those that are an
+// address are also tried as a Markdown link.
 func attacks(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -40,9 +40,8 @@ func attacks(t *testing.T) []string {
 	return all
 }
 
-// innocent looks for what an attack would leave in the document: an element, an
-// attribute or an address that the page makes of no text. It returns what it
-// finds.
+// innocent looks for traces of an attack in the document: an element, an attribute or
+// an address that the page never makes of text. It returns what it finds.
 const innocent = `(() => {
 	const found = []
 	const elements = new Set('P STRONG EM S CODE PRE A BLOCKQUOTE SPAN DIV TABLE TBODY TR TH TD'.split(' '))
@@ -67,7 +66,7 @@ const innocent = `(() => {
 })()`
 
 // wantInnocent fails the test if an attack has left a trace. Dialogs, errors and
-// violations of the policy fail it anyway.
+// policy violations fail it anyway.
 func (p *page) wantInnocent(where string) {
 	p.t.Helper()
 	for _, trace := range value[[]string](p, innocent) {
@@ -93,12 +92,12 @@ func TestAttacksInContent(t *testing.T) {
 		})`))
 	}
 	p.wantInnocent("the end")
-	// Each is shown as the text that it is, where it is no Markdown.
+	// Attacks that are not Markdown are shown as plain text.
 	if got := p.text(`(() => { const l = document.querySelector('#messages'); l.scrollTop = 0; return '' })()`); got != "" {
 		t.Fatal(got)
 	}
 	p.until(`document.querySelector('.row[data-seq="1"] .content')?.innerText === '<script>pwned()</script>'`)
-	// And in the search.
+	// The search shows them too.
 	p.press("f", chromedp.KeyModifiers(2))
 	p.until(`document.activeElement.id === 'search'`)
 	p.write("pwned")
@@ -106,8 +105,8 @@ func TestAttacksInContent(t *testing.T) {
 	p.wantInnocent("search")
 }
 
-// TestAttacksInWhatIsTyped has them as name, as room and as address, where the
-// real server refuses them.
+// TestAttacksInWhatIsTyped uses attacks as name, room and address; the real server
+// refuses them.
 func TestAttacksInWhatIsTyped(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -150,8 +149,8 @@ func quote(text string) string {
 	return out.String()
 }
 
-// evil is a server that has attacks in everything it says: the page must not
-// trust the server's checks of names either.
+// evil is a server with an attack in every field: the page must not rely on the
+// server's checks of names.
 func evil(t *testing.T, attacks []string) string {
 	t.Helper()
 	var serving sync.WaitGroup
@@ -240,7 +239,7 @@ func TestAttacksOfAServer(t *testing.T) {
 	p.press("k", chromedp.KeyModifiers(2))
 	p.until(`document.querySelectorAll('[role=option]').length > 5`)
 	p.wantInnocent("switcher")
-	// Into one of these rooms.
+	// Enter one of these rooms.
 	p.write("onerror")
 	p.until(`document.querySelector('[role=option][aria-selected=true]')?.innerText.includes('onerror')`)
 	p.enter()

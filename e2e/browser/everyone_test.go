@@ -32,14 +32,14 @@ func TestPhone(t *testing.T) {
 		p.until(`document.querySelector('#messages').scrollWidth <= document.querySelector('#messages').clientWidth`)
 	}
 	wide("the room")
-	// What a finger has to hit is large enough (WCAG 2.2, 2.5.8 wants 24 pixels).
+	// Touch targets are large enough (WCAG 2.2, 2.5.8 asks for 24 pixels).
 	for _, small := range value[[]string](p, `[...document.querySelectorAll('button, input, textarea, nav a')].flatMap((e) => {
 		const r = e.getBoundingClientRect()
 		return r.width > 0 && (r.width < 24 || r.height < 24) ? [e.outerHTML.slice(0, 100) + ' ' + r.width + 'x' + r.height] : []
 	})`) {
 		t.Errorf("too small for a finger: %s", small)
 	}
-	// The rooms are behind a button, and close when one is chosen.
+	// A button opens the rooms, and choosing one closes them.
 	p.click(`[aria-controls=rooms]`)
 	p.until(`document.querySelector('#rooms').checkVisibility()`)
 	wide("the list of rooms")
@@ -55,7 +55,7 @@ func TestPhone(t *testing.T) {
 	p.until(`document.querySelector('#members').innerText.includes('alice')`)
 	p.click(`#members [aria-label=Close]`)
 	p.until(`!document.querySelector('#members').checkVisibility()`)
-	// Enter is a new line on a touch screen, the button sends.
+	// On a touch screen Enter starts a new line, and the button sends.
 	p.run(chromedp.Focus("#input"))
 	p.write("first")
 	p.enter()
@@ -64,7 +64,7 @@ func TestPhone(t *testing.T) {
 	p.stored("first\nsecond")
 }
 
-// brightness of a colour, 0 to 1; it does for saying what is dark.
+// brightness returns the approximate brightness of a colour, 0 to 1.
 const brightness = `((selector, property) => {
 	const canvas = document.createElement('canvas').getContext('2d')
 	canvas.fillStyle = getComputedStyle(document.querySelector(selector))[property]
@@ -128,7 +128,7 @@ func TestKeyboardOnly(t *testing.T) {
 	p.press(kb.End, chromedp.KeyModifiers(kb.ModifierAlt))
 	p.until(`!document.querySelector('.jump')`)
 
-	// The keys, by "?" in an empty input; Escape leads back to it.
+	// "?" in an empty input lists the keys; Escape leads back to it.
 	p.stroke("?", "?", 191)
 	p.until(`document.querySelector('dialog')?.open && document.activeElement.closest('dialog')`)
 	p.press(kb.Escape)
@@ -151,7 +151,7 @@ func TestKeyboardOnly(t *testing.T) {
 	p.sees("hello team")
 	p.until(`document.activeElement.id === 'input'`)
 
-	// Up and down the list, and to what is unread.
+	// The previous room in the list, and the next unread one.
 	p.press(kb.ArrowUp, chromedp.KeyModifiers(kb.ModifierAlt))
 	p.until(`document.querySelector('.head h1').innerText.includes('lobby')`)
 	s.say("ben", "team", "news")
@@ -159,14 +159,14 @@ func TestKeyboardOnly(t *testing.T) {
 	p.press(kb.ArrowDown, chromedp.KeyModifiers(kb.ModifierAlt|kb.ModifierShift))
 	p.sees("news")
 
-	// A @name is completed.
+	// Tab completes an @name.
 	p.until(`document.activeElement.id === 'input' && document.querySelector('#members').innerText.includes('alice')`)
 	p.write("@ali")
 	p.press(kb.Tab)
 	p.until(`document.querySelector('#input').value === '@alice '`)
 
-	// Tab reaches everything, in the order in which it stands, and each thing that has
-	// the focus shows it and has a name.
+	// Tab reaches everything in visual order. Each element shows that it has the focus,
+	// and has a name.
 	p.text(`document.querySelector('.skip').focus(), ''`)
 	order := []string{"skip"}
 	for range 40 {
@@ -183,10 +183,10 @@ func TestKeyboardOnly(t *testing.T) {
 		}
 		order = append(order, at.Name)
 		if at.Label == "" {
-			t.Errorf("%q has the focus and no name", at.Name)
+			t.Errorf("%q has no accessible name", at.Name)
 		}
 		if at.Ring == "none" {
-			t.Errorf("%q does not show that it has the focus", at.Name)
+			t.Errorf("%q does not show its focus", at.Name)
 		}
 	}
 	at := -1
@@ -198,13 +198,13 @@ func TestKeyboardOnly(t *testing.T) {
 			}
 		}
 		if found <= at {
-			t.Errorf("Tab goes through %q, want %s behind what is before it", order, want)
+			t.Errorf("Tab visits %q, want %s later", order, want)
 		}
 		at = found
 	}
 }
 
-// TestSpoken has new messages read out, and old ones that are scrolled to not.
+// TestSpoken checks that new messages are read out, and old ones are not.
 func TestSpoken(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -218,7 +218,7 @@ func TestSpoken(t *testing.T) {
 	p.until(`document.querySelector('#spoken').getAttribute('aria-live') === 'polite'`)
 }
 
-// TestAxe has axe-core look at everything that the page can show.
+// TestAxe runs axe-core on every view of the page.
 func TestAxe(t *testing.T) {
 	t.Parallel()
 	axe, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
@@ -315,8 +315,8 @@ func TestLanguage(t *testing.T) {
 	p.until(`document.querySelector('.begin').innerText.startsWith('Noch keine Nachrichten')`)
 }
 
-// TestNotifications asks for permission on a click and not before, and notifies
-// only while nobody looks.
+// TestNotifications checks that the page asks for permission only on a click, and
+// notifies only while nobody is looking.
 func TestNotifications(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -344,7 +344,7 @@ func TestNotifications(t *testing.T) {
 	if got, want := p.text(`window.shown[0]`), "ben · lobby: hello @Alice, are you there?"; got != want {
 		t.Errorf("got the notification %q, want %q", got, want)
 	}
-	// A second one is heard as well, though it takes the place of the first.
+	// The second one makes a sound too, although it replaces the first.
 	p.pause(1100)
 	s.say("ben", "lobby", "@alice?")
 	p.until(`window.shown.length === 2 && window.loud.every((loud) => loud === true)`)
@@ -355,8 +355,7 @@ func TestNotifications(t *testing.T) {
 	p.until(`document.querySelector('.unread')`)
 }
 
-// TestInstallable has the browser itself say what keeps the page from being
-// installed as an app.
+// TestInstallable asks the browser why the page could not be installed as an app.
 func TestInstallable(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")

@@ -9,8 +9,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// keys are keys that come faster than frames do: all of them are handled in one
-// task, each where the focus is by then, as a browser does with keys that wait.
+// keys simulates keys that come faster than frames: all are handled in one task, each
+// at the focus of that moment, as a browser does with queued keys.
 const keys = `
 window.key = (key, how = {}) => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true, ...how}))
 window.type = (text) => {
@@ -21,8 +21,8 @@ window.ctrl = {ctrlKey: true}
 window.frames2 = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
 `
 
-// TestFocusOfWhatCloses opens the search right after something else has been
-// closed: what closes must not take the focus back later.
+// TestFocusOfWhatCloses opens the search right after something else has closed, which
+// must not take the focus back later.
 func TestFocusOfWhatCloses(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -44,18 +44,18 @@ func TestFocusOfWhatCloses(t *testing.T) {
 		for range 20 {
 			lost := p.text(fmt.Sprintf(`%s, key('f', ctrl), document.activeElement.id`, closing))
 			if lost != "search" {
-				t.Errorf("%s: Ctrl-F after it leaves the focus at %q", name, lost)
+				t.Errorf("%s: Ctrl-F right after it leaves the focus on %q", name, lost)
 				break
 			}
 			if now := value[string](p, `frames2().then(() => new Promise((done) => setTimeout(done, 20))).then(() => document.activeElement.id)`, awaited); now != "search" {
-				t.Errorf("%s: it took the focus from the search, for %q", name, now)
+				t.Errorf("%s: it moved the focus from the search to %q", name, now)
 				break
 			}
 			p.text(`key('Escape'), ''`)
 			p.until(`!document.querySelector('.search') && document.activeElement.id === 'input'`)
 		}
 	}
-	// The same with keys as the browser itself delivers them.
+	// The same with keys that the browser delivers.
 	for range 20 {
 		p.stroke("?", "?", 191)
 		p.press(kb.Escape)
@@ -64,7 +64,7 @@ func TestFocusOfWhatCloses(t *testing.T) {
 		p.press(kb.Escape)
 		p.until(`document.activeElement.id === 'input'`)
 	}
-	// What is typed arrives, wherever the focus has come from.
+	// Typed text arrives wherever the focus came from.
 	for range 5 {
 		p.visit("team")
 		p.write("to the team")
@@ -76,13 +76,13 @@ func TestFocusOfWhatCloses(t *testing.T) {
 		p.text(`document.querySelector('#input').value = '', document.querySelector('#input').dispatchEvent(new Event('input')), ''`)
 		p.visit("lobby")
 	}
-	// The browser closes a dialog by itself, as the back button of a phone does.
+	// The browser closes a dialog by itself, as it does for the back button of a phone.
 	p.text(`key('?'), document.querySelector('dialog[open]').close(), ''`)
 	p.press("k", chromedp.KeyModifiers(kb.ModifierCtrl))
 	p.until(`document.querySelector('dialog[open]') && document.activeElement.getAttribute('role') === 'combobox'`)
 }
 
-// TestFastSwitcher has the whole of Ctrl-K, a name and Enter come within one frame.
+// TestFastSwitcher presses Ctrl-K, a name and Enter within one frame.
 func TestFastSwitcher(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -104,7 +104,7 @@ func TestFastSwitcher(t *testing.T) {
 		p.text(`key('k', ctrl), type('lobby'), key('Enter'), ''`)
 		p.until(`document.querySelector('.head h1 bdi').innerText === 'lobby'`)
 	}
-	// What nobody has seen on the screen is not made.
+	// A room that was never offered on the screen is not created.
 	p.text(`key('k', ctrl), type('opss'), key('Enter'), ''`)
 	p.until(`document.querySelector('.missing')`)
 	p.wantRooms("lobby", "ops", "ops-2")
@@ -122,8 +122,8 @@ func (p *page) wantRooms(want ...string) {
 	}
 }
 
-// TestMistypedRoom opens an address with a room that is not there: it is made when
-// the user says so and not before.
+// TestMistypedRoom opens the address of a room that does not exist. It is created only
+// when the user asks for it.
 func TestMistypedRoom(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -135,7 +135,7 @@ func TestMistypedRoom(t *testing.T) {
 	p.wantRooms("lobby", "team")
 	p.click(".missing .secondary")
 	p.until(`document.querySelector('.head h1 bdi').innerText === 'lobby' && document.querySelectorAll('.room').length === 1`)
-	// One that is there needs no question.
+	// An existing room opens without a question.
 	p.open("about:blank")
 	p.open(s.url + "/r/team")
 	p.sees("hello team")
@@ -151,7 +151,7 @@ func TestMistypedRoom(t *testing.T) {
 	p.wantRooms("lobby", "team", "tema")
 }
 
-// TestTwoTabsWriting has both tabs of a browser be written in.
+// TestTwoTabsWriting writes in both tabs of a browser.
 func TestTwoTabsWriting(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -179,7 +179,8 @@ func TestTwoTabsWriting(t *testing.T) {
 	second.until(`document.querySelector('#input').value === 'another thought of the second'`)
 	second.stored("half a thought of the second, and sent")
 	second.wantAll([]string{"sent in the replaced tab", "half a thought of the second, and sent"})
-	// A tab that takes over has everything once, also what the other one has sent for it.
+	// A tab that takes over has everything once, including messages that the other one
+	// sent for it.
 	first.until(`document.querySelector('.replaced')`)
 	first.say(", once more")
 	second.sees("once more")
@@ -197,14 +198,14 @@ func TestNewWhereNothingWasRead(t *testing.T) {
 	p.text(`document.hasFocus = () => false, dispatchEvent(new Event('blur')), ''`)
 	s.say("ben", "lobby", "first", "second")
 	p.until(`document.querySelector('#messages .unread')?.parentElement.innerText.includes('first')`)
-	// And at the next visit.
+	// And again at the next visit.
 	p.until(`document.title.startsWith('(2)')`)
 	p.open("about:blank")
 	p.open(s.url)
 	p.until(`document.querySelector('#messages .unread')?.parentElement.innerText.includes('first')`)
 }
 
-// TestMidnight lets a day begin.
+// TestMidnight checks that a new day begins.
 func TestMidnight(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -228,7 +229,7 @@ func TestErrorsLeave(t *testing.T) {
 	s := startServer(t, "")
 	s.say("ben", "lobby", "hello")
 	p := newPage(t, desktop)
-	// The time of an error passes when the test says so.
+	// The test decides when the time of an error has passed.
 	p.script(`
 		window.armed = new Map()
 		const arm = setTimeout, disarm = clearTimeout
@@ -244,7 +245,7 @@ func TestErrorsLeave(t *testing.T) {
 	p.until(`document.querySelector('.state.problem')?.innerText.includes('no such message') && armed.size === 1`)
 	p.text(`pass(), ''`)
 	p.until(`!document.querySelector('.state.problem')`)
-	// Not while somebody reads it.
+	// An error stays while the user is on it.
 	p.text(`location.hash = '#78', ''`)
 	p.until(`document.querySelector('.state.problem') && armed.size === 1`)
 	p.text(`document.querySelector('.state.problem button').focus(), ''`)
@@ -255,7 +256,7 @@ func TestErrorsLeave(t *testing.T) {
 	p.until(`!document.querySelector('.state.problem') && armed.size === 0`)
 }
 
-// spread has messages be so many seconds apart, beginning at a time of this day.
+// spread sets messages a number of seconds apart, from a time of this day.
 func spread(hour, minute, seconds int) string {
 	return fmt.Sprintf(`
 		const parse = JSON.parse
@@ -271,8 +272,8 @@ func spread(hour, minute, seconds int) string {
 	`, hour, minute, seconds)
 }
 
-// TestGrouping has the author of a long run be said every few minutes, and at the
-// top of the screen.
+// TestGrouping checks that the author of a long run is repeated every few minutes, and
+// stays at the top of the screen.
 func TestGrouping(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -298,7 +299,7 @@ func TestGrouping(t *testing.T) {
 	p.until(`!document.querySelector('.pinned')`)
 }
 
-// TestTimesFit looks at the widest times beside the rows of a group.
+// TestTimesFit checks that the widest times fit beside the rows of a group.
 func TestTimesFit(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -320,7 +321,7 @@ func TestTimesFit(t *testing.T) {
 	}
 }
 
-// TestCopy selects messages as one who wants to quote them elsewhere.
+// TestCopy selects several messages, as for quoting them elsewhere.
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -340,7 +341,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestLargeScreen has lines be as long as one can read them.
+// TestLargeScreen checks that lines stay short enough to read.
 func TestLargeScreen(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -353,7 +354,7 @@ func TestLargeScreen(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsThePlace reloads in the middle of reading back.
+// TestReloadKeepsThePlace reloads while the user reads back.
 func TestReloadKeepsThePlace(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -373,16 +374,16 @@ func TestReloadKeepsThePlace(t *testing.T) {
 	p.until(`document.querySelector('.head h1 bdi').innerText === 'team'`)
 	p.click(".jump")
 	p.sees("meanwhile")
-	// At the end one stays at the end.
+	// At the end, the position is the end.
 	p.run(chromedp.Reload())
 	p.sees("meanwhile")
-	// Without a room in the address it is the last one.
+	// An address without a room opens the last one.
 	p.open(s.url)
 	p.sees("meanwhile")
 }
 
-// TestRefusedJoin has the server refuse a room for a moment: it stays in the list,
-// and is entered later.
+// TestRefusedJoin has a join refused once: the room stays in the list, and is joined
+// later.
 func TestRefusedJoin(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")

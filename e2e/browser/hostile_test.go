@@ -7,8 +7,8 @@ import (
 	cdppage "github.com/chromedp/cdproto/page"
 )
 
-// hostile has the page talk to a server of our own making, by a clock that runs
-// a hundred times as fast. From the second connection on it is hostile.
+// hostile replaces the server, and runs the page's clock a hundred times as fast. The
+// server is hostile from the second connection on.
 const hostile = `(() => {
 	const later = window.setTimeout, now = Date.now, begin = now(), speed = 100
 	window.setTimeout = (f, ms, ...rest) => later(f, (ms ?? 0) / speed, ...rest)
@@ -45,8 +45,8 @@ const hostile = `(() => {
 	}
 })()`
 
-// Whatever a server does to the page, the page does not come back many times a
-// second, does not give its name up, and holds a bounded amount.
+// TestNothingMakesThePageHurry checks that, whatever a server does, the page does not
+// reconnect many times a second, keeps its name, and queues a bounded amount.
 func TestNothingMakesThePageHurry(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -74,10 +74,10 @@ func TestNothingMakesThePageHurry(t *testing.T) {
 				t.Errorf("it tried %v times in %d minutes", tries, minutes)
 			}
 			if most := p.number(`window.most`); most > 100<<10 {
-				t.Errorf("%v bytes wait to be sent", most)
+				t.Errorf("%v bytes are queued", most)
 			}
 			if p.truth(`document.querySelector('#name') !== null`) {
-				t.Error("the page gave its name up")
+				t.Error("the page gave up its name")
 			}
 		})
 	}

@@ -1,9 +1,9 @@
-// Package browser tests the web page with a real browser: Debian's Chromium,
-// driven over its debugging protocol, looks at the real binary.
+// Package browser tests the web page end to end: Debian's Chromium, driven over its
+// debugging protocol, against the real binary.
 //
-// One browser serves all tests; each page has a profile of its own, as if it
-// were somebody else's machine. A test fails when its page throws, logs an error
-// that is not expected, violates the content security policy or opens a dialog.
+// One browser runs all tests; each page has a profile of its own, like another
+// machine. A test fails when its page throws, logs an unexpected error, violates the
+// content security policy or opens a dialog.
 package browser
 
 import (
@@ -40,11 +40,12 @@ func within(t testing.TB, what string, f func()) {
 var (
 	// binary is the program under test.
 	binary string
-	// modules is where npm has installed what tests put into pages.
+	// modules is the directory with the npm packages that tests inject into pages.
 	modules string
 	// browser is the context that pages are opened in.
 	browser context.Context
-	// screenshots is where TestScreenshots puts its pictures; it runs only with it.
+	// screenshots is the directory for the pictures of TestScreenshots, which runs only
+	// if it is set.
 	screenshots = flag.String("screenshots", "", "write the pictures of the documentation into this directory")
 )
 
@@ -79,7 +80,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	install := exec.Command("go", "run", ".", "-modules")
 	install.Dir = filepath.FromSlash("../../internal/web/page/build")
 	if output, err := install.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("install what package-lock.json names: %w\n%s", err, output)
+		return 1, fmt.Errorf("install the packages of package-lock.json: %w\n%s", err, output)
 	}
 	modules = filepath.FromSlash("../../internal/web/page/node_modules")
 

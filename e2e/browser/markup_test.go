@@ -16,13 +16,13 @@ import (
 	"kaban/internal/markup/markuptest"
 )
 
-// spellScript has what reads the structure of contents in a page: spell does
-// what markuptest.Spell does, shownSpans reads it from the document.
+// spellScript reads the structure of contents in a page: spell does the same as
+// markuptest.Spell, and shownSpans reads it from the document.
 //
 //go:embed testdata/spell.js
 var spellScript string
 
-// reader opens a page with the source of the page's reader of markup.
+// reader opens a page with the page's own markup reader in it.
 func reader(t *testing.T) *page {
 	t.Helper()
 	build := exec.Command("go", "run", ".", "-script", "src/markup.ts")
@@ -45,8 +45,8 @@ func asJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// The page reads markup as the terminal does: the table, and whatever random
-// contents have in them.
+// TestMarkupIsTheSame checks that page and terminal read markup alike: the table, and
+// random contents.
 func TestMarkupIsTheSame(t *testing.T) {
 	t.Parallel()
 	all, err := markuptest.Cases()
@@ -84,7 +84,7 @@ func TestMarkupIsTheSame(t *testing.T) {
 	}
 }
 
-// Sixteen times as much takes the page about sixteen times as long.
+// TestMarkupIsLinear checks that sixteen times as much takes about sixteen times as long.
 func TestMarkupIsLinear(t *testing.T) {
 	t.Parallel()
 	p := reader(t)
@@ -93,10 +93,10 @@ func TestMarkupIsLinear(t *testing.T) {
 	}
 }
 
-// together is where lines of code meet, which the document has as one text.
+// together matches the boundary of two lines of code, which are one text in the document.
 var together = regexp.MustCompile(`(⟨c:[^⟨⟩]*)⟩⟨c:`)
 
-// joined takes the newlines out of a structure and joins the lines of code.
+// joined removes the newlines from a structure and joins lines of code.
 func joined(structure string) string {
 	structure = strings.ReplaceAll(structure, "\n", "")
 	for together.MatchString(structure) {
@@ -105,8 +105,8 @@ func joined(structure string) string {
 	return structure
 }
 
-// shownOf is the structure of a content as the document has it: without the
-// marks, and with nothing between lines.
+// shownOf returns the structure of a content as the document has it: without marks and
+// newlines.
 func shownOf(content string) string {
 	var kept []markup.Line
 	for _, l := range markup.Parse(content) {
@@ -121,8 +121,8 @@ func shownOf(content string) string {
 	return joined(markuptest.Spell(kept))
 }
 
-// What the table says is what people see: every character but the delimiters,
-// in the order in which it was written, and as it was meant.
+// TestMarkupIsShown checks the table on the screen: every character but the delimiters,
+// in its order and in its style.
 func TestMarkupIsShown(t *testing.T) {
 	t.Parallel()
 	all, err := markuptest.Cases()
@@ -154,7 +154,7 @@ func TestMarkupIsShown(t *testing.T) {
 			}
 		}
 	}
-	// Blanks and newlines are there as they were typed.
+	// Blanks and newlines are shown as typed.
 	for content, want := range map[string]string{
 		"  two,   three  ": "  two,   three  ",
 		"a\n\n\nb":         "a\n\n\nb",

@@ -25,13 +25,13 @@ type page struct {
 	ctx   context.Context
 	close func()     // looks for problems and closes the tab, once
 	mu    sync.Mutex // guards all below
-	// problems are what no page may have: exceptions, errors, violations, dialogs.
+	// problems are exceptions, errors, violations and dialogs, which fail the test.
 	problems []string
-	// cutOff says that errors of the network are expected.
+	// cutOff is set if network errors are expected.
 	cutOff bool
 }
 
-// screen is what a page is shown on.
+// screen describes the device that a page is shown on.
 type screen struct {
 	width, height int64
 	mobile, dark  bool
@@ -40,8 +40,7 @@ type screen struct {
 
 var desktop = screen{width: 1280, height: 800}
 
-// watch collects violations of the content security policy, and has whatever an
-// attack could call say so.
+// watch collects violations of the content security policy.
 const watch = `
 window.violations = [];
 document.addEventListener('securitypolicyviolation', (e) =>
@@ -100,13 +99,13 @@ func preparePage(t testing.TB, ctx context.Context, cancel func(), how screen) *
 		{Name: "prefers-color-scheme", Value: scheme},
 		{Name: "prefers-reduced-motion", Value: motion},
 	}})
-	// A tab that is not in front counts as looked at all the same.
+	// A background tab counts as looked at too.
 	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
 	return p
 }
 
-// check fails the test for what was not to happen in the page.
+// check fails the test for every problem in the page.
 func (p *page) check() {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
@@ -124,7 +123,7 @@ func (p *page) check() {
 	}
 }
 
-// notice collects what must not happen.
+// notice collects problems.
 func (p *page) notice(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,7 +148,7 @@ func (p *page) notice(event any) {
 	}
 }
 
-// expectBreaks has the page not fail for errors of the network from now on.
+// expectBreaks allows network errors from now on.
 func (p *page) expectBreaks() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,8 +172,7 @@ func (p *page) run(action chromedp.Action[chromedp.Void]) {
 	result(p, "an action", action)
 }
 
-// result runs an action that returns something, and says what it was about if it
-// does not end.
+// result runs an action with a result. If it fails, the test says what it was about.
 func result[T any](p *page, about string, action chromedp.Action[T]) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -197,18 +195,18 @@ func value[T any](p *page, script string, options ...chromedp.EvaluateOption) T 
 	return result(p, script, chromedp.Evaluate[T](script, options...))
 }
 
-// awaited has a script's promise be waited for.
+// awaited makes value wait for the promise of its script.
 var awaited = chromedp.EvalAwaitPromise
 
 func (p *page) number(script string) float64 { p.t.Helper(); return value[float64](p, script) }
 
-// later returns the number that a promise ends with.
+// later returns the number that a promise resolves to.
 func (p *page) later(script string) float64 {
 	p.t.Helper()
 	return value[float64](p, script, awaited)
 }
 
-// pause lets so many milliseconds pass in the page.
+// pause lets a number of milliseconds pass in the page.
 func (p *page) pause(milliseconds int) {
 	p.t.Helper()
 	p.later(fmt.Sprintf(`new Promise((done) => setTimeout(() => done(0), %d))`, milliseconds))
@@ -238,13 +236,13 @@ func (p *page) until(expression string, args ...any) {
 	end := time.Now().Add(patience)
 	for !p.truth(expression) {
 		if time.Now().After(end) {
-			p.t.Fatalf("this did not come true: %s\nthe page ends with:\n%s", expression, p.text(`document.body.innerText.slice(-700)`))
+			p.t.Fatalf("waited in vain for: %s\nthe page ends with:\n%s", expression, p.text(`document.body.innerText.slice(-700)`))
 		}
 		time.Sleep(15 * time.Millisecond)
 	}
 }
 
-// sees waits until a text is shown in the messages of the room.
+// sees waits until the messages of the room include a text.
 func (p *page) sees(text string) {
 	p.t.Helper()
 	p.until(`document.querySelector('#messages')?.innerText.includes(%s)`, text)
@@ -274,8 +272,8 @@ func (p *page) enter() {
 	p.stroke("Enter", "\r", 13)
 }
 
-// stroke presses a key as a keyboard does: what a page prevents at its going down
-// makes no text.
+// stroke presses a key as a keyboard does: if the page prevents keydown, there is no
+// text.
 func (p *page) stroke(key, text string, code int64) {
 	p.t.Helper()
 	event := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key, Text: text, WindowsVirtualKeyCode: code}
@@ -284,7 +282,7 @@ func (p *page) stroke(key, text string, code int64) {
 	command(p, input.DispatchKeyEvent, event)
 }
 
-// write types text into what has the focus.
+// write types text into the focused element.
 func (p *page) write(text string) {
 	p.t.Helper()
 	p.run(chromedp.KeyEvent(text))
@@ -317,7 +315,7 @@ func (p *page) stored(content string) {
 	p.until(written+` && !document.querySelector('.pending:not(.failed)')`, ".row[data-seq] .content", content)
 }
 
-// join opens the page and says a name.
+// join opens the page and enters a name.
 func (p *page) join(url, username string) {
 	p.t.Helper()
 	p.open(url)

@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestBelowAPath uses the page through a proxy that serves it below a path and
-// takes the path away: rooms, links, reloads, and the page that opens offline.
+// TestBelowAPath uses the page through a proxy that serves it below a path, which it
+// strips: rooms, links, reloads, and opening the page offline.
 func TestBelowAPath(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")

@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// position is where on the screen the first message is that can be seen whole.
+// position is the place of the first fully visible message on the screen.
 type position struct {
 	Seq int
 	Top float64
@@ -22,7 +22,7 @@ const firstVisible = `(() => {
 	return {Seq: Number(row.dataset.seq), Top: row.getBoundingClientRect().top}
 })()`
 
-// topOf is where on the screen a message is.
+// topOf returns where a message begins on the screen.
 func (p *page) topOf(seq int) float64 {
 	p.t.Helper()
 	return p.number(fmt.Sprintf(`document.querySelector('.row[data-seq="%d"]')?.getBoundingClientRect().top ?? NaN`, seq))
@@ -48,7 +48,7 @@ func TestReadingIsNotDisturbed(t *testing.T) {
 	if top := p.topOf(before.Seq); top < before.Top-1 || top > before.Top+1 {
 		t.Errorf("message %d was moved from %v to %v by new messages", before.Seq, before.Top, top)
 	}
-	// Older history that comes in above does not move anything either.
+	// Loading older messages above does not move anything either.
 	before = value[position](p, `new Promise((done) => {
 		document.querySelector('#messages').scrollTop = 40
 		requestAnimationFrame(() => requestAnimationFrame(() => done(`+firstVisible+`)))
@@ -57,7 +57,7 @@ func TestReadingIsNotDisturbed(t *testing.T) {
 	if top := p.topOf(before.Seq); top < before.Top-1 || top > before.Top+1 {
 		t.Errorf("message %d was moved from %v to %v by older messages", before.Seq, before.Top, top)
 	}
-	// Up to the very first message, and each one is there.
+	// Up to the very first message; none is missing.
 	p.until(`(() => { const l = document.querySelector('#messages'); l.scrollTop = 0; return l.innerText.includes('This is where lobby begins.') })()`)
 	p.click(".jump")
 	p.sees("later 30")
@@ -93,7 +93,7 @@ func TestUnreadAndDrafts(t *testing.T) {
 	p.until(`document.querySelector('#messages .unread')?.parentElement.innerText.includes('one')`)
 	p.until(`!document.querySelector('.count')`)
 	p.until(`document.querySelector('.mentioned')?.innerText.includes('three')`)
-	// What was read stays read over a reload, what came meanwhile does not.
+	// Read messages stay read over a reload; new ones are unread.
 	p.open("about:blank")
 	s.say("ben", "team", "four")
 	p.open(s.url + "/r/lobby")
@@ -125,8 +125,8 @@ func TestSearch(t *testing.T) {
 	p.until(`!document.querySelector('.search')`)
 }
 
-// TestHundredThousand reads a room of 100,000 messages from its end to its
-// beginning. The document stays small all the while.
+// TestHundredThousand reads a room of 100,000 messages from its end to its beginning.
+// The document stays small.
 func TestHundredThousand(t *testing.T) {
 	t.Parallel()
 	const many = 100_000
@@ -140,7 +140,7 @@ func TestHundredThousand(t *testing.T) {
 	p.until(`document.querySelector('.marked')?.innerText.includes('n 50000')`)
 	p.click(".jump")
 	p.sees("n 100000")
-	// All of it, as fast as it scrolls.
+	// Scroll through all of it, as fast as possible.
 	rows := 0.0
 	for !p.truth(`document.querySelector('.begin').innerText.includes('This is where')`) {
 		rows = max(rows, value[float64](p, `(async () => {
@@ -158,7 +158,7 @@ func TestHundredThousand(t *testing.T) {
 		t.Errorf("%v rows were in the document at a time", rows)
 	}
 	p.sees("n 1\n")
-	// Anywhere in it by the scroll bar, and each row is where it belongs.
+	// The scroll bar leads anywhere, and each row is where it belongs.
 	for _, part := range []float64{0.1, 0.5, 0.9, 0.25} {
 		p.text(fmt.Sprintf(`(() => { const l = document.querySelector('#messages'); l.scrollTop = l.scrollHeight * %v; return '' })()`, part))
 		p.until(`document.elementFromPoint(300, 200).closest('.row')`)
@@ -168,7 +168,7 @@ func TestHundredThousand(t *testing.T) {
 			}
 		}
 	}
-	// It is as quick to use as an empty one.
+	// The room can be used like an empty one.
 	s.say("ben", "lobby", "one more")
 	p.until(`document.querySelector('.jump')?.innerText.includes('1 new message')`)
 	p.press("f", chromedp.KeyModifiers(kb.ModifierCtrl))

@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// numbered returns so many contents that tell their number.
+// numbered returns n numbered contents.
 func numbered(prefix string, n int) []string {
 	contents := make([]string, n)
 	for i := range contents {
@@ -22,8 +22,8 @@ func numbered(prefix string, n int) []string {
 	return contents
 }
 
-// readAll scrolls from the top of what is loaded to its end and returns every
-// content that came by, by its seq.
+// readAll scrolls from the top of the loaded messages to their end and returns all
+// contents by seq.
 func (p *page) readAll() map[int]string {
 	p.t.Helper()
 	type row struct {
@@ -84,7 +84,7 @@ func TestReload(t *testing.T) {
 	p.press(kb.Enter)
 	p.stored("half a thought")
 	p.wantAll([]string{"before", "half a thought"})
-	// The name is still ours, and the same one.
+	// The page still has its name.
 	p.until(`document.querySelector('.me-name').innerText === 'alice'`)
 }
 
@@ -136,16 +136,16 @@ func TestDeepLink(t *testing.T) {
 	s.say("ben", "lobby", "n 501")
 	p.until(`document.querySelector('.jump')?.innerText.includes('1 new message')`)
 	p.until("%s", raw(visible))
-	// Reading on leads without a gap to the newest one.
+	// The button leads to the newest message.
 	p.click(".jump")
 	p.sees("n 501")
 	p.until(`!document.querySelector('.jump')`)
-	// A message that is not there.
+	// A message that does not exist.
 	p.open("about:blank")
 	p.open(s.url + "/r/lobby#4242")
 	p.until(`document.querySelector('.state.problem')?.innerText.includes('no such message')`)
 	p.sees("n 501")
-	// From the past to the present by scrolling alone.
+	// From the past to the present, by scrolling alone.
 	p.open("about:blank")
 	p.open(s.url + "/r/lobby#250")
 	p.until(`document.querySelector('.marked')?.innerText.includes('n 250')`)
@@ -174,7 +174,7 @@ func TestOfflineAndBack(t *testing.T) {
 	s.say("ben", "lobby", missed...)
 	between.set(whole)
 
-	// The reader is not dragged past 500 messages, and is told of them.
+	// The reader is not dragged past 500 messages, but sees that they are there.
 	p.online()
 	p.until(`document.querySelectorAll('.pending').length === 0`)
 	p.until(`document.querySelector('#messages .unread')`)
@@ -187,8 +187,8 @@ func TestOfflineAndBack(t *testing.T) {
 	p.wantAll(want)
 }
 
-// TestSilence has the network swallow everything without an end to any
-// connection, as when a machine has slept.
+// TestSilence has the network swallow everything while connections stay open, as after
+// a machine has slept.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -212,8 +212,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// Beside a server that stands still the page says so and what waits; after so
-// long that its tries have waited in vain it has its name and its place again.
+// TestServerFrozen freezes the server. The page reports it and the pending message.
+// After a freeze that its tries did not survive it has its name and its place again.
 func TestServerFrozen(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -263,15 +263,15 @@ func TestServerKilled(t *testing.T) {
 		p.stored(text)
 	}
 	p.wantAll(want)
-	// Somebody who was not there has the same.
+	// A newcomer has the same messages.
 	q := newPage(t, desktop)
 	q.join(s.url, "ben")
 	q.sees("round 2 while it is down")
 	q.wantAll(want)
 }
 
-// TestAnotherName has somebody take the name of one who is away: what that one
-// has written meanwhile is not said under the next name.
+// TestAnotherName has the name of a disconnected user taken. Messages that were written
+// meanwhile are not sent under the next name.
 func TestAnotherName(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -303,8 +303,8 @@ func TestAnotherName(t *testing.T) {
 	}
 }
 
-// TestOpenedOffline has the service worker show the page, and what was written
-// before a reload is sent after it.
+// TestOpenedOffline reloads offline: the service worker serves the page, and messages
+// written before the reload are sent after it.
 func TestOpenedOffline(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -325,7 +325,8 @@ func TestOpenedOffline(t *testing.T) {
 	p.wantAll([]string{"kept over a reload"})
 }
 
-// TestTwoTabs has the name go to the newer tab, and back when it is asked for.
+// TestTwoTabs checks that the newer tab takes over the name, and the older one gets it
+// back on request.
 func TestTwoTabs(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -345,15 +346,15 @@ func TestTwoTabs(t *testing.T) {
 	first.wantAll([]string{"from the second", "from the first"})
 }
 
-// slowFrames has each frame come late, as on a machine with much else to do.
+// slowFrames delays each frame, as a busy machine does.
 const slowFrames = `
 	const frame = requestAnimationFrame, arm = setTimeout
 	window.requestAnimationFrame = (then) => frame((at) => arm(then, 400, at))
 	window.setTimeout = (then, wait, ...args) => arm(then, wait === 100 ? 400 : wait, ...args)
 `
 
-// TestOtherData has the server come back with another database: the page must
-// not mix the two.
+// TestOtherData restarts the server with another database: the page must not mix the
+// two.
 func TestOtherData(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -417,7 +418,7 @@ func TestSpelling(t *testing.T) {
 	}
 }
 
-// TestBrowserSaysOffline has the browser itself know that there is no network.
+// TestBrowserSaysOffline has the browser report that it is offline.
 func TestBrowserSaysOffline(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
@@ -441,7 +442,7 @@ func TestBrowserSaysOffline(t *testing.T) {
 	p.wantAll([]string{"meanwhile", "back"})
 }
 
-// raw is JavaScript that goes into another piece as it is.
+// raw is JavaScript that until inserts without quoting.
 type raw string
 
 func (r raw) String() string { return strings.TrimSpace(string(r)) }

@@ -9,9 +9,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestScreenshots makes the pictures of the documentation: a conversation as a
-// team might have it, on a desktop and on a phone, in light and in dark.
-// scripts/screenshots-web runs it.
+// TestScreenshots makes the pictures of the documentation: a team's conversation, on a
+// desktop and on a phone, light and dark. scripts/screenshots-web runs it.
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("only with -screenshots")
@@ -35,7 +34,7 @@ func TestScreenshots(t *testing.T) {
 		p := newPage(t, shot.how)
 		command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: morning})
 		p.open(s.url)
-		// A reader who has been here before: with rooms, and some of them unread.
+		// A returning user, with rooms, some of them unread.
 		p.text(`localStorage.setItem('kaban.rooms', JSON.stringify(['lobby', 'deploys', 'design', 'incidents', 'random'])), localStorage.setItem('kaban.starred', '["lobby", "design"]'), ''`)
 		p.open(s.url)
 		p.join(s.url, "alice")
@@ -53,8 +52,7 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// morning has the messages, which were all said within a moment, spread over a
-// morning.
+// morning spreads the messages, which are all sent within a moment, over a morning.
 const morning = `
 	const parse = JSON.parse
 	JSON.parse = (text) => {

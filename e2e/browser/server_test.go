@@ -18,8 +18,8 @@ import (
 	"kaban/wire"
 )
 
-// server is the real binary, which can be killed and started again at the same
-// addresses with the same data.
+// server runs the real binary. It can be killed, and started again at the same addresses
+// with the same data.
 type server struct {
 	t      testing.TB
 	data   string
@@ -30,8 +30,8 @@ type server struct {
 	cmd    *exec.Cmd
 }
 
-// startServer starts a server on free ports, which ends with the test. With data
-// "" it gets a directory of its own.
+// startServer starts a server on free ports for the duration of the test. With data ""
+// it gets a directory of its own.
 func startServer(t testing.TB, data string) *server {
 	t.Helper()
 	if data == "" {
@@ -65,7 +65,7 @@ func (s *server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	// A server that is killed ends its log, and so the loop.
+	// Killing the server ends its log, and so the loop.
 	defer time.AfterFunc(patience, func() { s.cmd.Process.Kill() }).Stop()
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
@@ -86,7 +86,7 @@ func (s *server) start() {
 	s.t.Fatalf("the server did not start:\n%s", s.log.String())
 }
 
-// kill ends the server without a chance to do anything.
+// kill ends the server without a graceful shutdown.
 func (s *server) kill() {
 	s.t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil {
@@ -137,7 +137,7 @@ func (s *server) dial(ctx context.Context, username string) *client.Client {
 	return c
 }
 
-// hold is connected under a name until the test ends.
+// hold keeps a connection under a name until the test ends.
 func (s *server) hold(username string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -225,8 +225,8 @@ func (term *terminal) see(want string) {
 	}
 }
 
-// link is what lies between a page and a server: it can be cut and mended, or
-// go silent as when a machine sleeps.
+// link is the network between a page and a server. It can be cut and restored, or go
+// silent as when a machine sleeps.
 type link struct {
 	t      testing.TB
 	to     string
@@ -271,8 +271,8 @@ func startLink(t testing.TB, to string) *link {
 
 func (w *link) url() string { return "http://" + w.listen.Addr().String() }
 
-// set changes what happens on the wire; one that was silent loses its
-// connections when it is made whole, as they would be on waking up.
+// set changes the mode of the link. A silent link loses its connections when it changes,
+// as after a sleep.
 func (w *link) set(to mode) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"kaban/client"
 )
 
-// busy are the tasks of the main thread above 50 ms, which users feel.
+// busy collects tasks of the main thread longer than 50 ms, which users feel.
 const busy = `
 window.longTasks = []
 new PerformanceObserver((list) => {
@@ -24,13 +24,13 @@ new PerformanceObserver((list) => {
 }).observe({type: 'longtask', buffered: true})
 `
 
-// script has a page run JavaScript before any of its own.
+// script runs JavaScript in every document before its own scripts.
 func (p *page) script(source string) {
 	p.t.Helper()
 	command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: source})
 }
 
-// mainThread returns how long the page's main thread has worked, in seconds.
+// mainThread returns how long the page's main thread has been busy, in seconds.
 func (p *page) mainThread() float64 {
 	p.t.Helper()
 	for _, m := range command(p, performance.GetMetrics, cdp.Empty{}).Metrics {
@@ -42,15 +42,15 @@ func (p *page) mainThread() float64 {
 	return 0
 }
 
-// inRooms has the page be in n rooms beside the lobby.
+// inRooms lets the page join n rooms besides the lobby.
 func (p *page) inRooms(n int) {
 	p.t.Helper()
 	p.script(fmt.Sprintf(`if (!localStorage.getItem('kaban.rooms')) localStorage.setItem('kaban.rooms',
 		JSON.stringify(['lobby', ...Array.from({length: %d}, (_, i) => 'room-' + i)]))`, n))
 }
 
-// flood says n messages in the lobby, every so many microseconds; 0 is as fast as
-// the server stores them.
+// flood sends n messages to the lobby, one in each interval; with 0, as fast as the
+// server stores them.
 func flood(b testing.TB, s *server, n int, every time.Duration) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), patience)
@@ -76,7 +76,7 @@ func flood(b testing.TB, s *server, n int, every time.Duration) {
 	}
 }
 
-// rendered counts the components that are rendered, and the frames in which they are.
+// rendered counts rendered components, and frames.
 const rendered = `
 window.renders = 0
 window.kabanRendered = () => window.renders++
@@ -85,8 +85,8 @@ const frame = () => { window.frameCount++; requestAnimationFrame(frame) }
 requestAnimationFrame(frame)
 `
 
-// TestFloodIsRenderedOnceAFrame has 5,000 messages come into the open room. It
-// counts: what a frame costs must not depend on how many messages it brings.
+// TestFloodIsRenderedOnceAFrame floods the open room with 5,000 messages and counts
+// renders: the cost of a frame must not depend on how many messages it brings.
 func TestFloodIsRenderedOnceAFrame(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, ":memory:")
@@ -109,7 +109,7 @@ func TestFloodIsRenderedOnceAFrame(t *testing.T) {
 	if got.Renders == 0 {
 		t.Fatal("renders are not counted")
 	}
-	// The rows of a screen are other ones in each frame, with what is around them.
+	// All rows on the screen change in each frame.
 	if perFrame := got.Renders / (got.Frames + 1); perFrame > 150 {
 		t.Errorf("%.0f components are rendered in a frame", perFrame)
 	}
@@ -119,14 +119,14 @@ func TestFloodIsRenderedOnceAFrame(t *testing.T) {
 	if got.Rows > 150 {
 		t.Errorf("%v rows were in the document at a time", got.Rows)
 	}
-	// Title, icon and badge do not change: all is read as it comes.
+	// Title, icon and badge do not change: messages are read as they arrive.
 	if got.Heads > 20 {
 		t.Errorf("title and icon were changed %v times", got.Heads)
 	}
 }
 
-// TestFarBehind comes back after thousands of messages: only those around the reader
-// are taken, and reading on from where the reader was loads them.
+// TestFarBehind reconnects after thousands of messages: the page loads only those around
+// the reader, and the others as the user reads on.
 func TestFarBehind(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, ":memory:")
@@ -151,7 +151,7 @@ func TestFarBehind(t *testing.T) {
 	p.press("f", chromedp.KeyModifiers(kb.ModifierCtrl))
 	p.until(`document.querySelector('.search [role=status]')?.innerText.startsWith('Searches ')`)
 	if loaded := p.number(`Number(document.querySelector('.search [role=status]').innerText.replace(/\D/g, ''))`); loaded > many/4 {
-		t.Errorf("%v messages have been taken", loaded)
+		t.Errorf("%v messages have been loaded", loaded)
 	}
 	p.press(kb.Escape)
 	p.until(`(() => {
@@ -165,8 +165,8 @@ func TestFarBehind(t *testing.T) {
 	p.sees("live again")
 }
 
-// TestKeyRendersLittle types in a page with many rooms: a key renders what it
-// changes and not the list of rooms.
+// TestKeyRendersLittle types in a page with many rooms: a key renders only what it
+// changes, not the list of rooms.
 func TestKeyRendersLittle(t *testing.T) {
 	t.Parallel()
 	const rooms = 300
@@ -201,8 +201,8 @@ func TestKeyRendersLittle(t *testing.T) {
 	per("a move to another room", `key('ArrowDown', {altKey: true})`, 4, 60)
 }
 
-// BenchmarkLive has messages come into the open room: as fast as they are stored,
-// and a thousand a second.
+// BenchmarkLive sends messages to the open room: as fast as they are stored, and a
+// thousand a second.
 func BenchmarkLive(b *testing.B) {
 	for _, run := range []struct {
 		name  string
@@ -239,8 +239,8 @@ func BenchmarkLive(b *testing.B) {
 	}
 }
 
-// BenchmarkKey types into the input of a page with many rooms, and measures from
-// the key to the frame that shows it.
+// BenchmarkKey types into the input of a page with many rooms, and measures the time
+// from the key to the frame that shows it.
 func BenchmarkKey(b *testing.B) {
 	for _, rooms := range []int{1, 600, 999} {
 		b.Run(fmt.Sprintf("rooms=%d", rooms), func(b *testing.B) {

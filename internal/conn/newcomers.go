@@ -213,13 +213,14 @@ func (h *Handler) makeRoom() {
 	if h.reads() && !h.admitted {
 		h.readStep()
 	}
-	switch {
-	case h.isClosed(), h.admitted:
+	if h.isClosed() || h.admitted {
 		return
-	case h.reads(): // whoever reads learns why; nobody is waited for
-		h.out = h.front.Farewell(h.Output(), Crowded, retryLater())
-		h.socket.Write(h.out)
 	}
+	h.End(Crowded, retryLater()) // unless a hello that was refused ends it
+	if h.phase < said {
+		h.sayFarewell()
+	}
+	h.socket.Write(h.out) // whoever reads learns why; nobody is waited for
 	h.finish()
 }
 

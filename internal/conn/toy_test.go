@@ -55,7 +55,6 @@ type toyClient struct {
 	user    chat.User
 	input   []byte
 	sent    int
-	broken  error
 }
 
 // Fill implements conn.Front.

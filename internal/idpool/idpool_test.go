@@ -168,7 +168,7 @@ func TestDrainEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, errors.New("patience is over"))
 		defer cancel()
 		err := p.Drain(ctx)
-		if err == nil || err.Error() != "1 connections are still there: patience is over" {
+		if err == nil || err.Error() != "1 connections are still open: patience is over" {
 			t.Errorf("Drain: %v", err)
 		}
 		if err := token.Redeem(); err != nil {

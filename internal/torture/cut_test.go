@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// proxy stands between clients and a server and cuts their connections: after
-// some bytes or some time, with a FIN or a reset, in the middle of a frame or
-// not. Some it leaves half open: nothing comes any more, and nobody says so.
+// proxy connects clients to a server and cuts their connections: after some bytes
+// or some time, with a FIN or a reset, in the middle of a frame or between frames.
+// It leaves some half-open and silent.
 type proxy struct {
 	t        *testing.T
 	listener net.Listener
 	target   string
 	seed     uint64
 	cuts     atomic.Int64
-	gentle   atomic.Bool // cuts nothing any more
+	gentle   atomic.Bool // no longer cuts anything
 	group    sync.WaitGroup
 	mu       sync.Mutex
 	open     map[net.Conn]bool
@@ -60,7 +60,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// track notes a connection, so that close can end it.
+// track records a connection, so that close can end it.
 func (p *proxy) track(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +109,7 @@ func (p *proxy) serve(near net.Conn, random *rand.Rand) {
 	}
 	p.cuts.Add(1)
 	if halfOpen {
-		// Neither side hears of the other again, until one gives up.
+		// Both sides hear nothing more until one gives up.
 		<-ended
 	} else if reset {
 		near.(*net.TCPConn).SetLinger(0)
@@ -120,9 +120,8 @@ func (p *proxy) serve(near net.Conn, random *rand.Rand) {
 	copying.Wait()
 }
 
-// Connections are cut all the time, also in the middle of replays and of
-// replays that were resumed. Nobody misses anything, nobody sees anything
-// twice, and everything said is stored once.
+// Connections are cut all the time, even in the middle of replays and of resumed
+// replays. Every reader sees every message once, and every message is stored once.
 func TestCuts(t *testing.T) {
 	random := random(t)
 	h := newHost(t)
@@ -134,10 +133,10 @@ func TestCuts(t *testing.T) {
 		c.send(fmt.Sprint("sender-", i), 8)
 	}
 	c.watch("watcher")
-	for i := range 6 { // they begin anew over and over: most of what they read is a replay
+	for i := range 6 { // they start over repeatedly, so most of what they read is a replay
 		c.listen(fmt.Sprint("listener-", i), 1<<30)
 	}
-	// So much is said that replays are long, but not more than can be read.
+	// Enough messages for long replays, but no more than the readers can take.
 	for deadline := time.Now().Add(30 * patience); p.cuts.Load() < int64(*cuts); time.Sleep(5 * time.Millisecond) {
 		c.hush(c.history.Acks() > 200+int(p.cuts.Load())/2)
 		if time.Now().After(deadline) {
@@ -155,7 +154,7 @@ func TestCuts(t *testing.T) {
 	t.Logf("%d cuts, %d messages acknowledged, %d readers: no fault", p.cuts.Load(), c.history.Acks(), c.history.Readers())
 }
 
-// The proxy has to cut in frames, and not only between them.
+// The proxy must cut within frames, not only between them.
 func TestTheProxyCuts(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -180,7 +179,7 @@ func TestTheProxyCuts(t *testing.T) {
 	sizes := make(map[int64]bool)
 	for range 50 {
 		conn, err := net.Dial("tcp", p.listener.Addr().String())
-		if err != nil { // reset so early
+		if err != nil { // reset before the first byte
 			continue
 		}
 		conn.SetReadDeadline(time.Now().Add(2 * time.Second))
@@ -189,6 +188,6 @@ func TestTheProxyCuts(t *testing.T) {
 		conn.Close()
 	}
 	if len(sizes) < 10 {
-		t.Errorf("connections were cut after %v bytes only", sizes)
+		t.Errorf("connections were only cut after %v bytes", sizes)
 	}
 }

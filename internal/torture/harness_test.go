@@ -23,21 +23,21 @@ import (
 )
 
 var (
-	seed   = flag.Uint64("torture.seed", 0, "what chooses the moments; 0: another one each time")
-	kills  = flag.Int("torture.kills", 8, "how often the server is killed")
-	losses = flag.Int("torture.losses", 5, "how often the disk loses what was not synced")
-	syncs  = flag.Int("torture.syncs", 5, "up to which sync each fails once")
-	cuts   = flag.Int("torture.cuts", 400, "how often a connection is cut")
-	drains = flag.Int("torture.drains", 5, "how often the server is ended in peace under load")
+	seed   = flag.Uint64("torture.seed", 0, "seed of the random choices; 0: a new one each time")
+	kills  = flag.Int("torture.kills", 8, "number of kills")
+	losses = flag.Int("torture.losses", 5, "number of losses of unsynced data")
+	syncs  = flag.Int("torture.syncs", 5, "number of syncs; each of them fails once")
+	cuts   = flag.Int("torture.cuts", 400, "number of cut connections")
+	drains = flag.Int("torture.drains", 5, "number of graceful shutdowns under load")
 )
 
-// patience is how long a campaign waits for what must come.
+// patience is how long a campaign waits for an expected event.
 const patience = 60 * time.Second
 
-// room is where it all happens.
+// room is the room of all campaigns.
 const room = "lobby"
 
-// binary is the server, in a build that can be made to fail.
+// binary is the server, built with failpoints.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -67,22 +67,22 @@ func buildAndRun(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// random returns the campaign's source of moments. A campaign can be repeated
-// with the same choices; what threads make of them is their own.
+// random returns the campaign's source of random choices. A campaign can be
+// repeated with the same choices, but not with the same scheduling.
 func random(t *testing.T) *rand.Rand {
 	t.Helper()
 	t.Logf("-torture.seed %d", *seed)
 	return rand.New(rand.NewPCG(*seed, 7))
 }
 
-// host is a place where a server runs, is killed and runs again.
+// host runs, kills and restarts a server.
 type host struct {
 	t       *testing.T
 	data    string
 	address string
 	process *exec.Cmd
-	exited  chan struct{} // closed when the process has ended
-	err     error         // how it ended; to be read after exited
+	exited  chan struct{} // closed once the process has ended
+	err     error         // how it ended; read only after exited is closed
 	log     *logTail
 }
 
@@ -98,7 +98,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// logTail keeps the end of a server's log and sees what it waits for.
+// logTail keeps the end of a server's log and waits for text in it.
 type logTail struct {
 	mu    sync.Mutex
 	text  []byte
@@ -122,8 +122,8 @@ func (l *logTail) String() string {
 	return string(l.text)
 }
 
-// start runs a server with faults in its environment, and returns when it is
-// ready or has ended.
+// start runs a server with faults in its environment, and returns when it is ready
+// or has ended.
 func (h *host) start(faults ...string) {
 	h.t.Helper()
 	h.log = &logTail{ready: make(chan struct{})}
@@ -143,11 +143,11 @@ func (h *host) start(faults ...string) {
 	case <-h.log.ready:
 	case <-h.exited:
 	case <-time.After(patience):
-		h.t.Fatalf("the server does not get ready:\n%s", h.log)
+		h.t.Fatalf("the server does not become ready:\n%s", h.log)
 	}
 }
 
-// ended waits a while for the end of the server and reports whether it came.
+// ended waits a while for the end of the server and reports whether it has ended.
 func (h *host) ended(wait time.Duration) bool {
 	select {
 	case <-h.exited:
@@ -159,7 +159,7 @@ func (h *host) ended(wait time.Duration) bool {
 
 func (h *host) signal(s os.Signal) { h.process.Process.Signal(s) }
 
-// kill ends the server without a word.
+// kill ends the server with SIGKILL.
 func (h *host) kill() {
 	if h.process != nil {
 		h.process.Process.Kill()
@@ -167,7 +167,7 @@ func (h *host) kill() {
 	}
 }
 
-// stop ends the server in peace.
+// stop shuts the server down gracefully.
 func (h *host) stop() {
 	h.t.Helper()
 	h.signal(os.Interrupt)
@@ -176,7 +176,7 @@ func (h *host) stop() {
 	}
 }
 
-// stored checks the database and returns what is in the room.
+// stored checks the database and returns the messages in the room.
 func (h *host) stored() ([]Message, error) {
 	s, err := sqlite.OpenArchive(context.Background(), h.data)
 	if err != nil {
@@ -198,7 +198,7 @@ func (h *host) stored() ([]Message, error) {
 	return all, err
 }
 
-// check fails the test for everything that does not fit.
+// check fails the test for every violation.
 func (h *host) check(history *History, when string) {
 	h.t.Helper()
 	stored, err := h.stored()
@@ -206,11 +206,11 @@ func (h *host) check(history *History, when string) {
 		h.t.Fatalf("%s: the database: %v", when, err)
 	}
 	if problems := history.Check(stored); len(problems) > 0 {
-		h.t.Fatalf("%s: %d faults, the first are\n%s\nthe server's log ends\n%.3000s", when, len(problems), strings.Join(problems[:min(len(problems), 10)], "\n"), h.log)
+		h.t.Fatalf("%s: %d violations, the first are\n%s\nthe server's log ends\n%.3000s", when, len(problems), strings.Join(problems[:min(len(problems), 10)], "\n"), h.log)
 	}
 }
 
-// crowd is who talks and listens during a campaign.
+// crowd is the set of clients that talk and listen during a campaign.
 type crowd struct {
 	t       *testing.T
 	address string
@@ -218,11 +218,11 @@ type crowd struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	group   sync.WaitGroup
-	gate    sync.RWMutex // guards quiet; held by who is about to say something
-	quiet   bool         // nobody says anything new
+	gate    sync.RWMutex // guards quiet; read-locked while announcing a message
+	quiet   bool         // no new messages
 	senders []*client.Client
 	mu      sync.Mutex
-	states  map[string]client.State // the last of each client of the SDK
+	states  map[string]client.State // the last one of each SDK client
 }
 
 func newCrowd(t *testing.T, address string) *crowd {
@@ -232,7 +232,7 @@ func newCrowd(t *testing.T, address string) *crowd {
 	return c
 }
 
-// options are those of somebody with the SDK.
+// options are the options of an SDK client.
 func (c *crowd) options(name string) client.Options {
 	return client.Options{Username: name, MaxBackoff: 20 * time.Millisecond, OnState: func(s client.State) {
 		c.mu.Lock()
@@ -241,12 +241,12 @@ func (c *crowd) options(name string) client.Options {
 	}}
 }
 
-// fail ends the test with what is known of everybody.
+// fail ends the test with the state of all clients.
 func (c *crowd) fail(format string, args ...any) {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.t.Fatalf("%s\nthe clients: %+v\nfaults so far: %q", fmt.Sprintf(format, args...), c.states, c.history.Violations())
+	c.t.Fatalf("%s\nthe clients: %+v\nviolations so far: %q", fmt.Sprintf(format, args...), c.states, c.history.Violations())
 }
 
 func (c *crowd) end() {
@@ -257,14 +257,13 @@ func (c *crowd) end() {
 	c.group.Wait()
 }
 
-// send has somebody say one thing after the other, with a number of them under
-// way at any time.
+// send sends messages from an SDK client, with a given number in flight.
 func (c *crowd) send(name string, window int) {
 	c.t.Helper()
 	var session *client.Client
 	var joined *client.Room
 	var err error
-	for deadline := time.Now().Add(patience); ; { // the server may be dead at the moment
+	for deadline := time.Now().Add(patience); ; { // the server may be down at the moment
 		if session, err = client.Dial(c.ctx, c.address, c.options(name)); err == nil {
 			joined, err = session.Join(c.ctx, room, client.From{})
 			if err == nil {
@@ -305,15 +304,15 @@ func (c *crowd) send(name string, window int) {
 				case err == nil:
 					c.history.Acked(content, receipt.Seq)
 				case c.ctx.Err() == nil:
-					c.history.Violation("%s was refused: %v", short(content), err)
+					c.history.Violation("%s was rejected: %v", short(content), err)
 				}
 			})
 		}
 	})
 }
 
-// announce notes what is about to be said, as soon as something may be said. It
-// returns false at the end of the campaign.
+// announce records the next message, once sending is allowed. It returns false at
+// the end of the campaign.
 func (c *crowd) announce(name, content string) bool {
 	for c.ctx.Err() == nil {
 		c.gate.RLock()
@@ -330,14 +329,15 @@ func (c *crowd) announce(name, content string) bool {
 	return false
 }
 
-// hush says whether anything new may be said. When it returns nobody is about to.
+// hush allows or forbids new messages. When it returns, no message is being
+// announced.
 func (c *crowd) hush(quiet bool) {
 	c.gate.Lock()
 	defer c.gate.Unlock()
 	c.quiet = quiet
 }
 
-// watch has somebody read with the SDK.
+// watch reads with an SDK client.
 func (c *crowd) watch(name string) {
 	c.group.Go(func() {
 		for c.ctx.Err() == nil {
@@ -355,8 +355,8 @@ func (c *crowd) watch(name string) {
 	})
 }
 
-// follow reads until the end. It returns false if the server goes down before it
-// has begun: only rooms that a client is in are joined again by itself.
+// follow reads until the end. It returns false if the server goes down before the
+// join has succeeded, because the SDK only rejoins joined rooms.
 func (c *crowd) follow(name string, session *client.Client) (begun bool) {
 	joined, err := session.Join(c.ctx, room, client.After(client.Cursor{}))
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Temporary() {
@@ -384,8 +384,8 @@ func (c *crowd) follow(name string, session *client.Client) (begun bool) {
 	return true
 }
 
-// listen has somebody read with nothing between them and the protocol, so that
-// nobody hides a repeat. Now and then the reader begins anew from the start.
+// listen reads the bare protocol, so that nothing hides a repeat. Now and then the
+// reader starts over from the first message.
 func (c *crowd) listen(name string, lives int) {
 	c.group.Go(func() {
 		session, epoch := "", ""
@@ -410,7 +410,7 @@ type violation string
 
 func (v violation) Error() string { return string(v) }
 
-// hear is one connection of a reader.
+// hear runs one connection of a reader.
 func (c *crowd) hear(name, reader string, session, epoch *string) error {
 	conn, err := net.DialTimeout("tcp", c.address, time.Second)
 	if err != nil {
@@ -432,7 +432,7 @@ func (c *crowd) hear(name, reader string, session, epoch *string) error {
 	if after > 0 {
 		join.Epoch = *epoch
 	}
-	// Both at once: the server takes what is ready.
+	// Both in one write: the server processes all ready input.
 	if _, err := conn.Write(join.Append(hello.Append(nil))); err != nil {
 		return err
 	}
@@ -462,14 +462,14 @@ func (c *crowd) hear(name, reader string, session, epoch *string) error {
 			return errors.New("goodbye")
 		case wire.TypeError:
 			if e.Code == wire.CodeResync {
-				return violation("it was told to resync")
+				return violation("an unexpected resync")
 			}
 			return errors.New(e.Text)
 		}
 	}
 }
 
-// stall has somebody join from the start and never read.
+// stall joins from the first message and never reads.
 func (c *crowd) stall(name string) {
 	c.group.Go(func() {
 		for c.ctx.Err() == nil {
@@ -480,7 +480,7 @@ func (c *crowd) stall(name string) {
 			}
 			fmt.Fprintf(conn, "{\"type\":\"hello\",\"version\":1,\"username\":%q}\n{\"type\":\"join\",\"room\":%q,\"after\":0}\n", name, room)
 			one := make([]byte, 1)
-			for c.ctx.Err() == nil { // a byte each second shows when it is dead
+			for c.ctx.Err() == nil { // a byte each second reveals a dead connection
 				conn.SetReadDeadline(time.Now().Add(time.Second))
 				if _, err := conn.Read(one); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 					break
@@ -495,8 +495,8 @@ func (c *crowd) stall(name string) {
 	})
 }
 
-// settle lets everybody come to rest: everything said is acknowledged, and the
-// SDK's reader has seen it.
+// settle waits until every message is acknowledged and the SDK's reader has seen
+// it.
 func (c *crowd) settle(watcher string) {
 	c.t.Helper()
 	c.hush(true)
@@ -505,7 +505,7 @@ func (c *crowd) settle(watcher string) {
 			break
 		}
 		if time.Now().After(deadline) {
-			c.fail("%d messages are still not acknowledged; %s saw %d of %d", c.history.InFlight(), watcher, c.history.Last(watcher), c.history.Acks())
+			c.fail("%d messages are still unacknowledged; %s saw %d of %d", c.history.InFlight(), watcher, c.history.Last(watcher), c.history.Acks())
 		}
 	}
 }

@@ -1,8 +1,8 @@
-// Package torture proves the guarantees while everything fails: servers are
-// killed, disks lose what was not synced, connections are cut. Clients note
-// what they send, what is acknowledged and what they see (History), and a
-// checker compares that with what is stored. The campaigns are the tests of
-// this package; "make torture" runs them for long.
+// Package torture proves the guarantees under failures: servers are killed, disks
+// lose unsynced data, connections break. Clients record the messages they send,
+// the acks, and the messages they read (History), and a checker compares them with
+// the stored messages. The campaigns are the tests of this package; "make torture"
+// runs them for longer.
 package torture
 
 import (
@@ -12,16 +12,17 @@ import (
 	"sync"
 )
 
-// Message is a message as somebody saw it. Contents are unique in a campaign, so
-// that a content identifies its message. One without a content is an entry of an
-// unknown kind: only its number counts.
+// Message is a message as a client saw it. Contents are unique in a campaign, so a
+// content identifies its message. One without a content is an entry of an unknown
+// kind: only its number counts.
 type Message struct {
 	Seq      uint64
 	Username string
 	Content  string
 }
 
-// History is what clients did and saw in one room. Safe for concurrent use.
+// History records the actions and observations of the clients in one room. It is
+// safe for concurrent use.
 type History struct {
 	mu         sync.Mutex
 	sent       map[string]string // authors by content
@@ -35,14 +36,14 @@ func NewHistory() *History {
 	return &History{sent: make(map[string]string), acked: make(map[string]uint64), seen: make(map[string][]Message)}
 }
 
-// Sent notes that somebody is about to send something.
+// Sent records that a message is about to be sent.
 func (h *History) Sent(username, content string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sent[content] = username
 }
 
-// Acked notes an ack.
+// Acked records an ack.
 func (h *History) Acked(content string, seq uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -52,29 +53,29 @@ func (h *History) Acked(content string, seq uint64) {
 	h.acked[content] = seq
 }
 
-// Saw notes that a reader was shown a message. A reader who begins anew takes
-// another name.
+// Saw records that a reader received a message. A reader that starts over uses a
+// new name.
 func (h *History) Saw(reader string, m Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seen[reader] = append(h.seen[reader], m)
 }
 
-// Violation notes something that must not have happened.
+// Violation records something that must not happen.
 func (h *History) Violation(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.violations = append(h.violations, fmt.Sprintf(format, args...))
 }
 
-// InFlight returns how many messages were sent and are not acknowledged.
+// InFlight returns the number of sent messages without an ack.
 func (h *History) InFlight() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.sent) - len(h.acked)
 }
 
-// Acks returns how many messages were acknowledged.
+// Acks returns the number of acknowledged messages.
 func (h *History) Acks() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -91,20 +92,21 @@ func (h *History) Last(reader string) uint64 {
 	return 0
 }
 
-// Violations returns what was noted as such so far.
+// Violations returns the violations recorded so far.
 func (h *History) Violations() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.violations)
 }
 
-// Check compares the history with everything that is stored, in its order, and
-// returns what does not fit:
+// Check compares the history with all stored messages, in order, and returns the
+// violations of these rules:
 //
-//   - what is stored has the numbers 1, 2, 3 … and was sent, once, by its author
-//   - what was acknowledged is stored, under the number of its ack
-//   - what a reader saw is one run without a gap or a repeat, and is what is
-//     stored under those numbers
+//   - stored messages have the numbers 1, 2, 3 … and were sent, once, by their
+//     authors
+//   - acknowledged messages are stored, under the number of their acks
+//   - the messages of a reader are one run without gaps or repeats, and equal the
+//     stored messages with the same numbers
 func (h *History) Check(stored []Message) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,7 +115,7 @@ func (h *History) Check(stored []Message) []string {
 	at := make(map[string]uint64, len(stored))
 	for i, m := range stored {
 		if want := uint64(i) + 1; m.Seq != want {
-			report("gap: stored is %d where %d should be", m.Seq, want)
+			report("gap: %d is stored instead of %d", m.Seq, want)
 		}
 		if m.Content == "" {
 			continue
@@ -125,7 +127,7 @@ func (h *History) Check(stored []Message) []string {
 		if author, ok := h.sent[m.Content]; !ok {
 			report("changed: %d is %s, which nobody sent", m.Seq, short(m.Content))
 		} else if author != m.Username {
-			report("changed: %d is stored for %s, and %s sent it", m.Seq, m.Username, author)
+			report("changed: %d is stored for %s, but %s sent it", m.Seq, m.Username, author)
 		}
 	}
 	for content, seq := range h.acked {
@@ -139,20 +141,20 @@ func (h *History) Check(stored []Message) []string {
 	for reader, seen := range h.seen {
 		for i, m := range seen {
 			if i > 0 && m.Seq != seen[i-1].Seq+1 {
-				report("order: %s saw %d behind %d", reader, m.Seq, seen[i-1].Seq)
+				report("order: %s saw %d after %d", reader, m.Seq, seen[i-1].Seq)
 			}
 			if m.Seq == 0 || m.Seq > uint64(len(stored)) {
-				report("lost: %s saw %d, and only %d are stored", reader, m.Seq, len(stored))
+				report("lost: %s saw %d, but only %d are stored", reader, m.Seq, len(stored))
 			} else if is := stored[m.Seq-1]; is != m {
-				report("changed: %s saw %d as %s: %s, and stored is %s: %s", reader, m.Seq, m.Username, short(m.Content), is.Username, short(is.Content))
+				report("changed: %s saw %d as %s: %s, but %s: %s is stored", reader, m.Seq, m.Username, short(m.Content), is.Username, short(is.Content))
 			}
 		}
 	}
 	return problems
 }
 
-// CheckComplete wants, at the peaceful end of a campaign, everything to be
-// acknowledged.
+// CheckComplete returns the unacknowledged messages at the end of a campaign with
+// a graceful shutdown.
 func (h *History) CheckComplete() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -172,7 +174,7 @@ func short(content string) string {
 	return content
 }
 
-// Readers returns how many readers there were.
+// Readers returns the number of readers.
 func (h *History) Readers() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// sound returns a history without a fault, and what is stored.
+// sound returns a history without violations, and the stored messages.
 func sound() (*History, []Message) {
 	h := NewHistory()
 	stored := []Message{{1, "ann", "a1"}, {2, "bob", "b1"}, {3, "ann", "a2"}, {4, "ann", "a3"}}
@@ -30,13 +30,13 @@ func sound() (*History, []Message) {
 func TestASoundHistoryIsSound(t *testing.T) {
 	h, stored := sound()
 	if problems := h.Check(stored); len(problems) > 0 {
-		t.Errorf("the checker says %q", problems)
+		t.Errorf("the checker found %q", problems)
 	}
 	if got := h.InFlight(); got != 2 {
 		t.Errorf("%d are in flight, want 2", got)
 	}
 	if problems := h.CheckComplete(); len(problems) != 2 {
-		t.Errorf("complete: %q, want two that were not acknowledged", problems)
+		t.Errorf("complete: %q, want two without an ack", problems)
 	}
 }
 
@@ -54,12 +54,12 @@ func TestUnknownKindsAreSound(t *testing.T) {
 	}
 	h.Saw("jumper", stored[1])
 	h.Saw("jumper", stored[3])
-	if problems := h.Check(stored); !slices.Equal(problems, []string{"order: jumper saw 4 behind 2"}) {
+	if problems := h.Check(stored); !slices.Equal(problems, []string{"order: jumper saw 4 after 2"}) {
 		t.Errorf("the checker says %q of a reader that missed 3", problems)
 	}
 }
 
-// Each rule of the checker catches the fault that it is for.
+// Each rule of the checker catches its violation.
 func TestTheCheckerCatches(t *testing.T) {
 	for name, c := range map[string]struct {
 		mutate func(h *History, stored []Message) []Message
@@ -69,10 +69,10 @@ func TestTheCheckerCatches(t *testing.T) {
 		"a lost end that was seen": {func(h *History, s []Message) []Message {
 			delete(h.acked, "a2")
 			return s[:2]
-		}, "lost: early saw 3, and only 2 are stored"},
+		}, "lost: early saw 3, but only 2 are stored"},
 		"a gap": {func(_ *History, s []Message) []Message {
 			return slices.Delete(s, 1, 2)
-		}, "gap: stored is 3 where 2 should be"},
+		}, "gap: 3 is stored instead of 2"},
 		"stored twice": {func(_ *History, s []Message) []Message {
 			return append(s, Message{5, "ann", "a3"})
 		}, "duplicate: a3 is stored as 4 and as 5"},
@@ -82,7 +82,7 @@ func TestTheCheckerCatches(t *testing.T) {
 		"another author": {func(_ *History, s []Message) []Message {
 			s[3].Username = "bob"
 			return s
-		}, "4 is stored for bob, and ann sent it"},
+		}, "4 is stored for bob, but ann sent it"},
 		"another number": {func(h *History, s []Message) []Message {
 			s[0].Content, s[1].Content = s[1].Content, s[0].Content
 			return s
@@ -94,30 +94,30 @@ func TestTheCheckerCatches(t *testing.T) {
 		"seen twice": {func(h *History, s []Message) []Message {
 			h.Saw("early", s[2])
 			return s
-		}, "order: early saw 3 behind 3"},
+		}, "order: early saw 3 after 3"},
 		"a jump": {func(h *History, s []Message) []Message {
 			h.Saw("jumper", s[0])
 			h.Saw("jumper", s[2])
 			return s
-		}, "order: jumper saw 3 behind 1"},
+		}, "order: jumper saw 3 after 1"},
 		"backwards": {func(h *History, s []Message) []Message {
 			h.Saw("late", s[1])
 			return s
-		}, "order: late saw 2 behind 4"},
+		}, "order: late saw 2 after 4"},
 		"another content seen": {func(h *History, s []Message) []Message {
 			h.Saw("early", Message{4, "ann", "a2"})
 			return s
-		}, "changed: early saw 4 as ann: a2, and stored is ann: a3"},
-		"something else that is wrong": {func(h *History, s []Message) []Message {
-			h.Violation("told to %s", "resync")
+		}, "changed: early saw 4 as ann: a2, but ann: a3 is stored"},
+		"another violation": {func(h *History, s []Message) []Message {
+			h.Violation("got a %s", "resync")
 			return s
-		}, "told to resync"},
+		}, "got a resync"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, stored := sound()
 			problems := h.Check(c.mutate(h, stored))
 			if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, c.want) }) {
-				t.Errorf("the checker says %q, want %q", problems, c.want)
+				t.Errorf("the checker found %q, want %q", problems, c.want)
 			}
 		})
 	}

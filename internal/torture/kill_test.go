@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// places are the failpoints, and how often a server passes them in a short
-// life under load.
+// places are the failpoints, and how often a server passes them in a short life
+// under load.
 var places = []struct {
 	name  string
 	times int
@@ -24,11 +24,11 @@ var places = []struct {
 	{"checkpoint.write", 200},
 }
 
-// perDatabase is after how many deaths a campaign begins with a new database,
-// since all of the old one is checked after each.
+// perDatabase is the number of deaths before a campaign starts a new database,
+// because the whole database is checked after each.
 const perDatabase = 40
 
-// inFlight is how many messages are under way at least when a server dies.
+// inFlight is the minimum number of messages in flight when a server dies.
 const inFlight = 100
 
 // everybody is the crowd of these campaigns.
@@ -44,8 +44,8 @@ func everybody(t *testing.T, address string) *crowd {
 	return c
 }
 
-// end waits until a server that has a failpoint has died, or kills it. It
-// reports whether the failpoint did it.
+// end waits until a server with a failpoint has died, or kills it. It reports
+// whether the failpoint was reached.
 func end(h *host, random *rand.Rand, deadly syscall.Signal, failpoint bool) bool {
 	if failpoint && h.ended(2*time.Second) {
 		return true
@@ -58,10 +58,9 @@ func end(h *host, random *rand.Rand, deadly syscall.Signal, failpoint bool) bool
 	return false
 }
 
-// campaign kills servers over and over while a crowd talks, and checks after
-// each death what is stored. Every so often it starts with a new database. Every
-// other death is meant for a failpoint, and only what was in the middle of
-// traffic counts.
+// campaign repeatedly kills servers while a crowd talks, and checks the stored
+// messages after each death. From time to time it starts a new database. Every
+// other death is at a failpoint, and only deaths under load count.
 func campaign(t *testing.T, times int, faults func(random *rand.Rand) []string, deadly syscall.Signal) {
 	random := random(t)
 	died := make(map[string]int)
@@ -80,7 +79,7 @@ func campaign(t *testing.T, times int, faults func(random *rand.Rand) []string, 
 			}
 			before := c.history.Acks()
 			h.start(env...)
-			if name == "" { // not before there is traffic
+			if name == "" { // not before there is load
 				for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 					if c.history.Acks() > before && c.history.InFlight() >= inFlight {
 						break
@@ -116,26 +115,26 @@ func campaign(t *testing.T, times int, faults func(random *rand.Rand) []string, 
 	t.Logf("died %v; %d more with less than %d messages in flight", died, idle, inFlight)
 }
 
-// clock moves the server's clock by up to ten hours.
+// clock shifts the server's clock by up to ten hours.
 func clock(random *rand.Rand) string {
 	return fmt.Sprintf("KABAN_FAULT_CLOCK=%dm", random.IntN(1200)-600)
 }
 
-// Killing keeps what the system has in its page cache: this tests the order of
-// things, not the disk.
+// A killed process leaves its writes in the page cache, so this tests the order of
+// events, not the disk.
 func TestKills(t *testing.T) {
 	campaign(t, *kills, func(random *rand.Rand) []string { return []string{clock(random)} }, syscall.SIGKILL)
 }
 
-// Here what was not synced is gone as well, all of it or some.
+// Here some or all unsynced data is lost as well.
 func TestLosses(t *testing.T) {
 	campaign(t, *losses, func(random *rand.Rand) []string {
 		return []string{clock(random), fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32())}
 	}, syscall.SIGUSR1)
 }
 
-// The control of TestLosses: without syncs it has to find something. Otherwise
-// the disk loses nothing and proves nothing.
+// The control of TestLosses: without syncs there must be a loss. Otherwise the
+// disk loses nothing and proves nothing.
 func TestLossesAreFoundWithoutSyncs(t *testing.T) {
 	random := random(t)
 	for range 20 {
@@ -160,11 +159,10 @@ func TestLossesAreFoundWithoutSyncs(t *testing.T) {
 			return
 		}
 	}
-	t.Error("with synchronous=off and a disk that loses what was not synced nothing was lost")
+	t.Error("nothing was lost with synchronous=off and a disk that loses unsynced data")
 }
 
-// A sync that fails ends the server with a message, and nothing that was
-// acknowledged before is lost.
+// A failed sync ends the server with an error, and acknowledged messages stay.
 func TestFailedSyncs(t *testing.T) {
 	t.Logf("-torture.seed %d", *seed)
 	for n := 1; n <= *syncs; {
@@ -175,7 +173,7 @@ func TestFailedSyncs(t *testing.T) {
 		for end := n + perDatabase/8; n < end && n <= *syncs; n++ {
 			h.start(fmt.Sprintf("KABAN_FAULT_DISK=failsync=%d", n))
 			if !h.ended(patience) {
-				t.Fatalf("sync %d failed and the server goes on:\n%s", n, h.log)
+				t.Fatalf("sync %d failed and the server keeps running:\n%s", n, h.log)
 			}
 			if h.process.ProcessState.ExitCode() != 1 {
 				t.Errorf("sync %d failed and the server ended with %v:\n%s", n, h.err, h.log)
@@ -194,8 +192,8 @@ func TestFailedSyncs(t *testing.T) {
 	}
 }
 
-// A server that is told to end does so in peace, however much is going on: with
-// exit code 0, and with everything kept that it has acknowledged.
+// A server that gets SIGTERM under load shuts down gracefully, with exit code 0,
+// and keeps every acknowledged message.
 func TestDrains(t *testing.T) {
 	t.Logf("-torture.seed %d", *seed)
 	for done := 0; done < *drains; {
@@ -224,14 +222,14 @@ func TestDrains(t *testing.T) {
 	}
 }
 
-// A full disk refuses messages for as long as it is full, and loses none.
+// A full disk rejects messages as long as it is full, and loses none.
 func TestFullDisk(t *testing.T) {
 	h := newHost(t)
 	h.start("KABAN_FAULT_DISK=full=2000000")
 	c := everybody(t, h.address)
 	for deadline := time.Now().Add(patience); !strings.Contains(h.log.String(), "the store failed"); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the disk does not get full:\n%s", h.log)
+			t.Fatalf("the disk does not fill up:\n%s", h.log)
 		}
 	}
 	acked := c.history.Acks()

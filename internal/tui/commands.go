@@ -167,7 +167,7 @@ func (m *Model) listMembers(rest string) tea.Cmd {
 	return nil
 }
 
-func (m *Model) listRooms(string) tea.Cmd { m.backend.rooms(true); return nil }
+func (m *Model) listRooms(string) tea.Cmd { m.backend.listRooms(true); return nil }
 
 func (m *Model) rename(rest string) tea.Cmd {
 	if _, err := kaban.ParseUsername(rest); err != nil {

@@ -24,7 +24,7 @@ func written(t *testing.T, text string) string {
 
 func TestConfigErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{`sever = "a:1"`, `line 1: there is no key "sever", did you mean "server"?`},
+		{`sever = "a:1"`, `line 1: unknown key "sever", did you mean "server"?`},
 		{"\ntheme = \"loud\"", `line 2: theme: "loud" is none of auto, dark, light`},
 		{`notify = "drum"`, `notify: "drum" is none of bell, off, osc9, osc777`},
 		{`mouse = "yes"`, "mouse: it must be true or false"},

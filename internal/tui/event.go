@@ -39,7 +39,6 @@ type (
 		asked, room string
 		cursor      client.Cursor // everything up to here was there before
 		head        uint64
-		again       bool // under a new name, or after the session had ended
 	}
 	failedEvent struct { // a room cannot be joined, or was lost
 		room string
@@ -117,7 +116,7 @@ type backend interface {
 	// find loads the messages around a moment.
 	find(room string, moment time.Time)
 	members(room string, asked bool)
-	rooms(asked bool)
+	listRooms(asked bool)
 	rename(name string)
 	reconnect()
 	ping()

@@ -125,7 +125,7 @@ func TestANameThatOurOwnAttemptHas(t *testing.T) {
 func TestTheStatusOfASilentServer(t *testing.T) {
 	s := NewSession()
 	defer s.Close()
-	s.options("ann").OnState(client.State{Status: client.Silent})
+	s.onState(client.State{Status: client.Silent})
 	if e, ok := s.take()[0].(stateEvent); !ok || e.link != silent {
 		t.Errorf("got %+v", e)
 	}

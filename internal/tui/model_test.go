@@ -45,7 +45,7 @@ func (a *asked) find(room string, moment time.Time) {
 	a.note("find %s %s", room, moment.Format(time.RFC3339))
 }
 func (a *asked) members(room string, asked bool) { a.note("members %s %v", room, asked) }
-func (a *asked) rooms(asked bool)                { a.note("rooms %v", asked) }
+func (a *asked) listRooms(asked bool)            { a.note("rooms %v", asked) }
 func (a *asked) rename(name string)              { a.note("rename %s", name) }
 func (a *asked) reconnect()                      { a.note("reconnect") }
 func (a *asked) ping()                           {}

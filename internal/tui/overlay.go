@@ -21,7 +21,7 @@ type switcher struct {
 
 func (m *Model) openSwitcher() tea.Cmd {
 	m.mode, m.switcher = switching, switcher{query: draft{column: -1}}
-	m.backend.rooms(false)
+	m.backend.listRooms(false)
 	return nil
 }
 

@@ -31,17 +31,13 @@ func (s *Session) search(room string, q scan) {
 	s.mu.Lock()
 	before := s.endSearch
 	s.endSearch = cancel
-	c := s.client
 	s.mu.Unlock()
 	if before != nil {
 		before()
 	}
 	s.group.Go(func() {
 		defer cancel()
-		e := scanEvent{room: room, number: q.number, err: client.ErrOffline}
-		if c != nil {
-			e = s.scan(ctx, c, room, q)
-		}
+		e := s.scan(ctx, s.client, room, q)
 		if ctx.Err() == nil {
 			s.put(e)
 		}

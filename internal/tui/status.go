@@ -7,6 +7,9 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"kaban/client"
+	"kaban/wire"
 )
 
 // statusNeeds returns how many rows the status line needs for what has to be
@@ -175,4 +178,10 @@ func (m *Model) keyOf(name string) string {
 		}
 	}
 	return "/help"
+}
+
+// isTaken reports whether somebody is connected under the name.
+func isTaken(err error) bool {
+	refused, ok := errors.AsType[*client.Error](err)
+	return ok && refused.Code == wire.CodeUsernameTaken
 }

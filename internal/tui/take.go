@@ -88,14 +88,19 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 		}
 		m.greet(m.explainOffline(e.err))
 	case e.link == online && !resumed:
-		for _, r := range m.rooms {
-			if r.joined { // who is here may have changed meanwhile
-				m.backend.members(r.name, false)
-			}
-		}
-		m.backend.ping()
+		m.refresh()
 	}
 	return nil
+}
+
+// refresh asks for the state that may have changed while there was no connection.
+func (m *Model) refresh() {
+	for _, r := range m.rooms {
+		if r.joined {
+			m.backend.members(r.name, false)
+		}
+	}
+	m.backend.ping()
 }
 
 // arrive is the start of a session.
@@ -108,8 +113,8 @@ func (m *Model) arrive() tea.Cmd {
 		m.form.used = false
 		command = m.save("server", "username")
 	}
-	m.backend.rooms(false)
-	m.backend.ping()
+	m.backend.listRooms(false)
+	m.refresh()
 	return command
 }
 
@@ -120,9 +125,6 @@ func (m *Model) takeJoined(e joinedEvent) {
 	}
 	r.joined, r.failed, r.known = true, "", max(r.known, e.head)
 	m.backend.members(r.name, false)
-	if e.again {
-		return
-	}
 	if r.epoch == e.cursor.Epoch && r.read < e.cursor.Seq { // from the last time
 		r.mark, r.marked = r.read, true
 	} else {

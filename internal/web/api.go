@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// pageBytes is how much content a page of messages has at most.
+	// pageBytes bounds the content of a page of messages.
 	pageBytes = 256 << 10
-	// maxName is the longest name that a page may begin after, in bytes.
+	// maxName bounds the name after which a page begins, in bytes.
 	maxName = kaban.MaxRoomName * 4
-	// postTimeout is how long a message may take to be stored.
+	// postTimeout bounds the time until a message is stored.
 	postTimeout = 20 * time.Second
 )
 
 // Room is a room in a list.
 type Room struct {
 	Room    string `json:"room" doc:"The room's name."`
-	Head    uint64 `json:"head" doc:"The last seq; 0 if it has no message."`
-	Members int    `json:"members" doc:"How many connections are in it."`
+	Head    uint64 `json:"head" doc:"The last seq; 0 if the room is empty."`
+	Members int    `json:"members" doc:"The number of connections in the room."`
 }
 
 // RoomState is one room.
 type RoomState struct {
 	Room
-	Epoch string `json:"epoch" doc:"Names this life of the server's data; a seq is only meaningful with it."`
+	Epoch string `json:"epoch" doc:"Identifies the server's data. A seq is only meaningful together with its epoch."`
 }
 
 // RoomList is a page of rooms.
@@ -53,35 +53,35 @@ type MemberList struct {
 // Message is an entry of a room's log.
 type Message struct {
 	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, without id, username and content. It counts for the next page."`
-	Seq      uint64 `json:"seq" minimum:"1" doc:"Its place in the room: 1, 2, 3 and so on without a gap."`
+	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room: 1, 2, 3 and so on without gaps."`
 	ID       string `json:"id" doc:"The author's id for it."`
 	Username string `json:"username" doc:"The author."`
-	Content  string `json:"content" doc:"What was said. Treat it as untrusted text."`
-	Time     string `json:"time" format:"date-time" doc:"When it was stored, by the server's clock: UTC, milliseconds."`
+	Content  string `json:"content" doc:"The text. Treat it as untrusted."`
+	Time     string `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
 }
 
 // MessageList is a page of messages.
 type MessageList struct {
 	Room     string    `json:"room" doc:"The room's name."`
-	Epoch    string    `json:"epoch" doc:"Names this life of the server's data."`
+	Epoch    string    `json:"epoch" doc:"Identifies the server's data."`
 	Messages []Message `json:"messages" nullable:"false" doc:"Oldest first."`
-	More     bool      `json:"more" doc:"There are more in the direction that was asked for."`
+	More     bool      `json:"more" doc:"There are more in the requested direction."`
 }
 
 // Draft is a message to be sent.
 type Draft struct {
-	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your name for this message, once for each message. Sending it again with the same id stores nothing."`
-	Username string `json:"username" minLength:"1" doc:"The author's name; nobody may be connected under it."`
-	Content  string `json:"content" minLength:"1" doc:"What to say."`
+	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this message. Use a new one for each message. Sending a message again with the same id stores nothing."`
+	Username string `json:"username" minLength:"1" doc:"The author's name. It must not be in use by a connection."`
+	Content  string `json:"content" minLength:"1" doc:"The text."`
 }
 
 // Receipt says where and when a message was stored.
 type Receipt struct {
 	Room      string `json:"room" doc:"The room's name."`
 	ID        string `json:"id" doc:"The id that was sent."`
-	Seq       uint64 `json:"seq" minimum:"1" doc:"Its place in the room."`
+	Seq       uint64 `json:"seq" minimum:"1" doc:"The number of the message in its room."`
 	Time      string `json:"time" format:"date-time" doc:"When it was stored."`
-	Duplicate bool   `json:"duplicate" doc:"It had been stored before; seq and time are the first one's."`
+	Duplicate bool   `json:"duplicate" doc:"The message was already stored; seq and time are those of the first request."`
 }
 
 // number is an optional parameter.
@@ -128,7 +128,7 @@ func (l limitParam) limit() (int, error) {
 // NamePage is the part of a list of names that is asked for.
 type NamePage struct {
 	After string     `query:"after" doc:"Only names that sort after this."`
-	Limit limitParam `query:"limit" doc:"How many at most; 500 if absent."`
+	Limit limitParam `query:"limit" doc:"The most names to return; 500 if absent."`
 }
 
 func (in *NamePage) check() (limit int, err error) {
@@ -148,9 +148,9 @@ type RoomPath struct {
 
 type messagesInput struct {
 	RoomPath
-	Before number     `query:"before" doc:"The newest messages with a smaller seq. Without before and after: the newest of all."`
-	After  number     `query:"after" doc:"The oldest messages with a greater seq."`
-	Limit  limitParam `query:"limit" doc:"How many at most; 50 if absent. A page ends early, after at least one message, rather than be very long."`
+	Before number     `query:"before" doc:"Return the newest messages with a smaller seq. Without before and after: the newest of all."`
+	After  number     `query:"after" doc:"Return the oldest messages with a greater seq."`
+	Limit  limitParam `query:"limit" doc:"The most messages to return; 50 if absent. A page with long messages ends earlier, after at least one."`
 }
 
 type postInput struct {
@@ -169,7 +169,7 @@ type postOutput struct {
 // newAPI registers the operations and returns their document.
 func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	config := huma.DefaultConfig("Kaban", "1")
-	config.Info.Description = "The HTTP interface of a Kaban server: what programs need that come and go. Whoever stays connected speaks kaban/1 over TCP or WebSocket (/v1/socket) instead. Errors are problem details (RFC 9457) with the codes of kaban/1."
+	config.Info.Description = "The HTTP interface of a Kaban server, for programs that do not stay connected. Clients that stay connected speak kaban/1 over TCP or WebSocket (/v1/socket) instead. Errors are problem details (RFC 9457) with the codes of kaban/1."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served by us, and nothing else
 	config.AllowAdditionalPropertiesByDefault = true                     // fields are added, and unknown ones ignored
 	config.CreateHooks = nil                                             // which would add links to every answer
@@ -182,17 +182,17 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 		}
 	}
 	huma.Register(api, operation("list-rooms", http.MethodGet, "/v1/rooms", "List the rooms", 400, 503), s.listRooms)
-	huma.Register(api, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Look at a room", 400, 404, 503), s.getRoom)
-	huma.Register(api, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List who is in a room", 400, 404, 503), s.listMembers)
+	huma.Register(api, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Get the state of a room", 400, 404, 503), s.getRoom)
+	huma.Register(api, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List the members of a room", 400, 404, 503), s.listMembers)
 	huma.Register(api, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's log", 400, 404, 500, 503), s.listMessages)
-	post := operation("post-message", http.MethodPost, "/v1/rooms/{room}/messages", "Say something in a room", 400, 403, 404, 409, 413, 415, 500, 503, 507)
-	post.Description = "Safe to repeat: the same id from the same author is stored once. The answer comes when the message is stored."
+	post := operation("post-message", http.MethodPost, "/v1/rooms/{room}/messages", "Send a message to a room", 400, 403, 404, 409, 413, 415, 500, 503, 507)
+	post.Description = "Safe to repeat: the same id from the same author is stored once. The response comes after the message is stored."
 	draft := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Draft](), true, "Draft")
 	post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{jsonType: {Schema: draft}}}
 	receipt := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Receipt](), true, "Receipt")
 	post.Responses = map[string]*huma.Response{
-		"200": {Description: "It had been stored before.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
-		"201": {Description: "It is stored.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
+		"200": {Description: "The message was already stored.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
+		"201": {Description: "The message is stored.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
 	}
 	post.DefaultStatus = http.StatusCreated
 	huma.Register(api, post, s.postMessage)

@@ -18,18 +18,18 @@ import (
 // Problem is the body of every error: RFC 9457, with the codes and fields that an
 // error frame of kaban/1 has. What is only of HTTP has no code.
 type Problem struct {
-	Title      string  `json:"title" doc:"What the status says."`
+	Title      string  `json:"title" doc:"The meaning of the status."`
 	Status     int     `json:"status" doc:"The HTTP status."`
-	Detail     string  `json:"detail,omitempty" doc:"What happened and what to do, for people."`
-	Code       string  `json:"code,omitempty" doc:"What happened, for programs: a code of kaban/1. There may be new ones."`
-	Field      string  `json:"field,omitempty" doc:"The parameter or the field of the body that is wrong."`
-	Max        *int    `json:"max,omitempty" doc:"A limit that was exceeded."`
-	Actual     *int    `json:"actual,omitempty" doc:"What exceeded it."`
-	Position   *int    `json:"position,omitempty" doc:"Where in the body (bytes) or in the field (code points)."`
-	RetryAfter *int64  `json:"retry_after_ms,omitempty" doc:"When it is worth another try, in milliseconds."`
-	Epoch      string  `json:"epoch,omitempty" doc:"With resync: the present epoch."`
+	Detail     string  `json:"detail,omitempty" doc:"For people: what happened and what to do."`
+	Code       string  `json:"code,omitempty" doc:"For programs: a code of kaban/1. New codes may be added."`
+	Field      string  `json:"field,omitempty" doc:"The invalid parameter or field of the body."`
+	Max        *int    `json:"max,omitempty" doc:"The limit that was exceeded."`
+	Actual     *int    `json:"actual,omitempty" doc:"The value that exceeded it."`
+	Position   *int    `json:"position,omitempty" doc:"The position in the body (bytes) or in the field (code points)."`
+	RetryAfter *int64  `json:"retry_after_ms,omitempty" doc:"The time until a retry makes sense, in milliseconds."`
+	Epoch      string  `json:"epoch,omitempty" doc:"With resync: the current epoch."`
 	Head       *uint64 `json:"head,omitempty" doc:"With resync: the last seq of the room."`
-	Oldest     *uint64 `json:"oldest,omitempty" doc:"With resync: the first seq that is kept."`
+	Oldest     *uint64 `json:"oldest,omitempty" doc:"With resync: the first seq that is still kept."`
 }
 
 // Error implements error.

@@ -133,70 +133,82 @@ func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
 
 // describe adds what is not registered as an operation of the API.
 func describe(document *huma.OpenAPI) {
-	text := func(description string) *huma.Response {
-		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}}
-	}
-	bad := func(description string) *huma.Response {
-		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}}}
-	}
-	parameter := func(name, in, description string, schema *huma.Schema) *huma.Param {
-		return &huma.Param{Name: name, In: in, Required: in == "path", Description: description, Schema: schema}
-	}
-	words := &huma.Schema{Type: huma.TypeString}
-	document.AddOperation(&huma.Operation{
-		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/rooms/{room}/events",
-		Summary:     "Follow a room",
-		Description: "Server-sent events: joined first, then message, presence, resync and goodbye; the data of each is a frame of kaban/1. The id of a message is its epoch and seq, so a client that comes back with Last-Event-ID misses nothing. Where that cannot be, resync comes and the stream goes on at the head.",
-		Parameters: []*huma.Param{
-			parameter("room", "path", "The room's name.", words),
-			parameter("after", "query", "Begin with the message after this seq. Without it: with what comes from now on.", number{}.Schema(nil)),
-			parameter("epoch", "query", "The epoch that after belongs to.", words),
-			parameter("Last-Event-ID", "header", "The id of the last event that was received; it beats after and epoch.", words),
-		},
-		Responses: map[string]*huma.Response{
-			"200": {Description: "The stream.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: words}}},
-			"400": bad("A parameter is wrong."), "404": bad("There is no such room."), "503": bad("The server has all streams that it takes."),
-		},
-	})
+	describeEvents(document)
+	describeHook(document)
 	document.AddOperation(&huma.Operation{
 		OperationID: "open-socket", Method: http.MethodGet, Path: "/v1/socket",
 		Summary:     "Speak kaban/1 over WebSocket",
 		Description: "The protocol kaban/1, one frame in each text message. docs/protocol.md describes it.",
 		Responses: map[string]*huma.Response{
-			"101": {Description: "The connection speaks WebSocket from here on."}, "400": {Description: "The request is no handshake."},
-			"403": bad("The page is of another origin."), "503": bad("The server is going down."),
+			"101": {Description: "The connection speaks WebSocket from here on."}, "400": {Description: "The request is not a handshake."},
+			"403": problemResponse("The page has another origin."), "503": problemResponse("The server is shutting down."),
 		},
 	})
+	document.AddOperation(&huma.Operation{
+		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Ask whether the server is alive",
+		Responses: map[string]*huma.Response{"200": textResponse("It is.")},
+	})
+	document.AddOperation(&huma.Operation{
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Ask whether the server accepts new clients",
+		Responses: map[string]*huma.Response{"200": textResponse("It does."), "503": textResponse("It is shutting down.")},
+	})
+}
+
+func textResponse(description string) *huma.Response {
+	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"text/plain": {Schema: textSchema()}}}
+}
+
+func problemResponse(description string) *huma.Response {
+	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}}}
+}
+
+func parameter(name, in, description string, schema *huma.Schema) *huma.Param {
+	return &huma.Param{Name: name, In: in, Required: in == "path", Description: description, Schema: schema}
+}
+
+func textSchema() *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
+
+func describeEvents(document *huma.OpenAPI) {
+	document.AddOperation(&huma.Operation{
+		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/rooms/{room}/events",
+		Summary:     "Follow a room",
+		Description: "Server-sent events: joined first, then message, presence, resync and goodbye. The data of each event is a frame of kaban/1. The id of a message is its epoch and seq, so a client that reconnects with Last-Event-ID misses nothing. If the log cannot be continued from there, the stream sends resync and continues at the head. An event of another name with an id is an entry of a kind to come; ignore it.",
+		Parameters: []*huma.Param{
+			parameter("room", "path", "The room's name.", textSchema()),
+			parameter("after", "query", "Start after the message with this seq. Without it the stream starts with new messages.", number{}.Schema(nil)),
+			parameter("epoch", "query", "The epoch that after belongs to.", textSchema()),
+			parameter("Last-Event-ID", "header", "The id of the last event that the client received. It takes precedence over after and epoch.", textSchema()),
+		},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "The stream.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: textSchema()}}},
+			"400": problemResponse("A parameter is invalid."), "404": problemResponse("There is no such room."), "503": problemResponse("The server has reached its limit of streams."),
+		},
+	})
+}
+
+func describeHook(document *huma.OpenAPI) {
 	slack := &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: true,
 		Properties: map[string]*huma.Schema{
-			"text":        {Type: huma.TypeString, Description: "What to say."},
-			"username":    {Type: huma.TypeString, Description: "Who says it. What names cannot have is left out; a name in use is not taken."},
+			"text":        {Type: huma.TypeString, Description: "The message."},
+			"username":    {Type: huma.TypeString, Description: "The author. Characters that names cannot have are removed. If the name is in use, the hook's own name is used."},
 			"attachments": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, Description: "Flattened into lines."},
 		},
 	}
+	form := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"payload": {Type: huma.TypeString, Description: "The JSON."}}}
 	document.AddOperation(&huma.Operation{
 		OperationID: "post-to-hook", Method: http.MethodPost, Path: "/hooks/{key}",
 		Summary:     "Send a message in Slack's format",
-		Description: "For programs that know incoming webhooks of Slack. The operator makes a key with \"kaban hook add ROOM\".",
-		Parameters:  []*huma.Param{parameter("key", "path", "The key, which is a secret.", words)},
+		Description: "For programs that can send to incoming webhooks of Slack. The operator creates a key with \"kaban hook add ROOM\".",
+		Parameters:  []*huma.Param{parameter("key", "path", "The key, which is a secret.", textSchema())},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			jsonType:                            {Schema: slack},
-			"application/x-www-form-urlencoded": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"payload": {Type: huma.TypeString, Description: "The JSON."}}}},
+			jsonType: {Schema: slack}, "application/x-www-form-urlencoded": {Schema: form},
 		}},
 		Responses: map[string]*huma.Response{
-			"200": text("It is stored."), "400": bad("There is something wrong with the message."), "403": bad("The page is of another origin."),
-			"404": bad("There is no such hook."), "409": bad("Somebody is connected under the name of the hook."), "413": bad("The message is too long."),
-			"500": bad("The server failed."), "503": bad("The server is going down or too busy."), "507": bad("The server's disk is full."),
+			"200": textResponse("The message is stored."), "400": problemResponse("The message is invalid."), "403": problemResponse("The page has another origin."),
+			"404": problemResponse("There is no such hook."), "409": problemResponse("All names of the hook are in use."), "413": problemResponse("The message is too long."),
+			"500": problemResponse("The server failed."), "503": problemResponse("The server is shutting down or too busy."), "507": problemResponse("The server's disk is full."),
 		},
-	})
-	document.AddOperation(&huma.Operation{
-		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Ask whether the server lives",
-		Responses: map[string]*huma.Response{"200": text("It does.")},
-	})
-	document.AddOperation(&huma.Operation{
-		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Ask whether the server takes new clients",
-		Responses: map[string]*huma.Response{"200": text("It does."), "503": text("It is going down.")},
 	})
 }
 

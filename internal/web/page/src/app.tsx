@@ -1,5 +1,5 @@
-// The page: the form that asks for a name, or the rooms, the conversation and
-// the members; and the keys that work everywhere.
+// The page: the form that asks for a name, or the rooms, the conversation and the
+// members; and the keyboard shortcuts.
 
 import { signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
@@ -21,7 +21,7 @@ import { Link, Menu, People, Search, Star } from './symbols'
 import { count, explain, language, t } from './texts'
 import { CopyButton } from './toolbar'
 
-/** Whether the members fit beside the messages; style.css has the same number. */
+/** Whether the members fit beside the messages; the style sheet has the same number. */
 const wideScreen = matchMedia('(min-width: 1081px)')
 const wide = signal(wideScreen.matches)
 wideScreen.addEventListener('change', () => (wide.value = wideScreen.matches))
@@ -135,7 +135,7 @@ function Chat() {
   )
 }
 
-/** Has the room stand above the others in the list. */
+/** Puts the room above the others in the list. */
 function StarButton({ room }: { room: Room }) {
   const on = starred.value.has(room.name)
   return (
@@ -145,10 +145,10 @@ function StarButton({ room }: { room: Room }) {
   )
 }
 
-/** How many faces stand for the members of a room. */
+/** How many avatars represent the members of a room. */
 const faces = 3
 
-/** The members of the room: beside the messages where there is room for them, else above. */
+/** Shows and hides the members: beside the messages on a wide screen, else above them. */
 function PeopleButton({ room }: { room: Room }) {
   const names = room.members.value ?? []
   const n = room.memberCount.value
@@ -177,7 +177,7 @@ function PeopleButton({ room }: { room: Room }) {
   )
 }
 
-/** The address or a link names a room that is not there. */
+/** Shown when the address or a link names a room that does not exist. */
 function Missing({ room }: { room: Room }) {
   const other = rooms.value.find((r) => r !== room)?.name ?? 'lobby'
   return (
@@ -196,7 +196,7 @@ function Missing({ room }: { room: Room }) {
   )
 }
 
-/** A dot on the button that opens the rooms: something is unread elsewhere. */
+/** A dot on the button that opens the rooms: another room has unread messages. */
 function OtherUnread() {
   return unreadElsewhere.value ? <span class="dot" /> : null
 }
@@ -212,9 +212,9 @@ function Spoken() {
   )
 }
 
-/** The keys that work wherever the focus is. */
+/** Keyboard shortcuts that work wherever the focus is. */
 function useKeys() {
-  // Before anybody sees the page: no key may be lost.
+  // Before the page is painted: no key may be lost.
   useLayoutEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.isComposing) return
@@ -224,11 +224,11 @@ function useKeys() {
         if (dialog.value === 'switcher') closeDialog()
         else openDialog('switcher')
       } else if (command && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'f') {
-        // A second time it is the browser's own search.
+        // The second time, the browser's own search opens.
         if (dialog.value || document.activeElement?.id === 'search') return
         openSearch()
       } else if (dialog.value) {
-        // Before the browser does it, which tells of it later than the next key.
+        // Before the browser does it, which reports it after the next key.
         if (event.key !== 'Escape') return
         closeDialog()
       } else if (event.altKey && !command && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
@@ -259,7 +259,7 @@ function emptyInput(target: EventTarget | null): boolean {
   return target instanceof HTMLTextAreaElement && target.value === ''
 }
 
-/** Goes to the room above or below in the list, or the next one with something unread. */
+/** Goes to the previous or next room in the list, or to the next one with unread messages. */
 function step(by: number, unread: boolean): void {
   const all = ordered.value
   const here = all.findIndex((r) => r.name === current.value)

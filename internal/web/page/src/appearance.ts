@@ -1,12 +1,12 @@
-// How the page looks, as the user has chosen: light or dark, wide or tight, with
-// the members beside the messages or without. style.css reads the attributes.
+// The look of the page, as the user has chosen: theme, density, and whether members
+// are shown beside the messages. The style sheet reads the attributes.
 
 import { computed, effect, signal } from '@preact/signals'
 import { preference } from './preference'
 
 export const theme = preference('theme', 'auto')
 export const density = preference('density', 'normal')
-/** Whether a wide screen has the members at its side. */
+/** Whether a wide screen shows the members beside the messages. */
 export const membersBeside = preference('members', true)
 
 const prefersDark = matchMedia('(prefers-color-scheme: dark)')
@@ -15,13 +15,13 @@ prefersDark.addEventListener('change', () => (systemDark.value = prefersDark.mat
 
 const shown = computed(() => (theme.value !== 'auto' ? theme.value : systemDark.value ? 'dark' : 'light'))
 
-/** Keeps the document as it was chosen to look. */
+/** Applies the choices to the document, now and when they change. */
 export function showAppearance(): void {
   const root = document.documentElement
   const frames = [...document.querySelectorAll<HTMLMetaElement>('meta[name="theme-color"]')].map((meta) => ({ meta, own: meta.content }))
   effect(() => {
     root.dataset.theme = shown.value
-    // The frame that a phone or an installed app draws around the page.
+    // Phones and installed apps draw a frame of this colour around the page.
     for (const { meta, own } of frames) {
       meta.content = theme.value === 'auto' ? own : shown.value === 'dark' ? '#151619' : '#f7f7f5'
     }

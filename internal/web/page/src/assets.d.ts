@@ -1,4 +1,4 @@
-// What esbuild makes of a file that is imported: its address.
+// esbuild turns the import of such a file into its address.
 declare module '*.svg' {
   const url: string
   export default url
@@ -8,8 +8,8 @@ declare module '*.png' {
   export default url
 }
 
-// Trusted Types (W3C): the one thing of them that the page uses. Not every
-// browser has them.
+// The only part of Trusted Types (W3C) that the page uses. Not every browser has
+// them.
 interface Window {
   readonly trustedTypes?: {
     createPolicy(

@@ -1,4 +1,4 @@
-// Begins and ends being here, and hands what the server says to those it is for.
+// Starts and ends a visit, and routes events from the server to their modules.
 
 import { batch } from '@preact/signals'
 import type { Status } from './connection'
@@ -16,7 +16,7 @@ import { keepSpot, load, save, takeSpot } from './storage'
 import { restore } from './tabs'
 import { turn } from './turn'
 
-/** Begins: with the rooms of the last visit and the place that the address names. */
+/** Starts with the rooms of the last visit and the place that the address names. */
 export function start(): void {
   session.prepare({ status: changeStatus, welcome, event: receive, refused, session: () => load('session') })
   receiver(take, announce)
@@ -35,7 +35,7 @@ export function start(): void {
   for (const name of ['focus', 'blur', 'pageshow']) addEventListener(name, look)
   document.addEventListener('visibilitychange', () => {
     look()
-    // A phone may end a page that is hidden without another word.
+    // A phone may end a hidden page without notice.
     if (document.visibilityState === 'hidden') saveReads()
   })
   addEventListener('pagehide', () => {
@@ -45,7 +45,7 @@ export function start(): void {
   if (state.username.value) session.open(state.username.value)
 }
 
-/** Shows where a reload was, else what the address names, else the last room. */
+/** Shows the place before a reload, else the one in the address, else the last room. */
 function begin(names: string[]): void {
   const spot = takeSpot()
   const [entry] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[]
@@ -71,12 +71,12 @@ function rememberSpot(): void {
 /** Takes a name and connects under it. */
 export function enter(username: string): void {
   state.refusal.value = undefined
-  // The message that the address names was waiting for this.
+  // The message that the address names can be shown now, with the focus.
   if (state.target.value) state.target.value = { ...state.target.value, focus: turn() }
   session.open(username)
 }
 
-/** Gives the name up; the form asks for another one. */
+/** Gives up the name and shows the form that asks for one. */
 export function leave(): void {
   session.close()
   batch(() => {
@@ -119,7 +119,7 @@ function welcome(event: Welcome): void {
     state.refusal.value = undefined
     disown(event.username)
   })
-  // The room that is shown comes first.
+  // The room on the screen comes first.
   const shown = state.room.value
   if (shown) enterRoom(shown)
   for (const room of state.rooms.value) if (room !== shown) enterRoom(room)

@@ -1,4 +1,4 @@
-// Where messages are written.
+// The field that messages are written in.
 
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
@@ -9,15 +9,15 @@ import { limits, target, type Room } from './state'
 import { Send } from './symbols'
 import { count, t } from './texts'
 
-/** Characters that messages cannot have: controls but line feed and tab. */
+/** Characters that messages cannot have: controls except line feed and tab. */
 const forbidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
-/** A text without what messages cannot have. */
+/** Removes characters that messages cannot have. */
 function allowed(text: string): string {
   return text.replace(/\r\n?/g, '\n').replace(forbidden, '')
 }
 
-/** More characters than this over the limit, which is below 0, and the rest is shown. */
+/** The count of characters left appears this close to the limit. */
 const nearLimit = -200
 
 export function Composer({ room }: { room: Room }) {
@@ -79,7 +79,7 @@ export function Composer({ room }: { room: Room }) {
   )
 }
 
-/** Handles a key in the field. Enter is for new lines on a touch screen, which has a button to send. */
+/** Handles a key in the field. On a touch screen Enter starts a new line, and a button sends. */
 function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, members: string[]): void {
   const { key } = event
   if (event.isComposing) return
@@ -89,7 +89,7 @@ function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }
   event.preventDefault()
 }
 
-/** Each room has its draft. The field takes the focus when the conversation begins; later the user decides. */
+/** Shows the draft of each room. The field takes the focus when the page opens; after that the user moves it. */
 function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit: () => void): void {
   useLayoutEffect(() => {
     input.current!.value = room.draft.peek()
@@ -100,7 +100,7 @@ function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit:
   }, [])
 }
 
-/** Leaves out of a paste what cannot be sent, before it is in the way. */
+/** Removes characters from a paste that messages cannot have. */
 function useCleanPaste(input: RefObject<HTMLTextAreaElement | null>): void {
   useEffect(() => {
     const el = input.current!
@@ -115,7 +115,7 @@ function useCleanPaste(input: RefObject<HTMLTextAreaElement | null>): void {
   }, [])
 }
 
-/** Completes the @name before the caret; false if there is none. */
+/** Completes the @name before the caret; returns false if there is none. */
 function complete(el: HTMLTextAreaElement, members: string[]): boolean {
   const found = /(?:^|\s)@([\p{L}\p{M}\p{N}_.-]+)$/u.exec(el.value.slice(0, el.selectionStart))
   if (!found) return false

@@ -1,22 +1,22 @@
-// One connection after the other to /v1/socket: says hello, resumes the session,
-// answers heartbeats, notices when the other side is gone, and comes back with
-// patience. What the frames mean is not its business.
+// Connects to /v1/socket and reconnects with backoff: says hello, resumes the session,
+// answers heartbeats, and detects a dead or silent server. It does not interpret the
+// frames of rooms.
 
 import { decode, randomID, type Event, type Goodbye, type Refusal, type Request, type Welcome } from './protocol'
 
 export type Status =
-  /** Not wanted: nobody has said a name yet, or it was refused. */
+  /** Not wanted: there is no name yet, or it was refused. */
   | 'closed'
   | 'connecting'
   | 'open'
-  /** The connection stands, but the server does not answer. */
+  /** The connection is open, but the server does not answer. */
   | 'silent'
-  /** Lost, and trying again. */
+  /** Lost, and retrying. */
   | 'waiting'
-  /** Ended for good until the user asks: the session is used elsewhere. */
+  /** Ended until the user asks for it: the session is in use elsewhere. */
   | 'replaced'
 
-/** Whom a connection tells what happens. */
+/** Receives what happens on a connection. */
 export interface Listener {
   status(status: Status): void
   /** A new session has begun: everything has to be joined and sent again. */
@@ -24,11 +24,11 @@ export interface Listener {
   event(event: Event): void
   /** The name was refused, or the server does not want this client. */
   refused(refusal: Refusal): void
-  /** The session that another tab may have left behind by now. */
+  /** The stored session, which another tab may have replaced. */
   session(): string | undefined
 }
 
-/** A request that was refused, or not answered because the connection broke. */
+/** A request was refused, or the connection broke before the answer. */
 export class RequestError extends Error {
   constructor(readonly refusal: Refusal | undefined) {
     super(refusal?.message ?? 'the connection was lost')
@@ -40,23 +40,23 @@ interface Waiting {
   reject(error: RequestError): void
 }
 
-/** Waits between tries: at random, longer each time. Milliseconds. */
+/** Backoff between tries: random, and longer each time. Milliseconds. */
 const firstWait = 500
 const longestWait = 30_000
-/** How long a session has to last to end the growth of the waits. */
+/** A session that lasts this long resets the backoff. Milliseconds. */
 const useful = 10_000
-/** How long the server may take to say welcome. */
+/** How long the server may take to answer hello. Milliseconds. */
 const helloPatience = 10_000
-/** How long nothing may come until the server is asked, while somebody looks at the page. */
+/** The longest silence before the server is pinged while the page is visible. Milliseconds. */
 const longestSilence = 5_000
-/** How long it may take to answer until that is said, and until the connection is given up. */
+/** How long an answer may take before the page reports silence, and before it gives up. Milliseconds. */
 const probePatience = 5_000
 const giveUpPatience = 20_000
-/** How often we look whether something has come. */
+/** How often the silence is measured. Milliseconds. */
 const watchEvery = 1_000
-/** How many bytes may wait to be sent when a ping is answered: a server that reads nothing gets no more. */
+/** No pong is sent while more bytes than this are queued: a server that does not read gets no more. */
 const mostUnsent = 64 * 1024
-/** How many requests may wait for their answers. */
+/** The most requests that may be unanswered. */
 const mostWaiting = 1_000
 
 let passed = 0
@@ -64,9 +64,9 @@ let lastDay = Date.now()
 let lastTick = performance.now()
 
 /**
- * How much time has passed since the page began, in milliseconds. The time of day
- * may be set back, and the other clock stands still while a machine sleeps: the one
- * that has gone further counts.
+ * The time since the page started, in milliseconds. The wall clock can be set back,
+ * and the monotonic clock stops while a machine sleeps: the one that advanced further
+ * counts.
  */
 function elapsed(): number {
   const day = Date.now()
@@ -84,9 +84,9 @@ export class Connection {
   private own: string | undefined
   private greeted = false
   private failures = 0
-  /** Tries that were given up after hello: the server may still take one of them and replace us by it. */
+  /** Tries that were given up after hello. The server may still accept one and replace this connection with it. */
   private strays = 0
-  /** When the session began, since 1970; 0 while there is none. */
+  /** When the session began, by elapsed(); 0 without one. */
   private since = 0
   private retry: ReturnType<typeof setTimeout> | undefined
   private watch: ReturnType<typeof setTimeout> | undefined
@@ -94,18 +94,18 @@ export class Connection {
   private refusal: Refusal | undefined
   private waiting = new Map<string, Waiting>()
   private heartbeat = 30_000
-  /** When something came, and when the server was asked after that; 0: it was not. Since 1970. */
+  /** When the last frame came, and when the server was pinged after it (0 if it was not), by elapsed(). */
   private heard = 0
   private asked = 0
   private silent = false
-  /** How long the answer may take until the connection is given up. */
+  /** How long the answer to that ping may take before the connection is given up. */
   private giveUp = giveUpPatience
 
   constructor(
     private readonly url: string,
     private readonly listener: Listener,
   ) {
-    // What may mean that the network is back, or that time has stood still.
+    // Signs that the network is back, or that the machine was asleep.
     for (const name of ['online', 'focus', 'pageshow']) addEventListener(name, () => this.probe())
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') this.probe()
@@ -114,7 +114,7 @@ export class Connection {
     addEventListener('pagehide', () => this.rest())
   }
 
-  /** Connects under a name, or again at once. */
+  /** Connects under a name, at once. */
   open(username: string): void {
     this.username = username
     this.failures = this.strays = 0
@@ -154,8 +154,8 @@ export class Connection {
 
   private connect(): void {
     this.drop()
-    // Another tab has taken the session over while this one was away. Taking it
-    // back unasked, the two would take turns for ever.
+    // Another tab took the session over while this one was away. If this one took it
+    // back unasked, the two would alternate for ever.
     const kept = this.listener.session()
     if (this.own !== undefined && kept !== this.own) {
       this.listener.status('replaced')
@@ -220,7 +220,7 @@ export class Connection {
     if (this.greeted) this.listener.event(event)
   }
 
-  /** Something came. */
+  /** A frame arrived. */
   private alive(): void {
     this.heard = elapsed()
     this.asked = 0
@@ -229,7 +229,7 @@ export class Connection {
     this.listener.status('open')
   }
 
-  /** Watches the server: asks it after a silence, says that it does not answer, gives it up. */
+  /** Watches for silence: pings the server, then reports it as silent, then gives up. */
   private listen(): void {
     this.arm(watchEvery, () => {
       const now = elapsed()
@@ -249,7 +249,7 @@ export class Connection {
     })
   }
 
-  /** Finds out soon whether the connection still stands, and tries at once if there is none. */
+  /** Checks soon whether the connection is alive; without one, connects at once. */
   private probe(giveUp = probePatience): void {
     if (this.retry !== undefined) {
       if (navigator.onLine) this.connect()
@@ -262,7 +262,7 @@ export class Connection {
     this.write({ type: 'ping' })
   }
 
-  /** The user leaves the page: it frees the name, and comes back if the browser shows it again. */
+  /** The user leaves the page: frees the name. It reconnects if the browser shows the page again. */
   private rest(): void {
     if (this.socket === undefined) return
     this.drop()
@@ -275,22 +275,22 @@ export class Connection {
     this.watch = setTimeout(then, after)
   }
 
-  /** The connection has ended: decides whether and when to come back. */
+  /** The connection has ended: decides whether and when to reconnect. */
   private lost(): void {
     const goodbye = this.goodbye
     const refusal = this.refusal
     const greeted = this.greeted
     if (this.since > 0 && elapsed() - this.since >= useful) this.failures = this.strays = 0
     this.drop()
-    // Each try that we gave up can replace us once; whoever else does has the session.
+    // Each try that was given up can replace this connection once. Any other replacement has the session.
     if (goodbye?.reason === 'replaced' && --this.strays < 0) {
       this.listener.status('replaced')
       return
     }
     const again = goodbye?.reconnect_after_ms ?? refusal?.retry_after_ms
     if (goodbye && goodbye.reason !== 'replaced' && again === undefined) {
-      // The name may still be held by what is left of us, which the server gives
-      // up after a while. And a hello that was missed is said again.
+      // The name may still be held by an earlier connection of this page, which the
+      // server drops after a while. A hello that came too late is said again.
       const passing =
         (refusal?.code === 'username_taken' && (this.own !== undefined || this.strays-- > 0)) || refusal?.code === 'hello_required'
       if (!passing) {
@@ -304,13 +304,13 @@ export class Connection {
     const wait = Math.min(longestWait, firstWait * 2 ** this.failures) * (0.5 + Math.random() / 2)
     this.failures = Math.min(this.failures + 1, 10)
     this.listener.status('waiting')
-    // What the server says counts for the first time, since it spreads its
-    // clients; after that it can only make a wait longer.
+    // The server spreads its clients, so its first wait is taken as it is. After that
+    // it can only make a wait longer.
     const said = Math.min(again ?? 0, longestWait)
     this.retry = setTimeout(() => this.connect(), said > 0 && this.failures === 1 ? said : Math.max(said, wait))
   }
 
-  /** Forgets the socket and all that belongs to it. */
+  /** Forgets the socket and everything that belongs to it. */
   private drop(): void {
     clearTimeout(this.retry)
     clearTimeout(this.watch)

@@ -1,5 +1,5 @@
-// A message's content as DOM nodes: markup.ts says what it means, this draws it.
-// No HTML is written anywhere.
+// Renders the content of a message as DOM nodes, from the spans of markup.ts. No HTML
+// is written anywhere.
 
 import { h, type ComponentChildren, type VNode } from 'preact'
 import { parse } from './markup'
@@ -7,13 +7,13 @@ import { mentionsName } from './markup-mention'
 import { Address, Bold, Code, Italic, Language, Mention, Struck, type Line, type Span } from './markup-span'
 import { aligns, cells } from './markup-table'
 
-/** The address if it is one that a click may open: web and mail, nothing else. */
+/** The address, if a click may open it: only web and mail. */
 function safeLink(address: string): string | undefined {
   const url = URL.canParse(address) ? new URL(address) : undefined
   return url && ['http:', 'https:', 'mailto:'].includes(url.protocol) ? url.href : undefined
 }
 
-/** Makes nodes of a message's content. `own` is the own name, whose mentions are marked. */
+/** Makes nodes of a message's content. Mentions of `own`, the user's name, are marked. */
 export function content(text: string, own: string): ComponentChildren {
   const lines = parse(text)
   const nodes: ComponentChildren[] = []
@@ -25,7 +25,7 @@ export function content(text: string, own: string): ComponentChildren {
   return nodes
 }
 
-/** Where the lines end that are drawn together with the one at `begin`. */
+/** The end of the lines that are rendered together with the one at `begin`. */
 function groupEnd(lines: Line[], begin: number): number {
   const { kind, quote } = lines[begin]!
   let end = begin + 1
@@ -57,12 +57,12 @@ function paragraph(lines: Line[], own: string): VNode {
     if (i > 0) nodes.push('\n')
     nodes.push(...inline(line.spans, own))
   })
-  // A newline at the end of an element is no empty line, unless something follows.
+  // A newline at the end of an element shows no empty line, unless something follows.
   if (lines[lines.length - 1]!.spans.every((s) => s.mark)) nodes.push('\n')
   return <p>{nodes}</p>
 }
 
-/** Draws lines within so many quotes; those that are in more are quotes again. */
+/** Renders lines within a depth of quotes; those in more quotes nest further. */
 function quoted(lines: Line[], depth: number, own: string): ComponentChildren[] {
   const nodes: ComponentChildren[] = []
   for (let begin = 0; begin < lines.length; ) {
@@ -82,7 +82,7 @@ function block(lines: Line[]): VNode {
   lines.forEach((line, i) => {
     const code = line.spans.find((s) => s.style & Code)
     language ||= line.spans.find((s) => s.style & Language)?.text ?? ''
-    // The lines of the fences are there only if they have code too.
+    // The lines of the fences are shown only if they have code too.
     if (code || (i > 0 && i < lines.length - 1)) texts.push(code?.text ?? '')
   })
   return (
@@ -108,7 +108,7 @@ function table(lines: Line[], own: string): VNode {
   )
 }
 
-/** Draws the spans of a line, without the marks. */
+/** Renders the spans of a line, without the marks. */
 function inline(spans: Span[], own: string): ComponentChildren[] {
   return spans.filter((s) => !s.mark).map((s) => styled(s, own))
 }
@@ -124,7 +124,7 @@ function styled(s: Span, own: string): ComponentChildren {
   return node
 }
 
-/** A link shows its address as it was sent; the title, where the browser goes. */
+/** A link shows its address as sent; its title shows where the browser goes. */
 function link(address: string): ComponentChildren {
   const safe = safeLink(address)
   if (safe === undefined) return address

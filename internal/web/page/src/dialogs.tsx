@@ -1,5 +1,5 @@
-// What opens above the page: the switcher, the list of keys, the settings. They
-// are <dialog> elements, which hold the focus and close with Escape by themselves.
+// Dialogs: the switcher, the list of keys, the settings. They are <dialog> elements,
+// which keep the focus inside and close on Escape by themselves.
 
 import { useSignal, type Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
@@ -15,8 +15,8 @@ import { Cross } from './symbols'
 import { language, languages, t, count } from './texts'
 
 /**
- * One element for all of them, which is there from the beginning: so it can open,
- * and take the focus, in the moment in which it is asked for.
+ * One element for all dialogs, in the document from the start: so it can open and take
+ * the focus at once.
  */
 export function Dialogs() {
   const element = useRef<HTMLDialogElement>(null)
@@ -36,7 +36,7 @@ export function Dialogs() {
         closeDialog()
       }}
       onClose={() => {
-        // The browser has closed it by itself, and it is not open again by now.
+        // The browser closed it by itself, and it has not been opened again since.
         if (dialog.value && !element.current!.open) closeDialog()
       }}
       onClick={(event) => {
@@ -71,10 +71,10 @@ interface Choice {
   made: boolean
 }
 
-/** How many choices are shown. */
+/** The most choices that are shown. */
 const mostChoices = 12
 
-/** The rooms that fit what is typed, the best first. It reads no signal: a thousand rooms change all the time. */
+/** The rooms that match a query, the best first. It subscribes to no signal: a thousand rooms change all the time. */
 function choices(query: string): Choice[] {
   const wanted = query.trim().toLowerCase().replace(/^#/, '')
   const best: { choice: Choice; rank: number }[] = []
@@ -111,11 +111,11 @@ function Switcher() {
   const asked = query.value
   const found = choices(asked)
   const index = Math.min(chosen, found.length - 1)
-  // What is on the screen to be made may be made.
+  // Only a room that the screen offers to create may be created.
   const go = (choice: Choice | undefined, seen: boolean) => {
     if (choice) visit({ room: choice.name }, 'push', choice.made || (seen && directory.peek().length > 0))
   }
-  /** What has been typed and not been shown yet counts all the same. */
+  /** Text that has been typed but not rendered yet counts too. */
   const enter = (typed: string) => {
     if (typed === asked) go(found[index], true)
     else go(choices(typed)[0], false)
@@ -204,7 +204,7 @@ function Keys() {
   )
 }
 
-/** A few ways to have something, of which one is chosen. */
+/** A choice between a few options. */
 function Choices<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string][]; value: Signal<T> }) {
   return (
     <fieldset class="segments">

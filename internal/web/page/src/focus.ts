@@ -10,7 +10,7 @@ import { renderNow } from './frame'
 import { dialog, drawer, searching, type Dialog, type Room } from './state'
 import { endTurns } from './turn'
 
-/** On a touch screen the focus in a field brings a keyboard up, which nobody asked for. */
+/** On a touch screen, focusing a field opens the keyboard, which nobody asked for. */
 export const touch = () => matchMedia('(pointer: coarse)').matches
 
 type Goal = () => HTMLElement | null | undefined | false
@@ -25,8 +25,8 @@ function move(change: () => void, to: Goal): void {
 }
 
 /**
- * Chromium gives a field the focus that a closing dialog held, but not always the
- * caret: keys then reach it and leave no text. Taking the focus anew sets both.
+ * When a dialog closes, Chromium returns the focus to a field, but not always the
+ * caret: keys reach the field and leave no text. Focusing it again sets both.
  */
 function setCaret(): void {
   const field = document.activeElement
@@ -37,13 +37,13 @@ function setCaret(): void {
 
 const input: Goal = () => !touch() && document.getElementById('input')
 const search: Goal = () => document.getElementById('search')
-/** The dialog has given the focus back to where it came from; that may be gone. */
+/** A closing dialog returns the focus to where it came from, which may be gone. */
 const back: Goal = () => (document.activeElement === document.body || document.activeElement === null) && input()
 
 export function openDialog(name: Dialog): void {
   move(
     () => (dialog.value = name),
-    // One that is opened focuses this by itself; one may also take the place of another.
+    // A dialog that opens focuses this by itself; one that replaces another does not.
     () => document.querySelector<HTMLElement>('dialog [autofocus]'),
   )
 }
@@ -79,12 +79,12 @@ export function focusInput(): void {
   move(() => undefined, input)
 }
 
-/** Makes the room that is not there, and goes on in it. */
+/** Creates the missing room, and goes to it. */
 export function makeRoom(room: Room): void {
   move(() => make(room), input)
 }
 
-/** Goes to a place because the user wants to: what was open above it closes. */
+/** Goes to a place at the user's request, and closes whatever is open above it. */
 export function visit(place: Place, how: 'push' | 'replace' | 'none' = 'push', make = false): void {
   move(
     () => {

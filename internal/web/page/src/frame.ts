@@ -1,12 +1,12 @@
-// When things happen: changes are rendered once a frame, however many messages a
-// frame brings, and what moves the focus is rendered at once.
+// Timing: changes are rendered once a frame, however many messages a frame brings,
+// except that changes that move the focus are rendered at once.
 
 import { options } from 'preact'
 
-/** How long a frame may take to come: a page that is not visible has none. Milliseconds. */
+/** How long to wait for a frame: a hidden page gets none. Milliseconds. */
 const patience = 100
 
-/** Has something done in the next frame, or soon if there is none. */
+/** Calls a function in the next frame, or soon if there is none. */
 export function nextFrame(then: () => void): void {
   let done = false
   const once = () => {
@@ -20,7 +20,7 @@ export function nextFrame(then: () => void): void {
 
 let waiting: (() => void) | undefined
 
-/** Puts what has changed into the document now. Rendering may ask for more of it, as a list does that has measured its rows. */
+/** Renders what has changed now. Rendering may ask for more, as a list does that has measured its rows. */
 export function renderNow(most = 3): void {
   for (let i = 0; waiting && i < most; i++) {
     const render = waiting

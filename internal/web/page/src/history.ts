@@ -1,4 +1,4 @@
-// Loading pages of a room's log: what is shown first, and what the reader comes to.
+// Loads pages of a room's log: the first one, and those that the user scrolls to.
 
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
@@ -9,19 +9,19 @@ import { ask } from './session'
 import * as state from './state'
 import { noLine, type Room } from './state'
 
-/** How many messages a page of history has; what is asked for when scrolling. */
+/** How many entries are asked for when scrolling. */
 const pageSize = 200
-/** How many messages are loaded before one that is gone to. */
+/** How many entries are loaded before the target of a jump. */
 const before = 60
 
-/** Loads what the room that is shown needs: its members, and the place to be shown. */
+/** Loads what the room on the screen needs: its members, and the messages at its place. */
 export async function loadShown(room: Room): Promise<void> {
   if (!room.joined.value) return
   if (!room.members.value) void loadMembers(room)
   const target = state.target.value
   if (target?.room === room.name && !room.log.at(target.seq)) return loadMessage(room, target.seq)
   if (room.log.loaded) return
-  // The place where the reader was before a reload.
+  // The position before a reload.
   if (!room.following && room.anchor) return void loadAround(room, room.anchor.seq)
   if (room.unread.value > before) {
     room.following = false
@@ -31,7 +31,7 @@ export async function loadShown(room: Room): Promise<void> {
 }
 
 async function page(room: Room, where: { before?: number; after?: number }, limit = pageSize): Promise<Page | undefined> {
-  // Everything up to here is in the log by now: without more to come a page reaches it.
+  // The server's log has everything up to here: a page without more to come reaches it.
   const cursor = room.cursor?.seq ?? 0
   try {
     const found = await ask<History>({ type: 'history', room: room.name, limit, ...where })
@@ -46,14 +46,14 @@ async function page(room: Room, where: { before?: number; after?: number }, limi
   }
 }
 
-/** Loads the newest messages, in the place of what is loaded. */
+/** Loads the newest messages and replaces the run with them. */
 export async function loadNewest(room: Room): Promise<void> {
   const found = await page(room, {}, 100)
   if (!found) return
   batch(() => {
     if (room.log.attached) room.log.addNewest(found)
     else room.log.replace(found, found.more, true)
-    // What came live meanwhile may not have been kept.
+    // Live messages that came meanwhile may not have been kept.
     if (!room.log.attached || room.log.end < (room.cursor?.seq ?? 0)) {
       room.log.attached = false
       void loadNewer(room)
@@ -63,7 +63,7 @@ export async function loadNewest(room: Room): Promise<void> {
   })
 }
 
-/** Loads a message that is to be shown, and what is around it. */
+/** Loads a message and its surroundings, to show it. */
 async function loadMessage(room: Room, seq: number): Promise<void> {
   if (await loadAround(room, seq, true)) return
   batch(() => {
@@ -73,7 +73,7 @@ async function loadMessage(room: Room, seq: number): Promise<void> {
   if (!room.log.loaded) await loadNewest(room)
 }
 
-/** Loads what is around a place. False, and nothing is changed, if the message there is wanted and not kept. */
+/** Loads the surroundings of a seq. If the message is wanted but not there, changes nothing and returns false. */
 async function loadAround(room: Room, seq: number, wanted = false): Promise<boolean> {
   const after = Math.max(0, seq - before)
   const found = await page(room, { after })
@@ -91,7 +91,7 @@ async function loadAround(room: Room, seq: number, wanted = false): Promise<bool
   return true
 }
 
-/** Loads older messages than are there. */
+/** Loads the messages before the run. */
 export async function loadOlder(room: Room): Promise<void> {
   const { log } = room
   const { generation, start } = log
@@ -105,13 +105,13 @@ export async function loadOlder(room: Room): Promise<void> {
   batch(() => {
     room.loadingOlder.value = false
     if (!found) room.loadFailed.value = true
-    // Messages may have been dropped there meanwhile.
+    // Messages may have been trimmed there meanwhile.
     else if (generation === log.generation && log.start === start) log.addOlder(found)
     room.changed()
   })
 }
 
-/** Loads newer messages, after a jump into the past. */
+/** Loads the messages after the run, following a jump into the past. */
 export async function loadNewer(room: Room): Promise<void> {
   const { log } = room
   if (room.loadingNewer.value || log.attached || !room.joined.value) return
@@ -128,7 +128,7 @@ export async function loadNewer(room: Room): Promise<void> {
 /** Goes to the newest message. */
 export async function jumpToNewest(room: Room): Promise<void> {
   if (!room.log.attached) {
-    // Or the list would begin at it.
+    // Otherwise the list would begin at the line.
     room.line.value = noLine
     await loadNewest(room)
   }

@@ -1,25 +1,25 @@
-// Live events wait here for the next frame and are then taken together, in their
-// order: ten or a thousand messages cost one change of what is shown.
+// Live events wait here for the next frame and are then handled together, in order: a
+// thousand messages cost one render, like ten.
 
 import { batch } from '@preact/signals'
 import { nextFrame, renderNow } from './frame'
 import type { Event } from './protocol'
 
-/** More than this is not kept waiting: a task that takes them stays far below 50 ms. */
+/** More events than this do not wait: handling them takes far less than 50 ms. */
 const most = 1000
 
-/** After showing what has come the page is left to the user for so many times as long, but not longer than this. */
+/** After rendering, the page is idle for this many times as long, up to a limit. */
 const rest = 2
 const longestRest = 150 // milliseconds
 
 let waiting: Event[] = []
-/** Nothing is shown before this time. */
+/** Nothing is rendered before this time. */
 let rested = 0
 let due = false
 let take: (event: Event) => void = () => undefined
 let taken: () => void = () => undefined
 
-/** Says what takes an event, and what is to be done after some have been taken. */
+/** Sets the functions that take an event, and that run after a batch of them. */
 export function receiver(each: (event: Event) => void, after: () => void): void {
   take = each
   taken = after
@@ -40,12 +40,12 @@ function showAll(): void {
   due = false
   const begun = performance.now()
   deliver()
-  renderNow(1) // in this frame; what that asks for has the next one
+  renderNow(1) // in this frame; a further render that it asks for has the next one
   const ended = performance.now()
   rested = ended + Math.min(longestRest, rest * (ended - begun))
 }
 
-/** Takes what has come. To be called before anything that came later is looked at. */
+/** Handles the waiting events. Call it before handling anything that came later. */
 export function deliver(): void {
   if (waiting.length === 0) return
   const events = waiting

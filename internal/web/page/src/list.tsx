@@ -17,7 +17,7 @@ import { Viewport } from './viewport'
 
 export function MessageList({ room }: { room: Room }) {
   const [, rerender] = useState(0)
-  // Always the same one: a row with nothing new is not rendered.
+  // Always the same function, so that unchanged rows are not rendered.
   const [again] = useState(() => () => rerender((n) => n + 1))
   const [view] = useState(() => new Viewport(again))
   void room.version.value
@@ -26,7 +26,9 @@ export function MessageList({ room }: { room: Room }) {
 
   // The window, the input below and the text's width change heights without a render.
   useEffect(() => {
-    const observer = new ResizeObserver(() => view.arrange())
+    const observer = new ResizeObserver(() => {
+      if (view.listRef.current) view.arrange() // it may be gone already
+    })
     observer.observe(view.scrollerRef.current!)
     observer.observe(view.list)
     return () => observer.disconnect()
@@ -92,13 +94,13 @@ function rowsOf(room: Room, view: Viewport, onResize: () => void) {
   return shown
 }
 
-/** Whether a message of the user's own goes on where the log ends. */
+/** Whether a pending message continues the group at the end of the log. */
 function continues({ log }: Room, time: string): boolean {
   const last = log.messages[log.messages.length - 1]
   return log.attached && last?.username === username.value && samePeriod(last.time, time)
 }
 
-/** What stands above the first message. */
+/** The text above the first message. */
 function begin(room: Room, waiting: boolean) {
   const { log } = room
   if (room.loadFailed.value) {
@@ -116,7 +118,7 @@ function begin(room: Room, waiting: boolean) {
   return log.start === 1 ? <span class="beginning">{t('beginning', { room: room.name })}</span> : t('beginningKept')
 }
 
-/** The button to the newest message. */
+/** The button that leads to the newest message. */
 function Jump({ room }: { room: Room }) {
   const unread = room.unread.value
   return (
@@ -134,7 +136,7 @@ function Jump({ room }: { room: Room }) {
   )
 }
 
-/** What a room shows in which nothing has been said. */
+/** Shown in a room without messages. */
 function Nothing({ room }: { room: Room }) {
   return (
     <div class="nothing">
@@ -150,12 +152,12 @@ function Nothing({ room }: { room: Room }) {
   )
 }
 
-/** On its own, so that the list is not rendered for it. */
+/** A component of its own, so that the list is not rendered for it. */
 function Progress({ room }: { room: Room }) {
   return status.value === 'open' && room.loadingOlder.value ? <div class="progress" aria-hidden="true" /> : null
 }
 
-/** The author of what stands at the upper edge, while the name itself is above it. */
+/** The author of the message at the upper edge, while the name itself is above it. */
 function Pinned({ pinned }: { pinned: Signal<Message | undefined> }) {
   const message = pinned.value
   if (!message) return null

@@ -20,19 +20,19 @@ export interface Page extends Run {
 }
 
 export class Log implements Run {
-  /** In the order of seq. Numbers that are missing belong to entries that are no messages. Only this class changes it. */
+  /** In the order of seq. Missing numbers belong to entries that are not messages. Only this class changes it. */
   readonly messages: Message[] = []
   start = 1
   end = 0
-  /** Older messages are kept by the server. */
+  /** The server may have older entries. */
   moreBefore = true
-  /** The run reaches to the newest message that was given: it grows with it. */
+  /** The run reaches the newest entry, and grows with live ones. */
   attached = true
-  /** A page has been put in; before that, `messages` holds only what came live. */
+  /** A page has been loaded; before that, the run has only live entries. */
   loaded = false
-  /** Goes up when the run is another one, so that positions in it mean nothing. */
+  /** Increases when the run is replaced, which makes positions in it meaningless. */
   generation = 0
-  /** Where the first message stands, counted from the first one of the generation: below 0 once older ones are put in. */
+  /** The position of the first message relative to that of the generation: negative once older ones are added. */
   base = 0
 
   /** The message with a seq, if it is in the run. */
@@ -41,11 +41,11 @@ export class Log implements Run {
     return i < 0 ? undefined : this.messages[i]
   }
 
-  /** Where a seq stands in `messages`, or -1. */
+  /** The index of a seq in `messages`, or -1. */
   indexOf(seq: number): number {
     const first = this.messages[0]?.seq
     if (first === undefined || seq < first || seq > this.end) return -1
-    // Where every entry is a message the place is a matter of counting.
+    // Where every entry is a message, the index is a matter of counting.
     const guess = this.messages[seq - first]
     if (guess?.seq === seq) return seq - first
     let low = 0
@@ -110,7 +110,7 @@ export class Log implements Run {
     if (!page.more && this.end >= cursor) this.attached = true
   }
 
-  /** Puts another run in the place of this one. */
+  /** Replaces the run. */
   replace(run: Run, moreBefore: boolean, attached: boolean): void {
     this.messages.length = 0
     this.splice(0, run.messages)
@@ -133,7 +133,7 @@ export class Log implements Run {
     this.moreBefore = true
   }
 
-  /** Forgets everything: the numbers mean other messages now. */
+  /** Forgets everything: the numbers now mean other entries. */
   clear(): void {
     this.messages.length = 0
     this.start = 1
@@ -146,7 +146,7 @@ export class Log implements Run {
   }
 
   private splice(at: number, added: Message[]): void {
-    // In one go and without spreading: a run may have 100,000 messages.
+    // Without spread arguments: a run may have 100,000 messages.
     if (at === this.messages.length) {
       for (const m of added) this.messages.push(m)
       return

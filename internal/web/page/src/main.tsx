@@ -1,4 +1,4 @@
-// Where the page begins.
+// The entry point of the page.
 
 import { options, render } from 'preact'
 import { App } from './app'
@@ -19,8 +19,8 @@ if (counter) {
   }
 }
 
-// What is relative in the HTML is so to the address, which changes from here on. The
-// style sheet is loaded already; the manifest and icons may be at any time.
+// Relative links in the HTML depend on the address, which changes from here on. The
+// style sheet is loaded already; the manifest and icons may be loaded at any time.
 for (const link of document.querySelectorAll<HTMLLinkElement>('link:not([rel=stylesheet])')) link.setAttribute('href', link.href)
 
 showAppearance()
@@ -37,7 +37,7 @@ addEventListener('kaban:go', (event) => go((event as CustomEvent).detail))
 navigator.serviceWorker?.addEventListener('message', (event) => go((event.data as { go?: unknown }).go))
 
 const worker = `${base}sw.js`
-// Trusted Types: the only script that the page loads by name.
+// Trusted Types: the service worker is the only script that the page loads by name.
 const policy = window.trustedTypes?.createPolicy('kaban', {
   createScriptURL: (url: string) => {
     if (url !== worker) throw new TypeError(`${url} is no script of ours`)

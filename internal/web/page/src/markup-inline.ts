@@ -3,7 +3,7 @@
 import { first, isBlank, isInvisible, isMark, isWord, last } from './markup-characters'
 import { Address, Bold, Code, emphasis, Italic, Mention, span, Struck, type Span } from './markup-span'
 
-/** The longest name of somebody, in code points. */
+/** The longest username, in code points. */
 const maxName = 32
 
 /** What a run of n delimiters means; 0 is nothing. */
@@ -13,12 +13,12 @@ function meaning(delimiter: string, n: number): number {
   return [0, Italic, Bold, Bold | Italic][n] ?? 0
 }
 
-/** A span before it is known which delimiters belong together. */
+/** A span before delimiters are matched. */
 interface Token extends Span {
   delimiter: boolean
   opens: boolean
   closes: boolean
-  /** What a delimiter that has its partner begins or ends. */
+  /** The styles that a matched delimiter begins or ends. */
   begin: number
   end: number
 }
@@ -37,9 +37,9 @@ export function appendInline(spans: Span[], text: string): void {
 /** Cuts a text into tokens. */
 class Scanner {
   private readonly tokens: Token[] = []
-  /** Where the text begins that is in no token yet. */
+  /** Where the text that is not in a token yet begins. */
   private from = 0
-  /** Of a run of backticks: where the next of its length begins. */
+  /** For each run of backticks, where the next one of its length begins. */
   private readonly partner: Map<number, number>
 
   constructor(private readonly text: string) {
@@ -74,7 +74,7 @@ class Scanner {
     return this.tokens
   }
 
-  /** Makes a token of what has been read up to i. */
+  /** Makes a token of the text up to i. */
   private before(i: number): void {
     if (i > this.from) this.push(span(this.text.slice(this.from, i)))
     this.from = i
@@ -172,7 +172,7 @@ function backticks(text: string): Map<number, number> {
   return partner
 }
 
-/** Where an address ends whose scheme ends at `begin`. */
+/** The end of an address, from the end of its scheme. */
 function addressEnd(text: string, begin: number): number {
   const open = [0, 0, 0]
   let end = begin
@@ -190,7 +190,7 @@ function addressEnd(text: string, begin: number): number {
   return end
 }
 
-/** No address has these: white space, what is invisible, what encloses addresses, full-width punctuation. */
+/** Characters that end an address: white space, invisible ones, quotes and brackets that enclose addresses, full-width punctuation. */
 function endsAddress(c: string): boolean {
   if (c < '\x80') return c <= ' ' || c === '\x7f' || '<>"`|\\^'.includes(c)
   if (c >= '\u3000' && c <= '\u303f') return true
@@ -229,7 +229,7 @@ function afterClosing(text: string, begin: number): boolean {
   return !isWord(c)
 }
 
-/** Finds the partners among the delimiters: the nearest equal one that is open. What opened in between is text. */
+/** Matches delimiters: each closes the nearest equal one that is open. Those opened in between are text. */
 function match(tokens: Token[]): void {
   const open: Token[] = []
   const count = new Map<string, number>()
@@ -251,7 +251,7 @@ function match(tokens: Token[]): void {
   }
 }
 
-/** Makes spans of the tokens of a text. Neighbours of one style become one. */
+/** Makes spans of the tokens of a text. Neighbours of the same style are merged. */
 function appendTokens(spans: Span[], text: string, tokens: Token[]): void {
   const depth = [0, 0, 0] // of Bold, Italic and Struck
   const change = (style: number, by: number) => {

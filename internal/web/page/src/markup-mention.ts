@@ -1,8 +1,8 @@
-// Whom a mention means.
+// Decides whom a mention means.
 
 import { Mention, type Span } from './markup-span'
 
-/** The names that mention all who are in the room. Nobody can have one of them. */
+/** Names that mention everyone in the room. Nobody can take them. */
 const everybody = new Set(['all', 'channel', 'everyone', 'here'])
 
 /** Whether a span mentions a name, or everybody. */
@@ -17,6 +17,6 @@ export function mentionsName(s: Span, name: string): boolean {
 
 /** The form in which names that differ in case or width are equal. */
 function fold(name: string): string {
-  // Letter by letter, as Go does: a sigma knows no end of a word, and İ has no dot above.
+  // Letter by letter, as in Go: no final sigma, and İ has no dot above.
   return [...name.normalize('NFKC')].map((c) => (c === 'ς' ? 'σ' : c === 'İ' ? 'i' : c.toLowerCase())).join('')
 }

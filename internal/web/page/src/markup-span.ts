@@ -1,6 +1,6 @@
 // What reading markup results in: lines of spans.
 
-/** How a stretch of text is meant, as bits. */
+/** The styles of a stretch of text, as bits. */
 export const Bold = 1
 export const Italic = 2
 export const Struck = 4
@@ -15,11 +15,11 @@ export interface Span {
   style: number
   /** The text is a delimiter of markup. */
   mark: boolean
-  /** What follows a mention and may belong to the name. */
+  /** Punctuation after a mention that may belong to the name. */
   tail: string
 }
 
-/** What a line is part of. The first and the last line of a block have its fences. */
+/** The construct that a line is part of. A block's first and last lines are its fences. */
 export type Kind = 'text' | 'block' | 'head' | 'rule' | 'row'
 
 export interface Line {

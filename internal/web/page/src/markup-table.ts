@@ -30,7 +30,7 @@ function isRule(text: string): boolean {
   return isRow(text) && cellsOf(text).every((cell) => /^:?-+:?$/.test(cell))
 }
 
-/** Where the bars of a row are. One behind a backslash is text. */
+/** The positions of the bars of a row. A bar after a backslash is text. */
 function bars(text: string): number[] {
   const at: number[] = []
   for (let i = 0; i < text.length; i++) {
@@ -79,7 +79,7 @@ export function cells(line: Line): Span[][] {
   return all
 }
 
-/** To which side a rule puts the text of each column. */
+/** The alignment of each column, as the rule gives it. */
 export function aligns(rule: Line): ('left' | 'center' | 'right')[] {
   return cellsOf(rule.spans[0]!.text).map((cell) => (!cell.endsWith(':') ? 'left' : cell.startsWith(':') ? 'center' : 'right'))
 }

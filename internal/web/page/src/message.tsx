@@ -1,4 +1,4 @@
-// One message, kept or on its way.
+// A message, stored or pending.
 
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
@@ -14,20 +14,20 @@ import type { Pending } from './storage'
 import { Toolbar } from './toolbar'
 import { explain, fullTimeOf, shortTimeOf, t, timeOf } from './texts'
 
-/** Longer messages are shown in part until the reader wants all. */
+/** Longer messages are shown in part until the user expands them. */
 const longLines = 30
 const longCharacters = 2500
 
 interface RowProps {
   room: string
   message: Message
-  /** The day that begins here. */
+  /** The day that begins with this message. */
   day: string | undefined
   /** The unread line stands above. */
   unread: boolean
   /** Messages are missing above. */
   gap: boolean
-  /** Same author as above, shortly after: no name. */
+  /** Same author as above, shortly after: the name is not repeated. */
   grouped: boolean
   /** The message that a link or a search has led to. */
   marked: boolean
@@ -75,7 +75,7 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
 }
 
 function Author({ username, grouped }: { username: string; grouped: boolean }) {
-  // The name of a grouped message is there for who cannot see the grouping.
+  // Screen readers need the name even where the grouping makes it obvious.
   if (grouped) return <span class="hidden uncopied">{username}</span>
   return (
     <>
@@ -112,7 +112,7 @@ function Body({ content, onResize }: { content: string; onResize?(): void }) {
   )
 }
 
-/** A message of our own that has not been acknowledged. */
+/** A message of the user's own that has not been acknowledged. */
 export function PendingRow({ pending, late, grouped }: { pending: Pending; late: boolean; grouped: boolean }) {
   const { error } = pending
   return (

@@ -6,7 +6,7 @@ import { ask } from './session'
 import * as state from './state'
 import { find, type Room } from './state'
 
-/** How many names are asked for; beyond them only the count is shown. */
+/** The most names that are loaded; beyond them only the count is shown. */
 const mostMembers = 2000
 const mostRooms = 5000
 /** How old the list of a large room's members may be. Milliseconds. */
@@ -24,7 +24,7 @@ export function receivePresence(event: Presence): void {
     const names = room.members.value
     if (!names) return
     if (!event.joined && !event.left) {
-      // A large room: only the count is told. Ask for the names, but not at once.
+      // In a large room presence has only the count. Ask for the names, but not at once.
       askAgain ??= setTimeout(() => {
         askAgain = undefined
         if (state.room.value) void loadMembers(state.room.value)

@@ -1,13 +1,13 @@
-// A name and its colour, which is the same on every visit and every machine.
+// Avatars and colours of names, the same on every visit and every machine.
 
-/** How many hues style.css has, and how many ways to show one: names seldom share both. */
+/** How many hues the style sheet has, and how many variants of each: names seldom share both. */
 const hues = 36
 const shades = 3
 
 function hash(username: string): number {
   let sum = 2166136261 // FNV-1a
   for (const char of username.toLowerCase()) sum = Math.imul(sum ^ char.codePointAt(0)!, 16777619)
-  sum ^= sum >>> 15 // the low bits alone are too alike
+  sum ^= sum >>> 15 // mixes the high bits in
   return sum >>> 0
 }
 
@@ -17,14 +17,14 @@ export function nickClass(username: string): string {
   return `h${sum % hues} v${Math.floor(sum / hues) % shades}`
 }
 
-/** Two letters that stand for a name: of its first two words, or the first two. */
+/** The initials of a name: of its first two words, or its first two letters. */
 function initials(username: string): string {
   const parts = username.split(/[_.-]+/).filter(Boolean)
   const [first, second] = parts.length > 1 ? [letters(parts[0]!)[0], letters(parts[1]!)[0]] : letters(parts[0] ?? username)
   return (first ?? '').toUpperCase() + (parts.length > 1 ? (second ?? '').toUpperCase() : (second ?? ''))
 }
 
-/** The letters of a text as they are seen, with their marks. */
+/** The characters of a text as a reader sees them, with their marks. */
 function letters(text: string): string[] {
   if (segmenter) return Array.from(segmenter.segment(text.slice(0, 20)), (s) => s.segment)
   return [...text]
@@ -33,6 +33,6 @@ function letters(text: string): string[] {
 const segmenter = typeof Intl.Segmenter === 'function' ? new Intl.Segmenter() : undefined
 
 export function Avatar({ username, small }: { username: string; small?: boolean }) {
-  // The letters are drawn by the style: they are no text, to be read out or copied.
+  // The style sheet draws the letters: as text they would be read out and copied.
   return <span class={`avatar ${nickClass(username)}${small ? ' small' : ''}`} data-letters={initials(username)} aria-hidden="true" />
 }

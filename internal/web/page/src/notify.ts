@@ -1,5 +1,5 @@
-// What tells the user of new messages while the page is not looked at:
-// notifications, the title, the icon, and the badge of an installed app.
+// Signs of new messages while the user does not look at the page: notifications, the
+// title, the icon, and the badge of an installed app.
 
 import { effect } from '@preact/signals'
 import iconFile from './icons/icon.svg'
@@ -10,7 +10,7 @@ import { pathOf } from './route'
 import { attentive, notifyWhen, room, unreadTotal } from './state'
 import * as state from './state'
 
-// Their names are as seen from the script.
+// Their names are relative to the script.
 const icon = new URL(iconFile, import.meta.url).href
 const unreadIcon = new URL(unreadIconFile, import.meta.url).href
 
@@ -20,7 +20,7 @@ export function permission(): Permission {
   return 'Notification' in window ? Notification.permission : 'unsupported'
 }
 
-/** Chooses what to be notified of. To be called from a click: it may ask for permission. */
+/** Chooses what to notify of. Call it on a click: it may ask for permission. */
 export async function choose(when: 'never' | 'mentions' | 'all'): Promise<Permission> {
   let allowed = permission()
   if (when !== 'never' && allowed === 'default') allowed = await Notification.requestPermission()
@@ -29,17 +29,17 @@ export async function choose(when: 'never' | 'mentions' | 'all'): Promise<Permis
   return allowed
 }
 
-/** At most so often does a room make a sound; what comes sooner only changes what is shown. Milliseconds. */
+/** The shortest time between two sounds of a room; a notification in between is silent. Milliseconds. */
 const soundEvery = 1000
 const sounded = new Map<string, number>()
 
-/** Notifies of a message if the user wants that and does not look. */
+/** Notifies of a message if the user wants that and is not looking at the page. */
 export function notify(roomName: string, message: Message): void {
   if (attentive.value || permission() !== 'granted') return
   const when = notifyWhen.value
   if (when === 'never' || (when === 'mentions' && !mentions(message.content, state.username.value))) return
   const title = `${message.username} · ${roomName}`
-  // One notification for each room. Without `renotify` only the first one would be noticed.
+  // One notification per room. Without `renotify` only the first one would make a sound.
   const now = Date.now()
   const renotify = now - (sounded.get(roomName) ?? -Infinity) >= soundEvery
   if (renotify) sounded.set(roomName, now)
@@ -56,7 +56,7 @@ export function notify(roomName: string, message: Message): void {
   })
 }
 
-/** How far title, icon and badge may be behind. Milliseconds. */
+/** How late the title, icon and badge may be. Milliseconds. */
 const countsWait = 50
 
 /** Keeps title, icon and badge in step with the number of unread messages. */
@@ -70,14 +70,14 @@ export function showCounts(): void {
     document.title = `${n > 0 ? `(${n > 999 ? '999+' : n}) ` : ''}${name ? `${name} · ` : ''}Kaban`
     const href = n > 0 ? unreadIcon : icon
     if (link && link.getAttribute('href') !== href) link.href = href
-    // Not every browser has badges, and a page that is not installed may not use them.
+    // Not every browser has badges, and only installed pages may use them.
     if (n > 0) void navigator.setAppBadge?.(n).catch(() => undefined)
     else void navigator.clearAppBadge?.().catch(() => undefined)
   }
   effect(() => {
     void unreadTotal.value
     void room.value
-    // Each of these leaves the page's process: not for each message.
+    // Each of these calls leaves the page's process, so not for each message.
     if (!due) setTimeout(show, countsWait)
     due = true
   })

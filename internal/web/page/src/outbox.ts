@@ -1,5 +1,5 @@
-// What the user writes: drafts, and messages, which are shown at once and kept until
-// they are acknowledged.
+// The user's own messages, shown at once and kept until they are acknowledged; and
+// drafts.
 
 import { batch } from '@preact/signals'
 import { loadNewest } from './history'
@@ -10,10 +10,10 @@ import * as state from './state'
 import { find, noLine, type Room } from './state'
 import { dropPending, keepDraft, keepPending, type Pending } from './storage'
 
-/** How long what is being written may be unkept. Milliseconds. */
+/** How long a draft may go unsaved. Milliseconds. */
 const draftWait = 200
 
-/** Says something in a room: it is shown at once and sent until it is acknowledged. */
+/** Sends a message to a room. It is shown at once, and sent again until it is acknowledged. */
 export function say(room: Room, content: string): void {
   const pending: Pending = { room: room.name, id: randomID(), username: state.username.value, content, time: new Date().toISOString() }
   keepPending(pending)
@@ -33,17 +33,17 @@ export function transmit(pending: Pending): void {
   if (find(room)?.joined.value) send({ type: 'send', room, id, content }, id)
 }
 
-/** Sends what waits for a room. What another tab has sent is stored once all the same. */
+/** Sends the pending messages of a room. One that another tab has sent too is stored once. */
 export function transmitAll(room: Room): void {
   for (const pending of state.pending.value) if (pending.room === room.name && !pending.error) transmit(pending)
 }
 
-/** Sends again what was refused. */
+/** Sends a refused message again. */
 export function retry(id: string): void {
   const found = state.pending.value.find((p) => p.id === id)
   if (!found) return
   const { error: _, ...again } = { ...found, username: state.username.value }
-  // An id that is taken by another message never works again.
+  // An id that belongs to another message is never accepted.
   if (found.error?.code === 'id_conflict') {
     again.id = randomID()
     dropPending(id, true)
@@ -52,7 +52,7 @@ export function retry(id: string): void {
   transmit(again)
 }
 
-/** Gives up what was refused. */
+/** Discards a refused message. */
 export function discard(id: string): void {
   update(id, undefined)
   dropPending(id, true)
@@ -65,7 +65,7 @@ function update(id: string, to: Pending | undefined): void {
   room?.changed()
 }
 
-/** A send is done: it is pending no more. */
+/** A message is stored: it is no longer pending. */
 export function settle(room: string, id: string, username: string): Pending | undefined {
   if (state.pending.value.length === 0) return undefined
   const found = state.pending.value.find((p) => p.id === id && p.room === room && p.username === username)
@@ -77,8 +77,8 @@ export function settle(room: string, id: string, username: string): Pending | un
 }
 
 /**
- * What was said under another name may be stored under that one: it is not sent
- * again unless the user wants it.
+ * A message that was sent under another name may be stored under that one. It is not
+ * sent again unless the user asks for it.
  */
 export function disown(username: string): void {
   if (state.pending.value.every((p) => p.username === username)) return
@@ -87,13 +87,13 @@ export function disown(username: string): void {
   )
 }
 
-/** Gives up all that is not sent. */
+/** Discards all pending messages. */
 export function discardAll(): void {
   for (const p of state.pending.value) dropPending(p.id, true)
   state.pending.value = []
 }
 
-/** Moves what has been written in a room to the name that the server has for it. */
+/** Moves messages and draft of a room to the server's spelling of its name. */
 export function moveTo(room: Room, renamed: Room): void {
   for (const p of state.pending.value) if (p.room === room.name) update(p.id, { ...p, room: renamed.name })
   if (!room.drafted.value) return
@@ -106,13 +106,13 @@ export function receiveAck(event: Ack): void {
   const username = state.username.value
   const pending = settle(event.room, event.id, username)
   if (!room) return
-  // A duplicate has been given as a message before.
+  // A duplicate has arrived as a message before.
   if (pending && !event.duplicate) take(room, { seq: event.seq, id: event.id, username, content: pending.content, time: event.time })
   else if (!event.duplicate) advance(room, event.seq)
   room.changed()
 }
 
-/** Refusals that pass; the send is tried again by itself. */
+/** Temporary refusals: the message is sent again automatically. */
 const passing = new Set(['unavailable', 'storage_full', 'internal', 'rate_limited', 'not_joined'])
 
 export function receiveError(event: Refusal): void {
@@ -136,7 +136,7 @@ export function receiveError(event: Refusal): void {
 const unkept = new Set<Room>()
 let keeping: ReturnType<typeof setTimeout> | undefined
 
-/** Keeps what is being written in a room. */
+/** Saves the draft of a room. */
 export function draft(room: Room, text: string): void {
   room.draft.value = text
   unkept.add(room)

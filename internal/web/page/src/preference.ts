@@ -1,9 +1,9 @@
-// What the user has chosen, the same in all tabs of the browser.
+// Choices of the user, shared by all tabs of the browser.
 
 import { signal, type Signal } from '@preact/signals'
 import { load, onKept, save, type Kept } from './storage'
 
-/** A choice that is kept: what it is set to is there at the next visit, and at once in the other tabs. */
+/** A choice that is saved for the next visit, and applies in other tabs at once. */
 export function preference<K extends keyof Kept>(key: K, otherwise: Kept[K]): Signal<Kept[K]> {
   const choice = signal(load(key) ?? otherwise)
   let known = choice.peek()

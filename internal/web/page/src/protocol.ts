@@ -101,7 +101,7 @@ export interface Presence {
   joined?: string[]
   left?: string[]
 }
-/** What went wrong, as the server says it, or the page itself. */
+/** An error, from the server or from the page itself. */
 export interface Problem {
   code: string
   /** A sentence in English. */
@@ -140,12 +140,12 @@ export type Event =
   | { type: 'ping' }
   | { type: 'pong' }
 
-/** How many names or messages the page asks for at once; the server's limit. */
+/** The most names or entries in a page, by the server's limit. */
 export const pageLimit = 500
 
 /**
- * Reads a text message as an event. Types and fields that are not known are left
- * alone, as the protocol asks. What is no JSON object is undefined.
+ * Decodes a text message as an event. Unknown types and fields are left as they are,
+ * as the protocol asks. Returns undefined for anything but a JSON object.
  */
 export function decode(text: string): Event | undefined {
   try {
@@ -168,12 +168,12 @@ export function isEntry(event: object): event is LiveEntry {
 
 /** An id for a message or a ref: 128 random bits. */
 export function randomID(): string {
-  // Not crypto.randomUUID, which is missing where the page came over plain HTTP.
+  // Not crypto.randomUUID, which is missing over plain HTTP.
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
 }
 
-/** The length that limits are about. */
+/** The length of a text as limits count it. */
 export function codePoints(text: string): number {
   let n = 0
   for (const _ of text) n++

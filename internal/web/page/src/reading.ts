@@ -1,4 +1,4 @@
-// What has come and what has been read.
+// Takes live entries, and keeps track of how far the user has read.
 
 import { batch } from '@preact/signals'
 import { mentions } from './markup'
@@ -7,19 +7,19 @@ import type { LiveEntry, LiveMessage, Message } from './protocol'
 import { attentive, find, noLine, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
 
-/** How long what has been read may be unkept. Milliseconds. */
+/** How long the read position may go unsaved. Milliseconds. */
 const readWait = 500
-/** A room that grows while it is followed is cut to half of this. */
+/** A run that grows beyond this while the user follows it is trimmed to half. */
 const mostFollowed = 10_000
-/** Beyond this it does not grow while the reader is elsewhere in it. */
+/** Beyond this a run does not grow while the user reads elsewhere in it. */
 const mostLoaded = 20_000
-/** What is kept of a room that has not been shown: only a page that is under way may need it. */
+/** The most live messages of a room that is not on the screen: only a page that is being loaded may need them. */
 const mostUnseen = 500
 
-/** How many new messages are read out at once. */
+/** The most new messages that are read out at once. */
 const mostSpoken = 5
 
-/** What to notify of: the newest of each room. */
+/** The message to notify of in each room. */
 const due = new Map<Room, Message>()
 let heard: Message[] = []
 
@@ -30,7 +30,7 @@ export function receiveMessage(event: LiveMessage): void {
   take(room, { seq, id, username, content, time })
 }
 
-/** Takes an entry of a kind that is not shown: it only moves the room's cursor. */
+/** Takes an entry of an unknown kind: it moves the room's cursor, and shows nothing. */
 export function receiveEntry({ room: name, seq }: LiveEntry): void {
   const room = find(name)
   if (!room?.cursor || seq <= room.cursor.seq) return
@@ -47,7 +47,7 @@ export function take(room: Room, message: Message): void {
   const caughtUp = message.seq > room.head
   if (room.cursor && message.seq <= room.cursor.seq) return
   const shown = room.here.value
-  // It is going to be on the screen, and somebody looks at it.
+  // It will be on the screen, and the user is looking.
   const seen = shown && room.following && attentive.value && room.log.attached && room.log.loaded
   const allRead = room.unread.value === 0
   if (allRead) {
@@ -55,7 +55,7 @@ export function take(room: Room, message: Message): void {
     else if (!seen) room.line.value = room.read.value
   }
   advance(room, message.seq)
-  // What was written before a break is no sign that what was missed has been read.
+  // A message that was written before a break does not mean that the missed ones have been read.
   if (seen || (mine && (allRead || (shown && room.following)))) markRead(room, message.seq)
   keep(room, message, shown)
   room.changed()
@@ -64,11 +64,11 @@ export function take(room: Room, message: Message): void {
   if (mentioned && !(shown && attentive.value)) room.mentioned.value = true
   if (!caughtUp) return
   if (shown) heard.push(message)
-  // Of several at once a mention is what matters most.
+  // Among several, a mention matters most.
   if (!attentive.value && (mentioned || !due.has(room) || !mentions(due.get(room)!.content, username.value))) due.set(room, message)
 }
 
-/** Puts a message into what is loaded, which stays bounded however much comes. */
+/** Adds a message to the run, which stays bounded. */
 function keep(room: Room, message: Message, shown: boolean): void {
   const { log } = room
   if (!room.following && log.messages.length >= mostLoaded) log.attached = false
@@ -77,7 +77,7 @@ function keep(room: Room, message: Message, shown: boolean): void {
   if ((room.following || !log.loaded) && log.messages.length > most) log.trim(most / 2)
 }
 
-/** After some messages have been taken: reads the last ones out, and notifies. */
+/** After a batch of messages: reads out the last ones, and notifies. */
 export function announce(): void {
   if (heard.length > 0) {
     spoken.value = [...spoken.value, ...heard].slice(-mostSpoken)
@@ -94,7 +94,7 @@ export function advance(room: Room, seq: number): void {
 
 let saving: ReturnType<typeof setTimeout> | undefined
 
-/** The user has seen a room's messages up to a seq. */
+/** The user has read a room up to a seq. */
 export function markRead(room: Room, seq: number): void {
   if (seq <= room.read.value) return
   batch(() => {

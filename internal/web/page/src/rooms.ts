@@ -1,5 +1,5 @@
-// The rooms that the user is in: going to them, joining and resuming, leaving.
-// docs/protocol.md, "Resuming", is what the bookkeeping of cursors follows.
+// The user's rooms: switching, joining, resuming and leaving. Cursors are kept as
+// docs/protocol.md asks under "Resuming".
 
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
@@ -13,13 +13,13 @@ import { add, find, noLine, Room } from './state'
 import { keepRoom, load, save } from './storage'
 import { turn } from './turn'
 
-/** More missed messages than this are not scrolled through: the reader stays. */
+/** After missing more messages than this, the reader stays in place. */
 const holdAfter = 15
-/** Refusals of a join that pass. */
+/** Temporary refusals of a join. */
 const passing = new Set(['rate_limited', 'server_full', 'unavailable', 'storage_full', 'internal'])
-/** How long until a refused join is tried again, at least. Milliseconds. */
+/** The shortest time until a refused join is tried again. Milliseconds. */
 const joinWait = 5000
-/** More than this are not even taken: they are loaded when the reader gets there. */
+/** After missing more than this, the page skips to the head and loads the rest on demand. */
 const skipAfter = 1000
 
 function remove(room: Room): void {
@@ -38,7 +38,7 @@ export function forget(room: Room): void {
   room.changed()
 }
 
-/** Goes to a room, and to a message in it. A room that nobody has said is to be made is looked for first. */
+/** Goes to a room, and to a message in it. Unless it may be created, an unknown room is looked up first. */
 export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'push', make = false): void {
   batch(() => {
     const left = state.room.value
@@ -66,19 +66,19 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
 }
 let visits = 0
 
-/** Joins a room, or finds out first whether it is there. */
+/** Joins a room, or looks it up first. */
 export function enterRoom(room: Room): void {
   if (room.doubt.value) void lookFor(room)
   else void joinRoom(room)
 }
 
-/** Makes the room that is not there: the user has said so. */
+/** Creates a missing room at the user's request. */
 export function make(room: Room): void {
   room.doubt.value = undefined
   if (state.status.value === 'open') void joinRoom(room)
 }
 
-/** A mistyped address must not make a room, which would be there for ever. */
+/** A mistyped address must not create a room, which would stay for ever. */
 async function lookFor(room: Room): Promise<void> {
   room.doubt.value = 'asking'
   try {
@@ -129,7 +129,7 @@ async function joinRoom(room: Room): Promise<void> {
   }
 }
 
-/** A room that cannot be entered now stays in the list. */
+/** Tries again later to join a room, which stays in the list. */
 function tryAgain(room: Room, why: Refusal): void {
   if (room.here.value) state.notice.value = why
   setTimeout(
@@ -141,8 +141,8 @@ function tryAgain(room: Room, why: Refusal): void {
 }
 
 /**
- * Our place is gone. The page is a reader of what is there now: it begins with the
- * newest messages, and says that there is a gap, or that these are other messages.
+ * The room's log cannot be continued from the cursor. The page starts over with the
+ * newest messages, and shows that there is a gap, or that these are other messages.
  */
 function beginAgain(room: Room, oldest: number | undefined): void {
   forget(room)
@@ -161,7 +161,7 @@ async function newest(room: Room): Promise<number> {
   }
 }
 
-/** Far behind: goes on at the head. What was missed is loaded as the reader comes to it. */
+/** Continues at the head. Missed messages are loaded as the reader gets to them. */
 function skip(room: Room, joined: Joined): void {
   room.cursor = { epoch: joined.epoch, seq: joined.head }
   if (room.log.loaded) room.log.attached = false
@@ -169,7 +169,7 @@ function skip(room: Room, joined: Joined): void {
   room.following = false
 }
 
-/** What has been read of a room, from the visit before. */
+/** How far a room was read at the last visit. */
 function kept(room: Room): Cursor | undefined {
   return (load('read') ?? {})[room.name]
 }
@@ -187,8 +187,8 @@ function entered(room: Room, joined: Joined): void {
       const before = kept(room)
       room.read.value = before?.epoch === joined.epoch ? Math.min(before.seq, joined.head) : joined.head
     } else if (joined.head - room.cursor.seq > holdAfter) {
-      // Nobody wants to be dragged past hundreds of messages: the reader stays
-      // where the break was, with the line below.
+      // Nobody wants to be dragged past hundreds of messages: the reader stays where
+      // the break was, with the unread line below.
       room.following = false
     }
     if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
@@ -199,7 +199,7 @@ function entered(room: Room, joined: Joined): void {
   if (room.name === state.current.value) void loadShown(room)
 }
 
-/** A room answers to its name in another spelling: goes by the server's from now on. */
+/** The server has another spelling of a room's name: adopts it. */
 function rename(room: Room, name: string): Room {
   const existing = find(name)
   const renamed = existing ?? new Room(name)
@@ -216,7 +216,7 @@ function rename(room: Room, name: string): Room {
   return renamed
 }
 
-/** The server had no longer what came next for us: we stay, beyond a gap. */
+/** The server no longer has the next entries: continues behind a gap. */
 export function resync(event: Refusal): void {
   const room = find(event.room ?? '')
   if (!room) return

@@ -1,7 +1,7 @@
-// The address of what is shown: /r/ROOM, and #SEQ for one message; all below the
-// path that the page is served at.
+// Addresses: /r/ROOM, and #SEQ for a message, all below the path that the page is
+// served at.
 
-/** The path that the page is served at, "/" unless a proxy says otherwise: the script is in its assets. */
+/** The path that the page is served at: "/", unless behind a proxy. The script is in its assets. */
 export const base = new URL('..', import.meta.url).pathname
 
 export interface Place {
@@ -27,7 +27,7 @@ export function pathOf(place: Place): string {
   return `${base}r/${encodeURIComponent(place.room)}${place.seq === undefined ? '' : `#${place.seq}`}`
 }
 
-/** Shows a place in the address; a place that is there already makes no history. */
+/** Shows a place in the address. The same place again adds no history. */
 export function show(place: Place, how: 'push' | 'replace'): void {
   const path = pathOf(place)
   if (path === location.pathname + location.hash) return

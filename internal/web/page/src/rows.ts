@@ -1,13 +1,13 @@
-// How high the rows of a list are: measured where a row has been rendered, and
-// estimated elsewhere.
+// The heights of a list's rows: measured once a row has been rendered, and estimated
+// before.
 
 import type { Log } from './log'
 import type { Message } from './protocol'
 
-/** Rows below this have one line of text, in pixels. */
+/** Rows lower than this have one line of text. Pixels. */
 const oneLine = 45
 
-/** How many lines a message has, about. */
+/** About how many lines a message has. */
 function linesOf(message: Message): number {
   let lines = 1 + Math.floor(message.content.length / 90)
   for (let i = message.content.indexOf('\n'); i >= 0 && lines < 25; i = message.content.indexOf('\n', i + 1)) lines++
@@ -16,15 +16,15 @@ function linesOf(message: Message): number {
 
 export class Rows {
   private heights: number[] = []
-  /** What rows of one line have measured lately: most rows have one. */
+  /** The recent height of rows with one line, as most have. */
   private typical = 32
   private tops: Float64Array = new Float64Array(1)
-  /** The rows before this one have their place in `tops`. */
+  /** `tops` is valid for the rows before this one. */
   private summed = 0
   private generation = -1
   private base = 0
 
-  /** Has as many rows as the log has messages; keeps what has been measured. */
+  /** Follows the log, with a row for each message; keeps the measured heights. */
   follow(log: Log): void {
     const { messages } = log
     if (log.generation !== this.generation || this.heights.length === 0) {
@@ -33,7 +33,7 @@ export class Rows {
       this.base = log.base
       this.summed = 0
     }
-    // Rows are put in front, or are dropped there.
+    // Rows were added or dropped in front.
     const infront = this.base - log.base
     if (infront !== 0) {
       this.heights = infront > 0 ? messages.slice(0, infront).map((m) => this.estimate(m)).concat(this.heights) : this.heights.slice(-infront)
@@ -47,13 +47,13 @@ export class Rows {
     return this.heights.length
   }
 
-  /** Where a row begins, in pixels from the first; of `count`: where the last ends. */
+  /** Where a row begins, in pixels from the first. For `count`, where the last one ends. */
   top(row: number): number {
     this.sum()
     return this.tops[Math.max(0, Math.min(row, this.heights.length))]!
   }
 
-  /** The row at so many pixels from the first. */
+  /** The row at an offset in pixels from the first. */
   at(offset: number): number {
     this.sum()
     let low = 0
@@ -66,7 +66,7 @@ export class Rows {
     return Math.max(0, low)
   }
 
-  /** Takes what a row measures; says whether that is news. */
+  /** Takes the measured height of a row; returns whether it has changed. */
   measured(row: number, height: number): boolean {
     if (row >= this.heights.length || Math.abs(this.heights[row]! - height) < 0.1) return false
     this.heights[row] = height
@@ -75,7 +75,7 @@ export class Rows {
     return true
   }
 
-  /** Pixels that a row has if it has not been measured. */
+  /** The height of a row that has not been measured. Pixels. */
   private estimate(message: Message): number {
     return this.typical + 22 * (linesOf(message) - 1)
   }
@@ -88,7 +88,7 @@ export class Rows {
       longer.set(this.tops)
       this.tops = longer
     }
-    // Only from the first row that has changed: new ones mostly come at the end.
+    // From the first row that has changed: most new ones come at the end.
     let top = this.summed === 0 ? 0 : this.tops[this.summed]!
     for (let i = this.summed; i < n; i++) {
       this.tops[i] = top

@@ -1,4 +1,4 @@
-// Search in what the page has loaded of a room.
+// Search in the loaded messages of a room.
 
 import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'

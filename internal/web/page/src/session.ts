@@ -1,4 +1,4 @@
-// The connection that all of the page shares.
+// The connection of the page.
 
 import { Connection, type Listener } from './connection'
 import { deliver } from './inbox'
@@ -15,7 +15,7 @@ export const open = (username: string) => connection.open(username)
 export const close = () => connection.close()
 export const send = (request: Request, ref?: string) => connection.send(request, ref)
 
-/** Sends a request and waits for its answer; what came before the answer has been taken by then. */
+/** Sends a request and waits for its answer. Events that came before it have been handled by then. */
 export async function ask<T extends Event>(request: Request): Promise<T> {
   try {
     return await connection.ask<T>(request)

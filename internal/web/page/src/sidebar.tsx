@@ -24,14 +24,14 @@ function toggled(names: string[], name: string, on: boolean): string[] {
   return on ? [...others, name] : others
 }
 
-/** Has a room stand above the others, or not. */
+/** Puts a room above the others, or back among them. */
 export function star(name: string, on: boolean): void {
   starredNames.value = toggled(starredNames.value, name, on)
 }
 
 const starredRooms = computed(() => rooms.value.filter((r) => starred.value.has(r.name)))
 const otherRooms = computed(() => rooms.value.filter((r) => !starred.value.has(r.name)))
-/** The rooms as they stand in the list. */
+/** The rooms in the order of the list. */
 export const ordered = computed(() => [...starredRooms.value, ...otherRooms.value])
 
 export function RoomList() {
@@ -72,7 +72,7 @@ export function RoomList() {
   )
 }
 
-/** Rooms under a title that opens and closes; closed it shows what is unread and where one is. */
+/** Rooms under a title that opens and closes. A closed section shows only unread rooms and the current one. */
 function Section({ name, title, rooms, children }: { name: string; title: string; rooms: ReadonlySignal<Room[]>; children?: ComponentChildren }) {
   const open = !closed.value.has(name)
   const shown = open ? rooms.value : rooms.value.filter((r) => r.here.value || r.unread.value > 0)

@@ -1,6 +1,6 @@
-// All that is shown, as signals: a component that reads one is rendered again
-// when it changes. A signal that every room has is one per room: a key or a message
-// must not have the whole list rendered.
+// The state of the page, as signals: a component that reads one is rendered again when
+// it changes. Each room has signals of its own, so that a key or a message does not
+// render the whole list.
 
 import { computed, signal } from '@preact/signals'
 import type { Status } from './connection'
@@ -9,30 +9,30 @@ import type { Cursor, Message, Problem, RoomInfo } from './protocol'
 import { preference } from './preference'
 import { draftOf, load, type Pending } from './storage'
 
-/** Nothing has been read of a room's first message: so 0 is a place for a line. */
+/** No unread line. 0 is a place for one: above a room's first message. */
 export const noLine = -1
 
 /** A room that this client is in. */
 export class Room {
   readonly log = new Log()
-  /** Counts changes of the log and of what is pending: read it to be rendered again. */
+  /** Counts changes of the log and of pending messages: read it to be rendered again. */
   readonly version = signal(0)
-  /** Everything up to here has been given by the server. Undefined before the first join. */
+  /** The server has delivered everything up to here. Undefined before the first join. */
   cursor: Cursor | undefined
   /** The head at the moment of the last join: catching up until the cursor is there. */
   head = 0
   readonly joined = signal(false)
-  /** Whether there is such a room is not known, or it is known that there is none; nobody has said that it is to be made. */
+  /** Set while it is not known whether the room exists, or if it does not and nobody has asked to create it. */
   readonly doubt = signal<'asking' | 'missing' | undefined>(undefined)
-  /** The reader is at the newest message and wants to stay there. The list keeps it. */
+  /** The reader is at the newest message and stays there. The viewport sets it. */
   following = true
-  /** Where the reader is otherwise: a message, and how far below the top edge it begins, in pixels. */
+  /** The reader's position otherwise: a message, and how far below the top edge it begins, in pixels. */
   anchor: { seq: number; offset: number } | undefined
-  /** Everything up to here has been seen by the user. */
+  /** The user has read everything up to here. */
   readonly read = signal(0)
   /** The newest seq that is known to exist. */
   readonly newest = signal(0)
-  /** The unread line stands before the first message behind this seq; `noLine` for none. */
+  /** The unread line stands above the first message after this seq; `noLine` for none. */
   readonly line = signal(noLine)
   /** Usernames, sorted; undefined until asked for. */
   readonly members = signal<string[] | undefined>(undefined)
@@ -41,10 +41,10 @@ export class Room {
   readonly loadingOlder = signal(false)
   readonly loadingNewer = signal(false)
   readonly loadFailed = signal(false)
-  /** Messages before this one are not kept any more, and were not seen. */
+  /** Messages before this one are no longer kept, and were missed. */
   readonly gapBefore = signal(0)
   readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value))
-  /** Whether it is the one that is shown. */
+  /** Whether it is the room on the screen. */
   readonly here = computed(() => current.value === this.name)
   readonly draft = signal('')
   readonly drafted = computed(() => this.draft.value !== '')
@@ -63,27 +63,27 @@ export type Dialog = 'switcher' | 'keys' | 'settings' | undefined
 /** The name to go by; empty until the first join. */
 export const username = signal(load('username') ?? '')
 export const status = signal<Status>('closed')
-/** Why the name was refused, for the form that asks for one. */
+/** Why the name was refused. */
 export const refusal = signal<Problem | undefined>(undefined)
 export const limits = signal({ username: 32, content: 5000 })
 /** The rooms this client is in, in the order of the list. */
 export const rooms = signal<Room[]>([])
-/** The name of the room that is shown. */
+/** The name of the room on the screen. */
 export const current = signal('lobby')
 /** Every room of the server, for the switcher. */
 export const directory = signal<RoomInfo[]>([])
 export const pending = signal<Pending[]>([])
-/** New messages of the room that is shown, for screen readers. */
+/** New messages of the room on the screen, for screen readers. */
 export const spoken = signal<Message[]>([])
 export const dialog = signal<Dialog>(undefined)
-/** Whether the drawer of a narrow screen is open, and which. */
+/** The drawer that is open on a narrow screen. */
 export const drawer = signal<'rooms' | 'members' | undefined>(undefined)
 export const searching = signal(false)
 /** The message to go to and to mark, from a link or a search. */
 export const target = signal<{ room: string; seq: number; visit: number; focus: () => boolean } | undefined>(undefined)
-/** What went wrong with the last thing the user asked for. */
+/** The error of the user's last action. */
 export const notice = signal<Problem | undefined>(undefined)
-/** Whether the user looks at this page. */
+/** Whether the user is looking at the page. */
 export const attentive = signal(document.visibilityState === 'visible' && document.hasFocus())
 export const notifyWhen = preference('notify', 'never')
 
@@ -104,7 +104,7 @@ export function add(name: string): Room {
 }
 
 export const room = computed(() => byName.value.get(current.value))
-/** Whether something is unread in a room that is not shown. */
+/** Whether another room than the one on the screen has unread messages. */
 export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && r.unread.value > 0))
 export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))
 export const started = computed(() => username.value !== '')

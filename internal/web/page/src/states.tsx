@@ -1,4 +1,4 @@
-// What the user has to know about the connection, and what went wrong.
+// The state of the connection, and errors.
 
 import { useEffect, useState } from 'preact/hooks'
 import { useHere } from './chat'
@@ -9,7 +9,7 @@ import { count, explain, t } from './texts'
 
 /** How long an error is shown. Milliseconds. */
 const noticeTime = 10_000
-/** How long a break lasts before it is shown. Milliseconds. */
+/** How long a lost connection may last before it is shown. Milliseconds. */
 const breakTime = 1200
 
 /** Shows nothing while all is well. */
@@ -35,7 +35,7 @@ export function State() {
   )
 }
 
-/** Says that the connection is lost, or silent, once that has lasted. */
+/** Reports that the connection is lost or silent, once that has lasted. */
 function Break() {
   const [lasting, setLasting] = useState(false)
   const [online, setOnline] = useState(navigator.onLine)
@@ -66,7 +66,7 @@ function Break() {
   )
 }
 
-/** Shows an error. It leaves by itself, unless the user is about to read it or to copy from it. */
+/** An error. It disappears by itself, unless the pointer or the focus is on it. */
 function Wrong({ problem }: { problem: Problem }) {
   const [held, setHeld] = useState(false)
   useEffect(() => setHeld(false), [problem])

@@ -1,30 +1,29 @@
-// What the browser keeps for the next visit, in localStorage, and for this tab, in
-// sessionStorage. A browser may refuse (private windows, quotas); the page then
-// works and forgets.
+// Saves data for the next visit, in localStorage, and for this tab, in sessionStorage.
+// A browser may refuse (private windows, quotas); the page then works and forgets.
 //
-// Tabs share localStorage. What two of them may write at once has a key for each
-// item, or is merged with what is there: no tab undoes what another has kept.
+// Tabs share localStorage. Data that two of them may write at once has a key for each
+// item, or is merged with the stored value: no tab undoes what another has saved.
 
 import type { Cursor, Problem } from './protocol'
 
 export interface Kept {
   /** The name to go by, as the server spelled it. */
   username: string
-  /** Takes the name over from the connection before. */
+  /** The secret that takes the name over from an earlier connection. */
   session: string
   /** Rooms in the order of the list. */
   rooms: string[]
-  /** The room that was shown last. */
+  /** The room that was on the screen last. */
   room: string
-  /** What has been read, by room. */
+  /** How far each room has been read. */
   read: Record<string, Cursor>
   notify: 'never' | 'mentions' | 'all'
   language: string
   theme: 'auto' | 'light' | 'dark'
   density: 'normal' | 'compact'
-  /** Whether a wide screen has the members at its side. */
+  /** Whether a wide screen shows the members beside the messages. */
   members: boolean
-  /** Rooms that stand above the others. */
+  /** Rooms in a section of their own, above the others. */
   starred: string[]
   /** Sections of the list of rooms that are closed. */
   closed: string[]
@@ -45,9 +44,9 @@ export interface Pending {
   elsewhere?: boolean
 }
 
-/** Where the reader of a tab was when it was reloaded. */
+/** The position in a tab when it was reloaded. */
 export interface Spot {
-  /** The address then. */
+  /** The address at that moment. */
   path: string
   room: string
   seq: number
@@ -69,7 +68,7 @@ function set(store: () => Storage, key: string, value: string | undefined): void
     if (value === undefined) store().removeItem(prefix + key)
     else store().setItem(prefix + key, value)
   } catch {
-    // Full or forbidden: nothing that the user could do about it now.
+    // Full or forbidden: the user could do nothing about it now.
   }
 }
 
@@ -92,21 +91,21 @@ export function save<K extends keyof Kept>(key: K, value: Kept[K] | undefined): 
   set(shared, key, value === undefined ? undefined : JSON.stringify(value))
 }
 
-/** Hears of what another tab has kept under a key. */
+/** Calls a function when another tab changes a key. */
 export function onKept<K extends keyof Kept>(key: K, changed: (value: Kept[K] | undefined) => void): void {
   addEventListener('storage', (event) => {
     if (event.storageArea === localStorage && event.key === prefix + key) changed(parse<Kept[K]>(event.newValue))
   })
 }
 
-/** Adds a room to the list that is kept, or takes one out of it. */
+/** Adds a room to the saved list, or removes it. */
 export function keepRoom(name: string, wanted: boolean): void {
   const names = load('rooms') ?? []
   if (names.includes(name) === wanted) return
   save('rooms', wanted ? [...names, name] : names.filter((n) => n !== name))
 }
 
-/** Keeps how far rooms have been read. A tab that was away knows less than another: the farthest counts. */
+/** Saves how far rooms have been read. The farthest position counts: another tab may know more. */
 export function keepReads(reads: Record<string, Cursor>): void {
   const all = load('read') ?? {}
   for (const [room, { epoch, seq }] of Object.entries(reads)) {
@@ -116,7 +115,7 @@ export function keepReads(reads: Record<string, Cursor>): void {
   save('read', all)
 }
 
-// ---- What is not sent yet: a key for each message ----
+// ---- Pending messages: a key for each ----
 
 const pendingKey = (id: string) => `pending.${id}`
 
@@ -124,9 +123,9 @@ export function keepPending(pending: Pending): void {
   set(shared, pendingKey(pending.id), JSON.stringify(pending))
 }
 
-/** Forgets a message: it is acknowledged, or the user does not want it any more. */
+/** Removes a message that is acknowledged, or that the user has discarded. */
 export function dropPending(id: string, unwanted: boolean): void {
-  // Other tabs see both changes, and so what has become of it.
+  // Other tabs see both changes, and so learn which of the two it was.
   if (unwanted) set(shared, pendingKey(id), 'null')
   set(shared, pendingKey(id), undefined)
 }
@@ -141,23 +140,23 @@ export function allPending(): Pending[] {
       if (pending) found.push(pending)
     }
   } catch {
-    // There is nothing, then.
+    // Then there is none.
   }
   return found.sort((a, b) => (a.time < b.time ? -1 : 1))
 }
 
-/** Hears of what other tabs do with the messages that are not sent. */
+/** Calls a function when another tab adds, changes or removes a pending message. */
 export function onPending(changed: (id: string, to: Pending | 'sent' | 'unwanted') => void): void {
   addEventListener('storage', (event) => {
     const start = prefix + pendingKey('')
     if (event.storageArea !== localStorage || !event.key?.startsWith(start)) return
-    // The end of one that was unwanted is no news: that came before.
+    // The removal of a discarded message: the change before it has said so.
     if (event.newValue === null && event.oldValue === 'null') return
     changed(event.key.slice(start.length), event.newValue === null ? 'sent' : (parse<Pending>(event.newValue) ?? 'unwanted'))
   })
 }
 
-// ---- Drafts: each tab has its own, and the last one is there for the next visit ----
+// ---- Drafts: each tab has its own, and the last one is kept for the next visit ----
 
 const draftKey = (room: string) => `draft.${room}`
 
@@ -169,11 +168,11 @@ export function keepDraft(room: string, text: string): void {
   const before = get(own, draftKey(room))
   set(own, draftKey(room), text)
   if (text !== '') set(shared, draftKey(room), text)
-  // What another tab has begun stays.
+  // The draft of another tab stays.
   else if (before === undefined || get(shared, draftKey(room)) === before) set(shared, draftKey(room), undefined)
 }
 
-// ---- Where the reader is, for a reload ----
+// ---- The position, for a reload ----
 
 export function keepSpot(spot: Spot | undefined): void {
   set(own, 'spot', spot && JSON.stringify(spot))

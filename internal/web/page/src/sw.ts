@@ -1,11 +1,10 @@
-// The service worker: keeps the files of the page, so that it opens without a
-// network, and shows what a notification was about. Messages are not its
-// business.
+// The service worker: caches the files of the page, so that it opens without a network,
+// and opens the message of a notification. It does not handle messages.
 
 declare const SHELL: string[]
 declare const VERSION: string
 
-// The type of a worker's global scope is not among those of a page.
+// TypeScript's types for pages lack those of a worker's global scope.
 interface ExtendableEvent extends Event {
   waitUntil(promise: Promise<unknown>): void
 }
@@ -36,7 +35,7 @@ const scope = self as unknown as Scope
 /** The path that the page is served at. */
 const base = new URL('.', location.href).pathname
 const cacheName = `kaban ${VERSION}`
-/** How long the network may take until the kept page is shown. Milliseconds. */
+/** How long the network may take before the cached page is shown. Milliseconds. */
 const patience = 3000
 
 scope.addEventListener('install', (event) => {
@@ -66,7 +65,7 @@ scope.addEventListener('fetch', (event) => {
   } else if (url.pathname.startsWith(`${base}assets/`)) event.respondWith(asset(request))
 })
 
-/** The page of the server, or the kept one where the server does not answer. */
+/** The page from the server, or the cached one if the server does not answer. */
 async function page(request: Request, like: string): Promise<Response> {
   const cache = await caches.open(cacheName)
   const kept = await cache.match(like)
@@ -83,7 +82,7 @@ async function page(request: Request, like: string): Promise<Response> {
   }
 }
 
-/** An asset's name changes with its content, so a kept one is as good as a new one. */
+/** The name of an asset changes with its content, so a cached one is never stale. */
 async function asset(request: Request): Promise<Response> {
   const kept = await caches.match(request)
   return kept ?? fetch(request)

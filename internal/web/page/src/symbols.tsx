@@ -1,5 +1,5 @@
-// The few drawings of the page. They say nothing to screen readers: what they
-// stand on has a name.
+// The icons of the page. They are hidden from screen readers: the buttons that have
+// them have names.
 
 import type { ComponentChildren } from 'preact'
 

@@ -1,5 +1,5 @@
-// Messages that are not sent yet are shared by the tabs of the browser, one of which
-// may be the one that is connected.
+// The tabs of a browser share their pending messages, so that the connected one sends
+// them.
 
 import { batch } from '@preact/signals'
 import { keepDrafts, transmit } from './outbox'
@@ -8,7 +8,7 @@ import * as state from './state'
 import { add, find } from './state'
 import { allPending, onPending, type Pending } from './storage'
 
-/** Begins with the messages that were not sent at the last visit. */
+/** Starts with the messages that were not sent at the last visit. */
 export function restore(): void {
   state.pending.value = allPending()
   for (const p of state.pending.value) add(p.room)
@@ -16,7 +16,7 @@ export function restore(): void {
   addEventListener('pagehide', keepDrafts)
 }
 
-/** Another tab has a message to be sent, or is done with it. */
+/** Another tab has a message to send, or is done with it. */
 function heard(id: string, to: Pending | 'sent' | 'unwanted'): void {
   const known = state.pending.value.find((p) => p.id === id)
   const room = find(typeof to === 'object' ? to.room : (known?.room ?? ''))

@@ -1,12 +1,11 @@
-// The words of the page in the language of the user, and how dates and numbers
-// are written in it.
+// Texts, dates and numbers in the language of the user.
 
 import { computed, signal } from '@preact/signals'
 import { load } from './storage'
 import { de } from './texts.de'
 import { en, type Texts } from './texts.en'
 
-/** Each with its name in itself. */
+/** By tag, each with its own name for itself. */
 export const languages: Record<string, { name: string; texts: Texts }> = {
   en: { name: 'English', texts: en },
   de: { name: 'Deutsch', texts: de },
@@ -34,7 +33,7 @@ function fill(text: string, values: Values): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name]
     if (typeof value === 'number') return numbers.value.format(value)
-    // A name that is written from right to left must not turn what stands beside it.
+    // A name written from right to left must not change the direction of the text around it.
     return value !== undefined && rightToLeft.test(value) ? `\u2068${value}\u2069` : (value ?? whole)
   })
 }
@@ -44,14 +43,14 @@ export function t(key: keyof Texts, values: Values = {}): string {
   return fill(texts.value[key], values)
 }
 
-/** A text that depends on a number: `key` without its _one and _other. */
+/** A text that depends on a number, by its key without _one or _other. */
 export function count(key: string, n: number, values: Values = {}): string {
   const all = texts.value as Record<string, string>
   const text = all[`${key}_${plurals.value.select(n)}`] ?? all[`${key}_other`] ?? key
   return fill(text, { ...values, count: n })
 }
 
-/** What a refusal means, in the user's language where we know the code. */
+/** The text of an error, in the user's language if the code is known. */
 export function explain(refusal: { code: string; message: string; max?: number; actual?: number }): string {
   const known = (texts.value as Record<string, string>)[`err_${refusal.code}`]
   if (known === undefined) return t('err_other', { message: refusal.message })
@@ -70,7 +69,7 @@ function format(how: Intl.DateTimeFormat, time: string): string {
 
 export const timeOf = (time: string) => format(clock.value, time)
 
-/** The time without AM or PM, which it stands below: for where there is little room. */
+/** The time without AM or PM, for places with little room. */
 export function shortTimeOf(time: string): string {
   const date = new Date(time)
   if (Number.isNaN(date.getTime())) return ''
@@ -83,14 +82,14 @@ export function shortTimeOf(time: string): string {
 }
 export const fullTimeOf = (time: string) => format(full.value, time)
 
-/** Midnight of this day: read it to be rendered again when the next one begins. */
+/** The day, as its midnight: read it to be rendered again when the next one begins. */
 const today = signal(midnight())
 
 function midnight(): number {
   return new Date().setHours(0, 0, 0, 0)
 }
 
-/** Looks whether it is another day, now and after midnight. Timers stand still while a machine sleeps. */
+/** Checks for a new day, now and after midnight. Timers stop while a machine sleeps. */
 function followDay(): void {
   today.value = midnight()
   clearTimeout(nextDay)
@@ -102,7 +101,7 @@ followDay()
 for (const name of ['focus', 'pageshow']) addEventListener(name, followDay)
 document.addEventListener('visibilitychange', followDay)
 
-/** The day of a message as its divider says it. */
+/** The day of a message, for its divider. */
 export function dayOf(time: string): string {
   const date = new Date(time)
   const now = new Date(today.value)

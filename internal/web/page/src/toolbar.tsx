@@ -1,5 +1,5 @@
-// What can be done with a message: it is there for the message that is pointed at and
-// for the one with the focus.
+// The tools of a message, shown for the message under the pointer and for the one with
+// the focus.
 
 import { signal, useComputed } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
@@ -23,7 +23,7 @@ export function point(event: Event): void {
   pointed.value = event.type === 'mouseleave' ? 0 : seqOf(event.target)
 }
 
-/** Follows the focus of a keyboard. A pointer that rests elsewhere must not take the tools away from it. */
+/** Follows the focus of the keyboard. A resting pointer must not take the tools away from it. */
 export function follow(event: FocusEvent): void {
   const at = event.type === 'focusout' ? event.relatedTarget : event.target
   focused.value = at instanceof Element && at.matches(':focus-visible') ? seqOf(at) : 0
@@ -44,7 +44,7 @@ export function Toolbar({ room, message }: { room: string; message: Message }) {
   )
 }
 
-/** Copies a text, and says for a moment that it has. */
+/** Copies a text, and shows for a moment that it was copied. */
 export function CopyButton({ label, text, wide, children }: { label: string; text: () => string; wide?: boolean; children: ComponentChildren }) {
   const [done, setDone] = useState(false)
   useEffect(() => {
@@ -75,7 +75,7 @@ async function copy(text: string): Promise<boolean> {
   }
 }
 
-/** Over plain HTTP there is no clipboard for pages; what is selected can be copied all the same. */
+/** Pages have no clipboard over plain HTTP, but a selection can be copied. */
 function copyByHand(text: string): boolean {
   const before = document.activeElement
   const field = document.createElement('textarea')

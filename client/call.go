@@ -1,0 +1,346 @@
+package client
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kaban/wire"
+)
+
+const (
+	// maxAnswered is how many answered calls are kept behind an unanswered one
+	// before they are dropped.
+	maxAnswered = 64
+	// firstPostpone bounds the first wait before repeating a request that the server
+	// puts off; the bound doubles up to longestPostpone.
+	firstPostpone, longestPostpone = 100 * time.Millisecond, 5 * time.Second
+)
+
+// call is a request and its answer.
+type call struct {
+	request  wire.Request
+	content  string    // of a send: its message is made when it is written
+	room     *Room     // of a join, a send, a part
+	link     *link     // that a send was written on, while it is under way
+	notUntil time.Time // when the server wants it again
+	tries    int       // that the server has put off
+	answered bool
+	written  bool          // in flight
+	doubtful bool          // a send that may have reached the server
+	counted  bool          // in asked
+	left     bool          // nobody is waiting for it any more
+	done     chan struct{} // closed when answered
+	event    wire.Event
+	err      error
+}
+
+func (q *call) isSend() bool { return q.request.Type == wire.TypeSend }
+func (q *call) isJoin() bool { return q.request.Type == wire.TypeJoin }
+
+// ask queues a request.
+func (c *Client) ask(request wire.Request, room *Room) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.askLocked(request, room)
+}
+
+func (c *Client) askLocked(request wire.Request, room *Room) *call {
+	q := c.callLocked(request, room)
+	err := c.Err()
+	switch {
+	case err != nil, q.isSend():
+	case c.stopped && !q.isJoin():
+		err = ErrOffline
+	case c.asked >= maxAsked:
+		err = ErrBusy
+	}
+	if err != nil {
+		c.answerLocked(q, nil, err)
+		return q
+	}
+	if !q.isSend() {
+		c.asked++
+		q.counted = true
+	}
+	c.queue = append(c.queue, q)
+	c.wakeLocked()
+	return q
+}
+
+// callLocked makes a call of a request. The caller queues it.
+func (c *Client) callLocked(request wire.Request, room *Room) *call {
+	c.refs++
+	q := &call{request: request, room: room, done: make(chan struct{})}
+	q.request.Ref = strconv.AppendUint(nil, c.refs, 36)
+	c.calls[string(q.request.Ref)] = q
+	return q
+}
+
+// wait returns the answer. If ctx ends first, the call is abandoned.
+func (c *Client) wait(ctx context.Context, q *call) (*wire.Event, error) {
+	e, err := c.await(ctx, q)
+	if e == nil && ctx.Err() != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.abandonLocked(q)
+	}
+	return e, err
+}
+
+// await returns the answer, or an error if there is none before ctx or the client
+// ends.
+func (c *Client) await(ctx context.Context, q *call) (*wire.Event, error) {
+	var err error
+	select {
+	case <-q.done:
+	case <-c.ctx.Done():
+		err = c.Err()
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	select {
+	case <-q.done:
+		return &q.event, q.err
+	default:
+		return nil, err
+	}
+}
+
+// abandonLocked forgets a request whose answer nobody waits for. Messages stay
+// under way. A room that is being joined is left as soon as the answer comes.
+func (c *Client) abandonLocked(q *call) {
+	isIt := func(other *call) bool { return other == q }
+	queued := slices.ContainsFunc(c.queue, isIt)
+	switch {
+	case q.answered, q.isSend(), q.request.Type == wire.TypePart:
+		return
+	case q.isJoin() && !queued:
+		q.left = true
+		return
+	}
+	c.queue = slices.DeleteFunc(c.queue, isIt)
+	c.answerLocked(q, nil, ErrOffline)
+}
+
+// answer takes an answer to a call, or an error that answers none.
+func (c *Client) answer(e *wire.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.calls[e.Ref]
+	if !e.HasRef {
+		q = nil
+	}
+	if q == nil {
+		if r := c.rooms[e.Room]; r != nil && e.Code == wire.CodeResync {
+			r.resyncLocked(e)
+		}
+		return
+	}
+	if e.Type == wire.TypeError {
+		c.refusedLocked(q, e)
+		return
+	}
+	if e.Type != answerTo(q.request.Type) {
+		return // answers nothing of ours
+	}
+	switch q.request.Type {
+	case wire.TypeJoin:
+		c.joinedLocked(q, e)
+		return
+	case wire.TypeSend:
+		q.room.acknowledgedLocked(e.Seq)
+	}
+	c.answerLocked(q, e, nil)
+}
+
+// answerTo returns the type of frame that answers a request.
+func answerTo(t wire.Type) wire.Type {
+	switch t {
+	case wire.TypeJoin:
+		return wire.TypeJoined
+	case wire.TypeSend:
+		return wire.TypeAck
+	case wire.TypePart:
+		return wire.TypeParted
+	case wire.TypePing:
+		return wire.TypePong
+	}
+	return t
+}
+
+// refusedLocked takes a refusal. Some are final, some mean later or elsewhere.
+func (c *Client) refusedLocked(q *call, e *wire.Event) {
+	again := q.isJoin() && c.knowsLocked(q.room)
+	switch {
+	case q.isSend() && e.Code == wire.CodeUnavailable:
+		// Stays in flight: it is sent again on the next connection.
+	case q.isSend() && (e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
+		c.postponeLocked(q, e.RetryAfter)
+	case again && e.Code == wire.CodeResync:
+		q.room.resyncLocked(e)
+		c.answerLocked(q, e, nil)
+		next := c.rejoinLocked(q.room)
+		next.tries = q.tries
+		c.postponeLocked(next, 0)
+	case again && e.Code.Temporary():
+		c.postponeLocked(q, e.RetryAfter)
+	case q.isJoin() && e.Code == wire.CodeResync:
+		c.answerLocked(q, nil, resyncOf(e))
+		q.room.endLocked(resyncOf(e))
+	case q.isJoin():
+		c.answerLocked(q, nil, errorOf(e))
+		q.room.endLocked(errorOf(e))
+	default:
+		c.answerLocked(q, nil, errorOf(e))
+	}
+}
+
+// answerLocked ends a call.
+func (c *Client) answerLocked(q *call, e *wire.Event, err error) {
+	if q.answered {
+		return
+	}
+	q.answered = true
+	if e != nil {
+		q.event = *e
+	}
+	q.err = err
+	delete(c.calls, string(q.request.Ref))
+	if q.counted {
+		c.asked--
+	}
+	if q.isSend() {
+		c.landedLocked(q)
+	}
+	close(q.done)
+	if q.written {
+		c.done++
+		c.dropAnsweredLocked()
+	}
+}
+
+// landedLocked takes the answer to a message.
+func (c *Client) landedLocked(q *call) {
+	c.posted--
+	q.room.posted--
+	if q.doubtful {
+		c.doubtful--
+	}
+	<-c.slots
+	c.unloadLocked(q)
+	q.room.partLocked()
+	if c.landed != nil {
+		close(c.landed)
+		c.landed = nil
+	}
+}
+
+// unloadLocked makes room for further messages on the connection.
+func (c *Client) unloadLocked(q *call) {
+	l := q.link
+	if l == nil || l != c.link {
+		return
+	}
+	q.link = nil
+	l.sending--
+	l.window = min(l.window+1, maxFlight)
+	if len(c.queue) > 0 {
+		c.wakeLocked()
+	}
+}
+
+// awaitLocked waits until fits holds. It is checked after every answer to a
+// message, with c.mu held, as on entry and on return.
+func (c *Client) awaitLocked(ctx context.Context, fits func() bool) error {
+	for !fits() {
+		if c.landed == nil {
+			c.landed = make(chan struct{})
+		}
+		landed := c.landed
+		c.mu.Unlock()
+		var err error
+		select {
+		case <-landed:
+		case <-c.ctx.Done():
+			err = c.Err()
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		c.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropAnsweredLocked keeps flight short: it drops the answered calls at the front,
+// where answers come in order, and all of them now and then, since one call that
+// is never answered must not keep those behind it.
+func (c *Client) dropAnsweredLocked() {
+	front := 0
+	for front < len(c.flight) && c.flight[front].answered {
+		c.flight[front] = nil
+		front++
+	}
+	c.flight = c.flight[front:]
+	c.done -= front
+	if c.done > maxAnswered && c.done > len(c.flight)/2 {
+		c.flight = slices.DeleteFunc(c.flight, func(q *call) bool { return q.answered })
+		c.done = 0
+	}
+}
+
+// storedLocked takes an own message that arrives on a later connection than it was
+// sent on: it is stored, and need not be sent again.
+func (c *Client) storedLocked(m *wire.Message) {
+	q := c.calls[strings.TrimPrefix(m.ID, c.prefix)]
+	if q != nil && q.isSend() && q.request.ID.String() == m.ID {
+		c.answerLocked(q, &wire.Event{Type: wire.TypeAck, ID: m.ID, Seq: m.Seq, Time: m.Time, Duplicate: true}, nil)
+	}
+}
+
+// postponeLocked sends a request again later, before anything that was not written
+// yet. said is when the server wants it.
+func (c *Client) postponeLocked(q *call, said time.Duration) {
+	c.unloadLocked(q)
+	q.tries++
+	bound := backoff(firstPostpone, q.tries, longestPostpone)
+	q.notUntil = time.Now().Add(max(min(said, c.options.MaxBackoff), bound/2+rand.N(bound/2)))
+	if q.written {
+		q.written = false
+		c.flight = slices.DeleteFunc(c.flight, func(other *call) bool { return other == q })
+	}
+	at := 0
+	if q.isSend() { // a room's messages wait for its join
+		for at < len(c.queue) && (c.queue[at].isJoin() || !c.queue[at].notUntil.IsZero()) {
+			at++
+		}
+	}
+	c.queue = slices.Insert(c.queue, at, q)
+	c.wakeLocked()
+}
+
+// fail ends all calls and rooms when the session is over for good.
+func (c *Client) fail() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.successor != nil {
+		c.successor.close()
+		c.successor = nil
+	}
+	for _, q := range c.calls {
+		c.answerLocked(q, nil, c.Err())
+		if q.isJoin() {
+			q.room.endLocked(c.Err())
+		}
+	}
+	c.queue, c.flight = nil, nil
+	for _, r := range c.rooms {
+		r.endLocked(c.Err())
+	}
+}

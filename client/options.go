@@ -1,0 +1,81 @@
+package client
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Status is the state of a client's connection.
+type Status uint8
+
+// The statuses.
+const (
+	Online     Status = iota + 1
+	Offline           // broken, or not made yet; the next attempt is after State.RetryIn
+	Silent            // the server does not answer; Online or Offline follows
+	Connecting        // a client of New is making its first attempts
+	Stopped           // a client of New was refused for good and waits for Connect or Reconnect
+)
+
+// State is passed to Options.OnState.
+type State struct {
+	Status Status
+	// Err is why the client is Offline or Stopped: a *Goodbye, an *Error or an error
+	// of the network. While Offline, an *Error with username_taken means that the
+	// name is held, perhaps by a lost connection of this client; it keeps trying.
+	Err     error
+	RetryIn time.Duration
+	// Unacknowledged is the number of messages that were posted and not yet
+	// answered.
+	Unacknowledged int
+}
+
+// Presence is passed to Options.OnPresence. Its delivery is not guaranteed.
+type Presence struct {
+	Room         string
+	Members      int
+	Joined, Left []string // empty in large rooms
+}
+
+// Options configure a client.
+type Options struct {
+	// Username and Fallbacks are for Dial, which takes the first of them that is
+	// free.
+	Username  string
+	Fallbacks []string
+	// OnState and OnPresence are called in order by the client's own goroutine:
+	// they must not block nor call methods that wait for the server.
+	OnState    func(State)
+	OnPresence func(Presence)
+	// Dial replaces the way to the server. Default: TCP to the address.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// MaxBackoff bounds the delay between attempts. Default 30 s.
+	MaxBackoff time.Duration
+	// Silence is how long the server may send nothing before it is asked for a sign
+	// of life. Default: half of its heartbeat, at most 10 s.
+	Silence time.Duration
+	// Patience is how long the server may take for the welcome. Without a sign of
+	// life the client is Silent after half of it, and abandons the connection after
+	// twice that time. Default 10 s.
+	Patience time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxBackoff <= 0 {
+		o.MaxBackoff = 30 * time.Second
+	}
+	if o.Patience <= 0 {
+		o.Patience = 10 * time.Second
+	}
+	return o
+}
+
+// dialer returns the way to an address.
+func (o *Options) dialer(addr string) func(ctx context.Context) (net.Conn, error) {
+	if o.Dial != nil {
+		return o.Dial
+	}
+	dialer := net.Dialer{KeepAlive: 30 * time.Second}
+	return func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
+}

@@ -1,0 +1,79 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kaban/client"
+	"kaban/wire"
+)
+
+// ask does a request that has an answer.
+func (s *Session) ask(do func(context.Context)) {
+	s.group.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, askPatience)
+		defer cancel()
+		do(ctx)
+	})
+}
+
+func (s *Session) load(room string, p page) {
+	s.ask(func(ctx context.Context) {
+		s.put(s.page(ctx, room, p))
+	})
+}
+
+// page asks for a history page.
+func (s *Session) page(ctx context.Context, room string, p page) pageEvent {
+	got, err := s.client.History(ctx, room, client.HistoryQuery{
+		After: p.After, HasAfter: p.HasAfter, Before: p.Before, HasBefore: p.HasBefore, Limit: pageSize,
+	})
+	return pageEvent{room: room, page: p, messages: got.Messages, unknown: got.Unknown, more: got.More, err: err}
+}
+
+func (s *Session) find(room string, moment time.Time) {
+	s.ask(func(ctx context.Context) {
+		p := page{Around: true, HasAfter: true}
+		seq, head, err := s.client.Seek(ctx, room, moment)
+		if err == nil && head == 0 {
+			err = errors.New("the room has no messages")
+		}
+		if err != nil {
+			s.put(pageEvent{room: room, page: p, err: err})
+			return
+		}
+		p.Target = min(seq, head)
+		p.After = p.Target - min(p.Target, 1+pageSize/4)
+		s.put(s.page(ctx, room, p))
+	})
+}
+
+func (s *Session) members(room string, asked bool) {
+	s.ask(func(ctx context.Context) {
+		var all []string
+		for after := ""; ; {
+			names, more, err := s.client.Members(ctx, room, after, wire.MaxLimit)
+			all = append(all, names...)
+			if err != nil || !more || len(names) == 0 || len(all) >= maxMembers {
+				s.put(membersEvent{room: room, names: all, more: more, asked: asked, err: err})
+				return
+			}
+			after = names[len(names)-1]
+		}
+	})
+}
+
+func (s *Session) listRooms(asked bool) {
+	s.ask(func(ctx context.Context) {
+		rooms, more, err := s.client.Rooms(ctx, "", wire.MaxLimit)
+		s.put(roomsEvent{rooms: rooms, more: more, asked: asked, err: err})
+	})
+}
+
+func (s *Session) ping() {
+	s.ask(func(ctx context.Context) {
+		took, err := s.client.Ping(ctx)
+		s.put(pingEvent{took: took, err: err})
+	})
+}
