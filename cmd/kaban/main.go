@@ -39,12 +39,12 @@ type cli struct {
 	Chat       chatCommand               `cmd:"" help:"Chat, in full screen on a terminal (F1 shows the keys), or as a filter between other programs."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
 	Tail       tailCommand               `cmd:"" help:"Print what was said in a room, and follow it."`
-	Backup     backupCommand             `cmd:"" help:"Write a checked copy of the database to a file, also while the server runs."`
-	Restore    restoreCommand            `cmd:"" help:"Put a backup in the place of the database."`
-	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object a line."`
-	Import     importCommand             `cmd:"" help:"Add messages that were exported; safe to repeat."`
+	Backup     backupCommand             `cmd:"" help:"Write a checked copy of the database to a file. The server may be running."`
+	Restore    restoreCommand            `cmd:"" help:"Replace the database with a backup."`
+	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
+	Import     importCommand             `cmd:"" help:"Add exported messages. Safe to repeat."`
 	Check      checkCommand              `cmd:"" help:"Check the database: damage, gaps, counts."`
-	Hook       hookCommand               `cmd:"" help:"Let other programs say something in a room: incoming webhooks."`
+	Hook       hookCommand               `cmd:"" help:"Manage incoming webhooks, which let other programs post to a room."`
 	Bench      benchCommand              `cmd:"" help:"Load a server and report how fast it is."`
 	Version    versionCommand            `cmd:"" help:"Print the version."`
 	Help       helpCommand               `cmd:"" help:"Explain a command."`
