@@ -136,6 +136,9 @@ func TestTheRefusedTakeNoPlace(t *testing.T) {
 func TestWhoMakesRoomIsTold(t *testing.T) {
 	f := start(t, conn.Config{MaxClients: 1, MaxNewcomers: 3, HelloTimeout: time.Hour}, nil, dispatch.Options{})
 	first := f.dial()
+	for f.manager.Clients() == 0 { // a WebSocket is the manager's only after its handshake
+		time.Sleep(time.Millisecond)
+	}
 	for range 6 {
 		f.dial().send("{")
 	}
