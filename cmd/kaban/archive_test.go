@@ -12,8 +12,7 @@ import (
 	"kaban/internal/store"
 )
 
-// kept returns a data directory with messages in its WAL, as a server that was
-// killed leaves it.
+// kept returns a data directory with messages in its WAL, as a killed server leaves it.
 func kept(t *testing.T, messages int) string {
 	t.Helper()
 	live, dir := t.TempDir(), t.TempDir()
@@ -55,9 +54,9 @@ func kept(t *testing.T, messages int) string {
 	return dir
 }
 
-// What a damaged WAL has lost is not passed over: an export and a backup have what
-// is before it, say so, and fail.
-func TestADamagedWALIsTold(t *testing.T) {
+// After damage to the WAL, an export and a backup have everything before it, say so and
+// fail.
+func TestADamagedWALIsReported(t *testing.T) {
 	const messages = 40
 	for _, damage := range []bool{false, true} {
 		dir := kept(t, messages)
@@ -85,7 +84,7 @@ func TestADamagedWALIsTold(t *testing.T) {
 	}
 }
 
-// Every kind and every author comes through the commands unchanged.
+// The commands carry every kind of entry and author.
 func TestExportAndImportCarryKinds(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	s, err := openImporter(t.Context(), from)

@@ -12,22 +12,22 @@ import (
 	"kaban/internal/session"
 )
 
-// hookCommand manages incoming webhooks, even while the server runs.
+// hookCommand manages incoming webhooks. The server may be running.
 type hookCommand struct {
-	Add    hookAdd    `cmd:"" help:"Add a hook that may post to a room, and print its address."`
+	Add    hookAdd    `cmd:"" help:"Create a hook for a room and print the path to send messages to."`
 	List   hookList   `cmd:"" help:"List the hooks."`
-	Remove hookRemove `cmd:"" help:"Remove a hook: its key stops working."`
+	Remove hookRemove `cmd:"" help:"Remove a hook. Its key stops working at once."`
 }
 
 // Help returns the text below the list of commands.
 func (hookCommand) Help() string {
 	return "A hook is an address to which other programs send messages in Slack's format, such as {\"text\":\"the build is green\"}. " +
-		"These commands work in the data directory of the server, even while it runs."
+		"These commands work in the data directory of the server. A running server notices the change by itself."
 }
 
-// hookFlags are common to the commands.
+// hookFlags are the flags of all hook commands.
 type hookFlags struct {
-	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The data directory of the server. Default: ${default}."`
+	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The server's data directory. Default: ${default}."`
 }
 
 func (f *hookFlags) open() (hook.Dir, error) {
@@ -38,18 +38,18 @@ func (f *hookFlags) open() (hook.Dir, error) {
 		return hook.Dir{}, err
 	}
 	if info, err := os.Stat(f.Data); err != nil || !info.IsDir() {
-		return hook.Dir{}, usagef("--data %s is not a directory; give the data directory of the server, which creates it at its first start", f.Data)
+		return hook.Dir{}, usagef("--data %s is not a directory; name the server's data directory, which the server creates when it first starts", f.Data)
 	}
 	return hook.Open(f.Data), nil
 }
 
 type hookAdd struct {
 	hookFlags
-	Username string `placeholder:"NAME" default:"webhook" help:"Author of messages that do not name one. Default: ${default}."`
-	Room     string `arg:"" help:"The room. The first message creates it if it does not exist."`
+	Username string `placeholder:"NAME" default:"webhook" help:"The username of messages that name none. Default: ${default}."`
+	Room     string `arg:"" help:"The room. The first message creates it if necessary."`
 }
 
-// Run adds a hook. Only the address goes to standard output.
+// Run creates a hook. Only its path goes to standard output.
 func (c *hookAdd) Run(std streams) error {
 	room, err := kaban.ParseRoomName(c.Room)
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *hookAdd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "kaban: hook %s may post to %s. Send messages to this path of the server's http:// address; it is a secret and is not shown again:\n", h.ID, h.Room)
+	fmt.Fprintf(std.err, "kaban: hook %s posts to %s. Send messages to this path of the server's http:// address; the path is a secret and is not shown again:\n", h.ID, h.Room)
 	if _, err := fmt.Fprintf(std.out, "/hooks/%s\n", key); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
@@ -97,7 +97,7 @@ func (c *hookList) Run(std streams) error {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	if len(all) == 0 {
-		fmt.Fprintln(std.err, "kaban: there are no hooks; \"kaban hook add ROOM\" makes one")
+		fmt.Fprintln(std.err, "kaban: there are no hooks; \"kaban hook add ROOM\" creates one")
 	}
 	return nil
 }
@@ -118,16 +118,15 @@ func (c *hookRemove) Run(std streams) error {
 	case errors.Is(err, hook.ErrNotFound):
 		return fmt.Errorf("there is no hook %s; \"kaban hook list\" shows all", c.ID)
 	case errors.Is(err, hook.ErrAmbiguous):
-		return fmt.Errorf("the ids of several hooks begin with %s; give more of it", c.ID)
+		return fmt.Errorf("the ids of several hooks begin with %s; use a longer prefix", c.ID)
 	case err != nil:
 		return err
 	}
-	fmt.Fprintf(std.err, "kaban: hook %s of %s is removed\n", h.ID, h.Room)
+	fmt.Fprintf(std.err, "kaban: removed hook %s of %s\n", h.ID, h.Room)
 	return nil
 }
 
-// hooksOf are the hooks of a server's data, as the front end over HTTP wants
-// them.
+// hooksOf implements web.Hooks for a data directory.
 type hooksOf struct {
 	dir  hook.Dir
 	none bool

@@ -7,22 +7,26 @@ import (
 	"time"
 )
 
-// How often a server looks whether it holds memory for nothing, and how much
-// longer than the last giving back took it waits at least, so that giving back
-// takes a hundredth of a core at most.
 const (
+	// giveBackEvery is the interval between looks at the memory in use.
 	giveBackEvery = 5 * time.Second
+	// giveBackShare is how many times as long as the last return of memory took the
+	// next interval is at least, so that it costs at most a hundredth of a core.
 	giveBackShare = 100
 )
 
-// giveBack gives memory back to the system while little happens, until ctx
-// ends. The garbage of a burst stays until the next collection, and where little
-// is allocated that is minutes away: a server that thousands have just joined,
-// or left, would look as if they were busy.
+// giveBack returns memory to the system while the server is quiet, until ctx ends. The
+// garbage of a burst stays until the next collection, which may be minutes away on a
+// quiet server, and the runtime keeps the memory after it.
+//
+// For example 9,000 clients join one room and leave. A minute later the server holds 12 MB
+// (RssAnon) instead of 21, and before they come 6.0 MB instead of 6.7. A memory limit does
+// not do this: with a limit of 20 or of 100 MiB the server holds as much as without one,
+// since a limit takes effect only when memory in use comes near to it.
 func giveBack(ctx context.Context) {
 	every := giveBackEvery
 	last := readHeap()
-	left := last.held // by the last giving back
+	left := last.held // after the last return
 	for {
 		select {
 		case <-ctx.Done():
@@ -42,10 +46,10 @@ func giveBack(ctx context.Context) {
 	}
 }
 
-// heap is what the runtime says of its memory, in bytes.
+// heap is the state of the runtime's memory, in bytes.
 type heap struct {
-	collections uint64 // of garbage, since the start
-	live        uint64 // what the last one found in use
+	collections uint64 // since the start
+	live        uint64 // in use at the last collection
 	held        uint64 // from the system
 }
 
@@ -62,9 +66,9 @@ func readHeap() heap {
 	return heap{collections: value(0), live: value(1), held: value(2) + value(3) + value(4)}
 }
 
-// isWasteful reports whether a fifth and a megabyte more is held than was in use
-// at the last collection, or than was left when memory was last given back: less
-// is what any program has.
+// isWasteful reports whether the process holds over a fifth and a megabyte more than was
+// in use at the last collection or left after the last return, whichever is less. Every
+// program holds a little more than it uses.
 func (h heap) isWasteful(left uint64) bool {
 	used := min(h.live, left)
 	return h.held > used+used/5+1<<20

@@ -37,12 +37,12 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		for i := range burst {
 			burst[i] = make([]byte, 1<<20)
 		}
-		runtime.GC() // what is in use then looks as if it stayed in use
+		runtime.GC() // the burst counts as live
 		runtime.KeepAlive(burst)
 		before := readHeap()
-		time.Sleep(3 * giveBackEvery) // a collection was in the first
+		time.Sleep(3 * giveBackEvery) // the first interval had a collection
 		if after := readHeap(); after.held > before.held-32<<20 {
-			t.Errorf("%d bytes were held, and after a while %d", before.held, after.held)
+			t.Errorf("%d bytes were held, and %d afterwards", before.held, after.held)
 		}
 	})
 }

@@ -43,7 +43,7 @@ func testNumbering(t *testing.T, s store.Store) {
 			room := drafts[i].Room.String()
 			next[room]++
 			if result.Seq != next[room] || result.Duplicate || result.Err != nil || result.Time == 0 {
-				t.Fatalf("batch %d, dispatch %d to %s: got %+v, want seq %d", batch, i, room, result, next[room])
+				t.Fatalf("batch %d, draft %d to %s: got %+v, want seq %d", batch, i, room, result, next[room])
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func testReadBack(t *testing.T, s store.Store) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what was read differs (-appended +read):\n%s", diff)
+		t.Errorf("the entries read differ (-appended +read):\n%s", diff)
 	}
 }
 
@@ -194,11 +194,11 @@ func testKinds(t *testing.T, s store.Store) {
 func testKeys(t *testing.T, s store.Store) {
 	Append(t, s, Draft(t, "lobby", "Alice", "one", "hello"))
 	if got := Append(t, s, Draft(t, "lobby", "alice", "one", "hello"))[0]; !got.Duplicate || got.Seq != 1 {
-		t.Errorf("the same name in other case: %+v, want a duplicate of 1", got)
+		t.Errorf("the same name in another case: %+v, want a duplicate of 1", got)
 	}
-	// "l0bby" looks like "lobby": one room, under its first name.
+	// "l0bby" looks like "lobby", so they are one room under its first name.
 	if got := Append(t, s, Draft(t, "l0bby", "bob", "two", "hello"))[0]; got.Seq != 2 {
-		t.Errorf("append under a look-alike: %+v, want seq 2", got)
+		t.Errorf("append to a look-alike name: %+v, want seq 2", got)
 	}
 	room, err := s.Room(t.Context(), RoomName(t, "l0bby"))
 	if err != nil || room.Name != RoomName(t, "lobby") || room.Head != 2 {
