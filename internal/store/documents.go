@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"kaban"
+)
+
+// Limits of a document.
+const (
+	MaxKey   = 1024      // bytes
+	MaxValue = 256 << 10 // bytes
+)
+
+// Errors of transactions that callers distinguish with errors.Is.
+var (
+	// ErrReadOnly means that a transaction of View tried to write.
+	ErrReadOnly = errors.New("the transaction only reads")
+	// ErrStale means that the rights of the room have changed since the revision
+	// that a write relies on. Nothing of that write is stored.
+	ErrStale = errors.New("the rights in the room have changed")
+	// ErrTooBig means that a key or a value exceeds its limit.
+	ErrTooBig = errors.New("the document is too big")
+)
+
+// Document is one piece of state beside the logs, such as an account or a membership.
+type Document struct {
+	Key   string // not empty; valid UTF-8 without NUL
+	Value []byte
+}
+
+// Tx reads and writes documents in one transaction. It belongs to the goroutine and
+// the call that it was given to. Returned slices are the caller's.
+//
+// A Tx sees its own writes. After an error other than ErrReadOnly and
+// ErrTooBig the transaction fails, whatever its function returns.
+type Tx interface {
+	// Get returns the value of a document, nil if there is none.
+	Get(key string) ([]byte, error)
+	// Put adds or replaces a document. The value must not be nil.
+	Put(key string, value []byte) error
+	// Delete removes a document, if there is one.
+	Delete(key string) error
+	// Scan returns up to limit documents with from <= key < to, ascending by the
+	// bytes of their keys. The limit must be positive.
+	Scan(from, to string, limit int) ([]Document, error)
+	// Bump increments the revision of a room's rights. It creates the room, with an
+	// empty log, if it does not exist.
+	Bump(room kaban.RoomName) error
+	// Revision returns the revision of a room's rights: 0 until the first Bump.
+	Revision(room kaban.RoomName) (uint64, error)
+}
+
+// Documents is the part of a Store that keeps documents. They are in the same
+// database as the logs, and what one transaction writes becomes durable and
+// visible to all handles at once.
+type Documents interface {
+	// Update runs a function in a transaction that reads and writes. When it
+	// returns nil, everything that the function wrote is durable. If the function
+	// returns an error, nothing is stored and Update returns that error. A driver
+	// may run the function again if another writer was in the way, so it must
+	// have no other effect. It must not call the store.
+	Update(ctx context.Context, run func(Tx) error) error
+	// View runs a function on one consistent state that includes everything that
+	// was stored before the call. It may run beside an Update and does not wait
+	// for it.
+	View(ctx context.Context, run func(Tx) error) error
+}
+
+// Write is one write of a batch: a draft that becomes an entry, and documents that
+// change with it.
+type Write struct {
+	kaban.Draft
+	// Revision is the revision of the room's rights that allowed this write; it is
+	// compared if Checked is set. If the room has another one by now, the result
+	// is ErrStale.
+	Revision uint64
+	Checked  bool
+	// Decide, if not nil, runs in the transaction of the append, after the writes
+	// before it in the batch, unless the id is a duplicate or a conflict. If it
+	// returns an error, its own changes are undone, the draft is not stored, and
+	// the result has that error; the rest of the batch is not affected. It may run
+	// more than once, like the function of Update.
+	Decide func(Tx) error
+}
+
+// Key joins the parts of a document's key with "/". Parts may be any text: "/", "%"
+// and NUL in them are escaped, so different parts make different keys.
+func Key(parts ...string) string {
+	escaped := parts
+	for i, part := range parts {
+		if !strings.ContainsAny(part, "/%\x00") {
+			continue
+		}
+		if &escaped[0] == &parts[0] {
+			escaped = slices.Clone(parts)
+		}
+		escaped[i] = escapePart.Replace(part)
+	}
+	return strings.Join(escaped, "/")
+}
+
+var (
+	escapePart   = strings.NewReplacer("%", "%25", "/", "%2F", "\x00", "%00")
+	unescapePart = strings.NewReplacer("%25", "%", "%2F", "/", "%00", "\x00")
+)
+
+// KeyParts returns the parts that Key joined.
+func KeyParts(key string) []string {
+	parts := strings.Split(key, "/")
+	for i, part := range parts {
+		parts[i] = unescapePart.Replace(part)
+	}
+	return parts
+}
+
+// KeysUnder returns the bounds of a Scan over all keys that have more parts behind
+// those of a key.
+func KeysUnder(key string) (from, to string) {
+	return key + "/", key + "0" // the character behind "/"
+}
