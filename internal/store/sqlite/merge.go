@@ -24,7 +24,7 @@ const (
 	insertRows = 16
 )
 
-// key is a message id of an author, who may use it once.
+// key is a message id of an author. It is used once.
 type key struct {
 	user int64
 	id   string
