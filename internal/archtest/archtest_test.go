@@ -50,6 +50,11 @@ var rules = map[string]rule{
 		nil,
 		"the contract does not know its drivers",
 	},
+	"kaban/internal/people": {
+		[]string{"kaban", "kaban/internal/store"},
+		nil,
+		"the schema beside the logs does not know its users",
+	},
 	"kaban/internal/store/memory": {
 		[]string{"kaban", "kaban/internal/store"},
 		nil,
@@ -90,7 +95,8 @@ var rules = map[string]rule{
 		"the state of a connection does not depend on its protocol",
 	},
 	"kaban/internal/access": {
-		nil, nil,
+		[]string{"kaban"},
+		nil,
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
