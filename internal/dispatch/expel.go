@@ -6,7 +6,8 @@ type Expulsion struct {
 	Reason string
 }
 
-// Expel ends the subscriptions that a function selects by what Join was given.
+// Expel ends the subscriptions of the identities that a function selects by their
+// ids; "" is an anonymous reader.
 // From now on Next returns no entry of theirs any more, not even those that were
 // owed already: only the rest of one that is half given, the receipts of sends
 // under way, and then the expulsion. They stop counting as members at once; their
@@ -14,14 +15,14 @@ type Expulsion struct {
 //
 // It may be called from any goroutine. A committer that calls it before it
 // publishes an entry keeps that entry from them.
-func (d *Dispatcher) Expel(r *Room, reason string, selected func(member any) bool) {
+func (d *Dispatcher) Expel(r *Room, reason string, selected func(identity string) bool) {
 	expelled := &Expulsion{Reason: reason}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	changed := false
 	for _, a := range r.audiences {
 		for _, s := range a.members {
-			if !selected(s.member) || !s.expelled.CompareAndSwap(nil, expelled) {
+			if !selected(s.identity) || !s.expelled.CompareAndSwap(nil, expelled) {
 				continue
 			}
 			changed = r.uncountLocked(s) || changed

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"kaban"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
 )
@@ -19,8 +20,10 @@ func assertExpelled(r *reader, s *Subscription, max int) {
 	}
 }
 
-func isMember(of *reader) func(any) bool {
-	return func(member any) bool { return member == any(of) }
+// is selects one identity.
+func is(t testing.TB, user string) func(string) bool {
+	id := kaban.Visitor(storetest.Username(t, user)).ID()
+	return func(identity string) bool { return identity == id }
 }
 
 func TestExpelledReadersAreGivenNothingMore(t *testing.T) {
@@ -31,7 +34,7 @@ func TestExpelledReadersAreGivenNothingMore(t *testing.T) {
 	d.Submit([]Send{send(t, a, "ann", "1", "one")})
 	bob.take(b, 1<<20)
 	d.Submit([]Send{send(t, a, "ann", "2", "owed")})
-	d.Expel(b.Room(), "kicked", isMember(bob))
+	d.Expel(b.Room(), "kicked", is(t, "bob"))
 	d.Submit([]Send{send(t, a, "ann", "3", "later")})
 	assertExpelled(bob, b, 1<<20)
 	assertGiven(t, bob, "lobby 1 ann one")
@@ -40,7 +43,7 @@ func TestExpelledReadersAreGivenNothingMore(t *testing.T) {
 	if names, _ := a.Room().Usernames("", 10); strings.Join(names, " ") != "ann cat" || a.Room().Members() != 2 {
 		t.Errorf("the members are %q", names)
 	}
-	d.Expel(b.Room(), "again", isMember(bob))
+	d.Expel(b.Room(), "again", is(t, "bob"))
 	assertExpelled(bob, b, 1<<20) // the first reason counts
 	d.Leave(b)
 	if segment := b.Next(); segment.Expelled != nil {
@@ -71,7 +74,7 @@ func TestExpelledInTheMiddleOfAnEntry(t *testing.T) {
 		if !b.IsMidEntry() {
 			t.Fatalf("%q was given", bob.given)
 		}
-		d.Expel(b.Room(), "kicked", isMember(bob))
+		d.Expel(b.Room(), "kicked", is(t, "bob"))
 		assertExpelled(bob, b, 300)
 		assertGiven(t, bob, "lobby 1 ann "+long)
 	}
@@ -84,7 +87,7 @@ func TestExpelledSendersGetTheirReceipts(t *testing.T) {
 	ann, bob := newReader(t), newReader(t)
 	a, b := join(t, d, ann, "lobby", "ann", Start{}), join(t, d, bob, "lobby", "bob", Start{})
 	d.Submit([]Send{send(t, a, "ann", "1", "one"), send(t, b, "bob", "2", "two"), send(t, b, "bob", "3", "three")})
-	d.Expel(b.Room(), "kicked", isMember(bob))
+	d.Expel(b.Room(), "kicked", is(t, "bob"))
 	if bob.take(b, 1<<20); bob.expelled != "" {
 		t.Error("expelled with sends under way")
 	}
@@ -104,7 +107,7 @@ func TestARoomWithExpelledReadersOnly(t *testing.T) {
 	bob := newReader(t)
 	b := join(t, d, bob, "den", "bob", Start{})
 	d.Submit([]Send{send(t, b, "bob", "1", "one")})
-	d.Expel(b.Room(), "kicked", func(any) bool { return true })
+	d.Expel(b.Room(), "kicked", func(string) bool { return true })
 	ann := newReader(t)
 	a := join(t, d, ann, "den", "ann", Start{Resume: true})
 	d.Submit([]Send{send(t, a, "ann", "2", "two")})

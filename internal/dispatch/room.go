@@ -181,8 +181,8 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	}
 	s.counted = true
 	r.members++
-	r.countLocked(s.name.String(), 1)
-	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
+	r.countLocked(s.name, 1)
+	r.joined, r.left = noteChange(r.joined, r.left, s.name)
 }
 
 // uncountLocked takes a subscription out of the members. It reports whether it was
@@ -193,8 +193,8 @@ func (r *Room) uncountLocked(s *Subscription) bool {
 	}
 	s.counted = false
 	r.members--
-	r.countLocked(s.name.String(), -1)
-	r.left, r.joined = noteChange(r.left, r.joined, s.name.String())
+	r.countLocked(s.name, -1)
+	r.left, r.joined = noteChange(r.left, r.joined, s.name)
 	return true
 }
 

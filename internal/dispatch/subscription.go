@@ -3,8 +3,6 @@ package dispatch
 import (
 	"sort"
 	"sync/atomic"
-
-	"kaban"
 )
 
 // Segment is the next thing on a subscription: shared frames, or a receipt, or
@@ -36,7 +34,8 @@ type Subscription struct {
 	audience *Audience
 	member   any
 	tail     *tail
-	name     kaban.Username
+	identity string // its id; "" of an anonymous reader
+	name     string // of the identity
 
 	receipts    atomic.Pointer[receiptQueue] // nil until the first
 	outstanding int32                        // sends whose receipt was not taken yet

@@ -110,4 +110,9 @@ func (c *client) Receipt(dst []byte, s *chat.Subscription, r *chat.Receipt) []by
 	return c.framing.end(dst, start)
 }
 
+// Expelled implements conn.Front.
+func (c *client) Expelled(dst []byte, s *chat.Subscription, e *chat.Expulsion) []byte {
+	return appendFrame(dst, c.framing, &wire.Event{Type: wire.TypeParted, Room: s.Room().Name().String(), Removal: wire.Removal(e.Reason)})
+}
+
 var _ conn.Front = (*client)(nil)
