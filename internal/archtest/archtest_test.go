@@ -90,7 +90,7 @@ var rules = map[string]rule{
 		"the state of a connection does not depend on its protocol",
 	},
 	"kaban/internal/access": {
-		nil, nil,
+		[]string{"kaban"}, nil,
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
