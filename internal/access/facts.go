@@ -49,10 +49,10 @@ type Admission uint8
 
 // The settings.
 const (
-	Closed     Admission = iota // admins and single sign-on make accounts
-	InviteOnly                  // an invite link makes an account
-	Registration                // anybody may sign up
-	Open                        // and visitors need no account
+	Closed       Admission = iota // admins and single sign-on make accounts
+	InviteOnly                    // an invite link makes an account
+	Registration                  // anybody may sign up
+	Open                          // and visitors need no account
 )
 
 var admissionTexts = [...]string{"closed", "invite", "signup", "open"}

@@ -6,7 +6,7 @@ import "kaban"
 // none, and no case of its own, is forbidden.
 var least = [endOfActions]kaban.Role{
 	CreatePrivate: kaban.RoleMember,
-	OpenDirect: kaban.RoleGuest, KnowPerson: kaban.RoleGuest, Block: kaban.RoleGuest,
+	OpenDirect:    kaban.RoleGuest, KnowPerson: kaban.RoleGuest, Block: kaban.RoleGuest,
 	ReadDevices: kaban.RoleGuest, RevokeDevice: kaban.RoleGuest, ChangeProfile: kaban.RoleGuest,
 	MakeToken: kaban.RoleGuest, MakeBot: kaban.RoleMember,
 	InviteMember: kaban.RoleMember, InviteGuest: kaban.RoleAdmin, CreateAccount: kaban.RoleAdmin,

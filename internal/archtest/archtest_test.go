@@ -90,7 +90,8 @@ var rules = map[string]rule{
 		"the state of a connection does not depend on its protocol",
 	},
 	"kaban/internal/access": {
-		[]string{"kaban"}, nil,
+		[]string{"kaban"},
+		nil,
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
