@@ -212,5 +212,5 @@ func refusalOf(v access.Verdict, action access.Action) error {
 	case access.NotJoined:
 		return ErrNotJoined
 	}
-	return fmt.Errorf("action %d: %w", action, ErrForbidden)
+	return fmt.Errorf("%s: %w", action, ErrForbidden)
 }
