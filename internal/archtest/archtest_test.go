@@ -62,7 +62,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/store/memory": {
 		[]string{"kaban", "kaban/internal/store"},
-		nil,
+		[]string{"github.com/tidwall/btree"},
 		"a driver knows only the domain and its contract",
 	},
 	"kaban/internal/export": {

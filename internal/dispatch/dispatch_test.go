@@ -427,7 +427,7 @@ func (s *failing) fail(err error) {
 	s.err = err
 }
 
-func (s *failing) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *failing) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -527,7 +527,7 @@ type gated struct {
 	open chan struct{}
 }
 
-func (s *gated) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *gated) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	<-s.open
 	return s.Store.Append(ctx, batch, results)
 }

@@ -40,7 +40,7 @@ type node struct {
 	appended func(room kaban.RoomName, seq uint64)
 }
 
-func (n *node) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (n *node) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	if err := n.recorder.Append(ctx, batch, results); err != nil {
 		return err
 	}
