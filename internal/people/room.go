@@ -28,6 +28,8 @@ type Room struct {
 	Creator string          `json:"creator,omitempty"` // an account
 	Created int64           `json:"created"`
 	People  []string        `json:"people,omitempty"` // accounts of a direct room, sorted
+	// Members is the number of memberships; see Enter and Leave.
+	Members int `json:"members,omitempty"`
 }
 
 // Rooms has all rooms by key.
