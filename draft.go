@@ -60,8 +60,27 @@ func (i Identity) IsZero() bool { return i.id == "" }
 // numbers, so readers must count the kinds that they do not know.
 type Kind uint8
 
-// KindMessage is a message. Its body is the content.
-const KindMessage Kind = 1
+// The kinds of entries. The body of each but a message is the JSON of its fields.
+const (
+	// KindMessage is a message. Its body is the content.
+	KindMessage Kind = 1
+	// KindEdit replaces the content of its target, a message.
+	KindEdit Kind = 2
+	// KindDelete removes the content of its target, a message.
+	KindDelete Kind = 3
+	// KindReact adds a reaction of its author to its target, a message, or removes it.
+	KindReact Kind = 4
+	// KindPin pins its target, a message, or unpins it.
+	KindPin Kind = 5
+	// KindTopic changes the topic of the room.
+	KindTopic Kind = 6
+	// KindRoom is a change of the room itself: it was created, or its kind, flags or
+	// history changed.
+	KindRoom Kind = 7
+	// KindMember is a change of membership: somebody joined, left, was invited, kicked
+	// or banned, or has another role.
+	KindMember Kind = 8
+)
 
 // Origin identifies a connection; 0 is none. A server never reuses one.
 type Origin uint64

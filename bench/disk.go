@@ -174,14 +174,14 @@ func fillStore(ctx context.Context, dir string, n int) (err error) {
 		people = append(people, said)
 	}
 	const batch = 10_000
-	dispatches, results := make([]kaban.Draft, batch), make([]store.Result, batch)
+	dispatches, results := make([]store.Write, batch), make([]store.Result, batch)
 	for done := 0; done < n; done += batch {
 		for i := range dispatches {
 			id, err := kaban.ParseMessageID(fmt.Sprintf("m-%d", done+i))
 			if err != nil {
 				return err
 			}
-			dispatches[i] = people[i%len(people)].Draft(kaban.Visitor(people[i%len(people)].Username()), room, id)
+			dispatches[i].Draft = people[i%len(people)].Draft(kaban.Visitor(people[i%len(people)].Username()), room, id)
 		}
 		if err := s.Append(ctx, dispatches, results); err != nil {
 			return err

@@ -547,7 +547,7 @@ type fullStore struct {
 	fails int
 }
 
-func (s *fullStore) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *fullStore) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fails > 0 {

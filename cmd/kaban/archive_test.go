@@ -38,7 +38,7 @@ func kept(t *testing.T, messages int) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Append(t.Context(), []kaban.Draft{message.Draft(kaban.Visitor(message.Username()), room, id)}, make([]store.Result, 1)); err != nil {
+		if err := s.Append(t.Context(), []store.Write{{Draft: message.Draft(kaban.Visitor(message.Username()), room, id)}}, make([]store.Result, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -191,7 +191,7 @@ type watched struct {
 	before func()
 }
 
-func (s *watched) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *watched) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	if s.before != nil {
 		s.before()
 	}

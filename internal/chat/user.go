@@ -129,7 +129,7 @@ func (u User) Join(w Waker, member any, format Format, p Place) (*Subscription, 
 		p.Abandon()
 		return nil, Joined{}, err
 	}
-	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.id.Name(), p.Place)
+	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.id, p.Place)
 	if err != nil {
 		p.Abandon()
 		return nil, Joined{}, u.chat.count(err)
@@ -151,7 +151,7 @@ func (u User) Watch(ctx context.Context, w Waker, format Format, room kaban.Room
 	if err != nil {
 		return nil, Joined{}, u.chat.count(err)
 	}
-	s, joined, err := u.chat.dispatcher.Watch(w, w, format, place)
+	s, joined, err := u.chat.dispatcher.Watch(w, w, format, u.id, place)
 	if err != nil {
 		return nil, Joined{}, u.chat.count(err)
 	}

@@ -15,10 +15,10 @@ func TestAHelloIsReadBeforeRoomIsMade(t *testing.T) {
 	silent.h.MakeRoom()
 	l.loop.Round()
 	if late.gone || late.got(`"type":"welcome"`) != 1 {
-		t.Errorf("who had said hello got %s", late.out)
+		t.Errorf("a greeted client got %s", late.out)
 	}
 	if !silent.gone || silent.got(`"code":"server_full"`) != 1 || silent.got(`"type":"goodbye"`) != 1 {
-		t.Errorf("who had said nothing got %s", silent.out)
+		t.Errorf("a silent client got %s", silent.out)
 	}
 }
 

@@ -67,7 +67,7 @@ func roomsStore(t testing.TB, n int) store.Store {
 	for i := range batch {
 		batch[i] = storetest.Draft(t, fmt.Sprintf("room-%d", i), "ann", fmt.Sprint("id-", i), "x")
 	}
-	if err := s.Append(t.Context(), batch, make([]store.Result, n)); err != nil {
+	if err := s.Append(t.Context(), storetest.Writes(batch...), make([]store.Result, n)); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"kaban"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -24,7 +23,7 @@ type gate struct {
 	open chan struct{}
 }
 
-func (g *gate) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (g *gate) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	<-g.open
 	return g.Store.Append(ctx, batch, results)
 }

@@ -125,7 +125,7 @@ func BenchmarkPages(b *testing.B) {
 		for i := range batch {
 			batch[i] = storetest.Draft(b, fmt.Sprint("room-", i), "ann", fmt.Sprint("id-", i), "x")
 		}
-		if err := s.Append(b.Context(), batch, make([]store.Result, many)); err != nil {
+		if err := s.Append(b.Context(), storetest.Writes(batch...), make([]store.Result, many)); err != nil {
 			b.Fatal(err)
 		}
 		d := newDispatcher(b, s, Options{PresenceDelay: time.Hour})

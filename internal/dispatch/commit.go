@@ -94,7 +94,7 @@ type committer struct {
 	mu      sync.Mutex // held while committing; guards all below
 	sends   []Send
 	hints   []hint
-	drafts  []kaban.Draft
+	writes  []store.Write
 	results []store.Result
 	rooms   []grownRoom // in the order of their first entry in the batch
 	index   map[string]int
@@ -151,14 +151,14 @@ func (c *committer) round() {
 }
 
 func (c *committer) commit(sends []Send) {
-	c.drafts, c.results = c.drafts[:0], c.results[:0]
+	c.writes, c.results = c.writes[:0], c.results[:0]
 	for i := range sends {
-		c.drafts = append(c.drafts, sends[i].Draft)
+		c.writes = append(c.writes, store.Write{Draft: sends[i].Draft})
 		c.results = append(c.results, store.Result{})
 	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
 	ctx := context.Background()
-	if err := c.dispatcher.store.Append(ctx, c.drafts, c.results); err != nil {
+	if err := c.dispatcher.store.Append(ctx, c.writes, c.results); err != nil {
 		err = fmt.Errorf("append %d entries: %w", len(sends), err)
 		c.failed(err)
 		refuseAll(sends, err)
@@ -184,7 +184,7 @@ func (c *committer) commit(sends []Send) {
 	}
 	c.rooms = c.rooms[:0]
 	clear(c.index)
-	clear(c.drafts)
+	clear(c.writes)
 }
 
 // record gives the sender the receipt of a send, before anyone can see the entry,

@@ -265,7 +265,7 @@ func newRecorder(s store.Store, instant bool) *recorder {
 
 func (s *recorder) Instant() bool { return s.instant }
 
-func (s *recorder) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *recorder) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.Store.Append(ctx, batch, results); err != nil {
@@ -274,7 +274,7 @@ func (s *recorder) Append(ctx context.Context, batch []kaban.Draft, results []st
 	for i, r := range results {
 		if r.Err == nil && !r.Duplicate {
 			room := batch[i].Room.String()
-			s.logs[room] = append(s.logs[room], store.NewEntry(&batch[i], r.Seq, r.Time))
+			s.logs[room] = append(s.logs[room], store.NewEntry(&batch[i].Draft, r.Seq, r.Time))
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ type node struct {
 	appended func(room kaban.RoomName, seq uint64)
 }
 
-func (n *node) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (n *node) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	if err := n.recorder.Append(ctx, batch, results); err != nil {
 		return err
 	}
@@ -162,9 +162,9 @@ func (m *twoWriters) enter(f *followerAt, room string, start Start) {
 	var joined Joined
 	watch := rapid.Bool().Draw(m.rt, "watch") && stored > 0
 	if watch {
-		f.s, joined, err = d.Watch(f.reader, f.reader, plain, place)
+		f.s, joined, err = d.Watch(f.reader, f.reader, plain, kaban.Identity{}, place)
 	} else {
-		f.s, joined, err = d.Join(f.reader, f.reader, plain, storetest.Username(m.t, f.user), place)
+		f.s, joined, err = d.Join(f.reader, f.reader, plain, kaban.Visitor(storetest.Username(m.t, f.user)), place)
 	}
 	var resync *ResyncError
 	switch {

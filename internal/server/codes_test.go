@@ -10,7 +10,6 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"kaban"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
@@ -26,7 +25,7 @@ type faulty struct {
 
 func (f *faulty) fail(err error) { f.err.Store(&err) }
 
-func (f *faulty) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (f *faulty) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	if err := f.err.Load(); err != nil && *err != nil {
 		return *err
 	}

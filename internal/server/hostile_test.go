@@ -288,7 +288,7 @@ func TestListsHoldUpNobody(t *testing.T) {
 	for i := range batch {
 		batch[i] = storetest.Draft(t, fmt.Sprintf("room-%d", i), "ann", fmt.Sprint("id-", i), "x")
 	}
-	if err := s.Append(t.Context(), batch, make([]store.Result, rooms)); err != nil {
+	if err := s.Append(t.Context(), storetest.Writes(batch...), make([]store.Result, rooms)); err != nil {
 		t.Fatal(err)
 	}
 	onlyLines(t)

@@ -91,7 +91,7 @@ func TestConnectionsThatAreNotTCP(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("who reads nothing is still there")
+			t.Fatal("a client that reads nothing is still connected")
 		}
 	}
 	// What it was given before is whole and in order, and it reads on from there.

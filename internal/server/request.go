@@ -35,10 +35,9 @@ var requests = [...]request{
 func requestOf(t wire.Type) *request { return &requests[t] }
 
 const (
-	// memberChange is what it takes to change who is in a room.
+	// memberChange is the cost of a change of members.
 	memberChange = 8
-	// roomsPerUnit is among how many rooms of a connection one unit finds the one
-	// that is meant.
+	// roomsPerUnit is the number of rooms of a connection that one unit searches.
 	roomsPerUnit = 64
 )
 

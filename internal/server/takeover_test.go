@@ -58,7 +58,7 @@ func TestAttemptsOfOneClient(t *testing.T) {
 	}
 }
 
-// Frames that came with the hello say nothing about who reads the welcome.
+// Frames that came with the hello do not show that the client has read the welcome.
 func TestWhatComesWithTheHelloProvesNothing(t *testing.T) {
 	f := serve(t)
 	first := f.dial()

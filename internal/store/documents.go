@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"kaban"
 )
@@ -32,13 +34,53 @@ type Document struct {
 	Value []byte
 }
 
+// Check returns nil if a store keeps the document. If it is longer than a limit, the
+// error is ErrTooBig.
+func (d *Document) Check() error {
+	switch {
+	case d.Key == "" || !utf8.ValidString(d.Key) || strings.Contains(d.Key, "\x00"):
+		return fmt.Errorf("%.100q is no key of a document", d.Key)
+	case len(d.Key) > MaxKey:
+		return fmt.Errorf("%w: its key has %d bytes, and the limit is %d", ErrTooBig, len(d.Key), MaxKey)
+	case d.Value == nil:
+		return fmt.Errorf("the document %q has no value", d.Key)
+	case len(d.Value) > MaxValue:
+		return fmt.Errorf("%w: %q has %d bytes, and the limit is %d", ErrTooBig, d.Key, len(d.Value), MaxValue)
+	}
+	return nil
+}
+
+// CheckLimit returns nil if a Scan may have a limit.
+func CheckLimit(limit int) error {
+	if limit <= 0 {
+		return fmt.Errorf("the limit of a scan is %d, but it must be positive", limit)
+	}
+	return nil
+}
+
+// DocumentError names a document that cannot be read back as it was written. It concerns
+// one call; other documents stay readable.
+type DocumentError struct {
+	Key string // as stored, which may be damaged, too
+	Err error  // the cause
+}
+
+func (e *DocumentError) Error() string {
+	return fmt.Sprintf("the document %q is damaged: %v", e.Key, e.Err)
+}
+
+// Unwrap makes every DocumentError an ErrDamaged.
+func (e *DocumentError) Unwrap() error { return ErrDamaged }
+
 // Tx reads and writes documents in one transaction. It belongs to the goroutine and
 // the call that it was given to. Returned slices are the caller's.
 //
 // A Tx sees its own writes. After an error other than ErrReadOnly and
-// ErrTooBig the transaction fails, whatever its function returns.
+// ErrTooBig the transaction fails, whatever its function returns. A document that
+// cannot be read is a *DocumentError.
 type Tx interface {
-	// Get returns the value of a document, nil if there is none.
+	// Get returns the value of a document, nil if there is none. No document has an
+	// invalid key.
 	Get(key string) ([]byte, error)
 	// Put adds or replaces a document. The value must not be nil.
 	Put(key string, value []byte) error

@@ -1,4 +1,5 @@
-// Package store is the contract for durable state: the logs of all rooms.
+// Package store is the contract for durable state: the logs of all rooms, and the
+// documents beside them (Documents).
 //
 // A log is append-only. Append gives every entry the next sequence number of
 // its room (1, 2, 3 … without a gap) in the same transaction that makes the
@@ -72,6 +73,8 @@ type Entry struct {
 	Time int64
 	Kind kaban.Kind
 	ID   string
+	// Author is the id of the author's identity (kaban.Identity.ID).
+	Author string
 	// Username is the author's name when the entry was appended.
 	Username string
 	// Target is the sequence number of the entry that this one refers to; 0 if
@@ -84,7 +87,7 @@ type Entry struct {
 func NewEntry(d *kaban.Draft, seq uint64, time int64) Entry {
 	return Entry{
 		Seq: seq, Time: time, Kind: d.Kind, ID: d.ID.String(),
-		Username: d.Author.Name().String(), Target: d.Target, Content: d.Body,
+		Author: d.Author.ID(), Username: d.Author.Name().String(), Target: d.Target, Content: d.Body,
 	}
 }
 
@@ -100,17 +103,20 @@ type Room struct {
 	Name   kaban.RoomName
 	Head   uint64
 	Oldest uint64
+	// Revision is the revision of the room's rights: 0 until the first Tx.Bump.
+	Revision uint64
 }
 
-// Result is the outcome for one draft of a batch.
+// Result is the outcome for one write of a batch.
 type Result struct {
 	Seq  uint64
 	Time int64
 	// Duplicate means that the author has sent this id before: Seq and Time are
 	// those of the first use, and nothing was stored.
 	Duplicate bool
-	// Err is nil, ErrIDConflict, or ErrDamaged if the record of the author or of
-	// the first use of the id cannot be read. With an error nothing was stored.
+	// Err is nil, ErrIDConflict, ErrStale, the error of Write.Decide, or ErrDamaged
+	// if the record of the author, of the first use of the id, or of a document
+	// that Decide reads cannot be read. With an error nothing was stored.
 	Err error
 }
 
@@ -128,13 +134,16 @@ type Page struct {
 	Bytes int
 }
 
-// Store keeps the logs of all rooms.
+// Store keeps the logs of all rooms, and documents.
 type Store interface {
+	Documents
+
 	// Epoch names this incarnation of the data. A cursor is meaningful only
 	// together with the epoch that it comes from.
 	Epoch() string
 
-	// Rooms lists every room that has ever had an entry, in no particular order.
+	// Rooms lists every room that has ever had an entry or a Bump, in no particular
+	// order.
 	Rooms(ctx context.Context) ([]Room, error)
 
 	// Room returns the state of one room. A room that never had an entry has
@@ -149,9 +158,12 @@ type Store interface {
 	// conflict; neither affects the rest of the batch. The first append to a room
 	// creates the room, under the name it was given.
 	//
+	// The writes take effect in their order. Each is compared with earlier uses of
+	// its id first, then with the room's revision, and then it is decided.
+	//
 	// A context that has ended before the transaction begins prevents it. From
 	// then on the context is ignored.
-	Append(ctx context.Context, batch []kaban.Draft, results []Result) error
+	Append(ctx context.Context, batch []Write, results []Result) error
 
 	// Read returns entries in ascending order without a gap between them. Entries
 	// that are no longer kept are missing at the front: a caller that needs entry

@@ -892,7 +892,7 @@ func TestTheFormWaits(t *testing.T) {
 	}
 }
 
-// One sees who is speaking, however long they go on: at the top of the screen,
+// The author of a long run of messages stays visible: at the top of the screen,
 // and every few minutes.
 func TestTheAuthorOfALongRun(t *testing.T) {
 	d := newDesk(t, 80, 10)

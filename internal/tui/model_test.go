@@ -117,7 +117,7 @@ func (d *desk) carryOut(cmd tea.Cmd) {
 	}
 }
 
-// second lets seconds pass for who waits to quit.
+// second lets a second pass for a user that waits to quit.
 func (d *desk) second(n int) {
 	d.t.Helper()
 	for range n {

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"kaban"
 	"kaban/client"
 	"kaban/internal/chat"
 	"kaban/internal/store"
@@ -188,7 +187,7 @@ type faulty struct {
 	err atomic.Pointer[error]
 }
 
-func (s *faulty) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *faulty) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	if err := s.err.Load(); err != nil {
 		return *err
 	}

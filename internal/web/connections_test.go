@@ -265,8 +265,7 @@ func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes,
 	})
 }
 
-// A reader who takes a little is served for as long as it takes, whatever it
-// reads; one who takes nothing is not.
+// A slow reader is served until it has everything. A stopped one is not.
 func TestSlowReaders(t *testing.T) {
 	content := strings.Repeat("x", 4000)
 	for _, path := range []string{"/v1/rooms/lobby/events?after=0", "/v1/rooms/lobby/messages", "/openapi.json"} {

@@ -241,7 +241,7 @@ func TestEventsHeartbeat(t *testing.T) {
 	t.Error("the stream has ended")
 }
 
-// A drain does not wait for one who asks for much and reads nothing.
+// A drain does not wait for a client that asks for much and reads nothing.
 func TestEventsDrainADeafReader(t *testing.T) {
 	f := serve(t)
 	// In all more than the kernel takes for a reader.

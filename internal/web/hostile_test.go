@@ -310,7 +310,7 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// While it drains, nobody new comes in, and who asks is told.
+// A draining server refuses new clients with a reason.
 func TestReadiness(t *testing.T) {
 	f := serve(t)
 	f.get("/healthz").has(t, 200)

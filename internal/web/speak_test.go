@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"kaban"
 	"kaban/client"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -24,7 +23,7 @@ type slowStore struct {
 	begun, goOn chan struct{}
 }
 
-func (s *slowStore) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *slowStore) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	s.begun <- struct{}{}
 	<-s.goOn
 	return s.Store.Append(ctx, batch, results)
@@ -119,7 +118,7 @@ func TestANameIsTakenUntilItsMessageIsStored(t *testing.T) {
 // lazyStore takes a moment for everything.
 type lazyStore struct{ store.Store }
 
-func (s lazyStore) Append(ctx context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s lazyStore) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	time.Sleep(2 * time.Millisecond)
 	return s.Store.Append(ctx, batch, results)
 }

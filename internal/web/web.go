@@ -159,8 +159,8 @@ func (s *Server) Drain() {
 
 // Shutdown drains, stops accepting and lets requests that are under way finish,
 // but those that wait for their own client only for a few seconds. When ctx ends
-// first it cuts them off and returns its cause. WebSockets belong to who serves
-// them.
+// first it cuts them off and returns its cause. WebSockets belong to
+// their front end.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	patient, cancel := context.WithTimeout(ctx, drainTimeout)

@@ -255,13 +255,13 @@ func (f *fixture) check(method, path string, a *answer) {
 	}
 	response, ok := op["responses"].(map[string]any)[fmt.Sprint(a.status)].(map[string]any)
 	if !ok {
-		f.t.Errorf("%s %s answers %s, of which the document says nothing", method, path, a)
+		f.t.Errorf("%s %s answers %s, which the document does not mention", method, path, a)
 		return
 	}
 	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	content, _ := response["content"].(map[string]any)
 	if _, ok := content[media]; !ok {
-		f.t.Errorf("%s %s: the type of the answer is %s, of which the document says nothing", method, path, media)
+		f.t.Errorf("%s %s: the type of the answer is %s, which the document does not mention", method, path, media)
 		return
 	}
 	if a.json == nil {

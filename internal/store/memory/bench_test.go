@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"testing"
 
-	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
@@ -14,11 +13,11 @@ import (
 // 16, to a window that is full. B/entry is the heap for each entry in the window.
 func BenchmarkAppend(b *testing.B) {
 	const window, size = 64 << 20, 16
-	batches := make([][]kaban.Draft, 1<<15)
+	batches := make([][]store.Write, 1<<15)
 	for i := range batches {
 		for j := range size {
 			n := i*size + j
-			batches[i] = append(batches[i], storetest.Draft(b, fmt.Sprint("room-", n%100), fmt.Sprint("user-", n%200), fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", n), "hello world"))
+			batches[i] = append(batches[i], storetest.Writes(storetest.Draft(b, fmt.Sprint("room-", n%100), fmt.Sprint("user-", n%200), fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", n), "hello world"))...)
 		}
 	}
 	heap := func() uint64 {

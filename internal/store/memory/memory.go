@@ -3,7 +3,7 @@
 //
 // It has the order and the numbering of a durable store, and recognises an id that is
 // sent again for as long as the entry is in the window. The oldest entries of all rooms
-// are forgotten first.
+// are forgotten first. Documents are never forgotten and do not count.
 //
 // Its data belong to one Store: they cannot be shared by another handle. There is
 // nothing to export, back up or check, so it has no store.Archive.
@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban"
@@ -33,26 +34,34 @@ type Store struct {
 	window int
 	now    func() time.Time
 
+	viewing sync.RWMutex // held for reading by each View
+	// documents are the documents after the last transaction, nil once the store is
+	// closed. Changed with mu held.
+	documents atomic.Pointer[documents]
+
 	mu     sync.RWMutex // guards all below
 	closed bool
 	rooms  map[string]*room
 	log    log // the entries of all rooms, oldest first
 	ids    index
 	bytes  int
+	// written are the documents after the transaction in progress; nil until it
+	// changes any.
+	written *documents
 }
 
 type room struct {
 	name      kaban.RoomName
 	head      uint64
+	revision  uint64
 	positions queue // of the newest entries, up to head, in the log
 }
 
 // kept is an entry of the log with the data to find and to forget it.
 type kept struct {
 	store.Entry
-	author string // the id of the author's identity
-	room   *room
-	hash   uint64 // of author and ID
+	room *room
+	hash uint64 // of Author and ID
 }
 
 // New returns an empty store that keeps at most window bytes; 0 means DefaultWindow.
@@ -60,13 +69,15 @@ func New(window int) *Store {
 	if window <= 0 {
 		window = DefaultWindow
 	}
-	return &Store{
+	s := &Store{
 		epoch:  rand.Text(),
 		window: window,
 		now:    time.Now,
 		rooms:  make(map[string]*room),
 		ids:    newIndex(),
 	}
+	s.documents.Store(new(documents))
+	return s
 }
 
 // Instant implements store.Instant.
@@ -103,7 +114,7 @@ func (s *Store) Room(_ context.Context, name kaban.RoomName) (store.Room, error)
 }
 
 // Append implements store.Store.
-func (s *Store) Append(_ context.Context, batch []kaban.Draft, results []store.Result) error {
+func (s *Store) Append(_ context.Context, batch []store.Write, results []store.Result) error {
 	now := s.now().UnixMilli()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,17 +124,19 @@ func (s *Store) Append(_ context.Context, batch []kaban.Draft, results []store.R
 	for i := range batch {
 		results[i] = s.appendLocked(&batch[i], now)
 	}
+	s.publishLocked()
 	s.forgetLocked()
 	return nil
 }
 
-func (s *Store) appendLocked(d *kaban.Draft, now int64) store.Result {
+func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
+	d := &w.Draft
 	r := s.rooms[d.Room.Key()]
 	author, id := d.Author.ID(), d.ID.String()
 	hash := s.ids.hash(author, id)
 	same := func(position uint64) bool {
 		e := s.log.at(position)
-		return e.author == author && e.ID == id
+		return e.Author == author && e.ID == id
 	}
 	if position, ok := s.ids.find(hash, same); ok {
 		first := s.log.at(position)
@@ -132,17 +145,31 @@ func (s *Store) appendLocked(d *kaban.Draft, now int64) store.Result {
 		}
 		return store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
 	}
+	if w.Checked && w.Revision != r.revisionOrNone() {
+		return store.Result{Err: store.ErrStale}
+	}
+	if w.Decide != nil {
+		if err := s.runLocked(w.Decide); err != nil {
+			return store.Result{Err: err}
+		}
+		r = s.rooms[d.Room.Key()]
+	}
 	if r == nil {
-		r = &room{name: d.Room}
-		s.rooms[d.Room.Key()] = r
+		r = s.addRoomLocked(d.Room)
 	}
 	r.head++
 	e := store.NewEntry(d, r.head, now)
-	position := s.log.push(kept{e, author, r, hash})
+	position := s.log.push(kept{e, r, hash})
 	r.positions.push(position)
 	s.ids.add(hash, position)
 	s.bytes += cost(&e)
 	return store.Result{Seq: e.Seq, Time: e.Time}
+}
+
+func (s *Store) addRoomLocked(name kaban.RoomName) *room {
+	r := &room{name: name}
+	s.rooms[name.Key()] = r
+	return r
 }
 
 // forgetLocked drops the oldest entries until the rest fits the window. The newest
@@ -212,15 +239,26 @@ func clip(entries []store.Entry, page store.Page) []store.Entry {
 
 // Close implements store.Store.
 func (s *Store) Close() error {
+	s.viewing.Lock()
+	defer s.viewing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.documents.Store(nil)
 	s.rooms, s.ids, s.log, s.bytes = nil, index{}, log{}, 0
 	return nil
 }
 
 func (r *room) state() store.Room {
-	return store.Room{Name: r.name, Head: r.head, Oldest: r.head + 1 - uint64(r.positions.len())}
+	return store.Room{Name: r.name, Head: r.head, Oldest: r.head + 1 - uint64(r.positions.len()), Revision: r.revision}
+}
+
+// revisionOrNone returns the revision of a room, 0 if there is no room.
+func (r *room) revisionOrNone() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.revision
 }
 
 // position returns the position in the log of a kept entry, by its sequence number.

@@ -22,8 +22,13 @@ type writerStmts struct {
 	findUser, addUser, addRoom   *sql.Stmt
 	addJournal, trimJournal      *sql.Stmt
 	insertOne, insertMany        *sql.Stmt
-	setHead                      *sql.Stmt
+	setHead, setRevision         *sql.Stmt
 	walState                     *sql.Stmt
+
+	documentStmts
+	putDocument, deleteDocument    *sql.Stmt
+	savepoint, release, rollbackTo *sql.Stmt
+	deleteJournal                  *sql.Stmt
 }
 
 func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
@@ -41,7 +46,15 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.insertMany:  insertQuery + times(insertRow, insertRows),
 		&w.setHead:     "UPDATE rooms SET head = ?, sum = ? WHERE id = ?",
 		&w.walState:    "PRAGMA wal_checkpoint(NOOP)", // only returns the size of the WAL
-	})
+
+		&w.setRevision:    "UPDATE rooms SET revision = ?, sum = ? WHERE id = ?",
+		&w.putDocument:    "INSERT INTO documents (key, value, sum) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
+		&w.deleteDocument: "DELETE FROM documents WHERE key = ?",
+		&w.savepoint:      "SAVEPOINT decide",
+		&w.release:        "RELEASE decide",
+		&w.rollbackTo:     "ROLLBACK TO decide",
+		&w.deleteJournal:  "DELETE FROM journal WHERE batch = ?",
+	}, w.documentStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that
@@ -55,6 +68,8 @@ type batch struct {
 	keys    map[key]earlier     // of its entries, and of those that it repeats
 	entries []journaled         // of all rooms
 	merged  []merging
+	row     int64 // the one that it added to the journal; 0 if none
+	empty   int64 // the same, if the row has no entries
 
 	lastRoom, lastUser int64
 }
@@ -62,8 +77,9 @@ type batch struct {
 // touched is a room that a batch appends to, with its new head.
 type touched struct {
 	*room
-	head    uint64
-	entries []unmergedEntry // of the batch
+	head     uint64
+	revision uint64
+	entries  []unmergedEntry // of the batch
 }
 
 func (d *database) newBatch(ctx context.Context) batch {
@@ -75,25 +91,30 @@ func (d *database) newBatch(ctx context.Context) batch {
 }
 
 // Append implements store.Store.
-func (s *Store) Append(ctx context.Context, drafts []kaban.Draft, results []store.Result) error {
+func (s *Store) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	if len(drafts) == 0 {
+	if len(writes) == 0 {
 		return nil
 	}
 	b := s.newBatch(ctx)
-	if err := b.store(drafts, results); err != nil {
+	if err := b.store(writes, results); err != nil {
 		clear(results)
-		return b.abort(fmt.Sprintf("append %d messages", len(drafts)), err)
+		return b.abort(fmt.Sprintf("append %d messages", len(writes)), err)
 	}
 	b.publish()
-	if s.appends++; s.appends%lookAtWAL == 0 || len(b.merged) > 0 || len(drafts) > lookAtWAL {
-		s.tendWAL(b.ctx)
-	}
+	b.tend(len(writes))
 	return nil
+}
+
+// tend looks at the WAL after some batches, and after each that wrote much.
+func (b *batch) tend(writes int) {
+	if b.database.appends++; b.appends%lookAtWAL == 0 || len(b.merged) > 0 || writes > lookAtWAL {
+		b.tendWAL(b.ctx)
+	}
 }
 
 // abort rolls the transaction back and returns the classified error that made it
@@ -103,6 +124,11 @@ func (b *batch) abort(operation string, err error) error {
 	if errors.Is(err, store.ErrBroken) {
 		return err
 	}
+	return b.giveUp(operation, err)
+}
+
+// giveUp rolls the transaction back and returns the error that made it fail.
+func (b *batch) giveUp(operation string, err error) error {
 	if failed := b.writer.rollback(b.ctx); failed != nil {
 		return b.broke(operation, errors.Join(err, failed))
 	}
@@ -110,21 +136,21 @@ func (b *batch) abort(operation string, err error) error {
 }
 
 // store runs the transaction. The caller aborts it after an error.
-func (b *batch) store(drafts []kaban.Draft, results []store.Result) error {
+func (b *batch) store(writes []store.Write, results []store.Result) error {
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return err
 	}
 	bytes := 0
-	for i := range drafts {
-		bytes += len(drafts[i].Body)
+	for i := range writes {
+		bytes += len(writes[i].Body)
 	}
-	if err := b.makeRoom(len(drafts), bytes); err != nil {
+	if err := b.makeRoom(len(writes), bytes); err != nil {
 		return err
 	}
-	authors := make([]user, len(drafts))
-	keys := make([]key, 0, len(drafts))
-	for i := range drafts {
-		author, err := b.user(drafts[i].Author)
+	authors := make([]user, len(writes))
+	keys := make([]key, 0, len(writes))
+	for i := range writes {
+		author, err := b.user(writes[i].Author)
 		if results[i] = (store.Result{}); errors.Is(err, store.ErrDamaged) {
 			results[i].Err = err
 			continue
@@ -132,17 +158,17 @@ func (b *batch) store(drafts []kaban.Draft, results []store.Result) error {
 		if err != nil {
 			return err
 		}
-		authors[i], keys = author, append(keys, key{author.id, drafts[i].ID.String()})
+		authors[i], keys = author, append(keys, key{author.id, writes[i].ID.String()})
 	}
 	var err error
 	if b.keys, err = b.lookUp(keys, authors); err != nil {
 		return err
 	}
-	for i := range drafts {
+	for i := range writes {
 		if results[i].Err != nil {
 			continue
 		}
-		if results[i], err = b.append(&drafts[i], authors[i]); err != nil {
+		if results[i], err = b.append(&writes[i], authors[i]); err != nil {
 			return err
 		}
 	}
@@ -159,10 +185,21 @@ func (b *batch) commit() error {
 	return err
 }
 
-func (b *batch) append(d *kaban.Draft, author user) (_ store.Result, err error) {
+func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) {
+	d := &w.Draft
 	r, k := b.room(d.Room), key{author.id, d.ID.String()}
 	if e, found := b.findEarlier(k); found {
 		return repeated(e, d, r), nil
+	}
+	if w.Checked && w.Revision != r.revisionOrNone() {
+		return store.Result{Err: store.ErrStale}, nil
+	}
+	if w.Decide != nil {
+		refused, err := b.decide(w.Decide)
+		if refused != nil || err != nil {
+			return store.Result{Err: refused}, err
+		}
+		r = b.room(d.Room) // the decision may have added it
 	}
 	if r == nil {
 		if r, err = b.addRoom(d.Room); err != nil {
@@ -189,6 +226,14 @@ func (r *touched) add(d *kaban.Draft, author user, time int64) (*unmergedEntry, 
 	e.ownName = e.Username != author.name
 	r.entries = append(r.entries, e)
 	return &r.entries[len(r.entries)-1], nil
+}
+
+// revisionOrNone returns the revision of a room, 0 if there is no room.
+func (r *touched) revisionOrNone() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.revision
 }
 
 // findEarlier finds the entry that the author has sent with the same id.
@@ -253,7 +298,7 @@ func (b *batch) room(name kaban.RoomName) *touched {
 		if known == nil {
 			return nil
 		}
-		r = &touched{room: known, head: known.head}
+		r = &touched{room: known, head: known.head, revision: known.revision}
 		b.touched[name.Key()] = r
 	}
 	return r
@@ -265,7 +310,7 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 	}
 	b.lastRoom++
 	r := &room{id: b.lastRoom, key: name.Key(), name: name}
-	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0)); err != nil {
+	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0, 0)); err != nil {
 		return nil, err
 	}
 	b.touched[r.key] = &touched{room: r}
@@ -286,7 +331,10 @@ func (b *batch) publish() {
 	}
 	for name, r := range b.touched {
 		b.rooms[name] = r.room
-		r.room.head = r.head
+		r.room.head, r.room.revision = r.head, r.revision
 		b.unmerged.add(r.room, r.entries)
 	}
+	b.unmerged.batch = max(b.unmerged.batch, b.row)
+	b.unmerged.empty = max(b.unmerged.empty, b.empty)
+	b.published.Broadcast()
 }

@@ -17,9 +17,10 @@ import (
 // Archive implements store.Archive on a database that a server may be using. It
 // takes no lock that the server needs.
 type Archive struct {
-	path  string
-	conn  *conn
-	pause time.Duration // between two looks at the WAL
+	path    string
+	conn    *conn
+	authors *authors
+	pause   time.Duration // between two looks at the WAL
 
 	// From begin to end.
 	*contents
@@ -59,7 +60,11 @@ func openArchive(ctx context.Context, path string) (*Archive, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	return &Archive{path: path, conn: c, pause: walPause}, nil
+	authors, err := c.newAuthors(ctx)
+	if err != nil {
+		return nil, errors.Join(explain(path, err), c.close())
+	}
+	return &Archive{path: path, conn: c, authors: authors, pause: walPause}, nil
 }
 
 // Close implements store.Archive.
@@ -71,8 +76,9 @@ func (a *Archive) begin(ctx context.Context) error {
 		return explain(a.path, err)
 	}
 	a.problems = nil
+	clear(a.authors.known) // they are of another moment
 	var err error
-	a.contents, err = load(ctx, a.conn, func(err error) error {
+	a.contents, err = load(ctx, a.conn, a.authors, func(err error) error {
 		a.problems = append(a.problems, err)
 		return nil
 	})
@@ -115,21 +121,12 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, visit func(
 			return err
 		}
 	}
-	authors, err := newAuthors(ctx, a.conn)
-	if err != nil {
-		return explain(a.path, err)
-	}
-	defer authors.stmt.Close()
 	for _, r := range a.sorted() {
 		if len(only) > 0 && !slices.ContainsFunc(only, func(name kaban.RoomName) bool { return name.Key() == r.name.Key() }) {
 			continue
 		}
-		err := a.eachOf(ctx, r, func(e *store.Entry, user int64) error {
-			author, err := authors.author(ctx, user)
-			if err != nil {
-				return explain(a.path, err)
-			}
-			record, err := recordOf(r.name, e, author)
+		err := a.eachOf(ctx, r, func(e *store.Entry) error {
+			record, err := recordOf(r.name, e)
 			if err != nil {
 				return damaged(&store.DamagedError{Room: r.name, Seq: e.Seq, Err: err})
 			}
@@ -143,10 +140,7 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, visit func(
 }
 
 // recordOf returns an entry as a record.
-func recordOf(room kaban.RoomName, e *store.Entry, author author) (*store.Record, error) {
-	if author.err != nil {
-		return nil, fmt.Errorf("its author: %w", author.err)
-	}
+func recordOf(room kaban.RoomName, e *store.Entry) (*store.Record, error) {
 	name, err := kaban.ParseUsername(e.Username)
 	if err != nil {
 		return nil, fmt.Errorf("its author: %w", err)
@@ -155,7 +149,7 @@ func recordOf(room kaban.RoomName, e *store.Entry, author author) (*store.Record
 	if err != nil {
 		return nil, fmt.Errorf("its id: %w", err)
 	}
-	identity, err := kaban.ParseIdentity(author.key, name)
+	identity, err := kaban.ParseIdentity(e.Author, name)
 	if err != nil {
 		return nil, fmt.Errorf("its author: %w", err)
 	}
@@ -165,15 +159,15 @@ func recordOf(room kaban.RoomName, e *store.Entry, author author) (*store.Record
 	}, nil
 }
 
-// eachOf calls visit with every entry of a room and the id of its author, and
-// damaged with every entry that cannot be read, until either returns an error.
-func (a *Archive) eachOf(ctx context.Context, r *room, visit func(e *store.Entry, user int64) error, damaged func(error) error) error {
+// eachOf calls visit with every entry of a room, and damaged with every entry that
+// cannot be read, until either returns an error.
+func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) error, damaged func(error) error) error {
 	last := a.merged[r.id]
 	for next := uint64(1); next <= last; {
 		var visited error
 		rows, err := a.conn.QueryContext(ctx, pageQuery, r.place(next), r.place(last))
-		bad, damage, err := readRun(rows, err, &a.sum, r.id, next, last, func(e *store.Entry, user int64) bool {
-			visited = visit(e, user)
+		bad, damage, err := readRun(rows, err, a.authors, r.id, next, last, func(e *store.Entry, _ int64) bool {
+			visited = visit(e)
 			return visited == nil
 		})
 		switch {
@@ -197,7 +191,7 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(e *store.Entry
 				return err
 			}
 		}
-		if err := visit(&e.Entry, e.user); err != nil {
+		if err := visit(&e.Entry); err != nil {
 			return err
 		}
 	}

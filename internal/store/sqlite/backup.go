@@ -139,7 +139,11 @@ func seal(ctx context.Context, file string) (*store.Report, error) {
 // finish merges everything and removes the epoch, in the transaction in progress,
 // on a database that no Store uses.
 func finish(ctx context.Context, c *conn) error {
-	contents, err := load(ctx, c, func(err error) error { return err })
+	authors, err := c.newAuthors(ctx)
+	if err != nil {
+		return err
+	}
+	contents, err := load(ctx, c, authors, func(err error) error { return err })
 	if err != nil {
 		return err
 	}

@@ -9,23 +9,22 @@ import (
 	"testing"
 	"time"
 
-	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
 
 // benchmarkBatch returns n drafts of 120 bytes by 50 users in 10 rooms. Ids are a random
 // prefix and a counter, as in our clients, or completely random.
-func benchmarkBatch(b testing.TB, first, n int, random bool) []kaban.Draft {
+func benchmarkBatch(b testing.TB, first, n int, random bool) []store.Write {
 	content := strings.Repeat("hello world ", 10)
-	batch := make([]kaban.Draft, n)
+	batch := make([]store.Write, n)
 	for i := range batch {
 		k := first + i
 		id := fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", k)
 		if random {
 			id = rand.Text()
 		}
-		batch[i] = storetest.Draft(b, fmt.Sprint("room-", k%10), fmt.Sprint("user-", k%50), id, content)
+		batch[i].Draft = storetest.Draft(b, fmt.Sprint("room-", k%10), fmt.Sprint("user-", k%50), id, content)
 	}
 	return batch
 }
@@ -60,9 +59,9 @@ func BenchmarkRead(b *testing.B) {
 	content := strings.Repeat("hello world ", 10)
 	results := make([]store.Result, 10_000)
 	for i := 0; i < size; i += len(results) {
-		batch := make([]kaban.Draft, len(results))
+		batch := make([]store.Write, len(results))
 		for j := range batch {
-			batch[j] = storetest.Draft(b, "lobby", fmt.Sprint("user-", j%50), fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", i+j), content)
+			batch[j].Draft = storetest.Draft(b, "lobby", fmt.Sprint("user-", j%50), fmt.Sprintf("h3k5n2p7q9r4s6t8-%d", i+j), content)
 		}
 		if err := s.Append(b.Context(), batch, results); err != nil {
 			b.Fatal(err)

@@ -77,7 +77,7 @@ func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent) (probl
 // checkEntries reads every entry of a room.
 func (a *Archive) checkEntries(ctx context.Context, r *room) (trouble string, err error) {
 	damaged := 0
-	err = a.eachOf(ctx, r, func(*store.Entry, int64) error { return nil }, func(err error) error {
+	err = a.eachOf(ctx, r, func(*store.Entry) error { return nil }, func(err error) error {
 		if damaged++; damaged == 1 {
 			trouble = err.Error()
 		}

@@ -112,13 +112,15 @@ func (c *conn) rollback(ctx context.Context) error {
 }
 
 // prepare prepares statements for the life of the connection.
-func (c *conn) prepare(ctx context.Context, queries map[**sql.Stmt]string) error {
-	for stmt, query := range queries {
-		var err error
-		if *stmt, err = c.PrepareContext(ctx, query); err != nil {
-			return fmt.Errorf("prepare %q: %w", query, err)
+func (c *conn) prepare(ctx context.Context, sets ...map[**sql.Stmt]string) error {
+	for _, queries := range sets {
+		for stmt, query := range queries {
+			var err error
+			if *stmt, err = c.PrepareContext(ctx, query); err != nil {
+				return fmt.Errorf("prepare %q: %w", query, err)
+			}
+			c.stmts = append(c.stmts, *stmt)
 		}
-		c.stmts = append(c.stmts, *stmt)
 	}
 	return nil
 }

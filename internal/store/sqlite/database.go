@@ -36,6 +36,7 @@ type database struct {
 	writer   *conn
 	stmts    writerStmts
 	users    map[string]user // a part of the authors, by the id of their identity
+	authors  *authors        // of entries that are compared with imported ones
 	unmerged unmerged
 	sum      summer
 	appends  int
@@ -49,9 +50,10 @@ type database struct {
 	readers chan *reader // the idle ones
 	broken  atomic.Pointer[error]
 
-	mu       sync.RWMutex // guards all below
-	rooms    map[string]*room
-	reported map[reported]struct{}
+	mu        sync.RWMutex // guards all below
+	published *sync.Cond   // of mu, for readers: the memory has changed, or the store broke
+	rooms     map[string]*room
+	reported  map[reported]struct{}
 }
 
 // clock is the source of the times of entries.
@@ -65,13 +67,16 @@ type room struct {
 	// Guarded by database.mu. The newest entries are in unmerged and not in the
 	// table entries; the elements of the slice never change.
 	head     uint64
+	revision uint64
 	unmerged []unmergedEntry
 }
 
 // place returns the key of one of the room's entries in the table entries.
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
 
-func (r *room) state() store.Room { return store.Room{Name: r.name, Head: r.head, Oldest: 1} }
+func (r *room) state() store.Room {
+	return store.Room{Name: r.name, Head: r.head, Oldest: 1, Revision: r.revision}
+}
 
 type user struct {
 	id   int64
@@ -80,8 +85,21 @@ type user struct {
 
 type reader struct {
 	*conn
-	sum            summer
-	page, pageBack *sql.Stmt
+	documentStmts
+	authors                      *authors
+	page, pageBack               *sql.Stmt
+	begin, newestBatch, revision *sql.Stmt
+}
+
+func (r *reader) prepare(ctx context.Context) (err error) {
+	if r.authors, err = r.newAuthors(ctx); err != nil {
+		return err
+	}
+	return r.conn.prepare(ctx, map[**sql.Stmt]string{
+		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
+		&r.newestBatch: "SELECT coalesce(max(batch), 0) FROM journal",
+		&r.revision:    "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
+	}, r.documentStmts.queries())
 }
 
 // newDatabase returns a database that is not open yet.
@@ -98,6 +116,7 @@ func newDatabase(dir string, options Options) *database {
 		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
 		readers: make(chan *reader, readers),
 	}
+	d.published = sync.NewCond(d.mu.RLocker())
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -165,6 +184,9 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 			return err
 		}
 	}
+	if d.authors, err = d.writer.newAuthors(ctx); err != nil {
+		return err
+	}
 	if err := d.load(ctx); err != nil {
 		return err
 	}
@@ -185,7 +207,7 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 		}
 		r := &reader{conn: c}
 		d.all = append(d.all, r)
-		if err := c.prepare(ctx, map[**sql.Stmt]string{&r.page: pageQuery, &r.pageBack: pageQuery + " DESC"}); err != nil {
+		if err := r.prepare(ctx); err != nil {
 			return err
 		}
 		d.readers <- r
@@ -258,6 +280,9 @@ func (d *database) broke(operation string, err error) error {
 	err = fmt.Errorf("%s: %w", operation, err)
 	if d.broken.CompareAndSwap(nil, &err) {
 		d.log.Error("the database cannot be used any more", "path", d.path, "error", err)
+		d.mu.Lock() // whoever has looked before waits by now
+		d.published.Broadcast()
+		d.mu.Unlock()
 	}
 	return *d.broken.Load()
 }

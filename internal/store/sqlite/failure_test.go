@@ -69,7 +69,7 @@ func testFull(t *testing.T, maxUnmerged int) {
 	var err error
 	for ; err == nil && stored < 10_000; stored += 10 {
 		results := make([]store.Result, 10)
-		if err = s.Append(t.Context(), numbered(t, "lobby", "alice", stored, 10), results); err != nil {
+		if err = s.Append(t.Context(), storetest.Writes(numbered(t, "lobby", "alice", stored, 10)...), results); err != nil {
 			break
 		}
 	}
@@ -83,7 +83,7 @@ func testFull(t *testing.T, maxUnmerged int) {
 	// The rooms and users of a failed batch must not stay in memory.
 	large := numbered(t, "new-room", "newcomer", 0, 2000)
 	for range 3 {
-		if err := s.Append(t.Context(), large, make([]store.Result, len(large))); !errors.Is(err, store.ErrFull) {
+		if err := s.Append(t.Context(), storetest.Writes(large...), make([]store.Result, len(large))); !errors.Is(err, store.ErrFull) {
 			t.Fatalf("still full: %v, want ErrFull", err)
 		}
 	}
@@ -151,7 +151,7 @@ func TestBrokenStaysBroken(t *testing.T) {
 	}
 	acknowledged := 0
 	for ; err == nil && acknowledged < 100_000; acknowledged += 10 {
-		if err = s.Append(t.Context(), numbered(t, "lobby", "alice", acknowledged, 10), make([]store.Result, 10)); err != nil {
+		if err = s.Append(t.Context(), storetest.Writes(numbered(t, "lobby", "alice", acknowledged, 10)...), make([]store.Result, 10)); err != nil {
 			break
 		}
 	}
@@ -162,7 +162,7 @@ func TestBrokenStaysBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	lobby := storetest.RoomName(t, "lobby")
-	later := map[string]error{"Append": s.Append(t.Context(), numbered(t, "lobby", "alice", 0, 1), make([]store.Result, 1))}
+	later := map[string]error{"Append": s.Append(t.Context(), storetest.Writes(numbered(t, "lobby", "alice", 0, 1)...), make([]store.Result, 1))}
 	_, later["Room"] = s.Room(t.Context(), lobby)
 	_, later["Rooms"] = s.Rooms(t.Context())
 	_, later["Read"] = s.Read(t.Context(), lobby, store.Page{Limit: 1})
@@ -423,6 +423,7 @@ func TestUsersBecomeIdentities(t *testing.T) {
 			sumAll(t.Context(), c, summedTables, nil),
 			c.exec(t.Context(), "UPDATE users SET name = 'karol' WHERE key = 'carol'"), // damaged
 			c.exec(t.Context(), "ALTER TABLE entries DROP COLUMN target"),
+			c.exec(t.Context(), "DROP TABLE documents; ALTER TABLE rooms DROP COLUMN revision"),
 			c.exec(t.Context(), "PRAGMA user_version = 4"))
 	})
 	if err := errors.Join(err, c.close()); err != nil {
@@ -464,9 +465,9 @@ func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 			t.Errorf("the epoch is %q", s.Epoch())
 		}
 		want := []store.Entry{
-			{Seq: 1, Time: 1700000000001, Kind: 1, ID: "a-1", Username: "Alice", Content: "hello"},
-			{Seq: 2, Time: 1700000000002, Kind: 1, ID: "b-1", Username: "bob", Content: "it's\ntwo lines"},
-			{Seq: 3, Time: 1700000000003, Kind: 1, ID: "a-2", Username: "alice", Content: "written otherwise"},
+			{Seq: 1, Time: 1700000000001, Kind: 1, ID: "a-1", Author: "visitor:alice", Username: "Alice", Content: "hello"},
+			{Seq: 2, Time: 1700000000002, Kind: 1, ID: "b-1", Author: "visitor:bob", Username: "bob", Content: "it's\ntwo lines"},
+			{Seq: 3, Time: 1700000000003, Kind: 1, ID: "a-2", Author: "visitor:alice", Username: "alice", Content: "written otherwise"},
 		}
 		if diff := cmp.Diff(want, all(t, s, "lobby")); diff != "" {
 			t.Errorf("lobby (-want +got):\n%s", diff)

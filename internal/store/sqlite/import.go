@@ -87,7 +87,7 @@ func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 func (b *batch) compare(r *store.Record, room *room, author int64) error {
 	same := false
 	rows, err := b.writer.QueryContext(b.ctx, pageQuery, room.place(r.Seq), room.place(r.Seq))
-	_, damage, err := readRun(rows, err, &b.sum, room.id, r.Seq, r.Seq, func(e *store.Entry, user int64) bool {
+	_, damage, err := readRun(rows, err, b.authors, room.id, r.Seq, r.Seq, func(e *store.Entry, user int64) bool {
 		same = user == author && isRecord(e, r)
 		return true
 	})

@@ -44,12 +44,29 @@ func (b *batch) journal() error {
 	if len(b.entries) == 0 {
 		return nil
 	}
-	text, err := json.Marshal(b.entries)
+	return b.addJournal(b.entries)
+}
+
+// journalNothing writes a row without entries, with which readers recognise that a
+// revision in the memory has changed. It replaces the one before.
+func (b *batch) journalNothing() error {
+	if b.unmerged.empty > 0 {
+		if _, err := b.stmts.deleteJournal.ExecContext(b.ctx, b.unmerged.empty); err != nil {
+			return err
+		}
+	}
+	err := b.addJournal([]journaled{})
+	b.empty = b.row
+	return err
+}
+
+func (b *batch) addJournal(entries []journaled) error {
+	text, err := json.Marshal(entries)
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	batch := b.unmerged.batch + 1
-	_, err = b.stmts.addJournal.ExecContext(b.ctx, batch, b.now, string(text), b.sum.batch(batch, b.now, text))
+	b.row = b.unmerged.batch + 1
+	_, err = b.stmts.addJournal.ExecContext(b.ctx, b.row, b.now, string(text), b.sum.batch(b.row, b.now, text))
 	return err
 }
 
@@ -101,7 +118,7 @@ func (l *loader) addUnmerged(entries []unmergedEntry, rooms []int64) error {
 		if err != nil {
 			return err
 		}
-		if e.Username == "" {
+		if e.Author = author.key; e.Username == "" {
 			e.Username = author.name
 		}
 		_, twice := l.unmerged.keys[key{e.user, e.ID}]

@@ -31,12 +31,7 @@ type loader struct {
 }
 
 // load reads the contents of a database.
-func load(ctx context.Context, c *conn, bad func(error) error) (*contents, error) {
-	authors, err := newAuthors(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	defer authors.stmt.Close()
+func load(ctx context.Context, c *conn, authors *authors, bad func(error) error) (*contents, error) {
 	l := loader{ctx, c, bad, authors, &contents{
 		rooms: make(map[int64]*room), merged: make(map[int64]uint64),
 		unmerged: unmerged{keys: make(map[key]earlier), rooms: make(map[*room]struct{})},
@@ -78,7 +73,7 @@ func (l *loader) loadEpoch() error {
 }
 
 func (l *loader) loadRooms() error {
-	rows, err := l.conn.QueryContext(l.ctx, "SELECT id, key, name, head, sum FROM rooms")
+	rows, err := l.conn.QueryContext(l.ctx, "SELECT id, key, name, head, revision, sum FROM rooms")
 	if err != nil {
 		return err
 	}
@@ -88,12 +83,12 @@ func (l *loader) loadRooms() error {
 		r := &room{}
 		var name string
 		var value int64
-		err := rows.Scan(&r.id, &r.key, &name, &r.head, &value)
-		if err == nil && l.contents.sum.room(r.id, r.key, name, r.head) != value {
+		err := rows.Scan(&r.id, &r.key, &name, &r.head, &r.revision, &value)
+		if err == nil && l.contents.sum.room(r.id, r.key, name, r.head, r.revision) != value {
 			err = errSum
 		}
 		if err == nil {
-			r.name, err = kaban.ParseRoomName(name)
+			r.name, err = kaban.ParseAnyRoom(name)
 		}
 		if err != nil {
 			if err = l.bad(damaged(fmt.Sprintf("room %d, %q", r.id, name), err)); err != nil {
@@ -117,19 +112,19 @@ type author struct {
 	err       error // if not nil, the row cannot be read, and key and name are ""
 }
 
-// authors reads rows of users and remembers some.
+// maxAuthors bounds the rows of users that a connection remembers.
+const maxAuthors = 1 << 14
+
+// authors reads rows of users and remembers some. A row never changes.
 type authors struct {
-	stmt  *sql.Stmt // to be closed at the end
+	stmt  *sql.Stmt
 	known map[int64]author
 	sum   summer
 }
 
-func newAuthors(ctx context.Context, c *conn) (*authors, error) {
-	stmt, err := c.PrepareContext(ctx, "SELECT key, name, sum FROM users WHERE id = ?")
-	if err != nil {
-		return nil, err
-	}
-	return &authors{stmt: stmt, known: make(map[int64]author)}, nil
+func (c *conn) newAuthors(ctx context.Context) (*authors, error) {
+	a := &authors{known: make(map[int64]author)}
+	return a, c.prepare(ctx, map[**sql.Stmt]string{&a.stmt: "SELECT key, name, sum FROM users WHERE id = ?"})
 }
 
 // author returns the row with an id. The error is not about the row.
@@ -151,7 +146,7 @@ func (a *authors) author(ctx context.Context, id int64) (author, error) {
 	if err != nil {
 		found = author{err: err}
 	}
-	if len(a.known) >= maxUsers {
+	if len(a.known) >= maxAuthors {
 		clear(a.known)
 	}
 	a.known[id] = found
@@ -160,7 +155,7 @@ func (a *authors) author(ctx context.Context, id int64) (author, error) {
 
 // load reads the state that is kept in memory.
 func (d *database) load(ctx context.Context) error {
-	c, err := load(ctx, d.writer, func(err error) error { return err })
+	c, err := load(ctx, d.writer, d.authors, func(err error) error { return err })
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ const (
 	insertRows = 16
 )
 
-// key is a message id of an author, who may use it once.
+// key is a message id of an author. It is used once.
 type key struct {
 	user int64
 	id   string
@@ -48,7 +48,8 @@ type unmergedEntry struct {
 // unmerged are the unmerged entries after the last COMMIT, beside the lists of each
 // room (room.unmerged). Guarded by database.writing.
 type unmerged struct {
-	batch int64 // the newest row of the journal
+	batch int64 // the newest row of the journal; changes with database.mu held, too
+	empty int64 // a row without entries, 0 if none is known
 	keys  map[key]earlier
 	bytes int                // of their content
 	rooms map[*room]struct{} // those that have any
@@ -173,11 +174,24 @@ func (b *batch) insert(rooms []merging) error {
 	}
 	for _, r := range rooms {
 		head := r.entries[len(r.entries)-1].Seq
-		if _, err := b.stmts.setHead.ExecContext(b.ctx, head, b.sum.room(r.id, r.key, r.name.String(), head), r.id); err != nil {
+		if _, err := b.stmts.setHead.ExecContext(b.ctx, head, b.sum.room(r.id, r.key, r.name.String(), head, r.revision), r.id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// mergedHead returns the head that a room has in its table, as this transaction sees it.
+func (b *batch) mergedHead(r *room) uint64 {
+	for _, m := range b.merged {
+		if m.room == r {
+			return m.entries[len(m.entries)-1].Seq
+		}
+	}
+	if len(r.unmerged) > 0 {
+		return r.unmerged[0].Seq - 1
+	}
+	return r.head
 }
 
 // trimJournal deletes the rows before the first with an entry that stays unmerged

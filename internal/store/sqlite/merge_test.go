@@ -282,7 +282,7 @@ func TestRecentEntriesOfVersion2(t *testing.T) {
 		INSERT INTO recent VALUES (1, (2 << 40) + 1, 6, 1, 1, NULL, 'b', 'other'), (2, (1 << 40) + 2, 7, 1, 1, 'Ann', 'c', 'second')`)
 	s := open(t, dir, Options{})
 	want := []store.Entry{
-		{Seq: 1, Time: 5, Kind: 1, ID: "a", Username: "ann", Content: "first"}, {Seq: 2, Time: 7, Kind: 1, ID: "c", Username: "Ann", Content: "second"},
+		{Seq: 1, Time: 5, Kind: 1, ID: "a", Author: "visitor:ann", Username: "ann", Content: "first"}, {Seq: 2, Time: 7, Kind: 1, ID: "c", Author: "visitor:ann", Username: "Ann", Content: "second"},
 	}
 	if got := all(t, s, "lobby"); !slices.Equal(got, want) {
 		t.Errorf("lobby has %+v", got)

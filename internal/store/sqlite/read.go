@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 
 	"kaban"
@@ -11,9 +12,7 @@ import (
 )
 
 // pageQuery reads a run of places, for readRun.
-const pageQuery = `SELECT e.place, e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.sum
-	FROM entries e LEFT JOIN users u ON u.id = e.user
-	WHERE e.place BETWEEN ? AND ? ORDER BY e.place`
+const pageQuery = "SELECT place, time, kind, user, id, username, target, content, sum FROM entries WHERE place BETWEEN ? AND ? ORDER BY place"
 
 // Reasons why a row cannot be read as it was written.
 var (
@@ -22,10 +21,11 @@ var (
 )
 
 // readRun calls visit with the entries from one seq to another of a room, up or
-// down, until visit returns false. rows and err are the result of a query for them.
+// down, until visit returns false. rows and err are the result of a query for them,
+// on the connection of the authors.
 // At the first entry that is not there as it was written, readRun returns its seq
 // and what is wrong with it.
-func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64, visit func(e *store.Entry, user int64) bool) (damaged uint64, damage, _ error) {
+func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to uint64, visit func(e *store.Entry, user int64) bool) (damaged uint64, damage, _ error) {
 	next, step, n := from, uint64(1), to-from+1
 	if to < from {
 		step, n = ^uint64(0), from-to+1
@@ -43,14 +43,24 @@ func readRun(rows *sql.Rows, err error, sum *summer, room int64, from, to uint64
 	for ; n > 0 && rows.Next(); n-- {
 		var e store.Entry
 		var place, user, value int64
-		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, &value); err != nil {
+		var username sql.NullString
+		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value); err != nil {
 			return next, err, nil // a value has the wrong type
 		}
-		e.Seq = uint64(place & maxSeq)
+		author, err := authors.author(context.Background(), user)
+		if err != nil {
+			return sort(err)
+		}
+		e.Seq, e.Author, e.Username = uint64(place&maxSeq), author.key, author.name
+		if username.Valid {
+			e.Username = username.String
+		}
 		switch {
 		case place != room<<seqBits|int64(next):
 			return next, errMissing, nil
-		case sum.entry(place, user, &e) != value:
+		case author.err != nil:
+			return next, fmt.Errorf("its author: %w", author.err), nil
+		case authors.sum.entry(place, user, &e) != value:
 			return next, errSum, nil
 		case !visit(&e, user):
 			return 0, nil, nil
@@ -154,19 +164,27 @@ func (p *run) add(e store.Entry) {
 
 // readMerged reads from the table entries.
 func (s *Store) readMerged(ctx context.Context, r *room, first, last uint64, p *run) error {
-	var c *reader
-	select {
-	case c = <-s.readers: // Close waits for its return
-		defer func() { s.readers <- c }()
-	case <-s.closing:
-		return store.ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
+	c, err := s.reader(ctx)
+	if err != nil {
+		return err
 	}
+	defer func() { s.readers <- c }()
 	if err := c.read(s.database, r, first, last, p); err != nil {
 		return s.failed("read "+r.name.String(), err)
 	}
 	return nil
+}
+
+// reader returns an idle reader. Close waits for its return to readers.
+func (s *Store) reader(ctx context.Context) (*reader, error) {
+	select {
+	case c := <-s.readers:
+		return c, nil
+	case <-s.closing:
+		return nil, store.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // read adds entries to a page up to the first damaged one: then the page is full, or
@@ -177,7 +195,7 @@ func (c *reader) read(d *database, r *room, first, last uint64, p *run) error {
 		stmt, from, to = c.pageBack, last, first
 	}
 	rows, err := stmt.QueryContext(context.Background(), r.place(first), r.place(last))
-	damaged, damage, err := readRun(rows, err, &c.sum, r.id, from, to, func(e *store.Entry, _ int64) bool {
+	damaged, damage, err := readRun(rows, err, c.authors, r.id, from, to, func(e *store.Entry, _ int64) bool {
 		p.add(*e)
 		return !p.full
 	})

@@ -441,7 +441,7 @@ func TestBusyForAMoment(t *testing.T) {
 		t.Fatal(err)
 	}
 	batch := numbered(t, "lobby", "alice", 0, 2)
-	err = s.Append(t.Context(), batch, make([]store.Result, 2))
+	err = s.Append(t.Context(), storetest.Writes(batch...), make([]store.Result, 2))
 	if err == nil || errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrFull) {
 		t.Errorf("while another program writes: %v; want an error that does not break the store", err)
 	}
@@ -458,7 +458,7 @@ func TestCanceledContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	batch := numbered(t, "lobby", "alice", 0, 1)
-	if err := s.Append(ctx, batch, make([]store.Result, 1)); !errors.Is(err, context.Canceled) {
+	if err := s.Append(ctx, storetest.Writes(batch...), make([]store.Result, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Append: %v", err)
 	}
 	if _, err := s.Read(ctx, batch[0].Room, store.Page{Limit: 1}); !errors.Is(err, context.Canceled) {

@@ -59,12 +59,24 @@ func (s *summer) batch(batch, time int64, entries []byte) int64 {
 }
 
 // room sums a row of rooms.
-func (s *summer) room(id int64, key, name string, head uint64) int64 {
+func (s *summer) room(id int64, key, name string, head, revision uint64) int64 {
 	s.begin()
 	s.number(id)
 	s.text(key)
 	s.text(name)
 	s.number(int64(head))
+	if revision != 0 { // checksums are older than revisions
+		s.number(int64(revision))
+	}
+	return s.sum()
+}
+
+// document sums a row of documents.
+func (s *summer) document(key string, value []byte) int64 {
+	s.begin()
+	s.text(key)
+	s.number(int64(len(value)))
+	s.buffer = append(s.buffer, value...)
 	return s.sum()
 }
 

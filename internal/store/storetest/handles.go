@@ -149,7 +149,7 @@ func testHandlesOrder(t *testing.T, a, b store.Store) {
 		s := []store.Store{a, b}[w%2]
 		group.Go(func() {
 			for n := range batches {
-				if err := s.Append(context.Background(), drafts[w][n*size:(n+1)*size], make([]store.Result, size)); err != nil {
+				if err := s.Append(context.Background(), Writes(drafts[w][n*size:(n+1)*size]...), make([]store.Result, size)); err != nil {
 					t.Errorf("Append: %v", err)
 				}
 			}
@@ -196,7 +196,7 @@ func testHandlesSendTheSame(t *testing.T, a, b store.Store) {
 	for h, s := range []store.Store{a, b} {
 		group.Go(func() {
 			for i := range batches {
-				if err := s.Append(context.Background(), batches[i], results[h][i][:]); err != nil {
+				if err := s.Append(context.Background(), Writes(batches[i]...), results[h][i][:]); err != nil {
 					t.Errorf("Append: %v", err)
 				}
 			}
@@ -230,7 +230,7 @@ func testHandlesBatches(t *testing.T, a, b store.Store) {
 	writing.Go(func() {
 		defer close(done)
 		for i := range drafts {
-			if err := a.Append(context.Background(), drafts[i], make([]store.Result, size)); err != nil {
+			if err := a.Append(context.Background(), Writes(drafts[i]...), make([]store.Result, size)); err != nil {
 				t.Errorf("Append: %v", err)
 			}
 		}
@@ -259,7 +259,7 @@ func testHandlesClose(t *testing.T, a, b store.Store) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Append(t.Context(), []kaban.Draft{draft}, make([]store.Result, 1)); !errors.Is(err, store.ErrClosed) {
+	if err := a.Append(t.Context(), Writes(draft), make([]store.Result, 1)); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Append to the closed handle: %v, want ErrClosed", err)
 	}
 	if err := a.Close(); err != nil {

@@ -72,7 +72,7 @@ func testReadBack(t *testing.T, s store.Store) {
 		result := Append(t, s, d)[0]
 		want = append(want, store.Entry{
 			Seq: result.Seq, Time: result.Time, Kind: kaban.KindMessage,
-			ID: d.ID.String(), Username: "Alice", Content: content,
+			ID: d.ID.String(), Author: d.Author.ID(), Username: "Alice", Content: content,
 		})
 	}
 	got, err := s.Read(t.Context(), RoomName(t, "lobby"), store.Page{Limit: 100})
@@ -223,7 +223,7 @@ func testConcurrentAppends(t *testing.T, s store.Store) {
 		group.Go(func() {
 			for b := range batches {
 				results := make([]store.Result, size)
-				if err := s.Append(context.Background(), drafts[w][b*size:(b+1)*size], results); err != nil {
+				if err := s.Append(context.Background(), Writes(drafts[w][b*size:(b+1)*size]...), results); err != nil {
 					t.Errorf("Append: %v", err)
 				}
 			}
@@ -256,7 +256,7 @@ func testClosed(t *testing.T, s store.Store) {
 	_, calls["Rooms"] = s.Rooms(t.Context())
 	_, calls["Room"] = s.Room(t.Context(), d.Room)
 	_, calls["Read"] = s.Read(t.Context(), d.Room, store.Page{Limit: 1})
-	calls["Append"] = s.Append(t.Context(), []kaban.Draft{d}, make([]store.Result, 1))
+	calls["Append"] = s.Append(t.Context(), Writes(d), make([]store.Result, 1))
 	for call, err := range calls {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("%s after Close: %v, want ErrClosed", call, err)

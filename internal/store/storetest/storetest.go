@@ -83,7 +83,7 @@ func (d *Driver) testEndedContext(t *testing.T, s store.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	draft := Draft(t, "lobby", "alice", "one", "hello")
-	err := s.Append(ctx, []kaban.Draft{draft}, make([]store.Result, 1))
+	err := s.Append(ctx, Writes(draft), make([]store.Result, 1))
 	room, roomErr := s.Room(t.Context(), draft.Room)
 	if roomErr != nil {
 		t.Fatal(roomErr)
@@ -112,7 +112,7 @@ func Username(t testing.TB, s string) kaban.Username {
 // RoomName parses a room name or fails the test.
 func RoomName(t testing.TB, s string) kaban.RoomName {
 	t.Helper()
-	r, err := kaban.ParseRoomName(s)
+	r, err := kaban.ParseAnyRoom(s)
 	if err != nil {
 		t.Fatalf("ParseRoomName(%q): %v", s, err)
 	}
@@ -133,11 +133,20 @@ func Draft(t testing.TB, room, author, id, content string) kaban.Draft {
 	return m.Draft(kaban.Visitor(m.Username()), RoomName(t, room), messageID)
 }
 
+// Writes returns drafts as writes without conditions.
+func Writes(drafts ...kaban.Draft) []store.Write {
+	batch := make([]store.Write, len(drafts))
+	for i := range drafts {
+		batch[i].Draft = drafts[i]
+	}
+	return batch
+}
+
 // Append stores a batch or fails the test.
 func Append(t testing.TB, s store.Store, batch ...kaban.Draft) []store.Result {
 	t.Helper()
 	results := make([]store.Result, len(batch))
-	if err := s.Append(context.Background(), batch, results); err != nil {
+	if err := s.Append(context.Background(), Writes(batch...), results); err != nil {
 		t.Fatalf("Append of %d drafts: %v", len(batch), err)
 	}
 	return results

@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kaban/wire"
 )
 
 // get sends a request to the handler, with pairs of header names and values.
@@ -296,5 +299,30 @@ func TestSmall(t *testing.T) {
 		if total >= 100_000 {
 			t.Errorf("the page has %d bytes with %s, want less than 100000", total, encoding)
 		}
+	}
+}
+
+// temporary matches the list of temporary codes in the page's source.
+var temporary = regexp.MustCompile(`const temporaryCodes = new Set\(\[(.*)\]\)`)
+
+// The page tries again what the server's table calls temporary, and nothing else.
+func TestTemporaryCodes(t *testing.T) {
+	source, err := os.ReadFile("src/protocol.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := temporary.FindSubmatch(source)
+	if list == nil {
+		t.Fatal("protocol.ts has no list of temporary codes")
+	}
+	got := strings.Split(strings.ReplaceAll(string(list[1]), "'", ""), ", ")
+	var want []string
+	for _, code := range wire.Codes() {
+		if code.Temporary() {
+			want = append(want, string(code))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("temporary codes of the page (-server +page):\n%s", diff)
 	}
 }

@@ -3,7 +3,7 @@
 
 import { batch } from '@preact/signals'
 import { loadNewest } from './history'
-import { randomID, type Ack, type Refusal } from './protocol'
+import { isTemporary, randomID, type Ack, type Refusal } from './protocol'
 import { markRead, take, advance } from './reading'
 import { send } from './session'
 import * as state from './state'
@@ -112,9 +112,6 @@ export function receiveAck(event: Ack): void {
   room.changed()
 }
 
-/** Temporary refusals: the message is sent again automatically. */
-const passing = new Set(['unavailable', 'storage_full', 'internal', 'rate_limited', 'not_joined'])
-
 export function receiveError(event: Refusal): void {
   const id = event.id ?? event.ref
   const pending = state.pending.value.find((p) => p.id === id)
@@ -122,7 +119,8 @@ export function receiveError(event: Refusal): void {
     state.notice.value = event
     return
   }
-  if (passing.has(event.code)) {
+  // A message is sent again by itself, also when the room has to be joined again first.
+  if (isTemporary(event.code) || event.code === 'not_joined') {
     setTimeout(() => {
       const still = state.pending.value.find((p) => p.id === id)
       if (still && !still.error) transmit(still)

@@ -119,6 +119,12 @@ export interface Refusal extends Problem {
   head?: number
   oldest?: number
 }
+
+/** The codes of refusals of requests that may succeed later. A test compares them with the server's table. */
+const temporaryCodes = new Set(['hello_required', 'rate_limited', 'server_full', 'unavailable', 'storage_full', 'internal'])
+
+/** Whether the same request may succeed later. */
+export const isTemporary = (code: string): boolean => temporaryCodes.has(code)
 export interface Goodbye {
   type: 'goodbye'
   reason: string

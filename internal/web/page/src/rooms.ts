@@ -5,7 +5,7 @@ import { batch } from '@preact/signals'
 import { RequestError } from './connection'
 import { loadNewest, loadShown } from './history'
 import { moveTo, transmitAll } from './outbox'
-import type { Cursor, History, Joined, Refusal } from './protocol'
+import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
 import * as route from './route'
 import { ask, send } from './session'
 import * as state from './state'
@@ -15,8 +15,6 @@ import { turn } from './turn'
 
 /** After missing more messages than this, the reader stays in place. */
 const holdAfter = 15
-/** Temporary refusals of a join. */
-const passing = new Set(['rate_limited', 'server_full', 'unavailable', 'storage_full', 'internal'])
 /** The shortest time until a refused join is tried again. Milliseconds. */
 const joinWait = 5000
 /** After missing more than this, the page skips to the head and loads the rest on demand. */
@@ -124,7 +122,7 @@ async function joinRoom(room: Room): Promise<void> {
       beginAgain(room, error.refusal.epoch === cursor.epoch ? (error.refusal.oldest ?? 0) : undefined)
       return joinRoom(room)
     }
-    if (passing.has(error.refusal.code)) return tryAgain(room, error.refusal)
+    if (isTemporary(error.refusal.code)) return tryAgain(room, error.refusal)
     giveUp(room, error.refusal)
   }
 }

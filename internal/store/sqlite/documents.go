@@ -1,0 +1,382 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+
+	"kaban"
+	"kaban/internal/failpoint"
+	"kaban/internal/store"
+)
+
+// documentStmts read documents. Every connection that runs transactions has them.
+type documentStmts struct {
+	getDocument, scanDocuments *sql.Stmt
+}
+
+func (s *documentStmts) queries() map[**sql.Stmt]string {
+	return map[**sql.Stmt]string{
+		&s.getDocument:   "SELECT value, sum FROM documents WHERE key = ?",
+		&s.scanDocuments: "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
+	}
+}
+
+// get returns the value of a document, nil if there is none.
+func (s *documentStmts) get(ctx context.Context, sum *summer, key string) ([]byte, error) {
+	var value []byte
+	var stored int64
+	err := s.getDocument.QueryRowContext(ctx, key).Scan(&value, &stored)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	if err == nil && sum.document(key, value) != stored {
+		err = &store.DocumentError{Key: key, Err: errSum}
+	}
+	return value, sortDamage(key, err)
+}
+
+// scan returns documents in a range.
+func (s *documentStmts) scan(ctx context.Context, sum *summer, from, to string, limit int) ([]store.Document, error) {
+	rows, err := s.scanDocuments.QueryContext(ctx, from, to, limit)
+	if err != nil {
+		return nil, sortDamage(from, err)
+	}
+	defer rows.Close()
+	var found []store.Document
+	for rows.Next() {
+		d, err := scanDocument(rows, sum)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, d)
+	}
+	if err := closeRows(rows); err != nil {
+		return nil, sortDamage(from, err)
+	}
+	return found, nil
+}
+
+// scanDocument reads the columns key, value, sum. An error is damage.
+func scanDocument(rows *sql.Rows, sum *summer) (d store.Document, _ error) {
+	var stored int64
+	err := rows.Scan(&d.Key, &d.Value, &stored)
+	if d.Value == nil {
+		d.Value = []byte{}
+	}
+	if err == nil && sum.document(d.Key, d.Value) != stored {
+		err = errSum
+	}
+	if err != nil {
+		return d, &store.DocumentError{Key: d.Key, Err: err}
+	}
+	return d, nil
+}
+
+// sortDamage returns an error of a query for documents. If the database is damaged, it
+// concerns this call only.
+func sortDamage(key string, err error) error {
+	if isDamage(err) {
+		return &store.DocumentError{Key: key, Err: err}
+	}
+	return err
+}
+
+// Update implements store.Documents. Its function runs once.
+func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
+	const operation = "update documents"
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	b := s.newBatch(ctx)
+	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+		return b.abort(operation, err)
+	}
+	returned := false
+	defer func() {
+		if !returned { // it panics
+			b.giveUp(operation, nil)
+		}
+	}()
+	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: &b, changed: true}
+	err := t.run(run)
+	returned = true
+	switch {
+	case t.fatal:
+		return b.abort(operation, err)
+	case err != nil:
+		return b.giveUp(operation, err)
+	}
+	if len(t.bumps) > 0 {
+		err = b.journalNothing()
+	}
+	if err == nil {
+		err = b.commit()
+	}
+	if err != nil {
+		return b.abort(operation, err)
+	}
+	b.publish()
+	b.tend(t.writes)
+	return nil
+}
+
+// decide runs a function of a write. If it or something that it did failed, refused is
+// the error and its changes are undone. After the other error the batch fails.
+func (b *batch) decide(run func(store.Tx) error) (refused, _ error) {
+	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: b}
+	err := t.run(run)
+	switch {
+	case t.fatal:
+		return nil, err
+	case err == nil && t.changed:
+		_, err := b.stmts.release.ExecContext(b.ctx)
+		failpoint.Point("append.decided")
+		return nil, err
+	case t.changed:
+		t.undo()
+		if _, err := b.stmts.rollbackTo.ExecContext(b.ctx); err != nil {
+			return nil, err
+		}
+		if _, err := b.stmts.release.ExecContext(b.ctx); err != nil {
+			return nil, err
+		}
+	}
+	return err, nil
+}
+
+// View implements store.Documents. The number of Views and Reads at a time is bounded.
+func (s *Store) View(ctx context.Context, run func(store.Tx) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	c, err := s.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { s.readers <- c }()
+	return s.view(c, run)
+}
+
+func (s *Store) view(c *reader, run func(store.Tx) error) (err error) {
+	const operation = "view documents"
+	ctx := context.Background()
+	if _, err := c.begin.ExecContext(ctx); err != nil {
+		return s.failed(operation, err)
+	}
+	defer func() {
+		if failed := c.rollback(ctx); failed != nil {
+			err = s.broke(operation, errors.Join(err, failed))
+		}
+	}()
+	var batch int64
+	if err := c.newestBatch.QueryRowContext(ctx).Scan(&batch); err != nil { // from now on the state is fixed
+		return s.failed(operation, err)
+	}
+	if err := s.await(batch); err != nil {
+		return err
+	}
+	t := tx{ctx: ctx, stmts: &c.documentStmts, sum: &c.authors.sum, reader: c}
+	if err = t.run(run); t.fatal {
+		err = s.failed(operation, err)
+	}
+	return err
+}
+
+// await waits until the memory has a committed batch, so that nobody sees its documents
+// before its entries.
+func (d *database) await(batch int64) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for d.unmerged.batch < batch {
+		if broken := d.broken.Load(); broken != nil {
+			return *broken
+		}
+		d.published.Wait()
+	}
+	return nil
+}
+
+// tx implements store.Tx.
+type tx struct {
+	ctx   context.Context
+	stmts *documentStmts
+	sum   *summer
+	// batch is nil if the transaction only reads; then reader is not nil.
+	batch   *batch
+	reader  *reader
+	changed bool // a savepoint is set, or none is needed
+	bumps   []bump
+	writes  int
+	failed  error // the first error that makes the transaction fail
+	fatal   bool  // the error is of SQLite, which may have ended the transaction
+}
+
+// bump is a room with the revision that it had before.
+type bump struct {
+	room     *touched
+	revision uint64
+	added    bool
+}
+
+// run runs a function and returns its error, or the transaction's.
+func (t *tx) run(f func(store.Tx) error) error {
+	err := f(t)
+	if t.failed != nil {
+		return t.failed
+	}
+	return err
+}
+
+// fail makes the transaction fail.
+func (t *tx) fail(err error) error {
+	if t.failed == nil {
+		t.failed = err
+	}
+	return err
+}
+
+// check makes the transaction fail if SQLite has returned an error.
+func (t *tx) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	t.fatal = t.fatal || !errors.Is(err, store.ErrDamaged)
+	return t.fail(err)
+}
+
+// undo takes back what the transaction has changed in the memory of its batch.
+func (t *tx) undo() {
+	for i := len(t.bumps) - 1; i >= 0; i-- {
+		one := &t.bumps[i]
+		if one.room.revision = one.revision; one.added {
+			delete(t.batch.touched, one.room.key)
+			t.batch.lastRoom--
+		}
+	}
+}
+
+// change prepares the transaction for a change.
+func (t *tx) change() error {
+	if t.batch == nil {
+		return store.ErrReadOnly
+	}
+	t.writes++
+	if t.changed || t.failed != nil {
+		return t.failed
+	}
+	t.changed = true
+	_, err := t.batch.stmts.savepoint.ExecContext(t.ctx)
+	return t.check(err)
+}
+
+// Get implements store.Tx.
+func (t *tx) Get(key string) ([]byte, error) {
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	value, err := t.stmts.get(t.ctx, t.sum, key)
+	if err != nil {
+		return nil, t.check(err)
+	}
+	return value, nil
+}
+
+// Put implements store.Tx.
+func (t *tx) Put(key string, value []byte) error {
+	if err := t.change(); err != nil {
+		return err
+	}
+	d := store.Document{Key: key, Value: value}
+	if err := d.Check(); errors.Is(err, store.ErrTooBig) {
+		return err
+	} else if err != nil {
+		return t.fail(err)
+	}
+	_, err := t.batch.stmts.putDocument.ExecContext(t.ctx, key, value, t.sum.document(key, value))
+	return t.check(err)
+}
+
+// Delete implements store.Tx.
+func (t *tx) Delete(key string) error {
+	if err := t.change(); err != nil {
+		return err
+	}
+	_, err := t.batch.stmts.deleteDocument.ExecContext(t.ctx, key)
+	return t.check(err)
+}
+
+// Scan implements store.Tx.
+func (t *tx) Scan(from, to string, limit int) ([]store.Document, error) {
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	if err := store.CheckLimit(limit); err != nil {
+		return nil, t.fail(err)
+	}
+	found, err := t.stmts.scan(t.ctx, t.sum, from, to, limit)
+	return found, t.check(err)
+}
+
+// Bump implements store.Tx.
+func (t *tx) Bump(name kaban.RoomName) error {
+	if err := t.change(); err != nil {
+		return err
+	}
+	b := t.batch
+	r := b.room(name)
+	added := r == nil
+	if added {
+		var err error
+		if r, err = b.addRoom(name); errors.Is(err, errTooMany) {
+			return t.fail(err)
+		} else if err != nil {
+			return t.check(err)
+		}
+	}
+	t.bumps = append(t.bumps, bump{r, r.revision, added})
+	if r.revision == math.MaxInt64 {
+		return t.fail(fmt.Errorf("%w of revisions of %s", errTooMany, name))
+	}
+	r.revision++
+	_, err := b.stmts.setRevision.ExecContext(t.ctx, r.revision, t.sum.room(r.id, r.key, r.name.String(), b.mergedHead(r.room), r.revision), r.id)
+	return t.check(err)
+}
+
+// Revision implements store.Tx.
+func (t *tx) Revision(name kaban.RoomName) (uint64, error) {
+	if t.failed != nil {
+		return 0, t.failed
+	}
+	if t.batch == nil {
+		revision, err := t.reader.revisionOf(t.ctx, name)
+		return revision, t.check(err)
+	}
+	if r := t.batch.room(name); r != nil {
+		return r.revision, nil
+	}
+	return 0, nil
+}
+
+// revisionOf reads the revision of a room's rights.
+func (c *reader) revisionOf(ctx context.Context, name kaban.RoomName) (uint64, error) {
+	var id, value int64
+	var key, stored string
+	var head, revision uint64
+	err := c.revision.QueryRowContext(ctx, name.Key()).Scan(&id, &key, &stored, &head, &revision, &value)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, nil
+	case isDamage(err), err == nil && c.authors.sum.room(id, key, stored, head, revision) != value:
+		return 0, damaged(fmt.Sprintf("room %s", name), cmp.Or(err, errSum))
+	}
+	return revision, err
+}
