@@ -130,3 +130,37 @@ func TestHookElsewhere(t *testing.T) {
 		c.check(Post, &f, NotFound)
 	})
 }
+
+// An action that nobody gave a least role is forbidden, even to owners.
+func TestActionWithoutLeastRoleIsForbidden(t *testing.T) {
+	f := open()
+	f.Who.Role, f.Who.Operator = kaban.RoleOwner, true
+	for _, action := range []Action{0, Know, Kick} { // they have none
+		if got := f.onServer(action); got != Forbidden {
+			t.Errorf("%s: %s", action, got)
+		}
+	}
+}
+
+// NewRoom passes on what it is given.
+func TestNewRoom(t *testing.T) {
+	f := open()
+	f.Who.Role, f.Membership = kaban.RoleMember, Membership{Role: kaban.RoomRoleOp, Standing: Good}
+	for _, c := range []struct {
+		action Action
+		room   Room
+		want   Verdict
+	}{
+		{Send, NewRoom(kaban.RoomPrivate, 0, false), Allowed},
+		{Send, NewRoom(kaban.RoomPrivate, kaban.FlagArchived, false), Forbidden},
+		{Part, NewRoom(kaban.RoomPrivate, 0, false), LastOp},
+		{Part, NewRoom(kaban.RoomPrivate, 0, true), Allowed},
+		{Part, NewRoom(kaban.RoomPublic, 0, false), Allowed},
+		{Know, NewRoom(0, 0, false), NotFound},
+	} {
+		f.Room = c.room
+		if got := Can(c.action, f); got != c.want {
+			t.Errorf("%s in %+v: %s, want %s", c.action, c.room, got, c.want)
+		}
+	}
+}
