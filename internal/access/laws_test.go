@@ -9,7 +9,7 @@ import (
 )
 
 // many is how many random facts each law is tried with, for all actions.
-const many = 40_000
+const many = 20_000
 
 // eachLaw calls visit with random facts, each with several values that are no value
 // at all. The seed is fixed: a law that fails, fails always.
@@ -161,16 +161,22 @@ func lower(flag kaban.RoomFlags) func(*Facts) bool {
 // a credential's scope only takes away, and the zero value of each fact allows least.
 func TestMoreNeverAllowsLess(t *testing.T) {
 	eachLaw(t, func(c *cases, f Facts) {
+		var allowed []Action
+		for _, action := range Actions() {
+			if Can(action, f) == Allowed {
+				allowed = append(allowed, action)
+			}
+		}
 		for _, s := range steps {
 			more := f
 			if !s.raise(&more) {
 				continue
 			}
-			for _, action := range Actions() {
+			for _, action := range allowed {
 				if s.except != nil && s.except(action, &more) {
 					continue
 				}
-				if Can(action, f) == Allowed && Can(action, more) != Allowed {
+				if Can(action, more) != Allowed {
 					c.fail("%s: more %q takes it away: %+v", action, s.name, f)
 				}
 			}
