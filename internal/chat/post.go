@@ -48,7 +48,7 @@ func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID
 		release()
 		return Receipt{}, room, err
 	}
-	if receipt, err = c.dispatcher.Post(ctx, message.Draft(kaban.Visitor(author), room, id), release); err != nil {
+	if receipt, err = c.dispatcher.Post(ctx, Send{Draft: message.Draft(kaban.Visitor(author), room, id)}, release); err != nil {
 		return Receipt{}, room, err
 	}
 	c.counters.posts.Add(1)
