@@ -83,13 +83,18 @@ type touched struct {
 	entries  []unmergedEntry // of the batch
 }
 
-func (d *database) newBatch(ctx context.Context) batch {
-	return batch{
+// newBatch returns the batch of the writer, which the caller ends after its use.
+func (d *database) newBatch(ctx context.Context) *batch {
+	d.batch = batch{
 		database: d, ctx: context.WithoutCancel(ctx), now: d.now().UnixMilli(),
 		touched: make(map[string]*touched), added: make(map[string]user),
 		lastRoom: d.lastRoom, lastUser: d.lastUser,
 	}
+	return &d.batch
 }
+
+// end lets go of everything that the batch has collected.
+func (b *batch) end() { *b = batch{} }
 
 // Append implements store.Store.
 func (s *Store) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
@@ -102,6 +107,7 @@ func (s *Store) Append(ctx context.Context, writes []store.Write, results []stor
 		return nil
 	}
 	b := s.newBatch(ctx)
+	defer b.end()
 	if err := b.store(writes, results); err != nil {
 		clear(results)
 		return b.abort(fmt.Sprintf("append %d messages", len(writes)), err)

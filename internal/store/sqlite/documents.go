@@ -97,6 +97,7 @@ func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
 		return err
 	}
 	b := s.newBatch(ctx)
+	defer b.end()
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return b.abort(operation, err)
 	}
@@ -106,7 +107,7 @@ func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
 			b.giveUp(operation, nil)
 		}
 	}()
-	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: &b, changed: true}
+	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: b, changed: true}
 	err := t.run(run)
 	returned = true
 	switch {

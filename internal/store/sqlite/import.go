@@ -18,6 +18,7 @@ func (s *Store) Import(ctx context.Context, records []store.Record) (added int, 
 		return 0, err
 	}
 	b := s.newBatch(ctx)
+	defer b.end()
 	if added, err = b.importAll(records); err != nil {
 		return 0, b.abort("import", err)
 	}
@@ -137,6 +138,7 @@ func (s *Store) ImportDocuments(ctx context.Context, documents []store.Document)
 		return 0, err
 	}
 	b := s.newBatch(ctx)
+	defer b.end()
 	if added, err = b.importDocuments(documents); err != nil {
 		return 0, b.abort("import documents", err)
 	}
