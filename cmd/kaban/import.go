@@ -63,7 +63,11 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 	i := importer{target: target, name: name}
 	defer func() {
 		bar.Finish()
-		fmt.Fprintf(std.err, "kaban: %s and %s imported, %d were there already\n", count(i.messages, "message"), count(i.documents, "document"), i.known)
+		imported := count(i.messages, "message")
+		if i.documents > 0 {
+			imported += " and " + count(i.documents, "document")
+		}
+		fmt.Fprintf(std.err, "kaban: %s imported, %d were there already\n", imported, i.known)
 	}()
 	for {
 		line, err := lines.Read()

@@ -259,8 +259,7 @@ func (t *tx) undo() {
 	for i := len(t.bumps) - 1; i >= 0; i-- {
 		one := &t.bumps[i]
 		if one.room.revision = one.revision; one.added {
-			delete(t.batch.touched, one.room.key)
-			t.batch.lastRoom--
+			delete(t.batch.touched, one.room.key) // its id is not used again
 		}
 	}
 }
