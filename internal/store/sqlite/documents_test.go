@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
@@ -309,5 +311,73 @@ func TestDocumentsAreAddedToVersion5(t *testing.T) {
 	report, err := archive(t, dir).Check(t.Context())
 	if err != nil || report.Err() != nil || report.Documents != 1 || len(report.Rooms) != 2 {
 		t.Errorf("check: %+v, %v", report, err)
+	}
+}
+
+// A View that begins between a commit and the change of the memory waits for the latter,
+// also if the transaction has no entry.
+func TestAViewWaitsForTheMemory(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	lobby := storetest.RoomName(t, "lobby")
+	stored, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stored.close()
+	for i, write := range []func(){
+		func() { bump(t, s, "lobby") },
+		func() {
+			batch := storetest.Writes(numbered(t, "lobby", "ann", 0, 1)...)
+			batch[0].Decide = func(tx store.Tx) error { return tx.Bump(lobby) }
+			if err := s.Append(t.Context(), batch, make([]store.Result, 1)); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		var group sync.WaitGroup
+		s.mu.RLock() // so that the writer cannot publish
+		group.Go(write)
+		for revision := 0; revision <= i; {
+			if revision, err = stored.number(t.Context(), "SELECT coalesce(max(revision), 0) FROM rooms"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		viewed := make(chan struct{})
+		group.Go(func() {
+			defer close(viewed)
+			if err := s.View(t.Context(), func(store.Tx) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		select {
+		case <-viewed:
+			t.Errorf("write %d: a View did not wait for the memory", i)
+		case <-time.After(20 * time.Millisecond): // less would only find less
+		}
+		s.mu.RUnlock()
+		group.Wait()
+	}
+}
+
+// A store that breaks leaves no View waiting.
+func TestABrokenStoreEndsViews(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := s.await(1); !errors.Is(err, store.ErrBroken) {
+			t.Errorf("await: %v, want ErrBroken", err)
+		}
+	})
+	time.Sleep(time.Millisecond)
+	if err := s.broke("a test", errors.New("the disk is gone")); !errors.Is(err, store.ErrBroken) {
+		t.Error(err)
+	}
+	group.Wait()
+	if err := s.View(t.Context(), func(store.Tx) error { return nil }); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("View: %v, want ErrBroken", err)
+	}
+	if err := s.Update(t.Context(), func(store.Tx) error { return nil }); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("Update: %v, want ErrBroken", err)
 	}
 }
