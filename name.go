@@ -2,6 +2,7 @@ package kaban
 
 import (
 	"cmp"
+	"crypto/rand"
 	"slices"
 	"strings"
 	"unicode"
@@ -67,6 +68,38 @@ func ParseRoomName(s string) (RoomName, error) {
 	return r, nil
 }
 
+// directName is the length of the name of a direct room: "@" and 26 characters of
+// base32 (RFC 4648, section 6).
+const directName = 1 + 26
+
+// ParseAnyRoom is ParseRoomName that also accepts the name of a direct room, as
+// NewDirectRoom returns it. Nobody can create a room with such a name.
+func ParseAnyRoom(s string) (RoomName, error) {
+	if !strings.HasPrefix(s, "@") {
+		return ParseRoomName(s)
+	}
+	if len(s) != directName {
+		return RoomName{}, invalidAt(InvalidCharsRoom, 0, '@')
+	}
+	for i, c := range []byte(s[1:]) {
+		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
+			r, _ := utf8.DecodeRuneInString(s[1+i:])
+			return RoomName{}, invalidAt(InvalidCharsRoom, 1+i, r)
+		}
+	}
+	return RoomName{name: s, key: s}, nil
+}
+
+// NewDirectRoom returns a new name for a direct room: "@" and 128 random bits. It
+// says nothing about the people in the room.
+func NewDirectRoom() RoomName {
+	s := "@" + strings.ToLower(rand.Text())
+	return RoomName{name: s, key: s}
+}
+
+// IsDirect reports whether this is the name of a direct room.
+func (r RoomName) IsDirect() bool { return strings.HasPrefix(r.name, "@") }
+
 // String returns the enforced form.
 func (r RoomName) String() string { return r.name }
 
@@ -75,7 +108,12 @@ func (r RoomName) Key() string { return r.key }
 
 // Looks returns the folded readings of the name; see Username.Looks. It includes
 // readings of the parsed spelling: Iobby (with a capital i) looks like lobby.
-func (r RoomName) Looks() []string { return looks(r.key, r.name, cmp.Or(r.typed, r.name)) }
+func (r RoomName) Looks() []string {
+	if r.IsDirect() {
+		return []string{r.key}
+	}
+	return looks(r.key, r.name, cmp.Or(r.typed, r.name))
+}
 
 // IsZero reports whether r is the zero value.
 func (r RoomName) IsZero() bool { return r.name == "" }

@@ -2,6 +2,7 @@ package kaban
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -66,5 +67,27 @@ func TestPeopleAreJSON(t *testing.T) {
 	var got all
 	if err := json.Unmarshal([]byte(`{"Role":"king"}`), &got); err == nil {
 		t.Error("an unknown role is accepted")
+	}
+}
+
+func TestNamesOfDirectRooms(t *testing.T) {
+	a, b := NewDirectRoom(), NewDirectRoom()
+	if a == b || !a.IsDirect() || len(a.String()) != 27 || a.Key() != a.String() || !slices.Equal(a.Looks(), []string{a.Key()}) {
+		t.Errorf("two direct rooms are %+v and %+v", a, b)
+	}
+	if got, err := ParseAnyRoom(a.String()); err != nil || got != a {
+		t.Errorf("%s became %v, %v", a, got, err)
+	}
+	if _, err := ParseRoomName(a.String()); err == nil {
+		t.Errorf("%s can be created", a)
+	}
+	if got, err := ParseAnyRoom("Lobby"); err != nil || got.String() != "lobby" || got.IsDirect() {
+		t.Errorf("Lobby is %v, %v", got, err)
+	}
+	for _, bad := range []string{"@", "@lobby", a.String() + "a", a.String()[:26], "@ABCDEFGHIJKLMNOPQRSTUVWXYZ", "@abcdefghijklmnopqrstuvwxy1", "@abcdefghijklmnopqrstuvwxé", "@@bcdefghijklmnopqrstuvwxyz"} {
+		got, err := ParseAnyRoom(bad)
+		if wrong, ok := errors.AsType[*MessageError](err); !ok || wrong.Kind != InvalidCharsRoom {
+			t.Errorf("%q is %v, %v", bad, got, err)
+		}
 	}
 }

@@ -129,6 +129,17 @@ func (c Code) IsBadFrame() bool { return c.info().badFrame }
 // error, or 0 if the reason of the goodbye decides.
 func (c Code) Close() uint16 { return c.info().close }
 
+// Removal is why a client is no longer in a room that it did not leave by itself, in
+// a parted.
+type Removal string
+
+// The reasons of parted frames.
+const (
+	RemovalKicked Removal = "kicked"
+	RemovalBanned Removal = "banned"
+	RemovalGone   Removal = "gone" // the account is, or its right to be here
+)
+
 // Reason is why a connection ends, in a goodbye.
 type Reason string
 

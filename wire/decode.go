@@ -267,7 +267,7 @@ func (d *decoder) event(e *Event) {
 		e.Room, e.More = d.str(fRoom, true), d.boolean(fMore)
 		d.objects(fMessages, func(d *decoder) { d.element(e) })
 	case TypeParted:
-		e.Room = d.str(fRoom, true)
+		e.Room, e.Removal = d.str(fRoom, true), Removal(d.str(fReason, false))
 	case TypeRooms:
 		e.More = d.boolean(fMore)
 		d.objects(fRooms, func(d *decoder) {

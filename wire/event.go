@@ -48,6 +48,7 @@ type Event struct {
 	HasPosition bool          // error
 	RetryAfter  time.Duration // error: whole milliseconds; 0 if absent
 
+	Removal        Removal       // parted: "reason", unless the client asked for it
 	Reason         Reason        // goodbye
 	ReconnectAfter time.Duration // goodbye: whole milliseconds
 	HasReconnect   bool          // goodbye: the client should reconnect
@@ -110,6 +111,10 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = e.appendHistory(dst)
 	case TypeParted:
 		dst = appendRoom(dst, e.Room)
+		if e.Removal != "" {
+			dst = append(dst, `,"reason":`...)
+			dst = appendString(dst, string(e.Removal))
+		}
 	case TypeUnknown:
 		dst = appendRoom(dst, e.Room)
 		dst = append(dst, `,"seq":`...)

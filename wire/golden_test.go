@@ -32,6 +32,7 @@ var goldenEvents = []Event{
 	{Type: TypeHistory, Room: "lobby", Messages: []Message{{3, "z", "ann", "three", noon}}, Unknown: []uint64{1, 2, 4}},
 	{Type: TypeUnknown, Room: "lobby", Seq: 45},
 	{Type: TypeParted, Room: "lobby"},
+	{Type: TypeParted, Room: "lobby", Removal: RemovalKicked},
 	{Type: TypeRooms, Rooms: []RoomInfo{{"lobby", 44, 2}, {"ops", 0, 1}}},
 	{Type: TypeMembers, Room: "lobby", Usernames: []string{"ann", "bob"}, More: true},
 	{Type: TypePing},

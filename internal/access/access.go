@@ -1,40 +1,177 @@
 // Package access decides who may do what: one pure function over facts. Package
 // chat gathers the facts and asks it before everything that reads, writes or lists,
 // whatever the front end.
+//
+// An identity that may not know of a room gets the same verdict as if there were no
+// such room. The only exceptions are Create, CreatePrivate and Join for those who may
+// create a room: they learn that the name is taken.
+//
+// The decision is as good as the facts: it does not read them, so a change that races
+// with it must be excluded by the caller, in the commit.
+//
+// docs/permissions.md is generated from Can.
 package access
 
-// Action is something to be done in a room.
+// Action is something to be done on the server or in a room.
 type Action uint8
 
-// The actions.
+// The actions in rooms. Those that the table of a room kind does not mention are
+// forbidden there.
 const (
 	// Know is to learn of a room: its name, head and number of members.
 	Know Action = iota + 1
-	// Read is to read its log and its members, now or as they change.
+	// Read is to read its log, files and members, now or as they change, and to
+	// search it.
 	Read
-	// Create is to make it.
+	// Create is to make a public room. The room's facts are those of the room that
+	// has the name, if any.
 	Create
-	// Join is to become a member.
+	// Join is to become a member, which creates a public room if there is none, or to
+	// subscribe as a member.
 	Join
-	// Send is to add an entry as a member.
+	// Send is to add a message, a reply or a file as a member.
 	Send
-	// Post is to add an entry without being a member.
+	// Post is to send without having joined on a connection: over HTTP, or by a hook.
 	Post
+	// CreatePrivate is to make a private room.
+	CreatePrivate
+	// Mark is to keep one's own place in a room: what one has read, when to notify.
+	Mark
+	// Part is to end one's own membership.
+	Part
+	// Ring is to send a message that rings everyone.
+	Ring
+	// React is to add a reaction to an entry, or take it back.
+	React
+	// Edit is to change the content of a message.
+	Edit
+	// Delete is to remove the content of a message.
+	Delete
+	// SetTopic is to change the topic.
+	SetTopic
+	// Pin is to pin an entry or unpin it.
+	Pin
+	// Invite is to make somebody else a member.
+	Invite
+	// Kick is to end somebody else's membership.
+	Kick
+	// Ban is to kick somebody and keep them out.
+	Ban
+	// Unban is to end a ban.
+	Unban
+	// Mute is to keep somebody from adding entries.
+	Mute
+	// Unmute is to end a mute.
+	Unmute
+	// SetRoomRole is to change the role of a member to Target.NewRoomRole: somebody
+	// else's, or one's own.
+	SetRoomRole
+	// SetFlags is to change whether a room is an announce room or locked.
+	SetFlags
+	// SetHistory is to change what later members see of the past.
+	SetHistory
+	// MakePrivate is to turn a public room into a private one. No other change of kind
+	// is an action.
+	MakePrivate
+	// Archive is to end all activity in a room.
+	Archive
+	// Unarchive is to undo Archive.
+	Unarchive
+	// Appoint is to make a member op without being one and without reading the room.
+	Appoint
+
+	// The actions on the server.
+
+	// OpenDirect is to open a direct room with somebody; ask for each of the others.
+	OpenDirect
+	// KnowPerson is to learn that an account exists: to list, find or complete it.
+	KnowPerson
+	// Block is to stop direct messages and rings from somebody, or to allow them again.
+	Block
+	// ReadDevices is to list one's own devices and tokens.
+	ReadDevices
+	// RevokeDevice is to end one of one's own devices or tokens.
+	RevokeDevice
+	// ChangeProfile is to change one's own name, picture or credentials.
+	ChangeProfile
+	// MakeToken is to make a token for oneself.
+	MakeToken
+	// MakeBot is to make a bot of one's own, or a token for it.
+	MakeBot
+	// Claim is to become the first owner. Another secret proves the right to do it.
+	Claim
+	// SignUp is to make an account for oneself.
+	SignUp
+	// InviteMember is to make a link by which somebody becomes a member of the server.
+	InviteMember
+	// InviteGuest is to make a link by which somebody becomes a guest.
+	InviteGuest
+	// CreateAccount is to make an account for somebody else.
+	CreateAccount
+	// Suspend is to keep an account from signing in.
+	Suspend
+	// Restore is to undo Suspend.
+	Restore
+	// Reset is to replace an account's ways of signing in by a link.
+	Reset
+	// ChangeRole is to change the role of an account to Target.NewRole: somebody
+	// else's, or one's own.
+	ChangeRole
+	// Remove is to end an account.
+	Remove
+	// Erase is to remove what is stored about an account.
+	Erase
+	// GiveBot is to give a bot to another owner. The target is the bot.
+	GiveBot
+	// ReadAudit is to read who administered what.
+	ReadAudit
+	// ChangeSettings is to change the settings of the server.
+	ChangeSettings
+	// ChangeSignOn is to change the provider of single sign-on.
+	ChangeSignOn
+	// ChangeRetention is to change how long data are kept.
+	ChangeRetention
+	// Export is to copy a room's log out of the server, or everything if the facts
+	// have no room.
+	Export
+
+	endOfActions
 )
 
-// Actions returns all actions.
-func Actions() []Action { return []Action{Know, Read, Create, Join, Send, Post} }
+var actionTexts = [endOfActions]string{
+	Know: "know", Read: "read", Create: "create a public room", Join: "join", Send: "send",
+	Post: "post", CreatePrivate: "create a private room", Mark: "mark", Part: "part",
+	Ring: "ring everyone", React: "react", Edit: "edit", Delete: "delete",
+	SetTopic: "set the topic", Pin: "pin", Invite: "invite", Kick: "kick", Ban: "ban",
+	Unban: "unban", Mute: "mute", Unmute: "unmute", SetRoomRole: "set a room role",
+	SetFlags: "set flags", SetHistory: "set history", MakePrivate: "make private",
+	Archive: "archive", Unarchive: "unarchive", Appoint: "appoint an op",
+	OpenDirect: "open a direct room", KnowPerson: "know a person", Block: "block",
+	ReadDevices: "read devices", RevokeDevice: "revoke a device",
+	ChangeProfile: "change the profile", MakeToken: "make a token", MakeBot: "make a bot",
+	Claim: "claim the server", SignUp: "sign up", InviteMember: "invite a member to the server",
+	InviteGuest: "invite a guest to the server", CreateAccount: "create an account",
+	Suspend: "suspend", Restore: "restore", Reset: "reset", ChangeRole: "change a role",
+	Remove: "remove", Erase: "erase", GiveBot: "give a bot away", ReadAudit: "read the audit",
+	ChangeSettings: "change settings", ChangeSignOn: "change single sign-on",
+	ChangeRetention: "change retention", Export: "export",
+}
 
-// Facts are all that a decision depends on.
-type Facts struct {
-	// Named is set if the identity has a name: everybody but an anonymous reader.
-	Named bool
-	// Hook is set for an incoming webhook, which has a room of its own.
-	Hook bool
-	// Exists is set if there is such a room.
-	Exists bool
-	// Member is set if the identity is in the room.
-	Member bool
+// Actions returns all actions.
+func Actions() []Action {
+	all := make([]Action, 0, endOfActions-1)
+	for a := Action(1); a < endOfActions; a++ {
+		all = append(all, a)
+	}
+	return all
+}
+
+// String returns a verb phrase such as "kick".
+func (a Action) String() string {
+	if a == 0 || a >= endOfActions {
+		return "unknown action"
+	}
+	return actionTexts[a]
 }
 
 // Verdict is a decision.
@@ -44,41 +181,43 @@ type Verdict uint8
 const (
 	// Allowed: it may be done.
 	Allowed Verdict = iota
-	// NotFound: as far as the identity may know there is no such room.
+	// NotFound: as far as the identity may know there is no such room, or no such
+	// person.
 	NotFound
 	// NotJoined: only members may do it.
 	NotJoined
 	// Forbidden: the identity may not do it.
 	Forbidden
+	// AuthRequired: only somebody with an account may do it.
+	AuthRequired
+	// RoomTaken: the identity may create a room, but the name is in use.
+	RoomTaken
+	// LastOwner: the server would have no owner.
+	LastOwner
+	// LastOp: a private room would have no op.
+	LastOp
+
+	endOfVerdicts
 )
 
-// Can decides whether an action is allowed. Everybody with a name is a visitor
-// and may do everything that a room allows its members.
-func Can(action Action, f Facts) Verdict {
-	switch action {
-	case Know, Read:
-		if !f.Exists {
-			return NotFound
-		}
-		return Allowed
-	case Create, Join:
-		if !f.Named {
-			return Forbidden
-		}
-		return Allowed
-	case Send:
-		if !f.Member {
-			return NotJoined
-		}
-		return Allowed
-	case Post:
-		switch {
-		case !f.Named:
-			return Forbidden
-		case !f.Exists && !f.Hook:
-			return NotFound
-		}
-		return Allowed
+var verdictTexts = [endOfVerdicts]string{
+	Allowed: "allowed", NotFound: "not_found", NotJoined: "not_joined", Forbidden: "forbidden",
+	AuthRequired: "auth_required", RoomTaken: "room_taken", LastOwner: "last_owner", LastOp: "last_op",
+}
+
+// Verdicts returns all verdicts.
+func Verdicts() []Verdict {
+	all := make([]Verdict, endOfVerdicts)
+	for i := range all {
+		all[i] = Verdict(i)
 	}
-	return Forbidden
+	return all
+}
+
+// String returns the code of the protocol that says the verdict, or "allowed".
+func (v Verdict) String() string {
+	if v >= endOfVerdicts {
+		return "unknown verdict"
+	}
+	return verdictTexts[v]
 }

@@ -27,6 +27,8 @@ type (
 	Subscription = dispatch.Subscription
 	// Segment is what comes next on a subscription.
 	Segment = dispatch.Segment
+	// Expulsion is the end of a subscription whose holder must leave the room.
+	Expulsion = dispatch.Expulsion
 	// Start says where a subscription begins.
 	Start = dispatch.Start
 	// Joined is the state of a room at the moment of subscribing.
@@ -210,5 +212,5 @@ func refusalOf(v access.Verdict, action access.Action) error {
 	case access.NotJoined:
 		return ErrNotJoined
 	}
-	return fmt.Errorf("action %d: %w", action, ErrForbidden)
+	return fmt.Errorf("%s: %w", action, ErrForbidden)
 }

@@ -15,22 +15,24 @@ import (
 // same id tells. It returns ErrNotFound, ErrReserved, ErrTaken, a
 // *kaban.MessageError, ErrForbidden, ErrIDConflict and ErrStorageFull.
 func (c *Chat) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, author kaban.Username, content string) (Receipt, kaban.RoomName, error) {
-	return c.post(ctx, room, id, content, access.Facts{Named: true}, author)
+	return c.post(ctx, room, id, content, false, author)
 }
 
 // PostHook is Post for a webhook, which may make its room. Its author is the first
 // of some names that is free. It also returns ErrTooManyRooms and a
 // *LookalikeError.
 func (c *Chat) PostHook(ctx context.Context, room kaban.RoomName, id kaban.MessageID, authors []kaban.Username, content string) (Receipt, kaban.RoomName, error) {
-	return c.post(ctx, room, id, content, access.Facts{Named: true, Hook: true}, authors...)
+	return c.post(ctx, room, id, content, true, authors...)
 }
 
-func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, facts access.Facts, authors ...kaban.Username) (receipt Receipt, _ kaban.RoomName, err error) {
+func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, hook bool, authors ...kaban.Username) (receipt Receipt, _ kaban.RoomName, err error) {
 	defer func() { c.count(err) }()
+	facts := openServer(access.Room{})
+	facts.Who.Named, facts.Who.Person, facts.Who.Hook = true, !hook, hook
 	known, err := c.dispatcher.Lookup(ctx, room)
 	switch {
 	case err == nil:
-		room, facts.Exists = known.Name(), true
+		room, facts.Room = known.Name(), roomIf(true)
 	case !errors.Is(err, ErrNotFound):
 		return Receipt{}, room, err
 	}
@@ -46,7 +48,7 @@ func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID
 		release()
 		return Receipt{}, room, err
 	}
-	if receipt, err = c.dispatcher.Post(ctx, message.Draft(kaban.Visitor(author), room, id), release); err != nil {
+	if receipt, err = c.dispatcher.Post(ctx, Send{Draft: message.Draft(kaban.Visitor(author), room, id)}, release); err != nil {
 		return Receipt{}, room, err
 	}
 	c.counters.posts.Add(1)

@@ -29,10 +29,31 @@ type User struct {
 // Identity returns who this is.
 func (u User) Identity() kaban.Identity { return u.id }
 
-// can asks for a decision and counts refusals.
-func (u User) can(action access.Action, f access.Facts) error {
-	f.Named = !u.id.IsZero()
+// can asks for a decision about a room and counts refusals.
+func (u User) can(action access.Action, room access.Room, role kaban.RoomRole) error {
+	f := openServer(room)
+	f.Who.Named = !u.id.IsZero()
+	f.Membership.Role = role
 	return u.chat.count(refusalOf(access.Can(action, f), action))
+}
+
+// openServer returns the facts about a visitor and a room: every server is open, and
+// every room public.
+func openServer(room access.Room) access.Facts {
+	return access.Facts{
+		Server:     access.Server{Claim: access.Claimed, Admission: access.Open},
+		Who:        access.Identity{Active: true, Person: true, Reach: access.ReachServer, Writes: true},
+		Room:       room,
+		Membership: access.Membership{Standing: access.Good},
+	}
+}
+
+// roomIf returns the facts about a room, or about none.
+func roomIf(exists bool) access.Room {
+	if !exists {
+		return access.Room{}
+	}
+	return access.NewRoom(kaban.RoomPublic, 0, false)
 }
 
 // lookUp returns a room if the identity, which is not in it, may do something
@@ -42,7 +63,7 @@ func (u User) lookUp(ctx context.Context, action access.Action, name kaban.RoomN
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, u.chat.count(err)
 	}
-	if err := u.can(action, access.Facts{Exists: r != nil}); err != nil {
+	if err := u.can(action, roomIf(r != nil), 0); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -89,7 +110,7 @@ func (u User) Find(ctx context.Context, room kaban.RoomName, start Start) (p Pla
 	if !p.IsNew() {
 		return p, nil
 	}
-	if err := u.can(access.Create, access.Facts{}); err != nil {
+	if err := u.can(access.Create, access.Room{}, 0); err != nil {
 		return Place{}, err
 	}
 	limits, name := u.chat.newRooms, u.id.Name().Key()
@@ -103,12 +124,12 @@ func (u User) Find(ctx context.Context, room kaban.RoomName, start Start) (p Pla
 // Join makes a connection a member of a room. Only the waker's goroutine calls it.
 // It returns ErrForbidden, a *ResyncError, ErrTooManyRooms and a *LookalikeError.
 func (u User) Join(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
-	err := u.can(access.Join, access.Facts{Exists: p.giveBack == nil})
+	err := u.can(access.Join, roomIf(p.giveBack == nil), 0)
 	if err != nil {
 		p.Abandon()
 		return nil, Joined{}, err
 	}
-	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.id.Name(), p.Place)
+	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.id, p.Place)
 	if err != nil {
 		p.Abandon()
 		return nil, Joined{}, u.chat.count(err)
@@ -130,7 +151,7 @@ func (u User) Watch(ctx context.Context, w Waker, format Format, room kaban.Room
 	if err != nil {
 		return nil, Joined{}, u.chat.count(err)
 	}
-	s, joined, err := u.chat.dispatcher.Watch(w, w, format, place)
+	s, joined, err := u.chat.dispatcher.Watch(w, w, format, u.id, place)
 	if err != nil {
 		return nil, Joined{}, u.chat.count(err)
 	}
@@ -149,7 +170,11 @@ func (u User) Leave(s *Subscription, underWay bool) {
 // Draft returns what a member says, to be submitted. The subscription is the
 // member's, nil if there is none. It returns ErrNotJoined.
 func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m kaban.Message) (Send, error) {
-	if err := u.can(access.Send, access.Facts{Exists: s != nil, Member: s != nil}); err != nil {
+	var role kaban.RoomRole
+	if s != nil {
+		role = kaban.RoomRoleMember
+	}
+	if err := u.can(access.Send, roomIf(s != nil), role); err != nil {
 		return Send{}, err
 	}
 	d := m.Draft(u.id, s.Room().Name(), id)
@@ -235,7 +260,7 @@ func (u User) Members(ctx context.Context, name kaban.RoomName, after string, li
 // It never blocks.
 func (u User) MembersNow(name kaban.RoomName, after string, limit int) (Members, bool) {
 	r := u.chat.dispatcher.Peek(name)
-	if r == nil || u.can(access.Read, access.Facts{Exists: true}) != nil {
+	if r == nil || u.can(access.Read, roomIf(true), 0) != nil {
 		return Members{}, false
 	}
 	return membersOf(r, after, limit), true

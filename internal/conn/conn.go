@@ -57,10 +57,12 @@ type Front interface {
 	// Each of these appends to dst and returns the result. Ping asks the peer for a
 	// sign of life. Receipt reports the outcome of a send. Lost reports that a
 	// subscription cannot go on where it was. Farewell is the last of all: it says
-	// why the connection ends and, if reconnect is not 0, when to come back.
+	// why the connection ends and, if reconnect is not 0, when to come back. Expelled
+	// reports that a subscription was ended, which is left by then.
 	Ping(dst []byte) []byte
 	Receipt(dst []byte, s *dispatch.Subscription, r *dispatch.Receipt) []byte
 	Lost(dst []byte, lost *dispatch.ResyncError) []byte
+	Expelled(dst []byte, s *dispatch.Subscription, e *dispatch.Expulsion) []byte
 	Farewell(dst []byte, reason Reason, reconnect time.Duration) []byte
 
 	// Leave ends a subscription that was added with Handler.Subscribe.

@@ -197,6 +197,11 @@ func (*toyClient) Lost(dst []byte, lost *chat.ResyncError) []byte {
 	return fmt.Appendf(dst, "LOST %s %d\n", lost.Room, lost.Head)
 }
 
+// Expelled implements conn.Front.
+func (c *toyClient) Expelled(dst []byte, s *dispatch.Subscription, e *dispatch.Expulsion) []byte {
+	return fmt.Appendf(dst, "OUT %s %s\n", s.Room().Name(), e.Reason)
+}
+
 // Farewell implements conn.Front.
 func (*toyClient) Farewell(dst []byte, reason conn.Reason, _ time.Duration) []byte {
 	if reason == conn.HungUp {
@@ -252,7 +257,7 @@ func (p *toyPeer) expect(want string) {
 
 // serveToy runs a server with the toy protocol. It returns a function that dials
 // it and says a name.
-func serveToy(t *testing.T, config conn.Config) (m *conn.Manager, enter func(name string) *toyPeer) {
+func serveToy(t *testing.T, config conn.Config) (m *conn.Manager, d *dispatch.Dispatcher, enter func(name string) *toyPeer) {
 	t.Helper()
 	d, err := dispatch.New(t.Context(), memory.New(0), dispatch.Options{})
 	if err != nil {
@@ -279,7 +284,7 @@ func serveToy(t *testing.T, config conn.Config) (m *conn.Manager, enter func(nam
 			t.Errorf("%d panics", n)
 		}
 	})
-	return m, func(name string) *toyPeer {
+	return m, d, func(name string) *toyPeer {
 		t.Helper()
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -297,7 +302,7 @@ func serveToy(t *testing.T, config conn.Config) (m *conn.Manager, enter func(nam
 // The third protocol talks, replays, refuses, is pinged and drained, with nothing
 // of the engine changed for it.
 func TestToyProtocol(t *testing.T) {
-	m, enter := serveToy(t, conn.Config{Heartbeat: 100 * time.Millisecond, Loops: 2})
+	m, _, enter := serveToy(t, conn.Config{Heartbeat: 100 * time.Millisecond, Loops: 2})
 	ann, bob := enter("ann"), enter("bob")
 	ann.expect("HELLO ann")
 	bob.expect("HELLO bob")
@@ -347,7 +352,7 @@ func (p *toyPeer) expectPing() {
 
 // A reader that takes nothing for a while gets everything, once and in order.
 func TestToyProtocolWithASlowReader(t *testing.T) {
-	_, enter := serveToy(t, conn.Config{Heartbeat: time.Minute})
+	_, _, enter := serveToy(t, conn.Config{Heartbeat: time.Minute})
 	slow, fast := enter("slow"), enter("fast")
 	for name, p := range map[string]*toyPeer{"slow": slow, "fast": fast} {
 		p.expect("HELLO " + name)
@@ -371,4 +376,56 @@ func TestToyProtocolWithASlowReader(t *testing.T) {
 	if rest, err := io.ReadAll(slow.conn); err != nil || len(bytes.TrimSpace(rest)) > 0 && !strings.HasPrefix(string(rest), "NAMES") {
 		t.Errorf("after everything: %q, %v", rest, err)
 	}
+}
+
+// An expelled reader that takes nothing is given the rest of a line, its receipts
+// and why, and can go on elsewhere.
+func TestToyProtocolExpelled(t *testing.T) {
+	_, d, enter := serveToy(t, conn.Config{Heartbeat: time.Minute})
+	slow, fast := enter("slow"), enter("fast")
+	for name, p := range map[string]*toyPeer{"slow": slow, "fast": fast} {
+		p.expect("HELLO " + name)
+		p.say("JOIN den")
+		p.expect("JOINED den 0")
+	}
+	const n = 3000 // 12 MiB, more than the sockets and the tail hold
+	content := strings.Repeat("x", 4000)
+	go func() {
+		for range n {
+			fmt.Fprintf(fast.conn, "MSG den %s\n", content)
+		}
+	}()
+	for i := range n {
+		fast.expect(fmt.Sprintf("OK den %d", i+1))
+	}
+	den, err := kaban.ParseRoomName("den")
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := d.Peek(den)
+	d.Expel(room, "kicked", func(identity string) bool { return identity == "visitor:slow" })
+	if room.Members() != 1 {
+		t.Errorf("%d members after expelling one of two", room.Members())
+	}
+	next := 1
+	for ; slow.lines.Scan(); next++ {
+		line := slow.lines.Text()
+		if line == "OUT den kicked" {
+			break
+		}
+		if strings.HasPrefix(line, "NAMES ") {
+			next--
+		} else if line != fmt.Sprintf(":fast MSG den %d %s", next, content) {
+			t.Fatalf("got %.40q, want entry %d", line, next)
+		}
+	}
+	if next > n {
+		t.Errorf("%d of %d entries were given after it was expelled", next-1, n)
+	}
+	slow.say("MSG den more")
+	slow.expect("ERR " + chat.ErrNotJoined.Error())
+	slow.say("JOIN lobby")
+	slow.expect("JOINED lobby 0")
+	fast.say("MSG den bye")
+	fast.expect(fmt.Sprintf("OK den %d", n+1))
 }

@@ -145,6 +145,11 @@ func (h *Handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 			h.inFlight--
 			h.inFlightSize -= segment.Receipt.Size
 			h.out = h.front.Receipt(h.Output(), s, segment.Receipt)
+		case segment.Expelled != nil:
+			h.front.Leave(s)
+			h.Unsubscribe(s)
+			h.out = h.front.Expelled(h.Output(), s, segment.Expelled)
+			return given, true
 		case segment.Frames == nil:
 			return given, true
 		case (len(h.out) > 0 || len(h.ready) > 0 || segment.ReceiptFollows) && len(h.out)+size <= shareBytes:

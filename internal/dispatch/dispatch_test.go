@@ -55,6 +55,8 @@ type reader struct {
 	refused []Receipt
 	partial string   // of a frame
 	given   []string // frames, and "ack SEQ ID" for receipts
+
+	expelled string // why
 }
 
 func newReader(t testing.TB) *reader {
@@ -122,6 +124,12 @@ func (r *reader) sip(s *Subscription, max int) bool {
 		if (r.partial != "") != s.IsMidEntry() {
 			r.t.Errorf("got the part %q of a frame, but IsMidEntry is %v", r.partial, s.IsMidEntry())
 		}
+	case segment.Expelled != nil:
+		if r.expelled != "" || r.partial != "" || s.Outstanding() > 0 {
+			r.t.Errorf("expelled with %q, %q and %d sends outstanding", r.expelled, r.partial, s.Outstanding())
+		}
+		r.expelled = segment.Expelled.Reason
+		return false
 	default:
 		return false
 	}
@@ -177,7 +185,7 @@ func tryJoin(d *Dispatcher, w Waker, format Format, user kaban.Username, room ka
 			return nil, Joined{}, err
 		}
 	}
-	return d.Join(w, w, format, user, place)
+	return d.Join(w, w, format, kaban.Visitor(user), place)
 }
 
 func join(t testing.TB, d *Dispatcher, r *reader, room, user string, start Start) *Subscription {

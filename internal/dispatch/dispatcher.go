@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -126,6 +127,8 @@ type Options struct {
 	// Log gets one line when the store begins to fail and one when it works
 	// again. Default: discarded.
 	Log *slog.Logger
+	// Judge decides whether members may send. Nil allows everything.
+	Judge Judge
 	// OnBroken, if set, is called once, by the committer, when the store returns
 	// store.ErrBroken: the server must end. It must not block. From then on all
 	// sends are refused.
@@ -171,6 +174,8 @@ type Dispatcher struct {
 	rooms  map[string]*Room
 	byName btree.Map[string, *Room] // the same, sorted by name
 	looks  map[string]*Room         // the same, by the looks other than the key
+
+	generation atomic.Uint64 // of the rights on the server; see Invalidate
 
 	budget    *budget
 	presence  presence

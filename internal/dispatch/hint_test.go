@@ -104,7 +104,7 @@ func TestAHintBeforeTheFirstReaderIsKept(t *testing.T) {
 	elsewhere(t, s, "lobby", "c1")
 	d.Grown(lobby, 1)
 	alice := newReader(t)
-	a, joined, err := d.Join(alice, alice, plain, storetest.Username(t, "alice"), place)
+	a, joined, err := d.Join(alice, alice, plain, kaban.Visitor(storetest.Username(t, "alice")), place)
 	if err != nil || joined.Head != 0 {
 		t.Fatalf("joined %+v, %v", joined, err)
 	}
@@ -190,7 +190,7 @@ func TestARoomThatAnotherDispatcherMade(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, _, err = d.Watch(sleeper{}, nil, plain, place)
+			_, _, err = d.Watch(sleeper{}, nil, plain, kaban.Identity{}, place)
 			return err
 		}},
 		{"join", func(d *Dispatcher, name kaban.RoomName) error { // although it is one too many, and looks like another
@@ -201,11 +201,11 @@ func TestARoomThatAnotherDispatcherMade(t *testing.T) {
 			if place.IsNew() {
 				return errors.New("it is new")
 			}
-			_, _, err = d.Join(sleeper{}, nil, plain, kaban.Username{}, place)
+			_, _, err = d.Join(sleeper{}, nil, plain, kaban.Identity{}, place)
 			return err
 		}},
 		{"post", func(d *Dispatcher, name kaban.RoomName) error {
-			receipt, err := d.Post(context.Background(), storetest.Draft(t, name.String(), "bot", "p1", "x"), func() {})
+			receipt, err := d.Post(context.Background(), Send{Draft: storetest.Draft(t, name.String(), "bot", "p1", "x")}, func() {})
 			if receipt.Seq != 3 {
 				err = fmt.Errorf("number %d, %w", receipt.Seq, err)
 			}

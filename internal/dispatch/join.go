@@ -72,15 +72,16 @@ type Joined struct {
 // the waker's goroutine calls it. The subscription may have something from the
 // start, without a Wake. Join returns a *ResyncError if the log cannot be
 // continued from there, ErrTooManyRooms, and a *LookalikeError.
-func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Username, p Place) (*Subscription, Joined, error) {
-	return d.subscribe(w, format, p, &Subscription{member: member, name: user})
+func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Identity, p Place) (*Subscription, Joined, error) {
+	return d.subscribe(w, format, p, &Subscription{member: member, identity: user.ID(), name: user.Name().String()})
 }
 
-// Watch makes a read-only subscription to an existing room. It is not a member:
+// Watch makes a read-only subscription to an existing room. The identity may be
+// the zero value, an anonymous reader. A watcher is not a member:
 // presence and the count of members leave it out, and it cannot send. Otherwise
 // it is like Join. It also returns ErrNotFound.
-func (d *Dispatcher) Watch(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
-	return d.subscribe(w, format, p, &Subscription{member: member, watches: true})
+func (d *Dispatcher) Watch(w Waker, member any, format Format, user kaban.Identity, p Place) (*Subscription, Joined, error) {
+	return d.subscribe(w, format, p, &Subscription{member: member, identity: user.ID(), watches: true})
 }
 
 func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription) (*Subscription, Joined, error) {

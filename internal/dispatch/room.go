@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,11 +27,14 @@ type Room struct {
 	// held, and while the room has readers only by the committer, which records the
 	// receipts of an entry first.
 	head atomic.Uint64
+	// revision is that of the room's rights, as the store had it last.
+	revision atomic.Uint64
 
 	mu sync.Mutex // guards all below; never held across I/O
 	// hinted is the highest hint that came while the room had no readers.
 	hinted   uint64
-	members  int
+	readers  int // subscriptions
+	members  int // subscriptions that count as members
 	watchers int // subscriptions that are not members
 	// names are the usernames of the members, sorted, each with the number of its
 	// subscriptions: a user may have an old and a new connection. It is nil while
@@ -51,6 +55,20 @@ func (r *Room) Name() kaban.RoomName { return r.name }
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
 
+// Identities returns the ids of all identities with a subscription, "" for anonymous
+// readers.
+func (r *Room) Identities() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := make(map[string]struct{})
+	for _, a := range r.audiences {
+		for _, s := range a.members {
+			seen[s.identity] = struct{}{}
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
+}
+
 // Members returns the number of members.
 func (r *Room) Members() int {
 	r.mu.Lock()
@@ -66,7 +84,7 @@ func (r *Room) info() RoomInfo {
 }
 
 // isUnreadLocked reports whether the room has no subscription.
-func (r *Room) isUnreadLocked() bool { return r.members+r.watchers == 0 }
+func (r *Room) isUnreadLocked() bool { return r.readers == 0 }
 
 func (r *Room) isUnread() bool {
 	r.mu.Lock()
@@ -173,13 +191,28 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	a.members = append(a.members, s)
 	a.swap(s.index, int32(a.awake)) // before those that rest
 	a.awake++
+	r.readers++
 	if s.watches {
 		r.watchers++
 		return
 	}
+	s.counted = true
 	r.members++
-	r.countLocked(s.name.String(), 1)
-	r.joined, r.left = noteChange(r.joined, r.left, s.name.String())
+	r.countLocked(s.name, 1)
+	r.joined, r.left = noteChange(r.joined, r.left, s.name)
+}
+
+// uncountLocked takes a subscription out of the members. It reports whether it was
+// one of them.
+func (r *Room) uncountLocked(s *Subscription) bool {
+	if !s.counted {
+		return false
+	}
+	s.counted = false
+	r.members--
+	r.countLocked(s.name, -1)
+	r.left, r.joined = noteChange(r.left, r.joined, s.name)
+	return true
 }
 
 // removeLocked ends a subscription. It reports whether there was one.
@@ -200,12 +233,11 @@ func (r *Room) removeLocked(s *Subscription) bool {
 	if last == 0 {
 		r.audiences = slices.DeleteFunc(r.audiences, func(other *Audience) bool { return other == a })
 	}
+	r.readers--
 	if s.watches {
 		r.watchers--
 	} else {
-		r.members--
-		r.countLocked(s.name.String(), -1)
-		r.left, r.joined = noteChange(r.left, r.joined, s.name.String())
+		r.uncountLocked(s)
 	}
 	if s.tail.readers--; s.tail.readers == 0 {
 		s.tail.close()

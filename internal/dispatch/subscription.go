@@ -3,12 +3,10 @@ package dispatch
 import (
 	"sort"
 	"sync/atomic"
-
-	"kaban"
 )
 
 // Segment is the next thing on a subscription: shared frames, or a receipt, or
-// that the cursor is behind the tail. The zero Segment means that there is nothing.
+// that the cursor is behind the tail, or that the subscription was ended. The zero Segment means that there is nothing.
 type Segment struct {
 	// Frames are encoded entries, back to back. They are shared by all readers, must
 	// not be changed and are valid until the next call of Next or Unpin. The caller
@@ -17,6 +15,8 @@ type Segment struct {
 	Receipt *Receipt
 	// Behind is set if Fetch must read the next entries from the store.
 	Behind bool
+	// Expelled is set when the subscription has ended and nothing comes any more.
+	Expelled *Expulsion
 	// ReceiptFollows is set if a receipt comes right after the frames. A caller that
 	// gathers both saves a write.
 	ReceiptFollows bool
@@ -34,13 +34,17 @@ type Subscription struct {
 	audience *Audience
 	member   any
 	tail     *tail
-	name     kaban.Username
+	identity string // its id; "" of an anonymous reader
+	name     string // of the identity
 
 	receipts    atomic.Pointer[receiptQueue] // nil until the first
 	outstanding int32                        // sends whose receipt was not taken yet
 	index       int32                        // in audience.members; guarded by Room.mu
 	left        bool                         // Leave was called: Next returns nothing
 	watches     bool                         // is not a member
+	counted     bool                         // counts as a member; guarded by Room.mu
+	expelled    atomic.Pointer[Expulsion]    // nil unless it must leave
+	rights      atomic.Pointer[Rights]       // nil until the first decision
 
 	// Marked belongs to the waker, which may set it for a subscription that it has
 	// noted already.
@@ -96,6 +100,14 @@ func (s *Subscription) Next() Segment {
 		s.Unpin()
 		return Segment{}
 	}
+	if e := s.expelled.Load(); e != nil {
+		return s.nextExpelled(e)
+	}
+	return s.nextEntry()
+}
+
+// nextEntry is Next for a subscription that goes on.
+func (s *Subscription) nextEntry() Segment {
 	if p := s.page; p != nil {
 		if p.base == s.seq {
 			return Segment{Frames: p.bytes[s.partial:], marks: p.marks, base: p.base, start: s.partial}

@@ -17,6 +17,7 @@ import (
 func (d *Dispatcher) addRoomLocked(state store.Room, looks []string) *Room {
 	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, budget: d.budget, pageEntries: d.options.PageEntries}
 	r.head.Store(state.Head)
+	r.revision.Store(state.Revision)
 	d.rooms[state.Name.Key()] = r
 	d.byName.Set(r.name.String(), r)
 	if len(looks) > 1 { // the first is the key
@@ -79,6 +80,13 @@ func (d *Dispatcher) forgetLocked(r *Room) bool {
 	d.byName.Delete(r.name.String())
 	d.forgetLooksLocked(r)
 	return true
+}
+
+// Unlist takes a room out of Rooms. It stays known by its name.
+func (d *Dispatcher) Unlist(r *Room) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.byName.Delete(r.name.String())
 }
 
 // forgetUnused drops a room that was made for a message that was then refused.

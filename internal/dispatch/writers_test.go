@@ -162,9 +162,9 @@ func (m *twoWriters) enter(f *followerAt, room string, start Start) {
 	var joined Joined
 	watch := rapid.Bool().Draw(m.rt, "watch") && stored > 0
 	if watch {
-		f.s, joined, err = d.Watch(f.reader, f.reader, plain, place)
+		f.s, joined, err = d.Watch(f.reader, f.reader, plain, kaban.Identity{}, place)
 	} else {
-		f.s, joined, err = d.Join(f.reader, f.reader, plain, storetest.Username(m.t, f.user), place)
+		f.s, joined, err = d.Join(f.reader, f.reader, plain, kaban.Visitor(storetest.Username(m.t, f.user)), place)
 	}
 	var resync *ResyncError
 	switch {
@@ -196,7 +196,7 @@ func (m *twoWriters) post() {
 	room := m.pickRoom()
 	draft := storetest.Draft(m.t, room, "poster", m.nextID(), "x")
 	drawEntry(m.rt, &draft)
-	receipt, err := m.pickNode().d.Post(context.Background(), draft, func() {})
+	receipt, err := m.pickNode().d.Post(context.Background(), Send{Draft: draft}, func() {})
 	if err != nil {
 		m.rt.Fatalf("post to %s: %v", room, err)
 	}

@@ -141,7 +141,7 @@ func parseEntry(line []byte) (store.Record, error) {
 
 // parseCommon parses the fields that all lines have.
 func parseCommon(room, username, id, content string, seq uint64) (r store.Record, author kaban.Username, err error) {
-	if r.Room, err = kaban.ParseRoomName(room); err != nil {
+	if r.Room, err = kaban.ParseAnyRoom(room); err != nil {
 		return r, author, fmt.Errorf("room: %w", err)
 	}
 	if author, err = kaban.ParseUsername(username); err != nil {

@@ -11,7 +11,7 @@ import (
 
 func (c *client) history(r *wire.Request) {
 	query := chat.Query{After: r.After, HasAfter: r.HasAfter, Before: r.Before, HasBefore: r.HasBefore, Limit: r.Limit, Bytes: wire.MaxFrame}
-	user, room, ref := c.user, r.Room, slices.Clone(r.Ref)
+	user, room, ref := c.user(), r.Room, slices.Clone(r.Ref)
 	var page chat.Page
 	var err error
 	c.handler.Ask(func(ctx context.Context) { page, err = user.History(ctx, room, query) }, func() {
@@ -44,7 +44,7 @@ func historyEvent(ref []byte, page *chat.Page) *wire.Event {
 }
 
 func (c *client) listRooms(r *wire.Request) {
-	infos, more := c.user.Rooms(r.AfterName, r.Limit)
+	infos, more := c.user().Rooms(r.AfterName, r.Limit)
 	c.handler.Spend(len(infos))
 	e := answer(wire.TypeRooms, r.Ref)
 	e.More = more
@@ -58,7 +58,7 @@ func (c *client) listRooms(r *wire.Request) {
 }
 
 func (c *client) listMembers(r *wire.Request) {
-	user, room, after, limit, ref := c.user, r.Room, r.AfterName, r.Limit, slices.Clone(r.Ref)
+	user, room, after, limit, ref := c.user(), r.Room, r.AfterName, r.Limit, slices.Clone(r.Ref)
 	if members, ok := user.MembersNow(room, after, limit); ok {
 		c.replyMembers(ref, &members)
 		return

@@ -33,7 +33,7 @@ func (c *client) join(r *wire.Request) {
 		c.replyError(r.Ref, wire.CodeRateLimited, fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms))
 		return
 	}
-	user, room, start := c.user, r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
+	user, room, start := c.userAt(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
 	if place, ok := user.Locate(room, start); ok {
 		c.enter(ref, place)
 		return
@@ -55,7 +55,7 @@ func (c *client) enter(ref []byte, place chat.Place) {
 		place.Abandon()
 		return
 	}
-	s, joined, err := c.user.Join(c.handler.Waker(), c.handler, c.framing.format(), place)
+	s, joined, err := c.user().Join(c.handler.Waker(), c.handler, c.framing.format(), place)
 	if err != nil {
 		c.replyFailure(ref, err)
 		return
@@ -84,7 +84,7 @@ func (c *client) part(r *wire.Request) {
 }
 
 func (c *client) send(r *wire.Request) {
-	send, err := c.user.Draft(c.subscription(r.Room), c.handler.Origin(), r.ID, r.Message)
+	send, err := c.user().Draft(c.subscription(r.Room), c.handler.Origin(), r.ID, r.Message)
 	if err != nil {
 		e := c.failure(r.Ref, err)
 		e.Room, e.ID = r.Room.String(), r.ID.String()
@@ -108,6 +108,11 @@ func (c *client) Receipt(dst []byte, s *chat.Subscription, r *chat.Receipt) []by
 	start := len(dst)
 	dst = wire.AppendAck(c.framing.begin(dst), ref, s.Room().Name().String(), r.ID, r.Seq, time.UnixMilli(r.Time), r.Duplicate)
 	return c.framing.end(dst, start)
+}
+
+// Expelled implements conn.Front.
+func (c *client) Expelled(dst []byte, s *chat.Subscription, e *chat.Expulsion) []byte {
+	return appendFrame(dst, c.framing, &wire.Event{Type: wire.TypeParted, Room: s.Room().Name().String(), Removal: wire.Removal(e.Reason)})
 }
 
 var _ conn.Front = (*client)(nil)

@@ -234,6 +234,10 @@ func (t *stream) run(ctx context.Context, subscription *chat.Subscription) {
 	defer sign.Stop()
 	for {
 		more, err := t.gather(ctx, subscription)
+		if errors.Is(err, errExpelled) {
+			t.write()
+			return
+		}
 		if err != nil {
 			t.server.config.Log.Error("cannot read the log for a stream of events; its client comes back", "err", err)
 			return
@@ -263,6 +267,9 @@ func (t *stream) run(ctx context.Context, subscription *chat.Subscription) {
 	}
 }
 
+// errExpelled ends a stream whose reader may not read the room any more.
+var errExpelled = errors.New("expelled")
+
 // gather copies what comes next into the buffer: while it is written the stream
 // must hold none of the room's memory. It reports whether there may be more.
 func (t *stream) gather(ctx context.Context, subscription *chat.Subscription) (more bool, err error) {
@@ -280,6 +287,11 @@ func (t *stream) gather(ctx context.Context, subscription *chat.Subscription) (m
 			} else if err != nil {
 				return false, err
 			}
+		case segment.Expelled != nil:
+			t.buffer = appendEvent(t.buffer, &wire.Event{
+				Type: wire.TypeParted, Room: subscription.Room().Name().String(), Removal: wire.Removal(segment.Expelled.Reason),
+			})
+			return false, errExpelled
 		case segment.Frames == nil:
 			return false, nil
 		default:

@@ -351,6 +351,17 @@ func (t *tx) Bump(name kaban.RoomName) error {
 	return t.check(err)
 }
 
+// Head implements store.Tx.
+func (t *tx) Head(name kaban.RoomName) (uint64, error) {
+	if t.batch == nil {
+		return 0, store.ErrReadOnly
+	}
+	if r := t.batch.room(name); r != nil {
+		return r.head, nil
+	}
+	return 0, nil
+}
+
 // Revision implements store.Tx.
 func (t *tx) Revision(name kaban.RoomName) (uint64, error) {
 	if t.failed != nil {

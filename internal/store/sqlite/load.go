@@ -88,7 +88,7 @@ func (l *loader) loadRooms() error {
 			err = errSum
 		}
 		if err == nil {
-			r.name, err = kaban.ParseRoomName(name)
+			r.name, err = kaban.ParseAnyRoom(name)
 		}
 		if err != nil {
 			if err = l.bad(damaged(fmt.Sprintf("room %d, %q", r.id, name), err)); err != nil {

@@ -127,7 +127,7 @@ func Username(t testing.TB, s string) kaban.Username {
 // RoomName parses a room name or fails the test.
 func RoomName(t testing.TB, s string) kaban.RoomName {
 	t.Helper()
-	r, err := kaban.ParseRoomName(s)
+	r, err := kaban.ParseAnyRoom(s)
 	if err != nil {
 		t.Fatalf("ParseRoomName(%q): %v", s, err)
 	}

@@ -1,0 +1,344 @@
+package people
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// Status is whether an account may be used.
+type Status string
+
+// The states of accounts.
+const (
+	StatusActive    Status = "active"
+	StatusSuspended Status = "suspended"
+	StatusUnclaimed Status = "unclaimed" // nobody has signed in yet
+	StatusRemoved   Status = "removed"   // for good; the name stays taken
+)
+
+// Account is somebody that the server knows. All times in this package are in
+// milliseconds since 1970 UTC; 0 is never.
+type Account struct {
+	ID       string     `json:"id"`       // opaque; 26 characters of base32
+	Username string     `json:"username"` // as kaban.ParseUsername returns it
+	Name     string     `json:"name,omitempty"`
+	Role     kaban.Role `json:"role"`
+	Status   Status     `json:"status"`
+	Reason   string     `json:"reason,omitempty"` // of a suspension
+	Bot      bool       `json:"bot,omitempty"`
+	Owner    string     `json:"owner,omitempty"` // of a bot: an account
+	Created  int64      `json:"created"`
+	Creator  string     `json:"creator,omitempty"` // an account
+	// Groups are the claims of single sign-on that the role and rooms came from.
+	Groups []string `json:"groups,omitempty"`
+}
+
+// Identity returns the author that the account is.
+func (a *Account) Identity() (kaban.Identity, error) {
+	name, err := kaban.ParseUsername(a.Username)
+	if err != nil {
+		return kaban.Identity{}, err
+	}
+	return kaban.Account(a.ID, name), nil
+}
+
+// nameOf returns the folded readings of the username; the first one is its key.
+func (a *Account) looks() []string {
+	name, err := kaban.ParseUsername(a.Username)
+	if err != nil {
+		return []string{a.Username}
+	}
+	return name.Looks()
+}
+
+// Accounts has all accounts by id.
+var Accounts = accounts{Table[Account]{
+	name: "account",
+	key:  func(a *Account) []string { return []string{a.ID} },
+	indexes: []index[Account]{
+		{"name", true, func(a *Account) [][]string { return [][]string{{a.looks()[0]}} }},
+		{"look", false, func(a *Account) (keys [][]string) {
+			for _, look := range a.looks() {
+				keys = append(keys, []string{look})
+			}
+			return keys
+		}},
+		{"role", false, func(a *Account) [][]string { return [][]string{{a.Role.String(), string(a.Status)}} }},
+		{"owner", false, func(a *Account) [][]string { return oneOf(a.Owner) }},
+	},
+}}
+
+// oneOf returns the keys of a value in an index by one part; none if it is empty.
+func oneOf(part string) [][]string {
+	if part == "" {
+		return nil
+	}
+	return [][]string{{part}}
+}
+
+type accounts struct{ Table[Account] }
+
+// Named returns the account with a username, whatever its spelling.
+func (t *accounts) Named(tx store.Tx, name kaban.Username) (Account, error) {
+	return t.find(tx, "name", name.Key())
+}
+
+// Like returns accounts whose names look like a name, up to a limit.
+func (t *accounts) Like(tx store.Tx, name kaban.Username, limit int) (found []Account, err error) {
+	seen := make(map[string]bool)
+	for _, look := range name.Looks() {
+		some, _, err := t.listBy(tx, "look", []string{look}, nil, limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range some {
+			if !seen[a.ID] && len(found) < limit {
+				seen[a.ID] = true
+				found = append(found, a)
+			}
+		}
+	}
+	return found, nil
+}
+
+// WithRole returns up to limit accounts with a role and a status.
+func (t *accounts) WithRole(tx store.Tx, role kaban.Role, status Status, limit int) (found []Account, more bool, err error) {
+	return t.listBy(tx, "role", []string{role.String(), string(status)}, nil, limit)
+}
+
+// Bots calls visit for every bot of an account.
+func (t *accounts) Bots(tx store.Tx, owner string, visit func(*Account) bool) error {
+	return all(func(after []string, limit int) ([]Account, bool, error) {
+		return t.listBy(tx, "owner", []string{owner}, after, limit)
+	}, func(a *Account) []string { return []string{owner, store.Key(a.ID)} }, visit)
+}
+
+// InOrder returns up to limit accounts, sorted by the key of their usernames, from
+// behind a key.
+func (t *accounts) InOrder(tx store.Tx, after string, limit int) (found []Account, more bool, err error) {
+	var behind []string
+	if after != "" {
+		behind = []string{after}
+	}
+	return t.listBy(tx, "name", nil, behind, limit)
+}
+
+// CredentialKind is a way to prove an identity.
+type CredentialKind string
+
+// The kinds of credentials.
+const (
+	CredentialPassword CredentialKind = "password" // the id is the account
+	CredentialPasskey  CredentialKind = "passkey"  // the id is the credential's
+	CredentialRecovery CredentialKind = "recovery" // the id is the hash of the code
+	CredentialOIDC     CredentialKind = "oidc"     // the id is store.Key(issuer, subject)
+)
+
+// Credential is something that an account signs in with.
+type Credential struct {
+	Kind    CredentialKind  `json:"kind"`
+	ID      string          `json:"id"` // unique in the kind
+	Account string          `json:"account"`
+	Name    string          `json:"name,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"` // belongs to the kind; never a secret in the clear
+	Created int64           `json:"created"`
+	Used    int64           `json:"used,omitempty"`
+}
+
+// Credentials has all credentials by kind and id.
+var Credentials = credentials{Table[Credential]{
+	name: "credential",
+	key:  func(c *Credential) []string { return []string{string(c.Kind), c.ID} },
+	indexes: []index[Credential]{
+		{"account", false, func(c *Credential) [][]string { return [][]string{{c.Account, string(c.Kind)}} }},
+	},
+}}
+
+type credentials struct{ Table[Credential] }
+
+// Of returns all credentials of an account, up to a limit. An empty kind is all
+// kinds.
+func (t *credentials) Of(tx store.Tx, account string, kind CredentialKind, limit int) (found []Credential, more bool, err error) {
+	prefix := []string{account}
+	if kind != "" {
+		prefix = append(prefix, string(kind))
+	}
+	return t.listBy(tx, "account", prefix, nil, limit)
+}
+
+// SecretKind is what a secret is for.
+type SecretKind string
+
+// The kinds of secrets.
+const (
+	SecretDevice SecretKind = "device" // one sign-in of a person
+	SecretToken  SecretKind = "token"  // of a program
+)
+
+// Secret is what a connection or a request proves an account with. Only its hash
+// is kept.
+type Secret struct {
+	Hash    string     `json:"hash"` // SHA-256, in hexadecimal
+	ID      string     `json:"id"`   // names it to people
+	Account string     `json:"account"`
+	Kind    SecretKind `json:"kind"`
+	Name    string     `json:"name"`
+	Created int64      `json:"created"`
+	Expires int64      `json:"expires,omitempty"`
+	Used    int64      `json:"used,omitempty"`    // to the hour
+	Address string     `json:"address,omitempty"` // of the last use
+	// Fresh is when the person last proved themselves with more than this secret.
+	Fresh int64 `json:"fresh,omitempty"`
+	// Issuer is the OpenID provider that the sign-in depends on.
+	Issuer   string   `json:"issuer,omitempty"`
+	Rooms    []string `json:"rooms,omitempty"` // keys; the token works in no other room
+	ReadOnly bool     `json:"read_only,omitempty"`
+}
+
+// Secrets has all secrets by hash.
+var Secrets = secrets{Table[Secret]{
+	name: "secret",
+	key:  func(s *Secret) []string { return []string{s.Hash} },
+	indexes: []index[Secret]{
+		{"id", true, func(s *Secret) [][]string { return [][]string{{s.ID}} }},
+		{"account", false, func(s *Secret) [][]string { return [][]string{{s.Account, string(s.Kind)}} }},
+	},
+}}
+
+type secrets struct{ Table[Secret] }
+
+// WithID returns the secret with an id.
+func (t *secrets) WithID(tx store.Tx, id string) (Secret, error) { return t.find(tx, "id", id) }
+
+// Of returns up to limit secrets of an account. An empty kind is all kinds.
+func (t *secrets) Of(tx store.Tx, account string, kind SecretKind, limit int) (found []Secret, more bool, err error) {
+	prefix := []string{account}
+	if kind != "" {
+		prefix = append(prefix, string(kind))
+	}
+	return t.listBy(tx, "account", prefix, nil, limit)
+}
+
+// Ticket is something short-lived that is used once: a device that waits for its
+// approval, a challenge, the state of a sign-in at a provider.
+type Ticket struct {
+	Hash    string          `json:"hash"` // SHA-256 of what its holder shows
+	Kind    string          `json:"kind"`
+	Account string          `json:"account,omitempty"`
+	Code    string          `json:"code,omitempty"` // what a person types; unique in the kind
+	Data    json.RawMessage `json:"data,omitempty"`
+	Expires int64           `json:"expires"`
+	Tries   int             `json:"tries,omitempty"`
+}
+
+// Tickets has all tickets by hash.
+var Tickets = tickets{Table[Ticket]{
+	name: "ticket",
+	key:  func(t *Ticket) []string { return []string{t.Hash} },
+	indexes: []index[Ticket]{
+		{"code", true, func(t *Ticket) [][]string {
+			if t.Code == "" {
+				return nil
+			}
+			return [][]string{{t.Kind, t.Code}}
+		}},
+		{"expires", false, func(t *Ticket) [][]string { return [][]string{{stamp(t.Expires)}} }},
+	},
+}}
+
+type tickets struct{ Table[Ticket] }
+
+// WithCode returns the ticket of a kind with a code.
+func (t *tickets) WithCode(tx store.Tx, kind, code string) (Ticket, error) {
+	return t.find(tx, "code", kind, code)
+}
+
+// Expire removes up to limit tickets that have expired, and returns how many.
+func (t *tickets) Expire(tx store.Tx, now int64, limit int) (int, error) {
+	found, _, err := t.listBy(tx, "expires", nil, nil, limit)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for i := range found {
+		if found[i].Expires > now {
+			break
+		}
+		if err := t.Delete(tx, found[i].Hash); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// stamp returns a time as text that sorts as the time does.
+func stamp(ms int64) string {
+	s := strconv.FormatInt(max(ms, 0), 10)
+	return "0000000000000000"[min(len(s), 16):] + s
+}
+
+// Invite is a link that makes an account, or that lets somebody into one.
+type Invite struct {
+	Hash string `json:"hash"` // SHA-256 of the token in the link
+	ID   string `json:"id"`   // names it to people
+	// Account is the account that the link signs in to, once. Empty if it makes
+	// one.
+	Account string     `json:"account,omitempty"`
+	Role    kaban.Role `json:"role,omitempty"`
+	Rooms   []string   `json:"rooms,omitempty"` // names
+	Uses    int        `json:"uses"`            // left
+	Expires int64      `json:"expires"`
+	Created int64      `json:"created"`
+	Creator string     `json:"creator,omitempty"` // an account; empty is the operator
+}
+
+// Invites has all invites by hash.
+var Invites = invites{Table[Invite]{
+	name: "invite",
+	key:  func(i *Invite) []string { return []string{i.Hash} },
+	indexes: []index[Invite]{
+		{"id", true, func(i *Invite) [][]string { return [][]string{{i.ID}} }},
+		{"account", false, func(i *Invite) [][]string { return oneOf(i.Account) }},
+	},
+}}
+
+type invites struct{ Table[Invite] }
+
+// WithID returns the invite with an id.
+func (t *invites) WithID(tx store.Tx, id string) (Invite, error) { return t.find(tx, "id", id) }
+
+// For returns up to limit links into an account.
+func (t *invites) For(tx store.Tx, account string, limit int) (found []Invite, more bool, err error) {
+	return t.listBy(tx, "account", []string{account}, nil, limit)
+}
+
+// Block is an account that another one does not want to hear from.
+type Block struct {
+	Account string `json:"account"`
+	Blocked string `json:"blocked"`
+	Since   int64  `json:"since"`
+}
+
+// Blocks has all blocks by both accounts.
+var Blocks = Table[Block]{
+	name: "block",
+	key:  func(b *Block) []string { return []string{b.Account, b.Blocked} },
+}
+
+// Link attributes the entries of a visitor to an account.
+type Link struct {
+	Visitor string `json:"visitor"` // the id of the identity
+	Account string `json:"account"`
+	Since   int64  `json:"since"`
+}
+
+// Links has all links by visitor.
+var Links = Table[Link]{
+	name:    "link",
+	key:     func(l *Link) []string { return []string{l.Visitor} },
+	indexes: []index[Link]{{"account", false, func(l *Link) [][]string { return oneOf(l.Account) }}},
+}

@@ -1,0 +1,49 @@
+package people
+
+import (
+	"kaban/internal/store"
+)
+
+// Audit says who did what to whom. It has no secrets and no contents.
+type Audit struct {
+	Time    int64  `json:"time"`
+	ID      string `json:"id"`              // unique, random
+	Actor   string `json:"actor,omitempty"` // the id of an identity; empty is the operator
+	Name    string `json:"name,omitempty"`  // of the actor, then
+	Action  string `json:"action"`
+	Subject string `json:"subject,omitempty"` // a username, or the id of an invite, a device …
+	Room    string `json:"room,omitempty"`
+	Address string `json:"address,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+	Count   int    `json:"count,omitempty"` // of the same within an hour
+}
+
+// Audits has all rows of the audit, by time.
+var Audits = audits{Table[Audit]{
+	name: "audit",
+	key:  func(a *Audit) []string { return []string{stamp(a.Time), a.ID} },
+}}
+
+type audits struct{ Table[Audit] }
+
+// Since returns up to limit rows, the oldest first, from a time on or from behind
+// a row.
+func (t *audits) Since(tx store.Tx, time int64, after *Audit, limit int) (found []Audit, more bool, err error) {
+	from := []string{stamp(time)}
+	if after != nil {
+		from = t.key(after)
+	}
+	return t.List(tx, nil, from, limit)
+}
+
+// Setting is a setting of the server that its owner can change while it runs.
+type Setting struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Settings has all settings that are not at their defaults.
+var Settings = Table[Setting]{
+	name: "setting",
+	key:  func(s *Setting) []string { return []string{s.Key} },
+}

@@ -1,0 +1,79 @@
+package people
+
+import (
+	"errors"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// Known returns what is stored about a room, or, if that is nothing, a public room
+// without any restriction. stored reports which. Whether there is such a room at
+// all is for its log to say.
+func (t *rooms) Known(tx store.Tx, name kaban.RoomName) (r Room, stored bool, err error) {
+	r, err = t.Get(tx, name.Key())
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Room{Key: name.Key(), Name: name.String(), Kind: kaban.RoomPublic}, false, nil
+	case err != nil:
+		return Room{}, false, err
+	}
+	return r, true, nil
+}
+
+// Find returns the membership of an account in a room, if there is one.
+func (t *members) Find(tx store.Tx, room, account string) (m Member, ok bool, err error) {
+	m, err = t.Get(tx, room, account)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Member{}, false, nil
+	case err != nil:
+		return Member{}, false, err
+	}
+	return m, true, nil
+}
+
+// Enter adds or replaces a membership and keeps the room's count of them. It stores
+// the room.
+func Enter(tx store.Tx, r *Room, m *Member) error {
+	_, known, err := Members.Find(tx, r.Key, m.Account)
+	if err != nil {
+		return err
+	}
+	if !known {
+		r.Members++
+	}
+	if err := Rooms.Put(tx, r); err != nil {
+		return err
+	}
+	return Members.Put(tx, m)
+}
+
+// Leave removes a membership and keeps the room's count of them.
+func Leave(tx store.Tx, r *Room, account string) error {
+	_, known, err := Members.Find(tx, r.Key, account)
+	if err != nil || !known {
+		return err
+	}
+	r.Members--
+	if err := Rooms.Put(tx, r); err != nil {
+		return err
+	}
+	return Members.Delete(tx, r.Key, account)
+}
+
+// AddressSubject is the subject of a restriction for an address.
+func AddressSubject(address string) string { return "address:" + address }
+
+// Restricted returns what moderation left an identity in a room at a time. A ban
+// that is over is none.
+func Restricted(tx store.Tx, room, subject string, now int64) (banned, muted bool, err error) {
+	r, err := Restrictions.Get(tx, room, subject)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, false, nil
+	case err != nil:
+		return false, false, err
+	}
+	return r.Ban && (r.Until == 0 || now < r.Until), r.Mute, nil
+}

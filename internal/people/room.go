@@ -1,0 +1,170 @@
+package people
+
+import (
+	"slices"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// History is how much of a private room's log new members see.
+type History string
+
+// The settings of history.
+const (
+	HistoryAll    History = "all"
+	HistoryJoined History = "joined" // from joining on
+)
+
+// Room is what a server knows of a room beside its log. A room without a document
+// is public and has no creator.
+type Room struct {
+	Key     string          `json:"key"` // kaban.RoomName.Key
+	Name    string          `json:"name"`
+	Kind    kaban.RoomKind  `json:"kind"`
+	Flags   kaban.RoomFlags `json:"flags,omitempty"`
+	Topic   string          `json:"topic,omitempty"`
+	History History         `json:"history,omitempty"` // empty is all
+	Creator string          `json:"creator,omitempty"` // an account
+	Created int64           `json:"created"`
+	People  []string        `json:"people,omitempty"` // accounts of a direct room, sorted
+	// Members is the number of memberships; see Enter and Leave.
+	Members int `json:"members,omitempty"`
+}
+
+// Rooms has all rooms by key.
+var Rooms = rooms{Table[Room]{
+	name: "room",
+	key:  func(r *Room) []string { return []string{r.Key} },
+	indexes: []index[Room]{
+		{"people", true, func(r *Room) [][]string {
+			if len(r.People) == 0 {
+				return nil
+			}
+			return [][]string{r.People}
+		}},
+	},
+}}
+
+type rooms struct{ Table[Room] }
+
+// Of returns the direct room of some accounts.
+func (t *rooms) Of(tx store.Tx, accounts []string) (Room, error) {
+	people := slices.Clone(accounts)
+	slices.Sort(people)
+	return t.find(tx, "people", people...)
+}
+
+// Member is a membership of an account in a room.
+type Member struct {
+	Room    string         `json:"room"` // the key
+	Account string         `json:"account"`
+	Role    kaban.RoomRole `json:"role"`
+	// From is the first seq that the member may see.
+	From  uint64 `json:"from"`
+	Since int64  `json:"since"`
+	// Hidden is set in a direct room that the member has left until the next
+	// message.
+	Hidden bool `json:"hidden,omitempty"`
+	// Read is the seq up to which the member has read.
+	Read   uint64            `json:"read,omitempty"`
+	Notify kaban.NotifyLevel `json:"notify,omitempty"`
+	// Group is set if a group of single sign-on gave the membership.
+	Group string `json:"group,omitempty"`
+}
+
+// Members has all memberships by room and account.
+var Members = members{Table[Member]{
+	name: "member",
+	key:  func(m *Member) []string { return []string{m.Room, m.Account} },
+	indexes: []index[Member]{
+		{"account", true, func(m *Member) [][]string { return [][]string{{m.Account, m.Room}} }},
+		{"op", true, func(m *Member) [][]string {
+			if m.Role != kaban.RoomRoleOp {
+				return nil
+			}
+			return [][]string{{m.Room, m.Account}}
+		}},
+	},
+}}
+
+type members struct{ Table[Member] }
+
+// In returns up to limit members of a room, by account, from behind an account.
+func (t *members) In(tx store.Tx, room, after string, limit int) (found []Member, more bool, err error) {
+	return t.List(tx, []string{room}, behind(room, after), limit)
+}
+
+// Of returns up to limit memberships of an account, by room, from behind the key
+// of a room.
+func (t *members) Of(tx store.Tx, account, after string, limit int) (found []Member, more bool, err error) {
+	return t.listBy(tx, "account", []string{account}, behind(account, after), limit)
+}
+
+// Ops returns up to limit ops of a room.
+func (t *members) Ops(tx store.Tx, room string, limit int) (found []Member, more bool, err error) {
+	return t.listBy(tx, "op", []string{room}, nil, limit)
+}
+
+// All calls visit for every member of a room until it returns false.
+func (t *members) All(tx store.Tx, room string, visit func(*Member) bool) error {
+	return all(func(after []string, limit int) ([]Member, bool, error) {
+		return t.List(tx, []string{room}, after, limit)
+	}, t.key, visit)
+}
+
+// AllOf calls visit for every membership of an account until it returns false.
+func (t *members) AllOf(tx store.Tx, account string, visit func(*Member) bool) error {
+	return all(func(after []string, limit int) ([]Member, bool, error) {
+		return t.listBy(tx, "account", []string{account}, after, limit)
+	}, func(m *Member) []string { return []string{account, m.Room} }, visit)
+}
+
+// behind returns the key that a listing goes on from; none if after is empty.
+func behind(prefix, after string) []string {
+	if after == "" {
+		return nil
+	}
+	return []string{prefix, after}
+}
+
+// Restriction is a ban or a mute in a room. It outlives the membership.
+type Restriction struct {
+	Room string `json:"room"` // the key
+	// Subject is the id of an identity, or "address:" and an address.
+	Subject string `json:"subject"`
+	Ban     bool   `json:"ban,omitempty"`
+	Mute    bool   `json:"mute,omitempty"`
+	Until   int64  `json:"until,omitempty"` // of the ban
+	Reason  string `json:"reason,omitempty"`
+	By      string `json:"by"` // the id of an identity
+	Since   int64  `json:"since"`
+}
+
+// Restrictions has all restrictions by room and subject.
+var Restrictions = Table[Restriction]{
+	name: "restriction",
+	key:  func(r *Restriction) []string { return []string{r.Room, r.Subject} },
+}
+
+// Hook is an incoming webhook: an identity that is a member of one room.
+type Hook struct {
+	Hash     string `json:"hash"` // SHA-256 of the key in its address
+	ID       string `json:"id"`   // names it to people
+	Room     string `json:"room"`
+	Username string `json:"username"` // of messages that name no other
+	Created  int64  `json:"created"`
+	Creator  string `json:"creator,omitempty"`
+}
+
+// Hooks has all hooks by hash.
+var Hooks = hooks{Table[Hook]{
+	name:    "hook",
+	key:     func(h *Hook) []string { return []string{h.Hash} },
+	indexes: []index[Hook]{{"id", true, func(h *Hook) [][]string { return [][]string{{h.ID}} }}},
+}}
+
+type hooks struct{ Table[Hook] }
+
+// WithID returns the hook with an id.
+func (t *hooks) WithID(tx store.Tx, id string) (Hook, error) { return t.find(tx, "id", id) }

@@ -1,0 +1,243 @@
+// Package people is the schema of everything that a server keeps beside its logs:
+// accounts and their credentials, rooms and their members, the audit. Each type is
+// a table of documents; see store.Tx. The package holds no rules: packages account
+// and chat decide what may be written.
+package people
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"kaban/internal/store"
+)
+
+// Errors that callers distinguish with errors.Is.
+var (
+	// ErrNotFound means that there is no such document.
+	ErrNotFound = errors.New("there is no such document")
+	// ErrExists means that another document has the same value where it must be
+	// unique. An *ExistsError is one.
+	ErrExists = errors.New("there is such a document already")
+)
+
+// ExistsError names the index in which a value exists already.
+type ExistsError struct{ Table, Index string }
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("another document of %s has the same %s", e.Table, e.Index)
+}
+
+// Unwrap makes every ExistsError an ErrExists.
+func (e *ExistsError) Unwrap() error { return ErrExists }
+
+// Table keeps values of one type. The functions that compute keys must be pure.
+// Methods run in the transaction of the given Tx.
+type Table[T any] struct {
+	name    string
+	key     func(*T) []string
+	indexes []index[T]
+}
+
+// index finds the values of a table by other keys than their own.
+type index[T any] struct {
+	name   string
+	unique bool
+	keys   func(*T) [][]string // none if the value is not in the index
+}
+
+// document is the key of a value, or of those under a prefix of its parts.
+func (t *Table[T]) document(key []string) string {
+	return store.Key(append([]string{t.name}, key...)...)
+}
+
+// entry is the key of an entry of an index.
+func (t *Table[T]) entry(index string, key []string) string {
+	return store.Key(append([]string{t.name + "." + index}, key...)...)
+}
+
+// Get returns the value with a key, or ErrNotFound.
+func (t *Table[T]) Get(tx store.Tx, key ...string) (T, error) {
+	var v T
+	data, err := tx.Get(t.document(key))
+	switch {
+	case err != nil:
+		return v, err
+	case data == nil:
+		return v, fmt.Errorf("%s: %w", t.name, ErrNotFound)
+	}
+	return t.decode(data)
+}
+
+func (t *Table[T]) decode(data []byte) (v T, err error) {
+	if err := json.Unmarshal(data, &v); err != nil {
+		return v, fmt.Errorf("%w: a document of %s: %w", store.ErrDamaged, t.name, err)
+	}
+	return v, nil
+}
+
+// Put adds or replaces a value. If another one has the same value in a unique
+// index, it returns an *ExistsError and changes nothing.
+func (t *Table[T]) Put(tx store.Tx, v *T) error {
+	key := t.key(v)
+	old, err := t.Get(tx, key...)
+	known := err == nil
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	primary := store.Key(key...)
+	for _, x := range t.indexes {
+		if !x.unique {
+			continue
+		}
+		for _, k := range x.keys(v) {
+			switch holder, err := tx.Get(t.entry(x.name, k)); {
+			case err != nil:
+				return err
+			case holder != nil && string(holder) != primary:
+				return &ExistsError{t.name, x.name}
+			}
+		}
+	}
+	if known {
+		if err := t.removeFromIndexes(tx, &old); err != nil {
+			return err
+		}
+	}
+	for _, x := range t.indexes {
+		for _, k := range x.keys(v) {
+			if err := tx.Put(t.entry(x.name, x.full(k, key)), []byte(primary)); err != nil {
+				return err
+			}
+		}
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode a document of %s: %w", t.name, err)
+	}
+	return tx.Put(t.document(key), data)
+}
+
+// full returns the parts of an entry's key. Entries of an index that is not unique
+// end with the key of their value.
+func (x *index[T]) full(k, key []string) []string {
+	if x.unique {
+		return k
+	}
+	return append(append([]string{}, k...), store.Key(key...))
+}
+
+func (t *Table[T]) removeFromIndexes(tx store.Tx, v *T) error {
+	for _, x := range t.indexes {
+		for _, k := range x.keys(v) {
+			if err := tx.Delete(t.entry(x.name, x.full(k, t.key(v)))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Delete removes the value with a key, if there is one.
+func (t *Table[T]) Delete(tx store.Tx, key ...string) error {
+	v, err := t.Get(tx, key...)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.removeFromIndexes(tx, &v); err != nil {
+		return err
+	}
+	return tx.Delete(t.document(key))
+}
+
+// List returns up to limit values, ascending by key, whose keys begin with the
+// parts of a prefix and come after the parts of another key (empty is all), and
+// whether there are more.
+func (t *Table[T]) List(tx store.Tx, prefix, after []string, limit int) (values []T, more bool, err error) {
+	found, more, err := scan(tx, t.document(prefix), t.document(after), len(after) > 0, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, d := range found {
+		v, err := t.decode(d.Value)
+		if err != nil {
+			return nil, false, err
+		}
+		values = append(values, v)
+	}
+	return values, more, nil
+}
+
+// Find returns the value that a unique index has, or ErrNotFound.
+func (t *Table[T]) find(tx store.Tx, index string, key ...string) (T, error) {
+	primary, err := tx.Get(t.entry(index, key))
+	switch {
+	case err != nil:
+		var none T
+		return none, err
+	case primary == nil:
+		var none T
+		return none, fmt.Errorf("%s by %s: %w", t.name, index, ErrNotFound)
+	}
+	return t.Get(tx, store.KeyParts(string(primary))...)
+}
+
+// listBy is List over the entries of an index: prefix and after are parts of its
+// keys, and those of an index that is not unique end with store.Key of the value's
+// key.
+func (t *Table[T]) listBy(tx store.Tx, index string, prefix, after []string, limit int) (values []T, more bool, err error) {
+	found, more, err := scan(tx, t.entry(index, prefix), t.entry(index, after), len(after) > 0, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, d := range found {
+		v, err := t.Get(tx, store.KeyParts(string(d.Value))...)
+		if err != nil {
+			return nil, false, fmt.Errorf("%w: index %s of %s: %w", store.ErrDamaged, index, t.name, err)
+		}
+		values = append(values, v)
+	}
+	return values, more, nil
+}
+
+// scan returns the documents under a key, and whether there are more than limit.
+func scan(tx store.Tx, prefix, after string, hasAfter bool, limit int) (found []store.Document, more bool, err error) {
+	from, to := store.KeysUnder(prefix)
+	if hasAfter {
+		from = max(from, after+"\x00")
+	}
+	if found, err = tx.Scan(from, to, limit+1); err != nil {
+		return nil, false, err
+	}
+	if more = len(found) > limit; more {
+		found = found[:limit]
+	}
+	return found, more, nil
+}
+
+// maxPage is the number of documents that all reads at a time.
+const maxPage = 1000
+
+// all calls visit for every value that a function of pages returns, in order,
+// until visit returns false.
+func all[T any](page func(after []string, limit int) ([]T, bool, error), after func(*T) []string, visit func(*T) bool) error {
+	var last []string
+	for {
+		values, more, err := page(last, maxPage)
+		if err != nil {
+			return err
+		}
+		for i := range values {
+			if !visit(&values[i]) {
+				return nil
+			}
+		}
+		if !more {
+			return nil
+		}
+		last = after(&values[len(values)-1])
+	}
+}
