@@ -60,7 +60,7 @@ func (i Identity) IsZero() bool { return i.id == "" }
 // numbers, so readers must count the kinds that they do not know.
 type Kind uint8
 
-// The kinds of entries. The body of each but a message is the JSON of its fields.
+// The kinds of entries.
 const (
 	// KindMessage is a message. Its body is the content.
 	KindMessage Kind = 1

@@ -86,7 +86,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/store/storetest": {
 		[]string{"kaban", "kaban/internal/store"},
-		[]string{"github.com/google/go-cmp"},
+		[]string{"github.com/google/go-cmp", "pgregory.net/rapid"},
 		"the suite must suit every driver",
 	},
 	"kaban/internal/dispatch": {
