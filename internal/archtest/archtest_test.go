@@ -89,6 +89,10 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the state of a connection does not depend on its protocol",
 	},
+	"kaban/internal/limit": {
+		nil, nil,
+		"a rate depends on neither whose it is nor who is exempt",
+	},
 	"kaban/internal/access": {
 		nil, nil,
 		"a permission depends only on facts",
