@@ -93,6 +93,10 @@ var rules = map[string]rule{
 		nil, nil,
 		"a rate depends on neither whose it is nor who is exempt",
 	},
+	"kaban/internal/peer": {
+		nil, nil,
+		"the other end of a connection does not depend on its protocol",
+	},
 	"kaban/internal/access": {
 		nil, nil,
 		"a permission depends only on facts",
