@@ -58,7 +58,7 @@ func (b *backoff) take(key Key, slow time.Duration) (taken charge, wait time.Dur
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.tickLocked()
-	g := s.atLocked(key, b.table.period)
+	g := s.atLocked(key)
 	switch {
 	case now < g.next:
 		return charge{}, g.next - now
@@ -103,7 +103,7 @@ func (b *backoff) undo(c charge, ticket bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tickLocked()
-	g := s.atLocked(c.key, b.table.period)
+	g := s.atLocked(c.key)
 	g.full -= min(b.every, g.full)
 	g.ticket = g.ticket || ticket
 	if c.next != 0 && g.next == c.next && g.strikes > 0 {
@@ -121,7 +121,7 @@ func (b *backoff) reset(key Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tickLocked()
-	*s.atLocked(key, b.table.period) = guesses{}
+	*s.atLocked(key) = guesses{}
 }
 
 // slowness returns the delay of a key that has no attempt free, and 0 for others.
@@ -133,7 +133,7 @@ func (b *backoff) slowness(key Key) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.tickLocked()
-	g := *s.atLocked(key, b.table.period)
+	g := *s.atLocked(key)
 	if max(g.full, now)+b.every-b.whole <= now {
 		return 0
 	}
@@ -150,7 +150,7 @@ func (b *backoff) count(key Key) (taken charge) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.tickLocked()
-	g := s.atLocked(key, b.table.period)
+	g := s.atLocked(key)
 	g.full = min(max(g.full, now)+b.every, now+b.whole)
 	taken.key = key
 	if g.full+b.every-b.whole > now {

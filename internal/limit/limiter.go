@@ -3,12 +3,15 @@ package limit
 import "time"
 
 // Rate is a token bucket: it holds up to Burst tokens and gains Count in each Per.
-// A Rate without a positive Count limits nothing.
+// A Rate without a positive Count and Per limits nothing.
 type Rate struct {
 	Count int
 	Per   time.Duration
 	Burst int // 0 or less: Count
 }
+
+// maxWhole bounds the time in which a bucket fills, so that times stay in range.
+const maxWhole = 1 << 60 // 36 years
 
 // bucket is the state of a token bucket: the time at which it is full again. It is
 // the whole state, as in the generic cell rate algorithm. The zero bucket is full.
@@ -26,14 +29,14 @@ type Limiter struct {
 // for ExceededError.
 func NewLimiter(name string, rate Rate, clock func() time.Duration) *Limiter {
 	l := &Limiter{name: name}
-	if rate.Count <= 0 {
+	if rate.Count <= 0 || rate.Per <= 0 {
 		return l
 	}
 	if rate.Burst <= 0 {
 		rate.Burst = rate.Count
 	}
 	l.every = max(rate.Per/time.Duration(rate.Count), 1)
-	l.whole = time.Duration(rate.Burst) * l.every
+	l.whole = min(time.Duration(rate.Burst), maxWhole/l.every) * l.every
 	l.table.init(clock, 2*l.whole) // a bucket owes at most as much as it holds
 	return l
 }
@@ -48,7 +51,7 @@ func (l *Limiter) Take(key Key, n int) (wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.tickLocked()
-	b := s.atLocked(key, l.table.period)
+	b := s.atLocked(key)
 	full := max(b.full, now) + l.cost(n)
 	if wait = full - l.whole - now; wait > 0 {
 		return wait
@@ -78,7 +81,7 @@ func (l *Limiter) Reserve(key Key, n int) (wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.tickLocked()
-	b := s.atLocked(key, l.table.period)
+	b := s.atLocked(key)
 	b.full = min(max(b.full, now)+l.cost(n), now+2*l.whole-l.every)
 	return max(b.full+l.every-l.whole-now, 0)
 }
@@ -92,7 +95,7 @@ func (l *Limiter) Give(key Key, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tickLocked()
-	b := s.atLocked(key, l.table.period)
+	b := s.atLocked(key)
 	b.full -= min(l.cost(n), b.full) // a time in the past is a full bucket
 }
 

@@ -110,15 +110,18 @@ func TestTake(t *testing.T) {
 	if err := l.Check(0, 1); err != nil {
 		t.Errorf("the zero key is limited: %v", err)
 	}
-	for _, rate := range []Rate{{}, {Count: -1, Per: time.Second}} {
+	for _, rate := range []Rate{{}, {Count: -1, Per: time.Second}, {Count: 1}, {Count: 1, Per: -1}} {
 		if l := NewLimiter("", rate, h.clock); l.Take(a, 1e9) != 0 || l.Reserve(a, 1e9) != 0 || l.Keys() != 0 {
 			t.Errorf("%+v limits something", rate)
 		}
 	}
-	for _, rate := range []Rate{{Count: 1}, {Count: 1, Per: -1, Burst: -1}, {Count: 1 << 60, Per: 1}} {
-		if wait := NewLimiter("", rate, h.clock).Take(a, 1); wait != 0 { // must not divide by zero either
-			t.Errorf("%+v waits %s", rate, wait)
-		}
+	fast := NewLimiter("", Rate{Count: 1 << 60, Per: 1, Burst: 5}, h.clock) // at most one a nanosecond
+	if fast.Take(a, 5) != 0 || fast.Take(a, 1) != 1 {
+		t.Error("a rate that is too fast is not limited to one a nanosecond")
+	}
+	huge := NewLimiter("", Rate{Count: 1, Per: time.Hour, Burst: 1 << 60}, h.clock)
+	if huge.Reserve(a, 1<<60) <= 0 || huge.Take(a, 1) <= 0 {
+		t.Error("a burst that is too large overflows")
 	}
 }
 
@@ -222,6 +225,41 @@ func TestKeysAreForgotten(t *testing.T) {
 	h.advance(2 * time.Second)
 	if got := l.Keys(); got != 0 {
 		t.Errorf("%d keys are remembered after all are full", got)
+	}
+	l.Take(NameKey("a"), 1)
+	h.advance(time.Hour)
+	if got := l.Keys(); got != 0 {
+		t.Errorf("%d keys are remembered after an hour in which nothing happened", got)
+	}
+	for i := range 100_000 { // a thousand a second, each full after one
+		l.Take(AddressKey(addressNumber(i)), 10)
+		h.advance(time.Millisecond)
+	}
+	if got := l.Keys(); got > 4000 {
+		t.Errorf("%d keys are remembered of a thousand a second, want at most those of two periods of 2 s", got)
+	}
+}
+
+// A bucket that owes all it can is remembered until it is full, whatever else
+// happens in its shard.
+func TestDebtsAreNotForgotten(t *testing.T) {
+	var h hand
+	l := NewLimiter("", Rate{Count: 10, Per: time.Second, Burst: 10}, h.clock)
+	key, other := NameKey("a"), Key(0)
+	for i := 0; other == 0 || other%shards != key%shards; i++ {
+		other = AddressKey(addressNumber(i))
+	}
+	for range 5 {
+		for range 10 {
+			l.Reserve(key, 10)
+		}
+		for range 18 {
+			h.advance(100 * time.Millisecond)
+			l.Take(other, 1)
+		}
+		if wait := l.Take(key, 10); wait != 100*time.Millisecond {
+			t.Fatalf("a bucket that owes a second fills in %s after 1.8 s, want 100ms", wait)
+		}
 	}
 }
 
@@ -330,9 +368,11 @@ func TestTakeAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for known keys, want 0", n)
 	}
 	key := NameKey(id)
-	if n := testing.AllocsPerRun(10_000, func() {
-		h.advance(time.Second) // the generations turn every 20
-		l.Take(key, 1)
+	if n := testing.AllocsPerRun(100, func() {
+		for range 1000 {
+			h.advance(time.Second) // the generations turn every 20
+			l.Take(key, 1)
+		}
 	}); n != 0 {
 		t.Errorf("%v allocations as generations turn, want 0", n)
 	}

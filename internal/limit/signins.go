@@ -153,12 +153,13 @@ func (s *SignIns) remember(pair Key) {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	shard.tickLocked()
-	shard.atLocked(pair, s.known.period)
+	shard.atLocked(pair)
 }
 
 func (s *SignIns) knows(pair Key) bool {
 	shard := s.known.of(pair)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	return shard.young.find(pair) != nil || shard.older.find(pair) != nil
+	shard.tickLocked()
+	return shard.hasLocked(pair)
 }

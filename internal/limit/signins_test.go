@@ -54,6 +54,10 @@ func TestDelayOfAccountAtAddressGrows(t *testing.T) {
 	if wait := fail(s, address("192.0.2.2"), "alice"); wait != 0 {
 		t.Errorf("another address waits %s", wait)
 	}
+	h.advance(6 * time.Minute) // five are free again, and of the 9 doublings one is forgotten
+	if got := delays(&h, 6, func() time.Duration { return fail(s, home, "alice") }); !slices.Equal(got, seconds(0, 0, 0, 0, 0, 60)) {
+		t.Errorf("delays after six minutes %v", got)
+	}
 	h.advance(time.Hour)
 	if got := delays(&h, 6, func() time.Duration { return fail(s, home, "alice") }); !slices.Equal(got, seconds(0, 0, 0, 0, 0, 1)) {
 		t.Errorf("delays an hour later %v", got)
@@ -124,6 +128,9 @@ func TestGuessesFromManyAddressesAreSlowed(t *testing.T) {
 	}
 	if wait := fail(s, addressNumber(5000), "alice"); wait != maxAccountDelay {
 		t.Errorf("the delay has grown to %s, want %s", wait, maxAccountDelay)
+	}
+	if wait := fail(s, addressNumber(1999), "alice"); wait <= 0 {
+		t.Error("whoever has waited once need not wait again")
 	}
 	if wait := fail(s, addressNumber(5000), "bob"); wait != 0 {
 		t.Errorf("another account waits %s", wait)
@@ -227,9 +234,78 @@ func TestAttemptsAtTheSameTime(t *testing.T) {
 	if _, wait := s.Begin(address("192.0.2.1"), "alice"); wait == 0 {
 		t.Error("canceling one attempt made two free")
 	}
+	begun[1].Cancel()
+	if _, wait := s.Begin(address("192.0.2.1"), "alice"); wait == 0 {
+		t.Error("canceling an attempt that came before the delay ended the delay")
+	}
 	begun[0].Succeed()
 	if _, wait := s.Begin(address("192.0.2.1"), "alice"); wait != 0 {
 		t.Errorf("after success the next waits %s", wait)
+	}
+}
+
+// A refusal for one reason counts for nothing else, and does not make anybody wait
+// again for another reason.
+func TestRefusalsDoNotCount(t *testing.T) {
+	var h hand
+	s := NewSignIns(10, h.clock)
+	for i := range accountFree + 200 {
+		delays(&h, 1, func() time.Duration { return fail(s, addressNumber(1000+i), "alice") })
+	}
+	from := address("192.0.2.1")
+	slow := fail(s, from, "alice")
+	if slow != maxAccountDelay {
+		t.Fatalf("alice waits %s from a new address, want %s", slow, maxAccountDelay)
+	}
+	h.advance(slow)
+	a, wait := s.Begin(from, "alice")
+	if wait != 0 {
+		t.Fatalf("alice waits again, %s", wait)
+	}
+	a.Cancel()
+	for i := range 10 {
+		fail(s, from, fmt.Sprint(i))
+	}
+	for range 20 { // the address is refused now
+		if wait = fail(s, from, "alice"); wait != 6*time.Second {
+			t.Fatalf("alice waits %s for the address, want 6s", wait)
+		}
+	}
+	if slow := s.pairs.slowness(pairKey(NameKey("alice"), AddressKey(from))); slow != 0 {
+		t.Errorf("refusals of the address count for the account: %s", slow)
+	}
+	h.advance(wait)
+	if wait := fail(s, from, "alice"); wait != 0 {
+		t.Errorf("after waiting for the account and the address alice waits %s", wait)
+	}
+}
+
+func TestSuccessIsRemembered(t *testing.T) {
+	var h hand
+	s := NewSignIns(10, h.clock)
+	home := address("192.0.2.1")
+	a, _ := s.Begin(home, "alice")
+	a.Succeed()
+	for i := range 100 {
+		fail(s, home, fmt.Sprint(i))
+	}
+	for range 3 {
+		a, wait := s.Begin(home, "alice")
+		if wait != 0 {
+			t.Fatalf("alice waits %s for what others do at her address", wait)
+		}
+		a.Succeed()
+		h.advance(20 * 24 * time.Hour)
+		for i := range 100 {
+			fail(s, home, fmt.Sprint(i))
+		}
+	}
+	h.advance(100 * 24 * time.Hour)
+	for i := range 100 {
+		fail(s, home, fmt.Sprint(i))
+	}
+	if wait := fail(s, home, "alice"); wait == 0 {
+		t.Error("an account is remembered at an address for longer than 60 days")
 	}
 }
 

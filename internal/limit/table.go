@@ -78,7 +78,7 @@ func (g *generation[V]) place(key Key) *slot[V] {
 // empty removes all keys. It keeps the memory if the keys filled a good part of it,
 // so that a steady load allocates nothing.
 func (g *generation[V]) empty() {
-	if g.used < len(g.slots)/4 {
+	if g.used < len(g.slots)/4 && len(g.slots) > minSlots {
 		g.slots = nil
 	}
 	clear(g.slots)
@@ -99,32 +99,34 @@ type shard[V any] struct {
 	clock        func() time.Duration
 	shown        time.Duration // what the clock showed
 	now          time.Duration
+	period       time.Duration
 	turned       time.Duration // when the generations turned
 	young, older generation[V]
 	_            [64]byte // keeps shards that cores use at the same time off one cache line
 }
 
-// tickLocked returns the time of the shard.
+// tickLocked returns the time of the shard, and turns the generations when it is
+// time. It comes before anything else.
 func (s *shard[V]) tickLocked() time.Duration {
 	shown := s.clock()
 	if passed := shown - s.shown; passed > 0 {
 		s.now += passed
 	}
 	s.shown = shown
+	if s.now-s.turned >= s.period {
+		s.turnLocked()
+	}
 	return s.now
 }
 
 // atLocked returns the value of a key, and adds the key if it is not there. The
 // result is valid until the lock is released or another key is added.
-func (s *shard[V]) atLocked(key Key, period time.Duration) *V {
-	if s.now-s.turned >= period {
-		s.turnLocked(period)
-	}
+func (s *shard[V]) atLocked(key Key) *V {
 	if v := s.young.find(key); v != nil {
 		return v
 	}
 	if s.young.used >= maxGeneration {
-		s.turnLocked(period)
+		s.turnLocked()
 	}
 	older := s.older.find(key)
 	v := s.young.add(key)
@@ -134,8 +136,13 @@ func (s *shard[V]) atLocked(key Key, period time.Duration) *V {
 	return v
 }
 
-func (s *shard[V]) turnLocked(period time.Duration) {
-	if s.now-s.turned >= 2*period {
+// hasLocked reports whether a key is remembered.
+func (s *shard[V]) hasLocked(key Key) bool {
+	return s.young.find(key) != nil || s.older.find(key) != nil
+}
+
+func (s *shard[V]) turnLocked() {
+	if s.now-s.turned >= 2*s.period {
 		s.young.empty()
 	}
 	s.young, s.older = s.older, s.young
@@ -144,17 +151,14 @@ func (s *shard[V]) turnLocked(period time.Duration) {
 }
 
 // table has a value for each key. A key that it does not have, has the zero value.
-type table[V any] struct {
-	period time.Duration // a value that was not used for so long is as good as the zero value
-	shards [shards]shard[V]
-}
+type table[V any] struct{ shards [shards]shard[V] }
 
-// init makes a table usable. Values see times from 1 on.
+// init makes a table usable. A value that was not used for a period must be as good
+// as the zero value. Times begin at 1.
 func (t *table[V]) init(clock func() time.Duration, period time.Duration) {
-	t.period = period
 	for i := range t.shards {
 		s := &t.shards[i]
-		s.clock, s.shown, s.now, s.turned = clock, clock(), 1, 1
+		s.clock, s.shown, s.now, s.period, s.turned = clock, clock(), 1, period, 1
 	}
 }
 
@@ -168,9 +172,6 @@ func (t *table[V]) keys() (n int) {
 		s := &t.shards[i]
 		s.mu.Lock()
 		s.tickLocked()
-		if s.now-s.turned >= t.period {
-			s.turnLocked(t.period)
-		}
 		n += s.young.used + s.older.used
 		s.mu.Unlock()
 	}

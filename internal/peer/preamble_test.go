@@ -134,6 +134,7 @@ func TestMalformedPreamble(t *testing.T) {
 		{"short for IPv6", string(frame(0x21, 0x21, body6[:35]))},
 		{"short for Unix", string(frame(0x21, 0x31, make([]byte, 215)))},
 		{"too long", string(tooLong)},
+		{"a byte too long", string(frame(0x21, 0x11, body4, extension(0x04, make([]byte, MaxPreamble-binaryHead-12-2)...)))},
 		{"too long, only its head", string(tooLong[:binaryHead])},
 		{"extension without length", string(frame(0x21, 0x11, body4, []byte{0x20, 0}))},
 		{"extension cut off", string(frame(0x21, 0x11, body4, []byte{0x20, 0, 5, 1}))},
