@@ -99,6 +99,14 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the state of a connection does not depend on its protocol",
 	},
+	"kaban/internal/limit": {
+		nil, nil,
+		"a rate depends on neither whose it is nor who is exempt",
+	},
+	"kaban/internal/peer": {
+		nil, nil,
+		"the other end of a connection does not depend on its protocol",
+	},
 	"kaban/internal/access": {
 		[]string{"kaban"},
 		nil,
