@@ -62,6 +62,9 @@ func ParseIdentity(id string, name Username) (Identity, error) {
 	return Identity{}, fmt.Errorf("%q is not the id of an identity with the name %q", id, name)
 }
 
+// IdentityOf returns the identity with an id that ID returned, without its name.
+func IdentityOf(id string) Identity { return Identity{id: id} }
+
 // AuthorOf returns what other people may know about the author with an id that
 // Identity.ID returned: the id of the account, or "" for a visitor or a hook, and
 // whether it is a program. It does not allocate.

@@ -250,7 +250,11 @@ func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes,
 		if err != nil {
 			t.Fatal(err)
 		}
-		server, err := web.New(config, chat.New(d, chat.Options{}), nil)
+		rooms, err := chat.New(t.Context(), d, chat.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := web.New(config, rooms, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
