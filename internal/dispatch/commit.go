@@ -214,7 +214,7 @@ func (c *committer) retry(try int) {
 		return
 	}
 	for i := range sends {
-		if err := c.changed(sends[i].Subscription.audience.room); err != nil {
+		if err := c.dispatcher.Refresh(context.Background(), sends[i].Subscription.audience.room); err != nil {
 			c.failed(err)
 			refuseAll(sends, err)
 			return
@@ -262,7 +262,7 @@ func (c *committer) record(send *Send, result *store.Result) {
 // decided notes that documents have changed with an entry.
 func (c *committer) decided(send *Send, result *store.Result) {
 	if r := c.dispatcher.Peek(send.Draft.Room); r != nil {
-		if err := c.changed(r); err != nil {
+		if err := c.dispatcher.Refresh(context.Background(), r); err != nil { // the store finds what depends on it stale
 			c.failed(err)
 		}
 	}

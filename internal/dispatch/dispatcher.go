@@ -127,8 +127,6 @@ type Options struct {
 	// Log gets one line when the store begins to fail and one when it works
 	// again. Default: discarded.
 	Log *slog.Logger
-	// Judge decides whether members may send. Nil allows everything.
-	Judge Judge
 	// OnBroken, if set, is called once, by the committer, when the store returns
 	// store.ErrBroken: the server must end. It must not block. From then on all
 	// sends are refused.
@@ -175,6 +173,7 @@ type Dispatcher struct {
 	byName btree.Map[string, *Room] // the same, sorted by name
 	looks  map[string]*Room         // the same, by the looks other than the key
 
+	judge      Judge
 	generation atomic.Uint64 // of the rights on the server; see Invalidate
 
 	budget    *budget

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"kaban/internal/store"
 )
@@ -29,6 +28,10 @@ type Rights struct {
 // generation and of the revision that it has read. before are the last ones, nil if
 // there are none. It may ask the store. The committer calls it, with its lock held.
 type Judge func(r *Room, identity string, before *Rights, generation uint64) (*Rights, error)
+
+// SetJudge sets what decides whether members may send; nil allows everything. It must
+// be called before the first send.
+func (d *Dispatcher) SetJudge(judge Judge) { d.judge = judge }
 
 // Invalidate has the rights of all members decided anew before their next send,
 // because rights have changed that do not belong to one room.
@@ -57,8 +60,18 @@ func (d *Dispatcher) Refresh(ctx context.Context, r *Room) error {
 	if err != nil {
 		return fmt.Errorf("state of %s: %w", r.name, err)
 	}
-	r.revision.Store(state.Revision)
+	r.reach(state.Revision)
 	return nil
+}
+
+// reach notes a revision of the room's rights. Revisions only grow.
+func (r *Room) reach(revision uint64) {
+	for {
+		known := r.revision.Load()
+		if known >= revision || r.revision.CompareAndSwap(known, revision) {
+			return
+		}
+	}
 }
 
 // rights returns the present rights of a member.
@@ -67,7 +80,7 @@ func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 	if before != nil && (before.Lasting || before.Revision == r.revision.Load() && before.Generation == generation) {
 		return before, nil
 	}
-	now, err := d.options.Judge(r, s.identity, before, generation)
+	now, err := d.judge(r, s.identity, before, generation)
 	if err != nil {
 		return nil, fmt.Errorf("rights of a member of %s: %w", r.name, err)
 	}
@@ -80,7 +93,7 @@ func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 // looked whether the entry is there already.
 func (c *committer) write(s *Send) store.Write {
 	w := store.Write{Draft: s.Draft, Decide: s.Decide, Revision: s.Revision, Checked: s.Checked}
-	if s.Subscription == nil || s.Decide != nil || c.dispatcher.options.Judge == nil {
+	if s.Subscription == nil || s.Decide != nil || c.dispatcher.judge == nil {
 		return w
 	}
 	rights, err := c.dispatcher.rights(s.Subscription)
@@ -101,12 +114,3 @@ func (c *committer) write(s *Send) store.Write {
 // maxStale is how often sends are stored anew because the rights in their room have
 // changed meanwhile.
 const maxStale = 16
-
-// changed learns the new revision of the rights in a room.
-func (c *committer) changed(r *Room) error {
-	if err := c.dispatcher.Refresh(context.Background(), r); err != nil {
-		r.revision.Store(math.MaxUint64) // no right is of this revision
-		return err
-	}
-	return nil
-}

@@ -49,7 +49,8 @@ func mute(room kaban.RoomName, identity string) func(store.Tx) error {
 func TestRightsAreDecidedOnceARevision(t *testing.T) {
 	s := memory.New(0)
 	var decisions atomic.Int64
-	d := newDispatcher(t, s, Options{Judge: judgeOf(s, &decisions)})
+	d := newDispatcher(t, s, Options{})
+	d.SetJudge(judgeOf(s, &decisions))
 	ann, bob := newReader(t), newReader(t)
 	a, b := join(t, d, ann, "lobby", "ann", Start{}), join(t, d, bob, "lobby", "bob", Start{})
 	for i := range 10 {
@@ -87,7 +88,8 @@ func TestRightsAreDecidedOnceARevision(t *testing.T) {
 func TestARepeatNeedsNoRight(t *testing.T) {
 	s := memory.New(0)
 	var decisions atomic.Int64
-	d := newDispatcher(t, s, Options{Judge: judgeOf(s, &decisions)})
+	d := newDispatcher(t, s, Options{})
+	d.SetJudge(judgeOf(s, &decisions))
 	bob := newReader(t)
 	b := join(t, d, bob, "lobby", "bob", Start{})
 	d.Submit([]Send{send(t, b, "bob", "1", "hi")})
@@ -107,7 +109,8 @@ func TestARepeatNeedsNoRight(t *testing.T) {
 func TestRightsThatAnotherWriterTakes(t *testing.T) {
 	s := memory.New(0)
 	var decisions atomic.Int64
-	d := newDispatcher(t, s, Options{Judge: judgeOf(s, &decisions)})
+	d := newDispatcher(t, s, Options{})
+	d.SetJudge(judgeOf(s, &decisions))
 	other := newDispatcher(t, s, Options{})
 	bob, ann := newReader(t), newReader(t)
 	b, a := join(t, d, bob, "lobby", "bob", Start{}), join(t, other, ann, "lobby", "ann", Start{})
@@ -132,7 +135,8 @@ func TestExpellingWhileSending(t *testing.T) {
 	const rounds = 300
 	s := memory.New(0)
 	var decisions atomic.Int64
-	d := newDispatcher(t, s, Options{Judge: judgeOf(s, &decisions)})
+	d := newDispatcher(t, s, Options{})
+	d.SetJudge(judgeOf(s, &decisions))
 	for i := range rounds {
 		room := fmt.Sprint("room", i)
 		ann, bob := newReader(t), newReader(t)

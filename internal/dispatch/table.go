@@ -58,7 +58,7 @@ func (d *Dispatcher) openLocked(state store.Room, wanted kaban.RoomName, looks [
 	if looks == nil { // it has just been forgotten
 		looks = wanted.Looks()
 	}
-	if state.Head == 0 {
+	if state.Head == 0 && state.Revision == 0 {
 		if len(d.rooms) >= d.options.MaxRooms {
 			return nil, ErrTooManyRooms
 		}
@@ -99,7 +99,7 @@ func (d *Dispatcher) forgetUnused(name kaban.RoomName) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.isUnreadLocked() && r.head.Load() == 0 {
+	if r.isUnreadLocked() && r.head.Load() == 0 && r.revision.Load() == 0 {
 		d.forgetLocked(r)
 	}
 }
@@ -189,8 +189,10 @@ func (d *Dispatcher) stored(ctx context.Context, name kaban.RoomName) (*Room, st
 	switch {
 	case err != nil:
 		return nil, store.Room{}, fmt.Errorf("state of %s: %w", name, err)
-	case state.Head > 0:
-		return d.addStored(state), state, nil
+	case state.Head > 0 || state.Revision > 0:
+		r := d.addStored(state)
+		r.reach(state.Revision)
+		return r, state, nil
 	default:
 		return d.Peek(name), state, nil
 	}
