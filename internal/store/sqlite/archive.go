@@ -76,7 +76,6 @@ func (a *Archive) begin(ctx context.Context) error {
 		return explain(a.path, err)
 	}
 	a.problems = nil
-	clear(a.authors.known) // they are of another moment
 	var err error
 	a.contents, err = load(ctx, a.conn, a.authors, func(err error) error {
 		a.problems = append(a.problems, err)

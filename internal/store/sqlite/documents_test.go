@@ -381,3 +381,22 @@ func TestABrokenStoreEndsViews(t *testing.T) {
 		t.Errorf("Update: %v, want ErrBroken", err)
 	}
 }
+
+// An entry of an author that cannot be read is damaged, even if it has a username of its
+// own: nobody gets an entry without its author, or with another one.
+func TestADamagedAuthor(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	draft := storetest.Draft(t, "lobby", "Ann", "one", "hello")
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "zero", "hello"), draft)
+	mergeNow(t, s)
+	closeStore(t, s)
+	corrupt(t, filepath.Join(dir, databaseName), "UPDATE users SET key = 'visitor:eve'")
+	s = open(t, dir, Options{})
+	for seq := range uint64(2) {
+		entries, err := s.Read(t.Context(), draft.Room, store.Page{After: seq, Limit: 1})
+		if damage, ok := errors.AsType[*store.DamagedError](err); !ok || damage.Seq != seq+1 {
+			t.Errorf("entry %d: %+v, %v; want a DamagedError", seq+1, entries, err)
+		}
+	}
+}
