@@ -3,7 +3,7 @@ package limit
 import "time"
 
 // maxStrikes bounds the strikes of a key, so that doubling stays in range.
-const maxStrikes = 30
+const maxStrikes = 20
 
 // guesses is what is known about the attempts of a key: those since the bucket was
 // full, and the strikes. A strike is an attempt that leaves the bucket empty. The
@@ -29,16 +29,16 @@ type growth struct {
 type backoff struct {
 	growth
 	whole time.Duration
+	worst uint8 // strikes of the longest delay; more are not counted
 	table table[guesses]
 }
 
 func newBackoff(g growth, clock func() time.Duration) *backoff {
-	b := &backoff{growth: g, whole: time.Duration(g.free) * g.every}
-	worst := 1
-	for worst < maxStrikes && g.first<<(worst-1) < g.most {
-		worst++
+	b := &backoff{growth: g, whole: time.Duration(g.free) * g.every, worst: 1}
+	for b.worst < maxStrikes && g.first<<(b.worst-1) < g.most {
+		b.worst++
 	}
-	b.table.init(clock, max(b.whole, g.most+time.Duration(worst)*g.forget))
+	b.table.init(clock, max(b.whole, g.most+time.Duration(b.worst)*g.forget))
 	return b
 }
 
@@ -74,7 +74,7 @@ func (b *backoff) take(key Key, slow time.Duration) (taken charge, wait time.Dur
 		return taken, 0
 	}
 	b.decay(g, now)
-	g.strikes = min(g.strikes+1, maxStrikes)
+	g.strikes = min(g.strikes+1, b.worst)
 	g.next = now + b.delay(g.strikes)
 	taken.next = g.next
 	return taken, 0
@@ -155,7 +155,7 @@ func (b *backoff) count(key Key) (taken charge) {
 	taken.key = key
 	if g.full+b.every-b.whole > now {
 		b.decay(g, now)
-		g.strikes = min(g.strikes+1, maxStrikes)
+		g.strikes = min(g.strikes+1, b.worst)
 		g.next = now
 		taken.next = now
 	}

@@ -54,13 +54,18 @@ func TestDelayOfAccountAtAddressGrows(t *testing.T) {
 	if wait := fail(s, address("192.0.2.2"), "alice"); wait != 0 {
 		t.Errorf("another address waits %s", wait)
 	}
-	h.advance(6 * time.Minute) // five are free again, and of the 9 doublings one is forgotten
-	if got := delays(&h, 6, func() time.Duration { return fail(s, home, "alice") }); !slices.Equal(got, seconds(0, 0, 0, 0, 0, 60)) {
-		t.Errorf("delays after six minutes %v", got)
+	h.advance(17 * time.Minute) // five are free again, and three doublings are forgotten
+	if got := delays(&h, 7, func() time.Duration { return fail(s, home, "alice") }); !slices.Equal(got, seconds(0, 0, 0, 0, 0, 16, 32)) {
+		t.Errorf("delays after 17 minutes %v", got)
 	}
 	h.advance(time.Hour)
 	if got := delays(&h, 6, func() time.Duration { return fail(s, home, "alice") }); !slices.Equal(got, seconds(0, 0, 0, 0, 0, 1)) {
 		t.Errorf("delays an hour later %v", got)
+	}
+	delays(&h, 15, func() time.Duration { return fail(s, home, "carol") })
+	h.advance(5 * time.Minute)
+	if got := delays(&h, 5, func() time.Duration { return fail(s, home, "carol") }); !slices.Equal(got, seconds(0, 0, 0, 0, 0)) {
+		t.Errorf("delays after five minutes %v, want none", got)
 	}
 }
 
@@ -263,6 +268,7 @@ func TestRefusalsDoNotCount(t *testing.T) {
 		t.Fatalf("alice waits again, %s", wait)
 	}
 	a.Cancel()
+	delays(&h, 1, func() time.Duration { return fail(s, addressNumber(5000), "alice") })
 	for i := range 10 {
 		fail(s, from, fmt.Sprint(i))
 	}

@@ -118,31 +118,33 @@ func lastFor(line string) (hop netip.Addr, rest string, err error) {
 // name, both of which have the zero Addr (RFC 7239, section 6). IPv6 may be without
 // brackets if there is no port, as X-Forwarded-For has it.
 func parseNode(header, text string) (netip.Addr, error) {
-	bad := refuse(ErrMalformed, "the header %s has %.64q, which is no address", header, text)
+	bad := func() (netip.Addr, error) {
+		return netip.Addr{}, refuse(ErrMalformed, "the header %s has %.64q, which is no address", header, text)
+	}
 	name, port, hasPort := text, "", false
 	switch {
 	case strings.HasPrefix(text, "["):
 		end := strings.IndexByte(text, ']')
 		if end < 0 {
-			return netip.Addr{}, bad
+			return bad()
 		}
 		rest := text[end+1:]
 		name = text[1:end]
 		if port, hasPort = strings.CutPrefix(rest, ":"); !hasPort && rest != "" || !strings.Contains(name, ":") {
-			return netip.Addr{}, bad
+			return bad()
 		}
 	case strings.Count(text, ":") == 1:
 		name, port, hasPort = strings.Cut(text, ":")
 	}
 	if hasPort && !isPort(port) && !isConcealed(port) {
-		return netip.Addr{}, bad
+		return bad()
 	}
 	if strings.ToLower(name) == "unknown" || isConcealed(name) {
 		return netip.Addr{}, nil
 	}
 	addr, err := netip.ParseAddr(name)
 	if err != nil {
-		return netip.Addr{}, bad
+		return bad()
 	}
 	return addr, nil
 }
@@ -179,6 +181,8 @@ func lastForwarded(line string) (hop netip.Addr, rest string, err error) {
 	return hop, line[:start], err
 }
 
+var errForwarded = refuse(ErrMalformed, "the header Forwarded is malformed")
+
 // elements reads a line of Forwarded (RFC 7239, section 4):
 //
 //	line    = [ element ] *( "," [ element ] )
@@ -192,7 +196,6 @@ type elements struct{ line string }
 // lastElement returns the value of "for" in the last element that is not empty, and
 // where the element starts. The whole line must be well-formed.
 func lastElement(line string) (node string, start int, err error) {
-	bad := refuse(ErrMalformed, "the header Forwarded is malformed")
 	e := elements{line}
 	for i := 0; ; i++ { // i is after a "," or at the start
 		i = e.skipSpace(i)
@@ -200,7 +203,7 @@ func lastElement(line string) (node string, start int, err error) {
 			start = i
 			var ok bool
 			if node, i, ok = e.element(i); !ok {
-				return "", 0, bad
+				return "", 0, errForwarded
 			}
 			i = e.skipSpace(i)
 		}
@@ -208,7 +211,7 @@ func lastElement(line string) (node string, start int, err error) {
 			return node, start, nil
 		}
 		if line[i] != ',' {
-			return "", 0, bad
+			return "", 0, errForwarded
 		}
 	}
 }
