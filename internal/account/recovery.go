@@ -67,13 +67,13 @@ func (c *change) putRecoveryCodes(account string, codes []string) error {
 	return nil
 }
 
-// maxCredentials is how many credentials of an account are read at a time.
-const maxCredentials = 100
+// credentialPage is how many credentials of an account are read at a time.
+const credentialPage = 100
 
 // deleteCredentials removes the credentials of an account. An empty kind is all kinds.
 func (c *change) deleteCredentials(account string, kind people.CredentialKind) error {
 	for {
-		credentials, more, err := people.Credentials.Of(c.Tx, account, kind, maxCredentials)
+		credentials, more, err := people.Credentials.Of(c.Tx, account, kind, credentialPage)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (s *Service) RecoveryCodesLeft(ctx context.Context, by Actor) (n int, err e
 		if err := c.mayProfile(); err != nil {
 			return err
 		}
-		codes, _, err := people.Credentials.Of(c.Tx, c.by.Principal.Account.ID, people.CredentialRecovery, maxCredentials)
+		codes, _, err := people.Credentials.Of(c.Tx, c.by.Principal.Account.ID, people.CredentialRecovery, credentialPage)
 		n = len(codes)
 		return err
 	})
