@@ -49,7 +49,7 @@ const (
 func newWorld(t fatal, documents store.Documents) *world {
 	t.Helper()
 	if documents == nil {
-		documents = memory.New(1000)
+		documents = memory.New(0)
 	}
 	w := &world{t: t, ctx: context.Background(), time: time.Date(2026, 11, 26, 12, 30, 0, 0, time.UTC)}
 	w.Service = New(documents, Options{
