@@ -1,0 +1,673 @@
+package account
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/descope/virtualwebauthn"
+
+	"kaban"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+)
+
+const (
+	testOrigin = "https://chat.example.org"
+	testHost   = "chat.example.org"
+)
+
+// clock is a clock that a test sets.
+type clock struct{ ms atomic.Int64 }
+
+func newClock() *clock {
+	c := new(clock)
+	c.ms.Store(time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC).UnixMilli())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()) }
+func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+
+var errSuspended = errors.New("the account is suspended")
+
+// keyBench is a server with passkeys and a browser that has an authenticator.
+type keyBench struct {
+	t       *testing.T
+	docs    store.Documents
+	clock   *clock
+	keys    *Passkeys
+	browser string
+	rp      virtualwebauthn.RelyingParty
+	auth    virtualwebauthn.Authenticator
+}
+
+func newKeyBench(t *testing.T) *keyBench {
+	t.Helper()
+	b := &keyBench{
+		t: t, docs: memory.New(0), clock: newClock(), browser: NewBrowser(),
+		rp:   virtualwebauthn.RelyingParty{ID: testHost, Name: "Kaban", Origin: testOrigin},
+		auth: virtualwebauthn.NewAuthenticator(),
+	}
+	b.keys = b.at(testOrigin)
+	return b
+}
+
+// at returns the passkeys of the same server at other origins.
+func (b *keyBench) at(origins ...string) *Passkeys {
+	b.t.Helper()
+	keys, err := NewPasskeys(b.docs, origins, b.clock.now)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return keys
+}
+
+// account adds an account and returns its id.
+func (b *keyBench) account(name string, role kaban.Role) string {
+	b.t.Helper()
+	return addAccount(b.t, b.docs, name, role)
+}
+
+func addAccount(t *testing.T, docs store.Documents, name string, role kaban.Role) string {
+	t.Helper()
+	id := newAccountID()
+	update(t, docs, func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: id, Username: name, Role: role, Status: people.StatusActive})
+	})
+	return id
+}
+
+func update(t *testing.T, docs store.Documents, run func(store.Tx) error) {
+	t.Helper()
+	if err := docs.Update(context.Background(), run); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// created returns what the authenticator answers to options for a registration, and
+// keeps the new credential for the account.
+func (b *keyBench) created(account string, options []byte, cred virtualwebauthn.Credential) []byte {
+	b.t.Helper()
+	opts, err := virtualwebauthn.ParseAttestationOptions(string(options))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.auth.Options.UserHandle = []byte(account)
+	return []byte(virtualwebauthn.CreateAttestationResponse(b.rp, b.auth, cred, *opts))
+}
+
+// register adds a passkey to an account.
+func (b *keyBench) register(account, name string) virtualwebauthn.Credential {
+	b.t.Helper()
+	cred := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	options, err := b.keys.BeginRegistration(b.t.Context(), account, b.browser)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.keys.FinishRegistration(b.t.Context(), account, b.browser, name, b.created(account, options, cred), nil); err != nil {
+		b.t.Fatal(err)
+	}
+	return cred
+}
+
+func (b *keyBench) begin() []byte {
+	b.t.Helper()
+	options, err := b.keys.BeginSignIn(b.t.Context(), b.browser)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return options
+}
+
+// got returns what the authenticator answers to options for a sign-in.
+func (b *keyBench) got(account string, options []byte, cred virtualwebauthn.Credential) []byte {
+	b.t.Helper()
+	opts, err := virtualwebauthn.ParseAssertionOptions(string(options))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.auth.Options.UserHandle = []byte(account)
+	return []byte(virtualwebauthn.CreateAssertionResponse(b.rp, b.auth, cred, *opts))
+}
+
+// finish signs in and returns the account's id. Only active accounts may.
+func (b *keyBench) finish(response []byte) (account string, key Passkey, err error) {
+	err = b.keys.FinishSignIn(b.t.Context(), b.browser, response, func(_ store.Tx, a *people.Account, k *Passkey) error {
+		if a.Status != people.StatusActive {
+			return errSuspended
+		}
+		account, key = a.ID, *k
+		return nil
+	})
+	return account, key, err
+}
+
+// signIn is a whole sign-in.
+func (b *keyBench) signIn(account string, cred virtualwebauthn.Credential) (string, Passkey, error) {
+	b.t.Helper()
+	return b.finish(b.got(account, b.begin(), cred))
+}
+
+func (b *keyBench) list(account string) (keys []Passkey) {
+	b.t.Helper()
+	update(b.t, b.docs, func(tx store.Tx) (err error) {
+		keys, err = b.keys.List(tx, account)
+		return err
+	})
+	return keys
+}
+
+func TestPasskeySignsIn(t *testing.T) {
+	b := newKeyBench(t)
+	ann, bob := b.account("ann", kaban.RoleMember), b.account("bob", kaban.RoleMember)
+	phone, laptop, bobs := b.register(ann, "phone"), b.register(ann, ""), b.register(bob, "")
+	b.clock.advance(time.Minute)
+	for _, c := range []struct {
+		account string
+		cred    virtualwebauthn.Credential
+		name    string
+	}{{ann, phone, "phone"}, {ann, laptop, "Passkey"}, {bob, bobs, "Passkey"}, {ann, phone, "phone"}} {
+		got, key, err := b.signIn(c.account, c.cred)
+		if err != nil || got != c.account || key.Name != c.name {
+			t.Fatalf("signed in as %s with %q: %v, want %s with %q", got, key.Name, err, c.account, c.name)
+		}
+		if key.Used != b.clock.now().UnixMilli() || key.Created == key.Used {
+			t.Errorf("the times of a used passkey are %d and %d", key.Created, key.Used)
+		}
+	}
+	if keys := b.list(ann); len(keys) != 2 {
+		t.Errorf("ann has the passkeys %+v", keys)
+	}
+}
+
+func TestPasskeyOptions(t *testing.T) {
+	b := newKeyBench(t)
+	ann := b.account("ann", kaban.RoleMember)
+	cred := b.register(ann, "")
+	options, err := b.keys.BeginRegistration(t.Context(), ann, b.browser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts, err := virtualwebauthn.ParseAttestationOptions(string(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cred.IsExcludedForAttestation(*opts) {
+		t.Error("an authenticator that has a passkey already is asked for another one")
+	}
+	for _, want := range []string{`"residentKey":"required"`, `"userVerification":"required"`, `"id":"chat.example.org"`} {
+		if !bytes.Contains(options, []byte(want)) {
+			t.Errorf("the options %s do not contain %s", options, want)
+		}
+	}
+	options = b.begin()
+	if !bytes.Contains(options, []byte(`"userVerification":"required"`)) || bytes.Contains(options, []byte("allowCredentials")) {
+		t.Errorf("the options of a sign-in are %s", options)
+	}
+}
+
+// TestPasskeyRefusals signs in with one thing wrong each time. After every refusal the
+// right sign-in works.
+func TestPasskeyRefusals(t *testing.T) {
+	type wrong struct {
+		name  string
+		want  error
+		reply func(b *keyBench, ann, bob string, anns, bobs virtualwebauthn.Credential) []byte
+	}
+	for _, w := range []wrong{
+		{"wrong origin", ErrPasskey, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			b.rp.Origin = "https://chat.example.org.evil.example"
+			return b.got(ann, b.begin(), c)
+		}},
+		{"wrong relying party", ErrPasskey, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			b.rp.ID = "evil.example"
+			return b.got(ann, b.begin(), c)
+		}},
+		{"wrong challenge", ErrCeremony, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			b.begin()
+			return b.got(ann, []byte(`{"challenge":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`), c)
+		}},
+		{"challenge of a registration", ErrCeremony, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			options, err := b.keys.BeginRegistration(b.t.Context(), ann, b.browser)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return b.got(ann, options, c)
+		}},
+		{"another browser", ErrCeremony, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			mine := b.browser
+			b.browser = NewBrowser()
+			options := b.begin()
+			b.browser = mine
+			return b.got(ann, options, c)
+		}},
+		{"expired", ErrCeremony, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			options := b.begin()
+			b.clock.advance(ceremonyLife)
+			return b.got(ann, options, c)
+		}},
+		{"clock set back", ErrCeremony, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			options := b.begin()
+			b.clock.advance(-maxSkew - time.Second)
+			return b.got(ann, options, c)
+		}},
+		{"other account's credential", ErrPasskey, func(b *keyBench, ann, _ string, _, bobs virtualwebauthn.Credential) []byte {
+			return b.got(ann, b.begin(), bobs)
+		}},
+		{"no user handle", ErrPasskey, func(b *keyBench, _, _ string, c, _ virtualwebauthn.Credential) []byte {
+			return b.got("", b.begin(), c)
+		}},
+		{"other key", ErrPasskey, func(b *keyBench, ann, _ string, c, bobs virtualwebauthn.Credential) []byte {
+			c.Key = bobs.Key
+			return b.got(ann, b.begin(), c)
+		}},
+		{"unknown credential", ErrPasskey, func(b *keyBench, ann, _ string, _, _ virtualwebauthn.Credential) []byte {
+			return b.got(ann, b.begin(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2))
+		}},
+		{"user not verified", ErrPasskey, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			b.auth.Options.UserNotVerified = true
+			return b.got(ann, b.begin(), c)
+		}},
+		{"user not present", ErrPasskey, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			b.auth.Options.UserNotPresent = true
+			return b.got(ann, b.begin(), c)
+		}},
+		{"backup eligibility changed", ErrPasskey, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
+			b.auth.Options.BackupEligible = true
+			return b.got(ann, b.begin(), c)
+		}},
+		{"not JSON", ErrPasskey, func(*keyBench, string, string, virtualwebauthn.Credential, virtualwebauthn.Credential) []byte {
+			return []byte("{")
+		}},
+		{"too long", ErrPasskey, func(*keyBench, string, string, virtualwebauthn.Credential, virtualwebauthn.Credential) []byte {
+			return bytes.Repeat([]byte(" "), MaxResponse+1)
+		}},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			b := newKeyBench(t)
+			ann, bob := b.account("ann", kaban.RoleMember), b.account("bob", kaban.RoleMember)
+			anns, bobs := b.register(ann, ""), b.register(bob, "")
+			auth, rp := b.auth, b.rp
+			reply := w.reply(b, ann, bob, anns, bobs)
+			got, _, err := b.finish(reply)
+			if !errors.Is(err, w.want) || got != "" {
+				t.Errorf("signed in as %q: %v, want %v", got, err, w.want)
+			}
+			b.auth, b.rp = auth, rp
+			if got, _, err := b.signIn(ann, anns); err != nil || got != ann {
+				t.Errorf("the right sign-in after it: %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestPasskeyIsUsedOnce(t *testing.T) {
+	b := newKeyBench(t)
+	ann := b.account("ann", kaban.RoleMember)
+	cred := b.register(ann, "")
+	response := b.got(ann, b.begin(), cred)
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			switch _, _, err := b.finish(response); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, ErrCeremony):
+				t.Errorf("a replay: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Errorf("one response signed in %d times", won.Load())
+	}
+
+	options := b.begin()
+	bad := b.got(ann, options, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2))
+	if _, _, err := b.finish(bad); !errors.Is(err, ErrPasskey) {
+		t.Errorf("a wrong response: %v", err)
+	}
+	if _, _, err := b.finish(b.got(ann, options, cred)); !errors.Is(err, ErrCeremony) {
+		t.Errorf("the challenge of a refused response: %v", err)
+	}
+}
+
+func TestPasskeyCounter(t *testing.T) {
+	b := newKeyBench(t)
+	ann := b.account("ann", kaban.RoleMember)
+	cred := b.register(ann, "")
+	for _, c := range []struct {
+		counter uint32
+		copied  bool
+	}{{7, false}, {8, false}, {8, true}, {9, true}} {
+		cred.Counter = c.counter
+		_, key, err := b.signIn(ann, cred)
+		if err != nil || key.Copied != c.copied {
+			t.Errorf("counter %d: copied is %v, %v; want %v", c.counter, key.Copied, err, c.copied)
+		}
+	}
+	if keys := b.list(ann); !keys[0].Copied {
+		t.Error("the warning is not kept")
+	}
+}
+
+func TestPasskeyKeepsAllFlags(t *testing.T) {
+	b := newKeyBench(t)
+	b.auth.Options.BackupEligible = true
+	ann := b.account("ann", kaban.RoleMember)
+	cred := b.register(ann, "")
+	b.auth.Options.BackupState = true
+	if _, key, err := b.signIn(ann, cred); err != nil || !key.Synced {
+		t.Errorf("a passkey that has been synced since: %+v, %v", key, err)
+	}
+	update(t, b.docs, func(tx store.Tx) error {
+		c, err := people.Credentials.Get(tx, string(people.CredentialPasskey), passkeyID(cred.ID))
+		if err != nil {
+			return err
+		}
+		data, err := passkeyOf(&c)
+		f := data.Credential.Flags
+		if !f.UserPresent || !f.UserVerified || !f.BackupEligible || !f.BackupState {
+			t.Errorf("the flags are %+v", f)
+		}
+		if len(data.Credential.Attestation.Object) == 0 || len(data.Credential.Authenticator.AAGUID) != 16 {
+			t.Error("the attestation or the model is not kept")
+		}
+		return err
+	})
+}
+
+func TestPasskeyOfAnAccountThatMayNot(t *testing.T) {
+	b := newKeyBench(t)
+	ann := b.account("ann", kaban.RoleMember)
+	cred := b.register(ann, "")
+	update(t, b.docs, func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: ann, Username: "ann", Role: kaban.RoleMember, Status: people.StatusSuspended})
+	})
+	if got, _, err := b.signIn(ann, cred); !errors.Is(err, errSuspended) || got != "" {
+		t.Errorf("a suspended account: %q, %v", got, err)
+	}
+	if keys := b.list(ann); keys[0].Used != 0 {
+		t.Error("a refused sign-in counts as a use")
+	}
+}
+
+func TestPasskeyRemoved(t *testing.T) {
+	b := newKeyBench(t)
+	ann, bob := b.account("ann", kaban.RoleOwner), b.account("bob", kaban.RoleOwner)
+	phone, laptop := b.register(ann, ""), b.register(ann, "")
+	remove := func(account string, cred virtualwebauthn.Credential) error {
+		return b.docs.Update(t.Context(), func(tx store.Tx) error {
+			return b.keys.Remove(tx, account, passkeyID(cred.ID))
+		})
+	}
+	if err := remove(bob, phone); !errors.Is(err, people.ErrNotFound) {
+		t.Errorf("removing somebody else's passkey: %v", err)
+	}
+	if err := remove(ann, phone); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.signIn(ann, phone); !errors.Is(err, ErrPasskey) {
+		t.Errorf("a removed passkey: %v", err)
+	}
+	update(t, b.docs, func(tx store.Tx) error { // bob is suspended, so ann is the last owner
+		return people.Accounts.Put(tx, &people.Account{ID: bob, Username: "bob", Role: kaban.RoleOwner, Status: people.StatusSuspended})
+	})
+	put := func(c people.Credential) {
+		c.Account = ann
+		update(t, b.docs, func(tx store.Tx) error { return people.Credentials.Put(tx, &c) })
+	}
+	put(people.Credential{Kind: people.CredentialRecovery, ID: "r"})
+	put(people.Credential{Kind: people.CredentialEmail, ID: "e"})
+	put(people.Credential{Kind: people.CredentialPasskey, ID: "p", Data: []byte(`{"rp":"old.example"}`)})
+	if err := remove(ann, laptop); !errors.Is(err, ErrLastWay) {
+		t.Errorf("removing the last way in of the last owner: %v", err)
+	}
+	put(people.Credential{Kind: people.CredentialPassword, ID: ann})
+	if err := remove(ann, laptop); err != nil {
+		t.Errorf("removing a passkey beside a password: %v", err)
+	}
+}
+
+func TestPasskeyRegistrationRefusals(t *testing.T) {
+	b := newKeyBench(t)
+	ann, bob := b.account("ann", kaban.RoleMember), b.account("bob", kaban.RoleMember)
+	known := b.register(ann, "first")
+	begin := func(account string) []byte {
+		t.Helper()
+		options, err := b.keys.BeginRegistration(t.Context(), account, b.browser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return options
+	}
+	finish := func(account, name string, response []byte) error {
+		_, err := b.keys.FinishRegistration(t.Context(), account, b.browser, name, response, nil)
+		return err
+	}
+	fresh := func() virtualwebauthn.Credential {
+		return virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	}
+	if err := finish(bob, "", b.created(bob, begin(ann), fresh())); !errors.Is(err, ErrCeremony) {
+		t.Errorf("finishing what somebody else began: %v", err)
+	}
+	if err := finish(bob, "", b.created(bob, begin(bob), known)); !errors.Is(err, ErrPasskeyKnown) {
+		t.Errorf("taking somebody's passkey over: %v", err)
+	}
+	for _, name := range []string{"a\nb", strings.Repeat("x", maxPasskeyName+1), "\u202e", "a\xff"} {
+		if err := finish(ann, name, b.created(ann, begin(ann), fresh())); !errors.Is(err, ErrPasskeyName) {
+			t.Errorf("the name %q: %v", name, err)
+		}
+	}
+	if _, err := b.keys.FinishRegistration(t.Context(), ann, NewBrowser(), "", b.created(ann, begin(ann), fresh()), nil); !errors.Is(err, ErrCeremony) {
+		t.Errorf("another browser: %v", err)
+	}
+	b.auth.Options.UserNotVerified = true
+	if err := finish(ann, "", b.created(ann, begin(ann), fresh())); !errors.Is(err, ErrPasskey) {
+		t.Errorf("a user that was not verified: %v", err)
+	}
+	b.auth.Options.UserNotVerified = false
+	options := begin(ann)
+	once := b.created(ann, options, fresh())
+	if err := finish(ann, "", once); err != nil {
+		t.Fatal(err)
+	}
+	if err := finish(ann, "", once); !errors.Is(err, ErrCeremony) {
+		t.Errorf("a replay: %v", err)
+	}
+	options = begin(ann)
+	b.rp.Origin = "https://other.example"
+	if err := finish(ann, "", b.created(ann, options, fresh())); !errors.Is(err, ErrPasskey) {
+		t.Errorf("another origin: %v", err)
+	}
+	if n := len(b.list(ann)); n != 2 {
+		t.Errorf("ann has %d passkeys", n)
+	}
+}
+
+func TestPasskeysHaveALimit(t *testing.T) {
+	b := newKeyBench(t)
+	ann := b.account("ann", kaban.RoleMember)
+	early, err := b.keys.BeginRegistration(t.Context(), ann, b.browser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxPasskeys {
+		b.register(ann, "")
+	}
+	if _, err := b.keys.BeginRegistration(t.Context(), ann, b.browser); !errors.Is(err, ErrTooManyPasskeys) {
+		t.Errorf("beginning one too many: %v", err)
+	}
+	late := b.created(ann, early, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2))
+	if _, err := b.keys.FinishRegistration(t.Context(), ann, b.browser, "", late, nil); !errors.Is(err, ErrTooManyPasskeys) {
+		t.Errorf("finishing one too many: %v", err)
+	}
+	names := make(map[string]bool)
+	for _, k := range b.list(ann) {
+		names[k.Name] = true
+	}
+	if len(names) != maxPasskeys {
+		t.Errorf("the names of the passkeys are %v", names)
+	}
+}
+
+func TestPasskeyRecordIsInTheTransaction(t *testing.T) {
+	b := newKeyBench(t)
+	ann := b.account("ann", kaban.RoleMember)
+	options, err := b.keys.BeginRegistration(t.Context(), ann, b.browser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("no")
+	_, err = b.keys.FinishRegistration(t.Context(), ann, b.browser, "", b.created(ann, options, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeRSA)),
+		func(store.Tx, *people.Credential) error { return refused })
+	if !errors.Is(err, refused) || len(b.list(ann)) != 0 {
+		t.Errorf("a passkey whose record failed: %v, %v", err, b.list(ann))
+	}
+}
+
+func TestPasskeyRename(t *testing.T) {
+	b := newKeyBench(t)
+	ann, bob := b.account("ann", kaban.RoleMember), b.account("bob", kaban.RoleMember)
+	id := passkeyID(b.register(ann, "old").ID)
+	rename := func(account, name string) error {
+		return b.docs.Update(t.Context(), func(tx store.Tx) error { return b.keys.Rename(tx, account, id, name) })
+	}
+	if err := rename(bob, "mine"); !errors.Is(err, people.ErrNotFound) {
+		t.Errorf("renaming somebody else's: %v", err)
+	}
+	if err := rename(ann, " "); !errors.Is(err, ErrPasskeyName) {
+		t.Errorf("an empty name: %v", err)
+	}
+	if err := rename(ann, " new "); err != nil || b.list(ann)[0].Name != "new" {
+		t.Errorf("%v, %+v", err, b.list(ann))
+	}
+}
+
+func TestPasskeysAfterAChangeOfOrigin(t *testing.T) {
+	b := newKeyBench(t)
+	ann := b.account("ann", kaban.RoleMember)
+	cred := b.register(ann, "")
+	check := func() (err error) {
+		update(t, b.docs, func(tx store.Tx) error { err = b.keys.CheckMoved(tx); return nil })
+		return err
+	}
+	if err := check(); err != nil {
+		t.Errorf("before the change: %v", err)
+	}
+	b.keys = b.at("https://new.example.org")
+	options := b.begin()
+	_, _, err := b.finish(b.got(ann, options, cred))
+	if origin, ok := errors.AsType[*OriginError](err); !ok || origin.Got != testOrigin || origin.Want != "https://new.example.org" {
+		t.Errorf("a page at the old address: %v", err)
+	}
+	b.rp.Origin, b.rp.ID = "https://new.example.org", "new.example.org"
+	_, _, err = b.signIn(ann, cred)
+	if origin, ok := errors.AsType[*OriginError](err); !ok || origin.Got != testHost {
+		t.Errorf("an old passkey at the new address: %v", err)
+	}
+	if keys := b.list(ann); keys[0].Elsewhere != testHost {
+		t.Errorf("the list says %+v", keys)
+	}
+	if moved, ok := errors.AsType[*MovedError](check()); !ok || moved.Count != 1 || moved.Was != testHost {
+		t.Errorf("after the change: %+v", moved)
+	}
+	fresh := b.register(ann, "")
+	if got, _, err := b.signIn(ann, fresh); err != nil || got != ann {
+		t.Errorf("a new passkey at the new address: %v", err)
+	}
+}
+
+func TestPasskeysAvailable(t *testing.T) {
+	for _, c := range []struct {
+		origins string
+		party   string // none if passkeys are not available
+		usable  int
+	}{
+		{"https://chat.example.org", "chat.example.org", 1},
+		{"https://Chat.Example.org:8443", "chat.example.org", 1},
+		{"http://localhost:8080", "localhost", 1},
+		{"https://kaban.localhost", "kaban.localhost", 1},
+		{"http://10.0.0.1 https://chat.example.org", "chat.example.org", 1},
+		{"https://example.org https://chat.example.org https://other.org https://notexample.org", "example.org", 2},
+		{"", "", 0},
+		{"http://chat.example.org", "", 0},
+		{"http://127.0.0.1:8080", "", 0},
+		{"https://[::1]", "", 0},
+		{"ftp://localhost", "", 0},
+		{"https://user@chat.example.org", "", 0},
+		{"chat.example.org", "", 0},
+	} {
+		party, usable, err := relyingParty(strings.Fields(c.origins))
+		if party != c.party || len(usable) != c.usable {
+			t.Errorf("%q: %q %q, want %q and %d", c.origins, party, usable, c.party, c.usable)
+		}
+		reason, refused := errors.AsType[*UnavailableError](err)
+		if refused != (c.party == "") || refused && len(reason.Reason) < 20 {
+			t.Errorf("%q: %v", c.origins, err)
+		}
+		if err := PasskeysAvailable(strings.Fields(c.origins)); (err != nil) != refused {
+			t.Errorf("%q: %v", c.origins, err)
+		}
+	}
+}
+
+func TestTicketsOfCeremoniesExpire(t *testing.T) {
+	b := newKeyBench(t)
+	for range 3 {
+		b.begin()
+	}
+	b.clock.advance(ceremonyLife)
+	b.begin()
+	update(t, b.docs, func(tx store.Tx) error {
+		left, _, err := people.Tickets.List(tx, nil, nil, 10)
+		if len(left) != 1 {
+			t.Errorf("%d tickets are left", len(left))
+		}
+		for _, ticket := range left {
+			if strings.Contains(string(ticket.Data), b.browser) {
+				t.Error("a ticket has the secret of a browser")
+			}
+			var c ceremony
+			if err := json.Unmarshal(ticket.Data, &c); err != nil || !strings.Contains(string(c.Details), `"challenge":""`) {
+				t.Errorf("a ticket keeps its challenge: %s %v", c.Details, err)
+			}
+		}
+		return err
+	})
+	if _, err := b.keys.BeginSignIn(t.Context(), "short"); err == nil {
+		t.Error("a ceremony began without a browser")
+	}
+}
+
+// FuzzPasskeyResponse finishes a sign-in and a registration with any response.
+func FuzzPasskeyResponse(f *testing.F) {
+	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AA","signature":"AA","userHandle":"AA"}}`))
+	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`))
+	keys, err := NewPasskeys(memory.New(0), []string{testOrigin}, time.Now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, response []byte) {
+		browser := strings.Repeat("b", minBrowser)
+		if _, err := keys.FinishRegistration(t.Context(), "a", browser, "", response, nil); err == nil {
+			t.Error("it registered a passkey")
+		}
+		err := keys.FinishSignIn(t.Context(), browser, response, func(store.Tx, *people.Account, *Passkey) error {
+			return fmt.Errorf("signed in with %q", response)
+		})
+		if !errors.Is(err, ErrPasskey) && !errors.Is(err, ErrCeremony) {
+			t.Error(err)
+		}
+	})
+}
