@@ -40,7 +40,7 @@ func keepWayIn(tx store.Tx, account string, remains func(*people.Credential) boo
 
 // isLastOwner reports whether an account is the only active owner that is a person.
 func isLastOwner(tx store.Tx, a *people.Account) (bool, error) {
-	if a.Role != kaban.RoleOwner || a.Status != people.StatusActive {
+	if a.Role != kaban.RoleOwner {
 		return false, nil
 	}
 	owners, more, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, maxCredentials)

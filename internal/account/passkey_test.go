@@ -3,6 +3,10 @@ package account
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,6 +97,29 @@ func update(t *testing.T, docs store.Documents, run func(store.Tx) error) {
 	}
 }
 
+// newCredential returns a credential for the authenticator. The library drops leading
+// zeros of the coordinates of a key, so such keys are not used.
+func newCredential() virtualwebauthn.Credential {
+	for {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		point, err := key.PublicKey.Bytes()
+		if err != nil {
+			panic(err)
+		}
+		if point[1] == 0 || point[33] == 0 { // after the byte for an uncompressed point
+			continue
+		}
+		data, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			panic(err)
+		}
+		return virtualwebauthn.NewCredentialWithImportedKey(virtualwebauthn.KeyTypeEC2, data)
+	}
+}
+
 // created returns what the authenticator answers to options for a registration, and
 // keeps the new credential for the account.
 func (b *keyBench) created(account string, options []byte, cred virtualwebauthn.Credential) []byte {
@@ -108,7 +135,7 @@ func (b *keyBench) created(account string, options []byte, cred virtualwebauthn.
 // register adds a passkey to an account.
 func (b *keyBench) register(account, name string) virtualwebauthn.Credential {
 	b.t.Helper()
-	cred := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	cred := newCredential()
 	options, err := b.keys.BeginRegistration(b.t.Context(), account, b.browser)
 	if err != nil {
 		b.t.Fatal(err)
@@ -271,7 +298,7 @@ func TestPasskeyRefusals(t *testing.T) {
 			return b.got(ann, b.begin(), c)
 		}},
 		{"unknown credential", ErrPasskey, func(b *keyBench, ann, _ string, _, _ virtualwebauthn.Credential) []byte {
-			return b.got(ann, b.begin(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2))
+			return b.got(ann, b.begin(), newCredential())
 		}},
 		{"user not verified", ErrPasskey, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
 			b.auth.Options.UserNotVerified = true
@@ -333,7 +360,7 @@ func TestPasskeyIsUsedOnce(t *testing.T) {
 	}
 
 	options := b.begin()
-	bad := b.got(ann, options, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2))
+	bad := b.got(ann, options, newCredential())
 	if _, _, err := b.finish(bad); !errors.Is(err, ErrPasskey) {
 		t.Errorf("a wrong response: %v", err)
 	}
@@ -456,7 +483,7 @@ func TestPasskeyRegistrationRefusals(t *testing.T) {
 		return err
 	}
 	fresh := func() virtualwebauthn.Credential {
-		return virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+		return newCredential()
 	}
 	if err := finish(bob, "", b.created(bob, begin(ann), fresh())); !errors.Is(err, ErrCeremony) {
 		t.Errorf("finishing what somebody else began: %v", err)
@@ -508,7 +535,7 @@ func TestPasskeysHaveALimit(t *testing.T) {
 	if _, err := b.keys.BeginRegistration(t.Context(), ann, b.browser); !errors.Is(err, ErrTooManyPasskeys) {
 		t.Errorf("beginning one too many: %v", err)
 	}
-	late := b.created(ann, early, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2))
+	late := b.created(ann, early, newCredential())
 	if _, err := b.keys.FinishRegistration(t.Context(), ann, b.browser, "", late, nil); !errors.Is(err, ErrTooManyPasskeys) {
 		t.Errorf("finishing one too many: %v", err)
 	}
