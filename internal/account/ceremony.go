@@ -2,12 +2,10 @@ package account
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"kaban/internal/people"
@@ -122,6 +120,3 @@ func finishCeremony(ctx context.Context, docs store.Documents, kind, shown, brow
 	}
 	return ticket.Account, nil
 }
-
-// newAccountID returns a random id for an account: 26 characters of base32.
-func newAccountID() string { return strings.ToLower(rand.Text()) }

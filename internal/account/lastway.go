@@ -1,8 +1,6 @@
 package account
 
 import (
-	"errors"
-
 	"kaban"
 	"kaban/internal/people"
 	"kaban/internal/store"
@@ -10,9 +8,6 @@ import (
 
 // maxCredentials is the maximum number of credentials of one account that are read.
 const maxCredentials = 200
-
-// ErrLastWay means that a change would take away the last way in of the last owner.
-var ErrLastWay = errors.New("the last owner needs another way to sign in first")
 
 // keepWayIn returns ErrLastWay if an account is the only active owner and would have no
 // way in that remains reports true for. Recovery codes do not count: they are for the
@@ -22,8 +17,10 @@ func keepWayIn(tx store.Tx, account string, remains func(*people.Credential) boo
 	if err != nil {
 		return err
 	}
-	last, err := isLastOwner(tx, &a)
-	if err != nil || !last {
+	if a.Role != kaban.RoleOwner {
+		return nil
+	}
+	if other, err := otherOwner(tx, account); err != nil || other {
 		return err
 	}
 	found, _, err := people.Credentials.Of(tx, account, "", maxCredentials)
@@ -36,21 +33,4 @@ func keepWayIn(tx store.Tx, account string, remains func(*people.Credential) boo
 		}
 	}
 	return ErrLastWay
-}
-
-// isLastOwner reports whether an account is the only active owner that is a person.
-func isLastOwner(tx store.Tx, a *people.Account) (bool, error) {
-	if a.Role != kaban.RoleOwner {
-		return false, nil
-	}
-	owners, more, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, maxCredentials)
-	if err != nil || more {
-		return false, err
-	}
-	for i := range owners {
-		if owners[i].ID != a.ID && !owners[i].Bot {
-			return false, nil
-		}
-	}
-	return true, nil
 }

@@ -83,7 +83,7 @@ func (b *keyBench) account(name string, role kaban.Role) string {
 
 func addAccount(t *testing.T, docs store.Documents, name string, role kaban.Role) string {
 	t.Helper()
-	id := newAccountID()
+	id := newID()
 	update(t, docs, func(tx store.Tx) error {
 		return people.Accounts.Put(tx, &people.Account{ID: id, Username: name, Role: role, Status: people.StatusActive})
 	})

@@ -57,7 +57,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/account": {
 		[]string{"kaban", "kaban/internal/access", "kaban/internal/people", "kaban/internal/store"},
-		[]string{"golang.org/x/crypto", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
+		[]string{"golang.org/x/crypto", "golang.org/x/text", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
 		"a sign-in does not depend on its front end",
 	},
 	"kaban/internal/store/memory": {

@@ -36,6 +36,11 @@ func (t *audits) Since(tx store.Tx, time int64, after *Audit, limit int) (found 
 	return t.List(tx, nil, from, limit)
 }
 
+// At returns the row with a time and an id.
+func (t *audits) At(tx store.Tx, time int64, id string) (Audit, error) {
+	return t.Get(tx, stamp(time), id)
+}
+
 // Setting is a setting of the server that its owner can change while it runs.
 type Setting struct {
 	Key   string `json:"key"`

@@ -111,30 +111,6 @@ func (r *Registry) giveLocked(looks []string) {
 	}
 }
 
-// reserved has the looks of names that could be mistaken for the server or for
-// everyone.
-var reserved = reservedLooks("server", "system", "kaban", "everyone", "all", "here", "channel")
-
-func reservedLooks(names ...string) map[string]bool {
-	looks := make(map[string]bool)
-	for _, name := range names {
-		if u, err := kaban.ParseUsername(name); err == nil {
-			for _, l := range u.Looks() {
-				looks[l] = true
-			}
-		}
-	}
-	return looks
-}
-
-// IsReserved reports whether a name is, or looks like, one that could be mistaken
-// for the server or for everyone. Nobody may use such a name.
-func IsReserved(name kaban.Username) bool { return areReserved(name.Looks()) }
-
-func areReserved(looks []string) bool {
-	return slices.ContainsFunc(looks, func(l string) bool { return reserved[l] })
-}
-
 // Claim gives a name to a connection. If another session holds the name, resume
 // must be its secret or, as long as that is unconfirmed, a secret that it resumed.
 // Claim then replaces that session and calls Replace on its owner. So a client that
@@ -142,7 +118,7 @@ func areReserved(looks []string) bool {
 // Claim may return ErrReserved or ErrTaken.
 func (r *Registry) Claim(owner Owner, id kaban.Identity, resume string) (*Session, error) {
 	looks := id.Name().Looks() // slow for some names, so not under the lock
-	if areReserved(looks) {
+	if kaban.IsReserved(id.Name()) {
 		return nil, ErrReserved
 	}
 	s := &Session{Identity: id, Secret: rand.Text(), owner: owner, looks: looks}
@@ -206,7 +182,7 @@ func (r *Registry) Release(s *Session) {
 // it meanwhile. Speak may return ErrReserved or ErrTaken.
 func (r *Registry) Speak(name kaban.Username) (done func(), err error) {
 	looks := name.Looks()
-	if areReserved(looks) {
+	if kaban.IsReserved(name) {
 		return nil, ErrReserved
 	}
 	r.mu.Lock()
