@@ -32,13 +32,12 @@ var (
 	// ErrPasskey means that a passkey does not prove an account. Its text is for logs;
 	// a front end reports every refused sign-in with the same text.
 	ErrPasskey = errors.New("the passkey is not accepted")
-	// ErrTooManyPasskeys means that an account has as many passkeys as it may have.
-	ErrTooManyPasskeys = fmt.Errorf("an account has at most %d passkeys; remove one first", maxPasskeys)
 	// ErrPasskeyKnown means that the passkey is registered already.
 	ErrPasskeyKnown = errors.New("this passkey is registered already")
-	// ErrPasskeyName means that a name of a passkey is not valid.
-	ErrPasskeyName = fmt.Errorf("the name of a passkey has 1 to %d characters and no control characters", maxPasskeyName)
 )
+
+// errPasskeyName refuses a name.
+var errPasskeyName = &ValueError{"name", "it has 1 to 64 characters and no control characters"}
 
 // Passkeys registers passkeys and signs in with them, as Web Authentication Level 3
 // has it for discoverable credentials with user verification. Methods are safe for
@@ -159,16 +158,15 @@ func passkeyOf(c *people.Credential) (data passkeyData, err error) {
 // to 1,023 bytes, too many for a key of a document.
 func passkeyID(raw []byte) string { return hashOf(string(raw)) }
 
-// BeginRegistration returns options for navigator.credentials.create, as JSON. browser
-// is a secret of the browser, which FinishRegistration must get as well.
-func (p *Passkeys) BeginRegistration(ctx context.Context, account, browser string) (options json.RawMessage, err error) {
+// beginRegistration returns options for navigator.credentials.create, as JSON.
+func (p *Passkeys) beginRegistration(ctx context.Context, account, browser string) (options json.RawMessage, err error) {
 	err = p.docs.Update(ctx, func(tx store.Tx) error {
 		h, found, err := p.holderOf(tx, account)
 		if err != nil {
 			return err
 		}
 		if len(found) >= maxPasskeys {
-			return ErrTooManyPasskeys
+			return ErrTooMany
 		}
 		creation, session, err := p.party.BeginRegistration(h, webauthn.WithExclusions(webauthn.Credentials(h.keys).CredentialDescriptors()))
 		if err != nil {
@@ -189,42 +187,28 @@ func (p *Passkeys) begin(tx store.Tx, kind, browser, account string, session *we
 	return beginCeremony(tx, kind, challenge, browser, account, p.now(), passkeyTicket{*session})
 }
 
-// FinishRegistration adds the passkey in a response of navigator.credentials.create to
-// the account that began. An empty name becomes "Passkey" or "Passkey 2". Errors are
-// ErrCeremony, ErrPasskey, ErrPasskeyKnown, ErrPasskeyName, ErrTooManyPasskeys and
-// *OriginError. record, if not nil, runs in the same transaction.
-func (p *Passkeys) FinishRegistration(ctx context.Context, account, browser, name string, response []byte, record func(store.Tx, *people.Credential) error) (Passkey, error) {
+// created verifies a response of navigator.credentials.create for the account that
+// began. Errors are ErrCeremony, ErrPasskey and *OriginError.
+func (p *Passkeys) created(ctx context.Context, account, browser string, response []byte) (*webauthn.Credential, error) {
 	if len(response) > MaxResponse {
-		return Passkey{}, fmt.Errorf("%w: a response of %d bytes", ErrPasskey, len(response))
+		return nil, fmt.Errorf("%w: a response of %d bytes", ErrPasskey, len(response))
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
 	if err != nil {
-		return Passkey{}, refusedPasskey(err)
+		return nil, refusedPasskey(err)
 	}
-	client := &parsed.Response.CollectedClientData
-	session, owner, err := p.finish(ctx, ticketRegister, browser, client)
+	session, owner, err := p.finish(ctx, ticketRegister, browser, &parsed.Response.CollectedClientData)
 	if err != nil {
-		return Passkey{}, err
+		return nil, err
 	}
 	if owner != account {
-		return Passkey{}, ErrCeremony
+		return nil, ErrCeremony
 	}
 	key, err := p.party.CreateCredential(&holder{account: people.Account{ID: account}}, session, parsed)
 	if err != nil {
-		return Passkey{}, refusedPasskey(err)
+		return nil, refusedPasskey(err)
 	}
-	var made Passkey
-	err = p.docs.Update(ctx, func(tx store.Tx) error {
-		c, err := p.add(tx, account, name, key)
-		if err != nil {
-			return err
-		}
-		if made, err = p.view(c); err != nil || record == nil {
-			return err
-		}
-		return record(tx, c)
-	})
-	return made, err
+	return key, nil
 }
 
 // finish uses up the ticket of a challenge and returns what the library remembered.
@@ -248,7 +232,7 @@ func (p *Passkeys) add(tx store.Tx, account, name string, key *webauthn.Credenti
 		return nil, err
 	}
 	if len(found) >= maxPasskeys {
-		return nil, ErrTooManyPasskeys
+		return nil, ErrTooMany
 	}
 	id := passkeyID(key.ID)
 	switch _, err := people.Credentials.Get(tx, string(people.CredentialPasskey), id); {
@@ -261,7 +245,7 @@ func (p *Passkeys) add(tx store.Tx, account, name string, key *webauthn.Credenti
 		name = unusedName(found)
 	}
 	if !validPasskeyName(name) {
-		return nil, ErrPasskeyName
+		return nil, errPasskeyName
 	}
 	data, err := json.Marshal(passkeyData{Party: p.party.Config.RPID, Credential: *key})
 	if err != nil {
@@ -293,10 +277,9 @@ func unusedName(found []people.Credential) string {
 	return name
 }
 
-// BeginSignIn returns options for navigator.credentials.get, as JSON. They name no
-// account: the browser offers the passkeys that it has. Every call stores a ticket, so
-// the caller limits calls per address.
-func (p *Passkeys) BeginSignIn(ctx context.Context, browser string) (options json.RawMessage, err error) {
+// beginSignIn returns options for navigator.credentials.get, as JSON. They name no
+// account: the browser offers the passkeys that it has.
+func (p *Passkeys) beginSignIn(ctx context.Context, browser string) (options json.RawMessage, err error) {
 	err = p.docs.Update(ctx, func(tx store.Tx) error {
 		assertion, session, err := p.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 		if err != nil {
@@ -310,34 +293,30 @@ func (p *Passkeys) BeginSignIn(ctx context.Context, browser string) (options jso
 	return options, err
 }
 
-// FinishSignIn verifies a response of navigator.credentials.get and then runs authorize
-// in the transaction that records the use. It decides whether the account may sign in,
-// and makes the device; its error is returned as it is, and nothing is stored. Other
-// errors are ErrCeremony, ErrPasskey and *OriginError.
-func (p *Passkeys) FinishSignIn(ctx context.Context, browser string, response []byte, authorize func(store.Tx, *people.Account, *Passkey) error) error {
+// assertion is a response of navigator.credentials.get whose ceremony is valid, before
+// its signature is verified.
+type assertion struct {
+	session webauthn.SessionData
+	parsed  *protocol.ParsedCredentialAssertionData
+}
+
+// asserted returns the assertion in a response. Errors are ErrCeremony, ErrPasskey and
+// *OriginError.
+func (p *Passkeys) asserted(ctx context.Context, browser string, response []byte) (assertion, error) {
 	if len(response) > MaxResponse {
-		return fmt.Errorf("%w: a response of %d bytes", ErrPasskey, len(response))
+		return assertion{}, fmt.Errorf("%w: a response of %d bytes", ErrPasskey, len(response))
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
 	if err != nil {
-		return refusedPasskey(err)
+		return assertion{}, refusedPasskey(err)
 	}
 	session, _, err := p.finish(ctx, ticketSignIn, browser, &parsed.Response.CollectedClientData)
-	if err != nil {
-		return err
-	}
-	return p.docs.Update(ctx, func(tx store.Tx) error {
-		account, key, err := p.use(tx, session, parsed)
-		if err != nil {
-			return err
-		}
-		return authorize(tx, account, &key)
-	})
+	return assertion{session, parsed}, err
 }
 
 // use verifies the signature of a sign-in and records the use of its passkey.
-func (p *Passkeys) use(tx store.Tx, session webauthn.SessionData, parsed *protocol.ParsedCredentialAssertionData) (*people.Account, Passkey, error) {
-	c, err := people.Credentials.Get(tx, string(people.CredentialPasskey), passkeyID(parsed.RawID))
+func (p *Passkeys) use(tx store.Tx, as assertion) (*people.Account, Passkey, error) {
+	c, err := people.Credentials.Get(tx, string(people.CredentialPasskey), passkeyID(as.parsed.RawID))
 	switch {
 	case errors.Is(err, people.ErrNotFound):
 		return nil, Passkey{}, fmt.Errorf("%w: it is not registered, or was removed", ErrPasskey)
@@ -357,7 +336,7 @@ func (p *Passkeys) use(tx store.Tx, session webauthn.SessionData, parsed *protoc
 	}
 	h := &holder{account: account, keys: []webauthn.Credential{data.Credential}}
 	// The library compares the user handle of the response with the account.
-	_, used, err := p.party.ValidatePasskeyLogin(func([]byte, []byte) (webauthn.User, error) { return h, nil }, session, parsed)
+	_, used, err := p.party.ValidatePasskeyLogin(func([]byte, []byte) (webauthn.User, error) { return h, nil }, as.session, as.parsed)
 	if err != nil {
 		return nil, Passkey{}, refusedPasskey(err)
 	}
@@ -400,8 +379,8 @@ func (p *Passkeys) view(c *people.Credential) (Passkey, error) {
 	return k, nil
 }
 
-// List returns the passkeys of an account.
-func (p *Passkeys) List(tx store.Tx, account string) (keys []Passkey, err error) {
+// list returns the passkeys of an account.
+func (p *Passkeys) list(tx store.Tx, account string) (keys []Passkey, err error) {
 	found, _, err := people.Credentials.Of(tx, account, people.CredentialPasskey, maxPasskeys)
 	if err != nil {
 		return nil, err
@@ -416,41 +395,14 @@ func (p *Passkeys) List(tx store.Tx, account string) (keys []Passkey, err error)
 	return keys, nil
 }
 
-// own returns a passkey of an account. That of another account is people.ErrNotFound,
-// as if it did not exist.
+// own returns a passkey of an account. That of another account is ErrNotFound, as if
+// it did not exist.
 func (p *Passkeys) own(tx store.Tx, account, id string) (people.Credential, error) {
-	c, err := people.Credentials.Get(tx, string(people.CredentialPasskey), id)
+	c, err := found(people.Credentials.Get(tx, string(people.CredentialPasskey), id))
 	if err == nil && c.Account != account {
-		err = people.ErrNotFound
+		return people.Credential{}, ErrNotFound
 	}
 	return c, err
-}
-
-// Rename changes the name of a passkey of an account.
-func (p *Passkeys) Rename(tx store.Tx, account, id, name string) error {
-	c, err := p.own(tx, account, id)
-	if err != nil {
-		return err
-	}
-	if c.Name = strings.TrimSpace(name); !validPasskeyName(c.Name) {
-		return ErrPasskeyName
-	}
-	return people.Credentials.Put(tx, &c)
-}
-
-// Remove removes a passkey of an account. If it is the last way in of the last owner,
-// the error is ErrLastWay.
-func (p *Passkeys) Remove(tx store.Tx, account, id string) error {
-	if _, err := p.own(tx, account, id); err != nil {
-		return err
-	}
-	err := keepWayIn(tx, account, func(c *people.Credential) bool {
-		return (c.Kind != people.CredentialPasskey || c.ID != id) && p.works(c)
-	})
-	if err != nil {
-		return err
-	}
-	return people.Credentials.Delete(tx, string(people.CredentialPasskey), id)
 }
 
 // works reports whether a credential can be used at this address.

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,13 +40,12 @@ func newClock() *clock {
 func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()) }
 func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 
-var errSuspended = errors.New("the account is suspended")
-
 // keyBench is a server with passkeys and a browser that has an authenticator.
 type keyBench struct {
 	t       *testing.T
 	docs    store.Documents
 	clock   *clock
+	service *Service
 	keys    *Passkeys
 	browser string
 	rp      virtualwebauthn.RelyingParty
@@ -61,7 +59,9 @@ func newKeyBench(t *testing.T) *keyBench {
 		rp:   virtualwebauthn.RelyingParty{ID: testHost, Name: "Kaban", Origin: testOrigin},
 		auth: virtualwebauthn.NewAuthenticator(),
 	}
+	b.service = New(b.docs, Options{Now: b.clock.now})
 	b.keys = b.at(testOrigin)
+	b.account("root", kaban.RoleOwner) // without an owner nobody may do anything
 	return b
 }
 
@@ -136,11 +136,11 @@ func (b *keyBench) created(account string, options []byte, cred virtualwebauthn.
 func (b *keyBench) register(account, name string) virtualwebauthn.Credential {
 	b.t.Helper()
 	cred := newCredential()
-	options, err := b.keys.BeginRegistration(b.t.Context(), account, b.browser)
+	options, err := b.service.BeginPasskey(b.t.Context(), b.by(account), b.keys, b.browser)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := b.keys.FinishRegistration(b.t.Context(), account, b.browser, name, b.created(account, options, cred), nil); err != nil {
+	if _, err := b.service.AddPasskey(b.t.Context(), b.by(account), b.keys, b.browser, name, b.created(account, options, cred)); err != nil {
 		b.t.Fatal(err)
 	}
 	return cred
@@ -148,7 +148,7 @@ func (b *keyBench) register(account, name string) virtualwebauthn.Credential {
 
 func (b *keyBench) begin() []byte {
 	b.t.Helper()
-	options, err := b.keys.BeginSignIn(b.t.Context(), b.browser)
+	options, err := b.service.BeginPasskeySignIn(b.t.Context(), b.keys, b.browser)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -166,15 +166,33 @@ func (b *keyBench) got(account string, options []byte, cred virtualwebauthn.Cred
 	return []byte(virtualwebauthn.CreateAssertionResponse(b.rp, b.auth, cred, *opts))
 }
 
-// finish signs in and returns the account's id. Only active accounts may.
-func (b *keyBench) finish(response []byte) (account string, key Passkey, err error) {
-	err = b.keys.FinishSignIn(b.t.Context(), b.browser, response, func(_ store.Tx, a *people.Account, k *Passkey) error {
-		if a.Status != people.StatusActive {
-			return errSuspended
-		}
-		account, key = a.ID, *k
-		return nil
+// by returns an account as an actor with a fresh sign-in.
+func (b *keyBench) by(account string) Actor {
+	b.t.Helper()
+	return freshActor(b.t, b.service, account)
+}
+
+func freshActor(t *testing.T, s *Service, account string) Actor {
+	t.Helper()
+	session, err := s.signIn(t.Context(), WayNew, Device{}, func(c *change) (proof, error) {
+		a, err := people.Accounts.Get(c.Tx, account)
+		return proof{account: a}, err
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session.Principal.As("")
+}
+
+// finish signs in and returns the account's id and the passkey that was used last.
+func (b *keyBench) finish(response []byte) (account string, key Passkey, err error) {
+	session, err := b.service.SignInWithPasskey(b.t.Context(), b.keys, b.browser, response, Device{})
+	account = session.Principal.Account.ID
+	for _, k := range b.list(account) {
+		if k.Used >= key.Used {
+			key = k
+		}
+	}
 	return account, key, err
 }
 
@@ -187,7 +205,7 @@ func (b *keyBench) signIn(account string, cred virtualwebauthn.Credential) (stri
 func (b *keyBench) list(account string) (keys []Passkey) {
 	b.t.Helper()
 	update(b.t, b.docs, func(tx store.Tx) (err error) {
-		keys, err = b.keys.List(tx, account)
+		keys, err = b.keys.list(tx, account)
 		return err
 	})
 	return keys
@@ -203,6 +221,7 @@ func TestPasskeySignsIn(t *testing.T) {
 		cred    virtualwebauthn.Credential
 		name    string
 	}{{ann, phone, "phone"}, {ann, laptop, "Passkey"}, {bob, bobs, "Passkey"}, {ann, phone, "phone"}} {
+		b.clock.advance(time.Second)
 		got, key, err := b.signIn(c.account, c.cred)
 		if err != nil || got != c.account || key.Name != c.name {
 			t.Fatalf("signed in as %s with %q: %v, want %s with %q", got, key.Name, err, c.account, c.name)
@@ -220,7 +239,7 @@ func TestPasskeyOptions(t *testing.T) {
 	b := newKeyBench(t)
 	ann := b.account("ann", kaban.RoleMember)
 	cred := b.register(ann, "")
-	options, err := b.keys.BeginRegistration(t.Context(), ann, b.browser)
+	options, err := b.service.BeginPasskey(t.Context(), b.by(ann), b.keys, b.browser)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +283,7 @@ func TestPasskeyRefusals(t *testing.T) {
 			return b.got(ann, []byte(`{"challenge":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`), c)
 		}},
 		{"challenge of a registration", ErrCeremony, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
-			options, err := b.keys.BeginRegistration(b.t.Context(), ann, b.browser)
+			options, err := b.service.BeginPasskey(b.t.Context(), b.by(ann), b.keys, b.browser)
 			if err != nil {
 				b.t.Fatal(err)
 			}
@@ -421,7 +440,7 @@ func TestPasskeyOfAnAccountThatMayNot(t *testing.T) {
 	update(t, b.docs, func(tx store.Tx) error {
 		return people.Accounts.Put(tx, &people.Account{ID: ann, Username: "ann", Role: kaban.RoleMember, Status: people.StatusSuspended})
 	})
-	if got, _, err := b.signIn(ann, cred); !errors.Is(err, errSuspended) || got != "" {
+	if got, _, err := b.signIn(ann, cred); !errors.Is(err, ErrSuspended) || got != "" {
 		t.Errorf("a suspended account: %q, %v", got, err)
 	}
 	if keys := b.list(ann); keys[0].Used != 0 {
@@ -431,14 +450,12 @@ func TestPasskeyOfAnAccountThatMayNot(t *testing.T) {
 
 func TestPasskeyRemoved(t *testing.T) {
 	b := newKeyBench(t)
-	ann, bob := b.account("ann", kaban.RoleOwner), b.account("bob", kaban.RoleOwner)
+	ann, bob := b.account("ann", kaban.RoleOwner), b.account("bob", kaban.RoleMember)
 	phone, laptop := b.register(ann, ""), b.register(ann, "")
 	remove := func(account string, cred virtualwebauthn.Credential) error {
-		return b.docs.Update(t.Context(), func(tx store.Tx) error {
-			return b.keys.Remove(tx, account, passkeyID(cred.ID))
-		})
+		return b.service.RemovePasskey(t.Context(), b.by(account), b.keys, passkeyID(cred.ID))
 	}
-	if err := remove(bob, phone); !errors.Is(err, people.ErrNotFound) {
+	if err := remove(bob, phone); !errors.Is(err, ErrNotFound) {
 		t.Errorf("removing somebody else's passkey: %v", err)
 	}
 	if err := remove(ann, phone); err != nil {
@@ -447,8 +464,13 @@ func TestPasskeyRemoved(t *testing.T) {
 	if _, _, err := b.signIn(ann, phone); !errors.Is(err, ErrPasskey) {
 		t.Errorf("a removed passkey: %v", err)
 	}
-	update(t, b.docs, func(tx store.Tx) error { // bob is suspended, so ann is the last owner
-		return people.Accounts.Put(tx, &people.Account{ID: bob, Username: "bob", Role: kaban.RoleOwner, Status: people.StatusSuspended})
+	update(t, b.docs, func(tx store.Tx) error { // root is suspended, so ann is the last owner
+		root, err := b.service.Find(t.Context(), "root")
+		if err != nil {
+			return err
+		}
+		root.Status = people.StatusSuspended
+		return people.Accounts.Put(tx, &root)
 	})
 	put := func(c people.Credential) {
 		c.Account = ann
@@ -472,14 +494,14 @@ func TestPasskeyRegistrationRefusals(t *testing.T) {
 	known := b.register(ann, "first")
 	begin := func(account string) []byte {
 		t.Helper()
-		options, err := b.keys.BeginRegistration(t.Context(), account, b.browser)
+		options, err := b.service.BeginPasskey(t.Context(), b.by(account), b.keys, b.browser)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return options
 	}
 	finish := func(account, name string, response []byte) error {
-		_, err := b.keys.FinishRegistration(t.Context(), account, b.browser, name, response, nil)
+		_, err := b.service.AddPasskey(t.Context(), b.by(account), b.keys, b.browser, name, response)
 		return err
 	}
 	fresh := func() virtualwebauthn.Credential {
@@ -492,11 +514,11 @@ func TestPasskeyRegistrationRefusals(t *testing.T) {
 		t.Errorf("taking somebody's passkey over: %v", err)
 	}
 	for _, name := range []string{"a\nb", strings.Repeat("x", maxPasskeyName+1), "\u202e", "a\xff"} {
-		if err := finish(ann, name, b.created(ann, begin(ann), fresh())); !errors.Is(err, ErrPasskeyName) {
+		if err := finish(ann, name, b.created(ann, begin(ann), fresh())); !isValueError(err) {
 			t.Errorf("the name %q: %v", name, err)
 		}
 	}
-	if _, err := b.keys.FinishRegistration(t.Context(), ann, NewBrowser(), "", b.created(ann, begin(ann), fresh()), nil); !errors.Is(err, ErrCeremony) {
+	if _, err := b.service.AddPasskey(t.Context(), b.by(ann), b.keys, NewBrowser(), "", b.created(ann, begin(ann), fresh())); !errors.Is(err, ErrCeremony) {
 		t.Errorf("another browser: %v", err)
 	}
 	b.auth.Options.UserNotVerified = true
@@ -525,18 +547,18 @@ func TestPasskeyRegistrationRefusals(t *testing.T) {
 func TestPasskeysHaveALimit(t *testing.T) {
 	b := newKeyBench(t)
 	ann := b.account("ann", kaban.RoleMember)
-	early, err := b.keys.BeginRegistration(t.Context(), ann, b.browser)
+	early, err := b.service.BeginPasskey(t.Context(), b.by(ann), b.keys, b.browser)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range maxPasskeys {
 		b.register(ann, "")
 	}
-	if _, err := b.keys.BeginRegistration(t.Context(), ann, b.browser); !errors.Is(err, ErrTooManyPasskeys) {
+	if _, err := b.service.BeginPasskey(t.Context(), b.by(ann), b.keys, b.browser); !errors.Is(err, ErrTooMany) {
 		t.Errorf("beginning one too many: %v", err)
 	}
 	late := b.created(ann, early, newCredential())
-	if _, err := b.keys.FinishRegistration(t.Context(), ann, b.browser, "", late, nil); !errors.Is(err, ErrTooManyPasskeys) {
+	if _, err := b.service.AddPasskey(t.Context(), b.by(ann), b.keys, b.browser, "", late); !errors.Is(err, ErrTooMany) {
 		t.Errorf("finishing one too many: %v", err)
 	}
 	names := make(map[string]bool)
@@ -548,32 +570,17 @@ func TestPasskeysHaveALimit(t *testing.T) {
 	}
 }
 
-func TestPasskeyRecordIsInTheTransaction(t *testing.T) {
-	b := newKeyBench(t)
-	ann := b.account("ann", kaban.RoleMember)
-	options, err := b.keys.BeginRegistration(t.Context(), ann, b.browser)
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := errors.New("no")
-	_, err = b.keys.FinishRegistration(t.Context(), ann, b.browser, "", b.created(ann, options, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeRSA)),
-		func(store.Tx, *people.Credential) error { return refused })
-	if !errors.Is(err, refused) || len(b.list(ann)) != 0 {
-		t.Errorf("a passkey whose record failed: %v, %v", err, b.list(ann))
-	}
-}
-
 func TestPasskeyRename(t *testing.T) {
 	b := newKeyBench(t)
 	ann, bob := b.account("ann", kaban.RoleMember), b.account("bob", kaban.RoleMember)
 	id := passkeyID(b.register(ann, "old").ID)
 	rename := func(account, name string) error {
-		return b.docs.Update(t.Context(), func(tx store.Tx) error { return b.keys.Rename(tx, account, id, name) })
+		return b.service.RenamePasskey(t.Context(), b.by(account), b.keys, id, name)
 	}
-	if err := rename(bob, "mine"); !errors.Is(err, people.ErrNotFound) {
+	if err := rename(bob, "mine"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("renaming somebody else's: %v", err)
 	}
-	if err := rename(ann, " "); !errors.Is(err, ErrPasskeyName) {
+	if err := rename(ann, " "); !isValueError(err) {
 		t.Errorf("an empty name: %v", err)
 	}
 	if err := rename(ann, " new "); err != nil || b.list(ann)[0].Name != "new" {
@@ -672,7 +679,7 @@ func TestTicketsOfCeremoniesExpire(t *testing.T) {
 		}
 		return err
 	})
-	if _, err := b.keys.BeginSignIn(t.Context(), "short"); err == nil {
+	if _, err := b.service.BeginPasskeySignIn(t.Context(), b.keys, "short"); err == nil {
 		t.Error("a ceremony began without a browser")
 	}
 }
@@ -681,20 +688,25 @@ func TestTicketsOfCeremoniesExpire(t *testing.T) {
 func FuzzPasskeyResponse(f *testing.F) {
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AA","signature":"AA","userHandle":"AA"}}`))
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`))
-	keys, err := NewPasskeys(memory.New(0), []string{testOrigin}, time.Now)
+	docs := memory.New(0)
+	service := New(docs, Options{})
+	keys, err := NewPasskeys(docs, []string{testOrigin}, time.Now)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, response []byte) {
 		browser := strings.Repeat("b", minBrowser)
-		if _, err := keys.FinishRegistration(t.Context(), "a", browser, "", response, nil); err == nil {
-			t.Error("it registered a passkey")
-		}
-		err := keys.FinishSignIn(t.Context(), browser, response, func(store.Tx, *people.Account, *Passkey) error {
-			return fmt.Errorf("signed in with %q", response)
-		})
-		if !errors.Is(err, ErrPasskey) && !errors.Is(err, ErrCeremony) {
-			t.Error(err)
+		_, added := service.AddPasskey(t.Context(), Actor{}, keys, browser, "", response)
+		_, signedIn := service.SignInWithPasskey(t.Context(), keys, browser, response, Device{})
+		for _, err := range []error{added, signedIn} {
+			if !errors.Is(err, ErrPasskey) && !errors.Is(err, ErrCeremony) {
+				t.Errorf("%q: %v", response, err)
+			}
 		}
 	})
+}
+
+func isValueError(err error) bool {
+	_, ok := errors.AsType[*ValueError](err)
+	return ok
 }
