@@ -404,12 +404,3 @@ func (p *Passkeys) own(tx store.Tx, account, id string) (people.Credential, erro
 	}
 	return c, err
 }
-
-// works reports whether a credential can be used at this address.
-func (p *Passkeys) works(c *people.Credential) bool {
-	if c.Kind != people.CredentialPasskey {
-		return true
-	}
-	data, err := passkeyOf(c)
-	return err == nil && data.Party == p.party.Config.RPID
-}

@@ -137,10 +137,7 @@ func (s *Service) RemovePasskey(ctx context.Context, by Actor, keys *Passkeys, i
 		if err != nil {
 			return err
 		}
-		err = keepWayIn(c.Tx, kept.Account, func(other *people.Credential) bool {
-			return (other.Kind != people.CredentialPasskey || other.ID != id) && keys.works(other)
-		})
-		if err != nil {
+		if err := c.keepWayIn(keys, &kept); err != nil {
 			return err
 		}
 		if err := people.Credentials.Delete(c.Tx, string(people.CredentialPasskey), id); err != nil {
