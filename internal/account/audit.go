@@ -48,6 +48,15 @@ func (s *Service) failed(account, address string) {
 	f.counts[key]++
 }
 
+// failedName counts a failed sign-in as somebody with a name.
+func (s *Service) failedName(ctx context.Context, username, address string) {
+	a, err := s.Find(ctx, username)
+	if err != nil {
+		a.ID = ""
+	}
+	s.failed(a.ID, address)
+}
+
 // FlushFailures adds the counts of failed sign-ins to the audit. Call it every few
 // minutes and before the store is closed.
 func (s *Service) FlushFailures(ctx context.Context) error {

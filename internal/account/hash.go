@@ -22,8 +22,8 @@ type parameters struct {
 	lanes  uint8
 }
 
-// current are the parameters of new hashes. A hash takes 19 MiB and about 20 ms.
-var current = parameters{memory: 19 << 10, passes: 2, lanes: 1}
+// recommended are the parameters of OWASP: a hash takes 19 MiB and 20 to 40 ms.
+var recommended = parameters{memory: 19 << 10, passes: 2, lanes: 1}
 
 // Lengths in bytes.
 const (
@@ -46,6 +46,7 @@ const (
 
 // hasher hashes a few passwords at a time, in the order in which they arrive.
 type hasher struct {
+	current parameters // of new hashes
 	slots   chan struct{}
 	waiting atomic.Int64
 	count   atomic.Int64 // of hashes computed
@@ -55,7 +56,7 @@ func newHasher(slots int) *hasher {
 	if slots <= 0 {
 		slots = runtime.GOMAXPROCS(0)
 	}
-	return &hasher{slots: make(chan struct{}, slots)}
+	return &hasher{current: recommended, slots: make(chan struct{}, slots)}
 }
 
 // acquire waits for a slot. It returns ErrBusy if there are too many waiters or it
@@ -90,11 +91,11 @@ func (h *hasher) key(ctx context.Context, password, salt []byte, p parameters, l
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltLength)
 	rand.Read(salt) // never fails
-	key, err := h.key(ctx, []byte(password), salt, current, hashLength)
+	key, err := h.key(ctx, []byte(password), salt, h.current, hashLength)
 	if err != nil {
 		return "", err
 	}
-	return phc{current, salt, key}.String(), nil
+	return phc{h.current, salt, key}.String(), nil
 }
 
 // verify reports whether a prepared password has a hash, and whether the hash has
@@ -104,14 +105,14 @@ func (h *hasher) verify(ctx context.Context, password, hash string) (ok, outdate
 	stored, err := parsePHC(hash)
 	known := err == nil
 	if !known {
-		stored = phc{current, make([]byte, saltLength), make([]byte, hashLength)}
+		stored = phc{h.current, make([]byte, saltLength), make([]byte, hashLength)}
 	}
 	key, err := h.key(ctx, []byte(password), stored.salt, stored.parameters, len(stored.key))
 	if err != nil {
 		return false, false, err
 	}
 	same := subtle.ConstantTimeCompare(key, stored.key) == 1
-	return same && known, stored.parameters != current, nil
+	return same && known, stored.parameters != h.current, nil
 }
 
 // phc is a hash in the format of the Password Hashing Competition.

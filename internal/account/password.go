@@ -26,13 +26,9 @@ type passwordData struct {
 // A failure takes the same work and returns ErrAuthFailed whatever its cause;
 // ErrSuspended needs the right password. ErrBusy is no failure of the caller.
 func (s *Service) SignInWithPassword(ctx context.Context, username, password string, device Device) (Session, error) {
-	session, err := s.proveWithPassword(ctx, username, password, device.Address, func(prove func(*change) (proof, error)) (Session, error) {
+	return s.proveWithPassword(ctx, username, password, device.Address, func(prove func(*change) (proof, error)) (Session, error) {
 		return s.signIn(ctx, WayPassword, device, prove)
 	})
-	if err != nil {
-		return Session{}, err
-	}
-	return session, nil
 }
 
 // Confirm makes a device fresh again if the password is right.
@@ -154,9 +150,6 @@ func (c *change) provePassword(account, verified, renewed string) (proof, error)
 	if hash != verified {
 		return proof{}, ErrAuthFailed
 	}
-	if _, err := authorizeSignIn(c.Tx, &a, WayPassword); err != nil {
-		return proof{}, err
-	}
 	if renewed != "" {
 		hash = renewed
 	}
@@ -214,4 +207,46 @@ func (s *Service) newPassword(ctx context.Context, username, password string) (h
 		return "", fmt.Errorf("hash a password: %w", err)
 	}
 	return hash, nil
+}
+
+// RemovePassword removes the password of the actor, which needs a fresh sign-in. The
+// error is ErrLastWay if the actor has neither a passkey nor single sign-on.
+func (s *Service) RemovePassword(ctx context.Context, by Actor) error {
+	if !s.Fresh(by.Principal) {
+		return ErrNotFresh
+	}
+	return s.update(ctx, by, func(c *change) error {
+		if err := c.mayProfile(); err != nil {
+			return err
+		}
+		a := c.by.Principal.Account
+		if err := c.removeWay(a.ID, people.CredentialPassword, a.ID); err != nil {
+			return err
+		}
+		return c.audit("password.remove", a.Username, "")
+	})
+}
+
+// removeWay removes a credential, unless it is the last one that signs in to the
+// account again and again.
+func (c *change) removeWay(account string, kind people.CredentialKind, id string) error {
+	held, err := found(people.Credentials.Get(c.Tx, string(kind), id))
+	if err != nil {
+		return err
+	}
+	if held.Account != account {
+		return ErrNotFound
+	}
+	for _, other := range []people.CredentialKind{people.CredentialPassword, people.CredentialPasskey, people.CredentialOIDC} {
+		credentials, _, err := people.Credentials.Of(c.Tx, account, other, 2)
+		if err != nil {
+			return err
+		}
+		for _, k := range credentials {
+			if k.Kind != kind || k.ID != id {
+				return people.Credentials.Delete(c.Tx, string(kind), id)
+			}
+		}
+	}
+	return ErrLastWay
 }

@@ -121,6 +121,11 @@ func (c *change) mayTo(action access.Action, target *people.Account, newRole kab
 	if err != nil {
 		return err
 	}
+	return c.judge(action, f, target, newRole)
+}
+
+// judge is mayTo for facts that are known already.
+func (c *change) judge(action access.Action, f access.Facts, target *people.Account, newRole kaban.Role) (err error) {
 	if target.ID == "" || target.Status == people.StatusRemoved {
 		return verdict(action, f)
 	}
@@ -128,8 +133,10 @@ func (c *change) mayTo(action access.Action, target *people.Account, newRole kab
 	if !c.by.Operator && target.ID == c.by.Principal.Account.ID {
 		f.Target.Whom = access.Self
 	}
-	if f.Target.OtherOwner, err = otherOwner(c.Tx, target.ID); err != nil {
-		return err
+	if target.Role == kaban.RoleOwner {
+		if f.Target.OtherOwner, err = otherOwner(c.Tx, target.ID); err != nil {
+			return err
+		}
 	}
 	if f.Target.SharesRoom, err = c.sharesRoom(f.Who.Role, target.ID); err != nil {
 		return err
@@ -178,4 +185,10 @@ func (c *change) mayProfile() error {
 		return &RefusedError{access.ChangeProfile, access.Forbidden}
 	}
 	return nil
+}
+
+// isRefusal reports whether an error is a decision of package access.
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*RefusedError](err)
+	return ok
 }

@@ -46,6 +46,7 @@ type Service struct {
 	failures  failures
 	guesses   guesses
 	polls     polls
+	cursors   cursors // of Maintain
 
 	mu       sync.Mutex
 	touching map[string]bool // hashes of secrets whose use is being stored

@@ -83,8 +83,8 @@ func (c *change) create(d draft, a people.Account) (people.Account, error) {
 		return a, ErrNameTaken
 	}
 	a.ID, a.Username, a.Name, a.Created = newID(), d.username.String(), d.name, c.now
-	if !c.by.Operator {
-		a.Creator = c.by.Principal.Account.ID
+	if a.Creator == "" {
+		a.Creator = c.creator()
 	}
 	if err := people.Accounts.Put(c.Tx, &a); err != nil {
 		return a, err
@@ -166,12 +166,6 @@ func (c *change) join(d draft, device Device, role kaban.Role, rooms []string, i
 		return Session{}, err
 	}
 	c.by.Principal = Principal{Account: a, Role: role}
-	if inviter != "" {
-		a.Creator = inviter
-		if err := people.Accounts.Put(c.Tx, &a); err != nil {
-			return Session{}, err
-		}
-	}
 	if err := c.audit("account.add", a.Username, role.String()); err != nil {
 		return Session{}, err
 	}

@@ -41,6 +41,11 @@ func (t *audits) At(tx store.Tx, time int64, id string) (Audit, error) {
 	return t.Get(tx, stamp(time), id)
 }
 
+// Remove removes a row, if there is one.
+func (t *audits) Remove(tx store.Tx, row *Audit) error {
+	return t.Delete(tx, t.key(row)...)
+}
+
 // Setting is a setting of the server that its owner can change while it runs.
 type Setting struct {
 	Key   string `json:"key"`
