@@ -13,7 +13,7 @@ import (
 // linkOwn links an identity to the actor.
 func (c *change) linkOwn(set *providerSettings, who identity) ([]RoomChange, error) {
 	a := c.by.Principal.Account
-	kept, data, err := c.link(&a, who.issuer, who.subject, who.claim)
+	kept, data, err := c.linkTo(&a, who.issuer, who.subject, who.claim)
 	if err != nil {
 		return nil, err
 	}
@@ -23,8 +23,8 @@ func (c *change) linkOwn(set *providerSettings, who identity) ([]RoomChange, err
 	return c.arrive(set, &a, kept, data, who)
 }
 
-// link returns the identity of an account, which is added if it is new.
-func (c *change) link(a *people.Account, issuer, subject, claim string) (*people.Credential, identityData, error) {
+// linkTo returns the identity of an account, which is added if it is new.
+func (c *change) linkTo(a *people.Account, issuer, subject, claim string) (*people.Credential, identityData, error) {
 	id := identityID(issuer, subject)
 	kept, err := people.Credentials.Get(c.Tx, string(people.CredentialOIDC), id)
 	switch {
@@ -117,7 +117,7 @@ func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, 
 		if err != nil {
 			return err
 		}
-		kept, data, err := c.link(&a, issuer, subject, claim)
+		kept, data, err := c.linkTo(&a, issuer, subject, claim)
 		if err != nil {
 			return err
 		}

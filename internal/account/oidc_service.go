@@ -196,7 +196,7 @@ func (c *change) identify(set *providerSettings, who identity) (people.Account, 
 	if err != nil {
 		return a, nil, err
 	}
-	fresh, data, err := c.link(&a, who.issuer, who.subject, who.claim)
+	fresh, data, err := c.linkTo(&a, who.issuer, who.subject, who.claim)
 	if err != nil {
 		return a, nil, err
 	}
