@@ -172,8 +172,8 @@ func (s *Service) Identities(ctx context.Context, by Actor) (list []Identity, er
 }
 
 // UnlinkIdentity removes an identity of the actor and ends the devices that depend on
-// its provider. It needs a fresh sign-in. If it is the last way in of the last owner,
-// the error is ErrLastWay. keys may be nil where passkeys are not available.
+// its provider. It needs a fresh sign-in. If nothing else signs in to the account,
+// the error is ErrLastWay.
 func (s *Service) UnlinkIdentity(ctx context.Context, by Actor, keys *Passkeys, id string) error {
 	if !s.Fresh(by.Principal) {
 		return ErrNotFresh
@@ -184,33 +184,27 @@ func (s *Service) UnlinkIdentity(ctx context.Context, by Actor, keys *Passkeys, 
 		}
 		a := c.by.Principal.Account
 		kept, err := found(people.Credentials.Get(c.Tx, string(people.CredentialOIDC), id))
-		if err == nil && kept.Account != a.ID {
-			err = ErrNotFound
-		}
 		if err != nil {
-			return err
-		}
-		if err := c.keepWayIn(keys, &kept); err != nil {
 			return err
 		}
 		data, err := identityOf(&kept)
 		if err != nil {
 			return err
 		}
-		return c.unlink(&a, &kept, data)
+		if err := c.removeWay(keys, a.ID, kept.Kind, id); err != nil {
+			return err
+		}
+		return c.unlinked(&a, data)
 	})
 }
 
-// unlink removes an identity, the address that came with it, and the devices that
+// unlinked removes the address that came with an identity, and ends the devices that
 // depend on it.
-func (c *change) unlink(a *people.Account, kept *people.Credential, data identityData) error {
+func (c *change) unlinked(a *people.Account, data identityData) error {
 	if data.Email != "" {
 		if err := people.Credentials.Delete(c.Tx, string(people.CredentialEmail), data.Email); err != nil {
 			return err
 		}
-	}
-	if err := people.Credentials.Delete(c.Tx, string(kept.Kind), kept.ID); err != nil {
-		return err
 	}
 	secrets, _, err := people.Secrets.Of(c.Tx, a.ID, people.SecretDevice, maxDevices)
 	if err != nil {

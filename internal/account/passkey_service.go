@@ -126,8 +126,8 @@ func (s *Service) RenamePasskey(ctx context.Context, by Actor, keys *Passkeys, i
 	})
 }
 
-// RemovePasskey removes a passkey of the actor. It needs a fresh sign-in. If the
-// passkey is the last way in of the last owner, the error is ErrLastWay.
+// RemovePasskey removes a passkey of the actor. It needs a fresh sign-in. If
+// nothing else signs in to the account, the error is ErrLastWay.
 func (s *Service) RemovePasskey(ctx context.Context, by Actor, keys *Passkeys, id string) error {
 	if !s.Fresh(by.Principal) {
 		return ErrNotFresh
@@ -137,10 +137,7 @@ func (s *Service) RemovePasskey(ctx context.Context, by Actor, keys *Passkeys, i
 		if err != nil {
 			return err
 		}
-		if err := c.keepWayIn(keys, &kept); err != nil {
-			return err
-		}
-		if err := people.Credentials.Delete(c.Tx, string(people.CredentialPasskey), id); err != nil {
+		if err := c.removeWay(keys, kept.Account, kept.Kind, id); err != nil {
 			return err
 		}
 		return c.audit("passkey.remove", id, kept.Name)
