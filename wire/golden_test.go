@@ -370,6 +370,25 @@ func BenchmarkReadSendStandard(b *testing.B) {
 	}
 }
 
+func benchmarkReadEvent(b *testing.B, line string) {
+	r := NewReader(&repeat{line: line + "\n"})
+	var e Event
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := r.ReadEvent(&e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReadMessage(b *testing.B) {
+	benchmarkReadEvent(b, `{"type":"message","room":"lobby","seq":12345,"id":"abcdefgh-12","username":"ann","content":"`+strings.Repeat("x", 100)+`","time":"2026-11-24T12:00:00.007Z"}`)
+}
+
+func BenchmarkReadAck(b *testing.B) {
+	benchmarkReadEvent(b, `{"type":"ack","room":"lobby","id":"abcdefgh-12","seq":12345,"time":"2026-11-24T12:00:00.007Z","duplicate":false,"ref":"17"}`)
+}
+
 func BenchmarkAppendMessage(b *testing.B) {
 	m := Message{Seq: 12345, ID: "abcdefgh-12", Username: "ann", Content: strings.Repeat("x", 100), Time: noon}
 	buffer := make([]byte, 0, 1024)

@@ -36,6 +36,20 @@ func TestEveryTypeIsGolden(t *testing.T) {
 	}
 }
 
+func TestFieldsHaveNames(t *testing.T) {
+	for want, name := range fieldNames {
+		if got, ok := eventField([]byte(name)); !ok || got != field(want) {
+			t.Errorf("%q is field %d of events, want %d", name, got, want)
+		}
+		if got, ok := requestField([]byte(name)); ok && got != field(want) {
+			t.Errorf("%q is field %d of requests, want %d", name, got, want)
+		}
+	}
+	if _, ok := eventField([]byte("later")); ok {
+		t.Error("an unknown field is known")
+	}
+}
+
 // Only what has a seq in a log moves a cursor, and everything that has one does.
 func TestEntriesMoveCursors(t *testing.T) {
 	for i := range goldenEvents {
