@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -191,6 +192,7 @@ func TestEventsComeBack(t *testing.T) {
 
 func TestBadEvents(t *testing.T) {
 	for line, want := range map[string]Code{
+		`{"type":"history","room":"l","messages":[{"type":"topic","topic":"x"}]}`:  CodeMissingField,
 		`{"type":"topic","room":"lobby","seq":0}`:                                  CodeMissingField,
 		`{"type":"me","rooms":[{"room":"x","kind":"public"}]}`:                     CodeMissingField,
 		`{"type":"me","rooms":[["x"]]}`:                                            CodeBadField,
@@ -319,6 +321,13 @@ func compareWithStandard(t *testing.T, line []byte, q *Request) {
 	}
 	if q.Type == TypeSend && (standard["id"] != q.ID.String() || standard["content"] != q.Message.Content()) {
 		t.Fatalf("%q has id %q and content %q, the reader returned %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
+	}
+	if (q.Type == TypeTopic || q.Topic != "") && standard["topic"] != q.Topic || q.Reason != "" && standard["reason"] != q.Reason ||
+		q.Token != "" && standard["token"] != string(q.Token) || q.Password != "" && standard["password"] != string(q.Password) {
+		t.Fatalf("%q has other texts than %s", line, q.Append(nil))
+	}
+	if strings.ContainsFunc(q.Topic+q.Reason, unicode.IsControl) {
+		t.Fatalf("%q is accepted with a control character", line)
 	}
 	if q.Ref != nil && standard["ref"] != string(q.Ref) {
 		t.Fatalf("%q has the ref %q, the reader returned %q", line, standard["ref"], q.Ref)

@@ -184,13 +184,11 @@ func TestLimitsOfRequests(t *testing.T) {
 			}
 		}
 	}
-	flags := list(20_000, func(int) string { return `1` })
-	if _, err := readOne(t, `{"type":"create","room":"lobby","kind":"public","flags":`+flags+`}`); CodeOf(err) != CodeBadField {
-		t.Errorf("20,000 flags: %v", err)
-	}
-	_, err := readOne(t, `{"type":"set","room":"lobby","id":"1","flags":`+list(9, func(i int) string { return []string{`"locked"`, `"announce"`, `"archived"`}[i%3] })+`}`)
-	if bad, ok := errors.AsType[*ReaderError](err); !ok || bad.Code != CodeBadField || bad.Field != "flags" {
-		t.Errorf("nine flags: %v", err)
+	for element, n := range map[string]int{`1`: 20_000, `"locked"`: 5_000, `[]`: 20_000} {
+		flags := list(n, func(int) string { return element })
+		if _, err := readOne(t, `{"type":"create","room":"lobby","kind":"public","flags":`+flags+`}`); CodeOf(err) != CodeBadField {
+			t.Errorf("%d times the flag %s: %v", n, element, err)
+		}
 	}
 	// However long the list, only the first names are parsed.
 	many := list(5_000, name)
@@ -254,6 +252,19 @@ func TestBadRequestsOfPeople(t *testing.T) {
 		_, err := readOne(t, test.line)
 		if bad, ok := errors.AsType[*ReaderError](err); !ok || bad.Code != test.code || bad.Field != test.field {
 			t.Errorf("%s: got %v, want %s for %q", test.line, err, test.code, test.field)
+		}
+	}
+}
+
+// A refusal says where a topic or a reason has a character that is not allowed.
+func TestPositionInLines(t *testing.T) {
+	for _, line := range []string{
+		`{"type":"topic","room":"lobby","id":"1","topic":"é€\n"}`,
+		`{"type":"kick","room":"lobby","id":"1","username":"bob","reason":"é€\u0007"}`,
+	} {
+		_, err := readOne(t, line)
+		if bad, ok := errors.AsType[*ReaderError](err); !ok || bad.Position != 2 {
+			t.Errorf("%s: got %+v, want position 2", line, err)
 		}
 	}
 }

@@ -255,15 +255,12 @@ func (d *decoder) word(f field, required bool, words []string) string {
 	return words[i]
 }
 
-// flags returns a set of flags and whether it is present.
+// flags returns a set of flags and whether it is present. A list has each of them at
+// most once.
 func (d *decoder) flags() (flags kaban.RoomFlags, ok bool) {
-	n := 0
 	d.elements(fFlags, false, func(v value) {
-		if n++; n > MaxFlags {
-			return
-		}
-		i := slices.Index(flagWords, string(v.bytes))
-		if v.kind != kindString || i < 0 {
+		i := slices.Index(flagWords, string(v.bytes)) // only of a string
+		if i < 0 {
 			d.badField(fFlags, "its elements must be among "+strings.Join(flagWords, ", "))
 			return
 		}
@@ -273,7 +270,6 @@ func (d *decoder) flags() (flags kaban.RoomFlags, ok bool) {
 		}
 		flags |= flag
 	})
-	d.atMost(fFlags, n, MaxFlags, "elements")
 	return flags, d.fields[fFlags].kind == kindArray
 }
 

@@ -38,8 +38,6 @@ const (
 	MaxTopic = 512
 	// MaxReason is the longest reason of an act of moderation in code points.
 	MaxReason = 256
-	// MaxFlags is the most flags that a request may list.
-	MaxFlags = 8
 	// Version is the version of the protocol.
 	Version = 1
 )

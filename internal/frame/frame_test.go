@@ -136,6 +136,10 @@ func TestVoid(t *testing.T) {
 	if page.First != 1 || page.Last != 2 || page.Entries[0].Message == nil || page.Entries[1].Message != nil || page.Entries[1].Change != nil || !page.Entries[1].Time.Equal(at) {
 		t.Errorf("a page covers %d to %d with %+v", page.First, page.Last, page.Entries)
 	}
+	page.Type = wire.TypeHistory
+	if line := string(page.Append(nil)); !strings.Contains(line, `{"type":"void","seq":2,"time":"2026-11-24T12:00:00.007Z"}`) {
+		t.Errorf("an element that cannot be shown lacks its time: %s", line)
+	}
 	var none wire.Event
 	Page(&none, nil)
 	if none.First != 0 || none.Last != 0 || len(none.Entries) != 0 {
