@@ -183,9 +183,7 @@ func drawEvent(t *rapid.T) Event {
 	switch e.Type {
 	case TypeWelcome:
 		e.Account, e.Username, e.Token, e.Server = account(), text("username"), Secret(text("token")), text("server")
-		if e.Session = text("session"); e.Account == nil {
-			e.Session += "s"
-		}
+		e.Session = text("session")
 		e.Limits = Limits{Username: 32, Content: 5000, Frame: 65536, Topic: rapid.IntRange(1, 512).Draw(t, "topic"), Reason: 256}
 	case TypeWatching:
 		e.Room, e.Epoch, e.Head, e.Members = text("room"), text("epoch"), rapid.Uint64Range(0, MaxNumber).Draw(t, "head"), rapid.IntRange(0, 1e9).Draw(t, "members")

@@ -147,7 +147,9 @@ func (e *Event) appendJoined(dst []byte) []byte {
 
 func (e *Event) appendWelcome(dst []byte) []byte {
 	dst = append(dst, `,"version":1`...)
-	dst = appendNonEmpty(dst, fSession, e.Session)
+	if e.Account == nil || e.Session != "" {
+		dst = appendText(dst, fSession, e.Session)
+	}
 	dst = appendText(dst, fUsername, e.Username)
 	if e.Account != nil {
 		dst = e.Account.append(appendField(dst, fAccount))
