@@ -62,6 +62,9 @@ func ParseIdentity(id string, name Username) (Identity, error) {
 	return Identity{}, fmt.Errorf("%q is not the id of an identity with the name %q", id, name)
 }
 
+// IdentityOf returns the identity with an id that ID returned, without its name.
+func IdentityOf(id string) Identity { return Identity{id: id} }
+
 // AuthorOf returns what other people may know about the author with an id that
 // Identity.ID returned: the id of the account, or "" for a visitor or a hook, and
 // whether it is a program. It does not allocate.
@@ -88,7 +91,7 @@ func (i Identity) IsZero() bool { return i.id == "" }
 // numbers, so readers must count the kinds that they do not know.
 type Kind uint8
 
-// The kinds of entries. The body of each but a message is the JSON of its fields.
+// The kinds of entries.
 const (
 	// KindMessage is a message. Its body is the content.
 	KindMessage Kind = 1

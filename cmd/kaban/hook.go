@@ -56,7 +56,7 @@ func (c *hookAdd) Run(std streams) error {
 		return usageError{err}
 	}
 	username, err := kaban.ParseUsername(c.Username)
-	if err == nil && session.IsReserved(username) {
+	if err == nil && kaban.IsReserved(username) {
 		err = session.ErrReserved
 	}
 	if err != nil {

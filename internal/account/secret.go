@@ -43,3 +43,6 @@ func hashOf(secret string) string {
 func looksLike(secret, prefix string) bool {
 	return len(secret) == len(prefix)+base64.RawURLEncoding.EncodedLen(secretBytes) && strings.HasPrefix(secret, prefix)
 }
+
+// newID returns an id that says nothing: 26 characters of base32 (RFC 4648).
+func newID() string { return strings.ToLower(rand.Text()) }

@@ -57,7 +57,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/account": {
 		[]string{"kaban", "kaban/internal/access", "kaban/internal/people", "kaban/internal/store"},
-		[]string{"golang.org/x/crypto", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
+		[]string{"golang.org/x/crypto", "golang.org/x/text", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
 		"a sign-in does not depend on its front end",
 	},
 	"kaban/internal/store/memory": {
@@ -86,7 +86,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/store/storetest": {
 		[]string{"kaban", "kaban/internal/store"},
-		[]string{"github.com/google/go-cmp"},
+		[]string{"github.com/google/go-cmp", "pgregory.net/rapid"},
 		"the suite must suit every driver",
 	},
 	"kaban/internal/dispatch": {
@@ -99,13 +99,21 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the state of a connection does not depend on its protocol",
 	},
+	"kaban/internal/limit": {
+		nil, nil,
+		"a rate depends on neither whose it is nor who is exempt",
+	},
+	"kaban/internal/peer": {
+		nil, nil,
+		"the other end of a connection does not depend on its protocol",
+	},
 	"kaban/internal/access": {
 		[]string{"kaban"},
 		nil,
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
 		nil,
 		"the permitted actions do not depend on the protocol",
 	},

@@ -36,6 +36,16 @@ func (t *audits) Since(tx store.Tx, time int64, after *Audit, limit int) (found 
 	return t.List(tx, nil, from, limit)
 }
 
+// At returns the row with a time and an id.
+func (t *audits) At(tx store.Tx, time int64, id string) (Audit, error) {
+	return t.Get(tx, stamp(time), id)
+}
+
+// Remove removes a row, if there is one.
+func (t *audits) Remove(tx store.Tx, row *Audit) error {
+	return t.Delete(tx, t.key(row)...)
+}
+
 // Setting is a setting of the server that its owner can change while it runs.
 type Setting struct {
 	Key   string `json:"key"`

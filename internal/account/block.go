@@ -1,0 +1,116 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// maxBlocks is how many others an account blocks.
+const maxBlocks = 1000
+
+// Block keeps direct messages and rings of somebody from the actor. Blocking somebody
+// again changes nothing.
+func (s *Service) Block(ctx context.Context, by Actor, username string) error {
+	return s.block(ctx, by, username, func(c *change, self, other string) error {
+		blocks, _, err := people.Blocks.List(c.Tx, []string{self}, nil, maxBlocks)
+		if err != nil {
+			return err
+		}
+		if len(blocks) >= maxBlocks {
+			return fmt.Errorf("%w: the limit of blocks is 1,000", ErrTooMany)
+		}
+		return people.Blocks.Put(c.Tx, &people.Block{Account: self, Blocked: other, Since: c.now})
+	}, "block.add")
+}
+
+// Unblock undoes Block.
+func (s *Service) Unblock(ctx context.Context, by Actor, username string) error {
+	return s.block(ctx, by, username, func(c *change, self, other string) error {
+		return people.Blocks.Delete(c.Tx, self, other)
+	}, "block.remove")
+}
+
+func (s *Service) block(ctx context.Context, by Actor, username string, do func(c *change, self, other string) error, row string) error {
+	return s.update(ctx, by, func(c *change) error {
+		a, err := c.target(access.Block, username, 0)
+		if err != nil {
+			return err
+		}
+		if by.Operator {
+			return &RefusedError{access.Block, access.Forbidden}
+		}
+		if err := do(c, c.by.Principal.Account.ID, a.ID); err != nil {
+			return err
+		}
+		return c.audit(row, a.Username, "")
+	})
+}
+
+// Blocks returns the usernames of those that the actor blocks.
+func (s *Service) Blocks(ctx context.Context, by Actor) (names []string, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		names = nil
+		if err := c.may(access.ReadDevices); err != nil {
+			return err
+		}
+		blocks, _, err := people.Blocks.List(c.Tx, []string{c.by.Principal.Account.ID}, nil, maxBlocks)
+		if err != nil {
+			return err
+		}
+		for _, b := range blocks {
+			name, err := c.usernameOf(b.Blocked)
+			if err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+		return nil
+	})
+	return names, err
+}
+
+// IsBlocked reports, in the transaction of a caller, whether an account blocks another
+// one.
+func IsBlocked(tx store.Tx, account, other string) (bool, error) {
+	_, err := people.Blocks.Get(tx, account, other)
+	if errors.Is(err, people.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// LinkVisitor attributes what a visitor with a name wrote to an account, by an owner.
+// Ids of messages and the right to edit do not move.
+func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username string) error {
+	name, err := kaban.ParseUsername(visitor)
+	if err != nil {
+		return err
+	}
+	return s.update(ctx, by, func(c *change) error {
+		if err := c.may(access.ChangeSettings); err != nil {
+			return err
+		}
+		other, err := kaban.ParseUsername(username)
+		if err != nil {
+			return ErrNotFound
+		}
+		a, err := found(people.Accounts.Named(c.Tx, other))
+		if err != nil {
+			return err
+		}
+		if a.Status == people.StatusRemoved {
+			return ErrNotFound
+		}
+		link := people.Link{Visitor: kaban.Visitor(name).ID(), Account: a.ID, Since: c.now}
+		if err := people.Links.Put(c.Tx, &link); err != nil {
+			return err
+		}
+		return c.audit("account.link", a.Username, "visitor "+name.String())
+	})
+}

@@ -1,0 +1,81 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"kaban/internal/access"
+)
+
+// Errors that callers distinguish with errors.Is. None of them contains a secret.
+var (
+	// ErrAuthFailed means that a sign-in failed. It is the same for every cause, so
+	// that nobody learns which names have accounts.
+	ErrAuthFailed = errors.New("the name or the secret is wrong")
+	// ErrSuspended means that the secret is right, but the account may not be used:
+	// it is suspended, or it is a bot without an active owner.
+	ErrSuspended = errors.New("the account is suspended")
+	// ErrExpired means that a secret, a link or a code was right, but is too old or
+	// used up.
+	ErrExpired = errors.New("the link, code or secret has expired")
+	// ErrNotFresh means that the person must sign in again before this action.
+	ErrNotFresh = errors.New("the action needs a fresh sign-in")
+	// ErrBusy means that too many passwords wait for their check, or for too long.
+	ErrBusy = errors.New("too many sign-ins at once")
+	// ErrWeakPassword means that a password is not accepted. A *WeakPasswordError is
+	// one.
+	ErrWeakPassword = errors.New("the password is not accepted")
+	// ErrUnclaimed means that the server has no owner yet, so nobody can have an
+	// account.
+	ErrUnclaimed = errors.New("the server has no owner yet")
+	// ErrClaimed means that the server has an owner already.
+	ErrClaimed = errors.New("the server has an owner already")
+	// ErrNameTaken means that an account has the name, or one that looks like it.
+	ErrNameTaken = errors.New("the name is taken")
+	// ErrNameReserved means that nobody may have the name.
+	ErrNameReserved = errors.New("the name is reserved")
+	// ErrNotFound means that there is no such account, device, token or invite, as
+	// far as the caller may know.
+	ErrNotFound = errors.New("there is no such account, device, token or invite")
+	// ErrNotOpen means that signing up needs an invite, or an admin.
+	ErrNotOpen = errors.New("the server takes no sign-ups")
+	// ErrLastWay means that the account could not be signed in to afterwards.
+	ErrLastWay = errors.New("the account would have no way to sign in")
+	// ErrTooMany means that a limit of this package is reached.
+	ErrTooMany = errors.New("there are too many of them")
+
+	// The errors of a device that polls for its approval, as RFC 8628, section 3.5,
+	// names them. The fourth is ErrExpired.
+	ErrPending  = errors.New("the sign-in waits for its approval")
+	ErrSlowDown = errors.New("the device asks too often")
+	ErrDenied   = errors.New("the sign-in was denied")
+)
+
+// WeakPasswordError says why a password is not accepted.
+type WeakPasswordError struct{ Reason string } // such as "it is one of the commonest"
+
+func (e *WeakPasswordError) Error() string { return ErrWeakPassword.Error() + ": " + e.Reason }
+
+// Unwrap makes every WeakPasswordError an ErrWeakPassword.
+func (e *WeakPasswordError) Unwrap() error { return ErrWeakPassword }
+
+// RefusedError says that somebody may not do something.
+type RefusedError struct {
+	Action  access.Action
+	Verdict access.Verdict // not Allowed; its text is the protocol's code
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("%s: %s", e.Action, e.Verdict) }
+
+// WaitError says when something that is limited may be tried again.
+type WaitError struct{ After time.Duration }
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("too many attempts; the next one is possible in %s", e.After.Round(time.Second))
+}
+
+// ValueError says why a value is not accepted.
+type ValueError struct{ What, Reason string }
+
+func (e *ValueError) Error() string { return e.What + ": " + e.Reason }

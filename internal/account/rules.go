@@ -1,0 +1,194 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// This file asks package access. The facts are those of the transaction.
+
+// claimed reports whether the server has, or had, an owner.
+func claimed(tx store.Tx) (bool, error) {
+	for _, status := range []people.Status{people.StatusActive, people.StatusSuspended} {
+		owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, status, 1)
+		if err != nil || len(owners) > 0 {
+			return len(owners) > 0, err
+		}
+	}
+	return false, nil
+}
+
+// maxOwners is the number of owners among which another active one is looked for.
+const maxOwners = 100
+
+// otherOwner reports whether an active owner other than an account exists.
+func otherOwner(tx store.Tx, account string) (bool, error) {
+	owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, maxOwners)
+	if err != nil {
+		return false, err
+	}
+	for _, o := range owners {
+		if o.ID != account && !o.Bot {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// serverFacts returns the facts about the server. No listener counts as local: what
+// is allowed there before the server has an owner does not concern accounts.
+func serverFacts(tx store.Tx) (access.Server, error) {
+	has, err := claimed(tx)
+	if err != nil {
+		return access.Server{}, err
+	}
+	settings, err := readSettings(tx)
+	if err != nil {
+		return access.Server{}, err
+	}
+	server := access.Server{
+		Claim: access.Unclaimed, Admission: settings.Access,
+		MembersCreate: settings.CreateRooms <= kaban.RoleMember,
+		MembersInvite: settings.InviteMembers <= kaban.RoleMember,
+	}
+	if has {
+		server.Claim = access.Claimed
+	}
+	return server, nil
+}
+
+// actorFacts returns the facts about the actor, as of this transaction: the secret
+// may have been revoked, and the role may have changed.
+func (c *change) actorFacts() (access.Identity, error) {
+	if c.by.Operator {
+		return access.Identity{
+			Role: kaban.RoleOwner, Active: true, Person: true, Operator: true,
+			Reach: access.ReachServer, Writes: true,
+		}, nil
+	}
+	kept, err := people.Secrets.WithID(c.Tx, c.by.Principal.SecretID)
+	if err != nil {
+		return access.Identity{}, authFailed(err)
+	}
+	if kept.Account != c.by.Principal.Account.ID {
+		return access.Identity{}, ErrAuthFailed
+	}
+	p, err := principal(c.Tx, &kept, c.now)
+	if err != nil {
+		return access.Identity{}, err
+	}
+	c.by.Principal = p
+	who := access.Identity{
+		Role: p.Role, Active: true, Named: true, Person: !p.Account.Bot, Writes: !p.ReadOnly,
+	}
+	if len(p.Rooms) == 0 {
+		who.Reach = access.ReachServer
+	}
+	return who, nil
+}
+
+// facts returns what is known before the target.
+func (c *change) facts() (f access.Facts, err error) {
+	if f.Server, err = serverFacts(c.Tx); err != nil {
+		return f, err
+	}
+	if f.Server.Claim != access.Claimed {
+		return f, ErrUnclaimed
+	}
+	f.Who, err = c.actorFacts()
+	return f, err
+}
+
+// may returns nil if the actor may do something that has no target. Errors are
+// *RefusedError, ErrUnclaimed, and those of a secret that is no longer valid.
+func (c *change) may(action access.Action) error {
+	f, err := c.facts()
+	if err != nil {
+		return err
+	}
+	return verdict(action, f)
+}
+
+// mayTo is may with a target. newRole is that of ChangeRole. A target without an id
+// is nobody.
+func (c *change) mayTo(action access.Action, target *people.Account, newRole kaban.Role) error {
+	f, err := c.facts()
+	if err != nil {
+		return err
+	}
+	return c.judge(action, f, target, newRole)
+}
+
+// judge is mayTo for facts that are known already.
+func (c *change) judge(action access.Action, f access.Facts, target *people.Account, newRole kaban.Role) (err error) {
+	if target.ID == "" || target.Status == people.StatusRemoved {
+		return verdict(action, f)
+	}
+	f.Target = access.Target{Whom: access.Other, Role: target.Role, NewRole: newRole}
+	if !c.by.Operator && target.ID == c.by.Principal.Account.ID {
+		f.Target.Whom = access.Self
+	}
+	if target.Role == kaban.RoleOwner {
+		if f.Target.OtherOwner, err = otherOwner(c.Tx, target.ID); err != nil {
+			return err
+		}
+	}
+	if f.Target.SharesRoom, err = c.sharesRoom(f.Who.Role, target.ID); err != nil {
+		return err
+	}
+	return verdict(action, f)
+}
+
+// sharesRoom reports whether the actor and an account are in a room together. Only
+// guests need to be.
+func (c *change) sharesRoom(role kaban.Role, account string) (shares bool, err error) {
+	if role > kaban.RoleGuest || c.by.Operator {
+		return false, nil
+	}
+	var failed error
+	err = people.Members.AllOf(c.Tx, c.by.Principal.Account.ID, func(m *people.Member) bool {
+		_, shares, failed = people.Members.Find(c.Tx, m.Room, account)
+		return failed == nil && !shares
+	})
+	return shares, errors.Join(err, failed)
+}
+
+func verdict(action access.Action, f access.Facts) error {
+	if v := access.Can(action, f); v != access.Allowed {
+		return &RefusedError{action, v}
+	}
+	return nil
+}
+
+// target returns the account with a name if the actor may do something to it.
+func (c *change) target(action access.Action, username string, newRole kaban.Role) (people.Account, error) {
+	var a people.Account
+	if name, err := kaban.ParseUsername(username); err == nil {
+		if a, err = people.Accounts.Named(c.Tx, name); ignoreNotFound(err) != nil {
+			return a, fmt.Errorf("look for an account: %w", err)
+		}
+	}
+	return a, c.mayTo(action, &a, newRole)
+}
+
+// mayProfile returns nil if the actor, a person, may change its own credentials.
+func (c *change) mayProfile() error {
+	if err := c.may(access.ChangeProfile); err != nil {
+		return err
+	}
+	if c.by.Operator || c.by.Principal.Account.Bot {
+		return &RefusedError{access.ChangeProfile, access.Forbidden}
+	}
+	return nil
+}
+
+// isRefusal reports whether an error is a decision of package access.
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*RefusedError](err)
+	return ok
+}

@@ -1,0 +1,299 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// The keys of settings that other packages use.
+const (
+	SettingAccess        = "access"
+	SettingCreateRooms   = "create_rooms"
+	SettingInviteMembers = "invite_members"
+	SettingAutoJoin      = "auto_join"
+)
+
+// setting is an entry of the registry.
+type setting struct {
+	key, fallback, help string
+	// parse returns the value as it is stored, or why it is not accepted.
+	parse func(string) (string, error)
+}
+
+// maxSetting is the length of a value, in bytes.
+const maxSetting = 4096
+
+// registry has all settings, in the order in which people see them.
+var registry = []setting{
+	{SettingAccess, "open", "who comes in: open (visitors, too), signup (anybody with an account), invite (with a link), closed (accounts are made by admins)", oneOf("open", "signup", "invite", "closed")},
+	{SettingCreateRooms, "member", "the least role that creates public rooms: member, admin", oneOf("member", "admin")},
+	{SettingInviteMembers, "member", "the least role that invites people to the server: member, admin", oneOf("member", "admin")},
+	{SettingAutoJoin, "", "rooms that new members join besides the lobby, separated by commas", parseRooms},
+	{"oidc.issuer", "", "the https address of the OpenID provider; empty is no single sign-on", parseIssuer},
+	{"oidc.client_id", "", "the id of this server at the provider", parseText},
+	{"oidc.client_secret_file", "", "a file with the secret of this server at the provider", parseText},
+	{"oidc.name", "Single sign-on", "what the button says", parseText},
+	{"oidc.scopes", "openid profile", "what is asked of the provider, separated by spaces", parseText},
+	{"oidc.subject_claim", "sub", "the claim that identifies a person; it must never be reused", parseText},
+	{"oidc.link_by_email", "false", "whether a verified address of e-mail finds the account: true, false", oneOf("true", "false")},
+	{"oidc.create", "true", "whether somebody new gets an account: true, false", oneOf("true", "false")},
+	{"oidc.groups_claim", "groups", "the claim with the groups of a person", parseText},
+	{"oidc.groups", "", "what groups give, such as staff=member,admins=admin,dev=#backend", parseText},
+	{"oidc.max_age", "7d", "after how long one must sign in at the provider again, such as 12h or 7d", parseAge},
+}
+
+func oneOf(values ...string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if !slices.Contains(values, s) {
+			return "", fmt.Errorf("%q is not one of %s", s, strings.Join(values, ", "))
+		}
+		return s, nil
+	}
+}
+
+func parseText(s string) (string, error) {
+	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return "", errors.New("it contains a control character")
+	}
+	return strings.TrimSpace(s), nil
+}
+
+func parseRooms(s string) (string, error) {
+	var names []string
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		name, err := kaban.ParseRoomName(strings.TrimPrefix(part, "#"))
+		if err != nil {
+			return "", fmt.Errorf("the room %q: %w", part, err)
+		}
+		names = append(names, name.String())
+	}
+	return strings.Join(names, ","), nil
+}
+
+func parseIssuer(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	u, err := url.Parse(s)
+	local := err == nil && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1")
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		u.Scheme != "https" && (u.Scheme != "http" || !local) {
+		return "", fmt.Errorf("%.100q is no https address", s)
+	}
+	return s, nil
+}
+
+func parseAge(s string) (string, error) {
+	d, err := ParseAge(s)
+	if err == nil && d < time.Minute {
+		err = errors.New("it is less than a minute")
+	}
+	return s, err
+}
+
+// ParseAge is time.ParseDuration that also accepts days, such as "7d".
+func ParseAge(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("%q is no number of days", days)
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	return time.ParseDuration(s)
+}
+
+// UnknownSettingError names a setting that does not exist.
+type UnknownSettingError struct{ Key, Nearest string }
+
+func (e *UnknownSettingError) Error() string {
+	return fmt.Sprintf("there is no setting %q; the nearest is %q", e.Key, e.Nearest)
+}
+
+// findSetting returns the entry of a key, or an *UnknownSettingError.
+func findSetting(key string) (*setting, error) {
+	nearest, least := "", 1<<30
+	for i := range registry {
+		if registry[i].key == key {
+			return &registry[i], nil
+		}
+		if d := distance(key, registry[i].key); d < least {
+			nearest, least = registry[i].key, d
+		}
+	}
+	return nil, &UnknownSettingError{key, nearest}
+}
+
+// distance is the number of characters to insert, delete or replace (Levenshtein).
+func distance(a, b string) int {
+	if len(a) > 100 {
+		a = a[:100]
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			next := min(row[j]+1, row[j+1]+1, diagonal+cost)
+			diagonal, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}
+
+// Settings are the settings about people.
+type Settings struct {
+	Access        access.Admission
+	CreateRooms   kaban.Role // the least one
+	InviteMembers kaban.Role // the least one
+	AutoJoin      []string   // names of rooms besides the lobby
+}
+
+func readSettings(tx store.Tx) (s Settings, err error) {
+	values := make(map[string]string)
+	for _, key := range []string{SettingAccess, SettingCreateRooms, SettingInviteMembers, SettingAutoJoin} {
+		if values[key], err = readSetting(tx, key); err != nil {
+			return s, err
+		}
+	}
+	if s.Access, err = access.ParseAdmission(values[SettingAccess]); err != nil {
+		return s, err
+	}
+	if s.CreateRooms, err = kaban.ParseRole(values[SettingCreateRooms]); err != nil {
+		return s, err
+	}
+	if s.InviteMembers, err = kaban.ParseRole(values[SettingInviteMembers]); err != nil {
+		return s, err
+	}
+	if rooms := values[SettingAutoJoin]; rooms != "" {
+		s.AutoJoin = strings.Split(rooms, ",")
+	}
+	return s, nil
+}
+
+// readSetting returns the value of a setting, or its default.
+func readSetting(tx store.Tx, key string) (string, error) {
+	known, err := findSetting(key)
+	if err != nil {
+		return "", err
+	}
+	stored, err := people.Settings.Get(tx, key)
+	switch {
+	case errors.Is(err, people.ErrNotFound):
+		return known.fallback, nil
+	case err != nil:
+		return "", err
+	}
+	value, err := known.parse(stored.Value)
+	if err != nil {
+		return "", fmt.Errorf("%w: the setting %s: %w", store.ErrDamaged, key, err)
+	}
+	return value, nil
+}
+
+// Settings returns the settings about people, and whether the server has an owner.
+func (s *Service) Settings(ctx context.Context) (settings Settings, hasOwner bool, err error) {
+	err = s.documents.View(ctx, func(tx store.Tx) (err error) {
+		if settings, err = readSettings(tx); err != nil {
+			return err
+		}
+		hasOwner, err = claimed(tx)
+		return err
+	})
+	return settings, hasOwner, err
+}
+
+// Setting returns the value of a setting, or its default. It asks for no right.
+func (s *Service) Setting(ctx context.Context, key string) (value string, err error) {
+	err = s.documents.View(ctx, func(tx store.Tx) (err error) {
+		value, err = readSetting(tx, key)
+		return err
+	})
+	return value, err
+}
+
+// SettingInfo is what people see of a setting.
+type SettingInfo struct {
+	Key, Value, Default, Help string
+}
+
+// ListSettings returns all settings.
+func (s *Service) ListSettings(ctx context.Context, by Actor) (infos []SettingInfo, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		infos = nil
+		if err := c.may(access.ChangeSettings); err != nil {
+			return err
+		}
+		for _, known := range registry {
+			value, err := readSetting(c.Tx, known.key)
+			if err != nil {
+				return err
+			}
+			infos = append(infos, SettingInfo{known.key, value, known.fallback, known.help})
+		}
+		return nil
+	})
+	return infos, err
+}
+
+// Set changes a setting. Errors are *UnknownSettingError, *ValueError and those of
+// somebody that is no owner.
+func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
+	known, err := findSetting(key)
+	if err != nil {
+		return err
+	}
+	action := access.ChangeSettings
+	if strings.HasPrefix(key, "oidc.") {
+		action = access.ChangeSignOn
+	}
+	return s.update(ctx, by, func(c *change) error {
+		if err := c.may(action); err != nil {
+			return err
+		}
+		return c.set(known, value)
+	})
+}
+
+func (c *change) set(known *setting, value string) error {
+	if len(value) > maxSetting {
+		return &ValueError{known.key, "it has more than 4,096 bytes"}
+	}
+	value, err := known.parse(value)
+	if err != nil {
+		return &ValueError{known.key, err.Error()}
+	}
+	if value == known.fallback {
+		err = people.Settings.Delete(c.Tx, known.key)
+	} else {
+		err = people.Settings.Put(c.Tx, &people.Setting{Key: known.key, Value: value})
+	}
+	if err != nil {
+		return err
+	}
+	if hook := c.service.options.OnSettings; hook != nil {
+		c.after = append(c.after, func() { hook(known.key) })
+	}
+	return c.audit("setting.set", known.key, value)
+}

@@ -1,0 +1,281 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+)
+
+// Limits of tokens and bots.
+const (
+	maxTokens     = 200                       // per account
+	maxBots       = 100                       // per owner
+	maxTokenRooms = 100                       // that a token is bound to
+	maxTokenAge   = 10 * 365 * 24 * time.Hour // of a token that expires
+)
+
+// NewToken describes a token to be made.
+type NewToken struct {
+	Username string // the account of the token: the actor's, or a bot's
+	Name     string // what it is for; 1 to 100 characters
+	Expires  time.Duration
+	Rooms    []string // names; if there are any, the token works in no other room
+	ReadOnly bool
+}
+
+// MakeToken makes a token and returns its secret, which cannot be had again. The
+// actor needs a fresh sign-in, and must be the account, the owner of the bot, or the
+// operator.
+func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretInfo, string, error) {
+	if !by.Operator && !s.Fresh(by.Principal) {
+		return SecretInfo{}, "", ErrNotFresh
+	}
+	secret := newSecret(tokenPrefix)
+	kept, err := n.check()
+	if err != nil {
+		return SecretInfo{}, "", err
+	}
+	kept.Hash, kept.ID, kept.Kind = hashOf(secret), newID(), people.SecretToken
+	err = s.update(ctx, by, func(c *change) error {
+		a, err := c.ownAccount(n.Username)
+		if err != nil {
+			return err
+		}
+		kept.Account, kept.Created = a.ID, c.now
+		if n.Expires > 0 {
+			kept.Expires = c.now + n.Expires.Milliseconds()
+		}
+		tokens, _, err := people.Secrets.Of(c.Tx, a.ID, people.SecretToken, maxTokens)
+		if err != nil {
+			return err
+		}
+		if len(tokens) >= maxTokens {
+			return fmt.Errorf("%w: the limit of tokens is 200", ErrTooMany)
+		}
+		if err := people.Secrets.Put(c.Tx, &kept); err != nil {
+			return err
+		}
+		return c.audit("token.add", a.Username, kept.ID+" "+kept.Name)
+	})
+	if err != nil {
+		return SecretInfo{}, "", fmt.Errorf("make a token: %w", err)
+	}
+	return infoOf(&kept), secret, nil
+}
+
+// check returns the token as it is kept.
+func (n *NewToken) check() (kept people.Secret, err error) {
+	name := deviceName(n.Name)
+	switch {
+	case n.Name == "" || utf8.RuneCountInString(n.Name) > maxDeviceName || name != n.Name:
+		return kept, &ValueError{"name", "it must have 1 to 100 visible characters"}
+	case n.Expires < 0 || n.Expires > maxTokenAge:
+		return kept, &ValueError{"expires", "it must be within ten years"}
+	case len(n.Rooms) > maxTokenRooms:
+		return kept, &ValueError{"rooms", "there are more than 100"}
+	}
+	kept.Name, kept.ReadOnly = name, n.ReadOnly
+	for _, r := range n.Rooms {
+		room, err := kaban.ParseAnyRoom(r)
+		if err != nil {
+			return kept, err
+		}
+		if !slices.Contains(kept.Rooms, room.Key()) {
+			kept.Rooms = append(kept.Rooms, room.Key())
+		}
+	}
+	return kept, nil
+}
+
+// ownAccount returns the actor's account, or a bot of it, for which the actor may
+// make tokens. An empty name is the actor's own.
+func (c *change) ownAccount(username string) (people.Account, error) {
+	self := c.by.Principal.Account.ID
+	a := c.by.Principal.Account
+	if username != "" {
+		name, err := kaban.ParseUsername(username)
+		if err != nil {
+			return a, ErrNotFound
+		}
+		if a, err = found(people.Accounts.Named(c.Tx, name)); err != nil {
+			return a, err
+		}
+	}
+	action := access.MakeToken
+	if a.Bot {
+		action = access.MakeBot
+	}
+	if err := c.may(action); err != nil {
+		return a, err
+	}
+	if !c.by.Operator && a.ID != self && (!a.Bot || a.Owner != self) {
+		return a, ErrNotFound
+	}
+	if a.Status != people.StatusActive {
+		return a, ErrNotFound
+	}
+	return a, nil
+}
+
+// Tokens returns the tokens of the actor's account or of a bot of it.
+func (s *Service) Tokens(ctx context.Context, by Actor, username string) (infos []SecretInfo, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		if err := c.may(access.ReadDevices); err != nil {
+			return err
+		}
+		a, err := c.ownAccount(username)
+		if err != nil {
+			return err
+		}
+		infos, err = c.secretsOf(a.ID, people.SecretToken)
+		return err
+	})
+	return infos, err
+}
+
+// NewBot describes a bot to be made.
+type NewBot struct {
+	Username string
+	Name     string
+	Role     kaban.Role // 0 is member; it can never do more than its owner
+	Owner    string     // a username; empty is the actor, or the only owner of the server
+}
+
+// MakeBot makes a bot. It signs in with tokens only; see MakeToken.
+func (s *Service) MakeBot(ctx context.Context, by Actor, n NewBot) (a people.Account, err error) {
+	d, err := s.prepareAccount(ctx, NewAccount{Username: n.Username, Name: n.Name})
+	if err != nil {
+		return a, err
+	}
+	if n.Role == 0 {
+		n.Role = kaban.RoleMember
+	}
+	if n.Role > kaban.RoleAdmin {
+		return a, &ValueError{"role", "a bot is no owner"}
+	}
+	err = s.update(ctx, by, func(c *change) error {
+		if err := c.may(access.MakeBot); err != nil {
+			return err
+		}
+		owner, err := c.botOwner(n.Owner)
+		if err != nil {
+			return err
+		}
+		if n.Role > owner.Role {
+			return &ValueError{"role", "a bot cannot do more than its owner"}
+		}
+		bots := 0
+		if err := people.Accounts.Bots(c.Tx, owner.ID, func(*people.Account) bool { bots++; return bots < maxBots }); err != nil {
+			return err
+		}
+		if bots >= maxBots {
+			return fmt.Errorf("%w: the limit of bots is 100", ErrTooMany)
+		}
+		a, err = c.create(d, people.Account{Role: n.Role, Status: people.StatusActive, Bot: true, Owner: owner.ID})
+		if err != nil {
+			return err
+		}
+		return c.audit("bot.add", a.Username, "owner "+owner.Username)
+	})
+	if err != nil {
+		return people.Account{}, fmt.Errorf("make a bot: %w", err)
+	}
+	return a, nil
+}
+
+// botOwner returns the account that is to own a bot. Only the operator names another
+// one than the actor; GiveBot is for admins.
+func (c *change) botOwner(username string) (people.Account, error) {
+	if !c.by.Operator {
+		if username != "" && username != c.by.Principal.Account.Username {
+			return people.Account{}, &RefusedError{access.MakeBot, access.Forbidden}
+		}
+		return c.by.Principal.Account, nil
+	}
+	if username == "" {
+		owners, _, err := people.Accounts.WithRole(c.Tx, kaban.RoleOwner, people.StatusActive, 2)
+		if err != nil || len(owners) != 1 {
+			if err == nil {
+				err = &ValueError{"owner", "the server has several owners; name one"}
+			}
+			return people.Account{}, err
+		}
+		return owners[0], nil
+	}
+	return c.activePerson(username)
+}
+
+// activePerson returns the active account of a person.
+func (c *change) activePerson(username string) (people.Account, error) {
+	name, err := kaban.ParseUsername(username)
+	if err != nil {
+		return people.Account{}, ErrNotFound
+	}
+	a, err := found(people.Accounts.Named(c.Tx, name))
+	if err == nil && (a.Bot || a.Status != people.StatusActive) {
+		err = ErrNotFound
+	}
+	return a, err
+}
+
+// Bots returns the bots of an account, the actor's if the name is empty. Only admins
+// ask for those of others.
+func (s *Service) Bots(ctx context.Context, by Actor, owner string) (bots []people.Account, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		bots = nil
+		if err := c.may(access.ReadDevices); err != nil {
+			return err
+		}
+		id := c.by.Principal.Account.ID
+		if owner != "" {
+			if err := c.may(access.GiveBot); err != nil {
+				return err
+			}
+			name, err := kaban.ParseUsername(owner)
+			if err != nil {
+				return ErrNotFound
+			}
+			a, err := found(people.Accounts.Named(c.Tx, name))
+			if err != nil {
+				return err
+			}
+			id = a.ID
+		}
+		return people.Accounts.Bots(c.Tx, id, func(a *people.Account) bool {
+			if a.Status != people.StatusRemoved {
+				bots = append(bots, *a)
+			}
+			return true
+		})
+	})
+	return bots, err
+}
+
+// GiveBot gives a bot to another owner, by an admin. It goes on with its tokens.
+func (s *Service) GiveBot(ctx context.Context, by Actor, bot, owner string) error {
+	return s.update(ctx, by, func(c *change) error {
+		a, err := c.target(access.GiveBot, bot, 0)
+		if err != nil {
+			return err
+		}
+		if !a.Bot {
+			return ErrNotFound
+		}
+		to, err := c.activePerson(owner)
+		if err != nil {
+			return err
+		}
+		a.Owner, a.Role = to.ID, min(a.Role, to.Role)
+		if err := people.Accounts.Put(c.Tx, &a); err != nil {
+			return err
+		}
+		c.changed(a.ID)
+		return c.audit("bot.give", a.Username, to.Username)
+	})
+}
