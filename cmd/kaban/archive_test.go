@@ -146,17 +146,18 @@ func TestExportAndImportCarryKinds(t *testing.T) {
 
 // The commands carry documents, more than one transaction of them, and count them.
 func TestExportAndImportCarryDocuments(t *testing.T) {
-	const documents = 30
+	const documents = importBatch + 30
 	from, to := t.TempDir(), t.TempDir()
 	s, err := openImporter(t.Context(), from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range documents {
-		d := store.Document{Key: fmt.Sprintf("account/%02d", i), Value: bytes.Repeat([]byte{byte(i), '"'}, store.MaxValue/2)}
-		if n, err := s.ImportDocuments(t.Context(), []store.Document{d}); err != nil || n != 1 {
-			t.Fatal(n, err)
-		}
+	list := make([]store.Document, documents)
+	for i := range list {
+		list[i] = store.Document{Key: fmt.Sprintf("account/%04d", i), Value: []byte{byte(i), '"'}}
+	}
+	if n, err := s.ImportDocuments(t.Context(), list); err != nil || n != documents {
+		t.Fatal(n, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -179,13 +180,13 @@ func TestExportAndImportCarryDocuments(t *testing.T) {
 	if n := strings.Count(exported, `"type":"document"`); n != documents {
 		t.Errorf("%d documents are exported, want %d", n, documents)
 	}
-	says(exported, "0 messages and 30 documents imported, 0 were there already", "import", "--data", to)
-	says(exported, "0 messages imported, 30 were there already", "import", "--data", to)
-	says("", "0 messages in 0 rooms and 30 documents, all is sound", "check", "--data", to)
+	says(exported, "0 messages and 1030 documents imported, 0 were there already", "import", "--data", to)
+	says(exported, "0 messages imported, 1030 were there already", "import", "--data", to)
+	says("", "0 messages in 0 rooms and 1030 documents, all is sound", "check", "--data", to)
 	if again, _ := command("", "export", "--data", to); again != exported {
 		t.Error("the export of the import differs")
 	}
-	says("", "30 documents, checked", "backup", "--data", to, filepath.Join(t.TempDir(), "backup.db"))
+	says("", "1030 documents, checked", "backup", "--data", to, filepath.Join(t.TempDir(), "backup.db"))
 	// An export of a room has none.
 	says(`{"type":"message","room":"lobby","seq":1,"id":"a","username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"}`, "1 message imported", "import", "--data", to)
 	if out, _ := command("", "export", "--data", to, "lobby"); strings.Count(out, "\n") != 1 {

@@ -203,3 +203,30 @@ func TestAPostWithStaleRights(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A place that was found before the rights have changed lets nobody in.
+func TestAPlaceOfOldRights(t *testing.T) {
+	s := memory.New(0)
+	d := newDispatcher(t, s, Options{})
+	ann, bob := newReader(t), newReader(t)
+	a := join(t, d, ann, "lobby", "ann", Start{})
+	lobby := a.Room().Name()
+	for _, start := range []Start{{}, {Resume: true}} {
+		place, ok := d.Known(lobby, start)
+		if !ok {
+			var err error
+			if place, err = d.Find(t.Context(), lobby, start); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deed := send(t, a, "ann", fmt.Sprint("deed", start.Resume), "x")
+		deed.Decide = func(tx store.Tx) error { return tx.Bump(lobby) }
+		d.Submit([]Send{deed})
+		if _, _, err := d.Join(bob, bob, plain, kaban.Visitor(storetest.Username(t, "bob")), place); !errors.Is(err, store.ErrStale) {
+			t.Errorf("%+v: %v", start, err)
+		}
+	}
+	if _, _, err := tryJoin(d, bob, plain, storetest.Username(t, "bob"), lobby, Start{}); err != nil {
+		t.Errorf("with a new place: %v", err)
+	}
+}
