@@ -118,7 +118,7 @@ var rules = map[string]rule{
 		"the permitted actions do not depend on the protocol",
 	},
 	"kaban/internal/frame": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/chat"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/people"},
 		nil,
 		"front ends with the same frames share how entries become frames",
 	},

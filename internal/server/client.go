@@ -222,7 +222,9 @@ func (c *client) hello(r *wire.Request) {
 	c.reader.SetAuthor(name)
 	e := answer(wire.TypeWelcome, r.Ref)
 	e.Session, e.Username, e.Server = c.session.Secret, name.String(), config.Name
-	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame}
+	e.Limits = wire.Limits{
+		Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame, Topic: wire.MaxTopic, Reason: wire.MaxReason,
+	}
 	e.Heartbeat = max(c.server.manager.Config().Heartbeat.Truncate(time.Second), time.Second)
 	c.reply(e)
 }
