@@ -123,7 +123,7 @@ var rules = map[string]rule{
 		"front ends with the same frames share how entries become frames",
 	},
 	"kaban/internal/refusal": {
-		[]string{"kaban/wire", "kaban/internal/chat"},
+		[]string{"kaban/wire", "kaban/internal/account", "kaban/internal/chat"},
 		nil,
 		"all front ends share it, so it knows none",
 	},
@@ -133,7 +133,7 @@ var rules = map[string]rule{
 		"the connection engine knows no protocol, no names and no store",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/refusal"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/people", "kaban/internal/refusal"},
 		[]string{"github.com/gobwas/ws"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},

@@ -297,6 +297,7 @@ func (d *deed) stored(Receipt) {
 	if r == nil {
 		return
 	}
+	defer d.tell(r)
 	switch {
 	case d.act.Action == access.Kick || d.act.Action == access.Ban:
 		reason := people.ChangeKicked
@@ -311,6 +312,22 @@ func (d *deed) stored(Receipt) {
 	case d.private:
 		c.dispatcher.Unlist(r)
 		c.expelStrangers(r)
+	}
+}
+
+// tell has the accounts told for which the room is different now.
+func (d *deed) tell(r *dispatch.Room) {
+	c := d.user.chat
+	if !d.act.Subject.IsZero() {
+		if d.target.ID != "" {
+			c.tell(d.target.ID, r.Name())
+		}
+		return
+	}
+	for _, identity := range r.Identities() {
+		if account, _ := kaban.AuthorOf(identity); account != "" {
+			c.tell(account, r.Name())
+		}
 	}
 }
 

@@ -73,6 +73,8 @@ var (
 	ErrLastOp = errors.New("a private room needs an op; make somebody else one first")
 	// ErrLastOwner says that the server would have no owner.
 	ErrLastOwner = errors.New("the server needs an owner; make somebody else one first")
+	// ErrExpelled is the outcome of a send of somebody that had to leave before.
+	ErrExpelled = dispatch.ErrExpelled
 	// ErrStale says that rights have changed again and again meanwhile. The same
 	// request may succeed later.
 	ErrStale = store.ErrStale

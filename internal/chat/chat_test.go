@@ -34,6 +34,8 @@ type owner struct{}
 func (owner) Replace() {}
 func (owner) Revoke()  {}
 
+func (owner) Changed(kaban.RoomName) {}
+
 func newChat(t *testing.T, options dispatch.Options) (*Chat, store.Store) {
 	t.Helper()
 	s := memory.New(0)

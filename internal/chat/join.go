@@ -114,6 +114,7 @@ func (u User) reserve(p Place, room kaban.RoomName) (Place, error) {
 
 // enter makes an account a member of a public room.
 func (u User) enter(ctx context.Context, room kaban.RoomName) error {
+	defer u.chat.tell(u.account(), room)
 	return u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
 		s, err := u.scene(tx, room, true, false)
 		if err != nil {

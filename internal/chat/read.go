@@ -2,6 +2,8 @@ package chat
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"kaban"
 	"kaban/internal/access"
@@ -84,6 +86,7 @@ func (u User) Room(ctx context.Context, name kaban.RoomName) (Room, error) {
 type Members struct {
 	Room      kaban.RoomName
 	Usernames []string // sorted
+	People    []Person // the same; nil if they are all visitors
 	More      bool
 }
 
@@ -94,14 +97,31 @@ func (u User) Members(ctx context.Context, name kaban.RoomName, after string, li
 	if err != nil {
 		return Members{}, err
 	}
-	return membersOf(r, after, limit), nil
+	if !u.chat.IsClaimed() {
+		return membersOf(r, after, limit), nil
+	}
+	all, err := u.peopleOf(ctx, r)
+	if err != nil {
+		return Members{}, u.chat.count(err)
+	}
+	first, _ := slices.BinarySearchFunc(all, after+"\x00", func(p Person, name string) int { return strings.Compare(p.Username, name) })
+	all = all[first:]
+	page := Members{Room: r.Name()}
+	if limit = limitOr(limit, defaultNames); len(all) > limit {
+		page.More, all = true, all[:limit]
+	}
+	page.People = all
+	for i := range all {
+		page.Usernames = append(page.Usernames, all[i].Username)
+	}
+	return page, nil
 }
 
 // MembersNow is Members without asking the store, or false if that takes Members.
 // It never blocks.
 func (u User) MembersNow(name kaban.RoomName, after string, limit int) (Members, bool) {
 	r := u.chat.dispatcher.Peek(name)
-	if r == nil || !u.isPlain(name, r) || u.can(access.Read, true, false) != nil {
+	if r == nil || u.chat.IsClaimed() || !u.isPlain(name, r) || u.can(access.Read, true, false) != nil {
 		return Members{}, false
 	}
 	return membersOf(r, after, limit), true

@@ -164,6 +164,7 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 		Draft:  kaban.Draft{Author: u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
 		Decide: decide,
 		Stored: func(Receipt) {
+			u.chat.tell(u.account(), name)
 			if r := u.chat.dispatcher.Peek(name); r != nil && change.Kind != kaban.RoomPublic {
 				u.chat.dispatcher.Unlist(r)
 			}
@@ -224,6 +225,7 @@ func (u User) Part(ctx context.Context, name kaban.RoomName) error {
 		return tx.Bump(name)
 	}
 	expel := func() {
+		defer u.chat.tell(u.account(), name)
 		id := u.id.ID()
 		u.chat.dispatcher.Expel(r, reasonGone, func(identity string) bool { return identity == id })
 	}
@@ -289,7 +291,8 @@ func (u User) Notify(ctx context.Context, name kaban.RoomName, level kaban.Notif
 
 // mark changes what a membership says of its owner alone.
 func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *people.Member, head uint64) bool) error {
-	return u.chat.count(u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
+	changed := false
+	err := u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
 		head, err := tx.Head(name)
 		if err != nil {
 			return err
@@ -301,9 +304,13 @@ func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *peop
 		if err := refusalOf(access.Can(access.Mark, s.Facts), access.Mark); err != nil {
 			return err
 		}
-		if !change(&s.member, head) {
+		if changed = change(&s.member, head); !changed {
 			return nil
 		}
 		return people.Members.Put(tx, &s.member)
-	}))
+	})
+	if err == nil && changed {
+		u.chat.tell(u.account(), name)
+	}
+	return u.chat.count(err)
 }

@@ -211,6 +211,8 @@ func (*toyClient) Farewell(dst []byte, reason conn.Reason, _ time.Duration) []by
 }
 
 // Replace implements chat.Owner.
+func (c *toyClient) Changed(kaban.RoomName) {}
+
 func (c *toyClient) Revoke() { c.handler.Interrupt(conn.Refused) }
 
 func (c *toyClient) Replace() { c.handler.Interrupt(conn.Replaced) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/wire"
 )
@@ -30,6 +31,9 @@ func Of(err error) wire.Event {
 	}
 	if limited, ok := errors.AsType[*chat.NewRoomsError](err); ok {
 		e.Room, e.RetryAfter = limited.Room.String(), limited.Wait
+	}
+	if wait, ok := errors.AsType[*account.WaitError](err); ok {
+		e.RetryAfter = wait.After
 	}
 	if e.Code == wire.CodeStorageFull || e.Code == wire.CodeUnavailable {
 		e.RetryAfter = retryAfter
@@ -67,6 +71,19 @@ var refusals = []row{
 	{is[*chat.ResyncError], wire.CodeResync, resyncText},
 	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("join the room before sending to it")},
+	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},
+	{isErr(chat.ErrForbidden), wire.CodeForbidden, text("you may not do this here")},
+	{isErr(chat.ErrAuthRequired), wire.CodeAuthRequired, text("this takes an account; sign in first")},
+	{isErr(chat.ErrRoomTaken), wire.CodeRoomTaken, text("the name of the room is in use; choose another")},
+	{isErr(chat.ErrLastOp), wire.CodeLastOp, text("a private room needs an op; make somebody else one first")},
+	{isErr(chat.ErrLastOwner), wire.CodeLastOwner, text("the server needs an owner; make somebody else one first")},
+	{is[*chat.PeopleError], wire.CodeBadField, error.Error},
+	{isErr(chat.ErrStale), wire.CodeUnavailable, text("the rights in the room change too fast; try again")},
+	{isErr(account.ErrAuthFailed), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
+	{isErr(account.ErrExpired), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
+	{isErr(account.ErrSuspended), wire.CodeSuspended, text("this account is suspended; ask an admin of the server")},
+	{isErr(account.ErrBusy), wire.CodeUnavailable, text("too many people sign in at once; try again in a moment")},
+	{is[*account.WaitError], wire.CodeRateLimited, error.Error},
 	{is[*chat.LookalikeError], wire.CodeBadRoom, error.Error},
 	{is[*chat.NewRoomsError], wire.CodeRateLimited, newRoomsText},
 	{isErr(chat.ErrTooManyRooms), wire.CodeServerFull, text("the server has as many rooms as it takes; use one that exists")},

@@ -32,6 +32,9 @@ type Credential struct {
 
 // Owner is a connection that holds a name, or one of an account.
 type Owner interface {
+	// Changed is called when the state of a room has changed for the account. It must
+	// not block and may be called from any goroutine.
+	Changed(room kaban.RoomName)
 	// Revoke is called when the account or its credential is not valid any more. It
 	// must not block and may be called from any goroutine.
 	Revoke()
@@ -120,6 +123,27 @@ func (r *Registry) Revoke(identity string, selected func(*Credential) bool) int 
 		owner.Revoke()
 	}
 	return len(owners)
+}
+
+// Tell calls Changed for the connections of an account. It returns how many they are.
+func (r *Registry) Tell(identity string, room kaban.RoomName) int {
+	r.mu.Lock()
+	owners := make([]Owner, len(r.accounts[identity]))
+	for i, s := range r.accounts[identity] {
+		owners[i] = s.owner
+	}
+	r.mu.Unlock()
+	for _, owner := range owners {
+		owner.Changed(room)
+	}
+	return len(owners)
+}
+
+// IsOnline reports whether an account has a connection.
+func (r *Registry) IsOnline(identity string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.accounts[identity]) > 0
 }
 
 // Visiting returns the address of the connection that holds a name, and whether there

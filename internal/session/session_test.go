@@ -9,10 +9,12 @@ import (
 	"kaban"
 )
 
-type owner struct{ replaced, revoked int }
+type owner struct{ replaced, revoked, changed int }
 
 func (o *owner) Replace() { o.replaced++ }
 func (o *owner) Revoke()  { o.revoked++ }
+
+func (o *owner) Changed(kaban.RoomName) { o.changed++ }
 
 func named(t *testing.T, name string) kaban.Username {
 	t.Helper()
@@ -279,6 +281,9 @@ func TestConnectionsOfAccounts(t *testing.T) {
 	is := func(id string) func(*Credential) bool { return func(c *Credential) bool { return c.ID == id } }
 	if n := r.Revoke(ann.ID(), is("phone")); n != 1 || phone.revoked != 1 || laptop.revoked+other.revoked != 0 {
 		t.Errorf("%d revoked: %+v %+v %+v", n, phone, laptop, other)
+	}
+	if n := r.Tell(ann.ID(), kaban.RoomName{}); n != 2 || phone.changed != 1 || laptop.changed != 1 || other.changed != 0 {
+		t.Errorf("%d told: %+v %+v %+v", n, phone, laptop, other)
 	}
 	r.Release(first)
 	r.Release(first)

@@ -1,0 +1,246 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/session"
+	"kaban/internal/store"
+)
+
+// Enter notes a connection of an account, which Release takes back.
+func (c *Chat) Enter(owner Owner, id kaban.Identity, remote string, credential *Credential) *Session {
+	c.counters.sessions.Add(1)
+	return c.names.Enter(owner, id, c.As(id, remote).address(), credential)
+}
+
+// Revoke ends the connections of an account that depend on a credential; an empty id
+// is all of them. It returns once they have been told to end.
+func (c *Chat) Revoke(accountID, credential string) {
+	for _, id := range identities(accountID) {
+		c.names.Revoke(id, func(used *session.Credential) bool { return credential == "" || used.ID == credential })
+	}
+}
+
+// identities returns the ids that an account may write under.
+func identities(account string) []string {
+	return []string{accountIdentity(account), kaban.Bot(account, kaban.Username{}).ID()}
+}
+
+// tell has the connections of an account told that a room is different for it.
+func (c *Chat) tell(account string, room kaban.RoomName) {
+	for _, id := range identities(account) {
+		c.names.Tell(id, room)
+	}
+}
+
+// IsClaimed reports whether the server has an owner, so that there may be accounts.
+func (c *Chat) IsClaimed() bool { return c.server.Load().Claim == access.Claimed }
+
+// AdmitVisitor decides whether somebody without an account may come in under a name.
+// It blocks while the store is asked. It returns ErrAuthRequired and ErrTaken.
+func (c *Chat) AdmitVisitor(ctx context.Context, name kaban.Username) error {
+	if !c.isOpen() {
+		return c.count(ErrAuthRequired)
+	}
+	return c.count(c.dispatcher.View(ctx, func(tx store.Tx) error {
+		alike, err := people.Accounts.Like(tx, name, 1)
+		if err == nil && len(alike) > 0 {
+			err = ErrTaken
+		}
+		return err
+	}))
+}
+
+// RoomState is the state of a room for an account.
+type RoomState struct {
+	Room   kaban.RoomName
+	Kind   kaban.RoomKind
+	Title  string // the other people of a direct room
+	Topic  string
+	Role   kaban.RoomRole
+	Flags  kaban.RoomFlags
+	Head   uint64
+	Read   uint64
+	Unread uint64
+	Notify kaban.NotifyLevel
+}
+
+// Me is an account and a page of the rooms it is in.
+type Me struct {
+	Account people.Account
+	Rooms   []RoomState // sorted by name
+	More    bool
+}
+
+// Me returns the account and up to limit of its rooms (0 is 500) whose names sort
+// after a name. It blocks while the store is asked. It returns ErrAuthRequired.
+func (u User) Me(ctx context.Context, after string, limit int) (me Me, err error) {
+	if u.account() == "" {
+		return Me{}, u.chat.count(ErrAuthRequired)
+	}
+	if name, err := kaban.ParseAnyRoom(after); err == nil {
+		after = name.Key()
+	}
+	limit = limitOr(limit, defaultNames)
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		me = Me{}
+		if me.Account, err = people.Accounts.Get(tx, u.account()); err != nil {
+			return err
+		}
+		for len(me.Rooms) < limit { // hidden rooms leave gaps in a page
+			members, more, err := people.Members.Of(tx, u.account(), after, limit-len(me.Rooms))
+			if err != nil {
+				return err
+			}
+			for i := range members {
+				after = members[i].Room
+				if members[i].Hidden || reach(u.credential, members[i].Room) == access.ReachElsewhere {
+					continue
+				}
+				state, err := u.stateIn(tx, &members[i])
+				if err != nil {
+					return err
+				}
+				me.Rooms = append(me.Rooms, state)
+			}
+			if me.More = more; !more {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Me{}, u.chat.count(err)
+	}
+	for i := range me.Rooms {
+		if err := u.chat.count(u.chat.addHead(ctx, &me.Rooms[i])); err != nil {
+			return Me{}, err
+		}
+	}
+	return me, nil
+}
+
+// State returns the state of one room, or false if the account is not in it. It blocks
+// while the store is asked.
+func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, in bool, err error) {
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		member, found, err := people.Members.Find(tx, name.Key(), u.account())
+		if in = found && !member.Hidden; err != nil || !in {
+			return err
+		}
+		state, err = u.stateIn(tx, &member)
+		return err
+	})
+	if err == nil && in {
+		err = u.chat.addHead(ctx, &state)
+	}
+	return state, in, u.chat.count(err)
+}
+
+// stateIn returns what the documents say of a room for its member.
+func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
+	room, err := people.Rooms.Get(tx, m.Room)
+	if err != nil {
+		return RoomState{}, err
+	}
+	name, err := kaban.ParseAnyRoom(room.Name)
+	if err != nil {
+		return RoomState{}, err
+	}
+	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, Read: max(m.Read, m.From-min(m.From, 1)), Notify: m.Notify}
+	if s.Notify == 0 {
+		s.Notify = kaban.NotifyMentions
+	}
+	if room.Kind == kaban.RoomDirect {
+		s.Title, err = u.title(tx, room.People)
+	}
+	return s, err
+}
+
+// title returns the names of the other people of a direct room.
+func (u User) title(tx store.Tx, accounts []string) (string, error) {
+	var names []string
+	for _, id := range accounts {
+		if id == u.account() {
+			continue
+		}
+		a, err := people.Accounts.Get(tx, id)
+		if err != nil && !errors.Is(err, people.ErrNotFound) {
+			return "", err
+		}
+		if err == nil {
+			names = append(names, a.Username)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", "), nil
+}
+
+// addHead adds what the log says.
+func (c *Chat) addHead(ctx context.Context, s *RoomState) error {
+	state, err := c.dispatcher.Room(ctx, s.Room)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	s.Head = state.Head
+	s.Unread = s.Head - min(s.Head, s.Read)
+	return nil
+}
+
+// Person is a member of a room.
+type Person struct {
+	Username string
+	Account  string // id; empty for a visitor
+	Name     string // to display
+	Role     kaban.RoomRole
+	Online   bool
+	Bot      bool
+}
+
+// maxMembers is how many members of a room a list goes through at most.
+const maxMembers = 100_000
+
+// peopleOf returns the people of a room, sorted by username: accounts that are members
+// and connected visitors, each once.
+func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err error) {
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		all = nil
+		var failed error
+		err = people.Members.All(tx, r.Name().Key(), func(m *people.Member) bool {
+			var a people.Account
+			if a, failed = people.Accounts.Get(tx, m.Account); failed != nil {
+				return false
+			}
+			if a.Status != people.StatusRemoved && !m.Hidden {
+				all = append(all, Person{Username: a.Username, Account: a.ID, Name: a.Name, Role: m.Role, Bot: a.Bot})
+			}
+			return len(all) < maxMembers
+		})
+		return errors.Join(err, failed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].Online = slices.ContainsFunc(identities(all[i].Account), u.chat.names.IsOnline)
+	}
+	accounts := make(map[string]bool, len(all))
+	for i := range all {
+		accounts[all[i].Username] = true
+	}
+	names, _ := r.Usernames("", maxMembers)
+	for _, name := range names {
+		if !accounts[name] {
+			all = append(all, Person{Username: name, Role: kaban.RoomRoleMember, Online: true})
+		}
+	}
+	slices.SortFunc(all, func(a, b Person) int { return strings.Compare(a.Username, b.Username) })
+	return all, nil
+}
