@@ -241,7 +241,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/web", "kaban/internal/web/page"}, "HTTP has one front end"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/web", "kaban/internal/web/page"}, "HTTP has one front end; account is a client of its OpenID provider only"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.
