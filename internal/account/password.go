@@ -220,33 +220,9 @@ func (s *Service) RemovePassword(ctx context.Context, by Actor) error {
 			return err
 		}
 		a := c.by.Principal.Account
-		if err := c.removeWay(a.ID, people.CredentialPassword, a.ID); err != nil {
+		if err := c.removeWay(nil, a.ID, people.CredentialPassword, a.ID); err != nil {
 			return err
 		}
 		return c.audit("password.remove", a.Username, "")
 	})
-}
-
-// removeWay removes a credential, unless it is the last one that signs in to the
-// account again and again.
-func (c *change) removeWay(account string, kind people.CredentialKind, id string) error {
-	held, err := found(people.Credentials.Get(c.Tx, string(kind), id))
-	if err != nil {
-		return err
-	}
-	if held.Account != account {
-		return ErrNotFound
-	}
-	for _, other := range []people.CredentialKind{people.CredentialPassword, people.CredentialPasskey, people.CredentialOIDC} {
-		credentials, _, err := people.Credentials.Of(c.Tx, account, other, 2)
-		if err != nil {
-			return err
-		}
-		for _, k := range credentials {
-			if k.Kind != kind || k.ID != id {
-				return people.Credentials.Delete(c.Tx, string(kind), id)
-			}
-		}
-	}
-	return ErrLastWay
 }

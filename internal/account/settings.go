@@ -45,11 +45,12 @@ var registry = []setting{
 	{"oidc.client_secret_file", "", "a file with the secret of this server at the provider", parseText},
 	{"oidc.name", "Single sign-on", "what the button says", parseText},
 	{"oidc.scopes", "openid profile", "what is asked of the provider, separated by spaces", parseText},
-	{"oidc.subject_claim", "sub", "the claim that identifies a person; it must never be reused", parseText},
+	{"oidc.subject_claim", "sub", "the claim that identifies a person; it must never be reused", checkClaim},
+	{"oidc.username_claim", "preferred_username", "the claim that a new account's name is made from", checkClaim},
 	{"oidc.link_by_email", "false", "whether a verified address of e-mail finds the account: true, false", oneOf("true", "false")},
 	{"oidc.create", "true", "whether somebody new gets an account: true, false", oneOf("true", "false")},
-	{"oidc.groups_claim", "groups", "the claim with the groups of a person", parseText},
-	{"oidc.groups", "", "what groups give, such as staff=member,admins=admin,dev=#backend", parseText},
+	{"oidc.groups_claim", "groups", "the claim with the groups of a person", checkClaim},
+	{"oidc.groups", "", "what groups give, such as staff=member,admins=admin,dev=#backend", checkGroups},
 	{"oidc.max_age", "7d", "after how long one must sign in at the provider again, such as 12h or 7d", parseAge},
 }
 

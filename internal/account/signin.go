@@ -149,10 +149,10 @@ func (c *change) signIn(way Way, device Device, proven proof, secret string) (Se
 	kept := people.Secret{
 		Hash: hashOf(secret), ID: newID(), Account: a.ID, Kind: people.SecretDevice,
 		Name: deviceName(device.Name), Created: c.now, Used: c.now, Fresh: c.now,
-		Address: device.Address, Issuer: proven.issuer,
+		Address: device.Address,
 	}
-	if proven.maxAge > 0 {
-		kept.Expires = c.now + proven.maxAge.Milliseconds()
+	if kept.Issuer, kept.Expires, err = c.dependsOn(way, proven); err != nil {
+		return Session{}, err
 	}
 	if err := c.makeRoomForDevice(a.ID); err != nil {
 		return Session{}, err

@@ -42,6 +42,9 @@ func (a *Account) Identity() (kaban.Identity, error) {
 	if err != nil {
 		return kaban.Identity{}, err
 	}
+	if a.Bot {
+		return kaban.Bot(a.ID, name), nil
+	}
 	return kaban.Account(a.ID, name), nil
 }
 
@@ -132,9 +135,12 @@ type CredentialKind string
 // The kinds of credentials.
 const (
 	CredentialPassword CredentialKind = "password" // the id is the account
-	CredentialPasskey  CredentialKind = "passkey"  // the id is the credential's
+	CredentialPasskey  CredentialKind = "passkey"  // the id is the hash of the authenticator's
 	CredentialRecovery CredentialKind = "recovery" // the id is the hash of the code
-	CredentialOIDC     CredentialKind = "oidc"     // the id is store.Key(issuer, subject)
+	CredentialOIDC     CredentialKind = "oidc"     // the id is the hash of store.Key(issuer, subject)
+	// CredentialEmail finds an account for single sign-on where a setting says so, and
+	// nobody signs in with it. The id is the hash of the folded address.
+	CredentialEmail CredentialKind = "email"
 )
 
 // Credential is something that an account signs in with.

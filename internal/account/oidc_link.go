@@ -1,0 +1,223 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+)
+
+// linkOwn links an identity to the actor.
+func (c *change) linkOwn(set *providerSettings, who identity) ([]RoomChange, error) {
+	a := c.by.Principal.Account
+	kept, data, err := c.linkTo(&a, who.issuer, who.subject, who.claim)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.audit("identity.link", a.Username, who.issuer); err != nil {
+		return nil, err
+	}
+	return c.arrive(set, &a, kept, data, who)
+}
+
+// linkTo returns the identity of an account, which is added if it is new.
+func (c *change) linkTo(a *people.Account, issuer, subject, claim string) (*people.Credential, identityData, error) {
+	id := identityID(issuer, subject)
+	kept, err := people.Credentials.Get(c.Tx, string(people.CredentialOIDC), id)
+	switch {
+	case err == nil && kept.Account != a.ID:
+		return nil, identityData{}, ErrIdentityTaken
+	case err == nil:
+		data, err := identityOf(&kept)
+		data.Claim = claim
+		return &kept, data, err
+	case !errors.Is(err, people.ErrNotFound):
+		return nil, identityData{}, err
+	}
+	return &people.Credential{
+		Kind: people.CredentialOIDC, ID: id, Account: a.ID, Name: issuer, Created: c.now,
+	}, identityData{Issuer: issuer, Subject: subject, Claim: claim}, nil
+}
+
+// emailID returns the id of the credential for an address.
+func emailID(folded string) string { return hashOf("email " + folded) }
+
+// byEmail returns the account that an address leads to. It never leads to an admin,
+// to a bot, or to an account that has an identity at the provider already: the
+// provider may have given the address to somebody new.
+func (c *change) byEmail(who identity) (a people.Account, ok bool, err error) {
+	address, err := people.Credentials.Get(c.Tx, string(people.CredentialEmail), emailID(who.email))
+	if err != nil {
+		return a, false, ignoreNotFound(err)
+	}
+	if a, err = people.Accounts.Get(c.Tx, address.Account); err != nil {
+		return a, false, ignoreNotFound(err)
+	}
+	if a.Role >= kaban.RoleAdmin || a.Bot || a.Status == people.StatusRemoved {
+		return a, false, nil
+	}
+	found, _, err := people.Credentials.Of(c.Tx, a.ID, people.CredentialOIDC, maxCredentials)
+	if err != nil {
+		return a, false, err
+	}
+	for i := range found {
+		data, err := identityOf(&found[i])
+		if err != nil || data.Issuer == who.issuer {
+			return a, false, err
+		}
+	}
+	return a, true, c.audit("identity.link", a.Username, who.issuer+" by e-mail")
+}
+
+// keepEmail remembers the hash of a verified address if the setting says that it links.
+// The first account with an address keeps it.
+func (c *change) keepEmail(set *providerSettings, a *people.Account, data *identityData, who identity) error {
+	id := ""
+	if set.linkByEmail && who.email != "" {
+		id = emailID(who.email)
+	}
+	if data.Email != "" && data.Email != id {
+		if err := people.Credentials.Delete(c.Tx, string(people.CredentialEmail), data.Email); err != nil {
+			return err
+		}
+		data.Email = ""
+	}
+	if id == "" || data.Email == id {
+		return nil
+	}
+	_, err := people.Credentials.Get(c.Tx, string(people.CredentialEmail), id)
+	if !errors.Is(err, people.ErrNotFound) {
+		return err
+	}
+	data.Email = id
+	return people.Credentials.Put(c.Tx, &people.Credential{Kind: people.CredentialEmail, ID: id, Account: a.ID, Created: c.now})
+}
+
+// LinkIdentity links an identity at a provider to an account: `kaban user link`. It
+// gives access to the account, so it takes the right to reset the account.
+func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, subject string) error {
+	if issuer, err := parseIssuer(issuer); err != nil || issuer == "" {
+		return &ValueError{"issuer", "it is no https address"}
+	}
+	if subject = strings.TrimSpace(subject); subject == "" || len(subject) > maxSubject {
+		return &ValueError{"subject", "it has 1 to 255 bytes"}
+	}
+	return s.update(ctx, by, func(c *change) error {
+		a, err := c.targetNamed(username)
+		if err != nil {
+			return err
+		}
+		if err := c.mayTo(access.Reset, &a, 0); err != nil {
+			return err
+		}
+		claim, err := readSetting(c.Tx, "oidc.subject_claim")
+		if err != nil {
+			return err
+		}
+		kept, data, err := c.linkTo(&a, issuer, subject, claim)
+		if err != nil {
+			return err
+		}
+		if err := putIdentity(c.Tx, kept, data); err != nil {
+			return err
+		}
+		return c.audit("identity.link", a.Username, issuer)
+	})
+}
+
+// targetNamed returns the account with a username, or the zero account, which nobody
+// has a right to.
+func (c *change) targetNamed(username string) (people.Account, error) {
+	name, err := kaban.ParseUsername(username)
+	if err != nil {
+		return people.Account{}, nil
+	}
+	a, err := people.Accounts.Named(c.Tx, name)
+	return a, ignoreNotFound(err)
+}
+
+// Identity is an identity at a provider as its owner sees it.
+type Identity struct {
+	ID      string `json:"id"`
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	Created int64  `json:"created"`        // milliseconds since 1970 UTC
+	Used    int64  `json:"used,omitempty"` // the last sign-in
+}
+
+// Identities returns the identities of the actor at providers.
+func (s *Service) Identities(ctx context.Context, by Actor) (list []Identity, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		if err := c.may(access.ReadDevices); err != nil {
+			return err
+		}
+		found, _, err := people.Credentials.Of(c.Tx, c.by.Principal.Account.ID, people.CredentialOIDC, maxCredentials)
+		if err != nil {
+			return err
+		}
+		list = nil
+		for i := range found {
+			data, err := identityOf(&found[i])
+			if err != nil {
+				return err
+			}
+			list = append(list, Identity{found[i].ID, data.Issuer, data.Subject, found[i].Created, found[i].Used})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// UnlinkIdentity removes an identity of the actor and ends the devices that depend on
+// its provider. It needs a fresh sign-in. If nothing else signs in to the account,
+// the error is ErrLastWay.
+func (s *Service) UnlinkIdentity(ctx context.Context, by Actor, keys *Passkeys, id string) error {
+	if !s.Fresh(by.Principal) {
+		return ErrNotFresh
+	}
+	return s.update(ctx, by, func(c *change) error {
+		if err := c.mayProfile(); err != nil {
+			return err
+		}
+		a := c.by.Principal.Account
+		kept, err := found(people.Credentials.Get(c.Tx, string(people.CredentialOIDC), id))
+		if err != nil {
+			return err
+		}
+		data, err := identityOf(&kept)
+		if err != nil {
+			return err
+		}
+		if err := c.removeWay(keys, a.ID, kept.Kind, id); err != nil {
+			return err
+		}
+		return c.unlinked(&a, data)
+	})
+}
+
+// unlinked removes the address that came with an identity, and ends the devices that
+// depend on it.
+func (c *change) unlinked(a *people.Account, data identityData) error {
+	if data.Email != "" {
+		if err := people.Credentials.Delete(c.Tx, string(people.CredentialEmail), data.Email); err != nil {
+			return err
+		}
+	}
+	secrets, _, err := people.Secrets.Of(c.Tx, a.ID, people.SecretDevice, maxDevices)
+	if err != nil {
+		return err
+	}
+	for i := range secrets {
+		if secrets[i].Issuer != data.Issuer {
+			continue
+		}
+		c.revoked(a.ID, secrets[i].ID)
+		if err := people.Secrets.Delete(c.Tx, secrets[i].Hash); err != nil {
+			return err
+		}
+	}
+	return c.audit("identity.unlink", a.Username, data.Issuer)
+}

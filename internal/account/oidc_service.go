@@ -1,0 +1,333 @@
+package account
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// Errors of single sign-on that callers distinguish with errors.Is.
+var (
+	// ErrIdentityTaken means that the identity belongs to another account.
+	ErrIdentityTaken = errors.New("the identity at the provider belongs to another account")
+	// ErrSubjectClaim means that an identity was stored under another claim than
+	// oidc.subject_claim names now. The same value of two claims may be two people.
+	ErrSubjectClaim = errors.New("the identity was linked under another oidc.subject_claim; link it again")
+	// ErrRenew means that the account depends on its provider, and must sign in there
+	// again.
+	ErrRenew = errors.New("sign in at the provider of single sign-on again")
+)
+
+// maxReturn is the maximum length of where a page goes on, in bytes.
+const maxReturn = 1024
+
+// identityData is the data of a credential that is an identity at a provider.
+type identityData struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	Claim   string `json:"claim"` // that the subject comes from
+	// Made is set if the account was made by the provider.
+	Made bool `json:"made,omitempty"`
+	// Given is the role that a group gave to the account, and Before the one that it
+	// had. Both are 0 if no group gave any.
+	Given  kaban.Role `json:"given,omitempty"`
+	Before kaban.Role `json:"before,omitempty"`
+	// Email is the id of the account's credential of the kind email.
+	Email string `json:"email,omitempty"`
+}
+
+func identityID(issuer, subject string) string { return hashOf(store.Key(issuer, subject)) }
+
+func identityOf(c *people.Credential) (data identityData, err error) {
+	if err := json.Unmarshal(c.Data, &data); err != nil {
+		return data, fmt.Errorf("%w: an identity: %w", store.ErrDamaged, err)
+	}
+	return data, nil
+}
+
+func putIdentity(tx store.Tx, c *people.Credential, data identityData) (err error) {
+	if c.Data, err = json.Marshal(data); err != nil {
+		return fmt.Errorf("encode an identity: %w", err)
+	}
+	return people.Credentials.Put(tx, c)
+}
+
+// SignInAddress returns the address at the provider that the browser goes to for a
+// sign-in, and BeginLink the one for linking. browser is the secret of a cookie
+// (NewBrowser), and next is where the page goes on afterwards. Every call stores a
+// ticket, so the caller limits them per address. Errors are ErrNoProvider and
+// ErrProviderDown.
+func (s *Service) SignInAddress(ctx context.Context, p *Provider, browser, next string) (string, error) {
+	return s.providerAddress(ctx, p, browser, "", next)
+}
+
+// BeginLink returns the address at the provider that links an identity there to the
+// actor. It needs a fresh sign-in.
+func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser, next string) (string, error) {
+	if !s.Fresh(by.Principal) {
+		return "", ErrNotFresh
+	}
+	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
+		return "", err
+	}
+	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, next)
+}
+
+func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, account, next string) (string, error) {
+	if len(next) > maxReturn {
+		return "", &ValueError{"return", "it is too long"}
+	}
+	set, err := s.providerSettings(ctx)
+	if err != nil {
+		return "", err
+	}
+	d, err := p.discover(ctx, set.issuer)
+	if err != nil {
+		return "", err
+	}
+	state := newSecret("")
+	err = s.documents.Update(ctx, func(tx store.Tx) error {
+		return beginCeremony(tx, ticketProvider, state, browser, account, s.options.Now(), providerTicket{set.issuer, next})
+	})
+	if err != nil {
+		return "", err
+	}
+	return p.address(d, set, browser, state), nil
+}
+
+func (s *Service) providerSettings(ctx context.Context) (set *providerSettings, err error) {
+	err = s.documents.View(ctx, func(tx store.Tx) error {
+		set, err = readProvider(tx)
+		return err
+	})
+	return set, err
+}
+
+// ProviderName returns what the button for single sign-on says, or ErrNoProvider.
+func (s *Service) ProviderName(ctx context.Context) (string, error) {
+	set, err := s.providerSettings(ctx)
+	if err != nil {
+		return "", err
+	}
+	return set.name, nil
+}
+
+// ProviderResult is the result of coming back from a provider.
+type ProviderResult struct {
+	Session Session // of a sign-in; empty if an identity was linked
+	Linked  bool
+	Next    string       // where the page goes on
+	Rooms   []RoomChange // for the caller to make
+}
+
+// FinishProvider signs in, or links an identity to the actor, with what a browser
+// brings back from the provider. by is the account that is signed in, if any. Errors
+// are ErrCeremony, *ProviderError, ErrIdentityTaken, ErrSubjectClaim, ErrNotOpen, and
+// those of every sign-in.
+func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, answer ProviderAnswer, device Device) (ProviderResult, error) {
+	var ticket providerTicket
+	account, err := finishCeremony(ctx, s.documents, ticketProvider, answer.State, answer.Browser, s.options.Now(), &ticket)
+	if err != nil {
+		return ProviderResult{}, err
+	}
+	set, err := s.providerSettings(ctx)
+	switch {
+	case err != nil:
+		return ProviderResult{}, err
+	case ticket.Issuer != set.issuer, account != "" && account != by.Principal.Account.ID:
+		return ProviderResult{}, ErrCeremony
+	}
+	result := ProviderResult{Next: ticket.Return}
+	who, err := p.redeem(ctx, set, answer)
+	if err == nil && account != "" {
+		result.Linked = true
+		err = s.update(ctx, by, func(c *change) (err error) {
+			if err := c.mayProfile(); err != nil {
+				return err
+			}
+			result.Rooms, err = c.linkOwn(set, who)
+			return err
+		})
+	} else if err == nil {
+		result.Session, err = s.signIn(ctx, WayOIDC, device, func(c *change) (proof, error) {
+			a, rooms, err := c.identify(set, who)
+			result.Rooms = rooms
+			return proof{account: a, issuer: set.issuer, maxAge: set.maxAge}, err
+		})
+	}
+	if err != nil {
+		if errors.Is(err, ErrAuthFailed) || errors.Is(err, ErrSuspended) {
+			s.failed("", device.Address)
+		}
+		return ProviderResult{}, err
+	}
+	return result, nil
+}
+
+// identify returns the account of an identity: the one that it is linked to, one that
+// its address leads to, or a new one.
+func (c *change) identify(set *providerSettings, who identity) (people.Account, []RoomChange, error) {
+	kept, err := people.Credentials.Get(c.Tx, string(people.CredentialOIDC), identityID(who.issuer, who.subject))
+	if err != nil && !errors.Is(err, people.ErrNotFound) {
+		return people.Account{}, nil, err
+	}
+	if err == nil {
+		data, err := identityOf(&kept)
+		if err != nil {
+			return people.Account{}, nil, err
+		}
+		if data.Claim != who.claim {
+			return people.Account{}, nil, ErrSubjectClaim
+		}
+		a, err := people.Accounts.Get(c.Tx, kept.Account)
+		if err != nil {
+			return a, nil, authFailed(err)
+		}
+		rooms, err := c.arrive(set, &a, &kept, data, who)
+		return a, rooms, err
+	}
+	a, made, err := c.accountFor(set, who)
+	if err != nil {
+		return a, nil, err
+	}
+	fresh, data, err := c.linkTo(&a, who.issuer, who.subject, who.claim)
+	if err != nil {
+		return a, nil, err
+	}
+	data.Made = made
+	rooms, err := c.arrive(set, &a, fresh, data, who)
+	return a, rooms, err
+}
+
+// accountFor returns the account that a verified address leads to, or a new one.
+func (c *change) accountFor(set *providerSettings, who identity) (a people.Account, made bool, err error) {
+	if set.linkByEmail && who.email != "" {
+		a, ok, err := c.byEmail(who)
+		if err != nil || ok {
+			return a, false, err
+		}
+	}
+	server, err := serverFacts(c.Tx)
+	switch {
+	case err != nil:
+		return a, false, err
+	case server.Claim != access.Claimed:
+		return a, false, ErrUnclaimed
+	case !set.create:
+		return a, false, ErrNotOpen
+	}
+	name, err := freeName(c.Tx, who.username)
+	if err != nil {
+		return a, false, err
+	}
+	display, err := checkName(who.name)
+	if err != nil {
+		display = "" // the person can choose another one
+	}
+	role := kaban.RoleMember
+	if set.roleOf(who.groups) == kaban.RoleGuest {
+		role = kaban.RoleGuest
+	}
+	a, err = c.create(draft{username: name, name: display}, people.Account{Role: role, Status: people.StatusActive})
+	if err != nil {
+		return a, false, err
+	}
+	c.by.Principal = Principal{Account: a, Role: role}
+	if err := c.audit("account.add", a.Username, "single sign-on"); err != nil {
+		return a, false, err
+	}
+	return a, true, c.expectRooms(&a, nil)
+}
+
+// arrive records a sign-in at the provider: groups, the address, and the devices of the
+// account that depend on the provider.
+func (c *change) arrive(set *providerSettings, a *people.Account, kept *people.Credential, data identityData, who identity) ([]RoomChange, error) {
+	kept.Used = c.now
+	if err := c.keepEmail(set, a, &data, who); err != nil {
+		return nil, err
+	}
+	rooms, err := c.applyGroups(set, a, &data, who)
+	if err != nil {
+		return nil, err
+	}
+	if err := putIdentity(c.Tx, kept, data); err != nil {
+		return nil, err
+	}
+	return rooms, c.renewDevices(a.ID, who.issuer, c.now+set.maxAge.Milliseconds())
+}
+
+// renewDevices moves the expiry of all devices that depend on a provider.
+func (c *change) renewDevices(account, issuer string, until int64) error {
+	secrets, _, err := people.Secrets.Of(c.Tx, account, people.SecretDevice, maxDevices)
+	if err != nil {
+		return err
+	}
+	for i := range secrets {
+		if secrets[i].Issuer != issuer || secrets[i].Expires <= c.now {
+			continue
+		}
+		secrets[i].Expires = until
+		if err := people.Secrets.Put(c.Tx, &secrets[i]); err != nil {
+			return err
+		}
+		c.changed(account)
+	}
+	return nil
+}
+
+// dependsOn completes the proof of a sign-in of an account whose sessions depend on a
+// provider: one that the provider made, or that has no other way in. Its other devices
+// end when its last sign-in at the provider is oidc.max_age ago. Then the error is
+// ErrRenew.
+func (c *change) dependsOn(way Way, proven proof) (issuer string, expires int64, err error) {
+	if proven.maxAge > 0 {
+		expires = c.now + proven.maxAge.Milliseconds()
+	}
+	if way == WayOIDC || proven.issuer != "" {
+		return proven.issuer, expires, nil
+	}
+	found, _, err := people.Credentials.Of(c.Tx, proven.account.ID, "", maxCredentials)
+	if err != nil {
+		return "", 0, err
+	}
+	var identity *people.Credential
+	depends := true
+	for i := range found {
+		switch found[i].Kind {
+		case people.CredentialPassword, people.CredentialPasskey:
+			depends = false
+		case people.CredentialOIDC:
+			if identity == nil || found[i].Used > identity.Used {
+				identity = &found[i]
+			}
+		}
+	}
+	if identity == nil {
+		return "", expires, nil
+	}
+	data, err := identityOf(identity)
+	if err != nil || !depends && !data.Made {
+		return "", expires, err
+	}
+	set, err := readProvider(c.Tx)
+	if errors.Is(err, ErrNoProvider) || err == nil && set.issuer != data.Issuer {
+		return "", expires, nil // it cannot be renewed
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	until := identity.Used + set.maxAge.Milliseconds()
+	if identity.Used > 0 && until <= c.now {
+		return "", 0, ErrRenew
+	}
+	if identity.Used == 0 { // linked by an admin, and not used yet
+		return "", expires, nil
+	}
+	return data.Issuer, until, nil
+}
