@@ -154,7 +154,7 @@ func TestRemovePassword(t *testing.T) {
 	alice := w.claim()
 	wantError(t, "the last way", w.RemovePassword(w.ctx, alice), ErrLastWay)
 	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
-		return people.Credentials.Put(tx, &people.Credential{Kind: people.CredentialPasskey, ID: "key", Account: alice.Principal.Account.ID})
+		return people.Credentials.Put(tx, &people.Credential{Kind: people.CredentialPasskey, ID: "key", Account: alice.Principal.Account.ID, Data: []byte("{}")})
 	}))
 	w.must(w.RemovePassword(w.ctx, alice))
 	_, err := w.SignInWithPassword(w.ctx, "alice", alicePassword, Device{})
