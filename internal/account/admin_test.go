@@ -128,6 +128,8 @@ func TestSuspendAndRemoveStopBots(t *testing.T) {
 	wantError(t, "the removed owner", err, ErrAuthFailed)
 	w.must(w.GiveBot(w.ctx, alice, "robot", "carol"))
 	check("given to carol", kaban.RoleMember, nil)
+	w.must(w.SetRole(w.ctx, alice, "carol", kaban.RoleAdmin))
+	check("carol rises, the bot does not", kaban.RoleMember, nil)
 	wantError(t, "given to a bot", w.GiveBot(w.ctx, alice, "robot", "robot"), ErrNotFound)
 	wantError(t, "a person is no bot", w.GiveBot(w.ctx, alice, "carol", "alice"), ErrNotFound)
 }
