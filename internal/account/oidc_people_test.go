@@ -380,7 +380,10 @@ func TestNamesOfNewAccounts(t *testing.T) {
 		{"jаne", "jаne-4"}, // with a Cyrillic letter
 		{"Jörg Müller", "Jörg-Müller"},
 		{"a/b\x00c", "a-b-c"},
-		{"", "member"}, {"@", "member-2"}, {"...", "member-3"}, {"💥", "member-4"},
+		{"", "member"},
+		{"@", "member-2"},
+		{"...", "member-3"},
+		{"💥", "member-4"},
 		{strings.Repeat("x", 100), strings.Repeat("x", kaban.MaxUsername)},
 		{strings.Repeat("x", 100), strings.Repeat("x", kaban.MaxUsername-2) + "-2"},
 	} {
