@@ -22,6 +22,9 @@ tool := go tool -modfile=tools/go.mod
 # The builder of the web page is a separate module.
 pagebuild := internal/web/page/build
 
+# The tests against a real OpenID provider are a separate module.
+providertest := internal/account/providertest
+
 .PHONY: help build run test check cover torture fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
@@ -37,6 +40,7 @@ test: check ## check, then run all tests with the race detector; those of connec
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server -websocket
+	CGO_ENABLED=1 go -C $(providertest) test -race -shuffle=on -timeout 10m ./...
 
 check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date page
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
@@ -46,6 +50,8 @@ check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date pag
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C $(pagebuild) mod tidy -diff
+	go -C $(providertest) mod tidy -diff
+	go -C $(providertest) vet ./...
 	go -C $(pagebuild) vet ./...
 	go -C $(pagebuild) run . -check
 

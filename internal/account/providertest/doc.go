@@ -1,0 +1,2 @@
+// Package providertest has only tests.
+package providertest
