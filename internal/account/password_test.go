@@ -7,12 +7,16 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kaban"
+	"kaban/internal/store"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -241,4 +245,50 @@ func BenchmarkAuthenticate(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Failed sign-ins take the same time, whatever their cause.
+func BenchmarkFailedSignIn(b *testing.B) {
+	w := newWorld(b, nil)
+	alice := w.claim()
+	w.add(alice, "eve", kaban.RoleMember)
+	w.must(w.Suspend(w.ctx, alice, "eve", ""))
+	w.bot(alice, "robot")
+	w.hasher.current = recommended
+	w.must(w.SetPassword(w.ctx, alice, alicePassword))
+	hash, err := w.hasher.hash(w.ctx, bobPassword)
+	w.must(err)
+	eve, err := w.Find(w.ctx, "eve")
+	w.must(err)
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return (&change{Tx: tx}).putPassword(eve.ID, hash) }))
+	for _, name := range []string{"alice", "eve", "robot", "nobody"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := w.SignInWithPassword(w.ctx, name, "not the password", Device{}); !errors.Is(err, ErrAuthFailed) {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A flood of sign-ins: the time is that of all of them.
+func BenchmarkFlood(b *testing.B) {
+	w := newWorld(b, nil)
+	w.claim()
+	w.hasher.current = recommended
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if _, err := w.SignInWithPassword(w.ctx, "nobody", "not the password", Device{}); !errors.Is(err, ErrAuthFailed) {
+					b.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	b.ReportMetric(float64(memory.HeapSys)/(1<<20), "heap-MiB")
 }
