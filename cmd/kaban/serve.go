@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"kaban"
+	"kaban/internal/account"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/config"
 	"kaban/internal/conn"
@@ -157,7 +158,7 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 }
 
 // start starts the manager and its front ends.
-func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log *slog.Logger) (*running, error) {
+func (c *serveCommand) start(kept store.Store, d *dispatch.Dispatcher, clients, newcomers int, log *slog.Logger) (*running, error) {
 	rooms, err := service.New(context.Background(), d, service.Options{MaxContent: c.MaxContent})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -169,7 +170,10 @@ func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	lines := server.New(server.Config{Name: "kaban/" + programVersion()}, rooms, manager)
+	accounts := account.New(kept, account.Options{
+		Log: log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
+	})
+	lines := server.New(server.Config{Name: "kaban/" + programVersion(), Accounts: accounts}, rooms, manager)
 	pages, err := web.New(web.Config{MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
 	if err != nil {
 		manager.Close()
@@ -238,7 +242,7 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer dispatcher.Close()
 	clients, newcomers := c.capacity(log)
-	run, err := c.start(dispatcher, clients, newcomers, log)
+	run, err := c.start(kept, dispatcher, clients, newcomers, log)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ func (u User) Act(s *Subscription, origin kaban.Origin, a Act) (Send, error) {
 		Draft:        kaban.Draft{Origin: origin, Author: u.id, Room: a.Room, ID: a.ID, Kind: kind, Body: body},
 		Decide:       deed.decide,
 		Stored:       deed.stored,
+		Published:    deed.tell,
 		Subscription: s,
 	}, nil
 }
@@ -297,7 +298,6 @@ func (d *deed) stored(Receipt) {
 	if r == nil {
 		return
 	}
-	defer d.tell(r)
 	switch {
 	case d.act.Action == access.Kick || d.act.Action == access.Ban:
 		reason := people.ChangeKicked
@@ -316,8 +316,12 @@ func (d *deed) stored(Receipt) {
 }
 
 // tell has the accounts told for which the room is different now.
-func (d *deed) tell(r *dispatch.Room) {
+func (d *deed) tell() {
 	c := d.user.chat
+	r := c.dispatcher.Peek(d.act.Room)
+	if r == nil {
+		return
+	}
 	if !d.act.Subject.IsZero() {
 		if d.target.ID != "" {
 			c.tell(d.target.ID, r.Name())

@@ -65,6 +65,21 @@ func (c *Chat) Reload(ctx context.Context) error {
 	return nil
 }
 
+// AccountChanged has all rights decided anew after the role or the status of an
+// account has changed, or the owner of a bot.
+func (c *Chat) AccountChanged(string) { c.reload() }
+
+// SettingChanged is AccountChanged after a setting of the server has changed.
+func (c *Chat) SettingChanged(string) { c.reload() }
+
+// reload is Reload in which a failure closes the server to visitors until the next one.
+func (c *Chat) reload() {
+	if err := c.Reload(context.Background()); err != nil {
+		c.server.Store(&access.Server{})
+		c.dispatcher.Invalidate()
+	}
+}
+
 // scene is what a transaction says about somebody in a room.
 type scene struct {
 	access.Facts

@@ -168,19 +168,34 @@ func (u User) Watch(ctx context.Context, w Waker, format Format, room kaban.Room
 }
 
 func (u User) watch(ctx context.Context, w Waker, format Format, room kaban.RoomName, start Start) (*Subscription, Joined, error) {
-	_, found, err := u.lookUp(ctx, access.Read, room)
+	place, err := u.FindToRead(ctx, room, start)
 	if err != nil {
 		return nil, Joined{}, err
 	}
-	place, err := u.chat.dispatcher.Find(ctx, room, start)
+	return u.WatchAt(w, w, format, place)
+}
+
+// FindToRead returns a place in a room to read without being a member. It blocks while
+// the store is asked. It returns ErrNotFound, ErrForbidden and ErrStale.
+func (u User) FindToRead(ctx context.Context, room kaban.RoomName, start Start) (p Place, err error) {
+	_, found, err := u.lookUp(ctx, access.Read, room)
 	if err != nil {
-		return nil, Joined{}, u.chat.count(err)
+		return Place{}, err
 	}
-	if place.Revision() != found.revision {
-		return nil, Joined{}, store.ErrStale
+	if p.Place, err = u.chat.dispatcher.Find(ctx, room, start); err != nil {
+		return Place{}, u.chat.count(err)
 	}
-	place.From(found.member.From)
-	s, joined, err := u.chat.dispatcher.Watch(w, w, format, u.id, place)
+	if p.Revision() != found.revision {
+		return Place{}, store.ErrStale
+	}
+	p.From(found.member.From)
+	return p, nil
+}
+
+// WatchAt subscribes at a place that FindToRead has found. Only the waker's goroutine
+// calls it. It returns ErrNotFound, a *ResyncError and ErrStale.
+func (u User) WatchAt(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
+	s, joined, err := u.chat.dispatcher.Watch(w, member, format, u.id, p.Place)
 	if err != nil {
 		return nil, Joined{}, u.chat.count(err)
 	}

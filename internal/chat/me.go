@@ -70,7 +70,13 @@ type RoomState struct {
 	Read   uint64
 	Unread uint64
 	Notify kaban.NotifyLevel
+
+	hidden uint64
 }
+
+// isHidden reports whether the account has left a direct room in which nothing was
+// said since.
+func (s *RoomState) isHidden() bool { return s.hidden > 0 && s.Head <= s.hidden }
 
 // Me is an account and a page of the rooms it is in.
 type Me struct {
@@ -94,14 +100,14 @@ func (u User) Me(ctx context.Context, after string, limit int) (me Me, err error
 		if me.Account, err = people.Accounts.Get(tx, u.account()); err != nil {
 			return err
 		}
-		for len(me.Rooms) < limit { // hidden rooms leave gaps in a page
+		for len(me.Rooms) < limit { // what the credential does not reach leaves gaps in a page
 			members, more, err := people.Members.Of(tx, u.account(), after, limit-len(me.Rooms))
 			if err != nil {
 				return err
 			}
 			for i := range members {
 				after = members[i].Room
-				if members[i].Hidden || reach(u.credential, members[i].Room) == access.ReachElsewhere {
+				if reach(u.credential, members[i].Room) == access.ReachElsewhere {
 					continue
 				}
 				state, err := u.stateIn(tx, &members[i])
@@ -124,6 +130,7 @@ func (u User) Me(ctx context.Context, after string, limit int) (me Me, err error
 			return Me{}, err
 		}
 	}
+	me.Rooms = slices.DeleteFunc(me.Rooms, func(s RoomState) bool { return s.isHidden() })
 	return me, nil
 }
 
@@ -132,7 +139,7 @@ func (u User) Me(ctx context.Context, after string, limit int) (me Me, err error
 func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, in bool, err error) {
 	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
 		member, found, err := people.Members.Find(tx, name.Key(), u.account())
-		if in = found && !member.Hidden; err != nil || !in {
+		if in = found; err != nil || !in {
 			return err
 		}
 		state, err = u.stateIn(tx, &member)
@@ -141,7 +148,7 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 	if err == nil && in {
 		err = u.chat.addHead(ctx, &state)
 	}
-	return state, in, u.chat.count(err)
+	return state, in && !state.isHidden(), u.chat.count(err)
 }
 
 // stateIn returns what the documents say of a room for its member.
@@ -154,7 +161,7 @@ func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
 	if err != nil {
 		return RoomState{}, err
 	}
-	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, Read: max(m.Read, m.From-min(m.From, 1)), Notify: m.Notify}
+	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, Read: max(m.Read, m.From-min(m.From, 1)), Notify: m.Notify, hidden: m.Hidden}
 	if s.Notify == 0 {
 		s.Notify = kaban.NotifyMentions
 	}
@@ -218,7 +225,7 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 			if a, failed = people.Accounts.Get(tx, m.Account); failed != nil {
 				return false
 			}
-			if a.Status != people.StatusRemoved && !m.Hidden {
+			if a.Status != people.StatusRemoved {
 				all = append(all, Person{Username: a.Username, Account: a.ID, Name: a.Name, Role: m.Role, Bot: a.Bot})
 			}
 			return len(all) < maxMembers

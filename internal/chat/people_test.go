@@ -436,6 +436,16 @@ func TestParting(t *testing.T) {
 		if _, unread := w.history(bob, room.String()); err != nil || again != room || unread != nil {
 			t.Errorf("a hidden room is %v, %v; reading it: %v", again, err, unread)
 		}
+		if me, err := bob.Me(t.Context(), "", 0); err != nil || len(me.Rooms) != 0 || me.Account.Username != "bob" {
+			t.Errorf("bob's rooms: %+v, %v", me, err)
+		}
+		hers, err := w.follow(w.user("ann"), room.String(), 0)
+		want(t, "ann joins", err, nil)
+		want(t, "ann speaks", w.say(w.user("ann"), hers, "still there?"), nil)
+		me, err := bob.Me(t.Context(), "", 0)
+		if err != nil || len(me.Rooms) != 1 || me.Rooms[0].Title != "ann" || me.Rooms[0].Unread != 2 {
+			t.Errorf("bob's rooms then: %+v, %v", me, err)
+		}
 	})
 }
 

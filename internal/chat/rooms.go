@@ -33,7 +33,7 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 		flags := with.Flags.Texts()
 		change.Flags = &flags
 	}
-	return u.make(ctx, name, change, func(tx store.Tx) error {
+	return u.make(ctx, name, change, &[]string{u.account()}, func(tx store.Tx) error {
 		exists, err := roomExists(tx, name)
 		if err != nil {
 			return err
@@ -78,8 +78,9 @@ func (u User) Direct(ctx context.Context, others []kaban.Username) (kaban.RoomNa
 		return kaban.RoomName{}, u.chat.count(err)
 	}
 	found := name
-	err = u.make(ctx, name, people.RoomChange{Change: people.ChangeCreated, Kind: kaban.RoomDirect}, func(tx store.Tx) error {
-		accounts, room, err := u.directWith(tx, others)
+	var accounts []string
+	err = u.make(ctx, name, people.RoomChange{Change: people.ChangeCreated, Kind: kaban.RoomDirect}, &accounts, func(tx store.Tx) (err error) {
+		accounts, room, err = u.directWith(tx, others)
 		if err == nil { // somebody else has just made it
 			found, err = kaban.ParseAnyRoom(room.Name)
 			return errors.Join(errExists, err)
@@ -150,8 +151,9 @@ func (e *PeopleError) Error() string {
 	return fmt.Sprintf("a direct room has %d to %d people, not %d", kaban.MinDirect, kaban.MaxDirect, e.People)
 }
 
-// make appends the first entry of a room, if its documents can be made.
-func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomChange, decide func(store.Tx) error) error {
+// make appends the first entry of a room, if its documents can be made. The accounts
+// are those to tell of it.
+func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomChange, accounts *[]string, decide func(store.Tx) error) error {
 	body, err := people.EncodeChange(change)
 	if err != nil {
 		return err
@@ -163,8 +165,12 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 	_, err = u.Commit(ctx, Send{
 		Draft:  kaban.Draft{Author: u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
 		Decide: decide,
+		Published: func() {
+			for _, account := range *accounts {
+				u.chat.tell(account, name)
+			}
+		},
 		Stored: func(Receipt) {
-			u.chat.tell(u.account(), name)
 			if r := u.chat.dispatcher.Peek(name); r != nil && change.Kind != kaban.RoomPublic {
 				u.chat.dispatcher.Unlist(r)
 			}
@@ -216,7 +222,9 @@ func (u User) Part(ctx context.Context, name kaban.RoomName) error {
 			return err
 		}
 		if s.room.Kind == kaban.RoomDirect {
-			s.member.Hidden = true
+			if s.member.Hidden, err = tx.Head(name); err != nil {
+				return err
+			}
 			return people.Members.Put(tx, &s.member)
 		}
 		if err := people.Leave(tx, &s.room, u.account()); err != nil {

@@ -34,6 +34,11 @@ func (c *Chat) With(id kaban.Identity, remote string, credential *Credential) Us
 	return User{chat: c, id: id, remote: remote, credential: credential}
 }
 
+// By returns what the holder of a session may do at a remote address.
+func (c *Chat) By(s *Session, remote string) User {
+	return User{chat: c, id: s.Identity, remote: remote, credential: s.Credential}
+}
+
 // Identity returns who this is.
 func (u User) Identity() kaban.Identity { return u.id }
 

@@ -187,6 +187,29 @@ func (h *Handler) Ask(call func(ctx context.Context), done func()) {
 	})
 }
 
+// Post has the loop make a call, unless the connection is closed by then. Anybody may
+// call it.
+func (h *Handler) Post(call func()) {
+	h.loop.post(func() {
+		if !h.isClosed() {
+			h.guard(func(*Handler) { call() })
+		}
+	})
+}
+
+// Background has a worker make a call that may block, and then the loop call done,
+// unless the connection is closed by then. Requests do not wait for it. Anybody may
+// call it.
+func (h *Handler) Background(call func(ctx context.Context), done func()) {
+	h.loop.manager.workers.run(func() {
+		call(h.loop.manager.ctx)
+		h.Post(func() {
+			done()
+			h.loop.mark(h)
+		})
+	})
+}
+
 // End ends the connection once the peer has what it is owed. The first reason
 // counts. A peer that should come back should do so after reconnect, if that is
 // not 0.

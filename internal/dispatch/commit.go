@@ -30,6 +30,8 @@ type Send struct {
 	// stored and before anybody is given the entry. It is not called for a duplicate.
 	// It must not block, or call the dispatcher but for Expel, Peek, View and Unlist.
 	Stored func(Receipt)
+	// Published, if not nil, is called under the same terms once the entry is published.
+	Published func()
 	// Revision is the revision of the room's rights that allows a post, if Checked is
 	// set. If it is not that of the room any more, the receipt has store.ErrStale.
 	Revision uint64
@@ -191,6 +193,9 @@ func (c *committer) commit(sends []Send) {
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
 	for i := range sends {
+		if r := &c.results[i]; sends[i].Published != nil && r.Err == nil && !r.Duplicate {
+			sends[i].Published()
+		}
 		switch send := &sends[i]; {
 		case send.Subscription == nil && c.results[i].Err == nil: // readers see it by now
 			send.giveReceipt(send.receipt(&c.results[i]))

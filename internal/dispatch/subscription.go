@@ -60,6 +60,9 @@ type Subscription struct {
 // Room returns the room of the subscription.
 func (s *Subscription) Room() *Room { return s.audience.room }
 
+// Watches reports whether this is a read-only subscription, which is no membership.
+func (s *Subscription) Watches() bool { return s.watches }
+
 // Member returns the member that Join was given.
 func (s *Subscription) Member() any { return s.member }
 

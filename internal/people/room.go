@@ -68,9 +68,9 @@ type Member struct {
 	// From is the first seq that the member may see.
 	From  uint64 `json:"from"`
 	Since int64  `json:"since"`
-	// Hidden is set in a direct room that the member has left until the next
-	// message.
-	Hidden bool `json:"hidden,omitempty"`
+	// Hidden is the last seq of a direct room when the member left it. The room is
+	// hidden from the member until there is a later one.
+	Hidden uint64 `json:"hidden,omitempty"`
 	// Read is the seq up to which the member has read.
 	Read   uint64            `json:"read,omitempty"`
 	Notify kaban.NotifyLevel `json:"notify,omitempty"`

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"kaban"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/wire"
@@ -32,6 +31,8 @@ type client struct {
 	held      bool          // the request was read and waits for room
 	badFrames uint8         // in a row
 	proof     proof         // that the client has got its welcome
+	closed    bool          // Close was called
+	leaving   bool          // its own part is under way: an expulsion needs no frame
 	close     uint16        // code of a WebSocket's close frame; 0: the reason's
 }
 
@@ -193,42 +194,6 @@ func (c *client) logRefused(code wire.Code) {
 	c.server.config.Log.Info("refused a connection", "remote", c.handler.RemoteAddr(), "code", string(code))
 }
 
-// hello makes the connection a client's.
-func (c *client) hello(r *wire.Request) {
-	if c.session != nil {
-		c.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
-		return
-	}
-	config := &c.server.config
-	err := c.handler.Admit(func() (err error) {
-		c.session, err = c.server.chat.Claim(c, kaban.Visitor(r.Username), c.handler.RemoteAddr(), r.Resume)
-		return err
-	})
-	switch {
-	case errors.Is(err, conn.ErrFull):
-		retry := retryLater()
-		e := c.server.fullEvent(retry)
-		e.Ref, e.HasRef = string(r.Ref), r.Ref != nil
-		c.reply(e)
-		c.end(conn.Full, retry, e.Code.Close())
-		return
-	case err != nil:
-		c.replyFailure(r.Ref, err)
-		c.end(conn.Refused, 0, 0)
-		return
-	}
-	name := c.session.Identity.Name()
-	c.reader.SetLimit(wire.MaxFrame)
-	c.reader.SetAuthor(name)
-	e := answer(wire.TypeWelcome, r.Ref)
-	e.Session, e.Username, e.Server = c.session.Secret, name.String(), config.Name
-	e.Limits = wire.Limits{
-		Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame, Topic: wire.MaxTopic, Reason: wire.MaxReason,
-	}
-	e.Heartbeat = max(c.server.manager.Config().Heartbeat.Truncate(time.Second), time.Second)
-	c.reply(e)
-}
-
 // Replace implements chat.Owner.
 func (c *client) Replace() { c.handler.Interrupt(conn.Replaced) }
 
@@ -241,15 +206,16 @@ func (c *client) Leave(s *chat.Subscription) { c.userAt().Leave(s, c.handler.InF
 
 // user returns what the client may do where its address does not matter. It is
 // made when it is needed: an idle connection pays for every field.
-func (c *client) user() chat.User { return c.server.chat.As(c.session.Identity, "") }
+func (c *client) user() chat.User { return c.server.chat.By(c.session, "") }
 
 // userAt is user with the address of the peer, which takes a system call.
 func (c *client) userAt() chat.User {
-	return c.server.chat.As(c.session.Identity, c.handler.RemoteAddr())
+	return c.server.chat.By(c.session, c.handler.RemoteAddr())
 }
 
 // Close implements conn.Front.
 func (c *client) Close() {
+	c.closed = true
 	if c.session != nil {
 		c.server.chat.Release(c.session)
 		c.session = nil

@@ -78,8 +78,18 @@ func (c *client) replyMembers(ref []byte, members *chat.Members) {
 	c.handler.Spend(len(members.Usernames))
 	e := answer(wire.TypeMembers, ref)
 	e.Room, e.Usernames, e.More = members.Room.String(), members.Usernames, members.More
-	if fit := fitting(len(e.Usernames), func(i int) int { return len(e.Usernames[i]) + nameOverhead }); fit < len(e.Usernames) {
-		e.Usernames, e.More = e.Usernames[:fit], true
+	for _, p := range members.People {
+		e.People = append(e.People, wire.Member{Username: p.Username, Account: p.Account, Name: p.Name, Role: p.Role, Online: p.Online, Bot: p.Bot})
+	}
+	size := func(i int) int {
+		n := len(e.Usernames[i]) + nameOverhead
+		if e.People != nil {
+			n += personOverhead + len(e.Usernames[i]) + len(e.People[i].Account) + 6*len(e.People[i].Name)
+		}
+		return n
+	}
+	if fit := fitting(len(e.Usernames), size); fit < len(e.Usernames) {
+		e.Usernames, e.People, e.More = e.Usernames[:fit], e.People[:min(fit, len(e.People))], true
 	}
 	c.reply(e)
 }
@@ -89,8 +99,9 @@ const (
 	// more.
 	envelope = 1024
 	// nameOverhead and roomOverhead are what an element needs beside its name.
-	nameOverhead = 3
-	roomOverhead = len(`{"room":"","head":9007199254740991,"members":1000000},`)
+	nameOverhead   = 3
+	personOverhead = len(`{"username":"","account":"","name":"","role":"speaker","online":false,"bot":false},`)
+	roomOverhead   = len(`{"room":"","head":9007199254740991,"members":1000000},`)
 )
 
 // fitting returns how many of n elements fit into a frame, given the size of

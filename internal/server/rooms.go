@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,54 +26,51 @@ func (c *client) subscription(room kaban.RoomName) *chat.Subscription {
 
 func (c *client) join(r *wire.Request) {
 	ref := slices.Clone(r.Ref)
-	if s := c.subscription(r.Room); s != nil { // again: the cursor stays where it is
-		c.replyJoined(ref, s, chat.Joined{Head: s.Room().Head(), Members: s.Room().Members()})
+	if s := c.subscription(r.Room); s != nil && !s.Watches() { // again: the cursor stays where it is
+		c.replyEntered(wire.TypeJoined, ref, s, chat.Joined{Head: s.Room().Head(), Members: s.Room().Members()})
 		return
+	} else if s != nil { // from now on as a member
+		c.Leave(s)
+		c.handler.Unsubscribe(s)
 	}
 	if len(c.handler.Subscriptions()) >= maxRooms {
-		c.replyError(r.Ref, wire.CodeRateLimited, fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms))
+		c.replyError(r.Ref, wire.CodeRateLimited, tooManyRooms)
 		return
 	}
 	user, room, start := c.userAt(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
-	if place, ok := user.Locate(room, start); ok {
-		c.enter(ref, place)
-		return
+	enter := func(p chat.Place) (*chat.Subscription, chat.Joined, error) {
+		return c.user().Join(c.handler.Waker(), c.handler, c.framing.format(), p)
 	}
-	var place chat.Place
-	var err error
-	c.handler.Ask(func(ctx context.Context) { place, err = user.Find(ctx, room, start) }, func() {
-		if err != nil {
-			c.replyFailure(ref, err)
+	if place, ok := user.Locate(room, start); ok {
+		if s, joined, err := enter(place); !errors.Is(err, chat.ErrStale) {
+			if err != nil {
+				c.replyFailure(ref, err)
+				return
+			}
+			c.replyEntered(wire.TypeJoined, ref, s, joined)
+			c.handler.Subscribe(s)
 			return
 		}
-		c.enter(ref, place)
-	})
+	}
+	c.findAndEnter(ref, func(ctx context.Context) (chat.Place, error) { return user.Find(ctx, room, start) }, enter, wire.TypeJoined)
 }
 
-// enter joins a room that was found.
-func (c *client) enter(ref []byte, place chat.Place) {
-	if c.session == nil { // it has ended in the meantime
-		place.Abandon()
-		return
-	}
-	s, joined, err := c.user().Join(c.handler.Waker(), c.handler, c.framing.format(), place)
-	if err != nil {
-		c.replyFailure(ref, err)
-		return
-	}
-	c.replyJoined(ref, s, joined)
-	c.handler.Subscribe(s)
-}
+// tooManyRooms refuses a room beyond maxRooms.
+var tooManyRooms = fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms)
 
-func (c *client) replyJoined(ref []byte, s *chat.Subscription, joined chat.Joined) {
-	e := answer(wire.TypeJoined, ref)
+func (c *client) replyEntered(as wire.Type, ref []byte, s *chat.Subscription, joined chat.Joined) {
+	e := answer(as, ref)
 	e.Epoch, e.Room, e.Head, e.Members = c.server.chat.Epoch(), s.Room().Name().String(), joined.Head, joined.Members
 	c.reply(e)
 }
 
 func (c *client) part(r *wire.Request) {
+	if c.session.Credential != nil {
+		c.partAccount(r)
+		return
+	}
 	s := c.subscription(r.Room)
-	if s == nil {
+	if s == nil || s.Watches() {
 		c.replyError(r.Ref, wire.CodeNotJoined, fmt.Sprintf("you are not in %s", r.Room))
 		return
 	}
@@ -84,7 +82,11 @@ func (c *client) part(r *wire.Request) {
 }
 
 func (c *client) send(r *wire.Request) {
-	send, err := c.user().Draft(c.subscription(r.Room), c.handler.Origin(), r.ID, r.Message)
+	s := c.subscription(r.Room)
+	if s != nil && s.Watches() {
+		s = nil
+	}
+	send, err := c.user().Draft(s, c.handler.Origin(), r.ID, r.Message)
 	if err != nil {
 		e := c.failure(r.Ref, err)
 		e.Room, e.ID = r.Room.String(), r.ID.String()
@@ -112,6 +114,9 @@ func (c *client) Receipt(dst []byte, s *chat.Subscription, r *chat.Receipt) []by
 
 // Expelled implements conn.Front.
 func (c *client) Expelled(dst []byte, s *chat.Subscription, e *chat.Expulsion) []byte {
+	if c.leaving {
+		return dst
+	}
 	return appendFrame(dst, c.framing, &wire.Event{Type: wire.TypeParted, Room: s.Room().Name().String(), Removal: wire.Removal(e.Reason)})
 }
 

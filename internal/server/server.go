@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/wire"
@@ -19,6 +20,8 @@ import (
 type Config struct {
 	// Name is the server's name in welcome, such as "kaban/1.2.3".
 	Name string
+	// Accounts decides who signs in. Without it nobody can.
+	Accounts *account.Service
 	// Log gets a line for everything that an operator should know. Default: the
 	// manager's.
 	Log *slog.Logger

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -47,6 +48,13 @@ func start(t testing.TB, config conn.Config, s store.Store, options dispatch.Opt
 // startWith is start with options of the chat.
 func startWith(t testing.TB, settings chat.Options, config conn.Config, s store.Store, options dispatch.Options) *fixture {
 	t.Helper()
+	return startAll(t, settings, config, s, options, nil)
+}
+
+// startAll is startWith for a server with accounts, if use is not nil, which gets the
+// service.
+func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.Store, options dispatch.Options, use func(*account.Service)) *fixture {
+	t.Helper()
 	if s == nil {
 		s = memory.New(0)
 	}
@@ -72,7 +80,12 @@ func startWith(t testing.TB, settings chat.Options, config conn.Config, s store.
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(server.Config{}, rooms, m), log: log, served: make(chan error, 1)}
+	var front server.Config
+	if use != nil {
+		front.Accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+		use(front.Accounts)
+	}
+	f := &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(front, rooms, m), log: log, served: make(chan error, 1)}
 	go func() { f.served <- f.server.Serve(l) }()
 	t.Cleanup(func() {
 		m.Close()
@@ -188,10 +201,13 @@ func (p *peer) next() (frame, error) {
 }
 
 // expect reads the next frame, which must be of a type and have the given
-// fields: name, value, name, value …
+// fields: name, value, name, value … States come when they like.
 func (p *peer) expect(kind string, fields ...any) frame {
 	p.t.Helper()
 	f, err := p.next()
+	for err == nil && f["type"] == "state" && kind != "state" {
+		f, err = p.next()
+	}
 	if err != nil {
 		p.t.Fatalf("waiting for %s: %v", kind, err)
 	}

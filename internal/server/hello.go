@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kaban"
+	"kaban/internal/account"
+	"kaban/internal/chat"
+	"kaban/internal/conn"
+	"kaban/wire"
+)
+
+// deviceName is the name of a device that signs in with a password. People can change
+// it.
+const deviceName = "kaban/1 client"
+
+// hello makes the connection a client's.
+func (c *client) hello(r *wire.Request) {
+	switch {
+	case c.session != nil:
+		c.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
+	case r.Token != "" || r.Password != "":
+		c.signIn(r)
+	case r.Username.IsZero():
+		c.refuseHello(r.Ref, chat.ErrAuthRequired)
+	case c.server.chat.IsClaimed():
+		name, resume, ref := r.Username, r.Resume, slices.Clone(r.Ref)
+		var err error
+		c.handler.Ask(func(ctx context.Context) { err = c.server.chat.AdmitVisitor(ctx, name) }, func() {
+			switch {
+			case c.closed:
+			case err != nil:
+				c.refuseHello(ref, err)
+			default:
+				c.visit(ref, name, resume)
+			}
+		})
+	default:
+		c.visit(r.Ref, r.Username, r.Resume)
+	}
+}
+
+// visit greets somebody without an account.
+func (c *client) visit(ref []byte, name kaban.Username, resume string) {
+	err := c.handler.Admit(func() (err error) {
+		c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.handler.RemoteAddr(), resume)
+		return err
+	})
+	if err != nil {
+		c.refuseHello(ref, err)
+		return
+	}
+	e := answer(wire.TypeWelcome, ref)
+	e.Session = c.session.Secret
+	c.welcome(e)
+}
+
+// signIn greets an account.
+func (c *client) signIn(r *wire.Request) {
+	accounts, remote := c.server.config.Accounts, c.handler.RemoteAddr()
+	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
+	at, err := netip.ParseAddrPort(remote)
+	switch {
+	case err != nil || !at.Addr().Unmap().IsLoopback():
+		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
+		c.end(conn.Refused, 0, wire.CodeTLSRequired.Close())
+		return
+	case accounts == nil:
+		c.refuseHello(ref, account.ErrAuthFailed)
+		return
+	}
+	// A newcomer has little time. Checking a secret may take longer, and the service
+	// bounds how many are checked at a time.
+	if err := c.handler.Admit(func() error { return nil }); err != nil {
+		c.refuseHello(ref, err)
+		return
+	}
+	var session account.Session
+	address := at.Addr().Unmap().String()
+	c.handler.Ask(func(ctx context.Context) {
+		if token != "" {
+			session.Principal, err = accounts.Authenticate(ctx, token, address)
+		} else {
+			session, err = accounts.SignInWithPassword(ctx, name.String(), password, account.Device{Name: deviceName, Address: address})
+		}
+	}, func() {
+		switch {
+		case c.closed:
+		case err != nil:
+			c.refuseHello(ref, err)
+		default:
+			c.enterAccount(ref, name, &session)
+		}
+	})
+}
+
+// enterAccount greets an account that has proved itself.
+func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.Session) {
+	p := &session.Principal
+	id, err := p.Account.Identity()
+	if err == nil && !name.IsZero() && name.Key() != id.Name().Key() {
+		err = chat.ErrForbidden
+	}
+	if err != nil {
+		c.refuseHello(ref, err)
+		return
+	}
+	c.session = c.server.chat.Enter(c, id, c.handler.RemoteAddr(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
+	e := answer(wire.TypeWelcome, ref)
+	e.Account = &wire.Account{Username: p.Account.Username, Name: p.Account.Name, Role: p.Role, Bot: p.Account.Bot}
+	e.Token = wire.Secret(session.Secret)
+	c.welcome(e)
+}
+
+// welcome sends what every client is told.
+func (c *client) welcome(e *wire.Event) {
+	name := c.session.Identity.Name()
+	c.reader.SetLimit(wire.MaxFrame)
+	c.reader.SetAuthor(name)
+	e.Username, e.Server = name.String(), c.server.config.Name
+	e.Limits = wire.Limits{
+		Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame, Topic: wire.MaxTopic, Reason: wire.MaxReason,
+	}
+	e.Heartbeat = max(c.server.manager.Config().Heartbeat.Truncate(time.Second), time.Second)
+	c.reply(e)
+}
+
+// refuseHello ends a connection whose hello is refused. Where the same hello may
+// succeed later, the goodbye says when to come back.
+func (c *client) refuseHello(ref []byte, err error) {
+	if errors.Is(err, conn.ErrFull) {
+		retry := retryLater()
+		e := c.server.fullEvent(retry)
+		e.Ref, e.HasRef = string(ref), ref != nil
+		c.reply(e)
+		c.end(conn.Full, retry, e.Code.Close())
+		return
+	}
+	e := c.failure(ref, err)
+	c.reply(&e)
+	if e.Code.Temporary() {
+		c.end(conn.Internal, max(e.RetryAfter, time.Second), e.Code.Close())
+		return
+	}
+	c.logRefused(e.Code)
+	c.end(conn.Refused, 0, e.Code.Close())
+}
