@@ -225,9 +225,11 @@ func TestSubjectClaim(t *testing.T) {
 	if _, err := s.enter(); !errors.Is(err, ErrSubjectClaim) {
 		t.Errorf("a claim that somebody else's subject is the value of: %v", err)
 	}
-	s.fake.claims = map[string]any{"sub": "x"}
-	if _, err := s.enter(); !errors.Is(err, ErrAuthFailed) {
-		t.Errorf("no such claim: %v", err)
+	for _, claims := range []map[string]any{{"sub": "x"}, {"sub": "x", "oid": 42}, {"sub": "", "oid": "8"}, {"oid": "8"}} {
+		s.fake.claims = claims
+		if _, err := s.enter(); !errors.Is(err, ErrAuthFailed) {
+			t.Errorf("the claims %v: %v", claims, err)
+		}
 	}
 	if err := s.LinkIdentity(s.ctx, s.owner, s.account(jane).Username, s.fake.URL, "7"); err != nil {
 		t.Fatal(err)
