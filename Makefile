@@ -76,12 +76,13 @@ bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 fmt: ## format all Go files
 	$(tool) gofumpt -w .
 
-golden: ## regenerate golden files, the OpenAPI document and the tables of docs/terminal.md; review the diff
+golden: ## regenerate golden files, the OpenAPI document, docs/permissions.md and the tables of docs/terminal.md; review the diff
 	go test ./wire -run Golden -update
 	go test ./internal/web -run TheDocument -update
 	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
 	go test ./internal/slack -run Programs -update
 	go test ./internal/markup -run Table -update
+	go test ./internal/access -run Document -update
 
 page: setup ## build the web page from internal/web/page/src; needs npm
 	go generate ./internal/web

@@ -17,6 +17,8 @@ type Identity struct {
 const (
 	visitorPrefix = "visitor:"
 	accountPrefix = "account:"
+	botPrefix     = "bot:"
+	hookPrefix    = "hook:"
 )
 
 // Visitor returns the identity of a person without an account. The name alone
@@ -34,17 +36,46 @@ func Account(id string, name Username) Identity {
 	return Identity{id: accountPrefix + id, name: name}
 }
 
+// Bot returns the identity of an account that is a bot. The id must not be empty;
+// the name may change. An account is a bot for life, so its id says so.
+func Bot(id string, name Username) Identity {
+	return Identity{id: botPrefix + id, name: name}
+}
+
+// Hook returns the identity of an incoming webhook. The id must not be empty; every
+// message of a hook may have another name.
+func Hook(id string, name Username) Identity {
+	return Identity{id: hookPrefix + id, name: name}
+}
+
 // ParseIdentity returns the identity with an id that ID returned and the name that
 // it has now.
 func ParseIdentity(id string, name Username) (Identity, error) {
-	account, isAccount := strings.CutPrefix(id, accountPrefix)
-	switch {
-	case isAccount && account != "":
-		return Account(account, name), nil
-	case !isAccount && !name.IsZero() && id == Visitor(name).id:
+	for _, prefix := range []string{accountPrefix, botPrefix, hookPrefix} {
+		if rest, ok := strings.CutPrefix(id, prefix); ok && rest != "" {
+			return Identity{id: id, name: name}, nil
+		}
+	}
+	if !name.IsZero() && id == Visitor(name).id {
 		return Visitor(name), nil
 	}
 	return Identity{}, fmt.Errorf("%q is not the id of an identity with the name %q", id, name)
+}
+
+// IdentityOf returns the identity with an id that ID returned, without its name.
+func IdentityOf(id string) Identity { return Identity{id: id} }
+
+// AuthorOf returns what other people may know about the author with an id that
+// Identity.ID returned: the id of the account, or "" for a visitor or a hook, and
+// whether it is a program. It does not allocate.
+func AuthorOf(id string) (account string, bot bool) {
+	if account, ok := strings.CutPrefix(id, accountPrefix); ok {
+		return account, false
+	}
+	if account, ok := strings.CutPrefix(id, botPrefix); ok {
+		return account, true
+	}
+	return "", strings.HasPrefix(id, hookPrefix)
 }
 
 // ID returns the stable id that logs keep. Message ids are unique per identity.
@@ -60,7 +91,7 @@ func (i Identity) IsZero() bool { return i.id == "" }
 // numbers, so readers must count the kinds that they do not know.
 type Kind uint8
 
-// The kinds of entries. The body of each but a message is the JSON of its fields.
+// The kinds of entries.
 const (
 	// KindMessage is a message. Its body is the content.
 	KindMessage Kind = 1

@@ -262,7 +262,7 @@ func TestParseIdentity(t *testing.T) {
 		return u
 	}
 	alice, amelia := name("Alice"), name("amelia")
-	for _, want := range []kaban.Identity{kaban.Visitor(alice), kaban.Account("17", alice), kaban.Account("visitor:x", amelia)} {
+	for _, want := range []kaban.Identity{kaban.Visitor(alice), kaban.Account("17", alice), kaban.Account("visitor:x", amelia), kaban.Bot("17", alice), kaban.Hook("17", amelia)} {
 		if got, err := kaban.ParseIdentity(want.ID(), want.Name()); err != nil || got != want {
 			t.Errorf("ParseIdentity(%q) = %+v, %v; want %+v", want.ID(), got, err, want)
 		}
@@ -270,12 +270,35 @@ func TestParseIdentity(t *testing.T) {
 	if got, err := kaban.ParseIdentity("account:17", amelia); err != nil || got != kaban.Account("17", amelia) {
 		t.Errorf("an account with another name: %+v, %v", got, err)
 	}
-	for _, id := range []string{"", "17", "visitor:", "visitor:amelia", "account:", "Account:17"} {
+	for _, id := range []string{"", "17", "visitor:", "visitor:amelia", "account:", "Account:17", "bot:", "hook:"} {
 		if got, err := kaban.ParseIdentity(id, alice); err == nil || !got.IsZero() {
 			t.Errorf("ParseIdentity(%q) of %s = %+v, %v; want an error", id, alice, got, err)
 		}
 	}
 	if got, err := kaban.ParseIdentity("visitor:", kaban.Username{}); err == nil || !got.IsZero() {
 		t.Errorf("nobody is %+v, %v; want an error", got, err)
+	}
+}
+
+func TestAuthorOf(t *testing.T) {
+	name, err := kaban.ParseUsername("account")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		author  kaban.Identity
+		account string
+		bot     bool
+	}{
+		{kaban.Visitor(name), "", false},
+		{kaban.Account("17", name), "17", false},
+		{kaban.Account("bot:17", name), "bot:17", false},
+		{kaban.Bot("18", name), "18", true},
+		{kaban.Hook("19", name), "", true},
+		{kaban.Identity{}, "", false},
+	} {
+		if account, bot := kaban.AuthorOf(test.author.ID()); account != test.account || bot != test.bot {
+			t.Errorf("AuthorOf(%q) = %q, %v; want %q, %v", test.author.ID(), account, bot, test.account, test.bot)
+		}
 	}
 }

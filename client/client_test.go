@@ -77,7 +77,10 @@ func (h *host) start() {
 		h.t.Fatal(err)
 	}
 	h.addr = l.Addr().String()
-	rooms := chat.New(d, chat.Options{MaxContent: h.maxContent})
+	rooms, err := chat.New(context.Background(), d, chat.Options{MaxContent: h.maxContent})
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	h.conns.Loops, h.conns.Submit = 2, rooms.Submit
 	m, err := conn.New(h.conns)
 	if err != nil {

@@ -106,11 +106,25 @@ func (c *Client) History(ctx context.Context, room string, q HistoryQuery) (Hist
 	if err != nil {
 		return HistoryPage{}, err
 	}
-	p := HistoryPage{Messages: e.Messages, Unknown: e.Unknown, More: e.More}
+	p := pageOf(e)
 	if !p.answers(q) {
 		return HistoryPage{}, errors.New("the server's history page does not match the request")
 	}
 	return p, nil
+}
+
+// pageOf returns the page of an answer. There is nothing to show for changes of the
+// room.
+func pageOf(e *wire.Event) HistoryPage {
+	p := HistoryPage{More: e.More}
+	for _, entry := range e.Entries {
+		if entry.Message != nil {
+			p.Messages = append(p.Messages, *entry.Message)
+		} else {
+			p.Unknown = append(p.Unknown, entry.Seq)
+		}
+	}
+	return p
 }
 
 // Seek returns the seq where the messages from a time on start, and the head of

@@ -68,13 +68,14 @@ func TestUnknownKinds(t *testing.T) {
 	}
 	s.Cut()
 	// The only new entries.
-	s.Entry("member")
-	s.Entry("member")
-	if err := r.Sync(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if got := r.Cursor().Seq; got != head+2 {
-		t.Errorf("the cursor is %d, want %d", got, head+2)
+	for n, kind := range []string{"later", "topic", "room", "member"} {
+		s.Entry(kind)
+		if err := r.Sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := r.Cursor().Seq, head+1+uint64(n); got != want {
+			t.Errorf("the cursor is %d behind a %s, want %d", got, kind, want)
+		}
 	}
 	if joins := s.Joins(); !slices.Contains(joins, head) {
 		t.Errorf("joined again after %v, want %d, behind the unknown entry", joins, head)
@@ -102,9 +103,10 @@ func TestUnknownKindsInHistory(t *testing.T) {
 	c := dial(t, s.Addr(), "ann")
 	r := join(t, c, client.From{})
 	var want []string
+	kinds := []string{"react", "topic", "member", "room"}
 	for n := range 4000 {
 		if n%5 != 0 {
-			s.Entry("react")
+			s.Entry(kinds[n%len(kinds)])
 			continue
 		}
 		want = append(want, fmt.Sprint(n))
@@ -123,5 +125,44 @@ func TestUnknownKindsInHistory(t *testing.T) {
 	}
 	if got := gather(t, ctx, join(t, dial(t, s.Addr(), "cid"), client.Last(500)), 1); got[0] != "the last" {
 		t.Errorf("read %q of the last 500 entries, want the oldest message of them", got)
+	}
+}
+
+// The state of an account is no entry of a log, nor is any answer that nobody asked
+// for.
+func TestStateMovesNoCursor(t *testing.T) {
+	s := clienttest.NewServer(t)
+	ctx := within(t)
+	s.Message("ben", "1")
+	c := dial(t, s.Addr(), "ann")
+	r := join(t, c, client.After(client.Cursor{}))
+	for _, frame := range []string{
+		`{"type":"state","room":"lobby","kind":"public","topic":"","role":"op","flags":[],"head":77,"read":76,"unread":1,"mentions":0,"notify":"all"}`,
+		`{"type":"state","room":"lobby","gone":true}`,
+		`{"type":"state","room":"other","kind":"secret","head":1}`,
+		`{"type":"me","rooms":[{"room":"lobby","kind":"public","head":77}],"more":false}`,
+		`{"type":"watching","room":"lobby","epoch":"e","head":77,"members":1}`,
+		`{"type":"created","room":"lobby"}`,
+		`{"type":"ok"}`,
+		`{"type":"ok","ref":"nobody"}`,
+		`{"type":"later","room":"lobby","head":77}`,
+	} {
+		s.Tell(frame)
+	}
+	s.Entry("member")
+	head := s.Message("ben", "2")
+	if got, want := gather(t, ctx, r, 2), []string{"1", "2"}; !slices.Equal(got, want) {
+		t.Errorf("read %q, want %q", got, want)
+	}
+	if got := r.Cursor().Seq; got != head {
+		t.Errorf("the cursor is %d, want %d", got, head)
+	}
+	s.Cut()
+	s.Message("ben", "3")
+	if got := gather(t, ctx, r, 1); got[0] != "3" {
+		t.Errorf("read %q, want 3", got)
+	}
+	if joins := s.Joins(); !slices.Contains(joins, head) {
+		t.Errorf("joined again after %v, want %d", joins, head)
 	}
 }

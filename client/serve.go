@@ -226,7 +226,7 @@ func (c *Client) take(l *link, e *wire.Event) {
 	case wire.TypeMessage:
 		m := e.Message()
 		c.receive(e.Room, Entry{e.Seq, &m})
-	case wire.TypeUnknown:
+	case wire.TypeUnknown, wire.TypeMember, wire.TypeTopic, wire.TypeRoom:
 		c.receive(e.Room, Entry{Seq: e.Seq})
 	case wire.TypePresence:
 		c.mu.Lock()

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -20,12 +21,38 @@ func appendRoom(dst []byte, room string) []byte {
 	return appendString(dst, room)
 }
 
-func appendMore(dst []byte, more bool) []byte {
-	if more {
-		return append(dst, `,"more":true`...)
-	}
-	return append(dst, `,"more":false`...)
+// appendField appends a comma, the name of a field and a colon.
+func appendField(dst []byte, f field) []byte {
+	dst = append(dst, ',', '"')
+	dst = append(dst, fieldNames[f]...)
+	return append(dst, '"', ':')
 }
+
+func appendText(dst []byte, f field, s string) []byte {
+	return appendString(appendField(dst, f), s)
+}
+
+// appendNonEmpty appends a field that is absent if its value is empty.
+func appendNonEmpty(dst []byte, f field, s string) []byte {
+	if s == "" {
+		return dst
+	}
+	return appendText(dst, f, s)
+}
+
+func appendTexts(dst []byte, f field, list []string) []byte {
+	return appendStrings(appendField(dst, f), list)
+}
+
+func appendCount(dst []byte, f field, n uint64) []byte {
+	return strconv.AppendUint(appendField(dst, f), n, 10)
+}
+
+func appendBool(dst []byte, f field, b bool) []byte {
+	return strconv.AppendBool(appendField(dst, f), b)
+}
+
+func appendMore(dst []byte, more bool) []byte { return appendBool(dst, fMore, more) }
 
 func appendStrings(dst []byte, list []string) []byte {
 	dst = append(dst, '[')

@@ -28,10 +28,18 @@ const (
 	CodeTooLongUsername      Code = "too_long_username"
 	CodeInvalidCharsUsername Code = "invalid_chars_username"
 	CodeUsernameTaken        Code = "username_taken"
+	CodeAuthFailed           Code = "auth_failed"
+	CodeAuthRequired         Code = "auth_required"
+	CodeForbidden            Code = "forbidden"
+	CodeSuspended            Code = "suspended"
+	CodeTLSRequired          Code = "tls_required"
 	CodeEmptyContent         Code = "empty_content"
 	CodeTooLongContent       Code = "too_long_content"
 	CodeInvalidCharsContent  Code = "invalid_chars_content"
 	CodeBadRoom              Code = "bad_room"
+	CodeRoomTaken            Code = "room_taken"
+	CodeLastOwner            Code = "last_owner"
+	CodeLastOp               Code = "last_op"
 	CodeNotJoined            Code = "not_joined"
 	CodeNotFound             Code = "not_found"
 	CodeBadID                Code = "bad_id"
@@ -79,10 +87,18 @@ var codes = []codeInfo{
 	{code: CodeTooLongUsername, status: 400, kinds: []kaban.MessageErrorKind{kaban.TooLongUsername}},
 	{code: CodeInvalidCharsUsername, status: 400, kinds: []kaban.MessageErrorKind{kaban.InvalidCharsUsername}},
 	{code: CodeUsernameTaken, status: 409},
+	{code: CodeAuthFailed, status: 401},
+	{code: CodeAuthRequired, status: 401},
+	{code: CodeForbidden, status: 403},
+	{code: CodeSuspended, status: 403},
+	{code: CodeTLSRequired, status: 403},
 	{code: CodeEmptyContent, status: 400, kinds: []kaban.MessageErrorKind{kaban.EmptyContent}},
 	{code: CodeTooLongContent, status: 400, kinds: []kaban.MessageErrorKind{kaban.TooLongContent}},
 	{code: CodeInvalidCharsContent, status: 400, kinds: []kaban.MessageErrorKind{kaban.InvalidCharsContent}},
 	{code: CodeBadRoom, status: 400, kinds: []kaban.MessageErrorKind{kaban.EmptyRoom, kaban.TooLongRoom, kaban.InvalidCharsRoom}},
+	{code: CodeRoomTaken, status: 409},
+	{code: CodeLastOwner, status: 409},
+	{code: CodeLastOp, status: 409},
 	{code: CodeNotJoined, status: 400},
 	{code: CodeNotFound, status: 404},
 	{code: CodeBadID, status: 400, kinds: []kaban.MessageErrorKind{kaban.InvalidID}},
@@ -235,12 +251,13 @@ type ReaderError struct {
 	Code Code
 	// Field is the invalid field of the protocol, or "".
 	Field string
-	// Position is a byte offset in the line or, if Err is a *kaban.MessageError,
-	// the index of a code point in the field. -1 means unknown.
+	// Position is a byte offset in the line or, in a name, an id, a content, a topic
+	// or a reason, the index of a code point in the field. -1 means unknown.
 	Position int
-	// Max and Actual are the limit and the value that exceeds it: bytes for a line
-	// or an id, code points for a name or a content, otherwise a number from the
-	// request. Actual is 0 for a line, because its end is not read.
+	// Max and Actual are the limit and the value that exceeds it: bytes for a line,
+	// an id or a secret, code points for a name, a content, a topic or a reason,
+	// elements for a list, otherwise a number from the request. Actual is 0 for a
+	// line, because its end is not read.
 	Max, Actual int
 	// Ref is a copy of the frame's ref. It is nil if the line is not JSON or has
 	// no valid ref.
@@ -272,6 +289,9 @@ func (e *ReaderError) Error() string {
 	case CodeUnknownType:
 		return "the type of the frame is unknown"
 	case CodeMissingField:
+		if e.detail != "" {
+			return e.detail
+		}
 		return fmt.Sprintf("the field %s is missing", e.Field)
 	case CodeBadLimit:
 		return fmt.Sprintf("the limit must be 1 to %d, not %d", e.Max, e.Actual)

@@ -61,7 +61,9 @@ func TestTablesAreComplete(t *testing.T) {
 
 func TestMeaningOfCodes(t *testing.T) {
 	statuses := map[Code]int{
-		CodeFrameTooLong: 413, CodeUsernameTaken: 409, CodeNotFound: 404, CodeIDConflict: 409, CodeResync: 410,
+		CodeFrameTooLong: 413, CodeUsernameTaken: 409,
+		CodeAuthFailed: 401, CodeAuthRequired: 401, CodeForbidden: 403, CodeSuspended: 403, CodeTLSRequired: 403,
+		CodeRoomTaken: 409, CodeLastOwner: 409, CodeLastOp: 409, CodeNotFound: 404, CodeIDConflict: 409, CodeResync: 410,
 		CodeRateLimited: 429, CodeServerFull: 503, CodeUnavailable: 503, CodeStorageFull: 507, CodeInternal: 500,
 	}
 	temporary := []Code{CodeHelloRequired, CodeRateLimited, CodeServerFull, CodeUnavailable, CodeStorageFull, CodeInternal}

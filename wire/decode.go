@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"time"
 
 	"kaban"
 )
@@ -85,270 +84,12 @@ func (d *decoder) invalid(f field, err error) {
 	d.refuse(bad)
 }
 
-// request decodes a request. It copies the ref into r.ref.
-func (r *Reader) request(line []byte, q *Request) *ReaderError {
-	s := newScanner(requestField)
-	defer s.free()
-	*q = Request{}
-	fault := s.scan(line)
-	d := decoder{scanner: s}
-	ref, hasRef := s.fields[fRef], false
-	if fault == nil || fault == s.fault {
-		hasRef = ref.kind == kindString && len(ref.bytes) <= MaxRef
-	}
-	if fault == nil && !hasRef && ref.kind != kindAbsent {
-		d.badField(fRef, fmt.Sprintf("it must be a string of at most %d bytes", MaxRef))
-	}
-	if hasRef {
-		if r.ref == nil {
-			r.ref = new([MaxRef]byte)
-		}
-		q.Ref = append(r.ref[:0], ref.bytes...)
-	}
-	if fault == nil {
-		r.decodeRequest(&d, q)
-		fault = d.bad
-	}
-	if fault != nil && hasRef {
-		fault.Ref = append([]byte{}, ref.bytes...)
-	}
-	return fault
-}
-
-func (r *Reader) decodeRequest(d *decoder, q *Request) {
-	name := d.text(fType, true)
-	if d.bad != nil {
-		return
-	}
-	q.Type = typeOf(name)
-	if !q.Type.IsRequest() {
-		d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
-		return
-	}
-	switch q.Type {
-	case TypeHello:
-		r.decodeHello(d, q)
-	case TypeJoin:
-		q.Room = r.room(d)
-		q.Epoch = string(d.token(fEpoch, maxToken))
-		q.After, q.HasAfter = d.natural(fAfter, false)
-	case TypeSend:
-		r.decodeSend(d, q)
-	case TypeHistory:
-		q.Room = r.room(d)
-		q.After, q.HasAfter = d.natural(fAfter, false)
-		q.Before, q.HasBefore = d.natural(fBefore, false)
-		if q.HasAfter && q.HasBefore {
-			d.badField(fBefore, "before and after exclude each other")
-		}
-		q.Limit = d.limit()
-	case TypePart:
-		q.Room = r.room(d)
-	case TypeRooms:
-		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit()
-	case TypeMembers:
-		q.Room = r.room(d)
-		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit()
-	}
-}
-
-func (r *Reader) decodeHello(d *decoder, q *Request) {
-	version, ok := d.get(fVersion, kindNumber, true)
-	if ok && version.number != Version {
-		d.refuse(&ReaderError{Code: CodeUnsupportedVersion, Field: fieldNames[fVersion], Position: -1, Max: Version, Actual: int(version.number)})
-		return
-	}
-	name := d.text(fUsername, true)
-	if d.bad != nil {
-		return
-	}
-	var err error
-	if q.Username, err = kaban.ParseUsername(string(name)); err != nil {
-		d.invalid(fUsername, err)
-	}
-	q.Resume = string(d.token(fResume, maxToken))
-}
-
-func (r *Reader) decodeSend(d *decoder, q *Request) {
-	q.Room = r.room(d)
-	id := d.text(fID, true)
-	content := d.text(fContent, true)
-	if d.bad != nil {
-		return
-	}
-	var err error
-	if q.ID, err = kaban.ParseMessageID(string(id)); err != nil {
-		d.invalid(fID, err)
-		return
-	}
-	if r.author.IsZero() {
-		err = kaban.CheckContent(string(content), r.maxContent)
-	} else {
-		q.Message, err = kaban.NewMessage(r.author, string(content), r.maxContent)
-	}
-	if err != nil {
-		d.invalid(fContent, err)
-	}
-}
-
-// room returns the room of a request. Parsing a name is expensive and most
-// requests name the same room as the one before, so it caches the last one.
-func (r *Reader) room(d *decoder) kaban.RoomName {
-	name := d.text(fRoom, true)
-	if d.bad != nil || string(name) == r.lastRoom.String() && len(name) > 0 {
-		return r.lastRoom
-	}
-	room, err := kaban.ParseRoomName(string(name))
-	if err != nil {
-		d.invalid(fRoom, err)
-		return room
-	}
-	r.lastRoom = room
-	return room
-}
-
 func (d *decoder) limit() int {
 	v, ok := d.get(fLimit, kindNumber, false)
 	if ok && (v.number < 1 || v.number > MaxLimit) {
 		d.refuse(&ReaderError{Code: CodeBadLimit, Field: fieldNames[fLimit], Position: -1, Max: MaxLimit, Actual: int(v.number)})
 	}
 	return int(v.number)
-}
-
-// decodeEvent decodes an event.
-func decodeEvent(line []byte, e *Event) *ReaderError {
-	s := newScanner(eventField)
-	defer s.free()
-	*e = Event{}
-	if fault := s.scan(line); fault != nil {
-		return fault
-	}
-	d := decoder{scanner: s}
-	name := d.text(fType, true)
-	if d.bad == nil {
-		switch e.Type = typeOf(name); {
-		case e.Type.isEvent():
-			d.event(e)
-		case !d.unknownEntry(e):
-			d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
-		}
-	}
-	return d.bad
-}
-
-// unknownEntry decodes an entry of a kind that this version does not know: any
-// frame with a room and a seq. Nothing else in it matters, not even its ref.
-func (d *decoder) unknownEntry(e *Event) bool {
-	room, seq := d.fields[fRoom], d.fields[fSeq]
-	if room.kind != kindString || len(room.bytes) == 0 || seq.kind != kindNumber || seq.number < 1 {
-		return false
-	}
-	e.Type, e.Room, e.Seq = TypeUnknown, string(room.bytes), uint64(seq.number)
-	return true
-}
-
-func (d *decoder) event(e *Event) {
-	if ref, ok := d.get(fRef, kindString, false); ok {
-		e.Ref, e.HasRef = string(ref.bytes), true
-	}
-	switch e.Type {
-	case TypeWelcome:
-		d.welcome(e)
-	case TypeJoined:
-		e.Room, e.Epoch, e.Head = d.str(fRoom, true), d.str(fEpoch, true), d.count(fHead, true)
-		e.Members = int(d.count(fMembers, false))
-	case TypeMessage:
-		m := d.entry()
-		e.Room, e.Seq, e.ID, e.Username, e.Content, e.Time = d.str(fRoom, true), m.Seq, m.ID, m.Username, m.Content, m.Time
-	case TypeAck:
-		e.Room, e.ID, e.Seq, e.Time = d.str(fRoom, true), d.str(fID, true), d.count(fSeq, true), d.time()
-		e.Duplicate = d.boolean(fDuplicate)
-	case TypeHistory:
-		e.Room, e.More = d.str(fRoom, true), d.boolean(fMore)
-		d.objects(fMessages, func(d *decoder) { d.element(e) })
-	case TypeParted:
-		e.Room, e.Removal = d.str(fRoom, true), Removal(d.str(fReason, false))
-	case TypeRooms:
-		e.More = d.boolean(fMore)
-		d.objects(fRooms, func(d *decoder) {
-			e.Rooms = append(e.Rooms, RoomInfo{Room: d.str(fRoom, true), Head: d.count(fHead, true), Members: int(d.count(fMembers, false))})
-		})
-	case TypeMembers:
-		e.Room, e.Usernames, e.More = d.str(fRoom, true), d.strs(fUsernames, true), d.boolean(fMore)
-	case TypePresence:
-		e.Room, e.Members = d.str(fRoom, true), int(d.count(fMembers, true))
-		e.Joined, e.Left = d.strs(fJoined, false), d.strs(fLeft, false)
-	case TypeError:
-		d.errorFrame(e)
-	case TypeGoodbye:
-		e.Reason = Reason(d.str(fReason, true))
-		e.ReconnectAfter, e.HasReconnect = d.milliseconds(fReconnectAfter)
-	}
-}
-
-func (d *decoder) str(f field, required bool) string { return string(d.text(f, required)) }
-
-func (d *decoder) count(f field, required bool) uint64 {
-	n, _ := d.natural(f, required)
-	return n
-}
-
-func (d *decoder) milliseconds(f field) (time.Duration, bool) {
-	n, ok := d.natural(f, false)
-	return time.Duration(min(n, uint64(24*time.Hour/time.Millisecond))) * time.Millisecond, ok
-}
-
-func (d *decoder) time() time.Time {
-	text := d.str(fTime, true)
-	if d.bad != nil {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		d.badField(fTime, "it must be an RFC 3339 time")
-	}
-	return t.UTC()
-}
-
-// element decodes an element of a page of history. One without a type is a
-// message.
-func (d *decoder) element(e *Event) {
-	if v, ok := d.get(fType, kindString, false); ok && typeOf(v.bytes) != TypeMessage {
-		e.Unknown = append(e.Unknown, d.count(fSeq, true))
-		return
-	}
-	e.Messages = append(e.Messages, d.entry())
-}
-
-func (d *decoder) entry() Message {
-	return Message{
-		Seq: d.count(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true),
-		Content: d.str(fContent, true), Time: d.time(),
-	}
-}
-
-func (d *decoder) welcome(e *Event) {
-	e.Session, e.Username, e.Server = d.str(fSession, true), d.str(fUsername, true), d.str(fServer, false)
-	e.Heartbeat = time.Duration(min(d.count(fHeartbeat, false), 24*60*60)) * time.Second
-	limits, ok := d.get(fLimits, kindObject, false)
-	if !ok {
-		return
-	}
-	d.nested(limits.bytes, func(d *decoder) {
-		e.Limits = Limits{Username: int(d.count(fUsername, false)), Content: int(d.count(fContent, false)), Frame: int(d.count(fFrame, false))}
-	})
-}
-
-func (d *decoder) errorFrame(e *Event) {
-	e.Code, e.Text = Code(d.str(fCode, true)), d.str(fMessage, true)
-	e.Room, e.ID, e.Field = d.str(fRoom, false), d.str(fID, false), d.str(fField, false)
-	e.Max = int(d.count(fMax, false))
-	actual, _ := d.get(fActual, kindNumber, false) // it repeats input, so it may be negative
-	e.Actual = int(actual.number)
-	position, ok := d.natural(fPosition, false)
-	e.Position, e.HasPosition = int(position), ok
-	e.RetryAfter, _ = d.milliseconds(fRetryAfter)
-	e.Epoch, e.Head, e.Oldest = d.str(fEpoch, false), d.count(fHead, false), d.count(fOldest, false)
 }
 
 // nested decodes an object within the frame, which is already scanned.
@@ -386,8 +127,8 @@ func (d *decoder) elements(f field, required bool, each func(value)) {
 	}
 }
 
-func (d *decoder) objects(f field, each func(*decoder)) {
-	d.elements(f, true, func(v value) {
+func (d *decoder) objects(f field, required bool, each func(*decoder)) {
+	d.elements(f, required, func(v value) {
 		if v.kind != kindObject {
 			d.badField(f, "its elements must be objects")
 			return

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"strconv"
 	"time"
 )
@@ -15,30 +14,39 @@ type Event struct {
 	HasRef bool
 
 	Room     string
-	Epoch    string // joined, error
+	Epoch    string // joined, watching, error
 	ID       string // ack, message, error
 	Username string // welcome, message
+	AuthorID string // message: "account", as in Message
+	Bot      bool   // message: as in Message
 	Content  string // message
 
-	Seq    uint64 // ack, message, unknown
-	Head   uint64 // joined, error: the last seq of the room
+	Seq    uint64 // ack, message, member, topic, room, unknown
+	Head   uint64 // joined, watching, error: the last seq of the room
 	Oldest uint64 // error: the first retained seq
 
 	Time      time.Time // ack, message: UTC; sent with milliseconds
 	Duplicate bool      // ack: an earlier send had the same id
-	Members   int       // joined, presence: the number of members
-	More      bool      // history, rooms, members: the list is incomplete
+	Members   int       // joined, watching, presence: the number of members
+	More      bool      // history, rooms, members, me: the list is incomplete
 
-	Session   string        // welcome: a secret for Request.Resume
+	Session   string        // welcome: a secret for Request.Resume; "" for an account
+	Account   *Account      // welcome, me; nil for a visitor
+	Token     Secret        // welcome: the secret of a new device, after a password; or ""
 	Server    string        // welcome: the name and version of the server
 	Limits    Limits        // welcome
 	Heartbeat time.Duration // welcome: whole seconds
 
-	Messages     []Message  // history, oldest first
-	Unknown      []uint64   // history: the seqs of entries of unknown kinds
-	Rooms        []RoomInfo // rooms
-	Usernames    []string   // members
-	Joined, Left []string   // presence
+	Change *Change // member, topic, room
+
+	Entries      []Entry     // history, oldest first
+	First, Last  uint64      // history: the seqs that the page covers; 0 if it is empty
+	Rooms        []RoomInfo  // rooms
+	States       []RoomState // me
+	State        *RoomState  // state
+	Usernames    []string    // members
+	People       []Member    // members: "members", in the order of Usernames; or nil
+	Joined, Left []string    // presence
 
 	Code        Code          // error
 	Text        string        // error: "message", for people
@@ -55,17 +63,9 @@ type Event struct {
 }
 
 // Limits are the limits of a server: code points of a username and of a content,
-// and bytes of a frame.
-type Limits struct{ Username, Content, Frame int }
-
-// Message is an entry of a room's log.
-type Message struct {
-	Seq      uint64
-	ID       string
-	Username string
-	Content  string
-	Time     time.Time // UTC; sent with milliseconds
-}
+// bytes of a frame, and code points of a topic and of a reason. The last two are 0
+// if the server has no topics.
+type Limits struct{ Username, Content, Frame, Topic, Reason int }
 
 // RoomInfo is a room in a list of rooms.
 type RoomInfo struct {
@@ -76,13 +76,16 @@ type RoomInfo struct {
 
 // Message returns the message of a message frame.
 func (e *Event) Message() Message {
-	return Message{Seq: e.Seq, ID: e.ID, Username: e.Username, Content: e.Content, Time: e.Time}
+	return Message{
+		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: e.AuthorID, Bot: e.Bot, Content: e.Content, Time: e.Time,
+	}
 }
 
 // IsEntry reports whether the event stands for an entry of its room's log, and so
-// moves the cursor to its Seq: a message, an ack or an entry of an unknown kind.
+// moves the cursor to its Seq: a message, a change, an ack or an entry that this
+// version cannot show.
 func (e *Event) IsEntry() bool {
-	return e.Type == TypeMessage || e.Type == TypeAck || e.Type == TypeUnknown
+	return e.Type == TypeMessage || e.Type == TypeAck || e.Type == TypeUnknown || e.Type.isChange()
 }
 
 // Append appends the frame as one line including its "\n". It ignores fields that
@@ -94,170 +97,118 @@ func (e *Event) Append(dst []byte) []byte {
 		return AppendMessage(dst, e.Room, e.Message())
 	case TypeAck:
 		return appendAck(dst, e.Room, e.ID, e.Seq, e.Time, e.Duplicate, e.Ref, e.HasRef)
+	case TypeMember, TypeTopic, TypeRoom:
+		return AppendChange(dst, e.Room, e.Change)
 	}
 	dst = appendType(dst, e.Type)
 	switch e.Type {
 	case TypeWelcome:
 		dst = e.appendWelcome(dst)
-	case TypeJoined:
-		dst = appendRoom(dst, e.Room)
-		dst = append(dst, `,"epoch":`...)
-		dst = appendString(dst, e.Epoch)
-		dst = append(dst, `,"head":`...)
-		dst = strconv.AppendUint(dst, e.Head, 10)
-		dst = append(dst, `,"members":`...)
-		dst = strconv.AppendInt(dst, int64(e.Members), 10)
+	case TypeJoined, TypeWatching:
+		dst = e.appendJoined(dst)
 	case TypeHistory:
 		dst = e.appendHistory(dst)
+	case TypeCreated:
+		dst = appendRoom(dst, e.Room)
 	case TypeParted:
 		dst = appendRoom(dst, e.Room)
-		if e.Removal != "" {
-			dst = append(dst, `,"reason":`...)
-			dst = appendString(dst, string(e.Removal))
-		}
+		dst = appendNonEmpty(dst, fReason, string(e.Removal))
 	case TypeUnknown:
 		dst = appendRoom(dst, e.Room)
-		dst = append(dst, `,"seq":`...)
-		dst = strconv.AppendUint(dst, e.Seq, 10)
+		dst = appendCount(dst, fSeq, e.Seq)
 	case TypeRooms:
-		dst = e.appendRooms(dst)
-	case TypeMembers:
-		dst = appendRoom(dst, e.Room)
-		dst = append(dst, `,"usernames":`...)
-		dst = appendStrings(dst, e.Usernames)
+		dst = appendList(dst, fRooms, e.Rooms, (*RoomInfo).append)
 		dst = appendMore(dst, e.More)
+	case TypeMe:
+		dst = e.appendMe(dst)
+	case TypeState:
+		dst = e.State.append(append(dst, ','))
+	case TypeMembers:
+		dst = e.appendMembers(dst)
 	case TypePresence:
 		dst = e.appendPresence(dst)
 	case TypeError:
 		dst = e.appendError(dst)
 	case TypeGoodbye:
-		dst = append(dst, `,"reason":`...)
-		dst = appendString(dst, string(e.Reason))
+		dst = appendText(dst, fReason, string(e.Reason))
 		if e.HasReconnect {
-			dst = append(dst, `,"reconnect_after_ms":`...)
-			dst = strconv.AppendInt(dst, e.ReconnectAfter.Milliseconds(), 10)
+			dst = appendCount(dst, fReconnectAfter, uint64(e.ReconnectAfter.Milliseconds()))
 		}
 	}
 	return appendEnd(dst, e.Ref, e.HasRef)
 }
 
-// AppendMessage appends a message frame as one line including its "\n". It does
-// not allocate if dst has enough capacity.
-func AppendMessage(dst []byte, room string, m Message) []byte {
-	dst = append(dst, `{"type":"message"`...)
-	dst = appendRoom(dst, room)
-	dst = append(dst, ',')
-	dst = appendEntry(dst, &m)
-	return append(dst, '}', '\n')
-}
-
-// AppendVoid appends a void frame as one line including its "\n". It represents an
-// entry that cannot be shown to the reader.
-func AppendVoid(dst []byte, room string, seq uint64, t time.Time) []byte {
-	dst = append(dst, `{"type":"void"`...)
-	dst = appendRoom(dst, room)
-	dst = append(dst, `,"seq":`...)
-	dst = strconv.AppendUint(dst, seq, 10)
-	dst = append(dst, `,"time":`...)
-	dst = appendTime(dst, t)
-	return append(dst, '}', '\n')
-}
-
-// AppendAck appends an ack frame as one line including its "\n". The ref may be
-// nil. AppendAck does not allocate if dst has enough capacity.
-func AppendAck(dst []byte, ref []byte, room, id string, seq uint64, t time.Time, duplicate bool) []byte {
-	return appendAck(dst, room, id, seq, t, duplicate, ref, ref != nil)
-}
-
-func appendAck[S chars](dst []byte, room, id string, seq uint64, t time.Time, duplicate bool, ref S, hasRef bool) []byte {
-	dst = append(dst, `{"type":"ack"`...)
-	dst = appendRoom(dst, room)
-	dst = append(dst, `,"id":`...)
-	dst = appendString(dst, id)
-	dst = append(dst, `,"seq":`...)
-	dst = strconv.AppendUint(dst, seq, 10)
-	dst = append(dst, `,"time":`...)
-	dst = appendTime(dst, t)
-	dst = append(dst, `,"duplicate":`...)
-	dst = strconv.AppendBool(dst, duplicate)
-	return appendEnd(dst, ref, hasRef)
-}
-
-// appendEntry appends the fields that message frames and history pages share,
-// starting with "seq".
-func appendEntry(dst []byte, m *Message) []byte {
-	dst = append(dst, `"seq":`...)
-	dst = strconv.AppendUint(dst, m.Seq, 10)
-	dst = append(dst, `,"id":`...)
-	dst = appendString(dst, m.ID)
-	dst = append(dst, `,"username":`...)
-	dst = appendString(dst, m.Username)
-	dst = append(dst, `,"content":`...)
-	dst = appendString(dst, m.Content)
-	dst = append(dst, `,"time":`...)
-	return appendTime(dst, m.Time)
+func (e *Event) appendJoined(dst []byte) []byte {
+	dst = appendRoom(dst, e.Room)
+	dst = appendText(dst, fEpoch, e.Epoch)
+	dst = appendCount(dst, fHead, e.Head)
+	return appendCount(dst, fMembers, uint64(e.Members))
 }
 
 func (e *Event) appendWelcome(dst []byte) []byte {
-	dst = append(dst, `,"version":1,"session":`...)
-	dst = appendString(dst, e.Session)
-	dst = append(dst, `,"username":`...)
-	dst = appendString(dst, e.Username)
-	dst = append(dst, `,"server":`...)
-	dst = appendString(dst, e.Server)
-	dst = append(dst, `,"limits":{"username":`...)
-	dst = strconv.AppendInt(dst, int64(e.Limits.Username), 10)
-	dst = append(dst, `,"content":`...)
-	dst = strconv.AppendInt(dst, int64(e.Limits.Content), 10)
-	dst = append(dst, `,"frame":`...)
-	dst = strconv.AppendInt(dst, int64(e.Limits.Frame), 10)
-	dst = append(dst, `},"heartbeat":`...)
-	return strconv.AppendInt(dst, int64(e.Heartbeat/time.Second), 10)
+	dst = append(dst, `,"version":1`...)
+	if e.Account == nil || e.Session != "" {
+		dst = appendText(dst, fSession, e.Session)
+	}
+	dst = appendText(dst, fUsername, e.Username)
+	if e.Account != nil {
+		dst = e.Account.append(appendField(dst, fAccount))
+	}
+	dst = appendNonEmpty(dst, fToken, string(e.Token))
+	dst = appendText(dst, fServer, e.Server)
+	dst = e.Limits.append(appendField(dst, fLimits))
+	return appendCount(dst, fHeartbeat, uint64(e.Heartbeat/time.Second))
+}
+
+func (l *Limits) append(dst []byte) []byte {
+	dst = append(dst, `{"username":`...)
+	dst = strconv.AppendInt(dst, int64(l.Username), 10)
+	dst = appendCount(dst, fContent, uint64(l.Content))
+	dst = appendCount(dst, fFrame, uint64(l.Frame))
+	if l.Topic != 0 {
+		dst = appendCount(dst, fTopic, uint64(l.Topic))
+		dst = appendCount(dst, fReason, uint64(l.Reason))
+	}
+	return append(dst, '}')
 }
 
 func (e *Event) appendHistory(dst []byte) []byte {
 	dst = appendRoom(dst, e.Room)
-	dst = append(dst, `,"messages":[`...)
-	unknown := e.Unknown
-	for i := range e.Messages {
-		for len(unknown) > 0 && unknown[0] < e.Messages[i].Seq {
-			dst = append(appendVoidElement(dst, unknown[0]), ',')
-			unknown = unknown[1:]
-		}
-		dst = append(dst, '{')
-		dst = appendEntry(dst, &e.Messages[i])
-		dst = append(dst, '}', ',')
+	dst = appendList(dst, fMessages, e.Entries, (*Entry).appendElement)
+	if e.First != 0 {
+		dst = appendCount(dst, fFirst, e.First)
+		dst = appendCount(dst, fLast, e.Last)
 	}
-	for _, seq := range unknown {
-		dst = append(appendVoidElement(dst, seq), ',')
-	}
-	dst = append(bytes.TrimSuffix(dst, []byte{','}), ']')
 	return appendMore(dst, e.More)
 }
 
-// appendVoidElement appends the element of a page for an entry that cannot be shown
-// to the reader.
-func appendVoidElement(dst []byte, seq uint64) []byte {
-	dst = append(dst, `{"type":"void","seq":`...)
-	dst = strconv.AppendUint(dst, seq, 10)
+func (r *RoomInfo) append(dst []byte) []byte {
+	dst = append(dst, `{"room":`...)
+	dst = appendString(dst, r.Room)
+	dst = appendCount(dst, fHead, r.Head)
+	dst = appendCount(dst, fMembers, uint64(r.Members))
 	return append(dst, '}')
 }
 
-func (e *Event) appendRooms(dst []byte) []byte {
-	dst = append(dst, `,"rooms":[`...)
-	for i := range e.Rooms {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, `{"room":`...)
-		dst = appendString(dst, e.Rooms[i].Room)
-		dst = append(dst, `,"head":`...)
-		dst = strconv.AppendUint(dst, e.Rooms[i].Head, 10)
-		dst = append(dst, `,"members":`...)
-		dst = strconv.AppendInt(dst, int64(e.Rooms[i].Members), 10)
-		dst = append(dst, '}')
+// appendMe appends the account and its rooms.
+func (e *Event) appendMe(dst []byte) []byte {
+	if e.Account != nil {
+		dst = e.Account.append(appendField(dst, fAccount))
 	}
-	dst = append(dst, ']')
+	dst = appendList(dst, fRooms, e.States, func(s *RoomState, dst []byte) []byte {
+		return append(s.append(append(dst, '{')), '}')
+	})
+	return appendMore(dst, e.More)
+}
+
+// appendMembers appends the members of a room. A server without accounts has only
+// their names.
+func (e *Event) appendMembers(dst []byte) []byte {
+	dst = appendRoom(dst, e.Room)
+	dst = appendTexts(dst, fUsernames, e.Usernames)
+	if e.People != nil {
+		dst = appendList(dst, fMembers, e.People, (*Member).append)
+	}
 	return appendMore(dst, e.More)
 }
 

@@ -43,18 +43,48 @@ const (
 	fOldest
 	fReason
 	fReconnectAfter
+	fToken
+	fPassword
+	fKind
+	fTopic
+	fFlags
+	fUntil
+	fRole
+	fLevel
+	fHistory
+	fArchived
+	fAccount
+	fName
+	fBot
+	fTitle
+	fRead
+	fUnread
+	fMentions
+	fNotify
+	fGone
+	fSubject
+	fChange
+	fFirst
+	fLast
+	fOnline
 	fieldCount
 )
+
+// A scanner keeps a set of fields in the bits of a number.
+const _ = uint64(1) << (fieldCount - 1)
 
 var fieldNames = [fieldCount]string{
 	fType: "type", fRef: "ref", fVersion: "version", fUsername: "username", fResume: "resume", fRoom: "room",
 	fEpoch: "epoch", fAfter: "after", fBefore: "before", fLimit: "limit", fID: "id", fContent: "content",
 	fSession: "session", fServer: "server", fLimits: "limits", fFrame: "frame", fHeartbeat: "heartbeat",
-	fHead: "head", fMembers: "members", fSeq: "seq", fTime: "time", fDuplicate: "duplicate",
-	fMessages: "messages", fMore: "more", fRooms: "rooms", fUsernames: "usernames", fJoined: "joined",
-	fLeft: "left", fCode: "code", fMessage: "message", fField: "field", fMax: "max", fActual: "actual",
-	fPosition: "position", fRetryAfter: "retry_after_ms", fOldest: "oldest", fReason: "reason",
-	fReconnectAfter: "reconnect_after_ms",
+	fHead: "head", fMembers: "members", fSeq: "seq", fTime: "time", fDuplicate: "duplicate", fMessages: "messages",
+	fMore: "more", fRooms: "rooms", fUsernames: "usernames", fJoined: "joined", fLeft: "left", fCode: "code",
+	fMessage: "message", fField: "field", fMax: "max", fActual: "actual", fPosition: "position",
+	fRetryAfter: "retry_after_ms", fOldest: "oldest", fReason: "reason", fReconnectAfter: "reconnect_after_ms",
+	fToken: "token", fPassword: "password", fKind: "kind", fTopic: "topic", fFlags: "flags", fUntil: "until_ms",
+	fRole: "role", fLevel: "level", fHistory: "history", fArchived: "archived", fAccount: "account", fName: "name",
+	fBot: "bot", fTitle: "title", fRead: "read", fUnread: "unread", fMentions: "mentions", fNotify: "notify",
+	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
 }
 
 // requestField looks up a field of requests. The compiler turns the switch into a
@@ -85,20 +115,163 @@ func requestField(name []byte) (field, bool) {
 		return fVersion, true
 	case "resume":
 		return fResume, true
+	case "token":
+		return fToken, true
+	case "password":
+		return fPassword, true
+	case "kind":
+		return fKind, true
+	case "topic":
+		return fTopic, true
+	case "flags":
+		return fFlags, true
+	case "usernames":
+		return fUsernames, true
+	case "reason":
+		return fReason, true
+	case "until_ms":
+		return fUntil, true
+	case "role":
+		return fRole, true
+	case "seq":
+		return fSeq, true
+	case "level":
+		return fLevel, true
+	case "history":
+		return fHistory, true
+	case "archived":
+		return fArchived, true
 	}
 	return 0, false
 }
 
-var byName = func() map[string]field {
-	fields := make(map[string]field)
-	for f, name := range fieldNames {
-		fields[name] = field(f)
-	}
-	return fields
-}()
-
-// eventField looks up a field of events.
+// eventField looks up a field of events, in the same way.
 func eventField(name []byte) (field, bool) {
-	f, ok := byName[string(name)]
-	return f, ok
+	switch string(name) {
+	case "type":
+		return fType, true
+	case "ref":
+		return fRef, true
+	case "version":
+		return fVersion, true
+	case "username":
+		return fUsername, true
+	case "resume":
+		return fResume, true
+	case "room":
+		return fRoom, true
+	case "epoch":
+		return fEpoch, true
+	case "after":
+		return fAfter, true
+	case "before":
+		return fBefore, true
+	case "limit":
+		return fLimit, true
+	case "id":
+		return fID, true
+	case "content":
+		return fContent, true
+	case "session":
+		return fSession, true
+	case "server":
+		return fServer, true
+	case "limits":
+		return fLimits, true
+	case "frame":
+		return fFrame, true
+	case "heartbeat":
+		return fHeartbeat, true
+	case "head":
+		return fHead, true
+	case "members":
+		return fMembers, true
+	case "seq":
+		return fSeq, true
+	case "time":
+		return fTime, true
+	case "duplicate":
+		return fDuplicate, true
+	case "messages":
+		return fMessages, true
+	case "more":
+		return fMore, true
+	case "rooms":
+		return fRooms, true
+	case "usernames":
+		return fUsernames, true
+	case "joined":
+		return fJoined, true
+	case "left":
+		return fLeft, true
+	case "code":
+		return fCode, true
+	case "message":
+		return fMessage, true
+	case "field":
+		return fField, true
+	case "max":
+		return fMax, true
+	case "actual":
+		return fActual, true
+	case "position":
+		return fPosition, true
+	case "retry_after_ms":
+		return fRetryAfter, true
+	case "oldest":
+		return fOldest, true
+	case "reason":
+		return fReason, true
+	case "reconnect_after_ms":
+		return fReconnectAfter, true
+	case "token":
+		return fToken, true
+	case "password":
+		return fPassword, true
+	case "kind":
+		return fKind, true
+	case "topic":
+		return fTopic, true
+	case "flags":
+		return fFlags, true
+	case "until_ms":
+		return fUntil, true
+	case "role":
+		return fRole, true
+	case "level":
+		return fLevel, true
+	case "history":
+		return fHistory, true
+	case "archived":
+		return fArchived, true
+	case "account":
+		return fAccount, true
+	case "name":
+		return fName, true
+	case "bot":
+		return fBot, true
+	case "title":
+		return fTitle, true
+	case "read":
+		return fRead, true
+	case "unread":
+		return fUnread, true
+	case "mentions":
+		return fMentions, true
+	case "notify":
+		return fNotify, true
+	case "gone":
+		return fGone, true
+	case "subject":
+		return fSubject, true
+	case "change":
+		return fChange, true
+	case "first":
+		return fFirst, true
+	case "last":
+		return fLast, true
+	case "online":
+		return fOnline, true
+	}
+	return 0, false
 }

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -22,17 +22,44 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 7_000_000, time.UTC)
 
 // goldenEvents has an event for each row of the protocol's tables.
 var goldenEvents = []Event{
-	{Type: TypeWelcome, Session: "S3CRET", Username: "ann", Server: "kaban/1.2.3", Limits: Limits{32, 5000, 65536}, Heartbeat: 30 * time.Second, Ref: "r", HasRef: true},
+	{Type: TypeWelcome, Session: "S3CRET", Username: "ann", Server: "kaban/1.2.3", Limits: Limits{Username: 32, Content: 5000, Frame: 65536}, Heartbeat: 30 * time.Second, Ref: "r", HasRef: true},
 	{Type: TypeJoined, Room: "lobby", Epoch: "E1", Head: 42, Members: 3},
 	{Type: TypeMessage, Room: "lobby", Seq: 43, ID: "b-1", Username: "bob", Content: "say \"hi\"\n\\o/ \u2028 😀", Time: noon},
 	{Type: TypeAck, Room: "lobby", ID: "a-1", Seq: 44, Time: noon, Ref: "", HasRef: true},
 	{Type: TypeAck, Room: "lobby", ID: "a-1", Seq: 44, Time: noon, Duplicate: true},
-	{Type: TypeHistory, Room: "lobby", More: true, Messages: []Message{{1, "x", "ann", "one", noon}, {2, "y", "bob", "two", noon.Add(time.Second)}}},
+	{Type: TypeHistory, Room: "lobby", More: true, First: 1, Last: 2, Entries: []Entry{
+		messageEntry(Message{Seq: 1, ID: "x", Username: "ann", Content: "one", Time: noon}),
+		messageEntry(Message{Seq: 2, ID: "y", Username: "ci", Account: "A2", Bot: true, Content: "two", Time: noon.Add(time.Second)}),
+	}},
 	{Type: TypeHistory, Room: "lobby"},
-	{Type: TypeHistory, Room: "lobby", Messages: []Message{{3, "z", "ann", "three", noon}}, Unknown: []uint64{1, 2, 4}},
+	{Type: TypeHistory, Room: "lobby", First: 1, Last: 4, Entries: []Entry{
+		{Seq: 1},
+		changeEntry(goldenChanges[0]),
+		messageEntry(Message{Seq: 3, ID: "z", Username: "ann", Content: "three", Time: noon}),
+		{Seq: 4},
+	}},
+	{Type: TypeMessage, Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 1, ID: "b-2", Username: "bob", AuthorID: "A1", Content: "psst", Time: noon},
+	{Type: TypeMessage, Room: "lobby", Seq: 44, ID: "h-1", Username: "deploy", Bot: true, Content: "done", Time: noon},
 	{Type: TypeUnknown, Room: "lobby", Seq: 45},
 	{Type: TypeParted, Room: "lobby"},
 	{Type: TypeParted, Room: "lobby", Removal: RemovalKicked},
+	{Type: TypeWelcome, Username: "ann", Server: "kaban/1.2.3", Limits: Limits{32, 5000, 65536, 512, 256}, Heartbeat: 30 * time.Second, Account: &Account{Username: "ann", Name: "Ann O.", Role: kaban.RoleOwner}, Token: "T0KEN"},
+	{Type: TypeWatching, Room: "lobby", Epoch: "E1", Head: 42, Members: 3, Ref: "w", HasRef: true},
+	{Type: TypeOK, Ref: "r", HasRef: true},
+	{Type: TypeCreated, Room: "@abcdefghijklmnopqrstuvwxyz"},
+	{Type: TypeMe, Account: &Account{Username: "ci", Name: "CI", Role: kaban.RoleMember, Bot: true}, More: true, States: []RoomState{
+		{Room: "@abcdefghijklmnopqrstuvwxyz", Kind: kaban.RoomDirect, Title: "ann, bob", Role: kaban.RoomRoleMember, Head: 7, Read: 7, Notify: kaban.NotifyAll},
+		{Room: "ops", Kind: kaban.RoomPrivate, Topic: "on \"call\"", Role: kaban.RoomRoleOp, Flags: kaban.FlagLocked | kaban.FlagArchived, Head: 9, Read: 3, Unread: 5, Mentions: 1, Notify: kaban.NotifyMentions},
+	}},
+	{Type: TypeMe},
+	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleSpeaker, Flags: kaban.FlagAnnounce, Head: 9, Read: 9, Notify: kaban.NotifyNone}},
+	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Gone: true}},
+	{Type: TypeMembers, Room: "ops", Usernames: []string{"ann", "ci", "cid"}, People: []Member{
+		{Username: "ann", Account: "A1", Name: "Ann O.", Role: kaban.RoomRoleOp, Online: true},
+		{Username: "ci", Account: "A2", Role: kaban.RoomRoleMember, Bot: true},
+		{Username: "cid", Role: kaban.RoomRoleMember, Online: true},
+	}},
+	{Type: TypeError, Code: CodeRateLimited, Text: "too fast", RetryAfter: time.Minute},
 	{Type: TypeRooms, Rooms: []RoomInfo{{"lobby", 44, 2}, {"ops", 0, 1}}},
 	{Type: TypeMembers, Room: "lobby", Usernames: []string{"ann", "bob"}, More: true},
 	{Type: TypePing},
@@ -48,9 +75,33 @@ var goldenEvents = []Event{
 	{Type: TypeGoodbye, Reason: ReasonProtocol},
 }
 
+// goldenChanges has a change for each row of the protocol's tables.
+var goldenChanges = []Change{
+	{Type: TypeTopic, Seq: 2, ID: "t-1", Username: "ann", Topic: "a \"topic\"", Time: noon},
+	{Type: TypeTopic, Seq: 3, ID: "t-2", Username: "ann", Account: "A1", Time: noon},
+	{Type: TypeMember, Seq: 4, ID: "k-1", Username: "ann", Account: "A1", Subject: "bob", Change: "kicked", Reason: "spam", Time: noon},
+	{Type: TypeMember, Seq: 5, ID: "k-2", Username: "ann", Subject: "bob", Change: "banned", Until: 1_800_000_000_000, Time: noon},
+	{Type: TypeMember, Seq: 6, ID: "k-3", Username: "ci", Account: "A2", Bot: true, Subject: "cid", Change: "role", Role: kaban.RoomRoleOp, Time: noon},
+	{Type: TypeRoom, Seq: 7, ID: "s-1", Username: "ann", Change: "created", Kind: kaban.RoomPrivate, Time: noon},
+	{Type: TypeRoom, Seq: 8, ID: "s-2", Username: "ann", Change: "set", HasFlags: true, Flags: kaban.FlagAnnounce | kaban.FlagLocked, History: HistoryJoined, HasArchived: true, Archived: true, Time: noon},
+	{Type: TypeRoom, Seq: 9, ID: "s-3", Username: "ann", Change: "set", HasFlags: true, HasArchived: true, Time: noon},
+}
+
+func init() {
+	for i := range goldenChanges {
+		c := &goldenChanges[i]
+		goldenEvents = append(goldenEvents, Event{Type: c.Type, Room: "lobby", Seq: c.Seq, Change: c})
+	}
+}
+
+func messageEntry(m Message) Entry { return Entry{Seq: m.Seq, Message: &m} }
+
+func changeEntry(c Change) Entry { return Entry{Seq: c.Seq, Change: &c} }
+
 func goldenRequests(t testing.TB) []Request {
-	ann := mustUsername(t, "ann")
+	ann, bob := mustUsername(t, "ann"), mustUsername(t, "bob")
 	room, _ := kaban.ParseRoomName("lobby")
+	direct, _ := kaban.ParseAnyRoom("@abcdefghijklmnopqrstuvwxyz")
 	id, _ := kaban.ParseMessageID("a-1")
 	message, _ := kaban.NewMessage(ann, "tab\t\"quote\" 😀\nline", 100)
 	return []Request{
@@ -63,6 +114,33 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeMembers, Room: room, AfterName: "ann"},
 		{Type: TypePing, Ref: []byte{}},
 		{Type: TypePong},
+		{Type: TypeHello, Token: "T0KEN"},
+		{Type: TypeHello, Username: ann, Token: "T0KEN"},
+		{Type: TypeHello, Username: ann, Password: "\"correct\" horse"},
+		{Type: TypeMe, AfterName: "lobby", Limit: 10, Ref: []byte("r")},
+		{Type: TypeMe},
+		{Type: TypeCreate, Room: room, Kind: kaban.RoomPublic},
+		{Type: TypeCreate, Room: room, Kind: kaban.RoomPrivate, Topic: "plans", Flags: kaban.FlagAnnounce | kaban.FlagLocked},
+		{Type: TypeDirect, Usernames: []kaban.Username{ann, bob}},
+		{Type: TypeInvite, Room: room, ID: id, Username: bob},
+		{Type: TypeKick, Room: room, ID: id, Username: bob, Reason: "say \"please\""},
+		{Type: TypeBan, Room: room, ID: id, Username: bob},
+		{Type: TypeBan, Room: room, ID: id, Username: bob, Until: 1_800_000_000_000, Reason: "spam"},
+		{Type: TypeUnban, Room: room, ID: id, Username: bob},
+		{Type: TypeMute, Room: room, ID: id, Username: bob},
+		{Type: TypeUnmute, Room: room, ID: id, Username: bob},
+		{Type: TypeRole, Room: room, ID: id, Username: bob, Role: kaban.RoomRoleSpeaker},
+		{Type: TypeTopic, Room: room, ID: id, Topic: "a \"topic\""},
+		{Type: TypeTopic, Room: direct, ID: id},
+		{Type: TypeSet, Room: room, ID: id, Kind: kaban.RoomPrivate, HasFlags: true, Flags: kaban.FlagLocked, History: HistoryJoined, HasArchived: true},
+		{Type: TypeSet, Room: room, ID: id, HasFlags: true},
+		{Type: TypeSet, Room: room, ID: id, HasArchived: true, Archived: true},
+		{Type: TypeRead, Room: direct, Seq: 41},
+		{Type: TypeRead, Room: room},
+		{Type: TypeNotify, Room: room, Level: kaban.NotifyMentions},
+		{Type: TypeWatch, Room: room, Epoch: "E1", After: 41, HasAfter: true},
+		{Type: TypeWatch, Room: room},
+		{Type: TypeUnwatch, Room: room},
 	}
 }
 
@@ -114,6 +192,17 @@ func TestEventsComeBack(t *testing.T) {
 
 func TestBadEvents(t *testing.T) {
 	for line, want := range map[string]Code{
+		`{"type":"history","room":"l","messages":[{"type":"topic","topic":"x"}]}`:  CodeMissingField,
+		`{"type":"topic","room":"lobby","seq":0}`:                                  CodeMissingField,
+		`{"type":"me","rooms":[{"room":"x","kind":"public"}]}`:                     CodeMissingField,
+		`{"type":"me","rooms":[["x"]]}`:                                            CodeBadField,
+		`{"type":"me","rooms":[],"account":"A1"}`:                                  CodeBadField,
+		`{"type":"state","kind":"public","head":1}`:                                CodeMissingField,
+		`{"type":"state","room":"x","kind":"public","head":1,"flags":"locked"}`:    CodeBadField,
+		`{"type":"created"}`:                                                       CodeMissingField,
+		`{"type":"watching","room":"x"}`:                                           CodeMissingField,
+		`{"type":"members","room":"l","usernames":[],"members":3}`:                 CodeBadField,
+		`{"type":"welcome","username":"u"}`:                                        CodeMissingField,
 		`{"type":"later"}`:                                                         CodeUnknownType,
 		`{"type":"hello"}`:                                                         CodeUnknownType,
 		`{"type":"later","room":"lobby"}`:                                          CodeUnknownType,
@@ -148,6 +237,9 @@ func TestEntriesOfUnknownKinds(t *testing.T) {
 		`{"type":"edit","room":"lobby","seq":7,"id":"x","target":3,"content":{"new":1},"time":7}`,
 		`{"type":"member","seq":7,"room":"lobby","ref":5,"members":"all"}`,
 		`{"type":"send","room":"lobby","seq":7}`,
+		`{"type":"role","room":"lobby","seq":7}`,
+		`{"type":"topic","room":"lobby","seq":7,"topic":[]}`,
+		`{"type":"room","room":"lobby","seq":7,"id":"x","username":"ann","change":{},"time":"2026-11-24T12:00:00.007Z"}`,
 	} {
 		var e Event
 		if err := NewReader(strings.NewReader(line + "\n")).ReadEvent(&e); err != nil {
@@ -159,12 +251,13 @@ func TestEntriesOfUnknownKinds(t *testing.T) {
 		}
 	}
 	var e Event
-	page := `{"type":"history","room":"lobby","messages":[{"type":"pin","seq":1,"time":0},{"type":"message","seq":2,"id":"i","username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"},{"type":"message2","seq":3}]}`
+	page := `{"type":"history","room":"lobby","messages":[{"type":"pin","seq":1,"time":0},{"type":"message","seq":2,"id":"i","username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"},{"type":"message2","seq":3},{"type":"topic","seq":4,"topic":{"new":true}}]}`
 	if err := NewReader(strings.NewReader(page + "\n")).ReadEvent(&e); err != nil {
 		t.Fatal(err)
 	}
-	if len(e.Messages) != 1 || e.Messages[0].Seq != 2 || !slices.Equal(e.Unknown, []uint64{1, 3}) {
-		t.Errorf("a page has messages %+v and unknown entries %v", e.Messages, e.Unknown)
+	want := []Entry{{Seq: 1}, messageEntry(Message{Seq: 2, ID: "i", Username: "ann", Content: "x", Time: time.Date(2026, 11, 24, 2, 35, 37, 101e6, time.UTC)}), {Seq: 3}, {Seq: 4}}
+	if diff := cmp.Diff(want, e.Entries); diff != "" {
+		t.Errorf("a page with unknown entries (-want +got):\n%s", diff)
 	}
 }
 
@@ -229,6 +322,13 @@ func compareWithStandard(t *testing.T, line []byte, q *Request) {
 	if q.Type == TypeSend && (standard["id"] != q.ID.String() || standard["content"] != q.Message.Content()) {
 		t.Fatalf("%q has id %q and content %q, the reader returned %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
 	}
+	if (q.Type == TypeTopic || q.Topic != "") && standard["topic"] != q.Topic || q.Reason != "" && standard["reason"] != q.Reason ||
+		q.Token != "" && standard["token"] != string(q.Token) || q.Password != "" && standard["password"] != string(q.Password) {
+		t.Fatalf("%q has other texts than %s", line, q.Append(nil))
+	}
+	if strings.ContainsFunc(q.Topic+q.Reason, unicode.IsControl) {
+		t.Fatalf("%q is accepted with a control character", line)
+	}
 	if q.Ref != nil && standard["ref"] != string(q.Ref) {
 		t.Fatalf("%q has the ref %q, the reader returned %q", line, standard["ref"], q.Ref)
 	}
@@ -277,6 +377,25 @@ func BenchmarkReadSendStandard(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func benchmarkReadEvent(b *testing.B, line string) {
+	r := NewReader(&repeat{line: line + "\n"})
+	var e Event
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := r.ReadEvent(&e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReadMessage(b *testing.B) {
+	benchmarkReadEvent(b, `{"type":"message","room":"lobby","seq":12345,"id":"abcdefgh-12","username":"ann","content":"`+strings.Repeat("x", 100)+`","time":"2026-11-24T12:00:00.007Z"}`)
+}
+
+func BenchmarkReadAck(b *testing.B) {
+	benchmarkReadEvent(b, `{"type":"ack","room":"lobby","id":"abcdefgh-12","seq":12345,"time":"2026-11-24T12:00:00.007Z","duplicate":false,"ref":"17"}`)
 }
 
 func BenchmarkAppendMessage(b *testing.B) {

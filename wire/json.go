@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -43,6 +44,7 @@ type scanner struct {
 	pos     int
 	names   func(name []byte) (field, bool)
 	fields  [fieldCount]value
+	present uint64 // the fields that have a value, as bits
 	scratch []byte
 	seen    [][]byte // names in the open objects
 	fault   *ReaderError
@@ -68,16 +70,18 @@ func (s *scanner) free() {
 	if cap(s.scratch) > maxIdleScratch {
 		s.scratch = nil
 	}
-	clear(s.fields[:])
+	for ; s.present != 0; s.present &= s.present - 1 {
+		s.fields[bits.TrailingZeros64(s.present)] = value{}
+	}
 	clear(s.seen[:cap(s.seen)])
 	s.line, s.fault = nil, nil
 	scanners.Put(s)
 }
 
-// scan parses the line, which must be one object, into fields.
+// scan parses the line, which must be one object, into fields. A scanner scans one
+// line.
 func (s *scanner) scan(line []byte) *ReaderError {
 	s.line, s.pos, s.scratch, s.seen, s.fault, s.top = line, 0, s.scratch[:0], s.seen[:0], nil, ""
-	clear(s.fields[:])
 	if !utf8.Valid(line) {
 		return s.failAt(CodeBadUTF8, firstInvalid(line), "the line is not valid UTF-8")
 	}
@@ -222,6 +226,7 @@ func (s *scanner) object(depth int) (value, *ReaderError) {
 		}
 		if ok && s.fields[known].kind == kindAbsent {
 			s.fields[known] = v
+			s.present |= 1 << known
 		}
 		s.space()
 		if s.at('}') {

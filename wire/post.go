@@ -10,9 +10,11 @@ type Post struct {
 }
 
 // DecodePost decodes a body. It must be one JSON object with an id, a username and
-// a content of at most maxContent code points. The result does not alias the body.
-// The error is a *ReaderError.
-func DecodePost(body []byte, maxContent int) (Post, error) {
+// a content of at most maxContent code points. The username may be absent if sender,
+// the name that a credential proved, is not zero; whether another one is allowed is
+// for the caller to say. The result does not alias the body. The error is a
+// *ReaderError.
+func DecodePost(body []byte, maxContent int, sender kaban.Username) (Post, error) {
 	if len(body) > MaxFrame {
 		return Post{}, &ReaderError{Code: CodeFrameTooLong, Position: -1, Max: MaxFrame}
 	}
@@ -22,15 +24,16 @@ func DecodePost(body []byte, maxContent int) (Post, error) {
 		return Post{}, fault
 	}
 	d := decoder{scanner: s}
-	p := d.post(maxContent)
+	p := d.post(maxContent, sender)
 	if d.bad != nil {
 		return Post{}, d.bad
 	}
 	return p, nil
 }
 
-func (d *decoder) post(maxContent int) (p Post) {
-	id, name, content := d.text(fID, true), d.text(fUsername, true), d.text(fContent, true)
+func (d *decoder) post(maxContent int, sender kaban.Username) (p Post) {
+	id, content := d.text(fID, true), d.text(fContent, true)
+	name, named := d.get(fUsername, kindString, sender.IsZero())
 	if d.bad != nil {
 		return p
 	}
@@ -38,12 +41,13 @@ func (d *decoder) post(maxContent int) (p Post) {
 	if p.ID, err = kaban.ParseMessageID(string(id)); err != nil {
 		d.invalid(fID, err)
 	}
-	author, err := kaban.ParseUsername(string(name))
-	if err != nil {
-		d.invalid(fUsername, err)
+	if named {
+		sender = d.username(fUsername, name.bytes)
+	}
+	if d.bad != nil {
 		return p
 	}
-	if p.Message, err = kaban.NewMessage(author, string(content), maxContent); err != nil {
+	if p.Message, err = kaban.NewMessage(sender, string(content), maxContent); err != nil {
 		d.invalid(fContent, err)
 	}
 	return p

@@ -9,12 +9,12 @@ import (
 )
 
 func TestDecodePost(t *testing.T) {
-	got, err := DecodePost([]byte("{\n \"content\": \"a\\nb €\",\r\n \"id\": \"m-1\", \"username\": \"Ann\", \"more\": [1, {}]\n}\n"), 10)
+	got, err := DecodePost([]byte("{\n \"content\": \"a\\nb €\",\r\n \"id\": \"m-1\", \"username\": \"Ann\", \"more\": [1, {}]\n}\n"), 10, kaban.Username{})
 	if err != nil || got.ID.String() != "m-1" || got.Message.Username().String() != "Ann" || got.Message.Content() != "a\nb €" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	const fine = `{"id":"1","username":"ann","content":"0123456789"}`
-	if _, err := DecodePost([]byte(fine+strings.Repeat(" ", MaxFrame-len(fine))), 10); err != nil {
+	if _, err := DecodePost([]byte(fine+strings.Repeat(" ", MaxFrame-len(fine))), 10, kaban.Username{}); err != nil {
 		t.Errorf("exactly the limit: %v", err)
 	}
 	for _, test := range []struct {
@@ -34,10 +34,30 @@ func TestDecodePost(t *testing.T) {
 		{`{"id":"1","username":"ann","content":"01234567890"}`, CodeTooLongContent, "content", -1, 10, 11},
 		{`{"id":"1","username":"ann","content":"a\u0007"}`, CodeInvalidCharsContent, "content", 1, 0, 0},
 	} {
-		_, err := DecodePost([]byte(test.body), 10)
+		_, err := DecodePost([]byte(test.body), 10, kaban.Username{})
 		var bad *ReaderError
 		if !errors.As(err, &bad) || bad.Code != test.code || bad.Field != test.field || bad.Position != test.position || bad.Max != test.maximum || bad.Actual != test.actual {
 			t.Errorf("%.60q: got %+v, want %+v", test.body, bad, test)
+		}
+	}
+}
+
+// With a credential the username is optional.
+func TestDecodePostOfSender(t *testing.T) {
+	ann := mustUsername(t, "ann")
+	for body, want := range map[string]string{
+		`{"id":"1","content":"x"}`:                    "ann",
+		`{"id":"1","content":"x","username":"Ann"}`:   "Ann",
+		`{"id":"1","content":"x","username":"bob"}`:   "bob",
+		`{"id":"1","content":"x","username":""}`:      string(CodeEmptyUsername),
+		`{"id":"1","content":"x","username":null}`:    string(CodeBadField),
+		`{"id":"1","content":"x","username":"a\nb"}`:  string(CodeInvalidCharsUsername),
+		`{"id":"a b","content":"x","username":"bob"}`: string(CodeBadID),
+		`{"content":"x"}`:                             string(CodeMissingField),
+	} {
+		p, err := DecodePost([]byte(body), 10, ann)
+		if got := p.Message.Username().String() + string(CodeOf(err)); got != want {
+			t.Errorf("%s: got %q, want %q", body, got, want)
 		}
 	}
 }
@@ -47,7 +67,7 @@ func FuzzDecodePost(f *testing.F) {
 	f.Add([]byte(`{"id":"1","username":"ann","content":"x"}`))
 	f.Add([]byte(`{"id":"1","username":"\u00e4nn","content":"\ud83d\ude00"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		p, err := DecodePost(body, 100)
+		p, err := DecodePost(body, 100, kaban.Username{})
 		if err != nil {
 			var bad *ReaderError
 			if !errors.As(err, &bad) || bad.Code == "" {

@@ -35,6 +35,7 @@ type Reader struct {
 	limit      int // bytes of a line
 	maxContent int // code points
 	author     kaban.Username
+	bareHello  bool // a hello needs no username
 
 	buffer     []byte // buffer[start:end] is unconsumed
 	start, end int
@@ -60,6 +61,10 @@ func (r *Reader) SetMaxContent(codePoints int) { r.maxContent = codePoints }
 
 // SetAuthor sets the author of the messages in requests.
 func (r *Reader) SetAuthor(author kaban.Username) { r.author = author }
+
+// AllowBareHello accepts a hello that has only a version: something else, such as a
+// cookie, says who the client is, or its absence is to be refused as such.
+func (r *Reader) AllowBareHello() { r.bareHello = true }
 
 // Buffered reports whether the next Read method returns without reading from the
 // source.

@@ -9,78 +9,168 @@ import (
 // Request is a frame from a client to a server. Its Type determines which fields
 // are set. A Request from a Reader is valid: the required fields are present and
 // obey the rules of package kaban.
+//
+// A moderation is one of invite, kick, ban, unban, mute, unmute and role.
 type Request struct {
 	Type Type
 	// Ref is copied into the answer; nil if absent. The Ref of a Request from a
 	// Reader is valid until the next call of a method of the Reader.
 	Ref []byte
 
-	Username kaban.Username // hello; the Reader checks the version
-	Resume   string         // hello; the session of an earlier welcome, or ""
+	// Username is the name of a hello or the subject of a moderation. A hello that
+	// has a Token, or is allowed to be bare, need not have one (Reader.AllowBareHello).
+	Username kaban.Username
+	Resume   string // hello; the session of an earlier welcome, or ""
+	Token    Secret // hello; or ""
+	Password Secret // hello; or ""; excludes Token
 
-	Room      kaban.RoomName // join, send, history, part, members
-	Epoch     string         // join; or ""
-	After     uint64         // join, history: return entries after this seq
+	// Room is the room of all types but hello, direct, rooms, me, ping and pong.
+	Room      kaban.RoomName
+	Epoch     string // join, watch; or ""
+	After     uint64 // join, watch, history: return entries after this seq
 	HasAfter  bool
 	Before    uint64 // history: return entries before this seq; excludes After
 	HasBefore bool
-	AfterName string // rooms, members: start after this name, or ""
-	Limit     int    // history, rooms, members: 1 to MaxLimit, or 0 if absent
+	AfterName string // rooms, members, me: start after this name, or ""
+	Limit     int    // history, rooms, members, me: 1 to MaxLimit, or 0 if absent
+	Seq       uint64 // read
 
-	ID kaban.MessageID // send
+	ID kaban.MessageID // send, topic, set, moderation
 	// Message is the message of a send. Its author is not on the wire but comes
 	// from Reader.SetAuthor. Without an author it is the zero Message.
 	Message kaban.Message
+
+	Usernames []kaban.Username // direct: 1 to kaban.MaxDirect different names
+	Topic     string           // topic, create: one line of at most MaxTopic code points
+	Reason    string           // moderation: one line of at most MaxReason code points, or ""
+	Until     int64            // ban: the end, in milliseconds since 1970 UTC; 0 is never
+
+	Role  kaban.RoomRole    // role
+	Level kaban.NotifyLevel // notify
+	Kind  kaban.RoomKind    // create, set: public or private; 0 if absent
+	// Flags are the flags of a create or, if HasFlags, those that a set puts in
+	// place of all others. FlagArchived is never in a set, which has Archived.
+	Flags       kaban.RoomFlags
+	HasFlags    bool
+	Archived    bool // set
+	HasArchived bool
+	History     string // set: HistoryAll or HistoryJoined, or "" if absent
 }
+
+// The settings of how much of a private room's log new members see.
+const (
+	HistoryAll    = "all"
+	HistoryJoined = "joined" // only what comes after they joined
+)
+
+// IsModeration reports whether requests of this type concern a member of a room.
+func (t Type) IsModeration() bool { return t >= TypeInvite && t <= TypeRole }
 
 // Append appends the frame as one line including its "\n". It ignores fields that
 // the type does not have.
 func (r *Request) Append(dst []byte) []byte {
 	dst = appendType(dst, r.Type)
+	if r.hasRoom() {
+		dst = appendRoom(dst, r.Room.String())
+	}
+	if r.hasID() {
+		dst = appendText(dst, fID, r.ID.String())
+	}
 	switch r.Type {
 	case TypeHello:
-		dst = append(dst, `,"version":1,"username":`...)
-		dst = appendString(dst, r.Username.String())
-		if r.Resume != "" {
-			dst = append(dst, `,"resume":`...)
-			dst = appendString(dst, r.Resume)
-		}
-	case TypeJoin:
-		dst = appendRoom(dst, r.Room.String())
-		if r.Epoch != "" {
-			dst = append(dst, `,"epoch":`...)
-			dst = appendString(dst, r.Epoch)
-		}
+		dst = r.appendHello(dst)
+	case TypeJoin, TypeWatch:
+		dst = appendNonEmpty(dst, fEpoch, r.Epoch)
 		dst = r.appendAfter(dst)
 	case TypeSend:
-		dst = appendRoom(dst, r.Room.String())
-		dst = append(dst, `,"id":`...)
-		dst = appendString(dst, r.ID.String())
-		dst = append(dst, `,"content":`...)
-		dst = appendString(dst, r.Message.Content())
+		dst = appendText(dst, fContent, r.Message.Content())
 	case TypeHistory:
-		dst = appendRoom(dst, r.Room.String())
 		if r.HasBefore {
-			dst = append(dst, `,"before":`...)
-			dst = strconv.AppendUint(dst, r.Before, 10)
+			dst = appendCount(dst, fBefore, r.Before)
 		}
 		dst = r.appendAfter(dst)
 		dst = r.appendLimit(dst)
-	case TypePart:
-		dst = appendRoom(dst, r.Room.String())
-	case TypeRooms:
-		dst = r.appendPage(dst)
-	case TypeMembers:
-		dst = appendRoom(dst, r.Room.String())
-		dst = r.appendPage(dst)
+	case TypeRooms, TypeMembers, TypeMe:
+		dst = appendNonEmpty(dst, fAfter, r.AfterName)
+		dst = r.appendLimit(dst)
+	case TypeCreate:
+		dst = appendText(dst, fKind, r.Kind.String())
+		dst = appendNonEmpty(dst, fTopic, r.Topic)
+		if r.Flags != 0 {
+			dst = appendTexts(dst, fFlags, r.Flags.Texts())
+		}
+	case TypeDirect:
+		dst = r.appendUsernames(dst)
+	case TypeInvite, TypeKick, TypeBan, TypeUnban, TypeMute, TypeUnmute, TypeRole:
+		dst = r.appendModeration(dst)
+	case TypeTopic:
+		dst = appendText(dst, fTopic, r.Topic)
+	case TypeSet:
+		dst = r.appendSettings(dst)
+	case TypeRead:
+		dst = appendCount(dst, fSeq, r.Seq)
+	case TypeNotify:
+		dst = appendText(dst, fLevel, r.Level.String())
 	}
 	return appendEnd(dst, r.Ref, r.Ref != nil)
 }
 
+func (r *Request) hasRoom() bool {
+	switch r.Type {
+	case TypeHello, TypeDirect, TypeRooms, TypeMe, TypePing, TypePong:
+		return false
+	}
+	return true
+}
+
+func (r *Request) hasID() bool {
+	return r.Type == TypeSend || r.Type == TypeTopic || r.Type == TypeSet || r.Type.IsModeration()
+}
+
+func (r *Request) appendHello(dst []byte) []byte {
+	dst = append(dst, `,"version":1`...)
+	dst = appendNonEmpty(dst, fUsername, r.Username.String())
+	dst = appendNonEmpty(dst, fToken, string(r.Token))
+	dst = appendNonEmpty(dst, fPassword, string(r.Password))
+	return appendNonEmpty(dst, fResume, r.Resume)
+}
+
+func (r *Request) appendUsernames(dst []byte) []byte {
+	names := make([]string, len(r.Usernames))
+	for i := range r.Usernames {
+		names[i] = r.Usernames[i].String()
+	}
+	return appendTexts(dst, fUsernames, names)
+}
+
+func (r *Request) appendModeration(dst []byte) []byte {
+	dst = appendText(dst, fUsername, r.Username.String())
+	if r.Type == TypeRole {
+		dst = appendText(dst, fRole, r.Role.String())
+	}
+	if r.Type == TypeBan && r.Until != 0 {
+		dst = appendCount(dst, fUntil, uint64(r.Until))
+	}
+	return appendNonEmpty(dst, fReason, r.Reason)
+}
+
+func (r *Request) appendSettings(dst []byte) []byte {
+	if r.Kind != 0 {
+		dst = appendText(dst, fKind, r.Kind.String())
+	}
+	if r.HasFlags {
+		dst = appendTexts(dst, fFlags, (r.Flags &^ kaban.FlagArchived).Texts())
+	}
+	dst = appendNonEmpty(dst, fHistory, r.History)
+	if r.HasArchived {
+		dst = appendBool(dst, fArchived, r.Archived)
+	}
+	return dst
+}
+
 func (r *Request) appendAfter(dst []byte) []byte {
 	if r.HasAfter {
-		dst = append(dst, `,"after":`...)
-		dst = strconv.AppendUint(dst, r.After, 10)
+		dst = appendCount(dst, fAfter, r.After)
 	}
 	return dst
 }
@@ -91,12 +181,4 @@ func (r *Request) appendLimit(dst []byte) []byte {
 		dst = strconv.AppendInt(dst, int64(r.Limit), 10)
 	}
 	return dst
-}
-
-func (r *Request) appendPage(dst []byte) []byte {
-	if r.AfterName != "" {
-		dst = append(dst, `,"after":`...)
-		dst = appendString(dst, r.AfterName)
-	}
-	return r.appendLimit(dst)
 }

@@ -175,7 +175,7 @@ func TestGoodRequests(t *testing.T) {
 		{`{"type":"ping","ref":""}`, Request{Type: TypePing, Ref: []byte{}}},
 	} {
 		got, err := readOne(t, test.line)
-		if diff := cmp.Diff(test.want, got, cmp.Comparer(func(a, b kaban.Username) bool { return a == b }), cmp.Comparer(func(a, b kaban.RoomName) bool { return a.String() == b.String() }), cmp.Comparer(func(a, b kaban.MessageID) bool { return a == b }), cmp.Comparer(func(a, b kaban.Message) bool { return a == b })); err != nil || diff != "" {
+		if diff := cmp.Diff(test.want, got, comparers); err != nil || diff != "" {
 			t.Errorf("%s: %v\n%s", test.line, err, diff)
 		}
 		if back := string(got.Append(nil)); back != test.line+"\n" {

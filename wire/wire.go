@@ -30,6 +30,14 @@ const (
 	// MaxNumber is the largest number, and its negative the smallest. A JavaScript
 	// number represents all integers in this range exactly (RFC 8259, section 6).
 	MaxNumber = 1<<53 - 1
+	// MaxToken is the longest token of a hello in bytes.
+	MaxToken = 256
+	// MaxPassword is the longest password in bytes.
+	MaxPassword = 1024
+	// MaxTopic is the longest topic of a room in code points.
+	MaxTopic = 512
+	// MaxReason is the longest reason of an act of moderation in code points.
+	MaxReason = 256
 	// Version is the version of the protocol.
 	Version = 1
 )
@@ -37,11 +45,15 @@ const (
 // Type is the type of a frame. The zero Type is an unknown type.
 type Type uint8
 
-// The types of frames. History, rooms, members, ping and pong are both requests
-// and events.
+// The types of frames. History, rooms, members, ping, pong, me and topic are both
+// requests and events.
 const (
-	// TypeUnknown is the type of an entry whose kind this version does not know.
+	// TypeUnknown is the type of an entry that this version cannot show: its kind is
+	// not known, or it is void.
 	TypeUnknown Type = iota
+
+	// Requests.
+
 	TypeHello
 	TypeJoin
 	TypeSend
@@ -51,11 +63,36 @@ const (
 	TypeMembers
 	TypePing
 	TypePong
+	TypeMe
+	TypeCreate
+	TypeDirect
+	TypeInvite
+	TypeKick
+	TypeBan
+	TypeUnban
+	TypeMute
+	TypeUnmute
+	TypeRole
+	TypeTopic
+	TypeSet
+	TypeRead
+	TypeNotify
+	TypeWatch
+	TypeUnwatch
+
+	// Events.
+
 	TypeWelcome
 	TypeJoined
+	TypeWatching
 	TypeAck
+	TypeOK
+	TypeCreated
 	TypeParted
 	TypeMessage
+	TypeMember
+	TypeRoom
+	TypeState
 	TypePresence
 	TypeError
 	TypeGoodbye
@@ -72,11 +109,33 @@ var typeNames = [...]string{
 	TypeMembers:  "members",
 	TypePing:     "ping",
 	TypePong:     "pong",
+	TypeMe:       "me",
+	TypeCreate:   "create",
+	TypeDirect:   "direct",
+	TypeInvite:   "invite",
+	TypeKick:     "kick",
+	TypeBan:      "ban",
+	TypeUnban:    "unban",
+	TypeMute:     "mute",
+	TypeUnmute:   "unmute",
+	TypeRole:     "role",
+	TypeTopic:    "topic",
+	TypeSet:      "set",
+	TypeRead:     "read",
+	TypeNotify:   "notify",
+	TypeWatch:    "watch",
+	TypeUnwatch:  "unwatch",
 	TypeWelcome:  "welcome",
 	TypeJoined:   "joined",
+	TypeWatching: "watching",
 	TypeAck:      "ack",
+	TypeOK:       "ok",
+	TypeCreated:  "created",
 	TypeParted:   "parted",
 	TypeMessage:  "message",
+	TypeMember:   "member",
+	TypeRoom:     "room",
+	TypeState:    "state",
 	TypePresence: "presence",
 	TypeError:    "error",
 	TypeGoodbye:  "goodbye",
@@ -90,7 +149,8 @@ func (t Type) String() string {
 	return typeNames[TypeUnknown]
 }
 
-// typeOf returns the type with a name, or 0.
+// typeOf returns the type with a name, or 0. The compiler turns the switch into a
+// binary search that does not allocate.
 func typeOf(name []byte) Type {
 	switch string(name) {
 	case "hello":
@@ -111,16 +171,60 @@ func typeOf(name []byte) Type {
 		return TypePing
 	case "pong":
 		return TypePong
+	case "me":
+		return TypeMe
+	case "create":
+		return TypeCreate
+	case "direct":
+		return TypeDirect
+	case "invite":
+		return TypeInvite
+	case "kick":
+		return TypeKick
+	case "ban":
+		return TypeBan
+	case "unban":
+		return TypeUnban
+	case "mute":
+		return TypeMute
+	case "unmute":
+		return TypeUnmute
+	case "role":
+		return TypeRole
+	case "topic":
+		return TypeTopic
+	case "set":
+		return TypeSet
+	case "read":
+		return TypeRead
+	case "notify":
+		return TypeNotify
+	case "watch":
+		return TypeWatch
+	case "unwatch":
+		return TypeUnwatch
 	case "welcome":
 		return TypeWelcome
 	case "joined":
 		return TypeJoined
+	case "watching":
+		return TypeWatching
 	case "ack":
 		return TypeAck
+	case "ok":
+		return TypeOK
+	case "created":
+		return TypeCreated
 	case "parted":
 		return TypeParted
 	case "message":
 		return TypeMessage
+	case "member":
+		return TypeMember
+	case "room":
+		return TypeRoom
+	case "state":
+		return TypeState
 	case "presence":
 		return TypePresence
 	case "error":
@@ -132,8 +236,15 @@ func typeOf(name []byte) Type {
 }
 
 // IsRequest reports whether clients send frames of this type.
-func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypePong }
+func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypeUnwatch }
 
 func (t Type) isEvent() bool {
-	return t >= TypeWelcome && t <= TypeGoodbye || t >= TypeRooms && t <= TypePong || t == TypeHistory
+	switch t {
+	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic:
+		return true
+	}
+	return t >= TypeWelcome && t <= TypeGoodbye
 }
+
+// isChange reports whether events of this type are entries that are no messages.
+func (t Type) isChange() bool { return t == TypeMember || t == TypeTopic || t == TypeRoom }

@@ -70,6 +70,15 @@ func (s *Server) Message(username, content string) uint64 {
 // Entry appends an entry of any other kind and returns its seq.
 func (s *Server) Entry(kind string) uint64 { return s.append(entry{kind: kind, username: "ann"}) }
 
+// Tell sends a frame that is no entry to all clients.
+func (s *Server) Tell(frame string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		fmt.Fprintln(c, frame)
+	}
+}
+
 // Cut ends all connections.
 func (s *Server) Cut() {
 	s.mu.Lock()
@@ -122,7 +131,16 @@ func (s *Server) fieldsLocked(seq uint64) string {
 	if e.kind == "message" {
 		return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q,"content":%q,"time":%q`, seq, e.id, e.username, e.content, moment)
 	}
-	return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q,"target":1,"detail":{"deep":[1]},"time":%q`, seq, e.id, e.username, moment)
+	detail := `"target":1,"detail":{"deep":[1]}`
+	switch e.kind {
+	case "topic":
+		detail = `"topic":"news"`
+	case "member":
+		detail = `"subject":"ben","change":"role","role":"op"`
+	case "room":
+		detail = `"change":"set","flags":["locked"]`
+	}
+	return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q,%s,"time":%q`, seq, e.id, e.username, detail, moment)
 }
 
 func (s *Server) frameLocked(seq uint64) string {

@@ -60,13 +60,13 @@ func spin(bar *progressbar.ProgressBar, work func() error) error {
 	return err
 }
 
-// totals counts the messages and rooms of a report.
+// totals counts the messages, rooms and documents of a report.
 func totals(report *store.Report) string {
 	var messages uint64
 	for _, r := range report.Rooms {
 		messages += r.Entries
 	}
-	return fmt.Sprintf("%s in %s", count(messages, "message"), count(uint64(len(report.Rooms)), "room"))
+	return fmt.Sprintf("%s in %s and %s", count(messages, "message"), count(uint64(len(report.Rooms)), "room"), count(report.Documents, "document"))
 }
 
 func count(n uint64, what string) string {

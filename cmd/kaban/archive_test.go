@@ -143,3 +143,53 @@ func TestExportAndImportCarryKinds(t *testing.T) {
 		t.Errorf("the records are not the same there: %d new, %v", n, err)
 	}
 }
+
+// The commands carry documents, more than one transaction of them, and count them.
+func TestExportAndImportCarryDocuments(t *testing.T) {
+	const documents = importBatch + 30
+	from, to := t.TempDir(), t.TempDir()
+	s, err := openImporter(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]store.Document, documents)
+	for i := range list {
+		list[i] = store.Document{Key: fmt.Sprintf("account/%04d", i), Value: []byte{byte(i), '"'}}
+	}
+	if n, err := s.ImportDocuments(t.Context(), list); err != nil || n != documents {
+		t.Fatal(n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	command := func(in string, args ...string) (out, complaints string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if code := run(args, streams{in: strings.NewReader(in), out: &stdout, err: &stderr}); code != 0 {
+			t.Fatalf("kaban %s: exit code %d, %s", args, code, &stderr)
+		}
+		return stdout.String(), stderr.String()
+	}
+	says := func(in, want string, args ...string) {
+		t.Helper()
+		if _, got := command(in, args...); !strings.Contains(got, want) {
+			t.Errorf("kaban %s: %s, want %q", args, got, want)
+		}
+	}
+	exported, _ := command("", "export", "--data", from)
+	if n := strings.Count(exported, `"type":"document"`); n != documents {
+		t.Errorf("%d documents are exported, want %d", n, documents)
+	}
+	says(exported, "0 messages and 1030 documents imported, 0 were there already", "import", "--data", to)
+	says(exported, "0 messages imported, 1030 were there already", "import", "--data", to)
+	says("", "0 messages in 0 rooms and 1030 documents, all is sound", "check", "--data", to)
+	if again, _ := command("", "export", "--data", to); again != exported {
+		t.Error("the export of the import differs")
+	}
+	says("", "1030 documents, checked", "backup", "--data", to, filepath.Join(t.TempDir(), "backup.db"))
+	// An export of a room has none.
+	says(`{"type":"message","room":"lobby","seq":1,"id":"a","username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"}`, "1 message imported", "import", "--data", to)
+	if out, _ := command("", "export", "--data", to, "lobby"); strings.Count(out, "\n") != 1 {
+		t.Errorf("the export of a room is %.1000s", out)
+	}
+}

@@ -21,7 +21,8 @@ type exportCommand struct {
 	Room []string `arg:"" optional:"" help:"The rooms to export. Default: all."`
 }
 
-// Run writes the entries of rooms to standard output, a line each.
+// Run writes the entries of rooms to standard output, a line each. Without rooms it
+// writes the documents first, which include secrets such as hashes of passwords.
 func (c *exportCommand) Run(std streams) (err error) {
 	ctx, stop := untilInterrupted()
 	defer stop()
@@ -73,22 +74,34 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 	out := bufio.NewWriterSize(std.out, 1<<20)
 	var line []byte
 	var damaged uint64
-	err := archive.Export(ctx, only, func(r *store.Record) (err error) {
-		if line, err = export.Append(line[:0], r); err != nil {
-			return err
-		}
+	write := func() error {
 		if _, err := out.WriteString(display.JSON(string(line))); err != nil {
 			return fmt.Errorf("standard output: %w", err)
 		}
-		if r.Seq%1000 == 0 {
-			bar.Add(1000)
-		}
 		return nil
-	}, func(err error) error {
-		if damaged++; damaged <= maxDamagedLines {
-			fmt.Fprintln(std.err, "kaban:", err)
-		}
-		return nil
+	}
+	err := archive.Export(ctx, only, store.Receiver{
+		Document: func(d *store.Document) (err error) {
+			if line, err = export.AppendDocument(line[:0], d); err != nil {
+				return err
+			}
+			return write()
+		},
+		Record: func(r *store.Record) (err error) {
+			if line, err = export.Append(line[:0], r); err != nil {
+				return err
+			}
+			if r.Seq%1000 == 0 {
+				bar.Add(1000)
+			}
+			return write()
+		},
+		Damaged: func(err error) error {
+			if damaged++; damaged <= maxDamagedLines {
+				fmt.Fprintln(std.err, "kaban:", err)
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		return err

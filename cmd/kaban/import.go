@@ -13,15 +13,18 @@ import (
 	"kaban/internal/store"
 )
 
-// importBatch is the number of messages in one transaction.
-const importBatch = 1000
+// Limits of one transaction.
+const (
+	importBatch = 1000    // messages and documents
+	importBytes = 4 << 20 // of documents
+)
 
 type importCommand struct {
 	dataFlags
 	File string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input."`
 }
 
-// Run adds messages with their numbers and times. No server may be using the
+// Run adds messages with their numbers and times, and documents. No server may be using the
 // directory.
 func (c *importCommand) Run(std streams) (err error) {
 	ctx, stop := untilInterrupted()
@@ -57,20 +60,24 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	i := importer{target: target, name: name, batch: make([]store.Record, 0, importBatch)}
+	i := importer{target: target, name: name}
 	defer func() {
 		bar.Finish()
-		fmt.Fprintf(std.err, "kaban: %s imported, %d were there already\n", count(i.added, "message"), i.known)
+		imported := count(i.messages, "message")
+		if i.documents > 0 {
+			imported += " and " + count(i.documents, "document")
+		}
+		fmt.Fprintf(std.err, "kaban: %s imported, %d were there already\n", imported, i.known)
 	}()
 	for {
-		record, err := lines.Read()
+		line, err := lines.Read()
 		if errors.Is(err, io.EOF) {
 			return i.flush(ctx)
 		}
 		if err != nil {
-			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", name, lines.Line(), err))
+			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", name, lines.Number(), err))
 		}
-		if i.batch = append(i.batch, record); len(i.batch) < importBatch {
+		if i.add(line); !i.isFull() {
 			continue
 		}
 		if err := i.flush(ctx); err != nil {
@@ -82,22 +89,49 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 	}
 }
 
-// importer counts what it imports.
+// importer collects what it imports, and counts it.
 type importer struct {
-	target       store.Importer
-	name         string // of the source
-	batch        []store.Record
-	added, known uint64
+	target store.Importer
+	name   string // of the source
+
+	// The batch.
+	records []store.Record
+	values  []store.Document
+	bytes   int // of the documents
+
+	messages, documents, known uint64
+}
+
+func (i *importer) add(line export.Line) {
+	if line.Document != nil {
+		i.values = append(i.values, *line.Document)
+		i.bytes += len(line.Document.Value)
+		return
+	}
+	i.records = append(i.records, *line.Record)
+}
+
+func (i *importer) isFull() bool {
+	return len(i.records)+len(i.values) >= importBatch || i.bytes >= importBytes
 }
 
 // flush imports the batch.
 func (i *importer) flush(ctx context.Context) error {
-	n, err := i.target.Import(ctx, i.batch)
+	n, err := i.target.ImportDocuments(ctx, i.values)
 	if err != nil {
-		return fmt.Errorf("%s: %w; earlier messages stay imported, and importing again is safe", i.name, err)
+		return i.explain(err)
 	}
-	i.added += uint64(n)
-	i.known += uint64(len(i.batch) - n)
-	i.batch = i.batch[:0]
+	i.documents += uint64(n)
+	i.known += uint64(len(i.values) - n)
+	if n, err = i.target.Import(ctx, i.records); err != nil {
+		return i.explain(err)
+	}
+	i.messages += uint64(n)
+	i.known += uint64(len(i.records) - n)
+	i.records, i.values, i.bytes = i.records[:0], i.values[:0], 0
 	return nil
+}
+
+func (i *importer) explain(err error) error {
+	return fmt.Errorf("%s: %w; what was imported before stays, and importing again is safe", i.name, err)
 }

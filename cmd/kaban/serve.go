@@ -158,7 +158,10 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 
 // start starts the manager and its front ends.
 func (c *serveCommand) start(d *dispatch.Dispatcher, clients, newcomers int, log *slog.Logger) (*running, error) {
-	rooms := service.New(d, service.Options{MaxContent: c.MaxContent})
+	rooms, err := service.New(context.Background(), d, service.Options{MaxContent: c.MaxContent})
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
 	manager, err := conn.New(conn.Config{
 		Submit: rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
 		Heartbeat: c.Heartbeat, Log: log,

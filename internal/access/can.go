@@ -24,7 +24,7 @@ var traits = [endOfActions]trait{
 	Join:        ofRoom | reads | inArchive,
 	Mark:        ofRoom | inArchive | asMember,
 	Part:        ofRoom | inArchive | asMember,
-	Send:        ofRoom | speaks | asMember,
+	Send:        ofRoom | speaks,
 	Post:        ofRoom | speaks,
 	Ring:        ofRoom | speaks | asMember,
 	React:       ofRoom | speaks | asMember,

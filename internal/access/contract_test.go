@@ -253,7 +253,7 @@ func noPerson(action Action, f *Facts) bool {
 // eachRoom calls visit with all facts about a room of a kind and an identity in it.
 func eachRoom(kind kaban.RoomKind, visit func(*Facts)) {
 	for role := kaban.RoleVisitor; role <= kaban.RoleOwner; role++ {
-		for bits := range 16 {
+		for bits := range 8 {
 			if role != kaban.RoleVisitor && bits&1 == 0 {
 				continue // accounts have names
 			}
@@ -261,7 +261,7 @@ func eachRoom(kind kaban.RoomKind, visit func(*Facts)) {
 				for flags := range kaban.FlagArchived * 2 {
 					for standing := range Good + 1 {
 						f := open()
-						f.Who.Role, f.Who.Named, f.Who.Person = role, bits&1 != 0, bits&8 != 0
+						f.Who.Role, f.Who.Named = role, bits&1 != 0
 						f.Room = NewRoom(kind, flags, bits&2 != 0)
 						f.Membership = Membership{rank, standing, bits&4 != 0}
 						visit(&f)
@@ -285,6 +285,8 @@ func (target target) each(f Facts, visit func(*Facts)) {
 	switch target {
 	case none:
 		visit(&f)
+		f.Who.Person = false
+		visit(&f)
 	case entry:
 		for bits := range 4 {
 			f.Target = Target{Author: bits&1 != 0, Reachable: bits&2 != 0}
@@ -297,7 +299,7 @@ func (target target) each(f Facts, visit func(*Facts)) {
 		}
 		for whom := range Other + 1 {
 			for _, role := range []kaban.Role{kaban.RoleVisitor, kaban.RoleGuest, kaban.RoleOwner} {
-				for rank := range kaban.RoomRoleOp + 1 {
+				for _, rank := range []kaban.RoomRole{0, kaban.RoomRoleMember, kaban.RoomRoleOp} {
 					for to := range last + 1 {
 						for bits := range 4 {
 							f.Target = Target{Whom: whom, Role: role, RoomRole: rank, NewRoomRole: to, SharesRoom: bits&1 != 0, Standing: Standing(bits & 2)}

@@ -75,6 +75,8 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 	switch action {
 	case Know:
 		return Allowed
+	case Read:
+		return allowIf(f.mayRead(s))
 	case Mark:
 		if visitor {
 			return AuthRequired
@@ -91,13 +93,13 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 		return f.appoint(s)
 	case Invite:
 		return f.invite(s)
-	case Post:
+	case Send, Post:
 		if !s.in {
 			return NotJoined
 		}
 		return allowIf(f.maySend(s))
 	}
-	return allowIf(f.mayTouchEntries(action, s))
+	return allowIf(f.mayChangeLog(action, s))
 }
 
 func allowIf(ok bool) Verdict {
@@ -149,6 +151,11 @@ func (f *Facts) post(s standpoint) Verdict {
 	return allowIf(!f.Room.flags.Has(kaban.FlagAnnounce) || who.Hook && m.Role >= kaban.RoomRoleSpeaker)
 }
 
+// mayRead reports whether the log of a room that is known may be read.
+func (f *Facts) mayRead(s standpoint) bool {
+	return s.in || s.kind == kaban.RoomPublic && f.Who.Role != kaban.RoleGuest
+}
+
 // maySend reports whether somebody in the room may add a message.
 func (f *Facts) maySend(s standpoint) bool {
 	if s.kind == kaban.RoomDirect {
@@ -157,15 +164,10 @@ func (f *Facts) maySend(s standpoint) bool {
 	return s.rank >= kaban.RoomRoleSpeaker || !f.Room.flags.Has(kaban.FlagAnnounce)
 }
 
-// mayTouchEntries decides about the log of a room that is known.
-func (f *Facts) mayTouchEntries(action Action, s standpoint) bool {
+// mayChangeLog reports whether an entry or what the log says of the room may change.
+func (f *Facts) mayChangeLog(action Action, s standpoint) bool {
 	op, direct := s.rank == kaban.RoomRoleOp, s.kind == kaban.RoomDirect
-	mayRead := s.in || s.kind == kaban.RoomPublic && f.Who.Role != kaban.RoleGuest
 	switch action {
-	case Read:
-		return mayRead
-	case Send:
-		return f.maySend(s)
 	case Ring:
 		return f.maySend(s) && (op || direct)
 	case React:
@@ -174,7 +176,7 @@ func (f *Facts) mayTouchEntries(action Action, s standpoint) bool {
 		return f.Target.Author && f.maySend(s)
 	case Delete:
 		archived := f.Room.flags.Has(kaban.FlagArchived)
-		return op || f.Target.Author && mayRead && !archived
+		return op || f.Target.Author && f.mayRead(s) && !archived
 	case SetTopic, Pin:
 		restricted := f.Room.flags&(kaban.FlagLocked|kaban.FlagAnnounce) != 0
 		return op || s.in && (direct || f.Who.Role >= kaban.RoleMember && !restricted)

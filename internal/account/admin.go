@@ -252,7 +252,7 @@ type PeopleQuery struct {
 	Limit  int           // 1 to 500; 0 is 100
 }
 
-// PeoplePage is a page of accounts, by username.
+// PeoplePage is a page of accounts, in the order of the keys of their usernames.
 type PeoplePage struct {
 	People []people.Account
 	Cursor string // for the next page; empty if this is the last one

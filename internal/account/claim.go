@@ -121,7 +121,6 @@ func (c *change) claim(d draft, device Device, codes []string, accessTo string) 
 	if err != nil {
 		return Session{}, err
 	}
-	c.by.Principal = Principal{Account: a, Role: a.Role}
 	if err := c.audit("server.claim", a.Username, ""); err != nil {
 		return Session{}, err
 	}
@@ -145,6 +144,9 @@ func (c *change) firstOwner(d draft, accessTo string) (people.Account, error) {
 	a, err := c.create(d, people.Account{Role: kaban.RoleOwner, Status: people.StatusActive})
 	if err != nil {
 		return a, err
+	}
+	if !c.by.Operator {
+		c.by.Principal = Principal{Account: a, Role: a.Role}
 	}
 	if accessTo == "" {
 		accessTo = "invite"

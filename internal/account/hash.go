@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/secure/precis"
@@ -157,7 +158,7 @@ func parsePHC(s string) (p phc, err error) {
 // prepare returns a password in the form in which it is hashed: OpaqueString of
 // RFC 8265. ok is false if it is no password at all.
 func prepare(password string) (prepared string, ok bool) {
-	if len(password) > MaxPassword {
+	if len(password) > MaxPassword || !utf8.ValidString(password) {
 		return "", false
 	}
 	prepared, err := precis.OpaqueString.String(password)

@@ -233,15 +233,8 @@ func (s *Service) Bots(ctx context.Context, by Actor, owner string) (bots []peop
 			return err
 		}
 		id := c.by.Principal.Account.ID
-		if owner != "" {
-			if err := c.may(access.GiveBot); err != nil {
-				return err
-			}
-			name, err := kaban.ParseUsername(owner)
-			if err != nil {
-				return ErrNotFound
-			}
-			a, err := found(people.Accounts.Named(c.Tx, name))
+		if owner != "" && owner != c.by.Principal.Account.Username {
+			a, err := c.target(access.GiveBot, owner, 0)
 			if err != nil {
 				return err
 			}

@@ -77,6 +77,13 @@ func (w *world) pass(d time.Duration) {
 	w.time, w.elapsed = w.time.Add(d), w.elapsed+d
 }
 
+// wait lets time pass that only limits within the process measure.
+func (w *world) wait(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.elapsed += d
+}
+
 // setClock sets the time of day.
 func (w *world) setClock(by time.Duration) {
 	w.mu.Lock()

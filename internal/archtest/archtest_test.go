@@ -90,7 +90,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/store/storetest": {
 		[]string{"kaban", "kaban/internal/store"},
-		[]string{"github.com/google/go-cmp"},
+		[]string{"github.com/google/go-cmp", "pgregory.net/rapid"},
 		"the suite must suit every driver",
 	},
 	"kaban/internal/dispatch": {
@@ -103,18 +103,26 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the state of a connection does not depend on its protocol",
 	},
+	"kaban/internal/limit": {
+		nil, nil,
+		"a rate depends on neither whose it is nor who is exempt",
+	},
+	"kaban/internal/peer": {
+		nil, nil,
+		"the other end of a connection does not depend on its protocol",
+	},
 	"kaban/internal/access": {
 		[]string{"kaban"},
 		nil,
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
 		nil,
 		"the permitted actions do not depend on the protocol",
 	},
 	"kaban/internal/frame": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/chat"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/people"},
 		nil,
 		"front ends with the same frames share how entries become frames",
 	},

@@ -23,9 +23,10 @@ var dayOnly = []string{
 	"Format", "AppendFormat", "String", "Date", "Clock", "Hour", "Minute", "Second",
 }
 
-// dayReaders are the files that compare both clocks: only the time of day advances
-// while a machine sleeps.
-var dayReaders = []string{"client/link.go"}
+// dayReaders are the files that need the time of day: one compares both clocks,
+// since only the time of day advances while a machine sleeps, and one has the end of
+// bans, which people choose.
+var dayReaders = []string{"client/link.go", "internal/chat/day.go"}
 
 // readsTheDay reports whether a node converts time.Now() to the time of day.
 func readsTheDay(node ast.Node) bool {

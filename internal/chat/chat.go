@@ -17,6 +17,7 @@ import (
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
 	"kaban/internal/session"
 	"kaban/internal/store"
 )
@@ -51,6 +52,8 @@ type (
 	Session = session.Session
 	// Owner is a connection that holds a name.
 	Owner = session.Owner
+	// Credential is what a connection of an account depends on.
+	Credential = session.Credential
 )
 
 // Refusals and failures that front ends tell apart with errors.Is.
@@ -61,6 +64,18 @@ var (
 	ErrNotJoined = errors.New("not in the room")
 	// ErrForbidden says that the identity may not do this.
 	ErrForbidden = errors.New("not allowed")
+	// ErrAuthRequired says that this takes an account.
+	ErrAuthRequired = errors.New("this takes an account")
+	// ErrRoomTaken says that there is a room with the name, which the identity may not
+	// know.
+	ErrRoomTaken = errors.New("the name of the room is in use")
+	// ErrLastOp says that a private room would have no op.
+	ErrLastOp = errors.New("a private room needs an op; make somebody else one first")
+	// ErrLastOwner says that the server would have no owner.
+	ErrLastOwner = errors.New("the server needs an owner; make somebody else one first")
+	// ErrStale says that rights have changed again and again meanwhile. The same
+	// request may succeed later.
+	ErrStale = store.ErrStale
 	// ErrTooManyRooms says that the server takes no more rooms.
 	ErrTooManyRooms = dispatch.ErrTooManyRooms
 	// ErrClosed says that the server is ending.
@@ -110,21 +125,57 @@ type Options struct {
 type Chat struct {
 	dispatcher *dispatch.Dispatcher
 	names      session.Registry
+	server     atomic.Pointer[access.Server]
+	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	newRooms   *newRooms
 	maxContent int
 	counters   counters
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
-// call.
-func New(d *dispatch.Dispatcher, options Options) *Chat {
+// call. It reads the settings and the kinds of all rooms.
+func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, error) {
 	if options.MaxContent <= 0 {
 		options.MaxContent = kaban.DefaultMaxContent
 	}
 	if options.Clock == nil {
 		options.Clock = stopwatch()
 	}
-	return &Chat{dispatcher: d, newRooms: limitNewRooms(options.Clock), maxContent: options.MaxContent}
+	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options.Clock), maxContent: options.MaxContent}
+	if err := c.Reload(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.unlist(ctx); err != nil {
+		return nil, err
+	}
+	d.SetJudge(c.judge)
+	return c, nil
+}
+
+// unlist takes the rooms that are not public out of the list of rooms.
+func (c *Chat) unlist(ctx context.Context) error {
+	var hidden []string
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		return people.Rooms.All(tx, func(r *people.Room) bool {
+			if r.Kind != kaban.RoomPublic {
+				hidden = append(hidden, r.Name)
+			}
+			return true
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read the rooms: %w", err)
+	}
+	for _, text := range hidden {
+		name, err := kaban.ParseAnyRoom(text)
+		if err != nil {
+			return fmt.Errorf("name of a room: %w", err)
+		}
+		if r := c.dispatcher.Peek(name); r != nil {
+			c.dispatcher.Unlist(r)
+		}
+	}
+	return nil
 }
 
 // Epoch names this incarnation of the data. Sequence numbers belong to it.
@@ -135,8 +186,8 @@ func (c *Chat) MaxContent() int { return c.maxContent }
 
 // Claim gives a name to a connection, which Release takes back; see
 // session.Registry. It returns ErrReserved and ErrTaken.
-func (c *Chat) Claim(owner Owner, id kaban.Identity, resume string) (*Session, error) {
-	s, err := c.names.Claim(owner, id, resume)
+func (c *Chat) Claim(owner Owner, id kaban.Identity, remote, resume string) (*Session, error) {
+	s, err := c.names.Claim(owner, id, c.As(id, remote).address(), resume)
 	if err != nil {
 		return nil, c.count(err)
 	}
@@ -154,12 +205,6 @@ func (c *Chat) Release(s *Session) { c.names.Release(s) }
 func (c *Chat) Submit(sends []Send) {
 	c.counters.sends.Add(int64(len(sends)))
 	c.dispatcher.Submit(sends)
-}
-
-// As returns what an identity at a remote address may do. The zero identity is an
-// anonymous reader. The address is "host:port"; any other text is this machine.
-func (c *Chat) As(id kaban.Identity, remote string) User {
-	return User{chat: c, id: id, remote: remote}
 }
 
 // count counts an error, if it is one, and returns it.
@@ -211,6 +256,14 @@ func refusalOf(v access.Verdict, action access.Action) error {
 		return ErrNotFound
 	case access.NotJoined:
 		return ErrNotJoined
+	case access.AuthRequired:
+		return ErrAuthRequired
+	case access.RoomTaken:
+		return ErrRoomTaken
+	case access.LastOp:
+		return ErrLastOp
+	case access.LastOwner:
+		return ErrLastOwner
 	}
 	return fmt.Errorf("%s: %w", action, ErrForbidden)
 }

@@ -32,6 +32,7 @@ func (reader) WakeOne(*Subscription) {}
 type owner struct{}
 
 func (owner) Replace() {}
+func (owner) Revoke()  {}
 
 func newChat(t *testing.T, options dispatch.Options) (*Chat, store.Store) {
 	t.Helper()
@@ -42,7 +43,7 @@ func newChat(t *testing.T, options dispatch.Options) (*Chat, store.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	return New(d, Options{MaxContent: 10}), s
+	return chatOver(t, d, Options{MaxContent: 10}), s
 }
 
 // join makes a user a member.
@@ -69,7 +70,7 @@ func next(s *Subscription) (frames string, receipt *Receipt) {
 
 func TestAMemberSaysSomething(t *testing.T) {
 	c, _ := newChat(t, dispatch.Options{})
-	session, err := c.Claim(owner{}, kaban.Visitor(storetest.Username(t, "Alice")), "")
+	session, err := c.Claim(owner{}, kaban.Visitor(storetest.Username(t, "Alice")), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestPagesHaveDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	nobody := New(d, Options{}).As(kaban.Identity{}, "")
+	nobody := chatOver(t, d, Options{}).As(kaban.Identity{}, "")
 	for _, test := range []struct {
 		query       Query
 		first, last uint64
@@ -205,11 +206,11 @@ func TestAPostBorrowsAName(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	c := New(d, Options{MaxContent: 10})
+	c := chatOver(t, d, Options{MaxContent: 10})
 	ci, cd := storetest.Username(t, "ci"), storetest.Username(t, "cd")
 	lobby, none := storetest.RoomName(t, "lobby"), storetest.RoomName(t, "none")
 	claim := func(name kaban.Username) error {
-		s, err := c.Claim(owner{}, kaban.Visitor(name), "")
+		s, err := c.Claim(owner{}, kaban.Visitor(name), "", "")
 		if err == nil {
 			c.Release(s)
 		}
@@ -247,7 +248,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 	s.before = nil
 
 	// A hook may make its room, and takes the next name where one is in use.
-	holder, err := c.Claim(owner{}, kaban.Visitor(ci), "")
+	holder, err := c.Claim(owner{}, kaban.Visitor(ci), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,3 +273,12 @@ func TestAPostBorrowsAName(t *testing.T) {
 }
 
 func third[A, B any](_ A, _ B, err error) error { return err }
+
+func chatOver(t testing.TB, d *dispatch.Dispatcher, options Options) *Chat {
+	t.Helper()
+	c, err := New(t.Context(), d, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

@@ -6,6 +6,8 @@ import (
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
 )
 
 // Post stores one message of somebody without a connection. The author's name is
@@ -27,32 +29,59 @@ func (c *Chat) PostHook(ctx context.Context, room kaban.RoomName, id kaban.Messa
 
 func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, hook bool, authors ...kaban.Username) (receipt Receipt, _ kaban.RoomName, err error) {
 	defer func() { c.count(err) }()
-	facts := openServer(access.Room{})
-	facts.Who.Named, facts.Who.Person, facts.Who.Hook = true, !hook, hook
-	known, err := c.dispatcher.Lookup(ctx, room)
-	switch {
-	case err == nil:
-		room, facts.Room = known.Name(), roomIf(true)
-	case !errors.Is(err, ErrNotFound):
-		return Receipt{}, room, err
+	for range maxRulings {
+		known, lost := c.dispatcher.Lookup(ctx, room)
+		if lost != nil && !errors.Is(lost, ErrNotFound) {
+			return Receipt{}, room, lost
+		}
+		if known != nil {
+			room = known.Name()
+		}
+		receipt, err = c.postIn(ctx, room, known, id, content, hook, authors)
+		if !errors.Is(err, ErrStale) {
+			break
+		}
 	}
-	if err := refusalOf(access.Can(access.Post, facts), access.Post); err != nil {
-		return Receipt{}, room, err
-	}
-	author, release, err := c.borrow(authors)
 	if err != nil {
-		return Receipt{}, room, err
-	}
-	message, err := kaban.NewMessage(author, content, c.maxContent)
-	if err != nil {
-		release()
-		return Receipt{}, room, err
-	}
-	if receipt, err = c.dispatcher.Post(ctx, message.Draft(kaban.Visitor(author), room, id), release); err != nil {
 		return Receipt{}, room, err
 	}
 	c.counters.posts.Add(1)
 	return receipt, room, nil
+}
+
+// postIn posts to a room as it is now; known is nil if there is none.
+func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, hook bool, authors []kaban.Username) (Receipt, error) {
+	somebody := c.As(kaban.Visitor(authors[0]), "")
+	plain := somebody.isPlain(room, known)
+	if plain {
+		facts := somebody.plainFacts(known != nil, false)
+		facts.Who.Hook, facts.Who.Person = hook, !hook
+		if err := refusalOf(access.Can(access.Post, facts), access.Post); err != nil {
+			return Receipt{}, err
+		}
+	}
+	author, release, err := c.borrow(authors)
+	if err != nil {
+		return Receipt{}, err
+	}
+	message, err := kaban.NewMessage(author, content, c.maxContent)
+	if err != nil {
+		release()
+		return Receipt{}, err
+	}
+	send := Send{Draft: message.Draft(kaban.Visitor(author), room, id), Checked: plain}
+	if !plain {
+		u := c.As(kaban.Visitor(author), "")
+		send.Decide = func(tx store.Tx) error {
+			s, err := u.scene(tx, room, known != nil, false)
+			if err != nil {
+				return err
+			}
+			s.Who.Hook, s.Who.Person = hook, !hook
+			return refusalOf(access.Can(access.Post, s.Facts), access.Post)
+		}
+	}
+	return c.dispatcher.Post(ctx, send, release)
 }
 
 // borrow lends the first name that is free until release is called.

@@ -35,7 +35,11 @@ func newServer(t interface{ Fatal(...any) }, config conn.Config, d *dispatch.Dis
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, server.New(server.Config{}, chat.New(d, chat.Options{Clock: m.Config().Clock}), m)
+	rooms, err := chat.New(context.Background(), d, chat.Options{Clock: m.Config().Clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, server.New(server.Config{}, rooms, m)
 }
 
 var testMask = [4]byte{0x37, 0xfa, 0x21, 0x3d}

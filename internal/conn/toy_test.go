@@ -104,7 +104,7 @@ func (c *toyClient) nick(text string) error {
 		return err
 	}
 	err = c.handler.Admit(func() (err error) {
-		c.session, err = c.chat.Claim(c, kaban.Visitor(name), "")
+		c.session, err = c.chat.Claim(c, kaban.Visitor(name), c.handler.RemoteAddr(), "")
 		return err
 	})
 	if err == nil {
@@ -211,6 +211,8 @@ func (*toyClient) Farewell(dst []byte, reason conn.Reason, _ time.Duration) []by
 }
 
 // Replace implements chat.Owner.
+func (c *toyClient) Revoke() { c.handler.Interrupt(conn.Refused) }
+
 func (c *toyClient) Replace() { c.handler.Interrupt(conn.Replaced) }
 
 // Leave implements conn.Front.
@@ -263,7 +265,10 @@ func serveToy(t *testing.T, config conn.Config) (m *conn.Manager, d *dispatch.Di
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms := chat.New(d, chat.Options{})
+	rooms, err := chat.New(t.Context(), d, chat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	config.Submit = rooms.Submit
 	if m, err = conn.New(config); err != nil {
 		t.Fatal(err)

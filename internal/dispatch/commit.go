@@ -23,6 +23,18 @@ type Send struct {
 	Ref    string
 	HasRef bool
 
+	// Decide, if not nil, decides in the transaction that stores the draft, and
+	// changes documents with it; see store.Write. Without it a member's rights decide.
+	Decide func(store.Tx) error
+	// Stored, if not nil, is called by the committer after Decide and the draft are
+	// stored and before anybody is given the entry. It is not called for a duplicate.
+	// It must not block, or call the dispatcher but for Expel, Peek, View and Unlist.
+	Stored func(Receipt)
+	// Revision is the revision of the room's rights that allows a post, if Checked is
+	// set. If it is not that of the room any more, the receipt has store.ErrStale.
+	Revision uint64
+	Checked  bool
+
 	// Subscription gets the receipt, unless the send is a Post.
 	Subscription *Subscription
 	posted       func(Receipt) // gets the receipt of a Post
@@ -96,6 +108,7 @@ type committer struct {
 	hints   []hint
 	writes  []store.Write
 	results []store.Result
+	stale   []Send
 	rooms   []grownRoom // in the order of their first entry in the batch
 	index   map[string]int
 	failing bool // the last append or read of appended entries failed; logged
@@ -139,6 +152,9 @@ func (c *committer) round() {
 		n := min(len(rest), maxBatch)
 		c.commit(rest[:n])
 		rest = rest[n:]
+		for try := 1; len(c.stale) > 0; try++ {
+			c.retry(try)
+		}
 	}
 	clear(c.sends)
 	if cap(c.sends) > 4*maxBatch {
@@ -153,7 +169,7 @@ func (c *committer) round() {
 func (c *committer) commit(sends []Send) {
 	c.writes, c.results = c.writes[:0], c.results[:0]
 	for i := range sends {
-		c.writes = append(c.writes, store.Write{Draft: sends[i].Draft})
+		c.writes = append(c.writes, c.write(&sends[i]))
 		c.results = append(c.results, store.Result{})
 	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
@@ -187,9 +203,33 @@ func (c *committer) commit(sends []Send) {
 	clear(c.writes)
 }
 
+// retry commits the sends of members whose rights have changed between the decision
+// and the commit, with new rights. They are the last ones of their rooms in the
+// batch, so the order of each room stays.
+func (c *committer) retry(try int) {
+	sends := c.stale
+	c.stale = nil
+	if try > maxStale {
+		refuseAll(sends, store.ErrStale)
+		return
+	}
+	for i := range sends {
+		if err := c.dispatcher.Refresh(context.Background(), sends[i].Subscription.audience.room); err != nil {
+			c.failed(err)
+			refuseAll(sends, err)
+			return
+		}
+	}
+	c.commit(sends)
+}
+
 // record gives the sender the receipt of a send, before anyone can see the entry,
 // and collects the entries to publish in its room.
 func (c *committer) record(send *Send, result *store.Result) {
+	if errors.Is(result.Err, store.ErrStale) && send.Subscription != nil {
+		c.stale = append(c.stale, *send)
+		return
+	}
 	if result.Err != nil {
 		send.refuse(result.Err)
 		return
@@ -197,6 +237,9 @@ func (c *committer) record(send *Send, result *store.Result) {
 	d := &send.Draft
 	if send.Subscription != nil {
 		send.giveReceipt(send.receipt(result))
+	}
+	if send.Decide != nil && !result.Duplicate {
+		c.decided(send, result)
 	}
 	i, ok := c.index[d.Room.Key()]
 	if !ok {
@@ -213,6 +256,18 @@ func (c *committer) record(send *Send, result *store.Result) {
 	g.head = max(g.head, result.Seq)
 	if !result.Duplicate {
 		g.entries = append(g.entries, store.NewEntry(d, result.Seq, result.Time))
+	}
+}
+
+// decided notes that documents have changed with an entry.
+func (c *committer) decided(send *Send, result *store.Result) {
+	if r := c.dispatcher.Peek(send.Draft.Room); r != nil {
+		if err := c.dispatcher.Refresh(context.Background(), r); err != nil { // the store finds what depends on it stale
+			c.failed(err)
+		}
+	}
+	if send.Stored != nil {
+		send.Stored(send.receipt(result))
 	}
 }
 

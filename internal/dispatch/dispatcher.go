@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -171,6 +172,9 @@ type Dispatcher struct {
 	rooms  map[string]*Room
 	byName btree.Map[string, *Room] // the same, sorted by name
 	looks  map[string]*Room         // the same, by the looks other than the key
+
+	judge      Judge
+	generation atomic.Uint64 // of the rights on the server; see Invalidate
 
 	budget    *budget
 	presence  presence

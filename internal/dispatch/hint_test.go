@@ -205,7 +205,7 @@ func TestARoomThatAnotherDispatcherMade(t *testing.T) {
 			return err
 		}},
 		{"post", func(d *Dispatcher, name kaban.RoomName) error {
-			receipt, err := d.Post(context.Background(), storetest.Draft(t, name.String(), "bot", "p1", "x"), func() {})
+			receipt, err := d.Post(context.Background(), Send{Draft: storetest.Draft(t, name.String(), "bot", "p1", "x")}, func() {})
 			if receipt.Seq != 3 {
 				err = fmt.Errorf("number %d, %w", receipt.Seq, err)
 			}

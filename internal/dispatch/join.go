@@ -25,7 +25,17 @@ type Place struct {
 	start  Start
 	wanted kaban.RoomName // as it was asked for
 	isNew  bool
+
+	// Rights are what the member may do to begin with; nil is for the judge to say.
+	Rights *Rights
 }
+
+// Revision returns the revision of the room's rights that the place is of. Joining
+// fails with store.ErrStale if it is another one by then.
+func (p Place) Revision() uint64 { return p.state.Revision }
+
+// From keeps everything before an entry from the reader.
+func (p *Place) From(seq uint64) { p.state.Oldest = max(p.state.Oldest, seq) }
 
 // IsNew reports whether joining makes the room: neither the dispatcher nor the
 // store had it when it was looked for.
@@ -42,7 +52,7 @@ func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
 	case r == nil:
 		return Place{}, false
 	case !r.isUnread():
-		return Place{state: store.Room{Name: name, Oldest: 1}, wanted: name}, true
+		return Place{state: store.Room{Name: name, Oldest: 1, Revision: r.Revision()}, wanted: name}, true
 	case d.inline:
 		p, err := d.Find(context.Background(), name, start)
 		return p, err == nil && !p.isNew
@@ -57,7 +67,7 @@ func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start)
 	if err != nil {
 		return Place{}, fmt.Errorf("state of %s: %w", name, err)
 	}
-	return Place{state: state, start: start, wanted: name, isNew: state.Head == 0 && d.Peek(name) == nil}, nil
+	return Place{state: state, start: start, wanted: name, isNew: state.Head == 0 && state.Revision == 0 && d.Peek(name) == nil}, nil
 }
 
 // Joined is the state of the room at the moment of joining.
@@ -71,7 +81,8 @@ type Joined struct {
 // Join makes a connection a member of a room, which is made if need be. Only
 // the waker's goroutine calls it. The subscription may have something from the
 // start, without a Wake. Join returns a *ResyncError if the log cannot be
-// continued from there, ErrTooManyRooms, and a *LookalikeError.
+// continued from there, ErrTooManyRooms, a *LookalikeError, and store.ErrStale if
+// the rights in the room have changed since the place was found.
 func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Identity, p Place) (*Subscription, Joined, error) {
 	return d.subscribe(w, format, p, &Subscription{member: member, identity: user.ID(), name: user.Name().String()})
 }
@@ -102,7 +113,7 @@ func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (jo
 	looks := d.looksOfNew(p.wanted)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s.watches && p.state.Head == 0 && d.rooms[p.state.Name.Key()] == nil {
+	if s.watches && p.state.Head == 0 && p.state.Revision == 0 && d.rooms[p.state.Name.Key()] == nil {
 		return Joined{}, 0, ErrNotFound
 	}
 	r, err := d.openLocked(p.state, p.wanted, looks)
@@ -111,13 +122,17 @@ func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (jo
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if known := r.revision.Load(); known > p.state.Revision {
+		return Joined{}, 0, store.ErrStale
+	}
+	r.reach(p.state.Revision)
 	r.raiseLocked(p.state.Head)
 	// Another node may have given the reader entries that are not published here
 	// yet; so the store's head counts, and the cursor may be beyond the published one.
 	head, start := max(r.head.Load(), p.state.Head), p.start
 	if start.Epoch != "" && start.Epoch != r.epoch ||
 		start.Resume && (start.After > head || start.After+1 < p.state.Oldest) {
-		if r.isUnreadLocked() && head == 0 {
+		if r.isUnreadLocked() && head == 0 && p.state.Revision == 0 {
 			d.forgetLocked(r)
 		}
 		return Joined{}, 0, &ResyncError{Room: r.name, Epoch: r.epoch, Head: head, Oldest: p.state.Oldest}
@@ -126,6 +141,7 @@ func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (jo
 	if start.Resume {
 		s.seq = start.After
 	}
+	s.rights.Store(p.Rights)
 	r.addLocked(s, w, format, d.options.TailBytes)
 	if !s.watches {
 		d.presence.note(d, r)
@@ -151,7 +167,7 @@ func (d *Dispatcher) Leave(s *Subscription) (gone bool) {
 		return false
 	}
 	switch {
-	case r.isUnreadLocked() && r.head.Load() == 0:
+	case r.isUnreadLocked() && r.head.Load() == 0 && r.revision.Load() == 0:
 		return d.forgetLocked(r)
 	case !s.watches:
 		d.presence.note(d, r)

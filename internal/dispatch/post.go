@@ -7,29 +7,30 @@ import (
 	"kaban"
 )
 
-// Post stores one message of an author that is not in the room. It returns when
-// the message is stored and published, or refused with the receipt's error. The
-// room is made if need be; like Join, Post returns ErrTooManyRooms and a
-// *LookalikeError. If ctx ends first Post returns its cause, and the message may
-// be stored all the same: posting it again with the same id shows which. done is
-// called once, when the message is stored or never will be, which may be after
-// Post has returned. The committer may call it with its lock held, so it must not
-// call the dispatcher.
-func (d *Dispatcher) Post(ctx context.Context, draft kaban.Draft, done func()) (Receipt, error) {
-	if err := d.openForPost(ctx, draft.Room); err != nil {
+// Post stores a send without a subscription. It returns when the entry is stored
+// and published, or refused with the receipt's error. The room is made if need be;
+// like Join, Post returns ErrTooManyRooms and a *LookalikeError. It returns
+// store.ErrStale if the send is checked and the rights have changed. If ctx ends
+// first Post returns its cause, and the entry may be stored all the same: posting it
+// again with the same id shows which. done is called once, when the entry is stored
+// or never will be, which may be after Post has returned. The committer may call it
+// with its lock held, so it must not call the dispatcher.
+func (d *Dispatcher) Post(ctx context.Context, send Send, done func()) (Receipt, error) {
+	room := send.Draft.Room
+	if err := d.openForPost(ctx, room); err != nil {
 		done()
 		return Receipt{}, err
 	}
 	receipts := make(chan Receipt, 1)
-	sends := []Send{{Draft: draft, posted: func(r Receipt) {
+	send.posted = func(r Receipt) {
 		if r.Err != nil {
-			d.forgetUnused(draft.Room)
+			d.forgetUnused(room)
 		}
 		done()
 		receipts <- r
-	}}}
-	if !d.inbox.put(sends) {
-		d.forgetUnused(draft.Room)
+	}
+	if !d.inbox.put([]Send{send}) {
+		d.forgetUnused(room)
 		done()
 		return Receipt{}, ErrClosed
 	}

@@ -31,11 +31,11 @@ func TestPost(t *testing.T) {
 			for i := range n {
 				group.Go(func() {
 					message := storetest.Draft(t, "lobby", "bot", fmt.Sprint("id-", i), "x")
-					first, err := d.Post(t.Context(), message, func() {})
+					first, err := d.Post(t.Context(), Send{Draft: message}, func() {})
 					if err != nil || first.Duplicate || first.Seq > a.Room().Head() {
 						t.Errorf("got %+v, %v; the head is %d", first, err, a.Room().Head())
 					}
-					again, err := d.Post(t.Context(), message, func() {})
+					again, err := d.Post(t.Context(), Send{Draft: message}, func() {})
 					if err != nil || !again.Duplicate || again.Seq != first.Seq || again.Time != first.Time {
 						t.Errorf("again: got %+v, %v, want %+v", again, err, first)
 					}
@@ -46,17 +46,17 @@ func TestPost(t *testing.T) {
 			if len(alice.given) != n || a.Room().Members() != 1 {
 				t.Errorf("alice was given %d of %d, the room has %d members", len(alice.given), n, a.Room().Members())
 			}
-			if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "id-1", "other"), func() {}); !errors.Is(err, store.ErrIDConflict) {
+			if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "lobby", "bot", "id-1", "other")}, func() {}); !errors.Is(err, store.ErrIDConflict) {
 				t.Errorf("got %v, want ErrIDConflict", err)
 			}
-			if _, err := d.Post(t.Context(), storetest.Draft(t, "new", "bot", "1", "x"), func() {}); err != nil {
+			if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "new", "bot", "1", "x")}, func() {}); err != nil {
 				t.Errorf("a new room: %v", err)
 			}
 			if r, err := d.Room(t.Context(), storetest.RoomName(t, "new")); err != nil || r.Head != 1 {
 				t.Errorf("got %v, %v", r, err)
 			}
 			d.Close()
-			if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "late", "x"), func() {}); !errors.Is(err, ErrClosed) {
+			if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "lobby", "bot", "late", "x")}, func() {}); !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
 		})
@@ -72,11 +72,11 @@ func TestPostIsNotWaitedFor(t *testing.T) {
 	reason := errors.New("the client has gone")
 	cancel(reason)
 	message := storetest.Draft(t, "lobby", "bot", "1", "x")
-	if _, err := d.Post(ctx, message, func() {}); !errors.Is(err, reason) {
+	if _, err := d.Post(ctx, Send{Draft: message}, func() {}); !errors.Is(err, reason) {
 		t.Errorf("got %v, want %v", err, reason)
 	}
 	close(s.open)
-	if again, err := d.Post(t.Context(), message, func() {}); err != nil || again.Seq != 1 {
+	if again, err := d.Post(t.Context(), Send{Draft: message}, func() {}); err != nil || again.Seq != 1 {
 		t.Errorf("got %+v, %v", again, err)
 	}
 }
@@ -90,7 +90,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "1", "before"), func() {}); err != nil {
+	if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "lobby", "bot", "1", "before")}, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	w, joined, err := d.Watch(watcher, watcher, plain, kaban.Identity{}, place)
@@ -116,7 +116,7 @@ func TestWatch(t *testing.T) {
 	// The last member leaves: the watcher goes on.
 	alice.until(a, 2)
 	d.Leave(a)
-	if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", "2", "after"), func() {}); err != nil {
+	if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "lobby", "bot", "2", "after")}, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	watcher.until(w, 3)
@@ -143,14 +143,14 @@ func TestWatch(t *testing.T) {
 func TestPostMakesNoRoomTooMany(t *testing.T) {
 	d := newDispatcher(t, memory.New(0), Options{MaxRooms: 2})
 	for room, want := range map[string]error{"lobby": nil, "one": nil} {
-		if _, err := d.Post(t.Context(), storetest.Draft(t, room, "bot", room, "x"), func() {}); !errors.Is(err, want) {
+		if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, room, "bot", room, "x")}, func() {}); !errors.Is(err, want) {
 			t.Errorf("%s: %v", room, err)
 		}
 	}
-	if _, err := d.Post(t.Context(), storetest.Draft(t, "two", "bot", "two", "x"), func() {}); !errors.Is(err, ErrTooManyRooms) {
+	if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "two", "bot", "two", "x")}, func() {}); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a third room: %v, want ErrTooManyRooms", err)
 	}
-	if _, err := d.Post(t.Context(), storetest.Draft(t, "one", "bot", "again", "x"), func() {}); err != nil {
+	if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "one", "bot", "again", "x")}, func() {}); err != nil {
 		t.Errorf("one that is there: %v", err)
 	}
 }
@@ -161,7 +161,7 @@ func TestPostMakesNoLookalike(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
 			done := 0
-			_, err := d.Post(t.Context(), storetest.Draft(t, "Iobby", "bot", "1", "x"), func() { done++ })
+			_, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "Iobby", "bot", "1", "x")}, func() { done++ })
 			if other, ok := errors.AsType[*LookalikeError](err); !ok || other.Room.String() != kaban.Lobby || done != 1 {
 				t.Errorf("got %v, want a *LookalikeError with the lobby; done was called %d times", err, done)
 			}
@@ -177,7 +177,7 @@ func TestARefusedPostLeavesNoRoom(t *testing.T) {
 	s := &failing{Store: memory.New(0), err: store.ErrFull}
 	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
 	post := func() error {
-		_, err := d.Post(t.Context(), storetest.Draft(t, "den", "bot", "1", "x"), func() {})
+		_, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "den", "bot", "1", "x")}, func() {})
 		return err
 	}
 	den := storetest.RoomName(t, "den")
@@ -194,7 +194,7 @@ func TestARefusedPostLeavesNoRoom(t *testing.T) {
 		t.Errorf("got %v and no room", err)
 	}
 	d.Close()
-	if _, err := d.Post(t.Context(), storetest.Draft(t, "attic", "bot", "2", "x"), func() {}); !errors.Is(err, ErrClosed) || d.Peek(storetest.RoomName(t, "attic")) != nil {
+	if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "attic", "bot", "2", "x")}, func() {}); !errors.Is(err, ErrClosed) || d.Peek(storetest.RoomName(t, "attic")) != nil {
 		t.Errorf("got %v, want ErrClosed and no room", err)
 	}
 }

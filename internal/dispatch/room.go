@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type Room struct {
 	// held, and while the room has readers only by the committer, which records the
 	// receipts of an entry first.
 	head atomic.Uint64
+	// revision is that of the room's rights, as the store had it last.
+	revision atomic.Uint64
 
 	mu sync.Mutex // guards all below; never held across I/O
 	// hinted is the highest hint that came while the room had no readers.
@@ -51,6 +54,20 @@ func (r *Room) Name() kaban.RoomName { return r.name }
 
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
+
+// Identities returns the ids of all identities with a subscription, "" for anonymous
+// readers.
+func (r *Room) Identities() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := make(map[string]struct{})
+	for _, a := range r.audiences {
+		for _, s := range a.members {
+			seen[s.identity] = struct{}{}
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
+}
 
 // Members returns the number of members.
 func (r *Room) Members() int {

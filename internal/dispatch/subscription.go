@@ -44,6 +44,7 @@ type Subscription struct {
 	watches     bool                         // is not a member
 	counted     bool                         // counts as a member; guarded by Room.mu
 	expelled    atomic.Pointer[Expulsion]    // nil unless it must leave
+	rights      atomic.Pointer[Rights]       // nil until the first decision
 
 	// Marked belongs to the waker, which may set it for a subscription that it has
 	// noted already.

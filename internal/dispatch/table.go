@@ -17,6 +17,7 @@ import (
 func (d *Dispatcher) addRoomLocked(state store.Room, looks []string) *Room {
 	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, budget: d.budget, pageEntries: d.options.PageEntries}
 	r.head.Store(state.Head)
+	r.revision.Store(state.Revision)
 	d.rooms[state.Name.Key()] = r
 	d.byName.Set(r.name.String(), r)
 	if len(looks) > 1 { // the first is the key
@@ -57,7 +58,7 @@ func (d *Dispatcher) openLocked(state store.Room, wanted kaban.RoomName, looks [
 	if looks == nil { // it has just been forgotten
 		looks = wanted.Looks()
 	}
-	if state.Head == 0 {
+	if state.Head == 0 && state.Revision == 0 {
 		if len(d.rooms) >= d.options.MaxRooms {
 			return nil, ErrTooManyRooms
 		}
@@ -81,6 +82,13 @@ func (d *Dispatcher) forgetLocked(r *Room) bool {
 	return true
 }
 
+// Unlist takes a room out of Rooms. It stays known by its name.
+func (d *Dispatcher) Unlist(r *Room) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.byName.Delete(r.name.String())
+}
+
 // forgetUnused drops a room that was made for a message that was then refused.
 func (d *Dispatcher) forgetUnused(name kaban.RoomName) {
 	d.mu.Lock()
@@ -91,7 +99,7 @@ func (d *Dispatcher) forgetUnused(name kaban.RoomName) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.isUnreadLocked() && r.head.Load() == 0 {
+	if r.isUnreadLocked() && r.head.Load() == 0 && r.revision.Load() == 0 {
 		d.forgetLocked(r)
 	}
 }
@@ -181,8 +189,10 @@ func (d *Dispatcher) stored(ctx context.Context, name kaban.RoomName) (*Room, st
 	switch {
 	case err != nil:
 		return nil, store.Room{}, fmt.Errorf("state of %s: %w", name, err)
-	case state.Head > 0:
-		return d.addStored(state), state, nil
+	case state.Head > 0 || state.Revision > 0:
+		r := d.addStored(state)
+		r.reach(state.Revision)
+		return r, state, nil
 	default:
 		return d.Peek(name), state, nil
 	}

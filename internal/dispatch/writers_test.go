@@ -196,7 +196,7 @@ func (m *twoWriters) post() {
 	room := m.pickRoom()
 	draft := storetest.Draft(m.t, room, "poster", m.nextID(), "x")
 	drawEntry(m.rt, &draft)
-	receipt, err := m.pickNode().d.Post(context.Background(), draft, func() {})
+	receipt, err := m.pickNode().d.Post(context.Background(), Send{Draft: draft}, func() {})
 	if err != nil {
 		m.rt.Fatalf("post to %s: %v", room, err)
 	}

@@ -50,16 +50,22 @@ func NewReader(src io.Reader) (*Reader, error) {
 	return r, nil
 }
 
-// Line returns the number of the last line that was read, from 1.
-func (r *Reader) Line() int { return r.number }
+// Number returns the number of the last line that was read, from 1.
+func (r *Reader) Number() int { return r.number }
 
-// Read returns the next record, or io.EOF. Another error concerns the line.
-func (r *Reader) Read() (store.Record, error) {
+// Line is a line of an export: a record or a document.
+type Line struct {
+	Record   *store.Record
+	Document *store.Document
+}
+
+// Read returns the next line, or io.EOF. Another error concerns the line.
+func (r *Reader) Read() (Line, error) {
 	line, err := r.next()
 	if err != nil {
-		return store.Record{}, err
+		return Line{}, err
 	}
-	return parseRecord(line)
+	return parse(line)
 }
 
 // next returns the next line that is not empty, without its end, or io.EOF. It is

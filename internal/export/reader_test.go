@@ -43,7 +43,7 @@ func TestReader(t *testing.T) {
 					t.Fatal(err)
 				}
 				fmt.Fprintf(&got, "%s\n", line)
-				numbers = append(numbers, l.Line())
+				numbers = append(numbers, l.Number())
 			}
 			if got.String() != c.want {
 				t.Errorf("got %.100q, want %.100q", got.String(), c.want)
@@ -57,8 +57,8 @@ func TestReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.next(); err == nil || errors.Is(err, io.EOF) || l.Line() != 2 {
-		t.Errorf("an endless line: %v in line %d", err, l.Line())
+	if _, err := l.next(); err == nil || errors.Is(err, io.EOF) || l.Number() != 2 {
+		t.Errorf("an endless line: %v in line %d", err, l.Number())
 	}
 	for in, want := range map[string]string{
 		"SQLite format 3\x00\x10\x00": "kaban restore",

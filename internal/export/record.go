@@ -1,9 +1,11 @@
-// Package export is the format of an export: a line of JSON for each record, in a
-// text file that people and programs can read.
+// Package export is the format of an export: a line of JSON for each document and each
+// record, in a text file that people and programs can read.
 //
 // A line is the message frame of kaban/1 wherever that says everything: a message by
 // a visitor that refers to no other entry. Every other record is a line of type
-// "entry" with the same fields and those that the frame lacks.
+// "entry" with the same fields and those that the frame lacks. A document is a line of
+// type "document" with its key and its value: as text, or in base64 if it is no text or
+// has control characters.
 package export
 
 import (
@@ -18,10 +20,13 @@ import (
 	"kaban/wire"
 )
 
-// typeEntry is the type of lines that are no frames.
-const typeEntry = "entry"
+// Types of lines that are no frames.
+const (
+	typeEntry    = "entry"
+	typeDocument = "document"
+)
 
-// entryLine is such a line.
+// entryLine is a line of type "entry".
 type entryLine struct {
 	Type     string     `json:"type"`
 	Room     string     `json:"room"`
@@ -53,8 +58,8 @@ func Append(dst []byte, r *store.Record) ([]byte, error) {
 	return append(append(dst, line...), '\n'), err
 }
 
-// parseRecord parses a line, and checks it as a server checks a message.
-func parseRecord(line []byte) (store.Record, error) {
+// parse parses a line, and checks it as a server checks a message.
+func parse(line []byte) (Line, error) {
 	source := wire.NewReader(bytes.NewReader(append(line[:len(line):len(line)], '\n')))
 	defer source.Close()
 	source.SetLimit(maxLine) // escapes may make a line longer than a frame
@@ -63,33 +68,53 @@ func parseRecord(line []byte) (store.Record, error) {
 	bad, isBad := errors.AsType[*wire.ReaderError](err)
 	switch {
 	case isBad && bad.Code == wire.CodeUnknownType, err == nil && event.Type == wire.TypeUnknown:
-		return parseEntry(line) // it is no frame of this version
+		return parseOther(line) // it is no frame of this version
 	case err != nil:
-		return store.Record{}, err
+		return Line{}, err
 	case event.Type != wire.TypeMessage:
-		return store.Record{}, fmt.Errorf("this is a frame of type %s and not a message; use the output of \"kaban export\"", event.Type)
+		return Line{}, fmt.Errorf("this is a frame of type %s and not a message; use the output of \"kaban export\"", event.Type)
 	}
 	r, author, err := parseCommon(event.Room, event.Username, event.ID, event.Content, event.Seq)
 	if err != nil {
-		return r, err
+		return Line{}, err
 	}
 	if err := kaban.CheckContent(r.Body, kaban.MaxContentCeiling); err != nil {
-		return r, err
+		return Line{}, err
 	}
 	r.Author, r.Kind, r.Time = kaban.Visitor(author), kaban.KindMessage, event.Time.UnixMilli()
-	return r, nil
+	return Line{Record: &r}, nil
 }
 
-// parseEntry parses a line that is no frame of kaban/1.
+// parseOther parses a line that is no frame of kaban/1.
+func parseOther(line []byte) (Line, error) {
+	var of struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(line, &of); err != nil {
+		return Line{}, err
+	}
+	switch of.Type {
+	case typeEntry:
+		r, err := parseEntry(line)
+		return Line{Record: &r}, err
+	case typeDocument:
+		d, err := parseDocument(line)
+		return Line{Document: &d}, err
+	}
+	return Line{}, fmt.Errorf("unknown type %q; use the output of \"kaban export\"", of.Type)
+}
+
+// decode decodes a line, which is one object: wire has seen to that.
+func decode(line []byte, to any) error {
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(to)
+}
+
 func parseEntry(line []byte) (store.Record, error) {
 	var e entryLine
-	decoder := json.NewDecoder(bytes.NewReader(line)) // of one object: wire has seen to that
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&e); err != nil {
+	if err := decode(line, &e); err != nil {
 		return store.Record{}, err
-	}
-	if e.Type != typeEntry {
-		return store.Record{}, fmt.Errorf("unknown type %q; use the output of \"kaban export\"", e.Type)
 	}
 	r, author, err := parseCommon(e.Room, e.Username, e.ID, e.Content, e.Seq)
 	if err != nil {

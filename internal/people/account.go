@@ -42,6 +42,9 @@ func (a *Account) Identity() (kaban.Identity, error) {
 	if err != nil {
 		return kaban.Identity{}, err
 	}
+	if a.Bot {
+		return kaban.Bot(a.ID, name), nil
+	}
 	return kaban.Account(a.ID, name), nil
 }
 

@@ -59,10 +59,27 @@ func EncodeChange[T MemberChange | TopicChange | RoomChange](change T) (string, 
 	return string(body), nil
 }
 
-// DecodeChange returns the change that is the body of an entry.
+// DecodeChange returns the change that is the body of an entry. It accepts exactly
+// what EncodeChange returns: a body that says more, less or something else by another
+// version is an error.
 func DecodeChange[T MemberChange | TopicChange | RoomChange](body string) (change T, err error) {
 	if err := json.Unmarshal([]byte(body), &change); err != nil {
 		return change, fmt.Errorf("%w: the body of an entry: %w", store.ErrDamaged, err)
 	}
+	again, err := EncodeChange(change)
+	if err != nil || again != body || isIncomplete(change) {
+		return change, fmt.Errorf("%w: the body of an entry is not a change", store.ErrDamaged)
+	}
 	return change, nil
+}
+
+// isIncomplete reports whether a change lacks what every change has.
+func isIncomplete(change any) bool {
+	switch c := change.(type) {
+	case MemberChange:
+		return c.Subject == "" || c.Change == ""
+	case RoomChange:
+		return c.Change == ""
+	}
+	return false
 }

@@ -48,6 +48,11 @@ var Rooms = rooms{Table[Room]{
 
 type rooms struct{ Table[Room] }
 
+// All calls visit for every room until it returns false.
+func (t *rooms) All(tx store.Tx, visit func(*Room) bool) error {
+	return all(func(after []string, limit int) ([]Room, bool, error) { return t.List(tx, nil, after, limit) }, t.key, visit)
+}
+
 // Of returns the direct room of some accounts.
 func (t *rooms) Of(tx store.Tx, accounts []string) (Room, error) {
 	people := slices.Clone(accounts)

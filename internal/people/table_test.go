@@ -38,6 +38,7 @@ func (d documents) Scan(from, to string, limit int) (found []store.Document, _ e
 }
 
 func (d documents) Bump(kaban.RoomName) error               { return nil }
+func (d documents) Head(kaban.RoomName) (uint64, error)     { return 0, nil }
 func (d documents) Revision(kaban.RoomName) (uint64, error) { return 0, nil }
 
 func username(t testing.TB, s string) kaban.Username {

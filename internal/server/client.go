@@ -201,7 +201,7 @@ func (c *client) hello(r *wire.Request) {
 	}
 	config := &c.server.config
 	err := c.handler.Admit(func() (err error) {
-		c.session, err = c.server.chat.Claim(c, kaban.Visitor(r.Username), r.Resume)
+		c.session, err = c.server.chat.Claim(c, kaban.Visitor(r.Username), c.handler.RemoteAddr(), r.Resume)
 		return err
 	})
 	switch {
@@ -222,13 +222,18 @@ func (c *client) hello(r *wire.Request) {
 	c.reader.SetAuthor(name)
 	e := answer(wire.TypeWelcome, r.Ref)
 	e.Session, e.Username, e.Server = c.session.Secret, name.String(), config.Name
-	e.Limits = wire.Limits{Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame}
+	e.Limits = wire.Limits{
+		Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame, Topic: wire.MaxTopic, Reason: wire.MaxReason,
+	}
 	e.Heartbeat = max(c.server.manager.Config().Heartbeat.Truncate(time.Second), time.Second)
 	c.reply(e)
 }
 
 // Replace implements chat.Owner.
 func (c *client) Replace() { c.handler.Interrupt(conn.Replaced) }
+
+// Revoke implements chat.Owner.
+func (c *client) Revoke() { c.handler.Interrupt(conn.Refused) }
 
 // Leave implements conn.Front. A room that vanishes when it is left does not count
 // as made, unless something that was sent there may still be stored.

@@ -140,7 +140,11 @@ func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *fixture, net.Li
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(server.Config{}, chat.New(d, chat.Options{}), m)}, l
+	rooms, err := chat.New(t.Context(), d, chat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(server.Config{}, rooms, m)}, l
 }
 
 // comeBack reads the log through a new server over the same store.

@@ -39,7 +39,7 @@ func historyEvent(ref []byte, page *chat.Page) *wire.Event {
 	} else {
 		entries = entries[:fit]
 	}
-	e.Messages, e.Unknown = frame.Page(entries)
+	frame.Page(e, entries)
 	return e
 }
 

@@ -59,7 +59,10 @@ func startWith(t testing.TB, settings chat.Options, config conn.Config, s store.
 	}
 	log := new(syncBuffer)
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
-	rooms := chat.New(d, settings)
+	rooms, err := chat.New(t.Context(), d, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
 	config.Submit = rooms.Submit
 	m, err := conn.New(config)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -21,8 +22,19 @@ var (
 	ErrReserved = errors.New("name is reserved")
 )
 
-// Owner is a connection that holds a name.
+// Credential is what a connection of an account depends on.
+type Credential struct {
+	ID string // of the device or token
+	// Rooms are the keys of the only rooms in which it is valid. Nil is all.
+	Rooms    []string
+	ReadOnly bool
+}
+
+// Owner is a connection that holds a name, or one of an account.
 type Owner interface {
+	// Revoke is called when the account or its credential is not valid any more. It
+	// must not block and may be called from any goroutine.
+	Revoke()
 	// Replace is called when another connection has taken over the name. It must
 	// not block and may be called from any goroutine.
 	Replace()
@@ -32,9 +44,13 @@ type Owner interface {
 type Session struct {
 	Identity kaban.Identity
 	Secret   string // identifies the client when it resumes; at least 128 bits
+	// Credential is what an account signed in with; nil for visitors.
+	Credential *Credential
+	// Address is the address of the peer; the zero value is this machine.
+	Address netip.Addr
 
 	owner Owner
-	looks []string // of the name
+	looks []string // of the name of a visitor
 	// earlier are the secrets of the sessions that this one resumes, oldest first.
 	// They are valid until the client confirms that it has received Secret. Guarded
 	// by Registry.mu.
@@ -71,9 +87,50 @@ func (s *Session) follow(before *Session, at int) {
 // connection borrow one for a message (Speak). The zero Registry is empty.
 type Registry struct {
 	mu       sync.Mutex
-	sessions map[string]*Session // by Username.Key
-	speakers map[string]int      // by Username.Key
-	looks    map[string]look     // by Username.Looks
+	sessions map[string]*Session   // by Username.Key
+	speakers map[string]int        // by Username.Key
+	looks    map[string]look       // by Username.Looks
+	accounts map[string][]*Session // by Identity.ID
+}
+
+// Enter notes a connection of an account, which may have many.
+func (r *Registry) Enter(owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) *Session {
+	s := &Session{Identity: id, Credential: credential, Address: address, owner: owner}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.accounts == nil {
+		r.accounts = make(map[string][]*Session)
+	}
+	r.accounts[id.ID()] = append(r.accounts[id.ID()], s)
+	return s
+}
+
+// Revoke has the connections of an account ended whose credentials are selected.
+// It returns how many they are.
+func (r *Registry) Revoke(identity string, selected func(*Credential) bool) int {
+	r.mu.Lock()
+	var owners []Owner
+	for _, s := range r.accounts[identity] {
+		if selected(s.Credential) {
+			owners = append(owners, s.owner)
+		}
+	}
+	r.mu.Unlock()
+	for _, owner := range owners {
+		owner.Revoke()
+	}
+	return len(owners)
+}
+
+// Visiting returns the address of the connection that holds a name, and whether there
+// is one.
+func (r *Registry) Visiting(name kaban.Username) (netip.Addr, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.sessions[name.Key()]; s != nil {
+		return s.Address, true
+	}
+	return netip.Addr{}, false
 }
 
 // look is a reading shared by the uses of one name.
@@ -116,12 +173,12 @@ func (r *Registry) giveLocked(looks []string) {
 // Claim then replaces that session and calls Replace on its owner. So a client that
 // presents the last secret it received replaces the remnants of its own attempts.
 // Claim may return ErrReserved or ErrTaken.
-func (r *Registry) Claim(owner Owner, id kaban.Identity, resume string) (*Session, error) {
+func (r *Registry) Claim(owner Owner, id kaban.Identity, address netip.Addr, resume string) (*Session, error) {
 	looks := id.Name().Looks() // slow for some names, so not under the lock
 	if kaban.IsReserved(id.Name()) {
 		return nil, ErrReserved
 	}
-	s := &Session{Identity: id, Secret: rand.Text(), owner: owner, looks: looks}
+	s := &Session{Identity: id, Secret: rand.Text(), Address: address, owner: owner, looks: looks}
 	replaced, err := r.put(s, resume)
 	if err != nil {
 		return nil, err
@@ -166,11 +223,19 @@ func (r *Registry) Confirm(s *Session) {
 	s.earlier = nil
 }
 
-// Release frees the session's name, unless another session has replaced it.
+// Release frees the session's name, unless another session has replaced it, or takes
+// the session out of its account's.
 func (r *Registry) Release(s *Session) {
 	name := s.Identity.Name()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if s.Credential != nil {
+		rest := slices.DeleteFunc(r.accounts[s.Identity.ID()], func(other *Session) bool { return other == s })
+		if r.accounts[s.Identity.ID()] = rest; len(rest) == 0 {
+			delete(r.accounts, s.Identity.ID())
+		}
+		return
+	}
 	if r.sessions[name.Key()] == s {
 		delete(r.sessions, name.Key())
 		r.giveLocked(s.looks)

@@ -3,14 +3,16 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"kaban"
 )
 
-type owner struct{ replaced int }
+type owner struct{ replaced, revoked int }
 
 func (o *owner) Replace() { o.replaced++ }
+func (o *owner) Revoke()  { o.revoked++ }
 
 func named(t *testing.T, name string) kaban.Username {
 	t.Helper()
@@ -27,12 +29,12 @@ func TestANameBelongsToOne(t *testing.T) {
 	var r Registry
 	ann, look := named(t, "ann"), named(t, "\u0430nn") // the second in Cyrillic letters
 	var first, second owner
-	s, err := r.Claim(&first, kaban.Visitor(ann), "")
+	s, err := r.Claim(&first, kaban.Visitor(ann), netip.Addr{}, "")
 	if err != nil || len(s.Secret) < 26 {
 		t.Fatalf("got %+v, %v", s, err)
 	}
 	for _, resume := range []string{"", "wrong", s.Secret + "x"} {
-		if _, err := r.Claim(&second, kaban.Visitor(look), resume); !errors.Is(err, ErrTaken) {
+		if _, err := r.Claim(&second, kaban.Visitor(look), netip.Addr{}, resume); !errors.Is(err, ErrTaken) {
 			t.Errorf("%q: got %v, want ErrTaken", resume, err)
 		}
 	}
@@ -42,7 +44,7 @@ func TestANameBelongsToOne(t *testing.T) {
 	if first.replaced > 0 {
 		t.Error("the holder was replaced without a reason")
 	}
-	taken, err := r.Claim(&second, kaban.Visitor(look), s.Secret)
+	taken, err := r.Claim(&second, kaban.Visitor(look), netip.Addr{}, s.Secret)
 	if err != nil || first.replaced != 1 || taken.Secret == s.Secret {
 		t.Errorf("got %+v, %v; replaced %d times", taken, err, first.replaced)
 	}
@@ -65,7 +67,7 @@ func TestReservedNames(t *testing.T) {
 	var r Registry
 	for _, name := range []string{"server", "SYSTEM", "kaban", "everyone", "all", "a11", "aII", "аӏӏ", "here", "hеre", "каban", "ЅYSTEM", "channeI", "channel"} {
 		u := named(t, name)
-		if _, err := r.Claim(new(owner), kaban.Visitor(u), ""); !errors.Is(err, ErrReserved) {
+		if _, err := r.Claim(new(owner), kaban.Visitor(u), netip.Addr{}, ""); !errors.Is(err, ErrReserved) {
 			t.Errorf("%s: got %v, want ErrReserved", name, err)
 		}
 		if _, err := r.Speak(u); !errors.Is(err, ErrReserved) {
@@ -91,7 +93,7 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 		for _, confirms := range []bool{false, true} {
 			t.Run(fmt.Sprint(place, confirms), func(t *testing.T) {
 				var r Registry
-				first, err := r.Claim(new(owner), ann, "")
+				first, err := r.Claim(new(owner), ann, netip.Addr{}, "")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -102,7 +104,7 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 					if k == place {
 						a = &live
 					}
-					a.session, err = r.Claim(&a.owner, ann, first.Secret)
+					a.session, err = r.Claim(&a.owner, ann, netip.Addr{}, first.Secret)
 					switch {
 					case k > place && confirms:
 						if !errors.Is(err, ErrTaken) {
@@ -124,13 +126,13 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 				}
 				// In any case the client can resume with the last secret it
 				// received.
-				last, err := r.Claim(new(owner), ann, live.session.Secret)
+				last, err := r.Claim(new(owner), ann, netip.Addr{}, live.session.Secret)
 				if err != nil {
 					t.Fatalf("the client cannot take back its name: %v", err)
 				}
 				r.Confirm(last)
 				for _, old := range []*Session{first, live.session} {
-					if _, err := r.Claim(new(owner), ann, old.Secret); !errors.Is(err, ErrTaken) {
+					if _, err := r.Claim(new(owner), ann, netip.Addr{}, old.Secret); !errors.Is(err, ErrTaken) {
 						t.Errorf("an old secret is still valid after the new one was confirmed: %v", err)
 					}
 				}
@@ -144,14 +146,14 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 func TestEarlierSecretsAreBounded(t *testing.T) {
 	var r Registry
 	ann := kaban.Visitor(named(t, "ann"))
-	s, err := r.Claim(new(owner), ann, "")
+	s, err := r.Claim(new(owner), ann, netip.Addr{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	shown := s.Secret
 	for k := range 5 * maxEarlier {
 		before := s
-		if s, err = r.Claim(new(owner), ann, shown); err != nil {
+		if s, err = r.Claim(new(owner), ann, netip.Addr{}, shown); err != nil {
 			t.Fatalf("attempt %d: %v", k, err)
 		}
 		if len(s.earlier) > maxEarlier {
@@ -161,7 +163,7 @@ func TestEarlierSecretsAreBounded(t *testing.T) {
 			t.Fatalf("attempt %d: the previous secret is no longer valid", k)
 		}
 	}
-	middle, err := r.Claim(new(owner), ann, s.Secret)
+	middle, err := r.Claim(new(owner), ann, netip.Addr{}, s.Secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,18 +179,18 @@ func TestLookAlikesAreTaken(t *testing.T) {
 		for _, order := range [][2]string{pair, {pair[1], pair[0]}} {
 			var r Registry
 			first, second := named(t, order[0]), named(t, order[1])
-			s, err := r.Claim(new(owner), kaban.Visitor(first), "")
+			s, err := r.Claim(new(owner), kaban.Visitor(first), netip.Addr{}, "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := r.Claim(new(owner), kaban.Visitor(second), ""); !errors.Is(err, ErrTaken) {
+			if _, err := r.Claim(new(owner), kaban.Visitor(second), netip.Addr{}, ""); !errors.Is(err, ErrTaken) {
 				t.Errorf("%s while %s is held: got %v, want ErrTaken", second, first, err)
 			}
 			if _, err := r.Speak(second); !errors.Is(err, ErrTaken) {
 				t.Errorf("%s speaks while %s is held: got %v, want ErrTaken", second, first, err)
 			}
 			r.Release(s)
-			s, err = r.Claim(new(owner), kaban.Visitor(second), "")
+			s, err = r.Claim(new(owner), kaban.Visitor(second), netip.Addr{}, "")
 			if err != nil {
 				t.Errorf("%s after %s: %v", second, first, err)
 				continue
@@ -201,21 +203,21 @@ func TestLookAlikesAreTaken(t *testing.T) {
 	}
 	var r Registry // i and l do not look alike in lower case
 	for _, name := range []string{"ian", "lan"} {
-		if _, err := r.Claim(new(owner), kaban.Visitor(named(t, name)), ""); err != nil {
+		if _, err := r.Claim(new(owner), kaban.Visitor(named(t, name)), netip.Addr{}, ""); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	// On return, a person may spell the name differently, unless that spelling
 	// belongs to someone else.
 	ian := r.sessions["ian"]
-	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), ian.Secret); !errors.Is(err, ErrTaken) {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), netip.Addr{}, ian.Secret); !errors.Is(err, ErrTaken) {
 		t.Errorf("Ian while lan is held: got %v, want ErrTaken", err)
 	}
 	r.Release(r.sessions["lan"])
-	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), ian.Secret); err != nil {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), netip.Addr{}, ian.Secret); err != nil {
 		t.Errorf("Ian alone: %v", err)
 	}
-	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "lan")), ""); !errors.Is(err, ErrTaken) {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "lan")), netip.Addr{}, ""); !errors.Is(err, ErrTaken) {
 		t.Errorf("lan while Ian is held: got %v, want ErrTaken", err)
 	}
 }
@@ -234,12 +236,12 @@ func TestSpeakingTakesTheName(t *testing.T) {
 		t.Fatalf("the same name again: %v", err)
 	}
 	for _, done := range []func(){first, second} {
-		if _, err := r.Claim(new(owner), kaban.Visitor(ann), ""); !errors.Is(err, ErrTaken) {
+		if _, err := r.Claim(new(owner), kaban.Visitor(ann), netip.Addr{}, ""); !errors.Is(err, ErrTaken) {
 			t.Errorf("a connection: got %v, want ErrTaken", err)
 		}
 		done()
 	}
-	if _, err := r.Claim(new(owner), kaban.Visitor(ann), ""); err != nil {
+	if _, err := r.Claim(new(owner), kaban.Visitor(ann), netip.Addr{}, ""); err != nil {
 		t.Errorf("after both: %v", err)
 	}
 }
@@ -249,19 +251,58 @@ func TestSpeakingTakesTheName(t *testing.T) {
 func TestAttemptsAfterTheNameWasFree(t *testing.T) {
 	var r Registry
 	ann := kaban.Visitor(named(t, "ann"))
-	first, err := r.Claim(new(owner), ann, "")
+	first, err := r.Claim(new(owner), ann, netip.Addr{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Release(first)
 	for k := range 3 {
-		if _, err := r.Claim(new(owner), ann, first.Secret); err != nil {
+		if _, err := r.Claim(new(owner), ann, netip.Addr{}, first.Secret); err != nil {
 			t.Fatalf("attempt %d: %v", k, err)
 		}
 	}
 	for _, wrong := range []string{"", "wrong"} {
-		if _, err := r.Claim(new(owner), ann, wrong); !errors.Is(err, ErrTaken) {
+		if _, err := r.Claim(new(owner), ann, netip.Addr{}, wrong); !errors.Is(err, ErrTaken) {
 			t.Errorf("%q: got %v, want ErrTaken", wrong, err)
 		}
+	}
+}
+
+// An account may have many connections. They end with their credentials.
+func TestConnectionsOfAccounts(t *testing.T) {
+	var r Registry
+	ann := kaban.Account("a1", named(t, "ann"))
+	var phone, laptop, other owner
+	first := r.Enter(&phone, ann, netip.Addr{}, &Credential{ID: "phone"})
+	second := r.Enter(&laptop, ann, netip.Addr{}, &Credential{ID: "laptop"})
+	r.Enter(&other, kaban.Account("a2", named(t, "bob")), netip.Addr{}, &Credential{ID: "phone"})
+	is := func(id string) func(*Credential) bool { return func(c *Credential) bool { return c.ID == id } }
+	if n := r.Revoke(ann.ID(), is("phone")); n != 1 || phone.revoked != 1 || laptop.revoked+other.revoked != 0 {
+		t.Errorf("%d revoked: %+v %+v %+v", n, phone, laptop, other)
+	}
+	r.Release(first)
+	r.Release(first)
+	if n := r.Revoke(ann.ID(), func(*Credential) bool { return true }); n != 1 || laptop.revoked != 1 {
+		t.Errorf("%d revoked after one was released", n)
+	}
+	r.Release(second)
+	if len(r.accounts) != 1 {
+		t.Errorf("left: %v", r.accounts)
+	}
+}
+
+func TestVisiting(t *testing.T) {
+	var r Registry
+	at := netip.MustParseAddr("192.0.2.7")
+	s, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ann")), at, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := r.Visiting(named(t, "ann")); !ok || got != at {
+		t.Errorf("ann is at %v, %v", got, ok)
+	}
+	r.Release(s)
+	if _, ok := r.Visiting(named(t, "ann")); ok {
+		t.Error("ann has gone")
 	}
 }

@@ -29,8 +29,9 @@ type Health struct {
 
 // Report is the result of checking a store.
 type Report struct {
-	Rooms    []Health // by name
-	Problems []string // those that concern no single room
+	Rooms     []Health // by name
+	Documents uint64   // those found, damaged ones included
+	Problems  []string // those that concern no single room
 }
 
 // Err returns all problems as one error, nil if everything is sound.
@@ -47,6 +48,16 @@ func (r *Report) Err() error {
 	return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(problems, "; "))
 }
 
+// Receiver gets what an export finds. Each function ends the export by returning an
+// error, which Export returns. What they get is valid only during the call.
+type Receiver struct {
+	Document func(*Document) error // if nil, documents are left out
+	Record   func(*Record) error
+	// Damaged gets the damage instead of damaged data: as a *DamagedError if it is an
+	// entry, as a *DocumentError if it is a document.
+	Damaged func(error) error
+}
+
 // Archive reads the data of a store that keeps everything, even while a server uses
 // it, and changes nothing. Every call sees the data as it is at one moment. One
 // goroutine at a time may use an archive.
@@ -54,12 +65,10 @@ type Archive interface {
 	// Rooms lists the rooms by name, without those whose name cannot be read.
 	Rooms(ctx context.Context) ([]Room, error)
 
-	// Export calls visit with every record of the given rooms, or of all rooms if
-	// there are none: room by room, by name, and in ascending order of seq. Damaged
-	// data is left out and passed to damaged, as a *DamagedError if it is an entry.
-	// Either function ends the export by returning an error, which Export returns.
-	// The record is valid only during the call.
-	Export(ctx context.Context, rooms []kaban.RoomName, visit func(*Record) error, damaged func(error) error) error
+	// Export passes on every record of the given rooms: room by room, by name, and in
+	// ascending order of seq. If no rooms are given, it passes on every document, by
+	// key, and then the records of all rooms.
+	Export(ctx context.Context, rooms []kaban.RoomName, to Receiver) error
 
 	// Check reads everything and reports whether it is sound. An error means that
 	// the check could not be made.
@@ -89,4 +98,9 @@ type Importer interface {
 	// entry or would leave a gap is ErrDiffers. With an error nothing of the batch
 	// is stored.
 	Import(ctx context.Context, records []Record) (added int, err error)
+
+	// ImportDocuments adds documents as one transaction and returns how many of them
+	// are new. A document that is there already is skipped. One with another value is
+	// ErrDiffers. With an error nothing is stored.
+	ImportDocuments(ctx context.Context, documents []Document) (added int, err error)
 }

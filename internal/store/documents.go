@@ -92,6 +92,10 @@ type Tx interface {
 	// Bump increments the revision of a room's rights. It creates the room, with an
 	// empty log, if it does not exist.
 	Bump(room kaban.RoomName) error
+	// Head returns the last seq of a room's log, with the writes before this one in
+	// the batch; 0 if there is no such room. A transaction of View has ErrReadOnly: it
+	// does not hold the log still.
+	Head(room kaban.RoomName) (uint64, error)
 	// Revision returns the revision of a room's rights: 0 until the first Bump.
 	Revision(room kaban.RoomName) (uint64, error)
 }

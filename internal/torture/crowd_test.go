@@ -259,7 +259,7 @@ func (c *crowd) hear(name, reader string, session, epoch *string) error {
 				return violation("the epoch changed")
 			}
 			*epoch = e.Epoch
-		case wire.TypeMessage, wire.TypeUnknown:
+		case wire.TypeMessage, wire.TypeMember, wire.TypeTopic, wire.TypeRoom, wire.TypeUnknown:
 			c.history.Saw(reader, Message{e.Seq, e.Username, e.Content})
 		case wire.TypePing:
 			if _, err := conn.Write((&wire.Request{Type: wire.TypePong}).Append(nil)); err != nil {

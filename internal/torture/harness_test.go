@@ -187,10 +187,10 @@ func (h *host) stored() ([]Message, error) {
 		return nil, err
 	}
 	var all []Message
-	err = s.Export(context.Background(), nil, func(r *store.Record) error {
+	err = s.Export(context.Background(), nil, store.Receiver{Record: func(r *store.Record) error {
 		all = append(all, Message{r.Seq, r.Author.Name().String(), r.Body})
 		return nil
-	}, func(err error) error { return err })
+	}, Damaged: func(err error) error { return err }})
 	return all, err
 }
 

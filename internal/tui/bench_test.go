@@ -29,7 +29,10 @@ func host(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms := chat.New(d, chat.Options{})
+	rooms, err := chat.New(context.Background(), d, chat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	m, err := conn.New(conn.Config{Submit: rooms.Submit, Loops: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -335,7 +335,7 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, err
 	}
-	post, err := wire.DecodePost(in.RawBody, s.chat.MaxContent())
+	post, err := wire.DecodePost(in.RawBody, s.chat.MaxContent(), kaban.Username{})
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

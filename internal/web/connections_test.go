@@ -93,7 +93,7 @@ func TestGoodRequestsBesideBadConnections(t *testing.T) {
 func TestAnswersThatNobodyReads(t *testing.T) {
 	inBubble(t, web.Config{}, func(t *testing.T, p *pipes, server *web.Server, d *dispatch.Dispatcher) {
 		for i := range 60 {
-			if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", "bot", fmt.Sprint(i), strings.Repeat("x", 5000)), func() {}); err != nil {
+			if _, err := d.Post(t.Context(), dispatch.Send{Draft: storetest.Draft(t, "lobby", "bot", fmt.Sprint(i), strings.Repeat("x", 5000))}, func() {}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -250,7 +250,11 @@ func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes,
 		if err != nil {
 			t.Fatal(err)
 		}
-		server, err := web.New(config, chat.New(d, chat.Options{}), nil)
+		rooms, err := chat.New(t.Context(), d, chat.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := web.New(config, rooms, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,7 +277,7 @@ func TestSlowReaders(t *testing.T) {
 			inBubble(t, web.Config{Hooks: oneHook{}}, func(t *testing.T, p *pipes, _ *web.Server, d *dispatch.Dispatcher) {
 				post := func(name string, n int) {
 					for i := range n {
-						if _, err := d.Post(t.Context(), storetest.Draft(t, "lobby", name, fmt.Sprint(name, i), content), func() {}); err != nil {
+						if _, err := d.Post(t.Context(), dispatch.Send{Draft: storetest.Draft(t, "lobby", name, fmt.Sprint(name, i), content)}, func() {}); err != nil {
 							t.Fatal(err)
 						}
 					}

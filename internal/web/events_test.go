@@ -15,6 +15,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/dispatch"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
 	"kaban/internal/web"
@@ -247,7 +248,7 @@ func TestEventsDrainADeafReader(t *testing.T) {
 	// In all more than the kernel takes for a reader.
 	content := strings.Repeat("🐢", kaban.DefaultMaxContent)
 	for i := range 600 {
-		if _, err := f.dispatcher.Post(t.Context(), storetest.Draft(t, "lobby", "bot", strconv.Itoa(i), content), func() {}); err != nil {
+		if _, err := f.dispatcher.Post(t.Context(), dispatch.Send{Draft: storetest.Draft(t, "lobby", "bot", strconv.Itoa(i), content)}, func() {}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -51,6 +51,7 @@ type fixture struct {
 	dispatcher *dispatch.Dispatcher
 	manager    *conn.Manager
 	web        *web.Server
+	chat       *chat.Chat
 	log        *syncBuffer
 	client     *http.Client
 }
@@ -82,8 +83,11 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms := chat.New(d, settings[0])
-	f := &fixture{t: t, dispatcher: d, log: new(syncBuffer)}
+	rooms, err := chat.New(context.Background(), d, settings[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, dispatcher: d, chat: rooms, log: new(syncBuffer)}
 	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
 	if f.manager, err = conn.New(conn.Config{Submit: rooms.Submit}); err != nil {
 		t.Fatal(err)

@@ -50,8 +50,8 @@ type change struct {
 
 var disk state
 
-// state has the changes of all files. Its lock is held during each write, so a
-// power loss happens between two writes.
+// state has the changes of all files. Its lock is held during each read and write, so
+// a power loss happens between two of them.
 type state struct {
 	sync.Mutex
 	original sqlite3.Tsqlite3_vfs
@@ -132,7 +132,7 @@ func open(tls *libc.TLS, _, path, file uintptr, flags int32, outFlags uintptr) i
 		table = libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(sqlite3.Tsqlite3_io_methods{})))
 		ours := (*sqlite3.Tsqlite3_io_methods)(unsafe.Pointer(table))
 		*ours = *(*sqlite3.Tsqlite3_io_methods)(unsafe.Pointer(*methods))
-		ours.FxClose, ours.FxWrite = pointer(closeFunc(closeFile)), pointer(transferFunc(write))
+		ours.FxClose, ours.FxRead, ours.FxWrite = pointer(closeFunc(closeFile)), pointer(transferFunc(readFile)), pointer(transferFunc(write))
 		ours.FxTruncate, ours.FxSync = pointer(truncateFunc(truncate)), pointer(syncFunc(syncFile))
 		d.tables[*methods], d.below[table] = table, *methods
 	}
@@ -154,6 +154,14 @@ func closeFile(tls *libc.TLS, file uintptr) int32 {
 	delete(disk.database, file)
 	disk.Unlock()
 	return call[closeFunc](methods.FxClose)(tls, file)
+}
+
+// readFile waits forever once the power is lost: the process must not see, and tell
+// its clients, what only the next one may find on the disk.
+func readFile(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
+	disk.Lock()
+	defer disk.Unlock()
+	return call[transferFunc](methodsBelow(file).FxRead)(tls, file, buffer, n, offset)
 }
 
 func write(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {

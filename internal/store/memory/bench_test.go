@@ -47,3 +47,5 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(used)/float64(s.log.len()), "B/entry")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/entry")
 }
+
+func BenchmarkDocuments(b *testing.B) { storetest.BenchmarkDocuments(b, New(0)) }

@@ -186,6 +186,17 @@ func (t *tx) Bump(name kaban.RoomName) error {
 	return nil
 }
 
+// Head implements store.Tx.
+func (t *tx) Head(name kaban.RoomName) (uint64, error) {
+	if t.store == nil {
+		return 0, store.ErrReadOnly
+	}
+	if r := t.store.rooms[name.Key()]; r != nil {
+		return r.head, nil
+	}
+	return 0, nil
+}
+
 // Revision implements store.Tx.
 func (t *tx) Revision(name kaban.RoomName) (uint64, error) {
 	revision, _ := t.now.revisions.Get(name.Key())

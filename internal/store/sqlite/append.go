@@ -63,10 +63,11 @@ type batch struct {
 	*database
 	ctx     context.Context
 	now     int64
-	touched map[string]*touched // by key
-	added   map[string]user     // authors that were not in memory, by key
-	keys    map[key]earlier     // of its entries, and of those that it repeats
-	entries []journaled         // of all rooms
+	touched map[string]*touched      // by key
+	added   map[string]user          // authors that were not in memory, by key
+	unsaved map[int64]kaban.Identity // those of them that are not in the database
+	keys    map[key]earlier          // of its entries, and of those that it repeats
+	entries []journaled              // of all rooms
 	merged  []merging
 	row     int64 // the one that it added to the journal; 0 if none
 	empty   int64 // the same, if the row has no entries
@@ -82,13 +83,18 @@ type touched struct {
 	entries  []unmergedEntry // of the batch
 }
 
-func (d *database) newBatch(ctx context.Context) batch {
-	return batch{
+// newBatch returns the batch of the writer, which the caller ends after its use.
+func (d *database) newBatch(ctx context.Context) *batch {
+	d.batch = batch{
 		database: d, ctx: context.WithoutCancel(ctx), now: d.now().UnixMilli(),
 		touched: make(map[string]*touched), added: make(map[string]user),
 		lastRoom: d.lastRoom, lastUser: d.lastUser,
 	}
+	return &d.batch
 }
+
+// end lets go of everything that the batch has collected.
+func (b *batch) end() { *b = batch{} }
 
 // Append implements store.Store.
 func (s *Store) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
@@ -101,6 +107,7 @@ func (s *Store) Append(ctx context.Context, writes []store.Write, results []stor
 		return nil
 	}
 	b := s.newBatch(ctx)
+	defer b.end()
 	if err := b.store(writes, results); err != nil {
 		clear(results)
 		return b.abort(fmt.Sprintf("append %d messages", len(writes)), err)
@@ -206,6 +213,9 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 			return store.Result{}, err
 		}
 	}
+	if err := b.saveUser(author); err != nil {
+		return store.Result{}, err
+	}
 	e, err := r.add(d, author, b.now)
 	if err != nil {
 		return store.Result{}, err
@@ -256,7 +266,8 @@ func repeated(e earlier, d *kaban.Draft, r *touched) store.Result {
 	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.Time, Duplicate: true}
 }
 
-// user returns an author, and adds it if it is new.
+// user returns an author. A new one gets an id, and saveUser saves it with its first
+// entry.
 func (b *batch) user(author kaban.Identity) (user, error) {
 	key := author.ID()
 	if u, ok := b.users[key]; ok {
@@ -274,8 +285,11 @@ func (b *batch) user(author kaban.Identity) (user, error) {
 			return user{}, fmt.Errorf("%w of users", errTooMany)
 		}
 		b.lastUser++
-		u.id = b.lastUser
-		_, err = b.stmts.addUser.ExecContext(b.ctx, u.id, key, u.name, b.sum.user(u.id, key, u.name))
+		u.id, err = b.lastUser, nil
+		if b.unsaved == nil {
+			b.unsaved = make(map[int64]kaban.Identity)
+		}
+		b.unsaved[u.id] = author
 	case err == nil && b.sum.user(u.id, key, u.name) != value:
 		err = errSum
 	}
@@ -287,6 +301,17 @@ func (b *batch) user(author kaban.Identity) (user, error) {
 	}
 	b.added[key] = u
 	return u, nil
+}
+
+// saveUser saves an author that is new.
+func (b *batch) saveUser(u user) error {
+	author, ok := b.unsaved[u.id]
+	if !ok {
+		return nil
+	}
+	delete(b.unsaved, u.id)
+	_, err := b.stmts.addUser.ExecContext(b.ctx, u.id, author.ID(), u.name, b.sum.user(u.id, author.ID(), u.name))
+	return err
 }
 
 // room returns a room as this transaction sees it, or nil.
@@ -321,6 +346,9 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 func (b *batch) publish() {
 	if len(b.users)+len(b.added) > maxUsers {
 		clear(b.users)
+	}
+	for _, author := range b.unsaved { // nothing by them is stored
+		delete(b.added, author.ID())
 	}
 	maps.Copy(b.users, b.added)
 	b.database.lastRoom, b.database.lastUser = b.lastRoom, b.lastUser

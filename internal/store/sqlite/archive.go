@@ -76,7 +76,6 @@ func (a *Archive) begin(ctx context.Context) error {
 		return explain(a.path, err)
 	}
 	a.problems = nil
-	clear(a.authors.known) // they are of another moment
 	var err error
 	a.contents, err = load(ctx, a.conn, a.authors, func(err error) error {
 		a.problems = append(a.problems, err)
@@ -111,13 +110,18 @@ func (a *Archive) sorted() []*room {
 }
 
 // Export implements store.Archive.
-func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, visit func(*store.Record) error, damaged func(error) error) (err error) {
+func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, to store.Receiver) (err error) {
 	if err := a.begin(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.end(ctx)) }()
 	for _, problem := range a.problems {
-		if err := damaged(problem); err != nil {
+		if err := to.Damaged(problem); err != nil {
+			return err
+		}
+	}
+	if len(only) == 0 && to.Document != nil {
+		if err := a.eachDocument(ctx, to.Document, to.Damaged); err != nil {
 			return err
 		}
 	}
@@ -128,13 +132,43 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, visit func(
 		err := a.eachOf(ctx, r, func(e *store.Entry) error {
 			record, err := recordOf(r.name, e)
 			if err != nil {
-				return damaged(&store.DamagedError{Room: r.name, Seq: e.Seq, Err: err})
+				return to.Damaged(&store.DamagedError{Room: r.name, Seq: e.Seq, Err: err})
 			}
-			return visit(record)
-		}, damaged)
+			return to.Record(record)
+		}, to.Damaged)
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// eachDocument calls visit with every document, and damaged with the damage of each that
+// cannot be read, until either returns an error.
+func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) error, damaged func(error) error) error {
+	rows, err := a.conn.QueryContext(ctx, "SELECT key, value, sum FROM documents ORDER BY key")
+	if err != nil {
+		return explain(a.path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		d, err := scanDocument(rows, &a.sum)
+		if err == nil {
+			err = d.Check()
+		}
+		if err != nil {
+			err = damaged(err)
+		} else {
+			err = visit(&d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := closeRows(rows); isDamage(err) {
+		return damaged(err)
+	} else if err != nil {
+		return explain(a.path, err)
 	}
 	return nil
 }

@@ -29,15 +29,18 @@ func archive(t *testing.T, dir string) *Archive {
 func records(t *testing.T, dir string, only ...kaban.RoomName) []store.Record {
 	t.Helper()
 	var all []store.Record
-	err := archive(t, dir).Export(t.Context(), only, func(r *store.Record) error {
+	err := archive(t, dir).Export(t.Context(), only, store.Receiver{Record: func(r *store.Record) error {
 		all = append(all, *r)
 		return nil
-	}, func(err error) error { return err })
+	}, Damaged: asError})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
+
+// asError ends an export at damage.
+func asError(err error) error { return err }
 
 // corrupt damages a closed database with SQL statements.
 func corrupt(t *testing.T, path string, statements ...string) {

@@ -149,3 +149,7 @@ func BenchmarkSum(b *testing.B) {
 		sum.entry(1<<40|1, 1, &e)
 	}
 }
+
+func BenchmarkDocuments(b *testing.B) {
+	storetest.BenchmarkDocuments(b, open(b, b.TempDir(), Options{}))
+}

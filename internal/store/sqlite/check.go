@@ -29,7 +29,7 @@ func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 	}
 	defer func() { err = errors.Join(err, a.end(ctx)) }()
 	extents := make(map[int64]extent)
-	if report.Problems, err = a.checkAll(ctx, extents); err != nil {
+	if report.Problems, err = a.checkAll(ctx, extents, report); err != nil {
 		return nil, err
 	}
 	for i, problem := range a.problems {
@@ -57,10 +57,11 @@ func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 }
 
 // checkAll makes the checks that concern no single room, and measures the rooms.
-func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent) (problems []string, err error) {
+func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent, report *store.Report) (problems []string, err error) {
 	for _, check := range []func(context.Context) ([]string, error){
 		a.checkWAL, a.checkFile, a.checkSchema, a.checkUsers, a.checkUnmerged,
 		func(ctx context.Context) ([]string, error) { return nil, a.measure(ctx, extents) },
+		func(ctx context.Context) ([]string, error) { return a.checkDocuments(ctx, &report.Documents) },
 	} {
 		found, err := check(ctx)
 		if problems = append(problems, found...); err == nil {
@@ -243,6 +244,20 @@ func (a *Archive) checkUsers(ctx context.Context) (problems []string, err error)
 		}
 	}
 	return problems, closeRows(rows)
+}
+
+// checkDocuments reads and counts all documents.
+func (a *Archive) checkDocuments(ctx context.Context, n *uint64) (problems []string, err error) {
+	err = a.eachDocument(ctx, func(*store.Document) error {
+		*n++
+		return nil
+	}, func(err error) error {
+		if *n++; len(problems) < maxProblems {
+			problems = append(problems, err.Error())
+		}
+		return nil
+	})
+	return problems, err
 }
 
 // twinQuery counts the merged entries with a place, or with a user and an id.

@@ -34,6 +34,7 @@ type database struct {
 
 	writing  sync.Mutex // guards the writer, from BEGIN until the memory is up to date
 	writer   *conn
+	batch    batch // the one in progress
 	stmts    writerStmts
 	users    map[string]user // a part of the authors, by the id of their identity
 	authors  *authors        // of entries that are compared with imported ones

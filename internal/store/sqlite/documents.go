@@ -74,7 +74,7 @@ func scanDocument(rows *sql.Rows, sum *summer) (d store.Document, _ error) {
 		err = errSum
 	}
 	if err != nil {
-		return d, &store.DocumentError{Key: d.Key, Err: err}
+		return store.Document{}, &store.DocumentError{Key: d.Key, Err: err}
 	}
 	return d, nil
 }
@@ -97,6 +97,7 @@ func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
 		return err
 	}
 	b := s.newBatch(ctx)
+	defer b.end()
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return b.abort(operation, err)
 	}
@@ -106,7 +107,7 @@ func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
 			b.giveUp(operation, nil)
 		}
 	}()
-	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: &b, changed: true}
+	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: b, changed: true}
 	err := t.run(run)
 	returned = true
 	switch {
@@ -214,14 +215,14 @@ type tx struct {
 	batch   *batch
 	reader  *reader
 	changed bool // a savepoint is set, or none is needed
-	bumps   []bump
+	bumps   []revised
 	writes  int
 	failed  error // the first error that makes the transaction fail
 	fatal   bool  // the error is of SQLite, which may have ended the transaction
 }
 
-// bump is a room with the revision that it had before.
-type bump struct {
+// revised is a room with the revision that it had before.
+type revised struct {
 	room     *touched
 	revision uint64
 	added    bool
@@ -258,8 +259,7 @@ func (t *tx) undo() {
 	for i := len(t.bumps) - 1; i >= 0; i-- {
 		one := &t.bumps[i]
 		if one.room.revision = one.revision; one.added {
-			delete(t.batch.touched, one.room.key)
-			t.batch.lastRoom--
+			delete(t.batch.touched, one.room.key) // its id is not used again
 		}
 	}
 }
@@ -342,13 +342,24 @@ func (t *tx) Bump(name kaban.RoomName) error {
 			return t.check(err)
 		}
 	}
-	t.bumps = append(t.bumps, bump{r, r.revision, added})
+	t.bumps = append(t.bumps, revised{r, r.revision, added})
 	if r.revision == math.MaxInt64 {
 		return t.fail(fmt.Errorf("%w of revisions of %s", errTooMany, name))
 	}
 	r.revision++
 	_, err := b.stmts.setRevision.ExecContext(t.ctx, r.revision, t.sum.room(r.id, r.key, r.name.String(), b.mergedHead(r.room), r.revision), r.id)
 	return t.check(err)
+}
+
+// Head implements store.Tx.
+func (t *tx) Head(name kaban.RoomName) (uint64, error) {
+	if t.batch == nil {
+		return 0, store.ErrReadOnly
+	}
+	if r := t.batch.room(name); r != nil {
+		return r.head, nil
+	}
+	return 0, nil
 }
 
 // Revision implements store.Tx.

@@ -44,16 +44,21 @@ func varied(t *testing.T) (dir string) {
 		if i == 30 {
 			mergeNow(t, s)
 		}
+		if i%7 == 0 {
+			put(t, s, fmt.Sprintf("document/%d/é", i), strings.Repeat(content, i%3), fmt.Sprint("changed/", i%4), fmt.Sprint("\x00\xff", i))
+			bump(t, s, []string{"lobby", "Ops"}[i%2])
+		}
 	}
 	return dir
 }
 
 // kept is everything that can be read from a database, in every way.
 type kept struct {
-	epoch   string
-	records []string
-	found   []string // by id, through the indexes
-	rooms   []string // by key
+	epoch     string
+	records   []string
+	documents []string
+	found     []string // by id, through the indexes
+	rooms     []string // by key
 }
 
 func keptIn(ctx context.Context, dir string) (k kept, err error) {
@@ -65,14 +70,17 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 	type id struct{ user, id string }
 	var ids []id
 	var keys []string
-	err = s.Export(ctx, nil, func(r *store.Record) error {
+	err = s.Export(ctx, nil, store.Receiver{Damaged: asError, Document: func(d *store.Document) error {
+		k.documents = append(k.documents, fmt.Sprintf("%q %x", d.Key, d.Value))
+		return nil
+	}, Record: func(r *store.Record) error {
 		k.records = append(k.records, fmt.Sprintf("%+v", *r))
 		ids = append(ids, id{r.Author.ID(), r.ID.String()})
 		if !slices.Contains(keys, r.Room.Key()) {
 			keys = append(keys, r.Room.Key())
 		}
 		return nil
-	}, func(err error) error { return err })
+	}})
 	if err != nil {
 		return k, err
 	}
@@ -88,7 +96,7 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		k.found = append(k.found, fmt.Sprint(id, found))
 	}
 	for _, room := range keys {
-		found, err := lines(ctx, s.conn, fmt.Sprintf("SELECT id || name || head FROM rooms INDEXED BY sqlite_autoindex_rooms_1 WHERE key = '%s'", room))
+		found, err := lines(ctx, s.conn, fmt.Sprintf("SELECT id || name || head || ' ' || revision FROM rooms INDEXED BY sqlite_autoindex_rooms_1 WHERE key = '%s'", room))
 		if err != nil {
 			return k, err
 		}
@@ -98,7 +106,7 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 }
 
 func (k kept) equal(other kept) bool {
-	return k.epoch == other.epoch && slices.Equal(k.records, other.records) && slices.Equal(k.found, other.found) && slices.Equal(k.rooms, other.rooms)
+	return k.epoch == other.epoch && slices.Equal(k.records, other.records) && slices.Equal(k.documents, other.documents) && slices.Equal(k.found, other.found) && slices.Equal(k.rooms, other.rooms)
 }
 
 // check returns the problems that Check finds as one error.
@@ -154,7 +162,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 			at := copyFiles(t, c.dir)
 			os.Remove(filepath.Join(at, databaseName+"-shm"))
 			want, err := keptIn(t.Context(), at)
-			if err != nil || len(want.records) != 60 {
+			if err != nil || len(want.records) != 60 || len(want.documents) != 9+4 {
 				t.Fatalf("%d records, %v", len(want.records), err)
 			}
 			if err := check(t.Context(), at); err != nil {
@@ -301,12 +309,12 @@ func TestADamagedMessage(t *testing.T) {
 	// Everything else can be exported. A backup is refused.
 	var damaged []uint64
 	n := 0
-	err := archive(t, dir).Export(t.Context(), nil, func(*store.Record) error { n++; return nil }, func(err error) error {
+	err := archive(t, dir).Export(t.Context(), nil, store.Receiver{Record: func(*store.Record) error { n++; return nil }, Damaged: func(err error) error {
 		if bad, ok := errors.AsType[*store.DamagedError](err); ok {
 			damaged = append(damaged, bad.Seq)
 		}
 		return nil
-	})
+	}})
 	if err != nil || n != 36-3+3 || !slices.Equal(damaged, []uint64{10, 11, 20}) {
 		t.Errorf("export: %d messages, %v damaged, %v", n, damaged, err)
 	}

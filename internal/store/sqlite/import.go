@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ func (s *Store) Import(ctx context.Context, records []store.Record) (added int, 
 		return 0, err
 	}
 	b := s.newBatch(ctx)
+	defer b.end()
 	if added, err = b.importAll(records); err != nil {
 		return 0, b.abort("import", err)
 	}
@@ -61,6 +63,9 @@ func (b *batch) importAll(records []store.Record) (added int, err error) {
 // importOne adds a record to its room, or compares it with the entry that is there.
 func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 	author, err := b.user(r.Author)
+	if err == nil {
+		err = b.saveUser(author)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -118,6 +123,50 @@ func differs(r *store.Record, same bool) error {
 
 func nameOfRecord(r *store.Record) string {
 	return fmt.Sprintf("message %d of %s", r.Seq, r.Room)
+}
+
+// ImportDocuments implements store.Importer.
+func (s *Store) ImportDocuments(ctx context.Context, documents []store.Document) (added int, err error) {
+	for i := range documents {
+		if err := documents[i].Check(); err != nil {
+			return 0, err
+		}
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	b := s.newBatch(ctx)
+	defer b.end()
+	if added, err = b.importDocuments(documents); err != nil {
+		return 0, b.abort("import documents", err)
+	}
+	s.tendWAL(b.ctx)
+	return added, nil
+}
+
+func (b *batch) importDocuments(documents []store.Document) (added int, err error) {
+	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+		return 0, err
+	}
+	for i := range documents {
+		d := &documents[i]
+		stored, err := b.stmts.get(b.ctx, &b.sum, d.Key)
+		switch {
+		case err != nil:
+			return 0, err
+		case stored == nil:
+			_, err = b.stmts.putDocument.ExecContext(b.ctx, d.Key, d.Value, b.sum.document(d.Key, d.Value))
+			added++
+		case !bytes.Equal(stored, d.Value):
+			err = fmt.Errorf("%w: the document %q has another value there", store.ErrDiffers, d.Key)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return added, b.commit()
 }
 
 // explainConflict returns the error of an import that failed, for example because an

@@ -21,10 +21,10 @@ var (
 )
 
 // readRun calls visit with the entries from one seq to another of a room, up or
-// down, until visit returns false. rows and err are the result of a query for them,
-// on the connection of the authors.
-// At the first entry that is not there as it was written, readRun returns its seq
-// and what is wrong with it.
+// down, until visit returns false. An entry is valid during the call. rows and err are
+// the result of a query for the entries, on the connection of the authors. At the first
+// entry that is not there as it was written, readRun returns its seq and what is wrong
+// with it.
 func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to uint64, visit func(e *store.Entry, user int64) bool) (damaged uint64, damage, _ error) {
 	next, step, n := from, uint64(1), to-from+1
 	if to < from {
@@ -40,10 +40,10 @@ func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to u
 		return sort(err)
 	}
 	defer rows.Close()
+	var e store.Entry // outside of the loop, because Scan makes all of them escape
+	var place, user, value int64
+	var username sql.NullString
 	for ; n > 0 && rows.Next(); n-- {
-		var e store.Entry
-		var place, user, value int64
-		var username sql.NullString
 		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value); err != nil {
 			return next, err, nil // a value has the wrong type
 		}

@@ -40,6 +40,8 @@ func RunArchive(t *testing.T, archives Archives) {
 		{"an import carries every kind and author", archives.testImport},
 		{"an import goes on where the room ends", archives.testImportGoesOn},
 		{"an import refuses what differs", archives.testImportDiffers},
+		{"an export has all documents first, of the same moment", archives.testExportDocuments},
+		{"an import of documents", archives.testImportDocuments},
 		{"a closed store imports nothing", archives.testImportClosed},
 		{"a check of sound data", archives.testCheck},
 		{"an archive sees one moment", archives.testMoment},
@@ -107,15 +109,18 @@ func (a *Archives) filled(t *testing.T) (location string, s store.Importer, reco
 func (a *Archives) export(t *testing.T, location string, rooms ...kaban.RoomName) []store.Record {
 	t.Helper()
 	var records []store.Record
-	err := a.archive(t, location).Export(t.Context(), rooms, func(r *store.Record) error {
+	err := a.archive(t, location).Export(t.Context(), rooms, store.Receiver{Record: func(r *store.Record) error {
 		records = append(records, *r)
 		return nil
-	}, func(err error) error { return err })
+	}, Damaged: asError})
 	if err != nil {
 		t.Fatalf("Export: %v", err)
 	}
 	return records
 }
+
+// asError ends an export at damage.
+func asError(err error) error { return err }
 
 func equalRecords(t *testing.T, what string, got, want []store.Record) {
 	t.Helper()
@@ -153,12 +158,12 @@ func (a *Archives) testExportEnds(t *testing.T) {
 	enough := errors.New("enough")
 	n := 0
 	archive := a.archive(t, location)
-	err := archive.Export(t.Context(), nil, func(*store.Record) error {
+	err := archive.Export(t.Context(), nil, store.Receiver{Record: func(*store.Record) error {
 		if n++; n == 3 {
 			return enough
 		}
 		return nil
-	}, func(err error) error { return err })
+	}, Damaged: asError})
 	if !errors.Is(err, enough) || n != 3 {
 		t.Errorf("Export = %v after %d records, want the error of the third", err, n)
 	}
@@ -262,6 +267,79 @@ func (a *Archives) testImportDiffers(t *testing.T) {
 	}
 }
 
+// exported returns the documents of an export as "key=value".
+func (a *Archives) exported(t *testing.T, location string, during func(), rooms ...kaban.RoomName) (found []string) {
+	t.Helper()
+	records := 0
+	err := a.archive(t, location).Export(t.Context(), rooms, store.Receiver{Damaged: asError, Document: func(d *store.Document) error {
+		if during(); records > 0 {
+			t.Errorf("the document %q comes after records", d.Key)
+		}
+		found = append(found, d.Key+"="+string(d.Value))
+		return nil
+	}, Record: func(*store.Record) error {
+		records++
+		return nil
+	}})
+	if err != nil {
+		t.Fatalf("Export: %v", err)
+	}
+	return found
+}
+
+func (a *Archives) testExportDocuments(t *testing.T) {
+	location, s, records := a.filled(t)
+	put(t, s, "b", "2", "a", "\x00\xff", "c", "")
+	writes := 0
+	got := a.exported(t, location, func() {
+		writes++
+		put(t, s, "a", fmt.Sprint(writes), fmt.Sprint("new-", writes), "x")
+		Append(t, s, Draft(t, "lobby", "carol", fmt.Sprint("later-", writes), "x"))
+	})
+	if want := []string{"a=\x00\xff", "b=2", "c="}; !slices.Equal(got, want) {
+		t.Errorf("the documents are %q, want %q", got, want)
+	}
+	if got := a.exported(t, location, func() {}, RoomName(t, "lobby")); got != nil {
+		t.Errorf("an export of a room has the documents %q", got)
+	}
+	if got := a.exported(t, location, func() {}); len(got) != 6 {
+		t.Errorf("the next export has %q", got)
+	}
+	if got := a.export(t, location); len(got) != len(records)+3 {
+		t.Errorf("it has %d records, want %d", len(got), len(records)+3)
+	}
+	enough := errors.New("enough")
+	err := a.archive(t, location).Export(t.Context(), nil, store.Receiver{Damaged: asError, Document: func(*store.Document) error { return enough }})
+	if !errors.Is(err, enough) {
+		t.Errorf("Export = %v, want the error of the receiver", err)
+	}
+}
+
+func (a *Archives) testImportDocuments(t *testing.T) {
+	s := a.open(t, a.New(t))
+	put(t, s, "old", "1")
+	list := []store.Document{{Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte{}}, {Key: "old", Value: []byte("1")}, {Key: "a", Value: []byte("1")}}
+	for i, want := range []int{2, 0} {
+		if n, err := s.ImportDocuments(t.Context(), list); err != nil || n != want {
+			t.Errorf("import %d = %d, %v; want %d", i, n, err, want)
+		}
+	}
+	for name, bad := range map[string]store.Document{
+		"another value":   {Key: "old", Value: []byte("2")},
+		"an empty value":  {Key: "old", Value: []byte{}},
+		"no value":        {Key: "c"},
+		"no key":          {Value: []byte("x")},
+		"too long a key":  {Key: strings.Repeat("k", store.MaxKey+1), Value: []byte("x")},
+		"its own earlier": {Key: "new", Value: []byte("y")},
+	} {
+		n, err := s.ImportDocuments(t.Context(), []store.Document{{Key: "new", Value: []byte("x")}, bad})
+		if differs := bad.Value != nil && (bad.Key == "old" || bad.Key == "new"); n != 0 || err == nil || errors.Is(err, store.ErrDiffers) != differs || errors.Is(err, store.ErrBroken) {
+			t.Errorf("import of %s = %d, %v", name, n, err)
+		}
+	}
+	wantDocuments(t, s, "a=1", "b=", "old=1")
+}
+
 func (a *Archives) testImportClosed(t *testing.T) {
 	_, s, records := a.filled(t)
 	if err := s.Close(); err != nil {
@@ -270,10 +348,14 @@ func (a *Archives) testImportClosed(t *testing.T) {
 	if _, err := s.Import(t.Context(), records); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Import after Close: %v, want ErrClosed", err)
 	}
+	if _, err := s.ImportDocuments(t.Context(), nil); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("ImportDocuments after Close: %v, want ErrClosed", err)
+	}
 }
 
 func (a *Archives) testCheck(t *testing.T) {
 	location, s, records := a.filled(t)
+	put(t, s, "a", "1", "b", "")
 	for _, when := range []string{"open", "closed"} {
 		archive := a.archive(t, location)
 		report, err := archive.Check(t.Context())
@@ -284,7 +366,7 @@ func (a *Archives) testCheck(t *testing.T) {
 		for _, room := range report.Rooms {
 			entries += room.Entries
 		}
-		if report.Err() != nil || len(report.Rooms) != 3 || report.Rooms[2].Room.Name != RoomName(t, "lobby") || entries != uint64(len(records)) {
+		if report.Err() != nil || len(report.Rooms) != 3 || report.Rooms[2].Room.Name != RoomName(t, "lobby") || entries != uint64(len(records)) || report.Documents != 2 {
 			t.Errorf("check of an %s store: %+v", when, report)
 		}
 		if err := archive.Lost(t.Context()); err != nil {
@@ -300,11 +382,11 @@ func (a *Archives) testCheck(t *testing.T) {
 func (a *Archives) testMoment(t *testing.T) {
 	location, s, want := a.filled(t)
 	var got []store.Record
-	err := a.archive(t, location).Export(t.Context(), nil, func(r *store.Record) error {
+	err := a.archive(t, location).Export(t.Context(), nil, store.Receiver{Damaged: asError, Record: func(r *store.Record) error {
 		got = append(got, *r)
 		Append(t, s, Draft(t, r.Room.String(), "carol", fmt.Sprint("later-", len(got)), "x"), Draft(t, "zoo", "carol", fmt.Sprint("zoo-", len(got)), "x"))
 		return nil
-	}, func(err error) error { return err })
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,13 +398,16 @@ func (a *Archives) testMoment(t *testing.T) {
 
 func (a *Archives) testBackup(t *testing.T) {
 	location, s, records := a.filled(t)
+	put(t, s, "a", "1", "b", "")
+	bump(t, s, "lobby")
+	bump(t, s, "empty-room")
 	file := filepath.Join(t.TempDir(), "backup")
 	var done, total int64
 	report, err := a.archive(t, location).Backup(t.Context(), file, func(d, n int64) { done, total = d, n })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Err() != nil || len(report.Rooms) != 3 || report.Rooms[2].Entries != 6 {
+	if report.Err() != nil || len(report.Rooms) != 4 || report.Rooms[3].Entries != 6 || report.Documents != 2 {
 		t.Errorf("the backup is %+v", report)
 	}
 	if done != total || total == 0 {
@@ -330,6 +415,8 @@ func (a *Archives) testBackup(t *testing.T) {
 	}
 	epoch := s.Epoch()
 	Append(t, s, Draft(t, "lobby", "alice", "later", "not in the backup"))
+	put(t, s, "a", "not in the backup")
+	bump(t, s, "lobby")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -342,6 +429,9 @@ func (a *Archives) testBackup(t *testing.T) {
 		}
 		epochs = append(epochs, restored.Epoch())
 		equalRecords(t, "a restored backup", a.export(t, to), records)
+		wantDocuments(t, restored, "a=1", "b=")
+		wantRevision(t, restored, "lobby", 1)
+		wantRevision(t, restored, "empty-room", 1)
 		if got := Append(t, restored, Draft(t, "lobby", "alice", "later", "something else"))[0]; got.Seq != 7 || got.Err != nil {
 			t.Errorf("the next draft: %+v, want seq 7", got)
 		}

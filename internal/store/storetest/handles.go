@@ -28,6 +28,9 @@ func (d *Driver) runHandles(t *testing.T) {
 		{"concurrent appends of both handles keep one gap-free order", testHandlesOrder},
 		{"both handles send the same at once", testHandlesSendTheSame},
 		{"no handle sees part of a batch", testHandlesBatches},
+		{"revisions and documents are shared", testHandlesRevisions},
+		{"a transaction is visible at once", testHandlesAtOnce},
+		{"transactions of both handles come one after the other", func(t *testing.T, a, b store.Store) { testCounter(t, a, b) }},
 		{"a closed handle leaves the other one open", testHandlesClose},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -160,6 +160,9 @@ func testIdentities(t *testing.T, s store.Store) {
 		if entries[i].Username != want {
 			t.Errorf("entry %d is by %s, want %s", i+1, entries[i].Username, want)
 		}
+		if got, want := entries[i].Author, []kaban.Draft{visitor, account, renamed}[i].Author.ID(); got != want {
+			t.Errorf("entry %d is by %s, want %s", i+1, got, want)
+		}
 	}
 }
 
@@ -257,6 +260,8 @@ func testClosed(t *testing.T, s store.Store) {
 	_, calls["Room"] = s.Room(t.Context(), d.Room)
 	_, calls["Read"] = s.Read(t.Context(), d.Room, store.Page{Limit: 1})
 	calls["Append"] = s.Append(t.Context(), Writes(d), make([]store.Result, 1))
+	calls["Update"] = s.Update(t.Context(), func(store.Tx) error { return nil })
+	calls["View"] = s.View(t.Context(), func(store.Tx) error { return nil })
 	for call, err := range calls {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("%s after Close: %v, want ErrClosed", call, err)

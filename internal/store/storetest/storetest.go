@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"kaban"
@@ -42,6 +43,20 @@ func Run(t *testing.T, driver Driver) {
 		{"a closed store says so", testClosed},
 		{"whether calls wait never changes", driver.testInstant},
 		{"a context that has ended", driver.testEndedContext},
+		{"documents are put, read and deleted", testDocuments},
+		{"limits of documents", testDocumentLimits},
+		{"scans", testScan},
+		{"many documents", testManyDocuments},
+		{"an Update that fails stores nothing", testFailedUpdate},
+		{"functions that do not return", testUnreturnedFunctions},
+		{"a View only reads", testViewOnlyReads},
+		{"a View sees one state", testViewIsOneState},
+		{"a View does not wait for a transaction", testViewDoesNotWait},
+		{"transactions come one after the other", func(t *testing.T, s store.Store) { testCounter(t, s) }},
+		{"writes are decided in their order, each alone", testDecide},
+		{"writes rely on revisions", testRevisions},
+		{"random transactions", driver.testRandom},
+		{"documents: a context that has ended", driver.testEndedContextOfDocuments},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, driver.open(t)) })
@@ -138,6 +153,15 @@ func Writes(drafts ...kaban.Draft) []store.Write {
 	batch := make([]store.Write, len(drafts))
 	for i := range drafts {
 		batch[i].Draft = drafts[i]
+	}
+	return batch
+}
+
+// many returns drafts with ids from first.
+func many(t testing.TB, room string, first, n int) []kaban.Draft {
+	batch := make([]kaban.Draft, n)
+	for i := range batch {
+		batch[i] = Draft(t, room, "alice", fmt.Sprintf("%s-%d", room, first+i), fmt.Sprint("message ", first+i))
 	}
 	return batch
 }

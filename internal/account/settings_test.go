@@ -1,0 +1,212 @@
+package account
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+func TestSettings(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	for _, c := range []struct {
+		key, value, want string
+		ok               bool
+	}{
+		{"access", "signup", "signup", true},
+		{"access", "Open", "", false},
+		{"access", "", "", false},
+		{"create_rooms", "admin", "admin", true},
+		{"create_rooms", "guest", "", false},
+		{"invite_members", "admin", "admin", true},
+		{"auto_join", " #News,, Dev ", "news,dev", true},
+		{"auto_join", "not a room!", "", false},
+		{"auto_join", "", "", true},
+		{"oidc.issuer", "https://id.example.org/realm", "https://id.example.org/realm", true},
+		{"oidc.issuer", "http://localhost:9998", "http://localhost:9998", true},
+		{"oidc.issuer", "http://id.example.org", "", false},
+		{"oidc.issuer", "https://user:pw@id.example.org", "", false},
+		{"oidc.max_age", "12h", "12h", true},
+		{"oidc.max_age", "7d", "7d", true},
+		{"oidc.max_age", "1s", "", false},
+		{"oidc.max_age", "soon", "", false},
+		{"oidc.name", "a\nb", "", false},
+		{"oidc.name", strings.Repeat("x", maxSetting+1), "", false},
+	} {
+		err := w.Set(w.ctx, alice, c.key, c.value)
+		if _, isValue := errors.AsType[*ValueError](err); (err == nil) != c.ok || !c.ok && !isValue {
+			t.Errorf("%s = %.30q: %v", c.key, c.value, err)
+		}
+		if got, err := w.Setting(w.ctx, c.key); c.ok && (got != c.want || err != nil) {
+			t.Errorf("%s is %q, %v, want %q", c.key, got, err, c.want)
+		}
+	}
+	settings, _, err := w.Settings(w.ctx)
+	w.must(err)
+	if settings.Access != access.Registration || settings.CreateRooms != kaban.RoleAdmin || settings.InviteMembers != kaban.RoleAdmin || settings.AutoJoin != nil {
+		t.Errorf("settings are %+v", settings)
+	}
+	infos, err := w.ListSettings(w.ctx, alice)
+	if err != nil || len(infos) != len(registry) || infos[0] != (SettingInfo{"access", "signup", "open", registry[0].help}) {
+		t.Errorf("the list is %+v, %v", infos, err)
+	}
+	// A default is not stored, so that it can change.
+	w.must(w.Set(w.ctx, alice, "create_rooms", "member"))
+	if strings.Contains(w.everything(), "setting/create_rooms=") {
+		t.Error("a default is stored")
+	}
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	_, _, err = w.Invite(w.ctx, bob, NewInvite{})
+	wantCode(t, "invite against invite_members", err, "forbidden")
+}
+
+func TestUnknownSettingNamesTheNearest(t *testing.T) {
+	for key, want := range map[string]string{
+		"acess": "access", "create_room": "create_rooms", "autojoin": "auto_join", "oidc.maxage": "oidc.max_age",
+		"oidc_issuer": "oidc.issuer", strings.Repeat("x", 1<<20): "access",
+	} {
+		_, err := findSetting(key)
+		unknown, ok := errors.AsType[*UnknownSettingError](err)
+		if !ok || len(key) < 100 && unknown.Nearest != want {
+			t.Errorf("%.20s: %v, want %s", key, err, want)
+		}
+	}
+}
+
+func TestDefaultsAreAccepted(t *testing.T) {
+	for _, s := range registry {
+		if got, err := s.parse(s.fallback); got != s.fallback || err != nil {
+			t.Errorf("%s: the default %q becomes %q, %v", s.key, s.fallback, got, err)
+		}
+		if s.help == "" {
+			t.Errorf("%s has no help", s.key)
+		}
+	}
+}
+
+func TestAuditPages(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	for range 20 {
+		w.pass(time.Second)
+		w.must(w.SetName(w.ctx, bob, "", "Bob"))
+		w.must(w.SetName(w.ctx, Operator(), "bob", "Robert"))
+	}
+	all := func(q AuditQuery) (rows []people.Audit) {
+		t.Helper()
+		for q.Limit = 7; ; {
+			page, err := w.Audit(w.ctx, alice, q)
+			w.must(err)
+			if rows = append(rows, page.Rows...); page.Cursor == "" {
+				return rows
+			}
+			q.After = page.Cursor
+		}
+	}
+	if rows := all(AuditQuery{Action: "account.name"}); len(rows) != 40 || !slices.IsSortedFunc(rows, func(a, b people.Audit) int { return int(a.Time - b.Time) }) {
+		t.Errorf("%d rows", len(rows))
+	}
+	if rows := all(AuditQuery{Action: "account.name", Actor: "BOB"}); len(rows) != 20 || rows[0].Address != "192.0.2.2" || rows[0].Subject != "bob" {
+		t.Errorf("%d rows by bob: %+v", len(rows), rows[:1])
+	}
+	if rows := all(AuditQuery{Operator: true}); len(rows) != 20 {
+		t.Errorf("%d rows by the operator", len(rows))
+	}
+	if rows := all(AuditQuery{Action: "account", Subject: "bob"}); len(rows) != 41 {
+		t.Errorf("%d rows about bob", len(rows))
+	}
+	if rows := all(AuditQuery{Action: "acc"}); len(rows) != 0 {
+		t.Errorf("%d rows of half an action", len(rows))
+	}
+	start := w.now()
+	if rows := all(AuditQuery{From: start - 9_000, To: start - 4_000}); len(rows) != 10 {
+		t.Errorf("%d rows within five seconds", len(rows))
+	}
+	for _, cursor := range []string{"x", "12", "-1-x"} {
+		if _, err := w.Audit(w.ctx, alice, AuditQuery{After: cursor}); err == nil {
+			t.Errorf("the cursor %q is accepted", cursor)
+		}
+	}
+}
+
+func TestMaintain(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	_, _, err := w.Invite(w.ctx, alice, NewInvite{})
+	w.must(err)
+	_, err = w.BeginGrant(w.ctx, Device{})
+	w.must(err)
+	_, _, err = w.MakeToken(w.ctx, alice, NewToken{Name: "short", Expires: time.Hour})
+	w.must(err)
+	w.failed("", "192.0.2.66")
+	maintain := func() {
+		t.Helper()
+		for range 100 {
+			more, err := w.Maintain(w.ctx)
+			w.must(err)
+			if !more {
+				return
+			}
+		}
+		t.Fatal("there is always more to do")
+	}
+	count := func(what string) int { return strings.Count(w.everything(), what) }
+	maintain()
+	if count("\ninvite/") != 1 || count(`"kind":"grant"`) != 1 || count(`"address":"192.0.2.66"`) != 1 {
+		t.Error("something was removed too early")
+	}
+	w.pass(inviteFor)
+	maintain()
+	if count("\ninvite/") != 0 || count(`"kind":"grant"`) != 0 || count(`"name":"short"`) != 1 {
+		t.Error("invites and grants stay")
+	}
+	w.pass(addressesFor)
+	for i := range 1200 {
+		w.must(w.SetName(w.ctx, alice, "", "Alice"))
+		if i%100 == 0 {
+			w.pass(time.Hour)
+		}
+	}
+	maintain()
+	if count(`"name":"short"`) != 0 {
+		t.Error("an expired token stays")
+	}
+	rows := func() (with, without int) {
+		w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
+			found, _, err := people.Audits.Since(tx, 0, nil, 5000)
+			for _, r := range found {
+				if strings.Contains(r.ID, "192.0.2") || r.Address != "" {
+					with++
+				} else {
+					without++
+				}
+			}
+			return err
+		}))
+		return with, without
+	}
+	if with, without := rows(); with != 1200 || without < 4 {
+		t.Errorf("%d rows with an address, %d without", with, without)
+	}
+	w.pass(addressesFor)
+	maintain()
+	if with, without := rows(); with != 0 || without < 1204 {
+		t.Errorf("a month later %d rows with an address, %d without", with, without)
+	}
+	w.pass(auditFor)
+	maintain()
+	if with, without := rows(); with+without != 0 {
+		t.Errorf("a year later %d rows", with+without)
+	}
+	if _, err := w.Renew(w.ctx, alice.Principal); err != nil {
+		t.Errorf("a device without an expiry: %v", err)
+	}
+}

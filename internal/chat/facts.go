@@ -1,0 +1,294 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// The settings that decisions depend on.
+const (
+	settingAccess        = "access"         // see access.Admission
+	settingCreateRooms   = "create_rooms"   // the smallest role that may create public rooms
+	settingInviteMembers = "invite_members" // the smallest role that may invite members
+)
+
+// readServer reads the facts about the server.
+func readServer(tx store.Tx) (f access.Server, err error) {
+	f = access.Server{Claim: access.Unclaimed, Admission: access.Open, MembersCreate: true, MembersInvite: true}
+	owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, 1)
+	if err != nil {
+		return access.Server{}, err
+	}
+	if len(owners) > 0 {
+		f.Claim, f.Admission = access.Claimed, access.InviteOnly
+	}
+	for key, set := range map[string]func(string) error{
+		settingAccess:        func(s string) (err error) { f.Admission, err = access.ParseAdmission(s); return err },
+		settingCreateRooms:   func(s string) error { f.MembersCreate = s == kaban.RoleMember.String(); return nil },
+		settingInviteMembers: func(s string) error { f.MembersInvite = s == kaban.RoleMember.String(); return nil },
+	} {
+		switch setting, err := people.Settings.Get(tx, key); {
+		case errors.Is(err, people.ErrNotFound):
+		case err != nil:
+			return access.Server{}, err
+		default:
+			if err := set(setting.Value); err != nil {
+				return access.Server{}, err
+			}
+		}
+	}
+	return f, nil
+}
+
+// isOpen reports whether visitors may do everything that a room allows.
+func (c *Chat) isOpen() bool { return c.server.Load().Admission == access.Open }
+
+// Reload reads the facts about the server again after the settings or the owners have
+// changed, and has all rights decided anew.
+func (c *Chat) Reload(ctx context.Context) error {
+	var server access.Server
+	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		server, err = readServer(tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	c.server.Store(&server)
+	c.dispatcher.Invalidate()
+	return nil
+}
+
+// scene is what a transaction says about somebody in a room.
+type scene struct {
+	access.Facts
+	room    people.Room   // the zero value if there is none
+	member  people.Member // the zero value if there is none
+	account people.Account
+}
+
+// scene reads the facts about the user in a room. exists is set if there is such a
+// room, and visits if a user without an account is in it.
+func (u User) scene(tx store.Tx, name kaban.RoomName, exists, visits bool) (s scene, err error) {
+	if s.Server, err = readServer(tx); err != nil {
+		return scene{}, err
+	}
+	s.Server.Local = true
+	if err := readRoom(tx, &s, name, exists); err != nil {
+		return scene{}, err
+	}
+	if u.account() == "" {
+		err = u.visitorFacts(tx, &s, visits)
+		return s, err
+	}
+	s.account, err = people.Accounts.Get(tx, u.account())
+	if errors.Is(err, people.ErrNotFound) {
+		return s, nil // it has no rights at all
+	}
+	if err != nil {
+		return scene{}, err
+	}
+	if err := u.chat.accountFacts(tx, &s); err != nil {
+		return scene{}, err
+	}
+	s.Who.Reach, s.Who.Writes = reach(u.credential, name.Key()), u.credential == nil || !u.credential.ReadOnly
+	if s.account.Bot {
+		err = u.chat.limitBot(tx, &s, name, exists)
+	}
+	return s, err
+}
+
+// readRoom reads the facts about a room. Without the name of a room it does nothing.
+func readRoom(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
+	if name.IsZero() {
+		return nil
+	}
+	room, stored, err := people.Rooms.Known(tx, name)
+	if err != nil {
+		return err
+	}
+	if name.IsDirect() {
+		s.Room = access.NewRoom(kaban.RoomDirect, room.Flags, false)
+	}
+	if !stored && (!exists || name.IsDirect()) {
+		return nil
+	}
+	s.room, s.Room = room, access.NewRoom(room.Kind, room.Flags, false)
+	return nil
+}
+
+// visitorFacts adds the facts about a user without an account.
+func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
+	s.Who = access.Identity{
+		Active: true, Named: !u.id.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
+		Reach: reach(u.credential, s.room.Key), Writes: true,
+	}
+	if in {
+		s.Membership.Role = kaban.RoomRoleMember
+	}
+	s.Membership.Standing = access.Good
+	subjects := []string{u.id.ID()}
+	if at := u.address(); at.IsValid() {
+		subjects = append(subjects, people.AddressSubject(at.String()))
+	}
+	for _, subject := range subjects {
+		standing, err := u.chat.standing(tx, s.room.Key, subject)
+		if err != nil {
+			return err
+		}
+		s.Membership.Standing = min(s.Membership.Standing, standing)
+	}
+	return nil
+}
+
+// accountFacts adds the facts about the scene's account.
+func (c *Chat) accountFacts(tx store.Tx, s *scene) error {
+	s.Who = access.Identity{
+		Role: s.account.Role, Active: s.account.Status == people.StatusActive, Named: true, Person: !s.account.Bot,
+		Reach: access.ReachServer, Writes: true,
+	}
+	s.Membership.Standing = access.Good
+	if s.room.Key == "" {
+		return nil
+	}
+	member, in, err := people.Members.Find(tx, s.room.Key, s.account.ID)
+	if err != nil {
+		return err
+	}
+	if in {
+		s.member, s.Membership.Role = member, member.Role
+	}
+	s.Membership.Standing, err = c.standing(tx, s.room.Key, accountIdentity(s.account.ID))
+	return err
+}
+
+// limitBot limits the facts about a bot by those about its owner.
+func (c *Chat) limitBot(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
+	owner, err := people.Accounts.Get(tx, s.account.Owner)
+	if errors.Is(err, people.ErrNotFound) {
+		s.Who.Active = false
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	of := scene{account: owner}
+	of.Server = s.Server
+	if err := readRoom(tx, &of, name, exists); err != nil {
+		return err
+	}
+	if err := c.accountFacts(tx, &of); err != nil {
+		return err
+	}
+	s.Facts = access.Limit(s.Facts, of.Facts)
+	return nil
+}
+
+// maxOps is how many ops of a room are looked through for one that may go on alone.
+const maxOps = 1000
+
+// seekOtherOp notes whether a person other than the user is an op of the room.
+func (s *scene) seekOtherOp(tx store.Tx, except string) error {
+	ops, _, err := people.Members.Ops(tx, s.room.Key, maxOps)
+	if err != nil {
+		return err
+	}
+	other := false
+	for _, op := range ops {
+		if op.Account == except {
+			continue
+		}
+		account, err := people.Accounts.Get(tx, op.Account)
+		if err != nil && !errors.Is(err, people.ErrNotFound) {
+			return err
+		}
+		if other = err == nil && !account.Bot && account.Status == people.StatusActive; other {
+			break
+		}
+	}
+	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
+	return nil
+}
+
+// standing returns what moderation left an identity or an address in a room.
+func (c *Chat) standing(tx store.Tx, room, subject string) (access.Standing, error) {
+	if room == "" {
+		return access.Good, nil
+	}
+	banned, muted, err := people.Restricted(tx, room, subject, c.now())
+	switch {
+	case err != nil:
+		return access.Banned, err
+	case banned:
+		return access.Banned, nil
+	case muted:
+		return access.Muted, nil
+	}
+	return access.Good, nil
+}
+
+// accountIdentity returns the id of the identity of an account.
+func accountIdentity(id string) string { return kaban.Account(id, kaban.Username{}).ID() }
+
+// target reads the facts about the person that an action is done to.
+func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Account, visitor bool, err error) {
+	s.Target = access.Target{Whom: access.Other, Reachable: true}
+	t, err = people.Accounts.Named(tx, name)
+	switch {
+	case errors.Is(err, people.ErrNotFound):
+		// A visitor need not be here: a ban or a mute is for the name.
+		subject := kaban.Visitor(name)
+		if visitor = true; subject.ID() == u.id.ID() {
+			s.Target.Whom = access.Self
+		}
+		s.Target.RoomRole = kaban.RoomRoleMember
+		s.Target.Standing, err = u.chat.standing(tx, s.room.Key, subject.ID())
+		return people.Account{Username: name.String()}, true, err
+	case err != nil:
+		return people.Account{}, false, err
+	}
+	if t.ID == u.account() {
+		s.Target.Whom = access.Self
+	}
+	s.Target.Role = t.Role
+	member, in, err := people.Members.Find(tx, s.room.Key, t.ID)
+	if err != nil {
+		return people.Account{}, false, err
+	}
+	if in {
+		s.Target.RoomRole = member.Role
+	}
+	if s.Target.Standing, err = u.chat.standing(tx, s.room.Key, accountIdentity(t.ID)); err != nil {
+		return people.Account{}, false, err
+	}
+	if s.Who.Role == kaban.RoleGuest { // nobody else's rights depend on it
+		if s.Target.SharesRoom, err = sharesRoom(tx, u.account(), t.ID); err != nil {
+			return people.Account{}, false, err
+		}
+	}
+	_, err = people.Blocks.Get(tx, t.ID, u.account())
+	s.Target.Reachable = errors.Is(err, people.ErrNotFound)
+	if err != nil && !s.Target.Reachable {
+		return people.Account{}, false, err
+	}
+	return t, false, nil
+}
+
+// sharesRoom reports whether two accounts are in a room together.
+func sharesRoom(tx store.Tx, a, b string) (shared bool, err error) {
+	if a == "" {
+		return false, nil
+	}
+	var failed error
+	err = people.Members.AllOf(tx, a, func(m *people.Member) bool {
+		_, shared, failed = people.Members.Find(tx, m.Room, b)
+		return !shared && failed == nil
+	})
+	return shared, errors.Join(err, failed)
+}

@@ -1,0 +1,265 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// Place is a room to be joined, as Locate or Find found it. It ends in Join or in
+// Abandon.
+type Place struct {
+	dispatch.Place
+	giveBack func() // nil if the room existed
+}
+
+// Abandon gives up a place that is not joined.
+func (p *Place) Abandon() {
+	if p.giveBack != nil {
+		p.giveBack()
+	}
+}
+
+// NewRoomsError says that a room cannot be made because too many were made lately.
+type NewRoomsError struct {
+	Room kaban.RoomName
+	Wait time.Duration // until it can; at least a second
+}
+
+func (e *NewRoomsError) Error() string {
+	return fmt.Sprintf("there is no room %s, and too many rooms were made lately to make it now; join one that exists, or try again in %s", e.Room, e.Wait)
+}
+
+// Locate returns a place without asking the store, or false if that takes Find. It
+// never blocks.
+func (u User) Locate(room kaban.RoomName, start Start) (Place, bool) {
+	if !u.isPlain(room, u.chat.dispatcher.Peek(room)) {
+		return Place{}, false
+	}
+	found, ok := u.chat.dispatcher.Known(room, start)
+	return Place{Place: found}, ok
+}
+
+// Find returns a place in a room to join. An account becomes a member. A room that
+// there is not counts against the limit of new rooms; for an account it is made at
+// once. Find blocks while the store is asked. It returns ErrNotFound, ErrForbidden,
+// ErrAuthRequired and a *NewRoomsError.
+func (u User) Find(ctx context.Context, room kaban.RoomName, start Start) (Place, error) {
+	for range maxRulings {
+		p, err := u.find(ctx, room, start)
+		if !errors.Is(err, store.ErrStale) {
+			return p, u.chat.count(err)
+		}
+	}
+	return Place{}, u.chat.count(store.ErrStale)
+}
+
+func (u User) find(ctx context.Context, room kaban.RoomName, start Start) (p Place, err error) {
+	if p.Place, err = u.chat.dispatcher.Find(ctx, room, start); err != nil {
+		return Place{}, err
+	}
+	if p.Revision() == 0 && u.isPlain(room, nil) {
+		if !p.IsNew() {
+			return p, nil
+		}
+		return u.reserve(p, room)
+	}
+	found, err := u.rule(ctx, access.Join, room, !p.IsNew())
+	switch {
+	case err != nil:
+		return Place{}, err
+	case found.revision != p.Revision():
+		return Place{}, store.ErrStale
+	case u.account() == "" && p.IsNew():
+		return u.reserve(p, room)
+	case u.account() == "":
+		return p, nil
+	case p.IsNew():
+		if err := u.Create(ctx, room, NewRoom{Kind: kaban.RoomPublic}); err != nil && !errors.Is(err, ErrRoomTaken) {
+			return Place{}, err
+		}
+		return Place{}, store.ErrStale // it exists now
+	case found.member.Account == "":
+		if err := u.enter(ctx, room); err != nil {
+			return Place{}, err
+		}
+		return Place{}, store.ErrStale // a member now
+	}
+	p.From(found.member.From)
+	if u.credential.ReadOnly {
+		p.Rights = &dispatch.Rights{Refusal: refusalOf(access.Forbidden, access.Send), Lasting: true}
+	}
+	return p, nil
+}
+
+// reserve counts a room against the limit of new rooms.
+func (u User) reserve(p Place, room kaban.RoomName) (Place, error) {
+	if err := u.can(access.Create, false, false); err != nil {
+		return Place{}, err
+	}
+	limits, name := u.chat.newRooms, u.id.Name().Key()
+	if wait := limits.take(name, u.remote); wait > 0 {
+		return Place{}, &NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)}
+	}
+	p.giveBack = func() { limits.give(name, u.remote) }
+	return p, nil
+}
+
+// enter makes an account a member of a public room.
+func (u User) enter(ctx context.Context, room kaban.RoomName) error {
+	return u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
+		s, err := u.scene(tx, room, true, false)
+		if err != nil {
+			return err
+		}
+		if err := refusalOf(access.Can(access.Join, s.Facts), access.Join); err != nil || s.member.Account != "" {
+			return err
+		}
+		from, err := firstVisible(tx, &s.room, room)
+		if err != nil {
+			return err
+		}
+		return people.Enter(tx, &s.room, &people.Member{
+			Room: s.room.Key, Account: s.account.ID, Role: kaban.RoomRoleMember, From: from, Since: u.chat.now(),
+		})
+	})
+}
+
+// Join makes a connection a member of a room. Only the waker's goroutine calls it.
+// It returns ErrForbidden, a *ResyncError, ErrTooManyRooms, a *LookalikeError and
+// ErrStale, after which the place must be found again.
+func (u User) Join(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
+	if p.Revision() == 0 && u.account() == "" {
+		if err := u.can(access.Join, p.giveBack == nil, false); err != nil {
+			p.Abandon()
+			return nil, Joined{}, err
+		}
+	}
+	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.id, p.Place)
+	if err != nil {
+		p.Abandon()
+		return nil, Joined{}, u.chat.count(err)
+	}
+	u.chat.counters.joins.Add(1)
+	if p.giveBack != nil {
+		u.chat.counters.newRooms.Add(1)
+	}
+	return s, joined, nil
+}
+
+// Watch subscribes to a room without becoming a member. It blocks while the store
+// is asked; otherwise it is like Join. It returns ErrNotFound and a *ResyncError.
+func (u User) Watch(ctx context.Context, w Waker, format Format, room kaban.RoomName, start Start) (*Subscription, Joined, error) {
+	for range maxRulings {
+		s, joined, err := u.watch(ctx, w, format, room, start)
+		if !errors.Is(err, store.ErrStale) {
+			return s, joined, err
+		}
+	}
+	return nil, Joined{}, u.chat.count(store.ErrStale)
+}
+
+func (u User) watch(ctx context.Context, w Waker, format Format, room kaban.RoomName, start Start) (*Subscription, Joined, error) {
+	_, found, err := u.lookUp(ctx, access.Read, room)
+	if err != nil {
+		return nil, Joined{}, err
+	}
+	place, err := u.chat.dispatcher.Find(ctx, room, start)
+	if err != nil {
+		return nil, Joined{}, u.chat.count(err)
+	}
+	if place.Revision() != found.revision {
+		return nil, Joined{}, store.ErrStale
+	}
+	place.From(found.member.From)
+	s, joined, err := u.chat.dispatcher.Watch(w, w, format, u.id, place)
+	if err != nil {
+		return nil, Joined{}, u.chat.count(err)
+	}
+	u.chat.counters.watches.Add(1)
+	return s, joined, nil
+}
+
+// Leave ends a subscription; see dispatch.Dispatcher.Leave. If the room vanishes
+// with it and nothing sent there is under way, it does not count as made.
+func (u User) Leave(s *Subscription, underWay bool) {
+	if u.chat.dispatcher.Leave(s) && !underWay && !u.id.IsZero() {
+		u.chat.newRooms.give(u.id.Name().Key(), u.remote)
+	}
+}
+
+// Draft returns what a member says, to be submitted. The subscription is the
+// member's, nil if there is none. Whether the member may say it is decided when it is
+// committed. It returns ErrNotJoined.
+func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m kaban.Message) (Send, error) {
+	if s == nil {
+		return Send{}, u.chat.count(refusalOf(access.NotJoined, access.Send))
+	}
+	d := m.Draft(u.id, s.Room().Name(), id)
+	d.Origin = origin
+	return Send{Draft: d, Subscription: s}, nil
+}
+
+// judge decides whether a member may send; see dispatch.Judge.
+func (c *Chat) judge(r *dispatch.Room, identity string, _ *dispatch.Rights, generation uint64) (*dispatch.Rights, error) {
+	account, _ := kaban.AuthorOf(identity)
+	if account == "" && r.Revision() == 0 && c.isOpen() {
+		return c.openRights(generation), nil
+	}
+	rights := &dispatch.Rights{Generation: generation}
+	err := c.dispatcher.View(context.Background(), func(tx store.Tx) (err error) {
+		if rights.Revision, err = tx.Revision(r.Name()); err != nil {
+			return err
+		}
+		u := User{chat: c, id: kaban.IdentityOf(identity)}
+		s, err := u.scene(tx, r.Name(), true, true)
+		if err != nil {
+			return err
+		}
+		if s.room.Kind == kaban.RoomDirect {
+			if s.Target.Reachable, err = u.reaches(tx, &s.room); err != nil {
+				return err
+			}
+		}
+		rights.Refusal = refusalOf(access.Can(access.Send, s.Facts), access.Send)
+		return nil
+	})
+	return rights, err
+}
+
+// openRights returns the rights of all visitors of an open server in rooms whose
+// rights were never changed. They share one value.
+func (c *Chat) openRights(generation uint64) *dispatch.Rights {
+	if rights := c.open.Load(); rights != nil && rights.Generation == generation {
+		return rights
+	}
+	rights := &dispatch.Rights{Generation: generation}
+	c.open.Store(rights)
+	return rights
+}
+
+// reaches reports whether nobody in a direct room of two has blocked the user.
+func (u User) reaches(tx store.Tx, room *people.Room) (bool, error) {
+	if len(room.People) != kaban.MinDirect {
+		return true, nil
+	}
+	for _, other := range room.People {
+		if other == u.account() {
+			continue
+		}
+		switch _, err := people.Blocks.Get(tx, other, u.account()); {
+		case err == nil:
+			return false, nil
+		case !errors.Is(err, people.ErrNotFound):
+			return false, err
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,847 @@
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/sqlite"
+	"kaban/internal/store/storetest"
+)
+
+// town is a claimed server with accounts.
+type town struct {
+	t     testing.TB
+	chat  *Chat
+	store store.Store
+	ids   int // of messages
+}
+
+// newTown returns a server with the owner olga, the admin adam, the members ann, bob
+// and cat, and the guest gus.
+func newTown(t testing.TB, s store.Store) *town {
+	t.Helper()
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		for name, role := range map[string]kaban.Role{
+			"olga": kaban.RoleOwner, "adam": kaban.RoleAdmin, "ann": kaban.RoleMember, "bob": kaban.RoleMember,
+			"cat": kaban.RoleMember, "gus": kaban.RoleGuest,
+		} {
+			if err := people.Accounts.Put(tx, &people.Account{ID: "id-" + name, Username: name, Role: role, Status: people.StatusActive}); err != nil {
+				return err
+			}
+		}
+		return people.Settings.Put(tx, &people.Setting{Key: "access", Value: "open"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{PresenceDelay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return &town{t: t, chat: chatOver(t, d, Options{}), store: s}
+}
+
+func (w *town) user(name string) User {
+	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), "", &Credential{ID: "device"})
+}
+
+func (w *town) visitor(name, remote string) User {
+	return w.chat.As(kaban.Visitor(storetest.Username(w.t, name)), remote)
+}
+
+func (w *town) id() kaban.MessageID {
+	w.t.Helper()
+	w.ids++
+	id, err := kaban.ParseMessageID(fmt.Sprint("m", w.ids))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// do carries out an act of somebody without a subscription.
+func (w *town) do(name, room string, a Act) error {
+	w.t.Helper()
+	a.Room, a.ID = storetest.RoomName(w.t, room), w.id()
+	send, err := w.user(name).Act(nil, 0, a)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, err = w.user(name).Commit(w.t.Context(), send)
+	return err
+}
+
+// to returns an act done to somebody.
+func (w *town) to(name string, action access.Action) Act {
+	return Act{Action: action, Subject: storetest.Username(w.t, name)}
+}
+
+func (w *town) create(name, room string, kind kaban.RoomKind) {
+	w.t.Helper()
+	if err := w.user(name).Create(w.t.Context(), storetest.RoomName(w.t, room), NewRoom{Kind: kind}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// follow joins a room and reads its log from behind an entry.
+func (w *town) follow(u User, room string, after uint64) (*Subscription, error) {
+	w.t.Helper()
+	place, err := u.Find(w.t.Context(), storetest.RoomName(w.t, room), Start{After: after, Resume: true})
+	if err != nil {
+		return nil, err
+	}
+	s, _, err := u.Join(reader{}, u, plain{}, place)
+	return s, err
+}
+
+// say submits a message and returns the error of its receipt. What else comes first is
+// thrown away.
+func (w *town) say(u User, s *Subscription, content string) error {
+	w.t.Helper()
+	message, err := kaban.NewMessage(u.Identity().Name(), content, 100)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	send, err := u.Draft(s, 0, w.id(), message)
+	if err != nil {
+		return err
+	}
+	w.chat.Submit([]Send{send})
+	for {
+		segment := s.Next()
+		switch {
+		case segment.Receipt != nil:
+			return segment.Receipt.Err
+		case segment.Behind:
+			if err := s.Fetch(w.t.Context()); err != nil {
+				w.t.Fatal(err)
+			}
+		case segment.Frames != nil:
+			s.Advance(&segment, len(segment.Frames))
+		default: // it is not committed yet
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// drain returns the entries that come next, one string each, and why it ends, if the
+// reader is expelled.
+func (w *town) drain(s *Subscription) (entries []string, expelled string) {
+	w.t.Helper()
+	var text strings.Builder
+	for {
+		segment := s.Next()
+		switch {
+		case segment.Behind:
+			if err := s.Fetch(w.t.Context()); err != nil {
+				w.t.Fatal(err)
+			}
+			continue
+		case segment.Receipt != nil:
+			fmt.Fprintf(&text, "%d own\n", segment.Receipt.Seq)
+			continue
+		case segment.Expelled != nil:
+			expelled = segment.Expelled.Reason
+		case segment.Frames != nil:
+			text.Write(segment.Frames)
+			s.Advance(&segment, len(segment.Frames))
+			continue
+		}
+		return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n"), expelled
+	}
+}
+
+func (w *town) history(u User, room string) ([]Entry, error) {
+	page, err := u.History(w.t.Context(), storetest.RoomName(w.t, room), Query{Limit: 500})
+	return page.Entries, err
+}
+
+func want(t testing.TB, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// drivers runs a test over each store.
+func drivers(t *testing.T, test func(t *testing.T, s store.Store)) {
+	t.Run("memory", func(t *testing.T) { test(t, memory.New(0)) })
+	t.Run("sqlite", func(t *testing.T) {
+		s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "data"), sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		test(t, s)
+	})
+}
+
+func TestAPrivateRoom(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "den", kaban.RoomPrivate)
+		ann, bob := w.user("ann"), w.user("bob")
+		hers, err := w.follow(ann, "den", 0)
+		want(t, "ann joins", err, nil)
+		want(t, "ann speaks", w.say(ann, hers, "secret"), nil)
+		for _, u := range []User{bob, w.user("olga"), w.user("gus"), w.visitor("vic", "192.0.2.1:1"), w.chat.As(kaban.Identity{}, "")} {
+			name := u.Identity().ID()
+			_, err := w.history(u, "den")
+			wantErr := ErrNotFound
+			if name == "account:id-olga" {
+				wantErr = ErrForbidden // an admin knows of it and does not read it
+			}
+			want(t, name+" reads", err, wantErr)
+			_, _, err = u.Watch(t.Context(), reader{}, plain{}, storetest.RoomName(t, "den"), Start{})
+			want(t, name+" watches", err, wantErr)
+			if rooms, _ := u.Rooms("", 0); len(rooms) != 1 {
+				t.Errorf("%s lists %v", name, rooms)
+			}
+		}
+		_, err = w.follow(bob, "den", 0)
+		want(t, "bob joins", err, ErrRoomTaken)
+		want(t, "bob invites himself", w.do("bob", "den", w.to("bob", access.Invite)), ErrNotFound)
+		want(t, "ann invites bob", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+		his, err := w.follow(bob, "den", 0)
+		want(t, "bob joins", err, nil)
+		if got, _ := w.drain(his); len(got) != 3 || got[1] != "2 ann: secret" {
+			t.Errorf("bob reads %q", got)
+		}
+		want(t, "bob kicks ann", w.do("bob", "den", w.to("ann", access.Kick)), ErrForbidden)
+		want(t, "bob speaks", w.say(bob, his, "hi"), nil)
+		want(t, "ann kicks bob", w.do("ann", "den", w.to("bob", access.Kick)), nil)
+		want(t, "bob speaks again", w.say(bob, his, "hello?"), dispatch.ErrExpelled)
+		if got, why := w.drain(his); why != "kicked" || len(got) != 1 || got[0] != "" {
+			t.Errorf("then bob gets %q and %q", got, why)
+		}
+		_, err = w.history(bob, "den")
+		want(t, "bob reads", err, ErrNotFound)
+		want(t, "ann parts", ann.Part(t.Context(), storetest.RoomName(t, "den")), ErrLastOp)
+	})
+}
+
+// Who joins a room with the history "joined" sees what comes from then on, however
+// they ask, and another beginning when they come back.
+func TestHistoryFromJoining(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "den", kaban.RoomPrivate)
+		ann, bob := w.user("ann"), w.user("bob")
+		hers, err := w.follow(ann, "den", 0)
+		want(t, "ann joins", err, nil)
+		want(t, "set", w.do("ann", "den", Act{Change: people.RoomChange{History: people.HistoryJoined}}), nil)
+		want(t, "before", w.say(ann, hers, "before"), nil) // 3
+		want(t, "invite", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+		want(t, "after", w.say(ann, hers, "after"), nil) // 5
+		got, err := w.history(bob, "den")
+		if err != nil || len(got) != 2 || got[0].Seq != 4 {
+			t.Errorf("bob reads %+v, %v", got, err)
+		}
+		page, err := bob.History(t.Context(), storetest.RoomName(t, "den"), Query{Before: 4, HasBefore: true})
+		if err != nil || len(page.Entries) != 0 || page.More {
+			t.Errorf("before joining: %+v, %v", page, err)
+		}
+		_, err = w.follow(bob, "den", 2)
+		if lost, ok := errors.AsType[*ResyncError](err); !ok || lost.Oldest != 4 {
+			t.Errorf("to resume before: %v", err)
+		}
+		_, _, err = bob.Watch(t.Context(), reader{}, plain{}, storetest.RoomName(t, "den"), Start{After: 2, Resume: true})
+		if lost, ok := errors.AsType[*ResyncError](err); !ok || lost.Oldest != 4 {
+			t.Errorf("to watch from before: %v", err)
+		}
+		his, err := w.follow(bob, "den", 3)
+		want(t, "to resume from there", err, nil)
+		if got, _ := w.drain(his); len(got) != 2 {
+			t.Errorf("bob is given %q", got)
+		}
+		want(t, "kick", w.do("ann", "den", w.to("bob", access.Kick)), nil) // 6
+		want(t, "away", w.say(ann, hers, "away"), nil)                     // 7
+		want(t, "invite again", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+		if got, err := w.history(bob, "den"); err != nil || len(got) != 1 || got[0].Seq != 8 {
+			t.Errorf("back, bob reads %+v, %v", got, err)
+		}
+	})
+}
+
+func TestDirectRooms(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		ann, bob := w.user("ann"), w.user("bob")
+		names := func(all ...string) (names []kaban.Username) {
+			for _, name := range all {
+				names = append(names, storetest.Username(t, name))
+			}
+			return names
+		}
+		room, err := ann.Direct(t.Context(), names("bob"))
+		if err != nil || !room.IsDirect() {
+			t.Fatalf("%v, %v", room, err)
+		}
+		for _, again := range []func() (kaban.RoomName, error){
+			func() (kaban.RoomName, error) { return ann.Direct(t.Context(), names("bob", "ann", "bob")) },
+			func() (kaban.RoomName, error) { return bob.Direct(t.Context(), names("ann")) },
+		} {
+			if same, err := again(); err != nil || same != room {
+				t.Errorf("the same people: %v, %v", same, err)
+			}
+		}
+		if three, err := ann.Direct(t.Context(), names("bob", "cat")); err != nil || three == room {
+			t.Errorf("three people: %v, %v", three, err)
+		}
+		_, err = ann.Direct(t.Context(), names("ann"))
+		if few, ok := errors.AsType[*PeopleError](err); !ok || few.People != 1 {
+			t.Errorf("alone: %v", err)
+		}
+		_, err = ann.Direct(t.Context(), names("nobody"))
+		want(t, "nobody", err, ErrNotFound)
+		_, err = w.user("gus").Direct(t.Context(), names("ann"))
+		want(t, "a guest who shares no room", err, ErrNotFound)
+		_, err = w.visitor("vic", "").Direct(t.Context(), names("ann"))
+		want(t, "a visitor", err, ErrAuthRequired)
+		for _, outsider := range []string{"cat", "olga"} {
+			_, err := w.history(w.user(outsider), room.String())
+			want(t, outsider+" reads", err, ErrNotFound)
+		}
+		his, err := w.follow(bob, room.String(), 0)
+		want(t, "bob joins", err, nil)
+		want(t, "bob speaks", w.say(bob, his, "hi"), nil)
+		for _, action := range []access.Action{access.Invite, access.Kick, access.Ban, access.Mute} {
+			if err := w.do("ann", room.String(), w.to("bob", action)); !errors.Is(err, ErrForbidden) {
+				t.Errorf("%v in a direct room: %v", action, err)
+			}
+		}
+		err = s.Update(t.Context(), func(tx store.Tx) error {
+			return people.Blocks.Put(tx, &people.Block{Account: "id-ann", Blocked: "id-bob"})
+		})
+		want(t, "block", err, nil)
+		w.chat.dispatcher.Invalidate()
+		want(t, "a blocked person speaks", w.say(bob, his, "hello?"), ErrForbidden)
+	})
+}
+
+func TestModeration(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "den", kaban.RoomPublic)
+		ann, bob := w.user("ann"), w.user("bob")
+		his, err := w.follow(bob, "den", 0)
+		want(t, "bob joins", err, nil)
+		hers, err := w.follow(ann, "den", 0)
+		want(t, "ann joins", err, nil)
+		flags := func(texts ...string) Act { return Act{Change: people.RoomChange{Flags: &texts}} }
+		archived := func(yes bool) Act { return Act{Change: people.RoomChange{Archived: &yes}} }
+		role := func(name string, r kaban.RoomRole) Act {
+			return Act{Action: access.SetRoomRole, Subject: storetest.Username(t, name), Role: r}
+		}
+		for _, step := range []struct {
+			what string
+			by   string
+			act  Act
+			err  error
+			says error // when bob speaks then
+		}{
+			{"mute", "ann", w.to("bob", access.Mute), nil, ErrForbidden},
+			{"unmute by the muted", "bob", w.to("bob", access.Unmute), ErrForbidden, ErrForbidden},
+			{"unmute", "adam", w.to("bob", access.Unmute), nil, nil},
+			{"announce", "ann", flags("announce"), nil, ErrForbidden},
+			{"voice", "ann", role("bob", kaban.RoomRoleSpeaker), nil, nil},
+			{"no voice", "ann", role("bob", kaban.RoomRoleMember), nil, ErrForbidden},
+			{"topic by a member", "bob", Act{Action: access.SetTopic, Topic: "x"}, ErrForbidden, ErrForbidden},
+			{"topic", "ann", Act{Action: access.SetTopic, Topic: "x"}, nil, ErrForbidden},
+			{"no flags", "ann", flags(), nil, nil},
+			{"archive", "ann", archived(true), nil, ErrForbidden},
+			{"mute in an archive", "ann", w.to("bob", access.Mute), ErrForbidden, ErrForbidden},
+			{"unarchive", "ann", archived(false), nil, nil},
+			{"op by a member", "bob", role("bob", kaban.RoomRoleOp), ErrForbidden, nil},
+			{"op", "ann", role("bob", kaban.RoomRoleOp), nil, nil},
+			{"ops demote ops", "bob", role("ann", kaban.RoomRoleMember), nil, nil},
+			{"kick a stranger", "bob", w.to("cat", access.Kick), ErrNotFound, nil},
+			{"public again", "bob", Act{Change: people.RoomChange{Kind: kaban.RoomPrivate}}, nil, nil},
+			{"never back", "bob", Act{Change: people.RoomChange{Kind: kaban.RoomPublic}}, ErrForbidden, nil},
+		} {
+			want(t, step.what, w.do(step.by, "den", step.act), step.err)
+			want(t, "bob after "+step.what, w.say(bob, his, "hi"), step.says)
+		}
+		if got, why := w.drain(hers); why != "" || len(got) < 5 {
+			t.Errorf("ann, a member still, gets %q, %q", got, why)
+		}
+	})
+}
+
+// A room that becomes private ends the reading of all that are not in it.
+func TestARoomBecomesPrivate(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPublic)
+	den := storetest.RoomName(t, "den")
+	bob, err := w.follow(w.user("bob"), "den", 0)
+	want(t, "bob joins", err, nil)
+	vic, err := w.follow(w.visitor("vic", "192.0.2.1:1"), "den", 0)
+	want(t, "vic joins", err, nil)
+	cat, _, err := w.user("cat").Watch(t.Context(), reader{}, plain{}, den, Start{})
+	want(t, "cat watches", err, nil)
+	nobody, _, err := w.chat.As(kaban.Identity{}, "").Watch(t.Context(), reader{}, plain{}, den, Start{})
+	want(t, "nobody watches", err, nil)
+	want(t, "set", w.do("ann", "den", Act{Change: people.RoomChange{Kind: kaban.RoomPrivate}}), nil)
+	for name, s := range map[string]*Subscription{"vic": vic, "cat": cat, "nobody": nobody} {
+		if _, why := w.drain(s); why != "gone" {
+			t.Errorf("%s goes on: %q", name, why)
+		}
+	}
+	if got, why := w.drain(bob); why != "" || len(got) != 2 {
+		t.Errorf("bob gets %q, %q", got, why)
+	}
+	if rooms, _ := w.user("cat").Rooms("", 0); len(rooms) != 1 {
+		t.Errorf("listed: %v", rooms)
+	}
+}
+
+func TestParting(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "den", kaban.RoomPublic)
+		bob, den := w.user("bob"), storetest.RoomName(t, "den")
+		phone, err := w.follow(bob, "den", 0)
+		want(t, "bob joins", err, nil)
+		laptop, err := w.follow(bob, "den", 0)
+		want(t, "bob joins by another device", err, nil)
+		want(t, "bob parts", bob.Part(t.Context(), den), nil)
+		for _, s := range []*Subscription{phone, laptop} {
+			if _, why := w.drain(s); why != "gone" {
+				t.Errorf("a device of bob's goes on: %q", why)
+			}
+		}
+		want(t, "bob parts again", bob.Part(t.Context(), den), ErrNotJoined)
+		want(t, "the only op of a public room parts", w.user("ann").Part(t.Context(), den), nil)
+		want(t, "from nowhere", bob.Part(t.Context(), storetest.RoomName(t, "nowhere")), ErrNotFound)
+
+		room, err := bob.Direct(t.Context(), []kaban.Username{storetest.Username(t, "ann")})
+		want(t, "direct", err, nil)
+		want(t, "bob hides it", bob.Part(t.Context(), room), nil)
+		again, err := bob.Direct(t.Context(), []kaban.Username{storetest.Username(t, "ann")})
+		if _, unread := w.history(bob, room.String()); err != nil || again != room || unread != nil {
+			t.Errorf("a hidden room is %v, %v; reading it: %v", again, err, unread)
+		}
+	})
+}
+
+// Joining and being kicked have one order: a reader that got in just before is
+// expelled, one that came later is refused.
+func TestKickAndJoinAtOnce(t *testing.T) {
+	const rounds = 2000
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	for i := range rounds {
+		want(t, "invite", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+		kick := w.to("bob", access.Kick)
+		kick.Room, kick.ID = storetest.RoomName(t, "den"), w.id()
+		deed, err := w.user("ann").Act(nil, 0, kick)
+		want(t, "act", err, nil)
+		var both sync.WaitGroup
+		var his *Subscription
+		both.Go(func() { his, err = w.follow(w.user("bob"), "den", 0) })
+		both.Go(func() {
+			if _, err := w.user("ann").Commit(t.Context(), deed); err != nil {
+				t.Errorf("kick: %v", err)
+			}
+		})
+		both.Wait()
+		switch {
+		case err == nil:
+			if _, why := w.drain(his); why != "kicked" {
+				t.Fatalf("round %d: bob goes on: %q", i, why)
+			}
+			w.user("bob").Leave(his, false)
+		case !errors.Is(err, ErrRoomTaken) && !errors.Is(err, ErrStale):
+			t.Fatalf("round %d: %v", i, err)
+		}
+	}
+}
+
+func TestBansOfVisitors(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPublic)
+	session, err := w.chat.Claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), "192.0.2.1:1", "")
+	want(t, "claim", err, nil)
+	defer w.chat.Release(session)
+	vic := w.visitor("vic", "192.0.2.1:1")
+	his, err := w.follow(vic, "den", 0)
+	want(t, "vic joins", err, nil)
+	want(t, "ban", w.do("ann", "den", w.to("Vic", access.Ban)), nil)
+	if _, why := w.drain(his); why != "banned" {
+		t.Errorf("vic goes on: %q", why)
+	}
+	for _, c := range []struct {
+		name, remote string
+		err          error
+	}{
+		{"vic", "192.0.2.9:1", ErrForbidden}, // the name
+		{"tom", "192.0.2.1:7", ErrForbidden}, // the address
+		{"tom", "192.0.2.9:1", nil},
+	} {
+		_, err := w.follow(w.visitor(c.name, c.remote), "den", 0)
+		want(t, c.name+" at "+c.remote, err, c.err)
+		_, err = w.history(w.visitor(c.name, c.remote), "den")
+		want(t, c.name+" at "+c.remote+" reads", err, c.err)
+	}
+	want(t, "unban", w.do("ann", "den", w.to("vic", access.Unban)), nil)
+	_, err = w.follow(w.visitor("vic", "192.0.2.1:1"), "den", 0)
+	want(t, "vic is back", err, nil)
+}
+
+func TestNamesOfRooms(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	for who, err := range map[string]error{"bob": ErrRoomTaken, "gus": ErrNotFound, "adam": ErrRoomTaken} {
+		if who == "gus" {
+			err = ErrForbidden
+		}
+		got := w.user(who).Create(t.Context(), storetest.RoomName(t, "den"), NewRoom{Kind: kaban.RoomPublic})
+		if !errors.Is(got, err) && !(who == "gus" && errors.Is(got, ErrNotFound)) {
+			t.Errorf("%s creates den: %v", who, got)
+		}
+	}
+	got := w.user("bob").Create(t.Context(), storetest.RoomName(t, "lobby"), NewRoom{Kind: kaban.RoomPublic})
+	want(t, "the lobby", got, ErrRoomTaken)
+	s, err := w.follow(w.user("bob"), "fresh", 0) // joining makes a public room
+	want(t, "fresh", err, nil)
+	want(t, "its creator is op", w.do("bob", "fresh", Act{Action: access.SetTopic, Topic: "x"}), nil)
+	if got, _ := w.drain(s); len(got) != 2 {
+		t.Errorf("its log has %q", got)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPublic)
+	den, ann := storetest.RoomName(t, "den"), w.user("ann")
+	read := func() (seq uint64) {
+		want(t, "view", w.store.View(t.Context(), func(tx store.Tx) error {
+			m, err := people.Members.Get(tx, "den", "id-ann")
+			seq = m.Read
+			return err
+		}), nil)
+		return seq
+	}
+	for _, step := range []struct{ seq, want uint64 }{{1, 1}, {0, 1}, {99, 1}} {
+		want(t, "read", ann.Read(t.Context(), den, step.seq), nil)
+		if got := read(); got != step.want {
+			t.Errorf("after reading %d: %d, want %d", step.seq, got, step.want)
+		}
+	}
+	want(t, "a stranger's", w.user("bob").Read(t.Context(), den, 1), ErrNotJoined)
+	want(t, "a visitor's", w.visitor("vic", "").Read(t.Context(), den, 1), ErrNotJoined)
+	want(t, "nowhere", ann.Read(t.Context(), storetest.RoomName(t, "nowhere"), 1), ErrNotFound)
+	want(t, "notify", ann.Notify(t.Context(), den, kaban.NotifyNone), nil)
+}
+
+// A credential for reading, or for some rooms, does nothing else.
+func TestCredentials(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPublic)
+	w.create("ann", "attic", kaban.RoomPublic)
+	id := w.user("ann").Identity()
+	reads := w.chat.With(id, "", &Credential{ID: "t", ReadOnly: true})
+	s, err := w.follow(reads, "den", 0)
+	want(t, "a reader joins", err, nil)
+	want(t, "a reader speaks", w.say(reads, s, "hi"), ErrForbidden)
+	bound := w.chat.With(id, "", &Credential{ID: "t", Rooms: []string{"den"}})
+	s, err = w.follow(bound, "den", 0)
+	want(t, "a bound credential joins", err, nil)
+	want(t, "a bound credential speaks", w.say(bound, s, "hi"), nil)
+	_, err = w.follow(bound, "attic", 0)
+	want(t, "a bound credential elsewhere", err, ErrNotFound)
+	_, err = w.history(bound, "attic")
+	want(t, "a bound credential reads elsewhere", err, ErrNotFound)
+}
+
+// A suspended account does nothing from then on.
+func TestSuspension(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	bob := w.user("bob")
+	s, err := w.follow(bob, "lobby", 0)
+	want(t, "bob joins", err, nil)
+	want(t, "bob speaks", w.say(bob, s, "hi"), nil)
+	err = w.store.Update(t.Context(), func(tx store.Tx) error {
+		a, err := people.Accounts.Get(tx, "id-bob")
+		if err != nil {
+			return err
+		}
+		a.Status = people.StatusSuspended
+		return people.Accounts.Put(tx, &a)
+	})
+	want(t, "suspend", err, nil)
+	want(t, "reload", w.chat.Reload(t.Context()), nil)
+	want(t, "bob speaks", w.say(bob, s, "hi"), ErrForbidden)
+	_, err = w.history(bob, "lobby")
+	want(t, "bob reads", err, ErrForbidden)
+}
+
+// Kicks and sends have one order, whatever races.
+func TestKickAndSendAtOnce(t *testing.T) {
+	const rounds = 2000
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	bob, den := w.user("bob"), storetest.RoomName(t, "den")
+	for i := range rounds {
+		want(t, "invite", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+		page, err := w.user("ann").History(t.Context(), den, Query{Limit: 1})
+		want(t, "head", err, nil)
+		his, err := w.follow(bob, "den", page.Entries[0].Seq)
+		want(t, "join", err, nil)
+		message, err := kaban.NewMessage(bob.Identity().Name(), "hi", 100)
+		want(t, "message", err, nil)
+		var sends []Send
+		for range 5 {
+			send, err := bob.Draft(his, 0, w.id(), message)
+			want(t, "draft", err, nil)
+			sends = append(sends, send)
+		}
+		kick := w.to("bob", access.Kick)
+		kick.Room, kick.ID = den, w.id()
+		deed, err := w.user("ann").Act(nil, 0, kick)
+		want(t, "act", err, nil)
+		var both sync.WaitGroup
+		both.Go(func() {
+			for _, send := range sends {
+				w.chat.Submit([]Send{send})
+			}
+		})
+		both.Go(func() {
+			if _, err := w.user("ann").Commit(t.Context(), deed); err != nil {
+				t.Errorf("kick: %v", err)
+			}
+		})
+		both.Wait()
+		got, why := w.drain(his)
+		if why != "kicked" || len(got) > 6 {
+			t.Fatalf("round %d: bob gets %q, %q", i, got, why)
+		}
+		entries, err := w.user("ann").History(t.Context(), den, Query{After: page.Entries[0].Seq, HasAfter: true})
+		want(t, "read", err, nil)
+		last := entries.Entries[len(entries.Entries)-1]
+		if last.Kind != kaban.KindMember || last.Username != "ann" {
+			t.Fatalf("round %d: after the kick there is %+v", i, last)
+		}
+		bob.Leave(his, false)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestNobodyReadsMoreThanAllowed plays people who are invited, leave, are kicked and
+// banned and come back, read live, resume and page, and compares what they are given
+// with a model of who may see what.
+func TestNobodyReadsMoreThanAllowed(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &model{town: newTown(tester{t, rt}, memory.New(0)), rt: rt, from: map[string]uint64{}, banned: map[string]bool{}, readers: map[string][]*Subscription{}}
+		m.create("ann", "den", kaban.RoomPrivate)
+		m.head, m.from["ann"] = 1, 1
+		rt.Repeat(map[string]func(*rapid.T){
+			"invite":  func(*rapid.T) { m.invite(m.pick()) },
+			"kick":    func(*rapid.T) { m.kick(m.pick(), access.Kick) },
+			"ban":     func(*rapid.T) { m.kick(m.pick(), access.Ban) },
+			"unban":   func(*rapid.T) { m.unban(m.pick()) },
+			"part":    func(*rapid.T) { m.part(m.pick()) },
+			"history": func(*rapid.T) { m.setHistory() },
+			"speak":   func(*rapid.T) { m.speak(m.pick()) },
+			"join":    func(*rapid.T) { m.join(m.pick()) },
+			"read":    func(*rapid.T) { m.read(m.pick()) },
+			"page":    func(*rapid.T) { m.page(m.pick()) },
+		})
+	})
+}
+
+// tester is a rapid.T where a testing.TB is asked for.
+type tester struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (t tester) Helper()                   { t.rt.Helper() }
+func (t tester) Error(a ...any)            { t.rt.Error(a...) }
+func (t tester) Errorf(f string, a ...any) { t.rt.Errorf(f, a...) }
+func (t tester) Fail()                     { t.rt.Fail() }
+func (t tester) FailNow()                  { t.rt.FailNow() }
+func (t tester) Failed() bool              { return t.rt.Failed() }
+func (t tester) Fatal(a ...any)            { t.rt.Fatal(a...) }
+func (t tester) Fatalf(f string, a ...any) { t.rt.Fatalf(f, a...) }
+func (t tester) Log(a ...any)              { t.rt.Log(a...) }
+func (t tester) Logf(f string, a ...any)   { t.rt.Logf(f, a...) }
+func (t tester) Name() string              { return t.rt.Name() }
+func (t tester) Skip(a ...any)             { t.rt.Skip(a...) }
+func (t tester) SkipNow()                  { t.rt.SkipNow() }
+func (t tester) Skipf(f string, a ...any)  { t.rt.Skipf(f, a...) }
+
+type model struct {
+	*town
+	rt      *rapid.T
+	head    uint64
+	joined  bool              // new members see what comes from joining on
+	from    map[string]uint64 // of the members
+	banned  map[string]bool
+	readers map[string][]*Subscription
+}
+
+func (m *model) pick() string {
+	return rapid.SampledFrom([]string{"bob", "cat", "gus"}).Draw(m.rt, "who")
+}
+
+// deed expects an act of ann's to succeed or to fail.
+func (m *model) deed(a Act, ok bool) bool {
+	err := m.do("ann", "den", a)
+	if (err == nil) != ok {
+		m.rt.Fatalf("%v of %s: %v, want success %v", a.Action, a.Subject, err, ok)
+	}
+	if ok {
+		m.head++
+	}
+	return ok
+}
+
+func (m *model) invite(name string) {
+	if !m.deed(m.to(name, access.Invite), !m.banned[name]) || m.from[name] > 0 {
+		return
+	}
+	m.from[name] = 1
+	if m.joined {
+		m.from[name] = m.head
+	}
+}
+
+// gone expects that all readers of somebody are given nothing more.
+func (m *model) gone(name, why string) {
+	delete(m.from, name)
+	for _, s := range m.readers[name] {
+		if got, reason := m.drain(s); reason != why || got[0] != "" {
+			m.rt.Fatalf("%s is given %q and %q", name, got, reason)
+		}
+		m.user(name).Leave(s, false)
+	}
+	delete(m.readers, name)
+}
+
+func (m *model) kick(name string, action access.Action) {
+	if !m.deed(m.to(name, action), m.from[name] > 0 || action == access.Ban) {
+		return
+	}
+	if action == access.Ban {
+		m.banned[name] = true
+		m.gone(name, "banned")
+		return
+	}
+	m.gone(name, "kicked")
+}
+
+func (m *model) unban(name string) {
+	m.deed(m.to(name, access.Unban), true)
+	delete(m.banned, name)
+}
+
+func (m *model) part(name string) {
+	err := m.user(name).Part(m.t.Context(), storetest.RoomName(m.t, "den"))
+	if (err == nil) != (m.from[name] > 0) {
+		m.rt.Fatalf("%s parts: %v", name, err)
+	}
+	if err == nil {
+		m.head++
+		m.gone(name, "gone")
+	}
+}
+
+func (m *model) setHistory() {
+	m.joined = !m.joined
+	history := people.HistoryAll
+	if m.joined {
+		history = people.HistoryJoined
+	}
+	m.deed(Act{Change: people.RoomChange{History: history}}, true)
+}
+
+func (m *model) speak(name string) {
+	if readers := m.readers[name]; len(readers) > 0 {
+		s := readers[0]
+		m.check(name, s) // say throws away what comes before
+		if err := m.say(m.user(name), s, "hi"); err != nil {
+			m.rt.Fatalf("%s speaks: %v", name, err)
+		}
+		m.head++
+	}
+}
+
+func (m *model) join(name string) {
+	after := rapid.Uint64Range(0, m.head).Draw(m.rt, "after")
+	s, err := m.follow(m.user(name), "den", after)
+	allowed := m.from[name] > 0 && after+1 >= m.from[name]
+	if (err == nil) != allowed {
+		m.rt.Fatalf("%s, from %d, joins after %d: %v", name, m.from[name], after, err)
+	}
+	if err == nil {
+		m.readers[name] = append(m.readers[name], s)
+	}
+}
+
+// check reads what comes next and expects it gap-free, and nothing that may not be
+// seen.
+func (m *model) check(name string, s *Subscription) {
+	next := s.Seq() + 1
+	entries, why := m.drain(s)
+	if why != "" {
+		m.rt.Fatalf("%s is expelled: %s", name, why)
+	}
+	for _, e := range entries {
+		var seq uint64
+		if fmt.Sscan(e, &seq); e == "" {
+			break
+		}
+		if seq != next || seq < m.from[name] || m.from[name] == 0 {
+			m.rt.Fatalf("%s, from %d, is given %q, want %d", name, m.from[name], e, next)
+		}
+		next++
+	}
+	if next != m.head+1 {
+		m.rt.Fatalf("%s is given all before %d, the head is %d", name, next, m.head)
+	}
+}
+
+func (m *model) read(name string) {
+	for _, s := range m.readers[name] {
+		m.check(name, s)
+	}
+}
+
+func (m *model) page(name string) {
+	entries, err := m.history(m.user(name), "den")
+	from := m.from[name]
+	if from == 0 {
+		if err == nil {
+			m.rt.Fatalf("%s is not in and reads %v", name, entries)
+		}
+		return
+	}
+	var got, all []uint64
+	for _, e := range entries {
+		got = append(got, e.Seq)
+	}
+	for seq := from; seq <= m.head; seq++ {
+		all = append(all, seq)
+	}
+	if err != nil || !slices.Equal(got, all) {
+		m.rt.Fatalf("%s, from %d to %d, reads %v, %v", name, from, m.head, got, err)
+	}
+}

@@ -1,0 +1,120 @@
+package chat
+
+import (
+	"context"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/store"
+)
+
+// What a page holds when nobody says how much.
+const (
+	defaultHistory = 50
+	defaultNames   = 500
+)
+
+// Query asks for a page of a room's log: without After the newest entries, with it
+// the oldest behind it.
+type Query struct {
+	After, Before       uint64 // both exclusive
+	HasAfter, HasBefore bool
+	Limit               int // entries; 0 is 50
+	Bytes               int // of content; the page has one entry at least
+}
+
+// Page is a page of a room's log.
+type Page struct {
+	Room    kaban.RoomName
+	Entries []Entry // ascending
+	More    bool    // in the direction of reading
+	Newest  bool    // the direction is from the newest entry back
+}
+
+// History returns a page of a room's log, from the first entry on that the user may
+// see. It blocks while the store is asked. It returns ErrNotFound and ErrDamaged.
+func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (result Page, err error) {
+	page := store.Page{After: q.After, Before: q.Before, Last: !q.HasAfter, Limit: q.Limit, Bytes: q.Bytes}
+	if page.Limit == 0 {
+		page.Limit = defaultHistory
+	}
+	if q.HasBefore && q.Before == 0 {
+		page.Before = 1 // nothing is before the first
+	}
+	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
+		visible := page
+		if from := found.member.From; from > 0 {
+			visible.After = max(visible.After, from-1)
+		}
+		read, err := u.chat.dispatcher.History(ctx, room, visible)
+		if err != nil {
+			return err
+		}
+		result = Page{Room: read.Room.Name(), Entries: read.Entries, More: read.More, Newest: page.Last}
+		return nil
+	})
+	if err != nil {
+		return Page{}, err
+	}
+	u.chat.counters.pages.Add(1)
+	return result, nil
+}
+
+// Rooms returns up to limit public rooms (0 is 500) whose names sort after a name, and
+// whether there are more.
+func (u User) Rooms(after string, limit int) (rooms []Room, more bool) {
+	return u.chat.dispatcher.Rooms(after, limitOr(limit, defaultNames))
+}
+
+// Room returns the state of a room. It may block while the store is asked. It
+// returns ErrNotFound.
+func (u User) Room(ctx context.Context, name kaban.RoomName) (Room, error) {
+	if _, _, err := u.lookUp(ctx, access.Know, name); err != nil {
+		return Room{}, err
+	}
+	state, err := u.chat.dispatcher.Room(ctx, name)
+	if err != nil { // it has just vanished
+		return Room{}, u.chat.count(err)
+	}
+	return state, nil
+}
+
+// Members is a page of the members of a room.
+type Members struct {
+	Room      kaban.RoomName
+	Usernames []string // sorted
+	More      bool
+}
+
+// Members returns up to limit usernames of a room (0 is 500) that sort after a
+// name. It may block while the store is asked. It returns ErrNotFound.
+func (u User) Members(ctx context.Context, name kaban.RoomName, after string, limit int) (Members, error) {
+	r, _, err := u.lookUp(ctx, access.Read, name)
+	if err != nil {
+		return Members{}, err
+	}
+	return membersOf(r, after, limit), nil
+}
+
+// MembersNow is Members without asking the store, or false if that takes Members.
+// It never blocks.
+func (u User) MembersNow(name kaban.RoomName, after string, limit int) (Members, bool) {
+	r := u.chat.dispatcher.Peek(name)
+	if r == nil || !u.isPlain(name, r) || u.can(access.Read, true, false) != nil {
+		return Members{}, false
+	}
+	return membersOf(r, after, limit), true
+}
+
+func membersOf(r *dispatch.Room, after string, limit int) Members {
+	usernames, more := r.Usernames(after, limitOr(limit, defaultNames))
+	return Members{Room: r.Name(), Usernames: usernames, More: more}
+}
+
+func limitOr(limit, usual int) int {
+	if limit == 0 {
+		return usual
+	}
+	return limit
+}

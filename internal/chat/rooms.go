@@ -1,0 +1,309 @@
+package chat
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// NewRoom is what a room is made with.
+type NewRoom struct {
+	Kind  kaban.RoomKind // public or private
+	Topic string
+	Flags kaban.RoomFlags
+}
+
+// Create makes a room with the user as its op, and an entry that says so. It blocks
+// until that is stored. It returns ErrRoomTaken, ErrForbidden, ErrAuthRequired,
+// ErrTooManyRooms and a *LookalikeError.
+func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) error {
+	action := access.Create
+	if with.Kind == kaban.RoomPrivate {
+		action = access.CreatePrivate
+	}
+	change := people.RoomChange{Change: people.ChangeCreated, Kind: with.Kind}
+	if with.Flags != 0 {
+		flags := with.Flags.Texts()
+		change.Flags = &flags
+	}
+	return u.make(ctx, name, change, func(tx store.Tx) error {
+		exists, err := roomExists(tx, name)
+		if err != nil {
+			return err
+		}
+		s, err := u.scene(tx, name, exists, false)
+		if err != nil {
+			return err
+		}
+		if err := refusalOf(access.Can(action, s.Facts), action); err != nil {
+			return err
+		}
+		if exists {
+			return ErrRoomTaken
+		}
+		room := people.Room{
+			Key: name.Key(), Name: name.String(), Kind: with.Kind, Flags: with.Flags &^ kaban.FlagArchived,
+			Topic: with.Topic, Creator: u.account(), Created: u.chat.now(),
+		}
+		if err := people.Enter(tx, &room, &people.Member{
+			Room: room.Key, Account: u.account(), Role: kaban.RoomRoleOp, From: 1, Since: room.Created,
+		}); err != nil {
+			return err
+		}
+		return tx.Bump(name)
+	})
+}
+
+// Direct returns the direct room of the user and others, which is made if there is
+// none. It blocks until that is stored. It returns ErrNotFound if one of the people is
+// nobody that the user may know, ErrForbidden and ErrAuthRequired.
+func (u User) Direct(ctx context.Context, others []kaban.Username) (kaban.RoomName, error) {
+	var room people.Room
+	name := kaban.NewDirectRoom()
+	err := u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		_, room, err = u.directWith(tx, others)
+		return err
+	})
+	switch {
+	case err == nil:
+		return kaban.ParseAnyRoom(room.Name)
+	case !errors.Is(err, people.ErrNotFound):
+		return kaban.RoomName{}, u.chat.count(err)
+	}
+	found := name
+	err = u.make(ctx, name, people.RoomChange{Change: people.ChangeCreated, Kind: kaban.RoomDirect}, func(tx store.Tx) error {
+		accounts, room, err := u.directWith(tx, others)
+		if err == nil { // somebody else has just made it
+			found, err = kaban.ParseAnyRoom(room.Name)
+			return errors.Join(errExists, err)
+		}
+		if !errors.Is(err, people.ErrNotFound) {
+			return err
+		}
+		slices.Sort(accounts)
+		room = people.Room{
+			Key: name.Key(), Name: name.String(), Kind: kaban.RoomDirect, Creator: u.account(), Created: u.chat.now(), People: accounts,
+		}
+		for _, account := range accounts {
+			if err := people.Enter(tx, &room, &people.Member{
+				Room: room.Key, Account: account, Role: kaban.RoomRoleMember, From: 1, Since: room.Created, Notify: kaban.NotifyAll,
+			}); err != nil {
+				return err
+			}
+		}
+		return tx.Bump(name)
+	})
+	if err != nil && !errors.Is(err, errExists) {
+		return kaban.RoomName{}, err
+	}
+	return found, nil
+}
+
+// errExists ends the making of a direct room that there is.
+var errExists = errors.New("the room exists")
+
+// directWith returns the accounts of a direct room, the user's first, and the room. It
+// returns people.ErrNotFound if there is no such room yet.
+func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people.Room, error) {
+	accounts := []string{u.account()}
+	s, err := u.scene(tx, kaban.RoomName{}, false, false)
+	if err != nil {
+		return nil, people.Room{}, err
+	}
+	for _, other := range others {
+		with := s
+		person, _, err := u.target(tx, &with, other)
+		if err != nil {
+			return nil, people.Room{}, err
+		}
+		if with.Target.Whom == access.Self {
+			continue
+		}
+		if person.ID == "" {
+			with.Target.Whom = access.Nobody
+		}
+		if err := refusalOf(access.Can(access.OpenDirect, with.Facts), access.OpenDirect); err != nil {
+			return nil, people.Room{}, err
+		}
+		if !slices.Contains(accounts, person.ID) {
+			accounts = append(accounts, person.ID)
+		}
+	}
+	if n := len(accounts); n < kaban.MinDirect || n > kaban.MaxDirect {
+		return nil, people.Room{}, &PeopleError{n}
+	}
+	room, err := people.Rooms.Of(tx, accounts)
+	return accounts, room, err
+}
+
+// PeopleError says that a direct room cannot have so many people.
+type PeopleError struct{ People int }
+
+func (e *PeopleError) Error() string {
+	return fmt.Sprintf("a direct room has %d to %d people, not %d", kaban.MinDirect, kaban.MaxDirect, e.People)
+}
+
+// make appends the first entry of a room, if its documents can be made.
+func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomChange, decide func(store.Tx) error) error {
+	body, err := people.EncodeChange(change)
+	if err != nil {
+		return err
+	}
+	id, err := kaban.ParseMessageID("created-" + rand.Text())
+	if err != nil {
+		return err
+	}
+	_, err = u.Commit(ctx, Send{
+		Draft:  kaban.Draft{Author: u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
+		Decide: decide,
+		Stored: func(Receipt) {
+			if r := u.chat.dispatcher.Peek(name); r != nil && change.Kind != kaban.RoomPublic {
+				u.chat.dispatcher.Unlist(r)
+			}
+		},
+	})
+	return err
+}
+
+// Commit stores a send without a subscription. It blocks until the entry is stored, or
+// refused with the receipt's error.
+func (u User) Commit(ctx context.Context, send Send) (Receipt, error) {
+	receipt, err := u.chat.dispatcher.Post(ctx, send, func() {})
+	return receipt, u.chat.count(err)
+}
+
+// roomExists reports whether there is a room, with entries or without.
+func roomExists(tx store.Tx, name kaban.RoomName) (bool, error) {
+	head, err := tx.Head(name)
+	if err != nil || head > 0 {
+		return head > 0, err
+	}
+	_, stored, err := people.Rooms.Known(tx, name)
+	return stored || name.String() == kaban.Lobby, err
+}
+
+// Part ends a membership. The connections of the account leave the room. In a direct
+// room it only hides the room until the next message. It blocks until that is stored.
+// It returns ErrNotFound, ErrNotJoined and ErrLastOp.
+func (u User) Part(ctx context.Context, name kaban.RoomName) error {
+	if u.account() == "" {
+		return u.chat.count(ErrNotJoined) // a visitor is a member by its connection
+	}
+	r, _, err := u.lookUp(ctx, access.Part, name)
+	if err != nil && !errors.Is(err, ErrLastOp) {
+		return err
+	}
+	leave := func(tx store.Tx) error {
+		s, err := u.scene(tx, name, true, false)
+		if err != nil {
+			return err
+		}
+		if s.room.Key == "" || s.member.Account == "" {
+			return refusalOf(access.Can(access.Part, s.Facts), access.Part)
+		}
+		if err := s.seekOtherOp(tx, u.account()); err != nil {
+			return err
+		}
+		if err := refusalOf(access.Can(access.Part, s.Facts), access.Part); err != nil {
+			return err
+		}
+		if s.room.Kind == kaban.RoomDirect {
+			s.member.Hidden = true
+			return people.Members.Put(tx, &s.member)
+		}
+		if err := people.Leave(tx, &s.room, u.account()); err != nil {
+			return err
+		}
+		return tx.Bump(name)
+	}
+	expel := func() {
+		id := u.id.ID()
+		u.chat.dispatcher.Expel(r, reasonGone, func(identity string) bool { return identity == id })
+	}
+	if r != nil && u.isPrivate(ctx, name) {
+		return u.partWithEntry(ctx, name, leave, expel)
+	}
+	if err := u.chat.dispatcher.Update(ctx, leave); err != nil {
+		return u.chat.count(err)
+	}
+	expel()
+	return u.chat.count(u.chat.dispatcher.Refresh(ctx, r))
+}
+
+// isPrivate reports whether members of a room see who leaves it in its log.
+func (u User) isPrivate(ctx context.Context, name kaban.RoomName) bool {
+	var room people.Room
+	err := u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		room, _, err = people.Rooms.Known(tx, name)
+		return err
+	})
+	return err == nil && room.Kind == kaban.RoomPrivate
+}
+
+func (u User) partWithEntry(ctx context.Context, name kaban.RoomName, leave func(store.Tx) error, expel func()) error {
+	body, err := people.EncodeChange(people.MemberChange{Subject: u.id.Name().String(), Change: people.ChangeLeft})
+	if err != nil {
+		return err
+	}
+	id, err := kaban.ParseMessageID("left-" + rand.Text())
+	if err != nil {
+		return err
+	}
+	_, err = u.Commit(ctx, Send{
+		Draft:  kaban.Draft{Author: u.id, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
+		Decide: leave,
+		Stored: func(Receipt) { expel() },
+	})
+	return err
+}
+
+// Read notes that an account has read a room up to a seq; the greatest counts. It
+// returns ErrNotFound, ErrNotJoined and ErrAuthRequired.
+func (u User) Read(ctx context.Context, name kaban.RoomName, seq uint64) error {
+	return u.mark(ctx, name, func(m *people.Member, head uint64) bool {
+		seq = min(seq, head)
+		if seq <= m.Read {
+			return false
+		}
+		m.Read = seq
+		return true
+	})
+}
+
+// Notify sets which messages of a room notify an account. It returns ErrNotFound,
+// ErrNotJoined and ErrAuthRequired.
+func (u User) Notify(ctx context.Context, name kaban.RoomName, level kaban.NotifyLevel) error {
+	return u.mark(ctx, name, func(m *people.Member, _ uint64) bool {
+		changed := m.Notify != level
+		m.Notify = level
+		return changed
+	})
+}
+
+// mark changes what a membership says of its owner alone.
+func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *people.Member, head uint64) bool) error {
+	return u.chat.count(u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
+		head, err := tx.Head(name)
+		if err != nil {
+			return err
+		}
+		s, err := u.scene(tx, name, head > 0, false)
+		if err != nil {
+			return err
+		}
+		if err := refusalOf(access.Can(access.Mark, s.Facts), access.Mark); err != nil {
+			return err
+		}
+		if !change(&s.member, head) {
+			return nil
+		}
+		return people.Members.Put(tx, &s.member)
+	}))
+}

@@ -1,0 +1,116 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kaban/internal/store"
+)
+
+// ErrExpelled is the outcome of a send of a member that was expelled before it was
+// stored.
+var ErrExpelled = errors.New("no longer in the room")
+
+// Rights are whether a member may send, as of one state of the rights in its room
+// and on the server. They never change.
+type Rights struct {
+	Revision   uint64 // of the room's rights
+	Generation uint64 // of the server's; see Invalidate
+	// Refusal, if not nil, is why the member may not send.
+	Refusal error
+	// Lasting is set if the refusal is because of the member's credential, which no
+	// change of rights affects.
+	Lasting bool
+}
+
+// Judge decides what an identity may do in a room: it returns rights of the given
+// generation and of the revision that it has read. before are the last ones, nil if
+// there are none. It may ask the store. The committer calls it, with its lock held.
+type Judge func(r *Room, identity string, before *Rights, generation uint64) (*Rights, error)
+
+// SetJudge sets what decides whether members may send; nil allows everything. It must
+// be called before the first send.
+func (d *Dispatcher) SetJudge(judge Judge) { d.judge = judge }
+
+// Invalidate has the rights of all members decided anew before their next send,
+// because rights have changed that do not belong to one room.
+func (d *Dispatcher) Invalidate() { d.generation.Add(1) }
+
+// Generation returns the number of calls of Invalidate.
+func (d *Dispatcher) Generation() uint64 { return d.generation.Load() }
+
+// Revision returns the revision of the room's rights, as far as it is known here.
+func (r *Room) Revision() uint64 { return r.revision.Load() }
+
+// View reads documents; see store.Documents.
+func (d *Dispatcher) View(ctx context.Context, run func(store.Tx) error) error {
+	return d.store.View(ctx, run)
+}
+
+// Update changes documents; see store.Documents. If the rights in a room change with
+// them, the caller calls Refresh.
+func (d *Dispatcher) Update(ctx context.Context, run func(store.Tx) error) error {
+	return d.store.Update(ctx, run)
+}
+
+// Refresh reads the revision of a room's rights from the store.
+func (d *Dispatcher) Refresh(ctx context.Context, r *Room) error {
+	state, err := d.store.Room(ctx, r.name)
+	if err != nil {
+		return fmt.Errorf("state of %s: %w", r.name, err)
+	}
+	r.reach(state.Revision)
+	return nil
+}
+
+// reach notes a revision of the room's rights. Revisions only grow.
+func (r *Room) reach(revision uint64) {
+	for {
+		known := r.revision.Load()
+		if known >= revision || r.revision.CompareAndSwap(known, revision) {
+			return
+		}
+	}
+}
+
+// rights returns the present rights of a member.
+func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
+	r, before, generation := s.audience.room, s.rights.Load(), d.generation.Load()
+	if before != nil && (before.Lasting || before.Revision == r.revision.Load() && before.Generation == generation) {
+		return before, nil
+	}
+	now, err := d.judge(r, s.identity, before, generation)
+	if err != nil {
+		return nil, fmt.Errorf("rights of a member of %s: %w", r.name, err)
+	}
+	s.rights.Store(now)
+	return now, nil
+}
+
+// write returns a send as the store takes it. A member's rights are those that the
+// store finds unchanged when it stores the entry; a refusal waits until the store has
+// looked whether the entry is there already.
+func (c *committer) write(s *Send) store.Write {
+	w := store.Write{Draft: s.Draft, Decide: s.Decide, Revision: s.Revision, Checked: s.Checked}
+	if s.Subscription == nil || s.Decide != nil || c.dispatcher.judge == nil {
+		return w
+	}
+	rights, err := c.dispatcher.rights(s.Subscription)
+	switch {
+	case s.Subscription.expelled.Load() != nil:
+		err = ErrExpelled
+	case err == nil && rights.Lasting:
+		err = rights.Refusal
+	case err == nil:
+		w.Revision, w.Checked, err = rights.Revision, true, rights.Refusal
+	}
+	if err != nil {
+		w.Decide = func(store.Tx) error { return err }
+	}
+	return w
+}
+
+// maxStale is how often sends are stored anew because the rights in their room have
+// changed meanwhile.
+const maxStale = 16

@@ -1,0 +1,120 @@
+package limit
+
+import "time"
+
+// Rate is a token bucket: it holds up to Burst tokens and gains Count in each Per.
+// A Rate without a positive Count and Per limits nothing.
+type Rate struct {
+	Count int
+	Per   time.Duration
+	Burst int // 0 or less: Count
+}
+
+// maxWhole bounds the time in which a bucket fills, so that times stay in range.
+const maxWhole = 1 << 60 // 36 years
+
+// bucket is the state of a token bucket: the time at which it is full again. It is
+// the whole state, as in the generic cell rate algorithm. The zero bucket is full.
+type bucket struct{ full time.Duration }
+
+// Limiter has a token bucket for each key.
+type Limiter struct {
+	name  string
+	every time.Duration // in which a bucket gains a token; 0: nothing is limited
+	whole time.Duration // in which it gains all of them
+	table table[bucket]
+}
+
+// NewLimiter returns a limiter on a monotonic clock, with full buckets. The name is
+// for ExceededError.
+func NewLimiter(name string, rate Rate, clock func() time.Duration) *Limiter {
+	l := &Limiter{name: name}
+	if rate.Count <= 0 || rate.Per <= 0 {
+		return l
+	}
+	if rate.Burst <= 0 {
+		rate.Burst = rate.Count
+	}
+	l.every = max(rate.Per/time.Duration(rate.Count), 1)
+	l.whole = min(time.Duration(rate.Burst), maxWhole/l.every) * l.every
+	l.table.init(clock, 2*l.whole) // a bucket owes at most as much as it holds
+	return l
+}
+
+// Take takes n tokens and returns 0, or takes none and returns the time after which
+// n will be there. More tokens than a bucket holds count as all of them.
+func (l *Limiter) Take(key Key, n int) (wait time.Duration) {
+	if key == 0 || l.every == 0 || n <= 0 {
+		return 0
+	}
+	s := l.table.of(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.tickLocked()
+	b := s.atLocked(key)
+	full := max(b.full, now) + l.cost(n)
+	if wait = full - l.whole - now; wait > 0 {
+		return wait
+	}
+	b.full = full
+	return 0
+}
+
+// Check is Take with an *ExceededError instead of the time.
+func (l *Limiter) Check(key Key, n int) error {
+	if wait := l.Take(key, n); wait > 0 {
+		return &ExceededError{Limit: l.name, RetryAfter: wait}
+	}
+	return nil
+}
+
+// Reserve takes n tokens even if fewer are there, and returns the time after which
+// the bucket has one again: a server that reads no sooner does not refuse anything
+// and still keeps the rate. A bucket owes at most as much as it holds, so nobody
+// waits longer than it takes to fill, whatever many connections of one key do at
+// the same time.
+func (l *Limiter) Reserve(key Key, n int) (wait time.Duration) {
+	if key == 0 || l.every == 0 {
+		return 0
+	}
+	s := l.table.of(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.tickLocked()
+	b := s.atLocked(key)
+	b.full = min(max(b.full, now)+l.cost(n), now+2*l.whole-l.every)
+	return max(b.full+l.every-l.whole-now, 0)
+}
+
+// Give gives n tokens back that were taken for something that did not happen.
+func (l *Limiter) Give(key Key, n int) {
+	if key == 0 || l.every == 0 {
+		return
+	}
+	s := l.table.of(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tickLocked()
+	b := s.atLocked(key)
+	b.full -= min(l.cost(n), b.full) // a time in the past is a full bucket
+}
+
+// cost returns the time in which a bucket gains n tokens.
+func (l *Limiter) cost(n int) time.Duration {
+	if n <= 0 {
+		return 0
+	}
+	if time.Duration(n) >= l.whole/l.every {
+		return l.whole
+	}
+	return time.Duration(n) * l.every
+}
+
+// Keys returns how many keys are remembered. A key that is moved on to the next
+// generation counts twice for a while.
+func (l *Limiter) Keys() int {
+	if l.every == 0 {
+		return 0
+	}
+	return l.table.keys()
+}

@@ -1,0 +1,133 @@
+package wire
+
+import "kaban"
+
+// Account is the account of a connection.
+type Account struct {
+	Username string
+	Name     string // to display
+	Role     kaban.Role
+	Bot      bool
+}
+
+// RoomState is the state of a room for an account: an element of a me, or a state.
+// The Reader leaves a kind, role, flag or level that it does not know out.
+type RoomState struct {
+	Room     string
+	Gone     bool // state: the account is no member any more; nothing else is set
+	Kind     kaban.RoomKind
+	Title    string // of a direct room, to display; or ""
+	Topic    string
+	Role     kaban.RoomRole
+	Flags    kaban.RoomFlags
+	Head     uint64 // the last seq
+	Read     uint64 // the seq up to which the account has read
+	Unread   int    // messages of others after Read
+	Mentions int    // those among them that mention the account
+	Notify   kaban.NotifyLevel
+}
+
+// Member is somebody in a room.
+type Member struct {
+	Username string
+	Account  string // as in Message
+	Name     string // to display; or ""
+	Role     kaban.RoomRole
+	Online   bool
+	Bot      bool
+}
+
+func (a *Account) append(dst []byte) []byte {
+	dst = append(dst, `{"username":`...)
+	dst = appendString(dst, a.Username)
+	dst = appendText(dst, fName, a.Name)
+	dst = appendText(dst, fRole, a.Role.String())
+	dst = appendBool(dst, fBot, a.Bot)
+	return append(dst, '}')
+}
+
+func (d *decoder) account() *Account {
+	v, ok := d.get(fAccount, kindObject, false)
+	if !ok {
+		return nil
+	}
+	a := new(Account)
+	d.nested(v.bytes, func(d *decoder) {
+		a.Username, a.Name, a.Bot = d.str(fUsername, true), d.str(fName, false), d.boolean(fBot)
+		a.Role, _ = kaban.ParseRole(d.str(fRole, true))
+	})
+	return a
+}
+
+// append appends the fields of a state, the first without a comma.
+func (s *RoomState) append(dst []byte) []byte {
+	dst = append(dst, `"room":`...)
+	dst = appendString(dst, s.Room)
+	if s.Gone {
+		return appendBool(dst, fGone, true)
+	}
+	dst = appendText(dst, fKind, s.Kind.String())
+	dst = appendNonEmpty(dst, fTitle, s.Title)
+	dst = appendText(dst, fTopic, s.Topic)
+	dst = appendText(dst, fRole, s.Role.String())
+	dst = appendTexts(dst, fFlags, s.Flags.Texts())
+	dst = appendCount(dst, fHead, s.Head)
+	dst = appendCount(dst, fRead, s.Read)
+	dst = appendCount(dst, fUnread, uint64(s.Unread))
+	dst = appendCount(dst, fMentions, uint64(s.Mentions))
+	return appendText(dst, fNotify, s.Notify.String())
+}
+
+func (d *decoder) state() (s RoomState) {
+	s.Room, s.Gone = d.str(fRoom, true), d.boolean(fGone)
+	if s.Gone {
+		return s
+	}
+	s.Kind, _ = kaban.ParseRoomKind(d.str(fKind, true))
+	s.Title, s.Topic = d.str(fTitle, false), d.str(fTopic, false)
+	s.Role, _ = kaban.ParseRoomRole(d.str(fRole, false))
+	s.Flags, _ = d.knownFlags()
+	s.Head, s.Read = d.count(fHead, true), d.count(fRead, false)
+	s.Unread, s.Mentions = int(d.count(fUnread, false)), int(d.count(fMentions, false))
+	s.Notify, _ = kaban.ParseNotifyLevel(d.str(fNotify, false))
+	return s
+}
+
+// knownFlags returns the flags that this version knows, and whether there is a list.
+func (d *decoder) knownFlags() (flags kaban.RoomFlags, ok bool) {
+	for _, text := range d.strs(fFlags, false) {
+		flag, _ := kaban.ParseRoomFlags([]string{text})
+		flags |= flag
+	}
+	return flags, d.fields[fFlags].kind == kindArray
+}
+
+func (m *Member) append(dst []byte) []byte {
+	dst = append(dst, `{"username":`...)
+	dst = appendString(dst, m.Username)
+	dst = appendNonEmpty(dst, fAccount, m.Account)
+	dst = appendNonEmpty(dst, fName, m.Name)
+	dst = appendText(dst, fRole, m.Role.String())
+	dst = appendBool(dst, fOnline, m.Online)
+	dst = appendBool(dst, fBot, m.Bot)
+	return append(dst, '}')
+}
+
+func (d *decoder) member() (m Member) {
+	m.Username, m.Account, m.Name = d.str(fUsername, true), d.str(fAccount, false), d.str(fName, false)
+	m.Role, _ = kaban.ParseRoomRole(d.str(fRole, false))
+	m.Online, m.Bot = d.boolean(fOnline), d.boolean(fBot)
+	return m
+}
+
+// appendList appends a list of objects. Each of them writes itself.
+func appendList[T any](dst []byte, f field, list []T, write func(*T, []byte) []byte) []byte {
+	dst = append(appendField(dst, f), '[')
+	for i := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = write(&list[i], dst)
+	}
+	return append(dst, ']')
+}
