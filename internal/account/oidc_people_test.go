@@ -56,6 +56,8 @@ func TestGroupsGiveAndTakeAway(t *testing.T) {
 
 	setRole(kaban.RoleAdmin) // by hand, so no group takes it away
 	enter("admins")
+	enter("staff")
+	role(kaban.RoleAdmin, "staff")
 	enter()
 	role(kaban.RoleAdmin)
 	setRole(kaban.RoleGuest) // by hand, so the group gives member
@@ -262,7 +264,20 @@ func TestSessionsEndUnlessRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.pass(11 * time.Hour)
+	s.change(func(tx store.Tx) error {
+		return people.Secrets.Put(tx, &people.Secret{
+			Hash: hashOf("elsewhere"), ID: "elsewhere", Account: browser.Principal.Account.ID, Kind: people.SecretDevice,
+			Issuer: "https://elsewhere.example", Expires: s.now() + 1,
+		})
+	})
 	s.entered("jane", nil) // renews both
+	s.change(func(tx store.Tx) error {
+		kept, err := people.Secrets.WithID(tx, "elsewhere")
+		if kept.Expires != s.now()+1 {
+			t.Error("a sign-in renewed a device that depends on another provider")
+		}
+		return err
+	})
 	s.pass(23 * time.Hour)
 	if !works(browser.Secret) || !works(terminal.Secret) {
 		t.Error("a renewed session has ended")
@@ -277,6 +292,10 @@ func TestSessionsEndUnlessRenewed(t *testing.T) {
 	s.entered("jane", nil)
 	if works(browser.Secret) {
 		t.Error("a session that has ended came back")
+	}
+	s.must(s.SetPassword(s.ctx, s.entered("jane", nil).Session.Principal.As(""), bobPassword))
+	if jane := s.signInAs(browser.Principal.Account.Username, bobPassword); jane.Principal.Expires == 0 {
+		t.Error("a password of an account that the provider made does not depend on it")
 	}
 	if n := s.account(s.owner.Principal.Account.ID); n.Status != people.StatusActive {
 		t.Error("the owner is gone")
