@@ -34,7 +34,7 @@ func (c *change) applyGroups(set *providerSettings, a *people.Account, data *ide
 		return nil, nil
 	}
 	base := a.Role
-	if data.Given != 0 && a.Role == data.Given {
+	if a.Role == data.Given {
 		base = data.Before
 	}
 	role, given, before := base, kaban.Role(0), kaban.Role(0)

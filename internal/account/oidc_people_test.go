@@ -56,6 +56,8 @@ func TestGroupsGiveAndTakeAway(t *testing.T) {
 
 	setRole(kaban.RoleAdmin) // by hand, so no group takes it away
 	enter("admins")
+	enter("staff")
+	role(kaban.RoleAdmin, "staff")
 	enter()
 	role(kaban.RoleAdmin)
 	setRole(kaban.RoleGuest) // by hand, so the group gives member
@@ -225,9 +227,11 @@ func TestSubjectClaim(t *testing.T) {
 	if _, err := s.enter(); !errors.Is(err, ErrSubjectClaim) {
 		t.Errorf("a claim that somebody else's subject is the value of: %v", err)
 	}
-	s.fake.claims = map[string]any{"sub": "x"}
-	if _, err := s.enter(); !errors.Is(err, ErrAuthFailed) {
-		t.Errorf("no such claim: %v", err)
+	for _, claims := range []map[string]any{{"sub": "x"}, {"sub": "x", "oid": 42}, {"sub": "", "oid": "8"}, {"oid": "8"}} {
+		s.fake.claims = claims
+		if _, err := s.enter(); !errors.Is(err, ErrAuthFailed) {
+			t.Errorf("the claims %v: %v", claims, err)
+		}
 	}
 	if err := s.LinkIdentity(s.ctx, s.owner, s.account(jane).Username, s.fake.URL, "7"); err != nil {
 		t.Fatal(err)
@@ -260,7 +264,20 @@ func TestSessionsEndUnlessRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.pass(11 * time.Hour)
+	s.change(func(tx store.Tx) error {
+		return people.Secrets.Put(tx, &people.Secret{
+			Hash: hashOf("elsewhere"), ID: "elsewhere", Account: browser.Principal.Account.ID, Kind: people.SecretDevice,
+			Issuer: "https://elsewhere.example", Expires: s.now() + 1,
+		})
+	})
 	s.entered("jane", nil) // renews both
+	s.change(func(tx store.Tx) error {
+		kept, err := people.Secrets.WithID(tx, "elsewhere")
+		if kept.Expires != s.now()+1 {
+			t.Error("a sign-in renewed a device that depends on another provider")
+		}
+		return err
+	})
 	s.pass(23 * time.Hour)
 	if !works(browser.Secret) || !works(terminal.Secret) {
 		t.Error("a renewed session has ended")
@@ -275,6 +292,10 @@ func TestSessionsEndUnlessRenewed(t *testing.T) {
 	s.entered("jane", nil)
 	if works(browser.Secret) {
 		t.Error("a session that has ended came back")
+	}
+	s.must(s.SetPassword(s.ctx, s.entered("jane", nil).Session.Principal.As(""), bobPassword))
+	if jane := s.signInAs(browser.Principal.Account.Username, bobPassword); jane.Principal.Expires == 0 {
+		t.Error("a password of an account that the provider made does not depend on it")
 	}
 	if n := s.account(s.owner.Principal.Account.ID); n.Status != people.StatusActive {
 		t.Error("the owner is gone")

@@ -302,6 +302,18 @@ func TestDiscoveryIsRetriedWithBackoff(t *testing.T) {
 	if err := ask(); err != nil || s.fake.count(path) != want+2 {
 		t.Errorf("an old configuration: asked %d times, %v", s.fake.count(path), err)
 	}
+	want = s.fake.count(path) + 2
+	s.fake.with(func() { s.fake.on[path] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) } })
+	s.pass(discoveryAge)
+	for range 2 { // the first failure after a success waits for the least time again
+		if err := ask(); err != nil {
+			t.Errorf("an old configuration is not used: %v", err)
+		}
+		s.pass(minBackoff)
+	}
+	if got := s.fake.count(path); got != want {
+		t.Errorf("asked %d times, want %d", got, want)
+	}
 }
 
 func TestProviderAnswersAreBounded(t *testing.T) {
