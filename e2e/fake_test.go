@@ -133,6 +133,16 @@ func (r *running) await(text string) {
 	}
 }
 
+// until waits until a condition holds.
+func (r *running) until(holds func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("waited in vain; the command has printed %q", r)
+		}
+	}
+}
+
 func (r *running) finish() (code int) {
 	r.t.Helper()
 	select {
