@@ -35,12 +35,12 @@ type Reader struct {
 	limit      int // bytes of a line
 	maxContent int // code points
 	author     kaban.Username
-	bareHello  bool // a hello needs no username
 
 	buffer     []byte // buffer[start:end] is unconsumed
 	start, end int
 	searched   int  // bytes from start known to have no newline
 	skipping   bool // the input up to the next newline is already rejected
+	bareHello  bool // a hello needs no username
 
 	ref      *[MaxRef]byte  // nil until the first ref
 	lastRoom kaban.RoomName // of the last request with a room

@@ -218,7 +218,7 @@ func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m 
 	if s == nil {
 		return Send{}, u.chat.count(refusalOf(access.NotJoined, access.Send))
 	}
-	d := m.Draft(u.id, s.Room().Name(), id)
+	d := m.Draft(*u.id, s.Room().Name(), id)
 	d.Origin = origin
 	return Send{Draft: d, Subscription: s}, nil
 }
@@ -234,7 +234,7 @@ func (c *Chat) judge(r *dispatch.Room, identity string, _ *dispatch.Rights, gene
 		if rights.Revision, err = tx.Revision(r.Name()); err != nil {
 			return err
 		}
-		u := User{chat: c, id: kaban.IdentityOf(identity)}
+		u := c.As(kaban.IdentityOf(identity), "")
 		s, err := u.scene(tx, r.Name(), true, true)
 		if err != nil {
 			return err

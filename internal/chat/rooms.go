@@ -163,7 +163,7 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 		return err
 	}
 	_, err = u.Commit(ctx, Send{
-		Draft:  kaban.Draft{Author: u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
+		Draft:  kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
 		Decide: decide,
 		Published: func() {
 			for _, account := range *accounts {
@@ -267,7 +267,7 @@ func (u User) partWithEntry(ctx context.Context, name kaban.RoomName, leave func
 		return err
 	}
 	_, err = u.Commit(ctx, Send{
-		Draft:  kaban.Draft{Author: u.id, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
+		Draft:  kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
 		Decide: leave,
 		Stored: func(Receipt) { expel() },
 	})

@@ -17,7 +17,7 @@ import (
 // those that belong to the goroutine of a Waker.
 type User struct {
 	chat       *Chat
-	id         kaban.Identity
+	id         *kaban.Identity     // never nil; shared with the session
 	credential *session.Credential // nil without an account
 	remote     string
 }
@@ -26,21 +26,21 @@ type User struct {
 // identity is an anonymous reader. The address is "host:port"; any other text is this
 // machine.
 func (c *Chat) As(id kaban.Identity, remote string) User {
-	return User{chat: c, id: id, remote: remote}
+	return User{chat: c, id: &id, remote: remote}
 }
 
 // With returns what a connection or a request may do that has signed in to an account.
 func (c *Chat) With(id kaban.Identity, remote string, credential *Credential) User {
-	return User{chat: c, id: id, remote: remote, credential: credential}
+	return User{chat: c, id: &id, remote: remote, credential: credential}
 }
 
 // By returns what the holder of a session may do at a remote address.
 func (c *Chat) By(s *Session, remote string) User {
-	return User{chat: c, id: s.Identity, remote: remote, credential: s.Credential}
+	return User{chat: c, id: &s.Identity, remote: remote, credential: s.Credential}
 }
 
 // Identity returns who this is.
-func (u User) Identity() kaban.Identity { return u.id }
+func (u User) Identity() kaban.Identity { return *u.id }
 
 // account returns the id of the account, or "".
 func (u User) account() string {

@@ -22,7 +22,7 @@ func (d *Dispatcher) Expel(r *Room, reason string, selected func(identity string
 	changed := false
 	for _, a := range r.audiences {
 		for _, s := range a.members {
-			if !selected(s.identity) || !s.expelled.CompareAndSwap(nil, expelled) {
+			if !selected(s.user.ID()) || !s.expelled.CompareAndSwap(nil, expelled) {
 				continue
 			}
 			changed = r.uncountLocked(s) || changed

@@ -78,21 +78,21 @@ type Joined struct {
 	Members int // of this dispatcher
 }
 
-// Join makes a connection a member of a room, which is made if need be. Only
-// the waker's goroutine calls it. The subscription may have something from the
+// Join makes a connection a member of a room, which is made if need be. The user
+// must not change as long as the subscription lasts. Only the waker's goroutine calls it. The subscription may have something from the
 // start, without a Wake. Join returns a *ResyncError if the log cannot be
 // continued from there, ErrTooManyRooms, a *LookalikeError, and store.ErrStale if
 // the rights in the room have changed since the place was found.
-func (d *Dispatcher) Join(w Waker, member any, format Format, user kaban.Identity, p Place) (*Subscription, Joined, error) {
-	return d.subscribe(w, format, p, &Subscription{member: member, identity: user.ID(), name: user.Name().String()})
+func (d *Dispatcher) Join(w Waker, member any, format Format, user *kaban.Identity, p Place) (*Subscription, Joined, error) {
+	return d.subscribe(w, format, p, &Subscription{member: member, user: user})
 }
 
 // Watch makes a read-only subscription to an existing room. The identity may be
 // the zero value, an anonymous reader. A watcher is not a member:
 // presence and the count of members leave it out, and it cannot send. Otherwise
 // it is like Join. It also returns ErrNotFound.
-func (d *Dispatcher) Watch(w Waker, member any, format Format, user kaban.Identity, p Place) (*Subscription, Joined, error) {
-	return d.subscribe(w, format, p, &Subscription{member: member, identity: user.ID(), watches: true})
+func (d *Dispatcher) Watch(w Waker, member any, format Format, user *kaban.Identity, p Place) (*Subscription, Joined, error) {
+	return d.subscribe(w, format, p, &Subscription{member: member, user: user, watches: true})
 }
 
 func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription) (*Subscription, Joined, error) {

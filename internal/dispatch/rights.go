@@ -80,7 +80,7 @@ func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 	if before != nil && (before.Lasting || before.Revision == r.revision.Load() && before.Generation == generation) {
 		return before, nil
 	}
-	now, err := d.judge(r, s.identity, before, generation)
+	now, err := d.judge(r, s.user.ID(), before, generation)
 	if err != nil {
 		return nil, fmt.Errorf("rights of a member of %s: %w", r.name, err)
 	}

@@ -61,7 +61,7 @@ func TestRightsAreDecidedOnceARevision(t *testing.T) {
 	}
 	deed := send(t, a, "ann", "mute", "bob is muted")
 	stored := 0
-	deed.Decide = mute(a.Room().Name(), b.identity)
+	deed.Decide = mute(a.Room().Name(), b.user.ID())
 	deed.Stored = func(r Receipt) { stored++ }
 	d.Submit([]Send{deed, deed})
 	if stored != 1 || a.Room().Revision() != 1 {
@@ -93,7 +93,7 @@ func TestARepeatNeedsNoRight(t *testing.T) {
 	bob := newReader(t)
 	b := join(t, d, bob, "lobby", "bob", Start{})
 	d.Submit([]Send{send(t, b, "bob", "1", "hi")})
-	if err := s.Update(t.Context(), mute(b.Room().Name(), b.identity)); err != nil {
+	if err := s.Update(t.Context(), mute(b.Room().Name(), b.user.ID())); err != nil {
 		t.Fatal(err)
 	}
 	d.Submit([]Send{send(t, b, "bob", "1", "hi"), send(t, b, "bob", "2", "ho"), send(t, b, "bob", "1", "other")})
@@ -117,7 +117,7 @@ func TestRightsThatAnotherWriterTakes(t *testing.T) {
 	d.Submit([]Send{send(t, b, "bob", "1", "one")})
 	other.Grown(a.Room().Name(), 1)
 	deed := send(t, a, "ann", "mute", "bob is muted")
-	deed.Decide = mute(a.Room().Name(), b.identity)
+	deed.Decide = mute(a.Room().Name(), b.user.ID())
 	other.Submit([]Send{deed})
 	d.Submit([]Send{send(t, b, "bob", "2", "two"), send(t, b, "bob", "3", "three")})
 	bob.take(b, 1<<20)
@@ -222,7 +222,7 @@ func TestAPlaceOfOldRights(t *testing.T) {
 		deed := send(t, a, "ann", fmt.Sprint("deed", start.Resume), "x")
 		deed.Decide = func(tx store.Tx) error { return tx.Bump(lobby) }
 		d.Submit([]Send{deed})
-		if _, _, err := d.Join(bob, bob, plain, kaban.Visitor(storetest.Username(t, "bob")), place); !errors.Is(err, store.ErrStale) {
+		if _, _, err := d.Join(bob, bob, plain, new(kaban.Visitor(storetest.Username(t, "bob"))), place); !errors.Is(err, store.ErrStale) {
 			t.Errorf("%+v: %v", start, err)
 		}
 	}

@@ -63,7 +63,7 @@ func (r *Room) Identities() []string {
 	seen := make(map[string]struct{})
 	for _, a := range r.audiences {
 		for _, s := range a.members {
-			seen[s.identity] = struct{}{}
+			seen[s.user.ID()] = struct{}{}
 		}
 	}
 	return slices.Collect(maps.Keys(seen))
@@ -198,8 +198,8 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 	}
 	s.counted = true
 	r.members++
-	r.countLocked(s.name, 1)
-	r.joined, r.left = noteChange(r.joined, r.left, s.name)
+	r.countLocked(s.user.Name().String(), 1)
+	r.joined, r.left = noteChange(r.joined, r.left, s.user.Name().String())
 }
 
 // uncountLocked takes a subscription out of the members. It reports whether it was
@@ -210,8 +210,8 @@ func (r *Room) uncountLocked(s *Subscription) bool {
 	}
 	s.counted = false
 	r.members--
-	r.countLocked(s.name, -1)
-	r.left, r.joined = noteChange(r.left, r.joined, s.name)
+	r.countLocked(s.user.Name().String(), -1)
+	r.left, r.joined = noteChange(r.left, r.joined, s.user.Name().String())
 	return true
 }
 

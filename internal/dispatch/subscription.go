@@ -3,6 +3,8 @@ package dispatch
 import (
 	"sort"
 	"sync/atomic"
+
+	"kaban"
 )
 
 // Segment is the next thing on a subscription: shared frames, or a receipt, or
@@ -34,8 +36,7 @@ type Subscription struct {
 	audience *Audience
 	member   any
 	tail     *tail
-	identity string // its id; "" of an anonymous reader
-	name     string // of the identity
+	user     *kaban.Identity // the zero value is an anonymous reader
 
 	receipts    atomic.Pointer[receiptQueue] // nil until the first
 	outstanding int32                        // sends whose receipt was not taken yet

@@ -55,7 +55,7 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 		return
 	}
 	e := answer(wire.TypeWelcome, ref)
-	e.Session = c.session.Secret
+	e.Session = c.session.Secret()
 	c.welcome(e)
 }
 

@@ -6,6 +6,7 @@ package session
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base32"
 	"errors"
 	"net/netip"
 	"slices"
@@ -46,14 +47,14 @@ type Owner interface {
 // Session is a connection after its hello.
 type Session struct {
 	Identity kaban.Identity
-	Secret   string // identifies the client when it resumes; at least 128 bits
 	// Credential is what an account signed in with; nil for visitors.
 	Credential *Credential
 	// Address is the address of the peer; the zero value is this machine.
 	Address netip.Addr
 
-	owner Owner
-	looks []string // of the name of a visitor
+	secret secret
+	owner  Owner
+	looks  []string // of the name of a visitor
 	// earlier are the secrets of the sessions that this one resumes, oldest first.
 	// They are valid until the client confirms that it has received Secret. Guarded
 	// by Registry.mu.
@@ -73,7 +74,22 @@ func (s *Session) find(secret string) int {
 	return at
 }
 
-func (s *Session) secrets() []string { return append(slices.Clip(s.earlier), s.Secret) }
+func (s *Session) secrets() []string { return append(slices.Clip(s.earlier), s.Secret()) }
+
+// Secret returns what identifies the client when it resumes: 128 random bits.
+func (s *Session) Secret() string { return s.secret.String() }
+
+// secret is a secret that takes as little memory as it can.
+type secret [16]byte
+
+func newSecret() (s secret) {
+	rand.Read(s[:]) // never fails
+	return s
+}
+
+func (s secret) String() string {
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(s[:])
+}
 
 // follow makes s the successor of a session whose secret at was presented. The
 // client knows that secret, so earlier ones are obsolete, but it may know any later
@@ -202,7 +218,7 @@ func (r *Registry) Claim(owner Owner, id kaban.Identity, address netip.Addr, res
 	if kaban.IsReserved(id.Name()) {
 		return nil, ErrReserved
 	}
-	s := &Session{Identity: id, Secret: rand.Text(), Address: address, owner: owner, looks: looks}
+	s := &Session{Identity: id, secret: newSecret(), Address: address, owner: owner, looks: looks}
 	replaced, err := r.put(s, resume)
 	if err != nil {
 		return nil, err

@@ -32,10 +32,10 @@ func TestANameBelongsToOne(t *testing.T) {
 	ann, look := named(t, "ann"), named(t, "\u0430nn") // the second in Cyrillic letters
 	var first, second owner
 	s, err := r.Claim(&first, kaban.Visitor(ann), netip.Addr{}, "")
-	if err != nil || len(s.Secret) < 26 {
+	if err != nil || len(s.Secret()) < 26 {
 		t.Fatalf("got %+v, %v", s, err)
 	}
-	for _, resume := range []string{"", "wrong", s.Secret + "x"} {
+	for _, resume := range []string{"", "wrong", s.Secret() + "x"} {
 		if _, err := r.Claim(&second, kaban.Visitor(look), netip.Addr{}, resume); !errors.Is(err, ErrTaken) {
 			t.Errorf("%q: got %v, want ErrTaken", resume, err)
 		}
@@ -46,8 +46,8 @@ func TestANameBelongsToOne(t *testing.T) {
 	if first.replaced > 0 {
 		t.Error("the holder was replaced without a reason")
 	}
-	taken, err := r.Claim(&second, kaban.Visitor(look), netip.Addr{}, s.Secret)
-	if err != nil || first.replaced != 1 || taken.Secret == s.Secret {
+	taken, err := r.Claim(&second, kaban.Visitor(look), netip.Addr{}, s.Secret())
+	if err != nil || first.replaced != 1 || taken.Secret() == s.Secret() {
 		t.Errorf("got %+v, %v; replaced %d times", taken, err, first.replaced)
 	}
 	r.Release(s) // a replaced session cannot release the name
@@ -106,7 +106,7 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 					if k == place {
 						a = &live
 					}
-					a.session, err = r.Claim(&a.owner, ann, netip.Addr{}, first.Secret)
+					a.session, err = r.Claim(&a.owner, ann, netip.Addr{}, first.Secret())
 					switch {
 					case k > place && confirms:
 						if !errors.Is(err, ErrTaken) {
@@ -128,13 +128,13 @@ func TestAClientWinsOverItsOwnAttempts(t *testing.T) {
 				}
 				// In any case the client can resume with the last secret it
 				// received.
-				last, err := r.Claim(new(owner), ann, netip.Addr{}, live.session.Secret)
+				last, err := r.Claim(new(owner), ann, netip.Addr{}, live.session.Secret())
 				if err != nil {
 					t.Fatalf("the client cannot take back its name: %v", err)
 				}
 				r.Confirm(last)
 				for _, old := range []*Session{first, live.session} {
-					if _, err := r.Claim(new(owner), ann, netip.Addr{}, old.Secret); !errors.Is(err, ErrTaken) {
+					if _, err := r.Claim(new(owner), ann, netip.Addr{}, old.Secret()); !errors.Is(err, ErrTaken) {
 						t.Errorf("an old secret is still valid after the new one was confirmed: %v", err)
 					}
 				}
@@ -152,7 +152,7 @@ func TestEarlierSecretsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := s.Secret
+	shown := s.Secret()
 	for k := range 5 * maxEarlier {
 		before := s
 		if s, err = r.Claim(new(owner), ann, netip.Addr{}, shown); err != nil {
@@ -161,11 +161,11 @@ func TestEarlierSecretsAreBounded(t *testing.T) {
 		if len(s.earlier) > maxEarlier {
 			t.Fatalf("%d secrets are kept, want at most %d", len(s.earlier), maxEarlier)
 		}
-		if s.find(before.Secret) < 0 {
+		if s.find(before.Secret()) < 0 {
 			t.Fatalf("attempt %d: the previous secret is no longer valid", k)
 		}
 	}
-	middle, err := r.Claim(new(owner), ann, netip.Addr{}, s.Secret)
+	middle, err := r.Claim(new(owner), ann, netip.Addr{}, s.Secret())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,11 +212,11 @@ func TestLookAlikesAreTaken(t *testing.T) {
 	// On return, a person may spell the name differently, unless that spelling
 	// belongs to someone else.
 	ian := r.sessions["ian"]
-	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), netip.Addr{}, ian.Secret); !errors.Is(err, ErrTaken) {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), netip.Addr{}, ian.Secret()); !errors.Is(err, ErrTaken) {
 		t.Errorf("Ian while lan is held: got %v, want ErrTaken", err)
 	}
 	r.Release(r.sessions["lan"])
-	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), netip.Addr{}, ian.Secret); err != nil {
+	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "Ian")), netip.Addr{}, ian.Secret()); err != nil {
 		t.Errorf("Ian alone: %v", err)
 	}
 	if _, err := r.Claim(new(owner), kaban.Visitor(named(t, "lan")), netip.Addr{}, ""); !errors.Is(err, ErrTaken) {
@@ -259,7 +259,7 @@ func TestAttemptsAfterTheNameWasFree(t *testing.T) {
 	}
 	r.Release(first)
 	for k := range 3 {
-		if _, err := r.Claim(new(owner), ann, netip.Addr{}, first.Secret); err != nil {
+		if _, err := r.Claim(new(owner), ann, netip.Addr{}, first.Secret()); err != nil {
 			t.Fatalf("attempt %d: %v", k, err)
 		}
 	}
