@@ -18,10 +18,10 @@ import (
 
 // The keys of settings that other packages use.
 const (
-	SettingAccess        = "access"
-	SettingCreateRooms   = "create_rooms"
-	SettingInviteMembers = "invite_members"
-	SettingAutoJoin      = "auto_join"
+	SettingAccess        = people.SettingAccess
+	SettingCreateRooms   = people.SettingCreateRooms
+	SettingInviteMembers = people.SettingInviteMembers
+	SettingAutoJoin      = people.SettingAutoJoin
 )
 
 // setting is an entry of the registry.

@@ -11,13 +11,6 @@ import (
 	"kaban/internal/store"
 )
 
-// The settings that decisions depend on.
-const (
-	settingAccess        = "access"         // see access.Admission
-	settingCreateRooms   = "create_rooms"   // the smallest role that may create public rooms
-	settingInviteMembers = "invite_members" // the smallest role that may invite members
-)
-
 // readServer reads the facts about the server.
 func readServer(tx store.Tx) (f access.Server, err error) {
 	f = access.Server{Claim: access.Unclaimed, Admission: access.Open, MembersCreate: true, MembersInvite: true}
@@ -29,9 +22,9 @@ func readServer(tx store.Tx) (f access.Server, err error) {
 		f.Claim, f.Admission = access.Claimed, access.InviteOnly
 	}
 	for key, set := range map[string]func(string) error{
-		settingAccess:        func(s string) (err error) { f.Admission, err = access.ParseAdmission(s); return err },
-		settingCreateRooms:   func(s string) error { f.MembersCreate = s == kaban.RoleMember.String(); return nil },
-		settingInviteMembers: func(s string) error { f.MembersInvite = s == kaban.RoleMember.String(); return nil },
+		people.SettingAccess:        func(s string) (err error) { f.Admission, err = access.ParseAdmission(s); return err },
+		people.SettingCreateRooms:   func(s string) error { f.MembersCreate = s == kaban.RoleMember.String(); return nil },
+		people.SettingInviteMembers: func(s string) error { f.MembersInvite = s == kaban.RoleMember.String(); return nil },
 	} {
 		switch setting, err := people.Settings.Get(tx, key); {
 		case errors.Is(err, people.ErrNotFound):

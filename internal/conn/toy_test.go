@@ -357,17 +357,16 @@ func (p *toyPeer) expectPing() {
 	p.t.Fatalf("got the end (%v), want a ping", p.lines.Err())
 }
 
-// A reader that takes nothing for a while gets everything, once and in order.
-func TestToyProtocolWithASlowReader(t *testing.T) {
-	_, _, enter := serveToy(t, conn.Config{Heartbeat: time.Minute})
-	slow, fast := enter("slow"), enter("fast")
+// flood has one of two peers in a room say more than the sockets and the tail hold,
+// 12 MiB, while the other one takes nothing.
+func flood(enter func(string) *toyPeer) (slow, fast *toyPeer, n int, content string) {
+	slow, fast = enter("slow"), enter("fast")
 	for name, p := range map[string]*toyPeer{"slow": slow, "fast": fast} {
 		p.expect("HELLO " + name)
 		p.say("JOIN den")
 		p.expect("JOINED den 0")
 	}
-	const n = 3000 // 12 MiB, more than the sockets and the tail hold
-	content := strings.Repeat("x", 4000)
+	n, content = 3000, strings.Repeat("x", 4000)
 	go func() {
 		for range n {
 			fmt.Fprintf(fast.conn, "MSG den %s\n", content)
@@ -376,6 +375,13 @@ func TestToyProtocolWithASlowReader(t *testing.T) {
 	for i := range n {
 		fast.expect(fmt.Sprintf("OK den %d", i+1))
 	}
+	return slow, fast, n, content
+}
+
+// A reader that takes nothing for a while gets everything, once and in order.
+func TestToyProtocolWithASlowReader(t *testing.T) {
+	_, _, enter := serveToy(t, conn.Config{Heartbeat: time.Minute})
+	slow, fast, n, content := flood(enter)
 	for i := range n {
 		slow.expect(fmt.Sprintf(":fast MSG den %d %s", i+1, content))
 	}
@@ -389,22 +395,7 @@ func TestToyProtocolWithASlowReader(t *testing.T) {
 // and why, and can go on elsewhere.
 func TestToyProtocolExpelled(t *testing.T) {
 	_, d, enter := serveToy(t, conn.Config{Heartbeat: time.Minute})
-	slow, fast := enter("slow"), enter("fast")
-	for name, p := range map[string]*toyPeer{"slow": slow, "fast": fast} {
-		p.expect("HELLO " + name)
-		p.say("JOIN den")
-		p.expect("JOINED den 0")
-	}
-	const n = 3000 // 12 MiB, more than the sockets and the tail hold
-	content := strings.Repeat("x", 4000)
-	go func() {
-		for range n {
-			fmt.Fprintf(fast.conn, "MSG den %s\n", content)
-		}
-	}()
-	for i := range n {
-		fast.expect(fmt.Sprintf("OK den %d", i+1))
-	}
+	slow, fast, n, content := flood(enter)
 	den, err := kaban.ParseRoomName("den")
 	if err != nil {
 		t.Fatal(err)

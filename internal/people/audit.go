@@ -52,6 +52,15 @@ type Setting struct {
 	Value string `json:"value"`
 }
 
+// The keys of settings that decide who may do what. Package account has their values
+// and defaults.
+const (
+	SettingAccess        = "access"
+	SettingCreateRooms   = "create_rooms"
+	SettingInviteMembers = "invite_members"
+	SettingAutoJoin      = "auto_join"
+)
+
 // Settings has all settings that are not at their defaults.
 var Settings = Table[Setting]{
 	name: "setting",
