@@ -381,7 +381,7 @@ func flood(enter func(string) *toyPeer) (slow, fast *toyPeer, n int, content str
 // A reader that takes nothing for a while gets everything, once and in order.
 func TestToyProtocolWithASlowReader(t *testing.T) {
 	_, _, enter := serveToy(t, conn.Config{Heartbeat: time.Minute})
-	slow, fast, n, content := flood(enter)
+	slow, _, n, content := flood(enter)
 	for i := range n {
 		slow.expect(fmt.Sprintf(":fast MSG den %d %s", i+1, content))
 	}
