@@ -104,12 +104,20 @@ func (u User) reserve(p Place, room kaban.RoomName) (Place, error) {
 	if err := u.can(access.Create, false, false); err != nil {
 		return Place{}, err
 	}
+	var err error
+	if p.giveBack, err = u.takeRoom(room); err != nil {
+		return Place{}, err
+	}
+	return p, nil
+}
+
+// takeRoom counts a room that is to be made against the limit, which giveBack undoes.
+func (u User) takeRoom(room kaban.RoomName) (giveBack func(), err error) {
 	limits, name := u.chat.newRooms, u.id.Name().Key()
 	if wait := limits.take(name, u.remote); wait > 0 {
-		return Place{}, &NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)}
+		return nil, &NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)}
 	}
-	p.giveBack = func() { limits.give(name, u.remote) }
-	return p, nil
+	return func() { limits.give(name, u.remote) }, nil
 }
 
 // enter makes an account a member of a public room.

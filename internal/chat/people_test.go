@@ -527,6 +527,16 @@ func TestNamesOfRooms(t *testing.T) {
 	}
 	got := w.user("bob").Create(t.Context(), storetest.RoomName(t, "lobby"), NewRoom{Kind: kaban.RoomPublic})
 	want(t, "the lobby", got, ErrRoomTaken)
+	vic := w.visitor("vic", "192.0.2.1:1")
+	want(t, "a visitor creates", vic.Create(t.Context(), storetest.RoomName(t, "stage"), NewRoom{Kind: kaban.RoomPublic}), nil)
+	want(t, "a visitor creates a private room", vic.Create(t.Context(), storetest.RoomName(t, "cave"), NewRoom{Kind: kaban.RoomPrivate}), ErrAuthRequired)
+	want(t, "members", w.store.View(t.Context(), func(tx store.Tx) error {
+		members, _, err := people.Members.In(tx, "stage", "", 5)
+		if len(members) > 0 {
+			t.Errorf("the visitor's room has the members %+v", members)
+		}
+		return err
+	}), nil)
 	s, err := w.follow(w.user("bob"), "fresh", 0) // joining makes a public room
 	want(t, "fresh", err, nil)
 	want(t, "its creator is op", w.do("bob", "fresh", Act{Action: access.SetTopic, Topic: "x"}), nil)
@@ -554,7 +564,8 @@ func TestMarks(t *testing.T) {
 		}
 	}
 	want(t, "a stranger's", w.user("bob").Read(t.Context(), den, 1), ErrNotJoined)
-	want(t, "a visitor's", w.visitor("vic", "").Read(t.Context(), den, 1), ErrNotJoined)
+	want(t, "a visitor's", w.visitor("vic", "").Read(t.Context(), den, 1), ErrAuthRequired)
+	want(t, "in the empty lobby", ann.Read(t.Context(), storetest.RoomName(t, "lobby"), 1), ErrNotJoined)
 	want(t, "nowhere", ann.Read(t.Context(), storetest.RoomName(t, "nowhere"), 1), ErrNotFound)
 	want(t, "notify", ann.Notify(t.Context(), den, kaban.NotifyNone), nil)
 }
@@ -853,5 +864,23 @@ func (m *model) page(name string) {
 	}
 	if err != nil || !slices.Equal(got, all) {
 		m.rt.Fatalf("%s, from %d to %d, reads %v, %v", name, from, m.head, got, err)
+	}
+}
+
+// Rooms that are created count against the same limit as those made by joining.
+func TestCreatedRoomsAreLimited(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	for name, u := range map[string]User{"a visitor": w.visitor("vic", "192.0.2.1:1"), "an account": w.user("bob")} {
+		made := 0
+		for ; made < 2*nameRooms; made++ {
+			err := u.Create(t.Context(), storetest.RoomName(t, fmt.Sprintf("%s-%d", u.Identity().Name(), made)), NewRoom{Kind: kaban.RoomPublic})
+			if limited, ok := errors.AsType[*NewRoomsError](err); ok && limited.Wait >= time.Second {
+				break
+			}
+			want(t, name, err, nil)
+		}
+		if made != nameRooms {
+			t.Errorf("%s made %d rooms, want %d", name, made, nameRooms)
+		}
 	}
 }

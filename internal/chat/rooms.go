@@ -20,9 +20,10 @@ type NewRoom struct {
 	Flags kaban.RoomFlags
 }
 
-// Create makes a room with the user as its op, and an entry that says so. It blocks
-// until that is stored. It returns ErrRoomTaken, ErrForbidden, ErrAuthRequired,
-// ErrTooManyRooms and a *LookalikeError.
+// Create makes a room, with an entry that says so. An account becomes its op. It
+// counts against the limit of new rooms, and blocks until it is stored. It returns
+// ErrRoomTaken, ErrForbidden, ErrAuthRequired, ErrTooManyRooms, a *LookalikeError and a
+// *NewRoomsError.
 func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) error {
 	action := access.Create
 	if with.Kind == kaban.RoomPrivate {
@@ -33,7 +34,11 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 		flags := with.Flags.Texts()
 		change.Flags = &flags
 	}
-	return u.make(ctx, name, change, &[]string{u.account()}, func(tx store.Tx) error {
+	giveBack, err := u.takeRoom(name)
+	if err != nil {
+		return u.chat.count(err)
+	}
+	err = u.make(ctx, name, change, &[]string{u.account()}, func(tx store.Tx) error {
 		exists, err := roomExists(tx, name)
 		if err != nil {
 			return err
@@ -52,13 +57,23 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 			Key: name.Key(), Name: name.String(), Kind: with.Kind, Flags: with.Flags &^ kaban.FlagArchived,
 			Topic: with.Topic, Creator: u.account(), Created: u.chat.now(),
 		}
-		if err := people.Enter(tx, &room, &people.Member{
+		if u.account() == "" { // a visitor is a member by its connection
+			if err := people.Rooms.Put(tx, &room); err != nil {
+				return err
+			}
+		} else if err := people.Enter(tx, &room, &people.Member{
 			Room: room.Key, Account: u.account(), Role: kaban.RoomRoleOp, From: 1, Since: room.Created,
 		}); err != nil {
 			return err
 		}
 		return tx.Bump(name)
 	})
+	if err != nil {
+		giveBack()
+		return err
+	}
+	u.chat.counters.newRooms.Add(1)
+	return nil
 }
 
 // Direct returns the direct room of the user and others, which is made if there is
@@ -78,6 +93,10 @@ func (u User) Direct(ctx context.Context, others []kaban.Username) (kaban.RoomNa
 		return kaban.RoomName{}, u.chat.count(err)
 	}
 	found := name
+	giveBack, err := u.takeRoom(name)
+	if err != nil {
+		return kaban.RoomName{}, u.chat.count(err)
+	}
 	var accounts []string
 	err = u.make(ctx, name, people.RoomChange{Change: people.ChangeCreated, Kind: kaban.RoomDirect}, &accounts, func(tx store.Tx) (err error) {
 		accounts, room, err = u.directWith(tx, others)
@@ -101,8 +120,11 @@ func (u User) Direct(ctx context.Context, others []kaban.Username) (kaban.RoomNa
 		}
 		return tx.Bump(name)
 	})
-	if err != nil && !errors.Is(err, errExists) {
-		return kaban.RoomName{}, err
+	if err != nil {
+		giveBack()
+		if !errors.Is(err, errExists) {
+			return kaban.RoomName{}, err
+		}
 	}
 	return found, nil
 }
@@ -299,13 +321,20 @@ func (u User) Notify(ctx context.Context, name kaban.RoomName, level kaban.Notif
 
 // mark changes what a membership says of its owner alone.
 func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *people.Member, head uint64) bool) error {
+	if u.account() == "" {
+		return u.chat.count(ErrAuthRequired)
+	}
 	changed := false
 	err := u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
 		head, err := tx.Head(name)
 		if err != nil {
 			return err
 		}
-		s, err := u.scene(tx, name, head > 0, false)
+		exists, err := roomExists(tx, name)
+		if err != nil {
+			return err
+		}
+		s, err := u.scene(tx, name, exists, false)
 		if err != nil {
 			return err
 		}
