@@ -189,7 +189,7 @@ func (c *Chat) MaxContent() int { return c.maxContent }
 // Claim gives a name to a connection, which Release takes back; see
 // session.Registry. It returns ErrReserved and ErrTaken.
 func (c *Chat) Claim(owner Owner, id kaban.Identity, remote, resume string) (*Session, error) {
-	s, err := c.names.Claim(owner, id, c.As(id, remote).address(), resume)
+	s, err := c.names.Claim(owner, id, addressOf(remote), resume)
 	if err != nil {
 		return nil, c.count(err)
 	}

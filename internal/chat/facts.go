@@ -142,7 +142,7 @@ func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	}
 	s.Membership.Standing = access.Good
 	subjects := []string{u.id.ID()}
-	if at := u.address(); at.IsValid() {
+	if at := addressOf(u.remote); at.IsValid() {
 		subjects = append(subjects, people.AddressSubject(at.String()))
 	}
 	for _, subject := range subjects {

@@ -17,7 +17,7 @@ import (
 // Enter notes a connection of an account, which Release takes back.
 func (c *Chat) Enter(owner Owner, id kaban.Identity, remote string, credential *Credential) *Session {
 	c.counters.sessions.Add(1)
-	return c.names.Enter(owner, id, c.As(id, remote).address(), credential)
+	return c.names.Enter(owner, id, addressOf(remote), credential)
 }
 
 // Revoke ends the connections of an account that depend on a credential; an empty id

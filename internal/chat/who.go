@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"strings"
 
 	"kaban"
 	"kaban/internal/access"
@@ -54,9 +53,9 @@ func (u User) isHook() bool {
 	return program && account == ""
 }
 
-// address returns the address of the peer; the zero value is this machine.
-func (u User) address() netip.Addr {
-	at, err := netip.ParseAddrPort(strings.TrimSpace(u.remote))
+// addressOf returns the address in "host:port"; the zero value is this machine.
+func addressOf(remote string) netip.Addr {
+	at, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Addr{}
 	}
