@@ -285,7 +285,7 @@ func (c *change) set(known *setting, value string) error {
 	if err != nil {
 		return &ValueError{known.key, err.Error()}
 	}
-	if value == known.fallback {
+	if value == known.fallback && known.key != SettingAccess { // which has another default once there is an owner
 		err = people.Settings.Delete(c.Tx, known.key)
 	} else {
 		err = people.Settings.Put(c.Tx, &people.Setting{Key: known.key, Value: value})

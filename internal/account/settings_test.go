@@ -57,6 +57,12 @@ func TestSettings(t *testing.T) {
 	if err != nil || len(infos) != len(registry) || infos[0] != (SettingInfo{"access", "signup", "open", registry[0].help}) {
 		t.Errorf("the list is %+v, %v", infos, err)
 	}
+	// Nor does an owner who opens the server again find it closed.
+	w.must(w.Set(w.ctx, alice, "access", "open"))
+	if !strings.Contains(w.everything(), "setting/access=") {
+		t.Error("that anybody may come in is not stored")
+	}
+	w.must(w.Set(w.ctx, alice, "access", "signup"))
 	// A default is not stored, so that it can change.
 	w.must(w.Set(w.ctx, alice, "create_rooms", "member"))
 	if strings.Contains(w.everything(), "setting/create_rooms=") {

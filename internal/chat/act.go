@@ -97,7 +97,11 @@ type deed struct {
 func (d *deed) decide(tx store.Tx) error {
 	u, a := d.user, &d.act
 	d.private = false
-	s, err := u.scene(tx, a.Room, true, d.visits)
+	exists, err := roomExists(tx, a.Room)
+	if err != nil {
+		return err
+	}
+	s, err := u.scene(tx, a.Room, exists || d.visits, d.visits)
 	if err != nil {
 		return err
 	}
@@ -107,7 +111,11 @@ func (d *deed) decide(tx store.Tx) error {
 		}
 		s.Target.NewRoomRole = a.Role
 	}
-	for _, action := range a.actions(&s) {
+	actions := a.actions(&s)
+	if len(actions) == 0 {
+		return refusalOf(access.Forbidden, access.SetFlags)
+	}
+	for _, action := range actions {
 		if needsOtherOp(action) {
 			if err := s.seekOtherOp(tx, u.account()); err != nil {
 				return err
@@ -136,7 +144,7 @@ func (a *Act) actions(s *scene) (all []access.Action) {
 		return []access.Action{a.Action}
 	}
 	c := &a.Change
-	if c.Kind != 0 && c.Kind != s.room.Kind {
+	if c.Kind != 0 { // also the kind that it has: what nobody asks about is nobody's to do
 		all = append(all, access.MakePrivate)
 	}
 	if c.Flags != nil {
@@ -304,7 +312,7 @@ func (d *deed) stored(Receipt) {
 		if d.act.Action == access.Ban {
 			reason = people.ChangeBanned
 		}
-		ids := []string{accountIdentity(d.target.ID)}
+		ids := identities(d.target.ID)
 		if d.visitor {
 			ids = []string{kaban.Visitor(d.act.Subject).ID()}
 		}

@@ -142,7 +142,11 @@ func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	}
 	s.Membership.Standing = access.Good
 	subjects := []string{u.id.ID()}
-	if at := addressOf(u.remote); at.IsValid() {
+	at := addressOf(u.remote)
+	if u.remote == "" {
+		at = u.address
+	}
+	if at.IsValid() {
 		subjects = append(subjects, people.AddressSubject(at.String()))
 	}
 	for _, subject := range subjects {

@@ -134,10 +134,16 @@ func (u User) Me(ctx context.Context, after string, limit int) (me Me, err error
 	return me, nil
 }
 
+// errElsewhere says that the credential has nothing to do with a room.
+var errElsewhere = errors.New("the credential is not for this room")
+
 // State returns the state of one room, or false if the account is not in it. It blocks
 // while the store is asked.
 func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, in bool, err error) {
 	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		if reach(u.credential, name.Key()) == access.ReachElsewhere {
+			return errElsewhere
+		}
 		member, found, err := people.Members.Find(tx, name.Key(), u.account())
 		if in = found; err != nil || !in {
 			return err

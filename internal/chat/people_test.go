@@ -529,6 +529,7 @@ func TestNamesOfRooms(t *testing.T) {
 	want(t, "the lobby", got, ErrRoomTaken)
 	vic := w.visitor("vic", "192.0.2.1:1")
 	want(t, "a visitor creates", vic.Create(t.Context(), storetest.RoomName(t, "stage"), NewRoom{Kind: kaban.RoomPublic}), nil)
+	want(t, "a visitor creates with flags", vic.Create(t.Context(), storetest.RoomName(t, "hall"), NewRoom{Kind: kaban.RoomPublic, Flags: kaban.FlagAnnounce}), ErrAuthRequired)
 	want(t, "a visitor creates a private room", vic.Create(t.Context(), storetest.RoomName(t, "cave"), NewRoom{Kind: kaban.RoomPrivate}), ErrAuthRequired)
 	want(t, "members", w.store.View(t.Context(), func(tx store.Tx) error {
 		members, _, err := people.Members.In(tx, "stage", "", 5)
@@ -882,5 +883,54 @@ func TestCreatedRoomsAreLimited(t *testing.T) {
 		if made != nameRooms {
 			t.Errorf("%s made %d rooms, want %d", name, made, nameRooms)
 		}
+	}
+}
+
+// Settings that change nothing are decided like all others, and nothing is done in a
+// room that there is not.
+func TestNothingIsDecidedByNobody(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	private := Act{Change: people.RoomChange{Kind: kaban.RoomPrivate}}
+	public := Act{Change: people.RoomChange{Kind: kaban.RoomPublic}}
+	want(t, "a stranger sets what is", w.do("bob", "den", private), ErrNotFound)
+	want(t, "a guest sets what is", w.do("gus", "lobby", public), ErrNotFound)
+	want(t, "a member sets what is", w.do("bob", "lobby", public), ErrForbidden)
+	want(t, "nothing at all", w.do("ann", "den", Act{}), ErrForbidden)
+	for _, a := range []Act{public, w.to("bob", access.Invite), {Action: access.SetTopic, Topic: "x"}} {
+		want(t, "in an unknown room", w.do("olga", "nowhere", a), ErrNotFound)
+	}
+	if rooms, _ := w.user("olga").Rooms("", 0); len(rooms) != 1 {
+		t.Errorf("listed: %v", rooms)
+	}
+}
+
+// Whoever has joined an unused name does not get into the private room that is made
+// under it.
+func TestASquatterIsExpelled(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	vic, err := w.follow(w.visitor("vic", "192.0.2.1:1"), "den", 0)
+	want(t, "vic joins", err, nil)
+	w.create("ann", "den", kaban.RoomPrivate)
+	if got, why := w.drain(vic); why != "gone" || got[0] != "" {
+		t.Errorf("vic gets %q, %q", got, why)
+	}
+}
+
+func TestBotsAreExpelled(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	err := w.store.Update(t.Context(), func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: "id-robo", Username: "robo", Role: kaban.RoleMember, Status: people.StatusActive, Bot: true, Owner: "id-bob"})
+	})
+	want(t, "a bot", err, nil)
+	w.create("ann", "den", kaban.RoomPrivate)
+	for _, name := range []string{"bob", "robo"} {
+		want(t, "invite "+name, w.do("ann", "den", w.to(name, access.Invite)), nil)
+	}
+	robo, err := w.follow(w.chat.With(kaban.Bot("id-robo", storetest.Username(t, "robo")), "", &Credential{ID: "t"}), "den", 3)
+	want(t, "robo joins", err, nil)
+	want(t, "kick", w.do("ann", "den", w.to("robo", access.Kick)), nil)
+	if got, why := w.drain(robo); why != "kicked" || got[0] != "" {
+		t.Errorf("robo gets %q, %q", got, why)
 	}
 }

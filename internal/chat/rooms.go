@@ -26,6 +26,9 @@ type NewRoom struct {
 // *NewRoomsError.
 func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) error {
 	action := access.Create
+	if u.account() == "" && with.Flags != 0 { // no visitor could ever lift them
+		return u.chat.count(ErrAuthRequired)
+	}
 	if with.Kind == kaban.RoomPrivate {
 		action = access.CreatePrivate
 	}
@@ -184,7 +187,7 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 	if err != nil {
 		return err
 	}
-	_, err = u.Commit(ctx, Send{
+	_, err = u.chat.dispatcher.Post(ctx, Send{
 		Draft:  kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
 		Decide: decide,
 		Published: func() {
@@ -195,15 +198,19 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 		Stored: func(Receipt) {
 			if r := u.chat.dispatcher.Peek(name); r != nil && change.Kind != kaban.RoomPublic {
 				u.chat.dispatcher.Unlist(r)
+				u.chat.expelStrangers(r) // who had joined the name while there was no such room
 			}
 		},
-	})
-	return err
+	}, func() {})
+	return u.chat.count(err)
 }
 
-// Commit stores a send without a subscription. It blocks until the entry is stored, or
-// refused with the receipt's error.
+// Commit stores a send without a subscription in a room that there is. It blocks until
+// the entry is stored, or refused with the receipt's error. It returns ErrNotFound.
 func (u User) Commit(ctx context.Context, send Send) (Receipt, error) {
+	if _, err := u.chat.dispatcher.Lookup(ctx, send.Draft.Room); err != nil {
+		return Receipt{}, u.chat.count(err)
+	}
 	receipt, err := u.chat.dispatcher.Post(ctx, send, func() {})
 	return receipt, u.chat.count(err)
 }
@@ -265,8 +272,10 @@ func (u User) Part(ctx context.Context, name kaban.RoomName) error {
 	if err := u.chat.dispatcher.Update(ctx, leave); err != nil {
 		return u.chat.count(err)
 	}
+	// A device that joins meanwhile sees the new revision, or is expelled.
+	err = u.chat.dispatcher.Refresh(ctx, r)
 	expel()
-	return u.chat.count(u.chat.dispatcher.Refresh(ctx, r))
+	return u.chat.count(err)
 }
 
 // isPrivate reports whether members of a room see who leaves it in its log.

@@ -19,6 +19,7 @@ type User struct {
 	id         *kaban.Identity     // never nil; shared with the session
 	credential *session.Credential // nil without an account
 	remote     string
+	address    netip.Addr // where remote is empty
 }
 
 // As returns what an identity without an account may do at a remote address. The zero
@@ -33,9 +34,10 @@ func (c *Chat) With(id kaban.Identity, remote string, credential *Credential) Us
 	return User{chat: c, id: &id, remote: remote, credential: credential}
 }
 
-// By returns what the holder of a session may do at a remote address.
+// By returns what the holder of a session may do. The remote address may be empty:
+// then it is the session's.
 func (c *Chat) By(s *Session, remote string) User {
-	return User{chat: c, id: &s.Identity, remote: remote, credential: s.Credential}
+	return User{chat: c, id: &s.Identity, remote: remote, address: s.Address, credential: s.Credential}
 }
 
 // Identity returns who this is.

@@ -32,7 +32,7 @@ type client struct {
 	badFrames uint8         // in a row
 	proof     proof         // that the client has got its welcome
 	closed    bool          // Close was called
-	leaving   bool          // its own part is under way: an expulsion needs no frame
+	leaving   string        // the key of a room whose own part is under way: an expulsion there needs no frame
 	close     uint16        // code of a WebSocket's close frame; 0: the reason's
 }
 
@@ -208,7 +208,7 @@ func (c *client) Leave(s *chat.Subscription) { c.userAt().Leave(s, c.handler.InF
 // made when it is needed: an idle connection pays for every field.
 func (c *client) user() chat.User { return c.server.chat.By(c.session, "") }
 
-// userAt is user with the address of the peer, which takes a system call.
+// userAt is user with the port of the peer as well, which takes a system call.
 func (c *client) userAt() chat.User {
 	return c.server.chat.By(c.session, c.handler.RemoteAddr())
 }

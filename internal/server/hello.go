@@ -110,10 +110,20 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 		return
 	}
 	c.session = c.server.chat.Enter(c, id, c.handler.RemoteAddr(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
-	e := answer(wire.TypeWelcome, ref)
-	e.Account = &wire.Account{Username: p.Account.Username, Name: p.Account.Name, Role: p.Role, Bot: p.Account.Bot}
-	e.Token = wire.Secret(session.Secret)
-	c.welcome(e)
+	// From here on a revocation reaches the connection. One that came before it is seen
+	// by looking once more.
+	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {
+		switch {
+		case c.closed:
+		case err != nil:
+			c.refuseHello(ref, err)
+		default:
+			e := answer(wire.TypeWelcome, ref)
+			e.Account = &wire.Account{Username: p.Account.Username, Name: p.Account.Name, Role: p.Role, Bot: p.Account.Bot}
+			e.Token = wire.Secret(session.Secret)
+			c.welcome(e)
+		}
+	})
 }
 
 // welcome sends what every client is told.
@@ -146,6 +156,8 @@ func (c *client) refuseHello(ref []byte, err error) {
 		c.end(conn.Internal, max(e.RetryAfter, time.Second), e.Code.Close())
 		return
 	}
-	c.logRefused(e.Code)
+	if e.Code != wire.CodeUsernameTaken {
+		c.logRefused(e.Code)
+	}
 	c.end(conn.Refused, 0, e.Code.Close())
 }

@@ -256,10 +256,10 @@ func (c *client) findAgain(ref []byte, find func(context.Context) (chat.Place, e
 // partAccount ends the membership of an account. Its other connections leave as well.
 func (c *client) partAccount(r *wire.Request) {
 	user, room, ref := c.user(), r.Room, slices.Clone(r.Ref)
-	c.leaving = true
+	c.leaving = room.Key()
 	var err error
 	c.handler.Ask(func(ctx context.Context) { err = user.Part(ctx, room) }, func() {
-		c.leaving = false
+		c.leaving = ""
 		switch {
 		case c.session == nil:
 		case err != nil:

@@ -213,7 +213,9 @@ func TestPartingOnAllDevices(t *testing.T) {
 	ann.expect("watching", "room", "lobby")
 	ann.say(`{"type":"send","room":"lobby","id":"1","content":"x"}`)
 	ann.expect("error", "code", "not_joined")
-	ann.say(`{"type":"unwatch","room":"lobby","ref":"3"}`)
+	ann.say(`{"type":"join","room":"lobby","after":99,"ref":"4"}`)
+	ann.expect("error", "code", "resync", "ref", "4")
+	ann.say(`{"type":"unwatch","room":"lobby","ref":"3"}`) // the refused join has left it alone
 	ann.expect("ok", "ref", "3")
 }
 

@@ -29,9 +29,6 @@ func (c *client) join(r *wire.Request) {
 	if s := c.subscription(r.Room); s != nil && !s.Watches() { // again: the cursor stays where it is
 		c.replyEntered(wire.TypeJoined, ref, s, chat.Joined{Head: s.Room().Head(), Members: s.Room().Members()})
 		return
-	} else if s != nil { // from now on as a member
-		c.Leave(s)
-		c.handler.Unsubscribe(s)
 	}
 	if len(c.handler.Subscriptions()) >= maxRooms {
 		c.replyError(r.Ref, wire.CodeRateLimited, tooManyRooms)
@@ -39,7 +36,13 @@ func (c *client) join(r *wire.Request) {
 	}
 	user, room, start := c.userAt(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
 	enter := func(p chat.Place) (*chat.Subscription, chat.Joined, error) {
-		return c.user().Join(c.handler.Waker(), c.handler, c.framing.format(), p)
+		watched := c.subscription(room)
+		s, joined, err := c.user().Join(c.handler.Waker(), c.handler, c.framing.format(), p)
+		if err == nil && watched != nil { // from now on as a member
+			c.Leave(watched)
+			c.handler.Unsubscribe(watched)
+		}
+		return s, joined, err
 	}
 	if place, ok := user.Locate(room, start); ok {
 		if s, joined, err := enter(place); !errors.Is(err, chat.ErrStale) {
@@ -114,7 +117,7 @@ func (c *client) Receipt(dst []byte, s *chat.Subscription, r *chat.Receipt) []by
 
 // Expelled implements conn.Front.
 func (c *client) Expelled(dst []byte, s *chat.Subscription, e *chat.Expulsion) []byte {
-	if c.leaving {
+	if c.leaving == s.Room().Name().Key() {
 		return dst
 	}
 	return appendFrame(dst, c.framing, &wire.Event{Type: wire.TypeParted, Room: s.Room().Name().String(), Removal: wire.Removal(e.Reason)})
