@@ -934,3 +934,47 @@ func TestBotsAreExpelled(t *testing.T) {
 		t.Errorf("robo gets %q, %q", got, why)
 	}
 }
+
+// Nothing tells the name of a private room: no list while it is made, and no room
+// that looks like it.
+func TestNamesOfPrivateRooms(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		stop, listed := make(chan struct{}), make(chan string, 1)
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if rooms, _ := w.user("bob").Rooms("", 0); len(rooms) != 1 {
+					select {
+					case listed <- fmt.Sprint(rooms):
+					default:
+					}
+				}
+			}
+		})
+		for i := range 20 {
+			w.create("ann", fmt.Sprint("bob", i), kaban.RoomPrivate)
+		}
+		_, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+		want(t, "direct", err, nil)
+		close(stop)
+		looking.Wait()
+		select {
+		case rooms := <-listed:
+			t.Errorf("listed: %s", rooms)
+		default:
+		}
+		err = w.user("bob").Create(t.Context(), storetest.RoomName(t, "\u0432ob1x"), NewRoom{Kind: kaban.RoomPublic})
+		want(t, "a name of its own", err, nil)
+		w.create("ann", "bob-x", kaban.RoomPrivate)
+		err = w.user("bob").Create(t.Context(), storetest.RoomName(t, "\u0432ob-x"), NewRoom{Kind: kaban.RoomPublic})
+		if alike, ok := errors.AsType[*LookalikeError](err); !ok || !alike.Room.IsZero() || strings.Contains(err.Error(), " bob-x") {
+			t.Errorf("a name that looks like it: %v", err)
+		}
+	})
+}

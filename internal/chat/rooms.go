@@ -188,8 +188,9 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 		return err
 	}
 	_, err = u.chat.dispatcher.Post(ctx, Send{
-		Draft:  kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
-		Decide: decide,
+		Draft:    kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
+		Unlisted: change.Kind != kaban.RoomPublic,
+		Decide:   decide,
 		Published: func() {
 			for _, account := range *accounts {
 				u.chat.tell(account, name)

@@ -37,6 +37,9 @@ type Send struct {
 	Revision uint64
 	Checked  bool
 
+	// Unlisted keeps a room that a post makes out of Rooms from the start.
+	Unlisted bool
+
 	// Subscription gets the receipt, unless the send is a Post.
 	Subscription *Subscription
 	posted       func(Receipt) // gets the receipt of a Post

@@ -10,11 +10,25 @@ import (
 // for an existing one. Existing rooms stay, whatever they look like.
 type LookalikeError struct {
 	Wanted kaban.RoomName
-	Room   kaban.RoomName // the existing one
+	// Room is the existing one; the zero value if it is in no list, so that nobody
+	// learns its name.
+	Room kaban.RoomName
 }
 
 func (e *LookalikeError) Error() string {
+	if e.Room.IsZero() {
+		return fmt.Sprintf("room %s looks like another room; choose another name", e.Wanted)
+	}
 	return fmt.Sprintf("room %s looks like %s, which is another room; join that one, or choose another name", e.Wanted, e.Room)
+}
+
+// lookalike returns the error for a room that is not made because of another one.
+func lookalike(wanted kaban.RoomName, other *Room) *LookalikeError {
+	e := &LookalikeError{Wanted: wanted}
+	if !other.unlisted {
+		e.Room = other.name
+	}
+	return e
 }
 
 // looksOfNew returns the looks of a room's name, or nil if the room is known.

@@ -17,7 +17,7 @@ import (
 // with its lock held, so it must not call the dispatcher.
 func (d *Dispatcher) Post(ctx context.Context, send Send, done func()) (Receipt, error) {
 	room := send.Draft.Room
-	if err := d.openForPost(ctx, room); err != nil {
+	if err := d.openForPost(ctx, room, send.Unlisted); err != nil {
 		done()
 		return Receipt{}, err
 	}
@@ -47,7 +47,7 @@ func (d *Dispatcher) Post(ctx context.Context, send Send, done func()) (Receipt,
 
 // openForPost makes the room of a post, unless it is there. It asks the store
 // about a room that this dispatcher does not know.
-func (d *Dispatcher) openForPost(ctx context.Context, name kaban.RoomName) error {
+func (d *Dispatcher) openForPost(ctx context.Context, name kaban.RoomName, unlisted bool) error {
 	if d.Peek(name) != nil {
 		return nil
 	}
@@ -58,6 +58,9 @@ func (d *Dispatcher) openForPost(ctx context.Context, name kaban.RoomName) error
 	looks := name.Looks()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, err = d.openLocked(state, name, looks)
+	r, err := d.openLocked(state, name, looks)
+	if err == nil && unlisted && state.Head == 0 {
+		d.unlistLocked(r)
+	}
 	return err
 }

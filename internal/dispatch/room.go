@@ -19,6 +19,8 @@ type Room struct {
 	store store.Store
 	// looks are the looks of the name other than its key; nil for most names.
 	looks []string
+	// unlisted is set if the room is not in Rooms; guarded by Dispatcher.mu.
+	unlisted bool
 	// budget is the dispatcher's.
 	budget *budget
 	// pageEntries is Options.PageEntries.

@@ -19,7 +19,9 @@ func (d *Dispatcher) addRoomLocked(state store.Room, looks []string) *Room {
 	r.head.Store(state.Head)
 	r.revision.Store(state.Revision)
 	d.rooms[state.Name.Key()] = r
-	d.byName.Set(r.name.String(), r)
+	if r.unlisted = r.name.IsDirect(); !r.unlisted {
+		d.byName.Set(r.name.String(), r)
+	}
 	if len(looks) > 1 { // the first is the key
 		r.looks = looks[1:]
 	}
@@ -63,7 +65,7 @@ func (d *Dispatcher) openLocked(state store.Room, wanted kaban.RoomName, looks [
 			return nil, ErrTooManyRooms
 		}
 		if other := d.lookalikeLocked(looks); other != nil {
-			return nil, &LookalikeError{Wanted: wanted, Room: other.name}
+			return nil, lookalike(wanted, other)
 		}
 	}
 	return d.addRoomLocked(state, looks), nil
@@ -86,6 +88,11 @@ func (d *Dispatcher) forgetLocked(r *Room) bool {
 func (d *Dispatcher) Unlist(r *Room) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.unlistLocked(r)
+}
+
+func (d *Dispatcher) unlistLocked(r *Room) {
+	r.unlisted = true
 	d.byName.Delete(r.name.String())
 }
 
