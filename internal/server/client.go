@@ -32,7 +32,7 @@ type client struct {
 	badFrames uint8         // in a row
 	proof     proof         // that the client has got its welcome
 	closed    bool          // Close was called
-	leaving   string        // the key of a room whose own part is under way: an expulsion there needs no frame
+	rooms     *rooms        // of an account; nil for a visitor
 	close     uint16        // code of a WebSocket's close frame; 0: the reason's
 }
 

@@ -109,6 +109,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 		c.refuseHello(ref, err)
 		return
 	}
+	c.rooms = new(rooms)
 	c.session = c.server.chat.Enter(c, id, c.handler.RemoteAddr(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.

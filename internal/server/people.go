@@ -62,33 +62,68 @@ func stateOf(s *chat.RoomState) wire.RoomState {
 	}
 }
 
+// rooms is what a connection of an account has to do with rooms that it need not be
+// in.
+type rooms struct {
+	// leaving is the key of a room whose own part is under way: an expulsion there
+	// needs no frame.
+	leaving string
+	// dirty are the rooms whose states the client has not been told yet.
+	dirty   []kaban.RoomName
+	telling bool // a state is being read
+}
+
+// laterStates is when a client that has not taken its replies is told states again.
+const laterStates = time.Second
+
 // Changed implements chat.Owner.
 func (c *client) Changed(room kaban.RoomName) {
 	c.handler.Post(func() {
-		if c.session != nil {
-			c.tellState(room)
+		if c.rooms == nil {
+			return
 		}
+		same := func(other kaban.RoomName) bool { return other.Key() == room.Key() }
+		if !slices.ContainsFunc(c.rooms.dirty, same) {
+			c.rooms.dirty = append(c.rooms.dirty, room)
+		}
+		c.tellStates()
 	})
 }
 
-// tellState sends the state of a room.
-func (c *client) tellState(room kaban.RoomName) {
+// tellStates tells the states of all dirty rooms, one after the other, so that what is
+// told last was read last. A client that takes no replies is told later; what changes
+// meanwhile is told once.
+func (c *client) tellStates() {
+	r := c.rooms
+	switch {
+	case c.session == nil || r.telling || len(r.dirty) == 0:
+		return
+	case !c.handler.Has(conn.NeedReply):
+		r.telling = true
+		time.AfterFunc(laterStates, func() {
+			c.handler.Post(func() {
+				r.telling = false
+				c.tellStates()
+			})
+		})
+		return
+	}
+	room := r.dirty[0]
+	r.dirty, r.telling = r.dirty[1:], true
+	user := c.user()
 	var state chat.RoomState
 	var in bool
 	var err error
-	user := c.user()
 	c.handler.Background(func(ctx context.Context) { state, in, err = user.State(ctx, room) }, func() {
-		switch {
-		case c.session == nil || err != nil:
-		case !c.handler.Has(conn.NeedReply): // it reads nothing; it asks again when it comes back
-			c.handler.End(conn.SlowConsumer, time.Second)
-		default:
+		r.telling = false
+		if c.session != nil && err == nil {
 			told := wire.RoomState{Room: room.String(), Gone: true}
 			if in {
 				told = stateOf(&state)
 			}
 			c.reply(&wire.Event{Type: wire.TypeState, State: &told})
 		}
+		c.tellStates()
 	})
 }
 
@@ -256,10 +291,10 @@ func (c *client) findAgain(ref []byte, find func(context.Context) (chat.Place, e
 // partAccount ends the membership of an account. Its other connections leave as well.
 func (c *client) partAccount(r *wire.Request) {
 	user, room, ref := c.user(), r.Room, slices.Clone(r.Ref)
-	c.leaving = room.Key()
+	c.rooms.leaving = room.Key()
 	var err error
 	c.handler.Ask(func(ctx context.Context) { err = user.Part(ctx, room) }, func() {
-		c.leaving = ""
+		c.rooms.leaving = ""
 		switch {
 		case c.session == nil:
 		case err != nil:

@@ -249,3 +249,40 @@ func TestStatesOfRooms(t *testing.T) {
 	phone.expect("state", "notify", "none")
 	bob.expect("ok")
 }
+
+// A client that takes nothing for a while is told the states then, each room once, and
+// keeps its connection.
+func TestStatesOfASlowClient(t *testing.T) {
+	w := newTown(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	ann.say(`{"type":"create","room":"den","kind":"private"}`)
+	ann.expect("created")
+	ann.say(`{"type":"invite","room":"den","id":"i","username":"bob"}`)
+	ann.expect("ack")
+	bob.expect("state", "room", "den")
+	for i := range 300 { // more than the sockets hold
+		bob.say(`{"type":"members","room":"%s%d"}`, strings.Repeat("x", 60), i)
+		bob.say(`{"type":"send","room":"%s%d","id":"%d","content":"%s"}`, strings.Repeat("x", 60), i, i, strings.Repeat("y", 4000))
+	}
+	phone := w.enter("bob")
+	for i := range 50 {
+		phone.say(`{"type":"notify","room":"den","level":"%s"}`, []string{"all", "none"}[i%2])
+		phone.expect("ok")
+	}
+	last := ""
+	for range 2000 {
+		f, err := bob.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f["type"] == "goodbye" {
+			t.Fatalf("the connection ends: %s", f)
+		}
+		if f["type"] == "state" {
+			if last, _ = f["notify"].(string); last == "none" {
+				return
+			}
+		}
+	}
+	t.Errorf("the last state says %q", last)
+}

@@ -117,7 +117,7 @@ func (c *client) Receipt(dst []byte, s *chat.Subscription, r *chat.Receipt) []by
 
 // Expelled implements conn.Front.
 func (c *client) Expelled(dst []byte, s *chat.Subscription, e *chat.Expulsion) []byte {
-	if c.leaving == s.Room().Name().Key() {
+	if c.rooms != nil && c.rooms.leaving == s.Room().Name().Key() {
 		return dst
 	}
 	return appendFrame(dst, c.framing, &wire.Event{Type: wire.TypeParted, Room: s.Room().Name().String(), Removal: wire.Removal(e.Reason)})
