@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -322,7 +323,9 @@ func TestProviderAnswersAreBounded(t *testing.T) {
 	other := newFakeProvider(t, s.options.Now)
 	for name, handler := range map[string]http.HandlerFunc{
 		"too long": func(w http.ResponseWriter, _ *http.Request) {
-			w.Write([]byte(`{"issuer":"` + s.fake.URL + `","x":"` + strings.Repeat("x", maxAnswer) + `"}`))
+			long := maps.Clone(s.fake.document) // valid but for its length
+			long["x"] = strings.Repeat("x", maxAnswer)
+			send(w, long)
 		},
 		"redirect to another host": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other.URL+path, http.StatusFound)
@@ -341,8 +344,12 @@ func TestProviderAnswersAreBounded(t *testing.T) {
 	} {
 		s.fake.with(func() { s.fake.on[path] = handler })
 		s.pass(maxBackoff)
+		before := s.fake.count(path)
 		if _, err := s.SignInAddress(s.ctx, s.provider, s.browser, ""); !errors.Is(err, ErrProviderDown) || len(err.Error()) > 500 {
 			t.Errorf("%s: %v", name, err)
+		}
+		if n := s.fake.count(path) - before; n > 1+maxRedirects {
+			t.Errorf("%s: %d requests", name, n)
 		}
 	}
 	if other.count(path) != 0 {
