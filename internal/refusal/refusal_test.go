@@ -17,6 +17,10 @@ import (
 )
 
 func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
+	lobby, err := kaban.ParseRoomName(kaban.Lobby)
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, tooLong := kaban.ParseUsername(strings.Repeat("a", 99))
 	for _, c := range []struct {
 		err  error
@@ -30,7 +34,8 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{damaged(7), wire.CodeInternal, "before it or after it"},
 		{dispatch.ErrNotFound, wire.CodeNotFound, "first to join makes it"},
 		{dispatch.ErrTooManyRooms, wire.CodeServerFull, "use one that exists"},
-		{&chat.LookalikeError{}, wire.CodeBadRoom, "join that one, or choose another name"},
+		{&chat.LookalikeError{Room: lobby}, wire.CodeBadRoom, "join that one, or choose another name"},
+		{&chat.LookalikeError{}, wire.CodeBadRoom, "looks like another room; choose another name"},
 		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
 		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
 		{chat.ErrNotJoined, wire.CodeNotJoined, "join the room before"},
