@@ -28,6 +28,7 @@ type client struct {
 	reader  *wire.Reader
 
 	session   *chat.Session // nil before welcome and after the end
+	remote    string        // the peer's address, from welcome on: a socket whose peer is gone does not know it
 	request   *wire.Request // of the read step; nil between steps, unless it is held
 	held      bool          // the request was read and waits for room
 	badFrames uint8         // in a row
@@ -217,6 +218,7 @@ func (c *client) hello(r *wire.Request) {
 		c.end(conn.Refused, 0, 0)
 		return
 	}
+	c.remote = c.handler.RemoteAddr()
 	name := c.session.Identity.Name()
 	c.reader.SetLimit(wire.MaxFrame)
 	c.reader.SetAuthor(name)
@@ -232,16 +234,11 @@ func (c *client) Replace() { c.handler.Interrupt(conn.Replaced) }
 
 // Leave implements conn.Front. A room that vanishes when it is left does not count
 // as made, unless something that was sent there may still be stored.
-func (c *client) Leave(s *chat.Subscription) { c.userAt().Leave(s, c.handler.InFlight() > 0) }
+func (c *client) Leave(s *chat.Subscription) { c.user().Leave(s, c.handler.InFlight() > 0) }
 
-// user returns what the client may do where its address does not matter. It is
-// made when it is needed: an idle connection pays for every field.
-func (c *client) user() chat.User { return c.server.chat.As(c.session.Identity, "") }
-
-// userAt is user with the address of the peer, which takes a system call.
-func (c *client) userAt() chat.User {
-	return c.server.chat.As(c.session.Identity, c.handler.RemoteAddr())
-}
+// user returns what the client may do. It is made when it is needed: an idle
+// connection pays for every field.
+func (c *client) user() chat.User { return c.server.chat.As(c.session.Identity, c.remote) }
 
 // Close implements conn.Front.
 func (c *client) Close() {

@@ -33,7 +33,7 @@ func (c *client) join(r *wire.Request) {
 		c.replyError(r.Ref, wire.CodeRateLimited, fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms))
 		return
 	}
-	user, room, start := c.userAt(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
+	user, room, start := c.user(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
 	if place, ok := user.Locate(room, start); ok {
 		c.enter(ref, place)
 		return
