@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -188,8 +189,8 @@ func (c *Chat) MaxContent() int { return c.maxContent }
 
 // Claim gives a name to a connection, which Release takes back; see
 // session.Registry. It returns ErrReserved and ErrTaken.
-func (c *Chat) Claim(owner Owner, id kaban.Identity, remote, resume string) (*Session, error) {
-	s, err := c.names.Claim(owner, id, addressOf(remote), resume)
+func (c *Chat) Claim(owner Owner, id kaban.Identity, address netip.Addr, resume string) (*Session, error) {
+	s, err := c.names.Claim(owner, id, address, resume)
 	if err != nil {
 		return nil, c.count(err)
 	}

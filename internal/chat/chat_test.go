@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -72,12 +73,12 @@ func next(s *Subscription) (frames string, receipt *Receipt) {
 
 func TestAMemberSaysSomething(t *testing.T) {
 	c, _ := newChat(t, dispatch.Options{})
-	session, err := c.Claim(owner{}, kaban.Visitor(storetest.Username(t, "Alice")), "", "")
+	session, err := c.Claim(owner{}, kaban.Visitor(storetest.Username(t, "Alice")), netip.Addr{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	alice := c.As(session.Identity, "192.0.2.1:9")
-	bob := c.As(kaban.Visitor(storetest.Username(t, "bob")), "192.0.2.2:9")
+	alice := c.As(session.Identity, netip.MustParseAddr("192.0.2.1"))
+	bob := c.As(kaban.Visitor(storetest.Username(t, "bob")), netip.MustParseAddr("192.0.2.2"))
 	hers, his := join(t, alice, "den"), join(t, bob, "den")
 	d := storetest.Draft(t, "den", "Alice", "one", "hello")
 	message, err := kaban.NewMessage(storetest.Username(t, "Alice"), "hello", 10)
@@ -113,7 +114,7 @@ func TestAMemberSaysSomething(t *testing.T) {
 // An anonymous reader knows and reads rooms, and does nothing else.
 func TestAnAnonymousReader(t *testing.T) {
 	c, s := newChat(t, dispatch.Options{})
-	nobody, den := c.As(kaban.Identity{}, ""), storetest.RoomName(t, "lobby")
+	nobody, den := c.As(kaban.Identity{}, netip.Addr{}), storetest.RoomName(t, "lobby")
 	storetest.Append(t, s, storetest.Draft(t, "lobby", "alice", "one", "hello"))
 	if _, err := nobody.Room(t.Context(), den); err != nil {
 		t.Errorf("a room: %v", err)
@@ -160,7 +161,7 @@ func TestPagesHaveDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	nobody := chatOver(t, d, Options{}).As(kaban.Identity{}, "")
+	nobody := chatOver(t, d, Options{}).As(kaban.Identity{}, netip.Addr{})
 	for _, test := range []struct {
 		query       Query
 		first, last uint64
@@ -212,7 +213,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 	ci, cd := storetest.Username(t, "ci"), storetest.Username(t, "cd")
 	lobby, none := storetest.RoomName(t, "lobby"), storetest.RoomName(t, "none")
 	claim := func(name kaban.Username) error {
-		s, err := c.Claim(owner{}, kaban.Visitor(name), "", "")
+		s, err := c.Claim(owner{}, kaban.Visitor(name), netip.Addr{}, "")
 		if err == nil {
 			c.Release(s)
 		}
@@ -250,7 +251,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 	s.before = nil
 
 	// A hook may make its room, and takes the next name where one is in use.
-	holder, err := c.Claim(owner{}, kaban.Visitor(ci), "", "")
+	holder, err := c.Claim(owner{}, kaban.Visitor(ci), netip.Addr{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +263,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 	if err != nil || receipt.Seq != 1 || room.String() != "builds" {
 		t.Errorf("the hook: %+v in %s, %v", receipt, room, err)
 	}
-	if page, err := c.As(kaban.Identity{}, "").History(t.Context(), builds, Query{}); err != nil || len(page.Entries) != 1 || page.Entries[0].Username != "cd" {
+	if page, err := c.As(kaban.Identity{}, netip.Addr{}).History(t.Context(), builds, Query{}); err != nil || len(page.Entries) != 1 || page.Entries[0].Username != "cd" {
 		t.Errorf("the room has %+v, %v", page.Entries, err)
 	}
 	if err := third(c.PostHook(t.Context(), storetest.RoomName(t, "one-too-many"), id("2"), []kaban.Username{cd}, "x")); !errors.Is(err, ErrTooManyRooms) {

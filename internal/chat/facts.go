@@ -142,10 +142,7 @@ func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	}
 	s.Membership.Standing = access.Good
 	subjects := []string{u.id.ID()}
-	at := addressOf(u.remote)
-	if u.remote == "" {
-		at = u.address
-	}
+	at := u.address
 	if at.IsValid() {
 		subjects = append(subjects, people.AddressSubject(at.String()))
 	}

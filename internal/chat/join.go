@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"kaban"
@@ -114,10 +115,10 @@ func (u User) reserve(p Place, room kaban.RoomName) (Place, error) {
 // takeRoom counts a room that is to be made against the limit, which giveBack undoes.
 func (u User) takeRoom(room kaban.RoomName) (giveBack func(), err error) {
 	limits, name := u.chat.newRooms, u.id.Name().Key()
-	if wait := limits.take(name, u.remote); wait > 0 {
+	if wait := limits.take(name, u.address); wait > 0 {
 		return nil, &NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)}
 	}
-	return func() { limits.give(name, u.remote) }, nil
+	return func() { limits.give(name, u.address) }, nil
 }
 
 // enter makes an account a member of a public room.
@@ -215,7 +216,7 @@ func (u User) WatchAt(w Waker, member any, format Format, p Place) (*Subscriptio
 // with it and nothing sent there is under way, it does not count as made.
 func (u User) Leave(s *Subscription, underWay bool) {
 	if u.chat.dispatcher.Leave(s) && !underWay && !u.id.IsZero() {
-		u.chat.newRooms.give(u.id.Name().Key(), u.remote)
+		u.chat.newRooms.give(u.id.Name().Key(), u.address)
 	}
 }
 
@@ -242,7 +243,7 @@ func (c *Chat) judge(r *dispatch.Room, identity string, _ *dispatch.Rights, gene
 		if rights.Revision, err = tx.Revision(r.Name()); err != nil {
 			return err
 		}
-		u := c.As(kaban.IdentityOf(identity), "")
+		u := c.As(kaban.IdentityOf(identity), netip.Addr{})
 		s, err := u.scene(tx, r.Name(), true, true)
 		if err != nil {
 			return err

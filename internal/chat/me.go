@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,9 +16,9 @@ import (
 )
 
 // Enter notes a connection of an account, which Release takes back.
-func (c *Chat) Enter(owner Owner, id kaban.Identity, remote string, credential *Credential) *Session {
+func (c *Chat) Enter(owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) *Session {
 	c.counters.sessions.Add(1)
-	return c.names.Enter(owner, id, addressOf(remote), credential)
+	return c.names.Enter(owner, id, address, credential)
 }
 
 // Revoke ends the connections of an account that depend on a credential; an empty id

@@ -46,11 +46,11 @@ func limitNewRooms(c func() time.Duration) *newRooms {
 }
 
 // take counts a room, or returns how long to wait until it may be made.
-func (n *newRooms) take(name, remote string) (wait time.Duration) {
+func (n *newRooms) take(name string, address netip.Addr) (wait time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.clock()
-	place, key := n.placeLocked(remote)
+	place, key := n.placeLocked(address)
 	if wait = max(n.names.wait(name, now), place.wait(key, now)); wait == 0 {
 		n.names.use(name, now)
 		place.use(key, now)
@@ -60,20 +60,18 @@ func (n *newRooms) take(name, remote string) (wait time.Duration) {
 
 // give takes back what take counted, for a room that is gone again because nobody
 // has said anything in it.
-func (n *newRooms) give(name, remote string) {
+func (n *newRooms) give(name string, address netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	place, key := n.placeLocked(remote)
+	place, key := n.placeLocked(address)
 	n.names.give(name)
 	place.give(key)
 }
 
 // placeLocked returns what limits an address, and its key there.
-func (n *newRooms) placeLocked(remote string) (place *quota, key string) {
-	if at, err := netip.ParseAddrPort(remote); err == nil {
-		if network := tcp.NetworkOf(at.Addr()); network.IsValid() {
-			return &n.addresses, network.String()
-		}
+func (n *newRooms) placeLocked(address netip.Addr) (place *quota, key string) {
+	if network := tcp.NetworkOf(address); network.IsValid() {
+		return &n.addresses, network.String()
 	}
 	return &n.machine, ""
 }

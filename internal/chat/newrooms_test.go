@@ -5,13 +5,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kaban/internal/tcp"
 )
 
 func TestNewRoomsAreLimitedByNameAndAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made := func(n *newRooms, name func(i int) string, remote func(i int) string) (count int) {
 			for i := range 70_000 {
-				if n.take(name(i), remote(i)) == 0 {
+				if n.take(name(i), tcp.AddrOf(remote(i))) == 0 {
 					count++
 				}
 			}
@@ -44,7 +46,7 @@ func TestNewRoomsAreLimitedByNameAndAddress(t *testing.T) {
 		}
 		n := limitNewRooms(stopwatch())
 		made(n, is("ann"), is("192.0.2.1:1"))
-		wait := n.take("ann", "192.0.2.1:1")
+		wait := n.take("ann", tcp.AddrOf("192.0.2.1:1"))
 		if wait != nameRoomsEvery {
 			t.Errorf("ann has to wait %s, want %s", wait, nameRoomsEvery)
 		}

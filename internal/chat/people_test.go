@@ -3,6 +3,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,11 +58,11 @@ func newTown(t testing.TB, s store.Store) *town {
 }
 
 func (w *town) user(name string) User {
-	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), "", &Credential{ID: "device"})
+	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device"})
 }
 
-func (w *town) visitor(name, remote string) User {
-	return w.chat.As(kaban.Visitor(storetest.Username(w.t, name)), remote)
+func (w *town) visitor(name string, at netip.Addr) User {
+	return w.chat.As(kaban.Visitor(storetest.Username(w.t, name)), at)
 }
 
 func (w *town) id() kaban.MessageID {
@@ -199,7 +200,7 @@ func TestAPrivateRoom(t *testing.T) {
 		hers, err := w.follow(ann, "den", 0)
 		want(t, "ann joins", err, nil)
 		want(t, "ann speaks", w.say(ann, hers, "secret"), nil)
-		for _, u := range []User{bob, w.user("olga"), w.user("gus"), w.visitor("vic", "192.0.2.1:1"), w.chat.As(kaban.Identity{}, "")} {
+		for _, u := range []User{bob, w.user("olga"), w.user("gus"), w.visitor("vic", netip.MustParseAddr("192.0.2.1")), w.chat.As(kaban.Identity{}, netip.Addr{})} {
 			name := u.Identity().ID()
 			_, err := w.history(u, "den")
 			wantErr := ErrNotFound
@@ -311,7 +312,7 @@ func TestDirectRooms(t *testing.T) {
 		want(t, "nobody", err, ErrNotFound)
 		_, err = w.user("gus").Direct(t.Context(), names("ann"))
 		want(t, "a guest who shares no room", err, ErrNotFound)
-		_, err = w.visitor("vic", "").Direct(t.Context(), names("ann"))
+		_, err = w.visitor("vic", netip.Addr{}).Direct(t.Context(), names("ann"))
 		want(t, "a visitor", err, ErrAuthRequired)
 		for _, outsider := range []string{"cat", "olga"} {
 			_, err := w.history(w.user(outsider), room.String())
@@ -390,11 +391,11 @@ func TestARoomBecomesPrivate(t *testing.T) {
 	den := storetest.RoomName(t, "den")
 	bob, err := w.follow(w.user("bob"), "den", 0)
 	want(t, "bob joins", err, nil)
-	vic, err := w.follow(w.visitor("vic", "192.0.2.1:1"), "den", 0)
+	vic, err := w.follow(w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "den", 0)
 	want(t, "vic joins", err, nil)
 	cat, _, err := w.user("cat").Watch(t.Context(), reader{}, plain{}, den, Start{})
 	want(t, "cat watches", err, nil)
-	nobody, _, err := w.chat.As(kaban.Identity{}, "").Watch(t.Context(), reader{}, plain{}, den, Start{})
+	nobody, _, err := w.chat.As(kaban.Identity{}, netip.Addr{}).Watch(t.Context(), reader{}, plain{}, den, Start{})
 	want(t, "nobody watches", err, nil)
 	want(t, "set", w.do("ann", "den", Act{Change: people.RoomChange{Kind: kaban.RoomPrivate}}), nil)
 	for name, s := range map[string]*Subscription{"vic": vic, "cat": cat, "nobody": nobody} {
@@ -485,10 +486,10 @@ func TestKickAndJoinAtOnce(t *testing.T) {
 func TestBansOfVisitors(t *testing.T) {
 	w := newTown(t, memory.New(0))
 	w.create("ann", "den", kaban.RoomPublic)
-	session, err := w.chat.Claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), "192.0.2.1:1", "")
+	session, err := w.chat.Claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), netip.MustParseAddr("192.0.2.1"), "")
 	want(t, "claim", err, nil)
 	defer w.chat.Release(session)
-	vic := w.visitor("vic", "192.0.2.1:1")
+	vic := w.visitor("vic", netip.MustParseAddr("192.0.2.1"))
 	his, err := w.follow(vic, "den", 0)
 	want(t, "vic joins", err, nil)
 	want(t, "ban", w.do("ann", "den", w.to("Vic", access.Ban)), nil)
@@ -496,20 +497,21 @@ func TestBansOfVisitors(t *testing.T) {
 		t.Errorf("vic goes on: %q", why)
 	}
 	for _, c := range []struct {
-		name, remote string
-		err          error
+		name string
+		at   netip.Addr
+		err  error
 	}{
-		{"vic", "192.0.2.9:1", ErrForbidden}, // the name
-		{"tom", "192.0.2.1:7", ErrForbidden}, // the address
-		{"tom", "192.0.2.9:1", nil},
+		{"vic", netip.MustParseAddr("192.0.2.9"), ErrForbidden}, // the name
+		{"tom", netip.MustParseAddr("192.0.2.1"), ErrForbidden}, // the address
+		{"tom", netip.MustParseAddr("192.0.2.9"), nil},
 	} {
-		_, err := w.follow(w.visitor(c.name, c.remote), "den", 0)
-		want(t, c.name+" at "+c.remote, err, c.err)
-		_, err = w.history(w.visitor(c.name, c.remote), "den")
-		want(t, c.name+" at "+c.remote+" reads", err, c.err)
+		_, err := w.follow(w.visitor(c.name, c.at), "den", 0)
+		want(t, c.name+" at "+c.at.String(), err, c.err)
+		_, err = w.history(w.visitor(c.name, c.at), "den")
+		want(t, c.name+" at "+c.at.String()+" reads", err, c.err)
 	}
 	want(t, "unban", w.do("ann", "den", w.to("vic", access.Unban)), nil)
-	_, err = w.follow(w.visitor("vic", "192.0.2.1:1"), "den", 0)
+	_, err = w.follow(w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "den", 0)
 	want(t, "vic is back", err, nil)
 }
 
@@ -527,7 +529,7 @@ func TestNamesOfRooms(t *testing.T) {
 	}
 	got := w.user("bob").Create(t.Context(), storetest.RoomName(t, "lobby"), NewRoom{Kind: kaban.RoomPublic})
 	want(t, "the lobby", got, ErrRoomTaken)
-	vic := w.visitor("vic", "192.0.2.1:1")
+	vic := w.visitor("vic", netip.MustParseAddr("192.0.2.1"))
 	want(t, "a visitor creates", vic.Create(t.Context(), storetest.RoomName(t, "stage"), NewRoom{Kind: kaban.RoomPublic}), nil)
 	want(t, "a visitor creates with flags", vic.Create(t.Context(), storetest.RoomName(t, "hall"), NewRoom{Kind: kaban.RoomPublic, Flags: kaban.FlagAnnounce}), ErrAuthRequired)
 	want(t, "a visitor creates a private room", vic.Create(t.Context(), storetest.RoomName(t, "cave"), NewRoom{Kind: kaban.RoomPrivate}), ErrAuthRequired)
@@ -565,7 +567,7 @@ func TestMarks(t *testing.T) {
 		}
 	}
 	want(t, "a stranger's", w.user("bob").Read(t.Context(), den, 1), ErrNotJoined)
-	want(t, "a visitor's", w.visitor("vic", "").Read(t.Context(), den, 1), ErrAuthRequired)
+	want(t, "a visitor's", w.visitor("vic", netip.Addr{}).Read(t.Context(), den, 1), ErrAuthRequired)
 	want(t, "in the empty lobby", ann.Read(t.Context(), storetest.RoomName(t, "lobby"), 1), ErrNotJoined)
 	want(t, "nowhere", ann.Read(t.Context(), storetest.RoomName(t, "nowhere"), 1), ErrNotFound)
 	want(t, "notify", ann.Notify(t.Context(), den, kaban.NotifyNone), nil)
@@ -577,11 +579,11 @@ func TestCredentials(t *testing.T) {
 	w.create("ann", "den", kaban.RoomPublic)
 	w.create("ann", "attic", kaban.RoomPublic)
 	id := w.user("ann").Identity()
-	reads := w.chat.With(id, "", &Credential{ID: "t", ReadOnly: true})
+	reads := w.chat.With(id, netip.Addr{}, &Credential{ID: "t", ReadOnly: true})
 	s, err := w.follow(reads, "den", 0)
 	want(t, "a reader joins", err, nil)
 	want(t, "a reader speaks", w.say(reads, s, "hi"), ErrForbidden)
-	bound := w.chat.With(id, "", &Credential{ID: "t", Rooms: []string{"den"}})
+	bound := w.chat.With(id, netip.Addr{}, &Credential{ID: "t", Rooms: []string{"den"}})
 	s, err = w.follow(bound, "den", 0)
 	want(t, "a bound credential joins", err, nil)
 	want(t, "a bound credential speaks", w.say(bound, s, "hi"), nil)
@@ -871,7 +873,7 @@ func (m *model) page(name string) {
 // Rooms that are created count against the same limit as those made by joining.
 func TestCreatedRoomsAreLimited(t *testing.T) {
 	w := newTown(t, memory.New(0))
-	for name, u := range map[string]User{"a visitor": w.visitor("vic", "192.0.2.1:1"), "an account": w.user("bob")} {
+	for name, u := range map[string]User{"a visitor": w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "an account": w.user("bob")} {
 		made := 0
 		for ; made < 2*nameRooms; made++ {
 			err := u.Create(t.Context(), storetest.RoomName(t, fmt.Sprintf("%s-%d", u.Identity().Name(), made)), NewRoom{Kind: kaban.RoomPublic})
@@ -909,7 +911,7 @@ func TestNothingIsDecidedByNobody(t *testing.T) {
 // under it.
 func TestASquatterIsExpelled(t *testing.T) {
 	w := newTown(t, memory.New(0))
-	vic, err := w.follow(w.visitor("vic", "192.0.2.1:1"), "den", 0)
+	vic, err := w.follow(w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "den", 0)
 	want(t, "vic joins", err, nil)
 	w.create("ann", "den", kaban.RoomPrivate)
 	if got, why := w.drain(vic); why != "gone" || got[0] != "" {
@@ -927,7 +929,7 @@ func TestBotsAreExpelled(t *testing.T) {
 	for _, name := range []string{"bob", "robo"} {
 		want(t, "invite "+name, w.do("ann", "den", w.to(name, access.Invite)), nil)
 	}
-	robo, err := w.follow(w.chat.With(kaban.Bot("id-robo", storetest.Username(t, "robo")), "", &Credential{ID: "t"}), "den", 3)
+	robo, err := w.follow(w.chat.With(kaban.Bot("id-robo", storetest.Username(t, "robo")), netip.Addr{}, &Credential{ID: "t"}), "den", 3)
 	want(t, "robo joins", err, nil)
 	want(t, "kick", w.do("ann", "den", w.to("robo", access.Kick)), nil)
 	if got, why := w.drain(robo); why != "kicked" || got[0] != "" {

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"kaban"
 	"kaban/internal/access"
@@ -51,7 +52,7 @@ func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID
 
 // postIn posts to a room as it is now; known is nil if there is none.
 func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, hook bool, authors []kaban.Username) (Receipt, error) {
-	somebody := c.As(kaban.Visitor(authors[0]), "")
+	somebody := c.As(kaban.Visitor(authors[0]), netip.Addr{})
 	plain := somebody.isPlain(room, known)
 	if plain {
 		facts := somebody.plainFacts(known != nil, false)
@@ -71,7 +72,7 @@ func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.
 	}
 	send := Send{Draft: message.Draft(kaban.Visitor(author), room, id), Checked: plain}
 	if !plain {
-		u := c.As(kaban.Visitor(author), "")
+		u := c.As(kaban.Visitor(author), netip.Addr{})
 		send.Decide = func(tx store.Tx) error {
 			s, err := u.scene(tx, room, known != nil, false)
 			if err != nil {

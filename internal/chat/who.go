@@ -18,26 +18,23 @@ type User struct {
 	chat       *Chat
 	id         *kaban.Identity     // never nil; shared with the session
 	credential *session.Credential // nil without an account
-	remote     string
-	address    netip.Addr // where remote is empty
+	address    netip.Addr          // of the peer; the zero value is this machine
 }
 
-// As returns what an identity without an account may do at a remote address. The zero
-// identity is an anonymous reader. The address is "host:port"; any other text is this
-// machine.
-func (c *Chat) As(id kaban.Identity, remote string) User {
-	return User{chat: c, id: &id, remote: remote}
+// As returns what an identity without an account may do from an address. The zero
+// identity is an anonymous reader; the zero address is this machine.
+func (c *Chat) As(id kaban.Identity, address netip.Addr) User {
+	return User{chat: c, id: &id, address: address}
 }
 
 // With returns what a connection or a request may do that has signed in to an account.
-func (c *Chat) With(id kaban.Identity, remote string, credential *Credential) User {
-	return User{chat: c, id: &id, remote: remote, credential: credential}
+func (c *Chat) With(id kaban.Identity, address netip.Addr, credential *Credential) User {
+	return User{chat: c, id: &id, address: address, credential: credential}
 }
 
-// By returns what the holder of a session may do. The remote address may be empty:
-// then it is the session's.
-func (c *Chat) By(s *Session, remote string) User {
-	return User{chat: c, id: &s.Identity, remote: remote, address: s.Address, credential: s.Credential}
+// By returns what the holder of a session may do.
+func (c *Chat) By(s *Session) User {
+	return User{chat: c, id: &s.Identity, address: s.Address, credential: s.Credential}
 }
 
 // Identity returns who this is.
@@ -53,15 +50,6 @@ func (u User) account() string {
 func (u User) isHook() bool {
 	account, program := kaban.AuthorOf(u.id.ID())
 	return program && account == ""
-}
-
-// addressOf returns the address in "host:port"; the zero value is this machine.
-func addressOf(remote string) netip.Addr {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return at.Addr().Unmap()
 }
 
 // reach returns where the credential is valid, as seen from the room with a key.

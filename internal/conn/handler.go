@@ -2,12 +2,14 @@ package conn
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
 	"kaban"
 	"kaban/internal/dispatch"
 	"kaban/internal/idpool"
+	"kaban/internal/tcp"
 )
 
 const (
@@ -151,6 +153,10 @@ func (h *Handler) Origin() kaban.Origin { return h.token.Origin() }
 
 // RemoteAddr returns the peer's address.
 func (h *Handler) RemoteAddr() string { return h.socket.RemoteAddr() }
+
+// Address returns the peer's address without its port. Asking takes a system call, and
+// a socket whose peer is gone does not know it.
+func (h *Handler) Address() netip.Addr { return tcp.AddrOf(h.socket.RemoteAddr()) }
 
 // Admit makes a newcomer a client, if there is room for one and claim returns nil.
 // The error is ErrFull or claim's.

@@ -104,11 +104,11 @@ func (c *toyClient) nick(text string) error {
 		return err
 	}
 	err = c.handler.Admit(func() (err error) {
-		c.session, err = c.chat.Claim(c, kaban.Visitor(name), c.handler.RemoteAddr(), "")
+		c.session, err = c.chat.Claim(c, kaban.Visitor(name), c.handler.Address(), "")
 		return err
 	})
 	if err == nil {
-		c.user = c.chat.As(c.session.Identity, c.handler.RemoteAddr())
+		c.user = c.chat.As(c.session.Identity, c.handler.Address())
 		c.reply("HELLO " + name.String())
 	}
 	return err

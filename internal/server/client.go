@@ -27,6 +27,7 @@ type client struct {
 	reader  *wire.Reader
 
 	session   *chat.Session // nil before welcome and after the end
+	remote    string        // the peer's address, from welcome on: a socket whose peer is gone does not know it
 	request   *wire.Request // of the read step; nil between steps, unless it is held
 	held      bool          // the request was read and waits for room
 	badFrames uint8         // in a row
@@ -202,16 +203,11 @@ func (c *client) Revoke() { c.handler.Interrupt(conn.Refused) }
 
 // Leave implements conn.Front. A room that vanishes when it is left does not count
 // as made, unless something that was sent there may still be stored.
-func (c *client) Leave(s *chat.Subscription) { c.userAt().Leave(s, c.handler.InFlight() > 0) }
+func (c *client) Leave(s *chat.Subscription) { c.user().Leave(s, c.handler.InFlight() > 0) }
 
 // user returns what the client may do where its address does not matter. It is
 // made when it is needed: an idle connection pays for every field.
-func (c *client) user() chat.User { return c.server.chat.By(c.session, "") }
-
-// userAt is user with the port of the peer as well, which takes a system call.
-func (c *client) userAt() chat.User {
-	return c.server.chat.By(c.session, c.handler.RemoteAddr())
-}
+func (c *client) user() chat.User { return c.server.chat.By(c.session) }
 
 // Close implements conn.Front.
 func (c *client) Close() {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -47,7 +46,7 @@ func (c *client) hello(r *wire.Request) {
 // visit greets somebody without an account.
 func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 	err := c.handler.Admit(func() (err error) {
-		c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.handler.RemoteAddr(), resume)
+		c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.handler.Address(), resume)
 		return err
 	})
 	if err != nil {
@@ -61,11 +60,10 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 
 // signIn greets an account.
 func (c *client) signIn(r *wire.Request) {
-	accounts, remote := c.server.config.Accounts, c.handler.RemoteAddr()
+	accounts, at := c.server.config.Accounts, c.handler.Address()
 	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
-	at, err := netip.ParseAddrPort(remote)
 	switch {
-	case err != nil || !at.Addr().Unmap().IsLoopback():
+	case !at.IsLoopback():
 		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
 		c.end(conn.Refused, 0, wire.CodeTLSRequired.Close())
 		return
@@ -80,7 +78,8 @@ func (c *client) signIn(r *wire.Request) {
 		return
 	}
 	var session account.Session
-	address := at.Addr().Unmap().String()
+	var err error
+	address := at.String()
 	c.handler.Ask(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
@@ -110,7 +109,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 		return
 	}
 	c.rooms = new(rooms)
-	c.session = c.server.chat.Enter(c, id, c.handler.RemoteAddr(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
+	c.session = c.server.chat.Enter(c, id, c.handler.Address(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {

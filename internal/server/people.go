@@ -128,7 +128,7 @@ func (c *client) tellStates() {
 }
 
 func (c *client) create(r *wire.Request) {
-	user, room, ref := c.userAt(), r.Room, slices.Clone(r.Ref)
+	user, room, ref := c.user(), r.Room, slices.Clone(r.Ref)
 	with := chat.NewRoom{Kind: r.Kind, Topic: r.Topic, Flags: r.Flags}
 	c.ask(ref, func(ctx context.Context) error { return user.Create(ctx, room, with) }, func() { c.replyCreated(ref, room) })
 }

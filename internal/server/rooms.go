@@ -34,7 +34,7 @@ func (c *client) join(r *wire.Request) {
 		c.replyError(r.Ref, wire.CodeRateLimited, tooManyRooms)
 		return
 	}
-	user, room, start := c.userAt(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
+	user, room, start := c.user(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
 	enter := func(p chat.Place) (*chat.Subscription, chat.Joined, error) {
 		watched := c.subscription(room)
 		s, joined, err := c.user().Join(c.handler.Waker(), c.handler, c.framing.format(), p)

@@ -9,6 +9,16 @@ package tcp
 
 import "net/netip"
 
+// AddrOf returns the address in "host:port", without the mapping of IPv4 into IPv6. Any
+// other text, such as the name of a pipe, gives the zero Addr.
+func AddrOf(remote string) netip.Addr {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
+}
+
 // NetworkOf returns the network that limits count as one address: an IPv4 address,
 // or an IPv6 /64, the smallest network of a customer. It returns the zero Prefix for
 // loopback, where proxies connect from.

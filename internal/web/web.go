@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,7 +119,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: config, chat: c, reader: c.As(kaban.Identity{}, ""), sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		config: config, chat: c, reader: c.As(kaban.Identity{}, netip.Addr{}), sockets: sockets, origins: allowed, stop: make(chan struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
 	}
 	handler, err := s.routes()
