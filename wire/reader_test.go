@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"kaban"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"kaban"
 )
 
 // readAll reads requests until the source fails and describes them.
