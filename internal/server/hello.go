@@ -109,7 +109,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 		return
 	}
 	c.rooms = new(rooms)
-	c.session = c.server.chat.Enter(c, id, c.handler.Address(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
+	c.session = c.server.chat.Enter(c, id, c.handler.Address(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {
