@@ -197,6 +197,8 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	post.DefaultStatus = http.StatusCreated
 	register(s, api, toReaders, post, s.postMessage)
 	s.registerSessions(api, operation)
+	s.registerDevices(api, operation)
+	register(s, api, toAnybody, operation("get-server", http.MethodGet, "/v1/server", "See how one comes in"), s.getServer)
 	return api.OpenAPI()
 }
 

@@ -40,6 +40,8 @@ type Sockets interface {
 type Config struct {
 	// Accounts decides who somebody is. Required.
 	Accounts *account.Service
+	// Name is the server's name, such as "kaban/1.2.3". Default: kaban.
+	Name string
 	// Origins are further places that a page may come from to talk to this server,
 	// such as https://chat.example.org. The server's own
 	// address always is one. Their hosts are also names of this server, as needed
@@ -61,6 +63,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "kaban"
+	}
 	if c.Hooks == nil {
 		c.Hooks = noHooks{}
 	}
