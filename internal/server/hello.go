@@ -80,7 +80,7 @@ func (c *client) signIn(r *wire.Request) {
 	var session account.Session
 	var err error
 	address := at.String()
-	c.handler.Ask(func(ctx context.Context) {
+	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
 		} else {

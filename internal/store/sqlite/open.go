@@ -58,8 +58,14 @@ var (
 	// An update of the schema copies tables with whatever damage they have, and sorts
 	// their indexes in files, because they may not fit into memory.
 	migrationPragmas = []pragma{
-		{"busy_timeout", busyMillis}, {"journal_mode", "wal"}, {"synchronous", "2"}, {"trusted_schema", "0"},
-		{"foreign_keys", "0"}, {"wal_autocheckpoint", "0"}, {"cache_size", "-16384"}, {"temp_store", "1"},
+		{"busy_timeout", busyMillis},
+		{"journal_mode", "wal"},
+		{"synchronous", "2"},
+		{"trusted_schema", "0"},
+		{"foreign_keys", "0"},
+		{"wal_autocheckpoint", "0"},
+		{"cache_size", "-16384"},
+		{"temp_store", "1"},
 	}
 )
 
