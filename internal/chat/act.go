@@ -44,9 +44,7 @@ func (u User) Act(s *Subscription, origin kaban.Origin, a Act) (Send, error) {
 	deed := &deed{user: u, act: a, visits: s != nil}
 	return Send{
 		Draft:        kaban.Draft{Origin: origin, Author: *u.id, Room: a.Room, ID: a.ID, Kind: kind, Body: body},
-		Decide:       deed.decide,
-		Stored:       deed.stored,
-		Published:    deed.tell,
+		Terms:        &dispatch.Terms{Decide: deed.decide, Stored: deed.stored, Published: deed.tell},
 		Subscription: s,
 	}, nil
 }
@@ -137,7 +135,7 @@ func needsOtherOp(a access.Action) bool {
 
 // actions returns what must be allowed for an act.
 func (a *Act) actions(s *scene) (all []access.Action) {
-	if a.Action == access.SetRoomRole && s.Who.Role >= kaban.RoleAdmin && s.Membership.Role == 0 {
+	if a.Action == access.SetRoomRole && a.Role == kaban.RoomRoleOp && s.Who.Role >= kaban.RoleAdmin && s.Membership.Role == 0 {
 		return []access.Action{access.Appoint}
 	}
 	if a.Action != 0 {
