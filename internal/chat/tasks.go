@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -136,6 +138,13 @@ func (u User) joinFirst(ctx context.Context, t *people.Task) error {
 	return nil
 }
 
+// entryID returns the same id whenever something is done again for an account in a room:
+// who has left since does not come back.
+func entryID(what, account string, room kaban.RoomName) string {
+	sum := sha256.Sum256([]byte(store.Key(account, room.Key())))
+	return what + "-" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16])
+}
+
 // joinPublic has an account join a public room because the server says so. The room is
 // made if there is none.
 func (u User) joinPublic(ctx context.Context, text string) error {
@@ -143,7 +152,7 @@ func (u User) joinPublic(ctx context.Context, text string) error {
 	if err != nil {
 		return errDone // by the rules of this version it is none
 	}
-	return u.enterWith(ctx, name, "joined-"+u.account(), people.MemberChange{Subject: u.peer.Name().String(), Change: people.ChangeJoined}, func(tx store.Tx) error {
+	return u.enterWith(ctx, name, entryID("joined", u.account(), name), people.MemberChange{Subject: u.peer.Name().String(), Change: people.ChangeJoined}, func(tx store.Tx) error {
 		s, err := u.scene(tx, name, true, false)
 		switch {
 		case err != nil:
@@ -198,7 +207,7 @@ func (u User) acceptInvitation(ctx context.Context, text, inviter string) error 
 	if err != nil {
 		return err
 	}
-	id, err := kaban.ParseMessageID("invited-" + u.account())
+	id, err := kaban.ParseMessageID(entryID("invited", u.account(), name))
 	if err != nil {
 		return err
 	}
