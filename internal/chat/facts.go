@@ -169,25 +169,30 @@ const maxOps = 1000
 
 // seekOtherOp notes whether a person other than the user is an op of the room.
 func (s *scene) seekOtherOp(tx store.Tx, except string) error {
-	ops, _, err := people.Members.Ops(tx, s.room.Key, maxOps)
+	other, err := hasOtherOp(tx, s.room.Key, except)
+	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
+	return err
+}
+
+// hasOtherOp reports whether an active person other than an account is an op of a room.
+func hasOtherOp(tx store.Tx, room, except string) (bool, error) {
+	ops, _, err := people.Members.Ops(tx, room, maxOps)
 	if err != nil {
-		return err
+		return false, err
 	}
-	other := false
 	for _, op := range ops {
 		if op.Account == except {
 			continue
 		}
 		account, err := people.Accounts.Get(tx, op.Account)
 		if err != nil && !errors.Is(err, people.ErrNotFound) {
-			return err
+			return false, err
 		}
-		if other = err == nil && !account.Bot && account.Status == people.StatusActive; other {
-			break
+		if err == nil && !account.Bot && account.Status == people.StatusActive {
+			return true, nil
 		}
 	}
-	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
-	return nil
+	return false, nil
 }
 
 // standing returns what moderation left an identity or an address in a room.
