@@ -71,6 +71,20 @@ func (r *Room) Identities() []string {
 	return slices.Collect(maps.Keys(seen))
 }
 
+// Has reports whether an identity has a subscription as a member.
+func (r *Room) Has(identity string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.audiences {
+		for _, s := range a.members {
+			if s.counted && s.user.ID() == identity {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Members returns the number of members.
 func (r *Room) Members() int {
 	r.mu.Lock()

@@ -226,6 +226,26 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 	return clip(entries, page), nil
 }
 
+// CountBy implements store.Store.
+func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, after uint64, most int) (n int, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return 0, store.ErrClosed
+	}
+	r := s.rooms[name.Key()]
+	if r == nil {
+		return 0, nil
+	}
+	kept := r.positions.len()
+	for i := max(kept-int(min(r.head-min(after, r.head), uint64(most))), 0); i < kept; i++ {
+		if s.log.at(r.positions.at(i)).Author == author {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // clip cuts a page down to its limit of bytes, at the end of the direction of
 // reading.
 func clip(entries []store.Entry, page store.Page) []store.Entry {

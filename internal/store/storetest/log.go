@@ -231,6 +231,35 @@ func testKeys(t *testing.T, s store.Store) {
 	}
 }
 
+func testCountBy(t *testing.T, s store.Store) {
+	lobby := RoomName(t, "lobby")
+	var drafts []kaban.Draft
+	authors := ""
+	for i := range 30 {
+		name := []string{"ann", "bob", "ann", "carol"}[i%4]
+		authors += name[:1]
+		drafts = append(drafts, Draft(t, "lobby", name, fmt.Sprint(i), "x"), Draft(t, "attic", name, fmt.Sprint(i), "x"))
+	}
+	for i := 0; i < len(drafts); i += 6 { // a driver moves some of them to their place
+		Append(t, s, drafts[i:i+6]...)
+	}
+	for _, name := range []string{"ann", "bob", "carol", "nobody"} {
+		for after := range uint64(32) {
+			for _, most := range []int{0, 1, 4, 29, 30, 1000} {
+				rest := authors[min(after, 30):]
+				rest = rest[max(len(rest)-most, 0):]
+				got, err := s.CountBy(t.Context(), lobby, kaban.Visitor(Username(t, name)).ID(), after, most)
+				if want := strings.Count(rest, name[:1]); err != nil || got != want {
+					t.Errorf("CountBy(%s, %d, %d) = %d, %v; want %d", name, after, most, got, err, want)
+				}
+			}
+		}
+	}
+	if n, err := s.CountBy(t.Context(), RoomName(t, "nowhere"), "visitor:ann", 0, 10); n != 0 || err != nil {
+		t.Errorf("CountBy in no room = %d, %v", n, err)
+	}
+}
+
 func testConcurrentAppends(t *testing.T, s store.Store) {
 	const writers, batches, size = 4, 25, 4
 	drafts := make([][]kaban.Draft, writers)
@@ -276,6 +305,7 @@ func testClosed(t *testing.T, s store.Store) {
 	calls := map[string]error{}
 	_, calls["Rooms"] = s.Rooms(t.Context())
 	_, calls["Room"] = s.Room(t.Context(), d.Room)
+	_, calls["CountBy"] = s.CountBy(t.Context(), d.Room, d.Author.ID(), 0, 1)
 	_, calls["Read"] = s.Read(t.Context(), d.Room, store.Page{Limit: 1})
 	calls["Append"] = s.Append(t.Context(), Writes(d), make([]store.Result, 1))
 	calls["Update"] = s.Update(t.Context(), func(store.Tx) error { return nil })
