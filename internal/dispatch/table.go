@@ -157,14 +157,6 @@ func following[V any](m *btree.Map[string, V], after string, limit int, take fun
 	return more
 }
 
-// IsListed reports whether a room is in Rooms. It never blocks.
-func (d *Dispatcher) IsListed(name kaban.RoomName) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r := d.rooms[name.Key()]
-	return r != nil && !r.unlisted
-}
-
 // Peek returns a room that this dispatcher knows, or nil. It never blocks.
 func (d *Dispatcher) Peek(name kaban.RoomName) *Room {
 	d.mu.Lock()
@@ -197,10 +189,10 @@ func (d *Dispatcher) Room(ctx context.Context, name kaban.RoomName) (RoomInfo, e
 	return r.info(), nil
 }
 
-// CountBy returns how many of the newest entries of a room, most at most and all of
-// them after a seq, are of an author. It may block while the store is asked.
-func (d *Dispatcher) CountBy(ctx context.Context, name kaban.RoomName, author string, after uint64, most int) (int, error) {
-	return d.store.CountBy(ctx, name, author, after, most)
+// CountBy counts the entries of a room by an author; see store.Store. It may block
+// while the store is asked.
+func (d *Dispatcher) CountBy(ctx context.Context, name kaban.RoomName, author string, page store.Page) (int, error) {
+	return d.store.CountBy(ctx, name, author, page)
 }
 
 // stored asks the store for the state of a room. It adds a room that this

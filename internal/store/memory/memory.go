@@ -227,7 +227,7 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 }
 
 // CountBy implements store.Store.
-func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, after uint64, most int) (n int, err error) {
+func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, page store.Page) (n int, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -237,9 +237,14 @@ func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, a
 	if r == nil {
 		return 0, nil
 	}
-	kept := r.positions.len()
-	for i := max(kept-int(min(r.head-min(after, r.head), uint64(most))), 0); i < kept; i++ {
-		if s.log.at(r.positions.at(i)).Author == author {
+	state := r.state()
+	first, end := max(page.After+1, state.Oldest), state.Head+1
+	if page.Before != 0 {
+		end = min(end, page.Before)
+	}
+	for seq := end; seq > first && end-seq < uint64(page.Limit); {
+		seq--
+		if s.log.at(r.position(seq)).Author == author {
 			n++
 		}
 	}

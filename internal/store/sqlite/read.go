@@ -129,7 +129,7 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 const countQuery = "SELECT count(*) FROM entries WHERE place BETWEEN ? AND ? AND user = (SELECT id FROM users WHERE key = ?)"
 
 // CountBy implements store.Store.
-func (s *Store) CountBy(ctx context.Context, name kaban.RoomName, author string, after uint64, most int) (n int, err error) {
+func (s *Store) CountBy(ctx context.Context, name kaban.RoomName, author string, page store.Page) (n int, err error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
@@ -141,10 +141,13 @@ func (s *Store) CountBy(ctx context.Context, name kaban.RoomName, author string,
 		head, unmerged = r.head, r.unmerged
 	}
 	s.mu.RUnlock()
-	if after >= head || most <= 0 {
+	if page.Before != 0 {
+		head = min(head, page.Before-1)
+	}
+	if page.After >= head || page.Limit <= 0 {
 		return 0, nil
 	}
-	first := head - min(head-after, uint64(most)) + 1
+	first := head - min(head-page.After, uint64(page.Limit)) + 1
 	merged, unmerged := split(unmerged, first, head)
 	if first <= merged {
 		c, err := s.reader(ctx)
