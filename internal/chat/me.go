@@ -44,6 +44,9 @@ func (c *Chat) tell(account string, room kaban.RoomName) {
 // IsClaimed reports whether the server has an owner, so that there may be accounts.
 func (c *Chat) IsClaimed() bool { return c.server.Load().Claim == access.Claimed }
 
+// TakesVisitors reports whether somebody without an account may come in.
+func (c *Chat) TakesVisitors() bool { return c.isOpen() }
+
 // AdmitVisitor decides whether somebody without an account may come in under a name.
 // It blocks while the store is asked. It returns ErrAuthRequired and ErrTaken.
 func (c *Chat) AdmitVisitor(ctx context.Context, name kaban.Username) error {
@@ -230,7 +233,7 @@ func (u User) addUnread(ctx context.Context, s *RoomState) error {
 	if s.Head <= s.Read {
 		return nil
 	}
-	own, err := u.chat.dispatcher.CountBy(ctx, s.Room, u.id.ID(), store.Page{After: s.Read, Before: s.Head + 1, Limit: maxOwn})
+	own, err := u.chat.dispatcher.CountBy(ctx, s.Room, u.peer.ID(), store.Page{After: s.Read, Before: s.Head + 1, Limit: maxOwn})
 	s.Unread = s.Head - s.Read - min(uint64(own), s.Head-s.Read)
 	return err
 }
