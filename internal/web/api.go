@@ -175,6 +175,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served by us, and nothing else
 	config.AllowAdditionalPropertiesByDefault = true                     // fields are added, and unknown ones ignored
 	config.CreateHooks = nil                                             // which would add links to every answer
+	config.Components.SecuritySchemes = securitySchemes()
 	api := humago.New(mux, config)
 	operation := func(id, method, path, summary string, errors ...int) huma.Operation {
 		return huma.Operation{
