@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -256,17 +257,28 @@ func TestAPostBorrowsAName(t *testing.T) {
 		t.Fatal(err)
 	}
 	builds := storetest.RoomName(t, "Builds")
-	if err := third(c.PostHook(t.Context(), builds, id("1"), []kaban.Username{ci}, "x")); !errors.Is(err, ErrTaken) {
+	hook := func(room string) Hook {
+		kept := people.Hook{Hash: "hash-" + room, ID: room, Room: room, Username: "ci"}
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return people.Hooks.Put(tx, &kept) }); err != nil {
+			t.Fatal(err)
+		}
+		h, err := NewHook(&kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	if _, err := c.PostHook(t.Context(), hook("builds"), id("1"), []kaban.Username{ci}, "x"); !errors.Is(err, ErrTaken) {
 		t.Errorf("without another name: %v", err)
 	}
-	receipt, room, err := c.PostHook(t.Context(), builds, id("1"), []kaban.Username{ci, cd}, "x")
-	if err != nil || receipt.Seq != 1 || room.String() != "builds" {
-		t.Errorf("the hook: %+v in %s, %v", receipt, room, err)
+	receipt, err := c.PostHook(t.Context(), hook("builds"), id("1"), []kaban.Username{ci, cd}, "x")
+	if err != nil || receipt.Seq != 1 {
+		t.Errorf("the hook: %+v, %v", receipt, err)
 	}
 	if page, err := c.As(kaban.Identity{}, netip.Addr{}).History(t.Context(), builds, Query{}); err != nil || len(page.Entries) != 1 || page.Entries[0].Username != "cd" {
 		t.Errorf("the room has %+v, %v", page.Entries, err)
 	}
-	if err := third(c.PostHook(t.Context(), storetest.RoomName(t, "one-too-many"), id("2"), []kaban.Username{cd}, "x")); !errors.Is(err, ErrTooManyRooms) {
+	if _, err := c.PostHook(t.Context(), hook("one-too-many"), id("2"), []kaban.Username{cd}, "x"); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a room too many: %v", err)
 	}
 	c.Release(holder)

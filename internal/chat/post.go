@@ -18,17 +18,10 @@ import (
 // same id tells. It returns ErrNotFound, ErrReserved, ErrTaken, a
 // *kaban.MessageError, ErrForbidden, ErrIDConflict and ErrStorageFull.
 func (c *Chat) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, author kaban.Username, content string) (Receipt, kaban.RoomName, error) {
-	return c.post(ctx, room, id, content, false, author)
+	return c.post(ctx, room, id, content, author)
 }
 
-// PostHook is Post for a webhook, which may make its room. Its author is the first
-// of some names that is free. It also returns ErrTooManyRooms and a
-// *LookalikeError.
-func (c *Chat) PostHook(ctx context.Context, room kaban.RoomName, id kaban.MessageID, authors []kaban.Username, content string) (Receipt, kaban.RoomName, error) {
-	return c.post(ctx, room, id, content, true, authors...)
-}
-
-func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, hook bool, authors ...kaban.Username) (receipt Receipt, _ kaban.RoomName, err error) {
+func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, author kaban.Username) (receipt Receipt, _ kaban.RoomName, err error) {
 	defer func() { c.count(err) }()
 	for range maxRulings {
 		known, lost := c.dispatcher.Lookup(ctx, room)
@@ -38,7 +31,7 @@ func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID
 		if known != nil {
 			room = known.Name()
 		}
-		receipt, err = c.postIn(ctx, room, known, id, content, hook, authors)
+		receipt, err = c.postIn(ctx, room, known, id, content, author)
 		if !errors.Is(err, ErrStale) {
 			break
 		}
@@ -51,17 +44,16 @@ func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID
 }
 
 // postIn posts to a room as it is now; known is nil if there is none.
-func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, hook bool, authors []kaban.Username) (Receipt, error) {
-	somebody := c.As(kaban.Visitor(authors[0]), netip.Addr{})
-	plain := somebody.isPlain(room, known)
+func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, name kaban.Username) (Receipt, error) {
+	u := c.As(kaban.Visitor(name), netip.Addr{})
+	plain := u.isPlain(room, known)
 	if plain {
-		facts := somebody.plainFacts(known != nil, false)
-		facts.Who.Hook, facts.Who.Person = hook, !hook
+		facts := u.plainFacts(known != nil, false)
 		if err := refusalOf(access.Can(access.Post, facts), access.Post); err != nil {
 			return Receipt{}, err
 		}
 	}
-	author, release, err := c.borrow(authors)
+	author, release, err := c.borrow([]kaban.Username{name})
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -72,13 +64,11 @@ func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.
 	}
 	send := Send{Draft: message.Draft(kaban.Visitor(author), room, id), Terms: &dispatch.Terms{Checked: plain}}
 	if !plain {
-		u := c.As(kaban.Visitor(author), netip.Addr{})
 		send.Terms.Decide = func(tx store.Tx) error {
 			s, err := u.scene(tx, room, known != nil, false)
 			if err != nil {
 				return err
 			}
-			s.Who.Hook, s.Who.Person = hook, !hook
 			return refusalOf(access.Can(access.Post, s.Facts), access.Post)
 		}
 	}

@@ -34,7 +34,7 @@ func (s *slowStore) Append(ctx context.Context, batch []store.Write, results []s
 // spelling.
 func TestANameIsTakenWhileItSpeaks(t *testing.T) {
 	s := &slowStore{memory.New(0), make(chan struct{}), make(chan struct{})}
-	f := start(t, web.Config{Hooks: oneHook{}}, s)
+	f := start(t, web.Config{}, withHook(t, s))
 	login := func(name string) error {
 		c, err := client.Dial(t.Context(), f.tcp, client.Options{Username: name})
 		if err == nil {
@@ -169,7 +169,7 @@ func TestPostsRaceLogins(t *testing.T) {
 
 // An alert is not lost because somebody has the name of its hook.
 func TestAHookWhoseNameIsTaken(t *testing.T) {
-	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{}, withHook(t, nil))
 	f.dial("webhook")
 	f.do("POST", "/hooks/secret", `{"text":"fire","username":"WEBHOOK"}`).has(t, 200)
 	if username, content := f.last(); username != "webhook-2" || content != "fire" {
