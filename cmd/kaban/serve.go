@@ -163,8 +163,9 @@ func (c *serveCommand) start(shared *services, clients, newcomers int, log *slog
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	lines := server.New(server.Config{Name: "kaban/" + programVersion(), Accounts: shared.accounts}, shared.rooms, manager)
-	pages, err := web.New(web.Config{Accounts: shared.accounts, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}, shared.rooms, lines)
+	name := "kaban/" + programVersion()
+	lines := server.New(server.Config{Name: name, Accounts: shared.accounts}, shared.rooms, manager)
+	pages, err := web.New(web.Config{Name: name, Accounts: shared.accounts, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}, shared.rooms, lines)
 	if err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)

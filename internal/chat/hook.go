@@ -7,10 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"kaban"
-	"kaban/internal/access"
 	"kaban/internal/dispatch"
 	"kaban/internal/people"
 	"kaban/internal/store"
@@ -67,81 +65,28 @@ func (c *Chat) FindHook(ctx context.Context, key string) (h Hook, err error) {
 	return h, c.count(err)
 }
 
-// PostHook stores one message of a hook in its room, which is made if there is none.
-// Its author is the first of some names that nobody has, neither an account nor
-// somebody connected. Whether the hook still exists and may post is decided in the
-// commit. It returns as Post does, and also ErrTooManyRooms and a *LookalikeError;
-// ErrNotFound means that the hook was removed meanwhile.
-func (c *Chat) PostHook(ctx context.Context, h Hook, id kaban.MessageID, names []kaban.Username, content string) (_ Receipt, err error) {
-	defer func() { c.count(err) }()
-	name, release, err := c.borrowForHook(ctx, names)
-	if err != nil {
-		return Receipt{}, err
-	}
-	message, err := kaban.NewMessage(name, content, c.maxContent)
-	if err != nil {
-		release()
-		return Receipt{}, err
-	}
-	author := kaban.Hook(h.ID, name)
-	receipt, err := c.dispatcher.Post(ctx, Send{
-		Draft: message.Draft(author, h.Room, id),
-		Terms: &dispatch.Terms{Decide: c.As(author, netip.Addr{}).decideHook(h)},
-	}, release)
-	if err == nil {
-		c.counters.posts.Add(1)
-	}
-	return receipt, err
-}
-
-// decideHook returns the decision about a message of a hook.
-func (u User) decideHook(h Hook) func(store.Tx) error {
-	return func(tx store.Tx) error {
-		kept, err := people.Hooks.Get(tx, h.hash)
-		switch {
-		case errors.Is(err, people.ErrNotFound):
-			return ErrNotFound
-		case err != nil:
-			return err
-		}
-		exists, err := roomExists(tx, h.Room)
-		if err != nil {
-			return err
-		}
-		s, err := u.scene(tx, h.Room, exists, true)
-		if err != nil {
-			return err
-		}
-		if kept.Speaker {
-			s.Membership.Role = kaban.RoomRoleSpeaker
-		}
-		return refusalOf(access.Can(access.Post, s.Facts), access.Post)
+// Hook returns what an incoming webhook may do, under the name of one message. Whatever
+// that is, the message says that it is a program's. Whether the hook still exists is
+// decided in the commit of each message: ErrNotFound means that it was removed.
+func (c *Chat) Hook(h Hook, name kaban.Username) User {
+	return User{
+		chat: c, peer: &kaban.Peer{Identity: kaban.Hook(h.ID, name)},
+		credential: &Credential{ID: h.ID, Rooms: []string{h.Room.Key()}}, hook: h.hash,
 	}
 }
 
-// borrowForHook is borrow without the names of accounts, and those that look like one.
-func (c *Chat) borrowForHook(ctx context.Context, names []kaban.Username) (kaban.Username, func(), error) {
-	var free []kaban.Username
-	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		free = free[:0]
-		for _, name := range names {
-			alike, err := people.Accounts.Like(tx, name, 1)
-			if err != nil {
-				return err
-			}
-			if len(alike) == 0 {
-				free = append(free, name)
-			}
-		}
-		return nil
-	})
+// hookRole returns the role of a hook in its room, as of a transaction.
+func (u User) hookRole(tx store.Tx) (kaban.RoomRole, error) {
+	kept, err := people.Hooks.Get(tx, u.hook)
 	switch {
+	case errors.Is(err, people.ErrNotFound):
+		return 0, ErrNotFound
 	case err != nil:
-		return kaban.Username{}, nil, err
-	case len(free) == 0:
-		return kaban.Username{}, nil, ErrTaken
+		return 0, err
+	case kept.Speaker:
+		return kaban.RoomRoleSpeaker, nil
 	}
-	return c.borrow(free)
+	return kaban.RoomRoleMember, nil
 }
 
 // EnterHook stores the entry by which a hook becomes a member of its room, which is

@@ -1,5 +1,5 @@
 // Package hook manages incoming webhooks. The holder of a hook's key may post to one
-// room, and do nothing else; see chat.PostHook.
+// room, and do nothing else; see chat.Chat.Hook.
 //
 // A hook is a document. Adding or removing one is one transaction with its row of the
 // audit and the entry that its room's members see, so that a removed key stops working

@@ -20,26 +20,32 @@ const (
 	toAnybody door = iota
 	// toReaders: accounts, and visitors where the server takes them.
 	toReaders
-	// toAccounts: accounts and the operator.
+	// toAccounts: accounts. The operator has none.
 	toAccounts
+	// toActors: accounts and the operator. Package account decides what they may do.
+	toActors
 	// toOperator: the admin socket only.
 	toOperator
 
-	admits = toAccounts | toOperator // the bits of the above
+	admits door = 1<<3 - 1 // the bits of the above
 
 	// secret: the request or its answer has a secret, so the connection must be one
 	// that takes them.
-	secret door = 1 << 2
+	secret door = 1 << 3
 	// signsIn: the answer sets the cookie, so that a foreign page could make somebody
 	// somebody else. The request needs an Origin.
-	signsIn = secret | 1<<3
+	signsIn = secret | 1<<4
 )
 
 // check returns nil if a request may go on.
 func (d door) check(s *Server, by *who, r *http.Request) *Problem {
-	operator := by.proof == operatorProof
 	switch {
-	case operator:
+	case by.proof == operatorProof:
+		if d&admits == toAccounts {
+			p := s.problemOf(chat.ErrForbidden)
+			p.Detail = "this is for an account, and the operator has none"
+			return p
+		}
 		return nil
 	case d&secret != 0 && !by.takesSecrets:
 		return s.problemOf(account.ErrInsecure)

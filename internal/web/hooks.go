@@ -56,7 +56,8 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if _, err := s.chat.PostHook(ctx, hook, id, hookAuthors(sent.Username, hook.Username), content); err != nil {
+	author := s.chat.Hook(hook, hookAuthor(sent.Username, hook.Username))
+	if _, _, err := author.Post(ctx, hook.Room, id, content); err != nil {
 		writeProblem(w, s.problemOfHook(err))
 		return
 	}
@@ -77,26 +78,14 @@ func (s *Server) problemOfHook(err error) *Problem {
 	return s.problemOf(err)
 }
 
-// hookNames is how many names are tried for a hook, so that no alert is lost
-// because somebody is connected under its name.
-const hookNames = 9
-
-// hookAuthors returns the names that a message may be from, the best first: the
-// one it asks for, in a form that names can have here, then the hook's, then the
-// hook's with a number.
-func hookAuthors(wanted string, usual kaban.Username) (authors []kaban.Username) {
-	names := []string{asUsername(wanted), usual.String()}
-	for n := 2; n <= hookNames; n++ {
-		number := fmt.Sprint("-", n)
-		name := []rune(usual.String())
-		names = append(names, string(name[:min(len(name), kaban.MaxUsername-len(number))])+number)
+// hookAuthor returns the name of a message: the one that it asks for, in a form that
+// names can have here, or the hook's. Whoever else has the name, the message says that
+// it is a program's.
+func hookAuthor(wanted string, usual kaban.Username) kaban.Username {
+	if name, err := kaban.ParseUsername(asUsername(wanted)); err == nil && !kaban.IsReserved(name) {
+		return name
 	}
-	for _, name := range names {
-		if author, err := kaban.ParseUsername(name); err == nil {
-			authors = append(authors, author)
-		}
-	}
-	return authors
+	return usual
 }
 
 // asUsername makes a name of what may have spaces and signs in it.

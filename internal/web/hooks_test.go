@@ -3,7 +3,6 @@ package web_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -23,7 +22,7 @@ func withHook(t *testing.T, s store.Store) store.Store {
 	if s == nil {
 		s = memory.New(0)
 	}
-	h := people.Hook{Hash: chat.HashHookKey("secret"), ID: "h1", Room: "builds", Username: "webhook"}
+	h := people.Hook{Hash: chat.HashHookKey("secret"), ID: "0123456789ab", Room: "builds", Username: "webhook"}
 	if err := s.Update(t.Context(), func(tx store.Tx) error { return people.Hooks.Put(tx, &h) }); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +59,7 @@ func TestHooks(t *testing.T) {
 		{"a name with what names cannot have", `{"text":"x","username":" GitHub: Actions (beta) "}`, "GitHub-Actions-beta", "x"},
 		{"a name of signs only", `{"text":"x","username":"!!!"}`, "webhook", "x"},
 		{"a long name", `{"text":"x","username":"` + strings.Repeat("a", 40) + `"}`, strings.Repeat("a", 32), "x"},
-		{"a name that is somebody's", `{"text":"x","username":"ANN"}`, "webhook", "x"},
+		{"a name that is somebody's", `{"text":"x","username":"ANN"}`, "ANN", "x"},
 		{"a reserved name", `{"text":"x","username":"server"}`, "webhook", "x"},
 		{
 			"escapes and links", `{"text":"a &lt;b&gt; &amp;lt; <https://ci.example/1|build 1> <https://ci.example/2> <!here> <@U1|ben> <@U2> <#C1|ops> <mailto:a@b.c|a@b.c>"}`,
@@ -140,10 +139,6 @@ func TestBadHooks(t *testing.T) {
 	f.do("GET", "/hooks/secret", "").has(t, 405)
 	f.do("POST", "/hooks/secret", `{"text":"x"}`, "Origin", "https://evil.example").has(t, 403)
 	f.get("/v1/rooms/builds").has(t, 404) // nothing was said
-	for n := range 9 {
-		f.dial(strings.TrimSuffix(fmt.Sprintf("webhook-%d", n+1), "-1"))
-	}
-	f.do("POST", "/hooks/secret", `{"text":"x"}`).has(t, 409, "code", "username_taken")
 
 	broken := &brokenStore{Store: withHook(t, nil)}
 	f = start(t, web.Config{}, broken)

@@ -206,7 +206,7 @@ func describeHook(document *huma.OpenAPI) {
 		Type: huma.TypeObject, AdditionalProperties: true,
 		Properties: map[string]*huma.Schema{
 			"text":        {Type: huma.TypeString, Description: "The message."},
-			"username":    {Type: huma.TypeString, Description: "The author. Characters that names cannot have are removed. If the name is in use, the hook's own name is used."},
+			"username":    {Type: huma.TypeString, Description: "The author. Characters that names cannot have are removed. If nobody can have the name, the hook's own name is used."},
 			"attachments": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, Description: "Flattened into lines."},
 		},
 	}
@@ -220,8 +220,8 @@ func describeHook(document *huma.OpenAPI) {
 			jsonType: {Schema: slack}, "application/x-www-form-urlencoded": {Schema: form},
 		}},
 		Responses: map[string]*huma.Response{
-			"200": textResponse("The message is stored."), "400": problemResponse("The message is invalid."), "403": problemResponse("The page has another origin."),
-			"404": problemResponse("There is no such hook."), "409": problemResponse("All names of the hook are in use."), "413": problemResponse("The message is too long."),
+			"200": textResponse("The message is stored."), "400": problemResponse("The message is invalid."), "403": problemResponse("The page has another origin, or the hook may not send there."),
+			"404": problemResponse("There is no such hook, or its room is gone."), "413": problemResponse("The message is too long."),
 			"500": problemResponse("The server failed."), "503": problemResponse("The server is shutting down or too busy."), "507": problemResponse("The server's disk is full."),
 		},
 	})

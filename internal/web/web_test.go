@@ -270,6 +270,9 @@ func (f *fixture) check(method, path string, a *answer) {
 	}
 	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	content, _ := response["content"].(map[string]any)
+	if content == nil && media == "" && a.body == "" {
+		return
+	}
 	if _, ok := content[media]; !ok {
 		f.t.Errorf("%s %s: the type of the answer is %s, which the document does not mention", method, path, media)
 		return
