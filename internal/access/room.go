@@ -56,6 +56,8 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 		return f.join(s)
 	case action == Post && visitor:
 		return f.post(s)
+	case action == Mark && visitor: // whatever the room
+		return AuthRequired
 	case !s.knows && action == Send && visitor:
 		// Visitors are members by their connections, which know no other rooms.
 		return NotJoined
@@ -78,9 +80,6 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 	case Read:
 		return allowIf(f.mayRead(s))
 	case Mark:
-		if visitor {
-			return AuthRequired
-		}
 		return Allowed
 	case Part:
 		if s.kind == kaban.RoomPrivate && s.rank == kaban.RoomRoleOp && !f.Room.otherOp {

@@ -135,7 +135,7 @@ func needsOtherOp(a access.Action) bool {
 
 // actions returns what must be allowed for an act.
 func (a *Act) actions(s *scene) (all []access.Action) {
-	if a.Action == access.SetRoomRole && s.Who.Role >= kaban.RoleAdmin && s.Membership.Role == 0 {
+	if a.Action == access.SetRoomRole && a.Role == kaban.RoomRoleOp && s.Who.Role >= kaban.RoleAdmin && s.Membership.Role == 0 {
 		return []access.Action{access.Appoint}
 	}
 	if a.Action != 0 {

@@ -29,7 +29,6 @@ type client struct {
 
 	caller    *account.Caller // from the handshake of a WebSocket; nil after hello
 	session   *chat.Session   // nil before welcome and after the end
-	remote    string          // the peer's address, from welcome on: a socket whose peer is gone does not know it
 	request   *wire.Request   // of the read step; nil between steps, unless it is held
 	held      bool            // the request was read and waits for room
 	badFrames uint8           // in a row

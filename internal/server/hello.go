@@ -153,7 +153,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, from netip.Addr, 
 func (c *client) welcome(e *wire.Event) {
 	name := c.session.Identity.Name()
 	c.reader.SetLimit(wire.MaxFrame)
-	c.reader.SetAuthor(name)
+	c.reader.SetAuthor(&c.session.Identity)
 	e.Username, e.Server = name.String(), c.server.config.Name
 	e.Limits = wire.Limits{
 		Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame, Topic: wire.MaxTopic, Reason: wire.MaxReason,
