@@ -19,6 +19,8 @@ type User struct {
 	id         *kaban.Identity     // never nil; shared with the session
 	credential *session.Credential // nil without an account
 	address    netip.Addr          // of the peer; the zero value is this machine
+	operator   bool                // a command in the data directory
+	grants     bool                // with operator: the settings of single sign-on act, with the rights of an op
 }
 
 // As returns what an identity without an account may do from an address. The zero

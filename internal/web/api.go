@@ -197,6 +197,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	post.DefaultStatus = http.StatusCreated
 	register(s, api, toReaders, post, s.postMessage)
 	s.registerSessions(api, operation)
+	s.registerPeople(api)
 	return api.OpenAPI()
 }
 
