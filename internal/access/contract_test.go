@@ -205,7 +205,7 @@ func (k oneKind) verdict(action Action, f *Facts) Verdict {
 	switch {
 	case action == Mark && visitor:
 		return AuthRequired
-	case !k.known.holds(f) && action == Send && visitor:
+	case !isIn(f) && (action == Send || action == Part && visitor):
 		return NotJoined // as ever
 	case !k.known.holds(f):
 		return NotFound

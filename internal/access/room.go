@@ -58,8 +58,9 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 		return f.post(s)
 	case action == Mark && visitor: // whatever the room
 		return AuthRequired
-	case !s.knows && action == Send && visitor:
-		// Visitors are members by their connections, which know no other rooms.
+	case action == Send && !s.in, action == Part && !s.in && visitor:
+		// A connection sends to the rooms that it has joined. It gets this answer for any
+		// other name, so it learns nothing. A visitor is a member by its connection.
 		return NotJoined
 	case !s.knows:
 		return NotFound

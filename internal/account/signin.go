@@ -98,6 +98,14 @@ type Caller struct {
 	Principal    *Principal // nil if the handshake had no credential
 }
 
+// Host returns the address as this package stores it; "" if there is none.
+func (c *Caller) Host() string {
+	if !c.Address.IsValid() {
+		return ""
+	}
+	return c.Address.String()
+}
+
 // Device describes what signs in.
 type Device struct {
 	Name    string // such as "Firefox on Linux"; people can change it

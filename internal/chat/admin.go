@@ -20,8 +20,7 @@ var operatorName, _ = kaban.ParseUsername("server")
 // Operator returns what a command in the data directory may do in rooms: what an owner
 // may that is in none of them.
 func (c *Chat) Operator() User {
-	id := kaban.Hook("operator", operatorName)
-	return User{chat: c, id: &id, operator: true}
+	return User{chat: c, peer: &kaban.Peer{Identity: kaban.Hook("operator", operatorName)}, operator: true}
 }
 
 // operatorFacts are the facts about the operator.
@@ -161,7 +160,7 @@ func (d *deed) auditAppointment(tx store.Tx) error {
 		Time: d.user.chat.now(), ID: rand.Text(), Action: "room.appoint", Subject: d.target.Username, Room: d.act.Room.String(),
 	}
 	if !d.user.operator {
-		row.Actor, row.Name, row.Address = d.user.id.ID(), d.user.id.Name().String(), addressText(d.user.address)
+		row.Actor, row.Name, row.Address = d.user.peer.ID(), d.user.peer.Name().String(), addressText(d.user.peer.Address)
 	}
 	return people.Audits.Put(tx, &row)
 }

@@ -36,7 +36,7 @@ type Subscription struct {
 	audience *Audience
 	member   any
 	tail     *tail
-	user     *kaban.Identity // the zero value is an anonymous reader
+	user     *kaban.Peer // the zero value is an anonymous reader
 
 	receipts    atomic.Pointer[receiptQueue] // nil until the first
 	outstanding int32                        // sends whose receipt was not taken yet
@@ -65,6 +65,9 @@ func (s *Subscription) Watches() bool { return s.watches }
 
 // Member returns the member that Join was given.
 func (s *Subscription) Member() any { return s.member }
+
+// Reader returns whom the subscription belongs to. Anybody may call it.
+func (s *Subscription) Reader() Reader { return Reader{s.user, s.watches} }
 
 // Seq returns the sequence number up to which everything was given.
 func (s *Subscription) Seq() uint64 { return s.seq }

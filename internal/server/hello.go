@@ -102,8 +102,8 @@ func (c *client) signIn(r *wire.Request, from account.Caller) {
 	}
 	var session account.Session
 	var err error
-	address := from.Address.String()
-	c.handler.Ask(func(ctx context.Context) {
+	address := from.Host()
+	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
 		} else {
@@ -132,7 +132,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, from netip.Addr, 
 		return
 	}
 	c.rooms = new(rooms)
-	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
+	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {

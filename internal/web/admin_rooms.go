@@ -14,8 +14,8 @@ import (
 
 // roomOperations are those of admins on rooms. They read none.
 func (s *Server) roomOperations(api huma.API) {
-	asks(s, api, toAccounts, aboutPeople("list-all-rooms", http.MethodGet, "/v1/admin/rooms", "List all public and private rooms"), s.listAllRooms)
-	does(s, api, toAccounts, aboutPeople("appoint-op", http.MethodPut, "/v1/admin/rooms/{room}/op", "Make a member of a room op; the room sees it"), s.appointOp)
+	asks(s, api, toActors, aboutPeople("list-all-rooms", http.MethodGet, "/v1/admin/rooms", "List all public and private rooms"), s.listAllRooms)
+	does(s, api, toActors, aboutPeople("appoint-op", http.MethodPut, "/v1/admin/rooms/{room}/op", "Make a member of a room op; the room sees it"), s.appointOp)
 }
 
 // KnownRoom is a room as admins know it.

@@ -12,9 +12,9 @@ import (
 
 // serverOperations are those on the server as a whole.
 func (s *Server) serverOperations(api huma.API) {
-	asks(s, api, toAccounts, aboutPeople("read-audit", http.MethodGet, "/v1/admin/audit", "Read who administered what"), s.readAudit)
-	asks(s, api, toAccounts, aboutPeople("list-settings", http.MethodGet, "/v1/admin/settings", "List the settings of the server"), s.listSettings)
-	does(s, api, toAccounts|secret, aboutPeople("change-setting", http.MethodPut, "/v1/admin/settings/{key}", "Change a setting of the server"), s.changeSetting)
+	asks(s, api, toActors, aboutPeople("read-audit", http.MethodGet, "/v1/admin/audit", "Read who administered what"), s.readAudit)
+	asks(s, api, toActors, aboutPeople("list-settings", http.MethodGet, "/v1/admin/settings", "List the settings of the server"), s.listSettings)
+	does(s, api, toActors|secret, aboutPeople("change-setting", http.MethodPut, "/v1/admin/settings/{key}", "Change a setting of the server"), s.changeSetting)
 }
 
 type auditInput struct {

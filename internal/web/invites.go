@@ -14,12 +14,12 @@ import (
 
 // inviteOperations are those on links by which people make accounts.
 func (s *Server) inviteOperations(api huma.API) {
-	asks(s, api, toAccounts, aboutPeople("list-invites", http.MethodGet, "/v1/invites", "List your invites"), s.listInvites)
-	asks(s, api, toAccounts|secret, made(aboutPeople("make-invite", http.MethodPost, "/v1/invites", "Make a link by which people make accounts")), s.makeInvite)
-	does(s, api, toAccounts, aboutPeople("revoke-invite", http.MethodDelete, "/v1/invites/{id}", "Revoke an invite"), s.revokeInvite)
-	asks(s, api, toAccounts, aboutPeople("list-all-invites", http.MethodGet, "/v1/admin/invites", "List everybody's invites and links into accounts"), s.listAllInvites)
-	asks(s, api, toAccounts|secret, made(aboutPeople("make-invite-as-admin", http.MethodPost, "/v1/admin/invites", "Make a link by which people make accounts")), s.makeInvite)
-	does(s, api, toAccounts, aboutPeople("revoke-any-invite", http.MethodDelete, "/v1/admin/invites/{id}", "Revoke anybody's invite"), s.revokeInvite)
+	asks(s, api, toActors, aboutPeople("list-invites", http.MethodGet, "/v1/invites", "List your invites"), s.listInvites)
+	asks(s, api, toActors|secret, made(aboutPeople("make-invite", http.MethodPost, "/v1/invites", "Make a link by which people make accounts")), s.makeInvite)
+	does(s, api, toActors, aboutPeople("revoke-invite", http.MethodDelete, "/v1/invites/{id}", "Revoke an invite"), s.revokeInvite)
+	asks(s, api, toActors, aboutPeople("list-all-invites", http.MethodGet, "/v1/admin/invites", "List everybody's invites and links into accounts"), s.listAllInvites)
+	asks(s, api, toActors|secret, made(aboutPeople("make-invite-as-admin", http.MethodPost, "/v1/admin/invites", "Make a link by which people make accounts")), s.makeInvite)
+	does(s, api, toActors, aboutPeople("revoke-any-invite", http.MethodDelete, "/v1/admin/invites/{id}", "Revoke anybody's invite"), s.revokeInvite)
 }
 
 // Invite is a link, without its secret.

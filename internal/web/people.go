@@ -15,7 +15,7 @@ import (
 
 // peopleOperations are those by which accounts find each other.
 func (s *Server) peopleOperations(api huma.API) {
-	asks(s, api, toAccounts, aboutPeople("list-people", http.MethodGet, "/v1/people", "Find people: the accounts that you may know of"), s.listPeople)
+	asks(s, api, toActors, aboutPeople("list-people", http.MethodGet, "/v1/people", "Find people: the accounts that you may know of"), s.listPeople)
 }
 
 // PeoplePage is the part of a list of accounts that is asked for.

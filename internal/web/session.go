@@ -15,7 +15,7 @@ import (
 // Account is what others may know of an account.
 type Account struct {
 	Username string `json:"username" doc:"The name it signs in with and is mentioned by."`
-	Name     string `json:"name" doc:"The name to display."`
+	Name     string `json:"name" doc:"The name to display; empty is the username."`
 	Role     string `json:"role" enum:"guest,member,admin,owner" doc:"What it may do on the server."`
 	Bot      bool   `json:"bot" doc:"It belongs to another account and signs in with tokens only."`
 	Status   string `json:"status,omitempty" enum:"active,suspended,removed,unclaimed" doc:"Whether it can be used. Absent unless the request is an admin's."`
@@ -72,20 +72,13 @@ func (s *Server) registerSessions(api huma.API, operation func(id, method, path,
 }
 
 func (s *Server) getSession(ctx context.Context, _ *struct{}) (*output[Session], error) {
-	by := whoOf(ctx)
-	if !by.isAccount() {
-		return nil, s.problemOf(account.ErrNotFound) // the operator has no session
-	}
-	return &output[Session]{s.sessionOf(&by.principal)}, nil
+	return &output[Session]{s.sessionOf(&whoOf(ctx).principal)}, nil
 }
 
 // sessionOf returns a principal as a session.
 func (s *Server) sessionOf(p *account.Principal) Session {
-	session := Session{Account: accountOf(&p.Account), Device: DeviceName{ID: p.SecretID, Name: p.SecretName}, Fresh: s.config.Accounts.Fresh(*p)}
+	session := Session{Account: accountOf(&p.Account), Device: DeviceName{ID: p.SecretID, Name: p.SecretName}, Fresh: s.config.Accounts.Fresh(*p), Expires: timeOrNever(p.Expires)}
 	session.Account.Role = p.Role.String() // a bot's is never above its owner's
-	if p.Expires != 0 {
-		session.Expires = formatTime(p.Expires)
-	}
 	return session
 }
 
@@ -128,24 +121,15 @@ type cookieOutput struct {
 
 func (s *Server) signOut(ctx context.Context, _ *struct{}) (*cookieOutput, error) {
 	by := whoOf(ctx)
-	if !by.isAccount() {
-		return nil, s.problemOf(account.ErrNotFound)
-	}
 	err := s.config.Accounts.RevokeDevice(ctx, by.actor(), by.principal.SecretID)
 	if err != nil && !errors.Is(err, account.ErrAuthFailed) { // somebody else was faster
 		return nil, s.problemOf(err)
 	}
-	if by.proof != cookieProof {
-		return nil, nil
-	}
-	return &cookieOutput{[]http.Cookie{by.noCookie()}}, nil
+	return by.signedOut(by.principal.SecretID), nil
 }
 
 func (s *Server) confirmSession(ctx context.Context, in *struct{ Body Confirmation }) (*struct{}, error) {
 	by := whoOf(ctx)
-	if !by.isAccount() {
-		return nil, s.problemOf(account.ErrNotFound)
-	}
 	if err := s.config.Accounts.Confirm(ctx, by.actor(), in.Body.Password); err != nil {
 		return nil, s.problemOf(err)
 	}

@@ -15,15 +15,15 @@ import (
 
 // tokenOperations are those on the tokens of programs and on bots.
 func (s *Server) tokenOperations(api huma.API) {
-	asks(s, api, toAccounts, aboutPeople("list-tokens", http.MethodGet, "/v1/tokens", "List your tokens, or those of a bot of yours"), s.listTokens)
-	asks(s, api, toAccounts|secret, made(aboutPeople("make-token", http.MethodPost, "/v1/tokens", "Make a token for yourself or a bot of yours; needs a fresh sign-in")), s.makeToken)
-	does(s, api, toAccounts, aboutPeople("revoke-token", http.MethodDelete, "/v1/tokens/{id}", "Revoke a token of yours or of a bot of yours"), s.revokeToken)
-	asks(s, api, toAccounts, aboutPeople("list-bots", http.MethodGet, "/v1/bots", "List your bots"), s.listBots)
-	asks(s, api, toAccounts, made(aboutPeople("make-bot", http.MethodPost, "/v1/bots", "Make a bot of yours")), s.makeBot)
+	asks(s, api, toActors, aboutPeople("list-tokens", http.MethodGet, "/v1/tokens", "List your tokens, or those of a bot of yours"), s.listTokens)
+	asks(s, api, toActors|secret, made(aboutPeople("make-token", http.MethodPost, "/v1/tokens", "Make a token for yourself or a bot of yours; needs a fresh sign-in")), s.makeToken)
+	does(s, api, toActors, aboutPeople("revoke-token", http.MethodDelete, "/v1/tokens/{id}", "Revoke a token of yours or of a bot of yours"), s.revokeToken)
+	asks(s, api, toActors, aboutPeople("list-bots", http.MethodGet, "/v1/bots", "List your bots"), s.listBots)
+	asks(s, api, toActors, made(aboutPeople("make-bot", http.MethodPost, "/v1/bots", "Make a bot of yours")), s.makeBot)
 
-	asks(s, api, toAccounts, aboutPeople("list-tokens-of", http.MethodGet, "/v1/admin/users/{username}/tokens", "List the tokens of an account"), s.listTokensOf)
-	asks(s, api, toAccounts|secret, made(aboutPeople("make-token-of", http.MethodPost, "/v1/admin/users/{username}/tokens", "Make a token for an account")), s.makeTokenOf)
-	does(s, api, toAccounts, aboutPeople("revoke-token-of", http.MethodDelete, "/v1/admin/users/{username}/tokens/{id}", "Revoke a token of an account"), s.revokeTokenOf)
+	asks(s, api, toActors, aboutPeople("list-tokens-of", http.MethodGet, "/v1/admin/users/{username}/tokens", "List the tokens of an account"), s.listTokensOf)
+	asks(s, api, toActors|secret, made(aboutPeople("make-token-of", http.MethodPost, "/v1/admin/users/{username}/tokens", "Make a token for an account")), s.makeTokenOf)
+	does(s, api, toActors, aboutPeople("revoke-token-of", http.MethodDelete, "/v1/admin/users/{username}/tokens/{id}", "Revoke a token of an account"), s.revokeTokenOf)
 }
 
 // IDPath is the id that a path names.

@@ -17,13 +17,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/chat"
 )
@@ -40,6 +38,8 @@ type Sockets interface {
 type Config struct {
 	// Accounts decides who somebody is. Required.
 	Accounts *account.Service
+	// Name is the server's name, such as "kaban/1.2.3". Default: kaban.
+	Name string
 	// Passkeys registers passkeys and signs in with them. Default: there are none.
 	Passkeys *account.Passkeys
 	// Provider is the connection to an OpenID provider. Default: there is no single
@@ -66,6 +66,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "kaban"
+	}
 	if c.Hooks == nil {
 		c.Hooks = noHooks{}
 	}
@@ -107,7 +110,6 @@ var ErrClosed = errors.New("web server is closed")
 type Server struct {
 	config      Config
 	chat        *chat.Chat
-	reader      chat.User // anonymous: it has no name and only reads
 	sockets     Sockets
 	origins     origins
 	document    []byte       // the OpenAPI document
@@ -134,7 +136,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: config, chat: c, reader: c.As(kaban.Identity{}, netip.Addr{}), sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
 	}
 	handler, err := s.routes()
