@@ -175,6 +175,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served by us, and nothing else
 	config.AllowAdditionalPropertiesByDefault = true                     // fields are added, and unknown ones ignored
 	config.CreateHooks = nil                                             // which would add links to every answer
+	config.Components.SecuritySchemes = securitySchemes()
 	api := humago.New(mux, config)
 	operation := func(id, method, path, summary string, errors ...int) huma.Operation {
 		return huma.Operation{
@@ -201,6 +202,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	s.registerSessions(api, operation)
 	s.registerDevices(api, operation)
 	register(s, api, toAnybody, operation("get-server", http.MethodGet, "/v1/server", "See how one comes in"), s.getServer)
+	s.registerPeople(api)
 	return api.OpenAPI()
 }
 

@@ -40,6 +40,11 @@ type Config struct {
 	Accounts *account.Service
 	// Name is the server's name, such as "kaban/1.2.3". Default: kaban.
 	Name string
+	// Passkeys registers passkeys and signs in with them. Default: there are none.
+	Passkeys *account.Passkeys
+	// Provider is the connection to an OpenID provider. Default: there is no single
+	// sign-on, whatever the settings say.
+	Provider *account.Provider
 	// Origins are further places that a page may come from to talk to this server,
 	// such as https://chat.example.org. The server's own
 	// address always is one. Their hosts are also names of this server, as needed
@@ -107,7 +112,8 @@ type Server struct {
 	http        *http.Server
 	streams     streams
 	connections *connections
-	listening   atomic.Pointer[string] // the URL of the first listener; nil before Serve
+
+	listening atomic.Pointer[string] // the address of the first listener
 
 	stop     chan struct{} // closed when it drains
 	stopping sync.Once

@@ -186,7 +186,7 @@ func (f *fixture) do(method, path, body string, headers ...string) *answer {
 		f.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	a := &answer{status: got.StatusCode, header: got.Header, body: string(text)}
-	if strings.Contains(got.Header.Get("Content-Type"), "json") {
+	if strings.Contains(got.Header.Get("Content-Type"), "json") && method != http.MethodHead {
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.UseNumber()
 		if err := decoder.Decode(&a.json); err != nil {
