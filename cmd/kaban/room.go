@@ -19,7 +19,6 @@ type room struct {
 	Flags   []string `json:"flags"`
 	Members int      `json:"members"`
 	Head    uint64   `json:"head"`
-	Topic   string   `json:"topic"`
 }
 
 type roomList struct{ adminFlags }
@@ -28,9 +27,9 @@ type roomList struct{ adminFlags }
 func (c *roomList) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		return list(ctx, a, "/v1/admin/rooms", "rooms", []string{"limit", "500"},
-			[]string{"ROOM", "KIND", "MEMBERS", "ENTRIES", "FLAGS", "TOPIC"}, "there are no rooms",
+			[]string{"ROOM", "KIND", "MEMBERS", "ENTRIES", "FLAGS"}, "there are no rooms",
 			func(r *room) []string {
-				return []string{r.Room, r.Kind, fmt.Sprint(r.Members), fmt.Sprint(r.Head), orDash(strings.Join(r.Flags, ",")), r.Topic}
+				return []string{r.Room, r.Kind, fmt.Sprint(r.Members), fmt.Sprint(r.Head), orDash(strings.Join(r.Flags, ","))}
 			})
 	})
 }

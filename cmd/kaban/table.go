@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -80,7 +81,8 @@ func (a *admin) eachRow(ctx context.Context, path, field string, parameters []st
 // on a terminal only. cells returns nil for a row to be left out. empty is what to say
 // if there are no rows.
 func list[T any](ctx context.Context, a *admin, path, field string, parameters, header []string, empty string, cells func(*T) []string) error {
-	table := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
+	var aligned bytes.Buffer
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 	if !a.json && isTerminal(a.std.out) {
 		fmt.Fprintln(table, strings.Join(header, "\t"))
 	}
@@ -101,14 +103,19 @@ func list[T any](ctx context.Context, a *admin, path, field string, parameters, 
 		for i := range printed {
 			printed[i] = display.Line(printed[i])
 		}
-		_, err := fmt.Fprintln(table, strings.TrimRight(strings.Join(printed, "\t"), "\t"))
+		_, err := fmt.Fprintln(table, strings.Join(printed, "\t"))
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	if err := table.Flush(); err != nil {
-		return fmt.Errorf("standard output: %w", err)
+		return err
+	}
+	for line := range strings.Lines(aligned.String()) {
+		if _, err := fmt.Fprintln(a.std.out, strings.TrimRight(line, " \n")); err != nil {
+			return fmt.Errorf("standard output: %w", err)
+		}
 	}
 	if n == 0 {
 		a.say("%s", empty)
