@@ -155,7 +155,7 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 }
 
 // start starts the manager and its front ends.
-func (c *serveCommand) start(shared *services, clients, newcomers int, log *slog.Logger) (*running, error) {
+func (c *serveCommand) start(shared *services, kept store.Store, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
 	manager, err := conn.New(conn.Config{
 		Submit: shared.rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
 		Heartbeat: c.Heartbeat, Log: log,
@@ -165,7 +165,12 @@ func (c *serveCommand) start(shared *services, clients, newcomers int, log *slog
 	}
 	name := "kaban/" + programVersion()
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts}, shared.rooms, manager)
-	pages, err := web.New(web.Config{Name: name, Accounts: shared.accounts, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}, shared.rooms, lines)
+	config := web.Config{Name: name, Accounts: shared.accounts, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
+	if err := signOn(&config, kept, endpoints, log); err != nil {
+		manager.Close()
+		return nil, err
+	}
+	pages, err := web.New(config, shared.rooms, lines)
 	if err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
@@ -238,7 +243,7 @@ func (c *serveCommand) Run(std streams) error {
 		return err
 	}
 	defer shared.close(log)
-	run, err := c.start(shared, clients, newcomers, log)
+	run, err := c.start(shared, kept, endpoints, clients, newcomers, log)
 	if err != nil {
 		return err
 	}
@@ -260,6 +265,11 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", clients)
 
+	return c.wait(run, endpoints, log, failed, signals, hangups)
+}
+
+// wait drains the front ends after a failure or a signal.
+func (c *serveCommand) wait(run *running, endpoints []*endpoint, log *slog.Logger, failed <-chan error, signals, hangups <-chan os.Signal) error {
 	for {
 		select {
 		case err := <-failed:
