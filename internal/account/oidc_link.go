@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode"
 
 	"kaban"
 	"kaban/internal/access"
@@ -102,8 +103,8 @@ func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, 
 	if issuer, err := parseIssuer(issuer); err != nil || issuer == "" {
 		return &ValueError{"issuer", "it is no https address"}
 	}
-	if subject = strings.TrimSpace(subject); subject == "" || len(subject) > maxSubject {
-		return &ValueError{"subject", "it has 1 to 255 bytes"}
+	if subject = strings.TrimSpace(subject); subject == "" || len(subject) > maxSubject || strings.ContainsFunc(subject, unicode.IsControl) {
+		return &ValueError{"subject", "it has 1 to 255 bytes, and no control character"}
 	}
 	return s.update(ctx, by, func(c *change) error {
 		a, err := c.target(access.Reset, username, 0)

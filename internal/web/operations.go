@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,6 +41,9 @@ const noStore = "no-store"
 func asks[I, O any](s *Server, api huma.API, d door, op huma.Operation, do func(context.Context, *who, *I) (O, error)) {
 	registerBody(s, api, d, op, func(ctx context.Context, in *I) (*answer[O], error) {
 		body, err := do(ctx, whoOf(ctx), in)
+		if oauth, ok := errors.AsType[*GrantError](err); ok { // which RFC 8628 gives another form
+			return nil, oauth
+		}
 		if err != nil {
 			return nil, s.problemIn(err)
 		}

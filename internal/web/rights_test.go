@@ -102,12 +102,12 @@ type right struct {
 type note uint8
 
 const (
-	inDen      note = 1 << iota // it is about a private room that the caller is not in
-	needsFresh                  // a token is never fresh, whatever it may do
-	ofAccounts                  // the operator has no account
-	ofPersons                   // bots may not
-	ofAnyToken                  // whoever has a credential may
-	notOperator                 // another test is about the operator
+	inDen       note = 1 << iota // it is about a private room that the caller is not in
+	needsFresh                   // a token is never fresh, whatever it may do
+	ofAccounts                   // the operator has no account
+	ofPersons                    // bots may not
+	ofAnyToken                   // whoever has a credential may
+	notOperator                  // another test is about the operator
 )
 
 var rights = []right{
