@@ -262,13 +262,13 @@ func TestLists(t *testing.T) {
 	ann, bob := dial(t, h.addr, "ann"), dial(t, h.addr, "bob")
 	join(t, ann, client.From{})
 	join(t, bob, client.From{})
-	names, more, err := ann.Members(within(t), "lobby", "", 1)
-	if fmt.Sprint(names, more, err) != "[ann] true <nil>" {
-		t.Errorf("members: got %v %v %v", names, more, err)
+	members, more, err := ann.Members(within(t), "lobby", "", 1)
+	if err != nil || !more || len(members) != 1 || members[0].Username != "ann" || !members[0].Online {
+		t.Errorf("members: got %v %v %v", members, more, err)
 	}
-	names, more, err = ann.Members(within(t), "lobby", "ann", 1)
-	if fmt.Sprint(names, more, err) != "[bob] false <nil>" {
-		t.Errorf("members after ann: got %v %v %v", names, more, err)
+	members, more, err = ann.Members(within(t), "lobby", "ann", 1)
+	if err != nil || more || len(members) != 1 || members[0].Username != "bob" {
+		t.Errorf("members after ann: got %v %v %v", members, more, err)
 	}
 	rooms, more, err := ann.Rooms(within(t), "", 0)
 	if err != nil || more || len(rooms) != 1 || rooms[0] != (wire.RoomInfo{Room: "lobby", Members: 2}) {

@@ -123,7 +123,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 		if err != nil {
 			return fmt.Errorf("read %s: %w", c.Room, err)
 		}
-		first := page.First()
+		first := page.First
 		if first == 0 {
 			break
 		}
@@ -132,7 +132,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 			n.printf("%s of %s cannot be read; \"kaban check\" on the server shows more", spanOf(after+1, first-1), c.Room)
 			missing += first - 1 - after
 		}
-		for e := range page.Entries() {
+		for _, e := range page.Entries {
 			if after = e.Seq; after <= head && e.Message != nil {
 				output.write(c.line(e.Message), client.Cursor{})
 			}
@@ -159,7 +159,7 @@ func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin 
 		return first - min(first, 1), head, err
 	}
 	newest, err := session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
-	head = newest.Last()
+	head = newest.Last
 	if begin.bySeq && head > 0 {
 		return begin.after, head, err
 	}

@@ -300,7 +300,7 @@ func TestAReaderIsNeverPulledDown(t *testing.T) {
 	if got := d.back.last("load"); !strings.Contains(got, "Around:true") {
 		t.Fatalf("asked for %q, want the newest", got)
 	}
-	e := pageEvent{room: "lobby", page: page{Around: true}, more: true, messages: []wire.Message{old(10149), old(10150)}}
+	e := pageEvent{room: "lobby", page: page{Around: true}, got: pageWith(true, entry(old(10149)), entry(old(10150)))}
 	d.happens(e)
 	d.shows("message 10150")
 	d.hides("↓")
@@ -657,7 +657,8 @@ func TestSearch(t *testing.T) {
 	d.keys("down") // there is something now
 	d.happens(scanEvent{room: "lobby", number: d.finder.number, found: 1001})
 	e = d.pageOf("lobby", page{HasAfter: true, After: 950}, 1000)
-	e.messages = append(e.messages, wire.Message{Seq: 1001, Username: "ben", Content: "message 500 again", Time: noon})
+	again := wire.Message{Seq: 1001, Username: "ben", Content: "message 500 again", Time: noon}
+	e.got = pageWith(false, append(e.got.Entries, entry(again))...)
 	e.page.Around, e.page.Target = true, 1001
 	d.happens(e)
 	d.shows("message 500 again")

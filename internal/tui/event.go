@@ -48,10 +48,10 @@ type (
 		message wire.Message
 		head    uint64 // the highest seq that the server is known to have
 	}
-	unknownEvent struct { // an entry of an unknown kind
-		room string
-		seq  uint64
-		head uint64
+	entryEvent struct { // an entry that is no message
+		room  string
+		entry client.Entry
+		head  uint64
 	}
 	resyncEvent struct {
 		room   string
@@ -59,12 +59,10 @@ type (
 		cursor client.Cursor
 	}
 	pageEvent struct {
-		room     string
-		page     page
-		messages []wire.Message
-		unknown  []uint64 // the seqs of entries of unknown kinds
-		more     bool
-		err      error
+		room string
+		page page
+		got  client.HistoryPage
+		err  error
 	}
 	sentEvent struct {
 		room    string
@@ -74,11 +72,11 @@ type (
 	}
 	presenceEvent client.Presence
 	membersEvent  struct {
-		room  string
-		names []string
-		more  bool
-		asked bool // by a command
-		err   error
+		room    string
+		members []wire.Member
+		more    bool
+		asked   bool // by a command
+		err     error
 	}
 	roomsEvent struct {
 		rooms []wire.RoomInfo

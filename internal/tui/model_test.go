@@ -132,32 +132,44 @@ func (d *desk) joined(room string, head uint64) {
 	d.t.Helper()
 	d.happens(
 		joinedEvent{asked: room, room: room, cursor: client.Cursor{Epoch: "e", Seq: head}, head: head},
-		membersEvent{room: room, names: []string{"ann", "ben"}},
+		membersEvent{room: room, members: []wire.Member{{Username: "ann"}, {Username: "ben"}}},
 		d.pageOf(room, page{Before: head + 1, HasBefore: true}, head),
 	)
 }
 
 // pageOf plays the server's answer to a page of a room with head messages.
 func (d *desk) pageOf(room string, p page, head uint64) pageEvent {
-	e := pageEvent{room: room, page: p}
+	more := false
 	from, to := uint64(1), head
 	switch {
 	case p.HasBefore:
 		to = min(head, p.Before-1)
 		from = to - min(to, pageSize) + 1
-		e.more = from > 1
+		more = from > 1
 	case p.HasAfter:
 		from = p.After + 1
 		to = min(head, p.After+pageSize)
-		e.more = to < head
+		more = to < head
 	default:
 		from = head - min(head, pageSize) + 1
-		e.more = from > 1
+		more = from > 1
 	}
+	var entries []client.Entry
 	for seq := from; seq <= to; seq++ {
-		e.messages = append(e.messages, old(seq))
+		entries = append(entries, entry(old(seq)))
 	}
-	return e
+	return pageEvent{room: room, page: p, got: pageWith(more, entries...)}
+}
+
+func entry(m wire.Message) client.Entry { return client.Entry{Seq: m.Seq, Message: &m} }
+
+// pageWith returns the page of some entries.
+func pageWith(more bool, entries ...client.Entry) client.HistoryPage {
+	p := client.HistoryPage{Entries: entries, More: more}
+	if n := len(entries); n > 0 {
+		p.First, p.Last = entries[0].Seq, entries[n-1].Seq
+	}
+	return p
 }
 
 // old is a message of a room's past, one a minute.

@@ -138,7 +138,7 @@ func contentsIn(t *testing.T, addr, room string) (contents []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range page.Messages {
+	for _, m := range page.Messages() {
 		contents = append(contents, m.Content)
 	}
 	return contents

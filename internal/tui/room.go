@@ -226,7 +226,7 @@ type page struct {
 func (r *room) addPage(p page, got client.HistoryPage, own string) {
 	r.loading = false
 	var items []*item
-	for e := range got.Entries() {
+	for _, e := range got.Entries {
 		items = append(items, itemOf(e, own))
 	}
 	more, newest := got.More, uint64(0)

@@ -144,7 +144,7 @@ func (s *Session) read(name string, r *client.Room) {
 		case err != nil:
 			s.lose(name, r, err)
 		case e.Message == nil:
-			s.putWhenThereIsSpace(unknownEvent{room: name, seq: e.Seq, head: r.Head()})
+			s.putWhenThereIsSpace(entryEvent{room: name, entry: e, head: r.Head()})
 		default:
 			s.putWhenThereIsSpace(messageEvent{room: name, message: *e.Message, head: r.Head()})
 		}
