@@ -19,6 +19,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -36,6 +37,8 @@ const patience = 30 * time.Second
 // host is a server whose process can be replaced under the same address.
 type host struct {
 	maxContent int // of messages; 0: the default
+	people     bool
+	accounts   *account.Service // if people
 	t          *testing.T
 	addr       string
 	store      store.Store
@@ -85,6 +88,10 @@ func (h *host) start() {
 	m, err := conn.New(h.conns)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if h.people {
+		h.accounts = account.New(h.store, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+		h.options.Accounts = h.accounts
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); server.New(h.options, rooms, m).Serve(l) }()
