@@ -217,6 +217,27 @@ type problem struct {
 	Detail string    `json:"detail"`
 }
 
+// Revoke ends the device of a token, on all its connections. A device that is revoked
+// already is no error.
+func Revoke(ctx context.Context, server string, token wire.Secret, options Options) error {
+	address, err := parseAddress(server)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, strings.TrimSuffix(address.String(), "/")+"/v1/session", http.NoBody)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+string(token))
+	_, err = exchange(newClient(address, &options), request)
+	if refused, ok := errors.AsType[*Error](err); ok && refused.Status == http.StatusUnauthorized {
+		return nil
+	}
+	return err
+}
+
 // post sends a request and decodes the answer.
 func (g *Grant) post(ctx context.Context, path string, body map[string]string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -230,26 +251,35 @@ func (g *Grant) post(ctx context.Context, path string, body map[string]string, a
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	text, err := exchange(g.http, request)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return &Error{Status: http.StatusOK, Code: wire.CodeBadJSON, Text: "the server's answer is not JSON; is this the address of a Kaban server?"}
+	}
+	return nil
+}
+
+// exchange sends a request and returns the body of the answer, or its error.
+func exchange(client *http.Client, request *http.Request) ([]byte, error) {
 	request.Header.Set("Accept", "application/json")
-	response, err := g.http.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		if bad, ok := errors.AsType[*url.Error](err); ok { // its text repeats the address
 			err = bad.Err
 		}
-		return fmt.Errorf("ask the server: %w", err)
+		return nil, fmt.Errorf("ask the server: %w", err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("read the server's answer: %w", err)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the server's answer: %w", err)
+	case response.StatusCode == http.StatusOK, response.StatusCode == http.StatusNoContent:
+		return text, nil
 	}
-	if response.StatusCode != http.StatusOK {
-		return refusal(response, text)
-	}
-	if err := json.Unmarshal(text, answer); err != nil {
-		return &Error{Status: response.StatusCode, Code: wire.CodeBadJSON, Text: "the server's answer is not JSON; is this the address of a Kaban server?"}
-	}
-	return nil
+	return nil, refusal(response, text)
 }
 
 // refusal returns the error of an answer.

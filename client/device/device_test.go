@@ -232,6 +232,21 @@ func TestTheWayToTheServer(t *testing.T) {
 	}
 }
 
+// A device is revoked once; the second time is no error.
+func TestRevoke(t *testing.T) {
+	for status, ok := range map[int]bool{204: true, 401: true, 403: false, 404: false, 500: false} {
+		var got string
+		transport := transportOf(func(r *http.Request) (*http.Response, error) {
+			got = r.Method + " " + r.URL.String() + " " + r.Header.Get("Authorization")
+			return respond(answer{status: status}), nil
+		})
+		err := Revoke(t.Context(), "https://h/base", "TOKEN", Options{Transport: transport})
+		if (err == nil) != ok || got != "DELETE https://h/base/v1/session Bearer TOKEN" {
+			t.Errorf("%d: %v, asked with %q", status, err, got)
+		}
+	}
+}
+
 // distant is a connection to an address.
 type distant struct {
 	net.Conn

@@ -181,6 +181,11 @@ var rules = map[string]rule{
 		[]string{"github.com/pelletier/go-toml"},
 		"reading a file does not depend on its purpose",
 	},
+	"kaban/internal/credentials": {
+		[]string{"kaban/wire"},
+		[]string{"github.com/pelletier/go-toml"},
+		"keeping a secret does not depend on its use",
+	},
 	"kaban/internal/display": {
 		nil, nil,
 		"sanitizing text needs no other package",
