@@ -334,7 +334,8 @@ func (c *Client) dropAnsweredLocked() {
 // storedLocked takes an own entry that arrives on a later connection than it was
 // sent on: it is stored, and need not be sent again.
 func (c *Client) storedLocked(e *Entry) {
-	id, at := "", e.Time
+	var id string
+	var at time.Time
 	if e.Message != nil {
 		id, at = e.Message.ID, e.Message.Time
 	} else {

@@ -38,7 +38,7 @@ func (c *tailCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	room, err := kaban.ParseRoomName(c.Room)
+	room, err := kaban.ParseAnyRoom(c.Room)
 	if err != nil {
 		return usagef("room: %w", err)
 	}
@@ -48,7 +48,7 @@ func (c *tailCommand) Run(std streams) error {
 		return err
 	}
 	n := &notices{out: std.err}
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()})
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()}, std.in)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 	switch {
 	case c.Follow:
 		return c.read(ctx, session, from, math.MaxUint64, output, n)
-	case c.Cursor != "": // the epoch counts, so the room is joined
+	case c.Cursor != "": // the epoch counts, so the room is followed
 		return c.read(ctx, session, from, head, output, n)
 	}
 	missing := uint64(0)
@@ -168,11 +168,15 @@ func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin 
 
 // read prints the messages after a cursor, up to a seq or until it is interrupted.
 func (c *tailCommand) read(ctx context.Context, session *client.Client, from client.Cursor, until uint64, output *lineWriter, n *notices) error {
-	room, err := session.Join(ctx, c.Room, client.After(from))
+	enter := session.Join
+	if _, ok := session.Account(); ok { // reading must not make it a member
+		enter = session.Watch
+	}
+	room, err := enter(ctx, c.Room, client.After(from))
 	if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 		n.printf("%v", resync)
 		from.Seq = resync.Oldest - min(resync.Oldest, 1)
-		room, err = session.Join(ctx, c.Room, client.Last(resync.Head+1-min(resync.Oldest, resync.Head+1)))
+		room, err = enter(ctx, c.Room, client.Last(resync.Head+1-min(resync.Oldest, resync.Head+1)))
 	}
 	if err != nil {
 		return joinError(c.Room, err)

@@ -38,7 +38,7 @@ func TestAnyMomentBesidePosts(t *testing.T) {
 		random := rand.New(rand.NewPCG(uint64(run), 1))
 		rooms := []string{fmt.Sprintf("a-%d", run), fmt.Sprintf("b-%d", run)}
 		y := tally{posted: make(map[string][]string), answer: make(map[uint64]error), byID: make(map[uint64]string)}
-		s := NewSession()
+		s := newSession(Options{})
 		start := random.IntN(20)
 		joined := make(map[string]bool)
 		for step := range 120 {

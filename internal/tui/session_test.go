@@ -28,7 +28,7 @@ type witness struct {
 }
 
 func newWitness(t *testing.T) *witness {
-	w := &witness{Session: NewSession(), t: t}
+	w := &witness{Session: newSession(Options{}), t: t}
 	t.Cleanup(w.Close)
 	return w
 }
