@@ -3,6 +3,7 @@ package tui
 import (
 	"time"
 
+	"kaban"
 	"kaban/client"
 	"kaban/wire"
 )
@@ -32,7 +33,8 @@ type (
 		retryAt time.Time
 		// Only with the first online of a session:
 		username, server string
-		limit            int // of a content, in code points
+		limit            int           // of a content, in code points
+		account          *wire.Account // nil for a visitor
 	}
 	joinedEvent struct {
 		asked, room string
@@ -88,6 +90,29 @@ type (
 		name string
 		err  error
 	}
+	meEvent struct {
+		me  client.Me
+		err error
+	}
+	roomStateEvent wire.RoomState
+	actedEvent     struct { // a change of a room that was asked for
+		room   string
+		change wire.Change
+		err    error
+	}
+	openedEvent struct { // a room that was asked for
+		room, text string
+		err        error
+	}
+	noticeEvent struct { // the outcome of a request, in words
+		room, text string
+		err        error
+	}
+	whoisEvent struct {
+		room, name string
+		member     *wire.Member // nil if nobody has the name
+		err        error
+	}
 	pingEvent struct {
 		took time.Duration
 		err  error
@@ -113,6 +138,14 @@ type backend interface {
 	members(room string, asked bool)
 	listRooms(asked bool)
 	rename(name string)
+	// me asks for the account's rooms.
+	me()
+	markRead(room string, seq uint64)
+	notify(room string, level kaban.NotifyLevel)
+	create(room client.NewRoom)
+	direct(username, text string)
+	change(room string, c wire.Change)
+	whois(room, name string)
 	reconnect()
 	ping()
 	// unsent returns how many messages are posted and not answered.

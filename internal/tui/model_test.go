@@ -44,12 +44,24 @@ func (a *asked) stopSearch()                { a.note("stopSearch") }
 func (a *asked) find(room string, moment time.Time) {
 	a.note("find %s %s", room, moment.Format(time.RFC3339))
 }
-func (a *asked) members(room string, asked bool) { a.note("members %s %v", room, asked) }
-func (a *asked) listRooms(asked bool)            { a.note("rooms %v", asked) }
-func (a *asked) rename(name string)              { a.note("rename %s", name) }
-func (a *asked) reconnect()                      { a.note("reconnect") }
-func (a *asked) ping()                           {}
-func (a *asked) unsent() int                     { return a.lost }
+
+func (a *asked) members(room string, asked bool)             { a.note("members %s %v", room, asked) }
+func (a *asked) listRooms(asked bool)                        { a.note("rooms %v", asked) }
+func (a *asked) rename(name string)                          { a.note("rename %s", name) }
+func (a *asked) me()                                         { a.note("me") }
+func (a *asked) markRead(room string, seq uint64)            { a.note("read %s %d", room, seq) }
+func (a *asked) notify(room string, level kaban.NotifyLevel) { a.note("notify %s %s", room, level) }
+func (a *asked) create(r client.NewRoom)                     { a.note("create %s %s %q", r.Name, r.Kind, r.Topic) }
+
+func (a *asked) direct(username, text string) { a.note("direct %s %q", username, text) }
+
+func (a *asked) change(room string, c wire.Change) {
+	a.note("change %s %s", room, describe(&c))
+}
+func (a *asked) whois(room, name string) { a.note("whois %s %s", room, name) }
+func (a *asked) reconnect()              { a.note("reconnect") }
+func (a *asked) ping()                   {}
+func (a *asked) unsent() int             { return a.lost }
 
 // last returns the newest call that begins with a word, "" for none.
 func (a *asked) last(word string) string {

@@ -42,6 +42,8 @@ type room struct {
 	head  uint64 // the highest seq that arrived
 	known uint64 // the highest seq that the server is known to have
 	read  uint64 // the place: every entry up to here was seen
+	// reported is the place that the server knows, of an account.
+	reported uint64
 	// mark is the seq after which the line "new" stands.
 	mark    uint64
 	marked  bool

@@ -57,11 +57,12 @@ func newSession(o Options) *Session {
 	s.space = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.client = client.New(client.Options{
-		Insecure:   o.Insecure,
-		MaxBackoff: maxBackoff,
-		Silence:    silence,
-		OnState:    s.onState,
-		OnPresence: func(p client.Presence) { s.putPresence(presenceEvent(p)) },
+		Insecure:    o.Insecure,
+		MaxBackoff:  maxBackoff,
+		Silence:     silence,
+		OnState:     s.onState,
+		OnRoomState: func(r wire.RoomState) { s.put(roomStateEvent(r)) },
+		OnPresence:  func(p client.Presence) { s.putPresence(presenceEvent(p)) },
 	})
 	return s
 }
@@ -119,6 +120,7 @@ func (s *Session) onState(state client.State) {
 			s.arrived = true
 			welcome := s.client.Welcome()
 			e.username, e.server, e.limit = welcome.Username, welcome.Server, welcome.Limits.Content
+			e.account = welcome.Account
 		}
 		s.mu.Unlock()
 		s.putState(e)

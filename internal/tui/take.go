@@ -12,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/wire"
 )
 
 // takeAll takes a batch of events in their order.
@@ -55,6 +56,18 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeRooms(e)
 	case renamedEvent:
 		return m.takeRenamed(e)
+	case meEvent:
+		m.takeMe(e)
+	case roomStateEvent:
+		m.takeRoomState(wire.RoomState(e))
+	case actedEvent:
+		m.takeActed(e)
+	case openedEvent:
+		m.takeOpened(e)
+	case noticeEvent:
+		m.takeNotice(e)
+	case whoisEvent:
+		m.takeWhois(e)
 	case pingEvent:
 		if m.status.latency = e.took; e.err != nil {
 			m.status.latency = 0
@@ -76,6 +89,7 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 			m.limit = e.limit
 		}
 		s.ever = true
+		m.account = e.account
 		return m.arrive()
 	}
 	switch {
@@ -95,6 +109,9 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 
 // refresh asks for the state that may have changed while there was no connection.
 func (m *Model) refresh() {
+	if m.account != nil {
+		m.backend.me()
+	}
 	for _, r := range m.rooms {
 		if r.joined {
 			m.backend.members(r.name, false)
@@ -125,10 +142,11 @@ func (m *Model) takeJoined(e joinedEvent) {
 	}
 	r.joined, r.failed, r.known = true, "", max(r.known, e.head)
 	m.backend.members(r.name, false)
-	if r.epoch == e.cursor.Epoch && r.read < e.cursor.Seq { // the place of the last time
-		r.mark, r.marked = r.read, true
+	if at, known := m.placeIn(r, e.cursor.Epoch); known && at < e.cursor.Seq { // the place of the last time
+		r.read, r.mark, r.marked = at, at, true
+		r.reported = at
 	} else {
-		r.read = e.cursor.Seq
+		r.read, r.reported = e.cursor.Seq, e.cursor.Seq
 	}
 	r.epoch, r.head = e.cursor.Epoch, max(r.head, e.cursor.Seq)
 	r.loading = true
