@@ -1,24 +1,26 @@
-// The page: the form that asks for a name, or the rooms, the conversation and the
+// The page: a form for whoever comes in, or the rooms, the conversation and the
 // members; and the keyboard shortcuts.
 
 import { signal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect } from 'preact/hooks'
 import { density, membersBeside } from './appearance'
-import { enter } from './chat'
+import { Claim } from './claim'
 import { Composer } from './composer'
+import { Device } from './device'
 import { Dialogs } from './dialogs'
 import { closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openDrawer, openSearch, visit } from './focus'
 import { jumpToNewest } from './history'
+import { Invited } from './invited'
 import { MessageList } from './list'
 import { Avatar } from './nick'
 import { pathOf } from './route'
 import { SearchPanel } from './search'
+import { Join, SignUp, Starting } from './signin'
 import { MemberList, ordered, RoomList, star, starred } from './sidebar'
-import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, spoken, started, status, unreadElsewhere, type Room } from './state'
+import { current, dialog, drawer, notice, room, rooms, screen, searching, spoken, unreadElsewhere, type Room } from './state'
 import { State } from './states'
-import { load } from './storage'
 import { Link, Menu, People, Search, Star } from './symbols'
-import { count, explain, language, t } from './texts'
+import { count, language, t } from './texts'
 import { CopyButton } from './toolbar'
 
 /** Whether the members fit beside the messages; the style sheet has the same number. */
@@ -30,58 +32,23 @@ export function App() {
   useEffect(() => {
     document.documentElement.lang = language.value
   }, [language.value])
-  return started.value ? <Chat /> : <Join />
-}
-
-function Join() {
-  const input = useRef<HTMLInputElement>(null)
-  const waiting = status.value === 'connecting' || status.value === 'waiting'
-  const max = limits.value.username
-  return (
-    <main class="join">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          const name = input.current!.value
-          if (name.trim() === '') refusal.value = { code: 'empty_username', message: '' }
-          else enter(name.trim())
-        }}
-      >
-        <span class="logo big" aria-hidden="true" />
-        <h1>{t('welcome')}</h1>
-        <p class="quiet">{t('welcomeText')}</p>
-        <label class="field" for="name">
-          <span>{t('yourName')}</span>
-          <input
-            id="name"
-            type="text"
-            name="username"
-            autocomplete="nickname"
-            autocapitalize="off"
-            spellcheck={false}
-            autofocus
-            ref={input}
-            defaultValue={load('username') ?? ''}
-            aria-describedby={refusal.value ? 'name-problem' : 'name-help'}
-            aria-invalid={refusal.value !== undefined}
-            onInput={() => (refusal.value = undefined)}
-          />
-        </label>
-        {refusal.value ? (
-          <p class="problem" id="name-problem" role="alert">
-            {explain(refusal.value)}
-          </p>
-        ) : (
-          <p class="quiet" id="name-help">
-            {t('nameHelp', { max })}
-          </p>
-        )}
-        <button type="submit" class="primary" disabled={waiting}>
-          {waiting ? t('joining') : t('join')}
-        </button>
-      </form>
-    </main>
-  )
+  switch (screen.value) {
+    case 'chat':
+      return <Chat />
+    case 'name':
+      return <Join />
+    case 'sign-up':
+      return <SignUp />
+    case 'sign-in':
+    case 'invite':
+      return <Invited />
+    case 'claim':
+      return <Claim />
+    case 'device':
+      return <Device />
+    default:
+      return <Starting />
+  }
 }
 
 function Chat() {

@@ -245,7 +245,7 @@ function Settings() {
         value={density}
       />
       <Language />
-      <button type="button" class="secondary" onClick={leave}>
+      <button type="button" class="secondary" onClick={() => void leave()}>
         {t('signOut')}
       </button>
     </Modal>

@@ -18,6 +18,20 @@ export interface Message extends Entry {
   time: string
 }
 
+/** A role on the server, the lowest first. */
+export type Role = 'guest' | 'member' | 'admin' | 'owner'
+
+export interface Account {
+  username: string
+  name: string
+  role: Role
+  bot: boolean
+  status?: string
+  created?: string
+  owner?: string
+  online?: boolean
+}
+
 /** A place in a room's log. A seq of another epoch means nothing. */
 export interface Cursor {
   epoch: string
@@ -25,7 +39,8 @@ export interface Cursor {
 }
 
 export type Request =
-  | { type: 'hello'; version: 1; username: string; resume?: string }
+  /** Without `username` as the account of the cookie. */
+  | { type: 'hello'; version: 1; username?: string; resume?: string }
   | { type: 'join'; room: string; epoch?: string; after?: number }
   | { type: 'part'; room: string }
   | { type: 'send'; room: string; id: string; content: string }
@@ -37,8 +52,11 @@ export type Request =
 
 export interface Welcome {
   type: 'welcome'
-  session: string
+  /** Only for visitors. */
+  session?: string
   username: string
+  /** Only for accounts. */
+  account?: Account
   server: string
   limits: { username: number; content: number; frame: number }
   /** Seconds. */
@@ -108,13 +126,15 @@ export interface Problem {
   message: string
   max?: number
   actual?: number
+  /** The invalid field, in answers over HTTP. */
+  field?: string
+  retry_after_ms?: number
 }
 export interface Refusal extends Problem {
   type: 'error'
   ref?: string
   room?: string
   id?: string
-  retry_after_ms?: number
   epoch?: string
   head?: number
   oldest?: number

@@ -3,10 +3,12 @@
 // render the whole list.
 
 import { computed, signal } from '@preact/signals'
+import type { Server } from './api'
 import type { Status } from './connection'
 import { Log } from './log'
-import type { Cursor, Message, Problem, RoomInfo } from './protocol'
+import type { Account, Cursor, Message, Problem, RoomInfo } from './protocol'
 import { preference } from './preference'
+import type { Way } from './route'
 import { draftOf, load, type Pending } from './storage'
 
 /** No unread line. 0 is a place for one: above a room's first message. */
@@ -60,6 +62,16 @@ export class Room {
 
 export type Dialog = 'switcher' | 'keys' | 'settings' | undefined
 
+/** What fills the window. `starting` lasts until the server has said who may come in. */
+export const screen = signal<'starting' | 'name' | 'sign-in' | 'sign-up' | 'claim' | 'invite' | 'device' | 'chat'>('starting')
+/** The page outside the rooms that the address named, with the secret of its link. */
+export const way = signal<Way | undefined>(undefined)
+/** What anybody may know of the server; undefined before it has said so. */
+export const server = signal<Server | undefined>(undefined)
+/** The account that is signed in; undefined for visitors. */
+export const account = signal<Account | undefined>(undefined)
+/** The server has ended the session of an account. */
+export const ended = signal(false)
 /** The name to go by; empty until the first join. */
 export const username = signal(load('username') ?? '')
 export const status = signal<Status>('closed')
@@ -107,4 +119,3 @@ export const room = computed(() => byName.value.get(current.value))
 /** Whether another room than the one on the screen has unread messages. */
 export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && r.unread.value > 0))
 export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))
-export const started = computed(() => username.value !== '')
