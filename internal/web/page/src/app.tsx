@@ -1,32 +1,25 @@
 // The page: a form for whoever comes in, or the rooms, the conversation and the
 // members; and the keyboard shortcuts.
 
-import { signal } from '@preact/signals'
 import { useEffect, useLayoutEffect } from 'preact/hooks'
 import { density, membersBeside } from './appearance'
 import { Claim } from './claim'
 import { Composer } from './composer'
 import { Device } from './device'
 import { Dialogs } from './dialogs'
-import { closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openDrawer, openSearch, visit } from './focus'
+import { becomeMember, closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openSearch, visit } from './focus'
+import { Head } from './head'
 import { jumpToNewest } from './history'
+import { may } from './rights'
 import { Invited } from './invited'
 import { MessageList } from './list'
-import { Avatar } from './nick'
-import { pathOf } from './route'
 import { SearchPanel } from './search'
 import { Join, SignUp, Starting } from './signin'
-import { MemberList, ordered, RoomList, star, starred } from './sidebar'
-import { current, dialog, drawer, notice, room, rooms, screen, searching, spoken, unreadElsewhere, type Room } from './state'
+import { MemberList } from './members'
+import { ordered, RoomList } from './sidebar'
+import { current, dialog, drawer, factsOf, notice, room, rooms, screen, searching, spoken, type Room } from './state'
 import { State } from './states'
-import { Link, Menu, People, Search, Star } from './symbols'
-import { count, language, t } from './texts'
-import { CopyButton } from './toolbar'
-
-/** Whether the members fit beside the messages; the style sheet has the same number. */
-const wideScreen = matchMedia('(min-width: 1081px)')
-const wide = signal(wideScreen.matches)
-wideScreen.addEventListener('change', () => (wide.value = wideScreen.matches))
+import { language, t } from './texts'
 
 export function App() {
   useEffect(() => {
@@ -60,39 +53,15 @@ function Chat() {
         event.preventDefault()
         document.getElementById('input')?.focus()
       }}>
-        {t('write', { room: current.value })}
+        {t('write', { room: shown?.title.value ?? current.value })}
       </a>
       <RoomList />
       <main class="main">
-        <header class="head">
-          <button type="button" class="icon narrow-only" aria-label={t('openRooms')} aria-expanded={drawer.value === 'rooms'} aria-controls="rooms" onClick={() => openDrawer('rooms')}>
-            <Menu />
-            <OtherUnread />
-          </button>
-          <h1>
-            <span class="hash" aria-hidden="true">
-              #
-            </span>
-            <bdi>{current.value}</bdi>
-          </h1>
-          {shown && !shown.doubt.value && <StarButton room={shown} />}
-          <span class="spacer" />
-          {shown && !shown.doubt.value && <PeopleButton room={shown} />}
-          {!shown?.doubt.value && (
-            <CopyButton label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: current.peek() })}>
-              <Link />
-            </CopyButton>
-          )}
-          {!shown?.doubt.value && (
-            <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value ? closeSearch() : openSearch())}>
-              <Search />
-            </button>
-          )}
-        </header>
+        <Head />
         {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
         {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
-        {shown && shown.doubt.value !== 'missing' && <Composer room={shown} />}
+        {shown && shown.doubt.value !== 'missing' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer room={shown} /> : <Instead room={shown} />)}
       </main>
       {shown && !shown.doubt.value && <MemberList room={shown} />}
       {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('close')} onClick={closeDrawer} />}
@@ -102,45 +71,25 @@ function Chat() {
   )
 }
 
-/** Puts the room above the others in the list. */
-function StarButton({ room }: { room: Room }) {
-  const on = starred.value.has(room.name)
+/** What stands in the place of the field in a room where the user may not write. */
+function Instead({ room }: { room: Room }) {
+  const flags = room.flags.value
+  if (!room.member.value && may('join', factsOf(room))) {
+    return (
+      <div class="instead">
+        <p>{t('outside', { room: room.title.value })}</p>
+        <button type="button" class="primary" id="input" onClick={() => becomeMember(room)}>
+          {t('joinRoom')}
+        </button>
+      </div>
+    )
+  }
   return (
-    <button type="button" class={on ? 'icon star on' : 'icon star'} aria-pressed={on} aria-label={t('star')} title={t(on ? 'unstar' : 'star')} onClick={() => star(room.name, !on)}>
-      <Star filled={on} />
-    </button>
-  )
-}
-
-/** How many avatars represent the members of a room. */
-const faces = 3
-
-/** Shows and hides the members: beside the messages on a wide screen, else above them. */
-function PeopleButton({ room }: { room: Room }) {
-  const names = room.members.value ?? []
-  const n = room.memberCount.value
-  const open = wide.value ? membersBeside.value : drawer.value === 'members'
-  return (
-    <button
-      type="button"
-      class="icon people"
-      aria-label={`${t('openMembers')}: ${count('members', n)}`}
-      title={count('members', n)}
-      aria-expanded={open}
-      aria-controls="members"
-      onClick={() => {
-        if (wide.value) membersBeside.value = !membersBeside.value
-        else openDrawer('members')
-      }}
-    >
-      <span class="faces" aria-hidden="true">
-        {wide.value && names.slice(0, faces).map((name) => (
-          <Avatar key={name} username={name} small />
-        ))}
-      </span>
-      {(!wide.value || names.length === 0) && <People />}
-      <span aria-hidden="true">{n}</span>
-    </button>
+    <div class="instead">
+      <p class="quiet" id="input" tabIndex={-1}>
+        {t(flags.includes('archived') ? 'archivedText' : 'announceText')}
+      </p>
+    </div>
   )
 }
 
@@ -161,11 +110,6 @@ function Missing({ room }: { room: Room }) {
       </p>
     </div>
   )
-}
-
-/** A dot on the button that opens the rooms: another room has unread messages. */
-function OtherUnread() {
-  return unreadElsewhere.value ? <span class="dot" /> : null
 }
 
 /** Reads new messages out to screen readers; the list itself changes with every scroll. */

@@ -5,10 +5,11 @@ import { learnServer, learnSession } from './account'
 import { call, problemOf, type Session } from './api'
 import type { Status } from './connection'
 import { deliver, receive, receiver } from './inbox'
-import { loadDirectory, receivePresence } from './names'
+import { loadMine, receiveParted, receiveState } from './mine'
+import { loadDirectory, loadMembersAgain, receivePresence } from './names'
 import { disown, discardAll, receiveAck, receiveError, settle } from './outbox'
 import { isEntry, type Event, type Refusal, type Welcome } from './protocol'
-import { announce, receiveEntry, receiveMessage, saveReads } from './reading'
+import { announce, receiveEntry, saveReads, tellReads } from './reading'
 import { enterRoom, forget, resync, show } from './rooms'
 import * as route from './route'
 import * as session from './session'
@@ -92,6 +93,7 @@ function begin(names: string[]): void {
     return
   }
   const last = load('room')
+  state.asked.value = route.read() !== undefined
   show(route.read() ?? { room: last !== undefined && names.includes(last) ? last : names[0]! }, 'replace')
 }
 
@@ -211,18 +213,28 @@ function welcome(event: Welcome): void {
     state.screen.value = 'chat'
     disown(event.username)
   })
+  void enterRooms()
+}
+
+async function enterRooms(): Promise<void> {
+  if (state.account.value && !(await loadMine())) return // the next welcome asks again
   // The room on the screen comes first.
   const shown = state.room.value
   if (shown) enterRoom(shown)
   for (const room of state.rooms.value) if (room !== shown) enterRoom(room)
   void loadDirectory()
+  if (state.account.value) tellReads()
 }
 
 function take(event: Event): void {
   switch (event.type) {
     case 'message':
       settle(event.room, event.id, event.username)
-      return receiveMessage(event)
+      return receiveEntry(event)
+    case 'state':
+      return receiveState(event)
+    case 'parted':
+      return receiveParted(event)
     case 'ack':
       return receiveAck(event)
     case 'presence':
@@ -231,5 +243,6 @@ function take(event: Event): void {
       return event.code === 'resync' && event.room ? resync(event) : receiveError(event)
     default:
       if (isEntry(event)) receiveEntry(event)
+      if ((event as { type: string }).type === 'member') loadMembersAgain()
   }
 }

@@ -55,7 +55,7 @@ export function Claim() {
   )
 }
 
-function WhoMayComeIn({ value }: { value: { value: Access } & Parameters<typeof Options<Access>>[0]['value'] }) {
+function WhoMayComeIn({ value }: { value: { value: Access } }) {
   return (
     <Options
       legend={t('access')}

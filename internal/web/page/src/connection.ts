@@ -216,6 +216,8 @@ export class Connection {
       this.waiting.delete(ref)
       if (event.type === 'error') asked.reject(new RequestError(event))
       else asked.resolve(event)
+      // It is also an entry of a room's log.
+      if (event.type === 'ack') this.listener.event(event)
       return
     }
     if (this.greeted) this.listener.event(event)

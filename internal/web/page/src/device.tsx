@@ -1,7 +1,7 @@
 // Lets another device sign in: its terminal shows a code, and this page says which
 // device asks, from where, and lets the user decide.
 
-import { useSignal } from '@preact/signals'
+import { useSignal, type Signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { confirm, learnServer, learnSession } from './account'
 import { call, type Session } from './api'
@@ -46,7 +46,7 @@ export function Device() {
   return <Decide session={who} device={asking.value} code={plain(code.value)} done={(approved) => (decided.value = approved)} />
 }
 
-function EnterCode({ code, found }: { code: { value: string } & Parameters<typeof Field>[0]['value']; found(device: Asking): void }) {
+function EnterCode({ code, found }: { code: Signal<string>; found(device: Asking): void }) {
   const sending = useSending(async () => found(await call<Asking>('POST', 'v1/device/look', { user_code: plain(code.peek()) })))
   // The link had the code.
   useEffect(() => {

@@ -5,6 +5,7 @@ import { useSignal, type Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useLayoutEffect, useRef } from 'preact/hooks'
 import { problemOf } from './api'
+import { RequestError } from './connection'
 import { Declined } from './passkey'
 import type { Problem } from './protocol'
 import { explain, t } from './texts'
@@ -52,7 +53,8 @@ export function useSending(send: () => Promise<unknown>): Sending {
     try {
       await send()
     } catch (error) {
-      if (!(error instanceof Declined)) problem.value = problemOf(error)
+      if (error instanceof RequestError) problem.value = error.refusal ?? { code: 'offline', message: '' }
+      else if (!(error instanceof Declined)) problem.value = problemOf(error)
     }
     busy.value = false
     // After the render that marks the field.
@@ -156,7 +158,7 @@ export function Submit({ sending, children }: { sending: Sending; children: Comp
 }
 
 /** A choice between a few options, each with a sentence about it. */
-export function Options<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string, string?][]; value: Signal<T> }) {
+export function Options<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string, string?][]; value: { value: T } }) {
   return (
     <fieldset class="options">
       <legend>{legend}</legend>

@@ -114,3 +114,9 @@ export const More = () => (
     <path d="M5 10h.01M10 10h.01M15 10h.01" stroke-width="2.600" />
   </Symbol>
 )
+export const AddPerson = () => (
+  <Symbol>
+    <circle cx="8" cy="7" r="2.800" />
+    <path d="M3 16c.4-3 2.300-4.500 5-4.500s4.600 1.500 5 4.500M15 5v5M12.500 7.500h5" />
+  </Symbol>
+)

@@ -1,0 +1,117 @@
+// Chooses people of the server by completion.
+
+import { useSignal, type Signal } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
+import { call } from './api'
+import { Avatar } from './nick'
+import type { Account } from './protocol'
+import { username } from './state'
+import { Cross } from './symbols'
+import { t } from './texts'
+
+/** How long to wait for the next key before asking the server. Milliseconds. */
+const typingWait = 120
+/** The most people that are offered. */
+const mostOffered = 8
+
+interface Props {
+  label: string
+  chosen: Signal<string[]>
+  /** Those who are not offered. */
+  without: ReadonlySet<string>
+  /** The most people that may be chosen. */
+  most: number
+}
+
+export function PeoplePicker({ label, chosen, without, most }: Props) {
+  const query = useSignal('')
+  const found = useSignal<Account[] | undefined>(undefined)
+  const at = useSignal(0)
+  const input = useRef<HTMLInputElement>(null)
+  const asked = query.value.trim().replace(/^@/, '')
+  useEffect(() => {
+    let late = false
+    const timer = setTimeout(() => {
+      call<{ people: Account[] }>('GET', `v1/people?query=${encodeURIComponent(asked)}&limit=50`).then(
+        ({ people }) => {
+          if (late) return
+          found.value = people
+          at.value = 0
+        },
+        () => undefined, // the next key asks again
+      )
+    }, typingWait)
+    return () => {
+      late = true
+      clearTimeout(timer)
+    }
+  }, [asked])
+  const offered = (found.value ?? []).filter((p) => p.username !== username.value && !without.has(p.username) && !chosen.value.includes(p.username)).slice(0, mostOffered)
+  const index = Math.min(at.value, offered.length - 1)
+  const choose = (person: Account | undefined) => {
+    if (!person || chosen.value.length >= most) return
+    chosen.value = [...chosen.value, person.username]
+    query.value = ''
+    input.current!.focus()
+  }
+  const drop = (name: string) => (chosen.value = chosen.value.filter((n) => n !== name))
+  return (
+    <div class="picker">
+      <div class="chips">
+        {chosen.value.map((name) => (
+          <span class="chip" key={name}>
+            <Avatar username={name} small />
+            <bdi>{name}</bdi>
+            <button type="button" class="icon" aria-label={t('removePerson', { name })} onClick={() => drop(name)}>
+              <Cross />
+            </button>
+          </span>
+        ))}
+        <input
+          ref={input}
+          type="text"
+          role="combobox"
+          aria-label={label}
+          aria-expanded={offered.length > 0}
+          aria-controls="people"
+          aria-activedescendant={offered[index] ? `person-${index}` : undefined}
+          aria-autocomplete="list"
+          autocomplete="off"
+          autocapitalize="off"
+          spellcheck={false}
+          autofocus
+          placeholder={chosen.value.length === 0 ? label : ''}
+          value={query.value}
+          onInput={(event) => (query.value = event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.isComposing) return
+            if (event.key === 'ArrowDown') at.value = (index + 1) % Math.max(1, offered.length)
+            else if (event.key === 'ArrowUp') at.value = (index - 1 + offered.length) % Math.max(1, offered.length)
+            else if (event.key === 'Enter' && asked !== '') choose(offered[index])
+            else if (event.key === 'Backspace' && query.value === '') {
+              chosen.value = chosen.value.slice(0, -1)
+              return
+            } else return // Enter in an empty field sends the form
+            event.preventDefault()
+          }}
+        />
+      </div>
+      <ul id="people" class="choices-list" role="listbox" aria-label={label}>
+        {offered.map((person, i) => (
+          <li key={person.username} id={`person-${i}`} role="option" aria-selected={i === index} onClick={() => choose(person)} onMouseMove={() => (at.value = i)}>
+            <Avatar username={person.username} small />
+            <bdi>{person.username}</bdi>
+            {person.name && person.name !== person.username && <bdi class="quiet">{person.name}</bdi>}
+            <span class="spacer" />
+            {person.bot && <span class="badge">{t('bot')}</span>}
+          </li>
+        ))}
+      </ul>
+      {found.value && offered.length === 0 && asked !== '' && (
+        <p class="quiet" role="status">
+          {t('nobodyFound')}
+        </p>
+      )}
+    </div>
+  )
+}
