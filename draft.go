@@ -2,6 +2,7 @@ package kaban
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -10,6 +11,13 @@ import (
 type Identity struct {
 	id   string
 	name Username
+}
+
+// Peer is whoever is at the other end of a connection or a request: an identity and
+// the address that it comes from. The zero address is this machine.
+type Peer struct {
+	Identity
+	Address netip.Addr
 }
 
 // The id of an identity starts with its type. An account therefore does not
@@ -61,9 +69,6 @@ func ParseIdentity(id string, name Username) (Identity, error) {
 	}
 	return Identity{}, fmt.Errorf("%q is not the id of an identity with the name %q", id, name)
 }
-
-// IdentityOf returns the identity with an id that ID returned, without its name.
-func IdentityOf(id string) Identity { return Identity{id: id} }
 
 // AuthorOf returns what other people may know about the author with an id that
 // Identity.ID returned: the id of the account, or "" for a visitor or a hook, and

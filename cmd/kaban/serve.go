@@ -173,8 +173,9 @@ func (c *serveCommand) start(kept store.Store, d *dispatch.Dispatcher, clients, 
 	accounts := account.New(kept, account.Options{
 		Log: log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
 	})
-	lines := server.New(server.Config{Name: "kaban/" + programVersion(), Accounts: accounts}, rooms, manager)
-	pages, err := web.New(web.Config{MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
+	name := "kaban/" + programVersion()
+	lines := server.New(server.Config{Name: name, Accounts: accounts}, rooms, manager)
+	pages, err := web.New(web.Config{Name: name, Accounts: accounts, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
 	if err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)

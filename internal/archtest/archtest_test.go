@@ -143,7 +143,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
@@ -223,6 +223,11 @@ var rules = map[string]rule{
 		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/store", "kaban/internal/store/sqlite"},
 		nil,
 		"it tests the real binary from outside, and inspects its database",
+	},
+	"kaban/internal/product": {
+		[]string{"*"},
+		nil,
+		"it tests all front ends against package access",
 	},
 	"kaban/e2e/browser": {nil, nil, "it tests the page in a real browser"},
 	"kaban/e2e":         {nil, nil, "stories use only the real binary"},

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -128,6 +129,8 @@ type Options struct {
 type Chat struct {
 	dispatcher *dispatch.Dispatcher
 	names      session.Registry
+	news       news
+	reloading  sync.Mutex
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	newRooms   *newRooms
@@ -152,7 +155,26 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		return nil, err
 	}
 	d.SetJudge(c.judge)
+	d.SetOnDirect(c.grew)
+	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	return c, nil
+}
+
+// Close ends what the chat does by itself. It is called before the dispatcher is
+// closed.
+func (c *Chat) Close() {
+	c.names.Close()
+	c.news.close()
+}
+
+// renewed returns when the credential of a session expires, unless it has.
+func (c *Chat) renewed(s *Session, until int64) (later int64, ok bool) {
+	err := c.dispatcher.View(context.Background(), func(tx store.Tx) error {
+		kept, err := people.Secrets.WithID(tx, s.Credential.ID)
+		later = kept.Expires
+		return err
+	})
+	return later, err == nil && later != until
 }
 
 // unlist takes the rooms that are not public out of the list of rooms.
@@ -191,6 +213,10 @@ func (c *Chat) MaxContent() int { return c.maxContent }
 // session.Registry. It returns ErrReserved and ErrTaken.
 func (c *Chat) Claim(owner Owner, id kaban.Identity, address netip.Addr, resume string) (*Session, error) {
 	s, err := c.names.Claim(owner, id, address, resume)
+	if err == nil && !c.isOpen() { // whoever closed it did not see this connection
+		c.names.Release(s)
+		err = ErrAuthRequired
+	}
 	if err != nil {
 		return nil, c.count(err)
 	}

@@ -1,14 +1,14 @@
 package chat
 
 import (
-	"context"
 	"errors"
-	"fmt"
+	"net/netip"
 
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/people"
 	"kaban/internal/store"
+	"kaban/internal/tcp"
 )
 
 // readServer reads the facts about the server.
@@ -37,40 +37,6 @@ func readServer(tx store.Tx) (f access.Server, err error) {
 		}
 	}
 	return f, nil
-}
-
-// isOpen reports whether visitors may do everything that a room allows.
-func (c *Chat) isOpen() bool { return c.server.Load().Admission == access.Open }
-
-// Reload reads the facts about the server again after the settings or the owners have
-// changed, and has all rights decided anew.
-func (c *Chat) Reload(ctx context.Context) error {
-	var server access.Server
-	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-		server, err = readServer(tx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read the settings: %w", err)
-	}
-	c.server.Store(&server)
-	c.dispatcher.Invalidate()
-	return nil
-}
-
-// AccountChanged has all rights decided anew after the role or the status of an
-// account has changed, or the owner of a bot.
-func (c *Chat) AccountChanged(string) { c.reload() }
-
-// SettingChanged is AccountChanged after a setting of the server has changed.
-func (c *Chat) SettingChanged(string) { c.reload() }
-
-// reload is Reload in which a failure closes the server to visitors until the next one.
-func (c *Chat) reload() {
-	if err := c.Reload(context.Background()); err != nil {
-		c.server.Store(&access.Server{})
-		c.dispatcher.Invalidate()
-	}
 }
 
 // scene is what a transaction says about somebody in a room.
@@ -134,17 +100,16 @@ func readRoom(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
 // visitorFacts adds the facts about a user without an account.
 func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	s.Who = access.Identity{
-		Active: true, Named: !u.id.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
+		Active: true, Named: !u.peer.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
 		Reach: reach(u.credential, s.room.Key), Writes: true,
 	}
 	if in {
 		s.Membership.Role = kaban.RoomRoleMember
 	}
 	s.Membership.Standing = access.Good
-	subjects := []string{u.id.ID()}
-	at := u.address
-	if at.IsValid() {
-		subjects = append(subjects, people.AddressSubject(at.String()))
+	subjects := []string{u.peer.ID()}
+	if at, ok := addressSubject(u.peer.Address); ok {
+		subjects = append(subjects, at)
 	}
 	for _, subject := range subjects {
 		standing, err := u.chat.standing(tx, s.room.Key, subject)
@@ -242,6 +207,16 @@ func (c *Chat) standing(tx store.Tx, room, subject string) (access.Standing, err
 	return access.Good, nil
 }
 
+// addressSubject returns the subject of a restriction for the network of an address,
+// or false for this machine, which may be everybody behind a proxy.
+func addressSubject(at netip.Addr) (string, bool) {
+	network := tcp.NetworkOf(at)
+	if !network.IsValid() {
+		return "", false
+	}
+	return people.AddressSubject(network.String()), true
+}
+
 // accountIdentity returns the id of the identity of an account.
 func accountIdentity(id string) string { return kaban.Account(id, kaban.Username{}).ID() }
 
@@ -253,7 +228,7 @@ func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Accou
 	case errors.Is(err, people.ErrNotFound):
 		// A visitor need not be here: a ban or a mute is for the name.
 		subject := kaban.Visitor(name)
-		if visitor = true; subject.ID() == u.id.ID() {
+		if visitor = true; subject.ID() == u.peer.ID() {
 			s.Target.Whom = access.Self
 		}
 		s.Target.RoomRole = kaban.RoomRoleMember

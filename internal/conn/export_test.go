@@ -80,7 +80,7 @@ func (h *Handler) IsCut() bool           { return h.cut != nil }
 func (h *Handler) IsFetching() bool      { return h.fetching != nil }
 func (h *Handler) IsAsking() bool        { return h.asking }
 func (h *Handler) SetAsking(asking bool) { h.asking = asking }
-func (h *Handler) InFlightSize() int     { return h.inFlightSize }
+func (h *Handler) InFlightSize() int     { return int(h.inFlightSize) }
 func (h *Handler) Waiting() []byte       { return h.out }
 func (h *Handler) Quiet() time.Duration  { return h.quiet }
 func (h *Handler) IsClosed() bool        { return h.isClosed() }

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,20 +55,6 @@ func (r *Room) Name() kaban.RoomName { return r.name }
 
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
-
-// Identities returns the ids of all identities with a subscription, "" for anonymous
-// readers.
-func (r *Room) Identities() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	seen := make(map[string]struct{})
-	for _, a := range r.audiences {
-		for _, s := range a.members {
-			seen[s.user.ID()] = struct{}{}
-		}
-	}
-	return slices.Collect(maps.Keys(seen))
-}
 
 // Members returns the number of members.
 func (r *Room) Members() int {

@@ -157,6 +157,18 @@ func following[V any](m *btree.Map[string, V], after string, limit int, take fun
 	return more
 }
 
+// InUse returns the rooms that have readers.
+func (d *Dispatcher) InUse() (rooms []*Room) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.rooms {
+		if !r.isUnread() {
+			rooms = append(rooms, r)
+		}
+	}
+	return rooms
+}
+
 // Peek returns a room that this dispatcher knows, or nil. It never blocks.
 func (d *Dispatcher) Peek(name kaban.RoomName) *Room {
 	d.mu.Lock()

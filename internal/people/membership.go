@@ -62,8 +62,8 @@ func Leave(tx store.Tx, r *Room, account string) error {
 	return Members.Delete(tx, r.Key, account)
 }
 
-// AddressSubject is the subject of a restriction for an address.
-func AddressSubject(address string) string { return "address:" + address }
+// AddressSubject is the subject of a restriction for a network.
+func AddressSubject(network string) string { return "address:" + network }
 
 // Restricted returns what moderation left an identity in a room at a time. A ban
 // that is over is none.

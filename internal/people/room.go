@@ -136,14 +136,17 @@ func behind(prefix, after string) []string {
 // Restriction is a ban or a mute in a room. It outlives the membership.
 type Restriction struct {
 	Room string `json:"room"` // the key
-	// Subject is the id of an identity, or "address:" and an address.
+	// Subject is the id of an identity, or "address:" and a network.
 	Subject string `json:"subject"`
 	Ban     bool   `json:"ban,omitempty"`
 	Mute    bool   `json:"mute,omitempty"`
 	Until   int64  `json:"until,omitempty"` // of the ban
-	Reason  string `json:"reason,omitempty"`
-	By      string `json:"by"` // the id of an identity
-	Since   int64  `json:"since"`
+	// Along are the subjects that were restricted along with this one: the networks of
+	// a visitor's name, the names that were seen in a network.
+	Along  []string `json:"along,omitempty"`
+	Reason string   `json:"reason,omitempty"`
+	By     string   `json:"by"` // the id of an identity
+	Since  int64    `json:"since"`
 }
 
 // Restrictions has all restrictions by room and subject.

@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/base32"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -29,6 +30,8 @@ type Credential struct {
 	// Rooms are the keys of the only rooms in which it is valid. Nil is all.
 	Rooms    []string
 	ReadOnly bool
+	// Expires is when it expires, in Unix milliseconds; 0 is never.
+	Expires int64
 }
 
 // Owner is a connection that holds a name, or one of an account.
@@ -46,11 +49,9 @@ type Owner interface {
 
 // Session is a connection after its hello.
 type Session struct {
-	Identity kaban.Identity
+	kaban.Peer
 	// Credential is what an account signed in with; nil for visitors.
 	Credential *Credential
-	// Address is the address of the peer; the zero value is this machine.
-	Address netip.Addr
 
 	secret secret
 	owner  Owner
@@ -110,19 +111,25 @@ type Registry struct {
 	speakers map[string]int        // by Username.Key
 	looks    map[string]look       // by Username.Looks
 	accounts map[string][]*Session // by Identity.ID
+	expiries *expiries             // nil without Expire
 }
 
-// Enter notes a connection of an account, which may have many.
+// Enter notes a connection of an account, which may have many. Revoke is called when
+// the credential expires; see Expire.
 func (r *Registry) Enter(owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) *Session {
-	s := &Session{Identity: id, Credential: credential, Address: address, owner: owner}
+	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, Credential: credential, owner: owner}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.accounts == nil {
 		r.accounts = make(map[string][]*Session)
 	}
 	r.accounts[id.ID()] = append(r.accounts[id.ID()], s)
+	r.expiries.addLocked(s, credential.Expires)
 	return s
 }
+
+// hasLocked reports whether a session of an account goes on.
+func (r *Registry) hasLocked(s *Session) bool { return slices.Contains(r.accounts[s.ID()], s) }
 
 // Revoke has the connections of an account ended whose credentials are selected.
 // It returns how many they are.
@@ -141,6 +148,35 @@ func (r *Registry) Revoke(identity string, selected func(*Credential) bool) int 
 	return len(owners)
 }
 
+// RevokeVisitors has the connections of all visitors ended.
+func (r *Registry) RevokeVisitors() {
+	r.mu.Lock()
+	owners := make([]Owner, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		owners = append(owners, s.owner)
+	}
+	r.mu.Unlock()
+	for _, owner := range owners {
+		owner.Revoke()
+	}
+}
+
+// RevokeLike has the connections of visitors ended whose names look like a name.
+func (r *Registry) RevokeLike(name kaban.Username) {
+	looks := name.Looks()
+	r.mu.Lock()
+	owners := make(map[Owner]bool)
+	for _, l := range looks {
+		if s := r.sessions[r.looks[l].key]; s != nil {
+			owners[s.owner] = true
+		}
+	}
+	r.mu.Unlock()
+	for owner := range owners {
+		owner.Revoke()
+	}
+}
+
 // Tell calls Changed for the connections of an account. It returns how many they are.
 func (r *Registry) Tell(identity string, room kaban.RoomName) int {
 	r.mu.Lock()
@@ -153,6 +189,13 @@ func (r *Registry) Tell(identity string, room kaban.RoomName) int {
 		owner.Changed(room)
 	}
 	return len(owners)
+}
+
+// Online returns the ids of all identities of accounts that have a connection.
+func (r *Registry) Online() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.accounts))
 }
 
 // IsOnline reports whether an account has a connection.
@@ -218,7 +261,7 @@ func (r *Registry) Claim(owner Owner, id kaban.Identity, address netip.Addr, res
 	if kaban.IsReserved(id.Name()) {
 		return nil, ErrReserved
 	}
-	s := &Session{Identity: id, secret: newSecret(), Address: address, owner: owner, looks: looks}
+	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, secret: newSecret(), owner: owner, looks: looks}
 	replaced, err := r.put(s, resume)
 	if err != nil {
 		return nil, err
@@ -270,6 +313,7 @@ func (r *Registry) Release(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.Credential != nil {
+		r.expiries.removeLocked(s)
 		rest := slices.DeleteFunc(r.accounts[s.Identity.ID()], func(other *Session) bool { return other == s })
 		if r.accounts[s.Identity.ID()] = rest; len(rest) == 0 {
 			delete(r.accounts, s.Identity.ID())
