@@ -23,20 +23,15 @@ interface Props {
   most: number
 }
 
-export function PeoplePicker({ label, chosen, without, most }: Props) {
-  const query = useSignal('')
+/** The people that match what has been typed, as the server knows them. */
+function useFound(asked: string): Signal<Account[] | undefined> {
   const found = useSignal<Account[] | undefined>(undefined)
-  const at = useSignal(0)
-  const input = useRef<HTMLInputElement>(null)
-  const asked = query.value.trim().replace(/^@/, '')
   useEffect(() => {
     let late = false
     const timer = setTimeout(() => {
       call<{ people: Account[] }>('GET', `v1/people?query=${encodeURIComponent(asked)}&limit=50`).then(
         ({ people }) => {
-          if (late) return
-          found.value = people
-          at.value = 0
+          if (!late) found.value = people
         },
         () => undefined, // the next key asks again
       )
@@ -46,27 +41,40 @@ export function PeoplePicker({ label, chosen, without, most }: Props) {
       clearTimeout(timer)
     }
   }, [asked])
-  const offered = (found.value ?? []).filter((p) => p.username !== username.value && !without.has(p.username) && !chosen.value.includes(p.username)).slice(0, mostOffered)
+  return found
+}
+
+export function PeoplePicker({ label, chosen, without, most }: Props) {
+  const query = useSignal('')
+  const at = useSignal(0)
+  const input = useRef<HTMLInputElement>(null)
+  const asked = query.value.trim().replace(/^@/, '')
+  const found = useFound(asked).value
+  const offered = (found ?? []).filter((p) => p.username !== username.value && !without.has(p.username) && !chosen.value.includes(p.username)).slice(0, mostOffered)
   const index = Math.min(at.value, offered.length - 1)
   const choose = (person: Account | undefined) => {
     if (!person || chosen.value.length >= most) return
     chosen.value = [...chosen.value, person.username]
     query.value = ''
+    at.value = 0
     input.current!.focus()
   }
-  const drop = (name: string) => (chosen.value = chosen.value.filter((n) => n !== name))
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.isComposing) return
+    if (event.key === 'ArrowDown') at.value = (index + 1) % Math.max(1, offered.length)
+    else if (event.key === 'ArrowUp') at.value = (index - 1 + offered.length) % Math.max(1, offered.length)
+    else if (event.key === 'Enter' && asked !== '') choose(offered[index])
+    else {
+      // Enter in an empty field sends the form.
+      if (event.key === 'Backspace' && query.value === '') chosen.value = chosen.value.slice(0, -1)
+      return
+    }
+    event.preventDefault()
+  }
   return (
     <div class="picker">
       <div class="chips">
-        {chosen.value.map((name) => (
-          <span class="chip" key={name}>
-            <Avatar username={name} small />
-            <bdi>{name}</bdi>
-            <button type="button" class="icon" aria-label={t('removePerson', { name })} onClick={() => drop(name)}>
-              <Cross />
-            </button>
-          </span>
-        ))}
+        <Chips chosen={chosen} />
         <input
           ref={input}
           type="text"
@@ -77,41 +85,55 @@ export function PeoplePicker({ label, chosen, without, most }: Props) {
           aria-activedescendant={offered[index] ? `person-${index}` : undefined}
           aria-autocomplete="list"
           autocomplete="off"
-          autocapitalize="off"
-          spellcheck={false}
           autofocus
           placeholder={chosen.value.length === 0 ? label : ''}
           value={query.value}
-          onInput={(event) => (query.value = event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.isComposing) return
-            if (event.key === 'ArrowDown') at.value = (index + 1) % Math.max(1, offered.length)
-            else if (event.key === 'ArrowUp') at.value = (index - 1 + offered.length) % Math.max(1, offered.length)
-            else if (event.key === 'Enter' && asked !== '') choose(offered[index])
-            else if (event.key === 'Backspace' && query.value === '') {
-              chosen.value = chosen.value.slice(0, -1)
-              return
-            } else return // Enter in an empty field sends the form
-            event.preventDefault()
+          onInput={(event) => {
+            query.value = event.currentTarget.value
+            at.value = 0
           }}
+          onKeyDown={onKeyDown}
         />
       </div>
-      <ul id="people" class="choices-list" role="listbox" aria-label={label}>
-        {offered.map((person, i) => (
-          <li key={person.username} id={`person-${i}`} role="option" aria-selected={i === index} onClick={() => choose(person)} onMouseMove={() => (at.value = i)}>
-            <Avatar username={person.username} small />
-            <bdi>{person.username}</bdi>
-            {person.name && person.name !== person.username && <bdi class="quiet">{person.name}</bdi>}
-            <span class="spacer" />
-            {person.bot && <span class="badge">{t('bot')}</span>}
-          </li>
-        ))}
-      </ul>
-      {found.value && offered.length === 0 && asked !== '' && (
+      <Offered label={label} people={offered} index={index} at={at} choose={choose} />
+      {found && offered.length === 0 && asked !== '' && (
         <p class="quiet" role="status">
           {t('nobodyFound')}
         </p>
       )}
     </div>
+  )
+}
+
+/** Those who are chosen. */
+function Chips({ chosen }: { chosen: Signal<string[]> }) {
+  return (
+    <>
+      {chosen.value.map((name) => (
+        <span class="chip" key={name}>
+          <Avatar username={name} small />
+          <bdi>{name}</bdi>
+          <button type="button" class="icon" aria-label={t('removePerson', { name })} onClick={() => (chosen.value = chosen.value.filter((n) => n !== name))}>
+            <Cross />
+          </button>
+        </span>
+      ))}
+    </>
+  )
+}
+
+function Offered({ label, people, index, at, choose }: { label: string; people: Account[]; index: number; at: Signal<number>; choose(person: Account): void }) {
+  return (
+    <ul id="people" class="choices-list" role="listbox" aria-label={label}>
+      {people.map((person, i) => (
+        <li key={person.username} id={`person-${i}`} role="option" aria-selected={i === index} onClick={() => choose(person)} onMouseMove={() => (at.value = i)}>
+          <Avatar username={person.username} small />
+          <bdi>{person.username}</bdi>
+          {person.name && person.name !== person.username && <bdi class="quiet">{person.name}</bdi>}
+          <span class="spacer" />
+          {person.bot && <span class="badge">{t('bot')}</span>}
+        </li>
+      ))}
+    </ul>
   )
 }

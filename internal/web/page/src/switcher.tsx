@@ -59,8 +59,10 @@ export function Switcher() {
   const index = Math.min(chosen, found.length - 1)
   // Only a room that the screen offers to create may be created.
   const go = (choice: Choice | undefined, seen: boolean) => {
-    if (choice && !choice.made && account.peek()) return openDialog('create', choice.name)
-    if (choice) visit({ room: choice.name }, 'push', choice.made || (seen && directory.peek().length > 0))
+    if (!choice) return
+    if (!account.peek()) visit({ room: choice.name }, 'push', choice.made || (seen && directory.peek().length > 0))
+    else if (choice.made) visit({ room: choice.name })
+    else openDialog('create', choice.name)
   }
   /** Text that has been typed but not rendered yet counts too. */
   const enter = (typed: string) => {
@@ -96,17 +98,23 @@ export function Switcher() {
         }}
       />
       {found.length === 0 && <p class="quiet">{t('noRooms')}</p>}
-      <ul id="choices" role="listbox" aria-label={t('rooms')}>
-        {found.map((choice, i) => (
-          <li key={choice.made ? choice.name : '+'} id={`choice-${i}`} role="option" aria-selected={i === index} onClick={() => go(choice, true)} onMouseMove={() => setChosen(i)}>
-            <span class="hash" aria-hidden="true">
-              {!choice.made ? '+' : choice.name.startsWith('@') ? '@' : '#'}
-            </span>
-            <bdi class="room-name">{choice.made ? choice.title : t('makeRoom', { room: choice.name })}</bdi>
-            {choice.unread > 0 ? <span class="count">{choice.unread}</span> : choice.members ? <span class="quiet">{count('members', choice.members)}</span> : null}
-          </li>
-        ))}
-      </ul>
+      <Found found={found} index={index} point={setChosen} go={(choice) => go(choice, true)} />
     </Modal>
+  )
+}
+
+function Found({ found, index, point, go }: { found: Choice[]; index: number; point(i: number): void; go(choice: Choice): void }) {
+  return (
+    <ul id="choices" role="listbox" aria-label={t('rooms')}>
+      {found.map((choice, i) => (
+        <li key={choice.made ? choice.name : '+'} id={`choice-${i}`} role="option" aria-selected={i === index} onClick={() => go(choice)} onMouseMove={() => point(i)}>
+          <span class="hash" aria-hidden="true">
+            {!choice.made ? '+' : choice.name.startsWith('@') ? '@' : '#'}
+          </span>
+          <bdi class="room-name">{choice.made ? choice.title : t('makeRoom', { room: choice.name })}</bdi>
+          {choice.unread > 0 ? <span class="count">{choice.unread}</span> : choice.members ? <span class="quiet">{count('members', choice.members)}</span> : null}
+        </li>
+      ))}
+    </ul>
   )
 }
