@@ -179,8 +179,18 @@ func (h *Handler) Admit(claim func() error) error {
 // Ask has a worker make a call that may block, and then the loop call done. The
 // peer's next requests wait for it, so that replies keep their order.
 func (h *Handler) Ask(call func(ctx context.Context), done func()) {
+	h.ask(h.loop.manager.answerers, call, done)
+}
+
+// AskLong is Ask for a call that takes long on purpose, such as checking a password. It
+// holds up no call of Ask.
+func (h *Handler) AskLong(call func(ctx context.Context), done func()) {
+	h.ask(h.loop.manager.checkers, call, done)
+}
+
+func (h *Handler) ask(by *workers, call func(ctx context.Context), done func()) {
 	h.asking = true
-	h.loop.manager.workers.run(func() {
+	by.run(func() {
 		call(h.loop.manager.ctx)
 		h.loop.post(func() {
 			h.asking = false
@@ -207,7 +217,7 @@ func (h *Handler) Post(call func()) {
 // unless the connection is closed by then. Requests do not wait for it. Anybody may
 // call it.
 func (h *Handler) Background(call func(ctx context.Context), done func()) {
-	h.loop.manager.workers.run(func() {
+	h.loop.manager.answerers.run(func() {
 		call(h.loop.manager.ctx)
 		h.Post(func() {
 			done()

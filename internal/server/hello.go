@@ -103,7 +103,7 @@ func (c *client) signIn(r *wire.Request, from account.Caller) {
 	var session account.Session
 	var err error
 	address := from.Host()
-	c.handler.Ask(func(ctx context.Context) {
+	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
 		} else {

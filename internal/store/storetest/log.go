@@ -109,19 +109,37 @@ func testConflict(t *testing.T, s store.Store) {
 	Append(t, s, Draft(t, "lobby", "alice", "one", "hello"))
 	results := Append(t, s,
 		Draft(t, "lobby", "alice", "one", "other content"),
-		Draft(t, "kitchen", "alice", "one", "hello"),
 		Draft(t, "lobby", "alice", "two", "the rest of the batch is stored"),
 	)
-	for i, result := range results[:2] {
-		if !errors.Is(result.Err, store.ErrIDConflict) || result.Seq != 0 || result.Duplicate {
-			t.Errorf("draft %d: %+v, want ErrIDConflict", i, result)
+	if got := results[0]; !errors.Is(got.Err, store.ErrIDConflict) || got.Seq != 0 || got.Duplicate {
+		t.Errorf("an id for something else: %+v, want ErrIDConflict", got)
+	}
+	if results[1].Seq != 2 || results[1].Err != nil {
+		t.Errorf("the draft after a conflict: %+v, want seq 2", results[1])
+	}
+}
+
+// An id in one room has nothing to do with the same id in another one, in one batch or
+// in several, whether the rooms exist or not.
+func testIDsPerRoom(t *testing.T, s store.Store) {
+	lobby, kitchen := Draft(t, "lobby", "alice", "one", "hello"), Draft(t, "kitchen", "alice", "one", "hello")
+	attic := Draft(t, "attic", "alice", "one", "other content")
+	first := append(Append(t, s, lobby), Append(t, s, kitchen, attic, attic)...)
+	for i, want := range []store.Result{{Seq: 1}, {Seq: 1}, {Seq: 1}, {Seq: 1, Duplicate: true}} {
+		if got := first[i]; got.Seq != want.Seq || got.Duplicate != want.Duplicate || got.Err != nil {
+			t.Errorf("draft %d: %+v, want %+v", i, got, want)
 		}
 	}
-	if results[2].Seq != 2 || results[2].Err != nil {
-		t.Errorf("the draft after a conflict: %+v, want seq 2", results[2])
-	}
-	if room, _ := s.Room(t.Context(), RoomName(t, "kitchen")); room.Head != 0 {
-		t.Errorf("a conflict made a room with head %d", room.Head)
+	Append(t, s, many(t, "kitchen", 0, 300)...) // so that a driver moves some to their place
+	for i, want := range first[:3] {
+		d := []kaban.Draft{lobby, kitchen, attic}[i]
+		if got := Append(t, s, d)[0]; !got.Duplicate || got.Seq != 1 || got.Time != want.Time {
+			t.Errorf("draft %d again: %+v, want a duplicate of %+v", i, got, want)
+		}
+		d.Body = "something else"
+		if got := Append(t, s, d)[0]; !errors.Is(got.Err, store.ErrIDConflict) {
+			t.Errorf("draft %d with another body: %+v, want ErrIDConflict", i, got)
+		}
 	}
 }
 

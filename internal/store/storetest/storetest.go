@@ -33,6 +33,7 @@ func Run(t *testing.T, driver Driver) {
 		{"an entry is read back as it was appended", testReadBack},
 		{"the same id again is a duplicate", testDuplicate},
 		{"the same id for something else is a conflict", testConflict},
+		{"ids are unique per room", testIDsPerRoom},
 		{"ids are unique per author, not between authors", testIDsPerAuthor},
 		{"ids are unique per identity, whatever its name", testIdentities},
 		{"kinds and targets are kept, and compared for the same id", testKinds},
