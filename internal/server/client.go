@@ -58,6 +58,9 @@ func newClient(s *Server, f framing, caller *account.Caller, h *conn.Handler) *c
 	c.reader = wire.NewReader(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
 	c.reader.SetMaxContent(s.chat.MaxContent())
+	if caller != nil && caller.Principal != nil {
+		c.reader.AllowBareHello()
+	}
 	return c
 }
 

@@ -19,6 +19,9 @@ import { forgetDrafts, keepSpot, load, save, takeSpot } from './storage'
 import { restore } from './tabs'
 import { turn } from './turn'
 
+/** Whether the page is, or was before the server ended it, that of an account. */
+let asAccount = load('account') === true
+
 /** Starts with the rooms of the last visit and the place that the address names. */
 export function start(): void {
   session.prepare({ status: changeStatus, welcome, event: receive, refused, session: () => load('session') })
@@ -67,7 +70,7 @@ function come(names: string[]): void {
   if (state.username.value === '') void arrive()
   else {
     state.screen.value = 'chat'
-    session.open(load('account') ? undefined : state.username.value)
+    session.open(asAccount ? undefined : state.username.value)
   }
 }
 
@@ -116,7 +119,8 @@ export function signedIn(found: Session): void {
   const { username } = found.account
   session.close()
   // What somebody else wrote in this browser is not this account's.
-  if (load('account') && load('username') !== username) forgetEverything()
+  if (asAccount && state.username.value !== username) forgetEverything()
+  asAccount = true
   save('username', username)
   save('account', true)
   save('session', undefined)
@@ -134,7 +138,8 @@ export function signedIn(found: Session): void {
 
 /** Signs the account out, or gives up the name of a visitor, and asks who comes next. */
 export async function leave(): Promise<void> {
-  if (load('account')) {
+  const visitor = !asAccount
+  if (!visitor) {
     try {
       await call('DELETE', 'v1/session')
     } catch (error) {
@@ -143,7 +148,7 @@ export async function leave(): Promise<void> {
     }
   }
   session.close()
-  const visitor = !load('account')
+  asAccount = false
   if (!visitor) forgetEverything()
   batch(() => {
     discardAll()
@@ -182,7 +187,7 @@ function changeStatus(status: Status): void {
 
 /** The server does not take the name, or has ended the session of the account. */
 function refused(refusal: Refusal): void {
-  if (load('account')) {
+  if (asAccount) {
     batch(() => {
       state.ended.value = refusal.code !== 'suspended'
       state.refusal.value = refusal.code === 'suspended' ? refusal : undefined
@@ -204,7 +209,8 @@ function welcome(event: Welcome): void {
   deliver()
   save('session', event.session)
   save('username', event.username)
-  save('account', event.account ? true : undefined)
+  asAccount = event.account !== undefined
+  save('account', asAccount ? true : undefined)
   batch(() => {
     state.username.value = event.username
     state.account.value = event.account

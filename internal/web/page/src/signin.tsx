@@ -8,7 +8,7 @@ import { call, type Session } from './api'
 import { enter, signedIn } from './chat'
 import { Card, Failure, Field, Submit, useSending } from './form'
 import { signIn as signInWithPasskey, supported } from './passkey'
-import { ended, limits, refusal, screen, server, status } from './state'
+import { ended, limits, refusal, screen, server, status, username } from './state'
 import { load } from './storage'
 import { Key } from './symbols'
 import { explain, t } from './texts'
@@ -110,7 +110,7 @@ export function SignIn() {
 
 /** All ways to sign in. */
 export function SignInForm({ done }: { done(session: Session): void }) {
-  const name = useSignal(load('account') ? (load('username') ?? '') : '')
+  const name = useSignal(ended.peek() ? username.peek() : '')
   const secret = useSignal('')
   const recovering = useSignal(false)
   const password = useSending(async () => done(await (recovering.peek() ? withRecoveryCode : withPassword)(name.peek().trim(), secret.peek())))
