@@ -61,9 +61,6 @@ func newClient(s *Server, f framing, caller *account.Caller, h *conn.Handler) *c
 		c.reader.AllowBareHello()
 	}
 	c.reader.SetMaxContent(s.chat.MaxContent())
-	if caller != nil && caller.Principal != nil {
-		c.reader.AllowBareHello()
-	}
 	return c
 }
 
