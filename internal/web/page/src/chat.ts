@@ -75,9 +75,9 @@ function come(names: string[]): void {
 }
 
 /** Asks the server who may come in, and whether the browser has a session. */
-async function arrive(): Promise<void> {
+async function arrive(maybeSignedIn = true): Promise<void> {
   const server = await learnServer()
-  const found = server && (await learnSession().catch(() => undefined))
+  const found = server && maybeSignedIn && (await learnSession().catch(() => undefined))
   if (found) signedIn(found)
   else state.screen.value = !server || server.visitors ? 'name' : 'sign-in'
 }
@@ -139,15 +139,17 @@ export function signedIn(found: Session): void {
 /** Signs the account out, or gives up the name of a visitor, and asks who comes next. */
 export async function leave(): Promise<void> {
   const visitor = !asAccount
+  // First, so that the end of the session surprises nobody.
+  session.close()
   if (!visitor) {
     try {
       await call('DELETE', 'v1/session')
     } catch (error) {
       state.notice.value = problemOf(error)
+      session.open()
       return
     }
   }
-  session.close()
   asAccount = false
   if (!visitor) forgetEverything()
   batch(() => {
@@ -161,7 +163,7 @@ export async function leave(): Promise<void> {
   save('username', undefined)
   save('account', undefined)
   save('session', undefined)
-  if (!visitor) void arrive()
+  if (!visitor) void arrive(false)
 }
 
 /** Forgets what belongs to the person before. */
