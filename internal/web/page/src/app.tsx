@@ -17,7 +17,7 @@ import { SearchPanel } from './search'
 import { Join, SignUp, Starting } from './signin'
 import { MemberList } from './members'
 import { ordered, RoomList } from './sidebar'
-import { current, dialog, drawer, factsOf, notice, room, rooms, screen, searching, spoken, type Room } from './state'
+import { current, dialog, drawer, factsOf, notice, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
 import { State } from './states'
 import { language, t } from './texts'
 
@@ -34,11 +34,11 @@ export function App() {
       return <SignUp />
     case 'sign-in':
     case 'invite':
-      return <Invited />
+      return <Invited key={waysTaken.value} />
     case 'claim':
-      return <Claim />
+      return <Claim key={waysTaken.value} />
     case 'device':
-      return <Device />
+      return <Device key={waysTaken.value} />
     default:
       return <Starting />
   }

@@ -60,6 +60,7 @@ export function start(): void {
 /** Goes to a page outside the rooms. */
 async function outside(way: route.Way): Promise<void> {
   state.way.value = way
+  state.waysTaken.value++
   await learnServer()
   state.screen.value = way.screen
 }

@@ -9,7 +9,7 @@ import { pathOf } from './route'
 import { star, starred } from './sidebar'
 import { Sign } from './sign'
 import { account, current, drawer, factsOf, room, searching, unreadElsewhere, type Room } from './state'
-import { AddPerson, Gear, Link, Menu, People, Search, Star } from './symbols'
+import { AddPerson, Link, Menu, More, People, Search, Star } from './symbols'
 import { count, t } from './texts'
 import { CopyButton } from './toolbar'
 
@@ -52,7 +52,7 @@ export function Head() {
       )}
       {shown && account.value && shown.member.value && (
         <button type="button" class="icon" aria-label={t('roomSettings')} title={t('roomSettings')} onClick={() => openDialog('room')}>
-          <Gear />
+          <More />
         </button>
       )}
     </header>

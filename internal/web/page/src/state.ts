@@ -82,6 +82,8 @@ export type Dialog = 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'i
 export const screen = signal<'starting' | 'name' | 'sign-in' | 'sign-up' | 'claim' | 'invite' | 'device' | 'chat'>('starting')
 /** The page outside the rooms that the address named, with the secret of its link. */
 export const way = signal<Way | undefined>(undefined)
+/** Counts such pages: another link in the same tab begins anew. */
+export const waysTaken = signal(0)
 /** What anybody may know of the server; undefined before it has said so. */
 export const server = signal<Server | undefined>(undefined)
 /** The account that is signed in; undefined for visitors. */

@@ -84,7 +84,7 @@ export const people = {
   deviceDeniedText: 'Nobody was signed in. You can close this page.',
 
   // Errors
-  err_auth_failed: 'This name and secret do not match.',
+  err_auth_failed: 'Username and password or code do not match.',
   err_auth_required: 'Please sign in.',
   err_forbidden: 'You may not do that.',
   err_suspended: 'This account is suspended. Ask an admin of the server.',
