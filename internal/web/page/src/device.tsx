@@ -8,7 +8,7 @@ import { call, type Session } from './api'
 import { Card, Failure, Field, Submit, useSending } from './form'
 import { SignInForm } from './signin'
 import { way } from './state'
-import { fullTimeOf, t } from './texts'
+import { t, timeOf } from './texts'
 
 interface Asking {
   name: string
@@ -88,7 +88,7 @@ function Decide({ session, device, code, done }: { session: Session; device: Ask
         </div>
         <div>
           <dt>{t('deviceWhen')}</dt>
-          <dd>{fullTimeOf(device.requested)}</dd>
+          <dd>{timeOf(device.requested)}</dd>
         </div>
       </dl>
       <form class="fields" onSubmit={approving.submit}>

@@ -157,7 +157,7 @@ export function Submit({ sending, children }: { sending: Sending; children: Comp
   )
 }
 
-/** A choice between a few options, each with a sentence about it. */
+/** A choice between a few options. The chosen one has a sentence about it. */
 export function Options<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string, string?][]; value: { value: T } }) {
   return (
     <fieldset class="options">
@@ -167,7 +167,7 @@ export function Options<T extends string>({ legend, name, options, value }: { le
           <input type="radio" name={name} value={key} checked={value.value === key} onChange={() => (value.value = key)} />
           <span>
             {label}
-            {text && <span class="quiet">{text}</span>}
+            {text && value.value === key && <span class="quiet">{text}</span>}
           </span>
         </label>
       ))}

@@ -16,6 +16,10 @@ import { CopyButton } from './toolbar'
 /** Whether the members fit beside the messages; the style sheet has the same number. */
 const wideScreen = matchMedia('(min-width: 1081px)')
 const wide = signal(wideScreen.matches)
+/** Whether there is no room for what the dialog of the room has too. */
+const narrowScreen = matchMedia('(max-width: 720px)')
+const narrow = signal(narrowScreen.matches)
+narrowScreen.addEventListener('change', () => (narrow.value = narrowScreen.matches))
 wideScreen.addEventListener('change', () => (wide.value = wideScreen.matches))
 
 export function Head() {
@@ -30,17 +34,17 @@ export function Head() {
         {shown ? <Sign room={shown} /> : <span class="hash" aria-hidden="true">#</span>}
         <bdi>{shown?.title.value ?? current.value}</bdi>
       </h1>
-      {shown && <StarButton room={shown} />}
+      {shown && (!account.value || !narrow.value) && <StarButton room={shown} />}
       <span class="topic" title={shown?.topic.value} dir="auto">
         {shown?.topic.value}
       </span>
-      {shown && account.value && shown.kind.value !== 'direct' && may('invite', factsOf(shown)) && (
+      {shown && !narrow.value && account.value && shown.kind.value !== 'direct' && may('invite', factsOf(shown)) && (
         <button type="button" class="icon" aria-label={t('invitePeople')} title={t('invitePeople')} onClick={() => openDialog('invite')}>
           <AddPerson />
         </button>
       )}
       {shown && <PeopleButton room={shown} />}
-      {shown && (
+      {shown && (!account.value || !narrow.value) && (
         <CopyButton label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: current.peek() })}>
           <Link />
         </CopyButton>
@@ -60,7 +64,7 @@ export function Head() {
 }
 
 /** Puts the room above the others in the list. */
-function StarButton({ room }: { room: Room }) {
+export function StarButton({ room }: { room: Room }) {
   const on = starred.value.has(room.name)
   return (
     <button type="button" class={on ? 'icon star on' : 'icon star'} aria-pressed={on} aria-label={t('star')} title={t(on ? 'unstar' : 'star')} onClick={() => star(room.name, !on)}>

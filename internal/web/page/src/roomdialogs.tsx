@@ -2,15 +2,19 @@
 
 import { useSignal } from '@preact/signals'
 import { act } from './acts'
-import { closeDialog, visit } from './focus'
+import { closeDialog, openDialog, visit } from './focus'
 import { Failure, Field, Options, Submit, useSending } from './form'
+import { StarButton } from './head'
 import { Modal } from './modal'
 import type { Act, Created, Flag, Level } from './protocol'
 import { may } from './rights'
 import { part } from './rooms'
+import { pathOf } from './route'
 import { ask } from './session'
 import { factsOf, find, limits, room as shown, subject, type Room } from './state'
+import { AddPerson, Link } from './symbols'
 import { t } from './texts'
+import { CopyButton } from './toolbar'
 
 export function CreateRoom() {
   const name = useSignal(subject.peek())
@@ -49,6 +53,18 @@ export function RoomSettings() {
   const facts = factsOf(room)
   return (
     <Modal title={room.title.value}>
+      <p class="choices">
+        {room.kind.value !== 'direct' && may('invite', facts) && (
+          <button type="button" class="secondary with-symbol" onClick={() => openDialog('invite')}>
+            <AddPerson />
+            {t('invitePeople')}
+          </button>
+        )}
+        <CopyButton wide label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: room.name })}>
+          <Link />
+        </CopyButton>
+        <StarButton room={room} />
+      </p>
       {(may('topic', facts) || room.topic.value !== '') && <Topic room={room} />}
       <Notify room={room} />
       {may('flags', facts) && <Flags room={room} />}

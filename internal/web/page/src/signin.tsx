@@ -180,7 +180,7 @@ export function AccountForm({ send, label, children }: { send(draft: Draft): Pro
   return (
     <form class="fields" onSubmit={sending.submit}>
       <Field name="username" label={t('username')} value={chosen} sending={sending} required autofocus autocomplete="username" help={t('nameHelp', { max: limits.value.username })} />
-      <Field name="name" label={t('displayName')} value={name} sending={sending} autocomplete="name" autocapitalize="words" help={t('displayNameHelp')} />
+      <Field name="name" label={t('displayName')} value={name} sending={sending} autocomplete="name" autocapitalize="words" />
       <Field name="password" type="password" label={t('password')} value={password} sending={sending} required minLength={leastPassword} autocomplete="new-password" help={t('passwordHelp', { min: leastPassword })} />
       {children}
       <Failure sending={sending} fields={['username', 'name', 'password']} />

@@ -26,7 +26,6 @@ export const people: Record<keyof typeof en, string> = {
   withPasskey: 'Mit Passkey anmelden',
   withProvider: 'Mit {name} anmelden',
   displayName: 'Anzeigename (freiwillig)',
-  displayNameHelp: 'Steht neben deinem Benutzernamen. Du kannst ihn jederzeit ändern.',
   passwordHelp: 'Mindestens {min} Zeichen.',
   unclaimed: 'Dieser Server ist noch nicht eingerichtet',
   unclaimedText: 'Sein Betreiber findet im Log des Servers einen Link, der das erste Konto anlegt.',

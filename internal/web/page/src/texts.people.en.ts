@@ -24,7 +24,6 @@ export const people = {
   withPasskey: 'Sign in with a passkey',
   withProvider: 'Sign in with {name}',
   displayName: 'Display name (optional)',
-  displayNameHelp: 'Shown beside your username. You can change it at any time.',
   passwordHelp: 'At least {min} characters.',
   unclaimed: 'This server is not set up yet',
   unclaimedText: 'Its operator finds a link in the server’s log that makes the first account.',
