@@ -81,10 +81,11 @@ export function receiveState(event: State): void {
 
 /** The server has ended a subscription by itself. */
 export function receiveParted(event: Parted): void {
+  if (event.reason === undefined) return
   const room = find(event.room)
-  if (!room || event.reason === undefined) return
-  state.notice.value = { code: event.reason === 'banned' ? 'banned' : 'kicked', message: room.title.value }
-  leaveBehind(room)
+  if (room) leaveBehind(room)
+  // The state of the account may have taken the room away before.
+  state.notice.value = { code: event.reason === 'banned' ? 'banned' : 'kicked', message: room?.title.value ?? event.room }
 }
 
 function leaveBehind(room: Room): void {

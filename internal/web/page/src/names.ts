@@ -12,6 +12,8 @@ const mostRooms = 5000
 /** How old the list of a large room's members may be. Milliseconds. */
 const membersWait = 30_000
 
+/** Up to this many members, a change of their number means that one came or went for good. */
+const fewMembers = 100
 /** How long to wait for further changes of the members before asking again. Milliseconds. */
 const changeWait = 300
 
@@ -40,7 +42,7 @@ export function receivePresence(event: Presence): void {
     const members = room.members.value
     if (!members) return
     // In a large room presence has only the count. Ask for the names, but not at once.
-    if (!event.joined && !event.left) return loadMembersAgain(membersWait)
+    if (!event.joined && !event.left) return loadMembersAgain(event.members > fewMembers ? membersWait : changeWait)
     const now = new Map(members.map((m) => [m.username, m]))
     for (const name of event.left ?? []) {
       const member = now.get(name)

@@ -53,7 +53,7 @@ export function PeoplePicker({ label, chosen, without, most }: Props) {
   const offered = (found ?? []).filter((p) => p.username !== username.value && !without.has(p.username) && !chosen.value.includes(p.username)).slice(0, mostOffered)
   const index = Math.min(at.value, offered.length - 1)
   const choose = (person: Account | undefined) => {
-    if (!person || chosen.value.length >= most) return
+    if (!person || chosen.peek().length >= most || chosen.peek().includes(person.username)) return
     chosen.value = [...chosen.value, person.username]
     query.value = ''
     at.value = 0
@@ -63,7 +63,7 @@ export function PeoplePicker({ label, chosen, without, most }: Props) {
     if (event.isComposing) return
     if (event.key === 'ArrowDown') at.value = (index + 1) % Math.max(1, offered.length)
     else if (event.key === 'ArrowUp') at.value = (index - 1 + offered.length) % Math.max(1, offered.length)
-    else if (event.key === 'Enter' && asked !== '') choose(offered[index])
+    else if (event.key === 'Enter' && query.peek() !== '') choose(offered[index])
     else {
       // Enter in an empty field sends the form.
       if (event.key === 'Backspace' && query.value === '') chosen.value = chosen.value.slice(0, -1)
