@@ -36,12 +36,13 @@ export async function call<T = undefined>(method: string, path: string, body?: o
   }
   const answer = parse(text)
   if (response.ok) return answer as T
-  const { code, detail, title, field, max, actual, retry_after_ms } = (answer ?? {}) as Record<string, unknown>
+  const { code, detail, title, field, max, actual, retry_after_ms, confirm } = (answer ?? {}) as Record<string, unknown>
   throw new APIError(
     {
       code: typeof code === 'string' ? code : 'http',
       message: String(detail ?? title ?? response.status),
       ...(typeof field === 'string' ? { field } : {}),
+      ...(confirm === true ? { confirm } : {}),
       ...(typeof max === 'number' ? { max } : {}),
       ...(typeof actual === 'number' ? { actual } : {}),
       ...(typeof retry_after_ms === 'number' ? { retry_after_ms } : {}),
@@ -88,3 +89,6 @@ export interface Session {
   fresh: boolean
   expires?: string
 }
+
+/** All pages of a list, up to a limit that no list for people should reach. */
+export const mostListed = 200

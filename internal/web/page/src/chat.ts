@@ -138,7 +138,7 @@ export function signedIn(found: Session): void {
 }
 
 /** Signs the account out, or gives up the name of a visitor, and asks who comes next. */
-export async function leave(): Promise<void> {
+export async function leave(to: 'name' | 'sign-in' = 'name'): Promise<void> {
   const visitor = !asAccount
   // First, so that the end of the session surprises nobody.
   session.close()
@@ -159,7 +159,7 @@ export async function leave(): Promise<void> {
     state.account.value = undefined
     state.dialog.value = undefined
     for (const room of state.rooms.value) forget(room)
-    state.screen.value = visitor ? 'name' : 'starting'
+    state.screen.value = visitor ? to : 'starting'
   })
   save('username', undefined)
   save('account', undefined)

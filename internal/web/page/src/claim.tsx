@@ -7,17 +7,17 @@ import { deviceName, learnServer } from './account'
 import { APIError, call, type Access, type Session } from './api'
 import { signedIn } from './chat'
 import { Card, Options } from './form'
+import { LinkToCopy } from './link'
 import type { Problem } from './protocol'
 import { RecoveryCodes } from './recovery'
 import { AccountForm } from './signin'
 import { way } from './state'
-import { Link } from './symbols'
 import { explain, t } from './texts'
-import { CopyButton } from './toolbar'
 
 interface Claimed extends Session {
   recovery_codes: string[]
-  invite: string
+  /** Absent if nobody comes in by a link. */
+  invite?: string
 }
 
 export function Claim() {
@@ -73,26 +73,11 @@ function WhoMayComeIn({ value }: { value: { value: Access } }) {
 
 function Invitation({ made, access }: { made: Claimed; access: Access }) {
   return (
-    <Card title={t('claimed')} text={t(access === 'open' || access === 'signup' ? 'claimedOpenText' : 'claimedText')}>
-      <LinkToCopy link={made.invite} label={t('inviteLink')} />
+    <Card title={t('claimed')} text={made.invite && t(access === 'open' || access === 'signup' ? 'claimedOpenText' : 'claimedText')}>
+      {made.invite && <LinkToCopy link={made.invite} label={t('inviteLink')} />}
       <button type="button" class="primary" autofocus onClick={() => signedIn(made)}>
         {t('startChatting')}
       </button>
     </Card>
-  )
-}
-
-/** A link that somebody else gets. */
-export function LinkToCopy({ link, label }: { link: string; label: string }) {
-  return (
-    <div class="field">
-      <label for="link">{label}</label>
-      <div class="copied-link">
-        <input id="link" type="text" readOnly value={link} onFocus={(event) => event.currentTarget.select()} />
-        <CopyButton wide label={t('copy')} text={() => link}>
-          <Link />
-        </CopyButton>
-      </div>
-    </div>
   )
 }

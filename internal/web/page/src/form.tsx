@@ -141,7 +141,7 @@ export function Field({ name, label, value, sending, help, type = 'text', ...res
 /** An error that belongs to none of the fields. */
 export function Failure({ sending, fields: shown = [] }: { sending: Sending; fields?: string[] }) {
   const problem = sending.problem.value
-  if (!problem || shown.includes(fieldOf(problem) ?? '')) return null
+  if (!problem || problem.confirm || shown.includes(fieldOf(problem) ?? '')) return null
   return (
     <p class="problem" role="alert">
       {explain(problem)}

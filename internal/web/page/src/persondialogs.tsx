@@ -112,9 +112,11 @@ export function MemberCard() {
       <div class="person">
         <Avatar username={member.username} />
         <div>
-          <strong>
-            <bdi>{member.name || member.username}</bdi>
-          </strong>
+          {member.name && member.name !== member.username && (
+            <strong>
+              <bdi>{member.name}</bdi>
+            </strong>
+          )}
           <p class="quiet">
             {t(member.account ? member.role : 'visitor')}
             {' · '}
@@ -135,6 +137,7 @@ function Actions({ room, member, self }: { room: Room; member: Member; self: boo
     sending.submit()
   }
   const choices = choicesFor(room, member)
+  const sure = useSignal<keyof Texts | undefined>(undefined)
   return (
     <>
       {!self && member.account && (
@@ -153,12 +156,17 @@ function Actions({ room, member, self }: { room: Room; member: Member; self: boo
                 type="button"
                 class={harsh ? 'harsh' : undefined}
                 disabled={sending.busy.value}
-                onClick={does(async () => {
-                  await act(room, what(member.username))
-                  closeDialog()
-                })}
+                onBlur={() => (sure.value = undefined)}
+                onClick={() => {
+                  if (harsh && sure.value !== label) sure.value = label
+                  else
+                    does(async () => {
+                      await act(room, what(member.username))
+                      closeDialog()
+                    })()
+                }}
               >
-                {t(label, { name: member.username })}
+                {harsh && sure.value === label ? t('sure', { what: t(label) }) : t(label, { name: member.username })}
               </button>
             </li>
           ))}

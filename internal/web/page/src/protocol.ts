@@ -207,6 +207,8 @@ export interface Problem {
   /** The invalid field, in answers over HTTP. */
   field?: string
   retry_after_ms?: number
+  /** The password has to be given again first. */
+  confirm?: boolean
 }
 export interface Refusal extends Problem {
   type: 'error'

@@ -1,14 +1,25 @@
 // The settings of this browser, and who is signed in.
 
-import { type Signal } from '@preact/signals'
+import { useSignal, type Signal } from '@preact/signals'
+import type { FunctionComponent } from 'preact'
 import { useState } from 'preact/hooks'
 import { density, theme } from './appearance'
+import { Audit, ServerSettings } from './adminserver'
+import { People } from './adminpeople'
 import { leave } from './chat'
+import { Devices } from './devices'
+import { Invites } from './invites'
 import { Modal } from './modal'
 import { choose, permission, type Permission } from './notify'
-import { account, notifyWhen, username } from './state'
+import { Profile } from './profile'
+import type { Role } from './protocol'
+import { atLeast } from './rights'
+import { Security } from './security'
+import { account, notifyWhen, server, subject, username } from './state'
 import { save } from './storage'
 import { language, languages, t } from './texts'
+import type { Texts } from './texts.en'
+import { Tokens } from './tokens'
 
 /** A choice between a few options. */
 function Choices<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string][]; value: Signal<T> }) {
@@ -27,9 +38,56 @@ function Choices<T extends string>({ legend, name, options, value }: { legend: s
   )
 }
 
+/** The parts that only accounts have, and only some of them. */
+interface Part {
+  title: keyof Texts
+  least: Role
+  Content: FunctionComponent
+}
+const parts: Record<string, Part> = {
+  browser: { title: 'partBrowser', least: 'guest', Content: Browser },
+  profile: { title: 'partProfile', least: 'guest', Content: Profile },
+  security: { title: 'partSecurity', least: 'guest', Content: Security },
+  devices: { title: 'partDevices', least: 'guest', Content: Devices },
+  tokens: { title: 'partTokens', least: 'guest', Content: Tokens },
+  invites: { title: 'partInvites', least: 'member', Content: Invites },
+  people: { title: 'partPeople', least: 'admin', Content: People },
+  audit: { title: 'partAudit', least: 'admin', Content: Audit },
+  server: { title: 'partServer', least: 'admin', Content: ServerSettings },
+}
+
 export function Settings() {
+  const chosen = useSignal(Object.hasOwn(parts, subject.peek()) ? subject.peek() : 'browser')
+  if (!account.value) {
+    return (
+      <Modal title={t('settings')}>
+        <Browser />
+      </Modal>
+    )
+  }
+  const mine = Object.entries(parts).filter(([, { least }]) => atLeast(account.value, least))
+  const Content = parts[chosen.value]!.Content
   return (
     <Modal title={t('settings')}>
+      <div class="parts">
+        <nav aria-label={t('settings')}>
+          {mine.map(([name, { title }]) => (
+            <button key={name} type="button" aria-current={chosen.value === name ? 'page' : undefined} onClick={() => (chosen.value = name)}>
+              {t(title)}
+            </button>
+          ))}
+        </nav>
+        <section class="part" aria-label={t(parts[chosen.value]!.title)} key={chosen.value}>
+          <Content />
+        </section>
+      </div>
+    </Modal>
+  )
+}
+
+function Browser() {
+  return (
+    <>
       <Notifications />
       <Choices
         legend={t('theme')}
@@ -51,10 +109,17 @@ export function Settings() {
         value={density}
       />
       <Language />
-      <button type="button" class="secondary" onClick={() => void leave()}>
-        {t(account.value ? 'signOutAccount' : 'signOut')}
-      </button>
-    </Modal>
+      <p class="choices">
+        <button type="button" class="secondary" onClick={() => void leave()}>
+          {t(account.value ? 'signOutAccount' : 'signOut')}
+        </button>
+        {!account.value && server.value?.claimed && (
+          <button type="button" class="secondary" onClick={() => void leave('sign-in')}>
+            {t('signIn')}
+          </button>
+        )}
+      </p>
+    </>
   )
 }
 
