@@ -79,7 +79,7 @@ const faces = 3
 /** Shows and hides the members: beside the messages on a wide screen, else above them. */
 function PeopleButton({ room }: { room: Room }) {
   const members = room.members.value ?? []
-  const n = room.memberCount.value
+  const n = Math.max(room.memberCount.value, members.length)
   const open = wide.value ? membersBeside.value : drawer.value === 'members'
   return (
     <button

@@ -7,7 +7,7 @@ import { LinkToCopy } from './link'
 import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
 import { atLeast } from './rights'
 import { account } from './state'
-import { dayOf, t } from './texts'
+import { count, dayOf, t } from './texts'
 
 interface Invite {
   id: string
@@ -24,7 +24,7 @@ export function Invites() {
   const all = atLeast(account.value, 'admin')
   const loaded = useLoaded<{ invites: Invite[] }>(all ? 'v1/admin/invites' : 'v1/invites')
   const made = useSignal<string | undefined>(undefined)
-  const title = (invite: Invite) => (invite.kind === 'sign_in' ? t('linkFor', { name: invite.username ?? '' }) : t(`inviteOf_${invite.role ?? 'member'}`, { count: invite.uses }))
+  const title = (invite: Invite) => (invite.kind === 'sign_in' ? t('linkFor', { name: invite.username ?? '' }) : count(invite.role === 'guest' ? 'inviteGuests' : 'inviteMembers', invite.uses))
   return (
     <>
       <p class="quiet">{t('invitesText')}</p>

@@ -11,10 +11,13 @@ import { t } from './texts'
 /** More members than this are counted, not listed. */
 const mostShown = 300
 
+/** Whoever reads this is here. */
+const isHere = (member: Member) => member.online || member.username === username.value
+
 export function MemberList({ room }: { room: Room }) {
   const members = room.members.value ?? []
   // Those who are here come first.
-  const shown = useMemo(() => [...members.filter((m) => m.online), ...members.filter((m) => !m.online)].slice(0, mostShown), [members])
+  const shown = useMemo(() => [...members.filter(isHere), ...members.filter((m) => !isHere(m))].slice(0, mostShown), [members])
   const total = Math.max(room.memberCount.value, members.length)
   const others = total - shown.length
   return (
@@ -49,10 +52,10 @@ function Row({ member }: { member: Member }) {
       {member.role !== 'member' && <span class="badge">{t(member.role)}</span>}
       {member.bot && <span class="badge">{t('bot')}</span>}
       {name === username.value && <span class="quiet">{t('you')}</span>}
-      {!member.online && <span class="hidden">{t('offlineNow')}</span>}
+      {!isHere(member) && <span class="hidden">{t('offlineNow')}</span>}
     </>
   )
-  const away = member.online ? undefined : 'away'
+  const away = isHere(member) ? undefined : 'away'
   // Visitors have no menu: there is nothing that they may do.
   if (!account.value) return <li class={away}>{inside}</li>
   return (
