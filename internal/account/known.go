@@ -7,10 +7,10 @@ import (
 	"kaban/internal/people"
 )
 
-// MayAdminister returns nil if somebody may see what concerns others: all accounts,
-// everybody's invites, all rooms. That is whoever may make accounts.
+// MayAdminister returns nil if somebody may see what concerns others: all accounts and
+// everybody's invites and tokens. That is whoever may read the audit.
 func (s *Service) MayAdminister(ctx context.Context, by Actor) error {
-	return s.view(ctx, by, func(c *change) error { return c.may(access.CreateAccount) })
+	return s.view(ctx, by, func(c *change) error { return c.may(access.ReadAudit) })
 }
 
 // Usernames returns the usernames of accounts by their ids. It asks nobody whether the

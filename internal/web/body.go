@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -163,11 +164,22 @@ func fieldProblem(code wire.Code, field, text string) *Problem {
 	return p
 }
 
-// describeBody adds the schema of an input's body to its operation.
-func describeBody(api huma.API, op *huma.Operation, input any) {
+// registerBody is register for an operation whose input may have a body: the document
+// describes it, and whether it may be left out.
+func registerBody[I, O any](s *Server, api huma.API, d door, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	required := describeBody(api, &op, *new(I))
+	register(s, api, d, op, handler)
+	if op.RequestBody != nil {
+		op.RequestBody.Required = required // the library has set it because there is one
+	}
+}
+
+// describeBody adds the schema of an input's body to its operation, and returns whether
+// there must be one.
+func describeBody(api huma.API, op *huma.Operation, input any) (required bool) {
 	described, ok := input.(hasBody)
 	if !ok {
-		return
+		return false
 	}
 	t := described.bodyType()
 	registry := api.OpenAPI().Components.Schemas
@@ -175,7 +187,6 @@ func describeBody(api huma.API, op *huma.Operation, input any) {
 	if schema.Ref != "" && !described.isLenient() {
 		registry.SchemaFromRef(schema.Ref).AdditionalProperties = false
 	}
-	required := false
 	for i := range t.NumField() {
 		required = required || !strings.Contains(t.Field(i).Tag.Get("json"), ",omitempty")
 	}
@@ -183,7 +194,8 @@ func describeBody(api huma.API, op *huma.Operation, input any) {
 	if _, ok := input.(isOAuth); ok {
 		content[formType] = &huma.MediaType{Schema: schema}
 	}
-	op.RequestBody = &huma.RequestBody{Required: required, Content: content}
+	op.RequestBody = &huma.RequestBody{Content: content}
+	return required
 }
 
 // Form is a body of OAuth: a form (RFC 6749, appendix B) or a JSON object, whose fields

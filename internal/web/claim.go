@@ -25,9 +25,8 @@ func arrive[I, O any](s *Server, api huma.API, op huma.Operation, do func(contex
 
 // comesIn registers an operation that signs in.
 func comesIn[I, O any](s *Server, api huma.API, op huma.Operation, do func(context.Context, *who, *I) (O, error)) {
-	describeBody(api, &op, *new(I))
 	op.Description = "Sets the cookie of a new device. The request needs an Origin header: the server's own, or one of --origin."
-	register(s, api, toAnybody|signsIn, op, func(ctx context.Context, in *I) (*O, error) {
+	registerBody(s, api, toAnybody|signsIn, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := do(ctx, whoOf(ctx), in)
 		if err != nil {
 			return nil, s.problemIn(err)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,9 +39,11 @@ const noStore = "no-store"
 
 // asks registers an operation that answers with a body.
 func asks[I, O any](s *Server, api huma.API, d door, op huma.Operation, do func(context.Context, *who, *I) (O, error)) {
-	describeBody(api, &op, *new(I))
-	register(s, api, d, op, func(ctx context.Context, in *I) (*answer[O], error) {
+	registerBody(s, api, d, op, func(ctx context.Context, in *I) (*answer[O], error) {
 		body, err := do(ctx, whoOf(ctx), in)
+		if oauth, ok := errors.AsType[*GrantError](err); ok { // which RFC 8628 gives another form
+			return nil, oauth
+		}
 		if err != nil {
 			return nil, s.problemIn(err)
 		}
@@ -50,9 +53,8 @@ func asks[I, O any](s *Server, api huma.API, d door, op huma.Operation, do func(
 
 // does registers an operation that answers with nothing but its success.
 func does[I any](s *Server, api huma.API, d door, op huma.Operation, do func(context.Context, *who, *I) error) {
-	describeBody(api, &op, *new(I))
 	op.DefaultStatus = http.StatusNoContent
-	register(s, api, d, op, func(ctx context.Context, in *I) (*noAnswer, error) {
+	registerBody(s, api, d, op, func(ctx context.Context, in *I) (*noAnswer, error) {
 		if err := do(ctx, whoOf(ctx), in); err != nil {
 			return nil, s.problemIn(err)
 		}
