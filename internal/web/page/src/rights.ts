@@ -36,17 +36,18 @@ export function may(action: Action, { server, kind, member, role, flags }: Facts
   const op = kind !== 'direct' && ((member && role === 'op') || (kind === 'public' && admin))
   const archived = flags.includes('archived')
   const announce = flags.includes('announce')
-  if (action === 'join') return kind === 'public' && !member && server !== 'guest'
   if (action === 'unarchive') return archived && op
   if (archived) return false
   switch (action) {
+    case 'join':
+      return kind === 'public' && !member && server !== 'guest'
     case 'send':
-      return member && (!announce || role !== 'member' || op)
+      return member && (kind === 'direct' || !announce || role !== 'member' || op)
     case 'topic':
       if (kind === 'direct') return member && server !== undefined
       return op || (member && server !== undefined && server !== 'guest' && !announce && !flags.includes('locked'))
     case 'invite':
-      return kind === 'public' ? server !== undefined && server !== 'guest' : op
+      return op || (kind === 'public' && server !== undefined && server !== 'guest')
     case 'private':
       return op && kind === 'public'
     case 'history':
