@@ -98,6 +98,7 @@ func TestPostsOfAnAccount(t *testing.T) {
 	pia := f.person("pia", kaban.RoleMember)
 	reading := f.token(max, account.NewToken{ReadOnly: true})
 	bound := f.token(max, account.NewToken{Rooms: []string{"den"}})
+	f.post("plaza", `{"id":"first","username":"guest9","content":"hello"}`).has(t, 201)
 	for n, test := range []struct {
 		what, room, username string
 		headers              []string
@@ -108,7 +109,7 @@ func TestPostsOfAnAccount(t *testing.T) {
 		{"with its own", "den", "MAX", bearer(max), 201, ""},
 		{"with a cookie", "den", "", with(cookie(max), origin(f.url)), 201, ""},
 		{"with another name", "den", "mia", bearer(max), 403, "forbidden"},
-		{"where it is not a member", "lobby", "", bearer(owner), 400, "not_joined"},
+		{"where it is not a member", "plaza", "", bearer(owner), 400, "not_joined"},
 		{"in a room that it may not know of", "den", "", bearer(pia), 404, "not_found"},
 		{"in no room", "nil", "", bearer(max), 404, "not_found"},
 		{"in a direct room of others", "@aaaaaaaaaaaaaaaaaaaaaaaaaa", "", bearer(max), 404, "not_found"},
