@@ -149,18 +149,6 @@ func TestSigningInFailsAlike(t *testing.T) {
 	}
 }
 
-// room makes a public room in which an account said something.
-func (f *fixture) room(name string, by account.Session) {
-	f.t.Helper()
-	room, err := kaban.ParseRoomName(name)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if err := f.user(by).Create(f.t.Context(), room, chat.NewRoom{Kind: kaban.RoomPublic}); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
 // user returns what an account may do.
 func (f *fixture) user(s account.Session) chat.User {
 	f.t.Helper()
