@@ -190,6 +190,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	s.registerSessions(api, operation)
 	s.registerDevices(api, operation)
 	register(s, api, toAnybody, operation("get-server", http.MethodGet, "/v1/server", "See how one comes in"), s.getServer)
+	s.registerPeople(api)
 	return api.OpenAPI()
 }
 
