@@ -149,6 +149,18 @@ func TestSigningInFailsAlike(t *testing.T) {
 	}
 }
 
+// room makes a public room, which an account is op of.
+func (f *fixture) room(name string, by account.Session) {
+	f.t.Helper()
+	room, err := kaban.ParseRoomName(name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.user(by).Create(f.t.Context(), room, chat.NewRoom{Kind: kaban.RoomPublic}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 // user returns what an account may do.
 func (f *fixture) user(s account.Session) chat.User {
 	f.t.Helper()
