@@ -87,7 +87,7 @@ var refusals = []row{
 	{isErr(account.ErrAuthFailed), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
 	{isErr(account.ErrExpired), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
 	{isErr(account.ErrSignedOut), wire.CodeAuthRequired, text("this session has ended; sign in again")},
-	{isErr(account.ErrInsecure), wire.CodeTLSRequired, text("this connection is not encrypted, so it takes no secrets; connect with TLS")},
+	{isErr(account.ErrInsecure), wire.CodeTLSRequired, text("this connection is not encrypted, so no password, token or cookie is taken from it; connect with TLS")},
 	{isErr(account.ErrSuspended), wire.CodeSuspended, text("this account is suspended; ask an admin of the server")},
 	{isErr(account.ErrBusy), wire.CodeUnavailable, text("too many people sign in at once; try again in a moment")},
 	{isErr(account.ErrNotFresh), wire.CodeForbidden, text("this takes a fresh sign-in; prove who you are again")},
