@@ -27,7 +27,8 @@ type client struct {
 	reader  *wire.Reader
 
 	session   *chat.Session // nil before welcome and after the end
-	remote    string        // the peer's address, from welcome on: a socket whose peer is gone does not know it
+	arrival   *arrival      // nil once the hello is accepted
+	quota     *quota        // nil: not limited
 	request   *wire.Request // of the read step; nil between steps, unless it is held
 	held      bool          // the request was read and waits for room
 	badFrames uint8         // in a row
@@ -52,8 +53,8 @@ const (
 // has none.
 var requestBuffers = sync.Pool{New: func() any { return new(wire.Request) }}
 
-func newClient(s *Server, f framing, h *conn.Handler) *client {
-	c := &client{server: s, handler: h, framing: f}
+func newClient(s *Server, f framing, h *conn.Handler, a *arrival) *client {
+	c := &client{server: s, handler: h, framing: f, arrival: a}
 	c.reader = wire.NewReader(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
 	c.reader.SetMaxContent(s.chat.MaxContent())
@@ -62,6 +63,9 @@ func newClient(s *Server, f framing, h *conn.Handler) *client {
 
 // Read is the reader's source: lines, whatever the framing makes them from.
 func (c *client) Read(p []byte) (int, error) {
+	if c.arrival != nil && c.arrival.awaits {
+		return c.readPreamble(p)
+	}
 	n, answer, err := c.framing.read(c.handler, p)
 	if answer != nil {
 		c.handler.Reply(append(c.handler.Output(), answer...))
@@ -147,6 +151,9 @@ func (c *client) execute(kind *request, r *wire.Request) {
 		return
 	}
 	kind.do(c, r)
+	if c.quota != nil && kind.need == conn.NeedSend {
+		c.quota.pace(c.handler)
+	}
 }
 
 // InputEnded implements conn.Front.
@@ -192,7 +199,11 @@ func (c *client) refuseFrame(bad *wire.ReaderError) {
 }
 
 func (c *client) logRefused(code wire.Code) {
-	c.server.config.Log.Info("refused a connection", "remote", c.handler.RemoteAddr(), "code", string(code))
+	remote := c.handler.RemoteAddr()
+	if c.arrival != nil {
+		remote = c.arrival.peer.Addr.String()
+	}
+	c.server.config.Log.Info("refused a connection", "remote", remote, "code", string(code))
 }
 
 // Replace implements chat.Owner.
@@ -212,6 +223,7 @@ func (c *client) user() chat.User { return c.server.chat.By(c.session) }
 // Close implements conn.Front.
 func (c *client) Close() {
 	c.closed = true
+	c.leaveLimits()
 	if c.session != nil {
 		c.server.chat.Release(c.session)
 		c.session = nil

@@ -10,6 +10,7 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
+	"kaban/internal/people"
 	"kaban/wire"
 )
 
@@ -22,6 +23,10 @@ func (c *client) hello(r *wire.Request) {
 	switch {
 	case c.session != nil:
 		c.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
+	case c.isLocked():
+		c.replyError(r.Ref, wire.CodeAuthRequired, lockedText)
+		c.logRefused(wire.CodeAuthRequired)
+		c.end(conn.Refused, 0, wire.CodeAuthRequired.Close())
 	case r.Token != "" || r.Password != "":
 		c.signIn(r)
 	case r.Username.IsZero():
@@ -45,14 +50,18 @@ func (c *client) hello(r *wire.Request) {
 
 // visit greets somebody without an account.
 func (c *client) visit(ref []byte, name kaban.Username, resume string) {
-	err := c.handler.Admit(func() (err error) {
-		c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.handler.Address(), resume)
-		return err
-	})
+	err := c.enterVisitor()
+	if err == nil {
+		err = c.handler.Admit(func() (err error) {
+			c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.arrival.peer.Addr, resume)
+			return err
+		})
+	}
 	if err != nil {
 		c.refuseHello(ref, err)
 		return
 	}
+	c.arrival = nil
 	e := answer(wire.TypeWelcome, ref)
 	e.Session = c.session.Secret()
 	c.welcome(e)
@@ -60,10 +69,10 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 
 // signIn greets an account.
 func (c *client) signIn(r *wire.Request) {
-	accounts, at := c.server.config.Accounts, c.handler.Address()
+	accounts, at := c.server.config.Accounts, c.arrival.peer.Addr
 	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
 	switch {
-	case !at.IsLoopback():
+	case !c.arrival.rules.TakesSecrets(c.arrival.peer):
 		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
 		c.end(conn.Refused, 0, wire.CodeTLSRequired.Close())
 		return
@@ -104,12 +113,17 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 	if err == nil && !name.IsZero() && name.Key() != id.Name().Key() {
 		err = chat.ErrForbidden
 	}
+	if err == nil {
+		err = c.enterLimits(p.Account.ID, p.SecretID, p.Kind == people.SecretToken)
+	}
 	if err != nil {
 		c.refuseHello(ref, err)
 		return
 	}
+	at := c.arrival.peer.Addr
+	c.arrival = nil
 	c.rooms = new(rooms)
-	c.session = c.server.chat.Enter(c, id, c.handler.Address(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
+	c.session = c.server.chat.Enter(c, id, at, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {

@@ -8,11 +8,14 @@ package server
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
+	"kaban/internal/limit"
+	"kaban/internal/peer"
 	"kaban/wire"
 )
 
@@ -22,6 +25,9 @@ type Config struct {
 	Name string
 	// Accounts decides who signs in. Without it nobody can.
 	Accounts *account.Service
+	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
+	// this machine never are.
+	Limits *limit.Limits
 	// Log gets a line for everything that an operator should know. Default: the
 	// manager's.
 	Log *slog.Logger
@@ -45,27 +51,37 @@ func New(config Config, c *chat.Chat, m *conn.Manager) *Server {
 	return &Server{config: config, chat: c, manager: m}
 }
 
-// Lines returns kaban/1 over a stream of bytes, such as TCP: a frame is a line.
-func (s *Server) Lines() conn.Protocol { return protocol{server: s} }
+// Lines returns kaban/1 over a stream of bytes, such as TCP: a frame is a line. The
+// rules are those of the listener.
+func (s *Server) Lines(rules peer.Rules) conn.Protocol { return protocol{server: s, rules: &rules} }
 
-// Serve accepts connections that speak kaban/1 in lines. See conn.Manager.Serve.
-func (s *Server) Serve(l net.Listener) error { return s.manager.Serve(l, s.Lines()) }
+// Serve is ServeUnder for a loopback listener without proxies.
+func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopback()) }
+
+// ServeUnder accepts connections that speak kaban/1 in lines, from peers that the
+// rules of the listener allow. See conn.Manager.Serve.
+func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
+	return s.manager.Serve(guarded{l, s, &rules}, s.Lines(rules))
+}
 
 // WebSocket returns kaban/1 over one connection on which the handshake of WebSocket
-// is done, without extensions and subprotocols. early is input that came with it.
-func (s *Server) WebSocket(early []byte) conn.Protocol {
-	return protocol{s, &webSocket{early: early}}
+// is done, without extensions and subprotocols. early is input that came with it. The
+// peer came to a listener with these rules.
+func (s *Server) WebSocket(early []byte, rules peer.Rules, p peer.Peer) conn.Protocol {
+	return protocol{s, &webSocket{early: early}, &rules, p}
 }
 
 // ServeWebSocket serves such a connection as one from a listener is.
-func (s *Server) ServeWebSocket(c net.Conn, early []byte) {
-	s.manager.Delegate(c, s.WebSocket(early))
+func (s *Server) ServeWebSocket(c net.Conn, early []byte, rules peer.Rules, p peer.Peer) {
+	s.manager.Delegate(c, s.WebSocket(early, rules, p))
 }
 
 // protocol is kaban/1 in a framing; nil: lines.
 type protocol struct {
 	server *Server
 	web    *webSocket
+	rules  *peer.Rules
+	peer   peer.Peer // of the WebSocket
 }
 
 func (p protocol) framing() framing {
@@ -76,7 +92,18 @@ func (p protocol) framing() framing {
 }
 
 // Front implements conn.Protocol.
-func (p protocol) Front(h *conn.Handler) conn.Front { return newClient(p.server, p.framing(), h) }
+func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, counts netip.Addr) {
+	a := newArrival(p.rules, p.peer, false)
+	if p.web == nil {
+		if !remote.IsValid() {
+			remote = netip.IPv6Loopback() // what is not TCP is on this machine
+		}
+		from, err := p.rules.Accept(remote)
+		a = newArrival(p.rules, from, true)
+		a.refused = err // the listener has refused it already
+	}
+	return newClient(p.server, p.framing(), h, a), a.counts()
+}
 
 // TurnAway implements conn.Protocol.
 func (p protocol) TurnAway(retry time.Duration) []byte {

@@ -10,10 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
+
+	peers "kaban/internal/peer"
 )
 
 // overWebSocket has the tests of this package connect over WebSocket instead of
@@ -42,7 +45,8 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.server.ServeWebSocket(conn, early)
+		here, _ := peers.Loopback().Accept(netip.IPv6Loopback())
+		f.server.ServeWebSocket(conn, early, peers.Loopback(), here)
 	}))
 	f.t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()

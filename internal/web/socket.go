@@ -3,10 +3,12 @@ package web
 import (
 	"io"
 	"net/http"
+	"net/netip"
 
 	"github.com/gobwas/ws"
 
 	"kaban/internal/chat"
+	"kaban/internal/peer"
 )
 
 // socket does the handshake of a WebSocket and hands the connection over.
@@ -39,5 +41,6 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	if c, ok := conn.(*connection); ok {
 		conn = c.release()
 	}
-	s.sockets.ServeWebSocket(conn, early)
+	here, _ := peer.Loopback().Accept(netip.IPv6Loopback())
+	s.sockets.ServeWebSocket(conn, early, peer.Loopback(), here)
 }

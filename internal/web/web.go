@@ -25,13 +25,14 @@ import (
 
 	"kaban"
 	"kaban/internal/chat"
+	"kaban/internal/peer"
 )
 
 // Sockets serves kaban/1 over WebSocket.
 type Sockets interface {
 	// ServeWebSocket takes over a connection on which the handshake is done, without
 	// extensions and subprotocols. early is what the client has sent behind it.
-	ServeWebSocket(conn net.Conn, early []byte)
+	ServeWebSocket(conn net.Conn, early []byte, rules peer.Rules, p peer.Peer)
 }
 
 // Config is what a Server can be told. Zero values mean the defaults.
