@@ -125,6 +125,7 @@ func (s *Service) signIn(ctx context.Context, way Way, device Device, prove func
 	if err != nil {
 		return Session{}, fmt.Errorf("sign in with a %s: %w", way, err)
 	}
+	s.remember(&session.Principal, device.Address)
 	return session, nil
 }
 
@@ -200,9 +201,14 @@ func (s *Service) Authenticate(ctx context.Context, secret, address string) (Pri
 		p, err = principal(tx, &kept, now)
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrAuthFailed):
+		s.countWrong(address)
+		return Principal{}, err
+	case err != nil:
 		return Principal{}, err
 	}
+	s.remember(&p, address)
 	if age := now - kept.Used; age >= usedAccuracy.Milliseconds() || age <= -usedAccuracy.Milliseconds() {
 		s.touch(ctx, kept.Hash, address)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/peer"
 	"kaban/internal/tcp"
 	"kaban/wire"
 )
@@ -83,7 +84,8 @@ type connection struct {
 // listener gives connections to net/http that are counted.
 type listener struct {
 	net.Listener
-	all *connections
+	all   *connections
+	rules *peer.Rules
 }
 
 // Accept implements net.Listener. A connection for which there is no room is

@@ -25,6 +25,7 @@ import (
 
 	"kaban"
 	"kaban/internal/chat"
+	"kaban/internal/limit"
 	"kaban/internal/peer"
 )
 
@@ -44,6 +45,9 @@ type Config struct {
 	Origins []string
 	// Hooks knows the keys of incoming webhooks. Default: there are none.
 	Hooks Hooks
+	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
+	// this machine never are.
+	Limits *limit.Limits
 	// MaxStreams bounds the streams of events at a time. Default 1,000.
 	MaxStreams int
 	// MaxRequests bounds the connections of HTTP at a time, streams among them and
@@ -140,10 +144,14 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections until the listener fails for good or the server is
-// shut down; then it returns ErrClosed. It closes the listener.
-func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(listener{l, s.connections})
+// Serve is ServeUnder for a loopback listener without proxies.
+func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopback()) }
+
+// ServeUnder accepts connections, from peers that the rules of the listener allow, until
+// the listener fails for good or the server is shut down; then it returns ErrClosed. It
+// closes the listener.
+func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
+	err := s.http.Serve(listener{l, s.connections, &rules})
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
