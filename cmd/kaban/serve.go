@@ -189,8 +189,9 @@ func (c *serveCommand) start(kept store.Store, d *dispatch.Dispatcher, policy pe
 		SignIns: limits.SignIns, Exempt: exempt(policy),
 		Log: log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
 	})
-	lines := server.New(server.Config{Name: "kaban/" + programVersion(), Accounts: accounts, Limits: limits}, rooms, manager)
-	pages, err := web.New(web.Config{Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
+	name := "kaban/" + programVersion()
+	lines := server.New(server.Config{Name: name, Accounts: accounts, Limits: limits}, rooms, manager)
+	pages, err := web.New(web.Config{Name: name, Accounts: accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
 	if err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)

@@ -56,7 +56,7 @@ var rules = map[string]rule{
 		"the schema beside the logs does not know its users",
 	},
 	"kaban/internal/account": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/limit", "kaban/internal/people", "kaban/internal/store"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/store"},
 		[]string{"golang.org/x/crypto", "golang.org/x/text", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
 		"a sign-in does not depend on its front end",
 	},
@@ -143,7 +143,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},

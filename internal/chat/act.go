@@ -44,9 +44,7 @@ func (u User) Act(s *Subscription, origin kaban.Origin, a Act) (Send, error) {
 	deed := &deed{user: u, act: a, visits: s != nil}
 	return Send{
 		Draft:        kaban.Draft{Origin: origin, Author: *u.id, Room: a.Room, ID: a.ID, Kind: kind, Body: body},
-		Decide:       deed.decide,
-		Stored:       deed.stored,
-		Published:    deed.tell,
+		Terms:        &dispatch.Terms{Decide: deed.decide, Stored: deed.stored, Published: deed.tell},
 		Subscription: s,
 	}, nil
 }

@@ -44,6 +44,9 @@ func (c *Chat) tell(account string, room kaban.RoomName) {
 // IsClaimed reports whether the server has an owner, so that there may be accounts.
 func (c *Chat) IsClaimed() bool { return c.server.Load().Claim == access.Claimed }
 
+// TakesVisitors reports whether somebody without an account may come in.
+func (c *Chat) TakesVisitors() bool { return c.isOpen() }
+
 // AdmitVisitor decides whether somebody without an account may come in under a name.
 // It blocks while the store is asked. It returns ErrAuthRequired and ErrTaken.
 func (c *Chat) AdmitVisitor(ctx context.Context, name kaban.Username) error {

@@ -70,10 +70,10 @@ func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.
 		release()
 		return Receipt{}, err
 	}
-	send := Send{Draft: message.Draft(kaban.Visitor(author), room, id), Checked: plain}
+	send := Send{Draft: message.Draft(kaban.Visitor(author), room, id), Terms: &dispatch.Terms{Checked: plain}}
 	if !plain {
 		u := c.As(kaban.Visitor(author), netip.Addr{})
-		send.Decide = func(tx store.Tx) error {
+		send.Terms.Decide = func(tx store.Tx) error {
 			s, err := u.scene(tx, room, known != nil, false)
 			if err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/dispatch"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -188,19 +189,21 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 		return err
 	}
 	_, err = u.chat.dispatcher.Post(ctx, Send{
-		Draft:    kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
-		Unlisted: change.Kind != kaban.RoomPublic,
-		Decide:   decide,
-		Published: func() {
-			for _, account := range *accounts {
-				u.chat.tell(account, name)
-			}
-		},
-		Stored: func(Receipt) {
-			if r := u.chat.dispatcher.Peek(name); r != nil && change.Kind != kaban.RoomPublic {
-				u.chat.dispatcher.Unlist(r)
-				u.chat.expelStrangers(r) // who had joined the name while there was no such room
-			}
+		Draft: kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
+		Terms: &dispatch.Terms{
+			Unlisted: change.Kind != kaban.RoomPublic,
+			Decide:   decide,
+			Published: func() {
+				for _, account := range *accounts {
+					u.chat.tell(account, name)
+				}
+			},
+			Stored: func(Receipt) {
+				if r := u.chat.dispatcher.Peek(name); r != nil && change.Kind != kaban.RoomPublic {
+					u.chat.dispatcher.Unlist(r)
+					u.chat.expelStrangers(r) // who had joined the name while there was no such room
+				}
+			},
 		},
 	}, func() {})
 	return u.chat.count(err)
@@ -299,9 +302,8 @@ func (u User) partWithEntry(ctx context.Context, name kaban.RoomName, leave func
 		return err
 	}
 	_, err = u.Commit(ctx, Send{
-		Draft:  kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
-		Decide: leave,
-		Stored: func(Receipt) { expel() },
+		Draft: kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
+		Terms: &dispatch.Terms{Decide: leave, Stored: func(Receipt) { expel() }},
 	})
 	return err
 }

@@ -91,7 +91,7 @@ func (m *model) enter() *modelPeer {
 	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
 	protocol := m.server.Lines(peer.Loopback())
 	if p.web = m.webEach(); p.web {
-		protocol = m.server.WebSocket(nil, peer.Loopback(), peer.Peer{Loopback: true, Local: true})
+		protocol = m.server.WebSocket(nil, new(server.Here()))
 	}
 	var err error
 	if p.handler, err = m.loop.Accept(p.socket, protocol); err != nil {

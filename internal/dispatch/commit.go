@@ -23,8 +23,18 @@ type Send struct {
 	Ref    string
 	HasRef bool
 
+	// Terms, if not nil, decide instead of a member's rights.
+	Terms *Terms
+	// Subscription gets the receipt, unless the send is a Post.
+	Subscription *Subscription
+	posted       func(Receipt) // gets the receipt of a Post
+}
+
+// Terms are those of a send that is no message of a member. They are apart from it
+// because nearly every send is one, and is copied on its way.
+type Terms struct {
 	// Decide, if not nil, decides in the transaction that stores the draft, and
-	// changes documents with it; see store.Write. Without it a member's rights decide.
+	// changes documents with it; see store.Write.
 	Decide func(store.Tx) error
 	// Stored, if not nil, is called by the committer after Decide and the draft are
 	// stored and before anybody is given the entry. It is not called for a duplicate.
@@ -36,13 +46,8 @@ type Send struct {
 	// set. If it is not that of the room any more, the receipt has store.ErrStale.
 	Revision uint64
 	Checked  bool
-
 	// Unlisted keeps a room that a post makes out of Rooms from the start.
 	Unlisted bool
-
-	// Subscription gets the receipt, unless the send is a Post.
-	Subscription *Subscription
-	posted       func(Receipt) // gets the receipt of a Post
 }
 
 // giveReceipt hands a receipt to the origin of the send.
@@ -174,7 +179,8 @@ func (c *committer) round() {
 func (c *committer) commit(sends []Send) {
 	c.writes, c.results = c.writes[:0], c.results[:0]
 	for i := range sends {
-		c.writes = append(c.writes, c.write(&sends[i]))
+		c.writes = append(c.writes, store.Write{Draft: sends[i].Draft})
+		c.attach(&c.writes[i], &sends[i])
 		c.results = append(c.results, store.Result{})
 	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
@@ -196,8 +202,8 @@ func (c *committer) commit(sends []Send) {
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
 	for i := range sends {
-		if r := &c.results[i]; sends[i].Published != nil && r.Err == nil && !r.Duplicate {
-			sends[i].Published()
+		if t, r := sends[i].Terms, &c.results[i]; t != nil && t.Published != nil && r.Err == nil && !r.Duplicate {
+			t.Published()
 		}
 		switch send := &sends[i]; {
 		case send.Subscription == nil && c.results[i].Err == nil: // readers see it by now
@@ -246,7 +252,7 @@ func (c *committer) record(send *Send, result *store.Result) {
 	if send.Subscription != nil {
 		send.giveReceipt(send.receipt(result))
 	}
-	if send.Decide != nil && !result.Duplicate {
+	if t := send.Terms; t != nil && t.Decide != nil && !result.Duplicate {
 		c.decided(send, result)
 	}
 	i, ok := c.index[d.Room.Key()]
@@ -274,8 +280,8 @@ func (c *committer) decided(send *Send, result *store.Result) {
 			c.failed(err)
 		}
 	}
-	if send.Stored != nil {
-		send.Stored(send.receipt(result))
+	if stored := send.Terms.Stored; stored != nil {
+		stored(send.receipt(result))
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // with its lock held, so it must not call the dispatcher.
 func (d *Dispatcher) Post(ctx context.Context, send Send, done func()) (Receipt, error) {
 	room := send.Draft.Room
-	if err := d.openForPost(ctx, room, send.Unlisted); err != nil {
+	if err := d.openForPost(ctx, room, send.Terms != nil && send.Terms.Unlisted); err != nil {
 		done()
 		return Receipt{}, err
 	}

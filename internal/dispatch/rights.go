@@ -88,13 +88,16 @@ func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 	return now, nil
 }
 
-// write returns a send as the store takes it. A member's rights are those that the
+// attach adds what the store decides a write by. A member's rights are those that the
 // store finds unchanged when it stores the entry; a refusal waits until the store has
 // looked whether the entry is there already.
-func (c *committer) write(s *Send) store.Write {
-	w := store.Write{Draft: s.Draft, Decide: s.Decide, Revision: s.Revision, Checked: s.Checked}
-	if s.Subscription == nil || s.Decide != nil || c.dispatcher.judge == nil {
-		return w
+func (c *committer) attach(w *store.Write, s *Send) {
+	if t := s.Terms; t != nil {
+		w.Decide, w.Revision, w.Checked = t.Decide, t.Revision, t.Checked
+		return
+	}
+	if s.Subscription == nil || c.dispatcher.judge == nil {
+		return
 	}
 	rights, err := c.dispatcher.rights(s.Subscription)
 	switch {
@@ -108,7 +111,6 @@ func (c *committer) write(s *Send) store.Write {
 	if err != nil {
 		w.Decide = func(store.Tx) error { return err }
 	}
-	return w
 }
 
 // maxStale is how often sends are stored anew because the rights in their room have

@@ -61,8 +61,8 @@ func TestRightsAreDecidedOnceARevision(t *testing.T) {
 	}
 	deed := send(t, a, "ann", "mute", "bob is muted")
 	stored := 0
-	deed.Decide = mute(a.Room().Name(), b.user.ID())
-	deed.Stored = func(r Receipt) { stored++ }
+	deed.Terms = &Terms{Decide: mute(a.Room().Name(), b.user.ID())}
+	deed.Terms.Stored = func(r Receipt) { stored++ }
 	d.Submit([]Send{deed, deed})
 	if stored != 1 || a.Room().Revision() != 1 {
 		t.Errorf("stored was called %d times, the revision is %d", stored, a.Room().Revision())
@@ -117,7 +117,7 @@ func TestRightsThatAnotherWriterTakes(t *testing.T) {
 	d.Submit([]Send{send(t, b, "bob", "1", "one")})
 	other.Grown(a.Room().Name(), 1)
 	deed := send(t, a, "ann", "mute", "bob is muted")
-	deed.Decide = mute(a.Room().Name(), b.user.ID())
+	deed.Terms = &Terms{Decide: mute(a.Room().Name(), b.user.ID())}
 	other.Submit([]Send{deed})
 	d.Submit([]Send{send(t, b, "bob", "2", "two"), send(t, b, "bob", "3", "three")})
 	bob.take(b, 1<<20)
@@ -149,8 +149,8 @@ func TestExpellingWhileSending(t *testing.T) {
 		})
 		both.Go(func() {
 			deed := send(t, a, "ann", fmt.Sprint("kick-", i), "bob is out")
-			deed.Decide = func(tx store.Tx) error { return tx.Bump(a.Room().Name()) }
-			deed.Stored = func(Receipt) { d.Expel(a.Room(), "kicked", is(t, "bob")) }
+			deed.Terms = &Terms{Decide: func(tx store.Tx) error { return tx.Bump(a.Room().Name()) }}
+			deed.Terms.Stored = func(Receipt) { d.Expel(a.Room(), "kicked", is(t, "bob")) }
 			d.Submit([]Send{deed})
 		})
 		both.Wait()
@@ -191,14 +191,14 @@ func TestAPostWithStaleRights(t *testing.T) {
 	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Bump(lobby) }); err != nil {
 		t.Fatal(err)
 	}
-	post := Send{Draft: storetest.Draft(t, "lobby", "bob", "1", "hi"), Checked: true}
+	post := Send{Draft: storetest.Draft(t, "lobby", "bob", "1", "hi"), Terms: &Terms{Checked: true}}
 	if _, err := d.Post(t.Context(), post, func() {}); !errors.Is(err, store.ErrStale) {
 		t.Errorf("a post with old rights: %v", err)
 	}
 	if err := d.Refresh(t.Context(), a.Room()); err != nil || a.Room().Revision() != 1 {
 		t.Errorf("the revision is %d, %v", a.Room().Revision(), err)
 	}
-	post.Revision = 1
+	post.Terms.Revision = 1
 	if _, err := d.Post(t.Context(), post, func() {}); err != nil {
 		t.Error(err)
 	}
@@ -220,7 +220,7 @@ func TestAPlaceOfOldRights(t *testing.T) {
 			}
 		}
 		deed := send(t, a, "ann", fmt.Sprint("deed", start.Resume), "x")
-		deed.Decide = func(tx store.Tx) error { return tx.Bump(lobby) }
+		deed.Terms = &Terms{Decide: func(tx store.Tx) error { return tx.Bump(lobby) }}
 		d.Submit([]Send{deed})
 		if _, _, err := d.Join(bob, bob, plain, new(kaban.Visitor(storetest.Username(t, "bob"))), place); !errors.Is(err, store.ErrStale) {
 			t.Errorf("%+v: %v", start, err)

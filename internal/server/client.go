@@ -63,7 +63,7 @@ func newClient(s *Server, f framing, h *conn.Handler, a *arrival) *client {
 
 // Read is the reader's source: lines, whatever the framing makes them from.
 func (c *client) Read(p []byte) (int, error) {
-	if c.arrival != nil && c.arrival.awaits {
+	if c.arrival != nil && c.arrival.awaits() {
 		return c.readPreamble(p)
 	}
 	n, answer, err := c.framing.read(c.handler, p)
@@ -201,7 +201,7 @@ func (c *client) refuseFrame(bad *wire.ReaderError) {
 func (c *client) logRefused(code wire.Code) {
 	remote := c.handler.RemoteAddr()
 	if c.arrival != nil {
-		remote = c.arrival.peer.Addr.String()
+		remote = c.arrival.Peer.Addr.String()
 	}
 	c.server.config.Log.Info("refused a connection", "remote", remote, "code", string(code))
 }

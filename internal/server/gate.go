@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 
+	"kaban/internal/account"
 	"kaban/internal/conn"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
@@ -14,12 +15,11 @@ import (
 // arrival is what is known about the other end of a connection until its hello is
 // accepted.
 type arrival struct {
-	rules    *peer.Rules
-	peer     peer.Peer
-	awaits   bool   // whether a preamble of the PROXY protocol comes is not clear yet
-	counted  bool   // the limits of the address have counted it
-	preamble []byte // what has come of it
-	refused  error  // the preamble; permanent
+	account.Caller
+	rules    *peer.Rules // nil once no preamble of the PROXY protocol can come
+	counted  bool        // the limits of the address have counted it
+	preamble []byte      // what has come of it
+	refused  error       // the preamble; permanent
 }
 
 // quota is what a greeted client has taken of the limits, and what limits its sends.
@@ -29,26 +29,37 @@ type quota struct {
 	key      limit.Key
 }
 
-// newArrival returns the arrival of a peer at a listener.
-func newArrival(rules *peer.Rules, p peer.Peer, awaits bool) *arrival {
-	return &arrival{rules: rules, peer: p, awaits: awaits}
+// Here returns the caller of a WebSocket from this machine.
+func Here() account.Caller { return arriving(new(peer.Loopback()), netip.IPv6Loopback()).Caller }
+
+// arriving returns the arrival of a peer at a listener of lines. The rules allow the
+// peer to connect.
+func arriving(rules *peer.Rules, remote netip.Addr) *arrival {
+	if !remote.IsValid() {
+		remote = netip.IPv6Loopback() // what is not TCP is on this machine
+	}
+	p, err := rules.Accept(remote)
+	return &arrival{Caller: account.Caller{Peer: p, TakesSecrets: rules.TakesSecrets(p)}, rules: rules, refused: err}
 }
+
+// awaits reports whether it is not clear yet who the peer is.
+func (a *arrival) awaits() bool { return a.rules != nil }
 
 // counts returns the address for which the connection counts as a newcomer. Before its
 // preamble a connection from a proxy counts for nobody.
 func (a *arrival) counts() netip.Addr {
-	if a.awaits && a.peer.Proxy {
+	if a.awaits() && a.Peer.Proxy {
 		return netip.Addr{}
 	}
-	return a.peer.Addr
+	return a.Peer.Addr
 }
 
 // key returns the key of the peer's address in the limits; 0 if it is exempt.
 func (a *arrival) key() limit.Key {
-	if a.peer.Loopback {
+	if a.Peer.Loopback {
 		return 0
 	}
-	return limit.AddressKey(a.peer.Addr)
+	return limit.AddressKey(a.Peer.Addr)
 }
 
 // signatureLength is at least what decides whether there is a preamble.
@@ -64,7 +75,7 @@ func (c *client) readPreamble(p []byte) (int, error) {
 	room := max(len(p)-min(len(a.preamble), signatureLength), 1)
 	n, err := c.handler.Read(p[:room])
 	data := append(a.preamble, p[:n]...)
-	client, length, refused := a.rules.Preamble(a.peer, data)
+	client, length, refused := a.rules.Preamble(a.Peer, data)
 	switch {
 	case errors.Is(refused, peer.ErrNeedMore):
 		a.preamble = data
@@ -77,7 +88,8 @@ func (c *client) readPreamble(p []byte) (int, error) {
 		a.refused = &framingError{code: code, text: refused.Error()}
 		return 0, a.refused
 	}
-	a.peer, a.awaits, a.preamble = client, false, nil
+	a.Peer, a.TakesSecrets = client, a.rules.TakesSecrets(client)
+	a.rules, a.preamble = nil, nil
 	if client.Proxy || length > 0 {
 		c.handler.CountFor(client.Addr)
 	}
@@ -86,7 +98,7 @@ func (c *client) readPreamble(p []byte) (int, error) {
 
 // isLocked reports whether the server has no owner yet and the client comes from where
 // only the owner may be made.
-func (c *client) isLocked() bool { return !c.arrival.peer.Local && !c.server.chat.IsClaimed() }
+func (c *client) isLocked() bool { return !c.arrival.Peer.Local && !c.server.chat.IsClaimed() }
 
 // lockedText refuses a hello where isLocked is true.
 const lockedText = "this server has no owner yet; whoever runs it makes one with the claim link in its log, or with \"kaban owner NAME\""

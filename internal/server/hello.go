@@ -18,7 +18,8 @@ import (
 // it.
 const deviceName = "kaban/1 client"
 
-// hello makes the connection a client's.
+// hello makes the connection a client's. A token or a password wins over what the
+// handshake of a WebSocket has proved; a username alone does not.
 func (c *client) hello(r *wire.Request) {
 	switch {
 	case c.session != nil:
@@ -29,6 +30,8 @@ func (c *client) hello(r *wire.Request) {
 		c.end(conn.Refused, 0, wire.CodeAuthRequired.Close())
 	case r.Token != "" || r.Password != "":
 		c.signIn(r)
+	case c.arrival.Principal != nil:
+		c.proceed(r)
 	case r.Username.IsZero():
 		c.refuseHello(r.Ref, chat.ErrAuthRequired)
 	case c.server.chat.IsClaimed():
@@ -53,7 +56,7 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 	err := c.enterVisitor()
 	if err == nil {
 		err = c.handler.Admit(func() (err error) {
-			c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.arrival.peer.Addr, resume)
+			c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.arrival.Peer.Addr, resume)
 			return err
 		})
 	}
@@ -67,12 +70,21 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 	c.welcome(e)
 }
 
+// proceed greets the account that has opened the connection.
+func (c *client) proceed(r *wire.Request) {
+	if err := c.handler.Admit(func() error { return nil }); err != nil {
+		c.refuseHello(r.Ref, err)
+		return
+	}
+	c.enterAccount(slices.Clone(r.Ref), r.Username, &account.Session{Principal: *c.arrival.Principal})
+}
+
 // signIn greets an account.
 func (c *client) signIn(r *wire.Request) {
-	accounts, at := c.server.config.Accounts, c.arrival.peer.Addr
+	accounts := c.server.config.Accounts
 	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
 	switch {
-	case !c.arrival.rules.TakesSecrets(c.arrival.peer):
+	case !c.arrival.TakesSecrets:
 		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
 		c.end(conn.Refused, 0, wire.CodeTLSRequired.Close())
 		return
@@ -88,7 +100,7 @@ func (c *client) signIn(r *wire.Request) {
 	}
 	var session account.Session
 	var err error
-	address := at.String()
+	address := c.arrival.Peer.Addr.String()
 	c.handler.Ask(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
@@ -120,10 +132,10 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 		c.refuseHello(ref, err)
 		return
 	}
-	at := c.arrival.peer.Addr
+	from := c.arrival.Peer.Addr
 	c.arrival = nil
 	c.rooms = new(rooms)
-	c.session = c.server.chat.Enter(c, id, at, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
+	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {

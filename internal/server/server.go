@@ -65,23 +65,23 @@ func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
 }
 
 // WebSocket returns kaban/1 over one connection on which the handshake of WebSocket
-// is done, without extensions and subprotocols. early is input that came with it. The
-// peer came to a listener with these rules.
-func (s *Server) WebSocket(early []byte, rules peer.Rules, p peer.Peer) conn.Protocol {
-	return protocol{s, &webSocket{early: early}, &rules, p}
+// is done, without extensions and subprotocols. early is input that came with it, and
+// caller is who has opened it.
+func (s *Server) WebSocket(early []byte, caller *account.Caller) conn.Protocol {
+	return protocol{server: s, web: &webSocket{early: early}, caller: caller}
 }
 
 // ServeWebSocket serves such a connection as one from a listener is.
-func (s *Server) ServeWebSocket(c net.Conn, early []byte, rules peer.Rules, p peer.Peer) {
-	s.manager.Delegate(c, s.WebSocket(early, rules, p))
+func (s *Server) ServeWebSocket(c net.Conn, early []byte, caller account.Caller) {
+	s.manager.Delegate(c, s.WebSocket(early, &caller))
 }
 
 // protocol is kaban/1 in a framing; nil: lines.
 type protocol struct {
 	server *Server
 	web    *webSocket
-	rules  *peer.Rules
-	peer   peer.Peer // of the WebSocket
+	rules  *peer.Rules     // of the listener, for lines
+	caller *account.Caller // of the WebSocket
 }
 
 func (p protocol) framing() framing {
@@ -93,14 +93,9 @@ func (p protocol) framing() framing {
 
 // Front implements conn.Protocol.
 func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, counts netip.Addr) {
-	a := newArrival(p.rules, p.peer, false)
-	if p.web == nil {
-		if !remote.IsValid() {
-			remote = netip.IPv6Loopback() // what is not TCP is on this machine
-		}
-		from, err := p.rules.Accept(remote)
-		a = newArrival(p.rules, from, true)
-		a.refused = err // the listener has refused it already
+	a := arriving(p.rules, remote)
+	if p.caller != nil {
+		a = &arrival{Caller: *p.caller}
 	}
 	return newClient(p.server, p.framing(), h, a), a.counts()
 }

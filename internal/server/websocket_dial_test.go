@@ -10,13 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
 
-	peers "kaban/internal/peer"
+	"kaban/internal/server"
 )
 
 // overWebSocket has the tests of this package connect over WebSocket instead of
@@ -45,8 +44,7 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		here, _ := peers.Loopback().Accept(netip.IPv6Loopback())
-		f.server.ServeWebSocket(conn, early, peers.Loopback(), here)
+		f.server.ServeWebSocket(conn, early, server.Here())
 	}))
 	f.t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()

@@ -181,10 +181,10 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 			SkipValidateParams: true, SkipValidateBody: true, // what the handlers say is more precise
 		}
 	}
-	huma.Register(api, operation("list-rooms", http.MethodGet, "/v1/rooms", "List the rooms", 400, 503), s.listRooms)
-	huma.Register(api, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Get the state of a room", 400, 404, 503), s.getRoom)
-	huma.Register(api, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List the members of a room", 400, 404, 503), s.listMembers)
-	huma.Register(api, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's log", 400, 404, 500, 503), s.listMessages)
+	register(s, api, toReaders, operation("list-rooms", http.MethodGet, "/v1/rooms", "List the rooms", 400, 503), s.listRooms)
+	register(s, api, toReaders, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Get the state of a room", 400, 404, 503), s.getRoom)
+	register(s, api, toReaders, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List the members of a room", 400, 404, 503), s.listMembers)
+	register(s, api, toReaders, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's log", 400, 404, 500, 503), s.listMessages)
 	post := operation("post-message", http.MethodPost, "/v1/rooms/{room}/messages", "Send a message to a room", 400, 403, 404, 409, 413, 415, 500, 503, 507)
 	post.Description = "Safe to repeat: the same id from the same author is stored once. The response comes after the message is stored."
 	draft := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Draft](), true, "Draft")
@@ -195,7 +195,10 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 		"201": {Description: "The message is stored.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
 	}
 	post.DefaultStatus = http.StatusCreated
-	huma.Register(api, post, s.postMessage)
+	register(s, api, toReaders, post, s.postMessage)
+	s.registerSessions(api, operation)
+	s.registerDevices(api, operation)
+	register(s, api, toAnybody, operation("get-server", http.MethodGet, "/v1/server", "See how one comes in"), s.getServer)
 	return api.OpenAPI()
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"kaban"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
@@ -254,6 +255,7 @@ func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes,
 		if err != nil {
 			t.Fatal(err)
 		}
+		config.Accounts = account.New(s, account.Options{})
 		server, err := web.New(config, rooms, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -34,28 +34,40 @@ func (s *Server) routes() (http.Handler, error) {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(refuseOrigin))
+	s.programs = answerAll(programs)
+	identified := s.identify(s.programs)
 	return s.patient(s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isForPrograms(r.URL.Path) {
+		switch {
+		case !isForPrograms(r.URL.Path):
 			s.config.Page.ServeHTTP(w, r)
-			return
+		case strings.HasPrefix(r.URL.Path, "/v1/"):
+			identified.ServeHTTP(w, r)
+		default:
+			s.programs.ServeHTTP(w, r)
 		}
-		handler, pattern := programs.Handler(r)
-		if pattern == "" { // the mux knows which of 404 and 405 it is
-			other := statusOnly{header: w.Header()}
-			handler.ServeHTTP(&other, r)
-			if other.header.Get("Location") != "" { // or would lead elsewhere
-				other.header.Del("Location")
-				other.status = http.StatusNotFound
-			}
-			text := "there is nothing here; /openapi.json says what there is"
-			if other.status == http.StatusMethodNotAllowed {
-				text = "this takes " + other.header.Get("Allow") + " only"
-			}
-			refuse(w, other.status, text)
-			return
-		}
-		programs.ServeHTTP(w, r)
 	})))), nil
+}
+
+// answerAll has what no handler of a mux is for answered with a problem.
+func answerAll(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		other := statusOnly{header: w.Header()} // the mux knows which of 404 and 405 it is
+		handler.ServeHTTP(&other, r)
+		if other.header.Get("Location") != "" { // or would lead elsewhere
+			other.header.Del("Location")
+			other.status = http.StatusNotFound
+		}
+		text := "there is nothing here; /openapi.json says what there is"
+		if other.status == http.StatusMethodNotAllowed {
+			text = "this takes " + other.header.Get("Allow") + " only"
+		}
+		refuse(w, other.status, text)
+	})
 }
 
 // isHealth reports whether a path is what a load balancer asks for.
@@ -106,8 +118,11 @@ func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-func refuseOrigin(w http.ResponseWriter, _ *http.Request) {
-	refuse(w, http.StatusForbidden, "pages of this origin may not use this server; its operator can allow it with --origin")
+func refuseOrigin(w http.ResponseWriter, _ *http.Request) { writeProblem(w, originProblem()) }
+
+func originProblem() *Problem {
+	status := http.StatusForbidden
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: "pages of this origin may not use this server; its operator can allow it with --origin"}
 }
 
 // healthz says that the process answers.

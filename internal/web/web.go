@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
@@ -33,11 +34,16 @@ import (
 type Sockets interface {
 	// ServeWebSocket takes over a connection on which the handshake is done, without
 	// extensions and subprotocols. early is what the client has sent behind it.
-	ServeWebSocket(conn net.Conn, early []byte, rules peer.Rules, p peer.Peer)
+	// caller is who has opened it.
+	ServeWebSocket(conn net.Conn, early []byte, caller account.Caller)
 }
 
 // Config is what a Server can be told. Zero values mean the defaults.
 type Config struct {
+	// Accounts decides who somebody is. Required.
+	Accounts *account.Service
+	// Name is the server's name, such as "kaban/1.2.3". Default: kaban.
+	Name string
 	// Origins are further places that a page may come from to talk to this server,
 	// such as https://chat.example.org. The server's own
 	// address always is one. Their hosts are also names of this server, as needed
@@ -62,6 +68,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "kaban"
+	}
 	if c.Hooks == nil {
 		c.Hooks = noHooks{}
 	}
@@ -106,7 +115,8 @@ type Server struct {
 	reader      chat.User // anonymous: it has no name and only reads
 	sockets     Sockets
 	origins     origins
-	document    []byte // the OpenAPI document
+	document    []byte       // the OpenAPI document
+	programs    http.Handler // everything but the page; requests know who makes them
 	http        *http.Server
 	streams     streams
 	connections *connections
@@ -119,6 +129,9 @@ type Server struct {
 // and the dispatcher of the chat after that.
 func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	config = config.withDefaults()
+	if config.Accounts == nil {
+		return nil, errors.New("web: a server needs accounts")
+	}
 	allowed, err := parseOrigins(config.Origins)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kaban/client"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -52,6 +53,7 @@ type fixture struct {
 	manager    *conn.Manager
 	web        *web.Server
 	chat       *chat.Chat
+	accounts   *account.Service
 	log        *syncBuffer
 	client     *http.Client
 }
@@ -92,7 +94,11 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 	if f.manager, err = conn.New(conn.Config{Submit: rooms.Submit}); err != nil {
 		t.Fatal(err)
 	}
-	lines := server.New(server.Config{}, rooms, f.manager)
+	f.accounts = account.New(s, account.Options{
+		Log: config.Log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
+	})
+	config.Accounts = f.accounts
+	lines := server.New(server.Config{Accounts: f.accounts}, rooms, f.manager)
 	if f.web, err = web.New(config, rooms, lines); err != nil {
 		t.Fatal(err)
 	}
