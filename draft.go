@@ -2,6 +2,7 @@ package kaban
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -10,6 +11,13 @@ import (
 type Identity struct {
 	id   string
 	name Username
+}
+
+// Peer is whoever is at the other end of a connection or a request: an identity and
+// the address that it comes from. The zero address is this machine.
+type Peer struct {
+	Identity
+	Address netip.Addr
 }
 
 // The id of an identity starts with its type. An account therefore does not
@@ -62,9 +70,6 @@ func ParseIdentity(id string, name Username) (Identity, error) {
 	return Identity{}, fmt.Errorf("%q is not the id of an identity with the name %q", id, name)
 }
 
-// IdentityOf returns the identity with an id that ID returned, without its name.
-func IdentityOf(id string) Identity { return Identity{id: id} }
-
 // AuthorOf returns what other people may know about the author with an id that
 // Identity.ID returned: the id of the account, or "" for a visitor or a hook, and
 // whether it is a program. It does not allocate.
@@ -78,7 +83,7 @@ func AuthorOf(id string) (account string, bot bool) {
 	return "", strings.HasPrefix(id, hookPrefix)
 }
 
-// ID returns the stable id that logs keep. Message ids are unique per identity.
+// ID returns the stable id that logs keep. Message ids are unique per room and identity.
 func (i Identity) ID() string { return i.id }
 
 // Name returns the name that other people see.
@@ -122,7 +127,7 @@ type Draft struct {
 	Origin Origin // the connection it came from
 	Author Identity
 	Room   RoomName
-	ID     MessageID // unique among the drafts of the author
+	ID     MessageID // unique among the drafts of the author in the room
 	Kind   Kind
 	// Target is the sequence number of another entry in the same room that this
 	// one refers to, or 0.

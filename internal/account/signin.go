@@ -98,6 +98,14 @@ type Caller struct {
 	Principal    *Principal // nil if the handshake had no credential
 }
 
+// Host returns the address as this package stores it; "" if there is none.
+func (c *Caller) Host() string {
+	if !c.Peer.Addr.IsValid() {
+		return ""
+	}
+	return c.Peer.Addr.String()
+}
+
 // Device describes what signs in.
 type Device struct {
 	Name    string // such as "Firefox on Linux"; people can change it
@@ -153,10 +161,9 @@ func (c *change) signIn(way Way, device Device, proven proof, secret string) (Se
 		if err := people.Accounts.Put(c.Tx, &a); err != nil {
 			return Session{}, err
 		}
-		if err := c.expectRooms(&a, nil); err != nil {
+		if err := c.expectRooms(&a, nil, ""); err != nil {
 			return Session{}, err
 		}
-		c.changed(a.ID)
 	}
 	kept := people.Secret{
 		Hash: hashOf(secret), ID: newID(), Account: a.ID, Kind: people.SecretDevice,

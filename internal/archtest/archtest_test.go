@@ -224,6 +224,11 @@ var rules = map[string]rule{
 		nil,
 		"it tests the real binary from outside, and inspects its database",
 	},
+	"kaban/internal/product": {
+		[]string{"*"},
+		nil,
+		"it tests all front ends against package access",
+	},
 	"kaban/e2e/browser": {nil, nil, "it tests the page in a real browser"},
 	"kaban/e2e":         {nil, nil, "stories use only the real binary"},
 	"kaban/cmd/kaban": {

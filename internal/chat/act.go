@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,7 +42,7 @@ func (u User) Act(s *Subscription, origin kaban.Origin, a Act) (Send, error) {
 	}
 	deed := &deed{user: u, act: a, visits: s != nil}
 	return Send{
-		Draft:        kaban.Draft{Origin: origin, Author: *u.id, Room: a.Room, ID: a.ID, Kind: kind, Body: body},
+		Draft:        kaban.Draft{Origin: origin, Author: u.peer.Identity, Room: a.Room, ID: a.ID, Kind: kind, Body: body},
 		Terms:        &dispatch.Terms{Decide: deed.decide, Stored: deed.stored, Published: deed.tell},
 		Subscription: s,
 	}, nil
@@ -87,14 +86,15 @@ type deed struct {
 	visits bool // a user without an account is in the room
 
 	target  people.Account
-	visitor bool // the target has no account
-	private bool // the room has become private
+	visitor bool   // the target has no account
+	address string // the subject of a restriction for the network of such a target; "" if it is not known
+	private bool   // the room has become private
 }
 
 // decide runs in the transaction of the append.
 func (d *deed) decide(tx store.Tx) error {
 	u, a := d.user, &d.act
-	d.private = false
+	d.private, d.address = false, ""
 	exists, err := roomExists(tx, a.Room)
 	if err != nil {
 		return err
@@ -104,10 +104,13 @@ func (d *deed) decide(tx store.Tx) error {
 		return err
 	}
 	if !a.Subject.IsZero() {
-		if d.target, d.visitor, err = u.target(tx, &s, a.Subject); err != nil {
+		if d.target, d.visitor, err = u.target(tx, &s, a.Room, a.Subject); err != nil {
 			return err
 		}
 		s.Target.NewRoomRole = a.Role
+		if at, here := u.chat.names.Visiting(a.Subject); here && d.visitor {
+			d.address, _ = addressSubject(at)
+		}
 	}
 	actions := a.actions(&s)
 	if len(actions) == 0 {
@@ -119,14 +122,26 @@ func (d *deed) decide(tx store.Tx) error {
 				return err
 			}
 		}
-		if err := refusalOf(access.Can(action, s.Facts), action); err != nil {
+		if err := d.refusal(action, &s); err != nil {
 			return err
 		}
 	}
-	if err := d.apply(tx, &s); err != nil {
+	// What changes nobody's rights must not have everybody's decided anew.
+	changed, err := d.apply(tx, &s)
+	if err != nil || !changed {
 		return err
 	}
 	return tx.Bump(a.Room)
+}
+
+// refusal returns why an action is not allowed. In a room that the user knows of, it is
+// the person that there is not.
+func (d *deed) refusal(action access.Action, s *scene) error {
+	err := refusalOf(access.Can(action, s.Facts), action)
+	if errors.Is(err, ErrNotFound) && !d.act.Subject.IsZero() && access.Can(access.Know, s.Facts) == access.Allowed {
+		return ErrNobody
+	}
+	return err
 }
 
 func needsOtherOp(a access.Action) bool {
@@ -135,7 +150,7 @@ func needsOtherOp(a access.Action) bool {
 
 // actions returns what must be allowed for an act.
 func (a *Act) actions(s *scene) (all []access.Action) {
-	if a.Action == access.SetRoomRole && s.Who.Role >= kaban.RoleAdmin && s.Membership.Role == 0 {
+	if a.Action == access.SetRoomRole && a.Role == kaban.RoomRoleOp && s.Who.Role >= kaban.RoleAdmin && s.Membership.Role == 0 {
 		return []access.Action{access.Appoint}
 	}
 	if a.Action != 0 {
@@ -161,73 +176,56 @@ func (a *Act) actions(s *scene) (all []access.Action) {
 	return all
 }
 
-// apply changes the documents.
-func (d *deed) apply(tx store.Tx, s *scene) error {
+// apply changes the documents. It reports whether anybody's rights have changed.
+func (d *deed) apply(tx store.Tx, s *scene) (changed bool, err error) {
 	a := &d.act
 	switch a.Action {
 	case access.SetTopic:
 		s.room.Topic = a.Topic
-		return people.Rooms.Put(tx, &s.room)
+		return false, people.Rooms.Put(tx, &s.room)
 	case access.Invite:
 		return d.invite(tx, s)
 	case access.Kick:
-		return people.Leave(tx, &s.room, d.target.ID)
+		return true, people.Leave(tx, &s.room, d.target.ID)
 	case access.Ban, access.Mute:
-		return d.restrict(tx, s)
+		return true, d.restrict(tx, s)
 	case access.Unban, access.Unmute:
-		return d.lift(tx, s)
+		return true, d.lift(tx, s)
 	case access.SetRoomRole, access.Appoint:
 		return d.setRole(tx, s)
 	}
 	return d.set(tx, s)
 }
 
-func (d *deed) invite(tx store.Tx, s *scene) error {
+func (d *deed) invite(tx store.Tx, s *scene) (changed bool, err error) {
 	_, in, err := people.Members.Find(tx, s.room.Key, d.target.ID)
 	if err != nil || in {
-		return err
+		return false, err
 	}
 	from, err := firstVisible(tx, &s.room, d.act.Room)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return people.Enter(tx, &s.room, &people.Member{
+	return true, people.Enter(tx, &s.room, &people.Member{
 		Room: s.room.Key, Account: d.target.ID, Role: kaban.RoomRoleMember, From: from, Since: d.user.chat.now(),
 	})
 }
 
-// subjects returns whom a restriction of the target is for.
-func (d *deed) subjects() []string {
-	if !d.visitor {
-		return []string{accountIdentity(d.target.ID)}
-	}
-	subjects := []string{kaban.Visitor(d.act.Subject).ID()}
-	if at, here := d.user.chat.names.Visiting(d.act.Subject); here && at.IsValid() && !at.IsLoopback() {
-		subjects = append(subjects, people.AddressSubject(at.Unmap().String()))
-	}
-	return subjects
-}
-
 func (d *deed) restrict(tx store.Tx, s *scene) error {
-	now := d.user.chat.now()
-	until := d.act.Until
-	if d.visitor && (until == 0 || until > now+banOfVisitors) {
-		until = now + banOfVisitors
-	}
-	for _, subject := range d.subjects() {
-		r, err := people.Restrictions.Get(tx, s.room.Key, subject)
-		if err != nil && !errors.Is(err, people.ErrNotFound) {
-			return err
-		}
-		r.Room, r.Subject, r.By, r.Since, r.Reason = s.room.Key, subject, d.user.id.ID(), now, d.act.Reason
-		if d.act.Action == access.Ban {
-			r.Ban, r.Until = true, until
-		} else {
+	err := d.eachSubject(tx, s, func(r *people.Restriction, now int64) (bool, error) {
+		r.By, r.Since, r.Reason = d.user.peer.ID(), now, d.act.Reason
+		if d.act.Action == access.Mute {
 			r.Mute = true
+			return true, nil
 		}
-		if err := people.Restrictions.Put(tx, &r); err != nil {
-			return err
+		r.Ban, r.Until = true, d.act.Until
+		if most := now + banOfVisitors; d.visitor && (r.Until == 0 || r.Until > most) {
+			r.Until = most
 		}
+		return true, nil
+	})
+	if err != nil {
+		return err
 	}
 	if d.act.Action == access.Ban && !d.visitor {
 		return people.Leave(tx, &s.room, d.target.ID)
@@ -236,21 +234,60 @@ func (d *deed) restrict(tx store.Tx, s *scene) error {
 }
 
 func (d *deed) lift(tx store.Tx, s *scene) error {
-	for _, subject := range d.subjects() {
-		r, err := people.Restrictions.Get(tx, s.room.Key, subject)
-		if errors.Is(err, people.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
+	return d.eachSubject(tx, s, func(r *people.Restriction, _ int64) (bool, error) {
+		if kept, err := d.isMeantByOthers(tx, r); err != nil || kept {
+			return !kept, err
 		}
 		if d.act.Action == access.Unban {
 			r.Ban, r.Until = false, 0
 		} else {
 			r.Mute = false
 		}
+		return true, nil
+	})
+}
+
+// maxAlong is how many networks the restriction of a visitor's name, or names that of
+// a network, remembers; the newest count.
+const maxAlong = 16
+
+// eachSubject changes what moderation left the target in the room: an account, or the
+// name of a visitor and the networks that it was seen at. change reports whether it
+// changed something.
+func (d *deed) eachSubject(tx store.Tx, s *scene, change func(r *people.Restriction, now int64) (bool, error)) error {
+	first := accountIdentity(d.target.ID)
+	if d.visitor {
+		first = kaban.Visitor(d.act.Subject).ID()
+	}
+	name, err := people.Restrictions.Get(tx, s.room.Key, first)
+	if err != nil && !errors.Is(err, people.ErrNotFound) {
+		return err
+	}
+	if d.visitor && d.address != "" && !slices.Contains(name.Along, d.address) {
+		name.Along = append(name.Along, d.address)
+		name.Along = name.Along[max(0, len(name.Along)-maxAlong):]
+	}
+	now := d.user.chat.now()
+	for _, subject := range append([]string{first}, name.Along...) {
+		r := &name
+		if subject != first {
+			network, err := people.Restrictions.Get(tx, s.room.Key, subject)
+			if err != nil && !errors.Is(err, people.ErrNotFound) {
+				return err
+			}
+			if r = &network; !slices.Contains(r.Along, first) {
+				r.Along = append(r.Along, first)
+				r.Along = r.Along[max(0, len(r.Along)-maxAlong):]
+			}
+		}
+		r.Room, r.Subject = s.room.Key, subject
+		if changed, err := change(r, now); err != nil {
+			return err
+		} else if !changed {
+			continue
+		}
 		if r.Ban || r.Mute {
-			err = people.Restrictions.Put(tx, &r)
+			err = people.Restrictions.Put(tx, r)
 		} else {
 			err = people.Restrictions.Delete(tx, r.Room, r.Subject)
 		}
@@ -261,27 +298,46 @@ func (d *deed) lift(tx store.Tx, s *scene) error {
 	return nil
 }
 
-func (d *deed) setRole(tx store.Tx, s *scene) error {
-	if d.visitor {
-		return nil // a visitor's role cannot be any other
+// isMeantByOthers reports whether the restriction of a network stays because of another
+// name that was seen there.
+func (d *deed) isMeantByOthers(tx store.Tx, network *people.Restriction) (bool, error) {
+	own := kaban.Visitor(d.act.Subject).ID()
+	if !d.visitor || network.Subject == own {
+		return false, nil
 	}
-	m, err := people.Members.Get(tx, s.room.Key, d.target.ID)
-	if err != nil {
-		return err
+	for _, name := range network.Along {
+		if name == own {
+			continue
+		}
+		banned, muted, err := people.Restricted(tx, network.Room, name, d.user.chat.now())
+		if err != nil || banned && d.act.Action == access.Unban || muted && d.act.Action == access.Unmute {
+			return err == nil, err
+		}
 	}
-	m.Role = d.act.Role
-	return people.Members.Put(tx, &m)
+	return false, nil
 }
 
-func (d *deed) set(tx store.Tx, s *scene) error {
-	c := &d.act.Change
+func (d *deed) setRole(tx store.Tx, s *scene) (changed bool, err error) {
+	if d.visitor {
+		return false, nil // a visitor's role cannot be any other
+	}
+	m, err := people.Members.Get(tx, s.room.Key, d.target.ID)
+	if err != nil || m.Role == d.act.Role {
+		return false, err
+	}
+	m.Role = d.act.Role
+	return true, people.Members.Put(tx, &m)
+}
+
+func (d *deed) set(tx store.Tx, s *scene) (changed bool, err error) {
+	c, before := &d.act.Change, s.room
 	if c.Kind != 0 && c.Kind != s.room.Kind {
 		s.room.Kind, d.private = c.Kind, true
 	}
 	if c.Flags != nil {
 		flags, err := kaban.ParseRoomFlags(*c.Flags)
 		if err != nil {
-			return err
+			return false, err
 		}
 		s.room.Flags = flags&^kaban.FlagArchived | s.room.Flags&kaban.FlagArchived
 	}
@@ -294,7 +350,7 @@ func (d *deed) set(tx store.Tx, s *scene) error {
 			s.room.Flags |= kaban.FlagArchived
 		}
 	}
-	return people.Rooms.Put(tx, &s.room)
+	return s.room.Kind != before.Kind || s.room.Flags != before.Flags || s.room.History != before.History, people.Rooms.Put(tx, &s.room)
 }
 
 // stored runs once the entry is durable and before anybody is given it.
@@ -305,16 +361,10 @@ func (d *deed) stored(Receipt) {
 		return
 	}
 	switch {
-	case d.act.Action == access.Kick || d.act.Action == access.Ban:
-		reason := people.ChangeKicked
-		if d.act.Action == access.Ban {
-			reason = people.ChangeBanned
-		}
-		ids := identities(d.target.ID)
-		if d.visitor {
-			ids = []string{kaban.Visitor(d.act.Subject).ID()}
-		}
-		c.dispatcher.Expel(r, reason, func(identity string) bool { return slices.Contains(ids, identity) })
+	case d.act.Action == access.Kick:
+		d.expel(r, people.ChangeKicked)
+	case d.act.Action == access.Ban:
+		d.expel(r, people.ChangeBanned)
 	case d.private:
 		c.dispatcher.Unlist(r)
 		c.expelStrangers(r)
@@ -323,49 +373,13 @@ func (d *deed) stored(Receipt) {
 
 // tell has the accounts told for which the room is different now.
 func (d *deed) tell() {
-	c := d.user.chat
-	r := c.dispatcher.Peek(d.act.Room)
-	if r == nil {
-		return
-	}
-	if !d.act.Subject.IsZero() {
-		if d.target.ID != "" {
-			c.tell(d.target.ID, r.Name())
-		}
-		return
-	}
-	for _, identity := range r.Identities() {
-		if account, _ := kaban.AuthorOf(identity); account != "" {
-			c.tell(account, r.Name())
-		}
+	switch c := d.user.chat; {
+	case d.act.Subject.IsZero():
+		c.changed(d.act.Room)
+	case d.target.ID != "":
+		c.tell(d.target.ID, d.act.Room)
 	}
 }
-
-// expelStrangers ends the subscriptions of everybody that is not a member.
-func (c *Chat) expelStrangers(r *dispatch.Room) {
-	members := make(map[string]bool)
-	err := c.dispatcher.View(context.Background(), func(tx store.Tx) error {
-		for _, identity := range r.Identities() {
-			account, _ := kaban.AuthorOf(identity)
-			if account == "" {
-				continue
-			}
-			_, in, err := people.Members.Find(tx, r.Name().Key(), account)
-			if err != nil {
-				return err
-			}
-			members[identity] = in
-		}
-		return nil
-	})
-	if err != nil { // nobody stays for certain
-		clear(members)
-	}
-	c.dispatcher.Expel(r, reasonGone, func(identity string) bool { return !members[identity] })
-}
-
-// reasonGone is why somebody must leave whose right to be in a room has gone.
-const reasonGone = "gone"
 
 // firstVisible returns the first entry that somebody may see that joins a room now.
 func firstVisible(tx store.Tx, r *people.Room, name kaban.RoomName) (uint64, error) {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +62,11 @@ type (
 var (
 	// ErrNotFound says that there is no such room, as far as the identity may know.
 	ErrNotFound = dispatch.ErrNotFound
+	// ErrNoDirect is the ErrNotFound of a direct room, which nobody makes by joining.
+	ErrNoDirect = fmt.Errorf("no direct room: %w", ErrNotFound)
+	// ErrNobody is the ErrNotFound that says that there is no such person, as far as the
+	// identity may know.
+	ErrNobody = fmt.Errorf("no such person: %w", ErrNotFound)
 	// ErrNotJoined says that only members of the room may do this.
 	ErrNotJoined = errors.New("not in the room")
 	// ErrForbidden says that the identity may not do this.
@@ -128,6 +134,9 @@ type Options struct {
 type Chat struct {
 	dispatcher *dispatch.Dispatcher
 	names      session.Registry
+	news       news
+	reloading  sync.Mutex
+	tasksLeft  atomic.Bool // some have failed
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	newRooms   *newRooms
@@ -136,7 +145,8 @@ type Chat struct {
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
-// call. It reads the settings and the kinds of all rooms.
+// call. It reads the settings and the kinds of all rooms, and finishes what changes of
+// accounts have left to be done in rooms.
 func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, error) {
 	if options.MaxContent <= 0 {
 		options.MaxContent = kaban.DefaultMaxContent
@@ -152,7 +162,29 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		return nil, err
 	}
 	d.SetJudge(c.judge)
+	d.SetOnDirect(c.grew)
+	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
+	if err := c.runAllTasks(ctx); err != nil {
+		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
+	}
 	return c, nil
+}
+
+// Close ends what the chat does by itself. It is called before the dispatcher is
+// closed.
+func (c *Chat) Close() {
+	c.names.Close()
+	c.news.close()
+}
+
+// renewed returns when the credential of a session expires, unless it has.
+func (c *Chat) renewed(s *Session, until int64) (later int64, ok bool) {
+	err := c.dispatcher.View(context.Background(), func(tx store.Tx) error {
+		kept, err := people.Secrets.WithID(tx, s.Credential.ID)
+		later = kept.Expires
+		return err
+	})
+	return later, err == nil && later != until
 }
 
 // unlist takes the rooms that are not public out of the list of rooms.
@@ -191,6 +223,10 @@ func (c *Chat) MaxContent() int { return c.maxContent }
 // session.Registry. It returns ErrReserved and ErrTaken.
 func (c *Chat) Claim(owner Owner, id kaban.Identity, address netip.Addr, resume string) (*Session, error) {
 	s, err := c.names.Claim(owner, id, address, resume)
+	if err == nil && !c.isOpen() { // whoever closed it did not see this connection
+		c.names.Release(s)
+		err = ErrAuthRequired
+	}
 	if err != nil {
 		return nil, c.count(err)
 	}
@@ -248,6 +284,14 @@ func (c *Chat) Counts() Counts {
 		Sessions: n.sessions.Load(), Joins: n.joins.Load(), Watches: n.watches.Load(), Sends: n.sends.Load(),
 		Posts: n.posts.Load(), Pages: n.pages.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
 	}
+}
+
+// missing returns an error about a room as it is if the room is a direct one.
+func missing(name kaban.RoomName, err error) error {
+	if name.IsDirect() && errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNobody) {
+		return ErrNoDirect
+	}
+	return err
 }
 
 // refusalOf returns the error that says a verdict, nil if it allows.

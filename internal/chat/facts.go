@@ -1,14 +1,14 @@
 package chat
 
 import (
-	"context"
 	"errors"
-	"fmt"
+	"net/netip"
 
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/people"
 	"kaban/internal/store"
+	"kaban/internal/tcp"
 )
 
 // readServer reads the facts about the server.
@@ -37,40 +37,6 @@ func readServer(tx store.Tx) (f access.Server, err error) {
 		}
 	}
 	return f, nil
-}
-
-// isOpen reports whether visitors may do everything that a room allows.
-func (c *Chat) isOpen() bool { return c.server.Load().Admission == access.Open }
-
-// Reload reads the facts about the server again after the settings or the owners have
-// changed, and has all rights decided anew.
-func (c *Chat) Reload(ctx context.Context) error {
-	var server access.Server
-	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-		server, err = readServer(tx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read the settings: %w", err)
-	}
-	c.server.Store(&server)
-	c.dispatcher.Invalidate()
-	return nil
-}
-
-// AccountChanged has all rights decided anew after the role or the status of an
-// account has changed, or the owner of a bot.
-func (c *Chat) AccountChanged(string) { c.reload() }
-
-// SettingChanged is AccountChanged after a setting of the server has changed.
-func (c *Chat) SettingChanged(string) { c.reload() }
-
-// reload is Reload in which a failure closes the server to visitors until the next one.
-func (c *Chat) reload() {
-	if err := c.Reload(context.Background()); err != nil {
-		c.server.Store(&access.Server{})
-		c.dispatcher.Invalidate()
-	}
 }
 
 // scene is what a transaction says about somebody in a room.
@@ -134,17 +100,16 @@ func readRoom(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
 // visitorFacts adds the facts about a user without an account.
 func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	s.Who = access.Identity{
-		Active: true, Named: !u.id.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
+		Active: true, Named: !u.peer.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
 		Reach: reach(u.credential, s.room.Key), Writes: true,
 	}
 	if in {
 		s.Membership.Role = kaban.RoomRoleMember
 	}
 	s.Membership.Standing = access.Good
-	subjects := []string{u.id.ID()}
-	at := u.address
-	if at.IsValid() {
-		subjects = append(subjects, people.AddressSubject(at.String()))
+	subjects := []string{u.peer.ID()}
+	if at, ok := addressSubject(u.peer.Address); ok {
+		subjects = append(subjects, at)
 	}
 	for _, subject := range subjects {
 		standing, err := u.chat.standing(tx, s.room.Key, subject)
@@ -204,25 +169,30 @@ const maxOps = 1000
 
 // seekOtherOp notes whether a person other than the user is an op of the room.
 func (s *scene) seekOtherOp(tx store.Tx, except string) error {
-	ops, _, err := people.Members.Ops(tx, s.room.Key, maxOps)
+	other, err := hasOtherOp(tx, s.room.Key, except)
+	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
+	return err
+}
+
+// hasOtherOp reports whether an active person other than an account is an op of a room.
+func hasOtherOp(tx store.Tx, room, except string) (bool, error) {
+	ops, _, err := people.Members.Ops(tx, room, maxOps)
 	if err != nil {
-		return err
+		return false, err
 	}
-	other := false
 	for _, op := range ops {
 		if op.Account == except {
 			continue
 		}
 		account, err := people.Accounts.Get(tx, op.Account)
 		if err != nil && !errors.Is(err, people.ErrNotFound) {
-			return err
+			return false, err
 		}
-		if other = err == nil && !account.Bot && account.Status == people.StatusActive; other {
-			break
+		if err == nil && !account.Bot && account.Status == people.StatusActive {
+			return true, nil
 		}
 	}
-	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
-	return nil
+	return false, nil
 }
 
 // standing returns what moderation left an identity or an address in a room.
@@ -242,23 +212,26 @@ func (c *Chat) standing(tx store.Tx, room, subject string) (access.Standing, err
 	return access.Good, nil
 }
 
+// addressSubject returns the subject of a restriction for the network of an address,
+// or false for this machine, which may be everybody behind a proxy.
+func addressSubject(at netip.Addr) (string, bool) {
+	network := tcp.NetworkOf(at)
+	if !network.IsValid() {
+		return "", false
+	}
+	return people.AddressSubject(network.String()), true
+}
+
 // accountIdentity returns the id of the identity of an account.
 func accountIdentity(id string) string { return kaban.Account(id, kaban.Username{}).ID() }
 
-// target reads the facts about the person that an action is done to.
-func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Account, visitor bool, err error) {
+// target reads the facts about the person that an action in a room, if any, is done to.
+func (u User) target(tx store.Tx, s *scene, room kaban.RoomName, name kaban.Username) (t people.Account, visitor bool, err error) {
 	s.Target = access.Target{Whom: access.Other, Reachable: true}
 	t, err = people.Accounts.Named(tx, name)
 	switch {
 	case errors.Is(err, people.ErrNotFound):
-		// A visitor need not be here: a ban or a mute is for the name.
-		subject := kaban.Visitor(name)
-		if visitor = true; subject.ID() == u.id.ID() {
-			s.Target.Whom = access.Self
-		}
-		s.Target.RoomRole = kaban.RoomRoleMember
-		s.Target.Standing, err = u.chat.standing(tx, s.room.Key, subject.ID())
-		return people.Account{Username: name.String()}, true, err
+		return people.Account{Username: name.String()}, true, u.visitorTarget(tx, s, room, name)
 	case err != nil:
 		return people.Account{}, false, err
 	}
@@ -276,6 +249,9 @@ func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Accou
 	if s.Target.Standing, err = u.chat.standing(tx, s.room.Key, accountIdentity(t.ID)); err != nil {
 		return people.Account{}, false, err
 	}
+	if t.Status == people.StatusRemoved && !in && s.Target.Standing == access.Good {
+		s.Target.Whom = access.Nobody
+	}
 	if s.Who.Role == kaban.RoleGuest { // nobody else's rights depend on it
 		if s.Target.SharesRoom, err = sharesRoom(tx, u.account(), t.ID); err != nil {
 			return people.Account{}, false, err
@@ -287,6 +263,27 @@ func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Accou
 		return people.Account{}, false, err
 	}
 	return t, false, nil
+}
+
+// visitorTarget reads the facts about a person without an account. Visitors need not be
+// here: a ban or a mute is for the name, where visitors may come in. Where they may not,
+// nobody has the name but for what moderation left of them.
+func (u User) visitorTarget(tx store.Tx, s *scene, room kaban.RoomName, name kaban.Username) (err error) {
+	id := kaban.Visitor(name).ID()
+	if s.Target.Standing, err = u.chat.standing(tx, s.room.Key, id); err != nil {
+		return err
+	}
+	if r := u.chat.dispatcher.Peek(room); r != nil && r.Has(id) {
+		s.Target.RoomRole = kaban.RoomRoleMember
+	}
+	comes := s.room.Kind == kaban.RoomPublic && s.Server.Admission == access.Open
+	switch {
+	case id == u.peer.ID():
+		s.Target.Whom = access.Self
+	case s.Target.RoomRole == 0 && s.Target.Standing == access.Good && !comes:
+		s.Target.Whom = access.Nobody
+	}
+	return nil
 }
 
 // sharesRoom reports whether two accounts are in a room together.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"kaban"
@@ -41,11 +40,8 @@ func (e *NewRoomsError) Error() string {
 // Locate returns a place without asking the store, or false if that takes Find. It
 // never blocks.
 func (u User) Locate(room kaban.RoomName, start Start) (Place, bool) {
-	if !u.isPlain(room, u.chat.dispatcher.Peek(room)) {
-		return Place{}, false
-	}
 	found, ok := u.chat.dispatcher.Known(room, start)
-	return Place{Place: found}, ok
+	return Place{Place: found}, ok && u.isPlain(room, u.chat.dispatcher.Peek(room))
 }
 
 // Find returns a place in a room to join. An account becomes a member. A room that
@@ -114,11 +110,11 @@ func (u User) reserve(p Place, room kaban.RoomName) (Place, error) {
 
 // takeRoom counts a room that is to be made against the limit, which giveBack undoes.
 func (u User) takeRoom(room kaban.RoomName) (giveBack func(), err error) {
-	limits, name := u.chat.newRooms, u.id.Name().Key()
-	if wait := limits.take(name, u.address); wait > 0 {
+	limits, name := u.chat.newRooms, u.peer.Name().Key()
+	if wait := limits.take(name, u.peer.Address); wait > 0 {
 		return nil, &NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)}
 	}
-	return func() { limits.give(name, u.address) }, nil
+	return func() { limits.give(name, u.peer.Address) }, nil
 }
 
 // enter makes an account a member of a public room.
@@ -152,7 +148,7 @@ func (u User) Join(w Waker, member any, format Format, p Place) (*Subscription, 
 			return nil, Joined{}, err
 		}
 	}
-	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.id, p.Place)
+	s, joined, err := u.chat.dispatcher.Join(w, member, format, u.peer, p.Place)
 	if err != nil {
 		p.Abandon()
 		return nil, Joined{}, u.chat.count(err)
@@ -187,12 +183,12 @@ func (u User) watch(ctx context.Context, w Waker, format Format, room kaban.Room
 // FindToRead returns a place in a room to read without being a member. It blocks while
 // the store is asked. It returns ErrNotFound, ErrForbidden and ErrStale.
 func (u User) FindToRead(ctx context.Context, room kaban.RoomName, start Start) (p Place, err error) {
+	if p.Place, err = u.chat.dispatcher.Find(ctx, room, start); err != nil {
+		return Place{}, u.chat.count(err)
+	}
 	_, found, err := u.lookUp(ctx, access.Read, room)
 	if err != nil {
 		return Place{}, err
-	}
-	if p.Place, err = u.chat.dispatcher.Find(ctx, room, start); err != nil {
-		return Place{}, u.chat.count(err)
 	}
 	if p.Revision() != found.revision {
 		return Place{}, store.ErrStale
@@ -204,7 +200,7 @@ func (u User) FindToRead(ctx context.Context, room kaban.RoomName, start Start) 
 // WatchAt subscribes at a place that FindToRead has found. Only the waker's goroutine
 // calls it. It returns ErrNotFound, a *ResyncError and ErrStale.
 func (u User) WatchAt(w Waker, member any, format Format, p Place) (*Subscription, Joined, error) {
-	s, joined, err := u.chat.dispatcher.Watch(w, member, format, u.id, p.Place)
+	s, joined, err := u.chat.dispatcher.Watch(w, member, format, u.peer, p.Place)
 	if err != nil {
 		return nil, Joined{}, u.chat.count(err)
 	}
@@ -215,8 +211,8 @@ func (u User) WatchAt(w Waker, member any, format Format, p Place) (*Subscriptio
 // Leave ends a subscription; see dispatch.Dispatcher.Leave. If the room vanishes
 // with it and nothing sent there is under way, it does not count as made.
 func (u User) Leave(s *Subscription, underWay bool) {
-	if u.chat.dispatcher.Leave(s) && !underWay && !u.id.IsZero() {
-		u.chat.newRooms.give(u.id.Name().Key(), u.address)
+	if u.chat.dispatcher.Leave(s) && !underWay && !u.peer.IsZero() {
+		u.chat.newRooms.give(u.peer.Name().Key(), u.peer.Address)
 	}
 }
 
@@ -227,14 +223,14 @@ func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m 
 	if s == nil {
 		return Send{}, u.chat.count(refusalOf(access.NotJoined, access.Send))
 	}
-	d := m.Draft(*u.id, s.Room().Name(), id)
+	d := m.Draft(u.peer.Identity, s.Room().Name(), id)
 	d.Origin = origin
 	return Send{Draft: d, Subscription: s}, nil
 }
 
 // judge decides whether a member may send; see dispatch.Judge.
-func (c *Chat) judge(r *dispatch.Room, identity string, _ *dispatch.Rights, generation uint64) (*dispatch.Rights, error) {
-	account, _ := kaban.AuthorOf(identity)
+func (c *Chat) judge(r *dispatch.Room, member *kaban.Peer, _ *dispatch.Rights, generation uint64) (*dispatch.Rights, error) {
+	account, _ := kaban.AuthorOf(member.ID())
 	if account == "" && r.Revision() == 0 && c.isOpen() {
 		return c.openRights(generation), nil
 	}
@@ -243,7 +239,7 @@ func (c *Chat) judge(r *dispatch.Room, identity string, _ *dispatch.Rights, gene
 		if rights.Revision, err = tx.Revision(r.Name()); err != nil {
 			return err
 		}
-		u := c.As(kaban.IdentityOf(identity), netip.Addr{})
+		u := User{chat: c, peer: member}
 		s, err := u.scene(tx, r.Name(), true, true)
 		if err != nil {
 			return err

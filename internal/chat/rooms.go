@@ -34,9 +34,12 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 		action = access.CreatePrivate
 	}
 	change := people.RoomChange{Change: people.ChangeCreated, Kind: with.Kind}
-	if with.Flags != 0 {
-		flags := with.Flags.Texts()
+	if flags := (with.Flags &^ kaban.FlagArchived).Texts(); len(flags) > 0 {
 		change.Flags = &flags
+	}
+	if with.Flags.Has(kaban.FlagArchived) {
+		archived := true
+		change.Archived = &archived
 	}
 	giveBack, err := u.takeRoom(name)
 	if err != nil {
@@ -58,7 +61,7 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 			return ErrRoomTaken
 		}
 		room := people.Room{
-			Key: name.Key(), Name: name.String(), Kind: with.Kind, Flags: with.Flags &^ kaban.FlagArchived,
+			Key: name.Key(), Name: name.String(), Kind: with.Kind, Flags: with.Flags,
 			Topic: with.Topic, Creator: u.account(), Created: u.chat.now(),
 		}
 		if u.account() == "" { // a visitor is a member by its connection
@@ -146,7 +149,7 @@ func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people
 	}
 	for _, other := range others {
 		with := s
-		person, _, err := u.target(tx, &with, other)
+		person, _, err := u.target(tx, &with, kaban.RoomName{}, other)
 		if err != nil {
 			return nil, people.Room{}, err
 		}
@@ -156,7 +159,9 @@ func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people
 		if person.ID == "" {
 			with.Target.Whom = access.Nobody
 		}
-		if err := refusalOf(access.Can(access.OpenDirect, with.Facts), access.OpenDirect); err != nil {
+		if err := refusalOf(access.Can(access.OpenDirect, with.Facts), access.OpenDirect); errors.Is(err, ErrNotFound) {
+			return nil, people.Room{}, ErrNobody
+		} else if err != nil {
 			return nil, people.Room{}, err
 		}
 		if !slices.Contains(accounts, person.ID) {
@@ -189,7 +194,7 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 		return err
 	}
 	_, err = u.chat.dispatcher.Post(ctx, Send{
-		Draft: kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
+		Draft: kaban.Draft{Author: u.peer.Identity, Room: name, ID: id, Kind: kaban.KindRoom, Body: body},
 		Terms: &dispatch.Terms{
 			Unlisted: change.Kind != kaban.RoomPublic,
 			Decide:   decide,
@@ -212,11 +217,12 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 // Commit stores a send without a subscription in a room that there is. It blocks until
 // the entry is stored, or refused with the receipt's error. It returns ErrNotFound.
 func (u User) Commit(ctx context.Context, send Send) (Receipt, error) {
-	if _, err := u.chat.dispatcher.Lookup(ctx, send.Draft.Room); err != nil {
-		return Receipt{}, u.chat.count(err)
+	room := send.Draft.Room
+	if _, err := u.chat.dispatcher.Lookup(ctx, room); err != nil {
+		return Receipt{}, u.chat.count(missing(room, err))
 	}
 	receipt, err := u.chat.dispatcher.Post(ctx, send, func() {})
-	return receipt, u.chat.count(err)
+	return receipt, u.chat.count(missing(room, err))
 }
 
 // roomExists reports whether there is a room, with entries or without.
@@ -267,8 +273,9 @@ func (u User) Part(ctx context.Context, name kaban.RoomName) error {
 	}
 	expel := func() {
 		defer u.chat.tell(u.account(), name)
-		id := u.id.ID()
-		u.chat.dispatcher.Expel(r, reasonGone, func(identity string) bool { return identity == id })
+		id := u.peer.ID()
+		u.chat.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool { return reader.Peer.ID() == id })
+		u.chat.reviseBots(r)
 	}
 	if r != nil && u.isPrivate(ctx, name) {
 		return u.partWithEntry(ctx, name, leave, expel)
@@ -293,7 +300,7 @@ func (u User) isPrivate(ctx context.Context, name kaban.RoomName) bool {
 }
 
 func (u User) partWithEntry(ctx context.Context, name kaban.RoomName, leave func(store.Tx) error, expel func()) error {
-	body, err := people.EncodeChange(people.MemberChange{Subject: u.id.Name().String(), Change: people.ChangeLeft})
+	body, err := people.EncodeChange(people.MemberChange{Subject: u.peer.Name().String(), Change: people.ChangeLeft})
 	if err != nil {
 		return err
 	}
@@ -302,7 +309,7 @@ func (u User) partWithEntry(ctx context.Context, name kaban.RoomName, leave func
 		return err
 	}
 	_, err = u.Commit(ctx, Send{
-		Draft: kaban.Draft{Author: *u.id, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
+		Draft: kaban.Draft{Author: u.peer.Identity, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
 		Terms: &dispatch.Terms{Decide: leave, Stored: func(Receipt) { expel() }},
 	})
 	return err
@@ -361,5 +368,5 @@ func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *peop
 	if err == nil && changed {
 		u.chat.tell(u.account(), name)
 	}
-	return u.chat.count(err)
+	return u.chat.count(missing(name, err))
 }

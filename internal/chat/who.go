@@ -16,39 +16,38 @@ import (
 // those that belong to the goroutine of a Waker.
 type User struct {
 	chat       *Chat
-	id         *kaban.Identity     // never nil; shared with the session
+	peer       *kaban.Peer         // never nil; shared with the session
 	credential *session.Credential // nil without an account
-	address    netip.Addr          // of the peer; the zero value is this machine
 }
 
 // As returns what an identity without an account may do from an address. The zero
 // identity is an anonymous reader; the zero address is this machine.
 func (c *Chat) As(id kaban.Identity, address netip.Addr) User {
-	return User{chat: c, id: &id, address: address}
+	return User{chat: c, peer: &kaban.Peer{Identity: id, Address: address}}
 }
 
 // With returns what a connection or a request may do that has signed in to an account.
 func (c *Chat) With(id kaban.Identity, address netip.Addr, credential *Credential) User {
-	return User{chat: c, id: &id, address: address, credential: credential}
+	return User{chat: c, peer: &kaban.Peer{Identity: id, Address: address}, credential: credential}
 }
 
 // By returns what the holder of a session may do.
 func (c *Chat) By(s *Session) User {
-	return User{chat: c, id: &s.Identity, address: s.Address, credential: s.Credential}
+	return User{chat: c, peer: &s.Peer, credential: s.Credential}
 }
 
 // Identity returns who this is.
-func (u User) Identity() kaban.Identity { return *u.id }
+func (u User) Identity() kaban.Identity { return u.peer.Identity }
 
 // account returns the id of the account, or "".
 func (u User) account() string {
-	account, _ := kaban.AuthorOf(u.id.ID())
+	account, _ := kaban.AuthorOf(u.peer.ID())
 	return account
 }
 
 // isHook reports whether this is an incoming webhook.
 func (u User) isHook() bool {
-	account, program := kaban.AuthorOf(u.id.ID())
+	account, program := kaban.AuthorOf(u.peer.ID())
 	return program && account == ""
 }
 
@@ -76,7 +75,7 @@ func (u User) isPlain(name kaban.RoomName, r *dispatch.Room) bool {
 func (u User) plainFacts(exists, in bool) access.Facts {
 	f := access.Facts{
 		Server:     access.Server{Claim: access.Claimed, Admission: access.Open},
-		Who:        access.Identity{Active: true, Named: !u.id.IsZero(), Person: true, Reach: access.ReachServer, Writes: true},
+		Who:        access.Identity{Active: true, Named: !u.peer.IsZero(), Person: true, Reach: access.ReachServer, Writes: true},
 		Membership: access.Membership{Standing: access.Good},
 	}
 	if exists {
@@ -111,7 +110,7 @@ func (u User) rule(ctx context.Context, action access.Action, name kaban.RoomNam
 		}
 		return refusalOf(access.Can(action, r.Facts), action)
 	})
-	return r, u.chat.count(err)
+	return r, u.chat.count(missing(name, err))
 }
 
 // lookUp returns a room if the identity, which is not in it by this connection, may do
@@ -129,7 +128,7 @@ func (u User) lookUp(ctx context.Context, action access.Action, name kaban.RoomN
 	}
 	found, err := u.rule(ctx, action, name, r != nil)
 	if err == nil && r == nil {
-		err = ErrNotFound
+		err = missing(name, ErrNotFound)
 	}
 	return r, found, err
 }
@@ -139,10 +138,11 @@ func (u User) lookUp(ctx context.Context, action access.Action, name kaban.RoomN
 const maxRulings = 8
 
 // whileAllowed runs a read of a room that the user may do something in, until the
-// rights in the room are the same after it as before it: what it returns was allowed
+// rights in the room and on the server are the same after it as before it: what it returns was allowed
 // when it was read.
 func (u User) whileAllowed(ctx context.Context, action access.Action, name kaban.RoomName, read func(r *dispatch.Room, found ruling) error) error {
 	for range maxRulings {
+		generation := u.chat.dispatcher.Generation()
 		r, found, err := u.lookUp(ctx, action, name)
 		if err != nil {
 			return err
@@ -153,7 +153,7 @@ func (u User) whileAllowed(ctx context.Context, action access.Action, name kaban
 		if err := u.chat.dispatcher.Refresh(ctx, r); err != nil {
 			return u.chat.count(err)
 		}
-		if r.Revision() == found.revision {
+		if r.Revision() == found.revision && u.chat.dispatcher.Generation() == generation {
 			return nil
 		}
 	}

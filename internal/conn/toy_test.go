@@ -405,7 +405,7 @@ func TestToyProtocolExpelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	room := d.Peek(den)
-	d.Expel(room, "kicked", func(identity string) bool { return identity == "visitor:slow" })
+	d.Expel(room, "kicked", func(r dispatch.Reader) bool { return r.Peer.ID() == "visitor:slow" })
 	if room.Members() != 1 {
 		t.Errorf("%d members after expelling one of two", room.Members())
 	}

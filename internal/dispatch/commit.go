@@ -198,6 +198,9 @@ func (c *committer) commit(sends []Send) {
 	failpoint.Point("publish.before")
 	for i := range c.rooms {
 		c.publish(ctx, &c.rooms[i])
+		if call := c.dispatcher.onDirect; call != nil && c.rooms[i].name.IsDirect() {
+			call(c.rooms[i].name)
+		}
 		clear(c.rooms[i].entries)
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}

@@ -185,7 +185,7 @@ func tryJoin(d *Dispatcher, w Waker, format Format, user kaban.Username, room ka
 			return nil, Joined{}, err
 		}
 	}
-	return d.Join(w, w, format, new(kaban.Visitor(user)), place)
+	return d.Join(w, w, format, &kaban.Peer{Identity: kaban.Visitor(user)}, place)
 }
 
 func join(t testing.TB, d *Dispatcher, r *reader, room, user string, start Start) *Subscription {

@@ -174,7 +174,8 @@ type Dispatcher struct {
 	looks  map[string]*Room         // the same, by the looks other than the key
 
 	judge      Judge
-	generation atomic.Uint64 // of the rights on the server; see Invalidate
+	onDirect   func(kaban.RoomName) // nil: nothing
+	generation atomic.Uint64        // of the rights on the server; see Invalidate
 
 	budget    *budget
 	presence  presence

@@ -1,13 +1,34 @@
 package dispatch
 
+import "kaban"
+
 // Expulsion is the end of a subscription whose holder must leave the room.
 type Expulsion struct {
 	// Reason is what its front end says, such as "kicked".
 	Reason string
 }
 
-// Expel ends the subscriptions of the identities that a function selects by their
-// ids; "" is an anonymous reader.
+// Reader is whom a subscription belongs to.
+type Reader struct {
+	Peer    *kaban.Peer // never changes; its identity is zero for an anonymous reader
+	Watches bool        // the subscription is no membership
+}
+
+// Readers returns whom the subscriptions of the room belong to, one for each.
+func (r *Room) Readers() []Reader {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	readers := make([]Reader, 0, r.readers)
+	for _, a := range r.audiences {
+		for _, s := range a.members {
+			readers = append(readers, s.Reader())
+		}
+	}
+	return readers
+}
+
+// Expel ends the subscriptions that a function selects; it is called with the room
+// locked.
 // From now on Next returns no entry of theirs any more, not even those that were
 // owed already: only the rest of one that is half given, the receipts of sends
 // under way, and then the expulsion. They stop counting as members at once; their
@@ -15,14 +36,14 @@ type Expulsion struct {
 //
 // It may be called from any goroutine. A committer that calls it before it
 // publishes an entry keeps that entry from them.
-func (d *Dispatcher) Expel(r *Room, reason string, selected func(identity string) bool) {
+func (d *Dispatcher) Expel(r *Room, reason string, selected func(Reader) bool) {
 	expelled := &Expulsion{Reason: reason}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	changed := false
 	for _, a := range r.audiences {
 		for _, s := range a.members {
-			if !selected(s.user.ID()) || !s.expelled.CompareAndSwap(nil, expelled) {
+			if !selected(s.Reader()) || !s.expelled.CompareAndSwap(nil, expelled) {
 				continue
 			}
 			changed = r.uncountLocked(s) || changed

@@ -21,9 +21,9 @@ func assertExpelled(r *reader, s *Subscription, max int) {
 }
 
 // is selects one identity.
-func is(t testing.TB, user string) func(string) bool {
+func is(t testing.TB, user string) func(Reader) bool {
 	id := kaban.Visitor(storetest.Username(t, user)).ID()
-	return func(identity string) bool { return identity == id }
+	return func(r Reader) bool { return r.Peer.ID() == id }
 }
 
 func TestExpelledReadersAreGivenNothingMore(t *testing.T) {
@@ -107,7 +107,7 @@ func TestARoomWithExpelledReadersOnly(t *testing.T) {
 	bob := newReader(t)
 	b := join(t, d, bob, "den", "bob", Start{})
 	d.Submit([]Send{send(t, b, "bob", "1", "one")})
-	d.Expel(b.Room(), "kicked", func(string) bool { return true })
+	d.Expel(b.Room(), "kicked", func(Reader) bool { return true })
 	ann := newReader(t)
 	a := join(t, d, ann, "den", "ann", Start{Resume: true})
 	d.Submit([]Send{send(t, a, "ann", "2", "two")})

@@ -104,7 +104,7 @@ func TestAHintBeforeTheFirstReaderIsKept(t *testing.T) {
 	elsewhere(t, s, "lobby", "c1")
 	d.Grown(lobby, 1)
 	alice := newReader(t)
-	a, joined, err := d.Join(alice, alice, plain, new(kaban.Visitor(storetest.Username(t, "alice"))), place)
+	a, joined, err := d.Join(alice, alice, plain, &kaban.Peer{Identity: kaban.Visitor(storetest.Username(t, "alice"))}, place)
 	if err != nil || joined.Head != 0 {
 		t.Fatalf("joined %+v, %v", joined, err)
 	}
@@ -140,7 +140,7 @@ func TestACursorFromAnotherNodeIsAheadOfTheHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := newReader(t)
-	a := &Subscription{member: alice, user: new(kaban.Identity)}
+	a := &Subscription{member: alice, user: new(kaban.Peer)}
 	joined, _, err := d.enter(alice, plain, place, a) // and does not publish what the store has
 	if err != nil || joined.Head != 3 || a.Room().Head() != 0 {
 		t.Fatalf("joined %+v, %v, with %d published", joined, err, a.Room().Head())
@@ -190,7 +190,7 @@ func TestARoomThatAnotherDispatcherMade(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, _, err = d.Watch(sleeper{}, nil, plain, new(kaban.Identity), place)
+			_, _, err = d.Watch(sleeper{}, nil, plain, new(kaban.Peer), place)
 			return err
 		}},
 		{"join", func(d *Dispatcher, name kaban.RoomName) error { // although it is one too many, and looks like another
@@ -201,7 +201,7 @@ func TestARoomThatAnotherDispatcherMade(t *testing.T) {
 			if place.IsNew() {
 				return errors.New("it is new")
 			}
-			_, _, err = d.Join(sleeper{}, nil, plain, new(kaban.Identity), place)
+			_, _, err = d.Join(sleeper{}, nil, plain, new(kaban.Peer), place)
 			return err
 		}},
 		{"post", func(d *Dispatcher, name kaban.RoomName) error {

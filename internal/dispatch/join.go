@@ -25,13 +25,16 @@ type Place struct {
 	start  Start
 	wanted kaban.RoomName // as it was asked for
 	isNew  bool
+	// generation is that of the server's rights when the place was looked for.
+	generation uint64
 
 	// Rights are what the member may do to begin with; nil is for the judge to say.
 	Rights *Rights
 }
 
 // Revision returns the revision of the room's rights that the place is of. Joining
-// fails with store.ErrStale if it is another one by then.
+// fails with store.ErrStale if it is another one by then. Rights are decided after the
+// place was found.
 func (p Place) Revision() uint64 { return p.state.Revision }
 
 // From keeps everything before an entry from the reader.
@@ -45,6 +48,7 @@ func (p Place) IsNew() bool { return p.isNew }
 // takes Find: for any Start but the head, and for a room without readers, which
 // may have grown elsewhere, unless the store does not block. It never blocks.
 func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
+	generation := d.Generation()
 	if start.Resume || start.Epoch != "" {
 		return Place{}, false
 	}
@@ -52,7 +56,7 @@ func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
 	case r == nil:
 		return Place{}, false
 	case !r.isUnread():
-		return Place{state: store.Room{Name: name, Oldest: 1, Revision: r.Revision()}, wanted: name}, true
+		return Place{state: store.Room{Name: name, Oldest: 1, Revision: r.Revision()}, wanted: name, generation: generation}, true
 	case d.inline:
 		p, err := d.Find(context.Background(), name, start)
 		return p, err == nil && !p.isNew
@@ -63,11 +67,12 @@ func (d *Dispatcher) Known(name kaban.RoomName, start Start) (Place, bool) {
 
 // Find asks the store for the room, and may block as long as that takes.
 func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start) (Place, error) {
+	generation := d.Generation()
 	state, err := d.store.Room(ctx, name)
 	if err != nil {
 		return Place{}, fmt.Errorf("state of %s: %w", name, err)
 	}
-	return Place{state: state, start: start, wanted: name, isNew: state.Head == 0 && state.Revision == 0 && d.Peek(name) == nil}, nil
+	return Place{state: state, start: start, wanted: name, generation: generation, isNew: state.Head == 0 && state.Revision == 0 && d.Peek(name) == nil}, nil
 }
 
 // Joined is the state of the room at the moment of joining.
@@ -82,8 +87,8 @@ type Joined struct {
 // must not change as long as the subscription lasts. Only the waker's goroutine calls it. The subscription may have something from the
 // start, without a Wake. Join returns a *ResyncError if the log cannot be
 // continued from there, ErrTooManyRooms, a *LookalikeError, and store.ErrStale if
-// the rights in the room have changed since the place was found.
-func (d *Dispatcher) Join(w Waker, member any, format Format, user *kaban.Identity, p Place) (*Subscription, Joined, error) {
+// the rights in the room, or on the server, have changed since the place was found.
+func (d *Dispatcher) Join(w Waker, member any, format Format, user *kaban.Peer, p Place) (*Subscription, Joined, error) {
 	return d.subscribe(w, format, p, &Subscription{member: member, user: user})
 }
 
@@ -91,7 +96,7 @@ func (d *Dispatcher) Join(w Waker, member any, format Format, user *kaban.Identi
 // the zero value, an anonymous reader. A watcher is not a member:
 // presence and the count of members leave it out, and it cannot send. Otherwise
 // it is like Join. It also returns ErrNotFound.
-func (d *Dispatcher) Watch(w Waker, member any, format Format, user *kaban.Identity, p Place) (*Subscription, Joined, error) {
+func (d *Dispatcher) Watch(w Waker, member any, format Format, user *kaban.Peer, p Place) (*Subscription, Joined, error) {
 	return d.subscribe(w, format, p, &Subscription{member: member, user: user, watches: true})
 }
 
@@ -122,7 +127,7 @@ func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (jo
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known := r.revision.Load(); known > p.state.Revision {
+	if r.revision.Load() > p.state.Revision || d.Generation() != p.generation {
 		return Joined{}, 0, store.ErrStale
 	}
 	r.reach(p.state.Revision)

@@ -93,7 +93,7 @@ func TestWatch(t *testing.T) {
 	if _, err := d.Post(t.Context(), Send{Draft: storetest.Draft(t, "lobby", "bot", "1", "before")}, func() {}); err != nil {
 		t.Fatal(err)
 	}
-	w, joined, err := d.Watch(watcher, watcher, plain, new(kaban.Identity), place)
+	w, joined, err := d.Watch(watcher, watcher, plain, new(kaban.Peer), place)
 	if err != nil || joined.Members != 0 || joined.Head != 1 {
 		t.Fatalf("got %+v, %v", joined, err)
 	}
@@ -121,12 +121,12 @@ func TestWatch(t *testing.T) {
 	}
 	watcher.until(w, 3)
 	d.Leave(w)
-	if _, _, err := d.Watch(watcher, watcher, plain, new(kaban.Identity), Place{state: store.Room{Name: storetest.RoomName(t, "nowhere")}}); !errors.Is(err, ErrNotFound) {
+	if _, _, err := d.Watch(watcher, watcher, plain, new(kaban.Peer), Place{state: store.Room{Name: storetest.RoomName(t, "nowhere")}}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 	// A room without entries exists as long as it has a watcher.
 	b := join(t, d, newReader(t), "empty", "bob", Start{})
-	watched, _, err := d.Watch(watcher, watcher, plain, new(kaban.Identity), Place{state: store.Room{Name: storetest.RoomName(t, "empty"), Oldest: 1}})
+	watched, _, err := d.Watch(watcher, watcher, plain, new(kaban.Peer), Place{state: store.Room{Name: storetest.RoomName(t, "empty"), Oldest: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

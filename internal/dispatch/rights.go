@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"kaban"
+
 	"kaban/internal/store"
 )
 
@@ -24,17 +26,22 @@ type Rights struct {
 	Lasting bool
 }
 
-// Judge decides what an identity may do in a room: it returns rights of the given
+// Judge decides what a member may do in a room: it returns rights of the given
 // generation and of the revision that it has read. before are the last ones, nil if
 // there are none. It may ask the store. The committer calls it, with its lock held.
-type Judge func(r *Room, identity string, before *Rights, generation uint64) (*Rights, error)
+type Judge func(r *Room, member *kaban.Peer, before *Rights, generation uint64) (*Rights, error)
 
 // SetJudge sets what decides whether members may send; nil allows everything. It must
 // be called before the first send.
 func (d *Dispatcher) SetJudge(judge Judge) { d.judge = judge }
 
+// SetOnDirect sets what is called when something was published in a direct room. It
+// must not block. SetOnDirect must be called before the first send.
+func (d *Dispatcher) SetOnDirect(call func(room kaban.RoomName)) { d.onDirect = call }
+
 // Invalidate has the rights of all members decided anew before their next send,
-// because rights have changed that do not belong to one room.
+// because rights have changed that do not belong to one room. Places that were found
+// before it are stale.
 func (d *Dispatcher) Invalidate() { d.generation.Add(1) }
 
 // Generation returns the number of calls of Invalidate.
@@ -80,7 +87,7 @@ func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 	if before != nil && (before.Lasting || before.Revision == r.revision.Load() && before.Generation == generation) {
 		return before, nil
 	}
-	now, err := d.judge(r, s.user.ID(), before, generation)
+	now, err := d.judge(r, s.user, before, generation)
 	if err != nil {
 		return nil, fmt.Errorf("rights of a member of %s: %w", r.name, err)
 	}

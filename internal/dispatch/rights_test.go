@@ -19,14 +19,14 @@ var errMuted = errors.New("muted")
 // judgeOf returns a judge for rights that are one document of each identity: those
 // with one may not send. It counts its decisions.
 func judgeOf(s store.Store, decisions *atomic.Int64) Judge {
-	return func(r *Room, identity string, _ *Rights, generation uint64) (*Rights, error) {
+	return func(r *Room, member *kaban.Peer, _ *Rights, generation uint64) (*Rights, error) {
 		decisions.Add(1)
 		rights := &Rights{Generation: generation}
 		err := s.View(context.Background(), func(tx store.Tx) (err error) {
 			if rights.Revision, err = tx.Revision(r.Name()); err != nil {
 				return err
 			}
-			value, err := tx.Get(store.Key("muted", identity))
+			value, err := tx.Get(store.Key("muted", member.ID()))
 			if value != nil {
 				rights.Refusal = errMuted
 			}
@@ -222,7 +222,7 @@ func TestAPlaceOfOldRights(t *testing.T) {
 		deed := send(t, a, "ann", fmt.Sprint("deed", start.Resume), "x")
 		deed.Terms = &Terms{Decide: func(tx store.Tx) error { return tx.Bump(lobby) }}
 		d.Submit([]Send{deed})
-		if _, _, err := d.Join(bob, bob, plain, new(kaban.Visitor(storetest.Username(t, "bob"))), place); !errors.Is(err, store.ErrStale) {
+		if _, _, err := d.Join(bob, bob, plain, &kaban.Peer{Identity: kaban.Visitor(storetest.Username(t, "bob"))}, place); !errors.Is(err, store.ErrStale) {
 			t.Errorf("%+v: %v", start, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -57,18 +56,18 @@ func (r *Room) Name() kaban.RoomName { return r.name }
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
 
-// Identities returns the ids of all identities with a subscription, "" for anonymous
-// readers.
-func (r *Room) Identities() []string {
+// Has reports whether an identity has a subscription as a member.
+func (r *Room) Has(identity string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seen := make(map[string]struct{})
 	for _, a := range r.audiences {
 		for _, s := range a.members {
-			seen[s.user.ID()] = struct{}{}
+			if s.counted && s.user.ID() == identity {
+				return true
+			}
 		}
 	}
-	return slices.Collect(maps.Keys(seen))
+	return false
 }
 
 // Members returns the number of members.

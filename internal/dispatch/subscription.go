@@ -36,26 +36,25 @@ type Subscription struct {
 	audience *Audience
 	member   any
 	tail     *tail
-	user     *kaban.Identity // the zero value is an anonymous reader
+	user     *kaban.Peer // the zero value is an anonymous reader
 
 	receipts    atomic.Pointer[receiptQueue] // nil until the first
 	outstanding int32                        // sends whose receipt was not taken yet
 	index       int32                        // in audience.members; guarded by Room.mu
-	left        bool                         // Leave was called: Next returns nothing
-	watches     bool                         // is not a member
-	counted     bool                         // counts as a member; guarded by Room.mu
 	expelled    atomic.Pointer[Expulsion]    // nil unless it must leave
 	rights      atomic.Pointer[Rights]       // nil until the first decision
 
+	seq     uint64 // everything up to here was given
+	at      position
+	page    *page  // read by Fetch, from seq on
+	partial uint32 // bytes that were given of the entry after seq
+	pages   uint8  // read by Fetch in a row
+	left    bool   // Leave was called: Next returns nothing
+	watches bool   // is not a member
 	// Marked belongs to the waker, which may set it for a subscription that it has
 	// noted already.
-	Marked bool
-
-	seq     uint64 // everything up to here was given
-	partial uint32 // bytes that were given of the entry after seq
-	at      position
-	page    *page // read by Fetch, from seq on
-	pages   uint8 // read by Fetch in a row
+	Marked  bool
+	counted bool // counts as a member; guarded by Room.mu
 }
 
 // Room returns the room of the subscription.
@@ -66,6 +65,9 @@ func (s *Subscription) Watches() bool { return s.watches }
 
 // Member returns the member that Join was given.
 func (s *Subscription) Member() any { return s.member }
+
+// Reader returns whom the subscription belongs to. Anybody may call it.
+func (s *Subscription) Reader() Reader { return Reader{s.user, s.watches} }
 
 // Seq returns the sequence number up to which everything was given.
 func (s *Subscription) Seq() uint64 { return s.seq }

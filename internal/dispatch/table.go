@@ -157,6 +157,18 @@ func following[V any](m *btree.Map[string, V], after string, limit int, take fun
 	return more
 }
 
+// InUse returns the rooms that have readers.
+func (d *Dispatcher) InUse() (rooms []*Room) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.rooms {
+		if !r.isUnread() {
+			rooms = append(rooms, r)
+		}
+	}
+	return rooms
+}
+
 // Peek returns a room that this dispatcher knows, or nil. It never blocks.
 func (d *Dispatcher) Peek(name kaban.RoomName) *Room {
 	d.mu.Lock()
@@ -187,6 +199,12 @@ func (d *Dispatcher) Room(ctx context.Context, name kaban.RoomName) (RoomInfo, e
 		}
 	}
 	return r.info(), nil
+}
+
+// CountBy counts the entries of a room by an author; see store.Store. It may block
+// while the store is asked.
+func (d *Dispatcher) CountBy(ctx context.Context, name kaban.RoomName, author string, page store.Page) (int, error) {
+	return d.store.CountBy(ctx, name, author, page)
 }
 
 // stored asks the store for the state of a room. It adds a room that this

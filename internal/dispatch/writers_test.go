@@ -162,9 +162,9 @@ func (m *twoWriters) enter(f *followerAt, room string, start Start) {
 	var joined Joined
 	watch := rapid.Bool().Draw(m.rt, "watch") && stored > 0
 	if watch {
-		f.s, joined, err = d.Watch(f.reader, f.reader, plain, new(kaban.Identity), place)
+		f.s, joined, err = d.Watch(f.reader, f.reader, plain, new(kaban.Peer), place)
 	} else {
-		f.s, joined, err = d.Join(f.reader, f.reader, plain, new(kaban.Visitor(storetest.Username(m.t, f.user))), place)
+		f.s, joined, err = d.Join(f.reader, f.reader, plain, &kaban.Peer{Identity: kaban.Visitor(storetest.Username(m.t, f.user))}, place)
 	}
 	var resync *ResyncError
 	switch {

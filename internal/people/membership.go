@@ -33,9 +33,10 @@ func (t *members) Find(tx store.Tx, room, account string) (m Member, ok bool, er
 	return m, true, nil
 }
 
-// Enter adds or replaces a membership and keeps the room's count of them. It stores
-// the room.
+// Enter adds or replaces a membership, which gets the name of the room, and keeps the
+// room's count of them. It stores the room.
 func Enter(tx store.Tx, r *Room, m *Member) error {
+	m.Name = r.Name
 	_, known, err := Members.Find(tx, r.Key, m.Account)
 	if err != nil {
 		return err
@@ -62,8 +63,8 @@ func Leave(tx store.Tx, r *Room, account string) error {
 	return Members.Delete(tx, r.Key, account)
 }
 
-// AddressSubject is the subject of a restriction for an address.
-func AddressSubject(address string) string { return "address:" + address }
+// AddressSubject is the subject of a restriction for a network.
+func AddressSubject(network string) string { return "address:" + network }
 
 // Restricted returns what moderation left an identity in a room at a time. A ban
 // that is over is none.

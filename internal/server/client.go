@@ -26,16 +26,16 @@ type client struct {
 	framing framing
 	reader  *wire.Reader
 
-	session   *chat.Session // nil before welcome and after the end
 	arrival   *arrival      // nil once the hello is accepted
 	quota     *quota        // nil: not limited
+	session   *chat.Session // nil before welcome and after the end
 	request   *wire.Request // of the read step; nil between steps, unless it is held
 	held      bool          // the request was read and waits for room
 	badFrames uint8         // in a row
 	proof     proof         // that the client has got its welcome
 	closed    bool          // Close was called
-	rooms     *rooms        // of an account; nil for a visitor
 	close     uint16        // code of a WebSocket's close frame; 0: the reason's
+	rooms     *rooms        // of an account; nil for a visitor
 }
 
 // proof is how far it is clear that a client has got its welcome. Frames that came

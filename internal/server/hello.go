@@ -100,8 +100,8 @@ func (c *client) signIn(r *wire.Request) {
 	}
 	var session account.Session
 	var err error
-	address := c.arrival.Peer.Addr.String()
-	c.handler.Ask(func(ctx context.Context) {
+	address := c.arrival.Host()
+	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
 		} else {
@@ -135,7 +135,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 	from := c.arrival.Peer.Addr
 	c.arrival = nil
 	c.rooms = new(rooms)
-	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly})
+	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {
@@ -156,7 +156,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 func (c *client) welcome(e *wire.Event) {
 	name := c.session.Identity.Name()
 	c.reader.SetLimit(wire.MaxFrame)
-	c.reader.SetAuthor(name)
+	c.reader.SetAuthor(&c.session.Identity)
 	e.Username, e.Server = name.String(), c.server.config.Name
 	e.Limits = wire.Limits{
 		Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame, Topic: wire.MaxTopic, Reason: wire.MaxReason,

@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/base32"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -29,6 +30,8 @@ type Credential struct {
 	// Rooms are the keys of the only rooms in which it is valid. Nil is all.
 	Rooms    []string
 	ReadOnly bool
+	// Expires is when it expires, in Unix milliseconds; 0 is never.
+	Expires int64
 }
 
 // Owner is a connection that holds a name, or one of an account.
@@ -46,19 +49,40 @@ type Owner interface {
 
 // Session is a connection after its hello.
 type Session struct {
-	Identity kaban.Identity
+	kaban.Peer
 	// Credential is what an account signed in with; nil for visitors.
 	Credential *Credential
-	// Address is the address of the peer; the zero value is this machine.
-	Address netip.Addr
 
 	secret secret
 	owner  Owner
-	looks  []string // of the name of a visitor
+	more   *more // nil for most; guarded by Registry.mu
+}
+
+// more is what few sessions have, apart from them so that an idle one is small.
+type more struct {
+	// looks are readings of a visitor's name beside its key.
+	looks []string
 	// earlier are the secrets of the sessions that this one resumes, oldest first.
-	// They are valid until the client confirms that it has received Secret. Guarded
-	// by Registry.mu.
+	// They are valid until the client confirms that it has received Secret.
 	earlier []string
+}
+
+// looks returns the readings of the name beside its key.
+func (s *Session) looks() []string {
+	if s.more == nil {
+		return nil
+	}
+	return s.more.looks
+}
+
+// setEarlier sets the secrets that identify the client beside Secret.
+func (s *Session) setEarlier(secrets []string) {
+	switch {
+	case s.more != nil:
+		s.more.earlier = secrets
+	case len(secrets) > 0:
+		s.more = &more{earlier: secrets}
+	}
 }
 
 // maxEarlier is the maximum number of earlier secrets of a session.
@@ -74,7 +98,12 @@ func (s *Session) find(secret string) int {
 	return at
 }
 
-func (s *Session) secrets() []string { return append(slices.Clip(s.earlier), s.Secret()) }
+func (s *Session) secrets() []string {
+	if s.more == nil {
+		return []string{s.Secret()}
+	}
+	return append(slices.Clip(s.more.earlier), s.Secret())
+}
 
 // Secret returns what identifies the client when it resumes: 128 random bits.
 func (s *Session) Secret() string { return s.secret.String() }
@@ -99,7 +128,7 @@ func (s *Session) follow(before *Session, at int) {
 	if excess := len(kept) - maxEarlier; excess > 0 {
 		kept = slices.Delete(kept, 1, 1+excess)
 	}
-	s.earlier = kept
+	s.setEarlier(kept)
 }
 
 // Registry tracks the names in use. Connections hold a name; authors without a
@@ -108,21 +137,27 @@ type Registry struct {
 	mu       sync.Mutex
 	sessions map[string]*Session   // by Username.Key
 	speakers map[string]int        // by Username.Key
-	looks    map[string]look       // by Username.Looks
+	looks    map[string]look       // by those of Username.Looks that are no keys
 	accounts map[string][]*Session // by Identity.ID
+	expiries *expiries             // nil without Expire
 }
 
-// Enter notes a connection of an account, which may have many.
+// Enter notes a connection of an account, which may have many. Revoke is called when
+// the credential expires; see Expire.
 func (r *Registry) Enter(owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) *Session {
-	s := &Session{Identity: id, Credential: credential, Address: address, owner: owner}
+	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, Credential: credential, owner: owner}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.accounts == nil {
 		r.accounts = make(map[string][]*Session)
 	}
 	r.accounts[id.ID()] = append(r.accounts[id.ID()], s)
+	r.expiries.addLocked(s, credential.Expires)
 	return s
 }
+
+// hasLocked reports whether a session of an account goes on.
+func (r *Registry) hasLocked(s *Session) bool { return slices.Contains(r.accounts[s.ID()], s) }
 
 // Revoke has the connections of an account ended whose credentials are selected.
 // It returns how many they are.
@@ -141,6 +176,35 @@ func (r *Registry) Revoke(identity string, selected func(*Credential) bool) int 
 	return len(owners)
 }
 
+// RevokeVisitors has the connections of all visitors ended.
+func (r *Registry) RevokeVisitors() {
+	r.mu.Lock()
+	owners := make([]Owner, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		owners = append(owners, s.owner)
+	}
+	r.mu.Unlock()
+	for _, owner := range owners {
+		owner.Revoke()
+	}
+}
+
+// RevokeLike has the connections of visitors ended whose names look like a name.
+func (r *Registry) RevokeLike(name kaban.Username) {
+	looks := name.Looks()
+	r.mu.Lock()
+	owners := make(map[Owner]bool)
+	for _, l := range looks {
+		if s := r.sessions[r.nameLocked(l)]; s != nil {
+			owners[s.owner] = true
+		}
+	}
+	r.mu.Unlock()
+	for owner := range owners {
+		owner.Revoke()
+	}
+}
+
 // Tell calls Changed for the connections of an account. It returns how many they are.
 func (r *Registry) Tell(identity string, room kaban.RoomName) int {
 	r.mu.Lock()
@@ -153,6 +217,13 @@ func (r *Registry) Tell(identity string, room kaban.RoomName) int {
 		owner.Changed(room)
 	}
 	return len(owners)
+}
+
+// Online returns the ids of all identities of accounts that have a connection.
+func (r *Registry) Online() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.accounts))
 }
 
 // IsOnline reports whether an account has a connection.
@@ -179,12 +250,26 @@ type look struct {
 	count int    // uses of the name
 }
 
-// takeLocked records that a name with these looks is in use. It returns false if a
-// different name with one of them is. The first look is the key.
-func (r *Registry) takeLocked(looks []string) bool {
-	key := looks[0]
+// nameLocked returns the key of the name in use that has a reading, or "".
+func (r *Registry) nameLocked(reading string) string {
+	if r.sessions[reading] != nil || r.speakers[reading] > 0 {
+		return reading
+	}
+	return r.looks[reading].key
+}
+
+// takeLocked records that a name is in use that has these readings beside its key. It
+// returns false if a different name with one of them is.
+func (r *Registry) takeLocked(key string, looks []string) bool {
+	free := func(reading string) bool {
+		taken := r.nameLocked(reading)
+		return taken == "" || taken == key
+	}
+	if !free(key) {
+		return false
+	}
 	for _, l := range looks {
-		if taken, ok := r.looks[l]; ok && taken.key != key {
+		if !free(l) {
 			return false
 		}
 	}
@@ -218,7 +303,10 @@ func (r *Registry) Claim(owner Owner, id kaban.Identity, address netip.Addr, res
 	if kaban.IsReserved(id.Name()) {
 		return nil, ErrReserved
 	}
-	s := &Session{Identity: id, secret: newSecret(), Address: address, owner: owner, looks: looks}
+	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, secret: newSecret(), owner: owner}
+	if len(looks) > 1 {
+		s.more = &more{looks: looks[1:]}
+	}
 	replaced, err := r.put(s, resume)
 	if err != nil {
 		return nil, err
@@ -242,14 +330,14 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 	} else if resume != "" {
 		// The session it belongs to has ended in the meantime. A later attempt of the
 		// same client presents the same secret.
-		s.earlier = []string{resume}
+		s.setEarlier([]string{resume})
 	}
-	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(s.looks) {
+	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(name.Key(), s.looks()) {
 		return nil, ErrTaken
 	}
 	if holder != nil {
 		s.follow(holder, at)
-		r.giveLocked(holder.looks)
+		r.giveLocked(holder.looks())
 	}
 	r.sessions[name.Key()] = s
 	return holder, nil
@@ -260,7 +348,7 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 func (r *Registry) Confirm(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.earlier = nil
+	s.setEarlier(nil)
 }
 
 // Release frees the session's name, unless another session has replaced it, or takes
@@ -270,6 +358,7 @@ func (r *Registry) Release(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.Credential != nil {
+		r.expiries.removeLocked(s)
 		rest := slices.DeleteFunc(r.accounts[s.Identity.ID()], func(other *Session) bool { return other == s })
 		if r.accounts[s.Identity.ID()] = rest; len(rest) == 0 {
 			delete(r.accounts, s.Identity.ID())
@@ -278,7 +367,7 @@ func (r *Registry) Release(s *Session) {
 	}
 	if r.sessions[name.Key()] == s {
 		delete(r.sessions, name.Key())
-		r.giveLocked(s.looks)
+		r.giveLocked(s.looks())
 	}
 }
 
@@ -286,13 +375,13 @@ func (r *Registry) Release(s *Session) {
 // once. Several callers may borrow the same name at a time; no connection can claim
 // it meanwhile. Speak may return ErrReserved or ErrTaken.
 func (r *Registry) Speak(name kaban.Username) (done func(), err error) {
-	looks := name.Looks()
+	looks := name.Looks()[1:] // the first is the key
 	if kaban.IsReserved(name) {
 		return nil, ErrReserved
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sessions[name.Key()] != nil || !r.takeLocked(looks) {
+	if r.sessions[name.Key()] != nil || !r.takeLocked(name.Key(), looks) {
 		return nil, ErrTaken
 	}
 	if r.speakers == nil {

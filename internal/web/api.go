@@ -215,12 +215,15 @@ func (s *Server) parseRoom(in RoomPath) (kaban.RoomName, error) {
 	return name, nil
 }
 
-func (s *Server) listRooms(_ context.Context, in *NamePage) (*output[RoomList], error) {
+func (s *Server) listRooms(ctx context.Context, in *NamePage) (*output[RoomList], error) {
 	limit, err := in.check()
 	if err != nil {
 		return nil, err
 	}
-	infos, more := s.reader.Rooms(in.After, limit)
+	infos, more, err := s.reader.Rooms(ctx, in.After, limit)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
 	list := RoomList{Rooms: make([]Room, len(infos)), More: more}
 	for i, info := range infos {
 		list.Rooms[i] = Room{Room: info.Name.String(), Head: info.Head, Members: info.Members}

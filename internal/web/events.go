@@ -109,15 +109,19 @@ type stream struct {
 // Wake implements chat.Waker.
 func (t *stream) Wake(a *chat.Audience) {
 	t.audience.Store(a)
+	t.wake()
+}
+
+func (t *stream) wake() {
 	select {
 	case t.woken <- struct{}{}:
 	default:
 	}
 }
 
-// WakeOne implements chat.Waker. A stream sends nothing, so it gets no
-// receipts.
-func (*stream) WakeOne(*chat.Subscription) {}
+// WakeOne implements chat.Waker. A stream sends nothing, so this is the end of its
+// subscription.
+func (t *stream) WakeOne(*chat.Subscription) { t.wake() }
 
 // events streams a room.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {

@@ -125,6 +125,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 		transport.CloseIdleConnections()
 		f.web.Close()
 		f.manager.Close()
+		rooms.Close()
 		d.Close()
 		s.Close()
 		if n := f.manager.Panics(); n != 0 {

@@ -54,10 +54,8 @@ func (w *who) isAccount() bool {
 
 // address returns the address of the peer as package account stores it.
 func (w *who) address() string {
-	if !w.peer.Addr.IsValid() {
-		return ""
-	}
-	return w.peer.Addr.String()
+	from := account.Caller{Address: w.peer.Addr}
+	return from.Host()
 }
 
 // actor returns whoever acts as package account knows it.
@@ -89,7 +87,7 @@ func (w *who) visitor(name kaban.Username) chat.User {
 
 // credential returns what the account has signed in with.
 func (w *who) credential() *chat.Credential {
-	return &chat.Credential{ID: w.principal.SecretID, Rooms: w.principal.Rooms, ReadOnly: w.principal.ReadOnly}
+	return &chat.Credential{ID: w.principal.SecretID, Rooms: w.principal.Rooms, ReadOnly: w.principal.ReadOnly, Expires: w.principal.Expires}
 }
 
 // peerOf returns who is at the other end of a request's connection, and whether

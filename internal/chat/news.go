@@ -1,0 +1,175 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"kaban"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// news are rooms that have changed for their members, who are told the new state, in
+// the room or not. Whoever changes a room does not wait for that. A room that changes
+// again before its turn is told once.
+type news struct {
+	mu     sync.Mutex // guards all below
+	due    map[kaban.RoomName]whom
+	order  []kaban.RoomName // of due
+	busy   bool             // a goroutine tells
+	closed bool
+
+	group sync.WaitGroup
+}
+
+// whom is whom a change of a room concerns. A greater value includes a smaller one.
+type whom uint8
+
+const (
+	thoseAway whom = iota // who has left a direct room until something is said there
+	everybody             // all members
+)
+
+// changed has the members of a room told that it is different now.
+func (c *Chat) changed(room kaban.RoomName) { c.spread(room, everybody) }
+
+// grew has those told for whom a direct room comes back.
+func (c *Chat) grew(room kaban.RoomName) { c.spread(room, thoseAway) }
+
+func (c *Chat) spread(room kaban.RoomName, to whom) {
+	n := &c.news
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
+	before, known := n.due[room]
+	if !known {
+		n.order = append(n.order, room)
+	}
+	if n.due == nil {
+		n.due = make(map[kaban.RoomName]whom)
+	}
+	n.due[room] = max(before, to)
+	if !n.busy {
+		n.busy = true
+		n.group.Go(c.spreadAll)
+	}
+}
+
+// close drops what is due and waits for the goroutine.
+func (n *news) close() {
+	n.mu.Lock()
+	n.due, n.order, n.closed = nil, nil, true
+	n.mu.Unlock()
+	n.group.Wait()
+}
+
+// take returns the next room, or false if there is none.
+func (n *news) take() (room kaban.RoomName, to whom, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.busy = len(n.order) > 0; !n.busy {
+		n.order = nil
+		return kaban.RoomName{}, 0, false
+	}
+	room, n.order = n.order[0], n.order[1:]
+	to = n.due[room]
+	delete(n.due, room)
+	return room, to, true
+}
+
+func (c *Chat) spreadAll() {
+	for {
+		room, to, ok := c.news.take()
+		if !ok {
+			return
+		}
+		accounts, err := c.concerned(context.Background(), room, to)
+		if err != nil {
+			continue // they see it when they ask; a store that fails says so elsewhere
+		}
+		for _, account := range accounts {
+			c.tell(account, room)
+		}
+	}
+}
+
+// concerned returns the accounts to tell of a room that has changed.
+func (c *Chat) concerned(ctx context.Context, room kaban.RoomName, to whom) (accounts []string, err error) {
+	if room.IsDirect() {
+		if accounts, err = c.uncover(ctx, room); err != nil || to == thoseAway {
+			return accounts, err
+		}
+	}
+	online := c.online()
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		accounts = nil
+		known, _, err := people.Rooms.Known(tx, room)
+		if err != nil {
+			return err
+		}
+		if known.Members <= len(online) {
+			return people.Members.All(tx, room.Key(), func(m *people.Member) bool {
+				accounts = append(accounts, m.Account)
+				return true
+			})
+		}
+		for _, account := range online {
+			_, in, err := people.Members.Find(tx, room.Key(), account)
+			if err != nil {
+				return err
+			}
+			if in {
+				accounts = append(accounts, account)
+			}
+		}
+		return nil
+	})
+	return accounts, err
+}
+
+// online returns the accounts that have a connection.
+func (c *Chat) online() []string {
+	ids := c.names.Online()
+	for i, id := range ids {
+		ids[i], _ = kaban.AuthorOf(id)
+	}
+	return ids
+}
+
+// uncover ends that a direct room is hidden from people that have left it, if
+// something was said there since. It returns their accounts.
+func (c *Chat) uncover(ctx context.Context, room kaban.RoomName) (accounts []string, err error) {
+	hidden := false
+	visit := func(do func(*people.Member) bool) func(store.Tx) error {
+		return func(tx store.Tx) error { return people.Members.All(tx, room.Key(), do) }
+	}
+	err = c.dispatcher.View(ctx, visit(func(m *people.Member) bool {
+		hidden = hidden || m.Hidden > 0
+		return !hidden
+	}))
+	if err != nil || !hidden {
+		return nil, err
+	}
+	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		accounts = nil
+		head, err := tx.Head(room)
+		if err != nil {
+			return err
+		}
+		var failed error
+		err = visit(func(m *people.Member) bool {
+			if m.Hidden == 0 || head <= m.Hidden {
+				return true
+			}
+			back := *m
+			back.Hidden = 0
+			accounts, failed = append(accounts, m.Account), people.Members.Put(tx, &back)
+			return failed == nil
+		})(tx)
+		return errors.Join(err, failed)
+	})
+	return accounts, err
+}

@@ -1,0 +1,207 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// This file is what changes of the server and of accounts mean for those that are
+// connected. A change first becomes what new decisions are made of, and places that
+// were found before it become stale; then whoever has lost a right is looked for. So
+// nobody slips in between.
+
+// reasonGone is why somebody must leave whose right to be in a room has gone.
+const reasonGone = "gone"
+
+// isOpen reports whether visitors may do everything that a room allows.
+func (c *Chat) isOpen() bool { return c.server.Load().Admission == access.Open }
+
+// Reload reads the facts about the server again after the settings or the owners have
+// changed, and has all rights decided anew. The connections of visitors end if there
+// may be none any more, or if the server has just got its owner.
+func (c *Chat) Reload(ctx context.Context) error {
+	before, err := c.readServer(ctx)
+	if now := c.server.Load(); now.Admission != access.Open || now.Claim != before.Claim {
+		c.names.RevokeVisitors()
+	}
+	if !c.isOpen() {
+		for _, r := range c.dispatcher.InUse() {
+			c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool { return isStranger(reader.Peer) })
+		}
+	}
+	return err
+}
+
+// readServer reads the facts about the server and returns those before. Failing, it
+// closes the server to visitors until the next time.
+func (c *Chat) readServer(ctx context.Context) (before access.Server, err error) {
+	c.reloading.Lock() // so that the facts that were read last stay
+	defer c.reloading.Unlock()
+	var server access.Server
+	err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		server, err = readServer(tx)
+		return err
+	})
+	if known := c.server.Load(); known != nil {
+		before = *known
+	}
+	if err != nil {
+		server, err = access.Server{Claim: before.Claim}, fmt.Errorf("read the settings: %w", err)
+	}
+	if before.Claim == 0 {
+		before.Claim = server.Claim
+	}
+	c.server.Store(&server)
+	c.dispatcher.Invalidate()
+	return before, err
+}
+
+// isStranger reports whether somebody has no account and is no hook.
+func isStranger(p *kaban.Peer) bool {
+	account, program := kaban.AuthorOf(p.ID())
+	return account == "" && !program
+}
+
+// SettingChanged has all rights decided anew after a setting of the server has changed.
+func (c *Chat) SettingChanged(string) {
+	// A failure closes the server to visitors, which Reload has done.
+	_ = c.Reload(context.Background())
+}
+
+// AccountChanged has all rights decided anew after an account was made, or after its
+// name, role or status has changed, or the owner of a bot. It ends the subscriptions
+// that the account and its bots may not have any more, and does the tasks for it. It
+// blocks until what they do is stored.
+func (c *Chat) AccountChanged(id string) {
+	_ = c.Reload(context.Background())
+	accounts := []string{id}
+	var name kaban.Username
+	err := c.dispatcher.View(context.Background(), func(tx store.Tx) error {
+		accounts = accounts[:1]
+		switch a, err := people.Accounts.Get(tx, id); {
+		case err == nil:
+			name, _ = kaban.ParseUsername(a.Username)
+		case !errors.Is(err, people.ErrNotFound):
+			return err
+		}
+		return people.Accounts.Bots(tx, id, func(bot *people.Account) bool {
+			accounts = append(accounts, bot.ID)
+			return true
+		})
+	})
+	if !name.IsZero() {
+		c.names.RevokeLike(name) // no visitor has the name of an account
+	}
+	for _, r := range c.dispatcher.InUse() {
+		c.revise(r, err, func(p *kaban.Peer) bool {
+			account, _ := kaban.AuthorOf(p.ID())
+			return account != "" && slices.Contains(accounts, account)
+		})
+	}
+	if c.tasksLeft.Load() {
+		err = c.runAllTasks(context.Background())
+	} else {
+		c.runTasks(context.Background(), id)
+	}
+	if err != nil {
+		c.tasksLeft.Store(true)
+	}
+}
+
+// revise ends the subscriptions to a room, among those of some people, whose holders
+// may not read it any more. Where that cannot be found out, because of failed or
+// another error, nobody of them stays.
+func (c *Chat) revise(r *dispatch.Room, failed error, among func(*kaban.Peer) bool) {
+	readers := slices.DeleteFunc(r.Readers(), func(reader dispatch.Reader) bool { return !among(reader.Peer) })
+	if len(readers) == 0 {
+		return
+	}
+	stay := make(map[dispatch.Reader]bool, len(readers))
+	if failed == nil {
+		failed = c.dispatcher.View(context.Background(), func(tx store.Tx) error {
+			for _, reader := range readers {
+				s, err := User{chat: c, peer: reader.Peer}.scene(tx, r.Name(), true, !reader.Watches)
+				if err != nil {
+					return err
+				}
+				stay[reader] = access.Can(access.Read, s.Facts) == access.Allowed
+			}
+			return nil
+		})
+	}
+	if failed != nil {
+		clear(stay)
+	}
+	c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool {
+		if stays, known := stay[reader]; known || failed == nil {
+			return known && !stays
+		}
+		return among(reader.Peer)
+	})
+}
+
+// reviseBots ends the subscriptions of bots that may not read a room any more because
+// their owners may not.
+func (c *Chat) reviseBots(r *dispatch.Room) {
+	c.revise(r, nil, func(p *kaban.Peer) bool {
+		account, program := kaban.AuthorOf(p.ID())
+		return account != "" && program
+	})
+}
+
+// expelStrangers ends the subscriptions of everybody that is not a member of a room.
+func (c *Chat) expelStrangers(r *dispatch.Room) {
+	readers := r.Readers()
+	members := make(map[string]bool)
+	err := c.dispatcher.View(context.Background(), func(tx store.Tx) error {
+		for _, reader := range readers {
+			account, _ := kaban.AuthorOf(reader.Peer.ID())
+			if account == "" {
+				continue
+			}
+			_, in, err := people.Members.Find(tx, r.Name().Key(), account)
+			if err != nil {
+				return err
+			}
+			members[account] = in
+		}
+		return nil
+	})
+	if err != nil { // nobody stays for certain
+		clear(members)
+	}
+	c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool {
+		account, _ := kaban.AuthorOf(reader.Peer.ID())
+		return account == "" || !members[account]
+	})
+}
+
+// expel ends the subscriptions to a room of whoever an action was done to. A visitor's
+// network is meant, too.
+func (d *deed) expel(r *dispatch.Room, reason string) {
+	c := d.user.chat
+	if d.visitor {
+		id := kaban.Visitor(d.act.Subject).ID()
+		c.dispatcher.Expel(r, reason, func(reader dispatch.Reader) bool {
+			if reader.Peer.ID() == id {
+				return true
+			}
+			at, known := addressSubject(reader.Peer.Address)
+			return known && at == d.address && isStranger(reader.Peer)
+		})
+		return
+	}
+	c.dispatcher.Expel(r, reason, func(reader dispatch.Reader) bool {
+		account, _ := kaban.AuthorOf(reader.Peer.ID())
+		return account != "" && account == d.target.ID
+	})
+	c.reviseBots(r)
+}
