@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"kaban"
 	"kaban/internal/display"
 	"kaban/internal/hook"
+	"kaban/internal/web"
 	"kaban/internal/session"
 )
 
@@ -133,13 +135,13 @@ type hooksOf struct {
 }
 
 // Find implements web.Hooks.
-func (h hooksOf) Find(key string) (kaban.RoomName, kaban.Username, bool, error) {
+func (h hooksOf) Find(_ context.Context, key string) (web.Hook, bool, error) {
 	if h.none {
-		return kaban.RoomName{}, kaban.Username{}, false, nil
+		return web.Hook{}, false, nil
 	}
 	found, err := h.dir.Find(key)
 	if errors.Is(err, hook.ErrNotFound) {
-		return kaban.RoomName{}, kaban.Username{}, false, nil
+		return web.Hook{}, false, nil
 	}
-	return found.Room, found.Username, err == nil, err
+	return web.Hook{ID: found.ID, Room: found.Room, Username: found.Username}, err == nil, err
 }

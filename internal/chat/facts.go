@@ -59,6 +59,7 @@ func (u User) scene(tx store.Tx, name kaban.RoomName, exists, visits bool) (s sc
 	}
 	if u.account() == "" {
 		err = u.visitorFacts(tx, &s, visits)
+		s.Who.Reach = reach(u.credential, name.Key())
 		return s, err
 	}
 	s.account, err = people.Accounts.Get(tx, u.account())
@@ -101,7 +102,7 @@ func readRoom(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
 func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	s.Who = access.Identity{
 		Active: true, Named: !u.peer.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
-		Reach: reach(u.credential, s.room.Key), Writes: true,
+		Writes: true,
 	}
 	if in {
 		s.Membership.Role = kaban.RoomRoleMember

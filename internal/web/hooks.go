@@ -16,19 +16,23 @@ import (
 	"kaban/wire"
 )
 
+// Hook is an incoming webhook: an identity of its own, which is a member of one room.
+type Hook struct {
+	ID       string // not a secret
+	Room     kaban.RoomName
+	Username kaban.Username // of messages that name no other
+}
+
 // Hooks knows the keys of incoming webhooks.
 type Hooks interface {
-	// Find returns the room that a key may speak in, and the name for messages that
-	// say none; false where there is no such key.
-	Find(key string) (room kaban.RoomName, username kaban.Username, ok bool, err error)
+	// Find returns the hook with a key; false if there is none.
+	Find(ctx context.Context, key string) (Hook, bool, error)
 }
 
 type noHooks struct{}
 
 // Find implements Hooks.
-func (noHooks) Find(string) (kaban.RoomName, kaban.Username, bool, error) {
-	return kaban.RoomName{}, kaban.Username{}, false, nil
-}
+func (noHooks) Find(context.Context, string) (Hook, bool, error) { return Hook{}, false, nil }
 
 // noticeHeader tells the sender of a message what was changed to take it.
 const noticeHeader = "Kaban-Notice"
@@ -36,7 +40,7 @@ const noticeHeader = "Kaban-Notice"
 // hook takes a message in Slack's format. As there, the answer is "ok".
 func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	room, username, ok, err := s.config.Hooks.Find(r.PathValue("key"))
+	hook, ok, err := s.config.Hooks.Find(r.Context(), r.PathValue("key"))
 	switch {
 	case err != nil:
 		writeProblem(w, s.problemOf(err))
@@ -74,7 +78,8 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if _, _, err := s.chat.PostHook(ctx, room, id, hookAuthors(sent.Username, username), content); err != nil {
+	author := s.chat.Hook(hook.ID, hookAuthor(sent.Username, hook.Username), hook.Room)
+	if _, _, err := author.Post(ctx, hook.Room, id, content); err != nil {
 		writeProblem(w, s.problemOf(err))
 		return
 	}
@@ -86,26 +91,14 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok")
 }
 
-// hookNames is how many names are tried for a hook, so that no alert is lost
-// because somebody is connected under its name.
-const hookNames = 9
-
-// hookAuthors returns the names that a message may be from, the best first: the
-// one it asks for, in a form that names can have here, then the hook's, then the
-// hook's with a number.
-func hookAuthors(wanted string, usual kaban.Username) (authors []kaban.Username) {
-	names := []string{asUsername(wanted), usual.String()}
-	for n := 2; n <= hookNames; n++ {
-		number := fmt.Sprint("-", n)
-		name := []rune(usual.String())
-		names = append(names, string(name[:min(len(name), kaban.MaxUsername-len(number))])+number)
+// hookAuthor returns the name of a message: the one that it asks for, in a form that
+// names can have here, or the hook's. Whoever else has the name, the message says that
+// it is a program's.
+func hookAuthor(wanted string, usual kaban.Username) kaban.Username {
+	if name, err := kaban.ParseUsername(asUsername(wanted)); err == nil && !kaban.IsReserved(name) {
+		return name
 	}
-	for _, name := range names {
-		if author, err := kaban.ParseUsername(name); err == nil {
-			authors = append(authors, author)
-		}
-	}
-	return authors
+	return usual
 }
 
 // asUsername makes a name of what may have spaces and signs in it.

@@ -17,13 +17,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/limit"
@@ -112,7 +110,6 @@ var ErrClosed = errors.New("web server is closed")
 type Server struct {
 	config      Config
 	chat        *chat.Chat
-	reader      chat.User // anonymous: it has no name and only reads
 	sockets     Sockets
 	origins     origins
 	document    []byte       // the OpenAPI document
@@ -137,7 +134,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: config, chat: c, reader: c.As(kaban.Identity{}, netip.Addr{}), sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
 	}
 	handler, err := s.routes()
