@@ -93,9 +93,11 @@ func (p protocol) framing() framing {
 
 // Front implements conn.Protocol.
 func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, counts netip.Addr) {
-	a := arriving(p.rules, remote)
+	var a *arrival
 	if p.caller != nil {
 		a = &arrival{Caller: *p.caller}
+	} else {
+		a = arriving(p.rules, remote)
 	}
 	return newClient(p.server, p.framing(), h, a), a.counts()
 }
