@@ -11,6 +11,7 @@ import (
 
 	"kaban/internal/account"
 	"kaban/internal/chat"
+	"kaban/internal/limit"
 	"kaban/wire"
 )
 
@@ -34,6 +35,9 @@ func Of(err error) wire.Event {
 	}
 	if limited, ok := errors.AsType[*chat.NewRoomsError](err); ok {
 		e.Room, e.RetryAfter = limited.Room.String(), limited.Wait
+	}
+	if exceeded, ok := errors.AsType[*limit.ExceededError](err); ok {
+		e.RetryAfter = exceeded.RetryAfter
 	}
 	if wait, ok := errors.AsType[*account.WaitError](err); ok {
 		e.RetryAfter = wait.After
@@ -114,6 +118,7 @@ var refusals = []row{
 	{is[*account.ValueError], wire.CodeBadField, error.Error},
 	{is[*account.RefusedError], "", refusedText},
 	{is[*account.WaitError], wire.CodeRateLimited, error.Error},
+	{is[*limit.ExceededError], wire.CodeRateLimited, error.Error},
 	{is[*chat.LookalikeError], wire.CodeBadRoom, error.Error},
 	{is[*chat.NewRoomsError], wire.CodeRateLimited, newRoomsText},
 	{isErr(chat.ErrTooManyRooms), wire.CodeServerFull, text("the server has as many rooms as it takes; use one that exists")},

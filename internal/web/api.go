@@ -335,6 +335,9 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 		p.Field, p.Detail = "username", "the username is another one than that of the account; leave it out"
 		return nil, p
 	}
+	if err := s.limitMessage(by); err != nil {
+		return nil, s.problemOf(err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
 	receipt, room, err := author.Post(ctx, name, post.ID, post.Message.Content())

@@ -171,6 +171,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.streams.leave()
+	place, err := s.enterStream(by)
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
+	}
+	defer place.Leave()
 	t := &stream{
 		server: s, reader: by.user(), control: http.NewResponseController(w), writer: w,
 		woken: make(chan struct{}, 1),
