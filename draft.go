@@ -83,7 +83,7 @@ func AuthorOf(id string) (account string, bot bool) {
 	return "", strings.HasPrefix(id, hookPrefix)
 }
 
-// ID returns the stable id that logs keep. Message ids are unique per identity.
+// ID returns the stable id that logs keep. Message ids are unique per room and identity.
 func (i Identity) ID() string { return i.id }
 
 // Name returns the name that other people see.
@@ -127,7 +127,7 @@ type Draft struct {
 	Origin Origin // the connection it came from
 	Author Identity
 	Room   RoomName
-	ID     MessageID // unique among the drafts of the author
+	ID     MessageID // unique among the drafts of the author in the room
 	Kind   Kind
 	// Target is the sequence number of another entry in the same room that this
 	// one refers to, or 0.

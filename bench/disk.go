@@ -88,7 +88,8 @@ func (m *meter) insertRows(batch int) (rows float64, err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 	if _, err := db.ExecContext(m.ctx, `CREATE TABLE entries (place INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind INTEGER NOT NULL,
-		user INTEGER NOT NULL, username TEXT, id TEXT NOT NULL, content TEXT NOT NULL, UNIQUE (user, id)) STRICT`); err != nil {
+		user INTEGER NOT NULL, username TEXT, id TEXT NOT NULL, content TEXT NOT NULL) STRICT;
+		CREATE UNIQUE INDEX ids ON entries (place >> 40, user, id)`); err != nil {
 		return 0, err
 	}
 	insert, err := db.PrepareContext(m.ctx, "INSERT INTO entries VALUES (?, ?, 1, ?, NULL, ?, ?)")

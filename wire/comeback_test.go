@@ -110,7 +110,7 @@ func TestRequestsComeBack(t *testing.T) {
 		t.Run(kind.String(), rapid.MakeCheck(func(t *rapid.T) {
 			want := drawRequest(t, kind)
 			r := NewReader(bytes.NewReader(want.Append(nil)))
-			r.SetAuthor(want.Message.Username())
+			r.SetAuthor(new(kaban.Visitor(want.Message.Username())))
 			r.AllowBareHello()
 			var got Request
 			if err := r.ReadRequest(&got); err != nil {

@@ -284,7 +284,7 @@ func FuzzReadRequest(f *testing.F) {
 	ann := mustUsername(f, "ann")
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := NewReader(bytes.NewReader(in))
-		r.SetAuthor(ann)
+		r.SetAuthor(new(kaban.Visitor(ann)))
 		r.SetLimit(1 << 10)
 		for range len(in) + 2 {
 			var q Request
@@ -292,7 +292,7 @@ func FuzzReadRequest(f *testing.F) {
 			if err == nil { // an accepted request survives a round trip
 				var again Request
 				second := NewReader(bytes.NewReader(q.Append(nil)))
-				second.SetAuthor(ann)
+				second.SetAuthor(new(kaban.Visitor(ann)))
 				if err := second.ReadRequest(&again); err != nil || string(again.Append(nil)) != string(q.Append(nil)) {
 					t.Fatalf("%s came back as %+v, %v", q.Append(nil), again, err)
 				}
@@ -357,7 +357,7 @@ func FuzzReadEvent(f *testing.F) {
 
 func BenchmarkReadSend(b *testing.B) {
 	r := NewReader(&repeat{line: `{"type":"send","room":"lobby","id":"abcdefgh-12","content":"` + strings.Repeat("x", 100) + `"}` + "\n"})
-	r.SetAuthor(mustUsername(b, "ann"))
+	r.SetAuthor(new(kaban.Visitor(mustUsername(b, "ann"))))
 	var q Request
 	b.ReportAllocs()
 	for b.Loop() {

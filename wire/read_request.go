@@ -128,10 +128,10 @@ func (r *Reader) decodeSend(d *decoder, q *Request) {
 		d.invalid(fID, err)
 		return
 	}
-	if r.author.IsZero() {
-		err = kaban.CheckContent(string(content), r.maxContent)
+	if r.author == nil {
+		err = kaban.CheckContent(string(content), int(r.maxContent))
 	} else {
-		q.Message, err = kaban.NewMessage(r.author, string(content), r.maxContent)
+		q.Message, err = kaban.NewMessage(r.author.Name(), string(content), int(r.maxContent))
 	}
 	if err != nil {
 		d.invalid(fContent, err)

@@ -32,15 +32,16 @@ var (
 // while Buffered returns true, and call Release before waiting.
 type Reader struct {
 	src        io.Reader
-	limit      int // bytes of a line
-	maxContent int // code points
-	author     kaban.Username
+	author     *kaban.Identity
+	limit      int32 // bytes of a line
+	maxContent int32 // code points
 
+	// A server has one Reader for each connection, so it is kept small.
 	buffer     []byte // buffer[start:end] is unconsumed
-	start, end int
-	searched   int  // bytes from start known to have no newline
-	skipping   bool // the input up to the next newline is already rejected
-	bareHello  bool // a hello needs no username
+	start, end int32
+	searched   int32 // bytes from start known to have no newline
+	skipping   bool  // the input up to the next newline is already rejected
+	bareHello  bool  // a hello needs no username
 
 	ref      *[MaxRef]byte  // nil until the first ref
 	lastRoom kaban.RoomName // of the last request with a room
@@ -53,14 +54,14 @@ func NewReader(src io.Reader) *Reader {
 }
 
 // SetLimit sets the maximum length of following lines in bytes, without the "\n"
-// or "\r\n".
-func (r *Reader) SetLimit(bytes int) { r.limit = bytes }
+// or "\r\n". It must be less than 1 GiB.
+func (r *Reader) SetLimit(bytes int) { r.limit = int32(bytes) }
 
 // SetMaxContent sets the maximum length of a content in code points.
-func (r *Reader) SetMaxContent(codePoints int) { r.maxContent = codePoints }
+func (r *Reader) SetMaxContent(codePoints int) { r.maxContent = int32(codePoints) }
 
-// SetAuthor sets the author of the messages in requests.
-func (r *Reader) SetAuthor(author kaban.Username) { r.author = author }
+// SetAuthor sets the author of the messages in requests. The Reader keeps the pointer.
+func (r *Reader) SetAuthor(author *kaban.Identity) { r.author = author }
 
 // AllowBareHello accepts a hello that has only a version: something else, such as a
 // cookie, says who the client is, or its absence is to be refused as such.
@@ -104,7 +105,7 @@ func (r *Reader) ReadEvent(e *Event) error {
 func (r *Reader) Fill() error {
 	r.makeRoom(largeBuffer)
 	n, err := r.src.Read(r.buffer[r.end:])
-	r.end += n
+	r.end += int32(n)
 	return err
 }
 
@@ -114,7 +115,7 @@ func (r *Reader) Partial() bool { return !r.skipping && r.end > r.start && !r.Bu
 // Release frees the memory that an idle connection does not need: all of it,
 // unless a line is incomplete.
 func (r *Reader) Release() {
-	held := r.end - r.start
+	held := int(r.end - r.start)
 	switch {
 	case held == 0:
 		r.free()
@@ -123,7 +124,7 @@ func (r *Reader) Release() {
 		small := smallBuffers.Get().(*[smallBuffer]byte)[:]
 		copy(small, r.buffer[r.start:r.end])
 		r.free()
-		r.buffer, r.start, r.end = small, 0, held
+		r.buffer, r.start, r.end = small, 0, int32(held)
 	}
 }
 
@@ -159,18 +160,18 @@ func (r *Reader) newline() int {
 		r.searched = r.end - r.start
 		return -1
 	}
-	return r.searched + n
+	return int(r.searched) + n
 }
 
 // take consumes the line whose "\n" is n bytes from start.
 func (r *Reader) take(n int) ([]byte, *ReaderError) {
-	line := r.buffer[r.start : r.start+n]
-	r.start += n + 1
+	line := r.buffer[r.start : int(r.start)+n]
+	r.start += int32(n) + 1
 	r.searched = 0
 	if n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
 	}
-	if len(line) > r.limit {
+	if len(line) > int(r.limit) {
 		return nil, r.tooLong()
 	}
 	return line, nil
@@ -179,7 +180,7 @@ func (r *Reader) take(n int) ([]byte, *ReaderError) {
 // refusal returns an error if the incomplete line cannot become a valid frame.
 func (r *Reader) refusal() *ReaderError {
 	begun := r.buffer[r.start:r.end]
-	switch n := len(begun); {
+	switch n := int32(len(begun)); {
 	case n > r.limit+1, n == r.limit+1 && begun[r.limit] != '\r':
 		return r.tooLong()
 	case n > 0 && begun[0] < ' ' && begun[0] != '\t' && begun[0] != '\r':
@@ -191,13 +192,13 @@ func (r *Reader) refusal() *ReaderError {
 }
 
 func (r *Reader) tooLong() *ReaderError {
-	return &ReaderError{Code: CodeFrameTooLong, Position: -1, Max: r.limit}
+	return &ReaderError{Code: CodeFrameTooLong, Position: -1, Max: int(r.limit)}
 }
 
 // skip discards the rest of a rejected line.
 func (r *Reader) skip() {
 	if n := r.newline(); n >= 0 {
-		r.start += n + 1
+		r.start += int32(n) + 1
 		r.skipping = false
 	} else {
 		r.start = r.end
@@ -211,7 +212,7 @@ func (r *Reader) fill() error {
 	r.makeRoom(smallBuffer)
 	for range 100 { // like bufio: a source that keeps returning nothing is broken
 		n, err := r.src.Read(r.buffer[r.end:])
-		r.end += n
+		r.end += int32(n)
 		if n > 0 {
 			return nil
 		}
@@ -237,12 +238,12 @@ func (r *Reader) makeRoom(size int) {
 		r.buffer = largeBuffers.Get().(*[largeBuffer]byte)[:]
 	case r.buffer == nil:
 		r.buffer = smallBuffers.Get().(*[smallBuffer]byte)[:]
-	case r.end < len(r.buffer):
+	case int(r.end) < len(r.buffer):
 	case r.start > 0:
 		copy(r.buffer, r.buffer[r.start:r.end])
 		r.start, r.end = 0, held
 	default:
-		larger := make([]byte, max(min(4*len(r.buffer), r.limit+2), len(r.buffer)+1))
+		larger := make([]byte, max(min(4*len(r.buffer), int(r.limit)+2), len(r.buffer)+1))
 		copy(larger, r.buffer[:r.end])
 		r.free()
 		r.buffer = larger

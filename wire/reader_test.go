@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"kaban"
 )
 
 // readAll reads requests until the source fails and describes them.
@@ -176,7 +178,7 @@ func TestAllocations(t *testing.T) {
 	ann := mustUsername(t, "ann")
 	line := `{"type":"send","room":"lobby","id":"abc-1","content":"hello","ref":"1"}` + "\n"
 	r := NewReader(&repeat{line: line})
-	r.SetAuthor(ann)
+	r.SetAuthor(new(kaban.Visitor(ann)))
 	var q Request
 	if n := testing.AllocsPerRun(1000, func() { r.ReadRequest(&q) }); n > 3 {
 		t.Errorf("reading a send allocates %v times; id, content and reader's copy are 3", n)

@@ -23,7 +23,7 @@ func mustUsername(t testing.TB, s string) kaban.Username {
 func readOne(t testing.TB, line string) (Request, error) {
 	t.Helper()
 	r := NewReader(strings.NewReader(line + "\n"))
-	r.SetAuthor(mustUsername(t, "ann"))
+	r.SetAuthor(new(kaban.Visitor(mustUsername(t, "ann"))))
 	var q Request
 	err := r.ReadRequest(&q)
 	return q, err

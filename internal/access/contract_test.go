@@ -203,7 +203,9 @@ func (r roomRule) compile(t *testing.T, kind kaban.RoomKind) oneKind {
 func (k oneKind) verdict(action Action, f *Facts) Verdict {
 	visitor := f.Who.Role == kaban.RoleVisitor
 	switch {
-	case !k.known.holds(f) && action == Send && visitor:
+	case action == Mark && visitor:
+		return AuthRequired
+	case !isIn(f) && (action == Send || action == Part && visitor):
 		return NotJoined // as ever
 	case !k.known.holds(f):
 		return NotFound
@@ -216,8 +218,6 @@ func (k oneKind) verdict(action Action, f *Facts) Verdict {
 		return Forbidden
 	case (insideOnly[action] || insideOrOp[action] && !words["op"](f)) && !isIn(f):
 		return NotJoined
-	case action == Mark && visitor:
-		return AuthRequired
 	case action == MakePrivate && f.Room.kind == kaban.RoomPublic && words["op"](f):
 		return LastOp
 	case f.Room.kind != kaban.RoomDirect && noPerson(action, f):

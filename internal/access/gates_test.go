@@ -115,6 +115,8 @@ func TestBoundCredential(t *testing.T) {
 					if action == Join && (f.Room.kind == 0 || want == RoomTaken) {
 						want = NotFound // it creates no rooms
 					}
+				case action == Send: // no connection has joined
+					want = NotJoined
 				}
 				c.check(action, &f, want)
 			}

@@ -56,8 +56,11 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 		return f.join(s)
 	case action == Post && visitor:
 		return f.post(s)
-	case !s.knows && action == Send && visitor:
-		// Visitors are members by their connections, which know no other rooms.
+	case action == Mark && visitor: // whatever the room
+		return AuthRequired
+	case action == Send && !s.in, action == Part && !s.in && visitor:
+		// A connection sends to the rooms that it has joined. It gets this answer for any
+		// other name, so it learns nothing. A visitor is a member by its connection.
 		return NotJoined
 	case !s.knows:
 		return NotFound
@@ -78,9 +81,6 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 	case Read:
 		return allowIf(f.mayRead(s))
 	case Mark:
-		if visitor {
-			return AuthRequired
-		}
 		return Allowed
 	case Part:
 		if s.kind == kaban.RoomPrivate && s.rank == kaban.RoomRoleOp && !f.Room.otherOp {

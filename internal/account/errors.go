@@ -19,6 +19,10 @@ var (
 	// ErrExpired means that a secret, a link or a code was right, but is too old or
 	// used up.
 	ErrExpired = errors.New("the link, code or secret has expired")
+	// ErrSignedOut means that a device was signed in and no longer is.
+	ErrSignedOut = errors.New("the session has ended")
+	// ErrInsecure means that a secret came from a peer from which none is taken.
+	ErrInsecure = errors.New("the connection is not encrypted")
 	// ErrNotFresh means that the person must sign in again before this action.
 	ErrNotFresh = errors.New("the action needs a fresh sign-in")
 	// ErrBusy means that too many passwords wait for their check, or for too long.

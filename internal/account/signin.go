@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -67,16 +68,18 @@ type Principal struct {
 	// owner's.
 	Role     kaban.Role
 	SecretID string
-	Kind     people.SecretKind
-	Rooms    []string // keys; a token that is bound to rooms works in no other
-	ReadOnly bool
-	Expires  int64 // in Unix milliseconds; 0 is never
-	fresh    int64
+	// SecretName is what people call the device or the token.
+	SecretName string
+	Kind       people.SecretKind
+	Rooms      []string // keys; a token that is bound to rooms works in no other
+	ReadOnly   bool
+	Expires    int64 // in Unix milliseconds; 0 is never
+	fresh      int64
 }
 
 func newPrincipal(a people.Account, role kaban.Role, secret *people.Secret) Principal {
 	return Principal{
-		Account: a, Role: role, SecretID: secret.ID, Kind: secret.Kind, Rooms: secret.Rooms,
+		Account: a, Role: role, SecretID: secret.ID, SecretName: secret.Name, Kind: secret.Kind, Rooms: secret.Rooms,
 		ReadOnly: secret.ReadOnly, Expires: secret.Expires, fresh: secret.Fresh,
 	}
 }
@@ -85,6 +88,22 @@ func newPrincipal(a people.Account, role kaban.Role, secret *people.Secret) Prin
 type Session struct {
 	Principal Principal
 	Secret    string // of the new device; it cannot be had again
+}
+
+// Caller is who opens a connection, as far as its handshake has shown.
+type Caller struct {
+	Address netip.Addr // of the peer
+	// TakesSecrets is set if passwords and tokens are taken from there.
+	TakesSecrets bool
+	Principal    *Principal // nil if the handshake had no credential
+}
+
+// Host returns the address as this package stores it; "" if there is none.
+func (c *Caller) Host() string {
+	if !c.Address.IsValid() {
+		return ""
+	}
+	return c.Address.String()
 }
 
 // Device describes what signs in.

@@ -62,6 +62,11 @@ type (
 var (
 	// ErrNotFound says that there is no such room, as far as the identity may know.
 	ErrNotFound = dispatch.ErrNotFound
+	// ErrNoDirect is the ErrNotFound of a direct room, which nobody makes by joining.
+	ErrNoDirect = fmt.Errorf("no direct room: %w", ErrNotFound)
+	// ErrNobody is the ErrNotFound that says that there is no such person, as far as the
+	// identity may know.
+	ErrNobody = fmt.Errorf("no such person: %w", ErrNotFound)
 	// ErrNotJoined says that only members of the room may do this.
 	ErrNotJoined = errors.New("not in the room")
 	// ErrForbidden says that the identity may not do this.
@@ -279,6 +284,14 @@ func (c *Chat) Counts() Counts {
 		Sessions: n.sessions.Load(), Joins: n.joins.Load(), Watches: n.watches.Load(), Sends: n.sends.Load(),
 		Posts: n.posts.Load(), Pages: n.pages.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
 	}
+}
+
+// missing returns an error about a room as it is if the room is a direct one.
+func missing(name kaban.RoomName, err error) error {
+	if name.IsDirect() && errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNobody) {
+		return ErrNoDirect
+	}
+	return err
 }
 
 // refusalOf returns the error that says a verdict, nil if it allows.

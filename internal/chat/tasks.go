@@ -220,8 +220,8 @@ func (u User) acceptInvitation(ctx context.Context, text, inviter string) error 
 	return err
 }
 
-// roomsOf returns the rooms of the user in which a membership is of some kind.
-func (u User) roomsOf(ctx context.Context, is func(*people.Member) bool) (rooms []people.Room, err error) {
+// membershipsOf returns the rooms of the user in which a membership is of some kind.
+func (u User) membershipsOf(ctx context.Context, is func(*people.Member) bool) (rooms []people.Room, err error) {
 	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
 		rooms = nil
 		var failed error
@@ -243,7 +243,7 @@ func (u User) roomsOf(ctx context.Context, is func(*people.Member) bool) (rooms 
 // handOver makes somebody else op in each room of which the user, whose account is not
 // active any more, was the last one.
 func (u User) handOver(ctx context.Context) error {
-	rooms, err := u.roomsOf(ctx, func(m *people.Member) bool { return m.Role == kaban.RoomRoleOp })
+	rooms, err := u.membershipsOf(ctx, func(m *people.Member) bool { return m.Role == kaban.RoomRoleOp })
 	if err != nil {
 		return err
 	}
@@ -364,7 +364,7 @@ func (u User) heir(tx store.Tx, name kaban.RoomName) (heir people.Account, err e
 // leaveAll ends all memberships of an account that was erased, and what moderation left
 // it. In a private room that is an entry.
 func (u User) leaveAll(ctx context.Context) error {
-	rooms, err := u.roomsOf(ctx, func(*people.Member) bool { return true })
+	rooms, err := u.membershipsOf(ctx, func(*people.Member) bool { return true })
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ func (h *Handler) check() {
 		h.checkEnding(stalled, now-h.since)
 	case stalled >= config.StallTimeout:
 		h.loop.writable(h) // it may take a little, which no poller reports; if not, the connection ends
+	case !h.admitted && h.asking: // its hello is here, and the server takes its time
 	case !h.admitted:
 		if now-h.quiet >= config.HelloTimeout && h.readOnce() {
 			h.End(Late, 0)

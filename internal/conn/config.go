@@ -26,7 +26,8 @@ type Config struct {
 	// Heartbeat is the silence after which the server pings; after two more the
 	// connection ends. Default 30 s.
 	Heartbeat time.Duration
-	// HelloTimeout is the time in which a newcomer must be admitted. Default 10 s.
+	// HelloTimeout is the time in which a newcomer must be admitted, or have a worker
+	// find out whether it may be. Default 10 s.
 	HelloTimeout time.Duration
 	// StallTimeout is how long a peer may take no byte of its output. Default 30 s.
 	StallTimeout time.Duration

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"net"
+	"sync"
 	"time"
 )
 
@@ -80,7 +81,7 @@ func (h *Handler) IsCut() bool           { return h.cut != nil }
 func (h *Handler) IsFetching() bool      { return h.fetching != nil }
 func (h *Handler) IsAsking() bool        { return h.asking }
 func (h *Handler) SetAsking(asking bool) { h.asking = asking }
-func (h *Handler) InFlightSize() int     { return h.inFlightSize }
+func (h *Handler) InFlightSize() int     { return int(h.inFlightSize) }
 func (h *Handler) Waiting() []byte       { return h.out }
 func (h *Handler) Quiet() time.Duration  { return h.quiet }
 func (h *Handler) IsClosed() bool        { return h.isClosed() }
@@ -96,3 +97,25 @@ func (h *Handler) AddSent(bytes int) { h.sent += uint32(bytes) }
 
 // MakeRoom has a newcomer make room.
 func (h *Handler) MakeRoom() { h.guard((*Handler).makeRoom) }
+
+var MaxReaders, MaxAnswerers, MaxCheckers = maxReaders, maxAnswerers, maxCheckers
+
+// TestWorkers are the workers of a manager.
+type TestWorkers struct {
+	group                        sync.WaitGroup
+	readers, answerers, checkers *workers
+}
+
+func NewTestWorkers() *TestWorkers {
+	t := new(TestWorkers)
+	t.readers, t.answerers, t.checkers = newWorkers(&t.group)
+	return t
+}
+
+func (t *TestWorkers) Read(call func())   { t.readers.run(call) }
+func (t *TestWorkers) Answer(call func()) { t.answerers.run(call) }
+func (t *TestWorkers) Check(call func())  { t.checkers.run(call) }
+func (t *TestWorkers) Wait()              { t.group.Wait() }
+func (t *TestWorkers) Running() int {
+	return t.readers.running + t.answerers.running + t.checkers.running
+}

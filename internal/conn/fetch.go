@@ -9,9 +9,9 @@ import (
 	"kaban/internal/dispatch"
 )
 
-// maxFetches is how many pages a loop has in memory: enough to keep the workers
+// maxFetches is how many pages a loop has in memory: enough to keep the readers
 // busy.
-var maxFetches = 2 * maxWorkers
+var maxFetches = 2 * maxReaders
 
 // fetch has a worker read entries that the tail no longer has.
 func (h *Handler) fetch(s *dispatch.Subscription) {
@@ -32,7 +32,7 @@ func (l *loop) startFetches() {
 			continue
 		}
 		l.fetching++
-		l.manager.workers.run(func() {
+		l.manager.readers.run(func() {
 			err := s.Fetch(l.manager.ctx)
 			l.post(func() { l.finishFetch(h, s, err) })
 		})

@@ -30,37 +30,37 @@ type Handler struct {
 	socket socket // nil until accept
 	front  Front
 	token  *idpool.Token
-	index  int // in loop.handlers
 	life
 
 	shard    *newcomerShard // it came in here
 	place    *newcomerPlace // nil once it is no newcomer; guarded by shard.mu
-	admitted bool           // is one of Manager.clients
 	rooms    []*dispatch.Subscription
+	index    int32 // in loop.handlers
+	admitted bool  // is one of Manager.clients
 
 	// The read step's.
-	inFlight     int   // sends without a receipt
-	inFlightSize int   // bytes of their contents
-	allowance    int   // of loop.spent, at which this step ends
 	need         Need  // NeedNothing unless reading pauses until there is room
 	pings        uint8 // sent since the last sign of life
 	asking       bool  // a worker makes a call for a request
 	reading      bool  // is in loop.reads or loop.heavy
 	heavy        bool  // asked for much in its last step
+	inFlight     int32 // sends without a receipt
+	inFlightSize int32 // bytes of their contents
+	allowance    int   // of loop.spent, at which this step ends
 
 	// The write step's.
 	blocked  bool                     // the socket takes nothing; its poller reports when it does
 	marked   bool                     // is in loop.writes
 	waits    bool                     // is in loop.answers
+	behind   bool                     // the peer's TCP had not taken all at the last look
 	out      []byte                   // must go out before anything else; nil when empty
 	ready    []*dispatch.Subscription // may have something
 	cut      *dispatch.Subscription   // the rest of its entry must go out before anything else
 	fetching *dispatch.Subscription   // a worker reads for it
 
 	// The bytes that the peer's TCP has taken, without the pings, modulo 2^32.
-	sent   uint32 // were written
-	taken  uint32 // were taken at the last look
-	behind bool   // not all was, at the last look
+	sent  uint32 // were written
+	taken uint32 // were taken at the last look
 
 	// All times are the loop's.
 	quiet   time.Duration // when the last sign of life came, or the last ping was sent; of a newcomer, when it came
@@ -109,12 +109,12 @@ func (h *Handler) Reply(out []byte) {
 // to the front. The caller has found out with Has that there is room.
 func (h *Handler) Send(send dispatch.Send) {
 	h.inFlight++
-	h.inFlightSize += len(send.Draft.Body)
+	h.inFlightSize += int32(len(send.Draft.Body))
 	h.loop.sends = append(h.loop.sends, send)
 }
 
 // InFlight returns how many sends have no receipt yet.
-func (h *Handler) InFlight() int { return h.inFlight }
+func (h *Handler) InFlight() int { return int(h.inFlight) }
 
 // Has reports whether there is what a request needs.
 func (h *Handler) Has(need Need) bool {
@@ -179,8 +179,18 @@ func (h *Handler) Admit(claim func() error) error {
 // Ask has a worker make a call that may block, and then the loop call done. The
 // peer's next requests wait for it, so that replies keep their order.
 func (h *Handler) Ask(call func(ctx context.Context), done func()) {
+	h.ask(h.loop.manager.answerers, call, done)
+}
+
+// AskLong is Ask for a call that takes long on purpose, such as checking a password. It
+// holds up no call of Ask.
+func (h *Handler) AskLong(call func(ctx context.Context), done func()) {
+	h.ask(h.loop.manager.checkers, call, done)
+}
+
+func (h *Handler) ask(by *workers, call func(ctx context.Context), done func()) {
 	h.asking = true
-	h.loop.manager.workers.run(func() {
+	by.run(func() {
 		call(h.loop.manager.ctx)
 		h.loop.post(func() {
 			h.asking = false
@@ -207,7 +217,7 @@ func (h *Handler) Post(call func()) {
 // unless the connection is closed by then. Requests do not wait for it. Anybody may
 // call it.
 func (h *Handler) Background(call func(ctx context.Context), done func()) {
-	h.loop.manager.workers.run(func() {
+	h.loop.manager.answerers.run(func() {
 		call(h.loop.manager.ctx)
 		h.Post(func() {
 			done()

@@ -245,7 +245,7 @@ func (l *loop) sweep() {
 
 // accept begins to serve a connection.
 func (l *loop) accept(h *Handler, conn net.Conn) {
-	h.index = len(l.handlers)
+	h.index = int32(len(l.handlers))
 	h.quiet = l.now
 	l.handlers = append(l.handlers, h)
 	if l.stage >= killing {

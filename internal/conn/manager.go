@@ -31,12 +31,14 @@ type Manager struct {
 	sweepEvery time.Duration      // between sweeps of a loop in which nothing ends
 	ctx        context.Context    // of the workers' calls
 	cancel     context.CancelFunc // when nobody waits for them any more
-	workers    workers
-	group      sync.WaitGroup // loops, workers, goodbyes
-	stop       chan struct{}  // closed by Shutdown, at its end
-	turnedAway chan struct{}  // a slot for each goodbye under way
-	loops      []*loop        // for plain TCP, in turn
-	others     *loop          // for all other connections
+	readers    *workers           // of the log
+	answerers  *workers           // of what peers ask
+	checkers   *workers           // of what takes long; see Handler.AskLong
+	group      sync.WaitGroup     // loops, workers, goodbyes
+	stop       chan struct{}      // closed by Shutdown, at its end
+	turnedAway chan struct{}      // a slot for each goodbye under way
+	loops      []*loop            // for plain TCP, in turn
+	others     *loop              // for all other connections
 
 	mu        sync.Mutex // guards all below; taken before loop.mu
 	listeners map[net.Listener]struct{}
@@ -59,7 +61,7 @@ func New(config Config) (*Manager, error) {
 	}
 	m.newcomers.mostFromOne = config.MaxFromAddress
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.workers.group = &m.group
+	m.readers, m.answerers, m.checkers = newWorkers(&m.group)
 	shortest := min(config.Heartbeat, config.HelloTimeout, config.StallTimeout)
 	m.sweepEvery = min(max(shortest/8, 5*time.Millisecond), maxSweep)
 	m.others = m.startLoop(newPortablePoller())

@@ -90,7 +90,7 @@ func (m *model) enter() *modelPeer {
 	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
 	protocol := m.server.Lines()
 	if p.web = m.webEach(); p.web {
-		protocol = m.server.WebSocket(nil)
+		protocol = m.server.WebSocket(nil, nil)
 	}
 	var err error
 	if p.handler, err = m.loop.Accept(p.socket, protocol); err != nil {

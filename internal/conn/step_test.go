@@ -194,7 +194,7 @@ func TestRepliesAreBounded(t *testing.T) {
 func TestPongsAreBounded(t *testing.T) {
 	l := turn(t)
 	s := new(modelSocket)
-	h, err := l.loop.Accept(s, l.server.WebSocket(nil))
+	h, err := l.loop.Accept(s, l.server.WebSocket(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -191,6 +191,22 @@ func TestWhoIsNotReadFromIsNotSilent(t *testing.T) {
 	}
 }
 
+// A newcomer is not late while the server itself finds out whether it may come in.
+func TestAHelloThatWaitsForTheStoreIsNotLate(t *testing.T) {
+	l := turnTimed(t, conn.Config{})
+	p := l.connect()
+	p.h.SetAsking(true)
+	l.run(10*l.manager.Config().HelloTimeout, nil)
+	if len(p.out) > 0 || p.ends() {
+		t.Errorf("it got %s", p.out)
+	}
+	p.h.SetAsking(false)
+	l.run(l.manager.Config().HelloTimeout, nil)
+	if p.got(`"code":"hello_required"`) != 1 {
+		t.Errorf("one that says nothing after that got %q, want hello_required", p.out)
+	}
+}
+
 // owes has the kernel hold bytes that the peer has not taken.
 func (p *turnedPeer) owes(bytes int) {
 	p.untaken = bytes

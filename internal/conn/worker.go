@@ -5,18 +5,31 @@ import (
 	"sync"
 )
 
-// maxWorkers is how many blocking calls run at a time. One processor is left for
-// live traffic: readers that catch up must not hold it up.
-var maxWorkers = max(1, runtime.GOMAXPROCS(0)-1)
+// How many calls of each kind run at a time.
+var (
+	// maxReaders is for reads of the log. One processor is left for live traffic:
+	// readers that catch up must not hold it up.
+	maxReaders = max(1, runtime.GOMAXPROCS(0)-1)
+	// maxAnswerers is for what peers ask. Such a call mostly waits, so one that is slow
+	// must not hold up the others.
+	maxAnswerers = max(4, maxReaders)
+	// maxCheckers is for what may take long on purpose, such as checking a password.
+	maxCheckers = 16
+)
 
 // workers run calls that may block, so that no loop does. A worker lives while
 // there is work.
 type workers struct {
 	group *sync.WaitGroup
+	most  int // at a time
 
 	mu      sync.Mutex // guards all below
 	waiting []func()
 	running int
+}
+
+func newWorkers(group *sync.WaitGroup) (readers, answerers, checkers *workers) {
+	return &workers{group: group, most: maxReaders}, &workers{group: group, most: maxAnswerers}, &workers{group: group, most: maxCheckers}
 }
 
 // run has a worker make a call soon, in the order of the calls to run.
@@ -24,7 +37,7 @@ func (w *workers) run(call func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = append(w.waiting, call)
-	if w.running < maxWorkers {
+	if w.running < w.most {
 		w.running++
 		w.group.Go(w.work)
 	}

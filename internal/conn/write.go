@@ -143,7 +143,7 @@ func (h *Handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 			return given, true
 		case segment.Receipt != nil:
 			h.inFlight--
-			h.inFlightSize -= segment.Receipt.Size
+			h.inFlightSize -= int32(segment.Receipt.Size)
 			h.out = h.front.Receipt(h.Output(), s, segment.Receipt)
 		case segment.Expelled != nil:
 			h.front.Leave(s)

@@ -41,21 +41,20 @@ type Subscription struct {
 	receipts    atomic.Pointer[receiptQueue] // nil until the first
 	outstanding int32                        // sends whose receipt was not taken yet
 	index       int32                        // in audience.members; guarded by Room.mu
-	left        bool                         // Leave was called: Next returns nothing
-	watches     bool                         // is not a member
-	counted     bool                         // counts as a member; guarded by Room.mu
 	expelled    atomic.Pointer[Expulsion]    // nil unless it must leave
 	rights      atomic.Pointer[Rights]       // nil until the first decision
 
+	seq     uint64 // everything up to here was given
+	at      position
+	page    *page  // read by Fetch, from seq on
+	partial uint32 // bytes that were given of the entry after seq
+	pages   uint8  // read by Fetch in a row
+	left    bool   // Leave was called: Next returns nothing
+	watches bool   // is not a member
 	// Marked belongs to the waker, which may set it for a subscription that it has
 	// noted already.
-	Marked bool
-
-	seq     uint64 // everything up to here was given
-	partial uint32 // bytes that were given of the entry after seq
-	at      position
-	page    *page // read by Fetch, from seq on
-	pages   uint8 // read by Fetch in a row
+	Marked  bool
+	counted bool // counts as a member; guarded by Room.mu
 }
 
 // Room returns the room of the subscription.

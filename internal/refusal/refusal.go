@@ -26,6 +26,9 @@ func Of(err error) wire.Event {
 	if r := find(err); r != nil {
 		e.Code, e.Text = r.code, r.text(err)
 	}
+	if refused, ok := errors.AsType[*account.RefusedError](err); ok {
+		e.Code = wire.Code(refused.Verdict.String())
+	}
 	if resync, ok := errors.AsType[*chat.ResyncError](err); ok {
 		e.Room, e.Epoch, e.Head, e.Oldest = resync.Room.String(), resync.Epoch, resync.Head, resync.Oldest
 	}
@@ -69,6 +72,8 @@ type row struct {
 // counts. What a code means to a front end stands in package wire.
 var refusals = []row{
 	{is[*chat.ResyncError], wire.CodeResync, resyncText},
+	{isErr(chat.ErrNobody), wire.CodeNotFound, text("there is nobody here with this name")},
+	{isErr(chat.ErrNoDirect), wire.CodeNotFound, text("there is no such direct room; open one with the people that it is for")},
 	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("join the room before sending to it")},
 	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},
@@ -81,8 +86,33 @@ var refusals = []row{
 	{isErr(chat.ErrStale), wire.CodeUnavailable, text("the rights in the room change too fast; try again")},
 	{isErr(account.ErrAuthFailed), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
 	{isErr(account.ErrExpired), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
+	{isErr(account.ErrSignedOut), wire.CodeAuthRequired, text("this session has ended; sign in again")},
+	{isErr(account.ErrInsecure), wire.CodeTLSRequired, text("this connection is not encrypted, so it takes no secrets; connect with TLS")},
 	{isErr(account.ErrSuspended), wire.CodeSuspended, text("this account is suspended; ask an admin of the server")},
 	{isErr(account.ErrBusy), wire.CodeUnavailable, text("too many people sign in at once; try again in a moment")},
+	{isErr(account.ErrNotFresh), wire.CodeForbidden, text("this takes a fresh sign-in; prove who you are again")},
+	{isErr(account.ErrWeakPassword), wire.CodeBadField, error.Error},
+	{isErr(account.ErrUnclaimed), wire.CodeForbidden, text("the server has no owner yet; the link in its log makes one")},
+	{isErr(account.ErrClaimed), wire.CodeForbidden, text("the server has an owner already; sign in instead")},
+	{isErr(account.ErrNameTaken), wire.CodeUsernameTaken, text("an account has this name, or one that looks like it; choose another")},
+	{isErr(account.ErrNameReserved), wire.CodeUsernameTaken, text("the name, or one that looks like it, is reserved; choose another")},
+	{isErr(account.ErrNotFound), wire.CodeNotFound, text("there is no such account, device, token or invite")},
+	{isErr(account.ErrNotOpen), wire.CodeForbidden, text("this server takes no sign-ups; ask for an invite")},
+	{isErr(account.ErrLastWay), wire.CodeForbidden, text("there would be no way to sign in any more; add another one first")},
+	{isErr(account.ErrTooMany), wire.CodeForbidden, text("there are as many of them as there may be; remove one first")},
+	{isErr(account.ErrCeremony), wire.CodeAuthFailed, text("the sign-in has expired or was begun elsewhere; begin again")},
+	{is[*account.OriginError], wire.CodeAuthFailed, error.Error},
+	{is[*account.UnavailableError], wire.CodeNotFound, error.Error},
+	{is[*account.UnknownSettingError], wire.CodeNotFound, error.Error},
+	{isErr(account.ErrPasskey), wire.CodeAuthFailed, text("the passkey is not accepted")},
+	{isErr(account.ErrPasskeyKnown), wire.CodeIDConflict, text("this passkey is registered already")},
+	{isErr(account.ErrIdentityTaken), wire.CodeForbidden, text("this identity at the provider belongs to another account")},
+	{isErr(account.ErrSubjectClaim), wire.CodeForbidden, text("this identity was linked under another oidc.subject_claim; have it linked again")},
+	{isErr(account.ErrRenew), wire.CodeAuthRequired, text("sign in at the provider of single sign-on again")},
+	{isErr(account.ErrNoProvider), wire.CodeNotFound, text("single sign-on is not set up on this server")},
+	{isErr(account.ErrProviderDown), wire.CodeUnavailable, text("the provider of single sign-on cannot be reached; try again later, or sign in another way")},
+	{is[*account.ValueError], wire.CodeBadField, error.Error},
+	{is[*account.RefusedError], "", refusedText},
 	{is[*account.WaitError], wire.CodeRateLimited, error.Error},
 	{is[*chat.LookalikeError], wire.CodeBadRoom, error.Error},
 	{is[*chat.NewRoomsError], wire.CodeRateLimited, newRoomsText},
@@ -113,6 +143,20 @@ func resyncText(err error) string {
 		return damageText(resync.Damaged) + fmt.Sprintf("; the room goes on behind message %d", resync.Head)
 	}
 	return "this place in the room's log is not there (any more); go on from the head, and ask for the history that is kept"
+}
+
+// refusedText says in words what the code of a verdict about accounts means.
+func refusedText(err error) string {
+	refused, _ := errors.AsType[*account.RefusedError](err)
+	switch code := wire.Code(refused.Verdict.String()); code {
+	case wire.CodeAuthRequired:
+		return "this takes an account; sign in first"
+	case wire.CodeNotFound:
+		return "there is no such account"
+	case wire.CodeLastOwner:
+		return "the server needs an owner; make somebody else one first"
+	}
+	return "you may not do this"
 }
 
 func newRoomsText(err error) string {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/wire"
@@ -26,15 +27,15 @@ type client struct {
 	framing framing
 	reader  *wire.Reader
 
-	session   *chat.Session // nil before welcome and after the end
-	remote    string        // the peer's address, from welcome on: a socket whose peer is gone does not know it
-	request   *wire.Request // of the read step; nil between steps, unless it is held
-	held      bool          // the request was read and waits for room
-	badFrames uint8         // in a row
-	proof     proof         // that the client has got its welcome
-	closed    bool          // Close was called
-	rooms     *rooms        // of an account; nil for a visitor
-	close     uint16        // code of a WebSocket's close frame; 0: the reason's
+	caller    *account.Caller // from the handshake of a WebSocket; nil after hello
+	session   *chat.Session   // nil before welcome and after the end
+	request   *wire.Request   // of the read step; nil between steps, unless it is held
+	held      bool            // the request was read and waits for room
+	badFrames uint8           // in a row
+	proof     proof           // that the client has got its welcome
+	closed    bool            // Close was called
+	close     uint16          // code of a WebSocket's close frame; 0: the reason's
+	rooms     *rooms          // of an account; nil for a visitor
 }
 
 // proof is how far it is clear that a client has got its welcome. Frames that came
@@ -52,10 +53,13 @@ const (
 // has none.
 var requestBuffers = sync.Pool{New: func() any { return new(wire.Request) }}
 
-func newClient(s *Server, f framing, h *conn.Handler) *client {
-	c := &client{server: s, handler: h, framing: f}
+func newClient(s *Server, f framing, caller *account.Caller, h *conn.Handler) *client {
+	c := &client{server: s, handler: h, framing: f, caller: caller}
 	c.reader = wire.NewReader(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
+	if caller != nil && caller.Principal != nil {
+		c.reader.AllowBareHello()
+	}
 	c.reader.SetMaxContent(s.chat.MaxContent())
 	return c
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -17,17 +18,30 @@ import (
 // it.
 const deviceName = "kaban/1 client"
 
-// hello makes the connection a client's.
+// takeCaller returns who has opened the connection, once.
+func (c *client) takeCaller() account.Caller {
+	if c.caller != nil {
+		defer func() { c.caller = nil }()
+		return *c.caller
+	}
+	at := c.handler.Address()
+	return account.Caller{Address: at, TakesSecrets: at.IsLoopback()}
+}
+
+// hello makes the connection a client's. A token or a password wins over what the
+// handshake of a WebSocket has proved; a username alone does not.
 func (c *client) hello(r *wire.Request) {
 	switch {
 	case c.session != nil:
 		c.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
 	case r.Token != "" || r.Password != "":
-		c.signIn(r)
+		c.signIn(r, c.takeCaller())
+	case c.caller != nil && c.caller.Principal != nil:
+		c.proceed(r, c.takeCaller())
 	case r.Username.IsZero():
 		c.refuseHello(r.Ref, chat.ErrAuthRequired)
 	case c.server.chat.IsClaimed():
-		name, resume, ref := r.Username, r.Resume, slices.Clone(r.Ref)
+		name, resume, ref, from := r.Username, r.Resume, slices.Clone(r.Ref), c.takeCaller().Address
 		var err error
 		c.handler.Ask(func(ctx context.Context) { err = c.server.chat.AdmitVisitor(ctx, name) }, func() {
 			switch {
@@ -35,18 +49,18 @@ func (c *client) hello(r *wire.Request) {
 			case err != nil:
 				c.refuseHello(ref, err)
 			default:
-				c.visit(ref, name, resume)
+				c.visit(ref, name, resume, from)
 			}
 		})
 	default:
-		c.visit(r.Ref, r.Username, r.Resume)
+		c.visit(r.Ref, r.Username, r.Resume, c.takeCaller().Address)
 	}
 }
 
 // visit greets somebody without an account.
-func (c *client) visit(ref []byte, name kaban.Username, resume string) {
+func (c *client) visit(ref []byte, name kaban.Username, resume string, from netip.Addr) {
 	err := c.handler.Admit(func() (err error) {
-		c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.handler.Address(), resume)
+		c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), from, resume)
 		return err
 	})
 	if err != nil {
@@ -58,12 +72,21 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 	c.welcome(e)
 }
 
+// proceed greets the account that has opened the connection.
+func (c *client) proceed(r *wire.Request, from account.Caller) {
+	if err := c.handler.Admit(func() error { return nil }); err != nil {
+		c.refuseHello(r.Ref, err)
+		return
+	}
+	c.enterAccount(slices.Clone(r.Ref), r.Username, from.Address, &account.Session{Principal: *from.Principal})
+}
+
 // signIn greets an account.
-func (c *client) signIn(r *wire.Request) {
-	accounts, at := c.server.config.Accounts, c.handler.Address()
+func (c *client) signIn(r *wire.Request, from account.Caller) {
+	accounts := c.server.config.Accounts
 	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
 	switch {
-	case !at.IsLoopback():
+	case !from.TakesSecrets:
 		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
 		c.end(conn.Refused, 0, wire.CodeTLSRequired.Close())
 		return
@@ -79,8 +102,8 @@ func (c *client) signIn(r *wire.Request) {
 	}
 	var session account.Session
 	var err error
-	address := at.String()
-	c.handler.Ask(func(ctx context.Context) {
+	address := from.Host()
+	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
 		} else {
@@ -92,13 +115,13 @@ func (c *client) signIn(r *wire.Request) {
 		case err != nil:
 			c.refuseHello(ref, err)
 		default:
-			c.enterAccount(ref, name, &session)
+			c.enterAccount(ref, name, from.Address, &session)
 		}
 	})
 }
 
 // enterAccount greets an account that has proved itself.
-func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.Session) {
+func (c *client) enterAccount(ref []byte, name kaban.Username, from netip.Addr, session *account.Session) {
 	p := &session.Principal
 	id, err := p.Account.Identity()
 	if err == nil && !name.IsZero() && name.Key() != id.Name().Key() {
@@ -109,7 +132,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 		return
 	}
 	c.rooms = new(rooms)
-	c.session = c.server.chat.Enter(c, id, c.handler.Address(), &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
+	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {
@@ -130,7 +153,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 func (c *client) welcome(e *wire.Event) {
 	name := c.session.Identity.Name()
 	c.reader.SetLimit(wire.MaxFrame)
-	c.reader.SetAuthor(name)
+	c.reader.SetAuthor(&c.session.Identity)
 	e.Username, e.Server = name.String(), c.server.config.Name
 	e.Limits = wire.Limits{
 		Username: kaban.MaxUsername, Content: c.server.chat.MaxContent(), Frame: wire.MaxFrame, Topic: wire.MaxTopic, Reason: wire.MaxReason,

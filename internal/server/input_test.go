@@ -191,7 +191,7 @@ func (r trickle) Read(p []byte) (int, error) {
 	return r.conn.Read(p[:min(len(p), 11)])
 }
 
-// An id is of its author, in whatever room.
+// An id is of its author in one room. In another one it is free.
 func TestSameIDInAnotherRoom(t *testing.T) {
 	f := serve(t)
 	ann, bob := f.join("ann"), f.join("bob")
@@ -201,7 +201,9 @@ func TestSameIDInAnotherRoom(t *testing.T) {
 	ann.expect("ack", "seq", 1)
 	bob.expect("message", "seq", 1)
 	ann.say(`{"type":"send","room":"kitchen","id":"1","content":"x","ref":"r"}`)
-	ann.expect("error", "code", "id_conflict", "ref", "r")
+	ann.expect("ack", "room", "kitchen", "seq", 1, "duplicate", false, "ref", "r")
+	ann.say(`{"type":"send","room":"kitchen","id":"1","content":"y"}`)
+	ann.expect("error", "code", "id_conflict")
 	ann.say(`{"type":"send","room":"lobby","id":"1","content":"y"}`)
 	ann.expect("error", "code", "id_conflict")
 	ann.say(`{"type":"send","room":"lobby","id":"1","content":"x"}`)

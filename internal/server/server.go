@@ -52,20 +52,22 @@ func (s *Server) Lines() conn.Protocol { return protocol{server: s} }
 func (s *Server) Serve(l net.Listener) error { return s.manager.Serve(l, s.Lines()) }
 
 // WebSocket returns kaban/1 over one connection on which the handshake of WebSocket
-// is done, without extensions and subprotocols. early is input that came with it.
-func (s *Server) WebSocket(early []byte) conn.Protocol {
-	return protocol{s, &webSocket{early: early}}
+// is done, without extensions and subprotocols. early is input that came with it, and
+// caller is who has opened it; nil is whoever the connection comes from.
+func (s *Server) WebSocket(early []byte, caller *account.Caller) conn.Protocol {
+	return protocol{s, &webSocket{early: early}, caller}
 }
 
 // ServeWebSocket serves such a connection as one from a listener is.
-func (s *Server) ServeWebSocket(c net.Conn, early []byte) {
-	s.manager.Delegate(c, s.WebSocket(early))
+func (s *Server) ServeWebSocket(c net.Conn, early []byte, caller account.Caller) {
+	s.manager.Delegate(c, s.WebSocket(early, &caller))
 }
 
 // protocol is kaban/1 in a framing; nil: lines.
 type protocol struct {
 	server *Server
 	web    *webSocket
+	caller *account.Caller
 }
 
 func (p protocol) framing() framing {
@@ -76,7 +78,9 @@ func (p protocol) framing() framing {
 }
 
 // Front implements conn.Protocol.
-func (p protocol) Front(h *conn.Handler) conn.Front { return newClient(p.server, p.framing(), h) }
+func (p protocol) Front(h *conn.Handler) conn.Front {
+	return newClient(p.server, p.framing(), p.caller, h)
+}
 
 // TurnAway implements conn.Protocol.
 func (p protocol) TurnAway(retry time.Duration) []byte {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
+
+	"kaban/internal/account"
 )
 
 // overWebSocket has the tests of this package connect over WebSocket instead of
@@ -42,7 +44,7 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.server.ServeWebSocket(conn, early)
+		f.server.ServeWebSocket(conn, early, account.Caller{TakesSecrets: true})
 	}))
 	f.t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()

@@ -28,7 +28,7 @@ import (
 // Errors that callers distinguish with errors.Is.
 var (
 	// ErrIDConflict means that the author has already used the message id for
-	// other content or in another room.
+	// something else in the room.
 	ErrIDConflict = errors.New("message id already used for another message")
 	// ErrFull means that there is no space left for the batch. Nothing of it was
 	// stored, and the same append may succeed later.
@@ -111,8 +111,8 @@ type Room struct {
 type Result struct {
 	Seq  uint64
 	Time int64
-	// Duplicate means that the author has sent this id before: Seq and Time are
-	// those of the first use, and nothing was stored.
+	// Duplicate means that the author has sent this id to the room before: Seq and
+	// Time are those of the first use, and nothing was stored.
 	Duplicate bool
 	// Err is nil, ErrIDConflict, ErrStale, the error of Write.Decide, or ErrDamaged
 	// if the record of the author, of the first use of the id, or of a document
@@ -153,9 +153,9 @@ type Store interface {
 	// Append stores a batch as one transaction and fills results, which must be
 	// as long as the batch. If it returns an error, nothing of the batch is
 	// stored, except that after ErrBroken the outcome is unknown. An id is unique
-	// per author (kaban.Identity.ID) for as long as its entry is kept: the same id
-	// with the same room, kind, target and body is a duplicate, with any other a
-	// conflict; neither affects the rest of the batch. The first append to a room
+	// per room and author (kaban.Identity.ID) for as long as its entry is kept: the same
+	// id with the same kind, target and body is a duplicate, with any other a conflict;
+	// neither affects the rest of the batch. The first append to a room
 	// creates the room, under the name it was given.
 	//
 	// The writes take effect in their order. Each is compared with earlier uses of
@@ -174,6 +174,11 @@ type Store interface {
 	// it, the error is a *DamagedError, and a page that begins behind the entry it
 	// names goes on.
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)
+
+	// CountBy returns how many of the newest entries within the bounds of a page, up to
+	// its limit, are of an author (kaban.Identity.ID). It does not read what they say, so
+	// damage to one may count wrongly.
+	CountBy(ctx context.Context, room kaban.RoomName, author string, page Page) (int, error)
 
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.

@@ -100,7 +100,7 @@ func TestOrigins(t *testing.T) {
 		"chat.example.org", "https://chat.example.org/chat", "https://", "https:///", "https://:443", "*", "ftp://x", "null", "https://x?y", "https://x#", "https://u@x",
 		"https:x", "https://x y", "https://x/ ", "",
 	} {
-		if _, err := web.New(web.Config{Origins: []string{bad}}, f.chat, nil); err == nil {
+		if _, err := web.New(web.Config{Accounts: f.accounts, Origins: []string{bad}}, f.chat, nil); err == nil {
 			t.Errorf("%q passes for an origin", bad)
 		}
 	}

@@ -98,6 +98,21 @@ func (o origins) allows(r *http.Request) bool {
 	return ok
 }
 
+// isExact reports whether a request has exactly one Origin, which is that of this
+// server, with the scheme of the connection, or one of the others.
+func (o origins) isExact(r *http.Request, encrypted bool) bool {
+	sent := r.Header.Values("Origin")
+	if len(sent) != 1 {
+		return false
+	}
+	scheme := "http"
+	if encrypted {
+		scheme = "https"
+	}
+	host, ok := ownOrigin(r)
+	return ok && sent[0] == scheme+"://"+host || slices.Contains(o.names, sent[0])
+}
+
 // ownOrigin returns the host of a page that is of the host that it asks, as the
 // page has it. In the request it may have capitals, or a port that goes without
 // saying.

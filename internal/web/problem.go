@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban"
+	"kaban/internal/account"
 	"kaban/internal/refusal"
 	"kaban/wire"
 )
@@ -27,6 +28,7 @@ type Problem struct {
 	Actual     *int    `json:"actual,omitempty" doc:"The value that exceeded it."`
 	Position   *int    `json:"position,omitempty" doc:"The position in the body (bytes) or in the field (code points)."`
 	RetryAfter *int64  `json:"retry_after_ms,omitempty" doc:"The time until a retry makes sense, in milliseconds."`
+	Confirm    bool    `json:"confirm,omitempty" doc:"The action takes a fresh sign-in: POST /v1/session/confirm, then do it again."`
 	Epoch      string  `json:"epoch,omitempty" doc:"With resync: the current epoch."`
 	Head       *uint64 `json:"head,omitempty" doc:"With resync: the last seq of the room."`
 	Oldest     *uint64 `json:"oldest,omitempty" doc:"With resync: the first seq that is still kept."`
@@ -117,6 +119,15 @@ func (s *Server) problemOf(err error) *Problem {
 	}
 	if bad, ok := errors.AsType[*kaban.MessageError](err); ok && bad.Limit > 0 {
 		p.Max, p.Actual = new(bad.Limit), new(bad.Actual)
+	}
+	if value, ok := errors.AsType[*account.ValueError](err); ok {
+		p.Field = value.What
+	}
+	switch {
+	case errors.Is(err, account.ErrWeakPassword):
+		p.Field = "password"
+	case errors.Is(err, account.ErrNotFresh):
+		p.Confirm = true
 	}
 	if e.RetryAfter > 0 {
 		p.RetryAfter = new(e.RetryAfter.Milliseconds())

@@ -11,12 +11,19 @@ import (
 
 // socket does the handshake of a WebSocket and hands the connection over.
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
+	by := whoOf(r.Context())
 	switch {
 	case s.isDraining():
 		writeProblem(w, s.problemOf(chat.ErrClosed))
 		return
 	case !s.origins.allows(r):
 		refuseOrigin(w, r)
+		return
+	case by.proof == cookieProof && !s.origins.isExact(r, by.peer.Encrypted):
+		refuseOrigin(w, r)
+		return
+	case by.failure != nil:
+		writeProblem(w, s.problemOf(by.failure))
 		return
 	case r.Header.Get("Upgrade") == "":
 		w.Header().Set("Upgrade", "websocket")
@@ -39,5 +46,5 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	if c, ok := conn.(*connection); ok {
 		conn = c.release()
 	}
-	s.sockets.ServeWebSocket(conn, early)
+	s.sockets.ServeWebSocket(conn, early, by.socketCaller())
 }

@@ -42,9 +42,11 @@ type Store struct {
 	mu     sync.RWMutex // guards all below
 	closed bool
 	rooms  map[string]*room
-	log    log // the entries of all rooms, oldest first
-	ids    index
-	bytes  int
+	// lastRoom is the number of the newest room.
+	lastRoom uint64
+	log      log // the entries of all rooms, oldest first
+	ids      index
+	bytes    int
 	// written are the documents after the transaction in progress; nil until it
 	// changes any.
 	written *documents
@@ -52,6 +54,7 @@ type Store struct {
 
 type room struct {
 	name      kaban.RoomName
+	number    uint64 // in the order in which rooms were made
 	head      uint64
 	revision  uint64
 	positions queue // of the newest entries, up to head, in the log
@@ -61,7 +64,7 @@ type room struct {
 type kept struct {
 	store.Entry
 	room *room
-	hash uint64 // of Author and ID
+	hash uint64 // of room, Author and ID
 }
 
 // New returns an empty store that keeps at most window bytes; 0 means DefaultWindow.
@@ -132,18 +135,12 @@ func (s *Store) Append(_ context.Context, batch []store.Write, results []store.R
 func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	d := &w.Draft
 	r := s.rooms[d.Room.Key()]
-	author, id := d.Author.ID(), d.ID.String()
-	hash := s.ids.hash(author, id)
-	same := func(position uint64) bool {
-		e := s.log.at(position)
-		return e.Author == author && e.ID == id
-	}
-	if position, ok := s.ids.find(hash, same); ok {
-		first := s.log.at(position)
-		if first.room != r || !first.IsOf(d) {
+	if r != nil {
+		if first := s.findLocked(r, d); first != nil && !first.IsOf(d) {
 			return store.Result{Err: store.ErrIDConflict}
+		} else if first != nil {
+			return store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
 		}
-		return store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
 	}
 	if w.Checked && w.Revision != r.revisionOrNone() {
 		return store.Result{Err: store.ErrStale}
@@ -159,6 +156,7 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	}
 	r.head++
 	e := store.NewEntry(d, r.head, now)
+	hash := s.ids.hash(r, e.Author, e.ID)
 	position := s.log.push(kept{e, r, hash})
 	r.positions.push(position)
 	s.ids.add(hash, position)
@@ -166,8 +164,23 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	return store.Result{Seq: e.Seq, Time: e.Time}
 }
 
+// findLocked returns the entry that the author of a draft has sent to the room with the
+// same id, or nil.
+func (s *Store) findLocked(r *room, d *kaban.Draft) *kept {
+	author, id := d.Author.ID(), d.ID.String()
+	position, ok := s.ids.find(s.ids.hash(r, author, id), func(position uint64) bool {
+		e := s.log.at(position)
+		return e.room == r && e.Author == author && e.ID == id
+	})
+	if !ok {
+		return nil
+	}
+	return s.log.at(position)
+}
+
 func (s *Store) addRoomLocked(name kaban.RoomName) *room {
-	r := &room{name: name}
+	s.lastRoom++
+	r := &room{name: name, number: s.lastRoom}
 	s.rooms[name.Key()] = r
 	return r
 }
@@ -211,6 +224,31 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 		entries[i] = s.log.at(r.position(first + uint64(i))).Entry
 	}
 	return clip(entries, page), nil
+}
+
+// CountBy implements store.Store.
+func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, page store.Page) (n int, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return 0, store.ErrClosed
+	}
+	r := s.rooms[name.Key()]
+	if r == nil {
+		return 0, nil
+	}
+	state := r.state()
+	first, end := max(page.After+1, state.Oldest), state.Head+1
+	if page.Before != 0 {
+		end = min(end, page.Before)
+	}
+	for seq := end; seq > first && end-seq < uint64(page.Limit); {
+		seq--
+		if s.log.at(r.position(seq)).Author == author {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // clip cuts a page down to its limit of bytes, at the end of the direction of

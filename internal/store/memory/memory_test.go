@@ -33,7 +33,7 @@ func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {
 	}
 	// The id of a forgotten message is free again; that of a kept one is not.
 	results := storetest.Append(t, s,
-		storetest.Draft(t, "room-0", "alice", "id5", "something else"),
+		storetest.Draft(t, "room-0", "alice", "id4", "something else"),
 		storetest.Draft(t, "room-0", "alice", "id0", "something else"),
 	)
 	if results[0].Err == nil || results[1].Err != nil || results[1].Seq != 4 {

@@ -165,7 +165,10 @@ func (b *batch) store(writes []store.Write, results []store.Result) error {
 		if err != nil {
 			return err
 		}
-		authors[i], keys = author, append(keys, key{author.id, writes[i].ID.String()})
+		authors[i] = author
+		if r := b.room(writes[i].Room); r != nil {
+			keys = append(keys, key{r.id, author.id, writes[i].ID.String()})
+		}
 	}
 	var err error
 	if b.keys, err = b.lookUp(keys, authors); err != nil {
@@ -194,9 +197,11 @@ func (b *batch) commit() error {
 
 func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) {
 	d := &w.Draft
-	r, k := b.room(d.Room), key{author.id, d.ID.String()}
-	if e, found := b.findEarlier(k); found {
-		return repeated(e, d, r), nil
+	r := b.room(d.Room)
+	if r != nil {
+		if e, found := b.findEarlier(key{r.id, author.id, d.ID.String()}); found {
+			return repeated(e, d), nil
+		}
 	}
 	if w.Checked && w.Revision != r.revisionOrNone() {
 		return store.Result{Err: store.ErrStale}, nil
@@ -222,7 +227,7 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	}
 	e.batch = b.unmerged.batch + 1
 	b.entries = append(b.entries, e.journaled(r.room))
-	b.keys[k] = earlier{place: r.place(e.Seq), Entry: e.Entry}
+	b.keys[key{r.id, author.id, d.ID.String()}] = earlier{place: r.place(e.Seq), Entry: e.Entry}
 	return store.Result{Seq: e.Seq, Time: e.Time}, nil
 }
 
@@ -246,7 +251,7 @@ func (r *touched) revisionOrNone() uint64 {
 	return r.revision
 }
 
-// findEarlier finds the entry that the author has sent with the same id.
+// findEarlier finds the entry with a key.
 func (b *batch) findEarlier(k key) (e earlier, found bool) {
 	if e, found = b.keys[k]; !found {
 		e, found = b.unmerged.keys[k]
@@ -254,13 +259,12 @@ func (b *batch) findEarlier(k key) (e earlier, found bool) {
 	return e, found
 }
 
-// repeated returns the result for a draft with an id that is already stored. The
-// room is nil if it has no entries.
-func repeated(e earlier, d *kaban.Draft, r *touched) store.Result {
+// repeated returns the result for a draft with a key that is already stored.
+func repeated(e earlier, d *kaban.Draft) store.Result {
 	if e.damage != nil {
 		return store.Result{Err: e.damage}
 	}
-	if r == nil || e.place>>seqBits != r.id || !e.IsOf(d) {
+	if !e.IsOf(d) {
 		return store.Result{Err: store.ErrIDConflict}
 	}
 	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.Time, Duplicate: true}

@@ -260,8 +260,8 @@ func (a *Archive) checkDocuments(ctx context.Context, n *uint64) (problems []str
 	return problems, err
 }
 
-// twinQuery counts the merged entries with a place, or with a user and an id.
-const twinQuery = "SELECT (SELECT count(*) FROM entries WHERE place = ?) + (SELECT count(*) FROM entries WHERE user = ? AND id = ?)"
+// twinQuery counts the merged entries with a place, or with a room, a user and an id.
+const twinQuery = "SELECT (SELECT count(*) FROM entries WHERE place = ?) + (SELECT count(*) FROM entries WHERE place >> 40 = ? AND user = ? AND id = ?)"
 
 // checkUnmerged finds unmerged entries with the id or the place of a merged one,
 // which no index prevents. It must not scan all entries.
@@ -274,7 +274,7 @@ func (a *Archive) checkUnmerged(ctx context.Context) (problems []string, err err
 	for r := range a.unmerged.rooms {
 		for i := range r.unmerged {
 			e, n := &r.unmerged[i], 0
-			if err := twin.QueryRowContext(ctx, r.place(e.Seq), e.user, e.ID).Scan(&n); err != nil {
+			if err := twin.QueryRowContext(ctx, r.place(e.Seq), r.id, e.user, e.ID).Scan(&n); err != nil {
 				return problems, err
 			}
 			if n > 0 && len(problems) < maxProblems {

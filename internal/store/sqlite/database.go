@@ -88,7 +88,7 @@ type reader struct {
 	*conn
 	documentStmts
 	authors                      *authors
-	page, pageBack               *sql.Stmt
+	page, pageBack, count        *sql.Stmt
 	begin, newestBatch, revision *sql.Stmt
 }
 
@@ -97,7 +97,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
-		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
+		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.begin: "BEGIN",
 		&r.newestBatch: "SELECT coalesce(max(batch), 0) FROM journal",
 		&r.revision:    "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries())
@@ -163,22 +163,35 @@ func (d *database) open(ctx context.Context, dir string, options Options) (err e
 	return nil
 }
 
-// connect opens all connections, updates the schema and loads the state that is
-// kept in memory.
-func (d *database) connect(ctx context.Context, options Options, version int, scripts []string) (err error) {
-	if d.writer, err = connect(ctx, d.path, "rw", writerPragmas); err != nil {
+// update updates the schema on a connection of its own.
+func (d *database) update(ctx context.Context, version int, scripts []string) (err error) {
+	c, err := connect(ctx, d.path, "rw", migrationPragmas)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	if err := migrate(ctx, c, version, scripts, d.logProgress()); err != nil {
+		return err
+	}
+	// The WAL may be as large as the database now, and the next start would have to
+	// read it.
+	if err := c.exec(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return err
+	}
+	d.log.Info("updated the schema of the database", "path", d.path, "from", version, "to", len(scripts))
+	return nil
+}
+
+// connect updates the schema, opens all connections and loads the state that is kept
+// in memory.
+func (d *database) connect(ctx context.Context, options Options, version int, scripts []string) (err error) {
 	if version < len(scripts) {
-		if err := migrate(ctx, d.writer, version, scripts, d.logProgress()); err != nil {
+		if err := d.update(ctx, version, scripts); err != nil {
 			return err
 		}
-		// The WAL may be as large as the database now, and the next start would have to
-		// read it.
-		if err := d.writer.exec(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-			return err
-		}
-		d.log.Info("updated the schema of the database", "path", d.path, "from", version, "to", len(scripts))
+	}
+	if d.writer, err = connect(ctx, d.path, "rw", writerPragmas); err != nil {
+		return err
 	}
 	if options.maxPages > 0 {
 		if err := d.writer.exec(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", options.maxPages)); err != nil {

@@ -78,7 +78,7 @@ func TestReopenKeepsDocuments(t *testing.T) {
 		}
 		bump(t, copied, "lobby") // the journal goes on
 		storetest.Append(t, copied, numbered(t, "empty-room", "ann", 3, 1)...)
-		if got := storetest.Append(t, copied, numbered(t, "lobby", "ann", 0, 4)...); !got[2].Duplicate || got[3].Err == nil {
+		if got := storetest.Append(t, copied, numbered(t, "lobby", "ann", 0, 4)...); !got[2].Duplicate || got[3].Seq != 4 || got[3].Duplicate {
 			t.Errorf("Append: %+v", got)
 		}
 		closeStore(t, copied)
@@ -277,6 +277,15 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
+// toVersion5 turns a database of version 6, without a journal, into one of version 5.
+var toVersion5 = []string{
+	"DROP TABLE documents", "ALTER TABLE rooms DROP COLUMN revision", "DROP VIEW log", "DROP INDEX ids", "ALTER TABLE entries RENAME TO newer",
+	`CREATE TABLE entries (place INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind INTEGER NOT NULL, user INTEGER NOT NULL REFERENCES users (id),
+		username TEXT, id TEXT NOT NULL, content TEXT NOT NULL, sum INTEGER NOT NULL DEFAULT 0, target INTEGER NOT NULL DEFAULT 0, UNIQUE (user, id)) STRICT`,
+	"INSERT INTO entries (place, time, kind, user, username, id, content, sum, target) SELECT place, time, kind, user, username, id, content, sum, target FROM newer",
+	"DROP TABLE newer", "CREATE VIEW log AS SELECT * FROM entries", "PRAGMA user_version = 5",
+}
+
 // The schema before documents gets them, and damage from before is still found.
 func TestDocumentsAreAddedToVersion5(t *testing.T) {
 	scripts, err := migrations()
@@ -291,11 +300,30 @@ func TestDocumentsAreAddedToVersion5(t *testing.T) {
 	before := all(t, s, "lobby")
 	closeStore(t, s)
 	path := filepath.Join(dir, databaseName)
-	corrupt(t, path, "DROP TABLE documents", "ALTER TABLE rooms DROP COLUMN revision", "PRAGMA user_version = 5")
+	corrupt(t, path, toVersion5...)
 	damaged := copyFiles(t, dir)
 	corrupt(t, filepath.Join(damaged, databaseName), "UPDATE rooms SET head = 7 WHERE key = 'attic'")
 	_, err = Open(t.Context(), damaged, Options{})
 	wantError(t, err, "attic", "checksum")
+	c, err := connect(t.Context(), filepath.Join(damaged, databaseName), "ro", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version, err := c.number(t.Context(), "PRAGMA user_version"); err != nil || version != 5 {
+		t.Errorf("a damaged database has version %d, %v; want 5, as before", version, err)
+	}
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// Damage that concerns single entries stays what it was.
+	orphaned := copyFiles(t, dir)
+	corrupt(t, filepath.Join(orphaned, databaseName), "DELETE FROM users")
+	s = open(t, orphaned, Options{})
+	if _, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 1}); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("Read of an entry without an author: %v, want ErrDamaged", err)
+	}
+	closeStore(t, s)
 
 	s = open(t, dir, Options{})
 	if got, err := s.writer.number(t.Context(), "PRAGMA user_version"); err != nil || got != len(scripts) {

@@ -413,6 +413,7 @@ func TestUsersBecomeIdentities(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "kitchen", "carol", 0, 1)...)
 	mergeNow(t, s)
 	closeStore(t, s)
+	corrupt(t, filepath.Join(dir, databaseName), toVersion5...)
 	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -422,8 +423,7 @@ func TestUsersBecomeIdentities(t *testing.T) {
 			c.exec(t.Context(), "UPDATE users SET key = substr(key, 1 + length('visitor:'))"),
 			sumAll(t.Context(), c, summedTables, nil),
 			c.exec(t.Context(), "UPDATE users SET name = 'karol' WHERE key = 'carol'"), // damaged
-			c.exec(t.Context(), "ALTER TABLE entries DROP COLUMN target"),
-			c.exec(t.Context(), "DROP TABLE documents; ALTER TABLE rooms DROP COLUMN revision"),
+			c.exec(t.Context(), "DROP VIEW log; CREATE VIEW log AS SELECT 1; ALTER TABLE entries DROP COLUMN target"),
 			c.exec(t.Context(), "PRAGMA user_version = 4"))
 	})
 	if err := errors.Join(err, c.close()); err != nil {

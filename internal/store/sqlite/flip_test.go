@@ -67,7 +67,7 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		return k, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	type id struct{ user, id string }
+	type id struct{ room, user, id string }
 	var ids []id
 	var keys []string
 	err = s.Export(ctx, nil, store.Receiver{Damaged: asError, Document: func(d *store.Document) error {
@@ -75,7 +75,7 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		return nil
 	}, Record: func(r *store.Record) error {
 		k.records = append(k.records, fmt.Sprintf("%+v", *r))
-		ids = append(ids, id{r.Author.ID(), r.ID.String()})
+		ids = append(ids, id{r.Room.Key(), r.Author.ID(), r.ID.String()})
 		if !slices.Contains(keys, r.Room.Key()) {
 			keys = append(keys, r.Room.Key())
 		}
@@ -88,8 +88,8 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		return k, err
 	}
 	for _, id := range ids {
-		found, err := lines(ctx, s.conn, fmt.Sprintf(`SELECT u.id || ' ' || e.place || e.content FROM users u INDEXED BY sqlite_autoindex_users_1
-			JOIN entries e INDEXED BY sqlite_autoindex_entries_1 ON e.user = u.id AND e.id = '%s' WHERE u.key = '%s'`, id.id, id.user))
+		found, err := lines(ctx, s.conn, fmt.Sprintf(`SELECT u.id || ' ' || e.place || e.content FROM users u INDEXED BY sqlite_autoindex_users_1 JOIN rooms r
+			JOIN entries e INDEXED BY ids ON e.place >> 40 = r.id AND e.user = u.id AND e.id = '%s' WHERE u.key = '%s' AND r.key = '%s'`, id.id, id.user, id.room))
 		if err != nil {
 			return k, err
 		}

@@ -179,7 +179,7 @@ func (b *batch) explainConflict(rooms []merging, err error) error {
 	for _, r := range rooms {
 		for i := range r.entries {
 			e := &r.entries[i]
-			k := key{e.user, e.ID}
+			k := key{r.id, e.user, e.ID}
 			_, used := seen[k]
 			if !used {
 				found, failed := b.lookUp([]key{k}, nil)

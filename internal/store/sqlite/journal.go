@@ -121,7 +121,7 @@ func (l *loader) addUnmerged(entries []unmergedEntry, rooms []int64) error {
 		if e.Author = author.key; e.Username == "" {
 			e.Username = author.name
 		}
-		_, twice := l.unmerged.keys[key{e.user, e.ID}]
+		_, twice := l.unmerged.keys[key{rooms[i], e.user, e.ID}]
 		switch {
 		case r == nil:
 			err = l.bad(fmt.Errorf("entry %d of the journal is of room %d, which does not exist", e.Seq, rooms[i]))

@@ -24,10 +24,10 @@ const (
 	insertRows = 16
 )
 
-// key is a message id of an author. It is used once.
+// key is a message id of an author in a room. It is used once.
 type key struct {
-	user int64
-	id   string
+	room, user int64
+	id         string
 }
 
 // earlier is the stored entry with the key of a draft.
@@ -64,7 +64,7 @@ func (u *unmerged) add(to *room, entries []unmergedEntry) {
 		e := &entries[i]
 		u.batch = max(u.batch, e.batch)
 		u.bytes += len(e.Content)
-		u.keys[key{e.user, e.ID}] = earlier{Entry: e.Entry, place: to.place(e.Seq)}
+		u.keys[key{to.id, e.user, e.ID}] = earlier{Entry: e.Entry, place: to.place(e.Seq)}
 	}
 	u.rooms[to] = struct{}{}
 	to.unmerged = append(to.unmerged, entries...)
@@ -75,7 +75,7 @@ func (u *unmerged) drop(from *room, n int) {
 	for i := range from.unmerged[:n] {
 		e := &from.unmerged[i]
 		u.bytes -= len(e.Content)
-		delete(u.keys, key{e.user, e.ID})
+		delete(u.keys, key{from.id, e.user, e.ID})
 	}
 	if from.unmerged = from.unmerged[n:]; len(from.unmerged) == 0 { // readers may hold the old slice
 		from.unmerged = nil
@@ -220,11 +220,10 @@ const (
 // lookedUp is how many keys one query looks up.
 const lookedUp = 32
 
-// findQuery looks n keys up in the index of entries. SQLite joins in the order
-// written.
+// findQuery looks n keys up in the index ids. SQLite joins in the order written.
 func findQuery(n int) string {
-	return "SELECT k.column1, k.column2, e.place, e.time, e.kind, e.user, e.id, e.username, e.target, e.content, e.sum FROM (VALUES " + times("(?, ?)", n) +
-		") k CROSS JOIN entries e ON e.user = k.column1 AND e.id = k.column2"
+	return "SELECT k.column1, k.column2, k.column3, e.place, e.time, e.kind, e.user, e.id, e.username, e.target, e.content, e.sum FROM (VALUES " + times("(?, ?, ?)", n) +
+		") k CROSS JOIN entries e ON e.place >> 40 = k.column1 AND e.user = k.column2 AND e.id = k.column3"
 }
 
 // times returns s n times, separated by commas.
@@ -232,17 +231,17 @@ func times(s string, n int) string {
 	return strings.TrimSuffix(strings.Repeat(s+", ", n), ", ")
 }
 
-// lookUp finds the merged entries with the keys of the authors.
+// lookUp finds the merged entries with some keys, by some authors.
 func (b *batch) lookUp(keys []key, authors []user) (map[key]earlier, error) {
 	found := make(map[key]earlier)
 	if len(keys) == 1 { // most batches on a quiet server
-		return found, b.lookUpSome(b.stmts.findOne, []any{keys[0].user, keys[0].id}, authors, found)
+		return found, b.lookUpSome(b.stmts.findOne, []any{keys[0].room, keys[0].user, keys[0].id}, authors, found)
 	}
-	args := make([]any, 2*lookedUp)
+	args := make([]any, 3*lookedUp)
 	for some := range slices.Chunk(keys, lookedUp) {
 		clear(args) // nothing equals NULL
 		for i, k := range some {
-			args[2*i], args[2*i+1] = k.user, k.id
+			args[3*i], args[3*i+1], args[3*i+2] = k.room, k.user, k.id
 		}
 		if err := b.lookUpSome(b.stmts.find, args, authors, found); err != nil {
 			return nil, err
@@ -262,12 +261,12 @@ func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, authors []user, found map
 		var place, user, value int64
 		var username sql.NullString
 		var e store.Entry
-		err := rows.Scan(&k.user, &k.id, &place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value)
+		err := rows.Scan(&k.room, &k.user, &k.id, &place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value)
 		if err == nil {
 			if e.Username = username.String; !username.Valid {
 				e.Username = nameOf(authors, user)
 			}
-			if b.sum.entry(place, user, &e) != value || user != k.user || e.ID != k.id {
+			if b.sum.entry(place, user, &e) != value || place>>seqBits != k.room || user != k.user || e.ID != k.id {
 				err = errSum
 			}
 		}

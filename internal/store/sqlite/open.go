@@ -55,6 +55,18 @@ var (
 		{"query_only", "0"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", walKept}, {"cache_size", "-4096"}, {"temp_store", "2"},
 	}, common...)
 	readerPragmas = append([]pragma{{"query_only", "1"}, {"wal_autocheckpoint", "0"}}, common...)
+	// An update of the schema copies tables with whatever damage they have, and sorts
+	// their indexes in files, because they may not fit into memory.
+	migrationPragmas = []pragma{
+		{"busy_timeout", busyMillis},
+		{"journal_mode", "wal"},
+		{"synchronous", "2"},
+		{"trusted_schema", "0"},
+		{"foreign_keys", "0"},
+		{"wal_autocheckpoint", "0"},
+		{"cache_size", "-16384"},
+		{"temp_store", "1"},
+	}
 )
 
 // ErrInUse means that the data directory is open already.
@@ -118,6 +130,9 @@ func create(ctx context.Context, path string, scripts []string) error {
 	}
 	return syncDirectory(filepath.Dir(path))
 }
+
+// Exists reports whether there is a database in a directory.
+func Exists(dir string) (bool, error) { return exists(filepath.Join(dir, databaseName)) }
 
 // exists reports whether there is a database, and refuses a file that cannot be one.
 func exists(path string) (bool, error) {

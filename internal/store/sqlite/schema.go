@@ -70,8 +70,9 @@ func staleSums(from, to int) []summed {
 	return nil
 }
 
-// migrate updates a schema to the newest version in one transaction. If report is not
-// nil, it is called with the progress of the checksums, in rows.
+// migrate updates a schema to the newest version in one transaction. It does not update a
+// database that Open would then refuse. If report is not nil, it is called with the
+// progress of the checksums, in rows.
 func migrate(ctx context.Context, c *conn, version int, scripts []string, report func(done, total int)) error {
 	return c.transact(ctx, func() error {
 		if version == 0 {
@@ -97,6 +98,15 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, report
 				if err := setEpoch(ctx, c, epoch, created); err != nil {
 					return err
 				}
+			}
+		}
+		if 0 < version && version < len(scripts) {
+			authors, err := c.newAuthors(ctx)
+			if err != nil {
+				return err
+			}
+			if _, err := load(ctx, c, authors, func(err error) error { return err }); err != nil {
+				return err
 			}
 		}
 		return c.exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(scripts)))

@@ -255,15 +255,21 @@ func (a *Archives) testImportDiffers(t *testing.T) {
 			}
 		})
 	}
-	// One author uses an id twice in one batch, in two rooms.
+	// One author uses an id twice in one batch.
 	twin := last
-	twin.Room, twin.Seq = RoomName(t, "new-room"), 1
+	twin.Seq++
 	target := a.open(t, a.New(t))
 	if n, err := target.Import(t.Context(), append(slices.Clone(lobby), twin)); !errors.Is(err, store.ErrDiffers) || n != 0 {
 		t.Errorf("Import of an id that is used twice = %d, %v; want ErrDiffers", n, err)
 	}
-	if n, err := target.Import(t.Context(), lobby); err != nil || n != len(lobby) {
-		t.Errorf("Import after that = %d, %v; want %d", n, err, len(lobby))
+	// In another room the id is another one.
+	elsewhere := last
+	elsewhere.Room, elsewhere.Seq = RoomName(t, "new-room"), 1
+	if n, err := target.Import(t.Context(), append(slices.Clone(lobby), elsewhere)); err != nil || n != len(lobby)+1 {
+		t.Errorf("Import after that = %d, %v; want %d", n, err, len(lobby)+1)
+	}
+	if got := Append(t, target, elsewhere.Draft)[0]; !got.Duplicate || got.Seq != 1 {
+		t.Errorf("the imported draft in another room: %+v, want a duplicate of 1", got)
 	}
 }
 

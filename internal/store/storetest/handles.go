@@ -117,16 +117,17 @@ func testHandlesIDs(t *testing.T, a, b store.Store) {
 	}
 	results := Append(t, b,
 		Draft(t, "lobby", "alice", "one", "other content"),
-		Draft(t, "kitchen", "alice", "one", "hello"),
 		Draft(t, "lobby", "alice", "two", "hello again"),
+		Draft(t, "kitchen", "alice", "one", "hello"),
 	)
-	for i, result := range results[:2] {
-		if !errors.Is(result.Err, store.ErrIDConflict) {
-			t.Errorf("draft %d on the other handle: %+v, want ErrIDConflict", i, result)
-		}
+	if !errors.Is(results[0].Err, store.ErrIDConflict) {
+		t.Errorf("the id for something else on the other handle: %+v, want ErrIDConflict", results[0])
 	}
-	if results[2].Seq != 2 {
-		t.Errorf("the next draft: %+v, want seq 2", results[2])
+	if results[1].Seq != 2 {
+		t.Errorf("the next draft: %+v, want seq 2", results[1])
+	}
+	if results[2].Seq != 1 || results[2].Duplicate {
+		t.Errorf("the id in another room: %+v, want seq 1", results[2])
 	}
 	if got := Append(t, a, Draft(t, "lobby", "alice", "two", "x"))[0]; !errors.Is(got.Err, store.ErrIDConflict) {
 		t.Errorf("an id of the other handle: %+v, want ErrIDConflict", got)

@@ -20,15 +20,12 @@ type model struct {
 	documents map[string]string
 	revisions map[string]uint64 // of the rooms that exist
 	logs      map[string][]modelEntry
-	ids       map[string]modelUse // by author and id
+	ids       map[modelID]uint64 // the seqs
 }
 
 type modelEntry struct{ author, id, content string }
 
-type modelUse struct {
-	room string
-	seq  uint64
-}
+type modelID struct{ room, author, id string }
 
 // copy returns a copy that can change alone, except for the logs.
 func (m *model) copy() model {
@@ -152,10 +149,10 @@ func (n namespace) writes() *rapid.Generator[[]modelWrite] {
 // want returns what a write must result in before it is decided, and whether that is
 // the end.
 func (m *model) want(w *modelWrite) (store.Result, bool) {
-	use, used := m.ids[w.author+w.id]
+	seq, used := m.ids[modelID{w.room, w.author, w.id}]
 	switch {
-	case used && use.room == w.room && m.logs[w.room][use.seq-1].content == w.content:
-		return store.Result{Seq: use.seq, Duplicate: true}, true
+	case used && m.logs[w.room][seq-1].content == w.content:
+		return store.Result{Seq: seq, Duplicate: true}, true
 	case used:
 		return store.Result{Err: store.ErrIDConflict}, true
 	case w.checked && w.revision != m.revisions[w.room]:
@@ -170,7 +167,7 @@ func (m *model) add(w *modelWrite) store.Result {
 	}
 	m.logs[w.room] = append(m.logs[w.room], modelEntry{kaban.Visitor(usernameOf(w.author)).ID(), w.id, w.content})
 	seq := uint64(len(m.logs[w.room]))
-	m.ids[w.author+w.id] = modelUse{w.room, seq}
+	m.ids[modelID{w.room, w.author, w.id}] = seq
 	return store.Result{Seq: seq}
 }
 
@@ -289,7 +286,7 @@ func (d *Driver) testRandom(t *testing.T, s store.Store) {
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
 		n := namespace{t, fmt.Sprintf("p%d-", run)}
-		m := model{n.prefix, make(map[string]string), make(map[string]uint64), make(map[string][]modelEntry), make(map[string]modelUse)}
+		m := model{n.prefix, make(map[string]string), make(map[string]uint64), make(map[string][]modelEntry), make(map[modelID]uint64)}
 		handle := rapid.SampledFrom(handles)
 		for range rapid.IntRange(1, 12).Draw(rt, "transactions") {
 			s := handle.Draw(rt, "handle")

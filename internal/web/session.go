@@ -1,0 +1,136 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"kaban/internal/account"
+	"kaban/internal/people"
+	"kaban/wire"
+)
+
+// Account is what others may know of an account.
+type Account struct {
+	Username string `json:"username" doc:"The name it signs in with and is mentioned by."`
+	Name     string `json:"name" doc:"The name to display; empty is the username."`
+	Role     string `json:"role" enum:"guest,member,admin,owner" doc:"What it may do on the server."`
+	Bot      bool   `json:"bot" doc:"It belongs to another account and signs in with tokens only."`
+	Status   string `json:"status,omitempty" enum:"active,suspended,removed,unclaimed" doc:"Whether it can be used. Absent unless the request is an admin's."`
+	Created  string `json:"created,omitempty" format:"date-time" doc:"When it was made."`
+	Owner    string `json:"owner,omitempty" doc:"Of a bot: the username of its owner."`
+}
+
+// DeviceName is a device in a session.
+type DeviceName struct {
+	ID   string `json:"id" doc:"Names it in /v1/devices."`
+	Name string `json:"name" doc:"What people call it."`
+}
+
+// Session is a sign-in.
+type Session struct {
+	Account Account    `json:"account"`
+	Device  DeviceName `json:"device" doc:"What is signed in: a device, or a token."`
+	Fresh   bool       `json:"fresh" doc:"Somebody has signed in or confirmed it within the last 15 minutes."`
+	Expires string     `json:"expires,omitempty" format:"date-time" doc:"When the session ends by itself."`
+}
+
+// SignIn is how to prove who one is: a username with a password or a recovery code, or
+// a link for one sign-in.
+type SignIn struct {
+	Username     string `json:"username,omitempty"`
+	Password     string `json:"password,omitempty" doc:"With a username: its password. With a link: the new password, if any."`
+	RecoveryCode string `json:"recovery_code,omitempty" doc:"One of the codes that the account was given. It works once."`
+	Link         string `json:"link,omitempty" doc:"The secret of a link into an account. It works once."`
+	Device       string `json:"device,omitempty" doc:"What to call the device."`
+}
+
+// Confirmation proves again who is at a device.
+type Confirmation struct {
+	Password string `json:"password" minLength:"1" doc:"The password of the account."`
+}
+
+// sessionOutput is a session whose cookie is set.
+type sessionOutput struct {
+	SetCookie []http.Cookie `header:"Set-Cookie"`
+	Body      Session
+}
+
+func (s *Server) registerSessions(api huma.API, operation func(id, method, path, summary string, errors ...int) huma.Operation) {
+	get := operation("get-session", http.MethodGet, "/v1/session", "See who is signed in")
+	register(s, api, toAccounts, get, s.getSession)
+	in := operation("sign-in", http.MethodPost, "/v1/session", "Sign in", 400, 401, 413, 429)
+	in.Description = "Sets the cookie of a new device. The request needs an Origin header: the server's own, or one of --origin."
+	register(s, api, toAnybody|signsIn, in, s.signIn)
+	out := operation("sign-out", http.MethodDelete, "/v1/session", "Sign out")
+	out.Description = "Revokes the device or the token that the request is made with."
+	register(s, api, toAccounts, out, s.signOut)
+	confirm := operation("confirm-session", http.MethodPost, "/v1/session/confirm", "Make the sign-in fresh again", 400, 413, 429)
+	register(s, api, toAccounts|secret, confirm, s.confirmSession)
+}
+
+func (s *Server) getSession(ctx context.Context, _ *struct{}) (*output[Session], error) {
+	return &output[Session]{s.sessionOf(&whoOf(ctx).principal)}, nil
+}
+
+// sessionOf returns a principal as a session.
+func (s *Server) sessionOf(p *account.Principal) Session {
+	session := Session{Account: accountOf(&p.Account), Device: DeviceName{ID: p.SecretID, Name: p.SecretName}, Fresh: s.config.Accounts.Fresh(*p), Expires: timeOrNever(p.Expires)}
+	session.Account.Role = p.Role.String() // a bot's is never above its owner's
+	return session
+}
+
+// accountOf returns what anybody who knows of an account may know.
+func accountOf(a *people.Account) Account {
+	return Account{Username: a.Username, Name: a.Name, Role: a.Role.String(), Bot: a.Bot}
+}
+
+func (s *Server) signIn(ctx context.Context, in *struct{ Body SignIn }) (*sessionOutput, error) {
+	by, b := whoOf(ctx), &in.Body
+	device := account.Device{Name: b.Device, Address: by.address()}
+	var session account.Session
+	var err error
+	switch {
+	case b.Link != "" && b.Username == "" && b.RecoveryCode == "":
+		session, err = s.config.Accounts.SignInWithLink(ctx, b.Link, b.Password, device)
+	case b.Username != "" && b.RecoveryCode != "" && b.Password == "" && b.Link == "":
+		session, err = s.config.Accounts.SignInWithRecoveryCode(ctx, b.Username, b.RecoveryCode, device)
+	case b.Username != "" && b.Password != "" && b.RecoveryCode == "" && b.Link == "":
+		session, err = s.config.Accounts.SignInWithPassword(ctx, b.Username, b.Password, device)
+	default:
+		return nil, problem(wire.CodeMissingField, "give a username with a password or a recovery code, or a link")
+	}
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	return s.signedIn(ctx, by, &session), nil
+}
+
+// signedIn returns a new session with its cookie.
+func (s *Server) signedIn(ctx context.Context, by *who, session *account.Session) *sessionOutput {
+	return &sessionOutput{[]http.Cookie{by.cookie(session.Secret, cookieFor)}, s.sessionOf(&session.Principal)}
+}
+
+// cookieOutput is no content, with cookies.
+type cookieOutput struct {
+	SetCookie []http.Cookie `header:"Set-Cookie"`
+}
+
+func (s *Server) signOut(ctx context.Context, _ *struct{}) (*cookieOutput, error) {
+	by := whoOf(ctx)
+	err := s.config.Accounts.RevokeDevice(ctx, by.actor(), by.principal.SecretID)
+	if err != nil && !errors.Is(err, account.ErrAuthFailed) { // somebody else was faster
+		return nil, s.problemOf(err)
+	}
+	return by.signedOut(by.principal.SecretID), nil
+}
+
+func (s *Server) confirmSession(ctx context.Context, in *struct{ Body Confirmation }) (*struct{}, error) {
+	by := whoOf(ctx)
+	if err := s.config.Accounts.Confirm(ctx, by.actor(), in.Body.Password); err != nil {
+		return nil, s.problemOf(err)
+	}
+	return nil, nil
+}

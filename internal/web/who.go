@@ -1,0 +1,198 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"kaban"
+	"kaban/internal/account"
+	"kaban/internal/chat"
+	"kaban/internal/peer"
+	"kaban/internal/tcp"
+)
+
+// proof is how a request shows on whose behalf it is made.
+type proof uint8
+
+const (
+	noProof proof = iota
+	cookieProof
+	bearerProof
+	operatorProof // it came over the admin socket
+)
+
+// who is the answer to the question of every request: who makes it? It is found once
+// for each request (resolve) and does not change.
+type who struct {
+	server       *Server
+	peer         peer.Peer
+	takesSecrets bool // from this peer
+	proof        proof
+	principal    account.Principal // of a cookie or a Bearer token
+	identity     kaban.Identity    // of the principal
+	// failure is why the cookie or the token is not accepted: ErrSignedOut,
+	// ErrAuthFailed, ErrExpired, ErrSuspended or ErrInsecure of package account.
+	failure error
+}
+
+type whoKey struct{}
+
+// whoOf returns who makes a request, given its context.
+func whoOf(ctx context.Context) *who {
+	if w, ok := ctx.Value(whoKey{}).(*who); ok {
+		return w
+	}
+	return new(who) // nobody; only a test comes here
+}
+
+// isAccount reports whether the request is made by an account.
+func (w *who) isAccount() bool {
+	return w.failure == nil && (w.proof == cookieProof || w.proof == bearerProof)
+}
+
+// address returns the address of the peer as package account stores it.
+func (w *who) address() string {
+	from := account.Caller{Address: w.peer.Addr}
+	return from.Host()
+}
+
+// name returns the username of the account, the zero value if there is none.
+func (w *who) name() kaban.Username {
+	if !w.isAccount() {
+		return kaban.Username{}
+	}
+	return w.identity.Name()
+}
+
+// actor returns whoever acts as package account knows it.
+func (w *who) actor() account.Actor {
+	switch {
+	case w.proof == operatorProof:
+		by := account.Operator()
+		by.Address = w.address()
+		return by
+	case w.isAccount():
+		return w.principal.As(w.address())
+	}
+	return account.Actor{Address: w.address()}
+}
+
+// user returns whoever reads or writes in rooms. Somebody without an account is an
+// anonymous reader, and so is the operator, who has no rights in rooms.
+func (w *who) user() chat.User {
+	if !w.isAccount() {
+		return w.server.chat.As(kaban.Identity{}, w.peer.Addr)
+	}
+	return w.server.chat.With(w.identity, w.peer.Addr, w.credential())
+}
+
+// visitor returns whoever writes under a name without an account.
+func (w *who) visitor(name kaban.Username) chat.User {
+	return w.server.chat.As(kaban.Visitor(name), w.peer.Addr)
+}
+
+// credential returns what the account has signed in with.
+func (w *who) credential() *chat.Credential {
+	return &chat.Credential{ID: w.principal.SecretID, Rooms: w.principal.Rooms, ReadOnly: w.principal.ReadOnly, Expires: w.principal.Expires}
+}
+
+// peerOf returns who is at the other end of a request's connection, and whether
+// secrets are taken from there. It is the one place that decides that.
+func (s *Server) peerOf(r *http.Request) (at peer.Peer, takesSecrets bool) {
+	at = peer.Peer{Addr: tcp.AddrOf(r.RemoteAddr), Encrypted: r.TLS != nil}
+	at.Loopback = at.Addr.IsLoopback()
+	return at, peer.Rules{}.TakesSecrets(at)
+}
+
+// resolve finds out who makes a request. A credential that is not accepted is a
+// failure of who; the error is one of the server.
+func (s *Server) resolve(r *http.Request) (*who, error) {
+	w := &who{server: s}
+	w.peer, w.takesSecrets = s.peerOf(r)
+	secret := w.findSecret(r)
+	switch {
+	case w.proof == noProof || w.failure != nil:
+		return w, nil
+	case !w.takesSecrets:
+		w.failure = account.ErrInsecure
+		return w, nil
+	}
+	var err error
+	if w.principal, err = s.config.Accounts.Authenticate(r.Context(), secret, w.address()); err == nil {
+		w.identity, err = w.principal.Account.Identity()
+	}
+	switch {
+	case errors.Is(err, account.ErrSuspended):
+		w.failure = err
+	case (errors.Is(err, account.ErrAuthFailed) || errors.Is(err, account.ErrExpired)) && w.proof == cookieProof:
+		w.failure = account.ErrSignedOut
+	case errors.Is(err, account.ErrAuthFailed), errors.Is(err, account.ErrExpired):
+		w.failure = err
+	default:
+		return w, err
+	}
+	return w, nil
+}
+
+// findSecret returns the secret of a request and notes where it was: a Bearer token
+// (RFC 6750, section 2.1) wins over a cookie. Other schemes of Authorization are those
+// of a proxy in front of the server.
+func (w *who) findSecret(r *http.Request) (secret string) {
+	for _, header := range r.Header.Values("Authorization") {
+		scheme, token, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			continue
+		}
+		if w.proof == bearerProof { // RFC 6750, section 3.1
+			w.failure = account.ErrAuthFailed
+			return ""
+		}
+		w.proof, secret = bearerProof, strings.TrimSpace(token)
+	}
+	if w.proof == noProof {
+		if cookie, err := r.Cookie(w.cookieName()); err == nil && cookie.Value != "" {
+			w.proof, secret = cookieProof, cookie.Value
+		}
+	}
+	return secret
+}
+
+// identify resolves who makes a request before its handler sees it. What changes
+// something with a cookie must come from a page of this server.
+func (s *Server) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		by, err := s.resolve(r)
+		switch {
+		case err != nil:
+			writeProblem(w, s.problemOf(err))
+			return
+		case by.proof == cookieProof && !isSafe(r.Method) && !s.origins.isExact(r, by.peer.Encrypted):
+			refuseOrigin(w, r)
+			return
+		case errors.Is(by.failure, account.ErrSignedOut):
+			gone := by.noCookie()
+			http.SetCookie(w, &gone)
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, by)))
+	})
+}
+
+// OperatorHandler returns a handler of the same API for the admin socket: whoever can
+// open that is the operator, with the rights of an owner.
+func (s *Server) OperatorHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		by := &who{server: s, proof: operatorProof, takesSecrets: true}
+		s.programs.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, by)))
+	})
+}
+
+// socketCaller returns who opens a WebSocket, for whoever serves it.
+func (w *who) socketCaller() account.Caller {
+	c := account.Caller{Address: w.peer.Addr, TakesSecrets: w.takesSecrets}
+	if w.isAccount() {
+		c.Principal = &w.principal
+	}
+	return c
+}
