@@ -136,6 +136,7 @@ type Chat struct {
 	names      session.Registry
 	news       news
 	reloading  sync.Mutex
+	tasksLeft  atomic.Bool // some have failed
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	newRooms   *newRooms
@@ -144,7 +145,8 @@ type Chat struct {
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
-// call. It reads the settings and the kinds of all rooms.
+// call. It reads the settings and the kinds of all rooms, and finishes what changes of
+// accounts have left to be done in rooms.
 func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, error) {
 	if options.MaxContent <= 0 {
 		options.MaxContent = kaban.DefaultMaxContent
@@ -162,6 +164,9 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetJudge(c.judge)
 	d.SetOnDirect(c.grew)
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
+	if err := c.runAllTasks(ctx); err != nil {
+		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
+	}
 	return c, nil
 }
 

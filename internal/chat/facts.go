@@ -57,8 +57,16 @@ func (u User) scene(tx store.Tx, name kaban.RoomName, exists, visits bool) (s sc
 	if err := readRoom(tx, &s, name, exists); err != nil {
 		return scene{}, err
 	}
+	if u.operator {
+		s.Who, s.Membership.Standing = operatorFacts(), access.Good
+		if u.grants {
+			s.Membership.Role = kaban.RoomRoleOp
+		}
+		return s, nil
+	}
 	if u.account() == "" {
 		err = u.visitorFacts(tx, &s, visits)
+		s.Who.Reach = reach(u.credential, name.Key())
 		return s, err
 	}
 	s.account, err = people.Accounts.Get(tx, u.account())
@@ -101,7 +109,7 @@ func readRoom(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
 func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	s.Who = access.Identity{
 		Active: true, Named: !u.peer.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
-		Reach: reach(u.credential, s.room.Key), Writes: true,
+		Writes: true,
 	}
 	if in {
 		s.Membership.Role = kaban.RoomRoleMember
@@ -169,25 +177,30 @@ const maxOps = 1000
 
 // seekOtherOp notes whether a person other than the user is an op of the room.
 func (s *scene) seekOtherOp(tx store.Tx, except string) error {
-	ops, _, err := people.Members.Ops(tx, s.room.Key, maxOps)
+	other, err := hasOtherOp(tx, s.room.Key, except)
+	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
+	return err
+}
+
+// hasOtherOp reports whether an active person other than an account is an op of a room.
+func hasOtherOp(tx store.Tx, room, except string) (bool, error) {
+	ops, _, err := people.Members.Ops(tx, room, maxOps)
 	if err != nil {
-		return err
+		return false, err
 	}
-	other := false
 	for _, op := range ops {
 		if op.Account == except {
 			continue
 		}
 		account, err := people.Accounts.Get(tx, op.Account)
 		if err != nil && !errors.Is(err, people.ErrNotFound) {
-			return err
+			return false, err
 		}
-		if other = err == nil && !account.Bot && account.Status == people.StatusActive; other {
-			break
+		if err == nil && !account.Bot && account.Status == people.StatusActive {
+			return true, nil
 		}
 	}
-	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
-	return nil
+	return false, nil
 }
 
 // standing returns what moderation left an identity or an address in a room.
