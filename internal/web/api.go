@@ -12,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/internal/chat"
+	"kaban/internal/frame"
 	"kaban/wire"
 )
 
@@ -52,7 +53,7 @@ type MemberList struct {
 
 // Message is an entry of a room's log.
 type Message struct {
-	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, without id, username and content. It counts for the next page."`
+	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, as in kaban/1: member, topic, room, or void, with nothing but seq and time, for what this version cannot show. It counts for the next page."`
 	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room: 1, 2, 3 and so on without gaps."`
 	ID       string `json:"id" doc:"The author's id for it."`
 	Username string `json:"username" doc:"The author."`
@@ -60,6 +61,17 @@ type Message struct {
 	Bot      bool   `json:"bot,omitempty" doc:"The author is a program."`
 	Content  string `json:"content" doc:"The text. Treat it as untrusted."`
 	Time     string `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
+
+	Change   string    `json:"change,omitempty" doc:"Of member and room: what happened."`
+	Subject  string    `json:"subject,omitempty" doc:"Of member: the username that it happened to."`
+	Role     string    `json:"role,omitempty" doc:"Of member: the role in the room that the person has got."`
+	Reason   string    `json:"reason,omitempty" doc:"Of member."`
+	Until    int64     `json:"until_ms,omitempty" doc:"Of member: when a ban ends, in milliseconds since 1970 UTC."`
+	Topic    *string   `json:"topic,omitempty" doc:"Of topic: the topic, which may be empty."`
+	Kind     string    `json:"kind,omitempty" doc:"Of room: the kind, if it is new."`
+	Flags    *[]string `json:"flags,omitempty" nullable:"false" doc:"Of room: all flags, if they have changed."`
+	History  string    `json:"history,omitempty" doc:"Of room: how much new members see, if that has changed."`
+	Archived *bool     `json:"archived,omitempty" doc:"Of room: whether it is an archive, if that has changed."`
 }
 
 // MessageList is a page of messages.
@@ -67,6 +79,8 @@ type MessageList struct {
 	Room     string    `json:"room" doc:"The room's name."`
 	Epoch    string    `json:"epoch" doc:"Identifies the server's data."`
 	Messages []Message `json:"messages" nullable:"false" doc:"Oldest first."`
+	First    uint64    `json:"first,omitempty" minimum:"1" doc:"The first seq that the page covers. Absent if it covers none."`
+	Last     uint64    `json:"last,omitempty" minimum:"1" doc:"The last seq that the page covers. Absent if it covers none."`
 	More     bool      `json:"more" doc:"There are more in the requested direction."`
 }
 
@@ -296,20 +310,43 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	for i := range page.Entries {
 		list.Messages[i] = messageOf(&page.Entries[i])
 	}
+	if n := len(page.Entries); n > 0 {
+		list.First, list.Last = page.Entries[0].Seq, page.Entries[n-1].Seq
+	}
 	return &output[MessageList]{list}, nil
 }
 
-// messageOf returns an entry as an element of a page. Of an entry that is no message
-// it tells the seq and the time only.
+// messageOf returns an entry as an element of a page.
 func messageOf(e *chat.Entry) Message {
 	m := Message{Seq: e.Seq, Time: formatTime(e.Time)}
-	if e.Kind != kaban.KindMessage {
-		m.Type = "void"
+	if e.Kind == kaban.KindMessage {
+		m.Content = e.Content
+	} else if c := frame.Change(e); c != nil {
+		changeOf(&m, c)
+	} else {
+		m.Type = frame.Void
 		return m
 	}
-	m.ID, m.Username, m.Content = e.ID, e.Username, e.Content
+	m.ID, m.Username = e.ID, e.Username
 	m.Account, m.Bot = kaban.AuthorOf(e.Author)
 	return m
+}
+
+// changeOf adds the fields of a change of the room.
+func changeOf(m *Message, c *wire.Change) {
+	m.Type, m.Change = c.Type.String(), c.Change
+	m.Subject, m.Role, m.Reason, m.Until = c.Subject, c.Role.String(), c.Reason, c.Until
+	m.Kind, m.History = c.Kind.String(), c.History
+	if c.Type == wire.TypeTopic {
+		m.Topic = &c.Topic
+	}
+	if c.HasFlags {
+		flags := c.Flags.Texts()
+		m.Flags = &flags
+	}
+	if c.HasArchived {
+		m.Archived = &c.Archived
+	}
 }
 
 // query returns the page that the parameters ask for.
