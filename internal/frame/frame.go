@@ -24,6 +24,20 @@ func AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
 	return wire.AppendVoid(dst, room, e.Seq, time.UnixMilli(e.Time))
 }
 
+// Name returns the type of the frame that AppendEntry appends.
+func Name(e *chat.Entry) string {
+	if e.Kind == kaban.KindMessage {
+		return wire.TypeMessage.String()
+	}
+	if c := Change(e); c != nil {
+		return c.Type.String()
+	}
+	return Void
+}
+
+// Void is the type of an entry that this version cannot show.
+const Void = "void"
+
 // Page puts entries into the answer to a request for history.
 func Page(answer *wire.Event, entries []chat.Entry) {
 	if len(entries) == 0 {
@@ -49,7 +63,8 @@ func message(e *chat.Entry) wire.Message {
 	}
 }
 
-// Change returns an entry as a change of the room, or nil if it cannot be shown as one.
+// Change returns an entry that is no message as a change of the room, or nil if this
+// version cannot show it.
 func Change(e *chat.Entry) *wire.Change {
 	account, bot := kaban.AuthorOf(e.Author)
 	c := &wire.Change{

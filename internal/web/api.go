@@ -55,6 +55,8 @@ type MessageList struct {
 	Room     string    `json:"room" doc:"The room's name."`
 	Epoch    string    `json:"epoch" doc:"Identifies the server's data."`
 	Messages []Message `json:"messages" nullable:"false" doc:"Oldest first."`
+	First    uint64    `json:"first,omitempty" minimum:"1" doc:"The first seq that the page covers. Absent if it covers none."`
+	Last     uint64    `json:"last,omitempty" minimum:"1" doc:"The last seq that the page covers. Absent if it covers none."`
 	More     bool      `json:"more" doc:"There are more in the requested direction."`
 }
 
@@ -283,6 +285,9 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	list := MessageList{Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]Message, len(page.Entries)), More: page.More}
 	for i := range page.Entries {
 		list.Messages[i] = messageOf(&page.Entries[i])
+	}
+	if n := len(page.Entries); n > 0 {
+		list.First, list.Last = page.Entries[0].Seq, page.Entries[n-1].Seq
 	}
 	return &output[MessageList]{list}, nil
 }

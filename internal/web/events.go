@@ -38,15 +38,8 @@ type eventFormat struct{ epoch string }
 
 // AppendEntry implements chat.Format.
 func (f eventFormat) AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
-	name := "message"
-	if e.Kind != kaban.KindMessage {
-		name = "void"
-		if c := frame.Change(e); c != nil {
-			name = c.Type.String()
-		}
-	}
 	dst = append(dst, "event: "...)
-	dst = append(dst, name...)
+	dst = append(dst, frame.Name(e)...)
 	dst = append(dst, "\nid: "...)
 	dst = append(dst, f.epoch...)
 	dst = append(dst, ':')
