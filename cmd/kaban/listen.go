@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/conn"
 	"kaban/internal/server"
 	"kaban/internal/web"
@@ -23,12 +24,14 @@ type running struct {
 	manager *conn.Manager  // all connections but those of HTTP
 	lines   *server.Server // kaban/1 on them
 	pages   *web.Server    // HTTP
+	rooms   *service.Chat
 }
 
 // close ends all connections at once.
 func (r *running) close() {
 	r.pages.Close()
 	r.manager.Close()
+	r.rooms.Close()
 }
 
 // scheme is how --listen names a front end, and how that serves and drains.

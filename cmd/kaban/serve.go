@@ -180,7 +180,7 @@ func (c *serveCommand) start(kept store.Store, d *dispatch.Dispatcher, clients, 
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}
-	return &running{manager, lines, pages}, nil
+	return &running{manager, lines, pages, rooms}, nil
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore

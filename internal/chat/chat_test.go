@@ -288,5 +288,6 @@ func chatOver(t testing.TB, d *dispatch.Dispatcher, options Options) *Chat {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	return c
 }

@@ -112,7 +112,7 @@ func (u User) rule(ctx context.Context, action access.Action, name kaban.RoomNam
 		}
 		return refusalOf(access.Can(action, r.Facts), action)
 	})
-	return r, u.chat.count(err)
+	return r, u.chat.count(missing(name, err))
 }
 
 // lookUp returns a room if the identity, which is not in it by this connection, may do
@@ -130,7 +130,7 @@ func (u User) lookUp(ctx context.Context, action access.Action, name kaban.RoomN
 	}
 	found, err := u.rule(ctx, action, name, r != nil)
 	if err == nil && r == nil {
-		err = ErrNotFound
+		err = missing(name, ErrNotFound)
 	}
 	return r, found, err
 }

@@ -72,6 +72,8 @@ type row struct {
 // counts. What a code means to a front end stands in package wire.
 var refusals = []row{
 	{is[*chat.ResyncError], wire.CodeResync, resyncText},
+	{isErr(chat.ErrNobody), wire.CodeNotFound, text("there is nobody here with this name")},
+	{isErr(chat.ErrNoDirect), wire.CodeNotFound, text("there is no such direct room; open one with the people that it is for")},
 	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("join the room before sending to it")},
 	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},

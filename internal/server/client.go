@@ -34,8 +34,8 @@ type client struct {
 	badFrames uint8           // in a row
 	proof     proof           // that the client has got its welcome
 	closed    bool            // Close was called
-	rooms     *rooms          // of an account; nil for a visitor
 	close     uint16          // code of a WebSocket's close frame; 0: the reason's
+	rooms     *rooms          // of an account; nil for a visitor
 }
 
 // proof is how far it is clear that a client has got its welcome. Frames that came
@@ -57,6 +57,9 @@ func newClient(s *Server, f framing, caller *account.Caller, h *conn.Handler) *c
 	c := &client{server: s, handler: h, framing: f, caller: caller}
 	c.reader = wire.NewReader(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
+	if caller != nil && caller.Principal != nil {
+		c.reader.AllowBareHello()
+	}
 	c.reader.SetMaxContent(s.chat.MaxContent())
 	return c
 }

@@ -55,11 +55,34 @@ type Session struct {
 
 	secret secret
 	owner  Owner
-	looks  []string // of the name of a visitor
+	more   *more // nil for most; guarded by Registry.mu
+}
+
+// more is what few sessions have, apart from them so that an idle one is small.
+type more struct {
+	// looks are readings of a visitor's name beside its key.
+	looks []string
 	// earlier are the secrets of the sessions that this one resumes, oldest first.
-	// They are valid until the client confirms that it has received Secret. Guarded
-	// by Registry.mu.
+	// They are valid until the client confirms that it has received Secret.
 	earlier []string
+}
+
+// looks returns the readings of the name beside its key.
+func (s *Session) looks() []string {
+	if s.more == nil {
+		return nil
+	}
+	return s.more.looks
+}
+
+// setEarlier sets the secrets that identify the client beside Secret.
+func (s *Session) setEarlier(secrets []string) {
+	switch {
+	case s.more != nil:
+		s.more.earlier = secrets
+	case len(secrets) > 0:
+		s.more = &more{earlier: secrets}
+	}
 }
 
 // maxEarlier is the maximum number of earlier secrets of a session.
@@ -75,7 +98,12 @@ func (s *Session) find(secret string) int {
 	return at
 }
 
-func (s *Session) secrets() []string { return append(slices.Clip(s.earlier), s.Secret()) }
+func (s *Session) secrets() []string {
+	if s.more == nil {
+		return []string{s.Secret()}
+	}
+	return append(slices.Clip(s.more.earlier), s.Secret())
+}
 
 // Secret returns what identifies the client when it resumes: 128 random bits.
 func (s *Session) Secret() string { return s.secret.String() }
@@ -100,7 +128,7 @@ func (s *Session) follow(before *Session, at int) {
 	if excess := len(kept) - maxEarlier; excess > 0 {
 		kept = slices.Delete(kept, 1, 1+excess)
 	}
-	s.earlier = kept
+	s.setEarlier(kept)
 }
 
 // Registry tracks the names in use. Connections hold a name; authors without a
@@ -109,7 +137,7 @@ type Registry struct {
 	mu       sync.Mutex
 	sessions map[string]*Session   // by Username.Key
 	speakers map[string]int        // by Username.Key
-	looks    map[string]look       // by Username.Looks
+	looks    map[string]look       // by those of Username.Looks that are no keys
 	accounts map[string][]*Session // by Identity.ID
 	expiries *expiries             // nil without Expire
 }
@@ -167,7 +195,7 @@ func (r *Registry) RevokeLike(name kaban.Username) {
 	r.mu.Lock()
 	owners := make(map[Owner]bool)
 	for _, l := range looks {
-		if s := r.sessions[r.looks[l].key]; s != nil {
+		if s := r.sessions[r.nameLocked(l)]; s != nil {
 			owners[s.owner] = true
 		}
 	}
@@ -222,12 +250,26 @@ type look struct {
 	count int    // uses of the name
 }
 
-// takeLocked records that a name with these looks is in use. It returns false if a
-// different name with one of them is. The first look is the key.
-func (r *Registry) takeLocked(looks []string) bool {
-	key := looks[0]
+// nameLocked returns the key of the name in use that has a reading, or "".
+func (r *Registry) nameLocked(reading string) string {
+	if r.sessions[reading] != nil || r.speakers[reading] > 0 {
+		return reading
+	}
+	return r.looks[reading].key
+}
+
+// takeLocked records that a name is in use that has these readings beside its key. It
+// returns false if a different name with one of them is.
+func (r *Registry) takeLocked(key string, looks []string) bool {
+	free := func(reading string) bool {
+		taken := r.nameLocked(reading)
+		return taken == "" || taken == key
+	}
+	if !free(key) {
+		return false
+	}
 	for _, l := range looks {
-		if taken, ok := r.looks[l]; ok && taken.key != key {
+		if !free(l) {
 			return false
 		}
 	}
@@ -261,7 +303,10 @@ func (r *Registry) Claim(owner Owner, id kaban.Identity, address netip.Addr, res
 	if kaban.IsReserved(id.Name()) {
 		return nil, ErrReserved
 	}
-	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, secret: newSecret(), owner: owner, looks: looks}
+	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, secret: newSecret(), owner: owner}
+	if len(looks) > 1 {
+		s.more = &more{looks: looks[1:]}
+	}
 	replaced, err := r.put(s, resume)
 	if err != nil {
 		return nil, err
@@ -285,14 +330,14 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 	} else if resume != "" {
 		// The session it belongs to has ended in the meantime. A later attempt of the
 		// same client presents the same secret.
-		s.earlier = []string{resume}
+		s.setEarlier([]string{resume})
 	}
-	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(s.looks) {
+	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(name.Key(), s.looks()) {
 		return nil, ErrTaken
 	}
 	if holder != nil {
 		s.follow(holder, at)
-		r.giveLocked(holder.looks)
+		r.giveLocked(holder.looks())
 	}
 	r.sessions[name.Key()] = s
 	return holder, nil
@@ -303,7 +348,7 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 func (r *Registry) Confirm(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.earlier = nil
+	s.setEarlier(nil)
 }
 
 // Release frees the session's name, unless another session has replaced it, or takes
@@ -322,7 +367,7 @@ func (r *Registry) Release(s *Session) {
 	}
 	if r.sessions[name.Key()] == s {
 		delete(r.sessions, name.Key())
-		r.giveLocked(s.looks)
+		r.giveLocked(s.looks())
 	}
 }
 
@@ -330,13 +375,13 @@ func (r *Registry) Release(s *Session) {
 // once. Several callers may borrow the same name at a time; no connection can claim
 // it meanwhile. Speak may return ErrReserved or ErrTaken.
 func (r *Registry) Speak(name kaban.Username) (done func(), err error) {
-	looks := name.Looks()
+	looks := name.Looks()[1:] // the first is the key
 	if kaban.IsReserved(name) {
 		return nil, ErrReserved
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sessions[name.Key()] != nil || !r.takeLocked(looks) {
+	if r.sessions[name.Key()] != nil || !r.takeLocked(name.Key(), looks) {
 		return nil, ErrTaken
 	}
 	if r.speakers == nil {

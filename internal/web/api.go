@@ -224,7 +224,10 @@ func (s *Server) listRooms(ctx context.Context, in *NamePage) (*output[RoomList]
 	if err != nil {
 		return nil, err
 	}
-	infos, more := whoOf(ctx).user().Rooms(in.After, limit)
+	infos, more, err := whoOf(ctx).user().Rooms(ctx, in.After, limit)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
 	list := RoomList{Rooms: make([]Room, len(infos)), More: more}
 	for i, info := range infos {
 		list.Rooms[i] = Room{Room: info.Name.String(), Head: info.Head, Members: info.Members}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ type fixture struct {
 	web        *web.Server
 	chat       *chat.Chat
 	accounts   *account.Service
+	acts       atomic.Int64 // acts so far
 	log        *syncBuffer
 	client     *http.Client
 }
@@ -125,6 +127,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 		transport.CloseIdleConnections()
 		f.web.Close()
 		f.manager.Close()
+		rooms.Close()
 		d.Close()
 		s.Close()
 		if n := f.manager.Panics(); n != 0 {
