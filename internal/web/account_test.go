@@ -98,7 +98,7 @@ func TestPostsOfAnAccount(t *testing.T) {
 	pia := f.person("pia", kaban.RoleMember)
 	reading := f.token(max, account.NewToken{ReadOnly: true})
 	bound := f.token(max, account.NewToken{Rooms: []string{"den"}})
-	f.post("plaza", `{"id":"first","username":"guest9","content":"hello"}`).has(t, 201)
+	f.room("plaza", mia)
 	for n, test := range []struct {
 		what, room, username string
 		headers              []string

@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban/internal/account"
-	"kaban/internal/people"
 	"kaban/wire"
 )
 
@@ -131,20 +130,6 @@ func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput)
 func (s *Server) signInFailed(err error) redirect {
 	p := s.problemIn(err)
 	return redirect{Location: signInPage + "#" + url.Values{"error": {p.Code}}.Encode()}
-}
-
-// grantRooms makes the changes of memberships that groups of single sign-on ask for. A
-// change that fails is asked for again at the next sign-in.
-func (s *Server) grantRooms(ctx context.Context, a *people.Account, changes []account.RoomChange) {
-	for _, c := range changes {
-		id, err := a.Identity()
-		if err == nil {
-			err = s.chat.Grant(ctx, id.Name(), c.Room, c.Group, c.Join)
-		}
-		if err != nil {
-			s.config.Log.Warn("single sign-on has not changed a membership", "username", a.Username, "room", c.Room.String(), "err", err)
-		}
-	}
 }
 
 // localPath returns where a browser goes on: a path of this server, whatever it was

@@ -50,8 +50,6 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
-	// Hooks knows the keys of incoming webhooks. Default: there are none.
-	Hooks Hooks
 	// MaxStreams bounds the streams of events at a time. Default 1,000.
 	MaxStreams int
 	// MaxRequests bounds the connections of HTTP at a time, streams among them and
@@ -68,9 +66,6 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = "kaban"
-	}
-	if c.Hooks == nil {
-		c.Hooks = noHooks{}
 	}
 	if c.MaxStreams <= 0 {
 		c.MaxStreams = 1000
@@ -159,7 +154,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 // Serve accepts connections until the listener fails for good or the server is
 // shut down; then it returns ErrClosed. It closes the listener.
 func (s *Server) Serve(l net.Listener) error {
-	s.listensAt(l.Addr())
+	s.ListensAt(l.Addr())
 	err := s.http.Serve(listener{l, s.connections})
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
