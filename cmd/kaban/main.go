@@ -38,6 +38,9 @@ type cli struct {
 	Chat       chatCommand               `cmd:"" help:"Chat: full-screen on a terminal (F1 lists the keys), or as a filter in pipelines."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
 	Tail       tailCommand               `cmd:"" help:"Print the messages of a room, and follow it."`
+	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`
+	Logout     logoutCommand             `cmd:"" help:"Sign out: revoke the device and forget its token."`
+	Whoami     whoamiCommand             `cmd:"" help:"Print the account that you are signed in to."`
 	Backup     backupCommand             `cmd:"" help:"Write a verified copy of the database to a file, even while the server runs."`
 	Restore    restoreCommand            `cmd:"" help:"Replace the database with a backup."`
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
