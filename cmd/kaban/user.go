@@ -125,8 +125,13 @@ func (c *userShow) Run(std streams) error {
 		}
 		table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		for _, row := range [][2]string{
-			{"username", u.Username}, {"name", u.Name}, {"role", u.Role}, {"status", u.Status}, {"reason", u.Reason},
-			{"bot of", u.Owner}, {"since", when(u.Created)},
+			{"username", u.Username},
+			{"name", u.Name},
+			{"role", u.Role},
+			{"status", u.Status},
+			{"reason", u.Reason},
+			{"bot of", u.Owner},
+			{"since", when(u.Created)},
 		} {
 			if row[1] != "" {
 				fmt.Fprintf(table, "%s\t%s\n", row[0], display.Line(row[1]))

@@ -75,7 +75,7 @@ var rules = map[string]rule{
 		"a driver knows only the domain and its contract",
 	},
 	"kaban/internal/export": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/store"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/people", "kaban/internal/store"},
 		nil,
 		"records become lines without knowing what stores or reads them",
 	},
