@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	// chat is a command here
 	"kaban/internal/conn"
 	"kaban/internal/server"
 	"kaban/internal/web"
@@ -41,6 +42,9 @@ type scheme struct {
 	drain   func(r *running, ctx context.Context) error
 }
 
+// schemeHTTP is the scheme of listeners that serve the page.
+const schemeHTTP = "http"
+
 // schemes are drained in this order.
 var schemes = []*scheme{
 	{
@@ -49,7 +53,7 @@ var schemes = []*scheme{
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
-		name:    "http",
+		name:    schemeHTTP,
 		serve:   func(r *running, l net.Listener) error { return r.pages.Serve(l) },
 		unready: func(r *running) { r.pages.Drain() },
 		drain: func(r *running, ctx context.Context) error {

@@ -46,6 +46,14 @@ type cli struct {
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
 	Import     importCommand             `cmd:"" help:"Add exported messages; safe to repeat."`
 	Check      checkCommand              `cmd:"" help:"Check the database for damage and gaps."`
+	Owner      ownerCommand              `cmd:"" help:"Make an owner of the server, or let one back in."`
+	User       userCommand               `cmd:"" help:"Manage accounts."`
+	Invite     inviteCommand             `cmd:"" help:"Manage links by which people make accounts."`
+	Token      tokenCommand              `cmd:"" help:"Manage the tokens of programs."`
+	Bot        botCommand                `cmd:"" help:"Manage the accounts of programs."`
+	Room       roomCommand               `cmd:"" help:"Manage rooms, without reading them."`
+	Settings   settingsCommand           `cmd:"" help:"Read and change the server's settings."`
+	Audit      auditCommand              `cmd:"" help:"Show who administered what."`
 	Hook       hookCommand               `cmd:"" help:"Manage incoming webhooks, which let other programs post to a room."`
 	Bench      benchCommand              `cmd:"" help:"Load a server and measure its performance."`
 	Version    versionCommand            `cmd:"" help:"Print the version."`

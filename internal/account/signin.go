@@ -160,10 +160,9 @@ func (c *change) signIn(way Way, device Device, proven proof, secret string) (Se
 		if err := people.Accounts.Put(c.Tx, &a); err != nil {
 			return Session{}, err
 		}
-		if err := c.expectRooms(&a, nil); err != nil {
+		if err := c.expectRooms(&a, nil, ""); err != nil {
 			return Session{}, err
 		}
-		c.changed(a.ID)
 	}
 	kept := people.Secret{
 		Hash: hashOf(secret), ID: newID(), Account: a.ID, Kind: people.SecretDevice,

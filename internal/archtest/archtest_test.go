@@ -148,7 +148,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
@@ -161,10 +161,15 @@ var rules = map[string]rule{
 		[]string{"github.com/evanw/esbuild", "github.com/andybalholm/brotli"},
 		"a separate module: the server does not depend on the page's build tools",
 	},
-	"kaban/internal/hook": {
-		[]string{"kaban"},
+	"kaban/internal/operator": {
 		nil,
-		"storing keys does not depend on their users",
+		[]string{"golang.org/x/sys"},
+		"the way to a server does not depend on what is asked of it",
+	},
+	"kaban/internal/hook": {
+		[]string{"kaban", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store"},
+		nil,
+		"managing hooks does not depend on the front end that they use",
 	},
 	"kaban/internal/slack": {
 		[]string{"kaban/internal/markup"},
@@ -260,7 +265,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/web", "kaban/internal/web/page", "kaban/client/device"}, "HTTP has one front end; account is a client of its OpenID provider, and device of a server, only"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of the front end"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -220,6 +221,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 		return err
 	}
 	id := func(s string) kaban.MessageID { return storetest.Draft(t, "lobby", "ci", s, "x").ID }
+	as := func(name kaban.Username) User { return c.As(kaban.Visitor(name), netip.Addr{}) }
 	appends := 0
 	s.before = func() {
 		appends++
@@ -238,7 +240,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 		{"a message", lobby, "x", nil},
 		{"an id used twice", lobby, "y", ErrIDConflict},
 	} {
-		if err := third(c.Post(t.Context(), test.room, id("1"), ci, test.content)); !errors.Is(err, test.want) {
+		if err := third(as(ci).Post(t.Context(), test.room, id("1"), test.content)); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", test.what, err, test.want)
 		}
 		if err := claim(ci); err != nil {
@@ -250,27 +252,42 @@ func TestAPostBorrowsAName(t *testing.T) {
 	}
 	s.before = nil
 
-	// A hook may make its room, and takes the next name where one is in use.
+	// A hook may make its room, whoever else has its name.
 	holder, err := c.Claim(owner{}, kaban.Visitor(ci), netip.Addr{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	builds := storetest.RoomName(t, "Builds")
-	if err := third(c.PostHook(t.Context(), builds, id("1"), []kaban.Username{ci}, "x")); !errors.Is(err, ErrTaken) {
-		t.Errorf("without another name: %v", err)
+	if err := third(as(ci).Post(t.Context(), lobby, id("2"), "x")); !errors.Is(err, ErrTaken) {
+		t.Errorf("a name in use: %v", err)
 	}
-	receipt, room, err := c.PostHook(t.Context(), builds, id("1"), []kaban.Username{ci, cd}, "x")
+	builds := storetest.RoomName(t, "Builds")
+	hook := func(id, room string) Hook {
+		kept := people.Hook{Hash: "hash-" + id, ID: id, Room: room, Username: "hook"}
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return people.Hooks.Put(tx, &kept) }); err != nil {
+			t.Fatal(err)
+		}
+		h, err := NewHook(&kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	receipt, room, err := c.Hook(hook("h", "Builds"), ci).Post(t.Context(), builds, id("1"), "x")
 	if err != nil || receipt.Seq != 1 || room.String() != "builds" {
 		t.Errorf("the hook: %+v in %s, %v", receipt, room, err)
 	}
-	if page, err := c.As(kaban.Identity{}, netip.Addr{}).History(t.Context(), builds, Query{}); err != nil || len(page.Entries) != 1 || page.Entries[0].Username != "cd" {
+	if page, err := c.As(kaban.Identity{}, netip.Addr{}).History(t.Context(), builds, Query{}); err != nil || len(page.Entries) != 1 || page.Entries[0].Username != "ci" || page.Entries[0].Author != "hook:h" {
 		t.Errorf("the room has %+v, %v", page.Entries, err)
 	}
-	if err := third(c.PostHook(t.Context(), storetest.RoomName(t, "one-too-many"), id("2"), []kaban.Username{cd}, "x")); !errors.Is(err, ErrTooManyRooms) {
+	many := storetest.RoomName(t, "one-too-many")
+	if err := third(c.Hook(hook("i", "one-too-many"), cd).Post(t.Context(), many, id("2"), "x")); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a room too many: %v", err)
 	}
+	if err := third(c.Hook(hook("h", "Builds"), ci).Post(t.Context(), lobby, id("2"), "x")); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the room of another hook: %v", err)
+	}
 	c.Release(holder)
-	if err := third(c.Post(t.Context(), lobby, id("3"), storetest.Username(t, "system"), "x")); !errors.Is(err, ErrReserved) {
+	if err := third(as(storetest.Username(t, "system")).Post(t.Context(), lobby, id("3"), "x")); !errors.Is(err, ErrReserved) {
 		t.Errorf("a reserved name: %v", err)
 	}
 }
@@ -283,5 +300,6 @@ func chatOver(t testing.TB, d *dispatch.Dispatcher, options Options) *Chat {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	return c
 }

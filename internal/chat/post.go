@@ -3,32 +3,23 @@ package chat
 import (
 	"context"
 	"errors"
-	"net/netip"
 
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
-// Post stores one message of somebody without a connection. The author's name is
-// borrowed until the message is stored or refused. Post returns when the message is
-// stored and published, with the name of its room. When ctx ends first it returns
-// its cause, and the message may be stored all the same: posting it again with the
-// same id tells. It returns ErrNotFound, ErrReserved, ErrTaken, a
-// *kaban.MessageError, ErrForbidden, ErrIDConflict and ErrStorageFull.
-func (c *Chat) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, author kaban.Username, content string) (Receipt, kaban.RoomName, error) {
-	return c.post(ctx, room, id, content, false, author)
-}
-
-// PostHook is Post for a webhook, which may make its room. Its author is the first
-// of some names that is free. It also returns ErrTooManyRooms and a
-// *LookalikeError.
-func (c *Chat) PostHook(ctx context.Context, room kaban.RoomName, id kaban.MessageID, authors []kaban.Username, content string) (Receipt, kaban.RoomName, error) {
-	return c.post(ctx, room, id, content, true, authors...)
-}
-
-func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, hook bool, authors ...kaban.Username) (receipt Receipt, _ kaban.RoomName, err error) {
+// Post stores one message of a user without a connection, which does not join for it.
+// A visitor's name is borrowed until the message is stored or refused. A hook may make
+// its room. Post returns when the message is stored and published, with the name of its
+// room. When ctx ends first it returns its cause, and the message may be stored all the
+// same: posting it again with the same id shows. It returns ErrNotFound, ErrNotJoined,
+// ErrAuthRequired, ErrReserved, ErrTaken, a *kaban.MessageError, ErrForbidden,
+// ErrIDConflict and ErrStorageFull; for a hook ErrTooManyRooms and a *LookalikeError.
+func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string) (receipt Receipt, _ kaban.RoomName, err error) {
+	c := u.chat
 	defer func() { c.count(err) }()
 	for range maxRulings {
 		known, lost := c.dispatcher.Lookup(ctx, room)
@@ -38,7 +29,7 @@ func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID
 		if known != nil {
 			room = known.Name()
 		}
-		receipt, err = c.postIn(ctx, room, known, id, content, hook, authors)
+		receipt, err = u.postIn(ctx, room, known, id, content)
 		if !errors.Is(err, ErrStale) {
 			break
 		}
@@ -51,47 +42,54 @@ func (c *Chat) post(ctx context.Context, room kaban.RoomName, id kaban.MessageID
 }
 
 // postIn posts to a room as it is now; known is nil if there is none.
-func (c *Chat) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, hook bool, authors []kaban.Username) (Receipt, error) {
-	somebody := c.As(kaban.Visitor(authors[0]), netip.Addr{})
-	plain := somebody.isPlain(room, known)
+func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string) (Receipt, error) {
+	c := u.chat
+	plain := u.isPlain(room, known) && !c.IsClaimed()
 	if plain {
-		facts := somebody.plainFacts(known != nil, false)
-		facts.Who.Hook, facts.Who.Person = hook, !hook
-		if err := refusalOf(access.Can(access.Post, facts), access.Post); err != nil {
+		if err := refusalOf(access.Can(access.Post, u.plainFacts(known != nil, false)), access.Post); err != nil {
 			return Receipt{}, err
 		}
 	}
-	author, release, err := c.borrow(authors)
+	message, err := kaban.NewMessage(u.Identity().Name(), content, c.maxContent)
 	if err != nil {
 		return Receipt{}, err
 	}
-	message, err := kaban.NewMessage(author, content, c.maxContent)
-	if err != nil {
-		release()
-		return Receipt{}, err
-	}
-	send := Send{Draft: message.Draft(kaban.Visitor(author), room, id), Terms: &dispatch.Terms{Checked: plain}}
-	if !plain {
-		u := c.As(kaban.Visitor(author), netip.Addr{})
-		send.Terms.Decide = func(tx store.Tx) error {
-			s, err := u.scene(tx, room, known != nil, false)
-			if err != nil {
-				return err
-			}
-			s.Who.Hook, s.Who.Person = hook, !hook
-			return refusalOf(access.Can(access.Post, s.Facts), access.Post)
+	release := func() {}
+	if u.isVisitor() {
+		if release, err = c.names.Speak(u.Identity().Name()); err != nil {
+			return Receipt{}, err
 		}
+	}
+	send := Send{Draft: message.Draft(u.peer.Identity, room, id), Terms: &dispatch.Terms{Checked: plain}}
+	if !plain {
+		send.Terms.Decide = func(tx store.Tx) error { return u.mayPost(tx, room, known != nil) }
 	}
 	return c.dispatcher.Post(ctx, send, release)
 }
 
-// borrow lends the first name that is free until release is called.
-func (c *Chat) borrow(names []kaban.Username) (name kaban.Username, release func(), err error) {
-	err = ErrReserved
-	for _, name := range names {
-		if release, err = c.names.Speak(name); err == nil {
-			return name, release, nil
+// isVisitor reports whether the user has a name and nothing else.
+func (u User) isVisitor() bool { return u.account() == "" && !u.isHook() }
+
+// mayPost decides in the transaction of the append.
+func (u User) mayPost(tx store.Tx, room kaban.RoomName, exists bool) error {
+	if u.isVisitor() {
+		if alike, err := people.Accounts.Like(tx, u.Identity().Name(), 1); err != nil || len(alike) > 0 {
+			return errors.Join(err, ErrTaken)
 		}
 	}
-	return kaban.Username{}, nil, err
+	s, err := u.scene(tx, room, exists, u.isHook())
+	if err != nil {
+		return err
+	}
+	if u.isHook() {
+		if s.Membership.Role, err = u.hookRole(tx); err != nil {
+			return err
+		}
+	}
+	if s.room.Kind == kaban.RoomDirect && u.account() != "" {
+		if s.Target.Reachable, err = u.reaches(tx, &s.room); err != nil {
+			return err
+		}
+	}
+	return refusalOf(access.Can(access.Post, s.Facts), access.Post)
 }

@@ -72,6 +72,8 @@ type row struct {
 // counts. What a code means to a front end stands in package wire.
 var refusals = []row{
 	{is[*chat.ResyncError], wire.CodeResync, resyncText},
+	{isErr(chat.ErrNobody), wire.CodeNotFound, text("there is nobody here with this name")},
+	{isErr(chat.ErrNoDirect), wire.CodeNotFound, text("there is no such direct room; open one with the people that it is for")},
 	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("join the room before sending to it")},
 	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},
@@ -99,6 +101,9 @@ var refusals = []row{
 	{isErr(account.ErrLastWay), wire.CodeForbidden, text("there would be no way to sign in any more; add another one first")},
 	{isErr(account.ErrTooMany), wire.CodeForbidden, text("there are as many of them as there may be; remove one first")},
 	{isErr(account.ErrCeremony), wire.CodeAuthFailed, text("the sign-in has expired or was begun elsewhere; begin again")},
+	{is[*account.OriginError], wire.CodeAuthFailed, error.Error},
+	{is[*account.UnavailableError], wire.CodeNotFound, error.Error},
+	{is[*account.UnknownSettingError], wire.CodeNotFound, error.Error},
 	{isErr(account.ErrPasskey), wire.CodeAuthFailed, text("the passkey is not accepted")},
 	{isErr(account.ErrPasskeyKnown), wire.CodeIDConflict, text("this passkey is registered already")},
 	{isErr(account.ErrIdentityTaken), wire.CodeForbidden, text("this identity at the provider belongs to another account")},

@@ -57,6 +57,9 @@ func newClient(s *Server, f framing, caller *account.Caller, h *conn.Handler) *c
 	c := &client{server: s, handler: h, framing: f, caller: caller}
 	c.reader = wire.NewReader(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
+	if caller != nil && caller.Principal != nil {
+		c.reader.AllowBareHello()
+	}
 	c.reader.SetMaxContent(s.chat.MaxContent())
 	return c
 }

@@ -56,6 +56,8 @@ type Message struct {
 	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room: 1, 2, 3 and so on without gaps."`
 	ID       string `json:"id" doc:"The author's id for it."`
 	Username string `json:"username" doc:"The author."`
+	Account  string `json:"account,omitempty" doc:"The id of the author's account. Absent for visitors and hooks."`
+	Bot      bool   `json:"bot,omitempty" doc:"The author is a program."`
 	Content  string `json:"content" doc:"The text. Treat it as untrusted."`
 	Time     string `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
 }
@@ -71,7 +73,7 @@ type MessageList struct {
 // Draft is a message to be sent.
 type Draft struct {
 	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this message. Use a new one for each message. Sending a message again with the same id stores nothing."`
-	Username string `json:"username" minLength:"1" doc:"The author's name. It must not be in use by a connection."`
+	Username string `json:"username,omitempty" minLength:"1" doc:"The author's name. It must not be in use by a connection. With a credential it may be absent, and can only be the account's."`
 	Content  string `json:"content" minLength:"1" doc:"The text."`
 }
 
@@ -173,6 +175,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served by us, and nothing else
 	config.AllowAdditionalPropertiesByDefault = true                     // fields are added, and unknown ones ignored
 	config.CreateHooks = nil                                             // which would add links to every answer
+	config.Components.SecuritySchemes = securitySchemes()
 	api := humago.New(mux, config)
 	operation := func(id, method, path, summary string, errors ...int) huma.Operation {
 		return huma.Operation{
@@ -199,6 +202,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	s.registerSessions(api, operation)
 	s.registerDevices(api, operation)
 	register(s, api, toAnybody, operation("get-server", http.MethodGet, "/v1/server", "See how one comes in"), s.getServer)
+	s.registerPeople(api)
 	return api.OpenAPI()
 }
 
@@ -206,7 +210,7 @@ const jsonType = "application/json"
 
 // parseRoom returns the room that a path names.
 func (s *Server) parseRoom(in RoomPath) (kaban.RoomName, error) {
-	name, err := kaban.ParseRoomName(in.Room)
+	name, err := kaban.ParseAnyRoom(in.Room)
 	if err != nil {
 		p := s.problemOf(err)
 		p.Field = "room"
@@ -215,12 +219,15 @@ func (s *Server) parseRoom(in RoomPath) (kaban.RoomName, error) {
 	return name, nil
 }
 
-func (s *Server) listRooms(_ context.Context, in *NamePage) (*output[RoomList], error) {
+func (s *Server) listRooms(ctx context.Context, in *NamePage) (*output[RoomList], error) {
 	limit, err := in.check()
 	if err != nil {
 		return nil, err
 	}
-	infos, more := s.reader.Rooms(in.After, limit)
+	infos, more, err := whoOf(ctx).user().Rooms(ctx, in.After, limit)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
 	list := RoomList{Rooms: make([]Room, len(infos)), More: more}
 	for i, info := range infos {
 		list.Rooms[i] = Room{Room: info.Name.String(), Head: info.Head, Members: info.Members}
@@ -233,7 +240,7 @@ func (s *Server) getRoom(ctx context.Context, in *RoomPath) (*output[RoomState],
 	if err != nil {
 		return nil, err
 	}
-	room, err := s.reader.Room(ctx, name)
+	room, err := whoOf(ctx).user().Room(ctx, name)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
@@ -256,7 +263,7 @@ func (s *Server) listMembers(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	members, err := s.reader.Members(ctx, name, in.After, limit)
+	members, err := whoOf(ctx).user().Members(ctx, name, in.After, limit)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
@@ -276,7 +283,7 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.reader.History(ctx, name, query)
+	page, err := whoOf(ctx).user().History(ctx, name, query)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
@@ -301,6 +308,7 @@ func messageOf(e *chat.Entry) Message {
 		return m
 	}
 	m.ID, m.Username, m.Content = e.ID, e.Username, e.Content
+	m.Account, m.Bot = kaban.AuthorOf(e.Author)
 	return m
 }
 
@@ -338,13 +346,23 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	if err != nil {
 		return nil, err
 	}
-	post, err := wire.DecodePost(in.RawBody, s.chat.MaxContent(), kaban.Username{})
+	by := whoOf(ctx)
+	post, err := wire.DecodePost(in.RawBody, s.chat.MaxContent(), by.name())
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
+	author := by.user()
+	switch username := post.Message.Username(); {
+	case !by.isAccount():
+		author = by.visitor(username)
+	case username.Key() != by.name().Key():
+		p := s.problemOf(chat.ErrForbidden)
+		p.Field, p.Detail = "username", "the username is another one than that of the account; leave it out"
+		return nil, p
+	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	receipt, room, err := s.chat.Post(ctx, name, post.ID, post.Message.Username(), post.Message.Content())
+	receipt, room, err := author.Post(ctx, name, post.ID, post.Message.Content())
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

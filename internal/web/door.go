@@ -77,6 +77,13 @@ func register[I, O any](s *Server, api huma.API, d door, op huma.Operation, hand
 		next(ctx)
 	})
 	op.Errors = append(op.Errors, d.statuses()...)
+	op.Security = d.security()
+	switch d & admits {
+	case toActors:
+		op.Extensions = map[string]any{socketExtension: "too"}
+	case toOperator:
+		op.Extensions, op.Security = map[string]any{socketExtension: "only"}, nil
+	}
 	huma.Register(api, op, handler)
 }
 
@@ -87,6 +94,37 @@ func (d door) statuses() (all []int) {
 	}
 	return append(all, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable)
 }
+
+// The names of credentials in the OpenAPI document.
+const (
+	bearerScheme = "token"
+	cookieScheme = "cookie"
+)
+
+// securitySchemes are the credentials that the document describes.
+func securitySchemes() map[string]*huma.SecurityScheme {
+	return map[string]*huma.SecurityScheme{
+		bearerScheme: {Type: "http", Scheme: "bearer", Description: "The secret of a device or a token."},
+		cookieScheme: {Type: "apiKey", In: "cookie", Name: secureCookie, Description: "The cookie of POST /v1/session; on this machine without TLS its name is " + plainCookie + ". A request that changes something needs an Origin header: the server's own, or one of --origin."},
+	}
+}
+
+// security returns the door as the document has it. An empty element means that no
+// credential is needed, or none where the server takes visitors.
+func (d door) security() []map[string][]string {
+	account := []map[string][]string{{bearerScheme: {}}, {cookieScheme: {}}}
+	switch d & admits {
+	case toAnybody:
+		return []map[string][]string{{}}
+	case toReaders:
+		return append(account, map[string][]string{})
+	}
+	return account
+}
+
+// socketExtension is the field of an operation in the document that says whether the
+// admin socket has it: "only", or "too". It is the credential there.
+const socketExtension = "x-admin-socket"
 
 // admit is for handlers that are no operations: it answers a request that may not go on.
 func (s *Server) admit(d door, w http.ResponseWriter, r *http.Request) (*who, bool) {

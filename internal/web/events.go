@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/frame"
 	"kaban/internal/refusal"
@@ -96,9 +97,12 @@ func (all *streams) hurry() {
 	}
 }
 
-// stream is one reader of events. It is its own waker: a goroutine of net/http.
+// stream is one reader of events. It is its own waker: a goroutine of net/http. It is a
+// connection of its account, if it has one, and ends with the credential.
 type stream struct {
 	server   *Server
+	reader   chat.User
+	end      context.CancelCauseFunc // of the context of serve
 	control  *http.ResponseController
 	writer   http.ResponseWriter
 	woken    chan struct{}
@@ -123,8 +127,24 @@ func (t *stream) wake() {
 // subscription.
 func (t *stream) WakeOne(*chat.Subscription) { t.wake() }
 
+// Changed implements chat.Owner. A stream says nothing about its account.
+func (*stream) Changed(kaban.RoomName) {}
+
+// Replace implements chat.Owner. A stream holds no name.
+func (*stream) Replace() {}
+
+// Revoke implements chat.Owner. What is being written takes a moment only.
+func (t *stream) Revoke() {
+	t.end(account.ErrSignedOut)
+	t.control.SetWriteDeadline(time.Now().Add(lastWriteTimeout))
+}
+
 // events streams a room.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	by, ok := s.admit(toReaders, w, r)
+	if !ok {
+		return
+	}
 	name, err := s.parseRoom(RoomPath{Room: r.PathValue("room")})
 	if err != nil {
 		writeProblem(w, s.problemIn(err))
@@ -146,10 +166,26 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.streams.leave()
-	t := &stream{server: s, control: http.NewResponseController(w), writer: w, woken: make(chan struct{}, 1)}
+	t := &stream{
+		server: s, reader: by.user(), control: http.NewResponseController(w), writer: w,
+		woken: make(chan struct{}, 1),
+	}
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	t.end = end
 	s.streams.add(t)
 	defer s.streams.remove(t)
-	t.serve(r.Context(), name, start)
+	if by.isAccount() {
+		session := s.chat.Enter(t, by.identity, by.peer.Addr, by.credential())
+		defer s.chat.Release(session)
+		// From here on a revocation reaches the stream. One that came before is seen by
+		// looking once more.
+		if _, err := s.config.Accounts.Renew(ctx, by.principal); err != nil {
+			writeProblem(w, s.problemOf(err))
+			return
+		}
+	}
+	t.serve(ctx, name, start)
 }
 
 // eventStart is where a stream begins: behind the last event that the client was
@@ -201,7 +237,7 @@ func (t *stream) serve(ctx context.Context, name kaban.RoomName, start chat.Star
 		writeProblem(t.writer, s.problemOf(err))
 		return
 	}
-	defer s.reader.Leave(subscription, false)
+	defer t.reader.Leave(subscription, false)
 	t.control.SetReadDeadline(time.Time{}) // nothing more is to be read
 	header := t.writer.Header()
 	header.Set("Content-Type", eventStream)
@@ -221,7 +257,7 @@ func (t *stream) serve(ctx context.Context, name kaban.RoomName, start chat.Star
 }
 
 func (t *stream) watch(ctx context.Context, name kaban.RoomName, start chat.Start) (*chat.Subscription, chat.Joined, error) {
-	return t.server.reader.Watch(ctx, t, eventFormat{t.server.chat.Epoch()}, name, start)
+	return t.reader.Watch(ctx, t, eventFormat{t.server.chat.Epoch()}, name, start)
 }
 
 // appendResync appends that messages are missing. Its id is where the stream goes
@@ -237,6 +273,13 @@ func (t *stream) run(ctx context.Context, subscription *chat.Subscription) {
 	sign := time.NewTicker(t.server.config.Heartbeat)
 	defer sign.Stop()
 	for {
+		if ctx.Err() != nil {
+			if errors.Is(context.Cause(ctx), account.ErrSignedOut) {
+				t.buffer = appendEvent(t.buffer[:0], &wire.Event{Type: wire.TypeGoodbye, Reason: wire.ReasonAuth})
+				t.write()
+			}
+			return
+		}
 		more, err := t.gather(ctx, subscription)
 		if errors.Is(err, errExpelled) {
 			t.write()
@@ -266,7 +309,6 @@ func (t *stream) run(ctx context.Context, subscription *chat.Subscription) {
 			t.buffer = append(t.buffer, ": still here\n\n"...) // so that proxies keep it open
 		case <-t.server.stop:
 		case <-ctx.Done():
-			return
 		}
 	}
 }

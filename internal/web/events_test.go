@@ -39,13 +39,21 @@ type event struct {
 
 func (f *fixture) follow(query, lastID string) *reader {
 	f.t.Helper()
+	return f.followIn("lobby", query, "Last-Event-ID", lastID)
+}
+
+// followIn follows a room. headers are name, value, name, value …
+func (f *fixture) followIn(room, query string, headers ...string) *reader {
+	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+"/v1/rooms/lobby/events"+query, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+"/v1/rooms/"+room+"/events"+query, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if lastID != "" {
-		request.Header.Set("Last-Event-ID", lastID)
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i+1] != "" {
+			request.Header.Set(headers[i], headers[i+1])
+		}
 	}
 	got, err := f.client.Do(request)
 	if err != nil {
@@ -54,7 +62,7 @@ func (f *fixture) follow(query, lastID string) *reader {
 	if got.StatusCode != 200 || got.Header.Get("Content-Type") != "text/event-stream" || got.Header.Get("Cache-Control") != "no-store" {
 		f.t.Fatalf("got %s with the headers %v", got.Status, got.Header)
 	}
-	r := &reader{f: f, body: got.Body, lines: bufio.NewScanner(got.Body), cancel: cancel, lastID: lastID}
+	r := &reader{f: f, body: got.Body, lines: bufio.NewScanner(got.Body), cancel: cancel, lastID: request.Header.Get("Last-Event-ID")}
 	r.lines.Buffer(nil, 1<<20)
 	f.t.Cleanup(r.close)
 	return r

@@ -12,23 +12,10 @@ import (
 	"unicode/utf8"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/slack"
 	"kaban/wire"
 )
-
-// Hooks knows the keys of incoming webhooks.
-type Hooks interface {
-	// Find returns the room that a key may speak in, and the name for messages that
-	// say none; false where there is no such key.
-	Find(key string) (room kaban.RoomName, username kaban.Username, ok bool, err error)
-}
-
-type noHooks struct{}
-
-// Find implements Hooks.
-func (noHooks) Find(string) (kaban.RoomName, kaban.Username, bool, error) {
-	return kaban.RoomName{}, kaban.Username{}, false, nil
-}
 
 // noticeHeader tells the sender of a message what was changed to take it.
 const noticeHeader = "Kaban-Notice"
@@ -36,14 +23,9 @@ const noticeHeader = "Kaban-Notice"
 // hook takes a message in Slack's format. As there, the answer is "ok".
 func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	room, username, ok, err := s.config.Hooks.Find(r.PathValue("key"))
-	switch {
-	case err != nil:
-		writeProblem(w, s.problemOf(err))
-		return
-	case !ok:
-		p := problem(wire.CodeNotFound, "there is no such hook; its operator makes one with \"kaban hook add ROOM\"")
-		writeProblem(w, p)
+	hook, err := s.chat.FindHook(r.Context(), r.PathValue("key"))
+	if err != nil {
+		writeProblem(w, s.problemOfHook(err))
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHookBody))
@@ -74,8 +56,9 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if _, _, err := s.chat.PostHook(ctx, room, id, hookAuthors(sent.Username, username), content); err != nil {
-		writeProblem(w, s.problemOf(err))
+	author := s.chat.Hook(hook, hookAuthor(sent.Username, hook.Username))
+	if _, _, err := author.Post(ctx, hook.Room, id, content); err != nil {
+		writeProblem(w, s.problemOfHook(err))
 		return
 	}
 	if cut {
@@ -86,26 +69,23 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok")
 }
 
-// hookNames is how many names are tried for a hook, so that no alert is lost
-// because somebody is connected under its name.
-const hookNames = 9
+// problemOfHook is problemOf for the request of a hook, to which only the hook itself
+// can be unknown.
+func (s *Server) problemOfHook(err error) *Problem {
+	if errors.Is(err, chat.ErrNotFound) {
+		return problem(wire.CodeNotFound, "there is no such hook; its operator makes one with \"kaban hook add ROOM\"")
+	}
+	return s.problemOf(err)
+}
 
-// hookAuthors returns the names that a message may be from, the best first: the
-// one it asks for, in a form that names can have here, then the hook's, then the
-// hook's with a number.
-func hookAuthors(wanted string, usual kaban.Username) (authors []kaban.Username) {
-	names := []string{asUsername(wanted), usual.String()}
-	for n := 2; n <= hookNames; n++ {
-		number := fmt.Sprint("-", n)
-		name := []rune(usual.String())
-		names = append(names, string(name[:min(len(name), kaban.MaxUsername-len(number))])+number)
+// hookAuthor returns the name of a message: the one that it asks for, in a form that
+// names can have here, or the hook's. Whoever else has the name, the message says that
+// it is a program's.
+func hookAuthor(wanted string, usual kaban.Username) kaban.Username {
+	if name, err := kaban.ParseUsername(asUsername(wanted)); err == nil && !kaban.IsReserved(name) {
+		return name
 	}
-	for _, name := range names {
-		if author, err := kaban.ParseUsername(name); err == nil {
-			authors = append(authors, author)
-		}
-	}
-	return authors
+	return usual
 }
 
 // asUsername makes a name of what may have spaces and signs in it.

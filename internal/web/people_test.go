@@ -2,11 +2,13 @@ package web_test
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/chat"
 	"kaban/internal/web"
 )
 
@@ -139,4 +141,26 @@ func TestSigningInFailsAlike(t *testing.T) {
 	for _, body := range []string{`{}`, `{"username":"olga"}`, `{"password":"x"}`, `{"username":"olga","password":"x","link":"y"}`} {
 		f.do("POST", "/v1/session", body, with(asJSON(), origin(f.url))...).has(t, 400)
 	}
+}
+
+// room makes a public room in which an account said something.
+func (f *fixture) room(name string, by account.Session) {
+	f.t.Helper()
+	room, err := kaban.ParseRoomName(name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.user(by).Create(f.t.Context(), room, chat.NewRoom{Kind: kaban.RoomPublic}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// user returns what an account may do.
+func (f *fixture) user(s account.Session) chat.User {
+	f.t.Helper()
+	id, err := s.Principal.Account.Identity()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID})
 }

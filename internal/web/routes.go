@@ -151,12 +151,13 @@ func describe(document *huma.OpenAPI) {
 	describeEvents(document)
 	describeHook(document)
 	document.AddOperation(&huma.Operation{
-		OperationID: "open-socket", Method: http.MethodGet, Path: "/v1/socket",
+		OperationID: "open-socket", Method: http.MethodGet, Path: "/v1/socket", Security: toReaders.security(),
 		Summary:     "Speak kaban/1 over WebSocket",
-		Description: "The protocol kaban/1, one frame in each text message. docs/protocol.md describes it.",
+		Description: "The protocol kaban/1, one frame in each text message. docs/protocol.md describes it. With a credential, hello needs a version only and is the account's; a token in hello wins over the cookie. A cookie needs an Origin header: the server's own, or one of --origin.",
 		Responses: map[string]*huma.Response{
 			"101": {Description: "The connection speaks WebSocket from here on."}, "400": {Description: "The request is not a handshake."},
-			"403": problemResponse("The page has another origin."), "503": problemResponse("The server is shutting down."),
+			"401": problemResponse("The credential is not valid."), "403": problemResponse("The page has another origin, or the account is suspended."),
+			"503": problemResponse("The server is shutting down."),
 		},
 	})
 	document.AddOperation(&huma.Operation{
@@ -185,7 +186,7 @@ func textSchema() *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
 
 func describeEvents(document *huma.OpenAPI) {
 	document.AddOperation(&huma.Operation{
-		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/rooms/{room}/events",
+		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/rooms/{room}/events", Security: toReaders.security(),
 		Summary:     "Follow a room",
 		Description: "Server-sent events: joined first, then message, presence, resync and goodbye. The data of each event is a frame of kaban/1. The id of a message is its epoch and seq, so a client that reconnects with Last-Event-ID misses nothing. If the log cannot be continued from there, the stream sends resync and continues at the head. An event of another name with an id is an entry of a kind to come; ignore it.",
 		Parameters: []*huma.Param{
@@ -196,7 +197,8 @@ func describeEvents(document *huma.OpenAPI) {
 		},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The stream.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: textSchema()}}},
-			"400": problemResponse("A parameter is invalid."), "404": problemResponse("There is no such room."), "503": problemResponse("The server has reached its limit of streams."),
+			"400": problemResponse("A parameter is invalid."), "401": problemResponse("The server takes no visitors, or the credential is not valid."),
+			"403": problemResponse("The room may not be read."), "404": problemResponse("There is no such room."), "500": problemResponse("The server failed."), "503": problemResponse("The server has reached its limit of streams."),
 		},
 	})
 }
@@ -206,7 +208,7 @@ func describeHook(document *huma.OpenAPI) {
 		Type: huma.TypeObject, AdditionalProperties: true,
 		Properties: map[string]*huma.Schema{
 			"text":        {Type: huma.TypeString, Description: "The message."},
-			"username":    {Type: huma.TypeString, Description: "The author. Characters that names cannot have are removed. If the name is in use, the hook's own name is used."},
+			"username":    {Type: huma.TypeString, Description: "The author. Characters that names cannot have are removed. If nobody can have the name, the hook's own name is used."},
 			"attachments": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, Description: "Flattened into lines."},
 		},
 	}
@@ -220,8 +222,8 @@ func describeHook(document *huma.OpenAPI) {
 			jsonType: {Schema: slack}, "application/x-www-form-urlencoded": {Schema: form},
 		}},
 		Responses: map[string]*huma.Response{
-			"200": textResponse("The message is stored."), "400": problemResponse("The message is invalid."), "403": problemResponse("The page has another origin."),
-			"404": problemResponse("There is no such hook."), "409": problemResponse("All names of the hook are in use."), "413": problemResponse("The message is too long."),
+			"200": textResponse("The message is stored."), "400": problemResponse("The message is invalid."), "403": problemResponse("The page has another origin, or the hook may not send there."),
+			"404": problemResponse("There is no such hook, or its room is gone."), "413": problemResponse("The message is too long."),
 			"500": problemResponse("The server failed."), "503": problemResponse("The server is shutting down or too busy."), "507": problemResponse("The server's disk is full."),
 		},
 	})

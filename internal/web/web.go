@@ -17,13 +17,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/chat"
 )
@@ -42,13 +40,16 @@ type Config struct {
 	Accounts *account.Service
 	// Name is the server's name, such as "kaban/1.2.3". Default: kaban.
 	Name string
+	// Passkeys registers passkeys and signs in with them. Default: there are none.
+	Passkeys *account.Passkeys
+	// Provider is the connection to an OpenID provider. Default: there is no single
+	// sign-on, whatever the settings say.
+	Provider *account.Provider
 	// Origins are further places that a page may come from to talk to this server,
 	// such as https://chat.example.org. The server's own
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
-	// Hooks knows the keys of incoming webhooks. Default: there are none.
-	Hooks Hooks
 	// MaxStreams bounds the streams of events at a time. Default 1,000.
 	MaxStreams int
 	// MaxRequests bounds the connections of HTTP at a time, streams among them and
@@ -65,9 +66,6 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = "kaban"
-	}
-	if c.Hooks == nil {
-		c.Hooks = noHooks{}
 	}
 	if c.MaxStreams <= 0 {
 		c.MaxStreams = 1000
@@ -107,7 +105,6 @@ var ErrClosed = errors.New("web server is closed")
 type Server struct {
 	config      Config
 	chat        *chat.Chat
-	reader      chat.User // anonymous: it has no name and only reads
 	sockets     Sockets
 	origins     origins
 	document    []byte       // the OpenAPI document
@@ -115,6 +112,8 @@ type Server struct {
 	http        *http.Server
 	streams     streams
 	connections *connections
+
+	listening atomic.Pointer[string] // the address of the first listener
 
 	stop     chan struct{} // closed when it drains
 	stopping sync.Once
@@ -132,7 +131,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: config, chat: c, reader: c.As(kaban.Identity{}, netip.Addr{}), sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
 	}
 	handler, err := s.routes()
@@ -155,6 +154,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 // Serve accepts connections until the listener fails for good or the server is
 // shut down; then it returns ErrClosed. It closes the listener.
 func (s *Server) Serve(l net.Listener) error {
+	s.ListensAt(l.Addr())
 	err := s.http.Serve(listener{l, s.connections})
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed

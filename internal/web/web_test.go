@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ type fixture struct {
 	web        *web.Server
 	chat       *chat.Chat
 	accounts   *account.Service
+	acts       atomic.Int64 // acts so far
 	log        *syncBuffer
 	client     *http.Client
 }
@@ -125,6 +127,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 		transport.CloseIdleConnections()
 		f.web.Close()
 		f.manager.Close()
+		rooms.Close()
 		d.Close()
 		s.Close()
 		if n := f.manager.Panics(); n != 0 {
@@ -186,7 +189,7 @@ func (f *fixture) do(method, path, body string, headers ...string) *answer {
 		f.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	a := &answer{status: got.StatusCode, header: got.Header, body: string(text)}
-	if strings.Contains(got.Header.Get("Content-Type"), "json") {
+	if strings.Contains(got.Header.Get("Content-Type"), "json") && method != http.MethodHead {
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.UseNumber()
 		if err := decoder.Decode(&a.json); err != nil {
@@ -270,6 +273,9 @@ func (f *fixture) check(method, path string, a *answer) {
 	}
 	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	content, _ := response["content"].(map[string]any)
+	if content == nil && media == "" && a.body == "" {
+		return
+	}
 	if _, ok := content[media]; !ok {
 		f.t.Errorf("%s %s: the type of the answer is %s, which the document does not mention", method, path, media)
 		return

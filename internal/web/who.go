@@ -58,6 +58,14 @@ func (w *who) address() string {
 	return from.Host()
 }
 
+// name returns the username of the account, the zero value if there is none.
+func (w *who) name() kaban.Username {
+	if !w.isAccount() {
+		return kaban.Username{}
+	}
+	return w.identity.Name()
+}
+
 // actor returns whoever acts as package account knows it.
 func (w *who) actor() account.Actor {
 	switch {
