@@ -325,3 +325,45 @@ func (c *whoamiCommand) Run(std streams) error {
 	_, err = fmt.Fprintf(std.out, "%s, %s at %s\n", display.Line(who), account.Role, server)
 	return err
 }
+
+// account returns the credential of the account that the person is signed in to with a
+// device.
+func (f *connectFlags) account(server string) (credentials.Credential, error) {
+	saved, ok, err := savedCredentials().Of(strings.ToLower(server))
+	if err == nil && (!ok || saved.Web == "") {
+		err = notSignedIn(server)
+	}
+	return saved, err
+}
+
+// devices returns a line for each device of the account.
+func (f *connectFlags) devices(ctx context.Context, server string) (lines []string, err error) {
+	saved, err := f.account(server)
+	if err != nil {
+		return nil, err
+	}
+	all, err := device.List(ctx, saved.Web, saved.Token, device.Options{Insecure: f.Insecure})
+	for _, d := range all {
+		line := d.Name
+		if !d.Used.IsZero() {
+			line += ", used " + d.Used.Local().Format("2006-01-02 15:04")
+		}
+		if d.Address != "" {
+			line += " from " + d.Address
+		}
+		if d.Current {
+			line += " (this one)"
+		}
+		lines = append(lines, line)
+	}
+	return lines, err
+}
+
+// setName changes the name to display of the account.
+func (f *connectFlags) setName(ctx context.Context, server, name string) error {
+	saved, err := f.account(server)
+	if err != nil {
+		return err
+	}
+	return device.SetName(ctx, saved.Web, saved.Token, name, device.Options{Insecure: f.Insecure})
+}

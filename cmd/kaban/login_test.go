@@ -372,7 +372,19 @@ func TestLoginAtARealPage(t *testing.T) {
 		t.Errorf("%d devices, want 1", n)
 	}
 	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann, member")
+	var flags connectFlags
+	lines, err := flags.devices(t.Context(), strings.ToUpper(w.addr))
+	if err != nil || len(lines) != 2 || !strings.Contains(strings.Join(lines, "\n"), "laptop") || !strings.Contains(strings.Join(lines, "\n"), "(this one)") {
+		t.Errorf("the devices are %q, %v", lines, err)
+	}
+	if err := flags.setName(t.Context(), w.addr, "Ann B."); err != nil {
+		t.Error(err)
+	}
+	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann (Ann B.), member")
 	expect(t, exitDone, "", []string{"logout", "--server", w.addr}, "signed out")
+	if _, err := flags.devices(t.Context(), w.addr); err == nil {
+		t.Error("devices are listed after signing out")
+	}
 	if n := devices(); n != 0 {
 		t.Errorf("%d devices after signing out", n)
 	}

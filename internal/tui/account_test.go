@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -180,7 +182,8 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/notify loud", "", "notification level"},
 		{"/kick a/b", "", "is not a name"},
 		{"/kick", "", "/kick NAME [REASON]"},
-		{"/nick Anna", "", "an account keeps its username"},
+		{"/nick Anna B.", `setName chat.example:6440 "Anna B."`, ""},
+		{"/devices", "devices chat.example:6440", ""},
 		{"/whois ben", "whois plans ben", ""},
 		{"/join @mfzwizltoq4tqmjqgezdgnbvgy", "join @mfzwizltoq4tqmjqgezdgnbvgy", ""},
 	} {
@@ -233,5 +236,26 @@ func TestSessionOfAVisitorCannotModerate(t *testing.T) {
 	w.whois("lobby", "ben")
 	if e := await(w, always[whoisEvent]); e.err != nil || e.member != nil {
 		t.Errorf("whois of nobody: %+v", e)
+	}
+}
+
+// What needs the page is asked of the page, and says so where there is none.
+func TestDevicesAndNames(t *testing.T) {
+	s := newSession(Options{})
+	w := &witness{Session: s, t: t}
+	t.Cleanup(s.Close)
+	w.devices("h:1")
+	if e := await(w, always[noticeEvent]); e.err == nil {
+		t.Errorf("without a page: %+v", e)
+	}
+	s.options.Devices = func(_ context.Context, server string) ([]string, error) { return []string{"laptop at " + server}, nil }
+	s.options.SetName = func(_ context.Context, server, name string) error { return errors.New(server + " refuses " + name) }
+	w.devices("h:1")
+	if e := await(w, always[noticeEvent]); e.err != nil || e.text != "your devices:\n  laptop at h:1" {
+		t.Errorf("devices: %+v", e)
+	}
+	w.setName("h:1", "Anna")
+	if e := await(w, always[noticeEvent]); e.err == nil || e.err.Error() != "h:1 refuses Anna" {
+		t.Errorf("a name: %+v", e)
 	}
 }
