@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/account"
 	"kaban/wire"
 )
 
@@ -257,5 +259,80 @@ func TestDevicesAndNames(t *testing.T) {
 	w.setName("h:1", "Anna")
 	if e := await(w, always[noticeEvent]); e.err == nil || e.err.Error() != "h:1 refuses Anna" {
 		t.Errorf("a name: %+v", e)
+	}
+}
+
+// newPerson signs in somebody who gets an account at a server.
+func newPerson(t *testing.T, addr string, accounts *account.Service, name string) *witness {
+	t.Helper()
+	operator := account.Operator()
+	if _, _, err := accounts.AddAccount(t.Context(), operator, account.NewPerson{NewAccount: account.NewAccount{Username: name, Password: "correct horse battery"}, Role: kaban.RoleMember}); err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := accounts.MakeToken(t.Context(), operator, account.NewToken{Username: name, Name: "test", Expires: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{t: t, Session: newSession(Options{Token: func(string) (wire.Secret, error) { return wire.Secret(token), nil }})}
+	t.Cleanup(w.Close)
+	w.connect(addr, []string{"a-guess"})
+	if e := await(w, func(e stateEvent) bool { return e.link == online }); e.account == nil || e.username != name {
+		t.Fatalf("got %+v", e)
+	}
+	return w
+}
+
+// Two people use a real server: what one does, the other sees.
+func TestSessionsOfMembers(t *testing.T) {
+	addr, accounts := town(t)
+	if _, err := accounts.MakeOwner(t.Context(), "olga", ""); err != nil {
+		t.Fatal(err)
+	}
+	ann, ben := newPerson(t, addr, accounts, "ann"), newPerson(t, addr, accounts, "ben")
+	ann.create(client.NewRoom{Name: "plans", Kind: kaban.RoomPrivate})
+	if e := await(ann, always[openedEvent]); e.err != nil || e.room != "plans" {
+		t.Fatalf("create: %+v", e)
+	}
+	act := func(change, subject string) {
+		t.Helper()
+		ann.change("plans", wire.Change{Type: wire.TypeMember, Change: change, Username: "ann", Subject: subject})
+		if e := await(ann, always[actedEvent]); e.err != nil || e.change.Seq == 0 || e.change.Time.IsZero() {
+			t.Fatalf("%s: %+v", change, e)
+		}
+	}
+	act("invited", "ben")
+	await(ben, func(e roomStateEvent) bool { return e.Room == "plans" && e.Kind == kaban.RoomPrivate })
+	ben.join("plans")
+	await(ben, always[joinedEvent])
+	ann.change("plans", wire.Change{Type: wire.TypeTopic, Topic: "tea"})
+	if e := await(ben, always[entryEvent]); e.entry.Change == nil || e.entry.Change.Topic != "tea" {
+		t.Errorf("the topic: %+v", e.entry)
+	}
+	for _, change := range []string{"muted", "unmuted"} {
+		act(change, "ben")
+		if e := await(ben, always[entryEvent]); e.entry.Change == nil || e.entry.Change.Change != change {
+			t.Errorf("%s: %+v", change, e.entry)
+		}
+	}
+	ben.notify("plans", kaban.NotifyNone)
+	if e := await(ben, always[noticeEvent]); e.err != nil {
+		t.Error(e.err)
+	}
+	ben.markRead("plans", 2)
+	await(ben, func(e roomStateEvent) bool { return e.Room == "plans" && e.Read == 2 && e.Notify == kaban.NotifyNone })
+	ben.me()
+	if e := await(ben, always[meEvent]); e.err != nil || e.me.Account.Username != "ben" || len(e.me.Rooms) == 0 {
+		t.Errorf("me: %+v", e)
+	}
+	act("kicked", "ben")
+	if e := await(ben, always[failedEvent]); reasonOf(e.err) != "you were removed from plans" {
+		t.Errorf("kicked: %v", e.err)
+	}
+	for _, change := range []string{"banned", "unbanned"} {
+		act(change, "ben")
+	}
+	ann.direct("ben", "hello")
+	if e := await(ann, always[openedEvent]); e.err != nil || e.text != "hello" || e.room[0] != '@' {
+		t.Errorf("direct: %+v", e)
 	}
 }
