@@ -217,27 +217,6 @@ type problem struct {
 	Detail string    `json:"detail"`
 }
 
-// Revoke ends the device of a token, on all its connections. A device that is revoked
-// already is no error.
-func Revoke(ctx context.Context, server string, token wire.Secret, options Options) error {
-	address, err := parseAddress(server)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, strings.TrimSuffix(address.String(), "/")+"/v1/session", http.NoBody)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Bearer "+string(token))
-	_, err = exchange(newClient(address, &options), request)
-	if refused, ok := errors.AsType[*Error](err); ok && refused.Status == http.StatusUnauthorized {
-		return nil
-	}
-	return err
-}
-
 // post sends a request and decodes the answer.
 func (g *Grant) post(ctx context.Context, path string, body map[string]string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -255,10 +234,7 @@ func (g *Grant) post(ctx context.Context, path string, body map[string]string, a
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
-		return &Error{Status: http.StatusOK, Code: wire.CodeBadJSON, Text: "the server's answer is not JSON; is this the address of a Kaban server?"}
-	}
-	return nil
+	return decode(text, answer)
 }
 
 // exchange sends a request and returns the body of the answer, or its error.

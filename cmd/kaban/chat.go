@@ -102,6 +102,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 			options, err := c.signIn(strings.ToLower(server), client.Options{}, nil)
 			return options.Token, err
 		},
+		Devices: c.devices, SetName: c.setName,
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
 		In:      std.in, Out: std.out,
 	})

@@ -38,7 +38,7 @@ type connectFlags struct {
 // username that is not the account's makes a visitor.
 func (f *connectFlags) signIn(server string, options client.Options, stdin io.Reader) (client.Options, error) {
 	if f.TokenFile != "" {
-		token, err := readSecret(f.TokenFile, stdin)
+		token, err := readToken(f.TokenFile, stdin)
 		if err != nil {
 			return options, err
 		}

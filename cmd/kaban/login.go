@@ -49,12 +49,12 @@ func (f *serverFlags) address() (string, error) {
 
 type loginCommand struct {
 	serverFlags
-	Web          string `placeholder:"URL" env:"KABAN_WEB" help:"The address of the server's page. Default: port 6480 of this machine, or https:// and the host of --server."`
-	Username     string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The username of the account, for a password. Default: your login name."`
-	Password     bool   `help:"Ask for the password instead of a code that you confirm in a browser."`
-	PasswordFile string `placeholder:"FILE" help:"Read the password from the first line of a file; - is standard input."`
-	TokenFile    string `placeholder:"FILE" help:"Keep a token that was made for this program, from the first line of a file; - is standard input."`
-	Name         string `placeholder:"TEXT" help:"The name of this device in the list of your devices. Default: the name of the machine."`
+	Web      string `placeholder:"URL" env:"KABAN_WEB" help:"The address of the server's page. Default: port 6480 of this machine, or https:// and the host of --server."`
+	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The username of the account, for a password. Default: your login name."`
+	Password bool   `help:"Ask for the password instead of a code that you confirm in a browser."`
+	passwordFlags
+	TokenFile string `placeholder:"FILE" help:"Keep a token that was made for this program, from the first line of a file; - is standard input."`
+	Name      string `placeholder:"TEXT" help:"The name of this device in the list of your devices. Default: the name of the machine."`
 }
 
 // Run signs in to an account and keeps the token.
@@ -80,7 +80,7 @@ func (c *loginCommand) Run(std streams) error {
 	switch {
 	case c.TokenFile != "":
 		found.Web = "" // not a device's
-		found.Token, err = readSecret(c.TokenFile, std.in)
+		found.Token, err = readToken(c.TokenFile, std.in)
 	case c.Password || c.PasswordFile != "":
 		found.Token, err = c.byPassword(ctx, server, std)
 	default:
@@ -130,16 +130,14 @@ func (c *loginCommand) byPassword(ctx context.Context, server string, std stream
 	if _, err := kaban.ParseUsername(username); err != nil {
 		return "", usagef("--username: %w", err)
 	}
-	var password wire.Secret
-	if c.PasswordFile != "" {
-		password, err = readSecret(c.PasswordFile, std.in)
-	} else {
+	password, ok, err := c.read(std)
+	if err == nil && !ok {
 		password, err = askPassword(std, fmt.Sprintf("password of %s at %s: ", username, server))
 	}
 	if err != nil {
 		return "", err
 	}
-	options := client.Options{OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, string(password))
+	options := client.Options{OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, password)
 	session, err := c.dial(ctx, server, options)
 	if err != nil {
 		return "", err
@@ -152,7 +150,7 @@ func (c *loginCommand) byPassword(ctx context.Context, server string, std stream
 }
 
 // askPassword asks on the terminal and shows nothing of the answer.
-func askPassword(std streams, prompt string) (wire.Secret, error) {
+func askPassword(std streams, prompt string) (string, error) {
 	in, ok := std.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return "", usagef("there is no terminal to ask for the password; use --password-file FILE, - for standard input")
@@ -166,32 +164,32 @@ func askPassword(std streams, prompt string) (wire.Secret, error) {
 	if len(answer) == 0 {
 		return "", errors.New("no password was typed")
 	}
-	return wire.Secret(answer), nil
+	return string(answer), nil
 }
 
-// readSecret returns the first line of a file; - is standard input. Errors do not
-// quote it.
-func readSecret(path string, stdin io.Reader) (wire.Secret, error) {
+// readToken returns the first line of a file; - is standard input. Errors do not quote
+// it.
+func readToken(path string, stdin io.Reader) (wire.Secret, error) {
 	source := stdin
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
-			return "", fmt.Errorf("read the secret: %w", err)
+			return "", fmt.Errorf("read the token: %w", err)
 		}
 		defer file.Close()
 		source = file
 	}
-	text, err := io.ReadAll(io.LimitReader(source, wire.MaxPassword+3))
+	text, err := io.ReadAll(io.LimitReader(source, wire.MaxToken+3))
 	if err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
+		return "", fmt.Errorf("read the token: %w", err)
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	switch {
 	case len(line) == 0:
-		return "", fmt.Errorf("the first line of %s is empty; it must be the secret", path)
-	case len(line) > wire.MaxPassword:
-		return "", fmt.Errorf("the first line of %s is longer than any secret, which has at most %d bytes", path, wire.MaxPassword)
+		return "", fmt.Errorf("the first line of %s is empty; it must be the token", path)
+	case len(line) > wire.MaxToken:
+		return "", fmt.Errorf("the first line of %s is longer than any token, which has at most %d bytes", path, wire.MaxToken)
 	}
 	return wire.Secret(line), nil
 }
@@ -326,4 +324,46 @@ func (c *whoamiCommand) Run(std streams) error {
 	}
 	_, err = fmt.Fprintf(std.out, "%s, %s at %s\n", display.Line(who), account.Role, server)
 	return err
+}
+
+// account returns the credential of the account that the person is signed in to with a
+// device.
+func (f *connectFlags) account(server string) (credentials.Credential, error) {
+	saved, ok, err := savedCredentials().Of(strings.ToLower(server))
+	if err == nil && (!ok || saved.Web == "") {
+		err = notSignedIn(server)
+	}
+	return saved, err
+}
+
+// devices returns a line for each device of the account.
+func (f *connectFlags) devices(ctx context.Context, server string) (lines []string, err error) {
+	saved, err := f.account(server)
+	if err != nil {
+		return nil, err
+	}
+	all, err := device.List(ctx, saved.Web, saved.Token, device.Options{Insecure: f.Insecure})
+	for _, d := range all {
+		line := d.Name
+		if !d.Used.IsZero() {
+			line += ", used " + d.Used.Local().Format("2006-01-02 15:04")
+		}
+		if d.Address != "" {
+			line += " from " + d.Address
+		}
+		if d.Current {
+			line += " (this one)"
+		}
+		lines = append(lines, line)
+	}
+	return lines, err
+}
+
+// setName changes the name to display of the account.
+func (f *connectFlags) setName(ctx context.Context, server, name string) error {
+	saved, err := f.account(server)
+	if err != nil {
+		return err
+	}
+	return device.SetName(ctx, saved.Web, saved.Token, name, device.Options{Insecure: f.Insecure})
 }

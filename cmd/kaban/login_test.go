@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,6 +28,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
+	"kaban/internal/web"
 )
 
 const password = "correct horse battery"
@@ -35,6 +38,7 @@ type town struct {
 	t        *testing.T
 	addr     string
 	accounts *account.Service
+	rooms    *talk.Chat
 }
 
 func newTown(t *testing.T) *town {
@@ -62,7 +66,7 @@ func newTown(t *testing.T) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &town{t: t, addr: l.Addr().String()}
+	w := &town{t: t, addr: l.Addr().String(), rooms: rooms}
 	w.accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
 	served := make(chan error, 1)
 	front := server.New(server.Config{Accounts: w.accounts}, rooms, m)
@@ -212,12 +216,12 @@ func TestLoginWithASecret(t *testing.T) {
 	if _, err := w.accounts.Authenticate(t.Context(), string(c.Token), ""); err != nil {
 		t.Errorf("the saved token: %v", err)
 	}
-	expect(t, exitDone, password+"\nmore", at("login", "--username", "ben", "--password-file", "-"), "as ben")
+	expect(t, exitDone, password+"\n", at("login", "--username", "ben", "--password-file", "-"), "as ben")
 	expect(t, exitDone, w.token("ann"), at("login", "--token-file", "-"), "as ann")
 	expect(t, exitDone, "", at("logout"), "forgot the token of ann")
 	expect(t, exitFailed, "wrong\n", at("login", "--username", "ann", "--password-file", "-"), "auth_failed")
 	expect(t, exitFailed, "\n", at("login", "--token-file", "-"), "empty")
-	expect(t, exitFailed, "", at("login", "--token-file", "/nowhere"), "read the secret")
+	expect(t, exitFailed, "", at("login", "--token-file", "/nowhere"), "read the token")
 	expect(t, exitUsage, "", at("login", "--password", "--username", "ann"), "--password-file FILE")
 	expect(t, exitUsage, "", at("login", "--password", "--token-file", "x"), "--token-file")
 	if _, ok, _ := savedCredentials().Of(w.addr); ok {
@@ -308,5 +312,80 @@ func TestWebOf(t *testing.T) {
 		if got := webOf(server); got != want {
 			t.Errorf("%s: got %s, want %s", server, got, want)
 		}
+	}
+}
+
+// A code of a real server works: a person approves the device, signs in with it, and
+// revokes it.
+func TestLoginAtARealPage(t *testing.T) {
+	w := newTown(t)
+	pages, err := web.New(web.Config{Accounts: w.accounts, Log: slog.New(slog.DiscardHandler)}, w.rooms, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- pages.Serve(l) }()
+	t.Cleanup(func() {
+		pages.Close()
+		<-served
+	})
+	ann, err := w.accounts.SignInWithPassword(t.Context(), "ann", password, account.Device{Name: "browser"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := ann.Principal.As("127.0.0.1")
+	devices := func() (n int) {
+		t.Helper()
+		all, err := w.accounts.Devices(t.Context(), by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range all {
+			if d.Name == "laptop" {
+				n++
+			}
+		}
+		return n
+	}
+	reader, writer := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		args := []string{"login", "--server", w.addr, "--web", "http://" + l.Addr().String(), "--name", "laptop"}
+		done <- run(args, streams{in: strings.NewReader(""), out: io.Discard, err: writer})
+		writer.Close()
+	}()
+	for lines := bufio.NewScanner(reader); lines.Scan(); {
+		if _, code, ok := strings.Cut(lines.Text(), "enter the code "); ok {
+			if err := w.accounts.DecideGrant(t.Context(), by, code, true); err != nil {
+				t.Errorf("the code %q: %v", code, err)
+			}
+		}
+	}
+	if code := <-done; code != exitDone {
+		t.Fatalf("exit code %d", code)
+	}
+	if n := devices(); n != 1 {
+		t.Errorf("%d devices, want 1", n)
+	}
+	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann, member")
+	var flags connectFlags
+	lines, err := flags.devices(t.Context(), strings.ToUpper(w.addr))
+	if err != nil || len(lines) != 2 || !strings.Contains(strings.Join(lines, "\n"), "laptop") || !strings.Contains(strings.Join(lines, "\n"), "(this one)") {
+		t.Errorf("the devices are %q, %v", lines, err)
+	}
+	if err := flags.setName(t.Context(), w.addr, "Ann B."); err != nil {
+		t.Error(err)
+	}
+	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann (Ann B.), member")
+	expect(t, exitDone, "", []string{"logout", "--server", w.addr}, "signed out")
+	if _, err := flags.devices(t.Context(), w.addr); err == nil {
+		t.Error("devices are listed after signing out")
+	}
+	if n := devices(); n != 0 {
+		t.Errorf("%d devices after signing out", n)
 	}
 }

@@ -1,12 +1,16 @@
 package tui
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/account"
 	"kaban/wire"
 )
 
@@ -58,7 +62,7 @@ func TestRoomsOfAnAccount(t *testing.T) {
 
 	d.back.calls = nil
 	d.send(ticked(noon))
-	d.send(ticked(noon))
+	d.report() // there is nothing new
 	if got := slices.DeleteFunc(slices.Clone(d.back.calls), func(c string) bool { return !strings.HasPrefix(c, "read") }); !slices.Equal(got, []string{"read @mfzwizltoq4tqmjqgezdgnbvgy 7", "read plans 30"}) {
 		t.Errorf("reported is %q", got)
 	}
@@ -180,7 +184,8 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/notify loud", "", "notification level"},
 		{"/kick a/b", "", "is not a name"},
 		{"/kick", "", "/kick NAME [REASON]"},
-		{"/nick Anna", "", "an account keeps its username"},
+		{"/nick Anna B.", `setName chat.example:6440 "Anna B."`, ""},
+		{"/devices", "devices chat.example:6440", ""},
 		{"/whois ben", "whois plans ben", ""},
 		{"/join @mfzwizltoq4tqmjqgezdgnbvgy", "join @mfzwizltoq4tqmjqgezdgnbvgy", ""},
 	} {
@@ -233,5 +238,101 @@ func TestSessionOfAVisitorCannotModerate(t *testing.T) {
 	w.whois("lobby", "ben")
 	if e := await(w, always[whoisEvent]); e.err != nil || e.member != nil {
 		t.Errorf("whois of nobody: %+v", e)
+	}
+}
+
+// What needs the page is asked of the page, and says so where there is none.
+func TestDevicesAndNames(t *testing.T) {
+	s := newSession(Options{})
+	w := &witness{Session: s, t: t}
+	t.Cleanup(s.Close)
+	w.devices("h:1")
+	if e := await(w, always[noticeEvent]); e.err == nil {
+		t.Errorf("without a page: %+v", e)
+	}
+	s.options.Devices = func(_ context.Context, server string) ([]string, error) { return []string{"laptop at " + server}, nil }
+	s.options.SetName = func(_ context.Context, server, name string) error { return errors.New(server + " refuses " + name) }
+	w.devices("h:1")
+	if e := await(w, always[noticeEvent]); e.err != nil || e.text != "your devices:\n  laptop at h:1" {
+		t.Errorf("devices: %+v", e)
+	}
+	w.setName("h:1", "Anna")
+	if e := await(w, always[noticeEvent]); e.err == nil || e.err.Error() != "h:1 refuses Anna" {
+		t.Errorf("a name: %+v", e)
+	}
+}
+
+// newPerson signs in somebody who gets an account at a server.
+func newPerson(t *testing.T, addr string, accounts *account.Service, name string) *witness {
+	t.Helper()
+	operator := account.Operator()
+	if _, _, err := accounts.AddAccount(t.Context(), operator, account.NewPerson{NewAccount: account.NewAccount{Username: name, Password: "correct horse battery"}, Role: kaban.RoleMember}); err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := accounts.MakeToken(t.Context(), operator, account.NewToken{Username: name, Name: "test", Expires: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{t: t, Session: newSession(Options{Token: func(string) (wire.Secret, error) { return wire.Secret(token), nil }})}
+	t.Cleanup(w.Close)
+	w.connect(addr, []string{"a-guess"})
+	if e := await(w, func(e stateEvent) bool { return e.link == online }); e.account == nil || e.username != name {
+		t.Fatalf("got %+v", e)
+	}
+	return w
+}
+
+// Two people use a real server: what one does, the other sees.
+func TestSessionsOfMembers(t *testing.T) {
+	addr, accounts := town(t)
+	if _, err := accounts.MakeOwner(t.Context(), "olga", ""); err != nil {
+		t.Fatal(err)
+	}
+	ann, ben := newPerson(t, addr, accounts, "ann"), newPerson(t, addr, accounts, "ben")
+	ann.create(client.NewRoom{Name: "plans", Kind: kaban.RoomPrivate})
+	if e := await(ann, always[openedEvent]); e.err != nil || e.room != "plans" {
+		t.Fatalf("create: %+v", e)
+	}
+	act := func(change, subject string) {
+		t.Helper()
+		ann.change("plans", wire.Change{Type: wire.TypeMember, Change: change, Username: "ann", Subject: subject})
+		if e := await(ann, always[actedEvent]); e.err != nil || e.change.Seq == 0 || e.change.Time.IsZero() {
+			t.Fatalf("%s: %+v", change, e)
+		}
+	}
+	act("invited", "ben")
+	await(ben, func(e roomStateEvent) bool { return e.Room == "plans" && e.Kind == kaban.RoomPrivate })
+	ben.join("plans")
+	await(ben, always[joinedEvent])
+	ann.change("plans", wire.Change{Type: wire.TypeTopic, Topic: "tea"})
+	if e := await(ben, always[entryEvent]); e.entry.Change == nil || e.entry.Change.Topic != "tea" {
+		t.Errorf("the topic: %+v", e.entry)
+	}
+	for _, change := range []string{"muted", "unmuted"} {
+		act(change, "ben")
+		if e := await(ben, always[entryEvent]); e.entry.Change == nil || e.entry.Change.Change != change {
+			t.Errorf("%s: %+v", change, e.entry)
+		}
+	}
+	ben.notify("plans", kaban.NotifyNone)
+	if e := await(ben, always[noticeEvent]); e.err != nil {
+		t.Error(e.err)
+	}
+	ben.markRead("plans", 2)
+	await(ben, func(e roomStateEvent) bool { return e.Room == "plans" && e.Read == 2 && e.Notify == kaban.NotifyNone })
+	ben.me()
+	if e := await(ben, always[meEvent]); e.err != nil || e.me.Account.Username != "ben" || len(e.me.Rooms) == 0 {
+		t.Errorf("me: %+v", e)
+	}
+	act("kicked", "ben")
+	if e := await(ben, always[failedEvent]); reasonOf(e.err) != "you were removed from plans" {
+		t.Errorf("kicked: %v", e.err)
+	}
+	for _, change := range []string{"banned", "unbanned"} {
+		act(change, "ben")
+	}
+	ann.direct("ben", "hello")
+	if e := await(ann, always[openedEvent]); e.err != nil || e.text != "hello" || e.room[0] != '@' {
+		t.Errorf("direct: %+v", e)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"kaban/client"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -25,7 +26,15 @@ import (
 // host runs a server for a test and returns its address.
 func host(t testing.TB) string {
 	t.Helper()
-	d, err := dispatch.New(context.Background(), memory.New(0), dispatch.Options{})
+	addr, _ := town(t)
+	return addr
+}
+
+// town is a host with accounts, which are nobody's yet.
+func town(t testing.TB) (addr string, accounts *account.Service) {
+	t.Helper()
+	kept := memory.New(0)
+	d, err := dispatch.New(context.Background(), kept, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +51,8 @@ func host(t testing.TB) string {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
-	serving.Go(func() { server.New(server.Config{}, rooms, m).Serve(l) })
+	accounts = account.New(kept, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+	serving.Go(func() { server.New(server.Config{Accounts: accounts}, rooms, m).Serve(l) })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -50,7 +60,7 @@ func host(t testing.TB) string {
 		serving.Wait()
 		d.Close()
 	})
-	return l.Addr().String()
+	return l.Addr().String(), accounts
 }
 
 // watched is the terminal's end of the output: it notes when a text appears.

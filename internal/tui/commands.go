@@ -33,6 +33,7 @@ func commands() []command {
 		{"create", "NAME [private] [TOPIC]", "Create a room, which everybody or only its members can find", 1, (*Model).create, nil, members},
 		{"date", "YYYY-MM-DD [HH:MM]", "Go to a date", 1, (*Model).toDate, nil, anyone},
 		{"deop", "NAME", "Make somebody a plain member of this room", 1, moderation("role", kaban.RoomRoleMember), []string{"devoice"}, ops},
+		{"devices", "", "List the devices that are signed in to your account", 0, (*Model).listDevices, nil, accounts},
 		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil, anyone},
 		{"ignore", "[NAME]", "Hide the messages of a person, or show them again; without a name, list the ignored people", 0, (*Model).ignore, nil, anyone},
 		{"invite", "NAME [REASON]", "Make somebody a member of this room", 1, moderation("invited", 0), nil, inviters},
@@ -42,7 +43,7 @@ func commands() []command {
 		{"msg", "NAME [TEXT]", "Talk to one person; with a text, say it there", 1, (*Model).message, []string{"query"}, accounts},
 		{"mute", "NAME [REASON]", "Let somebody read in this room but not send", 1, moderation("muted", 0), nil, ops},
 		{"names", "[ROOM]", "List the people in a room", 0, (*Model).listMembers, []string{"who"}, anyone},
-		{"nick", "NAME", "Change your name; an account keeps its username", 1, (*Model).rename, nil, anyone},
+		{"nick", "NAME", "Change your name, or the name to display of your account", 1, (*Model).rename, nil, anyone},
 		{"notify", "all|mentions|none", "Choose which messages of this room notify you", 1, (*Model).setNotify, nil, accounts},
 		{"op", "NAME", "Make somebody an op of this room", 1, moderation("role", kaban.RoomRoleOp), nil, ops},
 		{"part", "[ROOM]", "Leave a room; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}, anyone},
@@ -174,7 +175,7 @@ func (m *Model) listRooms(string) tea.Cmd { m.backend.listRooms(true); return ni
 
 func (m *Model) rename(rest string) tea.Cmd {
 	if m.account != nil {
-		m.say("an account keeps its username; its name to display can be changed on the page")
+		m.backend.setName(m.config.Server, rest)
 		return nil
 	}
 	if _, err := kaban.ParseUsername(rest); err != nil {

@@ -146,6 +146,9 @@ type backend interface {
 	direct(username, text string)
 	change(room string, c wire.Change)
 	whois(room, name string)
+	// devices and setName use the page of a server.
+	devices(server string)
+	setName(server, name string)
 	reconnect()
 	ping()
 	// unsent returns how many messages are posted and not answered.

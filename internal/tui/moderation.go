@@ -145,3 +145,8 @@ func describePerson(p *wire.Member) string {
 	}
 	return text
 }
+
+func (m *Model) listDevices(string) tea.Cmd {
+	m.backend.devices(m.config.Server)
+	return nil
+}

@@ -2,7 +2,9 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"kaban"
@@ -97,3 +99,29 @@ func (s *Session) whois(room, name string) {
 		s.put(e)
 	})
 }
+
+// devices asks for the devices of the account.
+func (s *Session) devices(server string) {
+	s.ask(func(ctx context.Context) {
+		if s.options.Devices == nil {
+			s.put(noticeEvent{err: errNoPage})
+			return
+		}
+		lines, err := s.options.Devices(ctx, server)
+		s.put(noticeEvent{text: strings.Join(append([]string{"your devices:"}, lines...), "\n  "), err: err})
+	})
+}
+
+// setName changes the name to display of the account.
+func (s *Session) setName(server, name string) {
+	s.ask(func(ctx context.Context) {
+		if s.options.SetName == nil {
+			s.put(noticeEvent{err: errNoPage})
+			return
+		}
+		s.put(noticeEvent{text: "others see you as " + name, err: s.options.SetName(ctx, server, name)})
+	})
+}
+
+// errNoPage means that the session knows no way to the server's page.
+var errNoPage = errors.New("this needs the server's page")

@@ -33,12 +33,12 @@ const (
 // Session maps the calls of the Model to the SDK, and what the SDK reports to
 // events. It holds neither messages nor connections. Close ends it.
 type Session struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	group  sync.WaitGroup
-	wake   chan struct{} // there are events
-	client *client.Client
-	token  func(server string) (wire.Secret, error) // nil: always a visitor
+	ctx     context.Context
+	cancel  context.CancelFunc
+	group   sync.WaitGroup
+	wake    chan struct{} // there are events
+	client  *client.Client
+	options Options
 
 	mu      sync.Mutex // guards all below
 	space   *sync.Cond // events were taken
@@ -53,7 +53,7 @@ type Session struct {
 
 // newSession returns a session that is not connected yet.
 func newSession(o Options) *Session {
-	s := &Session{token: o.Token, wake: make(chan struct{}, 1), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent)}
+	s := &Session{options: o, wake: make(chan struct{}, 1), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent)}
 	s.space = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.client = client.New(client.Options{
@@ -84,8 +84,8 @@ func (s *Session) Flush(ctx context.Context) { s.client.Flush(ctx) }
 func (s *Session) unsent() int { return s.client.Unacknowledged() }
 
 func (s *Session) connect(server string, names []string) {
-	if s.token != nil {
-		token, err := s.token(server)
+	if s.options.Token != nil {
+		token, err := s.options.Token(server)
 		if err != nil {
 			s.putState(stateEvent{link: ended, err: err})
 			return

@@ -25,6 +25,12 @@ type Options struct {
 	Keep bool
 	// Token returns the token for a server, or "" for a visitor. Nil: always a visitor.
 	Token func(server string) (wire.Secret, error)
+	// Devices lists the devices of the account at a server, a line for each. Nil: they
+	// cannot be listed.
+	Devices func(ctx context.Context, server string) ([]string, error)
+	// SetName changes the name to display of the account at a server. Nil: it cannot be
+	// changed.
+	SetName func(ctx context.Context, server, name string) error
 	// Insecure allows sending the token to other machines without encryption.
 	Insecure bool
 	// Explain explains an error of the connection and what to do.

@@ -1,0 +1,85 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"kaban/wire"
+)
+
+// Revoke ends the device of a token, on all its connections. A device that is revoked
+// already is no error.
+func Revoke(ctx context.Context, server string, token wire.Secret, options Options) error {
+	err := asAccount(ctx, http.MethodDelete, server, "/v1/session", token, nil, nil, options)
+	if refused, ok := errors.AsType[*Error](err); ok && refused.Status == http.StatusUnauthorized {
+		return nil
+	}
+	return err
+}
+
+// Info is a device or a token of an account.
+type Info struct {
+	Name    string    `json:"name"`
+	Used    time.Time `json:"used"` // the last time; zero for never
+	Address string    `json:"address"`
+	Current bool      `json:"current"` // the one that asks
+}
+
+// List returns the devices of the account of a token.
+func List(ctx context.Context, server string, token wire.Secret, options Options) ([]Info, error) {
+	var answer struct {
+		Devices []Info `json:"devices"`
+	}
+	err := asAccount(ctx, http.MethodGet, server, "/v1/devices", token, nil, &answer, options)
+	return answer.Devices, err
+}
+
+// SetName changes the name to display of the account of a token: 1 to 64 code points.
+func SetName(ctx context.Context, server string, token wire.Secret, name string, options Options) error {
+	return asAccount(ctx, http.MethodPatch, server, "/v1/account", token, map[string]string{"name": name}, nil, options)
+}
+
+// asAccount sends a request with a token and decodes the answer. The errors are those
+// of Begin.
+func asAccount(ctx context.Context, method, server, path string, token wire.Secret, body, answer any, options Options) error {
+	address, err := parseAddress(server)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var content io.Reader = http.NoBody
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		content = strings.NewReader(string(encoded))
+	}
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(address.String(), "/")+path, content)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+string(token))
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	text, err := exchange(newClient(address, &options), request)
+	if err != nil || answer == nil {
+		return err
+	}
+	return decode(text, answer)
+}
+
+// decode decodes the body of an answer.
+func decode(text []byte, answer any) error {
+	if err := json.Unmarshal(text, answer); err != nil {
+		return &Error{Status: http.StatusOK, Code: wire.CodeBadJSON, Text: "the server's answer is not JSON; is this the address of a Kaban server?"}
+	}
+	return nil
+}
