@@ -10,8 +10,8 @@ import (
 	"kaban"
 	"kaban/internal/display"
 	"kaban/internal/hook"
-	"kaban/internal/web"
 	"kaban/internal/session"
+	"kaban/internal/web"
 )
 
 // hookCommand manages incoming webhooks. The server may be running.
