@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	service "kaban/internal/chat" // chat is a command here
+	// chat is a command here
 	"kaban/internal/conn"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -25,14 +25,12 @@ type running struct {
 	manager *conn.Manager  // all connections but those of HTTP
 	lines   *server.Server // kaban/1 on them
 	pages   *web.Server    // HTTP
-	rooms   *service.Chat
 }
 
 // close ends all connections at once.
 func (r *running) close() {
 	r.pages.Close()
 	r.manager.Close()
-	r.rooms.Close()
 }
 
 // scheme is how --listen names a front end, and how that serves and drains.
@@ -45,6 +43,9 @@ type scheme struct {
 	drain   func(r *running, ctx context.Context) error
 }
 
+// schemeHTTP is the scheme of listeners that serve the page.
+const schemeHTTP = "http"
+
 // schemes are drained in this order.
 var schemes = []*scheme{
 	{
@@ -53,7 +54,7 @@ var schemes = []*scheme{
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
-		name:    "http",
+		name:    schemeHTTP,
 		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
 		drain: func(r *running, ctx context.Context) error {

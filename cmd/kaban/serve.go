@@ -18,13 +18,10 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
-	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/config"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/hook"
 	"kaban/internal/limit"
-	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/web"
@@ -169,34 +166,27 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 }
 
 // start starts the manager and its front ends.
-func (c *serveCommand) start(kept store.Store, d *dispatch.Dispatcher, policy peer.Policy, clients, newcomers int, log *slog.Logger) (*running, error) {
-	limits, err := c.newLimits()
-	if err != nil {
-		return nil, err
-	}
-	rooms, err := service.New(context.Background(), d, service.Options{MaxContent: c.MaxContent})
-	if err != nil {
-		return nil, fmt.Errorf("start: %w", err)
-	}
+func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.Limits, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
 	manager, err := conn.New(conn.Config{
-		Submit: rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
+		Submit: shared.rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
 		Heartbeat: c.Heartbeat, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	accounts := account.New(kept, account.Options{
-		SignIns: limits.SignIns, Exempt: exempt(policy),
-		Log: log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
-	})
 	name := "kaban/" + programVersion()
-	lines := server.New(server.Config{Name: name, Accounts: accounts, Limits: limits}, rooms, manager)
-	pages, err := web.New(web.Config{Name: name, Accounts: accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Hooks: hooksOf{hook.Open(c.Data), c.Data == inMemory}, Log: log}, rooms, lines)
+	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Limits: limits}, shared.rooms, manager)
+	config := web.Config{Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
+	if err := signOn(&config, kept, endpoints, log); err != nil {
+		manager.Close()
+		return nil, err
+	}
+	pages, err := web.New(config, shared.rooms, lines)
 	if err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}
-	return &running{manager, lines, pages, rooms}, nil
+	return &running{manager, lines, pages}, nil
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore
@@ -266,7 +256,16 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer dispatcher.Close()
 	clients, newcomers := c.capacity(log)
-	run, err := c.start(kept, dispatcher, policy, clients, newcomers, log)
+	limits, err := c.newLimits()
+	if err != nil {
+		return err
+	}
+	shared, err := newServices(context.Background(), c.Data, kept, dispatcher, c.MaxContent, account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)})
+	if err != nil {
+		return err
+	}
+	defer shared.close(log)
+	run, err := c.start(shared, kept, limits, endpoints, clients, newcomers, log)
 	if err != nil {
 		return err
 	}
@@ -277,12 +276,22 @@ func (c *serveCommand) Run(std streams) error {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	serving.Go(func() { giveBack(ctx) })
+	serving.Go(func() { upkeep(ctx, shared.accounts, log) })
 	serve(run, endpoints, &serving, log, failed)
+	if err := offerClaim(ctx, shared, run.pages, endpoints, log); err != nil {
+		return err
+	}
+	defer listenAdmin(c.Data, run.pages, log)()
 	if c.Data == inMemory {
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}
 	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", clients)
 
+	return c.wait(run, endpoints, log, failed, signals, hangups)
+}
+
+// wait drains the front ends after a failure or a signal.
+func (c *serveCommand) wait(run *running, endpoints []*endpoint, log *slog.Logger, failed <-chan error, signals, hangups <-chan os.Signal) error {
 	for {
 		select {
 		case err := <-failed:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"kaban"
@@ -128,8 +129,8 @@ func (c *change) botsOf(owner string, do func(id string)) error {
 // Suspend keeps an account, and its bots, from being used. Its devices and tokens
 // work again after Restore.
 func (s *Service) Suspend(ctx context.Context, by Actor, username, reason string) error {
-	if utf8.RuneCountInString(reason) > maxReason || !utf8.ValidString(reason) {
-		return &ValueError{"reason", "it has more than 200 characters"}
+	if utf8.RuneCountInString(reason) > maxReason || !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl) {
+		return &ValueError{"reason", "it has more than 200 characters, or a control character"}
 	}
 	return s.administer(ctx, by, access.Suspend, "account.suspend", username, 0, func(c *change, a *people.Account) (string, error) {
 		a.Status, a.Reason = people.StatusSuspended, reason

@@ -151,9 +151,9 @@ func TestBotsAndTokens(t *testing.T) {
 	wantError(t, "a bot that looks like alice", err, ErrNameTaken)
 	token := w.bot(bob, "robot")
 	_, _, err = w.MakeToken(w.ctx, alice, NewToken{Username: "robot", Name: "spy"})
-	wantError(t, "a token for the bot of somebody else", err, ErrNotFound)
+	wantCode(t, "a token for the bot of somebody else", err, "forbidden")
 	_, _, err = w.MakeToken(w.ctx, alice, NewToken{Username: "bob", Name: "spy"})
-	wantError(t, "a token for somebody else", err, ErrNotFound)
+	wantCode(t, "a token for somebody else", err, "forbidden")
 	for _, n := range []NewToken{{}, {Name: strings.Repeat("x", 101)}, {Name: "a\nb"}, {Name: "x", Expires: -1}, {Name: "x", Expires: maxTokenAge + 1}, {Name: "x", Rooms: make([]string, maxTokenRooms+1)}} {
 		_, _, err = w.MakeToken(w.ctx, bob, n)
 		if _, ok := errors.AsType[*ValueError](err); !ok {

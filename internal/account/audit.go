@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,7 +201,7 @@ func (q *AuditQuery) matches(row *people.Audit) bool {
 
 func auditCursor(row *people.Audit) string { return strconv.FormatInt(row.Time, 10) + "-" + row.ID }
 
-var errCursor = errors.New("the cursor does not come from a page before")
+var errCursor = &ValueError{"after", "it does not come from a page before"}
 
 func parseAuditCursor(s string) (*people.Audit, error) {
 	if s == "" {

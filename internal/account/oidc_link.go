@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode"
 
 	"kaban"
 	"kaban/internal/access"
@@ -102,15 +103,12 @@ func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, 
 	if issuer, err := parseIssuer(issuer); err != nil || issuer == "" {
 		return &ValueError{"issuer", "it is no https address"}
 	}
-	if subject = strings.TrimSpace(subject); subject == "" || len(subject) > maxSubject {
-		return &ValueError{"subject", "it has 1 to 255 bytes"}
+	if subject = strings.TrimSpace(subject); subject == "" || len(subject) > maxSubject || strings.ContainsFunc(subject, unicode.IsControl) {
+		return &ValueError{"subject", "it has 1 to 255 bytes, and no control character"}
 	}
 	return s.update(ctx, by, func(c *change) error {
-		a, err := c.targetNamed(username)
+		a, err := c.target(access.Reset, username, 0)
 		if err != nil {
-			return err
-		}
-		if err := c.mayTo(access.Reset, &a, 0); err != nil {
 			return err
 		}
 		claim, err := readSetting(c.Tx, "oidc.subject_claim")
@@ -126,17 +124,6 @@ func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, 
 		}
 		return c.audit("identity.link", a.Username, issuer)
 	})
-}
-
-// targetNamed returns the account with a username, or the zero account, which nobody
-// has a right to.
-func (c *change) targetNamed(username string) (people.Account, error) {
-	name, err := kaban.ParseUsername(username)
-	if err != nil {
-		return people.Account{}, nil
-	}
-	a, err := people.Accounts.Named(c.Tx, name)
-	return a, ignoreNotFound(err)
 }
 
 // Identity is an identity at a provider as its owner sees it.

@@ -43,7 +43,7 @@ func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretIn
 	}
 	kept.Hash, kept.ID, kept.Kind = hashOf(secret), newID(), people.SecretToken
 	err = s.update(ctx, by, func(c *change) error {
-		a, err := c.ownAccount(n.Username)
+		a, err := c.ownAccount(n.Username, access.MakeToken, access.MakeBot)
 		if err != nil {
 			return err
 		}
@@ -93,9 +93,10 @@ func (n *NewToken) check() (kept people.Secret, err error) {
 	return kept, nil
 }
 
-// ownAccount returns the actor's account, or a bot of it, for which the actor may
-// make tokens. An empty name is the actor's own.
-func (c *change) ownAccount(username string) (people.Account, error) {
+// ownAccount returns the actor's account, or a bot of it, if the actor may do an action
+// on its own account, or another one on its bot. An empty name is the actor's own. The
+// operator may do it on every account.
+func (c *change) ownAccount(username string, onSelf, onBot access.Action) (people.Account, error) {
 	self := c.by.Principal.Account.ID
 	a := c.by.Principal.Account
 	if username != "" {
@@ -107,15 +108,18 @@ func (c *change) ownAccount(username string) (people.Account, error) {
 			return a, err
 		}
 	}
-	action := access.MakeToken
+	action := onSelf
 	if a.Bot {
-		action = access.MakeBot
+		action = onBot
 	}
 	if err := c.may(action); err != nil {
 		return a, err
 	}
 	if !c.by.Operator && a.ID != self && (!a.Bot || a.Owner != self) {
-		return a, ErrNotFound
+		if c.mayTo(access.KnowPerson, &a, 0) != nil {
+			return a, ErrNotFound
+		}
+		return a, &RefusedError{action, access.Forbidden}
 	}
 	if a.Status != people.StatusActive {
 		return a, ErrNotFound
@@ -126,10 +130,7 @@ func (c *change) ownAccount(username string) (people.Account, error) {
 // Tokens returns the tokens of the actor's account or of a bot of it.
 func (s *Service) Tokens(ctx context.Context, by Actor, username string) (infos []SecretInfo, err error) {
 	err = s.view(ctx, by, func(c *change) error {
-		if err := c.may(access.ReadDevices); err != nil {
-			return err
-		}
-		a, err := c.ownAccount(username)
+		a, err := c.ownAccount(username, access.ReadDevices, access.ReadDevices)
 		if err != nil {
 			return err
 		}

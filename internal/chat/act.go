@@ -27,6 +27,8 @@ type Act struct {
 	Until   int64          // of Ban, in milliseconds since 1970 UTC; 0 is for good
 	Topic   string         // SetTopic
 	Change  people.RoomChange
+
+	group string // of Invite: the group of single sign-on that gives the membership
 }
 
 // banOfVisitors is how long the ban of a visitor's name and address lasts at most.
@@ -89,6 +91,8 @@ type deed struct {
 	visitor bool   // the target has no account
 	address string // the subject of a restriction for the network of such a target; "" if it is not known
 	private bool   // the room has become private
+
+	appoints bool // an admin makes an op of a room that it is not in
 }
 
 // decide runs in the transaction of the append.
@@ -116,6 +120,7 @@ func (d *deed) decide(tx store.Tx) error {
 	if len(actions) == 0 {
 		return refusalOf(access.Forbidden, access.SetFlags)
 	}
+	d.appoints = actions[0] == access.Appoint
 	for _, action := range actions {
 		if needsOtherOp(action) {
 			if err := s.seekOtherOp(tx, u.account()); err != nil {
@@ -208,6 +213,7 @@ func (d *deed) invite(tx store.Tx, s *scene) (changed bool, err error) {
 	}
 	return true, people.Enter(tx, &s.room, &people.Member{
 		Room: s.room.Key, Account: d.target.ID, Role: kaban.RoomRoleMember, From: from, Since: d.user.chat.now(),
+		Group: d.act.group,
 	})
 }
 
@@ -326,7 +332,10 @@ func (d *deed) setRole(tx store.Tx, s *scene) (changed bool, err error) {
 		return false, err
 	}
 	m.Role = d.act.Role
-	return true, people.Members.Put(tx, &m)
+	if err := people.Members.Put(tx, &m); err != nil || !d.appoints {
+		return true, err
+	}
+	return true, d.auditAppointment(tx)
 }
 
 func (d *deed) set(tx store.Tx, s *scene) (changed bool, err error) {

@@ -57,6 +57,13 @@ func (u User) scene(tx store.Tx, name kaban.RoomName, exists, visits bool) (s sc
 	if err := readRoom(tx, &s, name, exists); err != nil {
 		return scene{}, err
 	}
+	if u.operator {
+		s.Who, s.Membership.Standing = operatorFacts(), access.Good
+		if u.grants {
+			s.Membership.Role = kaban.RoomRoleOp
+		}
+		return s, nil
+	}
 	if u.account() == "" {
 		err = u.visitorFacts(tx, &s, visits)
 		s.Who.Reach = reach(u.credential, name.Key())

@@ -18,6 +18,9 @@ type User struct {
 	chat       *Chat
 	peer       *kaban.Peer         // never nil; shared with the session
 	credential *session.Credential // nil without an account
+	hook       string              // the hash of the key of a hook
+	operator   bool                // a command in the data directory
+	grants     bool                // with operator: the settings of single sign-on act, with the rights of an op
 }
 
 // As returns what an identity without an account may do from an address. The zero

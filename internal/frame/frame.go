@@ -18,7 +18,7 @@ func AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
 	if e.Kind == kaban.KindMessage {
 		return wire.AppendMessage(dst, room, message(e))
 	}
-	if c := change(e); c != nil {
+	if c := Change(e); c != nil {
 		return wire.AppendChange(dst, room, c)
 	}
 	return wire.AppendVoid(dst, room, e.Seq, time.UnixMilli(e.Time))
@@ -33,7 +33,7 @@ func Page(answer *wire.Event, entries []chat.Entry) {
 	answer.Entries = make([]wire.Entry, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		element := wire.Entry{Seq: e.Seq, Time: time.UnixMilli(e.Time), Change: change(e)}
+		element := wire.Entry{Seq: e.Seq, Time: time.UnixMilli(e.Time), Change: Change(e)}
 		if e.Kind == kaban.KindMessage {
 			m := message(e)
 			element.Message = &m
@@ -49,8 +49,8 @@ func message(e *chat.Entry) wire.Message {
 	}
 }
 
-// change returns a change of the room, or nil if the entry cannot be shown as one.
-func change(e *chat.Entry) *wire.Change {
+// Change returns an entry as a change of the room, or nil if it cannot be shown as one.
+func Change(e *chat.Entry) *wire.Change {
 	account, bot := kaban.AuthorOf(e.Author)
 	c := &wire.Change{
 		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: account, Bot: bot, Time: time.UnixMilli(e.Time),

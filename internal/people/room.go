@@ -167,8 +167,19 @@ type Hook struct {
 	ID       string `json:"id"`   // names it to people
 	Room     string `json:"room"`
 	Username string `json:"username"` // of messages that name no other
-	Created  int64  `json:"created"`
-	Creator  string `json:"creator,omitempty"`
+	// Speaker is set if the hook also posts where only ops and speakers do.
+	Speaker bool   `json:"speaker,omitempty"`
+	Created int64  `json:"created"`
+	Creator string `json:"creator,omitempty"`
+}
+
+// Identity returns the author that the hook is, under its usual name.
+func (h *Hook) Identity() (kaban.Identity, error) {
+	name, err := kaban.ParseUsername(h.Username)
+	if err != nil {
+		return kaban.Identity{}, err
+	}
+	return kaban.Hook(h.ID, name), nil
 }
 
 // Hooks has all hooks by hash.

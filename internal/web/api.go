@@ -50,18 +50,6 @@ type MemberList struct {
 	More      bool     `json:"more" doc:"There are more after the last one."`
 }
 
-// Message is an entry of a room's log.
-type Message struct {
-	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, without id, username and content. It counts for the next page."`
-	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room: 1, 2, 3 and so on without gaps."`
-	ID       string `json:"id" doc:"The author's id for it."`
-	Username string `json:"username" doc:"The author."`
-	Account  string `json:"account,omitempty" doc:"The id of the author's account. Absent for visitors and hooks."`
-	Bot      bool   `json:"bot,omitempty" doc:"The author is a program."`
-	Content  string `json:"content" doc:"The text. Treat it as untrusted."`
-	Time     string `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
-}
-
 // MessageList is a page of messages.
 type MessageList struct {
 	Room     string    `json:"room" doc:"The room's name."`
@@ -202,6 +190,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	s.registerSessions(api, operation)
 	s.registerDevices(api, operation)
 	register(s, api, toAnybody, operation("get-server", http.MethodGet, "/v1/server", "See how one comes in"), s.getServer)
+	s.registerPeople(api)
 	return api.OpenAPI()
 }
 
@@ -296,19 +285,6 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 		list.Messages[i] = messageOf(&page.Entries[i])
 	}
 	return &output[MessageList]{list}, nil
-}
-
-// messageOf returns an entry as an element of a page. Of an entry that is no message
-// it tells the seq and the time only.
-func messageOf(e *chat.Entry) Message {
-	m := Message{Seq: e.Seq, Time: formatTime(e.Time)}
-	if e.Kind != kaban.KindMessage {
-		m.Type = "void"
-		return m
-	}
-	m.ID, m.Username, m.Content = e.ID, e.Username, e.Content
-	m.Account, m.Bot = kaban.AuthorOf(e.Author)
-	return m
 }
 
 // query returns the page that the parameters ask for.

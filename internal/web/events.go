@@ -38,11 +38,16 @@ type eventFormat struct{ epoch string }
 
 // AppendEntry implements chat.Format.
 func (f eventFormat) AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
-	name := "event: message\nid: "
+	name := "message"
 	if e.Kind != kaban.KindMessage {
-		name = "event: void\nid: "
+		name = "void"
+		if c := frame.Change(e); c != nil {
+			name = c.Type.String()
+		}
 	}
+	dst = append(dst, "event: "...)
 	dst = append(dst, name...)
+	dst = append(dst, "\nid: "...)
 	dst = append(dst, f.epoch...)
 	dst = append(dst, ':')
 	dst = strconv.AppendUint(dst, e.Seq, 10)

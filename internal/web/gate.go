@@ -37,7 +37,7 @@ func (s *Server) gate(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		a, err := arrive(r)
+		a, err := peerIn(r)
 		switch {
 		case errors.Is(err, peer.ErrUntrusted):
 			w.Header().Set("Connection", "close")
@@ -52,9 +52,9 @@ func (s *Server) gate(next http.Handler) http.Handler {
 	})
 }
 
-// arrive finds out where a request comes from. The error is peer.ErrUntrusted or
+// peerIn finds out where a request comes from. The error is peer.ErrUntrusted or
 // peer.ErrMalformed.
-func arrive(r *http.Request) (arrival, error) {
+func peerIn(r *http.Request) (arrival, error) {
 	var rules peer.Rules
 	var from peer.Peer
 	var err error

@@ -42,13 +42,16 @@ type Config struct {
 	Accounts *account.Service
 	// Name is the server's name, such as "kaban/1.2.3". Default: kaban.
 	Name string
+	// Passkeys registers passkeys and signs in with them. Default: there are none.
+	Passkeys *account.Passkeys
+	// Provider is the connection to an OpenID provider. Default: there is no single
+	// sign-on, whatever the settings say.
+	Provider *account.Provider
 	// Origins are further places that a page may come from to talk to this server,
 	// such as https://chat.example.org. The server's own
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
-	// Hooks knows the keys of incoming webhooks. Default: there are none.
-	Hooks Hooks
 	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
 	// this machine never are.
 	Limits *limit.Limits
@@ -68,9 +71,6 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = "kaban"
-	}
-	if c.Hooks == nil {
-		c.Hooks = noHooks{}
 	}
 	if c.MaxStreams <= 0 {
 		c.MaxStreams = 1000
@@ -118,6 +118,8 @@ type Server struct {
 	streams     streams
 	connections *connections
 
+	listening atomic.Pointer[string] // the address of the first listener
+
 	stop     chan struct{} // closed when it drains
 	stopping sync.Once
 }
@@ -161,6 +163,7 @@ func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopb
 // the listener fails for good or the server is shut down; then it returns ErrClosed. It
 // closes the listener.
 func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
+	s.ListensAt(l.Addr())
 	err := s.http.Serve(listener{l, s.connections, &rules})
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed

@@ -154,6 +154,7 @@ func (w *who) findSecret(r *http.Request) (secret string) {
 // something with a cookie must come from a page of this server.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store") // an answer is for whoever has asked
 		by, err := s.resolve(r)
 		if err == nil {
 			err = s.limitRequest(by)

@@ -1,0 +1,174 @@
+package chat
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// operatorName is the name of the operator in entries. Nobody else may have it.
+var operatorName, _ = kaban.ParseUsername("server")
+
+// Operator returns what a command in the data directory may do in rooms: what an owner
+// may that is in none of them.
+func (c *Chat) Operator() User {
+	return User{chat: c, peer: &kaban.Peer{Identity: kaban.Hook("operator", operatorName)}, operator: true}
+}
+
+// operatorFacts are the facts about the operator.
+func operatorFacts() access.Identity {
+	return access.Identity{
+		Role: kaban.RoleOwner, Active: true, Named: true, Person: true, Operator: true, Reach: access.ReachServer, Writes: true,
+	}
+}
+
+// IsOnline reports whether an account has a connection.
+func (c *Chat) IsOnline(account string) bool {
+	return slices.ContainsFunc(identities(account), c.names.IsOnline)
+}
+
+// RoomOfServer is a room as admins know it, without reading it.
+type RoomOfServer struct {
+	Name    kaban.RoomName
+	Kind    kaban.RoomKind
+	Flags   kaban.RoomFlags
+	Head    uint64
+	Members int   // accounts; of a public room also visitors that are in it
+	Created int64 // in milliseconds since 1970 UTC; 0 if nobody noted it
+}
+
+// RoomsOfServer returns up to limit rooms (0 is 500) that the user may know of, whether
+// it is in them or not, whose names sort after a name, and whether there are more. They
+// are public and private ones; nobody knows of a direct room without being in it. For
+// admins only. Its work grows with the number of private rooms.
+func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms []RoomOfServer, more bool, err error) {
+	limit = limitOr(limit, defaultNames)
+	public, morePublic := u.chat.dispatcher.Rooms(after, limit+1)
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		rooms = nil
+		if err := u.mayListAll(tx); err != nil {
+			return err
+		}
+		private, err := privateRooms(tx, after)
+		if err != nil {
+			return err
+		}
+		for _, r := range public {
+			rooms = append(rooms, RoomOfServer{Name: r.Name, Kind: kaban.RoomPublic, Head: r.Head, Members: r.Members})
+		}
+		for i := range private {
+			name, err := kaban.ParseRoomName(private[i].Name)
+			if err != nil {
+				return fmt.Errorf("%w: the name of a room: %w", store.ErrDamaged, err)
+			}
+			rooms = append(rooms, RoomOfServer{Name: name})
+		}
+		slices.SortFunc(rooms, func(a, b RoomOfServer) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+		more = morePublic || len(rooms) > limit
+		rooms = rooms[:min(len(rooms), limit)]
+		for i := range rooms {
+			if err := rooms[i].complete(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return rooms, more, u.chat.count(err)
+}
+
+// mayListAll decides whether the user may know of rooms that it is not in: as of a
+// private room that it has nothing to do with.
+func (u User) mayListAll(tx store.Tx) error {
+	s, err := u.scene(tx, kaban.RoomName{}, false, false)
+	if err != nil {
+		return err
+	}
+	f := s.Facts
+	f.Room, f.Membership = access.NewRoom(kaban.RoomPrivate, 0, false), access.Membership{Standing: access.Good}
+	switch access.Can(access.Know, f) {
+	case access.Allowed:
+		return nil
+	case access.AuthRequired:
+		return ErrAuthRequired
+	}
+	return refusalOf(access.Forbidden, access.Know)
+}
+
+// privateRooms returns the private rooms whose names sort after a name. They are sorted
+// by key, which is not the order of their names.
+func privateRooms(tx store.Tx, after string) (rooms []people.Room, err error) {
+	const page = 500
+	var from []string
+	for {
+		found, more, err := people.Rooms.List(tx, nil, from, page)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			r := &found[i]
+			from = []string{r.Key}
+			if r.Kind == kaban.RoomDirect { // there may be very many, next to each other
+				from, more = []string{directEnd}, true
+				break
+			}
+			if r.Kind == kaban.RoomPrivate && r.Name > after {
+				rooms = append(rooms, *r)
+			}
+		}
+		if !more {
+			return rooms, nil
+		}
+	}
+}
+
+// directEnd sorts after the keys of all direct rooms and before that of any other room
+// behind them.
+const directEnd = "@\U0010ffff"
+
+// complete adds what is stored about a room.
+func (r *RoomOfServer) complete(tx store.Tx) error {
+	known, stored, err := people.Rooms.Known(tx, r.Name)
+	if err != nil {
+		return err
+	}
+	r.Kind, r.Flags, r.Created = known.Kind, known.Flags, known.Created
+	r.Members = max(r.Members, known.Members)
+	if stored && r.Kind == kaban.RoomPrivate {
+		r.Head, err = tx.Head(r.Name)
+	}
+	return err
+}
+
+// Appoint makes a member of a room op, by an admin that need not be in it and does not
+// read it. It is an entry that the members see, and a row of the audit. Errors are
+// ErrNotFound, ErrForbidden and ErrAuthRequired.
+func (u User) Appoint(ctx context.Context, room kaban.RoomName, member kaban.Username) error {
+	return u.do(ctx, Act{Action: access.Appoint, Room: room, Subject: member, Role: kaban.RoomRoleOp})
+}
+
+// auditAppointment adds the row that says who made whom op.
+func (d *deed) auditAppointment(tx store.Tx) error {
+	row := people.Audit{
+		Time: d.user.chat.now(), ID: rand.Text(), Action: "room.appoint", Subject: d.target.Username, Room: d.act.Room.String(),
+	}
+	if !d.user.operator {
+		row.Actor, row.Name, row.Address = d.user.peer.ID(), d.user.peer.Name().String(), addressText(d.user.peer.Address)
+	}
+	return people.Audits.Put(tx, &row)
+}
+
+// addressText returns an address as package account stores it.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}

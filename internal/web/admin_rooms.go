@@ -1,0 +1,87 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"kaban"
+	"kaban/internal/chat"
+	"kaban/wire"
+)
+
+// roomOperations are those of admins on rooms. They read none.
+func (s *Server) roomOperations(api huma.API) {
+	asks(s, api, toActors, aboutPeople("list-all-rooms", http.MethodGet, "/v1/admin/rooms", "List all public and private rooms"), s.listAllRooms)
+	does(s, api, toActors, aboutPeople("appoint-op", http.MethodPut, "/v1/admin/rooms/{room}/op", "Make a member of a room op; the room sees it"), s.appointOp)
+}
+
+// KnownRoom is a room as admins know it.
+type KnownRoom struct {
+	Room    string   `json:"room" doc:"The room's name."`
+	Kind    string   `json:"kind" enum:"public,private"`
+	Flags   []string `json:"flags" nullable:"false" doc:"Of announce, locked and archived."`
+	Head    uint64   `json:"head" doc:"The last seq; 0 if the room is empty."`
+	Members int      `json:"members" doc:"The number of members: accounts, and in a public room connected visitors."`
+	Created string   `json:"created,omitempty" format:"date-time" doc:"When it was created. Absent if nobody noted it."`
+}
+
+// KnownRoomList is a page of rooms as admins know them.
+type KnownRoomList struct {
+	Rooms []KnownRoom `json:"rooms" nullable:"false" doc:"Sorted by name."`
+	More  bool        `json:"more" doc:"There are more after the last one."`
+}
+
+// moderator returns whoever acts in rooms without being in them.
+func (w *who) moderator() chat.User {
+	if w.proof == operatorProof {
+		return w.server.chat.Operator()
+	}
+	return w.user()
+}
+
+func (s *Server) listAllRooms(ctx context.Context, by *who, in *NamePage) (KnownRoomList, error) {
+	limit, err := in.check()
+	if err != nil {
+		return KnownRoomList{}, err
+	}
+	rooms, more, err := by.moderator().RoomsOfServer(ctx, in.After, limit)
+	list := KnownRoomList{Rooms: make([]KnownRoom, len(rooms)), More: more}
+	for i, r := range rooms {
+		list.Rooms[i] = KnownRoom{
+			Room: r.Name.String(), Kind: r.Kind.String(), Flags: r.Flags.Texts(), Head: r.Head, Members: r.Members,
+			Created: timeOrNone(r.Created),
+		}
+	}
+	return list, err
+}
+
+type opBody struct {
+	Username string `json:"username" doc:"A member of the room."`
+}
+
+func (s *Server) appointOp(ctx context.Context, by *who, in *struct {
+	RoomPath
+	JSON[opBody]
+},
+) error {
+	room, err := s.parseRoom(in.RoomPath)
+	if err != nil {
+		return err
+	}
+	body, err := in.read(s)
+	if err != nil {
+		return err
+	}
+	member, err := kaban.ParseUsername(body.Username)
+	if err != nil {
+		return err
+	}
+	err = by.moderator().Appoint(ctx, room, member)
+	if errors.Is(err, chat.ErrNotFound) {
+		return problem(wire.CodeNotFound, "there is no such room, or no such member in it")
+	}
+	return err
+}
