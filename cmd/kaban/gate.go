@@ -54,8 +54,10 @@ func (c *serveCommand) newLimits() (*limit.Limits, error) {
 // policy returns what the flags say about all listeners.
 func (c *serveCommand) policy() (peer.Policy, error) {
 	proxies, err := peer.ParseProxies(c.Proxy)
-	if err != nil {
-		return peer.Policy{}, usagef("%s: %w", c.named("proxy"), err)
+	if at, ok := c.fromFile["proxy"]; err != nil && ok {
+		return peer.Policy{}, usagef("%s: %w", at, err)
+	} else if err != nil {
+		return peer.Policy{}, usagef("%w", err)
 	}
 	return peer.Policy{Proxies: proxies, Origin: len(c.Origin) > 0, Insecure: c.Insecure}, nil
 }
