@@ -75,6 +75,7 @@ func TestPrivateRoom(t *testing.T) {
 
 	p.click(`.member-list li:nth-child(2) button`)
 	p.button("Remove from the room")
+	p.button("Remove from the room – sure?")
 	carla.until(`document.querySelector('.state.problem')?.innerText.includes('You were removed from plans-for-may')`)
 	carla.until(`document.querySelector('h1 bdi').innerText === 'lobby' && document.querySelectorAll('.room').length === 1`)
 	carla.open(s.url + "/r/plans-for-may")
