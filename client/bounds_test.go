@@ -575,22 +575,35 @@ func TestAJoinThatWasGivenUp(t *testing.T) {
 
 // A history page that makes no progress is an error, so that no caller reads for ever.
 func TestPagesLeadOn(t *testing.T) {
-	message := func(seq int) wire.Message { return wire.Message{Seq: uint64(seq)} }
+	entries := func(seqs ...uint64) (all []wire.Entry) {
+		for _, seq := range seqs {
+			all = append(all, wire.Entry{Seq: seq})
+		}
+		return all
+	}
 	for name, c := range map[string]struct {
-		query    HistoryQuery
-		messages []wire.Message
-		ok       bool
+		query       HistoryQuery
+		entries     []wire.Entry
+		first, last uint64 // 0: of a server that does not say them
+		ok          bool
 	}{
-		"good":             {HistoryQuery{After: 4, HasAfter: true}, []wire.Message{message(5), message(9)}, true},
-		"empty":            {HistoryQuery{After: 4, HasAfter: true}, nil, true},
-		"newest":           {HistoryQuery{Limit: 2}, []wire.Message{message(1), message(2)}, true},
-		"the same again":   {HistoryQuery{After: 4, HasAfter: true}, []wire.Message{message(4)}, false},
-		"backwards":        {HistoryQuery{After: 4, HasAfter: true}, []wire.Message{message(6), message(5)}, false},
-		"not before":       {HistoryQuery{Before: 4, HasBefore: true}, []wire.Message{message(3), message(4)}, false},
-		"more than wanted": {HistoryQuery{Limit: 1}, []wire.Message{message(1), message(2)}, false},
-		"more than a page": {HistoryQuery{}, make([]wire.Message, wire.MaxLimit+1), false},
+		"good":                {HistoryQuery{After: 4, HasAfter: true}, entries(5, 9), 0, 0, true},
+		"empty":               {HistoryQuery{After: 4, HasAfter: true}, nil, 0, 0, true},
+		"newest":              {HistoryQuery{Limit: 2}, entries(1, 2), 0, 0, true},
+		"more is covered":     {HistoryQuery{After: 4, HasAfter: true}, entries(6, 8), 5, 9, true},
+		"nothing to show":     {HistoryQuery{After: 4, HasAfter: true}, nil, 5, 9, true},
+		"the same again":      {HistoryQuery{After: 4, HasAfter: true}, entries(4), 0, 0, false},
+		"covers the same":     {HistoryQuery{After: 4, HasAfter: true}, entries(5), 4, 5, false},
+		"covers nothing":      {HistoryQuery{After: 4, HasAfter: true}, nil, 6, 5, false},
+		"before what it says": {HistoryQuery{After: 4, HasAfter: true}, entries(5), 6, 7, false},
+		"after what it says":  {HistoryQuery{After: 4, HasAfter: true}, entries(8), 6, 7, false},
+		"backwards":           {HistoryQuery{After: 4, HasAfter: true}, entries(6, 5), 0, 0, false},
+		"not before":          {HistoryQuery{Before: 4, HasBefore: true}, entries(3, 4), 0, 0, false},
+		"more than wanted":    {HistoryQuery{Limit: 1}, entries(1, 2), 0, 0, false},
+		"more than a page":    {HistoryQuery{}, make([]wire.Entry, wire.MaxLimit+1), 0, 0, false},
 	} {
-		if page := (HistoryPage{Messages: c.messages}); page.answers(c.query) != c.ok {
+		page := pageOf(&wire.Event{Entries: c.entries, First: c.first, Last: c.last})
+		if page.answers(c.query) != c.ok {
 			t.Errorf("%s: got %v, want %v", name, !c.ok, c.ok)
 		}
 	}

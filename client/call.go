@@ -24,22 +24,39 @@ const (
 type call struct {
 	request  wire.Request
 	content  string    // of a send: its message is made when it is written
-	room     *Room     // of a join, a send, a part
+	room     *Room     // of a join, a watch, a part, an unwatch; of an entry, or nil if the client is not in the room
 	link     *link     // that a send was written on, while it is under way
 	notUntil time.Time // when the server wants it again
 	tries    int       // that the server has put off
 	answered bool
 	written  bool          // in flight
-	doubtful bool          // a send that may have reached the server
+	doubtful bool          // an entry that may have reached the server
 	counted  bool          // in asked
 	left     bool          // nobody is waiting for it any more
 	done     chan struct{} // closed when answered
 	event    wire.Event
 	err      error
+	then     func() // called with Client.mu held once it is answered
 }
 
 func (q *call) isSend() bool { return q.request.Type == wire.TypeSend }
-func (q *call) isJoin() bool { return q.request.Type == wire.TypeJoin }
+
+// isEntry reports whether the request becomes an entry, and so is repeated with the
+// same id until it has an answer.
+func (q *call) isEntry() bool {
+	t := q.request.Type
+	return t == wire.TypeSend || t == wire.TypeTopic || t == wire.TypeSet || t.IsModeration()
+}
+
+// isJoin reports whether the request subscribes to a room.
+func (q *call) isJoin() bool {
+	return q.request.Type == wire.TypeJoin || q.request.Type == wire.TypeWatch
+}
+
+// isPart reports whether the request ends a subscription.
+func (q *call) isPart() bool {
+	return q.request.Type == wire.TypePart || q.request.Type == wire.TypeUnwatch
+}
 
 // ask queues a request.
 func (c *Client) ask(request wire.Request, room *Room) *call {
@@ -116,7 +133,7 @@ func (c *Client) abandonLocked(q *call) {
 	isIt := func(other *call) bool { return other == q }
 	queued := slices.ContainsFunc(c.queue, isIt)
 	switch {
-	case q.answered, q.isSend(), q.request.Type == wire.TypePart:
+	case q.answered, q.isSend(), q.isPart():
 		return
 	case q.isJoin() && !queued:
 		q.left = true
@@ -130,55 +147,67 @@ func (c *Client) abandonLocked(q *call) {
 func (c *Client) answer(e *wire.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r := c.rooms[e.Room]
+	if e.Type == wire.TypeAck && r != nil {
+		r.acknowledgedLocked(e.Seq)
+	}
 	q := c.calls[e.Ref]
 	if !e.HasRef {
 		q = nil
 	}
+	switch {
+	case r == nil:
+	case e.Type == wire.TypeParted && (q == nil || e.Removal != ""):
+		r.endLocked(&RemovedError{Room: r.name, Reason: e.Removal})
+	case q == nil && e.Code == wire.CodeResync:
+		r.resyncLocked(e)
+	}
 	if q == nil {
-		if r := c.rooms[e.Room]; r != nil && e.Code == wire.CodeResync {
-			r.resyncLocked(e)
-		}
 		return
 	}
 	if e.Type == wire.TypeError {
 		c.refusedLocked(q, e)
 		return
 	}
-	if e.Type != answerTo(q.request.Type) {
-		return // answers nothing of ours
-	}
-	switch q.request.Type {
-	case wire.TypeJoin:
+	switch {
+	case e.Type != answerTo(q): // answers nothing of ours
+	case q.isJoin():
 		c.joinedLocked(q, e)
-		return
-	case wire.TypeSend:
-		q.room.acknowledgedLocked(e.Seq)
+	default:
+		c.answerLocked(q, e, nil)
 	}
-	c.answerLocked(q, e, nil)
 }
 
 // answerTo returns the type of frame that answers a request.
-func answerTo(t wire.Type) wire.Type {
-	switch t {
+func answerTo(q *call) wire.Type {
+	if q.isEntry() {
+		return wire.TypeAck
+	}
+	switch t := q.request.Type; t {
 	case wire.TypeJoin:
 		return wire.TypeJoined
-	case wire.TypeSend:
-		return wire.TypeAck
+	case wire.TypeWatch:
+		return wire.TypeWatching
 	case wire.TypePart:
 		return wire.TypeParted
 	case wire.TypePing:
 		return wire.TypePong
+	case wire.TypeCreate, wire.TypeDirect:
+		return wire.TypeCreated
+	case wire.TypeRead, wire.TypeNotify, wire.TypeUnwatch:
+		return wire.TypeOK
+	default:
+		return t
 	}
-	return t
 }
 
 // refusedLocked takes a refusal. Some are final, some mean later or elsewhere.
 func (c *Client) refusedLocked(q *call, e *wire.Event) {
 	again := q.isJoin() && c.knowsLocked(q.room)
 	switch {
-	case q.isSend() && e.Code == wire.CodeUnavailable:
+	case q.isEntry() && e.Code == wire.CodeUnavailable:
 		// Stays in flight: it is sent again on the next connection.
-	case q.isSend() && (e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
+	case q.isEntry() && (e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
 		c.postponeLocked(q, e.RetryAfter)
 	case again && e.Code == wire.CodeResync:
 		q.room.resyncLocked(e)
@@ -213,26 +242,33 @@ func (c *Client) answerLocked(q *call, e *wire.Event, err error) {
 	if q.counted {
 		c.asked--
 	}
-	if q.isSend() {
+	if q.isEntry() {
 		c.landedLocked(q)
 	}
 	close(q.done)
+	if q.then != nil {
+		q.then()
+	}
 	if q.written {
 		c.done++
 		c.dropAnsweredLocked()
 	}
 }
 
-// landedLocked takes the answer to a message.
+// landedLocked takes the answer to an entry.
 func (c *Client) landedLocked(q *call) {
-	c.posted--
-	q.room.posted--
 	if q.doubtful {
 		c.doubtful--
 	}
-	<-c.slots
 	c.unloadLocked(q)
-	q.room.partLocked()
+	if q.room != nil {
+		q.room.posted--
+		q.room.partLocked()
+	}
+	if q.isSend() {
+		c.posted--
+		<-c.slots
+	}
 	if c.landed != nil {
 		close(c.landed)
 		c.landed = nil
@@ -295,12 +331,19 @@ func (c *Client) dropAnsweredLocked() {
 	}
 }
 
-// storedLocked takes an own message that arrives on a later connection than it was
+// storedLocked takes an own entry that arrives on a later connection than it was
 // sent on: it is stored, and need not be sent again.
-func (c *Client) storedLocked(m *wire.Message) {
-	q := c.calls[strings.TrimPrefix(m.ID, c.prefix)]
-	if q != nil && q.isSend() && q.request.ID.String() == m.ID {
-		c.answerLocked(q, &wire.Event{Type: wire.TypeAck, ID: m.ID, Seq: m.Seq, Time: m.Time, Duplicate: true}, nil)
+func (c *Client) storedLocked(e *Entry) {
+	var id string
+	var at time.Time
+	if e.Message != nil {
+		id, at = e.Message.ID, e.Message.Time
+	} else {
+		id, at = e.Change.ID, e.Change.Time
+	}
+	q := c.calls[strings.TrimPrefix(id, c.prefix)]
+	if q != nil && q.isEntry() && q.request.ID.String() == id {
+		c.answerLocked(q, &wire.Event{Type: wire.TypeAck, ID: id, Seq: e.Seq, Time: at, Duplicate: true}, nil)
 	}
 }
 
@@ -316,7 +359,7 @@ func (c *Client) postponeLocked(q *call, said time.Duration) {
 		c.flight = slices.DeleteFunc(c.flight, func(other *call) bool { return other == q })
 	}
 	at := 0
-	if q.isSend() { // a room's messages wait for its join
+	if q.isEntry() { // those of a room wait for its join
 		for at < len(c.queue) && (c.queue[at].isJoin() || !c.queue[at].notUntil.IsZero()) {
 			at++
 		}

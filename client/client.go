@@ -80,15 +80,16 @@ type Client struct {
 	held      bool  // a change of name is waiting: no new messages are written
 	refs      uint64
 	rooms     map[string]*Room // by the server's name for it
-	leaving   map[*Room]bool   // rooms to part from when their messages are answered
+	leaving   map[*Room]bool   // rooms to part from when their entries are answered
+	unread    map[string]bool  // rooms that the connection is in and nobody reads, by the server's name
 	calls     map[string]*call // under way or waiting, by ref
 	queue     []*call          // to be written, in order
 	flight    []*call          // written on this link, in order; may be answered
 	done      int              // answered calls in flight
 	asked     int              // unanswered requests other than messages, which have slots
 	posted    int              // unanswered messages
-	doubtful  int              // unanswered messages that may have reached the server
-	landed    chan struct{}    // closed at the next answer to a message; nil if nobody is waiting
+	doubtful  int              // unanswered entries that may have reached the server
+	landed    chan struct{}    // closed at the next answer to an entry; nil if nobody is waiting
 }
 
 func newClient(options Options) *Client {
@@ -96,6 +97,7 @@ func newClient(options Options) *Client {
 		options: options.withDefaults(), prefix: strings.ToLower(rand.Text()[:16]) + "-",
 		slots: make(chan struct{}, maxFlight), hurry: make(chan struct{}, 1), renaming: make(chan struct{}, 1),
 		rooms: make(map[string]*Room), calls: make(map[string]*call), had: make(map[string]bool), leaving: make(map[*Room]bool),
+		unread: make(map[string]bool),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
@@ -104,7 +106,7 @@ func newClient(options Options) *Client {
 // Dial connects to a server at a host and port and says hello. It makes one
 // attempt for each name, and more only if the server missed the hello; after that
 // the client reconnects by itself until Close. The error is a *kaban.MessageError,
-// an *Error, a *Goodbye or an error of the network.
+// an *Error, a *Goodbye, ErrInsecure or an error of the network.
 func Dial(ctx context.Context, addr string, options Options) (*Client, error) {
 	c := newClient(options)
 	if err := c.aim(addr, options.Username, options.Fallbacks); err != nil {
@@ -149,7 +151,14 @@ func (c *Client) Connect(addr, username string, fallbacks ...string) error {
 // aim sets the server and the names to try, unless there was a welcome.
 func (c *Client) aim(addr, username string, fallbacks []string) error {
 	var names []kaban.Username
+	c.mu.Lock()
+	hasToken := c.options.Token != ""
+	c.mu.Unlock()
 	for _, name := range append([]string{username}, fallbacks...) {
+		if hasToken && name == "" { // the token says it
+			names = append(names, kaban.Username{})
+			continue
+		}
 		parsed, err := kaban.ParseUsername(name)
 		if err != nil {
 			return err
@@ -188,9 +197,16 @@ func (c *Client) Welcome() wire.Event {
 // Username returns the name under which the server knows this client.
 func (c *Client) Username() string { return c.Welcome().Username }
 
-// ownLocked reports whether this client sent a message.
-func (c *Client) ownLocked(m *wire.Message) bool {
-	return strings.HasPrefix(m.ID, c.prefix) && c.had[m.Username]
+// ownLocked reports whether this client sent an entry.
+func (c *Client) ownLocked(e *Entry) bool {
+	id, username := "", ""
+	switch {
+	case e.Message != nil:
+		id, username = e.Message.ID, e.Message.Username
+	case e.Change != nil:
+		id, username = e.Change.ID, e.Change.Username
+	}
+	return strings.HasPrefix(id, c.prefix) && c.had[username]
 }
 
 // Ping asks the server for a sign of life and returns how long the answer took.
@@ -237,18 +253,4 @@ func (c *Client) Rooms(ctx context.Context, after string, limit int) ([]wire.Roo
 		return nil, false, err
 	}
 	return e.Rooms, e.More, nil
-}
-
-// Members returns a page of up to limit usernames of a room, sorted, after the
-// given name ("" for the first page), and whether there are more.
-func (c *Client) Members(ctx context.Context, room, after string, limit int) ([]string, bool, error) {
-	name, err := kaban.ParseRoomName(room)
-	if err != nil {
-		return nil, false, err
-	}
-	e, err := c.wait(ctx, c.ask(wire.Request{Type: wire.TypeMembers, Room: name, AfterName: after, Limit: limit}, nil))
-	if err != nil {
-		return nil, false, err
-	}
-	return e.Usernames, e.More, nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -36,6 +37,8 @@ const patience = 30 * time.Second
 // host is a server whose process can be replaced under the same address.
 type host struct {
 	maxContent int // of messages; 0: the default
+	people     bool
+	accounts   *account.Service // if people
 	t          *testing.T
 	addr       string
 	store      store.Store
@@ -85,6 +88,10 @@ func (h *host) start() {
 	m, err := conn.New(h.conns)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if h.people {
+		h.accounts = account.New(h.store, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+		h.options.Accounts = h.accounts
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); server.New(h.options, rooms, m).Serve(l) }()
@@ -262,13 +269,13 @@ func TestLists(t *testing.T) {
 	ann, bob := dial(t, h.addr, "ann"), dial(t, h.addr, "bob")
 	join(t, ann, client.From{})
 	join(t, bob, client.From{})
-	names, more, err := ann.Members(within(t), "lobby", "", 1)
-	if fmt.Sprint(names, more, err) != "[ann] true <nil>" {
-		t.Errorf("members: got %v %v %v", names, more, err)
+	members, more, err := ann.Members(within(t), "lobby", "", 1)
+	if err != nil || !more || len(members) != 1 || members[0].Username != "ann" || !members[0].Online {
+		t.Errorf("members: got %v %v %v", members, more, err)
 	}
-	names, more, err = ann.Members(within(t), "lobby", "ann", 1)
-	if fmt.Sprint(names, more, err) != "[bob] false <nil>" {
-		t.Errorf("members after ann: got %v %v %v", names, more, err)
+	members, more, err = ann.Members(within(t), "lobby", "ann", 1)
+	if err != nil || more || len(members) != 1 || members[0].Username != "bob" {
+		t.Errorf("members after ann: got %v %v %v", members, more, err)
 	}
 	rooms, more, err := ann.Rooms(within(t), "", 0)
 	if err != nil || more || len(rooms) != 1 || rooms[0] != (wire.RoomInfo{Room: "lobby", Members: 2}) {

@@ -21,6 +21,11 @@ var (
 	ErrOffline = errors.New("there is no connection to the server")
 	// ErrBusy means that the limit of unanswered requests is reached.
 	ErrBusy = errors.New("1,000 requests are waiting for answers; wait for some of them")
+	// ErrInsecure means that a password or a token would have been sent to another
+	// machine over a connection that is not encrypted. Nothing was sent.
+	ErrInsecure = errors.New("the connection to the server is not encrypted, so no password or token was sent")
+	// ErrAccount means that only a visitor can do this.
+	ErrAccount = errors.New("an account keeps its username")
 	// ErrUnderWay means that messages under the present name are not answered yet.
 	ErrUnderWay = errors.New("messages are still under way; try again when they are sent")
 )
@@ -78,7 +83,7 @@ func (g *Goodbye) Error() string {
 	case wire.ReasonProtocol:
 		return "the server could not understand this client (protocol)"
 	case wire.ReasonAuth:
-		return "the server did not accept the name (auth)"
+		return "the server did not accept the name or the sign-in (auth)"
 	case wire.ReasonReplaced:
 		return "another connection took over the name (replaced)"
 	case wire.ReasonInternal:
@@ -105,6 +110,24 @@ func retryTime(err error) time.Duration {
 		return bye.ReconnectAfter
 	}
 	return 0
+}
+
+// RemovedError means that the client is not in a room any more though it did not
+// leave it. It does not join again by itself.
+type RemovedError struct {
+	Room   string
+	Reason wire.Removal
+}
+
+// Error explains the reason.
+func (e *RemovedError) Error() string {
+	switch e.Reason {
+	case wire.RemovalKicked:
+		return "you were removed from " + e.Room
+	case wire.RemovalBanned:
+		return "you were banned from " + e.Room
+	}
+	return "you are not in " + e.Room + " any more"
 }
 
 // ResyncError means that the server cannot continue a room's log at the client's

@@ -3,20 +3,15 @@ package client
 import (
 	"context"
 	"errors"
-	"iter"
 	"time"
 
 	"kaban"
 	"kaban/wire"
 )
 
-// Entry is one entry of a room's log.
-type Entry struct {
-	Seq uint64
-	// Message is nil if this version of the SDK does not know the kind of the
-	// entry.
-	Message *wire.Message
-}
+// Entry is one entry of a room's log: a message, a change of the room, or neither
+// if this version of the SDK does not know its kind.
+type Entry = wire.Entry
 
 // HistoryQuery asks for a page of a room's history: the oldest entries After a
 // seq, or the newest Before one, or simply the newest.
@@ -28,49 +23,22 @@ type HistoryQuery struct {
 
 // HistoryPage is a run of entries, oldest first.
 type HistoryPage struct {
-	Messages []wire.Message
-	// Unknown are the seqs of the entries whose kind is not known. There is nothing
-	// to show for them, but paging must go on past them.
-	Unknown []uint64
+	Entries []Entry
+	// First and Last are the seqs that the page covers, or 0 if it is empty. Paging
+	// goes on from them.
+	First, Last uint64
 	// More reports whether there are more entries in the direction of reading.
 	More bool
 }
 
-// Entries yields the entries of the page in their order.
-func (p *HistoryPage) Entries() iter.Seq[Entry] {
-	return func(yield func(Entry) bool) {
-		messages, unknown := p.Messages, p.Unknown
-		for len(messages)+len(unknown) > 0 {
-			var e Entry
-			if len(messages) == 0 || len(unknown) > 0 && unknown[0] < messages[0].Seq {
-				e, unknown = Entry{Seq: unknown[0]}, unknown[1:]
-			} else {
-				e, messages = Entry{Seq: messages[0].Seq, Message: &messages[0]}, messages[1:]
-			}
-			if !yield(e) {
-				return
-			}
+// Messages returns the messages among the entries of the page.
+func (p *HistoryPage) Messages() (messages []wire.Message) {
+	for i := range p.Entries {
+		if m := p.Entries[i].Message; m != nil {
+			messages = append(messages, *m)
 		}
 	}
-}
-
-// First returns the lowest seq of the page, or 0 if the page is empty.
-func (p *HistoryPage) First() uint64 {
-	for e := range p.Entries() {
-		return e.Seq
-	}
-	return 0
-}
-
-// Last returns the highest seq of the page, or 0 if the page is empty.
-func (p *HistoryPage) Last() (seq uint64) {
-	if n := len(p.Messages); n > 0 {
-		seq = p.Messages[n-1].Seq
-	}
-	if n := len(p.Unknown); n > 0 {
-		seq = max(seq, p.Unknown[n-1])
-	}
-	return seq
+	return messages
 }
 
 // answers reports whether the page is one that q asks for. Otherwise a caller
@@ -80,22 +48,30 @@ func (p *HistoryPage) answers(q HistoryQuery) bool {
 	if q.Limit > 0 {
 		limit = q.Limit
 	}
-	last := uint64(0)
+	low := uint64(0)
 	if q.HasAfter {
-		last = q.After
+		low = q.After
 	}
-	for e := range p.Entries() {
-		if e.Seq <= last || q.HasBefore && e.Seq >= q.Before {
+	switch {
+	case p.First == 0 && p.Last == 0:
+		return len(p.Entries) == 0
+	case len(p.Entries) > limit, p.First <= low, p.First > p.Last, q.HasBefore && p.Last >= q.Before:
+		return false
+	}
+	last := p.First - 1
+	for i := range p.Entries {
+		seq := p.Entries[i].Seq
+		if seq <= last || seq > p.Last {
 			return false
 		}
-		last = e.Seq
+		last = seq
 	}
-	return len(p.Messages)+len(p.Unknown) <= limit
+	return true
 }
 
 // History returns a page of a room's history. The room need not be joined.
 func (c *Client) History(ctx context.Context, room string, q HistoryQuery) (HistoryPage, error) {
-	name, err := kaban.ParseRoomName(room)
+	name, err := kaban.ParseAnyRoom(room)
 	if err != nil {
 		return HistoryPage{}, err
 	}
@@ -113,16 +89,12 @@ func (c *Client) History(ctx context.Context, room string, q HistoryQuery) (Hist
 	return p, nil
 }
 
-// pageOf returns the page of an answer. There is nothing to show for changes of the
-// room.
+// pageOf returns the page of an answer. An older server does not say what it
+// covers.
 func pageOf(e *wire.Event) HistoryPage {
-	p := HistoryPage{More: e.More}
-	for _, entry := range e.Entries {
-		if entry.Message != nil {
-			p.Messages = append(p.Messages, *entry.Message)
-		} else {
-			p.Unknown = append(p.Unknown, entry.Seq)
-		}
+	p := HistoryPage{Entries: e.Entries, First: e.First, Last: e.Last, More: e.More}
+	if n := len(p.Entries); n > 0 && (p.First == 0 || p.Last == 0) {
+		p.First, p.Last = p.Entries[0].Seq, p.Entries[n-1].Seq
 	}
 	return p
 }
@@ -135,7 +107,7 @@ func (c *Client) Seek(ctx context.Context, room string, from time.Time) (seq, he
 	if err != nil {
 		return 0, 0, err
 	}
-	head = newest.Last()
+	head = newest.Last
 	low, high := uint64(0), head // messages up to low are older, those after high are not
 	for low < high {
 		middle := low + (high-low)/2
@@ -157,15 +129,18 @@ func (c *Client) Seek(ctx context.Context, room string, from time.Time) (seq, he
 func (c *Client) firstMessage(ctx context.Context, room string, after, until uint64) (*wire.Message, error) {
 	for limit := 1; after < until; limit = wire.MaxLimit {
 		page, err := c.History(ctx, room, HistoryQuery{After: after, HasAfter: true, Limit: limit})
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case len(page.Messages) > 0 && page.Messages[0].Seq <= until:
-			return &page.Messages[0], nil
-		case len(page.Messages) > 0 || !page.More:
+		}
+		for i := range page.Entries {
+			if m := page.Entries[i].Message; m != nil && m.Seq <= until {
+				return m, nil
+			}
+		}
+		if !page.More || page.Last <= after {
 			return nil, nil
 		}
-		after = max(after, page.Last())
+		after = page.Last
 	}
 	return nil, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"kaban/wire"
 )
 
 // Status is the state of a client's connection.
@@ -44,11 +46,27 @@ type Options struct {
 	// free.
 	Username  string
 	Fallbacks []string
-	// OnState and OnPresence are called in order by the client's own goroutine:
-	// they must not block nor call methods that wait for the server.
+	// Token is the secret of a device or of a program; Password is that of an account.
+	// Either signs in to an account and makes Fallbacks useless. A Token needs no
+	// Username. A Password is used once: the client goes on with the token of the new
+	// device. Both are sent to other machines only over encrypted connections.
+	Token, Password wire.Secret
+	// Insecure allows sending secrets to other machines without encryption.
+	Insecure bool
+	// OnToken is called with the token of the new device, once, if Password is used.
+	// Whoever saves it needs no password the next time. It keeps to the rules of
+	// OnState, but Dial calls it before it returns.
+	OnToken func(wire.Secret)
+	// OnState, OnPresence and OnRoomState are called in order by the client's own
+	// goroutine: they must not block nor call methods that wait for the server.
 	OnState    func(State)
 	OnPresence func(Presence)
-	// Dial replaces the way to the server. Default: TCP to the address.
+	// OnRoomState reports that something of a room changed for the account, perhaps
+	// on another device: its state, or that it is Gone. Me returns the states to
+	// start with, also after each time that the client was Offline.
+	OnRoomState func(wire.RoomState)
+	// Dial replaces the way to the server. Default: TCP to the address. A connection
+	// with a method ConnectionState, such as a *tls.Conn, counts as encrypted.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// MaxBackoff bounds the delay between attempts. Default 30 s.
 	MaxBackoff time.Duration
@@ -59,6 +77,19 @@ type Options struct {
 	// life the client is Silent after half of it, and abandons the connection after
 	// twice that time. Default 10 s.
 	Patience time.Duration
+}
+
+// WithToken returns the options with the token of a device or of a program.
+func (o Options) WithToken(token string) Options {
+	o.Token, o.Password = wire.Secret(token), ""
+	return o
+}
+
+// WithPassword returns the options with the username and the password of an account.
+func (o Options) WithPassword(username, password string) Options {
+	o.Username, o.Fallbacks = username, nil
+	o.Token, o.Password = "", wire.Secret(password)
+	return o
 }
 
 func (o Options) withDefaults() Options {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"kaban"
@@ -72,7 +71,7 @@ func (r *Room) Post(ctx context.Context, content string) (*Pending, error) {
 	}
 	var id kaban.MessageID
 	if err == nil {
-		id, err = kaban.ParseMessageID(c.prefix + strconv.FormatUint(c.refs+1, 36))
+		id, err = c.nextIDLocked()
 	}
 	if err != nil {
 		<-c.slots

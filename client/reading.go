@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 
 	"kaban/wire"
@@ -19,26 +20,28 @@ const (
 
 // item is one step of a reader.
 type item struct {
-	seq     uint64
-	message *wire.Message // nil for own messages and for unknown kinds
-	own     bool
-	resync  *ResyncError
+	entry  Entry // without a content if it is own
+	own    bool
+	resync *ResyncError
 }
 
 // size is the number of bytes that an item takes beyond its fixed part.
 func (i *item) size() int {
-	if i.message == nil {
-		return 0
+	if m := i.entry.Message; m != nil {
+		return len(m.ID) + len(m.Username) + len(m.Content)
 	}
-	return len(i.message.ID) + len(i.message.Username) + len(i.message.Content)
+	if c := i.entry.Change; c != nil {
+		return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic)
+	}
+	return 0
 }
 
 // itemLocked returns the item for an entry.
 func (r *Room) itemLocked(e Entry) *item {
-	if e.Message != nil && r.client.ownLocked(e.Message) {
-		return &item{seq: e.Seq, own: true}
+	if r.client.ownLocked(&e) {
+		return &item{entry: Entry{Seq: e.Seq}, own: true}
 	}
-	return &item{seq: e.Seq, message: e.Message}
+	return &item{entry: e}
 }
 
 // receiveLocked takes an entry of the live log.
@@ -53,27 +56,38 @@ func (r *Room) receiveLocked(e Entry) {
 	r.head = max(r.head, e.Seq)
 	i := r.itemLocked(e)
 	if i.own {
-		r.client.storedLocked(e.Message)
+		r.client.storedLocked(&e)
 	}
 	if !r.behind {
 		r.putLocked(i)
 	}
+	r.passStoredLocked()
 }
 
-// acknowledgedLocked takes the ack that stands for an own message in the log.
+// acknowledgedLocked takes the ack that stands for an own entry in the log. It may
+// come before the entries in front of it, or beside the entry itself.
 func (r *Room) acknowledgedLocked(seq uint64) {
-	if seq == r.received+1 {
+	if seq > r.received && r.joined {
+		r.stored[seq] = true
+		r.passStoredLocked()
+	}
+}
+
+// passStoredLocked goes on past the own entries that come next.
+func (r *Room) passStoredLocked() {
+	for seq := r.received + 1; r.stored[seq]; seq++ {
 		r.received = seq
 		r.head = max(r.head, seq)
 		if !r.behind {
-			r.putLocked(&item{seq: seq, own: true})
+			r.putLocked(&item{entry: Entry{Seq: seq}, own: true})
 		}
 	}
+	maps.DeleteFunc(r.stored, func(seq uint64, _ bool) bool { return seq <= r.received })
 }
 
 func (r *Room) putLocked(i *item) {
 	if i.own && len(r.buffer) == 0 {
-		r.given = i.seq
+		r.given = i.entry.Seq
 		r.changedLocked()
 		return
 	}
@@ -110,10 +124,11 @@ func (r *Room) resyncLocked(e *wire.Event) {
 		resync.Room = r.name
 	}
 	r.epoch, r.received, r.head, r.behind = e.Epoch, e.Head, e.Head, false
+	clear(r.stored)
 	if n := len(r.buffer); n > 0 && r.buffer[n-1].resync != nil {
 		r.buffer = r.buffer[:n-1] // nothing came between the two
 	}
-	r.putLocked(&item{seq: e.Head, resync: resync})
+	r.putLocked(&item{entry: Entry{Seq: e.Head}, resync: resync})
 }
 
 func (r *Room) changedLocked() {
@@ -159,8 +174,8 @@ func (r *Room) Messages(ctx context.Context) iter.Seq2[wire.Message, error] {
 	}
 }
 
-// Entries is Messages for callers that must also know about entries of unknown
-// kinds, for example to keep the cursor themselves.
+// Entries is Messages with the entries of all kinds: changes of the room, and for
+// callers that keep the cursor themselves those that this version does not know.
 func (r *Room) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for {
@@ -179,7 +194,7 @@ func (r *Room) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 				case i.resync != nil:
 					more = yield(Entry{}, i.resync)
 				case !i.own:
-					more = yield(Entry{Seq: i.seq, Message: i.message}, nil)
+					more = yield(i.entry, nil)
 				}
 				r.advance(i)
 				if !more || ctx.Err() != nil {
@@ -199,7 +214,7 @@ func (r *Room) advance(i *item) {
 		r.buffer[0] = nil
 		r.buffer = r.buffer[1:]
 	}
-	r.given = i.seq
+	r.given = i.entry.Seq
 	if i.resync != nil {
 		r.era = i.resync.Epoch
 	}
@@ -252,22 +267,23 @@ func (r *Room) catchUp(ctx context.Context) ([]*item, error) {
 		return nil, nil // a resync came in between
 	}
 	var items []*item
-	for e := range page.Entries() {
-		if e.Seq > until {
-			break // also arrives live
+	if first := page.First; first > after+1 && first <= until && !window {
+		items = append(items, &item{entry: Entry{Seq: first - 1}, resync: &ResyncError{Room: name, Epoch: epoch, Head: until, Oldest: first}})
+	}
+	for _, e := range page.Entries {
+		if e.Seq <= until { // later ones also arrive live
+			items = append(items, r.itemLocked(e))
 		}
-		if e.Seq != after+1 && !window {
-			items = append(items, &item{seq: e.Seq - 1, resync: &ResyncError{Room: name, Epoch: epoch, Head: until, Oldest: e.Seq}})
-		}
-		window = false
-		after = e.Seq
-		items = append(items, r.itemLocked(e))
 	}
 	r.window = false
-	if len(items) == 0 {
+	switch {
+	case len(items) > 0:
+	case page.Last > 0 && page.First <= until: // nothing of it can be shown
+		r.given = min(page.Last, until)
+	default:
 		r.given = until // nothing of it is kept
 		if !window {
-			return []*item{{seq: until, resync: &ResyncError{Room: name, Epoch: epoch, Head: until, Oldest: until + 1}}}, nil
+			return []*item{{entry: Entry{Seq: until}, resync: &ResyncError{Room: name, Epoch: epoch, Head: until, Oldest: until + 1}}}, nil
 		}
 	}
 	return items, nil
@@ -283,7 +299,7 @@ func (r *Room) Sync(ctx context.Context) error {
 	}
 	for {
 		c.mu.Lock()
-		done := r.given >= newest.Last()
+		done := r.given >= newest.Last
 		change, err := r.change, r.err
 		c.mu.Unlock()
 		if done || err != nil {

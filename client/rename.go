@@ -11,12 +11,15 @@ import (
 // answered, since the server would store them again for another author; later ones
 // are sent under the new name. It says hello under the new name on a second
 // connection, which replaces the present one only if the server accepts the name.
-// After an error nothing has changed; ErrUnderWay means that ctx ended while
+// An account keeps its username: ErrAccount. After an error nothing has changed; ErrUnderWay means that ctx ended while
 // messages were under way.
 func (c *Client) Rename(ctx context.Context, name string) error {
 	username, err := kaban.ParseUsername(name)
 	if err != nil {
 		return err
+	}
+	if _, ok := c.Account(); ok {
+		return ErrAccount
 	}
 	select {
 	case c.renaming <- struct{}{}:
@@ -28,7 +31,7 @@ func (c *Client) Rename(ctx context.Context, name string) error {
 		return err
 	}
 	defer c.releasePosts()
-	l, _, err := c.attempt(ctx, username, "")
+	l, _, err := c.attempt(ctx, username, credentials{})
 	if err != nil {
 		return err
 	}

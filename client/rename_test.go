@@ -103,10 +103,10 @@ func TestRename(t *testing.T) {
 		t.Errorf("read %q, want %q: each once, none of the own", got, want)
 	}
 	page, err := ben.History(ctx, "lobby", client.HistoryQuery{Limit: 100})
-	if err != nil || len(page.Messages) != 40 {
-		t.Fatalf("%d messages are stored, want 40: %v", len(page.Messages), err)
+	if err != nil || len(page.Messages()) != 40 {
+		t.Fatalf("%d messages are stored, want 40: %v", len(page.Messages()), err)
 	}
-	if last := page.Messages[39]; last.Username != "ann-15" && last.Username != "ben" {
+	if last := page.Messages()[39]; last.Username != "ann-15" && last.Username != "ben" {
 		t.Errorf("the last message is by %s", last.Username)
 	}
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,16 +14,17 @@ import (
 type Room struct {
 	client *Client
 	join   *call
-	part   *call  // nil before the room is left, or if there was no connection
-	born   uint64 // grows with each Room
-	last   uint64 // how many of the newest entries to begin with
+	part   *call     // nil before the room is left, or if there was no connection
+	born   uint64    // grows with each Room
+	last   uint64    // how many of the newest entries to begin with
+	as     wire.Type // TypeJoin or TypeWatch
 
 	// Guarded by client.mu.
 	name     string // the server's; "" before the first join
 	written  kaban.RoomName
 	epoch    string
 	joined   bool   // on the present connection
-	posted   int    // unanswered messages
+	posted   int    // unanswered entries
 	err      error  // why the room ended
 	received uint64 // every entry up to here has arrived
 	given    uint64 // every entry up to here was taken by Messages
@@ -31,6 +33,9 @@ type Room struct {
 	// behind means that the entries between given and received are not in the
 	// buffer: the reader gets them with history.
 	behind bool
+	// stored are the seqs of own entries that were acknowledged before the entries in
+	// front of them arrived.
+	stored map[uint64]bool
 	// window means that the server need not have all entries between given and
 	// received: reading began with the last few.
 	window bool
@@ -52,16 +57,34 @@ func (c *Client) Join(ctx context.Context, name string, from From) (*Room, error
 	return r, nil
 }
 
+// Watch subscribes to a room without becoming a member. The client can read it, but
+// not send to it. The errors are those of Join; a room that is not there is not
+// created.
+func (c *Client) Watch(ctx context.Context, name string, from From) (*Room, error) {
+	r, err := c.open(name, from, wire.TypeWatch)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.wait(ctx, r.join); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
 // Open is Join without waiting; Joined waits for the outcome. Messages may be
 // posted at once and are sent when the room is joined. The error is a
 // *kaban.MessageError.
 func (c *Client) Open(name string, from From) (*Room, error) {
-	room, err := kaban.ParseRoomName(name)
+	return c.open(name, from, wire.TypeJoin)
+}
+
+func (c *Client) open(name string, from From, as wire.Type) (*Room, error) {
+	room, err := kaban.ParseAnyRoom(name)
 	if err != nil {
 		return nil, err
 	}
-	r := &Room{client: c, written: room, last: from.last, change: make(chan struct{})}
-	request := wire.Request{Type: wire.TypeJoin, Room: room}
+	r := &Room{client: c, written: room, last: from.last, as: as, stored: make(map[uint64]bool), change: make(chan struct{})}
+	request := wire.Request{Type: as, Room: room}
 	if from.resume {
 		request.Epoch, request.After, request.HasAfter = from.cursor.Epoch, from.cursor.Seq, true
 		r.received, r.given = from.cursor.Seq, from.cursor.Seq
@@ -69,7 +92,13 @@ func (c *Client) Open(name string, from From) (*Room, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r.born = c.refs
-	if r.join = c.askLocked(request, r); r.join.err != nil {
+	if other := c.openLocked(room); other != nil && other.as != as { // the server would change the other one
+		r.join = c.callLocked(request, r)
+		c.answerLocked(r.join, nil, ErrJoined)
+	} else {
+		r.join = c.askLocked(request, r)
+	}
+	if r.join.err != nil {
 		r.endLocked(r.join.err)
 	}
 	return r, nil
@@ -88,7 +117,7 @@ func (c *Client) joinedLocked(q *call, e *wire.Event) {
 	switch {
 	case known == nil && (q.left || r.err != nil):
 		c.answerLocked(q, e, nil)
-		c.leaveLocked(r)
+		c.leaveLocked(r, e.Room)
 		return
 	case known == nil && r.name == "": // the first time
 		r.firstJoinLocked(q, e)
@@ -109,9 +138,14 @@ func (c *Client) joinedLocked(q *call, e *wire.Event) {
 func (r *Room) firstJoinLocked(q *call, e *wire.Event) {
 	r.name = e.Room
 	r.client.rooms[e.Room] = r
-	if !q.request.HasAfter {
+	switch unread := r.client.unread[e.Room]; {
+	case !q.request.HasAfter:
 		r.received, r.given = e.Head, e.Head
+	case unread: // the server goes on at the head
+		r.received = max(e.Head, r.received)
+		r.behind = r.given < r.received
 	}
+	delete(r.client.unread, e.Room)
 	if r.last > 0 && e.Head > 0 {
 		r.given = e.Head - min(e.Head, r.last)
 		r.behind, r.window = true, true
@@ -123,19 +157,72 @@ func (c *Client) knowsLocked(r *Room) bool { return c.rooms[r.name] == r }
 
 // rejoinLocked asks to continue in a room. The caller queues the call.
 func (c *Client) rejoinLocked(r *Room) *call {
-	return c.callLocked(wire.Request{Type: wire.TypeJoin, Room: r.written, Epoch: r.epoch, After: r.received, HasAfter: true}, r)
+	return c.callLocked(wire.Request{Type: r.as, Room: r.written, Epoch: r.epoch, After: r.received, HasAfter: true}, r)
 }
 
-// leaveLocked parts from a room that was joined after everybody stopped waiting
-// for it, unless it is being joined again.
-func (c *Client) leaveLocked(r *Room) {
+// rejoinAllLocked asks to continue in all rooms on a new connection. Rooms that may
+// not be joined again end.
+func (c *Client) rejoinAllLocked(may func(*Room) bool) {
+	for _, r := range c.rooms {
+		if r.joined { // for the first time, on this connection
+			continue
+		}
+		if may(r) {
+			c.queue = append(c.queue, c.rejoinLocked(r))
+		} else {
+			r.endLocked(&RemovedError{Room: r.name, Reason: wire.RemovalGone})
+		}
+	}
+	c.wakeLocked()
+}
+
+// rejoinAsMemberLocked asks page by page which rooms the account is in, and continues
+// in them. Joining a room from which it was removed meanwhile would make it a member
+// again.
+func (c *Client) rejoinAsMemberLocked(after string, in map[string]bool) {
+	q := c.callLocked(wire.Request{Type: wire.TypeMe, AfterName: after}, nil)
+	q.then = func() {
+		states := q.event.States
+		for i := range states {
+			in[states[i].Room] = true
+		}
+		switch {
+		case c.Err() != nil, errors.Is(q.err, ErrOffline): // the next connection asks again
+		case q.err == nil && q.event.More && len(states) > 0 && states[len(states)-1].Room > after:
+			c.rejoinAsMemberLocked(states[len(states)-1].Room, in)
+		default:
+			failed := q.err != nil
+			c.rejoinAllLocked(func(r *Room) bool { return failed || in[r.name] || r.as == wire.TypeWatch })
+		}
+	}
+	c.queue = append(c.queue, q)
+	c.wakeLocked()
+}
+
+// leaveLocked leaves a room that was joined after everybody stopped waiting for it,
+// unless it is being joined again. An account stays a member, as it may have been
+// before.
+func (c *Client) leaveLocked(r *Room, room string) {
+	if c.welcome.Account != nil && r.as == wire.TypeJoin {
+		c.unread[room] = true
+		return
+	}
 	for _, q := range c.calls {
 		if q.isJoin() && !q.left && q.request.Room.Key() == r.written.Key() {
 			return
 		}
 	}
-	c.queue = append(c.queue, c.callLocked(wire.Request{Type: wire.TypePart, Room: r.written}, r))
+	c.queue = append(c.queue, c.unsubscribeLocked(r))
 	c.wakeLocked()
+}
+
+// unsubscribeLocked asks for the end of a subscription. The caller queues the call.
+func (c *Client) unsubscribeLocked(r *Room) *call {
+	request := wire.Request{Type: wire.TypePart, Room: r.written}
+	if r.as == wire.TypeWatch {
+		request.Type = wire.TypeUnwatch
+	}
+	return c.callLocked(request, r)
 }
 
 // Name returns the server's name for the room.
@@ -148,7 +235,8 @@ func (r *Room) Name() string {
 	return r.name
 }
 
-// Leave leaves the room without waiting. No more can be posted to it, and the
+// Leave leaves the room without waiting: it ends the membership, also of an account
+// on other devices, or the watching. No more can be posted to it, and the
 // client parts as soon as the messages that were posted before are answered.
 func (r *Room) Leave() {
 	r.client.mu.Lock()
@@ -190,7 +278,7 @@ func (r *Room) partLocked() {
 		}
 	}
 	if c.link != nil && r.joined { // another connection is in no room yet
-		r.part = c.callLocked(wire.Request{Type: wire.TypePart, Room: r.written}, r)
+		r.part = c.unsubscribeLocked(r)
 		c.queue = slices.Insert(c.queue, 0, r.part) // before a join that waits for it
 	}
 	r.endLocked(ErrParted)
@@ -220,11 +308,11 @@ func (r *Room) endLocked(err error) {
 		delete(c.rooms, r.name)
 	}
 	for _, q := range slices.Concat(c.flight, c.queue) {
-		if q.room != r || !q.isSend() || q.answered {
+		if q.room != r || !q.isEntry() || q.answered {
 			continue
 		}
 		reason := err
-		if q.doubtful { // not err itself, which may say that the message was refused
+		if q.doubtful { // not err itself, which may say that the entry was refused
 			reason = fmt.Errorf("the room was lost before the answer came: %v", err)
 		}
 		c.answerLocked(q, nil, reason)

@@ -47,7 +47,8 @@ func (c *Client) serve(l *link) error {
 }
 
 // attach queues the requests for a new connection: joins for all rooms at their
-// positions, then the unanswered requests in their order.
+// positions, then the unanswered requests in their order. An account joins again only
+// where it is a member still.
 func (c *Client) attach(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,14 +59,21 @@ func (c *Client) attach(l *link) {
 	}
 	asked := append(c.flight, c.queue...)
 	c.flight, c.queue, c.done = nil, nil, 0
+	clear(c.unread)
 	for _, r := range c.rooms {
 		r.joined = false
-		c.queue = append(c.queue, c.rejoinLocked(r))
+	}
+	if c.welcome.Account != nil && len(c.rooms) > 0 {
+		c.rejoinAsMemberLocked("", make(map[string]bool))
+	} else {
+		c.rejoinAllLocked(func(*Room) bool { return true })
 	}
 	for _, q := range asked {
 		q.written = false
 		switch {
 		case q.answered:
+		case q.then != nil: // asked for again
+			delete(c.calls, string(q.request.Ref))
 		case q.left: // a new connection is in no room yet
 			c.answerLocked(q, nil, ErrOffline)
 		case q.isJoin() && c.knowsLocked(q.room): // the one above replaces it
@@ -151,7 +159,7 @@ func (c *Client) gather(l *link) (again time.Duration) {
 		switch pause := time.Until(q.notUntil); {
 		case q.answered:
 			continue
-		case q.isSend() && (!q.room.joined || l.sending >= l.window || c.held && !q.doubtful):
+		case q.isEntry() && !c.mayWriteLocked(l, q):
 			waiting = append(waiting, q)
 			continue
 		case q.isJoin() && c.isPartingLocked(q.room):
@@ -175,6 +183,12 @@ func (c *Client) gather(l *link) (again time.Duration) {
 	return again
 }
 
+// mayWriteLocked reports whether it is an entry's turn: its room is joined again, and
+// not too much is under way.
+func (c *Client) mayWriteLocked(l *link, q *call) bool {
+	return (q.room == nil || q.room.joined) && l.sending < l.window && (!c.held || q.doubtful)
+}
+
 // writeLocked buffers a request, unless it does not fit a frame. Errors of the
 // connection come back from the next flush.
 func (c *Client) writeLocked(l *link, q *call) bool {
@@ -187,7 +201,7 @@ func (c *Client) writeLocked(l *link, q *call) bool {
 	}
 	c.flight = append(c.flight, q)
 	q.written = true
-	if q.isSend() {
+	if q.isEntry() {
 		q.link = l
 		l.sending++
 		if !q.doubtful {
@@ -225,9 +239,13 @@ func (c *Client) take(l *link, e *wire.Event) {
 	switch e.Type {
 	case wire.TypeMessage:
 		m := e.Message()
-		c.receive(e.Room, Entry{e.Seq, &m})
+		c.receive(e.Room, Entry{Seq: e.Seq, Time: e.Time, Message: &m})
 	case wire.TypeUnknown, wire.TypeMember, wire.TypeTopic, wire.TypeRoom:
-		c.receive(e.Room, Entry{Seq: e.Seq})
+		c.receive(e.Room, Entry{Seq: e.Seq, Time: e.Time, Change: e.Change})
+	case wire.TypeState:
+		if c.options.OnRoomState != nil {
+			c.options.OnRoomState(*e.State)
+		}
 	case wire.TypePresence:
 		c.mu.Lock()
 		joined := c.rooms[e.Room] != nil

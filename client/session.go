@@ -105,6 +105,9 @@ func (c *Client) stop() {
 
 // isFinal reports whether coming back makes no sense.
 func (c *Client) isFinal(err error) bool {
+	if errors.Is(err, ErrInsecure) {
+		return true
+	}
 	if refused, ok := errors.AsType[*Error](err); ok {
 		if refused.Code != wire.CodeUsernameTaken {
 			return !refused.Temporary()
@@ -169,7 +172,11 @@ func (c *Client) tell(s State) {
 // connect makes one attempt under each of the names until one is free.
 func (c *Client) connect(ctx context.Context) (l *link, err error) {
 	c.mu.Lock()
-	names, resume, first := c.names, c.welcome.Session, !c.greeted
+	as := credentials{resume: c.welcome.Session, token: c.options.Token, password: c.options.Password}
+	names, first := c.names, !c.greeted
+	if as.isSecret() && len(names) > 1 {
+		names = names[:1]
+	}
 	if len(names) > 0 {
 		c.stopped = false
 	}
@@ -179,7 +186,7 @@ func (c *Client) connect(ctx context.Context) (l *link, err error) {
 	}
 	for _, name := range names {
 		var stray bool
-		if l, stray, err = c.attempt(ctx, name, resume); stray {
+		if l, stray, err = c.attempt(ctx, name, as); stray {
 			c.strays++
 		}
 		if !isCode(err, wire.CodeUsernameTaken) {
@@ -190,8 +197,11 @@ func (c *Client) connect(ctx context.Context) (l *link, err error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.adoptLocked(l)
+	c.mu.Unlock()
+	if l.welcome.Token != "" && c.options.OnToken != nil {
+		c.options.OnToken(l.welcome.Token)
+	}
 	return l, nil
 }
 
@@ -200,11 +210,14 @@ func (c *Client) adoptLocked(l *link) {
 	c.welcome, c.username, c.names = l.welcome, l.username, []kaban.Username{l.username}
 	c.greeted, c.offline, c.stopped = true, false, false
 	c.had[l.welcome.Username] = true
+	if l.welcome.Token != "" {
+		c.options.Token, c.options.Password = l.welcome.Token, ""
+	}
 }
 
 // attempt makes one attempt to get a welcome. stray reports whether the server may
 // still accept it later.
-func (c *Client) attempt(ctx context.Context, name kaban.Username, resume string) (l *link, stray bool, err error) {
+func (c *Client) attempt(ctx context.Context, name kaban.Username, as credentials) (l *link, stray bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Patience)
 	defer cancel()
 	c.mu.Lock()
@@ -214,8 +227,12 @@ func (c *Client) attempt(ctx context.Context, name kaban.Username, resume string
 	if err != nil {
 		return nil, false, fmt.Errorf("connect: %w", err)
 	}
+	if as.isSecret() && !c.options.Insecure && !isPrivate(conn) {
+		conn.Close()
+		return nil, false, ErrInsecure
+	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	l, err = c.greet(conn, name, resume)
+	l, err = c.greet(conn, name, as)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -223,7 +240,7 @@ func (c *Client) attempt(ctx context.Context, name kaban.Username, resume string
 		return l, false, nil
 	}
 	conn.Close()
-	stray = !isAnswer(err)
+	stray = !isAnswer(err) && !as.isSecret()
 	if cause := context.Cause(ctx); cause != nil {
 		err = fmt.Errorf("the server does not answer: %w", cause)
 	}
@@ -231,10 +248,14 @@ func (c *Client) attempt(ctx context.Context, name kaban.Username, resume string
 }
 
 // greet says hello and waits for the welcome.
-func (c *Client) greet(conn net.Conn, name kaban.Username, resume string) (*link, error) {
+func (c *Client) greet(conn net.Conn, name kaban.Username, as credentials) (*link, error) {
 	l := newLink(c, conn)
 	l.username = name
-	if err := l.writer.Write(&wire.Request{Type: wire.TypeHello, Username: name, Resume: resume}); err != nil {
+	hello := wire.Request{Type: wire.TypeHello, Username: name, Resume: as.resume, Token: as.token, Password: as.password}
+	if as.token != "" { // it says the name
+		hello.Username, hello.Password = kaban.Username{}, ""
+	}
+	if err := l.writer.Write(&hello); err != nil {
 		return nil, err
 	}
 	if err := l.writer.Flush(); err != nil {
@@ -250,6 +271,12 @@ func (c *Client) greet(conn net.Conn, name kaban.Username, resume string) (*link
 		}
 		switch e.Type {
 		case wire.TypeWelcome:
+			if as.isSecret() {
+				var err error
+				if l.username, err = kaban.ParseUsername(e.Username); err != nil {
+					return nil, fmt.Errorf("the server's welcome: %w", err)
+				}
+			}
 			l.welcomed(e)
 			return l, nil
 		case wire.TypeError:

@@ -100,6 +100,8 @@ func TestStories(t *testing.T) {
 			"exitcode": exitCode,
 			"http":     httpRequest,
 			"word":     word,
+			"lastword": lastWord,
+			"mode":     mode,
 		},
 	})
 }
@@ -197,7 +199,8 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // httpRequest makes an HTTP request and writes the response to the file answer:
-// "http STATUS METHOD PATH [BODY]".
+// "http STATUS METHOD PATH [BODY]". With TOKEN set it has that credential, and with
+// ORIGIN set it comes from a page of that origin.
 func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 || len(args) > 4 {
 		ts.Fatalf("usage: http STATUS METHOD PATH [BODY]")
@@ -207,6 +210,12 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	asked.Close = true
 	asked.Header.Set("Content-Type", "application/json")
+	if token := ts.Getenv("TOKEN"); token != "" {
+		asked.Header.Set("Authorization", "Bearer "+token)
+	}
+	if origin := ts.Getenv("ORIGIN"); origin != "" {
+		asked.Header.Set("Origin", origin)
+	}
 	got, err := impatient.Do(asked)
 	ts.Check(err)
 	defer got.Body.Close()
@@ -228,6 +237,35 @@ func word(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is empty", args[1])
 	}
 	ts.Setenv(args[0], words[0])
+}
+
+// lastWord sets a variable to the last line of a file: "lastword NAME FILE". With a
+// third argument it is what follows that in the line.
+func lastWord(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: lastword NAME FILE [AFTER]")
+	}
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[1]), "\n"), "\n")
+	last := lines[len(lines)-1]
+	if len(args) == 3 {
+		var ok bool
+		if _, last, ok = strings.Cut(last, args[2]); !ok {
+			ts.Fatalf("there is no %s in the last line of %s", args[2], args[1])
+		}
+	}
+	ts.Setenv(args[0], last)
+}
+
+// mode checks the permissions of a file: "mode PERMISSIONS FILE".
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mode PERMISSIONS FILE")
+	}
+	info, err := os.Lstat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
+		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
+	}
 }
 
 // await waits until a file contains a text after an offset and returns the file

@@ -158,7 +158,7 @@ func (c *checkCommand) Run(std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := hook.Open(c.Data).List(); err != nil {
+	if err := hook.Check(c.Data); err != nil {
 		report.Problems = append(report.Problems, err.Error())
 	}
 	for _, r := range report.Rooms {

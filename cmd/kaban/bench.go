@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -31,11 +33,12 @@ func (benchCommand) Help() string {
 
 // benchFlags are common to all workloads.
 type benchFlags struct {
-	Server string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"Address of the server; ws://HOST:PORT uses WebSocket. Default: ${default}."`
-	Remote bool   `help:"Allow a server on another machine."`
-	PID    int    `name:"pid" placeholder:"N" help:"Process id of a server on this machine, to report its CPU and memory."`
-	JSON   bool   `name:"json" help:"Print each result as a JSON object."`
-	Raw    bool   `help:"Use the line protocol of bench/floor instead of kaban/1."`
+	Server    string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"Address of the server; ws://HOST:PORT uses WebSocket. Default: ${default}."`
+	Remote    bool   `help:"Allow a server on another machine."`
+	PID       int    `name:"pid" placeholder:"N" help:"Process id of a server on this machine, to report its CPU and memory."`
+	JSON      bool   `name:"json" help:"Print each result as a JSON object."`
+	TokenFile string `name:"token-file" placeholder:"FILE" help:"Connections sign in with the tokens in this file, one a line, in turn. Default: they are visitors."`
+	Raw       bool   `help:"Use the line protocol of bench/floor instead of kaban/1."`
 }
 
 // timeFlags are common to the workloads with a duration.
@@ -154,14 +157,34 @@ func (c *benchDurable) Run(std streams) error {
 	return c.run(std, bench.Durable, all...)
 }
 
+// tokens returns what connections sign in with.
+func (f *benchFlags) tokens() ([]string, error) {
+	if f.TokenFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.TokenFile)
+	if err != nil {
+		return nil, usagef("--token-file: %w", err)
+	}
+	tokens := strings.Fields(string(text))
+	if len(tokens) == 0 {
+		return nil, usagef("--token-file %s is empty", f.TokenFile)
+	}
+	return tokens, nil
+}
+
 // run runs the workloads one after the other and prints the results.
 func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
+	tokens, err := f.tokens()
+	if err != nil {
+		return err
+	}
 	var results []*bench.Result
 	failed := false
 	for _, o := range all {
-		o.Server, o.Remote, o.PID, o.Raw = f.Server, f.Remote, f.PID, f.Raw
+		o.Server, o.Remote, o.PID, o.Raw, o.Tokens = f.Server, f.Remote, f.PID, f.Raw, tokens
 		r, err := f.one(ctx, std.err, w, o)
 		if err != nil {
 			if bad, ok := errors.AsType[*bench.OptionError](err); ok {

@@ -17,6 +17,7 @@ import (
 	"kaban/client"
 	"kaban/internal/display"
 	"kaban/internal/tui"
+	"kaban/wire"
 )
 
 const (
@@ -56,7 +57,10 @@ func (c *chatCommand) Run(std streams) error {
 	if c.PrintConfig || !c.Plain && isTerminal(std.in) && isTerminal(std.out) && canDraw() {
 		return c.fullScreen(ctx, std)
 	}
-	run, err := c.join(ctx, std.out, &notices{out: std.err})
+	if c.TokenFile == "-" {
+		return usagef("--token-file - is for commands that read nothing else from standard input; name a file")
+	}
+	run, err := c.join(ctx, std, &notices{out: std.err})
 	if err != nil {
 		return err
 	}
@@ -84,15 +88,27 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 		}
 		configured.Username = c.Username
 	}
+	if c.TokenFile == "-" {
+		return usagef("--token-file - leaves nothing of standard input to type; name a file")
+	}
+	if configured.Server == "" { // whoever has signed in need not be asked
+		if _, ok, err := savedCredentials().Of(defaultServer); ok && err == nil {
+			configured.Server = defaultServer
+		}
+	}
 	return tui.Run(ctx, tui.Options{
-		Config: configured, Names: ownNames(), Room: c.Room, Keep: true,
+		Config: configured, Names: ownNames(), Room: c.Room, Keep: true, Insecure: c.Insecure,
+		Token: func(server string) (wire.Secret, error) {
+			options, err := c.signIn(strings.ToLower(server), client.Options{}, nil)
+			return options.Token, err
+		},
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
 		In:      std.in, Out: std.out,
 	})
 }
 
-func (c *chatCommand) join(ctx context.Context, stdout io.Writer, n *notices) (*chat, error) {
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames())
+func (c *chatCommand) join(ctx context.Context, std streams, n *notices) (*chat, error) {
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames(), std.in)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +118,7 @@ func (c *chatCommand) join(ctx context.Context, stdout io.Writer, n *notices) (*
 		session.Close()
 		return nil, joinError(name, err)
 	}
-	return &chat{room: room, client: session, output: newLineWriter(stdout), notices: n}, nil
+	return &chat{room: room, client: session, output: newLineWriter(std.out), notices: n}, nil
 }
 
 // passOver reports the first empty line, which is not sent.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,7 +17,6 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/internal/display"
-	"kaban/internal/tui"
 	"kaban/wire"
 )
 
@@ -31,8 +29,33 @@ const silence = 5 * time.Second
 
 // connectFlags are the flags of all commands that connect to a server.
 type connectFlags struct {
-	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" help:"The server; without a port, 6440. Default: 127.0.0.1:6440."`
-	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The name under which others see you. Default: your login name, or a similar one that is free."`
+	serverFlags
+	Username  string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The name under which others see you; another name than that of your account makes you a visitor. Default: your account after \"kaban login\", or your login name or a similar one that is free."`
+	TokenFile string `placeholder:"FILE" env:"KABAN_TOKEN_FILE" help:"Sign in with the token in the first line of a file; - is standard input. Default: the token of \"kaban login\"."`
+}
+
+// signIn adds the token for a server to the options, if there is one. An explicit
+// username that is not the account's makes a visitor.
+func (f *connectFlags) signIn(server string, options client.Options, stdin io.Reader) (client.Options, error) {
+	if f.TokenFile != "" {
+		token, err := readSecret(f.TokenFile, stdin)
+		if err != nil {
+			return options, err
+		}
+		return options.WithToken(string(token)), nil
+	}
+	saved, ok, err := savedCredentials().Of(server)
+	if err != nil || !ok || f.Username != "" && !isSameName(f.Username, saved.Username) {
+		return options, err
+	}
+	return options.WithToken(string(saved.Token)), nil
+}
+
+// isSameName reports whether two usernames count as one.
+func isSameName(a, b string) bool {
+	first, err := kaban.ParseUsername(a)
+	second, err2 := kaban.ParseUsername(b)
+	return err == nil && err2 == nil && first.Key() == second.Key()
 }
 
 // notices are lines for the person, beside the output. Safe for concurrent use.
@@ -82,16 +105,20 @@ func (n *notices) onState() func(client.State) {
 	}
 }
 
-// connect says hello to the server, under the name that was asked for or else the
-// first of the fallbacks that is free.
-func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string) (c *client.Client, err error) {
-	server, err := tui.ParseServer(cmp.Or(f.Server, defaultServer))
+// connect says hello to the server, with the account that the person is signed in to,
+// or as a visitor under the name that was asked for or else the first of the fallbacks
+// that is free.
+func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string, stdin io.Reader) (c *client.Client, err error) {
+	server, err := f.address()
 	if err != nil {
-		return nil, usagef("--server %w", err)
+		return nil, err
 	}
-	options.Silence = silence
+	if options, err = f.signIn(server, options, stdin); err != nil {
+		return nil, err
+	}
+	options.Silence, options.Insecure = silence, f.Insecure
 	options.Username = f.Username
-	if f.Username == "" {
+	if f.Username == "" && options.Token == "" {
 		options.Username, options.Fallbacks = fallbacks[0], fallbacks[1:]
 	}
 	if c, err = client.Dial(ctx, server, options); err == nil {
@@ -106,7 +133,21 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 // unreachable explains why there is no session with a server, and what to do.
 func unreachable(addr string, err error) error {
 	var name *net.DNSError
+	var code wire.Code
+	if refused, ok := errors.AsType[*client.Error](err); ok {
+		code = refused.Code
+	}
 	switch {
+	case code == wire.CodeAuthRequired:
+		return fmt.Errorf("the server at %s is for people with an account; sign in with \"kaban login --server %s\" (%s)", addr, addr, code)
+	case code == wire.CodeAuthFailed:
+		return fmt.Errorf("the server at %s does not accept this name and password, or does not know this token any more; \"kaban login --server %s\" signs in again (%s)", addr, addr, code)
+	case code == wire.CodeSuspended:
+		return fmt.Errorf("your account at %s is suspended; ask an admin of the server (%s)", addr, code)
+	case code == wire.CodeTLSRequired:
+		return fmt.Errorf("the server at %s takes no passwords and tokens over this connection, which is not encrypted; connect from its own machine or through an encrypted tunnel, and change the secret, which may have been read (%s)", addr, code)
+	case errors.Is(err, client.ErrInsecure):
+		return fmt.Errorf("the connection to %s is not encrypted, so no password or token was sent; connect through an encrypted tunnel, or give --insecure if everybody on the way is trusted", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens at %s; start a server with \"kaban serve\", or name another with --server HOST:PORT", addr)
 	case errors.As(err, &name):

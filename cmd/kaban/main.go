@@ -38,11 +38,22 @@ type cli struct {
 	Chat       chatCommand               `cmd:"" help:"Chat: full-screen on a terminal (F1 lists the keys), or as a filter in pipelines."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
 	Tail       tailCommand               `cmd:"" help:"Print the messages of a room, and follow it."`
+	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`
+	Logout     logoutCommand             `cmd:"" help:"Sign out: revoke the device and forget its token."`
+	Whoami     whoamiCommand             `cmd:"" help:"Print the account that you are signed in to."`
 	Backup     backupCommand             `cmd:"" help:"Write a verified copy of the database to a file, even while the server runs."`
 	Restore    restoreCommand            `cmd:"" help:"Replace the database with a backup."`
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
 	Import     importCommand             `cmd:"" help:"Add exported messages; safe to repeat."`
 	Check      checkCommand              `cmd:"" help:"Check the database for damage and gaps."`
+	Owner      ownerCommand              `cmd:"" help:"Make an owner of the server, or let one back in."`
+	User       userCommand               `cmd:"" help:"Manage accounts."`
+	Invite     inviteCommand             `cmd:"" help:"Manage links by which people make accounts."`
+	Token      tokenCommand              `cmd:"" help:"Manage the tokens of programs."`
+	Bot        botCommand                `cmd:"" help:"Manage the accounts of programs."`
+	Room       roomCommand               `cmd:"" help:"Manage rooms, without reading them."`
+	Settings   settingsCommand           `cmd:"" help:"Read and change the server's settings."`
+	Audit      auditCommand              `cmd:"" help:"Show who administered what."`
 	Hook       hookCommand               `cmd:"" help:"Manage incoming webhooks, which let other programs post to a room."`
 	Bench      benchCommand              `cmd:"" help:"Load a server and measure its performance."`
 	Version    versionCommand            `cmd:"" help:"Print the version."`

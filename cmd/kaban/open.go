@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -73,5 +74,11 @@ func openArchive(ctx context.Context, data string) (store.Archive, error) {
 func restore(ctx context.Context, data, backup string) (kept string, err error) {
 	return sqlite.Restore(ctx, data, backup)
 }
+
+// hasStore reports whether there is a store in a directory.
+func hasStore(data string) (bool, error) { return sqlite.Exists(data) }
+
+// isInUse reports whether another process has the data directory open.
+func isInUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 
 func ofData(data string, err error) error { return fmt.Errorf("--data %s: %w", data, err) }

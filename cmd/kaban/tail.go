@@ -38,7 +38,7 @@ func (c *tailCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	room, err := kaban.ParseRoomName(c.Room)
+	room, err := kaban.ParseAnyRoom(c.Room)
 	if err != nil {
 		return usagef("room: %w", err)
 	}
@@ -48,7 +48,7 @@ func (c *tailCommand) Run(std streams) error {
 		return err
 	}
 	n := &notices{out: std.err}
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()})
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()}, std.in)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 	switch {
 	case c.Follow:
 		return c.read(ctx, session, from, math.MaxUint64, output, n)
-	case c.Cursor != "": // the epoch counts, so the room is joined
+	case c.Cursor != "": // the epoch counts, so the room is followed
 		return c.read(ctx, session, from, head, output, n)
 	}
 	missing := uint64(0)
@@ -123,7 +123,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 		if err != nil {
 			return fmt.Errorf("read %s: %w", c.Room, err)
 		}
-		first := page.First()
+		first := page.First
 		if first == 0 {
 			break
 		}
@@ -132,7 +132,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 			n.printf("%s of %s cannot be read; \"kaban check\" on the server shows more", spanOf(after+1, first-1), c.Room)
 			missing += first - 1 - after
 		}
-		for e := range page.Entries() {
+		for _, e := range page.Entries {
 			if after = e.Seq; after <= head && e.Message != nil {
 				output.write(c.line(e.Message), client.Cursor{})
 			}
@@ -159,7 +159,7 @@ func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin 
 		return first - min(first, 1), head, err
 	}
 	newest, err := session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
-	head = newest.Last()
+	head = newest.Last
 	if begin.bySeq && head > 0 {
 		return begin.after, head, err
 	}
@@ -168,11 +168,15 @@ func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin 
 
 // read prints the messages after a cursor, up to a seq or until it is interrupted.
 func (c *tailCommand) read(ctx context.Context, session *client.Client, from client.Cursor, until uint64, output *lineWriter, n *notices) error {
-	room, err := session.Join(ctx, c.Room, client.After(from))
+	enter := session.Join
+	if _, ok := session.Account(); ok { // reading must not make it a member
+		enter = session.Watch
+	}
+	room, err := enter(ctx, c.Room, client.After(from))
 	if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 		n.printf("%v", resync)
 		from.Seq = resync.Oldest - min(resync.Oldest, 1)
-		room, err = session.Join(ctx, c.Room, client.Last(resync.Head+1-min(resync.Oldest, resync.Head+1)))
+		room, err = enter(ctx, c.Room, client.Last(resync.Head+1-min(resync.Oldest, resync.Head+1)))
 	}
 	if err != nil {
 		return joinError(c.Room, err)

@@ -29,7 +29,7 @@ func TestTailPassesUnknownKinds(t *testing.T) {
 	s := clienttest.NewServer(t)
 	file := filepath.Join(t.TempDir(), "cursor")
 	withCursor := func() string {
-		return tail(t, &tailCommand{connectFlags: connectFlags{Server: s.Addr()}, Room: clienttest.Room, Since: "0", Cursor: file})
+		return tail(t, &tailCommand{connectFlags: connectFlags{serverFlags: serverFlags{Server: s.Addr()}}, Room: clienttest.Room, Since: "0", Cursor: file})
 	}
 	saved := func(want uint64) {
 		t.Helper()
@@ -67,7 +67,7 @@ func TestTailPassesUnknownKinds(t *testing.T) {
 	s.Message("ben", "4")
 	s.Entry("react")
 	for since, want := range map[string]string{"2": "ben:> 2\nben:> 3\nben:> 4\n", "2026-11-24": "ben:> 1\nben:> 2\nben:> 3\nben:> 4\n", "": "ben:> 4\n", "2026-11-25": ""} {
-		if got := tail(t, &tailCommand{connectFlags: connectFlags{Server: s.Addr()}, Room: clienttest.Room, Since: since}); got != want {
+		if got := tail(t, &tailCommand{connectFlags: connectFlags{serverFlags: serverFlags{Server: s.Addr()}}, Room: clienttest.Room, Since: since}); got != want {
 			t.Errorf("--since %q printed %q, want %q", since, got, want)
 		}
 	}

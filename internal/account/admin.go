@@ -54,7 +54,7 @@ func (s *Service) AddAccount(ctx context.Context, by Actor, n NewPerson) (a peop
 		if d.hash == "" {
 			err = c.putLink(&a, link, firstLinkFor)
 		} else {
-			err = c.expectRooms(&a, nil)
+			err = c.expectRooms(&a, nil, "")
 		}
 		if err != nil {
 			return err
@@ -104,10 +104,19 @@ func (s *Service) administer(ctx context.Context, by Actor, action access.Action
 	return nil
 }
 
-// ended announces that an account and its bots cannot be used any more.
+// ended announces that an account and its bots cannot be used any more. Where it was the
+// last op, somebody else becomes one.
 func (c *change) ended(account string) error {
 	c.revoked(account, "")
+	if err := c.task(account, people.TaskSucceed); err != nil {
+		return err
+	}
 	return c.botsOf(account, func(bot string) { c.revoked(bot, "") })
+}
+
+// task records what is to be done in rooms.
+func (c *change) task(account string, kind people.TaskKind) error {
+	return people.Tasks.Put(c.Tx, &people.Task{Account: account, Kind: kind, ID: newID(), Since: c.now})
 }
 
 func (c *change) botsOf(owner string, do func(id string)) error {
@@ -201,16 +210,35 @@ func (s *Service) SetRole(ctx context.Context, by Actor, username string, role k
 }
 
 // Remove ends an account for good. Its name stays taken, and its bots stop until
-// GiveBot. The actor may remove nobody above, and an owner may remove itself while
-// there is another one.
+// GiveBot. Links by which it has invited people are of no use any more. The actor may
+// remove nobody above, and an owner may remove itself while there is another one.
 func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
 	return s.administer(ctx, by, access.Remove, "account.remove", username, 0, func(c *change, a *people.Account) (string, error) {
-		a.Status, a.Reason = people.StatusRemoved, ""
-		if err := c.ended(a.ID); err != nil {
-			return "", err
-		}
-		return "", c.disarm(a.ID)
+		return "", c.remove(a)
 	})
+}
+
+func (c *change) remove(a *people.Account) error {
+	a.Status, a.Reason = people.StatusRemoved, ""
+	if err := c.ended(a.ID); err != nil {
+		return err
+	}
+	if err := c.disarm(a.ID); err != nil {
+		return err
+	}
+	invites, _, err := people.Invites.List(c.Tx, nil, nil, 2*maxInvites)
+	if err != nil {
+		return err
+	}
+	for _, i := range invites {
+		if i.Creator != a.ID {
+			continue
+		}
+		if err := people.Invites.Delete(c.Tx, i.Hash); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SetName changes the display name of the actor, or with a username that of an

@@ -200,7 +200,7 @@ func TestPlaceholderBecomesOwner(t *testing.T) {
 	if value, _ := w.Setting(w.ctx, SettingAccess); value != "invite" {
 		t.Errorf("access is %q", value)
 	}
-	rooms, err := w.PendingRooms(w.ctx, made.Account.ID)
+	rooms, err := w.pendingRooms(w.ctx, made.Account.ID)
 	if err != nil || !slices.Equal(rooms, []string{kaban.Lobby}) {
 		t.Errorf("rooms %q, %v", rooms, err)
 	}

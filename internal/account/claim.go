@@ -14,7 +14,7 @@ import (
 const (
 	claimKind = "claim"
 	claimCode = "claim"
-	claimFor  = pendingFor // until the next start
+	claimFor  = int64(100 * 365 * 24 * 3600 * 1000) // until the next start
 )
 
 // NewClaim returns a new secret with which somebody becomes the first owner. It
@@ -158,7 +158,7 @@ func (c *change) firstOwner(d draft, accessTo string) (people.Account, error) {
 	if err := c.set(known, accessTo); err != nil {
 		return a, err
 	}
-	return a, c.expectRooms(&a, nil)
+	return a, c.expectRooms(&a, nil, "")
 }
 
 // MadeOwner is what MakeOwner made. Secrets in it cannot be had again.
@@ -215,7 +215,7 @@ func (c *change) makeOwner(d draft) (made MadeOwner, err error) {
 		a, err = c.firstOwner(d, "")
 	case made.New:
 		if a, err = c.create(d, people.Account{Role: kaban.RoleOwner, Status: people.StatusActive}); err == nil {
-			err = c.expectRooms(&a, nil)
+			err = c.expectRooms(&a, nil, "")
 		}
 	case err == nil:
 		err = c.promote(&a, d.hash, made.First)
@@ -245,7 +245,7 @@ func (c *change) promote(a *people.Account, hash string, first bool) error {
 		}
 	}
 	if a.Status == people.StatusUnclaimed {
-		if err := c.expectRooms(a, nil); err != nil {
+		if err := c.expectRooms(a, nil, ""); err != nil {
 			return err
 		}
 	}

@@ -58,7 +58,7 @@ func TestBeforeTheClaimNobodyHasAnAccount(t *testing.T) {
 	}
 	_, err = w.NewClaim(w.ctx)
 	wantError(t, "a new claim", err, ErrClaimed)
-	rooms, err := w.PendingRooms(w.ctx, made.Session.Principal.Account.ID)
+	rooms, err := w.pendingRooms(w.ctx, made.Session.Principal.Account.ID)
 	w.must(err)
 	if !slices.Equal(rooms, []string{kaban.Lobby}) {
 		t.Errorf("the owner is to join %q", rooms)
@@ -138,13 +138,13 @@ func TestInvites(t *testing.T) {
 	if carol.Account.Creator != bob.Principal.Account.ID || carol.Role != kaban.RoleMember || carol.Account.Name != "Carol C." {
 		t.Errorf("carol is %+v", carol)
 	}
-	rooms, err := w.PendingRooms(w.ctx, carol.Account.ID)
+	rooms, err := w.pendingRooms(w.ctx, carol.Account.ID)
 	w.must(err)
 	if want := []string{"lobby", "news", "help", "dev"}; !slices.Equal(rooms, want) {
 		t.Errorf("carol is to join %q, want %q", rooms, want)
 	}
-	w.must(w.RoomsJoined(w.ctx, carol.Account.ID))
-	if rooms, _ := w.PendingRooms(w.ctx, carol.Account.ID); len(rooms) != 0 {
+	w.must(w.roomsJoined(w.ctx, carol.Account.ID))
+	if rooms, _ := w.pendingRooms(w.ctx, carol.Account.ID); len(rooms) != 0 {
 		t.Errorf("carol is still to join %q", rooms)
 	}
 	for name, want := range map[string]error{"alice": ErrNameTaken, "aIice": ErrNameTaken, "аlice": ErrNameTaken, "server": ErrNameReserved} {
@@ -157,7 +157,7 @@ func TestInvites(t *testing.T) {
 	w.must(err)
 	guest, err := w.AcceptInvite(w.ctx, guestLink, NewAccount{Username: "gustav"}, Device{})
 	w.must(err)
-	rooms, err = w.PendingRooms(w.ctx, guest.Principal.Account.ID)
+	rooms, err = w.pendingRooms(w.ctx, guest.Principal.Account.ID)
 	w.must(err)
 	if !slices.Equal(rooms, []string{"dev"}) || guest.Principal.Role != kaban.RoleGuest {
 		t.Errorf("the guest is to join %q", rooms)

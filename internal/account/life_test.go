@@ -48,7 +48,7 @@ func deeds(w *world) []func() error {
 			bob, err = session(w.AcceptInvite(w.ctx, invite, NewAccount{Username: "bob", Password: bobPassword}, Device{}))
 			return err
 		},
-		func() error { return w.RoomsJoined(w.ctx, bob.Principal.Account.ID) },
+		func() error { return w.roomsJoined(w.ctx, bob.Principal.Account.ID) },
 		func() error {
 			_, err := session(w.SignUp(w.ctx, NewAccount{Username: "carol", Password: bobPassword + "c"}, Device{}))
 			return err

@@ -242,7 +242,7 @@ func (c *change) accountFor(set *providerSettings, who identity) (a people.Accou
 	if err := c.audit("account.add", a.Username, "single sign-on"); err != nil {
 		return a, false, err
 	}
-	return a, true, c.expectRooms(&a, nil)
+	return a, true, c.expectRooms(&a, nil, "")
 }
 
 // arrive records a sign-in at the provider: groups, the address, and the devices of the

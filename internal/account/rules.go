@@ -126,7 +126,7 @@ func (c *change) mayTo(action access.Action, target *people.Account, newRole kab
 
 // judge is mayTo for facts that are known already.
 func (c *change) judge(action access.Action, f access.Facts, target *people.Account, newRole kaban.Role) (err error) {
-	if target.ID == "" || target.Status == people.StatusRemoved {
+	if target.ID == "" || target.Status == people.StatusRemoved && action != access.Erase {
 		return verdict(action, f)
 	}
 	f.Target = access.Target{Whom: access.Other, Role: target.Role, NewRole: newRole}

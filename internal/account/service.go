@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"kaban"
+	"kaban/internal/limit"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -26,12 +28,18 @@ type Options struct {
 	// Hashes is how many passwords are hashed at once, 19 MiB each. Default:
 	// GOMAXPROCS.
 	Hashes int
+	// SignIns slows down guessing, whatever the front end. Default: nothing does.
+	SignIns *limit.SignIns
+	// Exempt reports whether it does not for an address. Default: for none.
+	Exempt func(netip.Addr) bool
 	// OnRevoked is called after a transaction that made a secret useless, before
 	// the call that caused it returns. An empty id stands for all secrets of the
 	// account. It must not block or call the Service.
 	OnRevoked func(account, secretID string)
-	// OnChanged is called, under the same terms, after the role, the status or the
-	// name of an account changed, or the owner of a bot.
+	// OnChanged is called, under the same terms, after an account was made, after its
+	// role, status or name changed, or the expiry of its devices, or the owner of a bot.
+	// It may take as long as entries in the logs of rooms: there may be tasks for the
+	// account (people.Tasks).
 	OnChanged func(account string)
 	// OnSettings is called, under the same terms, after a setting changed.
 	OnSettings func(key string)

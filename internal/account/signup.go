@@ -2,9 +2,8 @@ package account
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -169,92 +168,46 @@ func (c *change) join(d draft, device Device, role kaban.Role, rooms []string, i
 	if err := c.audit("account.add", a.Username, role.String()); err != nil {
 		return Session{}, err
 	}
-	if err := c.expectRooms(&a, rooms); err != nil {
+	if err := c.expectRooms(&a, rooms, inviter); err != nil {
 		return Session{}, err
 	}
 	return c.signIn(WayNew, device, proof{account: a}, d.secret)
 }
 
-// pendingKind is the kind of the tickets of rooms that a new account is to join.
-const pendingKind = "rooms"
-
-// pendingFor is how long they are kept: for good.
-const pendingFor = int64(100 * 365 * 24 * 3600 * 1000)
-
-// pending is the Data of such a ticket.
-type pending struct {
-	Rooms []string `json:"rooms"`
-}
-
 // expectRooms records the rooms that a new account is to join: the lobby and those of
 // the setting auto_join for members, and those of the invite. Joining is an entry in
-// the log of a room, so it cannot be done in this transaction.
-func (c *change) expectRooms(a *people.Account, invited []string) error {
-	rooms := invited
+// the log of a room, so it is a task.
+func (c *change) expectRooms(a *people.Account, invited []string, inviter string) error {
+	task, earlier, err := people.Tasks.Find(c.Tx, a.ID, people.TaskJoin)
+	if err != nil {
+		return err
+	}
+	rooms := task.Rooms
 	if a.Role >= kaban.RoleMember && !a.Bot {
 		settings, err := readSettings(c.Tx)
 		if err != nil {
 			return err
 		}
-		rooms = append(append([]string{kaban.Lobby}, settings.AutoJoin...), invited...)
+		rooms = append(append(rooms, kaban.Lobby), settings.AutoJoin...)
 	}
-	earlier, err := people.Tickets.Get(c.Tx, pendingHash(a.ID))
-	switch {
-	case err == nil:
-		var before pending
-		if err := json.Unmarshal(earlier.Data, &before); err != nil {
-			return fmt.Errorf("%w: the rooms of a new account: %w", store.ErrDamaged, err)
-		}
-		rooms = append(before.Rooms, rooms...)
-	case !errors.Is(err, people.ErrNotFound):
-		return err
-	case len(rooms) == 0:
+	task.Rooms, task.Invited = unique(rooms), unique(append(task.Invited, invited...))
+	c.changed(a.ID)
+	if !earlier && len(task.Rooms)+len(task.Invited) == 0 {
 		return nil
 	}
-	data, err := json.Marshal(pending{unique(rooms)})
-	if err != nil {
-		return err
+	task.Account, task.Kind, task.ID, task.Since = a.ID, people.TaskJoin, newID(), c.now
+	if inviter != "" {
+		task.Inviter = inviter
 	}
-	return people.Tickets.Put(c.Tx, &people.Ticket{
-		Hash: pendingHash(a.ID), Kind: pendingKind, Account: a.ID, Data: data, Expires: c.now + pendingFor,
-	})
+	return people.Tasks.Put(c.Tx, &task)
 }
-
-func pendingHash(account string) string { return hashOf("rooms of " + account) }
 
 // unique returns the rooms in their order, each once.
 func unique(rooms []string) (once []string) {
-	seen := make(map[string]bool)
 	for _, r := range rooms {
-		if !seen[r] {
-			seen[r] = true
+		if !slices.Contains(once, r) {
 			once = append(once, r)
 		}
 	}
 	return once
-}
-
-// PendingRooms returns the names of the rooms that a new account is to join, none if
-// RoomsJoined was called.
-func (s *Service) PendingRooms(ctx context.Context, account string) (rooms []string, err error) {
-	err = s.documents.View(ctx, func(tx store.Tx) error {
-		t, err := people.Tickets.Get(tx, pendingHash(account))
-		if err != nil {
-			return ignoreNotFound(err)
-		}
-		var p pending
-		if err := json.Unmarshal(t.Data, &p); err != nil {
-			return fmt.Errorf("%w: the rooms of a new account: %w", store.ErrDamaged, err)
-		}
-		rooms = p.Rooms
-		return nil
-	})
-	return rooms, err
-}
-
-// RoomsJoined records that a new account has joined its rooms.
-func (s *Service) RoomsJoined(ctx context.Context, account string) error {
-	return s.documents.Update(ctx, func(tx store.Tx) error {
-		return people.Tickets.Delete(tx, pendingHash(account))
-	})
 }

@@ -220,3 +220,20 @@ func wantCode(t testing.TB, what string, got error, code string) {
 		t.Errorf("%s: %v, want %s", what, got, code)
 	}
 }
+
+// pendingRooms returns the rooms that a new account is still to join.
+func (w *world) pendingRooms(ctx context.Context, account string) (rooms []string, err error) {
+	err = w.documents.View(ctx, func(tx store.Tx) error {
+		task, _, err := people.Tasks.Find(tx, account, people.TaskJoin)
+		rooms = append(task.Rooms, task.Invited...)
+		return err
+	})
+	return rooms, err
+}
+
+// roomsJoined ends that task.
+func (w *world) roomsJoined(ctx context.Context, account string) error {
+	return w.documents.Update(ctx, func(tx store.Tx) error {
+		return people.Tasks.Delete(tx, account, string(people.TaskJoin))
+	})
+}

@@ -40,6 +40,11 @@ var rules = map[string]rule{
 		nil,
 		"the SDK must work without the server",
 	},
+	"kaban/client/device": {
+		[]string{"kaban/client", "kaban/wire"},
+		nil,
+		"the one part of the SDK that speaks HTTP knows no more of a client than its secrets",
+	},
 	"kaban/internal/idpool": {
 		[]string{"kaban"},
 		nil,
@@ -56,7 +61,7 @@ var rules = map[string]rule{
 		"the schema beside the logs does not know its users",
 	},
 	"kaban/internal/account": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/people", "kaban/internal/store"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/store"},
 		[]string{"golang.org/x/crypto", "golang.org/x/text", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
 		"a sign-in does not depend on its front end",
 	},
@@ -127,7 +132,7 @@ var rules = map[string]rule{
 		"front ends with the same frames share how entries become frames",
 	},
 	"kaban/internal/refusal": {
-		[]string{"kaban/wire", "kaban/internal/account", "kaban/internal/chat"},
+		[]string{"kaban/wire", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/limit"},
 		nil,
 		"all front ends share it, so it knows none",
 	},
@@ -137,13 +142,13 @@ var rules = map[string]rule{
 		"the connection engine knows no protocol, no names and no store",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/people", "kaban/internal/refusal"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/limit", "kaban/internal/people", "kaban/internal/peer", "kaban/internal/refusal"},
 		[]string{"github.com/gobwas/ws"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
@@ -156,10 +161,15 @@ var rules = map[string]rule{
 		[]string{"github.com/evanw/esbuild", "github.com/andybalholm/brotli"},
 		"a separate module: the server does not depend on the page's build tools",
 	},
-	"kaban/internal/hook": {
-		[]string{"kaban"},
+	"kaban/internal/operator": {
 		nil,
-		"storing keys does not depend on their users",
+		[]string{"golang.org/x/sys"},
+		"the way to a server does not depend on what is asked of it",
+	},
+	"kaban/internal/hook": {
+		[]string{"kaban", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store"},
+		nil,
+		"managing hooks does not depend on the front end that they use",
 	},
 	"kaban/internal/slack": {
 		[]string{"kaban/internal/markup"},
@@ -175,6 +185,11 @@ var rules = map[string]rule{
 		nil,
 		[]string{"github.com/pelletier/go-toml"},
 		"reading a file does not depend on its purpose",
+	},
+	"kaban/internal/credentials": {
+		[]string{"kaban/wire"},
+		[]string{"github.com/pelletier/go-toml"},
+		"keeping a secret does not depend on its use",
 	},
 	"kaban/internal/display": {
 		nil, nil,
@@ -244,13 +259,13 @@ var bans = map[string]struct {
 	why    string
 }{
 	// These packages use JSON that is not a frame: results of the load generator,
-	// problem details, hooks, Slack's messages, the OpenAPI document, exports, documents
-	// and the rows of the journal.
-	"encoding/json": {[]string{"kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest"}, "it silently accepts bad frames; only package wire parses frames"},
+	// problem details, hooks, Slack's messages, the OpenAPI document, exports, the device
+	// grant, documents and the rows of the journal.
+	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/web", "kaban/internal/web/page"}, "HTTP has one front end; account is a client of its OpenID provider only"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

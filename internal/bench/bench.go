@@ -58,6 +58,9 @@ type Options struct {
 	Remote    bool   `json:"-"`                   // allow servers on other machines
 	Raw       bool   `json:"raw,omitempty"`
 	PID       int    `json:"-"` // of the server, on this machine; 0 if unknown
+	// Tokens are those of accounts. Connections sign in with them in turn; without any
+	// they are visitors.
+	Tokens []string `json:"-"`
 
 	Rooms    int           `json:"rooms,omitempty"`
 	Members  int           `json:"members,omitempty"` // of each room
@@ -161,6 +164,10 @@ func (o *Options) check(w Workload) error {
 		return optionf("--rate must be above 0 and at most %d messages a second, not %g", MaxRate, o.Rate)
 	case o.PID < 0:
 		return optionf("--pid must be a process id, not %d", o.PID)
+	case o.Raw && len(o.Tokens) > 0:
+		return optionf("raw lines do not support accounts")
+	case len(o.Tokens) > 0 && len(o.Tokens) < max(o.Members, o.Senders) && w != Idle && w != Join:
+		return optionf("%d tokens are too few: in a room every member that sends needs an account of its own", len(o.Tokens))
 	case o.Raw && (w == Join || w == Durable):
 		return optionf("raw lines do not support %s", w)
 	}

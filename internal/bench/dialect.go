@@ -30,7 +30,8 @@ const headSize = 24
 // identity is the name of a connection, in plain ASCII without escapes.
 type identity struct {
 	name, room string
-	number     int // in the run
+	number     int    // in the run
+	token      string // of an account; a visitor has none
 }
 
 // dialect is the part of a protocol that the load generator needs. The line of a
@@ -87,8 +88,14 @@ func (kabanLines) greets() bool { return true }
 func (kabanLines) echoes() bool { return false }
 
 func (kabanLines) appendHello(dst []byte, who *identity) []byte {
-	dst = append(dst, `{"type":"hello","version":1,"username":"`...)
-	dst = append(dst, who.name...)
+	dst = append(dst, `{"type":"hello","version":1,"`...)
+	if who.token != "" {
+		dst = append(dst, `token":"`...)
+		dst = append(dst, who.token...)
+	} else {
+		dst = append(dst, `username":"`...)
+		dst = append(dst, who.name...)
+	}
 	return append(dst, "\"}\n"...)
 }
 

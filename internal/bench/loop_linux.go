@@ -183,6 +183,9 @@ func (l *loop) add(r *room, name string) *conn {
 	c := &conn{loop: l, room: r, fd: -1, stage: stageClosed}
 	c.number = l.serial
 	c.name, c.identity.room = fmt.Sprintf("bench-%s-%d", l.run, l.serial), name
+	if n := len(l.Tokens); n > 0 {
+		c.token = l.Tokens[l.serial%n]
+	}
 	l.serial++
 	l.conns = append(l.conns, c)
 	if r != nil {

@@ -108,7 +108,7 @@ func (d *deed) decide(tx store.Tx) error {
 		return err
 	}
 	if !a.Subject.IsZero() {
-		if d.target, d.visitor, err = u.target(tx, &s, a.Subject); err != nil {
+		if d.target, d.visitor, err = u.target(tx, &s, a.Room, a.Subject); err != nil {
 			return err
 		}
 		s.Target.NewRoomRole = a.Role
@@ -127,14 +127,26 @@ func (d *deed) decide(tx store.Tx) error {
 				return err
 			}
 		}
-		if err := refusalOf(access.Can(action, s.Facts), action); err != nil {
+		if err := d.refusal(action, &s); err != nil {
 			return err
 		}
 	}
-	if err := d.apply(tx, &s); err != nil {
+	// What changes nobody's rights must not have everybody's decided anew.
+	changed, err := d.apply(tx, &s)
+	if err != nil || !changed {
 		return err
 	}
 	return tx.Bump(a.Room)
+}
+
+// refusal returns why an action is not allowed. In a room that the user knows of, it is
+// the person that there is not.
+func (d *deed) refusal(action access.Action, s *scene) error {
+	err := refusalOf(access.Can(action, s.Facts), action)
+	if errors.Is(err, ErrNotFound) && !d.act.Subject.IsZero() && access.Can(access.Know, s.Facts) == access.Allowed {
+		return ErrNobody
+	}
+	return err
 }
 
 func needsOtherOp(a access.Action) bool {
@@ -169,37 +181,37 @@ func (a *Act) actions(s *scene) (all []access.Action) {
 	return all
 }
 
-// apply changes the documents.
-func (d *deed) apply(tx store.Tx, s *scene) error {
+// apply changes the documents. It reports whether anybody's rights have changed.
+func (d *deed) apply(tx store.Tx, s *scene) (changed bool, err error) {
 	a := &d.act
 	switch a.Action {
 	case access.SetTopic:
 		s.room.Topic = a.Topic
-		return people.Rooms.Put(tx, &s.room)
+		return false, people.Rooms.Put(tx, &s.room)
 	case access.Invite:
 		return d.invite(tx, s)
 	case access.Kick:
-		return people.Leave(tx, &s.room, d.target.ID)
+		return true, people.Leave(tx, &s.room, d.target.ID)
 	case access.Ban, access.Mute:
-		return d.restrict(tx, s)
+		return true, d.restrict(tx, s)
 	case access.Unban, access.Unmute:
-		return d.lift(tx, s)
+		return true, d.lift(tx, s)
 	case access.SetRoomRole, access.Appoint:
 		return d.setRole(tx, s)
 	}
 	return d.set(tx, s)
 }
 
-func (d *deed) invite(tx store.Tx, s *scene) error {
+func (d *deed) invite(tx store.Tx, s *scene) (changed bool, err error) {
 	_, in, err := people.Members.Find(tx, s.room.Key, d.target.ID)
 	if err != nil || in {
-		return err
+		return false, err
 	}
 	from, err := firstVisible(tx, &s.room, d.act.Room)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return people.Enter(tx, &s.room, &people.Member{
+	return true, people.Enter(tx, &s.room, &people.Member{
 		Room: s.room.Key, Account: d.target.ID, Role: kaban.RoomRoleMember, From: from, Since: d.user.chat.now(),
 		Group: d.act.group,
 	})
@@ -311,30 +323,30 @@ func (d *deed) isMeantByOthers(tx store.Tx, network *people.Restriction) (bool, 
 	return false, nil
 }
 
-func (d *deed) setRole(tx store.Tx, s *scene) error {
+func (d *deed) setRole(tx store.Tx, s *scene) (changed bool, err error) {
 	if d.visitor {
-		return nil // a visitor's role cannot be any other
+		return false, nil // a visitor's role cannot be any other
 	}
 	m, err := people.Members.Get(tx, s.room.Key, d.target.ID)
-	if err != nil {
-		return err
+	if err != nil || m.Role == d.act.Role {
+		return false, err
 	}
 	m.Role = d.act.Role
 	if err := people.Members.Put(tx, &m); err != nil || !d.appoints {
-		return err
+		return true, err
 	}
-	return d.auditAppointment(tx)
+	return true, d.auditAppointment(tx)
 }
 
-func (d *deed) set(tx store.Tx, s *scene) error {
-	c := &d.act.Change
+func (d *deed) set(tx store.Tx, s *scene) (changed bool, err error) {
+	c, before := &d.act.Change, s.room
 	if c.Kind != 0 && c.Kind != s.room.Kind {
 		s.room.Kind, d.private = c.Kind, true
 	}
 	if c.Flags != nil {
 		flags, err := kaban.ParseRoomFlags(*c.Flags)
 		if err != nil {
-			return err
+			return false, err
 		}
 		s.room.Flags = flags&^kaban.FlagArchived | s.room.Flags&kaban.FlagArchived
 	}
@@ -347,7 +359,7 @@ func (d *deed) set(tx store.Tx, s *scene) error {
 			s.room.Flags |= kaban.FlagArchived
 		}
 	}
-	return people.Rooms.Put(tx, &s.room)
+	return s.room.Kind != before.Kind || s.room.Flags != before.Flags || s.room.History != before.History, people.Rooms.Put(tx, &s.room)
 }
 
 // stored runs once the entry is durable and before anybody is given it.

@@ -62,6 +62,11 @@ type (
 var (
 	// ErrNotFound says that there is no such room, as far as the identity may know.
 	ErrNotFound = dispatch.ErrNotFound
+	// ErrNoDirect is the ErrNotFound of a direct room, which nobody makes by joining.
+	ErrNoDirect = fmt.Errorf("no direct room: %w", ErrNotFound)
+	// ErrNobody is the ErrNotFound that says that there is no such person, as far as the
+	// identity may know.
+	ErrNobody = fmt.Errorf("no such person: %w", ErrNotFound)
 	// ErrNotJoined says that only members of the room may do this.
 	ErrNotJoined = errors.New("not in the room")
 	// ErrForbidden says that the identity may not do this.
@@ -131,6 +136,7 @@ type Chat struct {
 	names      session.Registry
 	news       news
 	reloading  sync.Mutex
+	tasksLeft  atomic.Bool // some have failed
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	newRooms   *newRooms
@@ -139,7 +145,8 @@ type Chat struct {
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
-// call. It reads the settings and the kinds of all rooms.
+// call. It reads the settings and the kinds of all rooms, and finishes what changes of
+// accounts have left to be done in rooms.
 func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, error) {
 	if options.MaxContent <= 0 {
 		options.MaxContent = kaban.DefaultMaxContent
@@ -157,6 +164,9 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetJudge(c.judge)
 	d.SetOnDirect(c.grew)
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
+	if err := c.runAllTasks(ctx); err != nil {
+		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
+	}
 	return c, nil
 }
 
@@ -274,6 +284,14 @@ func (c *Chat) Counts() Counts {
 		Sessions: n.sessions.Load(), Joins: n.joins.Load(), Watches: n.watches.Load(), Sends: n.sends.Load(),
 		Posts: n.posts.Load(), Pages: n.pages.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
 	}
+}
+
+// missing returns an error about a room as it is if the room is a direct one.
+func missing(name kaban.RoomName, err error) error {
+	if name.IsDirect() && errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNobody) {
+		return ErrNoDirect
+	}
+	return err
 }
 
 // refusalOf returns the error that says a verdict, nil if it allows.

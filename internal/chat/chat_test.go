@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -260,7 +261,18 @@ func TestAPostBorrowsAName(t *testing.T) {
 		t.Errorf("a name in use: %v", err)
 	}
 	builds := storetest.RoomName(t, "Builds")
-	receipt, room, err := c.Hook("h", ci, builds).Post(t.Context(), builds, id("1"), "x")
+	hook := func(id, room string) Hook {
+		kept := people.Hook{Hash: "hash-" + id, ID: id, Room: room, Username: "hook"}
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return people.Hooks.Put(tx, &kept) }); err != nil {
+			t.Fatal(err)
+		}
+		h, err := NewHook(&kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	receipt, room, err := c.Hook(hook("h", "Builds"), ci).Post(t.Context(), builds, id("1"), "x")
 	if err != nil || receipt.Seq != 1 || room.String() != "builds" {
 		t.Errorf("the hook: %+v in %s, %v", receipt, room, err)
 	}
@@ -268,10 +280,10 @@ func TestAPostBorrowsAName(t *testing.T) {
 		t.Errorf("the room has %+v, %v", page.Entries, err)
 	}
 	many := storetest.RoomName(t, "one-too-many")
-	if err := third(c.Hook("i", cd, many).Post(t.Context(), many, id("2"), "x")); !errors.Is(err, ErrTooManyRooms) {
+	if err := third(c.Hook(hook("i", "one-too-many"), cd).Post(t.Context(), many, id("2"), "x")); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a room too many: %v", err)
 	}
-	if err := third(c.Hook("h", ci, builds).Post(t.Context(), lobby, id("2"), "x")); !errors.Is(err, ErrNotFound) {
+	if err := third(c.Hook(hook("h", "Builds"), ci).Post(t.Context(), lobby, id("2"), "x")); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the room of another hook: %v", err)
 	}
 	c.Release(holder)
@@ -288,5 +300,6 @@ func chatOver(t testing.TB, d *dispatch.Dispatcher, options Options) *Chat {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	return c
 }

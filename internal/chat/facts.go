@@ -177,25 +177,30 @@ const maxOps = 1000
 
 // seekOtherOp notes whether a person other than the user is an op of the room.
 func (s *scene) seekOtherOp(tx store.Tx, except string) error {
-	ops, _, err := people.Members.Ops(tx, s.room.Key, maxOps)
+	other, err := hasOtherOp(tx, s.room.Key, except)
+	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
+	return err
+}
+
+// hasOtherOp reports whether an active person other than an account is an op of a room.
+func hasOtherOp(tx store.Tx, room, except string) (bool, error) {
+	ops, _, err := people.Members.Ops(tx, room, maxOps)
 	if err != nil {
-		return err
+		return false, err
 	}
-	other := false
 	for _, op := range ops {
 		if op.Account == except {
 			continue
 		}
 		account, err := people.Accounts.Get(tx, op.Account)
 		if err != nil && !errors.Is(err, people.ErrNotFound) {
-			return err
+			return false, err
 		}
-		if other = err == nil && !account.Bot && account.Status == people.StatusActive; other {
-			break
+		if err == nil && !account.Bot && account.Status == people.StatusActive {
+			return true, nil
 		}
 	}
-	s.Room = access.NewRoom(s.room.Kind, s.room.Flags, other)
-	return nil
+	return false, nil
 }
 
 // standing returns what moderation left an identity or an address in a room.
@@ -228,20 +233,13 @@ func addressSubject(at netip.Addr) (string, bool) {
 // accountIdentity returns the id of the identity of an account.
 func accountIdentity(id string) string { return kaban.Account(id, kaban.Username{}).ID() }
 
-// target reads the facts about the person that an action is done to.
-func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Account, visitor bool, err error) {
+// target reads the facts about the person that an action in a room, if any, is done to.
+func (u User) target(tx store.Tx, s *scene, room kaban.RoomName, name kaban.Username) (t people.Account, visitor bool, err error) {
 	s.Target = access.Target{Whom: access.Other, Reachable: true}
 	t, err = people.Accounts.Named(tx, name)
 	switch {
 	case errors.Is(err, people.ErrNotFound):
-		// A visitor need not be here: a ban or a mute is for the name.
-		subject := kaban.Visitor(name)
-		if visitor = true; subject.ID() == u.peer.ID() {
-			s.Target.Whom = access.Self
-		}
-		s.Target.RoomRole = kaban.RoomRoleMember
-		s.Target.Standing, err = u.chat.standing(tx, s.room.Key, subject.ID())
-		return people.Account{Username: name.String()}, true, err
+		return people.Account{Username: name.String()}, true, u.visitorTarget(tx, s, room, name)
 	case err != nil:
 		return people.Account{}, false, err
 	}
@@ -259,6 +257,9 @@ func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Accou
 	if s.Target.Standing, err = u.chat.standing(tx, s.room.Key, accountIdentity(t.ID)); err != nil {
 		return people.Account{}, false, err
 	}
+	if t.Status == people.StatusRemoved && !in && s.Target.Standing == access.Good {
+		s.Target.Whom = access.Nobody
+	}
 	if s.Who.Role == kaban.RoleGuest { // nobody else's rights depend on it
 		if s.Target.SharesRoom, err = sharesRoom(tx, u.account(), t.ID); err != nil {
 			return people.Account{}, false, err
@@ -270,6 +271,27 @@ func (u User) target(tx store.Tx, s *scene, name kaban.Username) (t people.Accou
 		return people.Account{}, false, err
 	}
 	return t, false, nil
+}
+
+// visitorTarget reads the facts about a person without an account. Visitors need not be
+// here: a ban or a mute is for the name, where visitors may come in. Where they may not,
+// nobody has the name but for what moderation left of them.
+func (u User) visitorTarget(tx store.Tx, s *scene, room kaban.RoomName, name kaban.Username) (err error) {
+	id := kaban.Visitor(name).ID()
+	if s.Target.Standing, err = u.chat.standing(tx, s.room.Key, id); err != nil {
+		return err
+	}
+	if r := u.chat.dispatcher.Peek(room); r != nil && r.Has(id) {
+		s.Target.RoomRole = kaban.RoomRoleMember
+	}
+	comes := s.room.Kind == kaban.RoomPublic && s.Server.Admission == access.Open
+	switch {
+	case id == u.peer.ID():
+		s.Target.Whom = access.Self
+	case s.Target.RoomRole == 0 && s.Target.Standing == access.Good && !comes:
+		s.Target.Whom = access.Nobody
+	}
+	return nil
 }
 
 // sharesRoom reports whether two accounts are in a room together.

@@ -95,47 +95,59 @@ func (u User) Me(ctx context.Context, after string, limit int) (me Me, err error
 	if u.account() == "" {
 		return Me{}, u.chat.count(ErrAuthRequired)
 	}
-	if name, err := kaban.ParseAnyRoom(after); err == nil {
-		after = name.Key()
-	}
 	limit = limitOr(limit, defaultNames)
+	for more := true; more && len(me.Rooms) <= limit; {
+		var states []RoomState
+		states, after, more, err = u.statesAfter(ctx, &me, after, limit+1-len(me.Rooms))
+		if err != nil {
+			return Me{}, u.chat.count(err)
+		}
+		me.Rooms = append(me.Rooms, states...)
+	}
+	if me.More = len(me.Rooms) > limit; me.More {
+		me.Rooms = me.Rooms[:limit]
+	}
+	for i := range me.Rooms {
+		if err := u.addUnread(ctx, &me.Rooms[i]); err != nil {
+			return Me{}, u.chat.count(err)
+		}
+	}
+	return me, nil
+}
+
+// statesAfter returns the states of the next memberships after a name, up to limit, the
+// last of their names, and whether there are more. There are fewer states than
+// memberships if the credential does not reach a room, or the account has hidden it. It
+// also reads the account.
+func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) (states []RoomState, last string, more bool, err error) {
 	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-		me = Me{}
+		states, last = nil, after
 		if me.Account, err = people.Accounts.Get(tx, u.account()); err != nil {
 			return err
 		}
-		for len(me.Rooms) < limit { // what the credential does not reach leaves gaps in a page
-			members, more, err := people.Members.Of(tx, u.account(), after, limit-len(me.Rooms))
+		var members []people.Member
+		if members, more, err = people.Members.Of(tx, u.account(), after, limit); err != nil {
+			return err
+		}
+		for i := range members {
+			last = members[i].Name
+			if reach(u.credential, members[i].Room) == access.ReachElsewhere {
+				continue
+			}
+			state, err := u.stateIn(tx, &members[i])
 			if err != nil {
 				return err
 			}
-			for i := range members {
-				after = members[i].Room
-				if reach(u.credential, members[i].Room) == access.ReachElsewhere {
-					continue
-				}
-				state, err := u.stateIn(tx, &members[i])
-				if err != nil {
-					return err
-				}
-				me.Rooms = append(me.Rooms, state)
-			}
-			if me.More = more; !more {
-				break
-			}
+			states = append(states, state)
 		}
 		return nil
 	})
-	if err != nil {
-		return Me{}, u.chat.count(err)
-	}
-	for i := range me.Rooms {
-		if err := u.chat.count(u.chat.addHead(ctx, &me.Rooms[i])); err != nil {
-			return Me{}, err
+	for i := range states {
+		if err == nil {
+			err = u.chat.addHead(ctx, &states[i])
 		}
 	}
-	me.Rooms = slices.DeleteFunc(me.Rooms, func(s RoomState) bool { return s.isHidden() })
-	return me, nil
+	return slices.DeleteFunc(states, func(s RoomState) bool { return s.isHidden() }), last, more, err
 }
 
 // errElsewhere says that the credential has nothing to do with a room.
@@ -156,7 +168,9 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		return err
 	})
 	if err == nil && in {
-		err = u.chat.addHead(ctx, &state)
+		if err = u.chat.addHead(ctx, &state); err == nil {
+			err = u.addUnread(ctx, &state)
+		}
 	}
 	return state, in && !state.isHidden(), u.chat.count(err)
 }
@@ -200,15 +214,28 @@ func (u User) title(tx store.Tx, accounts []string) (string, error) {
 	return strings.Join(names, ", "), nil
 }
 
-// addHead adds what the log says.
+// addHead adds the head of the log.
 func (c *Chat) addHead(ctx context.Context, s *RoomState) error {
 	state, err := c.dispatcher.Room(ctx, s.Room)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	s.Head = state.Head
-	s.Unread = s.Head - min(s.Head, s.Read)
 	return nil
+}
+
+// maxOwn is how many of the newest entries of a room are looked through for those of
+// the account itself, which are not unread.
+const maxOwn = 1000
+
+// addUnread adds how many entries the account has not read.
+func (u User) addUnread(ctx context.Context, s *RoomState) error {
+	if s.Head <= s.Read {
+		return nil
+	}
+	own, err := u.chat.dispatcher.CountBy(ctx, s.Room, u.peer.ID(), store.Page{After: s.Read, Before: s.Head + 1, Limit: maxOwn})
+	s.Unread = s.Head - s.Read - min(uint64(own), s.Head-s.Read)
+	return err
 }
 
 // Person is a member of a room.

@@ -210,8 +210,12 @@ func TestAPrivateRoom(t *testing.T) {
 			want(t, name+" reads", err, wantErr)
 			_, _, err = u.Watch(t.Context(), reader{}, plain{}, storetest.RoomName(t, "den"), Start{})
 			want(t, name+" watches", err, wantErr)
-			if rooms, _ := u.Rooms("", 0); len(rooms) != 1 {
-				t.Errorf("%s lists %v", name, rooms)
+			listed := 1 // the lobby
+			if name == "account:id-gus" {
+				listed = 0 // a guest sees what it is in
+			}
+			if rooms, _, err := u.Rooms(t.Context(), "", 0); len(rooms) != listed || err != nil {
+				t.Errorf("%s lists %v, %v", name, rooms, err)
 			}
 		}
 		_, err = w.follow(bob, "den", 0)
@@ -406,7 +410,7 @@ func TestARoomBecomesPrivate(t *testing.T) {
 	if got, why := w.drain(bob); why != "" || len(got) != 2 {
 		t.Errorf("bob gets %q, %q", got, why)
 	}
-	if rooms, _ := w.user("cat").Rooms("", 0); len(rooms) != 1 {
+	if rooms, _, _ := w.user("cat").Rooms(t.Context(), "", 0); len(rooms) != 1 {
 		t.Errorf("listed: %v", rooms)
 	}
 }
@@ -444,7 +448,7 @@ func TestParting(t *testing.T) {
 		want(t, "ann joins", err, nil)
 		want(t, "ann speaks", w.say(w.user("ann"), hers, "still there?"), nil)
 		me, err := bob.Me(t.Context(), "", 0)
-		if err != nil || len(me.Rooms) != 1 || me.Rooms[0].Title != "ann" || me.Rooms[0].Unread != 2 {
+		if err != nil || len(me.Rooms) != 1 || me.Rooms[0].Title != "ann" || me.Rooms[0].Unread != 1 { // bob made it
 			t.Errorf("bob's rooms then: %+v, %v", me, err)
 		}
 	})
@@ -902,7 +906,7 @@ func TestNothingIsDecidedByNobody(t *testing.T) {
 	for _, a := range []Act{public, w.to("bob", access.Invite), {Action: access.SetTopic, Topic: "x"}} {
 		want(t, "in an unknown room", w.do("olga", "nowhere", a), ErrNotFound)
 	}
-	if rooms, _ := w.user("olga").Rooms("", 0); len(rooms) != 1 {
+	if rooms, _, _ := w.user("olga").Rooms(t.Context(), "", 0); len(rooms) != 1 {
 		t.Errorf("listed: %v", rooms)
 	}
 }
@@ -951,7 +955,7 @@ func TestNamesOfPrivateRooms(t *testing.T) {
 					return
 				default:
 				}
-				if rooms, _ := w.user("bob").Rooms("", 0); len(rooms) != 1 {
+				if rooms, _, _ := w.user("bob").Rooms(t.Context(), "", 0); len(rooms) != 1 {
 					select {
 					case listed <- fmt.Sprint(rooms):
 					default:

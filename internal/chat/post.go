@@ -11,15 +11,6 @@ import (
 	"kaban/internal/store"
 )
 
-// Hook returns what an incoming webhook may do, which is a member of one room, under
-// the name of one message.
-func (c *Chat) Hook(id string, name kaban.Username, room kaban.RoomName) User {
-	return User{
-		chat: c, peer: &kaban.Peer{Identity: kaban.Hook(id, name)},
-		credential: &Credential{ID: id, Rooms: []string{room.Key()}},
-	}
-}
-
 // Post stores one message of a user without a connection, which does not join for it.
 // A visitor's name is borrowed until the message is stored or refused. A hook may make
 // its room. Post returns when the message is stored and published, with the name of its
@@ -89,6 +80,11 @@ func (u User) mayPost(tx store.Tx, room kaban.RoomName, exists bool) error {
 	s, err := u.scene(tx, room, exists, u.isHook())
 	if err != nil {
 		return err
+	}
+	if u.isHook() {
+		if s.Membership.Role, err = u.hookRole(tx); err != nil {
+			return err
+		}
 	}
 	if s.room.Kind == kaban.RoomDirect && u.account() != "" {
 		if s.Target.Reachable, err = u.reaches(tx, &s.room); err != nil {

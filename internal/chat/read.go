@@ -63,12 +63,6 @@ func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (result
 	return result, nil
 }
 
-// Rooms returns up to limit public rooms (0 is 500) whose names sort after a name, and
-// whether there are more.
-func (u User) Rooms(after string, limit int) (rooms []Room, more bool) {
-	return u.chat.dispatcher.Rooms(after, limitOr(limit, defaultNames))
-}
-
 // Room returns the state of a room. It may block while the store is asked. It
 // returns ErrNotFound.
 func (u User) Room(ctx context.Context, name kaban.RoomName) (Room, error) {

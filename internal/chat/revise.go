@@ -78,7 +78,8 @@ func (c *Chat) SettingChanged(string) {
 
 // AccountChanged has all rights decided anew after an account was made, or after its
 // name, role or status has changed, or the owner of a bot. It ends the subscriptions
-// that the account and its bots may not have any more.
+// that the account and its bots may not have any more, and does the tasks for it. It
+// blocks until what they do is stored.
 func (c *Chat) AccountChanged(id string) {
 	_ = c.Reload(context.Background())
 	accounts := []string{id}
@@ -104,6 +105,14 @@ func (c *Chat) AccountChanged(id string) {
 			account, _ := kaban.AuthorOf(p.ID())
 			return account != "" && slices.Contains(accounts, account)
 		})
+	}
+	if c.tasksLeft.Load() {
+		err = c.runAllTasks(context.Background())
+	} else {
+		c.runTasks(context.Background(), id)
+	}
+	if err != nil {
+		c.tasksLeft.Store(true)
 	}
 }
 

@@ -34,9 +34,12 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 		action = access.CreatePrivate
 	}
 	change := people.RoomChange{Change: people.ChangeCreated, Kind: with.Kind}
-	if with.Flags != 0 {
-		flags := with.Flags.Texts()
+	if flags := (with.Flags &^ kaban.FlagArchived).Texts(); len(flags) > 0 {
 		change.Flags = &flags
+	}
+	if with.Flags.Has(kaban.FlagArchived) {
+		archived := true
+		change.Archived = &archived
 	}
 	giveBack, err := u.takeRoom(name)
 	if err != nil {
@@ -58,7 +61,7 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 			return ErrRoomTaken
 		}
 		room := people.Room{
-			Key: name.Key(), Name: name.String(), Kind: with.Kind, Flags: with.Flags &^ kaban.FlagArchived,
+			Key: name.Key(), Name: name.String(), Kind: with.Kind, Flags: with.Flags,
 			Topic: with.Topic, Creator: u.account(), Created: u.chat.now(),
 		}
 		if u.account() == "" { // a visitor is a member by its connection
@@ -146,7 +149,7 @@ func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people
 	}
 	for _, other := range others {
 		with := s
-		person, _, err := u.target(tx, &with, other)
+		person, _, err := u.target(tx, &with, kaban.RoomName{}, other)
 		if err != nil {
 			return nil, people.Room{}, err
 		}
@@ -156,7 +159,9 @@ func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people
 		if person.ID == "" {
 			with.Target.Whom = access.Nobody
 		}
-		if err := refusalOf(access.Can(access.OpenDirect, with.Facts), access.OpenDirect); err != nil {
+		if err := refusalOf(access.Can(access.OpenDirect, with.Facts), access.OpenDirect); errors.Is(err, ErrNotFound) {
+			return nil, people.Room{}, ErrNobody
+		} else if err != nil {
 			return nil, people.Room{}, err
 		}
 		if !slices.Contains(accounts, person.ID) {
@@ -212,11 +217,12 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 // Commit stores a send without a subscription in a room that there is. It blocks until
 // the entry is stored, or refused with the receipt's error. It returns ErrNotFound.
 func (u User) Commit(ctx context.Context, send Send) (Receipt, error) {
-	if _, err := u.chat.dispatcher.Lookup(ctx, send.Draft.Room); err != nil {
-		return Receipt{}, u.chat.count(err)
+	room := send.Draft.Room
+	if _, err := u.chat.dispatcher.Lookup(ctx, room); err != nil {
+		return Receipt{}, u.chat.count(missing(room, err))
 	}
 	receipt, err := u.chat.dispatcher.Post(ctx, send, func() {})
-	return receipt, u.chat.count(err)
+	return receipt, u.chat.count(missing(room, err))
 }
 
 // roomExists reports whether there is a room, with entries or without.
@@ -362,5 +368,5 @@ func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *peop
 	if err == nil && changed {
 		u.chat.tell(u.account(), name)
 	}
-	return u.chat.count(err)
+	return u.chat.count(missing(name, err))
 }

@@ -18,6 +18,7 @@ type User struct {
 	chat       *Chat
 	peer       *kaban.Peer         // never nil; shared with the session
 	credential *session.Credential // nil without an account
+	hook       string              // the hash of the key of a hook
 	operator   bool                // a command in the data directory
 	grants     bool                // with operator: the settings of single sign-on act, with the rights of an op
 }
@@ -112,7 +113,7 @@ func (u User) rule(ctx context.Context, action access.Action, name kaban.RoomNam
 		}
 		return refusalOf(access.Can(action, r.Facts), action)
 	})
-	return r, u.chat.count(err)
+	return r, u.chat.count(missing(name, err))
 }
 
 // lookUp returns a room if the identity, which is not in it by this connection, may do
@@ -130,7 +131,7 @@ func (u User) lookUp(ctx context.Context, action access.Action, name kaban.RoomN
 	}
 	found, err := u.rule(ctx, action, name, r != nil)
 	if err == nil && r == nil {
-		err = ErrNotFound
+		err = missing(name, ErrNotFound)
 	}
 	return r, found, err
 }

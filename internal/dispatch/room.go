@@ -56,6 +56,20 @@ func (r *Room) Name() kaban.RoomName { return r.name }
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
 
+// Has reports whether an identity has a subscription as a member.
+func (r *Room) Has(identity string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.audiences {
+		for _, s := range a.members {
+			if s.counted && s.user.ID() == identity {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Members returns the number of members.
 func (r *Room) Members() int {
 	r.mu.Lock()

@@ -201,6 +201,12 @@ func (d *Dispatcher) Room(ctx context.Context, name kaban.RoomName) (RoomInfo, e
 	return r.info(), nil
 }
 
+// CountBy counts the entries of a room by an author; see store.Store. It may block
+// while the store is asked.
+func (d *Dispatcher) CountBy(ctx context.Context, name kaban.RoomName, author string, page store.Page) (int, error) {
+	return d.store.CountBy(ctx, name, author, page)
+}
+
 // stored asks the store for the state of a room. It adds a room that this
 // dispatcher does not know if the store has it; if it has not, the room is nil.
 func (d *Dispatcher) stored(ctx context.Context, name kaban.RoomName) (*Room, store.Room, error) {

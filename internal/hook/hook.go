@@ -1,228 +1,122 @@
-// Package hook stores the keys of incoming webhooks. The holder of a key may post
-// to one room, and do nothing else.
+// Package hook manages incoming webhooks. The holder of a hook's key may post to one
+// room, and do nothing else; see chat.Chat.Hook.
 //
-// Each hook is a small file in a subdirectory of the data directory, named by the
-// SHA-256 of its key. The key itself is not stored. Another process can add and
-// remove hooks while the server runs, without a lock and without notifying it: the
-// server looks for the file when a key is used.
+// A hook is a document. Adding or removing one is one transaction with its row of the
+// audit and the entry that its room's members see, so that a removed key stops working
+// at once, and nothing needs to be notified.
+//
+// Older versions kept each hook as a file; Import moves those into the database.
 package hook
 
 import (
-	"bytes"
+	"cmp"
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"kaban"
+	"kaban/internal/account"
+	"kaban/internal/chat"
+	"kaban/internal/people"
+	"kaban/internal/session"
+	"kaban/internal/store"
 )
 
 // Errors of this package.
 var (
 	// ErrNotFound means that the hook does not exist.
-	ErrNotFound = errors.New("no such hook")
+	ErrNotFound = errors.New("there is no such hook")
 	// ErrAmbiguous means that the ids of several hooks have the given prefix.
-	ErrAmbiguous = errors.New("several hooks have ids with this prefix")
+	ErrAmbiguous = errors.New("the ids of several hooks begin like this")
 )
 
-const (
-	directory = "hooks" // in the data directory
-	extension = ".json"
-	// idLength is the number of digits of the hash in an ID.
-	idLength = 12
-	// maxKey is the length of the longest key that Find accepts, in bytes.
-	maxKey = 128
-	// maxFile is the size of the largest file that is read, in bytes. A hook needs
-	// much less.
-	maxFile = 4096
-)
+// idLength is the number of digits of the hash that are the id. It is not a secret:
+// the key has more random bits than the id shows of its hash.
+const idLength = 12
 
-// Hook is the permission to post to a room.
-type Hook struct {
-	// ID identifies the hook to its operator. It is not a secret.
-	ID string
-	// Room is the room of its messages.
-	Room kaban.RoomName
-	// Username is the author of messages that do not name one.
+// Service manages the hooks of a server. All methods are safe for concurrent use.
+type Service struct {
+	accounts *account.Service
+	chat     *chat.Chat
+}
+
+// New returns the hooks of a server.
+func New(accounts *account.Service, c *chat.Chat) *Service { return &Service{accounts, c} }
+
+// NewHook describes a hook to be made.
+type NewHook struct {
+	Room kaban.RoomName // it is made if there is none
+	// Username is the author of messages that name no other; the zero value is
+	// "webhook".
 	Username kaban.Username
-	// Created is the time of Add, in UTC.
-	Created time.Time
-
-	path string
+	// Speaker is set if the hook also posts where only ops and speakers do.
+	Speaker bool
 }
 
-// file is the file format of a hook.
-type file struct {
-	Room     string    `json:"room"`
-	Username string    `json:"username"`
-	Created  time.Time `json:"created"`
-	// Sum is the checksum of the other fields and the file's name. Without it a
-	// flipped bit could make a hook post to another room. Older files have none.
-	Sum *uint32 `json:"sum,omitempty"`
-}
+// defaultUsername is the username of a hook that has no other.
+const defaultUsername = "webhook"
 
-// sum returns the checksum for a file name.
-func (f *file) sum(name string) uint32 {
-	return crc32.Checksum(fmt.Appendf(nil, "%s\n%s\n%s\n%d", name, f.Room, f.Username, f.Created.Unix()), crc32.MakeTable(crc32.Castagnoli))
-}
-
-// Dir is the set of hooks in a data directory, which need not exist. All methods
-// are safe for concurrent use, including by several processes.
-type Dir struct{ path string }
-
-// Open returns the hooks of a data directory.
-func Open(data string) Dir { return Dir{filepath.Join(data, directory)} }
-
-// Add creates a hook and returns its key of 130 random bits, which cannot be
-// recovered later. The data directory must exist.
-func (d Dir) Add(room kaban.RoomName, username kaban.Username) (key string, h Hook, err error) {
-	if err := os.Mkdir(d.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", Hook{}, fmt.Errorf("create the directory of hooks: %w", err)
+// Add makes a hook by an admin, and returns its key of 130 random bits, which cannot be
+// had again. Errors are those of account.Service.KeepHook and chat.Chat.EnterHook, and
+// session.ErrReserved.
+func (s *Service) Add(ctx context.Context, by account.Actor, n NewHook) (key string, h people.Hook, err error) {
+	if n.Room.IsDirect() {
+		return "", h, chat.ErrForbidden
+	}
+	if n.Username.IsZero() {
+		if n.Username, err = kaban.ParseUsername(defaultUsername); err != nil {
+			return "", h, err
+		}
+	}
+	if kaban.IsReserved(n.Username) {
+		return "", h, session.ErrReserved
 	}
 	key = rand.Text()
-	f := file{Room: room.String(), Username: username.String(), Created: time.Now().UTC().Truncate(time.Second)}
-	path := d.pathOf(key)
-	f.Sum = new(f.sum(filepath.Base(path)))
-	if err := write(path, f); err != nil {
-		return "", Hook{}, fmt.Errorf("store the hook: %w", err)
+	hash := chat.HashHookKey(key)
+	h = people.Hook{
+		Hash: hash, ID: hash[:idLength], Room: n.Room.String(), Username: n.Username.String(), Speaker: n.Speaker,
 	}
-	h, err = read(path)
-	return key, h, err
+	err = s.chat.EnterHook(ctx, &h, func(tx store.Tx) error { return s.accounts.KeepHook(tx, by, &h) })
+	if err != nil {
+		return "", people.Hook{}, fmt.Errorf("add a hook: %w", err)
+	}
+	return key, h, nil
 }
 
-// write writes a file atomically.
-func write(path string, f file) error {
-	text, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-") // with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(append(text, '\n'))
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temporary.Name()))
-	}
-	return nil
+// List returns all hooks, the oldest first, to an admin.
+func (s *Service) List(ctx context.Context, by account.Actor) ([]people.Hook, error) {
+	hooks, err := s.accounts.Hooks(ctx, by)
+	slices.SortFunc(hooks, func(a, b people.Hook) int {
+		return cmp.Or(cmp.Compare(a.Created, b.Created), strings.Compare(a.ID, b.ID))
+	})
+	return hooks, err
 }
 
-// Find returns the hook with a key, or ErrNotFound.
-func (d Dir) Find(key string) (Hook, error) {
-	if key == "" || len(key) > maxKey {
-		return Hook{}, ErrNotFound
-	}
-	h, err := read(d.pathOf(key))
-	if errors.Is(err, fs.ErrNotExist) {
-		return Hook{}, ErrNotFound
-	}
-	return h, err
-}
-
-// List returns all hooks, oldest first.
-func (d Dir) List() ([]Hook, error) {
-	entries, err := os.ReadDir(d.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+// Remove removes the hook whose id begins with a text, by an admin. Its key stops
+// working at once. It may return ErrNotFound and ErrAmbiguous.
+func (s *Service) Remove(ctx context.Context, by account.Actor, id string) (people.Hook, error) {
+	hooks, err := s.accounts.Hooks(ctx, by)
 	if err != nil {
-		return nil, fmt.Errorf("list the hooks: %w", err)
+		return people.Hook{}, err
 	}
-	var all []Hook
-	for _, entry := range entries {
-		if name := entry.Name(); strings.HasPrefix(name, ".") || filepath.Ext(name) != extension {
-			continue
-		}
-		h, err := read(filepath.Join(d.path, entry.Name()))
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed in the meantime
-		case err != nil:
-			return nil, err
-		default:
-			all = append(all, h)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b Hook) int { return a.Created.Compare(b.Created) })
-	return all, nil
-}
-
-// Remove deletes the hook whose ID begins with id. It may return ErrNotFound or
-// ErrAmbiguous.
-func (d Dir) Remove(id string) (Hook, error) {
-	all, err := d.List()
-	if err != nil {
-		return Hook{}, err
-	}
-	all = slices.DeleteFunc(all, func(h Hook) bool { return id == "" || !strings.HasPrefix(h.ID, id) })
-	switch len(all) {
+	hooks = slices.DeleteFunc(hooks, func(h people.Hook) bool { return id == "" || !strings.HasPrefix(h.ID, id) })
+	switch len(hooks) {
 	case 0:
-		return Hook{}, ErrNotFound
+		return people.Hook{}, ErrNotFound
 	case 1:
 	default:
-		return Hook{}, ErrAmbiguous
+		return people.Hook{}, ErrAmbiguous
 	}
-	if err := os.Remove(all[0].path); err != nil {
-		return Hook{}, fmt.Errorf("remove the hook: %w", err)
+	h := hooks[0]
+	err = s.chat.LeaveHook(ctx, &h, func(tx store.Tx) error { return s.accounts.DropHook(tx, by, &h) })
+	switch {
+	case errors.Is(err, account.ErrNotFound): // somebody else has just removed it
+		return people.Hook{}, ErrNotFound
+	case err != nil:
+		return people.Hook{}, fmt.Errorf("remove a hook: %w", err)
 	}
-	return all[0], nil
-}
-
-func (d Dir) pathOf(key string) string {
-	hash := sha256.Sum256([]byte(key))
-	return filepath.Join(d.path, hex.EncodeToString(hash[:])+extension)
-}
-
-// read reads one hook. It validates the file, because people may edit it.
-func read(path string) (Hook, error) {
-	text, err := readSmall(path)
-	if err != nil {
-		return Hook{}, err
-	}
-	bad := func(err error) (Hook, error) {
-		// Not %w: a MessageError would look like the fault of a client.
-		return Hook{}, fmt.Errorf("%s is damaged; remove it and add the hook again: %v", path, err)
-	}
-	var f file
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields() // such as "sun"
-	if err := decoder.Decode(&f); err != nil {
-		return bad(err)
-	}
-	if f.Sum != nil && *f.Sum != f.sum(filepath.Base(path)) {
-		return bad(errors.New("the checksum does not match; if you edited the file, remove \"sum\""))
-	}
-	h := Hook{Created: f.Created, path: path}
-	if h.Room, err = kaban.ParseRoomName(f.Room); err != nil {
-		return bad(err)
-	}
-	if h.Username, err = kaban.ParseUsername(f.Username); err != nil {
-		return bad(err)
-	}
-	h.ID = strings.TrimSuffix(filepath.Base(path), extension)
-	h.ID = h.ID[:min(idLength, len(h.ID))]
 	return h, nil
-}
-
-func readSmall(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("%s is not a hook", path)
-	}
-	return os.ReadFile(path)
 }

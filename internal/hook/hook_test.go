@@ -2,198 +2,276 @@ package hook_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
+	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"kaban"
+	"kaban/internal/account"
+	"kaban/internal/chat"
+	"kaban/internal/dispatch"
 	"kaban/internal/hook"
+	"kaban/internal/people"
+	"kaban/internal/session"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
 )
 
-func names(t *testing.T, room, username string) (kaban.RoomName, kaban.Username) {
+// place is a server with hooks.
+type place struct {
+	*testing.T
+	store    store.Store
+	chat     *chat.Chat
+	accounts *account.Service
+	hooks    *hook.Service
+	posts    int
+}
+
+func newPlace(t *testing.T) *place {
 	t.Helper()
-	r, err := kaban.ParseRoomName(room)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := kaban.ParseUsername(username)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r, u
+	kept := memory.New(0)
+	d, err := dispatch.New(t.Context(), kept, dispatch.Options{})
+	must(t, err)
+	t.Cleanup(d.Close)
+	c, err := chat.New(t.Context(), d, chat.Options{})
+	must(t, err)
+	accounts := account.New(kept, account.Options{OnChanged: c.AccountChanged, OnSettings: c.SettingChanged})
+	return &place{t, kept, c, accounts, hook.New(accounts, c), 0}
 }
 
-func TestAddFindRemove(t *testing.T) {
-	data := t.TempDir()
-	hooks := hook.Open(data)
-	room, ci := names(t, "builds", "ci")
-	if all, err := hooks.List(); err != nil || len(all) != 0 {
-		t.Errorf("at first there are %v, %v", all, err)
-	}
-	if _, err := hooks.Find("nothing"); !errors.Is(err, hook.ErrNotFound) {
-		t.Errorf("got %v, want ErrNotFound", err)
-	}
-	key, added, err := hooks.Add(room, ci)
-	if err != nil || len(key) < 26 {
-		t.Fatalf("got the key %q, %v", key, err)
-	}
-	other, _, err := hooks.Add(room, ci)
-	if err != nil || other == key {
-		t.Fatalf("got the key %q again, %v", other, err)
-	}
-	// Another process sees it at once.
-	found, err := hook.Open(data).Find(key)
-	if err != nil || found != added || found.Room.String() != "builds" || found.Username.String() != "ci" {
-		t.Errorf("got %+v, %v, want %+v", found, err, added)
-	}
-	for _, wrong := range []string{"", key + "x", strings.ToLower(key), "../hooks/" + key, strings.Repeat("x", 1000), found.ID} {
-		if _, err := hooks.Find(wrong); !errors.Is(err, hook.ErrNotFound) {
-			t.Errorf("%.40q: got %v, want ErrNotFound", wrong, err)
-		}
-	}
-	if all, err := hooks.List(); err != nil || len(all) != 2 {
-		t.Errorf("there are %v, %v", all, err)
-	}
-	if _, err := hooks.Remove(""); !errors.Is(err, hook.ErrNotFound) {
-		t.Errorf("got %v, want ErrNotFound", err)
-	}
-	if got, err := hooks.Remove(found.ID[:8]); err != nil || got.ID != found.ID {
-		t.Errorf("removed %+v, %v", got, err)
-	}
-	if _, err := hooks.Find(key); !errors.Is(err, hook.ErrNotFound) {
-		t.Errorf("the hook still exists: %v", err)
-	}
-	if _, err := hooks.Find(other); err != nil {
-		t.Errorf("the other hook is gone: %v", err)
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
-// The key is not stored, and other users cannot read the files.
-func TestTheKeyIsNotKept(t *testing.T) {
-	data := t.TempDir()
-	room, ci := names(t, "builds", "ci")
-	key, _, err := hook.Open(data).Add(room, ci)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(data, "hooks")
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 {
-		t.Fatalf("there are %v, %v", entries, err)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, entries[0].Name()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(entries[0].Name()+string(text), key) {
-		t.Errorf("the key is in %s: %s", entries[0].Name(), text)
-	}
-	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, entries[0].Name()): 0o600} {
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
-			t.Errorf("%s: %v, %v; want %o", path, info.Mode(), err, want)
-		}
-	}
+func named(t *testing.T, room, username string) hook.NewHook {
+	t.Helper()
+	n := hook.NewHook{Username: storetest.Username(t, username)}
+	var err error
+	n.Room, err = kaban.ParseRoomName(room)
+	must(t, err)
+	return n
 }
 
-func TestAmbiguousAndDamaged(t *testing.T) {
-	data := t.TempDir()
-	hooks := hook.Open(data)
-	room, ci := names(t, "builds", "ci")
-	seen := map[string]bool{}
-	var twice string
-	for range 17 { // two of them begin with the same digit
-		_, h, err := hooks.Add(room, ci)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if first := h.ID[:1]; seen[first] {
-			twice = first
-		} else {
-			seen[first] = true
-		}
+// post posts as the holder of a key.
+func (p *place) post(key string) error {
+	p.Helper()
+	h, err := p.chat.FindHook(p.Context(), key)
+	if err != nil {
+		return err
 	}
-	if _, err := hooks.Remove(twice); !errors.Is(err, hook.ErrAmbiguous) {
-		t.Errorf("got %v, want ErrAmbiguous", err)
-	}
-	if err := os.WriteFile(filepath.Join(data, "hooks", ".new-1"), []byte("cut"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if all, err := hooks.List(); err != nil || len(all) != 17 { // unfinished files are not listed
-		t.Errorf("there are %d, %v", len(all), err)
-	}
-	for _, text := range []string{"", "{}", "[]", `{"room":"a b","username":"x"}`, `{"room":"a","username":""}`, strings.Repeat("x", 10_000)} {
-		damaged := filepath.Join(data, "hooks", "0000.json")
-		if err := os.WriteFile(damaged, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := hooks.List(); err == nil || !strings.Contains(err.Error(), "0000.json") {
-			t.Errorf("%.20q: got %v, want an error that names the file", text, err)
-		}
-	}
+	return p.postAs(h, h.Username)
 }
 
-// A flip of any bit in a hook's file is an error or does not change the hook.
-func TestEveryFlippedBitOfAHookIsFound(t *testing.T) {
-	data := t.TempDir()
-	hooks := hook.Open(data)
-	room, ci := names(t, "builds", "ci")
-	key, want, err := hooks.Add(room, ci)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(data, "hooks", "*.json"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("%q, %v", files, err)
-	}
-	content, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := 0
-	for bit := range len(content) * 8 {
-		content[bit/8] ^= 1 << (bit % 8)
-		if err := os.WriteFile(files[0], content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := hooks.Find(key); err != nil {
-			found++
-		} else if got != want {
-			t.Errorf("bit %d of byte %d, %q: got %+v", bit%8, bit/8, content, got)
-		}
-		content[bit/8] ^= 1 << (bit % 8)
-	}
-	if found < len(content)*6 {
-		t.Errorf("%d flips of %d were found", found, len(content)*8)
-	}
-	// A file from an older version has no checksum.
-	if err := os.WriteFile(files[0], []byte(`{"room":"builds","username":"ci","created":"2026-11-24T02:35:37Z"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := hooks.Find(key); err != nil {
-		t.Error(err)
-	}
+func (p *place) postAs(h chat.Hook, name kaban.Username) error {
+	p.Helper()
+	p.posts++
+	id, err := kaban.ParseMessageID(fmt.Sprint("p", p.posts))
+	must(p.T, err)
+	_, _, err = p.chat.Hook(h, name).Post(p.Context(), h.Room, id, "green")
+	return err
 }
 
-// No hook is lost when many are added concurrently.
-func TestAddAtOnce(t *testing.T) {
-	data := t.TempDir()
-	room, ci := names(t, "builds", "ci")
-	var group sync.WaitGroup
-	for range 50 {
-		group.Go(func() {
-			key, _, err := hook.Open(data).Add(room, ci)
-			if err == nil {
-				_, err = hook.Open(data).Find(key)
+// entries returns the log of a room, an entry a string.
+func (p *place) entries(room string) (all []string) {
+	p.Helper()
+	name, err := kaban.ParseRoomName(room)
+	must(p.T, err)
+	found, err := p.store.Read(p.Context(), name, store.Page{Limit: 100})
+	must(p.T, err)
+	for _, e := range found {
+		kind := "message"
+		if e.Kind == kaban.KindMember {
+			kind = "member"
+		}
+		all = append(all, fmt.Sprintf("%s %s %s", kind, e.Username, e.Content))
+	}
+	return all
+}
+
+func (p *place) change(do func(store.Tx) error) {
+	p.Helper()
+	must(p.T, p.store.Update(p.Context(), do))
+	must(p.T, p.chat.Reload(p.Context()))
+}
+
+func TestAHookIsAMemberOfItsRoom(t *testing.T) {
+	p := newPlace(t)
+	key, h, err := p.hooks.Add(t.Context(), account.Operator(), named(t, "builds", "ci"))
+	must(t, err)
+	if len(key) < 26 || strings.Contains(h.Hash+h.ID, key) {
+		t.Errorf("the key is %q of %+v", key, h)
+	}
+	must(t, p.post(key))
+	found, err := p.chat.FindHook(t.Context(), key)
+	must(t, err)
+	must(t, p.postAs(found, storetest.Username(t, "jenkins")))
+	for _, wrong := range []string{"", key + "x", strings.ToLower(key), h.Hash, h.ID, strings.Repeat("x", 1000)} {
+		if _, err := p.chat.FindHook(t.Context(), wrong); !errors.Is(err, chat.ErrNotFound) {
+			t.Errorf("%.20q: %v", wrong, err)
+		}
+	}
+	removed, err := p.hooks.Remove(t.Context(), account.Operator(), h.ID[:6])
+	if err != nil || removed.ID != h.ID {
+		t.Errorf("removed %+v, %v", removed, err)
+	}
+	if err := p.post(key); !errors.Is(err, chat.ErrNotFound) {
+		t.Errorf("a removed key: %v", err)
+	}
+	// The decision is made in the commit, whatever was looked up before.
+	if err := p.postAs(found, found.Username); !errors.Is(err, chat.ErrNotFound) {
+		t.Errorf("a hook that was found before: %v", err)
+	}
+	want := []string{
+		`member ci {"subject":"ci","change":"joined"}`, "message ci green", "message jenkins green",
+		`member ci {"subject":"ci","change":"left"}`,
+	}
+	if got := p.entries("builds"); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the log is\n%s", strings.Join(got, "\n"))
+	}
+	page, err := p.accounts.Audit(t.Context(), account.Operator(), account.AuditQuery{Action: "hook"})
+	if err == nil {
+		t.Errorf("the audit of a server without an owner: %+v", page)
+	}
+	var rows []string
+	must(t, p.store.View(t.Context(), func(tx store.Tx) error {
+		found, _, err := people.Audits.Since(tx, 0, nil, 100)
+		for _, row := range found {
+			if strings.Contains(fmt.Sprint(row), key) {
+				t.Error("the audit has the key")
 			}
+			rows = append(rows, row.Action+" "+row.Subject+" "+row.Detail)
+		}
+		return err
+	}))
+	if want := []string{"hook.add " + h.ID + " ci in builds", "hook.remove " + h.ID + " ci in builds"}; strings.Join(rows, ",") != strings.Join(want, ",") &&
+		strings.Join(rows, ",") != want[1]+","+want[0] { // within a millisecond
+		t.Errorf("the audit has %q", rows)
+	}
+}
+
+// A hook posts whoever may come in, in private rooms, too, and not where a member
+// cannot.
+func TestWhereHooksPost(t *testing.T) {
+	p := newPlace(t)
+	_, err := p.accounts.MakeOwner(t.Context(), "olga", "correct horse battery")
+	must(t, err)
+	key, h, err := p.hooks.Add(t.Context(), account.Operator(), named(t, "builds", "ci"))
+	must(t, err)
+	speaker := named(t, "builds", "news")
+	speaker.Speaker = true
+	loud, _, err := p.hooks.Add(t.Context(), account.Operator(), speaker)
+	must(t, err)
+	kept := func(change func(*people.Room)) {
+		p.change(func(tx store.Tx) error {
+			r, _, err := people.Rooms.Known(tx, named(t, "builds", "x").Room)
 			if err != nil {
-				t.Error(err)
+				return err
 			}
+			r.Flags = 0
+			change(&r)
+			if err := people.Rooms.Put(tx, &r); err != nil {
+				return err
+			}
+			return tx.Bump(named(t, "builds", "x").Room)
 		})
 	}
-	group.Wait()
-	if all, err := hook.Open(data).List(); err != nil || len(all) != 50 {
-		t.Errorf("there are %d, %v", len(all), err)
+	for _, test := range []struct {
+		name        string
+		change      func(*people.Room)
+		quiet, loud error
+	}{
+		{"public", func(*people.Room) {}, nil, nil},
+		{"private", func(r *people.Room) { r.Kind = kaban.RoomPrivate }, nil, nil},
+		{"announce", func(r *people.Room) { r.Flags = kaban.FlagAnnounce }, chat.ErrForbidden, nil},
+		{"archived", func(r *people.Room) { r.Flags = kaban.FlagArchived }, chat.ErrForbidden, chat.ErrForbidden},
+	} {
+		kept(test.change)
+		if err := p.post(key); !errors.Is(err, test.quiet) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if err := p.post(loud); !errors.Is(err, test.loud) {
+			t.Errorf("%s, a speaker: %v", test.name, err)
+		}
+	}
+	if _, _, err := p.hooks.Add(t.Context(), account.Operator(), named(t, "builds", "late")); !errors.Is(err, chat.ErrForbidden) {
+		t.Errorf("a hook for an archived room: %v", err)
+	}
+	kept(func(*people.Room) {})
+	p.change(func(tx store.Tx) error {
+		return people.Restrictions.Put(tx, &people.Restriction{Room: "builds", Subject: "hook:" + h.ID, Mute: true})
+	})
+	if err := p.post(key); !errors.Is(err, chat.ErrForbidden) {
+		t.Errorf("muted: %v", err)
+	}
+}
+
+func TestWhoManagesHooks(t *testing.T) {
+	p := newPlace(t)
+	if _, _, err := p.hooks.Add(t.Context(), account.Actor{}, named(t, "builds", "ci")); !errors.Is(err, account.ErrUnclaimed) {
+		t.Errorf("anybody, on a server without an owner: %v", err)
+	}
+	_, err := p.accounts.MakeOwner(t.Context(), "olga", "correct horse battery")
+	must(t, err)
+	actors := map[kaban.Role]account.Actor{}
+	for name, role := range map[string]kaban.Role{"adam": kaban.RoleAdmin, "mia": kaban.RoleMember, "gus": kaban.RoleGuest} {
+		_, _, err := p.accounts.AddAccount(t.Context(), account.Operator(), account.NewPerson{
+			NewAccount: account.NewAccount{Username: name, Password: "correct horse battery"}, Role: role,
+		})
+		must(t, err)
+		s, err := p.accounts.SignInWithPassword(t.Context(), name, "correct horse battery", account.Device{})
+		must(t, err)
+		actors[role] = s.Principal.As("")
+	}
+	key, h, err := p.hooks.Add(t.Context(), actors[kaban.RoleAdmin], named(t, "builds", "ci"))
+	must(t, err)
+	if h.Creator == "" {
+		t.Error("the hook of an admin has no creator")
+	}
+	for _, role := range []kaban.Role{kaban.RoleMember, kaban.RoleGuest} {
+		_, _, added := p.hooks.Add(t.Context(), actors[role], named(t, "builds", "ci"))
+		_, listed := p.hooks.List(t.Context(), actors[role])
+		_, removed := p.hooks.Remove(t.Context(), actors[role], h.ID)
+		for what, err := range map[string]error{"add": added, "list": listed, "remove": removed} {
+			if _, ok := errors.AsType[*account.RefusedError](err); !ok {
+				t.Errorf("%s by a %s: %v", what, role, err)
+			}
+		}
+	}
+	must(t, p.post(key))
+}
+
+func TestBadHooks(t *testing.T) {
+	p := newPlace(t)
+	if _, _, err := p.hooks.Add(t.Context(), account.Operator(), named(t, "builds", "server")); !errors.Is(err, session.ErrReserved) {
+		t.Errorf("a reserved name: %v", err)
+	}
+	direct, err := kaban.ParseAnyRoom(kaban.NewDirectRoom().String())
+	must(t, err)
+	if _, _, err := p.hooks.Add(t.Context(), account.Operator(), hook.NewHook{Room: direct}); !errors.Is(err, chat.ErrForbidden) {
+		t.Errorf("a direct room: %v", err)
+	}
+	seen, twice := map[string]bool{}, ""
+	for range 17 { // two of the ids begin with the same digit
+		_, h, err := p.hooks.Add(t.Context(), account.Operator(), hook.NewHook{Room: named(t, "builds", "x").Room})
+		must(t, err)
+		if h.Username != "webhook" {
+			t.Errorf("the default name is %s", h.Username)
+		}
+		if seen[h.ID[:1]] {
+			twice = h.ID[:1]
+		}
+		seen[h.ID[:1]] = true
+	}
+	for id, want := range map[string]error{twice: hook.ErrAmbiguous, "": hook.ErrNotFound, "zz": hook.ErrNotFound} {
+		if _, err := p.hooks.Remove(t.Context(), account.Operator(), id); !errors.Is(err, want) {
+			t.Errorf("remove %q: %v", id, err)
+		}
+	}
+	if all, err := p.hooks.List(t.Context(), account.Operator()); err != nil || len(all) != 17 {
+		t.Errorf("%d hooks, %v", len(all), err)
 	}
 }

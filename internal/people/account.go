@@ -343,8 +343,15 @@ type Link struct {
 }
 
 // Links has all links by visitor.
-var Links = Table[Link]{
+var Links = links{Table[Link]{
 	name:    "link",
 	key:     func(l *Link) []string { return []string{l.Visitor} },
 	indexes: []index[Link]{{"account", false, func(l *Link) [][]string { return oneOf(l.Account) }}},
+}}
+
+type links struct{ Table[Link] }
+
+// Of returns up to limit visitors that an account was.
+func (t *links) Of(tx store.Tx, account string, limit int) (found []Link, more bool, err error) {
+	return t.listBy(tx, "account", []string{account}, nil, limit)
 }

@@ -33,9 +33,10 @@ func (t *members) Find(tx store.Tx, room, account string) (m Member, ok bool, er
 	return m, true, nil
 }
 
-// Enter adds or replaces a membership and keeps the room's count of them. It stores
-// the room.
+// Enter adds or replaces a membership, which gets the name of the room, and keeps the
+// room's count of them. It stores the room.
 func Enter(tx store.Tx, r *Room, m *Member) error {
+	m.Name = r.Name
 	_, known, err := Members.Find(tx, r.Key, m.Account)
 	if err != nil {
 		return err

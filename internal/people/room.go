@@ -1,6 +1,7 @@
 package people
 
 import (
+	"cmp"
 	"slices"
 
 	"kaban"
@@ -63,6 +64,7 @@ func (t *rooms) Of(tx store.Tx, accounts []string) (Room, error) {
 // Member is a membership of an account in a room.
 type Member struct {
 	Room    string         `json:"room"` // the key
+	Name    string         `json:"name"` // of the room; see Enter
 	Account string         `json:"account"`
 	Role    kaban.RoomRole `json:"role"`
 	// From is the first seq that the member may see.
@@ -78,12 +80,15 @@ type Member struct {
 	Group string `json:"group,omitempty"`
 }
 
+// name is what the memberships of an account are sorted by.
+func (m *Member) name() string { return cmp.Or(m.Name, m.Room) }
+
 // Members has all memberships by room and account.
 var Members = members{Table[Member]{
 	name: "member",
 	key:  func(m *Member) []string { return []string{m.Room, m.Account} },
 	indexes: []index[Member]{
-		{"account", true, func(m *Member) [][]string { return [][]string{{m.Account, m.Room}} }},
+		{"account", true, func(m *Member) [][]string { return [][]string{{m.Account, m.name()}} }},
 		{"op", true, func(m *Member) [][]string {
 			if m.Role != kaban.RoomRoleOp {
 				return nil
@@ -100,8 +105,8 @@ func (t *members) In(tx store.Tx, room, after string, limit int) (found []Member
 	return t.List(tx, []string{room}, behind(room, after), limit)
 }
 
-// Of returns up to limit memberships of an account, by room, from behind the key
-// of a room.
+// Of returns up to limit memberships of an account, by the name of the room, from
+// behind a name.
 func (t *members) Of(tx store.Tx, account, after string, limit int) (found []Member, more bool, err error) {
 	return t.listBy(tx, "account", []string{account}, behind(account, after), limit)
 }
@@ -118,11 +123,12 @@ func (t *members) All(tx store.Tx, room string, visit func(*Member) bool) error 
 	}, t.key, visit)
 }
 
-// AllOf calls visit for every membership of an account until it returns false.
+// AllOf calls visit for every membership of an account, by the name of the room, until
+// it returns false.
 func (t *members) AllOf(tx store.Tx, account string, visit func(*Member) bool) error {
 	return all(func(after []string, limit int) ([]Member, bool, error) {
 		return t.listBy(tx, "account", []string{account}, after, limit)
-	}, func(m *Member) []string { return []string{account, m.Room} }, visit)
+	}, func(m *Member) []string { return []string{account, m.name()} }, visit)
 }
 
 // behind returns the key that a listing goes on from; none if after is empty.
@@ -161,8 +167,19 @@ type Hook struct {
 	ID       string `json:"id"`   // names it to people
 	Room     string `json:"room"`
 	Username string `json:"username"` // of messages that name no other
-	Created  int64  `json:"created"`
-	Creator  string `json:"creator,omitempty"`
+	// Speaker is set if the hook also posts where only ops and speakers do.
+	Speaker bool   `json:"speaker,omitempty"`
+	Created int64  `json:"created"`
+	Creator string `json:"creator,omitempty"`
+}
+
+// Identity returns the author that the hook is, under its usual name.
+func (h *Hook) Identity() (kaban.Identity, error) {
+	name, err := kaban.ParseUsername(h.Username)
+	if err != nil {
+		return kaban.Identity{}, err
+	}
+	return kaban.Hook(h.ID, name), nil
 }
 
 // Hooks has all hooks by hash.

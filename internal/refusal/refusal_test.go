@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/refusal"
@@ -39,6 +41,9 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
 		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
 		{chat.ErrNotJoined, wire.CodeNotJoined, "join the room before"},
+		{chat.ErrNotFound, wire.CodeNotFound, "the first to join makes it"},
+		{chat.ErrNoDirect, wire.CodeNotFound, "open one with the people"},
+		{chat.ErrNobody, wire.CodeNotFound, "nobody here with this name"},
 		{store.ErrIDConflict, wire.CodeIDConflict, "use a new id"},
 		{store.ErrFull, wire.CodeStorageFull, "with the same id"},
 		{store.ErrBroken, wire.CodeUnavailable, "going down"},
@@ -46,6 +51,31 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{dispatch.ErrClosed, wire.CodeUnavailable, "going down"},
 		{context.Canceled, wire.CodeUnavailable, "going down"},
 		{context.DeadlineExceeded, wire.CodeUnavailable, "too busy"},
+		{account.ErrSignedOut, wire.CodeAuthRequired, "sign in again"},
+		{account.ErrInsecure, wire.CodeTLSRequired, "connect with TLS"},
+		{account.ErrNotFresh, wire.CodeForbidden, "fresh sign-in"},
+		{&account.WeakPasswordError{Reason: "it is one of the commonest"}, wire.CodeBadField, "commonest"},
+		{account.ErrUnclaimed, wire.CodeForbidden, "no owner yet"},
+		{account.ErrClaimed, wire.CodeForbidden, "has an owner"},
+		{account.ErrNameTaken, wire.CodeUsernameTaken, "choose another"},
+		{account.ErrNameReserved, wire.CodeUsernameTaken, "reserved"},
+		{account.ErrNotFound, wire.CodeNotFound, "no such account"},
+		{account.ErrNotOpen, wire.CodeForbidden, "ask for an invite"},
+		{account.ErrLastWay, wire.CodeForbidden, "no way to sign in"},
+		{account.ErrTooMany, wire.CodeForbidden, "remove one"},
+		{account.ErrCeremony, wire.CodeAuthFailed, "begin again"},
+		{account.ErrPasskey, wire.CodeAuthFailed, "not accepted"},
+		{account.ErrPasskeyKnown, wire.CodeIDConflict, "already"},
+		{account.ErrIdentityTaken, wire.CodeForbidden, "another account"},
+		{account.ErrSubjectClaim, wire.CodeForbidden, "subject_claim"},
+		{account.ErrRenew, wire.CodeAuthRequired, "provider"},
+		{account.ErrNoProvider, wire.CodeNotFound, "not set up"},
+		{account.ErrProviderDown, wire.CodeUnavailable, "another way"},
+		{&account.ValueError{What: "role", Reason: "a bot is no owner"}, wire.CodeBadField, "a bot is no owner"},
+		{&account.RefusedError{Action: access.Suspend, Verdict: access.Forbidden}, wire.CodeForbidden, "may not"},
+		{&account.RefusedError{Action: access.Suspend, Verdict: access.NotFound}, wire.CodeNotFound, "no such account"},
+		{&account.RefusedError{Action: access.Suspend, Verdict: access.AuthRequired}, wire.CodeAuthRequired, "sign in"},
+		{&account.RefusedError{Action: access.ChangeRole, Verdict: access.LastOwner}, wire.CodeLastOwner, "needs an owner"},
 		{tooLong, wire.CodeTooLongUsername, "32"},
 		{errors.New("open /var/lib/secret: EIO"), wire.CodeInternal, "its log says why"},
 	} {

@@ -44,9 +44,23 @@ func historyEvent(ref []byte, page *chat.Page) *wire.Event {
 }
 
 func (c *client) listRooms(r *wire.Request) {
-	infos, more := c.user().Rooms(r.AfterName, r.Limit)
+	user, after, limit := c.user(), r.AfterName, r.Limit
+	if infos, more, ok := user.RoomsNow(after, limit); ok {
+		c.replyRooms(r.Ref, infos, more)
+		return
+	}
+	ref := slices.Clone(r.Ref)
+	var infos []chat.Room
+	var more bool
+	c.ask(ref, func(ctx context.Context) (err error) {
+		infos, more, err = user.Rooms(ctx, after, limit)
+		return err
+	}, func() { c.replyRooms(ref, infos, more) })
+}
+
+func (c *client) replyRooms(ref []byte, infos []chat.Room, more bool) {
 	c.handler.Spend(len(infos))
-	e := answer(wire.TypeRooms, r.Ref)
+	e := answer(wire.TypeRooms, ref)
 	e.More = more
 	for _, info := range infos {
 		e.Rooms = append(e.Rooms, wire.RoomInfo{Room: info.Name.String(), Head: info.Head, Members: info.Members})

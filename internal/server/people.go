@@ -233,7 +233,7 @@ func (c *client) watch(r *wire.Request) {
 		return
 	}
 	if len(c.handler.Subscriptions()) >= maxRooms {
-		c.replyError(r.Ref, wire.CodeRateLimited, tooManyRooms)
+		c.refuseRoom(r)
 		return
 	}
 	user, room, start := c.user(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}

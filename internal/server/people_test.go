@@ -25,10 +25,13 @@ type town struct {
 	tokens   map[string]string
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t *testing.T) *town { return newTownWith(t, chat.Options{}) }
+
+// newTownWith is newTown with options of the chat.
+func newTownWith(t *testing.T, options chat.Options) *town {
 	t.Helper()
 	w := &town{tokens: make(map[string]string)}
-	w.fixture = startAll(t, chat.Options{}, conn.Config{}, memory.New(0), dispatch.Options{}, func(accounts *account.Service) { w.accounts = accounts })
+	w.fixture = startAll(t, options, conn.Config{}, memory.New(0), dispatch.Options{}, func(accounts *account.Service) { w.accounts = accounts })
 	operator, ctx := account.Operator(), t.Context()
 	if _, err := w.accounts.MakeOwner(ctx, "olga", password); err != nil {
 		t.Fatal(err)
@@ -178,7 +181,7 @@ func TestPeopleTalk(t *testing.T) {
 	bob.expect("history", "room", room, "first", 1, "last", 2)
 	phone.say(`{"type":"me"}`)
 	me := phone.expect("me")
-	if rooms, _ := me["rooms"].([]any); len(rooms) != 1 || rooms[0].(map[string]any)["title"] != "ann" {
+	if rooms, _ := me["rooms"].([]any); len(rooms) != 2 || rooms[0].(map[string]any)["title"] != "ann" {
 		t.Errorf("bob's rooms are %v", me["rooms"])
 	}
 	gus := w.enter("gus")

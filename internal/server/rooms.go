@@ -31,7 +31,7 @@ func (c *client) join(r *wire.Request) {
 		return
 	}
 	if len(c.handler.Subscriptions()) >= maxRooms {
-		c.replyError(r.Ref, wire.CodeRateLimited, tooManyRooms)
+		c.refuseRoom(r)
 		return
 	}
 	user, room, start := c.user(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
@@ -58,8 +58,12 @@ func (c *client) join(r *wire.Request) {
 	c.findAndEnter(ref, func(ctx context.Context) (chat.Place, error) { return user.Find(ctx, room, start) }, enter, wire.TypeJoined)
 }
 
-// tooManyRooms refuses a room beyond maxRooms.
-var tooManyRooms = fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms)
+// refuseRoom refuses a room beyond maxRooms.
+func (c *client) refuseRoom(r *wire.Request) {
+	e := errorEvent(wire.CodeRateLimited, fmt.Sprintf("a connection can be in %d rooms at a time; part from one first", maxRooms))
+	e.Ref, e.HasRef, e.Room = string(r.Ref), r.Ref != nil, r.Room.String()
+	c.reply(&e)
+}
 
 func (c *client) replyEntered(as wire.Type, ref []byte, s *chat.Subscription, joined chat.Joined) {
 	e := answer(as, ref)

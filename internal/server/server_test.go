@@ -92,6 +92,7 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 		if err := <-f.served; !errors.Is(err, conn.ErrClosed) {
 			t.Errorf("Serve: got %v, want ErrClosed", err)
 		}
+		rooms.Close()
 		d.Close()
 		s.Close()
 		if n := m.Panics(); n != 0 {

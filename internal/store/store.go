@@ -175,6 +175,11 @@ type Store interface {
 	// names goes on.
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)
 
+	// CountBy returns how many of the newest entries within the bounds of a page, up to
+	// its limit, are of an author (kaban.Identity.ID). It does not read what they say, so
+	// damage to one may count wrongly.
+	CountBy(ctx context.Context, room kaban.RoomName, author string, page Page) (int, error)
+
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.
 	Close() error

@@ -29,7 +29,7 @@ func (s *Session) page(ctx context.Context, room string, p page) pageEvent {
 	got, err := s.client.History(ctx, room, client.HistoryQuery{
 		After: p.After, HasAfter: p.HasAfter, Before: p.Before, HasBefore: p.HasBefore, Limit: pageSize,
 	})
-	return pageEvent{room: room, page: p, messages: got.Messages, unknown: got.Unknown, more: got.More, err: err}
+	return pageEvent{room: room, page: p, got: got, err: err}
 }
 
 func (s *Session) find(room string, moment time.Time) {
@@ -51,15 +51,15 @@ func (s *Session) find(room string, moment time.Time) {
 
 func (s *Session) members(room string, asked bool) {
 	s.ask(func(ctx context.Context) {
-		var all []string
+		var all []wire.Member
 		for after := ""; ; {
-			names, more, err := s.client.Members(ctx, room, after, wire.MaxLimit)
-			all = append(all, names...)
-			if err != nil || !more || len(names) == 0 || len(all) >= maxMembers {
-				s.put(membersEvent{room: room, names: all, more: more, asked: asked, err: err})
+			members, more, err := s.client.Members(ctx, room, after, wire.MaxLimit)
+			all = append(all, members...)
+			if err != nil || !more || len(members) == 0 || len(all) >= maxMembers {
+				s.put(membersEvent{room: room, members: all, more: more, asked: asked, err: err})
 				return
 			}
-			after = names[len(names)-1]
+			after = members[len(members)-1].Username
 		}
 	})
 }

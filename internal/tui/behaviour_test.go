@@ -123,11 +123,16 @@ func TestCommands(t *testing.T) {
 		{"/leave", "part lobby", "no room is open"},
 		{"/close lobby", "part lobby", "no room is open"},
 		{"/list", "rooms true", ""},
-		{"/msg ben hi", "", "not sent: there are no direct messages yet"},
-		{"/query ben", "", "ben know about, but anyone can find it with /rooms and read it"},
-		{"/query", "", "/msg, /query NAME [TEXT]: "},
+		{"/msg ben hi", "", "only accounts can do that"},
+		{"/query ben", "", "only accounts can do that"},
+		{"/query", "", "only accounts can do that"},
 		{"/help close", "", "/part, /leave, /close [ROOM]: "},
-		{"/topic x", "", "rooms have no topics yet"},
+		{"/topic x", "", "you may not change the topic"},
+		{"/topic", "", "there is no topic"},
+		{"/kick ben", "", "only ops of a room can do that"},
+		{"/create x", "", "guests and visitors cannot do that"},
+		{"/invite ben", "", "you may not invite people"},
+		{"/whois Ben", "whois lobby Ben", ""},
 		{"/help part", "", "/part, /leave, /close [ROOM]: Leave a room"},
 		{"/help prat", "", "did you mean /part?"},
 		{"/help", "", "Type and press Enter"},
@@ -300,7 +305,7 @@ func TestAReaderIsNeverPulledDown(t *testing.T) {
 	if got := d.back.last("load"); !strings.Contains(got, "Around:true") {
 		t.Fatalf("asked for %q, want the newest", got)
 	}
-	e := pageEvent{room: "lobby", page: page{Around: true}, more: true, messages: []wire.Message{old(10149), old(10150)}}
+	e := pageEvent{room: "lobby", page: page{Around: true}, got: pageWith(true, entry(old(10149)), entry(old(10150)))}
 	d.happens(e)
 	d.shows("message 10150")
 	d.hides("↓")
@@ -509,6 +514,7 @@ func TestCompletion(t *testing.T) {
 		{"/leave lo", 1, "/leave lobby"},
 		{"/lis", 1, "/list "},
 		{"/msg be", 1, "/msg ben "},
+		{"/kic", 1, "/kic"}, // a visitor is no op
 		{"/help ni", 1, "/help nick"},
 		{"/theme l", 1, "/theme light"},
 		{":smil", 1, "😄"},
@@ -657,7 +663,8 @@ func TestSearch(t *testing.T) {
 	d.keys("down") // there is something now
 	d.happens(scanEvent{room: "lobby", number: d.finder.number, found: 1001})
 	e = d.pageOf("lobby", page{HasAfter: true, After: 950}, 1000)
-	e.messages = append(e.messages, wire.Message{Seq: 1001, Username: "ben", Content: "message 500 again", Time: noon})
+	again := wire.Message{Seq: 1001, Username: "ben", Content: "message 500 again", Time: noon}
+	e.got = pageWith(false, append(e.got.Entries, entry(again))...)
 	e.page.Around, e.page.Target = true, 1001
 	d.happens(e)
 	d.shows("message 500 again")

@@ -96,7 +96,7 @@ func BenchmarkKeyToScreen(b *testing.B) {
 
 	input, keyboard := io.Pipe()
 	screen := &watched{seen: make(chan time.Time, 1)}
-	session := NewSession()
+	session := newSession(Options{})
 	defer session.Close()
 	model := newModel(session, Options{Config: Config{Server: addr, Username: "ann"}})
 	p := tea.NewProgram(program{Model: model, session: session}, tea.WithInput(input), tea.WithOutput(screen), tea.WithWindowSize(120, 40), tea.WithoutSignals())

@@ -21,28 +21,41 @@ type command struct {
 	needs int // minimum number of arguments
 	do    func(m *Model, rest string) tea.Cmd
 	also  []string // aliases, known from other clients
+	right right    // without it the command is not offered
 }
 
 // commands returns the table, sorted by name.
 func commands() []command {
 	return []command{
-		{"clear", "", "Empty the screen of this room; scrolling up brings it back", 0, (*Model).clear, nil},
-		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy, nil},
-		{"date", "YYYY-MM-DD [HH:MM]", "Go to a date", 1, (*Model).toDate, nil},
-		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil},
-		{"ignore", "[NAME]", "Hide the messages of a person, or show them again; without a name, list the ignored people", 0, (*Model).ignore, nil},
-		{"join", "ROOM", "Join a room, creating it if necessary", 1, (*Model).join, []string{"j"}},
-		{"me", "TEXT", "Describe an action: /me waves", 1, (*Model).act, nil},
-		{"msg", "NAME [TEXT]", "Not yet: there are no direct messages; explains the alternative", 1, (*Model).message, []string{"query"}},
-		{"names", "[ROOM]", "List the people in a room", 0, (*Model).listMembers, []string{"who"}},
-		{"nick", "NAME", "Change your name; reconnects under the new one", 1, (*Model).rename, nil},
-		{"part", "[ROOM]", "Leave a room; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}},
-		{"quit", "", "Quit", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }, []string{"exit"}},
-		{"reconnect", "", "Drop the connection and connect again at once", 0, (*Model).reconnect, nil},
-		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}},
-		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil},
-		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil},
-		{"topic", "[TEXT]", "Not yet: rooms have no topics", 0, (*Model).topic, nil},
+		{"ban", "NAME [REASON]", "Remove somebody from this room for good", 1, moderation("banned", 0), nil, ops},
+		{"clear", "", "Empty the screen of this room; scrolling up brings it back", 0, (*Model).clear, nil, anyone},
+		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy, nil, anyone},
+		{"create", "NAME [private] [TOPIC]", "Create a room, which everybody or only its members can find", 1, (*Model).create, nil, members},
+		{"date", "YYYY-MM-DD [HH:MM]", "Go to a date", 1, (*Model).toDate, nil, anyone},
+		{"deop", "NAME", "Make somebody a plain member of this room", 1, moderation("role", kaban.RoomRoleMember), []string{"devoice"}, ops},
+		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil, anyone},
+		{"ignore", "[NAME]", "Hide the messages of a person, or show them again; without a name, list the ignored people", 0, (*Model).ignore, nil, anyone},
+		{"invite", "NAME [REASON]", "Make somebody a member of this room", 1, moderation("invited", 0), nil, inviters},
+		{"join", "ROOM", "Join a room, creating it if necessary", 1, (*Model).join, []string{"j"}, anyone},
+		{"kick", "NAME [REASON]", "Remove somebody from this room", 1, moderation("kicked", 0), nil, ops},
+		{"me", "TEXT", "Describe an action: /me waves", 1, (*Model).act, nil, anyone},
+		{"msg", "NAME [TEXT]", "Talk to one person; with a text, say it there", 1, (*Model).message, []string{"query"}, accounts},
+		{"mute", "NAME [REASON]", "Let somebody read in this room but not send", 1, moderation("muted", 0), nil, ops},
+		{"names", "[ROOM]", "List the people in a room", 0, (*Model).listMembers, []string{"who"}, anyone},
+		{"nick", "NAME", "Change your name; an account keeps its username", 1, (*Model).rename, nil, anyone},
+		{"notify", "all|mentions|none", "Choose which messages of this room notify you", 1, (*Model).setNotify, nil, accounts},
+		{"op", "NAME", "Make somebody an op of this room", 1, moderation("role", kaban.RoomRoleOp), nil, ops},
+		{"part", "[ROOM]", "Leave a room; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}, anyone},
+		{"quit", "", "Quit", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }, []string{"exit"}, anyone},
+		{"reconnect", "", "Drop the connection and connect again at once", 0, (*Model).reconnect, nil, anyone},
+		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}, anyone},
+		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil, anyone},
+		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil, anyone},
+		{"topic", "[TEXT]", "Show the topic of this room, or change it; - removes it", 0, (*Model).topic, nil, anyone},
+		{"unban", "NAME", "Lift a ban", 1, moderation("unbanned", 0), nil, ops},
+		{"unmute", "NAME", "Let somebody speak again", 1, moderation("unmuted", 0), nil, ops},
+		{"voice", "NAME", "Make somebody a speaker, who sends even where only ops do", 1, moderation("role", kaban.RoomRoleSpeaker), nil, ops},
+		{"whois", "NAME", "Explain who somebody in this room is", 1, (*Model).whois, nil, anyone},
 	}
 }
 
@@ -57,19 +70,6 @@ func (c command) names() string {
 	return "/" + strings.Join(append([]string{c.name}, c.also...), ", /")
 }
 
-// message exists so that a direct message is not sent to a room by mistake.
-func (m *Model) message(rest string) tea.Cmd {
-	name, _, _ := strings.Cut(rest, " ")
-	m.say("not sent: there are no direct messages yet, because a name here is not an account. " +
-		"You can /join a room that only you and " + name + " know about, but anyone can find it with /rooms and read it")
-	return nil
-}
-
-func (m *Model) topic(string) tea.Cmd {
-	m.say("rooms have no topics yet")
-	return nil
-}
-
 // run carries out a line that begins with a slash.
 func (m *Model) run(text string) tea.Cmd {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(text, "/"), " ")
@@ -77,10 +77,14 @@ func (m *Model) run(text string) tea.Cmd {
 	table := commands()
 	at := slices.IndexFunc(table, func(c command) bool { return c.called(name) })
 	if at < 0 {
-		m.complain("there is no command /" + name + nearestCommand(name) + "; // sends a line that begins with /")
+		m.complain("there is no command /" + name + m.nearestCommand(name) + "; // sends a line that begins with /")
 		return nil
 	}
 	c := table[at]
+	if !m.may(c.right) {
+		m.complain(c.right.whose())
+		return nil
+	}
 	if c.needs > 0 && rest == "" {
 		m.complain(c.line())
 		return nil
@@ -93,8 +97,8 @@ func (m *Model) run(text string) tea.Cmd {
 func (c command) line() string { return strings.TrimSpace(c.names()+" "+c.usage) + ": " + c.help }
 
 // nearestCommand suggests the command that was probably meant.
-func nearestCommand(name string) string {
-	if best, ok := config.Closest(name, commandNames("")); ok {
+func (m *Model) nearestCommand(name string) string {
+	if best, ok := config.Closest(name, m.commandNames("")); ok {
 		return ", did you mean /" + best + "?"
 	}
 	return " (/help lists all)"
@@ -111,7 +115,7 @@ func (m *Model) explain(rest string) tea.Cmd {
 			return nil
 		}
 	}
-	m.say("there is no command /" + name + nearestCommand(name))
+	m.say("there is no command /" + name + m.nearestCommand(name))
 	return nil
 }
 
@@ -124,7 +128,7 @@ func (m *Model) roomArgument(rest string) (string, bool) {
 		}
 		return m.active.name, true
 	}
-	name, err := kaban.ParseRoomName(strings.TrimPrefix(rest, "#"))
+	name, err := kaban.ParseAnyRoom(strings.TrimPrefix(rest, "#"))
 	if err != nil {
 		m.say(fmt.Sprintf("%q is not a room name: %v", rest, err))
 		return "", false
@@ -169,6 +173,10 @@ func (m *Model) listMembers(rest string) tea.Cmd {
 func (m *Model) listRooms(string) tea.Cmd { m.backend.listRooms(true); return nil }
 
 func (m *Model) rename(rest string) tea.Cmd {
+	if m.account != nil {
+		m.say("an account keeps its username; its name to display can be changed on the page")
+		return nil
+	}
 	if _, err := kaban.ParseUsername(rest); err != nil {
 		m.say(fmt.Sprintf("%q cannot be a name: %v", rest, err))
 		return nil

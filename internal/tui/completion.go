@@ -61,11 +61,15 @@ func (m *Model) candidates(d *draft) completing {
 	}
 	switch {
 	case begin == 0 && strings.HasPrefix(word, "/") && !strings.HasPrefix(word, "//"):
-		c.found, c.after = completions(commandNames("/"), word), " "
+		c.found, c.after = completions(m.commandNames("/"), word), " "
 	case strings.Contains(about.usage, "ROOM"):
 		c.found = completions(m.roomNames(), strings.TrimPrefix(word, "#"))
 	case about.name == "help":
-		c.found = completions(commandNames(""), word)
+		c.found = completions(m.commandNames(""), word)
+	case about.name == "notify":
+		c.found = completions([]string{"all", "mentions", "none"}, word)
+	case about.name == "create" && begin > len(first)+1:
+		c.found, c.after = completions([]string{"private", "public"}, word), " "
 	case about.name == "theme":
 		c.found = completions(themes, word)
 	case strings.HasPrefix(word, ":") && len(word) > 2:
@@ -85,9 +89,10 @@ func (m *Model) candidates(d *draft) completing {
 	return c
 }
 
-// commandNames returns all names of commands after a prefix; aliases come last.
-func commandNames(slash string) (all []string) {
-	table := commands()
+// commandNames returns all names of the commands that are offered, after a prefix;
+// aliases come last.
+func (m *Model) commandNames(slash string) (all []string) {
+	table := slices.DeleteFunc(commands(), func(c command) bool { return !m.may(c.right) })
 	for _, c := range table {
 		all = append(all, slash+c.name)
 	}

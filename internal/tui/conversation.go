@@ -72,7 +72,7 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	above := m.before(r, k)
 	var lines []line
 	if above == nil && r.complete {
-		lines = append(lines, m.rule("the beginning of "+m.meter.clean(r.name), width, look{role: roleDim})...)
+		lines = append(lines, m.rule("the beginning of "+m.meter.clean(m.titleOf(r)), width, look{role: roleDim})...)
 	}
 	begins := r.marked && i.sending == stored && i.seq > r.mark && (above == nil || above.seq <= r.mark)
 	if i.kind != itemNotice && (above == nil || !m.sameDay(above.time, i.time)) {
@@ -86,7 +86,7 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
 		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
 	space := textWidth(width)
-	if i.kind == itemNotice && width < wide {
+	if i.isQuiet() && width < wide {
 		space = max(space-len(noticeMark(width)), 1)
 	}
 	body := i.body(shape{width: space, meter: m.meter, query: m.query()})
@@ -102,14 +102,14 @@ func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped boo
 	when := m.local(i.time).Format("15:04")
 	full := m.meter.clean(i.username)
 	_, does := i.action()
-	isMessage := i.kind != itemNotice && !does
+	isMessage := !i.isQuiet() && !does
 	if grouped && above.sending == i.sending && m.local(above.time).Format("15:04") == when {
 		when = ""
 	}
 	name := line{}
 	nameWidth := column(width)
 	switch {
-	case i.kind == itemNotice:
+	case i.isQuiet():
 		name = plain("--", look{role: roleDim})
 	case does:
 		name = plain("*", m.nameLook(i).with(bold))
@@ -156,7 +156,7 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 	if width >= minEdge {
 		edge = line{m.edge(i)}
 	}
-	if _, does := i.action(); !grouped && !does && i.kind != itemNotice {
+	if _, does := i.action(); !grouped && !does && !i.isQuiet() {
 		when := " " + m.local(i.time).Format("15:04")
 		switch {
 		case i.sending == pending:
@@ -170,7 +170,7 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 		}
 	}
 	lead := ""
-	if i.kind == itemNotice {
+	if i.isQuiet() {
 		lead = noticeMark(width)
 	}
 	for _, text := range body {
@@ -295,7 +295,7 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 	case r.failed != "":
 		text = m.meter.clean(r.failed)
 	case !r.joined:
-		text = "joining " + m.meter.clean(r.name) + " …"
+		text = "joining " + m.meter.clean(m.titleOf(r)) + " …"
 	case r.loading:
 		text = "loading …"
 	case r.all() > 0:

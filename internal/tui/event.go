@@ -3,6 +3,7 @@ package tui
 import (
 	"time"
 
+	"kaban"
 	"kaban/client"
 	"kaban/wire"
 )
@@ -32,7 +33,8 @@ type (
 		retryAt time.Time
 		// Only with the first online of a session:
 		username, server string
-		limit            int // of a content, in code points
+		limit            int           // of a content, in code points
+		account          *wire.Account // nil for a visitor
 	}
 	joinedEvent struct {
 		asked, room string
@@ -48,10 +50,10 @@ type (
 		message wire.Message
 		head    uint64 // the highest seq that the server is known to have
 	}
-	unknownEvent struct { // an entry of an unknown kind
-		room string
-		seq  uint64
-		head uint64
+	entryEvent struct { // an entry that is no message
+		room  string
+		entry client.Entry
+		head  uint64
 	}
 	resyncEvent struct {
 		room   string
@@ -59,12 +61,10 @@ type (
 		cursor client.Cursor
 	}
 	pageEvent struct {
-		room     string
-		page     page
-		messages []wire.Message
-		unknown  []uint64 // the seqs of entries of unknown kinds
-		more     bool
-		err      error
+		room string
+		page page
+		got  client.HistoryPage
+		err  error
 	}
 	sentEvent struct {
 		room    string
@@ -74,11 +74,11 @@ type (
 	}
 	presenceEvent client.Presence
 	membersEvent  struct {
-		room  string
-		names []string
-		more  bool
-		asked bool // by a command
-		err   error
+		room    string
+		members []wire.Member
+		more    bool
+		asked   bool // by a command
+		err     error
 	}
 	roomsEvent struct {
 		rooms []wire.RoomInfo
@@ -89,6 +89,29 @@ type (
 	renamedEvent struct {
 		name string
 		err  error
+	}
+	meEvent struct {
+		me  client.Me
+		err error
+	}
+	roomStateEvent wire.RoomState
+	actedEvent     struct { // a change of a room that was asked for
+		room   string
+		change wire.Change
+		err    error
+	}
+	openedEvent struct { // a room that was asked for
+		room, text string
+		err        error
+	}
+	noticeEvent struct { // the outcome of a request, in words
+		room, text string
+		err        error
+	}
+	whoisEvent struct {
+		room, name string
+		member     *wire.Member // nil if nobody has the name
+		err        error
 	}
 	pingEvent struct {
 		took time.Duration
@@ -115,6 +138,14 @@ type backend interface {
 	members(room string, asked bool)
 	listRooms(asked bool)
 	rename(name string)
+	// me asks for the account's rooms.
+	me()
+	markRead(room string, seq uint64)
+	notify(room string, level kaban.NotifyLevel)
+	create(room client.NewRoom)
+	direct(username, text string)
+	change(room string, c wire.Change)
+	whois(room, name string)
 	reconnect()
 	ping()
 	// unsent returns how many messages are posted and not answered.

@@ -17,7 +17,7 @@ import (
 // A Model that stands still has a bounded amount wait for it, whatever comes;
 // how many members a room has is right when it goes on.
 func TestWhatWaitsForTheModelIsBounded(t *testing.T) {
-	s := NewSession()
+	s := newSession(Options{})
 	defer s.Close()
 	names := make([]string, 1000)
 	for k := range names {
@@ -123,7 +123,7 @@ func TestANameThatOurOwnAttemptHas(t *testing.T) {
 
 // The status says that the server does not answer, and what waits in all rooms.
 func TestTheStatusOfASilentServer(t *testing.T) {
-	s := NewSession()
+	s := newSession(Options{})
 	defer s.Close()
 	s.onState(client.State{Status: client.Silent})
 	if e, ok := s.take()[0].(stateEvent); !ok || e.link != silent {

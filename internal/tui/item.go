@@ -17,6 +17,7 @@ const (
 	itemNotice           // from the program, for this person only
 	itemRefused          // an own message that was refused
 	itemUnknown          // an entry of a kind that this client does not know; never shown
+	itemChange           // an entry that is no message: a quiet line
 )
 
 // sending is the progress of an own message.
@@ -58,7 +59,15 @@ type shape struct {
 }
 
 // isEntry reports whether the item is an entry of the room's log.
-func (i *item) isEntry() bool { return i.kind == itemMessage || i.kind == itemUnknown }
+func (i *item) isEntry() bool {
+	return i.kind == itemMessage || i.kind == itemUnknown || i.kind == itemChange
+}
+
+// isQuiet reports whether the item is a line that nobody says.
+func (i *item) isQuiet() bool { return i.kind == itemNotice || i.kind == itemChange }
+
+// isCounted reports whether the item is unread news.
+func (i *item) isCounted() bool { return i.kind != itemUnknown && i.kind != itemChange }
 
 // size is the number of bytes that the item takes beyond its fixed part.
 func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) }
@@ -69,7 +78,7 @@ const me = "/me "
 // action returns the action that a message describes, if it does.
 func (i *item) action() (string, bool) {
 	does, ok := strings.CutPrefix(i.content, me)
-	return does, ok && i.kind != itemNotice
+	return does, ok && !i.isQuiet()
 }
 
 // body returns the content, cleaned, styled and wrapped.
@@ -90,7 +99,7 @@ func (i *item) body(s shape) []line {
 func (i *item) styled(m meter, width int) []line {
 	base := look{}
 	switch {
-	case i.kind == itemNotice:
+	case i.isQuiet():
 		base = look{role: roleDim}
 	case i.sending == pending:
 		base = look{role: roleDim}
@@ -99,7 +108,7 @@ func (i *item) styled(m meter, width int) []line {
 	case i.mention:
 		base = look{role: roleMention}
 	}
-	if i.kind == itemNotice {
+	if i.isQuiet() {
 		var lines []line
 		for _, l := range m.cleanLines(i.content) {
 			lines = append(lines, plain(l, base))
@@ -201,6 +210,11 @@ func startsWith(text, query []rune) bool {
 // itemOf returns the item of an entry; own is the person's name.
 func itemOf(e client.Entry, own string) *item {
 	m := e.Message
+	if c := e.Change; c != nil {
+		if text := describe(c); text != "" {
+			return &item{kind: itemChange, seq: e.Seq, username: c.Username, content: text, time: c.Time, own: c.Username == own}
+		}
+	}
 	if m == nil {
 		return &item{kind: itemUnknown, seq: e.Seq}
 	}

@@ -30,8 +30,8 @@ func TestSessionPassesUnknownKinds(t *testing.T) {
 		switch e := await(w, always[event]).(type) {
 		case messageEvent:
 			seqs = append(seqs, e.message.Seq)
-		case unknownEvent:
-			seqs = append(seqs, e.seq)
+		case entryEvent:
+			seqs = append(seqs, e.entry.Seq)
 		case resyncEvent, failedEvent:
 			t.Fatalf("got %+v", e)
 		}
@@ -54,7 +54,7 @@ func TestSessionPassesUnknownKinds(t *testing.T) {
 		t.Errorf("the search ends with %+v", e)
 	}
 	w.find(clienttest.Room, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
-	if e := await(w, always[pageEvent]); e.err != nil || e.page.Target != 1 || len(e.messages) != 1 || len(e.unknown) != pageSize-1 {
+	if e := await(w, always[pageEvent]); e.err != nil || e.page.Target != 1 || len(e.got.Messages()) != 1 || len(e.got.Entries) != pageSize {
 		t.Errorf("the date is at %+v: %v", e.page, e.err)
 	}
 }
@@ -64,18 +64,17 @@ func TestSessionPassesUnknownKinds(t *testing.T) {
 func TestUnknownKindsAreNotShown(t *testing.T) {
 	d := newDesk(t, 80, 20)
 	d.happens(joinedEvent{asked: "lobby", room: "lobby", cursor: client.Cursor{Epoch: "e", Seq: 300}, head: 300})
-	unknown := func(from, to uint64) (seqs []uint64) {
+	unknown := func(from, to uint64) (entries []client.Entry) {
 		for seq := from; seq <= to; seq++ {
-			seqs = append(seqs, seq)
+			entries = append(entries, client.Entry{Seq: seq})
 		}
-		return seqs
+		return entries
 	}
-	d.happens(pageEvent{room: "lobby", page: page{Before: 301, HasBefore: true}, unknown: unknown(101, 300), more: true})
+	d.happens(pageEvent{room: "lobby", page: page{Before: 301, HasBefore: true}, got: pageWith(true, unknown(101, 300)...)})
 	if got, want := d.back.last("load"), "load lobby {Before:101 After:0 HasBefore:true HasAfter:false Around:false Target:0}"; got != want {
 		t.Errorf("after a page without messages: %q, want %q", got, want)
 	}
-	e := pageEvent{room: "lobby", page: page{Before: 101, HasBefore: true}, unknown: unknown(1, 99)}
-	e.messages = append(e.messages, old(100))
+	e := pageEvent{room: "lobby", page: page{Before: 101, HasBefore: true}, got: pageWith(false, append(unknown(1, 99), entry(old(100)))...)}
 	d.happens(e)
 	d.shows(old(100).Content)
 
@@ -84,12 +83,12 @@ func TestUnknownKindsAreNotShown(t *testing.T) {
 	if d.active == r {
 		t.Fatal("still in the lobby")
 	}
-	d.happens(unknownEvent{room: "lobby", seq: 301, head: 301})
+	d.happens(entryEvent{room: "lobby", entry: client.Entry{Seq: 301}, head: 301})
 	if r.unread() != 0 || r.read != 301 {
 		t.Errorf("%d are unread and the place is %d; want none and 301", r.unread(), r.read)
 	}
 	m := old(302)
-	d.happens(messageEvent{room: "lobby", message: m, head: 302}, unknownEvent{room: "lobby", seq: 303, head: 303})
+	d.happens(messageEvent{room: "lobby", message: m, head: 302}, entryEvent{room: "lobby", entry: client.Entry{Seq: 303}, head: 303})
 	if r.unread() != 1 || r.head != 303 || r.read != 301 {
 		t.Errorf("%d are unread of %d; want 1 of 303", r.unread(), r.head)
 	}
@@ -101,8 +100,7 @@ func TestPlaceBeforeUnknownKinds(t *testing.T) {
 	r := d.active
 	r.epoch, r.read = "e", 3
 	d.happens(joinedEvent{asked: "lobby", room: "lobby", cursor: client.Cursor{Epoch: "e", Seq: 5}, head: 5})
-	e := pageEvent{room: "lobby", page: page{Before: 6, HasBefore: true}, unknown: []uint64{4, 5}}
-	e.messages = append(e.messages, old(1), old(2), old(3))
+	e := pageEvent{room: "lobby", page: page{Before: 6, HasBefore: true}, got: pageWith(false, entry(old(1)), entry(old(2)), entry(old(3)), client.Entry{Seq: 4}, client.Entry{Seq: 5})}
 	d.happens(e)
 	if r.read != 5 || r.marked || r.unread() != 0 {
 		t.Errorf("read up to %d, marked %v, %d unread; want 5, false and 0", r.read, r.marked, r.unread())

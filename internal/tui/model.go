@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/wire"
 )
 
 // mode decides what keys do.
@@ -85,8 +86,13 @@ type Model struct {
 	previous  *room
 	elsewhere []string // rooms of the server
 	places    places
-	restored  bool
-	rang      bool // for an event of the present batch
+	// remembered are the rooms of the last time that are opened if the account is
+	// still in them.
+	remembered []place
+	account    *wire.Account             // nil for a visitor
+	states     map[string]wire.RoomState // of the rooms that the account is in
+	restored   bool
+	rang       bool // for an event of the present batch
 }
 
 // status is the state of the connection.
@@ -150,7 +156,14 @@ func (m *Model) start() {
 // restore opens the rooms of the last time and the one that was asked for.
 func (m *Model) restore() {
 	m.restored = true
-	for _, p := range m.places.load() {
+	kept := m.places.load()
+	if m.hasToken() { // joining might make the account a member again
+		m.remembered, kept = kept, nil
+		if m.options.Room == "" {
+			return
+		}
+	}
+	for _, p := range kept {
 		r := m.addRoom(p.room)
 		r.epoch, r.read = p.cursor.Epoch, p.cursor.Seq
 	}
@@ -209,6 +222,7 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		if m.status.link == online && time.Time(msg).Unix()%int64(pinging/time.Second) == 0 {
 			m.backend.ping()
 		}
+		m.report()
 		m.forgetQuit()
 		return m, tea.Batch(tick(), m.goOnQuitting(true))
 	}

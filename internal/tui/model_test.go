@@ -44,12 +44,24 @@ func (a *asked) stopSearch()                { a.note("stopSearch") }
 func (a *asked) find(room string, moment time.Time) {
 	a.note("find %s %s", room, moment.Format(time.RFC3339))
 }
-func (a *asked) members(room string, asked bool) { a.note("members %s %v", room, asked) }
-func (a *asked) listRooms(asked bool)            { a.note("rooms %v", asked) }
-func (a *asked) rename(name string)              { a.note("rename %s", name) }
-func (a *asked) reconnect()                      { a.note("reconnect") }
-func (a *asked) ping()                           {}
-func (a *asked) unsent() int                     { return a.lost }
+
+func (a *asked) members(room string, asked bool)             { a.note("members %s %v", room, asked) }
+func (a *asked) listRooms(asked bool)                        { a.note("rooms %v", asked) }
+func (a *asked) rename(name string)                          { a.note("rename %s", name) }
+func (a *asked) me()                                         { a.note("me") }
+func (a *asked) markRead(room string, seq uint64)            { a.note("read %s %d", room, seq) }
+func (a *asked) notify(room string, level kaban.NotifyLevel) { a.note("notify %s %s", room, level) }
+func (a *asked) create(r client.NewRoom)                     { a.note("create %s %s %q", r.Name, r.Kind, r.Topic) }
+
+func (a *asked) direct(username, text string) { a.note("direct %s %q", username, text) }
+
+func (a *asked) change(room string, c wire.Change) {
+	a.note("change %s %s", room, describe(&c))
+}
+func (a *asked) whois(room, name string) { a.note("whois %s %s", room, name) }
+func (a *asked) reconnect()              { a.note("reconnect") }
+func (a *asked) ping()                   {}
+func (a *asked) unsent() int             { return a.lost }
 
 // last returns the newest call that begins with a word, "" for none.
 func (a *asked) last(word string) string {
@@ -132,32 +144,44 @@ func (d *desk) joined(room string, head uint64) {
 	d.t.Helper()
 	d.happens(
 		joinedEvent{asked: room, room: room, cursor: client.Cursor{Epoch: "e", Seq: head}, head: head},
-		membersEvent{room: room, names: []string{"ann", "ben"}},
+		membersEvent{room: room, members: []wire.Member{{Username: "ann"}, {Username: "ben"}}},
 		d.pageOf(room, page{Before: head + 1, HasBefore: true}, head),
 	)
 }
 
 // pageOf plays the server's answer to a page of a room with head messages.
 func (d *desk) pageOf(room string, p page, head uint64) pageEvent {
-	e := pageEvent{room: room, page: p}
+	more := false
 	from, to := uint64(1), head
 	switch {
 	case p.HasBefore:
 		to = min(head, p.Before-1)
 		from = to - min(to, pageSize) + 1
-		e.more = from > 1
+		more = from > 1
 	case p.HasAfter:
 		from = p.After + 1
 		to = min(head, p.After+pageSize)
-		e.more = to < head
+		more = to < head
 	default:
 		from = head - min(head, pageSize) + 1
-		e.more = from > 1
+		more = from > 1
 	}
+	var entries []client.Entry
 	for seq := from; seq <= to; seq++ {
-		e.messages = append(e.messages, old(seq))
+		entries = append(entries, entry(old(seq)))
 	}
-	return e
+	return pageEvent{room: room, page: p, got: pageWith(more, entries...)}
+}
+
+func entry(m wire.Message) client.Entry { return client.Entry{Seq: m.Seq, Message: &m} }
+
+// pageWith returns the page of some entries.
+func pageWith(more bool, entries ...client.Entry) client.HistoryPage {
+	p := client.HistoryPage{Entries: entries, More: more}
+	if n := len(entries); n > 0 {
+		p.First, p.Last = entries[0].Seq, entries[n-1].Seq
+	}
+	return p
 }
 
 // old is a message of a room's past, one a minute.

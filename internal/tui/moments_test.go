@@ -38,7 +38,7 @@ func TestAnyMomentBesidePosts(t *testing.T) {
 		random := rand.New(rand.NewPCG(uint64(run), 1))
 		rooms := []string{fmt.Sprintf("a-%d", run), fmt.Sprintf("b-%d", run)}
 		y := tally{posted: make(map[string][]string), answer: make(map[uint64]error), byID: make(map[uint64]string)}
-		s := NewSession()
+		s := newSession(Options{})
 		start := random.IntN(20)
 		joined := make(map[string]bool)
 		for step := range 120 {
@@ -138,7 +138,7 @@ func contentsIn(t *testing.T, addr, room string) (contents []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range page.Messages {
+	for _, m := range page.Messages() {
 		contents = append(contents, m.Content)
 	}
 	return contents

@@ -216,6 +216,9 @@ func (m *Model) helpLines(width int) []line {
 	}
 	lines = append(lines, plain(" Commands", look{attrs: bold}))
 	for _, c := range commands() {
+		if !m.may(c.right) {
+			continue
+		}
 		entry(strings.TrimSpace(c.names()+" "+c.usage), c.help)
 	}
 	entry("//text", "Send a line that begins with a slash")

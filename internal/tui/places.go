@@ -44,7 +44,7 @@ func (p places) load() (all []place) {
 	}
 	for l := range strings.Lines(string(text)) {
 		name, at, _ := strings.Cut(strings.TrimSuffix(l, "\n"), " ")
-		room, err := kaban.ParseRoomName(name)
+		room, err := kaban.ParseAnyRoom(name)
 		if err != nil || len(all) >= 100 {
 			continue
 		}

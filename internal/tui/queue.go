@@ -23,6 +23,10 @@ func size(e event) (n int) {
 	switch e := e.(type) {
 	case messageEvent:
 		return len(e.message.ID) + len(e.message.Username) + len(e.message.Content)
+	case entryEvent:
+		if c := e.entry.Change; c != nil {
+			return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic)
+		}
 	case presenceEvent:
 		for _, names := range [][]string{e.Joined, e.Left} {
 			for _, name := range names {

@@ -42,6 +42,8 @@ type room struct {
 	head  uint64 // the highest seq that arrived
 	known uint64 // the highest seq that the server is known to have
 	read  uint64 // the place: every entry up to here was seen
+	// reported is the place that the server knows, of an account.
+	reported uint64
 	// mark is the seq after which the line "new" stands.
 	mark    uint64
 	marked  bool
@@ -70,7 +72,7 @@ func newRoom(name string) *room {
 func (r *room) unread() uint64 {
 	n := r.head - min(r.head, r.read)
 	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > r.read; k-- {
-		if r.items[k].kind == itemUnknown {
+		if r.items[k].isEntry() && !r.items[k].isCounted() {
 			n--
 		}
 	}
@@ -203,7 +205,7 @@ func (r *room) trimNew() {
 
 // spoke notes the latest author, for completion.
 func (r *room) spoke(i *item) {
-	if len(r.speakers) > 0 && r.speakers[0] == i.username || i.own || i.kind == itemUnknown {
+	if len(r.speakers) > 0 && r.speakers[0] == i.username || i.own || i.kind != itemMessage {
 		return
 	}
 	if at := slices.Index(r.speakers, i.username); at >= 0 {
@@ -226,7 +228,7 @@ type page struct {
 func (r *room) addPage(p page, got client.HistoryPage, own string) {
 	r.loading = false
 	var items []*item
-	for e := range got.Entries() {
+	for _, e := range got.Entries {
 		items = append(items, itemOf(e, own))
 	}
 	more, newest := got.More, uint64(0)
@@ -316,8 +318,8 @@ func (r *room) see() {
 	r.read, r.mention = max(r.read, r.head), 0
 }
 
-// passUnknown moves the place and the line of unread messages past entries of
-// unknown kinds that directly follow them.
+// passUnknown moves the place and the line of unread messages past entries that do
+// not count as unread and directly follow them.
 func (r *room) passUnknown() {
 	r.read = r.past(r.read)
 	if r.marked {
@@ -326,11 +328,11 @@ func (r *room) passUnknown() {
 	}
 }
 
-// past returns the seq of the last entry of the run of unknown kinds after a seq,
+// past returns the seq of the last entry of the run that does not count after a seq,
 // or that seq.
 func (r *room) past(seq uint64) uint64 {
 	for k := r.search(seq + 1); k < len(r.items) && r.items[k].seq <= seq+1; k++ {
-		if r.items[k].kind == itemUnknown {
+		if r.items[k].isEntry() && !r.items[k].isCounted() {
 			seq = r.items[k].seq
 		}
 	}

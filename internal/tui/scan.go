@@ -99,14 +99,14 @@ func bounds(ctx context.Context, c *client.Client, room string, q scan) (low, hi
 	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	oldest, err := c.History(asking, room, client.HistoryQuery{Limit: 1, HasAfter: true})
-	if err != nil || oldest.Last() == 0 {
+	if err != nil || oldest.Last == 0 {
 		return 1, 0, err
 	}
 	newest, err := c.History(asking, room, client.HistoryQuery{Limit: 1})
-	if err != nil || newest.Last() == 0 {
+	if err != nil || newest.Last == 0 {
 		return 1, 0, err
 	}
-	low, high = oldest.First(), newest.Last()
+	low, high = oldest.First, newest.Last
 	if q.direction < 0 {
 		return low, min(high, q.from-1), nil
 	}
@@ -138,17 +138,15 @@ func (b *block) read(ctx context.Context, c *client.Client, room string, q scan)
 			b.err = err
 			return
 		}
-		for e := range page.Entries() {
-			if after = e.Seq; after > b.high {
-				break
-			}
-			if e.Message != nil {
+		for _, e := range page.Entries {
+			if e.Message != nil && e.Seq <= b.high {
 				b.take(e.Message, q)
 			}
 		}
-		if !page.More {
+		if !page.More || page.Last == 0 {
 			return
 		}
+		after = page.Last
 	}
 }
 

@@ -29,7 +29,7 @@ func said(t testing.TB, n int, content func(int) string) *Session {
 	if err := c.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := NewSession()
+	s := newSession(Options{})
 	t.Cleanup(s.Close)
 	s.connect(addr, []string{"ann"})
 	for {

@@ -62,7 +62,7 @@ func team(t *testing.T, width, height int) *desk {
 	}
 	d.keys("alt+1")
 	d.happens(
-		membersEvent{room: "lobby", names: []string{"ann", "ben", "carol", "dmitri", "yuki"}},
+		membersEvent{room: "lobby", members: []wire.Member{{Username: "ann"}, {Username: "ben"}, {Username: "carol"}, {Username: "dmitri"}, {Username: "yuki"}}},
 		roomsEvent{rooms: []wire.RoomInfo{{Room: "lobby"}, {Room: "ops"}, {Room: "releases"}, {Room: "kitchen"}, {Room: "retro"}}},
 	)
 	at := noon.Add(-15 * time.Hour)

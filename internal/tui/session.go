@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kaban/client"
+	"kaban/wire"
 )
 
 const (
@@ -37,6 +38,7 @@ type Session struct {
 	group  sync.WaitGroup
 	wake   chan struct{} // there are events
 	client *client.Client
+	token  func(server string) (wire.Secret, error) // nil: always a visitor
 
 	mu      sync.Mutex // guards all below
 	space   *sync.Cond // events were taken
@@ -49,16 +51,18 @@ type Session struct {
 	endSearch context.CancelFunc
 }
 
-// NewSession returns a session that is not connected yet.
-func NewSession() *Session {
-	s := &Session{wake: make(chan struct{}, 1), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent)}
+// newSession returns a session that is not connected yet.
+func newSession(o Options) *Session {
+	s := &Session{token: o.Token, wake: make(chan struct{}, 1), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent)}
 	s.space = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.client = client.New(client.Options{
-		MaxBackoff: maxBackoff,
-		Silence:    silence,
-		OnState:    s.onState,
-		OnPresence: func(p client.Presence) { s.putPresence(presenceEvent(p)) },
+		Insecure:    o.Insecure,
+		MaxBackoff:  maxBackoff,
+		Silence:     silence,
+		OnState:     s.onState,
+		OnRoomState: func(r wire.RoomState) { s.put(roomStateEvent(r)) },
+		OnPresence:  func(p client.Presence) { s.putPresence(presenceEvent(p)) },
 	})
 	return s
 }
@@ -80,6 +84,14 @@ func (s *Session) Flush(ctx context.Context) { s.client.Flush(ctx) }
 func (s *Session) unsent() int { return s.client.Unacknowledged() }
 
 func (s *Session) connect(server string, names []string) {
+	if s.token != nil {
+		token, err := s.token(server)
+		if err != nil {
+			s.putState(stateEvent{link: ended, err: err})
+			return
+		}
+		s.client.SetToken(token)
+	}
 	if err := s.client.Connect(server, names[0], names[1:]...); err != nil {
 		s.putState(stateEvent{link: ended, err: err})
 	}
@@ -108,6 +120,7 @@ func (s *Session) onState(state client.State) {
 			s.arrived = true
 			welcome := s.client.Welcome()
 			e.username, e.server, e.limit = welcome.Username, welcome.Server, welcome.Limits.Content
+			e.account = welcome.Account
 		}
 		s.mu.Unlock()
 		s.putState(e)
@@ -144,7 +157,7 @@ func (s *Session) read(name string, r *client.Room) {
 		case err != nil:
 			s.lose(name, r, err)
 		case e.Message == nil:
-			s.putWhenThereIsSpace(unknownEvent{room: name, seq: e.Seq, head: r.Head()})
+			s.putWhenThereIsSpace(entryEvent{room: name, entry: e, head: r.Head()})
 		default:
 			s.putWhenThereIsSpace(messageEvent{room: name, message: *e.Message, head: r.Head()})
 		}

@@ -28,7 +28,7 @@ type witness struct {
 }
 
 func newWitness(t *testing.T) *witness {
-	w := &witness{Session: NewSession(), t: t}
+	w := &witness{Session: newSession(Options{}), t: t}
 	t.Cleanup(w.Close)
 	return w
 }
@@ -67,7 +67,7 @@ func storedIn(t *testing.T, addr, room string) (contents []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range page.Messages {
+	for _, m := range page.Messages() {
 		contents = append(contents, m.Username+": "+m.Content)
 	}
 	return contents
@@ -281,7 +281,7 @@ func TestFindingADate(t *testing.T) {
 		}
 		w.find("lobby", moment)
 		e := await(w, always[pageEvent])
-		if e.err != nil || e.page.Target != want || !slices.ContainsFunc(e.messages, func(m wire.Message) bool { return m.Seq == want }) {
+		if e.err != nil || e.page.Target != want || !slices.ContainsFunc(e.got.Messages(), func(m wire.Message) bool { return m.Seq == want }) {
 			t.Errorf("%v: got %+v, want seq %d", moment, e, want)
 		}
 	}

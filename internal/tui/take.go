@@ -12,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/wire"
 )
 
 // takeAll takes a batch of events in their order.
@@ -37,8 +38,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeFailed(e)
 	case messageEvent:
 		return m.takeMessage(e)
-	case unknownEvent:
-		m.takeUnknown(e)
+	case entryEvent:
+		m.takeEntry(e)
 	case resyncEvent:
 		m.takeResync(e)
 	case pageEvent:
@@ -55,6 +56,18 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeRooms(e)
 	case renamedEvent:
 		return m.takeRenamed(e)
+	case meEvent:
+		m.takeMe(e)
+	case roomStateEvent:
+		m.takeRoomState(wire.RoomState(e))
+	case actedEvent:
+		m.takeActed(e)
+	case openedEvent:
+		m.takeOpened(e)
+	case noticeEvent:
+		m.takeNotice(e)
+	case whoisEvent:
+		m.takeWhois(e)
 	case pingEvent:
 		if m.status.latency = e.took; e.err != nil {
 			m.status.latency = 0
@@ -76,6 +89,7 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 			m.limit = e.limit
 		}
 		s.ever = true
+		m.account = e.account
 		return m.arrive()
 	}
 	switch {
@@ -95,6 +109,9 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 
 // refresh asks for the state that may have changed while there was no connection.
 func (m *Model) refresh() {
+	if m.account != nil {
+		m.backend.me()
+	}
 	for _, r := range m.rooms {
 		if r.joined {
 			m.backend.members(r.name, false)
@@ -125,10 +142,11 @@ func (m *Model) takeJoined(e joinedEvent) {
 	}
 	r.joined, r.failed, r.known = true, "", max(r.known, e.head)
 	m.backend.members(r.name, false)
-	if r.epoch == e.cursor.Epoch && r.read < e.cursor.Seq { // the place of the last time
-		r.mark, r.marked = r.read, true
+	if at, known := m.placeIn(r, e.cursor.Epoch); known && at < e.cursor.Seq { // the place of the last time
+		r.read, r.mark, r.marked = at, at, true
+		r.reported = at
 	} else {
-		r.read = e.cursor.Seq
+		r.read, r.reported = e.cursor.Seq, e.cursor.Seq
 	}
 	r.epoch, r.head = e.cursor.Epoch, max(r.head, e.cursor.Seq)
 	r.loading = true
@@ -172,14 +190,14 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 	return nil
 }
 
-// takeUnknown adds an entry that is never shown.
-func (m *Model) takeUnknown(e unknownEvent) {
+// takeEntry adds an entry that is no message.
+func (m *Model) takeEntry(e entryEvent) {
 	r := m.room(e.room)
 	if r == nil {
 		return
 	}
 	r.known = max(r.known, e.head)
-	r.add(itemOf(client.Entry{Seq: e.seq}, m.username))
+	r.add(itemOf(e.entry, m.username))
 	r.passUnknown()
 }
 
@@ -218,9 +236,9 @@ func (m *Model) takePage(e pageEvent) {
 		}
 		return
 	}
-	r.addPage(e.page, client.HistoryPage{Messages: e.messages, Unknown: e.unknown, More: e.more}, m.username)
+	r.addPage(e.page, e.got, m.username)
 	r.passUnknown()
-	if len(e.messages) == 0 && len(e.unknown) > 0 && len(r.items) < maxItems/2 { // nothing to show: look further
+	if len(e.got.Messages()) == 0 && e.got.Last > 0 && len(r.items) < maxItems/2 { // nothing to show: look further
 		switch {
 		case e.page.HasBefore:
 			m.loadOlder(r)
@@ -288,13 +306,13 @@ func isName(name string) bool { return len(name) <= kaban.MaxUsername*utf8.UTFMa
 func (m *Model) takeMembers(e membersEvent) {
 	r := m.room(e.room)
 	if e.err == nil && r != nil {
-		r.members = make(map[string]bool, len(e.names))
-		for _, name := range e.names[:min(len(e.names), maxMembers)] {
-			if isName(name) {
-				r.members[name] = true
+		r.members = make(map[string]bool, len(e.members))
+		for _, member := range e.members[:min(len(e.members), maxMembers)] {
+			if isName(member.Username) {
+				r.members[member.Username] = true
 			}
 		}
-		if r.count = len(e.names); e.more {
+		if r.count = len(e.members); e.more {
 			r.count++ // at least
 		}
 	}
@@ -307,7 +325,11 @@ func (m *Model) takeMembers(e membersEvent) {
 		if e.more {
 			more = ", and more"
 		}
-		m.say(fmt.Sprintf("%d in %s: %s%s", len(e.names), e.room, strings.Join(e.names, ", "), more))
+		names := make([]string, len(e.members))
+		for i := range e.members {
+			names[i] = e.members[i].Username
+		}
+		m.say(fmt.Sprintf("%d in %s: %s%s", len(names), e.room, strings.Join(names, ", "), more))
 	}
 }
 

@@ -334,7 +334,7 @@ func TestHostileTexts(t *testing.T) {
 		r := d.addRoom(text)
 		r.failed = text
 		d.enter(r)
-		d.happens(membersEvent{room: text, names: []string{text}, asked: true}, failedEvent{room: text, err: fmt.Errorf("%s", text)},
+		d.happens(membersEvent{room: text, members: []wire.Member{{Username: text}}, asked: true}, failedEvent{room: text, err: fmt.Errorf("%s", text)},
 			renamedEvent{name: text, err: fmt.Errorf("%s", text)}, roomsEvent{rooms: []wire.RoomInfo{{Room: text}}, asked: true})
 		for _, keys := range [][]string{nil, {"ctrl+k"}, {"esc", "ctrl+f", "a"}, {"esc"}} {
 			d.keys(keys...)

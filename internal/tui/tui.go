@@ -10,6 +10,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"kaban/wire"
 )
 
 // Options configure a run of the client.
@@ -21,6 +23,10 @@ type Options struct {
 	Room string
 	// Keep saves the places for the next start.
 	Keep bool
+	// Token returns the token for a server, or "" for a visitor. Nil: always a visitor.
+	Token func(server string) (wire.Secret, error)
+	// Insecure allows sending the token to other machines without encryption.
+	Insecure bool
 	// Explain explains an error of the connection and what to do.
 	Explain func(server string, err error) string
 	In      io.Reader
@@ -80,7 +86,7 @@ func (p program) keep() {
 // Run runs the client on a terminal until the person quits, ctx ends or the terminal
 // is gone.
 func Run(ctx context.Context, o Options) error {
-	session := NewSession()
+	session := newSession(o)
 	defer session.Close()
 	model := newModel(session, o)
 	p := program{Model: model, session: session}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban/internal/account"
+	"kaban/wire"
 )
 
 // serverOperations are those on the server as a whole.
@@ -20,6 +22,7 @@ func (s *Server) serverOperations(api huma.API) {
 type auditInput struct {
 	After   string     `query:"after" doc:"The id of the last row of the page before."`
 	Limit   limitParam `query:"limit" doc:"The most rows to return; 100 if absent."`
+	Since   string     `query:"since" format:"date-time" doc:"Only rows from this time on, as in RFC 3339."`
 	Actor   string     `query:"actor" doc:"Only what this username did."`
 	Subject string     `query:"subject" doc:"Only what was done to this: a username, or the id of an invite, a device and so on."`
 	Action  string     `query:"action" doc:"Only this action, or all actions that begin with this and a dot, such as account."`
@@ -56,8 +59,16 @@ func (s *Server) readAudit(ctx context.Context, by *who, in *auditInput) (AuditL
 			return AuditList{}, err
 		}
 	}
+	var from int64
+	if in.Since != "" {
+		since, err := time.Parse(time.RFC3339, in.Since)
+		if err != nil {
+			return AuditList{}, fieldProblem(wire.CodeBadField, "since", "since: it must be a time such as 2026-11-26T12:00:00Z")
+		}
+		from = since.UnixMilli()
+	}
 	page, err := s.config.Accounts.Audit(ctx, by.actor(), account.AuditQuery{
-		Actor: in.Actor, Action: in.Action, Subject: in.Subject, After: in.After, Limit: limit,
+		From: from, Actor: in.Actor, Action: in.Action, Subject: in.Subject, After: in.After, Limit: limit,
 	})
 	list := AuditList{Rows: make([]AuditRow, len(page.Rows)), More: page.Cursor != "", After: page.Cursor}
 	for i, r := range page.Rows {

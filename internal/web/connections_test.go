@@ -41,7 +41,7 @@ var badConnections = map[string]string{
 // and the server holds no more than it is to hold.
 func TestGoodRequestsBesideBadConnections(t *testing.T) {
 	const most = 40
-	f := start(t, web.Config{MaxRequests: most, Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{MaxRequests: most}, withHook(t, nil))
 	for i := range 20 {
 		f.say("lobby", fmt.Sprint(i), "bot", strings.Repeat("x", 5000))
 	}
@@ -246,7 +246,7 @@ func TestOneAddressCannotHaveAll(t *testing.T) {
 // inBubble runs a test with a server in fake time.
 func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes, server *web.Server, d *dispatch.Dispatcher)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := memory.New(0)
+		s := withHook(t, nil)
 		d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -276,7 +276,7 @@ func TestSlowReaders(t *testing.T) {
 	content := strings.Repeat("x", 4000)
 	for _, path := range []string{"/v1/rooms/lobby/events?after=0", "/v1/rooms/lobby/messages", "/openapi.json"} {
 		t.Run(path, func(t *testing.T) {
-			inBubble(t, web.Config{Hooks: oneHook{}}, func(t *testing.T, p *pipes, _ *web.Server, d *dispatch.Dispatcher) {
+			inBubble(t, web.Config{}, func(t *testing.T, p *pipes, _ *web.Server, d *dispatch.Dispatcher) {
 				post := func(name string, n int) {
 					for i := range n {
 						if _, err := d.Post(t.Context(), dispatch.Send{Draft: storetest.Draft(t, "lobby", name, fmt.Sprint(name, i), content)}, func() {}); err != nil {
@@ -320,7 +320,7 @@ func TestSlowBodies(t *testing.T) {
 		{"/hooks/secret", "builds", `{"text":"` + content + `"}`},
 	} {
 		t.Run(test.path, func(t *testing.T) {
-			inBubble(t, web.Config{Hooks: oneHook{}}, func(t *testing.T, p *pipes, _ *web.Server, d *dispatch.Dispatcher) {
+			inBubble(t, web.Config{}, func(t *testing.T, p *pipes, _ *web.Server, d *dispatch.Dispatcher) {
 				room, err := kaban.ParseRoomName(test.room)
 				if err != nil {
 					t.Fatal(err)
@@ -363,7 +363,7 @@ func TestSlowBodies(t *testing.T) {
 
 // A body that ends early or is no body is the sender's fault.
 func TestBrokenBodies(t *testing.T) {
-	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{}, withHook(t, nil))
 	for _, path := range []string{"/v1/rooms/lobby/messages", "/hooks/secret"} {
 		for name, rest := range map[string]string{
 			"ends early":              "Content-Length: 100\r\n\r\n{",

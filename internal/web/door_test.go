@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"net/http"
@@ -136,5 +137,79 @@ func TestTheOperator(t *testing.T) {
 		if isAccounts != refused || answer.Code == 401 && o.socket != "" {
 			t.Errorf("%s %s answers the operator with %d %s", o.method, o.path, answer.Code, answer.Body)
 		}
+	}
+}
+
+// Secrets are taken over an encrypted connection, whose cookie no other can set, and
+// from this machine. Elsewhere they are refused unseen.
+func TestSecretsAndTheirConnection(t *testing.T) {
+	f, _ := claimed(t, "open")
+	mia := f.person("mia", kaban.RoleMember)
+	ask := func(remote string, encrypted bool, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest(method, "http://chat.example.org"+path, strings.NewReader(body))
+		request.RemoteAddr = remote
+		if encrypted {
+			request.TLS = new(tls.ConnectionState)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		for i := 0; i < len(headers); i += 2 {
+			request.Header.Add(headers[i], headers[i+1])
+		}
+		answer := httptest.NewRecorder()
+		f.web.Handler().ServeHTTP(answer, request)
+		return answer
+	}
+	const near, far = "127.0.0.1:1", "192.0.2.1:1"
+	host := func(s account.Session) []string { return []string{"Cookie", "__Host-kaban=" + s.Secret} }
+	for _, test := range []struct {
+		what, remote string
+		encrypted    bool
+		headers      []string
+		status       int
+		code         string
+	}{
+		{"a token from here", near, false, bearer(mia), 200, ""},
+		{"a token in the clear", far, false, bearer(mia), 403, "tls_required"},
+		{"a token over TLS", far, true, bearer(mia), 200, ""},
+		{"a cookie from here", near, false, cookie(mia), 200, ""},
+		{"a cookie in the clear", far, false, cookie(mia), 403, "tls_required"},
+		{"a plain cookie over TLS", far, true, cookie(mia), 401, "auth_required"},
+		{"a cookie over TLS", far, true, host(mia), 200, ""},
+		{"a cookie for TLS in the clear", near, false, host(mia), 401, "auth_required"},
+		{"two tokens", near, false, with(bearer(mia), bearer(mia)), 401, "auth_failed"},
+		{"a token with the credential of a proxy", near, false, with([]string{"Authorization", "Basic bWlhOm1pYQ=="}, bearer(mia)), 200, ""},
+		{"a wrong token with a cookie", near, false, with(cookie(mia), []string{"Authorization", "Bearer x"}), 401, "auth_failed"},
+		{"the credential of a proxy", near, false, []string{"Authorization", "Basic bWlhOm1pYQ=="}, 401, "auth_required"},
+	} {
+		got := ask(test.remote, test.encrypted, "GET", "/v1/session", "", test.headers...)
+		if got.Code != test.status || test.code != "" && !strings.Contains(got.Body.String(), `"code":"`+test.code+`"`) {
+			t.Errorf("%s: got %d %s, want %d %s", test.what, got.Code, got.Body, test.status, test.code)
+		}
+	}
+	const body = `{"username":"mia","password":"purple monkey dishwasher"}`
+	if got := ask(far, false, "POST", "/v1/session", body, origin("http://chat.example.org")...); got.Code != 403 || !strings.Contains(got.Body.String(), "tls_required") {
+		t.Errorf("a password in the clear: got %d %s", got.Code, got.Body)
+	}
+	if got := ask(far, true, "POST", "/v1/session", body, origin("http://chat.example.org")...); got.Code != 403 || strings.Contains(got.Body.String(), "code") {
+		t.Errorf("a page in the clear: got %d %s", got.Code, got.Body)
+	}
+	_, link, err := f.accounts.AddAccount(t.Context(), account.Operator(), account.NewPerson{NewAccount: account.NewAccount{Username: "pia"}})
+	f.must(err)
+	in := ask(far, true, "POST", "/v1/session", `{"link":"`+link+`"}`, origin("https://chat.example.org")...)
+	if set := in.Header().Get("Set-Cookie"); in.Code != 200 || !strings.HasPrefix(set, "__Host-kaban=") || !strings.Contains(set, "; Secure") || !strings.Contains(set, "Path=/;") || strings.Contains(set, "Domain") {
+		t.Errorf("signing in over TLS: got %d %s with the cookie %q", in.Code, in.Body, set)
+	}
+}
+
+// A server without an owner has no accounts, and serves visitors as ever.
+func TestAnUnclaimedServer(t *testing.T) {
+	f := serve(t)
+	f.get("/v1/server").has(t, 200, "server", "kaban", "claimed", false, "access", "open", "sign_up", false, "visitors", true, "passkeys", false)
+	f.get("/v1/rooms").has(t, 200)
+	f.get("/v1/session").has(t, 401, "code", "auth_required")
+	f.do("POST", "/v1/session", `{"username":"olga","password":"purple monkey dishwasher"}`, with(asJSON(), origin(f.url))...).has(t, 401, "code", "auth_failed")
+	for _, access := range []string{"open", "signup", "invite", "closed"} {
+		f, _ := claimed(t, access)
+		f.get("/v1/server").has(t, 200, "claimed", true, "access", access, "sign_up", access == "open" || access == "signup", "visitors", access == "open")
 	}
 }

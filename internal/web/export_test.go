@@ -45,3 +45,6 @@ func (s *Server) Held() int {
 
 // MaxHeld is how much that may be.
 const MaxHeld = maxHeld
+
+// Handler is what answers requests from the network.
+func (s *Server) Handler() http.Handler { return s.http.Handler }

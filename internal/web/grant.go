@@ -95,7 +95,6 @@ func (s *Server) pollGrant(ctx context.Context, _ *who, in *Form[pollGrantBody])
 	if err != nil {
 		return GrantToken{}, grantError(err)
 	}
-	s.welcome(ctx, &session.Principal.Account)
 	return GrantToken{session.Secret, "Bearer", session.Principal.Account.Username}, nil
 }
 

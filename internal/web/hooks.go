@@ -12,27 +12,10 @@ import (
 	"unicode/utf8"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/slack"
 	"kaban/wire"
 )
-
-// Hook is an incoming webhook: an identity of its own, which is a member of one room.
-type Hook struct {
-	ID       string // not a secret
-	Room     kaban.RoomName
-	Username kaban.Username // of messages that name no other
-}
-
-// Hooks knows the keys of incoming webhooks.
-type Hooks interface {
-	// Find returns the hook with a key; false if there is none.
-	Find(ctx context.Context, key string) (Hook, bool, error)
-}
-
-type noHooks struct{}
-
-// Find implements Hooks.
-func (noHooks) Find(context.Context, string) (Hook, bool, error) { return Hook{}, false, nil }
 
 // noticeHeader tells the sender of a message what was changed to take it.
 const noticeHeader = "Kaban-Notice"
@@ -40,14 +23,13 @@ const noticeHeader = "Kaban-Notice"
 // hook takes a message in Slack's format. As there, the answer is "ok".
 func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	hook, ok, err := s.config.Hooks.Find(r.Context(), r.PathValue("key"))
-	switch {
-	case err != nil:
-		writeProblem(w, s.problemOf(err))
+	hook, err := s.chat.FindHook(r.Context(), r.PathValue("key"))
+	if err != nil {
+		writeProblem(w, s.problemOfHook(err))
 		return
-	case !ok:
-		p := problem(wire.CodeNotFound, "there is no such hook; its operator makes one with \"kaban hook add ROOM\"")
-		writeProblem(w, p)
+	}
+	if err := s.limitHook(r, hook.ID); err != nil {
+		writeProblem(w, s.problemOf(err))
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHookBody))
@@ -78,9 +60,9 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	author := s.chat.Hook(hook.ID, hookAuthor(sent.Username, hook.Username), hook.Room)
+	author := s.chat.Hook(hook, hookAuthor(sent.Username, hook.Username))
 	if _, _, err := author.Post(ctx, hook.Room, id, content); err != nil {
-		writeProblem(w, s.problemOf(err))
+		writeProblem(w, s.problemOfHook(err))
 		return
 	}
 	if cut {
@@ -89,6 +71,15 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(noticeHeader, fmt.Sprintf("cut: the message has %d characters, and the limit is %d", utf8.RuneCountInString(sent.Content), s.chat.MaxContent()))
 	}
 	io.WriteString(w, "ok")
+}
+
+// problemOfHook is problemOf for the request of a hook, to which only the hook itself
+// can be unknown.
+func (s *Server) problemOfHook(err error) *Problem {
+	if errors.Is(err, chat.ErrNotFound) {
+		return problem(wire.CodeNotFound, "there is no such hook; its operator makes one with \"kaban hook add ROOM\"")
+	}
+	return s.problemOf(err)
 }
 
 // hookAuthor returns the name of a message: the one that it asks for, in a form that

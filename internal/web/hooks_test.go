@@ -5,25 +5,41 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
-	"kaban"
+	"kaban/internal/chat"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
 	"kaban/internal/web"
 )
 
-// oneHook is the key "secret" for the room builds.
-type oneHook struct{ err error }
+// withHook adds a hook with the key "secret" for the room builds to a store; nil is one
+// in memory.
+func withHook(t *testing.T, s store.Store) store.Store {
+	t.Helper()
+	if s == nil {
+		s = memory.New(0)
+	}
+	h := people.Hook{Hash: chat.HashHookKey("secret"), ID: "0123456789ab", Room: "builds", Username: "webhook"}
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return people.Hooks.Put(tx, &h) }); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
-func (h oneHook) Find(_ context.Context, key string) (hook web.Hook, ok bool, err error) {
-	if h.err != nil {
-		return web.Hook{}, false, h.err
+// brokenStore has documents that can be read until it breaks.
+type brokenStore struct {
+	store.Store
+	broken atomic.Bool
+}
+
+func (s *brokenStore) View(ctx context.Context, run func(store.Tx) error) error {
+	if s.broken.Load() {
+		return errors.New("a path of the machine")
 	}
-	hook.ID = "0123456789ab"
-	if hook.Room, err = kaban.ParseRoomName("builds"); err != nil {
-		return web.Hook{}, false, err
-	}
-	hook.Username, err = kaban.ParseUsername("webhook")
-	return hook, key == "secret", err
+	return s.Store.View(ctx, run)
 }
 
 // last is the last message of the room.
@@ -35,7 +51,7 @@ func (f *fixture) last() (username, content string) {
 }
 
 func TestHooks(t *testing.T) {
-	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{}, withHook(t, nil))
 	f.dial("ann")
 	for _, test := range []struct{ name, body, username, content string }{
 		{"text", `{"text":"the build is green"}`, "webhook", "the build is green"},
@@ -77,7 +93,7 @@ func TestHooks(t *testing.T) {
 
 // What is too long is cut, and the answer says so beside what Slack answers.
 func TestHooksCut(t *testing.T) {
-	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{}, withHook(t, nil))
 	got := f.do("POST", "/hooks/secret", `{"text":"`+strings.Repeat("ж", 5001)+`"}`, "Content-Type", "application/json").has(t, 200)
 	if got.body != "ok" || got.header.Get("Kaban-Notice") != "cut: the message has 5001 characters, and the limit is 5000" {
 		t.Errorf("got %s with %v", got, got.header)
@@ -92,7 +108,7 @@ func TestHooksCut(t *testing.T) {
 }
 
 func TestBadHooks(t *testing.T) {
-	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{}, withHook(t, nil))
 	for _, test := range []struct {
 		name, path, body string
 		status           int
@@ -124,7 +140,9 @@ func TestBadHooks(t *testing.T) {
 	f.do("POST", "/hooks/secret", `{"text":"x"}`, "Origin", "https://evil.example").has(t, 403)
 	f.get("/v1/rooms/builds").has(t, 404) // nothing was said
 
-	f = start(t, web.Config{Hooks: oneHook{err: errors.New("a path of the machine")}}, nil)
+	broken := &brokenStore{Store: withHook(t, nil)}
+	f = start(t, web.Config{}, broken)
+	broken.broken.Store(true)
 	if got := f.do("POST", "/hooks/secret", `{"text":"x"}`).has(t, 500, "code", "internal"); strings.Contains(got.body, "machine") {
 		t.Errorf("it tells %s", got)
 	}
@@ -134,7 +152,7 @@ func TestBadHooks(t *testing.T) {
 
 // What did not come as a whole is not stored, and nobody is told that it was.
 func TestHooksHalfABody(t *testing.T) {
-	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{}, withHook(t, nil))
 	for name, body := range map[string]string{
 		"chunks that are none": "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 		"too short":            "Content-Length: 100\r\n\r\n{\"text\":\"x\"}",

@@ -48,8 +48,9 @@ func (s *Server) publicURL() string {
 	return usualURL
 }
 
-// listensAt notes the address of the first listener.
-func (s *Server) listensAt(addr net.Addr) {
+// ListensAt notes the address of a listener, for links; the first one counts. Serve
+// calls it, so only links that are made before need an earlier call.
+func (s *Server) ListensAt(addr net.Addr) {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
 		return

@@ -21,6 +21,7 @@ func (s *Server) registerPeople(api huma.API) {
 	s.adminOperations(api)
 	s.roomOperations(api)
 	s.serverOperations(api)
+	s.hookOperations(api)
 }
 
 // answer is what an operation about accounts returns. It may have a secret, so nobody

@@ -167,7 +167,7 @@ func TestPostsRaceLogins(t *testing.T) {
 // An alert is not lost because somebody has the name of its hook, and nobody is taken
 // for its author: it is a program's, which is a member of one room.
 func TestAHookWhoseNameIsTaken(t *testing.T) {
-	f := start(t, web.Config{Hooks: oneHook{}}, nil)
+	f := start(t, web.Config{}, withHook(t, nil))
 	f.dial("webhook")
 	f.do("POST", "/hooks/secret", `{"text":"fire","username":"WEBHOOK"}`).has(t, 200)
 	if username, content := f.last(); username != "WEBHOOK" || content != "fire" {

@@ -226,6 +226,31 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 	return clip(entries, page), nil
 }
 
+// CountBy implements store.Store.
+func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, page store.Page) (n int, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return 0, store.ErrClosed
+	}
+	r := s.rooms[name.Key()]
+	if r == nil {
+		return 0, nil
+	}
+	state := r.state()
+	first, end := max(page.After+1, state.Oldest), state.Head+1
+	if page.Before != 0 {
+		end = min(end, page.Before)
+	}
+	for seq := end; seq > first && end-seq < uint64(page.Limit); {
+		seq--
+		if s.log.at(r.position(seq)).Author == author {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // clip cuts a page down to its limit of bytes, at the end of the direction of
 // reading.
 func clip(entries []store.Entry, page store.Page) []store.Entry {

@@ -88,7 +88,7 @@ type reader struct {
 	*conn
 	documentStmts
 	authors                      *authors
-	page, pageBack               *sql.Stmt
+	page, pageBack, count        *sql.Stmt
 	begin, newestBatch, revision *sql.Stmt
 }
 
@@ -97,7 +97,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
-		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
+		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.begin: "BEGIN",
 		&r.newestBatch: "SELECT coalesce(max(batch), 0) FROM journal",
 		&r.revision:    "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries())

@@ -131,6 +131,9 @@ func create(ctx context.Context, path string, scripts []string) error {
 	return syncDirectory(filepath.Dir(path))
 }
 
+// Exists reports whether there is a database in a directory.
+func Exists(dir string) (bool, error) { return exists(filepath.Join(dir, databaseName)) }
+
 // exists reports whether there is a database, and refuses a file that cannot be one.
 func exists(path string) (bool, error) {
 	info, err := os.Stat(path)

@@ -231,6 +231,42 @@ func testKeys(t *testing.T, s store.Store) {
 	}
 }
 
+func testCountBy(t *testing.T, s store.Store) {
+	lobby := RoomName(t, "lobby")
+	var drafts []kaban.Draft
+	authors := ""
+	for i := range 30 {
+		name := []string{"ann", "bob", "ann", "carol"}[i%4]
+		authors += name[:1]
+		drafts = append(drafts, Draft(t, "lobby", name, fmt.Sprint(i), "x"), Draft(t, "attic", name, fmt.Sprint(i), "x"))
+	}
+	for i := 0; i < len(drafts); i += 6 { // a driver moves some of them to their place
+		Append(t, s, drafts[i:i+6]...)
+	}
+	for _, name := range []string{"ann", "bob", "carol", "nobody"} {
+		for after := range uint64(32) {
+			for _, before := range []uint64{0, 1, 7, 30, 31, 32, 99} {
+				for _, limit := range []int{0, 1, 4, 29, 30, 1000} {
+					page, within := store.Page{After: after, Before: before, Limit: limit}, ""
+					for i := range authors {
+						if seq := uint64(i + 1); seq > after && (before == 0 || seq < before) {
+							within += authors[i : i+1]
+						}
+					}
+					within = within[max(len(within)-limit, 0):]
+					got, err := s.CountBy(t.Context(), lobby, kaban.Visitor(Username(t, name)).ID(), page)
+					if want := strings.Count(within, name[:1]); err != nil || got != want {
+						t.Errorf("CountBy(%s, %+v) = %d, %v; want %d", name, page, got, err, want)
+					}
+				}
+			}
+		}
+	}
+	if n, err := s.CountBy(t.Context(), RoomName(t, "nowhere"), "visitor:ann", store.Page{Limit: 10}); n != 0 || err != nil {
+		t.Errorf("CountBy in no room = %d, %v", n, err)
+	}
+}
+
 func testConcurrentAppends(t *testing.T, s store.Store) {
 	const writers, batches, size = 4, 25, 4
 	drafts := make([][]kaban.Draft, writers)
@@ -276,6 +312,7 @@ func testClosed(t *testing.T, s store.Store) {
 	calls := map[string]error{}
 	_, calls["Rooms"] = s.Rooms(t.Context())
 	_, calls["Room"] = s.Room(t.Context(), d.Room)
+	_, calls["CountBy"] = s.CountBy(t.Context(), d.Room, d.Author.ID(), store.Page{Limit: 1})
 	_, calls["Read"] = s.Read(t.Context(), d.Room, store.Page{Limit: 1})
 	calls["Append"] = s.Append(t.Context(), Writes(d), make([]store.Result, 1))
 	calls["Update"] = s.Update(t.Context(), func(store.Tx) error { return nil })

@@ -7,14 +7,6 @@ import (
 	"kaban/internal/people"
 )
 
-// welcome has an account that has signed in join the rooms that wait for it. A failure
-// does not undo the sign-in: the next one tries again.
-func (s *Server) welcome(ctx context.Context, a *people.Account) {
-	if err := s.chat.Welcome(ctx, s.config.Accounts, *a); err != nil {
-		s.config.Log.Warn("a new account has not joined its rooms", "username", a.Username, "err", err)
-	}
-}
-
 // grantRooms makes the changes of memberships that groups of single sign-on ask for. A
 // change that fails is asked for again at the next sign-in.
 func (s *Server) grantRooms(ctx context.Context, a *people.Account, changes []account.RoomChange) {

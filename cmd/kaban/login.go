@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"kaban"
+	"kaban/client"
+	"kaban/client/device"
+	"kaban/internal/credentials"
+	"kaban/internal/display"
+	"kaban/internal/tui"
+	"kaban/wire"
+)
+
+// signInPatience is how long a server may take for a sign-in. It computes for a
+// password, and many may sign in at once.
+const signInPatience = 30 * time.Second
+
+// savedCredentials returns the file of the person that runs the command.
+func savedCredentials() credentials.File { return credentials.Beside(tui.ConfigPath()) }
+
+// serverFlags name a server and how to talk to it.
+type serverFlags struct {
+	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" help:"The server; without a port, 6440. Default: 127.0.0.1:6440."`
+	Insecure bool   `env:"KABAN_INSECURE" help:"Send passwords and tokens to other machines without encryption."`
+}
+
+// address returns the server as a host and a port.
+func (f *serverFlags) address() (string, error) {
+	server, err := tui.ParseServer(cmp.Or(f.Server, defaultServer))
+	if err != nil {
+		return "", usagef("--server %w", err)
+	}
+	return strings.ToLower(server), nil
+}
+
+type loginCommand struct {
+	serverFlags
+	Web          string `placeholder:"URL" env:"KABAN_WEB" help:"The address of the server's page. Default: port 6480 of this machine, or https:// and the host of --server."`
+	Username     string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The username of the account, for a password. Default: your login name."`
+	Password     bool   `help:"Ask for the password instead of a code that you confirm in a browser."`
+	PasswordFile string `placeholder:"FILE" help:"Read the password from the first line of a file; - is standard input."`
+	TokenFile    string `placeholder:"FILE" help:"Keep a token that was made for this program, from the first line of a file; - is standard input."`
+	Name         string `placeholder:"TEXT" help:"The name of this device in the list of your devices. Default: the name of the machine."`
+}
+
+// Run signs in to an account and keeps the token.
+func (c *loginCommand) Run(std streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	server, err := c.address()
+	if err != nil {
+		return err
+	}
+	if (c.Password || c.PasswordFile != "") && c.TokenFile != "" {
+		return usagef("--token-file needs no password")
+	}
+	file := savedCredentials()
+	if file.Path() == "" {
+		return credentials.ErrNoHome
+	}
+	if _, _, err := file.Of(server); err != nil { // before anybody types a password
+		return err
+	}
+	web := cmp.Or(c.Web, webOf(server))
+	found := credentials.Credential{Web: web}
+	switch {
+	case c.TokenFile != "":
+		found.Web = "" // not a device's
+		found.Token, err = readSecret(c.TokenFile, std.in)
+	case c.Password || c.PasswordFile != "":
+		found.Token, err = c.byPassword(ctx, server, std)
+	default:
+		found.Token, err = c.byCode(ctx, web, std)
+	}
+	if err != nil {
+		return err
+	}
+	account, err := c.check(ctx, server, found.Token)
+	if err != nil {
+		return err
+	}
+	found.Username = account.Username
+	if err := file.Put(server, found); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(std.out, "signed in to %s as %s\n", server, display.Line(account.Username))
+	return err
+}
+
+// check signs in with a token and returns its account.
+func (f *serverFlags) check(ctx context.Context, server string, token wire.Secret) (wire.Account, error) {
+	session, err := f.dial(ctx, server, client.Options{}.WithToken(string(token)))
+	if err != nil {
+		return wire.Account{}, err
+	}
+	defer session.Close()
+	account, ok := session.Account()
+	if !ok {
+		return account, fmt.Errorf("the server at %s has no accounts", server)
+	}
+	return account, nil
+}
+
+func (f *serverFlags) dial(ctx context.Context, server string, options client.Options) (*client.Client, error) {
+	options.Insecure, options.Patience = f.Insecure, signInPatience
+	session, err := client.Dial(ctx, server, options)
+	if err != nil {
+		return nil, unreachable(server, err)
+	}
+	return session, nil
+}
+
+// byPassword returns the token of a new device.
+func (c *loginCommand) byPassword(ctx context.Context, server string, std streams) (token wire.Secret, err error) {
+	username := cmp.Or(c.Username, ownNames()[0])
+	if _, err := kaban.ParseUsername(username); err != nil {
+		return "", usagef("--username: %w", err)
+	}
+	var password wire.Secret
+	if c.PasswordFile != "" {
+		password, err = readSecret(c.PasswordFile, std.in)
+	} else {
+		password, err = askPassword(std, fmt.Sprintf("password of %s at %s: ", username, server))
+	}
+	if err != nil {
+		return "", err
+	}
+	options := client.Options{OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, string(password))
+	session, err := c.dial(ctx, server, options)
+	if err != nil {
+		return "", err
+	}
+	session.Close()
+	if token == "" {
+		return "", fmt.Errorf("the server at %s made no token for this device", server)
+	}
+	return token, nil
+}
+
+// askPassword asks on the terminal and shows nothing of the answer.
+func askPassword(std streams, prompt string) (wire.Secret, error) {
+	in, ok := std.in.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return "", usagef("there is no terminal to ask for the password; use --password-file FILE, - for standard input")
+	}
+	fmt.Fprint(std.err, display.Line(prompt))
+	answer, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(std.err)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	if len(answer) == 0 {
+		return "", errors.New("no password was typed")
+	}
+	return wire.Secret(answer), nil
+}
+
+// readSecret returns the first line of a file; - is standard input. Errors do not
+// quote it.
+func readSecret(path string, stdin io.Reader) (wire.Secret, error) {
+	source := stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("read the secret: %w", err)
+		}
+		defer file.Close()
+		source = file
+	}
+	text, err := io.ReadAll(io.LimitReader(source, wire.MaxPassword+3))
+	if err != nil {
+		return "", fmt.Errorf("read the secret: %w", err)
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	switch {
+	case len(line) == 0:
+		return "", fmt.Errorf("the first line of %s is empty; it must be the secret", path)
+	case len(line) > wire.MaxPassword:
+		return "", fmt.Errorf("the first line of %s is longer than any secret, which has at most %d bytes", path, wire.MaxPassword)
+	}
+	return wire.Secret(line), nil
+}
+
+// byCode returns the token of a device that the person approves on the page.
+func (c *loginCommand) byCode(ctx context.Context, web string, std streams) (wire.Secret, error) {
+	name := c.Name
+	if name == "" {
+		if host, err := os.Hostname(); err == nil {
+			name = "kaban on " + host
+		}
+	}
+	grant, err := device.Begin(ctx, web, device.Options{Name: name, Insecure: c.Insecure})
+	if err != nil {
+		return "", noCode(web, err)
+	}
+	fmt.Fprintf(std.err, "kaban: open %s\nkaban: and enter the code %s\n", display.Line(cmp.Or(grant.URI, web)), display.Line(grant.UserCode))
+	if grant.CompleteURI != "" {
+		fmt.Fprintf(std.err, "kaban: or open %s\n", display.Line(grant.CompleteURI))
+	}
+	fmt.Fprintf(std.err, "kaban: waiting for you to approve this device; the code works until %s\n", grant.Expires.Format("15:04:05"))
+	token, err := grant.Wait(ctx)
+	switch {
+	case errors.Is(err, device.ErrDenied), errors.Is(err, device.ErrExpired):
+		return "", fmt.Errorf("not signed in: %w", err)
+	case err != nil:
+		return "", noCode(web, err)
+	}
+	return token.Secret, nil
+}
+
+// noCode explains why the page gives no code or no token.
+func noCode(web string, err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, client.ErrInsecure):
+		return fmt.Errorf("%s is another machine's address and not encrypted, so no token can come from there; use an https:// address with --web, or --insecure", web)
+	}
+	if _, ok := errors.AsType[*device.Error](err); ok {
+		return fmt.Errorf("no code from %s: %w", web, err)
+	}
+	return fmt.Errorf("no code from %s: %w; give the address of the server's page with --web, or use --password", web, err)
+}
+
+// webOf guesses the address of the page of a server: on this machine where "kaban
+// serve" has it, on others that of a proxy.
+func webOf(server string) string {
+	host, _, err := net.SplitHostPort(server)
+	if err != nil {
+		host = server
+	}
+	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
+		return "http://" + net.JoinHostPort(host, "6480")
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return "https://" + host
+}
+
+type logoutCommand struct{ serverFlags }
+
+// Run revokes the device and forgets its token.
+func (c *logoutCommand) Run(std streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	server, err := c.address()
+	if err != nil {
+		return err
+	}
+	file := savedCredentials()
+	saved, ok, err := file.Of(server)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return notSignedIn(server)
+	}
+	if err := file.Delete(server); err != nil {
+		return err
+	}
+	if saved.Web == "" {
+		_, err = fmt.Fprintf(std.out, "forgot the token of %s at %s\n", display.Line(saved.Username), server)
+		return err
+	}
+	if err := device.Revoke(ctx, saved.Web, saved.Token, device.Options{Insecure: c.Insecure}); err != nil {
+		n := &notices{out: std.err}
+		n.printf("the token is deleted here, but %s still knows this device (%v); remove it from the list of your devices on the page", saved.Web, err)
+		return errSilent
+	}
+	_, err = fmt.Fprintf(std.out, "signed out of %s\n", server)
+	return err
+}
+
+func notSignedIn(server string) error {
+	return fmt.Errorf("you are not signed in to %s; \"kaban login --server %s\" does that", server, server)
+}
+
+type whoamiCommand struct {
+	serverFlags
+	JSON bool `name:"json" help:"Print the account as JSON."`
+}
+
+// Run asks the server for the account.
+func (c *whoamiCommand) Run(std streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	server, err := c.address()
+	if err != nil {
+		return err
+	}
+	saved, ok, err := savedCredentials().Of(server)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return notSignedIn(server)
+	}
+	account, err := c.check(ctx, server, saved.Token)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(std.out).Encode(map[string]any{
+			"server": server, "username": account.Username, "name": account.Name, "role": account.Role, "bot": account.Bot,
+		})
+	}
+	who := account.Username
+	if account.Name != "" && account.Name != account.Username {
+		who += " (" + account.Name + ")"
+	}
+	_, err = fmt.Fprintf(std.out, "%s, %s at %s\n", display.Line(who), account.Role, server)
+	return err
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/client"
+	"kaban/internal/account"
+	talk "kaban/internal/chat"
+	"kaban/internal/conn"
+	"kaban/internal/credentials"
+	"kaban/internal/dispatch"
+	"kaban/internal/server"
+	"kaban/internal/store/memory"
+)
+
+const password = "correct horse battery"
+
+// town is a server with the members ann and ben, in an empty home.
+type town struct {
+	t        *testing.T
+	addr     string
+	accounts *account.Service
+}
+
+func newTown(t *testing.T) *town {
+	t.Helper()
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
+	for _, name := range []string{"KABAN_SERVER", "KABAN_USERNAME", "KABAN_TOKEN_FILE", "KABAN_WEB", "KABAN_INSECURE"} {
+		t.Setenv(name, "")
+	}
+	s := memory.New(0)
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rooms, err := talk.New(t.Context(), d, talk.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := conn.New(conn.Config{Loops: 1, Submit: rooms.Submit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &town{t: t, addr: l.Addr().String()}
+	w.accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+	served := make(chan error, 1)
+	front := server.New(server.Config{Accounts: w.accounts}, rooms, m)
+	go func() { served <- front.Serve(l) }()
+	t.Cleanup(func() {
+		m.Close()
+		<-served
+		d.Close()
+		s.Close()
+	})
+	if _, err := w.accounts.MakeOwner(t.Context(), "olga", password); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ann", "ben"} {
+		person := account.NewPerson{NewAccount: account.NewAccount{Username: name, Password: password}, Role: kaban.RoleMember}
+		if _, _, err := w.accounts.AddAccount(t.Context(), account.Operator(), person); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func (w *town) token(name string) string {
+	w.t.Helper()
+	_, secret, err := w.accounts.MakeToken(w.t.Context(), account.Operator(), account.NewToken{Username: name, Name: "test", Expires: time.Hour})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return secret
+}
+
+// webPage is what the server's page does of the device grant and of signing out.
+type webPage struct {
+	*httptest.Server
+	polls   atomic.Int64
+	denied  bool
+	revoked atomic.Value
+}
+
+func newPage(t *testing.T, token string) *webPage {
+	p := new(webPage)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/device", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"device_code":"DEVICE-CODE","user_code":"BCDF-GHJK","verification_uri":"http://page/device","verification_uri_complete":"http://page/device#BCDF-GHJK","expires_in":600,"interval":1}`)
+	})
+	mux.HandleFunc("POST /v1/device/token", func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case p.polls.Add(1) == 1:
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"error":"authorization_pending"}`)
+		case p.denied:
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"error":"access_denied"}`)
+		default:
+			fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","username":"ann"}`, token)
+		}
+	})
+	mux.HandleFunc("DELETE /v1/session", func(w http.ResponseWriter, r *http.Request) {
+		p.revoked.Store(r.Header.Get("Authorization"))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	p.Server = httptest.NewServer(mux)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// kabanRuns runs a command and returns its exit code and output.
+func kabanRuns(input string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(args, streams{in: strings.NewReader(input), out: &out, err: &errs})
+	return code, out.String(), errs.String()
+}
+
+// expect runs a command that must end with a code and print some texts.
+func expect(t *testing.T, code int, input string, args []string, texts ...string) string {
+	t.Helper()
+	got, stdout, stderr := kabanRuns(input, args...)
+	all := stdout + stderr
+	if got != code {
+		t.Errorf("%q: exit code %d, want %d:\n%s", args, got, code, all)
+	}
+	for _, text := range texts {
+		if !strings.Contains(all, text) {
+			t.Errorf("%q: no %q in\n%s", args, text, all)
+		}
+	}
+	if strings.Contains(all, password) {
+		t.Errorf("%q: the password is printed", args)
+	}
+	return stdout
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A person signs in with a code, is who they are in every command, and signs out.
+func TestLoginWithACode(t *testing.T) {
+	w := newTown(t)
+	token := w.token("ann")
+	p := newPage(t, token)
+	at := []string{"--server", strings.ToUpper(w.addr)}
+	expect(t, exitFailed, "", append([]string{"whoami"}, at...), "not signed in", "kaban login --server "+w.addr)
+	expect(t, exitFailed, "", append([]string{"send", "lobby", "hello"}, at...), "kaban login --server "+w.addr, "auth_required")
+	out := expect(t, exitDone, "", append([]string{"login", "--web", p.URL}, at...), "open http://page/device", "BCDF-GHJK", "http://page/device#BCDF-GHJK", "signed in to "+w.addr+" as ann")
+	if strings.Contains(out, token) || strings.Contains(out, "DEVICE-CODE") || p.polls.Load() != 2 {
+		t.Errorf("after %d polls: %s", p.polls.Load(), out)
+	}
+	saved := savedCredentials()
+	if c, ok, err := saved.Of(w.addr); !ok || err != nil || string(c.Token) != token || c.Username != "ann" || c.Web != p.URL {
+		t.Errorf("saved is %+v, %v, %v", c, ok, err)
+	}
+	if info, err := os.Stat(saved.Path()); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", info, err)
+	}
+	expect(t, exitDone, "", append([]string{"whoami"}, at...), "ann, member at "+w.addr)
+	var who map[string]any
+	if err := json.Unmarshal([]byte(expect(t, exitDone, "", append([]string{"whoami", "--json"}, at...))), &who); err != nil || who["username"] != "ann" || who["role"] != "member" || who["bot"] != false {
+		t.Errorf("whoami --json: %v, %v", who, err)
+	}
+	expect(t, exitDone, "", append([]string{"logout"}, at...), "signed out of "+w.addr)
+	if p.revoked.Load() != "Bearer "+token {
+		t.Errorf("revoked is %v", p.revoked.Load())
+	}
+	expect(t, exitFailed, "", append([]string{"logout"}, at...), "not signed in")
+
+	p.denied = true
+	expect(t, exitFailed, "", append([]string{"login", "--web", p.URL}, at...), "the sign-in was refused")
+	p.Close()
+	expect(t, exitFailed, "", append([]string{"login", "--web", p.URL}, at...), "no code from "+p.URL, "--web")
+}
+
+// Passwords and tokens come from files or standard input.
+func TestLoginWithASecret(t *testing.T) {
+	w := newTown(t)
+	at := func(args ...string) []string { return append(args, "--server", w.addr) }
+	expect(t, exitDone, "", at("login", "--username", "ann", "--password-file", file(t, password+"\r\n")), "as ann")
+	c, _, err := savedCredentials().Of(w.addr)
+	if err != nil || c.Web != "http://127.0.0.1:6480" {
+		t.Errorf("saved is %+v, %v", c, err)
+	}
+	if _, err := w.accounts.Authenticate(t.Context(), string(c.Token), ""); err != nil {
+		t.Errorf("the saved token: %v", err)
+	}
+	expect(t, exitDone, password+"\nmore", at("login", "--username", "ben", "--password-file", "-"), "as ben")
+	expect(t, exitDone, w.token("ann"), at("login", "--token-file", "-"), "as ann")
+	expect(t, exitDone, "", at("logout"), "forgot the token of ann")
+	expect(t, exitFailed, "wrong\n", at("login", "--username", "ann", "--password-file", "-"), "auth_failed")
+	expect(t, exitFailed, "\n", at("login", "--token-file", "-"), "empty")
+	expect(t, exitFailed, "", at("login", "--token-file", "/nowhere"), "read the secret")
+	expect(t, exitUsage, "", at("login", "--password", "--username", "ann"), "--password-file FILE")
+	expect(t, exitUsage, "", at("login", "--password", "--token-file", "x"), "--token-file")
+	if _, ok, _ := savedCredentials().Of(w.addr); ok {
+		t.Error("a sign-in that failed is saved")
+	}
+	if err := savedCredentials().Put(w.addr, credentials.Credential{Username: "ann", Token: "revoked"}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitFailed, "", at("whoami"), "signs in again", "auth_failed")
+}
+
+// An account reads without joining, and sends only where it is a member.
+func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
+	w := newTown(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ben, err := client.Dial(ctx, w.addr, client.Options{}.WithToken(w.token("ben")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ben.Close()
+	if _, err := ben.Create(ctx, client.NewRoom{Name: "square", Kind: kaban.RoomPublic}); err != nil {
+		t.Fatal(err)
+	}
+	members := func(want string) {
+		t.Helper()
+		list, _, err := ben.Members(ctx, "square", "", 0)
+		var names []string
+		for _, m := range list {
+			names = append(names, m.Username)
+		}
+		if got := strings.Join(names, " "); err != nil || got != want {
+			t.Errorf("the members are %q, want %q: %v", got, want, err)
+		}
+	}
+	at := func(args ...string) []string {
+		return append(args, "--server", w.addr, "--token-file", file(t, w.token("ann")))
+	}
+	expect(t, exitFailed, "", at("send", "square", "hello"), "not_joined", "--join")
+	members("ben")
+	expect(t, exitDone, "", at("send", "--join", "Square", "hello"))
+	members("ann ben")
+	expect(t, exitDone, "", at("send", "SQUARE", "again"))
+	if _, err := ben.Kick(ctx, client.Moderation{Room: "square", Username: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitFailed, "", at("send", "square", "once more"), "not_joined")
+	cursor := filepath.Join(t.TempDir(), "cursor")
+	expect(t, exitDone, "", at("tail", "square", "--since", "0", "--cursor", cursor), "ann:> hello", "ann:> again")
+	members("ben")
+	expect(t, exitFailed, "", at("tail", "nowhere"), "not_found")
+	expect(t, exitFailed, "", at("tail", "nowhere", "--follow"), "not_found")
+	expect(t, exitUsage, "", append(at("send", "square"), "--token-file", "-"), "--token-file -")
+}
+
+// The username of another makes a visitor; on a server with accounts there are none.
+func TestAnotherNameIsAVisitor(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags connectFlags
+		token string
+	}{
+		"nothing said":     {connectFlags{}, "saved"},
+		"the own name":     {connectFlags{Username: "ANN"}, "saved"},
+		"another name":     {connectFlags{Username: "ben"}, ""},
+		"a name and token": {connectFlags{Username: "ben", TokenFile: "-"}, "given"},
+		"a bad name":       {connectFlags{Username: "a b"}, ""},
+	} {
+		t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+		if err := savedCredentials().Put("h:1", credentials.Credential{Username: "ann", Token: "saved"}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.flags.signIn("h:1", client.Options{}, strings.NewReader("given\n"))
+		if err != nil || string(got.Token) != c.token {
+			t.Errorf("%s: got %q, %v; want %q", name, string(got.Token), err, c.token)
+		}
+		if got, err := c.flags.signIn("h:2", client.Options{}, strings.NewReader("given\n")); err != nil || c.flags.TokenFile == "" && got.Token != "" {
+			t.Errorf("%s: another server gets %q, %v", name, string(got.Token), err)
+		}
+	}
+}
+
+// The address of the page is guessed from that of the server.
+func TestWebOf(t *testing.T) {
+	for server, want := range map[string]string{
+		"127.0.0.1:6440": "http://127.0.0.1:6480", "localhost:7000": "http://localhost:6480", "[::1]:6440": "http://[::1]:6480",
+		"chat.example.com:6440": "https://chat.example.com", "192.0.2.1:6440": "https://192.0.2.1", "[2001:db8::1]:6440": "https://[2001:db8::1]",
+	} {
+		if got := webOf(server); got != want {
+			t.Errorf("%s: got %s, want %s", server, got, want)
+		}
+	}
+}

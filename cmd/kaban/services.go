@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"kaban/internal/account"
+	service "kaban/internal/chat" // chat is a command here
+	"kaban/internal/dispatch"
+	"kaban/internal/hook"
+	"kaban/internal/store"
+)
+
+// services are what the front ends of a server, and commands without one, have in
+// common.
+type services struct {
+	accounts *account.Service
+	rooms    *service.Chat
+	hooks    *hook.Service
+	claim    *claimFile
+}
+
+// newServices starts the services over a store. Hooks that are files move into it.
+func newServices(ctx context.Context, data string, kept store.Store, d *dispatch.Dispatcher, maxContent int, options account.Options) (*services, error) {
+	log := options.Log
+	if data != inMemory {
+		imported, err := hook.Import(ctx, kept, data)
+		if err != nil {
+			log.Warn("hooks of an older version could not be moved into the database", "error", err)
+		}
+		if imported > 0 {
+			log.Info("moved hooks of an older version into the database", "hooks", imported)
+		}
+	}
+	rooms, err := service.New(ctx, d, service.Options{MaxContent: maxContent})
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	s := &services{rooms: rooms, claim: newClaimFile(data, log)}
+	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
+	s.accounts = account.New(kept, options)
+	s.hooks = hook.New(s.accounts, rooms)
+	return s, nil
+}
+
+// settingChanged runs after each change of a setting. The first owner sets access in
+// the transaction that consumes the claim.
+func (s *services) settingChanged(key string) {
+	s.rooms.SettingChanged(key)
+	if key == account.SettingAccess && s.rooms.IsClaimed() {
+		s.claim.remove()
+	}
+}
+
+// close ends what the services do by themselves and stores what was only counted. Call
+// it when no front end serves any more.
+func (s *services) close(log *slog.Logger) {
+	s.rooms.Close()
+	if err := s.accounts.FlushFailures(context.Background()); err != nil {
+		log.Warn("failed sign-ins since the last minute are not in the audit", "error", err)
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"kaban/internal/account"
+	"kaban/internal/store"
+	"kaban/internal/web"
+)
+
+// publicOrigins returns the origins of the page: those that the operator has named, or
+// else how a browser on this machine finds the listeners of HTTP.
+func publicOrigins(named []string, endpoints []*endpoint) []string {
+	if len(named) > 0 {
+		return named
+	}
+	var origins []string
+	for _, e := range endpoints {
+		at, ok := e.listener.Addr().(*net.TCPAddr)
+		if e.scheme.name != schemeHTTP || !ok || !at.IP.IsLoopback() {
+			continue
+		}
+		port := strconv.Itoa(at.Port)
+		// Passkeys need a name, so that comes first.
+		origins = append(origins, "http://"+net.JoinHostPort("localhost", port), "http://"+net.JoinHostPort(at.IP.String(), port))
+	}
+	return origins
+}
+
+// signOn adds the ways to sign in that depend on the address of the server: passkeys,
+// where they can work, and single sign-on, which the settings turn on.
+func signOn(config *web.Config, kept store.Documents, endpoints []*endpoint, log *slog.Logger) error {
+	origins := publicOrigins(config.Origins, endpoints)
+	if len(origins) == 0 {
+		return nil // there is no page
+	}
+	keys, err := account.NewPasskeys(kept, origins, time.Now)
+	if unavailable, ok := errors.AsType[*account.UnavailableError](err); ok {
+		log.Info("passkeys are not available", "reason", unavailable.Reason)
+	} else if err != nil {
+		return fmt.Errorf("start: %w", err)
+	} else {
+		config.Passkeys = keys
+		err := kept.View(context.Background(), keys.CheckMoved)
+		if moved, ok := errors.AsType[*account.MovedError](err); ok {
+			log.Warn("passkeys that do not work any more", "error", moved)
+		} else if err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+	}
+	config.Provider = account.NewProvider(account.ProviderOptions{Redirect: origins[0] + web.CallbackPath, Log: log})
+	return nil
+}

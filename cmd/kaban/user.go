@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"kaban/internal/display"
+)
+
+// userCommand manages accounts.
+type userCommand struct {
+	Add     userAdd     `cmd:"" help:"Make an account. Without a password, print a link for the first sign-in."`
+	List    userList    `cmd:"" help:"List the accounts."`
+	Show    userShow    `cmd:"" help:"Show an account."`
+	Suspend userSuspend `cmd:"" help:"Keep an account and its bots from being used, at once."`
+	Restore userRestore `cmd:"" help:"Undo a suspension."`
+	Reset   userReset   `cmd:"" help:"Revoke everything an account signs in with, and print a link into it."`
+	Role    userRole    `cmd:"" help:"Change the role of an account."`
+	Name    userName    `cmd:"" help:"Change the display name of an account."`
+	Remove  userRemove  `cmd:"" help:"End an account for good. Its messages stay, and its name stays taken."`
+	Erase   userErase   `cmd:"" help:"Remove an account and what is stored about it."`
+	Link    userLink    `cmd:"" help:"Link an account to an identity at the OpenID provider, or to what was written under a name without an account."`
+}
+
+// userArg is the account that a command is about.
+type userArg struct {
+	Username string `arg:"" name:"name" help:"The username."`
+}
+
+// path returns the address of the account in the API.
+func (u *userArg) path(rest string) string { return "/v1/admin/users/" + segment(u.Username) + rest }
+
+// user is an account, as the API has it.
+type user struct {
+	Username string   `json:"username"`
+	Name     string   `json:"name"`
+	Role     string   `json:"role"`
+	Bot      bool     `json:"bot"`
+	Status   string   `json:"status"`
+	Reason   string   `json:"reason"`
+	Created  string   `json:"created"`
+	Owner    string   `json:"owner"`
+	Groups   []string `json:"groups"`
+	Link     string   `json:"link"` // of a new account
+}
+
+// kind returns what the account is, for a table.
+func (u *user) kind() string {
+	if u.Bot {
+		return "bot of " + u.Owner
+	}
+	return ""
+}
+
+type userAdd struct {
+	adminFlags
+	linkFlags
+	passwordFlags
+	userArg
+	Name string `placeholder:"NAME" help:"The display name. Default: the username."`
+	Role string `placeholder:"ROLE" enum:"guest,member,admin,owner" default:"member" help:"guest, member, admin or owner. Default: ${default}."`
+}
+
+// Run makes an account. Only the link goes to standard output.
+func (c *userAdd) Run(std streams) error {
+	password, _, err := c.read(std)
+	if err != nil {
+		return err
+	}
+	return c.withAdmin(std, c.Origin, func(ctx context.Context, a *admin) error {
+		var answer json.RawMessage
+		in := map[string]string{"username": c.Username, "name": c.Name, "role": c.Role, "password": password}
+		if err := a.do(ctx, "POST", "/v1/admin/users", in, &answer); err != nil {
+			return err
+		}
+		var made user
+		if err := json.Unmarshal(answer, &made); err != nil {
+			return fmt.Errorf("understand the answer of the server: %w", err)
+		}
+		a.say("%s has an account", made.Username)
+		if made.Link != "" {
+			a.say("this link signs in, once; it is a secret and is not shown again:")
+		}
+		return a.result(answer, made.Link)
+	})
+}
+
+type userList struct {
+	adminFlags
+	Query  string `placeholder:"TEXT" help:"Only accounts with this in their usernames or names."`
+	Status string `placeholder:"STATUS" enum:",active,suspended,unclaimed,removed" default:"" help:"Only accounts that are active, suspended, unclaimed or removed. Without it, all but removed ones."`
+}
+
+// Run lists the accounts.
+func (c *userList) Run(std streams) error {
+	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		return list(ctx, a, "/v1/admin/users", "users", []string{"query", c.Query, "status", c.Status, "limit", "500"},
+			[]string{"USERNAME", "ROLE", "STATUS", "SINCE", "NAME"}, "there are no such accounts; \"kaban user add NAME\" makes one",
+			func(u *user) []string {
+				return []string{u.Username, u.Role, u.Status, when(u.Created), u.Name, u.kind()}
+			})
+	})
+}
+
+type userShow struct {
+	adminFlags
+	userArg
+}
+
+// Run shows an account.
+func (c *userShow) Run(std streams) error {
+	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		var answer json.RawMessage
+		if err := a.do(ctx, "GET", c.path(""), nil, &answer); err != nil {
+			return err
+		}
+		var u user
+		if err := json.Unmarshal(answer, &u); err != nil {
+			return fmt.Errorf("understand the answer of the server: %w", err)
+		}
+		if a.json {
+			return a.print(answer)
+		}
+		table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		for _, row := range [][2]string{
+			{"username", u.Username}, {"name", u.Name}, {"role", u.Role}, {"status", u.Status}, {"reason", u.Reason},
+			{"bot of", u.Owner}, {"since", when(u.Created)},
+		} {
+			if row[1] != "" {
+				fmt.Fprintf(table, "%s\t%s\n", row[0], display.Line(row[1]))
+			}
+		}
+		for _, group := range u.Groups {
+			fmt.Fprintf(table, "group\t%s\n", display.Line(group))
+		}
+		if err := table.Flush(); err != nil {
+			return fmt.Errorf("standard output: %w", err)
+		}
+		return nil
+	})
+}
+
+// simple makes a request that answers with nothing, and says what it did.
+func (f *adminFlags) simple(std streams, method, path string, in any, format string, args ...any) error {
+	return f.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		if err := a.do(ctx, method, path, in, nil); err != nil {
+			return err
+		}
+		a.say(format, args...)
+		return nil
+	})
+}
+
+type userSuspend struct {
+	adminFlags
+	userArg
+	Reason string `placeholder:"TEXT" help:"Why; admins see it. At most 200 characters."`
+}
+
+// Run suspends an account.
+func (c *userSuspend) Run(std streams) error {
+	return c.simple(std, "POST", c.path("/suspend"), map[string]string{"reason": c.Reason}, "%s is suspended; \"kaban user restore\" undoes it", c.Username)
+}
+
+type userRestore struct {
+	adminFlags
+	userArg
+}
+
+// Run restores an account.
+func (c *userRestore) Run(std streams) error {
+	return c.simple(std, "POST", c.path("/restore"), nil, "%s is restored", c.Username)
+}
+
+type userReset struct {
+	adminFlags
+	linkFlags
+	userArg
+}
+
+// Run resets an account. Only the link goes to standard output.
+func (c *userReset) Run(std streams) error {
+	return c.withAdmin(std, c.Origin, func(ctx context.Context, a *admin) error {
+		var answer json.RawMessage
+		if err := a.do(ctx, "POST", c.path("/reset"), nil, &answer); err != nil {
+			return err
+		}
+		var made user
+		if err := json.Unmarshal(answer, &made); err != nil {
+			return fmt.Errorf("understand the answer of the server: %w", err)
+		}
+		a.say("%s is signed out everywhere; this link signs in, once, and is not shown again:", c.Username)
+		return a.result(answer, made.Link)
+	})
+}
+
+type userRole struct {
+	adminFlags
+	userArg
+	Role string `arg:"" enum:"guest,member,admin,owner" help:"guest, member, admin or owner."`
+}
+
+// Run changes a role.
+func (c *userRole) Run(std streams) error {
+	return c.simple(std, "PUT", c.path("/role"), map[string]string{"role": c.Role}, "the role of %s is %s", c.Username, c.Role)
+}
+
+type userName struct {
+	adminFlags
+	userArg
+	Display string `arg:"" help:"The display name."`
+}
+
+// Run changes a display name.
+func (c *userName) Run(std streams) error {
+	return c.simple(std, "PUT", c.path("/name"), map[string]string{"name": c.Display}, "%s is shown as %s", c.Username, c.Display)
+}
+
+type userRemove struct {
+	adminFlags
+	userArg
+}
+
+// Run removes an account.
+func (c *userRemove) Run(std streams) error {
+	return c.simple(std, "DELETE", c.path(""), nil, "%s is removed", c.Username)
+}
+
+type userErase struct {
+	adminFlags
+	userArg
+}
+
+// Run erases an account.
+func (c *userErase) Run(std streams) error {
+	return c.simple(std, "POST", c.path("/erase"), nil, "%s is erased", c.Username)
+}
+
+type userLink struct {
+	adminFlags
+	userArg
+	Subject string `placeholder:"SUBJECT" xor:"what" required:"" help:"Who it is at the OpenID provider: the value of the claim that oidc.subject_claim names."`
+	Issuer  string `placeholder:"URL" help:"The provider. Default: that of the setting oidc.issuer."`
+	Visitor string `placeholder:"NAME" xor:"what" required:"" help:"The name under which something was written without an account."`
+}
+
+// Run links an account.
+func (c *userLink) Run(std streams) error {
+	if c.Visitor != "" {
+		return c.simple(std, "PUT", c.path("/visitor"), map[string]string{"visitor": c.Visitor}, "what %s wrote without an account is shown as %s's", c.Visitor, c.Username)
+	}
+	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		issuer := c.Issuer
+		if issuer == "" {
+			found, err := a.setting(ctx, "oidc.issuer")
+			if err != nil {
+				return err
+			}
+			if issuer = found.Value; issuer == "" {
+				return usagef("the setting oidc.issuer is empty; name the provider with --issuer")
+			}
+		}
+		in := map[string]string{"issuer": issuer, "subject": c.Subject}
+		if err := a.do(ctx, "PUT", c.path("/identities"), in, nil); err != nil {
+			return err
+		}
+		a.say("%s signs in as %s at %s", c.Username, c.Subject, issuer)
+		return nil
+	})
+}

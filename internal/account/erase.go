@@ -1,0 +1,130 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// Erase removes what is stored about an account, for good, whether it was removed
+// before or not: display name, groups, credentials, devices, tokens, invites, blocks,
+// the names that it had as a visitor, its memberships, and in the audit its addresses
+// and the details that it or somebody else gave about it. What stays is its username,
+// which nobody gets again, and its opaque id, under which the logs keep its entries:
+// their contents are not erased yet, and neither is what others have written about it.
+// The audit still says who did what to whom.
+//
+// The audit may be long, so its part is more than one transaction. An error that comes
+// after the first one leaves addresses that are no older than 30 days; Erase may be
+// called again.
+func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
+	var erased people.Account
+	err := s.administer(ctx, by, access.Erase, "account.erase", username, 0, func(c *change, a *people.Account) (string, error) {
+		if err := c.remove(a); err != nil {
+			return "", err
+		}
+		if err := c.eraseRelations(a.ID); err != nil {
+			return "", err
+		}
+		*a = people.Account{
+			ID: a.ID, Username: a.Username, Role: kaban.RoleGuest, Status: people.StatusRemoved, Bot: a.Bot, Owner: a.Owner,
+		}
+		erased = *a
+		return "", c.task(a.ID, people.TaskLeave)
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.eraseFromAudit(ctx, &erased); err != nil {
+		return fmt.Errorf("erase an account from the audit: %w", err)
+	}
+	return nil
+}
+
+// eraseStep is how many relations of a kind are removed at a time.
+const eraseStep = 500
+
+// eraseRelations removes the blocks of an account and the visitors that it was.
+func (c *change) eraseRelations(account string) error {
+	for more := true; more; {
+		var blocks []people.Block
+		var err error
+		if blocks, more, err = people.Blocks.List(c.Tx, []string{account}, nil, eraseStep); err != nil {
+			return err
+		}
+		for _, b := range blocks {
+			if err := people.Blocks.Delete(c.Tx, b.Account, b.Blocked); err != nil {
+				return err
+			}
+		}
+	}
+	for more := true; more; {
+		var links []people.Link
+		var err error
+		if links, more, err = people.Links.Of(c.Tx, account, eraseStep); err != nil {
+			return err
+		}
+		for _, l := range links {
+			if err := people.Links.Delete(c.Tx, l.Visitor); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eraseFromAudit removes what the audit has of an account beside its name and actions.
+func (s *Service) eraseFromAudit(ctx context.Context, a *people.Account) error {
+	identity, err := a.Identity()
+	if err != nil {
+		return err
+	}
+	var after *people.Audit
+	for more := true; more; {
+		err := s.documents.Update(ctx, func(tx store.Tx) error {
+			rows, unfinished, err := people.Audits.Since(tx, 0, after, maintainStep)
+			if err != nil {
+				return err
+			}
+			more = unfinished
+			for i := range rows {
+				row := rows[i]
+				by := row.Actor == identity.ID()
+				if by {
+					row.Address = ""
+				}
+				if isPersonal(row.Action) && (by || row.Subject == a.Username) {
+					row.Detail = ""
+				}
+				if row == rows[i] {
+					continue
+				}
+				if err := people.Audits.Put(tx, &row); err != nil {
+					return err
+				}
+			}
+			if len(rows) > 0 {
+				after = &rows[len(rows)-1]
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// personal are the beginnings of actions whose details say something about a person,
+// such as the names of devices.
+var personal = []string{"account.link", "account.name", "account.suspend", "device.", "identity.", "passkey.", "token."}
+
+func isPersonal(action string) bool {
+	return slices.ContainsFunc(personal, func(prefix string) bool { return strings.HasPrefix(action, prefix) })
+}

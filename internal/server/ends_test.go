@@ -1,0 +1,300 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/account"
+	"kaban/internal/chat"
+	"kaban/internal/conn"
+	"kaban/internal/dispatch"
+)
+
+// answer sends a line and returns the next frame that is not the state of a room.
+func (p *peer) answer(format string, args ...any) frame {
+	p.t.Helper()
+	p.say(format, args...)
+	return p.nextBut("state")
+}
+
+// nextBut returns the next frame of another type.
+func (p *peer) nextBut(kind string) frame {
+	p.t.Helper()
+	for {
+		f, err := p.next()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if f["type"] != kind {
+			return f
+		}
+	}
+}
+
+// must is answer for a request that succeeds.
+func (p *peer) must(format string, args ...any) frame {
+	p.t.Helper()
+	f := p.answer(format, args...)
+	if f["type"] == "error" {
+		p.t.Fatalf("%s: %s", fmt.Sprintf(format, args...), f)
+	}
+	return f
+}
+
+// set changes a setting.
+func (w *town) set(key, value string) {
+	w.t.Helper()
+	if err := w.accounts.Set(w.t.Context(), account.Operator(), key, value); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestVisitorsLeaveAServerThatCloses has visitors in rooms, watching and doing nothing
+// when visitors are not allowed any more: they get nothing that comes later.
+func TestVisitorsLeaveAServerThatCloses(t *testing.T) {
+	w := newTown(t)
+	w.set("access", "open")
+	member, watcher, idle := w.join("vic"), w.hello("wil"), w.hello("xan")
+	watcher.must(`{"type":"watch","room":"lobby"}`)
+	ann := w.enter("ann")
+	ann.must(`{"type":"join","room":"lobby"}`)
+	w.set("create_rooms", "admin") // which is none of their business
+	for _, p := range []*peer{member, watcher, idle} {
+		p.alive()
+	}
+	w.set("access", "signup")
+	ann.must(`{"type":"send","room":"lobby","id":"1","content":"members only"}`)
+	for _, p := range []*peer{member, watcher, idle} {
+		for {
+			f, err := p.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(f.String(), "members only") {
+				t.Errorf("a visitor gets %s", f)
+			}
+			if f["type"] == "goodbye" {
+				if f["reason"] != "auth" {
+					t.Errorf("a visitor ends with %s", f)
+				}
+				break
+			}
+		}
+	}
+	ann.alive()
+	late := w.dial()
+	late.say(`{"type":"hello","version":1,"username":"vic"}`)
+	late.expect("error", "code", "auth_required")
+}
+
+// A server that gets its owner sends visitors away, whatever access is then; and no
+// visitor keeps the name of a new account.
+func TestVisitorsLeaveAServerThatIsClaimed(t *testing.T) {
+	var w town
+	w.fixture = startAll(t, chat.Options{}, conn.Config{}, nil, dispatch.Options{}, func(accounts *account.Service) { w.accounts = accounts })
+	vic := w.join("vic")
+	secret, err := w.accounts.NewClaim(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.accounts.ClaimServer(t.Context(), secret, account.NewAccount{Username: "olga", Password: password}, "open", account.Device{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for vic.nextBut("member")["type"] != "goodbye" { // olga joins the lobby
+	}
+	wil, xan := w.hello("wil"), w.hello("xan")
+	_, _, err = w.accounts.AddAccount(t.Context(), account.Operator(), account.NewPerson{NewAccount: account.NewAccount{Username: "WIL", Password: password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wil.expectEnd("auth")
+	xan.alive()
+}
+
+// TestAGuestSeesNoMoreThanItsRooms demotes somebody that reads a room without being in
+// it, and somebody that is in it.
+func TestAGuestSeesNoMoreThanItsRooms(t *testing.T) {
+	w := newTown(t)
+	ann, bob, olga := w.enter("ann"), w.enter("bob"), w.enter("olga")
+	ann.must(`{"type":"create","room":"hall","kind":"public"}`)
+	ann.must(`{"type":"join","room":"hall"}`)
+	bob.must(`{"type":"watch","room":"hall"}`)
+	bob.must(`{"type":"join","room":"lobby"}`)
+	olga.must(`{"type":"watch","room":"hall"}`)
+	if err := w.accounts.SetRole(t.Context(), account.Operator(), "bob", kaban.RoleGuest); err != nil {
+		t.Fatal(err)
+	}
+	ann.must(`{"type":"send","room":"hall","id":"1","content":"not for guests"}`)
+	if f := bob.nextBut("state"); f["type"] != "parted" || f["room"] != "hall" || f["reason"] != "gone" {
+		t.Errorf("bob gets %s", f)
+	}
+	if f := bob.answer(`{"type":"history","room":"hall"}`); f["code"] != "not_found" {
+		t.Errorf("bob reads %s", f)
+	}
+	bob.must(`{"type":"send","room":"lobby","id":"1","content":"here I am"}`)
+	if f := olga.nextBut("state"); f["content"] != "not for guests" {
+		t.Errorf("olga gets %s", f)
+	}
+}
+
+// A bot reads nothing that its owner may not read.
+func TestABotLeavesWithItsOwner(t *testing.T) {
+	w := newTown(t)
+	if _, err := w.accounts.MakeBot(t.Context(), account.Operator(), account.NewBot{Username: "robo", Owner: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if _, w.tokens["robo"], err = w.accounts.MakeToken(t.Context(), account.Operator(), account.NewToken{Username: "robo", Name: "test", Expires: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	ann, bob, robo := w.enter("ann"), w.enter("bob"), w.enter("robo")
+	ann.must(`{"type":"create","room":"den","kind":"private"}`)
+	for i, end := range []string{"kick", "part"} {
+		for _, name := range []string{"bob", "robo"} {
+			ann.must(`{"type":"invite","room":"den","id":"i%d%s","username":"%s"}`, i, name, name)
+		}
+		robo.must(`{"type":"join","room":"den"}`)
+		if end == "kick" {
+			ann.must(`{"type":"kick","room":"den","id":"k","username":"bob"}`)
+		} else {
+			bob.must(`{"type":"part","room":"den"}`)
+		}
+		if f := robo.nextBut("state"); f["type"] != "parted" || f["reason"] != "gone" {
+			t.Errorf("after the %s of its owner the bot gets %s", end, f)
+		}
+	}
+}
+
+// TestATokenExpiresWhileItIsConnected has hours pass on the clock that nobody can set.
+func TestATokenExpiresWhileItIsConnected(t *testing.T) {
+	var elapsed atomic.Int64
+	w := newTownWith(t, chat.Options{Clock: func() time.Duration { return time.Duration(elapsed.Load()) }})
+	_, long, err := w.accounts.MakeToken(t.Context(), account.Operator(), account.NewToken{Username: "ann", Name: "long", Expires: 3 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, bob := w.enter("ann"), w.enter("bob") // with tokens for an hour
+	short.must(`{"type":"join","room":"lobby"}`)
+	w.tokens["ann"] = long
+	other := w.enter("ann")
+	elapsed.Store(int64(2 * time.Hour))
+	for short.nextBut("state")["type"] != "goodbye" {
+	}
+	bob.expectEnd("auth")
+	other.alive()
+}
+
+// TestStatesElsewhere follows what devices are told of rooms that they are not
+// subscribed to.
+func TestStatesElsewhere(t *testing.T) {
+	w := newTown(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	ann.must(`{"type":"create","room":"den","kind":"public"}`)
+	ann.must(`{"type":"invite","room":"den","id":"1","username":"bob"}`)
+	bob.expect("state", "room", "den", "role", "member")
+	for _, step := range []struct {
+		say  string
+		want []any
+	}{
+		{`{"type":"topic","room":"den","id":"2","topic":"plans"}`, []any{"topic", "plans", "head", 3}},
+		{`{"type":"set","room":"den","id":"3","flags":["locked"]}`, []any{"flags", "[locked]"}},
+		{`{"type":"set","room":"den","id":"4","kind":"private"}`, []any{"kind", "private"}},
+		{`{"type":"set","room":"den","id":"5","archived":true}`, []any{"flags", "[locked archived]"}},
+	} {
+		ann.must("%s", step.say)
+		bob.expect("state", append([]any{"room", "den"}, step.want...)...)
+	}
+	room := ann.must(`{"type":"direct","usernames":["bob"]}`)["room"]
+	bob.expect("state", "room", room, "title", "ann")
+	bob.must(`{"type":"part","room":"%s"}`, room)
+	ann.must(`{"type":"join","room":"%s"}`, room)
+	ann.must(`{"type":"send","room":"%s","id":"6","content":"are you there?"}`, room)
+	for f := (frame{}); f["gone"] == true || f["room"] != room; {
+		var err error
+		if f, err = bob.next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ann.must(`{"type":"send","room":"%s","id":"7","content":"again"}`, room)
+	if f := bob.must(`{"type":"ping"}`); f["type"] != "pong" { // once is enough
+		t.Errorf("bob gets %s", f)
+	}
+}
+
+// TestTheFirstRooms has people come in by all ways.
+func TestTheFirstRooms(t *testing.T) {
+	w := newTown(t)
+	ann := w.enter("ann")
+	for _, room := range []string{"news", "dev"} {
+		ann.must(`{"type":"create","room":"%s","kind":"public"}`, room)
+	}
+	ann.must(`{"type":"create","room":"den","kind":"private"}`)
+	w.enter("olga").must(`{"type":"create","room":"vault","kind":"private"}`)
+	w.set("auto_join", "news,vault,new-one")
+	by, err := w.accounts.Authenticate(t.Context(), w.tokens["ann"], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rooms := []string{"dev", "den", "vault", "nowhere"}
+	_, invite, err := w.accounts.Invite(t.Context(), by.As(""), account.NewInvite{Rooms: rooms})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, guests, err := w.accounts.Invite(t.Context(), account.Operator(), account.NewInvite{Rooms: rooms, Role: kaban.RoleGuest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, link, want string
+	}{
+		{"cat", invite, "[den dev lobby new-one news]"},
+		{"gil", guests, "[dev nowhere]"},
+	} {
+		session, err := w.accounts.AcceptInvite(t.Context(), c.link, account.NewAccount{Username: c.name, Password: password}, account.Device{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.tokens[c.name] = session.Secret
+		var names []any
+		list, _ := w.enter(c.name).must(`{"type":"me"}`)["rooms"].([]any)
+		for _, r := range list {
+			names = append(names, r.(map[string]any)["room"])
+		}
+		if fmt.Sprint(names) != c.want {
+			t.Errorf("%s is in %v, want %s", c.name, names, c.want)
+		}
+	}
+	entry := func(room, change, by string) {
+		page := ann.must(`{"type":"history","room":"%s","limit":1}`, room)
+		if s := page.String(); !strings.Contains(s, `"change":"`+change+`"`) || !strings.Contains(s, `"subject":"cat"`) || !strings.Contains(s, `"username":"`+by+`"`) {
+			t.Errorf("the last entry of %s is %s", room, s)
+		}
+	}
+	entry("news", "joined", "cat")
+	entry("den", "invited", "ann")
+}
+
+// TestTheLastOpGoes follows rooms whose only op may not be used any more.
+func TestTheLastOpGoes(t *testing.T) {
+	w := newTown(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	ann.must(`{"type":"create","room":"den","kind":"private"}`)
+	for _, name := range []string{"gus", "bob"} {
+		ann.must(`{"type":"invite","room":"den","id":"%s","username":"%s"}`, name, name)
+	}
+	bob.must(`{"type":"join","room":"den"}`)
+	if err := w.accounts.Suspend(t.Context(), account.Operator(), "ann", "a test"); err != nil {
+		t.Fatal(err)
+	}
+	f := bob.nextBut("state")
+	if f["type"] != "member" || f["change"] != "role" || f["role"] != "op" || f["subject"] != "bob" || f["username"] != "ann" {
+		t.Errorf("bob gets %s", f)
+	}
+	bob.must(`{"type":"topic","room":"den","id":"t","topic":"mine now"}`)
+	bob.must(`{"type":"set","room":"den","id":"s","flags":["locked"]}`)
+}

@@ -1,0 +1,207 @@
+package tui
+
+import (
+	"kaban"
+	"kaban/client"
+	"kaban/wire"
+)
+
+// maxOpen bounds the rooms that are opened because the account is in them.
+const maxOpen = 100
+
+// right is what a command needs.
+type right uint8
+
+const (
+	anyone     right = iota
+	accounts         // an account
+	members          // an account that is no guest
+	inviters         // whoever may invite to the open room
+	topicRight       // whoever may change the topic of the open room
+	ops              // an op of the open room
+)
+
+// whose explains a right.
+func (r right) whose() string {
+	switch r {
+	case accounts:
+		return "only accounts can do that; \"kaban login\" signs in to one"
+	case members:
+		return "guests and visitors cannot do that"
+	case inviters:
+		return "you may not invite people to this room"
+	case topicRight:
+		return "you may not change the topic of this room"
+	}
+	return "only ops of a room can do that"
+}
+
+// may reports whether the person has a right, as far as the client knows. The server
+// decides.
+func (m *Model) may(r right) bool {
+	switch {
+	case r == anyone:
+		return true
+	case m.account == nil:
+		return false
+	case r == accounts:
+		return true
+	case r == members:
+		return m.account.Role >= kaban.RoleMember
+	}
+	state, ok := m.activeState()
+	isOp := ok && (state.Role == kaban.RoomRoleOp || state.Kind == kaban.RoomPublic && m.account.Role >= kaban.RoleAdmin)
+	switch {
+	case !ok:
+		return false
+	case state.Kind == kaban.RoomDirect:
+		return r == topicRight
+	case r == inviters:
+		return isOp || state.Kind == kaban.RoomPublic && m.account.Role >= kaban.RoleMember
+	case r == topicRight:
+		return isOp || m.account.Role >= kaban.RoleMember && state.Flags&(kaban.FlagLocked|kaban.FlagAnnounce) == 0
+	}
+	return isOp
+}
+
+// activeState returns the state of the open room, if the account is in it.
+func (m *Model) activeState() (wire.RoomState, bool) {
+	if m.active == nil {
+		return wire.RoomState{}, false
+	}
+	state, ok := m.states[m.active.name]
+	return state, ok
+}
+
+// titleOf returns what to display for a room.
+func (m *Model) titleOf(r *room) string {
+	if state, ok := m.states[r.name]; ok && state.Title != "" {
+		return state.Title
+	}
+	return r.name
+}
+
+// takeMe takes the account and the rooms that it is in.
+func (m *Model) takeMe(e meEvent) {
+	if e.err != nil {
+		m.say("your rooms cannot be listed: " + reasonOf(e.err))
+		return
+	}
+	if m.account != nil {
+		m.account = &e.me.Account
+	}
+	m.states = make(map[string]wire.RoomState, len(e.me.Rooms))
+	for _, state := range e.me.Rooms {
+		m.states[state.Room] = state
+	}
+	for _, p := range m.remembered { // in the order of the last time
+		if _, ok := m.states[p.room]; ok {
+			m.bring(p.room)
+		}
+	}
+	for _, state := range e.me.Rooms {
+		m.bring(state.Room)
+	}
+	m.remembered = nil
+	if m.active == nil && len(m.rooms) > 0 {
+		m.enter(m.rooms[0])
+	}
+}
+
+// takeRoomState takes what has changed of a room, perhaps on another device.
+func (m *Model) takeRoomState(state wire.RoomState) {
+	if state.Gone {
+		delete(m.states, state.Room)
+		return
+	}
+	if m.states == nil {
+		m.states = make(map[string]wire.RoomState)
+	}
+	m.states[state.Room] = state
+	m.bring(state.Room)
+	r := m.room(state.Room)
+	if r == nil || !r.joined {
+		return
+	}
+	r.reported = max(r.reported, state.Read)
+	if read := min(state.Read, r.head); read > r.read {
+		r.read = read
+		r.passUnknown()
+	}
+}
+
+// hasToken reports whether the person signs in to the server.
+func (m *Model) hasToken() bool {
+	if m.options.Token == nil {
+		return false
+	}
+	token, err := m.options.Token(m.config.Server)
+	return err == nil && token != ""
+}
+
+// takeNotice shows the outcome of a request.
+func (m *Model) takeNotice(e noticeEvent) {
+	text := e.text
+	if e.err != nil {
+		text = "not done: " + reasonOf(e.err)
+	}
+	if r := m.room(e.room); r != nil {
+		m.sayIn(r, text)
+	} else {
+		m.say(text)
+	}
+}
+
+// bring opens a room that the account is in, without going there.
+func (m *Model) bring(name string) {
+	if m.room(name) == nil && len(m.rooms) < maxOpen {
+		m.addRoom(name)
+	}
+}
+
+// report tells the server what was read since the last time.
+func (m *Model) report() {
+	for _, r := range m.rooms {
+		if _, ok := m.states[r.name]; ok && r.joined && r.read > r.reported {
+			r.reported = r.read
+			m.backend.markRead(r.name, r.read)
+		}
+	}
+}
+
+// placeIn returns up to where a room was read, as far as it is known.
+func (m *Model) placeIn(r *room, epoch string) (uint64, bool) {
+	if state, ok := m.states[r.name]; ok {
+		return state.Read, true
+	}
+	return r.read, r.epoch == epoch
+}
+
+// takeActed shows an own change of a room, which comes as no entry.
+func (m *Model) takeActed(e actedEvent) {
+	r := m.room(e.room)
+	if e.err != nil {
+		if r == nil {
+			m.complain(reasonOf(e.err))
+			return
+		}
+		m.sayIn(r, "not done: "+reasonOf(e.err))
+		return
+	}
+	if r != nil && r.joined {
+		r.add(itemOf(client.Entry{Seq: e.change.Seq, Time: e.change.Time, Change: &e.change}, m.username))
+		r.passUnknown()
+	}
+}
+
+// takeOpened goes to a room that was created, and says there what was to be said.
+func (m *Model) takeOpened(e openedEvent) {
+	if e.err != nil {
+		m.say("not done: " + reasonOf(e.err))
+		return
+	}
+	m.open(e.room)
+	if e.text != "" {
+		m.post(e.text)
+	}
+}

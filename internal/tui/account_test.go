@@ -1,0 +1,237 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/client"
+	"kaban/wire"
+)
+
+// stateOf returns the state of a room for a member.
+func stateOf(room string, kind kaban.RoomKind, role kaban.RoomRole, head, read uint64) wire.RoomState {
+	return wire.RoomState{Room: room, Kind: kind, Role: role, Head: head, Read: read, Unread: int(head - read), Notify: kaban.NotifyAll}
+}
+
+// newMember returns a client that is signed in as ann and has been told her rooms.
+func newMember(t *testing.T, role kaban.Role, states ...wire.RoomState) *desk {
+	t.Helper()
+	d := offlineDesk(t, 120, 16, Options{
+		Config: Config{Server: "chat.example:6440", Username: "ann"},
+		Token:  func(string) (wire.Secret, error) { return "a token", nil },
+	})
+	account := wire.Account{Username: "ann", Name: "Ann", Role: role}
+	d.happens(stateEvent{link: online, username: "ann", server: "kaban/test", limit: kaban.DefaultMaxContent, account: &account}, stateEvent{link: online})
+	if !slices.Contains(d.back.calls, "me") {
+		t.Fatalf("nobody asked for the rooms: %q", d.back.calls)
+	}
+	if join := d.back.last("join"); join != "" {
+		t.Fatalf("%q before the rooms are known", join)
+	}
+	d.happens(meEvent{me: client.Me{Account: account, Rooms: states}})
+	for _, s := range states {
+		d.joined(s.Room, s.Head)
+	}
+	d.happens(stateEvent{link: online})
+	return d
+}
+
+// The rooms of an account are there with what is unread, whatever device read them.
+func TestRoomsOfAnAccount(t *testing.T) {
+	direct := stateOf("@mfzwizltoq4tqmjqgezdgnbvgy", kaban.RoomDirect, kaban.RoomRoleMember, 7, 5)
+	direct.Title = "ben, cid"
+	plans := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 30, 10)
+	plans.Topic = "the next release"
+	d := newMember(t, kaban.RoleMember, direct, plans)
+	d.shows("ben, cid")
+	d.hides("@mfzwizlto")
+	r := d.room("plans")
+	if r.unread() != 20 || !r.marked || r.mark != 10 {
+		t.Errorf("%d are unread, marked %v at %d; want 20 at 10", r.unread(), r.marked, r.mark)
+	}
+	d.keys("ctrl+n")
+	d.enter(r)
+	d.shows("plans")
+	d.shows("the next release")
+
+	d.back.calls = nil
+	d.send(ticked(noon))
+	d.send(ticked(noon))
+	if got := slices.DeleteFunc(slices.Clone(d.back.calls), func(c string) bool { return !strings.HasPrefix(c, "read") }); !slices.Equal(got, []string{"read @mfzwizltoq4tqmjqgezdgnbvgy 7", "read plans 30"}) {
+		t.Errorf("reported is %q", got)
+	}
+	d.says("plans", "ben", "more")
+	d.enter(d.room(direct.Room))
+	d.says("plans", "ben", "and more")
+	if r.unread() != 1 {
+		t.Errorf("%d are unread, want 1", r.unread())
+	}
+	plans.Read, plans.Topic = 32, "another topic"
+	d.happens(roomStateEvent(plans))
+	if r.unread() != 0 {
+		t.Errorf("%d are unread after another device has read them", r.unread())
+	}
+
+	// Somebody else begins: the room appears, and nothing else changes.
+	d.happens(roomStateEvent(stateOf("secret", kaban.RoomPrivate, kaban.RoomRoleMember, 1, 0)))
+	if d.back.last("join") != "join secret" || d.active.name != direct.Room {
+		t.Errorf("%q, in %s", d.back.last("join"), d.active.name)
+	}
+	d.happens(roomStateEvent(wire.RoomState{Room: "plans", Gone: true}), failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalKicked}})
+	d.enter(r)
+	d.shows("you were removed from plans")
+	if _, ok := d.activeState(); ok {
+		t.Error("the state of a room is kept that the account is not in any more")
+	}
+}
+
+// The rooms of the last time are opened where the account is still in them.
+func TestRememberedRoomsOfAnAccount(t *testing.T) {
+	d := offlineDesk(t, 80, 16, Options{
+		Config: Config{Server: "chat.example:6440", Username: "ann"},
+		Token:  func(string) (wire.Secret, error) { return "a token", nil },
+	})
+	d.remembered = []place{{room: "zoo"}, {room: "gone"}, {room: "lobby"}}
+	account := wire.Account{Username: "ann", Role: kaban.RoleMember}
+	d.happens(stateEvent{link: online, username: "ann", limit: 9, account: &account})
+	d.happens(meEvent{me: client.Me{Account: account, Rooms: []wire.RoomState{stateOf("lobby", kaban.RoomPublic, 1, 0, 0), stateOf("plans", kaban.RoomPublic, 1, 0, 0), stateOf("zoo", kaban.RoomPublic, 1, 0, 0)}}})
+	var names []string
+	for _, r := range d.rooms {
+		names = append(names, r.name)
+	}
+	if want := []string{"zoo", "lobby", "plans"}; !slices.Equal(names, want) || d.active.name != "zoo" {
+		t.Errorf("the rooms are %q, want %q", names, want)
+	}
+}
+
+// What one may not do is not offered, and not asked of the server.
+func TestOnlyWhatOneMay(t *testing.T) {
+	private, public, direct := kaban.RoomPrivate, kaban.RoomPublic, kaban.RoomDirect
+	member, op := kaban.RoomRoleMember, kaban.RoomRoleOp
+	for _, c := range []struct {
+		role  kaban.Role
+		kind  kaban.RoomKind
+		in    kaban.RoomRole
+		flags kaban.RoomFlags
+		want  string // of the commands kick, invite, topic x, create and msg
+	}{
+		{kaban.RoleGuest, private, member, 0, "msg"},
+		{kaban.RoleGuest, private, op, 0, "kick invite topic msg"},
+		{kaban.RoleMember, private, member, 0, "topic create msg"},
+		{kaban.RoleMember, private, member, kaban.FlagLocked, "create msg"},
+		{kaban.RoleMember, private, member, kaban.FlagAnnounce, "create msg"},
+		{kaban.RoleMember, private, op, kaban.FlagLocked, "kick invite topic create msg"},
+		{kaban.RoleMember, public, member, 0, "invite topic create msg"},
+		{kaban.RoleMember, direct, member, 0, "topic create msg"},
+		{kaban.RoleAdmin, public, member, kaban.FlagLocked, "kick invite topic create msg"},
+		{kaban.RoleAdmin, private, member, kaban.FlagLocked, "create msg"},
+		{kaban.RoleOwner, direct, member, 0, "topic create msg"},
+	} {
+		state := stateOf("plans", c.kind, c.in, 0, 0)
+		state.Flags = c.flags
+		d := newMember(t, c.role, state)
+		var got []string
+		for _, typed := range []string{"/kick ben", "/invite ben", "/topic x", "/create x", "/msg ben"} {
+			d.back.calls = nil
+			d.keys(typed, "enter", "esc")
+			name := strings.Fields(typed[1:])[0]
+			asked := d.back.last("change")+d.back.last("create")+d.back.last("direct") != ""
+			offered := slices.Contains(d.commandNames(""), name)
+			if name != "topic" && asked != offered { // reading the topic is offered to all
+				t.Errorf("%s of %s with %v in a %s room: /%s is offered: %v, asked for: %v", c.role, c.in, c.flags.Texts(), c.kind, name, offered, asked)
+			}
+			if asked {
+				got = append(got, name)
+			}
+			d.Model.draft().set("")
+		}
+		if text := strings.Join(got, " "); text != c.want {
+			t.Errorf("%s, %s with %v in a %s room may %q, want %q", c.role, c.in, c.flags.Texts(), c.kind, text, c.want)
+		}
+	}
+}
+
+// Each command asks the server for what it says, and shows what came of it.
+func TestCommandsOfAMember(t *testing.T) {
+	for _, c := range []struct{ typed, call, shows string }{
+		{"/kick ben", "change plans ann removed ben", ""},
+		{"/kick @ben too loud", "change plans ann removed ben: too loud", ""},
+		{"/ban ben", "change plans ann banned ben", ""},
+		{"/unban ben", "change plans ann lifted the ban of ben", ""},
+		{"/mute ben", "change plans ann muted ben", ""},
+		{"/unmute ben", "change plans ann let ben speak again", ""},
+		{"/op ben", "change plans ann made ben an op", ""},
+		{"/deop ben", "change plans ann made ben a member", ""},
+		{"/voice ben", "change plans ann made ben a speaker", ""},
+		{"/invite cid", "change plans ann invited cid", ""},
+		{"/topic tea", "change plans ann changed the topic: tea", ""},
+		{"/topic -", "change plans ann removed the topic", ""},
+		{"/topic", "", "the topic is: old"},
+		{"/create ops", `create ops public ""`, ""},
+		{"/create ops private for us", `create ops private "for us"`, ""},
+		{"/create ops for all", `create ops public "for all"`, ""},
+		{"/create a/b", "", "is not a room name"},
+		{"/msg ben hello there", `direct ben "hello there"`, ""},
+		{"/query @ben", `direct ben ""`, ""},
+		{"/msg a/b", "", "is not a name"},
+		{"/notify mentions", "notify plans mentions", ""},
+		{"/notify loud", "", "notification level"},
+		{"/kick a/b", "", "is not a name"},
+		{"/kick", "", "/kick NAME [REASON]"},
+		{"/nick Anna", "", "an account keeps its username"},
+		{"/whois ben", "whois plans ben", ""},
+		{"/join @mfzwizltoq4tqmjqgezdgnbvgy", "join @mfzwizltoq4tqmjqgezdgnbvgy", ""},
+	} {
+		state := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 0, 0)
+		state.Topic = "old"
+		d := newMember(t, kaban.RoleMember, state)
+		d.back.calls = []string{""}
+		d.keys(c.typed, "enter")
+		if !slices.Contains(d.back.calls, c.call) {
+			t.Errorf("%s: asked for %q, want %q", c.typed, d.back.calls, c.call)
+		}
+		d.shows(c.shows)
+	}
+	d := newMember(t, kaban.RoleMember, stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 0, 0))
+	done := wire.Change{Type: wire.TypeMember, Change: "kicked", Username: "ann", Subject: "ben", Seq: 1, Time: noon}
+	d.happens(actedEvent{room: "plans", change: done})
+	d.shows("ann removed ben")
+	d.happens(actedEvent{room: "plans", err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
+	d.shows("not done: name another op first")
+	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
+	d.shows("notifications: none")
+	d.happens(whoisEvent{room: "plans", name: "zed"}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})
+	d.shows("zed is not in plans")
+	d.shows("ben (Ben B): an account, online, a speaker in plans")
+	d.happens(openedEvent{room: "@mfzwizltoq4tqmjqgezdgnbvgy", text: "hello"})
+	if d.active.name != "@mfzwizltoq4tqmjqgezdgnbvgy" || !slices.Equal(d.back.posted, []string{"hello"}) {
+		t.Errorf("posted %q in %s", d.back.posted, d.active.name)
+	}
+}
+
+// A session does with a server what the commands ask for.
+func TestSessionOfAVisitorCannotModerate(t *testing.T) {
+	addr := host(t)
+	w := newWitness(t)
+	w.join("lobby")
+	w.connect(addr, []string{"ann"})
+	await(w, always[joinedEvent])
+	w.change("lobby", wire.Change{Type: wire.TypeMember, Change: "kicked", Subject: "ben"})
+	if e := await(w, always[actedEvent]); e.err == nil {
+		t.Error("a visitor kicks")
+	}
+	w.change("lobby", wire.Change{Type: wire.TypeMember, Change: "left", Subject: "ben"})
+	if e := await(w, always[actedEvent]); e.err == nil || !strings.Contains(e.err.Error(), "left") {
+		t.Errorf("an unknown change: %v", e.err)
+	}
+	w.whois("lobby", "ANN")
+	if e := await(w, always[whoisEvent]); e.err != nil || e.member == nil || e.member.Username != "ann" {
+		t.Errorf("whois: %+v", e)
+	}
+	w.whois("lobby", "ben")
+	if e := await(w, always[whoisEvent]); e.err != nil || e.member != nil {
+		t.Errorf("whois of nobody: %+v", e)
+	}
+}

@@ -1,0 +1,147 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"kaban"
+	"kaban/client"
+	"kaban/wire"
+)
+
+// moderation returns the command for a change of somebody's place in the open room:
+// NAME [REASON].
+func moderation(change string, role kaban.RoomRole) func(*Model, string) tea.Cmd {
+	return func(m *Model, rest string) tea.Cmd {
+		name, reason, _ := strings.Cut(rest, " ")
+		username, err := kaban.ParseUsername(strings.TrimPrefix(name, "@"))
+		switch {
+		case err != nil:
+			m.say(fmt.Sprintf("%q is not a name: %v", name, err))
+		case m.active == nil:
+			m.say("no room is open; /join ROOM")
+		default:
+			m.backend.change(m.active.name, wire.Change{
+				Type: wire.TypeMember, Change: change, Username: m.username, Subject: username.String(), Role: role, Reason: strings.TrimSpace(reason),
+			})
+		}
+		return nil
+	}
+}
+
+// topic shows the topic of the open room, changes it, or removes it.
+func (m *Model) topic(rest string) tea.Cmd {
+	state, ok := m.activeState()
+	switch {
+	case m.active == nil:
+		m.say("no room is open; /join ROOM")
+	case rest == "" && (!ok || state.Topic == ""):
+		m.say("there is no topic")
+	case rest == "":
+		m.say("the topic is: " + state.Topic)
+	case !m.may(topicRight):
+		m.complain(topicRight.whose())
+	default:
+		if rest == "-" {
+			rest = ""
+		}
+		m.backend.change(m.active.name, wire.Change{Type: wire.TypeTopic, Username: m.username, Topic: rest})
+	}
+	return nil
+}
+
+// create creates a room: NAME [private] [TOPIC].
+func (m *Model) create(rest string) tea.Cmd {
+	name, topic, _ := strings.Cut(rest, " ")
+	topic = strings.TrimSpace(topic)
+	room := client.NewRoom{Kind: kaban.RoomPublic}
+	if first, others, _ := strings.Cut(topic, " "); first == "private" || first == "public" {
+		room.Kind, _ = kaban.ParseRoomKind(first)
+		topic = strings.TrimSpace(others)
+	}
+	parsed, err := kaban.ParseRoomName(strings.TrimPrefix(name, "#"))
+	if err != nil {
+		m.say(fmt.Sprintf("%q is not a room name: %v", name, err))
+		return nil
+	}
+	room.Name, room.Topic = parsed.String(), topic
+	m.backend.create(room)
+	return nil
+}
+
+// message opens the direct room with somebody, and says something there.
+func (m *Model) message(rest string) tea.Cmd {
+	name, text, _ := strings.Cut(rest, " ")
+	username, err := kaban.ParseUsername(strings.TrimPrefix(name, "@"))
+	if err != nil {
+		m.say(fmt.Sprintf("%q is not a name: %v", name, err))
+		return nil
+	}
+	m.backend.direct(username.String(), strings.TrimSpace(text))
+	return nil
+}
+
+// setNotify sets which messages of the open room ring.
+func (m *Model) setNotify(rest string) tea.Cmd {
+	level, err := kaban.ParseNotifyLevel(rest)
+	switch {
+	case m.active == nil:
+		m.say("no room is open; /join ROOM")
+	case err != nil:
+		m.say(err.Error())
+	default:
+		m.backend.notify(m.active.name, level)
+	}
+	return nil
+}
+
+// whois asks for what the open room knows of somebody.
+func (m *Model) whois(rest string) tea.Cmd {
+	username, err := kaban.ParseUsername(strings.TrimPrefix(rest, "@"))
+	switch {
+	case err != nil:
+		m.say(fmt.Sprintf("%q is not a name: %v", rest, err))
+	case m.active == nil:
+		m.say("no room is open; /join ROOM")
+	default:
+		m.backend.whois(m.active.name, username.String())
+	}
+	return nil
+}
+
+func (m *Model) takeWhois(e whoisEvent) {
+	switch {
+	case e.err != nil:
+		m.say(e.name + " cannot be looked up: " + reasonOf(e.err))
+	case e.member == nil:
+		m.say(e.name + " is not in " + e.room)
+	default:
+		m.say(describePerson(e.member) + " in " + e.room)
+	}
+}
+
+// describePerson returns a member in words.
+func describePerson(p *wire.Member) string {
+	text := p.Username
+	if p.Name != "" && p.Name != p.Username {
+		text += " (" + p.Name + ")"
+	}
+	kind := "an account"
+	switch {
+	case p.Bot:
+		kind = "a bot"
+	case p.Account == "":
+		kind = "a visitor"
+	}
+	online := "offline"
+	if p.Online {
+		online = "online"
+	}
+	text += ": " + kind + ", " + online
+	if p.Role != 0 {
+		text += ", " + withArticle(p.Role)
+	}
+	return text
+}

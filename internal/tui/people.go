@@ -1,0 +1,99 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kaban"
+	"kaban/client"
+	"kaban/wire"
+)
+
+// me asks for the account's rooms.
+func (s *Session) me() {
+	s.ask(func(ctx context.Context) {
+		me, err := s.client.Me(ctx)
+		s.put(meEvent{me: me, err: err})
+	})
+}
+
+// markRead reports what was read. A failure is not worth a message: the next report says
+// more.
+func (s *Session) markRead(room string, seq uint64) {
+	s.ask(func(ctx context.Context) { s.client.Read(ctx, room, seq) })
+}
+
+func (s *Session) notify(room string, level kaban.NotifyLevel) {
+	s.ask(func(ctx context.Context) {
+		err := s.client.Notify(ctx, room, level)
+		s.put(noticeEvent{room: room, text: "notifications: " + level.String(), err: err})
+	})
+}
+
+func (s *Session) create(room client.NewRoom) {
+	s.ask(func(ctx context.Context) {
+		name, err := s.client.Create(ctx, room)
+		s.put(openedEvent{room: name, err: err})
+	})
+}
+
+func (s *Session) direct(username, text string) {
+	s.ask(func(ctx context.Context) {
+		name, err := s.client.Direct(ctx, username)
+		s.put(openedEvent{room: name, text: text, err: err})
+	})
+}
+
+// change asks for a change of a room, which a Change describes.
+func (s *Session) change(room string, c wire.Change) {
+	s.ask(func(ctx context.Context) {
+		receipt, err := s.request(ctx, room, &c)
+		c.Seq, c.ID, c.Time = receipt.Seq, receipt.ID, receipt.Time
+		s.put(actedEvent{room: room, change: c, err: err})
+	})
+}
+
+func (s *Session) request(ctx context.Context, room string, c *wire.Change) (client.Receipt, error) {
+	if c.Type == wire.TypeTopic {
+		return s.client.SetTopic(ctx, room, c.Topic)
+	}
+	who := client.Moderation{Room: room, Username: c.Subject, Reason: c.Reason}
+	switch c.Change {
+	case "invited":
+		return s.client.Invite(ctx, who)
+	case "kicked":
+		return s.client.Kick(ctx, who)
+	case "banned":
+		return s.client.Ban(ctx, who, time.Time{})
+	case "unbanned":
+		return s.client.Unban(ctx, who)
+	case "muted":
+		return s.client.Mute(ctx, who)
+	case "unmuted":
+		return s.client.Unmute(ctx, who)
+	case "role":
+		return s.client.SetRole(ctx, who, c.Role)
+	}
+	return client.Receipt{}, fmt.Errorf("this client cannot do %q", c.Change)
+}
+
+// whois looks for somebody among the members of a room.
+func (s *Session) whois(room, name string) {
+	s.ask(func(ctx context.Context) {
+		e := whoisEvent{room: room, name: name}
+		for after := ""; e.member == nil; {
+			page, more, err := s.client.Members(ctx, room, after, wire.MaxLimit)
+			for i := range page {
+				if nameKey(page[i].Username) == nameKey(name) {
+					e.member = &page[i]
+				}
+			}
+			if e.err = err; err != nil || !more || len(page) == 0 {
+				break
+			}
+			after = page[len(page)-1].Username
+		}
+		s.put(e)
+	})
+}

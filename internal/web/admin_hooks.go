@@ -1,0 +1,92 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"kaban"
+	"kaban/internal/hook"
+	"kaban/internal/people"
+	"kaban/wire"
+)
+
+// hookOperations are those of admins on incoming webhooks.
+func (s *Server) hookOperations(api huma.API) {
+	asks(s, api, toActors, aboutPeople("list-hooks", http.MethodGet, "/v1/admin/hooks", "List the incoming webhooks"), s.listHooks)
+	asks(s, api, toActors|secret, made(aboutPeople("make-hook", http.MethodPost, "/v1/admin/hooks", "Make an incoming webhook for a room; the room sees it")), s.makeHook)
+	does(s, api, toActors, aboutPeople("remove-hook", http.MethodDelete, "/v1/admin/hooks/{id}", "Remove an incoming webhook; its key stops working at once"), s.removeHook)
+}
+
+// Hook is an incoming webhook without its key.
+type Hook struct {
+	ID       string `json:"id" doc:"The id. It is not a secret."`
+	Room     string `json:"room" doc:"The room that it posts to."`
+	Username string `json:"username" doc:"The author of messages that name no other."`
+	Speaker  bool   `json:"speaker" doc:"It also posts where only ops and speakers do."`
+	Created  string `json:"created" format:"date-time" doc:"When it was made."`
+}
+
+func hookOf(h *people.Hook) Hook {
+	return Hook{ID: h.ID, Room: h.Room, Username: h.Username, Speaker: h.Speaker, Created: formatTime(h.Created)}
+}
+
+// HookList are all incoming webhooks.
+type HookList struct {
+	Hooks []Hook `json:"hooks" nullable:"false" doc:"The oldest first."`
+}
+
+func (s *Server) listHooks(ctx context.Context, by *who, _ *nothing) (HookList, error) {
+	hooks, err := hook.New(s.config.Accounts, s.chat).List(ctx, by.actor())
+	list := HookList{Hooks: make([]Hook, len(hooks))}
+	for i := range hooks {
+		list.Hooks[i] = hookOf(&hooks[i])
+	}
+	return list, err
+}
+
+type newHookBody struct {
+	Room     string `json:"room" doc:"The room, which is made if there is none."`
+	Username string `json:"username,omitempty" doc:"The author of messages that name no other. Default: webhook."`
+	Speaker  bool   `json:"speaker,omitempty" doc:"Whether it also posts where only ops and speakers do."`
+}
+
+// MadeHook is a new incoming webhook.
+type MadeHook struct {
+	Hook
+	Path string `json:"path" doc:"The path to send messages to, with the key. It is a secret, and cannot be had again."`
+}
+
+func (s *Server) makeHook(ctx context.Context, by *who, in *JSON[newHookBody]) (MadeHook, error) {
+	body, err := in.read(s)
+	if err != nil {
+		return MadeHook{}, err
+	}
+	n := hook.NewHook{Speaker: body.Speaker}
+	if n.Room, err = kaban.ParseRoomName(body.Room); err != nil {
+		return MadeHook{}, err
+	}
+	if body.Username != "" {
+		if n.Username, err = kaban.ParseUsername(body.Username); err != nil {
+			return MadeHook{}, err
+		}
+	}
+	key, made, err := hook.New(s.config.Accounts, s.chat).Add(ctx, by.actor(), n)
+	if err != nil {
+		return MadeHook{}, err
+	}
+	return MadeHook{hookOf(&made), "/hooks/" + key}, nil
+}
+
+func (s *Server) removeHook(ctx context.Context, by *who, in *IDPath) error {
+	_, err := hook.New(s.config.Accounts, s.chat).Remove(ctx, by.actor(), in.ID)
+	switch {
+	case errors.Is(err, hook.ErrNotFound):
+		return problem(wire.CodeNotFound, "there is no hook "+shortName(in.ID)+"; \"kaban hook list\" shows all")
+	case errors.Is(err, hook.ErrAmbiguous):
+		return problem(wire.CodeBadField, "the ids of several hooks begin with "+shortName(in.ID)+"; use a longer prefix")
+	}
+	return err
+}
