@@ -7,7 +7,7 @@ import { Claim } from './claim'
 import { Composer } from './composer'
 import { Device } from './device'
 import { Dialogs } from './dialogs'
-import { becomeMember, closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openSearch, visit } from './focus'
+import { becomeMember, closeDialog, comeBack, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openSearch, visit } from './focus'
 import { Head } from './head'
 import { jumpToNewest } from './history'
 import { may } from './rights'
@@ -59,9 +59,9 @@ function Chat() {
       <main class="main">
         <Head />
         {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
-        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
+        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown?.doubt.value === 'closed' ? <Closed room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
-        {shown && shown.doubt.value !== 'missing' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer room={shown} /> : <Instead room={shown} />)}
+        {shown && shown.doubt.value !== 'missing' && shown.doubt.value !== 'closed' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer room={shown} /> : <Instead room={shown} />)}
       </main>
       {shown && !shown.doubt.value && <MemberList room={shown} />}
       {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('close')} onClick={closeDrawer} />}
@@ -88,6 +88,20 @@ function Instead({ room }: { room: Room }) {
     <div class="instead">
       <p class="quiet" id="input" tabIndex={-1}>
         {t(flags.includes('archived') ? 'archivedText' : 'announceText')}
+      </p>
+    </div>
+  )
+}
+
+/** Shown when the user was removed from the only room. */
+function Closed({ room }: { room: Room }) {
+  return (
+    <div class="missing">
+      <h2>{t('closed', { room: room.title.value })}</h2>
+      <p class="choices">
+        <button type="button" class="secondary" onClick={() => comeBack(room)}>
+          {t('joinRoom')}
+        </button>
       </p>
     </div>
   )

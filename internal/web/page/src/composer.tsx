@@ -4,7 +4,7 @@ import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { touch } from './focus'
 import { draft, say } from './outbox'
-import { codePoints, type Member } from './protocol'
+import type { Member } from './protocol'
 import { limits, target, type Room } from './state'
 import { Send } from './symbols'
 import { count, t } from './texts'
@@ -15,6 +15,13 @@ const forbidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 /** Removes characters that messages cannot have. */
 function allowed(text: string): string {
   return text.replace(/\r\n?/g, '\n').replace(forbidden, '')
+}
+
+/** The length of a text as limits count it. */
+function codePoints(text: string): number {
+  let n = 0
+  for (const _ of text) n++
+  return n
 }
 
 /** The count of characters left appears this close to the limit. */

@@ -87,6 +87,11 @@ export function becomeMember(room: Room): void {
   move(() => become(room), input)
 }
 
+/** Tries to join a room again that the user was removed from. */
+export function comeBack(room: Room): void {
+  move(() => make(room), input)
+}
+
 /** Creates the missing room, and goes to it. */
 export function makeRoom(room: Room): void {
   // With an account there is something to choose.

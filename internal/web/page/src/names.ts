@@ -46,8 +46,8 @@ export function receivePresence(event: Presence): void {
     const now = new Map(members.map((m) => [m.username, m]))
     for (const name of event.left ?? []) {
       const member = now.get(name)
-      // The membership of an account outlasts its connections.
-      if (member?.account) now.set(name, { ...member, online: false })
+      // The membership of an account outlasts its connections, and it may have others.
+      if (member?.account) loadMembersAgain(changeWait)
       else now.delete(name)
     }
     for (const name of event.joined ?? []) {

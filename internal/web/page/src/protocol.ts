@@ -295,10 +295,3 @@ export function randomID(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
 }
-
-/** The length of a text as limits count it. */
-export function codePoints(text: string): number {
-  let n = 0
-  for (const _ of text) n++
-  return n
-}

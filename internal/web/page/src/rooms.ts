@@ -74,6 +74,7 @@ let visits = 0
 
 /** Joins a room, or looks it up first. */
 export function enterRoom(room: Room): void {
+  if (room.doubt.value === 'closed') return
   if (room.doubt.value) void lookFor(room)
   else void joinRoom(room)
 }
@@ -111,6 +112,12 @@ function giveUp(room: Room, why: Refusal): void {
 /** Shows another room than one that is gone. */
 export function goElsewhere(room: Room): void {
   const other = state.rooms.value.find((r) => r !== room && r.member.value)
+  // Whoever was removed from the last room does not come back by themselves.
+  if (!other && room.name === 'lobby') {
+    const kept = add('lobby')
+    kept.doubt.value = 'closed'
+    return
+  }
   show({ room: other?.name ?? 'lobby' }, 'replace', !state.account.value)
 }
 

@@ -25,8 +25,11 @@ export class Room {
   /** The head at the moment of the last join: catching up until the cursor is there. */
   head = 0
   readonly joined = signal(false)
-  /** Set while it is not known whether the room exists, or if it does not and nobody has asked to create it. */
-  readonly doubt = signal<'asking' | 'missing' | undefined>(undefined)
+  /**
+   * Set while it is not known whether the room exists; if it does not and nobody has asked
+   * to create it; and if the user was removed from it, and there is no other room to show.
+   */
+  readonly doubt = signal<'asking' | 'missing' | 'closed' | undefined>(undefined)
   /** The reader is at the newest message and stays there. The viewport sets it. */
   following = true
   /** The reader's position otherwise: a message, and how far below the top edge it begins, in pixels. */

@@ -113,6 +113,7 @@ export const people: Record<keyof typeof en, string> = {
   offlineNow: 'offline',
   aloneHere: 'Noch ist niemand sonst in diesem Raum. Lade jemanden ein.',
   outside: 'Du liest {room}, ohne im Raum zu sein.',
+  closed: 'Du bist nicht mehr in {room}',
   joinRoom: 'Raum betreten',
   announceText: 'Hier schreiben nur Ops und Sprecher.',
   archivedText: 'Dieser Raum ist archiviert: Man kann ihn lesen, aber niemand schreibt hier mehr.',

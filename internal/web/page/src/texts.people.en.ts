@@ -111,6 +111,7 @@ export const people = {
   offlineNow: 'offline',
   aloneHere: 'Nobody else is in this room yet. Invite somebody.',
   outside: 'You are reading {room} without being in it.',
+  closed: 'You are not in {room} any more',
   joinRoom: 'Join the room',
   announceText: 'Only ops and speakers write here.',
   archivedText: 'This room is archived: it can be read, and nobody writes here any more.',
