@@ -1,14 +1,13 @@
 package browser
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"encoding/json"
 
 	"github.com/chromedp/chromedp/kb"
 
