@@ -204,7 +204,7 @@ func TestAFilterBesideAFrozenServer(t *testing.T) {
 		}
 		r.until(func() bool { // everything is acknowledged
 			page, err := ben.History(ctx, "lobby", client.HistoryQuery{Limit: 10})
-			return err == nil && len(page.Messages) == try+1
+			return err == nil && len(page.Messages()) == try+1
 		})
 	}
 	writer.Close()
