@@ -87,6 +87,31 @@ var fieldNames = [fieldCount]string{
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
 }
 
+// firstTyped is the first field that came after the first version. A client of then may
+// use names that look like it, so its case counts only where it has a meaning.
+const firstTyped = fToken
+
+// typedRequests and typedEvents are the later fields that requests and events of a type
+// have. An entry that is no message is one whatever its fields are.
+var (
+	typedRequests = [len(typeNames)]uint64{
+		TypeHello: setOf(fToken, fPassword), TypeCreate: setOf(fKind, fTopic, fFlags), TypeBan: setOf(fUntil), TypeRole: setOf(fRole),
+		TypeTopic: setOf(fTopic), TypeSet: setOf(fKind, fFlags, fHistory, fArchived), TypeNotify: setOf(fLevel),
+	}
+	typedEvents = [len(typeNames)]uint64{
+		TypeWelcome: setOf(fAccount, fToken), TypeMe: setOf(fAccount), TypeMessage: setOf(fAccount), TypeHistory: setOf(fFirst, fLast),
+		TypeState: setOf(fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fMentions, fNotify, fGone),
+	}
+)
+
+// setOf returns fields as the bits of a number.
+func setOf(fields ...field) (set uint64) {
+	for _, f := range fields {
+		set |= 1 << f
+	}
+	return set
+}
+
 // requestField looks up a field of requests. The compiler turns the switch into a
 // binary search that does not allocate.
 func requestField(name []byte) (field, bool) {

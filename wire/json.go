@@ -49,6 +49,14 @@ type scanner struct {
 	seen    [][]byte // names in the open objects
 	fault   *ReaderError
 	top     string // the current field of the frame
+	likes   []likeness
+}
+
+// likeness is a name that differs only in case from a field of later versions. Frames of
+// most types have no such field, and then the name is one that nobody knows.
+type likeness struct {
+	field    field
+	position int
 }
 
 var scanners = sync.Pool{New: func() any { return new(scanner) }}
@@ -82,6 +90,7 @@ func (s *scanner) free() {
 // line.
 func (s *scanner) scan(line []byte) *ReaderError {
 	s.line, s.pos, s.scratch, s.seen, s.fault, s.top = line, 0, s.scratch[:0], s.seen[:0], nil, ""
+	s.likes = s.likes[:0]
 	if !utf8.Valid(line) {
 		return s.failAt(CodeBadUTF8, firstInvalid(line), "the line is not valid UTF-8")
 	}
@@ -242,13 +251,34 @@ func (s *scanner) object(depth int) (value, *ReaderError) {
 	return value{kind: kindObject, bytes: s.line[start:s.pos]}, nil
 }
 
-// lookAlike rejects names that differ only in case from the name of a field in
-// either direction.
+// lookAlike rejects names that differ only in case from the name of a field of the first
+// version, in either direction and in frames of any type, and notes those that may be
+// wrong in some types.
 func (s *scanner) lookAlike(name []byte, position int) {
 	for f := range fieldCount {
-		if known := fieldNames[f]; string(name) != known && bytes.EqualFold(name, []byte(known)) {
-			s.blame(CodeBadFrame, position, known, "the case of a field name is wrong; it is "+known)
-			return
+		known := fieldNames[f]
+		if string(name) == known || !bytes.EqualFold(name, []byte(known)) {
+			continue
+		}
+		if f < firstTyped {
+			s.blame(CodeBadFrame, position, known, caseDetail(f))
+		} else if len(s.likes) < maxLikes {
+			s.likes = append(s.likes, likeness{f, position})
+		}
+		return
+	}
+}
+
+// maxLikes is how many of its names a frame is refused for at most.
+const maxLikes = 32
+
+func caseDetail(f field) string { return "the case of a field name is wrong; it is " + fieldNames[f] }
+
+// checkCase rejects names that differ only in case from one of some fields.
+func (d *decoder) checkCase(fields uint64) {
+	for _, l := range d.likes {
+		if fields&(1<<l.field) != 0 {
+			d.refuse(&ReaderError{Code: CodeBadFrame, Position: l.position, Field: fieldNames[l.field], detail: caseDetail(l.field)})
 		}
 	}
 }

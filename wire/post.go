@@ -32,8 +32,10 @@ func DecodePost(body []byte, maxContent int, sender kaban.Username) (Post, error
 }
 
 func (d *decoder) post(maxContent int, sender kaban.Username) (p Post) {
-	id, content := d.text(fID, true), d.text(fContent, true)
+	// In this order, which says the fault that is reported where there are several.
+	id := d.text(fID, true)
 	name, named := d.get(fUsername, kindString, sender.IsZero())
+	content := d.text(fContent, true)
 	if d.bad != nil {
 		return p
 	}

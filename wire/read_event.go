@@ -17,7 +17,9 @@ func decodeEvent(line []byte, e *Event) *ReaderError {
 	d := decoder{scanner: s}
 	name := d.text(fType, true)
 	if d.bad == nil {
-		switch e.Type = typeOf(name); {
+		e.Type = typeOf(name)
+		d.checkCase(typedEvents[e.Type])
+		switch {
 		case e.Type.isChange():
 			d.changeFrame(e)
 		case e.Type.isEvent():

@@ -50,6 +50,7 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 		d.refuse(&ReaderError{Code: CodeUnknownType, Field: fieldNames[fType], Position: -1})
 		return
 	}
+	d.checkCase(typedRequests[q.Type])
 	switch q.Type {
 	case TypeHello:
 		r.decodeHello(d, q)

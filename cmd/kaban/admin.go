@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/dispatch"
 	"kaban/internal/operator"
 	"kaban/internal/web"
@@ -149,7 +150,7 @@ func openHere(ctx context.Context, data string, origins []string) (_ http.RoundT
 			d.Close()
 		}
 	}()
-	shared, err := newServices(ctx, data, kept, d, 0, log)
+	shared, err := newServices(ctx, data, kept, d, 0, account.Options{Log: log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"kaban"
 	"kaban/internal/display"
 	"kaban/internal/export"
+	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
@@ -18,11 +20,15 @@ const maxDamagedLines = 100
 
 type exportCommand struct {
 	dataFlags
-	Room []string `arg:"" optional:"" help:"The rooms to export. Default: all."`
+	User    string   `placeholder:"NAME" help:"Write what the server has of this person instead: account, sign-ins, memberships and messages."`
+	NoAudit bool     `help:"Do not note the export in the audit; for a database that cannot be written."`
+	Room    []string `arg:"" optional:"" help:"The rooms to export. Default: all."`
 }
 
 // Run writes the entries of rooms to standard output, a line each. Without rooms it
-// writes the documents first, which include secrets such as hashes of passwords.
+// writes the documents first, which include secrets such as hashes of passwords. An
+// export of a person, and one with rooms that not everybody may read, is a row of the
+// audit.
 func (c *exportCommand) Run(std streams) (err error) {
 	ctx, stop := untilInterrupted()
 	defer stop()
@@ -41,11 +47,15 @@ func (c *exportCommand) Run(std streams) (err error) {
 	if err != nil {
 		return err
 	}
+	person, err := c.audited(ctx, archive, only, std)
+	if err != nil {
+		return err
+	}
 	lost := archive.Lost(ctx)
 	if lost != nil {
 		lost = fmt.Errorf("%w; everything before them is exported", lost)
 	}
-	return errors.Join(c.write(ctx, archive, only, total, std), lost)
+	return errors.Join(c.write(ctx, archive, only, person, total, std), lost)
 }
 
 // total returns the number of entries in rooms, all of which must exist.
@@ -68,7 +78,7 @@ func (c *exportCommand) total(ctx context.Context, archive store.Archive, only [
 	return total, nil
 }
 
-func (c *exportCommand) write(ctx context.Context, archive store.Archive, only []kaban.RoomName, total uint64, std streams) error {
+func (c *exportCommand) write(ctx context.Context, archive store.Archive, only []kaban.RoomName, person *export.Person, total uint64, std streams) error {
 	bar := progress(std.err, int64(total), "exporting", "messages")
 	defer bar.Finish()
 	out := bufio.NewWriterSize(std.out, 1<<20)
@@ -80,19 +90,31 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 		}
 		return nil
 	}
+	if person != nil {
+		line = person.Lines()
+		if err := write(); err != nil {
+			return err
+		}
+	}
 	err := archive.Export(ctx, only, store.Receiver{
 		Document: func(d *store.Document) (err error) {
+			if person != nil {
+				return nil
+			}
 			if line, err = export.AppendDocument(line[:0], d); err != nil {
 				return err
 			}
 			return write()
 		},
 		Record: func(r *store.Record) (err error) {
-			if line, err = export.Append(line[:0], r); err != nil {
-				return err
-			}
 			if r.Seq%1000 == 0 {
 				bar.Add(1000)
+			}
+			if person != nil && !person.Wrote(r) {
+				return nil
+			}
+			if line, err = export.Append(line[:0], r); err != nil {
+				return err
 			}
 			return write()
 		},
@@ -113,4 +135,64 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 		return fmt.Errorf("%s has %s; everything else is exported", c.Data, count(damaged, "damaged place"))
 	}
 	return nil
+}
+
+// errEnough ends the reading of an archive that is only about documents.
+var errEnough = errors.New("the documents are read")
+
+// documents returns the documents of an archive but for the audit, which may be long.
+func documents(ctx context.Context, archive store.Archive) (all export.Documents, err error) {
+	err = archive.Export(ctx, nil, store.Receiver{
+		Document: func(d *store.Document) error {
+			if !strings.HasPrefix(d.Key, "audit/") {
+				all = append(all, store.Document{Key: d.Key, Value: slices.Clone(d.Value)})
+			}
+			return nil
+		},
+		Record:  func(*store.Record) error { return errEnough },
+		Damaged: func(error) error { return nil }, // the export reports it
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return all, err
+}
+
+// audited returns the person of the export, nil for one of rooms, and has an export
+// noted in the audit whose contents not everybody may read.
+func (c *exportCommand) audited(ctx context.Context, archive store.Archive, only []kaban.RoomName, std streams) (person *export.Person, err error) {
+	all, err := documents(ctx, archive)
+	if err != nil {
+		return nil, err
+	}
+	note := map[string]any{}
+	if c.User != "" {
+		name, err := kaban.ParseUsername(c.User)
+		if err != nil {
+			return nil, usagef("--user: %w", err)
+		}
+		person, err = export.NewPerson(all, name)
+		if errors.Is(err, people.ErrNotFound) {
+			err = fmt.Errorf("%s has no account in %s", c.User, c.Data)
+		}
+		if err != nil {
+			return nil, err
+		}
+		note["username"] = c.User
+	} else {
+		hidden, err := export.Hidden(all, only)
+		if err != nil || len(hidden) == 0 {
+			return nil, err
+		}
+		note["rooms"] = len(hidden)
+	}
+	if c.NoAudit {
+		return person, nil
+	}
+	by := adminFlags{Data: c.Data}
+	err = by.withAdmin(std, nil, func(ctx context.Context, a *admin) error { return a.do(ctx, "POST", "/v1/admin/exports", note, nil) })
+	if err != nil {
+		return nil, fmt.Errorf("%w; the export is not in the audit, so nothing was written: --no-audit exports all the same", err)
+	}
+	return person, nil
 }

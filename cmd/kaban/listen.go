@@ -15,6 +15,7 @@ import (
 
 	// chat is a command here
 	"kaban/internal/conn"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/web"
 )
@@ -35,7 +36,7 @@ func (r *running) close() {
 // scheme is how --listen names a front end, and how that serves and drains.
 type scheme struct {
 	name  string
-	serve func(r *running, l net.Listener) error
+	serve func(r *running, l net.Listener, rules peer.Rules) error
 	// unready, if not nil, comes before any drain: the front end reports that the
 	// server is not ready for new clients.
 	unready func(r *running)
@@ -49,12 +50,12 @@ const schemeHTTP = "http"
 var schemes = []*scheme{
 	{
 		name:  "tcp",
-		serve: func(r *running, l net.Listener) error { return r.lines.Serve(l) },
+		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.lines.ServeUnder(l, rules) },
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
 		name:    schemeHTTP,
-		serve:   func(r *running, l net.Listener) error { return r.pages.Serve(l) },
+		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
 		drain: func(r *running, ctx context.Context) error {
 			err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended
@@ -87,6 +88,7 @@ type endpoint struct {
 	scheme   *scheme
 	url      *url.URL
 	host     string       // HOST:PORT
+	rules    peer.Rules   // of who may connect
 	listener net.Listener // nil before listen
 }
 
@@ -133,12 +135,9 @@ func schemeNames() string {
 
 // announce logs where the server listens, and warns if others can reach it.
 func announce(log *slog.Logger, e *endpoint) {
-	address := e.listener.Addr()
-	at := e.scheme.name + "://" + address.String()
+	at := e.scheme.name + "://" + e.listener.Addr().String()
 	log.Info("listening", "url", at)
-	if local, ok := address.(*net.TCPAddr); ok && !local.IP.IsLoopback() {
-		log.Warn("this address can be reached from other machines; nothing is encrypted and nobody has to prove who they are, so keep it in a network you trust, or listen at 127.0.0.1", "at", at)
-	}
+	warnIfOpen(log, e, at)
 }
 
 // listen opens all endpoints, or none.

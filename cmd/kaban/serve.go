@@ -17,9 +17,11 @@ import (
 	"github.com/alecthomas/kong"
 
 	"kaban"
+	"kaban/internal/account"
 	"kaban/internal/config"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/limit"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/web"
@@ -27,11 +29,13 @@ import (
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "origin", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size"}
+var serveKeys = []string{"listen", "origin", "proxy", "insecure", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size"}
 
 type serveCommand struct {
 	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT serves the page and the HTTP API; port 0 picks a free port. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
+	Proxy          []string      `placeholder:"CIDR" env:"KABAN_PROXY" help:"Network of proxies that say who is behind them, such as 10.0.0.0/8, or a single address; may be given several times. Only from these are X-Forwarded-For, Forwarded and the PROXY protocol taken, and anybody else that sends them is refused. An unencrypted --listen address beyond loopback then takes connections from these only."`
+	Insecure       bool          `env:"KABAN_INSECURE" help:"Let passwords and messages go through a network in the clear: allows unencrypted --listen addresses beyond loopback for everybody."`
 	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"Directory of the messages; created if it does not exist. :memory: keeps the newest 64 MiB as long as the server runs. Default: ${default}."`
 	MaxClients     int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"Maximum number of clients: connections over TCP and WebSocket that have said hello. Default: ${default}."`
 	MaxNewcomers   int           `placeholder:"N" env:"KABAN_MAX_NEWCOMERS" default:"0" help:"Maximum number of additional connections that have not said hello. At the limit, the oldest of them make room; 0 is a quarter of --max-clients. Default: ${default}."`
@@ -42,8 +46,10 @@ type serveCommand struct {
 	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"Memory for the newest messages of each room in use, in KiB; readers further behind read from the database. Default: ${default}."`
 	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"Limit of this memory for all rooms together, in MiB; busier rooms use more of it. Default: ${default}."`
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
-	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\". Flags and environment variables override it."`
+	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
+	// limits are those of the configuration file; nil: the defaults.
+	limits *limit.Config
 	// fromFile says of a flag, by its name, where the configuration file sets it.
 	fromFile map[string]string
 }
@@ -60,10 +66,15 @@ func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
 	if path == "" {
 		return nil
 	}
-	values, err := config.Load(path, serveKeys)
+	values, err := config.Load(path, append(limitKeys(), serveKeys...))
 	if err != nil {
 		return err
 	}
+	limits, err := limitsOf(path, values)
+	if err != nil {
+		return err
+	}
+	c.limits = &limits
 	c.fromFile = make(map[string]string)
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		for _, env := range flag.Tag.Envs {
@@ -77,7 +88,7 @@ func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
 			return nil, nil
 		}
 		var value any
-		at := fmt.Sprintf("configuration file %s, line %d: %s", path, found.Line, key)
+		at := found.At(path) + ": " + key
 		switch {
 		case flag.IsSlice():
 			list := make([]any, len(found.Texts))
@@ -155,7 +166,7 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 }
 
 // start starts the manager and its front ends.
-func (c *serveCommand) start(shared *services, kept store.Store, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
+func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.Limits, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
 	manager, err := conn.New(conn.Config{
 		Submit: shared.rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
 		Heartbeat: c.Heartbeat, Log: log,
@@ -164,8 +175,8 @@ func (c *serveCommand) start(shared *services, kept store.Store, endpoints []*en
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	name := "kaban/" + programVersion()
-	lines := server.New(server.Config{Name: name, Accounts: shared.accounts}, shared.rooms, manager)
-	config := web.Config{Name: name, Accounts: shared.accounts, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
+	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Limits: limits}, shared.rooms, manager)
+	config := web.Config{Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
 	if err := signOn(&config, kept, endpoints, log); err != nil {
 		manager.Close()
 		return nil, err
@@ -200,7 +211,7 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 	for _, e := range endpoints {
 		announce(log, e)
 		serving.Go(func() {
-			if err := e.scheme.serve(run, e.listener); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) {
+			if err := e.scheme.serve(run, e.listener, e.rules); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) {
 				failed <- fmt.Errorf("a listener failed: %w", err)
 			}
 		})
@@ -214,6 +225,13 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	endpoints, err := parseListens(c.named("listen"), c.Listen)
 	if err != nil {
+		return err
+	}
+	policy, err := c.policy()
+	if err != nil {
+		return err
+	}
+	if err := decide(endpoints, policy); err != nil {
 		return err
 	}
 	if _, ok := os.LookupEnv("GOGC"); !ok {
@@ -238,12 +256,16 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	defer dispatcher.Close()
 	clients, newcomers := c.capacity(log)
-	shared, err := newServices(context.Background(), c.Data, kept, dispatcher, c.MaxContent, log)
+	limits, err := c.newLimits()
+	if err != nil {
+		return err
+	}
+	shared, err := newServices(context.Background(), c.Data, kept, dispatcher, c.MaxContent, account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)})
 	if err != nil {
 		return err
 	}
 	defer shared.close(log)
-	run, err := c.start(shared, kept, endpoints, clients, newcomers, log)
+	run, err := c.start(shared, kept, limits, endpoints, clients, newcomers, log)
 	if err != nil {
 		return err
 	}

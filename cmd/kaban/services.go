@@ -22,7 +22,8 @@ type services struct {
 }
 
 // newServices starts the services over a store. Hooks that are files move into it.
-func newServices(ctx context.Context, data string, kept store.Store, d *dispatch.Dispatcher, maxContent int, log *slog.Logger) (*services, error) {
+func newServices(ctx context.Context, data string, kept store.Store, d *dispatch.Dispatcher, maxContent int, options account.Options) (*services, error) {
+	log := options.Log
 	if data != inMemory {
 		imported, err := hook.Import(ctx, kept, data)
 		if err != nil {
@@ -37,9 +38,8 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	s := &services{rooms: rooms, claim: newClaimFile(data, log)}
-	s.accounts = account.New(kept, account.Options{
-		Log: log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: s.settingChanged,
-	})
+	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
+	s.accounts = account.New(kept, options)
 	s.hooks = hook.New(s.accounts, rooms)
 	return s, nil
 }

@@ -59,7 +59,7 @@ const innocent = `(() => {
 	for (const e of document.querySelectorAll('*')) {
 		for (const a of e.attributes) if (/^on/i.test(a.name)) found.push(e.tagName + ' ' + a.name)
 		if (['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'IMG', 'BASE', 'STYLE', 'FORM', 'LINK', 'META'].includes(e.tagName) &&
-			!e.closest('head') && !(e.tagName === 'FORM' && /^(composer|)$/.test(e.className))) found.push('<' + e.tagName + '>')
+			!e.closest('head') && !(e.tagName === 'FORM' && /^(composer|card|)$/.test(e.className))) found.push('<' + e.tagName + '>')
 	}
 	if (window.pwned !== undefined) found.push('pwned is set')
 	return found
@@ -156,6 +156,7 @@ func evil(t *testing.T, attacks []string) string {
 	var serving sync.WaitGroup
 	mux := http.NewServeMux()
 	mux.Handle("/", webpage.Handler())
+	takeVisitors(mux)
 	mux.HandleFunc("/v1/socket", func(w http.ResponseWriter, r *http.Request) {
 		conn, _, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {

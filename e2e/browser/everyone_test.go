@@ -218,13 +218,40 @@ func TestSpoken(t *testing.T) {
 	p.until(`document.querySelector('#spoken').getAttribute('aria-live') === 'polite'`)
 }
 
-// TestAxe runs axe-core on every view of the page.
-func TestAxe(t *testing.T) {
-	t.Parallel()
-	axe, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
+// axeCore returns the script that finds what some people cannot use.
+func axeCore(t *testing.T) string {
+	t.Helper()
+	script, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(script) + "; ''"
+}
+
+// accessible fails the test for whatever axe-core finds in the page as it is.
+func (p *page) accessible(axe string, how screen, where string) {
+	p.t.Helper()
+	p.text(axe)
+	type finding struct {
+		ID, Impact, Help string
+		Nodes            []struct{ HTML, FailureSummary string }
+	}
+	findings := value[[]finding](p, `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then((r) => r.violations)`, awaited)
+	for _, f := range findings {
+		node, _ := json.MarshalIndent(f.Nodes[0], "", " ")
+		problem := fmt.Sprintf("%s (dark=%v, mobile=%v): %s, %s: %s, %d times, such as %s", where, how.dark, how.mobile, f.Impact, f.ID, f.Help, len(f.Nodes), node)
+		if f.Impact == "serious" || f.Impact == "critical" || f.Impact == "moderate" {
+			p.t.Error(problem)
+		} else {
+			p.t.Log(problem)
+		}
+	}
+}
+
+// TestAxe runs axe-core on every view of the page.
+func TestAxe(t *testing.T) {
+	t.Parallel()
+	axe := axeCore(t)
 	s := startServer(t, "")
 	for i := range 24 { // many names: all colours
 		s.say(fmt.Sprintf("name%c", 'a'+i), "lobby", "**bold** `code` https://example.org @alice\n> quote\n\n- list")
@@ -234,24 +261,7 @@ func TestAxe(t *testing.T) {
 	for _, how := range []screen{desktop, {width: 1280, height: 800, dark: true}, phone, {width: 320, height: 640, mobile: true, dark: true}} {
 		p := newPage(t, how)
 		command(p, cdppage.SetBypassCSP, cdppage.SetBypassCSPParams{Enabled: true}) // for axe, which the page would not let in
-		look := func(where string) {
-			t.Helper()
-			p.text(string(axe) + "; ''")
-			type finding struct {
-				ID, Impact, Help string
-				Nodes            []struct{ HTML, FailureSummary string }
-			}
-			findings := value[[]finding](p, `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then((r) => r.violations)`, awaited)
-			for _, f := range findings {
-				node, _ := json.MarshalIndent(f.Nodes[0], "", " ")
-				problem := fmt.Sprintf("%s (dark=%v, mobile=%v): %s, %s: %s, %d times, such as %s", where, how.dark, how.mobile, f.Impact, f.ID, f.Help, len(f.Nodes), node)
-				if f.Impact == "serious" || f.Impact == "critical" || f.Impact == "moderate" {
-					t.Error(problem)
-				} else {
-					t.Log(problem)
-				}
-			}
-		}
+		look := func(where string) { t.Helper(); p.accessible(axe, how, where) }
 		p.open(s.url)
 		p.until(`document.querySelector('#name')`)
 		look("the first visit")

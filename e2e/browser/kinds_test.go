@@ -40,6 +40,7 @@ func startKinds(t testing.TB, folds bool) *kinds {
 	k := &kinds{t: t, folds: folds, conns: make(map[io.Writer]func() error), joined: make(map[io.Writer]bool)}
 	mux := http.NewServeMux()
 	mux.Handle("/", webpage.Handler())
+	takeVisitors(mux)
 	mux.HandleFunc("/v1/socket", func(w http.ResponseWriter, r *http.Request) {
 		k.mu.Lock()
 		away := k.away
@@ -333,4 +334,12 @@ func testUnknownKinds(t *testing.T, folds bool) {
 	if k.pages > 30 {
 		t.Errorf("the page has asked for %d pages of a log of %d entries", k.pages, len(k.log))
 	}
+}
+
+// takeVisitors answers as a server does that nobody has an account on.
+func takeVisitors(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/server", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"server":"kaban","claimed":false,"access":"open","sign_up":false,"visitors":true,"passkeys":false}`)
+	})
 }

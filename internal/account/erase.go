@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kaban"
@@ -120,8 +121,10 @@ func (s *Service) eraseFromAudit(ctx context.Context, a *people.Account) error {
 	return nil
 }
 
-// isPersonal reports whether the detail of an action says something about a person, such
-// as the names of devices.
+// personal are the beginnings of actions whose details say something about a person,
+// such as the names of devices.
+var personal = []string{"account.link", "account.name", "account.suspend", "device.", "identity.", "passkey.", "token."}
+
 func isPersonal(action string) bool {
-	return action == "account.name" || action == "account.suspend" || strings.HasPrefix(action, "device.") || strings.HasPrefix(action, "token.")
+	return slices.ContainsFunc(personal, func(prefix string) bool { return strings.HasPrefix(action, prefix) })
 }

@@ -24,7 +24,8 @@ type passwordData struct {
 
 // SignInWithPassword makes a device for whoever knows the password of an account.
 // A failure takes the same work and returns ErrAuthFailed whatever its cause;
-// ErrSuspended needs the right password. ErrBusy is no failure of the caller.
+// ErrSuspended needs the right password. ErrBusy is no failure of the caller. Whoever
+// fails often gets a *WaitError; see limit.SignIns.
 func (s *Service) SignInWithPassword(ctx context.Context, username, password string, device Device) (Session, error) {
 	return s.proveWithPassword(ctx, username, password, device.Address, func(prove func(*change) (proof, error)) (Session, error) {
 		return s.signIn(ctx, WayPassword, device, prove)
@@ -69,7 +70,12 @@ func (c *change) refresh(p Principal, way Way) error {
 
 // proveWithPassword checks a password and calls use with a function that proves the
 // account in a transaction.
-func (s *Service) proveWithPassword(ctx context.Context, username, password, address string, use func(func(*change) (proof, error)) (Session, error)) (Session, error) {
+func (s *Service) proveWithPassword(ctx context.Context, username, password, address string, use func(func(*change) (proof, error)) (Session, error)) (_ Session, err error) {
+	attempt, err := s.begin(username, address)
+	if err != nil {
+		return Session{}, err
+	}
+	defer func() { attempt.end(err) }()
 	account, stored, err := s.passwordOf(ctx, username)
 	if err != nil {
 		return Session{}, err

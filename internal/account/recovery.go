@@ -125,14 +125,19 @@ func (s *Service) RecoveryCodesLeft(ctx context.Context, by Actor) (n int, err e
 }
 
 // SignInWithRecoveryCode makes a device for whoever has a recovery code of an
-// account, and uses the code up.
-func (s *Service) SignInWithRecoveryCode(ctx context.Context, username, code string, device Device) (Session, error) {
+// account, and uses the code up. Whoever fails often gets a *WaitError.
+func (s *Service) SignInWithRecoveryCode(ctx context.Context, username, code string, device Device) (_ Session, err error) {
+	attempt, err := s.begin(username, device.Address)
+	if err != nil {
+		return Session{}, err
+	}
+	defer func() { attempt.end(err) }()
 	hash, ok := parseRecoveryCode(code)
 	if !ok {
 		hash = "" // no code has it
 	}
 	// A wrong code must not wait for, or hold up, those that write.
-	err := s.view(ctx, Actor{}, func(c *change) error {
+	err = s.view(ctx, Actor{}, func(c *change) error {
 		_, err := recoveryAccount(c.Tx, username, hash)
 		return err
 	})

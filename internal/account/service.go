@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"kaban"
+	"kaban/internal/limit"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -26,6 +28,10 @@ type Options struct {
 	// Hashes is how many passwords are hashed at once, 19 MiB each. Default:
 	// GOMAXPROCS.
 	Hashes int
+	// SignIns slows down guessing, whatever the front end. Default: nothing does.
+	SignIns *limit.SignIns
+	// Exempt reports whether it does not for an address. Default: for none.
+	Exempt func(netip.Addr) bool
 	// OnRevoked is called after a transaction that made a secret useless, before
 	// the call that caused it returns. An empty id stands for all secrets of the
 	// account. It must not block or call the Service.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
 	"kaban"
+	"kaban/internal/peer"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -92,7 +92,7 @@ type Session struct {
 
 // Caller is who opens a connection, as far as its handshake has shown.
 type Caller struct {
-	Address netip.Addr // of the peer
+	Peer peer.Peer
 	// TakesSecrets is set if passwords and tokens are taken from there.
 	TakesSecrets bool
 	Principal    *Principal // nil if the handshake had no credential
@@ -100,10 +100,10 @@ type Caller struct {
 
 // Host returns the address as this package stores it; "" if there is none.
 func (c *Caller) Host() string {
-	if !c.Address.IsValid() {
+	if !c.Peer.Addr.IsValid() {
 		return ""
 	}
-	return c.Address.String()
+	return c.Peer.Addr.String()
 }
 
 // Device describes what signs in.
@@ -144,6 +144,7 @@ func (s *Service) signIn(ctx context.Context, way Way, device Device, prove func
 	if err != nil {
 		return Session{}, fmt.Errorf("sign in with a %s: %w", way, err)
 	}
+	s.remember(&session.Principal, device.Address)
 	return session, nil
 }
 
@@ -218,9 +219,14 @@ func (s *Service) Authenticate(ctx context.Context, secret, address string) (Pri
 		p, err = principal(tx, &kept, now)
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrAuthFailed):
+		s.countWrong(address)
+		return Principal{}, err
+	case err != nil:
 		return Principal{}, err
 	}
+	s.remember(&p, address)
 	if age := now - kept.Used; age >= usedAccuracy.Milliseconds() || age <= -usedAccuracy.Milliseconds() {
 		s.touch(ctx, kept.Hash, address)
 	}

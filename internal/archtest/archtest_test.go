@@ -61,7 +61,7 @@ var rules = map[string]rule{
 		"the schema beside the logs does not know its users",
 	},
 	"kaban/internal/account": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/people", "kaban/internal/store"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/store"},
 		[]string{"golang.org/x/crypto", "golang.org/x/text", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
 		"a sign-in does not depend on its front end",
 	},
@@ -75,7 +75,7 @@ var rules = map[string]rule{
 		"a driver knows only the domain and its contract",
 	},
 	"kaban/internal/export": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/store"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/people", "kaban/internal/store"},
 		nil,
 		"records become lines without knowing what stores or reads them",
 	},
@@ -132,7 +132,7 @@ var rules = map[string]rule{
 		"front ends with the same frames share how entries become frames",
 	},
 	"kaban/internal/refusal": {
-		[]string{"kaban/wire", "kaban/internal/account", "kaban/internal/chat"},
+		[]string{"kaban/wire", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/limit"},
 		nil,
 		"all front ends share it, so it knows none",
 	},
@@ -142,13 +142,13 @@ var rules = map[string]rule{
 		"the connection engine knows no protocol, no names and no store",
 	},
 	"kaban/internal/server": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/people", "kaban/internal/refusal"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/limit", "kaban/internal/people", "kaban/internal/peer", "kaban/internal/refusal"},
 		[]string{"github.com/gobwas/ws"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
@@ -265,7 +265,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of the front end"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

@@ -9,10 +9,18 @@ import (
 	"kaban/internal/access"
 )
 
-// isDenied reports whether an error says that somebody may not do something, or that
-// there is nothing to do it to.
-func isDenied(err error) bool {
-	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrForbidden) || errors.Is(err, ErrNotJoined) || errors.Is(err, ErrAuthRequired)
+// Grant makes an account a member of a room because a group of single sign-on says so,
+// or ends such a membership: the owner's settings decide it, so nobody else is asked. It
+// is an entry of the room. It does nothing if there is no such room, if it is a direct
+// one, and where the account is banned.
+func (c *Chat) Grant(ctx context.Context, member kaban.Username, room kaban.RoomName, group string, joins bool) error {
+	by := c.Operator()
+	by.grants = true
+	act := Act{Action: access.Kick, Room: room, Subject: member, Reason: "single sign-on"}
+	if joins {
+		act = Act{Action: access.Invite, Room: room, Subject: member, group: group}
+	}
+	return settled(by.do(ctx, act))
 }
 
 // do commits an act with an id of its own.
@@ -26,21 +34,4 @@ func (u User) do(ctx context.Context, act Act) (err error) {
 	}
 	receipt, err := u.Commit(ctx, send)
 	return errors.Join(err, receipt.Err)
-}
-
-// Grant makes an account a member of a room because a group of single sign-on says so,
-// or ends such a membership: the owner's settings decide it, so nobody else is asked. It
-// is an entry of the room. It does nothing if there is no such room or if it is a direct
-// one, and where the account is banned.
-func (c *Chat) Grant(ctx context.Context, member kaban.Username, room kaban.RoomName, group string, joins bool) error {
-	by := c.Operator()
-	by.grants = true
-	act := Act{Action: access.Kick, Room: room, Subject: member, Reason: "single sign-on"}
-	if joins {
-		act = Act{Action: access.Invite, Room: room, Subject: member, group: group}
-	}
-	if err := by.do(ctx, act); err != nil && !isDenied(err) {
-		return err
-	}
-	return nil
 }

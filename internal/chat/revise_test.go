@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -312,4 +313,56 @@ func TestMembersElsewhereAreTold(t *testing.T) {
 		check("the end", nil)
 		time.Sleep(time.Hour) // nothing waits for that
 	})
+}
+
+// What is read while the server closes is not given to those that it closes to.
+func TestReadingWhileTheServerCloses(t *testing.T) {
+	s := &betweenRead{Store: memory.New(0)}
+	w := newTown(t, s)
+	w.create("ann", "hall", kaban.RoomPublic)
+	s.run = func() { w.setting("access", "invite") }
+	_, err := w.history(w.visitor("vic", netip.Addr{}), "hall")
+	want(t, "history", err, ErrAuthRequired)
+}
+
+// betweenRead runs something before the next read.
+type betweenRead struct {
+	store.Store
+	run func()
+}
+
+func (s *betweenRead) Read(ctx context.Context, room kaban.RoomName, page store.Page) ([]Entry, error) {
+	if run := s.run; run != nil {
+		s.run = nil
+		run()
+	}
+	return s.Store.Read(ctx, room, page)
+}
+
+// A room that changes before its turn is told once, to everybody that any of the
+// changes concerns; one that was left after the last message stays hidden.
+func TestNewsAreGathered(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	n, den := &w.chat.news, storetest.RoomName(t, "den")
+	n.busy = true // so that nobody tells
+	w.chat.changed(den)
+	w.chat.grew(den)
+	w.chat.grew(storetest.RoomName(t, "hall"))
+	if room, to, ok := n.take(); !ok || room != den || to != everybody {
+		t.Errorf("the first is %v for %d, %v", room, to, ok)
+	}
+	if _, to, ok := n.take(); !ok || to != thoseAway {
+		t.Errorf("the second is for %d, %v", to, ok)
+	}
+	if _, _, ok := n.take(); ok || n.busy {
+		t.Error("there are more")
+	}
+	room, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+	want(t, "direct", err, nil)
+	want(t, "bob hides it", w.user("bob").Part(t.Context(), room), nil)
+	for range 2 {
+		if accounts, err := w.chat.uncover(t.Context(), room); err != nil || len(accounts) > 0 {
+			t.Errorf("nothing was said, and it comes back for %q, %v", accounts, err)
+		}
+	}
 }

@@ -29,8 +29,14 @@ type Value struct {
 	Line  int
 }
 
+// At says where in a file the value is, for an error.
+func (v Value) At(path string) string {
+	return fmt.Sprintf("configuration file %s, line %d", path, v.Line)
+}
+
 // Load reads a file. It accepts only the given keys; each value is a string, a
-// number, a boolean or a list of strings.
+// number, a boolean or a list of strings. A key with a dot, such as limits.rate, is
+// one of a table.
 func Load(path string, keys []string) (map[string]Value, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -58,6 +64,7 @@ func Load(path string, keys []string) (map[string]Value, error) {
 		}
 		return nil, fmt.Errorf("configuration file %s: %w", path, err)
 	}
+	flatten(file, keys)
 	lines := make(map[string]int)
 	for key := range file {
 		lines[key] = lineOf(string(text), key)
@@ -109,15 +116,38 @@ func textsOf(value any) ([]string, bool) {
 	return nil, false
 }
 
-// lineOf returns the line of the first occurrence of a key, or 1.
+// flatten replaces the tables that the keys know by their keys.
+func flatten(file map[string]any, keys []string) {
+	for name, value := range maps.Clone(file) {
+		table, ok := value.(map[string]any)
+		if !ok || !slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, name+".") }) {
+			continue
+		}
+		delete(file, name)
+		for key, value := range table {
+			file[name+"."+key] = value
+		}
+	}
+}
+
+// lineOf returns the line of the first occurrence of a key, or 1. A key of a table is
+// also found without the table's name.
 func lineOf(text, key string) int {
+	line := lineOfExactly(text, key)
+	if i := strings.LastIndexByte(key, '.'); i >= 0 && line == 0 {
+		line = lineOfExactly(text, key[i+1:])
+	}
+	return max(line, 1)
+}
+
+func lineOfExactly(text, key string) int {
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimLeft(line, " \t[\"'")
 		if rest, ok := strings.CutPrefix(line, key); ok && strings.ContainsAny(rest[:min(1, len(rest))], " \t=\"'].") {
 			return i + 1
 		}
 	}
-	return 1
+	return 0
 }
 
 // Nearest returns ", did you mean …?" if a known key is close to the given one, and

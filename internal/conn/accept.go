@@ -6,11 +6,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
 
 	"kaban/internal/idpool"
+	"kaban/internal/tcp"
 )
 
 // maxTurnedAway bounds the goodbyes under way to connections that there is no room
@@ -93,13 +95,27 @@ func (m *Manager) Delegate(conn net.Conn, p Protocol) {
 	if takes(conn) {
 		l = m.loops[arrival%uint64(len(m.loops))]
 	}
-	h := newHandler(l, token, p)
-	first := m.newcomers.enter(h, sourceOf(conn), arrival, func() { l.accept(h, conn) })
+	h, counts := newHandler(l, token, p, remoteOf(conn))
+	m.displace(m.newcomers.enter(h, tcp.NetworkOf(counts), arrival, func() { l.accept(h, conn) }))
 	l.wake()
-	if first != nil {
-		first.loop.post(func() { first.guard((*Handler).makeRoom) })
+}
+
+// displace has a newcomer, if it is one, make room for another from its address.
+func (m *Manager) displace(other *Handler) {
+	if other != nil {
+		other.loop.post(func() { other.guard((*Handler).makeRoom) })
 		m.logCrowded(1)
 	}
+}
+
+// remoteOf returns the address of the peer, without a system call. A connection other
+// than TCP has the zero Addr.
+func remoteOf(conn net.Conn) netip.Addr {
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return remote.AddrPort().Addr().Unmap()
 }
 
 // acquire returns a token for a new connection, and makes room for it if it must.
@@ -115,15 +131,24 @@ func (m *Manager) acquire() (token *idpool.Token, err error) {
 	return token, err
 }
 
-// turnAway says that there is no room, without holding up Accept.
+// turnAway says that there is no room.
 func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
+	m.Refuse(conn, func() []byte {
+		m.config.Log.Warn("turned a connection away", "remote", conn.RemoteAddr(), "err", reason, "max_clients", m.config.MaxClients)
+		return p.TurnAway(retryLater())
+	})
+}
+
+// Refuse sends some last words over a connection that is not served and closes it,
+// without holding up the caller. Beyond a number of such connections at once it
+// closes without asking for words.
+func (m *Manager) Refuse(conn net.Conn, words func() []byte) {
 	select {
 	case m.turnedAway <- struct{}{}:
 	default:
 		conn.Close()
 		return
 	}
-	m.config.Log.Warn("turned a connection away", "remote", conn.RemoteAddr(), "err", reason, "max_clients", m.config.MaxClients)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.draining.Load() { // nobody waits for the goodbye
@@ -135,7 +160,7 @@ func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
 		defer func() { <-m.turnedAway }()
 		defer conn.Close()
 		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
-		if _, err := conn.Write(p.TurnAway(retryLater())); err == nil {
+		if _, err := conn.Write(words()); err == nil {
 			lingerOn(conn)
 		}
 	})

@@ -44,7 +44,7 @@ func (h *Handler) check() {
 		if now-h.quiet >= config.HelloTimeout && h.readOnce() {
 			h.End(Late, 0)
 		}
-	case h.blocked, h.asking, h.need != NeedNothing: // no ping gets through, or its answer is not read
+	case h.blocked, h.asking, h.isPaused(), h.need != NeedNothing: // no ping gets through, or its answer is not read
 		h.quiet = now
 	case now-h.quiet < config.Heartbeat:
 	case h.pings < maxPings:

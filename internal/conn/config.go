@@ -20,8 +20,10 @@ type Config struct {
 	// all, the first to come make room. Default: DefaultMaxNewcomers.
 	MaxNewcomers int
 	// MaxFromAddress bounds the newcomers from one address: an IPv6 /64 counts as
-	// one, and loopback is not bounded. Beyond it the first from there makes room.
-	// Default 100.
+	// one, and loopback is not bounded. Beyond it one of the others from there, at
+	// random, makes room. If the first to come did, each would have MaxFromAddress
+	// divided by the rate of connections as time for its hello, and at a high rate
+	// nobody would get in. Default 100.
 	MaxFromAddress int
 	// Heartbeat is the silence after which the server pings; after two more the
 	// connection ends. Default 30 s.

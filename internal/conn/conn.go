@@ -22,6 +22,7 @@ package conn
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"kaban/internal/dispatch"
@@ -29,8 +30,11 @@ import (
 
 // Protocol is what the engine needs of a front end before there is a connection.
 type Protocol interface {
-	// Front returns the front end's half of a new connection.
-	Front(h *Handler) Front
+	// Front returns the front end's half of a new connection from an address; the zero
+	// Addr is that of a connection other than TCP. The second result is the address
+	// for which the connection counts as a newcomer, until Handler.CountFor says
+	// another; the zero Addr is not bounded.
+	Front(h *Handler, remote netip.Addr) (f Front, counts netip.Addr)
 	// TurnAway returns the bytes for a connection that the server has no room
 	// for. It may come back after retry. The result may be nil.
 	TurnAway(retry time.Duration) []byte

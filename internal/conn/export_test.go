@@ -2,6 +2,7 @@ package conn
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -45,7 +46,7 @@ func (t *TestLoop) Accept(s socket, p Protocol) (*Handler, error) {
 		return nil, err
 	}
 	t.poller.next = s
-	h := newHandler(t.loop, token, p)
+	h, _ := newHandler(t.loop, token, p, netip.IPv6Loopback())
 	t.loop.accept(h, nil)
 	return h, nil
 }
@@ -73,6 +74,12 @@ func (t *TestLoop) Busy() bool                      { return t.loop.busy() }
 func (t *TestLoop) Spent() int                      { return t.loop.spent }
 func (t *TestLoop) ToCheck() int                    { return t.loop.toCheck }
 func (t *TestLoop) Fetches() (waiting, running int) { return t.loop.fetches.len(), t.loop.fetching }
+
+// Rest returns how long the loop would wait for work.
+func (t *TestLoop) Rest() time.Duration { return t.loop.rest() }
+
+// Pauses returns how many connections are paused.
+func (t *TestLoop) Pauses() int { return len(t.loop.pauses) }
 
 func (m *Manager) SweepEvery() time.Duration { return m.sweepEvery }
 

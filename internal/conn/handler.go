@@ -46,6 +46,7 @@ type Handler struct {
 	heavy        bool  // asked for much in its last step
 	inFlight     int32 // sends without a receipt
 	inFlightSize int32 // bytes of their contents
+	paused       int32 // place in loop.pauses, from 1; 0: none
 	allowance    int   // of loop.spent, at which this step ends
 
 	// The write step's.
@@ -67,10 +68,21 @@ type Handler struct {
 	stalled time.Duration // since when the peer's TCP takes nothing, while blocked; 0: it has everything
 }
 
-func newHandler(l *loop, token *idpool.Token, p Protocol) *Handler {
-	h := &Handler{loop: l, token: token}
-	h.front = p.Front(h)
-	return h
+// newHandler returns the handler of a connection, and the address for which it counts
+// as a newcomer.
+func newHandler(l *loop, token *idpool.Token, p Protocol, remote netip.Addr) (h *Handler, counts netip.Addr) {
+	h = &Handler{loop: l, token: token}
+	h.front, counts = p.Front(h, remote)
+	return h, counts
+}
+
+// CountFor has a newcomer count for another address than the one that its Front was
+// made for: a proxy has said where it comes from.
+func (h *Handler) CountFor(addr netip.Addr) {
+	if h.shard != nil {
+		m := h.loop.manager
+		m.displace(m.newcomers.move(h, tcp.NetworkOf(addr)))
+	}
 }
 
 // Read reads once from the socket and notes that the peer spoke. It implements
@@ -151,12 +163,9 @@ func (h *Handler) Subscriptions() []*dispatch.Subscription { return h.rooms }
 // Origin returns an identifier that no other connection of the manager has or had.
 func (h *Handler) Origin() kaban.Origin { return h.token.Origin() }
 
-// RemoteAddr returns the peer's address.
+// RemoteAddr returns the address of the socket's peer, which may be a proxy, for the
+// log. Asking takes a system call, and a socket whose peer is gone does not know it.
 func (h *Handler) RemoteAddr() string { return h.socket.RemoteAddr() }
-
-// Address returns the peer's address without its port. Asking takes a system call, and
-// a socket whose peer is gone does not know it.
-func (h *Handler) Address() netip.Addr { return tcp.AddrOf(h.socket.RemoteAddr()) }
 
 // Admit makes a newcomer a client, if there is room for one and claim returns nil.
 // The error is ErrFull or claim's.
@@ -280,6 +289,7 @@ func (h *Handler) finish() {
 		m.clients.Add(-1)
 	}
 	h.release()
+	h.loop.pauses.remove(h)
 	if ending {
 		h.loop.ending--
 	}

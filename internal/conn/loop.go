@@ -51,6 +51,7 @@ type loop struct {
 	fetches  queue      // that wait for a worker to read for them
 	fetching int        // workers that read, and pages of theirs not yet written
 	ending   int        // handlers that are ending
+	pauses   pauses     // handlers whose input waits for a time
 	sends    []dispatch.Send
 	pulse    // now is the time of this round
 	swept    time.Duration
@@ -105,6 +106,7 @@ func (l *loop) run() {
 func (l *loop) round() {
 	l.tick(l.manager.config.Clock)
 	l.takePosts()
+	l.goOn()
 	l.read()
 	l.write()
 	if l.toCheck > 0 || l.now-l.swept >= l.sweepEvery() {
@@ -124,10 +126,7 @@ func (l *loop) poll() error {
 	if l.busy() || l.toCheck > 0 {
 		events, err = l.poller.wait(0)
 	} else {
-		timeout := time.Duration(-1)
-		if len(l.handlers) > 0 {
-			timeout = max(l.sweepEvery()-(l.now-l.swept), 0)
-		}
+		timeout := l.rest()
 		l.asleep.Store(true)
 		if l.posted.Load() {
 			timeout = 0

@@ -14,6 +14,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/server/wstest"
 	"kaban/internal/store/memory"
@@ -88,9 +89,9 @@ type modelPeer struct {
 // enter lets a peer in.
 func (m *model) enter() *modelPeer {
 	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
-	protocol := m.server.Lines()
+	protocol := m.server.Lines(peer.Loopback())
 	if p.web = m.webEach(); p.web {
-		protocol = m.server.WebSocket(nil, nil)
+		protocol = m.server.WebSocket(nil, new(server.Here()))
 	}
 	var err error
 	if p.handler, err = m.loop.Accept(p.socket, protocol); err != nil {

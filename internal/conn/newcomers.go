@@ -4,12 +4,9 @@ import (
 	"container/list"
 	"hash/maphash"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
-
-	"kaban/internal/tcp"
 )
 
 const (
@@ -30,7 +27,8 @@ const (
 // newcomers are the connections that are not admitted. They have proven nothing,
 // so anybody can have as many as there is room for. When there is none, those that
 // came first make room: a real client is admitted at once, and so gets in beside
-// any number that are not.
+// any number that are not. When an address has too many, a random one of them makes
+// room.
 //
 // They are sharded as the id pool is, so that connections that come and go at the
 // same time do not queue at one lock. All newcomers of an address are in the same
@@ -45,63 +43,85 @@ type newcomers struct {
 // newcomerShard is a part of the newcomers. Its padding keeps shards that are used
 // by different cores off one cache line.
 type newcomerShard struct {
-	mu      sync.Mutex                  // taken before loop.mu; guards all below
-	all     list.List                   // of *Handler, the first to come in front
-	sources map[netip.Prefix]*list.List // of *Handler, the same for each address
+	mu      sync.Mutex                   // taken before loop.mu; guards all below
+	all     list.List                    // of *Handler, the first to come in front
+	sources map[netip.Prefix]*[]*Handler // by address, in no order
 	_       [64]byte
 }
 
 // newcomerPlace is where a newcomer is in the lists of its shard.
 type newcomerPlace struct {
-	arrival      uint64 // counts connections
-	source       netip.Prefix
-	all, sources *list.Element // the second is nil where the source is not bounded
+	arrival uint64        // counts connections
+	source  netip.Prefix  // invalid: not bounded
+	all     *list.Element // in newcomerShard.all
+	index   int           // in newcomerShard.sources[source]
 }
 
 var sourceSeed = maphash.MakeSeed()
 
-// sourceOf returns what counts as one address; see tcp.NetworkOf. A connection
-// other than TCP has none.
-func sourceOf(conn net.Conn) netip.Prefix {
-	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	return tcp.NetworkOf(remote.AddrPort().Addr())
-}
-
 // enter adds a connection and has its loop accept it, which must happen before
 // anything else is posted for the handler; the caller owes the loop a wake. If
-// there are more from its address than may be, enter returns the first of those,
+// there are more from its address than may be, enter returns another one of those,
 // which has to make room and is no newcomer any more.
-func (n *newcomers) enter(h *Handler, source netip.Prefix, arrival uint64, accept func()) (first *Handler) {
-	shard := &n.shards[h.token.ID()%newcomerShards] // ids of a processor's shard of the pool are in few of these
-	if source.IsValid() {
-		shard = &n.shards[maphash.Comparable(sourceSeed, source)%newcomerShards]
-	}
+func (n *newcomers) enter(h *Handler, source netip.Prefix, arrival uint64, accept func()) (other *Handler) {
+	shard := n.shardOf(h, source)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	h.shard = shard
-	h.place = &newcomerPlace{arrival: arrival, source: source, all: shard.all.PushBack(h)}
 	h.loop.add(accept)
-	if !source.IsValid() {
+	return shard.addLocked(h, &newcomerPlace{arrival: arrival, source: source}, n.mostFromOne)
+}
+
+// shardOf returns where a connection belongs.
+func (n *newcomers) shardOf(h *Handler, source netip.Prefix) *newcomerShard {
+	if source.IsValid() {
+		return &n.shards[maphash.Comparable(sourceSeed, source)%newcomerShards]
+	}
+	return &n.shards[h.token.ID()%newcomerShards] // ids of a processor's shard of the pool are in few of these
+}
+
+// move has a newcomer count for another address, with the result of enter. Only the
+// goroutine of the handler's loop calls it.
+func (n *newcomers) move(h *Handler, source netip.Prefix) (other *Handler) {
+	h.shard.mu.Lock()
+	place := h.place
+	h.shard.removeLocked(h)
+	h.shard.mu.Unlock()
+	if place == nil {
 		return nil
 	}
-	same := shard.sources[source]
+	place.source = source
+	shard := n.shardOf(h, source)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	return shard.addLocked(h, place, n.mostFromOne)
+}
+
+// addLocked gives a connection a place. Beyond most from its address it removes and
+// returns another one of those, each with the same probability.
+func (s *newcomerShard) addLocked(h *Handler, place *newcomerPlace, most int) (other *Handler) {
+	h.shard, h.place = s, place
+	place.all = s.all.PushBack(h)
+	if !place.source.IsValid() {
+		return nil
+	}
+	same := s.sources[place.source]
 	if same == nil {
-		if shard.sources == nil {
-			shard.sources = make(map[netip.Prefix]*list.List)
+		if s.sources == nil {
+			s.sources = make(map[netip.Prefix]*[]*Handler)
 		}
-		same = list.New()
-		shard.sources[source] = same
+		same = new([]*Handler)
+		s.sources[place.source] = same
 	}
-	h.place.sources = same.PushBack(h)
-	if same.Len() <= n.mostFromOne {
-		return nil
+	if len(*same) >= most {
+		other = (*same)[rand.IntN(len(*same))]
+		s.removeLocked(other)
 	}
-	first = same.Front().Value.(*Handler)
-	shard.removeLocked(first)
-	return first
+	if len(*same) == 0 { // removing the last has removed the address
+		s.sources[place.source] = same
+	}
+	place.index = len(*same)
+	*same = append(*same, h)
+	return other
 }
 
 // leave removes a connection, if it is one of them.
@@ -119,13 +139,18 @@ func (s *newcomerShard) removeLocked(h *Handler) {
 	if place == nil {
 		return
 	}
-	h.place = nil
 	s.all.Remove(place.all)
-	if place.sources == nil {
+	if !place.source.IsValid() {
+		h.place = nil
 		return
 	}
 	same := s.sources[place.source]
-	if same.Remove(place.sources); same.Len() == 0 {
+	last := len(*same) - 1
+	(*same)[place.index] = (*same)[last]
+	(*same)[place.index].place.index = place.index
+	(*same)[last] = nil
+	h.place = nil
+	if *same = (*same)[:last]; last == 0 {
 		delete(s.sources, place.source)
 	}
 }
@@ -181,7 +206,7 @@ func (m *Manager) logCrowded(made int) {
 		return
 	}
 	if n := m.newcomers.crowd.due(made, m.config.Clock()); n > 0 {
-		m.config.Log.Warn("there are more connections without hello than there is room for; those that came first make room", "connections", n)
+		m.config.Log.Warn("there are more connections without hello than there is room for, so some of them make room", "connections", n)
 	}
 }
 

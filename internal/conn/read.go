@@ -30,6 +30,9 @@ func (h *Handler) readStep() {
 		h.discard()
 		return
 	}
+	if h.isPaused() {
+		return
+	}
 	h.need = NeedNothing
 	before := h.loop.spent
 	share := lightShare
@@ -70,6 +73,9 @@ func (h *Handler) readRequests() bool {
 		}
 		switch need := h.front.Next(); need {
 		case NeedNothing:
+			if h.isPaused() {
+				return false
+			}
 		case NeedInput: // a codec may reply to input that holds no request
 			if h.Has(NeedReply) {
 				return true

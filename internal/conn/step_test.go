@@ -11,6 +11,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/server/wstest"
 	"kaban/internal/store"
@@ -132,7 +133,7 @@ func (l *turned) connect() *turnedPeer {
 	l.t.Helper()
 	p := &turnedPeer{l: l, modelSocket: &modelSocket{room: 1 << 30}}
 	var err error
-	if p.h, err = l.loop.Accept(p.modelSocket, l.server.Lines()); err != nil {
+	if p.h, err = l.loop.Accept(p.modelSocket, l.server.Lines(peer.Loopback())); err != nil {
 		l.t.Fatal(err)
 	}
 	return p
@@ -194,7 +195,7 @@ func TestRepliesAreBounded(t *testing.T) {
 func TestPongsAreBounded(t *testing.T) {
 	l := turn(t)
 	s := new(modelSocket)
-	h, err := l.loop.Accept(s, l.server.WebSocket(nil, nil))
+	h, err := l.loop.Accept(s, l.server.WebSocket(nil, new(server.Here())))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,9 @@ type toy struct {
 }
 
 // Front implements conn.Protocol.
-func (p toy) Front(h *conn.Handler) conn.Front { return &toyClient{chat: p.chat, handler: h} }
+func (p toy) Front(h *conn.Handler, remote netip.Addr) (conn.Front, netip.Addr) {
+	return &toyClient{chat: p.chat, handler: h, at: remote}, remote
+}
 
 // TurnAway implements conn.Protocol.
 func (toy) TurnAway(time.Duration) []byte { return []byte("BYE full\n") }
@@ -49,6 +52,7 @@ const maxToyLine = 8 << 10
 var errToyLine = errors.New("line too long")
 
 type toyClient struct {
+	at      netip.Addr
 	chat    *chat.Chat
 	handler *conn.Handler
 	session *chat.Session
@@ -104,11 +108,11 @@ func (c *toyClient) nick(text string) error {
 		return err
 	}
 	err = c.handler.Admit(func() (err error) {
-		c.session, err = c.chat.Claim(c, kaban.Visitor(name), c.handler.Address(), "")
+		c.session, err = c.chat.Claim(c, kaban.Visitor(name), c.at, "")
 		return err
 	})
 	if err == nil {
-		c.user = c.chat.As(c.session.Identity, c.handler.Address())
+		c.user = c.chat.As(c.session.Identity, c.at)
 		c.reply("HELLO " + name.String())
 	}
 	return err

@@ -18,11 +18,25 @@ func AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
 	if e.Kind == kaban.KindMessage {
 		return wire.AppendMessage(dst, room, message(e))
 	}
-	if c := change(e); c != nil {
+	if c := Change(e); c != nil {
 		return wire.AppendChange(dst, room, c)
 	}
 	return wire.AppendVoid(dst, room, e.Seq, time.UnixMilli(e.Time))
 }
+
+// Name returns the type of the frame that AppendEntry appends.
+func Name(e *chat.Entry) string {
+	if e.Kind == kaban.KindMessage {
+		return wire.TypeMessage.String()
+	}
+	if c := Change(e); c != nil {
+		return c.Type.String()
+	}
+	return Void
+}
+
+// Void is the type of an entry that this version cannot show.
+const Void = "void"
 
 // Page puts entries into the answer to a request for history.
 func Page(answer *wire.Event, entries []chat.Entry) {
@@ -33,7 +47,7 @@ func Page(answer *wire.Event, entries []chat.Entry) {
 	answer.Entries = make([]wire.Entry, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		element := wire.Entry{Seq: e.Seq, Time: time.UnixMilli(e.Time), Change: change(e)}
+		element := wire.Entry{Seq: e.Seq, Time: time.UnixMilli(e.Time), Change: Change(e)}
 		if e.Kind == kaban.KindMessage {
 			m := message(e)
 			element.Message = &m
@@ -49,8 +63,9 @@ func message(e *chat.Entry) wire.Message {
 	}
 }
 
-// change returns a change of the room, or nil if the entry cannot be shown as one.
-func change(e *chat.Entry) *wire.Change {
+// Change returns an entry that is no message as a change of the room, or nil if this
+// version cannot show it.
+func Change(e *chat.Entry) *wire.Change {
 	account, bot := kaban.AuthorOf(e.Author)
 	c := &wire.Change{
 		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: account, Bot: bot, Time: time.UnixMilli(e.Time),

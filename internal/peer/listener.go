@@ -44,6 +44,9 @@ type Rules struct {
 	policy Policy
 }
 
+// Loopback returns the rules of a loopback listener without proxies.
+func Loopback() Rules { return Rules{Local: true} }
+
 // UnsafeError says that a listener would have passwords and messages go through a
 // network in the clear, without the operator having asked for it.
 type UnsafeError struct{ URL string }

@@ -11,6 +11,7 @@ import (
 
 	"kaban/internal/account"
 	"kaban/internal/chat"
+	"kaban/internal/limit"
 	"kaban/wire"
 )
 
@@ -34,6 +35,9 @@ func Of(err error) wire.Event {
 	}
 	if limited, ok := errors.AsType[*chat.NewRoomsError](err); ok {
 		e.Room, e.RetryAfter = limited.Room.String(), limited.Wait
+	}
+	if exceeded, ok := errors.AsType[*limit.ExceededError](err); ok {
+		e.RetryAfter = exceeded.RetryAfter
 	}
 	if wait, ok := errors.AsType[*account.WaitError](err); ok {
 		e.RetryAfter = wait.After
@@ -87,7 +91,7 @@ var refusals = []row{
 	{isErr(account.ErrAuthFailed), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
 	{isErr(account.ErrExpired), wire.CodeAuthFailed, text("the name or the secret is wrong, or no longer valid")},
 	{isErr(account.ErrSignedOut), wire.CodeAuthRequired, text("this session has ended; sign in again")},
-	{isErr(account.ErrInsecure), wire.CodeTLSRequired, text("this connection is not encrypted, so it takes no secrets; connect with TLS")},
+	{isErr(account.ErrInsecure), wire.CodeTLSRequired, text("this connection is not encrypted, so no password, token or cookie is taken from it; connect with TLS")},
 	{isErr(account.ErrSuspended), wire.CodeSuspended, text("this account is suspended; ask an admin of the server")},
 	{isErr(account.ErrBusy), wire.CodeUnavailable, text("too many people sign in at once; try again in a moment")},
 	{isErr(account.ErrNotFresh), wire.CodeForbidden, text("this takes a fresh sign-in; prove who you are again")},
@@ -114,6 +118,7 @@ var refusals = []row{
 	{is[*account.ValueError], wire.CodeBadField, error.Error},
 	{is[*account.RefusedError], "", refusedText},
 	{is[*account.WaitError], wire.CodeRateLimited, error.Error},
+	{is[*limit.ExceededError], wire.CodeRateLimited, error.Error},
 	{is[*chat.LookalikeError], wire.CodeBadRoom, error.Error},
 	{is[*chat.NewRoomsError], wire.CodeRateLimited, newRoomsText},
 	{isErr(chat.ErrTooManyRooms), wire.CodeServerFull, text("the server has as many rooms as it takes; use one that exists")},

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/wire"
@@ -27,15 +26,16 @@ type client struct {
 	framing framing
 	reader  *wire.Reader
 
-	caller    *account.Caller // from the handshake of a WebSocket; nil after hello
-	session   *chat.Session   // nil before welcome and after the end
-	request   *wire.Request   // of the read step; nil between steps, unless it is held
-	held      bool            // the request was read and waits for room
-	badFrames uint8           // in a row
-	proof     proof           // that the client has got its welcome
-	closed    bool            // Close was called
-	close     uint16          // code of a WebSocket's close frame; 0: the reason's
-	rooms     *rooms          // of an account; nil for a visitor
+	arrival   *arrival      // nil once the hello is accepted
+	quota     *quota        // nil: not limited
+	session   *chat.Session // nil before welcome and after the end
+	request   *wire.Request // of the read step; nil between steps, unless it is held
+	held      bool          // the request was read and waits for room
+	badFrames uint8         // in a row
+	proof     proof         // that the client has got its welcome
+	closed    bool          // Close was called
+	close     uint16        // code of a WebSocket's close frame; 0: the reason's
+	rooms     *rooms        // of an account; nil for a visitor
 }
 
 // proof is how far it is clear that a client has got its welcome. Frames that came
@@ -53,11 +53,11 @@ const (
 // has none.
 var requestBuffers = sync.Pool{New: func() any { return new(wire.Request) }}
 
-func newClient(s *Server, f framing, caller *account.Caller, h *conn.Handler) *client {
-	c := &client{server: s, handler: h, framing: f, caller: caller}
+func newClient(s *Server, f framing, h *conn.Handler, a *arrival) *client {
+	c := &client{server: s, handler: h, framing: f, arrival: a}
 	c.reader = wire.NewReader(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
-	if caller != nil && caller.Principal != nil {
+	if a.Principal != nil {
 		c.reader.AllowBareHello()
 	}
 	c.reader.SetMaxContent(s.chat.MaxContent())
@@ -66,6 +66,9 @@ func newClient(s *Server, f framing, caller *account.Caller, h *conn.Handler) *c
 
 // Read is the reader's source: lines, whatever the framing makes them from.
 func (c *client) Read(p []byte) (int, error) {
+	if c.arrival != nil && c.arrival.awaits() {
+		return c.readPreamble(p)
+	}
 	n, answer, err := c.framing.read(c.handler, p)
 	if answer != nil {
 		c.handler.Reply(append(c.handler.Output(), answer...))
@@ -151,6 +154,9 @@ func (c *client) execute(kind *request, r *wire.Request) {
 		return
 	}
 	kind.do(c, r)
+	if c.quota != nil && kind.need == conn.NeedSend {
+		c.quota.pace(c.handler)
+	}
 }
 
 // InputEnded implements conn.Front.
@@ -196,7 +202,11 @@ func (c *client) refuseFrame(bad *wire.ReaderError) {
 }
 
 func (c *client) logRefused(code wire.Code) {
-	c.server.config.Log.Info("refused a connection", "remote", c.handler.RemoteAddr(), "code", string(code))
+	remote := c.handler.RemoteAddr()
+	if c.arrival != nil {
+		remote = c.arrival.Peer.Addr.String()
+	}
+	c.server.config.Log.Info("refused a connection", "remote", remote, "code", string(code))
 }
 
 // Replace implements chat.Owner.
@@ -216,6 +226,7 @@ func (c *client) user() chat.User { return c.server.chat.By(c.session) }
 // Close implements conn.Front.
 func (c *client) Close() {
 	c.closed = true
+	c.leaveLimits()
 	if c.session != nil {
 		c.server.chat.Release(c.session)
 		c.session = nil

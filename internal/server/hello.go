@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
+	"kaban/internal/people"
 	"kaban/wire"
 )
 
@@ -18,30 +18,24 @@ import (
 // it.
 const deviceName = "kaban/1 client"
 
-// takeCaller returns who has opened the connection, once.
-func (c *client) takeCaller() account.Caller {
-	if c.caller != nil {
-		defer func() { c.caller = nil }()
-		return *c.caller
-	}
-	at := c.handler.Address()
-	return account.Caller{Address: at, TakesSecrets: at.IsLoopback()}
-}
-
 // hello makes the connection a client's. A token or a password wins over what the
 // handshake of a WebSocket has proved; a username alone does not.
 func (c *client) hello(r *wire.Request) {
 	switch {
 	case c.session != nil:
 		c.replyError(r.Ref, wire.CodeAlreadyGreeted, "hello was said already; open another connection for another name")
+	case c.isLocked():
+		c.replyError(r.Ref, wire.CodeAuthRequired, lockedText)
+		c.logRefused(wire.CodeAuthRequired)
+		c.end(conn.Refused, 0, wire.CodeAuthRequired.Close())
 	case r.Token != "" || r.Password != "":
-		c.signIn(r, c.takeCaller())
-	case c.caller != nil && c.caller.Principal != nil:
-		c.proceed(r, c.takeCaller())
+		c.signIn(r)
+	case c.arrival.Principal != nil:
+		c.proceed(r)
 	case r.Username.IsZero():
 		c.refuseHello(r.Ref, chat.ErrAuthRequired)
 	case c.server.chat.IsClaimed():
-		name, resume, ref, from := r.Username, r.Resume, slices.Clone(r.Ref), c.takeCaller().Address
+		name, resume, ref := r.Username, r.Resume, slices.Clone(r.Ref)
 		var err error
 		c.handler.Ask(func(ctx context.Context) { err = c.server.chat.AdmitVisitor(ctx, name) }, func() {
 			switch {
@@ -49,44 +43,48 @@ func (c *client) hello(r *wire.Request) {
 			case err != nil:
 				c.refuseHello(ref, err)
 			default:
-				c.visit(ref, name, resume, from)
+				c.visit(ref, name, resume)
 			}
 		})
 	default:
-		c.visit(r.Ref, r.Username, r.Resume, c.takeCaller().Address)
+		c.visit(r.Ref, r.Username, r.Resume)
 	}
 }
 
 // visit greets somebody without an account.
-func (c *client) visit(ref []byte, name kaban.Username, resume string, from netip.Addr) {
-	err := c.handler.Admit(func() (err error) {
-		c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), from, resume)
-		return err
-	})
+func (c *client) visit(ref []byte, name kaban.Username, resume string) {
+	err := c.enterVisitor()
+	if err == nil {
+		err = c.handler.Admit(func() (err error) {
+			c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.arrival.Peer.Addr, resume)
+			return err
+		})
+	}
 	if err != nil {
 		c.refuseHello(ref, err)
 		return
 	}
+	c.arrival = nil
 	e := answer(wire.TypeWelcome, ref)
 	e.Session = c.session.Secret()
 	c.welcome(e)
 }
 
 // proceed greets the account that has opened the connection.
-func (c *client) proceed(r *wire.Request, from account.Caller) {
+func (c *client) proceed(r *wire.Request) {
 	if err := c.handler.Admit(func() error { return nil }); err != nil {
 		c.refuseHello(r.Ref, err)
 		return
 	}
-	c.enterAccount(slices.Clone(r.Ref), r.Username, from.Address, &account.Session{Principal: *from.Principal})
+	c.enterAccount(slices.Clone(r.Ref), r.Username, &account.Session{Principal: *c.arrival.Principal})
 }
 
 // signIn greets an account.
-func (c *client) signIn(r *wire.Request, from account.Caller) {
+func (c *client) signIn(r *wire.Request) {
 	accounts := c.server.config.Accounts
 	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
 	switch {
-	case !from.TakesSecrets:
+	case !c.arrival.TakesSecrets:
 		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
 		c.end(conn.Refused, 0, wire.CodeTLSRequired.Close())
 		return
@@ -102,7 +100,7 @@ func (c *client) signIn(r *wire.Request, from account.Caller) {
 	}
 	var session account.Session
 	var err error
-	address := from.Host()
+	address := c.arrival.Host()
 	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
 			session.Principal, err = accounts.Authenticate(ctx, token, address)
@@ -115,22 +113,27 @@ func (c *client) signIn(r *wire.Request, from account.Caller) {
 		case err != nil:
 			c.refuseHello(ref, err)
 		default:
-			c.enterAccount(ref, name, from.Address, &session)
+			c.enterAccount(ref, name, &session)
 		}
 	})
 }
 
 // enterAccount greets an account that has proved itself.
-func (c *client) enterAccount(ref []byte, name kaban.Username, from netip.Addr, session *account.Session) {
+func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.Session) {
 	p := &session.Principal
 	id, err := p.Account.Identity()
 	if err == nil && !name.IsZero() && name.Key() != id.Name().Key() {
 		err = chat.ErrForbidden
 	}
+	if err == nil {
+		err = c.enterLimits(p.Account.ID, p.SecretID, p.Kind == people.SecretToken)
+	}
 	if err != nil {
 		c.refuseHello(ref, err)
 		return
 	}
+	from := c.arrival.Peer.Addr
+	c.arrival = nil
 	c.rooms = new(rooms)
 	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
 	// From here on a revocation reaches the connection. One that came before it is seen

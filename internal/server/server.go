@@ -8,11 +8,14 @@ package server
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
+	"kaban/internal/limit"
+	"kaban/internal/peer"
 	"kaban/wire"
 )
 
@@ -22,6 +25,9 @@ type Config struct {
 	Name string
 	// Accounts decides who signs in. Without it nobody can.
 	Accounts *account.Service
+	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
+	// this machine never are.
+	Limits *limit.Limits
 	// Log gets a line for everything that an operator should know. Default: the
 	// manager's.
 	Log *slog.Logger
@@ -45,17 +51,24 @@ func New(config Config, c *chat.Chat, m *conn.Manager) *Server {
 	return &Server{config: config, chat: c, manager: m}
 }
 
-// Lines returns kaban/1 over a stream of bytes, such as TCP: a frame is a line.
-func (s *Server) Lines() conn.Protocol { return protocol{server: s} }
+// Lines returns kaban/1 over a stream of bytes, such as TCP: a frame is a line. The
+// rules are those of the listener.
+func (s *Server) Lines(rules peer.Rules) conn.Protocol { return protocol{server: s, rules: &rules} }
 
-// Serve accepts connections that speak kaban/1 in lines. See conn.Manager.Serve.
-func (s *Server) Serve(l net.Listener) error { return s.manager.Serve(l, s.Lines()) }
+// Serve is ServeUnder for a loopback listener without proxies.
+func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopback()) }
+
+// ServeUnder accepts connections that speak kaban/1 in lines, from peers that the
+// rules of the listener allow. See conn.Manager.Serve.
+func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
+	return s.manager.Serve(guarded{l, s, &rules}, s.Lines(rules))
+}
 
 // WebSocket returns kaban/1 over one connection on which the handshake of WebSocket
 // is done, without extensions and subprotocols. early is input that came with it, and
-// caller is who has opened it; nil is whoever the connection comes from.
+// caller is who has opened it.
 func (s *Server) WebSocket(early []byte, caller *account.Caller) conn.Protocol {
-	return protocol{s, &webSocket{early: early}, caller}
+	return protocol{server: s, web: &webSocket{early: early}, caller: caller}
 }
 
 // ServeWebSocket serves such a connection as one from a listener is.
@@ -67,7 +80,8 @@ func (s *Server) ServeWebSocket(c net.Conn, early []byte, caller account.Caller)
 type protocol struct {
 	server *Server
 	web    *webSocket
-	caller *account.Caller
+	rules  *peer.Rules     // of the listener, for lines
+	caller *account.Caller // of the WebSocket
 }
 
 func (p protocol) framing() framing {
@@ -78,8 +92,14 @@ func (p protocol) framing() framing {
 }
 
 // Front implements conn.Protocol.
-func (p protocol) Front(h *conn.Handler) conn.Front {
-	return newClient(p.server, p.framing(), p.caller, h)
+func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, counts netip.Addr) {
+	var a *arrival
+	if p.caller != nil {
+		a = &arrival{Caller: *p.caller}
+	} else {
+		a = arriving(p.rules, remote)
+	}
+	return newClient(p.server, p.framing(), h, a), a.counts()
 }
 
 // TurnAway implements conn.Protocol.

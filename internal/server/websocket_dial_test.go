@@ -15,7 +15,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"kaban/internal/account"
+	"kaban/internal/server"
 )
 
 // overWebSocket has the tests of this package connect over WebSocket instead of
@@ -44,7 +44,7 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.server.ServeWebSocket(conn, early, account.Caller{TakesSecrets: true})
+		f.server.ServeWebSocket(conn, early, server.Here())
 	}))
 	f.t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()

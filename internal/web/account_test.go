@@ -98,7 +98,7 @@ func TestPostsOfAnAccount(t *testing.T) {
 	pia := f.person("pia", kaban.RoleMember)
 	reading := f.token(max, account.NewToken{ReadOnly: true})
 	bound := f.token(max, account.NewToken{Rooms: []string{"den"}})
-	f.post("plaza", `{"id":"first","username":"guest9","content":"hello"}`).has(t, 201)
+	f.room("plaza", mia)
 	for n, test := range []struct {
 		what, room, username string
 		headers              []string
@@ -136,6 +136,29 @@ func TestPostsOfAnAccount(t *testing.T) {
 	for _, m := range page.json["messages"].([]any) {
 		if m := m.(map[string]any); m["type"] == nil && (m["account"] != max.Principal.Account.ID || m["username"] != "max") {
 			t.Errorf("a message is by %v (%v)", m["username"], m["account"])
+		}
+	}
+}
+
+// Changes of a room are entries of its log, in pages and in streams.
+func TestChangesOfARoom(t *testing.T) {
+	f, owner := claimed(t, "invite")
+	mia := f.person("mia", kaban.RoleMember)
+	f.private("den", owner, mia)
+	f.act(owner, access.Kick, "den", "mia")
+	page := f.get("/v1/rooms/den/messages", bearer(owner)...).has(t, 200)
+	r := f.followIn("den", "?after=0", bearer(owner)...)
+	r.expect("joined")
+	for n, want := range []string{"room created", "member invited", "member kicked"} {
+		m := page.json["messages"].([]any)[n].(map[string]any)
+		e, err := r.next()
+		for from, got := range map[string]map[string]any{"the page": m, "the stream": e.data} {
+			if fmt.Sprint(got["type"], " ", got["change"]) != want || got["username"] != "olga" || n > 0 && got["subject"] != "mia" || err != nil {
+				t.Errorf("entry %d of %s is %v, %v; want %s", n+1, from, got, err, want)
+			}
+		}
+		if e.name != e.data["type"] || e.id == "" {
+			t.Errorf("the event %s with the id %q is a %v", e.name, e.id, e.data["type"])
 		}
 	}
 }

@@ -24,6 +24,7 @@ func (s *Server) adminOperations(api huma.API) {
 	does(s, api, toActors, aboutPeople("set-user-role", http.MethodPut, user+"/role", "Change the role of an account"), s.setUserRole)
 	does(s, api, toActors, aboutPeople("set-user-name", http.MethodPut, user+"/name", "Change the display name of an account"), s.setUserName)
 	does(s, api, toActors, aboutPeople("remove-user", http.MethodDelete, user, "End an account for good; its name stays taken"), s.removeUser)
+	does(s, api, toActors, aboutPeople("erase-user", http.MethodPost, user+"/erase", "Remove an account and what is stored about it"), s.eraseUser)
 	does(s, api, toActors, aboutPeople("give-bot", http.MethodPut, user+"/owner", "Give a bot to another owner"), s.giveBot)
 	does(s, api, toActors, aboutPeople("link-identity", http.MethodPut, user+"/identities", "Link an identity at an OpenID provider to an account"), s.linkIdentity)
 	does(s, api, toActors, aboutPeople("link-visitor", http.MethodPut, user+"/visitor", "Attribute what somebody wrote as a visitor to an account"), s.linkVisitor)
@@ -210,6 +211,10 @@ func (s *Server) setUserName(ctx context.Context, by *who, in *struct {
 
 func (s *Server) removeUser(ctx context.Context, by *who, in *UsernamePath) error {
 	return s.config.Accounts.Remove(ctx, by.actor(), in.Username)
+}
+
+func (s *Server) eraseUser(ctx context.Context, by *who, in *UsernamePath) error {
+	return s.config.Accounts.Erase(ctx, by.actor(), in.Username)
 }
 
 type ownerBody struct {

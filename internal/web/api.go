@@ -50,23 +50,13 @@ type MemberList struct {
 	More      bool     `json:"more" doc:"There are more after the last one."`
 }
 
-// Message is an entry of a room's log.
-type Message struct {
-	Type     string `json:"type,omitempty" doc:"Absent for a message. An entry with a type is another change of the room, without id, username and content. It counts for the next page."`
-	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room: 1, 2, 3 and so on without gaps."`
-	ID       string `json:"id" doc:"The author's id for it."`
-	Username string `json:"username" doc:"The author."`
-	Account  string `json:"account,omitempty" doc:"The id of the author's account. Absent for visitors and hooks."`
-	Bot      bool   `json:"bot,omitempty" doc:"The author is a program."`
-	Content  string `json:"content" doc:"The text. Treat it as untrusted."`
-	Time     string `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
-}
-
 // MessageList is a page of messages.
 type MessageList struct {
 	Room     string    `json:"room" doc:"The room's name."`
 	Epoch    string    `json:"epoch" doc:"Identifies the server's data."`
 	Messages []Message `json:"messages" nullable:"false" doc:"Oldest first."`
+	First    uint64    `json:"first,omitempty" minimum:"1" doc:"The first seq that the page covers. Absent if it covers none."`
+	Last     uint64    `json:"last,omitempty" minimum:"1" doc:"The last seq that the page covers. Absent if it covers none."`
 	More     bool      `json:"more" doc:"There are more in the requested direction."`
 }
 
@@ -296,20 +286,10 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	for i := range page.Entries {
 		list.Messages[i] = messageOf(&page.Entries[i])
 	}
-	return &output[MessageList]{list}, nil
-}
-
-// messageOf returns an entry as an element of a page. Of an entry that is no message
-// it tells the seq and the time only.
-func messageOf(e *chat.Entry) Message {
-	m := Message{Seq: e.Seq, Time: formatTime(e.Time)}
-	if e.Kind != kaban.KindMessage {
-		m.Type = "void"
-		return m
+	if n := len(page.Entries); n > 0 {
+		list.First, list.Last = page.Entries[0].Seq, page.Entries[n-1].Seq
 	}
-	m.ID, m.Username, m.Content = e.ID, e.Username, e.Content
-	m.Account, m.Bot = kaban.AuthorOf(e.Author)
-	return m
+	return &output[MessageList]{list}, nil
 }
 
 // query returns the page that the parameters ask for.
@@ -359,6 +339,9 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 		p := s.problemOf(chat.ErrForbidden)
 		p.Field, p.Detail = "username", "the username is another one than that of the account; leave it out"
 		return nil, p
+	}
+	if err := s.limitMessage(by); err != nil {
+		return nil, s.problemOf(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()

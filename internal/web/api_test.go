@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"kaban"
 	"kaban/client"
 	"kaban/internal/chat"
 	"kaban/internal/store"
@@ -219,6 +221,56 @@ func TestAFaultyStore(t *testing.T) {
 	}
 	s.err.Store(nil)
 	f.post("lobby", body).has(t, http.StatusCreated, "seq", 1)
+}
+
+// Changes of a room are in its pages and streams as what they are, and in no stream as
+// an event of another type.
+func TestChangesInPages(t *testing.T) {
+	s := memory.New(0)
+	var drafts []kaban.Draft
+	for i, c := range []struct {
+		kind kaban.Kind
+		body string
+	}{
+		{kaban.KindRoom, `{"change":"created","kind":"public","flags":["locked"],"archived":false}`},
+		{kaban.KindMessage, "hello"},
+		{kaban.KindTopic, `{"topic":""}`},
+		{kaban.KindMember, `{"subject":"bob","change":"banned","reason":"spam","until_ms":1700000000000}`},
+		{kaban.KindMember, `{"subject":"bob","change":"role","role":"op"}`},
+		{kaban.KindRoom, `{"change":"set","flags":[],"history":"joined"}`},
+		{kaban.KindMember, `{"change":`},
+	} {
+		d := storetest.Draft(t, "lobby", "ann", fmt.Sprint("id-", i+1), "x")
+		d.Kind, d.Body = c.kind, c.body
+		drafts = append(drafts, d)
+	}
+	storetest.Append(t, s, drafts...)
+	f := start(t, web.Config{}, s)
+	body := regexp.MustCompile(`,"time":"[^"]*"`).ReplaceAllString(f.get("/v1/rooms/lobby/messages?after=0").body, "")
+	body = regexp.MustCompile(`"epoch":"[^"]*",`).ReplaceAllString(body, "")
+	const by = `"username":"ann","content":""`
+	want := `{"room":"lobby","messages":[` +
+		`{"type":"room","seq":1,"id":"id-1",` + by + `,"change":"created","kind":"public","flags":["locked"],"archived":false},` +
+		`{"seq":2,"id":"id-2","username":"ann","content":"hello"},` +
+		`{"type":"topic","seq":3,"id":"id-3",` + by + `,"topic":""},` +
+		`{"type":"member","seq":4,"id":"id-4",` + by + `,"change":"banned","subject":"bob","reason":"spam","until_ms":1700000000000},` +
+		`{"type":"member","seq":5,"id":"id-5",` + by + `,"change":"role","subject":"bob","role":"op"},` +
+		`{"type":"room","seq":6,"id":"id-6",` + by + `,"change":"set","flags":[],"history":"joined"},` +
+		`{"type":"void","seq":7,"id":"","username":"","content":""}` +
+		`],"first":1,"last":7,"more":false}`
+	if strings.TrimSpace(body) != want {
+		t.Errorf("the page is\n%s, want\n%s", body, want)
+	}
+	f.get("/v1/rooms/lobby/messages?after=2&limit=3").has(t, 200, "first", 3, "last", 5, "more", true)
+	if got := f.get("/v1/rooms/lobby/messages?after=7"); strings.Contains(got.body, "first") || strings.Contains(got.body, "last") {
+		t.Errorf("an empty page is %s", got.body)
+	}
+	events := f.follow("?after=0", "")
+	for _, want := range []string{"joined", "room", "message", "topic", "member", "member", "room", "void"} {
+		if event, err := events.next(); err != nil || event.name != want || event.data["type"] != want {
+			t.Errorf("got the event %+v, %v; want %s", event, err, want)
+		}
+	}
 }
 
 // A limit on the content is the server's for all ways in.

@@ -15,6 +15,7 @@ import (
 // serverOperations are those on the server as a whole.
 func (s *Server) serverOperations(api huma.API) {
 	asks(s, api, toActors, aboutPeople("read-audit", http.MethodGet, "/v1/admin/audit", "Read who administered what"), s.readAudit)
+	does(s, api, toOperator, aboutPeople("note-export", http.MethodPost, "/v1/admin/exports", "Note an export in the audit; over the admin socket only"), s.noteExport)
 	asks(s, api, toActors, aboutPeople("list-settings", http.MethodGet, "/v1/admin/settings", "List the settings of the server"), s.listSettings)
 	does(s, api, toActors|secret, aboutPeople("change-setting", http.MethodPut, "/v1/admin/settings/{key}", "Change a setting of the server"), s.changeSetting)
 }
@@ -80,6 +81,19 @@ func (s *Server) readAudit(ctx context.Context, by *who, in *auditInput) (AuditL
 		}
 	}
 	return list, err
+}
+
+type exportBody struct {
+	Username string `json:"username,omitempty" doc:"Whose data are exported."`
+	Rooms    int    `json:"rooms,omitempty" minimum:"0" doc:"How many private and direct rooms are exported."`
+}
+
+func (s *Server) noteExport(ctx context.Context, by *who, in *JSON[exportBody]) error {
+	body, err := in.read(s)
+	if err != nil {
+		return err
+	}
+	return s.config.Accounts.AuditExport(ctx, by.actor(), body.Username, body.Rooms)
 }
 
 // Setting is a setting of the server.

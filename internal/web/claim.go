@@ -74,7 +74,7 @@ func (s *Server) claim(ctx context.Context, by *who, in *JSON[claimBody]) (out c
 	if err != nil {
 		return out, err
 	}
-	session := s.signedIn(ctx, by, &claimed.Session)
+	session := s.signedIn(by, &claimed.Session)
 	out.SetCookie = session.SetCookie
 	out.Body.Session, out.Body.RecoveryCodes = session.Body, RecoveryCodes{claimed.RecoveryCodes}
 	// The server is claimed, whatever becomes of the invite: where access is closed
@@ -125,7 +125,7 @@ func (s *Server) signUp(ctx context.Context, by *who, in *JSON[signUpBody]) (out
 	if err != nil {
 		return out, err
 	}
-	return *s.signedIn(ctx, by, &session), nil
+	return *s.signedIn(by, &session), nil
 }
 
 type lookAtInviteBody struct {
@@ -185,5 +185,5 @@ func (s *Server) acceptInvite(ctx context.Context, by *who, in *JSON[acceptInvit
 	if err != nil {
 		return out, linkError(err)
 	}
-	return *s.signedIn(ctx, by, &session), nil
+	return *s.signedIn(by, &session), nil
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/peer"
 	"kaban/internal/tcp"
 	"kaban/wire"
 )
@@ -68,6 +69,9 @@ func newConnections(limit int, log *slog.Logger) *connections {
 type connection struct {
 	net.Conn
 	all     *connections
+	rules   *peer.Rules  // of its listener
+	from    peer.Peer    // what it comes from; a proxy, maybe
+	refused error        // why from there none may come; nil: it may
 	address netip.Prefix // what it counts for; the zero Prefix is not counted
 
 	// Guarded by all.mu.
@@ -83,7 +87,8 @@ type connection struct {
 // listener gives connections to net/http that are counted.
 type listener struct {
 	net.Listener
-	all *connections
+	all   *connections
+	rules *peer.Rules
 }
 
 // Accept implements net.Listener. A connection for which there is no room is
@@ -94,7 +99,7 @@ func (l listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := l.all.admit(conn); c != nil {
+		if c := l.all.admit(conn, l.rules); c != nil {
 			tcp.BoundUnsent(conn, maxUnsent)
 			return c, nil
 		}
@@ -104,8 +109,9 @@ func (l listener) Accept() (net.Conn, error) {
 
 // admit counts a connection, and makes room for it if need be. It returns nil if
 // it cannot.
-func (all *connections) admit(conn net.Conn) *connection {
-	c := &connection{Conn: conn, all: all, address: addressOf(conn.RemoteAddr())}
+func (all *connections) admit(conn net.Conn, rules *peer.Rules) *connection {
+	from, err := rules.Accept(addressOf(conn.RemoteAddr()))
+	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from)}
 	victim, ok := all.place(c)
 	if victim != nil {
 		victim.Conn.Close()
@@ -273,13 +279,13 @@ func (all *connections) watch(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// addressOf returns what a connection counts for; see tcp.NetworkOf.
-func addressOf(remote net.Addr) netip.Prefix {
-	at, ok := remote.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
+// addressOf returns the address in a net.Addr. Whoever connects by other means than
+// TCP is on this machine.
+func addressOf(remote net.Addr) netip.Addr {
+	if at, ok := remote.(*net.TCPAddr); ok {
+		return at.AddrPort().Addr().Unmap()
 	}
-	return tcp.NetworkOf(at.AddrPort().Addr())
+	return netip.IPv6Loopback()
 }
 
 // Write implements net.Conn. It goes on for as long as the peer takes something:

@@ -60,6 +60,9 @@ func (d door) check(s *Server, by *who, r *http.Request) *Problem {
 	case by.isAccount():
 		return nil
 	case d&admits == toReaders && s.chat.TakesVisitors():
+		if err := s.limitVisitor(by); err != nil {
+			return s.problemOf(err)
+		}
 		return nil
 	}
 	return s.problemOf(chat.ErrAuthRequired)

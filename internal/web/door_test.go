@@ -153,7 +153,7 @@ func TestSecretsAndTheirConnection(t *testing.T) {
 		}
 		request.Header.Set("Content-Type", "application/json")
 		for i := 0; i < len(headers); i += 2 {
-			request.Header.Set(headers[i], headers[i+1])
+			request.Header.Add(headers[i], headers[i+1])
 		}
 		answer := httptest.NewRecorder()
 		f.web.Handler().ServeHTTP(answer, request)
@@ -176,6 +176,9 @@ func TestSecretsAndTheirConnection(t *testing.T) {
 		{"a plain cookie over TLS", far, true, cookie(mia), 401, "auth_required"},
 		{"a cookie over TLS", far, true, host(mia), 200, ""},
 		{"a cookie for TLS in the clear", near, false, host(mia), 401, "auth_required"},
+		{"two tokens", near, false, with(bearer(mia), bearer(mia)), 401, "auth_failed"},
+		{"a token with the credential of a proxy", near, false, with([]string{"Authorization", "Basic bWlhOm1pYQ=="}, bearer(mia)), 200, ""},
+		{"a wrong token with a cookie", near, false, with(cookie(mia), []string{"Authorization", "Bearer x"}), 401, "auth_failed"},
 		{"the credential of a proxy", near, false, []string{"Authorization", "Basic bWlhOm1pYQ=="}, 401, "auth_required"},
 	} {
 		got := ask(test.remote, test.encrypted, "GET", "/v1/session", "", test.headers...)

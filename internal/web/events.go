@@ -38,11 +38,9 @@ type eventFormat struct{ epoch string }
 
 // AppendEntry implements chat.Format.
 func (f eventFormat) AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
-	name := "event: message\nid: "
-	if e.Kind != kaban.KindMessage {
-		name = "event: void\nid: "
-	}
-	dst = append(dst, name...)
+	dst = append(dst, "event: "...)
+	dst = append(dst, frame.Name(e)...)
+	dst = append(dst, "\nid: "...)
 	dst = append(dst, f.epoch...)
 	dst = append(dst, ':')
 	dst = strconv.AppendUint(dst, e.Seq, 10)
@@ -166,6 +164,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.streams.leave()
+	place, err := s.enterStream(by)
+	if err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
+	}
+	defer place.Leave()
 	t := &stream{
 		server: s, reader: by.user(), control: http.NewResponseController(w), writer: w,
 		woken: make(chan struct{}, 1),

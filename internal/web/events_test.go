@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -284,5 +285,17 @@ func TestEventsHead(t *testing.T) {
 	got := f.raw("HEAD /v1/rooms/lobby/events HTTP/1.1\r\nHost: " + f.host + "\r\nConnection: close\r\n\r\n")
 	if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "text/event-stream") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A stream whose reader may not read any more ends at once.
+func TestEventsEndWithTheRight(t *testing.T) {
+	f := start(t, web.Config{Heartbeat: time.Hour}, nil)
+	live := f.follow("", "")
+	live.expect("joined")
+	f.dispatcher.Expel(f.dispatcher.Peek(storetest.RoomName(t, "lobby")), "gone", func(dispatch.Reader) bool { return true })
+	live.expect("parted", "room", "lobby", "reason", "gone")
+	if e, err := live.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("then %+v, %v", e, err)
 	}
 }

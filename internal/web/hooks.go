@@ -28,6 +28,10 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problemOfHook(err))
 		return
 	}
+	if err := s.limitHook(r, hook.ID); err != nil {
+		writeProblem(w, s.problemOf(err))
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHookBody))
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {

@@ -35,6 +35,7 @@ func bodies() map[string]string {
 		"POST /v1/admin/users/robo/tokens":    `{"name":"x","expires_in":"30d","rooms":["lobby"],"read_only":true}`,
 		"PUT /v1/admin/rooms/lobby/op":        `{"username":"olga"}`,
 		"PUT /v1/admin/settings/auto_join":    `{"value":"dev"}`,
+		"POST /v1/admin/hooks":                `{"room":"lobby","username":"x"}`,
 		"POST /v1/admin/owner":                `{"username":"x","password":"purple monkey dishwasher"}`,
 		"POST /v1/device/look":                `{"user_code":"BCDF-GHJK"}`,
 		"POST /v1/device/decide":              `{"user_code":"BCDF-GHJK","approve":false}`,

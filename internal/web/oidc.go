@@ -121,7 +121,7 @@ func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput)
 	who := &by.principal.Account
 	if !result.Linked {
 		who = &result.Session.Principal.Account
-		to.SetCookie = s.signedIn(ctx, by, &result.Session).SetCookie
+		to.SetCookie = s.signedIn(by, &result.Session).SetCookie
 	}
 	s.grantRooms(ctx, who, result.Rooms)
 	return to, nil

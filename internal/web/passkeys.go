@@ -112,7 +112,7 @@ func (s *Server) signInWithPasskey(ctx context.Context, by *who, in *passkeyInpu
 	if err != nil {
 		return out, err
 	}
-	return *s.signedIn(ctx, by, &session), nil
+	return *s.signedIn(by, &session), nil
 }
 
 // Passkey is a passkey of an account.

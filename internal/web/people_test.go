@@ -85,6 +85,9 @@ func TestASession(t *testing.T) {
 	}
 	session := account.Session{Secret: c.Value}
 	got := f.get("/v1/session", cookie(session)...).has(t, 200, "device", in.json["device"], "fresh", true)
+	if got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("the session may be kept: %v", got.header)
+	}
 	if device := got.json["device"].(map[string]any); device["name"] != "Firefox" || len(got.setCookies()) != 0 {
 		t.Errorf("the session is %s, and it sets %d cookies", got, len(got.setCookies()))
 	}
@@ -101,6 +104,9 @@ func TestASession(t *testing.T) {
 	stale := f.get("/v1/session", cookie(session)...).has(t, 401, "code", "auth_required")
 	if gone := stale.setCookies(); len(gone) != 1 || gone[0].MaxAge >= 0 {
 		t.Errorf("a cookie that is not valid any more sets %q", stale.header.Values("Set-Cookie"))
+	}
+	if stale.header.Get("WWW-Authenticate") != `Bearer realm="kaban"` {
+		t.Errorf("it does not say how to sign in: %v", stale.header)
 	}
 	for _, s := range []string{c.Value, owner.Secret, password, "wrong password"} {
 		if strings.Contains(f.log.String(), s) {
@@ -143,7 +149,7 @@ func TestSigningInFailsAlike(t *testing.T) {
 	}
 }
 
-// room makes a public room in which an account said something.
+// room makes a public room, which an account is op of.
 func (f *fixture) room(name string, by account.Session) {
 	f.t.Helper()
 	room, err := kaban.ParseRoomName(name)

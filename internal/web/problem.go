@@ -46,6 +46,9 @@ func (p *Problem) ContentType(string) string { return problemType }
 // GetHeaders implements huma.HeadersError.
 func (p *Problem) GetHeaders() http.Header {
 	h := make(http.Header)
+	if p.Status == http.StatusUnauthorized { // RFC 9110, section 15.5.2, and RFC 6750, section 3
+		h.Set("WWW-Authenticate", `Bearer realm="kaban"`)
+	}
 	if p.RetryAfter != nil {
 		h.Set("Retry-After", strconv.FormatInt((*p.RetryAfter+999)/1000, 10))
 	}

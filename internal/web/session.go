@@ -105,11 +105,11 @@ func (s *Server) signIn(ctx context.Context, in *struct{ Body SignIn }) (*sessio
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	return s.signedIn(ctx, by, &session), nil
+	return s.signedIn(by, &session), nil
 }
 
 // signedIn returns a new session with its cookie.
-func (s *Server) signedIn(ctx context.Context, by *who, session *account.Session) *sessionOutput {
+func (s *Server) signedIn(by *who, session *account.Session) *sessionOutput {
 	return &sessionOutput{[]http.Cookie{by.cookie(session.Secret, cookieFor)}, s.sessionOf(&session.Principal)}
 }
 

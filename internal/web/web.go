@@ -24,6 +24,8 @@ import (
 
 	"kaban/internal/account"
 	"kaban/internal/chat"
+	"kaban/internal/limit"
+	"kaban/internal/peer"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -50,6 +52,9 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
+	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
+	// this machine never are.
+	Limits *limit.Limits
 	// MaxStreams bounds the streams of events at a time. Default 1,000.
 	MaxStreams int
 	// MaxRequests bounds the connections of HTTP at a time, streams among them and
@@ -151,11 +156,15 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections until the listener fails for good or the server is
-// shut down; then it returns ErrClosed. It closes the listener.
-func (s *Server) Serve(l net.Listener) error {
+// Serve is ServeUnder for a loopback listener without proxies.
+func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopback()) }
+
+// ServeUnder accepts connections, from peers that the rules of the listener allow, until
+// the listener fails for good or the server is shut down; then it returns ErrClosed. It
+// closes the listener.
+func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
 	s.ListensAt(l.Addr())
-	err := s.http.Serve(listener{l, s.connections})
+	err := s.http.Serve(listener{l, s.connections, &rules})
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}

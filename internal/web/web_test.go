@@ -57,8 +57,18 @@ type fixture struct {
 	accounts   *account.Service
 	acts       atomic.Int64 // acts so far
 	log        *syncBuffer
+	clock      clock // of the accounts
 	client     *http.Client
 }
+
+// clock is the time of day, and more if a test lets time pass.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time         { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) elapsed() time.Duration { return time.Since(started) + time.Duration(c.ahead.Load()) }
+func (c *clock) pass(d time.Duration)   { c.ahead.Add(int64(d)) }
+
+var started = time.Now()
 
 type syncBuffer struct {
 	mu     sync.Mutex
@@ -97,6 +107,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 		t.Fatal(err)
 	}
 	f.accounts = account.New(s, account.Options{
+		Now: f.clock.now, Elapsed: f.clock.elapsed,
 		Log: config.Log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
 	})
 	config.Accounts = f.accounts

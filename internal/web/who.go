@@ -10,7 +10,6 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/peer"
-	"kaban/internal/tcp"
 )
 
 // proof is how a request shows on whose behalf it is made.
@@ -54,7 +53,7 @@ func (w *who) isAccount() bool {
 
 // address returns the address of the peer as package account stores it.
 func (w *who) address() string {
-	from := account.Caller{Address: w.peer.Addr}
+	from := account.Caller{Peer: w.peer}
 	return from.Host()
 }
 
@@ -98,19 +97,11 @@ func (w *who) credential() *chat.Credential {
 	return &chat.Credential{ID: w.principal.SecretID, Rooms: w.principal.Rooms, ReadOnly: w.principal.ReadOnly, Expires: w.principal.Expires}
 }
 
-// peerOf returns who is at the other end of a request's connection, and whether
-// secrets are taken from there. It is the one place that decides that.
-func (s *Server) peerOf(r *http.Request) (at peer.Peer, takesSecrets bool) {
-	at = peer.Peer{Addr: tcp.AddrOf(r.RemoteAddr), Encrypted: r.TLS != nil}
-	at.Loopback = at.Addr.IsLoopback()
-	return at, peer.Rules{}.TakesSecrets(at)
-}
-
 // resolve finds out who makes a request. A credential that is not accepted is a
 // failure of who; the error is one of the server.
 func (s *Server) resolve(r *http.Request) (*who, error) {
-	w := &who{server: s}
-	w.peer, w.takesSecrets = s.peerOf(r)
+	from := arrivalOf(r.Context())
+	w := &who{server: s, peer: from.peer, takesSecrets: from.takesSecrets}
 	secret := w.findSecret(r)
 	switch {
 	case w.proof == noProof || w.failure != nil:
@@ -163,7 +154,11 @@ func (w *who) findSecret(r *http.Request) (secret string) {
 // something with a cookie must come from a page of this server.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store") // an answer is for whoever has asked
 		by, err := s.resolve(r)
+		if err == nil {
+			err = s.limitRequest(by)
+		}
 		switch {
 		case err != nil:
 			writeProblem(w, s.problemOf(err))
@@ -190,7 +185,7 @@ func (s *Server) OperatorHandler() http.Handler {
 
 // socketCaller returns who opens a WebSocket, for whoever serves it.
 func (w *who) socketCaller() account.Caller {
-	c := account.Caller{Address: w.peer.Addr, TakesSecrets: w.takesSecrets}
+	c := account.Caller{Peer: w.peer, TakesSecrets: w.takesSecrets}
 	if w.isAccount() {
 		c.Principal = &w.principal
 	}

@@ -65,8 +65,8 @@ type file struct {
 	gzip        func() []byte // nil if there is none; made when first asked for
 }
 
-// Handler serves the page for GET and HEAD: "/" and "/r/{room}" (the same document, the
-// script reads the path), "/assets/", "/manifest.webmanifest" and "/sw.js". Anything
+// Handler serves the page for GET and HEAD: "/", "/r/{room}", "/claim", "/sign-in", "/invite" and
+// "/device" (the same document, the script reads the path), "/assets/", "/manifest.webmanifest" and "/sw.js". Anything
 // else is not found. Files refer to each other by relative paths, so that a proxy can
 // serve them below a path that it strips. It is safe for concurrent use.
 func Handler() http.Handler {
@@ -82,6 +82,9 @@ func Handler() http.Handler {
 		if name == "index.html" {
 			mux.Handle("GET /{$}", f)
 			mux.Handle("GET /r/{room}", f.oneDown())
+			for _, outside := range []string{"claim", "sign-in", "invite", "device"} { // as in src/route.ts
+				mux.Handle("GET /"+outside, f)
+			}
 			continue
 		}
 		mux.Handle("GET /"+name, f)

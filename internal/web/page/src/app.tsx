@@ -1,87 +1,47 @@
-// The page: the form that asks for a name, or the rooms, the conversation and the
+// The page: a form for whoever comes in, or the rooms, the conversation and the
 // members; and the keyboard shortcuts.
 
-import { signal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect } from 'preact/hooks'
 import { density, membersBeside } from './appearance'
-import { enter } from './chat'
+import { Claim } from './claim'
 import { Composer } from './composer'
+import { Device } from './device'
 import { Dialogs } from './dialogs'
-import { closeDialog, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openDrawer, openSearch, visit } from './focus'
+import { becomeMember, closeDialog, comeBack, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openSearch, visit } from './focus'
+import { Head } from './head'
 import { jumpToNewest } from './history'
+import { may } from './rights'
+import { Invited } from './invited'
 import { MessageList } from './list'
-import { Avatar } from './nick'
-import { pathOf } from './route'
 import { SearchPanel } from './search'
-import { MemberList, ordered, RoomList, star, starred } from './sidebar'
-import { current, dialog, drawer, limits, notice, refusal, room, rooms, searching, spoken, started, status, unreadElsewhere, type Room } from './state'
+import { Join, SignUp, Starting } from './signin'
+import { MemberList } from './members'
+import { ordered, RoomList } from './sidebar'
+import { current, dialog, drawer, factsOf, notice, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
 import { State } from './states'
-import { load } from './storage'
-import { Link, Menu, People, Search, Star } from './symbols'
-import { count, explain, language, t } from './texts'
-import { CopyButton } from './toolbar'
-
-/** Whether the members fit beside the messages; the style sheet has the same number. */
-const wideScreen = matchMedia('(min-width: 1081px)')
-const wide = signal(wideScreen.matches)
-wideScreen.addEventListener('change', () => (wide.value = wideScreen.matches))
+import { language, t } from './texts'
 
 export function App() {
   useEffect(() => {
     document.documentElement.lang = language.value
   }, [language.value])
-  return started.value ? <Chat /> : <Join />
-}
-
-function Join() {
-  const input = useRef<HTMLInputElement>(null)
-  const waiting = status.value === 'connecting' || status.value === 'waiting'
-  const max = limits.value.username
-  return (
-    <main class="join">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          const name = input.current!.value
-          if (name.trim() === '') refusal.value = { code: 'empty_username', message: '' }
-          else enter(name.trim())
-        }}
-      >
-        <span class="logo big" aria-hidden="true" />
-        <h1>{t('welcome')}</h1>
-        <p class="quiet">{t('welcomeText')}</p>
-        <label class="field" for="name">
-          <span>{t('yourName')}</span>
-          <input
-            id="name"
-            type="text"
-            name="username"
-            autocomplete="nickname"
-            autocapitalize="off"
-            spellcheck={false}
-            autofocus
-            ref={input}
-            defaultValue={load('username') ?? ''}
-            aria-describedby={refusal.value ? 'name-problem' : 'name-help'}
-            aria-invalid={refusal.value !== undefined}
-            onInput={() => (refusal.value = undefined)}
-          />
-        </label>
-        {refusal.value ? (
-          <p class="problem" id="name-problem" role="alert">
-            {explain(refusal.value)}
-          </p>
-        ) : (
-          <p class="quiet" id="name-help">
-            {t('nameHelp', { max })}
-          </p>
-        )}
-        <button type="submit" class="primary" disabled={waiting}>
-          {waiting ? t('joining') : t('join')}
-        </button>
-      </form>
-    </main>
-  )
+  switch (screen.value) {
+    case 'chat':
+      return <Chat />
+    case 'name':
+      return <Join />
+    case 'sign-up':
+      return <SignUp />
+    case 'sign-in':
+    case 'invite':
+      return <Invited key={waysTaken.value} />
+    case 'claim':
+      return <Claim key={waysTaken.value} />
+    case 'device':
+      return <Device key={waysTaken.value} />
+    default:
+      return <Starting />
+  }
 }
 
 function Chat() {
@@ -93,39 +53,15 @@ function Chat() {
         event.preventDefault()
         document.getElementById('input')?.focus()
       }}>
-        {t('write', { room: current.value })}
+        {t('write', { room: shown?.title.value ?? current.value })}
       </a>
       <RoomList />
       <main class="main">
-        <header class="head">
-          <button type="button" class="icon narrow-only" aria-label={t('openRooms')} aria-expanded={drawer.value === 'rooms'} aria-controls="rooms" onClick={() => openDrawer('rooms')}>
-            <Menu />
-            <OtherUnread />
-          </button>
-          <h1>
-            <span class="hash" aria-hidden="true">
-              #
-            </span>
-            <bdi>{current.value}</bdi>
-          </h1>
-          {shown && !shown.doubt.value && <StarButton room={shown} />}
-          <span class="spacer" />
-          {shown && !shown.doubt.value && <PeopleButton room={shown} />}
-          {!shown?.doubt.value && (
-            <CopyButton label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: current.peek() })}>
-              <Link />
-            </CopyButton>
-          )}
-          {!shown?.doubt.value && (
-            <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value ? closeSearch() : openSearch())}>
-              <Search />
-            </button>
-          )}
-        </header>
+        <Head />
         {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
-        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
+        {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown?.doubt.value === 'closed' ? <Closed room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
-        {shown && shown.doubt.value !== 'missing' && <Composer room={shown} />}
+        {shown && shown.doubt.value !== 'missing' && shown.doubt.value !== 'closed' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer room={shown} /> : <Instead room={shown} />)}
       </main>
       {shown && !shown.doubt.value && <MemberList room={shown} />}
       {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('close')} onClick={closeDrawer} />}
@@ -135,45 +71,39 @@ function Chat() {
   )
 }
 
-/** Puts the room above the others in the list. */
-function StarButton({ room }: { room: Room }) {
-  const on = starred.value.has(room.name)
+/** What stands in the place of the field in a room where the user may not write. */
+function Instead({ room }: { room: Room }) {
+  const flags = room.flags.value
+  if (!room.member.value && may('join', factsOf(room))) {
+    return (
+      <div class="instead">
+        <p>{t('outside', { room: room.title.value })}</p>
+        <button type="button" class="primary" id="input" onClick={() => becomeMember(room)}>
+          {t('joinRoom')}
+        </button>
+      </div>
+    )
+  }
   return (
-    <button type="button" class={on ? 'icon star on' : 'icon star'} aria-pressed={on} aria-label={t('star')} title={t(on ? 'unstar' : 'star')} onClick={() => star(room.name, !on)}>
-      <Star filled={on} />
-    </button>
+    <div class="instead">
+      <p class="quiet" id="input" tabIndex={-1}>
+        {t(flags.includes('archived') ? 'archivedText' : 'announceText')}
+      </p>
+    </div>
   )
 }
 
-/** How many avatars represent the members of a room. */
-const faces = 3
-
-/** Shows and hides the members: beside the messages on a wide screen, else above them. */
-function PeopleButton({ room }: { room: Room }) {
-  const names = room.members.value ?? []
-  const n = room.memberCount.value
-  const open = wide.value ? membersBeside.value : drawer.value === 'members'
+/** Shown when the user was removed from the only room. */
+function Closed({ room }: { room: Room }) {
   return (
-    <button
-      type="button"
-      class="icon people"
-      aria-label={`${t('openMembers')}: ${count('members', n)}`}
-      title={count('members', n)}
-      aria-expanded={open}
-      aria-controls="members"
-      onClick={() => {
-        if (wide.value) membersBeside.value = !membersBeside.value
-        else openDrawer('members')
-      }}
-    >
-      <span class="faces" aria-hidden="true">
-        {wide.value && names.slice(0, faces).map((name) => (
-          <Avatar key={name} username={name} small />
-        ))}
-      </span>
-      {(!wide.value || names.length === 0) && <People />}
-      <span aria-hidden="true">{n}</span>
-    </button>
+    <div class="missing">
+      <h2>{t('closed', { room: room.title.value })}</h2>
+      <p class="choices">
+        <button type="button" class="secondary" onClick={() => comeBack(room)}>
+          {t('joinRoom')}
+        </button>
+      </p>
+    </div>
   )
 }
 
@@ -194,11 +124,6 @@ function Missing({ room }: { room: Room }) {
       </p>
     </div>
   )
-}
-
-/** A dot on the button that opens the rooms: another room has unread messages. */
-function OtherUnread() {
-  return unreadElsewhere.value ? <span class="dot" /> : null
 }
 
 /** Reads new messages out to screen readers; the list itself changes with every scroll. */

@@ -1,20 +1,26 @@
 // Starts and ends a visit, and routes events from the server to their modules.
 
 import { batch } from '@preact/signals'
+import { learnServer, learnSession } from './account'
+import { call, problemOf, type Session } from './api'
 import type { Status } from './connection'
 import { deliver, receive, receiver } from './inbox'
-import { loadDirectory, receivePresence } from './names'
+import { loadMine, receiveParted, receiveState } from './mine'
+import { loadDirectory, loadMembersAgain, receivePresence } from './names'
 import { disown, discardAll, receiveAck, receiveError, settle } from './outbox'
 import { isEntry, type Event, type Refusal, type Welcome } from './protocol'
-import { announce, receiveEntry, receiveMessage, saveReads } from './reading'
+import { announce, receiveEntry, saveReads, tellReads } from './reading'
 import { enterRoom, forget, resync, show } from './rooms'
 import * as route from './route'
 import * as session from './session'
 import * as state from './state'
 import { Room } from './state'
-import { keepSpot, load, save, takeSpot } from './storage'
+import { forgetDrafts, keepSpot, load, save, takeSpot } from './storage'
 import { restore } from './tabs'
 import { turn } from './turn'
+
+/** Whether the page is, or was before the server ended it, that of an account. */
+let asAccount = load('account') === true
 
 /** Starts with the rooms of the last visit and the place that the address names. */
 export function start(): void {
@@ -24,7 +30,11 @@ export function start(): void {
   if (names.length === 0) names.push('lobby')
   state.rooms.value = names.map((name) => new Room(name))
   restore()
-  begin(names)
+  // A link with a secret: the same tab may be given another one.
+  addEventListener('hashchange', () => {
+    const way = route.takeWay()
+    if (way && way.secret !== '') void outside(way)
+  })
   addEventListener('popstate', () => {
     const to = route.read()
     if (to) show(to, 'none')
@@ -42,7 +52,35 @@ export function start(): void {
     saveReads()
     rememberSpot()
   })
-  if (state.username.value) session.open(state.username.value)
+  const way = route.takeWay()
+  if (way) void outside(way)
+  else come(names)
+}
+
+/** Goes to a page outside the rooms. */
+async function outside(way: route.Way): Promise<void> {
+  state.way.value = way
+  state.waysTaken.value++
+  await learnServer()
+  state.screen.value = way.screen
+}
+
+/** Comes in as at the last visit, or asks the server who may. */
+function come(names: string[]): void {
+  begin(names)
+  if (state.username.value === '') void arrive()
+  else {
+    state.screen.value = 'chat'
+    session.open(asAccount ? undefined : state.username.value)
+  }
+}
+
+/** Asks the server who may come in, and whether the browser has a session. */
+async function arrive(maybeSignedIn = true): Promise<void> {
+  const server = await learnServer()
+  const found = server && maybeSignedIn && (await learnSession().catch(() => undefined))
+  if (found) signedIn(found)
+  else state.screen.value = !server || server.visitors ? 'name' : 'sign-in'
 }
 
 /** Shows the place before a reload, else the one in the address, else the last room. */
@@ -59,6 +97,7 @@ function begin(names: string[]): void {
     return
   }
   const last = load('room')
+  state.asked.value = route.read() !== undefined
   show(route.read() ?? { room: last !== undefined && names.includes(last) ? last : names[0]! }, 'replace')
 }
 
@@ -76,17 +115,64 @@ export function enter(username: string): void {
   session.open(username)
 }
 
-/** Gives up the name and shows the form that asks for one. */
-export function leave(): void {
+/** An account has signed in: continues as this account, at the place of the address. */
+export function signedIn(found: Session): void {
+  const { username } = found.account
   session.close()
+  // What somebody else wrote in this browser is not this account's.
+  if (asAccount && state.username.value !== username) forgetEverything()
+  asAccount = true
+  save('username', username)
+  save('account', true)
+  save('session', undefined)
+  batch(() => {
+    state.account.value = found.account
+    state.username.value = username
+    state.refusal.value = undefined
+    state.ended.value = false
+    state.way.value = undefined
+    state.screen.value = 'chat'
+  })
+  if (!route.read()) begin(state.rooms.value.map((room) => room.name))
+  session.open()
+}
+
+/** Signs the account out, or gives up the name of a visitor, and asks who comes next. */
+export async function leave(to: 'name' | 'sign-in' = 'name'): Promise<void> {
+  const visitor = !asAccount
+  // First, so that the end of the session surprises nobody.
+  session.close()
+  if (!visitor) {
+    try {
+      await call('DELETE', 'v1/session')
+    } catch (error) {
+      state.notice.value = problemOf(error)
+      session.open()
+      return
+    }
+  }
+  asAccount = false
+  if (!visitor) forgetEverything()
   batch(() => {
     discardAll()
     state.username.value = ''
+    state.account.value = undefined
     state.dialog.value = undefined
     for (const room of state.rooms.value) forget(room)
+    state.screen.value = visitor ? to : 'starting'
   })
   save('username', undefined)
+  save('account', undefined)
   save('session', undefined)
+  if (!visitor) void arrive(false)
+}
+
+/** Forgets what belongs to the person before. */
+function forgetEverything(): void {
+  discardAll()
+  forgetDrafts()
+  for (const key of ['rooms', 'room', 'read', 'starred'] as const) save(key, undefined)
+  state.rooms.value = [new Room('lobby')]
 }
 
 /** Takes the session back from another tab. */
@@ -102,35 +188,62 @@ function changeStatus(status: Status): void {
   })
 }
 
+/** The server does not take the name, or has ended the session of the account. */
 function refused(refusal: Refusal): void {
+  if (asAccount) {
+    batch(() => {
+      state.ended.value = refusal.code !== 'suspended'
+      state.refusal.value = refusal.code === 'suspended' ? refusal : undefined
+      state.screen.value = 'sign-in'
+    })
+    void learnServer()
+    return
+  }
   batch(() => {
     state.refusal.value = refusal
     state.username.value = ''
+    state.screen.value = 'name'
   })
+  // The server may take no visitors any more, or know the browser as an account.
+  if (refusal.code !== 'username_taken' && /^(auth_|forbidden|goodbye)/.test(refusal.code)) void arrive()
 }
 
 function welcome(event: Welcome): void {
   deliver()
   save('session', event.session)
   save('username', event.username)
+  asAccount = event.account !== undefined
+  save('account', asAccount ? true : undefined)
   batch(() => {
     state.username.value = event.username
+    state.account.value = event.account
     state.limits.value = event.limits
     state.refusal.value = undefined
+    state.screen.value = 'chat'
     disown(event.username)
   })
+  void enterRooms()
+}
+
+async function enterRooms(): Promise<void> {
+  if (state.account.value && !(await loadMine())) return // the next welcome asks again
   // The room on the screen comes first.
   const shown = state.room.value
   if (shown) enterRoom(shown)
   for (const room of state.rooms.value) if (room !== shown) enterRoom(room)
   void loadDirectory()
+  if (state.account.value) tellReads()
 }
 
 function take(event: Event): void {
   switch (event.type) {
     case 'message':
       settle(event.room, event.id, event.username)
-      return receiveMessage(event)
+      return receiveEntry(event)
+    case 'state':
+      return receiveState(event)
+    case 'parted':
+      return receiveParted(event)
     case 'ack':
       return receiveAck(event)
     case 'presence':
@@ -139,5 +252,6 @@ function take(event: Event): void {
       return event.code === 'resync' && event.room ? resync(event) : receiveError(event)
     default:
       if (isEntry(event)) receiveEntry(event)
+      if ((event as { type: string }).type === 'member') loadMembersAgain()
   }
 }

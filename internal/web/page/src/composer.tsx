@@ -4,7 +4,7 @@ import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { touch } from './focus'
 import { draft, say } from './outbox'
-import { codePoints } from './protocol'
+import type { Member } from './protocol'
 import { limits, target, type Room } from './state'
 import { Send } from './symbols'
 import { count, t } from './texts'
@@ -15,6 +15,13 @@ const forbidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 /** Removes characters that messages cannot have. */
 function allowed(text: string): string {
   return text.replace(/\r\n?/g, '\n').replace(forbidden, '')
+}
+
+/** The length of a text as limits count it. */
+function codePoints(text: string): number {
+  let n = 0
+  for (const _ of text) n++
+  return n
 }
 
 /** The count of characters left appears this close to the limit. */
@@ -59,13 +66,13 @@ export function Composer({ room }: { room: Room }) {
         id="input"
         ref={input}
         rows={1}
-        placeholder={t('write', { room: room.name })}
-        aria-label={t('write', { room: room.name })}
+        placeholder={t('write', { room: room.title.value })}
+        aria-label={t('write', { room: room.title.value })}
         aria-describedby={over > nearLimit ? 'length' : undefined}
         aria-invalid={over > 0}
         autocomplete="off"
         enterkeyhint={touch() ? 'enter' : 'send'}
-        onKeyDown={(event) => handleKey(event, submit, room.members.value ?? [])}
+        onKeyDown={(event) => handleKey(event, submit, room)}
         onInput={(event) => {
           draft(room, event.currentTarget.value)
           fit()
@@ -80,12 +87,12 @@ export function Composer({ room }: { room: Room }) {
 }
 
 /** Handles a key in the field. On a touch screen Enter starts a new line, and a button sends. */
-function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, members: string[]): void {
+function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, room: Room): void {
   const { key } = event
   if (event.isComposing) return
   if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
   else if (key === 'PageUp' || key === 'PageDown') scrollMessages(key === 'PageUp' ? -0.85 : 0.85)
-  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, members)) return
+  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, room.members.value ?? [])) return
   event.preventDefault()
 }
 
@@ -116,11 +123,11 @@ function useCleanPaste(input: RefObject<HTMLTextAreaElement | null>): void {
 }
 
 /** Completes the @name before the caret; returns false if there is none. */
-function complete(el: HTMLTextAreaElement, members: string[]): boolean {
+function complete(el: HTMLTextAreaElement, members: Member[]): boolean {
   const found = /(?:^|\s)@([\p{L}\p{M}\p{N}_.-]+)$/u.exec(el.value.slice(0, el.selectionStart))
   if (!found) return false
   const begun = found[1]!.toLowerCase()
-  const name = members.find((m) => m.toLowerCase().startsWith(begun))
+  const name = members.find((m) => m.username.toLowerCase().startsWith(begun))?.username
   if (name === undefined) return false
   replace(el, `${name} `, el.selectionStart - found[1]!.length, el.selectionStart)
   return true

@@ -79,7 +79,8 @@ function elapsed(): number {
 
 export class Connection {
   private socket: WebSocket | undefined
-  private username = ''
+  /** Undefined: the account of the cookie. */
+  private username: string | undefined
   /** The session of this tab's last welcome. */
   private own: string | undefined
   private greeted = false
@@ -114,8 +115,8 @@ export class Connection {
     addEventListener('pagehide', () => this.rest())
   }
 
-  /** Connects under a name, at once. */
-  open(username: string): void {
+  /** Connects at once, under a name or as the account of the cookie. */
+  open(username: string | undefined): void {
     this.username = username
     this.failures = this.strays = 0
     this.own = undefined
@@ -156,7 +157,7 @@ export class Connection {
     this.drop()
     // Another tab took the session over while this one was away. If this one took it
     // back unasked, the two would alternate for ever.
-    const kept = this.listener.session()
+    const kept = this.username === undefined ? undefined : this.listener.session()
     if (this.own !== undefined && kept !== this.own) {
       this.listener.status('replaced')
       return
@@ -165,7 +166,7 @@ export class Connection {
     const socket = new WebSocket(this.url)
     this.socket = socket
     socket.onopen = () => {
-      this.write({ type: 'hello', version: 1, username: this.username, ...(kept ? { resume: kept } : {}) })
+      this.write({ type: 'hello', version: 1, ...(this.username === undefined ? {} : { username: this.username }), ...(kept ? { resume: kept } : {}) })
     }
     socket.onmessage = (message) => {
       if (this.socket === socket) this.receive(message.data)
@@ -191,7 +192,7 @@ export class Connection {
         this.greeted = true
         this.since = elapsed()
         this.own = event.session
-        this.username = event.username
+        if (this.username !== undefined) this.username = event.username
         this.heartbeat = Math.max(1, event.heartbeat) * 1000
         this.listen()
         this.listener.welcome(event)
@@ -215,6 +216,8 @@ export class Connection {
       this.waiting.delete(ref)
       if (event.type === 'error') asked.reject(new RequestError(event))
       else asked.resolve(event)
+      // It is also an entry of a room's log.
+      if (event.type === 'ack') this.listener.event(event)
       return
     }
     if (this.greeted) this.listener.event(event)

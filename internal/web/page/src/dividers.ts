@@ -45,5 +45,5 @@ export function samePeriod(a: string, b: string): boolean {
 }
 
 function grouped(previous: Message, message: Message): boolean {
-  return previous.username === message.username && samePeriod(previous.time, message.time)
+  return !previous.change && !message.change && previous.username === message.username && samePeriod(previous.time, message.time)
 }

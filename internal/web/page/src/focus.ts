@@ -4,10 +4,10 @@
 // taken a turn and still has it.
 
 import { batch } from '@preact/signals'
-import { make, show } from './rooms'
+import { become, make, show } from './rooms'
 import type { Place } from './route'
 import { renderNow } from './frame'
-import { dialog, drawer, searching, type Dialog, type Room } from './state'
+import { account, dialog, drawer, searching, subject, type Dialog, type Room } from './state'
 import { endTurns } from './turn'
 
 /** On a touch screen, focusing a field opens the keyboard, which nobody asked for. */
@@ -40,9 +40,12 @@ const search: Goal = () => document.getElementById('search')
 /** A closing dialog returns the focus to where it came from, which may be gone. */
 const back: Goal = () => (document.activeElement === document.body || document.activeElement === null) && input()
 
-export function openDialog(name: Dialog): void {
+export function openDialog(name: Dialog, about = ''): void {
   move(
-    () => (dialog.value = name),
+    () => {
+      subject.value = about
+      dialog.value = name
+    },
     // A dialog that opens focuses this by itself; one that replaces another does not.
     () => document.querySelector<HTMLElement>('dialog [autofocus]'),
   )
@@ -79,8 +82,20 @@ export function focusInput(): void {
   move(() => undefined, input)
 }
 
+/** Becomes a member of the room on the screen. */
+export function becomeMember(room: Room): void {
+  move(() => become(room), input)
+}
+
+/** Tries to join a room again that the user was removed from. */
+export function comeBack(room: Room): void {
+  move(() => make(room), input)
+}
+
 /** Creates the missing room, and goes to it. */
 export function makeRoom(room: Room): void {
+  // With an account there is something to choose.
+  if (account.peek()) return openDialog('create', room.name)
   move(() => make(room), input)
 }
 

@@ -4,7 +4,7 @@ import { batch } from '@preact/signals'
 import { RequestError } from './connection'
 import { loadMembers } from './names'
 import type { Page } from './log'
-import { isMessage, pageLimit, type History } from './protocol'
+import { pageLimit, shown, type History } from './protocol'
 import { ask } from './session'
 import * as state from './state'
 import { noLine, type Room } from './state'
@@ -37,9 +37,10 @@ async function page(room: Room, where: { before?: number; after?: number }, limi
     const found = await ask<History>({ type: 'history', room: room.name, limit, ...where })
     const entries = found.messages
     const more = found.more && entries.length > 0
-    const last = entries[entries.length - 1]?.seq ?? where.after ?? 0
+    const last = found.last ?? entries[entries.length - 1]?.seq ?? where.after ?? 0
+    const first = found.first ?? entries[0]?.seq
     const end = where.before !== undefined ? where.before - 1 : more && where.after !== undefined ? last : Math.max(last, cursor)
-    return { messages: entries.filter(isMessage), start: entries[0]?.seq ?? end + 1, end, more }
+    return { messages: entries.flatMap((e) => shown(e) ?? []), start: first ?? end + 1, end, more }
   } catch (error) {
     if (error instanceof RequestError && error.refusal && error.refusal.code !== 'not_found') state.notice.value = error.refusal
     return undefined

@@ -97,7 +97,7 @@ function rowsOf(room: Room, view: Viewport, onResize: () => void) {
 /** Whether a pending message continues the group at the end of the log. */
 function continues({ log }: Room, time: string): boolean {
   const last = log.messages[log.messages.length - 1]
-  return log.attached && last?.username === username.value && samePeriod(last.time, time)
+  return log.attached && !last?.change && last?.username === username.value && samePeriod(last.time, time)
 }
 
 /** The text above the first message. */

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import { visit } from './focus'
+import { ChangeLine } from './change'
 import { content as contentOf } from './content'
 import { mentions } from './markup'
 import { Avatar, nickClass } from './nick'
@@ -35,10 +36,7 @@ interface RowProps {
   onResize(): void
 }
 
-export function MessageRow({ room, message, day, unread, gap, grouped, marked, own, onResize }: RowProps) {
-  const place = { room, seq: message.seq }
-  const mentioned = !own && mentions(message.content, username.value)
-  const classes = ['message', grouped && 'grouped', marked && 'marked', mentioned && 'mentioned'].filter(Boolean).join(' ')
+export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
   return (
     <div class="row" role="listitem" data-seq={message.seq} tabIndex={-1}>
       {day !== undefined && (
@@ -52,35 +50,47 @@ export function MessageRow({ room, message, day, unread, gap, grouped, marked, o
           <span>{t('newMessages')}</span>
         </div>
       )}
-      <div class={classes}>
-        <Author username={message.username} grouped={grouped} />{' '}
-        <a
-          class={grouped ? 'time uncopied' : 'time'}
-          href={pathOf(place)}
-          title={fullTimeOf(message.time)}
-          aria-label={t('link', { time: timeOf(message.time) })}
-          onClick={(event) => {
-            if (event.ctrlKey || event.metaKey || event.shiftKey) return
-            event.preventDefault()
-            visit(place)
-          }}
-        >
-          {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
-        </a>
-        <Body content={message.content} onResize={onResize} />
-        <Toolbar room={room} message={message} />
-      </div>
+      {message.change ? <ChangeLine message={message} /> : <Said message={message} {...rest} />}
     </div>
   )
 }
 
-function Author({ username, grouped }: { username: string; grouped: boolean }) {
+type SaidProps = Omit<RowProps, 'day' | 'unread' | 'gap'>
+
+function Said({ room, message, grouped, marked, own, onResize }: SaidProps) {
+  const place = { room, seq: message.seq }
+  const mentioned = !own && mentions(message.content, username.value)
+  const classes = ['message', grouped && 'grouped', marked && 'marked', mentioned && 'mentioned'].filter(Boolean).join(' ')
+  return (
+    <div class={classes}>
+      <Author username={message.username} grouped={grouped} bot={message.bot} />{' '}
+      <a
+        class={grouped ? 'time uncopied' : 'time'}
+        href={pathOf(place)}
+        title={fullTimeOf(message.time)}
+        aria-label={t('link', { time: timeOf(message.time) })}
+        onClick={(event) => {
+          if (event.ctrlKey || event.metaKey || event.shiftKey) return
+          event.preventDefault()
+          visit(place)
+        }}
+      >
+        {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
+      </a>
+      <Body content={message.content} onResize={onResize} />
+      <Toolbar room={room} message={message} />
+    </div>
+  )
+}
+
+function Author({ username, grouped, bot }: { username: string; grouped: boolean; bot?: boolean }) {
   // Screen readers need the name even where the grouping makes it obvious.
   if (grouped) return <span class="hidden uncopied">{username}</span>
   return (
     <>
       <Avatar username={username} />
       <bdi class={`author ${nickClass(username)}`}>{username}</bdi>
+      {bot && <span class="badge">{t('bot')}</span>}
     </>
   )
 }

@@ -1,7 +1,7 @@
 // Lists of names: the members of a room, and the rooms of the server.
 
 import { batch } from '@preact/signals'
-import type { Members, Presence, RoomInfo, Rooms } from './protocol'
+import type { Member, Members, Presence, RoomInfo, Rooms } from './protocol'
 import { ask } from './session'
 import * as state from './state'
 import { find, type Room } from './state'
@@ -12,45 +12,66 @@ const mostRooms = 5000
 /** How old the list of a large room's members may be. Milliseconds. */
 const membersWait = 30_000
 
+/** Up to this many members, a change of their number means that one came or went for good. */
+const fewMembers = 100
+/** How long to wait for further changes of the members before asking again. Milliseconds. */
+const changeWait = 300
+
 const { compare } = new Intl.Collator()
+const byName = (a: Member, b: Member) => compare(a.username, b.username)
+
+const visitor = (username: string): Member => ({ username, role: 'member', online: true, bot: false })
 
 let askAgain: ReturnType<typeof setTimeout> | undefined
+
+/** Asks for the members of the room on the screen after a while. */
+export function loadMembersAgain(wait = changeWait): void {
+  if (askAgain !== undefined && wait === membersWait) return
+  clearTimeout(askAgain)
+  askAgain = setTimeout(() => {
+    askAgain = undefined
+    if (state.room.value) void loadMembers(state.room.value)
+  }, wait)
+}
 
 export function receivePresence(event: Presence): void {
   const room = find(event.room)
   if (!room) return
   batch(() => {
     room.memberCount.value = event.members
-    const names = room.members.value
-    if (!names) return
-    if (!event.joined && !event.left) {
-      // In a large room presence has only the count. Ask for the names, but not at once.
-      askAgain ??= setTimeout(() => {
-        askAgain = undefined
-        if (state.room.value) void loadMembers(state.room.value)
-      }, membersWait)
-      return
+    const members = room.members.value
+    if (!members) return
+    // In a large room presence has only the count. Ask for the names, but not at once.
+    if (!event.joined && !event.left) return loadMembersAgain(event.members > fewMembers ? membersWait : changeWait)
+    const now = new Map(members.map((m) => [m.username, m]))
+    for (const name of event.left ?? []) {
+      const member = now.get(name)
+      // The membership of an account outlasts its connections, and it may have others.
+      if (member?.account) loadMembersAgain(changeWait)
+      else now.delete(name)
     }
-    const now = new Set(names)
-    for (const name of event.left ?? []) now.delete(name)
-    for (const name of event.joined ?? []) now.add(name)
-    room.members.value = [...now].sort(compare)
+    for (const name of event.joined ?? []) {
+      const member = now.get(name)
+      now.set(name, member ? { ...member, online: true } : visitor(name))
+      if (!member && state.account.value) loadMembersAgain(changeWait)
+    }
+    room.members.value = [...now.values()].sort(byName)
   })
 }
 
 export async function loadMembers(room: Room): Promise<void> {
-  const names: string[] = []
+  const all: Member[] = []
   try {
-    for (let more = true; more && names.length < mostMembers; ) {
-      const last = names[names.length - 1]
+    for (let more = true; more && all.length < mostMembers; ) {
+      const last = all[all.length - 1]?.username
       const found = await ask<Members>({ type: 'members', room: room.name, ...(last === undefined ? {} : { after: last }) })
-      names.push(...found.usernames)
+      all.push(...(found.members ?? found.usernames.map(visitor)))
       more = found.more && found.usernames.length > 0
     }
   } catch {
     return // asked again after the next join, or when the room is shown
   }
-  room.members.value = names.sort(compare)
+  room.members.value = all.sort(byName)
 }
 
 /** Loads the list of all rooms. */

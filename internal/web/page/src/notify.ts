@@ -7,7 +7,7 @@ import unreadIconFile from './icons/icon-unread.svg'
 import { mentions } from './markup'
 import type { Message } from './protocol'
 import { pathOf } from './route'
-import { attentive, notifyWhen, room, unreadTotal } from './state'
+import { attentive, find, notifyWhen, room, unreadTotal } from './state'
 import * as state from './state'
 
 // Their names are relative to the script.
@@ -36,9 +36,11 @@ const sounded = new Map<string, number>()
 /** Notifies of a message if the user wants that and is not looking at the page. */
 export function notify(roomName: string, message: Message): void {
   if (attentive.value || permission() !== 'granted') return
-  const when = notifyWhen.value
+  // An account chooses for each room; the setting of the browser turns all of it off.
+  const level = state.account.value && notifyWhen.value !== 'never' ? find(roomName)?.notify.value : undefined
+  const when = level === undefined ? notifyWhen.value : level === 'none' ? 'never' : level
   if (when === 'never' || (when === 'mentions' && !mentions(message.content, state.username.value))) return
-  const title = `${message.username} · ${roomName}`
+  const title = `${message.username} · ${find(roomName)?.title.value ?? roomName}`
   // One notification per room. Without `renotify` only the first one would make a sound.
   const now = Date.now()
   const renotify = now - (sounded.get(roomName) ?? -Infinity) >= soundEvery
@@ -66,7 +68,7 @@ export function showCounts(): void {
   const show = () => {
     due = false
     const n = unreadTotal.peek()
-    const name = room.peek()?.name
+    const name = room.peek()?.title.peek()
     document.title = `${n > 0 ? `(${n > 999 ? '999+' : n}) ` : ''}${name ? `${name} · ` : ''}Kaban`
     const href = n > 0 ? unreadIcon : icon
     if (link && link.getAttribute('href') !== href) link.href = href
@@ -76,7 +78,7 @@ export function showCounts(): void {
   }
   effect(() => {
     void unreadTotal.value
-    void room.value
+    void room.value?.title.value
     // Each of these calls leaves the page's process, so not for each message.
     if (!due) setTimeout(show, countsWait)
     due = true

@@ -2,9 +2,10 @@
 // drafts.
 
 import { batch } from '@preact/signals'
+import { changeOfAck } from './acts'
 import { loadNewest } from './history'
 import { isTemporary, randomID, type Ack, type Refusal } from './protocol'
-import { markRead, take, advance } from './reading'
+import { markRead, receiveEntry, take } from './reading'
 import { send } from './session'
 import * as state from './state'
 import { find, noLine, type Room } from './state'
@@ -108,7 +109,11 @@ export function receiveAck(event: Ack): void {
   if (!room) return
   // A duplicate has arrived as a message before.
   if (pending && !event.duplicate) take(room, { seq: event.seq, id: event.id, username, content: pending.content, time: event.time })
-  else if (!event.duplicate) advance(room, event.seq)
+  else if (!event.duplicate) {
+    const change = changeOfAck(event.id)
+    if (change) take(room, { seq: event.seq, id: event.id, username, content: '', time: event.time, change })
+    else receiveEntry(event)
+  }
   room.changed()
 }
 

@@ -13,9 +13,39 @@ export interface Message extends Entry {
   type?: 'message'
   id: string
   username: string
+  /** Empty in a change. */
   content: string
   /** RFC 3339, UTC, milliseconds. */
   time: string
+  /** Set if the entry is no message, but is shown as a quiet line. */
+  change?: Change
+  /** A program has written it. */
+  bot?: boolean
+}
+
+/** What an entry that is no message has changed. */
+export type Change =
+  | { type: 'member'; subject: string; change: string; role?: string; reason?: string; until_ms?: number }
+  | { type: 'topic'; topic: string }
+  | { type: 'room'; change: string; kind?: string; flags?: string[]; history?: string; archived?: boolean }
+
+export type RoomKind = 'public' | 'private' | 'direct'
+export type RoomRole = 'member' | 'speaker' | 'op'
+export type Flag = 'announce' | 'locked' | 'archived'
+export type Level = 'all' | 'mentions' | 'none'
+
+/** A role on the server, the lowest first. */
+export type Role = 'guest' | 'member' | 'admin' | 'owner'
+
+export interface Account {
+  username: string
+  name: string
+  role: Role
+  bot: boolean
+  status?: string
+  created?: string
+  owner?: string
+  online?: boolean
 }
 
 /** A place in a room's log. A seq of another epoch means nothing. */
@@ -25,9 +55,16 @@ export interface Cursor {
 }
 
 export type Request =
-  | { type: 'hello'; version: 1; username: string; resume?: string }
-  | { type: 'join'; room: string; epoch?: string; after?: number }
-  | { type: 'part'; room: string }
+  /** Without `username` as the account of the cookie. */
+  | { type: 'hello'; version: 1; username?: string; resume?: string }
+  | { type: 'join' | 'watch'; room: string; epoch?: string; after?: number }
+  | { type: 'part' | 'unwatch'; room: string }
+  | { type: 'me'; after?: string }
+  | { type: 'create'; room: string; kind: 'public' | 'private'; topic?: string }
+  | { type: 'direct'; usernames: string[] }
+  | { type: 'read'; room: string; seq: number }
+  | { type: 'notify'; room: string; level: Level }
+  | (Act & { room: string; id: string })
   | { type: 'send'; room: string; id: string; content: string }
   | { type: 'history'; room: string; before?: number; after?: number; limit?: number }
   | { type: 'rooms'; after?: string }
@@ -35,17 +72,28 @@ export type Request =
   | { type: 'ping' }
   | { type: 'pong' }
 
+/** A request that becomes an entry of a room's log. */
+export type Act =
+  | { type: 'invite' | 'kick' | 'unban' | 'mute' | 'unmute'; username: string; reason?: string }
+  | { type: 'ban'; username: string; reason?: string; until_ms?: number }
+  | { type: 'role'; username: string; role: RoomRole }
+  | { type: 'topic'; topic: string }
+  | { type: 'set'; kind?: 'private'; flags?: Flag[]; history?: 'all' | 'joined'; archived?: boolean }
+
 export interface Welcome {
   type: 'welcome'
-  session: string
+  /** Only for visitors. */
+  session?: string
   username: string
+  /** Only for accounts. */
+  account?: Account
   server: string
-  limits: { username: number; content: number; frame: number }
+  limits: { username: number; content: number; frame: number; topic?: number }
   /** Seconds. */
   heartbeat: number
 }
 export interface Joined {
-  type: 'joined'
+  type: 'joined' | 'watching'
   room: string
   epoch: string
   head: number
@@ -73,6 +121,9 @@ export interface History {
   type: 'history'
   room: string
   messages: Entry[]
+  /** The page covers every seq from `first` to `last`; older servers do not say it. */
+  first?: number
+  last?: number
   more: boolean
   ref?: string
 }
@@ -87,10 +138,21 @@ export interface Rooms {
   more: boolean
   ref?: string
 }
+export interface Member {
+  username: string
+  /** Absent for visitors. */
+  account?: string
+  name?: string
+  role: RoomRole
+  online: boolean
+  bot: boolean
+}
 export interface Members {
   type: 'members'
   room: string
   usernames: string[]
+  /** Absent on older servers. */
+  members?: Member[]
   more: boolean
   ref?: string
 }
@@ -101,6 +163,40 @@ export interface Presence {
   joined?: string[]
   left?: string[]
 }
+/** What an account has of a room. */
+export interface Mine {
+  room: string
+  kind: RoomKind
+  title?: string
+  topic: string
+  role: RoomRole
+  flags: Flag[]
+  head: number
+  read: number
+  unread: number
+  mentions: number
+  notify: Level
+}
+export interface Me {
+  type: 'me'
+  account?: Account
+  rooms: Mine[]
+  more: boolean
+  ref?: string
+}
+export type State = ({ type: 'state' } & Mine & { gone?: undefined }) | { type: 'state'; room: string; gone: true }
+export interface Created {
+  type: 'created'
+  room: string
+  ref?: string
+}
+export interface Parted {
+  type: 'parted'
+  room: string
+  /** Set if the server has ended it: `kicked`, `banned` or `gone`. */
+  reason?: string
+  ref?: string
+}
 /** An error, from the server or from the page itself. */
 export interface Problem {
   code: string
@@ -108,13 +204,17 @@ export interface Problem {
   message: string
   max?: number
   actual?: number
+  /** The invalid field, in answers over HTTP. */
+  field?: string
+  retry_after_ms?: number
+  /** The password has to be given again first. */
+  confirm?: boolean
 }
 export interface Refusal extends Problem {
   type: 'error'
   ref?: string
   room?: string
   id?: string
-  retry_after_ms?: number
   epoch?: string
   head?: number
   oldest?: number
@@ -142,7 +242,11 @@ export type Event =
   | Presence
   | Refusal
   | Goodbye
-  | { type: 'parted'; room: string; ref?: string }
+  | Me
+  | State
+  | Created
+  | Parted
+  | { type: 'ok'; ref?: string }
   | { type: 'ping' }
   | { type: 'pong' }
 
@@ -163,8 +267,21 @@ export function decode(text: string): Event | undefined {
   return undefined
 }
 
-export function isMessage(entry: Entry): entry is Message {
-  return entry.type === undefined || entry.type === 'message'
+/** The changes that the page has sentences for, by the type of the entry. */
+const changes: Record<string, readonly string[]> = {
+  member: ['joined', 'invited', 'left', 'kicked', 'banned', 'unbanned', 'muted', 'unmuted', 'role'],
+  room: ['created', 'set'],
+}
+
+/** An entry as the page shows it: a message, or a change as a quiet line. Undefined for other kinds. */
+export function shown(entry: Entry): Message | undefined {
+  if (entry.type === undefined || entry.type === 'message') {
+    const { seq, id, username, content, time, bot } = entry as Message
+    return { seq, id, username, content, time, ...(bot ? { bot } : {}) }
+  }
+  if (entry.type !== 'topic' && !changes[entry.type]?.includes((entry as { change?: string }).change ?? '')) return undefined
+  const { seq, id, username, time, room: _, account: __, bot: ___, ...change } = entry as unknown as Message & { room?: string; account?: string }
+  return { seq, id, username, content: '', time, change: change as unknown as Change }
 }
 
 /** Whether an event of any type, known or not, is an entry of a room's log. */
@@ -177,11 +294,4 @@ export function randomID(): string {
   // Not crypto.randomUUID, which is missing over plain HTTP.
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
-}
-
-/** The length of a text as limits count it. */
-export function codePoints(text: string): number {
-  let n = 0
-  for (const _ of text) n++
-  return n
 }

@@ -3,8 +3,9 @@
 import { batch } from '@preact/signals'
 import { mentions } from './markup'
 import { notify } from './notify'
-import type { LiveEntry, LiveMessage, Message } from './protocol'
-import { attentive, find, noLine, rooms, spoken, username, type Room } from './state'
+import { shown as asMessage, type LiveEntry, type Message } from './protocol'
+import { send } from './session'
+import { account, attentive, find, noLine, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
 
 /** How long the read position may go unsaved. Milliseconds. */
@@ -23,27 +24,25 @@ const mostSpoken = 5
 const due = new Map<Room, Message>()
 let heard: Message[] = []
 
-export function receiveMessage(event: LiveMessage): void {
-  const room = find(event.room)
-  if (!room) return
-  const { seq, id, username, content, time } = event
-  take(room, { seq, id, username, content, time })
-}
-
-/** Takes an entry of an unknown kind: it moves the room's cursor, and shows nothing. */
-export function receiveEntry({ room: name, seq }: LiveEntry): void {
-  const room = find(name)
-  if (!room?.cursor || seq <= room.cursor.seq) return
+/** Takes a live entry. One of an unknown kind moves the room's cursor, and shows nothing. */
+export function receiveEntry(entry: LiveEntry): void {
+  const room = find(entry.room)
+  if (!room?.cursor) return
+  const message = asMessage(entry)
+  if (message) return take(room, message)
+  if (entry.seq <= room.cursor.seq) return
   const allRead = room.unread.value === 0
-  advance(room, seq)
-  room.log.extend(seq)
-  if (allRead) markRead(room, seq)
+  advance(room, entry.seq)
+  room.log.extend(entry.seq)
+  if (allRead) markRead(room, entry.seq)
+  else room.uncounted.value++
   room.changed()
 }
 
 /** Takes the next message of a room's log. */
 export function take(room: Room, message: Message): void {
   const mine = message.username === username.value
+  const counts = !mine && !message.change
   const caughtUp = message.seq > room.head
   if (room.cursor && message.seq <= room.cursor.seq) return
   const shown = room.here.value
@@ -52,14 +51,15 @@ export function take(room: Room, message: Message): void {
   const allRead = room.unread.value === 0
   if (allRead) {
     if (mine) room.line.value = noLine
-    else if (!seen) room.line.value = room.read.value
+    else if (!seen && counts) room.line.value = room.read.value
   }
   advance(room, message.seq)
   // A message that was written before a break does not mean that the missed ones have been read.
-  if (seen || (mine && (allRead || (shown && room.following)))) markRead(room, message.seq)
+  if (seen || (!counts && allRead) || (mine && shown && room.following)) markRead(room, message.seq)
+  else if (!counts) room.uncounted.value++
   keep(room, message, shown)
   room.changed()
-  if (mine) return
+  if (!counts) return
   const mentioned = mentions(message.content, username.value)
   if (mentioned && !(shown && attentive.value)) room.mentioned.value = true
   if (!caughtUp) return
@@ -98,16 +98,37 @@ let saving: ReturnType<typeof setTimeout> | undefined
 export function markRead(room: Room, seq: number): void {
   if (seq <= room.read.value) return
   batch(() => {
+    room.uncounted.value = seq >= room.newest.value ? 0 : Math.max(0, room.uncounted.value - (seq - room.read.value - counted(room, seq)))
     room.read.value = seq
     if (room.unread.value === 0) room.mentioned.value = false
   })
   saving ??= setTimeout(saveReads, readWait)
 }
 
+/** How many messages of others there are between the read position and a seq. */
+function counted(room: Room, seq: number): number {
+  const { messages } = room.log
+  let n = 0
+  for (let i = messages.length - 1; i >= 0 && messages[i]!.seq > room.read.value; i--) {
+    const { seq: at, change, username: author } = messages[i]!
+    if (at <= seq && !change && author !== username.value) n++
+  }
+  return n
+}
+
 export function saveReads(): void {
   clearTimeout(saving)
   saving = undefined
+  if (account.value) return tellReads()
   const reads: Parameters<typeof keepReads>[0] = {}
   for (const room of rooms.value) if (room.cursor) reads[room.name] = { epoch: room.cursor.epoch, seq: room.read.value }
   keepReads(reads)
+}
+
+/** Lets the other devices of the account know how far it has read. */
+export function tellReads(): void {
+  for (const room of rooms.value) {
+    const seq = room.read.value
+    if (seq > room.told && room.member.value && room.cursor && send({ type: 'read', room: room.name, seq })) room.told = seq
+  }
 }

@@ -20,7 +20,8 @@ const joinWait = 5000
 /** After missing more than this, the page skips to the head and loads the rest on demand. */
 const skipAfter = 1000
 
-function remove(room: Room): void {
+/** Takes a room out of the list. */
+export function drop(room: Room): void {
   state.rooms.value = state.rooms.value.filter((r) => r !== room)
   keepRoom(room.name, false)
 }
@@ -31,7 +32,7 @@ export function forget(room: Room): void {
   room.following = true
   room.joined.value = false
   room.members.value = undefined
-  room.read.value = room.newest.value = room.gapBefore.value = 0
+  room.read.value = room.newest.value = room.gapBefore.value = room.uncounted.value = room.told = 0
   room.line.value = noLine
   room.changed()
 }
@@ -42,11 +43,18 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
     const left = state.room.value
     if (left && left.name !== place.room) {
       left.line.value = noLine
-      if (left.doubt.value) remove(left)
+      if (left.doubt.value) drop(left)
+      else if (!left.member.value) {
+        send({ type: 'unwatch', room: left.name })
+        drop(left)
+      }
     }
     const known = find(place.room) !== undefined
     const room = add(place.room)
     if (!known && !make) room.doubt.value = 'asking'
+    // An account joins a room for good, and so only when it says so.
+    if (!known && !make && state.account.value) room.member.value = false
+    if (how === 'push') state.asked.value = true
     state.current.value = room.name
     save('room', room.name)
     if (left !== room) {
@@ -66,6 +74,7 @@ let visits = 0
 
 /** Joins a room, or looks it up first. */
 export function enterRoom(room: Room): void {
+  if (room.doubt.value === 'closed') return
   if (room.doubt.value) void lookFor(room)
   else void joinRoom(room)
 }
@@ -94,10 +103,28 @@ async function lookFor(room: Room): Promise<void> {
 /** A room cannot be entered. */
 function giveUp(room: Room, why: Refusal): void {
   batch(() => {
-    remove(room)
-    if (state.current.value === room.name) show({ room: state.rooms.value[0]?.name ?? 'lobby' }, 'replace', true)
+    drop(room)
+    if (state.current.value === room.name) goElsewhere(room)
     state.notice.value = why
   })
+}
+
+/** Shows another room than one that is gone. */
+export function goElsewhere(room: Room): void {
+  const other = state.rooms.value.find((r) => r !== room && r.member.value)
+  // Whoever was removed from the last room does not come back by themselves.
+  if (!other && room.name === 'lobby') {
+    const kept = add('lobby')
+    kept.doubt.value = 'closed'
+    return
+  }
+  show({ room: other?.name ?? 'lobby' }, 'replace', !state.account.value)
+}
+
+/** Becomes a member of a room that was read from outside. */
+export function become(room: Room): void {
+  room.member.value = true
+  void joinRoom(room)
 }
 
 async function joinRoom(room: Room): Promise<void> {
@@ -106,7 +133,7 @@ async function joinRoom(room: Room): Promise<void> {
   try {
     const skips = cursor !== undefined && (await newest(room)) - cursor.seq > skipAfter
     const joined = await ask<Joined>({
-      type: 'join',
+      type: room.member.value ? 'join' : 'watch',
       room: room.name,
       ...(cursor && !skips ? { epoch: cursor.epoch, after: cursor.seq } : {}),
     })
@@ -183,7 +210,9 @@ function entered(room: Room, joined: Joined): void {
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
-      room.read.value = before?.epoch === joined.epoch ? Math.min(before.seq, joined.head) : joined.head
+      // The account's position has come from the server.
+      if (!state.account.value) room.read.value = before?.epoch === joined.epoch ? Math.min(before.seq, joined.head) : joined.head
+      else if (!room.member.value) room.read.value = joined.head
     } else if (joined.head - room.cursor.seq > holdAfter) {
       // Nobody wants to be dragged past hundreds of messages: the reader stays where
       // the break was, with the unread line below.
@@ -192,7 +221,7 @@ function entered(room: Room, joined: Joined): void {
     if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
     room.changed()
   })
-  keepRoom(room.name, true)
+  if (room.member.value) keepRoom(room.name, true)
   transmitAll(room)
   if (room.name === state.current.value) void loadShown(room)
 }
@@ -232,8 +261,10 @@ export function resync(event: Refusal): void {
 export function part(room: Room): void {
   send({ type: 'part', room: room.name })
   batch(() => {
-    remove(room)
-    if (state.rooms.value.length === 0) add('lobby')
-    if (state.current.value === room.name) show({ room: state.rooms.value[0]!.name }, 'push', true)
+    drop(room)
+    if (state.rooms.value.length === 0 && !state.account.value) add('lobby')
+    if (state.current.value !== room.name) return
+    const next = state.rooms.value.find((r) => r.member.value)
+    show({ room: next?.name ?? 'lobby' }, 'push', !state.account.value)
   })
 }

@@ -1,5 +1,5 @@
-// Addresses: /r/ROOM, and #SEQ for a message, all below the path that the page is
-// served at.
+// Addresses: /r/ROOM, and #SEQ for a message; /claim, /sign-in, /invite and /device,
+// each with a secret after the #. All are below the path that the page is served at.
 
 /** The path that the page is served at: "/", unless behind a proxy. The script is in its assets. */
 export const base = new URL('..', import.meta.url).pathname
@@ -33,4 +33,35 @@ export function show(place: Place, how: 'push' | 'replace'): void {
   if (path === location.pathname + location.hash) return
   if (how === 'push') history.pushState(null, '', path)
   else history.replaceState(null, '', path)
+}
+
+/** A page outside the rooms, with the secret of its link. */
+export interface Way {
+  screen: 'claim' | 'sign-in' | 'invite' | 'device'
+  secret: string
+}
+
+const ways: ReadonlySet<string> = new Set<Way['screen']>(['claim', 'sign-in', 'invite', 'device'])
+
+/** Whether a path below `base` is a page outside the rooms. */
+export const outside = (name: string): boolean => ways.has(name)
+
+/**
+ * Reads the page outside the rooms that the address names, and takes its secret out of
+ * the address: it stays in no history and no storage, and is gone after a reload.
+ */
+export function takeWay(): Way | undefined {
+  const name = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : ''
+  if (!outside(name)) return undefined
+  const secret = decoded(location.hash.slice(1))
+  if (location.hash !== '') history.replaceState(null, '', base + name)
+  return { screen: name as Way['screen'], secret }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

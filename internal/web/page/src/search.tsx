@@ -17,7 +17,7 @@ export function SearchPanel({ room }: { room: Room }) {
   const version = room.version.value
   const found = useMemo(() => {
     if (wanted === '') return []
-    return room.log.messages.filter((m) => m.content.toLowerCase().includes(wanted) || m.username.toLowerCase() === wanted)
+    return room.log.messages.filter((m) => !m.change && (m.content.toLowerCase().includes(wanted) || m.username.toLowerCase() === wanted))
   }, [wanted, version, room])
   const shown = found.slice(-mostResults).reverse()
   return (

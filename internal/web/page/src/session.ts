@@ -11,7 +11,8 @@ export function prepare(listener: Listener): void {
   connection = new Connection(location.origin.replace(/^http/, 'ws') + base + 'v1/socket', listener)
 }
 
-export const open = (username: string) => connection.open(username)
+/** Connects under a name or, without one, as the account of the cookie. */
+export const open = (username?: string) => connection.open(username)
 export const close = () => connection.close()
 export const send = (request: Request, ref?: string) => connection.send(request, ref)
 

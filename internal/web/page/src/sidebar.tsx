@@ -1,18 +1,17 @@
-// The rooms on the left, the members on the right.
+// The rooms on the left.
 
 import { computed, type ReadonlySignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { closeDrawer, openDialog, visit } from './focus'
-import { Avatar, nickClass } from './nick'
+import { Sign } from './sign'
+import { Avatar } from './nick'
 import { pathOf } from './route'
 import { preference } from './preference'
 import { part } from './rooms'
-import { drawer, rooms, username, type Room } from './state'
+import { atLeast } from './rights'
+import { account, drawer, rooms, username, type Room } from './state'
 import { ChevronRight, Cross, Gear, Keyboard, Plus } from './symbols'
 import { count, t } from './texts'
-
-/** More members than this are counted, not listed. */
-const mostShown = 300
 
 const starredNames = preference('starred', [])
 const closedNames = preference('closed', [])
@@ -30,9 +29,10 @@ export function star(name: string, on: boolean): void {
 }
 
 const starredRooms = computed(() => rooms.value.filter((r) => starred.value.has(r.name)))
-const otherRooms = computed(() => rooms.value.filter((r) => !starred.value.has(r.name)))
+const otherRooms = computed(() => rooms.value.filter((r) => !starred.value.has(r.name) && r.kind.value !== 'direct'))
+const directRooms = computed(() => rooms.value.filter((r) => !starred.value.has(r.name) && r.kind.value === 'direct'))
 /** The rooms in the order of the list. */
-export const ordered = computed(() => [...starredRooms.value, ...otherRooms.value])
+export const ordered = computed(() => [...starredRooms.value, ...otherRooms.value, ...directRooms.value])
 
 export function RoomList() {
   return (
@@ -53,14 +53,23 @@ export function RoomList() {
       <div class="room-list">
         {starredRooms.value.length > 0 && <Section name="starred" title={t('starred')} rooms={starredRooms} />}
         <Section name="rooms" title={t('rooms')} rooms={otherRooms}>
-          <button type="button" class="icon" aria-label={t('addRoom')} title={t('addRoom')} onClick={() => openDialog('switcher')}>
+          <button type="button" class="icon" aria-label={t('addRoom')} title={t('addRoom')} onClick={() => openDialog(atLeast(account.value, 'member') ? 'create' : 'switcher')}>
             <Plus />
           </button>
         </Section>
+        {account.value && (
+          <Section name="direct" title={t('direct')} rooms={directRooms}>
+            <button type="button" class="icon" aria-label={t('writeTo')} title={t('writeTo')} onClick={() => openDialog('direct')}>
+              <Plus />
+            </button>
+          </Section>
+        )}
       </div>
       <div class="me">
         <Avatar username={username.value} small />
-        <bdi class="me-name">{username.value}</bdi>
+        <bdi class="me-name" title={username.value}>
+          {account.value?.name || username.value}
+        </bdi>
         <button type="button" class="icon" aria-label={t('keys')} title={`${t('keys')} (?)`} onClick={() => openDialog('keys')}>
           <Keyboard />
         </button>
@@ -102,6 +111,7 @@ const several = computed(() => rooms.value.length > 1)
 function RoomLink({ room }: { room: Room }) {
   const here = room.here.value
   const unread = room.unread.value
+  const label = t(room.kind.value === 'direct' ? 'hideDirect' : 'leaveRoom', { room: room.title.value })
   const drafted = !here && room.drafted.value
   return (
     <li class={['room', here && 'here', unread > 0 && 'news'].filter(Boolean).join(' ')}>
@@ -114,10 +124,8 @@ function RoomLink({ room }: { room: Room }) {
           visit({ room: room.name })
         }}
       >
-        <span class="hash" aria-hidden="true">
-          #
-        </span>
-        <bdi class="room-name">{room.name}</bdi>
+        <Sign room={room} />
+        <bdi class="room-name">{room.title.value}</bdi>
         {drafted && <span class="drafted">{t('draft')}</span>}
         {unread > 0 && (
           <span class={room.mentioned.value ? 'count mention-count' : 'count'}>
@@ -132,40 +140,11 @@ function RoomLink({ room }: { room: Room }) {
           </span>
         )}
       </a>
-      {several.value && (
-        <button type="button" class="icon leave" aria-label={t('leaveRoom', { room: room.name })} title={t('leaveRoom', { room: room.name })} onClick={() => part(room)}>
+      {several.value && room.member.value && (
+        <button type="button" class="icon leave" aria-label={label} title={label} onClick={() => (room.kind.peek() === 'private' ? openDialog('leave', room.name) : part(room))}>
           <Cross />
         </button>
       )}
     </li>
-  )
-}
-
-export function MemberList({ room }: { room: Room }) {
-  const names = room.members.value ?? []
-  const shown = names.slice(0, mostShown)
-  const others = Math.max(room.memberCount.value, names.length) - shown.length
-  return (
-    <aside class={drawer.value === 'members' ? 'side members-side open' : 'side members-side'} aria-label={t('members')} id="members">
-      <div class="side-title">
-        <h2>
-          {t('members')} <span class="number">{Math.max(room.memberCount.value, names.length)}</span>
-        </h2>
-        <button type="button" class="icon not-wide" aria-label={t('close')} onClick={closeDrawer}>
-          <Cross />
-        </button>
-      </div>
-      <ul class="member-list" tabIndex={0} aria-label={t('members')}>
-        {shown.map((name) => (
-          <li key={name}>
-            <Avatar username={name} small />
-            <bdi class={`member ${nickClass(name)}`}>{name}</bdi>
-            {name === username.value && <span class="quiet">{t('you')}</span>}
-          </li>
-        ))}
-        {names.length === 1 && others === 0 && <li class="quiet alone">{t('alone')}</li>}
-        {others > 0 && <li class="quiet">{t('moreMembers', { count: others })}</li>}
-      </ul>
-    </aside>
   )
 }

@@ -3,10 +3,13 @@
 // render the whole list.
 
 import { computed, signal } from '@preact/signals'
+import type { Server } from './api'
 import type { Status } from './connection'
 import { Log } from './log'
-import type { Cursor, Message, Problem, RoomInfo } from './protocol'
+import type { Account, Cursor, Flag, Level, Member, Message, Problem, RoomInfo, RoomKind, RoomRole } from './protocol'
 import { preference } from './preference'
+import type { Facts } from './rights'
+import type { Way } from './route'
 import { draftOf, load, type Pending } from './storage'
 
 /** No unread line. 0 is a place for one: above a room's first message. */
@@ -22,8 +25,11 @@ export class Room {
   /** The head at the moment of the last join: catching up until the cursor is there. */
   head = 0
   readonly joined = signal(false)
-  /** Set while it is not known whether the room exists, or if it does not and nobody has asked to create it. */
-  readonly doubt = signal<'asking' | 'missing' | undefined>(undefined)
+  /**
+   * Set while it is not known whether the room exists; if it does not and nobody has asked
+   * to create it; and if the user was removed from it, and there is no other room to show.
+   */
+  readonly doubt = signal<'asking' | 'missing' | 'closed' | undefined>(undefined)
   /** The reader is at the newest message and stays there. The viewport sets it. */
   following = true
   /** The reader's position otherwise: a message, and how far below the top edge it begins, in pixels. */
@@ -34,8 +40,8 @@ export class Room {
   readonly newest = signal(0)
   /** The unread line stands above the first message after this seq; `noLine` for none. */
   readonly line = signal(noLine)
-  /** Usernames, sorted; undefined until asked for. */
-  readonly members = signal<string[] | undefined>(undefined)
+  /** Sorted by username; undefined until asked for. */
+  readonly members = signal<Member[] | undefined>(undefined)
   readonly memberCount = signal(0)
   readonly mentioned = signal(false)
   readonly loadingOlder = signal(false)
@@ -43,7 +49,20 @@ export class Room {
   readonly loadFailed = signal(false)
   /** Messages before this one are no longer kept, and were missed. */
   readonly gapBefore = signal(0)
-  readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value))
+  /** How many of the entries after `read` do not count as unread: the user's own, and changes. */
+  readonly uncounted = signal(0)
+  readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value - this.uncounted.value))
+  /** Whether the user is in it. An account can also read public rooms from outside. */
+  readonly member = signal(true)
+  readonly kind = signal<RoomKind>('public')
+  readonly topic = signal('')
+  readonly role = signal<RoomRole>('member')
+  readonly flags = signal<Flag[]>([])
+  readonly notify = signal<Level>('all')
+  /** What to call it. */
+  readonly title = signal<string>('')
+  /** How far the server knows that the user has read. */
+  told = 0
   /** Whether it is the room on the screen. */
   readonly here = computed(() => current.value === this.name)
   readonly draft = signal('')
@@ -51,6 +70,8 @@ export class Room {
 
   constructor(readonly name: string) {
     this.draft.value = draftOf(name)
+    this.title.value = name
+    if (name.startsWith('@')) this.kind.value = 'direct'
   }
 
   changed(): void {
@@ -58,16 +79,30 @@ export class Room {
   }
 }
 
-export type Dialog = 'switcher' | 'keys' | 'settings' | undefined
+export type Dialog = 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'invite' | 'room' | 'member' | 'leave' | undefined
 
+/** What fills the window. `starting` lasts until the server has said who may come in. */
+export const screen = signal<'starting' | 'name' | 'sign-in' | 'sign-up' | 'claim' | 'invite' | 'device' | 'chat'>('starting')
+/** The page outside the rooms that the address named, with the secret of its link. */
+export const way = signal<Way | undefined>(undefined)
+/** Counts such pages: another link in the same tab begins anew. */
+export const waysTaken = signal(0)
+/** What anybody may know of the server; undefined before it has said so. */
+export const server = signal<Server | undefined>(undefined)
+/** The account that is signed in; undefined for visitors. */
+export const account = signal<Account | undefined>(undefined)
+/** The server has ended the session of an account. */
+export const ended = signal(false)
 /** The name to go by; empty until the first join. */
 export const username = signal(load('username') ?? '')
 export const status = signal<Status>('closed')
 /** Why the name was refused. */
 export const refusal = signal<Problem | undefined>(undefined)
-export const limits = signal({ username: 32, content: 5000 })
+export const limits = signal<{ username: number; content: number; topic?: number }>({ username: 32, content: 5000 })
 /** The rooms this client is in, in the order of the list. */
 export const rooms = signal<Room[]>([])
+/** Whether the user has gone to the room on the screen, and not the page by itself. */
+export const asked = signal(false)
 /** The name of the room on the screen. */
 export const current = signal('lobby')
 /** Every room of the server, for the switcher. */
@@ -76,6 +111,8 @@ export const pending = signal<Pending[]>([])
 /** New messages of the room on the screen, for screen readers. */
 export const spoken = signal<Message[]>([])
 export const dialog = signal<Dialog>(undefined)
+/** The name that a dialog is about: of a member, or of a room to create. */
+export const subject = signal('')
 /** The drawer that is open on a narrow screen. */
 export const drawer = signal<'rooms' | 'members' | undefined>(undefined)
 export const searching = signal(false)
@@ -103,8 +140,12 @@ export function add(name: string): Room {
   return room
 }
 
+/** What decides about the rights in a room. */
+export function factsOf(room: Room): Facts {
+  return { server: account.value?.role, kind: room.kind.value, member: room.member.value, role: room.role.value, flags: room.flags.value }
+}
+
 export const room = computed(() => byName.value.get(current.value))
 /** Whether another room than the one on the screen has unread messages. */
 export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && r.unread.value > 0))
 export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))
-export const started = computed(() => username.value !== '')

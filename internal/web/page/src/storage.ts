@@ -9,6 +9,8 @@ import type { Cursor, Problem } from './protocol'
 export interface Kept {
   /** The name to go by, as the server spelled it. */
   username: string
+  /** Whether the name is that of an account. */
+  account: boolean
   /** The secret that takes the name over from an earlier connection. */
   session: string
   /** Rooms in the order of the list. */
@@ -170,6 +172,18 @@ export function keepDraft(room: string, text: string): void {
   if (text !== '') set(shared, draftKey(room), text)
   // The draft of another tab stays.
   else if (before === undefined || get(shared, draftKey(room)) === before) set(shared, draftKey(room), undefined)
+}
+
+/** Forgets all drafts: they belong to somebody else. */
+export function forgetDrafts(): void {
+  for (const store of [shared, own]) {
+    try {
+      const keys = Array.from({ length: store().length }, (_, i) => store().key(i) ?? '')
+      for (const key of keys) if (key.startsWith(prefix + draftKey(''))) store().removeItem(key)
+    } catch {
+      // Then there are none.
+    }
+  }
 }
 
 // ---- The position, for a reload ----

@@ -92,3 +92,31 @@ export const Speech = () => (
     <path d="M4 4.5h12a1.5 1.5 0 0 1 1.5 1.5v7a1.5 1.5 0 0 1-1.5 1.5H9.5L6 17.5v-3H4A1.5 1.5 0 0 1 2.5 13V6A1.5 1.5 0 0 1 4 4.5zM6.5 8.200h7M6.5 11h4.5" />
   </Symbol>
 )
+export const Key = () => (
+  <Symbol>
+    <circle cx="7" cy="12.5" r="3.500" />
+    <path d="m9.600 10 6.400-6.400M13 6.500l2.300 2.300" />
+  </Symbol>
+)
+export const Download = () => (
+  <Symbol>
+    <path d="M10 3.500v9M6 9l4 3.800L14 9M4 16.500h12" />
+  </Symbol>
+)
+export const Lock = () => (
+  <Symbol>
+    <rect x="4.500" y="9" width="11" height="7.500" rx="1.800" />
+    <path d="M7 9V6.500a3 3 0 0 1 6 0V9" />
+  </Symbol>
+)
+export const More = () => (
+  <Symbol>
+    <path d="M5 10h.01M10 10h.01M15 10h.01" stroke-width="2.600" />
+  </Symbol>
+)
+export const AddPerson = () => (
+  <Symbol>
+    <circle cx="8" cy="7" r="2.800" />
+    <path d="M3 16c.4-3 2.300-4.500 5-4.500s4.600 1.500 5 4.500M15 5v5M12.500 7.500h5" />
+  </Symbol>
+)

@@ -1,8 +1,11 @@
 // Alle Wörter der Seite auf Deutsch; siehe texts.en.ts.
 
 import type { Texts } from './texts.en'
+import { people } from './texts.people.de'
 
 export const de: Texts = {
+  ...people,
+
   welcome: 'Willkommen bei Kaban',
   welcomeText: 'Wähle einen Namen, und schon bist du dabei. Eine Anmeldung gibt es nicht.',
   yourName: 'Dein Name',

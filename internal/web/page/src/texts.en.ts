@@ -3,7 +3,11 @@
 // _one and _other are plural forms; a language with more of them (see
 // Intl.PluralRules) adds _few, _many and so on.
 
+import { people } from './texts.people.en'
+
 export const en = {
+  ...people,
+
   // Joining
   welcome: 'Welcome to Kaban',
   welcomeText: 'Choose a name and start talking. There is nothing to sign up for.',

@@ -54,7 +54,7 @@ export function count(key: string, n: number, values: Values = {}): string {
 export function explain(refusal: { code: string; message: string; max?: number; actual?: number }): string {
   const known = (texts.value as Record<string, string>)[`err_${refusal.code}`]
   if (known === undefined) return t('err_other', { message: refusal.message })
-  return fill(known, { max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
+  return fill(known, { message: refusal.message, max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
 }
 
 const clock = computed(() => new Intl.DateTimeFormat(language.value, { timeStyle: 'short' }))

@@ -1,0 +1,191 @@
+package browser
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// members is the text of the list of members.
+const members = `[...document.querySelectorAll('.member-list li')].map((e) => e.innerText.replace(/\s+/g, ' ').trim()).join('; ')`
+
+// A private room: created, others invited by completion, roles, a topic, and the end.
+func TestPrivateRoom(t *testing.T) {
+	s := owned(t, "invite", "ben", "benedict", "carla")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "ben")
+	p.button("Join or create a room")
+	p.until(`document.activeElement?.id === 'room'`)
+	p.write("Plans for May")
+	p.picture("create-room")
+	p.click(`input[value=private]`)
+	p.fill("topic", "the summer release")
+	p.press(kb.Enter)
+	p.until(`location.pathname.startsWith('/r/plans-for-may') && document.querySelector('h1 bdi').innerText === 'plans-for-may'`)
+	p.until(`document.querySelector('.head .topic').innerText === 'the summer release'`)
+	p.until(`document.querySelector('.change')?.innerText.includes('ben created the room')`)
+
+	p.button("Invite people")
+	p.until(`document.activeElement?.role === 'combobox'`)
+	p.write("car")
+	p.until(`document.querySelectorAll('#people [role=option]').length === 1`)
+	p.press(kb.Enter)
+	p.until(`document.querySelector('.chip')?.innerText.includes('carla')`)
+	p.picture("invite-people")
+	p.press(kb.Enter)
+	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText === 'ben added carla')`)
+	p.until(members+` === %s`, "ben op you; carla offline")
+
+	carla := newPage(t, desktop)
+	carla.expectBreaks()
+	carla.signIn(s.url, "carla")
+	carla.until(`[...document.querySelectorAll('.room-name')].some((e) => e.innerText === 'plans-for-may')`)
+	// The history has the changes too.
+	carla.open(s.url + "/r/plans-for-may")
+	carla.online()
+	carla.until(`[...document.querySelectorAll('.change')].map((e) => e.innerText).join() === 'ben created the room,ben added carla'`)
+	carla.say("glad to be here")
+	carla.stored("glad to be here")
+	p.sees("glad to be here")
+	p.until(members+` === %s`, "ben op you; carla")
+	p.picture("private-room")
+
+	// Carla may do nothing to ben, and ben may do much to carla.
+	carla.until(`document.querySelectorAll('.member-list button').length === 2`)
+	carla.button("Room settings")
+	carla.until(`document.querySelector('dialog[open] #topic')`)
+	if carla.truth(`document.querySelector('dialog[open] [role=switch]') || [...document.querySelectorAll('dialog[open] button')].some((b) => /Archive|Invite/.test(b.innerText))`) {
+		t.Error("a member is offered what only an op may do")
+	}
+	carla.press(kb.Escape)
+	p.click(`.member-list li:nth-child(2) button`)
+	p.until(`document.querySelector('dialog[open] .actions')`)
+	p.picture("member-card")
+	p.button("Make carla speaker")
+	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText === 'ben made carla speaker')`)
+	carla.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText === 'ben made carla speaker')`)
+	carla.until(members+` === %s`, "ben op; carla speaker you")
+
+	p.button("Room settings")
+	p.fill("topic", "autumn")
+	p.picture("room-settings")
+	p.press(kb.Enter)
+	carla.until(`document.querySelector('.head .topic').innerText === 'autumn'`)
+
+	p.click(`.member-list li:nth-child(2) button`)
+	p.button("Remove from the room")
+	p.button("Remove from the room – sure?")
+	carla.until(`document.querySelector('.state.problem')?.innerText.includes('You were removed from plans-for-may')`)
+	carla.until(`document.querySelector('h1 bdi').innerText === 'lobby' && document.querySelectorAll('.room').length === 1`)
+	carla.open(s.url + "/r/plans-for-may")
+	carla.until(`document.querySelector('.missing')`)
+}
+
+// A direct message: found by search, unread on the other's devices until one has read it.
+func TestDirectMessages(t *testing.T) {
+	s := owned(t, "invite", "ben", "carla")
+	carla := newPage(t, desktop)
+	carla.expectBreaks()
+	carla.signIn(s.url, "carla")
+	phone := newPage(t, screen{width: 390, height: 780, mobile: true, dark: true})
+	phone.expectBreaks()
+	phone.signIn(s.url, "carla")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "ben")
+	p.button("New direct message")
+	p.until(`document.activeElement?.role === 'combobox'`)
+	p.write("carla")
+	p.until(`document.querySelectorAll('#people [role=option]').length === 1`)
+	p.press(kb.Enter)
+	p.press(kb.Enter)
+	p.until(`document.querySelector('h1 bdi').innerText === 'carla' && location.pathname.startsWith('/r/%%40')`)
+	p.say("are you there?")
+	p.stored("are you there?")
+	const unread = `[...document.querySelectorAll('.room')].find((e) => e.querySelector('.room-name').innerText === 'ben')?.querySelector('.count')?.innerText.split('\n')[0] ?? ''`
+	carla.until(unread + ` === '1'`)
+	phone.until(unread + ` === '1'`)
+	carla.picture("direct-unread")
+	carla.text(`[...document.querySelectorAll('.room')].find((e) => e.querySelector('.room-name').innerText === 'ben').querySelector('a').click(), ''`)
+	carla.sees("are you there?")
+	carla.until(unread + ` === ''`)
+	phone.until(unread + ` === ''`)
+	carla.say("yes")
+	carla.stored("yes")
+	p.sees("yes")
+	p.picture("direct")
+}
+
+// A public room is read from outside, and joined only when somebody says so.
+func TestPreview(t *testing.T) {
+	s := owned(t, "invite", "ben", "carla")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "ben")
+	p.button("Join or create a room")
+	p.fill("room", "garden")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('h1 bdi').innerText === 'garden'`)
+	p.say("tomatoes")
+	p.stored("tomatoes")
+
+	carla := newPage(t, desktop)
+	carla.expectBreaks()
+	carla.signIn(s.url, "carla")
+	carla.open(s.url + "/r/garden")
+	carla.sees("tomatoes")
+	carla.until(`document.querySelector('.instead')?.innerText.includes('without being in it')`)
+	carla.picture("preview")
+	p.say("and beans")
+	carla.sees("and beans")
+	if got := p.text(members); got != "ben op you" && got != "ben op you Nobody else is in this room yet. Invite somebody." {
+		p.until(`(`+members+`).startsWith(%s)`, "ben op you")
+	}
+	carla.button("Join the room")
+	carla.until(`document.activeElement?.id === 'input'`)
+	carla.say("count me in")
+	carla.stored("count me in")
+	p.sees("count me in")
+	p.until(members+` === %s`, "ben op you; carla")
+}
+
+// A visitor who is banned from the only room stays away, and can still sign in.
+func TestBannedVisitor(t *testing.T) {
+	s := owned(t, "open", "ben")
+	zed := newPage(t, desktop)
+	zed.expectBreaks()
+	zed.join(s.url, "zed")
+	zed.say("spam")
+	zed.stored("spam")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.open(s.url)
+	p.heading("Welcome to Kaban")
+	p.button("Sign in")
+	p.heading("Sign in to Kaban")
+	p.fill("username", "olga")
+	p.fill("password", password)
+	p.press(kb.Enter)
+	p.online()
+	p.sees("spam")
+	p.until(`[...document.querySelectorAll('.member-list button')].some((b) => b.innerText.includes('zed'))`)
+	p.text(`[...document.querySelectorAll('.member-list button')].find((b) => b.innerText.includes('zed')).click(), ''`)
+	p.button("Ban for a day")
+	p.button("Ban for a day – sure?")
+	zed.until(`document.querySelector('.missing h2')?.innerText === 'You are not in lobby any more'`)
+	zed.picture("banned")
+	zed.button("Join the room")
+	zed.until(`document.querySelector('.state.problem')?.innerText.includes('You may not do that')`)
+	zed.until(`document.querySelector('.missing h2')?.innerText === 'You are not in lobby any more'`)
+	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText.startsWith('olga banned zed'))`)
+	zed.button("Settings")
+	zed.button("Sign in")
+	zed.fill("username", "ben")
+	zed.fill("password", password)
+	zed.press(kb.Enter)
+	zed.online()
+	zed.say("it is me, ben")
+	zed.stored("it is me, ben")
+	p.sees("it is me, ben")
+}

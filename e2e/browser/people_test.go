@@ -1,0 +1,151 @@
+package browser
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"kaban"
+	"kaban/internal/account"
+	"kaban/internal/store/sqlite"
+)
+
+// password is that of every account in these tests.
+const password = "correct horse battery"
+
+// owned starts a server with an owner, olga, the other people as members, and a
+// setting of access.
+func owned(t *testing.T, access string, others ...string) *server {
+	t.Helper()
+	data := t.TempDir()
+	prepare(t, data, func(accounts *account.Service) {
+		if _, err := accounts.MakeOwner(t.Context(), "olga", password); err != nil {
+			t.Fatal(err)
+		}
+		if err := accounts.Set(t.Context(), account.Operator(), "access", access); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range others {
+			person := account.NewPerson{NewAccount: account.NewAccount{Username: name, Password: password}, Role: kaban.RoleMember}
+			if _, _, err := accounts.AddAccount(t.Context(), account.Operator(), person); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	return startServer(t, data)
+}
+
+// prepare changes the accounts in a data directory that no server uses.
+func prepare(t *testing.T, data string, change func(*account.Service)) {
+	t.Helper()
+	kept, err := sqlite.Open(t.Context(), data, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(account.New(kept, account.Options{}))
+	if err := kept.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// button presses a button by its text or label.
+func (p *page) button(text string) {
+	p.t.Helper()
+	const find = `[...document.querySelectorAll('button, a.secondary, [role=option]')].find((b) => (b.innerText.trim() === %[1]s || b.getAttribute('aria-label') === %[1]s) && !b.disabled)`
+	p.until(`Boolean(`+find+`)`, text)
+	p.text(fmt.Sprintf(find+`.click(), ''`, quote(text)))
+}
+
+// fill types into a field, in place of what it has.
+func (p *page) fill(id, text string) {
+	p.t.Helper()
+	p.until(`document.getElementById(%s)`, id)
+	p.text(fmt.Sprintf(`document.getElementById(%s).focus(), document.activeElement.select(), ''`, quote(id)))
+	p.write(text)
+}
+
+// heading waits until the page has a main heading.
+func (p *page) heading(text string) {
+	p.t.Helper()
+	p.until(`document.querySelector('h1')?.innerText.trim() === %s`, text)
+}
+
+// signIn opens the page and signs in.
+func (p *page) signIn(url, username string) {
+	p.t.Helper()
+	p.open(url)
+	p.heading("Sign in to Kaban")
+	p.until(`document.activeElement?.id === 'username'`)
+	p.write(username)
+	p.press(kb.Tab)
+	p.write(password)
+	p.press(kb.Enter)
+	p.online()
+}
+
+// pictures is the directory for pictures of what people see; there are none without it.
+var pictures = flag.String("pictures", "", "write what the tests of accounts show into this directory")
+
+// picture writes what the page shows into a file, for whoever works on it.
+func (p *page) picture(name string) {
+	p.t.Helper()
+	if *pictures != "" {
+		if err := os.WriteFile(filepath.Join(*pictures, name+".png"), result(p, name, chromedp.CaptureScreenshot()), 0o644); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+func TestSignIn(t *testing.T) {
+	s := owned(t, "invite", "ben")
+	p := newPage(t, desktop)
+	p.expectBreaks() // the browser reports each 401
+	p.open(s.url)
+	p.heading("Sign in to Kaban")
+	p.picture("sign-in")
+	p.fill("username", "ben")
+	p.fill("password", "a wrong password")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('#password-problem')?.innerText.includes('do not match')`)
+	p.until(`document.activeElement.id === 'password' && document.activeElement.getAttribute('aria-describedby') === 'password-problem'`)
+	p.picture("sign-in-wrong")
+	p.fill("password", password)
+	p.press(kb.Enter)
+	p.online()
+	p.say("hello from ben")
+	p.stored("hello from ben")
+	p.picture("signed-in")
+	if kept := p.text(`JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie`); strings.Contains(kept, "kaban_") || strings.Contains(kept, password) {
+		t.Errorf("scripts can read a secret: %s", kept)
+	}
+
+	// A reload is signed in, and another tab too, at the same time.
+	p.open(s.url)
+	p.online()
+	p.until(written, ".row[data-seq] .content", "hello from ben")
+	other := p.tab()
+	other.open(s.url)
+	other.online()
+	other.say("from the other tab")
+	other.stored("from the other tab")
+	p.until(written, ".row[data-seq] .content", "from the other tab")
+
+	// Signing out in one ends both; the draft of the other is kept.
+	p.fill("input", "not sent yet")
+	p.pause(300)
+	other.button("Settings")
+	other.button("Sign out")
+	other.heading("Sign in to Kaban")
+	p.heading("You have been signed out")
+	p.until(`document.querySelector('#username').value === 'ben' && document.activeElement.id === 'password'`)
+	p.write(password)
+	p.press(kb.Enter)
+	p.online()
+	p.until(`document.querySelector('#input').value === 'not sent yet'`)
+}

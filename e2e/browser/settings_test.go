@@ -1,0 +1,138 @@
+package browser
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// part opens a part of the settings.
+func (p *page) part(name string) {
+	p.t.Helper()
+	if !p.truth(`document.querySelector('dialog[open] .parts')`) {
+		p.button("Settings")
+	}
+	p.button(name)
+	p.until(`document.querySelector('.parts [aria-current]')?.innerText === %s`, name)
+}
+
+// What belongs to an account: its profile, password, devices, tokens and bots.
+func TestSettingsOfAnAccount(t *testing.T) {
+	s := owned(t, "invite", "ben")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "ben")
+	p.part("Profile")
+	p.picture("profile")
+	p.fill("name", "Ben Example")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('.me-name').innerText === 'Ben Example'`)
+	if p.truth(`[...document.querySelectorAll('.parts nav button')].some((b) => /People|Audit|Server/.test(b.innerText))`) {
+		t.Error("a member is offered what only an admin may do")
+	}
+
+	other := newPage(t, desktop)
+	other.expectBreaks()
+	other.signIn(s.url, "ben")
+	p.part("Devices")
+	p.until(`document.querySelectorAll('.item').length === 2`)
+	p.picture("devices")
+	p.button("Revoke")
+	p.button("Revoke – sure?")
+	p.until(`document.querySelectorAll('.item').length === 1`)
+	other.heading("You have been signed out")
+
+	p.part("Tokens and bots")
+	p.fill("token-name", "nightly report")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('#link')?.value.startsWith('kaban_token_') && document.querySelector('.item')?.innerText.includes('nightly report')`)
+	p.picture("tokens")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/account", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+p.text(`document.querySelector('#link').value`))
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("the token gets %v (%v)", answer, err)
+	}
+	if err == nil {
+		answer.Body.Close()
+	}
+
+	p.part("Signing in")
+	p.fill("password", "another long secret")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('.part [role=status]')?.innerText === 'Saved.'`)
+	p.until(`document.querySelector('.part').innerText.includes('recovery codes are left')`)
+	p.button("Make new codes")
+	p.until(`document.querySelectorAll('.codes li').length >= 8`)
+	p.picture("security")
+}
+
+// What an admin does: people, invites, the audit, the settings of the server.
+func TestAdministration(t *testing.T) {
+	s := owned(t, "invite", "ben")
+	ben := newPage(t, desktop)
+	ben.expectBreaks()
+	ben.signIn(s.url, "ben")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "olga")
+	p.part("People")
+	p.until(`document.querySelectorAll('.item').length === 2`)
+	if p.truth(`[...document.querySelectorAll('button.person-row')].some((b) => b.innerText.includes('olga'))`) {
+		t.Error("the owner is offered to administer herself")
+	}
+	p.text(`[...document.querySelectorAll('button.person-row')].find((b) => b.innerText.includes('ben')).click(), ''`)
+	p.button("Make a sign-in link")
+	p.until(`document.querySelector('#link')?.value.includes('/sign-in#') || document.querySelector('#link')?.value.includes('/invite#')`)
+	link := p.text(`document.querySelector('#link').value`)
+	p.picture("people")
+	ben.heading("You have been signed out")
+	_, fragment, _ := strings.Cut(link, "#")
+	path := link[strings.LastIndex(link, "/"):strings.Index(link, "#")]
+	ben.open(s.url + path + "#" + fragment)
+	ben.heading("Hello ben")
+	ben.picture("one-sign-in")
+	ben.fill("password", "a wholly new secret")
+	ben.press(kb.Enter)
+	ben.online()
+
+	p.button("Suspend")
+	p.button("Suspend – sure?")
+	p.until(`document.querySelector('.items').innerText.includes('suspended')`)
+	ben.heading("You have been signed out")
+	ben.fill("password", "a wholly new secret")
+	ben.press(kb.Enter)
+	ben.until(`document.querySelector('.card [role=alert]')?.innerText.includes('suspended')`)
+
+	p.part("Invites")
+	p.button("Make a link")
+	p.until(`document.querySelector('#link')?.value.includes('/invite#') && document.querySelectorAll('.item').length >= 1`)
+	p.picture("invites")
+	p.part("Audit")
+	p.until(`[...document.querySelectorAll('.item')].some((e) => e.innerText.includes('account.suspend') && e.innerText.includes('olga') && e.innerText.includes('ben'))`)
+	p.picture("audit")
+	p.part("Server")
+	p.until(`document.querySelector('#setting-access')?.value === 'invite'`)
+	p.fill("setting-access", "opened")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('.part [role=alert]')`)
+	p.fill("setting-access", "signup")
+	p.press(kb.Enter)
+	p.until(`!document.querySelector('.part [role=alert]')`)
+	p.picture("server")
+	third := newPage(t, desktop)
+	third.expectBreaks()
+	third.open(s.url)
+	third.heading("Sign in to Kaban")
+	third.button("Create an account")
+	third.heading("Create an account")
+	third.fill("username", "dora")
+	third.fill("password", password)
+	third.press(kb.Enter)
+	third.online()
+}

@@ -1,0 +1,149 @@
+package account
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// dump returns all documents as text.
+func (w *world) dump() string {
+	w.t.Helper()
+	var text strings.Builder
+	err := w.documents.View(w.ctx, func(tx store.Tx) error {
+		text.Reset()
+		from := "\x01"
+		for {
+			all, err := tx.Scan(from, "\xf4\x8f\xbf\xbf", 1000)
+			if err != nil {
+				return err
+			}
+			for _, d := range all {
+				text.WriteString(d.Key + " " + string(d.Value) + "\n")
+				from = d.Key + "\x01"
+			}
+			if len(all) < 1000 {
+				return nil
+			}
+		}
+	})
+	w.must(err)
+	return text.String()
+}
+
+// What is stored about an account goes, but for its name, its id and what others did.
+func TestErase(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	eve := w.add(alice, "eve", kaban.RoleMember)
+	w.must(w.SetName(w.ctx, bob, "", "Robert the Bold"))
+	bob.Address = "192.0.2.77"
+	for range 3 {
+		_, _, err := w.MakeToken(w.ctx, bob, NewToken{Name: "token of robert", Expires: time.Hour})
+		w.must(err)
+	}
+	w.must(w.RenameDevice(w.ctx, bob, bob.Principal.SecretID, "laptop of robert"))
+	_, invite, err := w.Invite(w.ctx, bob, NewInvite{})
+	w.must(err)
+	w.must(w.Block(w.ctx, bob, "eve"))
+	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob"))
+	w.bot(bob, "robot")
+	w.must(w.Suspend(w.ctx, alice, "bob", "robert was rude"))
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { // more than one step of the audit
+		for range maintainStep {
+			row := people.Audit{Time: w.now(), ID: newID(), Action: "x", Address: "192.0.2.77", Actor: "account:" + bob.Principal.Account.ID}
+			if err := people.Audits.Put(tx, &row); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	before := w.dump()
+	for _, told := range []string{"Robert the Bold", "robert", "192.0.2.77", "bobby"} {
+		if !strings.Contains(before, told) {
+			t.Fatalf("nothing says %q", told)
+		}
+	}
+	wantCode(t, "by somebody else", w.Erase(w.ctx, eve, "bob"), "forbidden")
+	wantCode(t, "nobody", w.Erase(w.ctx, alice, "nobody"), "not_found")
+	wantCode(t, "the last owner", w.Erase(w.ctx, Operator(), "alice"), "last_owner")
+	for range 2 { // it may be done again
+		w.must(w.Erase(w.ctx, alice, "bob"))
+		after := w.dump()
+		for _, told := range []string{"Robert the Bold", "robert", "192.0.2.77", "bobby", "rude", `"blocked"`} {
+			if i := strings.Index(after, told); i >= 0 {
+				t.Errorf("%q stays: …%s…", told, after[max(0, i-200):min(len(after), i+100)])
+			}
+		}
+	}
+	a, err := w.Find(w.ctx, "bob")
+	w.must(err)
+	if want := (people.Account{ID: bob.Principal.Account.ID, Username: "bob", Role: kaban.RoleGuest, Status: people.StatusRemoved}); !equalAccounts(a, want) {
+		t.Errorf("what stays is %+v", a)
+	}
+	_, err = w.AcceptInvite(w.ctx, invite, NewAccount{Username: "carol", Password: bobPassword}, Device{})
+	wantError(t, "a link of bob's", err, ErrExpired)
+	_, _, err = w.AddAccount(w.ctx, alice, NewPerson{NewAccount{Username: "BOB"}, 0})
+	wantError(t, "the name", err, ErrNameTaken)
+	if rows := strings.Join(w.rows(Operator()), " "); !strings.Contains(rows, "account.erase") || !strings.Contains(rows, "token.add") {
+		t.Errorf("the audit has %s", rows)
+	}
+	robot, err := w.Find(w.ctx, "robot")
+	w.must(err)
+	if robot.Owner != a.ID || robot.Status != people.StatusActive {
+		t.Errorf("the bot is %+v", robot)
+	}
+	w.must(w.GiveBot(w.ctx, alice, "robot", "eve"))
+	if tasks := w.tasks(a.ID); tasks != "join succeed leave" {
+		t.Errorf("tasks: %s", tasks)
+	}
+}
+
+func equalAccounts(a, b people.Account) bool {
+	return a.ID == b.ID && a.Username == b.Username && a.Role == b.Role && a.Status == b.Status && a.Name == b.Name &&
+		a.Reason == b.Reason && a.Created == b.Created && a.Creator == b.Creator && len(a.Groups)+len(b.Groups) == 0
+}
+
+// tasks returns the kinds of the tasks for an account.
+func (w *world) tasks(account string) string {
+	w.t.Helper()
+	var kinds []string
+	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
+		tasks, err := people.Tasks.Of(tx, account)
+		kinds = nil
+		for _, task := range tasks {
+			kinds = append(kinds, string(task.Kind))
+		}
+		return err
+	}))
+	return strings.Join(kinds, " ")
+}
+
+// The changes of accounts that leave something to be done in rooms.
+func TestTasksOfAccounts(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember).Principal.Account.ID
+	gus := w.add(alice, "gus", kaban.RoleGuest).Principal.Account.ID
+	if got := w.tasks(bob) + "|" + w.tasks(gus); got != "join|" {
+		t.Errorf("new: %s", got)
+	}
+	w.must(w.roomsJoined(w.ctx, bob))
+	w.must(w.SetRole(w.ctx, alice, "bob", kaban.RoleGuest))
+	if got := w.tasks(bob); got != "" { // a guest stays op
+		t.Errorf("a guest: %s", got)
+	}
+	w.must(w.Suspend(w.ctx, alice, "bob", ""))
+	if got := w.tasks(bob); got != "succeed" {
+		t.Errorf("suspended: %s", got)
+	}
+	w.must(w.Remove(w.ctx, alice, "gus"))
+	if got := w.tasks(gus); got != "succeed" {
+		t.Errorf("removed: %s", got)
+	}
+}

@@ -1,0 +1,22 @@
+package account
+
+import (
+	"context"
+	"fmt"
+
+	"kaban/internal/access"
+)
+
+// AuditExport notes an export that the operator makes in the data directory: of
+// somebody's data, or of rooms that not everybody may read. Nobody else makes one.
+func (s *Service) AuditExport(ctx context.Context, by Actor, username string, rooms int) error {
+	if !by.Operator {
+		return &RefusedError{access.Export, access.Forbidden}
+	}
+	return s.update(ctx, by, func(c *change) error {
+		if username != "" {
+			return c.audit("export.person", username, "")
+		}
+		return c.audit("export.rooms", "", fmt.Sprintf("private and direct rooms: %d", rooms))
+	})
+}

@@ -1,0 +1,97 @@
+// The audit, and the settings of the server.
+
+import { useSignal } from '@preact/signals'
+import { call, mostListed, path } from './api'
+import { Failure, useSending } from './form'
+import { Confirm, useLoaded, Waiting } from './listing'
+import { atLeast } from './rights'
+import { account } from './state'
+import { fullTimeOf, t } from './texts'
+
+interface Row {
+  time: string
+  id: string
+  username?: string
+  action: string
+  subject?: string
+  room?: string
+  detail?: string
+  address?: string
+  count?: number
+}
+
+export function Audit() {
+  const subject = useSignal('')
+  const asked = subject.value.trim()
+  const loaded = useLoaded<{ rows: Row[]; more: boolean }>(`v1/admin/audit?limit=${mostListed}${asked === '' ? '' : `&subject=${encodeURIComponent(asked)}`}`)
+  return (
+    <>
+      <input type="search" aria-label={t('auditSubject')} placeholder={t('auditSubject')} autocomplete="off" value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />
+      <Waiting of={loaded} />
+      <ul class="items audit">
+        {loaded.value.value?.rows.map((row) => (
+          <li class="item" key={row.id}>
+            <div class="item-text">
+              <span>
+                <strong>
+                  <bdi>{row.username ?? t('operator')}</bdi>
+                </strong>{' '}
+                <code>{row.action}</code> {row.subject && <bdi>{row.subject}</bdi>} {row.room && `#${row.room}`} {row.count !== undefined && row.count > 1 && `× ${row.count}`}
+              </span>
+              <span class="quiet">{[fullTimeOf(row.time), row.address, row.detail].filter(Boolean).join(' · ')}</span>
+            </div>
+          </li>
+        ))}
+      </ul>
+    </>
+  )
+}
+
+interface Setting {
+  key: string
+  value: string
+  default: string
+  help: string
+}
+
+export function ServerSettings() {
+  const loaded = useLoaded<{ settings: Setting[] }>('v1/admin/settings')
+  return (
+    <>
+      <Waiting of={loaded} />
+      {loaded.value.value?.settings.map((setting) => <OneSetting key={setting.key} setting={setting} />)}
+    </>
+  )
+}
+
+function OneSetting({ setting }: { setting: Setting }) {
+  const value = useSignal(setting.value)
+  const saved = useSignal(setting.value)
+  const sending = useSending(async () => {
+    await call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: value.peek() })
+    saved.value = value.peek()
+  })
+  // Others may look, and only owners change them.
+  const mine = atLeast(account.value, 'owner')
+  const id = `setting-${setting.key}`
+  return (
+    <form class="beside" onSubmit={sending.submit}>
+      <div class="field">
+        <label for={id}>
+          <code>{setting.key}</code>
+        </label>
+        <input id={id} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!mine} value={value.value} placeholder={setting.default} aria-describedby={`${id}-help`} onInput={(event) => (value.value = event.currentTarget.value)} />
+      </div>
+      {mine && (
+        <button type="submit" class="secondary" disabled={value.value === saved.value || sending.busy.value}>
+          {t('save')}
+        </button>
+      )}
+      <p class="quiet help" id={`${id}-help`}>
+        {setting.help}
+      </p>
+      <Confirm sending={sending} />
+      <Failure sending={sending} />
+    </form>
+  )
+}

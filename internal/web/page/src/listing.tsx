@@ -1,0 +1,129 @@
+// Lists of things that the server keeps for an account, each with what can be done to it.
+
+import { useSignal, type Signal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect } from 'preact/hooks'
+import { confirm } from './account'
+import { call, problemOf } from './api'
+import { Field, useSending, type Sending } from './form'
+import type { Problem } from './protocol'
+import { explain, t } from './texts'
+
+export interface Loaded<T> {
+  value: Signal<T | undefined>
+  problem: Signal<Problem | undefined>
+  /** Asks the server again. */
+  reload(): Promise<void>
+}
+
+/** What the server has at a path, asked for again when the path changes. */
+export function useLoaded<T>(path: string): Loaded<T> {
+  const value = useSignal<T | undefined>(undefined)
+  const problem = useSignal<Problem | undefined>(undefined)
+  const current = useSignal(path)
+  current.value = path
+  const reload = async () => {
+    try {
+      const found = await call<T>('GET', path)
+      // A later question may have been answered before.
+      if (current.peek() !== path) return
+      value.value = found
+      problem.value = undefined
+    } catch (error) {
+      if (current.peek() === path) problem.value = problemOf(error)
+    }
+  }
+  useEffect(() => void reload(), [path])
+  return { value, problem, reload }
+}
+
+/** Shows that something is loading, or why it cannot be shown. */
+export function Waiting({ of }: { of: Loaded<unknown> }) {
+  if (of.problem.value) {
+    return (
+      <p class="problem" role="alert">
+        {explain(of.problem.value)}
+      </p>
+    )
+  }
+  return of.value.value === undefined ? <p class="quiet">{t('loading')}</p> : null
+}
+
+export function Item({ title, text, badge, children }: { title: ComponentChildren; text?: ComponentChildren; badge?: string; children?: ComponentChildren }) {
+  return (
+    <li class="item">
+      <div class="item-text">
+        <strong>
+          <bdi>{title}</bdi>
+          {badge && <span class="badge">{badge}</span>}
+        </strong>
+        {text && <span class="quiet">{text}</span>}
+      </div>
+      <div class="item-tools">{children}</div>
+    </li>
+  )
+}
+
+/** A button that does something at once, or after asking whether the user is sure. */
+export function Doing({ label, does, harsh, done }: { label: string; does(): Promise<unknown>; harsh?: boolean; done?(): unknown }) {
+  const sure = useSignal(!harsh)
+  const sending = useSending(async () => {
+    await does()
+    sure.value = !harsh
+    await done?.()
+  })
+  return (
+    <>
+      <button
+        type="button"
+        class={harsh ? 'secondary harsh' : 'secondary'}
+        disabled={sending.busy.value}
+        onBlur={() => (sure.value = !harsh)}
+        onClick={() => {
+          if (sure.value) sending.submit()
+          else sure.value = true
+        }}
+      >
+        {harsh && sure.value ? t('sure', { what: label }) : label}
+      </button>
+      {sending.problem.value && !sending.problem.value.confirm && (
+        <p class="problem" role="alert">
+          {explain(sending.problem.value)}
+        </p>
+      )}
+      <Confirm sending={sending} />
+    </>
+  )
+}
+
+/** Asks for the password where the server wants it again, and goes on with what was asked. */
+export function Confirm({ sending }: { sending: Sending }) {
+  const password = useSignal('')
+  const confirming = useSending(async () => {
+    await confirm(password.peek())
+    password.value = ''
+    sending.submit()
+  })
+  if (!sending.problem.value?.confirm) return null
+  return (
+    <div
+      class="confirm"
+      onKeyDown={(event) => {
+        // It may stand inside another form.
+        if (event.key !== 'Enter') return
+        event.preventDefault()
+        confirming.submit()
+      }}
+    >
+      <Field name="confirm" type="password" label={t('confirmPassword')} value={password} autofocus autocomplete="current-password" help={t('confirmHelp')} />
+      {confirming.problem.value && (
+        <p class="problem" role="alert">
+          {explain(confirming.problem.value)}
+        </p>
+      )}
+      <button type="button" class="secondary" disabled={confirming.busy.value} onClick={() => confirming.submit()}>
+        {t('continue')}
+      </button>
+    </div>
+  )
+}

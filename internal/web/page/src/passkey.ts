@@ -1,0 +1,104 @@
+// Passkeys: carries the options and answers of WebAuthn between the server, which
+// speaks JSON with base64url, and the browser, which wants bytes.
+
+import { call, type Session } from './api'
+import { deviceName } from './account'
+
+export const supported = (): boolean => typeof PublicKeyCredential === 'function' && isSecureContext
+
+/** The user closed the browser's dialog. */
+export class Declined extends Error {}
+
+interface Descriptor {
+  id: string
+  type: 'public-key'
+}
+interface Options {
+  publicKey: {
+    challenge: string
+    user?: { id: string; name: string; displayName: string }
+    allowCredentials?: Descriptor[]
+    excludeCredentials?: Descriptor[]
+  }
+}
+
+function bytes(text: string): Uint8Array<ArrayBuffer> {
+  const plain = atob(text.replace(/-/g, '+').replace(/_/g, '/'))
+  return Uint8Array.from(plain, (c) => c.charCodeAt(0))
+}
+
+function text(value: ArrayBuffer | null): string {
+  let plain = ''
+  for (const b of new Uint8Array(value ?? new ArrayBuffer(0))) plain += String.fromCharCode(b)
+  return btoa(plain).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '')
+}
+
+const decoded = (list: Descriptor[] | undefined) => (list ?? []).map((d) => ({ ...d, id: bytes(d.id) }))
+
+/** The browser's dialog. */
+async function dialog(open: () => Promise<Credential | null>): Promise<PublicKeyCredential> {
+  try {
+    const found = await open()
+    if (found) return found as PublicKeyCredential
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error
+  }
+  throw new Declined('no passkey was chosen')
+}
+
+/** Signs in with a passkey of the user's choice. */
+export async function signIn(): Promise<Session> {
+  const { publicKey } = await call<Options>('POST', 'v1/passkeys/sign-in/begin', {})
+  const credential = await dialog(() =>
+    navigator.credentials.get({
+      publicKey: { ...publicKey, challenge: bytes(publicKey.challenge), allowCredentials: decoded(publicKey.allowCredentials) } as PublicKeyCredentialRequestOptions,
+    }),
+  )
+  const response = credential.response as AuthenticatorAssertionResponse
+  return call<Session>('POST', 'v1/passkeys/sign-in', {
+    ...outside(credential),
+    device: deviceName(),
+    response: {
+      clientDataJSON: text(response.clientDataJSON),
+      authenticatorData: text(response.authenticatorData),
+      signature: text(response.signature),
+      userHandle: text(response.userHandle),
+    },
+  })
+}
+
+/** Makes a passkey for the account. */
+export async function add(name: string): Promise<void> {
+  const { publicKey } = await call<Options>('POST', 'v1/passkeys/begin', {})
+  const credential = await dialog(() =>
+    navigator.credentials.create({
+      publicKey: {
+        ...publicKey,
+        challenge: bytes(publicKey.challenge),
+        user: { ...publicKey.user!, id: bytes(publicKey.user!.id) },
+        excludeCredentials: decoded(publicKey.excludeCredentials),
+      } as unknown as PublicKeyCredentialCreationOptions,
+    }),
+  )
+  const response = credential.response as AuthenticatorAttestationResponse
+  await call('POST', 'v1/passkeys', {
+    name,
+    ...outside(credential),
+    response: {
+      clientDataJSON: text(response.clientDataJSON),
+      attestationObject: text(response.attestationObject),
+      transports: response.getTransports?.() ?? [],
+    },
+  })
+}
+
+/** What a credential has around its response. */
+function outside(credential: PublicKeyCredential) {
+  return {
+    id: credential.id,
+    rawId: text(credential.rawId),
+    type: credential.type,
+    clientExtensionResults: credential.getClientExtensionResults(),
+    ...(credential.authenticatorAttachment ? { authenticatorAttachment: credential.authenticatorAttachment } : {}),
+  }
+}

@@ -1,0 +1,196 @@
+// Dialogs about people: writing to them, inviting them to a room, and what one may do
+// to a member.
+
+import { useSignal } from '@preact/signals'
+import { act } from './acts'
+import { call, path } from './api'
+import { closeDialog, visit } from './focus'
+import { Failure, Submit, useSending } from './form'
+import { Modal } from './modal'
+import { Avatar } from './nick'
+import { PeoplePicker } from './picker'
+import type { Act, Created, Member } from './protocol'
+import { may } from './rights'
+import { ask } from './session'
+import { account, factsOf, room as shown, subject, username, type Room } from './state'
+import { t } from './texts'
+import type { Texts } from './texts.en'
+
+/** A direct room has at most this many people, the user included. */
+const mostInDirect = 8
+/** The most people that are invited at once. */
+const mostInvited = 50
+
+async function openDirect(usernames: string[]): Promise<void> {
+  const { room } = await ask<Created>({ type: 'direct', usernames })
+  // The server knows that the account is in it.
+  visit({ room }, 'push', true)
+}
+
+export function WriteTo() {
+  const chosen = useSignal<string[]>([])
+  const sending = useSending(async () => {
+    if (chosen.peek().length > 0) await openDirect(chosen.peek())
+  })
+  return (
+    <Modal title={t('writeTo')}>
+      <form class="fields" onSubmit={sending.submit}>
+        <PeoplePicker label={t('findPeople')} chosen={chosen} without={new Set()} most={mostInDirect - 1} />
+        <Failure sending={sending} />
+        <Submit sending={sending}>{t('startDirect')}</Submit>
+      </form>
+    </Modal>
+  )
+}
+
+export function InvitePeople() {
+  const chosen = useSignal<string[]>([])
+  const room = shown.value
+  const sending = useSending(async () => {
+    for (const name of chosen.peek()) {
+      await act(room!, { type: 'invite', username: name })
+      chosen.value = chosen.value.filter((n) => n !== name)
+    }
+    closeDialog()
+  })
+  if (!room) return null
+  return (
+    <Modal title={t('inviteTo', { room: room.title.value })}>
+      <form class="fields" onSubmit={sending.submit}>
+        <PeoplePicker label={t('findPeople')} chosen={chosen} without={new Set(room.members.value?.map((m) => m.username))} most={mostInvited} />
+        <Failure sending={sending} />
+        <Submit sending={sending}>{t('inviteThem')}</Submit>
+      </form>
+    </Modal>
+  )
+}
+
+interface Choice {
+  label: keyof Texts
+  what: (username: string) => Act
+  /** It takes something away. */
+  harsh?: boolean
+}
+
+/** A day, for a ban. Milliseconds. */
+const aDay = 24 * 60 * 60 * 1000
+
+/** What the user may do to a member of a room. */
+function choicesFor(room: Room, member: Member): Choice[] {
+  const facts = factsOf(room)
+  const self = member.username === username.value
+  if (room.kind.value === 'direct') return []
+  const choices: Choice[] = []
+  if (self) {
+    if (facts.role !== 'member' && !facts.flags.includes('archived')) choices.push({ label: 'stepDown', what: (username) => ({ type: 'role', username, role: 'member' }) })
+    return choices
+  }
+  if (may('role', facts) && member.account) {
+    if (member.role !== 'op') choices.push({ label: 'makeOp', what: (username) => ({ type: 'role', username, role: 'op' }) })
+    if (member.role !== 'speaker') choices.push({ label: 'makeSpeaker', what: (username) => ({ type: 'role', username, role: 'speaker' }) })
+    if (member.role !== 'member') choices.push({ label: 'makeMember', what: (username) => ({ type: 'role', username, role: 'member' }) })
+  }
+  if (may('mute', facts)) {
+    choices.push({ label: 'mute', what: (username) => ({ type: 'mute', username }) })
+    choices.push({ label: 'unmute', what: (username) => ({ type: 'unmute', username }) })
+  }
+  if (may('kick', facts)) choices.push({ label: 'kick', harsh: true, what: (username) => ({ type: 'kick', username }) })
+  if (may('ban', facts)) {
+    choices.push({ label: 'banDay', harsh: true, what: (username) => ({ type: 'ban', username, until_ms: Date.now() + aDay }) })
+    choices.push({ label: 'ban', harsh: true, what: (username) => ({ type: 'ban', username }) })
+  }
+  return choices
+}
+
+export function MemberCard() {
+  const room = shown.value
+  const member = room?.members.value?.find((m) => m.username === subject.value)
+  if (!room || !member) return <Modal title={subject.value}>{t('notHere')}</Modal>
+  const self = member.username === username.value
+  return (
+    <Modal title={member.username}>
+      <div class="person">
+        <Avatar username={member.username} />
+        <div>
+          {member.name && member.name !== member.username && (
+            <strong>
+              <bdi>{member.name}</bdi>
+            </strong>
+          )}
+          <p class="quiet">
+            {t(member.account ? member.role : 'visitor')}
+            {' · '}
+            {t(member.online ? 'onlineNow' : 'offlineNow')}
+          </p>
+        </div>
+      </div>
+      <Actions room={room} member={member} self={self} />
+    </Modal>
+  )
+}
+
+function Actions({ room, member, self }: { room: Room; member: Member; self: boolean }) {
+  const doing = useSignal<() => Promise<void>>(async () => undefined)
+  const sending = useSending(() => doing.peek()())
+  const does = (what: () => Promise<void>) => () => {
+    doing.value = what
+    sending.submit()
+  }
+  const choices = choicesFor(room, member)
+  const sure = useSignal<keyof Texts | undefined>(undefined)
+  return (
+    <>
+      {!self && member.account && (
+        <p class="choices">
+          <button type="button" class="primary" autofocus onClick={does(() => openDirect([member.username]))}>
+            {t('writeToThem')}
+          </button>
+          <BlockButton username={member.username} />
+        </p>
+      )}
+      {choices.length > 0 && (
+        <ul class="actions" aria-label={t('inRoom', { room: room.title.value })}>
+          {choices.map(({ label, what, harsh }) => (
+            <li key={label}>
+              <button
+                type="button"
+                class={harsh ? 'harsh' : undefined}
+                disabled={sending.busy.value}
+                onBlur={() => (sure.value = undefined)}
+                onClick={() => {
+                  if (harsh && sure.value !== label) sure.value = label
+                  else
+                    does(async () => {
+                      await act(room, what(member.username))
+                      closeDialog()
+                    })()
+                }}
+              >
+                {harsh && sure.value === label ? t('sure', { what: t(label) }) : t(label, { name: member.username })}
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <Failure sending={sending} />
+    </>
+  )
+}
+
+/** Blocks a person, or takes that back: no direct messages, no rings. */
+function BlockButton({ username }: { username: string }) {
+  const blocked = useSignal(false)
+  const sending = useSending(async () => {
+    await call(blocked.peek() ? 'DELETE' : 'PUT', `v1/blocks/${path(username)}`)
+    blocked.value = !blocked.peek()
+  })
+  if (!account.value) return null
+  return (
+    <>
+      <button type="button" class="secondary" disabled={sending.busy.value} onClick={() => sending.submit()}>
+        {t(blocked.value ? 'unblock' : 'block')}
+      </button>
+      <Failure sending={sending} />
+    </>
+  )
+}

@@ -1,0 +1,178 @@
+// The settings of this browser, and who is signed in.
+
+import { useSignal, type Signal } from '@preact/signals'
+import type { FunctionComponent } from 'preact'
+import { useState } from 'preact/hooks'
+import { density, theme } from './appearance'
+import { Audit, ServerSettings } from './adminserver'
+import { People } from './adminpeople'
+import { leave } from './chat'
+import { Devices } from './devices'
+import { Invites } from './invites'
+import { Modal } from './modal'
+import { choose, permission, type Permission } from './notify'
+import { Profile } from './profile'
+import type { Role } from './protocol'
+import { atLeast } from './rights'
+import { Security } from './security'
+import { account, notifyWhen, server, subject, username } from './state'
+import { save } from './storage'
+import { language, languages, t } from './texts'
+import type { Texts } from './texts.en'
+import { Tokens } from './tokens'
+
+/** A choice between a few options. */
+function Choices<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string][]; value: Signal<T> }) {
+  return (
+    <fieldset class="segments">
+      <legend>{legend}</legend>
+      <div>
+        {options.map(([key, label]) => (
+          <label key={key}>
+            <input type="radio" name={name} checked={value.value === key} onChange={() => (value.value = key)} />
+            <span>{label}</span>
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  )
+}
+
+/** The parts that only accounts have, and only some of them. */
+interface Part {
+  title: keyof Texts
+  least: Role
+  Content: FunctionComponent
+}
+const parts: Record<string, Part> = {
+  browser: { title: 'partBrowser', least: 'guest', Content: Browser },
+  profile: { title: 'partProfile', least: 'guest', Content: Profile },
+  security: { title: 'partSecurity', least: 'guest', Content: Security },
+  devices: { title: 'partDevices', least: 'guest', Content: Devices },
+  tokens: { title: 'partTokens', least: 'guest', Content: Tokens },
+  invites: { title: 'partInvites', least: 'member', Content: Invites },
+  people: { title: 'partPeople', least: 'admin', Content: People },
+  audit: { title: 'partAudit', least: 'admin', Content: Audit },
+  server: { title: 'partServer', least: 'admin', Content: ServerSettings },
+}
+
+export function Settings() {
+  const chosen = useSignal(Object.hasOwn(parts, subject.peek()) ? subject.peek() : 'browser')
+  if (!account.value) {
+    return (
+      <Modal title={t('settings')}>
+        <Browser />
+      </Modal>
+    )
+  }
+  const mine = Object.entries(parts).filter(([, { least }]) => atLeast(account.value, least))
+  const Content = parts[chosen.value]!.Content
+  return (
+    <Modal title={t('settings')}>
+      <div class="parts">
+        <nav aria-label={t('settings')}>
+          {mine.map(([name, { title }]) => (
+            <button key={name} type="button" aria-current={chosen.value === name ? 'page' : undefined} onClick={() => (chosen.value = name)}>
+              {t(title)}
+            </button>
+          ))}
+        </nav>
+        <section class="part" aria-label={t(parts[chosen.value]!.title)} key={chosen.value}>
+          <Content />
+        </section>
+      </div>
+    </Modal>
+  )
+}
+
+function Browser() {
+  return (
+    <>
+      <Notifications />
+      <Choices
+        legend={t('theme')}
+        name="theme"
+        options={[
+          ['auto', t('themeAuto')],
+          ['light', t('themeLight')],
+          ['dark', t('themeDark')],
+        ]}
+        value={theme}
+      />
+      <Choices
+        legend={t('density')}
+        name="density"
+        options={[
+          ['normal', t('densityNormal')],
+          ['compact', t('densityCompact')],
+        ]}
+        value={density}
+      />
+      <Language />
+      <p class="choices">
+        <button type="button" class="secondary" onClick={() => void leave()}>
+          {t(account.value ? 'signOutAccount' : 'signOut')}
+        </button>
+        {!account.value && server.value?.claimed && (
+          <button type="button" class="secondary" onClick={() => void leave('sign-in')}>
+            {t('signIn')}
+          </button>
+        )}
+      </p>
+    </>
+  )
+}
+
+function Notifications() {
+  const [allowed, setAllowed] = useState<Permission>(permission())
+  const choose_ = (when: 'never' | 'mentions' | 'all') => void choose(when).then(setAllowed)
+  const options = account.value
+    ? ([
+        ['never', t('notifyNever')],
+        ['all', t('notifyByRoom')],
+      ] as const)
+    : ([
+    ['never', t('notifyNever')],
+    ['mentions', t('notifyMentions', { name: username.value })],
+    ['all', t('notifyAll')],
+      ] as const)
+  return (
+    <fieldset>
+      <legend>{t('notifications')}</legend>
+      <p class="quiet">{t('notificationsHelp')}</p>
+      {options.map(([when, label]) => (
+        <label class="option" key={when}>
+          <input type="radio" name="notify" checked={notifyWhen.value === when} disabled={allowed === 'unsupported' && when !== 'never'} onClick={() => choose_(when)} />
+          <span>{label}</span>
+        </label>
+      ))}
+      {allowed === 'denied' && (
+        <p class="problem" role="alert">
+          {t('notifyDenied')}
+        </p>
+      )}
+      {allowed === 'unsupported' && <p class="quiet">{t('notifyUnsupported')}</p>}
+    </fieldset>
+  )
+}
+
+function Language() {
+  return (
+    <label class="field">
+      <span>{t('language')}</span>
+      <select
+        value={language.value}
+        onChange={(event) => {
+          language.value = event.currentTarget.value
+          save('language', language.value)
+        }}
+      >
+        {Object.entries(languages).map(([tag, { name }]) => (
+          <option key={tag} value={tag} lang={tag}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  )
+}

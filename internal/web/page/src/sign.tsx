@@ -1,0 +1,25 @@
+// The sign of a room's kind, before its name.
+
+import { Avatar } from './nick'
+import type { Room } from './state'
+import { Lock } from './symbols'
+import { t } from './texts'
+
+/** The kind of a room, before its name. */
+export function Sign({ room }: { room: Room }) {
+  const kind = room.kind.value
+  if (kind === 'direct') return <Avatar username={room.title.value} small />
+  if (kind === 'public') {
+    return (
+      <span class="hash" aria-hidden="true">
+        #
+      </span>
+    )
+  }
+  return (
+    <span class="hash">
+      <Lock />
+      <span class="hidden">{t('privateRoom')}</span>
+    </span>
+  )
+}
