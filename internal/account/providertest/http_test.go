@@ -132,7 +132,7 @@ func (s *site) setUp() account.Session {
 // wanted to go, but never to another server.
 func TestSignInOverHTTP(t *testing.T) {
 	for next, want := range map[string]string{
-		"/room/lobby?x=1": "/room/lobby?x=1", "": "/", "//evil.example/": "/", "https://evil.example/": "/", `/\evil.example`: "/", "/\t/evil.example": "/",
+		"/room/lobby?x=1": "/room/lobby?x=1", "": "/", "//evil.example/": "/", "///evil.example/": "/", "https://evil.example/": "/", `/\evil.example`: "/", "/\t/evil.example": "/",
 	} {
 		s := newSite(t)
 		s.setUp()
