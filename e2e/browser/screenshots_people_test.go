@@ -68,10 +68,11 @@ func TestScreenshotsOfPeople(t *testing.T) {
 	p.press(kb.Enter)
 	ben.open(s.url + "/r/launch")
 	ben.online()
-	ben.say("Thanks! The notes are nearly done.")
-	ben.stored("Thanks! The notes are nearly done.")
-	ben.say("Do we still wait for the mirror?")
-	ben.stored("Do we still wait for the mirror?")
+	for _, said := range []string{"Thanks! The notes are nearly done.", "Do we still wait for the mirror?"} {
+		ben.fill("input", said) // on a phone, Enter begins a new line
+		ben.click(".send")
+		ben.stored(said)
+	}
 	p.sees("mirror")
 	p.say("No, it came back this morning.")
 	p.stored("No, it came back this morning.")

@@ -71,7 +71,7 @@ func (s *server) start() {
 	for lines.Scan() {
 		line := lines.Text()
 		fmt.Fprintln(&s.log, line)
-		if _, url, ok := strings.Cut(line, "url="); ok {
+		if _, url, ok := strings.Cut(line, "url="); ok && strings.Contains(line, "msg=listening") {
 			if address, ok := strings.CutPrefix(url, "tcp://"); ok {
 				s.tcp = address
 			} else {
