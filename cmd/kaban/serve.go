@@ -249,6 +249,11 @@ func (c *serveCommand) Run(std streams) error {
 		return err
 	}
 	defer kept.Close()
+	return c.over(kept, policy, endpoints, log, signals, hangups)
+}
+
+// over serves a store until a signal or a failure ends it.
+func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, log *slog.Logger, signals, hangups <-chan os.Signal) error {
 	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
 	dispatcher, err := c.dispatcher(kept, log, failed)
 	if err != nil {
