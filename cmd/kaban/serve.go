@@ -22,6 +22,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/limit"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/web"
