@@ -67,8 +67,9 @@ func (n *newcomers) enter(h *Handler, source netip.Prefix, arrival uint64, accep
 	shard := n.shardOf(h, source)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	h.loop.add(accept)
-	return shard.addLocked(h, &newcomerPlace{arrival: arrival, source: source}, n.mostFromOne)
+	other = shard.addLocked(h, &newcomerPlace{arrival: arrival, source: source}, n.mostFromOne)
+	h.loop.add(accept) // now that the handler knows its shard, which leave reads without a lock
+	return other
 }
 
 // shardOf returns where a connection belongs.
