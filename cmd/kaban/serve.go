@@ -271,16 +271,15 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer shared.close(log)
+	var serving sync.WaitGroup
+	defer serving.Wait() // for what the next two end
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
 	run, err := c.start(shared, kept, limits, endpoints, clients, newcomers, log)
 	if err != nil {
 		return err
 	}
 	defer run.close()
-
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	ctx, end := context.WithCancel(context.Background())
-	defer end()
 	serving.Go(func() { giveBack(ctx) })
 	serving.Go(func() { upkeep(ctx, shared.accounts, log) })
 	serve(run, endpoints, &serving, log, failed)

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -81,6 +82,11 @@ func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms
 		}
 		return nil
 	})
+	for i := range rooms {
+		if err == nil && rooms[i].Kind == kaban.RoomPrivate {
+			rooms[i].Head, err = u.chat.headOf(ctx, rooms[i].Name)
+		}
+	}
 	return rooms, more, u.chat.count(err)
 }
 
@@ -135,16 +141,25 @@ const directEnd = "@\U0010ffff"
 
 // complete adds what is stored about a room.
 func (r *RoomOfServer) complete(tx store.Tx) error {
-	known, stored, err := people.Rooms.Known(tx, r.Name)
+	known, _, err := people.Rooms.Known(tx, r.Name)
 	if err != nil {
 		return err
 	}
 	r.Kind, r.Flags, r.Created = known.Kind, known.Flags, known.Created
 	r.Members = max(r.Members, known.Members)
-	if stored && r.Kind == kaban.RoomPrivate {
-		r.Head, err = tx.Head(r.Name)
+	return nil
+}
+
+// headOf returns the last seq of a room, 0 if it is gone.
+func (c *Chat) headOf(ctx context.Context, name kaban.RoomName) (uint64, error) {
+	r, err := c.dispatcher.Lookup(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
 	}
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return r.Head(), nil
 }
 
 // Appoint makes a member of a room op, by an admin that need not be in it and does not

@@ -984,3 +984,27 @@ func TestNamesOfPrivateRooms(t *testing.T) {
 		}
 	})
 }
+
+// Admins know private rooms and how long they are, without being in them.
+func TestRoomsOfServer(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "den", kaban.RoomPrivate)
+		rooms, more, err := w.chat.Operator().RoomsOfServer(t.Context(), "", 0)
+		if err != nil || more {
+			t.Fatal(rooms, more, err)
+		}
+		var den []RoomOfServer
+		for _, r := range rooms {
+			if r.Kind == kaban.RoomPrivate {
+				den = append(den, r)
+			}
+		}
+		if len(den) != 1 || den[0].Name.String() != "den" || den[0].Head != 1 || den[0].Members != 1 {
+			t.Errorf("the private rooms are %+v", den)
+		}
+		if _, _, err := w.user("bob").RoomsOfServer(t.Context(), "", 0); !errors.Is(err, ErrForbidden) {
+			t.Errorf("a member lists them: %v", err)
+		}
+	})
+}
