@@ -397,3 +397,21 @@ func TestDisplayNames(t *testing.T) {
 		}
 	}
 }
+
+// A script makes an account and a token for it, without a sign-in in between.
+func TestATokenForAnAccountThatWaits(t *testing.T) {
+	w := newWorld(t, nil)
+	w.claim()
+	operator := Operator()
+	if _, _, err := w.AddAccount(w.ctx, operator, NewPerson{NewAccount: NewAccount{Username: "script"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := w.MakeToken(w.ctx, operator, NewToken{Username: "script", Name: "cron"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.Authenticate(w.ctx, secret, "192.0.2.9")
+	if err != nil || p.Account.Username != "script" || p.Role != kaban.RoleMember {
+		t.Errorf("the token signs in %+v: %v", p, err)
+	}
+}

@@ -36,7 +36,7 @@ const maxSetting = 4096
 
 // registry has all settings, in the order in which people see them.
 var registry = []setting{
-	{SettingAccess, "open", "who comes in: open (visitors, too), signup (anybody with an account), invite (with a link), closed (accounts are made by admins)", oneOf("open", "signup", "invite", "closed")},
+	{SettingAccess, "open", "who comes in: open (visitors, too), signup (anybody may make an account), invite (with a link), closed (accounts are made by admins)", oneOf("open", "signup", "invite", "closed")},
 	{SettingCreateRooms, "member", "the least role that creates public rooms: member, admin", oneOf("member", "admin")},
 	{SettingInviteMembers, "member", "the least role that invites people to the server: member, admin", oneOf("member", "admin")},
 	{SettingAutoJoin, "", "rooms that new members join besides the lobby, separated by commas", parseRooms},

@@ -148,6 +148,18 @@ func (s *Service) signIn(ctx context.Context, way Way, device Device, prove func
 	return session, nil
 }
 
+// activate ends the wait of an account for its first sign-in.
+func (c *change) activate(a *people.Account) error {
+	if a.Status != people.StatusUnclaimed {
+		return nil
+	}
+	a.Status = people.StatusActive
+	if err := people.Accounts.Put(c.Tx, a); err != nil {
+		return err
+	}
+	return c.expectRooms(a, nil, "")
+}
+
 // signIn is the part of Service.signIn that follows the proof.
 func (c *change) signIn(way Way, device Device, proven proof, secret string) (Session, error) {
 	a := proven.account
@@ -156,14 +168,8 @@ func (c *change) signIn(way Way, device Device, proven proof, secret string) (Se
 		return Session{}, err
 	}
 	c.by.Principal = Principal{Account: a, Role: role}
-	if a.Status == people.StatusUnclaimed {
-		a.Status = people.StatusActive
-		if err := people.Accounts.Put(c.Tx, &a); err != nil {
-			return Session{}, err
-		}
-		if err := c.expectRooms(&a, nil, ""); err != nil {
-			return Session{}, err
-		}
+	if err := c.activate(&a); err != nil {
+		return Session{}, err
 	}
 	kept := people.Secret{
 		Hash: hashOf(secret), ID: newID(), Account: a.ID, Kind: people.SecretDevice,

@@ -31,7 +31,7 @@ type NewToken struct {
 
 // MakeToken makes a token and returns its secret, which cannot be had again. The
 // actor needs a fresh sign-in, and must be the account, the owner of the bot, or the
-// operator.
+// operator. An account that nobody has signed in to yet is active from then on.
 func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretInfo, string, error) {
 	if !by.Operator && !s.Fresh(by.Principal) {
 		return SecretInfo{}, "", ErrNotFresh
@@ -45,6 +45,9 @@ func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretIn
 	err = s.update(ctx, by, func(c *change) error {
 		a, err := c.ownAccount(n.Username, access.MakeToken, access.MakeBot)
 		if err != nil {
+			return err
+		}
+		if err := c.activate(&a); err != nil {
 			return err
 		}
 		kept.Account, kept.Created = a.ID, c.now
@@ -121,7 +124,8 @@ func (c *change) ownAccount(username string, onSelf, onBot access.Action) (peopl
 		}
 		return a, &RefusedError{action, access.Forbidden}
 	}
-	if a.Status != people.StatusActive {
+	// An account that waits for its first sign-in is the operator's to use.
+	if a.Status != people.StatusActive && (!c.by.Operator || a.Status != people.StatusUnclaimed) {
 		return a, ErrNotFound
 	}
 	return a, nil
