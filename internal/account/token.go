@@ -216,15 +216,22 @@ func (c *change) botOwner(username string) (people.Account, error) {
 	return c.activePerson(username)
 }
 
-// activePerson returns the active account of a person.
+// activePerson returns the active account of a person. Whoever asks may know of all
+// accounts.
 func (c *change) activePerson(username string) (people.Account, error) {
 	name, err := kaban.ParseUsername(username)
 	if err != nil {
 		return people.Account{}, ErrNotFound
 	}
 	a, err := found(people.Accounts.Named(c.Tx, name))
-	if err == nil && (a.Bot || a.Status != people.StatusActive) {
+	switch {
+	case err != nil:
+	case a.Bot || a.Status == people.StatusRemoved:
 		err = ErrNotFound
+	case a.Status == people.StatusUnclaimed:
+		err = &ValueError{"owner", a.Username + " has not signed in yet"}
+	case a.Status != people.StatusActive:
+		err = &ValueError{"owner", a.Username + " is suspended"}
 	}
 	return a, err
 }
