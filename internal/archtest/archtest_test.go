@@ -235,7 +235,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/archtest": {nil, nil, "tests only"},
 	"kaban/internal/torture": {
-		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/store", "kaban/internal/store/sqlite"},
+		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/people", "kaban/internal/store", "kaban/internal/store/sqlite"},
 		nil,
 		"it tests the real binary from outside, and inspects its database",
 	},
