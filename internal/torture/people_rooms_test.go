@@ -195,9 +195,6 @@ func (k *kicks) verify(w *world) {
 		if w.try(l, a); before != 0 && a.seq != before {
 			w.violation("entry: %v is stored as %d, and asked for again it is %d", a.frame, before, a.seq)
 		}
-		if a.outcome == refused && before == 0 {
-			continue // of a message: its author was kicked
-		}
 	}
 	l := lines[k.op]
 	if l == nil {
