@@ -1,10 +1,14 @@
 package torture
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -89,7 +93,7 @@ const maxSplitDeaths = 60
 func lives(w *world, times int, died map[string]int, faults []string) []string {
 	claim := &claims{}
 	deaths := 0
-	for ; claim.owner == "" && deaths < times; deaths++ {
+	for ; claim.owner == "" && 2*deaths < times; deaths++ {
 		place := "update.before-commit"
 		if w.random.IntN(2) == 0 {
 			place = "append.after-commit"
@@ -97,7 +101,11 @@ func lives(w *world, times int, died map[string]int, faults []string) []string {
 		env := slices.Concat(faults, []string{w.disk(), fmt.Sprintf("KABAN_FAILPOINT=%s:%d", place, 1+w.random.IntN(4))})
 		w.start(env...)
 		claim.work(w)
-		died[w.end(place)]++
+		if w.alive() {
+			place = "after the claim"
+			w.kill()
+		}
+		died[place]++
 		if problems := w.afterDeath(claim.check); len(problems) > 0 {
 			return problems
 		}
@@ -123,8 +131,12 @@ func lives(w *world, times int, died map[string]int, faults []string) []string {
 			return problems
 		}
 	}
+	agree := func(s *State, report reporter) { commandsAgree(w, s, report) }
+	if problems := w.afterDeath(agree); len(problems) > 0 { // over admin.sock
+		return problems
+	}
 	w.stop()
-	return w.afterDeath(append(checks(all), claim.check, checkSettled)...)
+	return w.afterDeath(append(checks(all), claim.check, checkSettled, agree)...)
 }
 
 // life kills a server that is running, restarts it with a fault, lets everybody work,
@@ -152,6 +164,40 @@ func life(w *world, all []worker, died map[string]int, faults []string) []string
 		one.verify(w)
 	}
 	return w.takeViolations()
+}
+
+// commandsAgree compares what the commands in the data directory print with the database.
+func commandsAgree(w *world, s *State, report reporter) {
+	users := printed[struct{ Username, Role, Status string }](w, "user", "list")
+	for _, u := range users {
+		if a := s.Accounts[u.Username]; a.Role.String() != u.Role || string(a.Status) != u.Status {
+			report("command: %v is printed, and %s and %s is stored", u, a.Role, a.Status)
+		}
+	}
+	invites := printed[struct{ ID string }](w, "invite", "list")
+	if len(users) != len(s.Accounts) || len(invites) != len(s.Invites) {
+		report("command: %d users and %d invites are printed, and %d and %d are stored", len(users), len(invites), len(s.Accounts), len(s.Invites))
+	}
+}
+
+// printed runs a command and returns the objects that it prints.
+func printed[T any](w *world, args ...string) (all []T) {
+	command := exec.Command(binary, append(args, "--json", "--data", w.data)...)
+	command.Stderr = w.log
+	out, err := command.Output()
+	if err != nil {
+		w.violation("command: %v: %v", args, err)
+	}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var one T
+		if err := decoder.Decode(&one); err != nil {
+			if !errors.Is(err, io.EOF) {
+				w.violation("command: %v prints %q", args, out)
+			}
+			return all
+		}
+		all = append(all, one)
+	}
 }
 
 func checks(all []worker) (list []func(*State, reporter)) {
