@@ -125,6 +125,7 @@ func lives(w *world, times int, died map[string]int, faults []string) []string {
 			}
 		}
 	}
+	claim.over = true
 	all := employ(w, claim.owner)
 	for ; deaths < times; deaths++ {
 		if problems := life(w, all, died, faults); len(problems) > 0 {
