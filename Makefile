@@ -13,6 +13,8 @@ LOSSES    ?= 300
 SYNCS     ?= 200
 CUTS      ?= 10000
 DRAINS    ?= 100
+PEOPLE    ?= 300
+SPLIT     ?= audit/,invite,member,secret,task,account
 
 # The core packages, with a minimum test coverage.
 covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
@@ -58,8 +60,8 @@ check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date pag
 cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
 
-torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS; SEED=0 picks a new seed
-	go test ./internal/torture -v -count 1 -timeout 80m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS)
+torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, PEOPLE; SEED=0 picks a new seed
+	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.people $(PEOPLE) -torture.split $(SPLIT)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 
 fuzz: ## run each fuzz target for FUZZTIME=30s

@@ -296,7 +296,9 @@ func (c *Client) isPartingLocked(r *Room) bool {
 	return false
 }
 
-// endLocked ends the room and the messages that are waiting for it.
+// endLocked ends the room and the messages that are waiting for it. Of those that may be
+// stored, an account that was removed is told by asking again: the server acknowledges
+// what it has, whatever the rights.
 func (r *Room) endLocked(err error) {
 	if r.err != nil {
 		return
@@ -307,8 +309,12 @@ func (r *Room) endLocked(err error) {
 	if c.rooms[r.name] == r {
 		delete(c.rooms, r.name)
 	}
+	_, removed := errors.AsType[*RemovedError](err)
 	for _, q := range slices.Concat(c.flight, c.queue) {
 		if q.room != r || !q.isEntry() || q.answered {
+			continue
+		}
+		if q.doubtful && removed {
 			continue
 		}
 		reason := err

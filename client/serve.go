@@ -183,10 +183,10 @@ func (c *Client) gather(l *link) (again time.Duration) {
 	return again
 }
 
-// mayWriteLocked reports whether it is an entry's turn: its room is joined again, and
-// not too much is under way.
+// mayWriteLocked reports whether it is an entry's turn: its room is joined again or, for
+// one that may be stored, lost for good, and not too much is under way.
 func (c *Client) mayWriteLocked(l *link, q *call) bool {
-	return (q.room == nil || q.room.joined) && l.sending < l.window && (!c.held || q.doubtful)
+	return (q.room == nil || q.room.joined || q.room.err != nil) && l.sending < l.window && (!c.held || q.doubtful)
 }
 
 // writeLocked buffers a request, unless it does not fit a frame. Errors of the

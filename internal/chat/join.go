@@ -228,6 +228,24 @@ func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m 
 	return Send{Draft: d, Subscription: s}, nil
 }
 
+// Recall returns the receipt of a message that an account has sent to a room in which its
+// connection is no member any more: it was removed before it got the receipt. It blocks
+// while the store is asked. It returns ErrNotJoined if that message is not stored, and
+// ErrIDConflict.
+func (u User) Recall(ctx context.Context, room kaban.RoomName, id kaban.MessageID, m kaban.Message) (Receipt, error) {
+	refused := refusalOf(access.NotJoined, access.Send)
+	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
+		return Receipt{}, u.chat.count(refused)
+	} else if err != nil {
+		return Receipt{}, u.chat.count(err)
+	}
+	receipt, err := u.chat.dispatcher.Post(ctx, Send{
+		Draft: m.Draft(u.peer.Identity, room, id),
+		Terms: &dispatch.Terms{Decide: func(store.Tx) error { return refused }},
+	}, func() {})
+	return receipt, u.chat.count(err)
+}
+
 // judge decides whether a member may send; see dispatch.Judge.
 func (c *Chat) judge(r *dispatch.Room, member *kaban.Peer, _ *dispatch.Rights, generation uint64) (*dispatch.Rights, error) {
 	account, _ := kaban.AuthorOf(member.ID())

@@ -8,6 +8,8 @@
 //	                             the point for the Nth time
 //	KABAN_FAULT_SYNCHRONOUS=off  disables SQLite's measures for durability
 //	KABAN_FAULT_CLOCK=DURATION   shifts the clock of message times
+//	KABAN_FAULT_SPLIT=PREFIX     writes documents whose keys begin with PREFIX in a
+//	                             second transaction, right after the one they belong to
 //
 // and those of package disk.
 package failpoint

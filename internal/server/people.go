@@ -176,15 +176,16 @@ func (c *client) act(r *wire.Request) {
 		c.handler.Send(send)
 		return
 	}
-	c.commit(r, send)
+	user := c.user()
+	c.commit(r, func(ctx context.Context) (chat.Receipt, error) { return user.Commit(ctx, send) })
 }
 
-// commit carries out an act in a room that the connection is not in.
-func (c *client) commit(r *wire.Request, send chat.Send) {
-	user, room, id, ref := c.user(), r.Room, r.ID, slices.Clone(r.Ref)
+// commit stores an entry of a room that the connection is not in.
+func (c *client) commit(r *wire.Request, store func(context.Context) (chat.Receipt, error)) {
+	room, id, ref := r.Room, r.ID, slices.Clone(r.Ref)
 	var receipt chat.Receipt
 	var err error
-	c.handler.Ask(func(ctx context.Context) { receipt, err = user.Commit(ctx, send) }, func() {
+	c.handler.Ask(func(ctx context.Context) { receipt, err = store(ctx) }, func() {
 		if c.session == nil {
 			return
 		}

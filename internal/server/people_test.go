@@ -165,6 +165,15 @@ func TestPeopleTalk(t *testing.T) {
 	}
 	bob.say(`{"type":"send","room":"den","id":"m2","content":"hello?"}`)
 	bob.expect("error", "code", "not_joined", "id", "m2")
+	back := w.enter("bob")
+	for _, device := range []*peer{bob, phone, back} { // what is stored is acknowledged, whatever has become of the rights
+		device.say(`{"type":"send","room":"den","id":"m1","content":"hello","ref":"1"}`)
+		device.expect("ack", "room", "den", "id", "m1", "seq", 3, "duplicate", true, "ref", "1")
+		device.say(`{"type":"send","room":"den","id":"m1","content":"goodbye"}`)
+		device.expect("error", "code", "id_conflict", "id", "m1")
+	}
+	back.say(`{"type":"send","room":"nowhere","id":"m1","content":"hello"}`)
+	back.expect("error", "code", "not_joined", "room", "nowhere")
 	ann.say(`{"type":"part","room":"den","ref":"5"}`)
 	ann.expect("error", "code", "last_op", "ref", "5")
 

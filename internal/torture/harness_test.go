@@ -25,6 +25,8 @@ var (
 	syncs  = flag.Int("torture.syncs", 5, "number of syncs; each of them fails once")
 	cuts   = flag.Int("torture.cuts", 400, "number of cut connections")
 	drains = flag.Int("torture.drains", 5, "number of graceful shutdowns under load")
+	folk   = flag.Int("torture.people", 6, "number of kills while accounts and memberships change")
+	split  = flag.String("torture.split", "audit/", "the beginnings of the keys of documents that the control splits off, separated by commas")
 )
 
 // patience is how long a campaign waits for an expected event.
@@ -76,6 +78,7 @@ type host struct {
 	t       *testing.T
 	data    string
 	address string
+	web     string // the address of HTTP; "" is none
 	process *exec.Cmd
 	exited  chan struct{} // closed once the process has ended
 	err     error         // how it ended; read only after exited is closed
@@ -84,14 +87,19 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	t.Helper()
+	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), address: freeAddress(t)}
+	t.Cleanup(h.kill)
+	return h
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), address: l.Addr().String()}
-	t.Cleanup(h.kill)
-	return h
+	return l.Addr().String()
 }
 
 // logTail keeps the end of a server's log and waits for text in it.
@@ -125,6 +133,9 @@ func (h *host) start(faults ...string) {
 	h.log = &logTail{ready: make(chan struct{})}
 	// Small pages and tails, so that readers are often behind.
 	h.process = exec.Command(binary, "serve", "--listen", "tcp://"+h.address, "--data", h.data, "--tail-size", "4", "--tail-budget", "1", "--page-size", "50", "--heartbeat", "1s")
+	if h.web != "" {
+		h.process.Args = append(h.process.Args, "--listen", "http://"+h.web)
+	}
 	h.process.Env = append(os.Environ(), faults...)
 	h.process.Stderr = h.log
 	if err := h.process.Start(); err != nil {

@@ -71,6 +71,7 @@ type batch struct {
 	merged  []merging
 	row     int64 // the one that it added to the journal; 0 if none
 	empty   int64 // the same, if the row has no entries
+	apart   apart // a fault of tests
 
 	lastRoom, lastUser int64
 }
@@ -192,7 +193,10 @@ func (b *batch) commit() error {
 	failpoint.Point("append.before-commit")
 	_, err := b.stmts.commit.ExecContext(b.ctx)
 	failpoint.Point("append.after-commit")
-	return err
+	if err != nil {
+		return err
+	}
+	return b.apart.commit(b)
 }
 
 func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) {

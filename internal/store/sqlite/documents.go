@@ -120,7 +120,9 @@ func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
 		err = b.journalNothing()
 	}
 	if err == nil {
+		failpoint.Point("update.before-commit")
 		err = b.commit()
+		failpoint.Point("update.after-commit")
 	}
 	if err != nil {
 		return b.abort(operation, err)
@@ -301,6 +303,9 @@ func (t *tx) Put(key string, value []byte) error {
 	} else if err != nil {
 		return t.fail(err)
 	}
+	if t.batch.apart.takes(key, value) {
+		return nil
+	}
 	_, err := t.batch.stmts.putDocument.ExecContext(t.ctx, key, value, t.sum.document(key, value))
 	return t.check(err)
 }
@@ -309,6 +314,9 @@ func (t *tx) Put(key string, value []byte) error {
 func (t *tx) Delete(key string) error {
 	if err := t.change(); err != nil {
 		return err
+	}
+	if t.batch.apart.takes(key, nil) {
+		return nil
 	}
 	_, err := t.batch.stmts.deleteDocument.ExecContext(t.ctx, key)
 	return t.check(err)

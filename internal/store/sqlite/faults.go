@@ -4,7 +4,10 @@ package sqlite
 
 import (
 	"os"
+	"strings"
 	"time"
+
+	"kaban/internal/store"
 )
 
 // Faults that tests of a whole server inject; see package failpoint.
@@ -21,4 +24,44 @@ func init() {
 	if moved, err := time.ParseDuration(os.Getenv("KABAN_FAULT_CLOCK")); err == nil {
 		clock = func() time.Time { return time.Now().Add(moved) }
 	}
+}
+
+// apart is what a batch writes in a second transaction, as if there were two.
+type apart struct{ documents []store.Document }
+
+// splitPrefix is the beginning of the keys of documents that are written apart.
+var splitPrefix = os.Getenv("KABAN_FAULT_SPLIT")
+
+// takes reports whether a document is written apart: later, by commit. The value is
+// nil if it is removed.
+func (s *apart) takes(key string, value []byte) bool {
+	if splitPrefix == "" || !strings.HasPrefix(key, splitPrefix) {
+		return false
+	}
+	s.documents = append(s.documents, store.Document{Key: key, Value: value})
+	return true
+}
+
+// commit writes what a committed batch has split off.
+func (s *apart) commit(b *batch) error {
+	if len(s.documents) == 0 {
+		return nil
+	}
+	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+		return err
+	}
+	for _, d := range s.documents {
+		var err error
+		if d.Value == nil {
+			_, err = b.stmts.deleteDocument.ExecContext(b.ctx, d.Key)
+		} else {
+			_, err = b.stmts.putDocument.ExecContext(b.ctx, d.Key, d.Value, b.sum.document(d.Key, d.Value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.documents = nil
+	_, err := b.stmts.commit.ExecContext(b.ctx)
+	return err
 }
