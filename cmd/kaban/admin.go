@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kaban/internal/account"
+	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/dispatch"
 	"kaban/internal/operator"
 	"kaban/internal/web"
@@ -150,7 +151,7 @@ func openHere(ctx context.Context, data string, origins []string) (_ http.RoundT
 			d.Close()
 		}
 	}()
-	shared, err := newServices(ctx, data, kept, d, 0, account.Options{Log: log})
+	shared, err := newServices(ctx, data, kept, d, service.Options{}, account.Options{Log: log})
 	if err != nil {
 		return nil, nil, err
 	}

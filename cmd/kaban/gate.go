@@ -62,8 +62,8 @@ func (c *serveCommand) policy() (peer.Policy, error) {
 	return peer.Policy{Proxies: proxies, Origin: len(c.Origin) > 0, Insecure: c.Insecure}, nil
 }
 
-// exempt returns which addresses guess at passwords without a delay: those of this
-// machine, unless a proxy connects from there.
+// exempt returns which addresses are exempt from limits: those of this machine, unless
+// a proxy connects from there.
 func exempt(p peer.Policy) func(netip.Addr) bool {
 	return func(addr netip.Addr) bool { return addr.IsLoopback() && !p.Proxies.Contains(addr) }
 }

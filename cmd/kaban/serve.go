@@ -18,6 +18,7 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/config"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -266,7 +267,9 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err != nil {
 		return err
 	}
-	shared, err := newServices(context.Background(), c.Data, kept, dispatcher, c.MaxContent, account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)})
+	shared, err := newServices(context.Background(), c.Data, kept, dispatcher,
+		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Exempt: exempt(policy)},
+		account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type services struct {
 }
 
 // newServices starts the services over a store. Hooks that are files move into it.
-func newServices(ctx context.Context, data string, kept store.Store, d *dispatch.Dispatcher, maxContent int, options account.Options) (*services, error) {
+func newServices(ctx context.Context, data string, kept store.Store, d *dispatch.Dispatcher, chatOptions service.Options, options account.Options) (*services, error) {
 	log := options.Log
 	if data != inMemory {
 		imported, err := hook.Import(ctx, kept, data)
@@ -33,7 +33,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 			log.Info("moved hooks of an older version into the database", "hooks", imported)
 		}
 	}
-	rooms, err := service.New(ctx, d, service.Options{MaxContent: maxContent})
+	rooms, err := service.New(ctx, d, chatOptions)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}

@@ -45,7 +45,10 @@ const (
 	maxHashWait    = 30 * time.Second
 )
 
-// hasher hashes a few passwords at a time, in the order in which they arrive.
+// hasher hashes a few passwords at a time, in the order in which they arrive. By default
+// that is one less than there are processors: a hash keeps one busy for 20 ms and more,
+// and messages must not wait for that. The memory is what limits two hashes on two
+// processors, so they are hardly done sooner than one after the other.
 type hasher struct {
 	current parameters // of new hashes
 	slots   chan struct{}
@@ -55,7 +58,7 @@ type hasher struct {
 
 func newHasher(slots int) *hasher {
 	if slots <= 0 {
-		slots = runtime.GOMAXPROCS(0)
+		slots = max(1, runtime.GOMAXPROCS(0)-1)
 	}
 	return &hasher{current: recommended, slots: make(chan struct{}, slots)}
 }

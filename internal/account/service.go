@@ -25,8 +25,8 @@ type Options struct {
 	Elapsed func() time.Duration
 	// Log gets failures that concern no caller. Default: slog.Default.
 	Log *slog.Logger
-	// Hashes is how many passwords are hashed at once, 19 MiB each. Default:
-	// GOMAXPROCS.
+	// Hashes is how many passwords are hashed at once, 19 MiB each. Default: one less
+	// than GOMAXPROCS, so that messages are not held up.
 	Hashes int
 	// SignIns slows down guessing, whatever the front end. Default: nothing does.
 	SignIns *limit.SignIns

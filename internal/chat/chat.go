@@ -19,6 +19,7 @@ import (
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/dispatch"
+	"kaban/internal/limit"
 	"kaban/internal/people"
 	"kaban/internal/session"
 	"kaban/internal/store"
@@ -127,6 +128,11 @@ type Options struct {
 	// Clock returns the time since some moment, which nobody can set. Default: the
 	// monotonic time of the machine.
 	Clock func() time.Duration
+	// Rooms limits how many rooms an account makes, by limit.NameKey of its id. Accounts
+	// at an address for which Exempt is true count as visitors do. If Rooms is nil, all
+	// accounts do; if Exempt is nil, no address is exempt.
+	Rooms  *limit.Limiter
+	Exempt func(netip.Addr) bool
 }
 
 // Chat is the service behind all front ends. All methods are safe for concurrent
@@ -154,7 +160,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if options.Clock == nil {
 		options.Clock = stopwatch()
 	}
-	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options.Clock), maxContent: options.MaxContent}
+	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent}
 	if err := c.Reload(ctx); err != nil {
 		return nil, err
 	}

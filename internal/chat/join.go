@@ -110,12 +110,14 @@ func (u User) reserve(p Place, room kaban.RoomName) (Place, error) {
 
 // takeRoom counts a room that is to be made against the limit, which giveBack undoes.
 func (u User) takeRoom(room kaban.RoomName) (giveBack func(), err error) {
-	limits, name := u.chat.newRooms, u.peer.Name().Key()
-	if wait := limits.take(name, u.peer.Address); wait > 0 {
-		return nil, &NewRoomsError{Room: room, Wait: max(wait.Round(time.Second), time.Second)}
+	limits, m := u.chat.newRooms, u.maker()
+	if wait := limits.take(m); wait > 0 {
+		return nil, &NewRoomsError{Room: room, Wait: (wait + time.Second - 1).Truncate(time.Second)}
 	}
-	return func() { limits.give(name, u.peer.Address) }, nil
+	return func() { limits.give(m) }, nil
 }
+
+func (u User) maker() maker { return maker{u.account(), u.peer.Name().Key(), u.peer.Address} }
 
 // enter makes an account a member of a public room.
 func (u User) enter(ctx context.Context, room kaban.RoomName) error {
@@ -212,7 +214,7 @@ func (u User) WatchAt(w Waker, member any, format Format, p Place) (*Subscriptio
 // with it and nothing sent there is under way, it does not count as made.
 func (u User) Leave(s *Subscription, underWay bool) {
 	if u.chat.dispatcher.Leave(s) && !underWay && !u.peer.IsZero() {
-		u.chat.newRooms.give(u.peer.Name().Key(), u.peer.Address)
+		u.chat.newRooms.give(u.maker())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/limit"
 	"kaban/internal/tcp"
 )
 
@@ -28,31 +29,55 @@ const (
 	maxQuotaKeys = 50_000
 )
 
-// newRooms limits how fast rooms are made.
+// newRooms limits how fast rooms are made. Accounts have a limit of their own, whatever
+// their address.
 type newRooms struct {
-	clock func() time.Duration
+	clock    func() time.Duration
+	accounts *limit.Limiter        // nil: accounts count as visitors do
+	exempt   func(netip.Addr) bool // accounts at these addresses count as visitors do
 
 	mu                        sync.Mutex // guards all below
 	names, addresses, machine quota
 }
 
-func limitNewRooms(c func() time.Duration) *newRooms {
+func limitNewRooms(o Options) *newRooms {
 	return &newRooms{
-		clock:     c,
+		clock:     o.Clock,
+		accounts:  o.Rooms,
+		exempt:    o.Exempt,
 		names:     newQuota(nameRooms, nameRoomsEvery),
 		addresses: newQuota(addressRooms, addressRoomsEvery),
 		machine:   newQuota(machineRooms, machineRoomsEvery),
 	}
 }
 
+// maker is somebody that makes a room.
+type maker struct {
+	account string // "" is a visitor
+	name    string // folded
+	address netip.Addr
+}
+
+// counted returns what the limit of accounts counts a maker by, unless the quotas of
+// visitors hold for it.
+func (n *newRooms) counted(m maker) (key limit.Key, ok bool) {
+	if m.account == "" || n.accounts == nil || !m.address.IsValid() || n.exempt != nil && n.exempt(m.address) {
+		return 0, false
+	}
+	return limit.NameKey(m.account), true
+}
+
 // take counts a room, or returns how long to wait until it may be made.
-func (n *newRooms) take(name string, address netip.Addr) (wait time.Duration) {
+func (n *newRooms) take(m maker) (wait time.Duration) {
+	if key, ok := n.counted(m); ok {
+		return n.accounts.Take(key, 1)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.clock()
-	place, key := n.placeLocked(address)
-	if wait = max(n.names.wait(name, now), place.wait(key, now)); wait == 0 {
-		n.names.use(name, now)
+	place, key := n.placeLocked(m.address)
+	if wait = max(n.names.wait(m.name, now), place.wait(key, now)); wait == 0 {
+		n.names.use(m.name, now)
 		place.use(key, now)
 	}
 	return wait
@@ -60,11 +85,15 @@ func (n *newRooms) take(name string, address netip.Addr) (wait time.Duration) {
 
 // give takes back what take counted, for a room that is gone again because nobody
 // has said anything in it.
-func (n *newRooms) give(name string, address netip.Addr) {
+func (n *newRooms) give(m maker) {
+	if key, ok := n.counted(m); ok {
+		n.accounts.Give(key, 1)
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	place, key := n.placeLocked(address)
-	n.names.give(name)
+	place, key := n.placeLocked(m.address)
+	n.names.give(m.name)
 	place.give(key)
 }
 

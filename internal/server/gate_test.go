@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
 	"kaban/internal/server"
+	"kaban/internal/store"
 	"kaban/internal/store/memory"
 )
 
@@ -30,10 +32,16 @@ type gated struct {
 	accounts *account.Service
 	chat     *chat.Chat
 	clock    atomic.Int64
+	stop     func() // also runs at the end of the test
 }
 
 // gate starts one. The policy's proxies are those of this machine, unless it has some.
 func gate(t *testing.T, limits limit.Config, policy peers.Policy, proxies ...string) *gated {
+	t.Helper()
+	return gateOver(t, memory.New(0), limits, policy, proxies...)
+}
+
+func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Policy, proxies ...string) *gated {
 	t.Helper()
 	var err error
 	if len(proxies) == 0 {
@@ -51,7 +59,6 @@ func gate(t *testing.T, limits limit.Config, policy peers.Policy, proxies ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := memory.New(0)
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +81,7 @@ func gate(t *testing.T, limits limit.Config, policy peers.Policy, proxies ...str
 	g.fixture = &fixture{t: t, addr: l.Addr().String(), manager: m, log: log, served: make(chan error, 1)}
 	g.server = server.New(server.Config{Accounts: g.accounts, Limits: counted}, g.chat, m)
 	go func() { g.served <- g.server.ServeUnder(l, rules) }()
-	t.Cleanup(func() {
+	g.stop = sync.OnceFunc(func() {
 		m.Close()
 		if err := <-g.served; !errors.Is(err, conn.ErrClosed) {
 			t.Errorf("Serve: %v", err)
@@ -85,6 +92,7 @@ func gate(t *testing.T, limits limit.Config, policy peers.Policy, proxies ...str
 			t.Errorf("%d handlers panicked:\n%s", n, log)
 		}
 	})
+	t.Cleanup(g.stop)
 	return g
 }
 
@@ -104,13 +112,18 @@ func (g *gated) open(names ...string) map[string]string {
 		if _, _, err := g.accounts.AddAccount(ctx, operator, account.NewPerson{NewAccount: account.NewAccount{Username: name, Password: password}, Role: kaban.RoleMember}); err != nil {
 			g.t.Fatal(err)
 		}
-		session, err := g.accounts.SignInWithPassword(ctx, name, password, account.Device{Name: "test"})
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		tokens[name] = session.Secret
+		tokens[name] = g.signIn(name)
 	}
 	return tokens
+}
+
+func (g *gated) signIn(name string) (token string) {
+	g.t.Helper()
+	session, err := g.accounts.SignInWithPassword(g.t.Context(), name, password, account.Device{Name: "test"})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return session.Secret
 }
 
 // from connects as a client with an address does through the proxy.

@@ -1,13 +1,17 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
+	"kaban/internal/store/memory"
 )
 
 // One stranger uses up what an address may have: visitors from there wait. Visitors
@@ -76,19 +80,54 @@ func TestPlacesAreGivenBack(t *testing.T) {
 	}
 }
 
-// 500 people behind one address come back after a restart: within a minute, though
-// none of them waits for another.
+// 500 people behind one address come back at once after a restart, and none of them is
+// asked to wait.
 func TestPeopleBehindOneAddressComeBack(t *testing.T) {
 	const people = 500
-	g := gate(t, limit.Defaults(), peers.Policy{Insecure: true})
+	s := memory.New(0)
+	g := gateOver(t, s, limit.Defaults(), peers.Policy{Insecure: true})
 	names := make([]string, 5) // the limits count accounts alike, so a few stand for all
 	for i := range names {
 		names[i] = fmt.Sprint("person", i)
 	}
 	tokens := g.open(names...)
-	for i := range people {
-		p := g.enter("192.0.2.1", tokens[names[i%len(names)]])
-		p.expect("welcome")
+	for range 2 {
+		var in sync.WaitGroup
+		for i := range people {
+			p := g.from("192.0.2.1")
+			in.Go(func() {
+				fmt.Fprintf(p.conn, `{"type":"hello","version":1,"token":%q}`+"\n", tokens[names[i%len(names)]])
+				if f, err := p.next(); err != nil || f["type"] != "welcome" {
+					t.Errorf("person %d got %v %v", i, f, err)
+				}
+			})
+		}
+		in.Wait()
+		g.stop()
+		g = gateOver(t, s, limit.Defaults(), peers.Policy{Insecure: true})
+	}
+}
+
+// A stranger opens 1,000 connections and says nothing, or no hello that is accepted.
+// Others get in at once: visitors from elsewhere, and accounts from the same address.
+func TestAThousandConnectionsOfAStranger(t *testing.T) {
+	const crowd = 1000
+	for name, says := range map[string]string{
+		"nothing":        "",
+		"half a hello":   `{"type":"hello",`,
+		"a wrong secret": `{"type":"hello","version":1,"token":"kaban_wrong"}` + "\n",
+		"a visitor":      `{"type":"hello","version":1,"username":"stranger"}` + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := gate(t, limit.Defaults(), peers.Policy{Insecure: true})
+			tokens := g.open("ann")
+			for range crowd {
+				fmt.Fprint(g.from("192.0.2.1").conn, says)
+			}
+			g.enter("192.0.2.1", tokens["ann"]).expect("welcome")
+			g.visit("192.0.2.2", "vic").expect("welcome")
+			g.enter("2001:db8::1", tokens["ann"]).expect("welcome")
+		})
 	}
 }
 
@@ -118,6 +157,85 @@ func TestAFilterIsPaced(t *testing.T) {
 	for i := 100; i < lines; i++ { // each waits for the clock
 		g.clock.Add(int64(time.Millisecond))
 		ann.expect("ack", "id", i)
+	}
+}
+
+// At the rate that accounts have by default, more lines than an account may send at once
+// are stored in their order, each acked when it is.
+func TestAFilterAtTheDefaultRate(t *testing.T) {
+	const lines = 600
+	limits := limit.Defaults()
+	g := gate(t, limits, peers.Policy{Insecure: true})
+	ann := g.enter("192.0.2.1", g.open("ann")["ann"])
+	ann.expect("welcome")
+	ann.must(`{"type":"join","room":"lobby"}`)
+	go func() {
+		for i := range lines {
+			fmt.Fprintf(ann.conn, `{"type":"send","room":"lobby","id":"%d","content":"%d"}`+"\n", i, i)
+		}
+	}()
+	var last float64
+	for i := range lines {
+		if i > 0 && i%limits.AccountMessagesBurst == 0 {
+			g.clock.Add(int64(limits.AccountMessagesBurst/limits.AccountMessagesPerSecond) * int64(time.Second))
+		}
+		seq, _ := ann.expect("ack", "id", i)["seq"].(float64)
+		if i > 0 && seq != last+1 {
+			t.Fatalf("message %d is entry %v, and the one before it %v", i, seq, last)
+		}
+		last = seq
+	}
+}
+
+// A connection that is paused is ended, or made to leave a room, as any other: nothing
+// waits for the pause.
+func TestAPausedClientEnds(t *testing.T) {
+	for name, end := range map[string]func(g *gated, ann *peer){
+		"drain": func(g *gated, ann *peer) {
+			go g.manager.Shutdown(context.WithoutCancel(t.Context()))
+			ann.expectEnd("draining")
+		},
+		"suspended": func(g *gated, ann *peer) {
+			if err := g.accounts.Suspend(t.Context(), account.Operator(), "ann", ""); err != nil {
+				t.Error(err)
+			}
+			ann.expectEnd("auth")
+		},
+		"removed": func(g *gated, ann *peer) {
+			if err := g.accounts.Remove(t.Context(), account.Operator(), "ann"); err != nil {
+				t.Error(err)
+			}
+			ann.expectEnd("auth")
+		},
+		"kick": func(g *gated, ann *peer) {
+			olga := g.enter("192.0.2.2", g.signIn("olga"))
+			olga.expect("welcome")
+			olga.must(`{"type":"join","room":"lobby"}`)
+			olga.say(`{"type":"kick","room":"lobby","id":"k","username":"ann"}`)
+			for {
+				if f := ann.nextBut("state"); f["type"] == "parted" {
+					return
+				} else if f["type"] == "ack" || f["type"] == "error" || f["type"] == "goodbye" {
+					t.Fatalf("got %s", f)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := limit.Defaults()
+			limits.AccountMessagesPerSecond, limits.AccountMessagesBurst = 1, 2
+			g := gate(t, limits, peers.Policy{Insecure: true})
+			ann := g.enter("192.0.2.1", g.open("ann")["ann"])
+			ann.expect("welcome")
+			ann.must(`{"type":"join","room":"lobby"}`)
+			for i := range 5 {
+				ann.say(`{"type":"send","room":"lobby","id":"%d","content":"x"}`, i)
+			}
+			ann.expect("ack", "id", 0)
+			ann.expect("ack", "id", 1)
+			ann.silent(t)
+			end(g, ann)
+		})
 	}
 }
 

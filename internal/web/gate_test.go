@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,8 +13,11 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/chat"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/people"
+	"kaban/internal/store"
 	"kaban/internal/web"
 )
 
@@ -184,4 +188,99 @@ func TestRequestsAreLimited(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	checkLimited("a message", post(2))
+}
+
+// A hook sends so many messages of its own; whoever uses it waits beyond that, with
+// 429. Other hooks, and this machine, go on.
+func TestHooksAreLimited(t *testing.T) {
+	f, url := gated(t, limit.Config{CredentialMessagesPerSecond: 1, CredentialMessagesBurst: 2}, peer.Listener{Loopback: true}, peer.Policy{}, "127.0.0.1")
+	claim(t, f)
+	key := func(id string) string {
+		key := "key" + id
+		h := people.Hook{Hash: chat.HashHookKey(key), ID: id, Room: "builds", Username: "webhook"}
+		if err := f.dispatcher.Update(t.Context(), func(tx store.Tx) error { return people.Hooks.Put(tx, &h) }); err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	one, other := key("0123456789ab"), key("ba9876543210")
+	post := func(at, key, from string) *answer {
+		headers := []string{"Content-Type", "application/json"}
+		if from != "" {
+			headers = append(headers, "X-Forwarded-For", from)
+		}
+		return f.askAt("POST", at+"/hooks/"+key, `{"text":"x"}`, headers...)
+	}
+	post(url, one, "192.0.2.1").has(t, 200)
+	post(url, one, "192.0.2.2").has(t, 200)
+	limited := post(url, one, "192.0.2.3").has(t, 429)
+	if seconds, err := strconv.Atoi(limited.header.Get("Retry-After")); err != nil || seconds < 1 || !strings.Contains(limited.body, "rate_limited") {
+		t.Errorf("got %s with %v", limited, limited.header)
+	}
+	post(url, other, "192.0.2.1").has(t, 200)
+	post(f.url, one, "").has(t, 200)
+}
+
+// A stream of events is a connection among those that an address or an account may
+// have, until it ends.
+func TestStreamsTakePlaces(t *testing.T) {
+	f, url := gated(t, limit.Config{AddressConnections: 1, AccountConnections: 2}, peer.Listener{Loopback: true}, peer.Policy{Insecure: true}, "127.0.0.1")
+	claim(t, f)
+	_, _, err := f.accounts.AddAccount(t.Context(), account.Operator(), account.NewPerson{NewAccount: account.NewAccount{Username: "ann", Password: "correct horse battery"}, Role: kaban.RoleMember})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := f.accounts.SignInWithPassword(t.Context(), "ann", "correct horse battery", account.Device{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.askAt("POST", f.url+"/v1/rooms/lobby/messages", `{"username":"vic","content":"x"}`, "Content-Type", "application/json")
+	stream := func(from, bearer string) (status int, end func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, "GET", url+"/v1/rooms/lobby/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", from)
+		if bearer != "" {
+			r.Header.Set("Authorization", "Bearer "+bearer)
+		}
+		got, err := f.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.StatusCode, func() { cancel(); got.Body.Close() }
+	}
+	for _, c := range []struct {
+		who, from, bearer string
+		most              int
+	}{{"a visitor", "192.0.2.1", "", 1}, {"another address", "192.0.2.2", "", 1}, {"an account", "192.0.2.1", session.Secret, 2}} {
+		var ends []func()
+		for i := range c.most {
+			status, end := stream(c.from, c.bearer)
+			if ends = append(ends, end); status != 200 {
+				t.Errorf("%s: stream %d got %d", c.who, i, status)
+			}
+		}
+		status, end := stream(c.from, c.bearer)
+		end()
+		if status != 429 {
+			t.Errorf("%s: a stream too many got %d, want 429", c.who, status)
+		}
+		ends[0]()
+		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			status, end := stream(c.from, c.bearer)
+			if ends = append(ends, end); status == 200 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: the place of a stream that ended is never free", c.who)
+			}
+		}
+		defer func() {
+			for _, end := range ends {
+				end()
+			}
+		}()
+	}
 }
