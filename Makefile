@@ -58,6 +58,9 @@ check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date pag
 cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
 
+product: ## try every scenario of who may do what over every front end, not only a sample
+	CGO_ENABLED=1 go test -race ./internal/product -v -count 1 -timeout 30m -everything
+
 torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS; SEED=0 picks a new seed
 	go test ./internal/torture -v -count 1 -timeout 80m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))

@@ -53,9 +53,13 @@ func (w *world) requestsAbout(room string) (all, makers []frame) {
 		}
 	}
 	more := []frame{
-		{"type": "watch", "room": room}, {"type": "watch", "room": room, "after": 1, "epoch": "x"}, {"type": "unwatch", "room": room},
-		{"type": "history", "room": room, "before": 2}, {"type": "history", "room": room, "after": 0, "limit": 1},
-		{"type": "read", "room": room, "seq": 2}, w.act("send", room, "", frame{"content": "x"}),
+		{"type": "watch", "room": room},
+		{"type": "watch", "room": room, "after": 1, "epoch": "x"},
+		{"type": "unwatch", "room": room},
+		{"type": "history", "room": room, "before": 2},
+		{"type": "history", "room": room, "after": 0, "limit": 1},
+		{"type": "read", "room": room, "seq": 2},
+		w.act("send", room, "", frame{"content": "x"}),
 		w.act("kick", room, "opal", nil), w.act("invite", room, "gus", nil),
 	}
 	return append(all, more...), makers

@@ -242,4 +242,3 @@ func (s *scenario) facts() access.Facts {
 	}
 	return f
 }
-

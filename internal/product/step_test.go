@@ -116,4 +116,3 @@ func (s step) decides(f *access.Facts) access.Action {
 	}
 	return s.action
 }
-
