@@ -25,7 +25,7 @@ pagebuild := internal/web/page/build
 # The tests against a real OpenID provider are a separate module.
 providertest := internal/account/providertest
 
-.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test check cover product torture fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
