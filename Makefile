@@ -27,7 +27,7 @@ pagebuild := internal/web/page/build
 # The tests against a real OpenID provider are a separate module.
 providertest := internal/account/providertest
 
-.PHONY: help build run test check cover torture fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test check cover product torture fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -59,6 +59,9 @@ check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date pag
 
 cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
+
+product: ## try every scenario of who may do what over every front end, not only a sample
+	CGO_ENABLED=1 go test -race ./internal/product -v -count 1 -timeout 30m -everything
 
 torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, PEOPLE; SEED=0 picks a new seed
 	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.people $(PEOPLE) -torture.split $(SPLIT)

@@ -143,7 +143,7 @@ func (u User) roomsInReach(tx store.Tx, after string) (own []kaban.RoomName, err
 		if err != nil {
 			return nil, err
 		}
-		if access.Can(access.Know, s.Facts) == access.Allowed && (s.room.Kind == kaban.RoomPublic || s.member.Account != "") {
+		if access.Can(access.Know, s.Facts) == access.Allowed && (s.room.Kind == kaban.RoomPublic || s.Membership.Role != 0) {
 			own = append(own, r.Name())
 		}
 	}
@@ -160,5 +160,6 @@ func (u User) knows(tx store.Tx, self *scene, name kaban.RoomName, m *people.Mem
 		s.Membership.Role = m.Role
 		s.Membership.Standing, err = u.chat.standing(tx, s.room.Key, accountIdentity(m.Account))
 	}
-	return err == nil && access.Can(access.Know, s.Facts) == access.Allowed, err
+	in := s.room.Kind == kaban.RoomPublic || s.Membership.Role != 0 // an admin's bot is not in it without its owner
+	return err == nil && in && access.Can(access.Know, s.Facts) == access.Allowed, err
 }

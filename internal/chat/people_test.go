@@ -58,6 +58,9 @@ func newTown(t testing.TB, s store.Store) *town {
 }
 
 func (w *town) user(name string) User {
+	if name == "robo" {
+		return w.chat.With(kaban.Bot("id-robo", storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device"})
+	}
 	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device"})
 }
 
@@ -676,11 +679,27 @@ func TestKickAndSendAtOnce(t *testing.T) {
 // banned and come back, read live, resume and page, and compares what they are given
 // with a model of who may see what.
 func TestNobodyReadsMoreThanAllowed(t *testing.T) {
+	t.Run("memory", func(t *testing.T) { checkReaders(t, func() store.Store { return memory.New(0) }) })
+	t.Run("sqlite", func(t *testing.T) {
+		checkReaders(t, func() store.Store {
+			s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "data"), sqlite.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			return s
+		})
+	})
+}
+
+func checkReaders(t *testing.T, open func() store.Store) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{town: newTown(tester{t, rt}, memory.New(0)), rt: rt, from: map[string]uint64{}, banned: map[string]bool{}, readers: map[string][]*Subscription{}}
+		m := &model{town: newTown(tester{t, rt}, open()), rt: rt, from: map[string]uint64{}, banned: map[string]bool{}, readers: map[string][]*Subscription{}}
+		m.robot("robo", "bob")
 		m.create("ann", "den", kaban.RoomPrivate)
 		m.head, m.from["ann"] = 1, 1
 		rt.Repeat(map[string]func(*rapid.T){
+			"visit":   func(*rapid.T) { m.visit() },
 			"invite":  func(*rapid.T) { m.invite(m.pick()) },
 			"kick":    func(*rapid.T) { m.kick(m.pick(), access.Kick) },
 			"ban":     func(*rapid.T) { m.kick(m.pick(), access.Ban) },
@@ -727,7 +746,43 @@ type model struct {
 }
 
 func (m *model) pick() string {
-	return rapid.SampledFrom([]string{"bob", "cat", "gus"}).Draw(m.rt, "who")
+	return rapid.SampledFrom([]string{"bob", "cat", "gus", "robo"}).Draw(m.rt, "who")
+}
+
+// robot adds a bot.
+func (m *model) robot(name, owner string) {
+	err := m.store.Update(m.t.Context(), func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: "id-" + name, Username: name, Role: kaban.RoleMember, Status: people.StatusActive, Bot: true, Owner: "id-" + owner})
+	})
+	if err != nil {
+		m.rt.Fatal(err)
+	}
+}
+
+// sees returns the first entry that somebody may see, 0 if none. A bot sees a private
+// room together with its owner only.
+func (m *model) sees(name string) uint64 {
+	if name == "robo" && (m.from["bob"] == 0 || m.banned["bob"]) {
+		return 0
+	}
+	return m.from[name]
+}
+
+// visit expects that somebody without an account, with a name or without, finds no room.
+func (m *model) visit() {
+	den, ctx := storetest.RoomName(m.t, "den"), m.t.Context()
+	after := rapid.Uint64Range(0, m.head).Draw(m.rt, "after")
+	for _, u := range []User{m.visitor("vic", netip.MustParseAddr("192.0.2.1")), m.chat.As(kaban.Identity{}, netip.Addr{})} {
+		_, page := m.history(u, "den")
+		_, _, watch := u.Watch(ctx, reader{}, plain{}, den, Start{After: after, Resume: true})
+		_, state := u.Room(ctx, den)
+		_, members := u.Members(ctx, den, "", 0)
+		for _, err := range []error{page, watch, state, members} {
+			if !errors.Is(err, ErrNotFound) {
+				m.rt.Fatalf("%q reads: %v", u.Identity().Name(), err)
+			}
+		}
+	}
 }
 
 // deed expects an act of ann's to succeed or to fail.
@@ -755,6 +810,15 @@ func (m *model) invite(name string) {
 // gone expects that all readers of somebody are given nothing more.
 func (m *model) gone(name, why string) {
 	delete(m.from, name)
+	if name == "bob" { // whose bot stays a member, and sees nothing
+		for _, s := range m.readers["robo"] {
+			if got, reason := m.drain(s); reason == "" || got[0] != "" {
+				m.rt.Fatalf("robo, whose owner is gone, is given %q and %q", got, reason)
+			}
+			m.user("robo").Leave(s, false)
+		}
+		delete(m.readers, "robo")
+	}
 	for _, s := range m.readers[name] {
 		if got, reason := m.drain(s); reason != why || got[0] != "" {
 			m.rt.Fatalf("%s is given %q and %q", name, got, reason)
@@ -783,7 +847,7 @@ func (m *model) unban(name string) {
 
 func (m *model) part(name string) {
 	err := m.user(name).Part(m.t.Context(), storetest.RoomName(m.t, "den"))
-	if (err == nil) != (m.from[name] > 0) {
+	if (err == nil) != (m.sees(name) > 0) {
 		m.rt.Fatalf("%s parts: %v", name, err)
 	}
 	if err == nil {
@@ -815,7 +879,7 @@ func (m *model) speak(name string) {
 func (m *model) join(name string) {
 	after := rapid.Uint64Range(0, m.head).Draw(m.rt, "after")
 	s, err := m.follow(m.user(name), "den", after)
-	allowed := m.from[name] > 0 && after+1 >= m.from[name]
+	allowed := m.sees(name) > 0 && after+1 >= m.sees(name)
 	if (err == nil) != allowed {
 		m.rt.Fatalf("%s, from %d, joins after %d: %v", name, m.from[name], after, err)
 	}
@@ -855,7 +919,7 @@ func (m *model) read(name string) {
 
 func (m *model) page(name string) {
 	entries, err := m.history(m.user(name), "den")
-	from := m.from[name]
+	from := m.sees(name)
 	if from == 0 {
 		if err == nil {
 			m.rt.Fatalf("%s is not in and reads %v", name, entries)

@@ -218,7 +218,15 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 // the entry is stored, or refused with the receipt's error. It returns ErrNotFound.
 func (u User) Commit(ctx context.Context, send Send) (Receipt, error) {
 	room := send.Draft.Room
-	if _, err := u.chat.dispatcher.Lookup(ctx, room); err != nil {
+	_, err := u.chat.dispatcher.Lookup(ctx, room)
+	if errors.Is(err, ErrNotFound) {
+		// What a credential or an account forbids everywhere is forbidden here too: the
+		// answer must not say which rooms there are.
+		if _, refused := u.rule(ctx, access.Kick, room, false); refused != nil {
+			return Receipt{}, refused
+		}
+	}
+	if err != nil {
 		return Receipt{}, u.chat.count(missing(room, err))
 	}
 	receipt, err := u.chat.dispatcher.Post(ctx, send, func() {})

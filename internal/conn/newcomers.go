@@ -91,16 +91,16 @@ func (n *newcomers) move(h *Handler, source netip.Prefix) (other *Handler) {
 		return nil
 	}
 	place.source = source
-	shard := n.shardOf(h, source)
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	return shard.addLocked(h, place, n.mostFromOne)
+	h.shard = n.shardOf(h, source)
+	h.shard.mu.Lock()
+	defer h.shard.mu.Unlock()
+	return h.shard.addLocked(h, place, n.mostFromOne)
 }
 
-// addLocked gives a connection a place. Beyond most from its address it removes and
+// addLocked gives a connection of the shard a place. Beyond most from its address it removes and
 // returns another one of those, each with the same probability.
 func (s *newcomerShard) addLocked(h *Handler, place *newcomerPlace, most int) (other *Handler) {
-	h.shard, h.place = s, place
+	h.place = place
 	place.all = s.all.PushBack(h)
 	if !place.source.IsValid() {
 		return nil

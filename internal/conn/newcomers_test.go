@@ -159,3 +159,30 @@ func TestNewcomersMove(t *testing.T) {
 	}
 	n.checkEmpty(t)
 }
+
+// A loop may accept a connection, read its hello and admit it before the connection has
+// its place among the newcomers. It is none for good then, all the same.
+func TestANewcomerIsAdmittedAtOnce(t *testing.T) {
+	n := newcomers{mostFromOne: 10}
+	one := netip.MustParsePrefix("192.0.2.7/32")
+	for _, h := range crowd(t, 1000) {
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			for h.loop.takesNothing() {
+			}
+			n.leave(h)
+		}()
+		n.enter(h, one, 1, func() {})
+		<-left
+		h.loop.posts.calls = nil
+	}
+	n.checkEmpty(t)
+}
+
+// takesNothing reports whether nothing was posted.
+func (l *loop) takesNothing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.posts.calls) == 0
+}

@@ -1,0 +1,168 @@
+package product
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/wire"
+)
+
+// api is the HTTP API, with a token by default. Somebody without either is a visitor.
+type api struct {
+	cookie bool // instead of a token
+}
+
+func (api) offers(what string, action access.Action) (access.Action, bool) {
+	switch what {
+	case "state", "history", "members", "watch", "rooms":
+		return action, true
+	case "send":
+		return access.Post, true
+	}
+	return action, false
+}
+
+// sees: nobody is in a room by a request, and only a message has the name of a visitor.
+func (api) sees(s *scenario, f *access.Facts, what string) {
+	if s.role == kaban.RoleVisitor && what != "send" {
+		f.Who.Named, f.Membership.Standing = false, access.Good
+	}
+}
+
+func (a api) has(s *scenario) bool {
+	if s.role == kaban.RoleVisitor {
+		return s.rank == 0
+	}
+	return !a.cookie || s.credential == device
+}
+
+func (api) subscribes() bool { return false }
+
+func (a api) answer(w *world, as string, f frame) frame {
+	w.t.Helper()
+	method, path, body := asHTTP(f)
+	if _, isVisitor := body["username"]; method == http.MethodPost && !isVisitor && w.tokens[as] == "" {
+		body["username"] = as
+	}
+	return w.request(a.credential(w, as), method, path, body).frame(w)
+}
+
+// credential returns the header that shows who makes a request.
+func (a api) credential(w *world, as string) http.Header {
+	h := make(http.Header)
+	switch {
+	case a.cookie && w.cookies[as] != "":
+		h.Set("Cookie", "kaban="+w.cookies[as])
+		h.Set("Origin", w.url)
+	case w.tokens[as] != "":
+		h.Set("Authorization", "Bearer "+w.tokens[as])
+	}
+	return h
+}
+
+// asHTTP returns a frame as a request of the API.
+func asHTTP(f frame) (method, path string, body frame) {
+	room, _ := f["room"].(string)
+	path = "/v1/rooms/" + url.PathEscape(room)
+	switch f["type"] {
+	case "history":
+		return http.MethodGet, path + "/messages", nil
+	case "members":
+		return http.MethodGet, path + "/members", nil
+	case "watch":
+		return http.MethodGet, path + "/events", nil
+	case "rooms":
+		after, _ := f["after"].(string)
+		return http.MethodGet, "/v1/rooms?limit=1&after=" + url.QueryEscape(after), nil
+	case "send":
+		return http.MethodPost, path + "/messages", frame{"id": f["id"], "content": f["content"]}
+	}
+	return http.MethodGet, path, nil
+}
+
+// reply is the answer to a request.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// request makes a request. Of a stream it reads nothing.
+func (w *world) request(h http.Header, method, path string, body any) *reply {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, w.body(h, body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header = h
+	a, err := w.http.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer a.Body.Close()
+	got := &reply{status: a.StatusCode, header: a.Header}
+	if a.Header.Get("Content-Type") == "text/event-stream" {
+		return got
+	}
+	if got.body, err = io.ReadAll(a.Body); err != nil {
+		w.t.Fatal(err)
+	}
+	return got
+}
+
+func (w *world) body(h http.Header, body any) io.Reader {
+	w.t.Helper()
+	if body == nil {
+		return http.NoBody
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h.Set("Content-Type", "application/json")
+	return bytes.NewReader(text)
+}
+
+// operate makes a request over the admin socket.
+func (w *world) operate(method, path string, body any) *reply {
+	w.t.Helper()
+	h := make(http.Header)
+	r := httptest.NewRequest(method, path, w.body(h, body))
+	r.Header = h
+	recorder := httptest.NewRecorder()
+	w.web.OperatorHandler().ServeHTTP(recorder, r)
+	return &reply{recorder.Code, recorder.Header(), recorder.Body.Bytes()}
+}
+
+// frame returns a reply as kaban/1 would have it, and checks that its status is that of
+// its code.
+func (a *reply) frame(w *world) frame {
+	w.t.Helper()
+	f := make(frame)
+	if len(a.body) > 0 {
+		if err := json.Unmarshal(a.body, &f); err != nil {
+			w.t.Fatalf("%d: %q: %v", a.status, a.body, err)
+		}
+	}
+	if a.status < 300 {
+		return f
+	}
+	f["type"] = "error"
+	code, _ := f["code"].(string)
+	if code == "" || wire.Code(code).Status() != a.status {
+		w.t.Errorf("the status is %d: %s", a.status, a.body)
+	}
+	return f
+}
+
+// code returns the code of a reply, or "" if it is no error.
+func (a *reply) code(w *world) string {
+	w.t.Helper()
+	return a.frame(w).code()
+}

@@ -1,0 +1,216 @@
+// Package product tests the whole server: every front end agrees with package access
+// about who may do what.
+package product
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/account"
+	"kaban/internal/chat"
+	"kaban/internal/conn"
+	"kaban/internal/dispatch"
+	"kaban/internal/hook"
+	"kaban/internal/server"
+	"kaban/internal/store/memory"
+	"kaban/internal/web"
+)
+
+var (
+	everything = flag.Bool("everything", false, "try every scenario over every front end instead of a sample")
+	seed       = flag.Uint64("seed", 0, "of the sample; 0 picks one")
+)
+
+// patience is how long a test waits for an answer.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	os.Exit(m.Run())
+}
+
+// sample returns whether each of a number of things is tried: one in rarity of them,
+// or all.
+func sample(t *testing.T, rarity int) func() bool {
+	t.Helper()
+	if *everything || rarity <= 1 {
+		return func() bool { return true }
+	}
+	name := fnv.New64a()
+	name.Write([]byte(t.Name()))
+	r := rand.New(rand.NewPCG(*seed, name.Sum64()))
+	t.Logf("one in %d: -seed %d", rarity, *seed)
+	return func() bool { return r.IntN(rarity) == 0 }
+}
+
+// world is a claimed, open server. Its people are the owner olga, the admin ada, the
+// members mia, opal, tina and ten others, and the guest gus. vic is a visitor.
+type world struct {
+	t        *testing.T
+	front    driver
+	address  string // of kaban/1 over TCP
+	url      string // of HTTP
+	accounts *account.Service
+	hooks    *hook.Service
+	web      *web.Server
+	http     *http.Client
+	tokens   map[string]string // of programs
+	cookies  map[string]string // of browsers
+	peers    map[string]*peer
+	rooms    int
+	secrets  int // tokens of single scenarios so far
+	ids      int // of acts so far
+	count    int // requests that were compared
+}
+
+// roles are the subjects of the scenarios by their server role.
+var roles = map[kaban.Role]string{
+	kaban.RoleVisitor: "vic", kaban.RoleGuest: "gus", kaban.RoleMember: "mia", kaban.RoleAdmin: "ada", kaban.RoleOwner: "olga",
+}
+
+// targets are members to whom something is done, each in one action.
+var targets = []string{"kicked", "banned", "unbanned", "muted", "unmuted", "risen", "appointed"}
+
+// newWorld returns a server as "kaban serve" puts it together, and a front end to try.
+func newWorld(t *testing.T, front driver) *world {
+	t.Helper()
+	w := &world{
+		t: t, front: front, tokens: make(map[string]string), cookies: make(map[string]string), peers: make(map[string]*peer),
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: patience},
+	}
+	s := memory.New(0)
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := chat.New(t.Context(), d, chat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := conn.New(conn.Config{Submit: c.Submit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.accounts = account.New(s, account.Options{Hashes: 2, OnRevoked: c.Revoke, OnChanged: c.AccountChanged, OnSettings: c.SettingChanged})
+	w.hooks = hook.New(w.accounts, c)
+	w.populate()
+	lines := server.New(server.Config{Accounts: w.accounts}, c, m)
+	if w.web, err = web.New(web.Config{Accounts: w.accounts}, c, lines); err != nil {
+		t.Fatal(err)
+	}
+	var stopped []<-chan error
+	w.address, stopped = w.serve(lines.Serve, conn.ErrClosed, stopped)
+	address, stopped := w.serve(w.web.Serve, web.ErrClosed, stopped)
+	w.url = "http://" + address
+	t.Cleanup(func() {
+		w.http.CloseIdleConnections()
+		w.web.Close()
+		m.Close()
+		for _, err := range stopped {
+			if err := <-err; err != nil {
+				t.Error(err)
+			}
+		}
+		c.Close()
+		d.Close()
+		s.Close()
+		if n := m.Panics(); n != 0 {
+			t.Errorf("%d handlers panicked", n)
+		}
+	})
+	return w
+}
+
+// serve serves at a free port, and adds how that ends.
+func (w *world) serve(serve func(net.Listener) error, closed error, others []<-chan error) (address string, all []<-chan error) {
+	w.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() {
+		err := serve(l)
+		if errors.Is(err, closed) {
+			err = nil
+		}
+		served <- err
+	}()
+	return l.Addr().String(), append(others, served)
+}
+
+// populate makes the accounts, with a token and a session each.
+func (w *world) populate() {
+	w.t.Helper()
+	owner, err := w.accounts.MakeOwner(w.t.Context(), "olga", "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.signIn("olga", owner.Link)
+	w.add("gus", kaban.RoleGuest)
+	w.add("ada", kaban.RoleAdmin)
+	for _, name := range append([]string{"mia", "opal", "tina", "invited"}, targets...) {
+		w.add(name, kaban.RoleMember)
+	}
+	for name := range w.cookies {
+		_, w.tokens[name] = w.token(account.NewToken{Username: name})
+	}
+	w.addBots()
+	w.set("access", "open")
+}
+
+// add makes an account with a session.
+func (w *world) add(name string, role kaban.Role) {
+	w.t.Helper()
+	_, link, err := w.accounts.AddAccount(w.t.Context(), account.Operator(), account.NewPerson{NewAccount: account.NewAccount{Username: name}, Role: role})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.signIn(name, link)
+}
+
+func (w *world) signIn(name, link string) {
+	w.t.Helper()
+	session, err := w.accounts.SignInWithLink(w.t.Context(), link, "", account.Device{Name: "test"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.cookies[name] = session.Secret
+}
+
+// token makes a token.
+func (w *world) token(n account.NewToken) (id, secret string) {
+	w.t.Helper()
+	n.Name, n.Expires = "test", time.Hour
+	info, secret, err := w.accounts.MakeToken(w.t.Context(), account.Operator(), n)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return info.ID, secret
+}
+
+// set changes a setting.
+func (w *world) set(key, value string) {
+	w.t.Helper()
+	if err := w.accounts.Set(w.t.Context(), account.Operator(), key, value); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// newRoom returns a name that no room has.
+func (w *world) newRoom() string {
+	w.rooms++
+	return fmt.Sprintf("room%05d", w.rooms)
+}
