@@ -119,7 +119,7 @@ func (u User) takeRoom(room kaban.RoomName) (giveBack func(), err error) {
 
 // enter makes an account a member of a public room.
 func (u User) enter(ctx context.Context, room kaban.RoomName) error {
-	defer u.chat.tell(u.account(), room)
+	defer u.chat.entered(u.account(), room)
 	return u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
 		s, err := u.scene(tx, room, true, false)
 		if err != nil {
