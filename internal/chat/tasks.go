@@ -157,7 +157,7 @@ func (u User) joinPublic(ctx context.Context, text string) error {
 		switch {
 		case err != nil:
 			return err
-		case !s.Who.Active || s.member.Account != "" || s.room.Kind != kaban.RoomPublic ||
+		case !s.Who.Active && s.account.Status != people.StatusUnclaimed || s.member.Account != "" || s.room.Kind != kaban.RoomPublic ||
 			s.Membership.Standing == access.Banned || s.room.Flags.Has(kaban.FlagArchived):
 			return errDone
 		}
