@@ -53,7 +53,8 @@ func (s *Service) AddAccount(ctx context.Context, by Actor, n NewPerson) (a peop
 		}
 		if d.hash == "" {
 			err = c.putLink(&a, link, firstLinkFor)
-		} else {
+		}
+		if err == nil { // people can be invited and found before they sign in
 			err = c.expectRooms(&a, nil, "")
 		}
 		if err != nil {

@@ -386,7 +386,7 @@ func (d *deed) tell() {
 	case d.act.Subject.IsZero():
 		c.changed(d.act.Room)
 	case d.target.ID != "":
-		c.tell(d.target.ID, d.act.Room)
+		c.entered(d.target.ID, d.act.Room)
 	}
 }
 

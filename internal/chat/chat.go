@@ -164,7 +164,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if err := c.Reload(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.unlist(ctx); err != nil {
+	if err := c.readRooms(ctx); err != nil {
 		return nil, err
 	}
 	d.SetJudge(c.judge)
@@ -193,30 +193,51 @@ func (c *Chat) renewed(s *Session, until int64) (later int64, ok bool) {
 	return later, err == nil && later != until
 }
 
-// unlist takes the rooms that are not public out of the list of rooms.
-func (c *Chat) unlist(ctx context.Context) error {
-	var hidden []string
+// readRooms takes the rooms that are not public out of the list of rooms, and counts the
+// accounts in each.
+func (c *Chat) readRooms(ctx context.Context) error {
+	var all []people.Room
 	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		all = nil
 		return people.Rooms.All(tx, func(r *people.Room) bool {
-			if r.Kind != kaban.RoomPublic {
-				hidden = append(hidden, r.Name)
-			}
+			all = append(all, *r)
 			return true
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("read the rooms: %w", err)
 	}
-	for _, text := range hidden {
-		name, err := kaban.ParseAnyRoom(text)
+	for i := range all {
+		name, err := kaban.ParseAnyRoom(all[i].Name)
 		if err != nil {
 			return fmt.Errorf("name of a room: %w", err)
 		}
-		if r := c.dispatcher.Peek(name); r != nil {
+		r := c.dispatcher.Peek(name)
+		if r == nil {
+			continue
+		}
+		if all[i].Kind != kaban.RoomPublic {
 			c.dispatcher.Unlist(r)
 		}
+		c.dispatcher.SetAccounts(r, all[i].Members, all[i].Turnover)
 	}
 	return nil
+}
+
+// recount counts the accounts in a room again after a membership has begun or ended.
+func (c *Chat) recount(name kaban.RoomName) {
+	r := c.dispatcher.Peek(name)
+	if r == nil {
+		return
+	}
+	var room people.Room
+	err := c.dispatcher.View(context.Background(), func(tx store.Tx) (err error) {
+		room, _, err = people.Rooms.Known(tx, name)
+		return err
+	})
+	if err == nil { // a store that fails says so elsewhere
+		c.dispatcher.SetAccounts(r, room.Members, room.Turnover)
+	}
 }
 
 // Epoch names this incarnation of the data. Sequence numbers belong to it.

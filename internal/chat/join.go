@@ -121,7 +121,7 @@ func (u User) maker() maker { return maker{u.account(), u.peer.Name().Key(), u.p
 
 // enter makes an account a member of a public room.
 func (u User) enter(ctx context.Context, room kaban.RoomName) error {
-	defer u.chat.tell(u.account(), room)
+	defer u.chat.entered(u.account(), room)
 	return u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
 		s, err := u.scene(tx, room, true, false)
 		if err != nil {

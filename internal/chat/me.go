@@ -41,6 +41,12 @@ func (c *Chat) tell(account string, room kaban.RoomName) {
 	}
 }
 
+// entered notes that the membership of an account in a room may have begun or ended.
+func (c *Chat) entered(account string, room kaban.RoomName) {
+	c.recount(room)
+	c.tell(account, room)
+}
+
 // IsClaimed reports whether the server has an owner, so that there may be accounts.
 func (c *Chat) IsClaimed() bool { return c.server.Load().Claim == access.Claimed }
 
@@ -224,17 +230,11 @@ func (c *Chat) addHead(ctx context.Context, s *RoomState) error {
 	return nil
 }
 
-// maxOwn is how many of the newest entries of a room are looked through for those of
-// the account itself, which are not unread.
-const maxOwn = 1000
-
-// addUnread adds how many entries the account has not read.
-func (u User) addUnread(ctx context.Context, s *RoomState) error {
-	if s.Head <= s.Read {
-		return nil
+// addUnread adds how many messages of others the account has not read.
+func (u User) addUnread(ctx context.Context, s *RoomState) (err error) {
+	if s.Head > s.Read {
+		s.Unread, err = u.chat.dispatcher.CountOthers(ctx, s.Room, u.peer.ID(), s.Read, s.Head)
 	}
-	own, err := u.chat.dispatcher.CountBy(ctx, s.Room, u.peer.ID(), store.Page{After: s.Read, Before: s.Head + 1, Limit: maxOwn})
-	s.Unread = s.Head - s.Read - min(uint64(own), s.Head-s.Read)
 	return err
 }
 
@@ -275,15 +275,9 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 	for i := range all {
 		all[i].Online = slices.ContainsFunc(identities(all[i].Account), u.chat.names.IsOnline)
 	}
-	accounts := make(map[string]bool, len(all))
-	for i := range all {
-		accounts[all[i].Username] = true
-	}
-	names, _ := r.Usernames("", maxMembers)
+	names, _ := r.Visitors("", maxMembers)
 	for _, name := range names {
-		if !accounts[name] {
-			all = append(all, Person{Username: name, Role: kaban.RoomRoleMember, Online: true})
-		}
+		all = append(all, Person{Username: name, Role: kaban.RoomRoleMember, Online: true})
 	}
 	slices.SortFunc(all, func(a, b Person) int { return strings.Compare(a.Username, b.Username) })
 	return all, nil

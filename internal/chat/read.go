@@ -122,7 +122,7 @@ func (u User) MembersNow(name kaban.RoomName, after string, limit int) (Members,
 }
 
 func membersOf(r *dispatch.Room, after string, limit int) Members {
-	usernames, more := r.Usernames(after, limitOr(limit, defaultNames))
+	usernames, more := r.Visitors(after, limitOr(limit, defaultNames))
 	return Members{Room: r.Name(), Usernames: usernames, More: more}
 }
 

@@ -199,6 +199,7 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 			Unlisted: change.Kind != kaban.RoomPublic,
 			Decide:   decide,
 			Published: func() {
+				u.chat.recount(name)
 				for _, account := range *accounts {
 					u.chat.tell(account, name)
 				}
@@ -280,7 +281,7 @@ func (u User) Part(ctx context.Context, name kaban.RoomName) error {
 		return tx.Bump(name)
 	}
 	expel := func() {
-		defer u.chat.tell(u.account(), name)
+		defer u.chat.entered(u.account(), name)
 		id := u.peer.ID()
 		u.chat.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool { return reader.Peer.ID() == id })
 		u.chat.reviseBots(r)

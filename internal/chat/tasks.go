@@ -157,7 +157,7 @@ func (u User) joinPublic(ctx context.Context, text string) error {
 		switch {
 		case err != nil:
 			return err
-		case !s.Who.Active || s.member.Account != "" || s.room.Kind != kaban.RoomPublic ||
+		case !s.Who.Active && s.account.Status != people.StatusUnclaimed || s.member.Account != "" || s.room.Kind != kaban.RoomPublic ||
 			s.Membership.Standing == access.Banned || s.room.Flags.Has(kaban.FlagArchived):
 			return errDone
 		}
@@ -180,7 +180,7 @@ func (u User) enterWith(ctx context.Context, name kaban.RoomName, id string, cha
 	}
 	_, err = u.chat.dispatcher.Post(ctx, Send{
 		Draft: kaban.Draft{Author: u.peer.Identity, Room: name, ID: message, Kind: kaban.KindMember, Body: body},
-		Terms: &dispatch.Terms{Decide: decide, Published: func() { u.chat.tell(u.account(), name) }},
+		Terms: &dispatch.Terms{Decide: decide, Published: func() { u.chat.entered(u.account(), name) }},
 	}, func() {})
 	return err
 }
@@ -392,6 +392,7 @@ func (u User) leaveAll(ctx context.Context) error {
 			err = u.enterWith(ctx, name, "left-"+rand.Text(), change, leave)
 		} else if err = u.chat.dispatcher.Update(ctx, leave); err == nil {
 			err = u.refresh(ctx, name)
+			u.chat.recount(name)
 		}
 		if err = settled(err); err != nil {
 			return err

@@ -40,7 +40,7 @@ func TestExpelledReadersAreGivenNothingMore(t *testing.T) {
 	assertGiven(t, bob, "lobby 1 ann one")
 	cat.take(c, 1<<20)
 	assertGiven(t, cat, "lobby 1 ann one", "lobby 2 ann owed", "lobby 3 ann later")
-	if names, _ := a.Room().Usernames("", 10); strings.Join(names, " ") != "ann cat" || a.Room().Members() != 2 {
+	if names, _ := a.Room().Visitors("", 10); strings.Join(names, " ") != "ann cat" || a.Room().Members() != 2 {
 		t.Errorf("the members are %q", names)
 	}
 	d.Expel(b.Room(), "again", is(t, "bob"))

@@ -80,7 +80,7 @@ type Joined struct {
 	// Head is the last entry of the log, published here or not. A subscription
 	// that does not resume begins after it.
 	Head    uint64
-	Members int // of this dispatcher
+	Members int // see Room.Members
 }
 
 // Join makes a connection a member of a room, which is made if need be. The user
@@ -154,7 +154,7 @@ func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (jo
 	if stored = max(p.state.Head, r.takeHintLocked()); stored <= r.head.Load() {
 		stored = 0
 	}
-	return Joined{Head: head, Members: r.members}, stored, nil
+	return Joined{Head: head, Members: r.membersLocked()}, stored, nil
 }
 
 // Leave ends a subscription: Next returns nothing after it. Sends that are under

@@ -77,11 +77,13 @@ func (r *Room) publishPresence() {
 	defer r.mu.Unlock()
 	joined, left := r.joined, r.left
 	r.joined, r.left, r.presenceDue = nil, nil, false
-	members := r.members
+	members := r.membersLocked()
+	if members == r.told && len(left) == 0 && (len(joined) == 0 || r.readers == 1 && r.watchers == 0) {
+		return // nothing changed, or the only reader already knows
+	}
+	r.told = members
 	if members > presenceNames || len(joined) > presenceNames || len(left) > presenceNames {
 		joined, left = nil, nil
-	} else if len(joined)+len(left) == 0 || members == 1 && len(left) == 0 && r.watchers == 0 {
-		return // nothing changed, or the only member already knows
 	}
 	for _, t := range r.tails {
 		t.append(0, func(dst []byte) []byte {

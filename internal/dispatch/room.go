@@ -35,12 +35,16 @@ type Room struct {
 	// hinted is the highest hint that came while the room had no readers.
 	hinted   uint64
 	readers  int // subscriptions
-	members  int // subscriptions that count as members
 	watchers int // subscriptions that are not members
-	// names are the usernames of the members, sorted, each with the number of its
-	// subscriptions: a user may have an old and a new connection. It is nil while
-	// there are none.
-	names     *btree.Map[string, int]
+	// accounts is the number of accounts that are members, connected or not, and
+	// turnover how many memberships had begun or ended by then; see SetAccounts.
+	accounts int
+	turnover uint64
+	visitors int // usernames without an account that have a subscription as a member
+	told     int // the number of members in the last presence frame
+	// names are the usernames that have subscriptions as members, sorted. It is nil
+	// while there are none.
+	names     *btree.Map[string, attendance]
 	audiences []*Audience // one for each waker with members here
 	tails     []*tail     // one for each format that a member reads
 	joined    []string
@@ -49,6 +53,10 @@ type Room struct {
 	// owe their members a presence frame.
 	presenceDue bool
 }
+
+// attendance counts the subscriptions of a username: an account has many devices, and
+// a visitor may have an old and a new connection.
+type attendance struct{ accounts, visitors int32 }
 
 // Name returns the room's name as its first member wrote it.
 func (r *Room) Name() kaban.RoomName { return r.name }
@@ -70,18 +78,39 @@ func (r *Room) Has(identity string) bool {
 	return false
 }
 
-// Members returns the number of members.
+// Members returns the number of members: accounts, connected or not, and connected
+// visitors, each once.
 func (r *Room) Members() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.members
+	return r.membersLocked()
+}
+
+func (r *Room) membersLocked() int { return r.accounts + r.visitors }
+
+// SetAccounts notes how many accounts are members of the room, and how many memberships
+// have begun or ended so far: what is older than what is known changes nothing.
+func (d *Dispatcher) SetAccounts(r *Room, accounts int, turnover uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if turnover <= r.turnover {
+		return
+	}
+	r.turnover = turnover
+	if r.accounts == accounts {
+		return
+	}
+	r.accounts = accounts
+	if r.readers > 0 {
+		d.presence.note(d, r)
+	}
 }
 
 // info returns the state of the room, as far as it is known here.
 func (r *Room) info() RoomInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return RoomInfo{Name: r.name, Head: max(r.head.Load(), r.hinted), Members: r.members}
+	return RoomInfo{Name: r.name, Head: max(r.head.Load(), r.hinted), Members: r.membersLocked()}
 }
 
 // isUnreadLocked reports whether the room has no subscription.
@@ -198,21 +227,20 @@ func (r *Room) addLocked(s *Subscription, w Waker, format Format, tailBytes int)
 		return
 	}
 	s.counted = true
-	r.members++
-	r.countLocked(s.user.Name().String(), 1)
-	r.joined, r.left = noteChange(r.joined, r.left, s.user.Name().String())
+	r.attendLocked(s.user, 1)
+	if r.readers == 1 { // its answer says how many there are
+		r.told = r.membersLocked()
+	}
 }
 
-// uncountLocked takes a subscription out of the members. It reports whether it was
+// uncountLocked takes a subscription out of those of members. It reports whether it was
 // one of them.
 func (r *Room) uncountLocked(s *Subscription) bool {
 	if !s.counted {
 		return false
 	}
 	s.counted = false
-	r.members--
-	r.countLocked(s.user.Name().String(), -1)
-	r.left, r.joined = noteChange(r.left, r.joined, s.user.Name().String())
+	r.attendLocked(s.user, -1)
 	return true
 }
 
@@ -250,19 +278,37 @@ func (r *Room) removeLocked(s *Subscription) bool {
 	return true
 }
 
-// countLocked changes the number of subscriptions of a username.
-func (r *Room) countLocked(name string, change int) {
+// attendLocked changes the number of a username's subscriptions as a member. The first
+// and the last are what presence frames report.
+func (r *Room) attendLocked(user *kaban.Peer, change int32) {
 	if r.names == nil {
-		r.names = new(btree.Map[string, int])
+		r.names = new(btree.Map[string, attendance])
 	}
-	n, _ := r.names.Get(name)
+	name := user.Name().String()
+	before, _ := r.names.Get(name)
+	now := before
+	if account, _ := kaban.AuthorOf(user.ID()); account != "" {
+		now.accounts += change
+	} else {
+		now.visitors += change
+	}
 	switch {
-	case n+change > 0:
-		r.names.Set(name, n+change)
-	case r.members == 0:
+	case before.visitors == 0 && now.visitors > 0:
+		r.visitors++
+	case before.visitors > 0 && now.visitors == 0:
+		r.visitors--
+	}
+	none := attendance{}
+	switch {
+	case before == none:
+		r.joined, r.left = noteChange(r.joined, r.left, name)
+	case now == none:
+		r.left, r.joined = noteChange(r.left, r.joined, name)
+	}
+	if now != none {
+		r.names.Set(name, now)
+	} else if r.names.Delete(name); r.names.Len() == 0 {
 		r.names = nil
-	default:
-		r.names.Delete(name)
 	}
 }
 
@@ -307,15 +353,25 @@ func (r *Room) wakeLocked() {
 	}
 }
 
-// Usernames returns up to limit usernames of members, sorted, that follow after,
-// and whether there are more.
-func (r *Room) Usernames(after string, limit int) (names []string, more bool) {
+// Visitors returns up to limit usernames of visitors that are members, sorted, that
+// follow after, and whether there are more.
+func (r *Room) Visitors(after string, limit int) (names []string, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.names == nil {
+	if r.visitors == 0 {
 		return nil, false
 	}
-	names = make([]string, 0, min(limit, r.names.Len()))
-	more = following(r.names, after, limit, func(name string, _ int) { names = append(names, name) })
+	names = make([]string, 0, min(limit, r.visitors))
+	r.names.Ascend(after, func(name string, a attendance) bool {
+		switch {
+		case name == after || a.visitors == 0:
+			return true
+		case len(names) == limit:
+			more = true
+			return false
+		}
+		names = append(names, name)
+		return true
+	})
 	return names, more
 }

@@ -115,7 +115,7 @@ func (d *Dispatcher) forgetUnused(name kaban.RoomName) {
 type RoomInfo struct {
 	Name    kaban.RoomName
 	Head    uint64
-	Members int // of this dispatcher
+	Members int // see Room.Members
 }
 
 // Rooms returns up to limit rooms, sorted by name, that follow the name after,
@@ -201,10 +201,10 @@ func (d *Dispatcher) Room(ctx context.Context, name kaban.RoomName) (RoomInfo, e
 	return r.info(), nil
 }
 
-// CountBy counts the entries of a room by an author; see store.Store. It may block
-// while the store is asked.
-func (d *Dispatcher) CountBy(ctx context.Context, name kaban.RoomName, author string, page store.Page) (int, error) {
-	return d.store.CountBy(ctx, name, author, page)
+// CountOthers counts the messages of a room that are not by an author; see store.Store.
+// It may block while the store is asked.
+func (d *Dispatcher) CountOthers(ctx context.Context, name kaban.RoomName, author string, after, last uint64) (uint64, error) {
+	return d.store.CountOthers(ctx, name, author, after, last)
 }
 
 // stored asks the store for the state of a room. It adds a room that this
@@ -239,14 +239,14 @@ func (d *Dispatcher) refresh(ctx context.Context, name kaban.RoomName) (*Room, s
 	return r, state, nil
 }
 
-// Members returns up to limit usernames of a room, sorted, that follow the name
-// after, and whether there are more. They are the members that this dispatcher
-// serves. Like Lookup it asks the store only for a room that it does not know. It
-// returns ErrNotFound.
+// Members returns up to limit usernames of visitors in a room, sorted, that follow the
+// name after, and whether there are more. They are those that this dispatcher serves.
+// Like Lookup it asks the store only for a room that it does not know. It returns
+// ErrNotFound.
 func (d *Dispatcher) Members(ctx context.Context, name kaban.RoomName, after string, limit int) (r *Room, names []string, more bool, err error) {
 	if r, err = d.Lookup(ctx, name); err != nil {
 		return nil, nil, false, err
 	}
-	names, more = r.Usernames(after, limit)
+	names, more = r.Visitors(after, limit)
 	return r, names, more, nil
 }

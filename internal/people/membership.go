@@ -34,7 +34,8 @@ func (t *members) Find(tx store.Tx, room, account string) (m Member, ok bool, er
 }
 
 // Enter adds or replaces a membership, which gets the name of the room, and keeps the
-// room's count of them. It stores the room.
+// room's count of them. Who comes in has nothing unread: a new membership has read the
+// log up to its head. Enter stores the room.
 func Enter(tx store.Tx, r *Room, m *Member) error {
 	m.Name = r.Name
 	_, known, err := Members.Find(tx, r.Key, m.Account)
@@ -43,6 +44,14 @@ func Enter(tx store.Tx, r *Room, m *Member) error {
 	}
 	if !known {
 		r.Members++
+		r.Turnover++
+		name, err := kaban.ParseAnyRoom(r.Name)
+		if err != nil {
+			return err
+		}
+		if m.Read, err = tx.Head(name); err != nil {
+			return err
+		}
 	}
 	if err := Rooms.Put(tx, r); err != nil {
 		return err
@@ -57,6 +66,7 @@ func Leave(tx store.Tx, r *Room, account string) error {
 		return err
 	}
 	r.Members--
+	r.Turnover++
 	if err := Rooms.Put(tx, r); err != nil {
 		return err
 	}

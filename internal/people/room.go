@@ -31,6 +31,8 @@ type Room struct {
 	People  []string        `json:"people,omitempty"` // accounts of a direct room, sorted
 	// Members is the number of memberships; see Enter and Leave.
 	Members int `json:"members,omitempty"`
+	// Turnover is the number of memberships that have begun or ended.
+	Turnover uint64 `json:"turnover,omitempty"`
 }
 
 // Rooms has all rooms by key.

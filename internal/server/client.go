@@ -35,7 +35,7 @@ type client struct {
 	proof     proof         // that the client has got its welcome
 	closed    bool          // Close was called
 	close     uint16        // code of a WebSocket's close frame; 0: the reason's
-	rooms     *rooms        // of an account; nil for a visitor
+	rooms     *rooms        // nil until something of the account's rooms is to be told or done
 }
 
 // proof is how far it is clear that a client has got its welcome. Frames that came

@@ -64,6 +64,25 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 		c.refuseHello(ref, err)
 		return
 	}
+	if !c.server.chat.IsClaimed() {
+		c.welcomeVisitor(ref)
+		return
+	}
+	// From here on an account that gets the name ends the connection. One that was made
+	// just before is seen by looking once more.
+	ref = slices.Clone(ref)
+	c.handler.Ask(func(ctx context.Context) { err = c.server.chat.AdmitVisitor(ctx, name) }, func() {
+		switch {
+		case c.closed:
+		case err != nil:
+			c.refuseHello(ref, err)
+		default:
+			c.welcomeVisitor(ref)
+		}
+	})
+}
+
+func (c *client) welcomeVisitor(ref []byte) {
 	c.arrival = nil
 	e := answer(wire.TypeWelcome, ref)
 	e.Session = c.session.Secret()
@@ -134,7 +153,6 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 	}
 	from := c.arrival.Peer.Addr
 	c.arrival = nil
-	c.rooms = new(rooms)
 	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.

@@ -73,15 +73,23 @@ type rooms struct {
 	telling bool // a state is being read
 }
 
+// needRooms makes c.rooms: an idle connection has none.
+func (c *client) needRooms() {
+	if c.rooms == nil {
+		c.rooms = new(rooms)
+	}
+}
+
 // laterStates is when a client that has not taken its replies is told states again.
 const laterStates = time.Second
 
 // Changed implements chat.Owner.
 func (c *client) Changed(room kaban.RoomName) {
 	c.handler.Post(func() {
-		if c.rooms == nil {
+		if c.session == nil {
 			return
 		}
+		c.needRooms()
 		same := func(other kaban.RoomName) bool { return other.Key() == room.Key() }
 		if !slices.ContainsFunc(c.rooms.dirty, same) {
 			c.rooms.dirty = append(c.rooms.dirty, room)
@@ -292,6 +300,7 @@ func (c *client) findAgain(ref []byte, find func(context.Context) (chat.Place, e
 // partAccount ends the membership of an account. Its other connections leave as well.
 func (c *client) partAccount(r *wire.Request) {
 	user, room, ref := c.user(), r.Room, slices.Clone(r.Ref)
+	c.needRooms()
 	c.rooms.leaving = room.Key()
 	var err error
 	c.handler.Ask(func(ctx context.Context) { err = user.Part(ctx, room) }, func() {

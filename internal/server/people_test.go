@@ -241,7 +241,7 @@ func TestStatesOfRooms(t *testing.T) {
 		say  string
 		want []any
 	}{
-		{`{"type":"invite","room":"den","id":"1","username":"bob"}`, []any{"role", "member", "head", 2, "unread", 2}},
+		{`{"type":"invite","room":"den","id":"1","username":"bob"}`, []any{"role", "member", "head", 2, "read", 1, "unread", 0}},
 		{`{"type":"role","room":"den","id":"2","username":"bob","role":"op"}`, []any{"role", "op", "head", 3}},
 		{`{"type":"kick","room":"den","id":"3","username":"bob"}`, []any{"gone", true}},
 		{`{"type":"invite","room":"den","id":"4","username":"bob"}`, []any{"role", "member"}},

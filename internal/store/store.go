@@ -175,10 +175,10 @@ type Store interface {
 	// names goes on.
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)
 
-	// CountBy returns how many of the newest entries within the bounds of a page, up to
-	// its limit, are of an author (kaban.Identity.ID). It does not read what they say, so
-	// damage to one may count wrongly.
-	CountBy(ctx context.Context, room kaban.RoomName, author string, page Page) (int, error)
+	// CountOthers returns how many of the entries behind one seq, up to another, are
+	// messages (kaban.KindMessage) by anybody but an author (kaban.Identity.ID), as far as
+	// they are kept. It does not read what they say, so damage to one may count wrongly.
+	CountOthers(ctx context.Context, room kaban.RoomName, author string, after, last uint64) (uint64, error)
 
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.

@@ -226,8 +226,8 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 	return clip(entries, page), nil
 }
 
-// CountBy implements store.Store.
-func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, page store.Page) (n int, err error) {
+// CountOthers implements store.Store.
+func (s *Store) CountOthers(_ context.Context, name kaban.RoomName, author string, after, last uint64) (n uint64, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -238,13 +238,10 @@ func (s *Store) CountBy(_ context.Context, name kaban.RoomName, author string, p
 		return 0, nil
 	}
 	state := r.state()
-	first, end := max(page.After+1, state.Oldest), state.Head+1
-	if page.Before != 0 {
-		end = min(end, page.Before)
-	}
-	for seq := end; seq > first && end-seq < uint64(page.Limit); {
-		seq--
-		if s.log.at(r.position(seq)).Author == author {
+	last = min(last, state.Head)
+	for seq := max(after, state.Oldest-1); seq < last; {
+		seq++
+		if e := s.log.at(r.position(seq)); e.Kind == kaban.KindMessage && e.Author != author {
 			n++
 		}
 	}

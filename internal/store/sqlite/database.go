@@ -88,7 +88,8 @@ type reader struct {
 	*conn
 	documentStmts
 	authors                      *authors
-	page, pageBack, count        *sql.Stmt
+	page, pageBack               *sql.Stmt
+	count, shortCount            *sql.Stmt
 	begin, newestBatch, revision *sql.Stmt
 }
 
@@ -97,7 +98,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
-		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.begin: "BEGIN",
+		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.shortCount: shortCountQuery, &r.begin: "BEGIN",
 		&r.newestBatch: "SELECT coalesce(max(batch), 0) FROM journal",
 		&r.revision:    "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries())

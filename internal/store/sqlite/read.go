@@ -125,48 +125,6 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 	return p.entries, nil
 }
 
-// countQuery counts the entries of a run of places by an author.
-const countQuery = "SELECT count(*) FROM entries WHERE place BETWEEN ? AND ? AND user = (SELECT id FROM users WHERE key = ?)"
-
-// CountBy implements store.Store.
-func (s *Store) CountBy(ctx context.Context, name kaban.RoomName, author string, page store.Page) (n int, err error) {
-	if err := s.usable(ctx); err != nil {
-		return 0, err
-	}
-	s.mu.RLock()
-	r := s.rooms[name.Key()]
-	var head uint64
-	var unmerged []unmergedEntry
-	if r != nil {
-		head, unmerged = r.head, r.unmerged
-	}
-	s.mu.RUnlock()
-	if page.Before != 0 {
-		head = min(head, page.Before-1)
-	}
-	if page.After >= head || page.Limit <= 0 {
-		return 0, nil
-	}
-	first := head - min(head-page.After, uint64(page.Limit)) + 1
-	merged, unmerged := split(unmerged, first, head)
-	if first <= merged {
-		c, err := s.reader(ctx)
-		if err != nil {
-			return 0, err
-		}
-		defer func() { s.readers <- c }()
-		if err := c.count.QueryRowContext(context.Background(), r.place(first), r.place(merged), author).Scan(&n); err != nil {
-			return 0, s.failed("count in "+r.name.String(), err)
-		}
-	}
-	for i := range unmerged {
-		if unmerged[i].Author == author {
-			n++
-		}
-	}
-	return n, nil
-}
-
 // split returns the last merged entry of the run first to last, and the unmerged
 // entries of it, which follow.
 func split(unmerged []unmergedEntry, first, last uint64) (merged uint64, _ []unmergedEntry) {

@@ -39,7 +39,7 @@ func Run(t *testing.T, driver Driver) {
 		{"kinds and targets are kept, and compared for the same id", testKinds},
 		{"author and room are recognised by their key", testKeys},
 		{"pages", testPages},
-		{"entries by an author are counted", testCountBy},
+		{"messages of others are counted", testCountOthers},
 		{"a page ends early at its limit of bytes", testPageBytes},
 		{"concurrent appends keep one gap-free order", testConcurrentAppends},
 		{"a closed store says so", testClosed},
