@@ -98,7 +98,7 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 	}
 	err := archive.Export(ctx, only, store.Receiver{
 		Document: func(d *store.Document) (err error) {
-			if person != nil {
+			if person != nil || people.IsTicket(d.Key) {
 				return nil
 			}
 			if line, err = export.AppendDocument(line[:0], d); err != nil {

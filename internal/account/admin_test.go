@@ -363,7 +363,12 @@ func TestBlocksAndLinks(t *testing.T) {
 		t.Error("the block stays")
 	}
 	wantCode(t, "a member links", w.LinkVisitor(w.ctx, bob, "oldbob", "bob"), "forbidden")
+	var changed []string
+	w.options.OnChanged = func(account string) { changed = append(changed, account) }
 	w.must(w.LinkVisitor(w.ctx, alice, "oldbob", "bob"))
+	if !slices.Equal(changed, []string{bob.Principal.Account.ID}) {
+		t.Errorf("a link changes the accounts %q", changed)
+	}
 	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
 		link, err := people.Links.Get(tx, "visitor:"+username(t, "oldbob").Key())
 		if err == nil && link.Account != bob.Principal.Account.ID {

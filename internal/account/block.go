@@ -85,7 +85,8 @@ func IsBlocked(tx store.Tx, account, other string) (bool, error) {
 	return err == nil, err
 }
 
-// LinkVisitor attributes what a visitor with a name wrote to an account, by an owner.
+// LinkVisitor attributes what a visitor with a name wrote until now to an account, by an
+// owner. Whoever uses the name later, where visitors may, is somebody else.
 // Ids of messages and the right to edit do not move.
 func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username string) error {
 	name, err := kaban.ParseUsername(visitor)
@@ -111,6 +112,7 @@ func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username s
 		if err := people.Links.Put(c.Tx, &link); err != nil {
 			return err
 		}
+		c.changed(a.ID)
 		return c.audit("account.link", a.Username, "visitor "+name.String())
 	})
 }

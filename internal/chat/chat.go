@@ -145,6 +145,7 @@ type Chat struct {
 	tasksLeft  atomic.Bool // some have failed
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
+	attributed atomic.Pointer[attributions]
 	newRooms   *newRooms
 	maxContent int
 	counters   counters
@@ -161,6 +162,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		options.Clock = stopwatch()
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent}
+	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
 		return nil, err
 	}

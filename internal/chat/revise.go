@@ -46,8 +46,12 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 	c.reloading.Lock() // so that the facts that were read last stay
 	defer c.reloading.Unlock()
 	var server access.Server
+	var attributed attributions
 	err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-		server, err = readServer(tx)
+		if server, err = readServer(tx); err != nil {
+			return err
+		}
+		attributed, err = readAttributions(tx)
 		return err
 	})
 	if known := c.server.Load(); known != nil {
@@ -58,6 +62,9 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 	}
 	if before.Claim == 0 {
 		before.Claim = server.Claim
+	}
+	if err == nil {
+		c.attributed.Store(&attributed)
 	}
 	c.server.Store(&server)
 	c.dispatcher.Invalidate()

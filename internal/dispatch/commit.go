@@ -355,7 +355,7 @@ const (
 func (c *committer) read(ctx context.Context, r *Room, head, to uint64) ([]store.Entry, error) {
 	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
 		// Damage is reported to each cursor that arrives there.
-		entries, _, _, err := readPast(ctx, c.dispatcher.store, r.name, r.missingPage(head, to))
+		entries, _, _, err := c.dispatcher.store.readPast(ctx, r.name, r.missingPage(head, to))
 		if err == nil {
 			c.worked()
 			return entries, nil

@@ -11,14 +11,25 @@ import (
 // maxPassed bounds the damaged entries that are skipped at a time.
 const maxPassed = 1000
 
+// journal is what the dispatcher and all its rooms read.
+type journal struct {
+	store.Store
+	attribute func(*store.Entry) // nil: nothing; see Dispatcher.SetAttribution
+}
+
 // readPast reads a page and skips damaged entries at its beginning. damage is the
 // first of these, or nil, and passed the seq of the last. There
 // may be no entries beside damage.
-func readPast(ctx context.Context, s store.Store, room kaban.RoomName, p store.Page) (entries []store.Entry, damage *store.DamagedError, passed uint64, err error) {
+func (j *journal) readPast(ctx context.Context, room kaban.RoomName, p store.Page) (entries []store.Entry, damage *store.DamagedError, passed uint64, err error) {
 	for range maxPassed {
-		entries, err = s.Read(ctx, room, p)
+		entries, err = j.Read(ctx, room, p)
 		bad, ok := errors.AsType[*store.DamagedError](err)
 		if !ok {
+			if j.attribute != nil {
+				for i := range entries {
+					j.attribute(&entries[i])
+				}
+			}
 			return entries, damage, passed, err
 		}
 		if passed = bad.Seq; damage == nil {

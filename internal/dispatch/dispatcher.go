@@ -162,7 +162,7 @@ func (o Options) withDefaults() Options {
 // Dispatcher holds the rooms of a server. All methods are safe for concurrent
 // use.
 type Dispatcher struct {
-	store   store.Store
+	store   *journal
 	options Options
 	// inline is set over a store that does not block: the submitting goroutine
 	// commits, because a goroutine of its own would only cost wakeups.
@@ -189,7 +189,7 @@ type Dispatcher struct {
 // The caller ends it with Close.
 func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, error) {
 	options = options.withDefaults()
-	d := &Dispatcher{store: s, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{})}
+	d := &Dispatcher{store: &journal{Store: s}, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{})}
 	d.budget = newBudget(options.TailBudget, options.TailAge)
 	d.inbox.init(options.MaxRooms)
 	d.committer = committer{dispatcher: d, index: make(map[string]int)}

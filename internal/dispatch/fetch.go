@@ -40,7 +40,7 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 		return nil
 	}
 	r := s.audience.room
-	entries, damage, passed, err := readPast(ctx, r.store, r.name, store.Page{
+	entries, damage, passed, err := r.store.readPast(ctx, r.name, store.Page{
 		After: s.seq, Before: limit + 1, Limit: s.nextPage(), Bytes: pageBytes,
 	})
 	if err != nil {

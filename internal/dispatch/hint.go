@@ -59,7 +59,7 @@ func (c *committer) follow(ctx context.Context, h hint) {
 	if head >= state.Head {
 		return
 	}
-	missing, _, _, err := readPast(ctx, d.store, r.name, r.missingPage(head, state.Head))
+	missing, _, _, err := d.store.readPast(ctx, r.name, r.missingPage(head, state.Head))
 	if err != nil {
 		c.lost(fmt.Errorf("read what another writer appended to %s: %w", r.name, err))
 		return

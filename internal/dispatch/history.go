@@ -34,7 +34,7 @@ func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.P
 	if end := r.Head() + 1; p.Before == 0 || p.Before > end {
 		p.Before = end
 	}
-	entries, damage, _, err := readPast(ctx, d.store, r.name, p)
+	entries, damage, _, err := d.store.readPast(ctx, r.name, p)
 	if err == nil && len(entries) == 0 && damage != nil {
 		err = damage
 	}

@@ -35,6 +35,11 @@ type Judge func(r *Room, member *kaban.Peer, before *Rights, generation uint64) 
 // be called before the first send.
 func (d *Dispatcher) SetJudge(judge Judge) { d.judge = judge }
 
+// SetAttribution sets what changes the author of an entry that was read, before it is
+// shown; the log and the ids of messages stay as they are. Frames that are in memory
+// already stay until they are too old. It must be called before the first read.
+func (d *Dispatcher) SetAttribution(attribute func(*store.Entry)) { d.store.attribute = attribute }
+
 // SetOnDirect sets what is called when something was published in a direct room. It
 // must not block. SetOnDirect must be called before the first send.
 func (d *Dispatcher) SetOnDirect(call func(room kaban.RoomName)) { d.onDirect = call }

@@ -15,7 +15,7 @@ import (
 type Room struct {
 	name  kaban.RoomName
 	epoch string
-	store store.Store
+	store *journal
 	// looks are the looks of the name other than its key; nil for most names.
 	looks []string
 	// unlisted is set if the room is not in Rooms; guarded by Dispatcher.mu.

@@ -20,7 +20,8 @@ const maxOfPerson = 10_000
 // are not among them: they are the server's.
 type Person struct {
 	account people.Account
-	authors []string // the ids of the identities that the entries have
+	author  string           // the id of the identity that the entries have
+	visited map[string]int64 // until when it was which visitors, by the ids of these
 	lines   []byte
 }
 
@@ -35,7 +36,7 @@ func NewPerson(tx store.Tx, name kaban.Username) (*Person, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Person{account: a, authors: []string{identity.ID()}}
+	p := &Person{account: a, author: identity.ID(), visited: make(map[string]int64)}
 	for _, add := range []func(store.Tx) error{p.addAccount, p.addVisitors, p.addMemberships, p.addSecrets, p.addCredentials, p.addBlocks} {
 		if err := add(tx); err != nil {
 			return nil, fmt.Errorf("the data of %s: %w", a.Username, err)
@@ -48,7 +49,10 @@ func NewPerson(tx store.Tx, name kaban.Username) (*Person, error) {
 func (p *Person) Lines() []byte { return p.lines }
 
 // Wrote reports whether the person is the author of a record.
-func (p *Person) Wrote(r *store.Record) bool { return slices.Contains(p.authors, r.Author.ID()) }
+func (p *Person) Wrote(r *store.Record) bool {
+	author := r.Author.ID()
+	return author == p.author || r.Time < p.visited[author]
+}
 
 // add adds a line.
 func (p *Person) add(line map[string]any) error {
@@ -89,7 +93,7 @@ func (p *Person) addVisitors(tx store.Tx) error {
 			if l.Account != p.account.ID {
 				continue
 			}
-			p.authors = append(p.authors, l.Visitor)
+			p.visited[l.Visitor] = l.Since
 			if err := p.add(map[string]any{"type": "visitor", "id": l.Visitor, "since": l.Since}); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package people
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"kaban"
 	"kaban/internal/store"
@@ -256,6 +257,14 @@ var Tickets = tickets{Table[Ticket]{
 }}
 
 type tickets struct{ Table[Ticket] }
+
+// IsTicket reports whether the document with a key is of a ticket, which is of no use
+// on another server or after a restart.
+func IsTicket(key string) bool {
+	table, _, _ := strings.Cut(key, "/")
+	table, _, _ = strings.Cut(table, ".")
+	return table == Tickets.name
+}
 
 // WithCode returns the ticket of a kind with a code.
 func (t *tickets) WithCode(tx store.Tx, kind, code string) (Ticket, error) {
