@@ -252,10 +252,9 @@ func deadSecrets(w *world, secrets []string) {
 
 // tokens makes and revokes the tokens and devices of an account.
 type tokens struct {
-	who  *staff
-	n    int
-	all  []*token
-	open []string // names of tokens and devices without an answer
+	who *staff
+	n   int
+	all []*token
 }
 
 type token struct {
