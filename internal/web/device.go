@@ -131,7 +131,7 @@ func (s *Server) getServer(ctx context.Context, _ *struct{}) (*output[ServerInfo
 	info := ServerInfo{
 		Server: s.config.Name, Claimed: claimed, Access: settings.Access.String(),
 		SignUp:   claimed && settings.Access >= access.Registration,
-		Visitors: s.chat.TakesVisitors(), Passkeys: account.PasskeysAvailable(s.config.Origins) == nil,
+		Visitors: s.chat.TakesVisitors(), Passkeys: s.config.Passkeys != nil,
 	}
 	switch name, err := s.config.Accounts.ProviderName(ctx); {
 	case err == nil:

@@ -4,7 +4,10 @@
 import { call, type Session } from './api'
 import { deviceName } from './account'
 
-export const supported = (): boolean => typeof PublicKeyCredential === 'function' && isSecureContext
+/** An IP address cannot have passkeys, even on the same machine. */
+const byAddress = /^[\d.]+$|^\[/
+
+export const supported = (): boolean => typeof PublicKeyCredential === 'function' && isSecureContext && !byAddress.test(location.hostname)
 
 /** The user closed the browser's dialog. */
 export class Declined extends Error {}

@@ -1,8 +1,8 @@
 // The ways in to the account: password, passkeys, recovery codes, single sign-on.
 
 import { useSignal } from '@preact/signals'
-import { providerLink } from './account'
-import { call, path } from './api'
+import { learnSession, providerLink } from './account'
+import { APIError, call, path } from './api'
 import { Failure, Field, Submit, useSending } from './form'
 import { Confirm, Doing, Item, useLoaded } from './listing'
 import { add, supported } from './passkey'
@@ -119,6 +119,11 @@ interface Identity {
 
 function Identities() {
   const loaded = useLoaded<{ identities: Identity[] }>('v1/identities')
+  const linking = useSending(async () => {
+    // The browser shows the answer to the link itself, so it must not be a refusal.
+    if (!(await learnSession())?.fresh) throw new APIError({ code: 'auth_required', message: '', confirm: true }, 403)
+    location.assign(providerLink('link'))
+  })
   return (
     <div class="fields">
       <h3>{server.value!.provider!.name}</h3>
@@ -129,9 +134,11 @@ function Identities() {
           </Item>
         ))}
       </ul>
-      <a class="secondary with-symbol" href={providerLink().replace('/start?', '/link?')}>
+      <Confirm sending={linking} />
+      <Failure sending={linking} />
+      <button type="button" class="secondary" disabled={linking.busy.value} onClick={() => linking.submit()}>
         {t('linkProvider', { name: server.value!.provider!.name })}
-      </a>
+      </button>
     </div>
   )
 }
