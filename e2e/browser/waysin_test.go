@@ -168,7 +168,10 @@ func TestProvider(t *testing.T) {
 	s.stop()
 	prepare(t, s.data, func(accounts *account.Service) {
 		for _, set := range [][2]string{
-			{"oidc.client_secret_file", secret}, {"oidc.client_id", "kaban"}, {"oidc.name", "Example"}, {"oidc.issuer", issuer},
+			{"oidc.client_secret_file", secret},
+			{"oidc.client_id", "kaban"},
+			{"oidc.name", "Example"},
+			{"oidc.issuer", issuer},
 			{"oidc.create", "false"},
 		} {
 			if err := accounts.Set(t.Context(), account.Operator(), set[0], set[1]); err != nil {

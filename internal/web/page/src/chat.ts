@@ -232,6 +232,8 @@ function welcome(event: Welcome): void {
     disown(event.username)
   })
   void enterRooms()
+  // A reload of an account has not asked yet.
+  if (!state.server.peek()) void learnServer()
 }
 
 async function enterRooms(): Promise<void> {

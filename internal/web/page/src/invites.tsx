@@ -5,6 +5,7 @@ import { call, path } from './api'
 import { Failure, Submit, useSending } from './form'
 import { LinkToCopy } from './link'
 import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
+import { mostRooms, RoomPicker } from './picker'
 import { atLeast } from './rights'
 import { account } from './state'
 import { count, dayOf, t } from './texts'
@@ -51,8 +52,10 @@ function NewInvite({ done }: { done(link: string): Promise<void> }) {
   const role = useSignal<'member' | 'guest'>('member')
   const uses = useSignal(1)
   const expires = useSignal('7d')
+  const rooms = useSignal<string[]>([])
   const sending = useSending(async () => {
-    const { link } = await call<{ link: string }>('POST', 'v1/invites', { role: role.peek(), uses: uses.peek(), expires_in: expires.peek() })
+    const { link } = await call<{ link: string }>('POST', 'v1/invites', { role: role.peek(), uses: uses.peek(), expires_in: expires.peek(), ...(rooms.peek().length > 0 ? { rooms: rooms.peek() } : {}) })
+    rooms.value = []
     await done(link)
   })
   return (
@@ -84,6 +87,7 @@ function NewInvite({ done }: { done(link: string): Promise<void> }) {
           ))}
         </select>
       </label>
+      <RoomPicker label={t('inviteRooms')} chosen={rooms} most={mostRooms} />
       <Submit sending={sending}>{t('makeInvite')}</Submit>
       <Confirm sending={sending} />
       <Failure sending={sending} />
