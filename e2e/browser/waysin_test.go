@@ -66,7 +66,7 @@ func TestPasskeys(t *testing.T) {
 	p.until(`!document.querySelector('.part .item')`)
 	p.signOut()
 	p.button("Sign in with a passkey")
-	p.until(`document.querySelector('.card [role=alert]')?.innerText.includes('passkey')`)
+	p.until(`document.querySelector('.card [role=alert]')?.innerText.includes("This passkey does not work here")`)
 	p.picture("passkey-unknown")
 	// Nor does a browser without one get in, and it is told why.
 	command(p, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: key})

@@ -7,7 +7,7 @@ import { LinkToCopy } from './link'
 import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
 import type { Flag, RoomKind } from './protocol'
 import { base } from './route'
-import { count, dayOf, t } from './texts'
+import { count, dayIn, t } from './texts'
 
 interface KnownRoom {
   room: string
@@ -58,7 +58,7 @@ function OneRoom({ room }: { room: KnownRoom }) {
     done.value = username
     name.value = ''
   })
-  const facts = [room.kind === 'private' && t('privateRoom'), count('members', room.members), room.created && t('since', { time: dayOf(room.created) }), room.flags.includes('archived') && t('archived')]
+  const facts = [room.kind === 'private' && t('privateRoom'), count('members', room.members), room.created && t('since', { time: dayIn(room.created) }), room.flags.includes('archived') && t('archived')]
   return (
     <Item title={`#${room.room}`} text={facts.filter(Boolean).join(' · ')}>
       <button type="button" class="secondary" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
@@ -108,7 +108,7 @@ export function Hooks() {
       <Waiting of={loaded} />
       <ul class="items">
         {loaded.value.value?.hooks.map((hook) => (
-          <Item key={hook.id} title={hook.username} text={`#${hook.room} · ${t('since', { time: dayOf(hook.created) })}`}>
+          <Item key={hook.id} title={hook.username} text={`#${hook.room} · ${t('since', { time: dayIn(hook.created) })}`}>
             <Doing label={t('remove')} harsh does={() => call('DELETE', `v1/admin/hooks/${path(hook.id)}`)} done={loaded.reload} />
           </Item>
         ))}

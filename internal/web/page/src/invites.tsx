@@ -8,7 +8,7 @@ import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
 import { mostRooms, RoomPicker } from './picker'
 import { atLeast } from './rights'
 import { account } from './state'
-import { count, dayOf, t } from './texts'
+import { count, dayIn, t } from './texts'
 
 interface Invite {
   id: string
@@ -39,7 +39,7 @@ export function Invites() {
       <Waiting of={loaded} />
       <ul class="items">
         {loaded.value.value?.invites.map((invite) => (
-          <Item key={invite.id} title={title(invite)} text={[invite.by && t('madeBy', { name: invite.by }), t('until', { time: dayOf(invite.expires) }), invite.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
+          <Item key={invite.id} title={title(invite)} text={[invite.by && t('madeBy', { name: invite.by }), t('until', { time: dayIn(invite.expires) }), invite.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
             <Doing label={t('revoke')} harsh does={() => call('DELETE', `${all ? 'v1/admin/invites' : 'v1/invites'}/${path(invite.id)}`)} done={loaded.reload} />
           </Item>
         ))}

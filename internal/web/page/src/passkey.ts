@@ -1,7 +1,7 @@
 // Passkeys: carries the options and answers of WebAuthn between the server, which
 // speaks JSON with base64url, and the browser, which wants bytes.
 
-import { call, type Session } from './api'
+import { APIError, call, type Session } from './api'
 import { deviceName } from './account'
 
 /** An IP address cannot have passkeys, even on the same machine. */
@@ -58,7 +58,7 @@ export async function signIn(): Promise<Session> {
     }),
   )
   const response = credential.response as AuthenticatorAssertionResponse
-  return call<Session>('POST', 'v1/passkeys/sign-in', {
+  const answer = {
     ...outside(credential),
     device: deviceName(),
     response: {
@@ -67,7 +67,14 @@ export async function signIn(): Promise<Session> {
       signature: text(response.signature),
       userHandle: text(response.userHandle),
     },
-  })
+  }
+  try {
+    return await call<Session>('POST', 'v1/passkeys/sign-in', answer)
+  } catch (error) {
+    // The general text is about passwords.
+    if (error instanceof APIError && error.problem.code === 'auth_failed') throw new APIError({ ...error.problem, code: 'passkey_failed' }, error.status)
+    throw error
+  }
 }
 
 /** Makes a passkey for the account. */

@@ -9,7 +9,7 @@ import { add, supported } from './passkey'
 import { CodeList } from './recovery'
 import { leastPassword } from './signin'
 import { account, server } from './state'
-import { dayOf, t } from './texts'
+import { dayIn, t } from './texts'
 
 export function Security() {
   return (
@@ -67,7 +67,7 @@ function Passkeys() {
       <p class="quiet">{t('passkeysText')}</p>
       <ul class="items">
         {loaded.value.value?.passkeys.map((key) => (
-          <Item key={key.id} title={key.name} text={t('since', { time: dayOf(key.created) })}>
+          <Item key={key.id} title={key.name} text={t('since', { time: dayIn(key.created) })}>
             <Doing label={t('remove')} harsh does={() => call('DELETE', `v1/passkeys/${path(key.id)}`)} done={loaded.reload} />
           </Item>
         ))}

@@ -102,6 +102,12 @@ followDay()
 for (const name of ['focus', 'pageshow']) addEventListener(name, followDay)
 document.addEventListener('visibilitychange', followDay)
 
+/** A day within a sentence. */
+export function dayIn(time: string): string {
+  const name = dayOf(time)
+  return name === t('today') || name === t('yesterday') ? name.toLocaleLowerCase(language.value) : name
+}
+
 /** The day of a message, for its divider. */
 export function dayOf(time: string): string {
   const date = new Date(time)

@@ -8,7 +8,7 @@ import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
 import { mostRooms, RoomPicker } from './picker'
 import type { Account } from './protocol'
 import { account } from './state'
-import { dayOf, t } from './texts'
+import { dayIn, t } from './texts'
 
 interface Token {
   id: string
@@ -71,7 +71,7 @@ function TokensOf({ username }: { username: string }) {
       <Waiting of={loaded} />
       <ul class="items">
         {loaded.value.value?.tokens.map((token) => (
-          <Item key={token.id} title={token.name} badge={token.read_only ? t('readOnly') : undefined} text={[t('since', { time: dayOf(token.created) }), token.expires && t('until', { time: dayOf(token.expires) }), token.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
+          <Item key={token.id} title={token.name} badge={token.read_only ? t('readOnly') : undefined} text={[t('since', { time: dayIn(token.created) }), token.expires && t('until', { time: dayIn(token.expires) }), token.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
             <Doing label={t('revoke')} harsh does={() => call('DELETE', `v1/tokens/${path(token.id)}`)} done={loaded.reload} />
           </Item>
         ))}
