@@ -66,7 +66,7 @@ func TestSettingsOfAnAccount(t *testing.T) {
 	p.fill("password", "another long secret")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=status]')?.innerText === 'Saved.'`)
-	p.until(`document.querySelector('.part').innerText.includes('recovery codes are left')`)
+	p.until(`document.querySelector('.part').innerText.includes('recovery codes')`)
 	p.button("Make new codes")
 	p.until(`document.querySelectorAll('.codes li').length >= 8`)
 	p.picture("security")

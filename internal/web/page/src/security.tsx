@@ -100,7 +100,7 @@ function Codes() {
         </>
       ) : (
         <>
-          {left !== undefined && <p class="quiet">{t('codesLeft', { count: left })}</p>}
+          {left !== undefined && <p class="quiet">{left === 0 ? t('codesNone') : t('codesLeft', { count: left })}</p>}
           <Confirm sending={sending} />
           <Failure sending={sending} />
           <button type="button" class="secondary" disabled={sending.busy.value} onClick={() => sending.submit()}>

@@ -238,6 +238,8 @@ export const people: Record<keyof typeof en, string> = {
   passkeysText: 'Melde dich mit der Sperre dieses Geräts oder einem Sicherheitsschlüssel an statt mit dem Passwort.',
   passkeyName: 'Name des Passkeys',
   addPasskey: 'Passkey hinzufügen',
+  nothingHere: 'Noch nichts hier.',
+  codesNone: 'Du hast keine Wiederherstellungscodes.',
   codesLeft: 'Du hast noch {count} Wiederherstellungscodes.',
   makeCodes: 'Neue Codes erzeugen',
   linkProvider: 'Identität bei {name} verknüpfen',

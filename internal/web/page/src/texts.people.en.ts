@@ -236,6 +236,8 @@ export const people = {
   passkeysText: 'Sign in with this device’s lock, or a security key, instead of the password.',
   passkeyName: 'Name of the passkey',
   addPasskey: 'Add a passkey',
+  nothingHere: 'Nothing here yet.',
+  codesNone: 'You have no recovery codes.',
   codesLeft: '{count} of your recovery codes are left.',
   makeCodes: 'Make new codes',
   linkProvider: 'Link an identity at {name}',
