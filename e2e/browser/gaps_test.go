@@ -70,7 +70,7 @@ func TestBoundToRooms(t *testing.T) {
 	dora := newPage(t, desktop)
 	dora.expectBreaks()
 	dora.open(invite)
-	dora.until(`document.querySelector('.card').innerText.includes('#plans')`)
+	dora.until(`document.querySelector('.card')?.innerText.includes('#plans')`)
 	dora.fill("username", "dora")
 	dora.fill("password", password)
 	dora.press(kb.Enter)

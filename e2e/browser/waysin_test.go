@@ -188,7 +188,7 @@ func TestProvider(t *testing.T) {
 	p.button("Sign in with Example")
 	p.atProvider("test-user2")
 	p.heading("Sign in to Kaban")
-	p.until(`document.querySelector('.card').innerText.includes('You have no account here')`)
+	p.until(`document.querySelector('.card')?.innerText.includes('You have no account here')`)
 	if at := p.text(`location.href`); at != s.named()+"/sign-in" {
 		t.Errorf("the address is %s", at)
 	}

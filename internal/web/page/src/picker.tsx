@@ -68,7 +68,12 @@ export function RoomPicker(props: Props) {
   const query = useSignal('')
   const asked = query.value.trim().toLowerCase().replace(/^#/, '')
   const offers = asked === '' ? [] : rooms.value.filter((r) => r.member.value && r.kind.value !== 'direct' && r.name.toLowerCase().includes(asked)).map((r): Offer => ({ name: r.name }))
-  return <Picker {...props} query={query} offers={offers} none={t('noRooms')} Picture={Hash} />
+  return (
+    <div class="field rooms-field">
+      <span aria-hidden="true">{props.label}</span>
+      <Picker {...props} query={query} offers={offers} none={t('noRooms')} Picture={Hash} hint="" />
+    </div>
+  )
 }
 
 const Hash = () => (
@@ -85,9 +90,11 @@ interface PickerProps extends Props {
   none: string
   Picture: FunctionComponent<{ name: string }>
   focused?: boolean
+  /** Stands in the empty field. */
+  hint?: string
 }
 
-function Picker({ label, chosen, most, query, offers, none, Picture, focused = false }: PickerProps) {
+function Picker({ label, chosen, most, query, offers, none, Picture, focused = false, hint = label }: PickerProps) {
   const at = useSignal(0)
   const input = useRef<HTMLInputElement>(null)
   const offered = (offers ?? []).filter((o) => !chosen.value.includes(o.name)).slice(0, mostOffered)
@@ -126,7 +133,7 @@ function Picker({ label, chosen, most, query, offers, none, Picture, focused = f
           aria-autocomplete="list"
           autocomplete="off"
           autofocus={focused}
-          placeholder={chosen.value.length === 0 ? label : ''}
+          placeholder={chosen.value.length === 0 ? hint : ''}
           value={query.value}
           onInput={(event) => {
             query.value = event.currentTarget.value
