@@ -14,7 +14,9 @@ func (p *page) part(name string) {
 	if !p.truth(`document.querySelector('dialog[open] .parts')`) {
 		p.button("Settings")
 	}
-	p.button(name)
+	find := `[...document.querySelectorAll('.parts nav button')].find((b) => b.innerText === ` + quote(name) + `)`
+	p.until(find)
+	p.text(find + `.click(), ''`)
 	p.until(`document.querySelector('.parts [aria-current]')?.innerText === %s`, name)
 }
 
