@@ -220,6 +220,6 @@ func TestProvider(t *testing.T) {
 	other.button("Link an identity at Example")
 	other.atProvider("test-user2")
 	other.online()
-	other.until(`document.querySelector('.me-name').innerText === 'olga' && document.querySelector('.state.problem')?.innerText.includes('did not work')`)
+	other.until(`document.querySelector('.me-name').innerText === 'olga' && document.querySelector('.state.problem')?.innerText.includes('belongs to another account')`)
 	other.picture("provider-taken")
 }

@@ -66,7 +66,7 @@ async function outside(way: route.Way): Promise<void> {
     // Whoever is signed in already came to link an identity, or by mistake.
     const found = await learnSession().catch(() => undefined)
     if (found) signedIn(found)
-    const failure = way.failure && { code: `provider_${way.failure}`, message: way.failure }
+    const failure = way.failure && { code: `${found ? 'linking' : 'provider'}_${way.failure}`, message: way.failure }
     if (found && failure) state.notice.value = failure
     else if (failure) state.refusal.value = failure
     if (found) return

@@ -53,7 +53,7 @@ export function count(key: string, n: number, values: Values = {}): string {
 /** The text of an error, in the user's language if the code is known. */
 export function explain(refusal: { code: string; message: string; max?: number; actual?: number }): string {
   const all = texts.value as Record<string, string>
-  const known = all[`err_${refusal.code}`] ?? (refusal.code.startsWith('provider_') ? all['err_provider'] : undefined)
+  const known = all[`err_${refusal.code}`] ?? all[`err_${/^(provider|linking)_/.exec(refusal.code)?.[1]}`]
   if (known === undefined) return t('err_other', { message: refusal.message })
   return fill(known, { message: refusal.message, max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
 }
