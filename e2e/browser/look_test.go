@@ -68,7 +68,7 @@ func look(t *testing.T, name string, how screen, language string) {
 	p.fill("name", long)
 	p.fill("password", "password12")
 	p.text(`document.querySelector('.card form').requestSubmit(), ''`)
-	p.until(`document.querySelector('#password-problem')`)
+	p.until(`document.querySelector('#password-problem')?.innerText.startsWith(%s)`, say("Choose another password", "Wähle ein anderes Passwort"))
 	shoot(p, "2-claim-weak")
 	p.fill("password", password)
 	p.text(`document.querySelector('.card form').requestSubmit(), ''`)

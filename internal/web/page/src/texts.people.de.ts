@@ -98,6 +98,7 @@ export const people: Record<keyof typeof en, string> = {
   err_bad_field: '{message}',
   err_http: '{message}',
   err_passkey_failed: 'Dieser Passkey gilt hier nicht, oder nicht mehr. Melde dich anders an.',
+  err_password: 'Wähle ein anderes Passwort: Dieses ist zu leicht zu erraten, zu kurz oder zu lang.',
   err_linking: 'Die Identität wurde nicht verknüpft. Versuche es noch einmal.',
   err_linking_forbidden: 'Diese Identität gehört hier zu einem anderen Konto.',
   err_provider: 'Die Anmeldung dort ist fehlgeschlagen. Versuche es noch einmal, oder melde dich anders an.',

@@ -96,6 +96,7 @@ export const people = {
   err_bad_field: '{message}',
   err_http: '{message}',
   err_passkey_failed: 'This passkey does not work here, or not any more. Sign in in another way.',
+  err_password: 'Choose another password: this one is too easy to guess, too short or too long.',
   err_linking: 'The identity was not linked. Please try again.',
   err_linking_forbidden: 'That identity belongs to another account here.',
   err_provider: 'Signing in there did not work. Please try again, or sign in in another way.',
