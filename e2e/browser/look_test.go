@@ -94,7 +94,7 @@ func look(t *testing.T, name string, how screen, language string) {
 	for _, turn := range []struct {
 		who  *page
 		said string
-	}{{p, "Hello Ben, **welcome**!"}, {ben, "Thank you. " + strings.Repeat("What a long word: ", 3) + strings.Repeat("x", 80)}, {p, "See you in a moment."}} {
+	}{{p, "Hello Ben, **welcome** to this server!"}, {ben, "Thank you. " + strings.Repeat("What a long word: ", 3) + strings.Repeat("x", 80)}, {p, "See you in a moment."}} {
 		turn.who.fill("input", turn.said)
 		turn.who.click(".send")
 		turn.who.until(`!document.querySelector('.pending') && document.querySelector('#messages').innerText.includes(%s)`, turn.said[len(turn.said)-12:])
