@@ -160,7 +160,8 @@ func drawState(t *rapid.T) RoomState {
 	return RoomState{
 		Room: text("room"), Kind: kaban.RoomKind(rapid.IntRange(0, 3).Draw(t, "kind")), Title: text("title"), Topic: text("topic"),
 		Role: kaban.RoomRole(rapid.IntRange(0, 3).Draw(t, "role")), Flags: kaban.RoomFlags(rapid.IntRange(0, 7).Draw(t, "flags")),
-		Head: rapid.Uint64Range(0, MaxNumber).Draw(t, "head"), Read: rapid.Uint64Range(0, MaxNumber).Draw(t, "read"),
+		History: rapid.SampledFrom([]string{"", "all", "joined"}).Draw(t, "history"),
+		Head:    rapid.Uint64Range(0, MaxNumber).Draw(t, "head"), Read: rapid.Uint64Range(0, MaxNumber).Draw(t, "read"),
 		Unread: rapid.IntRange(0, 1e9).Draw(t, "unread"), Mentions: rapid.IntRange(0, 1e9).Draw(t, "mentions"),
 		Notify: kaban.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "notify")),
 	}

@@ -49,7 +49,7 @@ var goldenEvents = []Event{
 	{Type: TypeCreated, Room: "@abcdefghijklmnopqrstuvwxyz"},
 	{Type: TypeMe, Account: &Account{Username: "ci", Name: "CI", Role: kaban.RoleMember, Bot: true}, More: true, States: []RoomState{
 		{Room: "@abcdefghijklmnopqrstuvwxyz", Kind: kaban.RoomDirect, Title: "ann, bob", Role: kaban.RoomRoleMember, Head: 7, Read: 7, Notify: kaban.NotifyAll},
-		{Room: "ops", Kind: kaban.RoomPrivate, Topic: "on \"call\"", Role: kaban.RoomRoleOp, Flags: kaban.FlagLocked | kaban.FlagArchived, Head: 9, Read: 3, Unread: 5, Mentions: 1, Notify: kaban.NotifyMentions},
+		{Room: "ops", Kind: kaban.RoomPrivate, Topic: "on \"call\"", Role: kaban.RoomRoleOp, Flags: kaban.FlagLocked | kaban.FlagArchived, History: "joined", Head: 9, Read: 3, Unread: 5, Mentions: 1, Notify: kaban.NotifyMentions},
 	}},
 	{Type: TypeMe},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleSpeaker, Flags: kaban.FlagAnnounce, Head: 9, Read: 9, Notify: kaban.NotifyNone}},

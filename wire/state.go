@@ -20,6 +20,7 @@ type RoomState struct {
 	Topic    string
 	Role     kaban.RoomRole
 	Flags    kaban.RoomFlags
+	History  string // of a private room: how much of it new members see, "all" or "joined"; or ""
 	Head     uint64 // the last seq
 	Read     uint64 // the seq up to which the account has read
 	Unread   int    // messages of others after Read
@@ -71,6 +72,7 @@ func (s *RoomState) append(dst []byte) []byte {
 	dst = appendText(dst, fTopic, s.Topic)
 	dst = appendText(dst, fRole, s.Role.String())
 	dst = appendTexts(dst, fFlags, s.Flags.Texts())
+	dst = appendNonEmpty(dst, fHistory, s.History)
 	dst = appendCount(dst, fHead, s.Head)
 	dst = appendCount(dst, fRead, s.Read)
 	dst = appendCount(dst, fUnread, uint64(s.Unread))
@@ -87,6 +89,7 @@ func (d *decoder) state() (s RoomState) {
 	s.Title, s.Topic = d.str(fTitle, false), d.str(fTopic, false)
 	s.Role, _ = kaban.ParseRoomRole(d.str(fRole, false))
 	s.Flags, _ = d.knownFlags()
+	s.History = d.str(fHistory, false)
 	s.Head, s.Read = d.count(fHead, true), d.count(fRead, false)
 	s.Unread, s.Mentions = int(d.count(fUnread, false)), int(d.count(fMentions, false))
 	s.Notify, _ = kaban.ParseNotifyLevel(d.str(fNotify, false))

@@ -21,7 +21,10 @@ func TestBelowAPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux() // it redirects /some/chat to /some/chat/, as proxies do
-	mux.Handle("/some/chat/", http.StripPrefix("/some/chat", httputil.NewSingleHostReverseProxy(target)))
+	mux.Handle("/some/chat/", http.StripPrefix("/some/chat", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // the page's origin; whose the request was, it does not say
+	}}))
 	proxy := httptest.NewServer(mux)
 	defer proxy.Close()
 	between := startLink(t, proxy.URL)

@@ -89,4 +89,28 @@ func TestRightsOfPage(t *testing.T) {
 		}
 	}
 	t.Logf("%d questions", len(all))
+	rightsToCreate(t, p)
+}
+
+// rightsToCreate compares who is offered to make rooms with who may.
+func rightsToCreate(t *testing.T, p *page) {
+	for server := kaban.RoleVisitor; server <= kaban.RoleOwner; server++ {
+		for kind, action := range map[string]access.Action{"public": access.Create, "private": access.CreatePrivate} {
+			for entry, admission := range map[string]access.Admission{"open": access.Open, "invite": access.InviteOnly} {
+				for least, members := range map[string]bool{"member": true, "admin": false} {
+					want := access.Can(action, access.Facts{
+						Server: access.Server{Claim: access.Claimed, Local: true, Admission: admission, MembersCreate: members},
+						Who:    access.Identity{Role: server, Active: true, Named: true, Person: true, Reach: access.ReachServer, Writes: true},
+					}) == access.Allowed
+					role := "undefined"
+					if server != kaban.RoleVisitor {
+						role = quote(server.String())
+					}
+					if got := p.truth(fmt.Sprintf(`source.mayCreate(%s, %s, {access: %s, create_rooms: %s})`, role, quote(kind), quote(entry), quote(least))); got != want {
+						t.Errorf("a %v makes a %s room with access %s and create_rooms %s: the page says %t, the server %t", server, kind, entry, least, got, want)
+					}
+				}
+			}
+		}
+	}
 }

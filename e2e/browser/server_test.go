@@ -41,12 +41,7 @@ func startServer(t testing.TB, data string) *server {
 	s.start()
 	t.Cleanup(func() {
 		if s.cmd != nil {
-			s.cmd.Process.Signal(syscall.SIGTERM)
-			defer time.AfterFunc(patience, func() { s.cmd.Process.Kill() }).Stop()
-			s.logged.Wait()
-			if err := s.cmd.Wait(); err != nil {
-				t.Errorf("the server ended with %v", err)
-			}
+			s.stop()
 		}
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", s.log.String())
@@ -94,6 +89,18 @@ func (s *server) kill() {
 	}
 	s.logged.Wait()
 	s.cmd.Wait()
+	s.cmd = nil
+}
+
+// stop ends the server gracefully; start starts it again.
+func (s *server) stop() {
+	s.t.Helper()
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	defer time.AfterFunc(patience, func() { s.cmd.Process.Kill() }).Stop()
+	s.logged.Wait()
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Errorf("the server ended with %v", err)
+	}
 	s.cmd = nil
 }
 

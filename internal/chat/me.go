@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -70,16 +71,18 @@ func (c *Chat) AdmitVisitor(ctx context.Context, name kaban.Username) error {
 
 // RoomState is the state of a room for an account.
 type RoomState struct {
-	Room   kaban.RoomName
-	Kind   kaban.RoomKind
-	Title  string // the other people of a direct room
-	Topic  string
-	Role   kaban.RoomRole
-	Flags  kaban.RoomFlags
-	Head   uint64
-	Read   uint64
-	Unread uint64
-	Notify kaban.NotifyLevel
+	Room  kaban.RoomName
+	Kind  kaban.RoomKind
+	Title string // the other people of a direct room
+	Topic string
+	Role  kaban.RoomRole
+	Flags kaban.RoomFlags
+	// History is how much of a private room new members see. It is "" for other rooms.
+	History people.History
+	Head    uint64
+	Read    uint64
+	Unread  uint64
+	Notify  kaban.NotifyLevel
 
 	hidden uint64
 }
@@ -194,6 +197,9 @@ func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
 	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, Read: max(m.Read, m.From-min(m.From, 1)), Notify: m.Notify, hidden: m.Hidden}
 	if s.Notify == 0 {
 		s.Notify = kaban.NotifyMentions
+	}
+	if room.Kind == kaban.RoomPrivate {
+		s.History = cmp.Or(room.History, people.HistoryAll)
 	}
 	if room.Kind == kaban.RoomDirect {
 		s.Title, err = u.title(tx, room.People)

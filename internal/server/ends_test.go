@@ -203,7 +203,8 @@ func TestStatesElsewhere(t *testing.T) {
 	}{
 		{`{"type":"topic","room":"den","id":"2","topic":"plans"}`, []any{"topic", "plans", "head", 3}},
 		{`{"type":"set","room":"den","id":"3","flags":["locked"]}`, []any{"flags", "[locked]"}},
-		{`{"type":"set","room":"den","id":"4","kind":"private"}`, []any{"kind", "private"}},
+		{`{"type":"set","room":"den","id":"4","kind":"private"}`, []any{"kind", "private", "history", "all"}},
+		{`{"type":"set","room":"den","id":"6","history":"joined"}`, []any{"history", "joined"}},
 		{`{"type":"set","room":"den","id":"5","archived":true}`, []any{"flags", "[locked archived]"}},
 	} {
 		ann.must("%s", step.say)

@@ -113,6 +113,7 @@ type ServerInfo struct {
 	Claimed  bool      `json:"claimed" doc:"The server has an owner, so there are accounts."`
 	Access   string    `json:"access" enum:"open,signup,invite,closed" doc:"Who may come in."`
 	SignUp   bool      `json:"sign_up" doc:"Anybody may make an account."`
+	Create   string    `json:"create_rooms" enum:"member,admin" doc:"The least role that makes public rooms. Members make private ones in any case, and visitors make public ones where access is open."`
 	Visitors bool      `json:"visitors" doc:"One may come in without an account."`
 	Passkeys bool      `json:"passkeys" doc:"One may sign in with a passkey."`
 	Provider *Provider `json:"provider,omitempty" doc:"The provider of single sign-on."`
@@ -130,8 +131,9 @@ func (s *Server) getServer(ctx context.Context, _ *struct{}) (*output[ServerInfo
 	}
 	info := ServerInfo{
 		Server: s.config.Name, Claimed: claimed, Access: settings.Access.String(),
+		Create:   settings.CreateRooms.String(),
 		SignUp:   claimed && settings.Access >= access.Registration,
-		Visitors: s.chat.TakesVisitors(), Passkeys: account.PasskeysAvailable(s.config.Origins) == nil,
+		Visitors: s.chat.TakesVisitors(), Passkeys: s.config.Passkeys != nil,
 	}
 	switch name, err := s.config.Accounts.ProviderName(ctx); {
 	case err == nil:

@@ -86,7 +86,7 @@ func TestClaimAndInvite(t *testing.T) {
 	kept.add(claim, owner.Secret, "purple monkey dishwasher", made.json["recovery_codes"].([]any)[0].(string))
 	f.send("POST", "/v1/claim", body).has(t, 403, "code", "forbidden")
 	f.send("POST", "/v1/claim/look", `{"claim":"`+claim+`"}`).has(t, 404)
-	f.get("/v1/server").has(t, 200, "claimed", true, "access", "invite")
+	f.get("/v1/server").has(t, 200, "claimed", true, "access", "invite", "create_rooms", "member")
 
 	invite := fragment(t, made.text("invite"), "/invite")
 	f.send("POST", "/v1/invite/look", `{"invite":"`+invite+`"}`).has(t, 200, "kind", "invite", "role", "member", "by", "Olga", "rooms", "[]")

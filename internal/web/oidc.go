@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -69,6 +70,9 @@ func (s *Server) startProvider(ctx context.Context, by *who, in *providerInput) 
 	}
 	browser, cookies := in.begin(by)
 	to, err := s.config.Accounts.SignInAddress(ctx, provider, browser, localPath(in.Next))
+	if errors.Is(err, account.ErrProviderDown) {
+		return s.signInFailed(err), nil
+	}
 	return redirect{Location: to, SetCookie: cookies}, err
 }
 
@@ -84,6 +88,9 @@ func (s *Server) linkProvider(ctx context.Context, by *who, in *providerInput) (
 	}
 	browser, cookies := in.begin(by)
 	to, err := s.config.Accounts.BeginLink(ctx, by.actor(), provider, browser, localPath(in.Next))
+	if errors.Is(err, account.ErrProviderDown) {
+		return s.signInFailed(err), nil
+	}
 	return redirect{Location: to, SetCookie: cookies}, err
 }
 

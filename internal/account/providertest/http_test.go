@@ -162,6 +162,17 @@ func TestForeignCallback(t *testing.T) {
 	}
 }
 
+// A provider that cannot be reached leads the browser to the page that says so.
+func TestProviderIsDown(t *testing.T) {
+	s := newSite(t)
+	s.setUp()
+	s.set("oidc.issuer", "http://localhost:1")
+	to := s.follow(s.url + "/v1/oidc/start?next=/")
+	if to.Path != "/sign-in" || to.Fragment != "error=unavailable" {
+		t.Errorf("the browser is led to %s", to)
+	}
+}
+
 // An identity is linked from a page of this server by somebody fresh, and signs in then.
 func TestLinkOverHTTP(t *testing.T) {
 	s := newSite(t)

@@ -76,6 +76,8 @@ export interface Server {
   access: Access
   /** Whether anybody may make an account. */
   sign_up: boolean
+  /** The least role that makes public rooms. Older servers do not say it. */
+  create_rooms?: 'member' | 'admin'
   /** Whether anybody may come in without one. */
   visitors: boolean
   passkeys: boolean

@@ -17,7 +17,7 @@ import { SearchPanel } from './search'
 import { Join, SignUp, Starting } from './signin'
 import { MemberList } from './members'
 import { ordered, RoomList } from './sidebar'
-import { current, dialog, drawer, factsOf, notice, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
+import { account, current, dialog, drawer, factsOf, makesRooms, notice, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
 import { State } from './states'
 import { language, t } from './texts'
 
@@ -115,9 +115,11 @@ function Missing({ room }: { room: Room }) {
       <h2>{t('missing', { room: room.name })}</h2>
       <p class="quiet">{t('missingText')}</p>
       <p class="choices">
-        <button type="button" class="primary" onClick={() => makeRoom(room)}>
-          {t('makeRoom', { room: room.name })}
-        </button>
+        {makesRooms.value && !room.name.startsWith('@') && (
+          <button type="button" class="primary" onClick={() => (account.value ? openDialog('create', room.name) : makeRoom(room))}>
+            {t('makeRoom', { room: room.name })}
+          </button>
+        )}
         <button type="button" class="secondary" onClick={() => visit({ room: other }, 'replace', true)}>
           {t('goBack', { room: other })}
         </button>

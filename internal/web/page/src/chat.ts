@@ -33,7 +33,7 @@ export function start(): void {
   // A link with a secret: the same tab may be given another one.
   addEventListener('hashchange', () => {
     const way = route.takeWay()
-    if (way && way.secret !== '') void outside(way)
+    if (way && (way.secret !== '' || way.failure)) void outside(way)
   })
   addEventListener('popstate', () => {
     const to = route.read()
@@ -62,6 +62,15 @@ async function outside(way: route.Way): Promise<void> {
   state.way.value = way
   state.waysTaken.value++
   await learnServer()
+  if (way.screen === 'sign-in' && way.secret === '') {
+    // Whoever is signed in already came to link an identity, or by mistake.
+    const found = await learnSession().catch(() => undefined)
+    if (found) signedIn(found)
+    const failure = way.failure && { code: `${found ? 'linking' : 'provider'}_${way.failure}`, message: way.failure }
+    if (found && failure) state.notice.value = failure
+    else if (failure) state.refusal.value = failure
+    if (found) return
+  }
   state.screen.value = way.screen
 }
 
@@ -223,6 +232,8 @@ function welcome(event: Welcome): void {
     disown(event.username)
   })
   void enterRooms()
+  // A reload of an account has not asked yet.
+  if (!state.server.peek()) void learnServer()
 }
 
 async function enterRooms(): Promise<void> {

@@ -5,9 +5,10 @@ import { call, path } from './api'
 import { Failure, Submit, useSending } from './form'
 import { LinkToCopy } from './link'
 import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
+import { mostRooms, RoomPicker } from './picker'
 import { atLeast } from './rights'
 import { account } from './state'
-import { count, dayOf, t } from './texts'
+import { count, dayIn, t } from './texts'
 
 interface Invite {
   id: string
@@ -38,7 +39,7 @@ export function Invites() {
       <Waiting of={loaded} />
       <ul class="items">
         {loaded.value.value?.invites.map((invite) => (
-          <Item key={invite.id} title={title(invite)} text={[invite.by && t('madeBy', { name: invite.by }), t('until', { time: dayOf(invite.expires) }), invite.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
+          <Item key={invite.id} title={title(invite)} text={[invite.by && t('madeBy', { name: invite.by }), t('until', { time: dayIn(invite.expires) }), invite.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
             <Doing label={t('revoke')} harsh does={() => call('DELETE', `${all ? 'v1/admin/invites' : 'v1/invites'}/${path(invite.id)}`)} done={loaded.reload} />
           </Item>
         ))}
@@ -51,8 +52,10 @@ function NewInvite({ done }: { done(link: string): Promise<void> }) {
   const role = useSignal<'member' | 'guest'>('member')
   const uses = useSignal(1)
   const expires = useSignal('7d')
+  const rooms = useSignal<string[]>([])
   const sending = useSending(async () => {
-    const { link } = await call<{ link: string }>('POST', 'v1/invites', { role: role.peek(), uses: uses.peek(), expires_in: expires.peek() })
+    const { link } = await call<{ link: string }>('POST', 'v1/invites', { role: role.peek(), uses: uses.peek(), expires_in: expires.peek(), ...(rooms.peek().length > 0 ? { rooms: rooms.peek() } : {}) })
+    rooms.value = []
     await done(link)
   })
   return (
@@ -84,6 +87,7 @@ function NewInvite({ done }: { done(link: string): Promise<void> }) {
           ))}
         </select>
       </label>
+      <RoomPicker label={t('inviteRooms')} chosen={rooms} most={mostRooms} />
       <Submit sending={sending}>{t('makeInvite')}</Submit>
       <Confirm sending={sending} />
       <Failure sending={sending} />

@@ -37,7 +37,7 @@ export function useLoaded<T>(path: string): Loaded<T> {
   return { value, problem, reload }
 }
 
-/** Shows that something is loading, or why it cannot be shown. */
+/** Shows that a list is loading, or is empty, or why it cannot be shown. */
 export function Waiting({ of }: { of: Loaded<unknown> }) {
   if (of.problem.value) {
     return (
@@ -46,7 +46,9 @@ export function Waiting({ of }: { of: Loaded<unknown> }) {
       </p>
     )
   }
-  return of.value.value === undefined ? <p class="quiet">{t('loading')}</p> : null
+  const found = of.value.value
+  if (found === undefined) return <p class="quiet">{t('loading')}</p>
+  return Object.values(found as object).some((list) => Array.isArray(list) && list.length === 0) ? <p class="quiet">{t('nothingHere')}</p> : null
 }
 
 export function Item({ title, text, badge, children }: { title: ComponentChildren; text?: ComponentChildren; badge?: string; children?: ComponentChildren }) {

@@ -54,6 +54,7 @@ function adopt(room: Room, mine: Mine): void {
   room.topic.value = mine.topic
   room.role.value = mine.role
   room.flags.value = mine.flags
+  room.history.value = mine.history
   room.notify.value = mine.notify
   if (mine.head > room.newest.value) room.newest.value = mine.head
   room.told = Math.max(room.told, mine.read)

@@ -1,10 +1,13 @@
 // Passkeys: carries the options and answers of WebAuthn between the server, which
 // speaks JSON with base64url, and the browser, which wants bytes.
 
-import { call, type Session } from './api'
+import { APIError, call, type Session } from './api'
 import { deviceName } from './account'
 
-export const supported = (): boolean => typeof PublicKeyCredential === 'function' && isSecureContext
+/** An IP address cannot have passkeys, even on the same machine. */
+const byAddress = /^[\d.]+$|^\[/
+
+export const supported = (): boolean => typeof PublicKeyCredential === 'function' && isSecureContext && !byAddress.test(location.hostname)
 
 /** The user closed the browser's dialog. */
 export class Declined extends Error {}
@@ -55,7 +58,7 @@ export async function signIn(): Promise<Session> {
     }),
   )
   const response = credential.response as AuthenticatorAssertionResponse
-  return call<Session>('POST', 'v1/passkeys/sign-in', {
+  const answer = {
     ...outside(credential),
     device: deviceName(),
     response: {
@@ -64,7 +67,14 @@ export async function signIn(): Promise<Session> {
       signature: text(response.signature),
       userHandle: text(response.userHandle),
     },
-  })
+  }
+  try {
+    return await call<Session>('POST', 'v1/passkeys/sign-in', answer)
+  } catch (error) {
+    // The general text is about passwords.
+    if (error instanceof APIError && error.problem.code === 'auth_failed') throw new APIError({ ...error.problem, code: 'passkey_failed' }, error.status)
+    throw error
+  }
 }
 
 /** Makes a passkey for the account. */

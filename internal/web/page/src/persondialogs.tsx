@@ -6,6 +6,7 @@ import { act } from './acts'
 import { call, path } from './api'
 import { closeDialog, visit } from './focus'
 import { Failure, Submit, useSending } from './form'
+import { useLoaded } from './listing'
 import { Modal } from './modal'
 import { Avatar } from './nick'
 import { PeoplePicker } from './picker'
@@ -145,7 +146,7 @@ function Actions({ room, member, self }: { room: Room; member: Member; self: boo
           <button type="button" class="primary" autofocus onClick={does(() => openDirect([member.username]))}>
             {t('writeToThem')}
           </button>
-          <BlockButton username={member.username} />
+          {account.value && <BlockButton username={member.username} />}
         </p>
       )}
       {choices.length > 0 && (
@@ -179,16 +180,16 @@ function Actions({ room, member, self }: { room: Room; member: Member; self: boo
 
 /** Blocks a person, or takes that back: no direct messages, no rings. */
 function BlockButton({ username }: { username: string }) {
-  const blocked = useSignal(false)
+  const { value, reload } = useLoaded<{ usernames: string[] }>('v1/blocks')
+  const blocked = value.value?.usernames.includes(username)
   const sending = useSending(async () => {
-    await call(blocked.peek() ? 'DELETE' : 'PUT', `v1/blocks/${path(username)}`)
-    blocked.value = !blocked.peek()
+    await call(blocked ? 'DELETE' : 'PUT', `v1/blocks/${path(username)}`)
+    await reload()
   })
-  if (!account.value) return null
   return (
     <>
-      <button type="button" class="secondary" disabled={sending.busy.value} onClick={() => sending.submit()}>
-        {t(blocked.value ? 'unblock' : 'block')}
+      <button type="button" class="secondary" disabled={sending.busy.value || blocked === undefined} onClick={() => sending.submit()}>
+        {t(blocked ? 'unblock' : 'block')}
       </button>
       <Failure sending={sending} />
     </>

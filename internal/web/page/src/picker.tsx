@@ -1,25 +1,33 @@
-// Chooses people of the server by completion.
+// Chooses people of the server, or rooms, by completion.
 
 import { useSignal, type Signal } from '@preact/signals'
+import type { FunctionComponent } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { call } from './api'
 import { Avatar } from './nick'
 import type { Account } from './protocol'
-import { username } from './state'
+import { rooms, username } from './state'
 import { Cross } from './symbols'
 import { t } from './texts'
 
 /** How long to wait for the next key before asking the server. Milliseconds. */
 const typingWait = 120
-/** The most people that are offered. */
+/** The most rooms of a token or an invite. */
+export const mostRooms = 20
+/** The most people or rooms that are offered. */
 const mostOffered = 8
+
+/** What can be chosen. */
+interface Offer {
+  name: string
+  text?: string
+  badge?: string
+}
 
 interface Props {
   label: string
   chosen: Signal<string[]>
-  /** Those who are not offered. */
-  without: ReadonlySet<string>
-  /** The most people that may be chosen. */
+  /** The most that may be chosen. */
   most: number
 }
 
@@ -44,17 +52,56 @@ function useFound(asked: string): Signal<Account[] | undefined> {
   return found
 }
 
-export function PeoplePicker({ label, chosen, without, most }: Props) {
+/** Chooses people. Some are not offered. */
+export function PeoplePicker({ without, ...rest }: Props & { without: ReadonlySet<string> }) {
   const query = useSignal('')
-  const at = useSignal(0)
-  const input = useRef<HTMLInputElement>(null)
   const asked = query.value.trim().replace(/^@/, '')
   const found = useFound(asked).value
-  const offered = (found ?? []).filter((p) => p.username !== username.value && !without.has(p.username) && !chosen.value.includes(p.username)).slice(0, mostOffered)
+  const offers = found
+    ?.filter((p) => p.username !== username.value && !without.has(p.username))
+    .map((p): Offer => ({ name: p.username, ...(p.name && p.name !== p.username ? { text: p.name } : {}), ...(p.bot ? { badge: t('bot') } : {}) }))
+  return <Picker {...rest} focused query={query} offers={offers} none={t('nobodyFound')} Picture={({ name }) => <Avatar username={name} small />} />
+}
+
+/** Chooses rooms that the account is in. They are offered once something was typed. */
+export function RoomPicker(props: Props) {
+  const query = useSignal('')
+  const asked = query.value.trim().toLowerCase().replace(/^#/, '')
+  const offers = asked === '' ? [] : rooms.value.filter((r) => r.member.value && r.kind.value !== 'direct' && r.name.toLowerCase().includes(asked)).map((r): Offer => ({ name: r.name }))
+  return (
+    <div class="field rooms-field">
+      <span aria-hidden="true">{props.label}</span>
+      <Picker {...props} query={query} offers={offers} none={t('noRooms')} Picture={Hash} hint="" />
+    </div>
+  )
+}
+
+const Hash = () => (
+  <span class="hash" aria-hidden="true">
+    #
+  </span>
+)
+
+interface PickerProps extends Props {
+  query: Signal<string>
+  /** Undefined before the server has answered. */
+  offers: Offer[] | undefined
+  /** Shown if nothing matches. */
+  none: string
+  Picture: FunctionComponent<{ name: string }>
+  focused?: boolean
+  /** Stands in the empty field. */
+  hint?: string
+}
+
+function Picker({ label, chosen, most, query, offers, none, Picture, focused = false, hint = label }: PickerProps) {
+  const at = useSignal(0)
+  const input = useRef<HTMLInputElement>(null)
+  const offered = (offers ?? []).filter((o) => !chosen.value.includes(o.name)).slice(0, mostOffered)
   const index = Math.min(at.value, offered.length - 1)
-  const choose = (person: Account | undefined) => {
-    if (!person || chosen.peek().length >= most || chosen.peek().includes(person.username)) return
-    chosen.value = [...chosen.value, person.username]
+  const choose = (offer: Offer | undefined) => {
+    if (!offer || chosen.peek().length >= most || chosen.peek().includes(offer.name)) return
+    chosen.value = [...chosen.value, offer.name]
     query.value = ''
     at.value = 0
     input.current!.focus()
@@ -74,7 +121,7 @@ export function PeoplePicker({ label, chosen, without, most }: Props) {
   return (
     <div class="picker">
       <div class="chips">
-        <Chips chosen={chosen} />
+        <Chips chosen={chosen} Picture={Picture} />
         <input
           ref={input}
           type="text"
@@ -85,8 +132,8 @@ export function PeoplePicker({ label, chosen, without, most }: Props) {
           aria-activedescendant={offered[index] ? `person-${index}` : undefined}
           aria-autocomplete="list"
           autocomplete="off"
-          autofocus
-          placeholder={chosen.value.length === 0 ? label : ''}
+          autofocus={focused}
+          placeholder={chosen.value.length === 0 ? hint : ''}
           value={query.value}
           onInput={(event) => {
             query.value = event.currentTarget.value
@@ -95,23 +142,23 @@ export function PeoplePicker({ label, chosen, without, most }: Props) {
           onKeyDown={onKeyDown}
         />
       </div>
-      <Offered label={label} people={offered} index={index} at={at} choose={choose} />
-      {found && offered.length === 0 && asked !== '' && (
+      <Offered label={label} offers={offered} index={index} at={at} choose={choose} Picture={Picture} />
+      {offers && offered.length === 0 && query.value.trim() !== '' && (
         <p class="quiet" role="status">
-          {t('nobodyFound')}
+          {none}
         </p>
       )}
     </div>
   )
 }
 
-/** Those who are chosen. */
-function Chips({ chosen }: { chosen: Signal<string[]> }) {
+/** Those that are chosen. */
+function Chips({ chosen, Picture }: { chosen: Signal<string[]>; Picture: PickerProps['Picture'] }) {
   return (
     <>
       {chosen.value.map((name) => (
         <span class="chip" key={name}>
-          <Avatar username={name} small />
+          <Picture name={name} />
           <bdi>{name}</bdi>
           <button type="button" class="icon" aria-label={t('removePerson', { name })} onClick={() => (chosen.value = chosen.value.filter((n) => n !== name))}>
             <Cross />
@@ -122,16 +169,16 @@ function Chips({ chosen }: { chosen: Signal<string[]> }) {
   )
 }
 
-function Offered({ label, people, index, at, choose }: { label: string; people: Account[]; index: number; at: Signal<number>; choose(person: Account): void }) {
+function Offered({ label, offers, index, at, choose, Picture }: { label: string; offers: Offer[]; index: number; at: Signal<number>; choose(offer: Offer): void; Picture: PickerProps['Picture'] }) {
   return (
     <ul id="people" class="choices-list" role="listbox" aria-label={label}>
-      {people.map((person, i) => (
-        <li key={person.username} id={`person-${i}`} role="option" aria-selected={i === index} onClick={() => choose(person)} onMouseMove={() => (at.value = i)}>
-          <Avatar username={person.username} small />
-          <bdi>{person.username}</bdi>
-          {person.name && person.name !== person.username && <bdi class="quiet">{person.name}</bdi>}
+      {offers.map((offer, i) => (
+        <li key={offer.name} id={`person-${i}`} role="option" aria-selected={i === index} onClick={() => choose(offer)} onMouseMove={() => (at.value = i)}>
+          <Picture name={offer.name} />
+          <bdi>{offer.name}</bdi>
+          {offer.text && <bdi class="quiet">{offer.text}</bdi>}
           <span class="spacer" />
-          {person.bot && <span class="badge">{t('bot')}</span>}
+          {offer.badge && <span class="badge">{offer.badge}</span>}
         </li>
       ))}
     </ul>

@@ -171,6 +171,8 @@ export interface Mine {
   topic: string
   role: RoomRole
   flags: Flag[]
+  /** Of a private room; older servers do not say it. */
+  history?: 'all' | 'joined'
   head: number
   read: number
   unread: number

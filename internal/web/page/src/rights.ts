@@ -62,6 +62,12 @@ const ranks: Record<Role, number> = { guest: 0, member: 1, admin: 2, owner: 3 }
 /** Whether an account has at least a role on the server. */
 export const atLeast = (account: Account | undefined, role: Role): boolean => account !== undefined && ranks[account.role] >= ranks[role]
 
+/** Whether somebody may make a room; undefined for a visitor. What the server has not said yet counts as usual. */
+export function mayCreate(role: Role | undefined, kind: 'public' | 'private', server: { access: string; create_rooms?: Role } | undefined): boolean {
+  if (role === undefined) return kind === 'public' && (!server || server.access === 'open')
+  return ranks[role] >= ranks[kind === 'public' ? (server?.create_rooms ?? 'member') : 'member']
+}
+
 /** Whether an account may administer another one: those below, and an owner everybody. */
 export const above = (account: Account | undefined, role: Role): boolean =>
   account !== undefined && (account.role === 'owner' || (ranks[account.role] >= ranks.admin && ranks[account.role] > ranks[role]))

@@ -7,11 +7,11 @@ import { Failure, Field, Options, Submit, useSending } from './form'
 import { StarButton } from './head'
 import { Modal } from './modal'
 import type { Act, Created, Flag, Level } from './protocol'
-import { may } from './rights'
+import { may, mayCreate } from './rights'
 import { part } from './rooms'
 import { pathOf } from './route'
 import { ask } from './session'
-import { factsOf, find, limits, room as shown, subject, type Room } from './state'
+import { account, factsOf, find, limits, room as shown, server, subject, type Room } from './state'
 import { AddPerson, Link } from './symbols'
 import { t } from './texts'
 import { CopyButton } from './toolbar'
@@ -19,7 +19,8 @@ import { CopyButton } from './toolbar'
 export function CreateRoom() {
   const name = useSignal(subject.peek())
   const topic = useSignal('')
-  const kind = useSignal<'public' | 'private'>('public')
+  const kinds = (['public', 'private'] as const).filter((k) => mayCreate(account.value?.role, k, server.value))
+  const kind = useSignal<'public' | 'private'>(kinds[0] ?? 'private')
   const sending = useSending(async () => {
     const chosen = topic.peek().trim()
     const wanted = name.peek().trim().replace(/^#/, '').replace(/\s+/g, '-')
@@ -34,10 +35,7 @@ export function CreateRoom() {
           legend={t('roomKind')}
           name="kind"
           value={kind}
-          options={[
-            ['public', t('kindPublic'), t('kindPublicText')],
-            ['private', t('kindPrivate'), t('kindPrivateText')],
-          ]}
+          options={kinds.map((k) => (k === 'public' ? [k, t('kindPublic'), t('kindPublicText')] : [k, t('kindPrivate'), t('kindPrivateText')]))}
         />
         <Field name="topic" label={t('topicOptional')} value={topic} sending={sending} autocomplete="off" maxLength={limits.value.topic ?? 512} />
         <Failure sending={sending} fields={['room', 'topic']} />
@@ -164,23 +162,30 @@ function Flags({ room }: { room: Room }) {
 }
 
 function History({ room }: { room: Room }) {
-  const sending = useSending(async () => undefined)
-  const set = (history: 'all' | 'joined') => () => {
-    act(room, { type: 'set', history }).then(closeDialog, (error: Error) => (sending.problem.value = { code: 'page', message: error.message }))
-  }
+  const wanted = useSignal<'all' | 'joined' | undefined>(undefined)
+  const sending = useSending(() => act(room, { type: 'set', history: wanted.peek()! }))
   return (
-    <fieldset>
-      <legend>{t('history')}</legend>
-      <p class="choices">
-        <button type="button" class="secondary" onClick={set('all')}>
-          {t('historyAll')}
-        </button>
-        <button type="button" class="secondary" onClick={set('joined')}>
-          {t('historyJoined')}
-        </button>
-      </p>
+    <>
+      <Options<'all' | 'joined' | ''>
+        legend={t('history')}
+        name="history"
+        value={{
+          get value() {
+            return room.history.value ?? ''
+          },
+          set value(history) {
+            if (history === '') return
+            wanted.value = history
+            sending.submit()
+          },
+        }}
+        options={[
+          ['all', t('historyAll')],
+          ['joined', t('historyJoined')],
+        ]}
+      />
       <Failure sending={sending} />
-    </fieldset>
+    </>
   )
 }
 

@@ -39,6 +39,8 @@ export function show(place: Place, how: 'push' | 'replace'): void {
 export interface Way {
   screen: 'claim' | 'sign-in' | 'invite' | 'device'
   secret: string
+  /** Why signing in at a provider has failed: the code of the server, instead of a secret. */
+  failure?: string
 }
 
 const ways: ReadonlySet<string> = new Set<Way['screen']>(['claim', 'sign-in', 'invite', 'device'])
@@ -53,9 +55,11 @@ export const outside = (name: string): boolean => ways.has(name)
 export function takeWay(): Way | undefined {
   const name = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : ''
   if (!outside(name)) return undefined
+  const screen = name as Way['screen']
   const secret = decoded(location.hash.slice(1))
   if (location.hash !== '') history.replaceState(null, '', base + name)
-  return { screen: name as Way['screen'], secret }
+  const failure = /^error=([a-z_]{1,64})$/.exec(secret)?.[1]
+  return failure === undefined ? { screen, secret } : { screen, secret: '', failure }
 }
 
 function decoded(text: string): string {

@@ -1,15 +1,15 @@
 // The ways in to the account: password, passkeys, recovery codes, single sign-on.
 
 import { useSignal } from '@preact/signals'
-import { providerLink } from './account'
-import { call, path } from './api'
+import { learnSession, providerLink } from './account'
+import { APIError, call, path } from './api'
 import { Failure, Field, Submit, useSending } from './form'
 import { Confirm, Doing, Item, useLoaded } from './listing'
 import { add, supported } from './passkey'
 import { CodeList } from './recovery'
 import { leastPassword } from './signin'
 import { account, server } from './state'
-import { dayOf, t } from './texts'
+import { dayIn, t } from './texts'
 
 export function Security() {
   return (
@@ -67,7 +67,7 @@ function Passkeys() {
       <p class="quiet">{t('passkeysText')}</p>
       <ul class="items">
         {loaded.value.value?.passkeys.map((key) => (
-          <Item key={key.id} title={key.name} text={t('since', { time: dayOf(key.created) })}>
+          <Item key={key.id} title={key.name} text={t('since', { time: dayIn(key.created) })}>
             <Doing label={t('remove')} harsh does={() => call('DELETE', `v1/passkeys/${path(key.id)}`)} done={loaded.reload} />
           </Item>
         ))}
@@ -100,7 +100,7 @@ function Codes() {
         </>
       ) : (
         <>
-          {left !== undefined && <p class="quiet">{t('codesLeft', { count: left })}</p>}
+          {left !== undefined && <p class="quiet">{left === 0 ? t('codesNone') : t('codesLeft', { count: left })}</p>}
           <Confirm sending={sending} />
           <Failure sending={sending} />
           <button type="button" class="secondary" disabled={sending.busy.value} onClick={() => sending.submit()}>
@@ -119,6 +119,11 @@ interface Identity {
 
 function Identities() {
   const loaded = useLoaded<{ identities: Identity[] }>('v1/identities')
+  const linking = useSending(async () => {
+    // The browser shows the answer to the link itself, so it must not be a refusal.
+    if (!(await learnSession())?.fresh) throw new APIError({ code: 'auth_required', message: '', confirm: true }, 403)
+    location.assign(providerLink('link'))
+  })
   return (
     <div class="fields">
       <h3>{server.value!.provider!.name}</h3>
@@ -129,9 +134,11 @@ function Identities() {
           </Item>
         ))}
       </ul>
-      <a class="secondary with-symbol" href={providerLink().replace('/start?', '/link?')}>
+      <Confirm sending={linking} />
+      <Failure sending={linking} />
+      <button type="button" class="secondary" disabled={linking.busy.value} onClick={() => linking.submit()}>
         {t('linkProvider', { name: server.value!.provider!.name })}
-      </a>
+      </button>
     </div>
   )
 }

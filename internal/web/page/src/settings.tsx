@@ -6,6 +6,7 @@ import { useState } from 'preact/hooks'
 import { density, theme } from './appearance'
 import { Audit, ServerSettings } from './adminserver'
 import { People } from './adminpeople'
+import { Hooks, Rooms } from './adminrooms'
 import { leave } from './chat'
 import { Devices } from './devices'
 import { Invites } from './invites'
@@ -52,6 +53,8 @@ const parts: Record<string, Part> = {
   tokens: { title: 'partTokens', least: 'guest', Content: Tokens },
   invites: { title: 'partInvites', least: 'member', Content: Invites },
   people: { title: 'partPeople', least: 'admin', Content: People },
+  rooms: { title: 'partRooms', least: 'admin', Content: Rooms },
+  hooks: { title: 'partHooks', least: 'admin', Content: Hooks },
   audit: { title: 'partAudit', least: 'admin', Content: Audit },
   server: { title: 'partServer', least: 'admin', Content: ServerSettings },
 }

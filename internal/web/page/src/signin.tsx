@@ -91,7 +91,12 @@ export function SignIn() {
   const known = server.value
   if (known && !known.claimed) return <Card title={t('unclaimed')} text={t('unclaimedText')} />
   return (
-    <Card title={t(ended.value ? 'signedOut' : 'signInTitle')} text={ended.value ? t('signedOutText') : refusal.value && explain(refusal.value)}>
+    <Card title={t(ended.value ? 'signedOut' : 'signInTitle')} text={ended.value && t('signedOutText')}>
+      {refusal.value && (
+        <p class="problem" role="alert">
+          {explain(refusal.value)}
+        </p>
+      )}
       <SignInForm done={signedIn} />
       {known?.sign_up && (
         <p class="aside">

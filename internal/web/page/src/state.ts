@@ -8,7 +8,7 @@ import type { Status } from './connection'
 import { Log } from './log'
 import type { Account, Cursor, Flag, Level, Member, Message, Problem, RoomInfo, RoomKind, RoomRole } from './protocol'
 import { preference } from './preference'
-import type { Facts } from './rights'
+import { mayCreate, type Facts } from './rights'
 import type { Way } from './route'
 import { draftOf, load, type Pending } from './storage'
 
@@ -58,6 +58,8 @@ export class Room {
   readonly topic = signal('')
   readonly role = signal<RoomRole>('member')
   readonly flags = signal<Flag[]>([])
+  /** How much of it new members see, if it is private and the server says so. */
+  readonly history = signal<'all' | 'joined' | undefined>(undefined)
   readonly notify = signal<Level>('all')
   /** What to call it. */
   readonly title = signal<string>('')
@@ -123,6 +125,9 @@ export const notice = signal<Problem | undefined>(undefined)
 /** Whether the user is looking at the page. */
 export const attentive = signal(document.visibilityState === 'visible' && document.hasFocus())
 export const notifyWhen = preference('notify', 'never')
+
+/** Whether the user may make a room of any kind. */
+export const makesRooms = computed(() => (['public', 'private'] as const).some((kind) => mayCreate(account.value?.role, kind, server.value)))
 
 /** The rooms by their names. */
 export const byName = computed(() => new Map(rooms.value.map((r) => [r.name, r])))

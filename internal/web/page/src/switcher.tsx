@@ -5,8 +5,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { openDialog, visit } from './focus'
 import { Modal } from './modal'
 import { loadDirectory } from './names'
-import { atLeast } from './rights'
-import { account, byName, current, directory } from './state'
+import { account, byName, current, directory, makesRooms } from './state'
 import { count, t } from './texts'
 
 interface Choice {
@@ -45,7 +44,7 @@ function choices(query: string): Choice[] {
   }
   for (const r of listed) if (!own.has(r.room)) consider({ name: r.room, title: r.room, unread: 0, members: r.members, made: true }, false)
   const found = best.map((b) => b.choice)
-  if (wanted !== '' && best[0]?.choice.name !== wanted && (!account.peek() || atLeast(account.peek(), 'member'))) found.push({ name: wanted, title: wanted, unread: 0, members: undefined, made: false })
+  if (wanted !== '' && best[0]?.choice.name !== wanted && makesRooms.peek()) found.push({ name: wanted, title: wanted, unread: 0, members: undefined, made: false })
   return found
 }
 

@@ -51,10 +51,14 @@ export function count(key: string, n: number, values: Values = {}): string {
 }
 
 /** The text of an error, in the user's language if the code is known. */
-export function explain(refusal: { code: string; message: string; max?: number; actual?: number }): string {
-  const known = (texts.value as Record<string, string>)[`err_${refusal.code}`]
+export function explain(refusal: { code: string; message: string; field?: string; max?: number; actual?: number }): string {
+  if (refusal.code === 'bad_field' && refusal.field === 'password') return t('err_password')
+  const all = texts.value as Record<string, string>
+  const known = all[`err_${refusal.code}`] ?? all[`err_${/^(provider|linking)_/.exec(refusal.code)?.[1]}`]
   if (known === undefined) return t('err_other', { message: refusal.message })
-  return fill(known, { message: refusal.message, max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
+  const { message } = refusal
+  const sentence = known.startsWith('{message}') ? message.slice(0, 1).toUpperCase() + message.slice(1) : message
+  return fill(known, { message: sentence, max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
 }
 
 const clock = computed(() => new Intl.DateTimeFormat(language.value, { timeStyle: 'short' }))
@@ -100,6 +104,12 @@ let nextDay: ReturnType<typeof setTimeout> | undefined
 followDay()
 for (const name of ['focus', 'pageshow']) addEventListener(name, followDay)
 document.addEventListener('visibilitychange', followDay)
+
+/** A day within a sentence. */
+export function dayIn(time: string): string {
+  const name = dayOf(time)
+  return name === t('today') || name === t('yesterday') ? name.toLocaleLowerCase(language.value) : name
+}
 
 /** The day of a message, for its divider. */
 export function dayOf(time: string): string {

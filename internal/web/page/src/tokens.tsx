@@ -5,9 +5,10 @@ import { call, path } from './api'
 import { Failure, Field, Submit, useSending } from './form'
 import { LinkToCopy } from './link'
 import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
+import { mostRooms, RoomPicker } from './picker'
 import type { Account } from './protocol'
 import { account } from './state'
-import { dayOf, t } from './texts'
+import { dayIn, t } from './texts'
 
 interface Token {
   id: string
@@ -50,6 +51,7 @@ function TokensOf({ username }: { username: string }) {
   const name = useSignal('')
   const expires = useSignal('90d')
   const reads = useSignal(false)
+  const rooms = useSignal<string[]>([])
   const made = useSignal<string | undefined>(undefined)
   const sending = useSending(async () => {
     const { token } = await call<{ token: string }>('POST', 'v1/tokens', {
@@ -57,9 +59,11 @@ function TokensOf({ username }: { username: string }) {
       ...(username === '' ? {} : { username }),
       ...(expires.peek() === '' ? {} : { expires_in: expires.peek() }),
       ...(reads.peek() ? { read_only: true } : {}),
+      ...(rooms.peek().length > 0 ? { rooms: rooms.peek() } : {}),
     })
     made.value = token
     name.value = ''
+    rooms.value = []
     await loaded.reload()
   })
   return (
@@ -67,7 +71,7 @@ function TokensOf({ username }: { username: string }) {
       <Waiting of={loaded} />
       <ul class="items">
         {loaded.value.value?.tokens.map((token) => (
-          <Item key={token.id} title={token.name} badge={token.read_only ? t('readOnly') : undefined} text={[t('since', { time: dayOf(token.created) }), token.expires && t('until', { time: dayOf(token.expires) }), token.rooms?.join(', ')].filter(Boolean).join(' · ')}>
+          <Item key={token.id} title={token.name} badge={token.read_only ? t('readOnly') : undefined} text={[t('since', { time: dayIn(token.created) }), token.expires && t('until', { time: dayIn(token.expires) }), token.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
             <Doing label={t('revoke')} harsh does={() => call('DELETE', `v1/tokens/${path(token.id)}`)} done={loaded.reload} />
           </Item>
         ))}
@@ -87,6 +91,7 @@ function TokensOf({ username }: { username: string }) {
             <option value="">{t('never')}</option>
           </select>
         </label>
+        <RoomPicker label={t('tokenRooms')} chosen={rooms} most={mostRooms} />
         <label class="option">
           <input type="checkbox" checked={reads.value} onChange={(event) => (reads.value = event.currentTarget.checked)} />
           <span>{t('readOnlyLong')}</span>

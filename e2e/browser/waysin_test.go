@@ -1,0 +1,225 @@
+package browser
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp/kb"
+
+	"kaban/internal/account"
+	"kaban/internal/web"
+)
+
+// named is the address of a server by a name: there are no passkeys at an IP address.
+func (s *server) named() string { return strings.Replace(s.url, "127.0.0.1", "localhost", 1) }
+
+// authenticator gives the browser of a page a security key that says yes to everything.
+func (p *page) authenticator() webauthn.AuthenticatorID {
+	p.t.Helper()
+	command(p, webauthn.Enable, webauthn.EnableParams{})
+	return command(p, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{
+		Options: &webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+		},
+	}).AuthenticatorID
+}
+
+// signOut signs out in the settings.
+func (p *page) signOut() {
+	p.t.Helper()
+	p.part("This browser")
+	p.button("Sign out")
+	p.heading("Sign in to Kaban")
+}
+
+// A passkey is added, signs in without a name or a password, and is removed.
+func TestPasskeys(t *testing.T) {
+	s := owned(t, "invite", "ben")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	key := p.authenticator()
+	p.signIn(s.named(), "ben")
+	p.part("Signing in")
+	p.fill("passkey-name", "my laptop")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('.part .item')?.innerText.includes('my laptop')`)
+	p.picture("passkey")
+	p.signOut()
+
+	p.button("Sign in with a passkey")
+	p.online()
+	p.until(`document.querySelector('.me-name').innerText === 'ben'`)
+	p.say("without a password")
+	p.stored("without a password")
+
+	// The key has another one that the server does not know any more.
+	p.part("Signing in")
+	p.until(`document.querySelector('.part .item')?.innerText.includes('my laptop')`)
+	p.button("Remove")
+	p.button("Remove – sure?")
+	p.until(`!document.querySelector('.part .item')`)
+	p.signOut()
+	p.button("Sign in with a passkey")
+	p.until(`document.querySelector('.card [role=alert]')?.innerText.includes("This passkey does not work here")`)
+	p.picture("passkey-unknown")
+	// Nor does a browser without one get in, and it is told why.
+	command(p, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: key})
+	if p.truth(`document.querySelector('#input')`) {
+		t.Error("the page is signed in")
+	}
+}
+
+// At the address of a machine there are no passkeys, and none are offered.
+func TestNoPasskeysAtAnAddress(t *testing.T) {
+	s := owned(t, "invite")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.open(s.url)
+	p.heading("Sign in to Kaban")
+	p.until(`[...document.querySelectorAll('button')].some((b) => b.innerText === 'Use a recovery code')`)
+	if p.truth(`[...document.querySelectorAll('button')].some((b) => /passkey/i.test(b.innerText))`) {
+		t.Error("a passkey is offered")
+	}
+}
+
+// A recovery code signs in once.
+func TestRecoveryCode(t *testing.T) {
+	s := owned(t, "invite", "ben")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "ben")
+	p.part("Signing in")
+	p.button("Make new codes")
+	p.until(`document.querySelectorAll('.codes li').length >= 8`)
+	code := p.text(`document.querySelector('.codes li').innerText.trim()`)
+	p.signOut()
+	p.button("Use a recovery code")
+	p.fill("username", "ben")
+	p.fill("password", code)
+	p.press(kb.Enter)
+	p.online()
+	p.part("Signing in")
+	p.until(`document.querySelector('.part').innerText.includes('9 of your recovery codes are left')`)
+	p.signOut()
+	p.button("Use a recovery code")
+	p.fill("username", "ben")
+	p.fill("password", code)
+	p.press(kb.Enter)
+	p.until(`document.querySelector('#password-problem')`)
+	p.picture("recovery-used")
+}
+
+// startProvider starts the OpenID provider of package providertest for a server.
+func startProvider(t *testing.T, s *server) (issuer string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "provider")
+	build := exec.Command("go", "build", "-o", program, "./provider")
+	build.Dir = filepath.FromSlash("../../internal/account/providertest")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, output)
+	}
+	cmd := exec.Command(program, "kaban", clientSecret, s.named()+web.CallbackPath)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		within(t, "ending the provider", func() { cmd.Wait() })
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the provider does not start: %v", err)
+	}
+	return strings.TrimSpace(line)
+}
+
+const clientSecret = "the secret of the client"
+
+// atProvider signs in at the provider, if it asks.
+func (p *page) atProvider(username string) {
+	p.t.Helper()
+	p.until(`document.querySelector('input[name=username]') && location.pathname === '/login/username'`)
+	p.text(`document.querySelector('input[name=username]').value = ` + quote(username) + `, document.querySelector('input[name=password]').value = 'verysecure', document.querySelector('form').submit(), ''`)
+}
+
+// Single sign-on with a real provider: an identity is linked, signs in, and is refused
+// where nobody has it.
+func TestProvider(t *testing.T) {
+	s := owned(t, "invite", "ben")
+	issuer := startProvider(t, s)
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(clientSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	prepare(t, s.data, func(accounts *account.Service) {
+		for _, set := range [][2]string{
+			{"oidc.client_secret_file", secret},
+			{"oidc.client_id", "kaban"},
+			{"oidc.name", "Example"},
+			{"oidc.issuer", issuer},
+			{"oidc.create", "false"},
+		} {
+			if err := accounts.Set(t.Context(), account.Operator(), set[0], set[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	s.start()
+
+	// Nobody has the identity yet.
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.open(s.named())
+	p.button("Sign in with Example")
+	p.atProvider("test-user2")
+	p.heading("Sign in to Kaban")
+	p.until(`document.querySelector('.card')?.innerText.includes('You have no account here')`)
+	if at := p.text(`location.href`); at != s.named()+"/sign-in" {
+		t.Errorf("the address is %s", at)
+	}
+	p.picture("provider-refused")
+
+	// Ben links it to his account.
+	p.fill("username", "ben")
+	p.fill("password", password)
+	p.press(kb.Enter)
+	p.online()
+	p.part("Signing in")
+	p.button("Link an identity at Example")
+	p.atProvider("test-user2")
+	p.online()
+	p.part("Signing in")
+	p.until(`[...document.querySelectorAll('.part .item')].some((e) => e.innerText.includes('http://localhost:'))`)
+	p.picture("provider-linked")
+	p.signOut()
+	p.button("Sign in with Example")
+	p.atProvider("test-user2")
+	p.online()
+	p.until(`document.querySelector('.me-name').innerText === 'ben'`)
+
+	// Another person cannot link the same identity, and stays signed in.
+	other := newPage(t, desktop)
+	other.expectBreaks()
+	other.signIn(s.named(), "olga")
+	other.part("Signing in")
+	other.button("Link an identity at Example")
+	other.atProvider("test-user2")
+	other.online()
+	other.until(`document.querySelector('.me-name').innerText === 'olga' && document.querySelector('.state.problem')?.innerText.includes('belongs to another account')`)
+	other.picture("provider-taken")
+}
