@@ -254,7 +254,7 @@ type userLink struct {
 // Run links an account.
 func (c *userLink) Run(std streams) error {
 	if c.Visitor != "" {
-		return c.simple(std, "PUT", c.path("/visitor"), map[string]string{"visitor": c.Visitor}, "what %s wrote without an account now belongs to %s", c.Visitor, c.Username)
+		return c.simple(std, "PUT", c.path("/visitor"), map[string]string{"visitor": c.Visitor}, "what %s wrote without an account is shown as %s's", c.Visitor, c.Username)
 	}
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		issuer := c.Issuer
