@@ -69,6 +69,11 @@ var rules = map[string]rule{
 		nil, nil,
 		"a separate module: the server does not depend on the provider of its tests",
 	},
+	"kaban/internal/account/providertest/provider": {
+		nil,
+		[]string{"github.com/zitadel/oidc/v3"},
+		"a process of tests, in the module of the provider",
+	},
 	"kaban/internal/store/memory": {
 		[]string{"kaban", "kaban/internal/store"},
 		[]string{"github.com/tidwall/btree"},
@@ -265,14 +270,14 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.
 const opener = "cmd/kaban/open.go"
 
 // mains are the files that may end the process.
-var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "internal/web/page/build/main.go"}
+var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "internal/web/page/build/main.go", "internal/account/providertest/provider/main.go"}
 
 // source is a non-test file.
 type source struct {

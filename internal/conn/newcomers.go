@@ -67,8 +67,9 @@ func (n *newcomers) enter(h *Handler, source netip.Prefix, arrival uint64, accep
 	shard := n.shardOf(h, source)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
+	h.shard = shard
 	other = shard.addLocked(h, &newcomerPlace{arrival: arrival, source: source}, n.mostFromOne)
-	h.loop.add(accept) // now that the handler knows its shard, which leave reads without a lock
+	h.loop.add(accept) // it may be admitted at once, and leaves the newcomers then
 	return other
 }
 
@@ -97,8 +98,8 @@ func (n *newcomers) move(h *Handler, source netip.Prefix) (other *Handler) {
 	return h.shard.addLocked(h, place, n.mostFromOne)
 }
 
-// addLocked gives a connection of the shard a place. Beyond most from its address it removes and
-// returns another one of those, each with the same probability.
+// addLocked gives a connection of the shard a place. Beyond most from its address it
+// removes and returns another one of those, each with the same probability.
 func (s *newcomerShard) addLocked(h *Handler, place *newcomerPlace, most int) (other *Handler) {
 	h.place = place
 	place.all = s.all.PushBack(h)

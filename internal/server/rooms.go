@@ -93,7 +93,7 @@ func (c *client) send(r *wire.Request) {
 	if s != nil && s.Watches() {
 		s = nil
 	}
-	if s == nil && c.rooms != nil { // an account that was removed may repeat what is stored
+	if s == nil && c.session.Credential != nil { // an account that was removed may repeat what is stored
 		user, room, id, message := c.user(), r.Room, r.ID, r.Message
 		c.commit(r, func(ctx context.Context) (chat.Receipt, error) { return user.Recall(ctx, room, id, message) })
 		return

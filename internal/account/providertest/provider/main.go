@@ -5,12 +5,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"sync"
 
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
@@ -36,9 +38,14 @@ func run(arguments []string) error {
 	storage.RegisterClients(storage.WebClient(arguments[0], arguments[1], arguments[2]))
 	handler := exampleop.SetupServer(issuer, storage.NewStorage(storage.NewUserStore(issuer)), nil, false)
 	fmt.Println(issuer)
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	return http.Serve(l, handler)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := http.Serve(l, handler); !errors.Is(err, net.ErrClosed) {
+			fmt.Fprintln(os.Stderr, "provider:", err)
+		}
+	})
+	_, err = io.Copy(io.Discard, os.Stdin)
+	err = errors.Join(err, l.Close())
+	serving.Wait()
+	return err
 }
