@@ -104,10 +104,13 @@ func (s *Service) administer(ctx context.Context, by Actor, action access.Action
 	return nil
 }
 
-// ended announces that an account and its bots cannot be used any more. Where it was the
-// last op, somebody else becomes one.
+// ended announces that an account and its bots cannot be used any more. What somebody has
+// begun for it is void. Where it was the last op, somebody else becomes one.
 func (c *change) ended(account string) error {
 	c.revoked(account, "")
+	if err := c.dropTickets(account); err != nil {
+		return err
+	}
 	if err := c.task(account, people.TaskSucceed); err != nil {
 		return err
 	}
@@ -192,10 +195,7 @@ func (c *change) disarm(account string) error {
 	if err := c.revokeSecrets(account, "", ""); err != nil {
 		return err
 	}
-	if err := c.deleteCredentials(account, ""); err != nil {
-		return err
-	}
-	return c.dropLinks(account)
+	return c.deleteCredentials(account, "")
 }
 
 // SetRole changes the role of an account: somebody else's, or one's own, downward.

@@ -19,6 +19,7 @@ const (
 	maxInviteUses  = 10_000
 	maxInviteRooms = 50
 	maxInvites     = 1000           // of the server, expired ones not counted
+	maxLinks       = 100            // into one account; a new one drops those before
 	firstLinkFor   = inviteFor      // of an account that an admin made
 	resetLinkFor   = 24 * time.Hour // of one that exists
 )
@@ -285,8 +286,8 @@ func (s *Service) AcceptInvite(ctx context.Context, secret string, n NewAccount,
 }
 
 // SignInWithLink signs in to the account of a link and uses the link up. A password
-// that is not empty becomes the account's. Errors are ErrExpired, ErrWeakPassword
-// and those of every sign-in.
+// that is not empty becomes the account's and revokes its other devices. Errors are
+// ErrExpired, ErrWeakPassword and those of every sign-in.
 func (s *Service) SignInWithLink(ctx context.Context, secret, password string, device Device) (Session, error) {
 	info, err := s.Link(ctx, secret)
 	if err != nil {
@@ -317,6 +318,9 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 			if err := c.putPassword(a.ID, hash); err != nil {
 				return proof{}, err
 			}
+			if err := c.revokeSecrets(a.ID, people.SecretDevice, ""); err != nil {
+				return proof{}, err
+			}
 		}
 		return proof{account: a}, nil
 	})
@@ -335,7 +339,7 @@ func (c *change) putLink(a *people.Account, secret string, lifetime time.Duratio
 
 // dropLinks makes the links into an account useless.
 func (c *change) dropLinks(account string) error {
-	links, _, err := people.Invites.For(c.Tx, account, maxInvites)
+	links, _, err := people.Invites.For(c.Tx, account, maxLinks)
 	if err != nil {
 		return err
 	}

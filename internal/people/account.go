@@ -252,6 +252,7 @@ var Tickets = tickets{Table[Ticket]{
 			return [][]string{{t.Kind, t.Code}}
 		}},
 		{"expires", false, func(t *Ticket) [][]string { return [][]string{{stamp(t.Expires)}} }},
+		{"account", false, func(t *Ticket) [][]string { return oneOf(t.Account) }},
 	},
 }}
 
@@ -260,6 +261,11 @@ type tickets struct{ Table[Ticket] }
 // WithCode returns the ticket of a kind with a code.
 func (t *tickets) WithCode(tx store.Tx, kind, code string) (Ticket, error) {
 	return t.find(tx, "code", kind, code)
+}
+
+// For returns up to limit tickets that are bound to an account.
+func (t *tickets) For(tx store.Tx, account string, limit int) (found []Ticket, more bool, err error) {
+	return t.listBy(tx, "account", []string{account}, nil, limit)
 }
 
 // Expire removes up to limit tickets that have expired, and returns how many.

@@ -1,0 +1,163 @@
+package account
+
+import (
+	"slices"
+	"testing"
+
+	"kaban"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// Whatever ends the devices of an account ends those that are about to be.
+func TestRevokedDevicesTakeApprovedOnesAlong(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		end  func(w *world, alice, bob Actor)
+		want error
+	}{
+		{"password", func(w *world, _, bob Actor) { w.must(w.SetPassword(w.ctx, bob, "another long password")) }, ErrExpired},
+		{"other devices", func(w *world, _, bob Actor) { w.must(w.RevokeOtherDevices(w.ctx, bob)) }, ErrExpired},
+		{"one device", func(w *world, _, bob Actor) {
+			other := w.signInAs("bob", bobPassword)
+			w.must(w.RevokeDevice(w.ctx, other, bob.Principal.SecretID))
+		}, ErrExpired},
+		{"reset", func(w *world, alice, _ Actor) { _, err := w.Reset(w.ctx, alice, "bob"); w.must(err) }, ErrExpired},
+		{"suspend and restore", func(w *world, alice, _ Actor) {
+			w.must(w.Suspend(w.ctx, alice, "bob", ""))
+			w.must(w.Restore(w.ctx, alice, "bob"))
+		}, ErrExpired},
+		{"remove", func(w *world, alice, _ Actor) { w.must(w.Remove(w.ctx, alice, "bob")) }, ErrExpired},
+		{"erase", func(w *world, alice, _ Actor) { w.must(w.Erase(w.ctx, alice, "bob")) }, ErrExpired},
+		{"a password of the operator", func(w *world, _, _ Actor) {
+			_, err := w.MakeOwner(w.ctx, "bob", "another long password")
+			w.must(err)
+		}, ErrExpired},
+		{"a password with a link", func(w *world, _, _ Actor) {
+			made, err := w.MakeOwner(w.ctx, "bob", "")
+			w.must(err)
+			_, err = w.SignInWithLink(w.ctx, made.Link, "another long password", Device{})
+			w.must(err)
+		}, ErrExpired},
+		{"signing out", func(w *world, _, bob Actor) { w.must(w.RevokeDevice(w.ctx, bob, bob.Principal.SecretID)) }, nil},
+		{"a token", func(w *world, _, bob Actor) {
+			info, _, err := w.MakeToken(w.ctx, bob, NewToken{Name: "ci"})
+			w.must(err)
+			w.must(w.RevokeDevice(w.ctx, bob, info.ID))
+		}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			alice := w.claim()
+			bob := w.add(alice, "bob", kaban.RoleMember)
+			carol := w.add(alice, "carol", kaban.RoleMember)
+			mine, err := w.BeginGrant(w.ctx, Device{Name: "mine"})
+			w.must(err)
+			theirs, err := w.BeginGrant(w.ctx, Device{Name: "theirs"})
+			w.must(err)
+			w.must(w.DecideGrant(w.ctx, bob, mine.Code, true))
+			w.must(w.DecideGrant(w.ctx, carol, theirs.Code, true))
+			test.end(w, alice, bob)
+			if _, err = w.PollGrant(w.ctx, mine.Secret); test.want == nil {
+				w.must(err)
+			} else {
+				wantError(t, "a device that was approved before", err, test.want)
+			}
+			_, err = w.PollGrant(w.ctx, theirs.Secret)
+			w.must(err) // another account's goes on
+		})
+	}
+}
+
+// A link into an account ends with the devices of the account.
+func TestRevokedDevicesTakeLinksAlong(t *testing.T) {
+	for name, end := range map[string]func(w *world, bob Actor) error{
+		"password":      func(w *world, bob Actor) error { return w.SetPassword(w.ctx, bob, "another long password") },
+		"other devices": func(w *world, bob Actor) error { return w.RevokeOtherDevices(w.ctx, bob) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			bob := w.add(w.claim(), "bob", kaban.RoleMember)
+			made, err := w.MakeOwner(w.ctx, "bob", "")
+			w.must(err)
+			w.must(end(w, bob))
+			_, err = w.SignInWithLink(w.ctx, made.Link, "", Device{})
+			wantError(t, "a link that was made before", err, ErrExpired)
+		})
+	}
+}
+
+// A password that comes with a link revokes the devices that were there before.
+func TestPasswordOfALinkRevokesDevices(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(w.claim(), "bob", kaban.RoleMember)
+	device := w.device("bob", bobPassword)
+	made, err := w.MakeOwner(w.ctx, "bob", "")
+	w.must(err)
+	session, err := w.SignInWithLink(w.ctx, made.Link, "another long password", Device{})
+	w.must(err)
+	_, err = w.Authenticate(w.ctx, device, "")
+	wantError(t, "a device from before", err, ErrAuthFailed)
+	_, err = w.Authenticate(w.ctx, session.Secret, "")
+	w.must(err)
+}
+
+// Every kind of ticket that is bound to an account ends with its devices.
+func TestTicketsOfEveryKindEndWithTheDevices(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	put := func(kind string, a Actor) {
+		w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
+			return beginCeremony(tx, kind, kind+a.Principal.Account.ID, "the secret of a browser", a.Principal.Account.ID, w.options.Now(), nil)
+		}))
+	}
+	kinds := []string{ticketRegister, ticketProvider}
+	for _, kind := range kinds {
+		put(kind, alice)
+		put(kind, bob)
+	}
+	w.must(w.RevokeOtherDevices(w.ctx, bob))
+	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
+		for a, want := range map[string]int{bob.Principal.Account.ID: 0, alice.Principal.Account.ID: len(kinds)} {
+			if found, _, err := people.Tickets.For(tx, a, 10); len(found) != want || err != nil {
+				t.Errorf("%d tickets, %v, want %d", len(found), err, want)
+			}
+		}
+		return nil
+	}))
+}
+
+// Every way to make an account announces it once, so that a visitor loses the name.
+func TestEveryNewAccountIsAnnounced(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	announced := func(what string, a people.Account) {
+		t.Helper()
+		if got := w.takeChanged(); !slices.Equal(got, []string{a.ID}) {
+			t.Errorf("%s: announced %q, want %q once", what, got, a.ID)
+		}
+	}
+	announced("the first owner", alice.Principal.Account)
+	a, _, err := w.AddAccount(w.ctx, alice, NewPerson{NewAccount: NewAccount{Username: "bob"}})
+	w.must(err)
+	announced("with a link", a)
+	a, _, err = w.AddAccount(w.ctx, alice, NewPerson{NewAccount: NewAccount{Username: "carol", Password: bobPassword}})
+	w.must(err)
+	announced("with a password", a)
+	a, err = w.MakeBot(w.ctx, alice, NewBot{Username: "robo"})
+	w.must(err)
+	announced("a bot", a)
+	made, err := w.MakeOwner(w.ctx, "dave", bobPassword)
+	w.must(err)
+	announced("an owner", made.Account)
+	_, link, err := w.Invite(w.ctx, alice, NewInvite{})
+	w.must(err)
+	session, err := w.AcceptInvite(w.ctx, link, NewAccount{Username: "erin"}, Device{})
+	w.must(err)
+	announced("with an invite", session.Principal.Account)
+	w.setAccess(alice, "signup")
+	session, err = w.SignUp(w.ctx, NewAccount{Username: "frank"}, Device{})
+	w.must(err)
+	announced("signed up", session.Principal.Account)
+}
