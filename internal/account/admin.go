@@ -226,16 +226,16 @@ func (c *change) remove(a *people.Account) error {
 	if err := c.disarm(a.ID); err != nil {
 		return err
 	}
-	invites, _, err := people.Invites.List(c.Tx, nil, nil, 2*maxInvites)
-	if err != nil {
-		return err
-	}
-	for _, i := range invites {
-		if i.Creator != a.ID {
-			continue
-		}
-		if err := people.Invites.Delete(c.Tx, i.Hash); err != nil {
+	for more := true; more; {
+		var invites []people.Invite
+		var err error
+		if invites, more, err = people.Invites.By(c.Tx, a.ID, maxAdminsOwn); err != nil {
 			return err
+		}
+		for _, i := range invites {
+			if err := people.Invites.Delete(c.Tx, i.Hash); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -1,8 +1,10 @@
 package account
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/people"
@@ -160,4 +162,80 @@ func TestEveryNewAccountIsAnnounced(t *testing.T) {
 	session, err = w.SignUp(w.ctx, NewAccount{Username: "frank"}, Device{})
 	w.must(err)
 	announced("signed up", session.Principal.Account)
+}
+
+// One account does not use up the invites of the others, nor do members those of admins.
+func TestInvitesOfOneAccountAreBounded(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	carol := w.add(alice, "carol", kaban.RoleMember)
+	invite := func(by Actor) error {
+		_, _, err := w.Invite(w.ctx, by, NewInvite{Expires: time.Hour})
+		return err
+	}
+	for range maxOwnInvites {
+		w.must(invite(bob))
+	}
+	wantError(t, "one too many of bob", invite(bob), ErrTooMany)
+	w.must(invite(carol))
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
+		for n := range maxInvites {
+			i := people.Invite{Hash: fmt.Sprint(n), ID: fmt.Sprint(n), Uses: 1, Expires: w.now() + time.Hour.Milliseconds()}
+			if err := people.Invites.Put(tx, &i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	wantError(t, "one too many of the server", invite(carol), ErrTooMany)
+	w.must(invite(alice))
+	w.must(invite(Operator()))
+	w.pass(time.Hour)
+	w.must(invite(bob))
+	w.must(invite(carol))
+}
+
+// An invite and a link are worth as much as the right of their creator to make them.
+func TestInvitesEndWithTheRightToInvite(t *testing.T) {
+	for _, test := range []struct {
+		name                 string
+		role                 kaban.Role // of bob, who makes them
+		change               func(w *world, alice Actor) error
+		member, guest, reset error // what is left of them
+	}{
+		{"nothing", kaban.RoleAdmin, func(*world, Actor) error { return nil }, nil, nil, nil},
+		{"suspended", kaban.RoleAdmin, func(w *world, alice Actor) error { return w.Suspend(w.ctx, alice, "bob", "") }, ErrExpired, ErrExpired, ErrExpired},
+		{"a guest", kaban.RoleAdmin, func(w *world, alice Actor) error { return w.SetRole(w.ctx, alice, "bob", kaban.RoleGuest) }, ErrExpired, ErrExpired, ErrExpired},
+		{"a member", kaban.RoleAdmin, func(w *world, alice Actor) error { return w.SetRole(w.ctx, alice, "bob", kaban.RoleMember) }, nil, ErrExpired, ErrExpired},
+		{"the account is an admin's", kaban.RoleAdmin, func(w *world, alice Actor) error { return w.SetRole(w.ctx, alice, "dave", kaban.RoleAdmin) }, nil, nil, ErrExpired},
+		{"the setting", kaban.RoleMember, func(w *world, alice Actor) error { return w.Set(w.ctx, alice, SettingInviteMembers, "admin") }, ErrExpired, nil, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			alice := w.claim()
+			bob := w.add(alice, "bob", test.role)
+			w.add(alice, "dave", kaban.RoleMember)
+			_, member, err := w.Invite(w.ctx, bob, NewInvite{})
+			w.must(err)
+			var guest, reset string
+			if test.role == kaban.RoleAdmin {
+				_, guest, err = w.Invite(w.ctx, bob, NewInvite{Role: kaban.RoleGuest})
+				w.must(err)
+				reset, err = w.Reset(w.ctx, bob, "dave")
+				w.must(err)
+			}
+			w.must(test.change(w, alice))
+			_, err = w.Link(w.ctx, member)
+			wantError(t, "look", err, test.member)
+			_, err = w.AcceptInvite(w.ctx, member, NewAccount{Username: "erin"}, Device{})
+			wantError(t, "a member's invite", err, test.member)
+			if test.role == kaban.RoleAdmin {
+				_, err = w.AcceptInvite(w.ctx, guest, NewAccount{Username: "frank"}, Device{})
+				wantError(t, "a guest's invite", err, test.guest)
+				_, err = w.SignInWithLink(w.ctx, reset, "", Device{})
+				wantError(t, "a link", err, test.reset)
+			}
+		})
+	}
 }

@@ -315,6 +315,12 @@ var Invites = invites{Table[Invite]{
 	indexes: []index[Invite]{
 		{"id", true, func(i *Invite) [][]string { return [][]string{{i.ID}} }},
 		{"account", false, func(i *Invite) [][]string { return oneOf(i.Account) }},
+		{"creator", false, func(i *Invite) [][]string {
+			if i.Creator == "" {
+				return nil
+			}
+			return [][]string{{i.Creator, i.Account}}
+		}},
 	},
 }}
 
@@ -326,6 +332,17 @@ func (t *invites) WithID(tx store.Tx, id string) (Invite, error) { return t.find
 // For returns up to limit links into an account.
 func (t *invites) For(tx store.Tx, account string, limit int) (found []Invite, more bool, err error) {
 	return t.listBy(tx, "account", []string{account}, nil, limit)
+}
+
+// By returns up to limit invites and links into accounts that an account has made, the
+// invites first.
+func (t *invites) By(tx store.Tx, creator string, limit int) (found []Invite, more bool, err error) {
+	return t.listBy(tx, "creator", []string{creator}, nil, limit)
+}
+
+// InvitesBy is By without the links.
+func (t *invites) InvitesBy(tx store.Tx, creator string, limit int) (found []Invite, more bool, err error) {
+	return t.listBy(tx, "creator", []string{creator, ""}, nil, limit)
 }
 
 // Block is an account that another one does not want to hear from.
