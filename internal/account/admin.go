@@ -77,7 +77,7 @@ func (c *change) mayAdd(role kaban.Role) error {
 	if role > kaban.RoleOwner || f.Who.Role < kaban.RoleOwner && role >= f.Who.Role {
 		return &RefusedError{access.CreateAccount, access.Forbidden}
 	}
-	return verdict(access.CreateAccount, f)
+	return c.verdict(access.CreateAccount, f)
 }
 
 // administer changes an account, by an admin. done gets the account as it is, and

@@ -239,3 +239,51 @@ func TestInvitesEndWithTheRightToInvite(t *testing.T) {
 		})
 	}
 }
+
+// A token of an owner changes nothing about the server, but reads and invites.
+func TestTokensDoNotAdminister(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	w.add(alice, "bob", kaban.RoleMember)
+	_, err := w.MakeBot(w.ctx, alice, NewBot{Username: "robo", Role: kaban.RoleAdmin})
+	w.must(err)
+	others, _, err := w.Invite(w.ctx, alice, NewInvite{})
+	w.must(err)
+	second := w.add(alice, "second", kaban.RoleOwner)
+	_, own, err := w.MakeToken(w.ctx, second, NewToken{Name: "ci"})
+	w.must(err)
+	p, err := w.Authenticate(w.ctx, own, "")
+	w.must(err)
+	by := p.As("")
+	for name, do := range map[string]func() error{
+		"add": func() error {
+			_, _, err := w.AddAccount(w.ctx, by, NewPerson{NewAccount: NewAccount{Username: "eve"}})
+			return err
+		},
+		"suspend":  func() error { return w.Suspend(w.ctx, by, "bob", "") },
+		"restore":  func() error { return w.Restore(w.ctx, by, "bob") },
+		"reset":    func() error { _, err := w.Reset(w.ctx, by, "bob"); return err },
+		"role":     func() error { return w.SetRole(w.ctx, by, "bob", kaban.RoleOwner) },
+		"own role": func() error { return w.SetRole(w.ctx, by, "second", kaban.RoleMember) },
+		"name":     func() error { return w.SetName(w.ctx, by, "bob", "B") },
+		"remove":   func() error { return w.Remove(w.ctx, by, "bob") },
+		"erase":    func() error { return w.Erase(w.ctx, by, "bob") },
+		"identity": func() error { return w.LinkIdentity(w.ctx, by, "bob", "https://id.example", "eve") },
+		"give":     func() error { return w.GiveBot(w.ctx, by, "robo", "bob") },
+		"bot":      func() error { _, err := w.MakeBot(w.ctx, by, NewBot{Username: "eve"}); return err },
+		"setting":  func() error { return w.Set(w.ctx, by, SettingAccess, "open") },
+		"sign-on":  func() error { return w.Set(w.ctx, by, "oidc.issuer", "https://id.example") },
+	} {
+		wantError(t, name, do(), ErrProgram)
+	}
+	wantError(t, "an invite of somebody else", w.RevokeInvite(w.ctx, by, others.ID), ErrNotFound)
+	mine, _, err := w.Invite(w.ctx, by, NewInvite{Role: kaban.RoleGuest})
+	w.must(err)
+	w.must(w.RevokeInvite(w.ctx, by, mine.ID))
+	_, err = w.ListSettings(w.ctx, by)
+	w.must(err)
+	_, err = w.Bots(w.ctx, by, "alice")
+	w.must(err)
+	_, err = w.Audit(w.ctx, by, AuditQuery{})
+	w.must(err)
+}

@@ -224,7 +224,8 @@ func (s *Service) Invites(ctx context.Context, by Actor) (infos []InviteInfo, er
 }
 
 func (c *change) seesInvite(i *people.Invite) bool {
-	return c.by.Operator || c.by.Principal.Role >= kaban.RoleAdmin || i.Creator == c.by.Principal.Account.ID
+	admin := c.by.Principal.Role >= kaban.RoleAdmin && (c.reads || !c.isProgram())
+	return c.by.Operator || admin || i.Creator == c.by.Principal.Account.ID
 }
 
 // RevokeInvite ends an invite of the actor, or of anybody for admins.

@@ -105,7 +105,8 @@ type change struct {
 	service *Service
 	by      Actor
 	now     int64
-	rows    int // of the audit
+	reads   bool // it cannot write
+	rows    int  // of the audit
 	after   []func()
 	altered []string // accounts that changed announces
 }
