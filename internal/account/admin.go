@@ -78,7 +78,7 @@ func (c *change) mayAdd(role kaban.Role) error {
 	if role > kaban.RoleOwner || f.Who.Role < kaban.RoleOwner && role >= f.Who.Role {
 		return &RefusedError{access.CreateAccount, access.Forbidden}
 	}
-	return verdict(access.CreateAccount, f)
+	return c.verdict(access.CreateAccount, f)
 }
 
 // administer changes an account, by an admin. done gets the account as it is, and
@@ -105,10 +105,13 @@ func (s *Service) administer(ctx context.Context, by Actor, action access.Action
 	return nil
 }
 
-// ended announces that an account and its bots cannot be used any more. Where it was the
-// last op, somebody else becomes one.
+// ended announces that an account and its bots cannot be used any more. What somebody has
+// begun for it is void. Where it was the last op, somebody else becomes one.
 func (c *change) ended(account string) error {
 	c.revoked(account, "")
+	if err := c.dropTickets(account); err != nil {
+		return err
+	}
 	if err := c.task(account, people.TaskSucceed); err != nil {
 		return err
 	}
@@ -193,10 +196,7 @@ func (c *change) disarm(account string) error {
 	if err := c.revokeSecrets(account, "", ""); err != nil {
 		return err
 	}
-	if err := c.deleteCredentials(account, ""); err != nil {
-		return err
-	}
-	return c.dropLinks(account)
+	return c.deleteCredentials(account, "")
 }
 
 // SetRole changes the role of an account: somebody else's, or one's own, downward.
@@ -227,16 +227,16 @@ func (c *change) remove(a *people.Account) error {
 	if err := c.disarm(a.ID); err != nil {
 		return err
 	}
-	invites, _, err := people.Invites.List(c.Tx, nil, nil, 2*maxInvites)
-	if err != nil {
-		return err
-	}
-	for _, i := range invites {
-		if i.Creator != a.ID {
-			continue
-		}
-		if err := people.Invites.Delete(c.Tx, i.Hash); err != nil {
+	for more := true; more; {
+		var invites []people.Invite
+		var err error
+		if invites, more, err = people.Invites.By(c.Tx, a.ID, maxAdminsOwn); err != nil {
 			return err
+		}
+		for _, i := range invites {
+			if err := people.Invites.Delete(c.Tx, i.Hash); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

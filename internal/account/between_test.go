@@ -165,7 +165,7 @@ func TestRemovePassword(t *testing.T) {
 func TestExpiredInvitesMakeRoom(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
-	for range maxInvites {
+	for range maxAdminsOwn {
 		_, _, err := w.Invite(w.ctx, alice, NewInvite{Expires: time.Hour})
 		w.must(err)
 	}

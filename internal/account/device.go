@@ -124,6 +124,13 @@ func (s *Service) RevokeDevice(ctx context.Context, by Actor, id string) error {
 		if err := people.Secrets.Delete(c.Tx, kept.Hash); err != nil {
 			return err
 		}
+		// A device that is lost may have approved another one. One that signs out may, too,
+		// but its holder meant it.
+		if kept.Kind == people.SecretDevice && kept.ID != c.by.Principal.SecretID {
+			if err := c.dropTickets(kept.Account); err != nil {
+				return err
+			}
+		}
 		return c.audit(string(kept.Kind)+".revoke", kept.ID, kept.Name)
 	})
 }
@@ -144,7 +151,16 @@ func (s *Service) RevokeOtherDevices(ctx context.Context, by Actor) error {
 }
 
 // revokeSecrets ends the secrets of an account but one. An empty kind is all kinds.
+// Where devices end, whatever would make another one ends as well: tickets and links.
 func (c *change) revokeSecrets(account string, kind people.SecretKind, but string) error {
+	if kind != people.SecretToken {
+		if err := c.dropTickets(account); err != nil {
+			return err
+		}
+		if err := c.dropLinks(account); err != nil {
+			return err
+		}
+	}
 	for {
 		secrets, more, err := people.Secrets.Of(c.Tx, account, kind, maxDevices+maxTokens)
 		if err != nil {
@@ -165,9 +181,28 @@ func (c *change) revokeSecrets(account string, kind people.SecretKind, but strin
 	}
 }
 
+// dropTickets ends what somebody has begun for an account and not finished: approved
+// devices that have not asked yet, and registrations at authenticators and providers.
+func (c *change) dropTickets(account string) error {
+	for {
+		tickets, more, err := people.Tickets.For(c.Tx, account, maxExpired)
+		if err != nil {
+			return err
+		}
+		for _, t := range tickets {
+			if err := people.Tickets.Delete(c.Tx, t.Hash); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
 // view runs a function on one state. The change that it gets cannot write.
 func (s *Service) view(ctx context.Context, by Actor, run func(*change) error) error {
 	return s.documents.View(ctx, func(tx store.Tx) error {
-		return run(&change{Tx: tx, service: s, by: by, now: s.now()})
+		return run(&change{Tx: tx, service: s, by: by, now: s.now(), reads: true})
 	})
 }

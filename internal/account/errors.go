@@ -25,6 +25,8 @@ var (
 	ErrInsecure = errors.New("the connection is not encrypted")
 	// ErrNotFresh means that the person must sign in again before this action.
 	ErrNotFresh = errors.New("the action needs a fresh sign-in")
+	// ErrProgram means that a token is not enough for an action that its account may do.
+	ErrProgram = errors.New("a token does not administer the server")
 	// ErrBusy means that too many passwords wait for their check, or for too long.
 	ErrBusy = errors.New("too many sign-ins at once")
 	// ErrWeakPassword means that a password is not accepted. A *WeakPasswordError is

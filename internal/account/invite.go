@@ -18,7 +18,11 @@ const (
 	maxInviteAge   = 365 * 24 * time.Hour
 	maxInviteUses  = 10_000
 	maxInviteRooms = 50
-	maxInvites     = 1000           // of the server, expired ones not counted
+	maxInvites     = 5000           // of the server; admins may make more
+	maxOwnInvites  = 100            // of a member; expired ones are not counted
+	maxAdminsOwn   = 1000           // of an admin
+	maxListed      = 10_000         // more are not shown
+	maxLinks       = 100            // into one account; a new one drops those before
 	firstLinkFor   = inviteFor      // of an account that an admin made
 	resetLinkFor   = 24 * time.Hour // of one that exists
 )
@@ -121,26 +125,56 @@ func (c *change) creator() string {
 	return c.by.Principal.Account.ID
 }
 
-// countInvites returns ErrTooMany if there are too many. Those that have expired make
-// room.
+// countInvites returns ErrTooMany if the actor has too many, or members altogether.
+// Those that have expired make room. Admins have a limit of their own only, so that
+// members cannot shut them out, and the operator has none.
 func (c *change) countInvites() error {
-	invites, _, err := people.Invites.List(c.Tx, nil, nil, maxInvites)
-	if err != nil || len(invites) < maxInvites {
+	if c.by.Operator {
+		return nil
+	}
+	own, admin := maxOwnInvites, c.by.Principal.Role >= kaban.RoleAdmin
+	if admin {
+		own = maxAdminsOwn
+	}
+	invites, _, err := people.Invites.InvitesBy(c.Tx, c.by.Principal.Account.ID, own)
+	if err != nil {
 		return err
 	}
-	dropped := 0
+	switch full, err := c.isFull(invites, own); {
+	case err != nil:
+		return err
+	case full:
+		return fmt.Errorf("%w: the limit of invites of an account is %d", ErrTooMany, own)
+	case admin:
+		return nil
+	}
+	if invites, _, err = people.Invites.List(c.Tx, nil, nil, maxInvites); err != nil {
+		return err
+	}
+	full, err := c.isFull(invites, maxInvites)
+	if full && err == nil {
+		err = fmt.Errorf("%w: the limit of invites is 5,000", ErrTooMany)
+	}
+	return err
+}
+
+// isFull reports whether there are as many invites as there may be. It removes those
+// that have expired if that makes room.
+func (c *change) isFull(invites []people.Invite, limit int) (bool, error) {
+	if len(invites) < limit {
+		return false, nil
+	}
+	full := true
 	for _, i := range invites {
-		if c.now >= i.Expires {
-			dropped++
-			if err := people.Invites.Delete(c.Tx, i.Hash); err != nil {
-				return err
-			}
+		if c.now < i.Expires {
+			continue
+		}
+		full = false
+		if err := people.Invites.Delete(c.Tx, i.Hash); err != nil {
+			return false, err
 		}
 	}
-	if dropped == 0 {
-		return fmt.Errorf("%w: the limit of invites is 1,000", ErrTooMany)
-	}
-	return nil
+	return full, nil
 }
 
 func (c *change) inviteInfo(i *people.Invite) (InviteInfo, error) {
@@ -169,7 +203,7 @@ func (s *Service) Invites(ctx context.Context, by Actor) (infos []InviteInfo, er
 		if err := c.may(access.ReadDevices); err != nil {
 			return err
 		}
-		invites, _, err := people.Invites.List(c.Tx, nil, nil, 2*maxInvites)
+		invites, _, err := people.Invites.List(c.Tx, nil, nil, maxListed)
 		if err != nil {
 			return err
 		}
@@ -190,7 +224,8 @@ func (s *Service) Invites(ctx context.Context, by Actor) (infos []InviteInfo, er
 }
 
 func (c *change) seesInvite(i *people.Invite) bool {
-	return c.by.Operator || c.by.Principal.Role >= kaban.RoleAdmin || i.Creator == c.by.Principal.Account.ID
+	admin := c.by.Principal.Role >= kaban.RoleAdmin && (c.reads || !c.isProgram())
+	return c.by.Operator || admin || i.Creator == c.by.Principal.Account.ID
 }
 
 // RevokeInvite ends an invite of the actor, or of anybody for admins.
@@ -238,8 +273,58 @@ func (c *change) link(secret string) (i people.Invite, err error) {
 		return i, ErrExpired
 	case err == nil && (i.Uses <= 0 || c.now >= i.Expires):
 		return i, ErrExpired
+	case err != nil:
+		return i, err
+	}
+	stands, err := c.stands(&i)
+	if err == nil && !stands {
+		err = ErrExpired
 	}
 	return i, err
+}
+
+// stands reports whether the creator of an invite, or of a link into an account, could
+// still make it. Otherwise it would outlive the right: an admin that became a member
+// could come in with a link into an account that became an admin's.
+func (c *change) stands(i *people.Invite) (bool, error) {
+	if i.Creator == "" {
+		return true, nil
+	}
+	creator, err := people.Accounts.Get(c.Tx, i.Creator)
+	if errors.Is(err, people.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	f := access.Facts{Who: access.Identity{Active: true, Named: true, Person: !creator.Bot, Reach: access.ReachServer, Writes: true}}
+	if f.Server, err = serverFacts(c.Tx); err != nil {
+		return false, err
+	}
+	f.Server.Admission = max(f.Server.Admission, access.InviteOnly) // a closed server says so itself
+	way := WayDevice
+	if creator.Bot {
+		way = WayToken
+	}
+	switch f.Who.Role, err = authorizeSignIn(c.Tx, &creator, way); {
+	case errors.Is(err, ErrSuspended), errors.Is(err, ErrAuthFailed):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	action := access.InviteMember
+	switch {
+	case i.Account != "":
+		action = access.Reset
+		a, err := people.Accounts.Get(c.Tx, i.Account)
+		if err != nil {
+			return false, ignoreNotFound(err)
+		}
+		f.Target = access.Target{Whom: access.Other, Role: a.Role}
+	case i.Role == kaban.RoleGuest:
+		action = access.InviteGuest
+	}
+	return access.Can(action, f) == access.Allowed, nil
 }
 
 // use takes one use of an invite.
@@ -285,8 +370,8 @@ func (s *Service) AcceptInvite(ctx context.Context, secret string, n NewAccount,
 }
 
 // SignInWithLink signs in to the account of a link and uses the link up. A password
-// that is not empty becomes the account's. Errors are ErrExpired, ErrWeakPassword
-// and those of every sign-in.
+// that is not empty becomes the account's and revokes its other devices. Errors are
+// ErrExpired, ErrWeakPassword and those of every sign-in.
 func (s *Service) SignInWithLink(ctx context.Context, secret, password string, device Device) (Session, error) {
 	info, err := s.Link(ctx, secret)
 	if err != nil {
@@ -317,6 +402,9 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 			if err := c.putPassword(a.ID, hash); err != nil {
 				return proof{}, err
 			}
+			if err := c.revokeSecrets(a.ID, people.SecretDevice, ""); err != nil {
+				return proof{}, err
+			}
 		}
 		return proof{account: a}, nil
 	})
@@ -335,7 +423,7 @@ func (c *change) putLink(a *people.Account, secret string, lifetime time.Duratio
 
 // dropLinks makes the links into an account useless.
 func (c *change) dropLinks(account string) error {
-	links, _, err := people.Invites.For(c.Tx, account, maxInvites)
+	links, _, err := people.Invites.For(c.Tx, account, maxLinks)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func expireTickets(tx store.Tx, now int64, _ *cursors) (bool, error) {
 }
 
 func expireInvites(tx store.Tx, now int64, _ *cursors) (bool, error) {
-	invites, _, err := people.Invites.List(tx, nil, nil, 2*maxInvites)
+	invites, _, err := people.Invites.List(tx, nil, nil, maxListed)
 	if err != nil {
 		return false, err
 	}

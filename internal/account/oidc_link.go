@@ -193,6 +193,9 @@ func (c *change) unlinked(a *people.Account, data identityData) error {
 			return err
 		}
 	}
+	if err := c.dropTickets(a.ID); err != nil { // one of the devices may have approved another one
+		return err
+	}
 	secrets, _, err := people.Secrets.Of(c.Tx, a.ID, people.SecretDevice, maxDevices)
 	if err != nil {
 		return err

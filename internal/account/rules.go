@@ -111,7 +111,7 @@ func (c *change) may(action access.Action) error {
 	if err != nil {
 		return err
 	}
-	return verdict(action, f)
+	return c.verdict(action, f)
 }
 
 // mayTo is may with a target. newRole is that of ChangeRole. A target without an id
@@ -127,7 +127,7 @@ func (c *change) mayTo(action access.Action, target *people.Account, newRole kab
 // judge is mayTo for facts that are known already.
 func (c *change) judge(action access.Action, f access.Facts, target *people.Account, newRole kaban.Role) (err error) {
 	if target.ID == "" || target.Status == people.StatusRemoved && action != access.Erase {
-		return verdict(action, f)
+		return c.verdict(action, f)
 	}
 	f.Target = access.Target{Whom: access.Other, Role: target.Role, NewRole: newRole}
 	if !c.by.Operator && target.ID == c.by.Principal.Account.ID {
@@ -141,7 +141,7 @@ func (c *change) judge(action access.Action, f access.Facts, target *people.Acco
 	if f.Target.SharesRoom, err = c.sharesRoom(f.Who.Role, target.ID); err != nil {
 		return err
 	}
-	return verdict(action, f)
+	return c.verdict(action, f)
 }
 
 // sharesRoom reports whether the actor and an account are in a room together. Only
@@ -158,11 +158,32 @@ func (c *change) sharesRoom(role kaban.Role, account string) (shares bool, err e
 	return shares, errors.Join(err, failed)
 }
 
-func verdict(action access.Action, f access.Facts) error {
+func (c *change) verdict(action access.Action, f access.Facts) error {
 	if v := access.Can(action, f); v != access.Allowed {
 		return &RefusedError{action, v}
 	}
+	if administers(action) && c.isProgram() && !c.reads {
+		return ErrProgram
+	}
 	return nil
+}
+
+// isProgram reports whether the actor proved itself with a token. A program may see
+// what its account administers, but not change it: a token that leaks from a script
+// must not be worth the whole server.
+func (c *change) isProgram() bool {
+	return !c.by.Operator && c.by.Principal.Kind == people.SecretToken
+}
+
+// administers reports whether an action changes the server or somebody else's account,
+// or makes an account.
+func administers(action access.Action) bool {
+	switch action {
+	case access.CreateAccount, access.MakeBot, access.GiveBot, access.Suspend, access.Restore, access.Reset,
+		access.ChangeRole, access.Remove, access.Erase, access.ChangeSettings, access.ChangeSignOn, access.ChangeRetention:
+		return true
+	}
+	return false
 }
 
 // target returns the account with a name if the actor may do something to it.

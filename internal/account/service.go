@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,8 +105,10 @@ type change struct {
 	service *Service
 	by      Actor
 	now     int64
-	rows    int // of the audit
+	reads   bool // it cannot write
+	rows    int  // of the audit
 	after   []func()
+	altered []string // accounts that changed announces
 }
 
 // update runs a function in a transaction. The function may run more than once. It
@@ -139,9 +142,10 @@ func (c *change) revoked(account, secretID string) {
 	}
 }
 
-// changed announces, after the commit, that an account is different.
+// changed announces, after the commit and once, that an account is new or different.
 func (c *change) changed(account string) {
-	if hook := c.service.options.OnChanged; hook != nil {
+	if hook := c.service.options.OnChanged; hook != nil && !slices.Contains(c.altered, account) {
+		c.altered = append(c.altered, account)
 		c.after = append(c.after, func() { hook(account) })
 	}
 }

@@ -88,10 +88,9 @@ func (c *change) create(d draft, a people.Account) (people.Account, error) {
 	if err := people.Accounts.Put(c.Tx, &a); err != nil {
 		return a, err
 	}
+	c.changed(a.ID) // a visitor may have the name
 	if d.hash != "" {
-		if err := c.putPassword(a.ID, d.hash); err != nil {
-			return a, err
-		}
+		return a, c.putPassword(a.ID, d.hash)
 	}
 	return a, nil
 }

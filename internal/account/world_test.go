@@ -38,6 +38,7 @@ type world struct {
 	log     bytes.Buffer
 	secrets []string
 	revoked []string // account and, after a slash, the id of the secret
+	changed []string // accounts
 }
 
 const (
@@ -64,6 +65,11 @@ func newWorld(t fatal, documents store.Documents) *world {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.revoked = append(w.revoked, account+"/"+id)
+		},
+		OnChanged: func(account string) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.changed = append(w.changed, account)
 		},
 	})
 	w.hasher.current = cheap
@@ -96,6 +102,14 @@ func (w *world) takeRevoked() []string {
 	defer w.mu.Unlock()
 	taken := w.revoked
 	w.revoked = nil
+	return taken
+}
+
+func (w *world) takeChanged() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	taken := w.changed
+	w.changed = nil
 	return taken
 }
 

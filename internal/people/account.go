@@ -253,6 +253,7 @@ var Tickets = tickets{Table[Ticket]{
 			return [][]string{{t.Kind, t.Code}}
 		}},
 		{"expires", false, func(t *Ticket) [][]string { return [][]string{{stamp(t.Expires)}} }},
+		{"account", false, func(t *Ticket) [][]string { return oneOf(t.Account) }},
 	},
 }}
 
@@ -269,6 +270,11 @@ func IsTicket(key string) bool {
 // WithCode returns the ticket of a kind with a code.
 func (t *tickets) WithCode(tx store.Tx, kind, code string) (Ticket, error) {
 	return t.find(tx, "code", kind, code)
+}
+
+// For returns up to limit tickets that are bound to an account.
+func (t *tickets) For(tx store.Tx, account string, limit int) (found []Ticket, more bool, err error) {
+	return t.listBy(tx, "account", []string{account}, nil, limit)
 }
 
 // Expire removes up to limit tickets that have expired, and returns how many.
@@ -318,6 +324,12 @@ var Invites = invites{Table[Invite]{
 	indexes: []index[Invite]{
 		{"id", true, func(i *Invite) [][]string { return [][]string{{i.ID}} }},
 		{"account", false, func(i *Invite) [][]string { return oneOf(i.Account) }},
+		{"creator", false, func(i *Invite) [][]string {
+			if i.Creator == "" {
+				return nil
+			}
+			return [][]string{{i.Creator, i.Account}}
+		}},
 	},
 }}
 
@@ -329,6 +341,17 @@ func (t *invites) WithID(tx store.Tx, id string) (Invite, error) { return t.find
 // For returns up to limit links into an account.
 func (t *invites) For(tx store.Tx, account string, limit int) (found []Invite, more bool, err error) {
 	return t.listBy(tx, "account", []string{account}, nil, limit)
+}
+
+// By returns up to limit invites and links into accounts that an account has made, the
+// invites first.
+func (t *invites) By(tx store.Tx, creator string, limit int) (found []Invite, more bool, err error) {
+	return t.listBy(tx, "creator", []string{creator}, nil, limit)
+}
+
+// InvitesBy is By without the links.
+func (t *invites) InvitesBy(tx store.Tx, creator string, limit int) (found []Invite, more bool, err error) {
+	return t.listBy(tx, "creator", []string{creator, ""}, nil, limit)
 }
 
 // Block is an account that another one does not want to hear from.

@@ -54,6 +54,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{account.ErrSignedOut, wire.CodeAuthRequired, "sign in again"},
 		{account.ErrInsecure, wire.CodeTLSRequired, "connect with TLS"},
 		{account.ErrNotFresh, wire.CodeForbidden, "fresh sign-in"},
+		{account.ErrProgram, wire.CodeForbidden, "sign in with a device"},
 		{&account.WeakPasswordError{Reason: "it is one of the commonest"}, wire.CodeBadField, "commonest"},
 		{account.ErrUnclaimed, wire.CodeForbidden, "no owner yet"},
 		{account.ErrClaimed, wire.CodeForbidden, "has an owner"},

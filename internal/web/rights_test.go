@@ -19,6 +19,7 @@ type caller struct {
 	headers []string
 	who     access.Identity
 	self    string // the username
+	program bool   // it has a token
 }
 
 // asOperator makes a request over the admin socket.
@@ -55,7 +56,7 @@ func (f *fixture) callers(owner account.Session) []caller {
 	by := owner.Principal.As("")
 	full := access.Identity{Active: true, Named: true, Person: true, Reach: access.ReachServer, Writes: true}
 	of := func(name string, role kaban.Role, secret, self string, change func(*access.Identity)) caller {
-		c := caller{name: name, self: self, who: full}
+		c := caller{name: name, self: self, who: full, program: strings.Contains(name, "token") || name == "a bot"}
 		c.who.Role = role
 		if secret != "" {
 			c.headers = []string{"Authorization", "Bearer " + secret}
@@ -84,6 +85,7 @@ func (f *fixture) callers(owner account.Session) []caller {
 		of("an owner", kaban.RoleOwner, owner.Secret, "olga", nil),
 		of("the operator", kaban.RoleOwner, "", "", func(i *access.Identity) { i.Operator = true }),
 		of("a bot", kaban.RoleAdmin, token(account.NewToken{Username: bot.Username, Name: "ci"}), "robo", func(i *access.Identity) { i.Person = false }),
+		of("a token", kaban.RoleOwner, token(account.NewToken{Name: "t"}), "olga", nil),
 		of("a token that reads", kaban.RoleOwner, token(account.NewToken{Name: "r", ReadOnly: true}), "olga", func(i *access.Identity) { i.Writes = false }),
 		of("a token of a room", kaban.RoleOwner, token(account.NewToken{Name: "l", Rooms: []string{"lobby"}}), "olga", func(i *access.Identity) { i.Reach = access.ReachElsewhere }),
 	}
@@ -165,10 +167,13 @@ func (r *right) want(c *caller) access.Verdict {
 		f.Room, f.Membership.Standing = access.NewRoom(kaban.RoomPrivate, 0, false), access.Good
 		f.Target.RoomRole, f.Target.NewRoomRole = kaban.RoomRoleMember, kaban.RoomRoleOp
 	}
-	token := !c.who.Writes || !c.who.Person || c.who.Reach != access.ReachServer
+	// A program sees what its account administers, and invites members and guests.
+	administers := r.method != "GET" && (strings.HasPrefix(r.path, "/v1/admin/") && r.action != access.InviteGuest || r.action == access.MakeBot)
 	switch v := access.Can(r.action, f); {
-	case r.notes&ofAccounts != 0 && c.who.Operator, r.notes&needsFresh != 0 && token && c.who.Role != 0,
+	case r.notes&ofAccounts != 0 && c.who.Operator, r.notes&needsFresh != 0 && c.program,
 		r.notes&ofPersons != 0 && !c.who.Person:
+		return access.Forbidden
+	case c.program && administers && (v == access.Allowed || r.notes&inDen != 0): // whatever the room
 		return access.Forbidden
 	case r.notes&ofAnyToken != 0 && c.who.Role != 0:
 		return access.Allowed

@@ -10,6 +10,7 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/peer"
+	"kaban/internal/people"
 )
 
 // proof is how a request shows on whose behalf it is made.
@@ -44,6 +45,11 @@ func whoOf(ctx context.Context) *who {
 		return w
 	}
 	return new(who) // nobody; only a test comes here
+}
+
+// isProgram reports whether the request is made with a token.
+func (w *who) isProgram() bool {
+	return w.isAccount() && w.principal.Kind == people.SecretToken
 }
 
 // isAccount reports whether the request is made by an account.
