@@ -34,7 +34,7 @@ func (s *Service) AddAccount(ctx context.Context, by Actor, n NewPerson) (a peop
 	if err := s.view(ctx, by, func(c *change) error { return c.mayAdd(n.Role) }); err != nil {
 		return a, "", err
 	}
-	d, err := s.prepareAccount(ctx, n.NewAccount)
+	d, err := s.prepareAccount(hashFor(ctx, by.Address), n.NewAccount)
 	if err != nil {
 		return a, "", err
 	}
