@@ -56,11 +56,15 @@ var words = map[string]func(*Facts) bool{
 	"inside":    func(f *Facts) bool { return f.Target.Whom != Nobody && f.Target.RoomRole != 0 },
 	"has":       func(f *Facts) bool { return f.Target.Role != kaban.RoleVisitor }, // an account
 	"shares":    func(f *Facts) bool { return f.Target.SharesRoom },
-	"welcome":   func(f *Facts) bool { return f.Target.Standing != Banned },
-	"below":     func(f *Facts) bool { return f.Target.Role < f.Who.Role },
-	"notlast":   func(f *Facts) bool { return f.Target.Role != kaban.RoleOwner || f.Target.OtherOwner },
-	"lower":     func(f *Facts) bool { return f.Target.NewRole < f.Who.Role },
-	"real":      func(f *Facts) bool { return f.Target.NewRole >= 1 && f.Target.NewRole <= kaban.RoleOwner },
+	"acquainted": func(f *Facts) bool {
+		t := f.Target
+		return f.Who.Role != kaban.RoleGuest || t.Whom == Self || t.Role == 0 || t.SharesRoom || t.RoomRole != 0
+	},
+	"welcome": func(f *Facts) bool { return f.Target.Standing != Banned },
+	"below":   func(f *Facts) bool { return f.Target.Role < f.Who.Role },
+	"notlast": func(f *Facts) bool { return f.Target.Role != kaban.RoleOwner || f.Target.OtherOwner },
+	"lower":   func(f *Facts) bool { return f.Target.NewRole < f.Who.Role },
+	"real":    func(f *Facts) bool { return f.Target.NewRole >= 1 && f.Target.NewRole <= kaban.RoleOwner },
 	"staysowner": func(f *Facts) bool {
 		return f.Target.NewRole == kaban.RoleOwner || f.Target.Role != kaban.RoleOwner || f.Target.OtherOwner
 	},
@@ -166,10 +170,10 @@ var roomRules = []roomRule{
 	{Pin, "op | member in open unlocked", "op | member in open unlocked", "in", talks, none},
 	{Invite, "member other has welcome | op other has shares welcome", "op member other has welcome | op other has shares welcome", "-", "unarchived unbanned", person},
 	{Kick, "op other inside", "op other inside", "-", "unarchived unbanned", person},
-	{Ban, "op other", "op other", "-", "unarchived unbanned", person},
-	{Mute, "op other", "op other", "-", "unarchived unbanned", person},
-	{Unban, "op somebody", "op somebody", "-", "unarchived", person}, // an admin's own, too
-	{Unmute, "op somebody", "op somebody", "-", "unarchived unbanned", person},
+	{Ban, "op other acquainted", "op other acquainted", "-", "unarchived unbanned", person},
+	{Mute, "op other acquainted", "op other acquainted", "-", "unarchived unbanned", person},
+	{Unban, "op somebody acquainted", "op somebody acquainted", "-", "unarchived", person}, // an admin's own, too
+	{Unmute, "op somebody acquainted", "op somebody acquainted", "-", "unarchived unbanned", person},
 	{SetRoomRole, "op inside role | self in down", "op inside role | self in down", "-", "unarchived unbanned", newRoomRole},
 	{SetFlags, "op", "op", "-", "unarchived unbanned", none},
 	{SetHistory, "op", "op", "-", "unarchived unbanned", none},
@@ -245,7 +249,7 @@ func noPerson(action Action, f *Facts) bool {
 	case Appoint:
 		return words["admin"](f) && gone
 	case Ban, Mute, Unban, Unmute:
-		return op && target.Whom == Nobody
+		return op && (target.Whom == Nobody || !words["acquainted"](f))
 	}
 	return false
 }

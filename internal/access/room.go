@@ -184,6 +184,14 @@ func (f *Facts) mayChangeLog(action Action, s standpoint) bool {
 	return false
 }
 
+// isAcquainted reports whether an op may learn that the person of the target exists. A
+// guest knows only those it shares a room with.
+func (f *Facts) isAcquainted() bool {
+	target := &f.Target
+	return f.Who.Role != kaban.RoleGuest || target.Whom == Self || target.Role == kaban.RoleVisitor ||
+		target.SharesRoom || target.RoomRole != 0
+}
+
 // moderate decides about what only an op may do.
 func (f *Facts) moderate(action Action, s standpoint) Verdict {
 	if s.rank != kaban.RoomRoleOp {
@@ -193,13 +201,13 @@ func (f *Facts) moderate(action Action, s standpoint) Verdict {
 	switch action {
 	case Kick, Ban, Mute:
 		switch {
-		case target.Whom == Nobody, action == Kick && target.RoomRole == 0:
+		case target.Whom == Nobody, action == Kick && target.RoomRole == 0, !f.isAcquainted():
 			return NotFound
 		case target.Whom == Self: // or the last op could leave
 			return Forbidden
 		}
 	case Unban, Unmute:
-		if target.Whom == Nobody {
+		if target.Whom == Nobody || !f.isAcquainted() {
 			return NotFound
 		}
 	case MakePrivate:

@@ -10,6 +10,7 @@ import (
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/people"
+	"kaban/internal/store"
 
 	"golang.org/x/text/cases"
 )
@@ -33,7 +34,7 @@ func (s *Service) AddAccount(ctx context.Context, by Actor, n NewPerson) (a peop
 	if err := s.view(ctx, by, func(c *change) error { return c.mayAdd(n.Role) }); err != nil {
 		return a, "", err
 	}
-	d, err := s.prepareAccount(ctx, n.NewAccount)
+	d, err := s.prepareAccount(hashFor(ctx, by.Address), n.NewAccount)
 	if err != nil {
 		return a, "", err
 	}
@@ -296,7 +297,8 @@ const (
 )
 
 // People returns a page of the accounts that the actor may know of. Only admins see
-// reasons of suspensions, groups and creators, and accounts that are not active.
+// reasons of suspensions, groups and creators, and accounts that are not active. Bots have
+// the role that they act with.
 func (s *Service) People(ctx context.Context, by Actor, q PeopleQuery) (page PeoplePage, err error) {
 	if q.Limit <= 0 {
 		q.Limit = defaultPeoplePage
@@ -330,9 +332,13 @@ func (p *PeoplePage) fill(c *change, f access.Facts, q PeopleQuery) error {
 				return err
 			}
 			after = key
-			if q.matches(a) && (admin || a.Status == people.StatusActive) {
+			shown, err := withRole(c.Tx, *a)
+			if err != nil {
+				return err
+			}
+			if q.matches(&shown) && (admin || a.Status == people.StatusActive) {
 				if err := c.judge(access.KnowPerson, f, a, 0); err == nil || admin {
-					p.People = append(p.People, visible(a, admin))
+					p.People = append(p.People, visible(&shown, admin))
 				} else if !isRefusal(err) {
 					return err
 				}
@@ -348,6 +354,19 @@ func (p *PeoplePage) fill(c *change, f access.Facts, q PeopleQuery) error {
 			return nil
 		}
 	}
+}
+
+// withRole returns an account with the role that it acts with. A bot's is never above its
+// owner's.
+func withRole(tx store.Tx, a people.Account) (people.Account, error) {
+	if !a.Bot {
+		return a, nil
+	}
+	owner, err := people.Accounts.Get(tx, a.Owner)
+	if err == nil {
+		a.Role = min(a.Role, owner.Role)
+	}
+	return a, ignoreNotFound(err)
 }
 
 func nameKey(a *people.Account) (string, error) {

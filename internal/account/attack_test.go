@@ -287,3 +287,27 @@ func TestTokensDoNotAdminister(t *testing.T) {
 	_, err = w.Audit(w.ctx, by, AuditQuery{})
 	w.must(err)
 }
+
+// A bot is shown with the role that it acts with.
+func TestBotsAreShownWithTheirOwnersRole(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleAdmin)
+	_, err := w.MakeBot(w.ctx, bob, NewBot{Username: "robo", Role: kaban.RoleAdmin})
+	w.must(err)
+	for _, role := range []kaban.Role{kaban.RoleGuest, kaban.RoleAdmin} {
+		w.must(w.SetRole(w.ctx, alice, "bob", role))
+		found, err := w.Find(w.ctx, "robo")
+		if w.must(err); found.Role != role {
+			t.Errorf("of a %s, found as %s", role, found.Role)
+		}
+		bots, err := w.Bots(w.ctx, bob, "")
+		if w.must(err); len(bots) != 1 || bots[0].Role != role {
+			t.Errorf("of a %s, the owner sees %v", role, bots)
+		}
+		page, err := w.People(w.ctx, alice, PeopleQuery{Prefix: "robo", Role: role})
+		if w.must(err); len(page.People) != 1 || page.People[0].Role != role {
+			t.Errorf("of a %s, listed as %v", role, page.People)
+		}
+	}
+}

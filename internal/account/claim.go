@@ -98,7 +98,7 @@ func (s *Service) ClaimServer(ctx context.Context, secret string, n NewAccount, 
 		s.failed("", device.Address)
 		return Claimed{}, ErrAuthFailed
 	}
-	d, err := s.prepareAccount(ctx, n)
+	d, err := s.prepareAccount(hashFor(ctx, device.Address), n)
 	if err != nil {
 		return Claimed{}, err
 	}

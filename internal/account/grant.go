@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	"kaban/internal/access"
+	"kaban/internal/limit"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -22,7 +24,8 @@ const grantKind = "grant"
 const (
 	GrantLifetime = 10 * time.Minute
 	GrantInterval = 5 * time.Second // between two polls; a poll too early adds as much
-	maxGrants     = 1000            // begun within GrantLifetime
+	maxGrants     = 1000            // begun within GrantLifetime; more push out others
+	maxGrantsFrom = 50              // of them from one address; IPv6 by /64
 	maxGuesses    = 5               // wrong codes of an account within GrantLifetime
 	maxGuessers   = 10_000          // accounts whose guesses are remembered
 )
@@ -64,6 +67,7 @@ type polls struct {
 }
 
 type poll struct {
+	address  limit.Key
 	next     time.Duration // of Options.Elapsed: not before
 	interval time.Duration
 	expires  time.Duration
@@ -80,19 +84,26 @@ type guess struct {
 	until time.Duration // of Options.Elapsed: the count is void then
 }
 
-// BeginGrant starts the sign-in of a device that cannot ask for a password. Errors
-// are ErrUnclaimed, and ErrTooMany if strangers began too many.
+// BeginGrant starts the sign-in of a device that cannot ask for a password. Errors are
+// ErrUnclaimed, and a *WaitError if too many began at its address. If too many began
+// altogether, the oldest one of the most crowded address ends.
 func (s *Service) BeginGrant(ctx context.Context, device Device) (Grant, error) {
 	grant := Grant{Secret: newSecret(grantPrefix), Lifetime: GrantLifetime, Interval: GrantInterval}
 	hash := hashOf(grant.Secret)
-	if !s.polls.begin(hash, s.options.Elapsed()) {
-		return Grant{}, fmt.Errorf("begin a sign-in: %w", ErrTooMany)
+	evicted, err := s.polls.begin(hash, s.grantKey(device.Address), s.options.Elapsed())
+	if err != nil {
+		return Grant{}, fmt.Errorf("begin a sign-in: %w", err)
 	}
 	code := newCode()
 	data := grantData{Name: deviceName(device.Name), Address: device.Address}
-	err := s.documents.Update(ctx, func(tx store.Tx) error {
+	err = s.documents.Update(ctx, func(tx store.Tx) error {
 		if has, err := claimed(tx); err != nil || !has {
 			return errors.Join(err, ErrUnclaimed)
+		}
+		if evicted != "" {
+			if err := people.Tickets.Delete(tx, evicted); err != nil {
+				return err
+			}
 		}
 		data.Begun = s.now()
 		encoded, err := json.Marshal(data)
@@ -138,25 +149,50 @@ func parseCode(typed string) string {
 	}, strings.ToUpper(typed))
 }
 
-// begin registers a grant. It returns false if there are too many.
-func (p *polls) begin(hash string, now time.Duration) bool {
+// grantKey returns the key of an address for maxGrantsFrom; 0 is of those without a
+// limit.
+func (s *Service) grantKey(address string) limit.Key {
+	addr, err := netip.ParseAddr(address)
+	if err != nil || s.options.Exempt != nil && s.options.Exempt(addr) {
+		return 0
+	}
+	return limit.AddressKey(addr)
+}
+
+// begin registers a grant. It returns the one that ends for it, if any, or a *WaitError
+// if there are too many from the address.
+func (p *polls) begin(hash string, address limit.Key, now time.Duration) (evicted string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.devices == nil {
 		p.devices = make(map[string]poll)
 	}
+	from := make(map[limit.Key]int)
+	oldest := make(map[limit.Key]string)
+	for h, d := range p.devices {
+		if now >= d.expires {
+			delete(p.devices, h)
+			continue
+		}
+		if old, some := p.devices[oldest[d.address]]; !some || d.expires < old.expires {
+			oldest[d.address] = h
+		}
+		from[d.address]++
+	}
+	if address != 0 && from[address] >= maxGrantsFrom {
+		return "", &WaitError{p.devices[oldest[address]].expires - now}
+	}
 	if len(p.devices) >= maxGrants {
-		for h, d := range p.devices {
-			if now >= d.expires {
-				delete(p.devices, h)
+		crowd, since := 0, time.Duration(0)
+		for a, h := range oldest {
+			if d := p.devices[h]; from[a] > crowd || from[a] == crowd && d.expires < since {
+				evicted, crowd, since = h, from[a], d.expires
 			}
 		}
+		delete(p.devices, evicted)
 	}
-	if len(p.devices) >= maxGrants {
-		return false
-	}
-	p.devices[hash] = poll{interval: GrantInterval, expires: now + GrantLifetime}
-	return true
+	p.devices[hash] = poll{address: address, interval: GrantInterval, expires: now + GrantLifetime}
+	return evicted, nil
 }
 
 // early reports whether a device polls too early, which makes its interval longer.

@@ -2,12 +2,15 @@ package account
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"kaban"
 	"kaban/internal/people"
+	"kaban/internal/store"
 )
 
 func TestDeviceGrant(t *testing.T) {
@@ -118,18 +121,54 @@ func TestFiveWrongCodes(t *testing.T) {
 	wantError(t, "ten minutes later", err, ErrNotFound)
 }
 
+// One address shuts the sign-in of devices for itself only, and many addresses for
+// nobody.
 func TestStrangersBeginABoundedNumberOfGrants(t *testing.T) {
 	w := newWorld(t, nil)
+	w.options.Exempt = netip.Addr.IsLoopback
 	w.claim()
-	for range maxGrants {
-		_, err := w.BeginGrant(w.ctx, Device{})
+	begin := func(address string) Grant {
+		t.Helper()
+		grant, err := w.BeginGrant(w.ctx, Device{Address: address})
 		w.must(err)
+		return grant
 	}
-	_, err := w.BeginGrant(w.ctx, Device{})
-	wantError(t, "one too many", err, ErrTooMany)
+	waits := func(address string, want time.Duration) {
+		t.Helper()
+		_, err := w.BeginGrant(w.ctx, Device{Address: address})
+		if wait, ok := errors.AsType[*WaitError](err); !ok || wait.After != want {
+			t.Errorf("one too many from %s: %v, want to wait for %v", address, err, want)
+		}
+	}
+	mine := begin("198.51.100.7")
+	w.pass(time.Second)
+	first := begin("2001:db8:0:1::1")
+	w.pass(time.Second)
+	for n := range maxGrantsFrom - 1 {
+		begin(fmt.Sprintf("2001:db8:0:1::%x", n))
+	}
+	waits("2001:db8:0:1::ffff", GrantLifetime-time.Second)
+	begin("2001:db8:0:2::1")
+	for range maxGrants - maxGrantsFrom - 2 { // the machine itself has no limit of its own
+		begin("127.0.0.1")
+	}
+	last := begin("203.0.113.9")
+	for range 10 {
+		begin("127.0.0.1")
+	}
+	for _, grant := range []Grant{mine, first, last} {
+		_, err := w.PollGrant(w.ctx, grant.Secret)
+		wantError(t, "a grant of an address that is not crowded", err, ErrPending)
+	}
+	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
+		tickets, _, err := people.Tickets.List(tx, nil, nil, 2*maxGrants)
+		if len(tickets) != maxGrants {
+			t.Errorf("%d grants are kept, want %d", len(tickets), maxGrants)
+		}
+		return err
+	}))
 	w.pass(GrantLifetime)
-	_, err = w.BeginGrant(w.ctx, Device{})
-	w.must(err)
+	begin("2001:db8:0:1::1")
 }
 
 func TestRecoveryCodes(t *testing.T) {

@@ -6,11 +6,16 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"kaban/internal/limit"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/secure/precis"
@@ -45,48 +50,143 @@ const (
 	maxHashWait    = 30 * time.Second
 )
 
-// hasher hashes a few passwords at a time, in the order in which they arrive. By default
-// that is one less than there are processors: a hash keeps one busy for 20 ms and more,
-// and messages must not wait for that. The memory is what limits two hashes on two
-// processors, so they are hardly done sooner than one after the other.
+// hasher hashes a few passwords at a time. By default that is one less than there are
+// processors: a hash keeps one busy for 20 ms and more, and messages must not wait for
+// that. The memory is what limits two hashes on two processors, so they are hardly done
+// sooner than one after the other. Addresses that wait take turns, so that a flood from
+// one of them delays the others by one hash each.
 type hasher struct {
-	current parameters // of new hashes
-	slots   chan struct{}
-	waiting atomic.Int64
+	current parameters   // of new hashes
 	count   atomic.Int64 // of hashes computed
+
+	mu      sync.Mutex
+	free    int                          // slots; none while somebody waits
+	waiting int                          // in all queues
+	queues  map[limit.Key][]chan<- error // by address; none is empty
+	turns   []limit.Key                  // the addresses that wait, the next one first
 }
 
 func newHasher(slots int) *hasher {
 	if slots <= 0 {
 		slots = max(1, runtime.GOMAXPROCS(0)-1)
 	}
-	return &hasher{current: recommended, slots: make(chan struct{}, slots)}
+	return &hasher{current: recommended, free: slots, queues: make(map[limit.Key][]chan<- error)}
+}
+
+type hashAddress struct{}
+
+// hashFor returns a context for work on passwords on behalf of an address.
+func hashFor(ctx context.Context, address string) context.Context {
+	addr, err := netip.ParseAddr(address)
+	if err != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, hashAddress{}, limit.AddressKey(addr))
 }
 
 // acquire waits for a slot. It returns ErrBusy if there are too many waiters or it
 // takes too long.
 func (h *hasher) acquire(ctx context.Context) error {
-	defer h.waiting.Add(-1)
-	if h.waiting.Add(1) > maxHashWaiters {
+	key, _ := ctx.Value(hashAddress{}).(limit.Key)
+	turn := make(chan error, 1)
+	h.mu.Lock()
+	switch {
+	case h.free > 0:
+		h.free--
+		h.mu.Unlock()
+		return nil
+	case h.waiting >= maxHashWaiters && !h.evictLocked(key):
+		h.mu.Unlock()
 		return ErrBusy
 	}
+	if len(h.queues[key]) == 0 {
+		h.turns = append(h.turns, key)
+	}
+	h.queues[key] = append(h.queues[key], turn)
+	h.waiting++
+	h.mu.Unlock()
 	timer := time.NewTimer(maxHashWait)
 	defer timer.Stop()
 	select {
-	case h.slots <- struct{}{}: // goroutines that send to a channel queue up
-		return nil
+	case err := <-turn:
+		return err
 	case <-timer.C:
+		h.leave(key, turn)
 		return ErrBusy
 	case <-ctx.Done():
+		h.leave(key, turn)
 		return context.Cause(ctx)
 	}
+}
+
+// evictLocked makes room for an address by refusing the last waiter of the longest
+// queue, unless that is not longer than the address's own would be.
+func (h *hasher) evictLocked(key limit.Key) bool {
+	longest := key
+	for k, queue := range h.queues {
+		if len(queue) > len(h.queues[longest]) {
+			longest = k
+		}
+	}
+	n := len(h.queues[longest])
+	if n <= len(h.queues[key])+1 {
+		return false
+	}
+	h.queues[longest][n-1] <- ErrBusy // the channel has room
+	h.queues[longest] = h.queues[longest][:n-1]
+	h.waiting--
+	return true
+}
+
+// leave removes a waiter, or passes on the slot that it got meanwhile.
+func (h *hasher) leave(key limit.Key, turn chan error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	queue := h.queues[key]
+	at := slices.Index(queue, chan<- error(turn))
+	if at < 0 {
+		if err := <-turn; err == nil {
+			h.releaseLocked()
+		}
+		return
+	}
+	h.waiting--
+	if h.queues[key] = slices.Delete(queue, at, at+1); len(queue) == 1 {
+		delete(h.queues, key)
+		h.turns = slices.DeleteFunc(h.turns, func(k limit.Key) bool { return k == key })
+	}
+}
+
+// release gives a slot to the first waiter of the next address.
+func (h *hasher) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.releaseLocked()
+}
+
+func (h *hasher) releaseLocked() {
+	if h.waiting == 0 {
+		h.free++
+		return
+	}
+	key := h.turns[0]
+	h.turns = h.turns[1:]
+	queue := h.queues[key]
+	queue[0] <- nil // the channel has room
+	h.waiting--
+	if queue = queue[1:]; len(queue) == 0 {
+		delete(h.queues, key)
+		return
+	}
+	h.queues[key] = queue
+	h.turns = append(h.turns, key)
 }
 
 func (h *hasher) key(ctx context.Context, password, salt []byte, p parameters, length int) ([]byte, error) {
 	if err := h.acquire(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-h.slots }()
+	defer h.release()
 	h.count.Add(1)
 	return argon2.IDKey(password, salt, p.passes, p.memory, p.lanes, uint32(length)), nil
 }

@@ -341,7 +341,7 @@ func (s *Service) AcceptInvite(ctx context.Context, secret string, n NewAccount,
 	if _, err := s.Link(ctx, secret); err != nil { // before the work of hashing
 		return Session{}, err
 	}
-	d, err := s.prepareAccount(ctx, n)
+	d, err := s.prepareAccount(hashFor(ctx, device.Address), n)
 	if err != nil {
 		return Session{}, err
 	}
@@ -379,7 +379,7 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 	}
 	var hash string
 	if password != "" {
-		if hash, err = s.newPassword(ctx, info.Username, password); err != nil {
+		if hash, err = s.newPassword(hashFor(ctx, device.Address), info.Username, password); err != nil {
 			return Session{}, err
 		}
 	}

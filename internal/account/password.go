@@ -76,6 +76,7 @@ func (s *Service) proveWithPassword(ctx context.Context, username, password, add
 		return Session{}, err
 	}
 	defer func() { attempt.end(err) }()
+	ctx = hashFor(ctx, address)
 	account, stored, err := s.passwordOf(ctx, username)
 	if err != nil {
 		return Session{}, err
@@ -184,7 +185,7 @@ func (s *Service) SetPassword(ctx context.Context, by Actor, password string) er
 	if !s.Fresh(by.Principal) {
 		return ErrNotFresh
 	}
-	hash, err := s.newPassword(ctx, by.Principal.Account.Username, password)
+	hash, err := s.newPassword(hashFor(ctx, by.Address), by.Principal.Account.Username, password)
 	if err != nil {
 		return err
 	}

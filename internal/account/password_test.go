@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/limit"
 	"kaban/internal/store"
 
 	"golang.org/x/crypto/argon2"
@@ -163,6 +166,101 @@ func FuzzParsePHC(f *testing.F) {
 	})
 }
 
+// A flood from one address delays the others by one hash each, and makes room for them.
+func TestAddressesTakeTurnsAtHashing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHasher(1)
+		if err := h.acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var (
+			wg    sync.WaitGroup
+			mu    sync.Mutex
+			order []string
+			busy  int
+		)
+		wait := func(address string) {
+			wg.Go(func() {
+				err := h.acquire(hashFor(t.Context(), address))
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					order = append(order, address)
+				} else {
+					busy++
+				}
+			})
+			synctest.Wait()
+		}
+		for range maxHashWaiters {
+			wait("192.0.2.1")
+		}
+		wait("198.51.100.1")
+		wait("198.51.100.1")
+		wait("2001:db8::1")
+		if busy != 3 {
+			t.Errorf("%d of the flood made room, want 3", busy)
+		}
+		wait("192.0.2.1")
+		if busy != 4 {
+			t.Error("the flood makes room for itself")
+		}
+		for range 6 {
+			h.release()
+			synctest.Wait()
+		}
+		want := []string{"192.0.2.1", "198.51.100.1", "2001:db8::1", "192.0.2.1", "198.51.100.1", "192.0.2.1"}
+		if !slices.Equal(order, want) {
+			t.Errorf("the order is %q, want %q", order, want)
+		}
+		time.Sleep(maxHashWait)
+		wg.Wait()
+		h.release()
+		if h.waiting != 0 || h.free != 1 || len(h.queues)+len(h.turns) != 0 {
+			t.Errorf("%d wait, %d slots are free, %d addresses are left", h.waiting, h.free, len(h.turns))
+		}
+	})
+}
+
+// Every way to have a password hashed waits in the queue of its address.
+func TestHashesWaitInTheQueueOfTheirAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.hasher = newHasher(1)
+		w.hasher.current = cheap
+		alice := w.claim()
+		_, invite, err := w.Invite(w.ctx, alice, NewInvite{})
+		w.must(err)
+		made, err := w.MakeOwner(w.ctx, "bob", "")
+		w.must(err)
+		w.setAccess(alice, "signup")
+		w.must(w.hasher.acquire(w.ctx))
+		n := NewAccount{Username: "carol", Password: bobPassword}
+		from := func(n int) string { return fmt.Sprint("192.0.2.", n) }
+		calls := []func(address string){
+			func(address string) { w.SignInWithPassword(w.ctx, "alice", alicePassword, Device{Address: address}) },
+			func(address string) { w.SignInWithLink(w.ctx, made.Link, bobPassword, Device{Address: address}) },
+			func(address string) { w.AcceptInvite(w.ctx, invite, n, Device{Address: address}) },
+			func(address string) { w.SignUp(w.ctx, n, Device{Address: address}) },
+			func(address string) { w.SetPassword(w.ctx, alice.Principal.As(address), bobPassword) },
+			func(address string) { w.AddAccount(w.ctx, alice.Principal.As(address), NewPerson{NewAccount: n}) },
+			func(address string) { w.Confirm(w.ctx, alice.Principal.As(address), alicePassword) },
+		}
+		var wg sync.WaitGroup
+		for i, call := range calls {
+			wg.Go(func() { call(from(i)) })
+		}
+		synctest.Wait()
+		for i := range calls {
+			if key := limit.AddressKey(netip.MustParseAddr(from(i))); len(w.hasher.queues[key]) != 1 {
+				t.Errorf("call %d does not wait in the queue of its address", i)
+			}
+		}
+		w.hasher.release()
+		wg.Wait()
+	})
+}
+
 // A flood of sign-ins waits in a bounded queue, in its order, for a bounded time.
 func TestFloodOfHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -197,14 +295,14 @@ func TestFloodOfHashes(t *testing.T) {
 		}
 		canceled, cancel := context.WithCancelCause(t.Context())
 		cause := errors.New("the client has gone")
-		h.waiting.Add(-1) // make room for this one
+		h.waiting-- // make room for this one
 		cancel(cause)
 		if err := h.acquire(canceled); !errors.Is(err, cause) {
 			t.Errorf("a caller that has gone: %v", err)
 		}
-		h.waiting.Add(1)
+		h.waiting++
 		for range 10 {
-			<-h.slots
+			h.release()
 			synctest.Wait()
 		}
 		if want := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}; !slices.Equal(order, want) {
@@ -212,8 +310,8 @@ func TestFloodOfHashes(t *testing.T) {
 		}
 		time.Sleep(maxHashWait)
 		wg.Wait()
-		if busy != maxHashWaiters-10 || h.waiting.Load() != 0 {
-			t.Errorf("%d were turned away, %d wait", busy, h.waiting.Load())
+		if busy != maxHashWaiters-10 || h.waiting != 0 || len(h.queues)+len(h.turns) != 0 {
+			t.Errorf("%d were turned away, %d wait", busy, h.waiting)
 		}
 	})
 }

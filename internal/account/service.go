@@ -175,15 +175,17 @@ func (c *change) account(id string) (people.Account, error) {
 	return found(people.Accounts.Get(c.Tx, id))
 }
 
-// Find returns the account with a name, whatever its status, or ErrNotFound. It asks
-// nobody whether the caller may know.
+// Find returns the account with a name, whatever its status, or ErrNotFound. A bot has
+// the role that it acts with. It asks nobody whether the caller may know.
 func (s *Service) Find(ctx context.Context, username string) (a people.Account, err error) {
 	name, err := kaban.ParseUsername(username)
 	if err != nil {
 		return a, ErrNotFound
 	}
 	err = s.documents.View(ctx, func(tx store.Tx) (err error) {
-		a, err = found(people.Accounts.Named(tx, name))
+		if a, err = found(people.Accounts.Named(tx, name)); err == nil {
+			a, err = withRole(tx, a)
+		}
 		return err
 	})
 	return a, err

@@ -118,7 +118,7 @@ func (s *Service) SignUp(ctx context.Context, n NewAccount, device Device) (Sess
 	if err := s.maySignUp(ctx); err != nil { // before the work of hashing
 		return Session{}, err
 	}
-	d, err := s.prepareAccount(ctx, n)
+	d, err := s.prepareAccount(hashFor(ctx, device.Address), n)
 	if err != nil {
 		return Session{}, err
 	}

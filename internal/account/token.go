@@ -236,8 +236,8 @@ func (c *change) activePerson(username string) (people.Account, error) {
 	return a, err
 }
 
-// Bots returns the bots of an account, the actor's if the name is empty. Only admins
-// ask for those of others.
+// Bots returns the bots of an account, the actor's if the name is empty, with the roles
+// that they act with. Only admins ask for those of others.
 func (s *Service) Bots(ctx context.Context, by Actor, owner string) (bots []people.Account, err error) {
 	err = s.view(ctx, by, func(c *change) error {
 		bots = nil
@@ -252,9 +252,14 @@ func (s *Service) Bots(ctx context.Context, by Actor, owner string) (bots []peop
 			}
 			id = a.ID
 		}
+		owner, err := people.Accounts.Get(c.Tx, id)
+		if err != nil {
+			return ignoreNotFound(err) // the operator has none
+		}
 		return people.Accounts.Bots(c.Tx, id, func(a *people.Account) bool {
 			if a.Status != people.StatusRemoved {
 				bots = append(bots, *a)
+				bots[len(bots)-1].Role = min(a.Role, owner.Role)
 			}
 			return true
 		})

@@ -327,6 +327,9 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 		return nil, err
 	}
 	by := whoOf(ctx)
+	if err := by.renew(ctx); err != nil { // the body may have taken minutes
+		return nil, s.problemOf(err)
+	}
 	post, err := wire.DecodePost(in.RawBody, s.chat.MaxContent(), by.name())
 	if err != nil {
 		return nil, s.problemOf(err)

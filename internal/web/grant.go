@@ -54,9 +54,6 @@ func (s *Server) beginGrant(ctx context.Context, by *who, in *Form[beginGrantBod
 		return Grant{}, err
 	}
 	grant, err := s.config.Accounts.BeginGrant(ctx, by.device(body.Name))
-	if errors.Is(err, account.ErrTooMany) { // of everybody's, so the device can only wait
-		return Grant{}, account.ErrBusy
-	}
 	if err != nil {
 		return Grant{}, err
 	}

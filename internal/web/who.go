@@ -47,6 +47,15 @@ func whoOf(ctx context.Context) *who {
 	return new(who) // nobody; only a test comes here
 }
 
+// renew returns an error if the credential of the request is not valid any more.
+func (w *who) renew(ctx context.Context) error {
+	if !w.isAccount() {
+		return nil
+	}
+	_, err := w.server.config.Accounts.Renew(ctx, w.principal)
+	return err
+}
+
 // isProgram reports whether the request is made with a token.
 func (w *who) isProgram() bool {
 	return w.isAccount() && w.principal.Kind == people.SecretToken
