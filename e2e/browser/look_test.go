@@ -125,7 +125,7 @@ func lookAtDialogs(p *page, shoot func(*page, string), say func(en, de string) s
 		p.press(kb.Escape)
 		p.until(`!document.querySelector('dialog[open]')`)
 	}
-	p.text(`document.querySelector('button[aria-label=` + quote(say("Settings", "Einstellungen")) + `]').click(), ''`)
+	p.text(`document.querySelector('button[aria-label=` + strconv.Quote(say("Settings", "Einstellungen")) + `]').click(), ''`)
 	p.until(`document.querySelector('dialog[open] .parts')`)
 	for i := range int(p.number(`document.querySelectorAll('.parts nav button').length`)) {
 		p.text(`document.querySelectorAll(".parts nav button")[` + strconv.Itoa(i) + `].click(), ''`)
