@@ -125,6 +125,7 @@ func TestTerminalUnread(t *testing.T) {
 	s := startServer(t)
 	ann := s.chat(90, 24, "ann")
 	ann.keys("/join ops", "Enter")
+	ann.await("▸ ops") // in lobby as well nobody has said anything
 	ann.await("nobody has said anything here yet")
 	s.say("ben", "lobby", "one", "two", "@ann, three")
 	ann.awaitLine("lobby", "@3")
