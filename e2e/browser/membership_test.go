@@ -185,6 +185,7 @@ func TestBannedVisitor(t *testing.T) {
 	zed.fill("password", password)
 	zed.press(kb.Enter)
 	zed.online()
+	zed.sees("spam") // the room is there again
 	zed.say("it is me, ben")
 	zed.stored("it is me, ben")
 	p.sees("it is me, ben")
