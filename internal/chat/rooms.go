@@ -147,11 +147,11 @@ func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people
 	if err != nil {
 		return nil, people.Room{}, err
 	}
-	several := make(map[string]bool) // others
+	distinct := make(map[string]bool)
 	for _, other := range others {
-		several[other.Key()] = true
+		distinct[other.Key()] = true
 	}
-	delete(several, u.peer.Name().Key())
+	delete(distinct, u.peer.Name().Key())
 	for _, other := range others {
 		with := s
 		person, _, err := u.target(tx, &with, kaban.RoomName{}, other)
@@ -164,7 +164,7 @@ func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people
 		if person.ID == "" {
 			with.Target.Whom = access.Nobody
 		}
-		if len(several) > 1 { // blocks are between two
+		if len(distinct) > 1 { // blocks are between two
 			with.Target.Reachable = true
 		}
 		if err := refusalOf(access.Can(access.OpenDirect, with.Facts), access.OpenDirect); errors.Is(err, ErrNotFound) {

@@ -192,6 +192,3 @@ var Hooks = hooks{Table[Hook]{
 }}
 
 type hooks struct{ Table[Hook] }
-
-// WithID returns the hook with an id.
-func (t *hooks) WithID(tx store.Tx, id string) (Hook, error) { return t.find(tx, "id", id) }

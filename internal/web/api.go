@@ -28,7 +28,7 @@ const (
 type Room struct {
 	Room    string `json:"room" doc:"The room's name."`
 	Head    uint64 `json:"head" doc:"The last seq; 0 if the room is empty."`
-	Members int    `json:"members" doc:"The number of connections in the room."`
+	Members int    `json:"members" doc:"Accounts that are members, connected or not, and connected visitors, each once."`
 }
 
 // RoomState is one room.
