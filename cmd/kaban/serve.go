@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -148,11 +147,6 @@ func (c *serveCommand) check() error {
 	return nil
 }
 
-// gcPercent is how much garbage there may be beside what is in use, unless GOGC
-// says something else: half of Go's default. A server makes little garbage for
-// each message, so that costs no time to speak of, and it is there for others too.
-const gcPercent = 50
-
 // dispatcher starts the dispatcher. It reports a store that fails.
 func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed chan<- error) (*dispatch.Dispatcher, error) {
 	d, err := dispatch.New(context.Background(), kept, dispatch.Options{
@@ -235,9 +229,6 @@ func (c *serveCommand) Run(std streams) error {
 	}
 	if err := decide(endpoints, policy); err != nil {
 		return err
-	}
-	if _, ok := os.LookupEnv("GOGC"); !ok {
-		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewTextHandler(std.err, nil))
 	signals, hangups, restore := takeSignals()
