@@ -32,7 +32,8 @@ func TestHooksAgree(t *testing.T) {
 
 func (w *world) tryHook(admission string, s *scenario) {
 	w.t.Helper()
-	op, room := w.as("opal"), w.newRoom()
+	room := w.newRoom()
+	op := w.as("opal")
 	op.must(frame{"type": "create", "room": room, "kind": s.kind.String()})
 	name, err := kaban.ParseRoomName(room)
 	if err != nil {

@@ -108,8 +108,8 @@ func (w *world) stage(s *scenario, members ...string) (room, ask string, leave f
 
 func (w *world) stageRoom(s *scenario, members []string) (room string) {
 	w.t.Helper()
-	op := w.as("opal")
 	room = w.newRoom()
+	op := w.as("opal")
 	op.must(frame{"type": "create", "room": room, "kind": s.kind.String()})
 	op.must(frame{"type": "join", "room": room})
 	for _, target := range members {
