@@ -309,7 +309,7 @@ func TestLinkWhileSignedIn(t *testing.T) {
 	s := newSignOn(t)
 	bob := s.add(s.owner, "bob", kaban.RoleMember)
 	link := func(by, finisher Actor) error {
-		address, err := s.BeginLink(s.ctx, by, s.provider, s.browser, "/settings")
+		address, err := s.BeginLink(s.ctx, by, s.provider, s.browser, "", "/settings")
 		if err != nil {
 			return err
 		}

@@ -60,26 +60,26 @@ func putIdentity(tx store.Tx, c *people.Credential, data identityData) (err erro
 
 // SignInAddress returns the address at the provider that the browser goes to for a
 // sign-in, and BeginLink the one for linking. browser is the secret of a cookie
-// (NewBrowser), and next is where the page goes on afterwards. Every call stores a
+// (NewBrowser), origin is where it is, as scheme://host[:port], and next is where the page goes on afterwards. Every call stores a
 // ticket, so the caller limits them per address. Errors are ErrNoProvider and
 // ErrProviderDown.
-func (s *Service) SignInAddress(ctx context.Context, p *Provider, browser, next string) (string, error) {
-	return s.providerAddress(ctx, p, browser, "", next)
+func (s *Service) SignInAddress(ctx context.Context, p *Provider, browser, origin, next string) (string, error) {
+	return s.providerAddress(ctx, p, browser, "", origin, next)
 }
 
 // BeginLink returns the address at the provider that links an identity there to the
 // actor. It needs a fresh sign-in.
-func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser, next string) (string, error) {
+func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser, origin, next string) (string, error) {
 	if !s.Fresh(by.Principal) {
 		return "", ErrNotFresh
 	}
 	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
 		return "", err
 	}
-	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, next)
+	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, origin, next)
 }
 
-func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, account, next string) (string, error) {
+func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, account, origin, next string) (string, error) {
 	if len(next) > maxReturn {
 		return "", &ValueError{"return", "it is too long"}
 	}
@@ -91,14 +91,14 @@ func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, acc
 	if err != nil {
 		return "", err
 	}
-	state := newSecret("")
+	state, redirect := newSecret(""), p.redirect(origin)
 	err = s.documents.Update(ctx, func(tx store.Tx) error {
-		return beginCeremony(tx, ticketProvider, state, browser, account, s.options.Now(), providerTicket{set.issuer, next})
+		return beginCeremony(tx, ticketProvider, state, browser, account, s.options.Now(), providerTicket{set.issuer, next, redirect})
 	})
 	if err != nil {
 		return "", err
 	}
-	return p.address(d, set, browser, state), nil
+	return p.address(d, set, redirect, browser, state), nil
 }
 
 func (s *Service) providerSettings(ctx context.Context) (set *providerSettings, err error) {
@@ -144,7 +144,7 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 		return ProviderResult{}, ErrCeremony
 	}
 	result := ProviderResult{Next: ticket.Return}
-	who, err := p.redeem(ctx, set, answer)
+	who, err := p.redeem(ctx, set, ticket.Redirect, answer)
 	if err == nil && account != "" {
 		result.Linked = true
 		err = s.update(ctx, by, func(c *change) (err error) {

@@ -69,7 +69,7 @@ func (s *Server) startProvider(ctx context.Context, by *who, in *providerInput) 
 		return redirect{}, err
 	}
 	browser, cookies := in.begin(by)
-	to, err := s.config.Accounts.SignInAddress(ctx, provider, browser, localPath(in.Next))
+	to, err := s.config.Accounts.SignInAddress(ctx, provider, browser, by.origin, localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
 		return s.signInFailed(err), nil
 	}
@@ -87,7 +87,7 @@ func (s *Server) linkProvider(ctx context.Context, by *who, in *providerInput) (
 		return redirect{}, problem(wire.CodeForbidden, "link an identity from the page of this server")
 	}
 	browser, cookies := in.begin(by)
-	to, err := s.config.Accounts.BeginLink(ctx, by.actor(), provider, browser, localPath(in.Next))
+	to, err := s.config.Accounts.BeginLink(ctx, by.actor(), provider, browser, by.origin, localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
 		return s.signInFailed(err), nil
 	}
