@@ -42,6 +42,8 @@ type providerTicket struct {
 	// Redirect is where the provider sends the browser back to. It is in both requests
 	// (RFC 6749, section 4.1.3).
 	Redirect string `json:"redirect"`
+	// Confirm is set if the sign-in is to make a device of the account fresh again.
+	Confirm bool `json:"confirm,omitempty"`
 }
 
 // identity is what a provider says about a person. It has been verified.
@@ -63,10 +65,10 @@ func derive(label, browser, state string) string {
 
 // address returns where the browser is to go for a state. The code flow uses PKCE with
 // S256 (RFC 7636).
-func (p *Provider) address(d *discovered, set *providerSettings, redirect, browser, state string) string {
-	return d.oauth(redirect, set, "").AuthCodeURL(state,
+func (p *Provider) address(d *discovered, set *providerSettings, redirect, browser, state string, more ...oauth2.AuthCodeOption) string {
+	return d.oauth(redirect, set, "").AuthCodeURL(state, append(more,
 		oidc.Nonce(derive("nonce", browser, state)),
-		oauth2.S256ChallengeOption(derive("verifier", browser, state)))
+		oauth2.S256ChallengeOption(derive("verifier", browser, state)))...)
 }
 
 // redeem exchanges the code of an answer and verifies the identity. The ticket of the
