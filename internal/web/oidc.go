@@ -70,7 +70,7 @@ func (s *Server) startProvider(ctx context.Context, by *who, in *providerInput) 
 		return redirect{}, err
 	}
 	browser, cookies := in.begin(by)
-	to, err := s.config.Accounts.SignInAddress(ctx, provider, browser, by.origin, localPath(in.Next))
+	to, err := s.config.Accounts.SignInAddress(ctx, provider, browser, by.origin, s.localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
 		return s.signInFailed(err), nil
 	}
@@ -88,7 +88,7 @@ func (s *Server) linkProvider(ctx context.Context, by *who, in *providerInput) (
 		return redirect{}, problem(wire.CodeForbidden, "link an identity from the page of this server")
 	}
 	browser, cookies := in.begin(by)
-	to, err := s.config.Accounts.BeginLink(ctx, by.actor(), provider, browser, by.origin, localPath(in.Next))
+	to, err := s.config.Accounts.BeginLink(ctx, by.actor(), provider, browser, by.origin, s.localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
 		return s.signInFailed(err), nil
 	}
@@ -104,7 +104,7 @@ func (s *Server) confirmAtProvider(ctx context.Context, by *who, in *providerInp
 		return redirect{}, problem(wire.CodeForbidden, "confirm a sign-in from the page of this server")
 	}
 	browser, cookies := in.begin(by)
-	to, err := s.config.Accounts.BeginConfirmation(ctx, by.actor(), provider, browser, by.origin, localPath(in.Next))
+	to, err := s.config.Accounts.BeginConfirmation(ctx, by.actor(), provider, browser, by.origin, s.localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
 		return s.signInFailed(err), nil
 	}
@@ -141,7 +141,7 @@ func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput)
 	if err != nil {
 		return s.signInFailed(err), nil
 	}
-	to := redirect{Location: localPath(result.Next)}
+	to := redirect{Location: s.localPath(result.Next)}
 	who := &by.principal.Account
 	if !result.Linked && !result.Confirmed {
 		who = &result.Session.Principal.Account
@@ -153,16 +153,16 @@ func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput)
 
 func (s *Server) signInFailed(err error) redirect {
 	p := s.problemIn(err)
-	return redirect{Location: signInPage + "#" + url.Values{"error": {p.Code}}.Encode()}
+	return redirect{Location: s.config.BasePath + signInPage + "#" + url.Values{"error": {p.Code}}.Encode()}
 }
 
 // localPath returns where a browser goes on: a path of this server, whatever it was
 // given. Browsers take a second slash or a backslash for another server.
-func localPath(next string) string {
+func (s *Server) localPath(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, "/") ||
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, s.config.BasePath+"/") ||
 		strings.HasPrefix(next, "//") || strings.ContainsFunc(next, func(c rune) bool { return c <= ' ' || c == '\\' || c == 0x7f }) {
-		return "/"
+		return s.config.BasePath + "/"
 	}
 	return next
 }

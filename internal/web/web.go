@@ -52,6 +52,8 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
+	// BasePath is the path below which everything is served, as ParseBasePath returns it.
+	BasePath string
 	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
 	// this machine never are.
 	Limits *limit.Limits
