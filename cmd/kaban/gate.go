@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 
 	"kaban/internal/conn"
 	"kaban/internal/limit"
@@ -37,9 +38,13 @@ func exempt(p peer.Policy) func(netip.Addr) bool {
 // decide gives each endpoint its rules.
 func (c *serveCommand) decide(endpoints []*endpoint, p peer.Policy) error {
 	var problems []error
+	isSecure := slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTPS })
 	for _, e := range endpoints {
 		var err error
-		l := peer.Listener{URL: e.url.String(), Loopback: peer.LoopbackHost(e.url.Hostname())}
+		l := peer.Listener{
+			URL: e.url.String(), Loopback: peer.LoopbackHost(e.url.Hostname()), TLS: e.scheme.tls,
+			Redirects: isSecure && e.scheme.name == schemeHTTP,
+		}
 		if e.rules, err = peer.Decide(l, p); err != nil {
 			if at, ok := c.fromFile["listen"]; ok {
 				err = fmt.Errorf("%s: %w", at, err)
@@ -53,7 +58,7 @@ func (c *serveCommand) decide(endpoints []*endpoint, p peer.Policy) error {
 // warnIfOpen warns if others can reach a listener that is not encrypted.
 func warnIfOpen(log *slog.Logger, e *endpoint, at string) {
 	local, ok := e.listener.Addr().(*net.TCPAddr)
-	if ok && !local.IP.IsLoopback() && !e.rules.OnlyProxies {
+	if ok && !local.IP.IsLoopback() && !e.rules.OnlyProxies && !e.rules.Redirects && !e.scheme.tls {
 		log.Warn("this address can be reached from other machines and nothing is encrypted, so passwords and messages go through the network in the clear; keep it in a network that you trust", "at", at)
 	}
 }

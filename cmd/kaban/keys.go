@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"kaban/internal/certs"
 	"kaban/internal/config"
 	"kaban/internal/limit"
 )
@@ -20,6 +21,8 @@ const limitsTable = "limits"
 
 // tables are what "kaban config print" says of the tables.
 var tables = map[string]string{
+	tlsTable:    "Certificates for https:// and tls:// addresses, from files or by ACME.",
+	acmeTable:   "Certificates by ACME (RFC 8555). It takes hosts; using it accepts the terms of the ACME server.",
 	limitsTable: "Limits for each address, account and credential. 0 turns a limit off; a burst of 0 is as many as the rate has in its unit of time.",
 }
 
@@ -40,6 +43,7 @@ func fileKeys(serve *kong.Node) []fileKey {
 			keys = append(keys, keyOfFlag(flag))
 		}
 	}
+	keys = append(keys, acmeKeys()...)
 	for _, setting := range limit.Settings() {
 		keys = append(keys, fileKey{
 			Key: config.Key{Name: limitsTable + "." + setting.Key, Help: setting.Help, Kind: config.Bare, Default: []string{fmt.Sprint(setting.Default)}},
@@ -90,7 +94,7 @@ func namesOf(keys []fileKey) []string {
 // BeforeResolve has values from the configuration file take the place of defaults.
 // Everything that is wrong in a file waits in c.problems, to be reported together.
 func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
-	c.limits = limit.Defaults()
+	c.limits, c.acme.Directory = limit.Defaults(), certs.LetsEncrypt
 	path := os.Getenv("KABAN_CONFIG")
 	for _, trace := range ctx.Path {
 		if trace.Flag != nil && trace.Flag.Name == "config" {

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"kaban/internal/account"
+	"kaban/internal/certs"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
@@ -26,10 +28,12 @@ import (
 // serveCommand runs a server. Each of its flags is a key of the configuration file, see
 // fileKeys.
 type serveCommand struct {
-	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT serves the page and the HTTP API; port 0 picks a free port. Default: ${default}."`
+	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT and https://HOST:PORT serve the page and the HTTP API; beside https://, an http:// address beyond loopback only leads there; port 0 picks a free port. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
 	Proxy          []string      `placeholder:"CIDR" env:"KABAN_PROXY" help:"Network of proxies that say who is behind them, such as 10.0.0.0/8, or a single address; may be given several times. Only from these are X-Forwarded-For, Forwarded and the PROXY protocol taken, and anybody else that sends them is refused. An unencrypted --listen address beyond loopback then takes connections from these only."`
 	Insecure       bool          `env:"KABAN_INSECURE" help:"Let passwords and messages go through a network in the clear: allows unencrypted --listen addresses beyond loopback for everybody."`
+	TLSCert        string        `name:"tls-cert" key:"tls.cert" placeholder:"FILE" env:"KABAN_TLS_CERT" help:"Certificate for https:// and tls:// addresses: a file in PEM with it and those that lead to its root. Read again when it changes."`
+	TLSKey         string        `name:"tls-key" key:"tls.key" placeholder:"FILE" env:"KABAN_TLS_KEY" help:"Private key of the certificate: a file in PEM without a passphrase."`
 	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"Directory of the messages; created if it does not exist. :memory: keeps the newest 64 MiB as long as the server runs. Default: ${default}."`
 	MaxClients     int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"Maximum number of clients: connections over TCP and WebSocket that have said hello. Default: ${default}."`
 	MaxNewcomers   int           `placeholder:"N" env:"KABAN_MAX_NEWCOMERS" default:"0" help:"Maximum number of additional connections that have not said hello. At the limit, the oldest of them make room; 0 is a quarter of --max-clients. Default: ${default}."`
@@ -43,6 +47,7 @@ type serveCommand struct {
 	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
 	limits limit.Config // from the configuration file
+	acme   certs.ACME   // from the configuration file; without hosts there is none
 	// fromFile says of a flag, by its name, where the configuration file sets it.
 	fromFile map[string]string
 	problems error // of the configuration file
@@ -63,7 +68,7 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 }
 
 // start starts the manager and its front ends.
-func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.Limits, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
+func (c *serveCommand) start(shared *services, kept store.Store, source *certs.Source, limits *limit.Limits, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
 	manager, err := conn.New(conn.Config{
 		Submit: shared.rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
 		Heartbeat: c.Heartbeat, Log: log,
@@ -73,7 +78,10 @@ func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.L
 	}
 	name := "kaban/" + programVersion()
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Limits: limits}, shared.rooms, manager)
-	config := web.Config{Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
+	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
+	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
+		config.Challenges = source.Handler
+	}
 	if err := signOn(&config, kept, endpoints, log); err != nil {
 		manager.Close()
 		return nil, err
@@ -83,7 +91,7 @@ func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.L
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}
-	return &running{manager, lines, pages}, nil
+	return &running{manager, lines, pages, source}, nil
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore
@@ -122,6 +130,10 @@ func (c *serveCommand) Run(std streams) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(std.err, nil))
+	source, err := c.certificates(endpoints, log)
+	if err != nil {
+		return err
+	}
 	signals, hangups, restore := takeSignals()
 	defer restore()
 	if err := listen(endpoints); err != nil {
@@ -133,11 +145,11 @@ func (c *serveCommand) Run(std streams) error {
 		return err
 	}
 	defer kept.Close()
-	return c.over(kept, policy, endpoints, log, signals, hangups)
+	return c.over(kept, source, policy, endpoints, log, signals, hangups)
 }
 
 // over serves a store until a signal or a failure ends it.
-func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, log *slog.Logger, signals, hangups <-chan os.Signal) error {
+func (c *serveCommand) over(kept store.Store, source *certs.Source, policy peer.Policy, endpoints []*endpoint, log *slog.Logger, signals, hangups <-chan os.Signal) error {
 	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
 	dispatcher, err := c.dispatcher(kept, log, failed)
 	if err != nil {
@@ -160,7 +172,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
-	run, err := c.start(shared, kept, limits, endpoints, clients, newcomers, log)
+	run, err := c.start(shared, kept, source, limits, endpoints, clients, newcomers, log)
 	if err != nil {
 		return err
 	}
@@ -168,6 +180,10 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	serving.Go(func() { giveBack(ctx) })
 	serving.Go(func() { upkeep(ctx, shared.accounts, log) })
 	serve(run, endpoints, &serving, log, failed)
+	if source != nil {
+		source.Start()
+		defer source.Close()
+	}
 	if err := offerClaim(ctx, shared, run.pages, endpoints, log); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (c *serveCommand) validate() ([]*endpoint, peer.Policy, error) {
 	policy, err2 := c.policy()
 	problems = append(problems, err, err2)
 	if err == nil && err2 == nil {
-		problems = append(problems, c.decide(endpoints, policy))
+		problems = append(problems, c.decide(endpoints, policy), c.checkTLS(endpoints))
 	}
 	return endpoints, policy, errors.Join(problems...)
 }

@@ -188,6 +188,8 @@ func (m *managed) notAfter() (first time.Time) {
 	return first
 }
 
+func (m *managed) hostNames() []string { return slices.Clone(m.settings.Hosts) }
+
 // reload has the attempts that are waited for made now.
 func (m *managed) reload() error {
 	for _, h := range m.hosts {

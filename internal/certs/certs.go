@@ -89,6 +89,7 @@ type provider interface {
 	// server who is there; nil for any other handshake.
 	challenge(*tls.ClientHelloInfo) (*tls.Config, error)
 	handler(http.Handler) http.Handler
+	hostNames() []string
 	reload() error
 	notAfter() time.Time
 	run(ctx context.Context)
@@ -187,6 +188,11 @@ func (s *Source) Reload() error { return s.provider.reload() }
 // NotAfter returns when the first of the certificates in use ends; the zero Time if
 // there is none yet.
 func (s *Source) NotAfter() time.Time { return s.provider.notAfter() }
+
+// Hosts returns the names that the first certificate is for, without wildcards, the
+// main one first. By ACME these are the hosts of the settings, also while there is no
+// certificate.
+func (s *Source) Hosts() []string { return s.provider.hostNames() }
 
 // Stats returns the numbers since the start.
 func (s *Source) Stats() Stats {

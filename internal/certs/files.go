@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +67,11 @@ func (f *files) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (f *files) challenge(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
 func (f *files) handler(next http.Handler) http.Handler              { return next }
 func (f *files) notAfter() time.Time                                 { return f.current.Load().Leaf.NotAfter }
+
+func (f *files) hostNames() []string {
+	names := slices.Clone(f.current.Load().Leaf.DNSNames)
+	return slices.DeleteFunc(names, func(name string) bool { return strings.Contains(name, "*") })
+}
 
 // run looks at the files until ctx ends.
 func (f *files) run(ctx context.Context) {
