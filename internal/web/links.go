@@ -42,6 +42,9 @@ func (s *Server) publicURL() string {
 	if len(s.origins.names) > 0 {
 		return s.origins.names[0]
 	}
+	if s.config.Secure != "" {
+		return s.config.Secure
+	}
 	if at := s.listening.Load(); at != nil {
 		return *at
 	}
