@@ -42,7 +42,8 @@ room. The column "outsider" shows a member of the server; guests and visitors ge
 - **Suspended** and removed accounts do nothing.
 - **Bots** do nothing that their owner could not do: they have at most the owner's role, share the owner's bans and mutes, and are
   in a private or direct room only together with the owner. Bots make no tokens and no bots.
-- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker.
+- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker. Bots
+  and tokens add and remove none. An admin that adds a hook to a room that does not exist makes it.
 - **Tokens** for reading only change nothing. Tokens bound to rooms see no other rooms, create none, and do nothing on the server.
 - **Exports** with private or direct rooms are made by a command in the data directory, never over the network.
 `
@@ -183,6 +184,9 @@ var roomRows = []row{
 	{"archive", Archive, nil},
 	{"unarchive", Unarchive, nil},
 	{"make a member op, as an admin", Appoint, nil},
+	{"see its hooks", SeeHooks, nil},
+	{"add a hook", AddHook, nil},
+	{"remove a hook", RemoveHook, nil},
 	{"export it over the network", Export, nil},
 }
 

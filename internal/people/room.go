@@ -163,6 +163,9 @@ var Restrictions = Table[Restriction]{
 	key:  func(r *Restriction) []string { return []string{r.Room, r.Subject} },
 }
 
+// MaxHooks is how many incoming webhooks a server has at most.
+const MaxHooks = 1000
+
 // Hook is an incoming webhook: an identity that is a member of one room.
 type Hook struct {
 	Hash     string `json:"hash"` // SHA-256 of the key in its address
