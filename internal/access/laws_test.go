@@ -40,7 +40,7 @@ func randomFacts(r *rand.Rand) Facts {
 		Target: Target{
 			Whom: Whom(upTo(2)), Role: kaban.Role(upTo(4)), RoomRole: kaban.RoomRole(upTo(3)),
 			Standing: Standing(upTo(2)), NewRole: kaban.Role(upTo(5)), NewRoomRole: kaban.RoomRole(upTo(4)),
-			SharesRoom: flip(), Reachable: flip(), OtherOwner: flip(), Author: flip(),
+			SharesRoom: flip(), Reachable: flip(), OtherOwner: flip(), Author: flip(), OwnersIn: flip(),
 		},
 	}
 	if flip() {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"kaban"
@@ -62,5 +63,42 @@ func TestABotReachesWhomItsOwnerReaches(t *testing.T) {
 			return err
 		})
 		want(t, "blocked", err, nil)
+	}
+}
+
+// A bot is in a direct room only together with its owner, so no other is opened: the
+// bot could not join it.
+func TestDirectRoomsWithABot(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.robot("ann", kaban.RoleMember)
+	w.create("cat", "hall", kaban.RoomPublic)
+	want(t, "cat meets gus", w.do("cat", "hall", w.to("gus", access.Invite)), nil)
+	for _, c := range []struct {
+		by   string
+		with []string
+		want error
+	}{
+		{"ann", []string{"robo"}, nil},
+		{"robo", []string{"ann"}, nil},
+		{"bob", []string{"robo"}, ErrBotAlone},
+		{"bob", []string{"robo", "cat"}, ErrBotAlone},
+		{"bob", []string{"robo", "ann"}, nil},
+		{"bob", []string{"robo", "ann", "cat"}, nil},
+		{"robo", []string{"bob"}, ErrBotAlone},
+		{"robo", []string{"bob", "ann"}, nil},
+		{"bob", []string{"robo", "nobody"}, ErrNobody},
+		{"gus", []string{"robo"}, ErrNobody},
+		{"gus", []string{"cat", "robo"}, ErrNobody}, // a guest learns of no bot that it does not meet
+	} {
+		var others []kaban.Username
+		for _, name := range c.with {
+			others = append(others, storetest.Username(t, name))
+		}
+		room, err := w.user(c.by).Direct(t.Context(), others)
+		want(t, c.by+" with "+strings.Join(c.with, ", "), err, c.want)
+		if err == nil {
+			_, err := w.follow(w.user("robo"), room.String(), 0)
+			want(t, "the bot joins the room of "+c.by, err, nil)
+		}
 	}
 }

@@ -81,6 +81,7 @@ var refusals = []row{
 	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("join the room before sending to it")},
 	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},
+	{isErr(chat.ErrBotAlone), wire.CodeForbidden, text("a bot is in a direct room only together with its owner; write to both, or in a room that the bot is in")},
 	{isErr(chat.ErrForbidden), wire.CodeForbidden, text("you may not do this here")},
 	{isErr(chat.ErrAuthRequired), wire.CodeAuthRequired, text("this takes an account; sign in first")},
 	{isErr(chat.ErrRoomTaken), wire.CodeRoomTaken, text("the name of the room is in use; choose another")},
