@@ -109,6 +109,7 @@ var refusals = []row{
 	{isErr(account.ErrCeremony), wire.CodeAuthFailed, text("the sign-in has expired or was begun elsewhere; begin again")},
 	{is[*account.OriginError], wire.CodeAuthFailed, error.Error},
 	{is[*account.UnavailableError], wire.CodeNotFound, error.Error},
+	{is[*account.UnknownRoomError], wire.CodeNotFound, error.Error},
 	{is[*account.UnknownSettingError], wire.CodeNotFound, error.Error},
 	{isErr(account.ErrPasskey), wire.CodeAuthFailed, text("the passkey is not accepted")},
 	{isErr(account.ErrPasskeyKnown), wire.CodeIDConflict, text("this passkey is registered already")},
