@@ -302,3 +302,35 @@ func TestTheLastOpGoes(t *testing.T) {
 	bob.must(`{"type":"topic","room":"den","id":"t","topic":"mine now"}`)
 	bob.must(`{"type":"set","room":"den","id":"s","flags":["locked"]}`)
 }
+
+// A removed account leaves its rooms, once others are ops where it was one.
+func TestARemovedAccountLeaves(t *testing.T) {
+	w := newTown(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	for room, kind := range map[string]string{"den": "private", "hall": "public"} {
+		ann.must(`{"type":"create","room":"%s","kind":"%s"}`, room, kind)
+		ann.must(`{"type":"invite","room":"%s","id":"bob","username":"bob"}`, room)
+	}
+	duo := ann.must(`{"type":"direct","usernames":["bob"]}`)["room"]
+	bob.must(`{"type":"join","room":"den"}`)
+	if err := w.accounts.Remove(t.Context(), account.Operator(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"role bob", "left ann"} {
+		f := bob.nextBut("state")
+		if got := fmt.Sprint(f["change"], " ", f["subject"]); f["type"] != "member" || got != want {
+			t.Errorf("bob gets %s, want %s", f, want)
+		}
+	}
+	for room, role := range map[any]string{"den": "op", "hall": "op", duo: "member"} {
+		f := bob.must(`{"type":"members","room":"%s"}`, room)
+		if got, want := fmt.Sprint(f["usernames"]), "[bob]"; got != want || !strings.Contains(f.String(), role) {
+			t.Errorf("the members of %s: %s", room, f)
+		}
+	}
+	for _, r := range bob.must(`{"type":"rooms"}`)["rooms"].([]any) {
+		if room := r.(map[string]any); room["room"] != "lobby" && fmt.Sprint(room["members"]) != "1" {
+			t.Errorf("the list of rooms has %v", room)
+		}
+	}
+}
