@@ -541,7 +541,7 @@ func TestNamesOfRooms(t *testing.T) {
 	want(t, "a visitor creates with flags", vic.Create(t.Context(), storetest.RoomName(t, "hall"), NewRoom{Kind: kaban.RoomPublic, Flags: kaban.FlagAnnounce}), ErrAuthRequired)
 	want(t, "a visitor creates a private room", vic.Create(t.Context(), storetest.RoomName(t, "cave"), NewRoom{Kind: kaban.RoomPrivate}), ErrAuthRequired)
 	want(t, "members", w.store.View(t.Context(), func(tx store.Tx) error {
-		members, _, err := people.Members.In(tx, "stage", "", 5)
+		members, _, err := people.Members.List(tx, []string{"stage"}, nil, 5)
 		if len(members) > 0 {
 			t.Errorf("the visitor's room has the members %+v", members)
 		}
