@@ -3,10 +3,10 @@
 import { useSignal, type Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
-import { confirm } from './account'
 import { call, problemOf } from './api'
-import { Field, useSending, type Sending } from './form'
+import { useSending, type Sending } from './form'
 import type { Problem } from './protocol'
+import { Prove } from './prove'
 import { explain, t } from './texts'
 
 export interface Loaded<T> {
@@ -98,34 +98,8 @@ export function Doing({ label, does, harsh, done }: { label: string; does(): Pro
   )
 }
 
-/** Asks for the password where the server wants it again, and goes on with what was asked. */
+/** Asks for a proof where the server wants it again, and goes on with what was asked. */
 export function Confirm({ sending }: { sending: Sending }) {
-  const password = useSignal('')
-  const confirming = useSending(async () => {
-    await confirm(password.peek())
-    password.value = ''
-    sending.submit()
-  })
   if (!sending.problem.value?.confirm) return null
-  return (
-    <div
-      class="confirm"
-      onKeyDown={(event) => {
-        // It may stand inside another form.
-        if (event.key !== 'Enter') return
-        event.preventDefault()
-        confirming.submit()
-      }}
-    >
-      <Field name="confirm" type="password" label={t('confirmPassword')} value={password} autofocus autocomplete="current-password" help={t('confirmHelp')} />
-      {confirming.problem.value && (
-        <p class="problem" role="alert">
-          {explain(confirming.problem.value)}
-        </p>
-      )}
-      <button type="button" class="secondary" disabled={confirming.busy.value} onClick={() => confirming.submit()}>
-        {t('continue')}
-      </button>
-    </div>
-  )
+  return <Prove name="confirm" field={t('confirmPassword')} label={t('continue')} done={() => sending.submit()} />
 }
