@@ -57,7 +57,7 @@ export function Prove({ name, field, label, main = false, done }: Props) {
   const button = (first: boolean) => (first ? (main ? 'primary' : 'secondary') : 'secondary wide')
   return (
     <div
-      class="confirm fields"
+      class="confirm"
       onKeyDown={(event) => {
         // It may stand inside a form, and its other buttons do not belong to the password.
         if (event.key !== 'Enter' || !(event.target instanceof HTMLInputElement)) return
