@@ -178,7 +178,9 @@ func TestRestrictedInARoom(t *testing.T) {
 	mia := f.person("mia", kaban.RoleMember)
 	f.person("max", kaban.RoleMember)
 	f.say("lobby", "1", "Pest", "hello")
-	list := func() string { return f.get("/v1/rooms/lobby/restricted", cookie(owner)...).has(t, 200, "more", false).body }
+	list := func() string {
+		return f.get("/v1/rooms/lobby/restricted", cookie(owner)...).has(t, 200, "more", false).body
+	}
 	if got := list(); !strings.Contains(got, `"restricted":[]`) {
 		t.Errorf("nobody is restricted, but %s", got)
 	}
