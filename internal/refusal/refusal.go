@@ -97,6 +97,7 @@ var refusals = []row{
 	{isErr(account.ErrBusy), wire.CodeUnavailable, text("too many people sign in at once; try again in a moment")},
 	{isErr(account.ErrNotFresh), wire.CodeForbidden, text("this takes a fresh sign-in; prove who you are again")},
 	{isErr(account.ErrProgram), wire.CodeForbidden, text("a token does not administer the server; sign in with a device, as \"kaban login\" does")},
+	{isErr(account.ErrNoWayIn), wire.CodeBadField, error.Error},
 	{isErr(account.ErrWeakPassword), wire.CodeBadField, error.Error},
 	{isErr(account.ErrUnclaimed), wire.CodeForbidden, text("the server has no owner yet; the link in its log makes one")},
 	{isErr(account.ErrClaimed), wire.CodeForbidden, text("the server has an owner already; sign in instead")},

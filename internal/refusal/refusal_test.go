@@ -57,6 +57,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{account.ErrInsecure, wire.CodeTLSRequired, "connect with TLS"},
 		{account.ErrNotFresh, wire.CodeForbidden, "fresh sign-in"},
 		{account.ErrProgram, wire.CodeForbidden, "sign in with a device"},
+		{account.ErrNoWayIn, wire.CodeBadField, "make a passkey"},
 		{&account.WeakPasswordError{Reason: "it is one of the commonest"}, wire.CodeBadField, "commonest"},
 		{account.ErrUnclaimed, wire.CodeForbidden, "no owner yet"},
 		{account.ErrClaimed, wire.CodeForbidden, "has an owner"},
