@@ -143,7 +143,7 @@ func TestTasksOfAccounts(t *testing.T) {
 		t.Errorf("suspended: %s", got)
 	}
 	w.must(w.Remove(w.ctx, alice, "gus"))
-	if got := w.tasks(gus); got != "succeed" {
+	if got := w.tasks(gus); got != "succeed leave" {
 		t.Errorf("removed: %s", got)
 	}
 }

@@ -43,6 +43,8 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{chat.ErrNotJoined, wire.CodeNotJoined, "join the room before"},
 		{chat.ErrNotFound, wire.CodeNotFound, "the first to join makes it"},
 		{chat.ErrNoDirect, wire.CodeNotFound, "open one with the people"},
+		{chat.ErrBotAlone, wire.CodeForbidden, "only together with its owner"},
+		{&account.UnknownRoomError{Room: "dev"}, wire.CodeNotFound, "there is no room dev; create it first"},
 		{chat.ErrNobody, wire.CodeNotFound, "nobody here with this name"},
 		{store.ErrIDConflict, wire.CodeIDConflict, "use a new id"},
 		{store.ErrFull, wire.CodeStorageFull, "with the same id"},
