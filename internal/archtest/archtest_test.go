@@ -126,6 +126,10 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/crypto/acme", "golang.org/x/net/idna"},
 		"where a certificate comes from does not depend on its use",
 	},
+	"kaban/internal/certs/pebbletest": {
+		nil, nil,
+		"a separate module: the server does not depend on the ACME server of its tests",
+	},
 	"kaban/internal/certs/certtest": {
 		nil, nil,
 		"certificates for the tests of any package",
