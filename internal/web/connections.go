@@ -78,6 +78,7 @@ type connection struct {
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
 	held       int           // bytes of content in the pages of messages that are its answers
+	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
 	isGone     bool          // it is not counted any more
 
@@ -186,7 +187,7 @@ func (all *connections) removeLocked(c *connection) {
 			delete(all.byAddress, c.address)
 		}
 	}
-	all.resumeLocked(c)
+	all.takeLocked(c)
 	all.letGoLocked(c, c.held)
 }
 
@@ -255,6 +256,13 @@ func (all *connections) resume(c *connection) {
 }
 
 func (all *connections) resumeLocked(c *connection) {
+	if c.stalled == 0 {
+		all.takeLocked(c)
+	}
+}
+
+// takeLocked takes a connection out of those that are waited for.
+func (all *connections) takeLocked(c *connection) {
 	if c.place != nil {
 		all.waiting.Remove(c.place)
 		c.place = nil
@@ -397,14 +405,17 @@ func (s *Server) patient(next http.Handler) http.Handler {
 		held := new(int)
 		defer func() { c.all.letGo(c, *held) }()
 		r = r.WithContext(context.WithValue(r.Context(), heldKey{}, held)) // net/http looks at the body of its own one
+		var client sender = c
+		if r.ProtoMajor > 1 {
+			m := newMultiplexed(w, c)
+			defer m.finish()
+			w, client = m, other{m.control}
+		}
 		if r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
 			return
 		}
-		b := &body{ReadCloser: r.Body, client: c, end: time.Now().Add(requestTimeout)}
-		if r.ProtoMajor > 1 {
-			b.client = other{http.NewResponseController(w)}
-		}
+		b := &body{ReadCloser: r.Body, client: client, end: time.Now().Add(requestTimeout)}
 		r.Body = b
 		next.ServeHTTP(w, r)
 		if !b.isOver { // net/http reads the rest

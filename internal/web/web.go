@@ -108,7 +108,7 @@ const (
 	maxHeader      = 16 << 10        // with the request line
 	headerSlop     = 4 << 10         // how much more net/http takes than it is told
 	maxBody        = 128 << 10
-	maxConcurrent  = 32        // requests at a time on a connection of HTTP/2
+	maxConcurrent  = 16        // requests at a time on a connection of HTTP/2
 	maxHookBody    = 512 << 10 // a program that sends to Slack may send 100 attachments
 )
 
