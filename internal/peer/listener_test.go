@@ -282,3 +282,24 @@ func FuzzParseProxies(f *testing.F) {
 		}
 	})
 }
+
+// A listener that only leads to an encrypted one takes connections from anybody, but no
+// secrets. On loopback there is none: a proxy may use it.
+func TestListenersThatRedirect(t *testing.T) {
+	for _, policy := range []Policy{{}, {Proxies: proxies(t, "10.0.0.0/8")}} {
+		r, err := Decide(Listener{URL: "http://0.0.0.0:80", Redirects: true}, policy)
+		if err != nil || !r.Redirects || r.OnlyProxies || r.Local {
+			t.Fatalf("%+v: %+v, %v", policy, r, err)
+		}
+		for text, isProxy := range map[string]bool{"192.0.2.1": false, "10.0.0.1": !policy.Proxies.IsEmpty()} {
+			p, err := r.Accept(netip.MustParseAddr(text))
+			if err != nil || p.Proxy != isProxy || r.TakesSecrets(p) {
+				t.Errorf("%s: %+v, %v", text, p, err)
+			}
+		}
+	}
+	r, err := Decide(Listener{URL: "http://127.0.0.1:80", Loopback: true, Redirects: true}, Policy{})
+	if err != nil || r.Redirects || !r.Local {
+		t.Errorf("on loopback: %+v, %v", r, err)
+	}
+}
