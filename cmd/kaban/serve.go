@@ -30,6 +30,7 @@ import (
 type serveCommand struct {
 	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT and https://HOST:PORT serve the page and the HTTP API; beside https://, an http:// address beyond loopback only leads there; port 0 picks a free port. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
+	BasePath       string        `placeholder:"PATH" env:"KABAN_BASE_PATH" help:"Path below which the page, the HTTP API and the WebSocket are served, such as /chat for https://example.org/chat/. A proxy in front passes it on. Default: the root."`
 	Proxy          []string      `placeholder:"CIDR" env:"KABAN_PROXY" help:"Network of proxies that say who is behind them, such as 10.0.0.0/8, or a single address; may be given several times. Only from these are X-Forwarded-For, Forwarded and the PROXY protocol taken, and anybody else that sends them is refused. An unencrypted --listen address beyond loopback then takes connections from these only."`
 	Insecure       bool          `env:"KABAN_INSECURE" help:"Let passwords and messages go through a network in the clear: allows unencrypted --listen addresses beyond loopback for everybody."`
 	TLSCert        string        `name:"tls-cert" key:"tls.cert" placeholder:"FILE" env:"KABAN_TLS_CERT" help:"Certificate for https:// and tls:// addresses: a file in PEM with it and those that lead to its root. Read again when it changes."`
@@ -78,7 +79,7 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 	}
 	name := "kaban/" + programVersion()
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Limits: limits}, shared.rooms, manager)
-	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
+	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), Log: log}
 	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
 		config.Challenges = source.Handler
 	}

@@ -57,6 +57,10 @@ func signOn(config *web.Config, kept store.Documents, endpoints []*endpoint, log
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	config.Provider = account.NewProvider(account.ProviderOptions{Redirect: origins[0] + web.CallbackPath, Log: log})
+	redirects := make([]string, len(origins))
+	for i, origin := range origins {
+		redirects[i] = origin + config.BasePath + web.CallbackPath
+	}
+	config.Provider = account.NewProvider(account.ProviderOptions{Redirects: redirects, Log: log})
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"kaban"
 	"kaban/internal/peer"
+	"kaban/internal/web"
 )
 
 // validate returns what the flags say about listeners, or everything that is wrong with
@@ -20,7 +21,12 @@ func (c *serveCommand) validate() ([]*endpoint, peer.Policy, error) {
 	}
 	endpoints, err := parseListens(c.named("listen"), c.Listen)
 	policy, err2 := c.policy()
-	problems = append(problems, err, err2)
+	base, err3 := web.ParseBasePath(c.BasePath)
+	if err3 != nil {
+		err3 = usagef("%s: %w", c.named("base-path"), err3)
+	}
+	c.BasePath = base
+	problems = append(problems, err, err2, err3)
 	if err == nil && err2 == nil {
 		problems = append(problems, c.decide(endpoints, policy), c.checkTLS(endpoints))
 	}

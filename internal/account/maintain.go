@@ -22,29 +22,29 @@ const maintainStep = 500
 // cursors are where the next step of Maintain goes on. They begin anew with each
 // process.
 type cursors struct {
+	step      int // of maintenance
 	addresses *people.Audit
+	invites   string // a hash
 	secrets   string // a hash
 }
 
-// Maintain removes what has expired, in one short transaction. It returns whether
-// there is more to do; then call it again soon, else in an hour. Only one goroutine may
-// call it.
+// Maintain removes some of what has expired, in one short transaction. It returns
+// whether there is more to look at; then call it again soon, else in an hour. Only one
+// goroutine may call it.
 func (s *Service) Maintain(ctx context.Context) (more bool, err error) {
 	if err := s.FlushFailures(ctx); err != nil {
 		return false, fmt.Errorf("maintain accounts: %w", err)
 	}
-	next := s.cursors
+	var next cursors
 	err = s.documents.Update(ctx, func(tx store.Tx) error {
-		next, more = s.cursors, false
-		now := s.now()
-		for _, step := range []func(store.Tx, int64, *cursors) (bool, error){
-			expireTickets, expireInvites, expireAudit, dropAddresses, expireSecrets,
-		} {
-			unfinished, err := step(tx, now, &next)
-			if err != nil {
-				return err
-			}
-			more = more || unfinished
+		next = s.cursors
+		var err error
+		if more, err = maintenance[next.step](tx, s.now(), &next); err != nil {
+			return err
+		}
+		if !more {
+			next.step = (next.step + 1) % len(maintenance)
+			more = next.step != 0
 		}
 		return nil
 	})
@@ -55,27 +55,18 @@ func (s *Service) Maintain(ctx context.Context) (more bool, err error) {
 	return more, nil
 }
 
+// maintenance has the steps of Maintain. Each returns whether it has more to do.
+var maintenance = []func(tx store.Tx, now int64, at *cursors) (more bool, err error){
+	expireTickets, expireInvites, expireAudit, dropAddresses, expireSecrets,
+}
+
 func expireTickets(tx store.Tx, now int64, _ *cursors) (bool, error) {
 	n, err := people.Tickets.Expire(tx, now, maintainStep)
 	return n == maintainStep, err
 }
 
-func expireInvites(tx store.Tx, now int64, _ *cursors) (bool, error) {
-	invites, _, err := people.Invites.List(tx, nil, nil, maxListed)
-	if err != nil {
-		return false, err
-	}
-	n := 0
-	for _, i := range invites {
-		if now < i.Expires || n == maintainStep {
-			continue
-		}
-		n++
-		if err := people.Invites.Delete(tx, i.Hash); err != nil {
-			return false, err
-		}
-	}
-	return n == maintainStep, nil
+func expireInvites(tx store.Tx, now int64, at *cursors) (bool, error) {
+	return expire(tx, &people.Invites.Table, &at.invites, func(i people.Invite) (string, bool) { return i.Hash, i.Expires <= now })
 }
 
 func expireAudit(tx store.Tx, now int64, _ *cursors) (bool, error) {
@@ -129,24 +120,34 @@ func withoutAddress(tx store.Tx, row people.Audit) error {
 }
 
 func expireSecrets(tx store.Tx, now int64, at *cursors) (bool, error) {
+	return expire(tx, &people.Secrets.Table, &at.secrets, func(k people.Secret) (string, bool) {
+		return k.Hash, k.Expires != 0 && k.Expires <= now-expiredFor.Milliseconds()
+	})
+}
+
+// expire looks at the documents of a table that come after a key, and deletes those that
+// have expired. It returns whether there are more after them.
+func expire[T any](tx store.Tx, table *people.Table[T], at *string, look func(T) (key string, expired bool)) (bool, error) {
 	var after []string
-	if at.secrets != "" {
-		after = []string{at.secrets}
+	if *at != "" {
+		after = []string{*at}
 	}
-	secrets, more, err := people.Secrets.List(tx, nil, after, maintainStep)
+	found, more, err := table.List(tx, nil, after, maintainStep)
 	if err != nil {
 		return false, err
 	}
-	for _, k := range secrets {
-		at.secrets = k.Hash
-		if k.Expires != 0 && k.Expires <= now-expiredFor.Milliseconds() {
-			if err := people.Secrets.Delete(tx, k.Hash); err != nil {
-				return false, err
-			}
+	for _, v := range found {
+		key, expired := look(v)
+		*at = key
+		if !expired {
+			continue
+		}
+		if err := table.Delete(tx, key); err != nil {
+			return false, err
 		}
 	}
 	if !more {
-		at.secrets = "" // begin anew in an hour
+		*at = "" // begin anew in an hour
 	}
 	return more, nil
 }

@@ -100,7 +100,7 @@ func (r Rules) Accept(remote netip.Addr) (Peer, error) {
 
 // TakesSecrets reports whether passwords and tokens may be accepted from a peer.
 func (r Rules) TakesSecrets(p Peer) bool {
-	return p.Encrypted || p.Loopback || r.policy.Insecure
+	return p.Encrypted || p.Loopback || p.Direct || r.policy.Insecure
 }
 
 // Preamble looks for a preamble of the PROXY protocol in the first bytes of a
@@ -110,7 +110,10 @@ func (r Rules) TakesSecrets(p Peer) bool {
 // end the connection.
 //
 // Peers inside --proxy may leave the preamble out. So a proxy that copies bytes must
-// send one: if it does not, whoever is behind it can.
+// send one: if it does not, whoever is behind it can. A peer on this machine without
+// one is a program here, and not the proxy: its secrets are taken, as those of every
+// connection that stays on this machine. It is not local, and limits still count it,
+// because a proxy that leaves the preamble out would look the same.
 func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	if !p.Proxy {
 		switch hasSignature, isPrefix := signature(data); {
@@ -125,6 +128,9 @@ func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	switch {
 	case err != nil:
 		return p, 0, err
+	case n == 0:
+		p.Direct = p.Addr.IsLoopback()
+		return p, 0, nil
 	case !preamble.Source.IsValid(): // the proxy itself, or it does not know
 		p.Encrypted = preamble.TLS
 		return p, n, nil

@@ -71,7 +71,8 @@ func (s *scenario) possible() bool {
 		s.role == kaban.RoleOwner && s.credential.isBot():
 		return false
 	case s.kind == kaban.RoomDirect:
-		return s.flags == 0 && s.rank <= kaban.RoomRoleMember && s.standing == access.Good
+		return s.flags == 0 && (s.credential != strayBot || s.rank == 0) && // no bot is there without its owner
+			s.rank <= kaban.RoomRoleMember && s.standing == access.Good
 	}
 	return true
 }
@@ -108,8 +109,8 @@ func (w *world) stage(s *scenario, members ...string) (room, ask string, leave f
 
 func (w *world) stageRoom(s *scenario, members []string) (room string) {
 	w.t.Helper()
-	op := w.as("opal")
 	room = w.newRoom()
+	op := w.as("opal")
 	op.must(frame{"type": "create", "room": room, "kind": s.kind.String()})
 	op.must(frame{"type": "join", "room": room})
 	for _, target := range members {

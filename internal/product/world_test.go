@@ -20,6 +20,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
+	"kaban/internal/limit"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
@@ -64,6 +65,7 @@ type world struct {
 	url      string // of HTTP
 	accounts *account.Service
 	hooks    *hook.Service
+	operator hook.By
 	web      *web.Server
 	http     *http.Client
 	tokens   map[string]string // of programs
@@ -95,7 +97,10 @@ func newWorld(t *testing.T, front driver) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := chat.New(t.Context(), d, chat.Options{})
+	start := time.Now()
+	c, err := chat.New(t.Context(), d, chat.Options{
+		Rooms: limit.NewLimiter("rooms", limit.Rate{Count: 1 << 20, Per: time.Second}, func() time.Duration { return time.Since(start) }),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +109,7 @@ func newWorld(t *testing.T, front driver) *world {
 		t.Fatal(err)
 	}
 	w.accounts = account.New(s, account.Options{Hashes: 2, OnRevoked: c.Revoke, OnChanged: c.AccountChanged, OnSettings: c.SettingChanged})
-	w.hooks = hook.New(w.accounts, c)
+	w.hooks, w.operator = hook.New(w.accounts), hook.By{User: c.Operator(), Actor: account.Operator()}
 	w.populate()
 	lines := server.New(server.Config{Accounts: w.accounts}, c, m)
 	if w.web, err = web.New(web.Config{Accounts: w.accounts}, c, lines); err != nil {
@@ -209,8 +214,19 @@ func (w *world) set(key, value string) {
 	}
 }
 
+// reconnectEvery is how many rooms are made before accounts connect anew: a connection
+// can be in 1,000 rooms, and the op is in all of them.
+const reconnectEvery = 500
+
 // newRoom returns a name that no room has.
 func (w *world) newRoom() string {
-	w.rooms++
+	if w.rooms++; w.rooms%reconnectEvery == 0 {
+		for name, p := range w.peers {
+			if w.cookies[name] != "" {
+				p.wire.Close()
+				delete(w.peers, name)
+			}
+		}
+	}
 	return fmt.Sprintf("room%05d", w.rooms)
 }

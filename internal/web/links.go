@@ -33,7 +33,7 @@ func (s *Server) link(page, secret string) string {
 	if secret != "" {
 		page += "#" + secret
 	}
-	return s.publicURL() + page
+	return s.publicURL() + s.config.BasePath + page
 }
 
 // publicURL returns the address of this server as people have it: the first origin that

@@ -53,7 +53,7 @@ func parseOrigin(name string) (*url.URL, error) {
 	case u.Hostname() == "" || u.Opaque != "":
 		return nil, fmt.Errorf("there is no host in it")
 	case u.Path != "":
-		return nil, fmt.Errorf("an origin has no path; leave out %s", u.Path)
+		return nil, fmt.Errorf("an origin has no path; leave out %s, --base-path says it", u.Path)
 	}
 	if u.Host, err = inASCII(strings.ToLower(u.Host)); err != nil {
 		return nil, fmt.Errorf("%s is no host name", u.Hostname())
@@ -105,12 +105,18 @@ func (o origins) isExact(r *http.Request, encrypted bool) bool {
 	if len(sent) != 1 {
 		return false
 	}
+	_, ok := ownOrigin(r)
+	return ok && sent[0] == addressedOrigin(r, encrypted) || slices.Contains(o.names, sent[0])
+}
+
+// addressedOrigin returns the origin of this server that a request is for, as browsers
+// write it.
+func addressedOrigin(r *http.Request, encrypted bool) string {
 	scheme := "http"
 	if encrypted {
 		scheme = "https"
 	}
-	host, ok := ownOrigin(r)
-	return ok && sent[0] == scheme+"://"+host || slices.Contains(o.names, sent[0])
+	return scheme + "://" + withoutUsualPort(scheme, strings.ToLower(r.Host))
 }
 
 // ownOrigin returns the host of a page that is of the host that it asks, as the

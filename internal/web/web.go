@@ -53,6 +53,9 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
+	// BasePath is the path below which everything is served, such as /chat. Default: the
+	// root.
+	BasePath string
 	// Secure is the address of the listener of https, such as
 	// https://chat.example.org:8443: links have it unless there are Origins, and plain
 	// listeners lead to its port. Default: there is none.
@@ -142,6 +145,9 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	}
 	allowed, err := parseOrigins(config.Origins)
 	if err != nil {
+		return nil, err
+	}
+	if config.BasePath, err = ParseBasePath(config.BasePath); err != nil {
 		return nil, err
 	}
 	s := &Server{
