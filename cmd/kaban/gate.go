@@ -7,15 +7,8 @@ import (
 	"net"
 	"net/netip"
 
-	"kaban/internal/conn"
-	"kaban/internal/limit"
 	"kaban/internal/peer"
 )
-
-// newLimits returns the limits of a server.
-func (c *serveCommand) newLimits() (*limit.Limits, error) {
-	return limit.New(c.limits, conn.Stopwatch())
-}
 
 // policy returns what the flags say about all listeners.
 func (c *serveCommand) policy() (peer.Policy, error) {
@@ -39,7 +32,7 @@ func (c *serveCommand) decide(endpoints []*endpoint, p peer.Policy) error {
 	var problems []error
 	for _, e := range endpoints {
 		var err error
-		l := peer.Listener{URL: e.url.String(), Loopback: peer.LoopbackHost(e.url.Hostname())}
+		l := peer.Listener{URL: e.at(), Loopback: e.isLoopback()}
 		if e.rules, err = peer.Decide(l, p); err != nil {
 			if at, ok := c.fromFile["listen"]; ok {
 				err = fmt.Errorf("%s: %w", at, err)
