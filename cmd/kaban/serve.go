@@ -198,7 +198,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	}
 	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", clients)
 	around.notify.Ready(run.status())
-	serving.Go(func() { watch(ctx, run, dispatcher, around.notify, log) })
+	serving.Go(func() { watch(ctx, run.status, dispatcher, around.notify, log) })
 
 	return c.wait(run, endpoints, around, failed, c.newReloading(around, limits))
 }

@@ -86,7 +86,7 @@ func (r *running) status() string { return fmt.Sprintf("serving %d clients", r.m
 
 // watch pings the watchdog of the service manager, if it has one, as long as the
 // committer makes progress.
-func watch(ctx context.Context, run *running, d *dispatch.Dispatcher, notify *systemd.Notifier, log *slog.Logger) {
+func watch(ctx context.Context, status func() string, d *dispatch.Dispatcher, notify *systemd.Notifier, log *slog.Logger) {
 	interval, err := systemd.WatchdogInterval()
 	if err != nil {
 		log.Warn("the service manager cannot watch the server", "error", err)
@@ -95,21 +95,21 @@ func watch(ctx context.Context, run *running, d *dispatch.Dispatcher, notify *sy
 		return
 	}
 	var rounds uint64
-	status := run.status()
+	shown := status()
 	notify.Watch(ctx, interval, func() bool {
 		before := rounds
 		var idle bool
 		if rounds, idle = d.Progress(); !idle && rounds == before {
 			return false
 		}
-		if now := run.status(); now != status {
-			status = now
-			notify.Status(status)
+		if now := status(); now != shown {
+			shown = now
+			notify.Status(shown)
 		}
 		return true
 	}, func(since time.Duration) {
 		log.Error("the store does not finish a commit, so the watchdog is not answered; check the disk", "since", since.Round(time.Second).String(), "limit", interval.String())
 		notify.Status("the store does not finish a commit")
-		status = ""
+		shown = ""
 	})
 }
