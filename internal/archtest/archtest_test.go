@@ -208,6 +208,11 @@ var rules = map[string]rule{
 		nil, nil,
 		"how lines are written does not depend on what they say",
 	},
+	"kaban/internal/systemd": {
+		nil,
+		[]string{"github.com/coreos/go-systemd/v22"},
+		"the way to the service manager does not depend on what it manages",
+	},
 	"kaban/internal/credentials": {
 		[]string{"kaban/wire"},
 		[]string{"github.com/pelletier/go-toml"},

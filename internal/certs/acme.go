@@ -194,7 +194,10 @@ func (m *managed) notAfter() (first time.Time) {
 func (m *managed) hostNames() []string { return slices.Clone(m.settings.Hosts) }
 
 // reload has the attempts that are waited for made now.
-func (m *managed) reload() error {
+func (m *managed) reload(settings *Settings) error {
+	if settings != nil && settings.ACME == nil {
+		return errAnotherWay
+	}
 	for _, h := range m.hosts {
 		select {
 		case h.asked <- struct{}{}:

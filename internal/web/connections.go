@@ -170,6 +170,13 @@ func (all *connections) logFullLocked(text string, args ...any) {
 	}
 }
 
+// isEmpty reports whether there is no connection of HTTP.
+func (all *connections) isEmpty() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.count == 0
+}
+
 func (all *connections) remove(c *connection) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
