@@ -3,7 +3,6 @@ package web
 import (
 	"container/list"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -300,13 +299,19 @@ func (all *connections) watch(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// connectionOf returns the connection below TLS, or that has none.
+// connectionOf returns the connection that has no TLS, or that is below it.
 func connectionOf(conn net.Conn) (c *connection, ok bool) {
-	if encrypted, isTLS := conn.(*tls.Conn); isTLS {
-		conn = encrypted.NetConn()
+	for conn != nil {
+		if c, ok = conn.(*connection); ok {
+			return c, true
+		}
+		layer, isLayer := conn.(interface{ NetConn() net.Conn })
+		if !isLayer {
+			return nil, false
+		}
+		conn = layer.NetConn()
 	}
-	c, ok = conn.(*connection)
-	return c, ok
+	return nil, false
 }
 
 // addressOf returns the address in a net.Addr. Whoever connects by other means than
