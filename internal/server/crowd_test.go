@@ -165,7 +165,7 @@ func TestAcceptMakesRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.server.Serve(&exhausted{Listener: l, times: 1}) }()
+	go func() { done <- serveLines(f.server, &exhausted{Listener: l, times: 1}) }()
 	f.addr = l.Addr().String()
 	f.hello("ann").alive()
 	first.expect("error", "code", "server_full")
