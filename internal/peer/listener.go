@@ -102,7 +102,8 @@ func (r Rules) TakesSecrets(p Peer) bool {
 // end the connection.
 //
 // Peers inside --proxy may leave the preamble out. So a proxy that copies bytes must
-// send one: if it does not, whoever is behind it can.
+// send one: if it does not, whoever is behind it can. Behind the preamble of a listener
+// with TLS comes the client's handshake, which the proxy passes on.
 func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	if !p.Proxy {
 		switch hasSignature, isPrefix := signature(data); {
@@ -118,9 +119,9 @@ func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	case err != nil:
 		return p, 0, err
 	case !preamble.Source.IsValid(): // the proxy itself, or it does not know
-		p.Encrypted = preamble.TLS
+		p.Encrypted = preamble.TLS || r.tls
 		return p, n, nil
 	}
 	source := plain(preamble.Source)
-	return Peer{Addr: source, Encrypted: preamble.TLS, Proxy: r.policy.Proxies.Contains(source)}, n, nil
+	return Peer{Addr: source, Encrypted: preamble.TLS || r.tls, Proxy: r.policy.Proxies.Contains(source)}, n, nil
 }

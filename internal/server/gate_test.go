@@ -50,7 +50,7 @@ func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Pol
 	if policy.Proxies, err = peers.ParseProxies(proxies); err != nil {
 		t.Fatal(err)
 	}
-	rules, err := peers.Decide(peers.Listener{URL: "tcp://127.0.0.1:1", Loopback: true}, policy)
+	rules, err := peers.Decide(peers.Listener{URL: "tcp://127.0.0.1:1", Loopback: true, TLS: *overTLS}, policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,6 +241,7 @@ func TestAServerWithoutAnOwnerIsLocked(t *testing.T) {
 
 // Secrets need encryption: PROXY v2 can say so. With --insecure they need not.
 func TestSecretsThroughAProxy(t *testing.T) {
+	onlyPlain(t)
 	tls := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x14\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x01\x00\x02\x20\x00\x05\x01\x00\x00\x00\x00"
 	for name, c := range map[string]struct {
 		preamble string
