@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	// chat is a command here
+	"kaban/internal/certs"
 	"kaban/internal/conn"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -25,6 +26,7 @@ type running struct {
 	manager *conn.Manager  // all connections but those of HTTP
 	lines   *server.Server // kaban/1 on them
 	pages   *web.Server    // HTTP
+	certs   *certs.Source  // of listeners with TLS; nil if there are none
 }
 
 // close ends all connections at once.
@@ -36,6 +38,7 @@ func (r *running) close() {
 // scheme is how --listen names a front end, and how that serves and drains.
 type scheme struct {
 	name  string
+	tls   bool // connections are encrypted, so there must be a certificate
 	serve func(r *running, l net.Listener, rules peer.Rules) error
 	// unready, if not nil, comes before any drain: the front end reports that the
 	// server is not ready for new clients.
@@ -43,8 +46,11 @@ type scheme struct {
 	drain   func(r *running, ctx context.Context) error
 }
 
-// schemeHTTP is the scheme of listeners that serve the page.
-const schemeHTTP = "http"
+// The schemes of listeners that serve the page.
+const (
+	schemeHTTP  = "http"
+	schemeHTTPS = "https"
+)
 
 // schemes are drained in this order.
 var schemes = []*scheme{
@@ -54,14 +60,33 @@ var schemes = []*scheme{
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
+		name: "tls",
+		tls:  true,
+		serve: func(r *running, l net.Listener, rules peer.Rules) error {
+			return r.lines.ServeTLS(l, rules, r.certs.Config())
+		},
+		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
+	},
+	{
 		name:    schemeHTTP,
 		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
-		drain: func(r *running, ctx context.Context) error {
-			err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended
-			return cmp.Or(err, r.pages.Shutdown(ctx))
-		},
+		drain:   drainPages,
 	},
+	{
+		name: schemeHTTPS,
+		tls:  true,
+		serve: func(r *running, l net.Listener, rules peer.Rules) error {
+			return r.pages.ServeTLS(l, rules, r.certs.Config())
+		},
+		unready: func(r *running) { r.pages.Drain() },
+		drain:   drainPages,
+	},
+}
+
+func drainPages(r *running, ctx context.Context) error {
+	err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended
+	return cmp.Or(err, r.pages.Shutdown(ctx))
 }
 
 // drainAll drains the front ends that have an endpoint.
@@ -92,16 +117,20 @@ type endpoint struct {
 	listener net.Listener // nil before listen
 }
 
+// servesPage reports whether people find the page there.
+func (e *endpoint) servesPage() bool {
+	return e.scheme.name == schemeHTTP || e.scheme.name == schemeHTTPS
+}
+
 func parseListens(flag string, texts []string) ([]*endpoint, error) {
-	var endpoints []*endpoint
-	for _, text := range texts {
-		e, err := parseListen(flag, text)
-		if err != nil {
-			return nil, err
-		}
-		endpoints = append(endpoints, e)
+	if len(texts) == 0 {
+		return nil, usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", flag)
 	}
-	return endpoints, nil
+	endpoints, problems := make([]*endpoint, len(texts)), make([]error, len(texts))
+	for i, text := range texts {
+		endpoints[i], problems[i] = parseListen(flag, text)
+	}
+	return endpoints, errors.Join(problems...)
 }
 
 // parseListen parses a --listen URL.

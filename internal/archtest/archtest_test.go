@@ -125,6 +125,19 @@ var rules = map[string]rule{
 		nil, nil,
 		"the other end of a connection does not depend on its protocol",
 	},
+	"kaban/internal/certs": {
+		nil,
+		[]string{"golang.org/x/crypto/acme", "golang.org/x/net/idna"},
+		"where a certificate comes from does not depend on its use",
+	},
+	"kaban/internal/certs/pebbletest": {
+		nil, nil,
+		"a separate module: the server does not depend on the ACME server of its tests",
+	},
+	"kaban/internal/certs/certtest": {
+		nil, nil,
+		"certificates for the tests of any package",
+	},
 	"kaban/internal/access": {
 		[]string{"kaban"},
 		nil,
@@ -194,6 +207,10 @@ var rules = map[string]rule{
 		nil,
 		[]string{"github.com/pelletier/go-toml"},
 		"reading a file does not depend on its purpose",
+	},
+	"kaban/internal/logs": {
+		nil, nil,
+		"how lines are written does not depend on what they say",
 	},
 	"kaban/internal/credentials": {
 		[]string{"kaban/wire"},
@@ -274,7 +291,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, operator, device and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

@@ -11,11 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
 
+	"kaban/internal/account"
+	peers "kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/tcp"
 	"kaban/internal/tlstest"
@@ -47,7 +50,7 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.server.ServeWebSocket(conn, early, server.Here())
+		f.server.ServeWebSocket(conn, early, here(f.t))
 	}))
 	if *overTLS {
 		f.web.Listener = tls.NewListener(tcp.Carried{Listener: f.web.Listener}, server.ForRecords(tlstest.Server()))
@@ -177,4 +180,15 @@ func (c *lineConn) Read(p []byte) (int, error) {
 	n := copy(p, c.line)
 	c.line = c.line[n:]
 	return n, nil
+}
+
+// here returns the caller of a WebSocket from this machine.
+func here(t testing.TB) account.Caller {
+	t.Helper()
+	rules := peers.Loopback()
+	p, err := rules.Accept(netip.IPv6Loopback())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return account.Caller{Peer: p, TakesSecrets: rules.TakesSecrets(p)}
 }

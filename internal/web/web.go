@@ -12,6 +12,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/tcp"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -52,6 +54,16 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
+	// BasePath is the path below which everything is served, such as /chat. Default: the
+	// root.
+	BasePath string
+	// Secure is the address of the listener of https, such as
+	// https://chat.example.org:8443: links have it unless there are Origins, and plain
+	// listeners lead to its port. Default: there is none.
+	Secure string
+	// Challenges, if not nil, wraps what answers requests over plain HTTP. It answers
+	// what an ACME server asks for there.
+	Challenges func(http.Handler) http.Handler
 	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
 	// this machine never are.
 	Limits *limit.Limits
@@ -100,6 +112,7 @@ const (
 	maxHeader      = 16 << 10        // with the request line
 	headerSlop     = 4 << 10         // how much more net/http takes than it is told
 	maxBody        = 128 << 10
+	maxConcurrent  = 16        // requests at a time on a connection of HTTP/2
 	maxHookBody    = 512 << 10 // a program that sends to Slack may send 100 attachments
 )
 
@@ -135,6 +148,9 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.BasePath, err = ParseBasePath(config.BasePath); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
@@ -145,6 +161,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler:           handler,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrent},
 		ConnState:         s.connections.watch,
 		ConnContext:       withConnection,
 		ReadHeaderTimeout: headerTimeout,
@@ -165,6 +182,19 @@ func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopb
 func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
 	s.ListensAt(l.Addr())
 	err := s.http.Serve(listener{l, s.connections, &rules})
+	if errors.Is(err, http.ErrServerClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("accept: %w", err)
+}
+
+// ServeTLS is ServeUnder with TLS: HTTP/2 for clients that know it, else HTTP/1.1.
+// WebSockets use the latter. The configuration has the certificates.
+func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
+	config = config.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	config.DynamicRecordSizingDisabled = true // whoever takes WebSockets over writes large batches
+	err := s.http.Serve(tls.NewListener(tcp.Carried{Listener: listener{l, s.connections, &rules}}, config))
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
