@@ -19,10 +19,10 @@ import (
 const Name = "chat.example.org"
 
 // pair is the certificate, made once.
-var pair = sync.OnceValue(func() tls.Certificate {
+var pair = sync.OnceValues(func() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		panic(err)
+		return tls.Certificate{}, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: Name},
@@ -32,21 +32,26 @@ var pair = sync.OnceValue(func() tls.Certificate {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		panic(err)
+		return tls.Certificate{}, err
 	}
 	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 })
 
-// Server returns the configuration of a server that has the certificate.
-func Server() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{pair()}} }
+// Server returns the configuration of a server that has the certificate. If there is
+// none, handshakes say why.
+func Server() *tls.Config {
+	return &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		certificate, err := pair()
+		return &certificate, err
+	}}
+}
 
 // Client returns the configuration of a client that trusts it.
 func Client() *tls.Config {
 	roots := x509.NewCertPool()
-	roots.AddCert(pair().Leaf)
+	if certificate, err := pair(); err == nil {
+		roots.AddCert(certificate.Leaf)
+	}
 	return &tls.Config{RootCAs: roots, ServerName: Name}
 }
