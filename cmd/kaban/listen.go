@@ -60,6 +60,14 @@ var schemes = []*scheme{
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
+		name: "tls",
+		tls:  true,
+		serve: func(r *running, l net.Listener, rules peer.Rules) error {
+			return r.lines.ServeTLS(l, rules, r.certs.Config())
+		},
+		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
+	},
+	{
 		name:    schemeHTTP,
 		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },

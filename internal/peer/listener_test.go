@@ -221,6 +221,15 @@ func TestPreambleOfPeer(t *testing.T) {
 		t.Errorf("half a preamble: %v", err)
 	}
 
+	// What comes behind the preamble of a listener with TLS is encrypted.
+	r.tls = true
+	for _, data := range []string{"\x16\x03\x01", "PROXY UNKNOWN\r\n", "PROXY TCP4 192.0.2.1 10.0.0.9 1 2\r\n"} {
+		if got, _, err := r.Preamble(proxy, []byte(data)); err != nil || !got.Encrypted {
+			t.Errorf("%q before TLS: %+v, %v", data, got, err)
+		}
+	}
+	r.tls = false
+
 	// A client behind PROXY has no say about others; a second proxy has.
 	got, _, _ := r.Preamble(proxy, []byte("PROXY TCP4 192.0.2.1 10.0.0.9 1 2\r\n"))
 	if _, err := r.Forwarded(got, headers{headerFor: {"1.1.1.1"}}); !errors.Is(err, ErrUntrusted) {

@@ -27,6 +27,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/tcp"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -193,6 +194,7 @@ func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
 func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
 	config = config.Clone()
 	config.NextProtos = []string{"h2", "http/1.1"}
+	config.DynamicRecordSizingDisabled = true // whoever takes WebSockets over writes large batches
 	return s.serveOn(l, rules, config)
 }
 
@@ -204,7 +206,7 @@ func (s *Server) serveOn(l net.Listener, rules peer.Rules, config *tls.Config) e
 	}
 	var conns net.Listener = listener{l, s.connections, &rules}
 	if config != nil {
-		conns = tls.NewListener(conns, config)
+		conns = tls.NewListener(tcp.Carried{Listener: conns}, config)
 	}
 	err := s.http.Serve(conns)
 	if !s.untrack(l) || errors.Is(err, http.ErrServerClosed) {
