@@ -27,6 +27,9 @@ pagebuild := internal/web/page/build
 # The tests against a real OpenID provider are a separate module.
 providertest := internal/account/providertest
 
+# The tests against a real ACME server are a separate module.
+pebbletest := internal/certs/pebbletest
+
 .PHONY: help build run test check cover product torture fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
@@ -43,6 +46,7 @@ test: check ## check, then run all tests with the race detector; those of connec
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server -websocket
 	CGO_ENABLED=1 go -C $(providertest) test -race -shuffle=on -timeout 10m ./...
+	CGO_ENABLED=1 go -C $(pebbletest) test -race -shuffle=on -timeout 10m ./...
 
 check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date page
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
@@ -53,7 +57,9 @@ check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date pag
 	go -C tools mod tidy -diff
 	go -C $(pagebuild) mod tidy -diff
 	go -C $(providertest) mod tidy -diff
+	go -C $(pebbletest) mod tidy -diff
 	go -C $(providertest) vet ./...
+	go -C $(pebbletest) vet ./...
 	go -C $(pagebuild) vet ./...
 	go -C $(pagebuild) run . -check
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +35,8 @@ func (benchCommand) Help() string {
 
 // benchFlags are common to all workloads.
 type benchFlags struct {
-	Server    string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"Address of the server; ws://HOST:PORT uses WebSocket. Default: ${default}."`
+	Server    string `placeholder:"HOST:PORT" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"Address of the server; ws://HOST:PORT uses WebSocket, tls:// and wss:// use TLS. Default: ${default}."`
+	CA        string `name:"ca" placeholder:"FILE" help:"Trust the certificates in this file, in PEM, for tls:// and wss://. Default: those of the system."`
 	Remote    bool   `help:"Allow a server on another machine."`
 	PID       int    `name:"pid" placeholder:"N" help:"Process id of a server on this machine, to report its CPU and memory."`
 	JSON      bool   `name:"json" help:"Print each result as a JSON object."`
@@ -174,6 +177,22 @@ func (f *benchFlags) tokens() ([]string, error) {
 }
 
 // run runs the workloads one after the other and prints the results.
+// trusted returns whom --ca trusts; nil: whom the system does.
+func (f *benchFlags) trusted() (*tls.Config, error) {
+	if f.CA == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.CA)
+	if err != nil {
+		return nil, usagef("--ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, usagef("--ca %s: there is no certificate in it; it must be a file in PEM", f.CA)
+	}
+	return &tls.Config{RootCAs: roots}, nil
+}
+
 func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
@@ -181,9 +200,14 @@ func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) er
 	if err != nil {
 		return err
 	}
+	trusted, err := f.trusted()
+	if err != nil {
+		return err
+	}
 	var results []*bench.Result
 	failed := false
 	for _, o := range all {
+		o.TLS = trusted
 		o.Server, o.Remote, o.PID, o.Raw, o.Tokens = f.Server, f.Remote, f.PID, f.Raw, tokens
 		r, err := f.one(ctx, std.err, w, o)
 		if err != nil {

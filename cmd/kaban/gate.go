@@ -8,15 +8,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"kaban/internal/conn"
-	"kaban/internal/limit"
 	"kaban/internal/peer"
 )
-
-// newLimits returns the limits of a server.
-func (c *serveCommand) newLimits() (*limit.Limits, error) {
-	return limit.New(c.limits, conn.Stopwatch())
-}
 
 // policy returns what the flags say about all listeners.
 func (c *serveCommand) policy() (peer.Policy, error) {
@@ -42,7 +35,7 @@ func (c *serveCommand) decide(endpoints []*endpoint, p peer.Policy) error {
 	for _, e := range endpoints {
 		var err error
 		l := peer.Listener{
-			URL: e.url.String(), Loopback: peer.LoopbackHost(e.url.Hostname()), TLS: e.scheme.tls,
+			URL: e.at(), Loopback: e.isLoopback(), TLS: e.scheme.tls,
 			Redirects: isSecure && e.scheme.name == schemeHTTP,
 		}
 		if e.rules, err = peer.Decide(l, p); err != nil {

@@ -60,6 +60,52 @@ func TestListenersAndFlags(t *testing.T) {
 	}
 }
 
+// TestListenersWithTLS is the table of addresses beside each other. An encrypted one is
+// for anybody, and one of HTTP beside https only leads there, so it is as well.
+func TestListenersWithTLS(t *testing.T) {
+	const https = "https://0.0.0.0:0"
+	for _, c := range []struct {
+		listen    []string
+		proxy     []string
+		insecure  bool
+		refused   string // "": it is not
+		redirects bool   // the last address
+	}{
+		{listen: []string{https}},
+		{listen: []string{"https://chat.example.org:0"}},
+		{listen: []string{https, "http://0.0.0.0:0"}, redirects: true},
+		{listen: []string{https, "http://0.0.0.0:0"}, proxy: []string{"10.0.0.0/8"}, redirects: true},
+		{listen: []string{https, "http://0.0.0.0:0"}, insecure: true, redirects: true},
+		{listen: []string{"https://127.0.0.1:0", "http://0.0.0.0:0"}, redirects: true},
+		{listen: []string{https, "http://127.0.0.1:0"}},
+		{listen: []string{https, "http://localhost:0"}},
+		{listen: []string{https, "tcp://127.0.0.1:0"}},
+		{listen: []string{https, "tcp://0.0.0.0:0"}, refused: "tcp://0.0.0.0:0 can be reached from other machines"},
+		{listen: []string{"tcp://127.0.0.1:0", "http://0.0.0.0:0"}, refused: "https:// and a certificate"},
+	} {
+		command := serveCommand{Listen: c.listen, Proxy: c.proxy, Insecure: c.insecure}
+		endpoints, err := parseListens("--listen", command.Listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy, err := command.policy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = command.decide(endpoints, policy)
+		if c.refused != "" {
+			if _, ok := errors.AsType[usageError](err); !ok || !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("%+v: got %v, want exit code 2 and %q", c, err, c.refused)
+			}
+			continue
+		}
+		last := endpoints[len(endpoints)-1].rules
+		if err != nil || last.Redirects != c.redirects || last.OnlyProxies {
+			t.Errorf("%+v: got %v %+v", c, err, last)
+		}
+	}
+}
+
 // The table [limits] sets what it names, and a mistake in it says where it is.
 func TestLimitsOfAFile(t *testing.T) {
 	load := func(text string) (limit.Config, error) {

@@ -29,8 +29,9 @@ var tables = map[string]string{
 // fileKey is a key of the configuration file.
 type fileKey struct {
 	config.Key
-	flag *kong.Flag                                  // nil if it is only in the file
-	set  func(c *serveCommand, texts []string) error // nil if it has a flag
+	flag *kong.Flag // nil if it is only in the file; then it has both of these
+	set  func(c *serveCommand, texts []string) error
+	get  func(c *serveCommand) any
 }
 
 // fileKeys returns all keys of the configuration file: one for each flag of kaban
@@ -51,6 +52,7 @@ func fileKeys(serve *kong.Node) []fileKey {
 				_, err := c.limits.Set(setting.Key, texts[0])
 				return err
 			},
+			get: func(c *serveCommand) any { return c.limits.Get(setting.Key) },
 		})
 	}
 	return keys
@@ -146,6 +148,22 @@ func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
 	for flag := range resolved {
 		if isSetByEnvironment(flag) {
 			delete(c.fromFile, flag.Name)
+		}
+	}
+	return nil
+}
+
+// AfterApply notes the values of all keys.
+func (c *serveCommand) AfterApply(ctx *kong.Context) error {
+	c.values = make(map[string]string)
+	for _, key := range fileKeys(ctx.Selected()) {
+		switch {
+		case key.flag == nil:
+			c.values[key.Name] = fmt.Sprint(key.get(c))
+		case key.Kind == config.List:
+			c.values[key.Name] = fmt.Sprintf("%q", key.flag.Target.Interface())
+		default:
+			c.values[key.Name] = fmt.Sprint(key.flag.Target.Interface())
 		}
 	}
 	return nil

@@ -60,6 +60,14 @@ var schemes = []*scheme{
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
+		name: "tls",
+		tls:  true,
+		serve: func(r *running, l net.Listener, rules peer.Rules) error {
+			return r.lines.ServeTLS(l, rules, r.certs.Config())
+		},
+		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
+	},
+	{
 		name:    schemeHTTP,
 		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
@@ -114,6 +122,23 @@ func (e *endpoint) servesPage() bool {
 	return e.scheme.name == schemeHTTP || e.scheme.name == schemeHTTPS
 }
 
+// at is where the endpoint listens, or will.
+func (e *endpoint) at() string {
+	if e.listener == nil {
+		return e.url.String()
+	}
+	return e.scheme.name + "://" + e.listener.Addr().String()
+}
+
+// isLoopback reports whether only this machine can connect.
+func (e *endpoint) isLoopback() bool {
+	if e.listener == nil {
+		return peer.LoopbackHost(e.url.Hostname())
+	}
+	at, ok := e.listener.Addr().(*net.TCPAddr)
+	return ok && at.IP.IsLoopback()
+}
+
 func parseListens(flag string, texts []string) ([]*endpoint, error) {
 	if len(texts) == 0 {
 		return nil, usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", flag)
@@ -156,14 +181,16 @@ func schemeNames() string {
 
 // announce logs where the server listens, and warns if others can reach it.
 func announce(log *slog.Logger, e *endpoint) {
-	at := e.scheme.name + "://" + e.listener.Addr().String()
-	log.Info("listening", "url", at)
-	warnIfOpen(log, e, at)
+	log.Info("listening", "url", e.at())
+	warnIfOpen(log, e, e.at())
 }
 
-// listen opens all endpoints, or none.
+// listen opens all endpoints that are not open, or none.
 func listen(endpoints []*endpoint) error {
 	for _, e := range endpoints {
+		if e.listener != nil {
+			continue
+		}
 		l, err := net.Listen("tcp", e.host)
 		if err == nil {
 			e.listener = l

@@ -21,6 +21,7 @@ import (
 	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
+	"kaban/internal/systemd"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -45,13 +46,16 @@ type serveCommand struct {
 	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"Memory for the newest messages of each room in use, in KiB; readers further behind read from the database. Default: ${default}."`
 	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"Limit of this memory for all rooms together, in MiB; busier rooms use more of it. Default: ${default}."`
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
+	LogFormat      string        `placeholder:"FORMAT" enum:"text,json" env:"KABAN_LOG_FORMAT" default:"text" help:"How the log is written to standard error: text, or json, one object per line. Default: ${default}."`
+	LogLevel       string        `placeholder:"LEVEL" enum:"debug,info,warn,error" env:"KABAN_LOG_LEVEL" default:"info" help:"The least level of lines in the log: debug, info, warn or error. Default: ${default}."`
 	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
 	limits limit.Config // from the configuration file
 	acme   certs.ACME   // from the configuration file; without hosts there is none
 	// fromFile says of a flag, by its name, where the configuration file sets it.
 	fromFile map[string]string
-	problems error // of the configuration file
+	problems error             // of the configuration file
+	values   map[string]string // of all keys, to compare
 }
 
 // dispatcher starts the dispatcher. It reports a store that fails.
@@ -95,6 +99,16 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 	return &running{manager, lines, pages, source}, nil
 }
 
+// surroundings are what a server has to do with the system around it.
+type surroundings struct {
+	log           *slog.Logger
+	level         *slog.LevelVar // of the log
+	certs         *certs.Source  // nil if no listener has TLS
+	ends, hangups <-chan os.Signal
+	notify        *systemd.Notifier
+	args          commandLine
+}
+
 // takeSignals returns the signals that end the server and those that do not. restore
 // takes that back.
 func takeSignals() (ends, hangups chan os.Signal, restore func()) {
@@ -125,32 +139,40 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 }
 
 // Run runs a server until a signal ends it.
-func (c *serveCommand) Run(std streams) error {
+func (c *serveCommand) Run(std streams, args commandLine) error {
 	endpoints, policy, err := c.validate()
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(std.err, nil))
-	source, err := c.certificates(endpoints, log)
+	log, level, err := c.newLog(std)
 	if err != nil {
 		return err
 	}
-	signals, hangups, restore := takeSignals()
+	defer log.Close()
+	source, err := c.certificates(endpoints, log.Logger)
+	if err != nil {
+		return err
+	}
+	ends, hangups, restore := takeSignals()
 	defer restore()
+	if err := c.inherit(endpoints, policy); err != nil {
+		return err
+	}
 	if err := listen(endpoints); err != nil {
 		return err
 	}
 	defer closeAll(endpoints)
-	kept, err := openStore(c.Data, log)
+	kept, err := openStore(c.Data, log.Logger)
 	if err != nil {
 		return err
 	}
 	defer kept.Close()
-	return c.over(kept, source, policy, endpoints, log, signals, hangups)
+	return c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args})
 }
 
 // over serves a store until a signal or a failure ends it.
-func (c *serveCommand) over(kept store.Store, source *certs.Source, policy peer.Policy, endpoints []*endpoint, log *slog.Logger, signals, hangups <-chan os.Signal) error {
+func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, around *surroundings) error {
+	log := around.log
 	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
 	dispatcher, err := c.dispatcher(kept, log, failed)
 	if err != nil {
@@ -158,7 +180,7 @@ func (c *serveCommand) over(kept store.Store, source *certs.Source, policy peer.
 	}
 	defer dispatcher.Close()
 	clients, newcomers := c.capacity(log)
-	limits, err := c.newLimits()
+	limits, err := limit.New(c.limits, conn.Stopwatch())
 	if err != nil {
 		return err
 	}
@@ -173,7 +195,7 @@ func (c *serveCommand) over(kept store.Store, source *certs.Source, policy peer.
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
-	run, err := c.start(shared, kept, source, limits, endpoints, clients, newcomers, log)
+	run, err := c.start(shared, kept, around.certs, limits, endpoints, clients, newcomers, log)
 	if err != nil {
 		return err
 	}
@@ -181,9 +203,9 @@ func (c *serveCommand) over(kept store.Store, source *certs.Source, policy peer.
 	serving.Go(func() { giveBack(ctx) })
 	serving.Go(func() { upkeep(ctx, shared.accounts, log) })
 	serve(run, endpoints, &serving, log, failed)
-	if source != nil {
-		source.Start()
-		defer source.Close()
+	if around.certs != nil {
+		around.certs.Start()
+		defer around.certs.Close()
 	}
 	if err := offerClaim(ctx, shared, run.pages, endpoints, log); err != nil {
 		return err
@@ -193,27 +215,32 @@ func (c *serveCommand) over(kept store.Store, source *certs.Source, policy peer.
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}
 	log.Info("ready", "version", programVersion(), "data", c.Data, "max_clients", clients)
+	around.notify.Ready(run.status())
+	serving.Go(func() { watch(ctx, run.status, dispatcher, around.notify, log) })
 
-	return c.wait(run, endpoints, log, failed, signals, hangups)
+	return c.wait(run, endpoints, around, failed, c.newReloading(around, limits))
 }
 
 // wait drains the front ends after a failure or a signal.
-func (c *serveCommand) wait(run *running, endpoints []*endpoint, log *slog.Logger, failed <-chan error, signals, hangups <-chan os.Signal) error {
+func (c *serveCommand) wait(run *running, endpoints []*endpoint, around *surroundings, failed <-chan error, reload *reloading) error {
 	for {
 		select {
 		case err := <-failed:
-			return errors.Join(err, c.drain(run, endpoints, log, signals))
-		case <-signals:
-			return c.drain(run, endpoints, log, signals)
-		case <-hangups:
-			log.Info("SIGHUP does nothing in this version; a configuration that has changed needs a restart")
+			return errors.Join(err, c.drain(run, endpoints, around))
+		case <-around.ends:
+			return c.drain(run, endpoints, around)
+		case <-around.hangups:
+			around.notify.Reloading()
+			reload.do()
+			around.notify.Ready(run.status())
 		}
 	}
 }
 
 // drain shuts down the front ends of all endpoints, gracefully unless a second
 // signal comes or it takes too long.
-func (c *serveCommand) drain(run *running, endpoints []*endpoint, log *slog.Logger, signals <-chan os.Signal) error {
+func (c *serveCommand) drain(run *running, endpoints []*endpoint, around *surroundings) error {
+	around.notify.Stopping(fmt.Sprintf("draining %d clients", run.manager.Clients()))
 	ctx, cancel := context.WithTimeoutCause(context.Background(), c.DrainTimeout, fmt.Errorf("--drain-timeout %s is over", c.DrainTimeout))
 	defer cancel()
 	ctx, interrupt := context.WithCancelCause(ctx)
@@ -222,7 +249,7 @@ func (c *serveCommand) drain(run *running, endpoints []*endpoint, log *slog.Logg
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		select {
-		case <-signals:
+		case <-around.ends:
 			interrupt(errors.New("a second signal came"))
 		case <-watched:
 		}
@@ -233,6 +260,6 @@ func (c *serveCommand) drain(run *running, endpoints []*endpoint, log *slog.Logg
 	if err != nil {
 		return fmt.Errorf("the server ended before everybody was told: %w", err)
 	}
-	log.Info("stopped")
+	around.log.Info("stopped")
 	return nil
 }

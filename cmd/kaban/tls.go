@@ -33,14 +33,17 @@ func acmeKeys() []fileKey {
 				c.acme.Hosts = append([]string(nil), texts...)
 				return nil
 			},
+			get: func(c *serveCommand) any { return c.acme.Hosts },
 		},
 		{
 			Key: config.Key{Name: acmeTable + ".email", Default: []string{""}, Help: "Address that the ACME server may write to."},
 			set: func(c *serveCommand, texts []string) error { c.acme.Email = texts[0]; return nil },
+			get: func(c *serveCommand) any { return c.acme.Email },
 		},
 		{
 			Key: config.Key{Name: acmeTable + ".directory", Default: []string{certs.LetsEncrypt}, Help: "Directory of the ACME server; the default is that of Let's Encrypt."},
 			set: func(c *serveCommand, texts []string) error { c.acme.Directory = texts[0]; return nil },
+			get: func(c *serveCommand) any { return c.acme.Directory },
 		},
 	}
 }

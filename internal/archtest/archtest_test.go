@@ -113,6 +113,10 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the state of a connection does not depend on its protocol",
 	},
+	"kaban/internal/tlstest": {
+		nil, nil,
+		"a certificate of tests knows nobody that shows or trusts it",
+	},
 	"kaban/internal/limit": {
 		nil, nil,
 		"a rate depends on neither whose it is nor who is exempt",
@@ -125,6 +129,10 @@ var rules = map[string]rule{
 		nil,
 		[]string{"golang.org/x/crypto/acme", "golang.org/x/net/idna"},
 		"where a certificate comes from does not depend on its use",
+	},
+	"kaban/internal/certs/pebbletest": {
+		nil, nil,
+		"a separate module: the server does not depend on the ACME server of its tests",
 	},
 	"kaban/internal/certs/certtest": {
 		nil, nil,
@@ -203,6 +211,11 @@ var rules = map[string]rule{
 	"kaban/internal/logs": {
 		nil, nil,
 		"how lines are written does not depend on what they say",
+	},
+	"kaban/internal/systemd": {
+		nil,
+		[]string{"github.com/coreos/go-systemd/v22"},
+		"the way to the service manager does not depend on what it manages",
 	},
 	"kaban/internal/credentials": {
 		[]string{"kaban/wire"},

@@ -18,6 +18,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -52,9 +53,13 @@ const (
 
 // Options configure a run. No workload uses all of them.
 type Options struct {
-	// Server is HOST:PORT, or ws://HOST:PORT for WebSocket.
+	// Server is HOST:PORT, or ws://HOST:PORT for WebSocket, or tls:// and wss:// for the
+	// same over TLS.
 	Server    string `json:"server"`
 	WebSocket bool   `json:"websocket,omitempty"` // set by Run
+	Encrypted bool   `json:"tls,omitempty"`       // set by Run
+	// TLS is for tls:// and wss://; without it the system decides whom to trust.
+	TLS       *tls.Config `json:"-"`
 	Remote    bool   `json:"-"`                   // allow servers on other machines
 	Raw       bool   `json:"raw,omitempty"`
 	PID       int    `json:"-"` // of the server, on this machine; 0 if unknown
@@ -174,13 +179,33 @@ func (o *Options) check(w Workload) error {
 	return o.checkServer()
 }
 
+// checkTLS sets whom the server must be.
+func (o *Options) checkTLS() {
+	if !o.Encrypted {
+		o.TLS = nil
+		return
+	}
+	if o.TLS == nil {
+		o.TLS = new(tls.Config)
+	}
+	if o.TLS = o.TLS.Clone(); o.TLS.ServerName == "" {
+		o.TLS.ServerName, _, _ = net.SplitHostPort(o.Server)
+	}
+	if o.WebSocket {
+		o.TLS.NextProtos = []string{"http/1.1"}
+	}
+}
+
 // checkServer refuses to load a remote machine by accident.
 func (o *Options) checkServer() error {
-	o.Server, o.WebSocket = cutScheme(o.Server)
+	o.Server, o.WebSocket, o.Encrypted = cutScheme(o.Server)
+	if o.checkTLS(); o.Raw && o.Encrypted {
+		return optionf("raw lines do not support TLS")
+	}
 	addr, err := net.ResolveTCPAddr("tcp", o.Server)
 	switch {
 	case err != nil || addr.Port == 0:
-		return optionf("--server %q is not HOST:PORT or ws://HOST:PORT with a known host, such as 127.0.0.1:6440", o.Server)
+		return optionf("--server %q is not HOST:PORT, ws://HOST:PORT, tls://HOST:PORT or wss://HOST:PORT with a known host, such as 127.0.0.1:6440", o.Server)
 	case o.Raw && o.WebSocket:
 		return optionf("raw lines do not support WebSocket")
 	case addr.IP == nil: // ":6440"

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -50,6 +51,7 @@ type conn struct {
 	out     []byte
 	sent    uint64
 	web     *unframer
+	tls     *tls.Conn // nil: nothing is encrypted
 	inFull  bool // parsed completely
 	lines   assembler
 	order   order
@@ -262,7 +264,7 @@ func (l *loop) say(done float64, format string, args ...any) {
 // edge-triggered. The end of a connection causes no further event.
 func (l *loop) readable(c *conn, ended bool) {
 	for {
-		n, err := unix.Read(c.fd, l.buffer[1:]) // see unframer
+		n, err := c.read(l.buffer[1:]) // see unframer
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return
@@ -277,7 +279,7 @@ func (l *loop) readable(c *conn, ended bool) {
 			return
 		}
 		l.receive(c, l.buffer[:n+1])
-		if n < bufferSize && !ended {
+		if n < bufferSize && !ended && c.tls == nil {
 			return // a short read has emptied the socket, see epoll(7)
 		}
 	}
@@ -383,9 +385,21 @@ func (l *loop) refused(err error) {
 	l.fail("connect to %s: %w", l.Server, err)
 }
 
-// write sends data, and keeps a copy of the rest if the socket does not accept all
-// of it.
+// write sends data.
 func (l *loop) write(c *conn, data []byte) {
+	switch {
+	case c.stage == stageClosed:
+	case c.tls == nil:
+		l.push(c, data)
+	default:
+		if _, err := c.tls.Write(data); err != nil {
+			l.fail("encrypt for connection %s: %w", c.name, err)
+		}
+	}
+}
+
+// push writes to the socket, and keeps a copy of the rest if it does not accept all.
+func (l *loop) push(c *conn, data []byte) {
 	if c.stage == stageClosed {
 		return
 	}

@@ -90,6 +90,12 @@ func (l *loop) dial(c *conn) error {
 // connected continues with an open connection.
 func (l *loop) connected(c *conn) {
 	c.stage = stageGreeting
+	if l.TLS != nil {
+		if err := l.encrypt(c); err != nil {
+			l.fail("%w", err)
+			return
+		}
+	}
 	if l.WebSocket {
 		c.web = new(unframer)
 		l.write(c, []byte(handshake(l.Server)))

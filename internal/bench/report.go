@@ -114,11 +114,7 @@ func (r *Result) Command() string {
 		flag("warm-up", o.Warmup)
 		flag("duration", o.Duration)
 	}
-	server := o.Server
-	if o.WebSocket {
-		server = "ws://" + server
-	}
-	flag("server", server)
+	flag("server", o.scheme()+o.Server)
 	if o.Raw {
 		b.WriteString(" --raw")
 	}

@@ -149,10 +149,30 @@ func (u *unframer) takeHeader(data []byte) (n int, whole bool) {
 	return n, false
 }
 
-// cutScheme removes ws:// from an address.
-func cutScheme(server string) (address string, webSocket bool) {
-	if address, ok := strings.CutPrefix(server, "ws://"); ok {
-		return strings.TrimSuffix(strings.TrimSuffix(address, "/"), socketPath), true
+// cutScheme removes the scheme of an address, and says what it stands for.
+func cutScheme(server string) (address string, webSocket, encrypted bool) {
+	scheme, address, found := strings.Cut(server, "://")
+	if !found {
+		return server, false, false
 	}
-	return strings.TrimPrefix(server, "tcp://"), false
+	switch scheme {
+	case "tcp", "tls":
+		return address, false, scheme == "tls"
+	case "ws", "wss":
+		return strings.TrimSuffix(strings.TrimSuffix(address, "/"), socketPath), true, scheme == "wss"
+	}
+	return server, false, false
+}
+
+// scheme is what cutScheme removes; "" for plain TCP.
+func (o *Options) scheme() string {
+	switch {
+	case o.WebSocket && o.Encrypted:
+		return "wss://"
+	case o.WebSocket:
+		return "ws://"
+	case o.Encrypted:
+		return "tls://"
+	}
+	return ""
 }

@@ -74,15 +74,18 @@ func TestSealed(t *testing.T) {
 
 func TestCutScheme(t *testing.T) {
 	for server, want := range map[string]string{
-		"127.0.0.1:1":               "127.0.0.1:1 false",
-		"tcp://127.0.0.1:1":         "127.0.0.1:1 false",
-		"ws://127.0.0.1:1":          "127.0.0.1:1 true",
-		"ws://127.0.0.1:1/":         "127.0.0.1:1 true",
-		"ws://[::1]:1/v1/socket":    "[::1]:1 true",
-		"ws://127.0.0.1:1/v1/else/": "127.0.0.1:1/v1/else true", // rejected as an address
+		"127.0.0.1:1":               "127.0.0.1:1 false false",
+		"tcp://127.0.0.1:1":         "127.0.0.1:1 false false",
+		"tls://127.0.0.1:1":         "127.0.0.1:1 false true",
+		"ws://127.0.0.1:1":          "127.0.0.1:1 true false",
+		"wss://127.0.0.1:1":         "127.0.0.1:1 true true",
+		"ws://127.0.0.1:1/":         "127.0.0.1:1 true false",
+		"wss://[::1]:1/v1/socket":   "[::1]:1 true true",
+		"ws://127.0.0.1:1/v1/else/": "127.0.0.1:1/v1/else true false", // rejected as an address
+		"ftp://127.0.0.1:1":         "ftp://127.0.0.1:1 false false",  // the same
 	} {
-		address, webSocket := cutScheme(server)
-		if got := fmt.Sprint(address, " ", webSocket); got != want {
+		address, webSocket, encrypted := cutScheme(server)
+		if got := fmt.Sprint(address, " ", webSocket, " ", encrypted); got != want {
 			t.Errorf("%s: got %s, want %s", server, got, want)
 		}
 	}

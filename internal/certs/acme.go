@@ -117,6 +117,8 @@ type managed struct {
 	accountMu  sync.Mutex
 	client     *acme.Client // nil before the account is there
 	hosts      []*host
+	// ask gets a new certificate for a host: obtain, but in tests of when it is called.
+	ask func(context.Context, *host) (*tls.Certificate, error)
 }
 
 // host is one name with its certificate.
@@ -138,6 +140,7 @@ func openACME(settings ACME, options Options, counts *counters) (*managed, error
 		return nil, err
 	}
 	m := &managed{settings: settings, options: options, counts: counts, cache: autocert.DirCache(settings.Cache)}
+	m.ask = m.obtain
 	for _, name := range settings.Hosts {
 		h := &host{name: name, asked: make(chan struct{}, 1)}
 		m.hosts = append(m.hosts, h)
@@ -191,7 +194,10 @@ func (m *managed) notAfter() (first time.Time) {
 func (m *managed) hostNames() []string { return slices.Clone(m.settings.Hosts) }
 
 // reload has the attempts that are waited for made now.
-func (m *managed) reload() error {
+func (m *managed) reload(settings *Settings) error {
+	if settings != nil && settings.ACME == nil {
+		return errAnotherWay
+	}
 	for _, h := range m.hosts {
 		select {
 		case h.asked <- struct{}{}:
@@ -261,7 +267,7 @@ func renewAt(pair *tls.Certificate) time.Time {
 func (m *managed) attempt(ctx context.Context, h *host) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	pair, err := m.obtain(ctx, h)
+	pair, err := m.ask(ctx, h)
 	if err == nil {
 		m.use(h, pair)
 		if err := m.store(ctx, h.name, pair); err != nil {

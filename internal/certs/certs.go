@@ -23,6 +23,8 @@ var (
 	ErrNone = errors.New("there is no certificate")
 	// ErrPair means that two files are no certificate and its key that can be used now.
 	ErrPair = errors.New("no usable certificate and key")
+	// errAnotherWay means that a reload cannot change between files and ACME.
+	errAnotherWay = errors.New("certificates come from files or by ACME; changing from one to the other takes a restart")
 	// ErrRefused means that no certificate came from the ACME server.
 	ErrRefused = errors.New("no certificate from the ACME server")
 )
@@ -90,7 +92,7 @@ type provider interface {
 	challenge(*tls.ClientHelloInfo) (*tls.Config, error)
 	handler(http.Handler) http.Handler
 	hostNames() []string
-	reload() error
+	reload(settings *Settings) error // nil: the same
 	notAfter() time.Time
 	run(ctx context.Context)
 }
@@ -183,7 +185,11 @@ func (s *Source) Handler(next http.Handler) http.Handler { return s.provider.han
 // Reload reads the files again, or asks the ACME server at once for what is missing or
 // due. On an error, which says why, the old certificate stays. Asking is not waited for;
 // how it ends is in the log.
-func (s *Source) Reload() error { return s.provider.reload() }
+func (s *Source) Reload() error { return s.provider.reload(nil) }
+
+// ReloadFrom is Reload from files that may be others than before. Those by ACME stay the
+// same, whatever the settings say. On an error the old files stay as well.
+func (s *Source) ReloadFrom(settings Settings) error { return s.provider.reload(&settings) }
 
 // NotAfter returns when the first of the certificates in use ends; the zero Time if
 // there is none yet.

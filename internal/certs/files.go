@@ -99,11 +99,26 @@ func (f *files) poll() {
 	f.remindLocked()
 }
 
-func (f *files) reload() error {
+func (f *files) reload(settings *Settings) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if settings != nil && (settings.ACME != nil || settings.Check() != nil) {
+		return errAnotherWay
+	}
+	cert, key := f.certFile, f.keyFile
+	if settings != nil {
+		f.certFile, f.keyFile = settings.Cert, settings.Key
+	}
 	f.problem = "" // whoever asks is answered, also for the second time
-	return f.loadLocked(f.look())
+	err := f.loadLocked(f.look())
+	if err != nil {
+		f.certFile, f.keyFile = cert, key
+		if settings != nil && (cert != settings.Cert || key != settings.Key) {
+			f.problem = "" // it is about other files
+			f.seen = f.look()
+		}
+	}
+	return err
 }
 
 // loadLocked takes the files into use, or says once why not.

@@ -381,3 +381,43 @@ func TestHandshakesDuringReload(t *testing.T) {
 		t.Errorf("loaded %d times", got.Loaded)
 	}
 }
+
+// Other files can take the place of those in use, if they fit.
+func TestReloadFromOtherFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiled(t, 90*24*time.Hour)
+		f.Start()
+		cert, key := f.authority.Issue(90*24*time.Hour, "second.example.org")
+		certFile, keyFile := f.authority.Write(t.TempDir(), cert, key)
+		old := Settings{Cert: filepath.Join(f.dir, "cert.pem"), Key: filepath.Join(f.dir, "key.pem")}
+		for want, s := range map[string]Settings{
+			"check the path":     {Cert: certFile + "x", Key: keyFile},
+			"is not for the key": {Cert: certFile, Key: old.Key},
+			"takes a restart":    {},
+			"a restart":          {ACME: &ACME{Hosts: []string{"chat.example.org"}, Cache: "x"}},
+		} {
+			if err := f.ReloadFrom(s); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}
+		refused := f.Stats().Refused
+		polls(10)
+		if f.serves() != "first.example.org" || f.Stats().Refused != refused {
+			t.Errorf("after mistakes, %s is in use\n%s", f.serves(), &f.log)
+		}
+		if err := f.ReloadFrom(Settings{Cert: certFile, Key: keyFile}); err != nil || f.serves() != "second.example.org" {
+			t.Errorf("%v, %s is in use", err, f.serves())
+		}
+		third, thirdKey := f.authority.Issue(90*24*time.Hour, "third.example.org")
+		f.authority.Write(f.dir, third, thirdKey) // nobody looks there any more
+		polls(3)
+		if got := f.serves(); got != "second.example.org" {
+			t.Errorf("%s is in use", got)
+		}
+		f.authority.Write(filepath.Dir(certFile), third, thirdKey)
+		polls(2)
+		if got := f.serves(); got != "third.example.org" {
+			t.Errorf("%s is in use", got)
+		}
+	})
+}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -28,9 +29,22 @@ const nonceTries = 5
 
 // obtain gets a new certificate with a new key for a host. The error is ErrRefused.
 func (m *managed) obtain(ctx context.Context, h *host) (*tls.Certificate, error) {
+	pair, err := m.tryAll(ctx, h)
+	if hasForgotten(err) { // a server that was set up anew
+		m.signOff()
+		pair, err = m.tryAll(ctx, h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return pair, nil
+}
+
+// tryAll tries the ways to prove who is there that this attempt has.
+func (m *managed) tryAll(ctx context.Context, h *host) (*tls.Certificate, error) {
 	client, err := m.signUp(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, explain(err))
+		return nil, explain(err)
 	}
 	// The first attempt tries everything. Each further one tries one thing, as refused
 	// validations are limited.
@@ -50,7 +64,7 @@ func (m *managed) obtain(ctx context.Context, h *host) (*tls.Certificate, error)
 			break // another way to prove who is there does not help
 		}
 	}
-	return nil, fmt.Errorf("%w: %w", ErrRefused, errors.Join(problems...))
+	return nil, errors.Join(problems...)
 }
 
 // order goes through an order (RFC 8555, section 7.1) with one type of challenge.
@@ -130,6 +144,19 @@ func explain(err error) error {
 		return err
 	}
 	return err
+}
+
+// hasForgotten reports whether the ACME server does not know the account any more.
+func hasForgotten(err error) bool {
+	refusal, ok := errors.AsType[*acme.Error](err)
+	return ok && strings.HasSuffix(refusal.ProblemType, ":accountDoesNotExist")
+}
+
+// signOff has the next signUp make an account.
+func (m *managed) signOff() {
+	m.accountMu.Lock()
+	defer m.accountMu.Unlock()
+	m.client = nil
 }
 
 // signUp returns a client with an account.

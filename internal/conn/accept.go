@@ -92,7 +92,7 @@ func (m *Manager) Delegate(conn net.Conn, p Protocol) {
 	// From here on the token keeps the loops running, also during a shutdown.
 	arrival := m.arrivals.Add(1)
 	l := m.others
-	if takes(conn) {
+	if _, _, below := layersOf(conn); takes(below) {
 		l = m.loops[arrival%uint64(len(m.loops))]
 	}
 	h, counts := newHandler(l, token, p, remoteOf(conn))
@@ -133,6 +133,9 @@ func (m *Manager) acquire() (token *idpool.Token, err error) {
 
 // turnAway says that there is no room.
 func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
+	if e, ok := p.(Encrypter); ok {
+		conn = e.Encrypt(conn)
+	}
 	m.Refuse(conn, func() []byte {
 		m.config.Log.Warn("turned a connection away", "remote", conn.RemoteAddr(), "err", reason, "max_clients", m.config.MaxClients)
 		return p.TurnAway(retryLater())
@@ -159,7 +162,7 @@ func (m *Manager) Refuse(conn net.Conn, words func() []byte) {
 	m.group.Go(func() {
 		defer func() { <-m.turnedAway }()
 		defer conn.Close()
-		conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
+		conn.SetDeadline(time.Now().Add(lingerTimeout)) // a handshake reads too
 		if _, err := conn.Write(words()); err == nil {
 			lingerOn(conn)
 		}

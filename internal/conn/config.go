@@ -25,10 +25,14 @@ type Config struct {
 	// divided by the rate of connections as time for its hello, and at a high rate
 	// nobody would get in. Default 100.
 	MaxFromAddress int
+	// MaxHandshakes bounds the handshakes of TLS that have begun. Beyond it the first to
+	// come make room. Default 1,000.
+	MaxHandshakes int
 	// Heartbeat is the silence after which the server pings; after two more the
 	// connection ends. Default 30 s.
 	Heartbeat time.Duration
-	// HelloTimeout is the time in which a newcomer must be admitted, or have a worker
+	// HelloTimeout is the time in which a newcomer must be admitted, its handshake of TLS
+	// included, or have a worker
 	// find out whether it may be. Default 10 s.
 	HelloTimeout time.Duration
 	// StallTimeout is how long a peer may take no byte of its output. Default 30 s.
@@ -66,6 +70,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxFromAddress <= 0 {
 		c.MaxFromAddress = 100
+	}
+	if c.MaxHandshakes <= 0 {
+		c.MaxHandshakes = 1000
 	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = 30 * time.Second

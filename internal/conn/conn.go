@@ -22,6 +22,7 @@ package conn
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"time"
 
@@ -38,6 +39,14 @@ type Protocol interface {
 	// TurnAway returns the bytes for a connection that the server has no room
 	// for. It may come back after retry. The result may be nil.
 	TurnAway(retry time.Duration) []byte
+}
+
+// Encrypter is a Protocol whose fronts call Handler.Secure.
+type Encrypter interface {
+	Protocol
+	// Encrypt returns a connection that nobody serves with TLS on it, so that the words
+	// of TurnAway are understood.
+	Encrypt(conn net.Conn) net.Conn
 }
 
 // Front is the front end's half of a connection. Only the goroutine of the

@@ -156,6 +156,9 @@ func (l *loop) readable(h *Handler) {
 // writable notes that a socket takes output again.
 func (l *loop) writable(h *Handler) {
 	if h.blocked {
+		if s, ok := h.socket.(*tlsSocket); ok && !s.unblock() {
+			return
+		}
 		h.blocked = false
 		for _, s := range h.rooms {
 			s.Rise()
@@ -252,8 +255,9 @@ func (l *loop) accept(h *Handler, conn net.Conn) {
 		h.finish()
 		return
 	}
+	encrypted, carrier, below := layersOf(conn)
 	var err error
-	if h.socket, err = l.poller.add(conn, h); err != nil {
+	if h.socket, err = l.poller.add(below, h); err != nil {
 		if !l.refusing { // once, not for each of many
 			l.refusing = true
 			l.manager.config.Log.Error("cannot serve new connections for now; raise the limit of open files or lower --max-clients", "err", err)
@@ -263,6 +267,9 @@ func (l *loop) accept(h *Handler, conn net.Conn) {
 		return
 	}
 	l.refusing = false
+	if encrypted != nil {
+		h.encrypt(encrypted, carrier)
+	}
 	l.readable(h) // no poller reports input that came before add
 	if l.stage == draining {
 		h.drain(time.Second)

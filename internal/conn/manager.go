@@ -19,9 +19,10 @@ import (
 // sharded id pool, the place among the newcomers from a shard of theirs, and the
 // rest is atomic.
 type Manager struct {
-	config    Config
-	pool      *idpool.Pool
-	newcomers newcomers
+	config     Config
+	pool       *idpool.Pool
+	newcomers  newcomers
+	handshakes handshakes
 
 	panics   atomic.Int64
 	clients  atomic.Int64 // admitted connections that are not closed
@@ -60,6 +61,7 @@ func New(config Config) (*Manager, error) {
 		listeners:  make(map[net.Listener]struct{}),
 	}
 	m.newcomers.mostFromOne = config.MaxFromAddress
+	m.handshakes.most, m.handshakes.work = config.MaxHandshakes, make(chan struct{}, handshakesAtWork)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.readers, m.answerers, m.checkers = newWorkers(&m.group)
 	shortest := min(config.Heartbeat, config.HelloTimeout, config.StallTimeout)

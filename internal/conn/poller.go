@@ -9,7 +9,8 @@ import (
 // it.
 type socket interface {
 	// Read and Write do what can be done at once. When that is nothing, or not
-	// all of a write, the error is ErrBlocked. The end of the input is io.EOF.
+	// all of a write, the error is ErrBlocked; beside a whole write, it says that the
+	// socket still has to send some of it. The end of the input is io.EOF.
 	Read(p []byte) (n int, err error)
 	Write(p []byte) (n int, err error)
 	// Untaken returns how many written bytes the peer's TCP has not taken yet; 0

@@ -14,8 +14,9 @@ import (
 const (
 	// portableRead is how much input of a connection waits for its loop.
 	portableRead = 4 << 10
-	// portableWrite is how much output of a connection is being written.
-	portableWrite = 16 << 10
+	// portableWrite is how much output of a connection is being written: a record of
+	// TLS fits.
+	portableWrite = 17 << 10
 	// pieceTime is how long a write may take before its progress is noted.
 	pieceTime = time.Second
 )
@@ -35,7 +36,7 @@ type portable struct {
 func newPortablePoller() *portable { return &portable{woken: make(chan struct{}, 1)} }
 
 func (p *portable) add(conn net.Conn, h *Handler) (socket, error) {
-	s := &portableSocket{poller: p, conn: conn, handler: h, tcp: tcpOf(conn)}
+	s := &portableSocket{poller: p, conn: conn, handler: h, tcp: tcp.Below(conn)}
 	if s.tcp != nil {
 		tcp.BoundUnsent(s.tcp, maxUnsent)
 	}
@@ -83,15 +84,6 @@ func (p *portable) announce(e event) {
 	p.events = append(p.events, e)
 	p.mu.Unlock()
 	p.wake()
-}
-
-// tcpOf returns the TCP connection that carries a connection; nil if none does.
-func tcpOf(conn net.Conn) *net.TCPConn {
-	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = wrapped.NetConn()
-	}
-	tcp, _ := conn.(*net.TCPConn)
-	return tcp
 }
 
 // portableSocket makes a connection that blocks behave like one that does not.

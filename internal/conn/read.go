@@ -100,7 +100,11 @@ func (h *Handler) resume() {
 // inputEnded ends the connection after the last request.
 func (h *Handler) inputEnded(err error) {
 	h.front.InputEnded(err)
+	broken, isTLS := errors.AsType[*TLSError](err)
 	switch {
+	case isTLS && !broken.IsPlain: // the peer has been sent an alert, and can be sent nothing else
+		h.End(Violation, 0)
+		h.say()
 	case errors.Is(err, io.EOF): // a peer that has ended its input is still sent what it is owed
 		h.End(HungUp, 0)
 	case h.reads(): // reset: the peer is gone

@@ -185,8 +185,11 @@ func (h *Handler) flush() bool {
 		return true
 	}
 	n, err := h.write(h.out)
-	if n < len(h.out) {
+	if err != nil {
 		h.out = h.out[:copy(h.out, h.out[n:])]
+		if len(h.out) == 0 {
+			h.release()
+		}
 		h.writeFailed(err)
 		return false
 	}
@@ -201,7 +204,7 @@ func (h *Handler) flush() bool {
 func (h *Handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segment) bool {
 	n, err := h.write(segment.Frames)
 	rest := s.Advance(segment, n)
-	if n == len(segment.Frames) {
+	if err == nil {
 		return true
 	}
 	if rest > 0 { // in front of replies that were queued meanwhile

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban"
@@ -112,6 +113,7 @@ func refuseAll(sends []Send, err error) {
 // committer appends and publishes. It keeps the memory of one round for the next.
 type committer struct {
 	dispatcher *Dispatcher
+	rounds     atomic.Uint64 // that have ended
 
 	mu      sync.Mutex // held while committing; guards all below
 	sends   []Send
@@ -150,8 +152,23 @@ func (d *Dispatcher) commitQueued() {
 	// either finds the lock free or is seen by that goroutine's last check.
 	for !d.inbox.isEmpty() && c.mu.TryLock() {
 		c.round()
+		c.rounds.Add(1)
 		c.mu.Unlock()
 	}
+}
+
+// Progress returns how many rounds of commits have ended, and whether the committer is
+// idle. If neither the number changes nor it becomes idle, the store does not answer.
+func (d *Dispatcher) Progress() (rounds uint64, idle bool) {
+	c := &d.committer
+	if c.mu.TryLock() {
+		c.mu.Unlock()
+		if d.inline {
+			d.commitQueued() // whoever found the lock taken relies on it
+		}
+		idle = d.inbox.isEmpty()
+	}
+	return c.rounds.Load(), idle
 }
 
 // round commits the queued sends and then follows the queued hints, or some of

@@ -114,6 +114,9 @@ func (r Rules) TakesSecrets(p Peer) bool {
 // one is a program here, and not the proxy: its secrets are taken, as those of every
 // connection that stays on this machine. It is not local, and limits still count it,
 // because a proxy that leaves the preamble out would look the same.
+//
+// Behind the preamble of a listener with TLS comes the client's handshake, which the
+// proxy passes on.
 func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	if !p.Proxy {
 		switch hasSignature, isPrefix := signature(data); {
@@ -129,12 +132,12 @@ func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	case err != nil:
 		return p, 0, err
 	case n == 0:
-		p.Direct = p.Addr.IsLoopback()
+		p.Direct, p.Encrypted = p.Addr.IsLoopback(), r.tls
 		return p, 0, nil
 	case !preamble.Source.IsValid(): // the proxy itself, or it does not know
-		p.Encrypted = preamble.TLS
+		p.Encrypted = preamble.TLS || r.tls
 		return p, n, nil
 	}
 	source := plain(preamble.Source)
-	return Peer{Addr: source, Encrypted: preamble.TLS, Proxy: r.policy.Proxies.Contains(source)}, n, nil
+	return Peer{Addr: source, Encrypted: preamble.TLS || r.tls, Proxy: r.policy.Proxies.Contains(source)}, n, nil
 }

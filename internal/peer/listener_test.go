@@ -221,6 +221,15 @@ func TestPreambleOfPeer(t *testing.T) {
 		t.Errorf("half a preamble: %v", err)
 	}
 
+	// What comes behind the preamble of a listener with TLS is encrypted.
+	r.tls = true
+	for _, data := range []string{"\x16\x03\x01", "PROXY UNKNOWN\r\n", "PROXY TCP4 192.0.2.1 10.0.0.9 1 2\r\n"} {
+		if got, _, err := r.Preamble(proxy, []byte(data)); err != nil || !got.Encrypted {
+			t.Errorf("%q before TLS: %+v, %v", data, got, err)
+		}
+	}
+	r.tls = false
+
 	// A client behind PROXY has no say about others; a second proxy has.
 	got, _, _ := r.Preamble(proxy, []byte("PROXY TCP4 192.0.2.1 10.0.0.9 1 2\r\n"))
 	if _, err := r.Forwarded(got, headers{headerFor: {"1.1.1.1"}}); !errors.Is(err, ErrUntrusted) {
@@ -321,4 +330,25 @@ func FuzzParseProxies(f *testing.F) {
 			t.Fatalf("%s does not contain %s", p, first)
 		}
 	})
+}
+
+// A listener that only leads to an encrypted one takes connections from anybody, but no
+// secrets. On loopback there is none: a proxy may use it.
+func TestListenersThatRedirect(t *testing.T) {
+	for _, policy := range []Policy{{}, {Proxies: proxies(t, "10.0.0.0/8")}} {
+		r, err := Decide(Listener{URL: "http://0.0.0.0:80", Redirects: true}, policy)
+		if err != nil || !r.Redirects || r.OnlyProxies || r.Local {
+			t.Fatalf("%+v: %+v, %v", policy, r, err)
+		}
+		for text, isProxy := range map[string]bool{"192.0.2.1": false, "10.0.0.1": !policy.Proxies.IsEmpty()} {
+			p, err := r.Accept(netip.MustParseAddr(text))
+			if err != nil || p.Proxy != isProxy || r.TakesSecrets(p) {
+				t.Errorf("%s: %+v, %v", text, p, err)
+			}
+		}
+	}
+	r, err := Decide(Listener{URL: "http://127.0.0.1:80", Loopback: true, Redirects: true}, Policy{})
+	if err != nil || r.Redirects || !r.Local {
+		t.Errorf("on loopback: %+v, %v", r, err)
+	}
 }

@@ -161,6 +161,10 @@ func (c *client) execute(kind *request, r *wire.Request) {
 
 // InputEnded implements conn.Front.
 func (c *client) InputEnded(err error) {
+	if broken, ok := errors.AsType[*conn.TLSError](err); ok {
+		c.endTLS(broken)
+		return
+	}
 	if bad, ok := errors.AsType[*framingError](err); ok {
 		// Nobody knows where the next frame begins.
 		if c.session == nil {
@@ -173,6 +177,21 @@ func (c *client) InputEnded(err error) {
 	if errors.Is(err, io.EOF) && c.reader.Partial() {
 		c.replyError(nil, wire.CodeBadJSON, "the connection ended within a frame, which was not taken; end each line with a newline, each message with its last fragment")
 	}
+}
+
+// endTLS ends a connection whose peer speaks TLS wrongly, or not at all. Those that only
+// look whether the port is open are not worth a line in the log.
+func (c *client) endTLS(broken *conn.TLSError) {
+	if errors.Is(broken, io.EOF) {
+		return
+	}
+	if !broken.IsPlain {
+		c.server.config.Log.Info("TLS failed", "remote", c.remote(), "err", broken)
+		return
+	}
+	c.logRefused(wire.CodeTLSRequired)
+	c.replyError(nil, wire.CodeTLSRequired, tlsText)
+	c.handler.End(conn.Violation, 0)
 }
 
 // end ends the connection. A WebSocket is closed with a code of its own, if that is
@@ -202,11 +221,15 @@ func (c *client) refuseFrame(bad *wire.ReaderError) {
 }
 
 func (c *client) logRefused(code wire.Code) {
-	remote := c.handler.RemoteAddr()
+	c.server.config.Log.Info("refused a connection", "remote", c.remote(), "code", string(code))
+}
+
+// remote returns where the client is, for the log.
+func (c *client) remote() string {
 	if c.arrival != nil {
-		remote = c.arrival.Peer.Addr.String()
+		return c.arrival.Peer.Addr.String()
 	}
-	c.server.config.Log.Info("refused a connection", "remote", remote, "code", string(code))
+	return c.handler.RemoteAddr()
 }
 
 // Replace implements chat.Owner.

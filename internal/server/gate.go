@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -20,6 +21,7 @@ type arrival struct {
 	counted  bool        // the limits of the address have counted it
 	preamble []byte      // what has come of it
 	refused  error       // the preamble; permanent
+	tls      *tls.Config // of the handshake behind the preamble; nil: there is none
 }
 
 // quota is what a greeted client has taken of the limits, and what limits its sends.
@@ -85,13 +87,34 @@ func (c *client) readPreamble(p []byte) (int, error) {
 		a.refused = &framingError{code: code, text: refused.Error()}
 		return 0, a.refused
 	}
+	if a.tls == nil && speaksTLS(data[length:]) {
+		a.refused = &framingError{code: wire.CodeBadJSON, text: plainText}
+		return 0, a.refused
+	}
 	a.Peer, a.TakesSecrets = client, a.rules.TakesSecrets(client)
 	a.rules, a.preamble = nil, nil
+	rest := data[length:]
 	if client.Proxy || length > 0 {
 		c.handler.CountFor(client.Addr)
 	}
-	return copy(p, data[length:]), err
+	if a.tls != nil {
+		c.handler.Secure(a.tls, rest)
+		a.tls = nil
+		return 0, nil // the next read is the handshake's
+	}
+	return copy(p, rest), err
 }
+
+const (
+	// plainText refuses TLS where there is none.
+	plainText = "this address speaks kaban/1 without TLS; connect to it with tcp://, or have the server listen at a tls:// address"
+	// tlsText refuses what is not TLS where that is needed.
+	tlsText = "this address speaks TLS; connect to it with tls://"
+)
+
+// speaksTLS reports whether a connection begins as one of TLS does: the header of a
+// record of a handshake (RFC 8446, section 5.1).
+func speaksTLS(data []byte) bool { return len(data) >= 2 && data[0] == 22 && data[1] == 3 }
 
 // isLocked reports whether the server has no owner yet and the client comes from where
 // only the owner may be made.
@@ -161,6 +184,7 @@ type guarded struct {
 	net.Listener
 	server *Server
 	rules  *peer.Rules
+	tls    *tls.Config // nil: nothing is encrypted
 }
 
 // Accept implements net.Listener.
@@ -173,6 +197,9 @@ func (g guarded) Accept() (net.Conn, error) {
 		_, refused := g.rules.Accept(addressOf(conn.RemoteAddr()))
 		if refused == nil {
 			return conn, nil
+		}
+		if g.tls != nil {
+			conn = tls.Server(conn, g.tls)
 		}
 		g.server.refuse(conn, refused)
 	}

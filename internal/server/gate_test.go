@@ -50,7 +50,7 @@ func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Pol
 	if policy.Proxies, err = peers.ParseProxies(proxies); err != nil {
 		t.Fatal(err)
 	}
-	rules, err := peers.Decide(peers.Listener{URL: "tcp://127.0.0.1:1", Loopback: true}, policy)
+	rules, err := peers.Decide(peers.Listener{URL: "tcp://127.0.0.1:1", Loopback: true, TLS: *overTLS}, policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Pol
 	}
 	g.fixture = &fixture{t: t, addr: l.Addr().String(), manager: m, log: log, served: make(chan error, 1)}
 	g.server = server.New(server.Config{Accounts: g.accounts, Limits: counted}, g.chat, m)
-	go func() { g.served <- g.server.ServeUnder(l, rules) }()
+	go func() { g.served <- serveUnder(g.server, l, rules) }()
 	g.stop = sync.OnceFunc(func() {
 		m.Close()
 		if err := <-g.served; !errors.Is(err, conn.ErrClosed) {
@@ -129,18 +129,16 @@ func (g *gated) signIn(name string) (token string) {
 // from connects as a client with an address does through the proxy.
 func (g *gated) from(address string) *peer {
 	g.t.Helper()
-	c, err := net.Dial("tcp", g.addr)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	g.t.Cleanup(func() { c.Close() })
-	p := &peer{t: g.t, conn: c, decoder: json.NewDecoder(c)}
 	family := "TCP4"
 	if netip.MustParseAddr(address).Is6() {
 		family = "TCP6"
 	}
-	p.send(fmt.Sprintf("PROXY %s %s %[2]s 1000 6440\r\n", family, address))
-	return p
+	c, err := dialTo(g.addr, fmt.Sprintf("PROXY %s %s %[2]s 1000 6440\r\n", family, address))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { c.Close() })
+	return &peer{t: g.t, conn: c, decoder: json.NewDecoder(c)}
 }
 
 func (g *gated) visit(address, name string) *peer {
@@ -173,6 +171,7 @@ func (p *peer) limited() {
 // A preamble says where a connection comes from, in pieces or whole, and only from a
 // proxy.
 func TestPreamble(t *testing.T) {
+	onlyPlain(t)
 	const hello = `{"type":"hello","version":1,"username":"ann"}` + "\n"
 	for name, c := range map[string]struct {
 		proxies, sent, want string
@@ -209,7 +208,7 @@ func TestPreamble(t *testing.T) {
 // dialTCP connects without a preamble.
 func (g *gated) dialTCP() *peer {
 	g.t.Helper()
-	c, err := net.Dial("tcp", g.addr)
+	c, err := dialTo(g.addr, "")
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -243,6 +242,7 @@ func TestAServerWithoutAnOwnerIsLocked(t *testing.T) {
 // Secrets need encryption: PROXY v2 can say so. With --insecure they need not, nor from a
 // program on the machine of the proxy.
 func TestSecretsThroughAProxy(t *testing.T) {
+	onlyPlain(t)
 	tls := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x14\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x01\x00\x02\x20\x00\x05\x01\x00\x00\x00\x00"
 	for name, c := range map[string]struct {
 		preamble string
@@ -282,8 +282,8 @@ func TestOnlyProxiesMayConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.server.ServeUnder(l, rules) }()
-	c, err := net.Dial("tcp", l.Addr().String())
+	go func() { done <- serveUnder(f.server, l, rules) }()
+	c, err := dialTo(l.Addr().String(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

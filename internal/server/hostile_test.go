@@ -349,7 +349,7 @@ func TestAcceptBacksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.server.Serve(&exhausted{Listener: l, times: 4}) }()
+	go func() { done <- serveLines(f.server, &exhausted{Listener: l, times: 4}) }()
 	f.addr = l.Addr().String()
 	f.hello("ann").alive()
 	if log := f.log.String(); strings.Count(log, "cannot accept") != 1 || !strings.Contains(log, "accepting again") {

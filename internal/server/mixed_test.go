@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,7 +75,7 @@ type mixedReader struct {
 	random  *rand.Rand
 	name    string
 	narrow  bool // has little room for what it has not read
-	conn    net.Conn
+	conn    dialed
 	input   *bufio.Reader
 	session string
 	seen    map[string]uint64 // by room
@@ -93,11 +92,11 @@ func (r *mixedReader) failed(format string, args ...any) {
 // was.
 func (r *mixedReader) connect() error {
 	var err error
-	if r.conn, err = net.Dial("tcp", r.addr); err != nil {
+	if r.conn, err = dialTo(r.addr, ""); err != nil {
 		return err
 	}
 	if r.narrow {
-		r.conn.(*net.TCPConn).SetReadBuffer(32 << 10)
+		r.conn.SetReadBuffer(32 << 10)
 	}
 	r.input = bufio.NewReader(r.conn)
 	if _, err := fmt.Fprintf(r.conn, `{"type":"hello","version":1,"username":%q,"resume":%q}`+"\n", r.name, r.session); err != nil {
@@ -179,7 +178,7 @@ func (r *mixedReader) comeAndGo() {
 			}
 		}
 		if r.random.IntN(2) == 0 {
-			r.conn.(*net.TCPConn).SetLinger(0) // as a crash does
+			r.conn.SetLinger(0) // as a crash does
 		}
 		r.conn.Close()
 		r.reconnect()

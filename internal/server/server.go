@@ -1,4 +1,4 @@
-// Package server is the front end for kaban/1, over TCP and over WebSocket. The
+// Package server is the front end for kaban/1, over TCP, TLS and WebSocket. The
 // connection engine (package conn) owns the connections. This package is its codec
 // (framing.go, websocket.go), the table of requests (request.go) and their
 // methods, the formats that members read, and the words: replies, refusals,
@@ -6,6 +6,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -61,7 +62,22 @@ func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopb
 // ServeUnder accepts connections that speak kaban/1 in lines, from peers that the
 // rules of the listener allow. See conn.Manager.Serve.
 func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
-	return s.manager.Serve(guarded{l, s, &rules}, s.Lines(rules))
+	return s.manager.Serve(guarded{l, s, &rules, nil}, s.Lines(rules))
+}
+
+// ServeTLS is ServeUnder with TLS, behind the preamble of the PROXY protocol if there is
+// one. The configuration has the certificates; for the rest it has Go's defaults.
+func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
+	p := encrypted{protocol{server: s, rules: &rules, tls: ForRecords(config)}}
+	return s.manager.Serve(guarded{l, s, &rules, p.tls}, p)
+}
+
+// ForRecords returns a configuration for a listener whose connections come to a Server,
+// from ServeTLS or as WebSockets: its loops write large batches, which become few records.
+func ForRecords(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.DynamicRecordSizingDisabled = true
+	return config
 }
 
 // WebSocket returns kaban/1 over one connection on which the handshake of WebSocket
@@ -82,7 +98,14 @@ type protocol struct {
 	web    *webSocket
 	rules  *peer.Rules     // of the listener, for lines
 	caller *account.Caller // of the WebSocket
+	tls    *tls.Config     // nil: what is on the connection is not encrypted by it
 }
+
+// encrypted is kaban/1 over TLS.
+type encrypted struct{ protocol }
+
+// Encrypt implements conn.Encrypter.
+func (e encrypted) Encrypt(c net.Conn) net.Conn { return tls.Server(c, e.tls) }
 
 func (p protocol) framing() framing {
 	if p.web == nil {
@@ -98,6 +121,7 @@ func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, count
 		a = &arrival{Caller: *p.caller}
 	} else {
 		a = arriving(p.rules, remote)
+		a.tls = p.tls
 	}
 	return newClient(p.server, p.framing(), h, a), a.counts()
 }

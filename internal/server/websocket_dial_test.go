@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 
 	"kaban/internal/account"
 	peers "kaban/internal/peer"
+	"kaban/internal/server"
+	"kaban/internal/tcp"
+	"kaban/internal/tlstest"
 )
 
 // overWebSocket has the tests of this package connect over WebSocket instead of
@@ -38,7 +42,7 @@ func (f *fixture) webAddr() string {
 	if f.web != nil {
 		return f.web.Listener.Addr().String()
 	}
-	f.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.web = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, buffered, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {
 			f.t.Errorf("upgrade: %v", err)
@@ -48,6 +52,10 @@ func (f *fixture) webAddr() string {
 		io.ReadFull(buffered.Reader, early)
 		f.server.ServeWebSocket(conn, early, here(f.t))
 	}))
+	if *overTLS {
+		f.web.Listener = tls.NewListener(tcp.Carried{Listener: f.web.Listener}, server.ForRecords(tlstest.Server()))
+	}
+	f.web.Start()
 	f.t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()
 }
@@ -65,7 +73,7 @@ func (f *fixture) dialConn() net.Conn {
 	if *overWebSocket {
 		return f.dialWeb()
 	}
-	conn, err := net.Dial("tcp", f.addr)
+	conn, err := dialTo(f.addr, "")
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -75,12 +83,12 @@ func (f *fixture) dialConn() net.Conn {
 // dialWeb connects over WebSocket.
 func (f *fixture) dialWeb() *lineConn {
 	f.t.Helper()
-	conn, err := net.Dial("tcp", f.webAddr())
+	conn, err := dialTo(f.webAddr(), "")
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	c := &lineConn{TCPConn: conn.(*net.TCPConn), reader: bufio.NewReader(conn)}
+	c := &lineConn{dialed: conn, reader: bufio.NewReader(conn)}
 	answer, err := http.ReadResponse(c.reader, nil)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		f.t.Fatalf("handshake: got %v, %v", answer, err)
@@ -91,7 +99,7 @@ func (f *fixture) dialWeb() *lineConn {
 // lineConn is a WebSocket that looks like a stream of lines. What one Write has of
 // a line is a fragment of a message.
 type lineConn struct {
-	*net.TCPConn
+	dialed
 	reader *bufio.Reader
 	line   []byte // the rest of the message that is being read
 
@@ -134,7 +142,7 @@ func clientHeader(first byte, size int) []byte {
 func (c *lineConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, err := c.TCPConn.Write(c.fragments(p)); err != nil {
+	if _, err := c.dialed.Write(c.fragments(p)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -142,7 +150,7 @@ func (c *lineConn) Write(p []byte) (int, error) {
 
 // CloseWrite closes as WebSocket does: the peer still sends what it owes.
 func (c *lineConn) CloseWrite() error {
-	_, err := c.TCPConn.Write(append(clientHeader(0x88, 2), 0x03, 0xe8))
+	_, err := c.dialed.Write(append(clientHeader(0x88, 2), 0x03, 0xe8))
 	return err
 }
 

@@ -131,7 +131,7 @@ func (f *fixture) peerOverWeb(name string) *peer {
 // raw sends bytes that are no line.
 func (p *peer) raw(header []byte, payload string) {
 	p.t.Helper()
-	if _, err := p.conn.(*lineConn).TCPConn.Write(append(header, payload...)); err != nil {
+	if _, err := p.conn.(*lineConn).dialed.Write(append(header, payload...)); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -259,7 +259,7 @@ func TestPingsInBetween(t *testing.T) {
 	go func() {
 		for range n {
 			c.Write([]byte(`{"type":"ping",`))
-			c.TCPConn.Write(append(clientHeader(0x89, 1), 'x'))
+			c.dialed.Write(append(clientHeader(0x89, 1), 'x'))
 			c.Write([]byte(`"ref":"r"}` + "\n"))
 		}
 	}()
@@ -277,7 +277,7 @@ func TestAWebSocketIsCutOff(t *testing.T) {
 	p.expect("joined")
 	c := p.conn.(*lineConn)
 	c.SetLinger(0)
-	c.TCPConn.Close()
+	c.dialed.Close()
 	for deadline := time.Now().Add(patience); f.manager.Clients() > 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("its token is still out")

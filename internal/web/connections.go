@@ -3,7 +3,6 @@ package web
 import (
 	"container/list"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -78,6 +77,7 @@ type connection struct {
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
 	held       int           // bytes of content in the pages of messages that are its answers
+	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
 	isGone     bool          // it is not counted any more
 
@@ -169,6 +169,13 @@ func (all *connections) logFullLocked(text string, args ...any) {
 	}
 }
 
+// isEmpty reports whether there is no connection of HTTP.
+func (all *connections) isEmpty() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.count == 0
+}
+
 func (all *connections) remove(c *connection) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -186,7 +193,7 @@ func (all *connections) removeLocked(c *connection) {
 			delete(all.byAddress, c.address)
 		}
 	}
-	all.resumeLocked(c)
+	all.takeLocked(c)
 	all.letGoLocked(c, c.held)
 }
 
@@ -255,6 +262,13 @@ func (all *connections) resume(c *connection) {
 }
 
 func (all *connections) resumeLocked(c *connection) {
+	if c.stalled == 0 {
+		all.takeLocked(c)
+	}
+}
+
+// takeLocked takes a connection out of those that are waited for.
+func (all *connections) takeLocked(c *connection) {
 	if c.place != nil {
 		all.waiting.Remove(c.place)
 		c.place = nil
@@ -285,13 +299,19 @@ func (all *connections) watch(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// connectionOf returns the connection below TLS, or that has none.
+// connectionOf returns the connection that has no TLS, or that is below it.
 func connectionOf(conn net.Conn) (c *connection, ok bool) {
-	if encrypted, isTLS := conn.(*tls.Conn); isTLS {
-		conn = encrypted.NetConn()
+	for conn != nil {
+		if c, ok = conn.(*connection); ok {
+			return c, true
+		}
+		layer, isLayer := conn.(interface{ NetConn() net.Conn })
+		if !isLayer {
+			return nil, false
+		}
+		conn = layer.NetConn()
 	}
-	c, ok = conn.(*connection)
-	return c, ok
+	return nil, false
 }
 
 // addressOf returns the address in a net.Addr. Whoever connects by other means than
@@ -397,14 +417,17 @@ func (s *Server) patient(next http.Handler) http.Handler {
 		held := new(int)
 		defer func() { c.all.letGo(c, *held) }()
 		r = r.WithContext(context.WithValue(r.Context(), heldKey{}, held)) // net/http looks at the body of its own one
+		var client sender = c
+		if r.ProtoMajor > 1 {
+			m := newMultiplexed(w, c)
+			defer m.finish()
+			w, client = m, other{m.control}
+		}
 		if r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
 			return
 		}
-		b := &body{ReadCloser: r.Body, client: c, end: time.Now().Add(requestTimeout)}
-		if r.ProtoMajor > 1 {
-			b.client = other{http.NewResponseController(w)}
-		}
+		b := &body{ReadCloser: r.Body, client: client, end: time.Now().Add(requestTimeout)}
 		r.Body = b
 		next.ServeHTTP(w, r)
 		if !b.isOver { // net/http reads the rest

@@ -333,6 +333,37 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
+// The request of a connection that was accepted before the end of the server is answered,
+// even if it comes after.
+func TestShutdownAnswersWhoHasConnected(t *testing.T) {
+	f := serve(t)
+	conn, err := net.Dial("tcp", f.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	for count := 0; count == 0; count, _ = f.web.Connections() { // until it is accepted
+		time.Sleep(time.Millisecond)
+	}
+	done := make(chan error, 1)
+	go func() { done <- f.web.Shutdown(t.Context()) }()
+	for {
+		other, err := net.Dial("tcp", f.host)
+		if err != nil {
+			break // the listener is closed
+		}
+		other.Close()
+	}
+	fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", f.host)
+	if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != 200 || !answer.Close {
+		t.Errorf("got %+v, %v; want 200, and that the connection is closed", answer, err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // A drain that takes too long is cut off, and says why.
 func TestShutdownIsCutOff(t *testing.T) {
 	f := serve(t)

@@ -27,6 +27,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/tcp"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -108,10 +109,11 @@ const (
 	requestTimeout = 5 * time.Minute  // for a request to come in
 	idleTimeout    = 60 * time.Second
 	drainTimeout   = 5 * time.Second // for what is under way when the server ends
+	arrivalTimeout = time.Second     // for the requests of connections that had just come then
 	maxHeader      = 16 << 10        // with the request line
 	headerSlop     = 4 << 10         // how much more net/http takes than it is told
 	maxBody        = 128 << 10
-	maxConcurrent  = 32        // requests at a time on a connection of HTTP/2
+	maxConcurrent  = 16        // requests at a time on a connection of HTTP/2
 	maxHookBody    = 512 << 10 // a program that sends to Slack may send 100 attachments
 )
 
@@ -134,6 +136,10 @@ type Server struct {
 
 	stop     chan struct{} // closed when it drains
 	stopping sync.Once
+
+	mu        sync.Mutex // guards all below
+	listeners map[net.Listener]struct{}
+	isStopped bool // takes no listeners any more
 }
 
 // New returns a front end over a chat. The caller ends it with Shutdown or Close,
@@ -151,7 +157,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}),
+		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}), listeners: make(map[net.Listener]struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
 	}
 	handler, err := s.routes()
@@ -180,11 +186,7 @@ func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopb
 // closes the listener.
 func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
 	s.ListensAt(l.Addr())
-	err := s.http.Serve(listener{l, s.connections, &rules})
-	if errors.Is(err, http.ErrServerClosed) {
-		return ErrClosed
-	}
-	return fmt.Errorf("accept: %w", err)
+	return s.serveOn(l, rules, nil)
 }
 
 // ServeTLS is ServeUnder with TLS: HTTP/2 for clients that know it, else HTTP/1.1.
@@ -192,11 +194,66 @@ func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
 func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
 	config = config.Clone()
 	config.NextProtos = []string{"h2", "http/1.1"}
-	err := s.http.Serve(tls.NewListener(listener{l, s.connections, &rules}, config))
-	if errors.Is(err, http.ErrServerClosed) {
+	config.DynamicRecordSizingDisabled = true // whoever takes WebSockets over writes large batches
+	return s.serveOn(l, rules, config)
+}
+
+// serveOn serves a listener, with TLS if there is a configuration for it.
+func (s *Server) serveOn(l net.Listener, rules peer.Rules, config *tls.Config) error {
+	if !s.track(l) {
+		l.Close()
+		return ErrClosed
+	}
+	var conns net.Listener = listener{l, s.connections, &rules}
+	if config != nil {
+		conns = tls.NewListener(tcp.Carried{Listener: conns}, config)
+	}
+	err := s.http.Serve(conns)
+	if !s.untrack(l) || errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
 	return fmt.Errorf("accept: %w", err)
+}
+
+// track notes a listener, so that stopAccepting closes it. It returns false if it is too
+// late for that.
+func (s *Server) track(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.isStopped {
+		s.listeners[l] = struct{}{}
+	}
+	return !s.isStopped
+}
+
+// untrack forgets a listener, and reports whether it ended by itself.
+func (s *Server) untrack(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+	return !s.isStopped
+}
+
+// stopAccepting closes the listeners, and then waits until all connections have been
+// answered and closed, but not for long. Only then may http.Server.Shutdown be called:
+// from then on net/http closes a connection without an answer even if its request has
+// come, which is a refusal for a client of a server that restarts.
+func (s *Server) stopAccepting(ctx context.Context) {
+	s.mu.Lock()
+	s.isStopped = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	s.mu.Unlock()
+	s.http.SetKeepAlivesEnabled(false) // closes those that are idle, too
+	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
+	defer cancel()
+	for pause := time.Millisecond; !s.connections.isEmpty() && ctx.Err() == nil; pause = min(2*pause, 50*time.Millisecond) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Drain ends the streams, takes no more WebSockets, and has /readyz say so. What
@@ -216,6 +273,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	patient, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
+	s.stopAccepting(patient)
 	if s.http.Shutdown(patient) != nil {
 		s.http.Close()
 		return context.Cause(ctx)

@@ -1,0 +1,2 @@
+// Package pebbletest has only tests.
+package pebbletest

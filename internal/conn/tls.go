@@ -1,0 +1,309 @@
+package conn
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"kaban/internal/tcp"
+)
+
+const (
+	// recordSize is the most that a record of TLS has (RFC 8446, section 5.1). A
+	// socket encrypts one at a time.
+	recordSize = 16 << 10
+	// maxUnflushed bounds the ciphertext that waits for room in a socket: a record,
+	// and answers to a peer that asks for new keys and takes none of them.
+	maxUnflushed = 2 * recordSize
+	// longestPing is at least as long as a ping. What TLS adds to a write that may be
+	// one proves as little as the ping itself; see look.
+	longestPing = 64
+)
+
+// notReady is ErrBlocked as crypto/tls understands it: a read that returns it can be
+// made again.
+type notReady struct{}
+
+func (notReady) Error() string   { return ErrBlocked.Error() }
+func (notReady) Timeout() bool   { return true }
+func (notReady) Temporary() bool { return true }
+
+var (
+	errNotReady  net.Error = notReady{}
+	errUntaken             = errors.New("the peer takes no answers")
+	errEncrypted           = errors.New("the handshake of TLS is not done")
+)
+
+// tlsSocket is TLS over another socket. crypto/tls works on it without waiting:
+//
+//   - Its reads return errNotReady when the socket below has no input, which a *tls.Conn
+//     does not remember. It may have decrypted more than was read, so Read goes on until
+//     that error.
+//   - Its writes must not fail, which a *tls.Conn would remember. So unflushed takes what
+//     the socket below does not, and Write encrypts no more until that has gone. A peer
+//     that takes nothing holds one record.
+//
+// While there is something unflushed, the handler is blocked.
+type tlsSocket struct {
+	unmoved
+	handler *Handler
+	below   socket
+	carrier *tcp.Carrier // between conn and this socket or, before, its handshake
+	conn    *tls.Conn
+
+	shaking *handshake // nil once it is over
+	failed  error      // permanent, of reads
+	isPlain bool       // the peer speaks no TLS, and is told so without
+
+	early     []byte // came with the handshake and was not read
+	ended     error  // of the socket below, as the handshake found it
+	broken    bool   // the socket below has failed
+	drained   bool   // this Read has found that the socket below has no more
+	half      bool   // CloseWrite was called
+	closed    bool
+	unflushed []byte // ciphertext
+	written   int    // bytes of ciphertext, flushed or not
+}
+
+// layersOf returns the parts of a connection that is encrypted and whose bytes can go
+// another way. For all others the first result is nil, and the last is the connection.
+func layersOf(conn net.Conn) (encrypted *tls.Conn, carrier *tcp.Carrier, below net.Conn) {
+	encrypted, ok := conn.(*tls.Conn)
+	if !ok {
+		return nil, nil, conn
+	}
+	carrier, ok = encrypted.NetConn().(*tcp.Carrier)
+	if !ok {
+		return nil, nil, conn
+	}
+	if at := tcp.Below(carrier); at != nil {
+		return encrypted, carrier, at
+	}
+	return nil, nil, conn
+}
+
+// encrypt puts a connection whose handshake is done on the handler's socket.
+func (h *Handler) encrypt(conn *tls.Conn, carrier *tcp.Carrier) {
+	s := &tlsSocket{handler: h, below: h.socket, carrier: carrier, conn: conn}
+	carrier.Conn = carried{s}
+	h.socket = s
+}
+
+// Read implements socket.
+func (s *tlsSocket) Read(p []byte) (n int, err error) {
+	switch {
+	case s.shaking != nil:
+		return 0, s.shaking.pump()
+	case s.half && !s.isOpen(): // what still comes has no meaning
+		return s.below.Read(p)
+	}
+	s.drained = false
+	for n < len(p) && s.failed == nil {
+		var k int
+		k, err = s.conn.Read(p[n:])
+		n += k
+		if err == error(errNotReady) {
+			s.hold()
+			return n, ErrBlocked
+		}
+		if err != nil {
+			s.failed = s.meaning(err)
+		}
+	}
+	s.hold()
+	if n == 0 {
+		return 0, s.failed
+	}
+	return n, nil
+}
+
+// meaning returns what an error of a read means: the end of the input, with close_notify
+// or without, a broken socket, or that the peer has broken the rules of TLS.
+func (s *tlsSocket) meaning(err error) error {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return io.EOF
+	case s.broken:
+		return err
+	}
+	return &TLSError{Err: err}
+}
+
+// isOpen reports whether the peer follows what is encrypted.
+func (s *tlsSocket) isOpen() bool {
+	return s.shaking == nil && (s.failed == nil || s.failed == io.EOF)
+}
+
+// hold has the handler wait until what is unflushed has gone.
+func (s *tlsSocket) hold() {
+	if len(s.unflushed) > 0 && !s.handler.blocked {
+		s.handler.writeFailed(ErrBlocked)
+	}
+}
+
+// Write implements socket.
+func (s *tlsSocket) Write(p []byte) (n int, err error) {
+	switch {
+	case s.shaking != nil:
+		return 0, errEncrypted
+	case s.isPlain:
+		return s.below.Write(p)
+	}
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	for n < len(p) {
+		before := s.written
+		k, err := s.conn.Write(p[n:min(len(p), n+recordSize)])
+		n += k
+		if len(p) > longestPing {
+			s.handler.sent += uint32(s.written - before - k)
+		}
+		if err != nil {
+			return n, err
+		}
+		if len(s.unflushed) > 0 {
+			return n, ErrBlocked
+		}
+	}
+	return n, nil
+}
+
+// flush writes what is unflushed.
+func (s *tlsSocket) flush() error {
+	if s.closed {
+		return net.ErrClosed
+	}
+	if len(s.unflushed) == 0 {
+		return nil
+	}
+	n, err := s.below.Write(s.unflushed)
+	if s.unflushed = s.unflushed[n:]; len(s.unflushed) > 0 {
+		return err
+	}
+	s.unflushed = nil
+	if s.half {
+		return s.below.CloseWrite()
+	}
+	return nil
+}
+
+// Untaken implements socket.
+func (s *tlsSocket) Untaken() int { return s.below.Untaken() + len(s.unflushed) }
+
+// CloseWrite implements socket. The peer is told with close_notify, and by TCP.
+func (s *tlsSocket) CloseWrite() error {
+	if s.half {
+		return nil
+	}
+	s.half = true
+	if s.isOpen() {
+		if err := s.conn.CloseWrite(); err != nil {
+			return err
+		}
+	}
+	if s.hold(); len(s.unflushed) > 0 {
+		return nil
+	}
+	return s.below.CloseWrite()
+}
+
+// RemoteAddr implements socket.
+func (s *tlsSocket) RemoteAddr() string { return s.below.RemoteAddr() }
+
+// Close implements socket.
+func (s *tlsSocket) Close() error {
+	switch {
+	case s.shaking != nil:
+		s.shaking.abort()
+	case !s.half && s.isOpen() && len(s.unflushed) == 0:
+		s.conn.CloseWrite() // an error changes nothing: the peer is gone
+	}
+	s.closed, s.unflushed, s.early = true, nil, nil
+	return s.below.Close()
+}
+
+// unblock reports whether the handler may write again.
+func (s *tlsSocket) unblock() bool {
+	err := s.flush()
+	if err != nil {
+		s.handler.guard(func(h *Handler) { h.writeFailed(err) })
+	}
+	return err == nil
+}
+
+// carried is the socket as its *tls.Conn sees it.
+type carried struct{ *tlsSocket }
+
+// Read implements net.Conn. It returns no error beside bytes: crypto/tls would not look
+// at those before the next read.
+func (c carried) Read(p []byte) (int, error) {
+	s := c.tlsSocket
+	switch {
+	case len(s.early) > 0:
+		n := copy(p, s.early)
+		if s.early = s.early[n:]; len(s.early) == 0 {
+			s.early = nil
+		}
+		return n, nil
+	case s.ended != nil:
+		return 0, s.ended
+	case s.drained:
+		return 0, errNotReady
+	}
+	n, err := s.below.Read(p)
+	if n > 0 {
+		s.handler.hear() // also if it is no whole record
+	}
+	s.drained = errors.Is(err, ErrBlocked)
+	s.broken = err != nil && !s.drained && err != io.EOF
+	switch {
+	case n > 0:
+		return n, nil
+	case s.drained:
+		return 0, errNotReady
+	}
+	return 0, err
+}
+
+// Write implements net.Conn.
+func (c carried) Write(p []byte) (n int, err error) {
+	s := c.tlsSocket
+	s.written += len(p)
+	if len(s.unflushed) == 0 {
+		n, err = s.below.Write(p)
+		if err != nil && !errors.Is(err, ErrBlocked) {
+			return n, err
+		}
+	}
+	if len(s.unflushed)+len(p)-n > maxUnflushed {
+		return n, errUntaken
+	}
+	if n < len(p) {
+		s.unflushed = append(s.unflushed, p[n:]...)
+	}
+	return len(p), nil
+}
+
+// Close implements net.Conn. The handler closes the socket.
+func (carried) Close() error { return nil }
+
+// RemoteAddr implements net.Conn.
+func (carried) RemoteAddr() net.Addr { return noAddr{} }
+
+// unmoved is what a net.Conn has that crypto/tls asks for, and that sockets do without:
+// they never wait, and the handler knows who the peer is.
+type unmoved struct{}
+
+func (unmoved) LocalAddr() net.Addr              { return noAddr{} }
+func (unmoved) SetDeadline(time.Time) error      { return nil }
+func (unmoved) SetReadDeadline(time.Time) error  { return nil }
+func (unmoved) SetWriteDeadline(time.Time) error { return nil }
+
+// noAddr is the address of a connection that does not know it.
+type noAddr struct{}
+
+func (noAddr) Network() string { return "tls" }
+func (noAddr) String() string  { return "" }
