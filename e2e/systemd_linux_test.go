@@ -244,4 +244,3 @@ func TestRestartUnderLoad(t *testing.T) {
 		t.Error(text)
 	}
 }
-
