@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	// chat is a command here
+	"kaban/internal/account"
 	"kaban/internal/conn"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -25,6 +25,8 @@ type running struct {
 	manager *conn.Manager  // all connections but those of HTTP
 	lines   *server.Server // kaban/1 on them
 	pages   *web.Server    // HTTP
+	// provider is that of single sign-on, or nil if there is no page.
+	provider *account.Provider
 }
 
 // close ends all connections at once.
