@@ -206,7 +206,7 @@ func (c *client) logRefused(code wire.Code) {
 	if c.arrival != nil {
 		remote = c.arrival.Peer.Addr.String()
 	}
-	c.server.config.Log.Info("refused a connection", "remote", remote, "code", string(code))
+	c.server.config.Log.Info("refused a connection", "connection", c.handler.Origin(), "remote", remote, "code", string(code))
 }
 
 // Replace implements chat.Owner.
