@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	// chat is a command here
+	"kaban/internal/account"
 	"kaban/internal/certs"
 	"kaban/internal/conn"
 	"kaban/internal/peer"
@@ -27,6 +27,8 @@ type running struct {
 	lines   *server.Server // kaban/1 on them
 	pages   *web.Server    // HTTP
 	certs   *certs.Source  // of listeners with TLS; nil if there are none
+	// provider is that of single sign-on, or nil if there is no page.
+	provider *account.Provider
 }
 
 // close ends all connections at once.

@@ -35,7 +35,7 @@ type reloading struct {
 }
 
 // newReloading returns what a running server can reload.
-func (c *serveCommand) newReloading(around *surroundings, limits *limit.Limits) *reloading {
+func (c *serveCommand) newReloading(around *surroundings, limits *limit.Limits, run *running) *reloading {
 	r := &reloading{
 		args: around.args, log: around.log, current: maps.Clone(c.values),
 		parts: []*reloader{
@@ -49,6 +49,14 @@ func (c *serveCommand) newReloading(around *surroundings, limits *limit.Limits) 
 			{"the limits", []string{limitsTable + "."}, func(next *serveCommand) error { return limits.Set(next.limits) }},
 			{"the drain timeout", []string{"drain_timeout"}, func(next *serveCommand) error {
 				c.DrainTimeout = next.DrainTimeout
+				return nil
+			}},
+			// Its settings are in the database and take effect at once. This is for those of
+			// the provider, which the server remembers.
+			{"single sign-on", nil, func(*serveCommand) error {
+				if run.provider != nil {
+					run.provider.Refresh()
+				}
 				return nil
 			}},
 		},

@@ -96,7 +96,7 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}
-	return &running{manager, lines, pages, source}, nil
+	return &running{manager, lines, pages, source, config.Provider}, nil
 }
 
 // surroundings are what a server has to do with the system around it.
@@ -218,7 +218,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	around.notify.Ready(run.status())
 	serving.Go(func() { watch(ctx, run.status, dispatcher, around.notify, log) })
 
-	return c.wait(run, endpoints, around, failed, c.newReloading(around, limits))
+	return c.wait(run, endpoints, around, failed, c.newReloading(around, limits, run))
 }
 
 // wait drains the front ends after a failure or a signal.

@@ -96,6 +96,21 @@ type Provider struct {
 	failed   string
 	backoff  time.Duration
 	notUntil time.Duration // Elapsed
+	warned   string        // about the file of the secret
+}
+
+// Refresh has the configuration of the provider asked for at the next sign-in, even if it
+// is not old, or asking has failed a moment ago. The old one stays until then, and if
+// asking fails.
+func (p *Provider) Refresh() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known != nil {
+		old := *p.known
+		old.at = p.options.Elapsed() - discoveryAge
+		p.known = &old
+	}
+	p.failure, p.failed, p.backoff, p.notUntil = nil, "", 0, 0
 }
 
 // discovered is the configuration of a provider. It does not change.

@@ -8,12 +8,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"kaban/internal/secretfile"
 )
 
 // Limits of identities.
@@ -92,7 +93,7 @@ func (p *Provider) redeem(ctx context.Context, set *providerSettings, redirect s
 	case answer.Code == "" || len(answer.Code) > maxCode:
 		return identity{}, refused("identity", "the answer has no valid code")
 	}
-	secret, err := set.secret()
+	secret, err := p.secret(set)
 	if err != nil {
 		return identity{}, err
 	}
@@ -251,23 +252,24 @@ func readIdentity(set *providerSettings, claims map[string]any) identity {
 
 // secret returns the client's secret; empty for a public client. The file is read each
 // time, so that a new secret needs no restart.
-func (set *providerSettings) secret() (string, error) {
+func (p *Provider) secret(set *providerSettings) (string, error) {
 	if set.secretFile == "" {
 		return "", nil
 	}
-	file, err := os.Open(set.secretFile)
+	secret, warning, err := secretfile.Read(set.secretFile, maxClientSecret)
+	p.warn(warning)
 	if err != nil {
 		return "", fmt.Errorf("oidc.client_secret_file: %w", err)
-	}
-	defer file.Close()
-	data := make([]byte, maxClientSecret+1)
-	n, err := file.Read(data)
-	if err != nil {
-		return "", fmt.Errorf("oidc.client_secret_file: %w", err)
-	}
-	secret := strings.TrimSpace(string(data[:n]))
-	if secret == "" || n > maxClientSecret {
-		return "", fmt.Errorf("oidc.client_secret_file: %s has no secret of at most %d bytes", set.secretFile, maxClientSecret)
 	}
 	return secret, nil
+}
+
+// warn logs a warning about the file of the secret, once.
+func (p *Provider) warn(warning string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if warning != "" && warning != p.warned {
+		p.options.Log.Warn(warning)
+	}
+	p.warned = warning
 }

@@ -42,7 +42,7 @@ var registry = []setting{
 	{SettingAutoJoin, "", "rooms that new members join besides the lobby, separated by commas", parseRooms},
 	{"oidc.issuer", "", "the https address of the OpenID provider; empty is no single sign-on", parseIssuer},
 	{"oidc.client_id", "", "the id of this server at the provider", parseText},
-	{"oidc.client_secret_file", "", "a file with the secret of this server at the provider", parseText},
+	{"oidc.client_secret_file", "", "a file with the secret of this server at the provider, or credential:NAME for a credential of systemd", parseText},
 	{"oidc.name", "Single sign-on", "what the button says", parseText},
 	{"oidc.scopes", "openid profile", "what is asked of the provider, separated by spaces", parseText},
 	{"oidc.subject_claim", "sub", "the claim that identifies a person; it must never be reused", checkClaim},

@@ -62,7 +62,7 @@ func (h *Handler) fetched(s *dispatch.Subscription, err error) {
 	var resync *dispatch.ResyncError
 	lost := errors.As(err, &resync)
 	if err != nil && !lost && !errors.Is(err, context.Canceled) {
-		h.loop.manager.config.Log.Error("cannot read the log for a client; it may come back and resume", "err", err)
+		h.loop.manager.config.Log.Error("cannot read the log for a client; it may come back and resume", "connection", h.Origin(), "err", err)
 	}
 	switch {
 	case err != nil && s == h.cut: // in the middle of a frame there is nothing to say

@@ -298,6 +298,6 @@ func (h *Handler) finish() {
 	}
 	h.loop.forget(h)
 	if err := h.token.Redeem(); err != nil {
-		m.config.Log.Error("token", "err", err)
+		m.config.Log.Error("token", "connection", h.Origin(), "err", err)
 	}
 }

@@ -316,7 +316,7 @@ func (h *Handler) guard(step func(*Handler)) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.loop.manager.panics.Add(1)
-			h.loop.manager.config.Log.Error("a handler panicked; its connection ends, please report this", "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			h.loop.manager.config.Log.Error("a handler panicked; its connection ends, please report this", "connection", h.Origin(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			h.finish()
 		}
 	}()

@@ -221,7 +221,7 @@ func (c *client) refuseFrame(bad *wire.ReaderError) {
 }
 
 func (c *client) logRefused(code wire.Code) {
-	c.server.config.Log.Info("refused a connection", "remote", c.remote(), "code", string(code))
+	c.server.config.Log.Info("refused a connection", "connection", c.handler.Origin(), "remote", c.remote(), "code", string(code))
 }
 
 // remote returns where the client is, for the log.

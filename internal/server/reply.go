@@ -71,7 +71,7 @@ func (c *client) replyFailure(ref []byte, err error) {
 func (c *client) failure(ref []byte, err error) wire.Event {
 	e := refusal.Of(err)
 	if refusal.IsFault(err) {
-		c.server.config.Log.Error("a request failed", "err", err)
+		c.server.config.Log.Error("a request failed", "connection", c.handler.Origin(), "err", err)
 	}
 	e.Ref, e.HasRef = string(ref), ref != nil
 	return e

@@ -219,6 +219,16 @@ func TestAFaultyStore(t *testing.T) {
 			t.Errorf("%s: Retry-After is %q", test.code, got.header.Get("Retry-After"))
 		}
 	}
+	// Whoever reports the answer gives the operator what to look for.
+	f.post("lobby", body)
+	for _, id := range []string{"1", "2"} {
+		if text := f.log.String(); !strings.Contains(text, `msg="a request failed" request=`+id+" err=") {
+			t.Errorf("request %s is not in the log: %s", id, text)
+		}
+	}
+	if got := f.post("lobby", body); !strings.Contains(got.body, "(request 3 in the server's log)") {
+		t.Errorf("got %s", got)
+	}
 	s.err.Store(nil)
 	f.post("lobby", body).has(t, http.StatusCreated, "seq", 1)
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -140,7 +141,9 @@ func (s *Server) problemOf(err error) *Problem {
 		p.Epoch, p.Head, p.Oldest = e.Epoch, &e.Head, &e.Oldest
 	case wire.CodeInternal:
 		if refusal.IsFault(err) {
-			s.config.Log.Error("a request failed", "err", err)
+			n := s.faults.Add(1)
+			s.config.Log.Error("a request failed", "request", n, "err", err)
+			p.Detail += fmt.Sprintf(" (request %d in the server's log)", n)
 		}
 	}
 	return p

@@ -133,6 +133,7 @@ type Server struct {
 	connections *connections
 
 	listening atomic.Pointer[string] // the address of the first listener
+	faults    atomic.Uint64          // requests that failed by a fault of the server
 
 	stop     chan struct{} // closed when it drains
 	stopping sync.Once
