@@ -46,7 +46,7 @@ func newTown(t *testing.T) *town {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
-	for _, name := range []string{"KABAN_SERVER", "KABAN_USERNAME", "KABAN_TOKEN_FILE", "KABAN_WEB", "KABAN_INSECURE"} {
+	for _, name := range []string{"KABAN_SERVER", "KABAN_USERNAME", "KABAN_TOKEN_FILE", "KABAN_WEB", "KABAN_CA", "KABAN_PIN", "KABAN_INSECURE"} {
 		t.Setenv(name, "")
 	}
 	s := memory.New(0)
@@ -210,7 +210,7 @@ func TestLoginWithASecret(t *testing.T) {
 	at := func(args ...string) []string { return append(args, "--server", w.addr) }
 	expect(t, exitDone, "", at("login", "--username", "ann", "--password-file", file(t, password+"\r\n")), "as ann")
 	c, _, err := savedCredentials().Of(w.addr)
-	if err != nil || c.Web != "http://127.0.0.1:6480" {
+	if err != nil || !c.Device || c.Web != "" {
 		t.Errorf("saved is %+v, %v", c, err)
 	}
 	if _, err := w.accounts.Authenticate(t.Context(), string(c.Token), ""); err != nil {
@@ -303,13 +303,13 @@ func TestAnotherNameIsAVisitor(t *testing.T) {
 	}
 }
 
-// The address of the page is guessed from that of the server.
-func TestWebOf(t *testing.T) {
+// Where people sign in with a code, the page has its usual address unless they name it.
+func TestUsualWebOf(t *testing.T) {
 	for server, want := range map[string]string{
 		"127.0.0.1:6440": "http://127.0.0.1:6480", "localhost:7000": "http://localhost:6480", "[::1]:6440": "http://[::1]:6480",
-		"chat.example.com:6440": "https://chat.example.com", "192.0.2.1:6440": "https://192.0.2.1", "[2001:db8::1]:6440": "https://[2001:db8::1]",
+		"chat.example.com:6440": "https://chat.example.com", "tcp://192.0.2.1": "https://192.0.2.1", "tls://[2001:db8::1]:6440": "https://[2001:db8::1]",
 	} {
-		if got := webOf(server); got != want {
+		if got := usualWebOf(server); got != want {
 			t.Errorf("%s: got %s, want %s", server, got, want)
 		}
 	}
@@ -373,7 +373,7 @@ func TestLoginAtARealPage(t *testing.T) {
 	}
 	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann, member")
 	var flags connectFlags
-	lines, err := flags.devices(t.Context(), strings.ToUpper(w.addr))
+	lines, err := flags.devices(t.Context(), w.addr)
 	if err != nil || len(lines) != 2 || !strings.Contains(strings.Join(lines, "\n"), "laptop") || !strings.Contains(strings.Join(lines, "\n"), "(this one)") {
 		t.Errorf("the devices are %q, %v", lines, err)
 	}

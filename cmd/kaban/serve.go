@@ -171,14 +171,15 @@ func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.L
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	name := "kaban/" + programVersion()
-	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Limits: limits}, shared.rooms, manager)
+	var pages *web.Server // before anybody connects
+	address := func() string { return pages.Address() }
+	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Web: address, Limits: limits}, shared.rooms, manager)
 	config := web.Config{Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
 	if err := signOn(&config, kept, endpoints, log); err != nil {
 		manager.Close()
 		return nil, err
 	}
-	pages, err := web.New(config, shared.rooms, lines)
-	if err != nil {
+	if pages, err = web.New(config, shared.rooms, lines); err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}

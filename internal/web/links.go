@@ -36,6 +36,15 @@ func (s *Server) link(page, secret string) string {
 	return s.publicURL() + page
 }
 
+// Address returns the address of this server as people have it, or "" if it serves no
+// page: no origin was named and no listener was noted.
+func (s *Server) Address() string {
+	if len(s.origins.names) == 0 && s.listening.Load() == nil {
+		return ""
+	}
+	return s.publicURL()
+}
+
 // publicURL returns the address of this server as people have it: the first origin that
 // the operator has named, else that of the first listener.
 func (s *Server) publicURL() string {
