@@ -242,9 +242,15 @@ func TestCertificates(t *testing.T) {
 }
 
 func TestPins(t *testing.T) {
-	var p Pin
-	for i := range p {
-		p[i] = byte(i * 9)
+	for _, first := range []byte{0, 255, 252} { // base64 begins with A, two slashes, one
+		testPins(t, first)
+	}
+}
+
+func testPins(t *testing.T, first byte) {
+	p := Pin{first}
+	for i := range p[1:] {
+		p[1+i] = first | byte(i*9)
 	}
 	b64, digits := base64.StdEncoding.EncodeToString(p[:]), hex.EncodeToString(p[:])
 	var pairs []string
@@ -256,7 +262,7 @@ func TestPins(t *testing.T) {
 			t.Errorf("%q: got %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "sha256/", b64[1:], b64 + "A", digits[1:], digits + "00", "sha1/" + b64, strings.Repeat("0", 64), strings.Replace(b64, "A", "!", 1), b64 + "=", strings.Repeat(":", 44)} {
+	for _, text := range []string{"", "sha256/", b64[1:], b64 + "A", digits[1:], digits + "00", "sha1/" + b64, strings.Repeat("0", 64), "!"+b64[1:], b64 + "=", strings.Repeat(":", 44)} {
 		if got, err := ParsePin(text); got != (Pin{}) || !errors.Is(err, ErrPin) {
 			t.Errorf("%q: got %v, %v", text, got, err)
 		}
@@ -267,7 +273,7 @@ func TestPins(t *testing.T) {
 }
 
 func FuzzParsePin(f *testing.F) {
-	f.Add("sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	f.Add("sha256:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 	f.Add(strings.Repeat("ab:", 31) + "ab")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := ParsePin(text)

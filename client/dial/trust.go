@@ -69,39 +69,47 @@ func ParseCA(text []byte) (*x509.CertPool, error) {
 // none.
 type Pin [sha256.Size]byte
 
-// pinPrefix is what String begins with, and ParsePin accepts.
-const pinPrefix = "sha256/"
+// pinPrefix is what String begins with.
+const pinPrefix = "sha256:"
 
 // ErrPin means that a text is no Pin.
 var ErrPin = errors.New("a pin is the SHA-256 of a public key: 44 characters of base64, or 64 hexadecimal digits")
 
 // ParsePin reads a pin in base64, as String returns it, or in hexadecimal digits with or
-// without colons. "sha256/", "sha256//" and "sha256:" may precede it. The error is
+// without colons. "sha256:", "sha256/" and "sha256//" may precede it. The error is
 // ErrPin.
-func ParsePin(text string) (p Pin, err error) {
+func ParsePin(text string) (Pin, error) {
 	text = strings.TrimSpace(text)
-	for _, prefix := range []string{"sha256//", pinPrefix, "sha256:"} {
-		if len(text) > len(prefix) && strings.EqualFold(text[:len(prefix)], prefix) {
-			text = text[len(prefix):]
-			break
+	for _, prefix := range []string{"", pinPrefix, "sha256//", "sha256/"} { // base64 may begin with a slash
+		if len(text) <= len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
+			continue
+		}
+		if p, ok := decodePin(text[len(prefix):]); ok {
+			return p, nil
 		}
 	}
+	return Pin{}, ErrPin
+}
+
+func decodePin(text string) (p Pin, ok bool) {
 	var raw []byte
+	var err error
 	if digits := strings.ReplaceAll(text, ":", ""); len(digits) == hex.EncodedLen(len(p)) {
 		raw, err = hex.DecodeString(digits)
 	} else {
 		raw, err = base64.RawStdEncoding.Strict().DecodeString(strings.TrimSuffix(text, "="))
 	}
-	if err != nil || len(raw) != len(p) || Pin(raw) == (Pin{}) {
-		return Pin{}, ErrPin
+	if err != nil || len(raw) != len(p) {
+		return Pin{}, false
 	}
-	return Pin(raw), nil
+	p = Pin(raw)
+	return p, p != Pin{}
 }
 
 // PinOf returns the pin of a certificate.
 func PinOf(c *x509.Certificate) Pin { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
-// String returns "sha256/" and the pin in base64, or "" for the zero Pin.
+// String returns "sha256:" and the pin in base64, or "" for the zero Pin.
 func (p Pin) String() string {
 	if p == (Pin{}) {
 		return ""

@@ -237,7 +237,7 @@ func noCode(web string, err error) error {
 	if _, ok := errors.AsType[*device.Error](err); ok {
 		return fmt.Errorf("no code from %s: %w", web, err)
 	}
-	if text := explainWay(web, err); text != "" {
+	if text := explainServer(web, err); text != "" {
 		return errors.New(text)
 	}
 	return fmt.Errorf("no code from %s: %w; give the address of the server's page with --web, or use --password", web, err)

@@ -39,6 +39,9 @@ type town struct {
 	addr     string
 	accounts *account.Service
 	rooms    *talk.Chat
+	lines    *server.Server
+	web      string // what the server says of its page
+	page     string // the host and port of servePage
 }
 
 func newTown(t *testing.T) *town {
@@ -69,7 +72,8 @@ func newTown(t *testing.T) *town {
 	w := &town{t: t, addr: l.Addr().String(), rooms: rooms}
 	w.accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
 	served := make(chan error, 1)
-	front := server.New(server.Config{Accounts: w.accounts}, rooms, m)
+	front := server.New(server.Config{Accounts: w.accounts, Web: func() string { return w.web }}, rooms, m)
+	w.lines = front
 	go func() { served <- front.Serve(l) }()
 	t.Cleanup(func() {
 		m.Close()
@@ -315,24 +319,31 @@ func TestUsualWebOf(t *testing.T) {
 	}
 }
 
+// servePage serves the page and the API until the test ends.
+func (w *town) servePage() {
+	w.t.Helper()
+	pages, err := web.New(web.Config{Accounts: w.accounts, Log: slog.New(slog.DiscardHandler)}, w.rooms, w.lines)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(w.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- pages.Serve(l) }()
+	w.t.Cleanup(func() {
+		pages.Close()
+		<-served
+	})
+	w.page = l.Addr().String()
+}
+
 // A code of a real server works: a person approves the device, signs in with it, and
 // revokes it.
 func TestLoginAtARealPage(t *testing.T) {
 	w := newTown(t)
-	pages, err := web.New(web.Config{Accounts: w.accounts, Log: slog.New(slog.DiscardHandler)}, w.rooms, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- pages.Serve(l) }()
-	t.Cleanup(func() {
-		pages.Close()
-		<-served
-	})
+	w.servePage()
 	ann, err := w.accounts.SignInWithPassword(t.Context(), "ann", password, account.Device{Name: "browser"})
 	if err != nil {
 		t.Fatal(err)
@@ -354,7 +365,7 @@ func TestLoginAtARealPage(t *testing.T) {
 	reader, writer := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		args := []string{"login", "--server", w.addr, "--web", "http://" + l.Addr().String(), "--name", "laptop"}
+		args := []string{"login", "--server", w.addr, "--web", "http://" + w.page, "--name", "laptop"}
 		done <- run(args, streams{in: strings.NewReader(""), out: io.Discard, err: writer})
 		writer.Close()
 	}()

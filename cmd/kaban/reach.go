@@ -167,9 +167,9 @@ func webSaidBy(server, web string) string {
 	return page.Web()
 }
 
-// explainWay explains why there is no way to a server, and what to do; "" for anything
-// else.
-func explainWay(addr string, err error) string {
+// explainServer explains what is wrong with a server that was found, or with the proxy,
+// and what to do; "" for anything else.
+func explainServer(addr string, err error) string {
 	if bad, ok := errors.AsType[*dial.CertificateError](err); ok {
 		return explainCertificate(addr, bad)
 	}
@@ -179,8 +179,6 @@ func explainWay(addr string, err error) string {
 	if bad, ok := errors.AsType[*dial.UpgradeError](err); ok {
 		return fmt.Sprintf("%s: %s; check the host and the path of --server", addr, display.Line(bad.Error()))
 	}
-	name, isName := errors.AsType[*net.DNSError](err)
-	slow, isSlow := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(err, dial.ErrNoTLS):
 		return fmt.Sprintf("the server at %s does not speak TLS there; check the port, or use its tcp:// or ws:// address if it is not encrypted, which sends messages in the clear", addr)
@@ -190,6 +188,19 @@ func explainWay(addr string, err error) string {
 		return fmt.Sprintf("a web server answers at %s; use its https:// address, or the port of the server's tcp:// or tls:// listener", addr)
 	case errors.Is(err, dial.ErrNoUse):
 		return fmt.Sprintf("%s has no certificate to check; use its tls:// or https:// address", addr)
+	}
+	return ""
+}
+
+// explainWay explains why there is no way to a server, and what to do; "" for anything
+// else.
+func explainWay(addr string, err error) string {
+	if text := explainServer(addr, err); text != "" {
+		return text
+	}
+	name, isName := errors.AsType[*net.DNSError](err)
+	slow, isSlow := errors.AsType[net.Error](err)
+	switch {
 	case isName && name.IsNotFound:
 		return fmt.Sprintf("there is no host named %q; check --server", name.Name)
 	case isName:
