@@ -2,6 +2,7 @@ package dial
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -129,12 +130,12 @@ func (d *Dialer) reach(ctx context.Context) (net.Conn, error) {
 	}
 	find := d.Proxy
 	if find == nil {
-		find = func(u *url.URL) (*url.URL, error) { return http.ProxyFromEnvironment(&http.Request{URL: u}) }
+		find = fromEnvironment
 	}
 	proxy, err := find(&url.URL{Scheme: "https", Host: d.Address.urlHost()})
 	switch {
 	case err != nil: // its text has the address, perhaps with a password
-		return nil, &ProxyError{err: errors.New("HTTPS_PROXY is no address of a proxy; it must be like http://proxy.example:3128")}
+		return nil, &ProxyError{err: errNoProxy}
 	case proxy == nil:
 		return connect(ctx, d.Address.HostPort())
 	case proxy.Scheme != "http" && proxy.Scheme != "https":
@@ -150,6 +151,24 @@ func (d *Dialer) reach(ctx context.Context) (net.Conn, error) {
 		return nil, bad
 	}
 	return conn, nil
+}
+
+var errNoProxy = errors.New("HTTPS_PROXY is no address of a proxy; it must be like http://proxy.example:3128")
+
+// fromEnvironment returns the proxy of the environment. Other than
+// http.ProxyFromEnvironment it does not pass over an address that cannot be read.
+func fromEnvironment(u *url.URL) (*url.URL, error) {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	given := cmp.Or(os.Getenv("HTTPS_PROXY"), os.Getenv("https_proxy"))
+	if err != nil || proxy != nil || given == "" {
+		return proxy, err
+	}
+	if _, err := url.Parse(given); err != nil {
+		if _, err := url.Parse("http://" + given); err != nil {
+			return nil, errNoProxy
+		}
+	}
+	return nil, nil
 }
 
 // tunnel connects to an address through a proxy (RFC 9110, section 9.3.6).

@@ -262,7 +262,7 @@ func testPins(t *testing.T, first byte) {
 			t.Errorf("%q: got %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "sha256/", b64[1:], b64 + "A", digits[1:], digits + "00", "sha1/" + b64, strings.Repeat("0", 64), "!"+b64[1:], b64 + "=", strings.Repeat(":", 44)} {
+	for _, text := range []string{"", "sha256/", b64[1:], b64 + "A", digits[1:], digits + "00", "sha1/" + b64, strings.Repeat("0", 64), "!" + b64[1:], b64 + "=", strings.Repeat(":", 44)} {
 		if got, err := ParsePin(text); got != (Pin{}) || !errors.Is(err, ErrPin) {
 			t.Errorf("%q: got %v, %v", text, got, err)
 		}

@@ -320,9 +320,9 @@ func TestUsualWebOf(t *testing.T) {
 }
 
 // servePage serves the page and the API until the test ends.
-func (w *town) servePage() {
+func (w *town) servePage(origins ...string) {
 	w.t.Helper()
-	pages, err := web.New(web.Config{Accounts: w.accounts, Log: slog.New(slog.DiscardHandler)}, w.rooms, w.lines)
+	pages, err := web.New(web.Config{Accounts: w.accounts, Origins: origins, Log: slog.New(slog.DiscardHandler)}, w.rooms, w.lines)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -177,6 +177,9 @@ func explainServer(addr string, err error) string {
 		return explainProxy(addr, bad)
 	}
 	if bad, ok := errors.AsType[*dial.UpgradeError](err); ok {
+		if bad.Status == http.StatusMisdirectedRequest {
+			return fmt.Sprintf("the server at %s does not know that it has this name (HTTP status %d); check --server, or ask its operator to give this address with --origin", addr, bad.Status)
+		}
 		return fmt.Sprintf("%s: %s; check the host and the path of --server", addr, display.Line(bad.Error()))
 	}
 	switch {
