@@ -233,3 +233,13 @@ func TestWrongServers(t *testing.T) {
 	expect(t, exitFailed, "", []string{"tail", "lobby", "--server", "tcp://" + f.page}, "a web server answers")
 	expect(t, exitFailed, "", []string{"tail", "lobby", "--server", "http://" + f.page + "/nowhere"}, "HTTP status 404")
 }
+
+// What needs one of two flags says so.
+func TestUserLinkNeedsOneOfTwo(t *testing.T) {
+	expect(t, exitUsage, "", []string{"user", "link", "ann"}, "give --subject", "--visitor")
+	expect(t, exitUsage, "", []string{"user", "link", "ann", "--subject", "x", "--visitor", "y"}, "--subject", "--visitor")
+	out := expect(t, exitDone, "", []string{"user", "link", "--help"}, "kaban user link <name> [flags]", "Give this or --subject")
+	if strings.Contains(out, "link --subject") {
+		t.Errorf("both look required: %s", out)
+	}
+}
