@@ -65,7 +65,7 @@ func (e *AddressError) Error() string {
 }
 
 // form describes addresses, at the end of errors.
-const form = "such as 127.0.0.1:6440, tls://chat.example or https://chat.example"
+const form = "like 127.0.0.1:6440, tls://chat.example or https://chat.example"
 
 // Parse reads the address of a server:
 //
@@ -82,7 +82,7 @@ func Parse(text string) (Address, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
-		return Address{}, &AddressError{problem: "is empty; it must be like " + form[len("such as "):]}
+		return Address{}, &AddressError{problem: "is empty; it must be " + form}
 	case len(text) > maxAddress:
 		return Address{}, &AddressError{problem: fmt.Sprintf("has %d bytes; the limit is %d", len(text), maxAddress)}
 	case strings.Contains(text, "@"): // may be a password
