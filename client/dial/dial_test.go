@@ -14,8 +14,10 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -608,4 +610,44 @@ func TestTransport(t *testing.T) {
 	if text, err := get(plain, "http://"+page); text != "hello" || err != nil {
 		t.Errorf("without TLS: got %q, %v", text, err)
 	}
+}
+
+// A write that makes progress goes on beyond its deadline; one that makes none ends with
+// it, and so does one whose deadline is taken back.
+func TestWritesGoOnWithProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		s := &steady{Conn: ours}
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			for range 10 {
+				time.Sleep(8 * time.Second)
+				io.ReadFull(theirs, make([]byte, 1000))
+			}
+		})
+		s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		begin := time.Now()
+		if n, err := s.Write(make([]byte, 10_000)); n != 10_000 || err != nil || time.Since(begin) != 80*time.Second {
+			t.Errorf("wrote %d in %v, %v", n, time.Since(begin), err)
+		}
+		reading.Wait()
+		s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		begin = time.Now()
+		if n, err := s.Write(make([]byte, 10)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != 10*time.Second {
+			t.Errorf("without progress: wrote %d in %v, %v", n, time.Since(begin), err)
+		}
+		s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		reading.Go(func() {
+			io.ReadFull(theirs, make([]byte, 5)) // progress
+			time.Sleep(3 * time.Second)
+			s.SetDeadline(time.Unix(1, 0))
+		})
+		begin = time.Now()
+		if n, err := s.Write(make([]byte, 10)); n != 5 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != 3*time.Second {
+			t.Errorf("taken back: wrote %d in %v, %v", n, time.Since(begin), err)
+		}
+		reading.Wait()
+		ours.Close()
+		theirs.Close()
+	})
 }
