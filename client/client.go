@@ -103,10 +103,11 @@ func newClient(options Options) *Client {
 	return c
 }
 
-// Dial connects to a server at a host and port and says hello. It makes one
-// attempt for each name, and more only if the server missed the hello; after that
-// the client reconnects by itself until Close. The error is a *kaban.MessageError,
-// an *Error, a *Goodbye, ErrInsecure or an error of the network.
+// Dial connects to a server at an address as dial.Parse reads it, and says hello. It
+// makes one attempt for each name, and more only if the server missed the hello; after
+// that the client reconnects by itself until Close, also if the server's certificate
+// is not valid any more. The error is a *kaban.MessageError, an *Error, a *Goodbye,
+// ErrInsecure, a *dial.AddressError or one of dial.Dialer.
 func Dial(ctx context.Context, addr string, options Options) (*Client, error) {
 	c := newClient(options)
 	if err := c.aim(addr, options.Username, options.Fallbacks); err != nil {
@@ -136,10 +137,12 @@ func New(options Options) *Client {
 	return c
 }
 
-// Connect starts a client of New: it connects to a host and port under the first
-// of the names that is free. Options.OnState reports the progress. Until the first
-// welcome, Connect may be called again with another server or other names; after
-// that it only reconnects. The error is a *kaban.MessageError.
+// Connect starts a client of New: it connects to an address as dial.Parse reads it,
+// under the first of the names that is free. Options.OnState reports the progress;
+// certificates that are not valid are tried again like a server that is away. Until the
+// first welcome, Connect may be called again with another server or other names; after
+// that it only reconnects. The error is a *kaban.MessageError, a *dial.AddressError or
+// that of dial.Dialer.Check.
 func (c *Client) Connect(addr, username string, fallbacks ...string) error {
 	if err := c.aim(addr, username, fallbacks); err != nil {
 		return err
@@ -167,9 +170,14 @@ func (c *Client) aim(addr, username string, fallbacks []string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.username.IsZero() {
-		c.dial, c.names = c.options.dialer(addr), names
+	if !c.username.IsZero() {
+		return nil
 	}
+	way, err := c.options.dialer(addr)
+	if err != nil {
+		return err
+	}
+	c.dial, c.names = way, names
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 
+	"kaban/client/dial"
 	"kaban/wire"
 )
 
@@ -37,4 +38,12 @@ func (c *Client) SetToken(token wire.Secret) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.options.Token, c.options.Password = token, ""
+}
+
+// SetTrust says which certificates of the server count from the next Connect of a client
+// of New on.
+func (c *Client) SetTrust(trust dial.Trust) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.options.Trust = trust
 }

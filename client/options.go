@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"kaban/client/dial"
 	"kaban/wire"
 )
 
@@ -65,8 +66,12 @@ type Options struct {
 	// on another device: its state, or that it is Gone. Me returns the states to
 	// start with, also after each time that the client was Offline.
 	OnRoomState func(wire.RoomState)
-	// Dial replaces the way to the server. Default: TCP to the address. A connection
-	// with a method ConnectionState, such as a *tls.Conn, counts as encrypted.
+	// Trust says which certificates of the server count. The zero Trust accepts those of
+	// the system's authorities. With an address without TLS it must be zero.
+	Trust dial.Trust
+	// Dial replaces the way to the server, whose address then is not looked at. Default:
+	// that of dial.Dialer. A connection with a method ConnectionState, such as a
+	// *tls.Conn, counts as encrypted.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// MaxBackoff bounds the delay between attempts. Default 30 s.
 	MaxBackoff time.Duration
@@ -102,11 +107,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// dialer returns the way to an address.
-func (o *Options) dialer(addr string) func(ctx context.Context) (net.Conn, error) {
+// dialer returns the way to an address. The error is a *dial.AddressError or that of
+// dial.Dialer.Check.
+func (o *Options) dialer(addr string) (func(ctx context.Context) (net.Conn, error), error) {
 	if o.Dial != nil {
-		return o.Dial
+		return o.Dial, nil
 	}
-	dialer := net.Dialer{KeepAlive: 30 * time.Second}
-	return func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
+	address, err := dial.Parse(addr)
+	if err != nil {
+		return nil, err
+	}
+	d := &dial.Dialer{Address: address, Trust: o.Trust}
+	return d.Dial, d.Check()
 }

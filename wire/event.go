@@ -33,6 +33,7 @@ type Event struct {
 	Session   string        // welcome: a secret for Request.Resume; "" for an account
 	Account   *Account      // welcome, me; nil for a visitor
 	Token     Secret        // welcome: the secret of a new device, after a password; or ""
+	Web       string        // welcome: the http or https address of the server's page, with Token; or ""
 	Server    string        // welcome: the name and version of the server
 	Limits    Limits        // welcome
 	Heartbeat time.Duration // welcome: whole seconds
@@ -155,6 +156,7 @@ func (e *Event) appendWelcome(dst []byte) []byte {
 		dst = e.Account.append(appendField(dst, fAccount))
 	}
 	dst = appendNonEmpty(dst, fToken, string(e.Token))
+	dst = appendNonEmpty(dst, fWeb, e.Web)
 	dst = appendText(dst, fServer, e.Server)
 	dst = e.Limits.append(appendField(dst, fLimits))
 	return appendCount(dst, fHeartbeat, uint64(e.Heartbeat/time.Second))

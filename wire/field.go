@@ -67,6 +67,7 @@ const (
 	fFirst
 	fLast
 	fOnline
+	fWeb
 	fieldCount
 )
 
@@ -85,6 +86,7 @@ var fieldNames = [fieldCount]string{
 	fRole: "role", fLevel: "level", fHistory: "history", fArchived: "archived", fAccount: "account", fName: "name",
 	fBot: "bot", fTitle: "title", fRead: "read", fUnread: "unread", fMentions: "mentions", fNotify: "notify",
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
+	fWeb: "web",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -99,7 +101,7 @@ var (
 		TypeTopic: setOf(fTopic), TypeSet: setOf(fKind, fFlags, fHistory, fArchived), TypeNotify: setOf(fLevel),
 	}
 	typedEvents = [len(typeNames)]uint64{
-		TypeWelcome: setOf(fAccount, fToken), TypeMe: setOf(fAccount), TypeMessage: setOf(fAccount), TypeHistory: setOf(fFirst, fLast),
+		TypeWelcome: setOf(fAccount, fToken, fWeb), TypeMe: setOf(fAccount), TypeMessage: setOf(fAccount), TypeHistory: setOf(fFirst, fLast),
 		TypeState: setOf(fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fMentions, fNotify, fGone),
 	}
 )
@@ -297,6 +299,8 @@ func eventField(name []byte) (field, bool) {
 		return fLast, true
 	case "online":
 		return fOnline, true
+	case "web":
+		return fWeb, true
 	}
 	return 0, false
 }

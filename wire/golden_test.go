@@ -43,7 +43,7 @@ var goldenEvents = []Event{
 	{Type: TypeUnknown, Room: "lobby", Seq: 45},
 	{Type: TypeParted, Room: "lobby"},
 	{Type: TypeParted, Room: "lobby", Removal: RemovalKicked},
-	{Type: TypeWelcome, Username: "ann", Server: "kaban/1.2.3", Limits: Limits{32, 5000, 65536, 512, 256}, Heartbeat: 30 * time.Second, Account: &Account{Username: "ann", Name: "Ann O.", Role: kaban.RoleOwner}, Token: "T0KEN"},
+	{Type: TypeWelcome, Username: "ann", Server: "kaban/1.2.3", Limits: Limits{32, 5000, 65536, 512, 256}, Heartbeat: 30 * time.Second, Account: &Account{Username: "ann", Name: "Ann O.", Role: kaban.RoleOwner}, Token: "T0KEN", Web: "https://chat.example"},
 	{Type: TypeWatching, Room: "lobby", Epoch: "E1", Head: 42, Members: 3, Ref: "w", HasRef: true},
 	{Type: TypeOK, Ref: "r", HasRef: true},
 	{Type: TypeCreated, Room: "@abcdefghijklmnopqrstuvwxyz"},

@@ -184,7 +184,7 @@ func (d *decoder) message() Message {
 func (d *decoder) welcome(e *Event) {
 	e.Account = d.account()
 	e.Session, e.Token = d.str(fSession, e.Account == nil), Secret(d.str(fToken, false))
-	e.Username, e.Server = d.str(fUsername, true), d.str(fServer, false)
+	e.Username, e.Server, e.Web = d.str(fUsername, true), d.str(fServer, false), d.str(fWeb, false)
 	e.Heartbeat = time.Duration(min(d.count(fHeartbeat, false), 24*60*60)) * time.Second
 	limits, ok := d.get(fLimits, kindObject, false)
 	if !ok {

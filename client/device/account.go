@@ -61,7 +61,7 @@ func asAccount(ctx context.Context, method, server, path string, token wire.Secr
 		}
 		content = strings.NewReader(string(encoded))
 	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(address.String(), "/")+path, content)
+	request, err := http.NewRequestWithContext(ctx, method, address.Web()+path, content)
 	if err != nil {
 		return err
 	}

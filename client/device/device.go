@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kaban/client"
+	"kaban/client/dial"
 	"kaban/wire"
 )
 
@@ -69,9 +70,11 @@ type Options struct {
 	Name string
 	// Insecure allows http addresses of other machines.
 	Insecure bool
-	// Transport replaces the way to the server. The default refuses http addresses of
-	// other machines, follows no redirects and uses the proxy of the environment for
-	// https.
+	// Trust says which certificates of the server count. The zero Trust accepts those of
+	// the system's authorities.
+	Trust dial.Trust
+	// Transport replaces the way to the server. The default is that of dial.Dialer; it
+	// refuses http addresses of other machines, and follows no redirects.
 	Transport http.RoundTripper
 }
 
@@ -96,13 +99,13 @@ type Token struct {
 }
 
 // Begin asks the server at an http or https address for a code. The error is an
-// *Error, client.ErrInsecure or an error of the address or the network.
+// *Error, client.ErrInsecure, ErrNoWeb, a *dial.AddressError or one of dial.Dialer.
 func Begin(ctx context.Context, server string, options Options) (*Grant, error) {
 	address, err := parseAddress(server)
 	if err != nil {
 		return nil, err
 	}
-	g := &Grant{server: strings.TrimSuffix(address.String(), "/"), http: newClient(address, &options)}
+	g := &Grant{server: address.Web(), http: newClient(address, &options)}
 	var answer struct {
 		DeviceCode  string `json:"device_code"`
 		UserCode    string `json:"user_code"`
@@ -132,18 +135,16 @@ func seconds(n int64) time.Duration {
 	return time.Duration(min(n, int64(longestLife/time.Second))) * time.Second
 }
 
-// parseAddress checks the address of a server.
-func parseAddress(server string) (*url.URL, error) {
-	address, err := url.Parse(server)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the server's address: %w", err)
-	case address.Scheme != "http" && address.Scheme != "https", address.Host == "":
-		return nil, errors.New("the server's address does not start with http:// or https:// and a host")
-	case address.User != nil, address.RawQuery != "", address.Fragment != "":
-		return nil, errors.New("the server's address has more than a host, a port and a path")
+// ErrNoWeb means that an address is one of kaban/1 only, where HTTP has no place.
+var ErrNoWeb = errors.New("the server's address does not start with http:// or https://")
+
+// parseAddress reads the address of a server's page and API.
+func parseAddress(server string) (dial.Address, error) {
+	address, err := dial.Parse(server)
+	if err == nil && address.Web() == "" {
+		err = ErrNoWeb
 	}
-	return address, nil
+	return address, err
 }
 
 // Wait asks until the person has decided. The error is ErrDenied, ErrExpired, an

@@ -170,7 +170,7 @@ func TestBadBeginnings(t *testing.T) {
 			t.Errorf("%d: got %v", a.status, err)
 		}
 	}
-	for _, address := range []string{"", "h:6480", "ftp://h", "http://", "http://user@h", "http://h/?q", "http://h/#f", "http://h\n"} {
+	for _, address := range []string{"", "h:6480", "tcp://h", "tls://h", "ftp://h", "http://", "http://user@h", "http://h/?q", "http://h/#f", "http://h\nx"} {
 		if _, err := Begin(t.Context(), address, Options{Transport: &script{}}); err == nil {
 			t.Errorf("the address %q is accepted", address)
 		}
@@ -221,13 +221,15 @@ func TestTheWayToTheServer(t *testing.T) {
 			conn.Close()
 		}
 	}
-	for options, local := range map[*Options]bool{{}: true, {Insecure: true}: false} {
-		address, err := parseAddress("http://h")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if transport, ok := newClient(address, options).Transport.(*http.Transport); !ok || (transport.Proxy == nil) != local {
-			t.Errorf("insecure %v: the transport is not as local as it must be", options.Insecure)
+	for _, local := range []bool{true, false} {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return &distant{ours, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}, nil
+		}}
+		conn, err := restrict(transport, local).DialContext(t.Context(), "tcp", "h:80")
+		if errors.Is(err, client.ErrInsecure) != local || (conn == nil) != local {
+			t.Errorf("local %v: got %v, %v", local, conn, err)
 		}
 	}
 }

@@ -4,16 +4,16 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/url"
 
 	"kaban/client"
+	"kaban/client/dial"
 )
 
 // newClient returns the way to a server.
-func newClient(address *url.URL, options *Options) *http.Client {
+func newClient(address dial.Address, options *Options) *http.Client {
 	transport := options.Transport
 	if transport == nil {
-		transport = newTransport(address.Scheme == "http" && !options.Insecure)
+		transport = restrict(dial.Dialer{Address: address, Trust: options.Trust}.Transport(), !address.IsEncrypted() && !options.Insecure)
 	}
 	return &http.Client{
 		Transport:     transport,
@@ -21,21 +21,16 @@ func newClient(address *url.URL, options *Options) *http.Client {
 	}
 }
 
-// newTransport returns a transport that keeps no connections, and that, if local, only
-// reaches this machine.
-func newTransport(local bool) *http.Transport {
-	dialer := net.Dialer{Timeout: patience}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, DisableKeepAlives: true, ForceAttemptHTTP2: true}
-	if !local {
-		return transport
-	}
-	transport.Proxy = nil
-	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
+// restrict makes a transport, if local, only reach this machine.
+func restrict(transport *http.Transport, local bool) *http.Transport {
+	if connect := transport.DialContext; local {
+		transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := connect(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return onlyLocal(conn)
 		}
-		return onlyLocal(conn)
 	}
 	return transport
 }

@@ -78,8 +78,8 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 		return err
 	}
 	if c.Server != "" {
-		if configured.Server, err = tui.ParseServer(c.Server); err != nil {
-			return usagef("--server %w", err)
+		if configured.Server, err = c.address(); err != nil {
+			return err
 		}
 	}
 	if c.Username != "" {
@@ -99,9 +99,10 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 	return tui.Run(ctx, tui.Options{
 		Config: configured, Names: ownNames(), Room: c.Room, Keep: true, Insecure: c.Insecure,
 		Token: func(server string) (wire.Secret, error) {
-			options, err := c.signIn(strings.ToLower(server), client.Options{}, nil)
+			options, err := c.signIn(server, client.Options{}, nil)
 			return options.Token, err
 		},
+		Trust:   c.trust,
 		Devices: c.devices, SetName: c.setName,
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
 		In:      std.in, Out: std.out,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -116,6 +115,9 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 	if options, err = f.signIn(server, options, stdin); err != nil {
 		return nil, err
 	}
+	if options.Trust, err = f.trust(server); err != nil {
+		return nil, err
+	}
 	options.Silence, options.Insecure = silence, f.Insecure
 	options.Username = f.Username
 	if f.Username == "" && options.Token == "" {
@@ -132,7 +134,9 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 
 // unreachable explains why there is no session with a server, and what to do.
 func unreachable(addr string, err error) error {
-	var name *net.DNSError
+	if text := explainWay(addr, err); text != "" {
+		return errors.New(text)
+	}
 	var code wire.Code
 	if refused, ok := errors.AsType[*client.Error](err); ok {
 		code = refused.Code
@@ -145,13 +149,9 @@ func unreachable(addr string, err error) error {
 	case code == wire.CodeSuspended:
 		return fmt.Errorf("your account at %s is suspended; ask an admin of the server (%s)", addr, code)
 	case code == wire.CodeTLSRequired:
-		return fmt.Errorf("the server at %s takes no passwords and tokens over this connection, which is not encrypted; connect from its own machine or through an encrypted tunnel, and change the secret, which may have been read (%s)", addr, code)
+		return fmt.Errorf("the server at %s takes no passwords and tokens over this connection, which is not encrypted; connect to its tls:// or https:// address, and change the secret, which may have been read (%s)", addr, code)
 	case errors.Is(err, client.ErrInsecure):
-		return fmt.Errorf("the connection to %s is not encrypted, so no password or token was sent; connect through an encrypted tunnel, or give --insecure if everybody on the way is trusted", addr)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nothing listens at %s; start a server with \"kaban serve\", or name another with --server HOST:PORT", addr)
-	case errors.As(err, &name):
-		return fmt.Errorf("there is no host named %q; check --server", name.Name)
+		return fmt.Errorf("the connection to %s is not encrypted, so no password or token was sent; use the server's tls:// or https:// address, or give --insecure if everybody on the way is trusted", addr)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), wire.CodeOf(err) == wire.CodeBadJSON:
 		return fmt.Errorf("the server at %s is not a Kaban server; check --server (%w)", addr, err)
 	}

@@ -8,10 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -19,6 +16,7 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/client/device"
+	"kaban/client/dial"
 	"kaban/internal/credentials"
 	"kaban/internal/display"
 	"kaban/internal/tui"
@@ -32,27 +30,13 @@ const signInPatience = 30 * time.Second
 // savedCredentials returns the file of the person that runs the command.
 func savedCredentials() credentials.File { return credentials.Beside(tui.ConfigPath()) }
 
-// serverFlags name a server and how to talk to it.
-type serverFlags struct {
-	Server   string `placeholder:"HOST:PORT" env:"KABAN_SERVER" help:"The server; without a port, 6440. Default: 127.0.0.1:6440."`
-	Insecure bool   `env:"KABAN_INSECURE" help:"Send passwords and tokens to other machines without encryption."`
-}
-
-// address returns the server as a host and a port.
-func (f *serverFlags) address() (string, error) {
-	server, err := tui.ParseServer(cmp.Or(f.Server, defaultServer))
-	if err != nil {
-		return "", usagef("--server %w", err)
-	}
-	return strings.ToLower(server), nil
-}
-
 type loginCommand struct {
 	serverFlags
-	Web      string `placeholder:"URL" env:"KABAN_WEB" help:"The address of the server's page. Default: port 6480 of this machine, or https:// and the host of --server."`
+	Web      string `placeholder:"URL" env:"KABAN_WEB" help:"The address of the server's page. Default: that of an https:// or ws:// --server; else port 6480 of this machine, or https:// and the host of --server."`
 	Username string `placeholder:"NAME" env:"KABAN_USERNAME" help:"The username of the account, for a password. Default: your login name."`
 	Password bool   `help:"Ask for the password instead of a code that you confirm in a browser."`
 	passwordFlags
+	known     dial.Trust
 	TokenFile string `placeholder:"FILE" help:"Keep a token that was made for this program, from the first line of a file; - is standard input."`
 	Name      string `placeholder:"TEXT" help:"The name of this device in the list of your devices. Default: the name of the machine."`
 }
@@ -75,17 +59,10 @@ func (c *loginCommand) Run(std streams) error {
 	if _, _, err := file.Of(server); err != nil { // before anybody types a password
 		return err
 	}
-	web := cmp.Or(c.Web, webOf(server))
-	found := credentials.Credential{Web: web}
-	switch {
-	case c.TokenFile != "":
-		found.Web = "" // not a device's
-		found.Token, err = readToken(c.TokenFile, std.in)
-	case c.Password || c.PasswordFile != "":
-		found.Token, err = c.byPassword(ctx, server, std)
-	default:
-		found.Token, err = c.byCode(ctx, web, std)
+	if err := c.rememberTrust(server); err != nil {
+		return err
 	}
+	found, err := c.signIn(ctx, server, std)
 	if err != nil {
 		return err
 	}
@@ -94,11 +71,28 @@ func (c *loginCommand) Run(std streams) error {
 		return err
 	}
 	found.Username = account.Username
+	found.CA, found.Pin = string(c.known.CA), c.known.Pin.String()
 	if err := file.Put(server, found); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(std.out, "signed in to %s as %s\n", server, display.Line(account.Username))
 	return err
+}
+
+// signIn gets a token.
+func (c *loginCommand) signIn(ctx context.Context, server string, std streams) (found credentials.Credential, err error) {
+	switch {
+	case c.TokenFile != "":
+		found.Token, err = readToken(c.TokenFile, std.in)
+	case c.Password || c.PasswordFile != "":
+		var said string
+		found.Token, said, err = c.byPassword(ctx, server, std)
+		found.Device, found.Web = true, cmp.Or(c.Web, webOf(server), said)
+	default:
+		found.Device, found.Web = true, cmp.Or(c.Web, webOf(server), usualWebOf(server))
+		found.Token, err = c.byCode(ctx, server, found.Web, std)
+	}
+	return found, err
 }
 
 // check signs in with a token and returns its account.
@@ -116,7 +110,11 @@ func (f *serverFlags) check(ctx context.Context, server string, token wire.Secre
 }
 
 func (f *serverFlags) dial(ctx context.Context, server string, options client.Options) (*client.Client, error) {
-	options.Insecure, options.Patience = f.Insecure, signInPatience
+	trust, err := f.trust(server)
+	if err != nil {
+		return nil, err
+	}
+	options.Insecure, options.Trust, options.Patience = f.Insecure, trust, signInPatience
 	session, err := client.Dial(ctx, server, options)
 	if err != nil {
 		return nil, unreachable(server, err)
@@ -124,29 +122,31 @@ func (f *serverFlags) dial(ctx context.Context, server string, options client.Op
 	return session, nil
 }
 
-// byPassword returns the token of a new device.
-func (c *loginCommand) byPassword(ctx context.Context, server string, std streams) (token wire.Secret, err error) {
+// byPassword returns the token of a new device, and the address of the page where it is
+// revoked if the server says it.
+func (c *loginCommand) byPassword(ctx context.Context, server string, std streams) (token wire.Secret, web string, err error) {
 	username := cmp.Or(c.Username, ownNames()[0])
 	if _, err := kaban.ParseUsername(username); err != nil {
-		return "", usagef("--username: %w", err)
+		return "", "", usagef("--username: %w", err)
 	}
 	password, ok, err := c.read(std)
 	if err == nil && !ok {
 		password, err = askPassword(std, fmt.Sprintf("password of %s at %s: ", username, server))
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	options := client.Options{OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, password)
 	session, err := c.dial(ctx, server, options)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
+	web = session.Welcome().Web
 	session.Close()
 	if token == "" {
-		return "", fmt.Errorf("the server at %s made no token for this device", server)
+		return "", "", fmt.Errorf("the server at %s made no token for this device", server)
 	}
-	return token, nil
+	return token, webSaidBy(server, web), nil
 }
 
 // askPassword asks on the terminal and shows nothing of the answer.
@@ -195,14 +195,19 @@ func readToken(path string, stdin io.Reader) (wire.Secret, error) {
 }
 
 // byCode returns the token of a device that the person approves on the page.
-func (c *loginCommand) byCode(ctx context.Context, web string, std streams) (wire.Secret, error) {
+func (c *loginCommand) byCode(ctx context.Context, server, web string, std streams) (wire.Secret, error) {
 	name := c.Name
 	if name == "" {
 		if host, err := os.Hostname(); err == nil {
 			name = "kaban on " + host
 		}
 	}
-	grant, err := device.Begin(ctx, web, device.Options{Name: name, Insecure: c.Insecure})
+	options, err := c.toWeb(server, web)
+	if err != nil {
+		return "", err
+	}
+	options.Name = name
+	grant, err := device.Begin(ctx, web, options)
 	if err != nil {
 		return "", noCode(web, err)
 	}
@@ -232,23 +237,10 @@ func noCode(web string, err error) error {
 	if _, ok := errors.AsType[*device.Error](err); ok {
 		return fmt.Errorf("no code from %s: %w", web, err)
 	}
+	if text := explainServer(web, err); text != "" {
+		return errors.New(text)
+	}
 	return fmt.Errorf("no code from %s: %w; give the address of the server's page with --web, or use --password", web, err)
-}
-
-// webOf guesses the address of the page of a server: on this machine where "kaban
-// serve" has it, on others that of a proxy.
-func webOf(server string) string {
-	host, _, err := net.SplitHostPort(server)
-	if err != nil {
-		host = server
-	}
-	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
-		return "http://" + net.JoinHostPort(host, "6480")
-	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return "https://" + host
 }
 
 type logoutCommand struct{ serverFlags }
@@ -272,11 +264,21 @@ func (c *logoutCommand) Run(std streams) error {
 	if err := file.Delete(server); err != nil {
 		return err
 	}
-	if saved.Web == "" {
+	switch {
+	case !saved.Device:
 		_, err = fmt.Fprintf(std.out, "forgot the token of %s at %s\n", display.Line(saved.Username), server)
 		return err
+	case saved.Web == "":
+		n := &notices{out: std.err}
+		n.printf("the token is deleted here, but %s still knows this device, and its page is not known here; remove it from the list of your devices on the page, and sign in with --web URL the next time", server)
+		return errSilent
 	}
-	if err := device.Revoke(ctx, saved.Web, saved.Token, device.Options{Insecure: c.Insecure}); err != nil {
+	// The trust is that of the credential that was just deleted.
+	options, err := c.toWebWith(server, saved.Web, saved)
+	if err == nil {
+		err = device.Revoke(ctx, saved.Web, saved.Token, options)
+	}
+	if err != nil {
 		n := &notices{out: std.err}
 		n.printf("the token is deleted here, but %s still knows this device (%v); remove it from the list of your devices on the page", saved.Web, err)
 		return errSilent
@@ -329,9 +331,13 @@ func (c *whoamiCommand) Run(std streams) error {
 // account returns the credential of the account that the person is signed in to with a
 // device.
 func (f *connectFlags) account(server string) (credentials.Credential, error) {
-	saved, ok, err := savedCredentials().Of(strings.ToLower(server))
-	if err == nil && (!ok || saved.Web == "") {
+	saved, ok, err := savedCredentials().Of(server)
+	switch {
+	case err != nil:
+	case !ok || !saved.Device:
 		err = notSignedIn(server)
+	case saved.Web == "":
+		err = fmt.Errorf("the page of %s is not known here; \"kaban login --server %s --web URL\" signs in anew and remembers it", server, server)
 	}
 	return saved, err
 }
@@ -342,7 +348,11 @@ func (f *connectFlags) devices(ctx context.Context, server string) (lines []stri
 	if err != nil {
 		return nil, err
 	}
-	all, err := device.List(ctx, saved.Web, saved.Token, device.Options{Insecure: f.Insecure})
+	options, err := f.toWeb(server, saved.Web)
+	if err != nil {
+		return nil, err
+	}
+	all, err := device.List(ctx, saved.Web, saved.Token, options)
 	for _, d := range all {
 		line := d.Name
 		if !d.Used.IsZero() {
@@ -365,5 +375,9 @@ func (f *connectFlags) setName(ctx context.Context, server, name string) error {
 	if err != nil {
 		return err
 	}
-	return device.SetName(ctx, saved.Web, saved.Token, name, device.Options{Insecure: f.Insecure})
+	options, err := f.toWeb(server, saved.Web)
+	if err != nil {
+		return err
+	}
+	return device.SetName(ctx, saved.Web, saved.Token, name, options)
 }

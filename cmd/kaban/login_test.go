@@ -39,6 +39,9 @@ type town struct {
 	addr     string
 	accounts *account.Service
 	rooms    *talk.Chat
+	lines    *server.Server
+	web      string // what the server says of its page
+	page     string // the host and port of servePage
 }
 
 func newTown(t *testing.T) *town {
@@ -46,7 +49,7 @@ func newTown(t *testing.T) *town {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
-	for _, name := range []string{"KABAN_SERVER", "KABAN_USERNAME", "KABAN_TOKEN_FILE", "KABAN_WEB", "KABAN_INSECURE"} {
+	for _, name := range []string{"KABAN_SERVER", "KABAN_USERNAME", "KABAN_TOKEN_FILE", "KABAN_WEB", "KABAN_CA", "KABAN_PIN", "KABAN_INSECURE"} {
 		t.Setenv(name, "")
 	}
 	s := memory.New(0)
@@ -69,7 +72,8 @@ func newTown(t *testing.T) *town {
 	w := &town{t: t, addr: l.Addr().String(), rooms: rooms}
 	w.accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
 	served := make(chan error, 1)
-	front := server.New(server.Config{Accounts: w.accounts}, rooms, m)
+	front := server.New(server.Config{Accounts: w.accounts, Web: func() string { return w.web }}, rooms, m)
+	w.lines = front
 	go func() { served <- front.Serve(l) }()
 	t.Cleanup(func() {
 		m.Close()
@@ -210,7 +214,7 @@ func TestLoginWithASecret(t *testing.T) {
 	at := func(args ...string) []string { return append(args, "--server", w.addr) }
 	expect(t, exitDone, "", at("login", "--username", "ann", "--password-file", file(t, password+"\r\n")), "as ann")
 	c, _, err := savedCredentials().Of(w.addr)
-	if err != nil || c.Web != "http://127.0.0.1:6480" {
+	if err != nil || !c.Device || c.Web != "" {
 		t.Errorf("saved is %+v, %v", c, err)
 	}
 	if _, err := w.accounts.Authenticate(t.Context(), string(c.Token), ""); err != nil {
@@ -303,36 +307,43 @@ func TestAnotherNameIsAVisitor(t *testing.T) {
 	}
 }
 
-// The address of the page is guessed from that of the server.
-func TestWebOf(t *testing.T) {
+// Where people sign in with a code, the page has its usual address unless they name it.
+func TestUsualWebOf(t *testing.T) {
 	for server, want := range map[string]string{
 		"127.0.0.1:6440": "http://127.0.0.1:6480", "localhost:7000": "http://localhost:6480", "[::1]:6440": "http://[::1]:6480",
-		"chat.example.com:6440": "https://chat.example.com", "192.0.2.1:6440": "https://192.0.2.1", "[2001:db8::1]:6440": "https://[2001:db8::1]",
+		"chat.example.com:6440": "https://chat.example.com", "tcp://192.0.2.1": "https://192.0.2.1", "tls://[2001:db8::1]:6440": "https://[2001:db8::1]",
 	} {
-		if got := webOf(server); got != want {
+		if got := usualWebOf(server); got != want {
 			t.Errorf("%s: got %s, want %s", server, got, want)
 		}
 	}
+}
+
+// servePage serves the page and the API until the test ends.
+func (w *town) servePage(origins ...string) {
+	w.t.Helper()
+	pages, err := web.New(web.Config{Accounts: w.accounts, Origins: origins, Log: slog.New(slog.DiscardHandler)}, w.rooms, w.lines)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(w.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- pages.Serve(l) }()
+	w.t.Cleanup(func() {
+		pages.Close()
+		<-served
+	})
+	w.page = l.Addr().String()
 }
 
 // A code of a real server works: a person approves the device, signs in with it, and
 // revokes it.
 func TestLoginAtARealPage(t *testing.T) {
 	w := newTown(t)
-	pages, err := web.New(web.Config{Accounts: w.accounts, Log: slog.New(slog.DiscardHandler)}, w.rooms, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- pages.Serve(l) }()
-	t.Cleanup(func() {
-		pages.Close()
-		<-served
-	})
+	w.servePage()
 	ann, err := w.accounts.SignInWithPassword(t.Context(), "ann", password, account.Device{Name: "browser"})
 	if err != nil {
 		t.Fatal(err)
@@ -354,7 +365,7 @@ func TestLoginAtARealPage(t *testing.T) {
 	reader, writer := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		args := []string{"login", "--server", w.addr, "--web", "http://" + l.Addr().String(), "--name", "laptop"}
+		args := []string{"login", "--server", w.addr, "--web", "http://" + w.page, "--name", "laptop"}
 		done <- run(args, streams{in: strings.NewReader(""), out: io.Discard, err: writer})
 		writer.Close()
 	}()
@@ -373,7 +384,7 @@ func TestLoginAtARealPage(t *testing.T) {
 	}
 	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann, member")
 	var flags connectFlags
-	lines, err := flags.devices(t.Context(), strings.ToUpper(w.addr))
+	lines, err := flags.devices(t.Context(), w.addr)
 	if err != nil || len(lines) != 2 || !strings.Contains(strings.Join(lines, "\n"), "laptop") || !strings.Contains(strings.Join(lines, "\n"), "(this one)") {
 		t.Errorf("the devices are %q, %v", lines, err)
 	}

@@ -37,7 +37,7 @@ type cli struct {
 	Serve      serveCommand              `cmd:"" help:"Run a server."`
 	Chat       chatCommand               `cmd:"" help:"Chat: full-screen on a terminal (F1 lists the keys), or as a filter in pipelines."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
-	Tail       tailCommand               `cmd:"" help:"Print the messages of a room, and follow it."`
+	Tail       tailCommand               `cmd:"" help:"Print the messages and changes of a room, and follow it."`
 	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`
 	Logout     logoutCommand             `cmd:"" help:"Sign out: revoke the device and forget its token."`
 	Whoami     whoamiCommand             `cmd:"" help:"Print the account that you are signed in to."`

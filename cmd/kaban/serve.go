@@ -82,7 +82,9 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	name := "kaban/" + programVersion()
-	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Limits: limits}, shared.rooms, manager)
+	var pages *web.Server // before anybody connects
+	address := func() string { return pages.Address() }
+	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Web: address, Limits: limits}, shared.rooms, manager)
 	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), Log: log}
 	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
 		config.Challenges = source.Handler
@@ -91,8 +93,7 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 		manager.Close()
 		return nil, err
 	}
-	pages, err := web.New(config, shared.rooms, lines)
-	if err != nil {
+	if pages, err = web.New(config, shared.rooms, lines); err != nil {
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}

@@ -15,6 +15,7 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/internal/display"
+	"kaban/internal/tui"
 	"kaban/wire"
 )
 
@@ -27,7 +28,7 @@ type tailCommand struct {
 	Since  string `placeholder:"SEQ|TIME" help:"Start after this message number, this long ago (90m, 24h, 7d), or at a date or time (2026-11-25, 2026-11-25T14:30). Default: the last 10 messages."`
 	Follow bool   `short:"f" help:"Continue with new messages until interrupted."`
 	Cursor string `placeholder:"FILE" help:"Continue where an earlier run with the same file stopped, and save the new cursor in it. If the file does not exist, start at --since."`
-	JSON   bool   `name:"json" help:"Print each message as a kaban/1 message frame: one JSON object a line."`
+	JSON   bool   `name:"json" help:"Print each entry as its kaban/1 frame: one JSON object a line."`
 }
 
 // Run prints a part of a room's log.
@@ -133,8 +134,8 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 			missing += first - 1 - after
 		}
 		for _, e := range page.Entries {
-			if after = e.Seq; after <= head && e.Message != nil {
-				output.write(c.line(e.Message), client.Cursor{})
+			if after = e.Seq; after <= head {
+				output.write(c.line(&e), client.Cursor{})
 			}
 		}
 	}
@@ -195,11 +196,7 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 		if err != nil {
 			return err
 		}
-		line := ""
-		if e.Message != nil {
-			line = c.line(e.Message)
-		}
-		output.write(line, client.Cursor{Epoch: room.Cursor().Epoch, Seq: e.Seq})
+		output.write(c.line(&e), client.Cursor{Epoch: room.Cursor().Epoch, Seq: e.Seq})
 		if e.Seq >= until {
 			return nil
 		}
@@ -207,11 +204,24 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 	return nil
 }
 
-func (c *tailCommand) line(m *wire.Message) string {
-	if c.JSON {
-		return display.JSON(string(wire.AppendMessage(nil, c.Room, *m)))
+// line returns the line of an entry; "" for one of a kind that this version does not
+// know.
+func (c *tailCommand) line(e *client.Entry) string {
+	switch {
+	case e.Message != nil && c.JSON:
+		return display.JSON(string(wire.AppendMessage(nil, c.Room, *e.Message)))
+	case e.Message != nil:
+		return plainLine(e.Message.Username, e.Message.Content)
+	case e.Change == nil || e.Change.Type == wire.TypeUnknown:
+		return ""
+	case c.JSON:
+		return display.JSON(string(wire.AppendChange(nil, c.Room, e.Change)))
 	}
-	return plainLine(m.Username, m.Content)
+	text := tui.Describe(e.Change)
+	if text == "" {
+		return ""
+	}
+	return "* " + display.Line(text) + "\n"
 }
 
 // cursorFile saves the cursor up to which a room was printed: one line, "ROOM CURSOR".

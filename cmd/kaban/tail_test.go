@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,7 +25,8 @@ func tail(t *testing.T, c *tailCommand) string {
 	return out.String()
 }
 
-// Entries of unknown kinds are not printed, and the cursor counts them.
+// Entries of unknown kinds are not printed, changes are quiet lines, and the cursor
+// counts both.
 func TestTailPassesUnknownKinds(t *testing.T) {
 	s := clienttest.NewServer(t)
 	file := filepath.Join(t.TempDir(), "cursor")
@@ -46,7 +48,7 @@ func TestTailPassesUnknownKinds(t *testing.T) {
 	s.Entry("react")
 	s.Message("ben", "2")
 	head := s.Entry("react")
-	if got, want := withCursor(), "ben:> 1\nben:> 2\n"; got != want {
+	if got, want := withCursor(), "* ann changed the topic: news\nben:> 1\nben:> 2\n"; got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
 	saved(head)
@@ -66,9 +68,35 @@ func TestTailPassesUnknownKinds(t *testing.T) {
 	}
 	s.Message("ben", "4")
 	s.Entry("react")
-	for since, want := range map[string]string{"2": "ben:> 2\nben:> 3\nben:> 4\n", "2026-11-24": "ben:> 1\nben:> 2\nben:> 3\nben:> 4\n", "": "ben:> 4\n", "2026-11-25": ""} {
+	for since, want := range map[string]string{"2": "ben:> 2\nben:> 3\nben:> 4\n", "2026-11-24": "* ann changed the topic: news\nben:> 1\nben:> 2\nben:> 3\nben:> 4\n", "": "ben:> 4\n", "2026-11-25": ""} {
 		if got := tail(t, &tailCommand{connectFlags: connectFlags{serverFlags: serverFlags{Server: s.Addr()}}, Room: clienttest.Room, Since: since}); got != want {
 			t.Errorf("--since %q printed %q, want %q", since, got, want)
 		}
+	}
+}
+
+// --json prints every entry that this version knows, with all that its frame has.
+func TestTailPrintsChangesAsJSON(t *testing.T) {
+	s := clienttest.NewServer(t)
+	for _, kind := range []string{"topic", "member", "room"} {
+		s.Entry(kind)
+	}
+	s.Message("ben", "1")
+	for _, cursor := range []string{"", filepath.Join(t.TempDir(), "cursor")} {
+		got := tail(t, &tailCommand{connectFlags: connectFlags{serverFlags: serverFlags{Server: s.Addr()}}, Room: clienttest.Room, Since: "0", Cursor: cursor, JSON: true})
+		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+		if len(lines) != 4 {
+			t.Fatalf("printed %q", got)
+		}
+		for i, want := range []string{`"topic":"news"`, `"subject":"ben","change":"role","role":"op"`, `"change":"set","flags":["locked"]`, `"content":"1"`} {
+			var frame map[string]any
+			if err := json.Unmarshal([]byte(lines[i]), &frame); err != nil || frame["room"] != clienttest.Room || frame["seq"] != float64(i+1) || !strings.Contains(lines[i], want) {
+				t.Errorf("line %d is %s, %v", i, lines[i], err)
+			}
+		}
+	}
+	want := "* ann changed the topic: news\n* ann made ben an op\n* ann made this room locked\nben:> 1\n"
+	if got := tail(t, &tailCommand{connectFlags: connectFlags{serverFlags: serverFlags{Server: s.Addr()}}, Room: clienttest.Room, Since: "0"}); got != want {
+		t.Errorf("printed %q, want %q", got, want)
 	}
 }

@@ -246,13 +246,16 @@ func (c *userErase) Run(std streams) error {
 type userLink struct {
 	adminFlags
 	userArg
-	Subject string `placeholder:"SUBJECT" xor:"what" required:"" help:"Who it is at the OpenID provider: the value of the claim that oidc.subject_claim names."`
+	Subject string `placeholder:"SUBJECT" xor:"what" help:"Who it is at the OpenID provider: the value of the claim that oidc.subject_claim names. Give this or --visitor."`
 	Issuer  string `placeholder:"URL" help:"The provider. Default: that of the setting oidc.issuer."`
-	Visitor string `placeholder:"NAME" xor:"what" required:"" help:"The name under which something was written without an account."`
+	Visitor string `placeholder:"NAME" xor:"what" help:"The name under which something was written without an account. Give this or --subject."`
 }
 
 // Run links an account.
 func (c *userLink) Run(std streams) error {
+	if c.Visitor == "" && c.Subject == "" {
+		return usagef("give --subject for an identity at the OpenID provider, or --visitor for what was written without an account")
+	}
 	if c.Visitor != "" {
 		return c.simple(std, "PUT", c.path("/visitor"), map[string]string{"visitor": c.Visitor}, "what %s wrote without an account is shown as %s's", c.Visitor, c.Username)
 	}

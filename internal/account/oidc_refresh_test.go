@@ -18,7 +18,7 @@ func TestRefresh(t *testing.T) {
 	fail := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
 	ask := func(step string, asked int, works bool) {
 		t.Helper()
-		_, err := s.SignInAddress(s.ctx, s.provider, s.browser, "")
+		_, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", "")
 		if got := s.fake.count(path); got != asked || (err == nil) != works {
 			t.Errorf("%s: asked %d times, want %d; %v", step, got, asked, err)
 		}

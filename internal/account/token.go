@@ -216,7 +216,8 @@ func (c *change) botOwner(username string) (people.Account, error) {
 	return c.activePerson(username)
 }
 
-// activePerson returns the active account of a person. Whoever asks may know of all
+// activePerson returns the active account of a person. One that nobody has signed in to
+// yet is active from then on if the operator asks. Whoever asks may know of all
 // accounts.
 func (c *change) activePerson(username string) (people.Account, error) {
 	name, err := kaban.ParseUsername(username)
@@ -228,6 +229,8 @@ func (c *change) activePerson(username string) (people.Account, error) {
 	case err != nil:
 	case a.Bot || a.Status == people.StatusRemoved:
 		err = ErrNotFound
+	case a.Status == people.StatusUnclaimed && c.by.Operator: // as for a token of its own
+		err = c.activate(&a)
 	case a.Status == people.StatusUnclaimed:
 		err = &ValueError{"owner", a.Username + " has not signed in yet"}
 	case a.Status != people.StatusActive:

@@ -36,14 +36,24 @@ var rules = map[string]rule{
 		"server and SDK share it, so it knows neither",
 	},
 	"kaban/client": {
-		[]string{"kaban", "kaban/wire"},
+		[]string{"kaban", "kaban/client/dial", "kaban/wire"},
 		nil,
 		"the SDK must work without the server",
 	},
+	"kaban/client/dial": {
+		nil,
+		nil,
+		"the way to a server does not depend on what is said there",
+	},
 	"kaban/client/device": {
-		[]string{"kaban/client", "kaban/wire"},
+		[]string{"kaban/client", "kaban/client/dial", "kaban/wire"},
 		nil,
 		"the one part of the SDK that speaks HTTP knows no more of a client than its secrets",
+	},
+	"kaban/client/dial/dialtest": {
+		nil,
+		nil,
+		"certificates, TLS and proxies for tests of the way to a server",
 	},
 	"kaban/internal/idpool": {
 		[]string{"kaban"},
@@ -246,7 +256,7 @@ var rules = map[string]rule{
 		"both implementations share one table",
 	},
 	"kaban/internal/tui": {
-		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/internal/display", "kaban/internal/config", "kaban/internal/markup"},
+		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/client/dial", "kaban/internal/display", "kaban/internal/config", "kaban/internal/markup"},
 		[]string{
 			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
 			"github.com/kyokomi/emoji",
@@ -300,7 +310,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, operator, device and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, operator, device, dial and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

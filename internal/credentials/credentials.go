@@ -28,9 +28,13 @@ var ErrNoHome = errors.New("there is no directory for credentials; set HOME or X
 type Credential struct {
 	Username string
 	Token    wire.Secret
-	// Web is the http or https address of the server where the device of the token is
-	// revoked; "" for a token that is not a device's.
+	// Device means that the token is that of a device, which can be revoked with it.
+	Device bool
+	// Web is the http or https address of the server where that is done; "" if it is not
+	// known.
 	Web string
+	// CA and Pin are those of dial.Trust, as texts; "" for none.
+	CA, Pin string
 }
 
 // File is the file with the credentials. The zero File has none and cannot be changed.
@@ -52,23 +56,28 @@ func (f File) Path() string { return f.path }
 type saved struct {
 	Username string `toml:"username"`
 	Token    string `toml:"token"`
+	Device   bool   `toml:"device,omitempty"`
 	Web      string `toml:"web,omitempty"`
+	CA       string `toml:"ca,multiline,omitempty"`
+	Pin      string `toml:"pin,omitempty"`
 }
 
-// Of returns the credential for a server, a host and port, and whether there is one.
+// Of returns the credential for a server, an address in its usual form, and whether
+// there is one.
 func (f File) Of(server string) (Credential, bool, error) {
 	all, err := f.load()
 	if err != nil {
 		return Credential{}, false, err
 	}
 	s, ok := all[server]
-	return Credential{Username: s.Username, Token: wire.Secret(s.Token), Web: s.Web}, ok && s.Token != "", nil
+	c := Credential{Username: s.Username, Token: wire.Secret(s.Token), Device: s.Device || s.Web != "", Web: s.Web, CA: s.CA, Pin: s.Pin}
+	return c, ok && s.Token != "", nil
 }
 
 // Put saves the credential for a server.
 func (f File) Put(server string, c Credential) error {
 	return f.change(func(all map[string]saved) {
-		all[server] = saved{Username: c.Username, Token: string(c.Token), Web: c.Web}
+		all[server] = saved{Username: c.Username, Token: string(c.Token), Device: c.Device, Web: c.Web, CA: c.CA, Pin: c.Pin}
 	})
 }
 

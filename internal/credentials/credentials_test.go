@@ -25,7 +25,7 @@ func TestPutAndDelete(t *testing.T) {
 	if _, ok, err := f.Of("h:1"); ok || err != nil {
 		t.Errorf("without a file: %v, %v", ok, err)
 	}
-	ann, ben := Credential{Username: "ann", Token: "first", Web: "https://h"}, Credential{Username: "ben", Token: "second"}
+	ann, ben := Credential{Username: "ann", Token: "first", Device: true, Web: "https://h", CA: "-----BEGIN\nx\n-----END\n", Pin: "sha256/x"}, Credential{Username: "ben", Token: "second"}
 	for server, c := range map[string]Credential{"h:1": ann, "[::1]:6440": ben} {
 		if err := f.Put(server, c); err != nil {
 			t.Fatal(err)
@@ -59,7 +59,8 @@ func TestAnyText(t *testing.T) {
 	f := file(t)
 	rapid.Check(t, func(t *rapid.T) {
 		server := rapid.StringMatching(`[a-z0-9.:\[\]"\\ -]{1,20}`).Draw(t, "server")
-		c := Credential{Username: rapid.String().Draw(t, "username"), Token: wire.Secret(rapid.StringN(1, -1, 100).Draw(t, "token")), Web: rapid.String().Draw(t, "web")}
+		c := Credential{Username: rapid.String().Draw(t, "username"), Token: wire.Secret(rapid.StringN(1, -1, 100).Draw(t, "token")), Web: rapid.String().Draw(t, "web"), CA: rapid.String().Draw(t, "ca"), Pin: rapid.String().Draw(t, "pin")}
+		c.Device = c.Web != "" || rapid.Bool().Draw(t, "device")
 		if err := f.Put(server, c); err != nil {
 			t.Fatal(err)
 		}

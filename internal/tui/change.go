@@ -9,9 +9,9 @@ import (
 	"kaban/wire"
 )
 
-// describe returns what a change of a room means to people, or "" for one that this
+// Describe returns what a change of a room means to people, or "" for one that this
 // version does not know. The names in it are as the server sent them.
-func describe(c *wire.Change) string {
+func Describe(c *wire.Change) string {
 	switch c.Type {
 	case wire.TypeTopic:
 		if c.Topic == "" {

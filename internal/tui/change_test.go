@@ -59,7 +59,7 @@ func TestChangesAreDescribed(t *testing.T) {
 		{room(wire.Change{}), ""},
 		{wire.Change{Type: wire.TypeRoom, Username: "ann", Change: "moved"}, ""},
 	} {
-		if got := describe(&c.change); got != c.want {
+		if got := Describe(&c.change); got != c.want {
 			t.Errorf("%+v: got %q, want %q", c.change, got, c.want)
 		}
 	}

@@ -46,11 +46,11 @@ type setting struct {
 func settings() []setting {
 	table := []setting{
 		{
-			"server", `"127.0.0.1:6440"`, "The server, as HOST:PORT or HOST. The first start asks for it.",
+			"server", `"127.0.0.1:6440"`, "The server, such as tls://chat.example, https://chat.example or 127.0.0.1:6440. The first start asks for it.",
 			func(c *Config) string { return quoteUnless(c.Server, "") },
 			func(c *Config, v []string) (err error) {
 				if v[0] != "" {
-					c.Server, err = ParseServer(v[0])
+					c.Server, err = parseServer(v[0])
 				}
 				return err
 			},

@@ -211,7 +211,7 @@ func startsWith(text, query []rune) bool {
 func itemOf(e client.Entry, own string) *item {
 	m := e.Message
 	if c := e.Change; c != nil {
-		if text := describe(c); text != "" {
+		if text := Describe(c); text != "" {
 			return &item{kind: itemChange, seq: e.Seq, username: c.Username, content: text, time: c.Time, own: c.Username == own}
 		}
 	}

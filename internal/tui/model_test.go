@@ -56,7 +56,7 @@ func (a *asked) create(r client.NewRoom)                     { a.note("create %s
 func (a *asked) direct(username, text string) { a.note("direct %s %q", username, text) }
 
 func (a *asked) change(room string, c wire.Change) {
-	a.note("change %s %s", room, describe(&c))
+	a.note("change %s %s", room, Describe(&c))
 }
 func (a *asked) devices(server string)       { a.note("devices %s", server) }
 func (a *asked) setName(server, name string) { a.note("setName %s %q", server, name) }

@@ -2,15 +2,13 @@ package tui
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
 	"kaban"
+	"kaban/client/dial"
 )
 
 // switcher opens a room by a few letters of its name.
@@ -234,10 +232,7 @@ type form struct {
 }
 
 // defaultServer is where "kaban serve" listens on this machine.
-const (
-	defaultServer = "127.0.0.1:" + defaultPort
-	defaultPort   = "6440"
-)
+const defaultServer = "127.0.0.1:6440"
 
 // greet asks for server and name; fault is why the last ones failed.
 func (m *Model) greet(fault string) {
@@ -285,7 +280,7 @@ func (m *Model) pressForm(stroke, text string) tea.Cmd {
 }
 
 // server returns the address in the form, if it is valid.
-func (f *form) server() (string, error) { return ParseServer(f.fields[0].text) }
+func (f *form) server() (string, error) { return parseServer(f.fields[0].text) }
 
 // fillIn connects to the server in the form, if the fields are valid.
 func (m *Model) fillIn() tea.Cmd {
@@ -308,26 +303,10 @@ func (m *Model) fillIn() tea.Cmd {
 	return nil
 }
 
-// ParseServer returns the address of a server as HOST:PORT. The port may be omitted,
-// and the form that "kaban serve" prints is accepted too.
-func ParseServer(text string) (string, error) {
-	address := strings.TrimPrefix(strings.TrimSpace(text), "tcp://")
-	if scheme, _, ok := strings.Cut(address, "://"); ok {
-		return "", fmt.Errorf("%q is for browsers and other programs (%s); clients need HOST:PORT of a tcp:// listener, such as %s", text, scheme, defaultServer)
-	}
-	if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
-		address = net.JoinHostPort(ip.String(), defaultPort)
-	} else if address != "" && !strings.Contains(address, ":") {
-		address = net.JoinHostPort(address, defaultPort)
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" || strings.ContainsAny(host, "/ ") {
-		return "", fmt.Errorf("%q is not HOST:PORT, such as %s", text, defaultServer)
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return "", fmt.Errorf("%q: the port must be a number from 1 to 65535", text)
-	}
-	return address, nil
+// parseServer returns the usual form of the address of a server.
+func parseServer(text string) (string, error) {
+	address, err := dial.Parse(text)
+	return address.String(), err
 }
 
 // labelsOfForm are the labels of the fields.

@@ -92,6 +92,14 @@ func (s *Session) connect(server string, names []string) {
 		}
 		s.client.SetToken(token)
 	}
+	if s.options.Trust != nil {
+		trust, err := s.options.Trust(server)
+		if err != nil {
+			s.putState(stateEvent{link: ended, err: err})
+			return
+		}
+		s.client.SetTrust(trust)
+	}
 	if err := s.client.Connect(server, names[0], names[1:]...); err != nil {
 		s.putState(stateEvent{link: ended, err: err})
 	}

@@ -3,8 +3,10 @@ package tui
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"testing"
@@ -13,6 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"kaban/client"
+	"kaban/client/dial"
+	"kaban/client/dial/dialtest"
 	"kaban/wire"
 )
 
@@ -354,4 +358,39 @@ func TestQuestionsWithoutAConnection(t *testing.T) {
 	}
 	w.ping()
 	w.part("lobby")
+}
+
+// The session has the trust of its server, and says why a certificate does not count
+// while it goes on trying.
+func TestTheTrustOfTheServer(t *testing.T) {
+	authority := dialtest.NewAuthority(t)
+	signed, _ := authority.Sign(dialtest.Certificate{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{signed}}, host(t))
+	trust := dial.Trust{}
+	var fault error
+	for _, c := range []struct {
+		name  string
+		trust dial.Trust
+		fault error
+		fits  func(stateEvent) bool
+	}{
+		{"no authority", dial.Trust{}, nil, func(e stateEvent) bool {
+			bad, ok := errors.AsType[*dial.CertificateError](e.err)
+			return e.link == offline && ok && bad.Fault == dial.UnknownAuthority && !e.retryAt.IsZero()
+		}},
+		{"the authority", dial.Trust{CA: authority.PEM}, nil, func(e stateEvent) bool { return e.link == online }},
+		{"the pin", dial.Trust{Pin: dial.PinOf(signed.Leaf)}, nil, func(e stateEvent) bool { return e.link == online }},
+		{"no file", dial.Trust{}, io.ErrNoProgress, func(e stateEvent) bool { return e.link == ended && errors.Is(e.err, io.ErrNoProgress) }},
+	} {
+		trust, fault = c.trust, c.fault
+		w := &witness{Session: newSession(Options{Trust: func(server string) (dial.Trust, error) {
+			if server != "tls://"+front.Addr() {
+				t.Errorf("%s: the server is %s", c.name, server)
+			}
+			return trust, fault
+		}}), t: t}
+		w.connect("tls://"+front.Addr(), []string{"ann"})
+		await(w, c.fits)
+		w.Close()
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"kaban/client/dial"
 	"kaban/wire"
 )
 
@@ -25,6 +26,9 @@ type Options struct {
 	Keep bool
 	// Token returns the token for a server, or "" for a visitor. Nil: always a visitor.
 	Token func(server string) (wire.Secret, error)
+	// Trust says which certificates of a server count. Nil: those of the system's
+	// authorities.
+	Trust func(server string) (dial.Trust, error)
 	// Devices lists the devices of the account at a server, a line for each. Nil: they
 	// cannot be listed.
 	Devices func(ctx context.Context, server string) ([]string, error)

@@ -33,22 +33,32 @@ func (s *Server) link(page, secret string) string {
 	if secret != "" {
 		page += "#" + secret
 	}
-	return s.publicURL() + s.config.BasePath + page
+	return s.publicURL() + page
 }
 
-// publicURL returns the address of this server as people have it: the first origin that
-// the operator has named, else that of the first listener.
+// Address returns the address of this server as people have it, or "" if it serves no
+// page: no origin was named and no listener was noted.
+func (s *Server) Address() string {
+	if len(s.origins.names) == 0 && s.config.Secure == "" && s.listening.Load() == nil {
+		return ""
+	}
+	return s.publicURL()
+}
+
+// publicURL returns the address of this server as people have it, without a slash at the
+// end: the first origin that the operator has named, else that of the first listener,
+// with the base path.
 func (s *Server) publicURL() string {
-	if len(s.origins.names) > 0 {
-		return s.origins.names[0]
+	at := usualURL
+	switch first := s.listening.Load(); {
+	case len(s.origins.names) > 0:
+		at = s.origins.names[0]
+	case s.config.Secure != "":
+		at = s.config.Secure
+	case first != nil:
+		at = *first
 	}
-	if s.config.Secure != "" {
-		return s.config.Secure
-	}
-	if at := s.listening.Load(); at != nil {
-		return *at
-	}
-	return usualURL
+	return at + s.config.BasePath
 }
 
 // ListensAt notes the address of a listener, for links; the first one counts. Serve

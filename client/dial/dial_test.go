@@ -1,0 +1,653 @@
+package dial
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"kaban/client/dial/dialtest"
+)
+
+// loopback is for certificates of servers on this machine.
+var loopback = []net.IP{net.IPv4(127, 0, 0, 1)}
+
+// echo serves lines that it sends back, until the test ends.
+func echo(t *testing.T) string { return raw(t, func(conn net.Conn) { io.Copy(conn, conn) }) }
+
+// raw serves connections one after another, until the test ends.
+func raw(t *testing.T, take func(net.Conn)) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			take(conn)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+// echoSocket is a WebSocket by another implementation, below a base path.
+func echoSocket(t *testing.T, base string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc(base+"/v1/socket", func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		c.SetReadLimit(1 << 20)
+		for {
+			kind, text, err := c.Read(r.Context())
+			switch {
+			case err != nil || kind != websocket.MessageText:
+				return
+			case string(text) == "ping":
+				go c.Ping(r.Context()) // the read above takes the pong
+			case string(text) == "close":
+				c.Close(websocket.StatusPolicyViolation, "enough")
+				return
+			}
+			if err := c.Write(r.Context(), kind, text); err != nil {
+				return
+			}
+		}
+	})
+	s := &http.Server{Handler: mux}
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		s.Serve(l)
+	}()
+	t.Cleanup(func() {
+		s.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+func dialer(t *testing.T, address string, trust Trust) *Dialer {
+	t.Helper()
+	a, err := Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Dialer{Address: a, Trust: trust, Proxy: func(*url.URL) (*url.URL, error) { return nil, nil }}
+}
+
+func within10s(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// speaks sends lines of all sizes and gets them back.
+func speaks(t *testing.T, conn net.Conn) {
+	t.Helper()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	lines := []string{"one", "", "ping", strings.Repeat("é", 62), strings.Repeat("x", 125), strings.Repeat("y", 126), strings.Repeat("z", 65535), strings.Repeat("w", 65536), "last"}
+	all := strings.Join(lines, "\n") + "\n"
+	for _, part := range []string{all[:2], all[2:700], all[700:]} { // a line may come in parts
+		if n, err := io.WriteString(conn, part); n != len(part) || err != nil {
+			t.Fatalf("write: %d, %v", n, err)
+		}
+	}
+	got := make([]byte, len(all))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != all {
+		t.Fatalf("got %.80q, %v", got, err)
+	}
+}
+
+// Each scheme carries lines, and a connection is known to be encrypted exactly if it is.
+func TestEachScheme(t *testing.T) {
+	authority := dialtest.NewAuthority(t)
+	certificate, _ := authority.Sign(dialtest.Certificate{IPs: loopback})
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
+	trust := Trust{CA: authority.PEM}
+	lines, socket := echo(t), echoSocket(t, "/chat")
+	for _, c := range []struct {
+		address   string
+		trust     Trust
+		encrypted bool
+	}{
+		{"tcp://" + lines, Trust{}, false},
+		{lines, Trust{}, false},
+		{"tls://" + dialtest.NewFront(t, config, lines).Addr(), trust, true},
+		{"ws://" + socket + "/chat/v1/socket", Trust{}, false},
+		{"wss://" + dialtest.NewFront(t, config, socket).Addr() + "/chat/v1/socket", trust, true},
+		{"https://" + dialtest.NewFront(t, config, socket).Addr() + "/chat", trust, true},
+	} {
+		conn, err := dialer(t, c.address, c.trust).Dial(within10s(t))
+		if err != nil {
+			t.Errorf("%s: %v", c.address, err)
+			continue
+		}
+		speaks(t, conn)
+		if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok != c.encrypted {
+			t.Errorf("%s: encrypted is %v", c.address, ok)
+		}
+		if conn.RemoteAddr() == nil {
+			t.Errorf("%s: no address", c.address)
+		}
+		conn.Close()
+	}
+}
+
+// A certificate counts or not, and the error says which fault it has.
+func TestCertificates(t *testing.T) {
+	authority, other := dialtest.NewAuthority(t), dialtest.NewAuthority(t)
+	good := dialtest.Certificate{IPs: loopback}
+	self := dialtest.Certificate{IPs: loopback, SelfSigned: true}
+	now := time.Now()
+	old := dialtest.Certificate{IPs: loopback, NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Hour)}
+	early := dialtest.Certificate{IPs: loopback, NotBefore: now.Add(time.Hour), NotAfter: now.Add(2 * time.Hour)}
+	wrong := dialtest.Certificate{Names: []string{"a.example", "b.example"}}
+	const own, right, none = "own", "right", "" // of the pin and the authorities
+	for _, c := range []struct {
+		name        string
+		certificate dialtest.Certificate
+		ca, pin     string
+		fault       Fault
+		ok          bool
+		text        string
+	}{
+		{name: "good", certificate: good, ca: right, ok: true},
+		{name: "good, its authority unknown", certificate: good, fault: UnknownAuthority, text: "not trusted here"},
+		{name: "good, another authority", certificate: good, ca: "other", fault: UnknownAuthority, text: "not trusted here"},
+		{name: "self-signed", certificate: self, fault: SelfSigned, text: "self-signed"},
+		{name: "self-signed, another authority", certificate: self, ca: right, fault: SelfSigned, text: "self-signed"},
+		{name: "self-signed, itself trusted", certificate: self, ca: own, ok: true},
+		{name: "expired", certificate: old, ca: right, fault: Expired, text: "expired on " + old.NotAfter.UTC().Format(time.DateTime)},
+		{name: "not yet valid", certificate: early, ca: right, fault: NotYetValid, text: "not valid before " + early.NotBefore.UTC().Format(time.DateTime)},
+		{name: "wrong name", certificate: wrong, ca: right, fault: WrongName, text: "for a.example, b.example, not for 127.0.0.1"},
+		{name: "pin", certificate: good, pin: right, ok: true},
+		{name: "pin of a self-signed", certificate: self, pin: right, ok: true},
+		{name: "pin of an expired", certificate: old, pin: right, ok: true},
+		{name: "pin of another name", certificate: wrong, pin: right, ok: true},
+		{name: "another pin", certificate: good, pin: "other", fault: PinDiffers, text: "not the pinned one"},
+		{name: "another pin, authority", certificate: good, ca: right, pin: "other", fault: PinDiffers, text: "not the pinned one"},
+		{name: "pin and authority", certificate: good, ca: right, pin: right, ok: true},
+		{name: "pin, another authority", certificate: good, ca: "other", pin: right, fault: UnknownAuthority, text: "not trusted here"},
+		{name: "pin and authority, expired", certificate: old, ca: right, pin: right, fault: Expired, text: "expired"},
+		{name: "nothing", certificate: old, ca: none, fault: Expired, text: "expired"},
+	} {
+		certificate, text := authority.Sign(c.certificate)
+		var trust Trust
+		switch c.ca {
+		case right:
+			trust.CA = authority.PEM
+		case own:
+			trust.CA = text
+		case "other":
+			trust.CA = other.PEM
+		}
+		switch c.pin {
+		case right:
+			trust.Pin = PinOf(certificate.Leaf)
+		case "other":
+			trust.Pin = Pin{1}
+		}
+		front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, echo(t))
+		conn, err := dialer(t, "tls://"+front.Addr(), trust).Dial(within10s(t))
+		if c.ok {
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+				continue
+			}
+			speaks(t, conn)
+			conn.Close()
+			continue
+		}
+		bad, ok := errors.AsType[*CertificateError](err)
+		if !ok || bad.Fault != c.fault || bad.Host != "127.0.0.1" || bad.Pin != PinOf(certificate.Leaf) || !strings.Contains(bad.Error(), c.text) {
+			t.Errorf("%s: got %#v, %v", c.name, bad, err)
+		}
+		if shown := strings.Contains(fmt.Sprint(err), bad.Pin.String()); shown != (c.fault >= SelfSigned) {
+			t.Errorf("%s: the pin is shown: %v: %v", c.name, shown, err)
+		}
+	}
+}
+
+func TestPins(t *testing.T) {
+	for _, first := range []byte{0, 255, 252} { // base64 begins with A, two slashes, one
+		testPins(t, first)
+	}
+}
+
+func testPins(t *testing.T, first byte) {
+	p := Pin{first}
+	for i := range p[1:] {
+		p[1+i] = first | byte(i*9)
+	}
+	b64, digits := base64.StdEncoding.EncodeToString(p[:]), hex.EncodeToString(p[:])
+	var pairs []string
+	for i := 0; i < len(digits); i += 2 {
+		pairs = append(pairs, digits[i:i+2])
+	}
+	for _, text := range []string{b64, strings.TrimSuffix(b64, "="), "sha256/" + b64, "sha256//" + b64, " SHA256:" + b64 + "\n", digits, strings.ToUpper(digits), strings.Join(pairs, ":"), "sha256:" + digits, p.String()} {
+		if got, err := ParsePin(text); got != p || err != nil {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "sha256/", b64[1:], b64 + "A", digits[1:], digits + "00", "sha1/" + b64, strings.Repeat("0", 64), "!" + b64[1:], b64 + "=", strings.Repeat(":", 44)} {
+		if got, err := ParsePin(text); got != (Pin{}) || !errors.Is(err, ErrPin) {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+	if (Pin{}).String() != "" {
+		t.Error("no pin has a text")
+	}
+}
+
+func FuzzParsePin(f *testing.F) {
+	f.Add("sha256:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	f.Add(strings.Repeat("ab:", 31) + "ab")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := ParsePin(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParsePin(p.String()); again != p || err != nil || p == (Pin{}) {
+			t.Fatalf("%q: %v, %v, %v", text, p, again, err)
+		}
+	})
+}
+
+func TestBadAuthorities(t *testing.T) {
+	authority := dialtest.NewAuthority(t)
+	if _, err := ParseCA(append([]byte("a comment\n"), append(authority.PEM, authority.PEM...)...)); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{"", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"} {
+		if _, err := ParseCA([]byte(text)); !errors.Is(err, ErrNoCertificates) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	bad := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+	if _, err := ParseCA(append(authority.PEM, bad...)); err == nil || !strings.Contains(err.Error(), "certificate 2") {
+		t.Errorf("a bad one: %v", err)
+	}
+	if _, err := ParseCA(make([]byte, MaxCA+1)); err == nil || !strings.Contains(err.Error(), "limit") {
+		t.Errorf("too long: %v", err)
+	}
+	for address, want := range map[string]error{"tls://127.0.0.1": ErrNoCertificates, "tcp://127.0.0.1": ErrNoUse, "ws://127.0.0.1": ErrNoUse, "https://127.0.0.1": ErrNoCertificates} {
+		d := dialer(t, address, Trust{CA: []byte("x")})
+		if _, err := d.Dial(within10s(t)); !errors.Is(err, want) || !errors.Is(d.Check(), want) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// A server that speaks something else is recognized.
+func TestStrangeServers(t *testing.T) {
+	authority := dialtest.NewAuthority(t)
+	certificate, _ := authority.Sign(dialtest.Certificate{IPs: loopback})
+	trust := Trust{CA: authority.PEM}
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
+	says := func(text string) string {
+		return raw(t, func(conn net.Conn) {
+			conn.Read(make([]byte, 16<<10))
+			io.WriteString(conn, text)
+			conn.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, conn)
+		})
+	}
+	alert := "\x15\x03\x01\x00\x02\x02\x46"
+	kaban := `{"type":"error","code":"bad_json","message":"no"}` + "\n"
+	web := "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+	goTLS := "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+	nginx := "HTTP/1.1 400 Bad Request\r\nContent-Length: 51\r\n\r\nThe plain HTTP request was sent to HTTPS port......"
+	for _, c := range []struct {
+		name, address string
+		trust         Trust
+		want          error
+	}{
+		{"kaban behind tls", "tls://" + says(kaban), trust, ErrNoTLS},
+		{"kaban behind https", "https://" + says(kaban), trust, ErrNoTLS},
+		{"HTTP behind tls", "tls://" + says(web), trust, ErrNoTLS},
+		{"HTTP behind https", "https://" + says(web), trust, ErrNoTLS},
+		{"TLS behind tcp", "tcp://" + says(alert), Trust{}, ErrTLSOnly},
+		{"TLS behind ws", "ws://" + says(alert), Trust{}, ErrTLSOnly},
+		{"HTTPS of Go behind ws", "ws://" + says(goTLS), Trust{}, ErrTLSOnly},
+		{"HTTPS of nginx behind ws", "ws://" + says(nginx), Trust{}, ErrTLSOnly},
+		{"HTTP behind tcp", "tcp://" + says(web), Trust{}, ErrWebServer},
+		{"nothing", "tcp://" + closedPort(t), Trust{}, syscall.ECONNREFUSED},
+		{"nothing, tls", "tls://" + closedPort(t), trust, syscall.ECONNREFUSED},
+		{"an end instead of TLS", "tls://" + raw(t, func(conn net.Conn) { conn.Read(make([]byte, 16<<10)) }), trust, io.EOF},
+	} {
+		conn, err := dialer(t, c.address, c.trust).Dial(within10s(t))
+		if err == nil {
+			io.WriteString(conn, "{}\n")
+			_, err = conn.Read(make([]byte, 1024))
+			conn.Close()
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+	}
+	for status, location := range map[int]string{404: "", 301: "https://chat.example/elsewhere", 502: "", 200: ""} {
+		answer := fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 0\r\n", status)
+		if location != "" {
+			answer += "Location: " + location + "?secret=1\r\n"
+		}
+		_, err := dialer(t, "https://"+dialtest.NewFront(t, config, says(answer+"\r\n")).Addr(), trust).Dial(within10s(t))
+		if no, ok := errors.AsType[*UpgradeError](err); !ok || no.Status != status || no.Location != location || !strings.Contains(no.Error(), fmt.Sprint(status)) {
+			t.Errorf("%d: got %v", status, err)
+		}
+	}
+	for name, answer := range map[string]string{
+		"no key":        "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+		"wrong key":     "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n",
+		"no HTTP":       kaban,
+		"endless":       "HTTP/1.1 101 X\r\nX: " + strings.Repeat("y", 2*maxAnswer) + "\r\n\r\n",
+		"another thing": "HTTP/1.1 101 X\r\nUpgrade: h2c\r\n\r\n",
+	} {
+		if conn, err := dialer(t, "ws://"+says(answer), Trust{}).Dial(within10s(t)); err == nil {
+			conn.Close()
+			t.Errorf("%s is a WebSocket", name)
+		}
+	}
+}
+
+// closedPort returns an address where nothing listens.
+func closedPort(t *testing.T) string {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// A server that says nothing is given up when the context ends, in every step.
+func TestSilentServers(t *testing.T) {
+	quiet := raw(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	for _, address := range []string{"tls://" + quiet, "https://" + quiet, "ws://" + quiet} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if _, err := dialer(t, address, Trust{}).Dial(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", address, err)
+		}
+		cancel()
+	}
+	d := dialer(t, "https://chat.example", Trust{})
+	d.Proxy = func(*url.URL) (*url.URL, error) { return &url.URL{Scheme: "http", Host: quiet}, nil }
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := d.Dial(ctx)
+	if _, ok := errors.AsType[*ProxyError](err); !ok || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a proxy: %v", err)
+	}
+}
+
+// A read that times out loses nothing, whatever part of a frame has arrived.
+func TestReadsGoOnAfterADeadline(t *testing.T) {
+	pieces := make(chan string)
+	address := raw(t, func(conn net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+acceptKey(r.Header.Get("Sec-WebSocket-Key"))+"\r\n\r\n")
+		for piece := range pieces {
+			io.WriteString(conn, piece)
+		}
+	})
+	conn, err := dialer(t, "ws://"+address, Trust{}).Dial(within10s(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	defer close(pieces)
+	all := "\x01\x02on\x80\x01e\x89\x04ping\x81\x7e\x00\x7e" + strings.Repeat("x", 126) + "\x81\x00"
+	want := "one\n" + strings.Repeat("x", 126) + "\n\n"
+	got, deadlines := "", 0
+	for sent, buffer := 0, make([]byte, 64); len(got) < len(want); {
+		conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		n, err := conn.Read(buffer)
+		got += string(buffer[:n])
+		switch {
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			t.Fatalf("after %q: %v", got, err)
+		case sent < len(all):
+			deadlines++
+			pieces <- all[sent : sent+1]
+			sent++
+		}
+	}
+	if got != want || deadlines < len(all)/2 {
+		t.Errorf("got %q after %d deadlines", got, deadlines)
+	}
+}
+
+// What a WebSocket must not be is refused, and a close is an end.
+func TestBadFrames(t *testing.T) {
+	for name, c := range map[string]struct {
+		frames string
+		eof    bool
+	}{
+		"binary":                     {"\x82\x01x", false},
+		"compressed":                 {"\xc1\x01x", false},
+		"masked":                     {"\x81\x81\x00\x00\x00\x00x", false},
+		"a continuation of nothing":  {"\x80\x01x", false},
+		"a message within another":   {"\x01\x01x\x81\x01y", false},
+		"a long ping":                {"\x89\x7e\x00\x7e" + strings.Repeat("x", 126), false},
+		"a ping in parts":            {"\x09\x01x", false},
+		"an unknown control frame":   {"\x8b\x00", false},
+		"a frame beyond all limits":  {"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff", false},
+		"a frame beyond our limit":   {"\x81\x7f\x00\x00\x00\x00\x01\x00\x00\x01", false},
+		"a close":                    {"\x88\x02\x03\xe8", true},
+		"a close without a code":     {"\x88\x00", true},
+		"a close with another code":  {"\x88\x05\x03\xf0end", true},
+		"an end without a close":     {"", true},
+		"an end within a frame":      {"\x81\x05ab", true},
+		"an end within a header":     {"\x81", true},
+		"an end within a long frame": {"\x81\x7e\x01", true},
+	} {
+		address := raw(t, func(conn net.Conn) {
+			if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				io.WriteString(conn, "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+acceptKey(r.Header.Get("Sec-WebSocket-Key"))+"\r\n\r\n"+c.frames)
+			}
+		})
+		conn, err := dialer(t, "ws://"+address, Trust{}).Dial(within10s(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, err = io.Copy(io.Discard, conn)
+		if c.eof && err != nil && !errors.Is(err, io.EOF) || !c.eof && (err == nil || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ECONNRESET)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		conn.Close()
+	}
+}
+
+// A proxy leads to servers with a WebSocket over TLS, and what it says is explained.
+func TestProxies(t *testing.T) {
+	authority := dialtest.NewAuthority(t)
+	certificate, _ := authority.Sign(dialtest.Certificate{Names: []string{"chat.example"}})
+	front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, echoSocket(t, ""))
+	places := map[string]string{"chat.example:443": front.Addr(), "away.example:443": closedPort(t)}
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:hidden secret"))
+	open, closed := dialtest.NewProxy(t, nil, "", places), dialtest.NewProxy(t, nil, basic, places)
+	user := url.UserPassword("ann", "hidden secret")
+	garbage := raw(t, func(conn net.Conn) { io.WriteString(conn, "what?\r\n\r\n") })
+	early := raw(t, func(conn net.Conn) {
+		conn.Read(make([]byte, 1024))
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\nearly")
+	})
+	for _, c := range []struct {
+		name, address string
+		proxy         *url.URL
+		err           error // instead of a proxy
+		status        int
+		want          string // "" if it works
+	}{
+		{"open", "https://chat.example", &url.URL{Scheme: "http", Host: open.Addr()}, nil, 0, ""},
+		{"with a password", "wss://chat.example/v1/socket", &url.URL{Scheme: "http", Host: closed.Addr(), User: user}, nil, 0, ""},
+		{"without a password", "https://chat.example", &url.URL{Scheme: "http", Host: closed.Addr()}, nil, 407, "wants a name and a password"},
+		{"with a wrong one", "https://chat.example", &url.URL{Scheme: "http", Host: closed.Addr(), User: url.UserPassword("ann", "hidden")}, nil, 407, "wants a name and a password"},
+		{"refusing", "https://other.example", &url.URL{Scheme: "http", Host: open.Addr(), User: user}, nil, 403, "refuses"},
+		{"not there", "https://chat.example", &url.URL{Scheme: "http", Host: closedPort(t), User: user}, nil, 0, "refused"},
+		{"no proxy", "https://chat.example", &url.URL{Scheme: "http", Host: garbage, User: user}, nil, 0, "does not answer like"},
+		{"early", "https://chat.example", &url.URL{Scheme: "http", Host: early, User: user}, nil, 0, "before the server"},
+		{"of another kind", "https://chat.example", &url.URL{Scheme: "socks5", Host: open.Addr(), User: user}, nil, 0, "only http"},
+		{"not trusted", "https://chat.example", &url.URL{Scheme: "https", Host: dialtest.NewProxy(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, "", places).Addr(), User: user}, nil, 0, "certificate is for chat.example"},
+		{"bad address", "https://chat.example", nil, errors.New(`invalid proxy address "http://ann:hidden@"`), 0, "no address of a proxy"},
+	} {
+		d := dialer(t, c.address, Trust{CA: authority.PEM})
+		d.Proxy = func(u *url.URL) (*url.URL, error) {
+			if u.Scheme != "https" || u.Host != d.Address.Host() {
+				t.Errorf("%s: asked for %s", c.name, u)
+			}
+			return c.proxy, c.err
+		}
+		conn, err := d.Dial(within10s(t))
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+				continue
+			}
+			speaks(t, conn)
+			conn.Close()
+			continue
+		}
+		bad, ok := errors.AsType[*ProxyError](err)
+		if !ok || bad.Status != c.status || !strings.Contains(err.Error(), c.want) || strings.Contains(fmt.Sprintf("%v %+v", err, bad), "hidden") {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+		if ok && c.proxy != nil && bad.Proxy != c.proxy.Host {
+			t.Errorf("%s: the proxy is %q", c.name, bad.Proxy)
+		}
+	}
+	if asked := open.Asked(); len(asked) != 2 || asked[0] != "chat.example:443" || asked[1] != "other.example:443" {
+		t.Errorf("asked for %q", asked)
+	}
+	for _, address := range []string{"tcp://127.0.0.1:1", "tls://127.0.0.1:1", "ws://127.0.0.1:1"} {
+		d := dialer(t, address, Trust{})
+		d.Proxy = func(*url.URL) (*url.URL, error) {
+			t.Errorf("%s uses a proxy", address)
+			return nil, nil
+		}
+		d.Dial(within10s(t))
+	}
+}
+
+// HTTP goes the same way, to the server only.
+func TestTransport(t *testing.T) {
+	authority := dialtest.NewAuthority(t)
+	certificate, _ := authority.Sign(dialtest.Certificate{Names: []string{"chat.example"}})
+	page := raw(t, func(conn net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+		}
+	})
+	front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, page)
+	proxy := dialtest.NewProxy(t, nil, "", map[string]string{"chat.example:443": front.Addr()})
+	get := func(d *Dialer, address string) (string, error) {
+		r, err := http.NewRequestWithContext(within10s(t), http.MethodGet, address, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := d.Transport().RoundTrip(r)
+		if err != nil {
+			return "", err
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		return string(text), err
+	}
+	d := dialer(t, "https://chat.example", Trust{CA: authority.PEM})
+	d.Proxy = func(*url.URL) (*url.URL, error) { return &url.URL{Scheme: "http", Host: proxy.Addr()}, nil }
+	if text, err := get(d, "https://chat.example/x"); text != "hello" || err != nil {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if _, err := get(d, "https://other.example/x"); err == nil || !strings.Contains(err.Error(), "not the server") {
+		t.Errorf("another server: %v", err)
+	}
+	d.Trust = Trust{Pin: Pin{1}}
+	if _, err := get(d, "https://chat.example/x"); err == nil {
+		t.Error("another pin is accepted")
+	} else if bad, ok := errors.AsType[*CertificateError](err); !ok || bad.Fault != PinDiffers {
+		t.Errorf("another pin: %v", err)
+	}
+	plain := dialer(t, "http://"+page, Trust{})
+	if text, err := get(plain, "http://"+page); text != "hello" || err != nil {
+		t.Errorf("without TLS: got %q, %v", text, err)
+	}
+}
+
+// A write that makes progress goes on beyond its deadline; one that makes none ends with
+// it, and so does one whose deadline is taken back.
+func TestWritesGoOnWithProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		s := &steady{Conn: ours}
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			for range 10 {
+				time.Sleep(8 * time.Second)
+				io.ReadFull(theirs, make([]byte, 1000))
+			}
+		})
+		s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		begin := time.Now()
+		if n, err := s.Write(make([]byte, 10_000)); n != 10_000 || err != nil || time.Since(begin) != 80*time.Second {
+			t.Errorf("wrote %d in %v, %v", n, time.Since(begin), err)
+		}
+		reading.Wait()
+		s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		begin = time.Now()
+		if n, err := s.Write(make([]byte, 10)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != 10*time.Second {
+			t.Errorf("without progress: wrote %d in %v, %v", n, time.Since(begin), err)
+		}
+		s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		reading.Go(func() {
+			io.ReadFull(theirs, make([]byte, 5)) // progress
+			time.Sleep(3 * time.Second)
+			s.SetDeadline(time.Unix(1, 0))
+		})
+		begin = time.Now()
+		if n, err := s.Write(make([]byte, 10)); n != 5 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != 3*time.Second {
+			t.Errorf("taken back: wrote %d in %v, %v", n, time.Since(begin), err)
+		}
+		reading.Wait()
+		ours.Close()
+		theirs.Close()
+	})
+}
