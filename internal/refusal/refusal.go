@@ -79,7 +79,7 @@ var refusals = []row{
 	{isErr(chat.ErrNobody), wire.CodeNotFound, text("there is nobody here with this name")},
 	{isErr(chat.ErrNoDirect), wire.CodeNotFound, text("there is no such direct room; open one with the people that it is for")},
 	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
-	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("join the room before sending to it")},
+	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("you are not in this room; join it first")},
 	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},
 	{isErr(chat.ErrBotAlone), wire.CodeForbidden, text("a bot is in a direct room only together with its owner; write to both, or in a room that the bot is in")},
 	{isErr(chat.ErrForbidden), wire.CodeForbidden, text("you may not do this here")},

@@ -40,7 +40,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{&chat.LookalikeError{}, wire.CodeBadRoom, "looks like another room; choose another name"},
 		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
 		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
-		{chat.ErrNotJoined, wire.CodeNotJoined, "join the room before"},
+		{chat.ErrNotJoined, wire.CodeNotJoined, "you are not in this room"},
 		{chat.ErrNotFound, wire.CodeNotFound, "the first to join makes it"},
 		{chat.ErrNoDirect, wire.CodeNotFound, "open one with the people"},
 		{chat.ErrBotAlone, wire.CodeForbidden, "only together with its owner"},

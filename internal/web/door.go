@@ -35,6 +35,9 @@ const (
 	// signsIn: the answer sets the cookie, so that a foreign page could make somebody
 	// somebody else. The request needs an Origin.
 	signsIn = secret | 1<<4
+	// stores: the request stores something although it proves nothing. Whoever has no
+	// account counts by address, or a stranger could have the server write all day.
+	stores door = 1 << 5
 )
 
 // check returns nil if a request may go on.
@@ -54,7 +57,7 @@ func (d door) check(s *Server, by *who, r *http.Request) *Problem {
 	case d&admits == toOperator:
 		return s.problemOf(chat.ErrForbidden)
 	case d&admits == toAnybody:
-		return nil
+		return s.checkStranger(d, by)
 	case by.failure != nil:
 		return s.problemOf(by.failure)
 	case by.isAccount():
@@ -66,6 +69,18 @@ func (d door) check(s *Server, by *who, r *http.Request) *Problem {
 		return nil
 	}
 	return s.problemOf(chat.ErrAuthRequired)
+}
+
+// checkStranger returns nil if a request that needs no credential may go on. Those of an
+// account have been counted.
+func (s *Server) checkStranger(d door, by *who) *Problem {
+	if d&stores == 0 || by.isAccount() {
+		return nil
+	}
+	if err := s.limitVisitor(by); err != nil {
+		return s.problemOf(err)
+	}
+	return nil
 }
 
 // register adds an operation of the API with its door. Its handler finds who makes the

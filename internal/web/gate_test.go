@@ -190,6 +190,53 @@ func TestRequestsAreLimited(t *testing.T) {
 	checkLimited("a message", post(2))
 }
 
+// What stores something for a stranger counts by address, or one of them could have the
+// server write all day. Accounts count for themselves, and this machine for nothing.
+func TestStrangersStoreLittle(t *testing.T) {
+	limits := limit.Config{AccountRequestsPerSecond: 1, AccountRequestsBurst: 3}
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/v1/passkeys/sign-in/begin", ""},
+		{"POST", "/v1/passkeys/new/begin", `{"username":"ann"}`},
+		{"GET", "/v1/oidc/start", ""},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			f, url := gated(t, limits, peer.Listener{Loopback: true}, peer.Policy{Insecure: true}, "127.0.0.1")
+			claim(t, f)
+			owner, err := f.accounts.SignInWithPassword(t.Context(), "olga", "correct horse battery", account.Device{Name: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask := func(url string, more ...string) int {
+				headers := append([]string{"Origin", url, "Content-Type", "application/json", "Sec-Fetch-Site", "same-origin"}, more...)
+				return f.askAt(c.method, url+c.path, c.body, headers...).status
+			}
+			for i := range 3 {
+				if got := ask(url, "X-Forwarded-For", "192.0.2.1"); got == http.StatusTooManyRequests || got == http.StatusForbidden {
+					t.Fatalf("request %d: got %d", i, got)
+				}
+			}
+			for _, bearer := range []string{"", "kaban_token_of_nobody"} {
+				headers := []string{"X-Forwarded-For", "192.0.2.1"}
+				if bearer != "" {
+					headers = append(headers, "Authorization", "Bearer "+bearer)
+				}
+				if got := ask(url, headers...); got != http.StatusTooManyRequests {
+					t.Errorf("a request too many with %q: got %d, want 429", bearer, got)
+				}
+			}
+			for who, got := range map[string]int{
+				"another address": ask(url, "X-Forwarded-For", "192.0.2.2"),
+				"an account":      ask(url, "X-Forwarded-For", "192.0.2.1", "Authorization", "Bearer "+owner.Secret),
+				"this machine":    ask(f.url),
+			} {
+				if got == http.StatusTooManyRequests {
+					t.Errorf("%s is limited as well", who)
+				}
+			}
+		})
+	}
+}
+
 // A hook sends so many messages of its own; whoever uses it waits beyond that, with
 // 429. Other hooks, and this machine, go on.
 func TestHooksAreLimited(t *testing.T) {

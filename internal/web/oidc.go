@@ -18,7 +18,7 @@ const CallbackPath = "/v1/oidc/callback"
 
 // providerOperations are those of single sign-on with an OpenID provider.
 func (s *Server) providerOperations(api huma.API) {
-	leads(s, api, toAnybody|secret, "start-oidc", "/v1/oidc/start", "Go to the OpenID provider to sign in", s.startProvider)
+	leads(s, api, toAnybody|secret|stores, "start-oidc", "/v1/oidc/start", "Go to the OpenID provider to sign in", s.startProvider)
 	link := "Go to the OpenID provider to link an identity there to your account; needs a fresh sign-in"
 	leads(s, api, toAccounts|secret, "link-oidc", "/v1/oidc/link", link, s.linkProvider)
 	leads(s, api, toAccounts|secret, "confirm-oidc", "/v1/oidc/confirm", "Go to the OpenID provider to make the sign-in fresh again", s.confirmAtProvider)

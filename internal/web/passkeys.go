@@ -13,10 +13,10 @@ import (
 // passkeyOperations are those of Web Authentication.
 func (s *Server) passkeyOperations(api huma.API) {
 	begin := aboutPeople("begin-new-passkey", http.MethodPost, "/v1/passkeys/new/begin", "Get the options for navigator.credentials.create, for an account that is to be made")
-	registerBody(s, api, toAnybody|signsIn, begin, s.beginNewPasskey)
+	registerBody(s, api, toAnybody|signsIn|stores, begin, s.beginNewPasskey)
 	confirm := aboutPeople("confirm-with-passkey", http.MethodPost, "/v1/passkeys/confirm", "Make the sign-in fresh again, with the options for a sign-in")
 	does(s, api, toAccounts|secret, confirm, s.confirmWithPasskey)
-	begins(s, api, toAnybody|signsIn, aboutPeople("begin-passkey-sign-in", http.MethodPost, "/v1/passkeys/sign-in/begin", "Get the options for navigator.credentials.get"), s.beginPasskeySignIn)
+	begins(s, api, toAnybody|signsIn|stores, aboutPeople("begin-passkey-sign-in", http.MethodPost, "/v1/passkeys/sign-in/begin", "Get the options for navigator.credentials.get"), s.beginPasskeySignIn)
 	sign := aboutPeople("sign-in-with-passkey", http.MethodPost, "/v1/passkeys/sign-in", "Sign in with a passkey")
 	comesIn(s, api, sign, s.signInWithPasskey)
 	begins(s, api, toAccounts|secret, aboutPeople("begin-passkey", http.MethodPost, "/v1/passkeys/begin", "Get the options for navigator.credentials.create; needs a fresh sign-in"), s.beginPasskey)
