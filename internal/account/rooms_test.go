@@ -63,3 +63,40 @@ func TestRoomsOfAnInvite(t *testing.T) {
 		}
 	}
 }
+
+// A bot finds and blocks those that its owner could find: a guest's bot does not learn of
+// somebody because it alone is in a room with them.
+func TestABotKnowsWhomItsOwnerKnows(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		owner kaban.Role
+		met   bool // the owner is in a room with bob, too
+		code  string
+	}{
+		{"a guest's", kaban.RoleGuest, false, "not_found"},
+		{"a guest's, in the same room", kaban.RoleGuest, true, ""},
+		{"a member's", kaban.RoleMember, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			alice := w.claim()
+			gus, bob := w.add(alice, "gus", kaban.RoleMember), w.add(alice, "bob", kaban.RoleMember)
+			p, err := w.Authenticate(w.ctx, w.bot(gus, "robo"), "")
+			w.must(err)
+			robo := p.As("")
+			w.put("robo", func(a *people.Account) { a.Role = kaban.RoleGuest })
+			w.put("gus", func(a *people.Account) { a.Role = c.owner })
+			w.room("hall", kaban.RoomPublic, robo, bob)
+			w.room("den", kaban.RoomPublic, gus)
+			if c.met {
+				w.room("pit", kaban.RoomPublic, gus, bob)
+			}
+			wantCode(t, "block", w.Block(w.ctx, robo, "bob"), c.code)
+			page, err := w.People(w.ctx, robo, PeopleQuery{Prefix: "bob"})
+			w.must(err)
+			if found := len(page.People) == 1; found != (c.code == "") {
+				t.Errorf("found: %v", page.People)
+			}
+		})
+	}
+}
