@@ -81,10 +81,10 @@ func (n *NewInvite) check() (i people.Invite, err error) {
 }
 
 // Invite makes a link by which people make accounts, and returns its secret, which
-// cannot be had again. It is only a wish that they join the rooms, which must exist:
-// whether the actor may invite to them is decided when they do. Errors are
-// *UnknownRoomError for a room that does not exist or that the actor may not know,
-// *RefusedError, ErrUnclaimed, ErrTooMany, *ValueError and *kaban.MessageError.
+// cannot be had again. The actor must be one that invites to the rooms, now and when
+// they are joined: what was lost meanwhile lets nobody in. Errors are *UnknownRoomError
+// for a room that does not exist or that the actor may not know, *CannotInviteError for
+// one that it may not invite to, *RefusedError, ErrUnclaimed, ErrTooMany, *ValueError and *kaban.MessageError.
 func (s *Service) Invite(ctx context.Context, by Actor, n NewInvite) (InviteInfo, string, error) {
 	invite, err := n.check()
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Service) Invite(ctx context.Context, by Actor, n NewInvite) (InviteInfo
 			return err
 		}
 		for _, room := range invite.Rooms {
-			if err := c.knowsRoom(f, room); err != nil {
+			if err := c.invitesTo(f, room, invite.Role); err != nil {
 				return err
 			}
 		}
