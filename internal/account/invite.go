@@ -388,12 +388,42 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 	if err != nil {
 		return Session{}, err
 	}
-	var hash string
-	if password != "" {
-		if hash, err = s.newPassword(hashFor(ctx, device.Address), info.Username, password); err != nil {
-			return Session{}, err
-		}
+	if password == "" {
+		return s.signInWithLink(ctx, secret, device, nil)
 	}
+	hash, err := s.newPassword(hashFor(ctx, device.Address), info.Username, password)
+	if err != nil {
+		return Session{}, err
+	}
+	return s.signInWithLink(ctx, secret, device, func(c *change, account string) error { return c.putPassword(account, hash) })
+}
+
+// SignInWithLinkAndPasskey is SignInWithLink that adds a passkey instead of a password.
+// The passkey answers the options of BeginNewPasskey for the same link. Errors are also
+// ErrCeremony, ErrPasskey, ErrPasskeyKnown and *OriginError.
+func (s *Service) SignInWithLinkAndPasskey(ctx context.Context, secret string, n NewPasskey, device Device) (Session, error) {
+	if _, err := s.Link(ctx, secret); err != nil {
+		return Session{}, err
+	}
+	id, key, err := n.Keys.createdNew(ctx, n.Browser, n.Response)
+	if err != nil {
+		return Session{}, err
+	}
+	return s.signInWithLink(ctx, secret, device, func(c *change, account string) error {
+		if account != id {
+			return ErrCeremony // it was begun for another link
+		}
+		kept, err := n.Keys.add(c.Tx, id, "", key)
+		if err != nil {
+			return err
+		}
+		return c.audit("passkey.add", kept.ID, kept.Name)
+	})
+}
+
+// signInWithLink is the part that both have. put, if any, adds a way in, which revokes
+// other devices.
+func (s *Service) signInWithLink(ctx context.Context, secret string, device Device, put func(c *change, account string) error) (Session, error) {
 	return s.signIn(ctx, WayLink, device, func(c *change) (proof, error) {
 		invite, err := c.link(secret)
 		if err != nil {
@@ -409,8 +439,8 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 		if err := c.use(invite); err != nil {
 			return proof{}, err
 		}
-		if hash != "" {
-			if err := c.putPassword(a.ID, hash); err != nil {
+		if put != nil {
+			if err := put(c, a.ID); err != nil {
 				return proof{}, err
 			}
 			if err := c.revokeSecrets(a.ID, people.SecretDevice, ""); err != nil {
