@@ -50,12 +50,12 @@ const schemeHTTP = "http"
 var schemes = []*scheme{
 	{
 		name:  "tcp",
-		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.lines.ServeUnder(l, rules) },
+		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.lines.Serve(l, rules) },
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
 		name:    schemeHTTP,
-		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
+		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.Serve(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
 		drain: func(r *running, ctx context.Context) error {
 			err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended

@@ -26,6 +26,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/credentials"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
@@ -70,7 +71,7 @@ func newTown(t *testing.T) *town {
 	w.accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
 	served := make(chan error, 1)
 	front := server.New(server.Config{Accounts: w.accounts}, rooms, m)
-	go func() { served <- front.Serve(l) }()
+	go func() { served <- front.Serve(l, peer.Loopback()) }()
 	t.Cleanup(func() {
 		m.Close()
 		<-served
@@ -328,7 +329,7 @@ func TestLoginAtARealPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- pages.Serve(l) }()
+	go func() { served <- pages.Serve(l, peer.Loopback()) }()
 	t.Cleanup(func() {
 		pages.Close()
 		<-served

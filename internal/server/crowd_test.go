@@ -10,6 +10,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	peers "kaban/internal/peer"
 )
 
 // crowd opens connections that each say what the kind says and nothing more, one
@@ -165,7 +166,7 @@ func TestAcceptMakesRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.server.Serve(&exhausted{Listener: l, times: 1}) }()
+	go func() { done <- f.server.Serve(&exhausted{Listener: l, times: 1}, peers.Loopback()) }()
 	f.addr = l.Addr().String()
 	f.hello("ann").alive()
 	first.expect("error", "code", "server_full")

@@ -17,6 +17,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	peers "kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 )
@@ -92,7 +93,7 @@ func TestDrains(t *testing.T) {
 		s := memory.New(0)
 		d, f, l := open(t, s)
 		var group, begun sync.WaitGroup
-		group.Go(func() { f.server.Serve(l) })
+		group.Go(func() { f.server.Serve(l, peers.Loopback()) })
 		begun.Add(clients)
 		all := make(chan map[string]uint64, clients)
 		for i := range clients {
@@ -152,7 +153,7 @@ func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64
 	t.Helper()
 	d, f, l := open(t, s)
 	var serving sync.WaitGroup
-	serving.Go(func() { f.server.Serve(l) })
+	serving.Go(func() { f.server.Serve(l, peers.Loopback()) })
 	defer func() { f.manager.Close(); d.Close(); serving.Wait() }()
 	defer f.closeWeb()
 	reader := f.hello("reader")

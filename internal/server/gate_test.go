@@ -80,7 +80,7 @@ func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Pol
 	}
 	g.fixture = &fixture{t: t, addr: l.Addr().String(), manager: m, log: log, served: make(chan error, 1)}
 	g.server = server.New(server.Config{Accounts: g.accounts, Limits: counted}, g.chat, m)
-	go func() { g.served <- g.server.ServeUnder(l, rules) }()
+	go func() { g.served <- g.server.Serve(l, rules) }()
 	g.stop = sync.OnceFunc(func() {
 		m.Close()
 		if err := <-g.served; !errors.Is(err, conn.ErrClosed) {
@@ -282,7 +282,7 @@ func TestOnlyProxiesMayConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.server.ServeUnder(l, rules) }()
+	go func() { done <- f.server.Serve(l, rules) }()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	peers "kaban/internal/peer"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -349,7 +350,7 @@ func TestAcceptBacksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.server.Serve(&exhausted{Listener: l, times: 4}) }()
+	go func() { done <- f.server.Serve(&exhausted{Listener: l, times: 4}, peers.Loopback()) }()
 	f.addr = l.Addr().String()
 	f.hello("ann").alive()
 	if log := f.log.String(); strings.Count(log, "cannot accept") != 1 || !strings.Contains(log, "accepting again") {

@@ -18,6 +18,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	peers "kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -86,7 +87,7 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 		use(front.Accounts)
 	}
 	f := &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(front, rooms, m), log: log, served: make(chan error, 1)}
-	go func() { f.served <- f.server.Serve(l) }()
+	go func() { f.served <- f.server.Serve(l, peers.Loopback()) }()
 	t.Cleanup(func() {
 		m.Close()
 		if err := <-f.served; !errors.Is(err, conn.ErrClosed) {
