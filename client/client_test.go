@@ -23,6 +23,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -94,7 +95,7 @@ func (h *host) start() {
 		h.options.Accounts = h.accounts
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); server.New(h.options, rooms, m).Serve(l) }()
+	go func() { defer close(done); server.New(h.options, rooms, m).Serve(l, peer.Loopback()) }()
 	h.stop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()

@@ -19,6 +19,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
@@ -65,8 +66,8 @@ func newHarbour(t *testing.T) *harbour {
 		}
 	}
 	served := make(chan error, 2)
-	go func() { served <- lines.Serve(l[0]) }()
-	go func() { served <- pages.Serve(l[1]) }()
+	go func() { served <- lines.Serve(l[0], peer.Loopback()) }()
+	go func() { served <- pages.Serve(l[1], peer.Loopback()) }()
 	t.Cleanup(func() {
 		pages.Close()
 		m.Close()

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 )
 
 // hookCommand manages incoming webhooks.
@@ -40,13 +38,9 @@ type hookAdd struct {
 func (c *hookAdd) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		in := map[string]any{"room": c.Room, "username": c.Username, "speaker": c.Speaker}
-		var answer json.RawMessage
-		if err := a.do(ctx, "POST", "/v1/admin/hooks", in, &answer); err != nil {
+		made, answer, err := request[hookRow](ctx, a, "POST", "/v1/admin/hooks", in)
+		if err != nil {
 			return err
-		}
-		var made hookRow
-		if err := json.Unmarshal(answer, &made); err != nil {
-			return fmt.Errorf("understand the answer of the server: %w", err)
 		}
 		a.say("hook %s posts to %s. Send messages to this path of the server's http:// address; the path is a secret and is not shown again:", made.ID, made.Room)
 		return a.result(answer, made.Path)

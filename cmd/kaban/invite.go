@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -33,13 +32,9 @@ func (c *inviteAdd) Run(std streams) error {
 		if len(c.Room) == 0 {
 			delete(in, "rooms")
 		}
-		var answer json.RawMessage
-		if err := a.do(ctx, "POST", "/v1/admin/invites", in, &answer); err != nil {
+		made, answer, err := request[invite](ctx, a, "POST", "/v1/admin/invites", in)
+		if err != nil {
 			return err
-		}
-		var made invite
-		if err := json.Unmarshal(answer, &made); err != nil {
-			return fmt.Errorf("understand the answer of the server: %w", err)
 		}
 		a.say("invite %s is valid until %s; the link is a secret and is not shown again:", made.ID, when(made.Expires))
 		return a.result(answer, made.Link)

@@ -58,7 +58,7 @@ const (
 var schemes = []*scheme{
 	{
 		name:  "tcp",
-		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.lines.ServeUnder(l, rules) },
+		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.lines.Serve(l, rules) },
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
@@ -71,7 +71,7 @@ var schemes = []*scheme{
 	},
 	{
 		name:    schemeHTTP,
-		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
+		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.Serve(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
 		drain:   drainPages,
 	},

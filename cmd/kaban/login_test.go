@@ -26,6 +26,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/credentials"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
@@ -74,7 +75,7 @@ func newTown(t *testing.T) *town {
 	served := make(chan error, 1)
 	front := server.New(server.Config{Accounts: w.accounts, Web: func() string { return w.web }}, rooms, m)
 	w.lines = front
-	go func() { served <- front.Serve(l) }()
+	go func() { served <- front.Serve(l, peer.Loopback()) }()
 	t.Cleanup(func() {
 		m.Close()
 		<-served
@@ -331,7 +332,7 @@ func (w *town) servePage(origins ...string) {
 		w.t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- pages.Serve(l) }()
+	go func() { served <- pages.Serve(l, peer.Loopback()) }()
 	w.t.Cleanup(func() {
 		pages.Close()
 		<-served

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 )
 
@@ -39,13 +38,9 @@ func (c *ownerCommand) Run(std streams) error {
 	}
 	c.creates = true
 	return c.withAdmin(std, &c.linkFlags, func(ctx context.Context, a *admin) error {
-		var answer json.RawMessage
-		if err := a.do(ctx, "POST", "/v1/admin/owner", map[string]string{"username": c.Username, "password": password}, &answer); err != nil {
+		made, answer, err := request[madeOwner](ctx, a, "POST", "/v1/admin/owner", map[string]string{"username": c.Username, "password": password})
+		if err != nil {
 			return err
-		}
-		var made madeOwner
-		if err := json.Unmarshal(answer, &made); err != nil {
-			return fmt.Errorf("understand the answer of the server: %w", err)
 		}
 		a.say("%s is an owner", c.Username)
 		if made.First {

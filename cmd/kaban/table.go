@@ -135,6 +135,17 @@ func (a *admin) print(answer any) error {
 	return nil
 }
 
+// request makes a request and returns the answer, read and as it came.
+func request[T any](ctx context.Context, a *admin, method, path string, in any) (v T, answer json.RawMessage, err error) {
+	if err := a.do(ctx, method, path, in, &answer); err != nil {
+		return v, nil, err
+	}
+	if err := json.Unmarshal(answer, &v); err != nil {
+		return v, nil, fmt.Errorf("understand the answer of the server: %w", err)
+	}
+	return v, answer, nil
+}
+
 // result prints what a command has made as the last line of standard output: the
 // answer with --json, else the text, which may be empty.
 func (a *admin) result(answer json.RawMessage, text string) error {

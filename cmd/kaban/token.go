@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"strings"
 )
 
@@ -44,13 +42,9 @@ func (f *tokenFlags) make(ctx context.Context, a *admin, username string) error 
 		in["rooms"] = f.Room
 	}
 	of := userArg{username}
-	var answer json.RawMessage
-	if err := a.do(ctx, "POST", of.path("/tokens"), in, &answer); err != nil {
+	made, answer, err := request[token](ctx, a, "POST", of.path("/tokens"), in)
+	if err != nil {
 		return err
-	}
-	var made token
-	if err := json.Unmarshal(answer, &made); err != nil {
-		return fmt.Errorf("understand the answer of the server: %w", err)
 	}
 	a.say("token %s of %s; it is a secret and is not shown again:", made.ID, username)
 	return a.result(answer, made.Token)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -70,14 +69,10 @@ func (c *userAdd) Run(std streams) error {
 		return err
 	}
 	return c.withAdmin(std, &c.linkFlags, func(ctx context.Context, a *admin) error {
-		var answer json.RawMessage
 		in := map[string]string{"username": c.Username, "name": c.Name, "role": c.Role, "password": password}
-		if err := a.do(ctx, "POST", "/v1/admin/users", in, &answer); err != nil {
+		made, answer, err := request[user](ctx, a, "POST", "/v1/admin/users", in)
+		if err != nil {
 			return err
-		}
-		var made user
-		if err := json.Unmarshal(answer, &made); err != nil {
-			return fmt.Errorf("understand the answer of the server: %w", err)
 		}
 		a.say("%s has an account", made.Username)
 		if made.Link != "" {
@@ -112,13 +107,9 @@ type userShow struct {
 // Run shows an account.
 func (c *userShow) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
-		var answer json.RawMessage
-		if err := a.do(ctx, "GET", c.path(""), nil, &answer); err != nil {
+		u, answer, err := request[user](ctx, a, "GET", c.path(""), nil)
+		if err != nil {
 			return err
-		}
-		var u user
-		if err := json.Unmarshal(answer, &u); err != nil {
-			return fmt.Errorf("understand the answer of the server: %w", err)
 		}
 		if a.json {
 			return a.print(answer)
@@ -188,13 +179,9 @@ type userReset struct {
 // Run resets an account. Only the link goes to standard output.
 func (c *userReset) Run(std streams) error {
 	return c.withAdmin(std, &c.linkFlags, func(ctx context.Context, a *admin) error {
-		var answer json.RawMessage
-		if err := a.do(ctx, "POST", c.path("/reset"), nil, &answer); err != nil {
+		made, answer, err := request[user](ctx, a, "POST", c.path("/reset"), nil)
+		if err != nil {
 			return err
-		}
-		var made user
-		if err := json.Unmarshal(answer, &made); err != nil {
-			return fmt.Errorf("understand the answer of the server: %w", err)
 		}
 		a.say("%s is signed out everywhere; this link signs in, once, and is not shown again:", c.Username)
 		return a.result(answer, made.Link)

@@ -81,10 +81,10 @@ func (n *NewInvite) check() (i people.Invite, err error) {
 }
 
 // Invite makes a link by which people make accounts, and returns its secret, which
-// cannot be had again. It is only a wish that they join the rooms, which must exist:
-// whether the actor may invite to them is decided when they do. Errors are
-// *UnknownRoomError for a room that does not exist or that the actor may not know,
-// *RefusedError, ErrUnclaimed, ErrTooMany, *ValueError and *kaban.MessageError.
+// cannot be had again. The actor must be one that invites to the rooms, now and when
+// they are joined: what was lost meanwhile lets nobody in. Errors are *UnknownRoomError
+// for a room that does not exist or that the actor may not know, *CannotInviteError for
+// one that it may not invite to, *RefusedError, ErrUnclaimed, ErrTooMany, *ValueError and *kaban.MessageError.
 func (s *Service) Invite(ctx context.Context, by Actor, n NewInvite) (InviteInfo, string, error) {
 	invite, err := n.check()
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Service) Invite(ctx context.Context, by Actor, n NewInvite) (InviteInfo
 			return err
 		}
 		for _, room := range invite.Rooms {
-			if err := c.knowsRoom(f, room); err != nil {
+			if err := c.invitesTo(f, room, invite.Role); err != nil {
 				return err
 			}
 		}
@@ -388,12 +388,42 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 	if err != nil {
 		return Session{}, err
 	}
-	var hash string
-	if password != "" {
-		if hash, err = s.newPassword(hashFor(ctx, device.Address), info.Username, password); err != nil {
-			return Session{}, err
-		}
+	if password == "" {
+		return s.signInWithLink(ctx, secret, device, nil)
 	}
+	hash, err := s.newPassword(hashFor(ctx, device.Address), info.Username, password)
+	if err != nil {
+		return Session{}, err
+	}
+	return s.signInWithLink(ctx, secret, device, func(c *change, account string) error { return c.putPassword(account, hash) })
+}
+
+// SignInWithLinkAndPasskey is SignInWithLink that adds a passkey instead of a password.
+// The passkey answers the options of BeginNewPasskey for the same link. Errors are also
+// ErrCeremony, ErrPasskey, ErrPasskeyKnown and *OriginError.
+func (s *Service) SignInWithLinkAndPasskey(ctx context.Context, secret string, n NewPasskey, device Device) (Session, error) {
+	if _, err := s.Link(ctx, secret); err != nil {
+		return Session{}, err
+	}
+	id, key, err := n.Keys.createdNew(ctx, n.Browser, n.Response)
+	if err != nil {
+		return Session{}, err
+	}
+	return s.signInWithLink(ctx, secret, device, func(c *change, account string) error {
+		if account != id {
+			return ErrCeremony // it was begun for another link
+		}
+		kept, err := n.Keys.add(c.Tx, id, "", key)
+		if err != nil {
+			return err
+		}
+		return c.audit("passkey.add", kept.ID, kept.Name)
+	})
+}
+
+// signInWithLink is the part that both have. put, if any, adds a way in, which revokes
+// other devices.
+func (s *Service) signInWithLink(ctx context.Context, secret string, device Device, put func(c *change, account string) error) (Session, error) {
 	return s.signIn(ctx, WayLink, device, func(c *change) (proof, error) {
 		invite, err := c.link(secret)
 		if err != nil {
@@ -409,8 +439,8 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 		if err := c.use(invite); err != nil {
 			return proof{}, err
 		}
-		if hash != "" {
-			if err := c.putPassword(a.ID, hash); err != nil {
+		if put != nil {
+			if err := put(c, a.ID); err != nil {
 				return proof{}, err
 			}
 			if err := c.revokeSecrets(a.ID, people.SecretDevice, ""); err != nil {

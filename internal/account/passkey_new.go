@@ -31,9 +31,18 @@ type Admission struct{ Claim, Invite string }
 // BeginNewPasskey returns options for navigator.credentials.create, as JSON, for the
 // passkey of an account that is to be made. It checks first what can be: whether the
 // stranger may make an account at all, and under that name, since a passkey that no
-// account comes to have stays behind in the authenticator. Errors are those of
+// account comes to have stays behind in the authenticator. With a link into an account
+// the passkey is for that account, whatever n is. Errors are those of
 // ClaimServer, SignUp and AcceptInvite.
 func (s *Service) BeginNewPasskey(ctx context.Context, by Admission, keys *Passkeys, browser string, n NewAccount, address string) (json.RawMessage, error) {
+	if by.Invite != "" {
+		if a, err := s.linked(ctx, by.Invite); err != nil || a.ID != "" {
+			if err != nil {
+				return nil, err
+			}
+			return keys.beginFor(ctx, a, browser)
+		}
+	}
 	if err := s.admit(ctx, by, address); err != nil {
 		return nil, err
 	}
@@ -43,6 +52,19 @@ func (s *Service) BeginNewPasskey(ctx context.Context, by Admission, keys *Passk
 		return nil, err
 	}
 	return keys.beginNew(ctx, d, browser)
+}
+
+// linked returns the account that a link signs in to. It has no id if the link makes one.
+func (s *Service) linked(ctx context.Context, secret string) (a people.Account, err error) {
+	err = s.view(ctx, Actor{}, func(c *change) error {
+		invite, err := c.link(secret)
+		if err != nil || invite.Account == "" {
+			return err
+		}
+		a, err = people.Accounts.Get(c.Tx, invite.Account)
+		return err
+	})
+	return a, err
 }
 
 // admit checks that a stranger may make an account.
@@ -70,12 +92,23 @@ func (s *Service) admit(ctx context.Context, by Admission, address string) error
 
 // beginNew returns options for the passkey of a new account, whose id it chooses.
 func (p *Passkeys) beginNew(ctx context.Context, d draft, browser string) (options json.RawMessage, err error) {
-	h := &holder{account: people.Account{ID: newID(), Username: d.username.String(), Name: d.name}}
-	err = p.docs.Update(ctx, func(tx store.Tx) error {
-		if alike, err := people.Accounts.Like(tx, d.username, 1); err != nil || len(alike) > 0 {
-			return errors.Join(err, ErrNameTaken)
+	err = p.docs.View(ctx, func(tx store.Tx) error {
+		alike, err := people.Accounts.Like(tx, d.username, 1)
+		if err == nil && len(alike) > 0 {
+			err = ErrNameTaken
 		}
-		creation, session, err := p.party.BeginRegistration(h)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.beginFor(ctx, people.Account{ID: newID(), Username: d.username.String(), Name: d.name}, browser)
+}
+
+// beginFor returns options for the first passkey of an account, which need not exist.
+func (p *Passkeys) beginFor(ctx context.Context, a people.Account, browser string) (options json.RawMessage, err error) {
+	err = p.docs.Update(ctx, func(tx store.Tx) error {
+		creation, session, err := p.party.BeginRegistration(&holder{account: a})
 		if err != nil {
 			return fmt.Errorf("begin the registration of a passkey: %w", err)
 		}

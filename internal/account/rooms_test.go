@@ -2,6 +2,7 @@ package account
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"kaban"
@@ -26,7 +27,8 @@ func (w *world) room(name string, kind kaban.RoomKind, members ...Actor) {
 	}))
 }
 
-// An invite is for rooms that exist. A room that its maker may not know is none.
+// An invite is for rooms that exist. A room that its maker may not know is none,
+// and one that the maker may not invite to is refused at once: nobody would get in there.
 func TestRoomsOfAnInvite(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
@@ -35,6 +37,18 @@ func TestRoomsOfAnInvite(t *testing.T) {
 	w.must(err)
 	w.room("dev", kaban.RoomPublic)
 	w.room("den", kaban.RoomPrivate, bob)
+	w.room("old", kaban.RoomPublic)
+	w.room("cave", kaban.RoomPrivate, bob)
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
+		old, err := people.Rooms.Get(tx, "old")
+		if err != nil {
+			return err
+		}
+		old.Flags |= kaban.FlagArchived
+		m, _, err := people.Members.Find(tx, "cave", bob.Principal.Account.ID)
+		m.Role = kaban.RoomRoleOp
+		return errors.Join(err, people.Rooms.Put(tx, &old), people.Members.Put(tx, &m))
+	}))
 	w.room("pit", kaban.RoomPrivate, robot.As("")) // a bot is there only together with its owner
 	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
 		return people.Restrictions.Put(tx, &people.Restriction{Room: "den", Subject: "account:" + carol.Principal.Account.ID, Ban: true})
@@ -44,22 +58,77 @@ func TestRoomsOfAnInvite(t *testing.T) {
 		by    Actor
 		rooms []string
 		no    string // the room that does not exist
+		never string // the room that the actor may not invite to
 	}{
-		{"the lobby", bob, []string{"lobby"}, ""},
-		{"a public room", carol, []string{"dev"}, ""},
-		{"a name of nothing", bob, []string{"dev", "void"}, "void"},
-		{"by the operator", Operator(), []string{"void"}, "void"},
-		{"private, by a member", bob, []string{"den"}, ""},
-		{"private, by an outsider", carol, []string{"den"}, "den"},
-		{"private, by an admin", ada, []string{"den"}, ""},
-		{"private, by the operator", Operator(), []string{"den"}, ""},
-		{"private, by a bot", robot.As(""), []string{"den"}, "den"},
-		{"private, by a bot without its owner", robot.As(""), []string{"pit"}, "pit"},
+		{"the lobby", bob, []string{"lobby"}, "", ""},
+		{"a public room", carol, []string{"dev"}, "", ""},
+		{"a public room, by the operator", Operator(), []string{"dev"}, "", ""},
+		{"a public room, for a guest", ada, []string{"dev"}, "", ""},
+		{"an archived room", ada, []string{"dev", "old"}, "", "old"},
+		{"private, by an op", bob, []string{"cave"}, "", ""},
+		{"a name of nothing", bob, []string{"dev", "void"}, "void", ""},
+		{"by the operator", Operator(), []string{"void"}, "void", ""},
+		{"private, by a member", bob, []string{"den"}, "", "den"},
+		{"private, by an outsider", carol, []string{"den"}, "den", ""},
+		{"private, by an admin", ada, []string{"den"}, "", "den"},
+		{"private, by the operator", Operator(), []string{"den"}, "", "den"},
+		{"private, by a bot", robot.As(""), []string{"den"}, "den", ""},
+		{"private, by a bot without its owner", robot.As(""), []string{"pit"}, "pit", ""},
 	} {
-		_, _, err := w.Invite(w.ctx, c.by, NewInvite{Rooms: c.rooms})
-		unknown, ok := errors.AsType[*UnknownRoomError](err)
-		if ok != (c.no != "") || err != nil && !ok || ok && unknown.Room != c.no {
+		n := NewInvite{Rooms: c.rooms}
+		if strings.HasSuffix(c.name, "guest") {
+			n.Role = kaban.RoleGuest
+		}
+		_, _, err := w.Invite(w.ctx, c.by, n)
+		var no, never string
+		if unknown, ok := errors.AsType[*UnknownRoomError](err); ok {
+			no = unknown.Room
+		}
+		if cannot, ok := errors.AsType[*CannotInviteError](err); ok {
+			never = cannot.Room
+			if cannot.Private != (never == "den") {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+		if no != c.no || never != c.never || (err != nil) != (no+never != "") {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// A bot finds and blocks those that its owner could find: a guest's bot does not learn of
+// somebody because it alone is in a room with them.
+func TestABotKnowsWhomItsOwnerKnows(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		owner kaban.Role
+		met   bool // the owner is in a room with bob, too
+		code  string
+	}{
+		{"a guest's", kaban.RoleGuest, false, "not_found"},
+		{"a guest's, in the same room", kaban.RoleGuest, true, ""},
+		{"a member's", kaban.RoleMember, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			alice := w.claim()
+			gus, bob := w.add(alice, "gus", kaban.RoleMember), w.add(alice, "bob", kaban.RoleMember)
+			p, err := w.Authenticate(w.ctx, w.bot(gus, "robo"), "")
+			w.must(err)
+			robo := p.As("")
+			w.put("robo", func(a *people.Account) { a.Role = kaban.RoleGuest })
+			w.put("gus", func(a *people.Account) { a.Role = c.owner })
+			w.room("hall", kaban.RoomPublic, robo, bob)
+			w.room("den", kaban.RoomPublic, gus)
+			if c.met {
+				w.room("pit", kaban.RoomPublic, gus, bob)
+			}
+			wantCode(t, "block", w.Block(w.ctx, robo, "bob"), c.code)
+			page, err := w.People(w.ctx, robo, PeopleQuery{Prefix: "bob"})
+			w.must(err)
+			if found := len(page.People) == 1; found != (c.code == "") {
+				t.Errorf("found: %v", page.People)
+			}
+		})
 	}
 }

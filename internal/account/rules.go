@@ -138,24 +138,33 @@ func (c *change) judge(action access.Action, f access.Facts, target *people.Acco
 			return err
 		}
 	}
-	if f.Target.SharesRoom, err = c.sharesRoom(f.Who.Role, target.ID); err != nil {
+	if err := c.acquaint(&f, target.ID); err != nil {
 		return err
 	}
 	return c.verdict(action, f)
 }
 
-// sharesRoom reports whether the actor and an account are in a room together. Only
-// guests need to be.
-func (c *change) sharesRoom(role kaban.Role, account string) (shares bool, err error) {
-	if role > kaban.RoleGuest || c.by.Operator {
-		return false, nil
+// acquaint reads whether the actor and an account are in a room together, which only
+// guests need to be. A bot's owner needs to know the account, too.
+func (c *change) acquaint(f *access.Facts, account string) (err error) {
+	if c.by.Operator || f.Who.Role > kaban.RoleGuest {
+		return nil
 	}
-	var failed error
-	err = people.Members.AllOf(c.Tx, c.by.Principal.Account.ID, func(m *people.Member) bool {
-		_, shares, failed = people.Members.Find(c.Tx, m.Room, account)
-		return failed == nil && !shares
-	})
-	return shares, errors.Join(err, failed)
+	actor := &c.by.Principal.Account
+	if f.Target.SharesRoom, err = people.Members.Share(c.Tx, actor.ID, account); err != nil || !actor.Bot {
+		return err
+	}
+	owner, err := people.Accounts.Get(c.Tx, actor.Owner)
+	if err != nil {
+		return err
+	}
+	var of access.Facts
+	of.Who.Role = owner.Role
+	if of.Target.SharesRoom, err = people.Members.Share(c.Tx, owner.ID, account); err != nil {
+		return err
+	}
+	*f = access.LimitTarget(*f, of)
+	return nil
 }
 
 func (c *change) verdict(action access.Action, f access.Facts) error {

@@ -174,6 +174,9 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetJudge(c.judge)
 	d.SetOnDirect(c.grew)
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
+	if err := c.upgrade(ctx); err != nil {
+		return nil, fmt.Errorf("have removed accounts leave their rooms: %w", err)
+	}
 	if err := c.runAllTasks(ctx); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}

@@ -277,7 +277,7 @@ func (u User) target(tx store.Tx, s *scene, room kaban.RoomName, name kaban.User
 // acquaint reads what somebody has to do with the person of the target.
 func acquaint(tx store.Tx, f *access.Facts, account, person string) (err error) {
 	if f.Who.Role == kaban.RoleGuest { // nobody else's rights depend on it
-		if f.Target.SharesRoom, err = sharesRoom(tx, account, person); err != nil {
+		if f.Target.SharesRoom, err = people.Members.Share(tx, account, person); err != nil {
 			return err
 		}
 	}
@@ -307,17 +307,4 @@ func (u User) visitorTarget(tx store.Tx, s *scene, room kaban.RoomName, name kab
 		s.Target.Whom = access.Nobody
 	}
 	return nil
-}
-
-// sharesRoom reports whether two accounts are in a room together.
-func sharesRoom(tx store.Tx, a, b string) (shared bool, err error) {
-	if a == "" {
-		return false, nil
-	}
-	var failed error
-	err = people.Members.AllOf(tx, a, func(m *people.Member) bool {
-		_, shared, failed = people.Members.Find(tx, m.Room, b)
-		return !shared && failed == nil
-	})
-	return shared, errors.Join(err, failed)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"kaban"
 	"kaban/internal/access"
@@ -26,6 +27,53 @@ const taskPage = 100
 
 // errDone ends what need not be done: it was done before, or facts have changed.
 var errDone = errors.New("there is nothing to do")
+
+// upgrade gives the task to leave to accounts that an older version has removed and left
+// in their rooms. It looks for them once in the life of a store, among removed accounts
+// only, and gives again what was given if it did not get to its end.
+func (c *Chat) upgrade(ctx context.Context) error {
+	var members []string
+	var done bool
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		switch _, err := people.Upgrades.Get(tx, people.UpgradeLeave); {
+		case err == nil:
+			done = true
+			return nil
+		case !errors.Is(err, people.ErrNotFound):
+			return err
+		}
+		members = nil
+		var failed error
+		err := people.Accounts.Removed(tx, func(a *people.Account) bool {
+			failed = people.Members.AllOf(tx, a.ID, func(*people.Member) bool {
+				members = append(members, a.ID)
+				return false
+			})
+			return failed == nil
+		})
+		return errors.Join(err, failed)
+	})
+	if err != nil || done {
+		return err
+	}
+	for page := range slices.Chunk(members, taskPage) {
+		err := c.dispatcher.Update(ctx, func(tx store.Tx) error {
+			for _, account := range page {
+				task := people.Task{Account: account, Kind: people.TaskLeave, ID: rand.Text(), Since: c.now()}
+				if err := people.Tasks.Put(tx, &task); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		return people.Upgrades.Put(tx, &people.Upgrade{Name: people.UpgradeLeave, Time: c.now()})
+	})
+}
 
 // runAllTasks does what a server that has ended, or a store that has failed, left.
 func (c *Chat) runAllTasks(ctx context.Context) error {

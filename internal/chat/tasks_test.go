@@ -366,3 +366,48 @@ func TestLeavingForGood(t *testing.T) {
 		want(t, "ann reads", err, nil)
 	})
 }
+
+// Those that an older version has removed leave their rooms when this one starts. It
+// looks for them once.
+func TestRemovedByAnOlderVersion(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "hall", kaban.RoomPublic)
+		w.create("ann", "den", kaban.RoomPrivate)
+		for _, name := range []string{"bob", "cat", "gus"} {
+			w.enterAt(name, "hall", kaban.RoomRoleMember, 1)
+			w.enterAt(name, "den", kaban.RoomRoleMember, 1)
+		}
+		remove := func(names ...string) {
+			t.Helper()
+			want(t, "removed", w.store.Update(t.Context(), func(tx store.Tx) error {
+				for _, name := range names {
+					a, err := people.Accounts.Get(tx, "id-"+name)
+					if err != nil {
+						return err
+					}
+					a.Status = people.StatusRemoved
+					if err := people.Accounts.Put(tx, &a); err != nil {
+						return err
+					}
+				}
+				return nil
+			}), nil)
+		}
+		remove("bob", "gus", "olga") // a member, a guest, and one that is in no room
+		want(t, "an older version", w.store.Update(t.Context(), func(tx store.Tx) error {
+			return people.Upgrades.Delete(tx, people.UpgradeLeave)
+		}), nil)
+		w.restart()
+		w.equal("hall", w.roles("hall"), "ann op", "cat member")
+		w.equal("den", w.roles("den"), "ann op", "cat member")
+		w.equal("the log of den", w.changes("den"), "bob left bob", "gus left gus")
+		if n := w.tasks(); n > 0 {
+			t.Errorf("%d tasks are left", n)
+		}
+
+		remove("cat") // behind the back of everybody: a task is what removes members now
+		w.restart()
+		w.equal("looked once", w.roles("hall"), "ann op", "cat member")
+	})
+}

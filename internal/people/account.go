@@ -2,6 +2,7 @@ package people
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -111,6 +112,21 @@ func (t *accounts) Like(tx store.Tx, name kaban.Username, limit int) (found []Ac
 // WithRole returns up to limit accounts with a role and a status.
 func (t *accounts) WithRole(tx store.Tx, role kaban.Role, status Status, limit int) (found []Account, more bool, err error) {
 	return t.listBy(tx, "role", []string{role.String(), string(status)}, nil, limit)
+}
+
+// Removed calls visit for every account that was removed.
+func (t *accounts) Removed(tx store.Tx, visit func(*Account) bool) (err error) {
+	going := true
+	for role := kaban.RoleGuest; role <= kaban.RoleOwner && going && err == nil; role++ {
+		key := []string{role.String(), string(StatusRemoved)}
+		err = all(func(after []string, limit int) ([]Account, bool, error) {
+			return t.listBy(tx, "role", key, after, limit)
+		}, func(a *Account) []string { return append(slices.Clone(key), store.Key(a.ID)) }, func(a *Account) bool {
+			going = visit(a)
+			return going
+		})
+	}
+	return err
 }
 
 // Bots calls visit for every bot of an account.

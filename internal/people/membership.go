@@ -33,6 +33,20 @@ func (t *members) Find(tx store.Tx, room, account string) (m Member, ok bool, er
 	return m, true, nil
 }
 
+// Share reports whether two accounts are in a room together. An account without an id is
+// in none.
+func (t *members) Share(tx store.Tx, a, b string) (share bool, err error) {
+	if a == "" {
+		return false, nil
+	}
+	var failed error
+	err = t.AllOf(tx, a, func(m *Member) bool {
+		_, share, failed = t.Find(tx, m.Room, b)
+		return failed == nil && !share
+	})
+	return share, errors.Join(err, failed)
+}
+
 // Enter adds or replaces a membership, which gets the name of the room, and keeps the
 // room's count of them. Who comes in has nothing unread: a new membership has read the
 // log up to its head. Enter stores the room.

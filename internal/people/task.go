@@ -84,3 +84,19 @@ func (t *tasks) Accounts(tx store.Tx, after string, limit int) (accounts []strin
 	}
 	return accounts[:min(len(accounts), limit)], err
 }
+
+// UpgradeLeave is the upgrade that gives TaskLeave to those that are members although
+// they were removed: before, removing an account left it in its rooms.
+const UpgradeLeave = "removed-leave"
+
+// Upgrade is a change of the data of an older version that was made, once.
+type Upgrade struct {
+	Name string `json:"name"`
+	Time int64  `json:"time"`
+}
+
+// Upgrades has all upgrades that were made.
+var Upgrades = Table[Upgrade]{
+	name: "upgrade",
+	key:  func(u *Upgrade) []string { return []string{u.Name} },
+}

@@ -21,6 +21,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
 	"kaban/internal/limit"
+	peers "kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
@@ -139,7 +140,7 @@ func newWorld(t *testing.T, front driver) *world {
 }
 
 // serve serves at a free port, and adds how that ends.
-func (w *world) serve(serve func(net.Listener) error, closed error, others []<-chan error) (address string, all []<-chan error) {
+func (w *world) serve(serve func(net.Listener, peers.Rules) error, closed error, others []<-chan error) (address string, all []<-chan error) {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -147,7 +148,7 @@ func (w *world) serve(serve func(net.Listener) error, closed error, others []<-c
 	}
 	served := make(chan error, 1)
 	go func() {
-		err := serve(l)
+		err := serve(l, peers.Loopback())
 		if errors.Is(err, closed) {
 			err = nil
 		}

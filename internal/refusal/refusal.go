@@ -111,6 +111,7 @@ var refusals = []row{
 	{is[*account.OriginError], wire.CodeAuthFailed, error.Error},
 	{is[*account.UnavailableError], wire.CodeNotFound, error.Error},
 	{is[*account.UnknownRoomError], wire.CodeNotFound, error.Error},
+	{is[*account.CannotInviteError], wire.CodeForbidden, error.Error},
 	{is[*account.UnknownSettingError], wire.CodeNotFound, error.Error},
 	{isErr(account.ErrPasskey), wire.CodeAuthFailed, text("the passkey is not accepted")},
 	{isErr(account.ErrPasskeyKnown), wire.CodeIDConflict, text("this passkey is registered already")},

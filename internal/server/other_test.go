@@ -11,6 +11,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	peers "kaban/internal/peer"
 )
 
 // dialOther connects over something that is not plain TCP, which another poller
@@ -45,7 +46,7 @@ func (f *fixture) alsoAt(path string) {
 		f.t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f.server.Serve(l) }()
+	go func() { done <- f.server.Serve(l, peers.Loopback()) }()
 	f.t.Cleanup(func() {
 		f.manager.Close()
 		<-done

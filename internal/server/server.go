@@ -59,16 +59,13 @@ func New(config Config, c *chat.Chat, m *conn.Manager) *Server {
 // rules are those of the listener.
 func (s *Server) Lines(rules peer.Rules) conn.Protocol { return protocol{server: s, rules: &rules} }
 
-// Serve is ServeUnder for a loopback listener without proxies.
-func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopback()) }
-
-// ServeUnder accepts connections that speak kaban/1 in lines, from peers that the
+// Serve accepts connections that speak kaban/1 in lines, from peers that the
 // rules of the listener allow. See conn.Manager.Serve.
-func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
+func (s *Server) Serve(l net.Listener, rules peer.Rules) error {
 	return s.manager.Serve(guarded{l, s, &rules, nil}, s.Lines(rules))
 }
 
-// ServeTLS is ServeUnder with TLS, behind the preamble of the PROXY protocol if there is
+// ServeTLS is Serve with TLS, behind the preamble of the PROXY protocol if there is
 // one. The configuration has the certificates; for the rest it has Go's defaults.
 func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
 	p := encrypted{protocol{server: s, rules: &rules, tls: ForRecords(config)}}

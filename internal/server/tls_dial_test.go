@@ -29,7 +29,7 @@ func serveUnder(s *server.Server, l net.Listener, rules peers.Rules) error {
 	if *overTLS {
 		return s.ServeTLS(l, rules, tlstest.Server())
 	}
-	return s.ServeUnder(l, rules)
+	return s.Serve(l, rules)
 }
 
 // dialed is a connection as TCP has it, encrypted or not.

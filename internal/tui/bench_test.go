@@ -19,6 +19,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 )
@@ -52,7 +53,7 @@ func town(t testing.TB) (addr string, accounts *account.Service) {
 	}
 	var serving sync.WaitGroup
 	accounts = account.New(kept, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
-	serving.Go(func() { server.New(server.Config{Accounts: accounts}, rooms, m).Serve(l) })
+	serving.Go(func() { server.New(server.Config{Accounts: accounts}, rooms, m).Serve(l, peer.Loopback()) })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

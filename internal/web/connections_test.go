@@ -19,6 +19,7 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -262,7 +263,7 @@ func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes,
 		}
 		p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		var group sync.WaitGroup
-		group.Go(func() { server.Serve(p) })
+		group.Go(func() { server.Serve(p, peer.Loopback()) })
 		test(t, p, server, d)
 		server.Close()
 		group.Wait()

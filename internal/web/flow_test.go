@@ -306,6 +306,44 @@ func TestAccountsWithAPasskeyOnly(t *testing.T) {
 	kept.check(t, f)
 }
 
+// A link into an account sets a passkey, for that account only.
+func TestALinkSetsAPasskey(t *testing.T) {
+	f := withPasskeys(t)
+	f.claim("open")
+	rp := virtualwebauthn.RelyingParty{Name: "Kaban", ID: "localhost", Origin: passkeyOrigin}
+	link := func(name string) string {
+		t.Helper()
+		return fragment(t, f.asOperator("POST", "/v1/admin/users", `{"username":"`+name+`"}`).has(t, 201).text("link"), "/sign-in")
+	}
+	mia, max := link("mia"), link("max")
+	begun := f.send("POST", "/v1/passkeys/new/begin", `{"username":"mia","invite":"`+mia+`"}`).has(t, 200)
+	options, err := virtualwebauthn.ParseAttestationOptions(begun.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := virtualwebauthn.NewAuthenticator()
+	device.Options.UserHandle = []byte(options.UserID)
+	passkey := virtualwebauthn.CreateAttestationResponse(rp, device, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+	in := func(link, more string) *answer {
+		t.Helper()
+		return f.send("POST", "/v1/session", `{"link":"`+link+`"`+more+`,"passkey":`+passkey+`}`, "Cookie", browserCookie(t, begun))
+	}
+	in(mia, `,"password":"purple monkey dishwasher"`).has(t, 400, "code", "missing_field")
+	in(mia+"x", "").has(t, 401)
+	session := in(mia, "").has(t, 200, "fresh", true).session(t)
+	f.get("/v1/session", cookie(session)...).has(t, 200, "ways", "[passkey]")
+	in(mia, "").has(t, 401) // once
+
+	// One that was begun for another account is not taken, and the link stays.
+	begun = f.send("POST", "/v1/passkeys/new/begin", `{"username":"max","invite":"`+link("eva")+`"}`).has(t, 200)
+	if options, err = virtualwebauthn.ParseAttestationOptions(begun.body); err != nil {
+		t.Fatal(err)
+	}
+	passkey = virtualwebauthn.CreateAttestationResponse(rp, device, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+	in(max, "").has(t, 401, "code", "auth_failed")
+	f.send("POST", "/v1/session", `{"link":"`+max+`"}`).has(t, 200)
+}
+
 // browserCookie returns the cookie that binds a ceremony to a browser.
 func browserCookie(t *testing.T, a *answer) string {
 	t.Helper()

@@ -41,7 +41,7 @@ func gated(t *testing.T, limits limit.Config, l peer.Listener, p peer.Policy, pr
 	if err != nil {
 		t.Fatal(err)
 	}
-	go f.web.ServeUnder(listener, rules) // ends with the fixture
+	go f.web.Serve(listener, rules) // ends with the fixture
 	return f, "http://" + listener.Addr().String()
 }
 

@@ -215,7 +215,7 @@ func TestRedirects(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			go f.web.ServeUnder(l, rules) // ends with the fixture
+			go f.web.Serve(l, rules) // ends with the fixture
 			if c.method == "" {
 				c.method = "GET"
 			}
@@ -253,7 +253,7 @@ func TestRedirectOfOddRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go f.web.ServeUnder(l, rules) // ends with the fixture
+	go f.web.Serve(l, rules) // ends with the fixture
 	f.host = l.Addr().String()
 	for request, want := range map[string]string{
 		"GET / HTTP/1.0\r\n\r\n":                                                      "400 ",

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -41,11 +42,12 @@ type Session struct {
 // SignIn is how to prove who one is: a username with a password or a recovery code, or
 // a link for one sign-in.
 type SignIn struct {
-	Username     string `json:"username,omitempty"`
-	Password     string `json:"password,omitempty" doc:"With a username: its password. With a link: the new password, if any."`
-	RecoveryCode string `json:"recovery_code,omitempty" doc:"One of the codes that the account was given. It works once."`
-	Link         string `json:"link,omitempty" doc:"The secret of a link into an account. It works once."`
-	Device       string `json:"device,omitempty" doc:"What to call the device."`
+	Username     string          `json:"username,omitempty"`
+	Password     string          `json:"password,omitempty" doc:"With a username: its password. With a link: the new password, if any."`
+	RecoveryCode string          `json:"recovery_code,omitempty" doc:"One of the codes that the account was given. It works once."`
+	Link         string          `json:"link,omitempty" doc:"The secret of a link into an account. It works once."`
+	Passkey      json.RawMessage `json:"passkey,omitempty" doc:"With a link: the new passkey, if any, as for /v1/invite/accept."`
+	Device       string          `json:"device,omitempty" doc:"What to call the device."`
 }
 
 // Confirmation proves again who is at a device.
@@ -100,12 +102,26 @@ func accountOf(a *people.Account) Account {
 	return Account{Username: a.Username, Name: a.Name, Role: a.Role.String(), Bot: a.Bot}
 }
 
-func (s *Server) signIn(ctx context.Context, in *struct{ Body SignIn }) (*sessionOutput, error) {
+// signInInput is a sign-in. The cookie binds a new passkey to the browser that made it.
+type signInInput struct {
+	BrowserCookies
+	Body SignIn
+}
+
+func (s *Server) signIn(ctx context.Context, in *signInInput) (*sessionOutput, error) {
 	by, b := whoOf(ctx), &in.Body
 	device := account.Device{Name: b.Device, Address: by.address()}
 	var session account.Session
 	var err error
 	switch {
+	case len(b.Passkey) > 0 && b.Link != "" && b.Username == "" && b.RecoveryCode == "" && b.Password == "":
+		var keys *account.Passkeys
+		if keys, err = s.passkeys(); err == nil {
+			n := account.NewPasskey{Keys: keys, Browser: in.browser(by), Response: b.Passkey}
+			session, err = s.config.Accounts.SignInWithLinkAndPasskey(ctx, b.Link, n, device)
+		}
+	case len(b.Passkey) > 0:
+		return nil, problem(wire.CodeMissingField, "a new passkey is for a link, without a password")
 	case b.Link != "" && b.Username == "" && b.RecoveryCode == "":
 		session, err = s.config.Accounts.SignInWithLink(ctx, b.Link, b.Password, device)
 	case b.Username != "" && b.RecoveryCode != "" && b.Password == "" && b.Link == "":

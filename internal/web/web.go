@@ -179,18 +179,15 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	return s, nil
 }
 
-// Serve is ServeUnder for a loopback listener without proxies.
-func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopback()) }
-
-// ServeUnder accepts connections, from peers that the rules of the listener allow, until
+// Serve accepts connections, from peers that the rules of the listener allow, until
 // the listener fails for good or the server is shut down; then it returns ErrClosed. It
 // closes the listener.
-func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
+func (s *Server) Serve(l net.Listener, rules peer.Rules) error {
 	s.ListensAt(l.Addr())
 	return s.serveOn(l, rules, nil)
 }
 
-// ServeTLS is ServeUnder with TLS: HTTP/2 for clients that know it, else HTTP/1.1.
+// ServeTLS is Serve with TLS: HTTP/2 for clients that know it, else HTTP/1.1.
 // WebSockets use the latter. The configuration has the certificates.
 func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
 	config = config.Clone()

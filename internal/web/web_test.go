@@ -27,6 +27,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -115,13 +116,13 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 	if f.web, err = web.New(config, rooms, lines); err != nil {
 		t.Fatal(err)
 	}
-	listen := func(serve func(net.Listener) error, closed error) string {
+	listen := func(serve func(net.Listener, peer.Rules) error, closed error) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)
-		go func() { done <- serve(l) }()
+		go func() { done <- serve(l, peer.Loopback()) }()
 		t.Cleanup(func() {
 			if err := <-done; !errors.Is(err, closed) {
 				t.Errorf("Serve: got %v, want %v", err, closed)

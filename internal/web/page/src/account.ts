@@ -39,7 +39,7 @@ export function deviceName(): string {
 
 export const withPassword = (username: string, password: string) => call<Session>('POST', 'v1/session', { username, password, device: deviceName() })
 export const withRecoveryCode = (username: string, recovery_code: string) => call<Session>('POST', 'v1/session', { username, recovery_code, device: deviceName() })
-export const withLink = (link: string, password: string) => call<Session>('POST', 'v1/session', { link, password, device: deviceName() })
+export const withLink = (link: string, by: { password: string } | { passkey: object }) => call<Session>('POST', 'v1/session', { link, ...by, device: deviceName() })
 
 /** Makes the sign-in fresh again, as what changes credentials wants it. */
 export const confirm = (password: string) => call('POST', 'v1/session/confirm', { password })

@@ -65,12 +65,24 @@ export function ServerSettings() {
   )
 }
 
-/** Settings with a name and an explanation in the language of the page; the others have those of the server. */
+/** The name and the explanation of each setting, in the language of the page. A newer server may have others, with its own words. */
 const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Record<string, keyof Texts> }> = {
   access: { label: 'access', help: 'accessHelp', values: { open: 'accessOpen', signup: 'accessSignup', invite: 'accessInvite', closed: 'accessClosed' } },
   create_rooms: { label: 'setCreateRooms', help: 'setCreateRoomsHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
   invite_members: { label: 'setInviteMembers', help: 'setInviteMembersHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
   auto_join: { label: 'setAutoJoin', help: 'setAutoJoinHelp' },
+  'oidc.issuer': { label: 'oidcIssuer', help: 'oidcIssuerHelp' },
+  'oidc.client_id': { label: 'oidcClient', help: 'oidcClientHelp' },
+  'oidc.client_secret_file': { label: 'oidcSecret', help: 'oidcSecretHelp' },
+  'oidc.name': { label: 'oidcName', help: 'oidcNameHelp' },
+  'oidc.scopes': { label: 'oidcScopes', help: 'oidcScopesHelp' },
+  'oidc.subject_claim': { label: 'oidcSubject', help: 'oidcSubjectHelp' },
+  'oidc.username_claim': { label: 'oidcUsername', help: 'oidcUsernameHelp' },
+  'oidc.link_by_email': { label: 'oidcEmail', help: 'oidcEmailHelp', values: { true: 'setYes', false: 'setNo' } },
+  'oidc.create': { label: 'oidcCreate', help: 'oidcCreateHelp', values: { true: 'setYes', false: 'setNo' } },
+  'oidc.groups_claim': { label: 'oidcGroupsClaim', help: 'oidcGroupsClaimHelp' },
+  'oidc.groups': { label: 'oidcGroups', help: 'oidcGroupsHelp' },
+  'oidc.max_age': { label: 'oidcAge', help: 'oidcAgeHelp' },
 }
 
 function OneSetting({ setting }: { setting: Setting }) {

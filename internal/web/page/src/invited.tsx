@@ -2,13 +2,15 @@
 
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { deviceName, withLink } from './account'
+import { deviceName, learnServer, withLink } from './account'
 import { APIError, call, type Session } from './api'
 import { signedIn } from './chat'
 import { Card, Failure, Field, Submit, useSending } from './form'
+import { begin, supported } from './passkey'
 import type { Problem, Role } from './protocol'
 import { AccountForm, leastPassword, SignIn } from './signin'
-import { way } from './state'
+import { server, way } from './state'
+import { Key } from './symbols'
 import { explain, t } from './texts'
 
 interface Invite {
@@ -53,7 +55,11 @@ function Accept({ invite, secret }: { invite: Invite; secret: string }) {
 /** A link that signs in once: the moment to choose a password. */
 function OneSignIn({ username, secret }: { username: string; secret: string }) {
   const password = useSignal('')
-  const sending = useSending(async () => signedIn(await withLink(secret, password.peek())))
+  const sending = useSending(async () => signedIn(await withLink(secret, { password: password.peek() })))
+  const passkey = useSending(async () => signedIn(await withLink(secret, { passkey: await begin({ username, invite: secret }) })))
+  useEffect(() => {
+    if (!server.peek()) void learnServer() // whether it has passkeys
+  }, [])
   return (
     <Card title={t('hello', { name: username })} text={t('choosePassword')}>
       <form class="fields" onSubmit={sending.submit}>
@@ -62,6 +68,18 @@ function OneSignIn({ username, secret }: { username: string; secret: string }) {
         <Field name="password" type="password" label={t('newPassword')} value={password} sending={sending} required minLength={leastPassword} autofocus autocomplete="new-password" help={t('passwordHelp', { min: leastPassword })} />
         <Failure sending={sending} fields={['password']} />
         <Submit sending={sending}>{t('signIn')}</Submit>
+        {server.value?.passkeys && supported() && (
+          <>
+            <p class="or">
+              <span>{t('or')}</span>
+            </p>
+            <button type="button" class="secondary wide with-symbol" disabled={passkey.busy.value || sending.busy.value} onClick={() => passkey.submit()}>
+              <Key />
+              {t('passkeyInstead')}
+            </button>
+            <Failure sending={passkey} />
+          </>
+        )}
       </form>
     </Card>
   )

@@ -6,8 +6,8 @@ import { Failure, Submit, useSending } from './form'
 import { LinkToCopy } from './link'
 import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
 import { mostRooms, RoomPicker } from './picker'
-import { atLeast } from './rights'
-import { account } from './state'
+import { atLeast, may } from './rights'
+import { account, factsOf } from './state'
 import { count, dayIn, t } from './texts'
 
 interface Invite {
@@ -87,7 +87,7 @@ function NewInvite({ done }: { done(link: string): Promise<void> }) {
           ))}
         </select>
       </label>
-      <RoomPicker label={t('inviteRooms')} chosen={rooms} most={mostRooms} />
+      <RoomPicker label={t('inviteRooms')} chosen={rooms} most={mostRooms} offered={(room) => may('invite', factsOf(room))} />
       <Submit sending={sending}>{t('makeInvite')}</Submit>
       <Confirm sending={sending} />
       <Failure sending={sending} />

@@ -6,7 +6,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import { call } from './api'
 import { Avatar } from './nick'
 import type { Account } from './protocol'
-import { rooms, username } from './state'
+import { rooms, username, type Room } from './state'
 import { Cross } from './symbols'
 import { t } from './texts'
 
@@ -63,11 +63,11 @@ export function PeoplePicker({ without, ...rest }: Props & { without: ReadonlySe
   return <Picker {...rest} focused query={query} offers={offers} none={t('nobodyFound')} Picture={({ name }) => <Avatar username={name} small />} />
 }
 
-/** Chooses rooms that the account is in. They are offered once something was typed. */
-export function RoomPicker(props: Props) {
+/** Chooses rooms that the account is in, all or some of them. They are offered once something was typed. */
+export function RoomPicker({ offered = () => true, ...props }: Props & { offered?: (room: Room) => boolean }) {
   const query = useSignal('')
   const asked = query.value.trim().toLowerCase().replace(/^#/, '')
-  const offers = asked === '' ? [] : rooms.value.filter((r) => r.member.value && r.kind.value !== 'direct' && r.name.toLowerCase().includes(asked)).map((r): Offer => ({ name: r.name }))
+  const offers = asked === '' ? [] : rooms.value.filter((r) => r.member.value && r.kind.value !== 'direct' && offered(r) && r.name.toLowerCase().includes(asked)).map((r): Offer => ({ name: r.name }))
   return (
     <div class="field rooms-field">
       <span aria-hidden="true">{props.label}</span>

@@ -23,7 +23,8 @@ interface Props {
   done(): void
 }
 
-export function Prove({ name, field, label, main = false, done }: Props) {
+/** How the account can prove who is here, or why that is not known. */
+function useWays() {
   // Older servers know the password only.
   const ways = useSignal<Way[] | undefined>(undefined)
   const failed = useSignal<Problem | undefined>(undefined)
@@ -33,6 +34,18 @@ export function Prove({ name, field, label, main = false, done }: Props) {
       (error: unknown) => (failed.value = problemOf(error)),
     )
   }, [])
+  return { ways, failed }
+}
+
+/** It may stand inside a form, and its other buttons do not belong to the password. */
+const onEnter = (submit: () => void) => (event: KeyboardEvent) => {
+  if (event.key !== 'Enter' || !(event.target instanceof HTMLInputElement)) return
+  event.preventDefault()
+  submit()
+}
+
+export function Prove({ name, field, label, main = false, done }: Props) {
+  const { ways, failed } = useWays()
   const password = useSignal('')
   const typing = useSending(async () => {
     await confirm(password.peek())
@@ -56,15 +69,7 @@ export function Prove({ name, field, label, main = false, done }: Props) {
   const byProvider = has('oidc') && server.value?.provider !== undefined
   const button = (first: boolean) => (first ? (main ? 'primary' : 'secondary') : 'secondary wide')
   return (
-    <div
-      class="confirm"
-      onKeyDown={(event) => {
-        // It may stand inside a form, and its other buttons do not belong to the password.
-        if (event.key !== 'Enter' || !(event.target instanceof HTMLInputElement)) return
-        event.preventDefault()
-        typing.submit()
-      }}
-    >
+    <div class="confirm" onKeyDown={onEnter(() => typing.submit())}>
       {has('password') && (
         <>
           <Field name={name} type="password" label={field} value={password} sending={typing} autofocus autocomplete="current-password" help={t('confirmHelp')} />
