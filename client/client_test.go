@@ -94,7 +94,8 @@ func (h *host) start() {
 		h.options.Accounts = h.accounts
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); serveOver(server.New(h.options, rooms, m), l) }()
+	serve := serveOver(server.New(h.options, rooms, m), l)
+	go func() { defer close(done); serve() }()
 	h.stop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()

@@ -20,12 +20,13 @@ var overTLS = flag.Bool("tls", false, "connect over TLS")
 // of these tests are of servers that only look like one.
 var encrypted sync.Map
 
-func serveOver(s *server.Server, l net.Listener) error {
+// serveOver returns what serves a listener.
+func serveOver(s *server.Server, l net.Listener) (serve func() error) {
 	if *overTLS {
 		encrypted.Store(l.Addr().String(), true)
-		return s.ServeTLS(l, peer.Loopback(), tlstest.Server())
+		return func() error { return s.ServeTLS(l, peer.Loopback(), tlstest.Server()) }
 	}
-	return s.Serve(l)
+	return func() error { return s.Serve(l) }
 }
 
 // reach connects to a real server.
