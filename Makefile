@@ -41,10 +41,11 @@ build: ## build bin/kaban, static and stamped with its version
 run: ## run a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-test: check ## check, then run all tests with the race detector; those of connections with both pollers and over WebSocket
+test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./...
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server -websocket
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server ./client -tls
 	CGO_ENABLED=1 go -C $(providertest) test -race -shuffle=on -timeout 10m ./...
 	CGO_ENABLED=1 go -C $(pebbletest) test -race -shuffle=on -timeout 10m ./...
 

@@ -185,11 +185,11 @@ func TestRefusedSignIns(t *testing.T) {
 	w := newTown(t)
 	c := w.enter("cid")
 	resting := make(chan client.State, 10)
-	persistent := client.New(client.Options{MaxBackoff: 50 * time.Millisecond, OnState: func(s client.State) {
+	persistent := client.New(over(w.addr, client.Options{MaxBackoff: 50 * time.Millisecond, OnState: func(s client.State) {
 		if s.Status == client.Stopped || s.Status == client.Online {
 			resting <- s
 		}
-	}})
+	}}))
 	t.Cleanup(func() { persistent.Close() })
 	persistent.SetToken(wire.Secret(w.tokens["cid"]))
 	if err := persistent.Connect(w.addr, ""); err != nil {
@@ -207,7 +207,7 @@ func TestRefusedSignIns(t *testing.T) {
 		wire.CodeSuspended:    w.options("cid"),
 		wire.CodeForbidden:    client.Options{Username: "ann"}.WithPassword("bob", password).WithToken(w.tokens["ann"]),
 	} {
-		switch c, err := client.Dial(within(t), w.addr, options); {
+		switch c, err := client.Dial(within(t), w.addr, over(w.addr, options)); {
 		case name == wire.CodeForbidden && err == nil: // a token says the name
 			c.Close()
 		case code(err) != name:
@@ -250,7 +250,7 @@ func (g *gate) dialer(addr string) func(context.Context) (net.Conn, error) {
 		if g.closed {
 			return nil, errors.New("the gate is closed")
 		}
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		conn, err := reach(ctx, addr)
 		if err != nil {
 			return nil, err
 		}

@@ -198,7 +198,7 @@ func TestStopped(t *testing.T) {
 	dial(t, h.addr, "ann")
 	dial(t, h.addr, "ann-2")
 	states := newStatuses()
-	c := client.New(client.Options{OnState: states.tell})
+	c := client.New(over(h.addr, client.Options{OnState: states.tell}))
 	defer c.Close()
 	r, err := c.Open("lobby", client.From{})
 	if err != nil {

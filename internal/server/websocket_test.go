@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/tlstest"
 )
 
 // dialCoder connects with a codec that is not ours.
@@ -22,7 +24,11 @@ func (f *fixture) dialCoder() *websocket.Conn {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
-	c, answer, err := websocket.Dial(ctx, "ws://"+f.webAddr(), &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover})
+	url, transport := "ws://"+f.webAddr(), new(http.Transport)
+	if *overTLS {
+		url, transport.TLSClientConfig = "wss://"+f.webAddr(), tlstest.Client()
+	}
+	c, answer, err := websocket.Dial(ctx, url, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover, HTTPClient: &http.Client{Transport: transport}})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 type crowd struct {
 	t       *testing.T
 	address string
+	tls     *tls.Config // nil: nothing is encrypted
 	history *History
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -39,9 +41,18 @@ func newCrowd(t *testing.T, address string) *crowd {
 	return c
 }
 
+// dial connects to the server.
+func (c *crowd) dial(ctx context.Context) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: time.Second}
+	if c.tls != nil {
+		return (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", c.address)
+	}
+	return dialer.DialContext(ctx, "tcp", c.address)
+}
+
 // options are the options of an SDK client.
 func (c *crowd) options(name string) client.Options {
-	return client.Options{Username: name, MaxBackoff: 20 * time.Millisecond, OnState: func(s client.State) {
+	return client.Options{Username: name, Dial: c.dial, MaxBackoff: 20 * time.Millisecond, OnState: func(s client.State) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.states[name] = s
@@ -219,7 +230,7 @@ func (v violation) Error() string { return string(v) }
 
 // hear runs one connection of a reader.
 func (c *crowd) hear(name, reader string, session, epoch *string) error {
-	conn, err := net.DialTimeout("tcp", c.address, time.Second)
+	conn, err := c.dial(c.ctx)
 	if err != nil {
 		return err
 	}
@@ -280,7 +291,7 @@ func (c *crowd) hear(name, reader string, session, epoch *string) error {
 func (c *crowd) stall(name string) {
 	c.group.Go(func() {
 		for c.ctx.Err() == nil {
-			conn, err := net.DialTimeout("tcp", c.address, time.Second)
+			conn, err := c.dial(c.ctx)
 			if err != nil {
 				time.Sleep(5 * time.Millisecond)
 				continue

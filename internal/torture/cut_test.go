@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -123,12 +124,22 @@ func (p *proxy) serve(near net.Conn, random *rand.Rand) {
 // Connections are cut all the time, even in the middle of replays and of resumed
 // replays. Every reader sees every message once, and every message is stored once.
 func TestCuts(t *testing.T) {
+	t.Run("TCP", func(t *testing.T) { cutAll(t, false) })
+	t.Run("TLS", func(t *testing.T) { cutAll(t, true) })
+}
+
+func cutAll(t *testing.T, encrypted bool) {
 	random := random(t)
 	h := newHost(t)
+	var trusted *tls.Config
+	if encrypted {
+		trusted = h.encrypt()
+	}
 	h.start()
 	p := newProxy(t, h.address, random.Uint64())
 	t.Cleanup(p.close)
 	c := newCrowd(t, p.listener.Addr().String())
+	c.tls = trusted
 	for i := range 2 {
 		c.send(fmt.Sprint("sender-", i), 8)
 	}

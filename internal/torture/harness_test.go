@@ -1,7 +1,9 @@
 package torture
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/certs/certtest"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 )
@@ -83,6 +86,9 @@ type host struct {
 	exited  chan struct{} // closed once the process has ended
 	err     error         // how it ended; read only after exited is closed
 	log     *logTail
+	scheme  string // default: tcp://
+	cert    string // files of the certificate and its key; "": there are none
+	key     string
 }
 
 func newHost(t *testing.T) *host {
@@ -90,6 +96,15 @@ func newHost(t *testing.T) *host {
 	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), address: freeAddress(t)}
 	t.Cleanup(h.kill)
 	return h
+}
+
+// encrypt has the server speak TLS, and returns whom its clients trust.
+func (h *host) encrypt() *tls.Config {
+	authority := certtest.NewAuthority(h.t)
+	cert, key := authority.Issue(24*time.Hour, "127.0.0.1")
+	h.cert, h.key = authority.Write(h.t.TempDir(), cert, key)
+	h.scheme = "tls://"
+	return &tls.Config{RootCAs: authority.Pool(), ServerName: "127.0.0.1"}
 }
 
 func freeAddress(t *testing.T) string {
@@ -132,9 +147,12 @@ func (h *host) start(faults ...string) {
 	h.t.Helper()
 	h.log = &logTail{ready: make(chan struct{})}
 	// Small pages and tails, so that readers are often behind.
-	h.process = exec.Command(binary, "serve", "--listen", "tcp://"+h.address, "--data", h.data, "--tail-size", "4", "--tail-budget", "1", "--page-size", "50", "--heartbeat", "1s")
+	h.process = exec.Command(binary, "serve", "--listen", cmp.Or(h.scheme, "tcp://")+h.address, "--data", h.data, "--tail-size", "4", "--tail-budget", "1", "--page-size", "50", "--heartbeat", "1s")
 	if h.web != "" {
 		h.process.Args = append(h.process.Args, "--listen", "http://"+h.web)
+	}
+	if h.cert != "" {
+		h.process.Args = append(h.process.Args, "--tls-cert", h.cert, "--tls-key", h.key)
 	}
 	h.process.Env = append(os.Environ(), faults...)
 	h.process.Stderr = h.log
