@@ -28,7 +28,7 @@ func TestTLSFromFiles(t *testing.T) {
 	cert, key := authority.Issue(90*24*time.Hour, "first.example.org")
 	certFile, keyFile := authority.Write(dir, cert, key)
 	server := command(t, "serve", "--data", ":memory:", "--tls-cert", certFile, "--tls-key", keyFile,
-		"--listen", "https://127.0.0.1:0", "--listen", "http://0.0.0.0:0", "--listen", "http://127.0.0.1:0")
+		"--listen", "https://127.0.0.1:0", "--listen", "tls://127.0.0.1:0", "--listen", "http://0.0.0.0:0", "--listen", "http://127.0.0.1:0")
 	server.begin()
 	server.await("msg=ready")
 	said := server.String()
@@ -48,11 +48,14 @@ func TestTLSFromFiles(t *testing.T) {
 		t.Errorf("the claim link is %s", claim)
 	}
 	open := func(name string) error {
-		conn, err := tls.Dial("tcp", secure, &tls.Config{RootCAs: authority.Pool(), ServerName: name})
-		if err == nil {
+		for _, address := range []string{secure, find(`url=tls://(\S+)`)} {
+			conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: authority.Pool(), ServerName: name})
+			if err != nil {
+				return err
+			}
 			conn.Close()
 		}
-		return err
+		return nil
 	}
 	if err := open("first.example.org"); err != nil {
 		t.Fatal(err)
@@ -68,6 +71,16 @@ func TestTLSFromFiles(t *testing.T) {
 	}
 	events := bufio.NewReader(old)
 	readUntil(t, events, "event: joined")
+	line, err := tls.Dial("tcp", find(`url=tls://(\S+)`), &tls.Config{RootCAs: authority.Pool(), ServerName: "first.example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	if _, err := io.WriteString(line, `{"type":"hello","version":1,"username":"ann"}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	frames := bufio.NewReader(line)
+	readUntil(t, frames, `{"type":"welcome"`)
 	second, secondKey := authority.Issue(90*24*time.Hour, "second.example.org")
 	write := func(cert, key []byte) {
 		t.Helper()
@@ -95,6 +108,10 @@ func TestTLSFromFiles(t *testing.T) {
 	server.until(func() bool { return open("third.example.org") == nil })
 	readUntil(t, events, ": ") // a sign of life, on the connection of before
 	readUntil(t, events, ": ")
+	if _, err := io.WriteString(line, `{"type":"join","room":"lobby"}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	readUntil(t, frames, `{"type":"joined"`)
 
 	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	_, port, err := net.SplitHostPort(secure)

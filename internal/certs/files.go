@@ -159,7 +159,7 @@ func (f *files) checkDays(pair *tls.Certificate) error {
 	case now.After(pair.Leaf.NotAfter):
 		return pairError(f.certFile, "the certificate ended at %s; put a new one there", day(pair.Leaf.NotAfter))
 	case now.Before(pair.Leaf.NotBefore):
-		return pairError(f.certFile, "the certificate begins at %s only, and this machine has %s; check its clock", day(pair.Leaf.NotBefore), day(now))
+		return pairError(f.certFile, "the certificate begins at %s only; check the clock of this machine, or wait until then", day(pair.Leaf.NotBefore)) // without the time now: it is another problem at each look
 	}
 	return nil
 }

@@ -131,9 +131,12 @@ func TestFilesThatAreRenamed(t *testing.T) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		cert, key := f.authority.Issue(90*24*time.Hour, "secon.example.org") // a letter less, then as many bytes
+		cert, key := f.authority.Issue(90*24*time.Hour, "new.org") // shorter, then as many bytes
 		for int64(len(cert)) < old.Size() {
 			cert = append(cert, '\n')
+		}
+		if int64(len(cert)) != old.Size() {
+			t.Fatal("the size is another one")
 		}
 		certFile, keyFile := f.authority.Write(dir, cert, key)
 		for _, name := range []string{certFile, keyFile} {
@@ -145,7 +148,7 @@ func TestFilesThatAreRenamed(t *testing.T) {
 			}
 		}
 		polls(2)
-		if got := f.serves(); got != "secon.example.org" {
+		if got := f.serves(); got != "new.org" {
 			t.Errorf("%s is in use\n%s", got, &f.log)
 		}
 	})
@@ -211,6 +214,26 @@ func TestFilesThatDoNotFit(t *testing.T) {
 				t.Errorf("%s: after a good one, %s is in use\n%s", name, got, &f.log)
 			}
 			f.Close()
+		}
+	})
+}
+
+// A pair that could not be used for a reason outside of the files is taken when the
+// reason is gone.
+func TestFilesThatAreTooEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiled(t, 90*24*time.Hour)
+		f.Start()
+		f.authority.Now = func() time.Time { return time.Now().Add(24 * time.Hour) }
+		cert, key := f.authority.Issue(90*24*time.Hour, "second.example.org")
+		f.authority.Write(f.dir, cert, key)
+		time.Sleep(23 * time.Hour)
+		if f.serves() != "first.example.org" || f.log.count("check the clock") != 1 {
+			t.Errorf("%s is in use\n%s", f.serves(), &f.log)
+		}
+		time.Sleep(time.Hour)
+		if got := f.serves(); got != "second.example.org" {
+			t.Errorf("%s is in use\n%s", got, &f.log)
 		}
 	})
 }
@@ -404,6 +427,12 @@ func TestReloadFromOtherFiles(t *testing.T) {
 		polls(10)
 		if f.serves() != "first.example.org" || f.Stats().Refused != refused {
 			t.Errorf("after mistakes, %s is in use\n%s", f.serves(), &f.log)
+		}
+		again, againKey := f.authority.Issue(90*24*time.Hour, "again.example.org")
+		f.authority.Write(f.dir, again, againKey)
+		polls(2)
+		if got := f.serves(); got != "again.example.org" {
+			t.Errorf("after mistakes, the old files are not looked at: %s is in use", got)
 		}
 		if err := f.ReloadFrom(Settings{Cert: certFile, Key: keyFile}); err != nil || f.serves() != "second.example.org" {
 			t.Errorf("%v, %s is in use", err, f.serves())

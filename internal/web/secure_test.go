@@ -315,7 +315,7 @@ func inEncryptedBubble(t *testing.T, config web.Config, test func(t *testing.T, 
 
 // A body that does not come ends its own request. Others on the same connection go on.
 func TestSlowBodyBesideOthers(t *testing.T) {
-	inEncryptedBubble(t, web.Config{}, func(t *testing.T, client *http.Client, server *web.Server, d *dispatch.Dispatcher) {
+	inEncryptedBubble(t, web.Config{Heartbeat: time.Minute}, func(t *testing.T, client *http.Client, server *web.Server, d *dispatch.Dispatcher) {
 		stream, err := client.Get("https://localhost/v1/rooms/lobby/events")
 		if err != nil {
 			t.Fatal(err)
@@ -341,7 +341,7 @@ func TestSlowBodyBesideOthers(t *testing.T) {
 		if took := time.Since(begin); took < 29*time.Second || took > 40*time.Second {
 			t.Errorf("it ends after %s", took)
 		}
-		for range 20 { // signs of life, over five minutes
+		for range 20 { // signs of life, over ten minutes
 			if _, err := events.ReadString('\n'); err != nil {
 				t.Fatalf("after %s the stream ends: %v", time.Since(begin), err)
 			}
