@@ -93,15 +93,14 @@ type endpoint struct {
 }
 
 func parseListens(flag string, texts []string) ([]*endpoint, error) {
-	var endpoints []*endpoint
-	for _, text := range texts {
-		e, err := parseListen(flag, text)
-		if err != nil {
-			return nil, err
-		}
-		endpoints = append(endpoints, e)
+	if len(texts) == 0 {
+		return nil, usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", flag)
 	}
-	return endpoints, nil
+	endpoints, problems := make([]*endpoint, len(texts)), make([]error, len(texts))
+	for i, text := range texts {
+		endpoints[i], problems[i] = parseListen(flag, text)
+	}
+	return endpoints, errors.Join(problems...)
 }
 
 // parseListen parses a --listen URL.

@@ -7,18 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"reflect"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
-	"kaban"
 	"kaban/internal/account"
 	service "kaban/internal/chat" // chat is a command here
-	"kaban/internal/config"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/limit"
@@ -29,9 +23,8 @@ import (
 	"kaban/internal/web/page"
 )
 
-// serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "origin", "proxy", "insecure", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size"}
-
+// serveCommand runs a server. Each of its flags is a key of the configuration file, see
+// fileKeys.
 type serveCommand struct {
 	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT serves the page and the HTTP API; port 0 picks a free port. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
@@ -49,102 +42,10 @@ type serveCommand struct {
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
 	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
-	// limits are those of the configuration file; nil: the defaults.
-	limits *limit.Config
+	limits limit.Config // from the configuration file
 	// fromFile says of a flag, by its name, where the configuration file sets it.
 	fromFile map[string]string
-}
-
-// BeforeResolve has values from the configuration file take the place of
-// defaults.
-func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
-	path := os.Getenv("KABAN_CONFIG")
-	for _, trace := range ctx.Path {
-		if trace.Flag != nil && trace.Flag.Name == "config" {
-			path = fmt.Sprint(ctx.FlagValue(trace.Flag))
-		}
-	}
-	if path == "" {
-		return nil
-	}
-	values, err := config.Load(path, append(limitKeys(), serveKeys...))
-	if err != nil {
-		return err
-	}
-	limits, err := limitsOf(path, values)
-	if err != nil {
-		return err
-	}
-	c.limits = &limits
-	c.fromFile = make(map[string]string)
-	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		for _, env := range flag.Tag.Envs {
-			if _, ok := os.LookupEnv(env); ok {
-				return nil, nil
-			}
-		}
-		key := strings.ReplaceAll(flag.Name, "-", "_")
-		found, ok := values[key]
-		if !ok {
-			return nil, nil
-		}
-		var value any
-		at := found.At(path) + ": " + key
-		switch {
-		case flag.IsSlice():
-			list := make([]any, len(found.Texts))
-			for i, text := range found.Texts {
-				list[i] = text
-			}
-			value = list
-		case len(found.Texts) != 1:
-			return nil, fmt.Errorf("%s must be one value", at)
-		default:
-			value = found.Texts[0]
-		}
-		trial := kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}
-		if err := flag.Mapper.Decode(&trial, reflect.New(flag.Target.Type()).Elem()); err != nil {
-			return nil, fmt.Errorf("%s: %w", at, err)
-		}
-		c.fromFile[flag.Name] = at
-		return value, nil
-	}))
-	return nil
-}
-
-// named is how a flag is called where it was set.
-func (c *serveCommand) named(flag string) string {
-	if at, ok := c.fromFile[flag]; ok {
-		return at
-	}
-	return "--" + flag
-}
-
-// check refuses values that cannot be meant.
-func (c *serveCommand) check() error {
-	switch {
-	case len(c.Listen) == 0:
-		return usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", c.named("listen"))
-	case c.MaxClients < 1 || c.MaxClients > 10_000_000:
-		return usagef("%s must be 1 to 10000000, not %d", c.named("max-clients"), c.MaxClients)
-	case c.MaxNewcomers < 0 || c.MaxNewcomers > 10_000_000:
-		return usagef("%s must be 0 to 10000000, not %d", c.named("max-newcomers"), c.MaxNewcomers)
-	case c.MaxFromAddress < 1 || c.MaxFromAddress > 10_000_000:
-		return usagef("%s must be 1 to 10000000, not %d", c.named("max-from-address"), c.MaxFromAddress)
-	case c.MaxContent < 1 || c.MaxContent > kaban.MaxContentCeiling:
-		return usagef("%s must be 1 to %d, not %d", c.named("max-content"), kaban.MaxContentCeiling, c.MaxContent)
-	case c.Heartbeat < time.Second || c.Heartbeat > time.Hour:
-		return usagef("%s must be 1s to 1h, not %s", c.named("heartbeat"), c.Heartbeat)
-	case c.TailSize < 1 || c.TailSize > 1<<20:
-		return usagef("%s must be 1 to %d (KiB), not %d", c.named("tail-size"), 1<<20, c.TailSize)
-	case c.TailBudget < 1 || c.TailBudget > 1<<20:
-		return usagef("%s must be 1 to %d (MiB), not %d", c.named("tail-budget"), 1<<20, c.TailBudget)
-	case c.PageSize < 1 || c.PageSize > 10_000:
-		return usagef("%s must be 1 to 10000, not %d", c.named("page-size"), c.PageSize)
-	case c.DrainTimeout < 0:
-		return usagef("%s must not be negative, not %s", c.named("drain-timeout"), c.DrainTimeout)
-	}
-	return nil
+	problems error // of the configuration file
 }
 
 // dispatcher starts the dispatcher. It reports a store that fails.
@@ -216,18 +117,8 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 
 // Run runs a server until a signal ends it.
 func (c *serveCommand) Run(std streams) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	endpoints, err := parseListens(c.named("listen"), c.Listen)
+	endpoints, policy, err := c.validate()
 	if err != nil {
-		return err
-	}
-	policy, err := c.policy()
-	if err != nil {
-		return err
-	}
-	if err := decide(endpoints, policy); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(std.err, nil))
