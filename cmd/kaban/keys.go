@@ -20,6 +20,7 @@ const limitsTable = "limits"
 
 // tables are what "kaban config print" says of the tables.
 var tables = map[string]string{
+	"backup":    backupTable,
 	limitsTable: "Limits for each address, account and credential. 0 turns a limit off; a burst of 0 is as many as the rate has in its unit of time.",
 }
 

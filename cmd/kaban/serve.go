@@ -40,7 +40,8 @@ type serveCommand struct {
 	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"Memory for the newest messages of each room in use, in KiB; readers further behind read from the database. Default: ${default}."`
 	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"Limit of this memory for all rooms together, in MiB; busier rooms use more of it. Default: ${default}."`
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
-	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
+	backupFlags    `embed:""`
+	Config         string `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
 	limits limit.Config // from the configuration file
 	// fromFile says of a flag, by its name, where the configuration file sets it.
@@ -171,7 +172,15 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err := offerClaim(ctx, shared, run.pages, endpoints, log); err != nil {
 		return err
 	}
-	defer listenAdmin(c.Data, run.pages, log)()
+	state := &serverState{
+		command: c, kept: kept, shared: shared, run: run, endpoints: endpoints, clients: clients,
+		backups: c.backups(log), rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
+	}
+	serving.Go(func() { state.rate.sample(ctx) })
+	if state.backups != nil {
+		serving.Go(func() { state.backups.Run(ctx) })
+	}
+	defer listenAdmin(c.Data, state.handler(run.pages.OperatorHandler()), log)()
 	if c.Data == inMemory {
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}
