@@ -49,7 +49,7 @@ type connectionReport struct {
 // messageReport has what clients have sent. Repeated messages count again.
 type messageReport struct {
 	PerSecond float64 `json:"per_second"` // over the last seconds
-	PerMinute float64 `json:"per_minute"` // in the last minute
+	PerMinute int64   `json:"per_minute"` // in the last minute
 	Total     int64   `json:"total"`      // since the start
 }
 
@@ -229,7 +229,7 @@ func (r *rate) report() messageReport {
 	now := sample{time.Now(), r.read()}
 	return messageReport{
 		PerSecond: math.Round(r.sinceLocked(now, rateShort)*rateDigits) / rateDigits,
-		PerMinute: math.Round(r.sinceLocked(now, rateLong) * rateLong.Seconds()),
+		PerMinute: int64(math.Round(r.sinceLocked(now, rateLong) * min(now.at.Sub(r.samples[0].at), rateLong).Seconds())),
 		Total:     now.count,
 	}
 }
@@ -243,5 +243,9 @@ func (r *rate) sinceLocked(now sample, long time.Duration) float64 {
 			from = s
 		}
 	}
-	return float64(now.count-from.count) / max(now.at.Sub(from.at).Seconds(), 1)
+	elapsed := now.at.Sub(from.at).Seconds()
+	if elapsed <= 0 {
+		return 0
+	}
+	return float64(now.count-from.count) / elapsed
 }
