@@ -30,14 +30,14 @@ const adminCloseTimeout = 5 * time.Second
 
 // listenAdmin serves the operator's commands until stop is called. Without a socket the
 // server works, too, so a failure is a warning.
-func listenAdmin(data string, pages *web.Server, log *slog.Logger) (stop func()) {
+func listenAdmin(data string, handler http.Handler, log *slog.Logger) (stop func()) {
 	if data == inMemory {
 		return func() {}
 	}
 	warn := func(err error) {
 		log.Warn("commands such as \"kaban user\" do not work while this server runs", "error", err)
 	}
-	s, err := operator.Listen(data, pages.OperatorHandler(), warn)
+	s, err := operator.Listen(data, handler, warn)
 	if err != nil {
 		warn(err)
 		return func() {}

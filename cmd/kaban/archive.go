@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 
+	"kaban/internal/backup"
 	"kaban/internal/hook"
 	"kaban/internal/store"
 )
@@ -112,19 +114,26 @@ func (c *backupCommand) Run(std streams) (err error) {
 
 type restoreCommand struct {
 	dataFlags
-	File string `arg:"" help:"The backup."`
+	File    string `arg:"" help:"The backup, or a directory of scheduled backups: then the newest of them."`
+	At      string `placeholder:"TIME" help:"Of a directory of backups, the newest that is at least as old as this: an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30."`
+	Replace bool   `help:"Replace the database in the data directory. It is kept under another name."`
 }
 
-// Run replaces the database with a backup.
+// Run puts a backup into the data directory.
 func (c *restoreCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	if err := checkDirectory(c.Data); err != nil {
 		return err
 	}
+	file, err := c.file(time.Now())
+	if err != nil {
+		return err
+	}
 	var kept string
-	err := spin(progress(std.err, -1, "restoring", ""), func() (err error) {
-		kept, err = restore(ctx, c.Data, c.File)
+	var report *store.Report
+	err = spin(progress(std.err, -1, "restoring", ""), func() (err error) {
+		kept, report, err = restore(ctx, c.Data, file, c.Replace)
 		return err
 	})
 	if kept != "" {
@@ -133,8 +142,40 @@ func (c *restoreCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "kaban: restored %s to %s; returning clients are told to start over\n", c.File, c.Data)
+	fmt.Fprintf(std.err, "kaban: restored %s to %s: %s, checked; returning clients are told to start over\n", file, c.Data, totals(report))
 	return nil
+}
+
+// file returns the file of the backup that is meant.
+func (c *restoreCommand) file(now time.Time) (string, error) {
+	info, err := os.Stat(c.File)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w; name a backup, or a directory of scheduled backups", err)
+	case !info.IsDir() && c.At != "":
+		return "", usagef("--at chooses from a directory of backups, and %s is a file", c.File)
+	case !info.IsDir():
+		return c.File, nil
+	}
+	at, err := parseAt(c.At, now)
+	if err != nil {
+		return "", err
+	}
+	found, err := backup.Newest(c.File, at)
+	return found.Path, err
+}
+
+// parseAt returns the time of --at. A date without a time is its end: the newest backup
+// of a day is meant.
+func parseAt(text string, now time.Time) (time.Time, error) {
+	at, err := parseSince(text, now)
+	if err != nil || at.bySeq {
+		return time.Time{}, usagef("--at %s: write an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30", text)
+	}
+	if _, err := time.Parse(time.DateOnly, text); err == nil {
+		return at.at.AddDate(0, 0, 1).Add(-time.Second), nil
+	}
+	return at.at, nil
 }
 
 type checkCommand struct {

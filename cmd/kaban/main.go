@@ -41,8 +41,9 @@ type cli struct {
 	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`
 	Logout     logoutCommand             `cmd:"" help:"Sign out: revoke the device and forget its token."`
 	Whoami     whoamiCommand             `cmd:"" help:"Print the account that you are signed in to."`
+	Status     statusCommand             `cmd:"" help:"Show how a running server is: connections, messages, disk, backups."`
 	Backup     backupCommand             `cmd:"" help:"Write a verified copy of the database to a file, even while the server runs."`
-	Restore    restoreCommand            `cmd:"" help:"Replace the database with a backup."`
+	Restore    restoreCommand            `cmd:"" help:"Put a backup into an empty data directory, or replace the database there."`
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
 	Import     importCommand             `cmd:"" help:"Add exported messages; safe to repeat."`
 	Check      checkCommand              `cmd:"" help:"Check the database for damage and gaps."`

@@ -69,11 +69,27 @@ func openArchive(ctx context.Context, data string) (store.Archive, error) {
 	return a, nil
 }
 
-// restore replaces the contents of a data directory with a backup and returns where
-// it keeps the old ones.
-func restore(ctx context.Context, data, backup string) (kept string, err error) {
-	return sqlite.Restore(ctx, data, backup)
+// restore puts a backup into a data directory. If replace is set it may have contents
+// already; restore returns where it keeps them.
+func restore(ctx context.Context, data, backup string, replace bool) (kept string, report *store.Report, err error) {
+	done, err := sqlite.Restore(ctx, data, backup, replace)
+	switch {
+	case errors.Is(err, sqlite.ErrOccupied):
+		err = fmt.Errorf("%w; name an empty --data directory, or use --replace, which keeps the database that is there under another name", err)
+	case errors.Is(err, sqlite.ErrInUse):
+		err = fmt.Errorf("a restore needs the server stopped: %w", err)
+	}
+	return done.Kept, done.Report, err
 }
+
+// sizes are what the files of a store take, in bytes.
+type sizes = sqlite.Sizes
+
+// sizesOf returns how large the store in a data directory is.
+func sizesOf(data string) (sizes, error) { return sqlite.SizesOf(data) }
+
+// journaler is a store whose newest entries wait in a journal.
+type journaler interface{ Unmerged() int }
 
 // hasStore reports whether there is a store in a directory.
 func hasStore(data string) (bool, error) { return sqlite.Exists(data) }

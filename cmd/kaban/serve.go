@@ -48,6 +48,7 @@ type serveCommand struct {
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
 	LogFormat      string        `placeholder:"FORMAT" enum:"text,json" env:"KABAN_LOG_FORMAT" default:"text" help:"How the log is written to standard error: text, or json, one object per line. Default: ${default}."`
 	LogLevel       string        `placeholder:"LEVEL" enum:"debug,info,warn,error" env:"KABAN_LOG_LEVEL" default:"info" help:"The least level of lines in the log: debug, info, warn or error. Default: ${default}."`
+	backupFlags    `embed:""`
 	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
 	limits limit.Config // from the configuration file
@@ -211,7 +212,15 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err := offerClaim(ctx, shared, run.pages, endpoints, log); err != nil {
 		return err
 	}
-	defer listenAdmin(c.Data, run.pages, log)()
+	state := &serverState{
+		command: c, kept: kept, shared: shared, run: run, endpoints: endpoints, clients: clients,
+		backups: c.backups(log), rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
+	}
+	serving.Go(func() { state.rate.sample(ctx) })
+	if state.backups != nil {
+		serving.Go(func() { state.backups.Run(ctx) })
+	}
+	defer listenAdmin(c.Data, state.handler(run.pages.OperatorHandler()), log)()
 	if c.Data == inMemory {
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/backup"
 	"kaban/internal/peer"
 	"kaban/internal/web"
 )
@@ -45,6 +46,8 @@ func (c *serveCommand) checkRanges() error {
 		inRange(c, "tail-budget", c.TailBudget, 1, 1<<20, " (MiB)"),
 		inRange(c, "page-size", c.PageSize, 1, 10_000, ""),
 		inRange(c, "drain-timeout", c.DrainTimeout, 0, math.MaxInt64, ""),
+		inRange(c, "backup-keep", c.BackupKeep, 1, backup.MaxKeep, ""),
+		c.checkBackup(),
 	)
 }
 

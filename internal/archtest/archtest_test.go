@@ -193,6 +193,15 @@ var rules = map[string]rule{
 		[]string{"github.com/evanw/esbuild", "github.com/andybalholm/brotli"},
 		"a separate module: the server does not depend on the page's build tools",
 	},
+	"kaban/internal/disk": {
+		nil,
+		[]string{"golang.org/x/sys"},
+		"the room on a disk does not depend on what fills it",
+	},
+	"kaban/internal/backup": {
+		nil, nil,
+		"a schedule does not know how a backup is made",
+	},
 	"kaban/internal/operator": {
 		nil,
 		[]string{"golang.org/x/sys"},
@@ -293,7 +302,7 @@ var rules = map[string]rule{
 	"kaban/e2e":         {nil, nil, "stories use only the real binary"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
-		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/term"},
+		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/term", "github.com/charmbracelet/x/ansi"},
 		"only the main package may import everything",
 	},
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"kaban/internal/account"
@@ -42,6 +43,21 @@ type Server struct {
 	config  Config
 	chat    *chat.Chat
 	manager *conn.Manager
+	open    struct{ lines, webSockets atomic.Int64 } // connections
+}
+
+// Connections returns how many connections there are, over streams of bytes and over
+// WebSocket.
+func (s *Server) Connections() (lines, webSockets int) {
+	return int(s.open.lines.Load()), int(s.open.webSockets.Load())
+}
+
+// count returns the count for connections of a framing.
+func (s *Server) count(f framing) *atomic.Int64 {
+	if _, ok := f.(*webSocket); ok {
+		return &s.open.webSockets
+	}
+	return &s.open.lines
 }
 
 // New returns a front end for a chat. Its connections are the manager's.
@@ -123,7 +139,9 @@ func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, count
 		a = arriving(p.rules, remote)
 		a.tls = p.tls
 	}
-	return newClient(p.server, p.framing(), h, a), a.counts()
+	c := newClient(p.server, p.framing(), h, a)
+	p.server.count(c.framing).Add(1)
+	return c, a.counts()
 }
 
 // TurnAway implements conn.Protocol.

@@ -64,6 +64,17 @@ func newConnections(limit int, log *slog.Logger) *connections {
 	return &connections{max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int)}
 }
 
+// Open returns how many connections there are, without WebSockets, and how many
+// of them carry a stream of events.
+func (s *Server) Open() (connections, streams int) {
+	s.streams.mu.Lock()
+	streams = len(s.streams.open)
+	s.streams.mu.Unlock()
+	s.connections.mu.Lock()
+	defer s.connections.mu.Unlock()
+	return s.connections.count, streams
+}
+
 // connection is one of HTTP. Its writes end when the peer makes no progress,
 // however long they take.
 type connection struct {

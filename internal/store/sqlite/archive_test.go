@@ -98,15 +98,18 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 		t.Errorf("a second backup to the same file: %v", err)
 	}
 	before, epoch := all(t, s, "lobby"), s.Epoch()
-	if _, err := Restore(t.Context(), dir, file); !errors.Is(err, ErrInUse) {
+	if _, err := Restore(t.Context(), dir, file, true); !errors.Is(err, ErrInUse) {
 		t.Errorf("restore under a running store: %v", err)
 	}
 	closeStore(t, s)
-	kept, err := Restore(t.Context(), dir, file)
+	outcome, err := Restore(t.Context(), dir, file, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if old := records(t, moved(t, kept)); len(old) != len(before)+10 {
+	if outcome.Report == nil || len(outcome.Report.Rooms) != 2 {
+		t.Errorf("the report of what was restored is %+v", outcome.Report)
+	}
+	if old := records(t, moved(t, outcome.Kept)); len(old) != len(before)+10 {
 		t.Errorf("the previous database has %d entries, want %d", len(old), len(before)+10)
 	}
 	s = open(t, dir, Options{})
@@ -120,7 +123,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 	// Restoring the same backup again starts another history.
 	epoch = s.Epoch()
 	closeStore(t, s)
-	if _, err := Restore(t.Context(), dir, file); err != nil {
+	if _, err := Restore(t.Context(), dir, file, true); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, Options{})
@@ -201,10 +204,49 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 				}
 			}
 			target := t.TempDir()
-			_, err := Restore(t.Context(), target, file)
+			_, err := Restore(t.Context(), target, file, true)
 			wantError(t, err, c.want)
 			if files, _ := filepath.Glob(filepath.Join(target, databaseName+"*")); len(files) > 0 {
 				t.Errorf("it left %q behind", files)
+			}
+		})
+	}
+}
+
+// A database is replaced only if somebody wants that, and a WAL that has lost its
+// database is never replayed into a restored one.
+func TestRestoreBesideADatabase(t *testing.T) {
+	from := t.TempDir()
+	s := open(t, from, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 100)...)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := archive(t, from).Backup(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := all(t, s, "lobby")
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 100, 100)...)
+	for _, name := range []string{databaseName, databaseName + "-wal"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			content, err := os.ReadFile(filepath.Join(from, name))
+			if err != nil || len(content) == 0 {
+				t.Fatalf("%d bytes, %v", len(content), err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Restore(t.Context(), dir, file, false); !errors.Is(err, ErrOccupied) {
+				t.Errorf("got %v, want ErrOccupied", err)
+			}
+			if now, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !slices.Equal(now, content) {
+				t.Errorf("a refused restore changed %s (%v)", name, err)
+			}
+			done, err := Restore(t.Context(), dir, file, true)
+			if err != nil || done.Kept == "" {
+				t.Fatalf("got %+v, %v", done, err)
+			}
+			if got := all(t, open(t, dir, Options{}), "lobby"); !slices.Equal(got, want) {
+				t.Errorf("%d entries were restored, want %d", len(got), len(want))
 			}
 		})
 	}
@@ -310,7 +352,7 @@ func TestArchiveConformance(t *testing.T) {
 				Open:    func(t *testing.T, dir string) store.Importer { return open(t, dir, options) },
 				Archive: func(t *testing.T, dir string) store.Archive { return archive(t, dir) },
 				Restore: func(t *testing.T, dir, backup string) {
-					if _, err := Restore(t.Context(), dir, backup); err != nil {
+					if _, err := Restore(t.Context(), dir, backup, true); err != nil {
 						t.Fatal(err)
 					}
 				},

@@ -52,13 +52,19 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 	if err := syncFile(draft); err != nil {
 		return nil, err
 	}
-	if err := os.Link(draft, file); err != nil { // unlike a rename it never replaces a file
-		return nil, err
-	}
-	if err := os.Remove(draft); err != nil {
+	if err := publish(draft, file); err != nil {
 		return nil, err
 	}
 	return report, syncDirectory(filepath.Dir(file))
+}
+
+// publish gives a finished backup its name. Unlike a rename, a link never replaces a
+// file; some file systems, such as those of network shares, have none.
+func publish(draft, file string) error {
+	if err := os.Link(draft, file); err == nil || errors.Is(err, fs.ErrExist) {
+		return errors.Join(err, os.Remove(draft))
+	}
+	return os.Rename(draft, file)
 }
 
 func explainBackup(path string, err error) error {
@@ -186,50 +192,97 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Restore replaces the database in a data directory, which no server may be using,
-// with a backup. It keeps the old database under another name and returns that
-// name, or "" if there was none. Until Restore returns without an error, either the
-// old or the new database is in place.
-func Restore(ctx context.Context, dir, file string) (kept string, err error) {
+// ErrOccupied means that a data directory has a database already.
+var ErrOccupied = errors.New("there is a database already")
+
+// Restored says what Restore has done.
+type Restored struct {
+	Kept   string        // where the former database is; "" if there was none
+	Report *store.Report // of the restored data
+}
+
+// Restore puts a backup, which it checks, into a data directory that no server is using.
+// A database that is there already is an ErrOccupied unless it is to be replaced; then
+// it is kept under another name. Until Restore returns without an error, either the old
+// or the new database is in place.
+func Restore(ctx context.Context, dir, file string, replace bool) (done Restored, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
-		return "", err
+		return done, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("create the data directory: %w", err)
+		return done, fmt.Errorf("create the data directory: %w", err)
 	}
 	lock, err := lockDirectory(dir)
 	if err != nil {
-		return "", err
+		return done, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := refuseExport(file); err != nil {
-		return "", err
-	}
 	path := filepath.Join(dir, databaseName)
+	occupied, err := isOccupied(path)
+	switch {
+	case err != nil:
+		return done, err
+	case occupied && !replace:
+		return done, fmt.Errorf("%s: %w", path, ErrOccupied)
+	}
+	if err := refuseExport(file); err != nil {
+		return done, err
+	}
 	draft := path + ".restored"
 	if err := copyFile(draft, file); err != nil {
-		return "", fmt.Errorf("copy the backup: %w", err)
+		return done, errors.Join(fmt.Errorf("copy the backup: %w", err), removeIfThere(draft))
 	}
 	// A backup that somebody has opened may have an epoch again.
-	if _, err := seal(ctx, draft); err != nil {
-		return "", errors.Join(fmt.Errorf("%s cannot be restored: %w", file, err), os.Remove(draft))
+	if done.Report, err = seal(ctx, draft); err != nil {
+		return done, errors.Join(fmt.Errorf("%s cannot be restored: %w", file, err), removeIfThere(draft))
 	}
 	if err := syncFile(draft); err != nil {
-		return "", err
+		return done, err
 	}
-	if _, err := os.Stat(path); err == nil {
-		kept = path + time.Now().UTC().Format(".before-20060102T150405.000")
-		// The WAL first: without its database it is never mistaken for another one's.
-		for _, suffix := range []string{"-wal", "-shm", ""} {
-			if err := os.Rename(path+suffix, kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return kept, err
-			}
+	if occupied {
+		if done.Kept, err = moveAside(path); err != nil {
+			return done, err
 		}
 	}
 	if err := os.Rename(draft, path); err != nil {
-		return kept, err
+		return done, err
 	}
-	return kept, syncDirectory(dir)
+	return done, syncDirectory(dir)
+}
+
+// companions are the ends of the names of a database's files. The WAL comes first when
+// they are moved: without its database it is never mistaken for another one's.
+var companions = []string{"-wal", "-shm", ""}
+
+// isOccupied reports whether any file of a database is there. A WAL alone counts: SQLite
+// would replay it into whatever database is put beside it.
+func isOccupied(path string) (bool, error) {
+	for _, suffix := range companions {
+		if _, err := os.Lstat(path + suffix); err == nil {
+			return true, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// moveAside gives a database another name, and returns it.
+func moveAside(path string) (kept string, err error) {
+	kept = path + time.Now().UTC().Format(".before-20060102T150405.000")
+	for _, suffix := range companions {
+		if err := os.Rename(path+suffix, kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return kept, err
+		}
+	}
+	return kept, nil
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // refuseExport refuses a file that is text like an export and not a database.

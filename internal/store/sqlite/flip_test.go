@@ -320,7 +320,7 @@ func TestADamagedMessage(t *testing.T) {
 	}
 	_, err = archive(t, dir).Backup(t.Context(), filepath.Join(t.TempDir(), "backup.db"), nil)
 	wantError(t, err, "is damaged", "message 10 of lobby")
-	_, err = Restore(t.Context(), t.TempDir(), filepath.Join(dir, databaseName))
+	_, err = Restore(t.Context(), t.TempDir(), filepath.Join(dir, databaseName), true)
 	wantError(t, err, "cannot be restored", "message 10 of lobby")
 }
 
@@ -422,7 +422,7 @@ func TestADamagedWALIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	rooms := report.Rooms
-	if _, err := Restore(t.Context(), dir, file); err != nil {
+	if _, err := Restore(t.Context(), dir, file, true); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, dir, Options{})
@@ -437,7 +437,7 @@ func TestRestoreOfAnExportNamesImport(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Restore(t.Context(), t.TempDir(), file)
+		_, err := Restore(t.Context(), t.TempDir(), file, true)
 		wantError(t, err, "is an export", "kaban import")
 	}
 }

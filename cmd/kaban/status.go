@@ -1,0 +1,233 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"golang.org/x/term"
+
+	"kaban/internal/display"
+	"kaban/internal/operator"
+)
+
+// statusCommand shows how a running server is.
+type statusCommand struct {
+	Data  string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The server's data directory. Default: ${default}."`
+	JSON  bool          `name:"json" help:"Print JSON, one object per line."`
+	Watch bool          `short:"w" help:"Show it again and again, until Ctrl-C."`
+	Every time.Duration `placeholder:"TIME" default:"2s" help:"With --watch: how often, from 100ms. Default: ${default}."`
+}
+
+// Bounds of --every.
+const (
+	minStatusEvery = 100 * time.Millisecond
+	maxStatusEvery = 24 * time.Hour
+)
+
+// Run shows the state of the server.
+func (c *statusCommand) Run(std streams) error {
+	if err := checkDirectory(c.Data); err != nil {
+		return err
+	}
+	if c.Every < minStatusEvery || c.Every > maxStatusEvery {
+		return usagef("--every must be %v to %v, not %v", minStatusEvery, maxStatusEvery, c.Every)
+	}
+	ctx, stop := untilInterrupted()
+	defer stop()
+	show := &statusView{out: std.out, json: c.JSON}
+	report, err := c.ask(ctx)
+	if err != nil {
+		return err
+	}
+	show.inPlace = c.Watch && !c.JSON && isTerminal(std.out) && canDraw()
+	if err := show.report(report); err != nil || !c.Watch {
+		return err
+	}
+	ticker := time.NewTicker(c.Every)
+	defer ticker.Stop()
+	away := false // the server, and that was said
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		switch report, err := c.ask(ctx); {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !away:
+			away = true
+			show.forget()
+			fmt.Fprintf(std.err, "kaban: %s; waiting for it\n", display.Line(err.Error()))
+		case err == nil:
+			away = false
+			if err := show.report(report); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// statusTimeout bounds the wait for the answer of a server.
+const statusTimeout = 10 * time.Second
+
+// ask returns what the server says.
+func (c *statusCommand) ask(ctx context.Context) (*statusReport, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("the server did not answer in %v; it, or its disk, is overloaded", statusTimeout))
+	defer cancel()
+	transport, err := operator.Dial(ctx, c.Data)
+	if errors.Is(err, operator.ErrNotRunning) {
+		return nil, fmt.Errorf("no server is running on %s; start one with \"kaban serve --data %s\", or name the data directory of another with --data", c.Data, c.Data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+statusPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, fmt.Errorf("ask the server: %w", cmp.Or(context.Cause(ctx), err))
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the server answers %s; it may be an older version without a status", answer.Status)
+	}
+	report := new(statusReport)
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(report); err != nil {
+		return nil, fmt.Errorf("understand the answer of the server: %w", cmp.Or(context.Cause(ctx), err))
+	}
+	return report, nil
+}
+
+// statusView prints states, each in the place of the last one if it can.
+type statusView struct {
+	out     io.Writer
+	json    bool
+	inPlace bool
+	lines   int // of the state on the terminal
+	count   int // of states
+}
+
+// forget leaves the state on the terminal where it is.
+func (v *statusView) forget() { v.lines = 0 }
+
+func (v *statusView) report(r *statusReport) error {
+	var text strings.Builder
+	switch {
+	case v.json:
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		text.WriteString(display.JSON(string(line)) + "\n")
+	case v.inPlace:
+		lines := statusLines(r, time.Now())
+		if width, height, err := term.GetSize(int(v.out.(*os.File).Fd())); err == nil {
+			lines = fitted(lines, width, height)
+		}
+		if v.lines > 0 {
+			fmt.Fprintf(&text, "\x1b[%dA", v.lines)
+		}
+		for _, line := range lines {
+			text.WriteString("\r\x1b[K" + line + "\n")
+		}
+		text.WriteString("\x1b[J")
+		v.lines = len(lines)
+	default:
+		if v.count > 0 {
+			text.WriteByte('\n')
+		}
+		text.WriteString(strings.Join(statusLines(r, time.Now()), "\n") + "\n")
+	}
+	v.count++
+	if _, err := io.WriteString(v.out, text.String()); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
+}
+
+// fitted cuts lines to a terminal, on which every one must be one line: only so many can
+// be overwritten.
+func fitted(lines []string, width, height int) []string {
+	lines = lines[:min(len(lines), max(height-1, 1))]
+	cut := make([]string, len(lines))
+	for i, line := range lines {
+		cut[i] = ansi.Truncate(line, max(width-1, 1), "…")
+	}
+	return cut
+}
+
+// statusLines returns a state as people read it.
+func statusLines(r *statusReport, now time.Time) []string {
+	lines := []string{fmt.Sprintf("kaban %s, up %s, process %d", r.Version, duration(time.Duration(r.Uptime)*time.Second), r.Process), ""}
+	add := func(name, format string, args ...any) {
+		lines = append(lines, fmt.Sprintf("  %-12s  ", name)+fmt.Sprintf(format, args...))
+	}
+	add("Data", "%s", r.Data)
+	for i, url := range r.Listeners {
+		add([]string{"Listening", ""}[min(i, 1)], "%s", url)
+	}
+	n := r.Connections
+	add("Clients", "%s of at most %s: %s over TCP, %s over WebSocket", thousands(n.Clients), thousands(n.MaxClients), thousands(n.TCP), thousands(n.WebSocket))
+	add("HTTP", "%s, %s", counted(n.HTTP, "connection"), counted(n.Streams, "stream of events", "streams of events"))
+	add("Messages", "%s/s, %s in the last minute, %s since the start", decimal(r.Messages.PerSecond), thousands(r.Messages.PerMinute), thousands(r.Messages.Total))
+	add("Rooms", "%s", thousands(r.Rooms))
+	add("Journal", "%s to merge, %s of WAL", counted(r.Journal.Unmerged, "entry", "entries"), byteSize(r.Journal.WAL))
+	add("Database", "%s", byteSize(r.Disk.Database))
+	if r.Disk.Total > 0 {
+		add("Disk", "%s used by the data, %s of %s free (%d %%)", byteSize(r.Disk.Used), byteSize(r.Disk.Free), byteSize(r.Disk.Total), r.Disk.Free*100/r.Disk.Total)
+	} else {
+		add("Disk", "%s used by the data", byteSize(r.Disk.Used))
+	}
+	if end := r.Certificate; end != nil {
+		add("Certificate", "ends %s, %s", end.Local().Format(statusTime), fromNow(*end, now))
+	}
+	lines = append(lines, backupLines(r.Backup, now)...)
+	for _, what := range slices.Sorted(maps.Keys(r.Problems)) {
+		add("Unknown", "%s: %s", what, r.Problems[what])
+	}
+	for i := range lines {
+		lines[i] = display.Line(lines[i])
+	}
+	return lines
+}
+
+// statusTime is how a status shows times.
+const statusTime = "2006-01-02 15:04"
+
+func backupLines(b *backupReport, now time.Time) (lines []string) {
+	add := func(name, format string, args ...any) {
+		lines = append(lines, fmt.Sprintf("  %-12s  ", name)+fmt.Sprintf(format, args...))
+	}
+	if b == nil {
+		add("Backups", "none on a schedule (--backup-every)")
+		return lines
+	}
+	add("Backups", "every %s, %s of at most %s with %s in %s", duration(time.Duration(b.Every)*time.Second), thousands(b.Count), thousands(b.Keep), byteSize(b.Bytes), b.Dir)
+	last, next := "none yet", "one is being made"
+	if b.Last != nil {
+		last = fmt.Sprintf("last %s, %s, with %s", b.Last.Local().Format(statusTime), fromNow(*b.Last, now), byteSize(b.LastSize))
+	}
+	if b.Next != nil {
+		next = "next " + fromNow(*b.Next, now)
+	}
+	add("", "%s; %s", last, next)
+	if b.Error != "" {
+		add("", "FAILED %s: %s", counted(b.Failures, "time"), b.Error)
+	}
+	return lines
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"pgregory.net/rapid"
+)
+
+func TestRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		var n int64
+		r := newRate(func() int64 { return n })
+		go r.sample(ctx)
+		expect := func(second float64, minute, total int64) { // within 2 %
+			t.Helper()
+			got := r.report()
+			if math.Abs(got.PerSecond-second) > second/50 || math.Abs(float64(got.PerMinute-minute)) > float64(minute)/50 || got.Total != total {
+				t.Errorf("after %d: got %+v, want %v, %v and %v", n, got, second, minute, total)
+			}
+		}
+		expect(0, 0, 0)
+		n = 3
+		time.Sleep(500 * time.Millisecond)
+		expect(6, 3, 3)
+		for range 1200 { // ten a second
+			time.Sleep(99 * time.Millisecond) // never at the moment of a sample
+			n++
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		expect(10, 600, 1203)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		expect(0, 300, 1203)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		expect(0, 0, 1203)
+		if len(r.samples) > int(rateLong/rateEvery)+2 {
+			t.Errorf("it keeps %d samples", len(r.samples))
+		}
+	})
+}
+
+func TestStatusLines(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) *time.Time { t := now.Add(d); return &t }
+	r := &statusReport{
+		Version: "1.2.3", Process: 42, Data: "/srv/\x1b[31mkaban", Uptime: 3*86400 + 7200, Listeners: []string{"tcp://a:1", "http://b:2"},
+		Connections: connectionReport{1234, 10000, 1200, 34, 12, 1}, Messages: messageReport{1234.5, 60000, 7654321}, Rooms: 1200,
+		Journal: journalReport{1, 5 << 20}, Disk: diskReport{3 << 30, 4 << 30, 10 << 30, 40 << 30}, Certificate: at(50 * time.Hour),
+		Backup:   &backupReport{Every: 86400, Keep: 7, Dir: "/mnt/b", Count: 7, Bytes: 7 << 30, Last: at(-25 * time.Hour), LastSize: 1 << 30, Next: at(4 * time.Minute), Failures: 2, Error: "no room"},
+		Problems: map[string]string{"rooms": "the store is broken"},
+	}
+	got := strings.Join(statusLines(r, now), "\n")
+	for _, want := range []string{
+		"kaban 1.2.3, up 3d 2h, process 42\n",
+		"  Listening     tcp://a:1\n                http://b:2\n",
+		"  Clients       1,234 of at most 10,000: 1,200 over TCP, 34 over WebSocket\n",
+		"  HTTP          12 connections, 1 stream of events\n",
+		"  Messages      1,234.5/s, 60,000 in the last minute, 7,654,321 since the start\n",
+		"  Journal       1 entry to merge, 5.0 MiB of WAL\n",
+		"  Database      3.0 GiB\n",
+		"  Disk          4.0 GiB used by the data, 10.0 GiB of 40.0 GiB free (25 %)\n",
+		"  Certificate   ends ", ", in 2d 2h\n",
+		"  Backups       every 1d, 7 of at most 7 with 7.0 GiB in /mnt/b\n",
+		", 1d 1h ago, with 1.0 GiB; next in 4m\n",
+		"                FAILED 2 times: no room\n",
+		"  Unknown       rooms: the store is broken",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "\x1b") {
+		t.Errorf("a control sequence reaches the terminal: %q", got)
+	}
+	r.Certificate, r.Backup, r.Problems = nil, nil, nil
+	got = strings.Join(statusLines(r, now), "\n")
+	if strings.Contains(got, "Certificate") || !strings.Contains(got, "none on a schedule") {
+		t.Errorf("without certificate and backups: %s", got)
+	}
+}
+
+// On a terminal no state has more lines, or longer ones, than can be overwritten.
+func TestFitted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lines := rapid.SliceOf(rapid.StringMatching(`[a-zé漢 ]{0,40}`)).Draw(t, "lines")
+		width, height := rapid.IntRange(3, 60).Draw(t, "width"), rapid.IntRange(1, 30).Draw(t, "height")
+		got := fitted(slices.Clone(lines), width, height)
+		if len(got) > max(height-1, 1) {
+			t.Errorf("%d lines for a height of %d", len(got), height)
+		}
+		for _, line := range got {
+			if w := ansi.StringWidth(line); w >= width {
+				t.Errorf("%q takes %d of %d", line, w, width)
+			}
+		}
+	})
+}
+
+func TestNumbers(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{thousands(0), "0"},
+		{thousands(999), "999"},
+		{thousands(1000), "1,000"},
+		{thousands(int64(1234567)), "1,234,567"},
+		{thousands(-1234), "-1,234"},
+		{decimal(0), "0.0"},
+		{decimal(9.96), "10.0"},
+		{decimal(12345.67), "12,345.7"},
+		{counted(1, "room"), "1 room"},
+		{counted(2000, "entry", "entries"), "2,000 entries"},
+		{byteSize(0), "0 B"},
+		{byteSize(1023), "1023 B"},
+		{byteSize(1024), "1.0 KiB"},
+		{byteSize(102350), "100 KiB"},
+		{byteSize(1<<20 - 1), "1.0 MiB"},
+		{byteSize(5 << 40), "5.0 TiB"},
+		{duration(-time.Second), "0s"},
+		{duration(59 * time.Second), "59s"},
+		{duration(time.Hour), "1h"},
+		{duration(61 * time.Minute), "1h 1m"},
+		{duration(2000 * 24 * time.Hour), "2,000d"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+// A date alone means the whole day.
+func TestParseAt(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"":                 {},
+		"12h":              now.Add(-12 * time.Hour),
+		"7d":               now.AddDate(0, 0, -7),
+		"2026-11-25":       time.Date(2026, 11, 25, 23, 59, 59, 0, time.UTC),
+		"2026-11-25T14:30": time.Date(2026, 11, 25, 14, 30, 0, 0, time.UTC),
+	} {
+		if got, err := parseAt(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"soon", "120", "-1h"} {
+		if _, err := parseAt(text, now); err == nil || !strings.Contains(err.Error(), "--at") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

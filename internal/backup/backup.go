@@ -1,0 +1,278 @@
+// Package backup makes backups on a schedule and keeps the newest of them.
+//
+// A backup is made when the last one is old enough: at the start of a server by the
+// times in the names of the backups that are there, later by the monotonic clock. So
+// neither restarts nor a clock that is set lead to more backups or to none. A clock
+// that was wrong leaves backups whose names are in the future. They count as older than
+// all others, because they were made before it was set right.
+//
+// A backup that fails ends nothing: it is logged and tried again, after a minute at
+// first and then after ever longer pauses. Only after a success are old backups
+// removed.
+//
+// The package does not know how a backup is made. Whoever makes it writes the file
+// under another name, with ".partial" at its end, and renames it; what a crash leaves
+// of that is removed at the next start.
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Bounds of a schedule.
+const (
+	MinEvery = time.Minute
+	MaxEvery = 366 * 24 * time.Hour
+	MaxKeep  = 10_000
+)
+
+// slack is how far the name of a backup may be ahead of the clock: one that finds its
+// name taken gets that of a later second.
+const slack = time.Minute
+
+// Pauses before a failed backup is tried again.
+const (
+	firstPause = time.Minute
+	lastPause  = time.Hour
+)
+
+// Config configures a Service. All fields but Now are needed.
+type Config struct {
+	Every time.Duration // from the beginning of a backup to that of the next
+	Keep  int           // how many to keep
+	Dir   string        // where; it is created if it does not exist
+	// Make writes a checked backup to a file that does not exist. The file is there
+	// completely or not at all.
+	Make func(ctx context.Context, file string) error
+	// Room returns an error if there is no room for a backup.
+	Room func() error
+	Log  *slog.Logger
+	// Now is the clock that names backups, which somebody may set. Default: time.Now.
+	Now func() time.Time
+}
+
+// Status is the state of a Service.
+type Status struct {
+	Last     File      // the newest backup; the zero File if there is none
+	Count    int       // backups in the directory
+	Bytes    int64     // all of them
+	Next     time.Time // when the next one is due, by Config.Now; zero while one is made
+	Failures int       // failed attempts since the last success
+	Err      error     // of the last attempt; nil if it succeeded
+}
+
+// Service makes backups. Its methods are safe for concurrent use.
+type Service struct {
+	config   Config
+	prepared bool // Run's alone
+
+	mu       sync.Mutex // guards all below
+	files    []File     // in the order in which they were made
+	due      time.Time  // of the next attempt, with a monotonic reading; zero while one is made
+	failures int
+	err      error
+}
+
+// New returns a service. Its work begins with Run.
+func New(config Config) *Service {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &Service{config: config, due: time.Now()}
+}
+
+// prepare creates the directory with mode 0700, removes what a crash has left, and says
+// by the times of the backups in it when the next one is due.
+func (s *Service) prepare() error {
+	if err := os.MkdirAll(s.config.Dir, 0o700); err != nil {
+		return err
+	}
+	removed, err := clean(s.config.Dir)
+	if err != nil {
+		return err
+	}
+	if removed > 0 {
+		s.config.Log.Info("removed what an interrupted backup has left", "dir", s.config.Dir, "files", removed)
+	}
+	if err := s.refresh(); err != nil {
+		return err
+	}
+	s.prepared = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.config.Now(); len(s.files) > 0 && !isAhead(s.files[len(s.files)-1], now) {
+		age := now.Sub(s.files[len(s.files)-1].Time)
+		s.due = time.Now().Add(min(max(s.config.Every-age, 0), s.config.Every))
+	}
+	return nil
+}
+
+// isAhead reports whether a backup was made by a clock that was ahead of the present one.
+func isAhead(f File, now time.Time) bool { return f.Time.After(now.Add(slack)) }
+
+// explain says what to do about an error of the directory.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; the directory of the backups must be writable for the user that runs the server", err)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w; name a directory for the backups", err)
+	}
+	return err
+}
+
+// refresh reads the directory: somebody may have removed backups.
+func (s *Service) refresh() error {
+	files, err := List(s.config.Dir)
+	if err != nil {
+		return err
+	}
+	now := s.config.Now()
+	// Those in the future were made before the clock was set right.
+	slices.SortStableFunc(files, func(a, b File) int {
+		if ahead := isAhead(a, now); ahead != isAhead(b, now) {
+			if ahead {
+				return -1
+			}
+			return 1
+		}
+		return a.Time.Compare(b.Time)
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files = files
+	return nil
+}
+
+// Run makes backups until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		wait := time.Until(s.due)
+		s.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		s.attempt(ctx)
+	}
+}
+
+// attempt makes one backup and says when the next is due. The first one looks whether
+// it is due at all.
+func (s *Service) attempt(ctx context.Context) {
+	begun := time.Now()
+	var file File
+	var err error
+	if !s.prepared {
+		if err = s.prepare(); err == nil && time.Until(s.due) > 0 {
+			return
+		}
+	}
+	if err == nil {
+		s.mu.Lock()
+		s.due = time.Time{}
+		s.mu.Unlock()
+		file, err = s.make(ctx)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	pause := s.config.Every - time.Since(begun)
+	s.mu.Lock()
+	if s.err = explain(err); err == nil {
+		s.failures = 0
+	} else {
+		pause = min(firstPause<<min(s.failures, 6), lastPause, s.config.Every)
+		s.failures++
+	}
+	s.due = time.Now().Add(max(pause, 0))
+	s.mu.Unlock()
+	if err != nil {
+		s.config.Log.Error("the backup failed; it is tried again", "in", pause, "error", explain(err))
+		return
+	}
+	s.config.Log.Info("made a backup", "path", file.Path, "bytes", file.Bytes, "took", time.Since(begun).Round(time.Millisecond))
+	if err := s.prune(); err != nil {
+		s.config.Log.Warn("old backups could not be removed; that is tried again after the next one", "error", explain(err))
+	}
+}
+
+// make makes one backup.
+func (s *Service) make(ctx context.Context) (File, error) {
+	if err := os.MkdirAll(s.config.Dir, 0o700); err != nil { // somebody may have removed it
+		return File{}, err
+	}
+	if err := s.config.Room(); err != nil {
+		return File{}, err
+	}
+	path, t, err := s.free(s.config.Now())
+	if err != nil {
+		return File{}, err
+	}
+	if err := s.config.Make(ctx, path); err != nil {
+		return File{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return File{}, err
+	}
+	return File{path, t, info.Size()}, s.refresh()
+}
+
+// free returns a name that is not taken: a clock that was set back may have come to the
+// same second again.
+func (s *Service) free(now time.Time) (path string, t time.Time, err error) {
+	for t = now.UTC().Truncate(time.Second); ; t = t.Add(time.Second) {
+		path = filepath.Join(s.config.Dir, nameOf(t))
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return path, t, nil
+		} else if err != nil {
+			return "", t, err
+		}
+	}
+}
+
+// prune removes all backups but the newest.
+func (s *Service) prune() error {
+	s.mu.Lock()
+	files := s.files
+	s.mu.Unlock()
+	var errs []error
+	for _, f := range files[:max(len(files)-s.config.Keep, 0)] {
+		if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, s.refresh())...)
+}
+
+// Status returns the present state.
+func (s *Service) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := Status{Count: len(s.files), Failures: s.failures, Err: s.err}
+	for _, f := range s.files {
+		status.Bytes += f.Bytes
+	}
+	if n := len(s.files); n > 0 {
+		status.Last = s.files[n-1]
+	}
+	if !s.due.IsZero() {
+		status.Next = s.config.Now().Add(time.Until(s.due))
+	}
+	return status
+}

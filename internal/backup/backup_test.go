@@ -1,0 +1,337 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// fixture is a service whose backups are small files and whose clock can be set.
+type fixture struct {
+	dir   string
+	log   bytes.Buffer
+	ahead time.Duration // of the clock that names backups
+	made  []time.Time   // by the monotonic clock
+	fail  error         // what Make and Room return
+	full  error
+	takes time.Duration
+}
+
+func (f *fixture) service(every time.Duration, keep int) *Service {
+	return New(Config{
+		Every: every, Keep: keep, Dir: f.dir, Log: slog.New(slog.NewTextHandler(&f.log, nil)),
+		Now:  func() time.Time { return time.Now().Add(f.ahead) },
+		Room: func() error { return f.full },
+		Make: func(ctx context.Context, file string) error {
+			f.made = append(f.made, time.Now())
+			if f.takes > 0 {
+				select {
+				case <-time.After(f.takes):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			if f.fail != nil {
+				return f.fail
+			}
+			return os.WriteFile(file, []byte("backup"), 0o600)
+		},
+	})
+}
+
+// run runs a service for a time.
+func run(s *Service, length time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), length)
+	defer cancel()
+	s.Run(ctx)
+}
+
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// stay is a bit less than a number of hours: what is due then does not happen any more.
+func stay(hours int) time.Duration { return time.Duration(hours)*time.Hour - time.Second }
+
+func TestSchedule(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "of", "backups")
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir, takes: time.Minute}
+		s := f.service(time.Hour, 3)
+		run(s, stay(5))
+		if len(f.made) != 5 {
+			t.Fatalf("made %d backups in 5 hours, want one each hour", len(f.made))
+		}
+		// synctest begins at midnight of the first of January 2000.
+		want := []string{"kaban-20000101T020000Z.db", "kaban-20000101T030000Z.db", "kaban-20000101T040000Z.db"}
+		if got := names(t, dir); !slices.Equal(got, want) {
+			t.Errorf("kept %q, want %q", got, want)
+		}
+		got := s.Status()
+		if got.Count != 3 || got.Bytes != 18 || got.Err != nil || filepath.Base(got.Last.Path) != want[2] || !got.Next.Equal(time.Date(2000, 1, 1, 5, 0, 0, 0, time.UTC)) {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+// A restart makes no backup of its own, and one that was due meanwhile is made at once.
+func TestRestarts(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir}
+		for range 20 {
+			run(f.service(time.Hour, 100), 7*time.Minute) // never ends when one is due
+		}
+		if len(f.made) != 3 {
+			t.Errorf("made %d backups in 140 minutes with a restart every 7, want 3", len(f.made))
+		}
+		time.Sleep(30 * time.Hour)
+		before := time.Now()
+		run(f.service(time.Hour, 100), time.Second)
+		if len(f.made) != 4 || !f.made[3].Equal(before) {
+			t.Errorf("the first backup after a day was made at %v, want %v", f.made, before)
+		}
+	})
+}
+
+// A clock that is set while a server runs or between two starts leads to as many
+// backups as one that is not, and the newest are kept.
+func TestClockIsSet(t *testing.T) {
+	for _, jump := range []time.Duration{-10 * 365 * 24 * time.Hour, -30 * time.Minute, 30 * time.Minute, 10 * 365 * 24 * time.Hour} {
+		t.Run(jump.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				f := &fixture{dir: dir}
+				s := f.service(time.Hour, 2)
+				run(s, stay(3))
+				f.ahead = jump
+				run(s, stay(3))
+				if len(f.made) < 5 || len(f.made) > 7 {
+					t.Errorf("made %d backups in 6 hours", len(f.made))
+				}
+				f.made = nil
+				f.ahead = 0
+				for range 6 {
+					run(f.service(time.Hour, 2), stay(1))
+				}
+				if len(f.made) < 5 || len(f.made) > 7 {
+					t.Errorf("made %d backups in 6 hours after the clock was set right", len(f.made))
+				}
+				newest := nameOf(f.made[len(f.made)-1])
+				if got := names(t, dir); len(got) != 2 || !slices.Contains(got, newest) {
+					t.Errorf("kept %q, want 2 with %s", got, newest)
+				}
+			})
+		})
+	}
+}
+
+// Whatever the clock does and however often the server restarts, backups are never
+// closer than the interval unless one was due, and never more than twice as far apart.
+func TestClockProperty(t *testing.T) {
+	root := t.TempDir()
+	trial := 0
+	rapid.Check(t, func(r *rapid.T) {
+		trial++
+		dir := filepath.Join(root, fmt.Sprint(trial))
+		jumps := rapid.SliceOfN(rapid.Int64Range(-300, 300), 1, 8).Draw(r, "minutes of jumps")
+		synctest.Test(t, func(t *testing.T) {
+			f := &fixture{dir: dir}
+			for _, minutes := range jumps {
+				s := f.service(time.Hour, 3)
+				run(s, stay(2))
+				f.ahead += time.Duration(minutes) * time.Minute
+				run(s, stay(2))
+			}
+			if most, least := 4*len(jumps)+len(jumps), 2*len(jumps); len(f.made) > most || len(f.made) < least {
+				r.Errorf("made %d backups in %d hours, want %d to %d", len(f.made), 4*len(jumps), least, most)
+			}
+			for i := 1; i < len(f.made); i++ {
+				if pause := f.made[i].Sub(f.made[i-1]); pause > 2*time.Hour {
+					r.Errorf("no backup for %v", pause)
+				}
+			}
+			if got := names(t, dir); len(got) > 3 {
+				r.Errorf("kept %q, want 3", got)
+			}
+		})
+	})
+}
+
+// A backup that fails is tried again, ever later, ends nothing and removes nothing.
+func TestFailure(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir}
+		s := f.service(24*time.Hour, 1)
+		run(s, time.Second)
+		kept := names(t, dir)
+		f.fail = errors.New("the disk is on fire")
+		f.made = nil
+		run(s, 24*time.Hour+10*time.Minute)
+		// After 0, 1, 3 and 7 minutes.
+		if len(f.made) != 4 {
+			t.Errorf("%d attempts in 10 minutes, want 4", len(f.made))
+		}
+		if got := s.Status(); got.Failures != 4 || !errors.Is(got.Err, f.fail) || got.Count != 1 {
+			t.Errorf("status %+v", got)
+		}
+		if got := names(t, dir); !slices.Equal(got, kept) {
+			t.Errorf("kept %q, want %q", got, kept)
+		}
+		if n := strings.Count(f.log.String(), "level=ERROR"); n != 4 || !strings.Contains(f.log.String(), "on fire") {
+			t.Errorf("%d errors in the log, want 4:\n%s", n, f.log.String())
+		}
+		f.made = nil
+		run(s, 24*time.Hour)
+		if n := len(f.made); n < 24 || n > 28 {
+			t.Errorf("%d attempts in a day, want one each hour", n)
+		}
+		f.fail = nil
+		run(s, time.Hour)
+		if got := s.Status(); got.Failures != 0 || got.Err != nil || got.Count != 1 || got.Last.Path == filepath.Join(dir, kept[0]) {
+			t.Errorf("after the failure: status %+v", got)
+		}
+	})
+}
+
+// Without room nothing is begun.
+func TestNoRoom(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir, full: errors.New("no room")}
+		s := f.service(time.Hour, 1)
+		run(s, time.Second)
+		if got := s.Status(); len(f.made) > 0 || !errors.Is(got.Err, f.full) {
+			t.Errorf("made %v, status %+v", f.made, got)
+		}
+	})
+}
+
+// A directory that cannot be used is no reason not to start, and is looked at again.
+func TestDirectoryInTheWay(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "backups")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir}
+		s := f.service(time.Hour, 1)
+		run(s, time.Second)
+		if got := s.Status(); got.Err == nil || !strings.Contains(got.Err.Error(), "name a directory") {
+			t.Errorf("status %+v", got)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+		run(s, time.Minute)
+		if got := s.Status(); got.Err != nil || got.Count != 1 {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+// What a crash has left is removed, and nothing else.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	ours := []string{"kaban-20000101T000000Z.db.partial", "kaban-20000101T000000Z.db.partial-journal"}
+	others := []string{"kaban-20000101T000000Z.db", "kaban-2000.db", "kaban-20000101T000000Z.db.bak", "notes.partial", "other.db.partial"}
+	for _, name := range slices.Concat(ours, others) {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir}
+		run(f.service(time.Hour, 1), time.Second)
+		slices.Sort(others)
+		if got := names(t, dir); !slices.Equal(got, others) {
+			t.Errorf("left %q, want %q", got, others)
+		}
+		if len(f.made) > 0 {
+			t.Error("there was a new backup already")
+		}
+	})
+}
+
+// A server that ends in the middle of a backup does not wait for it, and reports no failure.
+func TestInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir, takes: time.Hour}
+		s := f.service(time.Hour, 1)
+		begun := time.Now()
+		run(s, time.Minute)
+		if took := time.Since(begun); took != time.Minute {
+			t.Errorf("it ended after %v", took)
+		}
+		if got := s.Status(); got.Failures > 0 || got.Count > 0 || !got.Next.IsZero() || strings.Contains(f.log.String(), "ERROR") {
+			t.Errorf("status %+v, log %s", got, f.log.String())
+		}
+	})
+}
+
+func TestNewest(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Newest(dir, time.Time{}); !errors.Is(err, ErrNone) {
+		t.Errorf("an empty directory: %v", err)
+	}
+	at := func(hour, minute int) time.Time { return time.Date(2026, 11, 26, hour, minute, 0, 0, time.UTC) }
+	for _, h := range []int{9, 10, 11} {
+		if err := os.WriteFile(filepath.Join(dir, nameOf(at(h, 0))), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ at, want time.Time }{
+		{time.Time{}, at(11, 0)},
+		{at(23, 0), at(11, 0)},
+		{at(10, 59), at(10, 0)},
+		{at(10, 0), at(10, 0)},
+		{at(9, 59), at(9, 0)},
+	} {
+		if got, err := Newest(dir, c.at); err != nil || !got.Time.Equal(c.want) {
+			t.Errorf("at %v: got %v, %v, want %v", c.at, got.Time, err, c.want)
+		}
+	}
+	if _, err := Newest(dir, at(8, 0)); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), nameOf(at(9, 0))) {
+		t.Errorf("too early: %v", err)
+	}
+}
+
+// Names sort as their times do.
+func TestNames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		second := rapid.Int64Range(0, 253402300799) // to the year 9999
+		a, b := time.Unix(second.Draw(t, "a"), 0), time.Unix(second.Draw(t, "b"), 0)
+		if got, want := strings.Compare(nameOf(a), nameOf(b)), a.Compare(b); got != want {
+			t.Errorf("%s and %s compare as %d, want %d", nameOf(a), nameOf(b), got, want)
+		}
+		if got, ok := timeOf(nameOf(a)); !ok || !got.Equal(a) {
+			t.Errorf("%s is of %v", nameOf(a), got)
+		}
+	})
+	for _, name := range []string{"", "kaban-.db", "kaban-20261126T153000Z", "20261126T153000Z.db", "kaban-20261399T153000Z.db", "kaban-20261126T153000Z.db.partial"} {
+		if got, ok := timeOf(name); ok {
+			t.Errorf("%q is of %v", name, got)
+		}
+	}
+}
