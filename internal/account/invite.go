@@ -383,7 +383,7 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 			return Session{}, err
 		}
 	}
-	return s.signIn(ctx, WayLink, device, func(c *change) (proof, error) {
+	return s.signInCounted(ctx, WayLink, device, func(c *change) (proof, error) {
 		invite, err := c.link(secret)
 		if err != nil {
 			return proof{}, err

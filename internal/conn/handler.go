@@ -90,6 +90,7 @@ func (h *Handler) CountFor(addr netip.Addr) {
 func (h *Handler) Read(p []byte) (int, error) {
 	n, err := h.socket.Read(p)
 	if n > 0 {
+		h.loop.tally.read += uint64(n)
 		h.hear()
 	}
 	return n, err
@@ -281,6 +282,11 @@ func (h *Handler) finish() {
 		return
 	}
 	m := h.loop.manager
+	if !ending {
+		h.reason = Lost
+	}
+	m.ended[h.reason].Add(1)
+	h.block(false)
 	if !left {
 		h.leave()
 	}

@@ -60,6 +60,10 @@ type loop struct {
 	stage    stage
 	refusing bool   // the last connection could not be served, and the log says so
 	scratch  []byte // for input that is discarded; nil until there is some
+	tally    tally  // of this loop since its start
+	// shownTally is the tally of the last round that changed it.
+	shownTally tally
+	published  published
 
 	// Everybody's.
 	asleep atomic.Bool // wake has to end a wait
@@ -112,6 +116,7 @@ func (l *loop) round() {
 	if l.toCheck > 0 || l.now-l.swept >= l.sweepEvery() {
 		l.sweep()
 	}
+	l.publish()
 }
 
 // busy reports whether there is work left for the next round.
@@ -156,7 +161,7 @@ func (l *loop) readable(h *Handler) {
 // writable notes that a socket takes output again.
 func (l *loop) writable(h *Handler) {
 	if h.blocked {
-		h.blocked = false
+		h.block(false)
 		for _, s := range h.rooms {
 			s.Rise()
 		}

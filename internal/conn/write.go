@@ -154,7 +154,7 @@ func (h *Handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 			return given, true
 		case (len(h.out) > 0 || len(h.ready) > 0 || segment.ReceiptFollows) && len(h.out)+size <= shareBytes:
 			h.out = append(h.Output(), segment.Frames...)
-			s.Advance(&segment, size)
+			h.advance(s, &segment, size)
 		default:
 			if !h.flush() || !h.writeFrames(s, &segment) {
 				return given, false
@@ -200,7 +200,7 @@ func (h *Handler) flush() bool {
 // be read again is copied.
 func (h *Handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segment) bool {
 	n, err := h.write(segment.Frames)
-	rest := s.Advance(segment, n)
+	rest := h.advance(s, segment, n)
 	if n == len(segment.Frames) {
 		return true
 	}
@@ -214,13 +214,21 @@ func (h *Handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segmen
 	return false
 }
 
+// advance moves a cursor over the bytes of a segment and counts the entries in them.
+func (h *Handler) advance(s *dispatch.Subscription, segment *dispatch.Segment, n int) (rest int) {
+	before := s.Seq()
+	rest = s.Advance(segment, n)
+	h.loop.tally.deliveries += s.Seq() - before
+	return rest
+}
+
 // writeFailed decides what an incomplete write means.
 func (h *Handler) writeFailed(err error) {
 	if !errors.Is(err, ErrBlocked) {
 		h.finish()
 		return
 	}
-	h.blocked = true
+	h.block(true)
 	if h.hasStalled() {
 		h.endNow(SlowConsumer, time.Second)
 	}
@@ -242,6 +250,7 @@ func (h *Handler) writeFailed(err error) {
 func (h *Handler) write(p []byte) (n int, err error) {
 	n, err = h.socket.Write(p)
 	h.sent += uint32(n)
+	h.loop.tally.written += uint64(max(n, 0))
 	failpoint.Point("write.after")
 	return n, err
 }

@@ -28,6 +28,7 @@ type Send struct {
 	// Subscription gets the receipt, unless the send is a Post.
 	Subscription *Subscription
 	posted       func(Receipt) // gets the receipt of a Post
+	at           time.Duration // when it was submitted, of Dispatcher.clock
 }
 
 // Terms are those of a send that is no message of a member. They are apart from it
@@ -91,8 +92,10 @@ func (s *Send) wake() {
 // Submit never blocks and has no bound of its own: callers bound how much of each
 // connection may be under way (Subscription.Outstanding).
 func (d *Dispatcher) Submit(sends []Send) {
+	now := d.clock()
 	for i := range sends {
 		sends[i].Subscription.outstanding++
+		sends[i].at = now
 	}
 	if !d.inbox.put(sends) {
 		refuseAll(sends, ErrClosed)
@@ -107,6 +110,11 @@ func refuseAll(sends []Send, err error) {
 	for i := range sends {
 		sends[i].refuse(err)
 	}
+}
+
+func (c *committer) refuseAll(sends []Send, err error) {
+	c.dispatcher.counts.refused.Add(uint64(len(sends)))
+	refuseAll(sends, err)
 }
 
 // committer appends and publishes. It keeps the memory of one round for the next.
@@ -185,13 +193,16 @@ func (c *committer) commit(sends []Send) {
 	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
 	ctx := context.Background()
+	n, began := &c.dispatcher.counts, c.dispatcher.clock()
 	if err := c.dispatcher.store.Append(ctx, c.writes, c.results); err != nil {
 		err = fmt.Errorf("append %d entries: %w", len(sends), err)
+		n.failed.Add(1)
 		c.failed(err)
-		refuseAll(sends, err)
+		c.refuseAll(sends, err)
 		return
 	}
 	c.worked()
+	n.committed(c.results, c.dispatcher.clock()-began)
 	for i := range sends {
 		c.record(&sends[i], &c.results[i])
 	}
@@ -215,6 +226,7 @@ func (c *committer) commit(sends []Send) {
 			send.wake()
 		}
 	}
+	n.acknowledged(sends, c.results, c.dispatcher.clock())
 	c.rooms = c.rooms[:0]
 	clear(c.index)
 	clear(c.writes)
@@ -227,13 +239,13 @@ func (c *committer) retry(try int) {
 	sends := c.stale
 	c.stale = nil
 	if try > maxStale {
-		refuseAll(sends, store.ErrStale)
+		c.refuseAll(sends, store.ErrStale)
 		return
 	}
 	for i := range sends {
 		if err := c.dispatcher.Refresh(context.Background(), sends[i].Subscription.audience.room); err != nil {
 			c.failed(err)
-			refuseAll(sends, err)
+			c.refuseAll(sends, err)
 			return
 		}
 	}
@@ -248,6 +260,7 @@ func (c *committer) record(send *Send, result *store.Result) {
 		return
 	}
 	if result.Err != nil {
+		c.dispatcher.counts.refused.Add(1)
 		send.refuse(result.Err)
 		return
 	}

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,8 @@ type Connections struct {
 	name   string
 	most   int32
 	shards [shards]places
+
+	exceeded atomic.Uint64 // how often somebody was refused
 }
 
 type places struct {
@@ -45,6 +48,7 @@ func (c *Connections) Enter(key Key) (Place, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[key] >= c.most {
+		c.exceeded.Add(1)
 		return Place{}, &ExceededError{Limit: c.name, RetryAfter: retryPlaces}
 	}
 	if s.taken == nil {

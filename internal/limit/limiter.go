@@ -1,6 +1,9 @@
 package limit
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Rate is a token bucket: it holds up to Burst tokens and gains Count in each Per.
 // A Rate without a positive Count and Per limits nothing.
@@ -23,6 +26,8 @@ type Limiter struct {
 	every time.Duration // in which a bucket gains a token; 0: nothing is limited
 	whole time.Duration // in which it gains all of them
 	table table[bucket]
+
+	exceeded atomic.Uint64 // how often somebody had to wait
 }
 
 // NewLimiter returns a limiter on a monotonic clock, with full buckets. The name is
@@ -54,6 +59,7 @@ func (l *Limiter) Take(key Key, n int) (wait time.Duration) {
 	b := s.atLocked(key)
 	full := max(b.full, now) + l.cost(n)
 	if wait = full - l.whole - now; wait > 0 {
+		l.exceeded.Add(1)
 		return wait
 	}
 	b.full = full
@@ -83,7 +89,11 @@ func (l *Limiter) Reserve(key Key, n int) (wait time.Duration) {
 	now := s.tickLocked()
 	b := s.atLocked(key)
 	b.full = min(max(b.full, now)+l.cost(n), now+2*l.whole-l.every)
-	return max(b.full+l.every-l.whole-now, 0)
+	if wait = b.full + l.every - l.whole - now; wait > 0 {
+		l.exceeded.Add(1)
+		return wait
+	}
+	return 0
 }
 
 // Give gives n tokens back that were taken for something that did not happen.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"kaban/internal/account"
@@ -16,6 +17,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/refusal"
 	"kaban/wire"
 )
 
@@ -38,6 +40,8 @@ type Server struct {
 	config  Config
 	chat    *chat.Chat
 	manager *conn.Manager
+	errors  refusal.Counter
+	open    [frontEnds]atomic.Int64
 }
 
 // New returns a front end for a chat. Its connections are the manager's.
@@ -93,6 +97,7 @@ func (p protocol) framing() framing {
 
 // Front implements conn.Protocol.
 func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, counts netip.Addr) {
+	p.server.open[p.framing().frontEnd()].Add(1)
 	var a *arrival
 	if p.caller != nil {
 		a = &arrival{Caller: *p.caller}
@@ -104,6 +109,6 @@ func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, count
 
 // TurnAway implements conn.Protocol.
 func (p protocol) TurnAway(retry time.Duration) []byte {
-	out := appendFrame(nil, p.framing(), p.server.fullEvent(retry))
+	out := p.server.appendFrame(nil, p.framing(), p.server.fullEvent(retry))
 	return appendFarewell(out, p.framing(), conn.Full, retry, wire.CodeServerFull.Close())
 }

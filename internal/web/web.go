@@ -26,6 +26,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/refusal"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -117,6 +118,8 @@ type Server struct {
 	http        *http.Server
 	streams     streams
 	connections *connections
+	errors      refusal.Counter
+	counts      counts
 
 	listening atomic.Pointer[string] // the address of the first listener
 
