@@ -17,6 +17,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/peer"
 	"kaban/internal/server"
+	"kaban/internal/telemetry"
 	"kaban/internal/web"
 )
 
@@ -25,12 +26,14 @@ type running struct {
 	manager *conn.Manager  // all connections but those of HTTP
 	lines   *server.Server // kaban/1 on them
 	pages   *web.Server    // HTTP
+	metrics *telemetry.Server
 }
 
 // close ends all connections at once.
 func (r *running) close() {
 	r.pages.Close()
 	r.manager.Close()
+	r.metrics.Close()
 }
 
 // scheme is how --listen names a front end, and how that serves and drains.
@@ -45,6 +48,9 @@ type scheme struct {
 
 // schemeHTTP is the scheme of listeners that serve the page.
 const schemeHTTP = "http"
+
+// schemeMetrics is the scheme of listeners that serve metrics, and no clients.
+const schemeMetrics = "metrics"
 
 // schemes are drained in this order.
 var schemes = []*scheme{
@@ -61,6 +67,12 @@ var schemes = []*scheme{
 			err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended
 			return cmp.Or(err, r.pages.Shutdown(ctx))
 		},
+	},
+	{
+		name:  schemeMetrics,
+		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.metrics.ServeUnder(l, rules) },
+		// A drain is watched to its end: close ends it.
+		drain: func(*running, context.Context) error { return nil },
 	},
 }
 
@@ -90,6 +102,18 @@ type endpoint struct {
 	host     string       // HOST:PORT
 	rules    peer.Rules   // of who may connect
 	listener net.Listener // nil before listen
+}
+
+// defaultListens are the addresses of --listen without a value.
+var defaultListens = []string{"tcp://127.0.0.1:6440", "http://127.0.0.1:6480"}
+
+// withClients adds the default addresses if there are none but for metrics, which are
+// beside those of clients.
+func withClients(texts []string) []string {
+	if slices.ContainsFunc(texts, func(text string) bool { return !strings.HasPrefix(text, schemeMetrics+"://") }) {
+		return texts
+	}
+	return append(slices.Clone(texts), defaultListens...)
 }
 
 func parseListens(flag string, texts []string) ([]*endpoint, error) {
@@ -130,7 +154,8 @@ func schemeNames() string {
 	for i, s := range schemes {
 		names[i] = s.name + "://"
 	}
-	return strings.Join(names, " and ")
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 // announce logs where the server listens, and warns if others can reach it.

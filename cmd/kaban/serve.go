@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,15 +26,16 @@ import (
 	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
+	"kaban/internal/telemetry"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
 
 // serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "origin", "proxy", "insecure", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size"}
+var serveKeys = []string{"listen", "origin", "proxy", "insecure", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size", "pprof"}
 
 type serveCommand struct {
-	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT serves the page and the HTTP API; port 0 picks a free port. Default: ${default}."`
+	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT serves the page and the HTTP API; port 0 picks a free port. metrics://HOST:PORT serves metrics for Prometheus, such as metrics://127.0.0.1:6490, beside the addresses for clients. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
 	Proxy          []string      `placeholder:"CIDR" env:"KABAN_PROXY" help:"Network of proxies that say who is behind them, such as 10.0.0.0/8, or a single address; may be given several times. Only from these are X-Forwarded-For, Forwarded and the PROXY protocol taken, and anybody else that sends them is refused. An unencrypted --listen address beyond loopback then takes connections from these only."`
 	Insecure       bool          `env:"KABAN_INSECURE" help:"Let passwords and messages go through a network in the clear: allows unencrypted --listen addresses beyond loopback for everybody."`
@@ -47,6 +49,7 @@ type serveCommand struct {
 	TailSize       int           `placeholder:"KIB" env:"KABAN_TAIL_SIZE" default:"256" help:"Memory for the newest messages of each room in use, in KiB; readers further behind read from the database. Default: ${default}."`
 	TailBudget     int           `placeholder:"MIB" env:"KABAN_TAIL_BUDGET" default:"64" help:"Limit of this memory for all rooms together, in MiB; busier rooms use more of it. Default: ${default}."`
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
+	Pprof          bool          `env:"KABAN_PPROF" help:"Serve Go's profiles at /debug/pprof/ of the metrics:// address."`
 	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
 	// limits are those of the configuration file; nil: the defaults.
@@ -182,7 +185,13 @@ func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.L
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}
-	return &running{manager, lines, pages}, nil
+	measured, err := c.telemetry(shared, kept, limits, manager, lines, pages, log)
+	if err != nil {
+		pages.Close()
+		manager.Close()
+		return nil, err
+	}
+	return &running{manager, lines, pages, measured}, nil
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore
@@ -207,7 +216,7 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 	for _, e := range endpoints {
 		announce(log, e)
 		serving.Go(func() {
-			if err := e.scheme.serve(run, e.listener, e.rules); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) {
+			if err := e.scheme.serve(run, e.listener, e.rules); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) && !errors.Is(err, telemetry.ErrClosed) {
 				failed <- fmt.Errorf("a listener failed: %w", err)
 			}
 		})
@@ -219,9 +228,12 @@ func (c *serveCommand) Run(std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	endpoints, err := parseListens(c.named("listen"), c.Listen)
+	endpoints, err := parseListens(c.named("listen"), withClients(c.Listen))
 	if err != nil {
 		return err
+	}
+	if c.Pprof && !slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeMetrics }) {
+		return usagef("%s needs an address for metrics: add --listen metrics://127.0.0.1:6490", c.named("pprof"))
 	}
 	policy, err := c.policy()
 	if err != nil {

@@ -19,6 +19,8 @@ type services struct {
 	rooms    *service.Chat
 	hooks    *hook.Service
 	claim    *claimFile
+
+	dispatcher *dispatch.Dispatcher
 }
 
 // newServices starts the services over a store. Hooks that are files move into it.
@@ -37,7 +39,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	s := &services{rooms: rooms, claim: newClaimFile(data, log)}
+	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d}
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
 	s.accounts = account.New(kept, options)
 	s.hooks = hook.New(s.accounts, rooms)

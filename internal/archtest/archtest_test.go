@@ -104,7 +104,7 @@ var rules = map[string]rule{
 		"the suite must suit every driver",
 	},
 	"kaban/internal/dispatch": {
-		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/internal/count", "kaban/internal/store", "kaban/internal/failpoint"},
 		[]string{"github.com/tidwall/btree"},
 		"the dispatcher knows no protocol and no database",
 	},
@@ -140,6 +140,15 @@ var rules = map[string]rule{
 		[]string{"kaban/wire", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/limit"},
 		nil,
 		"all front ends share it, so it knows none",
+	},
+	"kaban/internal/count": {
+		nil, nil,
+		"any code may count; only telemetry knows a library of metrics",
+	},
+	"kaban/internal/telemetry": {
+		[]string{"kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/dispatch", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
+		[]string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "google.golang.org/protobuf", "golang.org/x/sys"},
+		"it reads what all others count; nothing imports it but the main package",
 	},
 	"kaban/internal/conn": {
 		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/failpoint"},
@@ -270,7 +279,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, operator, device and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, telemetry has a listener of its own, operator, device and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.
