@@ -16,6 +16,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kaban/internal/count"
+	"kaban/internal/dispatch"
 )
 
 const (
@@ -217,6 +220,7 @@ func TestAlertsFire(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	l.Close()
+	hasFastDisk(good)
 	down, badAt, goodAt := l.Addr().String(), bad.scrape(false), good.scrape(false)
 	p := startPrometheus(t, fmt.Sprintf("%q", goodAt), fmt.Sprintf("%q", badAt), fmt.Sprintf("%q", down))
 	eventually(t, "the first scrape", func() bool { return p.query(`kaban_clients`) == 2 })
@@ -237,7 +241,7 @@ func TestAlertsFire(t *testing.T) {
 	working.Go(func() { sicken(t, bad, stop) })
 	working.Go(func() { useWell(t, good, stop) })
 	seen := make(map[string]bool)
-	for end := time.Now().Add(3 * patience); len(seen) < len(want) && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(3 * patience); !hasAll(seen, want) && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		for _, alert := range p.firing() {
 			seen[alert] = true
 		}
@@ -260,6 +264,10 @@ func TestAlertsFire(t *testing.T) {
 	}
 }
 
+func hasAll(seen map[string]bool, want []string) bool {
+	return !slices.ContainsFunc(want, func(alert string) bool { return !seen[alert] })
+}
+
 // repeat does something until the test ends.
 func repeat(stop <-chan struct{}, do func(i int)) {
 	for i := 0; ; i++ {
@@ -269,6 +277,19 @@ func repeat(stop <-chan struct{}, do func(i int)) {
 		default:
 			do(i)
 		}
+	}
+}
+
+// hasFastDisk has the commits of a server take 10 ms each by its own word: this machine may
+// be busy, and then the rule is right.
+func hasFastDisk(f *fixture) {
+	stats := f.sources.Dispatcher
+	var commits count.Histogram
+	f.sources.Dispatcher = func() dispatch.Stats {
+		s := stats()
+		commits.Observe(0.01, 1)
+		s.CommitSeconds = commits.Snapshot()
+		return s
 	}
 }
 
@@ -298,7 +319,7 @@ func sicken(t *testing.T, f *fixture, stop <-chan struct{}) {
 		repeat(stop, func(i int) {
 			fmt.Fprintf(c, "{\"type\":\"send\",\"room\":\"lobby\",\"id\":\"%d\",\"content\":%q}\n", i, strings.Repeat("x", 4000))
 			time.Sleep(100 * time.Millisecond)
-			f.store.failing.Store(i%20 == 19)
+			f.store.failing.Store(i%40 >= 30)
 		})
 	})
 	all.Go(func() { // somebody who guesses
