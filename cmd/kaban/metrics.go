@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"time"
 
 	"kaban/internal/conn"
 	"kaban/internal/limit"
@@ -31,4 +33,16 @@ func (c *serveCommand) telemetry(shared *services, kept store.Store, limits *lim
 		sources.Disk = func() (telemetry.Disk, error) { return telemetry.DiskOf(c.Data) }
 	}
 	return telemetry.New(telemetry.Config{Sources: sources, Profiles: c.Pprof, Log: log})
+}
+
+// flushTimeout is how long a server that ends sends its last traces.
+const flushTimeout = 3 * time.Second
+
+// flush sends traces that are left.
+func flush(stop func(context.Context) error, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := stop(ctx); err != nil {
+		log.Warn("the last traces could not be exported", "err", err)
+	}
 }

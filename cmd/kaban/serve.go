@@ -27,6 +27,7 @@ import (
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/telemetry"
+	"kaban/internal/trace"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -265,6 +266,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer dispatcher.Close()
+	traced, err := trace.Setup(context.Background(), programVersion(), log)
+	if err != nil {
+		return err
+	}
+	defer flush(traced, log)
 	clients, newcomers := c.capacity(log)
 	limits, err := c.newLimits()
 	if err != nil {

@@ -104,7 +104,7 @@ var rules = map[string]rule{
 		"the suite must suit every driver",
 	},
 	"kaban/internal/dispatch": {
-		[]string{"kaban", "kaban/internal/count", "kaban/internal/store", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/internal/count", "kaban/internal/store", "kaban/internal/failpoint", "kaban/internal/trace"},
 		[]string{"github.com/tidwall/btree"},
 		"the dispatcher knows no protocol and no database",
 	},
@@ -145,13 +145,18 @@ var rules = map[string]rule{
 		nil, nil,
 		"any code may count; only telemetry knows a library of metrics",
 	},
+	"kaban/internal/trace": {
+		nil,
+		[]string{"go.opentelemetry.io/otel"},
+		"a message is followed without knowing what it is; only builds with a tag have the library",
+	},
 	"kaban/internal/telemetry": {
 		[]string{"kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/dispatch", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
 		[]string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "google.golang.org/protobuf", "golang.org/x/sys"},
 		"it reads what all others count; nothing imports it but the main package",
 	},
 	"kaban/internal/conn": {
-		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/failpoint", "kaban/internal/trace"},
 		[]string{"golang.org/x/sys"},
 		"the connection engine knows no protocol, no names and no store",
 	},

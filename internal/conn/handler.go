@@ -10,6 +10,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/idpool"
 	"kaban/internal/tcp"
+	"kaban/internal/trace"
 )
 
 const (
@@ -123,6 +124,7 @@ func (h *Handler) Reply(out []byte) {
 func (h *Handler) Send(send dispatch.Send) {
 	h.inFlight++
 	h.inFlightSize += int32(len(send.Draft.Body))
+	send.Trace = trace.Read(h.loop.began)
 	h.loop.sends = append(h.loop.sends, send)
 }
 

@@ -59,16 +59,18 @@ type published struct {
 // publish shows others what has changed since the last round.
 func (l *loop) publish() {
 	l.tally.behind = l.fetching + l.fetches.len()
-	if l.tally == l.shownTally {
+	if l.tally == l.shown {
 		return
 	}
-	l.shownTally = l.tally
 	p := &l.published
 	p.deliveries.Store(l.tally.deliveries)
 	p.read.Store(l.tally.read)
 	p.written.Store(l.tally.written)
-	p.behind.Store(int64(l.tally.behind))
-	p.blocked.Store(int64(l.tally.blocked))
+	if l.tally.behind != l.shown.behind || l.tally.blocked != l.shown.blocked {
+		p.behind.Store(int64(l.tally.behind))
+		p.blocked.Store(int64(l.tally.blocked))
+	}
+	l.shown = l.tally
 }
 
 // block notes whether the socket takes nothing.

@@ -154,7 +154,9 @@ func (h *Handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 			return given, true
 		case (len(h.out) > 0 || len(h.ready) > 0 || segment.ReceiptFollows) && len(h.out)+size <= shareBytes:
 			h.out = append(h.Output(), segment.Frames...)
-			h.advance(s, &segment, size)
+			before := s.Seq()
+			s.Advance(&segment, size)
+			h.loop.tally.deliveries += s.Seq() - before
 		default:
 			if !h.flush() || !h.writeFrames(s, &segment) {
 				return given, false
@@ -200,7 +202,9 @@ func (h *Handler) flush() bool {
 // be read again is copied.
 func (h *Handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segment) bool {
 	n, err := h.write(segment.Frames)
-	rest := h.advance(s, segment, n)
+	before := s.Seq()
+	rest := s.Advance(segment, n)
+	h.loop.tally.deliveries += s.Seq() - before
 	if n == len(segment.Frames) {
 		return true
 	}
@@ -212,14 +216,6 @@ func (h *Handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segmen
 	}
 	h.writeFailed(err)
 	return false
-}
-
-// advance moves a cursor over the bytes of a segment and counts the entries in them.
-func (h *Handler) advance(s *dispatch.Subscription, segment *dispatch.Segment, n int) (rest int) {
-	before := s.Seq()
-	rest = s.Advance(segment, n)
-	h.loop.tally.deliveries += s.Seq() - before
-	return rest
 }
 
 // writeFailed decides what an incomplete write means.

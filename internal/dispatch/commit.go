@@ -10,6 +10,7 @@ import (
 	"kaban"
 	"kaban/internal/failpoint"
 	"kaban/internal/store"
+	"kaban/internal/trace"
 )
 
 // maxBatch bounds the sends of one transaction, so that the first send of a burst
@@ -22,6 +23,9 @@ type Send struct {
 	// Ref comes back in the receipt.
 	Ref    string
 	HasRef bool
+
+	// Trace follows the message, in some builds.
+	Trace trace.Message
 
 	// Terms, if not nil, decide instead of a member's rights.
 	Terms *Terms
@@ -96,6 +100,7 @@ func (d *Dispatcher) Submit(sends []Send) {
 	for i := range sends {
 		sends[i].Subscription.outstanding++
 		sends[i].at = now
+		sends[i].Trace.Submitted()
 	}
 	if !d.inbox.put(sends) {
 		refuseAll(sends, ErrClosed)
@@ -187,25 +192,32 @@ func (c *committer) round() {
 func (c *committer) commit(sends []Send) {
 	c.writes, c.results = c.writes[:0], c.results[:0]
 	for i := range sends {
+		sends[i].Trace.Committing(len(sends))
 		c.writes = append(c.writes, store.Write{Draft: sends[i].Draft})
 		c.attach(&c.writes[i], &sends[i])
 		c.results = append(c.results, store.Result{})
 	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
 	ctx := context.Background()
-	n, began := &c.dispatcher.counts, c.dispatcher.clock()
+	n, began := &c.dispatcher.counts, c.began(sends)
 	if err := c.dispatcher.store.Append(ctx, c.writes, c.results); err != nil {
 		err = fmt.Errorf("append %d entries: %w", len(sends), err)
 		n.failed.Add(1)
+		for i := range sends {
+			sends[i].Trace.Committed(err)
+		}
 		c.failed(err)
 		c.refuseAll(sends, err)
 		return
 	}
 	c.worked()
-	n.committed(c.results, c.dispatcher.clock()-began)
+	now := c.dispatcher.clock()
+	n.committed(c.results, now-began)
+	n.acknowledged(sends, c.results, now)
 	for i := range sends {
 		c.record(&sends[i], &c.results[i])
 	}
+	c.traceCommitted(sends)
 	failpoint.Point("publish.before")
 	for i := range c.rooms {
 		c.publish(ctx, &c.rooms[i])
@@ -216,6 +228,9 @@ func (c *committer) commit(sends []Send) {
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
 	for i := range sends {
+		if trace.Enabled && c.results[i].Err == nil {
+			sends[i].Trace.Published()
+		}
 		if t, r := sends[i].Terms, &c.results[i]; t != nil && t.Published != nil && r.Err == nil && !r.Duplicate {
 			t.Published()
 		}
@@ -226,10 +241,36 @@ func (c *committer) commit(sends []Send) {
 			send.wake()
 		}
 	}
-	n.acknowledged(sends, c.results, c.dispatcher.clock())
 	c.rooms = c.rooms[:0]
 	clear(c.index)
 	clear(c.writes)
+}
+
+// traceCommitted begins the next stage of those that the store has taken. A send that is
+// tried again is in the stage before.
+func (c *committer) traceCommitted(sends []Send) {
+	if !trace.Enabled {
+		return
+	}
+	for i := range sends {
+		err := c.results[i].Err
+		if errors.Is(err, store.ErrStale) && sends[i].Subscription != nil {
+			sends[i].Trace.Committed(nil)
+			continue
+		}
+		if sends[i].Trace.Committed(err); err == nil {
+			sends[i].Trace.Publishing()
+		}
+	}
+}
+
+// began returns the time at which a batch begins, of Dispatcher.clock. Over a store
+// that does not block that is when its last send was submitted.
+func (c *committer) began(sends []Send) time.Duration {
+	if c.dispatcher.inline {
+		return sends[len(sends)-1].at
+	}
+	return c.dispatcher.clock()
 }
 
 // retry commits the sends of members whose rights have changed between the decision

@@ -16,7 +16,7 @@ type Stats struct {
 	Queued     int    // sends that wait for the next batch
 
 	// AckSeconds is the time from the submission of a send, which is the end of the
-	// read step that took it, until its receipt is ready to be written.
+	// round of reads that took it, until it is stored.
 	AckSeconds count.Snapshot
 	// CommitSeconds is how long the store takes for a batch, and CommitSends how many
 	// sends a batch has.
@@ -68,10 +68,12 @@ func (n *counts) committed(results []store.Result, took time.Duration) {
 		}
 	}
 	n.messages.Add(stored)
-	n.duplicates.Add(duplicates)
+	if duplicates > 0 {
+		n.duplicates.Add(duplicates)
+	}
 }
 
-// acknowledged counts, at a time of the monotonic clock, the receipts of a batch. The
+// acknowledged counts a batch that is stored at a time of Dispatcher.clock. The
 // sends of one submission have the same time, so they are counted at once.
 func (n *counts) acknowledged(sends []Send, results []store.Result, now time.Duration) {
 	for i := 0; i < len(sends); {

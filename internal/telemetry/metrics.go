@@ -78,7 +78,7 @@ var metrics = []metric{
 	{"kaban_deliveries_total", "Entries given to readers, each as often as it has readers.", counter, nil, ofDeliveries, func(n *snapshot, s sink) {
 		s.put(float64(n.connections.Deliveries + n.pages.Deliveries))
 	}},
-	{"kaban_ack_seconds", "Time from the read of a send until it is stored, published and acknowledged.", buckets, nil, ofDispatcher, func(n *snapshot, s sink) {
+	{"kaban_ack_seconds", "Time from the read of a send until it is stored, which is when its ack and the message go out.", buckets, nil, ofDispatcher, func(n *snapshot, s sink) {
 		s.histogram(n.dispatcher.AckSeconds, shortestPower, longestPower)
 	}},
 	{"kaban_commit_seconds", "Time that the store takes for a batch, with its sync to the disk.", buckets, nil, ofDispatcher, func(n *snapshot, s sink) {
