@@ -94,6 +94,10 @@ var moves = []move{
 		sendOne(f)
 		reader.expect("message")
 	}},
+	{"kaban_deliveries_total", nil, func(f *fixture) { // to a stream; the sender's own message is no delivery
+		f.get(http.MethodGet, "/v1/rooms/lobby/events", "")
+		sendOne(f)
+	}},
 	{"kaban_ack_seconds", nil, sendOne},
 	{"kaban_commit_seconds", nil, sendOne},
 	{"kaban_commit_sends", nil, sendOne},
@@ -334,5 +338,26 @@ func TestNothingIsShownThatIsNotThere(t *testing.T) {
 		if families(t, f.registry)[name] != nil {
 			t.Errorf("%s is shown, and nobody knows it", name)
 		}
+	}
+}
+
+// TestGaugesGoDown: what has ended is not counted any more.
+func TestGaugesGoDown(t *testing.T) {
+	f := start(t)
+	names := [][]string{{"kaban_connections", "tcp"}, {"kaban_connections", "websocket"}, {"kaban_clients"}, {"kaban_connections_blocked"}}
+	c := f.member("lobby")
+	socket, _, err := websocket.Dial(t.Context(), "ws://"+f.http+"/v1/socket", nil)
+	must(t, err)
+	takeNothing(f)
+	for _, n := range names[:3] {
+		if f.value(n[0], n[1:]...) == 0 {
+			t.Errorf("%q is 0", n)
+		}
+	}
+	c.conn.Close()
+	socket.CloseNow()
+	f.manager.Close()
+	for _, n := range names {
+		eventually(t, fmt.Sprint(n, " goes back to 0"), func() bool { return f.value(n[0], n[1:]...) == 0 })
 	}
 }
