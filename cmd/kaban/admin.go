@@ -61,7 +61,8 @@ type adminFlags struct {
 
 // linkFlags are those of commands that print a link.
 type linkFlags struct {
-	Origin []string `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of the server, for the link. A running server knows it."`
+	Origin   []string `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of the server, for the link. A running server knows it."`
+	BasePath string   `placeholder:"PATH" env:"KABAN_BASE_PATH" help:"Path below which the server is served, such as /chat, for the link. A running server knows it."`
 }
 
 // admin is the way of a command to the API.
@@ -80,7 +81,7 @@ const (
 
 // open connects to the server that runs on the data directory, or opens the directory
 // if none does.
-func (f *adminFlags) open(ctx context.Context, std streams, origins []string) (*admin, error) {
+func (f *adminFlags) open(ctx context.Context, std streams, links *linkFlags) (*admin, error) {
 	if f.Data == inMemory {
 		return nil, usagef("--data %s: name the server's data directory; a server without one takes no commands", inMemory)
 	}
@@ -101,7 +102,7 @@ func (f *adminFlags) open(ctx context.Context, std streams, origins []string) (*
 		if !errors.Is(err, operator.ErrNotRunning) {
 			return nil, err
 		}
-		if a.http.Transport, a.close, err = openHere(ctx, f.Data, origins); err == nil {
+		if a.http.Transport, a.close, err = openHere(ctx, f.Data, links); err == nil {
 			return a, nil
 		}
 		if !isInUse(err) || time.Now().After(deadline) {
@@ -131,7 +132,7 @@ func (f *adminFlags) exists() error {
 }
 
 // openHere opens a data directory that no server uses, and returns its API.
-func openHere(ctx context.Context, data string, origins []string) (_ http.RoundTripper, closeAll func() error, err error) {
+func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundTripper, closeAll func() error, err error) {
 	log := slog.New(slog.DiscardHandler)
 	kept, err := openStore(data, log)
 	if err != nil {
@@ -155,9 +156,13 @@ func openHere(ctx context.Context, data string, origins []string) (_ http.RoundT
 	if err != nil {
 		return nil, nil, err
 	}
-	pages, err := web.New(web.Config{Accounts: shared.accounts, Origins: origins}, shared.rooms, nil)
+	config := web.Config{Accounts: shared.accounts}
+	if links != nil {
+		config.Origins, config.BasePath = links.Origin, links.BasePath
+	}
+	pages, err := web.New(config, shared.rooms, nil)
 	if err != nil {
-		return nil, nil, usagef("--origin: %w", err)
+		return nil, nil, usagef("--origin or --base-path: %w", err)
 	}
 	return inProcess{pages.OperatorHandler()}, func() error {
 		shared.close(log)
@@ -293,10 +298,10 @@ func query(pairs ...string) string {
 }
 
 // withAdmin runs a command on the API.
-func (f *adminFlags) withAdmin(std streams, origins []string, do func(context.Context, *admin) error) (err error) {
+func (f *adminFlags) withAdmin(std streams, links *linkFlags, do func(context.Context, *admin) error) (err error) {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	a, err := f.open(ctx, std, origins)
+	a, err := f.open(ctx, std, links)
 	if err != nil {
 		return err
 	}

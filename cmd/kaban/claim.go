@@ -79,7 +79,7 @@ func offerClaim(ctx context.Context, shared *services, pages *web.Server, endpoi
 	case err != nil:
 		return err
 	}
-	page := slices.IndexFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP })
+	page := slices.IndexFunc(endpoints, (*endpoint).servesPage)
 	if page < 0 {
 		shared.claim.remove() // of a former start
 		log.Info("this server has no owner; \"kaban owner NAME\" makes one")

@@ -3,12 +3,9 @@ package main
 import (
 	"errors"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"kaban/internal/config"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
 )
@@ -53,7 +50,7 @@ func TestListenersAndFlags(t *testing.T) {
 		}
 		policy, err := command.policy()
 		if err == nil {
-			err = decide(endpoints, policy)
+			err = command.decide(endpoints, policy)
 		}
 		if c.refused != "" {
 			if _, ok := errors.AsType[usageError](err); !ok || !strings.Contains(err.Error(), c.refused) {
@@ -70,15 +67,11 @@ func TestListenersAndFlags(t *testing.T) {
 // The table [limits] sets what it names, and a mistake in it says where it is.
 func TestLimitsOfAFile(t *testing.T) {
 	load := func(text string) (limit.Config, error) {
-		path := filepath.Join(t.TempDir(), "kaban.toml")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		values, err := config.Load(path, append(limitKeys(), serveKeys...))
+		got, err := loadFile(writeFile(t, text))
 		if err != nil {
 			return limit.Config{}, err
 		}
-		return limitsOf(path, values)
+		return got.limits, got.problems
 	}
 	want := limit.Defaults()
 	want.AddressConnections, want.AccountMessagesPerSecond = 7, 0

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	// chat is a command here
+	"kaban/internal/certs"
 	"kaban/internal/conn"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -27,6 +28,7 @@ type running struct {
 	lines   *server.Server // kaban/1 on them
 	pages   *web.Server    // HTTP
 	metrics *telemetry.Server
+	certs   *certs.Source // of listeners with TLS; nil if there are none
 }
 
 // close ends all connections at once.
@@ -39,6 +41,7 @@ func (r *running) close() {
 // scheme is how --listen names a front end, and how that serves and drains.
 type scheme struct {
 	name  string
+	tls   bool // connections are encrypted, so there must be a certificate
 	serve func(r *running, l net.Listener, rules peer.Rules) error
 	// unready, if not nil, comes before any drain: the front end reports that the
 	// server is not ready for new clients.
@@ -46,8 +49,11 @@ type scheme struct {
 	drain   func(r *running, ctx context.Context) error
 }
 
-// schemeHTTP is the scheme of listeners that serve the page.
-const schemeHTTP = "http"
+// The schemes of listeners that serve the page.
+const (
+	schemeHTTP  = "http"
+	schemeHTTPS = "https"
+)
 
 // schemeMetrics is the scheme of listeners that serve metrics, and no clients.
 const schemeMetrics = "metrics"
@@ -63,10 +69,16 @@ var schemes = []*scheme{
 		name:    schemeHTTP,
 		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.ServeUnder(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
-		drain: func(r *running, ctx context.Context) error {
-			err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended
-			return cmp.Or(err, r.pages.Shutdown(ctx))
+		drain:   drainPages,
+	},
+	{
+		name: schemeHTTPS,
+		tls:  true,
+		serve: func(r *running, l net.Listener, rules peer.Rules) error {
+			return r.pages.ServeTLS(l, rules, r.certs.Config())
 		},
+		unready: func(r *running) { r.pages.Drain() },
+		drain:   drainPages,
 	},
 	{
 		name:  schemeMetrics,
@@ -74,6 +86,11 @@ var schemes = []*scheme{
 		// A drain is watched to its end: close ends it.
 		drain: func(*running, context.Context) error { return nil },
 	},
+}
+
+func drainPages(r *running, ctx context.Context) error {
+	err := r.manager.Shutdown(ctx) // WebSockets; readiness checks are answered until they have ended
+	return cmp.Or(err, r.pages.Shutdown(ctx))
 }
 
 // drainAll drains the front ends that have an endpoint.
@@ -116,16 +133,20 @@ func withClients(texts []string) []string {
 	return append(slices.Clone(texts), defaultListens...)
 }
 
+// servesPage reports whether people find the page there.
+func (e *endpoint) servesPage() bool {
+	return e.scheme.name == schemeHTTP || e.scheme.name == schemeHTTPS
+}
+
 func parseListens(flag string, texts []string) ([]*endpoint, error) {
-	var endpoints []*endpoint
-	for _, text := range texts {
-		e, err := parseListen(flag, text)
-		if err != nil {
-			return nil, err
-		}
-		endpoints = append(endpoints, e)
+	if len(texts) == 0 {
+		return nil, usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", flag)
 	}
-	return endpoints, nil
+	endpoints, problems := make([]*endpoint, len(texts)), make([]error, len(texts))
+	for i, text := range texts {
+		endpoints[i], problems[i] = parseListen(flag, text)
+	}
+	return endpoints, errors.Join(problems...)
 }
 
 // parseListen parses a --listen URL.

@@ -53,6 +53,7 @@ type cli struct {
 	Bot        botCommand                `cmd:"" help:"Manage the accounts of programs."`
 	Room       roomCommand               `cmd:"" help:"Manage rooms, without reading them."`
 	Settings   settingsCommand           `cmd:"" help:"Read and change the server's settings."`
+	Config     configCommand             `cmd:"" help:"Print or check the configuration file of a server."`
 	Audit      auditCommand              `cmd:"" help:"Show who administered what."`
 	Hook       hookCommand               `cmd:"" help:"Manage incoming webhooks, which let other programs post to a room."`
 	Bench      benchCommand              `cmd:"" help:"Load a server and measure its performance."`
@@ -83,19 +84,27 @@ func main() {
 	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
+// commandLine is what the program was started with, without its name.
+type commandLine []string
+
+// newParser returns the parser of the command line.
+func newParser(commands *cli, args []string, std streams, exit func(code int)) (*kong.Kong, error) {
+	return kong.New(commands,
+		kong.Name("kaban"),
+		kong.Description("Self-hosted team chat. Start a server with \"kaban serve\", then \"kaban chat\"."),
+		kong.Writers(std.out, std.err),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Bind(std, commandLine(args)),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeTime)),
+	)
+}
+
 // run executes the command line and returns the exit code.
 func run(args []string, std streams) int {
 	var commands cli
 	exited := -1
-	parser, err := kong.New(&commands,
-		kong.Name("kaban"),
-		kong.Description("Self-hosted team chat. Start a server with \"kaban serve\", then \"kaban chat\"."),
-		kong.Writers(std.out, std.err),
-		kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Bind(std),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeTime)),
-	)
+	parser, err := newParser(&commands, args, std, func(code int) { exited = code })
 	if err != nil {
 		fmt.Fprintln(std.err, "kaban: cannot set up the command line:", err)
 		return exitFailed
@@ -184,6 +193,13 @@ func report(stderr io.Writer, err error) int {
 // parts returns the texts of joined errors. Each of them may contain text from a
 // server.
 func parts(err error) []string {
+	for { // out of errors that only have a kind
+		inner := errors.Unwrap(err)
+		if inner == nil || inner.Error() != err.Error() {
+			break
+		}
+		err = inner
+	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []string{err.Error()}

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
+	"kaban/internal/certs"
 	"kaban/internal/conn"
 	"kaban/internal/limit"
 	"kaban/internal/server"
@@ -15,7 +17,7 @@ import (
 
 // telemetry returns what serves the metrics of a server. It costs nothing unless
 // somebody asks it.
-func (c *serveCommand) telemetry(shared *services, kept store.Store, limits *limit.Limits, manager *conn.Manager, lines *server.Server, pages *web.Server, log *slog.Logger) (*telemetry.Server, error) {
+func (c *serveCommand) telemetry(shared *services, kept store.Store, source *certs.Source, limits *limit.Limits, manager *conn.Manager, lines *server.Server, pages *web.Server, log *slog.Logger) (*telemetry.Server, error) {
 	sources := telemetry.Sources{
 		Version:     programVersion(),
 		Connections: manager.Stats,
@@ -29,10 +31,21 @@ func (c *serveCommand) telemetry(shared *services, kept store.Store, limits *lim
 	if watched, ok := kept.(store.Watched); ok {
 		sources.Store = watched.Size
 	}
+	if source != nil {
+		sources.Certificate = source.NotAfter
+	}
 	if c.Data != inMemory {
 		sources.Disk = func() (telemetry.Disk, error) { return telemetry.DiskOf(c.Data) }
 	}
 	return telemetry.New(telemetry.Config{Sources: sources, Profiles: c.Pprof, Log: log})
+}
+
+// checkProfiles refuses --pprof without a place for them.
+func (c *serveCommand) checkProfiles(endpoints []*endpoint) error {
+	if !c.Pprof || slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeMetrics }) {
+		return nil
+	}
+	return usagef("%s needs an address for metrics: add --listen metrics://127.0.0.1:6490", c.named("pprof"))
 }
 
 // flushTimeout is how long a server that ends sends its last traces.

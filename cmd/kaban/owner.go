@@ -38,7 +38,7 @@ func (c *ownerCommand) Run(std streams) error {
 		return err
 	}
 	c.creates = true
-	return c.withAdmin(std, c.Origin, func(ctx context.Context, a *admin) error {
+	return c.withAdmin(std, &c.linkFlags, func(ctx context.Context, a *admin) error {
 		var answer json.RawMessage
 		if err := a.do(ctx, "POST", "/v1/admin/owner", map[string]string{"username": c.Username, "password": password}, &answer); err != nil {
 			return err

@@ -7,19 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
-	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/certs"
 	service "kaban/internal/chat" // chat is a command here
-	"kaban/internal/config"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/limit"
@@ -32,14 +27,16 @@ import (
 	"kaban/internal/web/page"
 )
 
-// serveKeys are what a configuration file can say: the names of the flags below.
-var serveKeys = []string{"listen", "origin", "proxy", "insecure", "data", "max_clients", "max_newcomers", "max_from_address", "max_content", "heartbeat", "drain_timeout", "tail_size", "tail_budget", "page_size", "pprof"}
-
+// serveCommand runs a server. Each of its flags is a key of the configuration file, see
+// fileKeys.
 type serveCommand struct {
-	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT serves the page and the HTTP API; port 0 picks a free port. metrics://HOST:PORT serves metrics for Prometheus, such as metrics://127.0.0.1:6490, beside the addresses for clients. Default: ${default}."`
+	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT and https://HOST:PORT serve the page and the HTTP API; beside https://, an http:// address beyond loopback only leads there; port 0 picks a free port. metrics://HOST:PORT serves metrics for Prometheus, such as metrics://127.0.0.1:6490, beside the addresses for clients. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
+	BasePath       string        `placeholder:"PATH" env:"KABAN_BASE_PATH" help:"Path below which the page, the HTTP API and the WebSocket are served, such as /chat for https://example.org/chat/. A proxy in front passes it on. Default: the root."`
 	Proxy          []string      `placeholder:"CIDR" env:"KABAN_PROXY" help:"Network of proxies that say who is behind them, such as 10.0.0.0/8, or a single address; may be given several times. Only from these are X-Forwarded-For, Forwarded and the PROXY protocol taken, and anybody else that sends them is refused. An unencrypted --listen address beyond loopback then takes connections from these only."`
 	Insecure       bool          `env:"KABAN_INSECURE" help:"Let passwords and messages go through a network in the clear: allows unencrypted --listen addresses beyond loopback for everybody."`
+	TLSCert        string        `name:"tls-cert" key:"tls.cert" placeholder:"FILE" env:"KABAN_TLS_CERT" help:"Certificate for https:// and tls:// addresses: a file in PEM with it and those that lead to its root. Read again when it changes."`
+	TLSKey         string        `name:"tls-key" key:"tls.key" placeholder:"FILE" env:"KABAN_TLS_KEY" help:"Private key of the certificate: a file in PEM without a passphrase."`
 	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"Directory of the messages; created if it does not exist. :memory: keeps the newest 64 MiB as long as the server runs. Default: ${default}."`
 	MaxClients     int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"Maximum number of clients: connections over TCP and WebSocket that have said hello. Default: ${default}."`
 	MaxNewcomers   int           `placeholder:"N" env:"KABAN_MAX_NEWCOMERS" default:"0" help:"Maximum number of additional connections that have not said hello. At the limit, the oldest of them make room; 0 is a quarter of --max-clients. Default: ${default}."`
@@ -53,102 +50,11 @@ type serveCommand struct {
 	Pprof          bool          `env:"KABAN_PPROF" help:"Serve Go's profiles at /debug/pprof/ of the metrics:// address."`
 	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
-	// limits are those of the configuration file; nil: the defaults.
-	limits *limit.Config
+	limits limit.Config // from the configuration file
+	acme   certs.ACME   // from the configuration file; without hosts there is none
 	// fromFile says of a flag, by its name, where the configuration file sets it.
 	fromFile map[string]string
-}
-
-// BeforeResolve has values from the configuration file take the place of
-// defaults.
-func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
-	path := os.Getenv("KABAN_CONFIG")
-	for _, trace := range ctx.Path {
-		if trace.Flag != nil && trace.Flag.Name == "config" {
-			path = fmt.Sprint(ctx.FlagValue(trace.Flag))
-		}
-	}
-	if path == "" {
-		return nil
-	}
-	values, err := config.Load(path, append(limitKeys(), serveKeys...))
-	if err != nil {
-		return err
-	}
-	limits, err := limitsOf(path, values)
-	if err != nil {
-		return err
-	}
-	c.limits = &limits
-	c.fromFile = make(map[string]string)
-	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		for _, env := range flag.Tag.Envs {
-			if _, ok := os.LookupEnv(env); ok {
-				return nil, nil
-			}
-		}
-		key := strings.ReplaceAll(flag.Name, "-", "_")
-		found, ok := values[key]
-		if !ok {
-			return nil, nil
-		}
-		var value any
-		at := found.At(path) + ": " + key
-		switch {
-		case flag.IsSlice():
-			list := make([]any, len(found.Texts))
-			for i, text := range found.Texts {
-				list[i] = text
-			}
-			value = list
-		case len(found.Texts) != 1:
-			return nil, fmt.Errorf("%s must be one value", at)
-		default:
-			value = found.Texts[0]
-		}
-		trial := kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}
-		if err := flag.Mapper.Decode(&trial, reflect.New(flag.Target.Type()).Elem()); err != nil {
-			return nil, fmt.Errorf("%s: %w", at, err)
-		}
-		c.fromFile[flag.Name] = at
-		return value, nil
-	}))
-	return nil
-}
-
-// named is how a flag is called where it was set.
-func (c *serveCommand) named(flag string) string {
-	if at, ok := c.fromFile[flag]; ok {
-		return at
-	}
-	return "--" + flag
-}
-
-// check refuses values that cannot be meant.
-func (c *serveCommand) check() error {
-	switch {
-	case len(c.Listen) == 0:
-		return usagef("%s: name at least one address, such as tcp://127.0.0.1:6440", c.named("listen"))
-	case c.MaxClients < 1 || c.MaxClients > 10_000_000:
-		return usagef("%s must be 1 to 10000000, not %d", c.named("max-clients"), c.MaxClients)
-	case c.MaxNewcomers < 0 || c.MaxNewcomers > 10_000_000:
-		return usagef("%s must be 0 to 10000000, not %d", c.named("max-newcomers"), c.MaxNewcomers)
-	case c.MaxFromAddress < 1 || c.MaxFromAddress > 10_000_000:
-		return usagef("%s must be 1 to 10000000, not %d", c.named("max-from-address"), c.MaxFromAddress)
-	case c.MaxContent < 1 || c.MaxContent > kaban.MaxContentCeiling:
-		return usagef("%s must be 1 to %d, not %d", c.named("max-content"), kaban.MaxContentCeiling, c.MaxContent)
-	case c.Heartbeat < time.Second || c.Heartbeat > time.Hour:
-		return usagef("%s must be 1s to 1h, not %s", c.named("heartbeat"), c.Heartbeat)
-	case c.TailSize < 1 || c.TailSize > 1<<20:
-		return usagef("%s must be 1 to %d (KiB), not %d", c.named("tail-size"), 1<<20, c.TailSize)
-	case c.TailBudget < 1 || c.TailBudget > 1<<20:
-		return usagef("%s must be 1 to %d (MiB), not %d", c.named("tail-budget"), 1<<20, c.TailBudget)
-	case c.PageSize < 1 || c.PageSize > 10_000:
-		return usagef("%s must be 1 to 10000, not %d", c.named("page-size"), c.PageSize)
-	case c.DrainTimeout < 0:
-		return usagef("%s must not be negative, not %s", c.named("drain-timeout"), c.DrainTimeout)
-	}
-	return nil
+	problems error // of the configuration file
 }
 
 // dispatcher starts the dispatcher. It reports a store that fails.
@@ -166,7 +72,7 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 }
 
 // start starts the manager and its front ends.
-func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.Limits, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
+func (c *serveCommand) start(shared *services, kept store.Store, source *certs.Source, limits *limit.Limits, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
 	manager, err := conn.New(conn.Config{
 		Submit: shared.rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
 		Heartbeat: c.Heartbeat, Log: log,
@@ -176,7 +82,10 @@ func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.L
 	}
 	name := "kaban/" + programVersion()
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Limits: limits}, shared.rooms, manager)
-	config := web.Config{Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, Page: page.Handler(), Log: log}
+	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), Log: log}
+	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
+		config.Challenges = source.Handler
+	}
 	if err := signOn(&config, kept, endpoints, log); err != nil {
 		manager.Close()
 		return nil, err
@@ -186,13 +95,13 @@ func (c *serveCommand) start(shared *services, kept store.Store, limits *limit.L
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}
-	measured, err := c.telemetry(shared, kept, limits, manager, lines, pages, log)
+	measured, err := c.telemetry(shared, kept, source, limits, manager, lines, pages, log)
 	if err != nil {
 		pages.Close()
 		manager.Close()
 		return nil, err
 	}
-	return &running{manager, lines, pages, measured}, nil
+	return &running{manager, lines, pages, measured, source}, nil
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore
@@ -226,24 +135,15 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 
 // Run runs a server until a signal ends it.
 func (c *serveCommand) Run(std streams) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	endpoints, err := parseListens(c.named("listen"), withClients(c.Listen))
+	endpoints, policy, err := c.validate()
 	if err != nil {
-		return err
-	}
-	if c.Pprof && !slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeMetrics }) {
-		return usagef("%s needs an address for metrics: add --listen metrics://127.0.0.1:6490", c.named("pprof"))
-	}
-	policy, err := c.policy()
-	if err != nil {
-		return err
-	}
-	if err := decide(endpoints, policy); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(std.err, nil))
+	source, err := c.certificates(endpoints, log)
+	if err != nil {
+		return err
+	}
 	signals, hangups, restore := takeSignals()
 	defer restore()
 	if err := listen(endpoints); err != nil {
@@ -255,11 +155,11 @@ func (c *serveCommand) Run(std streams) error {
 		return err
 	}
 	defer kept.Close()
-	return c.over(kept, policy, endpoints, log, signals, hangups)
+	return c.over(kept, source, policy, endpoints, log, signals, hangups)
 }
 
 // over serves a store until a signal or a failure ends it.
-func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, log *slog.Logger, signals, hangups <-chan os.Signal) error {
+func (c *serveCommand) over(kept store.Store, source *certs.Source, policy peer.Policy, endpoints []*endpoint, log *slog.Logger, signals, hangups <-chan os.Signal) error {
 	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
 	dispatcher, err := c.dispatcher(kept, log, failed)
 	if err != nil {
@@ -287,7 +187,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
-	run, err := c.start(shared, kept, limits, endpoints, clients, newcomers, log)
+	run, err := c.start(shared, kept, source, limits, endpoints, clients, newcomers, log)
 	if err != nil {
 		return err
 	}
@@ -295,6 +195,10 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	serving.Go(func() { giveBack(ctx) })
 	serving.Go(func() { upkeep(ctx, shared.accounts, log) })
 	serve(run, endpoints, &serving, log, failed)
+	if source != nil {
+		source.Start()
+		defer source.Close()
+	}
 	if err := offerClaim(ctx, shared, run.pages, endpoints, log); err != nil {
 		return err
 	}

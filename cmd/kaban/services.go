@@ -17,7 +17,6 @@ import (
 type services struct {
 	accounts *account.Service
 	rooms    *service.Chat
-	hooks    *hook.Service
 	claim    *claimFile
 
 	dispatcher *dispatch.Dispatcher
@@ -42,7 +41,6 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d}
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
 	s.accounts = account.New(kept, options)
-	s.hooks = hook.New(s.accounts, rooms)
 	return s, nil
 }
 

@@ -15,12 +15,15 @@ import (
 )
 
 // publicOrigins returns the origins of the page: those that the operator has named, or
-// else how a browser on this machine finds the listeners of HTTP.
-func publicOrigins(named []string, endpoints []*endpoint) []string {
+// else the listener of https and how a browser on this machine finds those of HTTP.
+func publicOrigins(named []string, secure string, endpoints []*endpoint) []string {
 	if len(named) > 0 {
 		return named
 	}
 	var origins []string
+	if secure != "" {
+		origins = append(origins, secure)
+	}
 	for _, e := range endpoints {
 		at, ok := e.listener.Addr().(*net.TCPAddr)
 		if e.scheme.name != schemeHTTP || !ok || !at.IP.IsLoopback() {
@@ -36,7 +39,7 @@ func publicOrigins(named []string, endpoints []*endpoint) []string {
 // signOn adds the ways to sign in that depend on the address of the server: passkeys,
 // where they can work, and single sign-on, which the settings turn on.
 func signOn(config *web.Config, kept store.Documents, endpoints []*endpoint, log *slog.Logger) error {
-	origins := publicOrigins(config.Origins, endpoints)
+	origins := publicOrigins(config.Origins, config.Secure, endpoints)
 	if len(origins) == 0 {
 		return nil // there is no page
 	}
@@ -54,6 +57,10 @@ func signOn(config *web.Config, kept store.Documents, endpoints []*endpoint, log
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	config.Provider = account.NewProvider(account.ProviderOptions{Redirect: origins[0] + web.CallbackPath, Log: log})
+	redirects := make([]string, len(origins))
+	for i, origin := range origins {
+		redirects[i] = origin + config.BasePath + web.CallbackPath
+	}
+	config.Provider = account.NewProvider(account.ProviderOptions{Redirects: redirects, Log: log})
 	return nil
 }

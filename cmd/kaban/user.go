@@ -69,7 +69,7 @@ func (c *userAdd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	return c.withAdmin(std, c.Origin, func(ctx context.Context, a *admin) error {
+	return c.withAdmin(std, &c.linkFlags, func(ctx context.Context, a *admin) error {
 		var answer json.RawMessage
 		in := map[string]string{"username": c.Username, "name": c.Name, "role": c.Role, "password": password}
 		if err := a.do(ctx, "POST", "/v1/admin/users", in, &answer); err != nil {
@@ -187,7 +187,7 @@ type userReset struct {
 
 // Run resets an account. Only the link goes to standard output.
 func (c *userReset) Run(std streams) error {
-	return c.withAdmin(std, c.Origin, func(ctx context.Context, a *admin) error {
+	return c.withAdmin(std, &c.linkFlags, func(ctx context.Context, a *admin) error {
 		var answer json.RawMessage
 		if err := a.do(ctx, "POST", c.path("/reset"), nil, &answer); err != nil {
 			return err

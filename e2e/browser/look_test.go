@@ -35,6 +35,17 @@ func (p *page) fits(step string) {
 	if found := p.text(wide); found != "" {
 		p.t.Errorf("%s: wider than the screen: %s", step, found)
 	}
+	// A field that is wider than its place covers the button beside it.
+	const covered = `[...document.querySelectorAll('.beside > .field')].filter((f) => {
+		const button = f.parentElement.querySelector('.beside > button')?.getBoundingClientRect()
+		return button && [...f.querySelectorAll('input, select')].some((e) => {
+			const box = e.getBoundingClientRect()
+			return box.width > 0 && box.right > button.left && box.left < button.right && box.bottom > button.top && box.top < button.bottom
+		})
+	}).map((f) => f.innerText.slice(0, 40)).join('; ')`
+	if found := p.text(covered); found != "" {
+		p.t.Errorf("%s: a button is covered by its field: %s", step, found)
+	}
 }
 
 func look(t *testing.T, name string, how screen, language string) {

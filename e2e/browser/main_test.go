@@ -95,6 +95,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("lang", "en-US"),
 		chromedp.Flag("no-proxy-server", true),
+		chromedp.Flag("ignore-certificate-errors", true), // those of tests come from nobody
 		chromedp.Flag("hide-scrollbars", *screenshots != ""),
 		chromedp.WSURLReadTimeout(patience),
 	)

@@ -190,3 +190,41 @@ func TestBannedVisitor(t *testing.T) {
 	zed.stored("it is me, ben")
 	p.sees("it is me, ben")
 }
+
+// An op is offered to mute whoever speaks and to unmute whoever is muted, and lifts a ban
+// in the settings of the room.
+func TestMutesAndBansAreOfferedAsTheyApply(t *testing.T) {
+	s := owned(t, "invite", "ben")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "olga")
+	ben := newPage(t, desktop)
+	ben.expectBreaks()
+	ben.signIn(s.url, "ben")
+	card := func(offered, other string) {
+		t.Helper()
+		p.until(`[...document.querySelectorAll('.member-list button')].some((b) => b.innerText.includes('ben'))`)
+		p.text(`[...document.querySelectorAll('.member-list button')].find((b) => b.innerText.includes('ben')).click(), ''`)
+		p.until(`[...document.querySelectorAll('dialog[open] .actions button')].some((b) => b.innerText === %s)`, offered)
+		if p.truth(`[...document.querySelectorAll('dialog[open] .actions button')].some((b) => b.innerText === ` + quote(other) + `)`) {
+			t.Errorf("both %s and %s are offered", offered, other)
+		}
+	}
+	card("Mute", "Unmute")
+	p.button("Mute")
+	p.until(`!document.querySelector('dialog[open]')`)
+	card("Unmute", "Mute")
+	p.picture("muted-member")
+	p.button("Unmute")
+	p.until(`!document.querySelector('dialog[open]')`)
+	card("Mute", "Unmute")
+	p.button("Ban for a day")
+	p.button("Ban for a day – sure?")
+	p.until(`!document.querySelector('dialog[open]')`)
+	p.button("Room settings")
+	p.until(`document.querySelector('dialog[open] .item')?.innerText.startsWith('ben')`)
+	p.picture("bans")
+	p.button("Lift the ban")
+	p.until(`document.querySelector('dialog[open]') && !document.querySelector('dialog[open] .item')`)
+	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText.includes('lifted the ban of ben'))`)
+}

@@ -23,6 +23,12 @@ const password = "correct horse battery"
 // setting of access.
 func owned(t *testing.T, access string, others ...string) *server {
 	t.Helper()
+	return startServer(t, ownedData(t, access, others...))
+}
+
+// ownedData returns the data directory of such a server, which does not run.
+func ownedData(t *testing.T, access string, others ...string) string {
+	t.Helper()
 	data := t.TempDir()
 	prepare(t, data, func(accounts *account.Service) {
 		if _, err := accounts.MakeOwner(t.Context(), "olga", password); err != nil {
@@ -38,7 +44,7 @@ func owned(t *testing.T, access string, others ...string) *server {
 			}
 		}
 	})
-	return startServer(t, data)
+	return data
 }
 
 // prepare changes the accounts in a data directory that no server uses.

@@ -27,17 +27,18 @@ type server struct {
 	logged sync.WaitGroup
 	url    string // http://127.0.0.1:PORT
 	tcp    string // 127.0.0.1:PORT
+	flags  []string
 	cmd    *exec.Cmd
 }
 
 // startServer starts a server on free ports for the duration of the test. With data ""
 // it gets a directory of its own.
-func startServer(t testing.TB, data string) *server {
+func startServer(t testing.TB, data string, flags ...string) *server {
 	t.Helper()
 	if data == "" {
 		data = t.TempDir()
 	}
-	s := &server{t: t, data: data, url: "http://127.0.0.1:0", tcp: "127.0.0.1:0"}
+	s := &server{t: t, data: data, url: "http://127.0.0.1:0", tcp: "127.0.0.1:0", flags: flags}
 	s.start()
 	t.Cleanup(func() {
 		if s.cmd != nil {
@@ -52,7 +53,7 @@ func startServer(t testing.TB, data string) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, "serve", "--listen", "tcp://"+s.tcp, "--listen", s.url, "--data", s.data)
+	s.cmd = exec.Command(binary, append([]string{"serve", "--listen", "tcp://" + s.tcp, "--listen", s.url, "--data", s.data}, s.flags...)...)
 	log, err := s.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)

@@ -223,3 +223,110 @@ func TestProvider(t *testing.T) {
 	other.until(`document.querySelector('.me-name').innerText === 'olga' && document.querySelector('.state.problem')?.innerText.includes('belongs to another account')`)
 	other.picture("provider-taken")
 }
+
+// The first owner and an invited person come with a passkey and without a password.
+func TestAccountsBeginWithAPasskey(t *testing.T) {
+	s, claim := unclaimed(t)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.authenticator()
+	p.open(s.named() + "/claim#" + claim)
+	p.heading("Set up this server")
+	p.button("Use a passkey instead of a password")
+	p.until(`document.querySelector('#username-problem')`)
+	p.fill("username", "olga")
+	p.picture("claim-passkey")
+	p.button("Use a passkey instead of a password")
+	p.heading("Save your recovery codes")
+	p.click(`.card input[type=checkbox]`)
+	p.button("Continue")
+	p.heading("Your server is ready")
+	invite := strings.Replace(p.text(`document.querySelector('#link').value`), "127.0.0.1", "localhost", 1)
+	p.button("Start chatting")
+	p.online()
+	p.signOut()
+	p.button("Sign in with a passkey")
+	p.online()
+	p.until(`document.querySelector('.me-name').innerText === 'olga'`)
+
+	ben := newPage(t, screen{width: 390, height: 780, mobile: true})
+	ben.expectBreaks()
+	ben.authenticator()
+	ben.open(invite)
+	ben.heading("olga invites you")
+	ben.fill("username", "olga")
+	ben.button("Use a passkey instead of a password")
+	ben.until(`document.querySelector('#username-problem')?.innerText !== undefined`)
+	ben.picture("invited-passkey")
+	ben.fill("username", "ben")
+	ben.button("Use a passkey instead of a password")
+	ben.online()
+	ben.fill("input", "no password here")
+	ben.click(".send")
+	ben.stored("no password here")
+}
+
+// stale has the page take the sign-in for one of long ago, until the server has confirmed
+// it.
+func (p *page) stale() {
+	p.t.Helper()
+	p.text(`(() => {
+		const real = window.fetch
+		let confirmed = false
+		window.fetch = async (path, options) => {
+			if (/confirm$/.test(path) && options.method === 'POST') {
+				const answer = await real(path, options)
+				confirmed ||= answer.ok
+				return answer
+			}
+			if (!confirmed && /account\/password$/.test(path)) return new Response('{"code":"forbidden","confirm":true}', { status: 403 })
+			const answer = await real(path, options)
+			if (confirmed || !/v1\/session$/.test(path)) return answer
+			return new Response(JSON.stringify({ ...(await answer.json()), fresh: false }))
+		}
+		return ''
+	})()`)
+}
+
+// What needs a fresh sign-in is confirmed with a passkey by an account that has no
+// password, which can then choose one.
+func TestConfirmWithAPasskey(t *testing.T) {
+	s, claim := unclaimed(t)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.authenticator()
+	p.open(s.named() + "/claim#" + claim)
+	p.heading("Set up this server")
+	p.fill("username", "olga")
+	p.button("Use a passkey instead of a password")
+	p.heading("Save your recovery codes")
+	p.click(`.card input[type=checkbox]`)
+	p.button("Continue")
+	p.button("Start chatting")
+	p.online()
+	p.part("Signing in")
+	p.stale()
+	p.fill("password", password)
+	p.button("Change the password")
+	p.until(`document.querySelector('.part .confirm')`)
+	if p.truth(`document.querySelector('#confirm')`) {
+		t.Error("the page asks for a password that the account does not have")
+	}
+	p.picture("confirm-passkey")
+	p.button("Confirm with your passkey")
+	p.until(`document.querySelector('.part').innerText.includes('Saved')`)
+
+	// Now that there are two ways, both are offered, and the password works as well.
+	p.stale()
+	p.fill("password", password+"2")
+	p.button("Change the password")
+	p.until(`document.querySelector('.part .confirm #confirm')`)
+	p.until(`[...document.querySelectorAll('.part .confirm button')].some((b) => b.innerText === 'Confirm with your passkey')`)
+	p.picture("confirm-both")
+	p.fill("confirm", "not my password")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('.part .confirm [role=alert]')`)
+	p.fill("confirm", password)
+	p.press(kb.Enter)
+	p.until(`!document.querySelector('.part .confirm') && document.querySelector('.part').innerText.includes('Saved')`)
+}

@@ -79,6 +79,13 @@ const (
 	Unarchive
 	// Appoint is to make a member op without being one and without reading the room.
 	Appoint
+	// SeeHooks is to list the incoming webhooks of a room, without their keys. If no room
+	// has their name, ask as of a public one.
+	SeeHooks
+	// AddHook is to make an incoming webhook for a room, and the room if there is none.
+	AddHook
+	// RemoveHook is to end an incoming webhook of a room; see SeeHooks.
+	RemoveHook
 
 	// The actions on the server.
 
@@ -146,6 +153,7 @@ var actionTexts = [endOfActions]string{
 	Unban: "unban", Mute: "mute", Unmute: "unmute", SetRoomRole: "set a room role",
 	SetFlags: "set flags", SetHistory: "set history", MakePrivate: "make private",
 	Archive: "archive", Unarchive: "unarchive", Appoint: "appoint an op",
+	SeeHooks: "see hooks", AddHook: "add a hook", RemoveHook: "remove a hook",
 	OpenDirect: "open a direct room", KnowPerson: "know a person", Block: "block",
 	ReadDevices: "read devices", RevokeDevice: "revoke a device",
 	ChangeProfile: "change the profile", MakeToken: "make a token", MakeBot: "make a bot",

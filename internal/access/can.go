@@ -45,6 +45,9 @@ var traits = [endOfActions]trait{
 	Archive:     ofRoom | byOp,
 	Unarchive:   ofRoom | byOp | inArchive,
 	Appoint:     ofRoom | evenBanned, // else the ops of a room could shut admins out
+	SeeHooks:    ofRoom | reads | inArchive | evenBanned,
+	AddHook:     ofRoom,
+	RemoveHook:  ofRoom | inArchive | evenBanned, // as Appoint
 	KnowPerson:  reads,
 	ReadDevices: reads,
 	ReadAudit:   reads,

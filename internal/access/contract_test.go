@@ -181,6 +181,9 @@ var roomRules = []roomRule{
 	{Archive, "op", "op", "-", "unarchived unbanned", none},
 	{Unarchive, "op", "op", "-", "unbanned", none},
 	{Appoint, "admin inside has", "admin inside has", "-", "unarchived", person},
+	{SeeHooks, "op | admin", "op | admin", "-", "", none},
+	{AddHook, "op person", "op person", "-", "unarchived unbanned", none},
+	{RemoveHook, "op | admin", "op | admin", "-", "", none},
 }
 
 // known says who may know of a room.
@@ -211,6 +214,8 @@ func (k oneKind) verdict(action Action, f *Facts) Verdict {
 		return AuthRequired
 	case !isIn(f) && (action == Send || action == Part && visitor):
 		return NotJoined // as ever
+	case action == AddHook && words["free"](f) && words["admin"](f) && words["person"](f):
+		return Allowed // a hook may make its room
 	case !k.known.holds(f):
 		return NotFound
 	case k.may.holds(f) && k.always.holds(f):

@@ -41,8 +41,10 @@ room. The column "outsider" shows a member of the server; guests and visitors ge
   room is hidden from them. Everybody else gets ` + "`not_found`" + ` or ` + "`forbidden`" + `, whether or not the room exists.
 - **Suspended** and removed accounts do nothing.
 - **Bots** do nothing that their owner could not do: they have at most the owner's role, share the owner's bans and mutes, and are
-  in a private or direct room only together with the owner. Bots make no tokens and no bots.
-- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker.
+  in a private or direct room only together with the owner. So nobody opens a direct room with a bot and without its owner. Bots
+  make no tokens and no bots.
+- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker. Bots
+  and tokens add and remove none. An admin that adds a hook to a room that does not exist makes it.
 - **Tokens** for reading only change nothing. Tokens bound to rooms see no other rooms, create none, and do nothing on the server.
 - **Exports** with private or direct rooms are made by a command in the data directory, never over the network.
 `
@@ -86,6 +88,7 @@ var notes = []note{
 	}},
 	{"⁶", "Not to somebody who has blocked the sender. In a direct room of more than two, blocks do not count.", func(f *Facts) { f.Target.Reachable = false }, nil},
 	{"⁷", "Only people with whom the account shares a room; others are hidden.", func(f *Facts) { f.Target.SharesRoom = false }, nil},
+	{"ᶜ", "With a bot only if its owner is one of the people.", func(f *Facts) { f.Target.OwnersIn = false }, nil},
 	{"⁸", "If the setting `create_rooms` allows it to members.", closedToMembers, func(_ kaban.RoomKind, action Action) bool {
 		return action == Create
 	}},
@@ -183,6 +186,9 @@ var roomRows = []row{
 	{"archive", Archive, nil},
 	{"unarchive", Unarchive, nil},
 	{"make a member op, as an admin", Appoint, nil},
+	{"see its hooks", SeeHooks, nil},
+	{"add a hook", AddHook, nil},
+	{"remove a hook", RemoveHook, nil},
 	{"export it over the network", Export, nil},
 }
 

@@ -64,7 +64,7 @@ func (c column) facts(kind kaban.RoomKind) Facts {
 	f.Membership = Membership{Role: c.rank, Standing: Good}
 	f.Target = Target{
 		Whom: Other, Role: kaban.RoleMember, RoomRole: kaban.RoomRoleMember, Standing: Good,
-		SharesRoom: true, Reachable: true, OtherOwner: true,
+		SharesRoom: true, Reachable: true, OtherOwner: true, OwnersIn: true,
 	}
 	if c.set != nil {
 		c.set(&f)

@@ -168,6 +168,9 @@ type Target struct {
 	// whatever is added to a direct room of two is the other one; in a larger direct
 	// room Reachable is always set.
 	Reachable bool
+	// OwnersIn is set if each bot that would be in a direct room, the identity included,
+	// would be in it together with its owner. OpenDirect alone depends on it.
+	OwnersIn bool
 	// OtherOwner is set if an active owner other than the person exists.
 	OtherOwner bool
 	// Author is set if the identity is the author of the entry.

@@ -40,7 +40,7 @@ func randomFacts(r *rand.Rand) Facts {
 		Target: Target{
 			Whom: Whom(upTo(2)), Role: kaban.Role(upTo(4)), RoomRole: kaban.RoomRole(upTo(3)),
 			Standing: Standing(upTo(2)), NewRole: kaban.Role(upTo(5)), NewRoomRole: kaban.RoomRole(upTo(4)),
-			SharesRoom: flip(), Reachable: flip(), OtherOwner: flip(), Author: flip(),
+			SharesRoom: flip(), Reachable: flip(), OtherOwner: flip(), Author: flip(), OwnersIn: flip(),
 		},
 	}
 	if flip() {
@@ -208,7 +208,7 @@ func TestUnknownRoomIsNoRoom(t *testing.T) {
 			got, want := Can(action, f), Can(action, without)
 			switch {
 			case action == Post && f.Who.Hook: // a hook knows no room, and posts in its own
-			case f.Room.kind == kaban.RoomDirect && action == Join:
+			case f.Room.kind == kaban.RoomDirect && (action == Join || action == AddHook):
 				if want == Allowed { // no name of a direct room creates one
 					want = NotFound
 				}
@@ -256,6 +256,9 @@ func TestPrivateRoomsAreClosedToOutsiders(t *testing.T) {
 		for _, action := range inside {
 			c.checkAllowed(action, &f, false)
 		}
+		if kind != 0 {
+			c.checkAllowed(AddHook, &f, false)
+		}
 		if f.Membership.Invited = false; kind != 0 {
 			c.checkAllowed(Join, &f, false)
 		}
@@ -266,9 +269,9 @@ func TestPrivateRoomsAreClosedToOutsiders(t *testing.T) {
 }
 
 // An archived room allows reading and what goes with it, parting, an op's delete and
-// unarchiving; members may subscribe.
+// unarchiving, and an end of hooks; members may subscribe.
 func TestArchivedRoomIsStill(t *testing.T) {
-	allowed := []Action{Know, Read, Mark, Part, Join, Delete, Unarchive}
+	allowed := []Action{Know, Read, Mark, Part, Join, Delete, Unarchive, SeeHooks, RemoveHook}
 	eachLaw(t, func(c *cases, f Facts) {
 		f.Room.flags |= kaban.FlagArchived
 		for _, action := range inRooms() {

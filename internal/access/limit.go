@@ -25,7 +25,13 @@ func Limit(bot, owner Facts) Facts {
 	f.Membership.Standing = min(f.Membership.Standing, owner.Membership.Standing)
 	f.Membership.Invited = f.Membership.Invited && (welcome || owner.Membership.Invited)
 
-	f.Target.SharesRoom = f.Target.SharesRoom && owner.Target.SharesRoom
+	return LimitTarget(f, owner)
+}
+
+// LimitTarget is Limit for a bot whose facts are limited but for those about the target.
+func LimitTarget(bot, owner Facts) Facts {
+	f := bot
+	f.Target.SharesRoom = f.Target.SharesRoom && (owner.Who.Role >= kaban.RoleMember || owner.Target.SharesRoom)
 	f.Target.Reachable = f.Target.Reachable && owner.Target.Reachable
 	return f
 }

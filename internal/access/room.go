@@ -62,6 +62,8 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 		// A connection sends to the rooms that it has joined. It gets this answer for any
 		// other name, so it learns nothing. A visitor is a member by its connection.
 		return NotJoined
+	case action == AddHook && s.kind == 0 && f.mayAddRoomOfHook():
+		return Allowed
 	case !s.knows:
 		return NotFound
 	case f.Membership.Standing == Banned && !t.has(evenBanned):
@@ -93,6 +95,8 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 		return f.appoint(s)
 	case Invite:
 		return f.invite(s)
+	case SeeHooks, AddHook, RemoveHook:
+		return allowIf(f.mayManageHooks(action, s))
 	case Send, Post:
 		if !s.in {
 			return NotJoined
@@ -257,6 +261,20 @@ func (f *Facts) give(role kaban.RoomRole) Verdict {
 		return Forbidden
 	}
 	return allowIf(target.Role != kaban.RoleVisitor || role == kaban.RoomRoleMember)
+}
+
+// mayAddRoomOfHook reports whether a new hook may make its room.
+func (f *Facts) mayAddRoomOfHook() bool {
+	return f.Who.Role >= kaban.RoleAdmin && f.Who.Person && f.Who.Reach == ReachServer
+}
+
+// mayManageHooks decides about the hooks of a room. An admin ends what posts in a room
+// without being in it, and lets nothing in there.
+func (f *Facts) mayManageHooks(action Action, s standpoint) bool {
+	if action == AddHook {
+		return s.rank == kaban.RoomRoleOp && f.Who.Person
+	}
+	return s.rank == kaban.RoomRoleOp || s.kind != kaban.RoomDirect && f.Who.Role >= kaban.RoleAdmin
 }
 
 func (f *Facts) invite(s standpoint) Verdict {

@@ -45,7 +45,7 @@ func (f *Facts) onServer(action Action) Verdict {
 		case !f.mayKnowPerson():
 			return NotFound
 		}
-		return allowIf(action != OpenDirect || target.Reachable)
+		return allowIf(action != OpenDirect || target.Reachable && target.OwnersIn)
 	case MakeToken, MakeBot:
 		return allowIf(who.Person)
 	case InviteMember:

@@ -199,7 +199,7 @@ func TestContractOnServer(t *testing.T) {
 						want = Forbidden
 					case !may.holds(f):
 						want = rule.otherwise
-					case rule.action == OpenDirect && !f.Target.Reachable:
+					case rule.action == OpenDirect && !(f.Target.Reachable && f.Target.OwnersIn):
 						want = Forbidden
 					case !above.holds(f) && last.holds(f):
 						want = LastOwner
@@ -224,8 +224,8 @@ func eachPerson(f Facts, visit func(*Facts)) {
 			if whom == Self && role != f.Who.Role {
 				continue // one is what one is
 			}
-			for bits := range 8 {
-				f.Target = Target{Whom: whom, Role: role, SharesRoom: bits&1 != 0, Reachable: bits&2 != 0, OtherOwner: bits&4 != 0}
+			for bits := range 16 {
+				f.Target = Target{Whom: whom, Role: role, SharesRoom: bits&1 != 0, Reachable: bits&2 != 0, OtherOwner: bits&4 != 0, OwnersIn: bits&8 != 0}
 				visit(&f)
 			}
 		}

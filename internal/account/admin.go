@@ -225,6 +225,9 @@ func (c *change) remove(a *people.Account) error {
 	if err := c.ended(a.ID); err != nil {
 		return err
 	}
+	if err := c.task(a.ID, people.TaskLeave); err != nil { // once others are ops
+		return err
+	}
 	if err := c.disarm(a.ID); err != nil {
 		return err
 	}

@@ -2,13 +2,11 @@ package account
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/people"
-	"kaban/internal/store"
 )
 
 // maxBlocks is how many others an account blocks.
@@ -73,16 +71,6 @@ func (s *Service) Blocks(ctx context.Context, by Actor) (names []string, err err
 		return nil
 	})
 	return names, err
-}
-
-// IsBlocked reports, in the transaction of a caller, whether an account blocks another
-// one.
-func IsBlocked(tx store.Tx, account, other string) (bool, error) {
-	_, err := people.Blocks.Get(tx, account, other)
-	if errors.Is(err, people.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // LinkVisitor attributes what a visitor with a name wrote until now to an account, by an

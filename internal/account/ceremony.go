@@ -36,6 +36,7 @@ const browserPrefix = "kaban_browser_"
 // The kinds of tickets of ceremonies.
 const (
 	ticketRegister = "passkey.register"
+	ticketNew      = "passkey.new"
 	ticketSignIn   = "passkey.signin"
 	ticketProvider = "oidc"
 )

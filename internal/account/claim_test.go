@@ -124,6 +124,7 @@ func TestInvites(t *testing.T) {
 	alice := w.claim()
 	w.must(w.Set(w.ctx, alice, SettingAutoJoin, "news, #Help"))
 	bob := w.add(alice, "bob", kaban.RoleMember)
+	w.room("dev", kaban.RoomPublic)
 	_, link, err := w.Invite(w.ctx, bob, NewInvite{Rooms: []string{"dev", "dev"}, Uses: 2})
 	w.must(err)
 	w.kept(link)

@@ -36,7 +36,7 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 			ID: a.ID, Username: a.Username, Role: kaban.RoleGuest, Status: people.StatusRemoved, Bot: a.Bot, Owner: a.Owner,
 		}
 		erased = *a
-		return "", c.task(a.ID, people.TaskLeave)
+		return "", nil
 	})
 	if err != nil {
 		return err

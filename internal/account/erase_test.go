@@ -53,7 +53,7 @@ func TestErase(t *testing.T) {
 	w.must(w.Block(w.ctx, bob, "eve"))
 	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob"))
 	w.bot(bob, "robot")
-	w.must(w.Suspend(w.ctx, alice, "bob", "robert was rude"))
+	w.must(w.Suspend(w.ctx, alice, "bob", "robert was rude-and-loud"))
 	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { // more than one step of the audit
 		for range maintainStep {
 			row := people.Audit{Time: w.now(), ID: newID(), Action: "x", Address: "192.0.2.77", Actor: "account:" + bob.Principal.Account.ID}
@@ -75,7 +75,7 @@ func TestErase(t *testing.T) {
 	for range 2 { // it may be done again
 		w.must(w.Erase(w.ctx, alice, "bob"))
 		after := w.dump()
-		for _, told := range []string{"Robert the Bold", "robert", "192.0.2.77", "bobby", "rude", `"blocked"`} {
+		for _, told := range []string{"Robert the Bold", "robert", "192.0.2.77", "bobby", "rude-and-loud", `"blocked"`} {
 			if i := strings.Index(after, told); i >= 0 {
 				t.Errorf("%q stays: …%s…", told, after[max(0, i-200):min(len(after), i+100)])
 			}
@@ -143,7 +143,7 @@ func TestTasksOfAccounts(t *testing.T) {
 		t.Errorf("suspended: %s", got)
 	}
 	w.must(w.Remove(w.ctx, alice, "gus"))
-	if got := w.tasks(gus); got != "succeed" {
+	if got := w.tasks(gus); got != "succeed leave" {
 		t.Errorf("removed: %s", got)
 	}
 }

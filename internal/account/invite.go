@@ -81,8 +81,10 @@ func (n *NewInvite) check() (i people.Invite, err error) {
 }
 
 // Invite makes a link by which people make accounts, and returns its secret, which
-// cannot be had again. It is only a wish that they join the rooms: whether the actor
-// may invite to them is decided when they do.
+// cannot be had again. It is only a wish that they join the rooms, which must exist:
+// whether the actor may invite to them is decided when they do. Errors are
+// *UnknownRoomError for a room that does not exist or that the actor may not know,
+// *RefusedError, ErrUnclaimed, ErrTooMany, *ValueError and *kaban.MessageError.
 func (s *Service) Invite(ctx context.Context, by Actor, n NewInvite) (InviteInfo, string, error) {
 	invite, err := n.check()
 	if err != nil {
@@ -96,8 +98,17 @@ func (s *Service) Invite(ctx context.Context, by Actor, n NewInvite) (InviteInfo
 	}
 	var info InviteInfo
 	err = s.update(ctx, by, func(c *change) error {
-		if err := c.may(action); err != nil {
+		f, err := c.facts()
+		if err != nil {
 			return err
+		}
+		if err := c.verdict(action, f); err != nil {
+			return err
+		}
+		for _, room := range invite.Rooms {
+			if err := c.knowsRoom(f, room); err != nil {
+				return err
+			}
 		}
 		if err := c.countInvites(); err != nil {
 			return err

@@ -64,9 +64,11 @@ func (e *ProviderError) Unwrap() error {
 
 // ProviderOptions configure a Provider.
 type ProviderOptions struct {
-	// Redirect is the address of this server that the provider sends browsers back
-	// to. It is registered at the provider.
-	Redirect string
+	// Redirects are the addresses of this server that the provider sends browsers
+	// back to, at least one, each at an origin of its own. A browser goes back to the
+	// one at the origin that it came from, because that has its cookies, or else to
+	// the first. They are registered at the provider.
+	Redirects []string
 	// Guard decides whether the server may connect to an address, after names are
 	// resolved. Default: to all, because providers are often internal. With a
 	// guard, the proxy of the environment is not used: it would hide the address.
@@ -314,8 +316,18 @@ func reasonOf(err error) string {
 	return "it gave no valid answer"
 }
 
+// redirect returns where browsers that came from an origin go back to.
+func (p *Provider) redirect(origin string) string {
+	for _, redirect := range p.options.Redirects {
+		if rest, ok := strings.CutPrefix(redirect, origin); ok && strings.HasPrefix(rest, "/") {
+			return redirect
+		}
+	}
+	return p.options.Redirects[0]
+}
+
 // oauth returns the configuration of OAuth 2.0.
-func (d *discovered) oauth(p *Provider, set *providerSettings, secret string) *oauth2.Config {
+func (d *discovered) oauth(redirect string, set *providerSettings, secret string) *oauth2.Config {
 	endpoint := d.provider.Endpoint()
 	endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	styles := d.document.AuthStyles
@@ -324,6 +336,6 @@ func (d *discovered) oauth(p *Provider, set *providerSettings, secret string) *o
 	}
 	return &oauth2.Config{
 		ClientID: set.clientID, ClientSecret: secret, Endpoint: endpoint,
-		RedirectURL: p.options.Redirect, Scopes: set.scopes,
+		RedirectURL: redirect, Scopes: set.scopes,
 	}
 }

@@ -204,7 +204,7 @@ func newSignOn(t *testing.T) *signOn {
 	w := newWorld(t, nil)
 	s := &signOn{world: w, t: t, browser: NewBrowser(), owner: w.claim()}
 	s.fake = newFakeProvider(t, w.options.Now)
-	s.provider = NewProvider(ProviderOptions{Redirect: testRedirect, Now: w.options.Now, Elapsed: w.options.Elapsed, Log: w.options.Log})
+	s.provider = NewProvider(ProviderOptions{Redirects: []string{testRedirect}, Now: w.options.Now, Elapsed: w.options.Elapsed, Log: w.options.Log})
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(testSecret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func (s *signOn) set(key, value string) {
 // begin begins a sign-in and signs in at the provider.
 func (s *signOn) begin() ProviderAnswer {
 	s.t.Helper()
-	address, err := s.SignInAddress(s.ctx, s.provider, s.browser, "/room")
+	address, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", "/room")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -39,6 +39,11 @@ type ProviderAnswer struct {
 type providerTicket struct {
 	Issuer string `json:"issuer"`
 	Return string `json:"return,omitempty"` // where the page goes on
+	// Redirect is where the provider sends the browser back to. It is in both requests
+	// (RFC 6749, section 4.1.3).
+	Redirect string `json:"redirect"`
+	// Confirm is set if the sign-in is to make a device of the account fresh again.
+	Confirm bool `json:"confirm,omitempty"`
 }
 
 // identity is what a provider says about a person. It has been verified.
@@ -60,16 +65,16 @@ func derive(label, browser, state string) string {
 
 // address returns where the browser is to go for a state. The code flow uses PKCE with
 // S256 (RFC 7636).
-func (p *Provider) address(d *discovered, set *providerSettings, browser, state string) string {
-	return d.oauth(p, set, "").AuthCodeURL(state,
+func (p *Provider) address(d *discovered, set *providerSettings, redirect, browser, state string, more ...oauth2.AuthCodeOption) string {
+	return d.oauth(redirect, set, "").AuthCodeURL(state, append(more,
 		oidc.Nonce(derive("nonce", browser, state)),
-		oauth2.S256ChallengeOption(derive("verifier", browser, state)))
+		oauth2.S256ChallengeOption(derive("verifier", browser, state)))...)
 }
 
 // redeem exchanges the code of an answer and verifies the identity. The ticket of the
 // state has been used up. Errors are *ProviderError, and those of the file with the
 // client's secret.
-func (p *Provider) redeem(ctx context.Context, set *providerSettings, answer ProviderAnswer) (identity, error) {
+func (p *Provider) redeem(ctx context.Context, set *providerSettings, redirect string, answer ProviderAnswer) (identity, error) {
 	refused := func(step, reason string) error {
 		return &ProviderError{Issuer: set.issuer, Step: step, Reason: reason}
 	}
@@ -92,7 +97,7 @@ func (p *Provider) redeem(ctx context.Context, set *providerSettings, answer Pro
 		return identity{}, err
 	}
 	verifier := derive("verifier", answer.Browser, answer.State)
-	token, err := d.oauth(p, set, secret).Exchange(ctx, answer.Code, oauth2.VerifierOption(verifier))
+	token, err := d.oauth(redirect, set, secret).Exchange(ctx, answer.Code, oauth2.VerifierOption(verifier))
 	if err != nil {
 		return identity{}, tokenError(set.issuer, err)
 	}

@@ -305,11 +305,56 @@ func TestSessionsEndUnlessRenewed(t *testing.T) {
 	}
 }
 
+// The provider of an account makes a stale sign-in fresh: after the person has signed in
+// there again, with the identity that is linked, in the browser that asked.
+func TestConfirmAtTheProvider(t *testing.T) {
+	s := newSignOn(t)
+	s.entered("eve", nil)
+	jane := s.entered("jane", nil).Session.Principal.As("")
+	s.pass(freshFor)
+	confirm := func(finisher Actor, browser string) error {
+		address, err := s.BeginConfirmation(s.ctx, jane, s.provider, s.browser, "", "/device")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(address, "prompt=login") {
+			t.Errorf("the provider is not asked to sign in again: %s", address)
+		}
+		result, err := s.FinishProvider(s.ctx, finisher, s.provider, s.fake.visit(address, browser), Device{})
+		if err == nil && (!result.Confirmed || result.Linked || result.Session.Secret != "" || result.Next != "/device") {
+			t.Errorf("the result is %+v", result)
+		}
+		return err
+	}
+	isFresh := func() bool {
+		now, err := s.Renew(s.ctx, jane.Principal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Fresh(now)
+	}
+	wantError(t, "by nobody", confirm(Actor{}, s.browser), ErrCeremony)
+	wantError(t, "by somebody else", confirm(s.owner, s.browser), ErrCeremony)
+	wantError(t, "in another browser", confirm(jane, NewBrowser()), ErrCeremony)
+	s.fake.with(func() { s.fake.claims["sub"] = "eve" })
+	wantError(t, "as somebody else", confirm(jane, s.browser), ErrAuthFailed)
+	s.fake.with(func() { s.fake.claims["sub"] = "jane" })
+	if isFresh() {
+		t.Fatal("a refused confirmation made the sign-in fresh")
+	}
+	if err := confirm(jane, s.browser); err != nil || !isFresh() {
+		t.Errorf("the right person at the provider: %v", err)
+	}
+	if ways, err := s.Ways(s.ctx, jane, nil); err != nil || !slices.Equal(ways, []Way{WayOIDC}) {
+		t.Errorf("the ways are %v, %v", ways, err)
+	}
+}
+
 func TestLinkWhileSignedIn(t *testing.T) {
 	s := newSignOn(t)
 	bob := s.add(s.owner, "bob", kaban.RoleMember)
 	link := func(by, finisher Actor) error {
-		address, err := s.BeginLink(s.ctx, by, s.provider, s.browser, "/settings")
+		address, err := s.BeginLink(s.ctx, by, s.provider, s.browser, "", "/settings")
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/oauth2"
+
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/people"
@@ -60,27 +62,38 @@ func putIdentity(tx store.Tx, c *people.Credential, data identityData) (err erro
 
 // SignInAddress returns the address at the provider that the browser goes to for a
 // sign-in, and BeginLink the one for linking. browser is the secret of a cookie
-// (NewBrowser), and next is where the page goes on afterwards. Every call stores a
+// (NewBrowser), origin is where it is, as scheme://host[:port], and next is where the page goes on afterwards. Every call stores a
 // ticket, so the caller limits them per address. Errors are ErrNoProvider and
 // ErrProviderDown.
-func (s *Service) SignInAddress(ctx context.Context, p *Provider, browser, next string) (string, error) {
-	return s.providerAddress(ctx, p, browser, "", next)
+func (s *Service) SignInAddress(ctx context.Context, p *Provider, browser, origin, next string) (string, error) {
+	return s.providerAddress(ctx, p, browser, "", providerTicket{Return: next, Redirect: p.redirect(origin)})
 }
 
 // BeginLink returns the address at the provider that links an identity there to the
 // actor. It needs a fresh sign-in.
-func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser, next string) (string, error) {
+func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser, origin, next string) (string, error) {
 	if !s.Fresh(by.Principal) {
 		return "", ErrNotFresh
 	}
 	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
 		return "", err
 	}
-	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, next)
+	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, providerTicket{Return: next, Redirect: p.redirect(origin)})
 }
 
-func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, account, next string) (string, error) {
-	if len(next) > maxReturn {
+// BeginConfirmation returns the address at the provider where the actor signs in again
+// to make the device fresh. The provider is asked not to let its own session be enough
+// (OpenID Connect Core 1.0, section 3.1.2.1).
+func (s *Service) BeginConfirmation(ctx context.Context, by Actor, p *Provider, browser, origin, next string) (string, error) {
+	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
+		return "", err
+	}
+	ticket := providerTicket{Return: next, Redirect: p.redirect(origin), Confirm: true}
+	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, ticket, oauth2.SetAuthURLParam("prompt", "login"))
+}
+
+func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, account string, ticket providerTicket, more ...oauth2.AuthCodeOption) (string, error) {
+	if len(ticket.Return) > maxReturn {
 		return "", &ValueError{"return", "it is too long"}
 	}
 	set, err := s.providerSettings(ctx)
@@ -92,13 +105,14 @@ func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, acc
 		return "", err
 	}
 	state := newSecret("")
+	ticket.Issuer = set.issuer
 	err = s.documents.Update(ctx, func(tx store.Tx) error {
-		return beginCeremony(tx, ticketProvider, state, browser, account, s.options.Now(), providerTicket{set.issuer, next})
+		return beginCeremony(tx, ticketProvider, state, browser, account, s.options.Now(), ticket)
 	})
 	if err != nil {
 		return "", err
 	}
-	return p.address(d, set, browser, state), nil
+	return p.address(d, set, ticket.Redirect, browser, state, more...), nil
 }
 
 func (s *Service) providerSettings(ctx context.Context) (set *providerSettings, err error) {
@@ -122,8 +136,10 @@ func (s *Service) ProviderName(ctx context.Context) (string, error) {
 type ProviderResult struct {
 	Session Session // of a sign-in; empty if an identity was linked
 	Linked  bool
-	Next    string       // where the page goes on
-	Rooms   []RoomChange // for the caller to make
+	// Confirmed is set if the device of the actor was made fresh again.
+	Confirmed bool
+	Next      string       // where the page goes on
+	Rooms     []RoomChange // for the caller to make
 }
 
 // FinishProvider signs in, or links an identity to the actor, with what a browser
@@ -144,8 +160,11 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 		return ProviderResult{}, ErrCeremony
 	}
 	result := ProviderResult{Next: ticket.Return}
-	who, err := p.redeem(ctx, set, answer)
-	if err == nil && account != "" {
+	who, err := p.redeem(ctx, set, ticket.Redirect, answer)
+	if err == nil && ticket.Confirm {
+		result.Confirmed = true
+		err = s.update(ctx, by, func(c *change) error { return c.confirmWith(who) })
+	} else if err == nil && account != "" {
 		result.Linked = true
 		err = s.update(ctx, by, func(c *change) (err error) {
 			if err := c.mayProfile(); err != nil {
@@ -168,6 +187,26 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 		return ProviderResult{}, err
 	}
 	return result, nil
+}
+
+// confirmWith makes the device of the actor fresh again, if an identity is the actor's.
+func (c *change) confirmWith(who identity) error {
+	kept, err := people.Credentials.Get(c.Tx, string(people.CredentialOIDC), identityID(who.issuer, who.subject))
+	if err != nil {
+		return authFailed(err)
+	}
+	data, err := identityOf(&kept)
+	if err != nil {
+		return err
+	}
+	a := c.by.Principal.Account
+	if kept.Account != a.ID || data.Claim != who.claim {
+		return ErrAuthFailed
+	}
+	if _, err := authorizeSignIn(c.Tx, &a, WayOIDC); err != nil {
+		return err
+	}
+	return c.refresh(c.by.Principal, WayOIDC)
 }
 
 // identify returns the account of an identity: the one that it is linked to, one that

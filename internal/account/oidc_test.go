@@ -232,7 +232,7 @@ func TestProviderIsDown(t *testing.T) {
 			s := newSignOn(t)
 			s.fake.on[path] = down
 			var answer ProviderAnswer
-			address, err := s.SignInAddress(s.ctx, s.provider, s.browser, "")
+			address, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", "")
 			if err == nil {
 				answer = s.fake.visit(address, s.browser)
 				_, err = s.finish(answer)
@@ -260,7 +260,7 @@ func TestProviderThatIsDownEndsNothing(t *testing.T) {
 		t.Errorf("a session of before: %v", err)
 	}
 	// The configuration is old, and cannot be renewed. It is used all the same.
-	address, err := s.SignInAddress(s.ctx, s.provider, s.browser, "")
+	address, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestDiscoveryIsRetriedWithBackoff(t *testing.T) {
 	const path = "/.well-known/openid-configuration"
 	s.fake.on[path] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
 	ask := func() error {
-		_, err := s.SignInAddress(s.ctx, s.provider, s.browser, "")
+		_, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", "")
 		return err
 	}
 	want := 0
@@ -345,7 +345,7 @@ func TestProviderAnswersAreBounded(t *testing.T) {
 		s.fake.with(func() { s.fake.on[path] = handler })
 		s.pass(maxBackoff)
 		before := s.fake.count(path)
-		if _, err := s.SignInAddress(s.ctx, s.provider, s.browser, ""); !errors.Is(err, ErrProviderDown) || len(err.Error()) > 500 {
+		if _, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", ""); !errors.Is(err, ErrProviderDown) || len(err.Error()) > 500 {
 			t.Errorf("%s: %v", name, err)
 		}
 		if n := s.fake.count(path) - before; n > 1+maxRedirects {
@@ -400,13 +400,13 @@ func TestGuardDecidesAddresses(t *testing.T) {
 	s := newSignOn(t)
 	var asked []netip.AddrPort
 	s.provider = NewProvider(ProviderOptions{
-		Redirect: testRedirect, Now: s.options.Now,
+		Redirects: []string{testRedirect}, Now: s.options.Now,
 		Guard: func(a netip.AddrPort) error {
 			asked = append(asked, a)
 			return errors.New("no connections to loopback")
 		},
 	})
-	if _, err := s.SignInAddress(s.ctx, s.provider, s.browser, ""); !errors.Is(err, ErrProviderDown) {
+	if _, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", ""); !errors.Is(err, ErrProviderDown) {
 		t.Errorf("a forbidden address: %v", err)
 	}
 	if len(asked) == 0 || !asked[0].Addr().IsLoopback() || s.fake.count("/.well-known/openid-configuration") != 0 {
@@ -438,7 +438,7 @@ func TestSingleSignOnIsNotSetUp(t *testing.T) {
 	}
 	s.set("oidc.issuer", "")
 	for _, err := range []error{
-		func() error { _, err := s.SignInAddress(s.ctx, s.provider, s.browser, ""); return err }(),
+		func() error { _, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", ""); return err }(),
 		func() error { _, err := s.ProviderName(s.ctx); return err }(),
 	} {
 		if !errors.Is(err, ErrNoProvider) {

@@ -190,12 +190,9 @@ func (p *Passkeys) begin(tx store.Tx, kind, browser, account string, session *we
 // created verifies a response of navigator.credentials.create for the account that
 // began. Errors are ErrCeremony, ErrPasskey and *OriginError.
 func (p *Passkeys) created(ctx context.Context, account, browser string, response []byte) (*webauthn.Credential, error) {
-	if len(response) > MaxResponse {
-		return nil, fmt.Errorf("%w: a response of %d bytes", ErrPasskey, len(response))
-	}
-	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
+	parsed, err := parseCreation(response)
 	if err != nil {
-		return nil, refusedPasskey(err)
+		return nil, err
 	}
 	session, owner, err := p.finish(ctx, ticketRegister, browser, &parsed.Response.CollectedClientData)
 	if err != nil {

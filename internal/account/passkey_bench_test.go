@@ -47,6 +47,7 @@ type keyBench struct {
 	browser string
 	rp      virtualwebauthn.RelyingParty
 	auth    virtualwebauthn.Authenticator
+	handle  string // of the last account that was to be made with a passkey
 }
 
 func newKeyBench(t *testing.T) *keyBench {

@@ -29,13 +29,6 @@ func (e *OriginError) Error() string {
 // Unwrap makes every OriginError an ErrPasskey.
 func (e *OriginError) Unwrap() error { return ErrPasskey }
 
-// PasskeysAvailable returns nil if passkeys can work on pages of some origins, and an
-// *UnavailableError with the reason if not.
-func PasskeysAvailable(origins []string) error {
-	_, _, err := relyingParty(origins)
-	return err
-}
-
 // relyingParty returns the id of the relying party, which is the host of the first
 // origin that permits passkeys, and all origins in its scope. Web Authentication wants
 // a secure context and a domain: https, or http on localhost, and no IP address.

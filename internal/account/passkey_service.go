@@ -28,16 +28,11 @@ func (s *Service) SignInWithPasskey(ctx context.Context, keys *Passkeys, browser
 	}
 	var account string
 	session, err := s.signIn(ctx, WayPasskey, device, func(c *change) (proof, error) {
-		a, key, err := keys.use(c.Tx, as)
+		a, err := c.proveWithPasskey(keys, as)
 		if err != nil {
 			return proof{}, err
 		}
 		account = a.ID
-		if key.Copied {
-			if err := c.audit("passkey.copied", key.ID, key.Name); err != nil {
-				return proof{}, err
-			}
-		}
 		return proof{account: *a}, nil
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"kaban/internal/people"
 	"kaban/internal/store"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -20,7 +22,8 @@ import (
 type NewAccount struct {
 	Username string
 	Name     string // shown to people; empty is the username
-	Password string // empty is none; the person then adds a passkey
+	Password string // empty is none
+	Passkey  *NewPasskey
 }
 
 // maxName is the length of a display name, in code points.
@@ -48,6 +51,9 @@ type draft struct {
 	name     string
 	hash     string // of the password; empty is none
 	secret   string // of the device that signs in
+	id       string // that the passkey was made for; empty is a new one
+	passkey  *webauthn.Credential
+	keys     *Passkeys // of the passkey
 }
 
 // prepareAccount checks what can be checked outside a transaction, and hashes the
@@ -67,6 +73,12 @@ func (s *Service) prepareAccount(ctx context.Context, n NewAccount) (d draft, er
 			return d, err
 		}
 	}
+	if n.Passkey != nil {
+		d.keys = n.Passkey.Keys
+		if d.id, d.passkey, err = d.keys.createdNew(ctx, n.Passkey.Browser, n.Passkey.Response); err != nil {
+			return d, err
+		}
+	}
 	d.secret = newSecret(devicePrefix)
 	return d, nil
 }
@@ -81,7 +93,7 @@ func (c *change) create(d draft, a people.Account) (people.Account, error) {
 	if len(alike) > 0 {
 		return a, ErrNameTaken
 	}
-	a.ID, a.Username, a.Name, a.Created = newID(), d.username.String(), d.name, c.now
+	a.ID, a.Username, a.Name, a.Created = cmp.Or(d.id, newID()), d.username.String(), d.name, c.now
 	if a.Creator == "" {
 		a.Creator = c.creator()
 	}
@@ -90,7 +102,16 @@ func (c *change) create(d draft, a people.Account) (people.Account, error) {
 	}
 	c.changed(a.ID) // a visitor may have the name
 	if d.hash != "" {
-		return a, c.putPassword(a.ID, d.hash)
+		if err := c.putPassword(a.ID, d.hash); err != nil {
+			return a, err
+		}
+	}
+	if d.passkey != nil {
+		kept, err := d.keys.add(c.Tx, a.ID, "", d.passkey)
+		if err != nil {
+			return a, err
+		}
+		return a, c.audit("passkey.add", kept.ID, kept.Name)
 	}
 	return a, nil
 }
@@ -113,7 +134,8 @@ func (s *Service) NameFree(ctx context.Context, name kaban.Username) (free bool,
 
 // SignUp makes an account for a stranger where the setting access allows it, and
 // signs in. Errors are ErrUnclaimed, ErrNotOpen, ErrNameTaken, ErrNameReserved,
-// ErrWeakPassword, a *ValueError and those of kaban.ParseUsername.
+// ErrWeakPassword, a *ValueError, those of kaban.ParseUsername, and with a passkey those
+// of AddPasskey.
 func (s *Service) SignUp(ctx context.Context, n NewAccount, device Device) (Session, error) {
 	if err := s.maySignUp(ctx); err != nil { // before the work of hashing
 		return Session{}, err

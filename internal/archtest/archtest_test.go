@@ -121,6 +121,15 @@ var rules = map[string]rule{
 		nil, nil,
 		"the other end of a connection does not depend on its protocol",
 	},
+	"kaban/internal/certs": {
+		nil,
+		[]string{"golang.org/x/crypto/acme", "golang.org/x/net/idna"},
+		"where a certificate comes from does not depend on its use",
+	},
+	"kaban/internal/certs/certtest": {
+		nil, nil,
+		"certificates for the tests of any package",
+	},
 	"kaban/internal/access": {
 		[]string{"kaban"},
 		nil,
@@ -205,6 +214,10 @@ var rules = map[string]rule{
 		[]string{"github.com/pelletier/go-toml"},
 		"reading a file does not depend on its purpose",
 	},
+	"kaban/internal/logs": {
+		nil, nil,
+		"how lines are written does not depend on what they say",
+	},
 	"kaban/internal/credentials": {
 		[]string{"kaban/wire"},
 		[]string{"github.com/pelletier/go-toml"},
@@ -284,7 +297,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/operator", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, telemetry has a listener of its own, operator, device and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/operator", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, telemetry has a listener of its own, operator, device and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

@@ -2,12 +2,14 @@ package chat
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"kaban"
 	"kaban/internal/people"
 	"kaban/internal/store"
+	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
 )
 
@@ -48,6 +50,36 @@ func (w *town) link(visitor, account string, since int64) {
 		w.t.Fatal(err)
 	}
 	w.chat.AccountChanged("id-bob")
+}
+
+// Frames that are in memory when an owner gives a name to an account are encoded anew.
+func TestALinkReachesFramesInMemory(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	reads := func(name string) *Subscription {
+		place, err := w.user(name).Find(t.Context(), storetest.RoomName(t, "lobby"), Start{Resume: true})
+		want(t, name+" finds the lobby", err, nil)
+		s, _, err := w.user(name).Join(reader{}, nil, authored{}, place)
+		want(t, name+" joins", err, nil)
+		return s
+	}
+	old := w.visitor("OldBob", netip.Addr{})
+	sub, err := w.follow(old, "lobby", 0)
+	want(t, "the visitor joins", err, nil)
+	cat := reads("cat")
+	want(t, "the visitor speaks", w.say(old, sub, "before"), nil)
+	frames, _ := w.drain(cat)
+	w.equal("what a reader gets at once", frames, "OldBob=")
+	entries, err := w.history(old, "lobby")
+	want(t, "history", err, nil)
+	w.link("oldbob", "id-bob", entries[0].Time+1)
+	frames, _ = w.drain(reads("ann"))
+	w.equal("what a reader gets from the beginning", frames, "OldBob=id-bob")
+	if frames, _ = w.drain(cat); len(strings.Join(frames, "")) > 0 {
+		t.Errorf("the reader that had it gets %q", frames)
+	}
+	want(t, "the visitor speaks again", w.say(old, sub, "after"), nil)
+	frames, _ = w.drain(cat)
+	w.equal("what a reader gets later", frames, "OldBob=")
 }
 
 // What a visitor wrote before an owner gave its name to an account is shown as the

@@ -72,6 +72,8 @@ var (
 	ErrNotJoined = errors.New("not in the room")
 	// ErrForbidden says that the identity may not do this.
 	ErrForbidden = errors.New("not allowed")
+	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
+	ErrBotAlone = fmt.Errorf("a bot without its owner: %w", ErrForbidden)
 	// ErrAuthRequired says that this takes an account.
 	ErrAuthRequired = errors.New("this takes an account")
 	// ErrRoomTaken says that there is a room with the name, which the identity may not

@@ -45,6 +45,7 @@ type scene struct {
 	room    people.Room   // the zero value if there is none
 	member  people.Member // the zero value if there is none
 	account people.Account
+	owner   access.Facts // of a bot: those about its owner, but for the target
 }
 
 // scene reads the facts about the user in a room. exists is set if there is such a
@@ -168,6 +169,7 @@ func (c *Chat) limitBot(tx store.Tx, s *scene, name kaban.RoomName, exists bool)
 	if err := c.accountFacts(tx, &of); err != nil {
 		return err
 	}
+	s.owner = of.Facts
 	s.Facts = access.Limit(s.Facts, of.Facts)
 	return nil
 }
@@ -260,17 +262,30 @@ func (u User) target(tx store.Tx, s *scene, room kaban.RoomName, name kaban.User
 	if t.Status == people.StatusRemoved && !in && s.Target.Standing == access.Good {
 		s.Target.Whom = access.Nobody
 	}
-	if s.Who.Role == kaban.RoleGuest { // nobody else's rights depend on it
-		if s.Target.SharesRoom, err = sharesRoom(tx, u.account(), t.ID); err != nil {
-			return people.Account{}, false, err
-		}
-	}
-	_, err = people.Blocks.Get(tx, t.ID, u.account())
-	s.Target.Reachable = errors.Is(err, people.ErrNotFound)
-	if err != nil && !s.Target.Reachable {
+	if err := acquaint(tx, &s.Facts, u.account(), t.ID); err != nil {
 		return people.Account{}, false, err
 	}
+	if s.account.Bot {
+		if err := acquaint(tx, &s.owner, s.account.Owner, t.ID); err != nil {
+			return people.Account{}, false, err
+		}
+		s.Facts = access.LimitTarget(s.Facts, s.owner)
+	}
 	return t, false, nil
+}
+
+// acquaint reads what somebody has to do with the person of the target.
+func acquaint(tx store.Tx, f *access.Facts, account, person string) (err error) {
+	if f.Who.Role == kaban.RoleGuest { // nobody else's rights depend on it
+		if f.Target.SharesRoom, err = sharesRoom(tx, account, person); err != nil {
+			return err
+		}
+	}
+	_, err = people.Blocks.Get(tx, person, account)
+	if f.Target.Reachable = errors.Is(err, people.ErrNotFound); f.Target.Reachable {
+		return nil
+	}
+	return err
 }
 
 // visitorTarget reads the facts about a person without an account. Visitors need not be

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"kaban"
+	"kaban/internal/access"
 	"kaban/internal/dispatch"
 	"kaban/internal/people"
 	"kaban/internal/store"
@@ -89,38 +90,129 @@ func (u User) hookRole(tx store.Tx) (kaban.RoomRole, error) {
 	return kaban.RoomRoleMember, nil
 }
 
-// EnterHook stores the entry by which a hook becomes a member of its room, which is
-// made if there is none. keep stores the hook in the same transaction, or returns why
-// it is refused. It may run more than once. EnterHook returns what keep does,
-// ErrForbidden for an archived room, ErrTooManyRooms and a *LookalikeError.
-func (c *Chat) EnterHook(ctx context.Context, h *people.Hook, keep func(store.Tx) error) error {
-	return c.hookChange(ctx, h, people.ChangeJoined, func(tx store.Tx) error {
-		room, err := kaban.ParseRoomName(h.Room)
+// Hooks returns the hooks of rooms whose hooks the user may see, in no particular order.
+// It returns ErrForbidden or ErrAuthRequired for somebody that sees those of no room.
+func (u User) Hooks(ctx context.Context) (seen []people.Hook, err error) {
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		seen, err = u.hooks(tx)
+		return err
+	})
+	return seen, u.chat.count(err)
+}
+
+func (u User) hooks(tx store.Tx) (seen []people.Hook, err error) {
+	all, _, err := people.Hooks.List(tx, nil, nil, people.MaxHooks)
+	if err != nil {
+		return nil, err
+	}
+	rooms := make(map[string]bool)
+	for i := range all {
+		sees, known := rooms[all[i].Room]
+		if !known {
+			err := u.mayHook(tx, access.SeeHooks, all[i].Room, true)
+			if sees = err == nil; !sees && !isFinal(err) {
+				return nil, err
+			}
+			rooms[all[i].Room] = sees
+		}
+		if sees {
+			seen = append(seen, all[i])
+		}
+	}
+	if len(seen) > 0 {
+		return seen, nil
+	}
+	return nil, u.manages(tx)
+}
+
+// manages returns nil if the user may see the hooks of any room, if it had some.
+func (u User) manages(tx store.Tx) error {
+	s, err := u.scene(tx, kaban.RoomName{}, false, false)
+	if err != nil {
+		return err
+	}
+	s.Room, s.Membership = access.NewRoom(kaban.RoomPublic, 0, false), access.Membership{Standing: access.Good}
+	verdict := access.Can(access.SeeHooks, s.Facts)
+	if verdict == access.Allowed || verdict == access.AuthRequired || u.account() == "" {
+		return refusalOf(verdict, access.SeeHooks)
+	}
+	var failed error
+	err = people.Members.AllOf(tx, u.account(), func(m *people.Member) bool {
+		if m.Role != kaban.RoomRoleOp {
+			return true
+		}
+		if failed = u.mayHook(tx, access.SeeHooks, m.Name, true); failed == nil {
+			verdict = access.Allowed
+		}
+		return isFinal(failed)
+	})
+	if err = errors.Join(err, settled(failed)); err != nil || verdict == access.Allowed {
+		return err
+	}
+	return refusalOf(access.Forbidden, access.SeeHooks) // by any answer there are hooks, or there are none
+}
+
+// mayHook decides about the hooks of a room in a transaction. Those of a room that there
+// is not yet are as those of a public one.
+func (u User) mayHook(tx store.Tx, action access.Action, room string, exists bool) error {
+	name, err := kaban.ParseAnyRoom(room)
+	if err != nil {
+		return err
+	}
+	s, err := u.scene(tx, name, exists, false)
+	if err != nil {
+		return err
+	}
+	return refusalOf(access.Can(action, s.Facts), action)
+}
+
+// AddHook stores the entry by which a hook becomes a member of its room, which is made
+// if there is none. keep stores the hook in the same transaction, or returns why it is
+// refused. It may run more than once. AddHook returns what keep does, ErrNotFound and
+// ErrForbidden where the user may add none, ErrTooManyRooms and a *LookalikeError.
+func (u User) AddHook(ctx context.Context, h *people.Hook, keep func(store.Tx) error) error {
+	name, err := kaban.ParseAnyRoom(h.Room)
+	if err != nil {
+		return err
+	}
+	// Whether the name can be that of a new room is for those to learn that may make it.
+	known, err := u.chat.dispatcher.Lookup(ctx, name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return u.chat.count(err)
+	}
+	if _, err := u.rule(ctx, access.AddHook, name, known != nil); err != nil {
+		return err
+	}
+	return u.chat.hookChange(ctx, h, people.ChangeJoined, func(tx store.Tx) error {
+		exists, err := roomExists(tx, name)
 		if err != nil {
 			return err
 		}
-		known, _, err := people.Rooms.Known(tx, room)
-		if err != nil {
+		if err := u.mayHook(tx, access.AddHook, h.Room, exists); err != nil {
 			return err
-		}
-		if known.Flags.Has(kaban.FlagArchived) {
-			return ErrForbidden
 		}
 		return keep(tx)
 	})
 }
 
-// LeaveHook stores the entry by which a hook leaves its room, unless there is no such
-// room yet. drop removes the hook in the same transaction.
-func (c *Chat) LeaveHook(ctx context.Context, h *people.Hook, drop func(store.Tx) error) error {
+// RemoveHook stores the entry by which a hook leaves its room, unless there is no such
+// room yet. drop removes the hook in the same transaction. It returns ErrNotFound and
+// ErrForbidden where the user may remove none.
+func (u User) RemoveHook(ctx context.Context, h *people.Hook, drop func(store.Tx) error) error {
 	room, err := kaban.ParseRoomName(h.Room)
 	if err != nil {
 		return err
 	}
-	if _, err := c.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
-		return c.count(c.dispatcher.Update(ctx, drop))
+	decide := func(tx store.Tx) error {
+		if err := u.mayHook(tx, access.RemoveHook, h.Room, true); err != nil {
+			return err
+		}
+		return drop(tx)
 	}
-	return c.hookChange(ctx, h, people.ChangeLeft, drop)
+	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
+		return u.chat.count(u.chat.dispatcher.Update(ctx, decide))
+	}
+	return u.chat.hookChange(ctx, h, people.ChangeLeft, decide)
 }
 
 func (c *Chat) hookChange(ctx context.Context, h *people.Hook, change string, decide func(store.Tx) error) error {

@@ -232,7 +232,8 @@ func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m 
 
 // Recall returns the receipt of a message that an account has sent to a room in which its
 // connection is no member any more: it was removed before it got the receipt. It blocks
-// while the store is asked. It returns ErrNotJoined if that message is not stored, and
+// while the store is asked, once for each message: the caller lets through no more of them
+// than of others. It returns ErrNotJoined if that message is not stored, and
 // ErrIDConflict.
 func (u User) Recall(ctx context.Context, room kaban.RoomName, id kaban.MessageID, m kaban.Message) (Receipt, error) {
 	refused := refusalOf(access.NotJoined, access.Send)

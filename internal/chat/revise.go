@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"kaban"
@@ -64,7 +65,9 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 		before.Claim = server.Claim
 	}
 	if err == nil {
-		c.attributed.Store(&attributed)
+		if old := c.attributed.Swap(&attributed); old != nil && !maps.Equal(*old, attributed) {
+			c.dispatcher.Reencode()
+		}
 	}
 	c.server.Store(&server)
 	c.dispatcher.Invalidate()

@@ -85,7 +85,7 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 
 // Direct returns the direct room of the user and others, which is made if there is
 // none. It blocks until that is stored. It returns ErrNotFound if one of the people is
-// nobody that the user may know, ErrForbidden and ErrAuthRequired.
+// nobody that the user may know, ErrBotAlone, ErrForbidden and ErrAuthRequired.
 func (u User) Direct(ctx context.Context, others []kaban.Username) (kaban.RoomName, error) {
 	var room people.Room
 	name := kaban.NewDirectRoom()
@@ -142,45 +142,63 @@ var errExists = errors.New("the room exists")
 // directWith returns the accounts of a direct room, the user's first, and the room. It
 // returns people.ErrNotFound if there is no such room yet.
 func (u User) directWith(tx store.Tx, others []kaban.Username) ([]string, people.Room, error) {
-	accounts := []string{u.account()}
 	s, err := u.scene(tx, kaban.RoomName{}, false, false)
 	if err != nil {
 		return nil, people.Room{}, err
 	}
-	distinct := make(map[string]bool)
-	for _, other := range others {
-		distinct[other.Key()] = true
-	}
-	delete(distinct, u.peer.Name().Key())
+	all := []people.Account{s.account}
+	all[0].ID = u.account()
+	var targets []access.Target
 	for _, other := range others {
 		with := s
 		person, _, err := u.target(tx, &with, kaban.RoomName{}, other)
 		if err != nil {
 			return nil, people.Room{}, err
 		}
-		if with.Target.Whom == access.Self {
-			continue
-		}
 		if person.ID == "" {
 			with.Target.Whom = access.Nobody
 		}
-		if len(distinct) > 1 { // blocks are between two
-			with.Target.Reachable = true
-		}
-		if err := refusalOf(access.Can(access.OpenDirect, with.Facts), access.OpenDirect); errors.Is(err, ErrNotFound) {
-			return nil, people.Room{}, ErrNobody
-		} else if err != nil {
-			return nil, people.Room{}, err
-		}
-		if !slices.Contains(accounts, person.ID) {
-			accounts = append(accounts, person.ID)
+		if with.Target.Whom != access.Self && !slices.ContainsFunc(all, func(a people.Account) bool { return a.ID == person.ID && a.ID != "" }) {
+			all, targets = append(all, person), append(targets, with.Target)
 		}
 	}
-	if n := len(accounts); n < kaban.MinDirect || n > kaban.MaxDirect {
+	for _, s.Target = range targets {
+		s.Target.OwnersIn = ownersIn(all)
+		if len(targets) > 1 { // blocks are between two
+			s.Target.Reachable = true
+		}
+		switch refused := refusalOf(access.Can(access.OpenDirect, s.Facts), access.OpenDirect); {
+		case errors.Is(refused, ErrNotFound): // before anything that is known of the others
+			return nil, people.Room{}, ErrNobody
+		case errors.Is(refused, ErrForbidden) && s.Target.Reachable && !s.Target.OwnersIn:
+			err = ErrBotAlone
+		case refused != nil:
+			err = refused
+		}
+	}
+	if err != nil {
+		return nil, people.Room{}, err
+	}
+	if n := len(all); n < kaban.MinDirect || n > kaban.MaxDirect {
 		return nil, people.Room{}, &PeopleError{n}
+	}
+	accounts := make([]string, len(all))
+	for i := range all {
+		accounts[i] = all[i].ID
 	}
 	room, err := people.Rooms.Of(tx, accounts)
 	return accounts, room, err
+}
+
+// ownersIn reports whether the owner of each bot of some people is one of them.
+func ownersIn(all []people.Account) bool {
+	for i := range all {
+		isOwner := func(a people.Account) bool { return a.ID == all[i].Owner }
+		if all[i].Bot && !slices.ContainsFunc(all, isOwner) {
+			return false
+		}
+	}
+	return true
 }
 
 // PeopleError says that a direct room cannot have so many people.

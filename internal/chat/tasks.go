@@ -361,7 +361,7 @@ func (u User) heir(tx store.Tx, name kaban.RoomName) (heir people.Account, err e
 	return heir, err
 }
 
-// leaveAll ends all memberships of an account that was erased, and what moderation left
+// leaveAll ends all memberships of an account that was removed, and what moderation left
 // it. In a private room that is an entry.
 func (u User) leaveAll(ctx context.Context) error {
 	rooms, err := u.membershipsOf(ctx, func(*people.Member) bool { return true })

@@ -2,7 +2,7 @@
 // are the names of the flags of kaban serve, with "_" instead of "-". Flags
 // override the environment, which overrides the file, which overrides the
 // defaults. Unknown keys and invalid values are errors: a typo in a configuration
-// must not silently select a default.
+// must not silently select a default. Write writes such a file, from the keys alone.
 package config
 
 import (
@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
 )
 
 // maxFile is the longest configuration file in bytes.
@@ -37,7 +38,51 @@ func (v Value) At(path string) string {
 // Load reads a file. It accepts only the given keys; each value is a string, a
 // number, a boolean or a list of strings. A key with a dot, such as limits.rate, is
 // one of a table.
+//
+// The error joins everything that is wrong, in the order of the lines, and the values
+// are those of the keys that are right. If the file cannot be read or is no TOML, there
+// is one error and no map.
 func Load(path string, keys []string) (map[string]Value, error) {
+	text, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	var file map[string]any
+	if err := toml.Unmarshal(text, &file); err != nil {
+		if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
+			line, column := bad.Position()
+			return nil, fmt.Errorf("configuration file %s, line %d, column %d: %s", path, line, column, strings.TrimPrefix(bad.Error(), "toml: "))
+		}
+		return nil, fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	lines, err := linesOf(text)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	found := make(map[string]any)
+	flatten(found, "", file, keys)
+	inOrder := slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+		return cmp.Or(cmp.Compare(lines[a], lines[b]), strings.Compare(a, b))
+	})
+	values := make(map[string]Value)
+	var problems []error
+	for _, key := range inOrder {
+		at := Value{Line: max(lines[key], 1)}.At(path)
+		texts, ok := textsOf(found[key])
+		switch {
+		case !slices.Contains(keys, key):
+			problems = append(problems, fmt.Errorf("%s: unknown key %q%s", at, key, nearestKey(key, keys)))
+		case !ok:
+			problems = append(problems, fmt.Errorf("%s: %s must be a string, a number, a boolean or a list of strings", at, key))
+		default:
+			values[key] = Value{texts, lines[key]}
+		}
+	}
+	return values, errors.Join(problems...)
+}
+
+// read returns the text of a file as UTF-8.
+func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", explain(err))
@@ -56,33 +101,7 @@ func Load(path string, keys []string) (map[string]Value, error) {
 	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
 		return nil, fmt.Errorf("configuration file %s: this is UTF-16; save it as UTF-8", path)
 	}
-	var file map[string]any
-	if err := toml.Unmarshal(text, &file); err != nil {
-		if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
-			line, column := bad.Position()
-			return nil, fmt.Errorf("configuration file %s, line %d, column %d: %s", path, line, column, strings.TrimPrefix(bad.Error(), "toml: "))
-		}
-		return nil, fmt.Errorf("configuration file %s: %w", path, err)
-	}
-	flatten(file, keys)
-	lines := make(map[string]int)
-	for key := range file {
-		lines[key] = lineOf(string(text), key)
-	}
-	inOrder := slices.SortedFunc(maps.Keys(lines), func(a, b string) int { return cmp.Or(lines[a]-lines[b], strings.Compare(a, b)) })
-	values := make(map[string]Value)
-	for _, key := range inOrder {
-		at := fmt.Sprintf("configuration file %s, line %d", path, lines[key])
-		if !slices.Contains(keys, key) {
-			return nil, fmt.Errorf("%s: unknown key %q%s", at, key, Nearest(key, keys))
-		}
-		texts, ok := textsOf(file[key])
-		if !ok {
-			return nil, fmt.Errorf("%s: %s must be a string, a number, a boolean or a list of strings", at, key)
-		}
-		values[key] = Value{texts, lines[key]}
-	}
-	return values, nil
+	return text, nil
 }
 
 func explain(err error) error {
@@ -116,38 +135,88 @@ func textsOf(value any) ([]string, bool) {
 	return nil, false
 }
 
-// flatten replaces the tables that the keys know by their keys.
-func flatten(file map[string]any, keys []string) {
-	for name, value := range maps.Clone(file) {
-		table, ok := value.(map[string]any)
-		if !ok || !slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, name+".") }) {
+// flatten adds what a table has to found, with the tables that the keys know replaced
+// by their keys.
+func flatten(found map[string]any, prefix string, table map[string]any, keys []string) {
+	for name, value := range table {
+		name = prefix + name
+		inner, ok := value.(map[string]any)
+		if ok && !slices.Contains(keys, name) && slices.Contains(tablesOf(keys), name) {
+			flatten(found, name+".", inner, keys)
 			continue
 		}
-		delete(file, name)
-		for key, value := range table {
-			file[name+"."+key] = value
-		}
+		found[name] = value
 	}
 }
 
-// lineOf returns the line of the first occurrence of a key, or 1. A key of a table is
-// also found without the table's name.
-func lineOf(text, key string) int {
-	line := lineOfExactly(text, key)
-	if i := strings.LastIndexByte(key, '.'); i >= 0 && line == 0 {
-		line = lineOfExactly(text, key[i+1:])
-	}
-	return max(line, 1)
-}
-
-func lineOfExactly(text, key string) int {
-	for i, line := range strings.Split(text, "\n") {
-		line = strings.TrimLeft(line, " \t[\"'")
-		if rest, ok := strings.CutPrefix(line, key); ok && strings.ContainsAny(rest[:min(1, len(rest))], " \t=\"'].") {
-			return i + 1
+// tablesOf returns the names of the tables that have the keys.
+func tablesOf(keys []string) (names []string) {
+	for _, key := range keys {
+		for i, c := range key {
+			if c == '.' && !slices.Contains(names, key[:i]) {
+				names = append(names, key[:i])
+			}
 		}
 	}
-	return 0
+	return names
+}
+
+// linesOf returns the line of each key and table of a text that is TOML. A table is
+// where it is first mentioned.
+func linesOf(text []byte) (map[string]int, error) {
+	lines := make(map[string]int)
+	p := new(unstable.Parser)
+	p.Reset(text)
+	note := func(prefix string, node *unstable.Node) string {
+		for parts := node.Key(); parts.Next(); {
+			part := parts.Node()
+			prefix += string(part.Data)
+			if lines[prefix] == 0 {
+				lines[prefix] = p.Shape(part.Raw).Start.Line
+			}
+			prefix += "."
+		}
+		return prefix
+	}
+	var pair func(prefix string, node *unstable.Node)
+	pair = func(prefix string, node *unstable.Node) {
+		prefix = note(prefix, node)
+		if value := node.Value(); value.Kind == unstable.InlineTable {
+			for children := value.Children(); children.Next(); {
+				pair(prefix, children.Node())
+			}
+		}
+	}
+	table := ""
+	for p.NextExpression() {
+		switch e := p.Expression(); e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = note("", e)
+		case unstable.KeyValue:
+			pair(table, e)
+		}
+	}
+	return lines, p.Error()
+}
+
+// nearestKey is Nearest for an unknown key of a file. The keys that it lists are those
+// of the same table.
+func nearestKey(key string, keys []string) string {
+	known := append(tablesOf(keys), keys...)
+	if best, ok := Closest(key, known); ok {
+		return fmt.Sprintf(", did you mean %q?", best)
+	}
+	table := ""
+	if i := strings.LastIndexByte(key, '.'); i >= 0 {
+		table = key[:i+1]
+	}
+	var beside []string
+	for _, k := range known {
+		if name, ok := strings.CutPrefix(k, table); ok && !strings.Contains(name, ".") {
+			beside = append(beside, k)
+		}
+	}
+	return "; the keys are " + strings.Join(beside, ", ")
 }
 
 // Nearest returns ", did you mean …?" if a known key is close to the given one, and

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"kaban/internal/account"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/peer"
@@ -91,7 +93,7 @@ func (m *model) enter() *modelPeer {
 	p := &modelPeer{m: m, socket: new(modelSocket), at: make(map[string]uint64), joined: make(map[string]bool)}
 	protocol := m.server.Lines(peer.Loopback())
 	if p.web = m.webEach(); p.web {
-		protocol = m.server.WebSocket(nil, new(server.Here()))
+		protocol = m.server.WebSocket(nil, here())
 	}
 	var err error
 	if p.handler, err = m.loop.Accept(p.socket, protocol); err != nil {
@@ -325,4 +327,14 @@ func TestTheLoopAgainstAModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// here returns the caller of a WebSocket from this machine.
+func here() *account.Caller {
+	rules := peer.Loopback()
+	p, err := rules.Accept(netip.IPv6Loopback())
+	if err != nil {
+		panic(err)
+	}
+	return &account.Caller{Peer: p, TakesSecrets: rules.TakesSecrets(p)}
 }

@@ -195,7 +195,7 @@ func TestRepliesAreBounded(t *testing.T) {
 func TestPongsAreBounded(t *testing.T) {
 	l := turn(t)
 	s := new(modelSocket)
-	h, err := l.loop.Accept(s, l.server.WebSocket(nil, new(server.Here())))
+	h, err := l.loop.Accept(s, l.server.WebSocket(nil, here()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,6 +112,22 @@ func (b *budget) oldestAged(age time.Duration) *chunk {
 	return b.oldest
 }
 
+// dropAll drops the chunks that there are now. The caller holds no Room.mu.
+func (b *budget) dropAll() {
+	now := time.Since(b.start)
+	next := func() *chunk {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.oldest == nil || b.oldest.made > now {
+			return nil
+		}
+		return b.oldest
+	}
+	for c := next(); c != nil; c = next() {
+		c.tail.dropThrough(c)
+	}
+}
+
 // armLocked starts the timer of expire.
 func (b *budget) armLocked(after time.Duration) {
 	if b.closed {

@@ -36,9 +36,14 @@ type Judge func(r *Room, member *kaban.Peer, before *Rights, generation uint64) 
 func (d *Dispatcher) SetJudge(judge Judge) { d.judge = judge }
 
 // SetAttribution sets what changes the author of an entry that was read, before it is
-// shown; the log and the ids of messages stay as they are. Frames that are in memory
-// already stay until they are too old. It must be called before the first read.
+// shown; the log and the ids of messages stay as they are. When it changes authors
+// otherwise than before, the caller calls Reencode. It must be called before the first
+// read.
 func (d *Dispatcher) SetAttribution(attribute func(*store.Entry)) { d.store.attribute = attribute }
+
+// Reencode drops the frames of entries that are in memory, so that who reads from now on
+// gets them as they are read from the store. Readers go on where they are.
+func (d *Dispatcher) Reencode() { d.budget.dropAll() }
 
 // SetOnDirect sets what is called when something was published in a direct room. It
 // must not block. SetOnDirect must be called before the first send.

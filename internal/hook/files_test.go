@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/hook"
 	"kaban/internal/people"
@@ -52,7 +51,7 @@ func TestImport(t *testing.T) {
 	if got := p.entries("builds"); len(got) != 1 || got[0] != "message ci green" {
 		t.Errorf("the log is %q", got)
 	}
-	all, err := p.hooks.List(t.Context(), account.Operator())
+	all, err := p.hooks.List(t.Context(), p.chat.Operator())
 	if err != nil || len(all) != 1 || all[0].ID != name[:12] || all[0].Created != 1795487737000 {
 		t.Errorf("hooks: %+v, %v", all, err)
 	}
@@ -68,7 +67,7 @@ func TestRemoveAnImportedHook(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {
 		t.Errorf("the empty directory: %v", err)
 	}
-	_, err = p.hooks.Remove(t.Context(), account.Operator(), name[:12])
+	_, err = p.hooks.Remove(t.Context(), p.operator(), name[:12])
 	must(t, err)
 	if got := p.entries("builds"); len(got) != 0 {
 		t.Errorf("the log is %q", got)

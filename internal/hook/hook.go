@@ -38,13 +38,17 @@ var (
 const idLength = 12
 
 // Service manages the hooks of a server. All methods are safe for concurrent use.
-type Service struct {
-	accounts *account.Service
-	chat     *chat.Chat
-}
+type Service struct{ accounts *account.Service }
 
 // New returns the hooks of a server.
-func New(accounts *account.Service, c *chat.Chat) *Service { return &Service{accounts, c} }
+func New(accounts *account.Service) *Service { return &Service{accounts} }
+
+// By is somebody that changes hooks: User decides what it may do in a room, Actor what
+// its credential is for, and how the audit names it.
+type By struct {
+	User  chat.User
+	Actor account.Actor
+}
 
 // NewHook describes a hook to be made.
 type NewHook struct {
@@ -59,13 +63,10 @@ type NewHook struct {
 // defaultUsername is the username of a hook that has no other.
 const defaultUsername = "webhook"
 
-// Add makes a hook by an admin, and returns its key of 130 random bits, which cannot be
-// had again. Errors are those of account.Service.KeepHook and chat.Chat.EnterHook, and
+// Add makes a hook, and returns its key of 130 random bits, which cannot be had again.
+// Errors are those of account.Service.KeepHook and chat.User.AddHook, and
 // session.ErrReserved.
-func (s *Service) Add(ctx context.Context, by account.Actor, n NewHook) (key string, h people.Hook, err error) {
-	if n.Room.IsDirect() {
-		return "", h, chat.ErrForbidden
-	}
+func (s *Service) Add(ctx context.Context, by By, n NewHook) (key string, h people.Hook, err error) {
 	if n.Username.IsZero() {
 		if n.Username, err = kaban.ParseUsername(defaultUsername); err != nil {
 			return "", h, err
@@ -79,26 +80,28 @@ func (s *Service) Add(ctx context.Context, by account.Actor, n NewHook) (key str
 	h = people.Hook{
 		Hash: hash, ID: hash[:idLength], Room: n.Room.String(), Username: n.Username.String(), Speaker: n.Speaker,
 	}
-	err = s.chat.EnterHook(ctx, &h, func(tx store.Tx) error { return s.accounts.KeepHook(tx, by, &h) })
+	err = by.User.AddHook(ctx, &h, func(tx store.Tx) error { return s.accounts.KeepHook(tx, by.Actor, &h) })
 	if err != nil {
 		return "", people.Hook{}, fmt.Errorf("add a hook: %w", err)
 	}
 	return key, h, nil
 }
 
-// List returns all hooks, the oldest first, to an admin.
-func (s *Service) List(ctx context.Context, by account.Actor) ([]people.Hook, error) {
-	hooks, err := s.accounts.Hooks(ctx, by)
+// List returns the hooks that a user may see, the oldest first. Errors are those of
+// chat.User.Hooks.
+func (s *Service) List(ctx context.Context, by chat.User) ([]people.Hook, error) {
+	hooks, err := by.Hooks(ctx)
 	slices.SortFunc(hooks, func(a, b people.Hook) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), strings.Compare(a.ID, b.ID))
 	})
 	return hooks, err
 }
 
-// Remove removes the hook whose id begins with a text, by an admin. Its key stops
-// working at once. It may return ErrNotFound and ErrAmbiguous.
-func (s *Service) Remove(ctx context.Context, by account.Actor, id string) (people.Hook, error) {
-	hooks, err := s.accounts.Hooks(ctx, by)
+// Remove removes the hook whose id begins with a text, of those that the user may see.
+// Its key stops working at once. Errors are ErrNotFound, ErrAmbiguous, and those of
+// account.Service.DropHook, chat.User.Hooks and chat.User.RemoveHook.
+func (s *Service) Remove(ctx context.Context, by By, id string) (people.Hook, error) {
+	hooks, err := by.User.Hooks(ctx)
 	if err != nil {
 		return people.Hook{}, err
 	}
@@ -111,7 +114,7 @@ func (s *Service) Remove(ctx context.Context, by account.Actor, id string) (peop
 		return people.Hook{}, ErrAmbiguous
 	}
 	h := hooks[0]
-	err = s.chat.LeaveHook(ctx, &h, func(tx store.Tx) error { return s.accounts.DropHook(tx, by, &h) })
+	err = by.User.RemoveHook(ctx, &h, func(tx store.Tx) error { return s.accounts.DropHook(tx, by.Actor, &h) })
 	switch {
 	case errors.Is(err, account.ErrNotFound): // somebody else has just removed it
 		return people.Hook{}, ErrNotFound

@@ -91,6 +91,17 @@ func (c *Config) Set(key, text string) (known bool, err error) {
 	return false, nil
 }
 
+// Get returns the field with a key, or 0 if there is none.
+func (c Config) Get(key string) int {
+	fields := reflect.ValueOf(c)
+	for i := range fields.NumField() {
+		if fields.Type().Field(i).Tag.Get("toml") == key {
+			return int(fields.Field(i).Int())
+		}
+	}
+	return 0
+}
+
 // Check returns an error if a value is out of range.
 func (c Config) Check() error {
 	fields := reflect.ValueOf(c)
@@ -140,23 +151,46 @@ func New(c Config, clock func() time.Duration) (*Limits, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	limiter := func(name string, count int, per time.Duration, burst int) *Limiter {
-		return NewLimiter(name, Rate{Count: count, Per: per, Burst: burst}, clock)
+	limiter := func(name string) *Limiter { return NewLimiter(name, Rate{}, clock) }
+	l := &Limits{
+		AddressConnections: NewConnections("address_connections", 0),
+		AddressArrivals:    limiter("address_connections_per_minute"),
+		SignIns:            NewSignIns(0, clock),
+
+		AccountConnections: NewConnections("account_connections", 0),
+		AccountArrivals:    limiter("account_connections_per_minute"),
+		Messages:           limiter("account_messages_per_second"),
+		Rooms:              limiter("account_rooms_per_hour"),
+		Uploads:            limiter("account_uploads_per_hour"),
+		APIRequests:        limiter("account_requests_per_second"),
+
+		CredentialMessages: limiter("credential_messages_per_second"),
 	}
-	return &Limits{
-		AddressConnections: NewConnections("address_connections", c.AddressConnections),
-		AddressArrivals:    limiter("address_connections_per_minute", c.AddressConnectionsPerMinute, time.Minute, 0),
-		SignIns:            NewSignIns(c.AddressFailedPerMinute, clock),
+	if err := l.Set(c); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
 
-		AccountConnections: NewConnections("account_connections", c.AccountConnections),
-		AccountArrivals:    limiter("account_connections_per_minute", c.AccountConnectionsPerMinute, time.Minute, 0),
-		Messages:           limiter("account_messages_per_second", c.AccountMessagesPerSecond, time.Second, c.AccountMessagesBurst),
-		Rooms:              limiter("account_rooms_per_hour", c.AccountRoomsPerHour, time.Hour, 0),
-		Uploads:            limiter("account_uploads_per_hour", c.AccountUploadsPerHour, time.Hour, 0),
-		APIRequests:        limiter("account_requests_per_second", c.AccountRequestsPerSecond, time.Second, c.AccountRequestsBurst),
+// Set changes the limits, for all that have them already. It changes nothing if it
+// returns the error of Check. A limit that stays as it is forgets nothing.
+func (l *Limits) Set(c Config) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	l.AddressConnections.Set(c.AddressConnections)
+	l.AddressArrivals.Set(Rate{Count: c.AddressConnectionsPerMinute, Per: time.Minute})
+	l.SignIns.Set(c.AddressFailedPerMinute)
 
-		CredentialMessages: limiter("credential_messages_per_second", c.CredentialMessagesPerSecond, time.Second, c.CredentialMessagesBurst),
-	}, nil
+	l.AccountConnections.Set(c.AccountConnections)
+	l.AccountArrivals.Set(Rate{Count: c.AccountConnectionsPerMinute, Per: time.Minute})
+	l.Messages.Set(Rate{Count: c.AccountMessagesPerSecond, Per: time.Second, Burst: c.AccountMessagesBurst})
+	l.Rooms.Set(Rate{Count: c.AccountRoomsPerHour, Per: time.Hour})
+	l.Uploads.Set(Rate{Count: c.AccountUploadsPerHour, Per: time.Hour})
+	l.APIRequests.Set(Rate{Count: c.AccountRequestsPerSecond, Per: time.Second, Burst: c.AccountRequestsBurst})
+
+	l.CredentialMessages.Set(Rate{Count: c.CredentialMessagesPerSecond, Per: time.Second, Burst: c.CredentialMessagesBurst})
+	return nil
 }
 
 // EnterVisitor admits a visitor from an address until the place is left. It returns

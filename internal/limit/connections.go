@@ -14,7 +14,7 @@ const retryPlaces = 5 * time.Second
 // while it has a connection, so there are never more keys than connections.
 type Connections struct {
 	name   string
-	most   int32
+	most   atomic.Int32 // 0: nothing is limited
 	shards [shards]places
 
 	exceeded atomic.Uint64 // how often somebody was refused
@@ -29,8 +29,14 @@ type places struct {
 // NewConnections returns a limit of so many connections at once for each key. If
 // most is 0 or less, nothing is limited. The name is for ExceededError.
 func NewConnections(name string, most int) *Connections {
-	return &Connections{name: name, most: int32(max(min(most, 1<<30), 0))}
+	c := &Connections{name: name}
+	c.Set(most)
+	return c
 }
+
+// Set changes how many connections there may be at once for each key. It ends none.
+// Those that came while nothing was limited are not counted.
+func (c *Connections) Set(most int) { c.most.Store(int32(max(min(most, 1<<30), 0))) }
 
 // Place is what an open connection has taken of a limit. The zero Place is nothing.
 // Its methods are not safe for concurrent use.
@@ -41,13 +47,14 @@ type Place struct {
 
 // Enter counts a connection until the place is left, or returns an *ExceededError.
 func (c *Connections) Enter(key Key) (Place, error) {
-	if key == 0 || c.most == 0 {
+	most := c.most.Load()
+	if key == 0 || most == 0 {
 		return Place{}, nil
 	}
 	s := &c.shards[key%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken[key] >= c.most {
+	if s.taken[key] >= most {
 		c.exceeded.Add(1)
 		return Place{}, &ExceededError{Limit: c.name, RetryAfter: retryPlaces}
 	}

@@ -20,11 +20,42 @@ const maxWhole = 1 << 60 // 36 years
 // the whole state, as in the generic cell rate algorithm. The zero bucket is full.
 type bucket struct{ full time.Duration }
 
+// pace is a Rate as times.
+type pace struct {
+	every time.Duration // in which a bucket gains a token; 0: nothing is limited
+	whole time.Duration // in which it gains all of them
+}
+
+func paceOf(rate Rate) (p pace) {
+	if rate.Count <= 0 || rate.Per <= 0 {
+		return pace{}
+	}
+	if rate.Burst <= 0 {
+		rate.Burst = rate.Count
+	}
+	p.every = max(rate.Per/time.Duration(rate.Count), 1)
+	p.whole = min(time.Duration(rate.Burst), maxWhole/p.every) * p.every
+	return p
+}
+
+// period is how long a bucket is remembered: it owes at most as much as it holds.
+func (p *pace) period() time.Duration { return 2 * p.whole }
+
+// cost returns the time in which a bucket gains n tokens.
+func (p *pace) cost(n int) time.Duration {
+	if n <= 0 {
+		return 0
+	}
+	if time.Duration(n) >= p.whole/p.every {
+		return p.whole
+	}
+	return time.Duration(n) * p.every
+}
+
 // Limiter has a token bucket for each key.
 type Limiter struct {
 	name  string
-	every time.Duration // in which a bucket gains a token; 0: nothing is limited
-	whole time.Duration // in which it gains all of them
+	pace  atomic.Pointer[pace] // what a bucket depends on is loaded while its shard is locked
 	table table[bucket]
 
 	exceeded atomic.Uint64 // how often somebody had to wait
@@ -34,31 +65,42 @@ type Limiter struct {
 // for ExceededError.
 func NewLimiter(name string, rate Rate, clock func() time.Duration) *Limiter {
 	l := &Limiter{name: name}
-	if rate.Count <= 0 || rate.Per <= 0 {
-		return l
-	}
-	if rate.Burst <= 0 {
-		rate.Burst = rate.Count
-	}
-	l.every = max(rate.Per/time.Duration(rate.Count), 1)
-	l.whole = min(time.Duration(rate.Burst), maxWhole/l.every) * l.every
-	l.table.init(clock, 2*l.whole) // a bucket owes at most as much as it holds
+	p := paceOf(rate)
+	l.pace.Store(&p)
+	l.table.init(clock, p.period())
 	return l
 }
+
+// Set changes the rate. All buckets are full then, unless it is the same rate.
+func (l *Limiter) Set(rate Rate) {
+	p := paceOf(rate)
+	if *l.pace.Load() == p {
+		return
+	}
+	l.pace.Store(&p) // before: no bucket of the other rate comes after
+	l.table.reset(p.period())
+}
+
+// limits reports whether there is something to count for a key.
+func (l *Limiter) limits(key Key) bool { return key != 0 && l.pace.Load().every != 0 }
 
 // Take takes n tokens and returns 0, or takes none and returns the time after which
 // n will be there. More tokens than a bucket holds count as all of them.
 func (l *Limiter) Take(key Key, n int) (wait time.Duration) {
-	if key == 0 || l.every == 0 || n <= 0 {
+	if !l.limits(key) || n <= 0 {
 		return 0
 	}
 	s := l.table.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p := l.pace.Load()
+	if p.every == 0 {
+		return 0
+	}
 	now := s.tickLocked()
 	b := s.atLocked(key)
-	full := max(b.full, now) + l.cost(n)
-	if wait = full - l.whole - now; wait > 0 {
+	full := max(b.full, now) + p.cost(n)
+	if wait = full - p.whole - now; wait > 0 {
 		l.exceeded.Add(1)
 		return wait
 	}
@@ -80,16 +122,20 @@ func (l *Limiter) Check(key Key, n int) error {
 // waits longer than it takes to fill, whatever many connections of one key do at
 // the same time.
 func (l *Limiter) Reserve(key Key, n int) (wait time.Duration) {
-	if key == 0 || l.every == 0 {
+	if !l.limits(key) {
 		return 0
 	}
 	s := l.table.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p := l.pace.Load()
+	if p.every == 0 {
+		return 0
+	}
 	now := s.tickLocked()
 	b := s.atLocked(key)
-	b.full = min(max(b.full, now)+l.cost(n), now+2*l.whole-l.every)
-	if wait = b.full + l.every - l.whole - now; wait > 0 {
+	b.full = min(max(b.full, now)+p.cost(n), now+2*p.whole-p.every)
+	if wait = b.full + p.every - p.whole - now; wait > 0 {
 		l.exceeded.Add(1)
 		return wait
 	}
@@ -98,32 +144,25 @@ func (l *Limiter) Reserve(key Key, n int) (wait time.Duration) {
 
 // Give gives n tokens back that were taken for something that did not happen.
 func (l *Limiter) Give(key Key, n int) {
-	if key == 0 || l.every == 0 {
+	if !l.limits(key) {
 		return
 	}
 	s := l.table.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p := l.pace.Load()
+	if p.every == 0 {
+		return
+	}
 	s.tickLocked()
 	b := s.atLocked(key)
-	b.full -= min(l.cost(n), b.full) // a time in the past is a full bucket
-}
-
-// cost returns the time in which a bucket gains n tokens.
-func (l *Limiter) cost(n int) time.Duration {
-	if n <= 0 {
-		return 0
-	}
-	if time.Duration(n) >= l.whole/l.every {
-		return l.whole
-	}
-	return time.Duration(n) * l.every
+	b.full -= min(p.cost(n), b.full) // a time in the past is a full bucket
 }
 
 // Keys returns how many keys are remembered. A key that is moved on to the next
 // generation counts twice for a while.
 func (l *Limiter) Keys() int {
-	if l.every == 0 {
+	if l.pace.Load().every == 0 {
 		return 0
 	}
 	return l.table.keys()

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -51,8 +52,9 @@ const (
 // whether there is such an account or not: the answers for both must not differ.
 type SignIns struct {
 	pairs, accounts *backoff
-	addresses       *backoff // nil: not limited
+	addresses       atomic.Pointer[backoff] // nil: not limited
 	known           table[struct{}]
+	clock           func() time.Duration
 }
 
 // NewSignIns returns a SignIns that lets an address fail so many times a minute; 0
@@ -61,13 +63,24 @@ func NewSignIns(perMinute int, clock func() time.Duration) *SignIns {
 	s := &SignIns{
 		pairs:    newBackoff(growth{pairFree, pairEvery, pairFirst, maxPairDelay, forgetStrike}, clock),
 		accounts: newBackoff(growth{accountFree, accountEvery, accountFirst, maxAccountDelay, forgetStrike}, clock),
+		clock:    clock,
 	}
-	if perMinute > 0 {
-		every := max(time.Minute/time.Duration(perMinute), 1)
-		s.addresses = newBackoff(growth{perMinute, every, every, max(maxAddressDelay, every), forgetStrike}, clock)
-	}
+	s.Set(perMinute)
 	s.known.init(clock, knownFor)
 	return s
+}
+
+// Set changes how many times a minute an address may fail; 0 is any number of times.
+// The failures of all addresses are forgotten, unless it is the same number.
+func (s *SignIns) Set(perMinute int) {
+	old := s.addresses.Load()
+	switch {
+	case perMinute <= 0:
+		s.addresses.Store(nil)
+	case old == nil || old.free != perMinute:
+		every := max(time.Minute/time.Duration(perMinute), 1)
+		s.addresses.Store(newBackoff(growth{perMinute, every, every, max(maxAddressDelay, every), forgetStrike}, s.clock))
+	}
 }
 
 // Attempt is one that was let in. It counts as failed until Succeed or Cancel, so
@@ -75,6 +88,7 @@ func NewSignIns(perMinute int, clock func() time.Duration) *SignIns {
 // The zero Attempt is one that nobody counts.
 type Attempt struct {
 	of                     *SignIns
+	addresses              *backoff // of its time; nil: not limited
 	pair, address, account charge
 	hadTicket              bool
 }
@@ -100,8 +114,8 @@ func (s *SignIns) Begin(addr netip.Addr, account string) (a Attempt, wait time.D
 		}
 		a.hadTicket = slow > 0
 	}
-	if s.addresses != nil {
-		if a.address, wait = s.addresses.take(at, 0); wait > 0 {
+	if a.addresses = s.addresses.Load(); a.addresses != nil {
+		if a.address, wait = a.addresses.take(at, 0); wait > 0 {
 			s.pairs.undo(a.pair, a.hadTicket)
 			return Attempt{}, wait
 		}
@@ -133,8 +147,8 @@ func (a *Attempt) Cancel() {
 }
 
 func (a *Attempt) undoOthers() {
-	if a.of.addresses != nil {
-		a.of.addresses.undo(a.address, false)
+	if a.addresses != nil {
+		a.addresses.undo(a.address, false)
 	}
 	a.of.accounts.undo(a.account, false)
 	*a = Attempt{}

@@ -162,6 +162,18 @@ func (t *table[V]) init(clock func() time.Duration, period time.Duration) {
 	}
 }
 
+// reset forgets all keys, and changes the period.
+func (t *table[V]) reset(period time.Duration) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		s.period = period
+		s.young.empty()
+		s.older.empty()
+		s.mu.Unlock()
+	}
+}
+
 // of returns the shard of a key.
 func (t *table[V]) of(key Key) *shard[V] { return &t.shards[key%shards] }
 

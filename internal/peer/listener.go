@@ -11,6 +11,9 @@ type Listener struct {
 	URL      string // as the operator gave it
 	Loopback bool   // only this machine can connect; see LoopbackHost
 	TLS      bool
+	// Redirects: it is for HTTP and there is another one for https, so it only leads
+	// there.
+	Redirects bool
 }
 
 // LoopbackHost reports whether only this machine can connect to the host of a
@@ -38,6 +41,9 @@ type Rules struct {
 	Local bool
 	// OnlyProxies: other peers are refused, because nothing would be encrypted.
 	OnlyProxies bool
+	// Redirects: peers that are no proxies are only told where the encrypted listener
+	// is, so they may be anybody.
+	Redirects bool
 
 	url    string
 	tls    bool
@@ -53,7 +59,7 @@ type UnsafeError struct{ URL string }
 
 // Error implements error.
 func (e *UnsafeError) Error() string {
-	return fmt.Sprintf("%s can be reached from other machines and is not encrypted; listen at 127.0.0.1, or give the address of a proxy that encrypts with --proxy CIDR, or give --insecure if passwords and messages may go through this network in the clear", e.URL)
+	return fmt.Sprintf("%s can be reached from other machines and is not encrypted; listen at 127.0.0.1, or listen with tls:// or https:// and a certificate, or give the address of a proxy that encrypts with --proxy CIDR, or give --insecure if passwords and messages may go through this network in the clear", e.URL)
 }
 
 // Decide returns the rules of a listener, or an *UnsafeError. It is the only place
@@ -63,6 +69,8 @@ func Decide(l Listener, p Policy) (Rules, error) {
 	switch {
 	case l.Loopback:
 		r.Local = p.Proxies.IsEmpty() && !p.Origin
+	case l.Redirects:
+		r.Redirects = true
 	case l.TLS || p.Insecure:
 	case p.Proxies.IsEmpty():
 		return Rules{}, &UnsafeError{l.URL}
@@ -92,7 +100,7 @@ func (r Rules) Accept(remote netip.Addr) (Peer, error) {
 
 // TakesSecrets reports whether passwords and tokens may be accepted from a peer.
 func (r Rules) TakesSecrets(p Peer) bool {
-	return p.Encrypted || p.Loopback || r.policy.Insecure
+	return p.Encrypted || p.Loopback || p.Direct || r.policy.Insecure
 }
 
 // Preamble looks for a preamble of the PROXY protocol in the first bytes of a
@@ -102,7 +110,10 @@ func (r Rules) TakesSecrets(p Peer) bool {
 // end the connection.
 //
 // Peers inside --proxy may leave the preamble out. So a proxy that copies bytes must
-// send one: if it does not, whoever is behind it can.
+// send one: if it does not, whoever is behind it can. A peer on this machine without
+// one is a program here, and not the proxy: its secrets are taken, as those of every
+// connection that stays on this machine. It is not local, and limits still count it,
+// because a proxy that leaves the preamble out would look the same.
 func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	if !p.Proxy {
 		switch hasSignature, isPrefix := signature(data); {
@@ -117,6 +128,9 @@ func (r Rules) Preamble(p Peer, data []byte) (Peer, int, error) {
 	switch {
 	case err != nil:
 		return p, 0, err
+	case n == 0:
+		p.Direct = p.Addr.IsLoopback()
+		return p, 0, nil
 	case !preamble.Source.IsValid(): // the proxy itself, or it does not know
 		p.Encrypted = preamble.TLS
 		return p, n, nil

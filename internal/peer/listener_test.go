@@ -237,6 +237,46 @@ func TestPreambleOfPeer(t *testing.T) {
 	}
 }
 
+// Where the proxy is on this machine, programs here connect from its address. Without a
+// preamble they may send secrets, but they are neither local nor free of limits, since a
+// proxy without a preamble looks the same.
+func TestProgramsBesideTheProxy(t *testing.T) {
+	for _, test := range []struct {
+		proxy, remote, data string
+		direct, secrets     bool
+	}{
+		{"127.0.0.1", "127.0.0.1", "{", true, true},
+		{"::1", "::1", "GET", true, true},
+		{"127.0.0.0/8", "127.0.0.1", "PUT", true, true},
+		{"127.0.0.1", "127.0.0.1", "PROXY UNKNOWN\r\n", false, false},
+		{"127.0.0.1", "127.0.0.1", "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n", false, false},
+		{"127.0.0.1", "127.0.0.1", "PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n", false, false},
+		{"127.0.0.1", "127.0.0.1", string(frame(0x20, 0)), false, false},
+		{"10.0.0.0/8", "10.0.0.1", "{", false, false},
+		{"10.0.0.0/8", "127.0.0.1", "{", false, true}, // loopback as ever
+	} {
+		proxies, err := ParseProxies([]string{test.proxy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Decide(Listener{URL: "tcp://127.0.0.1:6440", Loopback: true}, Policy{Proxies: proxies})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := r.Accept(netip.MustParseAddr(test.remote))
+		if err != nil || p.Direct {
+			t.Fatalf("%+v: %+v, %v before it has said anything", test, p, err)
+		}
+		got, _, err := r.Preamble(p, []byte(test.data))
+		if err != nil || got.Direct != test.direct || r.TakesSecrets(got) != test.secrets {
+			t.Errorf("%+v: %+v, %v", test, got, err)
+		}
+		if got.Local || got.Loopback && test.direct {
+			t.Errorf("%+v: %+v is local or free of limits", test, got)
+		}
+	}
+}
+
 func TestPreambleOfStranger(t *testing.T) {
 	r, err := Decide(Listener{URL: "tcp://127.0.0.1:6440", Loopback: true}, Policy{})
 	if err != nil {

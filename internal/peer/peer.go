@@ -59,6 +59,9 @@ type Peer struct {
 	Loopback bool
 	// Local reports whether it also came to a listener that others cannot reach.
 	Local bool
+	// Direct reports whether the client is on this machine and in --proxy, but has
+	// connected as no proxy does. Its secrets are taken; limits are for it.
+	Direct bool
 	// Proxy reports whether the address is in --proxy, so that its word about who is
 	// behind it counts.
 	Proxy bool

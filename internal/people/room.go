@@ -102,11 +102,6 @@ var Members = members{Table[Member]{
 
 type members struct{ Table[Member] }
 
-// In returns up to limit members of a room, by account, from behind an account.
-func (t *members) In(tx store.Tx, room, after string, limit int) (found []Member, more bool, err error) {
-	return t.List(tx, []string{room}, behind(room, after), limit)
-}
-
 // Of returns up to limit memberships of an account, by the name of the room, from
 // behind a name.
 func (t *members) Of(tx store.Tx, account, after string, limit int) (found []Member, more bool, err error) {
@@ -162,6 +157,9 @@ var Restrictions = Table[Restriction]{
 	name: "restriction",
 	key:  func(r *Restriction) []string { return []string{r.Room, r.Subject} },
 }
+
+// MaxHooks is how many incoming webhooks a server has at most.
+const MaxHooks = 1000
 
 // Hook is an incoming webhook: an identity that is a member of one room.
 type Hook struct {

@@ -108,7 +108,7 @@ func TestPagesOfMembers(t *testing.T) {
 	for _, room := range []string{"lobby", "lobby2", "a/b"} {
 		var got []string
 		for after := ""; ; {
-			page, more, err := Members.In(tx, room, after, 7)
+			page, more, err := Members.List(tx, []string{room}, behind(room, after), 7)
 			must(t, err)
 			for _, m := range page {
 				if m.Room != room {

@@ -71,7 +71,8 @@ func (s *scenario) possible() bool {
 		s.role == kaban.RoleOwner && s.credential.isBot():
 		return false
 	case s.kind == kaban.RoomDirect:
-		return s.flags == 0 && s.rank <= kaban.RoomRoleMember && s.standing == access.Good
+		return s.flags == 0 && (s.credential != strayBot || s.rank == 0) && // no bot is there without its owner
+			s.rank <= kaban.RoomRoleMember && s.standing == access.Good
 	}
 	return true
 }

@@ -65,6 +65,7 @@ type world struct {
 	url      string // of HTTP
 	accounts *account.Service
 	hooks    *hook.Service
+	operator hook.By
 	web      *web.Server
 	http     *http.Client
 	tokens   map[string]string // of programs
@@ -108,7 +109,7 @@ func newWorld(t *testing.T, front driver) *world {
 		t.Fatal(err)
 	}
 	w.accounts = account.New(s, account.Options{Hashes: 2, OnRevoked: c.Revoke, OnChanged: c.AccountChanged, OnSettings: c.SettingChanged})
-	w.hooks = hook.New(w.accounts, c)
+	w.hooks, w.operator = hook.New(w.accounts), hook.By{User: c.Operator(), Actor: account.Operator()}
 	w.populate()
 	lines := server.New(server.Config{Accounts: w.accounts}, c, m)
 	if w.web, err = web.New(web.Config{Accounts: w.accounts}, c, lines); err != nil {

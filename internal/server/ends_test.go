@@ -235,13 +235,15 @@ func TestTheFirstRooms(t *testing.T) {
 		ann.must(`{"type":"create","room":"%s","kind":"public"}`, room)
 	}
 	ann.must(`{"type":"create","room":"den","kind":"private"}`)
-	w.enter("olga").must(`{"type":"create","room":"vault","kind":"private"}`)
+	olga := w.enter("olga")
+	olga.must(`{"type":"create","room":"vault","kind":"private"}`)
+	olga.must(`{"type":"invite","room":"vault","id":"in","username":"ann"}`)
 	w.set("auto_join", "news,vault,new-one")
 	by, err := w.accounts.Authenticate(t.Context(), w.tokens["ann"], "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms := []string{"dev", "den", "vault", "nowhere"}
+	rooms := []string{"dev", "den", "vault"}
 	_, invite, err := w.accounts.Invite(t.Context(), by.As(""), account.NewInvite{Rooms: rooms})
 	if err != nil {
 		t.Fatal(err)
@@ -250,11 +252,12 @@ func TestTheFirstRooms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	olga.must(`{"type":"kick","room":"vault","id":"out","username":"ann"}`) // and she invites nobody there any more
 	for _, c := range []struct {
 		name, link, want string
 	}{
 		{"cat", invite, "[den dev lobby new-one news]"},
-		{"gil", guests, "[dev nowhere]"},
+		{"gil", guests, "[dev]"},
 	} {
 		session, err := w.accounts.AcceptInvite(t.Context(), c.link, account.NewAccount{Username: c.name, Password: password}, account.Device{})
 		if err != nil {
@@ -298,4 +301,36 @@ func TestTheLastOpGoes(t *testing.T) {
 	}
 	bob.must(`{"type":"topic","room":"den","id":"t","topic":"mine now"}`)
 	bob.must(`{"type":"set","room":"den","id":"s","flags":["locked"]}`)
+}
+
+// A removed account leaves its rooms, once others are ops where it was one.
+func TestARemovedAccountLeaves(t *testing.T) {
+	w := newTown(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	for room, kind := range map[string]string{"den": "private", "hall": "public"} {
+		ann.must(`{"type":"create","room":"%s","kind":"%s"}`, room, kind)
+		ann.must(`{"type":"invite","room":"%s","id":"bob","username":"bob"}`, room)
+	}
+	duo := ann.must(`{"type":"direct","usernames":["bob"]}`)["room"]
+	bob.must(`{"type":"join","room":"den"}`)
+	if err := w.accounts.Remove(t.Context(), account.Operator(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"role bob", "left ann"} {
+		f := bob.nextBut("state")
+		if got := fmt.Sprint(f["change"], " ", f["subject"]); f["type"] != "member" || got != want {
+			t.Errorf("bob gets %s, want %s", f, want)
+		}
+	}
+	for room, role := range map[any]string{"den": "op", "hall": "op", duo: "member"} {
+		f := bob.must(`{"type":"members","room":"%s"}`, room)
+		if got, want := fmt.Sprint(f["usernames"]), "[bob]"; got != want || !strings.Contains(f.String(), role) {
+			t.Errorf("the members of %s: %s", room, f)
+		}
+	}
+	for _, r := range bob.must(`{"type":"rooms"}`)["rooms"].([]any) {
+		if room := r.(map[string]any); room["room"] != "lobby" && fmt.Sprint(room["members"]) != "1" {
+			t.Errorf("the list of rooms has %v", room)
+		}
+	}
 }

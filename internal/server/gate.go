@@ -29,9 +29,6 @@ type quota struct {
 	key      limit.Key
 }
 
-// Here returns the caller of a WebSocket from this machine.
-func Here() account.Caller { return arriving(new(peer.Loopback()), netip.IPv6Loopback()).Caller }
-
 // arriving returns the arrival of a peer at a listener of lines. The rules allow the
 // peer to connect.
 func arriving(rules *peer.Rules, remote netip.Addr) *arrival {

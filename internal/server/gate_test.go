@@ -240,7 +240,8 @@ func TestAServerWithoutAnOwnerIsLocked(t *testing.T) {
 	}
 }
 
-// Secrets need encryption: PROXY v2 can say so. With --insecure they need not.
+// Secrets need encryption: PROXY v2 can say so. With --insecure they need not, nor from a
+// program on the machine of the proxy.
 func TestSecretsThroughAProxy(t *testing.T) {
 	tls := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x14\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x01\x00\x02\x20\x00\x05\x01\x00\x00\x00\x00"
 	for name, c := range map[string]struct {
@@ -250,6 +251,7 @@ func TestSecretsThroughAProxy(t *testing.T) {
 	}{
 		"in the clear": {"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", false, "tls_required"},
 		"encrypted":    {tls, false, "auth_failed"},
+		"beside it":    {"", false, "auth_failed"},
 		"--insecure":   {"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", true, "auth_failed"},
 	} {
 		t.Run(name, func(t *testing.T) {

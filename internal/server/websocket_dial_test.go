@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
 
-	"kaban/internal/server"
+	"kaban/internal/account"
+	peers "kaban/internal/peer"
 )
 
 // overWebSocket has the tests of this package connect over WebSocket instead of
@@ -44,7 +46,7 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.server.ServeWebSocket(conn, early, server.Here())
+		f.server.ServeWebSocket(conn, early, here(f.t))
 	}))
 	f.t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()
@@ -170,4 +172,15 @@ func (c *lineConn) Read(p []byte) (int, error) {
 	n := copy(p, c.line)
 	c.line = c.line[n:]
 	return n, nil
+}
+
+// here returns the caller of a WebSocket from this machine.
+func here(t testing.TB) account.Caller {
+	t.Helper()
+	rules := peers.Loopback()
+	p, err := rules.Accept(netip.IPv6Loopback())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return account.Caller{Peer: p, TakesSecrets: rules.TakesSecrets(p)}
 }

@@ -71,6 +71,7 @@ type fixture struct {
 	web       *web.Server
 	accounts  *account.Service
 	hooks     *hook.Service
+	operator  hook.By
 	limits    *limit.Limits
 	tcp, http string // HOST:PORT
 
@@ -104,7 +105,8 @@ func start(t testing.TB) *fixture {
 		Hashes: 1, SignIns: f.limits.SignIns, Log: slog.New(slog.DiscardHandler),
 		OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
 	})
-	f.hooks = hook.New(f.accounts, rooms)
+	f.hooks = hook.New(f.accounts)
+	f.operator = hook.By{User: rooms.Operator(), Actor: account.Operator()}
 	f.lines = server.New(server.Config{Accounts: f.accounts, Limits: f.limits}, rooms, f.manager)
 	f.web, err = web.New(web.Config{Accounts: f.accounts, Limits: f.limits}, rooms, f.lines)
 	must(t, err)

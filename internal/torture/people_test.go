@@ -248,7 +248,7 @@ func (w *world) takeViolations() []string {
 // checkSettled: a server that was shut down has left no task undone.
 func checkSettled(s *State, report reporter) {
 	for _, task := range s.Tasks {
-		if task.Kind == people.TaskSucceed {
+		if task.Kind == people.TaskSucceed || task.Kind == people.TaskLeave {
 			report("task: a server that ran left %v", task)
 		}
 	}
@@ -267,6 +267,7 @@ func employ(w *world, owner string) []worker {
 		&passwords{who: w.hire("pam", "member")},
 		&roles{by: root, subject: w.hire("rob", "member")},
 		&heirs{by: root, op: w.hire("olga", "member"), heir: w.hire("hal", "member")},
+		&leavers{by: root, stays: w.hire("stan", "member")},
 		&kicks{op: w.hire("kim", "member"), target: w.hire("tess", "member"), other: w.hire("sue", "member"), guest: w.hire("gus", "guest")},
 	}
 	for _, one := range all {

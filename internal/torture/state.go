@@ -251,8 +251,8 @@ func (s *State) checkAccounts(report reporter) {
 		if made != 1 {
 			report("account: %d rows say that %s was made", made, name)
 		}
-		if !s.Passwords[a.ID] { // all of these campaigns have one
-			report("account: %s has no password", name)
+		if removed := a.Status == people.StatusRemoved; s.Passwords[a.ID] == removed { // all of these campaigns have one
+			report("account: %s is %s, and has a password: %t", name, a.Status, removed)
 		}
 	}
 	for row, n := range s.Rows {
@@ -294,6 +294,9 @@ func (s *State) checkRoom(r *people.Room, report reporter) {
 	ops, pending, heirs := 0, false, 0
 	for id, m := range members {
 		a := s.ByID[id]
+		if a.Status == people.StatusRemoved && !s.Task(id, people.TaskLeave) {
+			report("room: %s was removed, is in %s, and will not leave it", a.Username, r.Name)
+		}
 		switch {
 		case a.Status == people.StatusActive && m.Role == kaban.RoomRoleOp:
 			ops++

@@ -163,6 +163,24 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/kick ben", "change plans ann removed ben", ""},
 		{"/kick @ben too loud", "change plans ann removed ben: too loud", ""},
 		{"/ban ben", "change plans ann banned ben", ""},
+		{"/ban ben 90m", "change plans ann banned ben until 25 Nov 2026 13:30 UTC", ""},
+		{"/ban ben 7d too loud", "change plans ann banned ben until 2 Dec 2026 12:00 UTC: too loud", ""},
+		{"/ban ben too loud", "change plans ann banned ben: too loud", ""},
+		{"/ban ben 0d", "change plans ann banned ben: 0d", ""},
+		{"/ban ben -3h", "change plans ann banned ben: -3h", ""},
+		{"/ban ben 4000d", "change plans ann banned ben: 4000d", ""},
+		{"/mute ben 7d", "change plans ann muted ben: 7d", ""},
+		{"/set locked", "change plans ann made this room announce and locked", ""},
+		{"/set LOCKED -announce", "change plans ann made this room locked", ""},
+		{"/set -announce", "change plans ann removed the flags of this room", ""},
+		{"/set history joined", "change plans ann closed the history to later members", ""},
+		{"/set history all archived", "change plans ann opened the history to later members, archived this room", ""},
+		{"/set -archived private", "change plans ann made this room private, took this room out of the archive", ""},
+		{"/set", "", "this room is private, announce"},
+		{"/set quiet", "", "/set does not know"},
+		{"/set -private", "", "/set does not know"},
+		{"/set history", "", "/set history takes all or joined"},
+		{"/set history none", "", "/set history takes all or joined"},
 		{"/unban ben", "change plans ann lifted the ban of ben", ""},
 		{"/mute ben", "change plans ann muted ben", ""},
 		{"/unmute ben", "change plans ann let ben speak again", ""},
@@ -190,7 +208,7 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/join @mfzwizltoq4tqmjqgezdgnbvgy", "join @mfzwizltoq4tqmjqgezdgnbvgy", ""},
 	} {
 		state := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 0, 0)
-		state.Topic = "old"
+		state.Topic, state.Flags = "old", kaban.FlagAnnounce
 		d := newMember(t, kaban.RoleMember, state)
 		d.back.calls = []string{""}
 		d.keys(c.typed, "enter")
@@ -314,6 +332,14 @@ func TestSessionsOfMembers(t *testing.T) {
 			t.Errorf("%s: %+v", change, e.entry)
 		}
 	}
+	change, err := parseSet([]string{"announce", "history", "all"}, kaban.FlagLocked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann.change("plans", change)
+	if e := await(ben, always[entryEvent]); e.entry.Change == nil || e.entry.Change.Flags != kaban.FlagAnnounce|kaban.FlagLocked || e.entry.Change.History != wire.HistoryAll {
+		t.Errorf("set: %+v", e.entry)
+	}
 	ben.notify("plans", kaban.NotifyNone)
 	if e := await(ben, always[noticeEvent]); e.err != nil {
 		t.Error(e.err)
@@ -334,5 +360,17 @@ func TestSessionsOfMembers(t *testing.T) {
 	ann.direct("ben", "hello")
 	if e := await(ann, always[openedEvent]); e.err != nil || e.text != "hello" || e.room[0] != '@' {
 		t.Errorf("direct: %+v", e)
+	}
+}
+
+// An op completes the words of /set.
+func TestCompletionOfSettings(t *testing.T) {
+	for typed, want := range map[string]string{
+		"/set": "/set ", "/set ann": "/set announce ", "/set announce -lo": "/set announce -locked ", "/set pri": "/set private ",
+		"/set history j": "/set history joined ", "/set history all arc": "/set history all archived ",
+	} {
+		d := newMember(t, kaban.RoleMember, stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 0, 0))
+		d.keys(typed, "tab")
+		d.typed(want)
 	}
 }

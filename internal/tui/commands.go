@@ -27,7 +27,7 @@ type command struct {
 // commands returns the table, sorted by name.
 func commands() []command {
 	return []command{
-		{"ban", "NAME [REASON]", "Remove somebody from this room for good", 1, moderation("banned", 0), nil, ops},
+		{"ban", "NAME [TIME] [REASON]", "Remove somebody from this room for good, or for a time such as 30m, 12h or 7d", 1, moderation("banned", 0), nil, ops},
 		{"clear", "", "Empty the screen of this room; scrolling up brings it back", 0, (*Model).clear, nil, anyone},
 		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy, nil, anyone},
 		{"create", "NAME [private] [TOPIC]", "Create a room, which everybody or only its members can find", 1, (*Model).create, nil, members},
@@ -51,6 +51,7 @@ func commands() []command {
 		{"reconnect", "", "Drop the connection and connect again at once", 0, (*Model).reconnect, nil, anyone},
 		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}, anyone},
 		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil, anyone},
+		{"set", "[[-]announce] [[-]locked] [[-]archived] [history all|joined] [private]", "Change this room: announce is for announcements of ops and speakers, locked keeps topic and pins to ops, archived is for reading only, history is what later members see; a minus takes away", 0, (*Model).set, nil, ops},
 		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil, anyone},
 		{"topic", "[TEXT]", "Show the topic of this room, or change it; - removes it", 0, (*Model).topic, nil, anyone},
 		{"unban", "NAME", "Lift a ban", 1, moderation("unbanned", 0), nil, ops},

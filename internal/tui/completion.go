@@ -68,6 +68,10 @@ func (m *Model) candidates(d *draft) completing {
 		c.found = completions(m.commandNames(""), word)
 	case about.name == "notify":
 		c.found = completions([]string{"all", "mentions", "none"}, word)
+	case about.name == "set" && strings.HasSuffix(strings.TrimRight(d.text[:begin], " "), " history"):
+		c.found, c.after = completions(histories, word), " "
+	case about.name == "set":
+		c.found, c.after = completions(settable, word), " "
 	case about.name == "create" && begin > len(first)+1:
 		c.found, c.after = completions([]string{"private", "public"}, word), " "
 	case about.name == "theme":

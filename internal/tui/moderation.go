@@ -2,7 +2,9 @@ package tui
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -12,7 +14,7 @@ import (
 )
 
 // moderation returns the command for a change of somebody's place in the open room:
-// NAME [REASON].
+// NAME [REASON], and for a ban NAME [TIME] [REASON].
 func moderation(change string, role kaban.RoomRole) func(*Model, string) tea.Cmd {
 	return func(m *Model, rest string) tea.Cmd {
 		name, reason, _ := strings.Cut(rest, " ")
@@ -23,12 +25,33 @@ func moderation(change string, role kaban.RoomRole) func(*Model, string) tea.Cmd
 		case m.active == nil:
 			m.say("no room is open; /join ROOM")
 		default:
-			m.backend.change(m.active.name, wire.Change{
-				Type: wire.TypeMember, Change: change, Username: m.username, Subject: username.String(), Role: role, Reason: strings.TrimSpace(reason),
-			})
+			c := wire.Change{Type: wire.TypeMember, Change: change, Username: m.username, Subject: username.String(), Role: role, Reason: strings.TrimSpace(reason)}
+			if change == "banned" {
+				c.Until, c.Reason = splitTime(c.Reason, m.now())
+			}
+			m.backend.change(m.active.name, c)
 		}
 		return nil
 	}
+}
+
+// maxBan is the longest time of a ban that ends.
+const maxBan = 10 * 365 * 24 * time.Hour
+
+// splitTime returns when the time ends that a text begins with, such as 30m, 12h or 7d,
+// in milliseconds since 1970 UTC, and the rest of the text. Without a time that is 0 and
+// the whole text. A longer time than maxBan is no time.
+func splitTime(text string, now time.Time) (until int64, rest string) {
+	first, rest, _ := strings.Cut(text, " ")
+	length, err := time.ParseDuration(first)
+	if days, ok := strings.CutSuffix(first, "d"); ok {
+		n, bad := strconv.ParseUint(days, 10, 12)
+		length, err = time.Duration(n)*24*time.Hour, bad
+	}
+	if err != nil || length <= 0 || length > maxBan {
+		return 0, text
+	}
+	return now.Add(length).UnixMilli(), strings.TrimSpace(rest)
 }
 
 // topic shows the topic of the open room, changes it, or removes it.

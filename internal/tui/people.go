@@ -60,6 +60,9 @@ func (s *Session) request(ctx context.Context, room string, c *wire.Change) (cli
 	if c.Type == wire.TypeTopic {
 		return s.client.SetTopic(ctx, room, c.Topic)
 	}
+	if c.Type == wire.TypeRoom {
+		return s.client.SetRoom(ctx, room, settingsOf(c))
+	}
 	who := client.Moderation{Room: room, Username: c.Subject, Reason: c.Reason}
 	switch c.Change {
 	case "invited":
@@ -67,7 +70,11 @@ func (s *Session) request(ctx context.Context, room string, c *wire.Change) (cli
 	case "kicked":
 		return s.client.Kick(ctx, who)
 	case "banned":
-		return s.client.Ban(ctx, who, time.Time{})
+		var until time.Time
+		if c.Until != 0 {
+			until = time.UnixMilli(c.Until)
+		}
+		return s.client.Ban(ctx, who, until)
 	case "unbanned":
 		return s.client.Unban(ctx, who)
 	case "muted":
@@ -78,6 +85,18 @@ func (s *Session) request(ctx context.Context, room string, c *wire.Change) (cli
 		return s.client.SetRole(ctx, who, c.Role)
 	}
 	return client.Receipt{}, fmt.Errorf("this client cannot do %q", c.Change)
+}
+
+// settingsOf returns the settings that a change of a room asks for.
+func settingsOf(c *wire.Change) client.Settings {
+	set := client.Settings{Kind: c.Kind, History: c.History}
+	if c.HasFlags {
+		set.Flags = &c.Flags
+	}
+	if c.HasArchived {
+		set.Archived = &c.Archived
+	}
+	return set
 }
 
 // whois looks for somebody among the members of a room.

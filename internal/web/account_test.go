@@ -172,6 +172,36 @@ func TestBannedVisitorsDoNotPost(t *testing.T) {
 	f.get("/v1/rooms/lobby/messages").has(t, 200) // nobody is not a name
 }
 
+// The ops of a room see who is banned and muted in it, and nobody else does.
+func TestRestrictedInARoom(t *testing.T) {
+	f, owner := claimed(t, "open")
+	mia := f.person("mia", kaban.RoleMember)
+	f.person("max", kaban.RoleMember)
+	f.say("lobby", "1", "Pest", "hello")
+	list := func() string {
+		return f.get("/v1/rooms/lobby/restricted", cookie(owner)...).has(t, 200, "more", false).body
+	}
+	if got := list(); !strings.Contains(got, `"restricted":[]`) {
+		t.Errorf("nobody is restricted, but %s", got)
+	}
+	f.act(owner, access.Ban, "lobby", "pest")
+	f.act(owner, access.Ban, "lobby", "max")
+	f.act(owner, access.Mute, "lobby", "mia")
+	for _, want := range []string{`"username":"max","visitor":false,"banned":true,"muted":false`, `"username":"mia","visitor":false,"banned":false,"muted":true`, `"username":"pest","visitor":true,"banned":true`} {
+		if got := list(); !strings.Contains(got, want) || strings.Contains(got, "address") {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	f.get("/v1/rooms/lobby/restricted", cookie(mia)...).has(t, 403, "code", "forbidden")
+	f.get("/v1/rooms/lobby/restricted").has(t, 401, "code", "auth_required")
+	f.get("/v1/rooms/nowhere/restricted", cookie(owner)...).has(t, 404, "code", "not_found")
+	f.act(owner, access.Unban, "lobby", "max")
+	f.act(owner, access.Unmute, "lobby", "mia")
+	if got := list(); strings.Contains(got, "max") || strings.Contains(got, "mia") {
+		t.Errorf("what was lifted is listed: %s", got)
+	}
+}
+
 // hello opens a WebSocket, says something and returns the answer.
 func (f *fixture) hello(frame string, headers ...string) (*websocket.Conn, map[string]any) {
 	f.t.Helper()

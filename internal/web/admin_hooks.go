@@ -8,16 +8,17 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban"
+	"kaban/internal/chat"
 	"kaban/internal/hook"
 	"kaban/internal/people"
 	"kaban/wire"
 )
 
-// hookOperations are those of admins on incoming webhooks.
+// hookOperations are those of ops and admins on incoming webhooks.
 func (s *Server) hookOperations(api huma.API) {
-	asks(s, api, toActors, aboutPeople("list-hooks", http.MethodGet, "/v1/admin/hooks", "List the incoming webhooks"), s.listHooks)
-	asks(s, api, toActors|secret, made(aboutPeople("make-hook", http.MethodPost, "/v1/admin/hooks", "Make an incoming webhook for a room; the room sees it")), s.makeHook)
-	does(s, api, toActors, aboutPeople("remove-hook", http.MethodDelete, "/v1/admin/hooks/{id}", "Remove an incoming webhook; its key stops working at once"), s.removeHook)
+	asks(s, api, toActors, aboutPeople("list-hooks", http.MethodGet, "/v1/admin/hooks", "List the incoming webhooks of rooms in which one is op; of all rooms, as an admin"), s.listHooks)
+	asks(s, api, toActors|secret, made(aboutPeople("make-hook", http.MethodPost, "/v1/admin/hooks", "Make an incoming webhook for a room, as its op; the room sees it")), s.makeHook)
+	does(s, api, toActors, aboutPeople("remove-hook", http.MethodDelete, "/v1/admin/hooks/{id}", "Remove an incoming webhook, as an op of its room or an admin; its key stops working at once"), s.removeHook)
 }
 
 // Hook is an incoming webhook without its key.
@@ -33,13 +34,13 @@ func hookOf(h *people.Hook) Hook {
 	return Hook{ID: h.ID, Room: h.Room, Username: h.Username, Speaker: h.Speaker, Created: formatTime(h.Created)}
 }
 
-// HookList are all incoming webhooks.
+// HookList are incoming webhooks.
 type HookList struct {
 	Hooks []Hook `json:"hooks" nullable:"false" doc:"The oldest first."`
 }
 
 func (s *Server) listHooks(ctx context.Context, by *who, _ *nothing) (HookList, error) {
-	hooks, err := hook.New(s.config.Accounts, s.chat).List(ctx, by.actor())
+	hooks, err := hook.New(s.config.Accounts).List(ctx, by.moderator())
 	list := HookList{Hooks: make([]Hook, len(hooks))}
 	for i := range hooks {
 		list.Hooks[i] = hookOf(&hooks[i])
@@ -48,7 +49,7 @@ func (s *Server) listHooks(ctx context.Context, by *who, _ *nothing) (HookList, 
 }
 
 type newHookBody struct {
-	Room     string `json:"room" doc:"The room, which is made if there is none."`
+	Room     string `json:"room" doc:"The room. If there is none, an admin makes it."`
 	Username string `json:"username,omitempty" doc:"The author of messages that name no other. Default: webhook."`
 	Speaker  bool   `json:"speaker,omitempty" doc:"Whether it also posts where only ops and speakers do."`
 }
@@ -73,15 +74,18 @@ func (s *Server) makeHook(ctx context.Context, by *who, in *JSON[newHookBody]) (
 			return MadeHook{}, err
 		}
 	}
-	key, made, err := hook.New(s.config.Accounts, s.chat).Add(ctx, by.actor(), n)
-	if err != nil {
+	key, made, err := hook.New(s.config.Accounts).Add(ctx, hook.By{User: by.moderator(), Actor: by.actor()}, n)
+	switch {
+	case errors.Is(err, chat.ErrForbidden):
+		return MadeHook{}, problem(wire.CodeForbidden, "only ops of a room make hooks for it, and none while it is archived; ask one of them")
+	case err != nil:
 		return MadeHook{}, err
 	}
 	return MadeHook{hookOf(&made), "/hooks/" + key}, nil
 }
 
 func (s *Server) removeHook(ctx context.Context, by *who, in *IDPath) error {
-	_, err := hook.New(s.config.Accounts, s.chat).Remove(ctx, by.actor(), in.ID)
+	_, err := hook.New(s.config.Accounts).Remove(ctx, hook.By{User: by.moderator(), Actor: by.actor()}, in.ID)
 	switch {
 	case errors.Is(err, hook.ErrNotFound):
 		return problem(wire.CodeNotFound, "there is no hook "+shortName(in.ID)+"; \"kaban hook list\" shows all")

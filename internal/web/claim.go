@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -41,12 +42,13 @@ func (w *who) device(name string) account.Device {
 }
 
 type claimBody struct {
-	Claim    string `json:"claim" doc:"The secret of the claim link."`
-	Username string `json:"username" doc:"The username of the owner."`
-	Name     string `json:"name,omitempty" maxLength:"64" doc:"The display name."`
-	Password string `json:"password" minLength:"10" maxLength:"1024"`
-	Access   string `json:"access,omitempty" enum:"open,signup,invite,closed" doc:"The setting access. Default: invite."`
-	Device   string `json:"device,omitempty" doc:"What to call the device."`
+	Claim    string          `json:"claim" doc:"The secret of the claim link."`
+	Username string          `json:"username" doc:"The username of the owner."`
+	Name     string          `json:"name,omitempty" maxLength:"64" doc:"The display name."`
+	Password string          `json:"password,omitempty" minLength:"10" maxLength:"1024" doc:"Unless there is a passkey."`
+	Passkey  json.RawMessage `json:"passkey,omitempty" doc:"What navigator.credentials.create returned for the options of /v1/passkeys/new/begin, as PublicKeyCredential.toJSON writes it."`
+	Access   string          `json:"access,omitempty" enum:"open,signup,invite,closed" doc:"The setting access. Default: invite."`
+	Device   string          `json:"device,omitempty" doc:"What to call the device."`
 }
 
 // Claimed is what a claim made.
@@ -61,14 +63,14 @@ type claimedOutput struct {
 	Body      Claimed
 }
 
-func (s *Server) claim(ctx context.Context, by *who, in *JSON[claimBody]) (out claimedOutput, err error) {
+func (s *Server) claim(ctx context.Context, by *who, in *newInput[claimBody]) (out claimedOutput, err error) {
 	body, err := in.read(s)
 	if err != nil {
 		return out, err
 	}
-	owner := account.NewAccount{Username: body.Username, Name: body.Name, Password: body.Password}
-	if body.Password == "" {
-		return out, errNoPassword
+	owner, err := s.newAccount(by, &in.BrowserCookies, body.Username, body.Name, body.Password, body.Passkey)
+	if err != nil {
+		return out, err
 	}
 	claimed, err := s.config.Accounts.ClaimServer(ctx, body.Claim, owner, body.Access, by.device(body.Device))
 	if err != nil {
@@ -86,8 +88,26 @@ func (s *Server) claim(ctx context.Context, by *who, in *JSON[claimBody]) (out c
 	return out, nil
 }
 
-// errNoPassword means that an account would have no way to sign in.
-var errNoPassword = &account.WeakPasswordError{Reason: "it is empty"}
+// newInput is the body of a request for an account. The cookie binds its passkey, if it
+// has one, to the browser that made it.
+type newInput[T any] struct {
+	BrowserCookies
+	JSON[T]
+}
+
+// newAccount returns the account that a request asks for, with a way in.
+func (s *Server) newAccount(by *who, cookies *BrowserCookies, username, name, password string, passkey json.RawMessage) (account.NewAccount, error) {
+	n := account.NewAccount{Username: username, Name: name, Password: password}
+	if len(passkey) == 0 {
+		if password == "" {
+			return n, account.ErrNoWayIn
+		}
+		return n, nil
+	}
+	keys, err := s.passkeys()
+	n.Passkey = &account.NewPasskey{Keys: keys, Browser: cookies.browser(by), Response: passkey}
+	return n, err
+}
 
 type lookAtClaimBody struct {
 	Claim string `json:"claim" doc:"The secret of the claim link."`
@@ -106,20 +126,21 @@ func (s *Server) lookAtClaim(ctx context.Context, _ *who, in *JSON[lookAtClaimBo
 }
 
 type signUpBody struct {
-	Username string `json:"username" doc:"The username."`
-	Name     string `json:"name,omitempty" maxLength:"64" doc:"The display name."`
-	Password string `json:"password" minLength:"10" maxLength:"1024"`
-	Device   string `json:"device,omitempty" doc:"What to call the device."`
+	Username string          `json:"username" doc:"The username."`
+	Name     string          `json:"name,omitempty" maxLength:"64" doc:"The display name."`
+	Password string          `json:"password,omitempty" minLength:"10" maxLength:"1024" doc:"Unless there is a passkey."`
+	Passkey  json.RawMessage `json:"passkey,omitempty" doc:"What navigator.credentials.create returned for the options of /v1/passkeys/new/begin, as PublicKeyCredential.toJSON writes it."`
+	Device   string          `json:"device,omitempty" doc:"What to call the device."`
 }
 
-func (s *Server) signUp(ctx context.Context, by *who, in *JSON[signUpBody]) (out sessionOutput, err error) {
+func (s *Server) signUp(ctx context.Context, by *who, in *newInput[signUpBody]) (out sessionOutput, err error) {
 	body, err := in.read(s)
 	if err != nil {
 		return out, err
 	}
-	n := account.NewAccount{Username: body.Username, Name: body.Name, Password: body.Password}
-	if body.Password == "" {
-		return out, errNoPassword
+	n, err := s.newAccount(by, &in.BrowserCookies, body.Username, body.Name, body.Password, body.Passkey)
+	if err != nil {
+		return out, err
 	}
 	session, err := s.config.Accounts.SignUp(ctx, n, by.device(body.Device))
 	if err != nil {
@@ -165,21 +186,22 @@ func (s *Server) lookAtInvite(ctx context.Context, _ *who, in *JSON[lookAtInvite
 }
 
 type acceptInviteBody struct {
-	Invite   string `json:"invite" doc:"The secret of the link."`
-	Username string `json:"username" doc:"The username."`
-	Name     string `json:"name,omitempty" maxLength:"64" doc:"The display name."`
-	Password string `json:"password" minLength:"10" maxLength:"1024"`
-	Device   string `json:"device,omitempty" doc:"What to call the device."`
+	Invite   string          `json:"invite" doc:"The secret of the link."`
+	Username string          `json:"username" doc:"The username."`
+	Name     string          `json:"name,omitempty" maxLength:"64" doc:"The display name."`
+	Password string          `json:"password,omitempty" minLength:"10" maxLength:"1024" doc:"Unless there is a passkey."`
+	Passkey  json.RawMessage `json:"passkey,omitempty" doc:"What navigator.credentials.create returned for the options of /v1/passkeys/new/begin, as PublicKeyCredential.toJSON writes it."`
+	Device   string          `json:"device,omitempty" doc:"What to call the device."`
 }
 
-func (s *Server) acceptInvite(ctx context.Context, by *who, in *JSON[acceptInviteBody]) (out sessionOutput, err error) {
+func (s *Server) acceptInvite(ctx context.Context, by *who, in *newInput[acceptInviteBody]) (out sessionOutput, err error) {
 	body, err := in.read(s)
 	if err != nil {
 		return out, err
 	}
-	n := account.NewAccount{Username: body.Username, Name: body.Name, Password: body.Password}
-	if body.Password == "" {
-		return out, errNoPassword
+	n, err := s.newAccount(by, &in.BrowserCookies, body.Username, body.Name, body.Password, body.Passkey)
+	if err != nil {
+		return out, err
 	}
 	session, err := s.config.Accounts.AcceptInvite(ctx, body.Invite, n, by.device(body.Device))
 	if err != nil {

@@ -3,6 +3,7 @@ package web
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -76,7 +77,7 @@ type connection struct {
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
-	held       int           // bytes of content in the page of messages that is its answer
+	held       int           // bytes of content in the pages of messages that are its answers
 	isReserved bool          // it is beyond the limit
 	isGone     bool          // it is not counted any more
 
@@ -186,7 +187,7 @@ func (all *connections) removeLocked(c *connection) {
 		}
 	}
 	all.resumeLocked(c)
-	all.letGoLocked(c)
+	all.letGoLocked(c, c.held)
 }
 
 // wait notes that the server waits for the client from now on, and returns false
@@ -204,6 +205,9 @@ func (all *connections) wait(c *connection) bool {
 // hold notes the content of the answer to a request until it is served. Where that
 // is too much in all, it closes connections that have not read theirs for longest.
 func hold(ctx context.Context, bytes int) {
+	if own, ok := ctx.Value(heldKey{}).(*int); ok {
+		*own += bytes
+	}
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
 		for _, victim := range c.all.hold(c, bytes) {
 			victim.Conn.Close()
@@ -218,7 +222,7 @@ func (all *connections) hold(c *connection, bytes int) (victims []*connection) {
 	if c.isGone {
 		return nil
 	}
-	c.held, all.held = bytes, all.held+bytes
+	c.held, all.held = c.held+bytes, all.held+bytes
 	for e := all.waiting.Front(); e != nil && all.held > maxHeld; {
 		victim := e.Value.(*connection)
 		e = e.Next()
@@ -230,15 +234,17 @@ func (all *connections) hold(c *connection, bytes int) (victims []*connection) {
 	return victims
 }
 
-func (all *connections) letGo(c *connection) {
+// letGo notes that some of what a connection holds is served.
+func (all *connections) letGo(c *connection, bytes int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.letGoLocked(c)
+	all.letGoLocked(c, bytes)
 }
 
-func (all *connections) letGoLocked(c *connection) {
-	all.held -= c.held
-	c.held = 0
+func (all *connections) letGoLocked(c *connection, bytes int) {
+	bytes = min(bytes, c.held) // it may be gone meanwhile
+	all.held -= bytes
+	c.held -= bytes
 }
 
 // resume notes that the server has what it waited for.
@@ -265,7 +271,7 @@ func (all *connections) isServed(c *connection) bool {
 
 // watch follows what net/http says of a connection.
 func (all *connections) watch(conn net.Conn, state http.ConnState) {
-	c, ok := conn.(*connection)
+	c, ok := connectionOf(conn)
 	if !ok {
 		return
 	}
@@ -277,6 +283,15 @@ func (all *connections) watch(conn net.Conn, state http.ConnState) {
 	case http.StateHijacked, http.StateClosed:
 		all.remove(c)
 	}
+}
+
+// connectionOf returns the connection below TLS, or that has none.
+func connectionOf(conn net.Conn) (c *connection, ok bool) {
+	if encrypted, isTLS := conn.(*tls.Conn); isTLS {
+		conn = encrypted.NetConn()
+	}
+	c, ok = conn.(*connection)
+	return c, ok
 }
 
 // addressOf returns the address in a net.Addr. Whoever connects by other means than
@@ -345,12 +360,23 @@ func (c *connection) release() net.Conn {
 	return c.Conn
 }
 
+// NetConn returns what is below, for whoever takes over a connection with TLS.
+func (c *connection) NetConn() net.Conn { return c.Conn }
+
 // connectionKey finds the connection in the context of a request.
 type connectionKey struct{}
 
 func withConnection(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, conn)
+	c, ok := connectionOf(conn)
+	if !ok {
+		return ctx
+	}
+	return context.WithValue(ctx, connectionKey{}, c)
 }
+
+// heldKey finds an int in the context of a request: how many bytes of content its
+// answer holds.
+type heldKey struct{}
 
 // patient serves a request whose body is read for as long as it comes. While it
 // does not, the connection may have to make room for others.
@@ -368,26 +394,47 @@ func (s *Server) patient(next http.Handler) http.Handler {
 			s.writeProblem(w, p)
 			return
 		}
-		defer c.all.letGo(c)
+		held := new(int)
+		defer func() { c.all.letGo(c, *held) }()
+		r = r.WithContext(context.WithValue(r.Context(), heldKey{}, held)) // net/http looks at the body of its own one
 		if r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
 			return
 		}
-		b := &body{ReadCloser: r.Body, conn: c, end: time.Now().Add(requestTimeout)}
-		copied := *r // net/http looks at the body of its own one
-		copied.Body = b
-		next.ServeHTTP(w, &copied)
+		b := &body{ReadCloser: r.Body, client: c, end: time.Now().Add(requestTimeout)}
+		if r.ProtoMajor > 1 {
+			b.client = other{http.NewResponseController(w)}
+		}
+		r.Body = b
+		next.ServeHTTP(w, r)
 		if !b.isOver { // net/http reads the rest
-			c.all.wait(c)
-			c.SetReadDeadline(b.deadline())
+			b.client.await()
+			b.client.SetReadDeadline(b.deadline())
 		}
 	})
 }
 
+// sender is the client that a body comes from.
+type sender interface {
+	await()  // the server waits for the client
+	resume() // it does not any more
+	SetReadDeadline(t time.Time) error
+}
+
+func (c *connection) await()  { c.all.wait(c) }
+func (c *connection) resume() { c.all.resume(c) }
+
+// other is the sender of one of several requests on a connection of HTTP/2: the others
+// do not wait for it, and their time is not over with its own.
+type other struct{ *http.ResponseController }
+
+func (other) await()  {}
+func (other) resume() {}
+
 // body is the body of a request as it comes in.
 type body struct {
 	io.ReadCloser
-	conn    *connection
+	client  sender
 	end     time.Time
 	isBegun bool
 	isOver  bool
@@ -412,16 +459,16 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if !b.isBegun {
 		b.isBegun = true
-		b.conn.all.wait(b.conn)
+		b.client.await()
 	}
-	b.conn.SetReadDeadline(b.deadline())
+	b.client.SetReadDeadline(b.deadline())
 	n, err := b.ReadCloser.Read(p)
 	if err == nil {
 		return n, nil
 	}
 	b.isOver = true
-	b.conn.all.resume(b.conn)
-	b.conn.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
+	b.client.resume()
+	b.client.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
 	if err != io.EOF {
 		err = &bodyError{err}
 	}

@@ -48,3 +48,6 @@ const MaxHeld = maxHeld
 
 // Handler is what answers requests from the network.
 func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// LocalPath returns where a browser goes on that wants to go to a path.
+func (s *Server) LocalPath(next string) string { return s.localPath(next) }

@@ -256,6 +256,56 @@ func TestPasskeyOverHTTP(t *testing.T) {
 	kept.check(t, f)
 }
 
+// The first owner and an invited person come with a passkey and no password, and confirm
+// with it what needs a fresh sign-in.
+func TestAccountsWithAPasskeyOnly(t *testing.T) {
+	f := withPasskeys(t)
+	rp := virtualwebauthn.RelyingParty{Name: "Kaban", ID: "localhost", Origin: passkeyOrigin}
+	device := virtualwebauthn.NewAuthenticator()
+	var kept secrets
+	// enter makes an account at a path and returns the answer, and the passkey.
+	enter := func(path, key, secret, name string) (*answer, virtualwebauthn.Credential) {
+		t.Helper()
+		begun := f.send("POST", "/v1/passkeys/new/begin", `{"username":"`+name+`","`+key+`":"`+secret+`"}`).has(t, 200)
+		options, err := virtualwebauthn.ParseAttestationOptions(begun.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		credential := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+		device.Options.UserHandle = []byte(options.UserID)
+		passkey := virtualwebauthn.CreateAttestationResponse(rp, device, credential, *options)
+		body := `{"` + key + `":"` + secret + `","username":"` + name + `","passkey":` + passkey + `}`
+		f.send("POST", path, strings.Replace(body, passkey, "{}", 1), "Cookie", browserCookie(t, begun)).has(t, 401, "code", "auth_failed")
+		kept.add(secret)
+		return f.send("POST", path, body, "Cookie", browserCookie(t, begun)).has(t, 201, "fresh", true), credential
+	}
+	claim := fragment(t, f.asOperator("POST", "/v1/admin/claim", "").has(t, 200).text("link"), "/claim")
+	f.send("POST", "/v1/passkeys/new/begin", `{"username":"olga","claim":"`+claim+`x"}`).has(t, 401, "code", "auth_failed")
+	f.send("POST", "/v1/passkeys/new/begin", `{"username":"olga"}`).has(t, 403, "code", "forbidden")
+	f.send("POST", "/v1/claim", `{"claim":"`+claim+`","username":"olga"}`).has(t, 400, "field", "password")
+	made, _ := enter("/v1/claim", "claim", claim, "olga")
+	invite := fragment(t, made.text("invite"), "/invite")
+	f.do("POST", "/v1/passkeys/new/begin", `{"username":"mia","invite":"`+invite+`"}`, asJSON()...).has(t, 403) // no origin
+	joined, credential := enter("/v1/invite/accept", "invite", invite, "mia")
+	mia := joined.session(t)
+	f.send("POST", "/v1/passkeys/new/begin", `{"username":"max","invite":"`+invite+`"}`).has(t, 404, "code", "not_found")
+
+	f.get("/v1/session", cookie(mia)...).has(t, 200, "ways", "[passkey]")
+	challenge := f.send("POST", "/v1/passkeys/sign-in/begin", "").has(t, 200)
+	assertion, err := virtualwebauthn.ParseAssertionOptions(challenge.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := virtualwebauthn.CreateAssertionResponse(rp, device, credential, *assertion)
+	of := func(s account.Session) []string {
+		return []string{"Cookie", "kaban=" + s.Secret + "; " + browserCookie(t, challenge)}
+	}
+	f.send("POST", "/v1/passkeys/confirm", proof, "Cookie", browserCookie(t, challenge)).has(t, 401, "code", "auth_required")
+	f.send("POST", "/v1/passkeys/confirm", proof, of(mia)...).has(t, 204)
+	f.send("POST", "/v1/passkeys/confirm", proof, of(mia)...).has(t, 401, "code", "auth_failed") // once
+	kept.check(t, f)
+}
+
 // browserCookie returns the cookie that binds a ceremony to a browser.
 func browserCookie(t *testing.T, a *answer) string {
 	t.Helper()

@@ -83,7 +83,7 @@ const lockedText = "this server has no owner yet; whoever runs it makes one with
 // files are no secret, and what the page asks.
 func servesUnclaimed(path string) bool {
 	switch path {
-	case "/v1/server", "/v1/claim":
+	case "/v1/server", "/v1/claim", "/v1/passkeys/new/begin":
 		return true
 	}
 	return strings.HasPrefix(path, "/v1/claim/") || !isForPrograms(path)

@@ -33,7 +33,7 @@ func (s *Server) link(page, secret string) string {
 	if secret != "" {
 		page += "#" + secret
 	}
-	return s.publicURL() + page
+	return s.publicURL() + s.config.BasePath + page
 }
 
 // publicURL returns the address of this server as people have it: the first origin that
@@ -41,6 +41,9 @@ func (s *Server) link(page, secret string) string {
 func (s *Server) publicURL() string {
 	if len(s.origins.names) > 0 {
 		return s.origins.names[0]
+	}
+	if s.config.Secure != "" {
+		return s.config.Secure
 	}
 	if at := s.listening.Load(); at != nil {
 		return *at

@@ -21,6 +21,7 @@ func (s *Server) providerOperations(api huma.API) {
 	leads(s, api, toAnybody|secret, "start-oidc", "/v1/oidc/start", "Go to the OpenID provider to sign in", s.startProvider)
 	link := "Go to the OpenID provider to link an identity there to your account; needs a fresh sign-in"
 	leads(s, api, toAccounts|secret, "link-oidc", "/v1/oidc/link", link, s.linkProvider)
+	leads(s, api, toAccounts|secret, "confirm-oidc", "/v1/oidc/confirm", "Go to the OpenID provider to make the sign-in fresh again", s.confirmAtProvider)
 	leads(s, api, toAnybody|secret, "finish-oidc", CallbackPath, "Come back from the OpenID provider", s.finishProvider)
 	asks(s, api, toAccounts, aboutPeople("list-identities", http.MethodGet, "/v1/identities", "List your identities at OpenID providers"), s.listIdentities)
 	does(s, api, toAccounts, aboutPeople("unlink-identity", http.MethodDelete, "/v1/identities/{id}", "Unlink an identity; needs a fresh sign-in and another way in"), s.unlinkIdentity)
@@ -69,7 +70,7 @@ func (s *Server) startProvider(ctx context.Context, by *who, in *providerInput) 
 		return redirect{}, err
 	}
 	browser, cookies := in.begin(by)
-	to, err := s.config.Accounts.SignInAddress(ctx, provider, browser, localPath(in.Next))
+	to, err := s.config.Accounts.SignInAddress(ctx, provider, browser, by.origin, s.localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
 		return s.signInFailed(err), nil
 	}
@@ -87,7 +88,23 @@ func (s *Server) linkProvider(ctx context.Context, by *who, in *providerInput) (
 		return redirect{}, problem(wire.CodeForbidden, "link an identity from the page of this server")
 	}
 	browser, cookies := in.begin(by)
-	to, err := s.config.Accounts.BeginLink(ctx, by.actor(), provider, browser, localPath(in.Next))
+	to, err := s.config.Accounts.BeginLink(ctx, by.actor(), provider, browser, by.origin, s.localPath(in.Next))
+	if errors.Is(err, account.ErrProviderDown) {
+		return s.signInFailed(err), nil
+	}
+	return redirect{Location: to, SetCookie: cookies}, err
+}
+
+func (s *Server) confirmAtProvider(ctx context.Context, by *who, in *providerInput) (redirect, error) {
+	provider, err := s.provider()
+	if err != nil {
+		return redirect{}, err
+	}
+	if by.proof == cookieProof && in.FetchSite != "same-origin" {
+		return redirect{}, problem(wire.CodeForbidden, "confirm a sign-in from the page of this server")
+	}
+	browser, cookies := in.begin(by)
+	to, err := s.config.Accounts.BeginConfirmation(ctx, by.actor(), provider, browser, by.origin, s.localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
 		return s.signInFailed(err), nil
 	}
@@ -124,9 +141,9 @@ func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput)
 	if err != nil {
 		return s.signInFailed(err), nil
 	}
-	to := redirect{Location: localPath(result.Next)}
+	to := redirect{Location: s.localPath(result.Next)}
 	who := &by.principal.Account
-	if !result.Linked {
+	if !result.Linked && !result.Confirmed {
 		who = &result.Session.Principal.Account
 		to.SetCookie = s.signedIn(by, &result.Session).SetCookie
 	}
@@ -136,16 +153,16 @@ func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput)
 
 func (s *Server) signInFailed(err error) redirect {
 	p := s.problemIn(err)
-	return redirect{Location: signInPage + "#" + url.Values{"error": {p.Code}}.Encode()}
+	return redirect{Location: s.config.BasePath + signInPage + "#" + url.Values{"error": {p.Code}}.Encode()}
 }
 
 // localPath returns where a browser goes on: a path of this server, whatever it was
 // given. Browsers take a second slash or a backslash for another server.
-func localPath(next string) string {
+func (s *Server) localPath(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, "/") ||
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, s.config.BasePath+"/") ||
 		strings.HasPrefix(next, "//") || strings.ContainsFunc(next, func(c rune) bool { return c <= ' ' || c == '\\' || c == 0x7f }) {
-		return "/"
+		return s.config.BasePath + "/"
 	}
 	return next
 }

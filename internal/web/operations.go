@@ -20,6 +20,7 @@ func (s *Server) registerPeople(api huma.API) {
 	s.peopleOperations(api)
 	s.adminOperations(api)
 	s.roomOperations(api)
+	s.restrictionOperations(api)
 	s.serverOperations(api)
 	s.hookOperations(api)
 }

@@ -53,7 +53,7 @@ func parseOrigin(name string) (*url.URL, error) {
 	case u.Hostname() == "" || u.Opaque != "":
 		return nil, fmt.Errorf("there is no host in it")
 	case u.Path != "":
-		return nil, fmt.Errorf("an origin has no path; leave out %s", u.Path)
+		return nil, fmt.Errorf("an origin has no path; leave out %s, --base-path says it", u.Path)
 	}
 	if u.Host, err = inASCII(strings.ToLower(u.Host)); err != nil {
 		return nil, fmt.Errorf("%s is no host name", u.Hostname())
@@ -105,21 +105,28 @@ func (o origins) isExact(r *http.Request, encrypted bool) bool {
 	if len(sent) != 1 {
 		return false
 	}
+	_, ok := ownOrigin(r)
+	return ok && sent[0] == addressedOrigin(r, encrypted) || slices.Contains(o.names, sent[0])
+}
+
+// addressedOrigin returns the origin of this server that a request is for, as browsers
+// write it.
+func addressedOrigin(r *http.Request, encrypted bool) string {
 	scheme := "http"
 	if encrypted {
 		scheme = "https"
 	}
-	host, ok := ownOrigin(r)
-	return ok && sent[0] == scheme+"://"+host || slices.Contains(o.names, sent[0])
+	return scheme + "://" + withoutUsualPort(scheme, strings.ToLower(r.Host))
 }
 
 // ownOrigin returns the host of a page that is of the host that it asks, as the
 // page has it. In the request it may have capitals, or a port that goes without
-// saying.
+// saying. A page that came in the clear may be anybody's, so where TLS ends here, it is
+// not of the host that has TLS.
 func ownOrigin(r *http.Request) (host string, ok bool) {
 	sent := r.Header.Get("Origin")
 	u, err := url.Parse(sent)
-	if err != nil || usualPorts[u.Scheme] == "" || u.Scheme+"://"+u.Host != sent {
+	if err != nil || usualPorts[u.Scheme] == "" || u.Scheme+"://"+u.Host != sent || r.TLS != nil && u.Scheme != "https" {
 		return "", false
 	}
 	return u.Host, u.Host == withoutUsualPort(u.Scheme, strings.ToLower(r.Host))
@@ -128,21 +135,19 @@ func ownOrigin(r *http.Request) (host string, ok bool) {
 // knows reports whether a request is for this server. A name that leads to the
 // machine itself can only be its own or one that the operator has named: a
 // foreign page could give its own name this address and then pass for ours (DNS
-// rebinding). In a network the server cannot know its names, unless the operator
-// has named some: then it has those only.
+// rebinding). In a network the server cannot know its names, and over TLS the
+// certificate is for its names only, so any will do, unless the operator has named
+// some: then it has those only.
 func (o origins) knows(r *http.Request) bool {
 	asked := strings.ToLower(r.Host)
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if !ok || !local.IP.IsLoopback() && len(o.hosts) == 0 || slices.Contains(o.hosts, asked) {
+	isUnlimited := len(o.hosts) == 0 && (r.TLS != nil || ok && !local.IP.IsLoopback())
+	if !ok || isUnlimited || slices.Contains(o.hosts, asked) {
 		return true
 	}
-	host := asked
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
+	host := hostname(asked)
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.IsLoopback() || !local.IP.IsLoopback() // an address is no name
 	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return isLocalName(host)
 }

@@ -12,6 +12,10 @@ import (
 
 // passkeyOperations are those of Web Authentication.
 func (s *Server) passkeyOperations(api huma.API) {
+	begin := aboutPeople("begin-new-passkey", http.MethodPost, "/v1/passkeys/new/begin", "Get the options for navigator.credentials.create, for an account that is to be made")
+	registerBody(s, api, toAnybody|signsIn, begin, s.beginNewPasskey)
+	confirm := aboutPeople("confirm-with-passkey", http.MethodPost, "/v1/passkeys/confirm", "Make the sign-in fresh again, with the options for a sign-in")
+	does(s, api, toAccounts|secret, confirm, s.confirmWithPasskey)
 	begins(s, api, toAnybody|signsIn, aboutPeople("begin-passkey-sign-in", http.MethodPost, "/v1/passkeys/sign-in/begin", "Get the options for navigator.credentials.get"), s.beginPasskeySignIn)
 	sign := aboutPeople("sign-in-with-passkey", http.MethodPost, "/v1/passkeys/sign-in", "Sign in with a passkey")
 	comesIn(s, api, sign, s.signInWithPasskey)
@@ -45,18 +49,61 @@ type optionsOutput struct {
 // begins registers an operation that begins a ceremony.
 func begins(s *Server, api huma.API, d door, op huma.Operation, do func(ctx context.Context, by *who, browser string) (json.RawMessage, error)) {
 	register(s, api, d, op, func(ctx context.Context, in *BrowserCookies) (*optionsOutput, error) {
-		by := whoOf(ctx)
-		browser, cookies := in.begin(by)
-		options, err := do(ctx, by, browser)
-		out := &optionsOutput{SetCookie: cookies, CacheControl: noStore}
-		if err == nil {
-			err = json.Unmarshal(options, &out.Body)
-		}
-		if err != nil {
-			return nil, s.problemIn(err)
-		}
-		return out, nil
+		return s.begin(ctx, in, do)
 	})
+}
+
+// begin begins a ceremony.
+func (s *Server) begin(ctx context.Context, in *BrowserCookies, do func(ctx context.Context, by *who, browser string) (json.RawMessage, error)) (*optionsOutput, error) {
+	by := whoOf(ctx)
+	browser, cookies := in.begin(by)
+	options, err := do(ctx, by, browser)
+	out := &optionsOutput{SetCookie: cookies, CacheControl: noStore}
+	if err == nil {
+		err = json.Unmarshal(options, &out.Body)
+	}
+	if err != nil {
+		return nil, s.problemIn(err)
+	}
+	return out, nil
+}
+
+type newPasskeyBody struct {
+	Username string `json:"username" doc:"The username of the account."`
+	Name     string `json:"name,omitempty" maxLength:"64" doc:"The display name."`
+	Claim    string `json:"claim,omitempty" doc:"The secret of the claim link, to become the first owner."`
+	Invite   string `json:"invite,omitempty" doc:"The secret of an invite. With neither, to sign up."`
+}
+
+func (s *Server) beginNewPasskey(ctx context.Context, in *newInput[newPasskeyBody]) (*optionsOutput, error) {
+	return s.begin(ctx, &in.BrowserCookies, func(ctx context.Context, by *who, browser string) (json.RawMessage, error) {
+		keys, err := s.passkeys()
+		if err != nil {
+			return nil, err
+		}
+		body, err := in.read(s)
+		if err != nil {
+			return nil, err
+		}
+		admission := account.Admission{Claim: body.Claim, Invite: body.Invite}
+		n := account.NewAccount{Username: body.Username, Name: body.Name}
+		options, err := s.config.Accounts.BeginNewPasskey(ctx, admission, keys, browser, n, by.address())
+		if err != nil && body.Invite != "" {
+			err = linkError(err)
+		}
+		return options, err
+	})
+}
+
+func (s *Server) confirmWithPasskey(ctx context.Context, by *who, in *passkeyInput) error {
+	keys, err := s.passkeys()
+	if err != nil {
+		return err
+	}
+	if _, err := in.read(s); err != nil {
+		return err
+	}
+	return s.config.Accounts.ConfirmWithPasskey(ctx, by.actor(), keys, in.browser(by), in.RawBody)
 }
 
 func (s *Server) beginPasskeySignIn(ctx context.Context, _ *who, browser string) (json.RawMessage, error) {

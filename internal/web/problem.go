@@ -127,7 +127,7 @@ func (s *Server) problemOf(err error) *Problem {
 		p.Field = value.What
 	}
 	switch {
-	case errors.Is(err, account.ErrWeakPassword):
+	case errors.Is(err, account.ErrWeakPassword), errors.Is(err, account.ErrNoWayIn):
 		p.Field = "password"
 	case errors.Is(err, account.ErrNotFresh):
 		p.Confirm = true

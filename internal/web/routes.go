@@ -23,6 +23,9 @@ func (s *Server) routes() (http.Handler, error) {
 	programs.HandleFunc("GET /openapi.json", s.openapi)
 	document := s.newAPI(programs)
 	describe(document)
+	if s.config.BasePath != "" {
+		document.Servers = []*huma.Server{{URL: s.config.BasePath}}
+	}
 	var err error
 	if s.document, err = json.MarshalIndent(document, "", "  "); err != nil {
 		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
@@ -36,7 +39,7 @@ func (s *Server) routes() (http.Handler, error) {
 	protection.SetDenyHandler(http.HandlerFunc(refuseOrigin))
 	s.programs = answerAll(programs)
 	identified := s.identify(s.programs)
-	return s.patient(s.gate(s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.patient(s.secure(s.below(s.gate(s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !isForPrograms(r.URL.Path):
 			s.config.Page.ServeHTTP(w, r)
@@ -45,7 +48,7 @@ func (s *Server) routes() (http.Handler, error) {
 		default:
 			s.programs.ServeHTTP(w, r)
 		}
-	}))))), nil
+	}))))))), nil
 }
 
 // answerAll has what no handler of a mux is for answered with a problem.

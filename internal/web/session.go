@@ -35,6 +35,7 @@ type Session struct {
 	Device  DeviceName `json:"device" doc:"What is signed in: a device, or a token."`
 	Fresh   bool       `json:"fresh" doc:"Somebody has signed in or confirmed it within the last 15 minutes."`
 	Expires string     `json:"expires,omitempty" format:"date-time" doc:"When the session ends by itself."`
+	Ways    []string   `json:"ways,omitempty" nullable:"false" enum:"passkey,password,oidc" doc:"How to confirm it, the ways that the account has. Only in the answer to GET, and absent for a token."`
 }
 
 // SignIn is how to prove who one is: a username with a password or a recovery code, or
@@ -72,7 +73,19 @@ func (s *Server) registerSessions(api huma.API, operation func(id, method, path,
 }
 
 func (s *Server) getSession(ctx context.Context, _ *struct{}) (*output[Session], error) {
-	return &output[Session]{s.sessionOf(&whoOf(ctx).principal)}, nil
+	by := whoOf(ctx)
+	session := s.sessionOf(&by.principal)
+	if by.isProgram() {
+		return &output[Session]{session}, nil
+	}
+	ways, err := s.config.Accounts.Ways(ctx, by.actor(), s.config.Passkeys)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	for _, way := range ways {
+		session.Ways = append(session.Ways, string(way))
+	}
+	return &output[Session]{session}, nil
 }
 
 // sessionOf returns a principal as a session.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/gobwas/ws"
@@ -43,8 +44,10 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		conn.Close()
 		return
 	}
-	if c, ok := conn.(*connection); ok {
-		conn = c.release()
+	if c, ok := connectionOf(conn); ok {
+		if below := c.release(); conn == net.Conn(c) {
+			conn = below
+		}
 	}
 	s.sockets.ServeWebSocket(conn, early, by.socketCaller())
 }

@@ -12,6 +12,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,16 @@ type Config struct {
 	// address always is one. Their hosts are also names of this server, as needed
 	// behind a proxy.
 	Origins []string
+	// BasePath is the path below which everything is served, such as /chat. Default: the
+	// root.
+	BasePath string
+	// Secure is the address of the listener of https, such as
+	// https://chat.example.org:8443: links have it unless there are Origins, and plain
+	// listeners lead to its port. Default: there is none.
+	Secure string
+	// Challenges, if not nil, wraps what answers requests over plain HTTP. It answers
+	// what an ACME server asks for there.
+	Challenges func(http.Handler) http.Handler
 	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
 	// this machine never are.
 	Limits *limit.Limits
@@ -101,6 +112,7 @@ const (
 	maxHeader      = 16 << 10        // with the request line
 	headerSlop     = 4 << 10         // how much more net/http takes than it is told
 	maxBody        = 128 << 10
+	maxConcurrent  = 32        // requests at a time on a connection of HTTP/2
 	maxHookBody    = 512 << 10 // a program that sends to Slack may send 100 attachments
 )
 
@@ -138,6 +150,9 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.BasePath, err = ParseBasePath(config.BasePath); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
@@ -148,6 +163,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler:           handler,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrent},
 		ConnState:         s.connections.watch,
 		ConnContext:       withConnection,
 		ReadHeaderTimeout: headerTimeout,
@@ -168,6 +184,18 @@ func (s *Server) Serve(l net.Listener) error { return s.ServeUnder(l, peer.Loopb
 func (s *Server) ServeUnder(l net.Listener, rules peer.Rules) error {
 	s.ListensAt(l.Addr())
 	err := s.http.Serve(listener{l, s.connections, &rules})
+	if errors.Is(err, http.ErrServerClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("accept: %w", err)
+}
+
+// ServeTLS is ServeUnder with TLS: HTTP/2 for clients that know it, else HTTP/1.1.
+// WebSockets use the latter. The configuration has the certificates.
+func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
+	config = config.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	err := s.http.Serve(tls.NewListener(listener{l, s.connections, &rules}, config))
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}

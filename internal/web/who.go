@@ -28,7 +28,8 @@ const (
 type who struct {
 	server       *Server
 	peer         peer.Peer
-	takesSecrets bool // from this peer
+	takesSecrets bool   // from this peer
+	origin       string // of this server as the browser finds it, as browsers write it
 	proof        proof
 	principal    account.Principal // of a cookie or a Bearer token
 	identity     kaban.Identity    // of the principal
@@ -116,7 +117,7 @@ func (w *who) credential() *chat.Credential {
 // failure of who; the error is one of the server.
 func (s *Server) resolve(r *http.Request) (*who, error) {
 	from := arrivalOf(r.Context())
-	w := &who{server: s, peer: from.peer, takesSecrets: from.takesSecrets}
+	w := &who{server: s, peer: from.peer, takesSecrets: from.takesSecrets, origin: addressedOrigin(r, from.peer.Encrypted)}
 	secret := w.findSecret(r)
 	switch {
 	case w.proof == noProof || w.failure != nil:

@@ -41,7 +41,9 @@ func newSite(t *testing.T) *site {
 	s.must(err)
 	s.url = "http://" + l.Addr().String()
 	s.redirect = s.url + web.CallbackPath
-	storage.RegisterClients(storage.WebClient(client, clientSecret, s.redirect))
+	// As kaban serve has it on loopback: the name comes first.
+	named := strings.Replace(s.redirect, "127.0.0.1", "localhost", 1)
+	storage.RegisterClients(storage.WebClient(client, clientSecret, named, s.redirect))
 	s.restart()
 
 	docs := memory.New(0)
@@ -54,7 +56,7 @@ func newSite(t *testing.T) *site {
 		Log: log, OnRevoked: s.chat.Revoke, OnChanged: s.chat.AccountChanged, OnSettings: s.chat.SettingChanged,
 	})
 	pages, err := web.New(web.Config{
-		Accounts: s.service, Provider: account.NewProvider(account.ProviderOptions{Redirect: s.redirect, Log: log}), Log: log,
+		Accounts: s.service, Provider: account.NewProvider(account.ProviderOptions{Redirects: []string{named, s.redirect}, Log: log}), Log: log,
 	}, s.chat, nil)
 	s.must(err)
 	done := make(chan error, 1)
@@ -126,6 +128,23 @@ func (s *site) setUp() account.Session {
 	s.set("oidc.client_id", client)
 	s.set("oidc.issuer", s.issuer)
 	return made.Session
+}
+
+// A server has two names on loopback, and a browser has cookies for each. It comes back
+// to the one that it began at.
+func TestSignInComesBackToWhereItBegan(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		s := newSite(t)
+		s.setUp()
+		s.url = strings.Replace(s.url, "127.0.0.1", host, 1)
+		to := s.follow(s.url + "/v1/oidc/start?next=/x")
+		if want := s.url + "/x"; to.String() != want {
+			t.Fatalf("from %s the browser ends up at %s, want %s", s.url, to, want)
+		}
+		if got := s.get("/v1/session"); !strings.HasPrefix(got, "200 ") {
+			t.Errorf("the session at %s: %s", s.url, got)
+		}
+	}
 }
 
 // A browser signs in at the provider and comes back with a cookie, to the place where it

@@ -78,7 +78,7 @@ func newWorld(t *testing.T) *world {
 	w.set("oidc.client_secret_file", file)
 	w.set("oidc.client_id", client)
 	w.set("oidc.issuer", w.issuer)
-	w.provider = account.NewProvider(account.ProviderOptions{Redirect: redirect})
+	w.provider = account.NewProvider(account.ProviderOptions{Redirects: []string{redirect}})
 	return w
 }
 
@@ -147,7 +147,7 @@ func (b *browser) visit(address, name, pass string) account.ProviderAnswer {
 
 func (b *browser) begin() account.ProviderAnswer {
 	b.w.t.Helper()
-	address, err := b.w.service.SignInAddress(b.w.t.Context(), b.w.provider, b.secret, "/")
+	address, err := b.w.service.SignInAddress(b.w.t.Context(), b.w.provider, b.secret, "", "/")
 	b.w.must(err)
 	return b.visit(address, person, password)
 }

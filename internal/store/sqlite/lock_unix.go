@@ -4,9 +4,20 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
+
+// openLock opens the file of the lock, or makes it. It follows no symbolic link; for
+// one the error is errLink.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) { // FreeBSD has the latter
+		return nil, fmt.Errorf("%w: %s", errLink, path)
+	}
+	return f, err
+}
 
 // tryLock locks an open file without waiting, and reports whether another process holds
 // the lock. The lock ends when the file is closed or the process ends in any way.

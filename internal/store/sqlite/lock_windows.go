@@ -2,10 +2,21 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/windows"
 )
+
+// openLock opens the file of the lock, or makes it. For a symbolic link the error is
+// errLink. Windows lets only administrators make those, so the time between the two
+// calls matters to nobody.
+func openLock(path string) (*os.File, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		return nil, fmt.Errorf("%w: %s", errLink, path)
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+}
 
 // tryLock locks an open file without waiting, and reports whether another process
 // holds the lock. The locked byte is beyond the end of the file, so that others can

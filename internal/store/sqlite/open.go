@@ -72,11 +72,18 @@ var (
 // ErrInUse means that the data directory is open already.
 var ErrInUse = errors.New("another process is using the data directory")
 
+// errLink means that the name of the lock is a symbolic link. To follow one would
+// truncate a file elsewhere and change its mode.
+var errLink = errors.New("a symbolic link is where the lock of the data directory belongs")
+
 // lockDirectory locks other processes out for as long as the returned file is open.
 func lockDirectory(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	f, err := openLock(path)
+	switch {
+	case errors.Is(err, errLink):
+		return nil, fmt.Errorf("%w; the server changes only files of its own, so remove the link (not while a server runs)", err)
+	case err != nil:
 		return nil, fmt.Errorf("%w; the directory must be writable for the user that runs the server", err)
 	}
 	held, err := tryLock(f)

@@ -363,6 +363,36 @@ func TestFilesArePrivate(t *testing.T) {
 	check()
 }
 
+// A link in place of the lock is refused, wherever it leads, and what it leads to stays
+// as it is.
+func TestTheLockFollowsNoLink(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("precious"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{outside, outside + "-absent"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, lockName)
+		if err := os.Symlink(target, path); err != nil {
+			t.Skip("this system has no symbolic links for everybody:", err)
+		}
+		_, err := Open(t.Context(), dir, Options{})
+		wantError(t, err, path, "remove the link")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		closeStore(t, open(t, dir, Options{}))
+	}
+	kept, err := os.ReadFile(outside)
+	info, statErr := os.Stat(outside)
+	if err != nil || statErr != nil || string(kept) != "precious" || runtime.GOOS != "windows" && info.Mode().Perm() != 0o640 {
+		t.Errorf("the file outside is now %q, %v, %v, %v", kept, info, err, statErr)
+	}
+	if _, err := os.Lstat(outside + "-absent"); err == nil {
+		t.Error("a file was made outside")
+	}
+}
+
 // A directory that other users can read is logged and left as it is.
 func TestAnOpenDirectoryIsLogged(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -44,8 +44,8 @@ export const withLink = (link: string, password: string) => call<Session>('POST'
 /** Makes the sign-in fresh again, as what changes credentials wants it. */
 export const confirm = (password: string) => call('POST', 'v1/session/confirm', { password })
 
-/** Where signing in with the provider begins, or linking an identity there; it leads back to the address of now. */
-export function providerLink(to: 'start' | 'link' = 'start'): string {
+/** Where signing in with the provider begins, or linking an identity or confirming there; it leads back to the address of now. */
+export function providerLink(to: 'start' | 'link' | 'confirm' = 'start'): string {
   const here = location.pathname.slice(base.length - 1)
   const next = outside(here.slice(1)) && here !== '/device' ? '/' : here
   return `${base}v1/oidc/${to}?next=${encodeURIComponent(next)}`

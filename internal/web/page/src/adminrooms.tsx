@@ -105,7 +105,7 @@ export function Hooks() {
   return (
     <>
       <p class="quiet">{t('hooksText')}</p>
-      <Waiting of={loaded} />
+      <Waiting of={loaded} empty="noHooks" />
       <ul class="items">
         {loaded.value.value?.hooks.map((hook) => (
           <Item key={hook.id} title={hook.username} text={`#${hook.room} · ${t('since', { time: dayIn(hook.created) })}`}>

@@ -7,6 +7,7 @@ import { Confirm, useLoaded, Waiting } from './listing'
 import { atLeast } from './rights'
 import { account } from './state'
 import { fullTimeOf, t } from './texts'
+import type { Texts } from './texts.en'
 
 interface Row {
   time: string
@@ -64,6 +65,14 @@ export function ServerSettings() {
   )
 }
 
+/** Settings with a name and an explanation in the language of the page; the others have those of the server. */
+const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Record<string, keyof Texts> }> = {
+  access: { label: 'access', help: 'accessHelp', values: { open: 'accessOpen', signup: 'accessSignup', invite: 'accessInvite', closed: 'accessClosed' } },
+  create_rooms: { label: 'setCreateRooms', help: 'setCreateRoomsHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
+  invite_members: { label: 'setInviteMembers', help: 'setInviteMembersHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
+  auto_join: { label: 'setAutoJoin', help: 'setAutoJoinHelp' },
+}
+
 function OneSetting({ setting }: { setting: Setting }) {
   const value = useSignal(setting.value)
   const saved = useSignal(setting.value)
@@ -74,13 +83,22 @@ function OneSetting({ setting }: { setting: Setting }) {
   // Others may look, and only owners change them.
   const mine = atLeast(account.value, 'owner')
   const id = `setting-${setting.key}`
+  const about = Object.hasOwn(known, setting.key) ? known[setting.key] : undefined
   return (
     <form class="beside" onSubmit={sending.submit}>
       <div class="field">
-        <label for={id}>
-          <code>{setting.key}</code>
-        </label>
-        <input id={id} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!mine} value={value.value} placeholder={setting.default} aria-describedby={`${id}-help`} onInput={(event) => (value.value = event.currentTarget.value)} />
+        <label for={id}>{about ? t(about.label) : <code>{setting.key}</code>}</label>
+        {about?.values ? (
+          <select id={id} disabled={!mine} value={value.value} aria-describedby={`${id}-help`} onChange={(event) => (value.value = event.currentTarget.value)}>
+            {Object.entries(about.values).map(([key, label]) => (
+              <option key={key} value={key}>
+                {t(label)}
+              </option>
+            ))}
+          </select>
+        ) : (
+          <input id={id} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!mine} value={value.value} placeholder={setting.default} aria-describedby={`${id}-help`} onInput={(event) => (value.value = event.currentTarget.value)} />
+        )}
       </div>
       {mine && (
         <button type="submit" class="secondary" disabled={value.value === saved.value || sending.busy.value}>
@@ -88,7 +106,7 @@ function OneSetting({ setting }: { setting: Setting }) {
         </button>
       )}
       <p class="quiet help" id={`${id}-help`}>
-        {setting.help}
+        {about ? t(about.help) : setting.help}
       </p>
       <Confirm sending={sending} />
       <Failure sending={sending} />

@@ -1,7 +1,7 @@
 // The HTTP API of the server, as docs/http.md describes it. The browser adds the cookie
 // of the session; the page never sees it.
 
-import type { Account, Problem } from './protocol'
+import type { Account, Problem, Way } from './protocol'
 import { base } from './route'
 
 /** A request failed. Without a code of the server, `code` is `offline` or `http`. */
@@ -89,6 +89,8 @@ export interface Session {
   device: { id: string; name: string }
   /** The sign-in was a moment ago, as what changes credentials wants. */
   fresh: boolean
+  /** How to make it fresh again; older servers do not say it. */
+  ways?: Way[]
   expires?: string
 }
 

@@ -43,6 +43,7 @@ export function Claim() {
     <Card title={t('claimTitle')} text={t('claimText')}>
       <AccountForm
         label={t('claim')}
+        secret={{ claim: secret }}
         send={async (draft) => {
           made.value = await call<Claimed>('POST', 'v1/claim', { ...draft, claim: secret, access: access.peek(), device: deviceName() })
           way.value = { screen: 'claim', secret: '' }

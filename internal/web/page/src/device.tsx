@@ -3,9 +3,10 @@
 
 import { useSignal, type Signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { confirm, learnServer, learnSession } from './account'
+import { learnServer, learnSession } from './account'
 import { call, type Session } from './api'
 import { Card, Failure, Field, Submit, useSending } from './form'
+import { Prove } from './prove'
 import { SignInForm } from './signin'
 import { way } from './state'
 import { t, timeOf } from './texts'
@@ -71,14 +72,14 @@ function EnterCode({ code, found }: { code: Signal<string>; found(device: Asking
 }
 
 function Decide({ session, device, code, done }: { session: Session; device: Asking; code: string; done(approved: boolean): void }) {
-  const password = useSignal('')
   const decide = (approve: boolean) => async () => {
-    if (approve && !session.fresh) await confirm(password.peek())
     await call('POST', 'v1/device/decide', { user_code: code, approve })
     done(approve)
   }
   const approving = useSending(decide(true))
   const denying = useSending(decide(false))
+  // It was fresh when the page was opened, perhaps long ago.
+  const proving = !session.fresh || approving.problem.value?.confirm
   return (
     <Card title={t('deviceAsks', { name: device.name === '' ? t('deviceUnnamed') : device.name })} text={t('deviceAsksText', { name: session.account.username })}>
       <dl class="facts">
@@ -92,10 +93,13 @@ function Decide({ session, device, code, done }: { session: Session; device: Ask
         </div>
       </dl>
       <form class="fields" onSubmit={approving.submit}>
-        {!session.fresh && <Field name="password" type="password" label={t('password')} value={password} sending={approving} required autofocus autocomplete="current-password" help={t('confirmHelp')} />}
-        <Failure sending={approving} fields={session.fresh ? [] : ['password']} />
+        {proving ? (
+          <Prove main name="password" field={t('password')} label={t('approve')} done={() => approving.submit()} />
+        ) : (
+          <Submit sending={approving}>{t('approve')}</Submit>
+        )}
+        <Failure sending={approving} />
         <Failure sending={denying} />
-        <Submit sending={approving}>{t('approve')}</Submit>
         <button type="button" class="secondary wide" disabled={denying.busy.value} onClick={() => denying.submit()}>
           {t('deny')}
         </button>

@@ -45,7 +45,7 @@ function Accept({ invite, secret }: { invite: Invite; secret: string }) {
   const rooms = (invite.rooms ?? []).map((room) => `#${room}`).join(', ')
   return (
     <Card title={invite.by ? t('invitedBy', { name: invite.by }) : t('invited')} text={rooms === '' ? t('invitedText') : t('invitedRooms', { rooms })}>
-      <AccountForm label={t('acceptInvite')} send={async (draft) => signedIn(await call<Session>('POST', 'v1/invite/accept', { ...draft, invite: secret, device: deviceName() }))} />
+      <AccountForm label={t('acceptInvite')} secret={{ invite: secret }} send={async (draft) => signedIn(await call<Session>('POST', 'v1/invite/accept', { ...draft, invite: secret, device: deviceName() }))} />
     </Card>
   )
 }

@@ -3,11 +3,12 @@
 import { useSignal, type Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
-import { confirm } from './account'
 import { call, problemOf } from './api'
-import { Field, useSending, type Sending } from './form'
+import { useSending, type Sending } from './form'
 import type { Problem } from './protocol'
+import { Prove } from './prove'
 import { explain, t } from './texts'
+import type { Texts } from './texts.en'
 
 export interface Loaded<T> {
   value: Signal<T | undefined>
@@ -38,7 +39,7 @@ export function useLoaded<T>(path: string): Loaded<T> {
 }
 
 /** Shows that a list is loading, or is empty, or why it cannot be shown. */
-export function Waiting({ of }: { of: Loaded<unknown> }) {
+export function Waiting({ of, empty = 'nothingHere' }: { of: Loaded<unknown>; empty?: keyof Texts }) {
   if (of.problem.value) {
     return (
       <p class="problem" role="alert">
@@ -48,7 +49,7 @@ export function Waiting({ of }: { of: Loaded<unknown> }) {
   }
   const found = of.value.value
   if (found === undefined) return <p class="quiet">{t('loading')}</p>
-  return Object.values(found as object).some((list) => Array.isArray(list) && list.length === 0) ? <p class="quiet">{t('nothingHere')}</p> : null
+  return Object.values(found as object).some((list) => Array.isArray(list) && list.length === 0) ? <p class="quiet">{t(empty)}</p> : null
 }
 
 export function Item({ title, text, badge, children }: { title: ComponentChildren; text?: ComponentChildren; badge?: string; children?: ComponentChildren }) {
@@ -98,34 +99,8 @@ export function Doing({ label, does, harsh, done }: { label: string; does(): Pro
   )
 }
 
-/** Asks for the password where the server wants it again, and goes on with what was asked. */
+/** Asks for a proof where the server wants it again, and goes on with what was asked. */
 export function Confirm({ sending }: { sending: Sending }) {
-  const password = useSignal('')
-  const confirming = useSending(async () => {
-    await confirm(password.peek())
-    password.value = ''
-    sending.submit()
-  })
   if (!sending.problem.value?.confirm) return null
-  return (
-    <div
-      class="confirm"
-      onKeyDown={(event) => {
-        // It may stand inside another form.
-        if (event.key !== 'Enter') return
-        event.preventDefault()
-        confirming.submit()
-      }}
-    >
-      <Field name="confirm" type="password" label={t('confirmPassword')} value={password} autofocus autocomplete="current-password" help={t('confirmHelp')} />
-      {confirming.problem.value && (
-        <p class="problem" role="alert">
-          {explain(confirming.problem.value)}
-        </p>
-      )}
-      <button type="button" class="secondary" disabled={confirming.busy.value} onClick={() => confirming.submit()}>
-        {t('continue')}
-      </button>
-    </div>
-  )
+  return <Prove name="confirm" field={t('confirmPassword')} label={t('continue')} done={() => sending.submit()} />
 }

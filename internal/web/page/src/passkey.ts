@@ -49,8 +49,8 @@ async function dialog(open: () => Promise<Credential | null>): Promise<PublicKey
   throw new Declined('no passkey was chosen')
 }
 
-/** Signs in with a passkey of the user's choice. */
-export async function signIn(): Promise<Session> {
+/** Answers a challenge of the server with a passkey of the user's choice. */
+async function assertion(): Promise<object> {
   const { publicKey } = await call<Options>('POST', 'v1/passkeys/sign-in/begin', {})
   const credential = await dialog(() =>
     navigator.credentials.get({
@@ -58,9 +58,8 @@ export async function signIn(): Promise<Session> {
     }),
   )
   const response = credential.response as AuthenticatorAssertionResponse
-  const answer = {
+  return {
     ...outside(credential),
-    device: deviceName(),
     response: {
       clientDataJSON: text(response.clientDataJSON),
       authenticatorData: text(response.authenticatorData),
@@ -68,8 +67,12 @@ export async function signIn(): Promise<Session> {
       userHandle: text(response.userHandle),
     },
   }
+}
+
+/** Sends what a passkey has answered. */
+export async function send<T>(path: string, answer: object): Promise<T> {
   try {
-    return await call<Session>('POST', 'v1/passkeys/sign-in', answer)
+    return await call<T>('POST', path, answer)
   } catch (error) {
     // The general text is about passwords.
     if (error instanceof APIError && error.problem.code === 'auth_failed') throw new APIError({ ...error.problem, code: 'passkey_failed' }, error.status)
@@ -77,9 +80,13 @@ export async function signIn(): Promise<Session> {
   }
 }
 
-/** Makes a passkey for the account. */
-export async function add(name: string): Promise<void> {
-  const { publicKey } = await call<Options>('POST', 'v1/passkeys/begin', {})
+export const signIn = async (): Promise<Session> => send<Session>('v1/passkeys/sign-in', { ...(await assertion()), device: deviceName() })
+
+/** Makes the sign-in fresh again. */
+export const confirm = async (): Promise<void> => send<undefined>('v1/passkeys/confirm', await assertion())
+
+/** Has the browser make a passkey. */
+async function creation({ publicKey }: Options): Promise<object> {
   const credential = await dialog(() =>
     navigator.credentials.create({
       publicKey: {
@@ -91,16 +98,24 @@ export async function add(name: string): Promise<void> {
     }),
   )
   const response = credential.response as AuthenticatorAttestationResponse
-  await call('POST', 'v1/passkeys', {
-    name,
+  return {
     ...outside(credential),
     response: {
       clientDataJSON: text(response.clientDataJSON),
       attestationObject: text(response.attestationObject),
       transports: response.getTransports?.() ?? [],
     },
-  })
+  }
 }
+
+/** Makes a passkey for the account. */
+export async function add(name: string): Promise<void> {
+  await call('POST', 'v1/passkeys', { name, ...(await creation(await call<Options>('POST', 'v1/passkeys/begin', {}))) })
+}
+
+/** Makes a passkey for an account that is to be made. */
+export const begin = async (draft: { username: string; name?: string; claim?: string; invite?: string }): Promise<object> =>
+  creation(await call<Options>('POST', 'v1/passkeys/new/begin', draft))
 
 /** What a credential has around its response. */
 function outside(credential: PublicKeyCredential) {

@@ -11,6 +11,7 @@ import { Modal } from './modal'
 import { Avatar } from './nick'
 import { PeoplePicker } from './picker'
 import type { Act, Created, Member } from './protocol'
+import { useRestricted } from './restricted'
 import { may } from './rights'
 import { ask } from './session'
 import { account, factsOf, room as shown, subject, username, type Room } from './state'
@@ -77,7 +78,7 @@ interface Choice {
 const aDay = 24 * 60 * 60 * 1000
 
 /** What the user may do to a member of a room. */
-function choicesFor(room: Room, member: Member): Choice[] {
+function choicesFor(room: Room, member: Member, muted: boolean | undefined): Choice[] {
   const facts = factsOf(room)
   const self = member.username === username.value
   if (room.kind.value === 'direct') return []
@@ -92,8 +93,8 @@ function choicesFor(room: Room, member: Member): Choice[] {
     if (member.role !== 'member') choices.push({ label: 'makeMember', what: (username) => ({ type: 'role', username, role: 'member' }) })
   }
   if (may('mute', facts)) {
-    choices.push({ label: 'mute', what: (username) => ({ type: 'mute', username }) })
-    choices.push({ label: 'unmute', what: (username) => ({ type: 'unmute', username }) })
+    if (muted !== true) choices.push({ label: 'mute', what: (username) => ({ type: 'mute', username }) })
+    if (muted !== false) choices.push({ label: 'unmute', what: (username) => ({ type: 'unmute', username }) })
   }
   if (may('kick', facts)) choices.push({ label: 'kick', harsh: true, what: (username) => ({ type: 'kick', username }) })
   if (may('ban', facts)) {
@@ -125,19 +126,29 @@ export function MemberCard() {
           </p>
         </div>
       </div>
-      <Actions room={room} member={member} self={self} />
+      {self || !may('mute', factsOf(room)) ? <Actions room={room} member={member} self={self} /> : <OpActions room={room} member={member} />}
     </Modal>
   )
 }
 
-function Actions({ room, member, self }: { room: Room; member: Member; self: boolean }) {
+/** What an op may do, once it is known whether the member is muted. */
+function OpActions({ room, member }: { room: Room; member: Member }) {
+  const { value, problem } = useRestricted(room)
+  const found = value.value
+  if (!found && !problem.value) return <p class="quiet">{t('loading')}</p>
+  // A visitor is listed by the folded name; if it cannot be known, both are offered.
+  const one = found?.restricted.find((r) => r.username === member.username || (!member.account && r.username === member.username.toLowerCase()))
+  return <Actions room={room} member={member} self={false} muted={one ? one.muted : found && !found.more ? false : undefined} />
+}
+
+function Actions({ room, member, self, muted }: { room: Room; member: Member; self: boolean; muted?: boolean | undefined }) {
   const doing = useSignal<() => Promise<void>>(async () => undefined)
   const sending = useSending(() => doing.peek()())
   const does = (what: () => Promise<void>) => () => {
     doing.value = what
     sending.submit()
   }
-  const choices = choicesFor(room, member)
+  const choices = choicesFor(room, member, muted)
   const sure = useSignal<keyof Texts | undefined>(undefined)
   return (
     <>

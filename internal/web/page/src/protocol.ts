@@ -297,3 +297,6 @@ export function randomID(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
 }
+
+/** How an account confirms a sign-in. */
+export type Way = 'passkey' | 'password' | 'oidc'

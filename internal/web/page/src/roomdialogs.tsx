@@ -8,6 +8,7 @@ import { StarButton } from './head'
 import { Modal } from './modal'
 import type { Act, Created, Flag, Level } from './protocol'
 import { may, mayCreate } from './rights'
+import { Bans } from './restricted'
 import { part } from './rooms'
 import { pathOf } from './route'
 import { ask } from './session'
@@ -58,15 +59,16 @@ export function RoomSettings() {
             {t('invitePeople')}
           </button>
         )}
+        <StarButton room={room} />
         <CopyButton wide label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: room.name })}>
           <Link />
         </CopyButton>
-        <StarButton room={room} />
       </p>
       {(may('topic', facts) || room.topic.value !== '') && <Topic room={room} />}
       <Notify room={room} />
       {may('flags', facts) && <Flags room={room} />}
       {may('history', facts) && <History room={room} />}
+      {may('ban', facts) && <Bans room={room} />}
       <Changes room={room} />
     </Modal>
   )

@@ -26,6 +26,7 @@ function Password() {
   const password = useSignal('')
   const saved = useSignal(false)
   const sending = useSending(async () => {
+    saved.value = false
     await call('PUT', 'v1/account/password', { password: password.peek() })
     password.value = ''
     saved.value = true

@@ -2,7 +2,7 @@
 
 import { useSignal, type Signal } from '@preact/signals'
 import type { FunctionComponent } from 'preact'
-import { useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { density, theme } from './appearance'
 import { Audit, ServerSettings } from './adminserver'
 import { People } from './adminpeople'
@@ -61,6 +61,9 @@ const parts: Record<string, Part> = {
 
 export function Settings() {
   const chosen = useSignal(Object.hasOwn(parts, subject.peek()) ? subject.peek() : 'browser')
+  const tabs = useRef<HTMLElement>(null)
+  // On a phone there are more than fit.
+  useLayoutEffect(() => tabs.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }), [chosen.value])
   if (!account.value) {
     return (
       <Modal title={t('settings')}>
@@ -73,7 +76,7 @@ export function Settings() {
   return (
     <Modal title={t('settings')}>
       <div class="parts">
-        <nav aria-label={t('settings')}>
+        <nav aria-label={t('settings')} ref={tabs}>
           {mine.map(([name, { title }]) => (
             <button key={name} type="button" aria-current={chosen.value === name ? 'page' : undefined} onClick={() => (chosen.value = name)}>
               {t(title)}

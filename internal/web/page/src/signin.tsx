@@ -2,12 +2,12 @@
 
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useRef } from 'preact/hooks'
-import { providerLink, withPassword, withRecoveryCode } from './account'
-import { call, type Session } from './api'
+import { useEffect, useRef } from 'preact/hooks'
+import { learnServer, providerLink, withPassword, withRecoveryCode } from './account'
+import { APIError, call, type Session } from './api'
 import { enter, signedIn } from './chat'
-import { Card, Failure, Field, Submit, useSending } from './form'
-import { signIn as signInWithPasskey, supported } from './passkey'
+import { Card, Failure, Field, fieldOf, Submit, useSending } from './form'
+import { begin, signIn as signInWithPasskey, supported } from './passkey'
 import { ended, limits, refusal, screen, server, status, username } from './state'
 import { load } from './storage'
 import { Key } from './symbols'
@@ -170,18 +170,41 @@ export function SignInForm({ done }: { done(session: Session): void }) {
 /** The fields of a new account. */
 export interface Draft {
   username: string
-  password: string
+  /** One of the two. */
+  password?: string
+  passkey?: object
   name?: string
 }
 
-/** Asks for username, name and password, and makes an account of them. */
-export function AccountForm({ send, label, children }: { send(draft: Draft): Promise<void>; label: string; children?: ComponentChildren }) {
+interface AccountFormProps {
+  send(draft: Draft): Promise<void>
+  /** The secret that lets somebody make an account, where one is needed. */
+  secret?: { claim: string } | { invite: string }
+  label: string
+  children?: ComponentChildren
+}
+
+/** Asks for username, name, and a password or a passkey, and makes an account of them. */
+export function AccountForm({ send, secret, label, children }: AccountFormProps) {
   const chosen = useSignal(load('username') ?? '')
   const name = useSignal('')
   const password = useSignal('')
-  const sending = useSending(() =>
-    send({ username: chosen.peek().trim(), password: password.peek(), ...(name.peek().trim() === '' ? {} : { name: name.peek().trim() }) }),
-  )
+  const about = () => ({ username: chosen.peek().trim(), ...(name.peek().trim() === '' ? {} : { name: name.peek().trim() }) })
+  const sending = useSending(() => send({ ...about(), password: password.peek() }))
+  const passkey = useSending(async () => {
+    try {
+      await send({ ...about(), passkey: await begin({ ...about(), ...secret }) })
+    } catch (error) {
+      const problem = error instanceof APIError ? error.problem : undefined
+      // The fields are those of the other way.
+      if (problem && fieldOf(problem) !== undefined && problem.code !== 'auth_failed') sending.problem.value = problem
+      else if (problem?.code === 'auth_failed') throw new APIError({ ...problem, code: 'passkey_failed' }, 0)
+      else throw error
+    }
+  })
+  useEffect(() => {
+    if (!server.peek()) void learnServer() // whether it has passkeys
+  }, [])
   return (
     <form class="fields" onSubmit={sending.submit}>
       <Field name="username" label={t('username')} value={chosen} sending={sending} required autofocus autocomplete="username" help={t('nameHelp', { max: limits.value.username })} />
@@ -190,6 +213,19 @@ export function AccountForm({ send, label, children }: { send(draft: Draft): Pro
       {children}
       <Failure sending={sending} fields={['username', 'name', 'password']} />
       <Submit sending={sending}>{label}</Submit>
+      {server.value?.passkeys && supported() && (
+        <>
+          <p class="or">
+            <span>{t('or')}</span>
+          </p>
+          <button type="button" class="secondary wide with-symbol" disabled={passkey.busy.value || sending.busy.value} onClick={() => passkey.submit()}>
+            <Key />
+            {t('passkeyInstead')}
+          </button>
+          <p class="quiet help">{t('passkeyInsteadHelp')}</p>
+          <Failure sending={passkey} />
+        </>
+      )}
     </form>
   )
 }

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"kaban/internal/config"
+)
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kaban.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// printed returns what "kaban config print" prints.
+func printed(t *testing.T) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := new(configPrint).Run(streams{out: &out}); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// The printed file has every key of a server, and a server with it is one without a file.
+func TestPrintedFileIsTheDefaults(t *testing.T) {
+	text := printed(t)
+	path := writeFile(t, text)
+	got, err := loadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := got.validate(); err != nil {
+		t.Fatal(err)
+	}
+	want, err := loadFile(writeFile(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Config, got.fromFile, want.Config, want.fromFile = "", nil, "", nil
+	for _, c := range []*serveCommand{got, want} { // an empty list is none
+		v := reflect.ValueOf(c).Elem()
+		for i := range v.NumField() {
+			if f := v.Field(i); f.Kind() == reflect.Slice && f.Len() == 0 && f.CanSet() {
+				f.SetZero()
+			}
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the printed file gives\n%+v, want\n%+v", got, want)
+	}
+	_, serve, err := serveParser(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range namesOf(fileKeys(serve)) {
+		key := name[strings.LastIndexByte(name, '.')+1:]
+		if !strings.Contains(text, "\n"+key+" = ") {
+			t.Errorf("%s is not in the file", name)
+		}
+	}
+}
+
+// Every flag has a key, every key has a help and a default, and no name is taken twice.
+func TestEveryFlagHasAKey(t *testing.T) {
+	_, serve, err := serveParser(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := fileKeys(serve)
+	values, err := config.Load(writeFile(t, printed(t)), namesOf(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range serve.Flags {
+		if flag.Name == "help" || flag.Name == "config" {
+			continue
+		}
+		i := slices.IndexFunc(keys, func(k fileKey) bool { return k.flag == flag })
+		if i < 0 || values[keys[i].Name].Line == 0 {
+			t.Errorf("--%s has no key in the printed file", flag.Name)
+		}
+	}
+	seen := make(map[string]bool)
+	for _, k := range keys {
+		if k.Help == "" || !strings.HasSuffix(strings.TrimSpace(k.Help), ".") || strings.Contains(k.Help, "${") || seen[k.Name] || k.flag == nil && k.set == nil {
+			t.Errorf("the key %+v has no sentence as help, a name that is taken, or no effect", k.Key)
+		}
+		seen[k.Name] = true
+	}
+	if len(keys) < 20 {
+		t.Errorf("there are only %d keys", len(keys))
+	}
+}
+
+// Everything that is wrong in a file is reported at once, with the line and the nearest
+// key, and the exit code is 2.
+func TestCheckFindsEverything(t *testing.T) {
+	path := writeFile(t, strings.TrimLeft(`
+max_clinets = 5
+heartbeat = 30
+listen = ["nowhere", "tcp://0.0.0.0:1"]
+max_content = 0
+proxy = "here"
+data = []
+[limits]
+account_connections = -1
+[limitz]
+rate = 3
+`, "\n"))
+	var out, stderr bytes.Buffer
+	if code := run([]string{"config", "check", path}, streams{out: &out, err: &stderr}); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+	for _, want := range []string{
+		`line 1: unknown key "max_clinets", did you mean "max_clients"?`,
+		`line 2: heartbeat: 30 has no unit; write "30s" for seconds`,
+		`line 3: listen "nowhere" is no URL`,
+		`line 4: max_content must be 1 to 16000, not 0`,
+		`line 5: proxy: `,
+		`line 6: data: it must be one value`,
+		`line 8: limits.account_connections must be a whole number`,
+		`line 9: unknown key "limitz", did you mean "limits"?`,
+	} {
+		if n := strings.Count(stderr.String(), "kaban: configuration file "+path+", "+want); n != 1 {
+			t.Errorf("%d times: %s", n, want)
+		}
+	}
+	if t.Failed() {
+		t.Log(stderr.String())
+	}
+}
+
+func TestCheckOfAFile(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		code       int
+		want       string
+	}{
+		{"nothing", "", exitDone, " is right\n"},
+		{"a printed file", printed(t), exitDone, " is right\n"},
+		{"open to the network", "max_clients = 5\nlisten = ['tcp://0.0.0.0:1']\n", exitUsage, "line 2: listen: "},
+		{"no TOML", "max_clients = \n", exitUsage, "line 1, column"},
+		{"a list of one", "listen = 'tcp://127.0.0.1:1'\n", exitDone, " is right\n"},
+	} {
+		path := writeFile(t, c.text)
+		var out bytes.Buffer
+		code := run([]string{"config", "check", path}, streams{out: &out, err: &out})
+		if code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s: got %d %q, want %d %q", c.name, code, out.String(), c.code, c.want)
+		}
+	}
+	var out bytes.Buffer
+	if code := run([]string{"config", "check", filepath.Join(t.TempDir(), "no.toml")}, streams{out: &out, err: &out}); code != exitUsage || !strings.Contains(out.String(), "no such file") {
+		t.Errorf("no file: got %d %q", code, out.String())
+	}
+	out.Reset()
+	if code := run([]string{"config", "check"}, streams{out: &out, err: &out}); code != exitUsage || !strings.Contains(out.String(), "kaban config check FILE") {
+		t.Errorf("no name: got %d %q", code, out.String())
+	}
+}
+
+// A file is checked by itself, whatever the environment of the shell says.
+func TestCheckIgnoresTheEnvironment(t *testing.T) {
+	path := writeFile(t, "max_clients = 7\n")
+	t.Setenv("KABAN_MAX_CLIENTS", "0")
+	t.Setenv("KABAN_HEARTBEAT", "soon")
+	got, err := loadFile(path)
+	if err != nil || got.MaxClients != 7 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if _, _, err := got.validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// An error is called by its place: in the file, or the flag that overrides it.
+func TestErrorsAreWhereTheValueIs(t *testing.T) {
+	path := writeFile(t, "max_clients = 0\nmax_content = 0\nheartbeat = '1ms'\n")
+	t.Setenv("KABAN_MAX_CONTENT", "17000")
+	var out bytes.Buffer
+	code := run([]string{"serve", "--config", path, "--max-clients", "0"}, streams{out: &out, err: &out})
+	for _, want := range []string{"kaban: --max-clients must be 1 to", "kaban: --max-content must be 1 to 16000, not 17000", ", line 3: heartbeat must be 1s to 1h, not 1ms"} {
+		if code != exitUsage || !strings.Contains(out.String(), want) {
+			t.Errorf("got %d %q, want %q", code, out.String(), want)
+		}
+	}
+}
+
+// Joined errors are lines of their own, whatever only gives them a kind.
+func TestPartsOfErrors(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	for _, test := range []struct {
+		err  error
+		want []string
+	}{
+		{a, []string{"a"}},
+		{errors.Join(a, b), []string{"a", "b"}},
+		{usageError{errors.Join(a, usageError{errors.Join(b, c)})}, []string{"a", "b", "c"}},
+		{fmt.Errorf("x: %w", errors.Join(a, b)), []string{"x: a\nb"}},
+		{fmt.Errorf("%w and %w", a, b), []string{"a and b"}},
+	} {
+		if got := parts(test.err); !slices.Equal(got, test.want) {
+			t.Errorf("%v: got %q, want %q", test.err, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// Rooms that are created count against the same limit as those made by joining.
+func TestCreatedRoomsAreLimited(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	for name, u := range map[string]User{"a visitor": w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "an account": w.user("bob")} {
+		made := 0
+		for ; made < 2*nameRooms; made++ {
+			err := u.Create(t.Context(), storetest.RoomName(t, fmt.Sprintf("%s-%d", u.Identity().Name(), made)), NewRoom{Kind: kaban.RoomPublic})
+			if limited, ok := errors.AsType[*NewRoomsError](err); ok && limited.Wait >= time.Second {
+				break
+			}
+			want(t, name, err, nil)
+		}
+		if made != nameRooms {
+			t.Errorf("%s made %d rooms, want %d", name, made, nameRooms)
+		}
+	}
+}
+
+// Settings that change nothing are decided like all others, and nothing is done in a
+// room that there is not.
+func TestNothingIsDecidedByNobody(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	private := Act{Change: people.RoomChange{Kind: kaban.RoomPrivate}}
+	public := Act{Change: people.RoomChange{Kind: kaban.RoomPublic}}
+	want(t, "a stranger sets what is", w.do("bob", "den", private), ErrNotFound)
+	want(t, "a guest sets what is", w.do("gus", "lobby", public), ErrNotFound)
+	want(t, "a member sets what is", w.do("bob", "lobby", public), ErrForbidden)
+	want(t, "nothing at all", w.do("ann", "den", Act{}), ErrForbidden)
+	for _, a := range []Act{public, w.to("bob", access.Invite), {Action: access.SetTopic, Topic: "x"}} {
+		want(t, "in an unknown room", w.do("olga", "nowhere", a), ErrNotFound)
+	}
+	if rooms, _, _ := w.user("olga").Rooms(t.Context(), "", 0); len(rooms) != 1 {
+		t.Errorf("listed: %v", rooms)
+	}
+}
+
+// Whoever has joined an unused name does not get into the private room that is made
+// under it.
+func TestASquatterIsExpelled(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	vic, err := w.follow(w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "den", 0)
+	want(t, "vic joins", err, nil)
+	w.create("ann", "den", kaban.RoomPrivate)
+	if got, why := w.drain(vic); why != "gone" || got[0] != "" {
+		t.Errorf("vic gets %q, %q", got, why)
+	}
+}
+
+func TestBotsAreExpelled(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	err := w.store.Update(t.Context(), func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: "id-robo", Username: "robo", Role: kaban.RoleMember, Status: people.StatusActive, Bot: true, Owner: "id-bob"})
+	})
+	want(t, "a bot", err, nil)
+	w.create("ann", "den", kaban.RoomPrivate)
+	for _, name := range []string{"bob", "robo"} {
+		want(t, "invite "+name, w.do("ann", "den", w.to(name, access.Invite)), nil)
+	}
+	robo, err := w.follow(w.chat.With(kaban.Bot("id-robo", storetest.Username(t, "robo")), netip.Addr{}, &Credential{ID: "t"}), "den", 3)
+	want(t, "robo joins", err, nil)
+	want(t, "kick", w.do("ann", "den", w.to("robo", access.Kick)), nil)
+	if got, why := w.drain(robo); why != "kicked" || got[0] != "" {
+		t.Errorf("robo gets %q, %q", got, why)
+	}
+}
+
+// Nothing tells the name of a private room: no list while it is made, and no room
+// that looks like it.
+func TestNamesOfPrivateRooms(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		stop, listed := make(chan struct{}), make(chan string, 1)
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if rooms, _, _ := w.user("bob").Rooms(t.Context(), "", 0); len(rooms) != 1 {
+					select {
+					case listed <- fmt.Sprint(rooms):
+					default:
+					}
+				}
+			}
+		})
+		for i := range 20 {
+			w.create("ann", fmt.Sprint("bob", i), kaban.RoomPrivate)
+		}
+		_, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+		want(t, "direct", err, nil)
+		close(stop)
+		looking.Wait()
+		select {
+		case rooms := <-listed:
+			t.Errorf("listed: %s", rooms)
+		default:
+		}
+		err = w.user("bob").Create(t.Context(), storetest.RoomName(t, "\u0432ob1x"), NewRoom{Kind: kaban.RoomPublic})
+		want(t, "a name of its own", err, nil)
+		w.create("ann", "bob-x", kaban.RoomPrivate)
+		err = w.user("bob").Create(t.Context(), storetest.RoomName(t, "\u0432ob-x"), NewRoom{Kind: kaban.RoomPublic})
+		if alike, ok := errors.AsType[*LookalikeError](err); !ok || !alike.Room.IsZero() || strings.Contains(err.Error(), " bob-x") {
+			t.Errorf("a name that looks like it: %v", err)
+		}
+	})
+}
+
+// Admins know private rooms and how long they are, without being in them.
+func TestRoomsOfServer(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "den", kaban.RoomPrivate)
+		rooms, more, err := w.chat.Operator().RoomsOfServer(t.Context(), "", 0)
+		if err != nil || more {
+			t.Fatal(rooms, more, err)
+		}
+		var den []RoomOfServer
+		for _, r := range rooms {
+			if r.Kind == kaban.RoomPrivate {
+				den = append(den, r)
+			}
+		}
+		if len(den) != 1 || den[0].Name.String() != "den" || den[0].Head != 1 || den[0].Members != 1 {
+			t.Errorf("the private rooms are %+v", den)
+		}
+		if _, _, err := w.user("bob").RoomsOfServer(t.Context(), "", 0); !errors.Is(err, ErrForbidden) {
+			t.Errorf("a member lists them: %v", err)
+		}
+	})
+}
