@@ -30,7 +30,7 @@ providertest := internal/account/providertest
 # The tests against a real ACME server are a separate module.
 pebbletest := internal/certs/pebbletest
 
-.PHONY: help build run test check cover product torture fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-otel check cover product torture fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -48,6 +48,11 @@ test: check ## check, then run all tests with the race detector; those of connec
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m ./internal/server ./client -tls
 	CGO_ENABLED=1 go -C $(providertest) test -race -shuffle=on -timeout 10m ./...
 	CGO_ENABLED=1 go -C $(pebbletest) test -race -shuffle=on -timeout 10m ./...
+	$(MAKE) -s test-otel
+
+test-otel: ## try the traces of a build with the tag otel, with a collector
+	go vet -tags otel ./internal/trace ./internal/dispatch ./internal/conn ./cmd/kaban
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 5m -tags otel ./internal/trace
 
 check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date page
 	@files=$$($(tool) gofumpt -l .) || exit 1; \
@@ -88,13 +93,14 @@ bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 fmt: ## format all Go files
 	$(tool) gofumpt -w .
 
-golden: ## regenerate golden files, the OpenAPI document, docs/permissions.md and the tables of docs/terminal.md; review the diff
+golden: ## regenerate golden files, the OpenAPI document, docs/permissions.md, and the tables of docs/metrics.md and docs/terminal.md; review the diff
 	go test ./wire -run Golden -update
 	go test ./internal/web -run TheDocument -update
 	go test ./internal/tui -run 'Golden|Hostile|Manual' -update
 	go test ./internal/slack -run Programs -update
 	go test ./internal/markup -run Table -update
 	go test ./internal/access -run Document -update
+	go test ./internal/telemetry -run Document -update
 
 page: setup ## build the web page from internal/web/page/src; needs npm
 	go generate ./internal/web

@@ -51,7 +51,11 @@ func (c *serveCommand) decide(endpoints []*endpoint, p peer.Policy) error {
 // warnIfOpen warns if others can reach a listener that is not encrypted.
 func warnIfOpen(log *slog.Logger, e *endpoint, at string) {
 	local, ok := e.listener.Addr().(*net.TCPAddr)
-	if ok && !local.IP.IsLoopback() && !e.rules.OnlyProxies && !e.rules.Redirects && !e.scheme.tls {
+	switch {
+	case !ok || local.IP.IsLoopback() || e.rules.OnlyProxies || e.rules.Redirects || e.scheme.tls:
+	case e.scheme.name == schemeMetrics:
+		log.Warn("this address can be reached from other machines and asks nobody who they are, so everybody there can read how busy this server is, and with --pprof slow it down; keep it in a network that you trust", "at", at)
+	default:
 		log.Warn("this address can be reached from other machines and nothing is encrypted, so passwords and messages go through the network in the clear; keep it in a network that you trust", "at", at)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/peer"
 	"kaban/internal/server"
+	"kaban/internal/telemetry"
 	"kaban/internal/web"
 )
 
@@ -29,12 +30,14 @@ type running struct {
 	certs   *certs.Source  // of listeners with TLS; nil if there are none
 	// provider is that of single sign-on, or nil if there is no page.
 	provider *account.Provider
+	metrics  *telemetry.Server
 }
 
 // close ends all connections at once.
 func (r *running) close() {
 	r.pages.Close()
 	r.manager.Close()
+	r.metrics.Close()
 }
 
 // scheme is how --listen names a front end, and how that serves and drains.
@@ -53,6 +56,9 @@ const (
 	schemeHTTP  = "http"
 	schemeHTTPS = "https"
 )
+
+// schemeMetrics is the scheme of listeners that serve metrics, and no clients.
+const schemeMetrics = "metrics"
 
 // schemes are drained in this order.
 var schemes = []*scheme{
@@ -83,6 +89,12 @@ var schemes = []*scheme{
 		},
 		unready: func(r *running) { r.pages.Drain() },
 		drain:   drainPages,
+	},
+	{
+		name:  schemeMetrics,
+		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.metrics.ServeUnder(l, rules) },
+		// A drain is watched to its end: close ends it.
+		drain: func(*running, context.Context) error { return nil },
 	},
 }
 
@@ -117,6 +129,18 @@ type endpoint struct {
 	host     string       // HOST:PORT
 	rules    peer.Rules   // of who may connect
 	listener net.Listener // nil before listen
+}
+
+// defaultListens are the addresses of --listen without a value.
+var defaultListens = []string{"tcp://127.0.0.1:6440", "http://127.0.0.1:6480"}
+
+// withClients adds the default addresses if there are none but for metrics, which are
+// beside those of clients.
+func withClients(texts []string) []string {
+	if slices.ContainsFunc(texts, func(text string) bool { return !strings.HasPrefix(text, schemeMetrics+"://") }) {
+		return texts
+	}
+	return append(slices.Clone(texts), defaultListens...)
 }
 
 // servesPage reports whether people find the page there.
@@ -178,7 +202,8 @@ func schemeNames() string {
 	for i, s := range schemes {
 		names[i] = s.name + "://"
 	}
-	return strings.Join(names, " and ")
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 // announce logs where the server listens, and warns if others can reach it.

@@ -82,15 +82,6 @@ func restore(ctx context.Context, data, backup string, replace bool) (kept strin
 	return done.Kept, done.Report, err
 }
 
-// sizes are what the files of a store take, in bytes.
-type sizes = sqlite.Sizes
-
-// sizesOf returns how large the store in a data directory is.
-func sizesOf(data string) (sizes, error) { return sqlite.SizesOf(data) }
-
-// journaler is a store whose newest entries wait in a journal.
-type journaler interface{ Unmerged() int }
-
 // hasStore reports whether there is a store in a directory.
 func hasStore(data string) (bool, error) { return sqlite.Exists(data) }
 

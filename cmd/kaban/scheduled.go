@@ -16,6 +16,7 @@ import (
 
 	"kaban/internal/backup"
 	"kaban/internal/disk"
+	"kaban/internal/store"
 )
 
 // backupFlags are the schedule of backups, and the table [backup] of the configuration
@@ -48,7 +49,7 @@ func (c *serveCommand) checkBackup() error {
 }
 
 // backups returns the backups on a schedule, or nil if there are none.
-func (c *serveCommand) backups(log *slog.Logger) *backup.Service {
+func (c *serveCommand) backups(kept store.Store, log *slog.Logger) *backup.Service {
 	if c.BackupEvery == 0 {
 		return nil
 	}
@@ -56,7 +57,7 @@ func (c *serveCommand) backups(log *slog.Logger) *backup.Service {
 	return backup.New(backup.Config{
 		Every: c.BackupEvery, Keep: c.BackupKeep, Dir: dir, Log: log,
 		Make: func(ctx context.Context, file string) error { return makeBackup(ctx, c.Data, file) },
-		Room: func() error { return roomFor(c.Data, dir) },
+		Room: func() error { return roomFor(kept, dir) },
 	})
 }
 
@@ -72,13 +73,15 @@ func (c *serveCommand) backupDir() string {
 const backupReserve = 64 << 20
 
 // roomFor returns an error if a backup would fill the disk.
-func roomFor(data, dir string) error {
-	size, err := sizesOf(data)
-	if err != nil {
-		return err
+func roomFor(kept store.Store, dir string) error {
+	need := int64(backupReserve)
+	if watched, ok := kept.(store.Watched); ok {
+		for _, size := range watched.Size().Files {
+			need += size
+		}
 	}
 	space, err := disk.SpaceOf(dir)
-	switch need := size.Database + size.WAL + backupReserve; {
+	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil
 	case err != nil:

@@ -22,6 +22,8 @@ import (
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/systemd"
+	"kaban/internal/telemetry"
+	"kaban/internal/trace"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -29,7 +31,7 @@ import (
 // serveCommand runs a server. Each of its flags is a key of the configuration file, see
 // fileKeys.
 type serveCommand struct {
-	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT and https://HOST:PORT serve the page and the HTTP API; beside https://, an http:// address beyond loopback only leads there; port 0 picks a free port. Default: ${default}."`
+	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT and https://HOST:PORT serve the page and the HTTP API; beside https://, an http:// address beyond loopback only leads there; port 0 picks a free port. metrics://HOST:PORT serves metrics for Prometheus, such as metrics://127.0.0.1:6490, beside the addresses for clients. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
 	BasePath       string        `placeholder:"PATH" env:"KABAN_BASE_PATH" help:"Path below which the page, the HTTP API and the WebSocket are served, such as /chat for https://example.org/chat/. A proxy in front passes it on. Default: the root."`
 	Proxy          []string      `placeholder:"CIDR" env:"KABAN_PROXY" help:"Network of proxies that say who is behind them, such as 10.0.0.0/8, or a single address; may be given several times. Only from these are X-Forwarded-For, Forwarded and the PROXY protocol taken, and anybody else that sends them is refused. An unencrypted --listen address beyond loopback then takes connections from these only."`
@@ -49,7 +51,8 @@ type serveCommand struct {
 	LogFormat      string        `placeholder:"FORMAT" enum:"text,json" env:"KABAN_LOG_FORMAT" default:"text" help:"How the log is written to standard error: text, or json, one object per line. Default: ${default}."`
 	LogLevel       string        `placeholder:"LEVEL" enum:"debug,info,warn,error" env:"KABAN_LOG_LEVEL" default:"info" help:"The least level of lines in the log: debug, info, warn or error. Default: ${default}."`
 	backupFlags    `embed:""`
-	Config         string        `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
+	Pprof          bool   `env:"KABAN_PPROF" help:"Serve Go's profiles at /debug/pprof/ of the metrics:// address."`
+	Config         string `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
 	limits limit.Config // from the configuration file
 	acme   certs.ACME   // from the configuration file; without hosts there is none
@@ -98,7 +101,13 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 		manager.Close()
 		return nil, usagef("%s: %w", c.named("origin"), err)
 	}
-	return &running{manager, lines, pages, source, config.Provider}, nil
+	measured, err := c.telemetry(shared, kept, source, limits, manager, lines, pages, log)
+	if err != nil {
+		pages.Close()
+		manager.Close()
+		return nil, err
+	}
+	return &running{manager: manager, lines: lines, pages: pages, certs: source, provider: config.Provider, metrics: measured}, nil
 }
 
 // surroundings are what a server has to do with the system around it.
@@ -133,7 +142,7 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 	for _, e := range endpoints {
 		announce(log, e)
 		serving.Go(func() {
-			if err := e.scheme.serve(run, e.listener, e.rules); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) {
+			if err := e.scheme.serve(run, e.listener, e.rules); !errors.Is(err, conn.ErrClosed) && !errors.Is(err, web.ErrClosed) && !errors.Is(err, telemetry.ErrClosed) {
 				failed <- fmt.Errorf("a listener failed: %w", err)
 			}
 		})
@@ -181,6 +190,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer dispatcher.Close()
+	traced, err := trace.Setup(context.Background(), programVersion(), log)
+	if err != nil {
+		return err
+	}
+	defer flush(traced, log)
 	clients, newcomers := c.capacity(log)
 	limits, err := limit.New(c.limits, conn.Stopwatch())
 	if err != nil {
@@ -214,7 +228,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	}
 	state := &serverState{
 		command: c, kept: kept, shared: shared, run: run, endpoints: endpoints, clients: clients,
-		backups: c.backups(log), rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
+		backups: c.backups(kept, log), rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
 	}
 	serving.Go(func() { state.rate.sample(ctx) })
 	if state.backups != nil {

@@ -18,6 +18,8 @@ type services struct {
 	accounts *account.Service
 	rooms    *service.Chat
 	claim    *claimFile
+
+	dispatcher *dispatch.Dispatcher
 }
 
 // newServices starts the services over a store. Hooks that are files move into it.
@@ -36,7 +38,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	s := &services{rooms: rooms, claim: newClaimFile(data, log)}
+	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d}
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
 	s.accounts = account.New(kept, options)
 	return s, nil

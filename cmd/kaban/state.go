@@ -54,7 +54,7 @@ type messageReport struct {
 }
 
 type journalReport struct {
-	Unmerged int   `json:"unmerged"`
+	Unmerged int64 `json:"unmerged"`
 	WAL      int64 `json:"wal_bytes"`
 }
 
@@ -89,8 +89,6 @@ type serverState struct {
 	backups   *backup.Service
 	rate      *rate
 	started   time.Time
-	// notAfter is when the certificate ends; nil if there is none.
-	notAfter func() time.Time
 }
 
 // handler answers questions about the state, and passes on all others.
@@ -120,25 +118,24 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	}
 	n := &r.Connections
 	n.Clients, n.MaxClients = s.run.manager.Clients(), s.clients
-	n.TCP, n.WebSocket = s.run.lines.Connections()
+	open := s.run.lines.Stats().Connections
+	n.TCP, n.WebSocket = open["tcp"], open["websocket"]
 	n.HTTP, n.Streams = s.run.pages.Open()
 	r.Messages = s.rate.report()
 	rooms, err := s.kept.Rooms(ctx)
 	r.Rooms = len(rooms)
 	failed("rooms", err)
-	if j, ok := s.kept.(journaler); ok {
-		r.Journal.Unmerged = j.Unmerged()
+	if watched, ok := s.kept.(store.Watched); ok {
+		size := watched.Size()
+		r.Journal.Unmerged, r.Disk.Database, r.Journal.WAL = size.JournalEntries, size.Files["database"], size.Files["wal"]
 	}
-	size, err := sizesOf(s.command.Data)
-	r.Disk.Database, r.Journal.WAL = size.Database, size.WAL
-	failed("database", err)
 	r.Disk.Used, err = disk.Used(s.command.Data)
 	failed("data", err)
 	space, err := disk.SpaceOf(s.command.Data)
 	r.Disk.Free, r.Disk.Total = space.Free, space.Total
 	failed("disk", err)
-	if s.notAfter != nil {
-		if end := s.notAfter(); !end.IsZero() {
+	if s.run.certs != nil {
+		if end := s.run.certs.NotAfter(); !end.IsZero() {
 			r.Certificate = &end
 		}
 	}

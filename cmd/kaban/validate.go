@@ -20,7 +20,7 @@ func (c *serveCommand) validate() ([]*endpoint, peer.Policy, error) {
 	if c.problems != nil {
 		problems = append([]error{usageError{c.problems}}, problems...)
 	}
-	endpoints, err := parseListens(c.named("listen"), c.Listen)
+	endpoints, err := parseListens(c.named("listen"), withClients(c.Listen))
 	policy, err2 := c.policy()
 	base, err3 := web.ParseBasePath(c.BasePath)
 	if err3 != nil {
@@ -29,7 +29,7 @@ func (c *serveCommand) validate() ([]*endpoint, peer.Policy, error) {
 	c.BasePath = base
 	problems = append(problems, err, err2, err3)
 	if err == nil && err2 == nil {
-		problems = append(problems, c.decide(endpoints, policy), c.checkTLS(endpoints))
+		problems = append(problems, c.decide(endpoints, policy), c.checkTLS(endpoints), c.checkProfiles(endpoints))
 	}
 	return endpoints, policy, errors.Join(problems...)
 }

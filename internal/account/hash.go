@@ -56,8 +56,9 @@ const (
 // sooner than one after the other. Addresses that wait take turns, so that a flood from
 // one of them delays the others by one hash each.
 type hasher struct {
-	current parameters   // of new hashes
-	count   atomic.Int64 // of hashes computed
+	current parameters    // of new hashes
+	count   atomic.Int64  // of hashes computed
+	refused atomic.Uint64 // requests, because too many wait
 
 	mu      sync.Mutex
 	free    int                          // slots; none while somebody waits
@@ -184,7 +185,7 @@ func (h *hasher) releaseLocked() {
 
 func (h *hasher) key(ctx context.Context, password, salt []byte, p parameters, length int) ([]byte, error) {
 	if err := h.acquire(ctx); err != nil {
-		return nil, err
+		return nil, h.refusal(err)
 	}
 	defer h.release()
 	h.count.Add(1)

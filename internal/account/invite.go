@@ -424,7 +424,7 @@ func (s *Service) SignInWithLinkAndPasskey(ctx context.Context, secret string, n
 // signInWithLink is the part that both have. put, if any, adds a way in, which revokes
 // other devices.
 func (s *Service) signInWithLink(ctx context.Context, secret string, device Device, put func(c *change, account string) error) (Session, error) {
-	return s.signIn(ctx, WayLink, device, func(c *change) (proof, error) {
+	return s.signInCounted(ctx, WayLink, device, func(c *change) (proof, error) {
 		invite, err := c.link(secret)
 		if err != nil {
 			return proof{}, err

@@ -174,7 +174,7 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 			return err
 		})
 	} else if err == nil {
-		result.Session, err = s.signIn(ctx, WayOIDC, device, func(c *change) (proof, error) {
+		result.Session, err = s.signInCounted(ctx, WayOIDC, device, func(c *change) (proof, error) {
 			a, rooms, err := c.identify(set, who)
 			result.Rooms = rooms
 			return proof{account: a, issuer: set.issuer, maxAge: set.maxAge}, err

@@ -20,7 +20,8 @@ func (s *Service) BeginPasskeySignIn(ctx context.Context, keys *Passkeys, browse
 
 // SignInWithPasskey signs in with a response of navigator.credentials.get. Errors are
 // ErrAuthFailed, ErrCeremony, ErrSuspended and *OriginError.
-func (s *Service) SignInWithPasskey(ctx context.Context, keys *Passkeys, browser string, response []byte, device Device) (Session, error) {
+func (s *Service) SignInWithPasskey(ctx context.Context, keys *Passkeys, browser string, response []byte, device Device) (_ Session, err error) {
+	defer func() { s.signIns.count(err) }()
 	as, err := keys.asserted(ctx, browser, response)
 	if err != nil {
 		return Session{}, s.passkeyFailed("", device, err)

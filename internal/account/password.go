@@ -71,6 +71,7 @@ func (c *change) refresh(p Principal, way Way) error {
 // proveWithPassword checks a password and calls use with a function that proves the
 // account in a transaction.
 func (s *Service) proveWithPassword(ctx context.Context, username, password, address string, use func(func(*change) (proof, error)) (Session, error)) (_ Session, err error) {
+	defer func() { s.signIns.count(err) }()
 	attempt, err := s.begin(username, address)
 	if err != nil {
 		return Session{}, err

@@ -127,6 +127,7 @@ func (s *Service) RecoveryCodesLeft(ctx context.Context, by Actor) (n int, err e
 // SignInWithRecoveryCode makes a device for whoever has a recovery code of an
 // account, and uses the code up. Whoever fails often gets a *WaitError.
 func (s *Service) SignInWithRecoveryCode(ctx context.Context, username, code string, device Device) (_ Session, err error) {
+	defer func() { s.signIns.count(err) }()
 	attempt, err := s.begin(username, device.Address)
 	if err != nil {
 		return Session{}, err

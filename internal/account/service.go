@@ -56,6 +56,7 @@ type Service struct {
 	guesses   guesses
 	polls     polls
 	cursors   cursors // of Maintain
+	signIns   signIns
 
 	mu       sync.Mutex
 	touching map[string]bool // hashes of secrets whose use is being stored

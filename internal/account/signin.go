@@ -148,6 +148,13 @@ func (s *Service) signIn(ctx context.Context, way Way, device Device, prove func
 	return session, nil
 }
 
+// signInCounted is signIn for a way that is nothing but it.
+func (s *Service) signInCounted(ctx context.Context, way Way, device Device, prove func(*change) (proof, error)) (Session, error) {
+	session, err := s.signIn(ctx, way, device, prove)
+	s.signIns.count(err)
+	return session, err
+}
+
 // activate ends the wait of an account for its first sign-in.
 func (c *change) activate(a *people.Account) error {
 	if a.Status != people.StatusUnclaimed {
@@ -228,6 +235,7 @@ func (s *Service) Authenticate(ctx context.Context, secret, address string) (Pri
 	switch {
 	case errors.Is(err, ErrAuthFailed):
 		s.countWrong(address)
+		s.signIns.count(err)
 		return Principal{}, err
 	case err != nil:
 		return Principal{}, err

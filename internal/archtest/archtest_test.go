@@ -114,7 +114,7 @@ var rules = map[string]rule{
 		"the suite must suit every driver",
 	},
 	"kaban/internal/dispatch": {
-		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/internal/count", "kaban/internal/store", "kaban/internal/failpoint", "kaban/internal/trace"},
 		[]string{"github.com/tidwall/btree"},
 		"the dispatcher knows no protocol and no database",
 	},
@@ -168,8 +168,22 @@ var rules = map[string]rule{
 		nil,
 		"all front ends share it, so it knows none",
 	},
+	"kaban/internal/count": {
+		nil, nil,
+		"any code may count; only telemetry knows a library of metrics",
+	},
+	"kaban/internal/trace": {
+		nil,
+		[]string{"go.opentelemetry.io/otel"},
+		"a message is followed without knowing what it is; only builds with a tag have the library",
+	},
+	"kaban/internal/telemetry": {
+		[]string{"kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
+		[]string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "google.golang.org/protobuf"},
+		"it reads what all others count; nothing imports it but the main package",
+	},
 	"kaban/internal/conn": {
-		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/failpoint", "kaban/internal/trace"},
 		[]string{"golang.org/x/sys"},
 		"the connection engine knows no protocol, no names and no store",
 	},
@@ -319,7 +333,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/operator", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, operator, device, dial and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/operator", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, telemetry has a listener of its own, operator, device, dial and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

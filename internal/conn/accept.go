@@ -146,6 +146,7 @@ func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
 // without holding up the caller. Beyond a number of such connections at once it
 // closes without asking for words.
 func (m *Manager) Refuse(conn net.Conn, words func() []byte) {
+	m.refused.Add(1)
 	select {
 	case m.turnedAway <- struct{}{}:
 	default:

@@ -127,6 +127,10 @@ const (
 	Draining
 	// Internal: the server failed.
 	Internal
+	// Lost: the connection broke. There is nobody to give a reason to.
+	Lost
+	// reasons is how many there are.
+	reasons
 )
 
 // ErrBlocked says that a socket has no input, or takes no more output, for now.

@@ -10,6 +10,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/idpool"
 	"kaban/internal/tcp"
+	"kaban/internal/trace"
 )
 
 const (
@@ -90,6 +91,7 @@ func (h *Handler) CountFor(addr netip.Addr) {
 func (h *Handler) Read(p []byte) (int, error) {
 	n, err := h.socket.Read(p)
 	if n > 0 {
+		h.loop.tally.read += uint64(n)
 		h.hear()
 	}
 	return n, err
@@ -122,6 +124,7 @@ func (h *Handler) Reply(out []byte) {
 func (h *Handler) Send(send dispatch.Send) {
 	h.inFlight++
 	h.inFlightSize += int32(len(send.Draft.Body))
+	send.Trace = trace.Read(h.loop.began)
 	h.loop.sends = append(h.loop.sends, send)
 }
 
@@ -281,6 +284,11 @@ func (h *Handler) finish() {
 		return
 	}
 	m := h.loop.manager
+	if !ending {
+		h.reason = Lost
+	}
+	m.ended[h.reason].Add(1)
+	h.block(false)
 	if !left {
 		h.leave()
 	}

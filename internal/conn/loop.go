@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kaban/internal/dispatch"
+	"kaban/internal/trace"
 )
 
 const (
@@ -42,16 +43,17 @@ type loop struct {
 
 	// The loop's own.
 	handlers []*Handler
-	reads    []*Handler // that have input
-	spare    []*Handler // the memory of the last reads; empty
-	heavy    queue      // that have input, and asked for much before
-	spent    int        // units of work for requests, in this round
-	writes   queue      // that have something to write, or to decide
-	answers  queue      // the same, but first: their peers wait for it, or few do
-	fetches  queue      // that wait for a worker to read for them
-	fetching int        // workers that read, and pages of theirs not yet written
-	ending   int        // handlers that are ending
-	pauses   pauses     // handlers whose input waits for a time
+	reads    []*Handler   // that have input
+	spare    []*Handler   // the memory of the last reads; empty
+	heavy    queue        // that have input, and asked for much before
+	spent    int          // units of work for requests, in this round
+	writes   queue        // that have something to write, or to decide
+	answers  queue        // the same, but first: their peers wait for it, or few do
+	fetches  queue        // that wait for a worker to read for them
+	fetching int          // workers that read, and pages of theirs not yet written
+	ending   int          // handlers that are ending
+	pauses   pauses       // handlers whose input waits for a time
+	began    trace.Moment // the reads of this round
 	sends    []dispatch.Send
 	pulse    // now is the time of this round
 	swept    time.Duration
@@ -60,6 +62,9 @@ type loop struct {
 	stage    stage
 	refusing bool   // the last connection could not be served, and the log says so
 	scratch  []byte // for input that is discarded; nil until there is some
+	tally    tally  // of this loop since its start
+	shown    tally  // the tally as it was published last
+	published
 
 	// Everybody's.
 	asleep atomic.Bool // wake has to end a wait
@@ -112,6 +117,7 @@ func (l *loop) round() {
 	if l.toCheck > 0 || l.now-l.swept >= l.sweepEvery() {
 		l.sweep()
 	}
+	l.publish()
 }
 
 // busy reports whether there is work left for the next round.
@@ -159,7 +165,7 @@ func (l *loop) writable(h *Handler) {
 		if s, ok := h.socket.(*tlsSocket); ok && !s.unblock() {
 			return
 		}
-		h.blocked = false
+		h.block(false)
 		for _, s := range h.rooms {
 			s.Rise()
 		}
@@ -171,6 +177,7 @@ func (l *loop) writable(h *Handler) {
 // asked for much in their last step come after all others and share a part of the
 // round; the rest of them wait for the next.
 func (l *loop) read() {
+	l.began = trace.Now()
 	reads := l.reads
 	l.reads, l.spare = l.spare, nil
 	for _, h := range reads {

@@ -27,7 +27,9 @@ type Manager struct {
 	panics   atomic.Int64
 	clients  atomic.Int64 // admitted connections that are not closed
 	arrivals atomic.Uint64
-	draining atomic.Bool // set with mu held
+	refused  atomic.Uint64          // connections that no handler got
+	ended    [reasons]atomic.Uint64 // connections, by why
+	draining atomic.Bool            // set with mu held
 
 	sweepEvery time.Duration      // between sweeps of a loop in which nothing ends
 	ctx        context.Context    // of the workers' calls

@@ -154,7 +154,9 @@ func (h *Handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 			return given, true
 		case (len(h.out) > 0 || len(h.ready) > 0 || segment.ReceiptFollows) && len(h.out)+size <= shareBytes:
 			h.out = append(h.Output(), segment.Frames...)
+			before := s.Seq()
 			s.Advance(&segment, size)
+			h.loop.tally.deliveries += s.Seq() - before
 		default:
 			if !h.flush() || !h.writeFrames(s, &segment) {
 				return given, false
@@ -203,7 +205,9 @@ func (h *Handler) flush() bool {
 // be read again is copied.
 func (h *Handler) writeFrames(s *dispatch.Subscription, segment *dispatch.Segment) bool {
 	n, err := h.write(segment.Frames)
+	before := s.Seq()
 	rest := s.Advance(segment, n)
+	h.loop.tally.deliveries += s.Seq() - before
 	if err == nil {
 		return true
 	}
@@ -223,7 +227,7 @@ func (h *Handler) writeFailed(err error) {
 		h.finish()
 		return
 	}
-	h.blocked = true
+	h.block(true)
 	if h.hasStalled() {
 		h.endNow(SlowConsumer, time.Second)
 	}
@@ -245,6 +249,7 @@ func (h *Handler) writeFailed(err error) {
 func (h *Handler) write(p []byte) (n int, err error) {
 	n, err = h.socket.Write(p)
 	h.sent += uint32(n)
+	h.loop.tally.written += uint64(max(n, 0))
 	failpoint.Point("write.after")
 	return n, err
 }

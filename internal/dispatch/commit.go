@@ -11,6 +11,7 @@ import (
 	"kaban"
 	"kaban/internal/failpoint"
 	"kaban/internal/store"
+	"kaban/internal/trace"
 )
 
 // maxBatch bounds the sends of one transaction, so that the first send of a burst
@@ -24,11 +25,15 @@ type Send struct {
 	Ref    string
 	HasRef bool
 
+	// Trace follows the message, in some builds.
+	Trace trace.Message
+
 	// Terms, if not nil, decide instead of a member's rights.
 	Terms *Terms
 	// Subscription gets the receipt, unless the send is a Post.
 	Subscription *Subscription
 	posted       func(Receipt) // gets the receipt of a Post
+	at           time.Duration // when it was submitted, of Dispatcher.clock
 }
 
 // Terms are those of a send that is no message of a member. They are apart from it
@@ -92,8 +97,11 @@ func (s *Send) wake() {
 // Submit never blocks and has no bound of its own: callers bound how much of each
 // connection may be under way (Subscription.Outstanding).
 func (d *Dispatcher) Submit(sends []Send) {
+	now := d.clock()
 	for i := range sends {
 		sends[i].Subscription.outstanding++
+		sends[i].at = now
+		sends[i].Trace.Submitted()
 	}
 	if !d.inbox.put(sends) {
 		refuseAll(sends, ErrClosed)
@@ -108,6 +116,11 @@ func refuseAll(sends []Send, err error) {
 	for i := range sends {
 		sends[i].refuse(err)
 	}
+}
+
+func (c *committer) refuseAll(sends []Send, err error) {
+	c.dispatcher.counts.refused.Add(uint64(len(sends)))
+	refuseAll(sends, err)
 }
 
 // committer appends and publishes. It keeps the memory of one round for the next.
@@ -196,22 +209,32 @@ func (c *committer) round() {
 func (c *committer) commit(sends []Send) {
 	c.writes, c.results = c.writes[:0], c.results[:0]
 	for i := range sends {
+		sends[i].Trace.Committing(len(sends))
 		c.writes = append(c.writes, store.Write{Draft: sends[i].Draft})
 		c.attach(&c.writes[i], &sends[i])
 		c.results = append(c.results, store.Result{})
 	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
 	ctx := context.Background()
+	n, began := &c.dispatcher.counts, c.began(sends)
 	if err := c.dispatcher.store.Append(ctx, c.writes, c.results); err != nil {
 		err = fmt.Errorf("append %d entries: %w", len(sends), err)
+		n.failed.Add(1)
+		for i := range sends {
+			sends[i].Trace.Committed(err)
+		}
 		c.failed(err)
-		refuseAll(sends, err)
+		c.refuseAll(sends, err)
 		return
 	}
 	c.worked()
+	now := c.dispatcher.clock()
+	n.committed(c.results, now-began)
+	n.acknowledged(sends, c.results, now)
 	for i := range sends {
 		c.record(&sends[i], &c.results[i])
 	}
+	c.traceCommitted(sends)
 	failpoint.Point("publish.before")
 	for i := range c.rooms {
 		c.publish(ctx, &c.rooms[i])
@@ -222,6 +245,9 @@ func (c *committer) commit(sends []Send) {
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
 	for i := range sends {
+		if trace.Enabled && c.results[i].Err == nil {
+			sends[i].Trace.Published()
+		}
 		if t, r := sends[i].Terms, &c.results[i]; t != nil && t.Published != nil && r.Err == nil && !r.Duplicate {
 			t.Published()
 		}
@@ -237,6 +263,33 @@ func (c *committer) commit(sends []Send) {
 	clear(c.writes)
 }
 
+// traceCommitted begins the next stage of those that the store has taken. A send that is
+// tried again is in the stage before.
+func (c *committer) traceCommitted(sends []Send) {
+	if !trace.Enabled {
+		return
+	}
+	for i := range sends {
+		err := c.results[i].Err
+		if errors.Is(err, store.ErrStale) && sends[i].Subscription != nil {
+			sends[i].Trace.Committed(nil)
+			continue
+		}
+		if sends[i].Trace.Committed(err); err == nil {
+			sends[i].Trace.Publishing()
+		}
+	}
+}
+
+// began returns the time at which a batch begins, of Dispatcher.clock. Over a store
+// that does not block that is when its last send was submitted.
+func (c *committer) began(sends []Send) time.Duration {
+	if c.dispatcher.inline {
+		return sends[len(sends)-1].at
+	}
+	return c.dispatcher.clock()
+}
+
 // retry commits the sends of members whose rights have changed between the decision
 // and the commit, with new rights. They are the last ones of their rooms in the
 // batch, so the order of each room stays.
@@ -244,13 +297,13 @@ func (c *committer) retry(try int) {
 	sends := c.stale
 	c.stale = nil
 	if try > maxStale {
-		refuseAll(sends, store.ErrStale)
+		c.refuseAll(sends, store.ErrStale)
 		return
 	}
 	for i := range sends {
 		if err := c.dispatcher.Refresh(context.Background(), sends[i].Subscription.audience.room); err != nil {
 			c.failed(err)
-			refuseAll(sends, err)
+			c.refuseAll(sends, err)
 			return
 		}
 	}
@@ -265,6 +318,7 @@ func (c *committer) record(send *Send, result *store.Result) {
 		return
 	}
 	if result.Err != nil {
+		c.dispatcher.counts.refused.Add(1)
 		send.refuse(result.Err)
 		return
 	}

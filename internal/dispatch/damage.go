@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"kaban"
 	"kaban/internal/store"
@@ -14,6 +15,7 @@ const maxPassed = 1000
 // journal is what the dispatcher and all its rooms read.
 type journal struct {
 	store.Store
+	fetches   atomic.Uint64      // of cursors
 	attribute func(*store.Entry) // nil: nothing; see Dispatcher.SetAttribution
 }
 

@@ -183,13 +183,16 @@ type Dispatcher struct {
 	committer committer
 	closing   chan struct{} // closed by Close: ends all retries
 	group     sync.WaitGroup
+
+	clock  func() time.Duration // monotonic, for counts only
+	counts counts
 }
 
 // New returns a dispatcher over a store, with the store's rooms and the lobby.
 // The caller ends it with Close.
 func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, error) {
 	options = options.withDefaults()
-	d := &Dispatcher{store: &journal{Store: s}, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{})}
+	d := &Dispatcher{store: &journal{Store: s}, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{}), clock: stopwatch()}
 	d.budget = newBudget(options.TailBudget, options.TailAge)
 	d.inbox.init(options.MaxRooms)
 	d.committer = committer{dispatcher: d, index: make(map[string]int)}
@@ -213,6 +216,12 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	}
 	d.group.Go(d.commitLoop)
 	return d, nil
+}
+
+// stopwatch returns a clock that shows the time since now and never goes back.
+func stopwatch() func() time.Duration {
+	start := time.Now()
+	return func() time.Duration { return time.Since(start) }
 }
 
 // Close commits what was submitted before and ends the dispatcher. It does not

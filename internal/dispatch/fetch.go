@@ -40,6 +40,7 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 		return nil
 	}
 	r := s.audience.room
+	r.store.fetches.Add(1)
 	entries, damage, passed, err := r.store.readPast(ctx, r.name, store.Page{
 		After: s.seq, Before: limit + 1, Limit: s.nextPage(), Bytes: pageBytes,
 	})

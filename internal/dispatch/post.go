@@ -29,6 +29,7 @@ func (d *Dispatcher) Post(ctx context.Context, send Send, done func()) (Receipt,
 		done()
 		receipts <- r
 	}
+	send.at = d.clock()
 	if !d.inbox.put([]Send{send}) {
 		d.forgetUnused(room)
 		done()

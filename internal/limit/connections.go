@@ -16,6 +16,8 @@ type Connections struct {
 	name   string
 	most   atomic.Int32 // 0: nothing is limited
 	shards [shards]places
+
+	exceeded atomic.Uint64 // how often somebody was refused
 }
 
 type places struct {
@@ -53,6 +55,7 @@ func (c *Connections) Enter(key Key) (Place, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[key] >= most {
+		c.exceeded.Add(1)
 		return Place{}, &ExceededError{Limit: c.name, RetryAfter: retryPlaces}
 	}
 	if s.taken == nil {

@@ -57,6 +57,8 @@ type Limiter struct {
 	name  string
 	pace  atomic.Pointer[pace] // what a bucket depends on is loaded while its shard is locked
 	table table[bucket]
+
+	exceeded atomic.Uint64 // how often somebody had to wait
 }
 
 // NewLimiter returns a limiter on a monotonic clock, with full buckets. The name is
@@ -99,6 +101,7 @@ func (l *Limiter) Take(key Key, n int) (wait time.Duration) {
 	b := s.atLocked(key)
 	full := max(b.full, now) + p.cost(n)
 	if wait = full - p.whole - now; wait > 0 {
+		l.exceeded.Add(1)
 		return wait
 	}
 	b.full = full
@@ -132,7 +135,11 @@ func (l *Limiter) Reserve(key Key, n int) (wait time.Duration) {
 	now := s.tickLocked()
 	b := s.atLocked(key)
 	b.full = min(max(b.full, now)+p.cost(n), now+2*p.whole-p.every)
-	return max(b.full+p.every-p.whole-now, 0)
+	if wait = b.full + p.every - p.whole - now; wait > 0 {
+		l.exceeded.Add(1)
+		return wait
+	}
+	return 0
 }
 
 // Give gives n tokens back that were taken for something that did not happen.

@@ -249,7 +249,7 @@ func (c *client) user() chat.User { return c.server.chat.By(c.session) }
 // Close implements conn.Front.
 func (c *client) Close() {
 	c.closed = true
-	c.server.count(c.framing).Add(-1)
+	c.server.open[c.framing.frontEnd()].Add(-1)
 	c.leaveLimits()
 	if c.session != nil {
 		c.server.chat.Release(c.session)

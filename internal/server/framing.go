@@ -24,6 +24,8 @@ type framing interface {
 	// end with where begin was called.
 	begin(dst []byte) []byte
 	end(dst []byte, start int) []byte
+	// frontEnd is the way in which connections with this framing come.
+	frontEnd() frontEnd
 	// farewell appends the end of the output, if the framing has such a thing. code
 	// is why.
 	farewell(dst []byte, code uint16) []byte
@@ -48,6 +50,7 @@ func (lines) read(src io.Reader, p []byte) (n int, answer []byte, err error) {
 	return n, nil, err
 }
 
+func (lines) frontEnd() frontEnd                   { return overTCP }
 func (lines) begin(dst []byte) []byte              { return dst }
 func (lines) end(dst []byte, _ int) []byte         { return dst }
 func (lines) farewell(dst []byte, _ uint16) []byte { return dst }

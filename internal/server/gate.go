@@ -210,7 +210,7 @@ func (s *Server) refuse(c net.Conn, refused error) {
 	s.manager.Refuse(c, func() []byte {
 		s.config.Log.Info("refused a connection", "remote", c.RemoteAddr(), "err", refused)
 		e := errorEvent(wire.CodeForbidden, refused.Error())
-		return appendFarewell(appendFrame(nil, lines{}, &e), lines{}, conn.Refused, 0, 0)
+		return appendFarewell(s.appendFrame(nil, lines{}, &e), lines{}, conn.Refused, 0, 0)
 	})
 }
 

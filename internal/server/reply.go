@@ -51,7 +51,7 @@ func retryLater() time.Duration { return time.Second + rand.N(4*time.Second) }
 
 // reply sends a frame.
 func (c *client) reply(event *wire.Event) {
-	c.handler.Reply(appendFrame(c.handler.Output(), c.framing, event))
+	c.handler.Reply(c.server.appendFrame(c.handler.Output(), c.framing, event))
 }
 
 func (c *client) replyError(ref []byte, code wire.Code, text string) {
@@ -85,7 +85,7 @@ func (c *client) Ping(dst []byte) []byte {
 // Lost implements conn.Front.
 func (c *client) Lost(dst []byte, lost *chat.ResyncError) []byte {
 	e := refusal.Of(lost)
-	return appendFrame(dst, c.framing, &e)
+	return c.server.appendFrame(dst, c.framing, &e)
 }
 
 // Farewell implements conn.Front.
@@ -93,11 +93,11 @@ func (c *client) Farewell(dst []byte, reason conn.Reason, reconnect time.Duratio
 	switch reason {
 	case conn.Late:
 		e := errorEvent(wire.CodeHelloRequired, "no hello came within "+c.server.manager.Config().HelloTimeout.String())
-		dst = appendFrame(dst, c.framing, &e)
+		dst = c.server.appendFrame(dst, c.framing, &e)
 	case conn.Crowded:
 		e := errorEvent(wire.CodeServerFull, "too many connections have not said hello, and this one had the longest time for it; come back and say hello at once")
 		e.RetryAfter, c.close = reconnect, e.Code.Close()
-		dst = appendFrame(dst, c.framing, &e)
+		dst = c.server.appendFrame(dst, c.framing, &e)
 	}
 	return appendFarewell(dst, c.framing, reason, reconnect, c.close)
 }

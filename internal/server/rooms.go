@@ -113,7 +113,7 @@ func (c *client) send(r *wire.Request) {
 func (c *client) Receipt(dst []byte, s *chat.Subscription, r *chat.Receipt) []byte {
 	if r.Err != nil {
 		e := refusalEvent(s, r)
-		return appendFrame(dst, c.framing, &e)
+		return c.server.appendFrame(dst, c.framing, &e)
 	}
 	var ref []byte
 	if r.HasRef {

@@ -18,6 +18,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/refusal"
 	"kaban/wire"
 )
 
@@ -43,21 +44,8 @@ type Server struct {
 	config  Config
 	chat    *chat.Chat
 	manager *conn.Manager
-	open    struct{ lines, webSockets atomic.Int64 } // connections
-}
-
-// Connections returns how many connections there are, over streams of bytes and over
-// WebSocket.
-func (s *Server) Connections() (lines, webSockets int) {
-	return int(s.open.lines.Load()), int(s.open.webSockets.Load())
-}
-
-// count returns the count for connections of a framing.
-func (s *Server) count(f framing) *atomic.Int64 {
-	if _, ok := f.(*webSocket); ok {
-		return &s.open.webSockets
-	}
-	return &s.open.lines
+	errors  refusal.Counter
+	open    [frontEnds]atomic.Int64
 }
 
 // New returns a front end for a chat. Its connections are the manager's.
@@ -140,12 +128,12 @@ func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, count
 		a.tls = p.tls
 	}
 	c := newClient(p.server, p.framing(), h, a)
-	p.server.count(c.framing).Add(1)
+	p.server.open[c.framing.frontEnd()].Add(1)
 	return c, a.counts()
 }
 
 // TurnAway implements conn.Protocol.
 func (p protocol) TurnAway(retry time.Duration) []byte {
-	out := appendFrame(nil, p.framing(), p.server.fullEvent(retry))
+	out := p.server.appendFrame(nil, p.framing(), p.server.fullEvent(retry))
 	return appendFarewell(out, p.framing(), conn.Full, retry, wire.CodeServerFull.Close())
 }

@@ -90,6 +90,9 @@ func (*webSocket) end(dst []byte, start int) []byte {
 
 // farewell appends a close frame. A client that has closed gets its own code
 // back (section 5.5.1).
+// frontEnd implements framing.
+func (*webSocket) frontEnd() frontEnd { return overWebSocket }
+
 func (w *webSocket) farewell(dst []byte, code uint16) []byte {
 	if w != nil && w.echo != 0 {
 		code = uint16(w.echo)

@@ -196,6 +196,21 @@ type Instant interface {
 	Instant() bool
 }
 
+// Watched is a Store that says how large it is.
+type Watched interface {
+	// Size returns how large the store is now. It waits for no transaction.
+	Size() Size
+}
+
+// Size is how large a store is.
+type Size struct {
+	// JournalEntries and JournalBytes are what is in the journal only: entries, and
+	// bytes of their content.
+	JournalEntries, JournalBytes int64
+	// Files are the sizes of the files in bytes, by what they are.
+	Files map[string]int64
+}
+
 // IsInstant reports whether s is instant. A Store without the interface is not.
 func IsInstant(s Store) bool {
 	instant, ok := s.(Instant)

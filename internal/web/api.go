@@ -164,7 +164,13 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	config.Info.Description = "The HTTP interface of a Kaban server, for programs that do not stay connected. Clients that stay connected speak kaban/1 over TCP or WebSocket (/v1/socket) instead. Errors are problem details (RFC 9457) with the codes of kaban/1."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served by us, and nothing else
 	config.AllowAdditionalPropertiesByDefault = true                     // fields are added, and unknown ones ignored
-	config.CreateHooks = nil                                             // which would add links to every answer
+	config.Transformers = append(config.Transformers, func(_ huma.Context, _ string, v any) (any, error) {
+		if p, ok := v.(*Problem); ok {
+			s.countProblem(p)
+		}
+		return v, nil
+	})
+	config.CreateHooks = nil // which would add links to every answer
 	config.Components.SecuritySchemes = securitySchemes()
 	api := humago.New(mux, config)
 	operation := func(id, method, path, summary string, errors ...int) huma.Operation {

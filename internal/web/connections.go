@@ -422,7 +422,7 @@ func (s *Server) patient(next http.Handler) http.Handler {
 			w.Header().Set("Connection", "close")
 			p := problem(wire.CodeServerFull, "the server has as many connections as it takes; try again later")
 			p.RetryAfter = new(comeBack.Milliseconds())
-			writeProblem(w, p)
+			s.writeProblem(w, p)
 			return
 		}
 		held := new(int)

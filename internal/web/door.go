@@ -89,7 +89,7 @@ func register[I, O any](s *Server, api huma.API, d door, op huma.Operation, hand
 	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		if p := d.check(s, whoOf(ctx.Context()), r); p != nil {
-			writeProblem(w, p)
+			s.writeProblem(w, p)
 			return
 		}
 		next(ctx)
@@ -148,7 +148,7 @@ const socketExtension = "x-admin-socket"
 func (s *Server) admit(d door, w http.ResponseWriter, r *http.Request) (*who, bool) {
 	by := whoOf(r.Context())
 	if p := d.check(s, by, r); p != nil {
-		writeProblem(w, p)
+		s.writeProblem(w, p)
 		return nil, false
 	}
 	return by, true

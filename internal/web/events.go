@@ -145,12 +145,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	name, err := s.parseRoom(RoomPath{Room: r.PathValue("room")})
 	if err != nil {
-		writeProblem(w, s.problemIn(err))
+		s.writeProblem(w, s.problemIn(err))
 		return
 	}
 	start, err := s.eventStart(r)
 	if err != nil {
-		writeProblem(w, s.problemIn(err))
+		s.writeProblem(w, s.problemIn(err))
 		return
 	}
 	if r.Method == http.MethodHead { // nothing would tell when its client has had enough
@@ -160,13 +160,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	if !s.streams.enter() {
 		p := problem(wire.CodeServerFull, fmt.Sprintf("the server has %d streams of events, which is all it takes; try again later", s.config.MaxStreams))
 		p.RetryAfter = new(comeBack.Milliseconds())
-		writeProblem(w, p)
+		s.writeProblem(w, p)
 		return
 	}
 	defer s.streams.leave()
 	place, err := s.enterStream(by)
 	if err != nil {
-		writeProblem(w, s.problemOf(err))
+		s.writeProblem(w, s.problemOf(err))
 		return
 	}
 	defer place.Leave()
@@ -185,7 +185,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		// From here on a revocation reaches the stream. One that came before is seen by
 		// looking once more.
 		if _, err := s.config.Accounts.Renew(ctx, by.principal); err != nil {
-			writeProblem(w, s.problemOf(err))
+			s.writeProblem(w, s.problemOf(err))
 			return
 		}
 	}
@@ -238,7 +238,7 @@ func (t *stream) serve(ctx context.Context, name kaban.RoomName, start chat.Star
 		subscription, joined, err = t.watch(ctx, name, chat.Start{})
 	}
 	if err != nil {
-		writeProblem(t.writer, s.problemOf(err))
+		s.writeProblem(t.writer, s.problemOf(err))
 		return
 	}
 	defer t.reader.Leave(subscription, false)
@@ -324,6 +324,8 @@ var errExpelled = errors.New("expelled")
 // must hold none of the room's memory. It reports whether there may be more.
 func (t *stream) gather(ctx context.Context, subscription *chat.Subscription) (more bool, err error) {
 	defer subscription.Unpin()
+	var delivered uint64
+	defer func() { t.server.counts.deliveries.Add(delivered) }()
 	for len(t.buffer) < eventsPerWrite {
 		segment := subscription.Next()
 		switch {
@@ -346,7 +348,9 @@ func (t *stream) gather(ctx context.Context, subscription *chat.Subscription) (m
 			return false, nil
 		default:
 			n := min(len(segment.Frames), eventsPerWrite)
+			before := subscription.Seq()
 			rest := subscription.Advance(&segment, n)
+			delivered += subscription.Seq() - before
 			t.buffer = append(t.buffer, segment.Frames[:n+rest]...)
 		}
 	}

@@ -41,11 +41,11 @@ func (s *Server) gate(next http.Handler) http.Handler {
 		switch {
 		case errors.Is(err, peer.ErrUntrusted):
 			w.Header().Set("Connection", "close")
-			writeProblem(w, problem(wire.CodeForbidden, err.Error()))
+			s.writeProblem(w, problem(wire.CodeForbidden, err.Error()))
 		case err != nil:
 			refuse(w, http.StatusBadRequest, err.Error())
 		case !a.peer.Local && !servesUnclaimed(r.URL.Path) && !s.chat.IsClaimed():
-			writeProblem(w, problem(wire.CodeAuthRequired, lockedText))
+			s.writeProblem(w, problem(wire.CodeAuthRequired, lockedText))
 		default:
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), arrivalKey{}, a)))
 		}

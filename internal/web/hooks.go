@@ -22,48 +22,57 @@ const noticeHeader = "Kaban-Notice"
 
 // hook takes a message in Slack's format. As there, the answer is "ok".
 func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
+	if s.takeHook(w, r) {
+		s.counts.hooks.Add(1)
+	} else {
+		s.counts.hookRefused.Add(1)
+	}
+}
+
+// takeHook reports whether the message is stored.
+func (s *Server) takeHook(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Cache-Control", "no-store")
 	hook, err := s.chat.FindHook(r.Context(), r.PathValue("key"))
 	if err != nil {
-		writeProblem(w, s.problemOfHook(err))
-		return
+		s.writeProblem(w, s.problemOfHook(err))
+		return false
 	}
 	if err := s.limitHook(r, hook.ID); err != nil {
-		writeProblem(w, s.problemOf(err))
-		return
+		s.writeProblem(w, s.problemOf(err))
+		return false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHookBody))
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			p := problem(wire.CodeFrameTooLong, "the message is too long")
 			p.Max = new(maxHookBody)
-			writeProblem(w, p)
-			return
+			s.writeProblem(w, p)
+			return false
 		}
 		refuse(w, http.StatusBadRequest, brokenBody)
-		return
+		return false
 	}
 	sent, err := slack.Parse(r.Header.Get("Content-Type"), body)
 	if err != nil {
-		writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
-		return
+		s.writeProblem(w, problem(wire.CodeBadJSON, err.Error()))
+		return false
 	}
 	if sent.Content == "" {
-		writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
-		return
+		s.writeProblem(w, problem(wire.CodeEmptyContent, `the message has nothing to say; give it a "text"`))
+		return false
 	}
 	content, cut := slack.Cut(sent.Content, s.chat.MaxContent())
 	id, err := kaban.ParseMessageID("hook-" + rand.Text())
 	if err != nil {
-		writeProblem(w, s.problemOf(err))
-		return
+		s.writeProblem(w, s.problemOf(err))
+		return false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
 	author := s.chat.Hook(hook, hookAuthor(sent.Username, hook.Username))
 	if _, _, err := author.Post(ctx, hook.Room, id, content); err != nil {
-		writeProblem(w, s.problemOfHook(err))
-		return
+		s.writeProblem(w, s.problemOfHook(err))
+		return false
 	}
 	if cut {
 		// Not in the body: Grafana, for one, takes any body but "ok" for a failure
@@ -71,6 +80,7 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(noticeHeader, fmt.Sprintf("cut: the message has %d characters, and the limit is %d", utf8.RuneCountInString(sent.Content), s.chat.MaxContent()))
 	}
 	io.WriteString(w, "ok")
+	return true
 }
 
 // problemOfHook is problemOf for the request of a hook, to which only the hook itself

@@ -177,6 +177,15 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.Write(append(body, '\n'))
 }
 
+// writeProblem answers with a problem and counts it.
+func (s *Server) writeProblem(w http.ResponseWriter, p *Problem) {
+	s.countProblem(p)
+	writeProblem(w, p)
+}
+
+// countProblem counts a problem that is an answer.
+func (s *Server) countProblem(p *Problem) { s.errors.Add(wire.Code(p.Code)) }
+
 // refuse answers with what is only of HTTP.
 func refuse(w http.ResponseWriter, status int, text string) {
 	writeProblem(w, &Problem{Title: http.StatusText(status), Status: status, Detail: text})

@@ -15,7 +15,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	by := whoOf(r.Context())
 	switch {
 	case s.isDraining():
-		writeProblem(w, s.problemOf(chat.ErrClosed))
+		s.writeProblem(w, s.problemOf(chat.ErrClosed))
 		return
 	case !s.origins.allows(r):
 		refuseOrigin(w, r)
@@ -24,7 +24,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		refuseOrigin(w, r)
 		return
 	case by.failure != nil:
-		writeProblem(w, s.problemOf(by.failure))
+		s.writeProblem(w, s.problemOf(by.failure))
 		return
 	case r.Header.Get("Upgrade") == "":
 		w.Header().Set("Upgrade", "websocket")

@@ -27,6 +27,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/refusal"
 	"kaban/internal/tcp"
 )
 
@@ -131,6 +132,8 @@ type Server struct {
 	http        *http.Server
 	streams     streams
 	connections *connections
+	errors      refusal.Counter
+	counts      counts
 
 	listening atomic.Pointer[string] // the address of the first listener
 	faults    atomic.Uint64          // requests that failed by a fault of the server

@@ -177,7 +177,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		}
 		switch {
 		case err != nil:
-			writeProblem(w, s.problemOf(err))
+			s.writeProblem(w, s.problemOf(err))
 			return
 		case by.proof == cookieProof && !isSafe(r.Method) && !s.origins.isExact(r, by.peer.Encrypted):
 			refuseOrigin(w, r)

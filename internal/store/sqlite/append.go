@@ -372,5 +372,6 @@ func (b *batch) publish() {
 	}
 	b.unmerged.batch = max(b.unmerged.batch, b.row)
 	b.unmerged.empty = max(b.unmerged.empty, b.empty)
+	b.show()
 	b.published.Broadcast()
 }

@@ -50,6 +50,7 @@ type database struct {
 	all     []*reader
 	readers chan *reader // the idle ones
 	broken  atomic.Pointer[error]
+	shown   shown
 
 	mu        sync.RWMutex // guards all below
 	published *sync.Cond   // of mu, for readers: the memory has changed, or the store broke

@@ -160,6 +160,7 @@ func (d *database) load(ctx context.Context) error {
 		return err
 	}
 	d.epoch, d.created, d.unmerged = c.epoch, c.created, c.unmerged
+	d.show()
 	for id, r := range c.rooms {
 		d.rooms[r.name.Key()] = r
 		d.lastRoom = max(d.lastRoom, id)

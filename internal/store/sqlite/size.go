@@ -1,40 +1,35 @@
 package sqlite
 
 import (
-	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"sync/atomic"
+
+	"kaban/internal/store"
 )
 
-// Sizes are what the files of a database take, in bytes.
-type Sizes struct {
-	Database int64
-	WAL      int64 // what is not in the database file yet
+// shown are the sizes of the journal after the last COMMIT, for readers that do not
+// wait for the writer.
+type shown struct{ entries, bytes atomic.Int64 }
+
+func (d *database) show() {
+	d.shown.entries.Store(int64(len(d.unmerged.keys)))
+	d.shown.bytes.Store(int64(d.unmerged.bytes))
 }
 
-// SizesOf returns how large the database in a directory is. It does not open it.
-func SizesOf(dir string) (sizes Sizes, err error) {
-	path := filepath.Join(dir, databaseName)
-	for suffix, size := range map[string]*int64{"": &sizes.Database, "-wal": &sizes.WAL} {
-		info, err := os.Stat(path + suffix)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return Sizes{}, err
-		default:
-			*size = info.Size()
+// files are the suffixes of the names of a database's files.
+var files = map[string]string{"database": "", "wal": "-wal"}
+
+// Size implements store.Watched. A file that is not there has no bytes.
+func (s *Store) Size() store.Size {
+	size := store.Size{
+		JournalEntries: s.shown.entries.Load(), JournalBytes: s.shown.bytes.Load(),
+		Files: make(map[string]int64, len(files)),
+	}
+	for name, suffix := range files {
+		size.Files[name] = 0
+		if info, err := os.Stat(s.path + suffix); err == nil {
+			size.Files[name] = info.Size()
 		}
 	}
-	return sizes, nil
-}
-
-// Unmerged returns how many entries are in the journal only.
-func (s *Store) Unmerged() (entries int) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, r := range s.rooms {
-		entries += len(r.unmerged)
-	}
-	return entries
+	return size
 }
