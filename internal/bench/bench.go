@@ -59,10 +59,10 @@ type Options struct {
 	WebSocket bool   `json:"websocket,omitempty"` // set by Run
 	Encrypted bool   `json:"tls,omitempty"`       // set by Run
 	// TLS is for tls:// and wss://; without it the system decides whom to trust.
-	TLS       *tls.Config `json:"-"`
-	Remote    bool   `json:"-"`                   // allow servers on other machines
-	Raw       bool   `json:"raw,omitempty"`
-	PID       int    `json:"-"` // of the server, on this machine; 0 if unknown
+	TLS    *tls.Config `json:"-"`
+	Remote bool        `json:"-"` // allow servers on other machines
+	Raw    bool        `json:"raw,omitempty"`
+	PID    int         `json:"-"` // of the server, on this machine; 0 if unknown
 	// Tokens are those of accounts. Connections sign in with them in turn; without any
 	// they are visitors.
 	Tokens []string `json:"-"`

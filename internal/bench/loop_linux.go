@@ -52,7 +52,7 @@ type conn struct {
 	sent    uint64
 	web     *unframer
 	tls     *tls.Conn // nil: nothing is encrypted
-	inFull  bool // parsed completely
+	inFull  bool      // parsed completely
 	lines   assembler
 	order   order
 	due     int64 // when the message it waits for was due

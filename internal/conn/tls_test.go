@@ -228,8 +228,8 @@ func TestAPeerThatTakesLittle(t *testing.T) {
 	}
 	c.takes(1 << 30)
 	l.step()
-	if held := conn.Unflushed(c.h); held != 0 || c.h.IsBlocked() {
-		t.Errorf("%d bytes are still held, blocked: %v", held, c.h.IsBlocked())
+	if conn.HoldsCiphertext(c.h) || c.h.IsBlocked() {
+		t.Errorf("memory is still held: %v, blocked: %v", conn.HoldsCiphertext(c.h), c.h.IsBlocked())
 	}
 	for seq := 1; seq <= n; seq++ {
 		c.await(fmt.Sprintf(`"seq":%d,`, seq))
@@ -470,6 +470,26 @@ func TestKeyUpdates(t *testing.T) {
 				t.Errorf("it ends: %v; up to %d bytes were held", begun, most)
 			}
 		})
+	}
+}
+
+// An answer of TLS itself waits for room as output does.
+func TestAnAnswerOfTLSWaits(t *testing.T) {
+	l := turnTLS(t)
+	c := l.secure(tls.VersionTLS13, 0)
+	c.enter("ann")
+	k := newKeys(t, &c.keys)
+	c.room = 0
+	c.in = append(c.in, k.record(22, []byte{24, 0, 0, 1, 1})...)
+	l.loop.Readable(c.h)
+	l.step()
+	if !c.h.IsBlocked() || conn.Unflushed(c.h) == 0 {
+		t.Fatalf("blocked: %v, with %d bytes of an answer", c.h.IsBlocked(), conn.Unflushed(c.h))
+	}
+	c.takes(1 << 20)
+	l.step()
+	if c.h.IsBlocked() || conn.Unflushed(c.h) > 0 {
+		t.Errorf("blocked: %v, with %d bytes of an answer", c.h.IsBlocked(), conn.Unflushed(c.h))
 	}
 }
 
