@@ -126,3 +126,16 @@ func (t *TestWorkers) Wait()              { t.group.Wait() }
 func (t *TestWorkers) Running() int {
 	return t.readers.running + t.answerers.running + t.checkers.running
 }
+
+// Unflushed returns how many bytes of ciphertext wait for a connection.
+func Unflushed(h *Handler) int { return len(h.socket.(*tlsSocket).unflushed) }
+
+// HoldsCiphertext reports whether a connection has memory for ciphertext.
+func HoldsCiphertext(h *Handler) bool { return h.socket.(*tlsSocket).unflushed != nil }
+
+// Handshakes returns how many handshakes have a place.
+func (m *Manager) Handshakes() int {
+	m.handshakes.mu.Lock()
+	defer m.handshakes.mu.Unlock()
+	return m.handshakes.all.Len()
+}

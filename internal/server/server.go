@@ -72,8 +72,12 @@ func (s *Server) Serve(l net.Listener, rules peer.Rules) error {
 // ServeTLS is Serve with TLS, behind the preamble of the PROXY protocol if there is
 // one. The configuration has the certificates; for the rest it has Go's defaults.
 func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
-	p := encrypted{protocol{server: s, rules: &rules, tls: ForRecords(config)}}
-	return s.manager.Serve(guarded{l, s, &rules, p.tls}, p)
+	return s.manager.Serve(guarded{l, s, &rules, config}, s.EncryptedLines(rules, config))
+}
+
+// EncryptedLines is Lines over TLS.
+func (s *Server) EncryptedLines(rules peer.Rules, config *tls.Config) conn.Encrypter {
+	return encrypted{protocol{server: s, rules: &rules, tls: ForRecords(config)}}
 }
 
 // ForRecords returns a configuration for a listener whose connections come to a Server,
