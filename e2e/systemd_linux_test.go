@@ -90,9 +90,7 @@ func TestNotifications(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, "tcp")
 	s := m.start([]string{"WATCHDOG_USEC=300000"}, "serve", "--data", ":memory:", "--listen", "tcp://127.0.0.1:6440")
-	if !strings.Contains(s.String(), "url=tcp://"+m.addresses[0]+"\n") {
-		t.Errorf("the server does not listen at %s: %s", m.addresses[0], s)
-	}
+	s.await("url=tcp://" + m.addresses[0] + "\n")
 	m.await("WATCHDOG=1")
 	m.await("WATCHDOG=1")
 	if err := s.Process.Signal(syscall.SIGHUP); err != nil {

@@ -249,12 +249,21 @@ func (s *Server) stopAccepting(ctx context.Context) {
 	s.http.SetKeepAlivesEnabled(false) // closes those that are idle, too
 	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
 	defer cancel()
-	for pause := time.Millisecond; !s.connections.isEmpty() && ctx.Err() == nil; pause = min(2*pause, 50*time.Millisecond) {
+	for pause := time.Millisecond; !s.hasEnded() && ctx.Err() == nil; pause = min(2*pause, 50*time.Millisecond) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
 	}
+}
+
+// hasEnded reports whether nothing is accepted any more, and every connection is closed.
+// A connection that was accepted is counted before its listener is untracked.
+func (s *Server) hasEnded() bool {
+	s.mu.Lock()
+	accepting := len(s.listeners) > 0
+	s.mu.Unlock()
+	return !accepting && s.connections.isEmpty()
 }
 
 // Drain ends the streams, takes no more WebSockets, and has /readyz say so. What
