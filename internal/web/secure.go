@@ -51,11 +51,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "this is not encrypted; use the https:// address of this server")
 		return
 	}
-	path := r.URL.RequestURI()
-	if !strings.HasPrefix(path, "/") { // of OPTIONS and CONNECT
-		path = "/"
-	}
-	http.Redirect(w, r, to+path, http.StatusPermanentRedirect)
+	http.Redirect(w, r, to+r.URL.RequestURI(), http.StatusPermanentRedirect)
 }
 
 // secureOrigin returns where the same host is over https: an origin that the operator

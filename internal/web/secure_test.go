@@ -178,24 +178,25 @@ func TestRedirects(t *testing.T) {
 		status         int
 		to             string
 	}{
-		"the page":                {secure: "https://chat.example.org", path: "/", headers: []string{"Host", "chat.example.org"}, status: 308, to: "https://chat.example.org/"},
-		"path and query":          {secure: "https://x:443", path: "/room/a%2Fb?x=1&y=%20", headers: []string{"Host", "chat.example.org:80"}, status: 308, to: "https://chat.example.org/room/a%2Fb?x=1&y=%20"},
-		"another port":            {secure: "https://x:8443", path: "/", headers: []string{"Host", "Chat.Example.org:8080"}, status: 308, to: "https://chat.example.org:8443/"},
-		"IPv6":                    {secure: "https://x", path: "/", headers: []string{"Host", "[2001:db8::1]:80"}, status: 308, to: "https://[2001:db8::1]/"},
-		"IPv6 and port":           {secure: "https://x:8443", path: "/", headers: []string{"Host", "[2001:db8::1]"}, status: 308, to: "https://[2001:db8::1]:8443/"},
-		"an origin":               {secure: "https://x:8443", origin: "https://chat.example.org", path: "/", headers: []string{"Host", "chat.example.org"}, status: 308, to: "https://chat.example.org/"},
-		"another host":            {secure: "https://x:8443", origin: "https://chat.example.org", path: "/a", headers: []string{"Host", "evil.example"}, status: 308, to: "https://chat.example.org/a"},
-		"an origin in the clear":  {secure: "https://x:8443", origin: "http://chat.example.org", path: "/a", headers: []string{"Host", "chat.example.org"}, status: 308, to: "https://chat.example.org:8443/a"},
-		"the API":                 {secure: "https://x", method: "POST", path: "/v1/rooms/lobby/messages", headers: []string{"Host", "a.example"}, status: 308, to: "https://a.example/v1/rooms/lobby/messages"},
-		"two slashes":             {secure: "https://x", path: "//evil.example/", headers: []string{"Host", "a.example"}, status: 308, to: "https://a.example//evil.example/"},
-		"health":                  {secure: "https://x", path: "/healthz", status: 200},
-		"readiness":               {secure: "https://x", path: "/readyz", status: 200},
-		"a challenge":             {secure: "https://x", path: "/.well-known/acme-challenge/token", headers: []string{"Host", "a.example"}, status: 200},
-		"no challenge":            {secure: "https://x", path: "/.well-known/acme-challenge", headers: []string{"Host", "a.example"}, status: 308, to: "https://a.example/.well-known/acme-challenge"},
-		"a proxy":                 {secure: "https://x", proxies: []string{here}, path: "/v1/server", status: 200},
-		"a client through it":     {secure: "https://x", proxies: []string{here}, path: "/v1/server", headers: []string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "https"}, status: 200},
-		"a proxy, and a callenge": {secure: "https://x", proxies: []string{here}, path: "/.well-known/acme-challenge/token", status: 200},
-		"made-up headers":         {secure: "https://x", path: "/v1/server", headers: []string{"Host", "a.example", "X-Forwarded-Proto", "https"}, status: 308, to: "https://a.example/v1/server"},
+		"the page":                 {secure: "https://chat.example.org", path: "/", headers: []string{"Host", "chat.example.org"}, status: 308, to: "https://chat.example.org/"},
+		"path and query":           {secure: "https://x:443", path: "/room/a%2Fb?x=1&y=%20", headers: []string{"Host", "chat.example.org:80"}, status: 308, to: "https://chat.example.org/room/a%2Fb?x=1&y=%20"},
+		"another port":             {secure: "https://x:8443", path: "/", headers: []string{"Host", "Chat.Example.org:8080"}, status: 308, to: "https://chat.example.org:8443/"},
+		"IPv6":                     {secure: "https://x", path: "/", headers: []string{"Host", "[2001:db8::1]:80"}, status: 308, to: "https://[2001:db8::1]/"},
+		"IPv6 and port":            {secure: "https://x:8443", path: "/", headers: []string{"Host", "[2001:db8::1]"}, status: 308, to: "https://[2001:db8::1]:8443/"},
+		"an origin":                {secure: "https://x:8443", origin: "https://chat.example.org", path: "/", headers: []string{"Host", "chat.example.org"}, status: 308, to: "https://chat.example.org/"},
+		"another host":             {secure: "https://x:8443", origin: "https://chat.example.org", path: "/a", headers: []string{"Host", "evil.example"}, status: 308, to: "https://chat.example.org/a"},
+		"the second origin":        {secure: "https://x:8443", origin: "https://chat.example.org https://talk.example.org:444", path: "/a", headers: []string{"Host", "talk.example.org"}, status: 308, to: "https://talk.example.org:444/a"},
+		"an origin in the clear":   {secure: "https://x:8443", origin: "http://chat.example.org", path: "/a", headers: []string{"Host", "chat.example.org"}, status: 308, to: "https://chat.example.org:8443/a"},
+		"the API":                  {secure: "https://x", method: "POST", path: "/v1/rooms/lobby/messages", headers: []string{"Host", "a.example"}, status: 308, to: "https://a.example/v1/rooms/lobby/messages"},
+		"two slashes":              {secure: "https://x", path: "//evil.example/", headers: []string{"Host", "a.example"}, status: 308, to: "https://a.example//evil.example/"},
+		"health":                   {secure: "https://x", path: "/healthz", status: 200},
+		"readiness":                {secure: "https://x", path: "/readyz", status: 200},
+		"a challenge":              {secure: "https://x", path: "/.well-known/acme-challenge/token", headers: []string{"Host", "a.example"}, status: 200},
+		"no challenge":             {secure: "https://x", path: "/.well-known/acme-challenge", headers: []string{"Host", "a.example"}, status: 308, to: "https://a.example/.well-known/acme-challenge"},
+		"a proxy":                  {secure: "https://x", proxies: []string{here}, path: "/v1/server", status: 200},
+		"a client through it":      {secure: "https://x", proxies: []string{here}, path: "/v1/server", headers: []string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "https"}, status: 200},
+		"a proxy, and a challenge": {secure: "https://x", proxies: []string{here}, path: "/.well-known/acme-challenge/token", status: 200},
+		"made-up headers":          {secure: "https://x", path: "/v1/server", headers: []string{"Host", "a.example", "X-Forwarded-Proto", "https"}, status: 308, to: "https://a.example/v1/server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxies, err := peer.ParseProxies(c.proxies)
@@ -207,9 +208,7 @@ func TestRedirects(t *testing.T) {
 				t.Fatal(err)
 			}
 			config := web.Config{Secure: c.secure, Challenges: challenge}
-			if c.origin != "" {
-				config.Origins = []string{c.origin}
-			}
+			config.Origins = strings.Fields(c.origin)
 			f := start(t, config, nil)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
