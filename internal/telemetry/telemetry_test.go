@@ -144,8 +144,14 @@ func TestProfilesAreOnlyServedWhenAsked(t *testing.T) {
 		path     string
 		status   int
 	}{
-		{false, "/metrics", 200}, {false, "/debug/pprof/", 404}, {false, "/debug/pprof/heap", 404}, {false, "/", 404},
-		{true, "/metrics", 200}, {true, "/debug/pprof/", 200}, {true, "/debug/pprof/heap", 200}, {true, "/debug/pprof/cmdline", 200},
+		{false, "/metrics", 200},
+		{false, "/debug/pprof/", 404},
+		{false, "/debug/pprof/heap", 404},
+		{false, "/", 404},
+		{true, "/metrics", 200},
+		{true, "/debug/pprof/", 200},
+		{true, "/debug/pprof/heap", 200},
+		{true, "/debug/pprof/cmdline", 200},
 	} {
 		f := &fixture{t: t}
 		if got, _ := ask(t, "http://"+f.scrape(test.profiles)+test.path); got.StatusCode != test.status {
