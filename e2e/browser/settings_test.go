@@ -120,12 +120,20 @@ func TestAdministration(t *testing.T) {
 	p.picture("audit")
 	p.part("Server")
 	p.until(`document.querySelector('#setting-access')?.value === 'invite'`)
-	p.fill("setting-access", "opened")
+	p.fill("setting-oidc.max_age", "soon")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=alert]')`)
-	p.fill("setting-access", "signup")
+	p.fill("setting-oidc.max_age", "48h")
 	p.press(kb.Enter)
 	p.until(`!document.querySelector('.part [role=alert]')`)
+	p.text(`(() => {
+		const access = document.getElementById('setting-access')
+		access.value = 'signup'
+		access.dispatchEvent(new Event('change', { bubbles: true }))
+		access.form.requestSubmit()
+		return ''
+	})()`)
+	p.until(`document.getElementById('setting-access').form.querySelector('button').disabled`)
 	p.picture("server")
 	third := newPage(t, desktop)
 	third.expectBreaks()
