@@ -37,9 +37,9 @@ func reach(ctx context.Context, addr string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }
 
-// over has a client reach a real server, unless it has a way of its own.
+// over has a client reach a server of serveOver, unless it has a way of its own.
 func over(addr string, options client.Options) client.Options {
-	if options.Dial == nil {
+	if _, ok := encrypted.Load(addr); ok && options.Dial == nil {
 		options.Dial = func(ctx context.Context) (net.Conn, error) { return reach(ctx, addr) }
 	}
 	return options

@@ -221,12 +221,12 @@ func TestAlertsFire(t *testing.T) {
 	must(t, err)
 	l.Close()
 	hasFastDisk(good)
+	bad.disk.Free = bad.disk.Total / 100
+	bad.certificate = time.Now().Add(3 * 24 * time.Hour)
 	down, badAt, goodAt := l.Addr().String(), bad.scrape(false), good.scrape(false)
 	p := startPrometheus(t, fmt.Sprintf("%q", goodAt), fmt.Sprintf("%q", badAt), fmt.Sprintf("%q", down))
 	eventually(t, "the first scrape", func() bool { return p.query(`kaban_clients`) == 2 })
 
-	bad.disk.Free = bad.disk.Total / 100
-	bad.certificate = time.Now().Add(3 * 24 * time.Hour)
 	bad.store.delay.Store(int64(600 * time.Millisecond))
 	want := []string{"KabanDown " + down}
 	for _, alert := range matches(read(t, rulesFile), `alert: (\w+)`) {
