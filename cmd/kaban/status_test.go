@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,23 +18,23 @@ func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
 		defer end()
-		var n int64
-		r := newRate(func() int64 { return n })
+		var n atomic.Int64
+		r := newRate(n.Load)
 		go r.sample(ctx)
 		expect := func(second float64, minute, total int64) { // within 2 %
 			t.Helper()
 			got := r.report()
 			if math.Abs(got.PerSecond-second) > second/50 || math.Abs(float64(got.PerMinute-minute)) > float64(minute)/50 || got.Total != total {
-				t.Errorf("after %d: got %+v, want %v, %v and %v", n, got, second, minute, total)
+				t.Errorf("after %d: got %+v, want %v, %v and %v", n.Load(), got, second, minute, total)
 			}
 		}
 		expect(0, 0, 0)
-		n = 3
+		n.Store(3)
 		time.Sleep(500 * time.Millisecond)
 		expect(6, 3, 3)
 		for range 1200 { // ten a second
 			time.Sleep(99 * time.Millisecond) // never at the moment of a sample
-			n++
+			n.Add(1)
 			time.Sleep(time.Millisecond)
 		}
 		synctest.Wait()

@@ -29,8 +29,8 @@ const taskPage = 100
 var errDone = errors.New("there is nothing to do")
 
 // upgrade gives the task to leave to accounts that an older version has removed and left
-// in their rooms. It looks for them once in the life of a store, among removed accounts
-// only, and gives again what was given if it did not get to its end.
+// in their rooms. It looks for them, among removed accounts only, until it has found some
+// and they have their tasks; it gives again what was given if it did not get to its end.
 func (c *Chat) upgrade(ctx context.Context) error {
 	var members []string
 	var done bool
@@ -53,7 +53,7 @@ func (c *Chat) upgrade(ctx context.Context) error {
 		})
 		return errors.Join(err, failed)
 	})
-	if err != nil || done {
+	if err != nil || done || len(members) == 0 {
 		return err
 	}
 	for page := range slices.Chunk(members, taskPage) {

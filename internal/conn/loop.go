@@ -61,6 +61,7 @@ type loop struct {
 	giveUps  int // silent connections that this sweep may still end
 	stage    stage
 	refusing bool   // the last connection could not be served, and the log says so
+	sealed   []byte // ciphertext of one write; what is not taken is copied
 	scratch  []byte // for input that is discarded; nil until there is some
 	tally    tally  // of this loop since its start
 	shown    tally  // the tally as it was published last

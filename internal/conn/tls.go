@@ -11,12 +11,14 @@ import (
 )
 
 const (
-	// recordSize is the most that a record of TLS has (RFC 8446, section 5.1). A
-	// socket encrypts one at a time.
+	// recordSize is the most that a record of TLS has (RFC 8446, section 5.1).
 	recordSize = 16 << 10
-	// maxUnflushed bounds the ciphertext that waits for room in a socket: a record,
-	// and answers to a peer that asks for new keys and takes none of them.
-	maxUnflushed = 2 * recordSize
+	// writeSize is how much a socket encrypts before it writes: a system call for each
+	// record costs more than encrypting it.
+	writeSize = 4 * recordSize
+	// maxUnflushed bounds the ciphertext that waits for room in a socket: that of a
+	// write, and answers to a peer that asks for new keys and takes none of them.
+	maxUnflushed = writeSize + 2*recordSize
 	// longestPing is at least as long as a ping. What TLS adds to a write that may be
 	// one proves as little as the ping itself; see look.
 	longestPing = 64
@@ -63,6 +65,7 @@ type tlsSocket struct {
 	drained   bool   // this Read has found that the socket below has no more
 	half      bool   // CloseWrite was called
 	closed    bool
+	gathering bool   // Write of carried adds to what the loop has sealed
 	unflushed []byte // ciphertext
 	written   int    // bytes of ciphertext, flushed or not
 }
@@ -156,7 +159,7 @@ func (s *tlsSocket) Write(p []byte) (n int, err error) {
 	}
 	for n < len(p) {
 		before := s.written
-		k, err := s.conn.Write(p[n:min(len(p), n+recordSize)])
+		k, err := s.encryptOnce(p[n:min(len(p), n+writeSize)])
 		n += k
 		if len(p) > longestPing {
 			s.handler.sent += uint32(s.written - before - k)
@@ -164,11 +167,23 @@ func (s *tlsSocket) Write(p []byte) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		if len(s.unflushed) > 0 {
-			return n, ErrBlocked
-		}
 	}
 	return n, nil
+}
+
+// encryptOnce encrypts up to writeSize bytes and writes the records together.
+func (s *tlsSocket) encryptOnce(p []byte) (n int, err error) {
+	l := s.handler.loop
+	s.gathering, l.sealed = true, l.sealed[:0]
+	n, err = s.conn.Write(p)
+	s.gathering = false
+	if err != nil {
+		return n, err
+	}
+	if err = s.send(l.sealed); err == nil && len(s.unflushed) > 0 {
+		err = ErrBlocked
+	}
+	return n, err
 }
 
 // flush writes what is unflushed.
@@ -269,22 +284,35 @@ func (c carried) Read(p []byte) (int, error) {
 }
 
 // Write implements net.Conn.
-func (c carried) Write(p []byte) (n int, err error) {
+func (c carried) Write(p []byte) (int, error) {
 	s := c.tlsSocket
 	s.written += len(p)
-	if len(s.unflushed) == 0 {
-		n, err = s.below.Write(p)
-		if err != nil && !errors.Is(err, ErrBlocked) {
-			return n, err
-		}
+	if s.gathering {
+		s.handler.loop.sealed = append(s.handler.loop.sealed, p...)
+		return len(p), nil
 	}
-	if len(s.unflushed)+len(p)-n > maxUnflushed {
-		return n, errUntaken
-	}
-	if n < len(p) {
-		s.unflushed = append(s.unflushed, p[n:]...)
+	if err := s.send(p); err != nil {
+		return 0, err
 	}
 	return len(p), nil
+}
+
+// send writes ciphertext, and keeps what the socket below does not take.
+func (s *tlsSocket) send(p []byte) error {
+	if len(s.unflushed) == 0 {
+		n, err := s.below.Write(p)
+		if err != nil && !errors.Is(err, ErrBlocked) {
+			return err
+		}
+		p = p[n:]
+	}
+	if len(s.unflushed)+len(p) > maxUnflushed {
+		return errUntaken
+	}
+	if len(p) > 0 {
+		s.unflushed = append(s.unflushed, p...)
+	}
+	return nil
 }
 
 // Close implements net.Conn. The handler closes the socket.
