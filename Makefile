@@ -30,7 +30,7 @@ providertest := internal/account/providertest
 # The tests against a real ACME server are a separate module.
 pebbletest := internal/certs/pebbletest
 
-.PHONY: help build run test test-otel check cover product torture fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-otel check cover product torture alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -78,6 +78,9 @@ product: ## try every scenario of who may do what over every front end, not only
 torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, PEOPLE; SEED=0 picks a new seed
 	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.people $(PEOPLE) -torture.split $(SPLIT)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
+
+alerts: setup ## see each alert rule fire in a real Prometheus; on an idle machine
+	go test ./internal/telemetry -v -count 1 -timeout 5m -run TestAlertsFire -alerts
 
 fuzz: ## run each fuzz target for FUZZTIME=30s
 	@scripts/fuzz $(FUZZTIME)

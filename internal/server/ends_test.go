@@ -238,6 +238,7 @@ func TestTheFirstRooms(t *testing.T) {
 	olga := w.enter("olga")
 	olga.must(`{"type":"create","room":"vault","kind":"private"}`)
 	olga.must(`{"type":"invite","room":"vault","id":"in","username":"ann"}`)
+	olga.must(`{"type":"role","room":"vault","id":"up","username":"ann","role":"op"}`)
 	w.set("auto_join", "news,vault,new-one")
 	by, err := w.accounts.Authenticate(t.Context(), w.tokens["ann"], "")
 	if err != nil {
@@ -248,7 +249,7 @@ func TestTheFirstRooms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, guests, err := w.accounts.Invite(t.Context(), account.Operator(), account.NewInvite{Rooms: rooms, Role: kaban.RoleGuest})
+	_, guests, err := w.accounts.Invite(t.Context(), account.Operator(), account.NewInvite{Rooms: rooms[:1], Role: kaban.RoleGuest})
 	if err != nil {
 		t.Fatal(err)
 	}
