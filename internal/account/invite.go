@@ -402,10 +402,11 @@ func (s *Service) SignInWithLink(ctx context.Context, secret, password string, d
 // The passkey answers the options of BeginNewPasskey for the same link. Errors are also
 // ErrCeremony, ErrPasskey, ErrPasskeyKnown and *OriginError.
 func (s *Service) SignInWithLinkAndPasskey(ctx context.Context, secret string, n NewPasskey, device Device) (Session, error) {
-	if _, err := s.Link(ctx, secret); err != nil {
+	a, err := s.linked(ctx, secret)
+	if err != nil {
 		return Session{}, err
 	}
-	id, key, err := n.Keys.createdNew(ctx, n.Browser, n.Response)
+	id, key, err := n.Keys.createdNew(ctx, a.ID, n.Browser, n.Response)
 	if err != nil {
 		return Session{}, err
 	}

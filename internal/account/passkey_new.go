@@ -40,7 +40,7 @@ func (s *Service) BeginNewPasskey(ctx context.Context, by Admission, keys *Passk
 			if err != nil {
 				return nil, err
 			}
-			return keys.beginFor(ctx, a, browser)
+			return keys.beginFor(ctx, a, a.ID, browser)
 		}
 	}
 	if err := s.admit(ctx, by, address); err != nil {
@@ -102,32 +102,42 @@ func (p *Passkeys) beginNew(ctx context.Context, d draft, browser string) (optio
 	if err != nil {
 		return nil, err
 	}
-	return p.beginFor(ctx, people.Account{ID: newID(), Username: d.username.String(), Name: d.name}, browser)
+	return p.beginFor(ctx, people.Account{ID: newID(), Username: d.username.String(), Name: d.name}, "", browser)
 }
 
-// beginFor returns options for the first passkey of an account, which need not exist.
-func (p *Passkeys) beginFor(ctx context.Context, a people.Account, browser string) (options json.RawMessage, err error) {
-	err = p.docs.Update(ctx, func(tx store.Tx) error {
-		creation, session, err := p.party.BeginRegistration(&holder{account: a})
+// beginFor returns options for the passkey of an account. owner is its id if it exists,
+// else "": what was begun for an account makes no other one, and the other way round.
+func (p *Passkeys) beginFor(ctx context.Context, a people.Account, owner, browser string) (options json.RawMessage, err error) {
+	err = p.docs.Update(ctx, func(tx store.Tx) (err error) {
+		h := &holder{account: a}
+		if owner != "" {
+			if h, _, err = p.holderOf(tx, owner); err != nil {
+				return err
+			}
+		}
+		creation, session, err := p.party.BeginRegistration(h, webauthn.WithExclusions(webauthn.Credentials(h.keys).CredentialDescriptors()))
 		if err != nil {
 			return fmt.Errorf("begin the registration of a passkey: %w", err)
 		}
 		if options, err = json.Marshal(creation); err != nil {
 			return fmt.Errorf("begin the registration of a passkey: %w", err)
 		}
-		return p.begin(tx, ticketNew, browser, "", session)
+		return p.begin(tx, ticketNew, browser, owner, session)
 	})
 	return options, err
 }
 
-// createdNew verifies a response of navigator.credentials.create for a new account and
-// returns the account's id. Errors are ErrCeremony, ErrPasskey and *OriginError.
-func (p *Passkeys) createdNew(ctx context.Context, browser string, response []byte) (id string, key *webauthn.Credential, err error) {
+// createdNew verifies a response of navigator.credentials.create that beginFor began for
+// owner and returns the account's id. Errors are ErrCeremony, ErrPasskey and *OriginError.
+func (p *Passkeys) createdNew(ctx context.Context, owner, browser string, response []byte) (id string, key *webauthn.Credential, err error) {
 	parsed, err := parseCreation(response)
 	if err != nil {
 		return "", nil, err
 	}
-	session, _, err := p.finish(ctx, ticketNew, browser, &parsed.Response.CollectedClientData)
+	session, begunFor, err := p.finish(ctx, ticketNew, browser, &parsed.Response.CollectedClientData)
+	if err == nil && begunFor != owner {
+		err = ErrCeremony
+	}
 	if err != nil {
 		return "", nil, err
 	}

@@ -3,6 +3,7 @@ package account
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func (s *Service) prepareAccount(ctx context.Context, n NewAccount) (d draft, er
 	}
 	if n.Passkey != nil {
 		d.keys = n.Passkey.Keys
-		if d.id, d.passkey, err = d.keys.createdNew(ctx, n.Passkey.Browser, n.Passkey.Response); err != nil {
+		if d.id, d.passkey, err = d.keys.createdNew(ctx, "", n.Passkey.Browser, n.Passkey.Response); err != nil {
 			return d, err
 		}
 	}
@@ -96,6 +97,9 @@ func (c *change) create(d draft, a people.Account) (people.Account, error) {
 	a.ID, a.Username, a.Name, a.Created = cmp.Or(d.id, newID()), d.username.String(), d.name, c.now
 	if a.Creator == "" {
 		a.Creator = c.creator()
+	}
+	if _, err := people.Accounts.Get(c.Tx, a.ID); !errors.Is(err, people.ErrNotFound) {
+		return a, cmp.Or(err, ErrCeremony) // a passkey chose the id
 	}
 	if err := people.Accounts.Put(c.Tx, &a); err != nil {
 		return a, err

@@ -125,6 +125,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; the directory of the backups must be writable for the user that runs the server", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w; under systemd, name the directory in ReadWritePaths= of the unit", err)
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w; name a directory for the backups", err)
 	}

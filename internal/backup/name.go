@@ -75,7 +75,13 @@ func Newest(dir string, at time.Time) (File, error) {
 	case len(files) == 0:
 		return File{}, fmt.Errorf("%w in %s: the names of backups are like %s", ErrNone, dir, nameOf(time.Date(2026, 11, 26, 15, 30, 0, 0, time.UTC)))
 	case at.IsZero():
-		return files[len(files)-1], nil
+		now := time.Now()
+		for _, f := range slices.Backward(files) {
+			if !isAhead(f, now) {
+				return f, nil
+			}
+		}
+		return files[len(files)-1], nil // all were made by a clock that was ahead
 	}
 	for _, f := range slices.Backward(files) {
 		if !f.Time.After(at) {

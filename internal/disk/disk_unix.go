@@ -19,7 +19,7 @@ func spaceOf(dir string) (Space, error) {
 			return Space{}, fmt.Errorf("look at the file system of %s: %w", dir, err)
 		}
 		// The types differ between systems, and FreeBSD's Bavail may be negative.
-		size := int64(s.Bsize)
+		size := blockSize(&s)
 		return Space{Free: max(int64(s.Bavail), 0) * size, Total: int64(s.Blocks) * size}, nil
 	}
 }

@@ -90,6 +90,9 @@ func (c *client) Lost(dst []byte, lost *chat.ResyncError) []byte {
 
 // Farewell implements conn.Front.
 func (c *client) Farewell(dst []byte, reason conn.Reason, reconnect time.Duration) []byte {
+	if a := c.arrival; a != nil && a.tls != nil && a.refused == nil {
+		return dst // nothing can be said before the handshake
+	}
 	switch reason {
 	case conn.Late:
 		e := errorEvent(wire.CodeHelloRequired, "no hello came within "+c.server.manager.Config().HelloTimeout.String())

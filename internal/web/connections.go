@@ -432,7 +432,7 @@ func (s *Server) patient(next http.Handler) http.Handler {
 		if r.ProtoMajor > 1 {
 			m := newMultiplexed(w, c)
 			defer m.finish()
-			w, client = m, other{m.control}
+			w, client = m, other{m.control, c}
 		}
 		if r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
@@ -441,9 +441,13 @@ func (s *Server) patient(next http.Handler) http.Handler {
 		b := &body{ReadCloser: r.Body, client: client, end: time.Now().Add(requestTimeout)}
 		r.Body = b
 		next.ServeHTTP(w, r)
-		if !b.isOver { // net/http reads the rest
-			b.client.await()
-			b.client.SetReadDeadline(b.deadline())
+		switch {
+		case b.isOver:
+		case r.ProtoMajor == 1: // net/http reads the rest
+			client.await()
+			client.SetReadDeadline(b.deadline())
+		case b.isBegun: // the rest goes with the request
+			client.resume()
 		}
 	})
 }
@@ -458,12 +462,15 @@ type sender interface {
 func (c *connection) await()  { c.all.wait(c) }
 func (c *connection) resume() { c.all.resume(c) }
 
-// other is the sender of one of several requests on a connection of HTTP/2: the others
-// do not wait for it, and their time is not over with its own.
-type other struct{ *http.ResponseController }
+// other is the sender of one of several requests on a connection of HTTP/2. Their time is
+// not over with its own, but while it is waited for the connection may have to make room.
+type other struct {
+	*http.ResponseController
+	conn *connection
+}
 
-func (other) await()  {}
-func (other) resume() {}
+func (o other) await()  { o.conn.all.stall(o.conn) }
+func (o other) resume() { o.conn.all.unstall(o.conn) }
 
 // body is the body of a request as it comes in.
 type body struct {

@@ -330,6 +330,14 @@ func TestALinkSetsAPasskey(t *testing.T) {
 	}
 	in(mia, `,"password":"purple monkey dishwasher"`).has(t, 400, "code", "missing_field")
 	in(mia+"x", "").has(t, 401)
+	// What was begun for an account makes no other one of it.
+	f.send("POST", "/v1/accounts", `{"username":"mallory","passkey":`+passkey+`}`, "Cookie", browserCookie(t, begun)).has(t, 401, "code", "auth_failed")
+	f.asOperator("GET", "/v1/admin/users?query=mallory", "").has(t, 200, "users", "[]")
+	begun = f.send("POST", "/v1/passkeys/new/begin", `{"username":"mia","invite":"`+mia+`"}`).has(t, 200)
+	if options, err = virtualwebauthn.ParseAttestationOptions(begun.body); err != nil {
+		t.Fatal(err)
+	}
+	passkey = virtualwebauthn.CreateAttestationResponse(rp, device, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
 	session := in(mia, "").has(t, 200, "fresh", true).session(t)
 	f.get("/v1/session", cookie(session)...).has(t, 200, "ways", "[passkey]")
 	in(mia, "").has(t, 401) // once

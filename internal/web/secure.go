@@ -47,7 +47,7 @@ func redirects(r *http.Request) bool {
 // redirect leads to the same place over https. The method and the body stay.
 func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	to := s.secureOrigin(r.Host)
-	if to == "" {
+	if to == "" || !strings.HasPrefix(r.URL.RequestURI(), "/") { // such as http:.example.org, which would change the host
 		refuse(w, http.StatusBadRequest, "this is not encrypted; use the https:// address of this server")
 		return
 	}

@@ -334,8 +334,16 @@ func TestSlowBodyBesideOthers(t *testing.T) {
 		}()
 		begin := time.Now()
 		io.WriteString(never, `{"id":`)
+		synctest.Wait()
+		if _, waiting := server.Connections(); waiting != 1 {
+			t.Error("the connection does not make room while its body is waited for")
+		}
 		if err := <-answered; err == nil || !strings.Contains(err.Error(), "408") {
 			t.Errorf("the request ends with %v", err)
+		}
+		synctest.Wait()
+		if _, waiting := server.Connections(); waiting != 0 {
+			t.Error("the connection is waited for when the body is over")
 		}
 		if took := time.Since(begin); took < 29*time.Second || took > 40*time.Second {
 			t.Errorf("it ends after %s", took)

@@ -229,6 +229,11 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 		return done, err
 	}
 	draft := path + ".restored"
+	for _, suffix := range []string{"-journal", "-wal", "-shm", ""} { // of a restore that was interrupted; SQLite would replay them
+		if err := removeIfThere(draft + suffix); err != nil {
+			return done, err
+		}
+	}
 	if err := copyFile(draft, file); err != nil {
 		return done, errors.Join(fmt.Errorf("copy the backup: %w", err), removeIfThere(draft))
 	}
