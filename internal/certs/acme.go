@@ -270,7 +270,8 @@ func (m *managed) attempt(ctx context.Context, h *host) {
 	pair, err := m.ask(ctx, h)
 	if err == nil {
 		m.use(h, pair)
-		h.retryAt = m.options.Clock.Now().Add(firstRetry) // a clock that is far ahead has it renewed again at once
+		// A clock that is far ahead would have it renewed again at once, and again.
+		h.retryAt = m.options.Clock.Now().Add(min(firstRetry, pair.Leaf.NotAfter.Sub(pair.Leaf.NotBefore)/3))
 		if err := m.store(ctx, h.name, pair); err != nil {
 			m.options.Log.Error("the new certificate is in use, but cannot be stored, so the next start asks for another one; make the directory writable for the server", "host", h.name, "directory", m.settings.Cache, "error", err)
 		}

@@ -26,6 +26,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -107,7 +108,7 @@ func talk(t *testing.T, kept store.Store) (say func(string), expect func(string)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	var serving sync.WaitGroup
-	serving.Go(func() { server.New(server.Config{}, rooms, m).Serve(l) })
+	serving.Go(func() { server.New(server.Config{}, rooms, m).Serve(l, peer.Loopback()) })
 	c, err := net.Dial("tcp", l.Addr().String())
 	check(err)
 	t.Cleanup(func() {
