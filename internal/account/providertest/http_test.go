@@ -19,6 +19,7 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/dispatch"
+	"kaban/internal/peer"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
 )
@@ -60,7 +61,7 @@ func newSite(t *testing.T) *site {
 	}, s.chat, nil)
 	s.must(err)
 	done := make(chan error, 1)
-	go func() { done <- pages.Serve(l) }()
+	go func() { done <- pages.Serve(l, peer.Loopback()) }()
 	t.Cleanup(func() {
 		pages.Close()
 		if err := <-done; !errors.Is(err, web.ErrClosed) {
