@@ -176,7 +176,6 @@ func (f *benchFlags) tokens() ([]string, error) {
 	return tokens, nil
 }
 
-// run runs the workloads one after the other and prints the results.
 // trusted returns whom --ca trusts; nil: whom the system does.
 func (f *benchFlags) trusted() (*tls.Config, error) {
 	if f.CA == "" {
@@ -193,6 +192,7 @@ func (f *benchFlags) trusted() (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots}, nil
 }
 
+// run runs the workloads one after the other and prints the results.
 func (f *benchFlags) run(std streams, w bench.Workload, all ...bench.Options) error {
 	ctx, stop := untilInterrupted()
 	defer stop()

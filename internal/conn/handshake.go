@@ -61,15 +61,13 @@ type handshake struct {
 	socket  *tlsSocket
 	place   *list.Element // in handshakes; nil before it starts. Guarded by handshakes.mu
 	started bool          // the loop's
-	held    bool          // the loop's: input was left in the socket below
 
-	mu      sync.Mutex // guards all below
-	more    sync.Cond  // on mu: there is input, or an end
-	in      []byte     // was read, and not yet taken by Read
-	inEnd   error      // follows the input
-	out     []byte     // was written, and not yet taken by the loop
-	posted  bool       // the loop knows of output
-	waiting bool       // Read waits
+	mu     sync.Mutex // guards all below
+	more   sync.Cond  // on mu: there is input, or an end
+	in     []byte     // was read, and not yet taken by Read
+	inEnd  error      // follows the input
+	out    []byte     // was written, and not yet taken by the loop
+	posted bool       // the loop knows of output
 }
 
 // pump takes input of the socket below to the handshake, as a socket's Read does.
@@ -82,7 +80,7 @@ func (s *handshake) pump() error {
 		s.mu.Lock()
 		room, ended := maxHandshakeInput-len(s.in), s.inEnd != nil
 		s.mu.Unlock()
-		if s.held = room <= 0 && !ended; s.held || ended {
+		if room <= 0 || ended {
 			return s.start(ErrBlocked)
 		}
 		n, err := s.socket.below.Read(l.scratch[:min(room, len(l.scratch))])
@@ -217,10 +215,9 @@ func (s *handshake) Read(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	if len(s.in) == 0 && s.inEnd == nil {
 		m.handshakes.pause()
-		for s.waiting = true; len(s.in) == 0 && s.inEnd == nil; {
+		for len(s.in) == 0 && s.inEnd == nil {
 			s.more.Wait()
 		}
-		s.waiting = false
 		s.mu.Unlock()
 		m.handshakes.begin()
 		s.mu.Lock()

@@ -15,7 +15,7 @@ const (
 	// portableRead is how much input of a connection waits for its loop.
 	portableRead = 4 << 10
 	// portableWrite is how much output of a connection is being written: a record of
-	// TLS fits.
+	// TLS fits. Of a write with several, the socket of TLS keeps the others.
 	portableWrite = 17 << 10
 	// pieceTime is how long a write may take before its progress is noted.
 	pieceTime = time.Second
