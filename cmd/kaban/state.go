@@ -38,9 +38,10 @@ type statusReport struct {
 }
 
 type connectionReport struct {
-	Clients    int `json:"clients"` // over TCP and WebSocket, those that have not said hello included
+	Clients    int `json:"clients"` // over TCP, TLS and WebSocket, those that have not said hello included
 	MaxClients int `json:"max_clients"`
 	TCP        int `json:"tcp"`
+	TLS        int `json:"tls"`
 	WebSocket  int `json:"websocket"`
 	HTTP       int `json:"http"`    // streams included
 	Streams    int `json:"streams"` // of events
@@ -119,7 +120,7 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	n := &r.Connections
 	n.Clients, n.MaxClients = s.run.manager.Clients(), s.clients
 	open := s.run.lines.Stats().Connections
-	n.TCP, n.WebSocket = open["tcp"], open["websocket"]
+	n.TCP, n.TLS, n.WebSocket = open["tcp"], open["tls"], open["websocket"]
 	n.HTTP, n.Streams = s.run.pages.Open()
 	r.Messages = s.rate.report()
 	rooms, err := s.kept.Rooms(ctx)

@@ -182,7 +182,7 @@ func statusLines(r *statusReport, now time.Time) []string {
 		add([]string{"Listening", ""}[min(i, 1)], "%s", url)
 	}
 	n := r.Connections
-	add("Clients", "%s of at most %s: %s over TCP, %s over WebSocket", thousands(n.Clients), thousands(n.MaxClients), thousands(n.TCP), thousands(n.WebSocket))
+	add("Clients", "%s of at most %s: %s over TCP, %s over TLS, %s over WebSocket", thousands(n.Clients), thousands(n.MaxClients), thousands(n.TCP), thousands(n.TLS), thousands(n.WebSocket))
 	add("HTTP", "%s, %s", counted(n.HTTP, "connection"), counted(n.Streams, "stream of events", "streams of events"))
 	add("Messages", "%s/s, %s in the last minute, %s since the start", decimal(r.Messages.PerSecond), thousands(r.Messages.PerMinute), thousands(r.Messages.Total))
 	add("Rooms", "%s", thousands(r.Rooms))

@@ -56,7 +56,7 @@ func TestStatusLines(t *testing.T) {
 	at := func(d time.Duration) *time.Time { t := now.Add(d); return &t }
 	r := &statusReport{
 		Version: "1.2.3", Process: 42, Data: "/srv/\x1b[31mkaban", Uptime: 3*86400 + 7200, Listeners: []string{"tcp://a:1", "http://b:2"},
-		Connections: connectionReport{1234, 10000, 1200, 34, 12, 1}, Messages: messageReport{1234.5, 60000, 7654321}, Rooms: 1200,
+		Connections: connectionReport{1234, 10000, 1200, 0, 34, 12, 1}, Messages: messageReport{1234.5, 60000, 7654321}, Rooms: 1200,
 		Journal: journalReport{1, 5 << 20}, Disk: diskReport{3 << 30, 4 << 30, 10 << 30, 40 << 30}, Certificate: at(50 * time.Hour),
 		Backup:   &backupReport{Every: 86400, Keep: 7, Dir: "/mnt/b", Count: 7, Bytes: 7 << 30, Last: at(-25 * time.Hour), LastSize: 1 << 30, Next: at(4 * time.Minute), Failures: 2, Error: "no room"},
 		Problems: map[string]string{"rooms": "the store is broken"},
@@ -65,7 +65,7 @@ func TestStatusLines(t *testing.T) {
 	for _, want := range []string{
 		"kaban 1.2.3, up 3d 2h, process 42\n",
 		"  Listening     tcp://a:1\n                http://b:2\n",
-		"  Clients       1,234 of at most 10,000: 1,200 over TCP, 34 over WebSocket\n",
+		"  Clients       1,234 of at most 10,000: 1,200 over TCP, 0 over TLS, 34 over WebSocket\n",
 		"  HTTP          12 connections, 1 stream of events\n",
 		"  Messages      1,234.5/s, 60,000 in the last minute, 7,654,321 since the start\n",
 		"  Journal       1 entry to merge, 5.0 MiB of WAL\n",

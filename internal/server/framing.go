@@ -55,6 +55,11 @@ func (lines) begin(dst []byte) []byte              { return dst }
 func (lines) end(dst []byte, _ int) []byte         { return dst }
 func (lines) farewell(dst []byte, _ uint16) []byte { return dst }
 
+// encryptedLines is lines where TLS is below them.
+type encryptedLines struct{ lines }
+
+func (encryptedLines) frontEnd() frontEnd { return overTLS }
+
 // appendFrame appends an event as it is sent.
 func appendFrame(dst []byte, f framing, event *wire.Event) []byte {
 	start := len(dst)

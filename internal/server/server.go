@@ -116,10 +116,14 @@ type encrypted struct{ protocol }
 func (e encrypted) Encrypt(c net.Conn) net.Conn { return tls.Server(c, e.tls) }
 
 func (p protocol) framing() framing {
-	if p.web == nil {
+	switch {
+	case p.web != nil:
+		return p.web
+	case p.tls != nil:
+		return encryptedLines{}
+	default:
 		return lines{}
 	}
-	return p.web
 }
 
 // Front implements conn.Protocol.

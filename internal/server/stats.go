@@ -7,12 +7,13 @@ type frontEnd uint8
 
 const (
 	overTCP frontEnd = iota
-	overWebSocket
+	overTLS
+	overWebSocket // over TLS or not
 	frontEnds
 )
 
 // frontEndNames are the labels of metrics.
-var frontEndNames = [frontEnds]string{overTCP: "tcp", overWebSocket: "websocket"}
+var frontEndNames = [frontEnds]string{overTCP: "tcp", overTLS: "tls", overWebSocket: "websocket"}
 
 // Stats are what a server has counted since its start, and how much there is now.
 type Stats struct {

@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ import (
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 	"kaban/internal/telemetry"
+	"kaban/internal/tlstest"
 	"kaban/internal/web"
 )
 
@@ -74,7 +76,8 @@ type fixture struct {
 	hooks     *hook.Service
 	operator  hook.By
 	limits    *limit.Limits
-	tcp, http string // HOST:PORT
+	// HOST:PORT of each listener.
+	tcp, tls, http, https string
 
 	sources     telemetry.Sources
 	registry    *prometheus.Registry
@@ -119,6 +122,8 @@ func start(t testing.TB) *fixture {
 		return l.Addr().String()
 	}
 	f.tcp, f.http = listen(f.lines.Serve), listen(f.web.Serve)
+	f.tls = listen(func(l net.Listener, rules peer.Rules) error { return f.lines.ServeTLS(l, rules, tlstest.Server()) })
+	f.https = listen(func(l net.Listener, rules peer.Rules) error { return f.web.ServeTLS(l, rules, tlstest.Server()) })
 	t.Cleanup(func() {
 		f.web.Close()
 		f.manager.Close()
@@ -214,6 +219,14 @@ func (f *fixture) dial() *client {
 	lines := bufio.NewScanner(c)
 	lines.Buffer(nil, 1<<20)
 	return &client{f.t, c, lines}
+}
+
+// dialTLS connects to an address with a handshake.
+func (f *fixture) dialTLS(address string) {
+	f.t.Helper()
+	c, err := tls.Dial("tcp", address, tlstest.Client())
+	must(f.t, err)
+	f.t.Cleanup(func() { c.Close() })
 }
 
 // hello connects under a new name.

@@ -52,7 +52,7 @@ var metrics = []metric{
 	}},
 
 	// Connections.
-	{"kaban_connections", "Open connections by front end: tcp and websocket speak kaban/1, events are streams of a room, http is every other connection of HTTP.", gauge, []string{"frontend"}, ofFrontEnds, func(n *snapshot, s sink) {
+	{"kaban_connections", "Open connections by front end: tcp, tls and websocket speak kaban/1, events are streams of a room, http is every other connection of HTTP.", gauge, []string{"frontend"}, ofFrontEnds, func(n *snapshot, s sink) {
 		each(s, n.lines.Connections)
 		s.put(float64(n.pages.Streams), "events")
 		s.put(float64(max(n.pages.Connections-n.pages.Streams, 0)), "http")

@@ -21,6 +21,7 @@ import (
 	"kaban/internal/hook"
 	"kaban/internal/limit"
 	"kaban/internal/telemetry"
+	"kaban/internal/tlstest"
 )
 
 // move is what makes a metric move.
@@ -33,6 +34,7 @@ type move struct {
 // moves has at least one row for each metric of Kaban.
 var moves = []move{
 	{"kaban_connections", []string{"tcp"}, func(f *fixture) { f.dial() }},
+	{"kaban_connections", []string{"tls"}, func(f *fixture) { f.dialTLS(f.tls) }},
 	{"kaban_connections", []string{"websocket"}, openWebSocket},
 	{"kaban_connections", []string{"events"}, func(f *fixture) { f.get(http.MethodGet, "/v1/rooms/lobby/events", "") }},
 	{"kaban_connections", []string{"http"}, func(f *fixture) {
@@ -224,8 +226,13 @@ func takeNothing(f *fixture) {
 	}
 }
 
-func openWebSocket(f *fixture) {
-	c, response, err := websocket.Dial(f.t.Context(), "ws://"+f.http+"/v1/socket", nil)
+func openWebSocket(f *fixture) { f.webSocket("ws://" + f.http) }
+
+// webSocket opens a WebSocket at the server with an address.
+func (f *fixture) webSocket(address string) {
+	f.t.Helper()
+	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: tlstest.Client()}}
+	c, response, err := websocket.Dial(f.t.Context(), address+"/v1/socket", &websocket.DialOptions{HTTPClient: trusting})
 	must(f.t, err)
 	if response.Body != nil {
 		response.Body.Close()
@@ -339,6 +346,34 @@ func TestNothingIsShownThatIsNotThere(t *testing.T) {
 		if families(t, f.registry)[name] != nil {
 			t.Errorf("%s is shown, and nobody knows it", name)
 		}
+	}
+}
+
+// TestConnectionsCountOnce: each connection counts for its own front end and for no other,
+// encrypted or not, until it ends.
+func TestConnectionsCountOnce(t *testing.T) {
+	tests := []struct {
+		name, frontEnd string
+		open           func(*fixture)
+	}{
+		{"tcp", "tcp", func(f *fixture) { f.dial() }},
+		{"tls", "tls", func(f *fixture) { f.dialTLS(f.tls) }},
+		{"ws", "websocket", openWebSocket},
+		{"wss", "websocket", func(f *fixture) { f.webSocket("wss://" + f.https) }},
+		{"https", "http", func(f *fixture) { f.dialTLS(f.https) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := start(t)
+			tt.open(f)
+			is := func(wanted float64) bool {
+				return f.value("kaban_connections") == wanted && f.value("kaban_connections", tt.frontEnd) == wanted
+			}
+			eventually(t, "one connection of "+tt.frontEnd+" and no other", func() bool { return is(1) })
+			f.web.Close()
+			f.manager.Close()
+			eventually(t, "none of "+tt.frontEnd, func() bool { return is(0) })
+		})
 	}
 }
 
