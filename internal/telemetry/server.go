@@ -19,10 +19,12 @@ import (
 
 // Limits of the listener.
 const (
-	maxScrapes    = 8                // at a time; further ones get 503
-	headerTimeout = 10 * time.Second // for the head of a request
-	idleTimeout   = 2 * time.Minute  // longer than most scrapers wait between two scrapes
-	maxHeader     = 16 << 10         // bytes
+	maxScrapes     = 8                // at a time; further ones get 503
+	maxConnections = 64               // at a time; those that have waited longest make room
+	headerTimeout  = 10 * time.Second // for the head of a request, and for a body that nobody wants
+	writeTimeout   = 30 * time.Second // for an answer; a profile has its own time beside it
+	idleTimeout    = 2 * time.Minute  // longer than most scrapers wait between two scrapes
+	maxHeader      = 16 << 10         // bytes
 )
 
 // ErrClosed is returned by Serve after Close.
@@ -61,7 +63,8 @@ func New(config Config) (*Server, error) {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return &Server{&http.Server{
-		Handler: named(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: named(mux), ConnState: new(connections).watch,
+		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
 	}}, nil
 }
@@ -80,6 +83,9 @@ func named(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Body != http.NoBody { // net/http waits for it behind the answer
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(headerTimeout))
+		}
 		next.ServeHTTP(w, r)
 	})
 }
