@@ -80,7 +80,8 @@ func count(n uint64, what string) string {
 
 type backupCommand struct {
 	dataFlags
-	File string `arg:"" help:"The file to write. It must not exist yet."`
+	File  string `arg:"" help:"The file to write. It must not exist yet."`
+	Whole bool   `hidden:"" help:"Write nothing if the newest messages are lost, as a backup on a schedule wants it."`
 }
 
 // Run writes a backup.
@@ -93,6 +94,9 @@ func (c *backupCommand) Run(std streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	lost := archive.Lost(ctx) // a reason to back up the rest
+	if lost != nil && c.Whole {
+		return fmt.Errorf("%w; \"kaban backup\" by hand saves everything before them", lost)
+	}
 	bar := progress(std.err, -1, "copying", "B")
 	report, err := archive.Backup(ctx, c.File, func(done, total int64) {
 		bar.ChangeMax64(total)

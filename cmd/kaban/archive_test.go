@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,29 @@ func TestADamagedWALIsReported(t *testing.T) {
 				t.Errorf("damaged %t: %d of %d messages are exported", damage, n, messages)
 			}
 		}
+	}
+}
+
+// A backup on a schedule writes nothing of a damaged database: each attempt would leave a
+// file, and each would count as the newest backup.
+func TestAScheduledBackupOfADamagedWALLeavesNothing(t *testing.T) {
+	data, backups := kept(t, 40), t.TempDir()
+	path := filepath.Join(data, "kaban.db-wal")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var complaints bytes.Buffer
+	command := backupCommandLine(data, filepath.Join(backups, "copy.db"))
+	if code := run(command, streams{in: strings.NewReader(""), out: io.Discard, err: &complaints}); code != exitFailed || !strings.Contains(complaints.String(), `are lost; "kaban backup" by hand saves`) {
+		t.Errorf("%q: exit code %d, standard error:\n%s", command, code, &complaints)
+	}
+	if left, err := os.ReadDir(backups); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
 	}
 }
 

@@ -100,6 +100,11 @@ const (
 	backupGrace = 3 * time.Second
 )
 
+// backupCommandLine returns the arguments of the command that makes a backup of a server.
+func backupCommandLine(data, file string) []string {
+	return []string{"backup", "--whole", "--data", data, "--", file}
+}
+
 // makeBackup runs "kaban backup" in a process of its own, so that the server keeps its
 // memory, its locks and its share of the processor: SQLite's locks do not separate two
 // users in one process, and where the system can, that process has the lowest priority.
@@ -109,7 +114,7 @@ func makeBackup(ctx context.Context, data, file string) error {
 		return err
 	}
 	var complaint bytes.Buffer
-	c := exec.CommandContext(ctx, program, "backup", "--data", data, "--", file)
+	c := exec.CommandContext(ctx, program, backupCommandLine(data, file)...)
 	c.Args[0] = os.Args[0]
 	c.Env = append(os.Environ(), "GOMAXPROCS=1")
 	c.Stderr = &limitedWriter{&complaint, maxComplaint}

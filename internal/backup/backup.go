@@ -11,8 +11,8 @@
 // removed.
 //
 // The package does not know how a backup is made. Whoever makes it writes the file
-// under another name, with ".partial" at its end, and renames it; what a crash leaves
-// of that is removed at the next start.
+// under another name, with ".partial" at its end, and renames it. What is left of an
+// attempt that failed is removed after it, and what a crash leaves at the next start.
 package backup
 
 import (
@@ -51,8 +51,8 @@ type Config struct {
 	Every time.Duration // from the beginning of a backup to that of the next
 	Keep  int           // how many to keep
 	Dir   string        // where; it is created if it does not exist
-	// Make writes a checked backup to a file that does not exist. The file is there
-	// completely or not at all.
+	// Make writes a checked backup to a file that does not exist. What it has written
+	// when it fails is removed.
 	Make func(ctx context.Context, file string) error
 	// Room returns an error if there is no room for a backup.
 	Room func() error
@@ -226,13 +226,23 @@ func (s *Service) make(ctx context.Context) (File, error) {
 		return File{}, err
 	}
 	if err := s.config.Make(ctx, path); err != nil {
-		return File{}, err
+		return File{}, errors.Join(err, s.discard(path))
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return File{}, err
 	}
 	return File{path, t, info.Size()}, s.refresh()
+}
+
+// discard removes what a failed attempt has left: each has a name of its own, so that they
+// would fill the disk.
+func (s *Service) discard(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err := clean(s.config.Dir)
+	return err
 }
 
 // free returns a name that is not taken: a clock that was set back may have come to the

@@ -25,6 +25,7 @@ type fixture struct {
 	made  []time.Time   // by the monotonic clock
 	fail  error         // what Make and Room return
 	full  error
+	leave []string // ends of the names of files that Make leaves when it fails
 	takes time.Duration
 }
 
@@ -43,6 +44,11 @@ func (f *fixture) service(every time.Duration, keep int) *Service {
 				}
 			}
 			if f.fail != nil {
+				for _, end := range f.leave {
+					if err := os.WriteFile(file+end, []byte("part"), 0o600); err != nil {
+						return err
+					}
+				}
 				return f.fail
 			}
 			return os.WriteFile(file, []byte("backup"), 0o600)
@@ -269,6 +275,26 @@ func TestLeftovers(t *testing.T) {
 		}
 		if len(f.made) > 0 {
 			t.Error("there was a new backup already")
+		}
+	})
+}
+
+// What attempts that fail have left is removed after each: it would fill the disk, and
+// count as a backup.
+func TestLeftoversOfFailures(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir}
+		s := f.service(time.Hour, 7)
+		run(s, stay(1))
+		good := names(t, dir)
+		f.fail, f.leave = errors.New("the database is damaged"), []string{"", ".partial", ".partial-journal"}
+		run(s, stay(12))
+		if got := s.Status(); got.Failures < 5 || got.Count != 1 {
+			t.Fatalf("status %+v", got)
+		}
+		if got := names(t, dir); !slices.Equal(got, good) {
+			t.Errorf("after %d failures the directory has %q, want %q", s.Status().Failures, got, good)
 		}
 	})
 }
