@@ -32,6 +32,9 @@ func (c *serveCommand) telemetry(shared *services, kept store.Store, source *cer
 	if watched, ok := kept.(store.Watched); ok {
 		sources.Store = watched.Size
 	}
+	if shared.backups != nil {
+		sources.Backups = shared.backups.Status
+	}
 	if source != nil {
 		sources.Certificate = source.NotAfter
 	}

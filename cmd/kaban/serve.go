@@ -207,6 +207,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer shared.close(log)
+	shared.backups = c.backups(kept, log)
 	var serving sync.WaitGroup
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
@@ -228,11 +229,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	}
 	state := &serverState{
 		command: c, kept: kept, shared: shared, run: run, endpoints: endpoints, clients: clients,
-		backups: c.backups(kept, log), rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
+		rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
 	}
 	serving.Go(func() { state.rate.sample(ctx) })
-	if state.backups != nil {
-		serving.Go(func() { state.backups.Run(ctx) })
+	if shared.backups != nil {
+		serving.Go(func() { shared.backups.Run(ctx) })
 	}
 	defer listenAdmin(c.Data, state.handler(run.pages.OperatorHandler()), log)()
 	if c.Data == inMemory {

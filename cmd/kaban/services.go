@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"kaban/internal/account"
+	"kaban/internal/backup"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
@@ -20,6 +21,7 @@ type services struct {
 	claim    *claimFile
 
 	dispatcher *dispatch.Dispatcher
+	backups    *backup.Service // nil: none are made on a schedule
 }
 
 // newServices starts the services over a store. Hooks that are files move into it.

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"kaban/internal/backup"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/disk"
 	"kaban/internal/store"
@@ -87,7 +86,6 @@ type serverState struct {
 	run       *running
 	endpoints []*endpoint
 	clients   int // that it takes
-	backups   *backup.Service
 	rate      *rate
 	started   time.Time
 }
@@ -146,10 +144,10 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 
 // backup returns the state of the backups, or nil if there are none.
 func (s *serverState) backup() *backupReport {
-	if s.backups == nil {
+	if s.shared.backups == nil {
 		return nil
 	}
-	now := s.backups.Status()
+	now := s.shared.backups.Status()
 	b := &backupReport{
 		Every: int64(s.command.BackupEvery / time.Second), Keep: s.command.BackupKeep, Dir: s.command.backupDir(),
 		Count: now.Count, Bytes: now.Bytes, LastSize: now.Last.Bytes, Failures: now.Failures,

@@ -21,6 +21,7 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/backup"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/disk"
@@ -67,15 +68,15 @@ func (s *trouble) Read(ctx context.Context, room kaban.RoomName, p store.Page) (
 
 // fixture is a whole server.
 type fixture struct {
-	t         testing.TB
-	store     *trouble
-	manager   *conn.Manager
-	lines     *server.Server
-	web       *web.Server
-	accounts  *account.Service
-	hooks     *hook.Service
-	operator  hook.By
-	limits    *limit.Limits
+	t        testing.TB
+	store    *trouble
+	manager  *conn.Manager
+	lines    *server.Server
+	web      *web.Server
+	accounts *account.Service
+	hooks    *hook.Service
+	operator hook.By
+	limits   *limit.Limits
 	// HOST:PORT of each listener.
 	tcp, tls, http, https string
 
@@ -84,6 +85,7 @@ type fixture struct {
 	disk        disk.Space
 	diskError   error
 	certificate time.Time
+	backups     backup.Status
 	names       int
 }
 
@@ -97,6 +99,7 @@ func start(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, store: &trouble{Store: kept}, disk: disk.Space{Free: 60 << 30, Total: 100 << 30}, certificate: time.Now().Add(60 * 24 * time.Hour)}
+	f.backups.Last.Time = time.Now().Add(-time.Hour)
 	d, err := dispatch.New(t.Context(), f.store, dispatch.Options{TailBytes: 4 << 10, TailBudget: 1 << 20})
 	must(t, err)
 	rooms, err := chat.New(t.Context(), d, chat.Options{})
@@ -136,7 +139,7 @@ func start(t testing.TB) *fixture {
 		Version: "1.2.3", Connections: f.manager.Stats, Dispatcher: d.Stats, Lines: f.lines.Stats, Pages: f.web.Stats,
 		Chat: rooms.Counts, Accounts: f.accounts.Stats, Limits: f.limits.Exceeded, Store: kept.Size,
 		Disk:        func() (disk.Space, error) { return f.disk, f.diskError },
-		Certificate: func() time.Time { return f.certificate },
+		Certificate: func() time.Time { return f.certificate }, Backups: func() backup.Status { return f.backups },
 	}
 	f.registry, err = telemetry.NewRegistry(f.sources)
 	must(t, err)

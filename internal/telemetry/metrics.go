@@ -36,6 +36,7 @@ func ofAccounts(s *Sources) bool    { return s.Accounts != nil }
 func ofLimits(s *Sources) bool      { return s.Limits != nil }
 func ofStore(s *Sources) bool       { return s.Store != nil }
 func ofDisk(s *Sources) bool        { return s.Disk != nil }
+func ofBackups(s *Sources) bool     { return s.Backups != nil }
 func ofCertificate(s *Sources) bool { return s.Certificate != nil }
 
 // Classic buckets, as powers of two: 61 us to 32 s, and 1 to 1,024 sends.
@@ -134,6 +135,12 @@ var metrics = []metric{
 	{"kaban_disk_size_bytes", "Size of the disk with the data directory.", gauge, nil, ofDisk, func(n *snapshot, s sink) {
 		if n.diskError == nil {
 			s.put(float64(n.disk.Total))
+		}
+	}},
+	{"kaban_backup_failures", "Attempts to make a backup on the schedule that have failed since the last one that succeeded.", gauge, nil, ofBackups, func(n *snapshot, s sink) { s.put(float64(n.backups.Failures)) }},
+	{"kaban_backup_last_success_timestamp_seconds", "Begin of the newest backup on the schedule, in seconds since 1970 UTC.", gauge, nil, ofBackups, func(n *snapshot, s sink) {
+		if !n.backups.Last.Time.IsZero() {
+			s.put(float64(n.backups.Last.Time.Unix()))
 		}
 	}},
 	{"kaban_certificate_expiry_timestamp_seconds", "End of the certificate in use, in seconds since 1970 UTC.", gauge, nil, ofCertificate, func(n *snapshot, s sink) {

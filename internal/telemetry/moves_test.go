@@ -17,6 +17,7 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/backup"
 	"kaban/internal/conn"
 	"kaban/internal/hook"
 	"kaban/internal/limit"
@@ -185,6 +186,8 @@ var moves = []move{
 	{"kaban_store_bytes", []string{"wal"}, func(f *fixture) { fill(f, "disk") }},
 	{"kaban_disk_free_bytes", nil, func(f *fixture) { f.disk.Free++ }},
 	{"kaban_disk_size_bytes", nil, func(f *fixture) { f.disk.Total++ }},
+	{"kaban_backup_failures", nil, func(f *fixture) { f.backups.Failures++ }},
+	{"kaban_backup_last_success_timestamp_seconds", nil, func(f *fixture) { f.backups.Last.Time = time.Now() }},
 	{"kaban_certificate_expiry_timestamp_seconds", nil, func(f *fixture) { f.certificate = f.certificate.Add(time.Hour) }},
 }
 
@@ -341,8 +344,8 @@ func TestNothingIsShownThatIsNotThere(t *testing.T) {
 		}
 	}
 	f := start(t)
-	f.diskError, f.certificate = errTrouble, time.Time{}
-	for _, name := range []string{"kaban_disk_free_bytes", "kaban_disk_size_bytes", "kaban_certificate_expiry_timestamp_seconds"} {
+	f.diskError, f.certificate, f.backups = errTrouble, time.Time{}, backup.Status{}
+	for _, name := range []string{"kaban_backup_last_success_timestamp_seconds", "kaban_disk_free_bytes", "kaban_disk_size_bytes", "kaban_certificate_expiry_timestamp_seconds"} {
 		if families(t, f.registry)[name] != nil {
 			t.Errorf("%s is shown, and nobody knows it", name)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"kaban/internal/account"
+	"kaban/internal/backup"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/disk"
@@ -32,6 +33,8 @@ type Sources struct {
 	Accounts    func() account.Stats
 	Limits      func() map[string]uint64 // how often each was exceeded, by its name
 	Store       func() store.Size
+	// Backups are those on a schedule.
+	Backups func() backup.Status
 	// Disk returns the room of the disk with the data directory.
 	Disk func() (disk.Space, error)
 	// Certificate returns the end of the certificate in use; the zero Time if there is
@@ -50,6 +53,7 @@ type snapshot struct {
 	accounts    account.Stats
 	limits      map[string]uint64
 	store       store.Size
+	backups     backup.Status
 	disk        disk.Space
 	diskError   error
 	certificate time.Time
@@ -72,6 +76,7 @@ func (s *Sources) snapshot() *snapshot {
 	take(&n.accounts, s.Accounts)
 	take(&n.limits, s.Limits)
 	take(&n.store, s.Store)
+	take(&n.backups, s.Backups)
 	take(&n.certificate, s.Certificate)
 	if s.Disk != nil {
 		n.disk, n.diskError = s.Disk()
