@@ -24,6 +24,7 @@ const (
 	maxGroups       = 1000    // of one person
 	maxClientSecret = 4 << 10 // bytes of its file
 	maxCode         = 4 << 10 // bytes
+	maxAuthTime     = 1 << 40 // seconds since 1970
 )
 
 // ProviderAnswer is what a browser brings back from the provider: the parameters of
@@ -45,6 +46,8 @@ type providerTicket struct {
 	Redirect string `json:"redirect"`
 	// Confirm is set if the sign-in is to make a device of the account fresh again.
 	Confirm bool `json:"confirm,omitempty"`
+	// Begun is when that was asked for, in milliseconds since 1970 UTC.
+	Begun int64 `json:"begun,omitempty"`
 }
 
 // identity is what a provider says about a person. It has been verified.
@@ -53,7 +56,8 @@ type identity struct {
 	username, name         string // as claimed
 	email                  string // folded; only if verified
 	groups                 []string
-	groupsUnknown          bool // there are more groups than the provider sends
+	groupsUnknown          bool      // there are more groups than the provider sends
+	signedIn               time.Time // auth_time; zero if there is none
 }
 
 // derive returns a value that only the browser that holds a secret leads to, for one
@@ -107,6 +111,25 @@ func (p *Provider) redeem(ctx context.Context, set *providerSettings, redirect s
 		return identity{}, refused("token", "there is no ID token")
 	}
 	return p.identity(ctx, d, set, token, raw, derive("nonce", answer.Browser, answer.State))
+}
+
+// checkConfirmed refuses an identity whose person has not signed in at the provider since
+// a confirmation was begun. Clocks may differ by maxSkew. The error is a *ProviderError.
+func (p *Provider) checkConfirmed(who identity, begun time.Time) error {
+	now, reason := p.options.Now(), ""
+	switch {
+	case who.signedIn.IsZero():
+		reason = "the ID token has no auth_time, so nothing shows that the person has signed in again; have the provider send it, as max_age asks for it (OpenID Connect Core 1.0, section 3.1.2.1)"
+	case who.signedIn.Before(begun.Add(-maxSkew)):
+		reason = fmt.Sprintf("it took a sign-in of %v ago where a new one was asked for; have the provider honor prompt=login and max_age, and compare the clocks of both servers", now.Sub(who.signedIn).Round(time.Second))
+	case who.signedIn.After(now.Add(maxSkew)):
+		reason = "auth_time is in the future; compare the clocks of both servers"
+	default:
+		return nil
+	}
+	err := &ProviderError{Issuer: who.issuer, Step: "identity", Reason: reason}
+	p.options.Log.Warn("single sign-on", "issuer", who.issuer, "error", err) // the person cannot do anything about it
+	return err
 }
 
 // tokenError returns the error of an exchange. The answer of the provider is not in it,
@@ -228,6 +251,9 @@ func readIdentity(set *providerSettings, claims map[string]any) identity {
 	who := identity{
 		issuer: set.issuer, subject: text(set.subjectClaim), claim: set.subjectClaim,
 		username: text(set.usernameClaim), name: text("name"),
+	}
+	if v, ok := claims["auth_time"].(float64); ok && v > 0 && v < maxAuthTime {
+		who.signedIn = time.Unix(int64(v), 0)
 	}
 	if v := claims["email_verified"]; v == true || v == "true" {
 		who.email = strings.ToLower(strings.TrimSpace(text("email")))

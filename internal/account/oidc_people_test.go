@@ -317,7 +317,7 @@ func TestConfirmAtTheProvider(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(address, "prompt=login") {
+		if !strings.Contains(address, "prompt=login") || !strings.Contains(address, "max_age=0") {
 			t.Errorf("the provider is not asked to sign in again: %s", address)
 		}
 		result, err := s.FinishProvider(s.ctx, finisher, s.provider, s.fake.visit(address, browser), Device{})
@@ -342,6 +342,36 @@ func TestConfirmAtTheProvider(t *testing.T) {
 	if isFresh() {
 		t.Fatal("a refused confirmation made the sign-in fresh")
 	}
+	signedIn := func(when any) func() { return func() { s.fake.claims["auth_time"] = when } }
+	now := s.options.Now()
+	for _, refused := range []struct {
+		name, advice string
+		when         any // auth_time
+	}{
+		{"without auth_time", "has no auth_time", nil},
+		{"at a time that is none", "has no auth_time", "now"},
+		{"at no time", "has no auth_time", 0},
+		{"at a time beyond all bounds", "has no auth_time", 1e300},
+		{"before it was asked for", "prompt=login", now.Add(-maxSkew - time.Second).Unix()},
+		{"yesterday", "prompt=login", now.Add(-24 * time.Hour).Unix()},
+		{"in the future", "compare the clocks", now.Add(maxSkew + 2*time.Second).Unix()},
+	} {
+		s.fake.with(signedIn(refused.when))
+		err := confirm(jane, s.browser)
+		wantError(t, "signed in "+refused.name, err, ErrAuthFailed)
+		if err != nil && !strings.Contains(err.Error(), refused.advice) {
+			t.Errorf("signed in %s: the error is %v", refused.name, err)
+		}
+	}
+	if isFresh() {
+		t.Fatal("a session at the provider made the sign-in fresh")
+	}
+	s.fake.with(signedIn(now.Add(-maxSkew + time.Second).Unix()))
+	if err := confirm(jane, s.browser); err != nil || !isFresh() {
+		t.Errorf("within the skew: %v", err)
+	}
+	s.pass(freshFor)
+	s.fake.with(signedIn(s.options.Now().Unix()))
 	if err := confirm(jane, s.browser); err != nil || !isFresh() {
 		t.Errorf("the right person at the provider: %v", err)
 	}

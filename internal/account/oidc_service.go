@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -82,14 +83,15 @@ func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser,
 }
 
 // BeginConfirmation returns the address at the provider where the actor signs in again
-// to make the device fresh. The provider is asked not to let its own session be enough
-// (OpenID Connect Core 1.0, section 3.1.2.1).
+// to make the device fresh. The provider is asked not to let its own session be enough,
+// and to say when the person has signed in (OpenID Connect Core 1.0, section 3.1.2.1).
 func (s *Service) BeginConfirmation(ctx context.Context, by Actor, p *Provider, browser, origin, next string) (string, error) {
 	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
 		return "", err
 	}
-	ticket := providerTicket{Return: next, Redirect: p.redirect(origin), Confirm: true}
-	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, ticket, oauth2.SetAuthURLParam("prompt", "login"))
+	ticket := providerTicket{Return: next, Redirect: p.redirect(origin), Confirm: true, Begun: s.now()}
+	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, ticket,
+		oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 }
 
 func (s *Service) providerAddress(ctx context.Context, p *Provider, browser, account string, ticket providerTicket, more ...oauth2.AuthCodeOption) (string, error) {
@@ -163,7 +165,9 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 	who, err := p.redeem(ctx, set, ticket.Redirect, answer)
 	if err == nil && ticket.Confirm {
 		result.Confirmed = true
-		err = s.update(ctx, by, func(c *change) error { return c.confirmWith(who) })
+		if err = p.checkConfirmed(who, time.UnixMilli(ticket.Begun)); err == nil {
+			err = s.update(ctx, by, func(c *change) error { return c.confirmWith(who) })
+		}
 	} else if err == nil && account != "" {
 		result.Linked = true
 		err = s.update(ctx, by, func(c *change) (err error) {

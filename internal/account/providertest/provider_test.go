@@ -23,6 +23,7 @@ import (
 
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"kaban"
 	"kaban/internal/account"
@@ -45,6 +46,7 @@ type world struct {
 	service  *account.Service
 	provider *account.Provider
 	owner    account.Actor
+	aged     bool // the provider, after restart
 }
 
 func TestMain(m *testing.M) {
@@ -84,7 +86,12 @@ func newWorld(t *testing.T) *world {
 
 // restart gives the provider a new key and an empty memory.
 func (w *world) restart() {
-	var handler http.Handler = exampleop.SetupServer(w.issuer, storage.NewStorage(storage.NewUserStore(w.issuer)), nil, false)
+	kept := storage.NewStorage(storage.NewUserStore(w.issuer))
+	var all exampleop.Storage = kept
+	if w.aged {
+		all = aged{kept}
+	}
+	var handler http.Handler = exampleop.SetupServer(w.issuer, all, nil, false)
 	w.handler.Store(&handler)
 }
 
@@ -186,6 +193,55 @@ func TestLinkedIdentity(t *testing.T) {
 	if err != nil || result.Session.Principal.Account.Username != "alice" {
 		t.Errorf("%+v, %v", result, err)
 	}
+}
+
+// The provider shows that the person has signed in again. One whose session is enough,
+// whatever it is asked, makes nothing fresh.
+func TestConfirmation(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	result, err := w.finish(b.begin())
+	w.must(err)
+	by := result.Session.Principal.As("")
+	confirm := func() (account.ProviderResult, error) {
+		address, err := w.service.BeginConfirmation(t.Context(), by, w.provider, b.secret, "", "/")
+		w.must(err)
+		return w.service.FinishProvider(t.Context(), by, w.provider, b.visit(address, person, password), account.Device{})
+	}
+	if got, err := confirm(); err != nil || !got.Confirmed {
+		t.Errorf("a new sign-in: %+v, %v", got, err)
+	}
+	w.aged = true
+	w.restart()
+	if got, err := confirm(); !errors.Is(err, account.ErrAuthFailed) || !strings.Contains(err.Error(), "prompt=login") {
+		t.Errorf("a sign-in of yesterday: %+v, %v", got, err)
+	}
+	if got, err := w.finish(b.begin()); err != nil {
+		t.Errorf("a sign-in of yesterday is enough to sign in: %+v, %v", got, err)
+	}
+}
+
+// aged is the storage of a provider that takes everybody's sign-in of yesterday.
+type aged struct{ *storage.Storage }
+
+// agedRequest is a request of somebody who has signed in yesterday.
+type agedRequest struct{ op.AuthRequest }
+
+func (a agedRequest) GetAuthTime() time.Time { return time.Now().Add(-24 * time.Hour) }
+
+func age(r op.AuthRequest, err error) (op.AuthRequest, error) {
+	if err != nil {
+		return nil, err
+	}
+	return agedRequest{r}, nil
+}
+
+func (s aged) AuthRequestByID(ctx context.Context, id string) (op.AuthRequest, error) {
+	return age(s.Storage.AuthRequestByID(ctx, id))
+}
+
+func (s aged) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
+	return age(s.Storage.AuthRequestByCode(ctx, code))
 }
 
 func TestStateAndCodeWorkOnce(t *testing.T) {
