@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 
 	"kaban/internal/peer"
 	"kaban/internal/tcp"
-	"kaban/wire"
 )
 
 // Bounds of connections beside Config.MaxRequests.
@@ -34,10 +32,6 @@ const (
 	// maxUnsent bounds what the kernel takes from us before the peer has room for
 	// it, in bytes. A slow peer so makes steps that are small enough to be seen.
 	maxUnsent = 16 << 10
-	// maxHeld bounds the content of the pages of messages that wait to be read, in
-	// bytes. What is made of it takes about three times as much memory. Other answers
-	// are small, or the same bytes for all; streams write little at a time.
-	maxHeld = 32 << 20
 	// fullLogInterval is how often the log says that there is no more room.
 	fullLogInterval = time.Minute
 )
@@ -87,7 +81,8 @@ type connection struct {
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
-	held       int           // bytes of content in the pages of messages that are its answers
+	held       int           // bytes that count for maxHeld
+	bodies     int           // those of them that are in the bodies of requests
 	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
 	isGone     bool          // it is not counted any more
@@ -218,51 +213,6 @@ func (all *connections) wait(c *connection) bool {
 	}
 	c.place = all.waiting.PushBack(c)
 	return true
-}
-
-// hold notes the content of the answer to a request until it is served. Where that
-// is too much in all, it closes connections that have not read theirs for longest.
-func hold(ctx context.Context, bytes int) {
-	if own, ok := ctx.Value(heldKey{}).(*int); ok {
-		*own += bytes
-	}
-	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
-		for _, victim := range c.all.hold(c, bytes) {
-			victim.Conn.Close()
-		}
-	}
-}
-
-// hold does that, and returns the connections that are to be closed.
-func (all *connections) hold(c *connection, bytes int) (victims []*connection) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	if c.isGone {
-		return nil
-	}
-	c.held, all.held = c.held+bytes, all.held+bytes
-	for e := all.waiting.Front(); e != nil && all.held > maxHeld; {
-		victim := e.Value.(*connection)
-		e = e.Next()
-		if victim.held > 0 && victim != c {
-			all.removeLocked(victim)
-			victims = append(victims, victim)
-		}
-	}
-	return victims
-}
-
-// letGo notes that some of what a connection holds is served.
-func (all *connections) letGo(c *connection, bytes int) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	all.letGoLocked(c, bytes)
-}
-
-func (all *connections) letGoLocked(c *connection, bytes int) {
-	bytes = min(bytes, c.held) // it may be gone meanwhile
-	all.held -= bytes
-	c.held -= bytes
 }
 
 // resume notes that the server has what it waited for.
@@ -403,115 +353,4 @@ func withConnection(ctx context.Context, conn net.Conn) context.Context {
 		return ctx
 	}
 	return context.WithValue(ctx, connectionKey{}, c)
-}
-
-// heldKey finds an int in the context of a request: how many bytes of content its
-// answer holds.
-type heldKey struct{}
-
-// patient serves a request whose body is read for as long as it comes. While it
-// does not, the connection may have to make room for others.
-func (s *Server) patient(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, ok := r.Context().Value(connectionKey{}).(*connection)
-		if !ok {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if !isHealth(r.URL.Path) && !s.connections.isServed(c) {
-			w.Header().Set("Connection", "close")
-			p := problem(wire.CodeServerFull, "the server has as many connections as it takes; try again later")
-			p.RetryAfter = new(comeBack.Milliseconds())
-			s.writeProblem(w, p)
-			return
-		}
-		held := new(int)
-		defer func() { c.all.letGo(c, *held) }()
-		r = r.WithContext(context.WithValue(r.Context(), heldKey{}, held)) // net/http looks at the body of its own one
-		var client sender = c
-		if r.ProtoMajor > 1 {
-			m := newMultiplexed(w, c)
-			defer m.finish()
-			w, client = m, other{m.control, c}
-		}
-		if r.Body == http.NoBody {
-			next.ServeHTTP(w, r)
-			return
-		}
-		b := &body{ReadCloser: r.Body, client: client, end: time.Now().Add(requestTimeout)}
-		r.Body = b
-		next.ServeHTTP(w, r)
-		switch {
-		case b.isOver:
-		case r.ProtoMajor == 1: // net/http reads the rest
-			client.await()
-			client.SetReadDeadline(b.deadline())
-		case b.isBegun: // the rest goes with the request
-			client.resume()
-		}
-	})
-}
-
-// sender is the client that a body comes from.
-type sender interface {
-	await()  // the server waits for the client
-	resume() // it does not any more
-	SetReadDeadline(t time.Time) error
-}
-
-func (c *connection) await()  { c.all.wait(c) }
-func (c *connection) resume() { c.all.resume(c) }
-
-// other is the sender of one of several requests on a connection of HTTP/2. Their time is
-// not over with its own, but while it is waited for the connection may have to make room.
-type other struct {
-	*http.ResponseController
-	conn *connection
-}
-
-func (o other) await()  { o.conn.all.stall(o.conn) }
-func (o other) resume() { o.conn.all.unstall(o.conn) }
-
-// body is the body of a request as it comes in.
-type body struct {
-	io.ReadCloser
-	client  sender
-	end     time.Time
-	isBegun bool
-	isOver  bool
-}
-
-// bodyError says that a body did not come as a whole.
-type bodyError struct{ error }
-
-func (e *bodyError) Unwrap() error { return e.error }
-
-func (b *body) deadline() time.Time {
-	if next := time.Now().Add(bodyTimeout); next.Before(b.end) {
-		return next
-	}
-	return b.end
-}
-
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	if b.isOver {
-		return b.ReadCloser.Read(p)
-	}
-	if !b.isBegun {
-		b.isBegun = true
-		b.client.await()
-	}
-	b.client.SetReadDeadline(b.deadline())
-	n, err := b.ReadCloser.Read(p)
-	if err == nil {
-		return n, nil
-	}
-	b.isOver = true
-	b.client.resume()
-	b.client.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
-	if err != io.EOF {
-		err = &bodyError{err}
-	}
-	return n, err
 }

@@ -36,15 +36,19 @@ const (
 	StallTime = stallStep * stallSteps
 )
 
-// Held tells how much content of pages of messages waits to be read.
+// Held tells how many bytes of pages of messages wait to be read, and of bodies to be
+// served.
 func (s *Server) Held() int {
 	s.connections.mu.Lock()
 	defer s.connections.mu.Unlock()
 	return s.connections.held
 }
 
-// MaxHeld is how much that may be.
-const MaxHeld = maxHeld
+// MaxHeld is how much that may be, and MaxBodies how much of it bodies on one connection.
+const (
+	MaxHeld   = maxHeld
+	MaxBodies = maxBodies
+)
 
 // Handler is what answers requests from the network.
 func (s *Server) Handler() http.Handler { return s.http.Handler }

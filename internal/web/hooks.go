@@ -49,7 +49,7 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request) bool {
 			s.writeProblem(w, p)
 			return false
 		}
-		refuse(w, http.StatusBadRequest, brokenBody)
+		s.writeProblem(w, bodyProblem(err))
 		return false
 	}
 	sent, err := slack.Parse(r.Header.Get("Content-Type"), body)

@@ -67,6 +67,16 @@ func isBodyError(err error) bool {
 	return ok
 }
 
+// bodyProblem says why a body was not read to its end.
+func bodyProblem(err error) *Problem {
+	if errors.Is(err, errManyBodies) {
+		p := problem(wire.CodeRateLimited, "the requests on this connection have more than "+strconv.Itoa(maxBodies)+" bytes in their bodies; send fewer of them at a time")
+		p.RetryAfter = new(comeBack.Milliseconds())
+		return p
+	}
+	return &Problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: brokenBody}
+}
+
 func init() {
 	// The library has one such hook for the whole process. It calls it for what it
 	// refuses by itself: parameters that are no numbers, bodies that are too large.
@@ -84,8 +94,8 @@ func init() {
 			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(maxBody)+" bytes")
 			p.Max = new(maxBody)
 		case http.StatusInternalServerError:
-			if slices.ContainsFunc(details, isBodyError) {
-				p.Status, p.Title, p.Detail = http.StatusBadRequest, http.StatusText(http.StatusBadRequest), brokenBody
+			if i := slices.IndexFunc(details, isBodyError); i >= 0 {
+				p = bodyProblem(details[i])
 				break
 			}
 			e := refusal.Of(errors.New(text))

@@ -169,8 +169,10 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 		return nil, err
 	}
 	s.http = &http.Server{
-		Handler:           handler,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrent},
+		Handler: handler,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxConcurrent, MaxReceiveBufferPerConnection: maxUnread, MaxReceiveBufferPerStream: maxUnread,
+		},
 		ConnState:         s.connections.watch,
 		ConnContext:       withConnection,
 		ReadHeaderTimeout: headerTimeout,

@@ -1,0 +1,124 @@
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"kaban/wire"
+)
+
+// patient serves a request whose body is read for as long as it comes. While it
+// does not, the connection may have to make room for others.
+func (s *Server) patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := r.Context().Value(connectionKey{}).(*connection)
+		if !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if !isHealth(r.URL.Path) && !s.connections.isServed(c) {
+			w.Header().Set("Connection", "close")
+			p := problem(wire.CodeServerFull, "the server has as many connections as it takes; try again later")
+			p.RetryAfter = new(comeBack.Milliseconds())
+			s.writeProblem(w, p)
+			return
+		}
+		held := new(int)
+		defer func() { c.all.letGo(c, *held) }()
+		r = r.WithContext(context.WithValue(r.Context(), heldKey{}, held)) // net/http looks at the body of its own one
+		var client sender = c
+		if r.ProtoMajor > 1 {
+			m := newMultiplexed(w, c)
+			defer m.finish()
+			w, client = m, other{m.control, c}
+		}
+		if r.Body == http.NoBody {
+			next.ServeHTTP(w, r)
+			return
+		}
+		b := &body{ReadCloser: r.Body, client: client, conn: c, end: time.Now().Add(requestTimeout)}
+		defer func() { c.all.letGoBody(c, b.held) }()
+		r.Body = b
+		next.ServeHTTP(w, r)
+		switch {
+		case b.isOver:
+		case r.ProtoMajor == 1: // net/http reads the rest
+			client.await()
+			client.SetReadDeadline(b.deadline())
+		case b.isBegun: // the rest goes with the request
+			client.resume()
+		}
+	})
+}
+
+// sender is the client that a body comes from.
+type sender interface {
+	await()  // the server waits for the client
+	resume() // it does not any more
+	SetReadDeadline(t time.Time) error
+}
+
+func (c *connection) await()  { c.all.wait(c) }
+func (c *connection) resume() { c.all.resume(c) }
+
+// other is the sender of one of several requests on a connection of HTTP/2. Their time is
+// not over with its own, but while it is waited for the connection may have to make room.
+type other struct {
+	*http.ResponseController
+	conn *connection
+}
+
+func (o other) await()  { o.conn.all.stall(o.conn) }
+func (o other) resume() { o.conn.all.unstall(o.conn) }
+
+// body is the body of a request as it comes in.
+type body struct {
+	io.ReadCloser
+	client  sender
+	conn    *connection // that holds what has come
+	held    int         // bytes of it
+	end     time.Time
+	isBegun bool
+	isOver  bool
+}
+
+// bodyError says that a body did not come as a whole.
+type bodyError struct{ error }
+
+func (e *bodyError) Unwrap() error { return e.error }
+
+func (b *body) deadline() time.Time {
+	if next := time.Now().Add(bodyTimeout); next.Before(b.end) {
+		return next
+	}
+	return b.end
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.isOver {
+		return b.ReadCloser.Read(p)
+	}
+	if !b.isBegun {
+		b.isBegun = true
+		b.client.await()
+	}
+	b.client.SetReadDeadline(b.deadline())
+	n, err := b.ReadCloser.Read(p)
+	if many := b.conn.holdBody(n); many != nil {
+		n, err = 0, many
+	}
+	b.held += n
+	if err == nil {
+		return n, nil
+	}
+	b.isOver = true
+	b.client.resume()
+	b.client.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
+	if err != io.EOF {
+		err = &bodyError{err}
+	}
+	return n, err
+}
