@@ -57,7 +57,7 @@ func TestThePageKeepsItsProse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"A sentence by hand.", "100 rooms × 10, all talk", "**2.00**", "`abc`", "| 10,000 |"} {
+	for _, want := range []string{"A sentence by hand.", "100 rooms × 10, all talk", "**2.00**", "`abc`", "| 10,000 |", "| 1 room × 1,000, 1 in flight | 2.00 | 4.00 | 2.00 | ≤ 1.6 |"} {
 		if !strings.Contains(first, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -32,6 +32,7 @@ func (r *record) sections() map[string]string {
 		"latency":   r.serverTable("p50 / p99 / p99.9 ms, server CPU µs per delivery", steadies, r.steadyCell, microsPerDelivery),
 		"idle":      r.idleSection(),
 		"websocket": r.webSection(),
+		"tls":       r.tlsSection(),
 		"curves":    r.curveSection(),
 		"durable":   r.durableSection(),
 		"store":     r.storeSection(),

@@ -19,7 +19,8 @@ import (
 const (
 	kabanMemory     = "kaban memory"
 	kabanDurable    = "kaban durable"
-	kabanWeb        = "kaban WebSocket" // in memory
+	kabanTLS        = "kaban TLS"       // in memory
+	kabanWeb        = "kaban WebSocket" // the same
 	floorLoop       = "floor loop"
 	floorGoroutines = "floor goroutines"
 )
@@ -45,12 +46,20 @@ func (m *meter) start(server, data string) (*process, error) {
 	case floorLoop, floorGoroutines:
 		command = exec.CommandContext(m.ctx, filepath.Join(m.dir, "bench-floor"), "-mode", strings.TrimPrefix(server, "floor "))
 	default:
-		listen := "tcp://127.0.0.1:0"
-		if server == kabanWeb {
-			listen = "http://127.0.0.1:0"
+		args := []string{"serve", "--data", data, "--max-clients", "20000", "--listen"}
+		switch server {
+		case kabanWeb:
+			args = append(args, "http://127.0.0.1:0")
+		case kabanTLS:
+			flags, err := m.certificate()
+			if err != nil {
+				return nil, err
+			}
+			args = append(append(args, "tls://127.0.0.1:0"), flags...)
+		default:
+			args = append(args, "tcp://127.0.0.1:0")
 		}
-		command = exec.CommandContext(m.ctx, filepath.Join(m.dir, "bench-kaban"), "serve",
-			"--listen", listen, "--data", data, "--max-clients", "20000")
+		command = exec.CommandContext(m.ctx, filepath.Join(m.dir, "bench-kaban"), args...)
 	}
 	return launch(command)
 }
@@ -70,11 +79,8 @@ func launch(command *exec.Cmd) (*process, error) {
 	for lines.Scan() {
 		line := lines.Text()
 		p.log.WriteString(line + "\n")
-		if _, url, ok := strings.Cut(line, "url=tcp://"); ok {
+		if _, url, ok := strings.Cut(line, "msg=listening url="); ok {
 			p.address, _, _ = strings.Cut(url, " ")
-		} else if _, url, ok := strings.Cut(line, "url=http://"); ok {
-			address, _, _ := strings.Cut(url, " ")
-			p.address = "ws://" + address
 		}
 		if strings.Contains(line, "msg=ready") {
 			p.started = time.Since(begin)

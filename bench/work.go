@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kaban/internal/bench"
+	"kaban/internal/tlstest"
 )
 
 // work is something to measure.
@@ -35,23 +36,30 @@ func steady(name, title string, rooms, members int, rate float64) work {
 	return work{name, title, bench.Latency, bench.Options{Rooms: rooms, Members: members, Rate: rate, Payload: 100}, everyServer, 0}
 }
 
-// overBoth is every server, including kaban over WebSocket.
-var overBoth = append(slices.Clone(everyServer), kabanWeb)
+// overBoth is every server, including kaban over WebSocket, and overAll over TLS too.
+// What is compared takes turns without others between, as far as it can be.
+var (
+	overBoth = append(slices.Clone(everyServer), kabanWeb)
+	overAll  = append([]string{kabanMemory, kabanTLS}, overBoth[1:]...)
+)
 
 // The works of the tables.
 var (
 	floods = []work{
-		flood("fanout-1000-1024", "1 room × 1,000, 4 senders, 1,024 in flight", 1, 1000, 4, 1024, overBoth),
-		flood("fanout-1000-32", "the same, 32 in flight", 1, 1000, 4, 32, overBoth),
+		flood("fanout-1000-1024", "1 room × 1,000, 4 senders, 1,024 in flight", 1, 1000, 4, 1024, overAll),
+		flood("fanout-1000-32", "the same, 32 in flight", 1, 1000, 4, 32, overAll),
 		flood("fanout-5000-256", "1 room × 5,000, 4 senders, 256 in flight", 1, 5000, 4, 256, overBoth),
-		flood("rooms-100-16", "100 rooms × 10, all talk, 16 in flight each", 100, 10, 10, 16, overBoth),
+		flood("rooms-100-16", "100 rooms × 10, all talk, 16 in flight each", 100, 10, 10, 16, overAll),
 	}
+	single          = flood("fanout-1000-1", "1 room × 1,000, 1 in flight", 1, 1000, 1, 1, []string{kabanMemory, kabanTLS})
+	encryptedFloods = []work{single, floods[1], floods[0], floods[3]}
+
 	steadies = []work{
 		steady("latency-1000-20", "1 room × 1,000, 20 messages/s", 1, 1000, 20),
 		steady("latency-100-2000", "100 rooms × 10, 2,000 messages/s", 100, 10, 2000),
 	}
-	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, overBoth, 0}
-	few   = work{"idle-1000", "1,000 idle connections in 100 rooms", bench.Idle, bench.Options{Rooms: 100, Members: 10}, []string{kabanMemory, kabanWeb}, 0}
+	idle  = work{"idle-10000", "10,000 idle connections in 1,000 rooms", bench.Idle, bench.Options{Rooms: 1000, Members: 10}, overAll, 0}
+	few   = work{"idle-1000", "1,000 idle connections in 100 rooms", bench.Idle, bench.Options{Rooms: 100, Members: 10}, []string{kabanMemory, kabanTLS, kabanWeb}, 0}
 	storm = work{"join-5000", "5,000 join one room, then leave", bench.Join, bench.Options{Members: 5000}, []string{kabanMemory, kabanDurable}, 0}
 
 	stalled = work{
@@ -85,7 +93,7 @@ func durable(name string, senders, rooms int) work {
 
 // works returns everything that is measured with the load generator.
 func works() []work {
-	all := slices.Concat(floods, steadies, []work{idle, few, storm, stalled})
+	all := slices.Concat(floods, steadies, []work{single, idle, few, storm, stalled})
 	for _, n := range receivers {
 		all = append(all, flood(receiversName(n), "", 1, n, min(n, 4), 256, curves).atMost(curveRuns))
 	}
@@ -153,6 +161,9 @@ func (m *meter) one(run int, w work, server string) error {
 	}
 	return m.with(server, func(p *process) error {
 		o.Server, o.PID = p.address, p.pid
+		if server == kabanTLS {
+			o.TLS = tlstest.Client()
+		}
 		r, err := bench.Run(m.ctx, w.kind, o)
 		if err != nil {
 			return err

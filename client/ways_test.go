@@ -25,12 +25,14 @@ import (
 	"kaban/internal/web"
 )
 
-// harbour is a server behind fronts that can be cut: one for each way to it.
+// harbour is a server behind fronts that can be cut: one for each way to it, and for each
+// over TLS two. At one of those the front encrypts, as a proxy does, at the other one the
+// server.
 type harbour struct {
 	tcp    string
 	fronts map[string]*dialtest.Front // by the address
 	trust  way.Trust
-	// certificate is the one of the fronts over TLS.
+	// certificate is the one of everything over TLS.
 	certificate atomic.Pointer[tls.Certificate]
 	authority   *dialtest.Authority
 }
@@ -59,31 +61,35 @@ func newHarbour(t *testing.T) *harbour {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var l [2]net.Listener
+	var l [4]net.Listener
 	for i := range l {
 		if l[i], err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	served := make(chan error, 2)
+	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return h.certificate.Load(), nil }}
+	served := make(chan error, len(l))
 	go func() { served <- lines.Serve(l[0], peer.Loopback()) }()
 	go func() { served <- pages.Serve(l[1], peer.Loopback()) }()
+	go func() { served <- lines.ServeTLS(l[2], peer.Loopback(), config) }()
+	go func() { served <- pages.ServeTLS(l[3], peer.Loopback(), config) }()
 	t.Cleanup(func() {
 		pages.Close()
 		m.Close()
-		<-served
-		<-served
+		for range l {
+			<-served
+		}
 		d.Close()
 		s.Close()
 	})
 	h.tcp = l[0].Addr().String()
-	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return h.certificate.Load(), nil }}
-	for scheme, to := range map[string]struct {
+	for _, way := range []struct {
+		scheme  string
 		config  *tls.Config
 		backend net.Listener
-	}{"tcp": {nil, l[0]}, "tls": {config, l[0]}, "ws": {nil, l[1]}, "wss": {config, l[1]}} {
-		front := dialtest.NewFront(t, to.config, to.backend.Addr().String())
-		h.fronts[scheme+"://"+front.Addr()] = front
+	}{{"tcp", nil, l[0]}, {"tls", config, l[0]}, {"tls", nil, l[2]}, {"ws", nil, l[1]}, {"wss", config, l[1]}, {"wss", nil, l[3]}} {
+		front := dialtest.NewFront(t, way.config, way.backend.Addr().String())
+		h.fronts[way.scheme+"://"+front.Addr()] = front
 	}
 	return h
 }
@@ -113,8 +119,9 @@ func TestEachWayResumes(t *testing.T) {
 		scheme, _, _ := strings.Cut(address, ":")
 		t.Run(scheme, func(t *testing.T) {
 			ctx := within(t)
-			name := "writer-" + scheme // the server may still know those of another way
-			writer, reader := dialWith(t, address, h.options(address, name)), dialWith(t, address, h.options(address, "reader-"+scheme))
+			way := address[strings.LastIndexByte(address, ':')+1:] // the server may still know the names of another one
+			name := "writer-" + way
+			writer, reader := dialWith(t, address, h.options(address, name)), dialWith(t, address, h.options(address, "reader-"+way))
 			room := join(t, reader, client.From{})
 			begin := room.Cursor().Seq
 			there := join(t, writer, client.From{})

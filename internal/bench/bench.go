@@ -13,7 +13,7 @@
 // acks are no advantage.
 //
 // The package knows the protocols only from a client's point of view; it shares no
-// code with the server that it measures.
+// code with the server that it measures. Addresses are those of other clients.
 package bench
 
 import (
@@ -23,6 +23,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"kaban/client/dial"
 )
 
 // Limits of the options, so that a typo does not bring down a machine.
@@ -53,8 +55,7 @@ const (
 
 // Options configure a run. No workload uses all of them.
 type Options struct {
-	// Server is HOST:PORT, or ws://HOST:PORT for WebSocket, or tls:// and wss:// for the
-	// same over TLS.
+	// Server is an address as dial.Parse reads it; Run sets its usual form.
 	Server    string `json:"server"`
 	WebSocket bool   `json:"websocket,omitempty"` // set by Run
 	Encrypted bool   `json:"tls,omitempty"`       // set by Run
@@ -76,6 +77,9 @@ type Options struct {
 	Rate     float64       `json:"rate,omitempty"` // messages a second, in all rooms together
 	Warmup   time.Duration `json:"warmup_ns,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
+
+	server dial.Address // set by Run
+	at     string       // IP:PORT of the server; set by Run
 
 	// Progress is called from time to time with the completed part, 0 to 1, and a
 	// status text. It may be nil.
@@ -189,7 +193,7 @@ func (o *Options) checkTLS() {
 		o.TLS = new(tls.Config)
 	}
 	if o.TLS = o.TLS.Clone(); o.TLS.ServerName == "" {
-		o.TLS.ServerName, _, _ = net.SplitHostPort(o.Server)
+		o.TLS.ServerName = o.server.Host()
 	}
 	if o.WebSocket {
 		o.TLS.NextProtos = []string{"http/1.1"}
@@ -198,24 +202,25 @@ func (o *Options) checkTLS() {
 
 // checkServer refuses to load a remote machine by accident.
 func (o *Options) checkServer() error {
-	o.Server, o.WebSocket, o.Encrypted = cutScheme(o.Server)
-	if o.checkTLS(); o.Raw && o.Encrypted {
-		return optionf("raw lines do not support TLS")
+	var err error
+	if o.server, err = dial.Parse(o.Server); err != nil {
+		return optionf("--server: %s", err)
 	}
-	addr, err := net.ResolveTCPAddr("tcp", o.Server)
+	o.Server, o.WebSocket, o.Encrypted = o.server.String(), o.server.Web() != "", o.server.IsEncrypted()
+	o.checkTLS()
+	addr, err := net.ResolveTCPAddr("tcp", o.server.HostPort())
 	switch {
-	case err != nil || addr.Port == 0:
-		return optionf("--server %q is not HOST:PORT, ws://HOST:PORT, tls://HOST:PORT or wss://HOST:PORT with a known host, such as 127.0.0.1:6440", o.Server)
+	case err != nil:
+		return optionf("--server: %s", err)
+	case o.Raw && o.Encrypted:
+		return optionf("raw lines do not support TLS; write tcp:// before the address of another machine")
 	case o.Raw && o.WebSocket:
 		return optionf("raw lines do not support WebSocket")
-	case addr.IP == nil: // ":6440"
-		o.Server = net.JoinHostPort("127.0.0.1", fmt.Sprint(addr.Port))
-		return nil
 	case !addr.IP.IsLoopback() && !o.Remote:
 		return optionf("%s is not this machine; a load test of another machine needs --remote, and the permission of its operator", o.Server)
 	case !addr.IP.IsLoopback() && o.PID != 0:
 		return optionf("--pid needs a server on this machine, but %s is not this machine", o.Server)
 	}
-	o.Server = addr.String()
+	o.at = addr.String()
 	return nil
 }

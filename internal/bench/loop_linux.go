@@ -110,7 +110,7 @@ func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
 	if err := raiseFiles(n + 64); err != nil {
 		return nil, err
 	}
-	addr, err := net.ResolveTCPAddr("tcp", o.Server)
+	addr, err := net.ResolveTCPAddr("tcp", o.at)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,11 @@ func TestTooManyFiles(t *testing.T) {
 
 // TestWindow checks that messages are in flight until everyone has them.
 func TestWindow(t *testing.T) {
-	l, err := newLoop(context.Background(), valid(), 4)
+	o := valid()
+	if err := o.check(Flood); err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoop(context.Background(), o, 4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func (l *loop) connected(c *conn) {
 	}
 	if l.WebSocket {
 		c.web = new(unframer)
-		l.write(c, []byte(handshake(l.Server)))
+		l.write(c, []byte(handshake(l.server)))
 		return
 	}
 	l.greet(c)

@@ -114,7 +114,7 @@ func (r *Result) Command() string {
 		flag("warm-up", o.Warmup)
 		flag("duration", o.Duration)
 	}
-	flag("server", o.scheme()+o.Server)
+	flag("server", o.Server)
 	if o.Raw {
 		b.WriteString(" --raw")
 	}

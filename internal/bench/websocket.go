@@ -5,15 +5,22 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"kaban/client/dial"
 )
 
 // socketPath is the path of a server's WebSocket.
 const socketPath = "/v1/socket"
 
-// handshake requests a WebSocket: RFC 6455, section 4.1. The key is irrelevant
-// between programs.
-func handshake(host string) string {
-	return "GET " + socketPath + " HTTP/1.1\r\nHost: " + host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+// handshake requests the WebSocket of a server: RFC 6455, section 4.1. The key is
+// irrelevant between programs.
+func handshake(server dial.Address) string {
+	_, at, _ := strings.Cut(server.Web(), "://")
+	host, base, _ := strings.Cut(at, "/")
+	if base != "" {
+		base = "/" + base
+	}
+	return "GET " + base + socketPath + " HTTP/1.1\r\nHost: " + host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a2FiYW4ga2FiYW4ga2FiYQ==\r\n\r\n"
 }
 
@@ -147,32 +154,4 @@ func (u *unframer) takeHeader(data []byte) (n int, whole bool) {
 		return n, true
 	}
 	return n, false
-}
-
-// cutScheme removes the scheme of an address, and says what it stands for.
-func cutScheme(server string) (address string, webSocket, encrypted bool) {
-	scheme, address, found := strings.Cut(server, "://")
-	if !found {
-		return server, false, false
-	}
-	switch scheme {
-	case "tcp", "tls":
-		return address, false, scheme == "tls"
-	case "ws", "wss":
-		return strings.TrimSuffix(strings.TrimSuffix(address, "/"), socketPath), true, scheme == "wss"
-	}
-	return server, false, false
-}
-
-// scheme is what cutScheme removes; "" for plain TCP.
-func (o *Options) scheme() string {
-	switch {
-	case o.WebSocket && o.Encrypted:
-		return "wss://"
-	case o.WebSocket:
-		return "ws://"
-	case o.Encrypted:
-		return "tls://"
-	}
-	return ""
 }

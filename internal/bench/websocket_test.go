@@ -2,9 +2,10 @@ package bench
 
 import (
 	"encoding/binary"
-	"fmt"
 	"strings"
 	"testing"
+
+	"kaban/client/dial"
 )
 
 // served returns a text message as a server frames it.
@@ -72,21 +73,19 @@ func TestSealed(t *testing.T) {
 	}
 }
 
-func TestCutScheme(t *testing.T) {
+// A WebSocket is asked for below the path of its server.
+func TestHandshake(t *testing.T) {
 	for server, want := range map[string]string{
-		"127.0.0.1:1":               "127.0.0.1:1 false false",
-		"tcp://127.0.0.1:1":         "127.0.0.1:1 false false",
-		"tls://127.0.0.1:1":         "127.0.0.1:1 false true",
-		"ws://127.0.0.1:1":          "127.0.0.1:1 true false",
-		"wss://127.0.0.1:1":         "127.0.0.1:1 true true",
-		"ws://127.0.0.1:1/":         "127.0.0.1:1 true false",
-		"wss://[::1]:1/v1/socket":   "[::1]:1 true true",
-		"ws://127.0.0.1:1/v1/else/": "127.0.0.1:1/v1/else true false", // rejected as an address
-		"ftp://127.0.0.1:1":         "ftp://127.0.0.1:1 false false",  // the same
+		"ws://127.0.0.1:1":            "GET /v1/socket HTTP/1.1\r\nHost: 127.0.0.1:1\r\n",
+		"https://localhost/chat/":     "GET /chat/v1/socket HTTP/1.1\r\nHost: localhost\r\n",
+		"wss://[::1]:1/a/b/v1/socket": "GET /a/b/v1/socket HTTP/1.1\r\nHost: [::1]:1\r\n",
 	} {
-		address, webSocket, encrypted := cutScheme(server)
-		if got := fmt.Sprint(address, " ", webSocket, " ", encrypted); got != want {
-			t.Errorf("%s: got %s, want %s", server, got, want)
+		address, err := dial.Parse(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := handshake(address); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q", server, got)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -133,10 +134,11 @@ func (m *Manager) acquire() (token *idpool.Token, err error) {
 
 // turnAway says that there is no room.
 func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
+	var config *tls.Config
 	if e, ok := p.(Encrypter); ok {
-		conn = e.Encrypt(conn)
+		config = e.TLS()
 	}
-	m.Refuse(conn, func() []byte {
+	m.Refuse(conn, config, func() []byte {
 		m.config.Log.Warn("turned a connection away", "remote", conn.RemoteAddr(), "err", reason, "max_clients", m.config.MaxClients)
 		return p.TurnAway(retryLater())
 	})
@@ -144,8 +146,8 @@ func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
 
 // Refuse sends some last words over a connection that is not served and closes it,
 // without holding up the caller. Beyond a number of such connections at once it
-// closes without asking for words.
-func (m *Manager) Refuse(conn net.Conn, words func() []byte) {
+// closes without asking for words. With a configuration the words go over TLS.
+func (m *Manager) Refuse(conn net.Conn, config *tls.Config, words func() []byte) {
 	m.refused.Add(1)
 	select {
 	case m.turnedAway <- struct{}{}:
@@ -164,8 +166,16 @@ func (m *Manager) Refuse(conn net.Conn, words func() []byte) {
 		defer func() { <-m.turnedAway }()
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(lingerTimeout)) // a handshake reads too
-		if _, err := conn.Write(words()); err == nil {
-			lingerOn(conn)
+		last := conn
+		if config != nil {
+			encrypted, err := m.farewells.shake(conn, config)
+			if err != nil {
+				return
+			}
+			last = encrypted
+		}
+		if _, err := last.Write(words()); err == nil {
+			lingerOn(last)
 		}
 	})
 }

@@ -25,8 +25,8 @@ type Config struct {
 	// divided by the rate of connections as time for its hello, and at a high rate
 	// nobody would get in. Default 100.
 	MaxFromAddress int
-	// MaxHandshakes bounds the handshakes of TLS that have begun. Beyond it the first to
-	// come make room. Default 1,000.
+	// MaxHandshakes bounds the handshakes of TLS that have begun. Beyond it random
+	// ones make room. Default 1,000.
 	MaxHandshakes int
 	// Heartbeat is the silence after which the server pings; after two more the
 	// connection ends. Default 30 s.

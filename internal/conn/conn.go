@@ -21,8 +21,8 @@
 package conn
 
 import (
+	"crypto/tls"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -44,9 +44,9 @@ type Protocol interface {
 // Encrypter is a Protocol whose fronts call Handler.Secure.
 type Encrypter interface {
 	Protocol
-	// Encrypt returns a connection that nobody serves with TLS on it, so that the words
-	// of TurnAway are understood.
-	Encrypt(conn net.Conn) net.Conn
+	// TLS returns the configuration for a connection that nobody serves, so that the
+	// words of TurnAway are understood.
+	TLS() *tls.Config
 }
 
 // Front is the front end's half of a connection. Only the goroutine of the

@@ -133,9 +133,42 @@ func Unflushed(h *Handler) int { return len(h.socket.(*tlsSocket).unflushed) }
 // HoldsCiphertext reports whether a connection has memory for ciphertext.
 func HoldsCiphertext(h *Handler) bool { return h.socket.(*tlsSocket).unflushed != nil }
 
+// TestHandshakes are handshakes without connections.
+type TestHandshakes struct {
+	all   handshakes
+	named map[*handshake]int
+}
+
+func NewTestHandshakes(most int) *TestHandshakes {
+	return &TestHandshakes{handshakes{most: most}, make(map[*handshake]int)}
+}
+
+// Enter gives a handshake a place. It returns which one has made room, 0 for none.
+func (t *TestHandshakes) Enter(name int, waits bool) (other int) {
+	s := &handshake{index: noPlace}
+	s.waits.Store(waits)
+	t.named[s] = name
+	return t.named[t.all.enter(s)]
+}
+
+// WaitsForPeer reports whether a handshake waits for its peer.
+func WaitsForPeer(h *Handler) bool { return h.socket.(*tlsSocket).shaking.waits.Load() }
+
+// HoldTurns has no handshake compute until the result is called.
+func (m *Manager) HoldTurns() (release func()) {
+	for range handshakesAtWork {
+		m.handshakes.begin()
+	}
+	return func() {
+		for range handshakesAtWork {
+			m.handshakes.pause()
+		}
+	}
+}
+
 // Handshakes returns how many handshakes have a place.
 func (m *Manager) Handshakes() int {
 	m.handshakes.mu.Lock()
 	defer m.handshakes.mu.Unlock()
-	return m.handshakes.all.Len()
+	return len(m.handshakes.all)
 }

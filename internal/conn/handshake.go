@@ -1,14 +1,15 @@
 package conn
 
 import (
-	"container/list"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"kaban/internal/tcp"
 )
@@ -17,6 +18,12 @@ const (
 	// handshakesAtWork is how many handshakes compute at a time; the others wait for
 	// their peers, or for their turn. Live traffic must not wait for a crowd of them.
 	handshakesAtWork = 4
+	// farewellsAtWork is the same for connections that are refused, which have turns of
+	// their own: they must not take those of clients that are served.
+	farewellsAtWork = 1
+	// makeRoomLooks is at how many handshakes is looked for one that waits for its peer,
+	// before one that has work to do makes room.
+	makeRoomLooks = 8
 	// maxHandshakeInput is how much input of a handshake waits for it, and so how long
 	// a first record may be: the longest with its header.
 	maxHandshakeInput = recordHeader + recordSize + 256
@@ -46,7 +53,7 @@ func (e *TLSError) Unwrap() error { return e.Err }
 // *TLSError. The time for it is that in which a newcomer must be admitted.
 func (h *Handler) Secure(config *tls.Config, early []byte) {
 	s := &tlsSocket{handler: h, below: h.socket, carrier: new(tcp.Carrier)}
-	s.shaking = &handshake{socket: s, in: append([]byte(nil), early...)}
+	s.shaking = &handshake{socket: s, index: noPlace, in: append([]byte(nil), early...)}
 	s.shaking.more.L = &s.shaking.mu
 	s.carrier.Conn = s.shaking
 	s.conn = tls.Server(s.carrier, config)
@@ -59,8 +66,9 @@ func (h *Handler) Secure(config *tls.Config, early []byte) {
 type handshake struct {
 	unmoved
 	socket  *tlsSocket
-	place   *list.Element // in handshakes; nil before it starts. Guarded by handshakes.mu
-	started bool          // the loop's
+	index   int         // in handshakes.all; noPlace without one. Guarded by handshakes.mu
+	waits   atomic.Bool // for its peer. Both sides set it under mu
+	started bool        // the loop's
 
 	mu     sync.Mutex // guards all below
 	more   sync.Cond  // on mu: there is input, or an end
@@ -88,6 +96,9 @@ func (s *handshake) pump() error {
 		s.in = append(s.in, l.scratch[:n]...)
 		if err != nil && !errors.Is(err, ErrBlocked) {
 			s.inEnd = err
+		}
+		if n > 0 {
+			s.waits.Store(false)
 		}
 		s.more.Signal()
 		s.mu.Unlock()
@@ -177,7 +188,9 @@ func (s *handshake) finish(err error) {
 		if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && record.Conn != nil {
 			failed.IsPlain, socket.isPlain = true, true
 		}
-		socket.failed = failed
+		if socket.failed = failed; socket.isReset(err) {
+			socket.failed = err
+		}
 	}
 	socket.hold()
 	socket.handler.loop.readable(socket.handler)
@@ -215,6 +228,7 @@ func (s *handshake) Read(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	if len(s.in) == 0 && s.inEnd == nil {
 		m.handshakes.pause()
+		s.waits.Store(true)
 		for len(s.in) == 0 && s.inEnd == nil {
 			s.more.Wait()
 		}
@@ -259,15 +273,24 @@ func (s *handshake) Close() error { return nil }
 // RemoteAddr implements net.Conn.
 func (s *handshake) RemoteAddr() net.Addr { return noAddr{} }
 
+// noPlace is the index of a handshake that is not among those of its manager.
+const noPlace = -1
+
 // handshakes are those of a manager that have begun. Their peers have proven nothing, so
-// there are places for a number of them, and the first to come makes room for one more:
-// a real one takes as long as its peer is away.
+// there are places for a number of them, and a random one that waits for its peer makes
+// room for one more.
+//
+// The first to come must not be the one: in a flood a peer far away would lose its place
+// each time before its answer is here. Nor the last: it would have to answer before the
+// next one comes. Of n, a random one stays with the probability (1-1/n)^m while m others
+// come, so each client gets in after some tries. Those that stall are always among the
+// ones that wait; a client whose answer is here is not.
 type handshakes struct {
 	most int
-	work chan struct{} // a slot for each that computes
+	turns
 
 	mu  sync.Mutex // a leaf; guards all below
-	all list.List  // of *handshake, the first to come in front
+	all []*handshake
 }
 
 // enter gives a handshake a place. It returns another that has lost its own, if none was
@@ -275,13 +298,17 @@ type handshakes struct {
 func (all *handshakes) enter(s *handshake) (other *handshake) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if all.all.Len() >= all.most {
-		first := all.all.Front()
-		other = first.Value.(*handshake)
-		other.place = nil
-		all.all.Remove(first)
+	if len(all.all) >= all.most {
+		for range makeRoomLooks {
+			other = all.all[rand.IntN(len(all.all))]
+			if other.waits.Load() {
+				break
+			}
+		}
+		all.removeLocked(other)
 	}
-	s.place = all.all.PushBack(s)
+	s.index = len(all.all)
+	all.all = append(all.all, s)
 	return other
 }
 
@@ -289,12 +316,57 @@ func (all *handshakes) enter(s *handshake) (other *handshake) {
 func (all *handshakes) leave(s *handshake) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if s.place != nil {
-		all.all.Remove(s.place)
-		s.place = nil
-	}
+	all.removeLocked(s)
 }
 
+func (all *handshakes) removeLocked(s *handshake) {
+	if s.index == noPlace {
+		return
+	}
+	last := len(all.all) - 1
+	all.all[s.index] = all.all[last]
+	all.all[s.index].index = s.index
+	all.all[last] = nil
+	all.all = all.all[:last]
+	s.index = noPlace
+}
+
+// turns has a slot for each handshake that computes.
+type turns chan struct{}
+
 // begin waits for a turn to compute, and pause ends it.
-func (all *handshakes) begin() { all.work <- struct{}{} }
-func (all *handshakes) pause() { <-all.work }
+func (t turns) begin() { t <- struct{}{} }
+func (t turns) pause() { <-t }
+
+// shake makes the handshake of a connection that is refused.
+func (t turns) shake(conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+	carrier := &tcp.Carrier{Conn: pausing{conn, t}}
+	encrypted := tls.Server(carrier, config)
+	t.begin()
+	defer t.pause()
+	if err := encrypted.Handshake(); err != nil {
+		return nil, err
+	}
+	carrier.Conn = conn
+	return encrypted, nil
+}
+
+// pausing is a connection during its handshake. While it waits others compute.
+type pausing struct {
+	net.Conn
+	turns turns
+}
+
+// Read implements net.Conn.
+func (p pausing) Read(b []byte) (int, error) {
+	p.turns.pause()
+	defer p.turns.begin()
+	return p.Conn.Read(b)
+}
+
+// Write implements net.Conn.
+func (p pausing) Write(b []byte) (int, error) {
+	p.turns.pause()
+	defer p.turns.begin()
+	return p.Conn.Write(b)
+}

@@ -23,6 +23,7 @@ type Manager struct {
 	pool       *idpool.Pool
 	newcomers  newcomers
 	handshakes handshakes
+	farewells  turns // of handshakes for connections that are refused
 
 	panics   atomic.Int64
 	clients  atomic.Int64 // admitted connections that are not closed
@@ -63,7 +64,8 @@ func New(config Config) (*Manager, error) {
 		listeners:  make(map[net.Listener]struct{}),
 	}
 	m.newcomers.mostFromOne = config.MaxFromAddress
-	m.handshakes.most, m.handshakes.work = config.MaxHandshakes, make(chan struct{}, handshakesAtWork)
+	m.handshakes.most, m.handshakes.turns = config.MaxHandshakes, make(turns, handshakesAtWork)
+	m.farewells = make(turns, farewellsAtWork)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.readers, m.answerers, m.checkers = newWorkers(&m.group)
 	shortest := min(config.Heartbeat, config.HelloTimeout, config.StallTimeout)

@@ -26,6 +26,7 @@ import (
 type modelSocket struct {
 	in    []byte // what the peer has sent
 	ended bool   // and then it has hung up its side
+	fault error  // and then it has failed
 	out   []byte // what it was sent
 	room  int    // bytes that it takes before it blocks
 	half  bool
@@ -35,11 +36,14 @@ type modelSocket struct {
 }
 
 func (s *modelSocket) Read(p []byte) (int, error) {
-	if len(s.in) == 0 && s.ended {
+	switch {
+	case len(s.in) == 0 && s.fault != nil:
+		return 0, s.fault
+	case len(s.in) == 0 && s.ended:
 		return 0, io.EOF
 	}
 	n := copy(p, s.in)
-	if s.in = s.in[n:]; len(s.in) == 0 && !s.ended {
+	if s.in = s.in[n:]; len(s.in) == 0 && !s.ended && s.fault == nil {
 		return n, conn.ErrBlocked
 	}
 	return n, nil

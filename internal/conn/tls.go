@@ -134,6 +134,12 @@ func (s *tlsSocket) meaning(err error) error {
 	return &TLSError{Err: err}
 }
 
+// isReset reports whether a handshake has failed because the socket below has, not by
+// what the peer has said.
+func (s *tlsSocket) isReset(err error) bool {
+	return s.ended != nil && s.ended != io.EOF && errors.Is(err, s.ended)
+}
+
 // isOpen reports whether the peer follows what is encrypted.
 func (s *tlsSocket) isOpen() bool {
 	return s.shaking == nil && (s.failed == nil || s.failed == io.EOF)
@@ -264,6 +270,7 @@ func (c carried) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	case s.ended != nil:
+		s.broken = s.ended != io.EOF
 		return 0, s.ended
 	case s.drained:
 		return 0, errNotReady

@@ -198,16 +198,13 @@ func (g guarded) Accept() (net.Conn, error) {
 		if refused == nil {
 			return conn, nil
 		}
-		if g.tls != nil {
-			conn = tls.Server(conn, g.tls)
-		}
-		g.server.refuse(conn, refused)
+		g.server.refuse(conn, g.tls, refused)
 	}
 }
 
 // refuse says to somebody that may not connect what to do.
-func (s *Server) refuse(c net.Conn, refused error) {
-	s.manager.Refuse(c, func() []byte {
+func (s *Server) refuse(c net.Conn, config *tls.Config, refused error) {
+	s.manager.Refuse(c, config, func() []byte {
 		s.config.Log.Info("refused a connection", "remote", c.RemoteAddr(), "err", refused)
 		e := errorEvent(wire.CodeForbidden, refused.Error())
 		return appendFarewell(s.appendFrame(nil, lines{}, &e), lines{}, conn.Refused, 0, 0)

@@ -1,12 +1,14 @@
 package server_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,7 @@ import (
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
+	"kaban/internal/tlstest"
 )
 
 // gated is a server behind a proxy on this machine, so that a test comes from any
@@ -190,12 +193,7 @@ func TestPreamble(t *testing.T) {
 				g := gate(t, limit.Config{}, peers.Policy{}, c.proxies)
 				g.open()
 				p := g.dialTCP()
-				for rest := c.sent; rest != ""; rest = rest[min(piece, len(rest)):] {
-					if _, err := p.conn.Write([]byte(rest[:min(piece, len(rest))])); err != nil {
-						break // it is refused already
-					}
-					time.Sleep(50 * time.Microsecond) // likely another read
-				}
+				in(p.conn, []byte(c.sent), piece) // an error: it is refused already
 				f, err := p.next()
 				if err != nil || !strings.Contains(f.String(), c.want) {
 					t.Errorf("got %v %v, want %s", f, err, c.want)
@@ -203,6 +201,91 @@ func TestPreamble(t *testing.T) {
 			})
 		}
 	}
+}
+
+// in writes bytes a piece at a time.
+func in(c net.Conn, data []byte, piece int) error {
+	for part := range slices.Chunk(data, piece) {
+		if _, err := c.Write(part); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Microsecond) // likely another read
+	}
+	return nil
+}
+
+// inPieces is a connection that writes so.
+type inPieces struct {
+	net.Conn
+	piece int
+}
+
+func (c inPieces) Write(p []byte) (int, error) {
+	if err := in(c.Conn, p, c.piece); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Behind a preamble comes TLS, in pieces or whole, also in one piece with the preamble.
+func TestPreambleBeforeTLS(t *testing.T) {
+	const preamble = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
+	const binary = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x01\x00\x02"
+	for name, c := range map[string]struct{ sent, from string }{
+		"text": {preamble, "192.0.2.1"}, "binary": {binary, "192.0.2.1"}, "none": {"", "127.0.0.1"},
+	} {
+		for _, piece := range []int{1, 7, 40, 1 << 20} {
+			t.Run(fmt.Sprint(name, " ", piece), func(t *testing.T) {
+				g := gate(t, limit.Config{}, peers.Policy{})
+				proxies, err := peers.ParseProxies([]string{"127.0.0.1"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				rules, err := peers.Decide(peers.Listener{URL: "tls://127.0.0.1:1", Loopback: true, TLS: true}, peers.Policy{Proxies: proxies})
+				if err != nil {
+					t.Fatal(err)
+				}
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan error, 1)
+				go func() { ended <- g.server.ServeTLS(l, rules, tlstest.Server()) }()
+				t.Cleanup(func() { g.stop(); <-ended })
+				below, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer below.Close()
+				below.SetDeadline(time.Now().Add(10 * time.Second)) // of the handshake
+				config := tlstest.Client()
+				config.CurvePreferences = []tls.CurveID{tls.X25519} // a short hello
+				conn := tls.Client(&behind{inPieces{below, piece}, []byte(c.sent)}, config)
+				p := &peer{t: t, conn: conn, decoder: json.NewDecoder(conn)}
+				p.say(`{"type":"hello","version":1,"username":"ann"}`)
+				p.expect("error", "code", "auth_required") // there is no owner
+				p.expectEnd("auth")
+				if from := "remote=" + c.from; !strings.Contains(g.log.String(), from) {
+					t.Errorf("the log lacks %s: %s", from, g.log)
+				}
+			})
+		}
+	}
+}
+
+// behind puts something before what is written first.
+type behind struct {
+	inPieces
+	before []byte
+}
+
+func (c *behind) Write(p []byte) (int, error) {
+	before := c.before
+	c.before = nil
+	if _, err := c.inPieces.Write(append(before, p...)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // dialTCP connects without a preamble.

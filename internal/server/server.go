@@ -112,8 +112,8 @@ type protocol struct {
 // encrypted is kaban/1 over TLS.
 type encrypted struct{ protocol }
 
-// Encrypt implements conn.Encrypter.
-func (e encrypted) Encrypt(c net.Conn) net.Conn { return tls.Server(c, e.tls) }
+// TLS implements conn.Encrypter.
+func (e encrypted) TLS() *tls.Config { return e.tls }
 
 func (p protocol) framing() framing {
 	switch {

@@ -47,7 +47,7 @@ var moves = []move{
 	{"kaban_connections_refused_total", nil, func(f *fixture) {
 		ours, theirs := net.Pipe()
 		theirs.Close()
-		f.manager.Refuse(ours, func() []byte { return []byte("no") })
+		f.manager.Refuse(ours, nil, func() []byte { return []byte("no") })
 	}},
 	{"kaban_connections_ended_total", []string{"hung_up"}, func(f *fixture) {
 		f.hello().conn.(*net.TCPConn).CloseWrite()
