@@ -11,7 +11,7 @@ import (
 
 // settingsCommand reads and changes what an owner can change while the server runs.
 type settingsCommand struct {
-	List settingsList `cmd:"" default:"1" help:"List the settings."`
+	List settingsList `cmd:"" default:"withargs" help:"List the settings."`
 	Get  settingsGet  `cmd:"" help:"Print the value of a setting."`
 	Set  settingsSet  `cmd:"" help:"Change a setting, at once."`
 }

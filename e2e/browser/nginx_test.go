@@ -40,7 +40,7 @@ func startBehindNginx(t *testing.T, file, data, base string, http2 bool) *behind
 	}
 	public := l.Addr().(*net.TCPAddr)
 	origin := fmt.Sprintf("https://localhost:%d", public.Port)
-	s := startServer(t, data, "--origin", origin, "--base-path", base, "--proxy", "127.0.0.1", "--max-content", "16000")
+	s := startServer(t, data, "--origin", origin, "--base-path", base, "--proxy", "127.0.0.2", "--max-content", "16000")
 
 	text, err := os.ReadFile(filepath.FromSlash("../../deploy/nginx/" + file))
 	if err != nil {
@@ -54,7 +54,7 @@ func startBehindNginx(t *testing.T, file, data, base string, http2 bool) *behind
 	for _, r := range [][2]string{
 		{"    listen [::]:443 ssl http2;\n", ""},
 		{"listen 443 ssl", "listen " + public.String() + " ssl"},
-		{"server [::1]:6480;", "server " + strings.TrimPrefix(s.url, "http://") + ";"},
+		{"server 127.0.0.1:6480;", "server " + strings.TrimPrefix(s.url, "http://") + ";"},
 	} {
 		if !strings.Contains(site, r[0]) {
 			t.Fatalf("%s has no %q", file, r[0])

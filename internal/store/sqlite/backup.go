@@ -24,7 +24,7 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 	if _, err := os.Lstat(file); err == nil {
 		return nil, fmt.Errorf("%s already exists; choose another name", file)
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, fmt.Errorf("%w; name a file in a directory that the user of this command can write to", err)
 	}
 	draft := file + ".partial"
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {

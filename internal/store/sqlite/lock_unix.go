@@ -6,8 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	osuser "os/user"
+	"strconv"
 	"syscall"
 )
+
+// foreignOwner returns the user that a directory belongs to, if the process runs as root
+// and the directory is somebody else's; otherwise "". Files that root makes there are out
+// of reach for a server that runs as that user.
+func foreignOwner(euid int, dir string) string {
+	info, err := os.Stat(dir)
+	if euid != 0 || err != nil {
+		return ""
+	}
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || status.Uid == 0 {
+		return ""
+	}
+	uid := strconv.FormatUint(uint64(status.Uid), 10)
+	if u, err := osuser.LookupId(uid); err == nil {
+		return u.Username
+	}
+	return "#" + uid
+}
 
 // openLock opens the file of the lock, or makes it. It follows no symbolic link; for
 // one the error is errLink.

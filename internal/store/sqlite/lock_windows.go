@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// foreignOwner returns "": access on Windows does not depend on the owner of a file.
+func foreignOwner(int, string) string { return "" }
+
 // openLock opens the file of the lock, or makes it. For a symbolic link the error is
 // errLink. Windows lets only administrators make those, so the time between the two
 // calls matters to nobody.
