@@ -28,7 +28,7 @@ type fakes struct {
 	alive   atomic.Int32
 }
 
-var errStart, errExit = errors.New("cannot start"), errors.New("exit status 3")
+var errStart, errExit, errKilled = errors.New("cannot start"), errors.New("exit status 3"), errors.New("killed")
 
 func (f *fakes) start() (*Process, error) {
 	f.mu.Lock()
@@ -44,7 +44,7 @@ func (f *fakes) start() (*Process, error) {
 	f.alive.Add(1)
 	requests, in := net.Pipe()
 	answers, out := net.Pipe()
-	ended := make(chan error, 1)
+	ended, killed := make(chan error, 1), make(chan struct{})
 	go func() {
 		err := run(in, out)
 		in.Close()
@@ -53,8 +53,16 @@ func (f *fakes) start() (*Process, error) {
 	}()
 	return &Process{
 		Requests: requests, Answers: answers,
-		Wait: func() error { defer f.alive.Add(-1); return <-ended },
-		Kill: func() error { in.Close(); out.Close(); return nil },
+		Wait: func() error {
+			defer f.alive.Add(-1)
+			select {
+			case err := <-ended:
+				return err
+			case <-killed:
+				return errKilled
+			}
+		},
+		Kill: sync.OnceValue(func() error { in.Close(); out.Close(); close(killed); return nil }),
 	}, nil
 }
 
@@ -228,6 +236,15 @@ func TestAnIdleProcessEnds(t *testing.T) {
 		h.expect("it has ended", 1, 0, 0)
 		h.works("two")
 		h.expect("another one", 2, 1, 0)
+		process, err := h.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		process.kill()
+		synctest.Wait()
+		h.give(process)
+		h.works("three")
+		h.expect("it ended after its answer", 3, 1, 0)
 	})
 }
 
@@ -241,9 +258,14 @@ func TestCloseInTheMiddle(t *testing.T) {
 		var call sync.WaitGroup
 		call.Go(func() { h.works("one") })
 		synctest.Wait()
+		began := time.Now()
 		h.Close()
 		call.Wait()
+		if took := time.Since(began); took != grace {
+			t.Errorf("it takes %s, want %s", took, grace)
+		}
 		h.expect("closed", 1, 0, 0)
+		time.Sleep(2 * grace) // the goroutine goes on
 	})
 }
 
