@@ -47,18 +47,23 @@ func (f *fakes) start() (*Process, error) {
 	ended, killed := make(chan error, 1), make(chan struct{})
 	go func() {
 		err := run(in, out)
+		ended <- err
 		in.Close()
 		out.Close()
-		ended <- err
 	}()
 	return &Process{
 		Requests: requests, Answers: answers,
 		Wait: func() error {
 			defer f.alive.Add(-1)
 			select {
+			case <-killed:
 			case err := <-ended:
 				return err
-			case <-killed:
+			}
+			select {
+			case err := <-ended: // before
+				return err
+			default:
 				return errKilled
 			}
 		},
