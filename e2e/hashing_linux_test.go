@@ -80,7 +80,7 @@ func (s hashingServer) hashing() []int { return childrenOf(s.t, s.Process.Pid) }
 // status returns a field of the status of a process, or "" if it has ended.
 func status(pid int, field string) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	_, rest, _ := strings.Cut(string(text), "\n"+field+":")
+	_, rest, _ := strings.Cut("\n"+string(text), "\n"+field+":")
 	line, _, _ := strings.Cut(rest, "\n")
 	return strings.TrimSpace(line)
 }
@@ -113,6 +113,9 @@ func TestAHashingProcessInheritsNothing(t *testing.T) {
 		if to, err := os.Readlink(dir + "fd/" + fd); err != nil || !strings.HasPrefix(to, want) {
 			t.Errorf("descriptor %s is %s, want %s (%v)", fd, to, want, err)
 		}
+	}
+	if name := status(got[0], "Name"); name != "kaban-hash" {
+		t.Errorf("its name is %s", name)
 	}
 	ours := openFiles(t, os.Getpid()) // of the shell that runs the tests
 	servers := openFiles(t, s.Process.Pid)

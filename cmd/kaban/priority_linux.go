@@ -34,8 +34,9 @@ func lowerPriority() {
 // processor has left.
 func lowerProcessor() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority) }
 
-// settle does nothing: a process has its priority from the thread that starts it.
-func settle() {}
+// settle gives this process a name for lists that show no arguments, where it would be
+// "exe". Its priority comes from the thread that started it.
+func settle() { _ = os.WriteFile("/proc/self/comm", []byte("kaban-hash"), 0) }
 
 // separate keeps the signals of a terminal from a process. It stays in the session:
 // priorities do not count between sessions where the system groups processes by them.

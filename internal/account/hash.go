@@ -51,10 +51,9 @@ const (
 )
 
 // hasher hashes a few passwords at a time. By default that is one less than there are
-// processors: a hash keeps one busy for 20 ms and more, and messages must not wait for
-// that. The memory is what limits two hashes on two processors, so they are hardly done
-// sooner than one after the other. Addresses that wait take turns, so that a flood from
-// one of them delays the others by one hash each.
+// processors: a hash in this process keeps one busy for 20 ms and more, and messages must
+// not wait for that. Addresses that wait take turns, so that a flood from one of them
+// delays the others by one hash each.
 type hasher struct {
 	current parameters // of new hashes
 	compute Argon2id

@@ -35,7 +35,7 @@ type Options struct {
 	// be called as often at once as Hashes says. Default: argon2.IDKey.
 	Argon2id Argon2id
 	// Hashes is how many passwords are hashed at once, 19 MiB each. Default: one less
-	// than GOMAXPROCS, so that messages are not held up.
+	// than GOMAXPROCS, so that messages are not held up by hashes in this process.
 	Hashes int
 	// SignIns slows down guessing, whatever the front end. Default: nothing does.
 	SignIns *limit.SignIns
