@@ -26,9 +26,24 @@ func ourselves() (string, error) {
 // lowerPriority has the calling thread, and processes that it starts, use only what
 // processor and disk have left. It is a wish: without it a backup works, too.
 func lowerPriority() {
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority)
+	lowerProcessor()
 	_, _, _ = syscall.RawSyscall(syscall.SYS_IOPRIO_SET, ioprioWhoProcess, 0, ioprioIdle)
 }
+
+// lowerProcessor has the calling thread, and processes that it starts, use only what the
+// processor has left.
+func lowerProcessor() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority) }
+
+// settle gives this process a name for lists that show no arguments, where it would be
+// "exe". Its priority comes from the thread that started it.
+func settle() { _ = os.WriteFile("/proc/self/comm", []byte("kaban-hash"), 0) }
+
+// separate keeps the signals of a terminal from a process. It stays in the session:
+// priorities do not count between sessions where the system groups processes by them.
+func separate(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// canLower is whether processes can have a low priority.
+const canLower = true
 
 // detach keeps the signals of a terminal from a process, which ends with its parent. The
 // thread that starts the process must live as long.

@@ -121,15 +121,10 @@ func makeBackup(ctx context.Context, data, file string) error {
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = backupGrace
 	detach(c)
-	var running sync.WaitGroup
-	running.Go(func() {
-		// The new process gets the priority of the thread that starts it. The thread ends
-		// with this goroutine, which never unlocks it.
-		runtime.LockOSThread()
+	inThread(func() {
 		lowerPriority()
 		err = c.Run()
 	})
-	running.Wait()
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -137,6 +132,17 @@ func makeBackup(ctx context.Context, data, file string) error {
 		return errors.New(strings.ReplaceAll(strings.ReplaceAll(text, "\nkaban: ", "; "), "kaban: ", ""))
 	}
 	return fmt.Errorf("the process that makes the backup: %w", err)
+}
+
+// inThread runs a function in a thread that ends with it. A process has the priority of
+// the thread that starts it.
+func inThread(run func()) {
+	var running sync.WaitGroup
+	running.Go(func() {
+		runtime.LockOSThread() // without an end, so that the thread is not used again
+		run()
+	})
+	running.Wait()
 }
 
 // limitedWriter keeps the beginning of what is written.

@@ -200,9 +200,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err != nil {
 		return err
 	}
+	accountOptions := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
+	defer hashApart(&accountOptions, log)()
 	shared, err := newServices(context.Background(), c.Data, kept, dispatcher,
 		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Exempt: exempt(policy)},
-		account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)})
+		accountOptions)
 	if err != nil {
 		return err
 	}

@@ -51,12 +51,12 @@ const (
 )
 
 // hasher hashes a few passwords at a time. By default that is one less than there are
-// processors: a hash keeps one busy for 20 ms and more, and messages must not wait for
-// that. The memory is what limits two hashes on two processors, so they are hardly done
-// sooner than one after the other. Addresses that wait take turns, so that a flood from
-// one of them delays the others by one hash each.
+// processors: a hash in this process keeps one busy for 20 ms and more, and messages must
+// not wait for that. Addresses that wait take turns, so that a flood from one of them
+// delays the others by one hash each.
 type hasher struct {
-	current parameters    // of new hashes
+	current parameters // of new hashes
+	compute Argon2id
 	count   atomic.Int64  // of hashes computed
 	refused atomic.Uint64 // requests, because too many wait
 
@@ -67,11 +67,11 @@ type hasher struct {
 	turns   []limit.Key                  // the addresses that wait, the next one first
 }
 
-func newHasher(slots int) *hasher {
+func newHasher(slots int, compute Argon2id) *hasher {
 	if slots <= 0 {
 		slots = max(1, runtime.GOMAXPROCS(0)-1)
 	}
-	return &hasher{current: recommended, free: slots, queues: make(map[limit.Key][]chan<- error)}
+	return &hasher{current: recommended, compute: compute, free: slots, queues: make(map[limit.Key][]chan<- error)}
 }
 
 type hashAddress struct{}
@@ -189,7 +189,7 @@ func (h *hasher) key(ctx context.Context, password, salt []byte, p parameters, l
 	}
 	defer h.release()
 	h.count.Add(1)
-	return argon2.IDKey(password, salt, p.passes, p.memory, p.lanes, uint32(length)), nil
+	return h.compute(password, salt, p.passes, p.memory, p.lanes, uint32(length)), nil
 }
 
 // hash returns the hash of a prepared password as a PHC string.

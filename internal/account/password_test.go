@@ -122,7 +122,7 @@ func rebuildCommonest(t *testing.T, count int) {
 }
 
 func TestHashIsArgon2id(t *testing.T) {
-	h := newHasher(1)
+	h := newHasher(1, argon2.IDKey)
 	hash, err := h.hash(t.Context(), alicePassword)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func FuzzParsePHC(f *testing.F) {
 // A flood from one address delays the others by one hash each, and makes room for them.
 func TestAddressesTakeTurnsAtHashing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher(1)
+		h := newHasher(1, argon2.IDKey)
 		if err := h.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestAddressesTakeTurnsAtHashing(t *testing.T) {
 func TestHashesWaitInTheQueueOfTheirAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		w.hasher = newHasher(1)
+		w.hasher = newHasher(1, argon2.IDKey)
 		w.hasher.current = cheap
 		alice := w.claim()
 		_, invite, err := w.Invite(w.ctx, alice, NewInvite{})
@@ -264,7 +264,7 @@ func TestHashesWaitInTheQueueOfTheirAddress(t *testing.T) {
 // A flood of sign-ins waits in a bounded queue, in its order, for a bounded time.
 func TestFloodOfHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher(1)
+		h := newHasher(1, argon2.IDKey)
 		if err := h.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -317,7 +317,7 @@ func TestFloodOfHashes(t *testing.T) {
 }
 
 func BenchmarkHash(b *testing.B) {
-	h := newHasher(1)
+	h := newHasher(1, argon2.IDKey)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := h.hash(b.Context(), alicePassword); err != nil {

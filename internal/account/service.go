@@ -14,7 +14,12 @@ import (
 	"kaban/internal/limit"
 	"kaban/internal/people"
 	"kaban/internal/store"
+
+	"golang.org/x/crypto/argon2"
 )
+
+// Argon2id is the type of argon2.IDKey, with the memory in KiB.
+type Argon2id func(password, salt []byte, passes, memory uint32, lanes uint8, length uint32) []byte
 
 // Options configure a Service. The zero value is fine.
 type Options struct {
@@ -26,8 +31,11 @@ type Options struct {
 	Elapsed func() time.Duration
 	// Log gets failures that concern no caller. Default: slog.Default.
 	Log *slog.Logger
+	// Argon2id computes a key like argon2.IDKey, where it holds up messages less. It may
+	// be called as often at once as Hashes says. Default: argon2.IDKey.
+	Argon2id Argon2id
 	// Hashes is how many passwords are hashed at once, 19 MiB each. Default: one less
-	// than GOMAXPROCS, so that messages are not held up.
+	// than GOMAXPROCS, so that messages are not held up by hashes in this process.
 	Hashes int
 	// SignIns slows down guessing, whatever the front end. Default: nothing does.
 	SignIns *limit.SignIns
@@ -74,10 +82,13 @@ func New(documents store.Documents, options Options) *Service {
 	if options.Log == nil {
 		options.Log = slog.Default()
 	}
+	if options.Argon2id == nil {
+		options.Argon2id = argon2.IDKey
+	}
 	return &Service{
 		documents: documents,
 		options:   options,
-		hasher:    newHasher(options.Hashes),
+		hasher:    newHasher(options.Hashes, options.Argon2id),
 		touching:  make(map[string]bool),
 	}
 }

@@ -75,6 +75,11 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/crypto", "golang.org/x/text", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
 		"a sign-in does not depend on its front end",
 	},
+	"kaban/internal/hashing": {
+		nil,
+		[]string{"golang.org/x/crypto/argon2"},
+		"a hash does not depend on whose password it is",
+	},
 	"kaban/internal/account/providertest": {
 		nil, nil,
 		"a separate module: the server does not depend on the provider of its tests",

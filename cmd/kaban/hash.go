@@ -1,0 +1,56 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"kaban/internal/account"
+	"kaban/internal/hashing"
+)
+
+// maxHashing is how many processes that hash passwords a server has at most. They hold
+// 26 MiB each until they end, and 8 of them hash 300 passwords a second.
+const maxHashing = 8
+
+// hashApart has passwords hashed in processes of their own, where those can have a low
+// priority. end ends them.
+func hashApart(options *account.Options, log *slog.Logger) (end func()) {
+	if !canLower {
+		return func() {}
+	}
+	processes := hashing.New(startHashing, log)
+	options.Argon2id, options.Hashes = processes.Key, min(runtime.GOMAXPROCS(0), maxHashing)
+	return processes.Close
+}
+
+// hashCommand is a process that hashes passwords for a server. It ends with the server,
+// which has the only other end of its standard input.
+type hashCommand struct{}
+
+// Run hashes passwords until its standard input ends.
+func (hashCommand) Run(std streams) error {
+	settle()
+	return hashing.Serve(std.in, std.out)
+}
+
+// startHashing starts a process that hashes passwords. It inherits nothing but its
+// priority.
+func startHashing() (*hashing.Process, error) {
+	program, err := ourselves()
+	if err != nil {
+		return nil, err
+	}
+	c := exec.Command(program, "hash-passwords")
+	c.Args[0] = os.Args[0]
+	c.Env = []string{"GOMAXPROCS=1", "GOGC=off"} // see hashing.Serve
+	separate(c)
+	return hashing.Launch(c, func() (err error) {
+		inThread(func() {
+			lowerProcessor()
+			err = c.Start()
+		})
+		return err
+	})
+}
