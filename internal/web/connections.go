@@ -58,8 +58,10 @@ type connections struct {
 }
 
 func newConnections(limit int, log *slog.Logger) *connections {
-	return &connections{max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int),
-		work: make(chan struct{}, handshakesAtWork)}
+	return &connections{
+		max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int),
+		work: make(chan struct{}, handshakesAtWork),
+	}
 }
 
 // Open returns how many connections there are, without WebSockets, and how many
