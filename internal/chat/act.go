@@ -218,6 +218,9 @@ func (d *deed) invite(tx store.Tx, s *scene) (changed bool, err error) {
 }
 
 func (d *deed) restrict(tx store.Tx, s *scene) error {
+	if d.act.Action == access.Ban && d.act.Until != 0 && d.act.Until <= d.user.chat.now() {
+		return ErrOver // it would be a kick
+	}
 	err := d.eachSubject(tx, s, func(r *people.Restriction, now int64) (bool, error) {
 		r.By, r.Since, r.Reason = d.user.peer.ID(), now, d.act.Reason
 		if d.act.Action == access.Mute {

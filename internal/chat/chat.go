@@ -70,6 +70,8 @@ var (
 	ErrNobody = fmt.Errorf("no such person: %w", ErrNotFound)
 	// ErrNotJoined says that only members of the room may do this.
 	ErrNotJoined = errors.New("not in the room")
+	// ErrOver means that a ban would have ended already.
+	ErrOver = errors.New("the end of the ban is in the past")
 	// ErrForbidden says that the identity may not do this.
 	ErrForbidden = errors.New("not allowed")
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.

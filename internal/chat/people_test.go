@@ -3,6 +3,7 @@ package chat
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 
@@ -340,6 +341,30 @@ func TestBansOfVisitors(t *testing.T) {
 	want(t, "unban", w.do("ann", "den", w.to("vic", access.Unban)), nil)
 	_, err = w.follow(w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "den", 0)
 	want(t, "vic is back", err, nil)
+}
+
+// A ban that would have ended already is refused, and takes nobody out of the room.
+func TestABanInThePast(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPublic)
+	his, err := w.follow(w.user("bob"), "den", 0)
+	want(t, "bob joins", err, nil)
+	w.drain(his)
+	now := w.chat.now()
+	for _, until := range []int64{1, now - 1000, now} {
+		ban := w.to("bob", access.Ban)
+		ban.Until = until
+		want(t, "a ban in the past", w.do("ann", "den", ban), ErrOver)
+	}
+	if entries, why := w.drain(his); why != "" || strings.Join(entries, "") != "" {
+		t.Errorf("bob is expelled, %q, and reads %q", why, entries)
+	}
+	ban := w.to("bob", access.Ban)
+	ban.Until = w.chat.now() + 60_000
+	want(t, "a ban for a minute", w.do("ann", "den", ban), nil)
+	if _, why := w.drain(his); why != "banned" {
+		t.Errorf("bob goes on: %q", why)
+	}
 }
 
 func TestNamesOfRooms(t *testing.T) {

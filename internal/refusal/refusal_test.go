@@ -41,6 +41,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{session.ErrTaken, wire.CodeUsernameTaken, "wait until it is free"},
 		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
 		{chat.ErrNotJoined, wire.CodeNotJoined, "you are not in this room"},
+		{chat.ErrOver, wire.CodeBadField, "give a later time"},
 		{chat.ErrNotFound, wire.CodeNotFound, "the first to join makes it"},
 		{chat.ErrNoDirect, wire.CodeNotFound, "open one with the people"},
 		{chat.ErrBotAlone, wire.CodeForbidden, "only together with its owner"},

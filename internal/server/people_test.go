@@ -298,3 +298,17 @@ func TestStatesOfASlowClient(t *testing.T) {
 	}
 	t.Errorf("the last state says %q", last)
 }
+
+// TestABanInThePast: the answer says what to do, and nobody leaves the room.
+func TestABanInThePast(t *testing.T) {
+	w := newTown(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	ann.say(`{"type":"create","room":"den","kind":"public"}`)
+	ann.expect("created", "room", "den")
+	bob.say(`{"type":"join","room":"den"}`)
+	bob.expect("joined", "room", "den")
+	ann.say(`{"type":"ban","room":"den","id":"b1","username":"bob","until_ms":1}`)
+	ann.expect("error", "code", "bad_field")
+	bob.say(`{"type":"send","room":"den","id":"m1","content":"still here"}`)
+	bob.expect("ack", "id", "m1")
+}

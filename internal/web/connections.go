@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban/internal/peer"
@@ -44,10 +45,12 @@ type connections struct {
 	max        int
 	perAddress int
 	stallStep  time.Duration
+	work       chan struct{} // has an element for each handshake that computes
 	log        *slog.Logger
 
 	mu        sync.Mutex // guards all below; nothing else is locked while it is held
 	count     int
+	shaking   int // those of them that are in a handshake of TLS
 	byAddress map[netip.Prefix]int
 	waiting   list.List // of *connection: clients that the server waits for, the longest first
 	held      int       // the sum of connection.held
@@ -55,7 +58,10 @@ type connections struct {
 }
 
 func newConnections(limit int, log *slog.Logger) *connections {
-	return &connections{max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int)}
+	return &connections{
+		max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int),
+		work: make(chan struct{}, handshakesAtWork),
+	}
 }
 
 // Open returns how many connections there are, without WebSockets, and how many
@@ -78,6 +84,7 @@ type connection struct {
 	from    peer.Peer    // what it comes from; a proxy, maybe
 	refused error        // why from there none may come; nil: it may
 	address netip.Prefix // what it counts for; the zero Prefix is not counted
+	turn    atomic.Int32 // of its handshake
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
@@ -85,6 +92,7 @@ type connection struct {
 	bodies     int           // those of them that are in the bodies of requests
 	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
+	isShaking  bool          // it is in a handshake of TLS, or has just finished it
 	isGone     bool          // it is not counted any more
 
 	deadlines sync.Mutex // guards final, and the deadline of Conn for writing
@@ -96,6 +104,7 @@ type listener struct {
 	net.Listener
 	all   *connections
 	rules *peer.Rules
+	tls   bool // there is TLS above
 }
 
 // Accept implements net.Listener. A connection for which there is no room is
@@ -106,7 +115,7 @@ func (l listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := l.all.admit(conn, l.rules); c != nil {
+		if c := l.all.admit(conn, l.rules, l.tls); c != nil {
 			tcp.BoundUnsent(conn, maxUnsent)
 			return c, nil
 		}
@@ -116,9 +125,12 @@ func (l listener) Accept() (net.Conn, error) {
 
 // admit counts a connection, and makes room for it if need be. It returns nil if
 // it cannot.
-func (all *connections) admit(conn net.Conn, rules *peer.Rules) *connection {
+func (all *connections) admit(conn net.Conn, rules *peer.Rules, encrypted bool) *connection {
 	from, err := rules.Accept(addressOf(conn.RemoteAddr()))
-	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from)}
+	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from), isShaking: encrypted}
+	if encrypted {
+		c.turn.Store(turnWaits)
+	}
 	victim, ok := all.place(c)
 	if victim != nil {
 		victim.Conn.Close()
@@ -135,13 +147,15 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 	defer all.mu.Unlock()
 	switch {
 	case c.address.IsValid() && all.byAddress[c.address] >= all.perAddress:
-		if victim = all.longestLocked(c.address); victim == nil {
+		if victim = all.longestLocked(func(o *connection) bool { return o.address == c.address }); victim == nil {
 			all.logFullLocked("an address has as many connections to HTTP as it may have", "address", c.address, "max", all.perAddress)
 			return nil, false
 		}
+	case c.isShaking && all.shaking >= max(all.max/handshakeShare, 1): // they push out nobody else
+		victim = all.longestLocked(func(o *connection) bool { return o.isShaking })
 	case all.count >= all.max:
 		all.logFullLocked("HTTP has as many connections as it takes; it closes those that do not make progress", "max", all.max)
-		if victim = all.longestLocked(netip.Prefix{}); victim == nil && all.count >= all.max+reserve {
+		if victim = all.longestLocked(nil); victim == nil && all.count >= all.max+reserve {
 			return nil, false
 		}
 	}
@@ -149,6 +163,9 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 		all.removeLocked(victim)
 	}
 	all.count++
+	if c.isShaking {
+		all.shaking++
+	}
 	if c.address.IsValid() {
 		all.byAddress[c.address]++
 	}
@@ -157,11 +174,11 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 	return victim, true
 }
 
-// longestLocked returns the connection of an address, or of any if it is the zero
-// Addr, that has been waited for longest; nil if there is none.
-func (all *connections) longestLocked(address netip.Prefix) *connection {
+// longestLocked returns the connection of a kind, or of any if that is nil, that has been
+// waited for longest; nil if there is none.
+func (all *connections) longestLocked(is func(*connection) bool) *connection {
 	for e := all.waiting.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*connection); !address.IsValid() || c.address == address {
+		if c := e.Value.(*connection); is == nil || is(c) {
 			return c
 		}
 	}
@@ -194,6 +211,7 @@ func (all *connections) removeLocked(c *connection) {
 	}
 	c.isGone = true
 	all.count--
+	all.shakenLocked(c)
 	if c.address.IsValid() {
 		if all.byAddress[c.address]--; all.byAddress[c.address] == 0 {
 			delete(all.byAddress, c.address)
@@ -250,6 +268,9 @@ func (all *connections) watch(conn net.Conn, state http.ConnState) {
 	if !ok {
 		return
 	}
+	if state != http.StateNew {
+		all.shaken(c)
+	}
 	switch state {
 	case http.StateActive:
 		all.resume(c)
@@ -287,6 +308,7 @@ func addressOf(remote net.Addr) netip.Addr {
 // Write implements net.Conn. It goes on for as long as the peer takes something:
 // bytes into its buffers, or out of ours.
 func (c *connection) Write(p []byte) (written int, err error) {
+	c.rest()           // a handshake writes at the end of what it computes
 	if c.all.wait(c) { // a body may be waited for already
 		defer c.all.resume(c)
 	}

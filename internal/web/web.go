@@ -207,7 +207,7 @@ func (s *Server) serveOn(l net.Listener, rules peer.Rules, config *tls.Config) e
 		l.Close()
 		return ErrClosed
 	}
-	var conns net.Listener = listener{l, s.connections, &rules}
+	var conns net.Listener = listener{l, s.connections, &rules, config != nil}
 	if config != nil {
 		conns = tls.NewListener(tcp.Carried{Listener: conns}, config)
 	}
