@@ -47,7 +47,7 @@ var (
 var (
 	floods = []work{
 		flood("fanout-1000-1024", "1 room × 1,000, 4 senders, 1,024 in flight", 1, 1000, 4, 1024, overAll),
-		flood("fanout-1000-32", "the same, 32 in flight", 1, 1000, 4, 32, overAll),
+		flood("fanout-1000-32", "1 room × 1,000, 4 senders, 32 in flight", 1, 1000, 4, 32, overAll),
 		flood("fanout-5000-256", "1 room × 5,000, 4 senders, 256 in flight", 1, 5000, 4, 256, overBoth),
 		flood("rooms-100-16", "100 rooms × 10, all talk, 16 in flight each", 100, 10, 10, 16, overAll),
 	}
