@@ -132,8 +132,8 @@ func TestAHashingProcessInheritsNothing(t *testing.T) {
 		t.Fatalf("no threads: %v", err)
 	}
 	for _, task := range tasks {
-		if text, err := os.ReadFile(task); err != nil || niceness(string(text)) != "19" {
-			t.Errorf("%s: the niceness is %s, want 19 (%v)", task, niceness(string(text)), err)
+		if text, err := os.ReadFile(task); err != nil || policy(string(text)) != "5" { // SCHED_IDLE
+			t.Errorf("%s: the policy is %s, want 5 (%v)", task, policy(string(text)), err)
 		}
 	}
 }
@@ -162,14 +162,14 @@ func isRuntime(file string) bool {
 	return strings.HasPrefix(file, "anon_inode:") || strings.HasPrefix(file, "/sys/fs/cgroup/")
 }
 
-// niceness returns the 19th field of a stat file of proc(5).
-func niceness(stat string) string {
+// policy returns the 41st field of a stat file of proc(5).
+func policy(stat string) string {
 	_, rest, _ := strings.Cut(stat, ") ") // the third field comes next
 	fields := strings.Fields(rest)
-	if len(fields) < 17 {
+	if len(fields) < 39 {
 		return ""
 	}
-	return fields[16]
+	return fields[38]
 }
 
 // Hashing processes are killed all the time, and all sign-ins get their answer.

@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Of ioprio_set(2).
@@ -26,13 +28,17 @@ func ourselves() (string, error) {
 // lowerPriority has the calling thread, and processes that it starts, use only what
 // processor and disk have left. It is a wish: without it a backup works, too.
 func lowerPriority() {
-	lowerProcessor()
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority)
 	_, _, _ = syscall.RawSyscall(syscall.SYS_IOPRIO_SET, ioprioWhoProcess, 0, ioprioIdle)
 }
 
 // lowerProcessor has the calling thread, and processes that it starts, use only what the
-// processor has left.
-func lowerProcessor() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority) }
+// processor has left, and give way at once: with niceness alone the kernel lets them go on
+// for up to 3 ms, each time that the server has something to do.
+func lowerProcessor() {
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority)
+	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE, Nice: lowestPriority}, 0)
+}
 
 // settle gives this process a name for lists that show no arguments, where it would be
 // "exe". Its priority comes from the thread that started it.

@@ -137,7 +137,7 @@ func TestAProcessIsUsedAgainAndEndsWhenIdle(t *testing.T) {
 			time.Sleep(idleTime - 1)
 		}
 		h.expect("in use", 1, 1, 0)
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		h.expect("idle", 1, 0, 0)
 		h.works("again")
 		h.expect("in use again", 2, 1, 0)
@@ -213,7 +213,7 @@ func TestARestAfterFailures(t *testing.T) {
 		time.Sleep(restTime - 1)
 		h.works("two")
 		h.expect("a rest", 2, 0, 1)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		h.works("three")
 		h.expect("two cannot start", 2, 0, 1)
 		time.Sleep(restTime)
