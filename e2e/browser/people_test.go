@@ -109,6 +109,7 @@ func (p *page) picture(name string) {
 }
 
 func TestSignIn(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks() // the browser reports each 401

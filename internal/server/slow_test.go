@@ -27,6 +27,7 @@ func (p *paced) Read(b []byte) (int, error) {
 // A reader that is far behind, takes three heartbeats and more to get to a ping,
 // and answers each ping when it sees it, is given everything.
 func TestASlowReaderIsGivenEverything(t *testing.T) {
+	t.Parallel()
 	const n, size = 1500, 4000
 	f := start(t, conn.Config{Heartbeat: 500 * time.Millisecond}, nil, dispatch.Options{})
 	ann := f.join("ann")
