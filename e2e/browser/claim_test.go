@@ -37,6 +37,7 @@ func (p *page) keeps(secret string) bool {
 
 // From the link in the server's log to two people in a conversation.
 func TestClaimAndInvite(t *testing.T) {
+	t.Parallel()
 	s, claim := unclaimed(t)
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -103,6 +104,7 @@ func TestClaimAndInvite(t *testing.T) {
 
 // A device asks with a code; the page says which one and lets the user decide.
 func TestDeviceGrant(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	answer, err := http.PostForm(s.url+"/v1/device", url.Values{"name": {"kaban on a laptop"}})
 	if err != nil {

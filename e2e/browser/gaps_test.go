@@ -33,6 +33,7 @@ func (p *page) create(room, kind string) {
 
 // Tokens and invites are for some rooms only.
 func TestBoundToRooms(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -80,6 +81,7 @@ func TestBoundToRooms(t *testing.T) {
 
 // The settings of a private room say how much of it new members see.
 func TestHistoryOfRoom(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -101,6 +103,7 @@ func TestHistoryOfRoom(t *testing.T) {
 
 // Who is blocked is known wherever one can block.
 func TestBlocking(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -130,6 +133,7 @@ func TestBlocking(t *testing.T) {
 
 // Making a room is offered to those who may, in the kinds that they may.
 func TestOfferToCreate(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	s.stop()
 	prepare(t, s.data, func(accounts *account.Service) {
@@ -160,6 +164,7 @@ func TestOfferToCreate(t *testing.T) {
 
 // Admins see all rooms, name an op without reading, and make webhooks.
 func TestRoomsAndHooks(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben", "carla")
 	ben := newPage(t, desktop)
 	ben.expectBreaks()

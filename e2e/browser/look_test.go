@@ -11,6 +11,7 @@ import (
 // TestLook shows each step from a new server to a conversation, on screens of all
 // kinds, in both languages, with the longest names, and finds what does not fit.
 func TestLook(t *testing.T) {
+	t.Parallel()
 	for name, how := range map[string]struct {
 		screen
 		language string
@@ -20,7 +21,10 @@ func TestLook(t *testing.T) {
 		"phone-light":   {screen{width: 320, height: 640, mobile: true}, "de"},
 		"phone-dark":    {screen{width: 390, height: 780, mobile: true, dark: true}, "en"},
 	} {
-		t.Run(name, func(t *testing.T) { look(t, name, how.screen, how.language) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			look(t, name, how.screen, how.language)
+		})
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -49,8 +51,15 @@ var (
 	screenshots = flag.String("screenshots", "", "write the pictures of the documentation into this directory")
 )
 
+// atOnce is how many tests run at a time at least, without -parallel: much of each is
+// waiting.
+const atOnce = 4
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if runtime.GOMAXPROCS(0) < atOnce && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		flag.Set("test.parallel", strconv.Itoa(atOnce))
+	}
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

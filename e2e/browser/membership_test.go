@@ -11,6 +11,7 @@ const members = `[...document.querySelectorAll('.member-list li')].map((e) => e.
 
 // A private room: created, others invited by completion, roles, a topic, and the end.
 func TestPrivateRoom(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben", "benedict", "carla")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -84,6 +85,7 @@ func TestPrivateRoom(t *testing.T) {
 
 // A direct message: found by search, unread on the other's devices until one has read it.
 func TestDirectMessages(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben", "carla")
 	carla := newPage(t, desktop)
 	carla.expectBreaks()
@@ -119,6 +121,7 @@ func TestDirectMessages(t *testing.T) {
 
 // A public room is read from outside, and joined only when somebody says so.
 func TestPreview(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben", "carla")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -152,6 +155,7 @@ func TestPreview(t *testing.T) {
 
 // A visitor who is banned from the only room stays away, and can still sign in.
 func TestBannedVisitor(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "open", "ben")
 	zed := newPage(t, desktop)
 	zed.expectBreaks()
@@ -194,6 +198,7 @@ func TestBannedVisitor(t *testing.T) {
 // An op is offered to mute whoever speaks and to unmute whoever is muted, and lifts a ban
 // in the settings of the room.
 func TestMutesAndBansAreOfferedAsTheyApply(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks()

@@ -123,6 +123,7 @@ func runNginx(t *testing.T, path string, l net.Listener) {
 // TestNginx uses a server through nginx as the documentation has it set up: the page,
 // WebSockets, streams of events, large messages, and who a request comes from.
 func TestNginx(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		file, base string
 		http2      bool

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/people"
+	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 )
 
@@ -109,6 +112,7 @@ func (p *page) picture(name string) {
 }
 
 func TestSignIn(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks() // the browser reports each 401
@@ -154,4 +158,42 @@ func TestSignIn(t *testing.T) {
 	p.press(kb.Enter)
 	p.online()
 	p.until(`document.querySelector('#input').value === 'not sent yet'`)
+}
+
+// Among more people than the server looks at for one page of a search, the last one is
+// found too.
+func TestSearchAmongThousands(t *testing.T) {
+	t.Parallel()
+	data := ownedData(t, "invite", "zora")
+	kept, err := sqlite.Open(t.Context(), data, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = kept.Update(t.Context(), func(tx store.Tx) error {
+		for i := range 6000 {
+			a := people.Account{ID: fmt.Sprintf("%026d", i), Username: fmt.Sprint("user-", i), Role: kaban.RoleMember, Status: people.StatusActive, Created: 1}
+			if err := people.Accounts.Put(tx, &a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, kept.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, data)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "olga")
+	p.button("New direct message")
+	p.until(`document.activeElement?.role === 'combobox'`)
+	p.write("zora")
+	p.until(`document.querySelector('#people [role=option]')?.innerText.includes('zora')`)
+	p.press(kb.Escape)
+	p.press(kb.Escape)
+	p.until(`!document.querySelector('dialog[open]')`)
+	p.part("People")
+	p.text(`document.querySelector('.part input[type=search]').focus(), ''`)
+	p.write("zora")
+	p.until(`[...document.querySelectorAll('.part .item')].map((e) => e.innerText).join().includes('zora') && document.querySelectorAll('.part .item').length === 1`)
 }

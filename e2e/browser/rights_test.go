@@ -21,6 +21,7 @@ var actionsOfPage = map[string]access.Action{
 // TestRightsOfPage compares what the page offers with what the server allows, for each
 // action in each place: the page has a table of its own (rights.ts).
 func TestRightsOfPage(t *testing.T) {
+	t.Parallel()
 	build := exec.Command("go", "run", ".", "-script", "src/rights.ts")
 	build.Dir = filepath.FromSlash("../../internal/web/page/build")
 	script, err := build.Output()

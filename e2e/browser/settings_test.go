@@ -22,6 +22,7 @@ func (p *page) part(name string) {
 
 // What belongs to an account: its profile, password, devices, tokens and bots.
 func TestSettingsOfAnAccount(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -76,6 +77,7 @@ func TestSettingsOfAnAccount(t *testing.T) {
 
 // What an admin does: people, invites, the audit, the settings of the server.
 func TestAdministration(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	ben := newPage(t, desktop)
 	ben.expectBreaks()

@@ -40,6 +40,7 @@ func (p *page) signOut() {
 
 // A passkey is added, signs in without a name or a password, and is removed.
 func TestPasskeys(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -77,6 +78,7 @@ func TestPasskeys(t *testing.T) {
 
 // At the address of a machine there are no passkeys, and none are offered.
 func TestNoPasskeysAtAnAddress(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -90,6 +92,7 @@ func TestNoPasskeysAtAnAddress(t *testing.T) {
 
 // A recovery code signs in once.
 func TestRecoveryCode(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -159,6 +162,7 @@ func (p *page) atProvider(username string) {
 // Single sign-on with a real provider: an identity is linked, signs in, and is refused
 // where nobody has it.
 func TestProvider(t *testing.T) {
+	t.Parallel()
 	s := owned(t, "invite", "ben")
 	issuer := startProvider(t, s)
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -226,6 +230,7 @@ func TestProvider(t *testing.T) {
 
 // The first owner and an invited person come with a passkey and without a password.
 func TestAccountsBeginWithAPasskey(t *testing.T) {
+	t.Parallel()
 	s, claim := unclaimed(t)
 	p := newPage(t, desktop)
 	p.expectBreaks()
@@ -291,6 +296,7 @@ func (p *page) stale() {
 // What needs a fresh sign-in is confirmed with a passkey by an account that has no
 // password, which can then choose one.
 func TestConfirmWithAPasskey(t *testing.T) {
+	t.Parallel()
 	s, claim := unclaimed(t)
 	p := newPage(t, desktop)
 	p.expectBreaks()

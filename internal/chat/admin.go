@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -49,7 +48,7 @@ type RoomOfServer struct {
 // RoomsOfServer returns up to limit rooms (0 is 500) that the user may know of, whether
 // it is in them or not, whose names sort after a name, and whether there are more. They
 // are public and private ones; nobody knows of a direct room without being in it. For
-// admins only. Its work grows with the number of private rooms.
+// admins only. Its work grows with the page.
 func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms []RoomOfServer, more bool, err error) {
 	limit = limitOr(limit, defaultNames)
 	public, morePublic := u.chat.dispatcher.Rooms(after, limit+1)
@@ -58,22 +57,17 @@ func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms
 		if err := u.mayListAll(tx); err != nil {
 			return err
 		}
-		private, err := privateRooms(tx, after)
+		private, morePrivate, err := u.chat.privateAfter(tx, after, limit+1)
 		if err != nil {
 			return err
 		}
 		for _, r := range public {
 			rooms = append(rooms, RoomOfServer{Name: r.Name, Kind: kaban.RoomPublic, Head: r.Head, Members: r.Members})
 		}
-		for i := range private {
-			name, err := kaban.ParseRoomName(private[i].Name)
-			if err != nil {
-				return fmt.Errorf("%w: the name of a room: %w", store.ErrDamaged, err)
-			}
-			rooms = append(rooms, RoomOfServer{Name: name})
-		}
+		rooms = append(rooms, private...)
 		slices.SortFunc(rooms, func(a, b RoomOfServer) int { return strings.Compare(a.Name.String(), b.Name.String()) })
-		more = morePublic || len(rooms) > limit
+		rooms = slices.CompactFunc(rooms, func(a, b RoomOfServer) bool { return a.Name.Key() == b.Name.Key() }) // one has just become private
+		more = morePublic || morePrivate || len(rooms) > limit
 		rooms = rooms[:min(len(rooms), limit)]
 		for i := range rooms {
 			if err := rooms[i].complete(tx); err != nil {
@@ -108,36 +102,25 @@ func (u User) mayListAll(tx store.Tx) error {
 	return refusalOf(access.Forbidden, access.Know)
 }
 
-// privateRooms returns the private rooms whose names sort after a name. They are sorted
-// by key, which is not the order of their names.
-func privateRooms(tx store.Tx, after string) (rooms []people.Room, err error) {
-	const page = 500
-	var from []string
-	for {
-		found, more, err := people.Rooms.List(tx, nil, from, page)
-		if err != nil {
-			return nil, err
-		}
-		for i := range found {
-			r := &found[i]
-			from = []string{r.Key}
-			if r.Kind == kaban.RoomDirect { // there may be very many, next to each other
-				from, more = []string{directEnd}, true
-				break
+// privateAfter returns up to limit private rooms whose names sort after a name, sorted, and
+// whether there are more.
+func (c *Chat) privateAfter(tx store.Tx, after string, limit int) (rooms []RoomOfServer, more bool, err error) {
+	for more = true; more && len(rooms) < limit; {
+		var names []kaban.RoomName
+		names, more = c.dispatcher.Unlisted(after, limit-len(rooms))
+		for _, name := range names {
+			after = name.String()
+			known, _, err := people.Rooms.Known(tx, name)
+			if err != nil {
+				return nil, false, err
 			}
-			if r.Kind == kaban.RoomPrivate && r.Name > after {
-				rooms = append(rooms, *r)
+			if known.Kind == kaban.RoomPrivate { // else it is being made
+				rooms = append(rooms, RoomOfServer{Name: name})
 			}
-		}
-		if !more {
-			return rooms, nil
 		}
 	}
+	return rooms, more, nil
 }
-
-// directEnd sorts after the keys of all direct rooms and before that of any other room
-// behind them.
-const directEnd = "@\U0010ffff"
 
 // complete adds what is stored about a room.
 func (r *RoomOfServer) complete(tx store.Tx) error {

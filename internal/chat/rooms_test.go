@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/dispatch"
 	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -148,6 +150,42 @@ func TestRoomsOfServer(t *testing.T) {
 		}
 		if _, _, err := w.user("bob").RoomsOfServer(t.Context(), "", 0); !errors.Is(err, ErrForbidden) {
 			t.Errorf("a member lists them: %v", err)
+		}
+		// Each page begins where the one before ended, whatever the rooms are, also for a
+		// server that starts with them.
+		for i := range 9 {
+			w.create("ann", fmt.Sprint("p-", i), []kaban.RoomKind{kaban.RoomPrivate, kaban.RoomPublic, kaban.RoomPrivate}[i%3])
+		}
+		if _, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")}); err != nil {
+			t.Fatal(err)
+		}
+		d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		again, err := New(t.Context(), d, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		for _, c := range []*Chat{w.chat, again} {
+			for limit := 1; limit <= 12; limit++ {
+				var got []string
+				for after, more := "", true; more; {
+					var page []RoomOfServer
+					if page, more, err = c.Operator().RoomsOfServer(t.Context(), after, limit); err != nil || len(page) > limit || more && len(page) < limit {
+						t.Fatalf("pages of %d: %d after %q, more: %v, %v", limit, len(page), after, more, err)
+					}
+					for _, r := range page {
+						after = r.Name.String()
+						got = append(got, after)
+					}
+				}
+				if want := []string{"den", "lobby", "p-0", "p-1", "p-2", "p-3", "p-4", "p-5", "p-6", "p-7", "p-8"}; !slices.Equal(got, want) {
+					t.Errorf("in pages of %d: %q, want %q", limit, got, want)
+				}
+			}
 		}
 	})
 }

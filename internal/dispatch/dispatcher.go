@@ -170,7 +170,8 @@ type Dispatcher struct {
 
 	mu     sync.Mutex // guards all below; never held across I/O
 	rooms  map[string]*Room
-	byName btree.Map[string, *Room] // the same, sorted by name
+	byName btree.Map[string, *Room] // those in Rooms, sorted by name
+	hidden btree.Map[string, *Room] // those in Unlisted, sorted by name
 	looks  map[string]*Room         // the same, by the looks other than the key
 
 	judge      Judge

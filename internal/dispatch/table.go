@@ -80,11 +80,12 @@ func (d *Dispatcher) forgetLocked(r *Room) bool {
 	}
 	delete(d.rooms, r.name.Key())
 	d.byName.Delete(r.name.String())
+	d.hidden.Delete(r.name.String())
 	d.forgetLooksLocked(r)
 	return true
 }
 
-// Unlist takes a room out of Rooms. It stays known by its name.
+// Unlist takes a room out of Rooms, into Unlisted. It stays known by its name.
 func (d *Dispatcher) Unlist(r *Room) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -94,6 +95,9 @@ func (d *Dispatcher) Unlist(r *Room) {
 func (d *Dispatcher) unlistLocked(r *Room) {
 	r.unlisted = true
 	d.byName.Delete(r.name.String())
+	if !r.name.IsDirect() && d.rooms[r.name.Key()] == r {
+		d.hidden.Set(r.name.String(), r)
+	}
 }
 
 // forgetUnused drops a room that was made for a message that was then refused.
@@ -123,7 +127,7 @@ type RoomInfo struct {
 // page, not with the server. So it lists the rooms that this dispatcher knows, and
 // a head that only another writer raises is as current as the last hint (Grown).
 func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool) {
-	rooms, more := d.roomsAfter(after, limit)
+	rooms, more := d.roomsAfter(&d.byName, after, limit)
 	infos = make([]RoomInfo, len(rooms))
 	for i, r := range rooms {
 		infos[i] = r.info()
@@ -131,11 +135,24 @@ func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool
 	return infos, more
 }
 
-func (d *Dispatcher) roomsAfter(after string, limit int) (rooms []*Room, more bool) {
+// Unlisted returns the names of up to limit rooms that are not in Rooms, sorted, that
+// follow the name after, and whether there are more. Direct rooms are not among them, and
+// rooms that are being made are. Its work grows with the page, and it never asks the store.
+func (d *Dispatcher) Unlisted(after string, limit int) (names []kaban.RoomName, more bool) {
+	rooms, more := d.roomsAfter(&d.hidden, after, limit)
+	names = make([]kaban.RoomName, len(rooms))
+	for i, r := range rooms {
+		names[i] = r.name
+	}
+	return names, more
+}
+
+// roomsAfter returns a page of byName or hidden.
+func (d *Dispatcher) roomsAfter(of *btree.Map[string, *Room], after string, limit int) (rooms []*Room, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	rooms = make([]*Room, 0, min(limit, d.byName.Len()))
-	more = following(&d.byName, after, limit, func(_ string, r *Room) { rooms = append(rooms, r) })
+	rooms = make([]*Room, 0, min(limit, of.Len()))
+	more = following(of, after, limit, func(_ string, r *Room) { rooms = append(rooms, r) })
 	return rooms, more
 }
 

@@ -184,6 +184,7 @@ func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64
 
 // A peer that does not read cannot hold up a drain for long.
 func TestDrainWithDeafPeer(t *testing.T) {
+	t.Parallel()
 	f := serve(t)
 	ann := f.join("ann")
 	deaf := f.hello("deaf")

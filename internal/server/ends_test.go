@@ -172,6 +172,7 @@ func TestABotLeavesWithItsOwner(t *testing.T) {
 
 // TestATokenExpiresWhileItIsConnected has hours pass on the clock that nobody can set.
 func TestATokenExpiresWhileItIsConnected(t *testing.T) {
+	t.Parallel()
 	var elapsed atomic.Int64
 	w := newTownWith(t, chat.Options{Clock: func() time.Duration { return time.Duration(elapsed.Load()) }})
 	_, long, err := w.accounts.MakeToken(t.Context(), account.Operator(), account.NewToken{Username: "ann", Name: "long", Expires: 3 * time.Hour})

@@ -46,6 +46,7 @@ func gate(t *testing.T, limits limit.Config, policy peers.Policy, proxies ...str
 
 func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Policy, proxies ...string) *gated {
 	t.Helper()
+	sameOverWebSocket(t) // a preamble comes over TCP
 	var err error
 	if len(proxies) == 0 {
 		proxies = []string{"127.0.0.1"}
@@ -351,6 +352,7 @@ func TestSecretsThroughAProxy(t *testing.T) {
 // A plain listener beyond this machine with --proxy alone refuses all others, and says
 // what to do.
 func TestOnlyProxiesMayConnect(t *testing.T) {
+	sameOverWebSocket(t)
 	proxies, err := peers.ParseProxies([]string{"10.0.0.0/8"})
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,7 @@ func TestPieces(t *testing.T) {
 
 // Who hangs up one side gets everything that is owed.
 func TestHalfClose(t *testing.T) {
+	t.Parallel()
 	f := serve(t)
 	ann := f.join("ann")
 	const n = 2000
@@ -115,6 +116,7 @@ func TestOtherProtocols(t *testing.T) {
 }
 
 func TestSilentConnectionsAreCut(t *testing.T) {
+	t.Parallel()
 	f := start(t, conn.Config{HelloTimeout: 100 * time.Millisecond, Heartbeat: 200 * time.Millisecond}, nil, dispatch.Options{})
 	nothing := f.dial()
 	nothing.expect("error", "code", "hello_required")
@@ -154,6 +156,7 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 
 // A reader that takes nothing is cut, and resumes where it was.
 func TestSlowConsumer(t *testing.T) {
+	t.Parallel()
 	f := start(t, conn.Config{StallTimeout: 300 * time.Millisecond}, memory.New(0), dispatch.Options{})
 	ann := f.join("ann")
 	slow := f.hello("slow")

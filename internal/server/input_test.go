@@ -169,6 +169,7 @@ func TestAByteAtATimeWithPauses(t *testing.T) {
 
 // A client that reads a few bytes at a time gets whole frames, every one.
 func TestAFewBytesAtATime(t *testing.T) {
+	t.Parallel()
 	f := serve(t)
 	ann, slow := f.join("ann"), f.join("slow")
 	const n = 50

@@ -135,6 +135,7 @@ func TestAThousandConnectionsOfAStranger(t *testing.T) {
 // holds for what is sent to rooms that the account is not in, too: the store is asked
 // about each such message, which may be a repeat.
 func TestAFilterIsPaced(t *testing.T) {
+	t.Parallel()
 	for room, answer := range map[string]string{"lobby": "ack", "den": "error", "nowhere": "error"} {
 		limits := limit.Defaults()
 		limits.AccountMessagesPerSecond, limits.AccountMessagesBurst = 1000, 100
@@ -195,6 +196,7 @@ func TestAFilterAtTheDefaultRate(t *testing.T) {
 // A connection that is paused is ended, or made to leave a room, as any other: nothing
 // waits for the pause.
 func TestAPausedClientEnds(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(g *gated, ann *peer){
 		"drain": func(g *gated, ann *peer) {
 			go g.manager.Shutdown(context.WithoutCancel(t.Context()))

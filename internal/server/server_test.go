@@ -306,6 +306,7 @@ func TestEmoji(t *testing.T) {
 // A server that had nothing to do for longer than the time for a hello takes the
 // next connection as it took the first.
 func TestAConnectionAfterALongQuiet(t *testing.T) {
+	t.Parallel()
 	const helloTimeout = 1500 * time.Millisecond
 	f := start(t, conn.Config{HelloTimeout: helloTimeout}, nil, dispatch.Options{})
 	for i := range 2 { // each loop

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -77,9 +78,21 @@ func readAll(w *webSocket, in []byte, piece, buffer int) (lines, answers string,
 	}
 }
 
+// noConnections skips a test that opens none: with -websocket or -tls it would be the same
+// once more.
+func noConnections(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"websocket", "tls"} {
+		if flag.Lookup(name).Value.String() == "true" {
+			t.Skip("it opens no connections")
+		}
+	}
+}
+
 // TestWebSocketFraming has the cases of the Autobahn suite that concern a server
 // without extensions, and some more, each cut in many ways.
 func TestWebSocketFraming(t *testing.T) {
+	noConnections(t)
 	const hello = "Hello-µ@ßöäüàá-UTF-8!!"
 	long := strings.Repeat("*", 65536)
 	for name, test := range map[string]struct {
@@ -209,6 +222,7 @@ func oneByOne(text string) (in string) {
 // TestCloseCodes takes all codes that a client can close with: those that mean
 // something are given back.
 func TestCloseCodes(t *testing.T) {
+	noConnections(t)
 	good := []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}
 	for _, code := range append([]int{0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535}, good...) {
 		w := new(webSocket)
@@ -233,6 +247,7 @@ func TestCloseCodes(t *testing.T) {
 
 // Every reason of the engine has words, and their close code says the same.
 func TestEveryReasonHasACloseCode(t *testing.T) {
+	noConnections(t)
 	want := map[conn.Reason]uint16{
 		conn.HungUp: 1000, conn.Draining: 1001, conn.Idle: 1001, conn.Late: 1001, conn.SlowConsumer: 1008, conn.Refused: 1008,
 		conn.Violation: 1002, conn.Replaced: 4001, conn.Internal: 1011, conn.Crowded: 1011, conn.Full: 1011, // the last two have the code of their error
@@ -254,6 +269,7 @@ func TestEveryReasonHasACloseCode(t *testing.T) {
 
 // Lines of every length are sent with the shortest header that holds them.
 func TestServerFrames(t *testing.T) {
+	noConnections(t)
 	w := new(webSocket)
 	var sent []byte
 	var want strings.Builder

@@ -36,6 +36,15 @@ func onlyLines(t *testing.T) {
 	}
 }
 
+// sameOverWebSocket skips a test whose connections are the same whatever -websocket says:
+// the run without it has it already.
+func sameOverWebSocket(t testing.TB) {
+	t.Helper()
+	if *overWebSocket {
+		t.Skip("its connections are the same without -websocket")
+	}
+}
+
 // webAddr has a server take WebSockets too, and returns where.
 func (f *fixture) webAddr() string {
 	f.t.Helper()

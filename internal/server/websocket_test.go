@@ -219,6 +219,7 @@ func TestHowWebSocketsEnd(t *testing.T) {
 
 // Who has said close is given what it is owed, and then its code.
 func TestAWebSocketClosesFirst(t *testing.T) {
+	sameOverWebSocket(t)
 	f := serve(t)
 	ann := f.peerOverWeb("ann")
 	ann.say(`{"type":"join","room":"lobby"}`)
@@ -258,6 +259,7 @@ func TestAFullServerOverWebSocket(t *testing.T) {
 // Control frames between and within messages, in great number, are answered in
 // order, and messages are what they are.
 func TestPingsInBetween(t *testing.T) {
+	sameOverWebSocket(t)
 	f := serve(t)
 	p := f.peerOverWeb("ann")
 	c := p.conn.(*lineConn)

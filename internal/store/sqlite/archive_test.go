@@ -345,6 +345,7 @@ func TestImportRefusesWhatDiffers(t *testing.T) {
 }
 
 func TestArchiveConformance(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string]Options{"standard": {}, "small merges": {maxUnmerged: 3, mergeStep: 1}} {
 		t.Run(name, func(t *testing.T) {
 			storetest.RunArchive(t, storetest.Archives{

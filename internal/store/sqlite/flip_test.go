@@ -148,6 +148,7 @@ func bitsOf(content []byte, used, unused int) (picked []int) {
 // For each flipped bit in a database or its WAL, Check reports damage or all data are
 // unchanged.
 func TestEveryFlippedBitIsFound(t *testing.T) {
+	t.Parallel()
 	dir := varied(t) // with data in both files
 	closed := copyFiles(t, dir)
 	closeStore(t, open(t, closed, Options{maxUnmerged: 24, mergeStep: 8}))
@@ -201,6 +202,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 // For each flipped bit, a server either does not start or never returns anything that was
 // not written.
 func TestAFlippedBitIsNeverServed(t *testing.T) {
+	t.Parallel()
 	original := varied(t)
 	s := open(t, copyFiles(t, original), Options{})
 	want := make(map[string][]store.Entry)

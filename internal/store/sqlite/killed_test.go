@@ -55,6 +55,7 @@ func TestKilledChild(t *testing.T) {
 // A process that is killed in the middle of transactions leaves each of them whole or
 // not at all.
 func TestKilledInTransactions(t *testing.T) {
+	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "killed.test")
 	if output, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)

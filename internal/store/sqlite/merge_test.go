@@ -41,6 +41,7 @@ func count(t testing.TB, s *Store, table string) int {
 
 // The suite again with merges in nearly every append.
 func TestConformanceWithSmallMerges(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, driver(Options{maxUnmerged: 3, mergeStep: 1}))
 }
 

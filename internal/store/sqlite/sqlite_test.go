@@ -103,11 +103,13 @@ func driver(options Options) storetest.Driver {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, driver(Options{}))
 }
 
 // The suite again with a checkpoint in nearly every append.
 func TestConformanceWithSmallWAL(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, driver(Options{walPages: 1}))
 }
 
@@ -254,6 +256,7 @@ func TestPagingThroughALargeHistory(t *testing.T) {
 }
 
 func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir(), Options{walPages: 5})
 	lobby := storetest.RoomName(t, "lobby")
 	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 1)...)
@@ -288,6 +291,7 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 }
 
 func TestTheWALIsBounded(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir(), Options{walPages: 50, maxUnmerged: 1})
 	for i := range 200 {
 		storetest.Append(t, s, numbered(t, "lobby", "alice", i*2, 2)...)

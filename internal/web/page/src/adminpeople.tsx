@@ -1,7 +1,7 @@
 // The people of the server, and what an admin may do to those below.
 
 import { useSignal } from '@preact/signals'
-import { call, mostListed, path } from './api'
+import { call, mostListed, search, path } from './api'
 import { Failure, Field, Submit, useSending } from './form'
 import { LinkToCopy } from './link'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
@@ -11,11 +11,27 @@ import { above, atLeast } from './rights'
 import { account } from './state'
 import { t } from './texts'
 
+interface Found {
+  users: Account[]
+  more: boolean
+}
+
+/** Finds people until there are as many as are listed. */
+async function findPeople(path: string, late: () => boolean): Promise<Found> {
+  const found: Found = { users: [], more: false }
+  await search<Found & { after?: string }>(path, ({ users, more }) => {
+    found.users.push(...users)
+    found.more = more
+    return !late() && found.users.length < mostListed
+  })
+  return found
+}
+
 export function People() {
   const query = useSignal('')
   const adding = useSignal(false)
   const asked = query.value.trim()
-  const loaded = useLoaded<{ users: Account[]; more: boolean }>(`v1/admin/users?limit=${mostListed}${asked === '' ? '' : `&query=${encodeURIComponent(asked)}`}`)
+  const loaded = useLoaded(`v1/admin/users?limit=${mostListed}${asked === '' ? '' : `&query=${encodeURIComponent(asked)}`}`, findPeople)
   return (
     <>
       <div class="beside">

@@ -94,5 +94,16 @@ export interface Session {
   expires?: string
 }
 
+/**
+ * Follows the pages of a search while take wants more. A page is what a part of the
+ * accounts has: it may have nobody, with more behind it.
+ */
+export async function search<Page extends { after?: string }>(path: string, take: (page: Page) => boolean): Promise<void> {
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const page: Page = await call<Page>('GET', `${path}&after=${encodeURIComponent(after)}`)
+    after = take(page) ? page.after : undefined
+  }
+}
+
 /** All pages of a list, up to a limit that no list for people should reach. */
 export const mostListed = 200

@@ -17,17 +17,19 @@ export interface Loaded<T> {
   reload(): Promise<void>
 }
 
+const once = <T,>(path: string) => call<T>('GET', path)
+
 /** What the server has at a path, asked for again when the path changes. */
-export function useLoaded<T>(path: string): Loaded<T> {
+export function useLoaded<T>(path: string, load: (path: string, late: () => boolean) => Promise<T> = once): Loaded<T> {
   const value = useSignal<T | undefined>(undefined)
   const problem = useSignal<Problem | undefined>(undefined)
   const current = useSignal(path)
   current.value = path
   const reload = async () => {
+    const late = () => current.peek() !== path
     try {
-      const found = await call<T>('GET', path)
-      // A later question may have been answered before.
-      if (current.peek() !== path) return
+      const found = await load(path, late)
+      if (late()) return // a later question may have been answered before
       value.value = found
       problem.value = undefined
     } catch (error) {

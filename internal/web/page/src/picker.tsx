@@ -3,7 +3,7 @@
 import { useSignal, type Signal } from '@preact/signals'
 import type { FunctionComponent } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { call } from './api'
+import { search } from './api'
 import { Avatar } from './nick'
 import type { Account } from './protocol'
 import { rooms, username, type Room } from './state'
@@ -31,18 +31,22 @@ interface Props {
   most: number
 }
 
+/** How many people are looked for. */
+const mostFound = 50
+
 /** The people that match what has been typed, as the server knows them. */
 function useFound(asked: string): Signal<Account[] | undefined> {
   const found = useSignal<Account[] | undefined>(undefined)
   useEffect(() => {
     let late = false
+    const people: Account[] = []
     const timer = setTimeout(() => {
-      call<{ people: Account[] }>('GET', `v1/people?query=${encodeURIComponent(asked)}&limit=50`).then(
-        ({ people }) => {
-          if (!late) found.value = people
-        },
-        () => undefined, // the next key asks again
-      )
+      search<{ people: Account[]; after?: string }>(`v1/people?query=${encodeURIComponent(asked)}&limit=${mostFound}`, (page) => {
+        if (late) return false
+        people.push(...page.people)
+        if (people.length > 0 || page.after === undefined) found.value = [...people]
+        return people.length < mostFound
+      }).catch(() => undefined) // the next key asks again
     }, typingWait)
     return () => {
       late = true
