@@ -21,7 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"kaban/internal/account"
-	"kaban/internal/certs/certtest"
+	"kaban/internal/tlstest"
 )
 
 // behindNginx is a server behind nginx, which has one of the files of deploy/nginx.
@@ -47,7 +47,7 @@ func startBehindNginx(t *testing.T, file, data, base string, http2 bool) *behind
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	cert, key := authority.Issue(time.Hour, "localhost")
 	certFile, keyFile := authority.Write(dir, cert, key)
 	site := string(text)

@@ -53,7 +53,7 @@ var rules = map[string]rule{
 	"kaban/client/dial/dialtest": {
 		nil,
 		nil,
-		"certificates, TLS and proxies for tests of the way to a server",
+		"TLS and proxies for tests of the way to a server",
 	},
 	"kaban/internal/idpool": {
 		[]string{"kaban"},
@@ -130,7 +130,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/tlstest": {
 		nil, nil,
-		"a certificate of tests knows nobody that shows or trusts it",
+		"certificates of tests know nobody that shows or trusts them",
 	},
 	"kaban/internal/limit": {
 		nil, nil,
@@ -148,10 +148,6 @@ var rules = map[string]rule{
 	"kaban/internal/certs/pebbletest": {
 		nil, nil,
 		"a separate module: the server does not depend on the ACME server of its tests",
-	},
-	"kaban/internal/certs/certtest": {
-		nil, nil,
-		"certificates for the tests of any package",
 	},
 	"kaban/internal/access": {
 		[]string{"kaban"},

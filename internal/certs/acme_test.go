@@ -23,14 +23,14 @@ import (
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
 
-	"kaban/internal/certs/certtest"
+	"kaban/internal/tlstest"
 )
 
 // asked is a source by ACME whose server is a function.
 type asked struct {
 	*Source
 	t         *testing.T
-	authority *certtest.Authority
+	authority *tlstest.Authority
 	log       logbook
 	cache     string
 	managed   *managed
@@ -43,7 +43,7 @@ type asked struct {
 
 func newAsked(t *testing.T, hosts ...string) *asked {
 	t.Helper()
-	a := &asked{t: t, authority: certtest.NewAuthority(t), cache: t.TempDir(), life: 90 * 24 * time.Hour}
+	a := &asked{t: t, authority: tlstest.NewAuthority(t), cache: t.TempDir(), life: 90 * 24 * time.Hour}
 	a.open(hosts...)
 	t.Cleanup(func() { a.Close() })
 	return a
@@ -456,7 +456,7 @@ func TestStoredCertificates(t *testing.T) {
 
 // The certificate of an ACME server must be for what was asked for.
 func TestPairOf(t *testing.T) {
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	m := &managed{options: Options{}.withDefaults()}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"kaban/internal/certs/certtest"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
+	"kaban/internal/tlstest"
 )
 
 var (
@@ -100,7 +100,7 @@ func newHost(t *testing.T) *host {
 
 // encrypt has the server speak TLS, and returns whom its clients trust.
 func (h *host) encrypt() *tls.Config {
-	authority := certtest.NewAuthority(h.t)
+	authority := tlstest.NewAuthority(h.t)
 	cert, key := authority.Issue(24*time.Hour, "127.0.0.1")
 	h.cert, h.key = authority.Write(h.t.TempDir(), cert, key)
 	h.scheme = "tls://"
