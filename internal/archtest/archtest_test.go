@@ -255,6 +255,10 @@ var rules = map[string]rule{
 		[]string{"github.com/coreos/go-systemd/v22"},
 		"the way to the service manager does not depend on what it manages",
 	},
+	"kaban/internal/systemd/systemdtest": {
+		nil, nil,
+		"the service manager of tests knows only the kernel",
+	},
 	"kaban/internal/credentials": {
 		[]string{"kaban/wire"},
 		[]string{"github.com/pelletier/go-toml"},
