@@ -21,6 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"kaban/internal/account"
+	"kaban/internal/childtest"
 	"kaban/internal/tlstest"
 )
 
@@ -109,6 +110,7 @@ func runNginx(t *testing.T, path string, l net.Listener) {
 	nginx.ExtraFiles = []*os.File{socket}
 	var log bytes.Buffer
 	nginx.Stderr = &log
+	childtest.Bind(nginx, syscall.SIGTERM) // for its workers too
 	if err := nginx.Start(); err != nil {
 		t.Fatalf("start nginx, which scripts/setup installs: %v", err)
 	}

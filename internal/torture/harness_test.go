@@ -13,9 +13,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 	"kaban/internal/tlstest"
@@ -156,6 +158,7 @@ func (h *host) start(faults ...string) {
 	}
 	h.process.Env = append(os.Environ(), faults...)
 	h.process.Stderr = h.log
+	childtest.Bind(h.process, syscall.SIGKILL)
 	if err := h.process.Start(); err != nil {
 		h.t.Fatal(err)
 	}
