@@ -27,7 +27,7 @@ type rule struct {
 var rules = map[string]rule{
 	"kaban": {
 		nil,
-		[]string{"golang.org/x/text", "github.com/ergochat/confusables"},
+		[]string{"golang.org/x/text", "github.com/ergochat/confusables", "github.com/google/uuid"},
 		"the domain imports no other package of this module",
 	},
 	"kaban/wire": {
