@@ -288,7 +288,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/bench": {
 		nil,
-		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/guptarohit/asciigraph"},
+		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/google/uuid", "github.com/guptarohit/asciigraph"},
 		"the load generator shares no code with the server",
 	},
 	"kaban/bench": {
