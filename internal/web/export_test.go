@@ -55,3 +55,8 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // LocalPath returns where a browser goes on that wants to go to a path.
 func (s *Server) LocalPath(next string) string { return s.localPath(next) }
+
+// Made reports whether the handlers for programs, and the OpenAPI document, have been made.
+func (s *Server) Made() (handlers, document bool) {
+	return s.programs.handler != nil, s.programs.document != nil
+}
