@@ -533,8 +533,8 @@ func TestAnAckThatNeverComes(t *testing.T) {
 		synctest.Wait()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.posted != 1 || len(c.flight) > maxAnswered+2 || len(c.calls) > 2 {
-			t.Errorf("%d messages are under way, %d calls are held in flight, %d by ref", c.posted, len(c.flight), len(c.calls))
+		if c.posted != 1 || len(c.flight) > maxAnswered+2 || len(c.calls) > 2 || len(c.entries) > 1 {
+			t.Errorf("%d messages are under way, %d calls are held in flight, %d by ref, %d by id", c.posted, len(c.flight), len(c.calls), len(c.entries))
 		}
 	})
 }

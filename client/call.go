@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"kaban/wire"
@@ -94,6 +93,9 @@ func (c *Client) callLocked(request wire.Request, room *Room) *call {
 	q := &call{request: request, room: room, done: make(chan struct{})}
 	q.request.Ref = strconv.AppendUint(nil, c.refs, 36)
 	c.calls[string(q.request.Ref)] = q
+	if q.isEntry() {
+		c.entries[request.ID.String()] = q
+	}
 	return q
 }
 
@@ -243,6 +245,7 @@ func (c *Client) answerLocked(q *call, e *wire.Event, err error) {
 		c.asked--
 	}
 	if q.isEntry() {
+		delete(c.entries, q.request.ID.String())
 		c.landedLocked(q)
 	}
 	close(q.done)
@@ -341,8 +344,7 @@ func (c *Client) storedLocked(e *Entry) {
 	} else {
 		id, at = e.Change.ID, e.Change.Time
 	}
-	q := c.calls[strings.TrimPrefix(id, c.prefix)]
-	if q != nil && q.isEntry() && q.request.ID.String() == id {
+	if q := c.entries[id]; q != nil {
 		c.answerLocked(q, &wire.Event{Type: wire.TypeAck, ID: id, Seq: e.Seq, Time: at, Duplicate: true}, nil)
 	}
 }

@@ -25,9 +25,7 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -49,7 +47,7 @@ const (
 // Client is one session with a server, over any number of connections.
 type Client struct {
 	options Options
-	prefix  string // of the ids of this client's messages
+	ids     ids
 	// persistent means that the client was made by New: only Close ends it.
 	persistent bool
 
@@ -83,6 +81,7 @@ type Client struct {
 	leaving   map[*Room]bool   // rooms to part from when their entries are answered
 	unread    map[string]bool  // rooms that the connection is in and nobody reads, by the server's name
 	calls     map[string]*call // under way or waiting, by ref
+	entries   map[string]*call // those of them that become entries, by id
 	queue     []*call          // to be written, in order
 	flight    []*call          // written on this link, in order; may be answered
 	done      int              // answered calls in flight
@@ -94,9 +93,9 @@ type Client struct {
 
 func newClient(options Options) *Client {
 	c := &Client{
-		options: options.withDefaults(), prefix: strings.ToLower(rand.Text()[:16]) + "-",
+		options: options.withDefaults(), ids: newIDs(),
 		slots: make(chan struct{}, maxFlight), hurry: make(chan struct{}, 1), renaming: make(chan struct{}, 1),
-		rooms: make(map[string]*Room), calls: make(map[string]*call), had: make(map[string]bool), leaving: make(map[*Room]bool),
+		rooms: make(map[string]*Room), calls: make(map[string]*call), entries: make(map[string]*call), had: make(map[string]bool), leaving: make(map[*Room]bool),
 		unread: make(map[string]bool),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -214,7 +213,7 @@ func (c *Client) ownLocked(e *Entry) bool {
 	case e.Change != nil:
 		id, username = e.Change.ID, e.Change.Username
 	}
-	return strings.HasPrefix(id, c.prefix) && c.had[username]
+	return c.ids.made(id) && c.had[username]
 }
 
 // Ping asks the server for a sign of life and returns how long the answer took.

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"kaban"
@@ -105,7 +104,7 @@ func (c *Client) enter(ctx context.Context, room string, request wire.Request) (
 	}
 	request.Room = name
 	c.mu.Lock()
-	if request.ID, err = c.nextIDLocked(); err != nil {
+	if request.ID, err = c.ids.next(); err != nil {
 		c.mu.Unlock()
 		return Receipt{}, err
 	}
@@ -120,11 +119,6 @@ func (c *Client) enter(ctx context.Context, room string, request wire.Request) (
 		return Receipt{}, err
 	}
 	return Receipt{ID: e.ID, Seq: e.Seq, Time: e.Time, Duplicate: e.Duplicate}, nil
-}
-
-// nextIDLocked returns the id of an entry that is asked for next.
-func (c *Client) nextIDLocked() (kaban.MessageID, error) {
-	return kaban.ParseMessageID(c.prefix + strconv.FormatUint(c.refs+1, 36))
 }
 
 // openLocked returns the room of a name that the client is in or is joining, or nil.

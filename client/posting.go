@@ -71,7 +71,7 @@ func (r *Room) Post(ctx context.Context, content string) (*Pending, error) {
 	}
 	var id kaban.MessageID
 	if err == nil {
-		id, err = c.nextIDLocked()
+		id, err = c.ids.next()
 	}
 	if err != nil {
 		<-c.slots

@@ -78,14 +78,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	os.Setenv("GORACE", noSleep)
 	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	os.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
-	args := []string{"build", "-o", binary}
-	if raceEnabled { // with the flags that the Makefile gives
-		args = append(args, "-race")
-		for _, translated := range []string{"modernc.org/sqlite/lib", "modernc.org/libc", "modernc.org/memory"} {
-			args = append(args, "-gcflags="+translated+"=-race=false")
-		}
-	}
-	build := exec.Command("go", append(args, "kaban/cmd/kaban")...)
+	build := exec.Command("go", "build", "-o", binary, fmt.Sprintf("-race=%t", raceEnabled), "kaban/cmd/kaban")
 	if output, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, output)
 	}

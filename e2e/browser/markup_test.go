@@ -22,17 +22,25 @@ import (
 //go:embed testdata/spell.js
 var spellScript string
 
-// reader opens a page with the page's own markup reader in it.
-func reader(t *testing.T) *page {
+// withSource opens a page with a source of the page's as the global "source".
+func withSource(t *testing.T, file string) *page {
 	t.Helper()
-	build := exec.Command("go", "run", ".", "-script", "src/markup.ts")
+	build := exec.Command("go", "run", ".", "-script", file)
 	build.Dir = filepath.FromSlash("../../internal/web/page/build")
 	script, err := build.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := newPage(t, desktop)
-	p.text(string(script) + ";globalThis.source = source; " + spellScript + "; ''")
+	p.text(string(script) + ";globalThis.source = source; ''")
+	return p
+}
+
+// reader opens a page with the page's own markup reader in it.
+func reader(t *testing.T) *page {
+	t.Helper()
+	p := withSource(t, "src/markup.ts")
+	p.text(spellScript + "; ''")
 	return p
 }
 

@@ -28,12 +28,48 @@ type cursors struct {
 	secrets   string // a hash
 }
 
+// Bounds of a time of day that was set ahead.
+const (
+	leapSlack = time.Hour      // ahead of the time that has passed is no leap
+	leapFor   = 24 * time.Hour // nothing is removed after one
+)
+
+// leaps notices that the time of day was set ahead while the process runs. That may be a
+// mistake, which somebody corrects, but nobody brings back what was removed meanwhile.
+type leaps struct {
+	seen  bool
+	ahead time.Duration // of the time of day ahead of Options.Elapsed, before a leap
+	until time.Duration // of Options.Elapsed: the leap counts as meant then; 0 if there is none
+}
+
+// recent reports whether the time of day cannot be relied upon yet, and whether that is
+// new.
+func (l *leaps) recent(now int64, elapsed time.Duration) (recent, fresh bool) {
+	ahead := time.Duration(now)*time.Millisecond - elapsed
+	leapt := l.seen && ahead > l.ahead+leapSlack
+	if l.seen = true; leapt && l.until == 0 {
+		l.until, fresh = elapsed+leapFor, true
+	}
+	if leapt && elapsed < l.until {
+		return true, fresh
+	}
+	l.ahead, l.until = ahead, 0
+	return false, false
+}
+
 // Maintain removes some of what has expired, in one short transaction. It returns
-// whether there is more to look at; then call it again soon, else in an hour. Only one
+// whether there is more to look at; then call it again soon, else in an hour. For a day
+// after the time of day was set ahead by more than an hour it removes nothing. Only one
 // goroutine may call it.
 func (s *Service) Maintain(ctx context.Context) (more bool, err error) {
 	if err := s.FlushFailures(ctx); err != nil {
 		return false, fmt.Errorf("maintain accounts: %w", err)
+	}
+	if recent, fresh := s.leaps.recent(s.now(), s.options.Elapsed()); recent {
+		if fresh {
+			s.options.Log.Warn("the clock was set ahead; nothing that has expired is removed for a day, in case it is corrected", "now", s.options.Now())
+		}
+		return false, nil
 	}
 	var next cursors
 	err = s.documents.Update(ctx, func(tx store.Tx) error {

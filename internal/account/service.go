@@ -64,6 +64,7 @@ type Service struct {
 	guesses   guesses
 	polls     polls
 	cursors   cursors // of Maintain
+	leaps     leaps   // of Maintain
 	signIns   signIns
 
 	mu       sync.Mutex

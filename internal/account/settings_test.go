@@ -143,6 +143,57 @@ func TestAuditPages(t *testing.T) {
 	}
 }
 
+// A clock that is set ahead by mistake removes nothing, unless it stays there for a day.
+func TestMaintainAfterTheClockWasSet(t *testing.T) {
+	const decade = 87600 * time.Hour
+	for name, test := range map[string]struct {
+		ahead time.Duration
+		then  func(w *world)
+		kept  bool
+	}{
+		"set ahead":                   {decade, func(w *world) {}, true},
+		"ahead for almost a day":      {decade, func(w *world) { w.pass(leapFor - time.Minute) }, true},
+		"ahead for a day":             {decade, func(w *world) { w.pass(leapFor) }, false},
+		"corrected":                   {decade, func(w *world) { w.setClock(-decade); w.pass(3 * time.Hour) }, true},
+		"corrected, and time goes on": {decade, func(w *world) { w.setClock(-decade); w.pass(inviteFor) }, false},
+		"twice":                       {decade, func(w *world) { w.pass(leapFor - time.Hour); w.setClock(decade) }, true},
+		"corrected, and ahead again a day later": {decade, func(w *world) {
+			w.setClock(-decade)
+			_, err := w.Maintain(w.ctx)
+			w.must(err)
+			w.pass(2 * leapFor)
+			w.setClock(decade)
+		}, true},
+		"set back":                 {-decade, func(w *world) { w.pass(time.Hour) }, true},
+		"set back and ahead again": {-decade, func(w *world) { w.pass(time.Hour); w.setClock(decade) }, true},
+		"time passes":              {0, func(w *world) { w.pass(inviteFor) }, false},
+		"corrected a little":       {30 * time.Minute, func(w *world) { w.pass(inviteFor - 30*time.Minute) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			_, _, err := w.Invite(w.ctx, w.claim(), NewInvite{})
+			w.must(err)
+			maintain := func() {
+				for more := true; more; {
+					more, err = w.Maintain(w.ctx)
+					w.must(err)
+				}
+			}
+			maintain()
+			w.setClock(test.ahead)
+			maintain()
+			test.then(w)
+			maintain()
+			if kept := strings.Contains(w.everything(), "\ninvite/"); kept != test.kept {
+				t.Errorf("the invite is there: %t, want %t", kept, test.kept)
+			}
+			if warned := strings.Contains(w.log.String(), "the clock was set ahead"); test.ahead == decade && !warned {
+				t.Error("the log says nothing")
+			}
+		})
+	}
+}
+
 func TestMaintain(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()

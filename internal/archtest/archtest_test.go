@@ -27,7 +27,7 @@ type rule struct {
 var rules = map[string]rule{
 	"kaban": {
 		nil,
-		[]string{"golang.org/x/text", "github.com/ergochat/confusables"},
+		[]string{"golang.org/x/text", "github.com/ergochat/confusables", "github.com/google/uuid"},
 		"the domain imports no other package of this module",
 	},
 	"kaban/wire": {
@@ -297,7 +297,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/bench": {
 		[]string{"kaban/client/dial"},
-		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/guptarohit/asciigraph"},
+		[]string{"golang.org/x/sys", "github.com/HdrHistogram/hdrhistogram-go", "github.com/google/uuid", "github.com/guptarohit/asciigraph"},
 		"the load generator shares no code with the server; it reads addresses as other clients do",
 	},
 	"kaban/bench": {

@@ -149,6 +149,9 @@ func TestWhatIsSentCanBeRead(t *testing.T) {
 		if stamp, ok := stampOf([]byte(line)); !ok || stamp != 123456789 {
 			t.Errorf("payload %d: stamp %d, %v", payload, stamp, ok)
 		}
+		if !anID.MatchString(line) {
+			t.Errorf("payload %d: no id that begins with time: %.100s", payload, line)
+		}
 		_, content, _ := strings.Cut(line, `"content":"`)
 		if got := len(strings.TrimSuffix(content, "\"}\n")); got != payload || strings.Count(line, string(rune(marker))) != 1 {
 			t.Errorf("payload %d: the content has %d bytes: %s", payload, got, line)

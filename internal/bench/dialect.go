@@ -3,6 +3,8 @@ package bench
 import (
 	"bytes"
 	"strconv"
+
+	"github.com/google/uuid"
 )
 
 // marker occurs in each message once, and nowhere else on the wire.
@@ -119,10 +121,11 @@ func (kabanLines) appendPong(dst []byte) []byte {
 	return append(dst, `{"type":"pong"}`+"\n"...)
 }
 
-func (kabanLines) appendSend(dst []byte, who *identity, n uint64, stamp int64, payload int) []byte {
+func (kabanLines) appendSend(dst []byte, who *identity, _ uint64, stamp int64, payload int) []byte {
 	dst = appendInRoom(dst, "send", who)
 	dst = append(dst, `,"id":"`...)
-	dst = strconv.AppendUint(dst, n, 10)
+	// As clients do. Must does not panic: reading crypto/rand does not fail.
+	dst = append(dst, uuid.Must(uuid.NewV7()).String()...)
 	dst = append(dst, `","content":"`...)
 	dst = appendContent(dst, stamp, payload)
 	return append(dst, "\"}\n"...)

@@ -100,6 +100,12 @@ func TestNamesOfPrivateRooms(t *testing.T) {
 					return
 				default:
 				}
+				all, _, _ := w.chat.Operator().RoomsOfServer(t.Context(), "", 0)
+				for _, r := range all {
+					if r.Kind == kaban.RoomPublic && r.Name.String() != kaban.Lobby {
+						t.Errorf("%s is listed as a public room while it is made", r.Name)
+					}
+				}
 				if rooms, _, _ := w.user("bob").Rooms(t.Context(), "", 0); len(rooms) != 1 {
 					select {
 					case listed <- fmt.Sprint(rooms):

@@ -217,6 +217,11 @@ func TestCommandsOfAMember(t *testing.T) {
 		}
 		d.shows(c.shows)
 	}
+	// The flag archived would archive the room again.
+	c, err := parseSet([]string{"locked", "-archived"}, kaban.FlagArchived|kaban.FlagAnnounce)
+	if err != nil || c.Flags != kaban.FlagAnnounce|kaban.FlagLocked || !c.HasArchived || c.Archived {
+		t.Errorf("in an archived room: %+v, %v", c, err)
+	}
 	d := newMember(t, kaban.RoleMember, stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 0, 0))
 	done := wire.Change{Type: wire.TypeMember, Change: "kicked", Username: "ann", Subject: "ben", Seq: 1, Time: noon}
 	d.happens(actedEvent{room: "plans", change: done})

@@ -65,3 +65,8 @@ func (s *Server) Answer(w http.ResponseWriter, r *http.Request, rules peer.Rules
 
 // LocalPath returns where a browser goes on that wants to go to a path.
 func (s *Server) LocalPath(next string) string { return s.localPath(next) }
+
+// Made reports whether the handlers for programs, and the OpenAPI document, have been made.
+func (s *Server) Made() (handlers, document bool) {
+	return s.programs.handler != nil, s.programs.document != nil
+}

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -62,15 +61,10 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	content, cut := slack.Cut(sent.Content, s.chat.MaxContent())
-	id, err := kaban.ParseMessageID("hook-" + rand.Text())
-	if err != nil {
-		s.writeProblem(w, s.problemOf(err))
-		return false
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
 	author := s.chat.Hook(hook, hookAuthor(sent.Username, hook.Username))
-	if _, _, err := author.Post(ctx, hook.Room, id, content); err != nil {
+	if _, _, err := author.Post(ctx, hook.Room, kaban.NewMessageID(), content); err != nil {
 		s.writeProblem(w, s.problemOfHook(err))
 		return false
 	}

@@ -8,28 +8,45 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
 
+// programs is what answers programs. Its parts are made when first asked for: together
+// they take longer than the rest of a start.
+type programs struct {
+	making   sync.Once
+	handler  http.Handler // everything but the page
+	openAPI  *huma.OpenAPI
+	writing  sync.Once
+	document []byte // the OpenAPI document
+	err      error  // why there is none
+}
+
+// forPrograms serves everything but the page. Its requests know who makes them.
+func (s *Server) forPrograms(w http.ResponseWriter, r *http.Request) {
+	p := &s.programs
+	p.making.Do(func() {
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /v1/socket", s.socket)
+		mux.HandleFunc("GET /v1/rooms/{room}/events", s.events)
+		mux.HandleFunc("POST /hooks/{key}", s.hook)
+		mux.HandleFunc("GET /healthz", s.healthz)
+		mux.HandleFunc("GET /readyz", s.readyz)
+		mux.HandleFunc("GET /openapi.json", s.openapi)
+		p.openAPI = s.newAPI(mux)
+		describe(p.openAPI)
+		if s.config.BasePath != "" {
+			p.openAPI.Servers = []*huma.Server{{URL: s.config.BasePath}}
+		}
+		p.handler = answerAll(mux)
+	})
+	p.handler.ServeHTTP(w, r)
+}
+
 // routes puts everything together that answers requests.
 func (s *Server) routes() (http.Handler, error) {
-	programs := http.NewServeMux()
-	programs.HandleFunc("GET /v1/socket", s.socket)
-	programs.HandleFunc("GET /v1/rooms/{room}/events", s.events)
-	programs.HandleFunc("POST /hooks/{key}", s.hook)
-	programs.HandleFunc("GET /healthz", s.healthz)
-	programs.HandleFunc("GET /readyz", s.readyz)
-	programs.HandleFunc("GET /openapi.json", s.openapi)
-	document := s.newAPI(programs)
-	describe(document)
-	if s.config.BasePath != "" {
-		document.Servers = []*huma.Server{{URL: s.config.BasePath}}
-	}
-	var err error
-	if s.document, err = json.MarshalIndent(document, "", "  "); err != nil {
-		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
-	}
 	protection := http.NewCrossOriginProtection()
 	for _, origin := range s.origins.names {
 		if err := protection.AddTrustedOrigin(origin); err != nil {
@@ -37,8 +54,7 @@ func (s *Server) routes() (http.Handler, error) {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(refuseOrigin))
-	s.programs = answerAll(programs)
-	identified := s.identify(s.programs)
+	identified := s.identify(http.HandlerFunc(s.forPrograms))
 	return s.patient(s.secure(s.below(s.gate(s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !isForPrograms(r.URL.Path):
@@ -46,7 +62,7 @@ func (s *Server) routes() (http.Handler, error) {
 		case strings.HasPrefix(r.URL.Path, "/v1/"):
 			identified.ServeHTTP(w, r)
 		default:
-			s.programs.ServeHTTP(w, r)
+			s.forPrograms(w, r)
 		}
 	}))))))), nil
 }
@@ -145,8 +161,14 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
+	p := &s.programs
+	p.writing.Do(func() { p.document, p.err = json.MarshalIndent(p.openAPI, "", "  ") })
+	if p.err != nil { // cannot happen: a test makes the document
+		s.writeProblem(w, s.problemOf(fmt.Errorf("write the OpenAPI document: %w", p.err)))
+		return
+	}
 	w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
-	w.Write(s.document)
+	w.Write(p.document)
 }
 
 // describe adds what is not registered as an operation of the API.

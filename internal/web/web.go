@@ -127,8 +127,7 @@ type Server struct {
 	chat        *chat.Chat
 	sockets     Sockets
 	origins     origins
-	document    []byte       // the OpenAPI document
-	programs    http.Handler // everything but the page; requests know who makes them
+	programs    programs
 	http        *http.Server
 	streams     streams
 	connections *connections

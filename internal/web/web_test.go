@@ -234,6 +234,28 @@ func (f *fixture) say(room, id, username, content string) *answer {
 
 const golden = "testdata/openapi.json"
 
+// A start makes neither the handlers for programs nor the OpenAPI document: they would be
+// most of it. The document is made when somebody asks for it.
+func TestMadeWhenAskedFor(t *testing.T) {
+	f := start(t, web.Config{Page: http.NotFoundHandler()}, nil)
+	for _, step := range []struct {
+		path               string
+		handlers, document bool
+	}{{"", false, false}, {"/", false, false}, {"/readyz", true, false}, {"/openapi.json", true, true}} {
+		if step.path != "" {
+			response, err := f.client.Get(f.url + step.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		if handlers, document := f.web.Made(); handlers != step.handlers || document != step.document {
+			t.Errorf("after %q: handlers are made: %t, want %t; the document: %t, want %t", step.path, handlers, step.handlers, document, step.document)
+		}
+	}
+}
+
 // document is the OpenAPI document as it is committed.
 var document = sync.OnceValues(func() (map[string]any, error) {
 	text, err := os.ReadFile(filepath.FromSlash(golden))

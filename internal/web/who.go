@@ -195,7 +195,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 func (s *Server) OperatorHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by := &who{server: s, proof: operatorProof, takesSecrets: true}
-		s.programs.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, by)))
+		s.forPrograms(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, by)))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kaban"
 	"kaban/internal/store"
@@ -112,6 +113,14 @@ func (l *loader) loadJournal() error {
 
 // addUnmerged adds entries of the journal to their rooms.
 func (l *loader) addUnmerged(entries []unmergedEntry, rooms []int64) error {
+	users := make([]int64, len(entries))
+	for i := range entries {
+		users[i] = entries[i].user
+	}
+	slices.Sort(users)
+	if err := l.readAll(l.ctx, l.conn, slices.Compact(users)); err != nil {
+		return err
+	}
 	for i := range entries {
 		e, r := &entries[i], l.rooms[rooms[i]]
 		author, err := l.author(l.ctx, e.user)

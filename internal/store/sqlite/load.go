@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -125,6 +126,28 @@ type authors struct {
 func (c *conn) newAuthors(ctx context.Context) (*authors, error) {
 	a := &authors{known: make(map[int64]author)}
 	return a, c.prepare(ctx, map[**sql.Stmt]string{&a.stmt: "SELECT key, name, sum FROM users WHERE id = ?"})
+}
+
+// readAll reads the rows with some ids at once, where there are that many: one by one, each
+// is a transaction. Rows that cannot be read are left to author.
+func (a *authors) readAll(ctx context.Context, c *conn, ids []int64) error {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	rows, err := c.QueryContext(ctx, "SELECT id, key, name, sum FROM users WHERE id IN (SELECT value FROM json_each(?))", string(list))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() && len(a.known) < maxAuthors {
+		var id, value int64
+		var found author
+		if rows.Scan(&id, &found.key, &found.name, &value) == nil && a.sum.user(id, found.key, found.name) == value {
+			a.known[id] = found
+		}
+	}
+	return closeRows(rows)
 }
 
 // author returns the row with an id. The error is not about the row.

@@ -68,9 +68,26 @@ type file struct {
 // Handler serves the page for GET and HEAD: "/", "/r/{room}", "/claim", "/sign-in", "/invite" and
 // "/device" (the same document, the script reads the path), "/assets/", "/manifest.webmanifest" and "/sw.js". Anything
 // else is not found. Files refer to each other by relative paths, so that a proxy can
-// serve them below a path that it strips. It is safe for concurrent use.
-func Handler() http.Handler {
-	files, err := load(dist)
+// serve them below a path that it strips. It reads the files at the first request. It is
+// safe for concurrent use.
+func Handler() http.Handler { return newHandler(dist) }
+
+// newHandler is Handler for files from elsewhere.
+func newHandler(from fs.FS) http.Handler {
+	made := sync.OnceValue(func() *http.ServeMux { return newMux(from) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux := made()
+		if _, pattern := mux.Handler(r); pattern == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			http.Error(w, notHere, http.StatusNotFound)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// newMux reads the files.
+func newMux(from fs.FS) *http.ServeMux {
+	files, err := load(from)
 	mux := http.NewServeMux()
 	if err != nil { // cannot happen: the files are in the binary, and a test loads them
 		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -89,13 +106,7 @@ func Handler() http.Handler {
 		}
 		mux.Handle("GET /"+name, f)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(r); pattern == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			http.Error(w, notHere, http.StatusNotFound)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return mux
 }
 
 // notHere is the answer for a path that the page does not have.

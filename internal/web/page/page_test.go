@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,6 +55,32 @@ func loaded(t *testing.T) []string {
 		t.Fatalf("the HTML refers only to %q", paths)
 	}
 	return paths
+}
+
+// opened counts the files that are opened.
+type opened struct {
+	fs.FS
+	files atomic.Int64
+}
+
+func (o *opened) Open(name string) (fs.File, error) {
+	o.files.Add(1)
+	return o.FS.Open(name)
+}
+
+// Nothing is read before somebody asks for the page, and then once.
+func TestReadWhenAskedFor(t *testing.T) {
+	from := &opened{FS: dist}
+	handler := newHandler(from)
+	if n := from.files.Load(); n != 0 {
+		t.Errorf("%d files were opened before a request", n)
+	}
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	once := from.files.Load()
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/sw.js", nil))
+	if twice := from.files.Load(); once == 0 || twice != once {
+		t.Errorf("%d files were opened for the first request, %d more for the second", once, twice-once)
+	}
 }
 
 func TestPaths(t *testing.T) {

@@ -1,7 +1,8 @@
 // Requests of the user that become entries of a room's log other than messages:
 // invitations, roles, topics, settings.
 
-import { randomID, type Act, type Change } from './protocol'
+import { messageID } from './id'
+import type { Act, Change } from './protocol'
 import { ask } from './session'
 import type { Room } from './state'
 
@@ -10,7 +11,7 @@ const waiting = new Map<string, Change>()
 
 /** Does something in a room. It throws the refusal of the server. */
 export async function act(room: Room, what: Act): Promise<void> {
-  const id = randomID()
+  const id = messageID()
   waiting.set(id, changeOf(what))
   try {
     await ask({ ...what, room: room.name, id })

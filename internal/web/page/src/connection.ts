@@ -2,7 +2,8 @@
 // answers heartbeats, and detects a dead or silent server. It does not interpret the
 // frames of rooms.
 
-import { decode, randomID, type Event, type Goodbye, type Refusal, type Request, type Welcome } from './protocol'
+import { randomID } from './id'
+import { decode, type Event, type Goodbye, type Refusal, type Request, type Welcome } from './protocol'
 
 export type Status =
   /** Not wanted: there is no name yet, or it was refused. */

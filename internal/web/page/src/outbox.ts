@@ -4,7 +4,8 @@
 import { batch } from '@preact/signals'
 import { changeOfAck } from './acts'
 import { loadNewest } from './history'
-import { isTemporary, randomID, type Ack, type Refusal } from './protocol'
+import { messageID } from './id'
+import { isTemporary, type Ack, type Refusal } from './protocol'
 import { markRead, receiveEntry, take } from './reading'
 import { send } from './session'
 import * as state from './state'
@@ -16,7 +17,7 @@ const draftWait = 200
 
 /** Sends a message to a room. It is shown at once, and sent again until it is acknowledged. */
 export function say(room: Room, content: string): void {
-  const pending: Pending = { room: room.name, id: randomID(), username: state.username.value, content, time: new Date().toISOString() }
+  const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, content, time: new Date().toISOString() }
   keepPending(pending)
   batch(() => {
     state.pending.value = [...state.pending.value, pending]
@@ -46,7 +47,7 @@ export function retry(id: string): void {
   const { error: _, ...again } = { ...found, username: state.username.value }
   // An id that belongs to another message is never accepted.
   if (found.error?.code === 'id_conflict') {
-    again.id = randomID()
+    again.id = messageID()
     dropPending(id, true)
   }
   update(id, again)

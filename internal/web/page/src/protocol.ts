@@ -291,12 +291,5 @@ export function isEntry(event: object): event is LiveEntry {
   return 'room' in event && typeof event.room === 'string' && 'seq' in event && typeof event.seq === 'number'
 }
 
-/** An id for a message or a ref: 128 random bits. */
-export function randomID(): string {
-  // Not crypto.randomUUID, which is missing over plain HTTP.
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
-}
-
 /** How an account confirms a sign-in. */
 export type Way = 'passkey' | 'password' | 'oidc'
