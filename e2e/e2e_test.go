@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"kaban/internal/childtest"
 )
 
 // patience is how long a story waits for an expected event.
@@ -190,6 +192,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	server := exec.Command(storyOf(ts).binary, append([]string{"serve", "--listen", "tcp://" + listen, "--listen", "http://" + web}, args...)...)
 	server.Dir, server.Stderr = ts.MkAbs("."), log
+	childtest.Bind(server, syscall.SIGKILL)
 	ts.Check(server.Start())
 	storyOf(ts).server = server
 	ts.Defer(func() {
@@ -432,6 +435,7 @@ func startFed(ts *testscript.TestScript, name string, args []string) {
 	ts.Check(err)
 	defer stderr.Close()
 	f.command.Stdout, f.command.Stderr = stdout, stderr
+	childtest.Bind(f.command, syscall.SIGKILL)
 	ts.Check(f.command.Start())
 	storyOf(ts).feeds[name] = f
 	ts.Defer(func() {

@@ -200,16 +200,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err != nil {
 		return err
 	}
-	accountOptions := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
-	defer hashApart(&accountOptions, log)()
-	shared, err := newServices(context.Background(), c.Data, kept, dispatcher,
-		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Exempt: exempt(policy)},
-		accountOptions)
+	shared, err := c.services(kept, dispatcher, limits, policy, log)
 	if err != nil {
 		return err
 	}
 	defer shared.close(log)
-	shared.backups = c.backups(kept, log)
 	var serving sync.WaitGroup
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
@@ -246,6 +241,21 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	serving.Go(func() { watch(ctx, run.status, dispatcher, around.notify, log) })
 
 	return c.wait(run, endpoints, around, failed, c.newReloading(around, limits, run))
+}
+
+// services starts the services of a server.
+func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
+	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
+	endHashing := hashApart(&options, log)
+	shared, err := newServices(context.Background(), c.Data, kept, d,
+		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Exempt: exempt(policy)}, options)
+	if err != nil {
+		endHashing()
+		return nil, err
+	}
+	shared.endHashing = endHashing
+	shared.backups = c.backups(kept, log)
+	return shared, nil
 }
 
 // wait drains the front ends after a failure or a signal.

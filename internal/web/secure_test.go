@@ -17,10 +17,10 @@ import (
 
 	"github.com/coder/websocket"
 
-	"kaban/internal/certs/certtest"
 	"kaban/internal/dispatch"
 	"kaban/internal/peer"
 	"kaban/internal/store/storetest"
+	"kaban/internal/tlstest"
 	"kaban/internal/web"
 )
 
@@ -30,7 +30,7 @@ const secureHost = "chat.example.org"
 // certificate returns one for a server, and the configuration of its clients.
 func certificate(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	pair, err := tls.X509KeyPair(authority.Issue(24*time.Hour, secureHost, "localhost", "127.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
