@@ -82,10 +82,18 @@ type backupCommand struct {
 	dataFlags
 	File  string `arg:"" help:"The file to write. It must not exist yet."`
 	Whole bool   `hidden:"" help:"Write nothing if the newest messages are lost, as a backup on a schedule wants it."`
+	Low   bool   `name:"low-priority" hidden:"" help:"Use only what the processor and the disk have left, as a backup on a schedule wants it."`
 }
+
+// backupNiceness is the lowest priority.
+const backupNiceness = 19
 
 // Run writes a backup.
 func (c *backupCommand) Run(std streams) (err error) {
+	if c.Low {
+		lowerSelf(backupNiceness)
+		lowerDisk()
+	}
 	ctx, stop := untilInterrupted()
 	defer stop()
 	archive, err := c.open(ctx)

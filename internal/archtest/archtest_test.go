@@ -325,7 +325,7 @@ var rules = map[string]rule{
 	"kaban/e2e":         {nil, nil, "stories use only the real binary"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
-		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/sys/unix", "golang.org/x/term", "github.com/charmbracelet/x/ansi"},
+		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/term", "github.com/charmbracelet/x/ansi"},
 		"only the main package may import everything",
 	},
 }
