@@ -24,6 +24,7 @@ import (
 	"kaban/internal/systemd"
 	"kaban/internal/telemetry"
 	"kaban/internal/trace"
+	"kaban/internal/turns"
 	"kaban/internal/web"
 	"kaban/internal/web/page"
 )
@@ -78,9 +79,10 @@ func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed cha
 
 // start starts the manager and its front ends.
 func (c *serveCommand) start(shared *services, kept store.Store, source *certs.Source, limits *limit.Limits, endpoints []*endpoint, clients, newcomers int, log *slog.Logger) (*running, error) {
+	handshakes := turns.ForProcessors() // of all listeners
 	manager, err := conn.New(conn.Config{
 		Submit: shared.rooms.Submit, MaxClients: clients, MaxNewcomers: newcomers, MaxFromAddress: c.MaxFromAddress,
-		Heartbeat: c.Heartbeat, Log: log,
+		Turns: handshakes, Heartbeat: c.Heartbeat, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -89,7 +91,7 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 	var pages *web.Server // before anybody connects
 	address := func() string { return pages.Address() }
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Web: address, Limits: limits}, shared.rooms, manager)
-	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), Log: log}
+	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Turns: handshakes, Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), Log: log}
 	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
 		config.Challenges = source.Handler
 	}

@@ -132,6 +132,10 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the state of a connection does not depend on its protocol",
 	},
+	"kaban/internal/turns": {
+		nil, nil,
+		"how many handshakes compute at a time depends on no listener",
+	},
 	"kaban/internal/tlstest": {
 		nil, nil,
 		"certificates of tests know nobody that shows or trusts them",
@@ -188,7 +192,7 @@ var rules = map[string]rule{
 		"it reads what all others count; nothing imports it but the main package",
 	},
 	"kaban/internal/conn": {
-		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/failpoint", "kaban/internal/trace"},
+		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/turns", "kaban/internal/failpoint", "kaban/internal/trace"},
 		[]string{"golang.org/x/sys"},
 		"the connection engine knows no protocol, no names and no store",
 	},
@@ -199,7 +203,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp", "kaban/internal/turns"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},

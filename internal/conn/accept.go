@@ -17,7 +17,8 @@ import (
 )
 
 // maxTurnedAway bounds the goodbyes under way to connections that there is no room
-// for; further ones are closed without a word.
+// for; further ones are closed without a word. One address can have all of them, for
+// lingerTimeout each: others that are refused then learn no reason, which is all they lose.
 const maxTurnedAway = 64
 
 // Serve accepts connections of a protocol until the listener fails permanently or
@@ -165,10 +166,11 @@ func (m *Manager) Refuse(conn net.Conn, config *tls.Config, words func() []byte)
 	m.group.Go(func() {
 		defer func() { <-m.turnedAway }()
 		defer conn.Close()
+		defer m.contain("the refusal of a connection")
 		conn.SetDeadline(time.Now().Add(lingerTimeout)) // a handshake reads too
 		last := conn
 		if config != nil {
-			encrypted, err := m.farewells.shake(conn, config)
+			encrypted, err := m.refuse(conn, config)
 			if err != nil {
 				return
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kaban/internal/dispatch"
+	"kaban/internal/turns"
 )
 
 // Config configures a Manager. Zero values mean the defaults.
@@ -28,6 +29,9 @@ type Config struct {
 	// MaxHandshakes bounds the handshakes of TLS that have begun. Beyond it random
 	// ones make room. Default 1,000.
 	MaxHandshakes int
+	// Turns bounds the handshakes that compute at a time, together with whatever else
+	// has the same Turns. Default: its own turns.ForProcessors.
+	Turns *turns.Turns
 	// Heartbeat is the silence after which the server pings; after two more the
 	// connection ends. Default 30 s.
 	Heartbeat time.Duration
@@ -73,6 +77,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxHandshakes <= 0 {
 		c.MaxHandshakes = 1000
+	}
+	if c.Turns == nil {
+		c.Turns = turns.ForProcessors()
 	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = 30 * time.Second

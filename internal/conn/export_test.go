@@ -144,26 +144,10 @@ func NewTestHandshakes(most int) *TestHandshakes {
 }
 
 // Enter gives a handshake a place. It returns which one has made room, 0 for none.
-func (t *TestHandshakes) Enter(name int, waits bool) (other int) {
+func (t *TestHandshakes) Enter(name int) (other int) {
 	s := &handshake{index: noPlace}
-	s.waits.Store(waits)
 	t.named[s] = name
 	return t.named[t.all.enter(s)]
-}
-
-// WaitsForPeer reports whether a handshake waits for its peer.
-func WaitsForPeer(h *Handler) bool { return h.socket.(*tlsSocket).shaking.waits.Load() }
-
-// HoldTurns has no handshake compute until the result is called.
-func (m *Manager) HoldTurns() (release func()) {
-	for range handshakesAtWork {
-		m.handshakes.begin()
-	}
-	return func() {
-		for range handshakesAtWork {
-			m.handshakes.pause()
-		}
-	}
 }
 
 // Handshakes returns how many handshakes have a place.

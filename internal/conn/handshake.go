@@ -9,21 +9,16 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 
 	"kaban/internal/tcp"
+	"kaban/internal/turns"
 )
 
 const (
-	// handshakesAtWork is how many handshakes compute at a time; the others wait for
-	// their peers, or for their turn. Live traffic must not wait for a crowd of them.
-	handshakesAtWork = 4
-	// farewellsAtWork is the same for connections that are refused, which have turns of
-	// their own: they must not take those of clients that are served.
-	farewellsAtWork = 1
-	// makeRoomLooks is at how many handshakes is looked for one that waits for its peer,
-	// before one that has work to do makes room.
-	makeRoomLooks = 8
+	// refusedAtWork is how many handshakes of connections that are refused compute at a
+	// time. They have turns of their own: they must not take those of clients that are
+	// served.
+	refusedAtWork = 1
 	// maxHandshakeInput is how much input of a handshake waits for it, and so how long
 	// a first record may be: the longest with its header.
 	maxHandshakeInput = recordHeader + recordSize + 256
@@ -55,6 +50,7 @@ func (h *Handler) Secure(config *tls.Config, early []byte) {
 	s := &tlsSocket{handler: h, below: h.socket, carrier: new(tcp.Carrier)}
 	s.shaking = &handshake{socket: s, index: noPlace, in: append([]byte(nil), early...)}
 	s.shaking.more.L = &s.shaking.mu
+	s.shaking.turn.Enter(h.loop.manager.config.Turns)
 	s.carrier.Conn = s.shaking
 	s.conn = tls.Server(s.carrier, config)
 	h.socket = s
@@ -66,9 +62,9 @@ func (h *Handler) Secure(config *tls.Config, early []byte) {
 type handshake struct {
 	unmoved
 	socket  *tlsSocket
-	index   int         // in handshakes.all; noPlace without one. Guarded by handshakes.mu
-	waits   atomic.Bool // for its peer. Both sides set it under mu
-	started bool        // the loop's
+	index   int // in handshakes.all; noPlace without one. Guarded by handshakes.mu
+	turn    turns.Turn
+	started bool // the loop's
 
 	mu     sync.Mutex // guards all below
 	more   sync.Cond  // on mu: there is input, or an end
@@ -96,9 +92,6 @@ func (s *handshake) pump() error {
 		s.in = append(s.in, l.scratch[:n]...)
 		if err != nil && !errors.Is(err, ErrBlocked) {
 			s.inEnd = err
-		}
-		if n > 0 {
-			s.waits.Store(false)
 		}
 		s.more.Signal()
 		s.mu.Unlock()
@@ -151,25 +144,28 @@ func (s *handshake) isWhole() bool {
 
 // run is the goroutine.
 func (s *handshake) run(m *Manager) {
-	m.handshakes.begin()
-	err := s.shake(m)
-	m.handshakes.pause()
+	s.turn.Work()
+	err := m.shake(s.socket.conn)
+	s.turn.End()
 	m.handshakes.leave(s)
 	h := s.socket.handler
 	h.Post(func() { s.finish(err) })
 }
 
-// shake makes the handshake. A panic in it, such as in what looks for a certificate,
-// is an error.
-func (s *handshake) shake(m *Manager) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			m.panics.Add(1)
-			m.config.Log.Error("a handshake of TLS panicked; its connection ends, please report this", "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			err = errors.New("it panicked")
-		}
-	}()
-	return s.socket.conn.Handshake()
+// shake makes a handshake. A panic in it, such as in what looks for a certificate, is an
+// error.
+func (m *Manager) shake(conn *tls.Conn) (err error) {
+	err = errors.New("it panicked")
+	defer m.contain("a handshake of TLS")
+	return conn.Handshake()
+}
+
+// contain ends a panic outside of the loops. Call it deferred.
+func (m *Manager) contain(what string) {
+	if cause := recover(); cause != nil {
+		m.panics.Add(1)
+		m.config.Log.Error(what+" panicked; its connection ends, please report this", "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	}
 }
 
 // finish ends the handshake. The loop calls it.
@@ -223,17 +219,15 @@ func (s *handshake) abort() {
 
 // Read implements net.Conn. While it waits others may compute.
 func (s *handshake) Read(p []byte) (int, error) {
-	m := s.socket.handler.loop.manager
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.in) == 0 && s.inEnd == nil {
-		m.handshakes.pause()
-		s.waits.Store(true)
+		s.turn.Rest()
 		for len(s.in) == 0 && s.inEnd == nil {
 			s.more.Wait()
 		}
 		s.mu.Unlock()
-		m.handshakes.begin()
+		s.turn.Work()
 		s.mu.Lock()
 	}
 	if len(s.in) == 0 {
@@ -277,17 +271,16 @@ func (s *handshake) RemoteAddr() net.Addr { return noAddr{} }
 const noPlace = -1
 
 // handshakes are those of a manager that have begun. Their peers have proven nothing, so
-// there are places for a number of them, and a random one that waits for its peer makes
-// room for one more.
+// there are places for a number of them, and a random one makes room for one more.
 //
 // The first to come must not be the one: in a flood a peer far away would lose its place
 // each time before its answer is here. Nor the last: it would have to answer before the
-// next one comes. Of n, a random one stays with the probability (1-1/n)^m while m others
-// come, so each client gets in after some tries. Those that stall are always among the
-// ones that wait; a client whose answer is here is not.
+// next one comes. Nor one that waits for its peer: where a flood keeps the processors
+// busy, its handshakes wait for their turns, and those that wait for a peer are the
+// clients'. Of n, a random one stays with the probability (1-1/n)^m while m others come,
+// so each client gets in after some tries.
 type handshakes struct {
 	most int
-	turns
 
 	mu  sync.Mutex // a leaf; guards all below
 	all []*handshake
@@ -299,12 +292,7 @@ func (all *handshakes) enter(s *handshake) (other *handshake) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if len(all.all) >= all.most {
-		for range makeRoomLooks {
-			other = all.all[rand.IntN(len(all.all))]
-			if other.waits.Load() {
-				break
-			}
-		}
+		other = all.all[rand.IntN(len(all.all))]
 		all.removeLocked(other)
 	}
 	s.index = len(all.all)
@@ -331,42 +319,31 @@ func (all *handshakes) removeLocked(s *handshake) {
 	s.index = noPlace
 }
 
-// turns has a slot for each handshake that computes.
-type turns chan struct{}
-
-// begin waits for a turn to compute, and pause ends it.
-func (t turns) begin() { t <- struct{}{} }
-func (t turns) pause() { <-t }
-
-// shake makes the handshake of a connection that is refused.
-func (t turns) shake(conn net.Conn, config *tls.Config) (*tls.Conn, error) {
-	carrier := &tcp.Carrier{Conn: pausing{conn, t}}
+// refuse makes the handshake of a connection that is refused.
+func (m *Manager) refuse(conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+	shaking := &refusedConn{Conn: conn}
+	shaking.turn.Enter(m.refusedTurns)
+	defer shaking.turn.End()
+	carrier := &tcp.Carrier{Conn: shaking}
 	encrypted := tls.Server(carrier, config)
-	t.begin()
-	defer t.pause()
-	if err := encrypted.Handshake(); err != nil {
+	if err := m.shake(encrypted); err != nil {
 		return nil, err
 	}
 	carrier.Conn = conn
 	return encrypted, nil
 }
 
-// pausing is a connection during its handshake. While it waits others compute.
-type pausing struct {
+// refusedConn is a connection during its handshake. While it waits others compute.
+type refusedConn struct {
 	net.Conn
-	turns turns
+	turn turns.Turn
 }
 
 // Read implements net.Conn.
-func (p pausing) Read(b []byte) (int, error) {
-	p.turns.pause()
-	defer p.turns.begin()
-	return p.Conn.Read(b)
-}
+func (c *refusedConn) Read(p []byte) (int, error) { return c.turn.Read(c.Conn, p) }
 
-// Write implements net.Conn.
-func (p pausing) Write(b []byte) (int, error) {
-	p.turns.pause()
-	defer p.turns.begin()
-	return p.Conn.Write(b)
+// Write implements net.Conn. A handshake writes at the end of what it computes.
+func (c *refusedConn) Write(p []byte) (int, error) {
+	c.turn.Rest()
+	return c.Conn.Write(p)
 }

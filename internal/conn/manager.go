@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kaban/internal/idpool"
+	"kaban/internal/turns"
 )
 
 // Manager is the server manager: it accepts connections and delegates each to a
@@ -19,11 +20,11 @@ import (
 // sharded id pool, the place among the newcomers from a shard of theirs, and the
 // rest is atomic.
 type Manager struct {
-	config     Config
-	pool       *idpool.Pool
-	newcomers  newcomers
-	handshakes handshakes
-	farewells  turns // of handshakes for connections that are refused
+	config       Config
+	pool         *idpool.Pool
+	newcomers    newcomers
+	handshakes   handshakes
+	refusedTurns *turns.Turns // of handshakes for connections that are refused
 
 	panics   atomic.Int64
 	clients  atomic.Int64 // admitted connections that are not closed
@@ -64,8 +65,8 @@ func New(config Config) (*Manager, error) {
 		listeners:  make(map[net.Listener]struct{}),
 	}
 	m.newcomers.mostFromOne = config.MaxFromAddress
-	m.handshakes.most, m.handshakes.turns = config.MaxHandshakes, make(turns, handshakesAtWork)
-	m.farewells = make(turns, farewellsAtWork)
+	m.handshakes.most = config.MaxHandshakes
+	m.refusedTurns = turns.New(refusedAtWork)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.readers, m.answerers, m.checkers = newWorkers(&m.group)
 	shortest := min(config.Heartbeat, config.HelloTimeout, config.StallTimeout)

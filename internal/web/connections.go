@@ -10,11 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"kaban/internal/peer"
 	"kaban/internal/tcp"
+	"kaban/internal/turns"
 )
 
 // Bounds of connections beside Config.MaxRequests.
@@ -40,27 +40,27 @@ const (
 // connections are those of HTTP, without streams that were hijacked. Where there
 // is no room it is made: the connection that has kept the server waiting longest
 // for a request, a body or for taking an answer is closed. What the server is busy
-// with stays.
+// with stays. Handshakes of TLS make room for each other; see anyShakingLocked.
 type connections struct {
 	max        int
 	perAddress int
 	stallStep  time.Duration
-	work       chan struct{} // has an element for each handshake that computes
+	turns      *turns.Turns // of handshakes
 	log        *slog.Logger
 
 	mu        sync.Mutex // guards all below; nothing else is locked while it is held
 	count     int
-	shaking   int // those of them that are in a handshake of TLS
+	shaking   []*connection // those of them that are in a handshake of TLS, in no order
 	byAddress map[netip.Prefix]int
 	waiting   list.List // of *connection: clients that the server waits for, the longest first
 	held      int       // the sum of connection.held
 	loggedAt  time.Time // when the log last had that it is full
 }
 
-func newConnections(limit int, log *slog.Logger) *connections {
+func newConnections(config Config) *connections {
 	return &connections{
-		max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int),
-		work: make(chan struct{}, handshakesAtWork),
+		max: config.MaxRequests, perAddress: max(config.MaxRequests/addressShare, 1), stallStep: stallStep, turns: config.Turns,
+		log: config.Log, byAddress: make(map[netip.Prefix]int),
 	}
 }
 
@@ -84,7 +84,7 @@ type connection struct {
 	from    peer.Peer    // what it comes from; a proxy, maybe
 	refused error        // why from there none may come; nil: it may
 	address netip.Prefix // what it counts for; the zero Prefix is not counted
-	turn    atomic.Int32 // of its handshake
+	turn    turns.Turn   // of its handshake
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
@@ -92,7 +92,7 @@ type connection struct {
 	bodies     int           // those of them that are in the bodies of requests
 	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
-	isShaking  bool          // it is in a handshake of TLS, or has just finished it
+	shaking    int           // its index in all.shaking, noShaking without one
 	isGone     bool          // it is not counted any more
 
 	deadlines sync.Mutex // guards final, and the deadline of Conn for writing
@@ -127,11 +127,11 @@ func (l listener) Accept() (net.Conn, error) {
 // it cannot.
 func (all *connections) admit(conn net.Conn, rules *peer.Rules, encrypted bool) *connection {
 	from, err := rules.Accept(addressOf(conn.RemoteAddr()))
-	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from), isShaking: encrypted}
+	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from), shaking: noShaking}
 	if encrypted {
-		c.turn.Store(turnWaits)
+		c.turn.Enter(all.turns)
 	}
-	victim, ok := all.place(c)
+	victim, ok := all.place(c, encrypted)
 	if victim != nil {
 		victim.Conn.Close()
 	}
@@ -142,7 +142,7 @@ func (all *connections) admit(conn net.Conn, rules *peer.Rules, encrypted bool) 
 }
 
 // place does what admit says. The victim is to be closed.
-func (all *connections) place(c *connection) (victim *connection, ok bool) {
+func (all *connections) place(c *connection, encrypted bool) (victim *connection, ok bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	switch {
@@ -151,8 +151,8 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 			all.logFullLocked("an address has as many connections to HTTP as it may have", "address", c.address, "max", all.perAddress)
 			return nil, false
 		}
-	case c.isShaking && all.shaking >= max(all.max/handshakeShare, 1): // they push out nobody else
-		victim = all.longestLocked(func(o *connection) bool { return o.isShaking })
+	case encrypted && len(all.shaking) >= max(all.max/handshakeShare, 1): // they push out nobody else
+		victim = all.anyShakingLocked()
 	case all.count >= all.max:
 		all.logFullLocked("HTTP has as many connections as it takes; it closes those that do not make progress", "max", all.max)
 		if victim = all.longestLocked(nil); victim == nil && all.count >= all.max+reserve {
@@ -163,8 +163,8 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 		all.removeLocked(victim)
 	}
 	all.count++
-	if c.isShaking {
-		all.shaking++
+	if encrypted {
+		all.shakeLocked(c)
 	}
 	if c.address.IsValid() {
 		all.byAddress[c.address]++
@@ -308,7 +308,7 @@ func addressOf(remote net.Addr) netip.Addr {
 // Write implements net.Conn. It goes on for as long as the peer takes something:
 // bytes into its buffers, or out of ours.
 func (c *connection) Write(p []byte) (written int, err error) {
-	c.rest()           // a handshake writes at the end of what it computes
+	c.turn.Rest()      // a handshake writes at the end of what it computes
 	if c.all.wait(c) { // a body may be waited for already
 		defer c.all.resume(c)
 	}

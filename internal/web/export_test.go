@@ -68,5 +68,10 @@ func (s *Server) LocalPath(next string) string { return s.localPath(next) }
 
 // Made reports whether the handlers for programs, and the OpenAPI document, have been made.
 func (s *Server) Made() (handlers, document bool) {
-	return s.programs.handler != nil, s.programs.document != nil
+	return s.programs.openAPI != nil, s.programs.document != nil
+}
+
+// BreakMaking has the making of the handlers for programs panic.
+func (s *Server) BreakMaking(cause any) {
+	s.programs.makeWith(func() http.Handler { panic(cause) })
 }

@@ -1,69 +1,50 @@
 package web
 
+import "math/rand/v2"
+
 // net/http does the handshakes of TLS, each in a goroutine of its own, and gives them
-// headerTimeout. Here they are bounded: by places, of which those that have waited longest
-// make room, and by how many compute at a time.
+// headerTimeout. Here they are bounded: by places, and by Config.Turns to compute. Where
+// there is no place, a random one makes room: if the first to come did, a flood would
+// take the place of each client that is farther away than the flood needs to fill them
+// all. A connection is in a handshake until its first request.
 
-const (
-	// handshakeShare is the part of all connections that may be in a handshake.
-	handshakeShare = 2
-	// handshakesAtWork is how many handshakes compute at a time; the others wait for their
-	// peers, or for their turn. Requests must not wait for a crowd of them.
-	handshakesAtWork = 4
-)
+// handshakeShare is the part of all connections that may be in a handshake.
+const handshakeShare = 2
 
-// States of connection.turn. A handshake computes between a read that has returned and
-// the next read or write.
-const (
-	turnNone  int32 = iota // there is no handshake, or it is done
-	turnWaits              // for the peer, or for a turn
-	turnWorks              // and has an element in connections.work
-)
+// noShaking is the index of a connection that is not in connections.shaking.
+const noShaking = -1
 
 // Read implements net.Conn.
-func (c *connection) Read(p []byte) (int, error) {
-	if c.turn.Load() == turnNone {
-		return c.Conn.Read(p)
-	}
-	c.rest()
-	n, err := c.Conn.Read(p)
-	if err == nil {
-		c.work()
-	}
-	return n, err
-}
-
-// work waits for the turn to compute.
-func (c *connection) work() {
-	c.all.work <- struct{}{}
-	if !c.turn.CompareAndSwap(turnWaits, turnWorks) { // the handshake is done
-		<-c.all.work
-	}
-}
-
-// rest gives others a turn.
-func (c *connection) rest() {
-	if c.turn.CompareAndSwap(turnWorks, turnWaits) {
-		<-c.all.work
-	}
-}
+func (c *connection) Read(p []byte) (int, error) { return c.turn.Read(c.Conn, p) }
 
 // shaken notes that a connection is no longer in a handshake.
 func (all *connections) shaken(c *connection) {
-	switch c.turn.Swap(turnNone) {
-	case turnNone:
+	if !c.turn.End() {
 		return
-	case turnWorks:
-		<-all.work
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.shakenLocked(c)
 }
 
+func (all *connections) shakeLocked(c *connection) {
+	c.shaking = len(all.shaking)
+	all.shaking = append(all.shaking, c)
+}
+
 func (all *connections) shakenLocked(c *connection) {
-	if c.isShaking {
-		c.isShaking = false
-		all.shaking--
+	if c.shaking == noShaking {
+		return
 	}
+	last := len(all.shaking) - 1
+	all.shaking[c.shaking] = all.shaking[last]
+	all.shaking[c.shaking].shaking = c.shaking
+	all.shaking[last] = nil
+	all.shaking = all.shaking[:last]
+	c.shaking = noShaking
+}
+
+// anyShakingLocked returns one of the connections in a handshake; there must be one.
+func (all *connections) anyShakingLocked() *connection {
+	return all.shaking[rand.IntN(len(all.shaking))]
 }

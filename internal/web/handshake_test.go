@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -112,9 +113,67 @@ func TestHandshakesThatStall(t *testing.T) {
 	}
 }
 
+// slow is a connection to a server that is a round trip away: the answer to what comes
+// first takes that time.
+type slow struct {
+	net.Conn
+	roundTrip time.Duration
+	writes    int
+}
+
+func (c *slow) Write(p []byte) (int, error) {
+	if c.writes++; c.writes == 2 {
+		time.Sleep(c.roundTrip)
+	}
+	return c.Conn.Write(p)
+}
+
+// In a flood that takes all places in less than a round trip, a client gets in after some
+// tries.
+func TestASlowHandshakeInAFlood(t *testing.T) {
+	const maxRequests, tries = 200, 100 // and 100 places for handshakes
+	serverTLS, clientTLS := named(t)
+	now := time.Now()
+	serverTLS.Time = func() time.Time { return now }
+	clientTLS.Time = serverTLS.Time
+	inBubble(t, web.Config{MaxRequests: maxRequests}, func(t *testing.T, _ *pipes, server *web.Server, _ *dispatch.Dispatcher) {
+		p, stop := serveEncrypted(t, server, serverTLS)
+		defer stop()
+		var flood sync.WaitGroup
+		defer flood.Wait()
+		ended := make(chan struct{})
+		defer close(ended)
+		flood.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				case <-time.After(time.Millisecond):
+					defer p.dial().Close()
+				}
+			}
+		})
+		time.Sleep(time.Second)
+		for range tries {
+			c := tls.Client(&slow{Conn: p.dial(), roundTrip: 150 * time.Millisecond}, clientTLS)
+			_, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			if err == nil {
+				if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
+					answer.Body.Close()
+					c.Close()
+					return
+				}
+			}
+			c.Close()
+		}
+		t.Errorf("none of %d tries succeeds; one in five should", tries) // (1-1/100)^150 is 0.22; all fail in one run of 10^10
+	})
+}
+
 // Only some handshakes compute at a time, and all get their turn. Later reads need none.
 func TestHandshakesTakeTurns(t *testing.T) {
 	const crowd, atWork = 50, 4
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2 * atWork))
 	serverTLS, clientTLS := named(t)
 	now := time.Now()
 	var working, most atomic.Int64

@@ -16,33 +16,38 @@ import (
 // programs is what answers programs. Its parts are made when first asked for: together
 // they take longer than the rest of a start.
 type programs struct {
-	making   sync.Once
-	handler  http.Handler // everything but the page
-	openAPI  *huma.OpenAPI
+	handler  func() http.Handler // everything but the page
+	openAPI  *huma.OpenAPI       // nil until handler was called
 	writing  sync.Once
 	document []byte // the OpenAPI document
 	err      error  // why there is none
 }
 
+// makeWith has a function make the handler when it is first asked for. If that panics,
+// each request gets the panic: a handler that is half made never serves one.
+func (p *programs) makeWith(makes func() http.Handler) { p.handler = sync.OnceValue(makes) }
+
 // forPrograms serves everything but the page. Its requests know who makes them.
 func (s *Server) forPrograms(w http.ResponseWriter, r *http.Request) {
-	p := &s.programs
-	p.making.Do(func() {
-		mux := http.NewServeMux()
-		mux.HandleFunc("GET /v1/socket", s.socket)
-		mux.HandleFunc("GET /v1/rooms/{room}/events", s.events)
-		mux.HandleFunc("POST /hooks/{key}", s.hook)
-		mux.HandleFunc("GET /healthz", s.healthz)
-		mux.HandleFunc("GET /readyz", s.readyz)
-		mux.HandleFunc("GET /openapi.json", s.openapi)
-		p.openAPI = s.newAPI(mux)
-		describe(p.openAPI)
-		if s.config.BasePath != "" {
-			p.openAPI.Servers = []*huma.Server{{URL: s.config.BasePath}}
-		}
-		p.handler = answerAll(mux)
-	})
-	p.handler.ServeHTTP(w, r)
+	s.programs.handler().ServeHTTP(w, r)
+}
+
+// makePrograms makes what answers programs.
+func (s *Server) makePrograms() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/socket", s.socket)
+	mux.HandleFunc("GET /v1/rooms/{room}/events", s.events)
+	mux.HandleFunc("POST /hooks/{key}", s.hook)
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /openapi.json", s.openapi)
+	document := s.newAPI(mux)
+	describe(document)
+	if s.config.BasePath != "" {
+		document.Servers = []*huma.Server{{URL: s.config.BasePath}}
+	}
+	s.programs.openAPI = document
+	return answerAll(mux)
 }
 
 // routes puts everything together that answers requests.

@@ -29,6 +29,7 @@ import (
 	"kaban/internal/peer"
 	"kaban/internal/refusal"
 	"kaban/internal/tcp"
+	"kaban/internal/turns"
 )
 
 // Sockets serves kaban/1 over WebSocket.
@@ -73,6 +74,9 @@ type Config struct {
 	// MaxRequests bounds the connections of HTTP at a time, streams among them and
 	// WebSockets not. A quarter of them may come from one address. Default 2,000.
 	MaxRequests int
+	// Turns bounds the handshakes of TLS that compute at a time, together with whatever
+	// else has the same Turns. Default: its own turns.ForProcessors.
+	Turns *turns.Turns
 	// Heartbeat is after what time a quiet stream gives a sign of life. Default 15 s.
 	Heartbeat time.Duration
 	// Page serves what is not an interface for programs. Default: nothing is found.
@@ -90,6 +94,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxRequests <= 0 {
 		c.MaxRequests = 2000
+	}
+	if c.Turns == nil {
+		c.Turns = turns.ForProcessors()
 	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = 15 * time.Second
@@ -161,8 +168,9 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	}
 	s := &Server{
 		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}), listeners: make(map[net.Listener]struct{}),
-		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config.MaxRequests, config.Log),
+		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config),
 	}
+	s.programs.makeWith(s.makePrograms)
 	handler, err := s.routes()
 	if err != nil {
 		return nil, err

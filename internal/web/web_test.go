@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -253,6 +254,24 @@ func TestMadeWhenAskedFor(t *testing.T) {
 		if handlers, document := f.web.Made(); handlers != step.handlers || document != step.document {
 			t.Errorf("after %q: handlers are made: %t, want %t; the document: %t, want %t", step.path, handlers, step.handlers, document, step.document)
 		}
+	}
+}
+
+// If the handlers for programs cannot be made, each request learns why, not the first only.
+func TestMakingPanics(t *testing.T) {
+	f := start(t, web.Config{}, nil)
+	f.web.BreakMaking("no schema")
+	for i := range 2 {
+		func() {
+			defer func() {
+				if cause := recover(); cause != "no schema" {
+					t.Errorf("request %d panicked with %v", i, cause)
+				}
+			}()
+			request := httptest.NewRequest(http.MethodGet, "http://localhost/healthz", nil)
+			request.RemoteAddr = "127.0.0.1:1"
+			f.web.Answer(httptest.NewRecorder(), request, peer.Loopback())
+		}()
 	}
 }
 
