@@ -52,14 +52,19 @@ type connections struct {
 	count     int
 	shaking   int // those of them that are in a handshake of TLS
 	byAddress map[netip.Prefix]int
-	waiting   list.List // of *connection: clients that the server waits for, the longest first
-	held      int       // the sum of connection.held
-	loggedAt  time.Time // when the log last had that it is full
+	waiting   list.List             // of *connection: clients that the server waits for, the longest first
+	held      int                   // the sum of holding.bytes
+	holdings  map[*holding]struct{} // those with bytes
+	byOwner   map[owner]int         // their bytes
+	bodies    map[owner]int         // those of them that are in bodies
+	waits     uint64                // counts the times that a client was waited for
+	loggedAt  time.Time             // when the log last had that it is full
 }
 
 func newConnections(limit int, log *slog.Logger) *connections {
 	return &connections{
 		max: limit, perAddress: max(limit/addressShare, 1), stallStep: stallStep, log: log, byAddress: make(map[netip.Prefix]int),
+		holdings: make(map[*holding]struct{}), byOwner: make(map[owner]int), bodies: make(map[owner]int),
 		work: make(chan struct{}, handshakesAtWork),
 	}
 }
@@ -88,8 +93,8 @@ type connection struct {
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
-	held       int           // bytes that count for maxHeld
-	bodies     int           // those of them that are in the bodies of requests
+	since      uint64        // when that began
+	holdings   int           // of its requests that are in all.holdings
 	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
 	isShaking  bool          // it is in a handshake of TLS, or has just finished it
@@ -170,7 +175,7 @@ func (all *connections) place(c *connection) (victim *connection, ok bool) {
 		all.byAddress[c.address]++
 	}
 	c.isReserved = all.count > all.max
-	c.place = all.waiting.PushBack(c)
+	all.waitLocked(c)
 	return victim, true
 }
 
@@ -218,7 +223,7 @@ func (all *connections) removeLocked(c *connection) {
 		}
 	}
 	all.takeLocked(c)
-	all.letGoLocked(c, c.held)
+	all.letGoOfLocked(c)
 }
 
 // wait notes that the server waits for the client from now on, and returns false
@@ -229,8 +234,14 @@ func (all *connections) wait(c *connection) bool {
 	if c.place != nil || c.isGone {
 		return false
 	}
-	c.place = all.waiting.PushBack(c)
+	all.waitLocked(c)
 	return true
+}
+
+func (all *connections) waitLocked(c *connection) {
+	all.waits++
+	c.since = all.waits
+	c.place = all.waiting.PushBack(c)
 }
 
 // resume notes that the server has what it waited for.
