@@ -7,17 +7,24 @@ import (
 	"fmt"
 	"os"
 	osuser "os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
 
-// foreignOwner returns the user that a directory belongs to, if the process runs as root
-// and the directory is somebody else's; otherwise "". Files that root makes there are out
-// of reach for a server that runs as that user.
+// foreignOwner returns the user that a data directory is used by, if the process runs as
+// root and that is somebody else; otherwise "". Files that root makes there are out of
+// reach for a server that runs as that user. The owner of the database decides. Before
+// there is one the owner of the directory does, unless all users may write into it.
 func foreignOwner(euid int, dir string) string {
-	info, err := os.Stat(dir)
-	if euid != 0 || err != nil {
+	if euid != 0 {
 		return ""
+	}
+	info, err := os.Lstat(filepath.Join(dir, databaseName))
+	if err != nil {
+		if info, err = os.Stat(dir); err != nil || info.Mode().Perm()&0o002 != 0 {
+			return ""
+		}
 	}
 	status, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || status.Uid == 0 {
