@@ -35,6 +35,7 @@ func (r *record) sections() map[string]string {
 		"curves":    r.curveSection(),
 		"durable":   r.durableSection(),
 		"store":     r.storeSection(),
+		"start":     r.startSection(),
 	}
 }
 

@@ -70,9 +70,9 @@ func launch(command *exec.Cmd) (*process, error) {
 	for lines.Scan() {
 		line := lines.Text()
 		p.log.WriteString(line + "\n")
-		if _, url, ok := strings.Cut(line, "url=tcp://"); ok {
+		if _, url, ok := strings.Cut(line, "msg=listening url=tcp://"); ok {
 			p.address, _, _ = strings.Cut(url, " ")
-		} else if _, url, ok := strings.Cut(line, "url=http://"); ok {
+		} else if _, url, ok := strings.Cut(line, "msg=listening url=http://"); ok {
 			address, _, _ := strings.Cut(url, " ")
 			p.address = "ws://" + address
 		}
