@@ -40,7 +40,8 @@ const (
 	visitors     = 1000   // clients that come and leave
 
 	// quiet is more than twice as long as a server waits before it returns memory.
-	quiet = 12 * time.Second
+	quiet  = 12 * time.Second
+	settle = time.Second
 )
 
 // starts measures how long a start takes, and the memory of a server that has nothing
@@ -56,8 +57,15 @@ func (m *meter) starts() error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		for i := range startRepeats {
-			if err := m.startOnce(s.name, dir, listen, i+1 == startRepeats); err != nil {
+			crashed := fmt.Sprint(dir, "-", i) // a server that ends empties its journal
+			if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+				return err
+			}
+			if err := m.startOnce(s.name, crashed, listen, i+1 == startRepeats); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			if err := os.RemoveAll(crashed); err != nil {
+				return err
 			}
 		}
 		fmt.Fprintf(os.Stderr, "%s:%s\n", s.name, m.record.Figures[s.name][kabanDurable].last())
@@ -77,18 +85,23 @@ func (m *meter) prepareStart(name, dir string) ([]string, error) {
 		}
 		return nil, p.stop()
 	}
-	if err := fillRooms(m.ctx, dir); err != nil {
+	written, err := os.MkdirTemp(m.scratch, "start-")
+	if err != nil {
 		return nil, err
 	}
+	defer os.RemoveAll(written)
 	for i := range fullAccounts {
-		args := []string{"user", "add", fmt.Sprintf("account-%d", i), "--data", dir}
+		args := []string{"user", "add", fmt.Sprintf("account-%d", i), "--data", written}
 		if i == 0 {
-			args = []string{"owner", "owner", "--data", dir}
+			args = []string{"owner", "owner", "--data", written}
 		}
 		command := exec.CommandContext(m.ctx, filepath.Join(m.dir, "bench-kaban"), args...)
 		if output, err := command.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("make an account: %w\n%s", err, output)
 		}
+	}
+	if err := m.fillRooms(written, dir); err != nil {
+		return nil, err
 	}
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	if err := writeCertificate(cert, key); err != nil {
@@ -103,9 +116,9 @@ func (m *meter) serve(dir string, more ...string) *exec.Cmd {
 	return exec.CommandContext(m.ctx, filepath.Join(m.dir, "bench-kaban"), args...)
 }
 
-// fillRooms adds messages of people to rooms, so that the journal is full.
-func fillRooms(ctx context.Context, dir string) (err error) {
-	s, err := sqlite.Open(ctx, dir, sqlite.Options{})
+// fillRooms adds messages of people to rooms, and copies what a crash would leave then.
+func (m *meter) fillRooms(dir, crashed string) (err error) {
+	s, err := sqlite.Open(m.ctx, dir, sqlite.Options{})
 	if err != nil {
 		return err
 	}
@@ -129,11 +142,14 @@ func fillRooms(ctx context.Context, dir string) (err error) {
 			}
 			batch[i] = store.Write{Draft: said.Draft(kaban.Visitor(name), room, kaban.NewMessageID())}
 		}
-		if err := s.Append(ctx, batch, results); err != nil {
+		if err := s.Append(m.ctx, batch, results); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := m.wait(settle); err != nil { // nothing is merged any more
+		return err
+	}
+	return os.CopyFS(crashed, os.DirFS(dir))
 }
 
 // writeCertificate writes the files of a certificate.
