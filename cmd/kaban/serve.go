@@ -120,6 +120,7 @@ type surroundings struct {
 	ends, hangups <-chan os.Signal
 	notify        *systemd.Notifier
 	args          commandLine
+	collect       func() // ends collectLess
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore
@@ -153,6 +154,8 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 
 // Run runs a server until a signal ends it.
 func (c *serveCommand) Run(std streams, args commandLine) error {
+	collect := collectLess()
+	defer collect()
 	endpoints, policy, err := c.validate()
 	if err != nil {
 		return err
@@ -180,7 +183,7 @@ func (c *serveCommand) Run(std streams, args commandLine) error {
 		return err
 	}
 	defer kept.Close()
-	return c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args})
+	return c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args, collect})
 }
 
 // over serves a store until a signal or a failure ends it.
@@ -262,6 +265,7 @@ func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, limits
 
 // wait drains the front ends after a failure or a signal.
 func (c *serveCommand) wait(run *running, endpoints []*endpoint, around *surroundings, failed <-chan error, reload *reloading) error {
+	around.collect()
 	for {
 		select {
 		case err := <-failed:

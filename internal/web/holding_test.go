@@ -23,7 +23,7 @@ func holder(t *testing.T, all *connections, address string) *holding {
 // While the server is busy with as much as it may hold, more is refused, and those that
 // are waited for stay, because ending them would not be enough.
 func TestHeldByWhatCannotEnd(t *testing.T) {
-	all := newConnections(1000, slog.New(slog.DiscardHandler))
+	all := newConnections(Config{MaxRequests: 1000, Log: slog.New(slog.DiscardHandler)})
 	slow := holder(t, all, "192.0.2.1")
 	slow.conn.await()
 	if err := slow.hold(1000, false); err != nil {
@@ -59,7 +59,7 @@ func TestHeldByWhatCannotEnd(t *testing.T) {
 
 // Room is made by the address that holds the most, not by the one that waits longest.
 func TestRoomIsMadeByWhoHoldsTheMost(t *testing.T) {
-	all := newConnections(1000, slog.New(slog.DiscardHandler))
+	all := newConnections(Config{MaxRequests: 1000, Log: slog.New(slog.DiscardHandler)})
 	add := func(address string, bytes int) *holding {
 		h := holder(t, all, address)
 		h.conn.await()
