@@ -16,7 +16,9 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/store/memory"
 	"kaban/internal/tlstest"
+	"kaban/internal/turns"
 )
 
 // In a flood of handshakes, one whose peer is far away loses its place at times, and at
@@ -50,6 +52,46 @@ func TestAFloodOfHandshakesLeavesSomeThatAreSlow(t *testing.T) {
 	if stayed < tries/8 || stayed > tries*5/8 {
 		t.Errorf("%d of %d stayed, want about a third", stayed, tries)
 	}
+}
+
+// A handshake computes in a turn of those that it shares, and waits for its peer in none.
+func TestHandshakesTakeTurns(t *testing.T) {
+	d, err := dispatch.New(t.Context(), memory.New(0), dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := turns.New(1)
+	var other turns.Turn
+	other.Enter(shared)
+	other.Work()
+	m, front := newServer(t, conn.Config{Turns: shared}, d)
+	l := &turned{t: t, manager: m, server: front, dispatcher: d, loop: conn.NewTestLoop(m)}
+	defer func() { other.End(); l.loop.CloseAll(); m.Close(); d.Close() }()
+	hello := clientHello(t)
+	var all []*turnedPeer
+	for range 3 {
+		p := l.newcomer()
+		p.in = append(p.in, hello...)
+		l.loop.Readable(p.h)
+		all = append(all, p)
+	}
+	answered := func() (n int) {
+		for _, p := range all {
+			if len(p.out) > 0 {
+				n++
+			}
+		}
+		return n
+	}
+	for range 1000 { // the others have time to do what they must not
+		l.step()
+		runtime.Gosched()
+	}
+	if n := answered(); n > 0 {
+		t.Errorf("%d handshakes compute beside another listener's", n)
+	}
+	other.End()
+	l.until("all have answers", func() bool { return answered() == len(all) })
 }
 
 // A peer that resets its connection in a handshake, or right behind it, has not broken

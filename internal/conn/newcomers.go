@@ -27,7 +27,8 @@ const (
 // newcomers are the connections that are not admitted. They have proven nothing,
 // so anybody can have as many as there is room for. When there is none, those that
 // came first make room: a real client is admitted at once, and so gets in beside
-// any number that are not. When an address has too many, a random one of them makes
+// any number that are not. One that needs a round trip first, for TLS, gets in unless a
+// flood fills all places meanwhile. When an address has too many, a random one of them makes
 // room.
 //
 // They are sharded as the id pool is, so that connections that come and go at the

@@ -139,6 +139,36 @@ func TestABodyThatNeverComes(t *testing.T) {
 	})
 }
 
+// TestManyBodiesThatNeverCome keep no scraper out: connections with answers make room.
+func TestManyBodiesThatNeverCome(t *testing.T) {
+	const maxConnections = 64
+	for name, head := range map[string]string{
+		"a length": "/metrics HTTP/1.1\r\nContent-Length: 10", "a large length": "/metrics HTTP/1.1\r\nContent-Length: 1000000",
+		"chunks": "/metrics HTTP/1.1\r\nTransfer-Encoding: chunked", "nothing is there": "/ HTTP/1.1\r\nContent-Length: 10",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, stop := servePipes(t, false)
+				defer func() {
+					stop()
+					time.Sleep(time.Second) // net/http lets a connection with input linger
+				}()
+				for range maxConnections {
+					c := p.request(t, "GET "+head)
+					defer c.Close()
+					go io.Copy(io.Discard, c)
+				}
+				synctest.Wait()
+				c := p.request(t, "GET /metrics HTTP/1.1")
+				defer c.Close()
+				if got := statusOf(t, c); got != http.StatusOK {
+					t.Errorf("a scrape beside them: status %d, want 200", got)
+				}
+			})
+		})
+	}
+}
+
 // TestALongProfile takes longer than an answer may.
 func TestALongProfile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

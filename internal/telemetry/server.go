@@ -62,8 +62,9 @@ func New(config Config) (*Server, error) {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
+	all := new(connections)
 	return &Server{&http.Server{
-		Handler: named(mux), ConnState: new(connections).watch,
+		Handler: all.withoutBody(named(mux)), ConnState: all.watch, ConnContext: withConnection,
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
 	}}, nil
@@ -83,9 +84,6 @@ func named(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if r.Body != http.NoBody { // net/http waits for it behind the answer
-			http.NewResponseController(w).SetReadDeadline(time.Now().Add(headerTimeout))
-		}
 		next.ServeHTTP(w, r)
 	})
 }

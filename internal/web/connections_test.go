@@ -246,30 +246,33 @@ func TestOneAddressCannotHaveAll(t *testing.T) {
 
 // inBubble runs a test with a server in fake time.
 func inBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes, server *web.Server, d *dispatch.Dispatcher)) {
-	synctest.Test(t, func(t *testing.T) {
-		s := withHook(t, nil)
-		d, err := dispatch.New(t.Context(), s, dispatch.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		rooms, err := chat.New(t.Context(), d, chat.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Accounts = account.New(s, account.Options{})
-		server, err := web.New(config, rooms, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-		var group sync.WaitGroup
-		group.Go(func() { server.Serve(p, peer.Loopback()) })
-		test(t, p, server, d)
-		server.Close()
-		group.Wait()
-		d.Close()
-		s.Close()
-	})
+	synctest.Test(t, func(t *testing.T) { serveBubble(t, config, test) })
+}
+
+// serveBubble does what inBubble does, in a bubble that there is.
+func serveBubble(t *testing.T, config web.Config, test func(t *testing.T, p *pipes, server *web.Server, d *dispatch.Dispatcher)) {
+	s := withHook(t, nil)
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rooms, err := chat.New(t.Context(), d, chat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Accounts = account.New(s, account.Options{})
+	server, err := web.New(config, rooms, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	var group sync.WaitGroup
+	group.Go(func() { server.Serve(p, peer.Loopback()) })
+	test(t, p, server, d)
+	server.Close()
+	group.Wait()
+	d.Close()
+	s.Close()
 }
 
 // A slow reader is served until it has everything. A stopped one is not.

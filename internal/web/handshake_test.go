@@ -17,6 +17,7 @@ import (
 
 	"kaban/internal/dispatch"
 	"kaban/internal/peer"
+	"kaban/internal/turns"
 	"kaban/internal/web"
 )
 
@@ -225,6 +226,40 @@ func TestHandshakesTakeTurns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Handshakes of other listeners take turns with those here.
+func TestHandshakesShareTurns(t *testing.T) {
+	serverTLS, clientTLS := named(t)
+	now := time.Now()
+	serverTLS.Time = func() time.Time { return now }
+	clientTLS.Time = serverTLS.Time
+	synctest.Test(t, func(t *testing.T) {
+		shared := turns.New(1)
+		serveBubble(t, web.Config{Turns: shared}, func(t *testing.T, _ *pipes, server *web.Server, _ *dispatch.Dispatcher) {
+			p, stop := serveEncrypted(t, server, serverTLS)
+			defer stop()
+			var other turns.Turn
+			other.Enter(shared)
+			other.Work()
+			c := tls.Client(p.dial(), clientTLS)
+			defer c.Close()
+			var done atomic.Bool
+			go func() {
+				c.Handshake()
+				done.Store(true)
+			}()
+			synctest.Wait()
+			if done.Load() {
+				t.Error("a handshake computes beside another listener's")
+			}
+			other.End()
+			synctest.Wait()
+			if !done.Load() {
+				t.Error("a handshake does not get its turn")
+			}
+		})
+	})
 }
 
 // named is certificate for a client that names the server itself.
