@@ -233,3 +233,36 @@ func TestMutesAndBansAreOfferedAsTheyApply(t *testing.T) {
 	p.until(`document.querySelector('dialog[open]') && !document.querySelector('dialog[open] .item')`)
 	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText.includes('lifted the ban of ben'))`)
 }
+
+// While people are looked for, those that another text has found are not offered. A search
+// that fails halfway says so beside what it has found.
+func TestSearchForPeopleThatIsSlowOrFails(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "invite", "ben", "carla")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.signIn(s.url, "ben")
+	p.text(`(() => {
+		const real = fetch
+		window.fetch = async (address, options) => {
+			const asked = new URL(address, location.href)
+			if (!asked.pathname.endsWith('/v1/people') || asked.searchParams.get('query') !== 'car') return real(address, options)
+			if (asked.searchParams.get('after')) return new Response('{"code":"rate_limited","detail":"too fast"}', { status: 429 })
+			await new Promise((answer) => (window.answer = answer))
+			return new Response(JSON.stringify({ people: [{ username: 'carla', role: 'member', bot: false }], after: 'x' }))
+		}
+	})(), ''`)
+	const offers = `document.querySelectorAll('#people [role=option]').length`
+	p.button("New direct message")
+	p.until(`document.activeElement?.role === 'combobox'`)
+	p.write("ca")
+	p.until(offers + ` === 1`)
+	p.write("r")
+	p.until(`window.answer !== undefined`)
+	if got := p.text(offers + ` + document.querySelector('.picker [role=status]')?.innerText`); got != "0Searching …" {
+		t.Errorf("while people are looked for, the picker has %q", got)
+	}
+	p.text(`window.answer(), ''`)
+	p.until(`document.querySelector('.picker [role=alert]') !== null`)
+	p.until(offers + ` === 1`)
+}

@@ -380,6 +380,53 @@ func TestConfirmAtTheProvider(t *testing.T) {
 	}
 }
 
+// A sign-in at the provider is as fresh as the provider says, because its session may be
+// enough for it.
+func TestSignInAtTheProviderIsAsFreshAsItSays(t *testing.T) {
+	s := newSignOn(t)
+	address, err := s.SignInAddress(s.ctx, s.provider, s.browser, "", "/")
+	if err != nil || !strings.Contains(address, "max_age="+anyAge) {
+		t.Errorf("the provider is not asked for auth_time: %s, %v", address, err)
+	}
+	now := s.options.Now()
+	for _, c := range []struct {
+		name  string
+		when  any // auth_time
+		fresh bool
+	}{
+		{"just now", now.Unix(), true},
+		{"within the time", now.Add(-freshFor + 2*time.Second).Unix(), true},
+		{"before it", now.Add(-freshFor - 2*time.Second).Unix(), false},
+		{"yesterday", now.Add(-24 * time.Hour).Unix(), false},
+		{"a little later", now.Add(maxSkew - 2*time.Second).Unix(), true},
+		{"in the future", now.Add(maxSkew + 2*time.Second).Unix(), false},
+		{"at no time", nil, false},
+		{"at a time that is none", "now", false},
+	} {
+		got := s.entered("jane", map[string]any{"auth_time": c.when}).Session
+		if s.Fresh(got.Principal) != c.fresh {
+			t.Errorf("signed in %s: fresh is %v", c.name, !c.fresh)
+		}
+		again, err := s.Authenticate(s.ctx, got.Secret, "")
+		if err != nil || s.Fresh(again) != c.fresh {
+			t.Errorf("signed in %s, the next request: fresh is %v, %v", c.name, !c.fresh, err)
+		}
+	}
+}
+
+// A confirmation that a server before this one began is not known to be newer than the
+// sign-in at the provider.
+func TestConfirmationOfAnOlderServer(t *testing.T) {
+	s := newSignOn(t)
+	jane := s.entered("jane", nil).Session.Principal.As("")
+	address, err := s.providerAddress(s.ctx, s.provider, s.browser, jane.Principal.Account.ID, providerTicket{Return: "/", Redirect: testRedirect, Confirm: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.FinishProvider(s.ctx, jane, s.provider, s.fake.visit(address, s.browser), Device{})
+	wantError(t, "without when it was begun", err, ErrCeremony)
+}
+
 func TestLinkWhileSignedIn(t *testing.T) {
 	s := newSignOn(t)
 	bob := s.add(s.owner, "bob", kaban.RoleMember)

@@ -203,6 +203,9 @@ func TestConfirmation(t *testing.T) {
 	result, err := w.finish(b.begin())
 	w.must(err)
 	by := result.Session.Principal.As("")
+	if !w.service.Fresh(by.Principal) {
+		t.Error("a new sign-in is not fresh: the provider does not say when it was")
+	}
 	confirm := func() (account.ProviderResult, error) {
 		address, err := w.service.BeginConfirmation(t.Context(), by, w.provider, b.secret, "", "/")
 		w.must(err)
@@ -216,8 +219,10 @@ func TestConfirmation(t *testing.T) {
 	if got, err := confirm(); !errors.Is(err, account.ErrAuthFailed) || !strings.Contains(err.Error(), "prompt=login") {
 		t.Errorf("a sign-in of yesterday: %+v, %v", got, err)
 	}
-	if got, err := w.finish(b.begin()); err != nil {
-		t.Errorf("a sign-in of yesterday is enough to sign in: %+v, %v", got, err)
+	got, err := w.finish(b.begin())
+	w.must(err) // a sign-in of yesterday is enough to sign in
+	if w.service.Fresh(got.Session.Principal) {
+		t.Error("a sign-in of yesterday is fresh")
 	}
 }
 

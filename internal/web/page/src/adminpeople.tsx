@@ -17,9 +17,9 @@ interface Found {
 }
 
 /** Finds people until there are as many as are listed. */
-async function findPeople(path: string, late: () => boolean): Promise<Found> {
+async function findPeople(list: string, late: () => boolean): Promise<Found> {
   const found: Found = { users: [], more: false }
-  await search<Found & { after?: string }>(path, ({ users, more }) => {
+  await search<Found & { after?: string }>(list, ({ users, more }) => {
     found.users.push(...users)
     found.more = more
     return !late() && found.users.length < mostListed

@@ -19,20 +19,27 @@ export class APIError extends Error {
 const patience = 30_000
 
 /** Sends a request and returns its answer; undefined where the server answers with nothing. It throws an APIError. */
-export async function call<T = undefined>(method: string, path: string, body?: object): Promise<T> {
+export async function call<T = undefined>(method: string, path: string, body?: object, late?: AbortSignal): Promise<T> {
   let response: Response
   let text: string
+  const ended = new AbortController() // AbortSignal.any is too new for some browsers
+  const end = () => ended.abort()
+  const timer = setTimeout(end, patience)
+  late?.addEventListener('abort', end)
   try {
     response = await fetch(base + path, {
       method,
       credentials: 'same-origin',
       cache: 'no-store',
-      signal: AbortSignal.timeout(patience),
+      signal: ended.signal,
       ...(body === undefined ? {} : { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
     })
     text = await response.text()
   } catch {
     throw new APIError({ code: 'offline', message: '' }, 0)
+  } finally {
+    clearTimeout(timer)
+    late?.removeEventListener('abort', end)
   }
   const answer = parse(text)
   if (response.ok) return answer as T
@@ -98,9 +105,9 @@ export interface Session {
  * Follows the pages of a search while take wants more. A page is what a part of the
  * accounts has: it may have nobody, with more behind it.
  */
-export async function search<Page extends { after?: string }>(path: string, take: (page: Page) => boolean): Promise<void> {
+export async function search<Page extends { after?: string }>(path: string, take: (page: Page) => boolean, late?: AbortSignal): Promise<void> {
   for (let after: string | undefined = ''; after !== undefined; ) {
-    const page: Page = await call<Page>('GET', `${path}&after=${encodeURIComponent(after)}`)
+    const page: Page = await call<Page>('GET', `${path}&after=${encodeURIComponent(after)}`, undefined, late)
     after = take(page) ? page.after : undefined
   }
 }

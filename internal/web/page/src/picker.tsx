@@ -3,12 +3,12 @@
 import { useSignal, type Signal } from '@preact/signals'
 import type { FunctionComponent } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { search } from './api'
+import { problemOf, search } from './api'
 import { Avatar } from './nick'
-import type { Account } from './protocol'
+import type { Account, Problem } from './protocol'
 import { rooms, username, type Room } from './state'
 import { Cross } from './symbols'
-import { t } from './texts'
+import { explain, t } from './texts'
 
 /** How long to wait for the next key before asking the server. Milliseconds. */
 const typingWait = 120
@@ -34,37 +34,51 @@ interface Props {
 /** How many people are looked for. */
 const mostFound = 50
 
+interface Found {
+  asked: string
+  people?: Account[]
+  /** There may be more. */
+  searching: boolean
+  problem?: Problem
+}
+
 /** The people that match what has been typed, as the server knows them. */
-function useFound(asked: string): Signal<Account[] | undefined> {
-  const found = useSignal<Account[] | undefined>(undefined)
+function useFound(asked: string): Found {
+  const found = useSignal<Found>({ asked, searching: true })
   useEffect(() => {
-    let late = false
+    const late = new AbortController()
     const people: Account[] = []
     const timer = setTimeout(() => {
-      search<{ people: Account[]; after?: string }>(`v1/people?query=${encodeURIComponent(asked)}&limit=${mostFound}`, (page) => {
-        if (late) return false
-        people.push(...page.people)
-        if (people.length > 0 || page.after === undefined) found.value = [...people]
-        return people.length < mostFound
-      }).catch(() => undefined) // the next key asks again
+      search<{ people: Account[]; after?: string }>(
+        `v1/people?query=${encodeURIComponent(asked)}&limit=${mostFound}`,
+        (page) => {
+          people.push(...page.people)
+          const searching = page.after !== undefined && people.length < mostFound
+          if (!late.signal.aborted) found.value = { asked, people: [...people], searching }
+          return searching && !late.signal.aborted
+        },
+        late.signal,
+      ).catch((error: unknown) => {
+        if (!late.signal.aborted) found.value = { asked, people, searching: false, problem: problemOf(error) }
+      })
     }, typingWait)
     return () => {
-      late = true
+      late.abort()
       clearTimeout(timer)
     }
   }, [asked])
-  return found
+  // What was found for another text is not offered for this one.
+  return found.value.asked === asked ? found.value : { asked, searching: true }
 }
 
 /** Chooses people. Some are not offered. */
 export function PeoplePicker({ without, ...rest }: Props & { without: ReadonlySet<string> }) {
   const query = useSignal('')
-  const asked = query.value.trim().replace(/^@/, '')
-  const found = useFound(asked).value
-  const offers = found
+  const { people, searching, problem } = useFound(query.value.trim().replace(/^@/, ''))
+  const offers = people
     ?.filter((p) => p.username !== username.value && !without.has(p.username))
     .map((p): Offer => ({ name: p.username, ...(p.name && p.name !== p.username ? { text: p.name } : {}), ...(p.bot ? { badge: t('bot') } : {}) }))
-  return <Picker {...rest} focused query={query} offers={offers} none={t('nobodyFound')} Picture={({ name }) => <Avatar username={name} small />} />
+  return <Picker {...rest} focused query={query} offers={offers} searching={searching} problem={problem} none={t('nobodyFound')} Picture={({ name }) => <Avatar username={name} small />} />
 }
 
 /** Chooses rooms that the account is in, all or some of them. They are offered once something was typed. */
@@ -90,6 +104,10 @@ interface PickerProps extends Props {
   query: Signal<string>
   /** Undefined before the server has answered. */
   offers: Offer[] | undefined
+  /** There may be more offers. */
+  searching?: boolean
+  /** Why there may be more that cannot be offered. */
+  problem?: Problem | undefined
   /** Shown if nothing matches. */
   none: string
   Picture: FunctionComponent<{ name: string }>
@@ -98,7 +116,7 @@ interface PickerProps extends Props {
   hint?: string
 }
 
-function Picker({ label, chosen, most, query, offers, none, Picture, focused = false, hint = label }: PickerProps) {
+function Picker({ label, chosen, most, query, offers, searching = false, problem, none, Picture, focused = false, hint = label }: PickerProps) {
   const at = useSignal(0)
   const input = useRef<HTMLInputElement>(null)
   const offered = (offers ?? []).filter((o) => !chosen.value.includes(o.name)).slice(0, mostOffered)
@@ -147,12 +165,25 @@ function Picker({ label, chosen, most, query, offers, none, Picture, focused = f
         />
       </div>
       <Offered label={label} offers={offered} index={index} at={at} choose={choose} Picture={Picture} />
-      {offers && offered.length === 0 && query.value.trim() !== '' && (
-        <p class="quiet" role="status">
-          {none}
-        </p>
-      )}
+      <Outcome searching={searching} problem={problem} none={offers && offered.length === 0 && query.value.trim() !== '' ? none : undefined} />
     </div>
+  )
+}
+
+/** Says whether the offers are all that there are. */
+function Outcome({ searching, problem, none }: { searching: boolean; problem: Problem | undefined; none: string | undefined }) {
+  if (problem) {
+    return (
+      <p class="problem" role="alert">
+        {explain(problem)}
+      </p>
+    )
+  }
+  const text = searching ? t('searching') : none
+  return text === undefined ? null : (
+    <p class="quiet" role="status">
+      {text}
+    </p>
   )
 }
 

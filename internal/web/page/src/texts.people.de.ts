@@ -175,6 +175,7 @@ export const people: Record<keyof typeof en, string> = {
   findPeople: 'Name einer Person',
   removePerson: '{name} entfernen',
   nobodyFound: 'Niemand gefunden.',
+  searching: 'Wird gesucht …',
   startDirect: 'Unterhaltung beginnen',
   roomSettings: 'Raum einstellen',
   createRoom: 'Raum anlegen',

@@ -173,6 +173,7 @@ export const people = {
   findPeople: 'Name of a person',
   removePerson: 'Remove {name}',
   nobodyFound: 'Nobody found.',
+  searching: 'Searching …',
   startDirect: 'Start the conversation',
   roomSettings: 'Room settings',
   createRoom: 'Create a room',
