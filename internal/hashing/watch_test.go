@@ -258,3 +258,21 @@ func TestSuspension(t *testing.T) {
 		h.expect("30 s", 1, 0, 1)
 	})
 }
+
+// An answer can be read after the end of the process, and then the pipes are closed.
+func TestPipesOfAnEndedProcess(t *testing.T) {
+	within(t, []func(io.Reader, io.Writer) error{func(io.Reader, io.Writer) error { return nil }}, func(h hasher) {
+		process, err := h.take(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.expect("it has ended", 1, 0, 0)
+		if _, err := process.Answers.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("before it is given back: %v, want the end of its output", err)
+		}
+		h.give(process, true)
+		if _, err := process.Answers.Read(make([]byte, 1)); err != io.ErrClosedPipe {
+			t.Errorf("after that: %v, want a closed pipe", err)
+		}
+	})
+}
