@@ -84,7 +84,7 @@ func TestAProcessHangs(t *testing.T) {
 		h.takes("secret", patience)
 		time.Sleep((maxPatience-1)*patience - 1)
 		h.expect("nearly 30 s", 1, 1, 0)
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		h.expect("30 s", 1, 0, 1)
 		if !strings.Contains(h.log.String(), "it has not answered for 30 s, and was killed") {
 			t.Errorf("logged %s", h.log)
@@ -143,7 +143,7 @@ func TestSlowAnswers(t *testing.T) {
 		time.Sleep(2*firstRest - 1)
 		h.takes("a longer rest", 0)
 		delay.Store(0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		h.takes("in time again", 0)
 		if n := h.lines("INFO"); n != 1 {
 			t.Errorf("%d lines say that it works again: %s", n, h.log)
@@ -171,7 +171,7 @@ func TestRestsAfterFailures(t *testing.T) {
 			time.Sleep(time.Duration(minutes)*time.Minute - 1)
 			h.works("a rest")
 			h.expect(fmt.Sprint("rest ", i), started, 0, 1)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		h.works("well again")
 		h.expect("well again", started+1, 1, 1)
@@ -254,7 +254,7 @@ func TestSuspension(t *testing.T) {
 		}
 		time.Sleep((maxPatience-1)*patience - 1)
 		h.expect("nearly 30 s without the suspensions", 1, 1, 0)
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		h.expect("30 s", 1, 0, 1)
 	})
 }
