@@ -85,8 +85,9 @@ type backupCommand struct {
 	Low   bool   `name:"low-priority" hidden:"" help:"Use only what the processor and the disk have left, as a backup on a schedule wants it."`
 }
 
-// backupNiceness is the lowest priority.
-const backupNiceness = 19
+// backupNiceness leads to the lowest priority, whatever that of the server is.
+// The system bounds it.
+const backupNiceness = 40
 
 // Run writes a backup.
 func (c *backupCommand) Run(std streams) (err error) {

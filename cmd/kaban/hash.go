@@ -14,8 +14,8 @@ import (
 // 26 MiB each until they end.
 const maxHashing = 8
 
-// hashNiceness gives a process about a tenth of a processor that the server keeps busy:
-// Linux weighs it 110, and the server 1024.
+// hashNiceness, beyond the server's, gives a process about a tenth of a processor that the
+// server keeps busy: Linux weighs it 110, and the server 1024.
 const hashNiceness = 10
 
 // hashApart has passwords hashed in processes of their own, where those can have a low

@@ -27,8 +27,14 @@ func ourselves() (string, error) {
 	return os.Executable()
 }
 
-// lowerSelf gives this process a niceness. It is a wish: all works without it, too.
-func lowerSelf(niceness int) {
+// lowerSelf adds to the niceness of this process, which it has from the one that started
+// it. It is a wish: all works without it, too.
+func lowerSelf(by int) {
+	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		return
+	}
+	niceness := 20 - priority + by // the system call returns 20 for 0, and 1 for 19
 	eachThread(func(id int) { _ = syscall.Setpriority(syscall.PRIO_PROCESS, id, niceness) })
 }
 

@@ -84,7 +84,7 @@ func TestAProcessHangs(t *testing.T) {
 		h.takes("secret", patience)
 		time.Sleep((maxPatience-1)*patience - 1)
 		h.expect("nearly 30 s", 1, 1, 0)
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		h.expect("30 s", 1, 0, 1)
 		if !strings.Contains(h.log.String(), "it has not answered for 30 s, and was killed") {
 			t.Errorf("logged %s", h.log)
@@ -143,7 +143,7 @@ func TestSlowAnswers(t *testing.T) {
 		time.Sleep(2*firstRest - 1)
 		h.takes("a longer rest", 0)
 		delay.Store(0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		h.takes("in time again", 0)
 		if n := h.lines("INFO"); n != 1 {
 			t.Errorf("%d lines say that it works again: %s", n, h.log)
@@ -171,7 +171,7 @@ func TestRestsAfterFailures(t *testing.T) {
 			time.Sleep(time.Duration(minutes)*time.Minute - 1)
 			h.works("a rest")
 			h.expect(fmt.Sprint("rest ", i), started, 0, 1)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		h.works("well again")
 		h.expect("well again", started+1, 1, 1)
@@ -254,7 +254,25 @@ func TestSuspension(t *testing.T) {
 		}
 		time.Sleep((maxPatience-1)*patience - 1)
 		h.expect("nearly 30 s without the suspensions", 1, 1, 0)
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		h.expect("30 s", 1, 0, 1)
+	})
+}
+
+// An answer can be read after the end of the process, and then the pipes are closed.
+func TestPipesOfAnEndedProcess(t *testing.T) {
+	within(t, []func(io.Reader, io.Writer) error{func(io.Reader, io.Writer) error { return nil }}, func(h hasher) {
+		process, err := h.take(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.expect("it has ended", 1, 0, 0)
+		if _, err := process.Answers.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("before it is given back: %v, want the end of its output", err)
+		}
+		h.give(process, true)
+		if _, err := process.Answers.Read(make([]byte, 1)); err != io.ErrClosedPipe {
+			t.Errorf("after that: %v, want a closed pipe", err)
+		}
 	})
 }
