@@ -29,6 +29,7 @@ func sample() *record {
 		r.Figures.add(diskName(n), plainSQLite, perSecond, 1000)
 	}
 	r.Figures.add(storeName(10_000), kabanDurable, startMillis, 12)
+	r.Figures.add(startNew, kabanDurable, startMillis, 34.5)
 	return r
 }
 
@@ -57,7 +58,7 @@ func TestThePageKeepsItsProse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"A sentence by hand.", "100 rooms × 10, all talk", "**2.00**", "`abc`", "| 10,000 |", "| 1 room × 1,000, 1 in flight | 2.00 | 4.00 | 2.00 | ≤ 1.6 |"} {
+	for _, want := range []string{"A sentence by hand.", "100 rooms × 10, all talk", "**2.00**", "`abc`", "| 10,000 |", "| 1 room × 1,000, 1 in flight | 2.00 | 4.00 | 2.00 | ≤ 1.6 |", "| a new server | 34.5 | – |"} {
 		if !strings.Contains(first, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -36,6 +36,7 @@ func (r *record) sections() map[string]string {
 		"curves":    r.curveSection(),
 		"durable":   r.durableSection(),
 		"store":     r.storeSection(),
+		"start":     r.startSection(),
 	}
 }
 

@@ -141,6 +141,9 @@ func (m *meter) all() error {
 		if m.wants("disk") {
 			try("disk", m.disk())
 		}
+		if m.wants("start") {
+			try("start", m.starts())
+		}
 	}
 	if m.wants("store") {
 		try("store", m.store())
@@ -237,6 +240,9 @@ const (
 	leaveSeconds      = "leave s"
 	presenceFrames    = "presence frames per member"
 	startMillis       = "start ms"
+	readyMiB          = "RssAnon MiB when ready"
+	quietMiB          = "RssAnon MiB when quiet"
+	afterMiB          = "RssAnon MiB after clients"
 	joinMillis        = "join with the last 50 ms"
 	pageMillis        = "page of 50 ms"
 	sizeMiB           = "size MiB"

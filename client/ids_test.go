@@ -1,7 +1,13 @@
 package client
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -32,4 +38,46 @@ func TestIDs(t *testing.T) {
 			t.Errorf("the client thinks that it made %q", foreign)
 		}
 	}
+}
+
+// A message that comes back on a later connection is stored: it needs no ack, and readers
+// do not see it.
+func TestAnOwnMessageComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Pointer[string]
+		c, err := Dial(t.Context(), "", piped(func(number int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				line := usual(a)
+				switch {
+				case number == 1 && a.Type == "send":
+					sent.Store(&a.ID)
+					return "", true // breaks
+				case number > 1 && a.Type == "join":
+					own := fmt.Sprintf(`{"type":"message","room":"lobby","seq":1,"id":%q,"username":"ann","content":"mine","time":"2026-11-24T02:35:37.101Z"}`, *sent.Load())
+					theirs := `{"type":"message","room":"lobby","seq":2,"id":"2","username":"ben","content":"theirs","time":"2026-11-24T02:35:37.101Z"}`
+					line += "\n" + own + "\n" + theirs
+				}
+				return line, false
+			})
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if receipt, err := r.Send(ctx, "mine"); err != nil || receipt.Seq != 1 || !receipt.Duplicate || receipt.ID != *sent.Load() {
+			t.Fatalf("got %+v, %v, want the message that came back", receipt, err)
+		}
+		for m, err := range r.Messages(ctx) {
+			if err != nil || m.Content != "theirs" {
+				t.Errorf("read %q, %v, want the message of the other", m.Content, err)
+			}
+			break
+		}
+	})
 }

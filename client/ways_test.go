@@ -22,6 +22,7 @@ import (
 	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
+	"kaban/internal/tlstest"
 	"kaban/internal/web"
 )
 
@@ -34,14 +35,14 @@ type harbour struct {
 	trust  way.Trust
 	// certificate is the one of everything over TLS.
 	certificate atomic.Pointer[tls.Certificate]
-	authority   *dialtest.Authority
+	authority   *tlstest.Authority
 }
 
 func newHarbour(t *testing.T) *harbour {
 	t.Helper()
-	h := &harbour{fronts: make(map[string]*dialtest.Front), authority: dialtest.NewAuthority(t)}
+	h := &harbour{fronts: make(map[string]*dialtest.Front), authority: tlstest.NewAuthority(t)}
 	h.trust.CA = h.authority.PEM
-	h.use(dialtest.Certificate{})
+	h.use(tlstest.Certificate{})
 	s := memory.New(0)
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
@@ -95,9 +96,9 @@ func newHarbour(t *testing.T) *harbour {
 }
 
 // use has the fronts show another certificate from the next connection on.
-func (h *harbour) use(c dialtest.Certificate) {
-	c.IPs = []net.IP{net.IPv4(127, 0, 0, 1)}
-	signed, _ := h.authority.Sign(c)
+func (h *harbour) use(c tlstest.Certificate) {
+	c.Hosts = []string{"127.0.0.1"}
+	signed, _ := h.authority.Pair(c)
 	h.certificate.Store(&signed)
 }
 
@@ -163,7 +164,7 @@ func TestEachWayResumes(t *testing.T) {
 // begun goes on trying, and so does a client of New.
 func TestCertificatesOfARunningClient(t *testing.T) {
 	h := newHarbour(t)
-	old := dialtest.Certificate{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}
+	old := tlstest.Certificate{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}
 	for address, front := range h.fronts {
 		options := h.options(address, "ann")
 		if options.Trust.IsZero() {
@@ -197,13 +198,13 @@ func TestCertificatesOfARunningClient(t *testing.T) {
 		if bad, ok := errors.AsType[*way.CertificateError](err); !ok || bad.Fault != way.Expired {
 			t.Errorf("%s: the first attempt: %v", address, err)
 		}
-		h.use(dialtest.Certificate{})
+		h.use(tlstest.Certificate{})
 		c := dialWith(t, address, options)
 		waitFor(true)
 		h.use(old)
 		front.Cut()
 		waitFor(false)
-		h.use(dialtest.Certificate{})
+		h.use(tlstest.Certificate{})
 		waitFor(true)
 		c.Close()
 
@@ -217,7 +218,7 @@ func TestCertificatesOfARunningClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		waitFor(false)
-		h.use(dialtest.Certificate{})
+		h.use(tlstest.Certificate{})
 		waitFor(true)
 		stays.Close()
 	}

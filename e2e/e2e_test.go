@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"kaban/internal/childtest"
 )
 
 // patience is how long a story waits for an expected event.
@@ -76,14 +78,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	os.Setenv("GORACE", noSleep)
 	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	os.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
-	args := []string{"build", "-o", binary}
-	if raceEnabled { // with the flags that the Makefile gives
-		args = append(args, "-race")
-		for _, translated := range []string{"modernc.org/sqlite/lib", "modernc.org/libc", "modernc.org/memory"} {
-			args = append(args, "-gcflags="+translated+"=-race=false")
-		}
-	}
-	build := exec.Command("go", append(args, "kaban/cmd/kaban")...)
+	build := exec.Command("go", "build", "-o", binary, fmt.Sprintf("-race=%t", raceEnabled), "kaban/cmd/kaban")
 	if output, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, output)
 	}
@@ -190,6 +185,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	server := exec.Command(storyOf(ts).binary, append([]string{"serve", "--listen", "tcp://" + listen, "--listen", "http://" + web}, args...)...)
 	server.Dir, server.Stderr = ts.MkAbs("."), log
+	childtest.Bind(server, syscall.SIGKILL)
 	ts.Check(server.Start())
 	storyOf(ts).server = server
 	ts.Defer(func() {
@@ -432,6 +428,7 @@ func startFed(ts *testscript.TestScript, name string, args []string) {
 	ts.Check(err)
 	defer stderr.Close()
 	f.command.Stdout, f.command.Stderr = stdout, stderr
+	childtest.Bind(f.command, syscall.SIGKILL)
 	ts.Check(f.command.Start())
 	storyOf(ts).feeds[name] = f
 	ts.Defer(func() {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"kaban/internal/childtest"
 )
 
 // request has the fields of a request that fakes use.
@@ -116,6 +118,7 @@ func command(t *testing.T, args ...string) *running {
 // begin starts it.
 func (r *running) begin() {
 	r.t.Helper()
+	childtest.Bind(r.Cmd, syscall.SIGKILL)
 	if err := r.Start(); err != nil {
 		r.t.Fatal(err)
 	}

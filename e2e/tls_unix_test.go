@@ -16,14 +16,14 @@ import (
 	"testing"
 	"time"
 
-	"kaban/internal/certs/certtest"
+	"kaban/internal/tlstest"
 )
 
 // A server has its certificate from files. It takes a new one by itself and on SIGHUP,
 // keeps the old one if the new one cannot be used, and leads plain HTTP to it.
 func TestTLSFromFiles(t *testing.T) {
 	t.Parallel()
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	dir := t.TempDir()
 	cert, key := authority.Issue(90*24*time.Hour, "first.example.org")
 	certFile, keyFile := authority.Write(dir, cert, key)
@@ -149,7 +149,7 @@ func readUntil(t *testing.T, lines *bufio.Reader, beginning string) {
 // what to do.
 func TestTLSWithoutACertificate(t *testing.T) {
 	t.Parallel()
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	cert, key := authority.Issue(90*24*time.Hour, "first.example.org")
 	_, otherKey := authority.Issue(90*24*time.Hour, "first.example.org")
 	good, goodKey := authority.Write(t.TempDir(), cert, key)

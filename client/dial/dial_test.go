@@ -21,10 +21,11 @@ import (
 	"github.com/coder/websocket"
 
 	"kaban/client/dial/dialtest"
+	"kaban/internal/tlstest"
 )
 
 // loopback is for certificates of servers on this machine.
-var loopback = []net.IP{net.IPv4(127, 0, 0, 1)}
+var loopback = []string{"127.0.0.1"}
 
 // echo serves lines that it sends back, until the test ends.
 func echo(t *testing.T) string { return raw(t, func(conn net.Conn) { io.Copy(conn, conn) }) }
@@ -133,8 +134,8 @@ func speaks(t *testing.T, conn net.Conn) {
 
 // Each scheme carries lines, and a connection is known to be encrypted exactly if it is.
 func TestEachScheme(t *testing.T) {
-	authority := dialtest.NewAuthority(t)
-	certificate, _ := authority.Sign(dialtest.Certificate{IPs: loopback})
+	authority := tlstest.NewAuthority(t)
+	certificate, _ := authority.Pair(tlstest.Certificate{Hosts: loopback})
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
 	trust := Trust{CA: authority.PEM}
 	lines, socket := echo(t), echoSocket(t, "/chat")
@@ -168,17 +169,17 @@ func TestEachScheme(t *testing.T) {
 
 // A certificate counts or not, and the error says which fault it has.
 func TestCertificates(t *testing.T) {
-	authority, other := dialtest.NewAuthority(t), dialtest.NewAuthority(t)
-	good := dialtest.Certificate{IPs: loopback}
-	self := dialtest.Certificate{IPs: loopback, SelfSigned: true}
+	authority, other := tlstest.NewAuthority(t), tlstest.NewAuthority(t)
+	good := tlstest.Certificate{Hosts: loopback}
+	self := tlstest.Certificate{Hosts: loopback, SelfSigned: true}
 	now := time.Now()
-	old := dialtest.Certificate{IPs: loopback, NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Hour)}
-	early := dialtest.Certificate{IPs: loopback, NotBefore: now.Add(time.Hour), NotAfter: now.Add(2 * time.Hour)}
-	wrong := dialtest.Certificate{Names: []string{"a.example", "b.example"}}
+	old := tlstest.Certificate{Hosts: loopback, NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Hour)}
+	early := tlstest.Certificate{Hosts: loopback, NotBefore: now.Add(time.Hour), NotAfter: now.Add(2 * time.Hour)}
+	wrong := tlstest.Certificate{Hosts: []string{"a.example", "b.example"}}
 	const own, right, none = "own", "right", "" // of the pin and the authorities
 	for _, c := range []struct {
 		name        string
-		certificate dialtest.Certificate
+		certificate tlstest.Certificate
 		ca, pin     string
 		fault       Fault
 		ok          bool
@@ -204,7 +205,7 @@ func TestCertificates(t *testing.T) {
 		{name: "pin and authority, expired", certificate: old, ca: right, pin: right, fault: Expired, text: "expired"},
 		{name: "nothing", certificate: old, ca: none, fault: Expired, text: "expired"},
 	} {
-		certificate, text := authority.Sign(c.certificate)
+		certificate, text := authority.Pair(c.certificate)
 		var trust Trust
 		switch c.ca {
 		case right:
@@ -243,8 +244,8 @@ func TestCertificates(t *testing.T) {
 
 // A server that speaks something else is recognized.
 func TestStrangeServers(t *testing.T) {
-	authority := dialtest.NewAuthority(t)
-	certificate, _ := authority.Sign(dialtest.Certificate{IPs: loopback})
+	authority := tlstest.NewAuthority(t)
+	certificate, _ := authority.Pair(tlstest.Certificate{Hosts: loopback})
 	trust := Trust{CA: authority.PEM}
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
 	says := func(text string) string {

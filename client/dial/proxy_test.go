@@ -14,12 +14,13 @@ import (
 	"testing"
 
 	"kaban/client/dial/dialtest"
+	"kaban/internal/tlstest"
 )
 
 // A proxy leads to servers with a WebSocket over TLS, and what it says is explained.
 func TestProxies(t *testing.T) {
-	authority := dialtest.NewAuthority(t)
-	certificate, _ := authority.Sign(dialtest.Certificate{Names: []string{"chat.example"}})
+	authority := tlstest.NewAuthority(t)
+	certificate, _ := authority.Pair(tlstest.Certificate{Hosts: []string{"chat.example"}})
 	front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, echoSocket(t, ""))
 	places := map[string]string{"chat.example:443": front.Addr(), "away.example:443": closedPort(t)}
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:hidden secret"))
@@ -89,8 +90,8 @@ func TestProxies(t *testing.T) {
 
 // HTTP goes the same way, to the server only.
 func TestTransport(t *testing.T) {
-	authority := dialtest.NewAuthority(t)
-	certificate, _ := authority.Sign(dialtest.Certificate{Names: []string{"chat.example"}})
+	authority := tlstest.NewAuthority(t)
+	certificate, _ := authority.Pair(tlstest.Certificate{Hosts: []string{"chat.example"}})
 	page := raw(t, func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"kaban/client/dial/dialtest"
+	"kaban/internal/tlstest"
 )
 
 func TestPins(t *testing.T) {
@@ -56,7 +56,7 @@ func FuzzParsePin(f *testing.F) {
 }
 
 func TestBadAuthorities(t *testing.T) {
-	authority := dialtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	if _, err := ParseCA(append([]byte("a comment\n"), append(authority.PEM, authority.PEM...)...)); err != nil {
 		t.Error(err)
 	}

@@ -82,10 +82,18 @@ type backupCommand struct {
 	dataFlags
 	File  string `arg:"" help:"The file to write. It must not exist yet."`
 	Whole bool   `hidden:"" help:"Write nothing if the newest messages are lost, as a backup on a schedule wants it."`
+	Low   bool   `name:"low-priority" hidden:"" help:"Use only what the processor and the disk have left, as a backup on a schedule wants it."`
 }
+
+// backupNiceness is the lowest priority.
+const backupNiceness = 19
 
 // Run writes a backup.
 func (c *backupCommand) Run(std streams) (err error) {
+	if c.Low {
+		lowerSelf(backupNiceness)
+		lowerDisk()
+	}
 	ctx, stop := untilInterrupted()
 	defer stop()
 	archive, err := c.open(ctx)
@@ -130,9 +138,12 @@ func (c *restoreCommand) Run(std streams) error {
 	if err := checkDirectory(c.Data); err != nil {
 		return err
 	}
-	file, err := c.file(time.Now())
+	file, choice, err := c.file(time.Now())
 	if err != nil {
 		return err
+	}
+	for _, line := range choice {
+		fmt.Fprintln(std.err, "kaban:", line)
 	}
 	var kept string
 	var report *store.Report
@@ -150,23 +161,57 @@ func (c *restoreCommand) Run(std streams) error {
 	return nil
 }
 
-// file returns the file of the backup that is meant.
-func (c *restoreCommand) file(now time.Time) (string, error) {
+// file returns the file of the backup that is meant. For a directory, choice says which
+// backup that is, and whether one from nearer to --at is to be expected.
+func (c *restoreCommand) file(now time.Time) (path string, choice []string, err error) {
 	info, err := os.Stat(c.File)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%w; name a backup, or a directory of scheduled backups", err)
+		return "", nil, fmt.Errorf("%w; name a backup, or a directory of scheduled backups", err)
 	case !info.IsDir() && c.At != "":
-		return "", usagef("--at chooses from a directory of backups, and %s is a file", c.File)
+		return "", nil, usagef("--at chooses from a directory of backups, and %s is a file", c.File)
 	case !info.IsDir():
-		return c.File, nil
+		return c.File, nil, nil
 	}
 	at, err := parseAt(c.At, now)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	found, err := backup.Newest(c.File, at)
-	return found.Path, err
+	if err != nil {
+		return "", nil, err
+	}
+	choice = []string{fmt.Sprintf("restoring %s, the backup of %s", found.Path, found.Time.In(now.Location()).Format(time.DateTime))}
+	if c.At == "" {
+		return found.Path, choice, nil
+	}
+	usual, err := backup.Usual(c.File)
+	if err != nil {
+		return "", nil, err
+	}
+	if warning := c.tooOld(found.Time, at, now, usual); warning != "" {
+		choice = append(choice, warning)
+	}
+	return found.Path, choice, nil
+}
+
+// tooOld returns a warning if a backup is older than its schedule explains: by more than
+// twice the usual pause between backups, as one may be skipped, or tried again.
+func (c *restoreCommand) tooOld(of, at, now time.Time, usual time.Duration) string {
+	begin := at
+	if _, err := time.Parse(time.DateOnly, c.At); err == nil {
+		begin = at.AddDate(0, 0, -1) // at is the end of a day, which may be today
+	}
+	if begin.After(now) {
+		return fmt.Sprintf("warning: --at %s is still to come, so this is the newest backup", c.At)
+	}
+	if at.After(now) {
+		at = now
+	}
+	if age := at.Sub(of); usual > 0 && age > 2*usual {
+		return fmt.Sprintf("warning: it is %s older than --at, and backups here are %s apart; some are missing, so look for them elsewhere if you expect newer messages", duration(age), duration(usual))
+	}
+	return ""
 }
 
 // parseAt returns the time of --at. A date without a time is its end: the newest backup

@@ -152,6 +152,14 @@ func TestCheckOfAFile(t *testing.T) {
 		{"a printed file", printed(t), exitDone, " is right\n"},
 		{"open to the network", "max_clients = 5\nlisten = ['tcp://0.0.0.0:1']\n", exitUsage, "line 2: listen: "},
 		{"no TOML", "max_clients = \n", exitUsage, "line 1, column"},
+		{"a word for a number", "\nmax_clients = 'many'\n", exitUsage, `line 2: max_clients: it must be a whole number such as 10000, not "many"`},
+		{"a fraction", "[backup]\nkeep = 1.5\n", exitUsage, `line 2: backup.keep: it must be a whole number such as 7, not "1.5"`},
+		{"a number for a switch", "pprof = 5\n", exitUsage, `line 1: pprof: it must be true or false, not "5"`},
+		{"a time without a unit", "heartbeat = 5\n", exitUsage, `line 1: heartbeat: 5 has no unit; write "5s" for seconds`},
+		{"a key in another table", "[limits]\nevery = '1h'\n", exitUsage, `line 2: unknown key "limits.every": "every" is in the table backup; write it below a line [backup]`},
+		{"a value for a table", "backup = 5\n", exitUsage, `line 1: unknown key "backup": this is a table`},
+		{"a table for a value", "[log_level]\na = 1\n", exitUsage, `line 1: log_level must be a string`},
+		{"twice", "pprof = true\npprof = true\n", exitUsage, "line 2, column 1: key pprof is already defined; it may be there once"},
 		{"a list of one", "listen = 'tcp://127.0.0.1:1'\n", exitDone, " is right\n"},
 	} {
 		path := writeFile(t, c.text)
@@ -159,6 +167,14 @@ func TestCheckOfAFile(t *testing.T) {
 		code := run([]string{"config", "check", path}, streams{out: &out, err: &out})
 		if code != c.code || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%s: got %d %q, want %d %q", c.name, code, out.String(), c.code, c.want)
+		}
+		if c.code == exitDone {
+			continue
+		}
+		checked := out.String()
+		out.Reset()
+		if code := run([]string{"serve", "--config", path, "--data", t.TempDir()}, streams{out: &out, err: &out}); code != exitUsage || out.String() != checked {
+			t.Errorf("%s: serve reports %d %q, but the check %q", c.name, code, out.String(), checked)
 		}
 	}
 	var out bytes.Buffer

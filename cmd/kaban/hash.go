@@ -11,8 +11,12 @@ import (
 )
 
 // maxHashing is how many processes that hash passwords a server has at most. They hold
-// 26 MiB each until they end, and 8 of them hash 300 passwords a second.
+// 26 MiB each until they end.
 const maxHashing = 8
+
+// hashNiceness gives a process about a tenth of a processor that the server keeps busy:
+// Linux weighs it 110, and the server 1024.
+const hashNiceness = 10
 
 // hashApart has passwords hashed in processes of their own, where those can have a low
 // priority. end ends them.
@@ -20,8 +24,9 @@ func hashApart(options *account.Options, log *slog.Logger) (end func()) {
 	if !canLower {
 		return func() {}
 	}
-	processes := hashing.New(startHashing, log)
-	options.Argon2id, options.Hashes = processes.Key, min(runtime.GOMAXPROCS(0), maxHashing)
+	count := min(runtime.GOMAXPROCS(0), maxHashing)
+	processes := hashing.New(startHashing, count, log)
+	options.Argon2id, options.Hashes = processes.Key, count
 	return processes.Close
 }
 
@@ -31,12 +36,15 @@ type hashCommand struct{}
 
 // Run hashes passwords until its standard input ends.
 func (hashCommand) Run(std streams) error {
-	settle()
+	lowerSelf(hashNiceness)
+	sacrificeSelf()
+	nameSelf("kaban-hash")
 	return hashing.Serve(std.in, std.out)
 }
 
-// startHashing starts a process that hashes passwords. It inherits nothing but its
-// priority.
+// startHashing starts a process that hashes passwords. It inherits nothing, and lowers its
+// priority itself: a thread of the server with a low one would hold up the server while it
+// starts a process.
 func startHashing() (*hashing.Process, error) {
 	program, err := ourselves()
 	if err != nil {
@@ -46,11 +54,5 @@ func startHashing() (*hashing.Process, error) {
 	c.Args[0] = os.Args[0]
 	c.Env = []string{"GOMAXPROCS=1", "GOGC=off"} // see hashing.Serve
 	separate(c)
-	return hashing.Launch(c, func() (err error) {
-		inThread(func() {
-			lowerProcessor()
-			err = c.Start()
-		})
-		return err
-	})
+	return hashing.Launch(c)
 }

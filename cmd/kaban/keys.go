@@ -199,6 +199,13 @@ func (k *fileKey) accept(c *serveCommand, texts []string) (value any, err error)
 	}
 	trial := kong.DecodeContext{Value: k.flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}
 	if err := k.flag.Mapper.Decode(&trial, reflect.New(k.flag.Target.Type()).Elem()); err != nil {
+		switch kind := k.flag.Target.Kind(); { // kong's errors name Go's types
+		case k.flag.Target.Type() == reflect.TypeFor[time.Duration]():
+		case kind == reflect.Bool:
+			return nil, fmt.Errorf("it must be true or false, not %q", texts[0])
+		case reflect.Int <= kind && kind <= reflect.Uint64:
+			return nil, fmt.Errorf("it must be a whole number such as %s, not %q", k.Default[0], texts[0])
+		}
 		return nil, err
 	}
 	return value, nil

@@ -50,3 +50,29 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		}
 	})
 }
+
+// A start collects less, unless somebody wants even less, and that ends with it.
+func TestCollectLess(t *testing.T) {
+	percent := func() int {
+		old := debug.SetGCPercent(100)
+		debug.SetGCPercent(old)
+		return old
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	for usual, during := range map[int]int{100: startPercent, 50: startPercent, 401: 401, -1: -1} {
+		debug.SetGCPercent(usual)
+		restore := collectLess()
+		if got := percent(); got != during {
+			t.Errorf("from %d: %d during a start, want %d", usual, got, during)
+		}
+		restore()
+		if got := percent(); got != usual {
+			t.Errorf("from %d: %d after a start", usual, got)
+		}
+		debug.SetGCPercent(70)
+		restore() // again
+		if got := percent(); got != 70 {
+			t.Errorf("from %d: %d after another end", usual, got)
+		}
+	}
+}

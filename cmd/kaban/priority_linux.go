@@ -3,17 +3,19 @@ package main
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Of ioprio_set(2).
 const (
 	ioprioWhoProcess = 1
 	ioprioIdle       = 3 << 13
-	lowestPriority   = 19
 )
+
+// maxThreadRounds bounds how often the threads of a process are listed. A thread that
+// starts meanwhile costs another round.
+const maxThreadRounds = 100
 
 // ourselves returns a path of the running program. It works after the file was replaced
 // by that of another version, which might not know the schema of the database.
@@ -25,34 +27,52 @@ func ourselves() (string, error) {
 	return os.Executable()
 }
 
-// lowerPriority has the calling thread, and processes that it starts, use only what
-// processor and disk have left. It is a wish: without it a backup works, too.
-func lowerPriority() {
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority)
-	_, _, _ = syscall.RawSyscall(syscall.SYS_IOPRIO_SET, ioprioWhoProcess, 0, ioprioIdle)
+// lowerSelf gives this process a niceness. It is a wish: all works without it, too.
+func lowerSelf(niceness int) {
+	eachThread(func(id int) { _ = syscall.Setpriority(syscall.PRIO_PROCESS, id, niceness) })
 }
 
-// lowerProcessor has the calling thread, and processes that it starts, use only what the
-// processor has left, and give way at once: with niceness alone the kernel lets them go on
-// for up to 3 ms, each time that the server has something to do.
-func lowerProcessor() {
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority)
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE, Nice: lowestPriority}, 0)
+// lowerDisk has this process use only what the disk has left. It is a wish, too.
+func lowerDisk() {
+	eachThread(func(id int) {
+		_, _, _ = syscall.RawSyscall(syscall.SYS_IOPRIO_SET, ioprioWhoProcess, uintptr(id), ioprioIdle)
+	})
 }
 
-// settle gives this process a name for lists that show no arguments, where it would be
-// "exe". Its priority comes from the thread that started it.
-func settle() { _ = os.WriteFile("/proc/self/comm", []byte("kaban-hash"), 0) }
+// eachThread runs a function for each thread of this process, until there are no more. A
+// priority is that of one thread here, and a thread inherits it from the one that starts
+// it.
+func eachThread(run func(id int)) {
+	done := make(map[string]bool)
+	for range maxThreadRounds {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			run(0) // the calling thread
+			return
+		}
+		before := len(done)
+		for _, thread := range threads {
+			if id, err := strconv.Atoi(thread.Name()); err == nil && !done[thread.Name()] {
+				done[thread.Name()] = true
+				run(id)
+			}
+		}
+		if len(done) == before {
+			return
+		}
+	}
+}
 
-// separate keeps the signals of a terminal from a process. It stays in the session:
-// priorities do not count between sessions where the system groups processes by them.
-func separate(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// nameSelf gives this process a name for lists that show no arguments, where it would be
+// "exe".
+func nameSelf(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }
 
-// canLower is whether processes can have a low priority.
-const canLower = true
+// sacrificeSelf has the system end this process first when memory runs out.
+func sacrificeSelf() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }
 
 // detach keeps the signals of a terminal from a process, which ends with its parent. The
 // thread that starts the process must live as long.
 func detach(c *exec.Cmd) {
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	separate(c)
+	c.SysProcAttr.Pdeathsig = syscall.SIGTERM
 }

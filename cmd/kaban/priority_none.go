@@ -4,9 +4,9 @@ package main
 
 import "os/exec"
 
-func settle() {}
-
-func separate(*exec.Cmd) {}
-
 // canLower is whether processes can have a low priority.
 const canLower = false
+
+func lowerSelf(int) {}
+
+func separate(*exec.Cmd) {}

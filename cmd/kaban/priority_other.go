@@ -10,10 +10,10 @@ import (
 // ourselves returns the path of the running program.
 func ourselves() (string, error) { return os.Executable() }
 
-// lowerPriority does nothing: elsewhere a priority is that of the whole process.
-func lowerPriority() {}
+func lowerDisk() {}
 
-// lowerProcessor does nothing: settle does it.
-func lowerProcessor() {}
+func nameSelf(string) {}
 
-func detach(*exec.Cmd) {}
+func sacrificeSelf() {}
+
+func detach(c *exec.Cmd) { separate(c) }

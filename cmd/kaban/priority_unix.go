@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build unix
 
 package main
 
@@ -7,13 +7,9 @@ import (
 	"syscall"
 )
 
-const lowestPriority = 19
-
-// settle has this process use only what the processor has left.
-func settle() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowestPriority) }
-
-// separate keeps the signals of a terminal from a process.
-func separate(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
-
 // canLower is whether processes can have a low priority.
 const canLower = true
+
+// separate keeps the signals of a terminal from a process. It stays in the session:
+// priorities do not count between sessions where the system groups processes by them.
+func separate(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kaban/client/dial/dialtest"
+	"kaban/internal/tlstest"
 )
 
 // asCommand is the variable with which the test program is the command itself: the
@@ -43,9 +44,9 @@ func process(t *testing.T, variables []string, input string, args ...string) (co
 // Commands reach an https server through the proxy of the environment, over WebSocket
 // and over HTTP, and never print its password.
 func TestThroughAProxy(t *testing.T) {
-	f := &fronts{town: newTown(t), authority: dialtest.NewAuthority(t)}
+	f := &fronts{town: newTown(t), authority: tlstest.NewAuthority(t)}
 	f.servePage("https://chat.example")
-	signed, _ := f.authority.Sign(dialtest.Certificate{Names: []string{"chat.example"}})
+	signed, _ := f.authority.Pair(tlstest.Certificate{Hosts: []string{"chat.example"}})
 	front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{signed}}, f.page)
 	authorization := "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:hidden-secret"))
 	proxy := dialtest.NewProxy(t, nil, authorization, map[string]string{"chat.example:443": front.Addr()})

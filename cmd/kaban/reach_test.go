@@ -16,21 +16,22 @@ import (
 	"kaban/client/dial"
 	"kaban/client/dial/dialtest"
 	"kaban/internal/account"
+	"kaban/internal/tlstest"
 )
 
 // fronts are a town over TLS: kaban/1, and the page below no path.
 type fronts struct {
 	*town
-	authority  *dialtest.Authority
+	authority  *tlstest.Authority
 	pin        string
 	lines, web string // addresses
 }
 
-func newFronts(t *testing.T, c dialtest.Certificate) *fronts {
+func newFronts(t *testing.T, c tlstest.Certificate) *fronts {
 	t.Helper()
-	f := &fronts{town: newTown(t), authority: dialtest.NewAuthority(t)}
+	f := &fronts{town: newTown(t), authority: tlstest.NewAuthority(t)}
 	f.servePage()
-	signed, _ := f.authority.Sign(c)
+	signed, _ := f.authority.Pair(c)
 	config := &tls.Config{Certificates: []tls.Certificate{signed}}
 	f.pin = dial.PinOf(signed.Leaf).String()
 	f.lines = "tls://" + dialtest.NewFront(t, config, f.addr).Addr()
@@ -61,7 +62,7 @@ func (f *fronts) devices() int {
 // A person signs in over TLS, once with the pin or the authority, and every command
 // knows it afterwards.
 func TestEveryCommandOverTLS(t *testing.T) {
-	f := newFronts(t, dialtest.Certificate{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	f := newFronts(t, tlstest.Certificate{Hosts: []string{"127.0.0.1"}})
 	ca := file(t, string(f.authority.PEM))
 	for _, trust := range [][]string{{"--pin", f.pin}, {"--ca", ca}, {"--ca", ca, "--pin", f.pin}} {
 		for _, server := range []string{f.lines, f.web, strings.Replace(f.web, "https", "wss", 1) + "/v1/socket"} {
@@ -96,7 +97,7 @@ func TestEveryCommandOverTLS(t *testing.T) {
 
 // What is on the command line is checked before anything is sent.
 func TestTrustOnTheCommandLine(t *testing.T) {
-	f := newFronts(t, dialtest.Certificate{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	f := newFronts(t, tlstest.Certificate{Hosts: []string{"127.0.0.1"}})
 	for text, args := range map[string][]string{
 		"--ca":               {"--server", f.lines, "--ca", "/nowhere"},
 		"in PEM form":        {"--server", f.lines, "--ca", file(t, "no certificate")},
@@ -122,7 +123,7 @@ func TestTrustOnTheCommandLine(t *testing.T) {
 // After a password the server says where its page is. Where it does not, signing out
 // says that the device stays.
 func TestThePageOfAPassword(t *testing.T) {
-	f := newFronts(t, dialtest.Certificate{})
+	f := newFronts(t, tlstest.Certificate{})
 	login := func() {
 		t.Helper()
 		expect(t, exitDone, "", []string{"login", "--server", f.addr, "--username", "ann", "--password-file", file(t, password)}, "as ann")
@@ -220,7 +221,7 @@ func TestExplainWay(t *testing.T) {
 
 // Servers that are something else are named as such.
 func TestWrongServers(t *testing.T) {
-	f := newFronts(t, dialtest.Certificate{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour), IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	f := newFronts(t, tlstest.Certificate{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour), Hosts: []string{"127.0.0.1"}})
 	ca := file(t, string(f.authority.PEM))
 	for server, texts := range map[string][]string{
 		f.lines: {"expired on", "must renew it"},

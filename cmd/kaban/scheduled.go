@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -107,24 +108,21 @@ func backupCommandLine(data, file string) []string {
 
 // makeBackup runs "kaban backup" in a process of its own, so that the server keeps its
 // memory, its locks and its share of the processor: SQLite's locks do not separate two
-// users in one process, and where the system can, that process has the lowest priority.
+// users in one process, and where the system can, that process takes the lowest priority.
 func makeBackup(ctx context.Context, data, file string) error {
 	program, err := ourselves()
 	if err != nil {
 		return err
 	}
 	var complaint bytes.Buffer
-	c := exec.CommandContext(ctx, program, backupCommandLine(data, file)...)
+	c := exec.CommandContext(ctx, program, slices.Insert(backupCommandLine(data, file), 1, "--low-priority")...)
 	c.Args[0] = os.Args[0]
 	c.Env = append(os.Environ(), "GOMAXPROCS=1")
 	c.Stderr = &limitedWriter{&complaint, maxComplaint}
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = backupGrace
 	detach(c)
-	inThread(func() {
-		lowerPriority()
-		err = c.Run()
-	})
+	inThread(func() { err = c.Run() })
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -134,12 +132,12 @@ func makeBackup(ctx context.Context, data, file string) error {
 	return fmt.Errorf("the process that makes the backup: %w", err)
 }
 
-// inThread runs a function in a thread that ends with it. A process has the priority of
-// the thread that starts it.
+// inThread runs a function in a thread that runs nothing else, see detach.
 func inThread(run func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
-		runtime.LockOSThread() // without an end, so that the thread is not used again
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		run()
 	})
 	running.Wait()

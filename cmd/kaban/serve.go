@@ -120,6 +120,7 @@ type surroundings struct {
 	ends, hangups <-chan os.Signal
 	notify        *systemd.Notifier
 	args          commandLine
+	collect       func() // ends collectLess
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore
@@ -153,6 +154,8 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 
 // Run runs a server until a signal ends it.
 func (c *serveCommand) Run(std streams, args commandLine) error {
+	collect := collectLess()
+	defer collect()
 	endpoints, policy, err := c.validate()
 	if err != nil {
 		return err
@@ -180,7 +183,7 @@ func (c *serveCommand) Run(std streams, args commandLine) error {
 		return err
 	}
 	defer kept.Close()
-	return c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args})
+	return c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args, collect})
 }
 
 // over serves a store until a signal or a failure ends it.
@@ -202,16 +205,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err != nil {
 		return err
 	}
-	accountOptions := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
-	defer hashApart(&accountOptions, log)()
-	shared, err := newServices(context.Background(), c.Data, kept, dispatcher,
-		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Exempt: exempt(policy)},
-		accountOptions)
+	shared, err := c.services(kept, dispatcher, limits, policy, log)
 	if err != nil {
 		return err
 	}
 	defer shared.close(log)
-	shared.backups = c.backups(kept, log)
 	var serving sync.WaitGroup
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
@@ -250,8 +248,24 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	return c.wait(run, endpoints, around, failed, c.newReloading(around, limits, run))
 }
 
+// services starts the services of a server.
+func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
+	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
+	endHashing := hashApart(&options, log)
+	shared, err := newServices(context.Background(), c.Data, kept, d,
+		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Exempt: exempt(policy)}, options)
+	if err != nil {
+		endHashing()
+		return nil, err
+	}
+	shared.endHashing = endHashing
+	shared.backups = c.backups(kept, log)
+	return shared, nil
+}
+
 // wait drains the front ends after a failure or a signal.
 func (c *serveCommand) wait(run *running, endpoints []*endpoint, around *surroundings, failed <-chan error, reload *reloading) error {
+	around.collect()
 	for {
 		select {
 		case err := <-failed:

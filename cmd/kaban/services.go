@@ -22,6 +22,7 @@ type services struct {
 
 	dispatcher *dispatch.Dispatcher
 	backups    *backup.Service // nil: none are made on a schedule
+	endHashing func()
 }
 
 // newServices starts the services over a store. Hooks that are files move into it.
@@ -40,7 +41,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d}
+	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, endHashing: func() {}}
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
 	s.accounts = account.New(kept, options)
 	return s, nil
@@ -62,4 +63,5 @@ func (s *services) close(log *slog.Logger) {
 	if err := s.accounts.FlushFailures(context.Background()); err != nil {
 		log.Warn("failed sign-ins since the last minute are not in the audit", "error", err)
 	}
+	s.endHashing()
 }

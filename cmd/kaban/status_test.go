@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -135,6 +138,53 @@ func TestNumbers(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
 		}
+	}
+}
+
+// A restore from a directory says which backup it takes, and warns of one that is older
+// than the pauses between backups explain.
+func TestRestoreSaysWhich(t *testing.T) {
+	dir, now := t.TempDir(), time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	backupOf := func(day, hour int) string {
+		return filepath.Join(dir, fmt.Sprintf("kaban-202611%02dT%02d0000Z.db", day, hour))
+	}
+	for _, path := range []string{backupOf(20, 3), backupOf(21, 3), backupOf(22, 3), backupOf(25, 3), backupOf(26, 3)} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		at, want, time, warning string
+	}{
+		{"", backupOf(26, 3), "2026-11-26 03:00:00", ""},
+		{"1h", backupOf(26, 3), "2026-11-26 03:00:00", ""},
+		{"2026-11-26", backupOf(26, 3), "2026-11-26 03:00:00", ""}, // today
+		{"2026-11-27", backupOf(26, 3), "2026-11-26 03:00:00", "--at 2026-11-27 is still to come, so this is the newest backup"},
+		{"2027-01-01T10:00", backupOf(26, 3), "2026-11-26 03:00:00", "--at 2027-01-01T10:00 is still to come"},
+		{"2026-11-23T12:00", backupOf(22, 3), "2026-11-22 03:00:00", ""}, // one is skipped
+		{"2026-11-24T23:00", backupOf(22, 3), "2026-11-22 03:00:00", "it is 2d 20h older than --at, and backups here are 1d apart"},
+		{"2026-11-24", backupOf(22, 3), "2026-11-22 03:00:00", "it is 2d 20h older than --at"},
+	} {
+		path, choice, err := (&restoreCommand{File: dir, At: c.at}).file(now)
+		said := strings.Join(choice, "\n")
+		if err != nil || path != c.want || !strings.Contains(said, "restoring "+c.want+", the backup of "+c.time) {
+			t.Errorf("--at %q: %s, %q, %v", c.at, path, said, err)
+		}
+		if !strings.Contains(said, c.warning) || strings.Contains(said, "warning") != (c.warning != "") {
+			t.Errorf("--at %q: %q, want %q", c.at, said, c.warning)
+		}
+	}
+	path, choice, err := (&restoreCommand{File: backupOf(20, 3)}).file(now)
+	if path != backupOf(20, 3) || choice != nil || err != nil {
+		t.Errorf("a file: %s, %q, %v", path, choice, err)
+	}
+	for _, later := range []string{backupOf(21, 3), backupOf(22, 3), backupOf(25, 3), backupOf(26, 3)} {
+		if err := os.Remove(later); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, choice, err := (&restoreCommand{File: dir, At: "1h"}).file(now); len(choice) != 1 || err != nil {
+		t.Errorf("one backup has no usual pause: %q, %v", choice, err)
 	}
 }
 

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +16,7 @@ import (
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/systemd"
+	"kaban/internal/systemd/systemdtest"
 )
 
 // stuckStore is a store whose appends wait while it is stuck.
@@ -37,13 +35,7 @@ func (s *stuckStore) Append(ctx context.Context, batch []store.Write, results []
 // A store that hangs stops the pings of the watchdog, and one that works, or has nothing
 // to do, does not.
 func TestAStuckStoreStopsThePings(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "notify")
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
-	t.Setenv("NOTIFY_SOCKET", path)
+	manager := systemdtest.NewManager(t)
 	t.Setenv("WATCHDOG_USEC", "30000000")
 	t.Setenv("WATCHDOG_PID", "")
 	synctest.Test(t, func(t *testing.T) {
@@ -72,8 +64,8 @@ func TestAStuckStoreStopsThePings(t *testing.T) {
 			t.Helper()
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			got := received(t, manager)
-			if n := strings.Count(got, "WATCHDOG=1"); (n >= 5) != want || (n == 0) == want {
+			got := manager.Take()
+			if n := strings.Count(strings.Join(got, "\n"), "WATCHDOG=1"); (n >= 5) != want || (n == 0) == want {
 				t.Errorf("%s: %d pings in a minute: %q", step, n, got)
 			}
 		}
@@ -84,7 +76,7 @@ func TestAStuckStoreStopsThePings(t *testing.T) {
 		kept.stuck.Store(&stuck)
 		post()
 		synctest.Wait()
-		received(t, manager)
+		manager.Take()
 		pings("a store that hangs", false)
 		post()
 		pings("it still hangs", false)
@@ -106,31 +98,4 @@ func draftOf(t *testing.T, id string) kaban.Draft {
 		t.Error(err)
 	}
 	return kaban.Draft{Author: kaban.Visitor(name), Room: room, ID: message, Kind: kaban.KindMessage, Body: "hello"}
-}
-
-// received returns what has come to a socket, without waiting.
-func received(t *testing.T, conn *net.UnixConn) (all string) {
-	t.Helper()
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	buffer := make([]byte, 4096)
-	for {
-		var n int
-		var failed error
-		if err := raw.Read(func(fd uintptr) bool {
-			n, _, failed = syscall.Recvfrom(int(fd), buffer, syscall.MSG_DONTWAIT)
-			return true
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if errors.Is(failed, syscall.EAGAIN) {
-			return all
-		}
-		if failed != nil {
-			t.Fatal(failed)
-		}
-		all += string(buffer[:n]) + "\n"
-	}
 }

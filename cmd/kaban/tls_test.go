@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"kaban/internal/certs"
-	"kaban/internal/certs/certtest"
+	"kaban/internal/tlstest"
 )
 
 // TestCertificateSettings is the table of addresses and where certificates come from.
@@ -58,7 +58,7 @@ func TestCertificateSettings(t *testing.T) {
 
 // A mistake in the files ends a start with 2. Files that nothing uses are not read.
 func TestCertificateFiles(t *testing.T) {
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	cert, key := authority.Issue(time.Hour, "chat.example.org")
 	certFile, keyFile := authority.Write(t.TempDir(), cert, key)
 	open := func(listen, cert string) (*certs.Source, error) {
@@ -91,7 +91,7 @@ func (a at) Addr() net.Addr { return &a.addr }
 
 // The address of the page is that of the certificate.
 func TestSecureURL(t *testing.T) {
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	for _, c := range []struct {
 		hosts []string // of the certificate
 		url   string

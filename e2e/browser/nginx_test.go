@@ -21,7 +21,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"kaban/internal/account"
-	"kaban/internal/certs/certtest"
+	"kaban/internal/childtest"
+	"kaban/internal/tlstest"
 )
 
 // behindNginx is a server behind nginx, which has one of the files of deploy/nginx.
@@ -47,7 +48,7 @@ func startBehindNginx(t *testing.T, file, data, base string, http2 bool) *behind
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	cert, key := authority.Issue(time.Hour, "localhost")
 	certFile, keyFile := authority.Write(dir, cert, key)
 	site := string(text)
@@ -109,6 +110,7 @@ func runNginx(t *testing.T, path string, l net.Listener) {
 	nginx.ExtraFiles = []*os.File{socket}
 	var log bytes.Buffer
 	nginx.Stderr = &log
+	childtest.Bind(nginx, syscall.SIGTERM) // for its workers too
 	if err := nginx.Start(); err != nil {
 		t.Fatalf("start nginx, which scripts/setup installs: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kaban/client"
+	"kaban/internal/childtest"
 	"kaban/wire"
 )
 
@@ -58,6 +59,7 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	childtest.Bind(s.cmd, syscall.SIGKILL)
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func (f *fakeProvider) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	claims := map[string]any{
 		"iss": f.URL, "aud": testClient, "nonce": asked.Get("nonce"),
-		"iat": f.now().Unix(), "exp": f.now().Add(time.Hour).Unix(),
+		"auth_time": f.now().Unix(), "iat": f.now().Unix(), "exp": f.now().Add(time.Hour).Unix(),
 	}
 	maps.Copy(claims, f.claims)
 	token := map[string]any{"access_token": "access", "token_type": "Bearer", "id_token": f.sign(claims)}

@@ -119,7 +119,7 @@ func (p *Provider) checkConfirmed(who identity, begun time.Time) error {
 	now, reason := p.options.Now(), ""
 	switch {
 	case who.signedIn.IsZero():
-		reason = "the ID token has no auth_time, so nothing shows that the person has signed in again; have the provider send it, as max_age asks for it (OpenID Connect Core 1.0, section 3.1.2.1)"
+		reason = "the ID token has no auth_time, so nothing shows that the person has signed in again; have the provider send it, as max_age asks for it (OpenID Connect Core 1.0, section 3.1.2.1), or confirm with a passkey or a password, which a link of an admin (kaban user reset) can set"
 	case who.signedIn.Before(begun.Add(-maxSkew)):
 		reason = fmt.Sprintf("it took a sign-in of %v ago where a new one was asked for; have the provider honor prompt=login and max_age, and compare the clocks of both servers", now.Sub(who.signedIn).Round(time.Second))
 	case who.signedIn.After(now.Add(maxSkew)):

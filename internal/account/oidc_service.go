@@ -27,6 +27,9 @@ var (
 	ErrRenew = errors.New("sign in at the provider of single sign-on again")
 )
 
+// anyAge is a max_age, in seconds, that forces nobody to sign in again: ten years.
+const anyAge = "315360000"
+
 // maxReturn is the maximum length of where a page goes on, in bytes.
 const maxReturn = 1024
 
@@ -67,7 +70,9 @@ func putIdentity(tx store.Tx, c *people.Credential, data identityData) (err erro
 // ticket, so the caller limits them per address. Errors are ErrNoProvider and
 // ErrProviderDown.
 func (s *Service) SignInAddress(ctx context.Context, p *Provider, browser, origin, next string) (string, error) {
-	return s.providerAddress(ctx, p, browser, "", providerTicket{Return: next, Redirect: p.redirect(origin)})
+	// With any max_age the provider must send auth_time (OpenID Connect Core 1.0, section 2).
+	return s.providerAddress(ctx, p, browser, "", providerTicket{Return: next, Redirect: p.redirect(origin)},
+		oauth2.SetAuthURLParam("max_age", anyAge))
 }
 
 // BeginLink returns the address at the provider that links an identity there to the
@@ -158,7 +163,8 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 	switch {
 	case err != nil:
 		return ProviderResult{}, err
-	case ticket.Issuer != set.issuer, account != "" && account != by.Principal.Account.ID:
+	case ticket.Issuer != set.issuer, account != "" && account != by.Principal.Account.ID,
+		ticket.Confirm && ticket.Begun == 0: // of a server that did not know when it was begun
 		return ProviderResult{}, ErrCeremony
 	}
 	result := ProviderResult{Next: ticket.Return}
@@ -181,7 +187,7 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 		result.Session, err = s.signInCounted(ctx, WayOIDC, device, func(c *change) (proof, error) {
 			a, rooms, err := c.identify(set, who)
 			result.Rooms = rooms
-			return proof{account: a, issuer: set.issuer, maxAge: set.maxAge}, err
+			return proof{account: a, issuer: set.issuer, maxAge: set.maxAge, signedIn: who.signedIn}, err
 		})
 	}
 	if err != nil {

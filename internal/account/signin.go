@@ -125,6 +125,21 @@ type proof struct {
 	account people.Account
 	issuer  string        // the OpenID provider that the sign-in depends on
 	maxAge  time.Duration // of the new device; 0 is unlimited
+	// signedIn is when the person has signed in at the provider; zero if it does not say.
+	signedIn time.Time
+}
+
+// fresh returns when the person has proved themselves, in milliseconds since 1970 UTC; 0
+// if nothing shows it. A session at a provider may be enough for a sign-in there, and is
+// no newer for it. Clocks may differ by maxSkew.
+func (p *proof) fresh(way Way, now int64) int64 {
+	if way != WayOIDC {
+		return now
+	}
+	if p.signedIn.IsZero() || p.signedIn.UnixMilli() > now+maxSkew.Milliseconds() {
+		return 0
+	}
+	return min(now, p.signedIn.UnixMilli())
 }
 
 // signIn makes a device for whoever the function proves, in the transaction in
@@ -180,7 +195,7 @@ func (c *change) signIn(way Way, device Device, proven proof, secret string) (Se
 	}
 	kept := people.Secret{
 		Hash: hashOf(secret), ID: newID(), Account: a.ID, Kind: people.SecretDevice,
-		Name: deviceName(device.Name), Created: c.now, Used: c.now, Fresh: c.now,
+		Name: deviceName(device.Name), Created: c.now, Used: c.now, Fresh: proven.fresh(way, c.now),
 		Address: device.Address,
 	}
 	if kept.Issuer, kept.Expires, err = c.dependsOn(way, proven); err != nil {

@@ -53,7 +53,7 @@ var rules = map[string]rule{
 	"kaban/client/dial/dialtest": {
 		nil,
 		nil,
-		"certificates, TLS and proxies for tests of the way to a server",
+		"TLS and proxies for tests of the way to a server",
 	},
 	"kaban/internal/idpool": {
 		[]string{"kaban"},
@@ -99,6 +99,10 @@ var rules = map[string]rule{
 		nil,
 		"records become lines without knowing what stores or reads them",
 	},
+	"kaban/internal/childtest": {
+		nil, nil,
+		"the end of a process of tests does not depend on its work",
+	},
 	"kaban/internal/failpoint": {
 		nil, nil,
 		"any code may contain a failpoint",
@@ -134,7 +138,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/tlstest": {
 		nil, nil,
-		"a certificate of tests knows nobody that shows or trusts it",
+		"certificates of tests know nobody that shows or trusts them",
 	},
 	"kaban/internal/limit": {
 		nil, nil,
@@ -152,10 +156,6 @@ var rules = map[string]rule{
 	"kaban/internal/certs/pebbletest": {
 		nil, nil,
 		"a separate module: the server does not depend on the ACME server of its tests",
-	},
-	"kaban/internal/certs/certtest": {
-		nil, nil,
-		"certificates for the tests of any package",
 	},
 	"kaban/internal/access": {
 		[]string{"kaban"},
@@ -263,6 +263,10 @@ var rules = map[string]rule{
 		[]string{"github.com/coreos/go-systemd/v22"},
 		"the way to the service manager does not depend on what it manages",
 	},
+	"kaban/internal/systemd/systemdtest": {
+		nil, nil,
+		"the service manager of tests knows only the kernel",
+	},
 	"kaban/internal/credentials": {
 		[]string{"kaban/wire"},
 		[]string{"github.com/pelletier/go-toml"},
@@ -325,7 +329,7 @@ var rules = map[string]rule{
 	"kaban/e2e":         {nil, nil, "stories use only the real binary"},
 	"kaban/cmd/kaban": {
 		[]string{"*"},
-		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/sys/unix", "golang.org/x/term", "github.com/charmbracelet/x/ansi"},
+		[]string{"github.com/alecthomas/kong", "github.com/jotaen/kong-completion", "github.com/schollz/progressbar", "golang.org/x/term", "github.com/charmbracelet/x/ansi"},
 		"only the main package may import everything",
 	},
 }

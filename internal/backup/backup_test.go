@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -314,6 +315,24 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("status %+v, log %s", got, f.log.String())
 		}
 	})
+}
+
+func TestUsual(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		hour int
+		want time.Duration
+	}{{1, 0}, {3, 2 * time.Hour}, {5, 2 * time.Hour}, {23, 2 * time.Hour}, {22, 2 * time.Hour}, {21, 2 * time.Hour}} {
+		if err := os.WriteFile(filepath.Join(dir, nameOf(time.Date(2026, 11, 26, c.hour, 0, 0, 0, time.UTC))), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Usual(dir); err != nil || got != c.want {
+			t.Errorf("with one at %d: got %v, %v, want %v", c.hour, got, err, c.want)
+		}
+	}
+	if _, err := Usual(filepath.Join(dir, "nowhere")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
 }
 
 func TestNewest(t *testing.T) {

@@ -91,6 +91,21 @@ func Newest(dir string, at time.Time) (File, error) {
 	return File{}, fmt.Errorf("%w in %s is as old as %s: the oldest is %s", ErrNone, dir, at.Format("2006-01-02 15:04:05"), filepath.Base(files[0].Path))
 }
 
+// Usual returns the usual pause between the backups in a directory, the median. It is 0 if
+// there are fewer than two.
+func Usual(dir string) (time.Duration, error) {
+	files, err := List(dir)
+	if err != nil || len(files) < 2 {
+		return 0, err
+	}
+	pauses := make([]time.Duration, len(files)-1)
+	for i := range pauses {
+		pauses[i] = files[i+1].Time.Sub(files[i].Time)
+	}
+	slices.Sort(pauses)
+	return pauses[len(pauses)/2], nil
+}
+
 // clean removes what an interrupted backup has left.
 func clean(dir string) (removed int, err error) {
 	entries, err := os.ReadDir(dir)

@@ -269,9 +269,15 @@ func (m *managed) attempt(ctx context.Context, h *host) {
 	defer cancel()
 	pair, err := m.ask(ctx, h)
 	if err == nil {
+		early := h.failures + 1
 		m.use(h, pair)
-		// A clock that is far ahead would have it renewed again at once, and again.
-		h.retryAt = m.options.Clock.Now().Add(min(firstRetry, pair.Leaf.NotAfter.Sub(pair.Leaf.NotBefore)/3))
+		if now := m.options.Clock.Now(); !h.renewAt.After(now) {
+			// The clock is ahead of the ACME server's: each new certificate would be
+			// renewed at once, until the server refuses.
+			h.failures = early
+			h.retryAt = now.Add(renewalPause(early, pair, now))
+			m.options.Log.Warn("the new certificate is due for renewal already, so the clock of this machine is probably ahead; set it", "host", h.name, "begins", pair.Leaf.NotBefore, "next", h.retryAt.Truncate(time.Second))
+		}
 		if err := m.store(ctx, h.name, pair); err != nil {
 			m.options.Log.Error("the new certificate is in use, but cannot be stored, so the next start asks for another one; make the directory writable for the server", "host", h.name, "directory", m.settings.Cache, "error", err)
 		}
@@ -306,6 +312,12 @@ func retryPause(failures int, err error) time.Duration {
 		}
 	}
 	return pause
+}
+
+// renewalPause returns how long to wait when a number of new certificates in a row were
+// due for renewal already: as after refusals, but not past the end of a short one.
+func renewalPause(early int, pair *tls.Certificate, now time.Time) time.Duration {
+	return min(retryPause(early, nil), max(pair.Leaf.NotAfter.Sub(now)/2, firstRetry))
 }
 
 func (m *managed) handler(next http.Handler) http.Handler {

@@ -23,14 +23,14 @@ import (
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
 
-	"kaban/internal/certs/certtest"
+	"kaban/internal/tlstest"
 )
 
 // asked is a source by ACME whose server is a function.
 type asked struct {
 	*Source
 	t         *testing.T
-	authority *certtest.Authority
+	authority *tlstest.Authority
 	log       logbook
 	cache     string
 	managed   *managed
@@ -43,7 +43,7 @@ type asked struct {
 
 func newAsked(t *testing.T, hosts ...string) *asked {
 	t.Helper()
-	a := &asked{t: t, authority: certtest.NewAuthority(t), cache: t.TempDir(), life: 90 * 24 * time.Hour}
+	a := &asked{t: t, authority: tlstest.NewAuthority(t), cache: t.TempDir(), life: 90 * 24 * time.Hour}
 	a.open(hosts...)
 	t.Cleanup(func() { a.Close() })
 	return a
@@ -176,6 +176,62 @@ func TestBackOff(t *testing.T) {
 			t.Error("after a success, the back-off does not begin anew")
 		}
 	})
+}
+
+// With a clock that differs from the ACME server's, certificates are due for renewal
+// when they come, or not good yet. The server is not asked again and again for it.
+func TestClockOff(t *testing.T) {
+	const day = 24 * time.Hour
+	least := []time.Duration{5, 10, 20, 40, 80, 160, 320, 360, 360} // minutes
+	for name, test := range map[string]struct {
+		ahead, life time.Duration
+		least       []time.Duration // between attempts, in minutes
+		log         string
+	}{
+		"ahead, but not past the end": {80 * day, 90 * day, least, "due for renewal already"},
+		"ahead, nearly at the end":    {90*day - time.Minute, 90 * day, []time.Duration{5, 5, 5, 5}, "due for renewal already"},
+		"ahead, past the end":         {365 * day, 90 * day, least, "check its clock"},
+		"behind":                      {-365 * day, 90 * day, least, "check its clock"},
+		"ahead by less than renewal":  {50 * day, 90 * day, nil, ""},
+		"begins before it is made":    {time.Hour, 70 * time.Minute, []time.Duration{5, 5, 5, 5}, "due for renewal already"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsked(t, "chat.example.org")
+			a.life = test.life
+			a.authority.Now = func() time.Time { return time.Now().Add(-test.ahead) }
+			a.Start()
+			passing := time.Minute
+			for _, pause := range test.least {
+				passing += pause * time.Minute * 11 / 10
+			}
+			time.Sleep(max(passing, 20*time.Minute+time.Second))
+			times := a.attempts()
+			if len(times) < len(test.least)+1 || test.least == nil && len(times) != 1 {
+				t.Fatalf("%s: attempts after %v minutes", name, a.since(times[0]))
+			}
+			for i, want := range test.least {
+				pause, want := times[i+1].Sub(times[i]), want*time.Minute
+				if pause < want || pause > want+want/10 {
+					t.Errorf("%s: the pause after attempt %d is %s, want %s and a tenth", name, i+1, pause, want)
+				}
+			}
+			if test.log != "" && a.log.count(test.log) != len(times) {
+				t.Errorf("%s: %d attempts\n%s", name, len(times), &a.log)
+			}
+			if test.log == "" && a.log.count("level=INFO") != strings.Count(a.log.String(), "\n") {
+				t.Errorf("%s:\n%s", name, &a.log)
+			}
+
+			a.mu.Lock()
+			a.authority.Now, a.life = time.Now, 90*day // the clock is set
+			a.mu.Unlock()
+			attempts := len(times)
+			time.Sleep(lastRetry + lastRetry/10)
+			if test.least != nil && len(a.attempts()) != attempts+1 || a.NotAfter().Before(time.Now()) && test.log != "" {
+				t.Errorf("%s: with the right clock, attempts after %v minutes, the certificate ends at %s", name, a.since(times[0]), a.NotAfter())
+			}
+		})
+	}
 }
 
 // Reload makes an attempt at once, but does not ask for what is not due.
@@ -400,7 +456,7 @@ func TestStoredCertificates(t *testing.T) {
 
 // The certificate of an ACME server must be for what was asked for.
 func TestPairOf(t *testing.T) {
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	m := &managed{options: Options{}.withDefaults()}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

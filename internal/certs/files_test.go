@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kaban/internal/certs/certtest"
+	"kaban/internal/tlstest"
 )
 
 // logbook is the log of a source.
@@ -49,13 +49,13 @@ type filed struct {
 	*Source
 	t         *testing.T
 	dir       string
-	authority *certtest.Authority
+	authority *tlstest.Authority
 	log       logbook
 }
 
 func newFiled(t *testing.T, life time.Duration) *filed {
 	t.Helper()
-	f := &filed{t: t, dir: t.TempDir(), authority: certtest.NewAuthority(t)}
+	f := &filed{t: t, dir: t.TempDir(), authority: tlstest.NewAuthority(t)}
 	cert, key := f.authority.Issue(life, "first.example.org")
 	certFile, keyFile := f.authority.Write(f.dir, cert, key)
 	var err error
@@ -155,7 +155,7 @@ func TestFilesThatAreRenamed(t *testing.T) {
 }
 
 // broken are the ways in which a pair cannot be used.
-func broken(a *certtest.Authority) map[string]struct {
+func broken(a *tlstest.Authority) map[string]struct {
 	cert, key []byte
 	want      string
 } {
@@ -189,7 +189,7 @@ func broken(a *certtest.Authority) map[string]struct {
 // replaced by a good one, that is taken.
 func TestFilesThatDoNotFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, test := range broken(certtest.NewAuthority(t)) {
+		for name, test := range broken(tlstest.NewAuthority(t)) {
 			f := newFiled(t, 90*24*time.Hour)
 			f.Start()
 			f.authority.Write(f.dir, test.cert, test.key)
@@ -297,7 +297,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 // A server starts with a certificate that has ended, and says so; with files that
 // cannot be used at all it does not start.
 func TestOpenFiles(t *testing.T) {
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	for name, test := range broken(authority) {
 		certFile, keyFile := authority.Write(t.TempDir(), test.cert, test.key)
 		var log logbook
@@ -350,7 +350,7 @@ func TestKeyThatEverybodyCanRead(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no such bits")
 	}
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	for mode, want := range map[os.FileMode]int{0o600: 0, 0o640: 0, 0o644: 1, 0o604: 1} {
 		cert, key := authority.Issue(time.Hour, "first.example.org")
 		certFile, keyFile := authority.Write(t.TempDir(), cert, key)

@@ -49,11 +49,7 @@ func Load(path string, keys []string) (map[string]Value, error) {
 	}
 	var file map[string]any
 	if err := toml.Unmarshal(text, &file); err != nil {
-		if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
-			line, column := bad.Position()
-			return nil, fmt.Errorf("configuration file %s, line %d, column %d: %s", path, line, column, strings.TrimPrefix(bad.Error(), "toml: "))
-		}
-		return nil, fmt.Errorf("configuration file %s: %w", path, err)
+		return nil, notTOML(path, text, err)
 	}
 	lines, err := linesOf(text)
 	if err != nil {
@@ -71,9 +67,9 @@ func Load(path string, keys []string) (map[string]Value, error) {
 		texts, ok := textsOf(found[key])
 		switch {
 		case !slices.Contains(keys, key):
-			problems = append(problems, fmt.Errorf("%s: unknown key %q%s", at, key, nearestKey(key, keys)))
+			problems = append(problems, fmt.Errorf("%s: %w", at, unknown(key, found[key], keys)))
 		case !ok:
-			problems = append(problems, fmt.Errorf("%s: %s must be a string, a number, a boolean or a list of strings", at, key))
+			problems = append(problems, fmt.Errorf("%s: %w", at, wrongKind(key, found[key])))
 		default:
 			values[key] = Value{texts, lines[key]}
 		}

@@ -69,6 +69,42 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
+// A mistake with tables, quotes or a second line has an answer of its own.
+func TestLoadAdvises(t *testing.T) {
+	keys := []string{"listen", "log_level", "backup.every", "backup.dir", "tls.cert", "tls.acme.hosts", "tls.acme.dir"}
+	for text, want := range map[string]string{
+		"[bakcup]\nevery = '1h'":             `line 1: unknown key "bakcup", did you mean "backup"?`,
+		"\n[tls]\nevery = '1h'":              `line 3: unknown key "tls.every": "every" is in the table backup; write it below a line [backup]`,
+		"every = '1h'":                       `line 1: unknown key "every": "every" is in the table backup; write it below a line [backup]`,
+		"hosts = []":                         `line 1: unknown key "hosts": "hosts" is in the table tls.acme; write it below a line [tls.acme]`,
+		"[tls]\nlisten = 'x'":                `line 2: unknown key "tls.listen": "listen" is outside of the tables; write it above the first line with [`,
+		"dir = 'x'":                          `line 1: unknown key "dir"; the keys are `, // of two tables
+		"[every]\nx = 1":                     `line 1: unknown key "every"; the keys are `,
+		"backup = 5":                         `line 1: unknown key "backup": this is a table; write a line [backup], and its keys below: every, dir`,
+		"backup = []":                        `line 1: unknown key "backup": this is a table`,
+		"[tls]\nacme = 'x'":                  `line 2: unknown key "tls.acme": this is a table; write a line [tls.acme], and its keys below: hosts`,
+		"\n[[backup]]\nevery = '1h'":         `line 2: unknown key "backup": this table is there once, so write [backup] instead of [[backup]]`,
+		"[log_level]\na = 1":                 `line 1: log_level must be a string, a number, a boolean or a list of strings, not a table; write log_level = and the value in one line`,
+		"log_level = {a = 1}":                `not a table; write log_level =`,
+		"[backup.every]\na = 1":              `line 1: backup.every must be a string, a number, a boolean or a list of strings, not a table`,
+		"listen = [1, 2]":                    `not a list of something else; put each element into quotes`,
+		"log_level = 2020-01-01":             `not a date; put it into quotes`,
+		"log_level = 1\n\nlog_level = 2":     `line 3, column 1: key log_level is already defined; it may be there once, so delete one of the two`,
+		"[backup]\n[tls]\n[backup]":          `line 3, column 2: table backup already exists; write all keys of a table in one place`,
+		"tls = {cert = 'x'}\n[tls]":          `line 2, column 2: key tls should be a table, not a value; write all keys of a table in one place`,
+		"\r\nlog_level = info\r\n":           `write a text in quotes: log_level = "info"`,
+		"listen = tcp://127.0.0.1:1 # there": `write a text in quotes: listen = "tcp://127.0.0.1:1"`,
+		"[backup]\n  every =1h":              `write a text in quotes: every = "1h"`,
+	} {
+		if _, err := Load(write(t, text), keys); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+	if _, err := Load(write(t, "listen = 99999999999999999999"), keys); err == nil || strings.Contains(err.Error(), "quotes") {
+		t.Errorf("a number that is too large: got %v", err)
+	}
+}
+
 func TestEditDistance(t *testing.T) {
 	for _, test := range []struct {
 		a, b string

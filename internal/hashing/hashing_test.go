@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type fakes struct {
 	next    []func(in io.Reader, out io.Writer) error // nil: it cannot be started
 	started int
 	alive   atomic.Int32
+	bodies  sync.WaitGroup
 }
 
 var errStart, errExit, errKilled = errors.New("cannot start"), errors.New("exit status 3"), errors.New("killed")
@@ -45,12 +47,12 @@ func (f *fakes) start() (*Process, error) {
 	requests, in := net.Pipe()
 	answers, out := net.Pipe()
 	ended, killed := make(chan error, 1), make(chan struct{})
-	go func() {
+	f.bodies.Go(func() {
 		err := run(in, out)
 		ended <- err
 		in.Close()
 		out.Close()
-	}()
+	})
 	return &Process{
 		Requests: requests, Answers: answers,
 		Wait: func() error {
@@ -92,19 +94,41 @@ func hang(in io.Reader, _ io.Writer) error {
 	return err
 }
 
+// maxTest is how many processes there are at most in a test.
+const maxTest = 4
+
+// logged is a log in a test.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // hasher is Processes in a test.
 type hasher struct {
 	*Processes
 	t *testing.T
 	*fakes
-	log *bytes.Buffer
+	log *logged
 }
 
 // within runs a test in which time is simulated.
 func within(t *testing.T, next []func(io.Reader, io.Writer) error, run func(h hasher)) {
 	synctest.Test(t, func(t *testing.T) {
-		f, log := &fakes{next: next}, new(bytes.Buffer)
-		h := hasher{New(f.start, slog.New(slog.NewTextHandler(log, nil))), t, f, log}
+		f, log := &fakes{next: next}, new(logged)
+		h := hasher{New(f.start, maxTest, slog.New(slog.NewTextHandler(log, nil))), t, f, log}
+		defer f.bodies.Wait()
 		defer h.Close()
 		run(h)
 	})
@@ -186,7 +210,7 @@ func TestFailures(t *testing.T) {
 		{"one cannot start", behaviours{nil}, 1, 1, 0, "cannot start"},
 		{"two cannot start", behaviours{nil, nil}, 0, 0, 0, "cannot start"},
 		{"one babbles", behaviours{babble}, 2, 1, 0, "the answer does not fit the request"},
-		{"one hangs", behaviours{hang}, 1, 0, patience, "timeout"},
+		{"all die", behaviours{die, die, die, die}, 2, 0, 0, "unexpected EOF (exit status 3)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			within(t, test.next, func(h hasher) {
@@ -204,28 +228,6 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// No process is asked for a minute after two failures, and only the first failure is
-// logged until one works again.
-func TestARestAfterFailures(t *testing.T) {
-	within(t, []func(io.Reader, io.Writer) error{die, die, nil, nil}, func(h hasher) {
-		h.works("one")
-		h.expect("two died", 2, 0, 1)
-		time.Sleep(restTime - 1)
-		h.works("two")
-		h.expect("a rest", 2, 0, 1)
-		time.Sleep(time.Nanosecond)
-		h.works("three")
-		h.expect("two cannot start", 2, 0, 1)
-		time.Sleep(restTime)
-		h.works("four")
-		h.expect("well again", 3, 1, 1)
-		time.Sleep(idleTime + 1)
-		h.next = []func(io.Reader, io.Writer) error{nil}
-		h.works("five")
-		h.expect("the next failure", 4, 1, 2)
-	})
-}
-
 // A process that ends while it is idle is not asked.
 func TestAnIdleProcessEnds(t *testing.T) {
 	within(t, []func(io.Reader, io.Writer) error{func(in io.Reader, out io.Writer) error {
@@ -241,13 +243,13 @@ func TestAnIdleProcessEnds(t *testing.T) {
 		h.expect("it has ended", 1, 0, 0)
 		h.works("two")
 		h.expect("another one", 2, 1, 0)
-		process, err := h.take()
+		process, err := h.take(true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		process.kill()
 		synctest.Wait()
-		h.give(process)
+		h.give(process, true)
 		h.works("three")
 		h.expect("it ended after its answer", 3, 1, 0)
 	})
@@ -270,7 +272,6 @@ func TestCloseInTheMiddle(t *testing.T) {
 			t.Errorf("it takes %s, want %s", took, grace)
 		}
 		h.expect("closed", 1, 0, 0)
-		time.Sleep(2 * grace) // the goroutine goes on
 	})
 }
 
@@ -286,9 +287,16 @@ func TestKeyOutOfBounds(t *testing.T) {
 }
 
 // servesHere makes the test binary a process that serves.
-const servesHere = "HASHING_TEST_SERVE=1"
+const (
+	servesHere = "HASHING_TEST_SERVE=1"
+	complains  = "HASHING_TEST_COMPLAIN=1" // instead, and fails
+)
 
 func TestMain(m *testing.M) {
+	if os.Getenv("HASHING_TEST_COMPLAIN") != "" {
+		fmt.Fprintln(os.Stderr, strings.Repeat("out of everything ", 10_000))
+		os.Exit(1)
+	}
 	if os.Getenv("HASHING_TEST_SERVE") != "" {
 		if err := Serve(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -299,45 +307,79 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Real processes compute keys, survive the death of one of them, and end.
-func TestRealProcesses(t *testing.T) {
+// realProcesses starts the test binary as processes that serve, with more variables.
+func realProcesses(t *testing.T, variables ...string) (all hasher, commands func() []*exec.Cmd, log *logged) {
+	t.Helper()
 	var mu sync.Mutex
-	var commands []*exec.Cmd
-	var log bytes.Buffer
+	var started []*exec.Cmd
+	log = new(logged)
 	h := New(func() (*Process, error) {
 		c := exec.Command(os.Args[0])
-		c.Env = []string{servesHere, "GORACE=atexit_sleep_ms=0"}
+		c.Env = append([]string{servesHere, "GORACE=atexit_sleep_ms=0"}, variables...)
 		mu.Lock()
 		defer mu.Unlock()
-		commands = append(commands, c)
-		return Launch(c, nil)
-	}, slog.New(slog.NewTextHandler(&log, nil)))
-	defer h.Close()
-	all := hasher{Processes: h, t: t}
+		started = append(started, c)
+		return Launch(c)
+	}, 20, slog.New(slog.NewTextHandler(log, nil)))
+	t.Cleanup(h.Close)
+	return hasher{Processes: h, t: t}, func() []*exec.Cmd {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(started)
+	}, log
+}
+
+// Real processes compute keys and end.
+func TestRealProcesses(t *testing.T) {
+	all, commands, log := realProcesses(t)
 	var calls sync.WaitGroup
 	for i := range 20 {
 		calls.Go(func() { all.works(fmt.Sprint("password ", i)) })
 	}
 	calls.Wait()
-	if log.Len() > 0 {
-		t.Errorf("logged %s", &log)
+	all.Close()
+	if text := log.String(); text != "" {
+		t.Errorf("logged %s", text)
 	}
-	for _, c := range commands {
-		if err := c.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Fatal(err)
-		}
-	}
-	all.works("after the death")
-	h.Close()
-	for _, c := range commands {
+	for _, c := range commands() {
 		if c.ProcessState == nil {
 			t.Errorf("%v has not ended", c)
 		}
 	}
 }
 
+// Another process is started after the death of a real one.
+func TestARealProcessIsKilled(t *testing.T) {
+	all, commands, log := realProcesses(t)
+	all.works("before")
+	if n := len(commands()); n != 1 {
+		t.Fatalf("%d processes have started, want one", n)
+	}
+	if err := commands()[0].Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	all.works("after the death")
+	if n := len(commands()); n != 2 {
+		t.Errorf("%d processes have started, want another one", n)
+	}
+	all.Close()
+	if text := log.String(); text != "" {
+		t.Errorf("logged %s", text)
+	}
+}
+
+// The log has what a process complains of when it fails, and not much of it.
+func TestARealProcessComplains(t *testing.T) {
+	all, _, log := realProcesses(t, complains)
+	all.works("secret")
+	all.Close()
+	if text := log.String(); !strings.Contains(text, "(exit status 1: out of everything ") || len(text) > 2*maxComplaint || strings.Count(text, "\n") != 1 {
+		t.Errorf("logged %s", log)
+	}
+}
+
 func TestLaunchFails(t *testing.T) {
-	p, err := Launch(exec.Command("/nonexistent"), nil)
+	p, err := Launch(exec.Command("/nonexistent"))
 	if p != nil || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, %v", p, err)
 	}

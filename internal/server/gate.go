@@ -179,12 +179,12 @@ func (c *client) leaveLimits() {
 	}
 }
 
-// guarded is a listener that refuses those that may not connect to it.
+// guarded is a listener that refuses those that may not connect to it. Only one without
+// TLS refuses anybody: it takes connections of its proxies alone.
 type guarded struct {
 	net.Listener
 	server *Server
 	rules  *peer.Rules
-	tls    *tls.Config // nil: nothing is encrypted
 }
 
 // Accept implements net.Listener.
@@ -198,13 +198,13 @@ func (g guarded) Accept() (net.Conn, error) {
 		if refused == nil {
 			return conn, nil
 		}
-		g.server.refuse(conn, g.tls, refused)
+		g.server.refuse(conn, refused)
 	}
 }
 
 // refuse says to somebody that may not connect what to do.
-func (s *Server) refuse(c net.Conn, config *tls.Config, refused error) {
-	s.manager.Refuse(c, config, func() []byte {
+func (s *Server) refuse(c net.Conn, refused error) {
+	s.manager.Refuse(c, nil, func() []byte {
 		s.config.Log.Info("refused a connection", "remote", c.RemoteAddr(), "err", refused)
 		e := errorEvent(wire.CodeForbidden, refused.Error())
 		return appendFarewell(s.appendFrame(nil, lines{}, &e), lines{}, conn.Refused, 0, 0)

@@ -66,13 +66,13 @@ func (s *Server) Lines(rules peer.Rules) conn.Protocol { return protocol{server:
 // Serve accepts connections that speak kaban/1 in lines, from peers that the
 // rules of the listener allow. See conn.Manager.Serve.
 func (s *Server) Serve(l net.Listener, rules peer.Rules) error {
-	return s.manager.Serve(guarded{l, s, &rules, nil}, s.Lines(rules))
+	return s.manager.Serve(guarded{l, s, &rules}, s.Lines(rules))
 }
 
 // ServeTLS is Serve with TLS, behind the preamble of the PROXY protocol if there is
 // one. The configuration has the certificates; for the rest it has Go's defaults.
 func (s *Server) ServeTLS(l net.Listener, rules peer.Rules, config *tls.Config) error {
-	return s.manager.Serve(guarded{l, s, &rules, config}, s.EncryptedLines(rules, config))
+	return s.manager.Serve(guarded{l, s, &rules}, s.EncryptedLines(rules, config))
 }
 
 // EncryptedLines is Lines over TLS.

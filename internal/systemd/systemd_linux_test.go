@@ -2,7 +2,6 @@ package systemd
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -11,59 +10,15 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kaban/internal/systemd/systemdtest"
 )
 
-// manager is the socket of a service manager.
-type manager struct {
-	t    *testing.T
-	conn *net.UnixConn
-}
-
-func newManager(t *testing.T) *manager {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	t.Setenv("NOTIFY_SOCKET", path)
-	return &manager{t, conn}
-}
-
-// take returns what has come since the last call, without waiting.
-func (m *manager) take() (messages []string) {
-	m.t.Helper()
-	raw, err := m.conn.SyscallConn()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	buffer := make([]byte, 4096)
-	for {
-		var n int
-		var failed error
-		if err := raw.Read(func(fd uintptr) bool {
-			n, _, failed = syscall.Recvfrom(int(fd), buffer, syscall.MSG_DONTWAIT)
-			return true
-		}); err != nil {
-			m.t.Fatal(err)
-		}
-		if errors.Is(failed, syscall.EAGAIN) {
-			return messages
-		}
-		if failed != nil {
-			m.t.Fatal(failed)
-		}
-		messages = append(messages, string(buffer[:n]))
-	}
-}
-
 func TestNotify(t *testing.T) {
-	m := newManager(t)
+	m := systemdtest.NewManager(t)
 	n := NewNotifier(slog.New(slog.DiscardHandler))
 	n.Ready("serving 5\nclients")
 	n.Reloading()
@@ -74,7 +29,7 @@ func TestNotify(t *testing.T) {
 		`^READY=1\nSTATUS=serving 5 clients$`, `^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]+$`,
 		`^STATUS=a line$`, `^STOPPING=1\nSTATUS=draining$`, `^WATCHDOG=1$`,
 	}
-	got := m.take()
+	got := m.Take()
 	for i := range want {
 		if len(got) != len(want) || !regexp.MustCompile(want[i]).MatchString(got[i]) {
 			t.Fatalf("got %q, want %q", got, want)
@@ -115,7 +70,7 @@ func TestWatchdogInterval(t *testing.T) {
 
 // There is a ping three times an interval, while there is progress.
 func TestWatch(t *testing.T) {
-	m := newManager(t)
+	m := systemdtest.NewManager(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -130,7 +85,7 @@ func TestWatch(t *testing.T) {
 			progress.Store(c.progress)
 			time.Sleep(time.Minute + time.Second)
 			synctest.Wait()
-			if got := m.take(); len(got) != c.pings {
+			if got := m.Take(); len(got) != c.pings {
 				t.Errorf("progress %t: got %q, want %d", c.progress, got, c.pings)
 			}
 		}

@@ -15,9 +15,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"kaban/internal/childtest"
 	"kaban/internal/count"
 	"kaban/internal/dispatch"
 )
@@ -155,6 +157,7 @@ scrape_configs: [{job_name: kaban, static_configs: [{targets: [%s]}]}]
 	command := exec.CommandContext(t.Context(), program, "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+at, "--log.level=warn")
 	command.Stdout, command.Stderr = log, log
+	childtest.Bind(command, syscall.SIGKILL)
 	must(t, command.Start())
 	t.Cleanup(func() {
 		command.Process.Kill()

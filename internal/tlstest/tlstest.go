@@ -1,57 +1,52 @@
-// Package tlstest has a certificate for tests of connections over TLS.
+// Package tlstest has certificates for tests of connections over TLS: an authority that
+// issues them, and the two ends of a connection with one that is made once.
 package tlstest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
-	"net"
 	"sync"
-	"time"
 )
 
-// Name is a name that the certificate is for, beside localhost and the addresses of
-// loopback.
+// Name is a name that the certificate of Server is for, beside localhost and the
+// addresses of loopback.
 const Name = "chat.example.org"
 
-// pair is the certificate, made once.
-var pair = sync.OnceValues(func() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// ends are the certificate of Server and the root that Client trusts.
+type ends struct {
+	pair  tls.Certificate
+	roots *x509.CertPool
+}
+
+// shared are made once.
+var shared = sync.OnceValues(func() (*ends, error) {
+	a, err := newAuthority()
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: Name},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0), // synctest begins in 2000
-		DNSNames: []string{Name, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+	// From the beginning of a bubble of synctest on.
+	pair, err := a.pair(Certificate{Hosts: []string{Name, "localhost", "127.0.0.1", "::1"}, NotBefore: a.root.NotBefore, NotAfter: a.root.NotAfter})
+	return &ends{pair, a.Pool()}, err
 })
 
 // Server returns the configuration of a server that has the certificate. If there is
 // none, handshakes say why.
 func Server() *tls.Config {
 	return &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		certificate, err := pair()
-		return &certificate, err
+		both, err := shared()
+		if err != nil {
+			return nil, err
+		}
+		pair := both.pair
+		return &pair, nil
 	}}
 }
 
 // Client returns the configuration of a client that trusts it.
 func Client() *tls.Config {
-	roots := x509.NewCertPool()
-	if certificate, err := pair(); err == nil {
-		roots.AddCert(certificate.Leaf)
+	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: Name}
+	if both, err := shared(); err == nil {
+		c.RootCAs = both.roots
 	}
-	return &tls.Config{RootCAs: roots, ServerName: Name}
+	return c
 }

@@ -13,12 +13,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
-	"kaban/internal/certs/certtest"
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
+	"kaban/internal/tlstest"
 )
 
 var (
@@ -100,7 +102,7 @@ func newHost(t *testing.T) *host {
 
 // encrypt has the server speak TLS, and returns whom its clients trust.
 func (h *host) encrypt() *tls.Config {
-	authority := certtest.NewAuthority(h.t)
+	authority := tlstest.NewAuthority(h.t)
 	cert, key := authority.Issue(24*time.Hour, "127.0.0.1")
 	h.cert, h.key = authority.Write(h.t.TempDir(), cert, key)
 	h.scheme = "tls://"
@@ -156,6 +158,7 @@ func (h *host) start(faults ...string) {
 	}
 	h.process.Env = append(os.Environ(), faults...)
 	h.process.Stderr = h.log
+	childtest.Bind(h.process, syscall.SIGKILL)
 	if err := h.process.Start(); err != nil {
 		h.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"kaban/client"
 	"kaban/client/dial"
 	"kaban/client/dial/dialtest"
+	"kaban/internal/tlstest"
 	"kaban/wire"
 )
 
@@ -363,8 +364,8 @@ func TestQuestionsWithoutAConnection(t *testing.T) {
 // The session has the trust of its server, and says why a certificate does not count
 // while it goes on trying.
 func TestTheTrustOfTheServer(t *testing.T) {
-	authority := dialtest.NewAuthority(t)
-	signed, _ := authority.Sign(dialtest.Certificate{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	authority := tlstest.NewAuthority(t)
+	signed, _ := authority.Pair(tlstest.Certificate{Hosts: []string{"127.0.0.1"}})
 	front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{signed}}, host(t))
 	trust := dial.Trust{}
 	var fault error

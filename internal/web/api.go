@@ -287,7 +287,9 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	for i := range page.Entries {
 		bytes += len(page.Entries[i].Content)
 	}
-	hold(ctx, bytes)
+	if hold(ctx, bytes) != nil {
+		return nil, heldProblem()
+	}
 	list := MessageList{Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]Message, len(page.Entries)), More: page.More}
 	for i := range page.Entries {
 		list.Messages[i] = messageOf(&page.Entries[i])

@@ -52,15 +52,20 @@ type connections struct {
 	count     int
 	shaking   []*connection // those of them that are in a handshake of TLS, in no order
 	byAddress map[netip.Prefix]int
-	waiting   list.List // of *connection: clients that the server waits for, the longest first
-	held      int       // the sum of connection.held
-	loggedAt  time.Time // when the log last had that it is full
+	waiting   list.List             // of *connection: clients that the server waits for, the longest first
+	held      int                   // the sum of holding.bytes
+	holdings  map[*holding]struct{} // those with bytes
+	byOwner   map[owner]int         // their bytes
+	bodies    map[owner]int         // those of them that are in bodies
+	waits     uint64                // counts the times that a client was waited for
+	loggedAt  time.Time             // when the log last had that it is full
 }
 
 func newConnections(config Config) *connections {
 	return &connections{
 		max: config.MaxRequests, perAddress: max(config.MaxRequests/addressShare, 1), stallStep: stallStep, turns: config.Turns,
 		log: config.Log, byAddress: make(map[netip.Prefix]int),
+		holdings: make(map[*holding]struct{}), byOwner: make(map[owner]int), bodies: make(map[owner]int),
 	}
 }
 
@@ -88,11 +93,11 @@ type connection struct {
 
 	// Guarded by all.mu.
 	place      *list.Element // in all.waiting, nil while the client is not waited for
-	held       int           // bytes that count for maxHeld
-	bodies     int           // those of them that are in the bodies of requests
+	since      uint64        // when that began
+	holdings   int           // of its requests that are in all.holdings
 	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
-	shaking    int           // its index in all.shaking, noShaking without one
+	shaking    int           // its place in all.shaking, the first is 1; 0 without one
 	isGone     bool          // it is not counted any more
 
 	deadlines sync.Mutex // guards final, and the deadline of Conn for writing
@@ -127,7 +132,7 @@ func (l listener) Accept() (net.Conn, error) {
 // it cannot.
 func (all *connections) admit(conn net.Conn, rules *peer.Rules, encrypted bool) *connection {
 	from, err := rules.Accept(addressOf(conn.RemoteAddr()))
-	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from), shaking: noShaking}
+	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from)}
 	if encrypted {
 		c.turn.Enter(all.turns)
 	}
@@ -170,7 +175,7 @@ func (all *connections) place(c *connection, encrypted bool) (victim *connection
 		all.byAddress[c.address]++
 	}
 	c.isReserved = all.count > all.max
-	c.place = all.waiting.PushBack(c)
+	all.waitLocked(c)
 	return victim, true
 }
 
@@ -218,7 +223,7 @@ func (all *connections) removeLocked(c *connection) {
 		}
 	}
 	all.takeLocked(c)
-	all.letGoLocked(c, c.held)
+	all.letGoOfLocked(c)
 }
 
 // wait notes that the server waits for the client from now on, and returns false
@@ -229,8 +234,14 @@ func (all *connections) wait(c *connection) bool {
 	if c.place != nil || c.isGone {
 		return false
 	}
-	c.place = all.waiting.PushBack(c)
+	all.waitLocked(c)
 	return true
+}
+
+func (all *connections) waitLocked(c *connection) {
+	all.waits++
+	c.since = all.waits
+	c.place = all.waiting.PushBack(c)
 }
 
 // resume notes that the server has what it waited for.

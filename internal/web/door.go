@@ -94,6 +94,9 @@ func register[I, O any](s *Server, api huma.API, d door, op huma.Operation, hand
 		}
 		next(ctx)
 	})
+	if d&signsIn == signsIn && op.MaxBodyBytes > maxSignInBody {
+		op.MaxBodyBytes = maxSignInBody
+	}
 	op.Errors = append(op.Errors, d.statuses()...)
 	op.Security = d.security()
 	switch d & admits {

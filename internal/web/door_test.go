@@ -12,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/peer"
 )
 
 // opened is an operation of the document and whom it is for.
@@ -145,18 +146,21 @@ func TestTheOperator(t *testing.T) {
 func TestSecretsAndTheirConnection(t *testing.T) {
 	f, _ := claimed(t, "open")
 	mia := f.person("mia", kaban.RoleMember)
+	secure, err := peer.Decide(peer.Listener{URL: "https://127.0.0.1:1", TLS: true}, peer.Policy{})
+	f.must(err)
 	ask := func(remote string, encrypted bool, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+		rules := peer.Loopback()
 		request := httptest.NewRequest(method, "http://chat.example.org"+path, strings.NewReader(body))
 		request.RemoteAddr = remote
 		if encrypted {
-			request.TLS = new(tls.ConnectionState)
+			request.TLS, rules = new(tls.ConnectionState), secure
 		}
 		request.Header.Set("Content-Type", "application/json")
 		for i := 0; i < len(headers); i += 2 {
 			request.Header.Add(headers[i], headers[i+1])
 		}
 		answer := httptest.NewRecorder()
-		f.web.Handler().ServeHTTP(answer, request)
+		f.web.Answer(answer, request, rules)
 		return answer
 	}
 	const near, far = "127.0.0.1:1", "192.0.2.1:1"

@@ -4,6 +4,9 @@ import (
 	"context"
 	"net"
 	"net/http"
+
+	"kaban/internal/peer"
+	"kaban/internal/tcp"
 )
 
 // Knows tells whether a server with names of its own serves a host at a local
@@ -50,8 +53,15 @@ const (
 	MaxBodies = maxBodies
 )
 
-// Handler is what answers requests from the network.
-func (s *Server) Handler() http.Handler { return s.http.Handler }
+// Answer answers a request as from its RemoteAddr, at a listener with rules.
+func (s *Server) Answer(w http.ResponseWriter, r *http.Request, rules peer.Rules) {
+	from, err := rules.Accept(tcp.AddrOf(r.RemoteAddr))
+	conn, end := net.Pipe()
+	defer end.Close()
+	defer conn.Close()
+	c := &connection{Conn: conn, all: s.connections, rules: &rules, from: from, refused: err}
+	s.http.Handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), connectionKey{}, c)))
+}
 
 // LocalPath returns where a browser goes on that wants to go to a path.
 func (s *Server) LocalPath(next string) string { return s.localPath(next) }

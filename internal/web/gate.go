@@ -55,25 +55,18 @@ func (s *Server) gate(next http.Handler) http.Handler {
 // peerIn finds out where a request comes from. The error is peer.ErrUntrusted or
 // peer.ErrMalformed.
 func peerIn(r *http.Request) (arrival, error) {
-	var rules peer.Rules
-	var from peer.Peer
-	var err error
-	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-		rules, from, err = *c.rules, c.from, c.refused
-	} else { // not from Serve
-		rules = peer.Loopback()
-		from, err = rules.Accept(tcp.AddrOf(r.RemoteAddr))
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		return arrival{}, errors.New("this request came to no listener")
 	}
+	if c.refused != nil {
+		return arrival{}, c.refused
+	}
+	from, err := c.rules.Forwarded(c.from, r.Header)
 	if err != nil {
 		return arrival{}, err
 	}
-	if r.TLS != nil && !from.Proxy { // whether the way to a proxy is encrypted, it has to say
-		from.Encrypted = true
-	}
-	if from, err = rules.Forwarded(from, r.Header); err != nil {
-		return arrival{}, err
-	}
-	return arrival{from, rules.TakesSecrets(from)}, nil
+	return arrival{from, c.rules.TakesSecrets(from)}, nil
 }
 
 // lockedText refuses what a server without an owner does not serve to others.

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"kaban/internal/chat"
 	"kaban/internal/people"
 	"kaban/internal/store"
@@ -42,11 +44,14 @@ func (s *brokenStore) View(ctx context.Context, run func(store.Tx) error) error 
 	return s.Store.View(ctx, run)
 }
 
-// last is the last message of the room.
+// last is the last message of the room. The server has chosen its id.
 func (f *fixture) last() (username, content string) {
 	f.t.Helper()
 	page := f.get("/v1/rooms/builds/messages?limit=1").has(f.t, 200)
 	m := page.json["messages"].([]any)[0].(map[string]any)
+	if id, err := uuid.Parse(m["id"].(string)); err != nil || id.Version() != 7 {
+		f.t.Errorf("the id %v does not begin with time: %v", m["id"], err)
+	}
 	return m["username"].(string), m["content"].(string)
 }
 

@@ -11,19 +11,20 @@ import (
 // own: a piece that the client takes nothing of ends the answer.
 type multiplexed struct {
 	http.ResponseWriter
-	conn    *connection
+	held    *holding
 	control *http.ResponseController // of ResponseWriter
 
 	mu        sync.Mutex // guards the rest, and the deadline for writing
 	final     time.Time  // the deadline for writing that somebody has set
 	isWriting bool
+	isOver    bool // it is served, or was cut
 }
 
 // pieceSize is how many bytes a client must take within the time for a step.
 const pieceSize = 16 << 10
 
-func newMultiplexed(w http.ResponseWriter, c *connection) *multiplexed {
-	return &multiplexed{ResponseWriter: w, conn: c, control: http.NewResponseController(w)}
+func newMultiplexed(w http.ResponseWriter, h *holding) *multiplexed {
+	return &multiplexed{ResponseWriter: w, held: h, control: http.NewResponseController(w)}
 }
 
 // Unwrap is for http.ResponseController.
@@ -59,17 +60,37 @@ func (m *multiplexed) SetWriteDeadline(t time.Time) error {
 
 // begin begins a wait for the client. Meanwhile its connection may have to make room.
 func (m *multiplexed) begin() {
-	m.conn.all.stall(m.conn)
+	m.held.stall()
 	m.set(true)
 }
 
 func (m *multiplexed) end() {
 	m.set(false)
-	m.conn.all.unstall(m.conn)
+	m.held.unstall()
 }
 
 // finish gives the client a last step for what is in buffers.
-func (m *multiplexed) finish() { m.set(true) }
+func (m *multiplexed) finish() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.isWriting = true
+	m.setLocked()
+	m.isOver = true
+}
+
+// cut ends the request from another goroutine, whatever it waits for. Others on the
+// connection go on.
+func (m *multiplexed) cut() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.isOver { // net/http may have taken the writer back
+		return
+	}
+	m.isOver = true
+	past := time.Unix(1, 0)
+	m.control.SetReadDeadline(past)
+	m.control.SetWriteDeadline(past)
+}
 
 func (m *multiplexed) set(isWriting bool) {
 	m.mu.Lock()
@@ -79,27 +100,43 @@ func (m *multiplexed) set(isWriting bool) {
 }
 
 func (m *multiplexed) setLocked() error {
+	if m.isOver {
+		return nil
+	}
 	deadline := m.final
-	if next := time.Now().Add(m.conn.all.stallStep * stallSteps); m.isWriting && (deadline.IsZero() || next.Before(deadline)) {
+	if next := time.Now().Add(m.held.conn.all.stallStep * stallSteps); m.isWriting && (deadline.IsZero() || next.Before(deadline)) {
 		deadline = next
 	}
 	return m.control.SetWriteDeadline(deadline)
 }
 
-// stall notes that an answer of HTTP/2 waits for the client.
-func (all *connections) stall(c *connection) {
+// stall notes that a request of HTTP/2 waits for its client. The connection may have to
+// make room meanwhile, unless it is a proxy's: then others share it.
+func (h *holding) stall() {
+	c, all := h.conn, h.conn.all
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	c.stalled++
-	if c.place == nil && !c.isGone {
-		c.place = all.waiting.PushBack(c)
+	all.waits++
+	if h.waits++; h.waits == 1 {
+		h.since = all.waits
+	}
+	if c.from.Proxy {
+		return
+	}
+	if c.stalled++; c.place == nil && !c.isGone {
+		all.waitLocked(c)
 	}
 }
 
 // unstall notes that it does not any more.
-func (all *connections) unstall(c *connection) {
+func (h *holding) unstall() {
+	c, all := h.conn, h.conn.all
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	h.waits--
+	if c.from.Proxy {
+		return
+	}
 	c.stalled--
 	all.resumeLocked(c)
 }

@@ -70,12 +70,25 @@ func isBodyError(err error) bool {
 // bodyProblem says why a body was not read to its end.
 func bodyProblem(err error) *Problem {
 	if errors.Is(err, errManyBodies) {
-		p := problem(wire.CodeRateLimited, "the requests on this connection have more than "+strconv.Itoa(maxBodies)+" bytes in their bodies; send fewer of them at a time")
+		p := problem(wire.CodeRateLimited, "the requests on this connection or from this address have more than "+strconv.Itoa(maxBodies)+" bytes in their bodies; send fewer of them at a time")
 		p.RetryAfter = new(comeBack.Milliseconds())
 		return p
 	}
+	if errors.Is(err, errHeld) {
+		return heldProblem()
+	}
 	return &Problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: brokenBody}
 }
+
+// heldProblem says that there is no memory for what a request sends or asks for.
+func heldProblem() *Problem {
+	p := problem(wire.CodeUnavailable, "the server is busy with as much as it can hold; nothing was stored, try again in a moment")
+	p.RetryAfter = new(comeBack.Milliseconds())
+	return p
+}
+
+// longBody matches what the library says of a body that is too long.
+const longBody = "request body is too large limit=%d bytes"
 
 func init() {
 	// The library has one such hook for the whole process. It calls it for what it
@@ -91,8 +104,12 @@ func init() {
 		case http.StatusBadRequest: // there is no body
 			p = problem(wire.CodeBadJSON, text)
 		case http.StatusRequestEntityTooLarge:
-			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(maxBody)+" bytes")
-			p.Max = new(maxBody)
+			most := maxBody
+			if _, err := fmt.Sscanf(text, longBody, &most); err != nil {
+				most = maxBody
+			}
+			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(most)+" bytes")
+			p.Max = new(most)
 		case http.StatusInternalServerError:
 			if i := slices.IndexFunc(details, isBodyError); i >= 0 {
 				p = bodyProblem(details[i])

@@ -17,10 +17,10 @@ import (
 
 	"github.com/coder/websocket"
 
-	"kaban/internal/certs/certtest"
 	"kaban/internal/dispatch"
 	"kaban/internal/peer"
 	"kaban/internal/store/storetest"
+	"kaban/internal/tlstest"
 	"kaban/internal/web"
 )
 
@@ -30,7 +30,7 @@ const secureHost = "chat.example.org"
 // certificate returns one for a server, and the configuration of its clients.
 func certificate(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
-	authority := certtest.NewAuthority(t)
+	authority := tlstest.NewAuthority(t)
 	pair, err := tls.X509KeyPair(authority.Issue(24*time.Hour, secureHost, "localhost", "127.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
@@ -290,6 +290,10 @@ func TestLinksWithTLS(t *testing.T) {
 
 // inEncryptedBubble is inBubble with a client of HTTP/2.
 func inEncryptedBubble(t *testing.T, config web.Config, test func(t *testing.T, client *http.Client, server *web.Server, d *dispatch.Dispatcher)) {
+	inEncryptedBubbleWith(t, config, peer.Loopback(), test)
+}
+
+func inEncryptedBubbleWith(t *testing.T, config web.Config, rules peer.Rules, test func(t *testing.T, client *http.Client, server *web.Server, d *dispatch.Dispatcher)) {
 	serverTLS, clientTLS := certificate(t)
 	now := time.Now() // the certificate is of the real time
 	serverTLS.Time = func() time.Time { return now }
@@ -297,7 +301,7 @@ func inEncryptedBubble(t *testing.T, config web.Config, test func(t *testing.T, 
 	inBubble(t, config, func(t *testing.T, _ *pipes, server *web.Server, d *dispatch.Dispatcher) {
 		p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		ended := make(chan error, 1)
-		go func() { ended <- server.ServeTLS(p, peer.Loopback(), serverTLS) }()
+		go func() { ended <- server.ServeTLS(p, rules, serverTLS) }()
 		transport := &http.Transport{
 			TLSClientConfig: clientTLS, ForceAttemptHTTP2: true,
 			HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}, // by default it takes megabytes of what nobody reads

@@ -71,6 +71,7 @@ func (s *Server) registerSessions(api huma.API, operation func(id, method, path,
 	out.Description = "Revokes the device or the token that the request is made with."
 	register(s, api, toAccounts, out, s.signOut)
 	confirm := operation("confirm-session", http.MethodPost, "/v1/session/confirm", "Make the sign-in fresh again", 400, 413, 429)
+	confirm.MaxBodyBytes = maxSignInBody
 	register(s, api, toAccounts|secret, confirm, s.confirmSession)
 }
 

@@ -25,21 +25,23 @@ func (s *Server) patient(next http.Handler) http.Handler {
 			s.writeProblem(w, p)
 			return
 		}
-		held := new(int)
-		defer func() { c.all.letGo(c, *held) }()
+		held := newHolding(c, r)
+		defer held.letGo()
 		r = r.WithContext(context.WithValue(r.Context(), heldKey{}, held)) // net/http looks at the body of its own one
 		var client sender = c
 		if r.ProtoMajor > 1 {
-			m := newMultiplexed(w, c)
+			m := newMultiplexed(w, held)
 			defer m.finish()
-			w, client = m, other{m.control, c}
+			if c.from.Proxy { // where it ends alone; the proxy goes on reading
+				held.stream = m
+			}
+			w, client = m, other{m.control, held}
 		}
 		if r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
 			return
 		}
-		b := &body{ReadCloser: r.Body, client: client, conn: c, end: time.Now().Add(requestTimeout)}
-		defer func() { c.all.letGoBody(c, b.held) }()
+		b := &body{ReadCloser: r.Body, client: client, held: held, end: time.Now().Add(requestTimeout)}
 		r.Body = b
 		next.ServeHTTP(w, r)
 		switch {
@@ -67,18 +69,17 @@ func (c *connection) resume() { c.all.resume(c) }
 // not over with its own, but while it is waited for the connection may have to make room.
 type other struct {
 	*http.ResponseController
-	conn *connection
+	held *holding
 }
 
-func (o other) await()  { o.conn.all.stall(o.conn) }
-func (o other) resume() { o.conn.all.unstall(o.conn) }
+func (o other) await()  { o.held.stall() }
+func (o other) resume() { o.held.unstall() }
 
 // body is the body of a request as it comes in.
 type body struct {
 	io.ReadCloser
 	client  sender
-	conn    *connection // that holds what has come
-	held    int         // bytes of it
+	held    *holding // has what has come
 	end     time.Time
 	isBegun bool
 	isOver  bool
@@ -107,10 +108,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.client.SetReadDeadline(b.deadline())
 	n, err := b.ReadCloser.Read(p)
-	if many := b.conn.holdBody(n); many != nil {
+	if many := b.held.holdBody(n); many != nil {
 		n, err = 0, many
 	}
-	b.held += n
 	if err == nil {
 		return n, nil
 	}

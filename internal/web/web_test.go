@@ -268,7 +268,9 @@ func TestMakingPanics(t *testing.T) {
 					t.Errorf("request %d panicked with %v", i, cause)
 				}
 			}()
-			f.web.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://localhost/healthz", nil))
+			request := httptest.NewRequest(http.MethodGet, "http://localhost/healthz", nil)
+			request.RemoteAddr = "127.0.0.1:1"
+			f.web.Answer(httptest.NewRecorder(), request, peer.Loopback())
 		}()
 	}
 }

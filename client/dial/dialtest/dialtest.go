@@ -1,100 +1,15 @@
-// Package dialtest has certificates, a TLS front and an HTTP proxy for the tests of
-// clients.
+// Package dialtest has a TLS front and an HTTP proxy for the tests of clients.
 package dialtest
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 )
-
-// Authority signs certificates.
-type Authority struct {
-	t    testing.TB
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-	// PEM is the certificate of the authority.
-	PEM []byte
-}
-
-// Certificate describes a certificate for servers. Its dates default to an hour ago and
-// an hour from now.
-type Certificate struct {
-	Names               []string
-	IPs                 []net.IP
-	NotBefore, NotAfter time.Time
-	// SelfSigned means that no authority signs it.
-	SelfSigned bool
-}
-
-// NewAuthority returns an authority that nobody trusts yet.
-func NewAuthority(t testing.TB) *Authority {
-	t.Helper()
-	a := &Authority{t: t}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"},
-		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.key = newKey(t)
-	a.cert, a.PEM = sign(t, template, template, &a.key.PublicKey, a.key)
-	return a
-}
-
-// Sign returns a certificate with a new key, and the certificate in PEM.
-func (a *Authority) Sign(c Certificate) (tls.Certificate, []byte) {
-	a.t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server of a test"}, DNSNames: c.Names, IPAddresses: c.IPs,
-		NotBefore: c.NotBefore, NotAfter: c.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if template.NotBefore.IsZero() {
-		template.NotBefore = time.Now().Add(-time.Hour)
-	}
-	if template.NotAfter.IsZero() {
-		template.NotAfter = time.Now().Add(time.Hour)
-	}
-	key, parent, signer := newKey(a.t), a.cert, a.key
-	if c.SelfSigned {
-		parent, signer = template, key
-	}
-	leaf, text := sign(a.t, template, parent, &key.PublicKey, signer)
-	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, text
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func sign(t testing.TB, template, parent *x509.Certificate, key *ecdsa.PublicKey, signer *ecdsa.PrivateKey) (*x509.Certificate, []byte) {
-	t.Helper()
-	raw, err := x509.CreateCertificate(rand.Reader, template, parent, key, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
-}
 
 // Front forwards connections to another address until the test ends. Safe for
 // concurrent use.

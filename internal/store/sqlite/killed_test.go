@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +17,12 @@ import (
 )
 
 // killedVariable makes TestKilledChild write to the directory that it names, until it is
-// killed.
+// killed or its standard input ends.
 const killedVariable = "KABAN_TEST_KILLED"
+
+// maxKilled is how many times TestKilledChild writes. Every failpoint comes before: a
+// merge does after 25.
+const maxKilled = 1000
 
 // Each transaction of the child writes an entry and documents that must agree.
 func TestKilledChild(t *testing.T) {
@@ -32,7 +37,17 @@ func TestKilledChild(t *testing.T) {
 		return errors.Join(err, tx.Put("n", append(value, 'x')), tx.Put("copy", append(value, 'x')), tx.Bump(lobby))
 	}
 	head := len(all(t, s, "lobby"))
-	for i := head; ; i++ {
+	orphan := make(chan struct{})
+	go func() {
+		defer close(orphan)
+		io.Copy(io.Discard, os.Stdin) // ends with the parent
+	}()
+	for i := head; i < head+maxKilled; i++ {
+		select {
+		case <-orphan:
+			t.Fatal("the parent is gone")
+		default:
+		}
 		batch := storetest.Writes(numbered(t, "lobby", "ann", 2*i, 2)...)
 		batch[0].Decide = count
 		batch[1].Decide = func(tx store.Tx) error {
@@ -65,7 +80,12 @@ func TestKilledInTransactions(t *testing.T) {
 	for _, point := range []string{"append.before-commit:3", "append.before-commit:4", "append.after-commit:7", "append.after-commit:8", "append.decided:9", "append.merged:2", "append.decided:1"} {
 		child := exec.Command(binary, "-test.run", "^TestKilledChild$")
 		child.Env = append(os.Environ(), killedVariable+"="+dir, "KABAN_FAILPOINT="+point)
+		stdin, err := child.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		output, err := child.CombinedOutput()
+		stdin.Close()
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("%s: %v\n%s", point, err, output)
 		}

@@ -7,27 +7,61 @@ import (
 	"fmt"
 	"os"
 	osuser "os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
 
-// foreignOwner returns the user that a directory belongs to, if the process runs as root
-// and the directory is somebody else's; otherwise "". Files that root makes there are out
-// of reach for a server that runs as that user.
-func foreignOwner(euid int, dir string) string {
-	info, err := os.Stat(dir)
-	if euid != 0 || err != nil {
+// foreignOwner returns the user that a data directory is used by, if the process runs as
+// root and files that it makes there would be out of reach for that user's server;
+// otherwise "". The owner of the database decides. Before there is one the owner of the
+// directory does, if nobody else may look into it.
+func foreignOwner(euid int, dir string, ownerOfNew func(dir string) (uid uint32, ok bool)) string {
+	if euid != 0 {
 		return ""
 	}
-	status, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || status.Uid == 0 {
+	info, err := os.Stat(filepath.Join(dir, databaseName))
+	if err != nil {
+		if info, err = os.Stat(dir); err != nil || info.Mode().Perm()&0o007 != 0 {
+			return ""
+		}
+	}
+	owner, ok := ownerOf(info)
+	if !ok || owner == 0 {
 		return ""
 	}
-	uid := strconv.FormatUint(uint64(status.Uid), 10)
+	if made, ok := ownerOfNew(dir); !ok || made == owner {
+		return ""
+	}
+	uid := strconv.FormatUint(uint64(owner), 10)
 	if u, err := osuser.LookupId(uid); err == nil {
 		return u.Username
 	}
 	return "#" + uid
+}
+
+// ownerOfNew returns whom a file belongs to that this process makes in a directory. On a
+// file system over the network or of another system it may not be the process's user.
+func ownerOfNew(dir string) (uid uint32, ok bool) {
+	f, err := os.CreateTemp(dir, ".owner-")
+	if err != nil {
+		return 0, false // the next step says why
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, false
+	}
+	return ownerOf(info)
+}
+
+func ownerOf(info os.FileInfo) (uid uint32, ok bool) {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return status.Uid, true
 }
 
 // openLock opens the file of the lock, or makes it. It follows no symbolic link; for

@@ -5,36 +5,68 @@ package sqlite
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// Root makes no files in a directory of another user, because that user's server could
-// not open them.
-func TestRootLeavesDirectoriesOfOthersAlone(t *testing.T) {
-	dir := t.TempDir()
-	if os.Geteuid() == 0 {
-		if err := os.Chown(dir, 54321, -1); err != nil {
-			t.Skip("this system lets root give nothing away:", err)
-		}
-		if _, err := Open(t.Context(), dir, Options{}); !errors.Is(err, ErrForeign) {
-			t.Errorf("open: got %v", err)
-		}
-		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
-			t.Errorf("the directory has %v, %v", files, err)
-		}
+// Root makes no files where the server of another user could not open them.
+func TestRootLeavesTheDataOfOthersAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("it takes root to give files away")
 	}
-	if got := foreignOwner(0, dir); got == "" {
-		t.Error("root may use the directory of another user")
+	const other = 54321
+	newFilesOf := func(uid uint32) func(string) (uint32, bool) {
+		return func(string) (uint32, bool) { return uid, true }
 	}
-	if got := foreignOwner(1, dir); got != "" {
-		t.Errorf("a user is refused for %q; the modes of the directory decide", got)
-	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(dir, 0, -1); err != nil {
-			t.Fatal(err)
-		}
-		if got := foreignOwner(0, dir); got != "" {
-			t.Errorf("root is refused for %q in its own directory", got)
-		}
+	for _, c := range []struct {
+		name      string
+		directory int // its owner
+		mode      os.FileMode
+		database  int // its owner; -1: there is none
+		made      func(string) (uint32, bool)
+		refused   bool
+	}{
+		{"a directory of a user, without a database", other, 0o700, -1, ownerOfNew, true},
+		{"the same for a group", other, 0o750, -1, ownerOfNew, true},
+		{"a directory that everybody looks into, such as one mounted into a container", other, 0o755, -1, ownerOfNew, false},
+		{"a server that root has always run there", other, 0o700, 0, ownerOfNew, false},
+		{"the database of a user", other, 0o700, other, ownerOfNew, true},
+		{"the database of a user in a directory for all", other, 0o755, other, ownerOfNew, true},
+		{"the database of a user in a directory of root", 0, 0o755, other, ownerOfNew, true},
+		{"where root is nobody, as over NFS", other, 0o700, other, newFilesOf(other), false},
+		{"where new files cannot be made", other, 0o700, other, func(string) (uint32, bool) { return 0, false }, false},
+		{"a directory of root", 0, 0o700, -1, ownerOfNew, false},
+		{"the database of root", 0, 0o700, 0, ownerOfNew, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := 0
+			if c.database >= 0 {
+				files = 1
+				path := filepath.Join(dir, databaseName)
+				if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chown(path, c.database, -1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(os.Chmod(dir, c.mode), os.Chown(dir, c.directory, -1)); err != nil {
+				t.Skip("this system lets root give nothing away:", err)
+			}
+			if got := foreignOwner(0, dir, c.made); (got != "") != c.refused {
+				t.Errorf("root is refused for %q", got)
+			}
+			if got := foreignOwner(1, dir, c.made); got != "" {
+				t.Errorf("a user is refused for %q; the modes of the directory decide", got)
+			}
+			if c.refused {
+				_, err := Open(t.Context(), dir, Options{})
+				if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "runuser") || !strings.Contains(err.Error(), "chown -R 0 "+dir) {
+					t.Errorf("open: got %v", err)
+				}
+			}
+			if have, err := os.ReadDir(dir); err != nil || len(have) != files {
+				t.Errorf("the directory has %v, %v", have, err)
+			}
+		})
 	}
 }

@@ -72,7 +72,7 @@ var (
 // ErrInUse means that the data directory is open already.
 var ErrInUse = errors.New("another process is using the data directory")
 
-// ErrForeign means that root opens a data directory of another user.
+// ErrForeign means that root opens the data of another user's server.
 var ErrForeign = errors.New("the data directory belongs to another user")
 
 // errLink means that the name of the lock is a symbolic link. To follow one would
@@ -81,8 +81,8 @@ var errLink = errors.New("a symbolic link is where the lock of the data director
 
 // lockDirectory locks other processes out for as long as the returned file is open.
 func lockDirectory(dir string) (*os.File, error) {
-	if owner := foreignOwner(os.Geteuid(), dir); owner != "" {
-		return nil, fmt.Errorf("%w, %s, whose server could not use what root writes there; run this as that user, for example with runuser or sudo -u", ErrForeign, owner)
+	if owner := foreignOwner(os.Geteuid(), dir, ownerOfNew); owner != "" {
+		return nil, fmt.Errorf("%w, %s, whose server could not use what root writes there; run this as that user (runuser -u, sudo -u, or --user UID of a container), or stop that server and give everything to root with chown -R 0 %s", ErrForeign, owner, dir)
 	}
 	path := filepath.Join(dir, lockName)
 	f, err := openLock(path)

@@ -53,23 +53,28 @@ func BenchmarkDocuments(b *testing.B, s store.Store) {
 			}
 		})
 	}
+	for name, decide := range map[string]func(store.Tx) error{"none": nil, "get": get, "put": put} {
+		b.Run("append 256 decided by/"+name, func(b *testing.B) { i = benchmarkDecided(b, s, name, i, decide) })
+	}
+}
+
+// benchmarkDecided measures appends to a room from the message i on, and returns the
+// next one.
+func benchmarkDecided(b *testing.B, s store.Store, room string, i int, decide func(store.Tx) error) int {
 	const size = 256
 	results := make([]store.Result, size)
-	for name, decide := range map[string]func(store.Tx) error{"none": nil, "get": get, "put": put} {
-		b.Run("append 256 decided by/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				b.StopTimer()
-				batch := Writes(many(b, "room-"+name, i, size)...)
-				i += size
-				for j := range batch {
-					batch[j].Decide = decide
-				}
-				b.StartTimer()
-				if err := s.Append(b.Context(), batch, results); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		batch := Writes(many(b, "room-"+room, i, size)...)
+		i += size
+		for j := range batch {
+			batch[j].Decide = decide
+		}
+		b.StartTimer()
+		if err := s.Append(b.Context(), batch, results); err != nil {
+			b.Fatal(err)
+		}
 	}
+	return i
 }

@@ -150,6 +150,11 @@ func testRevisions(t *testing.T, s store.Store) {
 	}
 	wantRevision(t, s, "lobby", 1)
 	wantRevision(t, s, "attic", 1)
+	testBumps(t, s, checked)
+}
+
+// testBumps raises revisions of the rooms of testRevisions.
+func testBumps(t *testing.T, s store.Store, checked func(room, id string, revision uint64) store.Write) {
 	bump(t, s, "LOBBY") // by its key
 	bump(t, s, "cellar")
 	wantRevision(t, s, "lobby", 2)
@@ -157,7 +162,7 @@ func testRevisions(t *testing.T, s store.Store) {
 	wantRevision(t, s, "nowhere", 0)
 	rooms, err := s.Rooms(t.Context())
 	slices.SortFunc(rooms, func(a, b store.Room) int { return int(b.Head) - int(a.Head) })
-	want := []store.Room{{Name: lobby, Head: 5, Oldest: 1, Revision: 2}, {Name: attic, Head: 2, Oldest: 1, Revision: 1}, {Name: RoomName(t, "cellar"), Head: 0, Oldest: 1, Revision: 1}}
+	want := []store.Room{{Name: RoomName(t, "lobby"), Head: 5, Oldest: 1, Revision: 2}, {Name: RoomName(t, "attic"), Head: 2, Oldest: 1, Revision: 1}, {Name: RoomName(t, "cellar"), Head: 0, Oldest: 1, Revision: 1}}
 	if err != nil || !slices.Equal(rooms, want) {
 		t.Errorf("Rooms = %+v, %v; want %+v", rooms, err, want)
 	}

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package childtest
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+func bind(*exec.Cmd, syscall.Signal) {}

@@ -1,0 +1,2 @@
+// Package systemdtest plays the service manager in tests on Linux.
+package systemdtest
