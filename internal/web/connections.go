@@ -97,7 +97,7 @@ type connection struct {
 	holdings   int           // of its requests that are in all.holdings
 	stalled    int           // answers of HTTP/2 that wait for the client
 	isReserved bool          // it is beyond the limit
-	shaking    int           // its index in all.shaking, noShaking without one
+	shaking    int           // its place in all.shaking, the first is 1; 0 without one
 	isGone     bool          // it is not counted any more
 
 	deadlines sync.Mutex // guards final, and the deadline of Conn for writing
@@ -132,7 +132,7 @@ func (l listener) Accept() (net.Conn, error) {
 // it cannot.
 func (all *connections) admit(conn net.Conn, rules *peer.Rules, encrypted bool) *connection {
 	from, err := rules.Accept(addressOf(conn.RemoteAddr()))
-	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from), shaking: noShaking}
+	c := &connection{Conn: conn, all: all, rules: rules, from: from, refused: err, address: countedFor(from)}
 	if encrypted {
 		c.turn.Enter(all.turns)
 	}

@@ -11,9 +11,6 @@ import "math/rand/v2"
 // handshakeShare is the part of all connections that may be in a handshake.
 const handshakeShare = 2
 
-// noShaking is the index of a connection that is not in connections.shaking.
-const noShaking = -1
-
 // Read implements net.Conn.
 func (c *connection) Read(p []byte) (int, error) { return c.turn.Read(c.Conn, p) }
 
@@ -28,20 +25,19 @@ func (all *connections) shaken(c *connection) {
 }
 
 func (all *connections) shakeLocked(c *connection) {
-	c.shaking = len(all.shaking)
 	all.shaking = append(all.shaking, c)
+	c.shaking = len(all.shaking)
 }
 
 func (all *connections) shakenLocked(c *connection) {
-	if c.shaking == noShaking {
+	if c.shaking == 0 {
 		return
 	}
-	last := len(all.shaking) - 1
-	all.shaking[c.shaking] = all.shaking[last]
-	all.shaking[c.shaking].shaking = c.shaking
-	all.shaking[last] = nil
-	all.shaking = all.shaking[:last]
-	c.shaking = noShaking
+	last := all.shaking[len(all.shaking)-1]
+	all.shaking[c.shaking-1], last.shaking = last, c.shaking
+	all.shaking[len(all.shaking)-1] = nil
+	all.shaking = all.shaking[:len(all.shaking)-1]
+	c.shaking = 0
 }
 
 // anyShakingLocked returns one of the connections in a handshake; there must be one.

@@ -16,7 +16,7 @@ import (
 func holder(t *testing.T, all *connections, address string) *holding {
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	c := &connection{Conn: ours, all: all, from: peer.Peer{Addr: netip.MustParseAddr(address)}, shaking: noShaking}
+	c := &connection{Conn: ours, all: all, from: peer.Peer{Addr: netip.MustParseAddr(address)}}
 	return newHolding(c, &http.Request{ProtoMajor: 1})
 }
 
