@@ -69,12 +69,7 @@ func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms
 		rooms = slices.CompactFunc(rooms, func(a, b RoomOfServer) bool { return a.Name.Key() == b.Name.Key() }) // one has just become private
 		more = morePublic || morePrivate || len(rooms) > limit
 		rooms = rooms[:min(len(rooms), limit)]
-		for i := range rooms {
-			if err := rooms[i].complete(tx); err != nil {
-				return err
-			}
-		}
-		return nil
+		return completePublic(tx, rooms)
 	})
 	for i := range rooms {
 		if err == nil && rooms[i].Kind == kaban.RoomPrivate {
@@ -115,22 +110,33 @@ func (c *Chat) privateAfter(tx store.Tx, after string, limit int) (rooms []RoomO
 				return nil, false, err
 			}
 			if known.Kind == kaban.RoomPrivate { // else it is being made
-				rooms = append(rooms, RoomOfServer{Name: name})
+				rooms = append(rooms, RoomOfServer{Name: name}.with(&known))
 			}
 		}
 	}
 	return rooms, more, nil
 }
 
-// complete adds what is stored about a room.
-func (r *RoomOfServer) complete(tx store.Tx) error {
-	known, _, err := people.Rooms.Known(tx, r.Name)
-	if err != nil {
-		return err
+// completePublic adds what is stored about public rooms.
+func completePublic(tx store.Tx, rooms []RoomOfServer) error {
+	for i, r := range rooms {
+		if r.Kind == kaban.RoomPrivate {
+			continue
+		}
+		known, _, err := people.Rooms.Known(tx, r.Name)
+		if err != nil {
+			return err
+		}
+		rooms[i] = r.with(&known)
 	}
+	return nil
+}
+
+// with returns a room with what is stored about it.
+func (r RoomOfServer) with(known *people.Room) RoomOfServer {
 	r.Kind, r.Flags, r.Created = known.Kind, known.Flags, known.Created
 	r.Members = max(r.Members, known.Members)
-	return nil
+	return r
 }
 
 // headOf returns the last seq of a room, 0 if it is gone.

@@ -168,11 +168,11 @@ type Dispatcher struct {
 	// commits, because a goroutine of its own would only cost wakeups.
 	inline bool
 
-	mu     sync.Mutex // guards all below; never held across I/O
-	rooms  map[string]*Room
-	byName btree.Map[string, *Room] // those in Rooms, sorted by name
-	hidden btree.Map[string, *Room] // those in Unlisted, sorted by name
-	looks  map[string]*Room         // the same, by the looks other than the key
+	mu       sync.Mutex // guards all below; never held across I/O
+	rooms    map[string]*Room
+	byName   btree.Map[string, *Room] // those in Rooms, sorted by name
+	unlisted btree.Map[string, *Room] // those in Unlisted, sorted by name
+	looks    map[string]*Room         // those of rooms, by the looks other than the key
 
 	judge      Judge
 	onDirect   func(kaban.RoomName) // nil: nothing

@@ -80,7 +80,7 @@ func (d *Dispatcher) forgetLocked(r *Room) bool {
 	}
 	delete(d.rooms, r.name.Key())
 	d.byName.Delete(r.name.String())
-	d.hidden.Delete(r.name.String())
+	d.unlisted.Delete(r.name.String())
 	d.forgetLooksLocked(r)
 	return true
 }
@@ -96,7 +96,7 @@ func (d *Dispatcher) unlistLocked(r *Room) {
 	r.unlisted = true
 	d.byName.Delete(r.name.String())
 	if !r.name.IsDirect() && d.rooms[r.name.Key()] == r {
-		d.hidden.Set(r.name.String(), r)
+		d.unlisted.Set(r.name.String(), r)
 	}
 }
 
@@ -139,7 +139,7 @@ func (d *Dispatcher) Rooms(after string, limit int) (infos []RoomInfo, more bool
 // follow the name after, and whether there are more. Direct rooms are not among them, and
 // rooms that are being made are. Its work grows with the page, and it never asks the store.
 func (d *Dispatcher) Unlisted(after string, limit int) (names []kaban.RoomName, more bool) {
-	rooms, more := d.roomsAfter(&d.hidden, after, limit)
+	rooms, more := d.roomsAfter(&d.unlisted, after, limit)
 	names = make([]kaban.RoomName, len(rooms))
 	for i, r := range rooms {
 		names[i] = r.name
@@ -147,7 +147,7 @@ func (d *Dispatcher) Unlisted(after string, limit int) (names []kaban.RoomName, 
 	return names, more
 }
 
-// roomsAfter returns a page of byName or hidden.
+// roomsAfter returns a page of byName or unlisted.
 func (d *Dispatcher) roomsAfter(of *btree.Map[string, *Room], after string, limit int) (rooms []*Room, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
