@@ -38,7 +38,7 @@ racing := CGO_ENABLED=1 GOFLAGS=-gcflags=modernc.org/sqlite/lib=-race=false
 # The packages with the longest tests, which begin first.
 longest := ./e2e/browser ./e2e ./internal/server ./internal/store/sqlite ./internal/torture ./cmd/kaban
 
-.PHONY: help build run test test-packages test-connections test-otel check cover product torture alerts fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-otel check cover product torture alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -49,15 +49,9 @@ build: ## build bin/kaban, static and stamped with its version
 run: ## run a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
-	$(racing) go list -race -export ./... >/dev/null
-	$(MAKE) -s -j 2 test-packages test-connections
-
 # make check has vetted all packages.
-test-packages:
+test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
 	$(racing) go test -race -vet=off -shuffle=on -timeout 10m $(longest) ./...
-
-test-connections:
 	$(racing) go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server -websocket
 	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server ./client -tls

@@ -54,7 +54,7 @@ const noSleep = "atexit_sleep_ms=0"
 
 // atOnce is how many stories run at a time at least, without -parallel: most of a story is
 // waiting.
-const atOnce = 6
+const atOnce = 4
 
 func TestMain(m *testing.M) {
 	flag.Parse()

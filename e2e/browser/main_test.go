@@ -53,7 +53,7 @@ var (
 
 // atOnce is how many tests run at a time at least, without -parallel: much of each is
 // waiting.
-const atOnce = 4
+const atOnce = 3
 
 func TestMain(m *testing.M) {
 	flag.Parse()

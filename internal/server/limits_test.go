@@ -250,9 +250,14 @@ func TestAPausedClientEnds(t *testing.T) {
 func (p *peer) silent(t *testing.T) {
 	t.Helper()
 	p.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	var f frame
-	if err := p.decoder.Decode(&f); err == nil {
-		t.Fatalf("got %s", f)
+	for {
+		var f frame
+		if err := p.decoder.Decode(&f); err != nil {
+			break
+		}
+		if f["type"] != "presence" && f["type"] != "ping" { // these come when they like
+			t.Fatalf("got %s", f)
+		}
 	}
 	p.decoder = json.NewDecoder(p.conn) // the old one has kept the error
 }
