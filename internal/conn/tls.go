@@ -24,6 +24,18 @@ const (
 	longestPing = 64
 )
 
+// Bounds of what a peer may send besides data, since a KeyUpdate of 27 bytes costs more than
+// a line, and crypto/tls ends a connection only after 16 in a row. In TLS 1.3 a record of one
+// byte has 23, and nobody needs new keys more often than once in many gigabytes.
+const (
+	// uselessBytes of ciphertext may come beyond uselessFactor times the data.
+	uselessBytes  = 64 << 10
+	uselessFactor = 32
+	// maxAnswers of crypto/tls are sent beyond one for each dataPerAnswer bytes of data.
+	maxAnswers    = 1024
+	dataPerAnswer = 16
+)
+
 // notReady is ErrBlocked as crypto/tls understands it: a read that returns it can be
 // made again.
 type notReady struct{}
@@ -35,6 +47,7 @@ func (notReady) Temporary() bool { return true }
 var (
 	errNotReady  net.Error = notReady{}
 	errUntaken             = errors.New("the peer takes no answers")
+	errUseless             = errors.New("the peer sends far more than data")
 	errEncrypted           = errors.New("the handshake of TLS is not done")
 )
 
@@ -68,6 +81,10 @@ type tlsSocket struct {
 	gathering bool   // Write of carried adds to what the loop has sealed
 	unflushed []byte // ciphertext
 	written   int    // bytes of ciphertext, flushed or not
+
+	received, data uint64 // bytes of ciphertext, and what they contained
+	answers        uint64 // writes that a read has made
+	reading        bool
 }
 
 // layersOf returns the parts of a connection that is encrypted and whose bytes can go
@@ -102,24 +119,33 @@ func (s *tlsSocket) Read(p []byte) (n int, err error) {
 	case s.half && !s.isOpen(): // what still comes has no meaning
 		return s.below.Read(p)
 	}
-	s.drained = false
+	s.drained, s.reading = false, true
 	for n < len(p) && s.failed == nil {
 		var k int
 		k, err = s.conn.Read(p[n:])
-		n += k
-		if err == error(errNotReady) {
+		n, s.data = n+k, s.data+uint64(k)
+		switch {
+		case s.isUseless():
+			s.failed = &TLSError{Err: errUseless}
+		case err == error(errNotReady):
+			s.reading = false
 			s.hold()
 			return n, ErrBlocked
-		}
-		if err != nil {
+		case err != nil:
 			s.failed = s.meaning(err)
 		}
 	}
+	s.reading = false
 	s.hold()
 	if n == 0 {
 		return 0, s.failed
 	}
 	return n, nil
+}
+
+// isUseless reports whether most of what the peer sends only makes work.
+func (s *tlsSocket) isUseless() bool {
+	return s.received > uselessBytes+uselessFactor*s.data || s.answers > maxAnswers+s.data/dataPerAnswer
 }
 
 // meaning returns what an error of a read means: the end of the input, with close_notify
@@ -281,6 +307,7 @@ func (c carried) Read(p []byte) (int, error) {
 	}
 	s.drained = errors.Is(err, ErrBlocked)
 	s.broken = err != nil && !s.drained && err != io.EOF
+	s.received += uint64(n)
 	switch {
 	case n > 0:
 		return n, nil
@@ -294,6 +321,9 @@ func (c carried) Read(p []byte) (int, error) {
 func (c carried) Write(p []byte) (int, error) {
 	s := c.tlsSocket
 	s.written += len(p)
+	if s.reading {
+		s.answers++
+	}
 	if s.gathering {
 		s.handler.loop.sealed = append(s.handler.loop.sealed, p...)
 		return len(p), nil

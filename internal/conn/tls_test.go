@@ -473,6 +473,59 @@ func TestKeyUpdates(t *testing.T) {
 	}
 }
 
+// A peer whose records make work and bring hardly any data is given up soon. One whose records
+// are as small as can be goes on.
+func TestUselessRecords(t *testing.T) {
+	update := func(k *keys, requested byte) []byte {
+		record := k.record(22, []byte{24, 0, 0, 1, requested})
+		k.next()
+		return record
+	}
+	for name, c := range map[string]struct {
+		round func(k *keys) []byte // ends with a space of a line that never ends
+		goes  bool
+	}{
+		"one byte each": {func(k *keys) []byte { return k.record(23, []byte(" ")) }, true},
+		"new keys asked for, 15 times a byte": {func(k *keys) (records []byte) {
+			for range 15 {
+				records = append(records, update(k, 1)...)
+			}
+			return append(records, k.record(23, []byte(" "))...)
+		}, false},
+		"new keys announced, 15 times a byte": {func(k *keys) (records []byte) {
+			for range 15 {
+				records = append(records, update(k, 0)...)
+			}
+			return append(records, k.record(23, []byte(" "))...)
+		}, false},
+		"new keys asked for with each byte": {func(k *keys) []byte { return append(update(k, 1), k.record(23, []byte(" "))...) }, false},
+		"new keys announced with each byte": {func(k *keys) []byte { return append(update(k, 0), k.record(23, []byte(" "))...) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := turnTLS(t)
+			p := l.secure(tls.VersionTLS13, 0)
+			p.enter("ann")
+			k := newKeys(t, &p.keys)
+			const most = 512 << 10 // of ciphertext
+			sent := 0
+			for lines := 0; sent < most && !p.h.IsClosed(); sent += lines {
+				var records []byte
+				for range 50 {
+					records = append(records, c.round(k)...)
+				}
+				lines = len(records)
+				records = append(records, k.record(23, []byte("{\"type\":\"pong\"}\n"))...)
+				p.in = append(p.in, records...)
+				p.l.loop.Readable(p.h)
+				l.step()
+			}
+			if begun, _, _ := p.h.Ends(); begun == c.goes {
+				t.Errorf("it ends: %v, after %d KiB", begun, sent>>10)
+			}
+		})
+	}
+}
+
 // An answer of TLS itself waits for room as output does.
 func TestAnAnswerOfTLSWaits(t *testing.T) {
 	l := turnTLS(t)
