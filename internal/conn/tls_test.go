@@ -498,8 +498,9 @@ func TestUselessRecords(t *testing.T) {
 			}
 			return append(records, k.record(23, []byte(" "))...)
 		}, false},
-		"new keys asked for with each byte": {func(k *keys) []byte { return append(update(k, 1), k.record(23, []byte(" "))...) }, false},
-		"new keys announced with each byte": {func(k *keys) []byte { return append(update(k, 0), k.record(23, []byte(" "))...) }, false},
+		"new keys asked for with each byte":  {func(k *keys) []byte { return append(update(k, 1), k.record(23, []byte(" "))...) }, false},
+		"new keys asked for with four bytes": {func(k *keys) []byte { return append(update(k, 1), k.record(23, []byte("    "))...) }, false},
+		"new keys announced with each byte":  {func(k *keys) []byte { return append(update(k, 0), k.record(23, []byte(" "))...) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := turnTLS(t)
