@@ -127,9 +127,9 @@ func (c *backupCommand) Run(std streams) (err error) {
 
 type restoreCommand struct {
 	dataFlags
-	File    string `arg:"" help:"The backup, or a directory of scheduled backups: then the newest of them."`
-	At      string `placeholder:"TIME" help:"Of a directory of backups, the newest that is at least as old as this: an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30."`
-	Replace bool   `help:"Replace the database in the data directory. It is kept under another name."`
+	File    string  `arg:"" help:"The backup, or a directory of scheduled backups: then the newest of them."`
+	At      *string `placeholder:"TIME" help:"Of a directory of backups, the newest that is at least as old as this: an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30."`
+	Replace bool    `help:"Replace the database in the data directory. It is kept under another name."`
 }
 
 // Run puts a backup into the data directory.
@@ -155,6 +155,9 @@ func (c *restoreCommand) Run(std streams) error {
 	if kept != "" {
 		fmt.Fprintf(std.err, "kaban: the previous database is kept as %s\n", kept)
 	}
+	if choice != nil && isOfBackup(err) {
+		return fmt.Errorf("%w; --at TIME chooses an older backup", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -169,21 +172,23 @@ func (c *restoreCommand) file(now time.Time) (path string, choice []string, err 
 	switch {
 	case err != nil:
 		return "", nil, fmt.Errorf("%w; name a backup, or a directory of scheduled backups", err)
-	case !info.IsDir() && c.At != "":
+	case !info.IsDir() && c.At != nil:
 		return "", nil, usagef("--at chooses from a directory of backups, and %s is a file", c.File)
 	case !info.IsDir():
 		return c.File, nil, nil
 	}
-	at, err := parseAt(c.At, now)
-	if err != nil {
-		return "", nil, err
+	var at time.Time // none: the newest
+	if c.At != nil {
+		if at, err = parseAt(*c.At, now); err != nil {
+			return "", nil, err
+		}
 	}
 	found, err := backup.Newest(c.File, at)
 	if err != nil {
 		return "", nil, err
 	}
 	choice = []string{fmt.Sprintf("restoring %s, the backup of %s", found.Path, found.Time.In(now.Location()).Format(time.DateTime))}
-	if c.At == "" {
+	if c.At == nil {
 		return found.Path, choice, nil
 	}
 	usual, err := backup.Usual(c.File)
@@ -200,11 +205,11 @@ func (c *restoreCommand) file(now time.Time) (path string, choice []string, err 
 // twice the usual pause between backups, as one may be skipped, or tried again.
 func (c *restoreCommand) tooOld(of, at, now time.Time, usual time.Duration) string {
 	begin := at
-	if _, err := time.Parse(time.DateOnly, c.At); err == nil {
+	if _, err := time.Parse(time.DateOnly, *c.At); err == nil {
 		begin = at.AddDate(0, 0, -1) // at is the end of a day, which may be today
 	}
 	if begin.After(now) {
-		return fmt.Sprintf("warning: --at %s is still to come, so this is the newest backup", c.At)
+		return fmt.Sprintf("warning: --at %s is still to come, so this is the newest backup", *c.At)
 	}
 	if at.After(now) {
 		at = now
@@ -219,8 +224,8 @@ func (c *restoreCommand) tooOld(of, at, now time.Time, usual time.Duration) stri
 // of a day is meant.
 func parseAt(text string, now time.Time) (time.Time, error) {
 	at, err := parseSince(text, now)
-	if err != nil || at.bySeq {
-		return time.Time{}, usagef("--at %s: write an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30", text)
+	if text == "" || err != nil || at.bySeq {
+		return time.Time{}, usagef("--at %q: write an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30", text)
 	}
 	if _, err := time.Parse(time.DateOnly, text); err == nil {
 		return at.at.AddDate(0, 0, 1).Add(-time.Second), nil

@@ -42,7 +42,7 @@ func (hashCommand) Run(std streams) error {
 	return hashing.Serve(std.in, std.out)
 }
 
-// startHashing starts a process that hashes passwords. It inherits nothing, and lowers its
+// startHashing starts a process that hashes passwords. It inherits nothing of the server's, and lowers its
 // priority itself: a thread of the server with a low one would hold up the server while it
 // starts a process.
 func startHashing() (*hashing.Process, error) {

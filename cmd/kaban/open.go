@@ -89,3 +89,9 @@ func hasStore(data string) (bool, error) { return sqlite.Exists(data) }
 func isInUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 
 func ofData(data string, err error) error { return fmt.Errorf("--data %s: %w", data, err) }
+
+// isOfBackup reports whether restore has failed because of the backup, not of what is in the
+// data directory.
+func isOfBackup(err error) bool {
+	return err != nil && !errors.Is(err, sqlite.ErrOccupied) && !isInUse(err)
+}

@@ -165,7 +165,11 @@ func TestRestoreSaysWhich(t *testing.T) {
 		{"2026-11-24T23:00", backupOf(22, 3), "2026-11-22 03:00:00", "it is 2d 20h older than --at, and backups here are 1d apart"},
 		{"2026-11-24", backupOf(22, 3), "2026-11-22 03:00:00", "it is 2d 20h older than --at"},
 	} {
-		path, choice, err := (&restoreCommand{File: dir, At: c.at}).file(now)
+		command := restoreCommand{File: dir, At: &c.at}
+		if c.at == "" {
+			command.At = nil
+		}
+		path, choice, err := command.file(now)
 		said := strings.Join(choice, "\n")
 		if err != nil || path != c.want || !strings.Contains(said, "restoring "+c.want+", the backup of "+c.time) {
 			t.Errorf("--at %q: %s, %q, %v", c.at, path, said, err)
@@ -183,7 +187,7 @@ func TestRestoreSaysWhich(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, choice, err := (&restoreCommand{File: dir, At: "1h"}).file(now); len(choice) != 1 || err != nil {
+	if _, choice, err := (&restoreCommand{File: dir, At: new("1h")}).file(now); len(choice) != 1 || err != nil {
 		t.Errorf("one backup has no usual pause: %q, %v", choice, err)
 	}
 }
