@@ -126,7 +126,7 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("%d have claimed the server", n)
 	}
 	invite := fragment(t, f.asOperator("POST", "/v1/admin/invites", `{}`).has(t, 201).text("link"), "/invite")
-	if n := race(100, "/v1/invite/accept", func(i int) string {
+	if n := race(25, "/v1/invite/accept", func(i int) string {
 		return fmt.Sprintf(`{"invite":%q,"username":"u%d","password":"purple monkey dishwasher"}`, invite, i)
 	}); n != 1 {
 		t.Errorf("an invite with one use has made %d accounts", n)
