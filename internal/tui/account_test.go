@@ -83,9 +83,17 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	if d.back.last("join") != "join secret" || d.active.name != direct.Room {
 		t.Errorf("%q, in %s", d.back.last("join"), d.active.name)
 	}
+	d.happens(presenceEvent{Room: "plans", Members: 2, Joined: []string{"ben"}})
 	d.happens(roomStateEvent(wire.RoomState{Room: "plans", Gone: true}), failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalKicked}})
 	d.enter(r)
-	d.shows("you were removed from plans")
+	d.shows("you were removed from plans; /join plans comes back")
+	if r.count != 0 || len(r.members) != 0 {
+		t.Errorf("after the removal, %d members are shown: %v", r.count, r.members)
+	}
+	d.happens(failedEvent{room: "plans", err: &client.Error{Code: wire.CodeRoomTaken, Text: "the name of the room is in use; choose another"}})
+	d.shows("you cannot join plans; somebody in it must invite you")
+	d.happens(failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalBanned}})
+	d.shows("you were banned from plans; only its ops can lift the ban")
 	if _, ok := d.activeState(); ok {
 		t.Error("the state of a room is kept that the account is not in any more")
 	}
@@ -148,6 +156,9 @@ func TestOnlyWhatOneMay(t *testing.T) {
 			}
 			if asked {
 				got = append(got, name)
+			}
+			if name == "kick" && d.Model.draft().text != "" {
+				t.Errorf("%s: %q stays in the input", c.role, d.Model.draft().text)
 			}
 			d.Model.draft().set("")
 		}
