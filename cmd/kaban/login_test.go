@@ -224,7 +224,10 @@ func TestLoginWithASecret(t *testing.T) {
 	expect(t, exitDone, password+"\n", at("login", "--username", "ben", "--password-file", "-"), "as ben")
 	expect(t, exitDone, w.token("ann"), at("login", "--token-file", "-"), "as ann")
 	expect(t, exitDone, "", at("logout"), "forgot the token of ann")
-	expect(t, exitFailed, "wrong\n", at("login", "--username", "ann", "--password-file", "-"), "auth_failed")
+	expect(t, exitFailed, "wrong\n", at("login", "--username", "ann", "--password-file", "-"), "the username ann with this password", "auth_failed")
+	bad := file(t, "a-token-nobody-made\n")
+	expect(t, exitFailed, "", at("login", "--token-file", bad), "the token in "+bad, "auth_failed")
+	expect(t, exitFailed, "", at("send", "--token-file", bad, "lobby", "x"), "the token in "+bad, "auth_failed")
 	expect(t, exitFailed, "\n", at("login", "--token-file", "-"), "empty")
 	expect(t, exitFailed, "", at("login", "--token-file", "/nowhere"), "read the token")
 	expect(t, exitUsage, "", at("login", "--password", "--username", "ann"), "--password-file FILE")
@@ -236,6 +239,7 @@ func TestLoginWithASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, exitFailed, "", at("whoami"), "signs in again", "auth_failed")
+	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "olga"), "you are signed in to", "as ann, and --username olga makes you a visitor; leave it out")
 }
 
 // An account reads without joining, and sends only where it is a member.
