@@ -281,7 +281,21 @@ func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
 	cursor := filepath.Join(t.TempDir(), "cursor")
 	expect(t, exitDone, "", at("tail", "square", "--since", "0", "--cursor", cursor), "ann:> hello", "ann:> again")
 	members("ben")
-	expect(t, exitFailed, "", at("tail", "nowhere"), "not_found")
+	expect(t, exitFailed, "", at("send", "nowhere", "hello"), "there is no room nowhere; --join makes it", "/msg nowhere", "not_found")
+	expect(t, exitDone, "", at("send", "--join", "New", "hello"), "kaban: made the room New\n")
+	if _, _, stderr := kabanRuns("", at("send", "--join", "square", "hello")...); stderr != "" {
+		t.Errorf("joining a room that there is: %q", stderr)
+	}
+	if _, err := ben.Kick(ctx, client.Moderation{Room: "square", Username: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitUsage, "", at("send", "#square", "hello"), "leave out the #; the room is square")
+	expect(t, exitUsage, "", at("send", "@ben", "hello"), "/msg ben in \"kaban chat\"")
+	expect(t, exitUsage, "", at("tail", "@ben"), "/msg ben in \"kaban chat\"")
+	expect(t, exitUsage, "", at("send", "square", "-x"), "unknown flag -x", "kaban send lobby -- -x")
+	expect(t, exitUsage, "", at("tail", "square", "-x"), "unknown flag -x")
+	expect(t, exitFailed, "a\xffb", at("send", "new"), "it is not UTF-8 at position 1")
+	expect(t, exitFailed, "", at("tail", "nowhere"), "there is no room nowhere that you may read", "not_found")
 	expect(t, exitFailed, "", at("tail", "nowhere", "--follow"), "not_found")
 	expect(t, exitUsage, "", append(at("send", "square"), "--token-file", "-"), "--token-file -")
 }
