@@ -372,6 +372,9 @@ func (r *chat) progress() [2]uint64 {
 }
 
 func joinError(room string, err error) error {
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeRoomTaken {
+		return fmt.Errorf("you cannot join %s; somebody in it must invite you (%s)", display.Line(room), refused.Code)
+	}
 	return fmt.Errorf("join %s: %w", display.Line(room), err)
 }
 

@@ -143,6 +143,8 @@ func (f *connectFlags) explain(server string, options client.Options, err error)
 	case f.Username != "" && f.TokenFile == "" && options.Token == "" && signedIn &&
 		(refused.Code == wire.CodeAuthRequired || refused.Code == wire.CodeUsernameTaken || refused.Code == wire.CodeAuthFailed):
 		return fmt.Errorf("you are signed in to %s as %s, and --username %s makes you a visitor; leave it out to be %s: %w", server, display.Line(saved.Username), f.Username, display.Line(saved.Username), err)
+	case f.Username != "" && refused.Code == wire.CodeUsernameTaken:
+		return fmt.Errorf("--username %s at %s: %s (%s)", f.Username, server, refused.Text, refused.Code)
 	}
 	return unreachable(server, err)
 }

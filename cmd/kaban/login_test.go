@@ -232,6 +232,13 @@ func TestLoginWithASecret(t *testing.T) {
 	expect(t, exitFailed, "", at("login", "--token-file", "/nowhere"), "read the token")
 	expect(t, exitUsage, "", at("login", "--password", "--username", "ann"), "--password-file FILE")
 	expect(t, exitUsage, "", at("login", "--password", "--token-file", "x"), "--token-file")
+	if err := w.accounts.Set(t.Context(), account.Operator(), account.SettingAccess, "open"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "server"), "--username server at "+w.addr, "or one that looks like it, is reserved; choose another")
+	if err := w.accounts.Set(t.Context(), account.Operator(), account.SettingAccess, "invite"); err != nil {
+		t.Fatal(err)
+	}
 	if _, ok, _ := savedCredentials().Of(w.addr); ok {
 		t.Error("a sign-in that failed is saved")
 	}
@@ -239,6 +246,7 @@ func TestLoginWithASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, exitFailed, "", at("whoami"), "signs in again", "auth_failed")
+	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "server"), "leave it out")
 	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "olga"), "you are signed in to", "as ann, and --username olga makes you a visitor; leave it out")
 }
 
@@ -283,6 +291,10 @@ func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
 	members("ben")
 	expect(t, exitFailed, "", at("send", "nowhere", "hello"), "there is no room nowhere; --join makes it", "/msg nowhere", "not_found")
 	expect(t, exitDone, "", at("send", "--join", "New", "hello"), "kaban: made the room New\n")
+	if _, err := ben.Create(ctx, client.NewRoom{Name: "hush", Kind: kaban.RoomPrivate}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitFailed, "", at("send", "--join", "hush", "hello"), "you cannot join hush; somebody in it must invite you (room_taken)")
 	if _, _, stderr := kabanRuns("", at("send", "--join", "square", "hello")...); stderr != "" {
 		t.Errorf("joining a room that there is: %q", stderr)
 	}
