@@ -98,11 +98,12 @@ func parseRoom(text string) (kaban.RoomName, error) {
 	return name, usagef("room: %w", err)
 }
 
-// noRoom is the error for a room that does not exist for the account. Its name may be
-// that of a person.
-func noRoom(room, makes string) error {
+// noRoom is the error for a room that does not exist for the session. Its name may be
+// that of a person, whom accounts can talk to.
+func noRoom(session *client.Client, room, makes string) error {
 	text := "there is no room " + display.Line(room) + makes
-	if _, err := kaban.ParseUsername(room); err == nil {
+	_, hasAccount := session.Account()
+	if _, err := kaban.ParseUsername(room); err == nil && hasAccount {
 		text += "; if it is a person, /msg " + display.Line(room) + " in \"kaban chat\" talks to them"
 	}
 	return fmt.Errorf("%s (%s)", text, wire.CodeNotFound)
@@ -130,7 +131,7 @@ func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client, room 
 	case c.Join:
 		return isNew, nil
 	case isNew:
-		return false, fmt.Errorf("not sent: %w", noRoom(c.Room, "; --join makes it"))
+		return false, fmt.Errorf("not sent: %w", noRoom(session, c.Room, "; --join makes it"))
 	}
 	return false, fmt.Errorf("not sent: you are not in %s; --join joins it first (%s)", display.Line(c.Room), wire.CodeNotJoined)
 }
