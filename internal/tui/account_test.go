@@ -239,8 +239,8 @@ func TestCommandsOfAMember(t *testing.T) {
 	done := wire.Change{Type: wire.TypeMember, Change: "kicked", Username: "ann", Subject: "ben", Seq: 1, Time: noon}
 	d.happens(actedEvent{room: "plans", change: done})
 	d.shows("ann removed ben")
-	d.happens(actedEvent{room: "plans", err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
-	d.shows("not done: name another op first")
+	d.happens(actedEvent{room: "plans", change: done, err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
+	d.shows("ben: not done: name another op first")
 	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
 	d.shows("notifications: none")
 	d.happens(whoisEvent{room: "plans", name: "zed"}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})
