@@ -3,6 +3,7 @@ package kaban
 import (
 	"fmt"
 	"unicode"
+	"unicode/utf8"
 )
 
 // MessageErrorKind is a rule that a name, an id or a content breaks. It is an
@@ -76,6 +77,8 @@ func (e *MessageError) Error() string {
 	switch {
 	case e.Limit > 0:
 		return fmt.Sprintf("%s: it has %d characters, the limit is %d", e.Kind, e.Actual, e.Limit)
+	case e.Position >= 0 && e.Rune == utf8.RuneError:
+		return fmt.Sprintf("%s: it is not UTF-8 at position %d", e.Kind, e.Position)
 	case e.Position >= 0:
 		return fmt.Sprintf("%s: %s at position %d", e.Kind, describe(e.Rune), e.Position)
 	}

@@ -46,6 +46,8 @@ type chat struct {
 	refused  atomic.Int64
 	watching sync.WaitGroup
 
+	typed bool // the lines come from a terminal; commands are refused
+
 	passedOver bool // an empty line was reported; of postAll
 }
 
@@ -64,7 +66,23 @@ func (c *chatCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	return run.converse(ctx, newPlainInput(std.in))
+	run.typed = isTerminal(std.in)
+	err = run.converse(ctx, newPlainInput(std.in))
+	if bye, ok := errors.AsType[*client.Goodbye](err); ok && bye.Reason == wire.ReasonAuth {
+		return c.whyEnded(ctx, std, err)
+	}
+	return err
+}
+
+// whyEnded asks the server why it ended a session: the answer to a new hello says more
+// than a goodbye.
+func (c *chatCommand) whyEnded(ctx context.Context, std streams, ended error) error {
+	again, err := c.connect(ctx, client.Options{}, ownNames(), std.in)
+	if err != nil {
+		return err
+	}
+	again.Close()
+	return ended
 }
 
 // fullScreen runs the client of package tui.
@@ -146,7 +164,12 @@ func (r *chat) converse(ctx context.Context, lines input) error {
 	reading, stopReading := context.WithCancel(context.Background())
 	var readers sync.WaitGroup
 	var readErr error
-	readers.Go(func() { readErr = r.print(reading) })
+	removed := make(chan struct{})
+	readers.Go(func() {
+		if readErr = r.print(reading); isRemoved(readErr) {
+			close(removed)
+		}
+	})
 	finish := func() {
 		stopReading()
 		readers.Wait()
@@ -154,12 +177,14 @@ func (r *chat) converse(ctx context.Context, lines input) error {
 	}
 	defer finish()
 
-	postErr := r.postAll(ctx, lines)
-	if err := r.settle(ctx); err != nil {
-		return err
-	}
+	postErr := r.postAll(ctx, lines, removed)
+	settleErr := r.settle(ctx)
 	finish()
 	switch {
+	case isRemoved(readErr):
+		return readErr
+	case settleErr != nil:
+		return settleErr
 	case postErr != nil:
 		return postErr
 	case readErr != nil:
@@ -170,6 +195,12 @@ func (r *chat) converse(ctx context.Context, lines input) error {
 		return errSilent // each was reported
 	}
 	return nil
+}
+
+// isRemoved reports whether an error says that one is not in the room any more.
+func isRemoved(err error) bool {
+	_, ok := errors.AsType[*client.RemovedError](err)
+	return ok
 }
 
 // print writes the messages of others.
@@ -192,8 +223,8 @@ func plainLine(username, content string) string {
 	return display.Line(username) + ":> " + display.Line(content) + "\n"
 }
 
-// postAll posts each line of the input.
-func (r *chat) postAll(ctx context.Context, lines input) error {
+// postAll posts each line of the input, until it ends or removed is closed.
+func (r *chat) postAll(ctx context.Context, lines input, removed <-chan struct{}) error {
 	type read struct {
 		line string
 		err  error
@@ -221,6 +252,8 @@ func (r *chat) postAll(ctx context.Context, lines input) error {
 		select {
 		case <-ctx.Done():
 			return nil // settle waits for the messages under way
+		case <-removed:
+			return nil
 		case <-r.client.Done():
 			return fmt.Errorf("the session is over: %w", r.client.Err())
 		case got := <-feed:
@@ -243,8 +276,29 @@ func (r *chat) postAll(ctx context.Context, lines input) error {
 	}
 }
 
+// unslash returns the message of a line that was typed. Two slashes stand for one at
+// the beginning; a command of the full-screen client is an error, since it would be a
+// message for everybody.
+func unslash(line string) (string, error) {
+	if tui.IsCommand(line) {
+		name, _, _ := strings.Cut(line, " ")
+		return "", fmt.Errorf("%s is a command of the full-screen client, and there are none here; /%s sends it as a message", name, name)
+	}
+	if strings.HasPrefix(line, "//") {
+		return line[1:], nil
+	}
+	return line, nil
+}
+
 // post sends a line and reports its refusal.
 func (r *chat) post(ctx context.Context, number int, line string) error {
+	if r.typed {
+		var err error
+		if line, err = unslash(line); err != nil {
+			r.refuse(number, err)
+			return nil
+		}
+	}
 	pending, err := r.room.Post(ctx, line)
 	switch {
 	case ctx.Err() != nil:
@@ -318,6 +372,9 @@ func (r *chat) progress() [2]uint64 {
 }
 
 func joinError(room string, err error) error {
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeRoomTaken {
+		return fmt.Errorf("you cannot join %s; somebody in it must invite you (%s)", display.Line(room), refused.Code)
+	}
 	return fmt.Errorf("join %s: %w", display.Line(room), err)
 }
 

@@ -129,7 +129,32 @@ func (f *connectFlags) connect(ctx context.Context, options client.Options, fall
 	if _, ok := errors.AsType[*kaban.MessageError](err); ok {
 		return nil, usagef("--username: %w", err)
 	}
-	return nil, unreachable(server, err)
+	return nil, f.explain(server, options, err)
+}
+
+// explain explains why there is no session: like unreachable, and with the flag to blame.
+func (f *connectFlags) explain(server string, options client.Options, err error) error {
+	refused, _ := errors.AsType[*client.Error](err)
+	saved, signedIn, _ := savedCredentials().Of(server)
+	switch {
+	case refused == nil:
+	case refused.Code == wire.CodeAuthFailed && f.TokenFile != "":
+		return unknownToken(server, f.TokenFile)
+	case f.Username != "" && f.TokenFile == "" && options.Token == "" && signedIn &&
+		(refused.Code == wire.CodeAuthRequired || refused.Code == wire.CodeUsernameTaken || refused.Code == wire.CodeAuthFailed):
+		return fmt.Errorf("you are signed in to %s as %s, and --username %s makes you a visitor; leave it out to be %s: %w", server, display.Line(saved.Username), f.Username, display.Line(saved.Username), err)
+	case f.Username != "" && refused.Code == wire.CodeUsernameTaken:
+		return fmt.Errorf("--username %s at %s: %s (%s)", f.Username, server, refused.Text, refused.Code)
+	}
+	return unreachable(server, err)
+}
+
+// unknownToken is the error for a token from a file that the server does not take.
+func unknownToken(server, file string) error {
+	if file == "-" {
+		file = "standard input"
+	}
+	return fmt.Errorf("the server at %s does not know the token in %s, or not any more; its owner makes a new one, for a bot the owner of the bot (%s)", server, file, wire.CodeAuthFailed)
 }
 
 // unreachable explains why there is no session with a server, and what to do.

@@ -67,8 +67,11 @@ func (c *loginCommand) Run(std streams) error {
 		return err
 	}
 	account, err := c.check(ctx, server, found.Token)
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeAuthFailed && c.TokenFile != "" {
+		return unknownToken(server, c.TokenFile)
+	}
 	if err != nil {
-		return err
+		return unreachable(server, err)
 	}
 	found.Username = account.Username
 	found.CA, found.Pin = string(c.known.CA), c.known.Pin.String()
@@ -115,11 +118,7 @@ func (f *serverFlags) dial(ctx context.Context, server string, options client.Op
 		return nil, err
 	}
 	options.Insecure, options.Trust, options.Patience = f.Insecure, trust, signInPatience
-	session, err := client.Dial(ctx, server, options)
-	if err != nil {
-		return nil, unreachable(server, err)
-	}
-	return session, nil
+	return client.Dial(ctx, server, options)
 }
 
 // byPassword returns the token of a new device, and the address of the page where it is
@@ -138,8 +137,11 @@ func (c *loginCommand) byPassword(ctx context.Context, server string, std stream
 	}
 	options := client.Options{OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, password)
 	session, err := c.dial(ctx, server, options)
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeAuthFailed {
+		return "", "", fmt.Errorf("the server at %s does not accept the username %s with this password; check both, --username names another account (%s)", server, username, refused.Code)
+	}
 	if err != nil {
-		return "", "", err
+		return "", "", unreachable(server, err)
 	}
 	web = session.Welcome().Web
 	session.Close()
@@ -313,7 +315,7 @@ func (c *whoamiCommand) Run(std streams) error {
 	}
 	account, err := c.check(ctx, server, saved.Token)
 	if err != nil {
-		return err
+		return unreachable(server, err)
 	}
 	if c.JSON {
 		return json.NewEncoder(std.out).Encode(map[string]any{

@@ -224,11 +224,21 @@ func TestLoginWithASecret(t *testing.T) {
 	expect(t, exitDone, password+"\n", at("login", "--username", "ben", "--password-file", "-"), "as ben")
 	expect(t, exitDone, w.token("ann"), at("login", "--token-file", "-"), "as ann")
 	expect(t, exitDone, "", at("logout"), "forgot the token of ann")
-	expect(t, exitFailed, "wrong\n", at("login", "--username", "ann", "--password-file", "-"), "auth_failed")
+	expect(t, exitFailed, "wrong\n", at("login", "--username", "ann", "--password-file", "-"), "the username ann with this password", "auth_failed")
+	bad := file(t, "a-token-nobody-made\n")
+	expect(t, exitFailed, "", at("login", "--token-file", bad), "the token in "+bad, "auth_failed")
+	expect(t, exitFailed, "", at("send", "--token-file", bad, "lobby", "x"), "the token in "+bad, "auth_failed")
 	expect(t, exitFailed, "\n", at("login", "--token-file", "-"), "empty")
 	expect(t, exitFailed, "", at("login", "--token-file", "/nowhere"), "read the token")
 	expect(t, exitUsage, "", at("login", "--password", "--username", "ann"), "--password-file FILE")
 	expect(t, exitUsage, "", at("login", "--password", "--token-file", "x"), "--token-file")
+	if err := w.accounts.Set(t.Context(), account.Operator(), account.SettingAccess, "open"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "server"), "--username server at "+w.addr, "or one that looks like it, is reserved; choose another")
+	if err := w.accounts.Set(t.Context(), account.Operator(), account.SettingAccess, "invite"); err != nil {
+		t.Fatal(err)
+	}
 	if _, ok, _ := savedCredentials().Of(w.addr); ok {
 		t.Error("a sign-in that failed is saved")
 	}
@@ -236,6 +246,8 @@ func TestLoginWithASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, exitFailed, "", at("whoami"), "signs in again", "auth_failed")
+	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "server"), "leave it out")
+	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "olga"), "you are signed in to", "as ann, and --username olga makes you a visitor; leave it out")
 }
 
 // An account reads without joining, and sends only where it is a member.
@@ -277,7 +289,25 @@ func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
 	cursor := filepath.Join(t.TempDir(), "cursor")
 	expect(t, exitDone, "", at("tail", "square", "--since", "0", "--cursor", cursor), "ann:> hello", "ann:> again")
 	members("ben")
-	expect(t, exitFailed, "", at("tail", "nowhere"), "not_found")
+	expect(t, exitFailed, "", at("send", "nowhere", "hello"), "there is no room nowhere; --join makes it", "/msg nowhere", "not_found")
+	expect(t, exitDone, "", at("send", "--join", "New", "hello"), "kaban: made the room New\n")
+	if _, err := ben.Create(ctx, client.NewRoom{Name: "hush", Kind: kaban.RoomPrivate}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitFailed, "", at("send", "--join", "hush", "hello"), "you cannot join hush; somebody in it must invite you (room_taken)")
+	if _, _, stderr := kabanRuns("", at("send", "--join", "square", "hello")...); stderr != "" {
+		t.Errorf("joining a room that there is: %q", stderr)
+	}
+	if _, err := ben.Kick(ctx, client.Moderation{Room: "square", Username: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, exitUsage, "", at("send", "#square", "hello"), "leave out the #; the room is square")
+	expect(t, exitUsage, "", at("send", "@ben", "hello"), "/msg ben in \"kaban chat\"")
+	expect(t, exitUsage, "", at("tail", "@ben"), "/msg ben in \"kaban chat\"")
+	expect(t, exitUsage, "", at("send", "square", "-x"), "unknown flag -x", "kaban send lobby -- -x")
+	expect(t, exitUsage, "", at("tail", "square", "-x"), "unknown flag -x")
+	expect(t, exitFailed, "a\xffb", at("send", "new"), "it is not UTF-8 at position 1")
+	expect(t, exitFailed, "", at("tail", "nowhere"), "there is no room nowhere that you may read", "not_found")
 	expect(t, exitFailed, "", at("tail", "nowhere", "--follow"), "not_found")
 	expect(t, exitUsage, "", append(at("send", "square"), "--token-file", "-"), "--token-file -")
 }

@@ -131,9 +131,18 @@ func run(args []string, std streams) int {
 		err = checkEnvironment(os.Environ(), known)
 	}
 	if err != nil {
-		return report(std.err, usageError{err})
+		return report(std.err, usageError{withDashes(err)})
 	}
 	return report(std.err, parsed.Run())
+}
+
+// withDashes adds to an error about an unknown flag of send how to send such a word.
+func withDashes(err error) error {
+	bad, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || !strings.HasPrefix(err.Error(), "unknown flag") || bad.Context.Selected() == nil || bad.Context.Selected().Name != "send" {
+		return err
+	}
+	return fmt.Errorf("%w; a message with such a word needs -- before it, as in: kaban send lobby -- -x", err)
 }
 
 // variables returns the names of the environment variables of a command and its

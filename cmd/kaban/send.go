@@ -30,6 +30,10 @@ func plainLines(text string) string {
 func (c *sendCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
+	asked, err := parseRoom(c.Room)
+	if err != nil {
+		return err
+	}
 	var text string
 	if c.TokenFile == "-" && len(c.Text) == 0 {
 		return usagef("--token-file - leaves nothing of standard input for the message; give it as an argument")
@@ -52,12 +56,16 @@ func (c *sendCommand) Run(std streams) error {
 		return err
 	}
 	defer session.Close()
-	if err := c.mayJoin(ctx, session); err != nil {
+	makes, err := c.mayJoin(ctx, session, asked)
+	if err != nil {
 		return err
 	}
 	room, err := session.Join(ctx, c.Room, client.From{})
 	if err != nil {
 		return joinError(c.Room, err)
+	}
+	if makes {
+		n.printf("made the room %s", c.Room)
 	}
 	if _, err := room.Send(ctx, text); err != nil {
 		if _, ok := errors.AsType[*kaban.MessageError](err); ok {
@@ -71,24 +79,59 @@ func (c *sendCommand) Run(std streams) error {
 	return nil
 }
 
-// mayJoin checks that an account is in the room: sending a message must not make it a
-// member.
-func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client) error {
-	if _, ok := session.Account(); !ok || c.Join {
-		return nil
+// parseRoom reads the name of a room on the command line.
+func parseRoom(text string) (kaban.RoomName, error) {
+	name, err := kaban.ParseAnyRoom(text)
+	if err == nil {
+		return name, nil
 	}
-	name, err := kaban.ParseAnyRoom(c.Room)
-	if err != nil {
-		return usagef("room: %w", err)
+	if bare, ok := strings.CutPrefix(text, "#"); ok {
+		if _, err := kaban.ParseRoomName(bare); err == nil {
+			return name, usagef("room %s: leave out the #; the room is %s", text, bare)
+		}
+	}
+	if person, ok := strings.CutPrefix(text, "@"); ok {
+		if _, err := kaban.ParseUsername(person); err == nil {
+			return name, usagef("room %s: this is a person; /msg %s in \"kaban chat\" talks to one", text, person)
+		}
+	}
+	return name, usagef("room: %w", err)
+}
+
+// noRoom is the error for a room that does not exist for the session. Its name may be
+// that of a person, whom accounts can talk to.
+func noRoom(session *client.Client, room, makes string) error {
+	text := "there is no room " + display.Line(room) + makes
+	_, hasAccount := session.Account()
+	if _, err := kaban.ParseUsername(room); err == nil && hasAccount {
+		text += "; if it is a person, /msg " + display.Line(room) + " in \"kaban chat\" talks to them"
+	}
+	return fmt.Errorf("%s (%s)", text, wire.CodeNotFound)
+}
+
+// mayJoin checks that an account is in the room: sending a message must not make it a
+// member. makes reports whether there is no such room yet, so that joining makes it.
+func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client, room kaban.RoomName) (makes bool, err error) {
+	if _, ok := session.Account(); !ok {
+		return false, nil
 	}
 	me, err := session.Me(ctx)
 	if err != nil {
-		return fmt.Errorf("not sent: %w", err)
+		return false, fmt.Errorf("not sent: %w", err)
 	}
 	for i := range me.Rooms {
-		if in, err := kaban.ParseAnyRoom(me.Rooms[i].Room); err == nil && in.Key() == name.Key() {
-			return nil
+		if in, err := kaban.ParseAnyRoom(me.Rooms[i].Room); err == nil && in.Key() == room.Key() {
+			return false, nil
 		}
 	}
-	return fmt.Errorf("not sent: you are not in %s; --join joins it first (%s)", display.Line(c.Room), wire.CodeNotJoined)
+	_, err = session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
+	refused, _ := errors.AsType[*client.Error](err)
+	isNew := refused != nil && refused.Code == wire.CodeNotFound
+	switch {
+	case c.Join:
+		return isNew, nil
+	case isNew:
+		return false, fmt.Errorf("not sent: %w", noRoom(session, c.Room, "; --join makes it"))
+	}
+	return false, fmt.Errorf("not sent: you are not in %s; --join joins it first (%s)", display.Line(c.Room), wire.CodeNotJoined)
 }

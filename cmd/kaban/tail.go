@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"kaban"
 	"kaban/client"
 	"kaban/internal/display"
 	"kaban/internal/tui"
@@ -39,9 +38,9 @@ func (c *tailCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	room, err := kaban.ParseAnyRoom(c.Room)
+	room, err := parseRoom(c.Room)
 	if err != nil {
-		return usagef("room: %w", err)
+		return err
 	}
 	c.Room = room.String()
 	saved := cursorFile{path: c.Cursor, room: c.Room}
@@ -104,6 +103,9 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 	after, head, err := c.locate(ctx, session, begin)
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound && c.Follow {
 		err = nil // it starts with the first message of a new room
+	}
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound {
+		return noRoom(session, c.Room, " that you may read")
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.Room, err)

@@ -78,7 +78,7 @@ var refusals = []row{
 	{is[*chat.ResyncError], wire.CodeResync, resyncText},
 	{isErr(chat.ErrNobody), wire.CodeNotFound, text("there is nobody here with this name")},
 	{isErr(chat.ErrNoDirect), wire.CodeNotFound, text("there is no such direct room; open one with the people that it is for")},
-	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room; the first to join makes it")},
+	{isErr(chat.ErrNotFound), wire.CodeNotFound, text("there is no such room, or you may not read it; if it is new, the first to join makes it")},
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("you are not in this room; join it first")},
 	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},
 	{isErr(chat.ErrOver), wire.CodeBadField, text("until_ms: the end of the ban is in the past; give a later time, leave it out for a ban without end, or kick instead")},

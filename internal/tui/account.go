@@ -185,7 +185,11 @@ func (m *Model) takeActed(e actedEvent) {
 			m.complain(reasonOf(e.err))
 			return
 		}
-		m.sayIn(r, "not done: "+reasonOf(e.err))
+		text := "not done: " + reasonOf(e.err)
+		if e.change.Subject != "" {
+			text = e.change.Subject + ": " + text
+		}
+		m.sayIn(r, text)
 		return
 	}
 	if r != nil && r.joined {

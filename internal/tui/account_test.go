@@ -83,9 +83,17 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	if d.back.last("join") != "join secret" || d.active.name != direct.Room {
 		t.Errorf("%q, in %s", d.back.last("join"), d.active.name)
 	}
+	d.happens(presenceEvent{Room: "plans", Members: 2, Joined: []string{"ben"}})
 	d.happens(roomStateEvent(wire.RoomState{Room: "plans", Gone: true}), failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalKicked}})
 	d.enter(r)
-	d.shows("you were removed from plans")
+	d.shows("you were removed from plans; /join plans comes back")
+	if r.count != 0 || len(r.members) != 0 {
+		t.Errorf("after the removal, %d members are shown: %v", r.count, r.members)
+	}
+	d.happens(failedEvent{room: "plans", err: &client.Error{Code: wire.CodeRoomTaken, Text: "the name of the room is in use; choose another"}})
+	d.shows("you cannot join plans; somebody in it must invite you")
+	d.happens(failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalBanned}})
+	d.shows("you were banned from plans; only its ops can lift the ban")
 	if _, ok := d.activeState(); ok {
 		t.Error("the state of a room is kept that the account is not in any more")
 	}
@@ -149,6 +157,9 @@ func TestOnlyWhatOneMay(t *testing.T) {
 			if asked {
 				got = append(got, name)
 			}
+			if name == "kick" && d.Model.draft().text != "" {
+				t.Errorf("%s: %q stays in the input", c.role, d.Model.draft().text)
+			}
 			d.Model.draft().set("")
 		}
 		if text := strings.Join(got, " "); text != c.want {
@@ -166,9 +177,11 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/ban ben 90m", "change plans ann banned ben until 25 Nov 2026 13:30 UTC", ""},
 		{"/ban ben 7d too loud", "change plans ann banned ben until 2 Dec 2026 12:00 UTC: too loud", ""},
 		{"/ban ben too loud", "change plans ann banned ben: too loud", ""},
-		{"/ban ben 0d", "change plans ann banned ben: 0d", ""},
+		{"/ban ben 2hours", "", `"2hours" is not a time`},
+		{"/ban ben 5 times too loud", "", `"5" is not a time`},
+		{"/ban ben 0d", "", `"0d" is not a time`},
 		{"/ban ben -3h", "change plans ann banned ben: -3h", ""},
-		{"/ban ben 4000d", "change plans ann banned ben: 4000d", ""},
+		{"/ban ben 4000d", "", "at most 3650d"},
 		{"/mute ben 7d", "change plans ann muted ben: 7d", ""},
 		{"/set locked", "change plans ann made this room announce and locked", ""},
 		{"/set LOCKED -announce", "change plans ann made this room locked", ""},
@@ -226,8 +239,8 @@ func TestCommandsOfAMember(t *testing.T) {
 	done := wire.Change{Type: wire.TypeMember, Change: "kicked", Username: "ann", Subject: "ben", Seq: 1, Time: noon}
 	d.happens(actedEvent{room: "plans", change: done})
 	d.shows("ann removed ben")
-	d.happens(actedEvent{room: "plans", err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
-	d.shows("not done: name another op first")
+	d.happens(actedEvent{room: "plans", change: done, err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
+	d.shows("ben: not done: name another op first")
 	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
 	d.shows("notifications: none")
 	d.happens(whoisEvent{room: "plans", name: "zed"}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})

@@ -129,7 +129,7 @@ func TestCommands(t *testing.T) {
 		{"/help close", "", "/part, /leave, /close [ROOM]: "},
 		{"/topic x", "", "you may not change the topic"},
 		{"/topic", "", "there is no topic"},
-		{"/kick ben", "", "only ops of a room can do that"},
+		{"/kick ben", "", "/kick: only ops of a room can do that"},
 		{"/create x", "", "guests and visitors cannot do that"},
 		{"/invite ben", "", "you may not invite people"},
 		{"/whois Ben", "whois lobby Ben", ""},

@@ -67,6 +67,14 @@ func (c command) called(name string) bool {
 	return c.name == name || slices.Contains(c.also, name)
 }
 
+// IsCommand reports whether a line is one of the commands of this client, known by its
+// first word.
+func IsCommand(line string) bool {
+	name, slash := strings.CutPrefix(line, "/")
+	name, _, _ = strings.Cut(name, " ")
+	return slash && slices.ContainsFunc(commands(), func(c command) bool { return c.called(name) })
+}
+
 // names returns all names of a command, with slashes.
 func (c command) names() string {
 	return "/" + strings.Join(append([]string{c.name}, c.also...), ", /")
@@ -84,7 +92,8 @@ func (m *Model) run(text string) tea.Cmd {
 	}
 	c := table[at]
 	if !m.may(c.right) {
-		m.complain(c.right.whose())
+		m.accept(text) // nothing in it needs to be corrected
+		m.complain("/" + c.name + ": " + c.right.whose())
 		return nil
 	}
 	if c.needs > 0 && rest == "" {

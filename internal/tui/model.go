@@ -282,6 +282,14 @@ func (m *Model) complain(text string) {
 	}
 }
 
+// codeOf returns the code of the server's refusal, or "".
+func codeOf(err error) wire.Code {
+	if refused, ok := errors.AsType[*client.Error](err); ok {
+		return refused.Code
+	}
+	return ""
+}
+
 // reasonOf explains a failure to people.
 func reasonOf(err error) string {
 	if refused, ok := errors.AsType[*client.Error](err); ok {

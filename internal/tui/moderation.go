@@ -27,7 +27,10 @@ func moderation(change string, role kaban.RoomRole) func(*Model, string) tea.Cmd
 		default:
 			c := wire.Change{Type: wire.TypeMember, Change: change, Username: m.username, Subject: username.String(), Role: role, Reason: strings.TrimSpace(reason)}
 			if change == "banned" {
-				c.Until, c.Reason = splitTime(c.Reason, m.now())
+				if c.Until, c.Reason, err = splitTime(c.Reason, m.now()); err != nil {
+					m.say(err.Error())
+					return nil
+				}
 			}
 			m.backend.change(m.active.name, c)
 		}
@@ -40,18 +43,22 @@ const maxBan = 10 * 365 * 24 * time.Hour
 
 // splitTime returns when the time ends that a text begins with, such as 30m, 12h or 7d,
 // in milliseconds since 1970 UTC, and the rest of the text. Without a time that is 0 and
-// the whole text. A longer time than maxBan is no time.
-func splitTime(text string, now time.Time) (until int64, rest string) {
+// the whole text. A first word that begins with a digit and is no time of at most maxBan
+// is an error: as a reason, it would make the ban one for good.
+func splitTime(text string, now time.Time) (until int64, rest string, err error) {
 	first, rest, _ := strings.Cut(text, " ")
+	if first == "" || first[0] < '0' || first[0] > '9' {
+		return 0, text, nil
+	}
 	length, err := time.ParseDuration(first)
 	if days, ok := strings.CutSuffix(first, "d"); ok {
 		n, bad := strconv.ParseUint(days, 10, 12)
 		length, err = time.Duration(n)*24*time.Hour, bad
 	}
 	if err != nil || length <= 0 || length > maxBan {
-		return 0, text
+		return 0, "", fmt.Errorf("nobody is banned: %q is not a time; write 30m, 12h or 7d, at most %dd, or begin the reason with a word", first, maxBan/(24*time.Hour))
 	}
-	return now.Add(length).UnixMilli(), strings.TrimSpace(rest)
+	return now.Add(length).UnixMilli(), strings.TrimSpace(rest), nil
 }
 
 // topic shows the topic of the open room, changes it, or removes it.

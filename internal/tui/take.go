@@ -164,8 +164,23 @@ func (m *Model) takeFailed(e failedEvent) {
 		return
 	}
 	r.joined, r.loading = false, false
-	r.failed = "cannot be in " + r.name + ": " + reasonOf(e.err) + "; /join " + r.name + " tries again"
+	r.count, r.members = 0, make(map[string]bool)
+	r.failed = whyOutside(r.name, e.err)
 	m.sayIn(r, r.failed)
+}
+
+// whyOutside explains why one is not in a room, and what to do.
+func whyOutside(room string, err error) string {
+	removed, _ := errors.AsType[*client.RemovedError](err)
+	switch {
+	case codeOf(err) == wire.CodeRoomTaken:
+		return "you cannot join " + room + "; somebody in it must invite you"
+	case removed != nil && removed.Reason == wire.RemovalBanned:
+		return err.Error() + "; only its ops can lift the ban"
+	case removed != nil && removed.Reason == wire.RemovalKicked:
+		return err.Error() + "; /join " + room + " comes back, unless somebody in it must invite you"
+	}
+	return "cannot be in " + room + ": " + reasonOf(err) + "; /join " + room + " tries again"
 }
 
 func (m *Model) takeMessage(e messageEvent) tea.Cmd {
