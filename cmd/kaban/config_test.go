@@ -161,6 +161,16 @@ func TestCheckOfAFile(t *testing.T) {
 		{"a table for a value", "[log_level]\na = 1\n", exitUsage, `line 1: log_level must be a string`},
 		{"twice", "pprof = true\npprof = true\n", exitUsage, "line 2, column 1: key pprof is already defined; it may be there once"},
 		{"a list of one", "listen = 'tcp://127.0.0.1:1'\n", exitDone, " is right\n"},
+		{"files that are not looked at", "listen = 'tls://127.0.0.1:0'\ntls.cert = '/nope/c'\ntls.key = '/nope/k'\n", exitDone, " is right; the certificate and the key were not looked at\n"},
+		{"no address", "listen = []\n", exitUsage, "line 1: listen: name at least one address"},
+		{"a host without a port", "listen = 'https://[::1]'\n", exitUsage, "line 1: listen https://[::1]: the port is missing; write it after the host, as in https://[::1]:443"},
+		{"another scheme", "listen = 'ftp://127.0.0.1:1'\n", exitUsage, "a server does not listen at ftp://; the schemes are tcp://, tls://,"},
+		{"the same address twice", "listen = ['tcp://localhost:81', 'http://127.0.0.1:081']\n", exitUsage, "line 1: listen: tcp://localhost:81 and http://127.0.0.1:081 are at the same address; leave one out"},
+		{"free ports", "listen = ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:0', 'http://[::1]:1', 'http://127.0.0.1:1']\n", exitDone, " is right\n"},
+		{"an origin without a scheme", "\norigin = 'chat.example.org'\n", exitUsage, "line 2: origin: \"chat.example.org\" is no origin such as"},
+		{"an origin with a path", "\norigin = 'https://chat.example.org/x'\n", exitUsage, "an origin has no path; leave out /x"},
+		{"an unknown host of ACME", "listen = 'tls://127.0.0.1:0'\n[tls]\nacme = { hosts = ['localhost'] }\n", exitUsage, `line 3: tls.acme.hosts: "localhost" is no public host name`},
+		{"ACME without hosts", "listen = 'tls://127.0.0.1:0'\n[tls.acme]\nemail = 'a@example.org'\n", exitUsage, `line 3: tls.acme.email: name the hosts`},
 	} {
 		path := writeFile(t, c.text)
 		var out bytes.Buffer
@@ -184,6 +194,22 @@ func TestCheckOfAFile(t *testing.T) {
 	out.Reset()
 	if code := run([]string{"config", "check"}, streams{out: &out, err: &out}); code != exitUsage || !strings.Contains(out.String(), "kaban config check FILE") {
 		t.Errorf("no name: got %d %q", code, out.String())
+	}
+}
+
+// The data directory of a file is checked before anything is made, and the file beside it.
+func TestCheckOfData(t *testing.T) {
+	for text, want := range map[string]string{
+		"data = ''\n":          "line 1: data: name a directory, or :memory:",
+		"\ndata = ':memmory:'": "line 2: data :memmory:: the only name that may begin with a colon",
+	} {
+		path := writeFile(t, text)
+		for _, args := range [][]string{{"config", "check", path}, {"serve", "--listen", "tcp://127.0.0.1:0", "--config", path}} {
+			var out bytes.Buffer
+			if code := run(args, streams{out: &out, err: &out}); code != exitUsage || !strings.Contains(out.String(), want) {
+				t.Errorf("%q: got %d %q, want %q", args, code, out.String(), want)
+			}
+		}
 	}
 }
 
