@@ -227,6 +227,26 @@ func TestCheckIgnoresTheEnvironment(t *testing.T) {
 	}
 }
 
+// A flag that is no number is called so, in words of people.
+func TestNumbersOfFlags(t *testing.T) {
+	for _, c := range []struct{ flag, value, want string }{
+		{"--max-clients", "many", `--max-clients: "many" is no whole number; write it with digits only, such as 100`},
+		{"--max-clients", "1.5", `--max-clients: "1.5" is no whole number`},
+		{"--max-clients", "99999999999999999999", "--max-clients: 99999999999999999999 is not in the range"},
+		{"--max-clients", "0", "--max-clients must be 1 to"},
+		{"--max-clients=-5", "", "--max-clients must be 1 to"},
+	} {
+		args := []string{"serve", c.flag, c.value}
+		if c.value == "" {
+			args = args[:2]
+		}
+		var out bytes.Buffer
+		if code := run(args, streams{out: &out, err: &out}); code != exitUsage || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s %s: got %d %q, want %q", c.flag, c.value, code, out.String(), c.want)
+		}
+	}
+}
+
 // An error is called by its place: in the file, or the flag that overrides it.
 func TestErrorsAreWhereTheValueIs(t *testing.T) {
 	path := writeFile(t, "max_clients = 0\nmax_content = 0\nheartbeat = '1ms'\n")
