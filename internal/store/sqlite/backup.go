@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -298,8 +299,12 @@ func adviseRestore(err error) error {
 	return err
 }
 
-// magic begins each database file of SQLite (https://www.sqlite.org/fileformat2.html).
-const magic = "SQLite format 3\x00"
+// The header of the database files of SQLite (https://www.sqlite.org/fileformat2.html,
+// section 1.3), which begin with magic.
+const (
+	magic    = "SQLite format 3\x00"
+	idOffset = 68 // of the application id, 4 bytes with the highest first
+)
 
 // refuseOther refuses a file that is an export or no database at all.
 func refuseOther(file string) error {
@@ -308,7 +313,7 @@ func refuseOther(file string) error {
 		return err
 	}
 	defer f.Close()
-	var start [64]byte
+	var start [headerSize]byte
 	n, err := f.ReadAt(start[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the backup: %w", err)
@@ -317,8 +322,15 @@ func refuseOther(file string) error {
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		return fmt.Errorf("%s is an export and not a backup; use \"kaban import\"", file)
 	}
-	if !bytes.HasPrefix(start[:n], []byte(magic)) {
-		return fmt.Errorf("%s cannot be restored: it is no database of kaban; name a file that \"kaban backup\" has written, or a directory of scheduled backups", file)
+	what := ""
+	switch {
+	case !bytes.HasPrefix(start[:n], []byte(magic)):
+		what = "no database of kaban"
+	case n == headerSize && binary.BigEndian.Uint32(start[idOffset:]) != applicationID:
+		what = "the database of another program"
+	}
+	if what != "" {
+		return fmt.Errorf("%s cannot be restored: it is %s; name a file that \"kaban backup\" has written, or a directory of scheduled backups", file, what)
 	}
 	return nil
 }
