@@ -104,7 +104,7 @@ func Parse(text string) (Address, error) {
 func parseURL(text, name string) (a Address, err error) {
 	known, ok := schemes[name]
 	if !ok {
-		return a, &AddressError{problem: "does not start with tcp://, tls://, ws://, wss:// or https://; write it " + form}
+		return a, &AddressError{problem: "does not start with tcp://, tls://, ws://, http://, wss:// or https://; write it " + form}
 	}
 	u, err := url.Parse(text)
 	if err != nil {

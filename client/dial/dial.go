@@ -41,8 +41,8 @@ type Dialer struct {
 // ConnectionState like that of *tls.Conn. A read that ends with os.ErrDeadlineExceeded
 // has lost nothing; a write goes on beyond its deadline as long as it makes progress.
 //
-// The error is a *CertificateError, ErrNoTLS, ErrTLSOnly, ErrWebServer, ErrNoUse, a
-// *ProxyError, an *UpgradeError or an error of the network; a connection without TLS
+// The error is a *CertificateError, ErrNoTLS, ErrTLSOnly, ErrWebServer, ErrNoWebServer,
+// ErrNoUse, a *ProxyError, an *UpgradeError or an error of the network; a connection without TLS
 // reports ErrTLSOnly and ErrWebServer at its first read.
 func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 	conn, err := d.transport(ctx)
@@ -93,7 +93,7 @@ func (d *Dialer) transport(ctx context.Context) (net.Conn, error) {
 	return within(ctx, conn, func() (net.Conn, error) {
 		over := tls.Client(conn, config)
 		if err := over.Handshake(); err != nil {
-			return nil, explain(d.Address.host, err, time.Now())
+			return nil, explain(d.Address.host, err, time.Now(), len(d.Trust.CA) > 0)
 		}
 		return over, nil
 	})
@@ -190,7 +190,7 @@ func tunnel(ctx context.Context, proxy *url.URL, address string) (net.Conn, erro
 		if proxy.Scheme == "https" {
 			over := tls.Client(conn, &tls.Config{ServerName: proxy.Hostname(), MinVersion: tls.VersionTLS12})
 			if err := over.Handshake(); err != nil {
-				return nil, explain(proxy.Hostname(), err, time.Now())
+				return nil, explain(proxy.Hostname(), err, time.Now(), false)
 			}
 			way = over
 		}

@@ -187,7 +187,7 @@ func TestCertificates(t *testing.T) {
 	}{
 		{name: "good", certificate: good, ca: right, ok: true},
 		{name: "good, its authority unknown", certificate: good, fault: UnknownAuthority, text: "not trusted here"},
-		{name: "good, another authority", certificate: good, ca: "other", fault: UnknownAuthority, text: "not trusted here"},
+		{name: "good, another authority", certificate: good, ca: "other", fault: UnknownAuthority, text: "not signed by the authority that was given"},
 		{name: "self-signed", certificate: self, fault: SelfSigned, text: "self-signed"},
 		{name: "self-signed, another authority", certificate: self, ca: right, fault: SelfSigned, text: "self-signed"},
 		{name: "self-signed, itself trusted", certificate: self, ca: own, ok: true},
@@ -201,7 +201,7 @@ func TestCertificates(t *testing.T) {
 		{name: "another pin", certificate: good, pin: "other", fault: PinDiffers, text: "not the pinned one"},
 		{name: "another pin, authority", certificate: good, ca: right, pin: "other", fault: PinDiffers, text: "not the pinned one"},
 		{name: "pin and authority", certificate: good, ca: right, pin: right, ok: true},
-		{name: "pin, another authority", certificate: good, ca: "other", pin: right, fault: UnknownAuthority, text: "not trusted here"},
+		{name: "pin, another authority", certificate: good, ca: "other", pin: right, fault: UnknownAuthority, text: "not signed by the authority that was given"},
 		{name: "pin and authority, expired", certificate: old, ca: right, pin: right, fault: Expired, text: "expired"},
 		{name: "nothing", certificate: old, ca: none, fault: Expired, text: "expired"},
 	} {
@@ -274,6 +274,7 @@ func TestStrangeServers(t *testing.T) {
 		{"TLS behind ws", "ws://" + says(alert), Trust{}, ErrTLSOnly},
 		{"HTTPS of Go behind ws", "ws://" + says(goTLS), Trust{}, ErrTLSOnly},
 		{"HTTPS of nginx behind ws", "ws://" + says(nginx), Trust{}, ErrTLSOnly},
+		{"kaban behind ws", "ws://" + says(kaban), Trust{}, ErrNoWebServer},
 		{"HTTP behind tcp", "tcp://" + says(web), Trust{}, ErrWebServer},
 		{"nothing", "tcp://" + closedPort(t), Trust{}, syscall.ECONNREFUSED},
 		{"nothing, tls", "tls://" + closedPort(t), trust, syscall.ECONNREFUSED},

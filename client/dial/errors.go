@@ -19,6 +19,9 @@ var (
 	ErrTLSOnly = errors.New("the server speaks TLS here")
 	// ErrWebServer means that a web server answered at a tcp or tls address.
 	ErrWebServer = errors.New("a web server answers here")
+	// ErrNoWebServer means that something else than a web server answered at a ws, wss,
+	// http or https address.
+	ErrNoWebServer = errors.New("no web server answers here")
 	// ErrNoUse means that there is a Trust for a connection without TLS.
 	ErrNoUse = errors.New("a certificate authority or a pin is of use with tls://, wss:// and https:// only")
 )
@@ -49,6 +52,8 @@ type CertificateError struct {
 	Pin Pin
 	// Names are those that the certificate is for, at most 5.
 	Names []string
+	// OwnCA means that Trust.CA counted instead of the authorities of the system.
+	OwnCA bool
 	// NotBefore and NotAfter are when it is valid.
 	NotBefore, NotAfter time.Time
 
@@ -71,6 +76,9 @@ func (e *CertificateError) Error() string {
 	case SelfSigned:
 		return fmt.Sprintf("the certificate of %s is self-signed: no authority vouches for it (its pin is %v)", e.Host, e.Pin)
 	case UnknownAuthority:
+		if e.OwnCA {
+			return fmt.Sprintf("the certificate of %s is not signed by the authority that was given for it, but by another (its pin is %v)", e.Host, e.Pin)
+		}
 		return fmt.Sprintf("the certificate of %s is signed by an authority that is not trusted here (its pin is %v)", e.Host, e.Pin)
 	case PinDiffers:
 		return fmt.Sprintf("the key of %s is not the pinned one: its pin is %v", e.Host, e.Pin)
@@ -90,8 +98,9 @@ func newCertificateError(host string, fault Fault, c *x509.Certificate, err erro
 	return e
 }
 
-// explain returns the precise error for that of a TLS handshake.
-func explain(host string, err error, now time.Time) error {
+// explain returns the precise error for that of a TLS handshake. ownCA is that of a
+// CertificateError.
+func explain(host string, err error, now time.Time, ownCA bool) error {
 	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok && header.Conn != nil {
 		return ErrNoTLS
 	}
@@ -103,7 +112,9 @@ func explain(host string, err error, now time.Time) error {
 		return fmt.Errorf("agree on TLS: %w", err)
 	}
 	leaf := failed.UnverifiedCertificates[0]
-	return newCertificateError(host, faultOf(leaf, failed.Err, now), leaf, failed.Err)
+	bad := newCertificateError(host, faultOf(leaf, failed.Err, now), leaf, failed.Err)
+	bad.OwnCA = ownCA
+	return bad
 }
 
 // faultOf classifies an error of package crypto/x509.

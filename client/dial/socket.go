@@ -51,8 +51,13 @@ func upgrade(conn net.Conn, a *Address) (net.Conn, error) {
 	}
 	limited := &io.LimitedReader{R: conn, N: maxAnswer}
 	reader := bufio.NewReaderSize(limited, 16<<10)
-	if first, err := reader.Peek(2); err == nil && errors.Is(recognize(first), ErrTLSOnly) {
-		return nil, ErrTLSOnly
+	if first, err := reader.Peek(len("HTTP/")); err == nil {
+		switch strange := recognize(first); {
+		case strange == nil:
+			return nil, ErrNoWebServer
+		case errors.Is(strange, ErrTLSOnly):
+			return nil, ErrTLSOnly
+		}
 	}
 	answer, err := http.ReadResponse(reader, &http.Request{Method: http.MethodGet})
 	if err != nil {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -97,6 +99,9 @@ func (c *backupCommand) Run(std streams) (err error) {
 	}
 	ctx, stop := untilInterrupted()
 	defer stop()
+	if err := checkFolderOf(c.File); err != nil {
+		return err
+	}
 	archive, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -121,6 +126,16 @@ func (c *backupCommand) Run(std streams) (err error) {
 	fmt.Fprintf(std.err, "kaban: %s has %s, checked; \"kaban restore\" restores it\n", c.File, totals(report))
 	if lost != nil {
 		return fmt.Errorf("%w; the backup has everything before them", lost)
+	}
+	return nil
+}
+
+// checkFolderOf returns an error if the folder of a file that is to be written does not
+// exist.
+func checkFolderOf(file string) error {
+	folder := filepath.Dir(file)
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s cannot be written: the folder %s does not exist; make it, or name another file", file, folder)
 	}
 	return nil
 }

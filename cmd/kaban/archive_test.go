@@ -217,3 +217,28 @@ func TestExportAndImportCarryDocuments(t *testing.T) {
 		t.Errorf("the export of a room is %.1000s", out)
 	}
 }
+
+// A folder that does not exist is named before anything is read or printed.
+func TestFoldersThatDoNotExist(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "nope", "x")
+	for _, args := range [][]string{{"backup", "--data", kept(t, 3), missing}, {"tail", "lobby", "--server", "tcp://127.0.0.1:1", "--cursor", missing}} {
+		code, out, text := kabanRuns("", args...)
+		if code != exitFailed || out != "" || !strings.Contains(text, missing+" cannot be written: the folder "+filepath.Dir(missing)+" does not exist; make it") {
+			t.Errorf("%q: got %d %q %q", args, code, out, text)
+		}
+	}
+}
+
+// What is no backup has an advice.
+func TestRestoreOfJunk(t *testing.T) {
+	junk := filepath.Join(t.TempDir(), "junk.db")
+	for _, text := range []string{"", "junk", strings.Repeat("junk ", 10_000)} {
+		if err := os.WriteFile(junk, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, got := kabanRuns("", "restore", "--data", filepath.Join(t.TempDir(), "new"), junk)
+		if code != exitFailed || !strings.Contains(got, junk+" cannot be restored: ") || !strings.Contains(got, "it is no database of kaban; name a file that \"kaban backup\" has written") {
+			t.Errorf("got %d %q", code, got)
+		}
+	}
+}

@@ -35,7 +35,7 @@ func (benchCommand) Help() string {
 
 // benchFlags are common to all workloads.
 type benchFlags struct {
-	Server    string `placeholder:"ADDRESS" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"Address of the server, as in other commands: tcp://, tls://, ws://, wss:// or https://HOST:PORT. Default: ${default}."`
+	Server    string `placeholder:"ADDRESS" env:"KABAN_SERVER" default:"127.0.0.1:6440" help:"Address of the server, as in other commands: tcp://, tls://, ws://, http://, wss:// or https://HOST:PORT. Default: ${default}."`
 	CA        string `name:"ca" placeholder:"FILE" help:"Trust the certificates in this file, in PEM. Default: those of the system."`
 	Remote    bool   `help:"Allow a server on another machine."`
 	PID       int    `name:"pid" placeholder:"N" help:"Process id of a server on this machine, to report its CPU and memory."`

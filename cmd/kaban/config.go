@@ -49,7 +49,7 @@ type configCheck struct {
 
 // Help implements kong.HelpProvider.
 func (configCheck) Help() string {
-	return "The file is checked by itself: the command line and the environment of a server may override it. The exit code is 0 if a server can start with it, and 2 if something is wrong."
+	return "The file is checked by itself: the command line and the environment of a server may override it. The files and directories that it names are not looked at, and whether the addresses are free shows when the server starts. The exit code is 0 if a server can start with it, and 2 if something is wrong."
 }
 
 // Run checks a file.
@@ -64,7 +64,11 @@ func (c *configCheck) Run(std streams) error {
 	if _, _, err := next.validate(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.out, "%s is right\n", c.File)
+	unseen := ""
+	if next.TLSCert != "" {
+		unseen = "; the certificate and the key were not looked at"
+	}
+	_, err = fmt.Fprintf(std.out, "%s is right%s\n", c.File, unseen)
 	if err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}

@@ -161,6 +161,16 @@ func TestCheckOfAFile(t *testing.T) {
 		{"a table for a value", "[log_level]\na = 1\n", exitUsage, `line 1: log_level must be a string`},
 		{"twice", "pprof = true\npprof = true\n", exitUsage, "line 2, column 1: key pprof is already defined; it may be there once"},
 		{"a list of one", "listen = 'tcp://127.0.0.1:1'\n", exitDone, " is right\n"},
+		{"files that are not looked at", "listen = 'tls://127.0.0.1:0'\ntls.cert = '/nope/c'\ntls.key = '/nope/k'\n", exitDone, " is right; the certificate and the key were not looked at\n"},
+		{"no address", "listen = []\n", exitUsage, "line 1: listen: name at least one address"},
+		{"a host without a port", "listen = 'https://[::1]'\n", exitUsage, "line 1: listen https://[::1]: the port is missing; write it after the host, as in https://[::1]:443"},
+		{"another scheme", "listen = 'ftp://127.0.0.1:1'\n", exitUsage, "a server does not listen at ftp://; the schemes are tcp://, tls://,"},
+		{"the same address twice", "listen = ['tcp://localhost:81', 'http://127.0.0.1:081']\n", exitUsage, "line 1: listen: tcp://localhost:81 and http://127.0.0.1:081 are at the same address; leave one out"},
+		{"free ports", "listen = ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:0', 'http://[::1]:1', 'http://127.0.0.1:1']\n", exitDone, " is right\n"},
+		{"an origin without a scheme", "\norigin = 'chat.example.org'\n", exitUsage, "line 2: origin: \"chat.example.org\" is no origin such as"},
+		{"an origin with a path", "\norigin = 'https://chat.example.org/x'\n", exitUsage, "an origin has no path; leave out /x"},
+		{"an unknown host of ACME", "listen = 'tls://127.0.0.1:0'\n[tls]\nacme = { hosts = ['localhost'] }\n", exitUsage, `line 3: tls.acme.hosts: "localhost" is no public host name`},
+		{"ACME without hosts", "listen = 'tls://127.0.0.1:0'\n[tls.acme]\nemail = 'a@example.org'\n", exitUsage, `line 3: tls.acme.email: name the hosts`},
 	} {
 		path := writeFile(t, c.text)
 		var out bytes.Buffer
@@ -187,6 +197,22 @@ func TestCheckOfAFile(t *testing.T) {
 	}
 }
 
+// The data directory of a file is checked before anything is made, and the file beside it.
+func TestCheckOfData(t *testing.T) {
+	for text, want := range map[string]string{
+		"data = ''\n":          "line 1: data: name a directory, or :memory:",
+		"\ndata = ':memmory:'": "line 2: data :memmory:: the only name that may begin with a colon",
+	} {
+		path := writeFile(t, text)
+		for _, args := range [][]string{{"config", "check", path}, {"serve", "--listen", "tcp://127.0.0.1:0", "--config", path}} {
+			var out bytes.Buffer
+			if code := run(args, streams{out: &out, err: &out}); code != exitUsage || !strings.Contains(out.String(), want) {
+				t.Errorf("%q: got %d %q, want %q", args, code, out.String(), want)
+			}
+		}
+	}
+}
+
 // A file is checked by itself, whatever the environment of the shell says.
 func TestCheckIgnoresTheEnvironment(t *testing.T) {
 	path := writeFile(t, "max_clients = 7\n")
@@ -198,6 +224,26 @@ func TestCheckIgnoresTheEnvironment(t *testing.T) {
 	}
 	if _, _, err := got.validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A flag that is no number is called so, in words of people.
+func TestNumbersOfFlags(t *testing.T) {
+	for _, c := range []struct{ flag, value, want string }{
+		{"--max-clients", "many", `--max-clients: "many" is no whole number; write it with digits only, such as 100`},
+		{"--max-clients", "1.5", `--max-clients: "1.5" is no whole number`},
+		{"--max-clients", "99999999999999999999", "--max-clients: 99999999999999999999 is not in the range"},
+		{"--max-clients", "0", "--max-clients must be 1 to"},
+		{"--max-clients=-5", "", "--max-clients must be 1 to"},
+	} {
+		args := []string{"serve", c.flag, c.value}
+		if c.value == "" {
+			args = args[:2]
+		}
+		var out bytes.Buffer
+		if code := run(args, streams{out: &out, err: &out}); code != exitUsage || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s %s: got %d %q, want %q", c.flag, c.value, code, out.String(), c.want)
+		}
 	}
 }
 

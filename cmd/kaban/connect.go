@@ -15,6 +15,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/client/dial"
 	"kaban/internal/display"
 	"kaban/wire"
 )
@@ -138,6 +139,8 @@ func (f *connectFlags) explain(server string, options client.Options, err error)
 	saved, signedIn, _ := savedCredentials().Of(server)
 	switch {
 	case refused == nil:
+	case refused.Code == wire.CodeTLSRequired && options.Token == "":
+		err = dial.ErrTLSOnly // there was no secret
 	case refused.Code == wire.CodeAuthFailed && f.TokenFile != "":
 		return unknownToken(server, f.TokenFile)
 	case f.Username != "" && f.TokenFile == "" && options.Token == "" && signedIn &&
@@ -174,7 +177,7 @@ func unreachable(addr string, err error) error {
 	case code == wire.CodeSuspended:
 		return fmt.Errorf("your account at %s is suspended; ask an admin of the server (%s)", addr, code)
 	case code == wire.CodeTLSRequired:
-		return fmt.Errorf("the server at %s takes no passwords and tokens over this connection, which is not encrypted; connect to its tls:// or https:// address, and change the secret, which may have been read (%s)", addr, code)
+		return fmt.Errorf("the server at %s takes no passwords and tokens over this connection, which is not encrypted; connect to its tls:// or https:// address, and change a secret that was sent, as it may have been read (%s)", addr, code)
 	case errors.Is(err, client.ErrInsecure):
 		return fmt.Errorf("the connection to %s is not encrypted, so no password or token was sent; use the server's tls:// or https:// address, or give --insecure if everybody on the way is trusted", addr)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), wire.CodeOf(err) == wire.CodeBadJSON:

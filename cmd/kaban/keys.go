@@ -123,12 +123,14 @@ func (c *serveCommand) BeforeResolve(ctx *kong.Context) error {
 		at := found.At(path)
 		value, err := key.accept(c, found.Texts)
 		switch {
-		case err == nil && key.flag != nil:
+		case err == nil && key.flag == nil:
+			c.fromFile[key.Name] = at + ": " + key.Name
+		case err == nil:
 			resolved[key.flag] = value
 			c.fromFile[key.flag.Name] = at + ": " + key.Name
-		case err != nil && key.flag != nil:
+		case key.flag != nil:
 			problems = append(problems, fmt.Errorf("%s: %s: %w", at, key.Name, err))
-		case err != nil:
+		default:
 			problems = append(problems, fmt.Errorf("%s: %w", at, err))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -43,7 +44,8 @@ func (r *running) close() {
 // scheme is how --listen names a front end, and how that serves and drains.
 type scheme struct {
 	name  string
-	tls   bool // connections are encrypted, so there must be a certificate
+	port  string // that examples have
+	tls   bool   // connections are encrypted, so there must be a certificate
 	serve func(r *running, l net.Listener, rules peer.Rules) error
 	// unready, if not nil, comes before any drain: the front end reports that the
 	// server is not ready for new clients.
@@ -64,11 +66,13 @@ const schemeMetrics = "metrics"
 var schemes = []*scheme{
 	{
 		name:  "tcp",
+		port:  "6440",
 		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.lines.Serve(l, rules) },
 		drain: func(r *running, ctx context.Context) error { return r.manager.Shutdown(ctx) },
 	},
 	{
 		name: "tls",
+		port: "6440",
 		tls:  true,
 		serve: func(r *running, l net.Listener, rules peer.Rules) error {
 			return r.lines.ServeTLS(l, rules, r.certs.Config())
@@ -77,12 +81,14 @@ var schemes = []*scheme{
 	},
 	{
 		name:    schemeHTTP,
+		port:    "6480",
 		serve:   func(r *running, l net.Listener, rules peer.Rules) error { return r.pages.Serve(l, rules) },
 		unready: func(r *running) { r.pages.Drain() },
 		drain:   drainPages,
 	},
 	{
 		name: schemeHTTPS,
+		port: "443",
 		tls:  true,
 		serve: func(r *running, l net.Listener, rules peer.Rules) error {
 			return r.pages.ServeTLS(l, rules, r.certs.Config())
@@ -92,6 +98,7 @@ var schemes = []*scheme{
 	},
 	{
 		name:  schemeMetrics,
+		port:  "6490",
 		serve: func(r *running, l net.Listener, rules peer.Rules) error { return r.metrics.ServeUnder(l, rules) },
 		// A drain is watched to its end: close ends it.
 		drain: func(*running, context.Context) error { return nil },
@@ -185,15 +192,48 @@ func parseListen(flag, text string) (*endpoint, error) {
 	i := slices.IndexFunc(schemes, func(s *scheme) bool { return s.name == u.Scheme })
 	switch {
 	case i < 0:
-		return nil, usagef("%s %s: %s:// is not there yet; this version has %s", flag, text, u.Scheme, schemeNames())
+		return nil, usagef("%s %s: a server does not listen at %s://; the schemes are %s", flag, text, u.Scheme, schemeNames())
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, usagef("%s %s: there is something beside host and port; it must be like tcp://127.0.0.1:6440", flag, text)
+	}
+	if u.Port() == "" {
+		return nil, usagef("%s %s: the port is missing; write it after the host, as in %s://%s:%s", flag, text, u.Scheme, hostInURL(u.Hostname()), schemes[i].port)
 	}
 	port, err := strconv.Atoi(u.Port())
 	if err != nil || port < 0 || port > 65535 {
 		return nil, usagef("%s %s: the port must be 0 to 65535 (0 picks a free one)", flag, text)
 	}
 	return &endpoint{scheme: schemes[i], url: u, host: net.JoinHostPort(u.Hostname(), u.Port())}, nil
+}
+
+// checkTwice refuses two endpoints with the same address. Those with port 0 get
+// different ones, and nil is one that could not be parsed.
+func checkTwice(flag string, endpoints []*endpoint) error {
+	first := make(map[string]*endpoint)
+	var problems []error
+	for _, e := range endpoints {
+		if e == nil || e.url.Port() == "0" {
+			continue
+		}
+		at := e.address()
+		if other, ok := first[at]; ok {
+			problems = append(problems, usagef("%s: %s and %s are at the same address; leave one out, or give it another port", flag, other.url, e.url))
+			continue
+		}
+		first[at] = e
+	}
+	return errors.Join(problems...)
+}
+
+// address returns the host and the port in the same form for all ways to write them.
+func (e *endpoint) address() string {
+	host, port := strings.ToLower(e.url.Hostname()), strings.TrimLeft(e.url.Port(), "0")
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.String()
+	} else if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // schemeNames returns the schemes for a sentence.
@@ -225,6 +265,8 @@ func listen(endpoints []*endpoint) error {
 		}
 		closeAll(endpoints)
 		switch {
+		case errors.Is(err, syscall.EADDRINUSE) && slices.ContainsFunc(endpoints, func(o *endpoint) bool { return o.listener != nil && o != e && o.url.Port() == e.url.Port() }):
+			return fmt.Errorf("%s is in use by another program, or by another --listen with the same port; stop it, or choose another address with --listen", e.url)
 		case errors.Is(err, syscall.EADDRINUSE):
 			return fmt.Errorf("%s is in use by another program, perhaps another kaban serve; stop it, or choose another address with --listen", e.url)
 		case errors.Is(err, syscall.EACCES):

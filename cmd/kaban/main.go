@@ -99,6 +99,7 @@ func newParser(commands *cli, args []string, std streams, exit func(code int)) (
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Bind(std, commandLine(args)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeTime)),
+		wholeNumbers(),
 	)
 }
 

@@ -17,10 +17,14 @@ import (
 // inMemory is the --data of a server that keeps nothing.
 const inMemory = ":memory:"
 
-// checkData refuses a misspelt inMemory.
-func checkData(data string) error {
-	if strings.HasPrefix(data, ":") {
-		return usagef("--data %s: the only name that may begin with a colon is %s; for a directory of that name use ./%s", data, inMemory, data)
+// checkData refuses a --data without a name, and a misspelt inMemory. flag is how it is
+// called where it was set.
+func checkData(flag, data string) error {
+	switch {
+	case data == "":
+		return usagef("%s: name a directory, or %s", flag, inMemory)
+	case strings.HasPrefix(data, ":") && data != inMemory:
+		return usagef("%s %s: the only name that may begin with a colon is %s; for a directory of that name use ./%s", flag, data, inMemory, data)
 	}
 	return nil
 }
@@ -30,19 +34,13 @@ func checkDirectory(data string) error {
 	if data == "" || data == inMemory {
 		return usagef("--data: name the server's data directory; a server with --data %s keeps nothing", inMemory)
 	}
-	return checkData(data)
+	return checkData("--data", data)
 }
 
-// openStore opens the store that --data names.
+// openStore opens the store that --data names, which checkData has accepted.
 func openStore(data string, log *slog.Logger) (store.Store, error) {
-	switch data {
-	case inMemory:
+	if data == inMemory {
 		return memory.New(0), nil
-	case "":
-		return nil, usagef("--data: name a directory, or %s", inMemory)
-	}
-	if err := checkData(data); err != nil {
-		return nil, err
 	}
 	s, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 // serverFlags name a server and how to talk to it.
 type serverFlags struct {
-	Server   string `placeholder:"ADDRESS" env:"KABAN_SERVER" help:"The server: tls://HOST[:PORT] or tcp://HOST[:PORT] (port 6440), https://HOST[:PORT][/PATH] or wss://... (port 443), ws://... (port 80). HOST[:PORT] alone is tcp:// for this machine and tls:// for any other. HTTPS_PROXY and NO_PROXY hold for https:// and wss://. Default: 127.0.0.1:6440."`
+	Server   string `placeholder:"ADDRESS" env:"KABAN_SERVER" help:"The server: tls://HOST[:PORT] or tcp://HOST[:PORT] (port 6440), https://HOST[:PORT][/PATH] or wss://... (port 443), http://HOST[:PORT][/PATH] or ws://... (port 80). HOST[:PORT] alone is tcp:// for this machine and tls:// for any other. HTTPS_PROXY and NO_PROXY hold for https:// and wss://. Default: 127.0.0.1:6440."`
 	CA       string `name:"ca" placeholder:"FILE" env:"KABAN_CA" help:"PEM file with the authorities that may vouch for the server, instead of those of the system. \"kaban login\" remembers it for the server."`
 	Pin      string `placeholder:"SHA256" env:"KABAN_PIN" help:"SHA-256 of the server's public key, in base64 or hexadecimal digits. It counts instead of authorities, names and dates, or beside --ca. \"kaban login\" remembers it for the server."`
 	Insecure bool   `env:"KABAN_INSECURE" help:"Send passwords and tokens to other machines without encryption."`
@@ -189,6 +189,8 @@ func explainServer(addr string, err error) string {
 		return fmt.Sprintf("the server at %s speaks TLS there; use the same address with tls:// or https://", addr)
 	case errors.Is(err, dial.ErrWebServer):
 		return fmt.Sprintf("a web server answers at %s; use its https:// address, or the port of the server's tcp:// or tls:// listener", addr)
+	case errors.Is(err, dial.ErrNoWebServer):
+		return fmt.Sprintf("no web server answers at %s; use the port of the server's http:// or https:// listener, or name this one tcp://HOST:PORT or tls://HOST:PORT", addr)
 	case errors.Is(err, dial.ErrNoUse):
 		return fmt.Sprintf("%s has no certificate to check; use its tls:// or https:// address", addr)
 	}
@@ -229,6 +231,10 @@ func explainCertificate(addr string, e *dial.CertificateError) string {
 	case dial.SelfSigned:
 		todo = "if the server's operator confirms this pin, give --pin " + e.Pin.String() + ", or the certificate with --ca FILE"
 	case dial.UnknownAuthority:
+		if e.OwnCA {
+			todo = "give the certificate of its own authority with --ca FILE; or, if the server's operator confirms this pin, --pin " + e.Pin.String() + " without --ca"
+			break
+		}
 		todo = "give the certificate of the authority with --ca FILE; or, if the server's operator confirms this pin, --pin " + e.Pin.String()
 	case dial.PinDiffers:
 		todo = "it may be another server, or somebody on the way; only if the server's operator confirms the new pin, give it with --pin, and sign in again to remember it"

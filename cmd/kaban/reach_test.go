@@ -9,14 +9,17 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"kaban/client"
 	"kaban/client/dial"
 	"kaban/client/dial/dialtest"
 	"kaban/internal/account"
 	"kaban/internal/tlstest"
+	"kaban/wire"
 )
 
 // fronts are a town over TLS: kaban/1, and the page below no path.
@@ -188,6 +191,7 @@ func TestExplainWay(t *testing.T) {
 		{certificate(dial.NotYetValid), []string{"not valid before", "clock of this machine"}},
 		{certificate(dial.SelfSigned), []string{"self-signed", "--pin " + pin, "--ca FILE"}},
 		{certificate(dial.UnknownAuthority), []string{"not trusted here", "--ca FILE", "--pin " + pin}},
+		{&dial.CertificateError{Host: "chat.example", Fault: dial.UnknownAuthority, Pin: dial.Pin{1}, OwnCA: true}, []string{"not signed by the authority that was given", "its own authority with --ca FILE", "--pin " + pin + " without --ca"}},
 		{certificate(dial.PinDiffers), []string{"its pin is " + pin, "only if the server's operator confirms"}},
 		{certificate(dial.Invalid), []string{"is not valid", "operator"}},
 		{&dial.ProxyError{Proxy: "p:1", Status: 407}, []string{"the proxy at p:1 wants a name and a password", "http://NAME:PASSWORD@HOST:PORT"}},
@@ -197,6 +201,8 @@ func TestExplainWay(t *testing.T) {
 		{dial.ErrNoTLS, []string{"does not speak TLS there", "tcp://"}},
 		{dial.ErrTLSOnly, []string{"speaks TLS there", "tls://"}},
 		{dial.ErrWebServer, []string{"a web server answers", "https://"}},
+		{dial.ErrNoWebServer, []string{"no web server answers", "tcp://"}},
+		{&client.Error{Code: wire.CodeTLSRequired}, []string{"which is not encrypted", "change a secret that was sent"}},
 		{dial.ErrNoUse, []string{"has no certificate to check"}},
 		{&net.DNSError{Name: "h.example", IsNotFound: true}, []string{`no host named "h.example"`, "--server"}},
 		{&net.DNSError{Name: "h.example", Err: "server misbehaving", IsTemporary: true}, []string{"cannot be looked up now", "DNS"}},
@@ -231,8 +237,32 @@ func TestWrongServers(t *testing.T) {
 	} {
 		expect(t, exitFailed, "", []string{"tail", "lobby", "--server", server, "--ca", ca}, texts...)
 	}
+	expect(t, exitFailed, "", []string{"tail", "lobby", "--server", "http://" + f.addr}, "no web server answers", "tcp://HOST:PORT")
 	expect(t, exitFailed, "", []string{"tail", "lobby", "--server", "tcp://" + f.page}, "a web server answers")
 	expect(t, exitFailed, "", []string{"tail", "lobby", "--server", "http://" + f.page + "/nowhere"}, "HTTP status 404")
+}
+
+// A visitor without a secret at a listener with TLS has nothing to change.
+func TestVisitorAtTLS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait)
+	t.Cleanup(func() { l.Close() })
+	serving.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Read(make([]byte, 4096))
+			io.WriteString(conn, `{"type":"error","code":"tls_required","message":"this address speaks TLS"}`+"\n"+`{"type":"goodbye","reason":"auth"}`+"\n")
+			conn.Close()
+		}
+	})
+	expect(t, exitFailed, "", []string{"send", "lobby", "hi", "--username", "ann", "--server", "tcp://" + l.Addr().String()}, "speaks TLS there; use the same address with tls://")
 }
 
 // What needs one of two flags says so.

@@ -32,7 +32,7 @@ import (
 // serveCommand runs a server. Each of its flags is a key of the configuration file, see
 // fileKeys.
 type serveCommand struct {
-	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT speaks kaban/1, http://HOST:PORT and https://HOST:PORT serve the page and the HTTP API; beside https://, an http:// address beyond loopback only leads there; port 0 picks a free port. metrics://HOST:PORT serves metrics for Prometheus, such as metrics://127.0.0.1:6490, beside the addresses for clients. Default: ${default}."`
+	Listen         []string      `placeholder:"URL" env:"KABAN_LISTEN" default:"tcp://127.0.0.1:6440,http://127.0.0.1:6480" help:"Address to listen at; may be given several times. tcp://HOST:PORT and tls://HOST:PORT speak kaban/1, http://HOST:PORT and https://HOST:PORT serve the page and the HTTP API; beside https://, an http:// address beyond loopback only leads there; port 0 picks a free port. metrics://HOST:PORT serves metrics for Prometheus, such as metrics://127.0.0.1:6490, beside the addresses for clients. Default: ${default}."`
 	Origin         []string      `placeholder:"URL" env:"KABAN_ORIGIN" help:"Public address of this server, such as https://chat.example.org, through a proxy or on a network; may be given several times. The server then rejects other host names. Pages of this origin may open WebSockets."`
 	BasePath       string        `placeholder:"PATH" env:"KABAN_BASE_PATH" help:"Path below which the page, the HTTP API and the WebSocket are served, such as /chat for https://example.org/chat/. A proxy in front passes it on. Default: the root."`
 	Proxy          []string      `placeholder:"CIDR" env:"KABAN_PROXY" help:"Network of proxies that say who is behind them, such as 10.0.0.0/8, or a single address; may be given several times. Only from these are X-Forwarded-For, Forwarded and the PROXY protocol taken, and anybody else that sends them is refused. An unencrypted --listen address beyond loopback then takes connections from these only."`
@@ -57,7 +57,8 @@ type serveCommand struct {
 
 	limits limit.Config // from the configuration file
 	acme   certs.ACME   // from the configuration file; without hosts there is none
-	// fromFile says of a flag, by its name, where the configuration file sets it.
+	// fromFile says of a flag, or of a key without one, by its name, where the
+	// configuration file sets it.
 	fromFile map[string]string
 	problems error             // of the configuration file
 	values   map[string]string // of all keys, to compare

@@ -241,6 +241,9 @@ func (f *cursorFile) load() error {
 	text, err := os.ReadFile(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := checkFolderOf(f.path); err != nil {
+			return fmt.Errorf("--cursor: %w", err)
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("--cursor: %w", err)

@@ -73,12 +73,26 @@ func (c *serveCommand) checkTLS(endpoints []*endpoint) error {
 		return usagef("%s %s needs a certificate: name its files with --tls-cert and --tls-key, or the hosts for ACME as [tls] acme = { hosts = [\"chat.example.org\"] } in the configuration file; behind a proxy that encrypts, listen at http://127.0.0.1:6480 instead",
 			c.named("listen"), endpoints[secure].url)
 	}
+	if bad, ok := errors.AsType[*certs.SettingError](err); ok {
+		return usagef("%s: %s", c.acmeAt(bad.Key), bad.Problem)
+	}
 	for _, flag := range []string{"tls-cert", "tls-key"} {
 		if at, ok := c.fromFile[flag]; ok {
 			return usagef("%s: %w", at, err)
 		}
 	}
 	return usagef("TLS: %w", err)
+}
+
+// acmeAt returns the place of a setting of ACME in the configuration file: its line, or
+// the first one of the table if it is missing.
+func (c *serveCommand) acmeAt(key string) string {
+	for _, k := range []string{key, "hosts", "email", "directory"} {
+		if at, ok := c.fromFile[acmeTable+"."+k]; ok {
+			return at
+		}
+	}
+	return acmeTable
 }
 
 // certificates opens where certificates come from; nil if no listener needs one.

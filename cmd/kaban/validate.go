@@ -20,18 +20,35 @@ func (c *serveCommand) validate() ([]*endpoint, peer.Policy, error) {
 	if c.problems != nil {
 		problems = append([]error{usageError{c.problems}}, problems...)
 	}
-	endpoints, err := parseListens(c.named("listen"), withClients(c.Listen))
+	endpoints, err := c.listens()
 	policy, err2 := c.policy()
 	base, err3 := web.ParseBasePath(c.BasePath)
 	if err3 != nil {
 		err3 = usagef("%s: %w", c.named("base-path"), err3)
 	}
 	c.BasePath = base
-	problems = append(problems, err, err2, err3)
+	problems = append(problems, err, err2, c.checkOrigins(), err3, checkData(c.named("data"), c.Data))
 	if err == nil && err2 == nil {
 		problems = append(problems, c.decide(endpoints, policy), c.checkTLS(endpoints), c.checkProfiles(endpoints))
 	}
 	return endpoints, policy, errors.Join(problems...)
+}
+
+// listens returns where to listen.
+func (c *serveCommand) listens() ([]*endpoint, error) {
+	if len(c.Listen) == 0 { // in the file; without it there is the default
+		return parseListens(c.named("listen"), nil)
+	}
+	endpoints, err := parseListens(c.named("listen"), withClients(c.Listen))
+	return endpoints, errors.Join(err, checkTwice(c.named("listen"), endpoints))
+}
+
+// checkOrigins refuses origins that are none.
+func (c *serveCommand) checkOrigins() error {
+	if err := web.CheckOrigins(c.Origin); err != nil {
+		return usagef("%s: %w", c.named("origin"), err)
+	}
+	return nil
 }
 
 // checkRanges refuses values that cannot be meant.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -36,4 +37,47 @@ func decodeTime(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	target.SetInt(int64(d))
 	return nil
+}
+
+// wholeNumbers has kong parse flags of integers with decodeNumber.
+func wholeNumbers() kong.Option {
+	return kong.OptionFunc(func(k *kong.Kong) error {
+		for kind := reflect.Int; kind <= reflect.Uint64; kind++ {
+			if err := kong.KindMapper(kind, kong.MapperFunc(decodeNumber)).Apply(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// decodeNumber parses a whole number from a flag, a variable or a configuration file.
+// Kong's errors name Go's types.
+func decodeNumber(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("number")
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprint(token.Value)
+	if target.CanUint() {
+		n, err := strconv.ParseUint(text, 0, target.Type().Bits())
+		if err != nil {
+			return numberError(text, err)
+		}
+		target.SetUint(n)
+		return nil
+	}
+	n, err := strconv.ParseInt(text, 0, target.Type().Bits())
+	if err != nil {
+		return numberError(text, err)
+	}
+	target.SetInt(n)
+	return nil
+}
+
+func numberError(text string, err error) error {
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("%s is not in the range of whole numbers here", text)
+	}
+	return fmt.Errorf("%q is no whole number; write it with digits only, such as 100", text)
 }

@@ -59,17 +59,32 @@ type ACME struct {
 	Cache string
 }
 
+// SettingError means that a setting of ACME is wrong.
+type SettingError struct {
+	// Key is its name: hosts, email, directory, or cache for ACME.Cache.
+	Key string
+	// Problem is what is wrong, and what to do.
+	Problem string
+}
+
+// Error returns the problem.
+func (e *SettingError) Error() string { return "acme: " + e.Problem }
+
+func badSetting(key, format string, args ...any) error {
+	return &SettingError{Key: key, Problem: fmt.Sprintf(format, args...)}
+}
+
 // check returns the settings with names as handshakes have them, and with defaults.
 func (a ACME) check() (ACME, error) {
 	switch {
 	case len(a.Hosts) == 0:
-		return a, errors.New("acme: name the hosts of this server, such as hosts = [\"chat.example.org\"]")
+		return a, badSetting("hosts", "name the hosts of this server, such as hosts = [\"chat.example.org\"]")
 	case len(a.Hosts) > maxHosts:
-		return a, fmt.Errorf("acme: there are %d hosts; the limit is %d", len(a.Hosts), maxHosts)
+		return a, badSetting("hosts", "there are %d hosts; the limit is %d", len(a.Hosts), maxHosts)
 	case a.Email != "" && (strings.Count(a.Email, "@") != 1 || strings.ContainsAny(a.Email, " ,<>?:")):
-		return a, fmt.Errorf("acme: %q is no email address such as admin@example.org", a.Email)
+		return a, badSetting("email", "%q is no email address such as admin@example.org", a.Email)
 	case a.Cache == "":
-		return a, errors.New("acme: certificates need a place to stay, or each start would ask for new ones until the ACME server refuses; start with a data directory")
+		return a, badSetting("cache", "certificates need a place to stay, or each start would ask for new ones until the ACME server refuses; start with a data directory")
 	}
 	hosts := make([]string, 0, len(a.Hosts))
 	for _, host := range a.Hosts {
@@ -77,11 +92,11 @@ func (a ACME) check() (ACME, error) {
 		_, ipErr := netip.ParseAddr(host)
 		switch {
 		case strings.HasPrefix(host, "*."):
-			return a, fmt.Errorf("acme: %s: an ACME server asks the DNS about such names, which this server cannot answer for; name each host", host)
+			return a, badSetting("hosts", "%s: an ACME server asks the DNS about such names, which this server cannot answer for; name each host", host)
 		case err != nil || ipErr == nil || !strings.Contains(name, "."):
-			return a, fmt.Errorf("acme: %q is no public host name such as chat.example.org", host)
+			return a, badSetting("hosts", "%q is no public host name such as chat.example.org", host)
 		case slices.Contains(hosts, name):
-			return a, fmt.Errorf("acme: the host %s is there twice", host)
+			return a, badSetting("hosts", "the host %s is there twice", host)
 		}
 		hosts = append(hosts, name)
 	}
@@ -89,7 +104,7 @@ func (a ACME) check() (ACME, error) {
 	a.Directory = cmp.Or(a.Directory, LetsEncrypt)
 	u, err := url.Parse(a.Directory)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return a, fmt.Errorf("acme: directory %q is no address such as %s; it must begin with https://", a.Directory, LetsEncrypt)
+		return a, badSetting("directory", "directory %q is no address such as %s; it must begin with https://", a.Directory, LetsEncrypt)
 	}
 	// Each server has its own certificates, so that trying with one that is made for
 	// tests leaves nothing behind for the real one.

@@ -94,6 +94,13 @@ func TestLoadAdvises(t *testing.T) {
 		"tls = {cert = 'x'}\n[tls]":          `line 2, column 2: key tls should be a table, not a value; write all keys of a table in one place`,
 		"\r\nlog_level = info\r\n":           `write a text in quotes: log_level = "info"`,
 		"listen = tcp://127.0.0.1:1 # there": `write a text in quotes: listen = "tcp://127.0.0.1:1"`,
+		"listen = ['a'\nlog_level = 10\n":    `line 2, column 1: expected ',' or ']' after array value; the list is not closed: write a comma between its elements, and ] after the last one`,
+		"listen = ['a',\nlog_level = 10\n":   `line 2, column 1: unexpected character U+006C 'l' at start of value; the list is not closed`,
+		"listen = ['a' 'b']":                 `; the list is not closed: write a comma between its elements`,
+		"listen = ['a'":                      `line 1, column 13: array is incomplete; the list is not closed`,
+		"log_level = \n":                     `line 1, column 13: there is no value; write one after the =, or delete the key`,
+		"log_level = \r\n":                   `line 1, column 13: there is no value; write one after the =`,
+		"log_level =":                        `there is no value; write one after the =`,
 		"[backup]\n  every =1h":              `write a text in quotes: every = "1h"`,
 	} {
 		if _, err := Load(write(t, text), keys); err == nil || !strings.Contains(err.Error(), want) {

@@ -73,6 +73,9 @@ func wrongKind(key string, value any) error {
 // bareText matches a line with a value that lacks its quotes.
 var bareText = regexp.MustCompile(`^\s*([\w.-]+)\s*=\s*([^\s"'\[{#][^"'#\[{]*?)\s*(?:#.*)?$`)
 
+// noValue matches the parser's words for a line that ends where a value should be.
+var noValue = regexp.MustCompile(`^unexpected character U\+000[AD].* at start of value$|^expected value, not end of input$`)
+
 // notTOML returns the error for a text that is no TOML.
 func notTOML(path string, text []byte, err error) error {
 	bad, ok := errors.AsType[*toml.DecodeError](err)
@@ -88,6 +91,11 @@ func notTOML(path string, text []byte, err error) error {
 	case strings.HasSuffix(problem, "already exists"), strings.HasSuffix(problem, "should be a table, not a value"):
 		advice = "; write all keys of a table in one place"
 	case strings.Contains(problem, "number"), strings.Contains(problem, "digit"): // says enough
+	case noValue.MatchString(problem):
+		problem, advice = "there is no value", "; write one after the =, or delete the key"
+	case strings.HasSuffix(problem, "after array value"), problem == "array is incomplete",
+		strings.HasSuffix(problem, "at start of value") && column <= strings.IndexByte(written, '='):
+		advice = "; the list is not closed: write a comma between its elements, and ] after the last one"
 	case bareText.MatchString(written):
 		parts := bareText.FindStringSubmatch(written)
 		advice = fmt.Sprintf("; write a text in quotes: %s = %q", parts[1], parts[2])

@@ -35,6 +35,12 @@ func parseOrigins(names []string) (origins, error) {
 	return o, nil
 }
 
+// CheckOrigins returns what is wrong with Config.Origins.
+func CheckOrigins(names []string) error {
+	_, err := parseOrigins(names)
+	return err
+}
+
 // usualPorts are the ports that stand for themselves where none is written.
 var usualPorts = map[string]string{"http": "80", "https": "443"}
 

@@ -181,7 +181,7 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 		"a wrong head":    {"UPDATE rooms SET head = 101", "the newest entry is 100, and it should be 101"},
 		"no entries":      {"DELETE FROM entries", "the newest entry is 0, and it should be 100"},
 		"newer":           {"PRAGMA user_version = 99", "newer version"},
-		"another program": {"PRAGMA application_id = 7", "another program"},
+		"another program": {"PRAGMA application_id = 7", "it is the database of another program; name a file that"},
 		"a broken page":   {"", "cannot be restored"},
 	}
 	for name, c := range cases {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -225,7 +226,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	case occupied && !replace:
 		return done, fmt.Errorf("%s: %w", path, ErrOccupied)
 	}
-	if err := refuseExport(file); err != nil {
+	if err := refuseOther(file); err != nil {
 		return done, err
 	}
 	draft := path + ".restored"
@@ -239,7 +240,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	}
 	// A backup that somebody has opened may have an epoch again.
 	if done.Report, err = seal(ctx, draft); err != nil {
-		return done, errors.Join(fmt.Errorf("%s cannot be restored: %w", file, err), removeIfThere(draft))
+		return done, errors.Join(fmt.Errorf("%s cannot be restored: %w", file, adviseRestore(err)), removeIfThere(draft))
 	}
 	if err := syncFile(draft); err != nil {
 		return done, err
@@ -290,14 +291,29 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// refuseExport refuses a file that is text like an export and not a database.
-func refuseExport(file string) error {
+// adviseRestore adds what to do if a backup is damaged.
+func adviseRestore(err error) error {
+	if errors.Is(err, store.ErrDamaged) {
+		return fmt.Errorf("%w; name an older backup", err)
+	}
+	return err
+}
+
+// The header of the database files of SQLite (https://www.sqlite.org/fileformat2.html,
+// section 1.3), which begin with magic.
+const (
+	magic    = "SQLite format 3\x00"
+	idOffset = 68 // of the application id, 4 bytes with the highest first
+)
+
+// refuseOther refuses a file that is an export or no database at all.
+func refuseOther(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	var start [64]byte
+	var start [headerSize]byte
 	n, err := f.ReadAt(start[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the backup: %w", err)
@@ -305,6 +321,16 @@ func refuseExport(file string) error {
 	text := bytes.TrimPrefix(start[:n], []byte("\ufeff"))
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		return fmt.Errorf("%s is an export and not a backup; use \"kaban import\"", file)
+	}
+	what := ""
+	switch {
+	case !bytes.HasPrefix(start[:n], []byte(magic)):
+		what = "no database of kaban"
+	case n == headerSize && binary.BigEndian.Uint32(start[idOffset:]) != applicationID:
+		what = "the database of another program"
+	}
+	if what != "" {
+		return fmt.Errorf("%s cannot be restored: it is %s; name a file that \"kaban backup\" has written, or a directory of scheduled backups", file, what)
 	}
 	return nil
 }
