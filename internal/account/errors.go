@@ -81,6 +81,12 @@ func (e *WaitError) Error() string {
 	return fmt.Sprintf("too many attempts; the next one is possible in %s", e.After.Round(time.Second))
 }
 
+// StateError says why something cannot be done with an account as it is now, and what
+// to do.
+type StateError struct{ Username, Reason string }
+
+func (e *StateError) Error() string { return e.Username + " " + e.Reason }
+
 // ValueError says why a value is not accepted.
 type ValueError struct{ What, Reason string }
 

@@ -77,6 +77,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{account.ErrNoProvider, wire.CodeNotFound, "not set up"},
 		{account.ErrProviderDown, wire.CodeUnavailable, "another way"},
 		{&account.ValueError{What: "role", Reason: "a bot is no owner"}, wire.CodeBadField, "a bot is no owner"},
+		{&account.StateError{Username: "amy", Reason: "is suspended"}, wire.CodeForbidden, "amy is suspended"},
 		{&account.RefusedError{Action: access.Suspend, Verdict: access.Forbidden}, wire.CodeForbidden, "may not"},
 		{&account.RefusedError{Action: access.Suspend, Verdict: access.NotFound}, wire.CodeNotFound, "no such account"},
 		{&account.RefusedError{Action: access.Suspend, Verdict: access.AuthRequired}, wire.CodeAuthRequired, "sign in"},
@@ -95,6 +96,19 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 			if strings.Contains(e.Text, "secret") {
 				t.Errorf("the text %q tells what is in the server", e.Text)
 			}
+		}
+	}
+}
+
+// What the code wraps around an error for its logs is no part of the sentence.
+func TestOwnTexts(t *testing.T) {
+	for want, err := range map[string]error{
+		"amy is not suspended":                                   &account.StateError{Username: "amy", Reason: "is not suspended"},
+		"role: a bot is no owner":                                &account.ValueError{What: "role", Reason: "a bot is no owner"},
+		"there is no room den; create it first, or leave it out": &account.UnknownRoomError{Room: "den"},
+	} {
+		if e := refusal.Of(fmt.Errorf("restore an account: %w", err)); e.Text != want {
+			t.Errorf("got %q, want %q", e.Text, want)
 		}
 	}
 }
