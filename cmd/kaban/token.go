@@ -132,7 +132,7 @@ func (c *botList) Run(std streams) error {
 				if !u.Bot {
 					return nil
 				}
-				return []string{u.Username, u.Owner, u.Role, u.Status, when(u.Created), u.Name}
+				return []string{u.Username, u.Owner, u.Role, u.state(), when(u.Created), u.Name}
 			})
 	})
 }

@@ -209,8 +209,8 @@ func (s *Server) makeBot(ctx context.Context, by *who, in *JSON[newBotBody]) (Ac
 		return Account{}, err
 	}
 	made := accountOf(&bot)
-	owners, err := s.config.Accounts.Usernames(ctx, bot.Owner)
-	made.Owner = owners[bot.Owner]
+	owners, err := s.config.Accounts.WithIDs(ctx, bot.Owner)
+	made.Owner = owners[bot.Owner].Username
 	return made, err
 }
 
