@@ -106,16 +106,21 @@ func parseAge(s string) (string, error) {
 	return s, err
 }
 
-// ParseAge is time.ParseDuration that also accepts days, such as "7d".
+// ParseAge is time.ParseDuration that also accepts days, such as "7d". Its errors are
+// for people.
 func ParseAge(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return 0, fmt.Errorf("%q is no number of days", days)
+			return 0, fmt.Errorf("%q is not a time; write it like 12h or 7d, with at most 65535 days", s)
 		}
 		return time.Duration(n) * 24 * time.Hour, nil
 	}
-	return time.ParseDuration(s)
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a time; write it like 12h or 7d", s)
+	}
+	return d, nil
 }
 
 // UnknownSettingError names a setting that does not exist.

@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,14 @@ func TestSettings(t *testing.T) {
 	bob := w.add(alice, "bob", kaban.RoleMember)
 	_, _, err = w.Invite(w.ctx, bob, NewInvite{})
 	wantCode(t, "invite against invite_members", err, "forbidden")
+}
+
+func TestAgesThatAreNone(t *testing.T) {
+	for _, s := range []string{"soon", "never", "", "7", "1.5d", "-1d", "65536d", "d"} {
+		if _, err := ParseAge(s); err == nil || !strings.HasPrefix(err.Error(), strconv.Quote(s)+" is not a time; write it like 12h or 7d") {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
 }
 
 func TestUnknownSettingNamesTheNearest(t *testing.T) {
