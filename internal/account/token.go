@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -105,9 +106,11 @@ func (c *change) ownAccount(username string, onSelf, onBot access.Action) (peopl
 	if username != "" {
 		name, err := kaban.ParseUsername(username)
 		if err != nil {
-			return a, ErrNotFound
+			return a, NoAccount(username)
 		}
-		if a, err = found(people.Accounts.Named(c.Tx, name)); err != nil {
+		if a, err = people.Accounts.Named(c.Tx, name); errors.Is(err, people.ErrNotFound) {
+			return people.Account{}, NoAccount(username)
+		} else if err != nil {
 			return a, err
 		}
 	}
@@ -120,13 +123,13 @@ func (c *change) ownAccount(username string, onSelf, onBot access.Action) (peopl
 	}
 	if !c.by.Operator && a.ID != self && (!a.Bot || a.Owner != self) {
 		if c.mayTo(access.KnowPerson, &a, 0) != nil {
-			return a, ErrNotFound
+			return a, NoAccount(username)
 		}
 		return a, &RefusedError{action, access.Forbidden}
 	}
 	// The operator sees what accounts have that are not in use at the moment.
 	if a.Status != people.StatusActive && (!c.by.Operator || a.Status == people.StatusRemoved) {
-		return a, ErrNotFound
+		return a, NoAccount(username)
 	}
 	return a, nil
 }
@@ -221,13 +224,13 @@ func (c *change) botOwner(username string) (people.Account, error) {
 func (c *change) activePerson(username string) (people.Account, error) {
 	name, err := kaban.ParseUsername(username)
 	if err != nil {
-		return people.Account{}, ErrNotFound
+		return people.Account{}, NoAccount(username)
 	}
-	a, err := found(people.Accounts.Named(c.Tx, name))
+	a, err := people.Accounts.Named(c.Tx, name)
 	switch {
+	case errors.Is(err, people.ErrNotFound), err == nil && (a.Bot || a.Status == people.StatusRemoved):
+		err = NoAccount(username)
 	case err != nil:
-	case a.Bot || a.Status == people.StatusRemoved:
-		err = ErrNotFound
 	default:
 		err = inUse(&a)
 	}
@@ -286,7 +289,7 @@ func (s *Service) GiveBot(ctx context.Context, by Actor, bot, owner string) erro
 			return err
 		}
 		if !a.Bot {
-			return ErrNotFound
+			return notFound("bot", bot, "kaban bot list")
 		}
 		to, err := c.activePerson(owner)
 		if err != nil {

@@ -104,6 +104,7 @@ var refusals = []row{
 	{isErr(account.ErrClaimed), wire.CodeForbidden, text("the server has an owner already; sign in instead")},
 	{isErr(account.ErrNameTaken), wire.CodeUsernameTaken, text("an account has this name, or one that looks like it; choose another")},
 	{isErr(account.ErrNameReserved), wire.CodeUsernameTaken, text("the name, or one that looks like it, is reserved; choose another")},
+	{is[*account.NotFoundError], wire.CodeNotFound, own[*account.NotFoundError]},
 	{isErr(account.ErrNotFound), wire.CodeNotFound, text("there is no such account, device, token or invite")},
 	{isErr(account.ErrNotOpen), wire.CodeForbidden, text("this server takes no sign-ups; ask for an invite")},
 	{isErr(account.ErrLastWay), wire.CodeForbidden, text("there would be no way to sign in any more; add another one first")},

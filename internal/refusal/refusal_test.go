@@ -65,6 +65,8 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{account.ErrNameTaken, wire.CodeUsernameTaken, "choose another"},
 		{account.ErrNameReserved, wire.CodeUsernameTaken, "reserved"},
 		{account.ErrNotFound, wire.CodeNotFound, "no such account"},
+		{account.NoAccount("nope"), wire.CodeNotFound, `there is no account nope; "kaban user list" shows all`},
+		{account.NoToken("no\x1bpe", "ann"), wire.CodeNotFound, `there is no token "no\x1bpe"; "kaban token list ann" shows all`},
 		{account.ErrNotOpen, wire.CodeForbidden, "ask for an invite"},
 		{account.ErrLastWay, wire.CodeForbidden, "no way to sign in"},
 		{account.ErrTooMany, wire.CodeForbidden, "remove one"},

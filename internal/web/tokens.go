@@ -165,7 +165,7 @@ func (s *Server) revokeTokenOf(ctx context.Context, by *who, in *struct {
 		return err
 	}
 	if !slices.ContainsFunc(infos, func(i account.SecretInfo) bool { return i.ID == in.ID }) {
-		return account.ErrNotFound
+		return account.NoToken(in.ID, in.Username)
 	}
 	return s.config.Accounts.RevokeDevice(ctx, by.actor(), in.ID)
 }
