@@ -263,8 +263,8 @@ func (s *Service) ListSettings(ctx context.Context, by Actor) (infos []SettingIn
 	return infos, err
 }
 
-// Set changes a setting. Errors are *UnknownSettingError, *ValueError and those of
-// somebody that is no owner.
+// Set changes a setting. Errors are *UnknownSettingError, *ValueError, *UnknownRoomError
+// and those of somebody that is no owner.
 func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 	known, err := findSetting(key)
 	if err != nil {
@@ -278,8 +278,36 @@ func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 		if err := c.may(action); err != nil {
 			return err
 		}
+		if key == SettingAutoJoin {
+			if err := c.mayJoinAll(value); err != nil {
+				return err
+			}
+		}
 		return c.set(known, value)
 	})
+}
+
+// mayJoinAll refuses rooms for new members that do not exist, as far as the actor may
+// know, and private ones: nobody joins those without being invited.
+func (c *change) mayJoinAll(value string) error {
+	names, err := parseRooms(value)
+	if err != nil || names == "" {
+		return nil // set refuses it
+	}
+	f, err := c.facts()
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		_, kind, err := c.knowsRoom(f, name)
+		switch {
+		case err != nil:
+			return err
+		case kind == kaban.RoomPrivate:
+			return &ValueError{SettingAutoJoin, name + " is a private room, and nobody joins it without an invitation; leave it out"}
+		}
+	}
+	return nil
 }
 
 func (c *change) set(known *setting, value string) error {
