@@ -71,9 +71,7 @@ func orDash(text string) string {
 func auditSince(text string, now time.Time) (string, error) {
 	begin, err := parseSince(text, now)
 	switch {
-	case err != nil:
-		return "", err
-	case begin.bySeq:
+	case err != nil, begin.bySeq: // there are no message numbers
 		return "", usagef("--since %s: write an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30", text)
 	case begin.at.IsZero():
 		return "", nil

@@ -27,6 +27,9 @@ func (c *inviteAdd) Run(std streams) error {
 	if c.Uses < 1 {
 		return usagef("--uses must be at least 1, not %d", c.Uses)
 	}
+	if err := checkExpires(c.Expires, ""); err != nil {
+		return err
+	}
 	return c.withAdmin(std, &c.linkFlags, func(ctx context.Context, a *admin) error {
 		in := map[string]any{"role": c.Role, "rooms": c.Room, "uses": c.Uses, "expires_in": c.Expires}
 		if len(c.Room) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"kaban/internal/account"
 	"kaban/internal/backup"
@@ -19,6 +20,8 @@ type services struct {
 	accounts *account.Service
 	rooms    *service.Chat
 	claim    *claimFile
+	owned    atomic.Bool // the server has an owner, as its log says
+	log      *slog.Logger
 
 	dispatcher *dispatch.Dispatcher
 	backups    *backup.Service // nil: none are made on a schedule
@@ -42,6 +45,8 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, endHashing: func() {}}
+	s.log = log
+	s.owned.Store(rooms.IsClaimed())
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
 	s.accounts = account.New(kept, options)
 	return s, nil
@@ -53,6 +58,9 @@ func (s *services) settingChanged(key string) {
 	s.rooms.SettingChanged(key)
 	if key == account.SettingAccess && s.rooms.IsClaimed() {
 		s.claim.remove()
+		if !s.owned.Swap(true) {
+			s.log.Info("this server has an owner now; the claim is used up")
+		}
 	}
 }
 

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
+
+	"kaban/internal/account"
 )
 
 // tokenCommand manages the secrets of programs.
@@ -32,6 +35,26 @@ type tokenFlags struct {
 	ReadOnly bool     `help:"The token only reads."`
 }
 
+// check refuses an --expires that is no time, before anything is made.
+func (f *tokenFlags) check() error {
+	if f.Expires == "" {
+		return nil
+	}
+	return checkExpires(f.Expires, "; leave it out for a token that is valid until it is revoked")
+}
+
+// checkExpires refuses an --expires that is no time. hint is what else to do.
+func checkExpires(text, hint string) error {
+	d, err := account.ParseAge(text)
+	if err == nil && d <= 0 {
+		err = fmt.Errorf("%q is in the past; write it like 12h or 7d", text)
+	}
+	if err != nil {
+		return usagef("--expires: %w%s", err, hint)
+	}
+	return nil
+}
+
 // make makes a token for an account and prints it.
 func (f *tokenFlags) make(ctx context.Context, a *admin, username string) error {
 	in := map[string]any{"name": f.For, "read_only": f.ReadOnly}
@@ -58,6 +81,9 @@ type tokenAdd struct {
 
 // Run makes a token. Only the token goes to standard output.
 func (c *tokenAdd) Run(std streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error { return c.make(ctx, a, c.Username) })
 }
 
@@ -110,6 +136,9 @@ type botAdd struct {
 
 // Run makes a bot. Only its token goes to standard output.
 func (c *botAdd) Run(std streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		in := map[string]string{"username": c.Username, "name": c.Name, "role": c.Role, "owner": c.Owner}
 		var made user
@@ -132,7 +161,7 @@ func (c *botList) Run(std streams) error {
 				if !u.Bot {
 					return nil
 				}
-				return []string{u.Username, u.Owner, u.Role, u.Status, when(u.Created), u.Name}
+				return []string{u.Username, u.Owner, u.Role, u.state(), when(u.Created), u.Name}
 			})
 	})
 }

@@ -38,6 +38,7 @@ type user struct {
 	Role     string   `json:"role"`
 	Bot      bool     `json:"bot"`
 	Status   string   `json:"status"`
+	Stopped  string   `json:"stopped"`
 	Reason   string   `json:"reason"`
 	Created  string   `json:"created"`
 	Owner    string   `json:"owner"`
@@ -51,6 +52,17 @@ func (u *user) kind() string {
 		return "bot of " + u.Owner
 	}
 	return ""
+}
+
+// state returns the status of the account, for people. A bot stops with its owner.
+func (u *user) state() string {
+	switch u.Stopped {
+	case "":
+		return u.Status
+	case "suspended":
+		return "stopped (its owner is suspended)"
+	}
+	return "stopped (its owner is gone)"
 }
 
 type userAdd struct {
@@ -94,7 +106,7 @@ func (c *userList) Run(std streams) error {
 		return list(ctx, a, "/v1/admin/users", "users", []string{"query", c.Query, "status", c.Status, "limit", "500"},
 			[]string{"USERNAME", "ROLE", "STATUS", "SINCE", "NAME"}, "there are no such accounts; \"kaban user add NAME\" makes one",
 			func(u *user) []string {
-				return []string{u.Username, u.Role, u.Status, when(u.Created), u.Name, u.kind()}
+				return []string{u.Username, u.Role, u.state(), when(u.Created), u.Name, u.kind()}
 			})
 	})
 }
@@ -119,7 +131,7 @@ func (c *userShow) Run(std streams) error {
 			{"username", u.Username},
 			{"name", u.Name},
 			{"role", u.Role},
-			{"status", u.Status},
+			{"status", u.state()},
 			{"reason", u.Reason},
 			{"bot of", u.Owner},
 			{"since", when(u.Created)},

@@ -147,7 +147,7 @@ func (s *Service) Suspend(ctx context.Context, by Actor, username, reason string
 func (s *Service) Restore(ctx context.Context, by Actor, username string) error {
 	return s.administer(ctx, by, access.Restore, "account.restore", username, 0, func(c *change, a *people.Account) (string, error) {
 		if a.Status != people.StatusSuspended {
-			return "", &ValueError{"account", "it is not suspended"}
+			return "", &StateError{a.Username, "is not suspended"}
 		}
 		a.Reason, a.Status = "", people.StatusActive
 		if used, err := c.everUsed(a); err != nil || used {

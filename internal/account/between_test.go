@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,6 +118,44 @@ func TestHooks(t *testing.T) {
 	}
 	if !slices.Equal(settings, []string{SettingAccess}) {
 		t.Errorf("settings: %q", settings)
+	}
+}
+
+// A program must not be the first to use an account, nor go around a suspension. The
+// account stays as it is.
+func TestProgramsOfAccountsThatAreNotInUse(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	_, _, err := w.AddAccount(w.ctx, alice, NewPerson{NewAccount{Username: "amy"}, 0})
+	w.must(err)
+	w.add(alice, "sam", kaban.RoleMember)
+	w.must(w.Suspend(w.ctx, alice, "sam", ""))
+	_, err = w.MakeBot(w.ctx, Operator(), NewBot{Username: "robot"})
+	w.must(err)
+	for username, status := range map[string]people.Status{"amy": people.StatusUnclaimed, "sam": people.StatusSuspended} {
+		_, made := w.MakeBot(w.ctx, Operator(), NewBot{Username: "robot2", Owner: username})
+		_, _, given := w.MakeToken(w.ctx, Operator(), NewToken{Username: username, Name: "ci"})
+		for what, err := range map[string]error{
+			"a bot": made, "a token": given,
+			"somebody's bot by an admin": w.GiveBot(w.ctx, alice, "robot", username),
+			"somebody's bot":             w.GiveBot(w.ctx, Operator(), "robot", username),
+		} {
+			if state, ok := errors.AsType[*StateError](err); !ok || state.Username != username {
+				t.Errorf("%s of %s: %v", what, username, err)
+			}
+		}
+		if a, err := w.Find(w.ctx, username); err != nil || a.Status != status {
+			t.Errorf("%s is %s, %v", username, a.Status, err)
+		}
+		if tokens, err := w.Tokens(w.ctx, Operator(), username); err != nil || len(tokens) > 0 {
+			t.Errorf("tokens of %s: %v, %v", username, tokens, err)
+		}
+	}
+	_, err = w.Find(w.ctx, "robot2")
+	wantError(t, "the bot", err, ErrNotFound)
+	state, ok := errors.AsType[*StateError](w.Restore(w.ctx, alice, "amy"))
+	if !ok || state.Error() != "amy is not suspended" {
+		t.Errorf("restore: %v", state)
 	}
 }
 

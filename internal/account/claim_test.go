@@ -122,6 +122,8 @@ func TestMakeOwner(t *testing.T) {
 func TestInvites(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
+	w.room("news", kaban.RoomPublic)
+	w.room("help", kaban.RoomPublic)
 	w.must(w.Set(w.ctx, alice, SettingAutoJoin, "news, #Help"))
 	bob := w.add(alice, "bob", kaban.RoleMember)
 	w.room("dev", kaban.RoomPublic)

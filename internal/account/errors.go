@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"kaban"
 	"kaban/internal/access"
 )
 
@@ -42,7 +43,7 @@ var (
 	// ErrNameReserved means that nobody may have the name.
 	ErrNameReserved = errors.New("the name is reserved")
 	// ErrNotFound means that there is no such account, device, token or invite, as
-	// far as the caller may know.
+	// far as the caller may know. A *NotFoundError is one.
 	ErrNotFound = errors.New("there is no such account, device, token or invite")
 	// ErrNotOpen means that signing up needs an invite, or an admin.
 	ErrNotOpen = errors.New("the server takes no sign-ups")
@@ -80,6 +81,41 @@ type WaitError struct{ After time.Duration }
 func (e *WaitError) Error() string {
 	return fmt.Sprintf("too many attempts; the next one is possible in %s", e.After.Round(time.Second))
 }
+
+// NotFoundError names what there is not, as far as the caller may know, and the command
+// that lists what there is.
+type NotFoundError struct{ What, Name, List string }
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("there is no %s %s; \"%s\" shows all", e.What, e.Name, e.List)
+}
+
+// Unwrap makes every NotFoundError an ErrNotFound.
+func (e *NotFoundError) Unwrap() error { return ErrNotFound }
+
+// maxEchoed is how much of an unknown name an error repeats, in code points.
+const maxEchoed = 64
+
+// NoAccount returns the error for a username that has no account.
+func NoAccount(username string) error { return notFound("account", username, "kaban user list") }
+
+// NoToken returns the error for an id that is none of a token of an account.
+func NoToken(id, username string) error {
+	return notFound("token", id, "kaban token list "+username)
+}
+
+func notFound(what, name, list string) error {
+	if _, err := kaban.ParseUsername(name); err != nil { // nothing that a terminal would obey
+		name = fmt.Sprintf("%.*q", maxEchoed, name)
+	}
+	return &NotFoundError{what, name, list}
+}
+
+// StateError says why something cannot be done with an account as it is now, and what
+// to do.
+type StateError struct{ Username, Reason string }
+
+func (e *StateError) Error() string { return e.Username + " " + e.Reason }
 
 // ValueError says why a value is not accepted.
 type ValueError struct{ What, Reason string }

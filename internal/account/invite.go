@@ -245,12 +245,12 @@ func (s *Service) RevokeInvite(ctx context.Context, by Actor, id string) error {
 		if err := c.may(access.ChangeProfile); err != nil {
 			return err
 		}
-		invite, err := found(people.Invites.WithID(c.Tx, id))
-		if err != nil {
+		invite, err := people.Invites.WithID(c.Tx, id)
+		switch {
+		case errors.Is(err, people.ErrNotFound), err == nil && !c.seesInvite(&invite):
+			return notFound("invite", id, "kaban invite list")
+		case err != nil:
 			return err
-		}
-		if !c.seesInvite(&invite) {
-			return ErrNotFound
 		}
 		if err := people.Invites.Delete(c.Tx, invite.Hash); err != nil {
 			return err

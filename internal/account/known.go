@@ -13,11 +13,11 @@ func (s *Service) MayAdminister(ctx context.Context, by Actor) error {
 	return s.view(ctx, by, func(c *change) error { return c.may(access.ReadAudit) })
 }
 
-// Usernames returns the usernames of accounts by their ids. It asks nobody whether the
-// caller may know. An account that does not exist is not in the result.
-func (s *Service) Usernames(ctx context.Context, ids ...string) (names map[string]string, err error) {
+// WithIDs returns accounts by their ids. It asks nobody whether the caller may know. An
+// account that does not exist is not in the result.
+func (s *Service) WithIDs(ctx context.Context, ids ...string) (accounts map[string]people.Account, err error) {
 	err = s.view(ctx, Actor{}, func(c *change) error {
-		names = make(map[string]string, len(ids))
+		accounts = make(map[string]people.Account, len(ids))
 		for _, id := range ids {
 			if id == "" {
 				continue
@@ -27,10 +27,10 @@ func (s *Service) Usernames(ctx context.Context, ids ...string) (names map[strin
 				return err
 			}
 			if err == nil {
-				names[id] = a.Username
+				accounts[id] = a
 			}
 		}
 		return nil
 	})
-	return names, err
+	return accounts, err
 }

@@ -38,7 +38,7 @@ func deeds(w *world) []func() error {
 			alice, err = session(made.Session, err)
 			return err
 		},
-		func() error { return w.Set(w.ctx, alice, SettingAutoJoin, "news") },
+		func() error { return w.Set(w.ctx, alice, SettingAutoJoin, "lobby") },
 		func() (err error) {
 			info, invite, err = w.Invite(w.ctx, alice, NewInvite{Uses: 2})
 			w.kept(invite)

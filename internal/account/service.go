@@ -193,11 +193,13 @@ func (c *change) account(id string) (people.Account, error) {
 func (s *Service) Find(ctx context.Context, username string) (a people.Account, err error) {
 	name, err := kaban.ParseUsername(username)
 	if err != nil {
-		return a, ErrNotFound
+		return a, NoAccount(username)
 	}
 	err = s.documents.View(ctx, func(tx store.Tx) (err error) {
-		if a, err = found(people.Accounts.Named(tx, name)); err == nil {
+		if a, err = people.Accounts.Named(tx, name); err == nil {
 			a, err = withRole(tx, a)
+		} else if errors.Is(err, people.ErrNotFound) {
+			err = NoAccount(username)
 		}
 		return err
 	})

@@ -106,18 +106,19 @@ func parseAge(s string) (string, error) {
 	return s, err
 }
 
-// ParseAge is time.ParseDuration that also accepts days, such as "7d".
+// ParseAge is time.ParseDuration that also accepts days, such as "7d". Its errors are
+// for people.
 func ParseAge(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return 0, fmt.Errorf("%q is no number of days; write it like 7d", days)
+			return 0, fmt.Errorf("%q is not a time; write it like 12h or 7d, with at most 65535 days", s)
 		}
 		return time.Duration(n) * 24 * time.Hour, nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no time; write it like 30m, 12h or 7d", s)
+		return 0, fmt.Errorf("%q is not a time; write it like 12h or 7d", s)
 	}
 	return d, nil
 }
@@ -262,8 +263,8 @@ func (s *Service) ListSettings(ctx context.Context, by Actor) (infos []SettingIn
 	return infos, err
 }
 
-// Set changes a setting. Errors are *UnknownSettingError, *ValueError and those of
-// somebody that is no owner.
+// Set changes a setting. Errors are *UnknownSettingError, *ValueError, *UnknownRoomError
+// and those of somebody that is no owner.
 func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 	known, err := findSetting(key)
 	if err != nil {
@@ -277,8 +278,36 @@ func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 		if err := c.may(action); err != nil {
 			return err
 		}
+		if key == SettingAutoJoin {
+			if err := c.mayJoinAll(value); err != nil {
+				return err
+			}
+		}
 		return c.set(known, value)
 	})
+}
+
+// mayJoinAll refuses rooms for new members that do not exist, as far as the actor may
+// know, and private ones: nobody joins those without being invited.
+func (c *change) mayJoinAll(value string) error {
+	names, err := parseRooms(value)
+	if err != nil || names == "" {
+		return nil // set refuses it
+	}
+	f, err := c.facts()
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		_, kind, err := c.knowsRoom(f, name)
+		switch {
+		case err != nil:
+			return err
+		case kind == kaban.RoomPrivate:
+			return &ValueError{SettingAutoJoin, name + " is a private room, and nobody joins it without an invitation; leave it out"}
+		}
+	}
+	return nil
 }
 
 func (c *change) set(known *setting, value string) error {

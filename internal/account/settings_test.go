@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 func TestSettings(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
+	w.room("news", kaban.RoomPublic)
+	w.room("dev", kaban.RoomPublic)
 	for _, c := range []struct {
 		key, value, want string
 		ok               bool
@@ -71,6 +74,38 @@ func TestSettings(t *testing.T) {
 	bob := w.add(alice, "bob", kaban.RoleMember)
 	_, _, err = w.Invite(w.ctx, bob, NewInvite{})
 	wantCode(t, "invite against invite_members", err, "forbidden")
+}
+
+// New members join rooms that exist and are public.
+func TestRoomsOfAutoJoin(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	w.room("dev", kaban.RoomPublic)
+	w.room("den", kaban.RoomPrivate)
+	w.room("own", kaban.RoomPrivate, alice)
+	w.must(w.Set(w.ctx, alice, SettingAutoJoin, "lobby,#Dev"))
+	for _, value := range []string{"Lob", "dev,lob"} {
+		if unknown, ok := errors.AsType[*UnknownRoomError](w.Set(w.ctx, alice, SettingAutoJoin, value)); !ok || unknown.Room == "dev" {
+			t.Errorf("%s: %v", value, unknown)
+		}
+	}
+	for _, private := range []string{"den", "own"} { // an owner lists them all
+		if value, ok := errors.AsType[*ValueError](w.Set(w.ctx, alice, SettingAutoJoin, "dev,"+private)); !ok || !strings.HasPrefix(value.Reason, private+" is a private room") {
+			t.Errorf("a private room: %v", value)
+		}
+	}
+	if got, err := w.Setting(w.ctx, SettingAutoJoin); err != nil || got != "lobby,dev" {
+		t.Errorf("it is %q, %v", got, err)
+	}
+	w.must(w.Set(w.ctx, alice, SettingAutoJoin, ""))
+}
+
+func TestAgesThatAreNone(t *testing.T) {
+	for _, s := range []string{"soon", "never", "", "7", "1.5d", "-1d", "65536d", "d"} {
+		if _, err := ParseAge(s); err == nil || !strings.HasPrefix(err.Error(), strconv.Quote(s)+" is not a time; write it like 12h or 7d") {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
 }
 
 func TestUnknownSettingNamesTheNearest(t *testing.T) {

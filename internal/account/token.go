@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -31,7 +32,7 @@ type NewToken struct {
 
 // MakeToken makes a token and returns its secret, which cannot be had again. The
 // actor needs a fresh sign-in, and must be the account, the owner of the bot, or the
-// operator. An account that nobody has signed in to yet is active from then on.
+// operator. The account must be in use: a *StateError says otherwise to the operator.
 func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretInfo, string, error) {
 	if !by.Operator && !s.Fresh(by.Principal) {
 		return SecretInfo{}, "", ErrNotFresh
@@ -47,7 +48,7 @@ func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretIn
 		if err != nil {
 			return err
 		}
-		if err := c.activate(&a); err != nil {
+		if err := inUse(&a); err != nil {
 			return err
 		}
 		kept.Account, kept.Created = a.ID, c.now
@@ -105,9 +106,11 @@ func (c *change) ownAccount(username string, onSelf, onBot access.Action) (peopl
 	if username != "" {
 		name, err := kaban.ParseUsername(username)
 		if err != nil {
-			return a, ErrNotFound
+			return a, NoAccount(username)
 		}
-		if a, err = found(people.Accounts.Named(c.Tx, name)); err != nil {
+		if a, err = people.Accounts.Named(c.Tx, name); errors.Is(err, people.ErrNotFound) {
+			return people.Account{}, NoAccount(username)
+		} else if err != nil {
 			return a, err
 		}
 	}
@@ -120,13 +123,13 @@ func (c *change) ownAccount(username string, onSelf, onBot access.Action) (peopl
 	}
 	if !c.by.Operator && a.ID != self && (!a.Bot || a.Owner != self) {
 		if c.mayTo(access.KnowPerson, &a, 0) != nil {
-			return a, ErrNotFound
+			return a, NoAccount(username)
 		}
 		return a, &RefusedError{action, access.Forbidden}
 	}
-	// An account that waits for its first sign-in is the operator's to use.
-	if a.Status != people.StatusActive && (!c.by.Operator || a.Status != people.StatusUnclaimed) {
-		return a, ErrNotFound
+	// The operator sees what accounts have that are not in use at the moment.
+	if a.Status != people.StatusActive && (!c.by.Operator || a.Status == people.StatusRemoved) {
+		return a, NoAccount(username)
 	}
 	return a, nil
 }
@@ -216,27 +219,35 @@ func (c *change) botOwner(username string) (people.Account, error) {
 	return c.activePerson(username)
 }
 
-// activePerson returns the active account of a person. One that nobody has signed in to
-// yet is active from then on if the operator asks. Whoever asks may know of all
-// accounts.
+// activePerson returns the active account of a person, or a *StateError. Whoever asks
+// may know of all accounts.
 func (c *change) activePerson(username string) (people.Account, error) {
 	name, err := kaban.ParseUsername(username)
 	if err != nil {
-		return people.Account{}, ErrNotFound
+		return people.Account{}, NoAccount(username)
 	}
-	a, err := found(people.Accounts.Named(c.Tx, name))
+	a, err := people.Accounts.Named(c.Tx, name)
 	switch {
+	case errors.Is(err, people.ErrNotFound), err == nil && (a.Bot || a.Status == people.StatusRemoved):
+		err = NoAccount(username)
 	case err != nil:
-	case a.Bot || a.Status == people.StatusRemoved:
-		err = ErrNotFound
-	case a.Status == people.StatusUnclaimed && c.by.Operator: // as for a token of its own
-		err = c.activate(&a)
-	case a.Status == people.StatusUnclaimed:
-		err = &ValueError{"owner", a.Username + " has not signed in yet"}
-	case a.Status != people.StatusActive:
-		err = &ValueError{"owner", a.Username + " is suspended"}
+	default:
+		err = inUse(&a)
 	}
 	return a, err
+}
+
+// inUse returns a *StateError for an account that nobody has signed in to yet, or that
+// is suspended. A program that acted for it would be the first to use it, or go around
+// the suspension.
+func inUse(a *people.Account) error {
+	switch a.Status {
+	case people.StatusUnclaimed:
+		return &StateError{a.Username, "has not signed in yet; sign in with the link of the account first"}
+	case people.StatusSuspended:
+		return &StateError{a.Username, "is suspended; restore the account first"}
+	}
+	return nil
 }
 
 // Bots returns the bots of an account, the actor's if the name is empty, with the roles
@@ -278,7 +289,7 @@ func (s *Service) GiveBot(ctx context.Context, by Actor, bot, owner string) erro
 			return err
 		}
 		if !a.Bot {
-			return ErrNotFound
+			return notFound("bot", bot, "kaban bot list")
 		}
 		to, err := c.activePerson(owner)
 		if err != nil {

@@ -336,7 +336,8 @@ func (u User) handOverRoom(ctx context.Context, name kaban.RoomName) error {
 		return err
 	}
 	_, err = u.chat.dispatcher.Post(ctx, Send{
-		Draft: kaban.Draft{Author: u.peer.Identity, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
+		// The account did nothing: the server is the author.
+		Draft: kaban.Draft{Author: u.chat.Operator().peer.Identity, Room: name, ID: id, Kind: kaban.KindMember, Body: body},
 		Terms: &dispatch.Terms{
 			Decide: func(tx store.Tx) error {
 				if err := u.isLastOp(tx, name); err != nil {

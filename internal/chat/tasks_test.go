@@ -187,10 +187,10 @@ func TestTasksSurviveTheServer(t *testing.T) {
 		for range 2 {
 			w.equal("lobby", w.changes("lobby"), "cat joined cat")
 			w.equal("news", w.changes("news"), "cat joined cat")
-			w.equal("hall", w.changes("hall"), "ann role bob")
+			w.equal("hall", w.changes("hall"), "server role bob")
 			w.equal("hall", w.roles("hall"), "bob op")
 			for _, room := range []string{"den", "vault"} {
-				w.equal(room, w.changes(room), "ann invited cat", "ann role bob", "ann left ann")
+				w.equal(room, w.changes(room), "ann invited cat", "server role bob", "ann left ann")
 				w.equal(room, w.roles(room), "bob op", "cat member")
 			}
 			if n := w.tasks(); n > 0 {
@@ -269,7 +269,7 @@ func TestTheHeir(t *testing.T) {
 				w.equal("the log", w.changes("den"))
 				return
 			}
-			w.equal("the log", w.changes("den"), "ann role "+c.want)
+			w.equal("the log", w.changes("den"), "server role "+c.want)
 			if got := w.roles("den"); !slices.Contains(got, c.want+" op") {
 				t.Errorf("roles: %q", got)
 			}
@@ -292,7 +292,7 @@ func TestTheHeirIsGone(t *testing.T) {
 	w.restart()
 	between.run = func() { w.change("bob", suspend) }
 	want(t, "hand over", w.user("ann").handOver(t.Context()), nil)
-	w.equal("the log", w.changes("den"), "ann role cat")
+	w.equal("the log", w.changes("den"), "server role cat")
 	w.equal("roles", w.roles("den"), "ann op", "bob member", "cat op")
 }
 

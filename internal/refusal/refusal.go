@@ -104,6 +104,7 @@ var refusals = []row{
 	{isErr(account.ErrClaimed), wire.CodeForbidden, text("the server has an owner already; sign in instead")},
 	{isErr(account.ErrNameTaken), wire.CodeUsernameTaken, text("an account has this name, or one that looks like it; choose another")},
 	{isErr(account.ErrNameReserved), wire.CodeUsernameTaken, text("the name, or one that looks like it, is reserved; choose another")},
+	{is[*account.NotFoundError], wire.CodeNotFound, own[*account.NotFoundError]},
 	{isErr(account.ErrNotFound), wire.CodeNotFound, text("there is no such account, device, token or invite")},
 	{isErr(account.ErrNotOpen), wire.CodeForbidden, text("this server takes no sign-ups; ask for an invite")},
 	{isErr(account.ErrLastWay), wire.CodeForbidden, text("there would be no way to sign in any more; add another one first")},
@@ -111,8 +112,8 @@ var refusals = []row{
 	{isErr(account.ErrCeremony), wire.CodeAuthFailed, text("the sign-in has expired or was begun elsewhere; begin again")},
 	{is[*account.OriginError], wire.CodeAuthFailed, error.Error},
 	{is[*account.UnavailableError], wire.CodeNotFound, error.Error},
-	{is[*account.UnknownRoomError], wire.CodeNotFound, error.Error},
-	{is[*account.CannotInviteError], wire.CodeForbidden, error.Error},
+	{is[*account.UnknownRoomError], wire.CodeNotFound, own[*account.UnknownRoomError]},
+	{is[*account.CannotInviteError], wire.CodeForbidden, own[*account.CannotInviteError]},
 	{is[*account.UnknownSettingError], wire.CodeNotFound, error.Error},
 	{isErr(account.ErrPasskey), wire.CodeAuthFailed, text("the passkey is not accepted")},
 	{isErr(account.ErrPasskeyKnown), wire.CodeIDConflict, text("this passkey is registered already")},
@@ -121,7 +122,8 @@ var refusals = []row{
 	{isErr(account.ErrRenew), wire.CodeAuthRequired, text("sign in at the provider of single sign-on again")},
 	{isErr(account.ErrNoProvider), wire.CodeNotFound, text("single sign-on is not set up on this server")},
 	{isErr(account.ErrProviderDown), wire.CodeUnavailable, text("the provider of single sign-on cannot be reached; try again later, or sign in another way")},
-	{is[*account.ValueError], wire.CodeBadField, error.Error},
+	{is[*account.ValueError], wire.CodeBadField, own[*account.ValueError]},
+	{is[*account.StateError], wire.CodeForbidden, own[*account.StateError]},
 	{is[*account.RefusedError], "", refusedText},
 	{is[*account.WaitError], wire.CodeRateLimited, error.Error},
 	{is[*limit.ExceededError], wire.CodeRateLimited, error.Error},
@@ -148,6 +150,15 @@ func is[T error](err error) bool {
 }
 
 func text(s string) func(error) string { return func(error) string { return s } }
+
+// own is the text of an error of a type, without what was wrapped around it for logs.
+func own[T error](err error) string {
+	found, ok := errors.AsType[T](err)
+	if !ok {
+		return err.Error()
+	}
+	return found.Error()
+}
 
 func resyncText(err error) string {
 	if resync, ok := errors.AsType[*chat.ResyncError](err); ok && resync.Damaged != nil {

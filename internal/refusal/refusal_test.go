@@ -65,6 +65,8 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{account.ErrNameTaken, wire.CodeUsernameTaken, "choose another"},
 		{account.ErrNameReserved, wire.CodeUsernameTaken, "reserved"},
 		{account.ErrNotFound, wire.CodeNotFound, "no such account"},
+		{account.NoAccount("nope"), wire.CodeNotFound, `there is no account nope; "kaban user list" shows all`},
+		{account.NoToken("no\x1bpe", "ann"), wire.CodeNotFound, `there is no token "no\x1bpe"; "kaban token list ann" shows all`},
 		{account.ErrNotOpen, wire.CodeForbidden, "ask for an invite"},
 		{account.ErrLastWay, wire.CodeForbidden, "no way to sign in"},
 		{account.ErrTooMany, wire.CodeForbidden, "remove one"},
@@ -77,6 +79,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{account.ErrNoProvider, wire.CodeNotFound, "not set up"},
 		{account.ErrProviderDown, wire.CodeUnavailable, "another way"},
 		{&account.ValueError{What: "role", Reason: "a bot is no owner"}, wire.CodeBadField, "a bot is no owner"},
+		{&account.StateError{Username: "amy", Reason: "is suspended"}, wire.CodeForbidden, "amy is suspended"},
 		{&account.RefusedError{Action: access.Suspend, Verdict: access.Forbidden}, wire.CodeForbidden, "may not"},
 		{&account.RefusedError{Action: access.Suspend, Verdict: access.NotFound}, wire.CodeNotFound, "no such account"},
 		{&account.RefusedError{Action: access.Suspend, Verdict: access.AuthRequired}, wire.CodeAuthRequired, "sign in"},
@@ -95,6 +98,19 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 			if strings.Contains(e.Text, "secret") {
 				t.Errorf("the text %q tells what is in the server", e.Text)
 			}
+		}
+	}
+}
+
+// What the code wraps around an error for its logs is no part of the sentence.
+func TestOwnTexts(t *testing.T) {
+	for want, err := range map[string]error{
+		"amy is not suspended":                                   &account.StateError{Username: "amy", Reason: "is not suspended"},
+		"role: a bot is no owner":                                &account.ValueError{What: "role", Reason: "a bot is no owner"},
+		"there is no room den; create it first, or leave it out": &account.UnknownRoomError{Room: "den"},
+	} {
+		if e := refusal.Of(fmt.Errorf("restore an account: %w", err)); e.Text != want {
+			t.Errorf("got %q, want %q", e.Text, want)
 		}
 	}
 }

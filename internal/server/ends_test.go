@@ -12,6 +12,8 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/store"
 )
 
 // answer sends a line and returns the next frame that is not the state of a room.
@@ -240,7 +242,12 @@ func TestTheFirstRooms(t *testing.T) {
 	olga.must(`{"type":"create","room":"vault","kind":"private"}`)
 	olga.must(`{"type":"invite","room":"vault","id":"in","username":"ann"}`)
 	olga.must(`{"type":"role","room":"vault","id":"up","username":"ann","role":"op"}`)
-	w.set("auto_join", "news,vault,new-one")
+	// As an older version has stored it, which took every name.
+	if err := w.store.Update(t.Context(), func(tx store.Tx) error {
+		return people.Settings.Put(tx, &people.Setting{Key: people.SettingAutoJoin, Value: "news,vault,new-one"})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	by, err := w.accounts.Authenticate(t.Context(), w.tokens["ann"], "")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/wire"
 )
@@ -21,6 +22,7 @@ const password = "correct horse battery"
 // gus, each with a token.
 type town struct {
 	*fixture
+	store    store.Store
 	accounts *account.Service
 	tokens   map[string]string
 }
@@ -30,8 +32,8 @@ func newTown(t *testing.T) *town { return newTownWith(t, chat.Options{}) }
 // newTownWith is newTown with options of the chat.
 func newTownWith(t *testing.T, options chat.Options) *town {
 	t.Helper()
-	w := &town{tokens: make(map[string]string)}
-	w.fixture = startAll(t, options, conn.Config{}, memory.New(0), dispatch.Options{}, func(accounts *account.Service) { w.accounts = accounts })
+	w := &town{store: memory.New(0), tokens: make(map[string]string)}
+	w.fixture = startAll(t, options, conn.Config{}, w.store, dispatch.Options{}, func(accounts *account.Service) { w.accounts = accounts })
 	operator, ctx := account.Operator(), t.Context()
 	if _, err := w.accounts.MakeOwner(ctx, "olga", password); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -37,6 +38,8 @@ type User struct {
 	Account
 	Reason string   `json:"reason,omitempty" doc:"Why it is suspended."`
 	Groups []string `json:"groups,omitempty" doc:"What single sign-on says of it."`
+	// A bot has a status of its own, and stops with its owner.
+	Stopped string `json:"stopped,omitempty" enum:"suspended,removed" doc:"The status of the owner of a bot that is active, but cannot be used without its owner."`
 }
 
 // UserList is a page of accounts as admins see them.
@@ -52,7 +55,7 @@ func (s *Server) usersOf(ctx context.Context, accounts []people.Account) ([]User
 	for i := range accounts {
 		ids[i] = accounts[i].Owner
 	}
-	owners, err := s.config.Accounts.Usernames(ctx, ids...)
+	owners, err := s.config.Accounts.WithIDs(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +63,10 @@ func (s *Server) usersOf(ctx context.Context, accounts []people.Account) ([]User
 	for i := range accounts {
 		a := &accounts[i]
 		users[i] = User{Account: accountOf(a), Reason: a.Reason, Groups: a.Groups}
-		users[i].Status, users[i].Created, users[i].Owner = string(a.Status), formatTime(a.Created), owners[a.Owner]
+		users[i].Status, users[i].Created, users[i].Owner = string(a.Status), timeOrNone(a.Created), owners[a.Owner].Username
+		if owner := owners[a.Owner]; a.Bot && a.Status == people.StatusActive && owner.Status != people.StatusActive {
+			users[i].Stopped = string(cmp.Or(owner.Status, people.StatusRemoved))
+		}
 	}
 	return users, nil
 }

@@ -165,7 +165,7 @@ func (s *Server) revokeTokenOf(ctx context.Context, by *who, in *struct {
 		return err
 	}
 	if !slices.ContainsFunc(infos, func(i account.SecretInfo) bool { return i.ID == in.ID }) {
-		return account.ErrNotFound
+		return account.NoToken(in.ID, in.Username)
 	}
 	return s.config.Accounts.RevokeDevice(ctx, by.actor(), in.ID)
 }
@@ -209,8 +209,8 @@ func (s *Server) makeBot(ctx context.Context, by *who, in *JSON[newBotBody]) (Ac
 		return Account{}, err
 	}
 	made := accountOf(&bot)
-	owners, err := s.config.Accounts.Usernames(ctx, bot.Owner)
-	made.Owner = owners[bot.Owner]
+	owners, err := s.config.Accounts.WithIDs(ctx, bot.Owner)
+	made.Owner = owners[bot.Owner].Username
 	return made, err
 }
 
