@@ -196,7 +196,6 @@ func TestRestoreSaysWhich(t *testing.T) {
 func TestParseAt(t *testing.T) {
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
-		"":                 {},
 		"12h":              now.Add(-12 * time.Hour),
 		"7d":               now.AddDate(0, 0, -7),
 		"2026-11-25":       time.Date(2026, 11, 25, 23, 59, 59, 0, time.UTC),
@@ -206,7 +205,7 @@ func TestParseAt(t *testing.T) {
 			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"soon", "120", "-1h"} {
+	for _, text := range []string{"", "soon", "120", "-1h"} {
 		if _, err := parseAt(text, now); err == nil || !strings.Contains(err.Error(), "--at") {
 			t.Errorf("%q: %v", text, err)
 		}
