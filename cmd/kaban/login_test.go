@@ -289,7 +289,7 @@ func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
 	cursor := filepath.Join(t.TempDir(), "cursor")
 	expect(t, exitDone, "", at("tail", "square", "--since", "0", "--cursor", cursor), "ann:> hello", "ann:> again")
 	members("ben")
-	expect(t, exitFailed, "", at("send", "nowhere", "hello"), "there is no room nowhere; --join makes it", "/msg nowhere", "not_found")
+	expect(t, exitFailed, "", at("send", "nowhere", "hello"), "there is no room nowhere that you may read; --join makes it if the name is free", "/msg nowhere", "not_joined")
 	expect(t, exitDone, "", at("send", "--join", "New", "hello"), "kaban: made the room New\n")
 	if _, err := ben.Create(ctx, client.NewRoom{Name: "hush", Kind: kaban.RoomPrivate}); err != nil {
 		t.Fatal(err)

@@ -100,13 +100,13 @@ func parseRoom(text string) (kaban.RoomName, error) {
 
 // noRoom is the error for a room that does not exist for the session. Its name may be
 // that of a person, whom accounts can talk to.
-func noRoom(session *client.Client, room, makes string) error {
+func noRoom(session *client.Client, room, makes string, code wire.Code) error {
 	text := "there is no room " + display.Line(room) + makes
 	_, hasAccount := session.Account()
 	if _, err := kaban.ParseUsername(room); err == nil && hasAccount {
 		text += "; if it is a person, /msg " + display.Line(room) + " in \"kaban chat\" talks to them"
 	}
-	return fmt.Errorf("%s (%s)", text, wire.CodeNotFound)
+	return fmt.Errorf("%s (%s)", text, code)
 }
 
 // mayJoin checks that an account is in the room: sending a message must not make it a
@@ -131,7 +131,7 @@ func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client, room 
 	case c.Join:
 		return isNew, nil
 	case isNew:
-		return false, fmt.Errorf("not sent: %w", noRoom(session, c.Room, "; --join makes it"))
+		return false, fmt.Errorf("not sent: %w", noRoom(session, c.Room, " that you may read; --join makes it if the name is free", wire.CodeNotJoined))
 	}
 	return false, fmt.Errorf("not sent: you are not in %s; --join joins it first (%s)", display.Line(c.Room), wire.CodeNotJoined)
 }

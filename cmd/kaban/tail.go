@@ -105,7 +105,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 		err = nil // it starts with the first message of a new room
 	}
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound {
-		return noRoom(session, c.Room, " that you may read")
+		return noRoom(session, c.Room, " that you may read", wire.CodeNotFound)
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.Room, err)

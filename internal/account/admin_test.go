@@ -405,3 +405,51 @@ func TestDisplayNames(t *testing.T) {
 		}
 	}
 }
+
+// A script makes an account and a token for it, without a sign-in in between.
+func TestATokenForAnAccountThatWaits(t *testing.T) {
+	w := newWorld(t, nil)
+	w.claim()
+	operator := Operator()
+	if _, _, err := w.AddAccount(w.ctx, operator, NewPerson{NewAccount: NewAccount{Username: "script"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := w.MakeToken(w.ctx, operator, NewToken{Username: "script", Name: "cron"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.Authenticate(w.ctx, secret, "192.0.2.9")
+	if err != nil || p.Account.Username != "script" || p.Role != kaban.RoleMember {
+		t.Errorf("the token signs in %+v: %v", p, err)
+	}
+}
+
+// A script makes an account and a bot of it, or gives it one, without a sign-in in
+// between. An admin cannot.
+func TestABotOfAnAccountThatWaits(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	operator := Operator()
+	for _, name := range []string{"first", "second"} {
+		if _, _, err := w.AddAccount(w.ctx, operator, NewPerson{NewAccount: NewAccount{Username: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.MakeBot(w.ctx, operator, NewBot{Username: "robot", Owner: "first"}); err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := w.MakeToken(w.ctx, operator, NewToken{Username: "robot", Name: "cron"})
+	w.must(err)
+	if p, err := w.Authenticate(w.ctx, secret, "192.0.2.9"); err != nil || p.Account.Username != "robot" {
+		t.Errorf("the token signs in %+v: %v", p, err)
+	}
+	if _, ok := errors.AsType[*StateError](w.GiveBot(w.ctx, alice, "robot", "second")); !ok {
+		t.Error("an admin gives a bot to an account that waits")
+	}
+	w.must(w.GiveBot(w.ctx, operator, "robot", "second"))
+	for _, name := range []string{"first", "second"} {
+		if a, err := w.Find(w.ctx, name); err != nil || a.Status != people.StatusActive {
+			t.Errorf("%s is %v, %v", name, a.Status, err)
+		}
+	}
+}

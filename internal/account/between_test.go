@@ -121,8 +121,8 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// A program must not be the first to use an account, nor go around a suspension. The
-// account stays as it is.
+// A program must not go around a suspension, and only the operator's is the first to use
+// an account. The account stays as it is.
 func TestProgramsOfAccountsThatAreNotInUse(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
@@ -132,18 +132,23 @@ func TestProgramsOfAccountsThatAreNotInUse(t *testing.T) {
 	w.must(w.Suspend(w.ctx, alice, "sam", ""))
 	_, err = w.MakeBot(w.ctx, Operator(), NewBot{Username: "robot"})
 	w.must(err)
-	for username, status := range map[string]people.Status{"amy": people.StatusUnclaimed, "sam": people.StatusSuspended} {
-		_, made := w.MakeBot(w.ctx, Operator(), NewBot{Username: "robot2", Owner: username})
-		_, _, given := w.MakeToken(w.ctx, Operator(), NewToken{Username: username, Name: "ci"})
-		for what, err := range map[string]error{
-			"a bot": made, "a token": given,
-			"somebody's bot by an admin": w.GiveBot(w.ctx, alice, "robot", username),
-			"somebody's bot":             w.GiveBot(w.ctx, Operator(), "robot", username),
-		} {
-			if state, ok := errors.AsType[*StateError](err); !ok || state.Username != username {
-				t.Errorf("%s of %s: %v", what, username, err)
-			}
+	_, made := w.MakeBot(w.ctx, Operator(), NewBot{Username: "robot2", Owner: "sam"})
+	_, _, given := w.MakeToken(w.ctx, Operator(), NewToken{Username: "sam", Name: "ci"})
+	for what, refused := range map[string]struct {
+		err      error
+		username string
+	}{
+		"a bot":                      {made, "sam"},
+		"a token":                    {given, "sam"},
+		"somebody's bot by an admin": {w.GiveBot(w.ctx, alice, "robot", "sam"), "sam"},
+		"somebody's bot":             {w.GiveBot(w.ctx, Operator(), "robot", "sam"), "sam"},
+		"a bot before a sign-in":     {w.GiveBot(w.ctx, alice, "robot", "amy"), "amy"},
+	} {
+		if state, ok := errors.AsType[*StateError](refused.err); !ok || state.Username != refused.username {
+			t.Errorf("%s of %s: %v", what, refused.username, refused.err)
 		}
+	}
+	for username, status := range map[string]people.Status{"amy": people.StatusUnclaimed, "sam": people.StatusSuspended} {
 		if a, err := w.Find(w.ctx, username); err != nil || a.Status != status {
 			t.Errorf("%s is %s, %v", username, a.Status, err)
 		}

@@ -287,8 +287,8 @@ func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 	})
 }
 
-// mayJoinAll refuses rooms for new members that do not exist, as far as the actor may
-// know, and private ones: nobody joins those without being invited.
+// mayJoinAll refuses rooms for new members that are private, as far as the actor may know:
+// nobody joins those without being invited.
 func (c *change) mayJoinAll(value string) error {
 	names, err := parseRooms(value)
 	if err != nil || names == "" {
@@ -300,6 +300,9 @@ func (c *change) mayJoinAll(value string) error {
 	}
 	for name := range strings.SplitSeq(names, ",") {
 		_, kind, err := c.knowsRoom(f, name)
+		if _, isNew := errors.AsType[*UnknownRoomError](err); isNew { // the first new member makes it
+			continue
+		}
 		switch {
 		case err != nil:
 			return err

@@ -32,7 +32,8 @@ type NewToken struct {
 
 // MakeToken makes a token and returns its secret, which cannot be had again. The
 // actor needs a fresh sign-in, and must be the account, the owner of the bot, or the
-// operator. The account must be in use: a *StateError says otherwise to the operator.
+// operator. An account that nobody has signed in to yet is active from
+// then on. A *StateError tells the operator that it is suspended.
 func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretInfo, string, error) {
 	if !by.Operator && !s.Fresh(by.Principal) {
 		return SecretInfo{}, "", ErrNotFresh
@@ -48,7 +49,7 @@ func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretIn
 		if err != nil {
 			return err
 		}
-		if err := inUse(&a); err != nil {
+		if err := c.inUse(&a); err != nil {
 			return err
 		}
 		kept.Account, kept.Created = a.ID, c.now
@@ -219,8 +220,9 @@ func (c *change) botOwner(username string) (people.Account, error) {
 	return c.activePerson(username)
 }
 
-// activePerson returns the active account of a person, or a *StateError. Whoever asks
-// may know of all accounts.
+// activePerson returns the active account of a person, or a *StateError. One that nobody
+// has signed in to yet is active from then on if the operator asks. Whoever asks may know
+// of all accounts.
 func (c *change) activePerson(username string) (people.Account, error) {
 	name, err := kaban.ParseUsername(username)
 	if err != nil {
@@ -232,19 +234,20 @@ func (c *change) activePerson(username string) (people.Account, error) {
 		err = NoAccount(username)
 	case err != nil:
 	default:
-		err = inUse(&a)
+		err = c.inUse(&a)
 	}
 	return a, err
 }
 
-// inUse returns a *StateError for an account that nobody has signed in to yet, or that
-// is suspended. A program that acted for it would be the first to use it, or go around
-// the suspension.
-func inUse(a *people.Account) error {
-	switch a.Status {
-	case people.StatusUnclaimed:
+// inUse returns a *StateError for an account that is suspended, or that nobody has signed
+// in to yet: only scripts of the operator begin with a program, which makes it active.
+func (c *change) inUse(a *people.Account) error {
+	switch {
+	case a.Status == people.StatusUnclaimed && c.by.Operator:
+		return c.activate(a)
+	case a.Status == people.StatusUnclaimed:
 		return &StateError{a.Username, "has not signed in yet; sign in with the link of the account first"}
-	case people.StatusSuspended:
+	case a.Status == people.StatusSuspended:
 		return &StateError{a.Username, "is suspended; restore the account first"}
 	}
 	return nil

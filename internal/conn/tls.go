@@ -25,15 +25,19 @@ const (
 )
 
 // Bounds of what a peer may send besides data, since a KeyUpdate of 27 bytes costs more than
-// a line, and crypto/tls ends a connection only after 16 in a row. In TLS 1.3 a record of one
-// byte has 23, and nobody needs new keys more often than once in many gigabytes.
+// a line, and crypto/tls ends a connection only after 16 in a row. A record of one byte has
+// 23 in TLS 1.3, 53 before, and padding may make it longer; nobody needs new keys more often
+// than once in many gigabytes.
 const (
-	// uselessBytes of ciphertext may come beyond uselessFactor times the data.
+	// uselessBytes of ciphertext may come at once beyond uselessFactor times the data.
 	uselessBytes  = 64 << 10
-	uselessFactor = 32
-	// maxAnswers of crypto/tls are sent beyond one for each dataPerAnswer bytes of data.
+	uselessFactor = 128
+	// maxAnswers of crypto/tls are sent at once beyond one for each dataPerAnswer bytes of
+	// data.
 	maxAnswers    = 1024
 	dataPerAnswer = 16
+	// readSize is about how much ciphertext one read of a loop takes.
+	readSize = 64 << 10
 )
 
 // notReady is ErrBlocked as crypto/tls understands it: a read that returns it can be
@@ -82,9 +86,11 @@ type tlsSocket struct {
 	unflushed []byte // ciphertext
 	written   int    // bytes of ciphertext, flushed or not
 
-	received, data uint64 // bytes of ciphertext, and what they contained
-	answers        uint64 // writes that a read has made
-	reading        bool
+	reading  bool
+	received int // bytes of ciphertext since the last look
+	answers  int // writes that a read has made since
+	// What was used of the bounds. Data gives it back.
+	useless, answered int
 }
 
 // layersOf returns the parts of a connection that is encrypted and whose bytes can go
@@ -120,12 +126,12 @@ func (s *tlsSocket) Read(p []byte) (n int, err error) {
 		return s.below.Read(p)
 	}
 	s.drained, s.reading = false, true
-	for n < len(p) && s.failed == nil {
+	for taken := 0; n < len(p) && s.failed == nil && (n == 0 || taken < readSize); {
 		var k int
 		k, err = s.conn.Read(p[n:])
-		n, s.data = n+k, s.data+uint64(k)
+		n, taken = n+k, taken+s.received
 		switch {
-		case s.isUseless():
+		case s.isUseless(k):
 			s.failed = &TLSError{Err: errUseless}
 		case err == error(errNotReady):
 			s.reading = false
@@ -143,9 +149,13 @@ func (s *tlsSocket) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// isUseless reports whether most of what the peer sends only makes work.
-func (s *tlsSocket) isUseless() bool {
-	return s.received > uselessBytes+uselessFactor*s.data || s.answers > maxAnswers+s.data/dataPerAnswer
+// isUseless reports whether most of what the peer sends only makes work. data is what its
+// newest records contained, in bytes.
+func (s *tlsSocket) isUseless(data int) bool {
+	s.useless = max(s.useless+s.received-uselessFactor*data, 0)
+	s.answered = max(s.answered+dataPerAnswer*s.answers-data, 0)
+	s.received, s.answers = 0, 0
+	return s.useless > uselessBytes || s.answered > dataPerAnswer*maxAnswers
 }
 
 // meaning returns what an error of a read means: the end of the input, with close_notify
@@ -307,7 +317,7 @@ func (c carried) Read(p []byte) (int, error) {
 	}
 	s.drained = errors.Is(err, ErrBlocked)
 	s.broken = err != nil && !s.drained && err != io.EOF
-	s.received += uint64(n)
+	s.received += n
 	switch {
 	case n > 0:
 		return n, nil

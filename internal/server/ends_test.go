@@ -305,7 +305,7 @@ func TestTheLastOpGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := bob.nextBut("state")
-	if f["type"] != "member" || f["change"] != "role" || f["role"] != "op" || f["subject"] != "bob" || f["username"] != "ann" {
+	if f["type"] != "member" || f["change"] != "role" || f["role"] != "op" || f["subject"] != "bob" || f["username"] != "server" {
 		t.Errorf("bob gets %s", f)
 	}
 	bob.must(`{"type":"topic","room":"den","id":"t","topic":"mine now"}`)
