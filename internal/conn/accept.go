@@ -31,7 +31,9 @@ func (m *Manager) Serve(l net.Listener, p Protocol) error {
 		return ErrClosed
 	}
 	m.listeners[l] = struct{}{}
+	m.accepting.Add(1)
 	m.mu.Unlock()
+	defer m.accepting.Done()
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -59,7 +61,7 @@ func (m *Manager) Serve(l net.Listener, p Protocol) error {
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			select {
 			case <-time.After(pause/2 + rand.N(pause)):
-			case <-m.stop:
+			case <-m.closing:
 			}
 		}
 	}

@@ -40,7 +40,9 @@ type Manager struct {
 	answerers  *workers           // of what peers ask
 	checkers   *workers           // of what takes long; see Handler.AskLong
 	group      sync.WaitGroup     // loops, workers, goodbyes
+	closing    chan struct{}      // closed by Shutdown, at its beginning
 	stop       chan struct{}      // closed by Shutdown, at its end
+	accepting  sync.WaitGroup     // Serves; grows with mu held, and not while draining
 	turnedAway chan struct{}      // a slot for each goodbye under way
 	loops      []*loop            // for plain TCP, in turn
 	others     *loop              // for all other connections
@@ -63,6 +65,7 @@ func New(config Config) (*Manager, error) {
 		stop:       make(chan struct{}),
 		turnedAway: make(chan struct{}, maxTurnedAway),
 		listeners:  make(map[net.Listener]struct{}),
+		closing:    make(chan struct{}),
 	}
 	m.newcomers.mostFromOne = config.MaxFromAddress
 	m.handshakes.most = config.MaxHandshakes
@@ -109,10 +112,16 @@ func (m *Manager) Panics() int64 { return m.panics.Load() }
 func (m *Manager) Shutdown(ctx context.Context) error {
 	m.mu.Lock()
 	first := !m.draining.Swap(true)
+	if first {
+		close(m.closing)
+	}
 	for l := range m.listeners {
 		l.Close()
 	}
 	m.mu.Unlock()
+	if first {
+		m.endAccepting(ctx)
+	}
 	spread := spreadOver(m.pool.InUse())
 	for _, l := range m.allLoops() {
 		l.post(func() { l.drain(spread) })
@@ -140,6 +149,20 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	m.group.Wait()
 	m.cancel()
 	return err
+}
+
+// endAccepting waits until connections that were accepted have their tokens, so that they
+// are told to come back, too. The listeners are closed.
+func (m *Manager) endAccepting(ctx context.Context) {
+	ended := make(chan struct{})
+	m.group.Go(func() {
+		m.accepting.Wait()
+		close(ended)
+	})
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
 }
 
 // Close ends all connections at once.

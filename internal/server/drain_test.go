@@ -222,3 +222,53 @@ func TestShutdownOutOfTime(t *testing.T) {
 		t.Errorf("%d tokens are out", n)
 	}
 }
+
+// late is a listener that has just accepted a connection when it is closed.
+type late struct {
+	net.Listener
+	accepted, closed chan struct{}
+	once             sync.Once
+}
+
+func (l *late) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		close(l.accepted)
+		<-l.closed
+		time.Sleep(50 * time.Millisecond) // a shutdown that does not wait goes on
+	}
+	return c, err
+}
+
+func (l *late) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// Whoever is accepted when the drain begins is told to come back, too.
+func TestADrainWaitsForTheLastAccept(t *testing.T) {
+	onlyLines(t)
+	d, f, l := open(t, memory.New(0))
+	defer d.Close()
+	defer f.closeWeb()
+	at := &late{Listener: l, accepted: make(chan struct{}), closed: make(chan struct{})}
+	var serving sync.WaitGroup
+	serving.Go(func() { serveLines(f.server, at) })
+	defer serving.Wait()
+	p := f.dial()
+	p.say(`{"type":"hello","version":1,"username":"ann"}`)
+	<-at.accepted
+	serving.Go(func() {
+		if err := f.manager.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	defer p.conn.Close()
+	got, err := p.next()
+	for err == nil && got["type"] != "goodbye" {
+		got, err = p.next()
+	}
+	if err != nil || got["reason"] != "draining" {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
