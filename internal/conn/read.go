@@ -102,7 +102,7 @@ func (h *Handler) inputEnded(err error) {
 	h.front.InputEnded(err)
 	broken, isTLS := errors.AsType[*TLSError](err)
 	switch {
-	case isTLS && !broken.IsPlain: // the peer has been sent an alert, and can be sent nothing else
+	case isTLS && !broken.IsPlain: // the peer cannot be sent anything but the alert of crypto/tls, if it was sent one
 		h.End(Violation, 0)
 		h.say()
 	case errors.Is(err, io.EOF): // a peer that has ended its input is still sent what it is owed
