@@ -39,8 +39,9 @@ var moves = []move{
 	{"kaban_connections", []string{"websocket"}, openWebSocket},
 	{"kaban_connections", []string{"events"}, func(f *fixture) { f.get(http.MethodGet, "/v1/rooms/lobby/events", "") }},
 	{"kaban_connections", []string{"http"}, func(f *fixture) {
-		_, err := net.Dial("tcp", f.http)
+		c, err := net.Dial("tcp", f.http)
 		must(f.t, err)
+		f.t.Cleanup(func() { c.Close() })
 	}},
 	{"kaban_clients", nil, func(f *fixture) { f.hello() }},
 	{"kaban_connections_opened_total", nil, func(f *fixture) { f.dial() }},

@@ -169,6 +169,7 @@ func TestBodiesThroughOneConnectionOfAProxy(t *testing.T) {
 			t.Fatalf("the request of somebody else: %v, %v", got, err)
 		}
 		got.Body.Close()
+		synctest.Wait() // a connection makes room while it writes
 		if connections, waiting := server.Connections(); connections != 1 || waiting != 0 {
 			t.Errorf("%d of %d connections make room", waiting, connections)
 		}
