@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 )
 
 var alice = identity{name: "bench-1-0", room: "bench-1-0", number: 3}
@@ -202,4 +205,34 @@ func BenchmarkTake(b *testing.B) {
 		c.take(kabanLines{}, data, nil)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/delivery")
+}
+
+// An id begins with its time, and ids of later times sort after those before.
+func TestIDs(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
+	seen := map[string]bool{}
+	last := ""
+	for i := range 1000 {
+		now := at.Add(time.Duration(i) * time.Microsecond)
+		text := string(appendID(nil, now))
+		id, err := uuid.Parse(text)
+		if err != nil || id.Version() != 7 || id.Variant() != uuid.RFC4122 || id.String() != text {
+			t.Fatalf("%q: %v", text, err)
+		}
+		sec, nano := id.Time().UnixTime()
+		if got := time.Unix(sec, nano).UTC(); !got.Equal(now.Truncate(time.Millisecond)) {
+			t.Fatalf("%s is of %s, want %s", text, got, now)
+		}
+		if seen[text] || text <= last {
+			t.Fatalf("%s comes after %s", text, last)
+		}
+		seen[text], last = true, text
+	}
+}
+
+func BenchmarkID(b *testing.B) {
+	var dst []byte
+	for b.Loop() {
+		dst = appendID(dst[:0], time.Now())
+	}
 }
