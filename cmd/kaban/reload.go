@@ -105,6 +105,9 @@ func (r *reloading) do() {
 	if len(restart) > 0 {
 		r.log.Warn("these keys of the configuration have changed and need a restart", "keys", strings.Join(restart, " "))
 	}
+	if len(failed) > 0 && len(changed) == 0 {
+		return // nothing else has happened
+	}
 	r.log.Info("reloaded the configuration", "changed", strings.Join(changed, " "), "failed", strings.Join(failed, ", "))
 }
 

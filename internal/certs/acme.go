@@ -267,7 +267,7 @@ func (m *managed) use(h *host, pair *tls.Certificate) {
 	h.renewAt = renewAt(pair)
 	h.failures, h.retryAt = 0, time.Time{}
 	m.counts.loaded.Add(1)
-	m.options.Log.Info("certificate", "hosts", namesOf(pair.Leaf), "ends", pair.Leaf.NotAfter, "renewal", h.renewAt)
+	m.options.Log.Info("certificate", "hosts", strings.Join(namesOf(pair.Leaf), ","), "ends", pair.Leaf.NotAfter, "renewal", h.renewAt)
 }
 
 // renewAt returns when to renew a certificate: when two thirds of its life are over, at

@@ -94,7 +94,11 @@ func (f *files) poll() {
 	isStill := now.equals(f.before)
 	f.before = now
 	if isStill && (!now.equals(f.seen) || f.problem != "") {
-		f.loadLocked(now)
+		known := f.problem
+		if err := f.loadLocked(now); err != nil && known != err.Error() {
+			f.counts.refused.Add(1)
+			f.options.Log.Warn("the certificate was not replaced, the old one stays in use", "ends", f.notAfter(), "error", err)
+		}
 	}
 	f.remindLocked()
 }
@@ -109,9 +113,9 @@ func (f *files) reload(settings *Settings) error {
 	if settings != nil {
 		f.certFile, f.keyFile = settings.Cert, settings.Key
 	}
-	f.problem = "" // whoever asks is answered, also for the second time
 	err := f.loadLocked(f.look())
 	if err != nil {
+		f.counts.refused.Add(1)
 		f.certFile, f.keyFile = cert, key
 		if settings != nil && (cert != settings.Cert || key != settings.Key) {
 			f.problem = "" // it is about other files
@@ -121,7 +125,8 @@ func (f *files) reload(settings *Settings) error {
 	return err
 }
 
-// loadLocked takes the files into use, or says once why not.
+// loadLocked takes the files into use, or keeps why not in f.problem and returns it. The
+// caller reports it.
 func (f *files) loadLocked(now look) error {
 	f.seen = now
 	pair, err := readPair(f.certFile, f.keyFile)
@@ -129,18 +134,18 @@ func (f *files) loadLocked(now look) error {
 		err = f.checkDays(pair)
 	}
 	if err != nil {
-		if f.problem != err.Error() {
-			f.problem = err.Error()
-			f.counts.refused.Add(1)
-			f.options.Log.Warn("the certificate was not replaced, the old one stays in use", "ends", f.notAfter(), "error", err)
-		}
+		f.problem = err.Error()
 		return err
 	}
 	f.problem = ""
-	if isSame(f.current.Load(), pair) {
+	old := f.current.Load()
+	if isSame(old, pair) {
 		return nil
 	}
 	f.use(pair)
+	if lost := uncovered(old.Leaf, pair.Leaf); len(lost) > 0 {
+		f.options.Log.Warn("the new certificate is not for all names of the old one, so clients that connect to the others refuse it; have it issued again with these names, unless nobody uses them any more", "names", strings.Join(lost, ","), "file", f.certFile)
+	}
 	f.reminded = time.Time{}
 	return nil
 }
@@ -149,7 +154,7 @@ func (f *files) loadLocked(now look) error {
 func (f *files) use(pair *tls.Certificate) {
 	f.current.Store(pair)
 	f.counts.loaded.Add(1)
-	f.options.Log.Info("certificate", "hosts", namesOf(pair.Leaf), "ends", pair.Leaf.NotAfter, "file", f.certFile)
+	f.options.Log.Info("certificate", "hosts", strings.Join(namesOf(pair.Leaf), ","), "ends", pair.Leaf.NotAfter, "file", f.certFile)
 	warnIfReadable(f.options.Log, f.keyFile)
 }
 

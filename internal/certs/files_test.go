@@ -203,7 +203,11 @@ func TestFilesThatDoNotFit(t *testing.T) {
 			if got := f.Stats(); got != (Stats{Loaded: 1, Refused: 1}) {
 				t.Errorf("%s: %+v", name, got)
 			}
+			before := f.log.String()
 			err := f.Reload()
+			if f.log.String() != before {
+				t.Errorf("%s: Reload logs the error that it returns\n%s", name, &f.log)
+			}
 			if !errors.Is(err, ErrPair) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), f.dir) {
 				t.Errorf("%s: Reload returns %v", name, err)
 			}
@@ -449,4 +453,68 @@ func TestReloadFromOtherFiles(t *testing.T) {
 			t.Errorf("%s is in use", got)
 		}
 	})
+}
+
+// A certificate that Reload has refused is not reported again by the looks at the files.
+func TestRefusedReloadIsReportedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiled(t, 90*24*time.Hour)
+		f.Start()
+		f.write("cert.pem", nil)
+		if err := f.Reload(); !errors.Is(err, ErrPair) {
+			t.Errorf("Reload returns %v", err)
+		}
+		polls(10)
+		if f.log.count("not replaced") != 0 {
+			t.Errorf("reported a second time\n%s", &f.log)
+		}
+		if got := f.Stats(); got != (Stats{Loaded: 1, Refused: 1}) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// The log warns of each name of the old certificate that the new one is not for.
+func TestNamesThatANewCertificateLacks(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		old, new []string
+		want     string // "": no warning
+	}{
+		{"the same", []string{"a.example.org", "192.0.2.1"}, []string{"192.0.2.1", "a.example.org"}, ""},
+		{"another case", []string{"a.example.org"}, []string{"A.Example.org"}, ""},
+		{"more", []string{"a.example.org"}, []string{"b.example.org", "a.example.org"}, ""},
+		{"a wildcard for it", []string{"a.example.org"}, []string{"*.example.org"}, ""},
+		{"the same wildcard", []string{"*.example.org"}, []string{"*.example.org"}, ""},
+		{"one fewer", []string{"a.example.org", "b.example.org"}, []string{"a.example.org"}, "b.example.org"},
+		{"others", []string{"a.example.org", "b.example.org"}, []string{"c.example.org"}, "a.example.org,b.example.org"},
+		{"no wildcard any more", []string{"*.example.org"}, []string{"a.example.org"}, "*.example.org"},
+		{"a wildcard for other depths", []string{"example.org", "a.b.example.org"}, []string{"*.example.org"}, "example.org,a.b.example.org"},
+		{"no address any more", []string{"a.example.org", "192.0.2.1", "2001:db8::1"}, []string{"a.example.org"}, "192.0.2.1,2001:db8::1"},
+	} {
+		authority, dir := tlstest.NewAuthority(t), t.TempDir()
+		issue := func(names []string) (cert, key string) {
+			t.Helper()
+			certPEM, keyPEM := authority.Issue(time.Hour, names...)
+			return authority.Write(dir, certPEM, keyPEM)
+		}
+		var log logbook
+		cert, key := issue(test.old)
+		s, err := Open(Settings{Cert: cert, Key: key}, log.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		issue(test.new)
+		if err := s.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if test.want == "" {
+			if n := log.count("names="); n != 0 {
+				t.Errorf("%s: warned %d times\n%s", test.name, n, &log)
+			}
+		} else if log.count("level=WARN") < 1 || log.count("names="+test.want+" ") != 1 {
+			t.Errorf("%s: want a warning with %s\n%s", test.name, test.want, &log)
+		}
+		s.Close()
+	}
 }

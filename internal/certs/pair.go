@@ -111,13 +111,19 @@ func isSame(a, b *tls.Certificate) bool {
 	return true
 }
 
-// namesOf returns what a certificate is for.
-func namesOf(leaf *x509.Certificate) string {
+// namesOf returns the host names and addresses that a certificate is for.
+func namesOf(leaf *x509.Certificate) []string {
 	names := slices.Clone(leaf.DNSNames)
 	for _, ip := range leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
-	return strings.Join(names, ",")
+	return names
+}
+
+// uncovered returns the names of an old certificate that a new one is not for. A wildcard
+// of the old one is covered only by the same wildcard.
+func uncovered(old, replacement *x509.Certificate) []string {
+	return slices.DeleteFunc(namesOf(old), func(name string) bool { return replacement.VerifyHostname(name) == nil })
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.RFC3339) }
