@@ -2,6 +2,7 @@ package browser
 
 import (
 	"bufio"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -226,6 +227,17 @@ func TestProvider(t *testing.T) {
 	other.online()
 	other.until(`document.querySelector('.me-name').innerText === 'olga' && document.querySelector('.state.problem')?.innerText.includes('belongs to another account')`)
 	other.picture("provider-taken")
+
+	// A confirmation that fails at the provider is no failure of linking, and the page says
+	// what to do. The link is that of the server.
+	for fragment, want := range map[string]string{
+		"error=auth_failed&about=confirming": "confirm in another way",
+		"error=unavailable&about=confirming": "cannot be reached, so you were not confirmed",
+		"error=auth_failed&about=unproven":   "Confirm with a passkey or your password",
+	} {
+		other.open(s.named() + "/sign-in?" + url.QueryEscape(want) + "#" + fragment)
+		other.until(`document.querySelector('.me-name')?.innerText === 'olga' && document.querySelector('.state.problem')?.innerText.includes(` + quote(want) + `)`)
+	}
 }
 
 // The first owner and an invited person come with a passkey and without a password.

@@ -62,6 +62,19 @@ func (e *ProviderError) Unwrap() error {
 	return ErrAuthFailed
 }
 
+// ErrUnproven means that an identity does not show that its person has signed in at the
+// provider since a confirmation was begun.
+var ErrUnproven = errors.New("the provider does not show a new sign-in")
+
+// ConfirmationError is any error of a confirmation at a provider, so that the person can be
+// asked to confirm in another way. It changes neither the error nor its text.
+type ConfirmationError struct{ Err error }
+
+func (e *ConfirmationError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *ConfirmationError) Unwrap() error { return e.Err }
+
 // ProviderOptions configure a Provider.
 type ProviderOptions struct {
 	// Redirects are the addresses of this server that the provider sends browsers

@@ -114,7 +114,8 @@ func (p *Provider) redeem(ctx context.Context, set *providerSettings, redirect s
 }
 
 // checkConfirmed refuses an identity whose person has not signed in at the provider since
-// a confirmation was begun. Clocks may differ by maxSkew. The error is a *ProviderError.
+// a confirmation was begun. Clocks may differ by maxSkew. The error is ErrUnproven and a
+// *ProviderError.
 func (p *Provider) checkConfirmed(who identity, begun time.Time) error {
 	now, reason := p.options.Now(), ""
 	switch {
@@ -129,7 +130,7 @@ func (p *Provider) checkConfirmed(who identity, begun time.Time) error {
 	}
 	err := &ProviderError{Issuer: who.issuer, Step: "identity", Reason: reason}
 	p.options.Log.Warn("single sign-on", "issuer", who.issuer, "error", err) // the person cannot do anything about it
-	return err
+	return fmt.Errorf("%w: %w", ErrUnproven, err)
 }
 
 // tokenError returns the error of an exchange. The answer of the provider is not in it,

@@ -339,6 +339,15 @@ func TestConfirmAtTheProvider(t *testing.T) {
 	s.fake.with(func() { s.fake.claims["sub"] = "eve" })
 	wantError(t, "as somebody else", confirm(jane, s.browser), ErrAuthFailed)
 	s.fake.with(func() { s.fake.claims["sub"] = "jane" })
+	var confirming *ConfirmationError
+	if err := confirm(jane, NewBrowser()); errors.As(err, &confirming) {
+		t.Error("a ticket that nobody has is of a confirmation")
+	}
+	s.fake.with(func() { s.fake.claims["sub"] = "eve" })
+	if err := confirm(jane, s.browser); !errors.As(err, &confirming) || errors.Is(err, ErrUnproven) {
+		t.Errorf("as somebody else: %v is no error of a confirmation, or that of a provider that shows no sign-in", err)
+	}
+	s.fake.with(func() { s.fake.claims["sub"] = "jane" })
 	if isFresh() {
 		t.Fatal("a refused confirmation made the sign-in fresh")
 	}
@@ -359,6 +368,9 @@ func TestConfirmAtTheProvider(t *testing.T) {
 		s.fake.with(signedIn(refused.when))
 		err := confirm(jane, s.browser)
 		wantError(t, "signed in "+refused.name, err, ErrAuthFailed)
+		if !errors.As(err, &confirming) || !errors.Is(err, ErrUnproven) {
+			t.Errorf("signed in %s: the error %v is not ErrUnproven of a confirmation", refused.name, err)
+		}
 		if err != nil && !strings.Contains(err.Error(), refused.advice) {
 			t.Errorf("signed in %s: the error is %v", refused.name, err)
 		}

@@ -152,7 +152,7 @@ type ProviderResult struct {
 // FinishProvider signs in, or links an identity to the actor, with what a browser
 // brings back from the provider. by is the account that is signed in, if any. Errors
 // are ErrCeremony, *ProviderError, ErrIdentityTaken, ErrSubjectClaim, ErrNotOpen, and
-// those of every sign-in.
+// those of every sign-in. Those of a confirmation are *ConfirmationError too.
 func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, answer ProviderAnswer, device Device) (ProviderResult, error) {
 	var ticket providerTicket
 	account, err := finishCeremony(ctx, s.documents, ticketProvider, answer.State, answer.Browser, s.options.Now(), &ticket)
@@ -193,6 +193,9 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 	if err != nil {
 		if errors.Is(err, ErrAuthFailed) || errors.Is(err, ErrSuspended) {
 			s.failed("", device.Address)
+		}
+		if ticket.Confirm {
+			err = &ConfirmationError{err}
 		}
 		return ProviderResult{}, err
 	}

@@ -75,3 +75,6 @@ func (s *Server) Made() (handlers, document bool) {
 func (s *Server) BreakMaking(cause any) {
 	s.programs.makeWith(func() http.Handler { panic(cause) })
 }
+
+// SignInFailed returns where a browser goes on after an error at the OpenID provider.
+func (s *Server) SignInFailed(err error) string { return s.signInFailed(err).Location }

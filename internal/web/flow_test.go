@@ -374,6 +374,17 @@ func TestNoPasskeys(t *testing.T) {
 			t.Errorf("%s is answered with %s", request, got)
 		}
 	}
+	for want, err := range map[string]error{
+		"/sign-in#error=auth_failed":                  account.ErrAuthFailed,
+		"/sign-in#error=unavailable":                  account.ErrProviderDown,
+		"/sign-in#error=auth_failed&about=confirming": &account.ConfirmationError{Err: account.ErrAuthFailed},
+		"/sign-in#error=unavailable&about=confirming": &account.ConfirmationError{Err: account.ErrProviderDown},
+		"/sign-in#error=auth_failed&about=unproven":   &account.ConfirmationError{Err: fmt.Errorf("%w: %w", account.ErrUnproven, account.ErrAuthFailed)},
+	} {
+		if got := f.web.SignInFailed(err); got != want {
+			t.Errorf("after %v the browser goes on at %s, want %s", err, got, want)
+		}
+	}
 	f.get("/v1/oidc/start").has(t, 404, "code", "not_found")
 	f.get("/v1/oidc/callback?state=x&code=y").has(t, 404, "code", "not_found")
 }

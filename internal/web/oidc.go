@@ -106,7 +106,7 @@ func (s *Server) confirmAtProvider(ctx context.Context, by *who, in *providerInp
 	browser, cookies := in.begin(by)
 	to, err := s.config.Accounts.BeginConfirmation(ctx, by.actor(), provider, browser, by.origin, s.localPath(in.Next))
 	if errors.Is(err, account.ErrProviderDown) {
-		return s.signInFailed(err), nil
+		return s.signInFailed(&account.ConfirmationError{Err: err}), nil
 	}
 	return redirect{Location: to, SetCookie: cookies}, err
 }
@@ -124,7 +124,7 @@ const maxParameter = 4096
 
 // finishProvider leads people to a page in any case, because they look at the answer
 // themselves: if the sign-in failed, to the one for signing in, with the code of the
-// error in the fragment.
+// error in the fragment, and if a confirmation failed with that.
 func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput) (redirect, error) {
 	provider, err := s.provider()
 	if err != nil {
@@ -152,8 +152,13 @@ func (s *Server) finishProvider(ctx context.Context, by *who, in *callbackInput)
 }
 
 func (s *Server) signInFailed(err error) redirect {
-	p := s.problemIn(err)
-	return redirect{Location: s.config.BasePath + signInPage + "#" + url.Values{"error": {p.Code}}.Encode()}
+	fragment := "#error=" + url.QueryEscape(s.problemIn(err).Code)
+	if _, confirming := errors.AsType[*account.ConfirmationError](err); errors.Is(err, account.ErrUnproven) {
+		fragment += "&about=unproven"
+	} else if confirming {
+		fragment += "&about=confirming"
+	}
+	return redirect{Location: s.config.BasePath + signInPage + fragment}
 }
 
 // localPath returns where a browser goes on: a path of this server, whatever it was

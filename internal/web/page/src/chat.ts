@@ -63,10 +63,10 @@ async function outside(way: route.Way): Promise<void> {
   state.waysTaken.value++
   await learnServer()
   if (way.screen === 'sign-in' && way.secret === '') {
-    // Whoever is signed in already came to link an identity, or by mistake.
+    // Whoever is signed in already came to link an identity, to confirm the sign-in, or by mistake.
     const found = await learnSession().catch(() => undefined)
     if (found) signedIn(found)
-    const failure = way.failure && { code: `${found ? 'linking' : 'provider'}_${way.failure}`, message: way.failure }
+    const failure = way.failure && { code: `${way.about ?? (found ? 'linking' : 'provider')}_${way.failure}`, message: way.failure }
     if (found && failure) state.notice.value = failure
     else if (failure) state.refusal.value = failure
     if (found) return

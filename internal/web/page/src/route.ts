@@ -41,6 +41,8 @@ export interface Way {
   secret: string
   /** Why signing in at a provider has failed: the code of the server, instead of a secret. */
   failure?: string
+  /** What has failed, if it is a confirmation: all of it, or the provider shows no new sign-in. */
+  about?: 'confirming' | 'unproven'
 }
 
 const ways: ReadonlySet<string> = new Set<Way['screen']>(['claim', 'sign-in', 'invite', 'device'])
@@ -58,8 +60,8 @@ export function takeWay(): Way | undefined {
   const screen = name as Way['screen']
   const secret = decoded(location.hash.slice(1))
   if (location.hash !== '') history.replaceState(null, '', base + name)
-  const failure = /^error=([a-z_]{1,64})$/.exec(secret)?.[1]
-  return failure === undefined ? { screen, secret } : { screen, secret: '', failure }
+  const failed = /^error=([a-z_]{1,64})(?:&about=(confirming|unproven))?$/.exec(secret)
+  return failed ? { screen, secret: '', failure: failed[1], about: failed[2] as Way['about'] } : { screen, secret }
 }
 
 function decoded(text: string): string {

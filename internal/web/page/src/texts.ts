@@ -54,7 +54,7 @@ export function count(key: string, n: number, values: Values = {}): string {
 export function explain(refusal: { code: string; message: string; field?: string; max?: number; actual?: number }): string {
   if (refusal.code === 'bad_field' && refusal.field === 'password') return t('err_password')
   const all = texts.value as Record<string, string>
-  const known = all[`err_${refusal.code}`] ?? all[`err_${/^(provider|linking)_/.exec(refusal.code)?.[1]}`]
+  const known = all[`err_${refusal.code}`] ?? all[`err_${/^(provider|linking|confirming|unproven)_/.exec(refusal.code)?.[1]}`]
   if (known === undefined) return t('err_other', { message: refusal.message })
   const { message } = refusal
   const sentence = known.startsWith('{message}') ? message.slice(0, 1).toUpperCase() + message.slice(1) : message
