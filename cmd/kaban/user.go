@@ -61,6 +61,8 @@ func (u *user) state() string {
 		return u.Status
 	case "suspended":
 		return "stopped (its owner is suspended)"
+	case "unclaimed":
+		return "stopped (its owner has no way to sign in yet)"
 	}
 	return "stopped (its owner is gone)"
 }

@@ -39,7 +39,7 @@ type User struct {
 	Reason string   `json:"reason,omitempty" doc:"Why it is suspended."`
 	Groups []string `json:"groups,omitempty" doc:"What single sign-on says of it."`
 	// A bot has a status of its own, and stops with its owner.
-	Stopped string `json:"stopped,omitempty" enum:"suspended,removed" doc:"The status of the owner of a bot that is active, but cannot be used without its owner."`
+	Stopped string `json:"stopped,omitempty" enum:"suspended,unclaimed,removed" doc:"The status of the owner of a bot that is active, but cannot be used without its owner."`
 }
 
 // UserList is a page of accounts as admins see them.
