@@ -170,7 +170,7 @@ func (c *restoreCommand) Run(std streams) error {
 	if kept != "" {
 		fmt.Fprintf(std.err, "kaban: the previous database is kept as %s\n", kept)
 	}
-	if choice != nil && isOfBackup(err) {
+	if choice != nil && isOfBackup(err, file) {
 		return fmt.Errorf("%w; --at TIME chooses an older backup", err)
 	}
 	if err != nil {

@@ -2,7 +2,10 @@
 
 package main
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // openFilesLimit returns how many files this process may have open. Go raises it
 // to the hard limit at start.
@@ -12,4 +15,10 @@ func openFilesLimit() (int, bool) {
 		return 0, false
 	}
 	return int(min(uint64(limit.Cur), 1<<30)), true
+}
+
+// isNoSpace reports whether an error of the system means that a disk is full, or a quota
+// used up.
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"kaban/internal/disk"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
@@ -70,12 +71,18 @@ func openArchive(ctx context.Context, data string) (store.Archive, error) {
 // restore puts a backup into a data directory. If replace is set it may have contents
 // already; restore returns where it keeps them.
 func restore(ctx context.Context, data, backup string, replace bool) (kept string, report *store.Report, err error) {
+	room := restoring{data, backup, disk.SpaceOf}
+	if err := room.check(); err != nil {
+		return "", nil, err
+	}
 	done, err := sqlite.Restore(ctx, data, backup, replace)
 	switch {
 	case errors.Is(err, sqlite.ErrOccupied):
 		err = fmt.Errorf("%w; name an empty --data directory, or use --replace, which keeps the database that is there under another name", err)
 	case errors.Is(err, sqlite.ErrInUse):
 		err = fmt.Errorf("a restore needs the server stopped: %w", err)
+	default:
+		err = room.explain(err)
 	}
 	return done.Kept, done.Report, err
 }
@@ -88,8 +95,8 @@ func isInUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 
 func ofData(data string, err error) error { return fmt.Errorf("--data %s: %w", data, err) }
 
-// isOfBackup reports whether restore has failed because of the backup, not of what is in the
-// data directory.
-func isOfBackup(err error) bool {
-	return err != nil && !errors.Is(err, sqlite.ErrOccupied) && !isInUse(err)
+// isOfBackup reports whether restore has failed because of the backup, not because of what
+// is in the data directory or of this machine.
+func isOfBackup(err error, backup string) bool {
+	return err != nil && !errors.Is(err, sqlite.ErrOccupied) && !isInUse(err) && !isOfMachine(err, backup)
 }
