@@ -198,19 +198,22 @@ func (c *restoreCommand) file(now time.Time) (path string, choice []string, err 
 			return "", nil, err
 		}
 	}
-	found, err := backup.Newest(c.File, at)
+	listing, err := backup.List(c.File, now)
 	if err != nil {
 		return "", nil, err
 	}
-	choice = []string{fmt.Sprintf("restoring %s, the backup of %s", found.Path, found.Time.In(now.Location()).Format(time.DateTime))}
+	for _, remark := range listing.Remarks() {
+		choice = append(choice, "warning: "+remark)
+	}
+	found, err := listing.Newest(c.File, at)
+	if err != nil {
+		return "", nil, err
+	}
+	choice = append([]string{fmt.Sprintf("restoring %s, the backup of %s", found.Path, found.Time.In(now.Location()).Format(time.DateTime))}, choice...)
 	if c.At == nil {
 		return found.Path, choice, nil
 	}
-	usual, err := backup.Usual(c.File)
-	if err != nil {
-		return "", nil, err
-	}
-	if warning := c.tooOld(found.Time, at, now, usual); warning != "" {
+	if warning := c.tooOld(found.Time, at, now, listing.Usual()); warning != "" {
 		choice = append(choice, warning)
 	}
 	return found.Path, choice, nil

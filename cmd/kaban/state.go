@@ -74,6 +74,7 @@ type backupReport struct {
 	Last     *time.Time `json:"last,omitempty"`
 	LastSize int64      `json:"last_bytes,omitempty"`
 	Next     *time.Time `json:"next,omitempty"` // left out while one is made
+	Remarks  []string   `json:"remarks,omitempty"`
 	Failures int        `json:"failures,omitempty"`
 	Error    string     `json:"error,omitempty"` // of the last attempt
 }
@@ -150,7 +151,7 @@ func (s *serverState) backup() *backupReport {
 	now := s.shared.backups.Status()
 	b := &backupReport{
 		Every: int64(s.command.BackupEvery / time.Second), Keep: s.command.BackupKeep, Dir: s.command.backupDir(),
-		Count: now.Count, Bytes: now.Bytes, LastSize: now.Last.Bytes, Failures: now.Failures,
+		Count: now.Count, Bytes: now.Bytes, Remarks: now.Remarks, LastSize: now.Last.Bytes, Failures: now.Failures,
 	}
 	if !now.Last.Time.IsZero() {
 		b.Last = &now.Last.Time

@@ -226,6 +226,9 @@ func backupLines(b *backupReport, now time.Time) (lines []string) {
 		next = "next " + fromNow(*b.Next, now)
 	}
 	add("", "%s; %s", last, next)
+	for _, remark := range b.Remarks {
+		add("", "%s", remark)
+	}
 	if b.Error != "" {
 		add("", "FAILED %s: %s", counted(b.Failures, "time"), b.Error)
 	}

@@ -61,7 +61,7 @@ func TestStatusLines(t *testing.T) {
 		Version: "1.2.3", Process: 42, Data: "/srv/\x1b[31mkaban", Uptime: 3*86400 + 7200, Listeners: []string{"tcp://a:1", "http://b:2"},
 		Connections: connectionReport{1234, 10000, 1200, 0, 34, 12, 1}, Messages: messageReport{1234.5, 60000, 7654321}, Rooms: 1200,
 		Journal: journalReport{1, 5 << 20}, Disk: diskReport{3 << 30, 4 << 30, 10 << 30, 40 << 30}, Certificate: at(50 * time.Hour),
-		Backup:   &backupReport{Every: 86400, Keep: 7, Dir: "/mnt/b", Count: 7, Bytes: 7 << 30, Last: at(-25 * time.Hour), LastSize: 1 << 30, Next: at(4 * time.Minute), Failures: 2, Error: "no room"},
+		Backup:   &backupReport{Every: 86400, Keep: 7, Dir: "/mnt/b", Count: 7, Bytes: 7 << 30, Last: at(-25 * time.Hour), LastSize: 1 << 30, Next: at(4 * time.Minute), Remarks: []string{"dated in the future: x"}, Failures: 2, Error: "no room"},
 		Problems: map[string]string{"rooms": "the store is broken"},
 	}
 	got := strings.Join(statusLines(r, now), "\n")
@@ -77,6 +77,7 @@ func TestStatusLines(t *testing.T) {
 		"  Certificate   ends ", ", in 2d 2h\n",
 		"  Backups       every 1d, 7 of at most 7 with 7.0 GiB in /mnt/b\n",
 		", 1d 1h ago, with 1.0 GiB; next in 4m\n",
+		"                dated in the future: x\n",
 		"                FAILED 2 times: no room\n",
 		"  Unknown       rooms: the store is broken",
 	} {

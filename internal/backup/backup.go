@@ -4,7 +4,9 @@
 // times in the names of the backups that are there, later by the monotonic clock. So
 // neither restarts nor a clock that is set lead to more backups or to none. A clock
 // that was wrong leaves backups whose names are in the future. They count as older than
-// all others, because they were made before it was set right.
+// all others, because they were made before it was set right: they are removed first, and
+// restored only if they are named or if there is no other. A name of a backup at which
+// there is a link or a directory is left alone. The log and Status say which these are.
 //
 // A backup that fails ends nothing: it is logged and tried again, after a minute at
 // first and then after ever longer pauses. Only after a success are old backups
@@ -63,9 +65,10 @@ type Config struct {
 
 // Status is the state of a Service.
 type Status struct {
-	Last     File      // the newest backup; the zero File if there is none
+	Last     File      // the newest backup that is not dated in the future; the zero File if there is none
 	Count    int       // backups in the directory
 	Bytes    int64     // all of them
+	Remarks  []string  // of Listing
 	Next     time.Time // when the next one is due, by Config.Now; zero while one is made
 	Failures int       // failed attempts since the last success
 	Err      error     // of the last attempt; nil if it succeeded
@@ -77,8 +80,8 @@ type Service struct {
 	prepared bool // Run's alone
 
 	mu       sync.Mutex // guards all below
-	files    []File     // in the order in which they were made
-	due      time.Time  // of the next attempt, with a monotonic reading; zero while one is made
+	found    Listing
+	due      time.Time // of the next attempt, with a monotonic reading; zero while one is made
 	failures int
 	err      error
 }
@@ -110,8 +113,8 @@ func (s *Service) prepare() error {
 	s.prepared = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := s.config.Now(); len(s.files) > 0 && !isAhead(s.files[len(s.files)-1], now) {
-		age := now.Sub(s.files[len(s.files)-1].Time)
+	if dated := s.found.dated(); len(dated) > 0 {
+		age := s.config.Now().Sub(dated[len(dated)-1].Time)
 		s.due = time.Now().Add(min(max(s.config.Every-age, 0), s.config.Every))
 	}
 	return nil
@@ -135,24 +138,18 @@ func explain(err error) error {
 
 // refresh reads the directory: somebody may have removed backups.
 func (s *Service) refresh() error {
-	files, err := List(s.config.Dir)
+	found, err := List(s.config.Dir, s.config.Now())
 	if err != nil {
 		return err
 	}
-	now := s.config.Now()
-	// Those in the future were made before the clock was set right.
-	slices.SortStableFunc(files, func(a, b File) int {
-		if ahead := isAhead(a, now); ahead != isAhead(b, now) {
-			if ahead {
-				return -1
-			}
-			return 1
-		}
-		return a.Time.Compare(b.Time)
-	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.files = files
+	for _, remark := range found.Remarks() {
+		if !slices.Contains(s.found.Remarks(), remark) {
+			s.config.Log.Warn("some backups have something wrong with them", "dir", s.config.Dir, "which", remark)
+		}
+	}
+	s.found = found
 	return nil
 }
 
@@ -261,7 +258,7 @@ func (s *Service) free(now time.Time) (path string, t time.Time, err error) {
 // prune removes all backups but the newest.
 func (s *Service) prune() error {
 	s.mu.Lock()
-	files := s.files
+	files := s.found.Files
 	s.mu.Unlock()
 	var errs []error
 	for _, f := range files[:max(len(files)-s.config.Keep, 0)] {
@@ -276,12 +273,12 @@ func (s *Service) prune() error {
 func (s *Service) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{Count: len(s.files), Failures: s.failures, Err: s.err}
-	for _, f := range s.files {
+	status := Status{Count: len(s.found.Files), Remarks: s.found.Remarks(), Failures: s.failures, Err: s.err}
+	for _, f := range s.found.Files {
 		status.Bytes += f.Bytes
 	}
-	if n := len(s.files); n > 0 {
-		status.Last = s.files[n-1]
+	if dated := s.found.dated(); len(dated) > 0 {
+		status.Last = dated[len(dated)-1]
 	}
 	if !s.due.IsZero() {
 		status.Next = s.config.Now().Add(time.Until(s.due))

@@ -326,18 +326,28 @@ func TestUsual(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, nameOf(time.Date(2026, 11, 26, c.hour, 0, 0, 0, time.UTC))), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Usual(dir); err != nil || got != c.want {
+		found, err := List(dir, time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC))
+		if got := found.Usual(); err != nil || got != c.want {
 			t.Errorf("with one at %d: got %v, %v, want %v", c.hour, got, err, c.want)
 		}
 	}
-	if _, err := Usual(filepath.Join(dir, "nowhere")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := List(filepath.Join(dir, "nowhere"), time.Time{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
 }
 
 func TestNewest(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Newest(dir, time.Time{}); !errors.Is(err, ErrNone) {
+	now := time.Date(2026, 11, 26, 23, 30, 0, 0, time.UTC)
+	newest := func(at time.Time) (File, error) {
+		t.Helper()
+		found, err := List(dir, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.Newest(dir, at)
+	}
+	if _, err := newest(time.Time{}); !errors.Is(err, ErrNone) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	at := func(hour, minute int) time.Time { return time.Date(2026, 11, 26, hour, minute, 0, 0, time.UTC) }
@@ -353,11 +363,11 @@ func TestNewest(t *testing.T) {
 		{at(10, 0), at(10, 0)},
 		{at(9, 59), at(9, 0)},
 	} {
-		if got, err := Newest(dir, c.at); err != nil || !got.Time.Equal(c.want) {
+		if got, err := newest(c.at); err != nil || !got.Time.Equal(c.want) {
 			t.Errorf("at %v: got %v, %v, want %v", c.at, got.Time, err, c.want)
 		}
 	}
-	if _, err := Newest(dir, at(8, 0)); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), nameOf(at(9, 0))) {
+	if _, err := newest(at(8, 0)); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), nameOf(at(9, 0))) {
 		t.Errorf("too early: %v", err)
 	}
 }
@@ -379,4 +389,70 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q is of %v", name, got)
 		}
 	}
+}
+
+// Backups that are dated in the future count as the oldest, whoever looks: for restoring,
+// for the usual pause, for the state, and for removing. One remark names them.
+func TestDatedInTheFuture(t *testing.T) {
+	at := func(day, hour int) time.Time { return time.Date(2026, 11, day, hour, 0, 0, 0, time.UTC) }
+	now := at(26, 12)
+	for _, test := range []struct {
+		name   string
+		files  []time.Time
+		at     time.Time
+		want   time.Time // the zero Time: none
+		usual  time.Duration
+		remark bool
+	}{
+		{"the newest", []time.Time{at(26, 9), at(26, 11), at(29, 0)}, time.Time{}, at(26, 11), 2 * time.Hour, true},
+		{"before a time that is still to come", []time.Time{at(26, 9), at(26, 11), at(29, 0)}, at(30, 0), at(26, 11), 2 * time.Hour, true},
+		{"nothing else", []time.Time{at(28, 0), at(29, 0)}, time.Time{}, at(29, 0), 0, true},
+		{"nothing else, before a time that is still to come", []time.Time{at(28, 0), at(29, 0)}, at(30, 0), time.Time{}, 0, true},
+		{"within the slack", []time.Time{now.Add(slack)}, time.Time{}, now.Add(slack), 0, false},
+	} {
+		dir := t.TempDir()
+		for _, f := range test.files {
+			if err := os.WriteFile(filepath.Join(dir, nameOf(f)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found, err := List(dir, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := found.Newest(dir, test.at)
+		if !got.Time.Equal(test.want) || errors.Is(err, ErrNone) != test.want.IsZero() {
+			t.Errorf("%s: got %v, %v, want %v", test.name, got.Time, err, test.want)
+		}
+		if usual := found.Usual(); usual != test.usual {
+			t.Errorf("%s: the usual pause is %v, want %v", test.name, usual, test.usual)
+		}
+		if remarks := strings.Join(found.Remarks(), "; "); strings.Contains(remarks, "dated in the future") != test.remark {
+			t.Errorf("%s: the remarks are %q", test.name, remarks)
+		}
+	}
+}
+
+// A link at the name of a backup is not counted, restored or removed, and both the log and
+// the state name it, the log once.
+func TestLinksInThePlaceOfBackups(t *testing.T) {
+	dir := t.TempDir()
+	const link = "kaban-19990101T000000Z.db"
+	if err := os.Symlink(filepath.Join(dir, "elsewhere"), filepath.Join(dir, link)); err != nil {
+		t.Skip("this system makes no links: ", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir}
+		s := f.service(time.Hour, 1)
+		run(s, stay(4))
+		if got := names(t, dir); len(got) != 2 || !slices.Contains(got, link) {
+			t.Errorf("left %q, want the link and one backup", got)
+		}
+		if got := s.Status(); got.Count != 1 || !strings.Contains(strings.Join(got.Remarks, "; "), link) {
+			t.Errorf("the state is %+v", got)
+		}
+		if n := strings.Count(f.log.String(), link); n != 1 {
+			t.Errorf("the log names it %d times\n%s", n, &f.log)
+		}
+	})
 }
