@@ -19,12 +19,21 @@ func (u User) RoomsNow(after string, limit int) (rooms []Room, more, ok bool) {
 	if u.account() != "" || u.isHook() || !u.chat.isOpen() || u.can(access.Know, true, false) != nil {
 		return nil, false, false
 	}
-	rooms, more = u.chat.dispatcher.Rooms(after, limitOr(limit, defaultNames))
+	rooms, more = u.chat.dispatcher.Rooms(sortedAs(after), limitOr(limit, defaultNames))
 	return rooms, more, true
 }
 
-// Rooms returns up to limit rooms (0 is 500) whose names sort after a name, and whether
-// there are more: the public rooms that the user may know of, and the private ones that
+// sortedAs returns a name as rooms are sorted by it: in lower case and normalized. What is
+// no name of a room stays as it is, and has its place among them all the same.
+func sortedAs(name string) string {
+	if room, err := kaban.ParseAnyRoom(name); err == nil {
+		return room.String()
+	}
+	return name
+}
+
+// Rooms returns up to limit rooms (0 is 500) whose names sort after a name, in whichever
+// spelling, and whether there are more: the public rooms that the user may know of, and the private ones that
 // it is in. What it does grows with the page and with what the user is in, and does not
 // depend on rooms that the user may not know of. It may block while the store
 // is asked. It returns ErrAuthRequired and ErrForbidden.
@@ -33,7 +42,7 @@ func (u User) Rooms(ctx context.Context, after string, limit int) (rooms []Room,
 		return rooms, more, nil
 	}
 	limit = limitOr(limit, defaultNames)
-	all, own, err := u.roomsAfter(ctx, after, limit+1)
+	all, own, err := u.roomsAfter(ctx, sortedAs(after), limit+1)
 	if err != nil {
 		return nil, false, u.chat.count(err)
 	}

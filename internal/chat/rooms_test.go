@@ -195,3 +195,38 @@ func TestRoomsOfServer(t *testing.T) {
 		}
 	})
 }
+
+// A page of rooms begins after a name in whichever spelling it is given.
+func TestRoomsAfterASpelling(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		for name, kind := range map[string]kaban.RoomKind{"café": kaban.RoomPublic, "cafés": kaban.RoomPrivate} { // the accent is one code point
+			w.create("ann", name, kind)
+		}
+		for _, test := range []struct {
+			after string
+			want  []string
+		}{
+			{"", []string{"café", "cafés", "lobby"}},
+			{"café", []string{"cafés", "lobby"}},
+			{"CAFÉ", []string{"cafés", "lobby"}},
+			{"Cafe\u0301", []string{"cafés", "lobby"}}, // and here two
+			{"CAFÉS", []string{"lobby"}},
+			{"LOBBY", nil},
+			{"cafe ", []string{"café", "cafés", "lobby"}}, // no name
+		} {
+			var all, own []string
+			rooms, _, err := w.chat.Operator().RoomsOfServer(t.Context(), test.after, 0)
+			for _, r := range rooms {
+				all = append(all, r.Name.String())
+			}
+			infos, _, also := w.user("ann").Rooms(t.Context(), test.after, 0)
+			for _, r := range infos {
+				own = append(own, r.Name.String())
+			}
+			if err != nil || also != nil || !slices.Equal(all, test.want) || !slices.Equal(own, test.want) {
+				t.Errorf("after %q: %q, %v for the operator and %q, %v for ann, want %q", test.after, all, err, own, also, test.want)
+			}
+		}
+	})
+}

@@ -119,7 +119,7 @@ func (l limitParam) limit() (int, error) {
 
 // NamePage is the part of a list of names that is asked for.
 type NamePage struct {
-	After string     `query:"after" doc:"Only names that sort after this."`
+	After string     `query:"after" doc:"Only names that sort after this, for rooms in whichever spelling."`
 	Limit limitParam `query:"limit" doc:"The most names to return; 500 if absent."`
 }
 
