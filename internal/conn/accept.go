@@ -122,6 +122,15 @@ func remoteOf(conn net.Conn) netip.Addr {
 	return remote.AddrPort().Addr().Unmap()
 }
 
+// addressText returns an address as all lines of the log have it: without a port, which a
+// peer behind a proxy does not have, and without brackets.
+func addressText(addr netip.Addr) string {
+	if !addr.IsValid() {
+		return "unknown"
+	}
+	return addr.String()
+}
+
 // acquire returns a token for a new connection, and makes room for it if it must.
 func (m *Manager) acquire() (token *idpool.Token, err error) {
 	if m.clients.Load() >= int64(m.config.MaxClients) {
@@ -142,7 +151,7 @@ func (m *Manager) turnAway(conn net.Conn, p Protocol, reason error) {
 		config = e.TLS()
 	}
 	m.Refuse(conn, config, func() []byte {
-		m.config.Log.Warn("turned a connection away", "remote", conn.RemoteAddr(), "err", reason, "max_clients", m.config.MaxClients)
+		m.config.Log.Warn("turned a connection away", "remote", addressText(remoteOf(conn)), "err", reason, "max_clients", m.config.MaxClients)
 		return p.TurnAway(retryLater())
 	})
 }

@@ -20,7 +20,7 @@ type socket interface {
 	// CloseWrite ends the output, after everything that Write has taken.
 	CloseWrite() error
 	Close() error
-	// RemoteAddr is the peer's address, for the log.
+	// RemoteAddr is the peer's address as addressText has it, for the log.
 	RemoteAddr() string
 }
 

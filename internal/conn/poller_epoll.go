@@ -195,15 +195,15 @@ func (s *epollSocket) CloseWrite() error {
 func (s *epollSocket) RemoteAddr() string {
 	address, err := unix.Getpeername(s.fd)
 	if err != nil {
-		return "unknown"
+		return addressText(netip.Addr{})
 	}
 	switch a := address.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
+		return addressText(netip.AddrFrom4(a.Addr))
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)).String()
+		return addressText(netip.AddrFrom16(a.Addr).Unmap())
 	}
-	return "unknown"
+	return addressText(netip.Addr{})
 }
 
 // Close implements socket. Closing the last descriptor of a socket takes it out

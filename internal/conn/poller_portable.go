@@ -240,7 +240,7 @@ func (s *portableSocket) endWrites() error {
 	return errors.ErrUnsupported
 }
 
-func (s *portableSocket) RemoteAddr() string { return s.conn.RemoteAddr().String() }
+func (s *portableSocket) RemoteAddr() string { return addressText(remoteOf(s.conn)) }
 
 // Close implements socket. Output that Write has taken has lingerTimeout to go out.
 func (s *portableSocket) Close() error {

@@ -205,7 +205,7 @@ func (g guarded) Accept() (net.Conn, error) {
 // refuse says to somebody that may not connect what to do.
 func (s *Server) refuse(c net.Conn, refused error) {
 	s.manager.Refuse(c, nil, func() []byte {
-		s.config.Log.Info("refused a connection", "remote", c.RemoteAddr(), "err", refused)
+		s.config.Log.Info("refused a connection", "remote", addressOf(c.RemoteAddr()), "err", refused)
 		e := errorEvent(wire.CodeForbidden, refused.Error())
 		return appendFarewell(s.appendFrame(nil, lines{}, &e), lines{}, conn.Refused, 0, 0)
 	})
