@@ -217,9 +217,17 @@ func (d *deed) invite(tx store.Tx, s *scene) (changed bool, err error) {
 	})
 }
 
+// MaxUntil is the latest end of a ban, in milliseconds since 1970 UTC: the last one that
+// RFC 3339, section 5.6, can write.
+const MaxUntil = 253402300799999 // 9999-12-31T23:59:59.999Z
+
 func (d *deed) restrict(tx store.Tx, s *scene) error {
-	if d.act.Action == access.Ban && d.act.Until != 0 && d.act.Until <= d.user.chat.now() {
+	switch {
+	case d.act.Action != access.Ban || d.act.Until == 0:
+	case d.act.Until <= d.user.chat.now():
 		return ErrOver // it would be a kick
+	case d.act.Until > MaxUntil:
+		return ErrTooLate
 	}
 	err := d.eachSubject(tx, s, func(r *people.Restriction, now int64) (bool, error) {
 		r.By, r.Since, r.Reason = d.user.peer.ID(), now, d.act.Reason

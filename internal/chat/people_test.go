@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/access"
@@ -343,8 +344,9 @@ func TestBansOfVisitors(t *testing.T) {
 	want(t, "vic is back", err, nil)
 }
 
-// A ban that would have ended already is refused, and takes nobody out of the room.
-func TestABanInThePast(t *testing.T) {
+// A ban that would have ended already is refused, as is one that ends later than a time can
+// be written, and neither takes anybody out of the room.
+func TestABanWithABadEnd(t *testing.T) {
 	w := newTown(t, memory.New(0))
 	w.create("ann", "den", kaban.RoomPublic)
 	his, err := w.follow(w.user("bob"), "den", 0)
@@ -355,6 +357,14 @@ func TestABanInThePast(t *testing.T) {
 		ban := w.to("bob", access.Ban)
 		ban.Until = until
 		want(t, "a ban in the past", w.do("ann", "den", ban), ErrOver)
+	}
+	for _, until := range []int64{MaxUntil + 1, 1<<53 - 1} {
+		ban := w.to("bob", access.Ban)
+		ban.Until = until
+		want(t, "a ban beyond the year 9999", w.do("ann", "den", ban), ErrTooLate)
+	}
+	if last := time.UnixMilli(MaxUntil).UTC().Format(time.RFC3339Nano); last != "9999-12-31T23:59:59.999Z" {
+		t.Errorf("the latest end is %s", last)
 	}
 	if entries, why := w.drain(his); why != "" || strings.Join(entries, "") != "" {
 		t.Errorf("bob is expelled, %q, and reads %q", why, entries)

@@ -42,6 +42,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{session.ErrReserved, wire.CodeUsernameTaken, "reserved; choose another"},
 		{chat.ErrNotJoined, wire.CodeNotJoined, "you are not in this room"},
 		{chat.ErrOver, wire.CodeBadField, "give a later time"},
+		{chat.ErrTooLate, wire.CodeBadField, "give an earlier time"},
 		{chat.ErrNotFound, wire.CodeNotFound, "there is no such room, or you may not read it; if it is new, the first to join makes it"},
 		{chat.ErrNoDirect, wire.CodeNotFound, "open one with the people"},
 		{chat.ErrBotAlone, wire.CodeForbidden, "only together with its owner"},

@@ -371,7 +371,8 @@ func receiptOf(room kaban.RoomName, r chat.Receipt) Receipt {
 	return Receipt{Room: room.String(), ID: r.ID, Seq: r.Seq, Time: formatTime(r.Time), Duplicate: r.Duplicate}
 }
 
-// formatTime writes milliseconds since 1970 as kaban/1 does.
+// formatTime writes milliseconds since 1970 as kaban/1 does. Earlier versions have stored
+// bans that end after chat.MaxUntil, which RFC 3339 cannot write.
 func formatTime(milliseconds int64) string {
-	return time.UnixMilli(milliseconds).UTC().Format("2006-01-02T15:04:05.000Z")
+	return time.UnixMilli(min(milliseconds, chat.MaxUntil)).UTC().Format("2006-01-02T15:04:05.000Z")
 }

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/people"
+	"kaban/internal/web"
 )
 
 // textsOf returns all values of a type with texts, other than some.
@@ -107,5 +109,14 @@ func TestBotOfAnUnclaimedOwner(t *testing.T) {
 	users := f.get("/v1/admin/users?query=helper", bearer(olga)...).has(t, 200).json["users"].([]any)
 	if got := users[0].(map[string]any)["stopped"]; got != "unclaimed" {
 		t.Errorf("stopped is %v, want unclaimed", got)
+	}
+}
+
+// Every time in an answer is one of RFC 3339, also if an earlier version has stored it.
+func TestTimesCanBeWritten(t *testing.T) {
+	for _, ms := range []int64{1, 253402300799999, 253402300800000, 1<<53 - 1} {
+		if got, err := time.Parse(time.RFC3339, web.FormatTime(ms)); err != nil || got.UnixMilli() != min(ms, 253402300799999) {
+			t.Errorf("%d is written as %s: %v", ms, web.FormatTime(ms), err)
+		}
 	}
 }

@@ -78,3 +78,6 @@ func (s *Server) BreakMaking(cause any) {
 
 // SignInFailed returns where a browser goes on after an error at the OpenID provider.
 func (s *Server) SignInFailed(err error) string { return s.signInFailed(err).Location }
+
+// FormatTime writes milliseconds since 1970 as answers have them.
+func FormatTime(milliseconds int64) string { return formatTime(milliseconds) }
