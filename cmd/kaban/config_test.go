@@ -230,9 +230,9 @@ func TestCheckIgnoresTheEnvironment(t *testing.T) {
 // A flag that is no number is called so, in words of people.
 func TestNumbersOfFlags(t *testing.T) {
 	for _, c := range []struct{ flag, value, want string }{
-		{"--max-clients", "many", `--max-clients: "many" is no whole number; write it with digits only, such as 100`},
-		{"--max-clients", "1.5", `--max-clients: "1.5" is no whole number`},
-		{"--max-clients", "99999999999999999999", "--max-clients: 99999999999999999999 is not in the range"},
+		{"--max-clients", "many", `--max-clients: "many" is not a whole number; write it with digits only, such as 100`},
+		{"--max-clients", "1.5", `--max-clients: "1.5" is not a whole number`},
+		{"--max-clients", "99999999999999999999", "--max-clients: 99999999999999999999 is too large or too small"},
 		{"--max-clients", "0", "--max-clients must be 1 to"},
 		{"--max-clients=-5", "", "--max-clients must be 1 to"},
 	} {

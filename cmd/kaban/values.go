@@ -77,7 +77,7 @@ func decodeNumber(ctx *kong.DecodeContext, target reflect.Value) error {
 
 func numberError(text string, err error) error {
 	if errors.Is(err, strconv.ErrRange) {
-		return fmt.Errorf("%s is not in the range of whole numbers here", text)
+		return fmt.Errorf("%s is too large or too small; write a whole number that is nearer to zero", text)
 	}
-	return fmt.Errorf("%q is no whole number; write it with digits only, such as 100", text)
+	return fmt.Errorf("%q is not a whole number; write it with digits only, such as 100", text)
 }

@@ -92,6 +92,10 @@ func register[I, O any](s *Server, api huma.API, d door, op huma.Operation, hand
 			s.writeProblem(w, p)
 			return
 		}
+		if most := op.MaxBodyBytes; most > 0 && r.ContentLength > most {
+			s.writeProblem(w, longBodyProblem(int(most)))
+			return
+		}
 		next(ctx)
 	})
 	if d&signsIn == signsIn && op.MaxBodyBytes > maxSignInBody {

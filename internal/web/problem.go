@@ -108,8 +108,7 @@ func init() {
 			if _, err := fmt.Sscanf(text, longBody, &most); err != nil {
 				most = maxBody
 			}
-			p = problem(wire.CodeFrameTooLong, "the body is longer than "+strconv.Itoa(most)+" bytes")
-			p.Max = new(most)
+			p = longBodyProblem(most)
 		case http.StatusInternalServerError:
 			if i := slices.IndexFunc(details, isBodyError); i >= 0 {
 				p = bodyProblem(details[i])

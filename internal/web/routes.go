@@ -60,7 +60,7 @@ func (s *Server) routes() (http.Handler, error) {
 	}
 	protection.SetDenyHandler(http.HandlerFunc(refuseOrigin))
 	identified := s.identify(http.HandlerFunc(s.forPrograms))
-	return s.patient(s.secure(s.below(s.gate(s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return prompt(s.patient(s.secure(s.below(s.gate(s.guard(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !isForPrograms(r.URL.Path):
 			s.config.Page.ServeHTTP(w, r)
@@ -69,7 +69,7 @@ func (s *Server) routes() (http.Handler, error) {
 		default:
 			s.forPrograms(w, r)
 		}
-	}))))))), nil
+	})))))))), nil
 }
 
 // answerAll has what no handler of a mux is for answered with a problem.
