@@ -86,14 +86,14 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	d.happens(presenceEvent{Room: "plans", Members: 2, Joined: []string{"ben"}})
 	d.happens(roomStateEvent(wire.RoomState{Room: "plans", Gone: true}), failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalKicked}})
 	d.enter(r)
-	d.shows("you were removed from plans; /join plans comes back")
+	d.shows("you were removed from plans; /join plans takes you back")
 	if r.count != 0 || len(r.members) != 0 {
 		t.Errorf("after the removal, %d members are shown: %v", r.count, r.members)
 	}
 	d.happens(failedEvent{room: "plans", err: &client.Error{Code: wire.CodeRoomTaken, Text: "the name of the room is in use; choose another"}})
 	d.shows("you cannot join plans; somebody in it must invite you")
 	d.happens(failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalBanned}})
-	d.shows("you were banned from plans; only its ops can lift the ban")
+	d.shows("you were banned from plans; only an op there can lift the ban")
 	if _, ok := d.activeState(); ok {
 		t.Error("the state of a room is kept that the account is not in any more")
 	}
