@@ -73,12 +73,26 @@ func (m *Model) activeState() (wire.RoomState, bool) {
 	return state, ok
 }
 
-// titleOf returns what to display for a room.
-func (m *Model) titleOf(r *room) string {
-	if state, ok := m.states[r.name]; ok && state.Title != "" {
+// titleOf returns what to display for the name of a room in a sentence.
+func (m *Model) titleOf(name string) string {
+	if state, ok := m.states[name]; ok && state.Title != "" {
 		return state.Title
 	}
-	return r.name
+	return name
+}
+
+// labelOf returns the title of a room in a list, with the mark of its kind: ~ is a private
+// room and @ a direct one. No name of a room has them, and every terminal shows them in one
+// column.
+func (m *Model) labelOf(name string) string {
+	state := m.states[name]
+	switch {
+	case state.Kind == kaban.RoomPrivate:
+		return "~" + m.titleOf(name)
+	case state.Kind == kaban.RoomDirect && state.Title != "":
+		return "@" + state.Title
+	}
+	return m.titleOf(name)
 }
 
 // takeMe takes the account and the rooms that it is in.

@@ -99,6 +99,37 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	}
 }
 
+// Private and direct rooms have a mark, and are found by their titles.
+func TestMarksOfRooms(t *testing.T) {
+	direct := stateOf("@mfzwizltoq4tqmjqgezdgnbvgy", kaban.RoomDirect, kaban.RoomRoleMember, 7, 7)
+	direct.Title = "ben, cid"
+	untitled := stateOf("@aaawizltoq4tqmjqgezdgnbvgy", kaban.RoomDirect, kaban.RoomRoleMember, 1, 1)
+	d := newMember(t, kaban.RoleMember, stateOf("lobby", kaban.RoomPublic, 1, 3, 3), stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 3, 3), direct, untitled)
+	for _, text := range []string{"▸ lobby ", "2 ~plans ", "3 @ben, cid ", "4 @aaawiz"} {
+		d.shows(text)
+	}
+	d.hides("@@")
+	d.hides("@mfz")
+	d.happens(roomsEvent{rooms: []wire.RoomInfo{{Room: "plans"}, {Room: "lobby"}}, asked: true})
+	d.shows("  ~plans (")
+	d.shows("  lobby (")
+	for _, query := range []string{"@ben", "cid", "bc"} {
+		d.keys("ctrl+k", query)
+		d.shows("▸ @ben, cid")
+		d.keys("enter")
+		if d.active.name != direct.Room {
+			t.Errorf("%q leads to %s", query, d.active.name)
+		}
+		d.shows(" @ben, cid")
+		d.keys("ctrl+k", "~plans")
+		d.shows("▸ ~plans")
+		d.keys("enter")
+		if d.active.name != "plans" {
+			t.Errorf("~plans leads to %s", d.active.name)
+		}
+	}
+}
+
 // The rooms of the last time are opened where the account is still in them.
 func TestRememberedRoomsOfAnAccount(t *testing.T) {
 	d := offlineDesk(t, 80, 16, Options{

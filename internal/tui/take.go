@@ -359,7 +359,7 @@ func (m *Model) takeRooms(e roomsEvent) {
 	lines := []string{fmt.Sprintf("%d rooms; /join ROOM, or %s:", len(e.rooms), label("ctrl+k"))}
 	for _, r := range e.rooms {
 		m.elsewhere = append(m.elsewhere, r.Room)
-		lines = append(lines, fmt.Sprintf("  %s (%s, %s)", r.Room, count(r.Members, "member", "members"), count(int(r.Head), "message", "messages")))
+		lines = append(lines, fmt.Sprintf("  %s (%s, %s)", m.labelOf(r.Room), count(r.Members, "member", "members"), count(int(r.Head), "message", "messages")))
 	}
 	if e.more {
 		lines = append(lines, "  and more")
