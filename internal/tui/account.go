@@ -191,6 +191,12 @@ func (m *Model) placeIn(r *room, epoch string) (uint64, bool) {
 	return r.read, r.epoch == epoch
 }
 
+// attempts are the changes of a member that can be asked for, as verbs.
+var attempts = map[string]string{
+	"invited": "invite", "kicked": "remove", "banned": "ban", "unbanned": "lift the ban of", "muted": "mute",
+	"unmuted": "unmute", "role": "change the role of",
+}
+
 // takeActed shows an own change of a room, which comes as no entry.
 func (m *Model) takeActed(e actedEvent) {
 	r := m.room(e.room)
@@ -199,11 +205,11 @@ func (m *Model) takeActed(e actedEvent) {
 			m.complain(reasonOf(e.err))
 			return
 		}
-		text := "not done: " + reasonOf(e.err)
-		if e.change.Subject != "" {
-			text = e.change.Subject + ": " + text
+		text := "not done: "
+		if verb, ok := attempts[e.change.Change]; ok {
+			text = "cannot " + verb + " " + e.change.Subject + ": "
 		}
-		m.sayIn(r, text)
+		m.sayIn(r, text+reasonOf(e.err))
 		return
 	}
 	if r != nil && r.joined {
@@ -215,7 +221,7 @@ func (m *Model) takeActed(e actedEvent) {
 // takeOpened goes to a room that was created, and says there what was to be said.
 func (m *Model) takeOpened(e openedEvent) {
 	if e.err != nil {
-		m.say("not done: " + reasonOf(e.err))
+		m.say("cannot " + e.what + ": " + reasonOf(e.err))
 		return
 	}
 	m.open(e.room)

@@ -130,6 +130,31 @@ func TestMarksOfRooms(t *testing.T) {
 	}
 }
 
+// One's own first message in a new direct room is not new to oneself.
+func TestOwnMessageIsNotNew(t *testing.T) {
+	d := newMember(t, kaban.RoleMember, stateOf("lobby", kaban.RoomPublic, 1, 3, 3))
+	d.happens(roomStateEvent(stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 2, 0)))
+	r := d.room("plans")
+	entries := []client.Entry{
+		{Seq: 1, Time: noon, Change: &wire.Change{Type: wire.TypeRoom, Change: "created", Username: "ann", Kind: kaban.RoomPrivate, Seq: 1, Time: noon}},
+		{Seq: 2, Time: noon, Message: &wire.Message{Seq: 2, ID: "2", Username: "ann", Content: "hello", Time: noon}},
+	}
+	d.happens(
+		joinedEvent{asked: r.name, room: r.name, cursor: client.Cursor{Epoch: "e", Seq: 2}, head: 2},
+		pageEvent{room: r.name, page: page{Before: 3, HasBefore: true}, got: client.HistoryPage{Entries: entries, First: 1, Last: 2}},
+	)
+	d.enter(r)
+	d.shows("hello")
+	d.hides("─ new ─")
+	d.enter(d.room("lobby"))
+	d.says("plans", "ben", "hi")
+	if r.unread() != 1 {
+		t.Errorf("%d are unread, want 1", r.unread())
+	}
+	d.enter(r)
+	d.shows("─ new ─")
+}
+
 // The rooms of the last time are opened where the account is still in them.
 func TestRememberedRoomsOfAnAccount(t *testing.T) {
 	d := offlineDesk(t, 80, 16, Options{
@@ -275,12 +300,14 @@ func TestCommandsOfAMember(t *testing.T) {
 	d.happens(actedEvent{room: "plans", change: done})
 	d.shows("ann removed ben")
 	d.happens(actedEvent{room: "plans", change: done, err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
-	d.shows("ben: not done: name another op first")
+	d.shows("cannot remove ben: name another op first")
 	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
 	d.shows("notifications: none")
 	d.happens(whoisEvent{room: "plans", name: "zed"}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})
-	d.shows("zed is not in plans")
-	d.shows("ben (Ben B): an account, online, a speaker in plans")
+	d.shows("zed is not in ~plans")
+	d.shows("ben (Ben B): an account, online, a speaker in ~plans")
+	d.happens(openedEvent{what: "talk to zed", err: &client.Error{Code: wire.CodeNotFound, Text: "there is nobody here with this name"}})
+	d.shows("cannot talk to zed: there is nobody here with this name")
 	d.happens(openedEvent{room: "@mfzwizltoq4tqmjqgezdgnbvgy", text: "hello"})
 	if d.active.name != "@mfzwizltoq4tqmjqgezdgnbvgy" || !slices.Equal(d.back.posted, []string{"hello"}) {
 		t.Errorf("posted %q in %s", d.back.posted, d.active.name)

@@ -150,9 +150,9 @@ func (m *Model) takeWhois(e whoisEvent) {
 	case e.err != nil:
 		m.say(e.name + " cannot be looked up: " + reasonOf(e.err))
 	case e.member == nil:
-		m.say(e.name + " is not in " + e.room)
+		m.say(e.name + " is not in " + m.labelOf(e.room))
 	default:
-		m.say(describePerson(e.member) + " in " + e.room)
+		m.say(describePerson(e.member) + " in " + m.labelOf(e.room))
 	}
 }
 

@@ -334,7 +334,7 @@ func (m *Model) takeMembers(e membersEvent) {
 	switch {
 	case !e.asked:
 	case e.err != nil:
-		m.say("the members of " + e.room + " cannot be listed: " + reasonOf(e.err))
+		m.say("the members of " + m.labelOf(e.room) + " cannot be listed: " + reasonOf(e.err))
 	default:
 		more := ""
 		if e.more {
@@ -344,7 +344,7 @@ func (m *Model) takeMembers(e membersEvent) {
 		for i := range e.members {
 			names[i] = e.members[i].Username
 		}
-		m.say(fmt.Sprintf("%d in %s: %s%s", len(names), e.room, strings.Join(names, ", "), more))
+		m.say(fmt.Sprintf("%d in %s: %s%s", len(names), m.labelOf(e.room), strings.Join(names, ", "), more))
 	}
 }
 
