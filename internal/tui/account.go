@@ -131,9 +131,14 @@ func (m *Model) takeRoomState(state wire.RoomState) {
 	if m.states == nil {
 		m.states = make(map[string]wire.RoomState)
 	}
+	_, was := m.states[state.Room]
 	m.states[state.Room] = state
 	m.bring(state.Room)
 	r := m.room(state.Room)
+	if !was && r != nil && r.failed != "" { // invited again
+		r.failed = ""
+		m.backend.join(r.name)
+	}
 	if r == nil || !r.joined {
 		return
 	}

@@ -97,6 +97,16 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	if _, ok := d.activeState(); ok {
 		t.Error("the state of a room is kept that the account is not in any more")
 	}
+
+	// Somebody invites again: the room is joined, once.
+	d.back.calls = nil
+	for range 2 {
+		d.happens(roomStateEvent(stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleMember, 40, 40)))
+	}
+	joins := slices.DeleteFunc(slices.Clone(d.back.calls), func(c string) bool { return c != "join plans" })
+	if len(joins) != 1 || r.failed != "" {
+		t.Errorf("after an invitation: %q, %q", d.back.calls, r.failed)
+	}
 }
 
 // Private and direct rooms have a mark, and are found by their titles.
