@@ -98,7 +98,7 @@ func parseRoom(text string) (kaban.RoomName, error) {
 	}
 	if person, ok := strings.CutPrefix(text, "@"); ok {
 		if _, err := kaban.ParseUsername(person); err == nil {
-			return name, usagef("room %s: this is a person; /msg %s in \"kaban chat\" talks to one", text, person)
+			return name, usagef("room %s: this is a person; /msg %s in \"kaban chat\" talks to them", text, person)
 		}
 	}
 	return name, usagef("room: %w", err)

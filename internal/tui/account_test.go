@@ -138,6 +138,14 @@ func TestMarksOfRooms(t *testing.T) {
 			t.Errorf("~plans leads to %s", d.active.name)
 		}
 	}
+	d.keys("/join @ben, cid", "enter")
+	if d.active.name != direct.Room {
+		t.Errorf("/join @ben, cid leads to %s", d.active.name)
+	}
+	d.keys("/part ~plans", "enter")
+	if d.room("plans") != nil {
+		t.Error("/part ~plans leaves nothing")
+	}
 }
 
 // One's own first message in a new direct room is not new to oneself.
