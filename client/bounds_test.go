@@ -65,6 +65,17 @@ func piped(serve func(number int, conn net.Conn)) Options {
 	}}
 }
 
+// dialed returns a client with options, which ends with the test.
+func dialed(t *testing.T, options Options) *Client {
+	t.Helper()
+	c, err := Dial(t.Context(), "", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 // A server can send anything, any number of times, and read nothing: the memory of the
 // client does not grow.
 func TestNoFloodFillsTheClient(t *testing.T) {
@@ -112,7 +123,7 @@ func TestNoFloodFillsTheClient(t *testing.T) {
 			var once sync.Once
 			ended := make(chan struct{})
 			end := func() { once.Do(func() { close(ended) }) }
-			c, err := Dial(t.Context(), "", Options{
+			c := dialed(t, Options{
 				Username: "ann",
 				Dial: func(ctx context.Context) (net.Conn, error) {
 					conn, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
@@ -132,10 +143,6 @@ func TestNoFloodFillsTheClient(t *testing.T) {
 					}
 				},
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
 			if _, err := c.Join(t.Context(), "lobby", From{}); err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +222,7 @@ func TestNothingMakesAClientHurry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var hostile atomic.Bool
 				var requests atomic.Int64
-				c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+				c := dialed(t, piped(func(_ int, conn net.Conn) {
 					mine := hostile.Load()
 					serveFake(conn, func(a asking) (string, bool) {
 						if !mine { // the first connection
@@ -227,10 +234,6 @@ func TestNothingMakesAClientHurry(t *testing.T) {
 						return answer(a)
 					})
 				}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
 				r, err := c.Join(t.Context(), "lobby", From{})
 				if err != nil {
 					t.Fatal(err)
@@ -288,11 +291,7 @@ func TestTheServerIsSilent(t *testing.T) {
 			})
 		})
 		options.OnState = s.tell
-		c, err := Dial(t.Context(), "", options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		c := dialed(t, options)
 		r, err := c.Join(t.Context(), "lobby", From{})
 		if err != nil {
 			t.Fatal(err)
@@ -389,11 +388,7 @@ func TestASlowLineIsAlive(t *testing.T) {
 			<-ended
 		})
 		options.Silence, options.Patience, options.OnState = 3*time.Second, 5*time.Second, s.tell
-		c, err := Dial(t.Context(), "", options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		dialed(t, options)
 		for _, want := range []State{{Status: Online}, {}} {
 			if got, after := s.next(); got != want {
 				t.Fatalf("got %+v after %v, want %+v", got, after, want)
@@ -408,7 +403,7 @@ func TestReplacedByOneself(t *testing.T) {
 	for strays := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			var greeted atomic.Int64
-			c, err := Dial(t.Context(), "", piped(func(number int, conn net.Conn) {
+			c := dialed(t, piped(func(number int, conn net.Conn) {
 				serveFake(conn, func(a asking) (string, bool) {
 					switch {
 					case number == 1:
@@ -420,10 +415,6 @@ func TestReplacedByOneself(t *testing.T) {
 					return usual(a) + "\n" + `{"type":"goodbye","reason":"replaced"}`, true
 				})
 			}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
 			if _, err := c.Join(t.Context(), "lobby", From{}); err != nil {
 				t.Fatal(err)
 			}
@@ -464,7 +455,7 @@ func TestAMissedHello(t *testing.T) {
 // waiting requests is bounded.
 func TestQuestionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
 			serveFake(conn, func(a asking) (string, bool) {
 				if a.Type == "history" || a.Type == "join" {
 					return "", false
@@ -472,10 +463,6 @@ func TestQuestionsAreBounded(t *testing.T) {
 				return usual(a), false
 			})
 		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
 		for range 3 * maxAsked {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			if _, err := c.History(ctx, "lobby", HistoryQuery{}); !errors.Is(err, context.DeadlineExceeded) {
@@ -504,7 +491,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 func TestAnAckThatNeverComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, seq := "", 0
-		c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
 			serveFake(conn, func(a asking) (string, bool) {
 				if a.Type != "send" {
 					return usual(a), false
@@ -517,10 +504,6 @@ func TestAnAckThatNeverComes(t *testing.T) {
 				return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":%d,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":%q}`, a.ID, seq, a.Ref), false
 			})
 		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
 		r, err := c.Join(t.Context(), "lobby", From{})
 		if err != nil {
 			t.Fatal(err)
@@ -543,7 +526,7 @@ func TestAnAckThatNeverComes(t *testing.T) {
 func TestAJoinThatWasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parted := make(chan string, 1)
-		c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
 			serveFake(conn, func(a asking) (string, bool) {
 				switch a.Type {
 				case "join":
@@ -555,10 +538,6 @@ func TestAJoinThatWasGivenUp(t *testing.T) {
 				return usual(a), false
 			})
 		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if _, err := c.Join(ctx, "lobby", From{}); !errors.Is(err, context.DeadlineExceeded) {
@@ -631,7 +610,7 @@ func TestAfterASleep(t *testing.T) {
 // Ids are unique for an author only: a message of another person with the id of an
 // own one is theirs, and no proof that the own one is stored.
 func TestAForeignMessageWithAnOwnID(t *testing.T) {
-	c, err := Dial(t.Context(), "", piped(func(_ int, conn net.Conn) {
+	c := dialed(t, piped(func(_ int, conn net.Conn) {
 		serveFake(conn, func(a asking) (string, bool) {
 			if a.Type == "send" {
 				return fmt.Sprintf(`{"type":"message","room":"lobby","seq":1,"id":%q,"username":"mallory","content":"theirs","time":"2026-11-24T02:35:37.101Z"}`, a.ID), false
@@ -639,10 +618,6 @@ func TestAForeignMessageWithAnOwnID(t *testing.T) {
 			return usual(a), false
 		})
 	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
 	r, err := c.Join(t.Context(), "lobby", From{})
 	if err != nil {
 		t.Fatal(err)

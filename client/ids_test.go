@@ -45,7 +45,7 @@ func TestIDs(t *testing.T) {
 func TestAnOwnMessageComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Pointer[string]
-		c, err := Dial(t.Context(), "", piped(func(number int, conn net.Conn) {
+		c := dialed(t, piped(func(number int, conn net.Conn) {
 			serveFake(conn, func(a asking) (string, bool) {
 				line := usual(a)
 				switch {
@@ -60,10 +60,6 @@ func TestAnOwnMessageComesBack(t *testing.T) {
 				return line, false
 			})
 		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
 		r, err := c.Join(t.Context(), "lobby", From{})
 		if err != nil {
 			t.Fatal(err)

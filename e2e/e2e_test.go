@@ -5,7 +5,6 @@ package e2e
 import (
 	"bufio"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,15 +50,11 @@ var fast = sync.OnceValues(func() (string, error) {
 // a second for reports of other threads, and stories start many programs.
 const noSleep = "atexit_sleep_ms=0"
 
-// atOnce is how many stories run at a time at least, without -parallel: most of a story is
-// waiting.
+// atOnce is how many stories run at a time at least.
 const atOnce = 4
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if runtime.GOMAXPROCS(0) < atOnce && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		flag.Set("test.parallel", strconv.Itoa(atOnce))
-	}
+	childtest.AtOnce(atOnce)
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -74,14 +74,20 @@ func (c *chatCommand) Run(std streams) error {
 	return err
 }
 
-// whyEnded asks the server why it ended a session: the answer to a new hello says more
-// than a goodbye.
+// whyEnded asks the server why it ended a session: its refusal of a new hello says more
+// than the goodbye. Any other outcome says less.
 func (c *chatCommand) whyEnded(ctx context.Context, std streams, ended error) error {
-	again, err := c.connect(ctx, client.Options{}, ownNames(), std.in)
+	server, options, err := c.prepare(client.Options{}, ownNames(), std.in)
 	if err != nil {
-		return err
+		return ended
 	}
-	again.Close()
+	again, err := client.Dial(ctx, server, options)
+	if err == nil {
+		again.Close()
+	}
+	if _, refused := errors.AsType[*client.Error](err); refused {
+		return c.explain(server, options, err)
+	}
 	return ended
 }
 
@@ -360,7 +366,7 @@ func (r *chat) settle(ctx context.Context) error {
 			}
 			if time.Since(since) > ackPatience {
 				stop()
-				return fmt.Errorf("the server does not answer: %d messages are not acknowledged and may not be stored", r.client.Unacknowledged())
+				return fmt.Errorf("the server does not answer: %d messages are not acknowledged and may not have been stored", r.client.Unacknowledged())
 			}
 		}
 	}

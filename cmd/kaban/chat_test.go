@@ -46,11 +46,7 @@ func chatWaits(t *testing.T, w *town, do func(ctx context.Context, ben *client.C
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	ben, err := client.Dial(ctx, w.addr, client.Options{}.WithToken(w.token("ben")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ben.Close()
+	ben := w.client(ctx, "ben")
 	if _, err := ben.Create(ctx, client.NewRoom{Name: "square", Kind: kaban.RoomPublic}); err != nil {
 		t.Fatal(err)
 	}

@@ -108,29 +108,39 @@ func (n *notices) onState() func(client.State) {
 // connect says hello to the server, with the account that the person is signed in to,
 // or as a visitor under the name that was asked for or else the first of the fallbacks
 // that is free.
-func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string, stdin io.Reader) (c *client.Client, err error) {
-	server, err := f.address()
+func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string, stdin io.Reader) (*client.Client, error) {
+	server, options, err := f.prepare(options, fallbacks, stdin)
 	if err != nil {
 		return nil, err
 	}
-	if options, err = f.signIn(server, options, stdin); err != nil {
-		return nil, err
-	}
-	if options.Trust, err = f.trust(server); err != nil {
-		return nil, err
-	}
-	options.Silence, options.Insecure = silence, f.Insecure
-	options.Username = f.Username
-	if f.Username == "" && options.Token == "" {
-		options.Username, options.Fallbacks = fallbacks[0], fallbacks[1:]
-	}
-	if c, err = client.Dial(ctx, server, options); err == nil {
+	c, err := client.Dial(ctx, server, options)
+	if err == nil {
 		return c, nil
 	}
 	if _, ok := errors.AsType[*kaban.MessageError](err); ok {
 		return nil, usagef("--username: %w", err)
 	}
 	return nil, f.explain(server, options, err)
+}
+
+// prepare returns the server, and the options with everything that connect takes from
+// the flags.
+func (f *connectFlags) prepare(options client.Options, fallbacks []string, stdin io.Reader) (server string, _ client.Options, err error) {
+	if server, err = f.address(); err != nil {
+		return "", options, err
+	}
+	if options, err = f.signIn(server, options, stdin); err != nil {
+		return "", options, err
+	}
+	if options.Trust, err = f.trust(server); err != nil {
+		return "", options, err
+	}
+	options.Silence, options.Insecure = silence, f.Insecure
+	options.Username = f.Username
+	if f.Username == "" && options.Token == "" {
+		options.Username, options.Fallbacks = fallbacks[0], fallbacks[1:]
+	}
+	return server, options, nil
 }
 
 // explain explains why there is no session: like unreachable, and with the flag to blame.
@@ -157,7 +167,7 @@ func unknownToken(server, file string) error {
 	if file == "-" {
 		file = "standard input"
 	}
-	return fmt.Errorf("the server at %s does not know the token in %s, or not any more; its owner makes a new one, for a bot the owner of the bot (%s)", server, file, wire.CodeAuthFailed)
+	return fmt.Errorf("the server at %s does not accept the token in %s: it may be mistyped, expired or revoked; ask its owner for a new one (%s)", server, file, wire.CodeAuthFailed)
 }
 
 // unreachable explains why there is no session with a server, and what to do.
@@ -171,15 +181,15 @@ func unreachable(addr string, err error) error {
 	}
 	switch {
 	case code == wire.CodeAuthRequired:
-		return fmt.Errorf("the server at %s is for people with an account; sign in with \"kaban login --server %s\" (%s)", addr, addr, code)
+		return fmt.Errorf("the server at %s requires an account; sign in with \"kaban login --server %s\" (%s)", addr, addr, code)
 	case code == wire.CodeAuthFailed:
-		return fmt.Errorf("the server at %s does not accept this name and password, or does not know this token any more; \"kaban login --server %s\" signs in again (%s)", addr, addr, code)
+		return fmt.Errorf("the server at %s does not accept this name and password, or this token has expired or was revoked; \"kaban login --server %s\" signs in again (%s)", addr, addr, code)
 	case code == wire.CodeSuspended:
 		return fmt.Errorf("your account at %s is suspended; ask an admin of the server (%s)", addr, code)
 	case code == wire.CodeTLSRequired:
-		return fmt.Errorf("the server at %s takes no passwords and tokens over this connection, which is not encrypted; connect to its tls:// or https:// address, and change a secret that was sent, as it may have been read (%s)", addr, code)
+		return fmt.Errorf("the server at %s accepts no password or token over this connection, which is not encrypted; connect to its tls:// or https:// address, and change any secret you sent, as others may have read it (%s)", addr, code)
 	case errors.Is(err, client.ErrInsecure):
-		return fmt.Errorf("the connection to %s is not encrypted, so no password or token was sent; use the server's tls:// or https:// address, or give --insecure if everybody on the way is trusted", addr)
+		return fmt.Errorf("the connection to %s is not encrypted, so no password or token was sent; use the server's tls:// or https:// address, or pass --insecure if you trust everyone in between", addr)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), wire.CodeOf(err) == wire.CodeBadJSON:
 		return fmt.Errorf("the server at %s is not a Kaban server; check --server (%w)", addr, err)
 	}

@@ -103,6 +103,17 @@ func (w *town) token(name string) string {
 	return secret
 }
 
+// client returns a client of an account, which ends with the test.
+func (w *town) client(ctx context.Context, name string) *client.Client {
+	w.t.Helper()
+	c, err := client.Dial(ctx, w.addr, client.Options{}.WithToken(w.token(name)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	return c
+}
+
 // webPage is what the server's page does of the device grant and of signing out.
 type webPage struct {
 	*httptest.Server
@@ -255,11 +266,7 @@ func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
 	w := newTown(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	ben, err := client.Dial(ctx, w.addr, client.Options{}.WithToken(w.token("ben")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ben.Close()
+	ben := w.client(ctx, "ben")
 	if _, err := ben.Create(ctx, client.NewRoom{Name: "square", Kind: kaban.RoomPublic}); err != nil {
 		t.Fatal(err)
 	}

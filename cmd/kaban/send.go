@@ -56,15 +56,21 @@ func (c *sendCommand) Run(std streams) error {
 		return err
 	}
 	defer session.Close()
-	makes, err := c.mayJoin(ctx, session, asked)
-	if err != nil {
-		return err
+	_, hasAccount := session.Account()
+	isNew := false
+	switch {
+	case hasAccount && c.Join:
+		isNew, _ = c.isNew(ctx, session) // only for a notice
+	case hasAccount:
+		if err := c.mayJoin(ctx, session, asked); err != nil {
+			return fmt.Errorf("not sent: %w", err)
+		}
 	}
 	room, err := session.Join(ctx, c.Room, client.From{})
 	if err != nil {
 		return joinError(c.Room, err)
 	}
-	if makes {
+	if isNew {
 		n.printf("made the room %s", c.Room)
 	}
 	if _, err := room.Send(ctx, text); err != nil {
@@ -74,7 +80,7 @@ func (c *sendCommand) Run(std streams) error {
 		if _, ok := errors.AsType[*client.Error](err); ok {
 			return fmt.Errorf("not sent: %w", err)
 		}
-		return fmt.Errorf("the message may be stored or not: %w", err)
+		return fmt.Errorf("the message may or may not have been stored: %w", err)
 	}
 	return nil
 }
@@ -92,7 +98,7 @@ func parseRoom(text string) (kaban.RoomName, error) {
 	}
 	if person, ok := strings.CutPrefix(text, "@"); ok {
 		if _, err := kaban.ParseUsername(person); err == nil {
-			return name, usagef("room %s: this is a person; /msg %s in \"kaban chat\" talks to one", text, person)
+			return name, usagef("room %s: this is a person; /msg %s in \"kaban chat\" talks to them", text, person)
 		}
 	}
 	return name, usagef("room: %w", err)
@@ -109,29 +115,38 @@ func noRoom(session *client.Client, room, makes string, code wire.Code) error {
 	return fmt.Errorf("%s (%s)", text, code)
 }
 
-// mayJoin checks that an account is in the room: sending a message must not make it a
-// member. makes reports whether there is no such room yet, so that joining makes it.
-func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client, room kaban.RoomName) (makes bool, err error) {
-	if _, ok := session.Account(); !ok {
-		return false, nil
-	}
+// mayJoin returns nil if the account is in the room: without --join, sending a message
+// must not make it a member.
+func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client, room kaban.RoomName) error {
 	me, err := session.Me(ctx)
 	if err != nil {
-		return false, fmt.Errorf("not sent: %w", err)
+		return err
 	}
 	for i := range me.Rooms {
 		if in, err := kaban.ParseAnyRoom(me.Rooms[i].Room); err == nil && in.Key() == room.Key() {
-			return false, nil
+			return nil
 		}
 	}
-	_, err = session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
-	refused, _ := errors.AsType[*client.Error](err)
-	isNew := refused != nil && refused.Code == wire.CodeNotFound
+	isNew, err := c.isNew(ctx, session)
 	switch {
-	case c.Join:
-		return isNew, nil
+	case err != nil:
+		return err
 	case isNew:
-		return false, fmt.Errorf("not sent: %w", noRoom(session, c.Room, " that you may read; --join makes it if the name is free", wire.CodeNotJoined))
+		return noRoom(session, c.Room, " that you may read; --join makes it if the name is free", wire.CodeNotJoined)
 	}
-	return false, fmt.Errorf("not sent: you are not in %s; --join joins it first (%s)", display.Line(c.Room), wire.CodeNotJoined)
+	return fmt.Errorf("you are not in %s; --join joins it first (%s)", display.Line(c.Room), wire.CodeNotJoined)
+}
+
+// isNew reports whether there is no such room yet, as far as the account may know, so that
+// joining makes it.
+func (c *sendCommand) isNew(ctx context.Context, session *client.Client) (bool, error) {
+	_, err := session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
+	refused, _ := errors.AsType[*client.Error](err)
+	switch {
+	case refused == nil:
+		return false, err
+	case refused.Code == wire.CodeNotFound:
+		return true, nil
+	}
+	return false, nil // there is one, which the account may not read
 }

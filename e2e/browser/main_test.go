@@ -13,12 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"kaban/internal/childtest"
 )
 
 // patience is how long a test waits for something that must happen.
@@ -51,15 +51,11 @@ var (
 	screenshots = flag.String("screenshots", "", "write the pictures of the documentation into this directory")
 )
 
-// atOnce is how many tests run at a time at least, without -parallel: much of each is
-// waiting.
+// atOnce is how many tests run at a time at least. A browser works more than a story.
 const atOnce = 3
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if runtime.GOMAXPROCS(0) < atOnce && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		flag.Set("test.parallel", strconv.Itoa(atOnce))
-	}
+	childtest.AtOnce(atOnce)
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

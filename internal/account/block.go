@@ -87,14 +87,14 @@ func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username s
 		}
 		other, err := kaban.ParseUsername(username)
 		if err != nil {
-			return ErrNotFound
+			return NoAccount(username)
 		}
-		a, err := found(people.Accounts.Named(c.Tx, other))
-		if err != nil {
+		a, err := people.Accounts.Named(c.Tx, other)
+		if ignoreNotFound(err) != nil {
 			return err
 		}
-		if a.Status == people.StatusRemoved {
-			return ErrNotFound
+		if err != nil || a.Status == people.StatusRemoved {
+			return NoAccount(username)
 		}
 		link := people.Link{Visitor: kaban.Visitor(name).ID(), Account: a.ID, Since: c.now}
 		if err := people.Links.Put(c.Tx, &link); err != nil {

@@ -102,8 +102,7 @@ func (m *model) lastOwner(name string) bool {
 }
 
 func (m *model) want(what string, err error, code string) bool {
-	refused, ok := errors.AsType[*RefusedError](err)
-	if code == "" && err != nil || code != "" && (!ok || refused.Verdict.String() != code) {
+	if !hasCode(err, code) {
 		m.t.Fatalf("%s: %v, want %q", what, err, code)
 	}
 	return err == nil

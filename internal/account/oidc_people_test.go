@@ -498,10 +498,7 @@ func TestUserLink(t *testing.T) {
 	if _, ok := errors.AsType[*RefusedError](err); !ok {
 		t.Errorf("a member linked somebody: %v", err)
 	}
-	err = s.LinkIdentity(s.ctx, Operator(), "nobody", s.fake.URL, "1")
-	if _, ok := errors.AsType[*RefusedError](err); !ok {
-		t.Errorf("linked nobody: %v", err)
-	}
+	wantError(t, "linked nobody", s.LinkIdentity(s.ctx, Operator(), "nobody", s.fake.URL, "1"), ErrNotFound)
 	for _, bad := range [][2]string{{"", "1"}, {"http://id.example.org", "1"}, {s.fake.URL, " "}, {s.fake.URL, strings.Repeat("x", 256)}} {
 		if err := s.LinkIdentity(s.ctx, Operator(), "bob", bad[0], bad[1]); !isValueError(err) {
 			t.Errorf("linked %q: %v", bad, err)

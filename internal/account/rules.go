@@ -195,7 +195,8 @@ func administers(action access.Action) bool {
 	return false
 }
 
-// target returns the account with a name if the actor may do something to it.
+// target returns the account with a name if the actor may do something to it. One that
+// the actor may not know of is a *NotFoundError, as is a name without an account.
 func (c *change) target(action access.Action, username string, newRole kaban.Role) (people.Account, error) {
 	var a people.Account
 	if name, err := kaban.ParseUsername(username); err == nil {
@@ -203,7 +204,11 @@ func (c *change) target(action access.Action, username string, newRole kaban.Rol
 			return a, fmt.Errorf("look for an account: %w", err)
 		}
 	}
-	return a, c.mayTo(action, &a, newRole)
+	err := c.mayTo(action, &a, newRole)
+	if refused, ok := errors.AsType[*RefusedError](err); ok && refused.Verdict == access.NotFound {
+		err = NoAccount(username)
+	}
+	return a, err
 }
 
 // mayProfile returns nil if the actor, a person, may change its own credentials.

@@ -223,15 +223,24 @@ func wantError(t testing.TB, what string, got, want error) {
 	}
 }
 
-// wantCode checks that an action was refused with a code of the protocol.
-func wantCode(t testing.TB, what string, got error, code string) {
-	t.Helper()
+// hasCode reports whether an action was refused with a code of the protocol, or with ""
+// was not.
+func hasCode(got error, code string) bool {
 	refused, ok := errors.AsType[*RefusedError](got)
 	switch {
-	case code == "" && got != nil:
-		t.Errorf("%s: %v", what, got)
-	case code != "" && (!ok || refused.Verdict.String() != code):
-		t.Errorf("%s: %v, want %s", what, got, code)
+	case code == "":
+		return got == nil
+	case ok:
+		return refused.Verdict.String() == code
+	}
+	return code == "not_found" && errors.Is(got, ErrNotFound)
+}
+
+// wantCode checks the code of an action.
+func wantCode(t testing.TB, what string, got error, code string) {
+	t.Helper()
+	if !hasCode(got, code) {
+		t.Errorf("%s: %v, want %q", what, got, code)
 	}
 }
 

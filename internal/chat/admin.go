@@ -80,6 +80,20 @@ func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms
 	return rooms, more, u.chat.count(err)
 }
 
+// CheckRoom returns nil if RoomsOfServer has a room. Errors are ErrNotFound, also for a
+// direct room, ErrForbidden and ErrAuthRequired.
+func (u User) CheckRoom(ctx context.Context, room kaban.RoomName) error {
+	err := u.chat.dispatcher.View(ctx, u.mayListAll)
+	switch {
+	case err != nil:
+	case room.IsDirect():
+		err = ErrNotFound
+	default:
+		_, err = u.chat.dispatcher.Lookup(ctx, room)
+	}
+	return u.chat.count(err)
+}
+
 // mayListAll decides whether the user may know of rooms that it is not in: as of a
 // private room that it has nothing to do with.
 func (u User) mayListAll(tx store.Tx) error {

@@ -157,13 +157,28 @@ func TestRoomsOfServer(t *testing.T) {
 		if _, _, err := w.user("bob").RoomsOfServer(t.Context(), "", 0); !errors.Is(err, ErrForbidden) {
 			t.Errorf("a member lists them: %v", err)
 		}
+		direct, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			by   User
+			room kaban.RoomName
+			want error
+		}{
+			{w.chat.Operator(), storetest.RoomName(t, "den"), nil},
+			{w.chat.Operator(), storetest.RoomName(t, "lobby"), nil},
+			{w.chat.Operator(), storetest.RoomName(t, "none"), ErrNotFound},
+			{w.chat.Operator(), direct, ErrNotFound},
+			{w.user("bob"), storetest.RoomName(t, "den"), ErrForbidden},
+			{w.user("bob"), storetest.RoomName(t, "none"), ErrForbidden},
+		} {
+			want(t, "the room "+c.room.String(), c.by.CheckRoom(t.Context(), c.room), c.want)
+		}
 		// Each page begins where the one before ended, whatever the rooms are, also for a
 		// server that starts with them.
 		for i := range 9 {
 			w.create("ann", fmt.Sprint("p-", i), []kaban.RoomKind{kaban.RoomPrivate, kaban.RoomPublic, kaban.RoomPrivate}[i%3])
-		}
-		if _, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")}); err != nil {
-			t.Fatal(err)
 		}
 		d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 		if err != nil {

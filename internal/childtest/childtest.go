@@ -1,10 +1,25 @@
-// Package childtest has the processes of tests end with their test.
+// Package childtest is for tests that start processes: these end with their test, and
+// enough tests run at a time.
 package childtest
 
 import (
+	"flag"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"syscall"
 )
+
+// AtOnce has at least n tests run at a time, also on fewer processors, unless -parallel
+// says otherwise: most of a test of processes is waiting. It parses the flags, and is for
+// TestMain.
+func AtOnce(n int) {
+	flag.Parse()
+	usual := runtime.GOMAXPROCS(0)
+	if usual < n && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(usual) {
+		flag.Set("test.parallel", strconv.Itoa(n))
+	}
+}
 
 // Bind has a process that is not started yet get a signal when this process ends,
 // however that happens: a test binary that is killed, or runs out of its time, does not

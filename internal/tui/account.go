@@ -73,12 +73,26 @@ func (m *Model) activeState() (wire.RoomState, bool) {
 	return state, ok
 }
 
-// titleOf returns what to display for a room.
-func (m *Model) titleOf(r *room) string {
-	if state, ok := m.states[r.name]; ok && state.Title != "" {
+// titleOf returns what to display for the name of a room in a sentence.
+func (m *Model) titleOf(name string) string {
+	if state, ok := m.states[name]; ok && state.Title != "" {
 		return state.Title
 	}
-	return r.name
+	return name
+}
+
+// labelOf returns the title of a room in a list, with the mark of its kind: ~ is a private
+// room and @ a direct one. No name of a room has them, and every terminal shows them in one
+// column.
+func (m *Model) labelOf(name string) string {
+	state := m.states[name]
+	switch {
+	case state.Kind == kaban.RoomPrivate:
+		return "~" + m.titleOf(name)
+	case state.Kind == kaban.RoomDirect && state.Title != "":
+		return "@" + state.Title
+	}
+	return m.titleOf(name)
 }
 
 // takeMe takes the account and the rooms that it is in.
@@ -117,9 +131,14 @@ func (m *Model) takeRoomState(state wire.RoomState) {
 	if m.states == nil {
 		m.states = make(map[string]wire.RoomState)
 	}
+	_, was := m.states[state.Room]
 	m.states[state.Room] = state
 	m.bring(state.Room)
 	r := m.room(state.Room)
+	if !was && r != nil && r.failed != "" { // invited again
+		r.failed = ""
+		m.backend.join(r.name)
+	}
 	if r == nil || !r.joined {
 		return
 	}
@@ -177,6 +196,12 @@ func (m *Model) placeIn(r *room, epoch string) (uint64, bool) {
 	return r.read, r.epoch == epoch
 }
 
+// attempts are the changes of a member that can be asked for, as verbs.
+var attempts = map[string]string{
+	"invited": "invite", "kicked": "remove", "banned": "ban", "unbanned": "lift the ban of", "muted": "mute",
+	"unmuted": "unmute", "role": "change the role of",
+}
+
 // takeActed shows an own change of a room, which comes as no entry.
 func (m *Model) takeActed(e actedEvent) {
 	r := m.room(e.room)
@@ -185,11 +210,11 @@ func (m *Model) takeActed(e actedEvent) {
 			m.complain(reasonOf(e.err))
 			return
 		}
-		text := "not done: " + reasonOf(e.err)
-		if e.change.Subject != "" {
-			text = e.change.Subject + ": " + text
+		text := "not done: "
+		if verb, ok := attempts[e.change.Change]; ok {
+			text = "cannot " + verb + " " + e.change.Subject + ": "
 		}
-		m.sayIn(r, text)
+		m.sayIn(r, text+reasonOf(e.err))
 		return
 	}
 	if r != nil && r.joined {
@@ -201,7 +226,7 @@ func (m *Model) takeActed(e actedEvent) {
 // takeOpened goes to a room that was created, and says there what was to be said.
 func (m *Model) takeOpened(e openedEvent) {
 	if e.err != nil {
-		m.say("not done: " + reasonOf(e.err))
+		m.say("cannot " + e.what + ": " + reasonOf(e.err))
 		return
 	}
 	m.open(e.room)

@@ -86,17 +86,91 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	d.happens(presenceEvent{Room: "plans", Members: 2, Joined: []string{"ben"}})
 	d.happens(roomStateEvent(wire.RoomState{Room: "plans", Gone: true}), failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalKicked}})
 	d.enter(r)
-	d.shows("you were removed from plans; /join plans comes back")
+	d.shows("you were removed from plans; /join plans takes you back")
 	if r.count != 0 || len(r.members) != 0 {
 		t.Errorf("after the removal, %d members are shown: %v", r.count, r.members)
 	}
 	d.happens(failedEvent{room: "plans", err: &client.Error{Code: wire.CodeRoomTaken, Text: "the name of the room is in use; choose another"}})
 	d.shows("you cannot join plans; somebody in it must invite you")
 	d.happens(failedEvent{room: "plans", err: &client.RemovedError{Room: "plans", Reason: wire.RemovalBanned}})
-	d.shows("you were banned from plans; only its ops can lift the ban")
+	d.shows("you were banned from plans; only an op there can lift the ban")
 	if _, ok := d.activeState(); ok {
 		t.Error("the state of a room is kept that the account is not in any more")
 	}
+
+	// Somebody invites again: the room is joined, once.
+	d.back.calls = nil
+	for range 2 {
+		d.happens(roomStateEvent(stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleMember, 40, 40)))
+	}
+	joins := slices.DeleteFunc(slices.Clone(d.back.calls), func(c string) bool { return c != "join plans" })
+	if len(joins) != 1 || r.failed != "" {
+		t.Errorf("after an invitation: %q, %q", d.back.calls, r.failed)
+	}
+}
+
+// Private and direct rooms have a mark, and are found by their titles.
+func TestMarksOfRooms(t *testing.T) {
+	direct := stateOf("@mfzwizltoq4tqmjqgezdgnbvgy", kaban.RoomDirect, kaban.RoomRoleMember, 7, 7)
+	direct.Title = "ben, cid"
+	untitled := stateOf("@aaawizltoq4tqmjqgezdgnbvgy", kaban.RoomDirect, kaban.RoomRoleMember, 1, 1)
+	d := newMember(t, kaban.RoleMember, stateOf("lobby", kaban.RoomPublic, 1, 3, 3), stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 3, 3), direct, untitled)
+	for _, text := range []string{"▸ lobby ", "2 ~plans ", "3 @ben, cid ", "4 @aaawiz"} {
+		d.shows(text)
+	}
+	d.hides("@@")
+	d.hides("@mfz")
+	d.happens(roomsEvent{rooms: []wire.RoomInfo{{Room: "plans"}, {Room: "lobby"}}, asked: true})
+	d.shows("  ~plans (")
+	d.shows("  lobby (")
+	for _, query := range []string{"@ben", "cid", "bc"} {
+		d.keys("ctrl+k", query)
+		d.shows("▸ @ben, cid")
+		d.keys("enter")
+		if d.active.name != direct.Room {
+			t.Errorf("%q leads to %s", query, d.active.name)
+		}
+		d.shows(" @ben, cid")
+		d.keys("ctrl+k", "~plans")
+		d.shows("▸ ~plans")
+		d.keys("enter")
+		if d.active.name != "plans" {
+			t.Errorf("~plans leads to %s", d.active.name)
+		}
+	}
+	d.keys("/join @ben, cid", "enter")
+	if d.active.name != direct.Room {
+		t.Errorf("/join @ben, cid leads to %s", d.active.name)
+	}
+	d.keys("/part ~plans", "enter")
+	if d.room("plans") != nil {
+		t.Error("/part ~plans leaves nothing")
+	}
+}
+
+// One's own first message in a new direct room is not new to oneself.
+func TestOwnMessageIsNotNew(t *testing.T) {
+	d := newMember(t, kaban.RoleMember, stateOf("lobby", kaban.RoomPublic, 1, 3, 3))
+	d.happens(roomStateEvent(stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 2, 0)))
+	r := d.room("plans")
+	entries := []client.Entry{
+		{Seq: 1, Time: noon, Change: &wire.Change{Type: wire.TypeRoom, Change: "created", Username: "ann", Kind: kaban.RoomPrivate, Seq: 1, Time: noon}},
+		{Seq: 2, Time: noon, Message: &wire.Message{Seq: 2, ID: "2", Username: "ann", Content: "hello", Time: noon}},
+	}
+	d.happens(
+		joinedEvent{asked: r.name, room: r.name, cursor: client.Cursor{Epoch: "e", Seq: 2}, head: 2},
+		pageEvent{room: r.name, page: page{Before: 3, HasBefore: true}, got: client.HistoryPage{Entries: entries, First: 1, Last: 2}},
+	)
+	d.enter(r)
+	d.shows("hello")
+	d.hides("─ new ─")
+	d.enter(d.room("lobby"))
+	d.says("plans", "ben", "hi")
+	if r.unread() != 1 {
+		t.Errorf("%d are unread, want 1", r.unread())
+	}
+	d.enter(r)
+	d.shows("─ new ─")
 }
 
 // The rooms of the last time are opened where the account is still in them.
@@ -180,7 +254,11 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/ban ben 2hours", "", `"2hours" is not a time`},
 		{"/ban ben 5 times too loud", "", `"5" is not a time`},
 		{"/ban ben 0d", "", `"0d" is not a time`},
-		{"/ban ben -3h", "change plans ann banned ben: -3h", ""},
+		{"/ban ben -3h", "", `"-3h" is not a time; write 30m, 12h or 7d`},
+		{"/ban ben -7d", "", `"-7d" is not a time`},
+		{"/ban ben \u22123h too loud", "", "\"\u22123h\" is not a time"},
+		{"/ban ben .5x", "", `".5x" is not a time`},
+		{"/ban ben - too loud", "change plans ann banned ben: - too loud", ""},
 		{"/ban ben 4000d", "", "at most 3650d"},
 		{"/mute ben 7d", "change plans ann muted ben: 7d", ""},
 		{"/set locked", "change plans ann made this room announce and locked", ""},
@@ -240,12 +318,14 @@ func TestCommandsOfAMember(t *testing.T) {
 	d.happens(actedEvent{room: "plans", change: done})
 	d.shows("ann removed ben")
 	d.happens(actedEvent{room: "plans", change: done, err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
-	d.shows("ben: not done: name another op first")
+	d.shows("cannot remove ben: name another op first")
 	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
 	d.shows("notifications: none")
 	d.happens(whoisEvent{room: "plans", name: "zed"}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})
-	d.shows("zed is not in plans")
-	d.shows("ben (Ben B): an account, online, a speaker in plans")
+	d.shows("zed is not in ~plans")
+	d.shows("ben (Ben B): an account, online, a speaker in ~plans")
+	d.happens(openedEvent{what: "talk to zed", err: &client.Error{Code: wire.CodeNotFound, Text: "there is nobody here with this name"}})
+	d.shows("cannot talk to zed: there is nobody here with this name")
 	d.happens(openedEvent{room: "@mfzwizltoq4tqmjqgezdgnbvgy", text: "hello"})
 	if d.active.name != "@mfzwizltoq4tqmjqgezdgnbvgy" || !slices.Equal(d.back.posted, []string{"hello"}) {
 		t.Errorf("posted %q in %s", d.back.posted, d.active.name)

@@ -139,6 +139,11 @@ func (m *Model) roomArgument(rest string) (string, bool) {
 		}
 		return m.active.name, true
 	}
+	for _, r := range m.rooms { // as the list shows it
+		if rest == m.labelOf(r.name) {
+			return r.name, true
+		}
+	}
 	name, err := kaban.ParseAnyRoom(strings.TrimPrefix(rest, "#"))
 	if err != nil {
 		m.say(fmt.Sprintf("%q is not a room name: %v", rest, err))

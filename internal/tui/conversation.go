@@ -72,7 +72,7 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	above := m.before(r, k)
 	var lines []line
 	if above == nil && r.complete {
-		lines = append(lines, m.rule("the beginning of "+m.meter.clean(m.titleOf(r)), width, look{role: roleDim})...)
+		lines = append(lines, m.rule("the beginning of "+m.meter.clean(m.titleOf(r.name)), width, look{role: roleDim})...)
 	}
 	begins := r.marked && i.sending == stored && i.seq > r.mark && (above == nil || above.seq <= r.mark)
 	if i.kind != itemNotice && (above == nil || !m.sameDay(above.time, i.time)) {
@@ -295,7 +295,7 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 	case r.failed != "":
 		text = m.meter.clean(r.failed)
 	case !r.joined:
-		text = "joining " + m.meter.clean(m.titleOf(r)) + " …"
+		text = "joining " + m.meter.clean(m.titleOf(r.name)) + " …"
 	case r.loading:
 		text = "loading …"
 	case r.all() > 0:

@@ -101,8 +101,10 @@ type (
 		err    error
 	}
 	openedEvent struct { // a room that was asked for
-		room, text string
-		err        error
+		room string
+		what string // that was asked for, after "cannot"
+		text string // to say there
+		err  error
 	}
 	noticeEvent struct { // the outcome of a request, in words
 		room, text string

@@ -67,7 +67,7 @@ func (i *item) isEntry() bool {
 func (i *item) isQuiet() bool { return i.kind == itemNotice || i.kind == itemChange }
 
 // isCounted reports whether the item is unread news.
-func (i *item) isCounted() bool { return i.kind != itemUnknown && i.kind != itemChange }
+func (i *item) isCounted() bool { return i.kind != itemUnknown && i.kind != itemChange && !i.own }
 
 // size is the number of bytes that the item takes beyond its fixed part.
 func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) }

@@ -41,13 +41,17 @@ func moderation(change string, role kaban.RoomRole) func(*Model, string) tea.Cmd
 // maxBan is the longest time of a ban that ends.
 const maxBan = 10 * 365 * 24 * time.Hour
 
+// signs are what people write before a number: ASCII, and the dashes and the minus of
+// keyboards that correct them.
+const signs = "+-.,~<>=\u2010\u2011\u2012\u2013\u2014\u2212"
+
 // splitTime returns when the time ends that a text begins with, such as 30m, 12h or 7d,
 // in milliseconds since 1970 UTC, and the rest of the text. Without a time that is 0 and
-// the whole text. A first word that begins with a digit and is no time of at most maxBan
-// is an error: as a reason, it would make the ban one for good.
+// the whole text. A first word that begins with a digit, also after a sign, and is no time
+// of at most maxBan is an error: as a reason, it would make the ban one for good.
 func splitTime(text string, now time.Time) (until int64, rest string, err error) {
 	first, rest, _ := strings.Cut(text, " ")
-	if first == "" || first[0] < '0' || first[0] > '9' {
+	if digits := strings.TrimLeft(first, signs); digits == "" || digits[0] < '0' || digits[0] > '9' {
 		return 0, text, nil
 	}
 	length, err := time.ParseDuration(first)
@@ -146,9 +150,9 @@ func (m *Model) takeWhois(e whoisEvent) {
 	case e.err != nil:
 		m.say(e.name + " cannot be looked up: " + reasonOf(e.err))
 	case e.member == nil:
-		m.say(e.name + " is not in " + e.room)
+		m.say(e.name + " is not in " + m.labelOf(e.room))
 	default:
-		m.say(describePerson(e.member) + " in " + e.room)
+		m.say(describePerson(e.member) + " in " + m.labelOf(e.room))
 	}
 }
 

@@ -12,7 +12,7 @@ const maxNotice = 120
 
 // ring announces a mention in the configured way.
 func (m *Model) ring(r *room, i *item) tea.Cmd {
-	title := m.meter.clean(i.username) + " in " + m.meter.clean(r.name)
+	title := m.meter.clean(i.username) + " in " + m.meter.clean(m.labelOf(r.name))
 	text := m.meter.cut(m.meter.clean(i.content), maxNotice)
 	switch m.config.Notify {
 	case "off":

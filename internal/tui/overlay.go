@@ -31,9 +31,9 @@ func (m *Model) choices() []string {
 		score int
 	}
 	var all []choice
-	query := fold(strings.TrimPrefix(m.switcher.query.text, "#"))
+	query := fold(strings.TrimLeft(m.switcher.query.text, "#~@"))
 	for n, name := range m.roomNames() {
-		score, ok := fuzzy(fold(name), query)
+		score, ok := fuzzy(fold(m.titleOf(name)), query)
 		if !ok {
 			continue
 		}
@@ -127,7 +127,7 @@ func (m *Model) switcherView(width, height int) []line {
 				detail = short(r.unread()) + " new"
 			}
 		}
-		left := m.meter.cut(marker+m.meter.clean(name), max(width-len(detail)-3, 4))
+		left := m.meter.cut(marker+m.meter.clean(m.labelOf(name)), max(width-len(detail)-3, 4))
 		space := max(1, width-2-m.meter.width(left)-len(detail))
 		rows = append(rows, m.meter.pad(line{{text: " " + left, look: l}, {text: strings.Repeat(" ", space), look: l}, {text: detail, look: look{role: l.role, attrs: l.attrs &^ bold}}}, width, l))
 	}

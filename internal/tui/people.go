@@ -36,14 +36,14 @@ func (s *Session) notify(room string, level kaban.NotifyLevel) {
 func (s *Session) create(room client.NewRoom) {
 	s.ask(func(ctx context.Context) {
 		name, err := s.client.Create(ctx, room)
-		s.put(openedEvent{room: name, err: err})
+		s.put(openedEvent{room: name, what: "create " + room.Name, err: err})
 	})
 }
 
 func (s *Session) direct(username, text string) {
 	s.ask(func(ctx context.Context) {
 		name, err := s.client.Direct(ctx, username)
-		s.put(openedEvent{room: name, text: text, err: err})
+		s.put(openedEvent{room: name, what: "talk to " + username, text: text, err: err})
 	})
 }
 

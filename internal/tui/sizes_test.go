@@ -97,7 +97,7 @@ func TestEveryComplaintIsVisible(t *testing.T) {
 		{func(d *desk) { d.keys("ctrl+f", "nowhere") }, "not found in this room; Esc closes", false},
 		{func(d *desk) {
 			d.happens(failedEvent{room: "lobby", err: errors.New("there are too many rooms on this server as it is")})
-		}, "cannot be in lobby: there are too many rooms on this server as it is; /join lobby tries again", true},
+		}, "you are not in lobby: there are too many rooms on this server as it is; /join lobby tries again", true},
 	} {
 		for _, size := range [][2]int{{80, 24}, {40, 24}, {40, 10}, {20, 12}, {20, 5}, {1, 24}, {1, 1}} {
 			d := newDesk(t, size[0], size[1])

@@ -176,11 +176,11 @@ func whyOutside(room string, err error) string {
 	case codeOf(err) == wire.CodeRoomTaken:
 		return "you cannot join " + room + "; somebody in it must invite you"
 	case removed != nil && removed.Reason == wire.RemovalBanned:
-		return err.Error() + "; only its ops can lift the ban"
+		return err.Error() + "; only an op there can lift the ban"
 	case removed != nil && removed.Reason == wire.RemovalKicked:
-		return err.Error() + "; /join " + room + " comes back, unless somebody in it must invite you"
+		return err.Error() + "; /join " + room + " takes you back, unless you need an invitation"
 	}
-	return "cannot be in " + room + ": " + reasonOf(err) + "; /join " + room + " tries again"
+	return "you are not in " + room + ": " + reasonOf(err) + "; /join " + room + " tries again"
 }
 
 func (m *Model) takeMessage(e messageEvent) tea.Cmd {
@@ -283,7 +283,7 @@ func (m *Model) takeSent(e sentEvent) {
 	_, answered := errors.AsType[*client.Error](e.err)
 	_, invalid := errors.AsType[*kaban.MessageError](e.err)
 	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) && !errors.Is(e.err, errTooMuch) {
-		reason = "it may be stored or not: " + reason
+		reason = "it may or may not have been stored: " + reason
 	}
 	if r.draft.text == "" {
 		r.draft.set(i.content)
@@ -334,7 +334,7 @@ func (m *Model) takeMembers(e membersEvent) {
 	switch {
 	case !e.asked:
 	case e.err != nil:
-		m.say("the members of " + e.room + " cannot be listed: " + reasonOf(e.err))
+		m.say("the members of " + m.labelOf(e.room) + " cannot be listed: " + reasonOf(e.err))
 	default:
 		more := ""
 		if e.more {
@@ -344,7 +344,7 @@ func (m *Model) takeMembers(e membersEvent) {
 		for i := range e.members {
 			names[i] = e.members[i].Username
 		}
-		m.say(fmt.Sprintf("%d in %s: %s%s", len(names), e.room, strings.Join(names, ", "), more))
+		m.say(fmt.Sprintf("%d in %s: %s%s", len(names), m.labelOf(e.room), strings.Join(names, ", "), more))
 	}
 }
 
@@ -359,7 +359,7 @@ func (m *Model) takeRooms(e roomsEvent) {
 	lines := []string{fmt.Sprintf("%d rooms; /join ROOM, or %s:", len(e.rooms), label("ctrl+k"))}
 	for _, r := range e.rooms {
 		m.elsewhere = append(m.elsewhere, r.Room)
-		lines = append(lines, fmt.Sprintf("  %s (%s, %s)", r.Room, count(r.Members, "member", "members"), count(int(r.Head), "message", "messages")))
+		lines = append(lines, fmt.Sprintf("  %s (%s, %s)", m.labelOf(r.Room), count(r.Members, "member", "members"), count(int(r.Head), "message", "messages")))
 	}
 	if e.more {
 		lines = append(lines, "  and more")

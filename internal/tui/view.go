@@ -73,7 +73,7 @@ func (m *Model) shows() layout {
 func (m *Model) roomsWidth() int {
 	longest := 8
 	for _, r := range m.rooms {
-		longest = max(longest, m.meter.width(m.meter.clean(m.titleOf(r))))
+		longest = max(longest, m.meter.width(m.meter.clean(m.labelOf(r.name))))
 	}
 	return min(longest+7, max(14, m.width/5), 26)
 }
@@ -109,7 +109,7 @@ func (m *Model) View() tea.View {
 func (m *Model) title() string {
 	title := "kaban"
 	if m.active != nil {
-		title += " " + m.titleOf(m.active)
+		title += " " + m.labelOf(m.active.name)
 	}
 	if n := m.unreadElsewhere(); n > 0 {
 		title = fmt.Sprintf("(%d) %s", n, title)
@@ -239,7 +239,7 @@ func (m *Model) titleBar() line {
 	case m.active == nil || m.mode == greeting:
 		return m.meter.pad(line{{text: " Kaban", look: bar.with(bold)}}, m.width, bar)
 	}
-	l := line{{text: " " + m.meter.clean(m.titleOf(m.active)), look: bar.with(bold)}}
+	l := line{{text: " " + m.meter.clean(m.labelOf(m.active.name)), look: bar.with(bold)}}
 	if m.active.count > 0 {
 		l = append(l, span{text: "  " + m.members(m.active), look: bar})
 	}
@@ -373,7 +373,7 @@ func (m *Model) roomLine(r *room, n, width int) line {
 	case n < 9:
 		number = fmt.Sprint(n + 1)
 	}
-	name := m.meter.cut(m.meter.clean(m.titleOf(r)), width-4-m.meter.width(badge))
+	name := m.meter.cut(m.meter.clean(m.labelOf(r.name)), width-4-m.meter.width(badge))
 	cells := line{{text: number + " ", look: look{role: l.role, attrs: l.attrs &^ bold}}, {text: name, look: l}}
 	if r != m.active {
 		cells[0].look = look{role: roleDim}

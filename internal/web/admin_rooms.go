@@ -93,19 +93,12 @@ func (s *Server) appointOp(ctx context.Context, by *who, in *struct {
 // noMember says which of both there is not: the room, or the member. Whoever lists all
 // rooms may know; nobody else does.
 func (w *who) noMember(ctx context.Context, room kaban.RoomName, member kaban.Username) error {
-	name := room.String()
-	for after := name[:len(name)-1]; ; { // a beginning of the name sorts before it
-		rooms, more, err := w.moderator().RoomsOfServer(ctx, after, wire.MaxLimit)
-		if err != nil {
-			return problem(wire.CodeNotFound, "there is no such room, or no such member in it")
-		}
-		for _, r := range rooms {
-			if after = r.Name.String(); after == name {
-				return problem(wire.CodeNotFound, member.String()+" is not a member of "+name)
-			}
-		}
-		if !more || len(rooms) == 0 || after > name {
-			return problem(wire.CodeNotFound, "there is no room "+name+"; \"kaban room list\" shows all")
-		}
+	err := w.moderator().CheckRoom(ctx, room)
+	switch {
+	case err == nil:
+		return problem(wire.CodeNotFound, member.String()+" is not a member of "+room.String())
+	case errors.Is(err, chat.ErrNotFound):
+		return problem(wire.CodeNotFound, "there is no room "+room.String()+"; \"kaban room list\" shows all")
 	}
+	return problem(wire.CodeNotFound, "there is no such room, or no such member in it")
 }
