@@ -202,7 +202,7 @@ func TestExplainWay(t *testing.T) {
 		{dial.ErrTLSOnly, []string{"speaks TLS there", "tls://"}},
 		{dial.ErrWebServer, []string{"a web server answers", "https://"}},
 		{dial.ErrNoWebServer, []string{"no web server answers", "tcp://"}},
-		{&client.Error{Code: wire.CodeTLSRequired}, []string{"which is not encrypted", "change a secret that was sent"}},
+		{&client.Error{Code: wire.CodeTLSRequired}, []string{"which is not encrypted", "change any secret you sent"}},
 		{dial.ErrNoUse, []string{"has no certificate to check"}},
 		{&net.DNSError{Name: "h.example", IsNotFound: true}, []string{`no host named "h.example"`, "--server"}},
 		{&net.DNSError{Name: "h.example", Err: "server misbehaving", IsTemporary: true}, []string{"cannot be looked up now", "DNS"}},
