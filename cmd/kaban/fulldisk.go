@@ -97,27 +97,9 @@ func keptDatabases(data string) (found []string) {
 	return found
 }
 
-// Primary result codes of SQLite, https://www.sqlite.org/rescode.html, that are not about
-// the contents of a database.
-const (
-	sqliteReadOnly = 8
-	sqliteIOError  = 10
-	sqliteFull     = 13
-	sqliteCantOpen = 14
-)
-
-// codeOf returns the primary result code of SQLite in an error, or 0.
-func codeOf(err error) int {
-	var coded interface{ Code() int }
-	if !errors.As(err, &coded) {
-		return 0
-	}
-	return coded.Code() & 0xff
-}
-
 // isFull reports whether an error comes from a full disk, or from a quota.
 func isFull(err error) bool {
-	return errors.Is(err, errNoRoom) || errors.Is(err, store.ErrFull) || isNoSpace(err) || codeOf(err) == sqliteFull
+	return errors.Is(err, errNoRoom) || errors.Is(err, store.ErrFull) || isNoSpace(err) || isDatabaseFull(err)
 }
 
 // isOfMachine reports whether an error comes from this machine, such as from its disk or
@@ -126,10 +108,6 @@ func isOfMachine(err error, file string) bool {
 	if bad, ok := errors.AsType[*fs.PathError](err); ok && bad.Path == file {
 		return false
 	}
-	switch codeOf(err) {
-	case sqliteReadOnly, sqliteIOError, sqliteFull, sqliteCantOpen:
-		return true
-	}
 	var number syscall.Errno
-	return isFull(err) || errors.As(err, &number)
+	return isDatabaseUnusable(err) || isFull(err) || errors.As(err, &number)
 }

@@ -93,6 +93,13 @@ func hasStore(data string) (bool, error) { return sqlite.Exists(data) }
 // isInUse reports whether another process has the data directory open.
 func isInUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 
+// isDatabaseFull reports whether a database had no space for its files.
+func isDatabaseFull(err error) bool { return sqlite.IsFull(err) }
+
+// isDatabaseUnusable reports whether this machine, and not its contents, keeps a database
+// from being used.
+func isDatabaseUnusable(err error) bool { return sqlite.IsOfMachine(err) }
+
 func ofData(data string, err error) error { return fmt.Errorf("--data %s: %w", data, err) }
 
 // isOfBackup reports whether restore has failed because of the backup, not because of what

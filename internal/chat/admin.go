@@ -47,9 +47,8 @@ type RoomOfServer struct {
 
 // RoomsOfServer returns up to limit rooms (0 is 500) that the user may know of, whether
 // it is in them or not, whose names sort after a name, in whichever spelling, and
-// whether there are more. They
-// are public and private ones; nobody knows of a direct room without being in it. For
-// admins only. Its work grows with the page.
+// whether there are more. They are public and private ones; nobody knows of a direct room
+// without being in it. For admins only. Its work grows with the page.
 func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms []RoomOfServer, more bool, err error) {
 	limit, after = limitOr(limit, defaultNames), sortedAs(after)
 	public, morePublic := u.chat.dispatcher.Rooms(after, limit+1)

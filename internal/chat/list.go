@@ -33,9 +33,9 @@ func sortedAs(name string) string {
 }
 
 // Rooms returns up to limit rooms (0 is 500) whose names sort after a name, in whichever
-// spelling, and whether there are more: the public rooms that the user may know of, and the private ones that
-// it is in. What it does grows with the page and with what the user is in, and does not
-// depend on rooms that the user may not know of. It may block while the store
+// spelling, and whether there are more: the public rooms that the user may know of, and the
+// private ones that it is in. What it does grows with the page and with what the user is in,
+// and does not depend on rooms that the user may not know of. It may block while the store
 // is asked. It returns ErrAuthRequired and ErrForbidden.
 func (u User) Rooms(ctx context.Context, after string, limit int) (rooms []Room, more bool, err error) {
 	if rooms, more, ok := u.RoomsNow(after, limit); ok {

@@ -167,7 +167,8 @@ func (h *Handler) Subscriptions() []*dispatch.Subscription { return h.rooms }
 func (h *Handler) Origin() kaban.Origin { return h.token.Origin() }
 
 // RemoteAddr returns the address of the socket's peer, which may be a proxy, for the
-// log: without a port, or "unknown". Asking takes a system call, and a socket whose peer is gone does not know it.
+// log: without a port, or "unknown". Asking takes a system call, and a socket whose peer is
+// gone does not know it.
 func (h *Handler) RemoteAddr() string { return h.socket.RemoteAddr() }
 
 // Admit makes a newcomer a client, if there is room for one and claim returns nil.

@@ -34,12 +34,31 @@ const (
 // errTooMany means that the range of an id is exhausted.
 var errTooMany = errors.New("too large a number")
 
+// coded is an error of SQLite, a *sqlite3.Error.
+type coded interface{ Code() int }
+
+var _ coded = (*sqlite3.Error)(nil)
+
 // codeOf returns the extended result code of an error, 0 if it is not from SQLite.
 func codeOf(err error) int {
-	if e, ok := errors.AsType[*sqlite3.Error](err); ok {
+	var e coded
+	if errors.As(err, &e) {
 		return e.Code()
 	}
 	return 0
+}
+
+// IsFull reports whether SQLite had no space for a file.
+func IsFull(err error) bool { return codeOf(err)&0xff == codeFull }
+
+// IsOfMachine reports whether an error of SQLite is not about the contents of a database but
+// about its files: the disk, what it has room for, and who may use it.
+func IsOfMachine(err error) bool {
+	switch codeOf(err) & 0xff {
+	case codeReadOnly, codeIOError, codeFull, codeCantOpen:
+		return true
+	}
+	return false
 }
 
 // classify turns an error of a running store into one of the contract.
