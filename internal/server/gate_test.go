@@ -130,6 +130,22 @@ func (g *gated) signIn(name string) (token string) {
 	return session.Secret
 }
 
+// belowTLS serves a listener with TLS, and connects to it for up to 10 s without TLS. Both
+// end with the test.
+func (g *gated) belowTLS(l net.Listener, rules peers.Rules) net.Conn {
+	g.t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- g.server.ServeTLS(l, rules, tlstest.Server()) }()
+	g.t.Cleanup(func() { g.stop(); <-ended })
+	below, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { below.Close() })
+	below.SetDeadline(time.Now().Add(10 * time.Second))
+	return below
+}
+
 // from connects as a client with an address does through the proxy.
 func (g *gated) from(address string) *peer {
 	g.t.Helper()
@@ -250,15 +266,7 @@ func TestPreambleBeforeTLS(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ended := make(chan error, 1)
-				go func() { ended <- g.server.ServeTLS(l, rules, tlstest.Server()) }()
-				t.Cleanup(func() { g.stop(); <-ended })
-				below, err := net.Dial("tcp", l.Addr().String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer below.Close()
-				below.SetDeadline(time.Now().Add(10 * time.Second)) // of the handshake
+				below := g.belowTLS(l, rules)
 				config := tlstest.Client()
 				config.CurvePreferences = []tls.CurveID{tls.X25519} // a short hello
 				conn := tls.Client(&behind{inPieces{below, piece}, []byte(c.sent)}, config)

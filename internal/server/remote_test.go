@@ -6,7 +6,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
@@ -27,15 +26,7 @@ func TestRemoteInTheLog(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ended := make(chan error, 1)
-			go func() { ended <- g.server.ServeTLS(l, rules, tlstest.Server()) }()
-			t.Cleanup(func() { g.stop(); <-ended })
-			below, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer below.Close()
-			below.SetDeadline(time.Now().Add(10 * time.Second))
+			below := g.belowTLS(l, rules)
 			broken := "\x16\x03\x01\x00\x05wrong" // no hello of TLS
 			if greeted {
 				broken = "\x17\x03\x03\x00\x05wrong" // no record of this connection

@@ -18,15 +18,23 @@ import (
 	"kaban/internal/web"
 )
 
-// raw sends bytes as they are and returns all that comes back.
-func (f *fixture) raw(request string) string {
+// dialConn connects for up to patience, until the end of the test.
+func (f *fixture) dialConn() net.Conn {
 	f.t.Helper()
 	conn, err := net.Dial("tcp", f.host)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer conn.Close()
+	f.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patience))
+	return conn
+}
+
+// raw sends bytes as they are and returns all that comes back.
+func (f *fixture) raw(request string) string {
+	f.t.Helper()
+	conn := f.dialConn()
+	defer conn.Close()
 	if _, err := io.WriteString(conn, request); err != nil {
 		f.t.Fatal(err)
 	}
@@ -219,12 +227,7 @@ func TestSocket(t *testing.T) {
 // is not lost.
 func TestFramesBehindTheHandshake(t *testing.T) {
 	f := serve(t)
-	conn, err := net.Dial("tcp", f.host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn := f.dialConn()
 	hello := `{"type":"hello","version":1,"username":"ann"}`
 	key := base64.StdEncoding.EncodeToString([]byte("0123456789abcdef"))
 	fmt.Fprintf(conn, "GET /v1/socket HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n\x81%s\x00\x00\x00\x00%s", f.host, key, string([]byte{0x80 | byte(len(hello))}), hello)
@@ -337,12 +340,7 @@ func TestReadiness(t *testing.T) {
 // even if it comes after.
 func TestShutdownAnswersWhoHasConnected(t *testing.T) {
 	f := serve(t)
-	conn, err := net.Dial("tcp", f.host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn := f.dialConn()
 	for count := 0; count == 0; count, _ = f.web.Connections() { // until it is accepted
 		time.Sleep(time.Millisecond)
 	}
@@ -367,12 +365,7 @@ func TestShutdownAnswersWhoHasConnected(t *testing.T) {
 // A drain that takes too long is cut off, and says why.
 func TestShutdownIsCutOff(t *testing.T) {
 	f := serve(t)
-	conn, err := net.Dial("tcp", f.host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn := f.dialConn()
 	// A request whose body does not come.
 	fmt.Fprintf(conn, "POST /v1/rooms/lobby/messages HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", f.host)
 	if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != 100 {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -26,11 +25,7 @@ func TestRefusalsAreAtOnce(t *testing.T) {
 		"no such account": {"POST /v1/admin/users HTTP/1.1\r\nAuthorization: Bearer kaban_wrong\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n", 401},
 		"a long hook":     {"POST /hooks/x HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n", 404},
 	} {
-		conn, err := net.Dial("tcp", f.host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := f.dialConn()
 		conn.SetDeadline(time.Now().Add(10 * time.Second)) // less than bodyTimeout, which was waited for
 		if _, err := fmt.Fprintf(conn, "%sHost: localhost\r\n\r\n", c.head); err != nil {
 			t.Fatal(err)
@@ -53,11 +48,7 @@ func TestRefusalsAreAtOnce(t *testing.T) {
 // has come keeps its connection.
 func TestRefusalsReachThoseWhoSend(t *testing.T) {
 	f := serve(t)
-	conn, err := net.Dial("tcp", f.host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := f.dialConn()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	const long = 4 << 20
 	if _, err := fmt.Fprintf(conn, "POST /v1/rooms/lobby/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", long); err != nil {
@@ -71,11 +62,7 @@ func TestRefusalsReachThoseWhoSend(t *testing.T) {
 		t.Fatalf("got %v, %v", answer, err)
 	}
 
-	short, err := net.Dial("tcp", f.host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer short.Close()
+	short := f.dialConn()
 	short.SetDeadline(time.Now().Add(10 * time.Second))
 	replies := bufio.NewReader(short)
 	for range 3 {
