@@ -75,7 +75,7 @@ func openLock(path string) (*os.File, error) {
 }
 
 // tryLock locks an open file without waiting, and reports whether another process holds
-// the lock. The lock ends when the file is closed or the process ends in any way.
+// the lock. The lock ends with unlock, or when every process has closed the file or ended.
 func tryLock(f *os.File) (held bool, err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -88,6 +88,19 @@ func tryLock(f *os.File) (held bool, err error) {
 		return false, err
 	}
 }
+
+// unlock ends the lock for every process that has the open file.
+func unlock(f *os.File) error {
+	for {
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+// hasEnded reports whether there is no process with an id. One in another PID namespace
+// counts as ended.
+func hasEnded(pid int) bool { return pid > 0 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
 // syncDirectory makes a new name in a directory durable.
 func syncDirectory(path string) error {
