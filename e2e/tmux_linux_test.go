@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kaban/internal/childtest"
 )
 
 // daemon is a server that can be killed and restarted with the same data.
@@ -23,7 +25,7 @@ type daemon struct {
 
 func startServer(t *testing.T) *daemon {
 	t.Helper()
-	d := &daemon{t: t, addr: "127.0.0.1:0", data: t.TempDir()}
+	d := &daemon{t: t, addr: childtest.Address(t), data: t.TempDir()}
 	d.start()
 	return d
 }
@@ -33,8 +35,6 @@ func (d *daemon) start() {
 	d.running = command(d.t, "serve", "--listen", "tcp://"+d.addr, "--data", d.data)
 	d.begin()
 	d.await("msg=ready")
-	_, rest, _ := strings.Cut(d.String(), "url=tcp://")
-	d.addr, _, _ = strings.Cut(rest, "\n")
 }
 
 func (d *daemon) kill() {
