@@ -314,7 +314,7 @@ func (d *database) release() error {
 		errs = append(errs, d.writer.close())
 	}
 	if d.lock != nil {
-		errs = append(errs, d.lock.Close())
+		errs = append(errs, unlockDirectory(d.lock))
 	}
 	return errors.Join(errs...)
 }
