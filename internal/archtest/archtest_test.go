@@ -109,7 +109,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/failpoint/disk": {
 		[]string{"kaban/internal/failpoint"},
-		[]string{"modernc.org/sqlite/lib", "modernc.org/libc"},
+		[]string{"golang.org/x/sys", "modernc.org/sqlite/lib", "modernc.org/libc"},
 		"a failing disk knows only SQLite",
 	},
 	"kaban/internal/store/sqlite": {
