@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +40,7 @@ func pointer(f any) uintptr {
 	return (*[2]uintptr)(unsafe.Pointer(&f))[1]
 }
 
-var disk = state{space: -1, create: -1}
+var disk = state{limits: noLimits}
 
 // state has the changes of all files. Its lock is held during each read and write, so
 // a power loss happens between two of them.
@@ -56,12 +57,21 @@ type state struct {
 	names    map[string][]*renaming // unsynced, by directory
 	lose     bool
 	seed     uint64
-	failSync int   // the number of syncs up to the one that fails
-	full     int64 // 0: no limit
-	space    int64 // bytes by which files of Go code may still grow; below zero: no limit
-	create   int64 // files that Go code may still create; below zero: no limit
 	noSync   bool
+	limits
+	later *limits // the limits after the next SIGUSR2; nil: none
 }
+
+// limits are the faults that a signal changes.
+type limits struct {
+	failSync int    // the number of syncs up to the one that fails
+	of       string // the pattern of the names of files and directories whose syncs count; "": all
+	full     int64  // 0: no limit
+	space    int64  // bytes by which files of Go code may still grow; below zero: no limit
+	create   int64  // files that Go code may still create; below zero: no limit
+}
+
+var noLimits = limits{space: -1, create: -1}
 
 func init() {
 	faults := os.Getenv("KABAN_FAULT_DISK")
@@ -81,8 +91,12 @@ func init() {
 				failpoint.Die()
 			}
 			disk.Lock()
-			disk.full, disk.space, disk.create = 0, -1, -1
+			disk.limits = noLimits
+			if disk.later != nil {
+				disk.limits, disk.later = *disk.later, nil
+			}
 			disk.Unlock()
+			fmt.Fprintln(os.Stderr, "disk: the faults have changed")
 		}
 	}()
 }
@@ -91,9 +105,14 @@ func init() {
 // with it would prove nothing.
 func (d *state) configure(faults string) (err error) {
 	d.changes, d.names = make(map[string][]change), make(map[string][]*renaming)
+	later := false
 	for _, fault := range strings.Split(faults, ",") {
 		name, value, _ := strings.Cut(fault, "=")
 		var n int64
+		if name == "of" {
+			d.of = value
+			continue
+		}
 		if value != "" {
 			if n, err = strconv.ParseInt(value, 10, 64); err != nil {
 				return fmt.Errorf("KABAN_FAULT_DISK: %s: %w", name, err)
@@ -115,9 +134,15 @@ func (d *state) configure(faults string) (err error) {
 			d.create = n
 		case "nosync":
 			d.noSync = true
+		case "later":
+			later = true
 		default:
 			return fmt.Errorf("KABAN_FAULT_DISK: there is no fault %q", name)
 		}
+	}
+	if later {
+		all := d.limits
+		d.limits, d.later = noLimits, &all
 	}
 	return nil
 }
@@ -226,7 +251,7 @@ func truncate(tls *libc.TLS, file uintptr, size int64) int32 {
 func syncFile(tls *libc.TLS, file uintptr, flags int32) int32 {
 	d := &disk
 	d.Lock()
-	if d.syncFails() {
+	if d.syncFails(d.paths[file]) {
 		d.Unlock()
 		return sqlite3.SQLITE_IOERR_FSYNC
 	}
@@ -243,8 +268,11 @@ func syncFile(tls *libc.TLS, file uintptr, flags int32) int32 {
 }
 
 // syncFails counts a sync and reports whether it is the one that fails.
-func (d *state) syncFails() bool {
+func (d *state) syncFails(path string) bool {
 	if d.failSync == 0 {
+		return false
+	}
+	if counts, _ := filepath.Match(d.of, filepath.Base(path)); !counts && d.of != "" {
 		return false
 	}
 	d.failSync--

@@ -9,10 +9,16 @@
 //	             the first few
 //	seed=N       the seed of these choices
 //	failsync=N   the Nth sync of a file or directory reports an I/O error
-//	full=BYTES   no file grows beyond that size, until SIGUSR2
-//	space=BYTES  the files of Go code together grow by no more than that, until SIGUSR2
-//	create=N     Go code creates no more than N files, until SIGUSR2
+//	of=PATTERN   only syncs of files and directories whose names match count, such
+//	             as *.db-wal
+//	full=BYTES   no file grows beyond that size
+//	space=BYTES  the files of Go code together grow by no more than that
+//	create=N     Go code creates no more than N files
+//	later        the faults from failsync to create begin with SIGUSR2
 //	nosync       syncs of files and directories by Go code do nothing
+//
+// SIGUSR2 ends the faults from failsync to create, if they did not begin with it, and
+// prints a line on standard error when it has.
 //
 // The names of SQLite's files and the creation of directories are never lost.
 //

@@ -143,7 +143,7 @@ func (f *File) SyncData() error { return f.sync(syncData) }
 func (f *File) sync(flush func(*os.File) error) error {
 	d, until := f.disk, 0
 	d.Lock()
-	failed, skipped := d.syncFails(), d.noSync
+	failed, skipped := d.syncFails(f.open.Name()), d.noSync
 	if f.file != nil {
 		if f.file.failed = f.file.failed || failed; !f.file.failed {
 			until = len(f.file.changes)
@@ -210,7 +210,7 @@ func SyncDirectory(path string) error { return disk.syncDirectory(filepath.Clean
 
 func (d *state) syncDirectory(path string) error {
 	d.Lock()
-	failed, skipped, until := d.syncFails(), d.noSync, len(d.names[path])
+	failed, skipped, until := d.syncFails(path), d.noSync, len(d.names[path])
 	d.Unlock()
 	if failed {
 		return &fs.PathError{Op: "sync", Path: path, Err: syscall.EIO}
