@@ -109,11 +109,16 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/failpoint/disk": {
 		[]string{"kaban/internal/failpoint"},
-		[]string{"golang.org/x/sys", "modernc.org/sqlite/lib", "modernc.org/libc"},
-		"a failing disk knows only SQLite",
+		[]string{"modernc.org/sqlite/lib", "modernc.org/libc", "golang.org/x/sys"},
+		"a failing disk knows only SQLite and files",
+	},
+	"kaban/internal/store/journal": {
+		[]string{"kaban/internal/failpoint", "kaban/internal/failpoint/disk"},
+		nil,
+		"the journal does not know what a batch is",
 	},
 	"kaban/internal/store/sqlite": {
-		[]string{"kaban", "kaban/internal/store", "kaban/internal/failpoint"},
+		[]string{"kaban", "kaban/internal/store", "kaban/internal/store/journal", "kaban/internal/failpoint", "kaban/internal/failpoint/disk"},
 		[]string{"modernc.org/sqlite", "golang.org/x/sys"},
 		"a driver knows only the domain and its contract",
 	},
@@ -341,7 +346,7 @@ var bans = map[string]struct {
 }{
 	// These packages use JSON that is not a frame: results of the load generator,
 	// problem details, hooks, Slack's messages, the OpenAPI document, exports, the device
-	// grant, documents and the rows of the journal.
+	// grant, documents and the rows of unmerged.
 	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},

@@ -18,34 +18,32 @@ const maxUsers = 1 << 16
 
 // writerStmts are prepared once.
 type writerStmts struct {
-	begin, commit, find, findOne *sql.Stmt
-	findUser, addUser, addRoom   *sql.Stmt
-	addJournal, trimJournal      *sql.Stmt
-	insertOne, insertMany        *sql.Stmt
-	setHead, setRevision         *sql.Stmt
-	walState                     *sql.Stmt
+	begin, commit             *sql.Stmt
+	addUser, addRoom          *sql.Stmt
+	addUnmerged, trimUnmerged *sql.Stmt
+	setProgress               *sql.Stmt
+	insertOne, insertMany     *sql.Stmt
+	setHead, setRevision      *sql.Stmt
+	walState                  *sql.Stmt
 
 	documentStmts
 	putDocument, deleteDocument    *sql.Stmt
 	savepoint, release, rollbackTo *sql.Stmt
-	deleteJournal                  *sql.Stmt
 }
 
 func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 	return c.prepare(ctx, map[**sql.Stmt]string{
-		&w.begin:       "BEGIN IMMEDIATE",
-		&w.commit:      "COMMIT",
-		&w.find:        findQuery(lookedUp),
-		&w.findOne:     findQuery(1),
-		&w.findUser:    "SELECT id, name, sum FROM users WHERE key = ?",
-		&w.addUser:     "INSERT INTO users (id, key, name, sum) VALUES (?, ?, ?, ?)",
-		&w.addRoom:     "INSERT INTO rooms (id, key, name, head, sum) VALUES (?, ?, ?, 0, ?)",
-		&w.addJournal:  "INSERT INTO journal (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
-		&w.trimJournal: "DELETE FROM journal WHERE batch < ?",
-		&w.insertOne:   insertQuery + insertRow,
-		&w.insertMany:  insertQuery + times(insertRow, insertRows),
-		&w.setHead:     "UPDATE rooms SET head = ?, sum = ? WHERE id = ?",
-		&w.walState:    "PRAGMA wal_checkpoint(NOOP)", // only returns the size of the WAL
+		&w.begin:        "BEGIN IMMEDIATE",
+		&w.commit:       "COMMIT",
+		&w.addUser:      "INSERT INTO users (id, key, name, sum) VALUES (?, ?, ?, ?)",
+		&w.addRoom:      "INSERT INTO rooms (id, key, name, head, sum) VALUES (?, ?, ?, 0, ?)",
+		&w.addUnmerged:  "INSERT INTO unmerged (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
+		&w.trimUnmerged: "DELETE FROM unmerged WHERE batch <= ?",
+		&w.setProgress:  updateProgress,
+		&w.insertOne:    insertQuery + insertRow,
+		&w.insertMany:   insertQuery + times(insertRow, insertRows),
+		&w.setHead:      "UPDATE rooms SET head = ?, sum = ? WHERE id = ?",
+		&w.walState:     "PRAGMA wal_checkpoint(NOOP)", // only returns the size of the WAL
 
 		&w.setRevision:    "UPDATE rooms SET revision = ?, sum = ? WHERE id = ?",
 		&w.putDocument:    "INSERT INTO documents (key, value, sum) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
@@ -53,7 +51,6 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-		&w.deleteJournal:  "DELETE FROM journal WHERE batch = ?",
 	}, w.documentStmts.queries())
 }
 
@@ -61,17 +58,17 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 // take effect after COMMIT.
 type batch struct {
 	*database
-	ctx     context.Context
-	now     int64
-	touched map[string]*touched      // by key
-	added   map[string]user          // authors that were not in memory, by key
-	unsaved map[int64]kaban.Identity // those of them that are not in the database
-	keys    map[key]earlier          // of its entries, and of those that it repeats
-	entries []journaled              // of all rooms
-	merged  []merging
-	row     int64 // the one that it added to the journal; 0 if none
-	empty   int64 // the same, if the row has no entries
-	apart   apart // a fault of tests
+	ctx      context.Context
+	now      int64
+	touched  map[string]*touched      // by key
+	added    map[string]user          // authors that were not in memory, by key
+	unsaved  map[int64]kaban.Identity // those of them that are not in the database
+	keys     map[key]earlier          // of its entries, and of those that it repeats
+	entries  []journaled              // of all rooms
+	merged   []merging
+	number   int64       // its own; 0 if it has no entries and changes no revision
+	progress progressRow // as it is after the transaction
+	apart    apart       // a fault of tests
 
 	lastRoom, lastUser int64
 }
@@ -87,7 +84,7 @@ type touched struct {
 // newBatch returns the batch of the writer, which the caller ends after its use.
 func (d *database) newBatch(ctx context.Context) *batch {
 	d.batch = batch{
-		database: d, ctx: context.WithoutCancel(ctx), now: d.now().UnixMilli(),
+		database: d, ctx: context.WithoutCancel(ctx), now: d.now().UnixMilli(), progress: d.progress,
 		touched: make(map[string]*touched), added: make(map[string]user),
 		lastRoom: d.lastRoom, lastUser: d.lastUser,
 	}
@@ -97,25 +94,44 @@ func (d *database) newBatch(ctx context.Context) *batch {
 // end lets go of everything that the batch has collected.
 func (b *batch) end() { *b = batch{} }
 
-// Append implements store.Store.
+// Append implements store.Store. Most batches are stored in the journal; the others, which
+// change something else as well, in a transaction of the database.
 func (s *Store) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.relieve(ctx); err != nil {
 		return err
 	}
-	if len(writes) == 0 {
-		return nil
+	if done, err := s.appendFast(ctx, writes, results); done {
+		return err
 	}
-	b := s.newBatch(ctx)
+	return s.appendSlowly(ctx, writes, results)
+}
+
+// appendSlowly stores a batch in a transaction of the database.
+func (s *Store) appendSlowly(ctx context.Context, writes []store.Write, results []store.Result) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	b, err := s.storeSlowly(ctx, writes, results)
 	defer b.end()
-	if err := b.store(writes, results); err != nil {
-		clear(results)
-		return b.abort(fmt.Sprintf("append %d messages", len(writes)), err)
+	if err != nil {
+		return err
 	}
-	b.publish()
 	b.tend(len(writes))
 	return nil
+}
+
+func (s *Store) storeSlowly(ctx context.Context, writes []store.Write, results []store.Result) (*batch, error) {
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	b := s.newBatch(ctx)
+	if err := s.usable(ctx); err != nil {
+		return b, err
+	}
+	if err := b.store(writes, results); err != nil {
+		clear(results)
+		return b, b.abort(fmt.Sprintf("append %d messages", len(writes)), err)
+	}
+	b.publish()
+	return b, nil
 }
 
 // tend looks at the WAL after some batches, and after each that wrote much.
@@ -148,13 +164,6 @@ func (b *batch) store(writes []store.Write, results []store.Result) error {
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
 		return err
 	}
-	bytes := 0
-	for i := range writes {
-		bytes += len(writes[i].Body)
-	}
-	if err := b.makeRoom(len(writes), bytes); err != nil {
-		return err
-	}
 	authors := make([]user, len(writes))
 	keys := make([]key, 0, len(writes))
 	for i := range writes {
@@ -172,7 +181,7 @@ func (b *batch) store(writes []store.Write, results []store.Result) error {
 		}
 	}
 	var err error
-	if b.keys, err = b.lookUp(keys, authors); err != nil {
+	if b.keys, err = b.finder.lookUp(b.ctx, keys, authors); err != nil {
 		return err
 	}
 	for i := range writes {
@@ -183,7 +192,7 @@ func (b *batch) store(writes []store.Write, results []store.Result) error {
 			return err
 		}
 	}
-	if err := b.journal(); err != nil {
+	if err := b.note(); err != nil {
 		return err
 	}
 	return b.commit()
@@ -203,7 +212,7 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	d := &w.Draft
 	r := b.room(d.Room)
 	if r != nil {
-		if e, found := b.findEarlier(key{r.id, author.id, d.ID.String()}); found {
+		if e, found := b.findEarlier(r.room, key{r.id, author.id, d.ID.String()}); found {
 			return repeated(e, d), nil
 		}
 	}
@@ -256,11 +265,19 @@ func (r *touched) revisionOrNone() uint64 {
 }
 
 // findEarlier finds the entry with a key.
-func (b *batch) findEarlier(k key) (e earlier, found bool) {
-	if e, found = b.keys[k]; !found {
-		e, found = b.unmerged.keys[k]
+func (b *batch) findEarlier(in *room, k key) (e earlier, found bool) {
+	if e, found = b.keys[k]; found {
+		return e, true
 	}
-	return e, found
+	if u := b.unmerged.find(in, k); u != nil {
+		return u.earlier(in), true
+	}
+	return earlier{}, false
+}
+
+// earlier returns the entry as one that a draft may repeat.
+func (e *unmergedEntry) earlier(in *room) earlier {
+	return earlier{Entry: e.Entry, place: in.place(e.Seq)}
 }
 
 // repeated returns the result for a draft with a key that is already stored.
@@ -277,38 +294,51 @@ func repeated(e earlier, d *kaban.Draft) store.Result {
 // user returns an author. A new one gets an id, and saveUser saves it with its first
 // entry.
 func (b *batch) user(author kaban.Identity) (user, error) {
+	if u, ok := b.added[author.ID()]; ok {
+		return u, nil
+	}
+	u, found, err := b.findUser(b.ctx, author)
+	if err != nil || found {
+		return u, err
+	}
+	if b.lastUser == math.MaxInt64 {
+		return user{}, fmt.Errorf("%w of users", errTooMany)
+	}
+	b.lastUser++
+	u = user{id: b.lastUser, name: author.Name().String()}
+	if b.unsaved == nil {
+		b.unsaved = make(map[int64]kaban.Identity)
+	}
+	b.unsaved[u.id] = author
+	b.added[author.ID()] = u
+	return u, nil
+}
+
+// findUser returns an author that the database has.
+func (d *database) findUser(ctx context.Context, author kaban.Identity) (u user, found bool, err error) {
 	key := author.ID()
-	if u, ok := b.users[key]; ok {
-		return u, nil
+	if u, ok := d.users[key]; ok {
+		return u, true, nil
 	}
-	if u, ok := b.added[key]; ok {
-		return u, nil
-	}
-	u := user{name: author.Name().String()}
 	var value int64
-	err := b.stmts.findUser.QueryRowContext(b.ctx, key).Scan(&u.id, &u.name, &value)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		if b.lastUser == math.MaxInt64 {
-			return user{}, fmt.Errorf("%w of users", errTooMany)
-		}
-		b.lastUser++
-		u.id, err = b.lastUser, nil
-		if b.unsaved == nil {
-			b.unsaved = make(map[int64]kaban.Identity)
-		}
-		b.unsaved[u.id] = author
-	case err == nil && b.sum.user(u.id, key, u.name) != value:
+	err = d.finder.findUser.QueryRowContext(ctx, key).Scan(&u.id, &u.name, &value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return user{}, false, nil
+	}
+	if err == nil && d.finder.sum.user(u.id, key, u.name) != value {
 		err = errSum
 	}
 	if err != nil && codeOf(err) == 0 {
 		err = damaged(fmt.Sprintf("the user %s", author.Name()), err)
 	}
 	if err != nil {
-		return user{}, err
+		return user{}, false, err
 	}
-	b.added[key] = u
-	return u, nil
+	if len(d.users) >= maxUsers {
+		clear(d.users)
+	}
+	d.users[key] = u
+	return u, true, nil
 }
 
 // saveUser saves an author that is new.
@@ -350,7 +380,7 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 	return b.touched[r.key], nil
 }
 
-// publish makes the committed batch visible.
+// publish makes the committed batch visible. Nothing else is being appended.
 func (b *batch) publish() {
 	if len(b.users)+len(b.added) > maxUsers {
 		clear(b.users)
@@ -360,18 +390,21 @@ func (b *batch) publish() {
 	}
 	maps.Copy(b.users, b.added)
 	b.database.lastRoom, b.database.lastUser = b.lastRoom, b.lastUser
+	b.database.progress = b.progress
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.merged {
 		b.unmerged.drop(r.room, len(r.entries))
+		b.finder.merged(r)
 	}
 	for name, r := range b.touched {
 		b.rooms[name] = r.room
-		r.room.head, r.room.revision = r.head, r.revision
+		r.room.revision = r.revision
 		b.unmerged.add(r.room, r.entries)
+		r.room.next = r.head
+		r.room.publish()
 	}
-	b.unmerged.batch = max(b.unmerged.batch, b.row)
-	b.unmerged.empty = max(b.unmerged.empty, b.empty)
+	b.unmerged.batch = max(b.unmerged.batch, b.number)
 	b.show()
 	b.published.Broadcast()
 }

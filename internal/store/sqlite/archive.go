@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"kaban"
 	"kaban/internal/store"
+	"kaban/internal/store/journal"
 )
 
 // Archive implements store.Archive on a database that a server may be using. It
@@ -25,6 +27,8 @@ type Archive struct {
 	// From begin to end.
 	*contents
 	problems []error // of the contents
+	lost     error   // of the journal
+	hold     *journal.Hold
 }
 
 // OpenArchive opens the database in a data directory. Its errors say what to do.
@@ -70,19 +74,27 @@ func openArchive(ctx context.Context, path string) (*Archive, error) {
 // Close implements store.Archive.
 func (a *Archive) Close() error { return a.conn.close() }
 
-// begin starts a read transaction, which sees the database at one moment.
+// begin starts a read transaction, which sees the database and its journal at one moment.
 func (a *Archive) begin(ctx context.Context) error {
-	if err := a.conn.exec(ctx, "BEGIN"); err != nil {
-		return explain(a.path, err)
-	}
-	a.problems = nil
 	var err error
-	a.contents, err = load(ctx, a.conn, a.authors, func(err error) error {
+	if a.hold, err = journal.Take(journalOf(a.path)); err != nil {
+		return err
+	}
+	if err := a.conn.exec(ctx, "BEGIN"); err != nil {
+		return errors.Join(explain(a.path, err), a.hold.Release())
+	}
+	a.problems, a.lost = nil, nil
+	a.contents, err = load(ctx, a.conn, a.authors, a.frames, func(err error) error {
 		a.problems = append(a.problems, err)
 		return nil
 	})
 	if err != nil {
 		return errors.Join(explain(a.path, err), a.end(ctx))
+	}
+	if a.hold == nil && !a.progress.Closed {
+		if _, err := os.Stat(journalOf(a.path)); err == nil { // a server has just begun it
+			return errors.Join(a.end(ctx), a.begin(ctx))
+		}
 	}
 	return nil
 }
@@ -90,7 +102,24 @@ func (a *Archive) begin(ctx context.Context) error {
 // end ends the transaction and drops the contents.
 func (a *Archive) end(ctx context.Context) error {
 	a.contents = nil
-	return a.conn.rollback(context.WithoutCancel(ctx))
+	return errors.Join(a.conn.rollback(context.WithoutCancel(ctx)), a.hold.Release())
+}
+
+// frames reads the journal. What looks damaged may be half written, so it looks again.
+func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
+	for look := range walLooks {
+		last := err
+		found, err = framesIn(journalOf(a.path))(p)
+		switch {
+		case !errors.Is(err, store.ErrDamaged):
+			return found, err
+		case look > 0 && last.Error() != err.Error(): // it is being written
+			return found, nil
+		}
+		time.Sleep(a.pause)
+	}
+	a.lost = err
+	return found, err
 }
 
 // Rooms implements store.Archive.

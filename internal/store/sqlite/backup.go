@@ -13,7 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/failpoint/disk"
 	"kaban/internal/store"
+	"kaban/internal/store/journal"
 )
 
 // Backup implements store.Archive.
@@ -44,10 +46,7 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	if err := a.copyTo(ctx, draft, progress); err != nil {
-		return nil, explainBackup(draft, err)
-	}
-	if report, err = seal(ctx, draft); err != nil {
+	if report, err = a.write(ctx, draft, progress); err != nil {
 		return nil, explainBackup(draft, err)
 	}
 	if err := syncFile(draft); err != nil {
@@ -56,7 +55,26 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 	if err := publish(draft, file); err != nil {
 		return nil, err
 	}
-	return report, syncDirectory(filepath.Dir(file))
+	return report, disk.SyncDirectory(filepath.Dir(file))
+}
+
+// write writes a backup to a file that is empty.
+func (a *Archive) write(ctx context.Context, draft string, progress func(done, total int64)) (report *store.Report, err error) {
+	hold, err := journal.Take(journalOf(a.path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, hold.Release()) }()
+	if err := a.copyTo(ctx, draft, progress); err != nil {
+		return nil, err
+	}
+	return seal(ctx, draft, func(p progressRow) ([]journal.Frame, error) {
+		found, err := a.frames(p)
+		if errors.Is(err, store.ErrDamaged) { // Lost reports it; the backup has what is before
+			err = nil
+		}
+		return found, err
+	})
 }
 
 // publish gives a finished backup its name. Unlike a rename, a link never replaces a
@@ -112,8 +130,9 @@ func (a *Archive) copyTo(ctx context.Context, file string, progress func(done, t
 }
 
 // seal turns a copy of a database into a backup and checks it. A backup has the
-// newest schema, no epoch, nothing unmerged, and no other file beside it.
-func seal(ctx context.Context, file string) (*store.Report, error) {
+// newest schema, no epoch, nothing unmerged, and no other file beside it. The copy's
+// journal is elsewhere.
+func seal(ctx context.Context, file string, read frames) (*store.Report, error) {
 	pragmas := []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}}
 	c, err := connect(ctx, file, "rw", pragmas)
 	if err != nil {
@@ -133,9 +152,9 @@ func seal(ctx context.Context, file string) (*store.Report, error) {
 	if c, err = connect(ctx, file, "rw", pragmas); err != nil {
 		return nil, err
 	}
-	err = migrate(ctx, c, version, scripts, nil)
+	err = migrate(ctx, c, version, scripts, read, nil)
 	if err == nil {
-		err = c.transact(ctx, func() error { return finish(ctx, c) })
+		err = c.transact(ctx, func() error { return finish(ctx, c, read) })
 	}
 	if err := errors.Join(err, c.close()); err != nil {
 		return nil, err
@@ -145,12 +164,12 @@ func seal(ctx context.Context, file string) (*store.Report, error) {
 
 // finish merges everything and removes the epoch, in the transaction in progress,
 // on a database that no Store uses.
-func finish(ctx context.Context, c *conn) error {
+func finish(ctx context.Context, c *conn, read frames) error {
 	authors, err := c.newAuthors(ctx)
 	if err != nil {
 		return err
 	}
-	contents, err := load(ctx, c, authors, func(err error) error { return err })
+	contents, err := load(ctx, c, authors, read, func(err error) error { return err })
 	if err != nil {
 		return err
 	}
@@ -160,6 +179,10 @@ func finish(ctx context.Context, c *conn) error {
 	}
 	b := d.newBatch(ctx)
 	if err := b.mergeAll(); err != nil {
+		return err
+	}
+	newest := uint64(d.unmerged.batch)
+	if err := setProgress(ctx, c, progressRow{Mark: journal.Mark{Closed: true, Merged: newest}, batch: newest}); err != nil {
 		return err
 	}
 	return setEpoch(ctx, c, "", contents.created)
@@ -239,7 +262,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 		return done, errors.Join(fmt.Errorf("copy the backup: %w", err), removeIfThere(draft))
 	}
 	// A backup that somebody has opened may have an epoch again.
-	if done.Report, err = seal(ctx, draft); err != nil {
+	if done.Report, err = seal(ctx, draft, framesIn(journalOf(file))); err != nil {
 		return done, errors.Join(fmt.Errorf("%s cannot be restored: %w", file, adviseRestore(err)), removeIfThere(draft))
 	}
 	if err := syncFile(draft); err != nil {
@@ -253,7 +276,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	if err := os.Rename(draft, path); err != nil {
 		return done, err
 	}
-	return done, syncDirectory(dir)
+	return done, disk.SyncDirectory(dir)
 }
 
 // companions are the ends of the names of a database's files. The WAL comes first when
@@ -270,16 +293,20 @@ func isOccupied(path string) (bool, error) {
 			return false, err
 		}
 	}
-	return false, nil
+	return journal.Exists(journalOf(path))
 }
 
-// moveAside gives a database another name, and returns it.
+// moveAside gives a database and its journal other names, and returns the database's.
 func moveAside(path string) (kept string, err error) {
-	kept = path + time.Now().UTC().Format(".before-20060102T150405.000")
+	moment := time.Now().UTC().Format(".before-20060102T150405.000")
+	kept = path + moment
 	for _, suffix := range companions {
 		if err := os.Rename(path+suffix, kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return kept, err
 		}
+	}
+	if err := os.Rename(journalOf(path), journalOf(path)+moment); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return kept, err
 	}
 	return kept, nil
 }

@@ -189,7 +189,7 @@ var freshSchema = sync.OnceValues(func() (schema []string, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	if err := migrate(ctx, c, 0, scripts, nil); err != nil {
+	if err := migrate(ctx, c, 0, scripts, nil, nil); err != nil {
 		return nil, err
 	}
 	return lines(ctx, c, schemaQuery)

@@ -15,6 +15,7 @@ import (
 
 	"kaban"
 	"kaban/internal/store"
+	"kaban/internal/store/journal"
 )
 
 // database is an open database: everything that its handles share.
@@ -28,6 +29,7 @@ type database struct {
 	walPages    int
 	maxUnmerged int
 	mergeStep   int
+	journalDir  string
 
 	sharing sync.Mutex // guards handles, and lets one of them close at a time
 	handles int        // those that are open
@@ -36,13 +38,22 @@ type database struct {
 	writer   *conn
 	batch    batch // the one in progress
 	stmts    writerStmts
-	users    map[string]user // a part of the authors, by the id of their identity
-	authors  *authors        // of entries that are compared with imported ones
-	unmerged unmerged
+	authors  *authors // of entries that are compared with imported ones
 	sum      summer
 	appends  int
+	progress progressRow // as the database has it
+	merger   merger
+
+	appending sync.Mutex // lets one batch at a time take its place; guards all below
+	journal   *journal.Journal
+	fast      fast
+	finder    finder
+	users     map[string]user // a part of the authors, by the id of their identity
+	unmerged  unmerged
 	// The highest ids in use. Ids are assigned here because checksums cover them.
 	lastRoom, lastUser int64
+
+	// Guarded by writing.
 	// The next checkpoint happens at so many pages of the WAL.
 	checkpointAt int // pages that are in the WAL only
 	truncateAt   int // all pages
@@ -66,12 +77,19 @@ type room struct {
 	id   int64
 	key  string // as stored
 	name kaban.RoomName
+	// Guarded by database.appending: the head and the unmerged entries, with those that
+	// are being appended.
+	next uint64
+	tail []unmergedEntry
 	// Guarded by database.mu. The newest entries are in unmerged and not in the
 	// table entries; the elements of the slice never change.
 	head     uint64
 	revision uint64
 	unmerged []unmergedEntry
 }
+
+// publish shows readers what was appended, with database.mu held.
+func (r *room) publish() { r.head, r.unmerged = r.next, r.tail }
 
 // place returns the key of one of the room's entries in the table entries.
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
@@ -100,7 +118,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.shortCount: shortCountQuery, &r.begin: "BEGIN",
-		&r.newestBatch: "SELECT coalesce(max(batch), 0) FROM journal",
+		&r.newestBatch: "SELECT batch FROM progress",
 		&r.revision:    "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries())
 }
@@ -114,7 +132,7 @@ func newDatabase(dir string, options Options) *database {
 		return standard
 	}
 	d := &database{
-		path: filepath.Join(dir, databaseName), log: options.Log, now: clock,
+		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), log: options.Log, now: clock,
 		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
 		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
 		readers: make(chan *reader, readers),
@@ -162,6 +180,7 @@ func (d *database) open(ctx context.Context, dir string, options Options) (err e
 	if err := d.connect(ctx, options, version, scripts); err != nil {
 		return explain(d.path, err)
 	}
+	d.startMerger()
 	return nil
 }
 
@@ -172,7 +191,7 @@ func (d *database) update(ctx context.Context, version int, scripts []string) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	if err := migrate(ctx, c, version, scripts, d.logProgress()); err != nil {
+	if err := migrate(ctx, c, version, scripts, framesIn(d.journalDir), d.logProgress()); err != nil {
 		return err
 	}
 	// The WAL may be as large as the database now, and the next start would have to
@@ -216,6 +235,15 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 	if err := d.stmts.prepare(ctx, d.writer); err != nil {
 		return err
 	}
+	if err := d.beginJournal(ctx); err != nil {
+		return err
+	}
+	if d.finder.conn, err = connect(ctx, d.path, "rw", readerPragmas); err != nil {
+		return err
+	}
+	if err := d.finder.prepare(ctx); err != nil {
+		return err
+	}
 	for range cap(d.readers) {
 		c, err := connect(ctx, d.path, "rw", readerPragmas)
 		if err != nil {
@@ -257,11 +285,16 @@ func (d *database) leave() error {
 	if d.handles > 0 {
 		return nil
 	}
-	_, err := d.checkpoint(context.Background(), "TRUNCATE")
+	d.stopMerger()
+	err := d.endJournal(context.Background())
 	if errors.Is(err, store.ErrBroken) {
 		return err
 	}
-	return errors.Join(err, d.release())
+	_, failed := d.checkpoint(context.Background(), "TRUNCATE")
+	if errors.Is(failed, store.ErrBroken) {
+		return failed
+	}
+	return errors.Join(err, failed, d.release())
 }
 
 // release closes everything that is open.
@@ -269,6 +302,12 @@ func (d *database) release() error {
 	var errs []error
 	for _, r := range d.all {
 		errs = append(errs, r.close())
+	}
+	if d.finder.conn != nil {
+		errs = append(errs, d.finder.close())
+	}
+	if d.journal != nil {
+		errs = append(errs, d.journal.Close())
 	}
 	if d.writer != nil { // last, so that it cleans up
 		errs = append(errs, d.writer.close())

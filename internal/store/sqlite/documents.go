@@ -90,16 +90,27 @@ func sortDamage(key string, err error) error {
 
 // Update implements store.Documents. Its function runs once.
 func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
-	const operation = "update documents"
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.usable(ctx); err != nil {
-		return err
-	}
 	b := s.newBatch(ctx)
 	defer b.end()
+	writes, err := s.update(ctx, b, run)
+	if err == nil {
+		b.tend(writes)
+	}
+	return err
+}
+
+// update runs a transaction of Update and returns how many documents it has written.
+func (s *Store) update(ctx context.Context, b *batch, run func(store.Tx) error) (writes int, _ error) {
+	const operation = "update documents"
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
 	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
-		return b.abort(operation, err)
+		return 0, b.abort(operation, err)
 	}
 	returned := false
 	defer func() {
@@ -112,24 +123,20 @@ func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
 	returned = true
 	switch {
 	case t.fatal:
-		return b.abort(operation, err)
+		return 0, b.abort(operation, err)
 	case err != nil:
-		return b.giveUp(operation, err)
+		return 0, b.giveUp(operation, err)
 	}
-	if len(t.bumps) > 0 {
-		err = b.journalNothing()
-	}
-	if err == nil {
+	if err = b.note(); err == nil {
 		failpoint.Point("update.before-commit")
 		err = b.commit()
 		failpoint.Point("update.after-commit")
 	}
 	if err != nil {
-		return b.abort(operation, err)
+		return 0, b.abort(operation, err)
 	}
 	b.publish()
-	b.tend(t.writes)
-	return nil
+	return t.writes, nil
 }
 
 // decide runs a function of a write. If it or something that it did failed, refused is

@@ -12,15 +12,31 @@ import (
 
 // Import implements store.Importer.
 func (s *Store) Import(ctx context.Context, records []store.Record) (added int, err error) {
+	return s.change(ctx, "import", func(b *batch) (int, error) { return b.importAll(records) })
+}
+
+// change runs a transaction that imports something.
+func (s *Store) change(ctx context.Context, operation string, run func(*batch) (int, error)) (added int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	s.appending.Lock()
+	defer s.appending.Unlock()
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
 	b := s.newBatch(ctx)
 	defer b.end()
-	if added, err = b.importAll(records); err != nil {
-		return 0, b.abort("import", err)
+	if _, err = b.stmts.begin.ExecContext(b.ctx); err == nil {
+		added, err = run(b)
+	}
+	if err == nil {
+		err = b.note()
+	}
+	if err == nil {
+		err = b.commit()
+	}
+	if err != nil {
+		return 0, b.abort(operation, err)
 	}
 	b.publish()
 	s.tendWAL(b.ctx)
@@ -30,9 +46,6 @@ func (s *Store) Import(ctx context.Context, records []store.Record) (added int, 
 // importAll writes records to the table entries. Everything to compare them with is
 // there, because it merges first.
 func (b *batch) importAll(records []store.Record) (added int, err error) {
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
-		return 0, err
-	}
 	if err := b.mergeAll(); err != nil {
 		return 0, err
 	}
@@ -57,7 +70,7 @@ func (b *batch) importAll(records []store.Record) (added int, err error) {
 	for _, r := range b.touched {
 		r.entries = nil // they are not unmerged
 	}
-	return added, b.commit()
+	return added, nil
 }
 
 // importOne adds a record to its room, or compares it with the entry that is there.
@@ -132,24 +145,10 @@ func (s *Store) ImportDocuments(ctx context.Context, documents []store.Document)
 			return 0, err
 		}
 	}
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if err := s.usable(ctx); err != nil {
-		return 0, err
-	}
-	b := s.newBatch(ctx)
-	defer b.end()
-	if added, err = b.importDocuments(documents); err != nil {
-		return 0, b.abort("import documents", err)
-	}
-	s.tendWAL(b.ctx)
-	return added, nil
+	return s.change(ctx, "import documents", func(b *batch) (int, error) { return b.importDocuments(documents) })
 }
 
 func (b *batch) importDocuments(documents []store.Document) (added int, err error) {
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
-		return 0, err
-	}
 	for i := range documents {
 		d := &documents[i]
 		stored, err := b.stmts.get(b.ctx, &b.sum, d.Key)
@@ -166,7 +165,7 @@ func (b *batch) importDocuments(documents []store.Document) (added int, err erro
 			return 0, err
 		}
 	}
-	return added, b.commit()
+	return added, nil
 }
 
 // explainConflict returns the error of an import that failed, for example because an
@@ -181,8 +180,11 @@ func (b *batch) explainConflict(rooms []merging, err error) error {
 			e := &r.entries[i]
 			k := key{r.id, e.user, e.ID}
 			_, used := seen[k]
+			if e := b.unmerged.find(r.room, k); e != nil { // it was merged by this transaction
+				used = true
+			}
 			if !used {
-				found, failed := b.lookUp([]key{k}, nil)
+				found, failed := b.finder.lookUp(b.ctx, []key{k}, nil)
 				if failed != nil {
 					return failed
 				}

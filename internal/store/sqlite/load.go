@@ -18,6 +18,7 @@ type contents struct {
 	rooms    map[int64]*room
 	merged   map[int64]uint64 // the heads of the merged entries
 	unmerged unmerged
+	progress progressRow
 	sum      summer
 }
 
@@ -26,23 +27,24 @@ type contents struct {
 type loader struct {
 	ctx  context.Context
 	conn *conn
+	read frames
 	bad  func(error) error
 	*authors
 	*contents
 }
 
-// load reads the contents of a database.
-func load(ctx context.Context, c *conn, authors *authors, bad func(error) error) (*contents, error) {
-	l := loader{ctx, c, bad, authors, &contents{
+// load reads the contents of a database and its journal.
+func load(ctx context.Context, c *conn, authors *authors, read frames, bad func(error) error) (*contents, error) {
+	l := loader{ctx, c, read, bad, authors, &contents{
 		rooms: make(map[int64]*room), merged: make(map[int64]uint64),
-		unmerged: unmerged{keys: make(map[key]earlier), rooms: make(map[*room]struct{})},
+		unmerged: unmerged{keys: make(map[key]uint64), rooms: make(map[*room]struct{})},
 	}}
 	for _, part := range []struct {
 		name string
 		load func() error
-	}{{"the epoch", l.loadEpoch}, {"the rooms", l.loadRooms}, {"the journal", l.loadJournal}} {
+	}{{"the epoch", l.loadEpoch}, {"the rooms", l.loadRooms}, {"the progress", l.loadProgress}, {"what is not merged", l.loadUnmerged}} {
 		if err := part.load(); err != nil {
-			if isDamage(err) {
+			if isDamage(err) || errors.Is(err, store.ErrDamaged) {
 				err = l.bad(err)
 			}
 			if err != nil {
@@ -71,6 +73,14 @@ func (l *loader) loadEpoch() error {
 		return l.bad(damaged("the row of the epoch", err))
 	}
 	return nil
+}
+
+func (l *loader) loadProgress() (err error) {
+	l.progress, err = scanProgress(l.conn.QueryRowContext(l.ctx, progressQuery), &l.contents.sum)
+	if err != nil && codeOf(err) == 0 {
+		return l.bad(damaged("the row of the progress", err))
+	}
+	return err
 }
 
 func (l *loader) loadRooms() error {
@@ -102,6 +112,7 @@ func (l *loader) loadRooms() error {
 				return err
 			}
 		}
+		r.next = r.head
 		keys[r.name.Key()], l.rooms[r.id], l.merged[r.id] = r, r, r.head
 	}
 	return closeRows(rows)
@@ -178,11 +189,11 @@ func (a *authors) author(ctx context.Context, id int64) (author, error) {
 
 // load reads the state that is kept in memory.
 func (d *database) load(ctx context.Context) error {
-	c, err := load(ctx, d.writer, d.authors, func(err error) error { return err })
+	c, err := load(ctx, d.writer, d.authors, d.openJournal, func(err error) error { return err })
 	if err != nil {
 		return err
 	}
-	d.epoch, d.created, d.unmerged = c.epoch, c.created, c.unmerged
+	d.epoch, d.created, d.unmerged, d.progress = c.epoch, c.created, c.unmerged, c.progress
 	d.show()
 	for id, r := range c.rooms {
 		d.rooms[r.name.Key()] = r

@@ -22,18 +22,3 @@ func openLock(path string) (*os.File, error) {
 	}
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 }
-
-// tryLock locks an open file without waiting, and reports whether another process
-// holds the lock. The locked byte is beyond the end of the file, so that others can
-// read it.
-func tryLock(f *os.File) (held bool, err error) {
-	at := &windows.Overlapped{OffsetHigh: 1}
-	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		return true, nil
-	}
-	return false, err
-}
-
-// syncDirectory is a no-op: Windows cannot sync a directory.
-func syncDirectory(string) error { return nil }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"cmp"
+	"context"
 	"database/sql"
 	"fmt"
 	"slices"
@@ -12,13 +13,15 @@ import (
 )
 
 const (
-	// unmergedEntries and unmergedBytes are how many entries, and bytes of content,
-	// may be unmerged. All of them are in memory, too. The more there are of a room,
-	// the more of them share the pages that merging them changes.
+	// unmergedEntries and unmergedBytes are how many entries, and bytes of content, may
+	// be unmerged before the merger begins. All of them are in memory, too. The more
+	// there are of a room, the more of them share the pages that merging them changes.
 	unmergedEntries = 4096
 	unmergedBytes   = 2 << 20
-	// mergeEntries is how many are merged at least when there would be more. An
-	// append waits for it.
+	// mostUnmerged is how many times as many there may be before an append merges some
+	// itself, because the merger does not keep up.
+	mostUnmerged = 4
+	// mergeEntries is how many are merged at least in one transaction.
 	mergeEntries = 256
 	// insertRows is how many of them one statement inserts.
 	insertRows = 16
@@ -37,49 +40,75 @@ type earlier struct {
 	damage error // if not nil, it cannot be read
 }
 
-// unmergedEntry is an entry that is only in the journal.
+// unmergedEntry is an entry that is not in the table entries yet.
 type unmergedEntry struct {
 	store.Entry
-	batch   int64 // its row of the journal
+	batch   int64
 	user    int64
 	ownName bool // its username differs from the one in users
 }
 
-// unmerged are the unmerged entries after the last COMMIT, beside the lists of each
-// room (room.unmerged). Guarded by database.writing.
+// unmerged are the unmerged entries, beside the lists of each room (room.tail). Guarded by
+// database.appending.
 type unmerged struct {
-	batch int64 // the newest row of the journal; changes with database.mu held, too
-	empty int64 // a row without entries, 0 if none is known
-	keys  map[key]earlier
+	batch int64              // the newest one that is durable; changes with database.mu held, too
+	keys  map[key]uint64     // their seqs
 	bytes int                // of their content
 	rooms map[*room]struct{} // those that have any
 }
 
-// add adds entries to a room.
+// add adds entries to a room, which shows them once they are published.
 func (u *unmerged) add(to *room, entries []unmergedEntry) {
 	if len(entries) == 0 {
 		return
 	}
 	for i := range entries {
 		e := &entries[i]
-		u.batch = max(u.batch, e.batch)
 		u.bytes += len(e.Content)
-		u.keys[key{to.id, e.user, e.ID}] = earlier{Entry: e.Entry, place: to.place(e.Seq)}
+		u.keys[key{to.id, e.user, e.ID}] = e.Seq
 	}
 	u.rooms[to] = struct{}{}
-	to.unmerged = append(to.unmerged, entries...)
+	to.tail = append(to.tail, entries...)
+	to.next = entries[len(entries)-1].Seq
 }
 
-// drop removes the first n entries of a room.
-func (u *unmerged) drop(from *room, n int) {
-	for i := range from.unmerged[:n] {
-		e := &from.unmerged[i]
+// find returns the unmerged entry with a key.
+func (u *unmerged) find(in *room, k key) *unmergedEntry {
+	if seq, found := u.keys[k]; found {
+		return &in.tail[seq-in.tail[0].Seq]
+	}
+	return nil
+}
+
+// forget removes entries of a room.
+func (u *unmerged) forget(from *room, entries []unmergedEntry) {
+	for i := range entries {
+		e := &entries[i]
 		u.bytes -= len(e.Content)
 		delete(u.keys, key{from.id, e.user, e.ID})
 	}
-	if from.unmerged = from.unmerged[n:]; len(from.unmerged) == 0 { // readers may hold the old slice
-		from.unmerged = nil
+	if len(from.tail) == len(entries) {
 		delete(u.rooms, from)
+	}
+}
+
+// drop removes the first n entries of a room, which are merged. Readers may hold the old
+// slice.
+func (u *unmerged) drop(from *room, n int) {
+	u.forget(from, from.tail[:n])
+	if from.tail = from.tail[n:]; len(from.tail) == 0 {
+		from.tail = nil
+	}
+	if from.unmerged = from.unmerged[n:]; len(from.unmerged) == 0 {
+		from.unmerged = nil
+	}
+}
+
+// takeBack removes the entries of a room that are not published.
+func (u *unmerged) takeBack(from *room) {
+	if n := len(from.unmerged); n < len(from.tail) {
+		u.forget(from, from.tail[n:])
+		from.tail, from.next = from.unmerged, from.head
 	}
 }
 
@@ -89,16 +118,16 @@ type merging struct {
 	entries []unmergedEntry // in ascending order, from the first that is missing there
 }
 
-// oldest picks entries to merge: from the rooms that have waited longest, so that
-// the oldest row of the journal can go, as many of each room as there are, but not
-// much more than asked for or than a step.
+// oldest picks entries to merge: from the rooms that have waited longest, so that the
+// oldest batch can go, as many of each room as there are, but not much more than asked for
+// or than a step. All of them must be published.
 func (u *unmerged) oldest(entries, bytes, step int) []merging {
 	rooms := make([]*room, 0, len(u.rooms))
 	for one := range u.rooms {
 		rooms = append(rooms, one)
 	}
 	slices.SortFunc(rooms, func(a, b *room) int {
-		return cmp.Or(cmp.Compare(a.unmerged[0].batch, b.unmerged[0].batch), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(a.tail[0].batch, b.tail[0].batch), cmp.Compare(a.id, b.id))
 	})
 	var picked []merging
 	for _, one := range rooms {
@@ -106,41 +135,52 @@ func (u *unmerged) oldest(entries, bytes, step int) []merging {
 			break
 		}
 		most, n := max(entries, step), 0
-		for n < len(one.unmerged) && (n < most || bytes > 0) {
-			bytes -= len(one.unmerged[n].Content)
+		for n < len(one.tail) && (n < most || bytes > 0) {
+			bytes -= len(one.tail[n].Content)
 			n++
 		}
 		entries -= n
-		picked = append(picked, merging{one, one.unmerged[:n]})
+		picked = append(picked, merging{one, one.tail[:n:n]})
 	}
 	return picked
 }
 
-// makeRoom merges enough entries to make room for new ones, if there is too little.
-func (b *batch) makeRoom(entries, bytes int) error {
-	entries += len(b.unmerged.keys) - b.maxUnmerged
-	bytes += b.unmerged.bytes - unmergedBytes
-	if entries <= 0 && bytes <= 0 {
-		return nil
+// pick picks entries to merge, and finds what is still unmerged then. Nothing is being
+// appended.
+func (b *batch) pick(entries, bytes, step int) {
+	b.merged = b.unmerged.oldest(entries, bytes, step)
+	counts := make(map[*room]int, len(b.merged))
+	for _, r := range b.merged {
+		counts[r.room] = len(r.entries)
 	}
-	return b.merge(b.unmerged.oldest(max(entries, b.mergeStep), bytes, b.mergeStep))
+	b.progress.batch = uint64(b.unmerged.batch)
+	keep := b.unmerged.batch + 1
+	for r := range b.unmerged.rooms {
+		if n := counts[r]; n < len(r.tail) {
+			keep = min(keep, r.tail[n].batch)
+		}
+	}
+	b.progress.Merged = uint64(keep - 1)
 }
 
-// mergeAll merges everything and leaves the journal empty.
+// mergeAll merges everything, in the transaction in progress.
 func (b *batch) mergeAll() error {
-	return b.merge(b.unmerged.oldest(len(b.unmerged.keys), 0, 0))
+	b.pick(len(b.unmerged.keys), 0, 0)
+	return b.merge()
 }
 
-// merge moves entries from the journal to the table entries.
-func (b *batch) merge(rooms []merging) error {
-	err := b.insert(rooms)
+// merge moves the picked entries to the table entries, in the transaction in progress.
+func (b *batch) merge() error {
+	err := b.insert(b.merged)
 	if err == nil {
-		err = b.trimJournal(rooms)
+		_, err = b.stmts.trimUnmerged.ExecContext(b.ctx, int64(b.progress.Merged))
+	}
+	if err == nil {
+		err = b.saveProgress()
 	}
 	if err != nil {
 		return fmt.Errorf("merge entries: %w", err)
 	}
-	b.merged = rooms
 	failpoint.Point("append.merged")
 	return nil
 }
@@ -188,27 +228,10 @@ func (b *batch) mergedHead(r *room) uint64 {
 			return m.entries[len(m.entries)-1].Seq
 		}
 	}
-	if len(r.unmerged) > 0 {
-		return r.unmerged[0].Seq - 1
+	if len(r.tail) > 0 {
+		return r.tail[0].Seq - 1
 	}
 	return r.head
-}
-
-// trimJournal deletes the rows before the first with an entry that stays unmerged
-// when some are merged.
-func (b *batch) trimJournal(merged []merging) error {
-	counts := make(map[*room]int, len(merged))
-	for _, r := range merged {
-		counts[r.room] = len(r.entries)
-	}
-	keep := b.unmerged.batch + 1
-	for r := range b.unmerged.rooms {
-		if n := counts[r]; n < len(r.unmerged) {
-			keep = min(keep, r.unmerged[n].batch)
-		}
-	}
-	_, err := b.stmts.trimJournal.ExecContext(b.ctx, keep)
-	return err
 }
 
 const (
@@ -231,11 +254,66 @@ func times(s string, n int) string {
 	return strings.TrimSuffix(strings.Repeat(s+", ", n), ", ")
 }
 
+// finder reads merged data for appends, on a connection of its own, so that they do not
+// wait for the writer. Guarded by database.appending.
+type finder struct {
+	*conn
+	find, findOne, findUser, newestID *sql.Stmt
+	sum                               summer
+	newest                            map[authorIn]string // the highest merged ids of some authors in some rooms
+}
+
+// authorIn is an author in a room.
+type authorIn struct{ room, user int64 }
+
+func (f *finder) prepare(ctx context.Context) error {
+	f.newest = make(map[authorIn]string)
+	return f.conn.prepare(ctx, map[**sql.Stmt]string{
+		&f.find: findQuery(lookedUp), &f.findOne: findQuery(1),
+		&f.findUser: "SELECT id, name, sum FROM users WHERE key = ?",
+		&f.newestID: "SELECT coalesce(max(id), '') FROM entries INDEXED BY ids WHERE place >> 40 = ? AND user = ?",
+	})
+}
+
+// maxNewest bounds the authors whose newest ids are remembered.
+const maxNewest = 1 << 16
+
+// isNew reports whether an id is above all merged ids of its author in the room, so that it
+// need not be looked up. Ids that begin with the time are.
+func (f *finder) isNew(ctx context.Context, k key) (bool, error) {
+	in := authorIn{k.room, k.user}
+	newest, known := f.newest[in]
+	if !known {
+		if err := f.newestID.QueryRowContext(ctx, k.room, k.user).Scan(&newest); err != nil {
+			return false, err
+		}
+		if len(f.newest) >= maxNewest {
+			clear(f.newest)
+		}
+		f.newest[in] = newest
+	}
+	return k.id > newest, nil
+}
+
+// merged notes the ids of entries that are merged now.
+func (f *finder) merged(r merging) {
+	for i := range r.entries {
+		e := &r.entries[i]
+		in := authorIn{r.id, e.user}
+		if newest, known := f.newest[in]; known && e.ID > newest {
+			f.newest[in] = e.ID
+		}
+	}
+}
+
 // lookUp finds the merged entries with some keys, by some authors.
-func (b *batch) lookUp(keys []key, authors []user) (map[key]earlier, error) {
+func (f *finder) lookUp(ctx context.Context, keys []key, authors []user) (map[key]earlier, error) {
 	found := make(map[key]earlier)
+	if len(keys) == 0 {
+		return found, nil
+	}
 	if len(keys) == 1 { // most batches on a quiet server
-		return found, b.lookUpSome(b.stmts.findOne, []any{keys[0].room, keys[0].user, keys[0].id}, authors, found)
+		return found, f.lookUpSome(ctx, f.findOne, []any{keys[0].room, keys[0].user, keys[0].id}, authors, found)
 	}
 	args := make([]any, 3*lookedUp)
 	for some := range slices.Chunk(keys, lookedUp) {
@@ -243,15 +321,15 @@ func (b *batch) lookUp(keys []key, authors []user) (map[key]earlier, error) {
 		for i, k := range some {
 			args[3*i], args[3*i+1], args[3*i+2] = k.room, k.user, k.id
 		}
-		if err := b.lookUpSome(b.stmts.find, args, authors, found); err != nil {
+		if err := f.lookUpSome(ctx, f.find, args, authors, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
 }
 
-func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, authors []user, found map[key]earlier) error {
-	rows, err := stmt.QueryContext(b.ctx, args...)
+func (f *finder) lookUpSome(ctx context.Context, stmt *sql.Stmt, args []any, authors []user, found map[key]earlier) error {
+	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return err
 	}
@@ -266,7 +344,7 @@ func (b *batch) lookUpSome(stmt *sql.Stmt, args []any, authors []user, found map
 			if e.Username = username.String; !username.Valid {
 				e.Username = nameOf(authors, user)
 			}
-			if b.sum.entry(place, user, &e) != value || place>>seqBits != k.room || user != k.user || e.ID != k.id {
+			if f.sum.entry(place, user, &e) != value || place>>seqBits != k.room || user != k.user || e.ID != k.id {
 				err = errSum
 			}
 		}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"kaban/internal/failpoint/disk"
+	"kaban/internal/store/journal"
 )
 
 // Names in the data directory.
@@ -92,7 +96,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w; the directory must be writable for the user that runs the server", err)
 	}
-	held, err := tryLock(f)
+	held, err := disk.TryLock(f)
 	switch {
 	case held:
 		holder := ""
@@ -135,13 +139,13 @@ func create(ctx context.Context, path string, scripts []string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(migrate(ctx, c, 0, scripts, nil), c.close()); err != nil {
+	if err := errors.Join(migrate(ctx, c, 0, scripts, nil, nil), c.close()); err != nil {
 		return err
 	}
 	if err := os.Rename(draft, path); err != nil {
 		return err
 	}
-	return syncDirectory(filepath.Dir(path))
+	return disk.SyncDirectory(filepath.Dir(path))
 }
 
 // Exists reports whether there is a database in a directory.
@@ -154,6 +158,9 @@ func exists(path string) (bool, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
 			return false, fmt.Errorf("%s is missing but its %s-wal is there, with the newest messages; put the database back beside it, or move the -wal file away to start with an empty one", path, databaseName)
+		}
+		if there, err := journal.Exists(journalOf(path)); err != nil || there {
+			return false, cmp.Or(err, fmt.Errorf("%s is missing but its journal is there, with the newest messages; put the database back beside it, or move the directory %s away to start with an empty one", path, journalOf(path)))
 		}
 		return false, nil
 	case err != nil:

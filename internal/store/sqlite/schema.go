@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,9 @@ const (
 	// identityVersion is the first version in which users are identities, with other
 	// keys.
 	identityVersion = 5
+	// journalVersion is the first version with a journal of files. What was the table
+	// journal before is the table unmerged.
+	journalVersion = 7
 )
 
 // staleSums returns the tables that need new checksums after a migration from one
@@ -62,6 +66,10 @@ func staleSums(from, to int) []summed {
 	switch {
 	case from == 0, to < summedVersion:
 		return nil
+	case from < summedVersion && to < journalVersion:
+		tables := slices.Clone(summedTables)
+		tables[slices.IndexFunc(tables, func(t summed) bool { return t.table == "unmerged" })].table = "journal"
+		return tables
 	case from < summedVersion:
 		return summedTables
 	case from < identityVersion && to >= identityVersion:
@@ -73,7 +81,7 @@ func staleSums(from, to int) []summed {
 // migrate updates a schema to the newest version in one transaction. It does not update a
 // database that Open would then refuse. If report is not nil, it is called with the
 // progress of the checksums, in rows.
-func migrate(ctx context.Context, c *conn, version int, scripts []string, report func(done, total int)) error {
+func migrate(ctx context.Context, c *conn, version int, scripts []string, read frames, report func(done, total int)) error {
 	return c.transact(ctx, func() error {
 		if version == 0 {
 			if err := c.exec(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
@@ -100,12 +108,17 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, report
 				}
 			}
 		}
+		if version < journalVersion && len(scripts) >= journalVersion {
+			if err := beginProgress(ctx, c); err != nil {
+				return err
+			}
+		}
 		if 0 < version && version < len(scripts) {
 			authors, err := c.newAuthors(ctx)
 			if err != nil {
 				return err
 			}
-			if _, err := load(ctx, c, authors, func(err error) error { return err }); err != nil {
+			if _, err := load(ctx, c, authors, read, func(err error) error { return err }); err != nil {
 				return err
 			}
 		}
@@ -141,7 +154,7 @@ var summedTables = []summed{
 		err = rows.Scan(&id, &key, &name)
 		return id, sum.user(id, key, name), err
 	}},
-	{"journal", "batch", "batch, time, entries", func(rows *sql.Rows, sum *summer) (batch, _ int64, err error) {
+	{"unmerged", "batch", "batch, time, entries", func(rows *sql.Rows, sum *summer) (batch, _ int64, err error) {
 		var at int64
 		var entries []byte
 		err = rows.Scan(&batch, &at, &entries)

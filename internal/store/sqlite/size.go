@@ -23,8 +23,9 @@ var files = map[string]string{"database": "", "wal": "-wal"}
 func (s *Store) Size() store.Size {
 	size := store.Size{
 		JournalEntries: s.shown.entries.Load(), JournalBytes: s.shown.bytes.Load(),
-		Files: make(map[string]int64, len(files)),
+		Files: make(map[string]int64, len(files)+1),
 	}
+	size.Files["journal"] = s.journal.Size()
 	for name, suffix := range files {
 		size.Files[name] = 0
 		if info, err := os.Stat(s.path + suffix); err == nil {

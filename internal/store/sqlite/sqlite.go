@@ -24,8 +24,8 @@
 // leaves the files as they are, even in Close. A full disk is ErrFull and may pass.
 // Damage that SQLite reports is not repaired.
 //
-// Lock order: database.sharing, database.writing, database.mu. Readers are taken
-// from their channel without the latter two.
+// Lock order: database.sharing, database.writing, database.appending, database.mu. Readers
+// are taken from their channel without the latter three.
 package sqlite
 
 import (
@@ -145,7 +145,9 @@ func (s *Store) usable(ctx context.Context) error {
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.writing.Lock()
+		s.appending.Lock()
 		close(s.closing)
+		s.appending.Unlock()
 		s.writing.Unlock()
 		s.closed = s.leave()
 	})

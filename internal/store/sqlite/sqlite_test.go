@@ -72,18 +72,8 @@ func wantError(t *testing.T, err error, words ...string) {
 func copyFiles(t *testing.T, from string) (to string) {
 	t.Helper()
 	to = t.TempDir()
-	files, err := os.ReadDir(from)
-	if err != nil {
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(filepath.Join(from, file.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(to, file.Name()), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return to
 }

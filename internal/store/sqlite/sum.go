@@ -48,7 +48,22 @@ func (s *summer) entry(place, user int64, e *store.Entry) int64 {
 	return s.sum()
 }
 
-// batch sums a row of the journal.
+// progress sums the row of progress.
+func (s *summer) progress(p *progressRow) int64 {
+	s.begin()
+	s.text(string(p.Salt[:]))
+	closed := int64(0)
+	if p.Closed {
+		closed = 1
+	}
+	s.number(closed)
+	s.number(int64(p.Merged))
+	s.number(int64(p.batch))
+	s.number(int64(p.Last))
+	return s.sum()
+}
+
+// batch sums a row of unmerged.
 func (s *summer) batch(batch, time int64, entries []byte) int64 {
 	s.begin()
 	s.number(batch)

@@ -298,8 +298,20 @@ const (
 	walPause = 50 * time.Millisecond
 )
 
-// Lost implements store.Archive: the WAL may have transactions that cannot be read.
+// Lost implements store.Archive: the WAL may have transactions that cannot be read, and the
+// journal batches.
 func (a *Archive) Lost(ctx context.Context) error {
+	if err := a.lostOfWAL(ctx); err != nil {
+		return err
+	}
+	if err := a.begin(ctx); err != nil {
+		return err
+	}
+	lost := a.lost
+	return errors.Join(lost, a.end(ctx))
+}
+
+func (a *Archive) lostOfWAL(ctx context.Context) error {
 	var last walDamage
 	for look := range walLooks {
 		damage, err := inspectWALOf(a.path)
@@ -320,7 +332,7 @@ func (a *Archive) Lost(ctx context.Context) error {
 }
 
 func (a *Archive) checkWAL(ctx context.Context) ([]string, error) {
-	err := a.Lost(ctx)
+	err := a.lostOfWAL(ctx)
 	if errors.Is(err, store.ErrDamaged) {
 		return []string{err.Error()}, nil
 	}

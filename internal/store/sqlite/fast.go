@@ -1,0 +1,145 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kaban/internal/store"
+)
+
+// fast is what the batches that only the journal stores use, one after the other.
+type fast struct {
+	authors []user
+	rooms   []*room // of the writes
+	keys    []key   // that may be used already
+	payload []byte
+	grown   []*room // that have got entries
+	entries int
+}
+
+// appendFast stores a batch in the journal alone. It has done nothing if it reports false:
+// the batch needs a transaction of the database, because it has decisions, or rooms or
+// authors that are new.
+func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []store.Result) (done bool, err error) {
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return true, err
+	}
+	if len(writes) == 0 {
+		return true, nil
+	}
+	f := &s.fast
+	defer f.reset()
+	clear(results)
+	if done, err = s.plan(writes, results); !done || err != nil {
+		return done, err
+	}
+	found, err := s.finder.lookUp(context.WithoutCancel(ctx), f.keys, f.authors)
+	if err != nil {
+		return true, s.failed("look ids up", err)
+	}
+	batch, now := s.unmerged.batch+1, s.now().UnixMilli()
+	f.payload = appendFrameHead(f.payload, now)
+	for i := range writes {
+		if results[i].Err == nil {
+			results[i] = s.add(&writes[i], f.rooms[i], f.authors[i], batch, now, found)
+		}
+	}
+	if f.entries == 0 {
+		return true, nil
+	}
+	if err := s.journal.Append(uint64(batch), f.payload); err != nil {
+		for _, r := range f.grown {
+			s.unmerged.takeBack(r)
+		}
+		clear(results)
+		return true, s.failedJournal(fmt.Sprintf("append %d messages", len(writes)), err)
+	}
+	s.mu.Lock()
+	for _, r := range f.grown {
+		r.publish()
+	}
+	s.unmerged.batch = batch
+	s.show()
+	s.mu.Unlock()
+	s.wakeMerger()
+	return true, nil
+}
+
+func (f *fast) reset() {
+	clear(f.keys)
+	f.authors, f.rooms, f.keys, f.grown, f.entries = f.authors[:0], f.rooms[:0], f.keys[:0], f.grown[:0], 0
+	if f.payload = f.payload[:0]; cap(f.payload) > unmergedBytes {
+		f.payload = nil
+	}
+}
+
+// plan finds the rooms and authors of a batch, and the ids that may be used already. It
+// reports whether the batch needs nothing else.
+func (s *Store) plan(writes []store.Write, results []store.Result) (possible bool, err error) {
+	f := &s.fast
+	for i := range writes {
+		w := &writes[i]
+		r := s.rooms[w.Room.Key()] // it changes only with appending held
+		if w.Decide != nil || r == nil {
+			return false, nil
+		}
+		author, found, err := s.findUser(context.Background(), w.Author)
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			results[i].Err = err
+		case err != nil:
+			return true, s.failed("find an author", err)
+		case !found:
+			return false, nil
+		default:
+			k := key{r.id, author.id, w.ID.String()}
+			if isNew, err := s.finder.isNew(context.Background(), k); err != nil {
+				return true, s.failed("find the newest id", err)
+			} else if !isNew {
+				f.keys = append(f.keys, k)
+			}
+		}
+		f.rooms, f.authors = append(f.rooms, r), append(f.authors, author)
+	}
+	return true, nil
+}
+
+// add adds the entry of a write to its room, unless it is refused.
+func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, found map[key]earlier) store.Result {
+	d := &w.Draft
+	k := key{r.id, author.id, d.ID.String()}
+	if e := s.unmerged.find(r, k); e != nil {
+		return repeated(e.earlier(r), d)
+	}
+	if e, ok := found[k]; ok {
+		return repeated(e, d)
+	}
+	if w.Checked && w.Revision != r.revision {
+		return store.Result{Err: store.ErrStale}
+	}
+	if r.next >= maxSeq {
+		return store.Result{Err: fmt.Errorf("%w of entries in %s", errTooMany, r.name)}
+	}
+	f := &s.fast
+	if r.next == r.head {
+		f.grown = append(f.grown, r)
+	}
+	one := [1]unmergedEntry{{Entry: store.NewEntry(d, r.next+1, now), batch: batch, user: author.id}}
+	e := &one[0]
+	e.ownName = e.Username != author.name
+	f.payload = appendFrameEntry(f.payload, r.id, e)
+	f.entries++
+	s.unmerged.add(r, one[:])
+	return store.Result{Seq: e.Seq, Time: now}
+}
+
+// failedJournal classifies an error of the journal, like failed.
+func (d *database) failedJournal(operation string, err error) error {
+	if err = classifyJournal(err); errors.Is(err, store.ErrBroken) {
+		return d.broke(operation, err)
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}

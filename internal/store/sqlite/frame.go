@@ -1,0 +1,93 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// A frame of the journal holds the entries of a batch. Its payload is its version, the time
+// of the batch and, for each entry, the numbers room, seq, kind, user and target, and the
+// texts username, id and content. An empty username is the one in users. Numbers are
+// varints of encoding/binary, and a text follows its length.
+const frameVersion = 1
+
+// appendFrameHead begins a frame.
+func appendFrameHead(dst []byte, time int64) []byte {
+	return binary.AppendVarint(append(dst, frameVersion), time)
+}
+
+// appendFrameEntry adds an entry to a frame.
+func appendFrameEntry(dst []byte, room int64, e *unmergedEntry) []byte {
+	for _, n := range [...]uint64{uint64(room), e.Seq, uint64(e.Kind), uint64(e.user), e.Target} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	username := ""
+	if e.ownName {
+		username = e.Username
+	}
+	for _, text := range [...]string{username, e.ID, e.Content} {
+		dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+	}
+	return dst
+}
+
+// errFrame means that a frame is none of ours, although its checksum is right.
+var errFrame = errors.New("the batch cannot be read")
+
+// parseFrame returns the entries of a frame, without their authors, and their rooms.
+func parseFrame(batch uint64, payload []byte) (entries []unmergedEntry, rooms []int64, err error) {
+	if len(payload) == 0 || payload[0] != frameVersion {
+		return nil, nil, fmt.Errorf("%w: it is of another version", errFrame)
+	}
+	p := frameParser{text: string(payload[1:])}
+	time := p.varint()
+	for p.text != "" && !p.bad {
+		room := p.uvarint()
+		e := unmergedEntry{batch: int64(batch)}
+		e.Entry = store.Entry{Seq: p.uvarint(), Time: time, Kind: kaban.Kind(p.uvarint())}
+		e.user, e.Target = int64(p.uvarint()), p.uvarint()
+		e.Username, e.ID, e.Content = p.string(), p.string(), p.string()
+		e.ownName = e.Username != ""
+		entries, rooms = append(entries, e), append(rooms, int64(room))
+	}
+	if p.bad {
+		return nil, nil, errFrame
+	}
+	return entries, rooms, nil
+}
+
+// frameParser parses the rest of a frame. After an error everything is zero.
+type frameParser struct {
+	text string
+	bad  bool
+}
+
+func (p *frameParser) uvarint() uint64 {
+	n, size := binary.Uvarint([]byte(p.text[:min(len(p.text), binary.MaxVarintLen64)]))
+	if size <= 0 {
+		p.text, p.bad = "", true
+		return 0
+	}
+	p.text = p.text[size:]
+	return n
+}
+
+func (p *frameParser) varint() int64 {
+	n := p.uvarint()
+	return int64(n>>1) ^ -int64(n&1) // zigzag, as binary.Varint
+}
+
+func (p *frameParser) string() string {
+	n := p.uvarint()
+	if n > uint64(len(p.text)) {
+		p.text, p.bad = "", true
+		return ""
+	}
+	s := p.text[:n]
+	p.text = p.text[n:]
+	return s
+}

@@ -1,0 +1,189 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kaban/internal/failpoint"
+	"kaban/internal/store"
+	"kaban/internal/store/journal"
+)
+
+// merger moves entries from the journal into the database, in a goroutine of its own.
+type merger struct {
+	wake  chan struct{} // has room for one
+	stop  chan struct{} // closed to end it
+	ended chan struct{} // closed when it has ended
+}
+
+// mergePause is how long the merger waits after a merge that failed.
+const mergePause = time.Second
+
+func (d *database) startMerger() {
+	d.merger = merger{make(chan struct{}, 1), make(chan struct{}), make(chan struct{})}
+	go d.mergeLoop()
+}
+
+// stopMerger ends the merger and waits for it.
+func (d *database) stopMerger() {
+	if d.merger.stop != nil {
+		close(d.merger.stop)
+		<-d.merger.ended
+		d.merger.stop = nil
+	}
+}
+
+// wakeMerger wakes the merger if there is enough to merge. The caller holds appending.
+func (d *database) wakeMerger() {
+	if d.excess(1) {
+		select {
+		case d.merger.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// excess reports whether there are more unmerged entries than there should be, or so many
+// times as many.
+func (d *database) excess(times int) bool {
+	return d.shown.entries.Load() > int64(times*d.maxUnmerged) || d.shown.bytes.Load() > int64(times*unmergedBytes)
+}
+
+func (d *database) mergeLoop() {
+	defer close(d.merger.ended)
+	failing := false
+	for {
+		select {
+		case <-d.merger.wake:
+		case <-d.merger.stop:
+			return
+		}
+		err := d.mergeExcess()
+		if errors.Is(err, store.ErrBroken) {
+			return
+		}
+		if err == nil {
+			failing = false
+			continue
+		}
+		if !failing {
+			failing = true
+			d.log.Warn("messages could not be moved from the journal into the database; they are safe in the journal, and it is tried again", "path", d.path, "error", err)
+		}
+		select {
+		case <-time.After(mergePause):
+		case <-d.merger.stop:
+			return
+		}
+	}
+}
+
+// mergeExcess merges until there are no more unmerged entries than there should be.
+func (d *database) mergeExcess() error {
+	for d.excess(1) {
+		select {
+		case <-d.merger.stop:
+			return nil
+		default:
+		}
+		if err := d.mergeSome(d.mergeStep); err != nil {
+			return err
+		}
+	}
+	return d.journal.Prepare()
+}
+
+// relieve merges some entries before an append if the merger does not keep up.
+func (s *Store) relieve(ctx context.Context) error {
+	for s.excess(mostUnmerged) {
+		if err := s.usable(ctx); err != nil {
+			return err
+		}
+		if err := s.mergeSome(s.mergeStep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeSome merges at least so many entries in one transaction, if there are that many.
+func (d *database) mergeSome(entries int) error {
+	const operation = "merge"
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if broken := d.broken.Load(); broken != nil {
+		return *broken
+	}
+	d.appending.Lock()
+	b := d.newBatch(context.Background())
+	defer b.end()
+	bytes := 0
+	if d.unmerged.bytes > unmergedBytes {
+		bytes = d.unmerged.bytes - unmergedBytes
+	}
+	b.pick(entries, min(bytes, unmergedBytes/mostUnmerged), d.mergeStep)
+	d.appending.Unlock()
+	if len(b.merged) == 0 {
+		return nil
+	}
+	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+		return b.abort(operation, err)
+	}
+	err := b.merge()
+	if err == nil {
+		failpoint.Point("merge.before-commit")
+		_, err = b.stmts.commit.ExecContext(b.ctx)
+		failpoint.Point("merge.after-commit")
+	}
+	if err != nil {
+		return b.abort(operation, err)
+	}
+	d.appending.Lock()
+	b.publish()
+	d.appending.Unlock()
+	b.tend(entries)
+	if err := d.journal.Trim(d.progress.Mark); err != nil {
+		return d.failedJournal("trim the journal", err)
+	}
+	return nil
+}
+
+// openJournal opens the journal and returns what is not merged.
+func (d *database) openJournal(p progressRow) (found []journal.Frame, err error) {
+	d.journal, found, err = journal.Open(d.journalDir, p.Mark)
+	if err != nil {
+		return nil, explainJournal(err)
+	}
+	if whole := until(p.batch, found); len(whole) < len(found) {
+		return nil, damaged(fmt.Sprintf("%s, which has batch %d of the journal, but not the one before it", d.path, found[len(whole)].Batch), errMissing)
+	}
+	return found, nil
+}
+
+// beginJournal notes the segment that the journal has begun.
+func (d *database) beginJournal(ctx context.Context) error {
+	d.progress.Closed = false
+	d.progress.Salt, d.progress.Last = d.journal.Salt()
+	d.progress.batch = uint64(d.unmerged.batch)
+	return setProgress(ctx, d.writer, d.progress)
+}
+
+// endJournal merges everything and removes the journal. If that fails, the next start
+// reads it.
+func (d *database) endJournal(ctx context.Context) error {
+	for d.shown.entries.Load() > 0 {
+		if err := d.mergeSome(mostUnmerged * d.mergeStep); err != nil {
+			return err
+		}
+	}
+	d.progress.Closed, d.progress.Merged, d.progress.batch = true, uint64(d.unmerged.batch), uint64(d.unmerged.batch)
+	if err := setProgress(ctx, d.writer, d.progress); err != nil {
+		return d.failed("close the journal", err)
+	}
+	if err := d.journal.Close(); err != nil {
+		return err
+	}
+	return journal.Remove(d.journalDir)
+}

@@ -1,0 +1,125 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"syscall"
+
+	"kaban/internal/store"
+	"kaban/internal/store/journal"
+)
+
+// journalName is the name of the journal's directory in the data directory.
+const journalName = "journal"
+
+// journalOf returns the directory of a database's journal.
+func journalOf(path string) string { return filepath.Join(filepath.Dir(path), journalName) }
+
+// progressRow is the row of the table of that name.
+type progressRow struct {
+	journal.Mark
+	batch uint64 // the newest one, in the journal or not
+}
+
+// progressID is the id of the one row.
+const progressID = 1
+
+// columns returns the values of the row, in the order of its columns from salt on.
+func (p *progressRow) columns(sum *summer) []any {
+	salt := []byte{}
+	if !p.Salt.IsZero() {
+		salt = p.Salt[:]
+	}
+	closed := 0
+	if p.Closed {
+		closed = 1
+	}
+	return []any{salt, closed, int64(p.Merged), int64(p.batch), int64(p.Last), sum.progress(p)}
+}
+
+const (
+	progressQuery  = "SELECT salt, closed, merged, batch, last, sum FROM progress"
+	updateProgress = "UPDATE progress SET salt = ?, closed = ?, merged = ?, batch = ?, last = ?, sum = ?"
+)
+
+// setProgress writes the row.
+func setProgress(ctx context.Context, c *conn, p progressRow) error {
+	if err := c.exec(ctx, updateProgress, p.columns(new(summer))...); err != nil {
+		return fmt.Errorf("write the progress: %w", err)
+	}
+	return nil
+}
+
+// beginProgress adds the row to a database that has no journal.
+func beginProgress(ctx context.Context, c *conn) error {
+	newest, err := c.number(ctx, "SELECT coalesce(max(batch), 0) FROM unmerged")
+	if err != nil {
+		return err
+	}
+	p := progressRow{Mark: journal.Mark{Closed: true, Merged: uint64(newest)}, batch: uint64(newest)}
+	args := append([]any{progressID}, p.columns(new(summer))...)
+	return c.exec(ctx, "INSERT INTO progress (id, salt, closed, merged, batch, last, sum) VALUES (?, ?, ?, ?, ?, ?, ?)", args...)
+}
+
+// scanProgress reads the row.
+func scanProgress(row *sql.Row, sum *summer) (p progressRow, err error) {
+	var salt []byte
+	var value int64
+	if err := row.Scan(&salt, &p.Closed, &p.Merged, &p.batch, &p.Last, &value); err != nil {
+		return progressRow{}, err
+	}
+	copy(p.Salt[:], salt)
+	if sum.progress(&p) != value {
+		return progressRow{}, errSum
+	}
+	return p, nil
+}
+
+// frames are those of the journal that belong to a database. After a store.ErrDamaged they
+// are those before the damage.
+type frames func(p progressRow) ([]journal.Frame, error)
+
+// framesIn reads them from a directory while a server may append there.
+func framesIn(dir string) frames {
+	return func(p progressRow) ([]journal.Frame, error) {
+		found, err := journal.Read(dir, p.Mark)
+		return until(p.batch, found), explainJournal(err)
+	}
+}
+
+// until returns the frames up to the first that follows a batch which the database did not
+// have yet when it had one. Those were there at one moment.
+func until(batch uint64, found []journal.Frame) []journal.Frame {
+	for i := range found {
+		if found[i].Batch <= batch {
+			continue
+		}
+		if batch++; found[i].Batch != batch {
+			return found[:i]
+		}
+	}
+	return found
+}
+
+// explainJournal adds advice to an error of reading the journal.
+func explainJournal(err error) error {
+	if errors.Is(err, journal.ErrDamaged) {
+		return fmt.Errorf("%w: %w; restore a backup, or continue without the messages that are only there: \"kaban backup\" saves everything before them, \"kaban restore\" restores it, and clients are told", store.ErrDamaged, err)
+	}
+	return err
+}
+
+// classifyJournal turns an error of appending to the journal into one of the contract.
+func classifyJournal(err error) error {
+	switch {
+	case errors.Is(err, journal.ErrSync):
+	case isNoSpace(err):
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		return err // nothing was written, and it may pass
+	}
+	return fmt.Errorf("%w: %w", store.ErrBroken, err)
+}
