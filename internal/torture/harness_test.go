@@ -176,6 +176,40 @@ func (h *host) ended(wait time.Duration) bool {
 
 func (h *host) signal(s os.Signal) { h.process.Process.Signal(s) }
 
+// wait waits until something has happened.
+func (h *host) wait(orElse string, happened func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(patience); !happened(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) || h.ended(0) && !happened() {
+			h.t.Fatalf("%s:\n%s", orElse, h.log)
+		}
+	}
+}
+
+// has reports whether a file is in the journal.
+func (h *host) has(pattern string) bool {
+	files, err := filepath.Glob(filepath.Join(h.data, "journal", pattern))
+	return err == nil && len(files) > 0
+}
+
+// change begins or ends the faults of the disk.
+func (h *host) change() {
+	h.t.Helper()
+	done := func() int { return strings.Count(h.log.String(), "disk: the faults have changed") }
+	before := done()
+	h.signal(syscall.SIGUSR2)
+	h.wait("the faults of the disk do not change", func() bool { return done() > before })
+}
+
+// losePower ends the server, which loses what its disk may lose.
+func (h *host) losePower() {
+	h.t.Helper()
+	h.signal(syscall.SIGUSR1)
+	if !h.ended(patience) || !h.died() {
+		h.t.Fatalf("the power cannot be lost:\n%s", h.log)
+	}
+}
+
 // kill ends the server with SIGKILL.
 func (h *host) kill() {
 	if h.process != nil {

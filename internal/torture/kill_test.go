@@ -3,10 +3,13 @@ package torture
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"kaban/internal/store/sqlite"
 )
 
 // places are the failpoints, and how often a server passes them in a short life
@@ -18,6 +21,12 @@ var places = []struct {
 	{"append.before-commit", 60},
 	{"append.after-commit", 60},
 	{"append.merged", 3},
+	{"journal.written", 60},
+	{"journal.synced", 60},
+	{"journal.segment", 2},
+	{"journal.recycled", 2},
+	{"merge.before-commit", 3},
+	{"merge.after-commit", 3},
 	{"publish.before", 60},
 	{"write.after", 500},
 	{"replay.page", 60},
@@ -58,6 +67,13 @@ func end(h *host, random *rand.Rand, deadly syscall.Signal, failpoint bool) bool
 	return false
 }
 
+// died reports whether the server was killed, and did not end by itself. A loss of power
+// that fails is a panic.
+func (h *host) died() bool {
+	status, ok := h.process.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGKILL
+}
+
 // campaign repeatedly kills servers while a crowd talks, and checks the stored
 // messages after each death. From time to time it starts a new database. Every
 // other death is at a failpoint, and only deaths under load count.
@@ -88,6 +104,9 @@ func campaign(t *testing.T, times int, faults func(random *rand.Rand) []string, 
 			}
 			if !end(h, random, deadly, name != "") {
 				name = "at random"
+			}
+			if !h.died() {
+				t.Fatalf("death %d (%s, %s): the server ended with %v:\n%s", counted+1, name, strings.Join(env, " "), h.err, h.log)
 			}
 			h.check(c.history, fmt.Sprintf("death %d (%s, %s)", counted+1, name, strings.Join(env, " ")))
 			if c.history.InFlight() < inFlight {
@@ -133,33 +152,49 @@ func TestLosses(t *testing.T) {
 	}, syscall.SIGUSR1)
 }
 
-// The control of TestLosses: without syncs there must be a loss. Otherwise the
-// disk loses nothing and proves nothing.
+// The controls of TestLosses: without syncs there must be a loss. Otherwise the
+// disk loses nothing and proves nothing. Without those of SQLite only merged messages
+// are lost, once the journal does without them.
 func TestLossesAreFoundWithoutSyncs(t *testing.T) {
 	random := random(t)
-	for range 20 {
-		h := newHost(t)
-		h.start()
-		c := everybody(t, h.address)
-		h.kill()
-		h.start("KABAN_FAULT_SYNCHRONOUS=off", fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32()))
-		for deadline := time.Now().Add(patience); c.history.Acks() < 500 && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
-		}
-		h.signal(syscall.SIGUSR1)
-		<-h.exited
-		c.end()
-		stored, err := h.stored()
-		if err != nil {
-			t.Logf("found: %v", err)
-			return
-		}
-		if problems := c.history.Check(stored); len(problems) > 0 {
-			t.Logf("found %d faults, the first is: %s", len(problems), problems[0])
-			return
-		}
+	for _, c := range []struct {
+		name, fault, disk string
+		ready             func(h *host, c *crowd) bool // for a loss
+	}{
+		{"the journal", "", "lose,nosync", func(_ *host, c *crowd) bool { return c.history.Acks() >= 500 }},
+		{"SQLite", "KABAN_FAULT_SYNCHRONOUS=off", "lose", func(h *host, _ *crowd) bool { return h.has("*.spare") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for range 20 {
+				if found := loseOnce(t, c.ready, c.fault, fmt.Sprintf("KABAN_FAULT_DISK=%s,seed=%d", c.disk, random.Uint32())); found != "" {
+					t.Log("found:", found)
+					return
+				}
+			}
+			t.Errorf("nothing was lost without syncs and with a disk that loses unsynced data")
+		})
 	}
-	t.Error("nothing was lost with synchronous=off and a disk that loses unsynced data")
+}
+
+// loseOnce loses power when it can harm, and returns the harm.
+func loseOnce(t *testing.T, ready func(*host, *crowd) bool, faults ...string) string {
+	t.Helper()
+	h := newHost(t)
+	h.start()
+	c := everybody(t, h.address)
+	h.kill()
+	h.start(faults...)
+	h.wait("nothing can be lost", func() bool { return ready(h, c) })
+	h.losePower()
+	c.end()
+	stored, err := h.stored()
+	if err != nil {
+		return err.Error()
+	}
+	if problems := c.history.Check(stored); len(problems) > 0 {
+		return fmt.Sprintf("%d faults, the first is: %s", len(problems), problems[0])
+	}
+	return ""
 }
 
 // A failed sync ends the server with an error, and acknowledged messages stay.
@@ -172,15 +207,7 @@ func TestFailedSyncs(t *testing.T) {
 		h.stop()
 		for end := n + perDatabase/8; n < end && n <= *syncs; n++ {
 			h.start(fmt.Sprintf("KABAN_FAULT_DISK=failsync=%d", n))
-			if !h.ended(patience) {
-				t.Fatalf("sync %d failed and the server keeps running:\n%s", n, h.log)
-			}
-			if h.process.ProcessState.ExitCode() != 1 {
-				t.Errorf("sync %d failed and the server ended with %v:\n%s", n, h.err, h.log)
-			}
-			if log := h.log.String(); !strings.Contains(log, "disk I/O error") {
-				t.Errorf("sync %d failed and the log does not say so:\n%s", n, log)
-			}
+			h.failed(fmt.Sprintf("sync %d", n))
 			h.check(c.history, fmt.Sprintf("sync %d", n))
 		}
 		h.start()
@@ -189,6 +216,81 @@ func TestFailedSyncs(t *testing.T) {
 		c.end()
 		h.check(c.history, "at the end")
 		t.Logf("%d of %d syncs failed, %d messages acknowledged with this database: no fault", n-1, *syncs, c.history.Acks())
+	}
+}
+
+// The same for syncs that are rare among all.
+func TestFailedSyncsOfEachStep(t *testing.T) {
+	t.Logf("-torture.seed %d", *seed)
+	for name, files := range map[string]string{"appends": "*.segment", "names of segments": "journal", "merges": "kaban.db-wal", "checkpoints": "kaban.db"} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			h.start()
+			c := everybody(t, h.address)
+			h.stop()
+			for n := 1; n <= 1+*syncs/40; n++ {
+				h.start(fmt.Sprintf("KABAN_FAULT_DISK=failsync=%d,of=%s", n, files))
+				h.failed(fmt.Sprintf("sync %d of %s", n, files))
+				h.check(c.history, fmt.Sprintf("sync %d of %s", n, files))
+			}
+			h.start()
+			c.settle("watcher")
+			h.stop()
+			c.end()
+			h.check(c.history, "at the end")
+		})
+	}
+}
+
+// The same for the syncs of a shutdown, until none of them fails.
+func TestFailedSyncsOfTheEnd(t *testing.T) {
+	t.Logf("-torture.seed %d", *seed)
+	h := newHost(t)
+	h.start()
+	c := everybody(t, h.address)
+	h.stop()
+	for n := 1; n <= *syncs; n++ {
+		before := c.history.Acks()
+		h.start(fmt.Sprintf("KABAN_FAULT_DISK=later,failsync=%d", n))
+		c.hush(false)
+		h.wait("nothing is acknowledged", func() bool { return c.history.Acks() >= before+500 })
+		c.settle("watcher")
+		h.change()
+		h.signal(syscall.SIGTERM)
+		if !h.ended(patience) {
+			t.Fatalf("sync %d of the end failed and the server keeps running:\n%s", n, h.log)
+		}
+		// A database that keeps everything in its WAL is sound, so the code may be zero.
+		if !inputOutput.MatchString(h.log.String()) {
+			if n == 1 || h.err != nil {
+				t.Errorf("sync %d of the end failed, or there is none, and the server ended with %v:\n%s", n, h.err, h.log)
+			}
+			t.Logf("an end has %d syncs", n-1)
+			break
+		}
+		h.check(c.history, fmt.Sprintf("sync %d of the end", n))
+	}
+	h.start()
+	c.settle("watcher")
+	h.stop()
+	c.end()
+	h.check(c.history, "at the end")
+}
+
+// inputOutput is the error of a failed sync, by SQLite and by Go.
+var inputOutput = regexp.MustCompile("disk I/O error|input/output error")
+
+// failed checks that the server ends because of an injected fault.
+func (h *host) failed(fault string) {
+	h.t.Helper()
+	if !h.ended(patience) {
+		h.t.Fatalf("%s failed and the server keeps running:\n%s", fault, h.log)
+	}
+	if h.process.ProcessState.ExitCode() != 1 {
+		h.t.Errorf("%s failed and the server ended with %v:\n%s", fault, h.err, h.log)
+	}
+	if !inputOutput.MatchString(h.log.String()) {
+		h.t.Errorf("%s failed and the log does not say so:\n%s", fault, h.log)
 	}
 }
 
@@ -222,28 +324,48 @@ func TestDrains(t *testing.T) {
 	}
 }
 
-// A full disk rejects messages as long as it is full, and loses none.
+// A full disk rejects messages as long as it is full, and loses none. While an archive is
+// open the server needs new segments.
 func TestFullDisk(t *testing.T) {
-	h := newHost(t)
-	h.start("KABAN_FAULT_DISK=full=2000000")
-	c := everybody(t, h.address)
-	for deadline := time.Now().Add(patience); !strings.Contains(h.log.String(), "the store failed"); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the disk does not fill up:\n%s", h.log)
-		}
+	for _, c := range []struct {
+		name, faults string
+		archive      bool
+	}{
+		{"the database", "full=3000000", false},
+		{"everything", "later,full=1", false},
+		{"new segments", "later,space=0", true},
+		{"the middle of a new segment", "later,space=1000000", true},
+		{"the name of a new segment", "later,create=0", true},
+	} {
+		t.Run(c.name, func(t *testing.T) { fill(t, c.faults, c.archive) })
 	}
+}
+
+func fill(t *testing.T, faults string, archive bool) {
+	h := newHost(t)
+	h.start("KABAN_FAULT_DISK=" + faults)
+	c := everybody(t, h.address)
+	h.wait("nothing is acknowledged", func() bool { return c.history.Acks() >= 500 })
+	if archive {
+		a, err := sqlite.OpenArchive(t.Context(), h.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+	}
+	if strings.HasPrefix(faults, "later") {
+		h.change()
+	}
+	h.wait("the disk does not fill up", func() bool { return strings.Contains(h.log.String(), "the store failed") })
 	acked := c.history.Acks()
 	time.Sleep(200 * time.Millisecond) // it stays full for a while
-	h.signal(syscall.SIGUSR2)
-	for deadline := time.Now().Add(patience); c.history.Acks() < acked+1000; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not recover:\n%s", h.log)
-		}
-	}
+	h.change()
+	h.wait("it does not recover", func() bool { return c.history.Acks() >= acked+1000 })
 	c.settle("watcher")
 	if log := h.log.String(); !strings.Contains(log, "the store works again") {
 		t.Errorf("the log does not say that it works again:\n%s", log)
 	}
 	h.stop()
+	c.end()
 	h.check(c.history, "at the end")
 }

@@ -3,9 +3,10 @@
 package disk
 
 import (
-	"math/rand/v2"
+	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,44 +40,86 @@ func pointer(f any) uintptr {
 	return (*[2]uintptr)(unsafe.Pointer(&f))[1]
 }
 
-// change is an unsynced write or truncation.
-type change struct {
-	offset  int64
-	before  []byte // the overwritten data, up to the old end of the file
-	size    int64  // of the file before
-	after   []byte // nil for a truncation
-	newSize int64  // of the file, after a truncation
-}
-
-var disk state
+var disk = state{limits: noLimits}
 
 // state has the changes of all files. Its lock is held during each read and write, so
 // a power loss happens between two of them.
 type state struct {
 	sync.Mutex
 	original sqlite3.Tsqlite3_vfs
-	under    uintptr             // the VFS below
-	tables   map[uintptr]uintptr // our methods, by those below
-	below    map[uintptr]uintptr // the reverse
-	paths    map[uintptr]string  // of open files, by handle
-	database map[uintptr]bool    // whether a handle is for the database itself
-	changes  map[string][]change // unsynced, by path
+	under    uintptr                // the VFS below
+	tables   map[uintptr]uintptr    // our methods, by those below
+	below    map[uintptr]uintptr    // the reverse
+	paths    map[uintptr]string     // of SQLite's open files, by handle
+	database map[uintptr]bool       // whether a handle is for the database itself
+	changes  map[string][]change    // unsynced, of SQLite's files, by path
+	files    []*file                // of Go code, in the order of their first use
+	names    map[string][]*renaming // unsynced, by directory
 	lose     bool
 	seed     uint64
-	failSync int
-	full     int64
+	noSync   bool
+	limits
+	later *limits // the limits after the next SIGUSR2; nil: none
 }
+
+// limits are the faults that a signal changes.
+type limits struct {
+	failSync int    // the number of syncs up to the one that fails
+	of       string // the pattern of the names of files and directories whose syncs count; "": all
+	full     int64  // 0: no limit
+	space    int64  // bytes by which files of Go code may still grow; below zero: no limit
+	create   int64  // files that Go code may still create; below zero: no limit
+}
+
+var noLimits = limits{space: -1, create: -1}
 
 func init() {
 	faults := os.Getenv("KABAN_FAULT_DISK")
 	if faults == "" && os.Getenv("KABAN_FAILPOINT") == "" {
 		return
 	}
-	d := &disk
+	if err := disk.configure(faults); err != nil {
+		panic(err)
+	}
+	disk.goBelowSQLite()
+	failpoint.OnDeath(losePower)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		for s := range signals {
+			if s == syscall.SIGUSR1 {
+				failpoint.Die()
+			}
+			disk.Lock()
+			disk.limits = noLimits
+			if disk.later != nil {
+				disk.limits, disk.later = *disk.later, nil
+			}
+			disk.Unlock()
+			fmt.Fprintln(os.Stderr, "disk: the faults have changed")
+		}
+	}()
+}
+
+// configure sets the faults of a list. A fault that does not exist is an error: a test
+// with it would prove nothing.
+func (d *state) configure(faults string) (err error) {
+	d.changes, d.names = make(map[string][]change), make(map[string][]*renaming)
+	later := false
 	for _, fault := range strings.Split(faults, ",") {
 		name, value, _ := strings.Cut(fault, "=")
-		n, _ := strconv.ParseInt(value, 10, 64)
+		var n int64
+		if name == "of" {
+			d.of = value
+			continue
+		}
+		if value != "" {
+			if n, err = strconv.ParseInt(value, 10, 64); err != nil {
+				return fmt.Errorf("KABAN_FAULT_DISK: %s: %w", name, err)
+			}
+		}
 		switch name {
+		case "":
 		case "lose":
 			d.lose = true
 		case "seed":
@@ -85,10 +128,29 @@ func init() {
 			d.failSync = int(n)
 		case "full":
 			d.full = n
+		case "space":
+			d.space = n
+		case "create":
+			d.create = n
+		case "nosync":
+			d.noSync = true
+		case "later":
+			later = true
+		default:
+			return fmt.Errorf("KABAN_FAULT_DISK: there is no fault %q", name)
 		}
 	}
+	if later {
+		all := d.limits
+		d.limits, d.later = noLimits, &all
+	}
+	return nil
+}
+
+// goBelowSQLite makes all databases use the faulty disk.
+func (d *state) goBelowSQLite() {
 	d.tables, d.below = make(map[uintptr]uintptr), make(map[uintptr]uintptr)
-	d.paths, d.database, d.changes = make(map[uintptr]string), make(map[uintptr]bool), make(map[string][]change)
+	d.paths, d.database = make(map[uintptr]string), make(map[uintptr]bool)
 	tls := libc.NewTLS()
 	d.under = sqlite3.Xsqlite3_vfs_find(tls, 0)
 	d.original = *(*sqlite3.Tsqlite3_vfs)(unsafe.Pointer(d.under))
@@ -99,26 +161,13 @@ func init() {
 	if err != nil {
 		panic(err)
 	}
-	vfs.FpNext, vfs.FzName, vfs.FxOpen = 0, name, pointer(openFunc(open))
+	vfs.FpNext, vfs.FzName, vfs.FxOpen = 0, name, pointer(openFunc(openInSQLite))
 	if rc := sqlite3.Xsqlite3_vfs_register(tls, ours, 1); rc != sqlite3.SQLITE_OK {
 		panic("the faulty disk cannot be registered")
 	}
-	failpoint.OnDeath(losePower)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
-	go func() {
-		for s := range signals {
-			if s == syscall.SIGUSR1 {
-				failpoint.Die()
-			}
-			d.Lock()
-			d.full = 0
-			d.Unlock()
-		}
-	}()
 }
 
-func open(tls *libc.TLS, _, path, file uintptr, flags int32, outFlags uintptr) int32 {
+func openInSQLite(tls *libc.TLS, _, path, file uintptr, flags int32, outFlags uintptr) int32 {
 	d := &disk
 	rc := call[openFunc](d.original.FxOpen)(tls, d.under, path, file, flags, outFlags)
 	methods := &(*sqlite3.Tsqlite3_file)(unsafe.Pointer(file)).FpMethods
@@ -132,7 +181,7 @@ func open(tls *libc.TLS, _, path, file uintptr, flags int32, outFlags uintptr) i
 		table = libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(sqlite3.Tsqlite3_io_methods{})))
 		ours := (*sqlite3.Tsqlite3_io_methods)(unsafe.Pointer(table))
 		*ours = *(*sqlite3.Tsqlite3_io_methods)(unsafe.Pointer(*methods))
-		ours.FxClose, ours.FxRead, ours.FxWrite = pointer(closeFunc(closeFile)), pointer(transferFunc(readFile)), pointer(transferFunc(write))
+		ours.FxClose, ours.FxRead, ours.FxWrite = pointer(closeFunc(closeFile)), pointer(transferFunc(readFile)), pointer(transferFunc(writeFile))
 		ours.FxTruncate, ours.FxSync = pointer(truncateFunc(truncate)), pointer(syncFunc(syncFile))
 		d.tables[*methods], d.below[table] = table, *methods
 	}
@@ -164,7 +213,7 @@ func readFile(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 
 	return call[transferFunc](methodsBelow(file).FxRead)(tls, file, buffer, n, offset)
 }
 
-func write(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
+func writeFile(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
 	d := &disk
 	d.Lock()
 	defer d.Unlock()
@@ -202,11 +251,9 @@ func truncate(tls *libc.TLS, file uintptr, size int64) int32 {
 func syncFile(tls *libc.TLS, file uintptr, flags int32) int32 {
 	d := &disk
 	d.Lock()
-	if d.failSync > 0 {
-		if d.failSync--; d.failSync == 0 {
-			d.Unlock()
-			return sqlite3.SQLITE_IOERR_FSYNC
-		}
+	if d.syncFails(d.paths[file]) {
+		d.Unlock()
+		return sqlite3.SQLITE_IOERR_FSYNC
 	}
 	methods, path, until := methodsBelow(file), d.paths[file], 0
 	until = len(d.changes[path])
@@ -218,6 +265,18 @@ func syncFile(tls *libc.TLS, file uintptr, flags int32) int32 {
 		d.Unlock()
 	}
 	return rc
+}
+
+// syncFails counts a sync and reports whether it is the one that fails.
+func (d *state) syncFails(path string) bool {
+	if d.failSync == 0 {
+		return false
+	}
+	if counts, _ := filepath.Match(d.of, filepath.Base(path)); !counts && d.of != "" {
+		return false
+	}
+	d.failSync--
+	return d.failSync == 0
 }
 
 // remember records a change. Like the methods below it must be called with the
@@ -241,37 +300,4 @@ func read(tls *libc.TLS, methods *sqlite3.Tsqlite3_io_methods, file uintptr, off
 	defer libc.Xfree(tls, buffer)
 	call[transferFunc](methods.FxRead)(tls, file, buffer, int32(n), offset)
 	return append([]byte{}, unsafe.Slice((*byte)(unsafe.Pointer(buffer)), n)...)
-}
-
-// losePower undoes unsynced changes and keeps the lock forever.
-func losePower() {
-	d := &disk
-	d.Lock()
-	random := rand.New(rand.NewPCG(d.seed, 1))
-	for path, changes := range d.changes {
-		if len(changes) == 0 {
-			continue
-		}
-		file, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil { // deleted in the meantime
-			continue
-		}
-		for i := len(changes) - 1; i >= 0; i-- {
-			c := &changes[i]
-			file.WriteAt(c.before, c.offset)
-			file.Truncate(c.size)
-		}
-		kept := []float64{0, 0.5, 0.95, 1}[random.IntN(4)]
-		for i := range changes {
-			c := &changes[i]
-			switch {
-			case random.Float64() >= kept:
-			case c.after == nil:
-				file.Truncate(c.newSize)
-			default:
-				file.WriteAt(c.after, c.offset)
-			}
-		}
-		file.Close()
-	}
 }
