@@ -55,7 +55,7 @@ func open(dir string, m Mark, size int64) (j *Journal, frames []Frame, err error
 	if err := l.settle(dir); err != nil {
 		return nil, nil, err
 	}
-	j = &Journal{dir: dir, size: size, segments: l.headers, last: max(l.last, m.Merged, m.Last)}
+	j = &Journal{dir: dir, size: size, segments: l.headers, last: l.last}
 	j.bytes.Store(l.bytes)
 	if err := j.adopt(l.spares); err != nil {
 		return nil, nil, err
@@ -154,15 +154,24 @@ func readSegment(dir string, number uint64) (s segment, err error) {
 	return s, nil
 }
 
-// readSegments reads all segments in a directory.
-func readSegments(dir string, numbers []uint64) ([]segment, error) {
-	all := make([]segment, len(numbers))
-	for i, n := range numbers {
-		var err error
-		if all[i], err = readSegment(dir, n); err != nil {
+// readAll lists the files in a directory and reads all segments. One that is gone by then
+// was merged before.
+func (l *loaded) readAll(dir string) (all []segment, err error) {
+	if l.files, err = list(dir); err != nil {
+		return nil, err
+	}
+	var there []uint64
+	for _, n := range l.segments {
+		s, err := readSegment(dir, n)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
 			return nil, err
 		}
+		all, there = append(all, s), append(there, n)
 	}
+	l.segments = there
 	return all, nil
 }
 
@@ -175,12 +184,15 @@ func indexOf(all []segment, salt Salt) int {
 }
 
 // leftOver removes the segments of a journal that was closed. They are there if the server
-// died before it removed them, or after it had begun the first one of the next use.
+// died before it removed them, or after it had begun the first one of the next use, or if
+// an archive held them. While one still does, they stay, and are trimmed later.
 func leftOver(dir string, m Mark) (l loaded, err error) {
-	if l.files, err = list(dir); err != nil {
-		return l, err
+	if isHeld(dir) {
+		if l, err := load(dir, m); err == nil {
+			return l, nil
+		}
 	}
-	all, err := readSegments(dir, l.segments)
+	all, err := l.readAll(dir)
 	if err != nil {
 		return l, err
 	}
@@ -196,7 +208,7 @@ func leftOver(dir string, m Mark) (l loaded, err error) {
 		}
 		l.bytes -= int64(len(all[i].data))
 	}
-	l.segments = nil
+	l.segments, l.last = nil, max(m.Merged, m.Last)
 	return l, nil
 }
 
@@ -206,10 +218,7 @@ func foreign(dir string) error {
 
 // load reads the segments that have what is not merged.
 func load(dir string, m Mark) (l loaded, err error) {
-	if l.files, err = list(dir); err != nil {
-		return l, err
-	}
-	all, err := readSegments(dir, l.segments)
+	all, err := l.readAll(dir)
 	if err != nil {
 		return l, err
 	}
