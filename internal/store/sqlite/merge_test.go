@@ -547,8 +547,10 @@ func TestIDsAreLookedUp(t *testing.T) {
 // The number of a merged batch is not used again while an older batch is unmerged.
 func TestTheNewestBatchIsMergedAlready(t *testing.T) {
 	for name, appendTo := range map[string]func(testing.TB, *Store, ...kaban.Draft) []store.Result{
-		"a row":   appendSlowly,
-		"a frame": func(t testing.TB, s *Store, drafts ...kaban.Draft) []store.Result { return storetest.Append(t, s, drafts...) },
+		"a row": appendSlowly,
+		"a frame": func(t testing.TB, s *Store, drafts ...kaban.Draft) []store.Result {
+			return storetest.Append(t, s, drafts...)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
