@@ -55,6 +55,9 @@ func open(dir string, m Mark, size int64) (j *Journal, frames []Frame, err error
 	if err := l.settle(dir); err != nil {
 		return nil, nil, err
 	}
+	if err := l.removeMerged(dir); err != nil {
+		return nil, nil, err
+	}
 	j = &Journal{dir: dir, size: size, segments: l.headers, last: l.last}
 	j.bytes.Store(l.bytes)
 	if err := j.adopt(l.spares); err != nil {
@@ -124,6 +127,23 @@ func (l *loaded) settle(dir string) error {
 		}
 	}
 	return disk.SyncDirectory(dir)
+}
+
+// removeMerged removes the segments before the first that is needed. They are there if the
+// server died before it trimmed them.
+func (l *loaded) removeMerged(dir string) error {
+	for len(l.segments) > len(l.headers) && !isHeld(dir) {
+		path := filepath.Join(dir, segmentName(l.segments[0]))
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if err := disk.Remove(path); err != nil {
+			return err
+		}
+		l.segments, l.bytes = l.segments[1:], l.bytes-info.Size()
+	}
+	return nil
 }
 
 // damaged returns the error for what is wrong with a segment.
