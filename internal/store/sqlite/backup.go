@@ -68,6 +68,14 @@ func (a *Archive) write(ctx context.Context, draft string, progress func(done, t
 	if err := a.copyTo(ctx, draft, progress); err != nil {
 		return nil, err
 	}
+	if hold == nil {
+		if _, err := os.Stat(journalOf(a.path)); err == nil { // a server has just begun it
+			if err := os.Truncate(draft, 0); err != nil {
+				return nil, err
+			}
+			return a.write(ctx, draft, progress)
+		}
+	}
 	return seal(ctx, draft, func(p progressRow) ([]journal.Frame, error) {
 		found, err := a.frames(p)
 		if errors.Is(err, store.ErrDamaged) { // Lost reports it; the backup has what is before
