@@ -325,6 +325,17 @@ func TestNoMoreFiles(t *testing.T) {
 	}
 }
 
+// A build with faults works without any.
+func TestNoFaults(t *testing.T) {
+	dir, d := t.TempDir(), &state{limits: noLimits}
+	f := opened(t, d, filepath.Join(dir, "f"))
+	put(t, f, sectors("ab"), 0)
+	ok(t, errors.Join(f.SyncData(), d.move(f.Name(), filepath.Join(dir, "g")), d.syncDirectory(dir), f.Truncate(sector), f.Sync()))
+	if got := contents(t, dir); got != "g=a" {
+		t.Errorf("there is %q", got)
+	}
+}
+
 func TestUnknownFaults(t *testing.T) {
 	for _, faults := range []string{"loose", "lose,seed", "seed=x", "lose,failsinc=3"} {
 		if err := new(state).configure(faults); (err == nil) != (faults == "lose,seed") {

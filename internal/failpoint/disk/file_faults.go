@@ -223,6 +223,9 @@ func (d *state) syncDirectory(path string) error {
 	}
 	d.Lock()
 	defer d.Unlock()
+	if until == 0 {
+		return nil
+	}
 	for _, r := range d.names[path][:until] {
 		if r.to == "" {
 			d.forget(r.file)
