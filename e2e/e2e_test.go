@@ -169,14 +169,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	defer log.Close()
 	begin, err := log.Seek(0, io.SeekEnd)
 	ts.Check(err)
-	listen := ts.Getenv("KABAN_SERVER")
-	if listen == "" {
-		listen = "127.0.0.1:0"
-	}
-	web := ts.Getenv("WEB")
-	if web == "" {
-		web = "127.0.0.1:0"
-	}
+	listen, web := reserved(ts, "KABAN_SERVER"), reserved(ts, "WEB")
 	server := exec.Command(storyOf(ts).binary, append([]string{"serve", "--listen", "tcp://" + listen, "--listen", "http://" + web}, args...)...)
 	server.Dir, server.Stderr = ts.MkAbs("."), log
 	childtest.Bind(server, syscall.SIGKILL)
@@ -191,7 +184,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	text := await(ts, "server.log", "msg=ready", begin)
 	_, url, _ := strings.Cut(text, "url=tcp://")
 	address, _, _ := strings.Cut(url, "\n")
-	ts.Setenv("KABAN_SERVER", address)
+	ts.Setenv("KABAN_SERVER", address) // a story may have asked for any port
 	_, url, _ = strings.Cut(text, "url=http://")
 	web, _, _ = strings.Cut(url, "\n")
 	ts.Setenv("WEB", web)
@@ -202,6 +195,21 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("HOST", host)
 	ts.Setenv("PORT", port)
+}
+
+// reserved returns the address in a variable, which it sets if it is empty. The story keeps
+// the address to its end, so that the server can come back to it.
+func reserved(ts *testscript.TestScript, variable string) string {
+	address := ts.Getenv(variable)
+	if address == "" {
+		var release func()
+		var err error
+		address, release, err = childtest.Reserve()
+		ts.Check(err)
+		ts.Defer(release)
+		ts.Setenv(variable, address)
+	}
+	return address
 }
 
 // httpRequest makes an HTTP request and writes the response to the file answer:

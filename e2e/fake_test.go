@@ -111,7 +111,7 @@ func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
 func command(t *testing.T, args ...string) *running {
 	r := &running{Cmd: exec.CommandContext(t.Context(), binary, args...), t: t, ended: make(chan struct{})}
 	r.Stdout, r.Stderr = r, r
-	r.WaitDelay = time.Second
+	r.WaitDelay = patience
 	return r
 }
 

@@ -44,7 +44,7 @@ func idle(t *testing.T) io.Reader {
 // something, and returns how the filter ends.
 func chatWaits(t *testing.T, w *town, do func(ctx context.Context, ben *client.Client)) (code int, printed string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ben := w.client(ctx, "ben")
 	if _, err := ben.Create(ctx, client.NewRoom{Name: "square", Kind: kaban.RoomPublic}); err != nil {

@@ -89,9 +89,13 @@ func keptDatabases(data string) (found []string) {
 		return nil
 	}
 	for _, entry := range entries {
-		_, suffix, ok := strings.Cut(entry.Name(), ".db.before-")
-		if info, err := entry.Info(); ok && err == nil && !strings.Contains(suffix, "-") {
-			found = append(found, fmt.Sprintf("%s (%s)", filepath.Join(data, entry.Name()), byteSize(info.Size())))
+		name, suffix, ok := strings.Cut(entry.Name(), ".before-")
+		if !ok || strings.Contains(suffix, "-") || name != "journal" && !strings.HasSuffix(name, ".db") {
+			continue
+		}
+		path := filepath.Join(data, entry.Name())
+		if size, err := disk.Used(path); err == nil {
+			found = append(found, fmt.Sprintf("%s (%s)", path, byteSize(size)))
 		}
 	}
 	return found

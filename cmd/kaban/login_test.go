@@ -264,7 +264,7 @@ func TestLoginWithASecret(t *testing.T) {
 // An account reads without joining, and sends only where it is a member.
 func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
 	w := newTown(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ben := w.client(ctx, "ben")
 	if _, err := ben.Create(ctx, client.NewRoom{Name: "square", Kind: kaban.RoomPublic}); err != nil {

@@ -55,6 +55,7 @@ type messageReport struct {
 
 type journalReport struct {
 	Unmerged int64 `json:"unmerged"`
+	Files    int64 `json:"file_bytes"`
 	WAL      int64 `json:"wal_bytes"`
 }
 
@@ -128,6 +129,7 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	if watched, ok := s.kept.(store.Watched); ok {
 		size := watched.Size()
 		r.Journal.Unmerged, r.Disk.Database, r.Journal.WAL = size.JournalEntries, size.Files["database"], size.Files["wal"]
+		r.Journal.Files = size.Files["journal"]
 	}
 	r.Disk.Used, err = disk.Used(s.command.Data)
 	failed("data", err)

@@ -186,7 +186,7 @@ func statusLines(r *statusReport, now time.Time) []string {
 	add("HTTP", "%s, %s", counted(n.HTTP, "connection"), counted(n.Streams, "stream of events", "streams of events"))
 	add("Messages", "%s/s, %s in the last minute, %s since the start", decimal(r.Messages.PerSecond), thousands(r.Messages.PerMinute), thousands(r.Messages.Total))
 	add("Rooms", "%s", thousands(r.Rooms))
-	add("Journal", "%s to merge, %s of WAL", counted(int(r.Journal.Unmerged), "entry", "entries"), byteSize(r.Journal.WAL))
+	add("Journal", "%s to merge, %s of files, %s of WAL", counted(int(r.Journal.Unmerged), "entry", "entries"), byteSize(r.Journal.Files), byteSize(r.Journal.WAL))
 	add("Database", "%s", byteSize(r.Disk.Database))
 	if r.Disk.Total > 0 {
 		add("Disk", "%s used by the data, %s of %s free (%d %%)", byteSize(r.Disk.Used), byteSize(r.Disk.Free), byteSize(r.Disk.Total), r.Disk.Free*100/r.Disk.Total)

@@ -60,7 +60,7 @@ func TestStatusLines(t *testing.T) {
 	r := &statusReport{
 		Version: "1.2.3", Process: 42, Data: "/srv/\x1b[31mkaban", Uptime: 3*86400 + 7200, Listeners: []string{"tcp://a:1", "http://b:2"},
 		Connections: connectionReport{1234, 10000, 1200, 0, 34, 12, 1}, Messages: messageReport{1234.5, 60000, 7654321}, Rooms: 1200,
-		Journal: journalReport{1, 5 << 20}, Disk: diskReport{3 << 30, 4 << 30, 10 << 30, 40 << 30}, Certificate: at(50 * time.Hour),
+		Journal: journalReport{1, 4 << 20, 5 << 20}, Disk: diskReport{3 << 30, 4 << 30, 10 << 30, 40 << 30}, Certificate: at(50 * time.Hour),
 		Backup:   &backupReport{Every: 86400, Keep: 7, Dir: "/mnt/b", Count: 7, Bytes: 7 << 30, Last: at(-25 * time.Hour), LastSize: 1 << 30, Next: at(4 * time.Minute), Remarks: []string{"dated in the future: x"}, Failures: 2, Error: "no room"},
 		Problems: map[string]string{"rooms": "the store is broken"},
 	}
@@ -71,7 +71,7 @@ func TestStatusLines(t *testing.T) {
 		"  Clients       1,234 of at most 10,000: 1,200 over TCP, 0 over TLS, 34 over WebSocket\n",
 		"  HTTP          12 connections, 1 stream of events\n",
 		"  Messages      1,234.5/s, 60,000 in the last minute, 7,654,321 since the start\n",
-		"  Journal       1 entry to merge, 5.0 MiB of WAL\n",
+		"  Journal       1 entry to merge, 4.0 MiB of files, 5.0 MiB of WAL\n",
 		"  Database      3.0 GiB\n",
 		"  Disk          4.0 GiB used by the data, 10.0 GiB of 40.0 GiB free (25 %)\n",
 		"  Certificate   ends ", ", in 2d 2h\n",

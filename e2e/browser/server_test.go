@@ -32,14 +32,14 @@ type server struct {
 	cmd    *exec.Cmd
 }
 
-// startServer starts a server on free ports for the duration of the test. With data ""
-// it gets a directory of its own.
+// startServer starts a server on ports of its own for the duration of the test. With
+// data "" it gets a directory of its own.
 func startServer(t testing.TB, data string, flags ...string) *server {
 	t.Helper()
 	if data == "" {
 		data = t.TempDir()
 	}
-	s := &server{t: t, data: data, url: "http://127.0.0.1:0", tcp: "127.0.0.1:0", flags: flags}
+	s := &server{t: t, data: data, url: "http://" + childtest.Address(t), tcp: childtest.Address(t), flags: flags}
 	s.start()
 	t.Cleanup(func() {
 		if s.cmd != nil {
@@ -69,13 +69,6 @@ func (s *server) start() {
 	for lines.Scan() {
 		line := lines.Text()
 		fmt.Fprintln(&s.log, line)
-		if _, url, ok := strings.Cut(line, "url="); ok && strings.Contains(line, "msg=listening") {
-			if address, ok := strings.CutPrefix(url, "tcp://"); ok {
-				s.tcp = address
-			} else {
-				s.url = url
-			}
-		}
 		if strings.Contains(line, "msg=ready") {
 			s.logged.Go(func() { io.Copy(&s.log, log) })
 			return

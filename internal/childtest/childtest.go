@@ -1,5 +1,5 @@
-// Package childtest is for tests that start processes: these end with their test, and
-// enough tests run at a time.
+// Package childtest is for tests that start processes: these end with their test,
+// keep their addresses, and enough tests run at a time.
 package childtest
 
 import (

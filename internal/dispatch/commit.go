@@ -127,6 +127,7 @@ func (c *committer) refuseAll(sends []Send, err error) {
 type committer struct {
 	dispatcher *Dispatcher
 	rounds     atomic.Uint64 // that have ended
+	broken     sync.Once     // calls OnBroken
 
 	mu      sync.Mutex // held while committing; guards all below
 	sends   []Send
@@ -138,7 +139,6 @@ type committer struct {
 	index   map[string]int
 	failing bool // the last append or read of appended entries failed; logged
 	deaf    bool // the last hint could not be followed; logged
-	broken  bool // OnBroken was called
 }
 
 // grownRoom is a room that grew in this round.
@@ -377,9 +377,15 @@ func (c *committer) worked() {
 
 // checkBroken calls OnBroken at the first error that means it.
 func (c *committer) checkBroken(err error) {
-	if call := c.dispatcher.options.OnBroken; call != nil && !c.broken && errors.Is(err, store.ErrBroken) {
-		c.broken = true
-		call(err)
+	if errors.Is(err, store.ErrBroken) {
+		c.alarm(err)
+	}
+}
+
+// alarm calls OnBroken, if nobody has before.
+func (c *committer) alarm(err error) {
+	if call := c.dispatcher.options.OnBroken; call != nil {
+		c.broken.Do(func() { call(err) })
 	}
 }
 

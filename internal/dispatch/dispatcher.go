@@ -127,8 +127,8 @@ type Options struct {
 	// Log gets one line when the store begins to fail and one when it works
 	// again. Default: discarded.
 	Log *slog.Logger
-	// OnBroken, if set, is called once, by the committer, when the store returns
-	// store.ErrBroken: the server must end. It must not block. From then on all
+	// OnBroken, if set, is called once when the store returns store.ErrBroken or says by
+	// itself that it is broken: the server must end. It must not block. From then on all
 	// sends are refused.
 	OnBroken func(error)
 }
@@ -210,6 +210,9 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	}
 	if d.rooms[lobby.Key()] == nil {
 		d.addRoomLocked(store.Room{Name: lobby, Oldest: 1}, lobby.Looks())
+	}
+	if a, ok := s.(store.Alarming); ok {
+		a.Alarm(d.committer.alarm)
 	}
 	if store.IsInstant(s) {
 		d.inline = true

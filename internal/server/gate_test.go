@@ -130,7 +130,7 @@ func (g *gated) signIn(name string) (token string) {
 	return session.Secret
 }
 
-// belowTLS serves a listener with TLS, and connects to it for up to 10 s without TLS. Both
+// belowTLS serves a listener with TLS, and connects to it without TLS. Both
 // end with the test.
 func (g *gated) belowTLS(l net.Listener, rules peers.Rules) net.Conn {
 	g.t.Helper()
@@ -142,7 +142,7 @@ func (g *gated) belowTLS(l net.Listener, rules peers.Rules) net.Conn {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() { below.Close() })
-	below.SetDeadline(time.Now().Add(10 * time.Second))
+	below.SetDeadline(time.Now().Add(patience))
 	return below
 }
 

@@ -63,7 +63,7 @@ type mixed struct {
 }
 
 func (m *mixed) waitUntilSaid() {
-	for deadline := time.Now().Add(10 * patience); m.said.Load() < int64(m.all) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * patience); m.said.Load() < int64(m.all) && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 }

@@ -25,7 +25,7 @@ import (
 
 // patience is how long a test waits for what must come. It is no measure of
 // anything: what has not come by then does not come.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // fixture is a server on a free port.
 type fixture struct {
@@ -64,6 +64,9 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 	}
 	if config.Loops == 0 {
 		config.Loops = 2 // so that members of a room have different ones
+	}
+	if config.Heartbeat == 0 {
+		config.Heartbeat = time.Hour // within patience no ping moves on what has got stuck
 	}
 	log := new(syncBuffer)
 	config.Log = slog.New(slog.NewTextHandler(log, nil))

@@ -196,6 +196,13 @@ type Instant interface {
 	Instant() bool
 }
 
+// Alarming is a Store that may break while nobody calls it.
+type Alarming interface {
+	// Alarm sets the function that is called once when the store breaks, from any
+	// goroutine. It must not call the store.
+	Alarm(call func(error))
+}
+
 // Watched is a Store that says how large it is.
 type Watched interface {
 	// Size returns how large the store is now. It waits for no transaction.

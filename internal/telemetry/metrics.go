@@ -120,10 +120,10 @@ var metrics = []metric{
 	}},
 
 	// The disk.
-	{"kaban_journal_entries", "Entries that are in the journal only. At 4,096 some are merged into the table.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalEntries)) }},
+	{"kaban_journal_entries", "Entries that are not merged into the table yet. Above 4,096 some are.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalEntries)) }},
 	{"kaban_journal_bytes", "Bytes of their content.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalBytes)) }},
 	{"kaban_store_bytes", "Size of the files of the database.", gauge, []string{"file"}, ofStore, func(n *snapshot, s sink) {
-		for _, file := range []string{"database", "wal"} {
+		for _, file := range []string{"database", "journal", "wal"} {
 			s.put(float64(n.store.Files[file]), file)
 		}
 	}},

@@ -20,6 +20,7 @@ import (
 	"kaban/internal/backup"
 	"kaban/internal/conn"
 	"kaban/internal/hook"
+	"kaban/internal/store/storetest"
 	"kaban/internal/limit"
 	"kaban/internal/telemetry"
 	"kaban/internal/tlstest"
@@ -185,6 +186,7 @@ var moves = []move{
 	{"kaban_journal_entries", nil, sendOne},
 	{"kaban_journal_bytes", nil, sendOne},
 	{"kaban_store_bytes", []string{"wal"}, func(f *fixture) { fill(f, "disk") }},
+	{"kaban_store_bytes", []string{"journal"}, fillSegment},
 	{"kaban_disk_free_bytes", nil, func(f *fixture) { f.disk.Free++ }},
 	{"kaban_disk_size_bytes", nil, func(f *fixture) { f.disk.Total++ }},
 	{"kaban_backup_failures", nil, func(f *fixture) { f.backups.Failures++ }},
@@ -207,6 +209,17 @@ func fill(f *fixture, room string) {
 	c := f.member(room)
 	for i := range 30 {
 		c.send(room, fmt.Sprint(i), strings.Repeat("x", 1000))
+	}
+}
+
+// fillSegment appends more than a segment of the journal has room for.
+func fillSegment(f *fixture) {
+	batch := make([]kaban.Draft, 600)
+	for range 2 {
+		for i := range batch {
+			batch[i] = storetest.Draft(f.t, "lobby", "filler", kaban.NewMessageID().String(), strings.Repeat("x", 4000))
+		}
+		storetest.Append(f.t, f.store, batch...) // the first one adds the author, in the database
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,7 +95,7 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), address: freeAddress(t)}
+	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), address: childtest.Address(t)}
 	t.Cleanup(h.kill)
 	return h
 }
@@ -108,16 +107,6 @@ func (h *host) encrypt() *tls.Config {
 	h.cert, h.key = authority.Write(h.t.TempDir(), cert, key)
 	h.scheme = "tls://"
 	return &tls.Config{RootCAs: authority.Pool(), ServerName: "127.0.0.1"}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // logTail keeps the end of a server's log and waits for text in it.

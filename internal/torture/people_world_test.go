@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kaban/internal/childtest"
 )
 
 // outcome is what somebody learns about a change that they asked for.
@@ -47,7 +49,7 @@ type world struct {
 
 func newWorld(t *testing.T, random *rand.Rand) *world {
 	w := &world{host: newHost(t), t: t, random: random}
-	w.web = freeAddress(t)
+	w.web = childtest.Address(t)
 	// Without idle connections nothing is sent twice behind the back of a test.
 	w.http = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	w.admin = &http.Client{Timeout: patience, Transport: &http.Transport{

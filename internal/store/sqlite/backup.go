@@ -240,7 +240,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	if err != nil {
 		return done, err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() { err = errors.Join(err, unlockDirectory(lock)) }()
 	path := filepath.Join(dir, databaseName)
 	occupied, err := isOccupied(path)
 	switch {

@@ -61,6 +61,7 @@ type database struct {
 	all     []*reader
 	readers chan *reader // the idle ones
 	broken  atomic.Pointer[error]
+	alarm   atomic.Pointer[func(error)]
 	shown   shown
 
 	mu        sync.RWMutex // guards all below
@@ -313,7 +314,7 @@ func (d *database) release() error {
 		errs = append(errs, d.writer.close())
 	}
 	if d.lock != nil {
-		errs = append(errs, d.lock.Close())
+		errs = append(errs, unlockDirectory(d.lock))
 	}
 	return errors.Join(errs...)
 }
@@ -338,6 +339,22 @@ func (d *database) broke(operation string, err error) error {
 		d.mu.Lock() // whoever has looked before waits by now
 		d.published.Broadcast()
 		d.mu.Unlock()
+		d.sound(err)
 	}
 	return *d.broken.Load()
+}
+
+// Alarm implements store.Alarming.
+func (s *Store) Alarm(call func(error)) {
+	s.alarm.Store(&call)
+	if broken := s.broken.Load(); broken != nil {
+		s.sound(*broken)
+	}
+}
+
+// sound calls the alarm, once.
+func (d *database) sound(err error) {
+	if call := d.alarm.Swap(nil); call != nil {
+		(*call)(err)
+	}
 }

@@ -26,10 +26,14 @@ const childVariable = "KABAN_SQLITE_TEST_DIR"
 // child runs the current test again in a child process.
 func child(t *testing.T, dir string) (output string, err error) {
 	t.Helper()
+	text, err := childCommand(t, dir).CombinedOutput()
+	return string(text), err
+}
+
+func childCommand(t *testing.T, dir string) *exec.Cmd {
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	c.Env = append(os.Environ(), childVariable+"="+dir, "GORACE=atexit_sleep_ms=0")
-	text, err := c.CombinedOutput()
-	return string(text), err
+	return c
 }
 
 func TestOneProcessAtATime(t *testing.T) {

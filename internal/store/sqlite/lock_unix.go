@@ -73,3 +73,7 @@ func openLock(path string) (*os.File, error) {
 	}
 	return f, err
 }
+
+// hasEnded reports whether there is no process with an id. One in another PID namespace
+// counts as ended.
+func hasEnded(pid int) bool { return pid > 0 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }

@@ -3,11 +3,18 @@
 package sqlite
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+
+	"kaban/internal/childtest"
 )
 
 // Root makes no files where the server of another user could not open them.
@@ -68,5 +75,68 @@ func TestRootLeavesTheDataOfOthersAlone(t *testing.T) {
 				t.Errorf("the directory has %v, %v", have, err)
 			}
 		})
+	}
+}
+
+// A process that is being started has the files of the one that starts it, until it runs
+// its program. Close ends the lock even so.
+func TestCloseEndsAnInheritedLock(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	inherited, err := syscall.Dup(int(s.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(inherited)
+	closeStore(t, s)
+	closeStore(t, open(t, dir, Options{}))
+}
+
+// The directory of a process that was killed can be opened at once, even if the process
+// was about to start another one.
+func TestKilledWhileItStartsProcesses(t *testing.T) {
+	if dir := os.Getenv(childVariable); dir != "" {
+		if _, err := Open(t.Context(), dir, Options{}); err != nil {
+			fmt.Println("child:", err)
+			return
+		}
+		var starting sync.WaitGroup
+		var once sync.Once
+		for range 4 {
+			starting.Go(func() {
+				for {
+					exec.Command("true").Run()
+					once.Do(func() { fmt.Println("child: open") })
+				}
+			})
+		}
+		starting.Wait()
+	}
+	dir := t.TempDir()
+	closeStore(t, open(t, dir, Options{}))
+	for range 40 {
+		c := childCommand(t, dir)
+		childtest.Bind(c, syscall.SIGKILL)
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for lines := bufio.NewScanner(out); lines.Scan() && !strings.HasPrefix(lines.Text(), "child:"); {
+			if !strings.HasPrefix(lines.Text(), "=== ") {
+				t.Errorf("the child printed %q", lines.Text())
+			}
+		}
+		c.Process.Kill()
+		c.Wait()
+		lock, err := lockDirectory(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unlockDirectory(lock); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -22,3 +22,7 @@ func openLock(path string) (*os.File, error) {
 	}
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 }
+
+// hasEnded reports that nobody can have inherited the lock of a process: on Windows no
+// process has files of another one before it runs its program.
+func hasEnded(int) bool { return false }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"kaban/internal/failpoint/disk"
 	"kaban/internal/store/journal"
@@ -83,7 +83,12 @@ var ErrForeign = errors.New("the data directory belongs to another user")
 // truncate a file elsewhere and change its mode.
 var errLink = errors.New("a symbolic link is where the lock of the data directory belongs")
 
-// lockDirectory locks other processes out for as long as the returned file is open.
+// heirPatience is how long the lock of a process that has ended may stay. A process that
+// was killed while it started another one leaves the lock to that one, which drops it when
+// it runs its program: usually within milliseconds.
+const heirPatience = 2 * time.Second
+
+// lockDirectory locks other processes out until unlockDirectory.
 func lockDirectory(dir string) (*os.File, error) {
 	if owner := foreignOwner(os.Geteuid(), dir, ownerOfNew); owner != "" {
 		return nil, fmt.Errorf("%w, %s, whose server could not use what root writes there; run this as that user (runuser -u, sudo -u, or --user UID of a container), or stop that server and give everything to root with chown -R 0 %s", ErrForeign, owner, dir)
@@ -97,25 +102,40 @@ func lockDirectory(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("%w; the directory must be writable for the user that runs the server", err)
 	}
 	held, err := disk.TryLock(f)
+	for deadline := time.Now().Add(heirPatience); held && hasEnded(holderOf(f)) && time.Now().Before(deadline); held, err = disk.TryLock(f) {
+		time.Sleep(time.Millisecond)
+	}
 	switch {
 	case held:
 		holder := ""
-		if text, err := io.ReadAll(io.LimitReader(f, 32)); err == nil && len(text) > 0 {
-			holder = " (process " + strings.TrimSpace(string(text)) + ")"
+		if pid := holderOf(f); pid > 0 {
+			holder = fmt.Sprintf(" (process %d)", pid)
 		}
 		return nil, errors.Join(fmt.Errorf("%w %s%s; stop that one, or choose another directory", ErrInUse, dir, holder), f.Close())
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("lock %s: %w; the file system must support locks", path, err), f.Close())
 	}
-	// Only to show people the process that holds the lock.
+	// To show people the process that holds the lock, and for hasEnded.
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := errors.Join(f.Chmod(0o600), f.Truncate(0)); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(err, unlockDirectory(f))
 	}
 	if _, err := f.WriteAt(pid, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("write %s: %w; the disk may be full", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("write %s: %w; the disk may be full", path, err), unlockDirectory(f))
 	}
 	return f, nil
+}
+
+// unlockDirectory ends the lock and closes its file. Closing alone may come too late: a
+// process that this one is starting has the file, too, until it runs its program.
+func unlockDirectory(f *os.File) error { return errors.Join(disk.Unlock(f), f.Close()) }
+
+// holderOf returns the process that a file of the lock names; 0 if it names none.
+func holderOf(f *os.File) int {
+	var text [32]byte
+	n, _ := f.ReadAt(text[:], 0)
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	return max(pid, 0)
 }
 
 // create makes an empty database under another name and renames it, so that a
