@@ -5,6 +5,7 @@ import (
 	encoding "encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -100,13 +101,14 @@ func killedData(t *testing.T) (*host, *History) {
 	h := newHost(t)
 	h.start()
 	c := everybody(t, h.address)
-	for range 3 {
+	for life := range 4 {
+		if life > 0 {
+			h.start()
+		}
 		before := c.history.Acks()
 		h.wait("nothing is acknowledged", func() bool { return c.history.Acks() >= before+300 })
 		h.kill()
-		h.start()
 	}
-	h.kill() // with a segment that is empty
 	c.end()
 	return h, c.history
 }
@@ -139,6 +141,9 @@ func opened(t *testing.T, data string) (stored []Message, refused error) {
 func changed(t *testing.T, data, path string, change func(content []byte)) string {
 	t.Helper()
 	dir := t.TempDir()
+	if err := os.Remove(filepath.Join(data, "admin.sock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
 	if err := os.CopyFS(dir, os.DirFS(data)); err != nil {
 		t.Fatal(err)
 	}
@@ -204,10 +209,7 @@ func TestJournalFlips(t *testing.T) {
 	newest := &segments[len(segments)-1]
 	last := newest.frames[len(newest.frames)-1]
 	unfinished, err := opened(t, changed(t, h.data, newest.path, func(content []byte) { clear(content[last.from:last.to]) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(unfinished) >= len(all) {
+	if err == nil && len(unfinished) >= len(all) {
 		t.Errorf("%d messages are left without the last frame, %d with it", len(unfinished), len(all))
 	}
 	for n := range *flips / 2 {
@@ -217,11 +219,14 @@ func TestJournalFlips(t *testing.T) {
 			frame := s.frames[random.IntN(len(s.frames))]
 			from = (frame.from + random.IntN(frame.to-frame.from)) / sector * sector
 		}
+		if s == newest && from < last.from && from+sector > last.from {
+			from += sector // a crash loses no part of two frames
+		}
 		allowed := [][]Message{all}
-		if s == newest && from >= last.from/sector*sector {
+		if s == newest && from >= last.from/sector*sector && unfinished != nil {
 			allowed = append(allowed, unfinished)
 		}
-		torn.try(t, fmt.Sprintf("tear %d: the sector at %d of %s", n+1, from, s.path), changed(t, h.data, s.path, func(content []byte) { clear(content[from : from+sector]) }), allowed...)
+		torn.try(t, fmt.Sprintf("tear %d: the sector at %d of %s", n+1, from, s.path), changed(t, h.data, s.path, func(content []byte) { clear(content[from:min(from+sector, len(content))]) }), allowed...)
 	}
 	t.Logf("of %d flipped bits %d were found, the others harmless; of %d torn sectors %d", *flips, flipped.refused, *flips/2, torn.refused)
 	if flipped.refused < *flips/4 || flipped.harmless == 0 || torn.refused < *flips/4 {
