@@ -20,8 +20,8 @@ import (
 	"kaban/internal/backup"
 	"kaban/internal/conn"
 	"kaban/internal/hook"
-	"kaban/internal/store/storetest"
 	"kaban/internal/limit"
+	"kaban/internal/store/storetest"
 	"kaban/internal/telemetry"
 	"kaban/internal/tlstest"
 )

@@ -42,6 +42,7 @@ type database struct {
 	sum      summer
 	appends  int
 	progress progressRow // as the database has it
+	closed   bool        // nothing is merged any more
 	merger   merger
 
 	appending sync.Mutex // lets one batch at a time take its place; guards all below
@@ -288,6 +289,9 @@ func (d *database) leave() error {
 	}
 	d.stopMerger()
 	err := d.endJournal(context.Background())
+	d.writing.Lock()
+	d.closed = true
+	d.writing.Unlock()
 	if errors.Is(err, store.ErrBroken) {
 		return err
 	}

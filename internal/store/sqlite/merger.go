@@ -116,6 +116,9 @@ func (d *database) mergeSome(entries int) error {
 	if broken := d.broken.Load(); broken != nil {
 		return *broken
 	}
+	if d.closed {
+		return store.ErrClosed
+	}
 	d.appending.Lock()
 	b := d.newBatch(context.Background())
 	defer b.end()
@@ -178,6 +181,8 @@ func (d *database) endJournal(ctx context.Context) error {
 			return err
 		}
 	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
 	d.progress.Closed, d.progress.Merged, d.progress.batch = true, uint64(d.unmerged.batch), uint64(d.unmerged.batch)
 	if err := setProgress(ctx, d.writer, d.progress); err != nil {
 		return d.failed("close the journal", err)

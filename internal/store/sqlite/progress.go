@@ -106,7 +106,10 @@ func until(batch uint64, found []journal.Frame) []journal.Frame {
 
 // explainJournal adds advice to an error of reading the journal.
 func explainJournal(err error) error {
-	if errors.Is(err, journal.ErrDamaged) {
+	switch {
+	case errors.Is(err, journal.ErrForeign):
+		return fmt.Errorf("%w: %w; put the right database beside them, or move that directory away, which has the newest messages of the database that was here before", store.ErrDamaged, err)
+	case errors.Is(err, journal.ErrDamaged):
 		return fmt.Errorf("%w: %w; restore a backup, or continue without the messages that are only there: \"kaban backup\" saves everything before them, \"kaban restore\" restores it, and clients are told", store.ErrDamaged, err)
 	}
 	return err
