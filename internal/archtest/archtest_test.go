@@ -281,6 +281,11 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/text"},
 		"markup means the same to the server and on every display",
 	},
+	"kaban/internal/search": {
+		[]string{"kaban"},
+		[]string{"golang.org/x/text", "github.com/clipperhouse/uax29"},
+		"what a search finds does not depend on the database",
+	},
 	"kaban/client/clienttest": {
 		nil,
 		nil,
