@@ -230,7 +230,7 @@ func (e *entry) with(tones string) (string, bool) {
 		return e.text, true
 	case e.same != "" && (len(tones) == n || len(tones) == 2*n && tones[:n] == tones[n:]):
 		return strings.ReplaceAll(e.same, "1", tones[:n]), true
-	case e.mixed != "" && len(tones) == 2*n && tones[:n] != tones[n:]:
+	case e.mixed != "" && len(tones) == 2*n:
 		return strings.ReplaceAll(strings.ReplaceAll(e.mixed, "1", tones[:n]), "2", tones[n:]), true
 	}
 	return "", false

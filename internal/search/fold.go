@@ -135,7 +135,7 @@ func (w *folder) foldOne(r rune, segment string) string {
 			return w.foldings[i][r-c.first]
 		}
 	}
-	if unicode.SimpleFold(r) == r && r != 'և' && norm.NFKD.QuickSpanString(segment) == len(segment) { // it has no case
+	if unicode.SimpleFold(r) == r && norm.NFKD.QuickSpanString(segment) == len(segment) { // it has no case
 		if isDropped(r) {
 			return ""
 		}

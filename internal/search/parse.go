@@ -112,14 +112,13 @@ func (p *parser) next() (*part, *Error) {
 	next := &part{at: p.at}
 	p.skip(isMinus)
 	dashes := utf8.RuneCountInString(p.query[next.at:p.at])
-	switch r := p.peek(); {
-	case r == end && dashes == 0:
+	r := p.peek()
+	if r == end && dashes == 0 {
 		return nil, nil
-	case isQuote(r):
-		next.not = dashes == 1
+	}
+	next.not = dashes == 1 && r != end && !unicode.IsSpace(r) // neither a dash nor an option such as --verbose
+	if isQuote(r) {
 		return next, p.phrase(next)
-	case r != end && !unicode.IsSpace(r):
-		next.not = dashes == 1 // an option such as --verbose does not exclude
 	}
 	begin := p.at
 	p.skip(func(r rune) bool { return !unicode.IsSpace(r) })
@@ -130,7 +129,7 @@ func (p *parser) next() (*part, *Error) {
 		return next, p.wildcard(next)
 	}
 	if slices.Contains(operators, name) {
-		next.operator, next.value = name, strings.TrimFunc(value, isQuote)
+		next.operator, next.value = name, unquote(value)
 		return next, nil
 	}
 	if meant := misspelled(name); meant != "" {
@@ -197,6 +196,16 @@ func (p *parser) skip(while func(rune) bool) {
 func isQuote(r rune) bool { return strings.ContainsRune(`"“”„‟＂`, r) }
 func isMinus(r rune) bool { return strings.ContainsRune("-－−", r) }
 func isStar(r rune) bool  { return r == '*' || r == '＊' }
+
+// unquote returns a value without the quotes around it.
+func unquote(value string) string {
+	first, size := utf8.DecodeRuneInString(value)
+	last, lastSize := utf8.DecodeLastRuneInString(value)
+	if len(value) < size+lastSize || !isQuote(first) || !isQuote(last) {
+		return value
+	}
+	return value[size : len(value)-lastSize]
+}
 
 // cutColon cuts a word at its first colon, if only ASCII letters precede it. The name is
 // in lower case.

@@ -151,17 +151,10 @@ func spelled(text string, all []token) string {
 	var b strings.Builder
 	end := 0
 	for _, t := range all {
-		switch {
-		case t.kind == tail:
-			continue
-		case t.start < end: // the second character of a pair is there
-			b.WriteString(text[end:max(end, t.end)])
-		default:
-			if b.Len() > 0 {
-				b.WriteByte(' ')
-			}
-			b.WriteString(text[t.start:t.end])
+		if b.Len() > 0 && t.start >= end {
+			b.WriteByte(' ')
 		}
+		b.WriteString(text[min(max(t.start, end), t.end):t.end]) // pairs overlap
 		end = max(end, t.end)
 	}
 	return b.String()

@@ -53,6 +53,7 @@ func TestCanonical(t *testing.T) {
 		{`a"b c"`, `"a b" c`},
 		{"https://example.com/a?b=1", `"https example com a b 1"`},
 		{"`code` x", "code x"},
+		{strings.Repeat("a", MaxQuery), strings.Repeat("a", MaxTerm)},
 		// Prefixes.
 		{"deploy* foo_ba* v1.22*", `deploy* "foo ba"* "v1 22"*`},
 		{`"foo ba"*`, `"foo ba"*`},
@@ -96,6 +97,7 @@ func TestCanonical(t *testing.T) {
 		{"after:yesterday", "after:2026-11-26"},
 		{"on:2024-02-29", "on:2024-02-29"},
 		{"after:2026-01-01 after:2026-02-01 before:2026-04-01 before:2026-03-01", "after:2026-02-01 before:2026-03-01"},
+		{"after:2026-02-01 after:2026-01-01 before:2026-03-01 before:2026-04-01", "after:2026-02-01 before:2026-03-01"},
 		{"on:1970", "before:1971-01-01"},
 		{"on:9998", "after:9997-12-31"},
 		{"after:9998-12-31", "after:9998-12-31"},
@@ -143,6 +145,8 @@ func TestErrors(t *testing.T) {
 		{"After: lunch", "After:", "as in after:2026-01-31"},
 		{"from:a/b", "from:a/b", "from: takes a username, as in from:ann: the username has a character that is not allowed"},
 		{"from:" + strings.Repeat("a", 33), "from:" + strings.Repeat("a", 33), "the limit is 32"},
+		{`from:"ann lee"`, `from:"ann`, "from: takes a username"},
+		{`from:"`, `from:"`, "from: takes a username"},
 		{"from:@", "from:@", "the username is empty"},
 		{"in:@ann", "in:@ann", "in: takes the name of a room"},
 		{"has:image", "has:image", `has: does not take "image": write has:file or has:link`},
@@ -187,7 +191,9 @@ func TestDates(t *testing.T) {
 		{"Europe/Berlin", "on:2026-10", "2026-10-01T00:00:00+02:00", "2026-11-01T00:00:00+01:00"},
 		{"America/Sao_Paulo", "on:2018-11-04", "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"}, // no midnight
 		{"America/Havana", "on:2025-11-02", "2025-11-02T00:00:00-04:00", "2025-11-03T00:00:00-05:00"},    // two
-		{"Pacific/Apia", "on:2011-12-30", "2011-12-31T00:00:00+14:00", "2011-12-31T00:00:00+14:00"},      // no such day
+		{"Asia/Amman", "on:2021-10-29", "2021-10-29T00:00:00+03:00", "2021-10-30T00:00:00+02:00"},
+		{"Atlantic/Azores", "on:2025-10-26", "2025-10-26T00:00:00Z", "2025-10-27T00:00:00-01:00"},
+		{"Pacific/Apia", "on:2011-12-30", "2011-12-31T00:00:00+14:00", "2011-12-31T00:00:00+14:00"}, // no such day
 		{"Australia/Lord_Howe", "on:2026-10-04", "2026-10-04T00:00:00+10:30", "2026-10-05T00:00:00+11:00"},
 	} {
 		q, err := Parse(test.query, time.Date(2026, time.November, 27, 12, 0, 0, 0, zone(t, test.zone)))
@@ -221,6 +227,7 @@ func TestMatches(t *testing.T) {
 		{"foo_bar", "bar foo", false},
 		{"foo_ba*", "foo bars", true},
 		{"fo*", "foo", true},
+		{`"fo ba"*`, "foo bar", false},
 		{"v1.2", "since v1.2.3", true},
 		{"example.com", "see https://www.example.com/x", true},
 		{"ann@example.com", "mailto:Ann@Example.com", true},

@@ -39,7 +39,9 @@ func TestSnippet(t *testing.T) {
 		{"1", "½", 100, "[½]"},
 		{"京都", "東京都は", 100, "東[京都]は"},
 		{"東京 京都", "東京都は", 100, "[東京都]は"},
+		{"東京 都は", "東京都は", 100, "[東京都は]"},
 		{"京", "東京都は", 100, "東[京]都は"},
+		{"1", "x \u06001", 100, "x [\u06001]"}, // the sign and the digit are one grapheme
 		{"ガ", "ｶﾞギ", 100, "[ｶﾞ]ギ"},
 		{"서버", "서버가", 100, "[서버]가"},
 		{"x -y", "x y", 100, "[x] y"},
@@ -53,6 +55,8 @@ func TestSnippet(t *testing.T) {
 		{"absent", long, 20, "lorem ipsum lorem…"},
 		{"one two", "one " + long + "one one one " + long + "two one " + long, 30, "…ipsum [two] [one] lorem ipsum…"},
 		{"one", "one " + long + "one one one " + long, 30, "…[one] [one] [one] lorem ipsum…"},
+		{"one two", "one one " + long + "two", 20, "[one] [one] lorem…"},
+		{"needle", strings.Repeat("x", 50) + strings.Repeat(" ", 30) + "needle" + strings.Repeat(" ", 60) + "x", 40, "…[needle]…"},
 		{"都", strings.Repeat("山", 30) + "都" + strings.Repeat("川", 30), 12, "…山山山[都]川川川川川川…"},
 		{`"lorem ipsum lorem ipsum"`, long, 15, "[lorem ipsum l]…"},
 		{"absent", strings.Repeat("x", 100), 10, strings.Repeat("x", 8) + "…"},

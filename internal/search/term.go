@@ -41,9 +41,6 @@ const (
 func tokens(text string) []token {
 	s := scanner{text: text, all: make([]token, 0, min(len(text)/6+4, MaxTerms)), word: none}
 	for at, r := range text {
-		if len(s.all) >= MaxTerms {
-			return s.all[:MaxTerms]
-		}
 		switch classOf(r) {
 		case letter:
 			s.endRun(at)
@@ -59,7 +56,7 @@ func tokens(text string) []token {
 		}
 	}
 	s.end(len(text))
-	return s.all[:min(len(s.all), MaxTerms)]
+	return s.all
 }
 
 const none = -1
@@ -104,7 +101,11 @@ func (s *scanner) endRun(at int) {
 	s.run = 0
 }
 
+// add adds a term, within the limits.
 func (s *scanner) add(start, end int, k kind) {
+	if len(s.all) == MaxTerms {
+		return
+	}
 	if end-start > MaxTerm {
 		end = start + MaxTerm
 		for !utf8.RuneStart(s.text[end]) {
