@@ -3,6 +3,7 @@ package torture
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -18,15 +19,15 @@ var places = []struct {
 	name  string
 	times int
 }{
-	{"append.before-commit", 60},
-	{"append.after-commit", 60},
-	{"append.merged", 3},
+	{"append.before-commit", 2},
+	{"append.after-commit", 2},
+	{"append.merged", 60},
 	{"journal.written", 60},
 	{"journal.synced", 60},
-	{"journal.segment", 2},
-	{"journal.recycled", 2},
-	{"merge.before-commit", 3},
-	{"merge.after-commit", 3},
+	{"journal.segment", 3},
+	{"journal.recycled", 3},
+	{"merge.before-commit", 60},
+	{"merge.after-commit", 60},
 	{"publish.before", 60},
 	{"write.after", 500},
 	{"replay.page", 60},
@@ -77,7 +78,7 @@ func (h *host) died() bool {
 // campaign repeatedly kills servers while a crowd talks, and checks the stored
 // messages after each death. From time to time it starts a new database. Every
 // other death is at a failpoint, and only deaths under load count.
-func campaign(t *testing.T, times int, faults func(random *rand.Rand) []string, deadly syscall.Signal) {
+func campaign(t *testing.T, times int, faults func(h *host, random *rand.Rand) []string, deadly syscall.Signal) {
 	random := random(t)
 	died := make(map[string]int)
 	counted, atFailpoints, idle := 0, 0, 0
@@ -87,7 +88,7 @@ func campaign(t *testing.T, times int, faults func(random *rand.Rand) []string, 
 		c := everybody(t, h.address)
 		h.kill()
 		for range min(perDatabase, times-counted) {
-			env, name := faults(random), ""
+			env, name := faults(h, random), ""
 			if 2*atFailpoints <= counted {
 				place := places[random.IntN(len(places))]
 				name = place.name
@@ -142,13 +143,23 @@ func clock(random *rand.Rand) string {
 // A killed process leaves its writes in the page cache, so this tests the order of
 // events, not the disk.
 func TestKills(t *testing.T) {
-	campaign(t, *kills, func(random *rand.Rand) []string { return []string{clock(random)} }, syscall.SIGKILL)
+	campaign(t, *kills, func(_ *host, random *rand.Rand) []string { return []string{clock(random)} }, syscall.SIGKILL)
 }
 
-// Here some or all unsynced data is lost as well.
+// Here some or all unsynced data is lost as well: with the death of the process that wrote
+// it, or only with that of a later one, because the first was killed and the next found
+// everything.
 func TestLosses(t *testing.T) {
-	campaign(t, *losses, func(random *rand.Rand) []string {
-		return []string{clock(random), fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32())}
+	campaign(t, *losses, func(h *host, random *rand.Rand) []string {
+		kept := h.data + ".kept"
+		disk := fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32())
+		if _, err := os.Stat(kept); err == nil {
+			disk += ",kept=" + kept
+		}
+		if random.IntN(3) == 0 {
+			disk += ",keep=" + kept
+		}
+		return []string{clock(random), disk}
 	}, syscall.SIGUSR1)
 }
 
@@ -219,19 +230,29 @@ func TestFailedSyncs(t *testing.T) {
 	}
 }
 
-// The same for syncs that are rare among all.
+// The same for syncs that are rare among all. Only those of matching names count: a
+// segment keeps the name under which it was opened, that of a spare.
 func TestFailedSyncsOfEachStep(t *testing.T) {
 	t.Logf("-torture.seed %d", *seed)
-	for name, files := range map[string]string{"appends": "*.segment", "names of segments": "journal", "merges": "kaban.db-wal", "checkpoints": "kaban.db"} {
-		t.Run(name, func(t *testing.T) {
+	for _, step := range []struct {
+		name, of string
+		first    int
+	}{
+		{"segments", "*.s*", 1},
+		{"appends", "*.s*", 40},
+		{"names of segments", "journal", 1},
+		{"merges", "kaban.db-wal", 1},
+		{"checkpoints", "kaban.db", 1},
+	} {
+		t.Run(step.name, func(t *testing.T) {
 			h := newHost(t)
 			h.start()
 			c := everybody(t, h.address)
 			h.stop()
-			for n := 1; n <= 1+*syncs/40; n++ {
-				h.start(fmt.Sprintf("KABAN_FAULT_DISK=failsync=%d,of=%s", n, files))
-				h.failed(fmt.Sprintf("sync %d of %s", n, files))
-				h.check(c.history, fmt.Sprintf("sync %d of %s", n, files))
+			for n := step.first; n <= step.first+*syncs/40; n++ {
+				h.start(fmt.Sprintf("KABAN_FAULT_DISK=failsync=%d,of=%s", n, step.of))
+				h.failed(fmt.Sprintf("sync %d of %s", n, step.of))
+				h.check(c.history, fmt.Sprintf("sync %d of %s", n, step.of))
 			}
 			h.start()
 			c.settle("watcher")

@@ -30,6 +30,10 @@ var peoplePlaces = []struct {
 	{"append.before-commit", 60},
 	{"append.after-commit", 60},
 	{"append.merged", 3},
+	{"journal.written", 20},
+	{"journal.synced", 20},
+	{"journal.segment", 1},
+	{"merge.after-commit", 3},
 	{"publish.before", 20},
 }
 

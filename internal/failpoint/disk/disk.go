@@ -58,6 +58,7 @@ type state struct {
 	lose     bool
 	seed     uint64
 	noSync   bool
+	keep     string // where a process that dies leaves its changes; "": they are lost
 	limits
 	later *limits // the limits after the next SIGUSR2; nil: none
 }
@@ -109,8 +110,17 @@ func (d *state) configure(faults string) (err error) {
 	for _, fault := range strings.Split(faults, ",") {
 		name, value, _ := strings.Cut(fault, "=")
 		var n int64
-		if name == "of" {
+		switch name {
+		case "of":
 			d.of = value
+			continue
+		case "keep":
+			d.keep = value
+			continue
+		case "kept":
+			if err := d.restore(value); err != nil {
+				return fmt.Errorf("KABAN_FAULT_DISK: %s: %w", name, err)
+			}
 			continue
 		}
 		if value != "" {
@@ -229,8 +239,8 @@ func writeFile(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32
 	if d.lose {
 		size := sizeOf(tls, methods, file)
 		d.remember(file, change{
-			offset: offset, size: size, before: read(tls, methods, file, offset, min(int64(n), size-offset)),
-			after: append([]byte{}, unsafe.Slice((*byte)(unsafe.Pointer(buffer)), n)...),
+			Offset: offset, Size: size, Before: read(tls, methods, file, offset, min(int64(n), size-offset)),
+			After: append([]byte{}, unsafe.Slice((*byte)(unsafe.Pointer(buffer)), n)...),
 		})
 	}
 	return call[transferFunc](methods.FxWrite)(tls, file, buffer, n, offset)
@@ -243,7 +253,7 @@ func truncate(tls *libc.TLS, file uintptr, size int64) int32 {
 	methods := methodsBelow(file)
 	if d.lose {
 		old := sizeOf(tls, methods, file)
-		d.remember(file, change{offset: size, size: old, before: read(tls, methods, file, size, old-size), newSize: size})
+		d.remember(file, change{Offset: size, Size: old, Before: read(tls, methods, file, size, old-size), NewSize: size})
 	}
 	return call[truncateFunc](methods.FxTruncate)(tls, file, size)
 }

@@ -7,6 +7,9 @@
 //	             writes to a file since its last sync none, all or some remain,
 //	             torn at sectors, and of the changes to the names in a directory
 //	             the first few
+//	keep=FILE    with lose: lose nothing yet. What is unsynced is noted in a file, as if
+//	             the process were killed, and
+//	kept=FILE    the next process may lose it, until it syncs it
 //	seed=N       the seed of these choices
 //	failsync=N   the Nth sync of a file or directory reports an I/O error
 //	of=PATTERN   only syncs of files and directories whose names match count, such

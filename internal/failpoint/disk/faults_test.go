@@ -237,6 +237,44 @@ func TestUnsyncedNames(t *testing.T) {
 	wantOnly(t, left, "", "f=")
 }
 
+// What a killed process has not synced is lost with the next one, unless that syncs it.
+func TestKept(t *testing.T) {
+	first := func(d *state, dir string) {
+		path := func(name string) string { return filepath.Join(dir, name) }
+		for _, name := range []string{"f", "removed"} {
+			f := opened(t, d, path(name))
+			put(t, f, sectors("a"), 0)
+			ok(t, f.SyncData())
+		}
+		ok(t, d.syncDirectory(dir))
+		put(t, opened(t, d, path("f")), sectors("b"), 0)
+		ok(t, errors.Join(d.move(path("f"), path("g")), d.move(path("removed"), "")))
+	}
+	for name, c := range map[string]struct {
+		sync func(d *state, dir string)
+		want []string
+	}{
+		"nothing": {func(*state, string) {}, []string{
+			"f=a removed=a", "g=a removed=a", "g=a", "f=b removed=a", "g=b removed=a", "g=b",
+		}},
+		"the names":    {func(d *state, dir string) { ok(t, d.syncDirectory(dir)) }, []string{"g=a", "g=b"}},
+		"the contents": {func(d *state, dir string) { ok(t, opened(t, d, filepath.Join(dir, "g")).SyncData()) }, []string{"f=b removed=a", "g=b removed=a", "g=b"}},
+	} {
+		left := afterLosses(t, "lose", func(d *state, dir string) {
+			file := filepath.Join(t.TempDir(), "kept")
+			before := faulty(t, "lose")
+			first(before, dir)
+			before.save(file)
+			ok(t, d.restore(file))
+			if got := contents(t, dir); got != "g=b" {
+				t.Fatalf("the next process finds %q", got)
+			}
+			c.sync(d, dir)
+		})
+		t.Run(name, func(t *testing.T) { wantOnly(t, left, c.want...) })
+	}
+}
+
 // The control: these syncs make nothing durable.
 func TestNoSync(t *testing.T) {
 	left := afterLosses(t, "lose,nosync", func(d *state, dir string) {
@@ -321,6 +359,17 @@ func TestNoMoreFiles(t *testing.T) {
 	}
 	opened(t, d, path) // is there
 	if got := contents(t, dir); got != "f=" {
+		t.Errorf("there is %q", got)
+	}
+}
+
+// A build with faults works without any.
+func TestNoFaults(t *testing.T) {
+	dir, d := t.TempDir(), &state{limits: noLimits}
+	f := opened(t, d, filepath.Join(dir, "f"))
+	put(t, f, sectors("ab"), 0)
+	ok(t, errors.Join(f.SyncData(), d.move(f.Name(), filepath.Join(dir, "g")), d.syncDirectory(dir), f.Truncate(sector), f.Sync()))
+	if got := contents(t, dir); got != "g=a" {
 		t.Errorf("there is %q", got)
 	}
 }

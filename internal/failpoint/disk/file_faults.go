@@ -90,7 +90,7 @@ func (f *File) WriteAt(p []byte, offset int64) (int, error) {
 		if _, err := f.file.handle.ReadAt(before, offset); err != nil {
 			return 0, err
 		}
-		f.file.changes = append(f.file.changes, change{offset: offset, size: size, before: before, after: append([]byte{}, p[:fits]...)})
+		f.file.changes = append(f.file.changes, change{Offset: offset, Size: size, Before: before, After: append([]byte{}, p[:fits]...)})
 	}
 	n, err := f.open.WriteAt(p[:fits], offset)
 	if err == nil && fits < int64(len(p)) {
@@ -129,7 +129,7 @@ func (f *File) truncate(size int64) error {
 		if _, err := f.file.handle.ReadAt(before, size); err != nil && len(before) > 0 {
 			return err
 		}
-		f.file.changes = append(f.file.changes, change{offset: size, size: info.Size(), before: before, newSize: size})
+		f.file.changes = append(f.file.changes, change{Offset: size, Size: info.Size(), Before: before, NewSize: size})
 	}
 	return f.open.Truncate(size)
 }
@@ -200,6 +200,9 @@ func (d *state) move(from, to string) error {
 		return err
 	}
 	if d.lose {
+		if r.file.path = to; r.replaced != nil {
+			r.replaced.path = ""
+		}
 		d.rename(r)
 	}
 	return nil
@@ -223,6 +226,9 @@ func (d *state) syncDirectory(path string) error {
 	}
 	d.Lock()
 	defer d.Unlock()
+	if until == 0 {
+		return nil
+	}
 	for _, r := range d.names[path][:until] {
 		if r.to == "" {
 			d.forget(r.file)

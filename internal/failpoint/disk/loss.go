@@ -17,15 +17,16 @@ const sector = 512
 
 // change is an unsynced write or truncation.
 type change struct {
-	offset  int64
-	before  []byte // the overwritten data, up to the old end of the file
-	size    int64  // of the file before
-	after   []byte // nil for a truncation
-	newSize int64  // of the file, after a truncation
+	Offset  int64
+	Before  []byte // the overwritten data, up to the old end of the file
+	Size    int64  // of the file before
+	After   []byte // empty for a truncation
+	NewSize int64  // of the file, after a truncation
 }
 
 // file is a file of Go code, whatever its names are.
 type file struct {
+	path    string   // its name; "" if it was removed
 	handle  *os.File // reads and restores it, even without a name
 	info    os.FileInfo
 	changes []change // unsynced
@@ -42,6 +43,10 @@ type renaming struct {
 // losePower undoes unsynced changes and keeps the lock forever.
 func losePower() {
 	disk.Lock()
+	if disk.keep != "" {
+		disk.save(disk.keep)
+		return
+	}
 	disk.loseChanges()
 }
 
@@ -82,8 +87,8 @@ func tear(handle *os.File, changes []change, random *rand.Rand) {
 		return
 	}
 	for _, c := range slices.Backward(changes) {
-		write(handle, c.before, c.offset)
-		must(handle.Truncate(c.size))
+		write(handle, c.Before, c.Offset)
+		must(handle.Truncate(c.Size))
 	}
 	likely := []float64{0, 0.1, 0.5, 0.95, 1}[random.IntN(5)] // that a sector is written
 	if likely == 0 {
@@ -103,16 +108,16 @@ func tear(handle *os.File, changes []change, random *rand.Rand) {
 		}
 		return n
 	}
-	size := changes[0].size
+	size := changes[0].Size
 	for i, c := range changes {
-		if c.after == nil {
-			if size = c.newSize; likely == 1 || random.Float64() < likely {
-				must(handle.Truncate(c.newSize))
+		if len(c.After) == 0 {
+			if size = c.NewSize; likely == 1 || random.Float64() < likely {
+				must(handle.Truncate(c.NewSize))
 			}
 			continue
 		}
-		size = max(size, c.offset+int64(len(c.after)))
-		for offset, rest := c.offset, c.after; len(rest) > 0; {
+		size = max(size, c.Offset+int64(len(c.After)))
+		for offset, rest := c.Offset, c.After; len(rest) > 0; {
 			n := min(int64(len(rest)), sector-offset%sector)
 			if i < keeps(offset/sector) {
 				write(handle, rest[:n], offset)
@@ -172,7 +177,7 @@ func (d *state) fileAt(path string) (*file, error) {
 	if i := slices.IndexFunc(d.files, func(f *file) bool { return os.SameFile(f.info, info) }); i >= 0 {
 		return d.files[i], handle.Close()
 	}
-	f := &file{handle: handle, info: info}
+	f := &file{path: path, handle: handle, info: info}
 	d.files = append(d.files, f)
 	return f, nil
 }
