@@ -366,6 +366,9 @@ func TestRestoreOfACrashCopy(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 12, 3)...)
 	want := all(t, s, "lobby")
 	copied := copyFiles(t, dir)
+	if err := os.Remove(filepath.Join(copied, databaseName+"-shm")); err != nil {
+		t.Fatal(err)
+	}
 	to := t.TempDir()
 	done, err := Restore(t.Context(), to, filepath.Join(copied, databaseName), false)
 	if err != nil || done.Report.Rooms[0].Entries != 15 {
@@ -377,6 +380,17 @@ func TestRestoreOfACrashCopy(t *testing.T) {
 	if got := all(t, open(t, copied, Options{}), "lobby"); !slices.Equal(got, want) {
 		t.Errorf("the crash copy has %d entries, want %d", len(got), len(want))
 	}
+	// Nothing is lost without a word: what the WAL has, or what neither file has.
+	appendSlowly(t, s, numbered(t, "lobby", "ann", 15, 1)...)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 16, 1)...)
+	later := filepath.Join(copyFiles(t, dir), databaseName)
+	_, err = Restore(t.Context(), t.TempDir(), later, false)
+	wantError(t, err, "cannot be restored", databaseName+"-wal", "kaban backup")
+	if err := os.Remove(later + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Restore(t.Context(), t.TempDir(), later, false)
+	wantError(t, err, "cannot be restored", "but not the one before it")
 	// Without its journal it is refused.
 	if err := os.Mkdir(filepath.Join(to, "alone"), 0o700); err != nil {
 		t.Fatal(err)
