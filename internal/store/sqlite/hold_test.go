@@ -243,6 +243,42 @@ func (s *Store) batchNow() int64 {
 	return s.unmerged.batch
 }
 
+// A backup that a server starts in the middle of has what the server's journal has.
+func TestBackupWhileAServerStarts(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	closeStore(t, s)
+	var started sync.Once
+	file := filepath.Join(t.TempDir(), "backup.db")
+	report, err := archive(t, dir).Backup(t.Context(), file, func(done, total int64) {
+		if done < total {
+			return
+		}
+		started.Do(func() {
+			s, err := Open(context.Background(), dir, Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { s.Close() })
+			if err := s.Append(context.Background(), storetest.Writes(numbered(t, "lobby", "ann", 3, 3)...), make([]store.Result, 3)); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	if err != nil || report.Rooms[0].Entries != 6 {
+		t.Fatalf("the backup has %+v, %v; want 6 entries", report, err)
+	}
+	to := t.TempDir()
+	if _, err := Restore(t.Context(), to, file, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, open(t, to, Options{}), "lobby"); len(got) != 6 {
+		t.Errorf("%d entries were restored, want 6", len(got))
+	}
+}
+
 // A backup of a database whose journal is damaged has everything before the damage. Lost
 // reports that there is more.
 func TestBackupOfADamagedJournal(t *testing.T) {
@@ -274,10 +310,20 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 		if !errors.Is(lost, store.ErrDamaged) || !strings.Contains(lost.Error(), path) {
 			t.Errorf("message %d: lost: %v, want the damage of %s", i, lost, path)
 		}
-		file := filepath.Join(t.TempDir(), "backup.db")
-		if i < 5 { // what follows is lost, and it was not noted
-			intact = 5
+		checked, err := a.Check(t.Context())
+		if err != nil || len(checked.Problems) == 0 || !strings.Contains(checked.Problems[0], path) {
+			t.Errorf("message %d: check: %+v, %v; want the damage of %s", i, checked, err, path)
 		}
+		var records []string
+		var problems []error
+		err = a.Export(t.Context(), nil, store.Receiver{
+			Record:  func(r *store.Record) error { records = append(records, r.Body); return nil },
+			Damaged: func(err error) error { problems = append(problems, err); return nil },
+		})
+		if err != nil || len(records) != intact || len(problems) != 1 || !errors.Is(problems[0], store.ErrDamaged) {
+			t.Errorf("message %d: export: %d records, %v, %v; want %d and the damage", i, len(records), problems, err, intact)
+		}
+		file := filepath.Join(t.TempDir(), "backup.db")
 		report, err := a.Backup(t.Context(), file, nil)
 		if err != nil || report.Rooms[0].Entries != uint64(intact) {
 			t.Errorf("message %d: the backup: %+v, %v; want %d entries", i, report, err, intact)
