@@ -129,16 +129,45 @@ type committer struct {
 	rounds     atomic.Uint64 // that have ended
 	broken     sync.Once     // calls OnBroken
 
-	mu      sync.Mutex // held while committing; guards all below
-	sends   []Send
+	mu      sync.Mutex // held while committing; guards hints
 	hints   []hint
-	writes  []store.Write
-	results []store.Result
+	batches chan *batch // that are not in use; each has memory of an earlier one
+
+	// Over a store that blocks, a batch is completed by another goroutine while the next
+	// one is appended, so that the disk does not wait.
+	pipe    chan *batch
+	waiting sync.WaitGroup // for batches in the pipe
+
+	// Used by one goroutine at a time: by the one that completes a batch.
 	stale   []Send
 	rooms   []grownRoom // in the order of their first entry in the batch
 	index   map[string]int
 	failing bool // the last append or read of appended entries failed; logged
 	deaf    bool // the last hint could not be followed; logged
+}
+
+// batch is what one transaction stores.
+type batch struct {
+	sends   []Send
+	writes  []store.Write
+	results []store.Result
+	err     error         // of the append
+	took    time.Duration // of the append
+	now     time.Duration // its end, of Dispatcher.clock
+	simple  bool          // nothing but messages of members and posts without terms
+}
+
+// pipelined is how many batches there are at a time: one is appended, one completed, and
+// one waits between the two.
+const pipelined = 3
+
+// init makes the zero committer ready.
+func (c *committer) init(d *Dispatcher) {
+	c.dispatcher, c.index = d, make(map[string]int)
+	c.batches, c.pipe = make(chan *batch, pipelined), make(chan *batch, 1)
+	for range pipelined {
+		c.batches <- new(batch)
+	}
 }
 
 // grownRoom is a room that grew in this round.
@@ -152,8 +181,17 @@ type grownRoom struct {
 // transaction goes into the next: one send at low load, as many as need be at
 // high load.
 func (d *Dispatcher) commitLoop() {
+	defer close(d.committer.pipe)
 	for d.inbox.wait() {
 		d.commitQueued()
+	}
+}
+
+// completeLoop completes batches while later ones are appended.
+func (c *committer) completeLoop() {
+	for b := range c.pipe {
+		c.complete(b)
+		c.waiting.Done()
 	}
 }
 
@@ -185,39 +223,96 @@ func (d *Dispatcher) Progress() (rounds uint64, idle bool) {
 }
 
 // round commits the queued sends and then follows the queued hints, or some of
-// them.
+// them. When it returns, everything is completed, or more is queued.
 func (c *committer) round() {
-	c.sends, c.hints = c.dispatcher.inbox.take(c.sends[:0], c.hints[:0])
-	for rest := c.sends; len(rest) > 0; {
-		n := min(len(rest), maxBatch)
-		c.commit(rest[:n])
-		rest = rest[n:]
-		for try := 1; len(c.stale) > 0; try++ {
-			c.retry(try)
+	b := <-c.batches
+	b.sends, c.hints = c.dispatcher.inbox.take(b.sends[:0], c.hints[:0])
+	if len(b.sends) <= maxBatch && len(c.hints) == 0 {
+		c.append(b, b.sends)
+		if !c.dispatcher.inline && b.simple && !c.dispatcher.inbox.isEmpty() {
+			c.waiting.Add(1)
+			c.pipe <- b
+			return
 		}
+		c.waiting.Wait()
+		c.complete(b)
+		return
 	}
-	clear(c.sends)
-	if cap(c.sends) > 4*maxBatch {
-		c.sends = nil
+	c.waiting.Wait()
+	sends := b.sends
+	for rest := sends; len(rest) > 0; {
+		n := min(len(rest), maxBatch)
+		c.append(b, rest[:n])
+		c.finish(b)
+		rest = rest[n:]
 	}
+	b.sends = sends
+	c.release(b)
 	for _, h := range c.hints {
 		c.follow(context.Background(), h)
 	}
 	clear(c.hints)
 }
 
-func (c *committer) commit(sends []Send) {
-	c.writes, c.results = c.writes[:0], c.results[:0]
+// append stores sends in one transaction.
+func (c *committer) append(b *batch, sends []Send) {
+	b.sends, b.writes, b.results = sends, b.writes[:0], b.results[:0]
+	b.simple = true
 	for i := range sends {
 		sends[i].Trace.Committing(len(sends))
-		c.writes = append(c.writes, store.Write{Draft: sends[i].Draft})
-		c.attach(&c.writes[i], &sends[i])
-		c.results = append(c.results, store.Result{})
+		b.writes = append(b.writes, store.Write{Draft: sends[i].Draft})
+		c.attach(&b.writes[i], &sends[i])
+		b.results = append(b.results, store.Result{})
+		b.simple = b.simple && sends[i].Terms == nil
+	}
+	if len(sends) == 0 {
+		return
+	}
+	if !b.simple { // what it decides, and what those before it have changed, has one order
+		c.waiting.Wait()
 	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
-	ctx := context.Background()
-	n, began := &c.dispatcher.counts, c.began(sends)
-	if err := c.dispatcher.store.Append(ctx, c.writes, c.results); err != nil {
+	began := c.began(sends)
+	b.err = c.dispatcher.store.Append(context.Background(), b.writes, b.results)
+	b.now = c.dispatcher.clock()
+	b.took = b.now - began
+	for i := range b.results {
+		b.simple = b.simple && !errors.Is(b.results[i].Err, store.ErrStale)
+	}
+}
+
+// complete finishes a batch and lets go of it.
+func (c *committer) complete(b *batch) {
+	c.finish(b)
+	c.release(b)
+}
+
+// release keeps the memory of a batch for another one.
+func (c *committer) release(b *batch) {
+	clear(b.sends)
+	clear(b.writes)
+	if cap(b.sends) > 4*maxBatch {
+		b.sends = nil
+	}
+	c.batches <- b
+}
+
+// finish gives the receipts of a batch and publishes its entries. Sends whose rights have
+// changed are committed again, until they are stored or refused.
+func (c *committer) finish(b *batch) {
+	c.publishBatch(b)
+	for try := 1; len(c.stale) > 0; try++ {
+		c.retry(try)
+	}
+}
+
+func (c *committer) publishBatch(b *batch) {
+	sends, results := b.sends, b.results
+	if len(sends) == 0 {
+		return
+	}
+	ctx, n := context.Background(), &c.dispatcher.counts
+	if err := b.err; err != nil {
 		err = fmt.Errorf("append %d entries: %w", len(sends), err)
 		n.failed.Add(1)
 		for i := range sends {
@@ -228,13 +323,12 @@ func (c *committer) commit(sends []Send) {
 		return
 	}
 	c.worked()
-	now := c.dispatcher.clock()
-	n.committed(c.results, now-began)
-	n.acknowledged(sends, c.results, now)
+	n.committed(results, b.took)
+	n.acknowledged(sends, results, b.now)
 	for i := range sends {
-		c.record(&sends[i], &c.results[i])
+		c.record(&sends[i], &results[i])
 	}
-	c.traceCommitted(sends)
+	c.traceCommitted(sends, results)
 	failpoint.Point("publish.before")
 	for i := range c.rooms {
 		c.publish(ctx, &c.rooms[i])
@@ -245,32 +339,31 @@ func (c *committer) commit(sends []Send) {
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
 	for i := range sends {
-		if trace.Enabled && c.results[i].Err == nil {
+		if trace.Enabled && results[i].Err == nil {
 			sends[i].Trace.Published()
 		}
-		if t, r := sends[i].Terms, &c.results[i]; t != nil && t.Published != nil && r.Err == nil && !r.Duplicate {
+		if t, r := sends[i].Terms, &results[i]; t != nil && t.Published != nil && r.Err == nil && !r.Duplicate {
 			t.Published()
 		}
 		switch send := &sends[i]; {
-		case send.Subscription == nil && c.results[i].Err == nil: // readers see it by now
-			send.giveReceipt(send.receipt(&c.results[i]))
-		case c.results[i].Duplicate: // its log did not grow, so nothing else wakes the sender
+		case send.Subscription == nil && results[i].Err == nil: // readers see it by now
+			send.giveReceipt(send.receipt(&results[i]))
+		case results[i].Duplicate: // its log did not grow, so nothing else wakes the sender
 			send.wake()
 		}
 	}
 	c.rooms = c.rooms[:0]
 	clear(c.index)
-	clear(c.writes)
 }
 
 // traceCommitted begins the next stage of those that the store has taken. A send that is
 // tried again is in the stage before.
-func (c *committer) traceCommitted(sends []Send) {
+func (c *committer) traceCommitted(sends []Send, results []store.Result) {
 	if !trace.Enabled {
 		return
 	}
 	for i := range sends {
-		err := c.results[i].Err
+		err := results[i].Err
 		if errors.Is(err, store.ErrStale) && sends[i].Subscription != nil {
 			sends[i].Trace.Committed(nil)
 			continue
@@ -307,7 +400,9 @@ func (c *committer) retry(try int) {
 			return
 		}
 	}
-	c.commit(sends)
+	b := new(batch)
+	c.append(b, sends)
+	c.publishBatch(b)
 }
 
 // record gives the sender the receipt of a send, before anyone can see the entry,

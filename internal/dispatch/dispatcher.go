@@ -196,7 +196,7 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 	d := &Dispatcher{store: &journal{Store: s}, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{}), clock: stopwatch()}
 	d.budget = newBudget(options.TailBudget, options.TailAge)
 	d.inbox.init(options.MaxRooms)
-	d.committer = committer{dispatcher: d, index: make(map[string]int)}
+	d.committer.init(d)
 	lobby, err := kaban.ParseRoomName(kaban.Lobby)
 	if err != nil {
 		return nil, fmt.Errorf("name of the first room: %w", err)
@@ -219,6 +219,7 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 		return d, nil
 	}
 	d.group.Go(d.commitLoop)
+	d.group.Go(d.committer.completeLoop)
 	return d, nil
 }
 

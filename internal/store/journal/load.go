@@ -55,7 +55,10 @@ func open(dir string, m Mark, size int64) (j *Journal, frames []Frame, err error
 	if err := l.settle(dir); err != nil {
 		return nil, nil, err
 	}
-	j = &Journal{dir: dir, size: size, segments: l.headers, last: max(l.last, m.Merged, m.Last)}
+	if err := l.removeMerged(dir); err != nil {
+		return nil, nil, err
+	}
+	j = &Journal{dir: dir, size: size, segments: l.headers, last: l.last}
 	j.bytes.Store(l.bytes)
 	if err := j.adopt(l.spares); err != nil {
 		return nil, nil, err
@@ -126,6 +129,23 @@ func (l *loaded) settle(dir string) error {
 	return disk.SyncDirectory(dir)
 }
 
+// removeMerged removes the segments before the first that is needed. They are there if the
+// server died before it trimmed them.
+func (l *loaded) removeMerged(dir string) error {
+	for len(l.segments) > len(l.headers) && !isHeld(dir) {
+		path := filepath.Join(dir, segmentName(l.segments[0]))
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if err := disk.Remove(path); err != nil {
+			return err
+		}
+		l.segments, l.bytes = l.segments[1:], l.bytes-info.Size()
+	}
+	return nil
+}
+
 // damaged returns the error for what is wrong with a segment.
 func damaged(dir string, number uint64, trouble string) error {
 	return fmt.Errorf("%w: %s: %s", ErrDamaged, filepath.Join(dir, segmentName(number)), trouble)
@@ -154,15 +174,24 @@ func readSegment(dir string, number uint64) (s segment, err error) {
 	return s, nil
 }
 
-// readSegments reads all segments in a directory.
-func readSegments(dir string, numbers []uint64) ([]segment, error) {
-	all := make([]segment, len(numbers))
-	for i, n := range numbers {
-		var err error
-		if all[i], err = readSegment(dir, n); err != nil {
+// readAll lists the files in a directory and reads all segments. One that is gone by then
+// was merged before.
+func (l *loaded) readAll(dir string) (all []segment, err error) {
+	if l.files, err = list(dir); err != nil {
+		return nil, err
+	}
+	var there []uint64
+	for _, n := range l.segments {
+		s, err := readSegment(dir, n)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
 			return nil, err
 		}
+		all, there = append(all, s), append(there, n)
 	}
+	l.segments = there
 	return all, nil
 }
 
@@ -175,12 +204,15 @@ func indexOf(all []segment, salt Salt) int {
 }
 
 // leftOver removes the segments of a journal that was closed. They are there if the server
-// died before it removed them, or after it had begun the first one of the next use.
+// died before it removed them, or after it had begun the first one of the next use, or if
+// an archive held them. While one still does, they stay, and are trimmed later.
 func leftOver(dir string, m Mark) (l loaded, err error) {
-	if l.files, err = list(dir); err != nil {
-		return l, err
+	if isHeld(dir) {
+		if l, err := load(dir, m); err == nil {
+			return l, nil
+		}
 	}
-	all, err := readSegments(dir, l.segments)
+	all, err := l.readAll(dir)
 	if err != nil {
 		return l, err
 	}
@@ -196,7 +228,7 @@ func leftOver(dir string, m Mark) (l loaded, err error) {
 		}
 		l.bytes -= int64(len(all[i].data))
 	}
-	l.segments = nil
+	l.segments, l.last = nil, max(m.Merged, m.Last)
 	return l, nil
 }
 
@@ -206,10 +238,7 @@ func foreign(dir string) error {
 
 // load reads the segments that have what is not merged.
 func load(dir string, m Mark) (l loaded, err error) {
-	if l.files, err = list(dir); err != nil {
-		return l, err
-	}
-	all, err := readSegments(dir, l.segments)
+	all, err := l.readAll(dir)
 	if err != nil {
 		return l, err
 	}

@@ -93,18 +93,15 @@ func TestReopenKeepsDocuments(t *testing.T) {
 	}
 }
 
-// Rows without entries do not pile up in the journal.
-func TestManyBumpsLeaveOneRow(t *testing.T) {
+// Batches without entries leave no rows.
+func TestManyBumpsLeaveNoRow(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 	for range 50 {
 		bump(t, s, "lobby")
 	}
-	s.writing.Lock()
-	rows, err := s.writer.number(t.Context(), "SELECT count(*) FROM journal")
-	s.writing.Unlock()
-	if err != nil || rows != 2 {
-		t.Errorf("the journal has %d rows, %v; want 2", rows, err)
+	if rows, batch := count(t, s, "unmerged"), count(t, s, "progress WHERE batch = 51"); rows != 1 || batch != 1 {
+		t.Errorf("there are %d rows of unmerged, and %d of the progress; want one", rows, batch)
 	}
 }
 
@@ -277,14 +274,20 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
-// toVersion5 turns a database of version 6, without a journal, into one of version 5.
-var toVersion5 = []string{
+// toVersion6 turns a database, which needs no journal, into one of version 6.
+var toVersion6 = []string{
+	"DROP TABLE progress", "DROP VIEW log", "ALTER TABLE unmerged RENAME TO journal",
+	"CREATE VIEW recent AS SELECT * FROM journal", "CREATE VIEW log AS SELECT * FROM recent", "PRAGMA user_version = 6",
+}
+
+// toVersion5 turns it into one of version 5, without unmerged entries.
+var toVersion5 = append(slices.Clone(toVersion6),
 	"DROP TABLE documents", "ALTER TABLE rooms DROP COLUMN revision", "DROP VIEW log", "DROP INDEX ids", "ALTER TABLE entries RENAME TO newer",
 	`CREATE TABLE entries (place INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind INTEGER NOT NULL, user INTEGER NOT NULL REFERENCES users (id),
 		username TEXT, id TEXT NOT NULL, content TEXT NOT NULL, sum INTEGER NOT NULL DEFAULT 0, target INTEGER NOT NULL DEFAULT 0, UNIQUE (user, id)) STRICT`,
 	"INSERT INTO entries (place, time, kind, user, username, id, content, sum, target) SELECT place, time, kind, user, username, id, content, sum, target FROM newer",
 	"DROP TABLE newer", "CREATE VIEW log AS SELECT * FROM entries", "PRAGMA user_version = 5",
-}
+)
 
 // The schema before documents gets them, and damage from before is still found.
 func TestDocumentsAreAddedToVersion5(t *testing.T) {

@@ -39,6 +39,7 @@ func (s *Store) change(ctx context.Context, operation string, run func(*batch) (
 		return 0, b.abort(operation, err)
 	}
 	b.publish()
+	clear(s.finder.newest) // what was imported is merged
 	s.tendWAL(b.ctx)
 	return added, nil
 }

@@ -189,7 +189,7 @@ func (a *authors) author(ctx context.Context, id int64) (author, error) {
 
 // load reads the state that is kept in memory.
 func (d *database) load(ctx context.Context) error {
-	c, err := load(ctx, d.writer, d.authors, d.openJournal, func(err error) error { return err })
+	c, err := load(ctx, d.writer, d.authors, d.readJournal, func(err error) error { return err })
 	if err != nil {
 		return err
 	}

@@ -153,9 +153,9 @@ func (d *database) mergeSome(entries int) error {
 	return nil
 }
 
-// openJournal opens the journal and returns what is not merged.
-func (d *database) openJournal(p progressRow) (found []journal.Frame, err error) {
-	d.journal, found, err = journal.Open(d.journalDir, p.Mark)
+// readJournal returns what is not merged of the journal. Nobody is writing it.
+func (d *database) readJournal(p progressRow) ([]journal.Frame, error) {
+	found, err := journal.Read(d.journalDir, p.Mark)
 	if err != nil {
 		return nil, explainJournal(err)
 	}
@@ -165,21 +165,33 @@ func (d *database) openJournal(p progressRow) (found []journal.Frame, err error)
 	return found, nil
 }
 
-// beginJournal notes the segment that the journal has begun.
-func (d *database) beginJournal(ctx context.Context) error {
+// startSegments is how many segments there may be after a start. Each start makes one, and
+// a server that is killed again and again must not fill the disk with them.
+const startSegments = 8
+
+// beginJournal opens the journal, which was read, for what is appended, and notes the
+// segment that it has begun.
+func (d *database) beginJournal(ctx context.Context) (err error) {
+	if d.journal, _, err = journal.Open(d.journalDir, d.progress.Mark); err != nil {
+		return explainJournal(err)
+	}
 	d.progress.Closed = false
 	d.progress.Salt, d.progress.Last = d.journal.Salt()
 	d.progress.batch = uint64(d.unmerged.batch)
-	return setProgress(ctx, d.writer, d.progress)
+	if err := setProgress(ctx, d.writer, d.progress); err != nil {
+		return err
+	}
+	if d.journal.Size() > startSegments*journal.SegmentSize {
+		return d.mergeRest()
+	}
+	return nil
 }
 
 // endJournal merges everything and removes the journal. If that fails, the next start
 // reads it.
 func (d *database) endJournal(ctx context.Context) error {
-	for d.shown.entries.Load() > 0 {
-		if err := d.mergeSome(mostUnmerged * d.mergeStep); err != nil {
-			return err
-		}
+	if err := d.mergeRest(); err != nil {
+		return err
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
@@ -191,4 +203,14 @@ func (d *database) endJournal(ctx context.Context) error {
 		return err
 	}
 	return journal.Remove(d.journalDir)
+}
+
+// mergeRest merges everything.
+func (d *database) mergeRest() error {
+	for d.shown.entries.Load() > 0 {
+		if err := d.mergeSome(mostUnmerged * d.mergeStep); err != nil {
+			return err
+		}
+	}
+	return nil
 }

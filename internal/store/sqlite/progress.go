@@ -53,13 +53,14 @@ func setProgress(ctx context.Context, c *conn, p progressRow) error {
 	return nil
 }
 
-// beginProgress adds the row to a database that has no journal.
+// beginProgress adds the row to a database that has no journal, but may have something
+// unmerged.
 func beginProgress(ctx context.Context, c *conn) error {
-	newest, err := c.number(ctx, "SELECT coalesce(max(batch), 0) FROM unmerged")
-	if err != nil {
+	p := progressRow{Mark: journal.Mark{Closed: true}}
+	row := c.QueryRowContext(ctx, "SELECT coalesce(max(batch), 0), coalesce(min(batch) - 1, 0) FROM unmerged")
+	if err := row.Scan(&p.batch, &p.Merged); err != nil {
 		return err
 	}
-	p := progressRow{Mark: journal.Mark{Closed: true, Merged: uint64(newest)}, batch: uint64(newest)}
 	args := append([]any{progressID}, p.columns(new(summer))...)
 	return c.exec(ctx, "INSERT INTO progress (id, salt, closed, merged, batch, last, sum) VALUES (?, ?, ?, ?, ?, ?, ?)", args...)
 }

@@ -142,9 +142,14 @@ func TestReopenKeepsEverything(t *testing.T) {
 
 func TestWithoutCloseNothingAcknowledgedIsLost(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{walPages: 20}) // so that both files have data
+	s := open(t, dir, Options{walPages: 20, maxUnmerged: 100, mergeStep: 10}) // so that all files have data
 	for i := range 40 {
 		storetest.Append(t, s, numbered(t, fmt.Sprint("room-", i%2), "alice", i*10, 10)...)
+	}
+	eventually(t, "something is merged", func() bool { return unmergedIn(s) <= 100 })
+	s.stopMerger()
+	if len(framesOf(t, s)) == 0 || count(t, s, "entries") == 0 {
+		t.Error("the journal or the database is empty, so the test proves little")
 	}
 	if info, err := os.Stat(s.path + "-wal"); err != nil || info.Size() == 0 {
 		t.Fatalf("there is no WAL, so the test proves nothing: %v", err)
@@ -180,11 +185,14 @@ func TestUsersAreForgottenAndFoundAgain(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	d := storetest.Draft(t, "lobby", "Alice", "one", "hello")
 	storetest.Append(t, s, d)
-	s.writing.Lock()
-	clear(s.users)
-	s.writing.Unlock()
-	if got := storetest.Append(t, s, d)[0]; !got.Duplicate {
-		t.Errorf("got %+v, want a duplicate", got)
+	for range 2 { // unmerged, and merged
+		s.appending.Lock()
+		clear(s.users)
+		s.appending.Unlock()
+		if got := storetest.Append(t, s, d)[0]; !got.Duplicate {
+			t.Errorf("got %+v, want a duplicate", got)
+		}
+		mergeNow(t, s)
 	}
 }
 
@@ -282,21 +290,31 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 
 func TestTheWALIsBounded(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir(), Options{walPages: 50, maxUnmerged: 1})
-	for i := range 200 {
-		storetest.Append(t, s, numbered(t, "lobby", "alice", i*2, 2)...)
+	s := still(t, t.TempDir(), Options{walPages: 50})
+	// Merges write to the WAL, and so do slow batches.
+	write := func(author string, n int) {
+		for i := range n {
+			if i%2 == 0 {
+				appendSlowly(t, s, numbered(t, "lobby", author, i*2, 2)...)
+			} else {
+				storetest.Append(t, s, numbered(t, "lobby", author, i*2, 2)...)
+			}
+			merge(t, s, 1)
+		}
 	}
+	write("alice", 200)
 	info, err := os.Stat(s.path + "-wal")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if most := int64(50 * 3 * 4200); info.Size() > most {
-		t.Errorf("the WAL has %d bytes, want at most %d", info.Size(), most)
+	if most := int64(50 * 3 * 4200); info.Size() > most || info.Size() < 50*4096 {
+		t.Errorf("the WAL has %d bytes, want at most %d, and enough to prove it", info.Size(), most)
 	}
 
 	// A reader that does not end keeps the WAL from restarting. Afterwards it is
 	// truncated.
 	r := <-s.readers
+	defer func() { s.readers <- r }()
 	if err := r.exec(t.Context(), "BEGIN"); err != nil {
 		t.Fatal(err)
 	}
@@ -306,19 +324,14 @@ func TestTheWALIsBounded(t *testing.T) {
 	if err := s.writer.exec(t.Context(), "PRAGMA busy_timeout = 10"); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 300 {
-		storetest.Append(t, s, numbered(t, "lobby", "bob", i*2, 2)...)
-	}
+	write("bob", 300)
 	if info, err = os.Stat(s.path + "-wal"); err != nil || info.Size() < 50*truncateFactor*4096 {
 		t.Fatalf("the WAL has %d bytes (%v): the test does not keep it from restarting", info.Size(), err)
 	}
 	if err := r.rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.readers <- r
-	for i := range 200 {
-		storetest.Append(t, s, numbered(t, "lobby", "carol", i*2, 2)...)
-	}
+	write("carol", 200)
 	var busy, pages, moved int
 	if err := s.stmts.walState.QueryRowContext(t.Context()).Scan(&busy, &pages, &moved); err != nil || pages > 50*3 {
 		t.Errorf("the WAL has %d pages (%v) after the reader has ended", pages, err)
@@ -343,6 +356,18 @@ func TestFilesArePrivate(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			} else if info.Mode().Perm() != 0o600 {
 				t.Errorf("%s has mode %v, want 0600", name, info.Mode())
+			}
+		}
+		if info, err := os.Stat(s.journalDir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("the journal has mode %v, %v; want 0700", info.Mode(), err)
+		}
+		segments, err := filepath.Glob(filepath.Join(s.journalDir, "*"))
+		if err != nil || len(segments) == 0 {
+			t.Errorf("the journal has %q, %v", segments, err)
+		}
+		for _, name := range segments {
+			if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s has mode %v, %v; want 0600", name, info.Mode(), err)
 			}
 		}
 	}
@@ -474,6 +499,23 @@ func TestBusyForAMoment(t *testing.T) {
 	}
 	if got := storetest.Append(t, s, batch...); got[1].Seq != 2 || got[1].Duplicate {
 		t.Errorf("got %+v, want seq 1 and 2", got)
+	}
+	// A merge fails, too, and is made later. Fast batches go on meanwhile.
+	if err := other.exec(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.mergeSome(1); err == nil || errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrFull) {
+		t.Errorf("a merge while another program writes: %v; want an error that does not break the store", err)
+	}
+	if got := storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 3)...); !got[1].Duplicate || got[2].Seq != 3 {
+		t.Errorf("got %+v, want a duplicate and seq 3", got[1:])
+	}
+	if err := other.rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mergeNow(t, s)
+	if got := all(t, s, "lobby"); len(got) != 3 {
+		t.Errorf("%d messages are there, want 3", len(got))
 	}
 }
 

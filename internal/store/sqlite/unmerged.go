@@ -100,13 +100,12 @@ func (l *loader) loadUnmerged() error {
 			}
 		}
 	}
-	if err := l.addUnmerged(all.entries, all.rooms); err != nil {
-		return err
+	if damage != nil { // it says more than what does not follow because of it
+		if err := l.bad(damage); err != nil {
+			return err
+		}
 	}
-	if damage != nil {
-		return l.bad(damage)
-	}
-	return nil
+	return l.addUnmerged(all.entries, all.rooms)
 }
 
 // readRows reads the batches in the table unmerged.
