@@ -286,6 +286,16 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/text"},
 		"markup means the same to the server and on every display",
 	},
+	"kaban/internal/emoji": {
+		nil,
+		[]string{"github.com/clipperhouse/uax29"},
+		"an emoji is the same to the server and on every display",
+	},
+	"kaban/internal/search": {
+		[]string{"kaban"},
+		[]string{"golang.org/x/text", "github.com/clipperhouse/uax29"},
+		"what a search finds does not depend on the database",
+	},
 	"kaban/client/clienttest": {
 		nil,
 		nil,
@@ -346,8 +356,8 @@ var bans = map[string]struct {
 }{
 	// These packages use JSON that is not a frame: results of the load generator,
 	// problem details, hooks, Slack's messages, the OpenAPI document, exports, the device
-	// grant, documents and the rows of unmerged.
-	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
+	// grant, documents, the rows of unmerged and the data of emoji.
+	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},

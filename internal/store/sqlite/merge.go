@@ -20,7 +20,7 @@ const (
 	unmergedBytes   = 2 << 20
 	// mostUnmerged is how many times as many there may be before an append merges some
 	// itself, because the merger does not keep up.
-	mostUnmerged = 4
+	mostUnmerged = 2
 	// mergeEntries is how many are merged at least in one transaction.
 	mergeEntries = 256
 	// insertRows is how many of them one statement inserts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"kaban/internal/failpoint"
@@ -15,22 +16,22 @@ import (
 type merger struct {
 	wake  chan struct{} // has room for one
 	stop  chan struct{} // closed to end it
-	ended chan struct{} // closed when it has ended
+	group sync.WaitGroup
 }
 
 // mergePause is how long the merger waits after a merge that failed.
 const mergePause = time.Second
 
 func (d *database) startMerger() {
-	d.merger = merger{make(chan struct{}, 1), make(chan struct{}), make(chan struct{})}
-	go d.mergeLoop()
+	d.merger.wake, d.merger.stop = make(chan struct{}, 1), make(chan struct{})
+	d.merger.group.Go(d.mergeLoop)
 }
 
 // stopMerger ends the merger and waits for it.
 func (d *database) stopMerger() {
 	if d.merger.stop != nil {
 		close(d.merger.stop)
-		<-d.merger.ended
+		d.merger.group.Wait()
 		d.merger.stop = nil
 	}
 }
@@ -52,7 +53,6 @@ func (d *database) excess(times int) bool {
 }
 
 func (d *database) mergeLoop() {
-	defer close(d.merger.ended)
 	failing := false
 	for {
 		select {

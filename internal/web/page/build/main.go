@@ -1,11 +1,11 @@
-// Command build builds the web page: page/dist from page/src. "go generate
-// ./internal/web" runs it. It is a module of its own, so that the server does not
-// depend on esbuild.
+// Command build builds the web page: page/dist from page/src. It also builds the list of
+// the package emoji from emojibase-data. "go generate ./internal/web" runs it. It is a
+// module of its own, so that the server does not depend on esbuild.
 //
-// With -check it writes nothing, and fails if page/dist does not match the source, or
-// if the source has wrong types, circular imports, or files or functions that are too
-// long. With -modules it only installs the packages of package-lock.json, for tests.
-// With -script it only prints a source as a script that defines the global "source",
+// With -check it writes nothing, and fails if page/dist or the list does not match its
+// source, or if the page's source has wrong types, circular imports, or files or functions
+// that are too long. With -modules it only installs the packages of package-lock.json, for
+// tests. With -script it only prints a source as a script that defines the global "source",
 // for tests of that source alone.
 package main
 
@@ -35,7 +35,7 @@ import (
 type files map[string][]byte
 
 func main() {
-	check := flag.Bool("check", false, "write nothing; fail if page/dist is not what the source gives")
+	check := flag.Bool("check", false, "write nothing; fail if page/dist or the list of emoji is not what the source gives")
 	modules := flag.Bool("modules", false, "only install the modules of package-lock.json")
 	script := flag.String("script", "", "only print this source, such as src/markup.ts, as a script")
 	flag.Parse()
@@ -60,8 +60,15 @@ func run(page string, check, modules bool, script string) error {
 	if err != nil {
 		return err
 	}
+	emoji, err := buildEmoji(page)
+	if err != nil {
+		return fmt.Errorf("emojibase-data: %w", err)
+	}
 	dist := filepath.Join(page, "dist")
 	if !check {
+		if err := os.WriteFile(filepath.Join(page, filepath.FromSlash(emojiList)), emoji, 0o644); err != nil {
+			return err
+		}
 		return write(dist, built)
 	}
 	if err := checkShape(filepath.Join(page, "src")); err != nil {
@@ -70,7 +77,7 @@ func run(page string, check, modules bool, script string) error {
 	if err := checkTypes(page); err != nil {
 		return err
 	}
-	return compare(dist, built)
+	return errors.Join(compare(dist, built), compareEmoji(page, emoji))
 }
 
 // printScript prints a source with its imports.
