@@ -35,8 +35,9 @@ const maxSpares = 2
 var (
 	// ErrDamaged means that the files are not as they were written.
 	ErrDamaged = errors.New("the journal is damaged")
-	// ErrForeign means that the files are those of another database.
-	ErrForeign = errors.New("the journal is that of another database")
+	// ErrForeign means that the files are those of another database, or that the one is
+	// missing which its database knows.
+	ErrForeign = errors.New("the journal is that of another database, or its newest file is missing")
 	// ErrSync means that a sync failed, so that it is unknown what is on the disk. The
 	// journal must not be used any more.
 	ErrSync = errors.New("the journal cannot be synced")

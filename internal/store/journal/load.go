@@ -233,7 +233,7 @@ func leftOver(dir string, m Mark) (l loaded, err error) {
 }
 
 func foreign(dir string) error {
-	return fmt.Errorf("%w: the files in %s are those of another database", ErrDamaged, dir)
+	return fmt.Errorf("%w: %s", ErrForeign, dir)
 }
 
 // load reads the segments that have what is not merged.
