@@ -13,7 +13,7 @@ LOSSES    ?= 300
 SYNCS     ?= 200
 CUTS      ?= 10000
 DRAINS    ?= 100
-FLIPS     ?= 2000
+FLIPS     ?= 1000
 PEOPLE    ?= 300
 SPLIT     ?= audit/,invite,member,secret,task,account
 

@@ -29,7 +29,7 @@ var (
 	syncs  = flag.Int("torture.syncs", 5, "number of syncs; each of them fails once")
 	cuts   = flag.Int("torture.cuts", 400, "number of cut connections")
 	drains = flag.Int("torture.drains", 5, "number of graceful shutdowns under load")
-	flips  = flag.Int("torture.flips", 40, "number of flipped bits in a journal; half as many sectors are lost")
+	flips  = flag.Int("torture.flips", 20, "number of flipped bits in a journal; half as many sectors are lost")
 	folk   = flag.Int("torture.people", 6, "number of kills while accounts and memberships change")
 	split  = flag.String("torture.split", "audit/", "the beginnings of the keys of documents that the control splits off, separated by commas")
 )

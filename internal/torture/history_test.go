@@ -76,6 +76,12 @@ func TestTheCheckerCatches(t *testing.T) {
 		"stored twice": {func(_ *History, s []Message) []Message {
 			return append(s, Message{5, "ann", "a3"})
 		}, "duplicate: a3 is stored as 4 and as 5"},
+		"a batch twice": {func(_ *History, s []Message) []Message {
+			return append(s, Message{5, "ann", "a1"}, Message{6, "bob", "b1"})
+		}, "duplicate: b1 is stored as 2 and as 6"},
+		"a lost batch whose place later ones take": {func(_ *History, s []Message) []Message {
+			return []Message{s[0], {2, "ann", "a2"}, {3, "ann", "a3"}}
+		}, "renumbered: a2 was acknowledged as 3 and is stored as 2"},
 		"nobody sent it": {func(_ *History, s []Message) []Message {
 			return append(s, Message{5, "ann", "made up"})
 		}, "which nobody sent"},

@@ -32,7 +32,6 @@ var peoplePlaces = []struct {
 	{"append.merged", 3},
 	{"journal.written", 20},
 	{"journal.synced", 20},
-	{"journal.segment", 1},
 	{"merge.after-commit", 3},
 	{"publish.before", 20},
 }
