@@ -285,21 +285,33 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 	dir := t.TempDir()
 	s := still(t, dir, Options{mergeStep: 1})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
-	for i := range 10 {
-		storetest.Append(t, s, numbered(t, "lobby", "ann", 3+i, 1)...)
-	}
-	merge(t, s, 5) // batches 1 to 3
-	want := all(t, s, "lobby")
 	segment := filepath.Base(segmentsIn(t, s.journalDir)[0])
-	for i := 3; i < 13; i++ { // damages the frame of message i
-		damaged := copyFiles(t, dir)
-		path := filepath.Join(damaged, journalName, segment)
-		content, err := os.ReadFile(path)
+	read := func(dir string) []byte {
+		t.Helper()
+		content, err := os.ReadFile(filepath.Join(dir, journalName, segment))
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := strings.Index(string(content), fmt.Sprint("message ", i))
-		content[at] ^= 4
+		return content
+	}
+	ends := make(map[int]int) // of the frames of messages
+	for i := 3; i < 13; i++ {
+		before := read(dir)
+		storetest.Append(t, s, numbered(t, "lobby", "ann", i, 1)...)
+		after := read(dir)
+		for at := range after {
+			if after[at] != before[at] {
+				ends[i] = at + 1
+			}
+		}
+	}
+	merge(t, s, 5) // batches 1 to 3
+	want := all(t, s, "lobby")
+	for i := 3; i < 13; i++ { // damages the frame of message i
+		damaged := copyFiles(t, dir)
+		path := filepath.Join(damaged, journalName, segment)
+		content := read(damaged)
+		content[ends[i]-6] ^= 4
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
