@@ -173,6 +173,9 @@ func (d *database) beginJournal(ctx context.Context) (err error) {
 	if err := setProgress(ctx, d.writer, d.progress); err != nil {
 		return err
 	}
+	if err := d.journal.Trim(d.progress.Mark); err != nil {
+		return err
+	}
 	if d.journal.Size() > startSegments*journal.SegmentSize {
 		return d.mergeRest()
 	}
