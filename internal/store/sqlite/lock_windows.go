@@ -1,11 +1,8 @@
 package sqlite
 
 import (
-	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/windows"
 )
 
 // foreignOwner returns "": access on Windows does not depend on the owner of a file.
