@@ -125,9 +125,7 @@ func (c *committer) attach(w *store.Write, s *Send) {
 	case err == nil:
 		w.Revision, w.Checked, err = rights.Revision, true, rights.Refusal
 	}
-	if err != nil {
-		w.Decide = func(store.Tx) error { return err }
-	}
+	w.Refusal = err
 }
 
 // maxStale is how often sends are stored anew because the rights in their room have

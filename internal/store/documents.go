@@ -125,8 +125,11 @@ type Write struct {
 	// is ErrStale.
 	Revision uint64
 	Checked  bool
+	// Refusal, if not nil, is the result, unless the id is a duplicate or a conflict or
+	// the revision is stale: the draft is not stored.
+	Refusal error
 	// Decide, if not nil, runs in the transaction of the append, after the writes
-	// before it in the batch, unless the id is a duplicate or a conflict. If it
+	// before it in the batch, unless there is another result already. If it
 	// returns an error, its own changes are undone, the draft is not stored, and
 	// the result has that error; the rest of the batch is not affected. It may run
 	// more than once, like the function of Update.

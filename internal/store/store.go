@@ -114,7 +114,7 @@ type Result struct {
 	// Duplicate means that the author has sent this id to the room before: Seq and
 	// Time are those of the first use, and nothing was stored.
 	Duplicate bool
-	// Err is nil, ErrIDConflict, ErrStale, the error of Write.Decide, or ErrDamaged
+	// Err is nil, ErrIDConflict, ErrStale, Write.Refusal, the error of Write.Decide, or ErrDamaged
 	// if the record of the author, of the first use of the id, or of a document
 	// that Decide reads cannot be read. With an error nothing was stored.
 	Err error

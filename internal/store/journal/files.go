@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,6 +24,26 @@ func segmentName(number uint64) string { return fmt.Sprintf("%016d%s", number, s
 
 func spareName(number uint64) string { return fmt.Sprintf("%016d%s", number, spareSuffix) }
 
+// file is a *disk.File.
+type file interface {
+	io.WriterAt
+	io.Closer
+	SyncData() error
+}
+
+// system has the operations on files that durability depends on.
+type system struct {
+	open          func(path string, flag int) (file, error)
+	rename        func(from, to string) error
+	remove        func(path string) error
+	syncDirectory func(path string) error
+}
+
+var realSystem = system{
+	func(path string, flag int) (file, error) { return disk.OpenFile(path, flag, 0o600) },
+	disk.Rename, disk.Remove, disk.SyncDirectory,
+}
+
 // files are those of a journal.
 type files struct {
 	segments, spares []uint64 // ascending
@@ -39,9 +60,10 @@ func list(dir string) (all files, err error) {
 		return all, err
 	}
 	for _, entry := range entries {
-		number, suffix, ok := strings.Cut(entry.Name(), ".")
-		n, err := strconv.ParseUint(number, 10, 64)
-		if !ok || err != nil || len(number) != 16 || suffix != "segment" && suffix != "spare" {
+		number, _, _ := strings.Cut(entry.Name(), ".")
+		n, _ := strconv.ParseUint(number, 10, 64)
+		isSegment := entry.Name() == segmentName(n)
+		if !isSegment && entry.Name() != spareName(n) {
 			continue
 		}
 		info, err := entry.Info()
@@ -54,7 +76,7 @@ func list(dir string) (all files, err error) {
 			return all, fmt.Errorf("%s is not a regular file", filepath.Join(dir, entry.Name()))
 		}
 		all.bytes += info.Size()
-		if suffix == "segment" {
+		if isSegment {
 			all.segments = append(all.segments, n)
 		} else {
 			all.spares = append(all.spares, n)
@@ -73,7 +95,9 @@ func Exists(dir string) (bool, error) {
 
 // Remove removes the journal in a directory, and the directory if nothing else is there.
 // While an archive holds the journal, it stays.
-func Remove(dir string) error {
+func Remove(dir string) error { return realSystem.removeAll(dir) }
+
+func (sys *system) removeAll(dir string) error {
 	all, err := list(dir)
 	if err != nil {
 		return err
@@ -81,13 +105,18 @@ func Remove(dir string) error {
 	if isHeld(dir) {
 		return nil
 	}
-	for _, n := range all.segments { // the newest last, because a Mark may name it
-		if err := disk.Remove(filepath.Join(dir, segmentName(n))); err != nil {
+	for i, n := range all.segments {
+		if i == len(all.segments)-1 { // what is left of the others is ours only if this is
+			if err := sys.syncDirectory(dir); err != nil {
+				return err
+			}
+		}
+		if err := sys.remove(filepath.Join(dir, segmentName(n))); err != nil {
 			return err
 		}
 	}
 	for _, n := range all.spares {
-		if err := disk.Remove(filepath.Join(dir, spareName(n))); err != nil {
+		if err := sys.remove(filepath.Join(dir, spareName(n))); err != nil {
 			return err
 		}
 	}

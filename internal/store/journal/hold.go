@@ -25,38 +25,41 @@ type Hold struct {
 // by then stays readable. If there is no journal, there is nothing to hold, and the Hold
 // is nil.
 func Take(dir string) (*Hold, error) {
-	f, err := os.CreateTemp(dir, "new-"+holdPrefix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	for {
+		f, err := os.CreateTemp(dir, holdPrefix)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("hold the journal: %w", err)
+		}
+		h := &Hold{f, f.Name()}
+		switch ours, err := h.lock(); {
+		case err != nil:
+			return nil, errors.Join(fmt.Errorf("hold the journal: %w", err), h.Release())
+		case ours:
+			return h, nil
+		}
+		// The server has taken it for that of a process that has ended.
+		if err := h.Release(); err != nil {
+			return nil, fmt.Errorf("hold the journal: %w", err)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("hold the journal: %w", err)
-	}
-	h := &Hold{f, f.Name()}
-	if err := h.lock(); err != nil {
-		return nil, errors.Join(fmt.Errorf("hold the journal: %w", err), h.Release())
-	}
-	return h, nil
 }
 
-func (h *Hold) lock() error {
+// lock locks the file. It reports whether the file is still there then.
+func (h *Hold) lock() (ours bool, err error) {
 	if err := h.file.Chmod(0o644); err != nil { // the server may be another user's
-		return err
+		return false, err
 	}
 	held, err := disk.TryLock(h.file)
-	if err != nil {
-		return err
+	if err != nil || held {
+		return false, err
 	}
-	if held {
-		return fmt.Errorf("%s is locked", h.path)
+	if _, err = os.Lstat(h.path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	// From now on others look at it, and find it locked.
-	named := filepath.Join(filepath.Dir(h.path), strings.TrimPrefix(filepath.Base(h.path), "new-"))
-	if err := os.Rename(h.path, named); err != nil {
-		return err
-	}
-	h.path = named
-	return nil
+	return err == nil, err
 }
 
 // Release ends the hold. A nil Hold is released already.
@@ -64,7 +67,11 @@ func (h *Hold) Release() error {
 	if h == nil {
 		return nil
 	}
-	return errors.Join(os.Remove(h.path), h.file.Close())
+	err := h.file.Close() // first, because Windows removes no open files
+	if removed := os.Remove(h.path); !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	return err
 }
 
 // isHeld reports whether a reader holds the journal. It removes the files of those that
@@ -87,11 +94,14 @@ func isHeld(dir string) bool {
 			return true
 		}
 		held, err := disk.TryLock(f)
+		if !held && err == nil {
+			os.Remove(name) // while it is locked, so that Take notices
+		}
 		f.Close()
 		if held || err != nil {
 			return true
 		}
-		os.Remove(name)
+		os.Remove(name) // on Windows
 	}
 	return false
 }

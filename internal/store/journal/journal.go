@@ -22,7 +22,6 @@ import (
 	"sync/atomic"
 
 	"kaban/internal/failpoint"
-	"kaban/internal/failpoint/disk"
 )
 
 // SegmentSize is the size of a segment in bytes, unless a single frame needs more.
@@ -35,8 +34,9 @@ const maxSpares = 2
 var (
 	// ErrDamaged means that the files are not as they were written.
 	ErrDamaged = errors.New("the journal is damaged")
-	// ErrForeign means that the files are those of another database.
-	ErrForeign = errors.New("the journal is that of another database")
+	// ErrForeign means that the files are those of another database, or that the one is
+	// missing which its database knows.
+	ErrForeign = errors.New("the journal is that of another database, or its newest file is missing")
 	// ErrSync means that a sync failed, so that it is unknown what is on the disk. The
 	// journal must not be used any more.
 	ErrSync = errors.New("the journal cannot be synced")
@@ -65,17 +65,20 @@ type Mark struct {
 // Journal is an open journal. One goroutine at a time may call Append; all other methods
 // are safe for concurrent use.
 type Journal struct {
+	system
 	dir    string
 	size   int64 // of a segment
 	bytes  atomic.Int64
 	buffer []byte
-	file   *disk.File // the current segment
-	end    int64      // of its last frame
-	sums   summer
-	large  bool // the current segment is larger than size
+	file   file  // the current segment; nil if the next frame begins one
+	end    int64 // of its last frame
+	coder  coder
+	large  bool // the current segment is for one frame only
+
+	tending sync.Mutex // held by Trim and Prepare; before mu
 
 	mu       sync.Mutex // guards all below
-	segments []header   // the current one is the last
+	segments []header   // the current one is the last; those before may have a number only
 	last     uint64     // batch of the newest frame
 	spares   []string   // names
 	made     uint64     // the number of the newest spare
@@ -98,12 +101,15 @@ func (j *Journal) Append(batch uint64, payload []byte) error {
 	if len(payload) == 0 || len(payload) > maxPayload {
 		return fmt.Errorf("a batch of %d bytes does not fit into the journal", len(payload))
 	}
-	if size := int64(frameHeader + len(payload)); j.end+size > j.capacity() {
+	if batch <= j.last { // only this method changes it
+		return fmt.Errorf("batch %d cannot follow batch %d in the journal", batch, j.last)
+	}
+	if size := frameSize(int64(len(payload))); j.file == nil || j.large || j.end+size > j.size {
 		if err := j.turn(size); err != nil {
 			return fmt.Errorf("begin a segment: %w", err)
 		}
 	}
-	frame := j.sums.appendFrame(j.buffer[:0], j.end, batch, payload)
+	frame := j.coder.appendFrame(j.buffer[:0], j.end, batch, payload)
 	if j.buffer = frame; cap(frame) > SegmentSize {
 		j.buffer = nil
 	}
@@ -122,105 +128,116 @@ func (j *Journal) Append(batch uint64, payload []byte) error {
 	return nil
 }
 
-// capacity returns the size of the current segment.
-func (j *Journal) capacity() int64 {
-	if j.large {
-		return j.end // for one frame only
-	}
-	return j.size
-}
-
 // turn begins a new segment with room for a frame.
 func (j *Journal) turn(frame int64) error {
-	spare, err := j.spare(frame)
+	size := max(j.size, headerSize+frame)
+	spare, err := j.spare(size)
 	if err != nil {
 		return err
 	}
 	j.mu.Lock()
-	h := header{number: 1, after: j.last}
+	h := header{number: 1, after: j.last, size: size}
 	if n := len(j.segments); n > 0 {
 		h.number, h.before = j.segments[n-1].number+1, j.segments[n-1].salt
 	}
 	j.mu.Unlock()
 	rand.Read(h.salt[:]) // never fails
-	file, err := j.name(spare, &h)
+	from, to := filepath.Join(j.dir, spare), j.path(h.number)
+	if err = j.begin(from, &h); err == nil {
+		err = j.rename(from, to)
+	}
 	if err != nil {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		j.spares = append(j.spares, spare)
-		return err
+		return errors.Join(err, j.putBack(spare, size))
+	}
+	j.Close() // synced long ago
+	j.mu.Lock()
+	j.segments = append(j.segments, h)
+	j.mu.Unlock()
+	if err := j.syncDirectory(j.dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrSync, err)
 	}
 	failpoint.Point("journal.segment")
-	if j.file != nil {
-		j.file.Close() // synced long ago
+	if j.file, err = j.open(to, os.O_RDWR); err != nil {
+		j.file = nil
+		return err
 	}
-	j.file, j.end, j.sums, j.large = file, headerSize, newSummer(h.salt), headerSize+frame > j.size
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.segments = append(j.segments, h)
+	j.end, j.coder, j.large = headerSize, newCoder(h.salt), size > j.size
 	return nil
 }
 
-// name turns a spare file into a segment.
-func (j *Journal) name(spare string, h *header) (file *disk.File, err error) {
-	if file, err = disk.OpenFile(filepath.Join(j.dir, spare), os.O_RDWR, 0); err != nil {
-		return nil, err
+// begin writes the header of a segment to a spare file. It is closed then, because Windows
+// does not rename open files.
+func (j *Journal) begin(path string, h *header) (err error) {
+	f, err := j.open(path, os.O_RDWR)
+	if err != nil {
+		return err
 	}
-	defer func() {
-		if err != nil {
-			file.Close()
-		}
-	}()
-	if _, err = file.WriteAt(h.append(nil), 0); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.WriteAt(h.append(nil), 0); err != nil {
+		return err
 	}
-	if err = file.SyncData(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSync, err)
+	if err := f.SyncData(); err != nil {
+		return fmt.Errorf("%w: %w", ErrSync, err)
 	}
-	if err = disk.Rename(filepath.Join(j.dir, spare), j.path(h.number)); err != nil {
-		return nil, err
-	}
-	if err = disk.SyncDirectory(j.dir); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSync, err)
-	}
-	return file, nil
+	return nil
 }
 
-// spare returns the name of a file that has room for a frame. It is still a spare: if it is
-// not used now, it is later.
-func (j *Journal) spare(frame int64) (string, error) {
+// spare returns the name of a spare file of a size that others do not use any more.
+func (j *Journal) spare(size int64) (string, error) {
 	j.mu.Lock()
-	if n := len(j.spares); n > 0 && headerSize+frame <= j.size {
+	if n := len(j.spares); n > 0 && size == j.size {
 		defer j.mu.Unlock()
 		spare := j.spares[n-1]
 		j.spares = j.spares[:n-1]
 		return spare, nil
 	}
-	j.made++
-	name := spareName(j.made)
 	j.mu.Unlock()
-	return name, j.fill(name, max(j.size, headerSize+frame))
+	name := j.spareName()
+	return name, j.fill(name, size)
+}
+
+// putBack keeps a spare file that was not used.
+func (j *Journal) putBack(name string, size int64) error {
+	j.mu.Lock()
+	keep := size == j.size && len(j.spares) < maxSpares
+	if keep {
+		j.spares = append(j.spares, name)
+	}
+	j.mu.Unlock()
+	if keep {
+		return nil
+	}
+	return j.discard(filepath.Join(j.dir, name), size)
+}
+
+// discard removes a file.
+func (j *Journal) discard(path string, size int64) error {
+	if err := j.remove(path); err != nil {
+		return err
+	}
+	j.bytes.Add(-size)
+	return nil
 }
 
 // fill makes a file of zeros.
 func (j *Journal) fill(name string, size int64) (err error) {
 	path := filepath.Join(j.dir, name)
-	file, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := j.open(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err = errors.Join(err, file.Close()); err != nil {
-			disk.Remove(path)
+		if err = errors.Join(err, f.Close()); err != nil {
+			j.remove(path)
 		}
 	}()
 	zeros := make([]byte, 64<<10)
 	for at := int64(0); at < size; at += int64(len(zeros)) {
-		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
 			return err
 		}
 	}
-	if err := file.SyncData(); err != nil {
+	if err := f.SyncData(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSync, err)
 	}
 	j.bytes.Add(size)
@@ -230,71 +247,85 @@ func (j *Journal) fill(name string, size int64) (err error) {
 // Trim gives the segments before the one with a salt back whose batches are all merged. The
 // owner has noted the mark.
 func (j *Journal) Trim(m Mark) error {
+	j.tending.Lock()
+	defer j.tending.Unlock()
 	j.mu.Lock()
 	n := 0
 	for n+1 < len(j.segments) && j.segments[n].salt != m.Salt && j.segments[n+1].after <= m.Merged {
 		n++
 	}
 	done := j.segments[:n:n]
-	spares := len(j.spares)
 	j.mu.Unlock()
 	if n == 0 || isHeld(j.dir) {
 		return nil
 	}
-	var kept []string
-	for _, h := range done {
-		path := j.path(h.number)
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if spares+len(kept) >= maxSpares || info.Size() != j.size {
-			if err := disk.Remove(path); err != nil {
-				return err
-			}
-			j.bytes.Add(-info.Size())
-			continue
-		}
-		name := spareName(j.nextSpare())
-		if err := disk.Rename(path, filepath.Join(j.dir, name)); err != nil {
-			return err
-		}
-		kept = append(kept, name)
-		failpoint.Point("journal.recycled")
-	}
-	if err := disk.SyncDirectory(j.dir); err != nil {
-		return fmt.Errorf("%w: %w", ErrSync, err)
-	}
+	n, err := j.recycle(done)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.segments = append([]header{}, j.segments[n:]...)
-	j.spares = append(j.spares, kept...)
-	return nil
+	return err
 }
 
-func (j *Journal) nextSpare() uint64 {
+// recycle turns segments into spares, or removes those that are too many or of another
+// size. It returns the number of segments that are gone.
+func (j *Journal) recycle(done []header) (n int, err error) {
+	var kept []string
+	j.mu.Lock()
+	room := maxSpares - len(j.spares)
+	j.mu.Unlock()
+	for _, h := range done {
+		path := j.path(h.number)
+		var info os.FileInfo
+		if info, err = os.Stat(path); err != nil {
+			break
+		}
+		if len(kept) >= room || info.Size() != j.size {
+			err = j.discard(path, info.Size())
+		} else {
+			name := j.spareName()
+			if err = j.rename(path, filepath.Join(j.dir, name)); err == nil {
+				kept = append(kept, name)
+				failpoint.Point("journal.recycled")
+			}
+		}
+		if err != nil {
+			break
+		}
+		n++
+	}
+	// A segment that is still there after a crash must not have the contents of a new one.
+	if err := j.syncDirectory(j.dir); err != nil {
+		return n, fmt.Errorf("%w: %w", ErrSync, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.spares = append(j.spares, kept...)
+	return n, err
+}
+
+// spareName returns a new name of a spare file.
+func (j *Journal) spareName() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.made++
-	return j.made
+	return spareName(j.made)
 }
 
 // Prepare makes a spare file if there is none, so that Append need not.
 func (j *Journal) Prepare() error {
+	j.tending.Lock()
+	defer j.tending.Unlock()
 	j.mu.Lock()
 	n := len(j.spares)
 	j.mu.Unlock()
 	if n > 0 {
 		return nil
 	}
-	name := spareName(j.nextSpare())
+	name := j.spareName()
 	if err := j.fill(name, j.size); err != nil {
 		return err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.spares = append(j.spares, name)
-	return nil
+	return j.putBack(name, j.size)
 }
 
 // Close closes the files and leaves them. Append must not be called any more.

@@ -1,20 +1,22 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"kaban/internal/failpoint/disk"
 )
 
 // loaded is what is in a directory.
 type loaded struct {
 	files
+	merged  []header // of the segments before
 	headers []header // of the segments that hold what is not merged, and of all later ones
+	empty   int      // how many of the last ones have no frames, and no Mark names them
 	frames  []Frame  // that are not merged
 	last    uint64   // batch of the newest frame
 	newest  []byte   // that frame, if it is in the last segment, to be written again
@@ -36,11 +38,11 @@ func Read(dir string, m Mark) ([]Frame, error) {
 // not merged. What they say is durable by then. It begins a new segment: the owner notes
 // its salt before it appends. The caller makes sure that nobody else opens it.
 func Open(dir string, m Mark) (j *Journal, frames []Frame, err error) {
-	return open(dir, m, SegmentSize)
+	return open(&realSystem, dir, m, SegmentSize)
 }
 
-func open(dir string, m Mark, size int64) (j *Journal, frames []Frame, err error) {
-	if err := makeDirectory(dir); err != nil {
+func open(sys *system, dir string, m Mark, size int64) (j *Journal, frames []Frame, err error) {
+	if err := sys.makeDirectory(dir); err != nil {
 		return nil, nil, err
 	}
 	var l loaded
@@ -52,15 +54,17 @@ func open(dir string, m Mark, size int64) (j *Journal, frames []Frame, err error
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := l.settle(dir); err != nil {
+	if err := l.settle(sys, dir); err != nil {
 		return nil, nil, err
 	}
-	if err := l.removeMerged(dir); err != nil {
-		return nil, nil, err
-	}
-	j = &Journal{dir: dir, size: size, segments: l.headers, last: l.last}
+	j = &Journal{system: *sys, dir: dir, size: size, last: l.last}
+	// The mark may be lost yet, so what is merged stays until the owner has noted another.
+	j.segments = append(l.merged, l.headers...)
 	j.bytes.Store(l.bytes)
-	if err := j.adopt(l.spares); err != nil {
+	if err := j.dropSpares(l.spares); err != nil {
+		return nil, nil, err
+	}
+	if err := j.dropEmpty(l.empty); err != nil {
 		return nil, nil, err
 	}
 	if err := j.turn(0); err != nil {
@@ -69,36 +73,39 @@ func open(dir string, m Mark, size int64) (j *Journal, frames []Frame, err error
 	return j, l.frames, nil
 }
 
-// makeDirectory makes the directory of a journal.
-func makeDirectory(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
+// dropEmpty gives the last segments back, the newest first so that none is missing between
+// two others. Each start that fails later leaves one.
+func (j *Journal) dropEmpty(n int) error {
+	if n == 0 || isHeld(j.dir) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return disk.SyncDirectory(filepath.Dir(dir))
+	done := slices.Clone(j.segments[len(j.segments)-n:])
+	slices.Reverse(done)
+	n, err := j.recycle(done)
+	j.segments = j.segments[:len(j.segments)-n]
+	return err
 }
 
-// adopt takes over the spares of an earlier use, and removes those that are too many or
-// were not finished.
-func (j *Journal) adopt(spares []uint64) error {
+// makeDirectory makes the directory of a journal, durably: a killed server may have made it.
+func (sys *system) makeDirectory(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return sys.syncDirectory(filepath.Dir(dir))
+}
+
+// dropSpares removes the spares of an earlier use: how much of them is on the disk is
+// unknown.
+func (j *Journal) dropSpares(spares []uint64) error {
 	for _, n := range spares {
-		j.made = max(j.made, n)
 		path := filepath.Join(j.dir, spareName(n))
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
 		}
-		if info.Size() == j.size && len(j.spares) < maxSpares {
-			j.spares = append(j.spares, spareName(n))
-			continue
-		}
-		if err := disk.Remove(path); err != nil {
+		if err := j.discard(path, info.Size()); err != nil {
 			return err
 		}
-		j.bytes.Add(-info.Size())
 	}
 	return nil
 }
@@ -106,13 +113,13 @@ func (j *Journal) adopt(spares []uint64) error {
 // settle makes durable what was read: a server that was killed, or whose sync failed, may
 // have left it to the system only, and what is appended now relies on it. After a sync that
 // failed the system takes what it has for written, so the newest frame is written again.
-func (l *loaded) settle(dir string) error {
+func (l *loaded) settle(sys *system, dir string) error {
 	for i := range l.headers {
 		path := filepath.Join(dir, segmentName(l.headers[i].number))
 		if err := os.Chmod(path, 0o600); err != nil { // it may have been copied here
 			return err
 		}
-		f, err := disk.OpenFile(path, os.O_RDWR, 0)
+		f, err := sys.open(path, os.O_RDWR)
 		if err != nil {
 			return err
 		}
@@ -126,24 +133,7 @@ func (l *loaded) settle(dir string) error {
 			return err
 		}
 	}
-	return disk.SyncDirectory(dir)
-}
-
-// removeMerged removes the segments before the first that is needed. They are there if the
-// server died before it trimmed them.
-func (l *loaded) removeMerged(dir string) error {
-	for len(l.segments) > len(l.headers) && !isHeld(dir) {
-		path := filepath.Join(dir, segmentName(l.segments[0]))
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if err := disk.Remove(path); err != nil {
-			return err
-		}
-		l.segments, l.bytes = l.segments[1:], l.bytes-info.Size()
-	}
-	return nil
+	return sys.syncDirectory(dir)
 }
 
 // damaged returns the error for what is wrong with a segment.
@@ -151,47 +141,50 @@ func damaged(dir string, number uint64, trouble string) error {
 	return fmt.Errorf("%w: %s: %s", ErrDamaged, filepath.Join(dir, segmentName(number)), trouble)
 }
 
-// segment is one that was read.
+// segment is a file.
 type segment struct {
 	header
-	data    []byte
+	name    uint64 // its number by its name
 	trouble string // "" if the header is as it was written
 }
 
-// readSegment reads a segment. If one flipped bit is all that is wrong with its header, it
-// knows what the header was.
-func readSegment(dir string, number uint64) (s segment, err error) {
-	if s.data, err = os.ReadFile(filepath.Join(dir, segmentName(number))); err != nil {
+// readSegment reads the header of a segment. If one flipped bit is all that is wrong with
+// it, it knows what the header was.
+func readSegment(dir string, number uint64) (segment, error) {
+	s := segment{name: number}
+	f, err := os.Open(filepath.Join(dir, segmentName(number)))
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, headerSize))
+	if err != nil {
 		return s, err
 	}
 	valid := false
-	if s.header, valid = parseHeader(s.data); !valid {
-		s.header, s.trouble = mendHeader(s.data), "its header is damaged"
-	}
-	if valid && s.number != number {
+	if s.header, valid = parseHeader(data); !valid {
+		s.header, s.trouble = mendHeader(data), "its header is damaged"
+	} else if s.number != number {
 		s.trouble = fmt.Sprintf("it is segment %d", s.number)
 	}
 	return s, nil
 }
 
-// readAll lists the files in a directory and reads all segments. One that is gone by then
-// was merged before.
-func (l *loaded) readAll(dir string) (all []segment, err error) {
+// readSegments reads the headers of all segments in a directory.
+func (l *loaded) readSegments(dir string) (all []segment, err error) {
 	if l.files, err = list(dir); err != nil {
 		return nil, err
 	}
-	var there []uint64
 	for _, n := range l.segments {
 		s, err := readSegment(dir, n)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the server has just merged it
+		}
+		if err != nil {
 			return nil, err
 		}
-		all, there = append(all, s), append(there, n)
+		all = append(all, s)
 	}
-	l.segments = there
 	return all, nil
 }
 
@@ -203,86 +196,111 @@ func indexOf(all []segment, salt Salt) int {
 	return slices.IndexFunc(all, func(s segment) bool { return s.salt == salt })
 }
 
-// leftOver removes the segments of a journal that was closed. They are there if the server
-// died before it removed them, or after it had begun the first one of the next use, or if
-// an archive held them. While one still does, they stay, and are trimmed later.
+// leftOver looks at the segments of a journal that was closed. They are there if the server
+// died before it removed them, or an archive held them, or the server died after it had
+// begun the first one of the next use.
 func leftOver(dir string, m Mark) (l loaded, err error) {
-	if isHeld(dir) {
-		if l, err := load(dir, m); err == nil {
-			return l, nil
-		}
-	}
-	all, err := l.readAll(dir)
+	all, err := l.readSegments(dir)
 	if err != nil {
 		return l, err
 	}
 	ours := indexOf(all, m.Salt) >= 0
 	for _, s := range all {
-		if frames, _, _ := scan(s.data, s.salt, 0); !ours && (len(frames) > 0 || s.salt.IsZero()) {
-			return l, foreign(dir)
+		if s.trouble != "" && !ours {
+			return l, damaged(dir, s.name, s.trouble)
 		}
-	}
-	for i, n := range l.segments {
-		if err := disk.Remove(filepath.Join(dir, segmentName(n))); err != nil {
+		data, err := os.ReadFile(filepath.Join(dir, segmentName(s.name)))
+		if err != nil {
 			return l, err
 		}
-		l.bytes -= int64(len(all[i].data))
+		frames, _, _ := scan(data, s.salt, 0)
+		l.empty++
+		if s.trouble == "" {
+			l.last = s.after
+		}
+		if n := len(frames); n > 0 {
+			if l.last, l.empty = frames[n-1].Batch, 0; !ours || l.last > m.Merged {
+				return l, foreign(dir)
+			}
+		}
+		if s.salt == m.Salt {
+			l.empty = 0
+		}
+		l.merged = append(l.merged, header{number: s.name, salt: s.salt})
 	}
-	l.segments, l.last = nil, max(m.Merged, m.Last)
 	return l, nil
 }
 
 func foreign(dir string) error {
-	return fmt.Errorf("%w: the files in %s are those of another database", ErrDamaged, dir)
+	return fmt.Errorf("%w: %w: %s", ErrDamaged, ErrForeign, dir)
 }
 
 // load reads the segments that have what is not merged.
 func load(dir string, m Mark) (l loaded, err error) {
-	all, err := l.readAll(dir)
+	all, err := l.readSegments(dir)
 	if err != nil {
 		return l, err
 	}
-	first := indexOf(all, m.Salt)
-	switch {
-	case first < 0 && len(all) == 0:
+	if len(all) == 0 {
 		return l, fmt.Errorf("%w: its files are missing in %s, and they have the newest messages of the database", ErrDamaged, dir)
-	case first < 0:
+	}
+	first := indexOf(all, m.Salt)
+	if first < 0 {
+		for _, s := range all {
+			if s.trouble != "" {
+				return l, damaged(dir, s.name, s.trouble)
+			}
+		}
 		return l, foreign(dir)
 	}
-	for first > 0 && all[first].after > m.Merged {
+	for first > 0 && (all[first].after > m.Merged || all[first].salt.IsZero()) {
 		first--
 	}
 	if all[first].after > m.Merged {
-		return l, fmt.Errorf("%w: in %s the segment before %s is missing", ErrDamaged, dir, segmentName(l.segments[first]))
+		return l, missingBefore(dir, all[first].name)
+	}
+	for _, s := range all[:first] {
+		l.merged = append(l.merged, header{number: s.name})
 	}
 	l.last = all[first].after
-	for i := first; i < len(all); i++ {
-		if err := l.add(dir, m, l.segments[i], all[i]); err != nil {
+	for _, s := range all[first:] {
+		if err := l.add(dir, m, s); err != nil {
 			return l, err
 		}
 	}
 	if l.last < m.Last {
-		return l, damaged(dir, l.segments[len(all)-1], fmt.Sprintf("it ends with batch %d, but had batch %d", l.last, m.Last))
+		return l, damaged(dir, all[len(all)-1].name, fmt.Sprintf("it ends with batch %d, but had batch %d", l.last, m.Last))
 	}
 	return l, nil
 }
 
+func missingBefore(dir string, number uint64) error {
+	return fmt.Errorf("%w: in %s the segment before %s is missing", ErrDamaged, dir, segmentName(number))
+}
+
 // add adds the frames of the next segment.
-func (l *loaded) add(dir string, m Mark, number uint64, s segment) error {
+func (l *loaded) add(dir string, m Mark, s segment) error {
 	if s.trouble != "" {
-		return damaged(dir, number, s.trouble)
+		return damaged(dir, s.name, s.trouble)
 	}
 	if n := len(l.headers); n > 0 && (s.number != l.headers[n-1].number+1 || s.before != l.headers[n-1].salt) {
-		return fmt.Errorf("%w: in %s the segment before %s is missing", ErrDamaged, dir, segmentName(number))
+		return missingBefore(dir, s.name)
 	}
 	if s.after != l.last {
-		return damaged(dir, number, fmt.Sprintf("it follows batch %d, but the segment before it ends with batch %d", s.after, l.last))
+		return damaged(dir, s.name, fmt.Sprintf("it follows batch %d, but the segment before it ends with batch %d", s.after, l.last))
 	}
-	frames, end, trouble := scan(s.data, s.salt, s.after)
+	data, err := os.ReadFile(filepath.Join(dir, segmentName(s.name)))
+	if err != nil {
+		return err
+	}
+	frames, end, trouble := scan(data, s.salt, s.after)
+	if trouble == "" && int64(len(data)) < s.size {
+		trouble = "it is truncated"
+	}
 	l.newest, l.at = nil, 0
 	if n := len(frames); n > 0 {
-		l.at = end - int64(frameHeader+len(frames[n-1].Payload))
-		l.newest = s.data[l.at:end]
+		l.at = end - frameSize(int64(len(frames[n-1].Payload)))
+		l.newest = bytes.Clone(data[l.at:end])
 	}
 	for _, f := range frames {
 		if f.Batch > m.Merged {
@@ -291,7 +309,11 @@ func (l *loaded) add(dir string, m Mark, number uint64, s segment) error {
 		l.last = f.Batch
 	}
 	if trouble != "" {
-		return damaged(dir, number, fmt.Sprintf("at byte %d: %s", end, trouble))
+		return damaged(dir, s.name, fmt.Sprintf("at byte %d: %s", end, trouble))
+	}
+	l.empty++
+	if len(frames) > 0 || s.salt == m.Salt {
+		l.empty = 0
 	}
 	l.headers = append(l.headers, s.header)
 	return nil

@@ -145,6 +145,9 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	if w.Checked && w.Revision != r.revisionOrNone() {
 		return store.Result{Err: store.ErrStale}
 	}
+	if w.Refusal != nil {
+		return store.Result{Err: w.Refusal}
+	}
 	if w.Decide != nil {
 		if err := s.runLocked(w.Decide); err != nil {
 			return store.Result{Err: err}

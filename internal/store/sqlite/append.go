@@ -219,6 +219,9 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	if w.Checked && w.Revision != r.revisionOrNone() {
 		return store.Result{Err: store.ErrStale}, nil
 	}
+	if w.Refusal != nil {
+		return store.Result{Err: w.Refusal}, nil
+	}
 	if w.Decide != nil {
 		refused, err := b.decide(w.Decide)
 		if refused != nil || err != nil {

@@ -68,6 +68,14 @@ func (a *Archive) write(ctx context.Context, draft string, progress func(done, t
 	if err := a.copyTo(ctx, draft, progress); err != nil {
 		return nil, err
 	}
+	if hold == nil {
+		if _, err := os.Stat(journalOf(a.path)); err == nil { // a server has just begun it
+			if err := os.Truncate(draft, 0); err != nil {
+				return nil, err
+			}
+			return a.write(ctx, draft, progress)
+		}
+	}
 	return seal(ctx, draft, func(p progressRow) ([]journal.Frame, error) {
 		found, err := a.frames(p)
 		if errors.Is(err, store.ErrDamaged) { // Lost reports it; the backup has what is before
@@ -252,6 +260,9 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	if err := refuseOther(file); err != nil {
 		return done, err
 	}
+	if wal, err := os.Stat(file + "-wal"); err == nil && wal.Size() > 0 {
+		return done, fmt.Errorf("%s cannot be restored: its newest messages are in %s-wal; use \"kaban backup\" on that directory, and restore what it writes", file, filepath.Base(file))
+	}
 	draft := path + ".restored"
 	for _, suffix := range []string{"-journal", "-wal", "-shm", ""} { // of a restore that was interrupted; SQLite would replay them
 		if err := removeIfThere(draft + suffix); err != nil {
@@ -262,7 +273,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 		return done, errors.Join(fmt.Errorf("copy the backup: %w", err), removeIfThere(draft))
 	}
 	// A backup that somebody has opened may have an epoch again.
-	if done.Report, err = seal(ctx, draft, framesIn(journalOf(file))); err != nil {
+	if done.Report, err = seal(ctx, draft, wholeIn(journalOf(file), file)); err != nil {
 		return done, errors.Join(fmt.Errorf("%s cannot be restored: %w", file, adviseRestore(err)), removeIfThere(draft))
 	}
 	if err := syncFile(draft); err != nil {

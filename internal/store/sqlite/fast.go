@@ -92,8 +92,13 @@ func (s *Store) plan(writes []store.Write, results []store.Result) (possible boo
 			results[i].Err = err
 		case err != nil:
 			return true, s.failed("find an author", err)
-		case !found:
+		case !found && w.Refusal == nil:
 			return false, nil
+		case !found: // has used no id, and is not added now
+			results[i].Err = w.Refusal
+			if w.Checked && w.Revision != r.revision {
+				results[i].Err = store.ErrStale
+			}
 		default:
 			k := key{r.id, author.id, w.ID.String()}
 			if isNew, err := s.finder.isNew(context.Background(), k); err != nil {
@@ -119,6 +124,9 @@ func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, foun
 	}
 	if w.Checked && w.Revision != r.revision {
 		return store.Result{Err: store.ErrStale}
+	}
+	if w.Refusal != nil {
+		return store.Result{Err: w.Refusal}
 	}
 	if r.next >= maxSeq {
 		return store.Result{Err: fmt.Errorf("%w of entries in %s", errTooMany, r.name)}

@@ -25,7 +25,7 @@ var flipAll = flag.Bool("flip.all", false, "flip every bit, instead of one in so
 func varied(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	s := open(t, dir, Options{maxUnmerged: 24, mergeStep: 8})
+	s := still(t, dir, Options{mergeStep: 8})
 	for i := range 60 {
 		content := fmt.Sprintf("message %d: %s", i, strings.Repeat("Žluťoučký kůň 😀 ", i%7))
 		if i == 11 {
@@ -41,8 +41,11 @@ func varied(t *testing.T) (dir string) {
 			t.Fatal(err)
 		}
 		storetest.Append(t, s, m.Draft(kaban.Visitor(m.Username()), storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), id))
-		if i == 30 {
+		switch i {
+		case 30:
 			mergeNow(t, s)
+		case 50:
+			merge(t, s, 8)
 		}
 		if i%7 == 0 {
 			put(t, s, fmt.Sprintf("document/%d/é", i), strings.Repeat(content, i%3), fmt.Sprint("changed/", i%4), fmt.Sprint("\x00\xff", i))
@@ -145,11 +148,14 @@ func bitsOf(content []byte, used, unused int) (picked []int) {
 	return picked
 }
 
-// For each flipped bit in a database or its WAL, Check reports damage or all data are
-// unchanged.
+// segmentName is the name of the first segment of a journal.
+const segmentName = journalName + "/0000000000000001.segment"
+
+// For each flipped bit in a database, its WAL or its journal, Check reports damage or all
+// data are unchanged.
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	t.Parallel()
-	dir := varied(t) // with data in both files
+	dir := varied(t) // with data in all files
 	closed := copyFiles(t, dir)
 	closeStore(t, open(t, closed, Options{maxUnmerged: 24, mergeStep: 8}))
 	for _, c := range []struct {
@@ -157,7 +163,8 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 		used, unused    int
 	}{
 		{"database", closed, databaseName, 1201, 50021},
-		{"WAL", dir, databaseName + "-wal", 14983, 120011},
+		{"WAL", dir, databaseName + "-wal", 2503, 120011},
+		{"segment", dir, segmentName, 499, 2_000_003},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at := copyFiles(t, c.dir)
@@ -178,7 +185,9 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 			for _, bit := range bitsOf(content, c.used, c.unused) {
 				os.Remove(filepath.Join(at, databaseName+"-shm"))
 				content[bit/8] ^= 1 << (bit % 8)
-				if err := os.WriteFile(path, content, 0o600); err != nil {
+				err := os.WriteFile(path, content, 0o600)
+				content[bit/8] ^= 1 << (bit % 8)
+				if err != nil {
 					t.Fatal(err)
 				}
 				reported := check(t.Context(), at)
@@ -189,7 +198,6 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 				} else {
 					harmless++
 				}
-				content[bit/8] ^= 1 << (bit % 8)
 			}
 			t.Logf("%d flips were found, %d changed nothing that is kept", found, harmless)
 			if found < 100 {
@@ -200,7 +208,8 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 }
 
 // For each flipped bit, a server either does not start or never returns anything that was
-// not written.
+// not written. With a flip in the journal it does not start, and the error names the
+// journal, or everything is as it was.
 func TestAFlippedBitIsNeverServed(t *testing.T) {
 	t.Parallel()
 	original := varied(t)
@@ -212,17 +221,29 @@ func TestAFlippedBitIsNeverServed(t *testing.T) {
 	closeStore(t, s)
 	closed := copyFiles(t, original) // with all data in the database
 	closeStore(t, open(t, closed, Options{maxUnmerged: 24, mergeStep: 8}))
-	for file, original := range map[string]string{databaseName: closed, databaseName + "-wal": original} {
-		content, err := os.ReadFile(filepath.Join(original, file))
+	for _, c := range []struct {
+		file, original string
+		used, unused   int // 0: the size of the file, by what follows
+		parts          int
+	}{
+		{databaseName, closed, 0, 0, 20},
+		{databaseName + "-wal", original, 0, 0, 20},
+		{segmentName, original, 1009, 4_000_037, 0},
+	} {
+		content, err := os.ReadFile(filepath.Join(c.original, c.file))
 		if err != nil {
 			t.Fatal(err)
 		}
+		if c.parts > 0 {
+			c.used, c.unused = len(content)/c.parts, len(content)
+		}
 		refused, damaged, good := 0, 0, 0
-		for _, bit := range bitsOf(content, len(content)/20, len(content)) {
-			dir := copyFiles(t, original)
+		bits := bitsOf(content, c.used, c.unused)
+		for _, bit := range bits {
+			dir := copyFiles(t, c.original)
 			os.Remove(filepath.Join(dir, databaseName+"-shm"))
 			content[bit/8] ^= 1 << (bit % 8)
-			err := os.WriteFile(filepath.Join(dir, file), content, 0o600)
+			err := os.WriteFile(filepath.Join(dir, c.file), content, 0o600)
 			content[bit/8] ^= 1 << (bit % 8)
 			if err != nil {
 				t.Fatal(err)
@@ -230,35 +251,43 @@ func TestAFlippedBitIsNeverServed(t *testing.T) {
 			s, err := Open(t.Context(), dir, Options{})
 			if err != nil {
 				refused++
+				if c.file == segmentName && !(errors.Is(err, store.ErrDamaged) && strings.Contains(err.Error(), filepath.Join(dir, journalName))) {
+					t.Errorf("bit %d of byte %d of %s: %v does not name the journal", bit%8, bit/8, c.file, err)
+				}
 				continue
 			}
 			for room, entries := range want {
 				for i := range entries {
 					got, err := s.Read(t.Context(), storetest.RoomName(t, room), store.Page{After: uint64(i), Limit: 1, Last: i%2 == 0, Before: uint64(i) + 2})
 					switch {
-					case errors.Is(err, store.ErrDamaged):
+					case errors.Is(err, store.ErrDamaged) && c.file != segmentName:
 						damaged++
 					case err != nil || len(got) != 1 || got[0] != entries[i]:
-						t.Errorf("bit %d of byte %d of %s: message %d of %s is read as %+v, %v", bit%8, bit/8, file, i+1, room, got, err)
+						t.Errorf("bit %d of byte %d of %s: message %d of %s is read as %+v, %v", bit%8, bit/8, c.file, i+1, room, got, err)
 					default:
 						good++
 					}
 				}
 			}
 			s.Close()
+			os.RemoveAll(dir)
 		}
-		t.Logf("%s: %d starts were refused, %d reads found damage, %d did not", file, refused, damaged, good)
+		t.Logf("%s: of %d flips %d starts were refused, %d reads found damage, %d did not", c.file, len(bits), refused, damaged, good)
+		if c.file == segmentName && (refused < 20 || good == 0) {
+			t.Errorf("%s: of %d flips %d were found: the test proves nothing", c.file, len(bits), refused)
+		}
 	}
 }
 
 func TestADamagedMessage(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{})
+	s := still(t, dir, Options{})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 30)...)
 	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 3)...)
 	mergeNow(t, s)
-	storetest.Append(t, s, numbered(t, "lobby", "ann", 30, 5)...) // unmerged
-	closeStore(t, s)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 30, 3)...) // unmerged, in the journal
+	appendSlowly(t, s, numbered(t, "lobby", "ann", 33, 2)...)     // and in a row
+	dir = crash(t, s)
 	corrupt(t, filepath.Join(dir, databaseName),
 		"UPDATE entries SET content = 'massage 9' WHERE place & 0xFFFFFFFFFF = 10 AND place >> 40 = 1",
 		"UPDATE entries SET content = x'' || char(65533) WHERE place & 0xFFFFFFFFFF = 11 AND place >> 40 = 1",

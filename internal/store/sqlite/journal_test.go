@@ -179,7 +179,7 @@ func TestAClosedDatabaseNeedsNoJournal(t *testing.T) {
 		if err := os.CopyFS(filepath.Join(dir, journalName), os.DirFS(s.journalDir)); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, dir, "those of another database", filepath.Join(dir, journalName))
+		refused(t, dir, "that of another database", filepath.Join(dir, journalName), "put the right database", "move that directory away")
 	})
 }
 
@@ -318,7 +318,7 @@ func TestAJournalThatDoesNotFitIsRefused(t *testing.T) {
 		"all missing":          {func(dir string) error { return os.RemoveAll(dir) }, []string{"its files are missing"}},
 		"the first one needed": {func(dir string) error { return os.Remove(filepath.Join(dir, filepath.Base(segments[1]))) }, []string{"segment before", filepath.Base(segments[2]), "missing"}},
 		"one in the middle":    {func(dir string) error { return os.Remove(filepath.Join(dir, filepath.Base(segments[2]))) }, []string{"segment before", filepath.Base(segments[3]), "missing"}},
-		"the last one":         {func(dir string) error { return os.Remove(filepath.Join(dir, filepath.Base(segments[3]))) }, nil},
+		"the last one":         {func(dir string) error { return os.Remove(filepath.Join(dir, filepath.Base(segments[3]))) }, []string{"its newest file is missing"}},
 		"two exchanged": {func(dir string) error {
 			a, b, other := filepath.Join(dir, filepath.Base(segments[2])), filepath.Join(dir, filepath.Base(segments[3])), filepath.Join(dir, "other")
 			return errors.Join(os.Rename(a, other), os.Rename(b, a), os.Rename(other, b))
@@ -329,7 +329,7 @@ func TestAJournalThatDoesNotFitIsRefused(t *testing.T) {
 			storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 			storetest.Append(t, s, numbered(t, "lobby", "ann", 1, 1)...)
 			return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(s.journalDir)))
-		}, []string{"those of another database"}},
+		}, []string{"that of another database"}},
 		"cut short": {func(dir string) error { return os.Truncate(filepath.Join(dir, filepath.Base(segments[2])), 1<<20) }, []string{"ends with batch"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -337,7 +337,11 @@ func TestAJournalThatDoesNotFitIsRefused(t *testing.T) {
 			if err := c.change(filepath.Join(dir, journalName)); err != nil {
 				t.Fatal(err)
 			}
-			doesNotStart(t, dir, append(c.words, advice...)...)
+			words := append(c.words, advice...)
+			if name == "of another database" || name == "the last one" {
+				words = append(c.words, "put the right database", "move that directory away")
+			}
+			doesNotStart(t, dir, words...)
 			a := archive(t, dir)
 			a.pause = 0
 			if err := a.Lost(t.Context()); !errors.Is(err, store.ErrDamaged) {

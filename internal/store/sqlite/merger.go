@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -153,16 +152,9 @@ func (d *database) mergeSome(entries int) error {
 	return nil
 }
 
-// readJournal returns what is not merged of the journal. Nobody is writing it.
+// readJournal returns what is not merged of the journal.
 func (d *database) readJournal(p progressRow) ([]journal.Frame, error) {
-	found, err := journal.Read(d.journalDir, p.Mark)
-	if err != nil {
-		return nil, explainJournal(err)
-	}
-	if whole := until(p.batch, found); len(whole) < len(found) {
-		return nil, damaged(fmt.Sprintf("%s, which has batch %d of the journal, but not the one before it", d.path, found[len(whole)].Batch), errMissing)
-	}
-	return found, nil
+	return wholeIn(d.journalDir, d.path)(p)
 }
 
 // startSegments is how many segments there may be after a start. Each start makes one, and

@@ -91,6 +91,21 @@ func framesIn(dir string) frames {
 	}
 }
 
+// wholeIn reads them from a directory where nobody appends. Then nothing may be missing
+// that was there when any of them was appended.
+func wholeIn(dir, path string) frames {
+	return func(p progressRow) ([]journal.Frame, error) {
+		found, err := journal.Read(dir, p.Mark)
+		if err != nil {
+			return nil, explainJournal(err)
+		}
+		if whole := until(p.batch, found); len(whole) < len(found) {
+			return nil, damaged(fmt.Sprintf("%s, which has batch %d of the journal, but not the one before it", path, found[len(whole)].Batch), errMissing)
+		}
+		return found, nil
+	}
+}
+
 // until returns the frames up to the first that follows a batch which the database did not
 // have yet when it had one. Those were there at one moment.
 func until(batch uint64, found []journal.Frame) []journal.Frame {

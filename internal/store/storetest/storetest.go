@@ -56,6 +56,7 @@ func Run(t *testing.T, driver Driver) {
 		{"a View does not wait for a transaction", testViewDoesNotWait},
 		{"transactions come one after the other", func(t *testing.T, s store.Store) { testCounter(t, s) }},
 		{"writes are decided in their order, each alone", testDecide},
+		{"a write that is refused is not stored, unless it was before", testRefusal},
 		{"writes rely on revisions", testRevisions},
 		{"random transactions", driver.testRandom},
 		{"documents: a context that has ended", driver.testEndedContextOfDocuments},

@@ -56,6 +56,39 @@ func decided(d kaban.Draft, decide func(tx store.Tx) error) store.Write {
 	return store.Write{Draft: d, Decide: decide}
 }
 
+func testRefusal(t *testing.T, s store.Store) {
+	bump(t, s, "lobby")
+	Append(t, s, Draft(t, "lobby", "alice", "old", "hello"))
+	no := errors.New("no")
+	never := func(store.Tx) error { t.Error("a write that is refused is decided"); return nil }
+	refused := func(d kaban.Draft, revision uint64) store.Write {
+		return store.Write{Draft: d, Refusal: no, Checked: true, Revision: revision, Decide: never}
+	}
+	for range 2 { // the first time nobody knows bob and the attic
+		results := appendWrites(t, s,
+			refused(Draft(t, "lobby", "alice", "old", "hello"), 1),
+			refused(Draft(t, "lobby", "alice", "old", "other"), 1),
+			refused(Draft(t, "lobby", "alice", "new", "hello"), 1),
+			refused(Draft(t, "lobby", "alice", "new", "hello"), 0),
+			refused(Draft(t, "lobby", "bob", "new", "hello"), 1),
+			refused(Draft(t, "lobby", "bob", "new", "hello"), 7))
+		results = append(results, appendWrites(t, s,
+			refused(Draft(t, "attic", "alice", "new", "hello"), 0),
+			refused(Draft(t, "attic", "bob", "new", "hello"), 1))...)
+		if !results[0].Duplicate || results[0].Seq != 1 || results[0].Err != nil {
+			t.Errorf("a repeated message that would be refused now: %+v", results[0])
+		}
+		for i, want := range []error{store.ErrIDConflict, no, store.ErrStale, no, store.ErrStale, no, store.ErrStale} {
+			if got := results[i+1]; !errors.Is(got.Err, want) || got.Seq != 0 {
+				t.Errorf("write %d: %+v, want %v", i+1, got, want)
+			}
+		}
+	}
+	if rooms, err := s.Rooms(context.Background()); err != nil || len(rooms) != 1 || rooms[0].Head != 1 {
+		t.Errorf("the rooms are %+v, %v; want the lobby with one entry", rooms, err)
+	}
+}
+
 func testDecide(t *testing.T, s store.Store) {
 	put(t, s, "order", "")
 	failure := errors.New("no")

@@ -1,0 +1,105 @@
+package sqlite
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// randomEntry returns an entry as it may be in a frame of a time.
+func randomEntry(random *rand.Rand, batch, time int64) (e unmergedEntry, room int64) {
+	number := func() uint64 { return random.Uint64() >> random.IntN(64) }
+	text := func() string {
+		b := make([]byte, random.IntN(1<<random.IntN(10)))
+		for i := range b {
+			b[i] = byte(random.Uint32())
+		}
+		return string(b)
+	}
+	e = unmergedEntry{batch: batch, user: int64(number() >> 1)}
+	e.Entry = store.Entry{Seq: number(), Time: time, Kind: kaban.Kind(random.IntN(100)), ID: text(), Target: number(), Content: text()}
+	if e.Username = text(); e.Username != "" {
+		e.ownName = true
+	}
+	return e, int64(number() >> 1)
+}
+
+func TestFramesRoundTrip(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		batch := int64(random.Uint64() >> 1)
+		time := []int64{0, 1, -1, math.MaxInt64, math.MinInt64, 1_700_000_000_000}[random.IntN(6)]
+		payload := appendFrameHead(nil, time)
+		var want []unmergedEntry
+		var wantRooms []int64
+		for range random.IntN(8) {
+			e, room := randomEntry(random, batch, time)
+			payload = appendFrameEntry(payload, room, &e)
+			want, wantRooms = append(want, e), append(wantRooms, room)
+		}
+		got, rooms, err := parseFrame(uint64(batch), payload)
+		if err != nil || !slices.Equal(got, want) || !slices.Equal(rooms, wantRooms) {
+			t.Fatalf("%x is read as %+v of %d, %v; want %+v of %d", payload, got, rooms, err, want, wantRooms)
+		}
+		// A username that is in users is not in the frame.
+		if len(want) > 0 {
+			e := want[0]
+			e.ownName = false
+			got, _, err := parseFrame(uint64(batch), appendFrameEntry(appendFrameHead(nil, time), 1, &e))
+			if err != nil || got[0].ownName || got[0].Username != "" || got[0].Content != e.Content {
+				t.Fatalf("%+v, %v; want %+v", got, err, e)
+			}
+		}
+		// No end of it is taken for a whole one with as many entries.
+		if cut := random.IntN(len(payload)); len(want) > 0 {
+			if got, _, err := parseFrame(uint64(batch), payload[:cut]); err == nil && len(got) >= len(want) {
+				t.Fatalf("the first %d bytes of %x are read as %d entries", cut, payload, len(got))
+			}
+		}
+	}
+}
+
+func FuzzParseFrame(f *testing.F) {
+	random := rand.New(rand.NewPCG(3, 4))
+	f.Add([]byte{})
+	f.Add([]byte{frameVersion})
+	f.Add([]byte{frameVersion + 1, 0})
+	f.Add(append([]byte{frameVersion}, bytes.Repeat([]byte{0xff}, 30)...))
+	for n := range 4 {
+		payload := appendFrameHead(nil, 1_700_000_000_000)
+		for range n {
+			e, room := randomEntry(random, 1, 1)
+			payload = appendFrameEntry(payload, room, &e)
+		}
+		f.Add(payload)
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		entries, rooms, err := parseFrame(7, payload)
+		if err != nil {
+			if entries != nil || rooms != nil {
+				t.Errorf("%d entries and %v", len(entries), err)
+			}
+			return
+		}
+		if len(rooms) != len(entries) {
+			t.Fatalf("%d entries of %d rooms", len(entries), len(rooms))
+		}
+		// What was read can be written and is read as the same.
+		time := int64(0)
+		if len(entries) > 0 {
+			time = entries[0].Time
+		}
+		again := appendFrameHead(nil, time)
+		for i := range entries {
+			again = appendFrameEntry(again, rooms[i], &entries[i])
+		}
+		if got, gotRooms, err := parseFrame(7, again); err != nil || !slices.Equal(got, entries) || !slices.Equal(gotRooms, rooms) {
+			t.Errorf("%x, written again as %x, is read as %+v, %v; want %+v", payload, again, got, err, entries)
+		}
+	})
+}
