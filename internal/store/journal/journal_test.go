@@ -23,7 +23,7 @@ func TestRealSystem(t *testing.T) {
 		t.Errorf("Remove without a journal: %v", err)
 	}
 	m := Mark{Closed: true}
-	j, frames, err := Open(dir, m)
+	j, frames, err := openReal(dir, m)
 	if err != nil || len(frames) > 0 {
 		t.Fatal(frames, err)
 	}
@@ -49,7 +49,7 @@ func TestRealSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, frames, want)
-	if j, frames, err = Open(dir, m); err != nil {
+	if j, frames, err = openReal(dir, m); err != nil {
 		t.Fatal(err)
 	}
 	same(t, frames, want)
@@ -466,11 +466,11 @@ func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	m := Mark{Closed: true}
-	if _, _, err := Open(filepath.Join(dir, "none", "journal"), m); err == nil {
+	if _, _, err := openReal(filepath.Join(dir, "none", "journal"), m); err == nil {
 		t.Error("no error in a directory that is missing")
 	}
 	write(t, filepath.Join(dir, "file"), nil)
-	if _, _, err := Open(filepath.Join(dir, "file"), m); err == nil {
+	if _, _, err := openReal(filepath.Join(dir, "file"), m); err == nil {
 		t.Error("no error for a file")
 	}
 	if _, err := Exists(filepath.Join(dir, "file")); err == nil {
@@ -482,7 +482,7 @@ func TestOpenFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "journal", segmentName(1)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(filepath.Join(dir, "journal"), m); err == nil || errors.Is(err, ErrDamaged) {
+	if _, _, err := openReal(filepath.Join(dir, "journal"), m); err == nil || errors.Is(err, ErrDamaged) {
 		t.Errorf("Open with a directory as a segment: %v", err)
 	}
 }
