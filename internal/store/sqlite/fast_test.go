@@ -2,12 +2,14 @@ package sqlite
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"kaban"
@@ -281,6 +283,85 @@ func TestEveryMessageIsStoredOnce(t *testing.T) {
 		if err := check(t.Context(), dir); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
 		}
+	}
+}
+
+// Senders at once, of the same messages in different orders and through different handles,
+// while the store merges: each message is stored once, and all of them get the same answer.
+func TestSendersAtOnceStoreEveryMessageOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, Options{maxUnmerged: 15, mergeStep: 4, walPages: 20})
+	const messages, senders = 400, 4
+	var drafts []kaban.Draft
+	for i := range messages {
+		drafts = append(drafts, storetest.Draft(t, fmt.Sprint("room-", i%3), fmt.Sprint("user-", i%5), fmt.Sprint("id-", i), fmt.Sprint("message ", i)))
+	}
+	type answer struct {
+		seq       uint64
+		time      int64
+		duplicate bool
+	}
+	var answers [senders][messages]answer
+	var group sync.WaitGroup
+	for sender := range senders {
+		handle, err := s.Share()
+		if err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(sender), 2))
+			order := random.Perm(messages)
+			for len(order) > 0 {
+				n := min(1+random.IntN(6), len(order))
+				var batch []kaban.Draft
+				for _, i := range order[:n] {
+					batch = append(batch, drafts[i])
+				}
+				results := make([]store.Result, n)
+				if err := handle.Append(context.Background(), storetest.Writes(batch...), results); err != nil {
+					t.Error(err)
+					return
+				}
+				for k, i := range order[:n] {
+					if results[k].Err != nil {
+						t.Errorf("message %d: %v", i, results[k].Err)
+					}
+					answers[sender][i] = answer{results[k].Seq, results[k].Time, results[k].Duplicate}
+				}
+				order = order[n:]
+			}
+			if err := handle.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for i := range messages {
+		firsts := 0
+		for sender := range senders {
+			a, b := answers[0][i], answers[sender][i]
+			if a.seq != b.seq || a.time != b.time {
+				t.Errorf("message %d: %+v and %+v", i, a, b)
+			}
+			if !b.duplicate {
+				firsts++
+			}
+		}
+		if firsts != 1 {
+			t.Errorf("message %d was stored %d times", i, firsts)
+		}
+	}
+	stored := 0
+	for room := range 3 {
+		stored += len(all(t, s, fmt.Sprint("room-", room)))
+	}
+	if stored != messages {
+		t.Errorf("%d messages are there, want %d", stored, messages)
+	}
+	closeStore(t, s)
+	if err := check(t.Context(), dir); err != nil {
+		t.Error(err)
 	}
 }
 

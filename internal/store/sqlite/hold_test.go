@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -244,16 +243,39 @@ func (s *Store) batchNow() int64 {
 	return s.unmerged.batch
 }
 
-// frameOffsets returns where the frames of a segment begin. Each has the length of its payload
-// at 8, and is filled up to a multiple of 8 bytes.
-func frameOffsets(segment []byte) (at []int) {
-	for next := 64; ; {
-		length := int(binary.LittleEndian.Uint32(segment[next+8:]))
-		if length == 0 {
-			return at
+// A backup that a server starts in the middle of has what the server's journal has.
+func TestBackupWhileAServerStarts(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	closeStore(t, s)
+	var started sync.Once
+	file := filepath.Join(t.TempDir(), "backup.db")
+	report, err := archive(t, dir).Backup(t.Context(), file, func(done, total int64) {
+		if done < total {
+			return
 		}
-		at = append(at, next)
-		next += (24 + length + 7) &^ 7
+		started.Do(func() {
+			s, err := Open(context.Background(), dir, Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { s.Close() })
+			if err := s.Append(context.Background(), storetest.Writes(numbered(t, "lobby", "ann", 3, 3)...), make([]store.Result, 3)); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	if err != nil || report.Rooms[0].Entries != 6 {
+		t.Fatalf("the backup has %+v, %v; want 6 entries", report, err)
+	}
+	to := t.TempDir()
+	if _, err := Restore(t.Context(), to, file, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, open(t, to, Options{}), "lobby"); len(got) != 6 {
+		t.Errorf("%d entries were restored, want 6", len(got))
 	}
 }
 
@@ -263,20 +285,33 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 	dir := t.TempDir()
 	s := still(t, dir, Options{mergeStep: 1})
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
-	for i := range 10 {
-		storetest.Append(t, s, numbered(t, "lobby", "ann", 3+i, 1)...)
-	}
-	merge(t, s, 5) // batches 1 to 3
-	want := all(t, s, "lobby")
 	segment := filepath.Base(segmentsIn(t, s.journalDir)[0])
-	for i := 3; i < 13; i++ { // damages the frame of message i
-		damaged := copyFiles(t, dir)
-		path := filepath.Join(damaged, journalName, segment)
-		content, err := os.ReadFile(path)
+	read := func(dir string) []byte {
+		t.Helper()
+		content, err := os.ReadFile(filepath.Join(dir, journalName, segment))
 		if err != nil {
 			t.Fatal(err)
 		}
-		content[frameOffsets(content)[i-3]+30] ^= 4 // the first frame has message 3
+		return content
+	}
+	ends := make(map[int]int) // of the frames of messages
+	for i := 3; i < 13; i++ {
+		before := read(dir)
+		storetest.Append(t, s, numbered(t, "lobby", "ann", i, 1)...)
+		after := read(dir)
+		for at := range after {
+			if after[at] != before[at] {
+				ends[i] = at + 1
+			}
+		}
+	}
+	merge(t, s, 5) // batches 1 to 3
+	want := all(t, s, "lobby")
+	for i := 3; i < 13; i++ { // damages the frame of message i
+		damaged := copyFiles(t, dir)
+		path := filepath.Join(damaged, journalName, segment)
+		content := read(damaged)
+		content[ends[i]-6] ^= 4
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -287,10 +322,20 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 		if !errors.Is(lost, store.ErrDamaged) || !strings.Contains(lost.Error(), path) {
 			t.Errorf("message %d: lost: %v, want the damage of %s", i, lost, path)
 		}
-		file := filepath.Join(t.TempDir(), "backup.db")
-		if i < 5 { // what follows is lost, and it was not noted
-			intact = 5
+		checked, err := a.Check(t.Context())
+		if err != nil || len(checked.Problems) == 0 || !strings.Contains(checked.Problems[0], path) {
+			t.Errorf("message %d: check: %+v, %v; want the damage of %s", i, checked, err, path)
 		}
+		var records []string
+		var problems []error
+		err = a.Export(t.Context(), nil, store.Receiver{
+			Record:  func(r *store.Record) error { records = append(records, r.Body); return nil },
+			Damaged: func(err error) error { problems = append(problems, err); return nil },
+		})
+		if err != nil || len(records) != intact || len(problems) != 1 || !errors.Is(problems[0], store.ErrDamaged) {
+			t.Errorf("message %d: export: %d records, %v, %v; want %d and the damage", i, len(records), problems, err, intact)
+		}
+		file := filepath.Join(t.TempDir(), "backup.db")
 		report, err := a.Backup(t.Context(), file, nil)
 		if err != nil || report.Rooms[0].Entries != uint64(intact) {
 			t.Errorf("message %d: the backup: %+v, %v; want %d entries", i, report, err, intact)

@@ -255,7 +255,7 @@ func TestPagingThroughALargeHistory(t *testing.T) {
 
 func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir(), Options{walPages: 5})
+	s := open(t, t.TempDir(), Options{walPages: 5, maxUnmerged: 30, mergeStep: 10}) // with many merges
 	lobby := storetest.RoomName(t, "lobby")
 	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 1)...)
 	done := make(chan error, 3*readers)
@@ -380,6 +380,21 @@ func TestFilesArePrivate(t *testing.T) {
 	}
 	s = open(t, dir, Options{})
 	check()
+
+	// A crash copy may have other modes.
+	storetest.Append(t, s, numbered(t, "lobby", "alice", 1, 1)...)
+	crashed := copyFiles(t, dir)
+	for _, name := range segmentsIn(t, filepath.Join(crashed, journalName)) {
+		if err := os.Chmod(name, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copied := open(t, crashed, Options{})
+	for _, name := range segmentsIn(t, copied.journalDir) {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s of a copy has mode %v, %v; want 0600", name, info.Mode(), err)
+		}
+	}
 }
 
 // A link in place of the lock is refused, wherever it leads, and what it leads to stays
