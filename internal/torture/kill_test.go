@@ -97,7 +97,7 @@ func campaign(t *testing.T, times int, faults func(h *host, random *rand.Rand) [
 			before := c.history.Acks()
 			h.start(env...)
 			if name == "" { // not before there is load
-				for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+				for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !h.ended(0); time.Sleep(time.Millisecond) {
 					if c.history.Acks() > before && c.history.InFlight() >= inFlight {
 						break
 					}
@@ -147,8 +147,8 @@ func TestKills(t *testing.T) {
 }
 
 // Here some or all unsynced data is lost as well: with the death of the process that wrote
-// it, or only with that of a later one, because the first was killed and the next found
-// everything.
+// it, or only with that of a later one, because the first was killed, even by a failed
+// sync, and the next found everything.
 func TestLosses(t *testing.T) {
 	campaign(t, *losses, func(h *host, random *rand.Rand) []string {
 		kept := h.data + ".kept"
@@ -156,8 +156,11 @@ func TestLosses(t *testing.T) {
 		if _, err := os.Stat(kept); err == nil {
 			disk += ",kept=" + kept
 		}
-		if random.IntN(3) == 0 {
+		switch random.IntN(6) {
+		case 0, 1:
 			disk += ",keep=" + kept
+		case 2: // a failed sync kills it
+			disk += fmt.Sprintf(",keep=%s,of=*.s*,failsync=%d", kept, 1+random.IntN(60))
 		}
 		return []string{clock(random), disk}
 	}, syscall.SIGUSR1)

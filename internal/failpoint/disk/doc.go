@@ -8,10 +8,12 @@
 //	             torn at sectors, and of the changes to the names in a directory
 //	             the first few
 //	keep=FILE    with lose: lose nothing yet. What is unsynced is noted in a file, as if
-//	             the process were killed, and
+//	             the process were killed, also at a failed sync of Go code, and
 //	kept=FILE    the next process may lose it, until it syncs it
 //	seed=N       the seed of these choices
-//	failsync=N   the Nth sync of a file or directory reports an I/O error
+//	failsync=N   the Nth sync of a file or directory reports an I/O error. What it
+//	             should have written to a file of Go code is only written later if
+//	             the same is written again
 //	of=PATTERN   only syncs of files and directories whose names match count, such
 //	             as *.db-wal
 //	full=BYTES   no file grows beyond that size

@@ -322,6 +322,18 @@ func TestFailedSync(t *testing.T) {
 		ok(t, f.SyncData())
 	})
 	wantOnly(t, left, "f=a", "f=b")
+	left = afterLosses(t, "lose,failsync=3", func(d *state, dir string) {
+		f := opened(t, d, filepath.Join(dir, "f"))
+		put(t, f, sectors("a"), 0)
+		ok(t, errors.Join(f.SyncData(), d.syncDirectory(dir)))
+		put(t, f, sectors("b"), 0)
+		if err := f.SyncData(); err == nil {
+			t.Fatal("sync 3 does not fail")
+		}
+		put(t, f, sectors("b"), 0)
+		ok(t, f.SyncData())
+	})
+	wantOnly(t, left, "f=b")
 }
 
 func TestFull(t *testing.T) {

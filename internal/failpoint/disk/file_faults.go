@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"kaban/internal/failpoint"
 )
 
 // File is a file whose operations fail as configured. Like those below SQLite they
@@ -90,7 +92,7 @@ func (f *File) WriteAt(p []byte, offset int64) (int, error) {
 		if _, err := f.file.handle.ReadAt(before, offset); err != nil {
 			return 0, err
 		}
-		f.file.changes = append(f.file.changes, change{Offset: offset, Size: size, Before: before, After: append([]byte{}, p[:fits]...)})
+		f.file.change(change{Offset: offset, Size: size, Before: before, After: append([]byte{}, p[:fits]...)})
 	}
 	n, err := f.open.WriteAt(p[:fits], offset)
 	if err == nil && fits < int64(len(p)) {
@@ -143,13 +145,19 @@ func (f *File) SyncData() error { return f.sync(syncData) }
 func (f *File) sync(flush func(*os.File) error) error {
 	d, until := f.disk, 0
 	d.Lock()
-	failed, skipped := d.syncFails(f.open.Name()), d.noSync
+	failed, skipped, dies := d.syncFails(f.open.Name()), d.noSync, d.keep != ""
 	if f.file != nil {
-		if f.file.failed = f.file.failed || failed; !f.file.failed {
-			until = len(f.file.changes)
+		until = len(f.file.changes)
+	}
+	if failed && f.file != nil {
+		for i := range f.file.changes {
+			f.file.changes[i].Dropped = true
 		}
 	}
 	d.Unlock()
+	if failed && dies {
+		failpoint.Die()
+	}
 	if failed {
 		return &fs.PathError{Op: "sync", Path: f.open.Name(), Err: syscall.EIO}
 	}
@@ -162,9 +170,31 @@ func (f *File) sync(flush func(*os.File) error) error {
 	d.Lock()
 	defer d.Unlock()
 	if f.file != nil {
-		f.file.changes = f.file.changes[until:]
+		f.file.synced(until)
 	}
 	return nil
+}
+
+// change records a write. It writes again what it covers.
+func (f *file) change(c change) {
+	for i := range f.changes {
+		before := &f.changes[i]
+		if c.Offset <= before.Offset && c.Offset+int64(len(c.After)) >= before.Offset+int64(len(before.After)) {
+			before.Dropped = false
+		}
+	}
+	f.changes = append(f.changes, c)
+}
+
+// synced makes the first changes durable, except for those that were dropped.
+func (f *file) synced(until int) {
+	var left []change
+	for i, c := range f.changes {
+		if i >= until || c.Dropped {
+			left = append(left, c)
+		}
+	}
+	f.changes = left
 }
 
 // Rename is os.Rename in one directory. The new name is durable after SyncDirectory.

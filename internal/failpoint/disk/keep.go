@@ -21,7 +21,6 @@ type keptFile struct {
 	Content []byte // if so
 	Mode    os.FileMode
 	Changes []change
-	Failed  bool
 }
 
 type keptRenaming struct {
@@ -34,7 +33,7 @@ func (d *state) save(path string) {
 	k := kept{SQLite: d.changes, Names: make(map[string][]keptRenaming)}
 	index := make(map[*file]int)
 	for i, f := range d.files {
-		one := keptFile{Path: f.path, Mode: f.info.Mode().Perm(), Changes: f.changes, Failed: f.failed}
+		one := keptFile{Path: f.path, Mode: f.info.Mode().Perm(), Changes: f.changes}
 		if f.path == "" {
 			info, err := f.handle.Stat()
 			must(err)
@@ -102,6 +101,6 @@ func (d *state) restoreFile(k *keptFile) error {
 	if err != nil {
 		return err
 	}
-	f.path, f.changes, f.failed = k.Path, k.Changes, k.Failed
+	f.path, f.changes = k.Path, k.Changes
 	return nil
 }

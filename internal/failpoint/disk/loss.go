@@ -22,6 +22,7 @@ type change struct {
 	Size    int64  // of the file before
 	After   []byte // empty for a truncation
 	NewSize int64  // of the file, after a truncation
+	Dropped bool   // a sync of Go code failed: the system takes it for written, so no later sync writes it
 }
 
 // file is a file of Go code, whatever its names are.
@@ -30,7 +31,6 @@ type file struct {
 	handle  *os.File // reads and restores it, even without a name
 	info    os.FileInfo
 	changes []change // unsynced
-	failed  bool     // a sync failed, and the system has dropped what it could not write
 }
 
 // renaming is an unsynced change of the names in a directory.

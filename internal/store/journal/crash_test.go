@@ -479,14 +479,14 @@ func TestCrashes(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, seed, 10, 150)
+			s := newServer(t, seed, 25, 150)
 			for range 12 {
 				if err, died := s.run(); err != nil && !died {
 					t.Fatal(err)
 				}
 				s.crash()
 			}
-			if s.looks < 50 {
+			if s.looks < 15 {
 				t.Errorf("looked only %d times", s.looks)
 			}
 		})
@@ -499,7 +499,7 @@ func TestFailingDisk(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, seed, 10, 400)
+			s := newServer(t, seed, 40, 400)
 			failures := 0
 			for range 20 {
 				s.fail = func(op string) int {

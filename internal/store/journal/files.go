@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"kaban/internal/failpoint/disk"
 )
@@ -42,6 +43,16 @@ type system struct {
 var realSystem = system{
 	func(path string, flag int) (file, error) { return disk.OpenFile(path, flag, 0o600) },
 	disk.Rename, disk.Remove, disk.SyncDirectory,
+}
+
+// syncNames makes the names in a directory durable. Without a descriptor to sync it with,
+// that may succeed later.
+func (sys *system) syncNames(dir string) error {
+	err := sys.syncDirectory(dir)
+	if err == nil || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrSync, err)
 }
 
 // files are those of a journal.

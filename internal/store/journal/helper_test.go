@@ -212,3 +212,18 @@ func write(t testing.TB, path string, data []byte) {
 		t.Fatal(err)
 	}
 }
+
+// open loads and opens a journal.
+func open(sys *system, dir string, m Mark, size int64) (*Journal, []Frame, error) {
+	l, err := Load(dir, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	j, err := l.open(sys, size)
+	return j, l.Frames, err
+}
+
+// openReal opens a journal on the disk, with segments of the usual size.
+func openReal(dir string, m Mark) (*Journal, []Frame, error) {
+	return open(&realSystem, dir, m, SegmentSize)
+}

@@ -153,8 +153,8 @@ func (j *Journal) turn(frame int64) error {
 	j.mu.Lock()
 	j.segments = append(j.segments, h)
 	j.mu.Unlock()
-	if err := j.syncDirectory(j.dir); err != nil {
-		return fmt.Errorf("%w: %w", ErrSync, err)
+	if err := j.syncNames(j.dir); err != nil {
+		return err
 	}
 	failpoint.Point("journal.segment")
 	if j.file, err = j.open(to, os.O_RDWR); err != nil {
@@ -294,8 +294,8 @@ func (j *Journal) recycle(done []header) (n int, err error) {
 		n++
 	}
 	// A segment that is still there after a crash must not have the contents of a new one.
-	if err := j.syncDirectory(j.dir); err != nil {
-		return n, fmt.Errorf("%w: %w", ErrSync, err)
+	if err := j.syncNames(j.dir); err != nil {
+		return n, err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

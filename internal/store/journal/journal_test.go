@@ -23,7 +23,7 @@ func TestRealSystem(t *testing.T) {
 		t.Errorf("Remove without a journal: %v", err)
 	}
 	m := Mark{Closed: true}
-	j, frames, err := Open(dir, m)
+	j, frames, err := openReal(dir, m)
 	if err != nil || len(frames) > 0 {
 		t.Fatal(frames, err)
 	}
@@ -49,7 +49,7 @@ func TestRealSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, frames, want)
-	if j, frames, err = Open(dir, m); err != nil {
+	if j, frames, err = openReal(dir, m); err != nil {
 		t.Fatal(err)
 	}
 	same(t, frames, want)
@@ -342,6 +342,104 @@ func TestFailingStarts(t *testing.T) {
 	}
 }
 
+// Many of those segments can be there after a hold. A crash while they go leaves no gap.
+func TestEmptySegmentsGoInOrder(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	o.add(3000, 3000)
+	before := o.mark
+	h := take(t, o.dir)
+	for range 4 {
+		o.reopen()
+		o.mark = before
+	}
+	if err := h.Release(); err != nil {
+		t.Fatal(err)
+	}
+	looks := 0
+	look := func() error {
+		looks++
+		o.intact()
+		return nil
+	}
+	sys := unsynced
+	sys.rename = func(from, to string) error { return errors.Join(unsynced.rename(from, to), look()) }
+	sys.remove = func(path string) error { return errors.Join(unsynced.remove(path), look()) }
+	j, _, err := open(&sys, o.dir, o.mark, testSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	if n := len(o.list().segments); n != 3 || looks < 4 {
+		t.Errorf("%d segments and %d looks; want 3 and 4 or more", n, looks)
+	}
+}
+
+// A segment that cannot be begun is tried again, and leaves no files that nothing uses.
+func TestTurnFails(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("no more files")
+	for _, size := range []int{3000, 3 * testSize} {
+		for _, operation := range []string{"fill", "begin", "use", "write", "rename"} {
+			t.Run(fmt.Sprintf("%s, %d bytes", operation, size), func(t *testing.T) {
+				t.Parallel()
+				o := start(t)
+				o.add(3000)
+				opened, broken := 0, true
+				o.Journal.open = func(path string, flag int) (file, error) {
+					opened++
+					if broken && operation == map[int]string{1: "fill", 2: "begin", 3: "use"}[opened] {
+						return nil, failure
+					}
+					f, err := unsynced.open(path, flag)
+					if broken && operation == "write" && opened == 1 {
+						f = fullFile{f, failure}
+					}
+					return f, err
+				}
+				o.Journal.rename = func(from, to string) error {
+					if broken && operation == "rename" {
+						return failure
+					}
+					return unsynced.rename(from, to)
+				}
+				for range 5 {
+					opened = 0
+					if err := o.Append(2, payload(2, size)); !errors.Is(err, failure) {
+						// With a spare at hand, an operation may not be needed.
+						if operation == "fill" || operation == "write" || err != nil {
+							t.Fatalf("Append returns %v; want the failure", err)
+						}
+						break
+					}
+					all := o.list()
+					if len(all.spares) > 1 || all.bytes != o.Size() {
+						t.Fatalf("%d spares, %d bytes, and Size is %d", len(all.spares), all.bytes, o.Size())
+					}
+					o.intact()
+				}
+				broken = false
+				if o.last == 1 {
+					o.add(size)
+				} else {
+					o.frames = append(o.frames, Frame{2, payload(2, size)})
+				}
+				o.add(5)
+				o.intact()
+				o.reopen()
+			})
+		}
+	}
+}
+
+// fullFile stores nothing.
+type fullFile struct {
+	file
+	err error
+}
+
+func (f fullFile) WriteAt([]byte, int64) (int, error) { return 0, f.err }
+
 // Segments that a crash has left although they are merged are given back later.
 func TestMergedSegmentsAfterCrash(t *testing.T) {
 	t.Parallel()
@@ -368,11 +466,11 @@ func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	m := Mark{Closed: true}
-	if _, _, err := Open(filepath.Join(dir, "none", "journal"), m); err == nil {
+	if _, _, err := openReal(filepath.Join(dir, "none", "journal"), m); err == nil {
 		t.Error("no error in a directory that is missing")
 	}
 	write(t, filepath.Join(dir, "file"), nil)
-	if _, _, err := Open(filepath.Join(dir, "file"), m); err == nil {
+	if _, _, err := openReal(filepath.Join(dir, "file"), m); err == nil {
 		t.Error("no error for a file")
 	}
 	if _, err := Exists(filepath.Join(dir, "file")); err == nil {
@@ -384,7 +482,7 @@ func TestOpenFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "journal", segmentName(1)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(filepath.Join(dir, "journal"), m); err == nil || errors.Is(err, ErrDamaged) {
+	if _, _, err := openReal(filepath.Join(dir, "journal"), m); err == nil || errors.Is(err, ErrDamaged) {
 		t.Errorf("Open with a directory as a segment: %v", err)
 	}
 }

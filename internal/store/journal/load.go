@@ -34,43 +34,53 @@ func Read(dir string, m Mark) ([]Frame, error) {
 	return l.frames, err
 }
 
-// Open opens the journal in a directory, which it makes, and returns the frames that are
-// not merged. What they say is durable by then. It begins a new segment: the owner notes
-// its salt before it appends. The caller makes sure that nobody else opens it.
-func Open(dir string, m Mark) (j *Journal, frames []Frame, err error) {
-	return open(&realSystem, dir, m, SegmentSize)
+// Loaded is what the only user of a journal has read of it.
+type Loaded struct {
+	Frames []Frame // that are not merged, in order
+
+	dir string
+	loaded
 }
 
-func open(sys *system, dir string, m Mark, size int64) (j *Journal, frames []Frame, err error) {
-	if err := sys.makeDirectory(dir); err != nil {
-		return nil, nil, err
-	}
-	var l loaded
+// Load reads the journal in a directory, which may not exist, and changes nothing. The
+// caller makes sure that nobody else uses it.
+func Load(dir string, m Mark) (*Loaded, error) {
+	read := load
 	if m.Closed {
-		l, err = leftOver(dir, m)
-	} else {
-		l, err = load(dir, m)
+		read = leftOver
 	}
+	l, err := read(dir, m)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := l.settle(sys, dir); err != nil {
-		return nil, nil, err
+	return &Loaded{l.frames, dir, l}, nil
+}
+
+// Open opens the journal, whose directory it makes. What was read is durable by then. It
+// begins a new segment: the owner notes its salt before it appends.
+func (l *Loaded) Open() (*Journal, error) { return l.open(&realSystem, SegmentSize) }
+
+func (l *Loaded) open(sys *system, size int64) (*Journal, error) {
+	if err := sys.makeDirectory(l.dir); err != nil {
+		return nil, err
 	}
-	j = &Journal{system: *sys, dir: dir, size: size, last: l.last}
+	if err := l.settle(sys, l.dir); err != nil {
+		return nil, err
+	}
+	j := &Journal{system: *sys, dir: l.dir, size: size, last: l.last}
 	// The mark may be lost yet, so what is merged stays until the owner has noted another.
 	j.segments = append(l.merged, l.headers...)
 	j.bytes.Store(l.bytes)
 	if err := j.dropSpares(l.spares); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := j.dropEmpty(l.empty); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := j.turn(0); err != nil {
-		return nil, nil, fmt.Errorf("begin a segment: %w", err)
+		return nil, fmt.Errorf("begin a segment: %w", err)
 	}
-	return j, l.frames, nil
+	return j, nil
 }
 
 // dropEmpty gives the last segments back, the newest first so that none is missing between

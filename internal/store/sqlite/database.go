@@ -47,6 +47,7 @@ type database struct {
 
 	appending sync.Mutex // lets one batch at a time take its place; guards all below
 	journal   *journal.Journal
+	loaded    *journal.Loaded // nil once the journal is open
 	fast      fast
 	finder    finder
 	users     map[string]user // a part of the authors, by the id of their identity

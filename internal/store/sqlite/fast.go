@@ -146,6 +146,9 @@ func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, foun
 
 // failedJournal classifies an error of the journal, like failed.
 func (d *database) failedJournal(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
 	if err = classifyJournal(err); errors.Is(err, store.ErrBroken) {
 		return d.broke(operation, err)
 	}

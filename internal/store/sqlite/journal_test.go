@@ -14,13 +14,24 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// beginSegment begins a segment as a server does that is killed before it notes it.
-func beginSegment(t *testing.T, dir string) {
+// openJournal opens the journal of a data directory.
+func openJournal(t *testing.T, dir string) *journal.Journal {
 	t.Helper()
-	j, _, err := journal.Open(filepath.Join(dir, journalName), progressIn(t, dir).Mark)
+	loaded, err := journal.Load(filepath.Join(dir, journalName), progressIn(t, dir).Mark)
 	if err != nil {
 		t.Fatal(err)
 	}
+	j, err := loaded.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// beginSegment begins a segment as a server does that is killed before it notes it.
+func beginSegment(t *testing.T, dir string) {
+	t.Helper()
+	j := openJournal(t, dir)
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}

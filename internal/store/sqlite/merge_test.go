@@ -431,10 +431,7 @@ func TestDamagedUnmergedEntries(t *testing.T) {
 // appendFrame appends a frame to the journal of a crash copy.
 func appendFrame(t *testing.T, dir string, batch uint64, payload []byte) {
 	t.Helper()
-	j, _, err := journal.Open(filepath.Join(dir, journalName), progressIn(t, dir).Mark)
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := openJournal(t, dir)
 	if err := errors.Join(j.Append(batch, payload), j.Close()); err != nil {
 		t.Fatal(err)
 	}

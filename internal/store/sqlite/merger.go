@@ -91,7 +91,11 @@ func (d *database) mergeExcess() error {
 			return err
 		}
 	}
-	return d.journal.Prepare()
+	err := d.failedJournal("make a segment", d.journal.Prepare())
+	if errors.Is(err, store.ErrBroken) {
+		return err
+	}
+	return nil // an append makes one, or fails
 }
 
 // relieve merges some entries before an append if the merger does not keep up.
@@ -154,7 +158,12 @@ func (d *database) mergeSome(entries int) error {
 
 // readJournal returns what is not merged of the journal.
 func (d *database) readJournal(p progressRow) ([]journal.Frame, error) {
-	return wholeIn(d.journalDir, d.path)(p)
+	return whole(d.path, func(m journal.Mark) (_ []journal.Frame, err error) {
+		if d.loaded, err = journal.Load(d.journalDir, m); err != nil {
+			return nil, err
+		}
+		return d.loaded.Frames, nil
+	})(p)
 }
 
 // startSegments is how many segments there may be after a start. Each start makes one, and
@@ -164,9 +173,10 @@ const startSegments = 8
 // beginJournal opens the journal, which was read, for what is appended, and notes the
 // segment that it has begun.
 func (d *database) beginJournal(ctx context.Context) (err error) {
-	if d.journal, _, err = journal.Open(d.journalDir, d.progress.Mark); err != nil {
-		return explainJournal(err)
+	if d.journal, err = d.loaded.Open(); err != nil {
+		return err
 	}
+	d.loaded = nil
 	d.progress.Closed = false
 	d.progress.Salt, d.progress.Last = d.journal.Salt()
 	d.progress.batch = uint64(d.unmerged.batch)

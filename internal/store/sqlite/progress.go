@@ -91,11 +91,16 @@ func framesIn(dir string) frames {
 	}
 }
 
-// wholeIn reads them from a directory where nobody appends. Then nothing may be missing
-// that was there when any of them was appended.
+// wholeIn reads them from a directory where nobody appends.
 func wholeIn(dir, path string) frames {
+	return whole(path, func(m journal.Mark) ([]journal.Frame, error) { return journal.Read(dir, m) })
+}
+
+// whole reads them with a function. Nothing may be missing that was there when any of them
+// was appended.
+func whole(path string, read func(journal.Mark) ([]journal.Frame, error)) frames {
 	return func(p progressRow) ([]journal.Frame, error) {
-		found, err := journal.Read(dir, p.Mark)
+		found, err := read(p.Mark)
 		if err != nil {
 			return nil, explainJournal(err)
 		}
