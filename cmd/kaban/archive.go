@@ -123,6 +123,12 @@ func (c *backupCommand) Run(std streams) (err error) {
 	if err != nil {
 		return err
 	}
+	if lost == nil {
+		lost = report.Lost
+	}
+	if lost != nil && c.Whole {
+		return errors.Join(lost, os.Remove(c.File))
+	}
 	fmt.Fprintf(std.err, "kaban: %s has %s, checked; \"kaban restore\" restores it\n", c.File, totals(report))
 	if lost != nil {
 		return fmt.Errorf("%w; the backup has everything before them", lost)

@@ -146,7 +146,7 @@ type committer struct {
 	deaf    bool // the last hint could not be followed; logged
 }
 
-// batch is what one transaction stores.
+// batch is what one append stores.
 type batch struct {
 	sends   []Send
 	writes  []store.Write
@@ -154,7 +154,7 @@ type batch struct {
 	err     error         // of the append
 	took    time.Duration // of the append
 	now     time.Duration // its end, of Dispatcher.clock
-	simple  bool          // nothing but messages of members and posts without terms
+	simple  bool          // nothing but messages of members and posts without terms, and none is stale
 }
 
 // pipelined is how many batches there are at a time: one is appended, one completed, and
@@ -254,8 +254,9 @@ func (c *committer) round() {
 	clear(c.hints)
 }
 
-// append stores sends in one transaction.
+// append stores sends at once.
 func (c *committer) append(b *batch, sends []Send) {
+	clear(b.writes)
 	b.sends, b.writes, b.results = sends, b.writes[:0], b.results[:0]
 	b.simple = true
 	for i := range sends {

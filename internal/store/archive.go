@@ -32,6 +32,9 @@ type Report struct {
 	Rooms     []Health // by name
 	Documents uint64   // those found, damaged ones included
 	Problems  []string // those that concern no single room
+	// Lost is an ErrDamaged if a backup lacks newest acknowledged entries, because they
+	// cannot be read. They are no problem of the backup itself.
+	Lost error
 }
 
 // Err returns all problems as one error, nil if everything is sound.

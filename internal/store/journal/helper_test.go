@@ -220,6 +220,9 @@ func open(sys *system, dir string, m Mark, size int64) (*Journal, []Frame, error
 		return nil, nil, err
 	}
 	j, err := l.open(sys, size)
+	if err == nil {
+		err = j.Begin()
+	}
 	return j, l.Frames, err
 }
 

@@ -84,7 +84,8 @@ type Journal struct {
 	made     uint64     // the number of the newest spare
 }
 
-// Salt returns that of the current segment, and the batch of the newest frame.
+// Salt returns that of the current segment, and the batch of the newest frame. There must
+// be a segment.
 func (j *Journal) Salt() (Salt, uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -56,8 +56,7 @@ func Load(dir string, m Mark) (*Loaded, error) {
 	return &Loaded{l.frames, dir, l}, nil
 }
 
-// Open opens the journal, whose directory it makes. What was read is durable by then. It
-// begins a new segment: the owner notes its salt before it appends.
+// Open opens the journal, whose directory it makes. What was read is durable by then.
 func (l *Loaded) Open() (*Journal, error) { return l.open(&realSystem, SegmentSize) }
 
 func (l *Loaded) open(sys *system, size int64) (*Journal, error) {
@@ -77,10 +76,16 @@ func (l *Loaded) open(sys *system, size int64) (*Journal, error) {
 	if err := j.dropEmpty(l.empty); err != nil {
 		return nil, err
 	}
-	if err := j.turn(0); err != nil {
-		return nil, fmt.Errorf("begin a segment: %w", err)
-	}
 	return j, nil
+}
+
+// Begin begins a segment, which must come before the first Append: the owner notes its salt
+// in between.
+func (j *Journal) Begin() error {
+	if err := j.turn(0); err != nil {
+		return fmt.Errorf("begin a segment: %w", err)
+	}
+	return nil
 }
 
 // dropEmpty gives the last segments back, the newest first so that none is missing between

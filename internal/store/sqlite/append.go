@@ -69,6 +69,7 @@ type batch struct {
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
 	apart    apart       // a fault of tests
+	writes   int         // documents and revisions that its decisions change
 
 	lastRoom, lastUser int64
 }
@@ -191,6 +192,9 @@ func (b *batch) store(writes []store.Write, results []store.Result) error {
 		if results[i], err = b.append(&writes[i], authors[i]); err != nil {
 			return err
 		}
+	}
+	if len(b.entries) == 0 && b.writes == 0 {
+		return b.writer.rollback(b.ctx)
 	}
 	if err := b.note(); err != nil {
 		return err
@@ -409,5 +413,6 @@ func (b *batch) publish() {
 	}
 	b.unmerged.batch = max(b.unmerged.batch, b.number)
 	b.show()
+	b.wakeMerger()
 	b.published.Broadcast()
 }

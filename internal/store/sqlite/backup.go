@@ -60,29 +60,41 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 
 // write writes a backup to a file that is empty.
 func (a *Archive) write(ctx context.Context, draft string, progress func(done, total int64)) (report *store.Report, err error) {
+	for range backupTries {
+		if err := os.Truncate(draft, 0); err != nil {
+			return nil, err
+		}
+		var again bool
+		if report, again, err = a.writeOnce(ctx, draft, progress); err != nil || !again {
+			break
+		}
+	}
+	return report, err
+}
+
+// backupTries is how often a copy is made of a database whose journal began meanwhile.
+const backupTries = 3
+
+// writeOnce writes a backup. It reports whether the copy has a journal that there was none
+// of before, so that nothing has held it.
+func (a *Archive) writeOnce(ctx context.Context, draft string, progress func(done, total int64)) (report *store.Report, again bool, err error) {
 	hold, err := journal.Take(journalOf(a.path))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, hold.Release()) }()
 	if err := a.copyTo(ctx, draft, progress); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if hold == nil {
-		if _, err := os.Stat(journalOf(a.path)); err == nil { // a server has just begun it
-			if err := os.Truncate(draft, 0); err != nil {
-				return nil, err
-			}
-			return a.write(ctx, draft, progress)
-		}
+	var lost error
+	report, err = seal(ctx, draft, func(p progressRow) ([]journal.Frame, error) {
+		again = hold == nil && !p.Closed
+		return a.frames(p)
+	}, &lost)
+	if report != nil {
+		report.Lost = lost
 	}
-	return seal(ctx, draft, func(p progressRow) ([]journal.Frame, error) {
-		found, err := a.frames(p)
-		if errors.Is(err, store.ErrDamaged) { // Lost reports it; the backup has what is before
-			err = nil
-		}
-		return found, err
-	})
+	return report, again, err
 }
 
 // publish gives a finished backup its name. Unlike a rename, a link never replaces a
@@ -140,7 +152,7 @@ func (a *Archive) copyTo(ctx context.Context, file string, progress func(done, t
 // seal turns a copy of a database into a backup and checks it. A backup has the
 // newest schema, no epoch, nothing unmerged, and no other file beside it. The copy's
 // journal is elsewhere.
-func seal(ctx context.Context, file string, read frames) (*store.Report, error) {
+func seal(ctx context.Context, file string, read frames, lost *error) (*store.Report, error) {
 	pragmas := []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}}
 	c, err := connect(ctx, file, "rw", pragmas)
 	if err != nil {
@@ -162,7 +174,7 @@ func seal(ctx context.Context, file string, read frames) (*store.Report, error) 
 	}
 	err = migrate(ctx, c, version, scripts, read, nil)
 	if err == nil {
-		err = c.transact(ctx, func() error { return finish(ctx, c, read) })
+		err = c.transact(ctx, func() error { return finish(ctx, c, read, lost) })
 	}
 	if err := errors.Join(err, c.close()); err != nil {
 		return nil, err
@@ -171,13 +183,23 @@ func seal(ctx context.Context, file string, read frames) (*store.Report, error) 
 }
 
 // finish merges everything and removes the epoch, in the transaction in progress,
-// on a database that no Store uses.
-func finish(ctx context.Context, c *conn, read frames) error {
+// on a database that no Store uses. If the journal is damaged and lost is not nil, that is
+// the damage, and entries behind those that are lost are left out.
+func finish(ctx context.Context, c *conn, read frames, lost *error) error {
 	authors, err := c.newAuthors(ctx)
 	if err != nil {
 		return err
 	}
-	contents, err := load(ctx, c, authors, read, func(err error) error { return err })
+	contents, err := load(ctx, c, authors, read, func(err error) error {
+		switch {
+		case lost != nil && errors.Is(err, journal.ErrDamaged):
+			*lost = err
+			return nil
+		case lost != nil && *lost != nil && errors.Is(err, errGap):
+			return errSkip
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -273,18 +295,23 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 		return done, errors.Join(fmt.Errorf("copy the backup: %w", err), removeIfThere(draft))
 	}
 	// A backup that somebody has opened may have an epoch again.
-	if done.Report, err = seal(ctx, draft, wholeIn(journalOf(file), file)); err != nil {
+	if done.Report, err = seal(ctx, draft, wholeIn(journalOf(file), file), nil); err != nil {
 		return done, errors.Join(fmt.Errorf("%s cannot be restored: %w", file, adviseRestore(err)), removeIfThere(draft))
 	}
 	if err := syncFile(draft); err != nil {
 		return done, err
 	}
+	moment := asideMark + time.Now().UTC().Format("20060102T150405.000")
 	if occupied {
-		if done.Kept, err = moveAside(path); err != nil {
+		if done.Kept, err = moveAside(path, moment); err != nil {
 			return done, err
 		}
 	}
 	if err := os.Rename(draft, path); err != nil {
+		return done, err
+	}
+	// The journal goes last: beside another database it is refused and not forgotten.
+	if err := os.Rename(journalOf(path), journalOf(path+moment)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return done, err
 	}
 	return done, disk.SyncDirectory(dir)
@@ -307,17 +334,17 @@ func isOccupied(path string) (bool, error) {
 	return journal.Exists(journalOf(path))
 }
 
-// moveAside gives a database and its journal other names, and returns the database's.
-func moveAside(path string) (kept string, err error) {
-	moment := time.Now().UTC().Format(".before-20060102T150405.000")
-	kept = path + moment
+// moveAside gives a database another name, and returns it; "" if only its companions were
+// there.
+func moveAside(path, moment string) (kept string, err error) {
 	for _, suffix := range companions {
-		if err := os.Rename(path+suffix, kept+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := os.Rename(path+suffix, path+moment+suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return kept, err
 		}
-	}
-	if err := os.Rename(journalOf(path), journalOf(path)+moment); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return kept, err
+		if err == nil && suffix == "" {
+			kept = path + moment
+		}
 	}
 	return kept, nil
 }

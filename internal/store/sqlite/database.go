@@ -63,13 +63,15 @@ type database struct {
 	all     []*reader
 	readers chan *reader // the idle ones
 	broken  atomic.Pointer[error]
-	alarm   atomic.Pointer[func(error)]
+	begun   atomic.Bool // the journal takes batches
+	scarce  atomic.Bool // it had no room for the last one
 	shown   shown
 
 	mu        sync.RWMutex // guards all below
 	published *sync.Cond   // of mu, for readers: the memory has changed, or the store broke
 	rooms     map[string]*room
 	reported  map[reported]struct{}
+	alarms    []func(error) // nil once the store is broken
 }
 
 // clock is the source of the times of entries.
@@ -109,10 +111,10 @@ type user struct {
 type reader struct {
 	*conn
 	documentStmts
-	authors                      *authors
-	page, pageBack               *sql.Stmt
-	count, shortCount            *sql.Stmt
-	begin, newestBatch, revision *sql.Stmt
+	authors                   *authors
+	page, pageBack            *sql.Stmt
+	count, shortCount         *sql.Stmt
+	begin, progress, revision *sql.Stmt
 }
 
 func (r *reader) prepare(ctx context.Context) (err error) {
@@ -121,8 +123,8 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.shortCount: shortCountQuery, &r.begin: "BEGIN",
-		&r.newestBatch: "SELECT batch FROM progress",
-		&r.revision:    "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
+		&r.progress: progressQuery,
+		&r.revision: "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries())
 }
 
@@ -238,7 +240,7 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 	if err := d.stmts.prepare(ctx, d.writer); err != nil {
 		return err
 	}
-	if err := d.beginJournal(ctx); err != nil {
+	if err := d.openJournal(ctx); err != nil {
 		return err
 	}
 	if d.finder.conn, err = connect(ctx, d.path, "rw", readerPragmas); err != nil {
@@ -282,13 +284,15 @@ func (d *database) leave() error {
 			d.readers <- r
 		}
 	}
+	if d.handles == 0 {
+		d.stopMerger()
+	}
 	if broken := d.broken.Load(); broken != nil {
 		return *broken
 	}
 	if d.handles > 0 {
 		return nil
 	}
-	d.stopMerger()
 	err := d.endJournal(context.Background())
 	d.writing.Lock()
 	d.closed = true
@@ -351,15 +355,21 @@ func (d *database) broke(operation string, err error) error {
 
 // Alarm implements store.Alarming.
 func (s *Store) Alarm(call func(error)) {
-	s.alarm.Store(&call)
+	s.mu.Lock()
+	s.alarms = append(s.alarms, call)
+	s.mu.Unlock()
 	if broken := s.broken.Load(); broken != nil {
 		s.sound(*broken)
 	}
 }
 
-// sound calls the alarm, once.
+// sound calls each alarm once.
 func (d *database) sound(err error) {
-	if call := d.alarm.Swap(nil); call != nil {
-		(*call)(err)
+	d.mu.Lock()
+	alarms := d.alarms
+	d.alarms = nil
+	d.mu.Unlock()
+	for _, call := range alarms {
+		call(err)
 	}
 }

@@ -127,6 +127,9 @@ func (s *Store) update(ctx context.Context, b *batch, run func(store.Tx) error) 
 	case err != nil:
 		return 0, b.giveUp(operation, err)
 	}
+	if t.writes == 0 {
+		return 0, b.giveUp(operation, nil)
+	}
 	if err = b.note(); err == nil {
 		failpoint.Point("update.before-commit")
 		err = b.commit()
@@ -148,6 +151,7 @@ func (b *batch) decide(run func(store.Tx) error) (refused, _ error) {
 	case t.fatal:
 		return nil, err
 	case err == nil && t.changed:
+		b.writes += t.writes
 		_, err := b.stmts.release.ExecContext(b.ctx)
 		failpoint.Point("append.decided")
 		return nil, err
@@ -187,11 +191,14 @@ func (s *Store) view(c *reader, run func(store.Tx) error) (err error) {
 			err = s.broke(operation, errors.Join(err, failed))
 		}
 	}()
-	var batch int64
-	if err := c.newestBatch.QueryRowContext(ctx).Scan(&batch); err != nil { // from now on the state is fixed
+	p, err := scanProgress(c.progress.QueryRowContext(ctx), &c.authors.sum) // from now on the state is fixed
+	if err != nil && codeOf(err) == 0 {
+		err = damaged("the row of the progress", err)
+	}
+	if err != nil {
 		return s.failed(operation, err)
 	}
-	if err := s.await(batch); err != nil {
+	if err := s.await(int64(p.batch)); err != nil {
 		return err
 	}
 	t := tx{ctx: ctx, stmts: &c.documentStmts, sum: &c.authors.sum, reader: c}

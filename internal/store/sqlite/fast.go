@@ -30,6 +30,10 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 	if len(writes) == 0 {
 		return true, nil
 	}
+	if !s.begun.Load() || s.scarce.Load() {
+		s.wakeMerger()
+		return false, nil
+	}
 	f := &s.fast
 	defer f.reset()
 	clear(results)
@@ -55,7 +59,13 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 			s.unmerged.takeBack(r)
 		}
 		clear(results)
-		return true, s.failedJournal(fmt.Sprintf("append %d messages", len(writes)), err)
+		err = s.failedJournal(fmt.Sprintf("append %d messages", len(writes)), err)
+		if errors.Is(err, store.ErrFull) { // the database may have room
+			s.scarce.Store(true)
+			s.wakeMerger()
+			return false, nil
+		}
+		return true, err
 	}
 	s.mu.Lock()
 	for _, r := range f.grown {

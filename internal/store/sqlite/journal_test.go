@@ -22,6 +22,9 @@ func openJournal(t *testing.T, dir string) *journal.Journal {
 		t.Fatal(err)
 	}
 	j, err := loaded.Open()
+	if err == nil {
+		err = j.Begin()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

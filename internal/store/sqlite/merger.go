@@ -37,7 +37,7 @@ func (d *database) stopMerger() {
 
 // wakeMerger wakes the merger if there is enough to merge. The caller holds appending.
 func (d *database) wakeMerger() {
-	if d.excess(1) {
+	if d.excess(1) || d.scarce.Load() || !d.begun.Load() {
 		select {
 		case d.merger.wake <- struct{}{}:
 		default:
@@ -54,34 +54,40 @@ func (d *database) excess(times int) bool {
 func (d *database) mergeLoop() {
 	failing := false
 	for {
-		select {
-		case <-d.merger.wake:
-		case <-d.merger.stop:
+		if !failing {
+			select {
+			case <-d.merger.wake:
+			case <-d.merger.stop:
+				return
+			}
+		} else if d.merger.isStopped(mergePause) {
 			return
 		}
 		err := d.mergeExcess()
 		if errors.Is(err, store.ErrBroken) {
 			return
 		}
-		if err == nil {
-			failing = false
-			continue
+		if err != nil && !failing {
+			d.log.Warn("messages could not be moved from the journal into the database, or the journal has no room; what is there is safe, and it is tried again", "path", d.path, "error", err)
 		}
-		if !failing {
-			failing = true
-			d.log.Warn("messages could not be moved from the journal into the database; they are safe in the journal, and it is tried again", "path", d.path, "error", err)
-		}
-		select {
-		case <-time.After(mergePause):
-		case <-d.merger.stop:
-			return
-		}
+		failing = err != nil
 	}
 }
 
-// mergeExcess merges until there are no more unmerged entries than there should be.
+// isStopped waits, and reports whether the merger is to end.
+func (m *merger) isStopped(wait time.Duration) bool {
+	select {
+	case <-time.After(wait):
+		return false
+	case <-m.stop:
+		return true
+	}
+}
+
+// mergeExcess merges until there are no more unmerged entries than there should be, and sees to it
+// that the journal has room.
 func (d *database) mergeExcess() error {
-	for d.excess(1) {
+	for d.excess(1) || d.scarce.Load() && d.shown.entries.Load() > 0 {
 		select {
 		case <-d.merger.stop:
 			return nil
@@ -91,11 +97,26 @@ func (d *database) mergeExcess() error {
 			return err
 		}
 	}
-	err := d.failedJournal("make a segment", d.journal.Prepare())
-	if errors.Is(err, store.ErrBroken) {
-		return err
+	if !d.begun.Load() {
+		return d.begin()
 	}
-	return nil // an append makes one, or fails
+	err := d.journal.Prepare()
+	if err == nil {
+		d.scarce.Store(false)
+	}
+	return d.failedJournal("make a segment of the journal", err)
+}
+
+// begin begins the journal, which had no room at the start.
+func (d *database) begin() error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	d.appending.Lock()
+	defer d.appending.Unlock()
+	if d.closed {
+		return store.ErrClosed
+	}
+	return d.beginJournal(context.Background())
 }
 
 // relieve merges some entries before an append if the merger does not keep up.
@@ -150,10 +171,20 @@ func (d *database) mergeSome(entries int) error {
 	b.publish()
 	d.appending.Unlock()
 	b.tend(entries)
-	if err := d.journal.Trim(d.progress.Mark); err != nil {
-		return d.failedJournal("trim the journal", err)
+	return d.trim()
+}
+
+// trim gives segments back that are merged. If that fails, they stay until the next time.
+func (d *database) trim() error {
+	if broken := d.broken.Load(); broken != nil {
+		return *broken
 	}
-	return nil
+	err := d.failedJournal("give segments of the journal back", d.journal.Trim(d.progress.Mark))
+	if err != nil && !errors.Is(err, store.ErrBroken) {
+		d.log.Warn("files of the journal stay although they are merged", "path", d.path, "error", err)
+		return nil
+	}
+	return err
 }
 
 // readJournal returns what is not merged of the journal.
@@ -170,25 +201,40 @@ func (d *database) readJournal(p progressRow) ([]journal.Frame, error) {
 // a server that is killed again and again must not fill the disk with them.
 const startSegments = 8
 
-// beginJournal opens the journal, which was read, for what is appended, and notes the
-// segment that it has begun.
-func (d *database) beginJournal(ctx context.Context) (err error) {
+// openJournal opens the journal, which was read, for what is appended.
+func (d *database) openJournal(ctx context.Context) (err error) {
 	if d.journal, err = d.loaded.Open(); err != nil {
 		return err
 	}
 	d.loaded = nil
-	d.progress.Closed = false
-	d.progress.Salt, d.progress.Last = d.journal.Salt()
-	d.progress.batch = uint64(d.unmerged.batch)
-	if err := setProgress(ctx, d.writer, d.progress); err != nil {
+	if err := d.beginJournal(ctx); errors.Is(err, store.ErrFull) {
+		d.log.Warn("there is no room for the journal; free some on the disk: until then messages are slow, or refused", "path", d.journalDir, "error", err)
+	} else if err != nil {
 		return err
 	}
-	if err := d.journal.Trim(d.progress.Mark); err != nil {
+	if err := d.trim(); err != nil {
 		return err
 	}
 	if d.journal.Size() > startSegments*journal.SegmentSize {
 		return d.mergeRest()
 	}
+	return nil
+}
+
+// beginJournal begins a segment and notes it. If there is no room for that, batches go into
+// the database until there is.
+func (d *database) beginJournal(ctx context.Context) error {
+	if err := d.journal.Begin(); err != nil {
+		return d.failedJournal("open the journal", err)
+	}
+	p := d.progress
+	p.Closed, p.batch = false, uint64(d.unmerged.batch)
+	p.Salt, p.Last = d.journal.Salt()
+	if err := setProgress(ctx, d.writer, p); err != nil {
+		return d.failed("open the journal", err)
+	}
+	d.progress = p
+	d.begun.Store(true)
 	return nil
 }
 

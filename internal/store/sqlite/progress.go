@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"kaban/internal/store"
@@ -15,8 +16,19 @@ import (
 // journalName is the name of the journal's directory in the data directory.
 const journalName = "journal"
 
-// journalOf returns the directory of a database's journal.
-func journalOf(path string) string { return filepath.Join(filepath.Dir(path), journalName) }
+// journalOf returns the directory of a database's journal, also of one that a restore has
+// moved aside.
+func journalOf(path string) string {
+	_, moment, aside := strings.Cut(filepath.Base(path), asideMark)
+	if aside {
+		return filepath.Join(filepath.Dir(path), journalName+asideMark+moment)
+	}
+	return filepath.Join(filepath.Dir(path), journalName)
+}
+
+// asideMark comes in the names of a database and a journal that a restore has replaced,
+// before the time.
+const asideMark = ".before-"
 
 // progressRow is the row of the table of that name.
 type progressRow struct {

@@ -57,7 +57,7 @@ func (b *batch) note() error {
 
 // saveProgress writes the progress as this transaction changes it.
 func (b *batch) saveProgress() error {
-	if b.journal != nil { // offline there is none
+	if b.begun.Load() {
 		b.progress.Salt, b.progress.Last = b.journal.Salt()
 	}
 	_, err := b.stmts.setProgress.ExecContext(b.ctx, b.progress.columns(&b.sum)...)
@@ -143,6 +143,11 @@ func (l *loader) readRows(into map[int64]found) error {
 	return closeRows(rows)
 }
 
+var (
+	errGap  = errors.New("it does not follow the one before it")
+	errSkip = errors.New("to be left out")
+)
+
 // addUnmerged adds unmerged entries to their rooms.
 func (l *loader) addUnmerged(entries []unmergedEntry, rooms []int64) error {
 	users := make([]int64, len(entries))
@@ -169,7 +174,10 @@ func (l *loader) addUnmerged(entries []unmergedEntry, rooms []int64) error {
 		case author.err != nil:
 			err = l.bad(damaged(fmt.Sprintf("message %d of %s is of user %d", e.Seq, r.name, e.user), author.err))
 		case twice || e.Seq != r.head+1:
-			err = l.bad(damaged(fmt.Sprintf("message %d of %s", e.Seq, r.name), errors.New("it does not follow the one before it")))
+			err = l.bad(damaged(fmt.Sprintf("message %d of %s", e.Seq, r.name), errGap))
+		}
+		if errors.Is(err, errSkip) {
+			continue
 		}
 		if err != nil {
 			return err
