@@ -15,7 +15,7 @@ import (
 
 // restoreReserve is the room that a restore takes beside the copy of the backup, in bytes:
 // for a journal and for what is merged.
-const restoreReserve = 1 << 20
+const restoreReserve = 4 << 20
 
 // errNoRoom means that a disk has no room for what is to be restored.
 var errNoRoom = errors.New("not enough room on the disk")

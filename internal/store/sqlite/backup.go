@@ -75,8 +75,8 @@ func (a *Archive) write(ctx context.Context, draft string, progress func(done, t
 // backupTries is how often a copy is made of a database whose journal began meanwhile.
 const backupTries = 3
 
-// writeOnce writes a backup. It reports whether the copy has a journal that there was none
-// of before, so that nothing has held it.
+// writeOnce writes a backup. It reports whether a journal began meanwhile, so that nothing
+// has held it.
 func (a *Archive) writeOnce(ctx context.Context, draft string, progress func(done, total int64)) (report *store.Report, again bool, err error) {
 	hold, err := journal.Take(journalOf(a.path))
 	if err != nil {
@@ -88,7 +88,8 @@ func (a *Archive) writeOnce(ctx context.Context, draft string, progress func(don
 	}
 	var lost error
 	report, err = seal(ctx, draft, func(p progressRow) ([]journal.Frame, error) {
-		again = hold == nil && !p.Closed
+		_, missing := os.Stat(journalOf(a.path))
+		again = hold == nil && (!p.Closed || missing == nil)
 		return a.frames(p)
 	}, &lost)
 	if report != nil {
@@ -334,15 +335,14 @@ func isOccupied(path string) (bool, error) {
 	return journal.Exists(journalOf(path))
 }
 
-// moveAside gives a database another name, and returns it; "" if only its companions were
-// there.
+// moveAside gives the files of a database another name, and returns it; "" if there are none.
 func moveAside(path, moment string) (kept string, err error) {
 	for _, suffix := range companions {
 		err := os.Rename(path+suffix, path+moment+suffix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return kept, err
 		}
-		if err == nil && suffix == "" {
+		if err == nil {
 			kept = path + moment
 		}
 	}

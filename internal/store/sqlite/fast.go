@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"kaban/internal/store"
 )
@@ -60,7 +61,7 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 		}
 		clear(results)
 		err = s.failedJournal(fmt.Sprintf("append %d messages", len(writes)), err)
-		if errors.Is(err, store.ErrFull) { // the database may have room
+		if errors.Is(err, syscall.ENOSPC) { // the database may have room in its files
 			s.scarce.Store(true)
 			s.wakeMerger()
 			return false, nil
