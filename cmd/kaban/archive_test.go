@@ -26,11 +26,11 @@ func kept(t *testing.T, messages int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ann, err := kaban.ParseUsername("ann")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range messages {
+		ann, err := kaban.ParseUsername(fmt.Sprint("ann", i/2)) // a new author goes into the database, the same again into the journal
+		if err != nil {
+			t.Fatal(err)
+		}
 		id, err := kaban.ParseMessageID(fmt.Sprint("id-", i))
 		if err != nil {
 			t.Fatal(err)
@@ -43,43 +43,50 @@ func kept(t *testing.T, messages int) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"kaban.db", "kaban.db-wal"} {
-		content, err := os.ReadFile(filepath.Join(live, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.CopyFS(dir, os.DirFS(live)); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
 
-// After damage to the WAL, an export and a backup have everything before it, say so and
-// fail.
-func TestADamagedWALIsReported(t *testing.T) {
+// flip flips a bit of a file: of the byte in its middle, or at an offset that is not 0.
+func flip(t *testing.T, path string, at int) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at == 0 {
+		at = len(content) / 2
+	}
+	content[at] ^= 1
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// After damage to the WAL or the journal, an export and a backup have everything before it,
+// say so and fail.
+func TestDamageOfTheNewestIsReported(t *testing.T) {
 	const messages = 40
-	for _, damage := range []bool{false, true} {
-		dir := kept(t, messages)
+	for name, do := range map[string]func(dir string){
+		"":            nil,
+		"the WAL":     func(dir string) { flip(t, filepath.Join(dir, "kaban.db-wal"), 0) },
+		"the journal": func(dir string) { flip(t, filepath.Join(dir, "journal", "0000000000000001.segment"), 1000) },
+		"no journal":  func(dir string) { os.RemoveAll(filepath.Join(dir, "journal")) },
+	} {
+		dir, damage := kept(t, messages), do != nil
 		if damage {
-			path := filepath.Join(dir, "kaban.db-wal")
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			content[len(content)/2] ^= 1
-			if err := os.WriteFile(path, content, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			do(dir)
 		}
 		for _, command := range [][]string{{"export"}, {"backup", filepath.Join(t.TempDir(), "copy.db")}} {
 			var out, complaints bytes.Buffer
 			code := run(append(command, "--data", dir), streams{in: strings.NewReader(""), out: &out, err: &complaints})
-			if (code == exitFailed) != damage || damage != strings.Contains(complaints.String(), "are lost") {
-				t.Errorf("%s, damaged %t: exit code %d, standard error:\n%s", command[0], damage, code, &complaints)
+			if (code == exitFailed) != damage || damage != strings.Contains(complaints.String(), "everything before them") {
+				t.Errorf("%s, damaged: %q: exit code %d, standard error:\n%s", command[0], name, code, &complaints)
 			}
 			if n := strings.Count(out.String(), "\n"); command[0] == "export" && (n == messages) == damage {
-				t.Errorf("damaged %t: %d of %d messages are exported", damage, n, messages)
+				t.Errorf("damaged: %q: %d of %d messages are exported", name, n, messages)
 			}
 		}
 	}

@@ -73,7 +73,7 @@ func TestRestoreWithoutRoom(t *testing.T) {
 			}
 		}
 	}
-	says(r.check(), "it has 1.0 MiB free, and the restore takes 4.0 MiB, so 3.0 MiB are missing", "make room there")
+	says(r.check(), "it has 1.0 MiB free, and the restore takes 7.0 MiB, so 6.0 MiB are missing", "make room there")
 	full := &fs.PathError{Op: "write", Path: "x", Err: errFullDisk}
 	says(r.explain(full), "1.0 MiB free again", full.Error())
 	if _, err := os.Stat(data); !errors.Is(err, fs.ErrNotExist) {
@@ -82,14 +82,14 @@ func TestRestoreWithoutRoom(t *testing.T) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"kaban.db", "kaban.db.before-20261126T153000.000", "kaban.db.before-20261126T153000.000-wal"} {
+	for _, name := range []string{"kaban.db", "kaban.db.before-20261126T153000.000", "kaban.db.before-20261126T153000.000-wal", "journal.before-20261126T153000.000"} {
 		if err := os.WriteFile(filepath.Join(data, name), make([]byte, 2048), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	says(r.check(), "if nobody needs it: "+filepath.Join(data, "kaban.db.before-20261126T153000.000")+" (2.0 KiB), or")
+	says(r.check(), "if nobody needs it: "+filepath.Join(data, "journal.before-20261126T153000.000")+" (2.0 KiB), "+filepath.Join(data, "kaban.db.before-20261126T153000.000")+" (2.0 KiB), or")
 
-	r.space = func(string) (disk.Space, error) { return disk.Space{Free: 4 << 20}, nil }
+	r.space = func(string) (disk.Space, error) { return disk.Space{Free: 7 << 20}, nil }
 	if err := r.check(); err != nil {
 		t.Errorf("with just enough room: %v", err)
 	}

@@ -1,11 +1,11 @@
 // Package sqlite keeps the logs in a SQLite database in a directory of its own,
 // without cgo (modernc.org/sqlite).
 //
-// A batch is one transaction in WAL mode with synchronous=FULL: when Append
-// returns, the batch has been through an fsync. Its entries first go to the end of
-// one table (journal), whatever their rooms. Later they are merged, one room at a
-// time, into the table that holds them by room and seq (entries), because a commit
-// costs the pages that it changes. Entries that are only in the journal are
+// A batch goes into the journal (package journal), or, if it changes something else than
+// logs, into a transaction in WAL mode with synchronous=FULL and the table unmerged: when
+// Append returns, the batch has been through a sync. Later a goroutine, the merger, brings
+// its entries, one room at a time, into the table that holds them by room and seq (entries),
+// because a commit costs the pages that it changes. Entries that are not there yet are
 // unmerged; they are also in memory and read from there.
 //
 // One process at a time can open the directory; a lock keeps others out. Inside
@@ -16,9 +16,9 @@
 // closing one descriptor of a file drops them all. Everything is kept for ever: the
 // oldest entry of a room is 1.
 //
-// One connection writes and checkpoints, a few read. They are opened once and
-// stay open. Room states and unmerged entries are in memory and change only after
-// COMMIT; a bounded part of the authors is, too.
+// One connection writes and checkpoints, one finds authors and ids for appends, a few read.
+// They are opened once and stay open. Room states and unmerged entries are in memory and
+// change only once they are durable; a bounded part of the authors is, too.
 //
 // After an I/O error the store returns ErrBroken for the rest of its life and
 // leaves the files as they are, even in Close. A full disk is ErrFull and may pass.
