@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -348,12 +350,13 @@ func TestDrains(t *testing.T) {
 	}
 }
 
-// A full disk rejects messages as long as it is full, and loses none. While an archive is
-// open the server needs new segments.
+// A full disk rejects messages as long as it is full, and loses none. If only the journal
+// has no room, messages go into the database until it has. While an archive is open the
+// server needs new segments.
 func TestFullDisk(t *testing.T) {
 	for _, c := range []struct {
 		name, faults string
-		archive      bool
+		journal      bool // is full alone
 	}{
 		{"the database", "full=3000000", false},
 		{"everything", "later,full=1", false},
@@ -361,35 +364,56 @@ func TestFullDisk(t *testing.T) {
 		{"the middle of a new segment", "later,space=1000000", true},
 		{"the name of a new segment", "later,create=0", true},
 	} {
-		t.Run(c.name, func(t *testing.T) { fill(t, c.faults, c.archive) })
+		t.Run(c.name, func(t *testing.T) { fill(t, c.faults, c.journal) })
 	}
 }
 
-func fill(t *testing.T, faults string, archive bool) {
+func fill(t *testing.T, faults string, journal bool) {
 	h := newHost(t)
 	h.start("KABAN_FAULT_DISK=" + faults)
 	c := everybody(t, h.address)
 	h.wait("nothing is acknowledged", func() bool { return c.history.Acks() >= 500 })
-	if archive {
+	const refused = "the store failed"
+	sign := refused
+	if journal {
 		a, err := sqlite.OpenArchive(t.Context(), h.data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer a.Close()
+		sign = "the journal has no room"
 	}
 	if strings.HasPrefix(faults, "later") {
 		h.change()
 	}
-	h.wait("the disk does not fill up", func() bool { return strings.Contains(h.log.String(), "the store failed") })
+	h.wait("the disk does not fill up", func() bool { return strings.Contains(h.log.String(), sign) })
 	acked := c.history.Acks()
-	time.Sleep(200 * time.Millisecond) // it stays full for a while
+	if journal {
+		h.wait("it acknowledges nothing without a journal", func() bool { return c.history.Acks() >= acked+500 })
+	} else {
+		time.Sleep(200 * time.Millisecond) // it stays full for a while
+	}
+	acked, files := c.history.Acks(), journalFiles(t, h.data)
 	h.change()
 	h.wait("it does not recover", func() bool { return c.history.Acks() >= acked+1000 })
+	if journal {
+		h.wait("the journal gets no new file", func() bool { return !slices.Equal(files, journalFiles(t, h.data)) })
+	}
 	c.settle("watcher")
-	if log := h.log.String(); !strings.Contains(log, "the store works again") {
-		t.Errorf("the log does not say that it works again:\n%s", log)
+	if log := h.log.String(); strings.Contains(log, refused) == journal || strings.Contains(log, "the store works again") == journal {
+		t.Errorf("the log must say that messages were refused, and no longer are, unless only the journal was full:\n%s", log)
 	}
 	h.stop()
 	c.end()
 	h.check(c.history, "at the end")
+}
+
+// journalFiles returns the names of a server's segments and spares.
+func journalFiles(t *testing.T, data string) (names []string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(data, "journal", "*.s*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -429,5 +430,28 @@ func TestADamagedAuthor(t *testing.T) {
 		if damage, ok := errors.AsType[*store.DamagedError](err); !ok || damage.Seq != seq+1 {
 			t.Errorf("entry %d: %+v, %v; want a DamagedError", seq+1, entries, err)
 		}
+	}
+}
+
+// A View of a database whose row of the progress is damaged reports it and does not wait for
+// batches that nobody has written.
+func TestAViewOfDamagedProgress(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
+	corrupt(t, filepath.Join(dir, databaseName), "UPDATE progress SET batch = batch | 1 << 30")
+	ended := make(chan error, 1)
+	go func() { ended <- s.View(context.Background(), func(store.Tx) error { return nil }) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrBroken) {
+			t.Errorf("View: %v, want ErrDamaged", err)
+		}
+	case <-time.After(time.Minute):
+		s.broke("test", errors.New("to end what waits"))
+		t.Fatal("View hangs")
+	}
+	if got := all(t, s, "lobby"); len(got) != 1 {
+		t.Errorf("%d messages are there, want 1", len(got))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -420,4 +421,41 @@ func TestClassify(t *testing.T) {
 	if err := classify(c.exec(t.Context(), "nonsense")); errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrFull) {
 		t.Errorf("an error in a statement: %v, want neither ErrBroken nor ErrFull", err)
 	}
+}
+
+// Each function that was set hears once that the store broke, also one that is set later.
+func TestEachAlarmIsHeardOnce(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	heard := make([]int, 3)
+	set := func(i int) {
+		s.Alarm(func(err error) {
+			if heard[i]++; !errors.Is(err, store.ErrBroken) {
+				t.Errorf("alarm %d is about %v, want ErrBroken", i, err)
+			}
+		})
+	}
+	set(0)
+	set(1)
+	for range 2 {
+		s.broke("test", syscall.EIO)
+	}
+	set(2)
+	s.broke("test", syscall.EIO)
+	if !slices.Equal(heard, []int{1, 1, 1}) {
+		t.Errorf("the alarms were heard %d times, want each once", heard)
+	}
+}
+
+// Close of a broken store ends its goroutine.
+func TestABrokenStoreLeavesNoMerger(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	s.broke("test", syscall.EIO)
+	if err := s.Close(); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("Close: %v, want ErrBroken", err)
+	}
+	if s.merger.stop != nil {
+		close(s.merger.stop) // so that it ends now
+		t.Error("the merger runs after Close")
+	}
+	s.merger.group.Wait()
 }

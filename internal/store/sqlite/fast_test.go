@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -77,6 +78,68 @@ func TestAFastBatchWritesNothingToTheDatabase(t *testing.T) {
 		if same(before, databaseFiles(t, s)) || len(framesOf(t, s)) != frames {
 			t.Errorf("%s is not stored in the database only", name)
 		}
+	}
+}
+
+// A batch that changes nothing writes nothing, although it needs a transaction to find out.
+func TestABatchThatChangesNothingWritesNothing(t *testing.T) {
+	s := still(t, t.TempDir(), Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 2)...)
+	no := errors.New("no")
+	refused := func(room, author string, edit func(*store.Write)) func() error {
+		return func() error {
+			writes, results := storetest.Writes(numbered(t, room, author, 10, 1)...), make([]store.Result, 1)
+			edit(&writes[0])
+			if err := s.Append(t.Context(), writes, results); err != nil {
+				return err
+			}
+			if !errors.Is(results[0].Err, no) {
+				return fmt.Errorf("the result is %+v, want an error", results[0])
+			}
+			return nil
+		}
+	}
+	for name, do := range map[string]func() error{
+		"a refused decision": refused("lobby", "ann", func(w *store.Write) { w.Decide = func(store.Tx) error { return no } }),
+		"a decision that is undone": refused("lobby", "ann", func(w *store.Write) {
+			w.Decide = func(tx store.Tx) error { return errors.Join(tx.Put("a", []byte("b")), tx.Bump(w.Room), no) }
+		}),
+		"a refused decision in a new room": refused("new-room", "newcomer", func(w *store.Write) { w.Decide = func(store.Tx) error { return no } }),
+		"a refusal in a new room":          refused("new-room", "ann", func(w *store.Write) { w.Refusal = no }),
+		"a refusal of a new author":        refused("new-room", "newcomer", func(w *store.Write) { w.Refusal = no }),
+		"a repeated decision": func() error {
+			writes, results := storetest.Writes(numbered(t, "lobby", "ann", 0, 1)...), make([]store.Result, 1)
+			writes[0].Decide = func(tx store.Tx) error { return tx.Put("a", []byte("b")) }
+			err := s.Append(t.Context(), writes, results)
+			if err == nil && !results[0].Duplicate {
+				err = fmt.Errorf("the result is %+v, want a duplicate", results[0])
+			}
+			return err
+		},
+		"an update that reads": func() error {
+			return s.Update(t.Context(), func(tx store.Tx) error { _, err := tx.Get("a"); return err })
+		},
+		"an update that fails": func() error {
+			err := s.Update(t.Context(), func(tx store.Tx) error { return errors.Join(tx.Put("a", []byte("b")), no) })
+			if !errors.Is(err, no) {
+				return fmt.Errorf("the update returns %w, want its own error", err)
+			}
+			return nil
+		},
+	} {
+		before, batch := databaseFiles(t, s), s.batchNow()
+		if err := do(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.EqualFunc(before, databaseFiles(t, s), bytes.Equal) {
+			t.Errorf("%s changed the database or its WAL", name)
+		}
+		if now := s.batchNow(); now != batch {
+			t.Errorf("after %s the newest batch is %d, want %d", name, now, batch)
+		}
+	}
+	if got := storetest.Append(t, s, numbered(t, "lobby", "ann", 10, 1)...)[0]; got.Duplicate || got.Seq != 3 {
+		t.Errorf("an id that was refused: %+v, want message 3", got)
 	}
 }
 

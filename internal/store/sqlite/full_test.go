@@ -339,3 +339,227 @@ func testBroken(t *testing.T, name string) {
 	}
 	fmt.Println("child: broken after", acknowledged)
 }
+
+// The merger tries again by itself after it had no room.
+func TestTheMergerTriesAgain(t *testing.T) {
+	s := open(t, t.TempDir(), Options{maxUnmerged: 25, maxPages: 40, walPages: 10})
+	var err error
+	stored := 0
+	for ; err == nil; stored += 10 {
+		if err = s.Append(t.Context(), storetest.Writes(numbered(t, "lobby", "ann", stored, 10)...), make([]store.Result, 10)); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, store.ErrFull) {
+		t.Fatalf("after %d messages: %v, want ErrFull", stored, err)
+	}
+	select {
+	case <-s.merger.wake: // nobody wakes it any more
+	default:
+	}
+	s.writing.Lock()
+	err = s.writer.exec(t.Context(), "PRAGMA max_page_count = 100000")
+	s.writing.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "at most 25 entries are unmerged", func() bool { return unmergedIn(s) <= 25 })
+	if got := storetest.Append(t, s, numbered(t, "lobby", "ann", stored, 1)...)[0]; got.Seq != uint64(stored+1) {
+		t.Errorf("with free space again: %+v, want message %d", got, stored+1)
+	}
+}
+
+// lendSpares makes the next files of a journal links to a device, until the returned function
+// is called: /dev/full has no room, and /dev/null cannot be synced.
+func lendSpares(t *testing.T, dir, device string) (end func()) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs the devices of Linux")
+	}
+	var links []string
+	for n := range 50 {
+		link := filepath.Join(dir, fmt.Sprintf("%016d.spare", n+1))
+		if err := os.Symlink(device, link); err == nil {
+			links = append(links, link)
+		} else if !errors.Is(err, os.ErrExist) {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		for _, link := range links {
+			if target, err := os.Readlink(link); err == nil && target == device {
+				if err := os.Remove(link); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// While the journal has no room, batches go into the database, and everything is merged.
+// With room again the journal goes on.
+func TestBatchesWithoutRoomForTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	n := 0
+	end := func() {}
+	more := func() {
+		t.Helper()
+		for i, got := range storetest.Append(t, s, long(t, "lobby", "ann", n, 50)...) {
+			if got.Duplicate || got.Seq != uint64(n+i+1) {
+				t.Fatalf("message %d: %+v", n+i+1, got)
+			}
+		}
+		n += 50
+	}
+	crashed := func(when string) {
+		t.Helper()
+		end()
+		copied := still(t, copyFiles(t, dir), Options{})
+		if got := all(t, copied, "lobby"); len(got) != n {
+			t.Errorf("%s, after a crash, %d messages are there, want %d", when, len(got), n)
+		}
+		closeStore(t, copied)
+	}
+	more()
+	end = lendSpares(t, s.journalDir, "/dev/full")
+	for !s.scarce.Load() {
+		if n > 5000 {
+			t.Fatal("the segment is never full")
+		}
+		more()
+	}
+	more()
+	if rows := count(t, s, "unmerged"); rows < 2 {
+		t.Fatalf("%d batches are in the database", rows)
+	}
+	crashed("without room")
+	end = lendSpares(t, s.journalDir, "/dev/full")
+	if err := s.mergeExcess(); !errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrBroken) {
+		t.Errorf("the merger: %v, want ErrFull", err)
+	}
+	if left := unmergedIn(s); left != 0 {
+		t.Errorf("%d entries are unmerged, and their segments are not free", left)
+	}
+	more()
+	end()
+	if frames, rows := len(framesOf(t, s)), count(t, s, "unmerged"); frames != 0 || rows != 1 {
+		t.Errorf("%d batches are in the journal and %d in the database, want 0 and 1", frames, rows)
+	}
+	crashed("after the merge")
+	if err := s.mergeExcess(); err != nil {
+		t.Fatal(err)
+	}
+	more()
+	if frames := len(framesOf(t, s)); frames != 1 {
+		t.Errorf("with room again %d batches are in the journal, want 1", frames)
+	}
+	crashed("with room again")
+	closeStore(t, s)
+	if got := all(t, open(t, dir, Options{}), "lobby"); len(got) != n {
+		t.Errorf("after Close %d messages are there, want %d", len(got), n)
+	}
+}
+
+// A sync that fails when a spare segment is made breaks the store, although nobody waits.
+func TestAFailedSyncOfASpareBreaksTheStore(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 1, 1)...)
+	heard := 0
+	s.Alarm(func(error) { heard++ })
+	end := lendSpares(t, s.journalDir, "/dev/null")
+	if err := s.mergeExcess(); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("the merger: %v, want ErrBroken", err)
+	}
+	if err := s.Append(t.Context(), storetest.Writes(numbered(t, "lobby", "ann", 2, 1)...), make([]store.Result, 1)); !errors.Is(err, store.ErrBroken) || heard != 1 {
+		t.Errorf("Append: %v, want ErrBroken; the alarm was heard %d times, want once", err, heard)
+	}
+	end()
+	if got := all(t, open(t, copyFiles(t, dir), Options{}), "lobby"); len(got) != 2 {
+		t.Errorf("after a start %d messages are there, want 2", len(got))
+	}
+}
+
+// A server starts without room for the journal: batches go into the database. With room
+// again the journal begins by itself.
+func TestAStartWithoutRoomForTheJournal(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs RLIMIT_FSIZE")
+	}
+	dir := os.Getenv(childVariable)
+	if dir == "" {
+		if output, err := child(t, t.TempDir()); err != nil || !strings.Contains(output, "child: passed") {
+			t.Fatalf("the child printed (%v):\n%s", err, output)
+		}
+		return
+	}
+	const room = 1 << 20 // less than a segment
+	n := 0
+	more := func(s *Store, begun bool) {
+		t.Helper()
+		storetest.Append(t, s, numbered(t, "lobby", "ann", n, 2)...)
+		if n += 2; s.begun.Load() != begun {
+			t.Errorf("the journal has begun: %t, want %t", !begun, begun)
+		}
+		if got := all(t, s, "lobby"); len(got) != n {
+			t.Errorf("%d messages are there, want %d", len(got), n)
+		}
+	}
+	crashed := func(dir, when string) {
+		t.Helper()
+		copied := still(t, copyFiles(t, dir), Options{})
+		if got := all(t, copied, "lobby"); len(got) != n {
+			t.Errorf("%s, after a crash, %d messages are there, want %d", when, len(got), n)
+		}
+		closeStore(t, copied)
+	}
+	s := open(t, dir, Options{})
+	more(s, true)
+	closeStore(t, s)
+	lift := limitFiles(t, room)
+	for range 2 { // and after a clean end
+		s = still(t, dir, Options{})
+		more(s, false)
+		more(s, false)
+		crashed(dir, "without room")
+		if err := s.mergeExcess(); !errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrBroken) {
+			t.Errorf("the merger: %v, want ErrFull", err)
+		}
+		more(s, false)
+		closeStore(t, s)
+	}
+	s = open(t, dir, Options{})
+	more(s, false)
+	lift()
+	storetest.Append(t, s, numbered(t, "lobby", "ann", n, 1)...) // wakes the merger
+	n++
+	eventually(t, "the journal begins", s.begun.Load)
+	crashed(dir, "with room again")
+	more(s, true)
+	if frames := framesOf(t, s); len(frames) == 0 || int64(frames[len(frames)-1]) != s.batchNow() {
+		t.Errorf("the journal has the batches %d, want the newest, %d", frames, s.batchNow())
+	}
+	crashed(dir, "with room again")
+
+	// After a crash there is an old journal.
+	dir = copyFiles(t, dir)
+	lift = limitFiles(t, room)
+	s = still(t, dir, Options{})
+	more(s, false)
+	lift()
+	crashed(dir, "without room after a crash")
+	if err := s.mergeExcess(); err != nil {
+		t.Fatal(err)
+	}
+	more(s, true)
+	crashed(dir, "with room again after a crash")
+	closeStore(t, s)
+	if got := all(t, open(t, dir, Options{}), "lobby"); len(got) != n {
+		t.Errorf("at the end %d messages are there, want %d", len(got), n)
+	}
+	if !t.Failed() {
+		fmt.Println("child: passed")
+	}
+}

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -571,4 +573,90 @@ func TestTheNewestBatchIsMergedAlready(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A flipped bit in the newest id of the index, which has no checksum, breaks nothing, and no
+// other message is stored twice: that id counts only if the row says the same.
+func TestAFlippedBitInTheNewestIDOfTheIndex(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	for i := range 6 {
+		storetest.Append(t, s, numbered(t, "lobby", "ann", i, 1)...)
+	}
+	closeStore(t, s)
+	content, err := os.ReadFile(filepath.Join(dir, databaseName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In the index the types of four columns come first, which say that room and user are 1
+	// (https://www.sqlite.org/fileformat2.html, 2.1).
+	const id = "id-5"
+	types := string([]byte{9, 9, 13 + 2*byte(len(id)), 5})
+	if n := bytes.Count(content, []byte(types+id)); n != 1 {
+		t.Fatalf("the index has %s %d times", id, n)
+	}
+	for _, damaged := range []string{"ad-5", "yd-5", "id-4", "id-1", "id-7"} {
+		t.Run(damaged, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, databaseName), bytes.ReplaceAll(content, []byte(types+id), []byte(types+damaged)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := still(t, dir, Options{})
+			for i := range 5 {
+				got := storetest.Append(t, s, numbered(t, "lobby", "ann", i, 1)...)[0]
+				if !errors.Is(got.Err, store.ErrDamaged) && (!got.Duplicate || got.Seq != uint64(i+1)) {
+					t.Errorf("message %d again: %+v, want a duplicate or ErrDamaged", i+1, got)
+				}
+			}
+			if got := storetest.Append(t, s, numbered(t, "lobby", "ann", 6, 1)...)[0]; got.Duplicate || got.Seq != 7 {
+				t.Errorf("a new message: %+v, want number 7", got)
+			}
+			if err := s.mergeRest(); err != nil {
+				t.Errorf("merge: %v", err)
+			}
+			if got := all(t, s, "lobby"); len(got) != 7 {
+				t.Errorf("%d messages are there, want 7", len(got))
+			}
+		})
+	}
+}
+
+// An id that the index has, although it was taken for new, is damage: the merge says what to
+// do, and what is there stays readable.
+func TestAMergeOfAnIDThatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	mergeNow(t, s)
+	s.finder.newest[authorIn{room: 1, user: 1}] = "id-1" // as if the index had said so
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 2, 1)...)
+	for range 2 {
+		err := s.mergeExcess()
+		if err == nil {
+			err = s.mergeRest()
+		}
+		if !errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrBroken) {
+			t.Fatalf("merge: %v, want ErrDamaged", err)
+		}
+		wantError(t, err, "the index of ids", "kaban check", "kaban restore")
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...)
+	if got := all(t, s, "lobby"); len(got) != 5 {
+		t.Errorf("%d messages are there, want 5", len(got))
+	}
+	if err := s.Close(); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("Close: %v, want ErrDamaged", err)
+	}
+	if got := all(t, still(t, dir, Options{}), "lobby"); len(got) != 5 {
+		t.Errorf("after a start %d messages are there, want 5", len(got))
+	}
+}
+
+// Slow batches wake the merger, too.
+func TestSlowBatchesWakeTheMerger(t *testing.T) {
+	s := open(t, t.TempDir(), Options{maxUnmerged: 4, mergeStep: 1})
+	for i := range 7 { // fewer than would make an append merge
+		appendSlowly(t, s, numbered(t, "lobby", "ann", i, 1)...)
+	}
+	eventually(t, "at most 4 entries are unmerged", func() bool { return unmergedIn(s) <= 4 })
 }
