@@ -493,6 +493,98 @@ func TestRestoreMovesTheJournalAside(t *testing.T) {
 	}
 }
 
+// What a restore replaced can be restored again: its journal is found beside it.
+func TestRestoreOfWhatWasReplaced(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 3)...)
+	if done, err := s.checkpoint(t.Context(), "TRUNCATE"); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	want := all(t, s, "lobby")
+	crashed := copyFiles(t, dir)
+	first, err := Restore(t.Context(), crashed, file, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Restore(t.Context(), crashed, first.Kept, true)
+	if err != nil || again.Report.Rooms[0].Entries != 6 || again.Kept == first.Kept {
+		t.Fatalf("restore of %s: %+v, %v", first.Kept, again, err)
+	}
+	if got := all(t, open(t, crashed, Options{}), "lobby"); !slices.Equal(got, want) {
+		t.Errorf("%d entries were restored, want %d", len(got), len(want))
+	}
+	if _, err := Restore(t.Context(), t.TempDir(), again.Kept, false); err != nil { // a closed database, without a journal
+		t.Error(err)
+	}
+	if err := os.RemoveAll(journalOf(first.Kept)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Restore(t.Context(), t.TempDir(), first.Kept, false)
+	wantError(t, err, "cannot be restored", "its files are missing")
+}
+
+// A restore that was interrupted between two renames can be repeated. Until then the server
+// refuses to start, or starts with the old or the new database.
+func TestAnInterruptedRestoreIsRepeated(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 3)...)
+	want := all(t, s, "lobby")
+	path := func(dir string) string { return filepath.Join(dir, databaseName) }
+	aside := func(dir string) string { return path(dir) + asideMark + "once" }
+	for n := range len(moves("", "")) + 1 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			dir := copyFiles(t, dir)
+			if err := copyFile(path(dir)+draftSuffix, file); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range moves(path(dir), aside(dir))[:n] {
+				if err := os.Rename(m.from, m.to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s, err := Open(t.Context(), copyFiles(t, dir), Options{}); err == nil {
+				got := all(t, s, "lobby")
+				if closeStore(t, s); !slices.Equal(got, want) && !slices.Equal(got, want[:3]) {
+					t.Errorf("the server starts with %d entries", len(got))
+				}
+			} else {
+				t.Logf("the server does not start: %v", err)
+			}
+			done, err := Restore(t.Context(), dir, file, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := all(t, open(t, dir, Options{}), "lobby"); !slices.Equal(got, want[:3]) {
+				t.Errorf("%d entries were restored, want 3", len(got))
+			}
+			if done.Kept != "" {
+				kept, err := filepath.Glob(done.Kept + "*")
+				if err != nil || len(kept) == 0 {
+					t.Errorf("there is no %s (%v)", done.Kept, err)
+				}
+			}
+			// Every file of the old one is still there, under some name.
+			for _, pattern := range []string{databaseName + asideMark + "*[0-9e]", databaseName + asideMark + "*-wal", journalName + asideMark + "*"} {
+				if found, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(found) == 0 {
+					t.Errorf("nothing is called %s (%v)", pattern, err)
+				}
+			}
+		})
+	}
+}
+
 // The database file of a crash copy can be restored: with its journal beside it everything
 // is there.
 func TestRestoreOfACrashCopy(t *testing.T) {
