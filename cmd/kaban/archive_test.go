@@ -115,6 +115,64 @@ func TestAScheduledBackupOfADamagedWALLeavesNothing(t *testing.T) {
 	}
 }
 
+// A backup of a database whose journal is gone has what is left, says so and fails. On a
+// schedule it leaves nothing.
+func TestABackupWithoutTheJournal(t *testing.T) {
+	live, backups := t.TempDir(), t.TempDir()
+	s, err := openImporter(t.Context(), live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	room, err := kaban.ParseRoomName("lobby")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann, err := kaban.ParseUsername("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 { // the first and the last go into the database
+		id, err := kaban.ParseMessageID(fmt.Sprint("id-", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := store.Write{Draft: kaban.Draft{Room: room, Author: kaban.Visitor(ann), ID: id, Kind: kaban.KindMessage, Body: "hello"}}
+		if i == 5 {
+			write.Decide = func(tx store.Tx) error { return tx.Put("a", []byte("b")) }
+		}
+		results := make([]store.Result, 1)
+		if err := s.Append(t.Context(), []store.Write{write}, results); err != nil || results[0].Err != nil {
+			t.Fatal(results[0].Err, err)
+		}
+	}
+	data := t.TempDir()
+	if err := os.CopyFS(data, os.DirFS(live)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(data, "journal")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(backups, "copy.db")
+	var complaints bytes.Buffer
+	if code := run(backupCommandLine(data, file), streams{in: strings.NewReader(""), out: io.Discard, err: &complaints}); code != exitFailed || !strings.Contains(complaints.String(), "its files are missing") {
+		t.Errorf("backup --whole: exit code %d, standard error:\n%s", code, &complaints)
+	}
+	if left, err := os.ReadDir(backups); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+	complaints.Reset()
+	if code := run([]string{"backup", file, "--data", data}, streams{in: strings.NewReader(""), out: io.Discard, err: &complaints}); code != exitFailed ||
+		!strings.Contains(complaints.String(), "its files are missing") || !strings.Contains(complaints.String(), "the backup has everything before") {
+		t.Errorf("backup: exit code %d, standard error:\n%s", code, &complaints)
+	}
+	complaints.Reset()
+	var out bytes.Buffer
+	if code := run([]string{"restore", file, "--data", t.TempDir()}, streams{in: strings.NewReader(""), out: &out, err: &complaints}); code != exitDone || !strings.Contains(complaints.String(), "1 message") {
+		t.Errorf("restore: exit code %d, standard output:\n%s\nstandard error:\n%s", code, &out, &complaints)
+	}
+}
+
 // The commands carry every kind of entry and author.
 func TestExportAndImportCarryKinds(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()

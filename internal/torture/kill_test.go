@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"kaban/internal/store/sqlite"
+	"kaban/internal/store/journal"
 )
 
 // places are the failpoints, and how often a server passes them in a short life
@@ -351,12 +351,12 @@ func TestDrains(t *testing.T) {
 }
 
 // A full disk rejects messages as long as it is full, and loses none. If only the journal
-// has no room, messages go into the database until it has. While an archive is open the
-// server needs new segments.
+// has no room, messages go into the database until it has. While an archive holds
+// the journal the server needs new segments.
 func TestFullDisk(t *testing.T) {
 	for _, c := range []struct {
 		name, faults string
-		journal      bool // is full alone
+		alone        bool // only the journal is full
 	}{
 		{"the database", "full=3000000", false},
 		{"everything", "later,full=1", false},
@@ -364,23 +364,23 @@ func TestFullDisk(t *testing.T) {
 		{"the middle of a new segment", "later,space=1000000", true},
 		{"the name of a new segment", "later,create=0", true},
 	} {
-		t.Run(c.name, func(t *testing.T) { fill(t, c.faults, c.journal) })
+		t.Run(c.name, func(t *testing.T) { fill(t, c.faults, c.alone) })
 	}
 }
 
-func fill(t *testing.T, faults string, journal bool) {
+func fill(t *testing.T, faults string, alone bool) {
 	h := newHost(t)
 	h.start("KABAN_FAULT_DISK=" + faults)
 	c := everybody(t, h.address)
 	h.wait("nothing is acknowledged", func() bool { return c.history.Acks() >= 500 })
 	const refused = "the store failed"
 	sign := refused
-	if journal {
-		a, err := sqlite.OpenArchive(t.Context(), h.data)
+	if alone {
+		hold, err := journal.Take(filepath.Join(h.data, "journal"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer a.Close()
+		defer hold.Release()
 		sign = "the journal has no room"
 	}
 	if strings.HasPrefix(faults, "later") {
@@ -388,19 +388,25 @@ func fill(t *testing.T, faults string, journal bool) {
 	}
 	h.wait("the disk does not fill up", func() bool { return strings.Contains(h.log.String(), sign) })
 	acked := c.history.Acks()
-	if journal {
-		h.wait("it acknowledges nothing without a journal", func() bool { return c.history.Acks() >= acked+500 })
+	if alone {
+		var written time.Time // to the journal
+		h.wait("it acknowledges nothing without the journal", func() bool {
+			if now := lastWrite(t, h.data); !now.Equal(written) {
+				written, acked = now, c.history.Acks()
+			}
+			return c.history.Acks() >= acked+500
+		})
 	} else {
 		time.Sleep(200 * time.Millisecond) // it stays full for a while
 	}
 	acked, files := c.history.Acks(), journalFiles(t, h.data)
 	h.change()
 	h.wait("it does not recover", func() bool { return c.history.Acks() >= acked+1000 })
-	if journal {
+	if alone {
 		h.wait("the journal gets no new file", func() bool { return !slices.Equal(files, journalFiles(t, h.data)) })
 	}
 	c.settle("watcher")
-	if log := h.log.String(); strings.Contains(log, refused) == journal || strings.Contains(log, "the store works again") == journal {
+	if log := h.log.String(); strings.Contains(log, refused) == alone || strings.Contains(log, "the store works again") == alone {
 		t.Errorf("the log must say that messages were refused, and no longer are, unless only the journal was full:\n%s", log)
 	}
 	h.stop()
@@ -416,4 +422,15 @@ func journalFiles(t *testing.T, data string) (names []string) {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// lastWrite returns when a segment was last written to.
+func lastWrite(t *testing.T, data string) (last time.Time) {
+	t.Helper()
+	for _, name := range journalFiles(t, data) {
+		if info, err := os.Stat(name); err == nil && strings.HasSuffix(name, ".segment") && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -286,7 +287,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	if wal, err := os.Stat(file + "-wal"); err == nil && wal.Size() > 0 {
 		return done, fmt.Errorf("%s cannot be restored: its newest messages are in %s-wal; use \"kaban backup\" on that directory, and restore what it writes", file, filepath.Base(file))
 	}
-	draft := path + ".restored"
+	draft := path + draftSuffix
 	for _, suffix := range []string{"-journal", "-wal", "-shm", ""} { // of a restore that was interrupted; SQLite would replay them
 		if err := removeIfThere(draft + suffix); err != nil {
 			return done, err
@@ -302,21 +303,21 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	if err := syncFile(draft); err != nil {
 		return done, err
 	}
-	moment := asideMark + time.Now().UTC().Format("20060102T150405.000")
-	if occupied {
-		if done.Kept, err = moveAside(path, moment); err != nil {
+	aside := path + asideMark + time.Now().UTC().Format("20060102T150405.000")
+	for _, m := range moves(path, aside) {
+		err := os.Rename(m.from, m.to)
+		if err != nil && (m.from == draft || !errors.Is(err, fs.ErrNotExist)) {
 			return done, err
 		}
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return done, err
-	}
-	// The journal goes last: beside another database it is refused and not forgotten.
-	if err := os.Rename(journalOf(path), journalOf(path+moment)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return done, err
+		if err == nil && strings.HasPrefix(m.to, aside) {
+			done.Kept = aside
+		}
 	}
 	return done, disk.SyncDirectory(dir)
 }
+
+// draftSuffix ends the name of the database that a restore makes.
+const draftSuffix = ".restored"
 
 // companions are the ends of the names of a database's files. The WAL comes first when
 // they are moved: without its database it is never mistaken for another one's.
@@ -335,18 +336,17 @@ func isOccupied(path string) (bool, error) {
 	return journal.Exists(journalOf(path))
 }
 
-// moveAside gives the files of a database another name, and returns it; "" if there are none.
-func moveAside(path, moment string) (kept string, err error) {
+// move is a rename of a restore.
+type move struct{ from, to string }
+
+// moves returns the renames that replace a database, in order. After each of them either
+// the server starts or a restore that is repeated does the rest. The journal goes last:
+// beside another database it is refused and not forgotten.
+func moves(path, aside string) (list []move) {
 	for _, suffix := range companions {
-		err := os.Rename(path+suffix, path+moment+suffix)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return kept, err
-		}
-		if err == nil {
-			kept = path + moment
-		}
+		list = append(list, move{path + suffix, aside + suffix})
 	}
-	return kept, nil
+	return append(list, move{path + draftSuffix, path}, move{journalOf(path), journalOf(aside)})
 }
 
 func removeIfThere(path string) error {

@@ -359,6 +359,91 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 	}
 }
 
+// A backup of a database whose journal is damaged or gone has everything before, although
+// later entries of the same room are in the database. Its report says that there were more.
+func TestBackupOfSlowBatchesBehindALostFrame(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	read := func(journal string) (path string, content []byte) {
+		t.Helper()
+		path = segmentsIn(t, journal)[0]
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path, content
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...) // in the database
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 1, 1)...)
+	_, before := read(s.journalDir)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 2, 1)...)
+	_, after := read(s.journalDir)
+	last := len(after) - 1 // of the frame of message 2
+	for after[last] == before[last] {
+		last--
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 1)...)
+	appendSlowly(t, s, numbered(t, "lobby", "ann", 4, 2)...)
+	appendSlowly(t, s, numbered(t, "attic", "ann", 0, 2)...)
+	appendSlowly(t, s, numbered(t, "lobby", "ann", 6, 1)...)
+	want, attic := all(t, s, "lobby"), all(t, s, "attic")
+	for name, c := range map[string]struct {
+		lose func(journal string) error
+		left int
+		word string
+	}{
+		"damaged": {func(journal string) error {
+			path, content := read(journal)
+			content[last-6] ^= 4
+			return os.WriteFile(path, content, 0o600)
+		}, 2, "the journal is damaged"},
+		"gone": {os.RemoveAll, 1, "its files are missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			damaged := copyFiles(t, dir)
+			if err := c.lose(filepath.Join(damaged, journalName)); err != nil {
+				t.Fatal(err)
+			}
+			doesNotStart(t, damaged, c.word, "kaban backup", "kaban restore")
+			file := filepath.Join(t.TempDir(), "backup.db")
+			a := archive(t, damaged)
+			a.pause = 0
+			report, err := a.Backup(t.Context(), file, nil)
+			if err != nil || !errors.Is(report.Lost, store.ErrDamaged) || report.Err() != nil {
+				t.Fatalf("the backup: %+v, %v; want one that has lost something and is sound", report, err)
+			}
+			wantError(t, report.Lost, c.word)
+			done, err := Restore(t.Context(), damaged, file, true)
+			if err != nil || done.Report.Lost != nil {
+				t.Fatalf("%+v, %v", done.Report, err)
+			}
+			restored := open(t, damaged, Options{})
+			if got := all(t, restored, "lobby"); !slices.Equal(got, want[:c.left]) {
+				t.Errorf("the lobby has %d entries, want %d", len(got), c.left)
+			}
+			if got := all(t, restored, "attic"); !slices.Equal(got, attic) {
+				t.Errorf("the attic has %d entries, want %d", len(got), len(attic))
+			}
+			for i, got := range storetest.Append(t, restored, numbered(t, "lobby", "ann", 0, 7)...) {
+				if got.Seq != uint64(i+1) || got.Duplicate != (i < c.left) {
+					t.Errorf("message %d again: %+v", i+1, got)
+				}
+			}
+		})
+	}
+
+	// The file itself is no backup.
+	if done, err := s.checkpoint(t.Context(), "TRUNCATE"); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	alone := filepath.Join(t.TempDir(), "alone.db")
+	if err := copyFile(alone, s.path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Restore(t.Context(), t.TempDir(), alone, false)
+	wantError(t, err, "cannot be restored", "its files are missing")
+}
+
 // Restore moves the journal of what it replaces aside, and refuses to replace a journal
 // that is alone.
 func TestRestoreMovesTheJournalAside(t *testing.T) {
@@ -405,6 +490,98 @@ func TestRestoreMovesTheJournalAside(t *testing.T) {
 	}
 	if got := all(t, open(t, alone, Options{}), "lobby"); !slices.Equal(got, want[:3]) {
 		t.Errorf("%d entries were restored, want 3", len(got))
+	}
+}
+
+// What a restore replaced can be restored again: its journal is found beside it.
+func TestRestoreOfWhatWasReplaced(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 3)...)
+	if done, err := s.checkpoint(t.Context(), "TRUNCATE"); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	want := all(t, s, "lobby")
+	crashed := copyFiles(t, dir)
+	first, err := Restore(t.Context(), crashed, file, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Restore(t.Context(), crashed, first.Kept, true)
+	if err != nil || again.Report.Rooms[0].Entries != 6 || again.Kept == first.Kept {
+		t.Fatalf("restore of %s: %+v, %v", first.Kept, again, err)
+	}
+	if got := all(t, open(t, crashed, Options{}), "lobby"); !slices.Equal(got, want) {
+		t.Errorf("%d entries were restored, want %d", len(got), len(want))
+	}
+	if _, err := Restore(t.Context(), t.TempDir(), again.Kept, false); err != nil { // a closed database, without a journal
+		t.Error(err)
+	}
+	if err := os.RemoveAll(journalOf(first.Kept)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Restore(t.Context(), t.TempDir(), first.Kept, false)
+	wantError(t, err, "cannot be restored", "its files are missing")
+}
+
+// A restore that was interrupted between two renames can be repeated. Until then the server
+// refuses to start, or starts with the old or the new database.
+func TestAnInterruptedRestoreIsRepeated(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 3)...)
+	want := all(t, s, "lobby")
+	path := func(dir string) string { return filepath.Join(dir, databaseName) }
+	aside := func(dir string) string { return path(dir) + asideMark + "once" }
+	for n := range len(moves("", "")) + 1 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			dir := copyFiles(t, dir)
+			if err := copyFile(path(dir)+draftSuffix, file); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range moves(path(dir), aside(dir))[:n] {
+				if err := os.Rename(m.from, m.to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s, err := Open(t.Context(), copyFiles(t, dir), Options{}); err == nil {
+				got := all(t, s, "lobby")
+				if closeStore(t, s); !slices.Equal(got, want) && !slices.Equal(got, want[:3]) {
+					t.Errorf("the server starts with %d entries", len(got))
+				}
+			} else {
+				t.Logf("the server does not start: %v", err)
+			}
+			done, err := Restore(t.Context(), dir, file, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := all(t, open(t, dir, Options{}), "lobby"); !slices.Equal(got, want[:3]) {
+				t.Errorf("%d entries were restored, want 3", len(got))
+			}
+			if done.Kept != "" {
+				kept, err := filepath.Glob(done.Kept + "*")
+				if err != nil || len(kept) == 0 {
+					t.Errorf("there is no %s (%v)", done.Kept, err)
+				}
+			}
+			// Every file of the old one is still there, under some name.
+			for _, pattern := range []string{databaseName + asideMark + "*[0-9e]", databaseName + asideMark + "*-wal", journalName + asideMark + "*"} {
+				if found, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(found) == 0 {
+					t.Errorf("nothing is called %s (%v)", pattern, err)
+				}
+			}
+		})
 	}
 }
 
