@@ -112,11 +112,20 @@ func (s *Subscription) Next() Segment {
 	if e := s.expelled.Load(); e != nil {
 		return s.nextExpelled(e)
 	}
-	segment := s.nextEntry()
-	if now := s.audience.room.shown.Load(); now != nil && now != s.typing && segment.isNone() && s.partial == 0 {
-		return s.nextTyping(now)
+	if now := s.audience.room.shown.Load(); now != nil && now != s.typing {
+		return s.nextEntryOrTyping()
 	}
-	return segment
+	return s.nextEntry()
+}
+
+// nextEntryOrTyping is nextEntry, and those that are typing behind the entries. They are
+// looked at after the head: whoever has sent the last entry is not typing any more.
+func (s *Subscription) nextEntryOrTyping() Segment {
+	segment := s.nextEntry()
+	if !segment.isNone() || s.partial > 0 {
+		return segment
+	}
+	return s.nextTyping(s.audience.room.shown.Load())
 }
 
 // isNone reports whether the segment of an entry or a receipt has nothing.
