@@ -86,6 +86,7 @@ func TestNoFloodFillsTheClient(t *testing.T) {
 		"pings with a ref": `{"type":"ping","ref":"` + big + `"}`,
 		"pongs":            `{"type":"pong","ref":"1"}`,
 		"presence":         `{"type":"presence","room":"lobby","members":9,"joined":` + names + `}`,
+		"typing":           `{"type":"typing","room":"lobby","usernames":` + names + `}`,
 		"errors":           `{"type":"error","code":"internal","message":"` + big + `"}`,
 		"resyncs":          `{"type":"error","code":"resync","message":"x","room":"lobby","epoch":"` + big + `","head":9,"oldest":1}`,
 		"unknown":          `{"type":"sculpture","stone":"` + big + `"}`,

@@ -52,6 +52,8 @@ type link struct {
 	// them: it starts small and grows with each answer, so that a connection that
 	// breaks soon again carries little that is lost.
 	sending, window int
+	typing          []*Room // whose reports of typing are to be written
+	typeless        bool    // the server does not know such reports
 }
 
 // doubts is the degree of doubt that the server is alive.

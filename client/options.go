@@ -58,10 +58,12 @@ type Options struct {
 	// Whoever saves it needs no password the next time. It keeps to the rules of
 	// OnState, but Dial calls it before it returns.
 	OnToken func(wire.Secret)
-	// OnState, OnPresence and OnRoomState are called in order by the client's own
+	// OnState, OnPresence, OnTyping and OnRoomState are called in order by the client's own
 	// goroutine: they must not block nor call methods that wait for the server.
 	OnState    func(State)
 	OnPresence func(Presence)
+	// OnTyping reports who is typing. Nobody is in any room after the client was Offline.
+	OnTyping func(Typing)
 	// OnRoomState reports that something of a room changed for the account, perhaps
 	// on another device: its state, or that it is Gone. Me returns the states to
 	// start with, also after each time that the client was Offline.

@@ -79,6 +79,7 @@ func (r *Room) Post(ctx context.Context, content string) (*Pending, error) {
 	}
 	c.posted++
 	r.posted++
+	r.typed = time.Time{} // the message ends it
 	q := c.askLocked(wire.Request{Type: wire.TypeSend, Room: r.written, ID: id}, r)
 	q.content = content
 	return &Pending{client: c, call: q}, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"kaban"
 	"kaban/wire"
@@ -23,13 +24,14 @@ type Room struct {
 	name     string // the server's; "" before the first join
 	written  kaban.RoomName
 	epoch    string
-	joined   bool   // on the present connection
-	posted   int    // unanswered entries
-	err      error  // why the room ended
-	received uint64 // every entry up to here has arrived
-	given    uint64 // every entry up to here was taken by Messages
-	era      string // the epoch of given
-	head     uint64 // the highest seq that the server is known to have
+	joined   bool      // on the present connection
+	posted   int       // unanswered entries
+	typed    time.Time // when typing was reported since the last message; zero: not at all
+	err      error     // why the room ended
+	received uint64    // every entry up to here has arrived
+	given    uint64    // every entry up to here was taken by Messages
+	era      string    // the epoch of given
+	head     uint64    // the highest seq that the server is known to have
 	// behind means that the entries between given and received are not in the
 	// buffer: the reader gets them with history.
 	behind bool

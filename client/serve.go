@@ -61,7 +61,7 @@ func (c *Client) attach(l *link) {
 	c.flight, c.queue, c.done = nil, nil, 0
 	clear(c.unread)
 	for _, r := range c.rooms {
-		r.joined = false
+		r.joined, r.typed = false, time.Time{}
 	}
 	if c.welcome.Account != nil && len(c.rooms) > 0 {
 		c.rejoinAsMemberLocked("", make(map[string]bool))
@@ -145,6 +145,7 @@ func (c *Client) gather(l *link) (again time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.appendSigns()
+	defer l.appendTyping()
 	var waiting, failed []*call
 	defer func() { // it may change the queue
 		for _, q := range failed {
@@ -253,10 +254,18 @@ func (c *Client) take(l *link, e *wire.Event) {
 		if joined && c.options.OnPresence != nil {
 			c.options.OnPresence(Presence{Room: e.Room, Members: e.Members, Joined: e.Joined, Left: e.Left})
 		}
+	case wire.TypeTyping:
+		c.takeTyping(e)
 	case wire.TypePing:
 		l.pong(e)
 	case wire.TypeGoodbye:
 		l.goodbye = goodbyeOf(e)
+	case wire.TypeError:
+		if e.Ref == typingRef {
+			c.refuseTyping(l, e)
+			return
+		}
+		c.answer(e)
 	default:
 		c.answer(e)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -248,5 +249,60 @@ func TestSecretsOverEachWay(t *testing.T) {
 		if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != "auth_failed" {
 			t.Errorf("%s on this machine: %v", address, err)
 		}
+	}
+}
+
+// Over each way, typing is shown to others until the message comes. However often a
+// caller reports it, the server gets one report.
+func TestEachWayShowsTyping(t *testing.T) {
+	h := newHarbour(t)
+	for address := range h.fronts {
+		scheme, _, _ := strings.Cut(address, ":")
+		t.Run(scheme, func(t *testing.T) {
+			ctx := within(t)
+			way := address[strings.LastIndexByte(address, ':')+1:]
+			seen := make(chan client.Typing, 100)
+			options := h.options(address, "reader-"+way)
+			options.OnTyping = func(y client.Typing) { seen <- y }
+			reader, writer := dialWith(t, address, options), dialWith(t, address, h.options(address, "writer-"+way))
+			room, there := join(t, reader, client.From{}), join(t, writer, client.From{})
+			wait := func(wanted ...string) {
+				t.Helper()
+				select {
+				case y := <-seen:
+					if y.Room != "lobby" || !slices.Equal(y.Usernames, wanted) {
+						t.Errorf("got %+v, want %q", y, wanted)
+					}
+				case <-ctx.Done():
+					t.Fatalf("nothing comes; want %q", wanted)
+				}
+			}
+			for range 2 {
+				for range 100 {
+					if err := there.Typing(ctx); err != nil {
+						t.Fatal(err)
+					}
+				}
+				wait("writer-" + way)
+				if _, err := there.Send(ctx, "x"); err != nil {
+					t.Fatal(err)
+				}
+				wait()
+			}
+			if got := read(t, room, 2); len(got) != 2 {
+				t.Errorf("got %q", got)
+			}
+			canceled, cancel := context.WithCancel(ctx)
+			cancel()
+			if err := there.Typing(canceled); !errors.Is(err, context.Canceled) {
+				t.Errorf("with a context that has ended: %v", err)
+			}
+			if err := there.Part(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := there.Typing(ctx); !errors.Is(err, client.ErrParted) {
+				t.Errorf("after part: %v", err)
+			}
+		})
 	}
 }

@@ -45,7 +45,7 @@ type Event struct {
 	Rooms        []RoomInfo  // rooms
 	States       []RoomState // me
 	State        *RoomState  // state
-	Usernames    []string    // members
+	Usernames    []string    // members, typing
 	People       []Member    // members: "members", in the order of Usernames; or nil
 	Joined, Left []string    // presence
 
@@ -128,6 +128,9 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = e.appendMembers(dst)
 	case TypePresence:
 		dst = e.appendPresence(dst)
+	case TypeTyping:
+		dst = appendRoom(dst, e.Room)
+		dst = appendTexts(dst, fUsernames, e.Usernames)
 	case TypeError:
 		dst = e.appendError(dst)
 	case TypeGoodbye:

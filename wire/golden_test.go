@@ -66,6 +66,8 @@ var goldenEvents = []Event{
 	{Type: TypePong, Ref: "p", HasRef: true},
 	{Type: TypePresence, Room: "lobby", Members: 2, Joined: []string{"ann"}, Left: []string{"cid", "dan"}},
 	{Type: TypePresence, Room: "lobby", Members: 300},
+	{Type: TypeTyping, Room: "lobby", Usernames: []string{"ann", "ben"}},
+	{Type: TypeTyping, Room: "lobby", Usernames: []string{}},
 	{Type: TypeError, Code: CodeTooLongContent, Text: "too long", Field: "content", Max: 5000, Actual: 5001, Ref: "r", HasRef: true},
 	{Type: TypeError, Code: CodeBadLimit, Text: "bad limit", Field: "limit", Max: 500, Actual: -1},
 	{Type: TypeError, Code: CodeInvalidCharsContent, Text: "bad", Position: 0, HasPosition: true},
@@ -141,6 +143,7 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeWatch, Room: room, Epoch: "E1", After: 41, HasAfter: true},
 		{Type: TypeWatch, Room: room},
 		{Type: TypeUnwatch, Room: room},
+		{Type: TypeTyping, Room: room},
 	}
 }
 

@@ -245,6 +245,8 @@ func TestBadRequestsOfPeople(t *testing.T) {
 		{`{"type":"notify","room":"lobby"}`, CodeMissingField, "level"},
 		{`{"type":"watch"}`, CodeMissingField, "room"},
 		{`{"type":"unwatch"}`, CodeMissingField, "room"},
+		{`{"type":"typing"}`, CodeMissingField, "room"},
+		{`{"type":"typing","room":1}`, CodeBadField, "room"},
 		{`{"type":"state","room":"lobby"}`, CodeUnknownType, "type"},
 		{`{"type":"member","room":"lobby"}`, CodeUnknownType, "type"},
 		{`{"type":"ok"}`, CodeUnknownType, "type"},

@@ -121,6 +121,8 @@ func (d *decoder) event(e *Event) {
 	case TypePresence:
 		e.Room, e.Members = d.str(fRoom, true), int(d.count(fMembers, true))
 		e.Joined, e.Left = d.strs(fJoined, false), d.strs(fLeft, false)
+	case TypeTyping:
+		e.Room, e.Usernames = d.str(fRoom, true), d.strs(fUsernames, true)
 	case TypeError:
 		d.errorFrame(e)
 	case TypeGoodbye:

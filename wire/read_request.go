@@ -68,7 +68,7 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 			d.badField(fBefore, "before and after exclude each other")
 		}
 		q.Limit = d.limit()
-	case TypePart, TypeUnwatch:
+	case TypePart, TypeUnwatch, TypeTyping:
 		q.Room = r.room(d)
 	case TypeRooms, TypeMe:
 		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit()

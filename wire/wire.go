@@ -45,7 +45,7 @@ const (
 // Type is the type of a frame. The zero Type is an unknown type.
 type Type uint8
 
-// The types of frames. History, rooms, members, ping, pong, me and topic are both
+// The types of frames. History, rooms, members, ping, pong, me, topic and typing are both
 // requests and events.
 const (
 	// TypeUnknown is the type of an entry that this version cannot show: its kind is
@@ -79,6 +79,7 @@ const (
 	TypeNotify
 	TypeWatch
 	TypeUnwatch
+	TypeTyping
 
 	// Events.
 
@@ -125,6 +126,7 @@ var typeNames = [...]string{
 	TypeNotify:   "notify",
 	TypeWatch:    "watch",
 	TypeUnwatch:  "unwatch",
+	TypeTyping:   "typing",
 	TypeWelcome:  "welcome",
 	TypeJoined:   "joined",
 	TypeWatching: "watching",
@@ -203,6 +205,8 @@ func typeOf(name []byte) Type {
 		return TypeWatch
 	case "unwatch":
 		return TypeUnwatch
+	case "typing":
+		return TypeTyping
 	case "welcome":
 		return TypeWelcome
 	case "joined":
@@ -236,11 +240,11 @@ func typeOf(name []byte) Type {
 }
 
 // IsRequest reports whether clients send frames of this type.
-func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypeUnwatch }
+func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypeTyping }
 
 func (t Type) isEvent() bool {
 	switch t {
-	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic:
+	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping:
 		return true
 	}
 	return t >= TypeWelcome && t <= TypeGoodbye

@@ -25,6 +25,10 @@ func (plain) AppendEntry(dst []byte, _ string, e *store.Entry) []byte {
 
 func (plain) AppendPresence(dst []byte, _ string, _ int, _, _ []string) []byte { return dst }
 
+func (plain) AppendTyping(dst []byte, room string, names []string) []byte {
+	return fmt.Appendf(dst, "%s typing %v\n", room, names)
+}
+
 // reader is a waker that is asked and never woken.
 type reader struct{}
 

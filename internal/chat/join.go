@@ -230,6 +230,30 @@ func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m 
 	return Send{Draft: d, Subscription: s}, nil
 }
 
+// Type reports that a member is typing a message, as far as the member may send it. The
+// subscription is the member's, nil if there is none. decided is false if Decide must do
+// it instead; Type never blocks. Only the waker's goroutine calls it. It returns
+// ErrNotJoined and ErrForbidden.
+func (u User) Type(s *Subscription) (decided bool, err error) {
+	if s == nil {
+		return true, u.chat.count(refusalOf(access.NotJoined, access.Send))
+	}
+	decided, err = u.chat.dispatcher.Type(s)
+	return decided, u.refuseTyping(err)
+}
+
+// Decide is Type, and may block while the store is asked. Any goroutine may call it.
+func (u User) Decide(s *Subscription) error { return u.refuseTyping(u.chat.dispatcher.Decide(s)) }
+
+// refuseTyping counts a refusal, and returns it as that of somebody that is not in the
+// room if that is what it means.
+func (u User) refuseTyping(err error) error {
+	if errors.Is(err, ErrExpelled) {
+		err = refusalOf(access.NotJoined, access.Send)
+	}
+	return u.chat.count(err)
+}
+
 // Recall returns the receipt of a message that an account has sent to a room in which its
 // connection is no member any more: it was removed before it got the receipt. It blocks
 // while the store is asked, once for each message: the caller lets through no more of them

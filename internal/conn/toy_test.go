@@ -46,6 +46,10 @@ func (toyFormat) AppendPresence(dst []byte, room string, members int, _, _ []str
 	return fmt.Appendf(dst, "NAMES %s %d\n", room, members)
 }
 
+func (toyFormat) AppendTyping(dst []byte, room string, names []string) []byte {
+	return fmt.Appendf(dst, "TYPING %s %s\n", room, strings.Join(names, " "))
+}
+
 // maxToyLine bounds the input that is kept of one line.
 const maxToyLine = 8 << 10
 

@@ -42,6 +42,10 @@ func (f *textFormat) AppendPresence(dst []byte, room string, members int, joined
 	return fmt.Appendf(dst, "%s presence %d +%s -%s\n", room, members, strings.Join(joined, "+"), strings.Join(left, "-"))
 }
 
+func (f *textFormat) AppendTyping(dst []byte, room string, names []string) []byte {
+	return fmt.Appendf(dst, "%s typing %s\n", room, strings.Join(names, "+"))
+}
+
 var plain = &textFormat{"plain"}
 
 // reader is a connection of the tests. It reads when the test says so.

@@ -15,7 +15,8 @@
 // Each sequence number of a room reaches a subscription exactly once and in
 // order, either as a frame or, if the connection sent the entry itself, as a
 // Receipt in place of the frame. Presence frames pass between entries and have no
-// guarantee.
+// guarantee. A frame of those that are typing comes when nothing else is left to be
+// given, and has the latest state.
 //
 // The log may have other writers, such as the dispatcher of another node. Their
 // entries are published when a hint arrives (Grown) or when an append returns a
@@ -23,7 +24,7 @@
 // elsewhere become known by a hint, or when somebody asks for them by name.
 //
 // Lock order: committer.mu, Dispatcher.mu, Room.mu, then the leaf locks
-// (receiptQueue.mu, inbox.mu, presence.mu, budget.mu and the waker's own).
+// (receiptQueue.mu, inbox.mu, presence.mu, typing.mu, budget.mu and the waker's own).
 package dispatch
 
 import (
@@ -84,6 +85,9 @@ type Format interface {
 	// AppendPresence appends one frame that is not part of the log and carries no
 	// seq.
 	AppendPresence(dst []byte, room string, members int, joined, left []string) []byte
+	// AppendTyping appends one frame with the names of those that are typing, or nothing
+	// if readers of the format are not shown it. The frame carries no seq.
+	AppendTyping(dst []byte, room string, names []string) []byte
 }
 
 // Waker serves members: one goroutine that writes what their subscriptions have.
@@ -180,6 +184,7 @@ type Dispatcher struct {
 
 	budget    *budget
 	presence  presence
+	typing    typing
 	inbox     inbox
 	committer committer
 	closing   chan struct{} // closed by Close: ends all retries
@@ -238,6 +243,7 @@ func (d *Dispatcher) Close() {
 	d.group.Wait()
 	d.commitQueued()
 	d.presence.close()
+	d.typing.close()
 	d.budget.close()
 }
 

@@ -28,7 +28,8 @@ type Rights struct {
 
 // Judge decides what a member may do in a room: it returns rights of the given
 // generation and of the revision that it has read. before are the last ones, nil if
-// there are none. It may ask the store. The committer calls it, with its lock held.
+// there are none. It may ask the store. The committer calls it, with its lock held, and
+// so does Decide, from any goroutine.
 type Judge func(r *Room, member *kaban.Peer, before *Rights, generation uint64) (*Rights, error)
 
 // SetJudge sets what decides whether members may send; nil allows everything. It must
@@ -91,10 +92,15 @@ func (r *Room) reach(revision uint64) {
 	}
 }
 
+// arePresent reports whether rights, which may be nil, are as of now.
+func (rights *Rights) arePresent(r *Room, generation uint64) bool {
+	return rights != nil && (rights.Lasting || rights.Revision == r.revision.Load() && rights.Generation == generation)
+}
+
 // rights returns the present rights of a member.
 func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 	r, before, generation := s.audience.room, s.rights.Load(), d.generation.Load()
-	if before != nil && (before.Lasting || before.Revision == r.revision.Load() && before.Generation == generation) {
+	if before.arePresent(r, generation) {
 		return before, nil
 	}
 	now, err := d.judge(r, s.user, before, generation)

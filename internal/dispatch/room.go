@@ -30,6 +30,9 @@ type Room struct {
 	head atomic.Uint64
 	// revision is that of the room's rights, as the store had it last.
 	revision atomic.Uint64
+	// shown are those that readers see typing; nil if nobody was since the first reader
+	// came. It is written with mu held.
+	shown atomic.Pointer[typists]
 
 	mu sync.Mutex // guards all below; never held across I/O
 	// hinted is the highest hint that came while the room had no readers.
@@ -52,6 +55,7 @@ type Room struct {
 	// presenceDue is set while the room is in the dispatcher's list of rooms that
 	// owe their members a presence frame.
 	presenceDue bool
+	typing      []typist // in the order in which they began; see Dispatcher.Type
 }
 
 // attendance counts the subscriptions of a username: an account has many devices, and
@@ -241,6 +245,7 @@ func (r *Room) uncountLocked(s *Subscription) bool {
 	}
 	s.counted = false
 	r.attendLocked(s.user, -1)
+	r.leaveTypingLocked(s)
 	return true
 }
 
@@ -273,7 +278,8 @@ func (r *Room) removeLocked(s *Subscription) bool {
 		r.tails = slices.DeleteFunc(r.tails, func(t *tail) bool { return t == s.tail })
 	}
 	if r.isUnreadLocked() {
-		r.audiences, r.tails = nil, nil
+		r.audiences, r.tails, r.typing = nil, nil, nil
+		r.shown.Store(nil)
 	}
 	return true
 }
@@ -327,6 +333,7 @@ func (r *Room) publish(entries []store.Entry) {
 			t.append(1, func(dst []byte) []byte { return t.format.AppendEntry(dst, r.name.String(), &entries[i]) })
 		}
 	}
+	r.endTypingLocked(entries) // before the head: nobody is shown typing behind its message
 	r.head.Store(entries[len(entries)-1].Seq)
 	r.wakeLocked()
 }

@@ -23,6 +23,8 @@ type Segment struct {
 	// gathers both saves a write.
 	ReceiptFollows bool
 
+	typing *typists // of which the frames are; nil for entries and presence
+
 	marks []mark // of the frames
 	base  uint64
 	start uint32 // the offset of the frames' first byte, as marks count
@@ -43,6 +45,7 @@ type Subscription struct {
 	index       int32                        // in audience.members; guarded by Room.mu
 	expelled    atomic.Pointer[Expulsion]    // nil unless it must leave
 	rights      atomic.Pointer[Rights]       // nil until the first decision
+	typing      *typists                     // that were given last
 
 	seq     uint64 // everything up to here was given
 	at      position
@@ -109,8 +112,24 @@ func (s *Subscription) Next() Segment {
 	if e := s.expelled.Load(); e != nil {
 		return s.nextExpelled(e)
 	}
+	if now := s.audience.room.shown.Load(); now != nil && now != s.typing {
+		return s.nextEntryOrTyping()
+	}
 	return s.nextEntry()
 }
+
+// nextEntryOrTyping is nextEntry, and those that are typing behind the entries. They are
+// looked at after the head: whoever has sent the last entry is not typing any more.
+func (s *Subscription) nextEntryOrTyping() Segment {
+	segment := s.nextEntry()
+	if !segment.isNone() || s.partial > 0 {
+		return segment
+	}
+	return s.nextTyping(s.audience.room.shown.Load())
+}
+
+// isNone reports whether the segment of an entry or a receipt has nothing.
+func (g *Segment) isNone() bool { return g.Frames == nil && g.Receipt == nil && !g.Behind }
 
 // nextEntry is Next for a subscription that goes on.
 func (s *Subscription) nextEntry() Segment {
@@ -214,6 +233,10 @@ func (s *Subscription) passOwn() {
 func (s *Subscription) Advance(segment *Segment, n int) (rest int) {
 	if n == 0 {
 		return 0
+	}
+	if segment.typing != nil {
+		s.typing = segment.typing
+		return len(segment.Frames) - n
 	}
 	marks := segment.marks
 	target := segment.start + uint32(n)

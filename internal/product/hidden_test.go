@@ -56,6 +56,7 @@ func (w *world) requestsAbout(room string) (all, makers []frame) {
 		{"type": "watch", "room": room},
 		{"type": "watch", "room": room, "after": 1, "epoch": "x"},
 		{"type": "unwatch", "room": room},
+		{"type": "typing", "room": room},
 		{"type": "history", "room": room, "before": 2},
 		{"type": "history", "room": room, "after": 0, "limit": 1},
 		{"type": "read", "room": room, "seq": 2},

@@ -192,6 +192,9 @@ func (p *peer) line(f frame) []byte {
 	if err := p.wire.send(line); err != nil {
 		p.w.t.Fatalf("%s: %s: %v", p.name, line, err)
 	}
+	if f["type"] == "typing" { // it has no answer but an error
+		p.wire.send([]byte(`{"type":"ping","ref":"` + ref + `"}`))
+	}
 	for {
 		text, err := p.wire.receive()
 		if err != nil {

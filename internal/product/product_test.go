@@ -150,13 +150,19 @@ func (w *world) checkSend(s *scenario, room, ask string) {
 	} else if got := p.ask(frame{"type": "watch", "room": room}); got != read {
 		w.t.Errorf("%v: watch answers %q, want %q", s, got, read)
 	}
-	w.count++
+	typing := frame{"type": "typing", "room": room}
+	w.count += 2
 	if s.rank == 0 || access.Can(access.Join, f) != access.Allowed {
 		if got := p.ask(send); got != notJoined { // whatever the credential and the room
 			w.t.Errorf("%v: send answers %q", s, got)
 		}
+		if got := p.ask(typing); got != notJoined {
+			w.t.Errorf("%v: typing answers %q", s, got)
+		}
 	} else {
+		w.compare(s, ask, typing, access.Send, f) // whoever may send may type
 		w.compare(s, ask, send, access.Send, f)
+		w.compare(s, ask, typing, access.Send, f)
 	}
 	if s.rank == 0 && read == "" {
 		p.must(frame{"type": "unwatch", "room": room})

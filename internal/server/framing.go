@@ -93,3 +93,9 @@ func (f frameFormat) AppendPresence(dst []byte, room string, members int, joined
 	}
 	return f.framing.end(dst, start)
 }
+
+// AppendTyping implements chat.Format. A room that shows who is typing is small enough
+// for all names to fit a frame.
+func (f frameFormat) AppendTyping(dst []byte, room string, names []string) []byte {
+	return appendFrame(dst, f.framing, &wire.Event{Type: wire.TypeTyping, Room: room, Usernames: names})
+}

@@ -314,3 +314,64 @@ func TestABanInThePast(t *testing.T) {
 	bob.say(`{"type":"send","room":"den","id":"m1","content":"still here"}`)
 	bob.expect("ack", "id", "m1")
 }
+
+// TestTyping follows who is shown typing in a room, and who may type there.
+func TestTyping(t *testing.T) {
+	w := newTown(t)
+	ann, phone, bob := w.enter("ann"), w.enter("ann"), w.enter("bob")
+	for _, p := range []*peer{ann, phone, bob} {
+		p.say(`{"type":"typing","room":"lobby","ref":"early"}`)
+		p.expect("error", "code", "not_joined", "room", "lobby", "ref", "early")
+		p.say(`{"type":"join","room":"lobby"}`)
+		p.expect("joined", "room", "lobby")
+	}
+	olga := w.enter("olga")
+	olga.say(`{"type":"watch","room":"lobby"}`)
+	olga.expect("watching")
+	for range 50 {
+		ann.say(`{"type":"typing","room":"lobby","ref":"1"}`)
+	}
+	bob.expect("typing", "room", "lobby", "usernames", []any{"ann"})
+	olga.expect("typing", "room", "lobby", "usernames", []any{"ann"})
+	ann.alive() // no answers, and nothing about itself
+	phone.alive()
+	bob.say(`{"type":"typing","room":"lobby"}`)
+	for _, p := range []*peer{ann, phone} {
+		p.expect("typing", "usernames", []any{"bob"})
+	}
+	olga.expect("typing", "usernames", []any{"ann", "bob"})
+	ann.say(`{"type":"send","room":"lobby","id":"1","content":"x"}`)
+	ann.expect("ack", "id", "1")
+	bob.expect("message", "id", "1")
+	end := bob.expect("typing", "room", "lobby", "usernames", []any{})
+	if len(end) != 3 {
+		t.Errorf("the frame is %s", end)
+	}
+	olga.expect("message", "id", "1")
+	olga.expect("typing", "usernames", []any{"bob"})
+	bob.say(`{"type":"part","room":"lobby"}`)
+	bob.expect("parted")
+	ann.expect("typing", "usernames", []any{})
+	olga.expect("typing", "usernames", []any{})
+	phone.expect("message", "id", "1")
+	phone.expect("typing", "usernames", []any{})
+	olga.say(`{"type":"typing","room":"lobby","ref":"2"}`)
+	olga.expect("error", "code", "not_joined", "ref", "2")
+	olga.say(`{"type":"typing","room":"nowhere","ref":"3"}`)
+	olga.expect("error", "code", "not_joined", "room", "nowhere", "ref", "3")
+
+	// Whoever may not send may not type, as of now.
+	ann.say(`{"type":"create","room":"den","kind":"private"}`)
+	ann.expect("created")
+	ann.say(`{"type":"invite","room":"den","id":"2","username":"bob"}`)
+	ann.expect("ack")
+	bob.say(`{"type":"join","room":"den"}`)
+	bob.expect("joined")
+	bob.say(`{"type":"typing","room":"den"}`)
+	bob.alive()
+	ann.say(`{"type":"mute","room":"den","id":"3","username":"bob"}`)
+	ann.expect("ack")
+	bob.expect("member", "change", "muted")
+	bob.say(`{"type":"typing","room":"den","ref":"4"}`)
+	bob.expect("error", "code", "forbidden", "room", "den", "ref", "4")
+}

@@ -109,6 +109,34 @@ func (c *client) send(r *wire.Request) {
 	c.handler.Send(send)
 }
 
+// typing has no answer but an error: what it reports is soon over.
+func (c *client) typing(r *wire.Request) {
+	s := c.subscription(r.Room)
+	if s != nil && s.Watches() {
+		s = nil
+	}
+	user, room := c.user(), r.Room.String()
+	decided, err := user.Type(s)
+	if decided {
+		c.refuseTyping(r.Ref, room, err)
+		return
+	}
+	ref := slices.Clone(r.Ref)
+	c.handler.Ask(func(context.Context) { err = user.Decide(s) }, func() {
+		if c.session != nil {
+			c.refuseTyping(ref, room, err)
+		}
+	})
+}
+
+func (c *client) refuseTyping(ref []byte, room string, err error) {
+	if err != nil {
+		e := c.failure(ref, err)
+		e.Room = room
+		c.reply(&e)
+	}
+}
+
 // Receipt implements conn.Front.
 func (c *client) Receipt(dst []byte, s *chat.Subscription, r *chat.Receipt) []byte {
 	if r.Err != nil {

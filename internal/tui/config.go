@@ -21,8 +21,10 @@ type Config struct {
 	Theme    string // auto, dark or light
 	Notify   string // off, bell, osc9 or osc777
 	Mouse    bool
-	Ignore   []string            // usernames
-	Keys     map[string][]string // by the name of the action
+	// HideTyping is set if others are not shown that the person is typing.
+	HideTyping bool
+	Ignore     []string            // usernames
+	Keys       map[string][]string // by the name of the action
 
 	path string // "" for no file: nothing is saved
 }
@@ -88,6 +90,16 @@ func settings() []setting {
 			setMouse,
 		},
 		{
+			"typing", `true`, "Show others that you are typing a message.",
+			func(c *Config) string {
+				if c.HideTyping {
+					return "false"
+				}
+				return ""
+			},
+			setTyping,
+		},
+		{
 			"ignore", `[]`, "People whose messages are hidden.",
 			func(c *Config) string { return list(c.Ignore) },
 			setIgnore,
@@ -100,6 +112,15 @@ func setMouse(c *Config, v []string) (err error) {
 	if c.Mouse, err = strconv.ParseBool(v[0]); err != nil {
 		return errors.New("it must be true or false")
 	}
+	return nil
+}
+
+func setTyping(c *Config, v []string) error {
+	shown, err := strconv.ParseBool(v[0])
+	if err != nil {
+		return errors.New("it must be true or false")
+	}
+	c.HideTyping = !shown
 	return nil
 }
 

@@ -28,6 +28,7 @@ func TestConfigErrors(t *testing.T) {
 		{"\ntheme = \"loud\"", `line 2: theme: "loud" is none of auto, dark, light`},
 		{`notify = "drum"`, `notify: "drum" is none of bell, off, osc9, osc777`},
 		{`mouse = "yes"`, "mouse: it must be true or false"},
+		{`typing = "no"`, "typing: it must be true or false"},
 		{`username = "a b"`, "line 1: username: "},
 		{`server = ["a", "b"]`, "server must be one value"},
 		{`key_send = "crtl+x"`, `"crtl+x" is not a key`},

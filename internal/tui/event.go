@@ -73,6 +73,7 @@ type (
 		err     error
 	}
 	presenceEvent client.Presence
+	typingEvent   client.Typing
 	membersEvent  struct {
 		room    string
 		members []wire.Member
@@ -131,6 +132,9 @@ type backend interface {
 	// post sends a message; number comes back in the sentEvent. Messages of a
 	// room go out in the order of the calls.
 	post(room string, number uint64, content string)
+	// typing reports that the person is typing a message in a room. It may be called for
+	// each key.
+	typing(room string)
 	load(room string, p page)
 	// search starts a scan; scanEvents report its progress. It ends an earlier one.
 	search(room string, q scan)

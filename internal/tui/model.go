@@ -194,8 +194,10 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	case batch:
 		return m, m.takeAll(msg)
 	case tea.KeyPressMsg:
+		defer m.reportTyping(m.writing())
 		return m, m.press(tea.Key(msg))
 	case tea.PasteMsg:
+		defer m.reportTyping(m.writing())
 		return m, m.paste(msg.Content)
 	case tea.WindowSizeMsg:
 		m.width, m.height = max(msg.Width, 1), max(msg.Height, 1)

@@ -63,6 +63,7 @@ func (a *asked) setName(server, name string) { a.note("setName %s %q", server, n
 func (a *asked) whois(room, name string)     { a.note("whois %s %s", room, name) }
 func (a *asked) reconnect()                  { a.note("reconnect") }
 func (a *asked) ping()                       {}
+func (a *asked) typing(room string)          { a.note("typing %s", room) }
 func (a *asked) unsent() int                 { return a.lost }
 
 // last returns the newest call that begins with a word, "" for none.

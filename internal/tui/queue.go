@@ -1,5 +1,7 @@
 package tui
 
+import "slices"
+
 // The events that wait for the Model; see maxEvents.
 
 // put queues an event without waiting. It is for answers, which are few.
@@ -26,6 +28,10 @@ func size(e event) (n int) {
 	case entryEvent:
 		if c := e.entry.Change; c != nil {
 			return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic)
+		}
+	case typingEvent:
+		for _, name := range e.Usernames {
+			n += len(name) + 16
 		}
 	case presenceEvent:
 		for _, names := range [][]string{e.Joined, e.Left} {
@@ -72,6 +78,19 @@ func (s *Session) putPresence(e presenceEvent) {
 	s.counts[e.Room] = presenceEvent{Room: e.Room, Members: e.Members}
 }
 
+// putTyping queues those that are typing in a room. If there is no space, only the last
+// of a room are kept.
+func (s *Session) putTyping(e typingEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.Usernames = slices.Clone(e.Usernames[:min(len(e.Usernames), maxTypists)])
+	if delete(s.typists, e.Room); !s.fullLocked() {
+		s.putLocked(e)
+		return
+	}
+	s.typists[e.Room] = e
+}
+
 // take waits for events and returns them; nil when the session is closed.
 func (s *Session) take() batch {
 	for {
@@ -86,6 +105,10 @@ func (s *Session) take() batch {
 		for room, e := range s.counts {
 			events = append(events, e)
 			delete(s.counts, room)
+		}
+		for room, e := range s.typists {
+			events = append(events, e)
+			delete(s.typists, room)
 		}
 		s.space.Broadcast()
 		s.mu.Unlock()

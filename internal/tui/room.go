@@ -59,6 +59,8 @@ type room struct {
 	members map[string]bool
 	count   int // of members, including those without a known name
 
+	typists []string // those that are typing
+
 	draft    draft
 	history  []string // typed lines, oldest first
 	speakers []string // authors, latest first

@@ -13,7 +13,8 @@ import (
 const (
 	// maxEvents and maxEventBytes bound the events that wait for the Model. Beyond
 	// them the readers of messages wait, and the SDK keeps a bounded number of
-	// entries; of presence only the last count of each room is kept.
+	// entries; of presence only the last count of each room is kept, and of typing the
+	// last state.
 	maxEvents     = 4096
 	maxEventBytes = 4 << 20
 	// maxUnsent bounds the messages that are posted and not answered.
@@ -45,6 +46,7 @@ type Session struct {
 	events  batch
 	bytes   int                      // of the events, nearly
 	counts  map[string]presenceEvent // of presence there was no space for, by room
+	typists map[string]typingEvent   // the same of typing
 	rooms   map[string]*client.Room  // by the name that the Model uses
 	arrived bool                     // the Model knows the name and the server of this session
 	// endSearch ends the present search; nil before the first.
@@ -53,7 +55,7 @@ type Session struct {
 
 // newSession returns a session that is not connected yet.
 func newSession(o Options) *Session {
-	s := &Session{options: o, wake: make(chan struct{}, 1), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent)}
+	s := &Session{options: o, wake: make(chan struct{}, 1), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent), typists: make(map[string]typingEvent)}
 	s.space = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.client = client.New(client.Options{
@@ -63,6 +65,7 @@ func newSession(o Options) *Session {
 		OnState:     s.onState,
 		OnRoomState: func(r wire.RoomState) { s.put(roomStateEvent(r)) },
 		OnPresence:  func(p client.Presence) { s.putPresence(presenceEvent(p)) },
+		OnTyping:    func(t client.Typing) { s.putTyping(typingEvent(t)) },
 	})
 	return s
 }
@@ -211,6 +214,15 @@ func (s *Session) post(name string, number uint64, content string) {
 		}
 	}
 	s.put(sentEvent{room: name, number: number, err: err})
+}
+
+func (s *Session) typing(name string) {
+	s.mu.Lock()
+	r := s.rooms[name]
+	s.mu.Unlock()
+	if r != nil {
+		r.Typing(s.ctx) // an error of the room is reported elsewhere
+	}
 }
 
 // errTooMuch means that maxUnsent is reached.

@@ -396,3 +396,19 @@ func TestTheTrustOfTheServer(t *testing.T) {
 		w.Close()
 	}
 }
+
+// Typing goes from one session to the other, and ends with the message.
+func TestTypingBetweenSessions(t *testing.T) {
+	addr := host(t)
+	ann, ben := newWitness(t), newWitness(t)
+	for name, w := range map[string]*witness{"ann": ann, "ben": ben} {
+		w.typing("lobby") // nowhere yet
+		w.join("lobby")
+		w.connect(addr, []string{name})
+		await(w, always[joinedEvent])
+	}
+	ann.typing("lobby")
+	await(ben, func(e typingEvent) bool { return e.Room == "lobby" && slices.Equal(e.Usernames, []string{"ann"}) })
+	ann.post("lobby", 1, "x")
+	await(ben, func(e typingEvent) bool { return e.Room == "lobby" && len(e.Usernames) == 0 })
+}

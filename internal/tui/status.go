@@ -114,6 +114,8 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 			l = append(l, text(fmt.Sprintf("  catching up: %d to go", behind), bold))
 		} else if r.loading {
 			l = append(l, text("  loading …", 0))
+		} else if who := m.whoTypes(r); who != "" {
+			l = append(l, text("  "+m.meter.clean(who), italic))
 		}
 	}
 	return l

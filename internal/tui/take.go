@@ -50,6 +50,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeSent(e)
 	case presenceEvent:
 		m.takePresence(e)
+	case typingEvent:
+		m.takeTyping(e)
 	case membersEvent:
 		m.takeMembers(e)
 	case roomsEvent:
@@ -83,6 +85,9 @@ func (m *Model) takeState(e stateEvent) tea.Cmd {
 		s.latency = 0
 	}
 	s.link, s.err, s.retryAt = e.link, e.err, e.retryAt
+	if e.link == offline || e.link == ended {
+		m.forgetTyping()
+	}
 	if e.username != "" {
 		m.username, s.server = e.username, e.server
 		if e.limit > 0 {

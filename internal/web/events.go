@@ -54,6 +54,9 @@ func (eventFormat) AppendPresence(dst []byte, room string, members int, joined, 
 	return appendEvent(dst, &wire.Event{Type: wire.TypePresence, Room: room, Members: members, Joined: joined, Left: left})
 }
 
+// AppendTyping implements chat.Format. A stream does not show who is typing.
+func (eventFormat) AppendTyping(dst []byte, _ string, _ []string) []byte { return dst }
+
 // appendEvent appends a frame, which is one line, as an event without an id.
 func appendEvent(dst []byte, e *wire.Event) []byte {
 	name := e.Type.String()

@@ -62,6 +62,7 @@ function Chat() {
         {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown?.doubt.value === 'closed' ? <Closed room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
         {shown && shown.doubt.value !== 'missing' && shown.doubt.value !== 'closed' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer room={shown} /> : <Instead room={shown} />)}
+        {shown && <Typists room={shown} />}
       </main>
       {shown && !shown.doubt.value && <MemberList room={shown} />}
       {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('close')} onClick={closeDrawer} />}
@@ -125,6 +126,25 @@ function Missing({ room }: { room: Room }) {
         </button>
       </p>
     </div>
+  )
+}
+
+/** How many of those that are typing have names. */
+const namedTypists = 3
+
+/** Who is typing, in the space below the field, so that nothing moves. Screen readers find it and do not announce it. */
+function Typists({ room }: { room: Room }) {
+  const names = room.typing.value
+  if (names.length === 0 || !room.joined.value) return null
+  const last = names[names.length - 1]!
+  return (
+    <p class="typing" id="typing" aria-live="off">
+      {names.length > namedTypists
+        ? t('typingMany')
+        : names.length > 1
+          ? t('typingSome', { names: names.slice(0, -1).join(', '), last })
+          : t('typingOne', { name: last })}
+    </p>
   )
 }
 

@@ -18,6 +18,7 @@ import { Room } from './state'
 import { forgetDrafts, keepSpot, load, save, takeSpot } from './storage'
 import { restore } from './tabs'
 import { turn } from './turn'
+import { forgetTyping, receiveTyping, refuseTyping, typingRef } from './typing'
 
 /** Whether the page is, or was before the server ended it, that of an account. */
 let asAccount = load('account') === true
@@ -193,7 +194,9 @@ function changeStatus(status: Status): void {
   deliver()
   batch(() => {
     state.status.value = status
-    if (status !== 'open' && status !== 'silent') for (const room of state.rooms.value) room.joined.value = false
+    if (status === 'open' || status === 'silent') return
+    for (const room of state.rooms.value) room.joined.value = false
+    forgetTyping()
   })
 }
 
@@ -259,7 +262,10 @@ function take(event: Event): void {
       return receiveAck(event)
     case 'presence':
       return receivePresence(event)
+    case 'typing':
+      return receiveTyping(event)
     case 'error':
+      if (event.ref === typingRef) return refuseTyping(event)
       return event.code === 'resync' && event.room ? resync(event) : receiveError(event)
     default:
       if (isEntry(event)) receiveEntry(event)

@@ -8,6 +8,7 @@ import type { Member } from './protocol'
 import { limits, target, type Room } from './state'
 import { Send } from './symbols'
 import { count, t } from './texts'
+import { reportTyping } from './typing'
 
 /** Characters that messages cannot have: controls except line feed and tab. */
 const forbidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
@@ -75,6 +76,7 @@ export function Composer({ room }: { room: Room }) {
         onKeyDown={(event) => handleKey(event, submit, room)}
         onInput={(event) => {
           draft(room, event.currentTarget.value)
+          reportTyping(room, event.currentTarget.value)
           fit()
         }}
       />

@@ -11,6 +11,7 @@ import { send } from './session'
 import * as state from './state'
 import { find, noLine, type Room } from './state'
 import { dropPending, keepDraft, keepPending, type Pending } from './storage'
+import { stopTyping } from './typing'
 
 /** How long a draft may go unsaved. Milliseconds. */
 const draftWait = 200
@@ -19,6 +20,7 @@ const draftWait = 200
 export function say(room: Room, content: string): void {
   const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, content, time: new Date().toISOString() }
   keepPending(pending)
+  stopTyping(room)
   batch(() => {
     state.pending.value = [...state.pending.value, pending]
     room.line.value = noLine

@@ -58,7 +58,7 @@ export type Request =
   /** Without `username` as the account of the cookie. */
   | { type: 'hello'; version: 1; username?: string; resume?: string }
   | { type: 'join' | 'watch'; room: string; epoch?: string; after?: number }
-  | { type: 'part' | 'unwatch'; room: string }
+  | { type: 'part' | 'unwatch' | 'typing'; room: string }
   | { type: 'me'; after?: string }
   | { type: 'create'; room: string; kind: 'public' | 'private'; topic?: string }
   | { type: 'direct'; usernames: string[] }
@@ -163,6 +163,12 @@ export interface Presence {
   joined?: string[]
   left?: string[]
 }
+/** Everybody but the user that is typing in a room. */
+export interface Typing {
+  type: 'typing'
+  room: string
+  usernames: string[]
+}
 /** What an account has of a room. */
 export interface Mine {
   room: string
@@ -242,6 +248,7 @@ export type Event =
   | Rooms
   | Members
   | Presence
+  | Typing
   | Refusal
   | Goodbye
   | Me

@@ -16,7 +16,7 @@ import { Profile } from './profile'
 import type { Role } from './protocol'
 import { atLeast } from './rights'
 import { Security } from './security'
-import { account, notifyWhen, server, subject, username } from './state'
+import { account, notifyWhen, server, showTyping, subject, username } from './state'
 import { save } from './storage'
 import { language, languages, t } from './texts'
 import type { Texts } from './texts.en'
@@ -95,6 +95,13 @@ function Browser() {
   return (
     <>
       <Notifications />
+      <fieldset>
+        <legend>{t('typing')}</legend>
+        <label class="option">
+          <input type="checkbox" id="show-typing" checked={showTyping.value} onChange={(event) => (showTyping.value = event.currentTarget.checked)} />
+          <span>{t('showTyping')}</span>
+        </label>
+      </fieldset>
       <Choices
         legend={t('theme')}
         name="theme"

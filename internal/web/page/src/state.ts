@@ -43,6 +43,8 @@ export class Room {
   /** Sorted by username; undefined until asked for. */
   readonly members = signal<Member[] | undefined>(undefined)
   readonly memberCount = signal(0)
+  /** Those that are typing, but the user, in the order in which they began. */
+  readonly typing = signal<string[]>([])
   readonly mentioned = signal(false)
   readonly loadingOlder = signal(false)
   readonly loadingNewer = signal(false)
@@ -125,6 +127,8 @@ export const notice = signal<Problem | undefined>(undefined)
 /** Whether the user is looking at the page. */
 export const attentive = signal(document.visibilityState === 'visible' && document.hasFocus())
 export const notifyWhen = preference('notify', 'never')
+/** Whether others see that the user is typing. */
+export const showTyping = preference('typing', true)
 
 /** Whether the user may make a room of any kind. */
 export const makesRooms = computed(() => (['public', 'private'] as const).some((kind) => mayCreate(account.value?.role, kind, server.value)))

@@ -20,6 +20,8 @@ export interface Kept {
   /** How far each room has been read. */
   read: Record<string, Cursor>
   notify: 'never' | 'mentions' | 'all'
+  /** Whether others see that the user is typing. */
+  typing: boolean
   language: string
   theme: 'auto' | 'light' | 'dark'
   density: 'normal' | 'compact'

@@ -58,6 +58,9 @@ export const de: Texts = {
   showAll: 'Alles anzeigen',
   showLess: 'Weniger anzeigen',
   gap: 'Hier fehlen Nachrichten: Der Server hat sie nicht mehr.',
+  typingOne: '{name} schreibt …',
+  typingSome: '{names} und {last} schreiben …',
+  typingMany: 'Mehrere schreiben …',
 
   write: 'Nachricht an {room}',
   send: 'Senden',
@@ -115,6 +118,8 @@ export const de: Texts = {
   notifyAll: 'Bei jeder Nachricht',
   notifyDenied: 'Dein Browser blockiert Benachrichtigungen dieser Seite. Du kannst das in seinen Einstellungen ändern.',
   notifyUnsupported: 'Dieser Browser unterstützt Benachrichtigungen nur über HTTPS oder gar nicht.',
+  typing: 'Schreiben',
+  showTyping: 'Anderen zeigen, dass ich schreibe',
   theme: 'Aussehen',
   themeAuto: 'System',
   themeLight: 'Hell',

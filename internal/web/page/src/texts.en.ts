@@ -64,6 +64,10 @@ export const en = {
   showLess: 'Show less',
   gap: 'Some messages are missing here: the server no longer has them.',
 
+  typingOne: '{name} is typing …',
+  typingSome: '{names} and {last} are typing …',
+  typingMany: 'Several people are typing …',
+
   // Sending
   write: 'Message {room}',
   send: 'Send',
@@ -126,6 +130,8 @@ export const en = {
   notifyAll: 'For every message',
   notifyDenied: 'Your browser blocks notifications from this page. You can change that in its settings.',
   notifyUnsupported: 'This browser supports notifications only over HTTPS, or not at all.',
+  typing: 'Typing',
+  showTyping: 'Show others that I am typing',
   theme: 'Appearance',
   themeAuto: 'System',
   themeLight: 'Light',
