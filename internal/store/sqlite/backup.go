@@ -285,7 +285,7 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 		return done, err
 	}
 	if wal, err := os.Stat(file + "-wal"); err == nil && wal.Size() > 0 {
-		return done, fmt.Errorf("%s cannot be restored: its newest messages are in %s-wal; use \"kaban backup\" on that directory, and restore what it writes", file, filepath.Base(file))
+		return done, fmt.Errorf("%s cannot be restored: its newest messages are in %s-wal; %s, and restore what it writes", file, filepath.Base(file), adviseWAL(file))
 	}
 	draft := path + draftSuffix
 	for _, suffix := range []string{"-journal", "-wal", "-shm", ""} { // of a restore that was interrupted; SQLite would replay them
@@ -318,6 +318,14 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 
 // draftSuffix ends the name of the database that a restore makes.
 const draftSuffix = ".restored"
+
+// adviseWAL says how to restore a database whose newest messages are in a WAL.
+func adviseWAL(file string) string {
+	if strings.Contains(filepath.Base(file), asideMark) {
+		return "copy it, the -wal and the journal of the same time into a directory of their own, without that time in their names, use \"kaban backup\" there"
+	}
+	return "use \"kaban backup\" on that directory"
+}
 
 // companions are the ends of the names of a database's files. The WAL comes first when
 // they are moved: without its database it is never mistaken for another one's.
