@@ -84,8 +84,8 @@ func (m *merger) isStopped(wait time.Duration) bool {
 	}
 }
 
-// mergeExcess merges until there are no more unmerged entries than there should be, and sees to it
-// that the journal has room.
+// mergeExcess merges until there are no more unmerged entries than there should be, and
+// sees to it that the journal has room.
 func (d *database) mergeExcess() error {
 	for d.excess(1) || d.scarce.Load() && d.shown.entries.Load() > 0 {
 		select {
