@@ -96,15 +96,7 @@ func TestDamageOfTheNewestIsReported(t *testing.T) {
 // file, and each would count as the newest backup.
 func TestAScheduledBackupOfADamagedWALLeavesNothing(t *testing.T) {
 	data, backups := kept(t, 40), t.TempDir()
-	path := filepath.Join(data, "kaban.db-wal")
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[len(content)/2] ^= 1
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, filepath.Join(data, "kaban.db-wal"), 0)
 	var complaints bytes.Buffer
 	command := backupCommandLine(data, filepath.Join(backups, "copy.db"))
 	if code := run(command, streams{in: strings.NewReader(""), out: io.Discard, err: &complaints}); code != exitFailed || !strings.Contains(complaints.String(), `are lost; "kaban backup" by hand saves`) {

@@ -192,9 +192,6 @@ func (s *Store) view(c *reader, run func(store.Tx) error) (err error) {
 		}
 	}()
 	p, err := scanProgress(c.progress.QueryRowContext(ctx), &c.authors.sum) // from now on the state is fixed
-	if err != nil && codeOf(err) == 0 {
-		err = damaged("the row of the progress", err)
-	}
 	if err != nil {
 		return s.failed(operation, err)
 	}

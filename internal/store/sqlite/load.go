@@ -77,9 +77,6 @@ func (l *loader) loadEpoch() error {
 
 func (l *loader) loadProgress() (err error) {
 	l.progress, err = scanProgress(l.conn.QueryRowContext(l.ctx, progressQuery), &l.contents.sum)
-	if err != nil && codeOf(err) == 0 {
-		return l.bad(damaged("the row of the progress", err))
-	}
 	return err
 }
 

@@ -77,16 +77,20 @@ func beginProgress(ctx context.Context, c *conn) error {
 	return c.exec(ctx, "INSERT INTO progress (id, salt, closed, merged, batch, last, sum) VALUES (?, ?, ?, ?, ?, ?, ?)", args...)
 }
 
-// scanProgress reads the row.
+// scanProgress reads the row. If it is not as it was written, the error is damage.
 func scanProgress(row *sql.Row, sum *summer) (p progressRow, err error) {
 	var salt []byte
 	var value int64
-	if err := row.Scan(&salt, &p.Closed, &p.Merged, &p.batch, &p.Last, &value); err != nil {
-		return progressRow{}, err
-	}
+	err = row.Scan(&salt, &p.Closed, &p.Merged, &p.batch, &p.Last, &value)
 	copy(p.Salt[:], salt)
-	if sum.progress(&p) != value {
-		return progressRow{}, errSum
+	if err == nil && sum.progress(&p) != value {
+		err = errSum
+	}
+	if err != nil && codeOf(err) == 0 {
+		err = damaged("the row of the progress", err)
+	}
+	if err != nil {
+		return progressRow{}, err
 	}
 	return p, nil
 }
