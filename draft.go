@@ -100,13 +100,14 @@ type Kind uint8
 const (
 	// KindMessage is a message. Its body is the content.
 	KindMessage Kind = 1
-	// KindEdit replaces the content of its target, a message.
+	// KindEdit replaces the content of its target, a message. Its body is the new content.
 	KindEdit Kind = 2
-	// KindDelete removes the content of its target, a message.
+	// KindDelete removes the content of its target, a message. Its body is the reason.
 	KindDelete Kind = 3
-	// KindReact adds a reaction of its author to its target, a message, or removes it.
+	// KindReact adds a reaction of its author to its target, a message, or removes it; see
+	// Switch.
 	KindReact Kind = 4
-	// KindPin pins its target, a message, or unpins it.
+	// KindPin pins its target, a message, or unpins it; see Switch.
 	KindPin Kind = 5
 	// KindTopic changes the topic of the room.
 	KindTopic Kind = 6
@@ -117,6 +118,26 @@ const (
 	// or banned, or has another role.
 	KindMember Kind = 8
 )
+
+// IsChange reports whether entries of this kind change a message: their target.
+func (k Kind) IsChange() bool { return k >= KindEdit && k <= KindPin }
+
+// Switch returns the body of an entry that turns something on or off: an emoji for
+// KindReact, nothing for KindPin.
+func Switch(on bool, what string) string {
+	if on {
+		return "+" + what
+	}
+	return "-" + what
+}
+
+// ParseSwitch returns what Switch was given. Any other body turns something off.
+func ParseSwitch(body string) (on bool, what string) {
+	if body == "" {
+		return false, ""
+	}
+	return body[0] == '+', body[1:]
+}
 
 // Origin identifies a connection; 0 is none. A server never reuses one.
 type Origin uint64
@@ -130,9 +151,13 @@ type Draft struct {
 	ID     MessageID // unique among the drafts of the author in the room
 	Kind   Kind
 	// Target is the sequence number of another entry in the same room that this
-	// one refers to, or 0.
+	// one refers to, or 0: of a change the message that it changes, of a message the one
+	// that it answers.
 	Target uint64
-	Body   string
+	// Base, of an edit, is the sequence number of the version that it replaces: of the
+	// last edit, or of the message. 0 is any.
+	Base uint64
+	Body string
 }
 
 // Draft returns the message as a draft for a room. The author's identity has the

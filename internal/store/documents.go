@@ -134,6 +134,10 @@ type Write struct {
 	// the result has that error; the rest of the batch is not affected. It may run
 	// more than once, like the function of Update.
 	Decide func(Tx) error
+	// Allow, if not nil, decides about the target of a write that has one (HasTarget), after
+	// Decide. It gets the message as it is now. It may run more than once, must not block or
+	// call the store, and must not keep or change what it gets.
+	Allow func(target *Entry) error
 }
 
 // Key joins the parts of a document's key with "/". Parts may be any text: "/", "%"

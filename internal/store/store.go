@@ -64,7 +64,8 @@ func (e *DamagedError) Error() string {
 // Unwrap makes every DamagedError an ErrDamaged.
 func (e *DamagedError) Unwrap() error { return ErrDamaged }
 
-// Entry is one entry of a room's log. It never changes.
+// Entry is one entry of a room's log. It never changes, except that edits replace the
+// content of a message and a deletion empties it.
 type Entry struct {
 	// Seq is the sequence number within the room, from 1.
 	Seq uint64
@@ -81,6 +82,8 @@ type Entry struct {
 	// there is none.
 	Target  uint64
 	Content string
+	// State is what has become of a message; nil if nothing has changed it.
+	State *State
 }
 
 // NewEntry returns the entry that a draft becomes.
@@ -111,12 +114,14 @@ type Room struct {
 type Result struct {
 	Seq  uint64
 	Time int64
-	// Duplicate means that the author has sent this id to the room before: Seq and
-	// Time are those of the first use, and nothing was stored.
+	// Duplicate means that the author has sent this id to the room before, or that a
+	// message already is what the write would make of it: Seq and Time are those of the
+	// first use, or of the entry since which it is, and nothing was stored.
 	Duplicate bool
-	// Err is nil, ErrIDConflict, ErrStale, Write.Refusal, the error of Write.Decide, or ErrDamaged
-	// if the record of the author, of the first use of the id, or of a document
-	// that Decide reads cannot be read. With an error nothing was stored.
+	// Err is nil, ErrIDConflict, ErrStale, Write.Refusal, the error of Write.Decide or
+	// Write.Allow, ErrNoTarget, ErrGone, ErrEditConflict, ErrTooManyReactions, or ErrDamaged
+	// if the record of the author, of the first use of the id, of the target, or of a
+	// document that Decide reads cannot be read. With an error nothing was stored.
 	Err error
 }
 
@@ -132,6 +137,8 @@ type Page struct {
 	// Bytes limits the total content: the page ends early, after at least one
 	// entry, rather than exceed it. 0 means no limit.
 	Bytes int
+	// RepliesTo, if not 0, asks History only for the messages that answer one.
+	RepliesTo uint64
 }
 
 // Store keeps the logs of all rooms, and documents.
@@ -158,8 +165,15 @@ type Store interface {
 	// neither affects the rest of the batch. The first append to a room
 	// creates the room, under the name it was given.
 	//
+	// The same content is the one that was appended, whatever has become of the message
+	// since; once that is deleted, any content is the same.
+	//
 	// The writes take effect in their order. Each is compared with earlier uses of
-	// its id first, then with the room's revision, and then it is decided.
+	// its id first, then with the room's revision, and then it is decided. A write that is
+	// about a message (HasTarget) is compared with it last: the target must be a kept
+	// message of the room (ErrNoTarget) that Write.Allow allows and that is not deleted
+	// (ErrGone). An edit must be of the version it names (ErrEditConflict). A reaction or
+	// pin that changes nothing is a duplicate of what made it so.
 	//
 	// A context that has ended before the transaction begins prevents it. From
 	// then on the context is ignored.
@@ -173,7 +187,15 @@ type Store interface {
 	// ends the page early, in the direction of reading. If nothing was read before
 	// it, the error is a *DamagedError, and a page that begins behind the entry it
 	// names goes on.
+	//
+	// A message has the content that it has now, and its State, but for the reactions. An
+	// edit has content only if it is the last of a message that is not deleted, so that
+	// whoever reads on from any entry ends with the same text.
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)
+
+	// History is Read without the changes of messages, but with all reactions. Only what
+	// is returned counts for the limit of the page.
+	History(ctx context.Context, room kaban.RoomName, page Page) (History, error)
 
 	// CountOthers returns how many of the entries behind one seq, up to another, are
 	// messages (kaban.KindMessage) by anybody but an author (kaban.Identity.ID), as far as

@@ -81,6 +81,11 @@ func (x *index) hash(r *room, author, id string) uint64 {
 	return maphash.String(x.seed, author)*31 + maphash.String(x.seed, id) + r.number*0x9e3779b97f4a7c15
 }
 
+// sum returns a sum of a content that is neither 0 nor unknown.
+func (x *index) sum(content string) uint64 {
+	return min(max(maphash.String(x.seed, content), 1), unknown-1)
+}
+
 // find returns the position with the hash for which same returns true.
 func (x *index) find(hash uint64, same func(position uint64) bool) (position uint64, ok bool) {
 	position, ok = x.positions[hash]

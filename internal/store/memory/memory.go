@@ -12,6 +12,8 @@ package memory
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +28,11 @@ const DefaultWindow = 64 << 20
 // entryOverhead is the size of an entry without its strings: the entry itself, its
 // position in its room and its share of the index. TestWindowBoundsTheHeap measures it;
 // this is rounded up.
-const entryOverhead = 256
+const entryOverhead = 288
+
+// stateOverhead and reactionOverhead are the sizes of a State, and of a reaction and of
+// everybody that has reacted with it. The strings are those of entries.
+const stateOverhead, reactionOverhead = 96, 64
 
 // Store implements store.Store in memory.
 type Store struct {
@@ -65,7 +71,15 @@ type kept struct {
 	store.Entry
 	room *room
 	hash uint64 // of room, Author and ID
+	// original is the sum of the content that was appended, once that is not in Content
+	// any more; 0 before, and unknown after it was deleted.
+	original uint64
+	// older is the edit of the same message before this one, or 0.
+	older uint64
 }
+
+// unknown is the sum of any content.
+const unknown = ^uint64(0)
 
 // New returns an empty store that keeps at most window bytes; 0 means DefaultWindow.
 func New(window int) *Store {
@@ -136,7 +150,7 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	d := &w.Draft
 	r := s.rooms[d.Room.Key()]
 	if r != nil {
-		if first := s.findLocked(r, d); first != nil && !first.IsOf(d) {
+		if first := s.findLocked(r, d); first != nil && !s.isOf(first, d) {
 			return store.Result{Err: store.ErrIDConflict}
 		} else if first != nil {
 			return store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
@@ -148,23 +162,129 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	if w.Refusal != nil {
 		return store.Result{Err: w.Refusal}
 	}
-	if w.Decide != nil {
-		if err := s.runLocked(w.Decide); err != nil {
-			return store.Result{Err: err}
-		}
-		r = s.rooms[d.Room.Key()]
+	var target *kept
+	if w.HasTarget() {
+		target = s.entryLocked(r, d.Target)
 	}
+	known, err := s.decideLocked(w, target)
+	if err != nil {
+		return store.Result{Err: err}
+	}
+	if known != (store.Change{}) {
+		return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: true}
+	}
+	r = s.rooms[d.Room.Key()] // the decision may have added it
 	if r == nil {
 		r = s.addRoomLocked(d.Room)
 	}
 	r.head++
 	e := store.NewEntry(d, r.head, now)
-	hash := s.ids.hash(r, e.Author, e.ID)
-	position := s.log.push(kept{e, r, hash})
+	k := kept{Entry: e, room: r, hash: s.ids.hash(r, e.Author, e.ID)}
+	if target != nil {
+		s.changeLocked(target, &k)
+	}
+	position := s.log.push(k)
 	r.positions.push(position)
-	s.ids.add(hash, position)
-	s.bytes += cost(&e)
+	s.ids.add(k.hash, position)
+	s.bytes += cost(&k.Entry)
 	return store.Result{Seq: e.Seq, Time: e.Time}
+}
+
+// errKnown ends a decision about a write that changes nothing.
+var errKnown = errors.New("a message is like that already")
+
+// decideLocked decides about a write. It returns the entry since which a message is what
+// the write would make of it, or zero.
+func (s *Store) decideLocked(w *store.Write, target *kept) (known store.Change, err error) {
+	fit := func() error {
+		if !w.HasTarget() {
+			return nil
+		}
+		var err error
+		if known, err = w.Fit(target.entry()); err == nil && known != (store.Change{}) {
+			err = errKnown
+		}
+		return err
+	}
+	if w.Decide == nil {
+		err = fit()
+	} else {
+		err = s.runLocked(func(tx store.Tx) error {
+			if err := w.Decide(tx); err != nil {
+				return err
+			}
+			return fit()
+		})
+	}
+	if errors.Is(err, errKnown) {
+		err = nil
+	}
+	return known, err
+}
+
+// entryLocked returns a kept entry of a room, which may be nil, or nil.
+func (s *Store) entryLocked(r *room, seq uint64) *kept {
+	if r == nil || seq > r.head || seq < r.state().Oldest {
+		return nil
+	}
+	return s.log.at(r.position(seq))
+}
+
+// entry returns the entry of k, nil for nil.
+func (k *kept) entry() *store.Entry {
+	if k == nil {
+		return nil
+	}
+	return &k.Entry
+}
+
+// changeLocked makes of a message what an entry about it says. Of the edits of a message
+// only the last has content.
+func (s *Store) changeLocked(message, by *kept) {
+	s.bytes -= cost(&message.Entry)
+	switch by.Kind {
+	case kaban.KindEdit:
+		s.hideContent(message)
+		if message.State != nil {
+			by.older = message.State.Edited.Seq
+		}
+		s.forgetContent(s.entryLocked(message.room, by.older))
+	case kaban.KindDelete:
+		message.original = unknown
+		if message.State == nil {
+			break
+		}
+		for edit := s.entryLocked(message.room, message.State.Edited.Seq); edit != nil; edit = s.entryLocked(message.room, edit.older) {
+			s.forgetContent(edit)
+			edit.original = unknown
+		}
+	}
+	message.Apply(&by.Entry)
+	s.bytes += cost(&message.Entry)
+}
+
+// forgetContent takes the content of an edit away, which may be nil.
+func (s *Store) forgetContent(edit *kept) {
+	if edit != nil {
+		s.hideContent(edit)
+		s.bytes -= len(edit.Content)
+		edit.Content = ""
+	}
+}
+
+// hideContent keeps the sum of the content that was appended.
+func (s *Store) hideContent(k *kept) {
+	if k.original == 0 {
+		k.original = s.ids.sum(k.Content)
+	}
+}
+
+// isOf reports whether a draft would become an entry; see store.Store.Append.
+func (s *Store) isOf(k *kept, d *kaban.Draft) bool {
+	if k.original == 0 {
+		return k.IsOf(d)
+	}
+	return k.Kind == d.Kind && k.Target == d.Target && (k.original == unknown || k.original == s.ids.sum(d.Body))
 }
 
 // findLocked returns the entry that the author of a draft has sent to the room with the
@@ -224,9 +344,51 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 	}
 	entries := make([]store.Entry, n)
 	for i := range entries {
-		entries[i] = s.log.at(r.position(first + uint64(i))).Entry
+		entries[i] = s.log.at(r.position(first + uint64(i))).WithoutReactions()
 	}
 	return clip(entries, page), nil
+}
+
+// History implements store.Store.
+func (s *Store) History(_ context.Context, name kaban.RoomName, page store.Page) (h store.History, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.History{}, store.ErrClosed
+	}
+	r := s.rooms[name.Key()]
+	if r == nil {
+		return store.History{}, nil
+	}
+	state := r.state()
+	h.AsOf = state.Head
+	first, end := max(page.After+1, state.Oldest), state.Head+1
+	if page.Before != 0 {
+		end = min(end, page.Before)
+	}
+	if first >= end || page.Limit <= 0 {
+		return h, nil
+	}
+	seq, step, bytes := first, uint64(1), 0
+	if page.Last {
+		seq, step = end-1, ^uint64(0)
+	}
+	for h.First, h.Last = first, end-1; seq >= first && seq < end; seq += step {
+		e := s.log.at(r.position(seq)).Entry
+		if !page.Shows(&e) {
+			continue
+		}
+		bytes += len(e.Content)
+		if len(h.Entries) == page.Limit || page.Bytes > 0 && bytes > page.Bytes && len(h.Entries) > 0 {
+			h.Stop(seq, page.Last)
+			break
+		}
+		h.Entries = append(h.Entries, e)
+	}
+	if page.Last {
+		slices.Reverse(h.Entries)
+	}
+	return h, nil
 }
 
 // CountOthers implements store.Store.
@@ -304,6 +466,15 @@ func (r *room) position(seq uint64) uint64 {
 	return r.positions.at(r.positions.len() - 1 - int(r.head-seq))
 }
 
+// cost is the size of an entry in bytes.
 func cost(e *store.Entry) int {
-	return entryOverhead + len(e.ID) + len(e.Username) + len(e.Content)
+	n := entryOverhead + len(e.ID) + len(e.Username) + len(e.Content)
+	if e.State == nil {
+		return n
+	}
+	n += stateOverhead
+	for i := range e.State.Reactions {
+		n += reactionOverhead * (1 + len(e.State.Reactions[i].People))
+	}
+	return n
 }
