@@ -111,10 +111,13 @@ func (m *foldedMessage) apply(b *batch, e *unmergedEntry, at, place int64) (err 
 	}
 	switch e.Kind {
 	case kaban.KindEdit:
+		if e.Content == "" { // from an export: the message has the text already
+			break
+		}
 		if before == (store.Change{}) {
 			err = b.setOriginal(at, m.Content, 0)
 		}
-		if err == nil && e.Content != "" {
+		if err == nil {
 			err = b.setOriginal(place, e.Content, before.Seq)
 		}
 		m.changed = true
