@@ -11,8 +11,9 @@ import (
 
 // foldStmts write what becomes of messages.
 type foldStmts struct {
-	setContent, setState, setOriginal, dropOriginal *sql.Stmt
-	addReaction, dropReaction, dropReactions        *sql.Stmt
+	setContent, setState, dropState          *sql.Stmt
+	setOriginal, dropOriginal                *sql.Stmt
+	addReaction, dropReaction, dropReactions *sql.Stmt
 }
 
 func (f *foldStmts) queries() map[**sql.Stmt]string {
@@ -20,6 +21,7 @@ func (f *foldStmts) queries() map[**sql.Stmt]string {
 		&f.setContent: "UPDATE entries SET content = ?, sum = ? WHERE place = ?",
 		&f.setState: "INSERT OR REPLACE INTO states (place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum)" +
 			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		&f.dropState:     "DELETE FROM states WHERE place = ?",
 		&f.setOriginal:   "INSERT OR REPLACE INTO originals (place, hash, older, sum) VALUES (?, ?, ?, ?)",
 		&f.dropOriginal:  "DELETE FROM originals WHERE place = ?",
 		&f.addReaction:   "INSERT OR IGNORE INTO reactions (place, emoji, user, username, seq, time, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -41,6 +43,7 @@ type foldedMessage struct {
 	merged       bool  // it is in the table entries
 	user         int64 // of the author, if it is
 	changed      bool  // its content
+	stated       bool  // it has a row in states
 }
 
 // fold folds the entries of one room, which are not in the table yet.
@@ -95,7 +98,7 @@ func (f *folding) message(b *batch, r *merging, seq uint64) (*foldedMessage, err
 	e, user, err := b.stmts.readRow(b.ctx, &b.sum, place)
 	if err == nil && e != nil && e.Kind == kaban.KindMessage {
 		e.State, err = b.stmts.readState(b.ctx, &b.sum, place)
-		m.Entry, m.user, m.merged = e, user, true
+		m.Entry, m.user, m.merged, m.stated = e, user, true, e.State != nil
 	}
 	if errors.Is(err, store.ErrDamaged) { // it stays as it is, and whoever reads it learns that
 		*m, err = foldedMessage{}, nil
@@ -205,6 +208,11 @@ func (f *folding) save(b *batch) error {
 		}
 		s := m.State
 		if s == nil {
+			if m.stated {
+				if _, err := b.stmts.dropState.ExecContext(b.ctx, place); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		_, err := b.stmts.setState.ExecContext(b.ctx, place, s.Edited.Seq, s.Edited.Time, s.Deleted.Seq, s.Deleted.Time, s.Pinned.Seq, s.Pinned.Time, s.Replies, b.sum.state(place, s))
