@@ -400,14 +400,28 @@ func (d *database) repeats(ctx context.Context, e *earlier, r *room, appended []
 	case seq > r.next || r.isUnmerged(seq):
 		return e.IsOf(draft), nil
 	}
-	original, err := d.finder.readOriginal(ctx, &d.finder.sum, e.place)
+	original, edited, err := d.finder.readOriginal(ctx, e.place)
 	switch {
 	case err != nil:
 		return false, err
 	case original != nil:
 		return original.isOf(draft.Body), nil
-	case e.Kind == kaban.KindMessage && (message == nil || message.Version() == seq):
+	case e.Kind == kaban.KindMessage && !edited:
 		return e.IsOf(draft), nil
 	}
 	return true, nil // it came from an export, which does not have the text
+}
+
+// readOriginal returns the row of a merged entry in originals, nil if there is none, and
+// whether it is a message whose text in the table is one of an edit.
+func (f *finder) readOriginal(ctx context.Context, place int64) (o *original, edited bool, err error) {
+	if _, err := f.begin.ExecContext(ctx); err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, f.rollback(ctx)) }()
+	if o, err = f.stateStmts.readOriginal(ctx, &f.sum, place); err != nil {
+		return nil, false, err
+	}
+	state, err := f.readState(ctx, &f.sum, place)
+	return o, state != nil && state.Edited != (store.Change{}), err
 }
