@@ -34,7 +34,7 @@ type Change struct {
 	Time int64 // milliseconds since 1970 UTC
 }
 
-// State is what later entries have made of a message. Once it is in an Entry that others
+// State is what later entries have made of a message; nil stands for nothing. Once it is in an Entry that others
 // have, it never changes.
 type State struct {
 	Edited  Change // the last edit; the content is of it
@@ -190,7 +190,18 @@ func (e *Entry) Apply(change *Entry) {
 	default:
 		return
 	}
-	e.State = &s
+	e.State = s.orNil()
+}
+
+// orNil returns a state, or nil if nothing has become of its message.
+func (s *State) orNil() *State {
+	if len(s.Reactions) == 0 {
+		s.Reactions = nil
+	}
+	if s.Edited == (Change{}) && s.Deleted == (Change{}) && s.Pinned == (Change{}) && s.Replies == 0 && s.Reactions == nil {
+		return nil
+	}
+	return s
 }
 
 // react adds or removes a reaction, in copies of what changes.
@@ -227,16 +238,9 @@ func (e Entry) WithoutReactions() Entry {
 		return e
 	}
 	s := *e.State
-	if s.Reactions = nil; s.isZero() {
-		e.State = nil
-	} else {
-		e.State = &s
-	}
+	s.Reactions = nil
+	e.State = s.orNil()
 	return e
-}
-
-func (s *State) isZero() bool {
-	return s.Edited == Change{} && s.Deleted == Change{} && s.Pinned == Change{} && s.Replies == 0 && s.Reactions == nil
 }
 
 // History is a page of a room as it shows itself to people: all entries but the changes of

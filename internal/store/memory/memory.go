@@ -177,12 +177,12 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	if r == nil {
 		r = s.addRoomLocked(d.Room)
 	}
-	r.head++
-	e := store.NewEntry(d, r.head, now)
+	e := store.NewEntry(d, r.head+1, now)
 	k := kept{Entry: e, room: r, hash: s.ids.hash(r, e.Author, e.ID)}
 	if target != nil {
 		s.changeLocked(target, &k)
 	}
+	r.head++
 	position := s.log.push(k)
 	r.positions.push(position)
 	s.ids.add(k.hash, position)

@@ -23,8 +23,10 @@ type writerStmts struct {
 	addUnmerged, trimUnmerged *sql.Stmt
 	setProgress               *sql.Stmt
 	insertOne, insertMany     *sql.Stmt
-	setHead, setRevision      *sql.Stmt
-	walState                  *sql.Stmt
+	stateStmts
+	foldStmts
+	setHead, setRevision *sql.Stmt
+	walState             *sql.Stmt
 
 	documentStmts
 	putDocument, deleteDocument    *sql.Stmt
@@ -51,7 +53,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries())
+	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that
@@ -129,6 +131,7 @@ func (s *Store) storeSlowly(ctx context.Context, writes []store.Write, results [
 	}
 	if err := b.store(writes, results); err != nil {
 		clear(results)
+		clear(s.targets)
 		return b, b.abort(fmt.Sprintf("append %d messages", len(writes)), err)
 	}
 	b.publish()
@@ -217,7 +220,7 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	r := b.room(d.Room)
 	if r != nil {
 		if e, found := b.findEarlier(r.room, key{r.id, author.id, d.ID.String()}); found {
-			return repeated(e, d), nil
+			return b.repeated(b.ctx, e, r.room, r.entries, d)
 		}
 	}
 	if w.Checked && w.Revision != r.revisionOrNone() {
@@ -226,13 +229,11 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	if w.Refusal != nil {
 		return store.Result{Err: w.Refusal}, nil
 	}
-	if w.Decide != nil {
-		refused, err := b.decide(w.Decide)
-		if refused != nil || err != nil {
-			return store.Result{Err: refused}, err
-		}
-		r = b.room(d.Room) // the decision may have added it
+	known, refused, err := b.rule(w)
+	if known != (store.Change{}) || refused != nil || err != nil {
+		return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: refused == nil, Err: refused}, err
 	}
+	r = b.room(d.Room) // the decision may have added it
 	if r == nil {
 		if r, err = b.addRoom(d.Room); err != nil {
 			return store.Result{}, err
@@ -248,7 +249,54 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	e.batch = b.unmerged.batch + 1
 	b.entries = append(b.entries, e.journaled(r.room))
 	b.keys[key{r.id, author.id, d.ID.String()}] = earlier{place: r.place(e.Seq), Entry: e.Entry}
+	b.applied(r.room, &e.Entry)
 	return store.Result{Seq: e.Seq, Time: e.Time}, nil
+}
+
+// errKnown ends a decision about a write that changes nothing.
+var errKnown = errors.New("a message is like that already")
+
+// rule decides about a write. known is the entry since which a message is what the write
+// would make of it, and refused the result.
+func (b *batch) rule(w *store.Write) (known store.Change, refused, _ error) {
+	var failed error
+	fit := func() error {
+		if !w.HasTarget() {
+			return nil
+		}
+		var in *room
+		var appended []unmergedEntry
+		if r := b.room(w.Room); r != nil {
+			in, appended = r.room, r.entries
+		}
+		var refused error
+		known, refused, failed = b.fits(b.ctx, w, in, appended)
+		switch {
+		case failed != nil:
+			return failed
+		case refused == nil && known != (store.Change{}):
+			return errKnown
+		}
+		return refused
+	}
+	if w.Decide == nil {
+		refused = fit()
+	} else {
+		var err error
+		refused, err = b.decide(func(tx store.Tx) error {
+			if err := w.Decide(tx); err != nil {
+				return err
+			}
+			return fit()
+		})
+		if failed == nil {
+			failed = err
+		}
+	}
+	if errors.Is(refused, errKnown) {
+		refused = nil
+	}
+	return known, refused, failed
 }
 
 // add adds the next entry.
@@ -285,17 +333,6 @@ func (b *batch) findEarlier(in *room, k key) (e earlier, found bool) {
 // earlier returns the entry as one that a draft may repeat.
 func (e *unmergedEntry) earlier(in *room) earlier {
 	return earlier{Entry: e.Entry, place: in.place(e.Seq)}
-}
-
-// repeated returns the result for a draft with a key that is already stored.
-func repeated(e earlier, d *kaban.Draft) store.Result {
-	if e.damage != nil {
-		return store.Result{Err: e.damage}
-	}
-	if !e.IsOf(d) {
-		return store.Result{Err: store.ErrIDConflict}
-	}
-	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.Time, Duplicate: true}
 }
 
 // user returns an author. A new one gets an id, and saveUser saves it with its first

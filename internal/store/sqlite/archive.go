@@ -226,11 +226,12 @@ func recordOf(room kaban.RoomName, e *store.Entry) (*store.Record, error) {
 // cannot be read, until either returns an error.
 func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) error, damaged func(error) error) error {
 	last := a.merged[r.id]
+	now := func(e *store.Entry) error { return visit(r.now(e)) }
 	for next := uint64(1); next <= last; {
 		var visited error
 		rows, err := a.conn.QueryContext(ctx, pageQuery, r.place(next), r.place(last))
 		bad, damage, err := readRun(rows, err, a.authors, r.id, next, last, func(e *store.Entry, _ int64) bool {
-			visited = visit(e)
+			visited = now(e)
 			return visited == nil
 		})
 		switch {
@@ -254,9 +255,25 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 				return err
 			}
 		}
-		if err := visit(&e.Entry); err != nil {
+		if err := now(&e.Entry); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// now returns an entry of the room as all that is unmerged makes it. An edit has no content:
+// the message has it.
+func (r *room) now(e *store.Entry) *store.Entry {
+	switch {
+	case e.Kind == kaban.KindEdit && e.Content != "":
+		changed := *e
+		changed.Content = ""
+		return &changed
+	case e.Kind == kaban.KindMessage && len(r.about) > 0:
+		changed := *e
+		fold(&changed, r.unmerged, r.about, 0)
+		return &changed
+	}
+	return e
 }

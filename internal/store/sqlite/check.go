@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"regexp"
@@ -59,7 +60,7 @@ func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 // checkAll makes the checks that concern no single room, and measures the rooms.
 func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent, report *store.Report) (problems []string, err error) {
 	for _, check := range []func(context.Context) ([]string, error){
-		a.checkWAL, a.checkFile, a.checkSchema, a.checkUsers, a.checkUnmerged,
+		a.checkWAL, a.checkFile, a.checkSchema, a.checkUsers, a.checkUnmerged, a.checkStates,
 		func(ctx context.Context) ([]string, error) { return nil, a.measure(ctx, extents) },
 		func(ctx context.Context) ([]string, error) { return a.checkDocuments(ctx, &report.Documents) },
 	} {
@@ -244,6 +245,69 @@ func (a *Archive) checkUsers(ctx context.Context) (problems []string, err error)
 		}
 	}
 	return problems, closeRows(rows)
+}
+
+// checkStates reads what has become of messages, and sees that they exist.
+func (a *Archive) checkStates(ctx context.Context) (problems []string, err error) {
+	found := func(err error) error {
+		if err == nil {
+			return nil
+		}
+		if codeOf(err) != 0 {
+			return err
+		}
+		if len(problems) < maxProblems {
+			problems = append(problems, err.Error())
+		}
+		return nil
+	}
+	for query, scan := range map[string]func(*sql.Rows) (int64, error){
+		strings.TrimSuffix(stateQuery, "WHERE place "): func(rows *sql.Rows) (int64, error) {
+			place, _, err := scanState(rows, &a.sum)
+			return place, err
+		},
+		strings.TrimSuffix(reactionsQuery, "WHERE r.place "): func(rows *sql.Rows) (int64, error) {
+			r, err := scanReaction(rows, &a.sum)
+			return r.place, err
+		},
+		"SELECT place, hash, older, sum FROM originals": func(rows *sql.Rows) (place int64, err error) {
+			o, value := new(original), int64(0)
+			err = rows.Scan(&place, &o.hash, &o.older, &value)
+			return place, asDamage(fmt.Sprintf("the hash of entry %d", place&maxSeq), damageOf(err, a.sum.original(place, o), value))
+		},
+	} {
+		if err := a.eachRow(ctx, query, func(rows *sql.Rows) error {
+			_, err := scan(rows)
+			return found(err)
+		}); err != nil {
+			return problems, err
+		}
+	}
+	for _, table := range []string{"states", "reactions"} {
+		n, err := a.conn.number(ctx, "SELECT count(*) FROM "+table+" s WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = s.place AND e.kind = 1)")
+		if err != nil {
+			return problems, err
+		}
+		if n > 0 {
+			problems = append(problems, fmt.Sprintf("%d %s are of messages that do not exist", n, table))
+		}
+	}
+	return problems, nil
+}
+
+// eachRow calls visit with each row of a query, until it returns an error.
+func (a *Archive) eachRow(ctx context.Context, query string, visit func(*sql.Rows) error) error {
+	rows, err := a.conn.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := visit(rows); err != nil {
+			return err
+		}
+	}
+	return closeRows(rows)
 }
 
 // checkDocuments reads and counts all documents.

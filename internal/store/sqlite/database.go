@@ -52,6 +52,9 @@ type database struct {
 	finder    finder
 	users     map[string]user // a part of the authors, by the id of their identity
 	unmerged  unmerged
+	// targets are messages that entries were about lately, as all that was appended makes
+	// them.
+	targets map[target]*store.Entry
 	// The highest ids in use. Ids are assigned here because checksums cover them.
 	lastRoom, lastUser int64
 
@@ -86,15 +89,18 @@ type room struct {
 	// are being appended.
 	next uint64
 	tail []unmergedEntry
+	// tailAbout are the seqs of those of tail that are about a message.
+	tailAbout []uint64
 	// Guarded by database.mu. The newest entries are in unmerged and not in the
 	// table entries; the elements of the slice never change.
 	head     uint64
 	revision uint64
 	unmerged []unmergedEntry
+	about    []uint64
 }
 
 // publish shows readers what was appended, with database.mu held.
-func (r *room) publish() { r.head, r.unmerged = r.next, r.tail }
+func (r *room) publish() { r.head, r.unmerged, r.about = r.next, r.tail, r.tailAbout }
 
 // place returns the key of one of the room's entries in the table entries.
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
@@ -115,6 +121,8 @@ type reader struct {
 	page, pageBack            *sql.Stmt
 	count, shortCount         *sql.Stmt
 	begin, progress, revision *sql.Stmt
+	stateStmts
+	historyStmts
 }
 
 func (r *reader) prepare(ctx context.Context) (err error) {
@@ -125,7 +133,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.shortCount: shortCountQuery, &r.begin: "BEGIN",
 		&r.progress: progressQuery,
 		&r.revision: "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
-	}, r.documentStmts.queries())
+	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries())
 }
 
 // newDatabase returns a database that is not open yet.

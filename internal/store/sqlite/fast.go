@@ -48,18 +48,19 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 	batch, now := s.unmerged.batch+1, s.now().UnixMilli()
 	f.payload = appendFrameHead(f.payload, now)
 	for i := range writes {
-		if results[i].Err == nil {
-			results[i] = s.add(&writes[i], f.rooms[i], f.authors[i], batch, now, found)
+		if results[i].Err != nil {
+			continue
+		}
+		if results[i], err = s.add(&writes[i], f.rooms[i], f.authors[i], batch, now, found); err != nil {
+			s.takeBack(results)
+			return true, s.failed("read what is there", err)
 		}
 	}
 	if f.entries == 0 {
 		return true, nil
 	}
 	if err := s.journal.Append(uint64(batch), f.payload); err != nil {
-		for _, r := range f.grown {
-			s.unmerged.takeBack(r)
-		}
-		clear(results)
+		s.takeBack(results)
 		err = s.failedJournal(fmt.Sprintf("append %d messages", len(writes)), err)
 		if errors.Is(err, syscall.ENOSPC) { // the database may have room in its files
 			s.scarce.Store(true)
@@ -77,6 +78,15 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 	s.mu.Unlock()
 	s.wakeMerger()
 	return true, nil
+}
+
+// takeBack forgets the entries of a batch that was not stored.
+func (s *Store) takeBack(results []store.Result) {
+	for _, r := range s.fast.grown {
+		s.unmerged.takeBack(r)
+	}
+	clear(s.targets)
+	clear(results)
 }
 
 func (f *fast) reset() {
@@ -124,23 +134,29 @@ func (s *Store) plan(writes []store.Write, results []store.Result) (possible boo
 }
 
 // add adds the entry of a write to its room, unless it is refused.
-func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, found map[key]earlier) store.Result {
-	d := &w.Draft
+func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, found map[key]earlier) (store.Result, error) {
+	d, ctx := &w.Draft, context.Background()
 	k := key{r.id, author.id, d.ID.String()}
 	if e := s.unmerged.find(r, k); e != nil {
-		return repeated(e.earlier(r), d)
+		return s.repeated(ctx, e.earlier(r), r, nil, d)
 	}
 	if e, ok := found[k]; ok {
-		return repeated(e, d)
+		return s.repeated(ctx, e, r, nil, d)
 	}
 	if w.Checked && w.Revision != r.revision {
-		return store.Result{Err: store.ErrStale}
+		return store.Result{Err: store.ErrStale}, nil
 	}
 	if w.Refusal != nil {
-		return store.Result{Err: w.Refusal}
+		return store.Result{Err: w.Refusal}, nil
+	}
+	if w.HasTarget() {
+		known, refused, err := s.fits(ctx, w, r, nil)
+		if known != (store.Change{}) || refused != nil || err != nil {
+			return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: refused == nil, Err: refused}, err
+		}
 	}
 	if r.next >= maxSeq {
-		return store.Result{Err: fmt.Errorf("%w of entries in %s", errTooMany, r.name)}
+		return store.Result{Err: fmt.Errorf("%w of entries in %s", errTooMany, r.name)}, nil
 	}
 	f := &s.fast
 	if r.next == r.head {
@@ -152,7 +168,8 @@ func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, foun
 	f.payload = appendFrameEntry(f.payload, r.id, e)
 	f.entries++
 	s.unmerged.add(r, one[:])
-	return store.Result{Seq: e.Seq, Time: now}
+	s.applied(r, &e.Entry)
+	return store.Result{Seq: e.Seq, Time: now}, nil
 }
 
 // failedJournal classifies an error of the journal, like failed.

@@ -67,6 +67,9 @@ func (u *unmerged) add(to *room, entries []unmergedEntry) {
 		e := &entries[i]
 		u.bytes += len(e.Content)
 		u.keys[key{to.id, e.user, e.ID}] = e.Seq
+		if store.HasTarget(e.Kind, e.Target) {
+			to.tailAbout = append(to.tailAbout, e.Seq)
+		}
 	}
 	u.rooms[to] = struct{}{}
 	to.tail = append(to.tail, entries...)
@@ -103,13 +106,24 @@ func (u *unmerged) drop(from *room, n int) {
 	if from.unmerged = from.unmerged[n:]; len(from.unmerged) == 0 {
 		from.unmerged = nil
 	}
+	from.tailAbout, from.about = behind(from.tailAbout, from.tail), behind(from.about, from.unmerged)
+}
+
+// behind returns those of some ascending seqs that are in a tail, which the others are
+// before.
+func behind(seqs []uint64, tail []unmergedEntry) []uint64 {
+	if len(tail) == 0 || len(seqs) == 0 {
+		return nil
+	}
+	at, _ := slices.BinarySearch(seqs, tail[0].Seq)
+	return seqs[at:]
 }
 
 // takeBack removes the entries of a room that are not published.
 func (u *unmerged) takeBack(from *room) {
 	if n := len(from.unmerged); n < len(from.tail) {
 		u.forget(from, from.tail[n:])
-		from.tail, from.next = from.unmerged, from.head
+		from.tail, from.tailAbout, from.next = from.unmerged, from.about, from.head
 	}
 }
 
@@ -192,6 +206,12 @@ func (b *batch) merge() error {
 // insert writes entries to the table entries, and the heads that the rooms have
 // there.
 func (b *batch) insert(rooms []merging) error {
+	var folded folding
+	for i := range rooms {
+		if err := folded.fold(b, &rooms[i]); err != nil {
+			return err
+		}
+	}
 	rooms = slices.SortedFunc(slices.Values(rooms), func(a, b merging) int { return cmp.Compare(a.id, b.id) })
 	args := make([]any, 0, insertRows*insertColumns)
 	for _, r := range rooms {
@@ -202,6 +222,11 @@ func (b *batch) insert(rooms []merging) error {
 				username = e.Username
 			}
 			place := r.place(e.Seq)
+			if content, changed := folded.contents[place]; changed {
+				changed := *e
+				changed.Content = content
+				e = &changed
+			}
 			args = append(args, place, e.Time, int64(e.Kind), e.user, username, e.ID, e.Target, e.Content, b.sum.entry(place, e.user, &e.Entry))
 			if len(args) == cap(args) {
 				if _, err := b.stmts.insertMany.ExecContext(b.ctx, args...); err != nil {
@@ -215,6 +240,9 @@ func (b *batch) insert(rooms []merging) error {
 		if _, err := b.stmts.insertOne.ExecContext(b.ctx, one...); err != nil {
 			return err
 		}
+	}
+	if err := folded.save(b); err != nil {
+		return err
 	}
 	for _, r := range rooms {
 		head := r.entries[len(r.entries)-1].Seq
@@ -263,9 +291,11 @@ func times(s string, n int) string {
 type finder struct {
 	*conn
 	find, findOne, findUser *sql.Stmt
-	newestID, row           *sql.Stmt
-	sum                     summer
-	newest                  map[authorIn]string // the highest merged ids of some authors in some rooms
+	newestID, begin         *sql.Stmt
+	stateStmts
+	authors *authors
+	sum     summer
+	newest  map[authorIn]string // the highest merged ids of some authors in some rooms
 }
 
 // authorIn is an author in a room.
@@ -273,12 +303,16 @@ type authorIn struct{ room, user int64 }
 
 func (f *finder) prepare(ctx context.Context) error {
 	f.newest = make(map[authorIn]string)
+	var err error
+	if f.authors, err = f.newAuthors(ctx); err != nil {
+		return err
+	}
 	return f.conn.prepare(ctx, map[**sql.Stmt]string{
 		&f.find: findQuery(lookedUp), &f.findOne: findQuery(1),
 		&f.findUser: "SELECT id, name, sum FROM users WHERE key = ?",
 		&f.newestID: "SELECT place, id FROM entries INDEXED BY ids WHERE place >> 40 = ? AND user = ? ORDER BY id DESC LIMIT 1",
-		&f.row:      "SELECT e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE place = ?",
-	})
+		&f.begin:    "BEGIN",
+	}, f.stateStmts.queries())
 }
 
 // maxNewest bounds the authors whose newest ids are remembered.

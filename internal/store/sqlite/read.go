@@ -77,25 +77,44 @@ func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to u
 }
 
 // Read implements store.Store.
-func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) ([]store.Entry, error) {
+func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) (entries []store.Entry, err error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
 	s.mu.RLock()
 	r := s.rooms[name.Key()]
-	var head uint64
-	var unmerged []unmergedEntry
+	m := moment{room: r}
 	if r != nil {
-		head, unmerged = r.head, r.unmerged
+		m.head, m.unmerged, m.about = r.head, r.unmerged, r.about
 	}
 	s.mu.RUnlock()
-	if page.Before != 0 {
-		head = min(head, page.Before-1)
-	}
-	if page.After >= head || page.Limit <= 0 {
+	first, last := m.run(page)
+	if first > last {
 		return nil, nil
 	}
-	first, last := page.After+1, head
+	if merged, unmerged := split(m.unmerged, first, last); merged < first && !slices.ContainsFunc(unmerged, func(e unmergedEntry) bool { return e.Kind == kaban.KindEdit }) {
+		return m.read(first, last, page) // all of it is in memory
+	}
+	err = s.at(ctx, r, func(m *moment) (err error) {
+		if first, last := m.run(page); first <= last {
+			entries, err = m.read(first, last, page)
+		}
+		return err
+	})
+	return entries, err
+}
+
+// run returns the first and the last entry of a page, unless there are none: then the first
+// is behind the last.
+func (m *moment) run(page store.Page) (first, last uint64) {
+	last = m.head
+	if page.Before != 0 {
+		last = min(last, page.Before-1)
+	}
+	if page.After >= last || page.Limit <= 0 {
+		return 1, 0
+	}
+	first = page.After + 1
 	if n := uint64(page.Limit); last-first >= n {
 		if page.Last {
 			first = last - n + 1
@@ -103,26 +122,49 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 			last = first + n - 1
 		}
 	}
-	merged, unmerged := split(unmerged, first, last)
+	return first, last
+}
+
+// read reads a run of entries, up to the first damaged one, which is the error if nothing
+// was read before it.
+func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error) {
+	merged, unmerged := split(m.unmerged, first, last)
 	p := newRun(first, last, page)
 	if p.back {
 		for i := len(unmerged) - 1; i >= 0; i-- {
 			p.add(unmerged[i].Entry)
 		}
 	}
+	states := newStates()
+	var damage *store.DamagedError
 	if first <= merged && !p.full {
-		if err := s.readMerged(ctx, r, first, merged, &p); err != nil {
+		rows, err := m.statesIn.QueryContext(context.Background(), m.place(first), m.place(merged))
+		if err = states.readStates(rows, err, &m.authors.sum); err != nil {
 			return nil, err
 		}
+		if damage, err = m.readMerged(first, merged, &p); err != nil {
+			return nil, err
+		}
+		if bad := m.cut(&p.entries, states, false); bad != nil { // in the direction of reading
+			damage = bad
+		}
+		p.full = p.full || damage != nil
 	}
 	if p.back {
 		slices.Reverse(p.entries)
-		return p.entries, nil
+	} else {
+		for i := range unmerged {
+			p.add(unmerged[i].Entry)
+		}
 	}
-	for i := range unmerged {
-		p.add(unmerged[i].Entry)
+	if damage != nil && len(p.entries) == 0 {
+		return nil, damage
 	}
-	return p.entries, nil
+	err := m.finish(p.entries, states)
+	for i := range p.entries {
+		p.entries[i] = p.entries[i].WithoutReactions()
+	}
+	return p.entries, err
 }
 
 // split returns the last merged entry of the run first to last, and the unmerged
@@ -162,19 +204,6 @@ func (p *run) add(e store.Entry) {
 	}
 }
 
-// readMerged reads from the table entries.
-func (s *Store) readMerged(ctx context.Context, r *room, first, last uint64, p *run) error {
-	c, err := s.reader(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { s.readers <- c }()
-	if err := c.read(s.database, r, first, last, p); err != nil {
-		return s.failed("read "+r.name.String(), err)
-	}
-	return nil
-}
-
 // reader returns an idle reader. Close waits for its return to readers.
 func (s *Store) reader(ctx context.Context) (*reader, error) {
 	select {
@@ -187,26 +216,21 @@ func (s *Store) reader(ctx context.Context) (*reader, error) {
 	}
 }
 
-// read adds entries to a page up to the first damaged one: then the page is full, or
-// the damage is the error if the page is empty.
-func (c *reader) read(d *database, r *room, first, last uint64, p *run) error {
-	stmt, from, to := c.page, first, last
+// readMerged adds merged entries to a page, up to the first damaged one.
+func (m *moment) readMerged(first, last uint64, p *run) (*store.DamagedError, error) {
+	stmt, from, to := m.page, first, last
 	if p.back {
-		stmt, from, to = c.pageBack, last, first
+		stmt, from, to = m.pageBack, last, first
 	}
-	rows, err := stmt.QueryContext(context.Background(), r.place(first), r.place(last))
-	damaged, damage, err := readRun(rows, err, c.authors, r.id, from, to, func(e *store.Entry, _ int64) bool {
+	rows, err := stmt.QueryContext(context.Background(), m.place(first), m.place(last))
+	damaged, damage, err := readRun(rows, err, m.authors, m.id, from, to, func(e *store.Entry, _ int64) bool {
 		p.add(*e)
 		return !p.full
 	})
-	if damage != nil {
-		found := &store.DamagedError{Room: r.name, Seq: damaged, Err: damage}
-		d.report(r, found)
-		if p.full = true; len(p.entries) == 0 {
-			return found
-		}
+	if damage == nil {
+		return nil, err
 	}
-	return err
+	return m.damaged(damaged, damage), err
 }
 
 // maxReported bounds the damaged entries that the log names, each once.

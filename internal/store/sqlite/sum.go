@@ -112,3 +112,37 @@ func (s *summer) store(id int64, epoch string, created int64) int64 {
 	s.number(created)
 	return s.sum()
 }
+
+// state sums a row of states.
+func (s *summer) state(place int64, state *store.State) int64 {
+	s.begin()
+	s.number(place)
+	for _, c := range [...]store.Change{state.Edited, state.Deleted, state.Pinned} {
+		s.number(int64(c.Seq))
+		s.number(c.Time)
+	}
+	s.number(int64(state.Replies))
+	return s.sum()
+}
+
+// reaction sums a row of reactions, with the username that readers get.
+func (s *summer) reaction(r *reaction) int64 {
+	s.begin()
+	s.number(r.place)
+	s.text(r.emoji)
+	s.number(r.user)
+	s.text(r.Username)
+	s.number(int64(r.Seq))
+	s.number(r.Time)
+	return s.sum()
+}
+
+// original sums a row of originals.
+func (s *summer) original(place int64, o *original) int64 {
+	s.begin()
+	s.number(place)
+	s.number(int64(len(o.hash)))
+	s.buffer = append(s.buffer, o.hash...)
+	s.number(int64(o.older))
+	return s.sum()
+}

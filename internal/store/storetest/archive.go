@@ -83,7 +83,7 @@ func varied(t *testing.T) []kaban.Draft {
 	drafts[4].Author = kaban.Account("17", Username(t, "amelia"))
 	drafts[5].Kind, drafts[5].Target = 200, 1
 	drafts[6].Kind, drafts[6].Body = 255, ""
-	drafts[7].Target = 1<<40 - 1
+	drafts[7].Kind, drafts[7].Target = 201, 1<<40-1
 	return drafts
 }
 
@@ -230,7 +230,7 @@ func (a *Archives) testImportDiffers(t *testing.T) {
 	for name, change := range map[string]func(r *store.Record){
 		"another body":     func(r *store.Record) { r.Body = "other" },
 		"another time":     func(r *store.Record) { r.Time++ },
-		"another kind":     func(r *store.Record) { r.Kind = 201 },
+		"another kind":     func(r *store.Record) { r.Kind = 202 },
 		"another target":   func(r *store.Record) { r.Target++ },
 		"another author":   func(r *store.Record) { r.Author = kaban.Visitor(Username(t, "carol")) },
 		"another identity": func(r *store.Record) { r.Author = kaban.Account("18", r.Author.Name()) },

@@ -1,0 +1,163 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kaban"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// twins are a store and one in memory that gets the same writes.
+type twins struct {
+	t      *testing.T
+	random *rand.Rand
+	dir    string
+	store  *Store
+	memory *memory.Store
+	sent   []kaban.Draft
+	heads  map[string]uint64
+}
+
+// write draws a write: a message, an answer, or a change of a message that may not exist.
+func (w *twins) write() store.Write {
+	r := w.random
+	if len(w.sent) > 0 && r.IntN(12) == 0 { // a repeat, perhaps with another text
+		draft := w.sent[r.IntN(len(w.sent))]
+		if r.IntN(4) == 0 && (draft.Kind == kaban.KindMessage || draft.Kind == kaban.KindEdit) {
+			draft.Body += "!"
+		}
+		return store.Write{Draft: draft}
+	}
+	room := []string{"lobby", "attic"}[r.IntN(2)]
+	draft := storetest.Draft(w.t, room, []string{"ann", "Ann", "ben", "cleo"}[r.IntN(4)], fmt.Sprint("id-", r.Uint64()), fmt.Sprint("text ", r.IntN(1000)))
+	if head := w.heads[room]; head > 0 {
+		draft.Target = head - min(head, uint64(r.IntN(12))) // 0 is none
+	}
+	switch draft.Kind = []kaban.Kind{1, 1, 1, 2, 2, 3, 4, 4, 4, 4, 5, 6}[r.IntN(12)]; draft.Kind {
+	case kaban.KindMessage:
+		if r.IntN(2) == 0 {
+			draft.Target = 0
+		}
+	case kaban.KindEdit:
+		draft.Base = []uint64{0, 0, draft.Target, draft.Target + 1}[r.IntN(4)]
+	case kaban.KindReact:
+		draft.Body = kaban.Switch(r.IntN(3) > 0, []string{"👍", "❤️", "🎉"}[r.IntN(3)])
+	case kaban.KindPin:
+		draft.Body = kaban.Switch(r.IntN(2) == 0, "")
+	case kaban.KindTopic:
+		draft.Target = 0
+	}
+	write := store.Write{Draft: draft}
+	if r.IntN(6) == 0 { // then it is a slow batch
+		write.Decide = func(tx store.Tx) error { return tx.Put("key", []byte(draft.ID.String())) }
+	}
+	return write
+}
+
+// step appends a batch to both, and does something else to the store.
+func (w *twins) step() {
+	w.t.Helper()
+	batch := make([]store.Write, 1+w.random.IntN(4))
+	for i := range batch {
+		batch[i] = w.write()
+	}
+	got, want := make([]store.Result, len(batch)), make([]store.Result, len(batch))
+	if err := errors.Join(w.store.Append(w.t.Context(), batch, got), w.memory.Append(w.t.Context(), batch, want)); err != nil {
+		w.t.Fatal(err)
+	}
+	for i := range batch {
+		if got[i].Seq != want[i].Seq || got[i].Duplicate != want[i].Duplicate || !errors.Is(got[i].Err, want[i].Err) {
+			w.t.Fatalf("%+v: %+v, want %+v", batch[i].Draft, got[i], want[i])
+		}
+		if got[i].Err == nil && !got[i].Duplicate {
+			w.sent = append(w.sent, batch[i].Draft)
+			w.heads[batch[i].Room.Key()] = got[i].Seq
+		}
+	}
+	switch w.random.IntN(12) {
+	case 0, 1, 2:
+		merge(w.t, w.store, 1+w.random.IntN(20))
+	case 3: // a crash
+		w.dir = copyFiles(w.t, w.dir)
+		closeStore(w.t, w.store)
+		w.store = still(w.t, w.dir, Options{mergeStep: 1})
+	case 4:
+		closeStore(w.t, w.store)
+		w.store = still(w.t, w.dir, Options{mergeStep: 1})
+	}
+}
+
+// anyTime ignores times, which the stores give by themselves.
+var anyTime = cmp.Options{
+	cmpopts.IgnoreFields(store.Entry{}, "Time"), cmpopts.IgnoreFields(store.Change{}, "Time"), cmpopts.EquateEmpty(),
+}
+
+// compare compares pages of both.
+func (w *twins) compare() {
+	w.t.Helper()
+	ctx, r := context.Background(), w.random
+	for _, room := range []string{"lobby", "attic"} {
+		name := storetest.RoomName(w.t, room)
+		for n := range 4 {
+			page := store.Page{Limit: 1 << 20}
+			if n > 0 {
+				page = store.Page{After: r.Uint64N(w.heads[room] + 2), Last: r.IntN(2) == 0, Limit: 1 + r.IntN(40)}
+				page.Before = []uint64{0, page.After + r.Uint64N(30)}[r.IntN(2)]
+			}
+			got, err := w.store.Read(ctx, name, page)
+			want, err2 := w.memory.Read(ctx, name, page)
+			if diff := cmp.Diff(want, got, anyTime); diff != "" || err != nil || err2 != nil {
+				w.t.Fatalf("Read of %+v: %v, %v (-want +got):\n%s", page, err, err2, diff)
+			}
+			if n == 3 {
+				page.RepliesTo = r.Uint64N(w.heads[room] + 1)
+			}
+			folded, err := w.store.History(ctx, name, page)
+			expected, err2 := w.memory.History(ctx, name, page)
+			if diff := cmp.Diff(expected, folded, anyTime); diff != "" || err != nil || err2 != nil {
+				w.t.Fatalf("History of %+v: %v, %v (-want +got):\n%s", page, err, err2, diff)
+			}
+		}
+	}
+}
+
+// Whatever is merged, whenever the store is closed or dies, and however its batches are
+// stored: it has what a store in memory has.
+func TestChangesAreFolded(t *testing.T) {
+	t.Parallel()
+	for range 6 {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			w := &twins{
+				t: t, random: rand.New(rand.NewPCG(seed, 0)), dir: t.TempDir(),
+				memory: memory.New(0), heads: map[string]uint64{"lobby": 0, "attic": 0},
+			}
+			w.store = still(t, w.dir, Options{mergeStep: 1})
+			for n := range 120 {
+				if w.step(); n%4 == 0 {
+					w.compare()
+				}
+			}
+			mergeNow(t, w.store)
+			w.compare()
+			closeStore(t, w.store)
+			archive, err := OpenArchive(t.Context(), w.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer archive.Close()
+			if report, err := archive.Check(t.Context()); err != nil || report.Err() != nil {
+				t.Errorf("check: %v, %v", err, report)
+			}
+		})
+	}
+}

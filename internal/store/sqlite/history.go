@@ -1,0 +1,403 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// historyStmts read pages with what has become of their messages.
+type historyStmts struct {
+	statesIn              *sql.Stmt // of a run of places
+	statesOf, reactionsOf *sql.Stmt // of a list
+	shown, shownBack      *sql.Stmt
+	answers, answersBack  *sql.Stmt
+	countChanges          *sql.Stmt
+}
+
+const (
+	inList    = "IN (SELECT value FROM json_each(?))"
+	ofHistory = "SELECT place, time, kind, user, id, username, target, content, sum FROM entries "
+	// shownQuery reads a run of places without changes of messages.
+	shownQuery = ofHistory + "WHERE place BETWEEN ? AND ? AND kind NOT BETWEEN 2 AND 5 ORDER BY place"
+	// answersQuery reads the messages in a run of places that answer one.
+	answersQuery = ofHistory + "INDEXED BY replies WHERE place BETWEEN ?1 AND ?2 AND place >> 40 = ?1 >> 40 AND target = ?3 AND kind = 1 AND target <> 0 ORDER BY place"
+)
+
+func (h *historyStmts) queries() map[**sql.Stmt]string {
+	return map[**sql.Stmt]string{
+		&h.statesIn: stateQuery + "BETWEEN ? AND ?", &h.statesOf: stateQuery + inList,
+		&h.reactionsOf: reactionsQuery + inList + " ORDER BY r.place, r.seq",
+		&h.shown:       shownQuery, &h.shownBack: shownQuery + " DESC",
+		&h.answers: answersQuery, &h.answersBack: answersQuery + " DESC",
+		&h.countChanges: "SELECT count(*) FROM entries INDEXED BY no_messages WHERE place BETWEEN ? AND ? AND kind <> 1 AND kind BETWEEN 2 AND 5",
+	}
+}
+
+// moment is a room as one reader sees it: the entries up to head, those that unmerged has and
+// the merged ones before them, folded up to merged.
+type moment struct {
+	*reader
+	*room
+	database *database
+	head     uint64
+	unmerged []unmergedEntry
+	about    []uint64
+	merged   uint64
+}
+
+// at runs a function on one moment of a room. r may be nil: then it does nothing.
+func (s *Store) at(ctx context.Context, r *room, run func(m *moment) error) error {
+	if r == nil {
+		return nil
+	}
+	c, err := s.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { s.readers <- c }()
+	for {
+		again, err := s.atOnce(c, r, run)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// atOnce is at, or asks for another try: more was merged than there was a moment before.
+func (s *Store) atOnce(c *reader, r *room, run func(m *moment) error) (again bool, err error) {
+	ctx := context.Background()
+	m := moment{reader: c, room: r, database: s.database}
+	s.mu.RLock()
+	m.head, m.unmerged, m.about = r.head, r.unmerged, r.about
+	s.mu.RUnlock()
+	operation := "read " + r.name.String()
+	if _, err := c.begin.ExecContext(ctx); err != nil {
+		return false, s.failed(operation, err)
+	}
+	defer func() {
+		if failed := c.rollback(ctx); failed != nil {
+			again, err = false, s.broke(operation, errors.Join(err, failed))
+		}
+	}()
+	if m.merged, err = c.readHead(ctx, &c.authors.sum, r); err == nil && m.merged > m.head {
+		return true, nil
+	}
+	if err == nil {
+		err = run(&m)
+	}
+	if err != nil && !errors.As(err, new(*store.DamagedError)) {
+		err = s.failed(operation, err)
+	}
+	return false, err
+}
+
+// damaged reports damage to an entry, which ends a page.
+func (m *moment) damaged(seq uint64, err error) *store.DamagedError {
+	damage := &store.DamagedError{Room: m.name, Seq: seq, Err: err}
+	m.database.report(m.room, damage)
+	return damage
+}
+
+// message returns a message of the room as it is at the moment, nil if there is none.
+func (m *moment) message(seq uint64) (*store.Entry, error) {
+	if seq == 0 || seq > m.head {
+		return nil, nil
+	}
+	var e store.Entry
+	after := uint64(0)
+	if len(m.unmerged) > 0 && seq >= m.unmerged[0].Seq {
+		e = m.unmerged[seq-m.unmerged[0].Seq].Entry
+	} else {
+		found, err := m.readMessage(context.Background(), m.authors, m.place(seq))
+		if err != nil || found == nil {
+			return nil, err
+		}
+		e, after = *found, m.merged
+	}
+	fold(&e, m.unmerged, m.about, after)
+	return &e, nil
+}
+
+// finish makes entries of the room, which are as they are stored, what they are at the
+// moment. states are those of the merged ones, which can all be read.
+func (m *moment) finish(entries []store.Entry, states states) error {
+	edited := make(map[uint64]*store.Entry)
+	for i := range entries {
+		e := &entries[i]
+		switch e.Kind {
+		case kaban.KindMessage:
+			after := uint64(0)
+			if len(m.unmerged) == 0 || e.Seq < m.unmerged[0].Seq {
+				e.State, after = states.of[m.place(e.Seq)], m.merged
+			}
+			fold(e, m.unmerged, m.about, after)
+		case kaban.KindEdit:
+			message, known := edited[e.Target]
+			if !known {
+				var err error
+				message, err = m.message(e.Target)
+				if err != nil && !errors.Is(err, store.ErrDamaged) { // damaged, its text is lost
+					return err
+				}
+				edited[e.Target] = message
+			}
+			e.Content = ""
+			if message != nil && message.Version() == e.Seq && !message.IsDeleted() {
+				e.Content = message.Content
+			}
+		}
+	}
+	return nil
+}
+
+// History implements store.Store.
+func (s *Store) History(ctx context.Context, name kaban.RoomName, page store.Page) (h store.History, err error) {
+	if err := s.usable(ctx); err != nil {
+		return store.History{}, err
+	}
+	s.mu.RLock()
+	r := s.rooms[name.Key()]
+	s.mu.RUnlock()
+	err = s.at(ctx, r, func(m *moment) error {
+		h, err = m.history(page)
+		return err
+	})
+	if err != nil {
+		return store.History{}, err
+	}
+	return h, nil
+}
+
+// history reads a page.
+func (m *moment) history(page store.Page) (h store.History, err error) {
+	h.AsOf = m.head
+	last := m.head
+	if page.Before != 0 {
+		last = min(last, page.Before-1)
+	}
+	if page.After >= last || page.Limit <= 0 {
+		return h, nil
+	}
+	h.First, h.Last = page.After+1, last
+	merged, unmerged := split(m.unmerged, h.First, h.Last)
+	p := shownRun{page: page, h: &h}
+	if page.Last {
+		for i := len(unmerged) - 1; i >= 0 && !p.full; i-- {
+			p.add(&unmerged[i].Entry)
+		}
+	}
+	var damage error
+	if h.First <= merged && !p.full {
+		if damage, err = m.readShown(&p, page.After+1, merged); err != nil {
+			return h, err
+		}
+	}
+	if !page.Last {
+		for i := 0; i < len(unmerged) && !p.full; i++ {
+			p.add(&unmerged[i].Entry)
+		}
+	} else {
+		slices.Reverse(h.Entries)
+	}
+	if damage != nil && len(h.Entries) == 0 {
+		return h, damage
+	}
+	err = m.finishHistory(&h, page.Last)
+	return h, err
+}
+
+// shownRun is a page of history that is being filled.
+type shownRun struct {
+	page  store.Page
+	h     *store.History
+	bytes int
+	full  bool
+}
+
+// add adds the next entry if the page shows it, and if there is room. The page is full if
+// there is none.
+func (p *shownRun) add(e *store.Entry) {
+	if !p.page.Shows(e) {
+		return
+	}
+	p.bytes += len(e.Content)
+	if len(p.h.Entries) == p.page.Limit || p.page.Bytes > 0 && p.bytes > p.page.Bytes && len(p.h.Entries) > 0 {
+		p.end(e.Seq)
+		return
+	}
+	p.h.Entries = append(p.h.Entries, *e)
+}
+
+// end ends the page before an entry.
+func (p *shownRun) end(seq uint64) {
+	p.full = true
+	p.h.Stop(seq, p.page.Last)
+}
+
+// errHidden means that the entries that a page passes over are not what the index says.
+var errHidden = errors.New("it or one next to it is missing, or of another kind than the index says")
+
+// readShown adds merged entries of a run to a page. Damage ends the page.
+func (m *moment) readShown(p *shownRun, first, last uint64) (damage, _ error) {
+	rows, err := m.queryShown(&p.page, first, last)
+	next := first // not seen yet, in the direction of reading
+	if p.page.Last {
+		next = last
+	}
+	stop := func(seq uint64, err error) error {
+		p.end(seq)
+		return m.damaged(seq, err)
+	}
+	if err != nil {
+		if isDamage(err) {
+			return stop(next, err), nil
+		}
+		return nil, err
+	}
+	defer rows.Close()
+	for !p.full && rows.Next() {
+		var e store.Entry
+		var place, user, value int64
+		var username sql.NullString
+		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value); err != nil {
+			return stop(next, err), nil
+		}
+		author, err := m.authors.author(context.Background(), user)
+		if err != nil {
+			return nil, err
+		}
+		e.Seq, e.Author, e.Username = uint64(place&maxSeq), author.key, author.name
+		if username.Valid {
+			e.Username = username.String
+		}
+		switch {
+		case author.err != nil:
+			return stop(e.Seq, fmt.Errorf("its author: %w", author.err)), nil
+		case m.authors.sum.entry(place, user, &e) != value:
+			return stop(e.Seq, errSum), nil
+		}
+		if whole, err := m.passes(p, next, e.Seq); err != nil {
+			return nil, err
+		} else if !whole {
+			return stop(next, errHidden), nil
+		}
+		if p.add(&e); p.page.Last {
+			next = e.Seq - 1
+		} else {
+			next = e.Seq + 1
+		}
+	}
+	if err := closeRows(rows); isDamage(err) {
+		return stop(next, err), nil
+	} else if err != nil {
+		return nil, err
+	}
+	end := last + 1
+	if p.page.Last {
+		end = first - 1
+	}
+	if p.full {
+		return nil, nil
+	}
+	if whole, err := m.passes(p, next, end); err != nil {
+		return nil, err
+	} else if !whole {
+		return stop(next, errHidden), nil
+	}
+	return nil, nil
+}
+
+func (m *moment) queryShown(page *store.Page, first, last uint64) (*sql.Rows, error) {
+	from, to := m.place(first), m.place(last)
+	if page.RepliesTo != 0 {
+		query := m.answers
+		if page.Last {
+			query = m.answersBack
+		}
+		return query.QueryContext(context.Background(), from, to, page.RepliesTo)
+	}
+	query := m.shown
+	if page.Last {
+		query = m.shownBack
+	}
+	return query.QueryContext(context.Background(), from, to)
+}
+
+// passes reports whether those entries are changes that the page passes over between the
+// next entry and the one that was found, in the direction of reading. The index of changes
+// tells, so that a damaged row is not passed over in silence. Of a thread it cannot tell.
+func (m *moment) passes(p *shownRun, next, found uint64) (bool, error) {
+	if next == found || p.page.RepliesTo != 0 {
+		return true, nil
+	}
+	first, last := next, found-1
+	if p.page.Last {
+		first, last = found+1, next
+	}
+	var n uint64
+	err := m.countChanges.QueryRowContext(context.Background(), m.place(first), m.place(last)).Scan(&n)
+	return n == last-first+1, err
+}
+
+// finishHistory makes entries of a page what they are, with their reactions. Of a message
+// whose state cannot be read it is the end.
+func (m *moment) finishHistory(h *store.History, back bool) error {
+	var places []int64
+	for i := range h.Entries {
+		if e := &h.Entries[i]; e.Kind == kaban.KindMessage && e.Seq <= m.merged {
+			places = append(places, m.place(e.Seq))
+		}
+	}
+	states := newStates()
+	if len(places) > 0 {
+		list, err := json.Marshal(places)
+		if err != nil {
+			return err
+		}
+		rows, err := m.statesOf.QueryContext(context.Background(), string(list))
+		if err := states.readStates(rows, err, &m.authors.sum); err != nil {
+			return err
+		}
+		rows, err = m.reactionsOf.QueryContext(context.Background(), string(list))
+		if err := states.readReactions(context.Background(), rows, err, m.authors); err != nil {
+			return err
+		}
+	}
+	if damage := m.cut(&h.Entries, states, back); damage != nil {
+		if h.Stop(damage.Seq, back); len(h.Entries) == 0 {
+			return damage
+		}
+	}
+	return m.finish(h.Entries, states)
+}
+
+// cut ends a page before the first message, in the direction of reading, whose state cannot
+// be read, and returns the damage.
+func (m *moment) cut(entries *[]store.Entry, states states, back bool) *store.DamagedError {
+	if len(states.bad) == 0 {
+		return nil
+	}
+	isBad := func(e store.Entry) bool { return states.bad[m.place(e.Seq)] != nil }
+	all := *entries
+	for n := range all {
+		i := n
+		if back {
+			i = len(all) - 1 - n
+		}
+		if !isBad(all[i]) {
+			continue
+		}
+		if *entries = all[:i]; back {
+			*entries = all[i+1:]
+		}
+		return m.damaged(all[i].Seq, states.bad[m.place(all[i].Seq)])
+	}
+	return nil
+}

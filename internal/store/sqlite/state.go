@@ -1,0 +1,427 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// stateStmts read what has become of merged messages, on one connection.
+type stateStmts struct {
+	roomHead, row, state, reactions, original *sql.Stmt
+}
+
+const (
+	rowQuery   = "SELECT e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE place = ?"
+	stateQuery = "SELECT place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum FROM states WHERE place "
+	// reactionsQuery has the reactions of a message in the order in which they came.
+	reactionsQuery = "SELECT r.place, r.emoji, r.user, coalesce(r.username, u.name), r.seq, r.time, r.sum FROM reactions r JOIN users u ON u.id = r.user WHERE r.place "
+)
+
+func (s *stateStmts) queries() map[**sql.Stmt]string {
+	return map[**sql.Stmt]string{
+		&s.roomHead:  "SELECT key, name, head, revision, sum FROM rooms WHERE id = ?",
+		&s.row:       rowQuery,
+		&s.state:     stateQuery + "= ?",
+		&s.reactions: reactionsQuery + "= ? ORDER BY r.seq",
+		&s.original:  "SELECT hash, older, sum FROM originals WHERE place = ?",
+	}
+}
+
+// scanner is a row of a result.
+type scanner interface{ Scan(dest ...any) error }
+
+// damageOf returns err, or errSum if it is nil and the sums differ.
+func damageOf(err error, got, want int64) error {
+	if err == nil && got != want {
+		return errSum
+	}
+	return err
+}
+
+// asDamage returns an error of a row as damage, unless it is of the connection or says that
+// there is no row.
+func asDamage(name string, err error) error {
+	if err == nil || codeOf(err) != 0 || errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	return damaged(name, err)
+}
+
+// readHead returns the head of the merged entries of a room, as the connection sees it.
+func (s *stateStmts) readHead(ctx context.Context, sum *summer, r *room) (head uint64, err error) {
+	var key, name string
+	var revision uint64
+	var value int64
+	err = s.roomHead.QueryRowContext(ctx, r.id).Scan(&key, &name, &head, &revision, &value)
+	return head, asDamage("the room "+r.name.String(), damageOf(err, sum.room(r.id, key, name, head, revision), value))
+}
+
+// readRow returns the row of a merged entry, nil if there is none, and its user.
+func (s *stateStmts) readRow(ctx context.Context, sum *summer, place int64) (e *store.Entry, user int64, err error) {
+	e = &store.Entry{Seq: uint64(place & maxSeq)}
+	var value int64
+	err = s.row.QueryRowContext(ctx, place).Scan(&e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, &value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, 0, nil
+	}
+	return e, user, asDamage(fmt.Sprintf("entry %d", e.Seq), damageOf(err, sum.entry(place, user, e), value))
+}
+
+// scanState reads a row of states.
+func scanState(row scanner, sum *summer) (place int64, s *store.State, err error) {
+	s = new(store.State)
+	var value int64
+	err = row.Scan(&place, &s.Edited.Seq, &s.Edited.Time, &s.Deleted.Seq, &s.Deleted.Time, &s.Pinned.Seq, &s.Pinned.Time, &s.Replies, &value)
+	return place, s, asDamage(fmt.Sprintf("the state of message %d", place&maxSeq), damageOf(err, sum.state(place, s), value))
+}
+
+// readState returns the row of a message in states, nil if there is none.
+func (s *stateStmts) readState(ctx context.Context, sum *summer, place int64) (*store.State, error) {
+	_, state, err := scanState(s.state.QueryRowContext(ctx, place), sum)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return state, err
+}
+
+// reaction is a row of reactions.
+type reaction struct {
+	place int64
+	emoji string
+	user  int64
+	store.Reactor
+}
+
+func scanReaction(row scanner, sum *summer) (r reaction, err error) {
+	var value int64
+	err = row.Scan(&r.place, &r.emoji, &r.user, &r.Username, &r.Seq, &r.Time, &value)
+	return r, asDamage(fmt.Sprintf("a reaction to message %d", r.place&maxSeq), damageOf(err, sum.reaction(&r), value))
+}
+
+// addReaction adds a reaction to a state. They come in the order of their seqs.
+func addReaction(s *store.State, r *reaction) {
+	at := slices.IndexFunc(s.Reactions, func(other store.Reaction) bool { return other.Emoji == r.emoji })
+	if at < 0 {
+		at = len(s.Reactions)
+		s.Reactions = append(s.Reactions, store.Reaction{Emoji: r.emoji})
+	}
+	s.Reactions[at].People = append(s.Reactions[at].People, r.Reactor)
+}
+
+// states are what has become of some messages, by their places, as far as it can be read.
+type states struct {
+	of  map[int64]*store.State
+	bad map[int64]error
+}
+
+func newStates() states {
+	return states{make(map[int64]*store.State), make(map[int64]error)}
+}
+
+// note notes damage to what has become of a message. Any other error it returns.
+func (s *states) note(place int64, err error) error {
+	if !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	s.bad[place] = err
+	return nil
+}
+
+// readStates adds the states that a query finds.
+func (s *states) readStates(rows *sql.Rows, err error, sum *summer) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		place, state, err := scanState(rows, sum)
+		if err := s.note(place, err); err != nil {
+			return err
+		}
+		s.of[place] = state
+	}
+	return closeRows(rows)
+}
+
+// readReactions adds the reactions that a query finds.
+func (s *states) readReactions(ctx context.Context, rows *sql.Rows, err error, authors *authors) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r, err := scanReaction(rows, &authors.sum)
+		var by author
+		if err == nil {
+			by, err = authors.author(ctx, r.user)
+		}
+		if err == nil && by.err != nil {
+			err = damaged(fmt.Sprintf("the author of a reaction to message %d", r.place&maxSeq), by.err)
+		}
+		if err := s.note(r.place, err); err != nil {
+			return err
+		}
+		r.Author = by.key
+		if s.of[r.place] == nil {
+			s.of[r.place] = new(store.State)
+		}
+		addReaction(s.of[r.place], &r)
+	}
+	return closeRows(rows)
+}
+
+// readMessage returns a merged message with its state and reactions; nil if the entry at the
+// place is none.
+func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place int64) (*store.Entry, error) {
+	e, user, err := s.readRow(ctx, &authors.sum, place)
+	if err != nil || e == nil || e.Kind != kaban.KindMessage {
+		return nil, err
+	}
+	by, err := authors.author(ctx, user)
+	if err == nil && by.err != nil {
+		err = damaged(fmt.Sprintf("the author of message %d", e.Seq), by.err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.Author = by.key
+	states := newStates()
+	state, err := s.readState(ctx, &authors.sum, place)
+	if err != nil {
+		return nil, err
+	}
+	if state != nil {
+		states.of[place] = state
+	}
+	rows, err := s.reactions.QueryContext(ctx, place)
+	if err = states.readReactions(ctx, rows, err, authors); err == nil {
+		err = states.bad[place]
+	}
+	e.State = states.of[place]
+	return e, err
+}
+
+// changesOf calls visit with those of some unmerged entries of a room that are about one of
+// its messages, in their order. about are the seqs of those that are about any.
+func changesOf(unmerged []unmergedEntry, about []uint64, target uint64, visit func(e *unmergedEntry)) {
+	for _, seq := range about {
+		if seq <= target {
+			continue
+		}
+		if e := &unmerged[seq-unmerged[0].Seq]; e.Target == target {
+			visit(e)
+		}
+	}
+}
+
+// fold applies unmerged entries behind a seq to a message.
+func fold(e *store.Entry, unmerged []unmergedEntry, about []uint64, after uint64) {
+	changesOf(unmerged, about, e.Seq, func(change *unmergedEntry) {
+		if change.Seq > after {
+			e.Apply(&change.Entry)
+		}
+	})
+}
+
+// target is a message of a room.
+type target struct {
+	room int64
+	seq  uint64
+}
+
+// maxTargets bounds the messages that appends remember.
+const maxTargets = 1 << 10
+
+// message returns a message of a room as everything that was appended makes it, and as those
+// do that are being appended behind its tail; nil if there is none. The caller holds
+// appending, and does not change it.
+func (d *database) message(ctx context.Context, r *room, appended []unmergedEntry, seq uint64) (*store.Entry, error) {
+	at := target{r.id, seq}
+	if e := d.targets[at]; e != nil {
+		return e, nil
+	}
+	var e store.Entry
+	after := uint64(0)
+	switch {
+	case seq == 0 || seq > r.next+uint64(len(appended)):
+		return nil, nil
+	case seq > r.next:
+		e = appended[seq-r.next-1].Entry
+	case r.isUnmerged(seq):
+		e = r.tail[seq-r.tail[0].Seq].Entry
+	default:
+		found, head, err := d.finder.readMessage(ctx, r, seq)
+		if err != nil || found == nil {
+			return nil, err
+		}
+		e, after = *found, head
+	}
+	if e.Kind != kaban.KindMessage {
+		return nil, nil
+	}
+	fold(&e, r.tail, r.tailAbout, after)
+	for i := range appended {
+		if change := &appended[i].Entry; change.Target == seq && store.HasTarget(change.Kind, seq) {
+			e.Apply(change)
+		}
+	}
+	if d.targets == nil || len(d.targets) >= maxTargets {
+		d.targets = make(map[target]*store.Entry)
+	}
+	d.targets[at] = &e
+	return &e, nil
+}
+
+// isUnmerged reports whether an entry that was appended is in the tail. The caller holds
+// appending.
+func (r *room) isUnmerged(seq uint64) bool { return len(r.tail) > 0 && seq >= r.tail[0].Seq }
+
+// readMessage returns a merged message and the head of the merged entries, of one moment.
+func (f *finder) readMessage(ctx context.Context, r *room, seq uint64) (e *store.Entry, head uint64, err error) {
+	if _, err := f.begin.ExecContext(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = errors.Join(err, f.rollback(ctx)) }()
+	if head, err = f.readHead(ctx, &f.sum, r); err != nil {
+		return nil, 0, err
+	}
+	e, err = f.stateStmts.readMessage(ctx, f.authors, r.place(seq))
+	return e, head, err
+}
+
+// fits decides about a write that has a target; see store.Write.Fit. refused is its result.
+func (d *database) fits(ctx context.Context, w *store.Write, r *room, appended []unmergedEntry) (known store.Change, refused, _ error) {
+	var message *store.Entry
+	if r != nil {
+		var err error
+		if message, err = d.message(ctx, r, appended, w.Target); errors.Is(err, store.ErrDamaged) {
+			return known, err, nil
+		} else if err != nil {
+			return known, nil, err
+		}
+	}
+	known, refused = w.Fit(message)
+	return known, refused, nil
+}
+
+// applied notes what an entry that was appended makes of the message that it is about. The
+// caller holds appending.
+func (d *database) applied(r *room, e *store.Entry) {
+	if !store.HasTarget(e.Kind, e.Target) {
+		return
+	}
+	if message := d.targets[target{r.id, e.Target}]; message != nil {
+		message.Apply(e)
+	}
+}
+
+const hashKey = 16 // bytes, and as many of a hash
+
+// hashOf returns a key and the hash of a content with it.
+func hashOf(content string) []byte {
+	key := make([]byte, hashKey, 2*hashKey)
+	rand.Read(key) // never fails
+	return append(key, keyedHash(key, content)...)
+}
+
+func keyedHash(key []byte, content string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(content))
+	return h.Sum(nil)[:hashKey]
+}
+
+// original is a row of originals.
+type original struct {
+	hash  []byte
+	older uint64
+}
+
+// isOf reports whether a content is the one.
+func (o *original) isOf(content string) bool {
+	return len(o.hash) == 2*hashKey && hmac.Equal(o.hash[hashKey:], keyedHash(o.hash[:hashKey], content))
+}
+
+// readOriginal returns the row of an entry in originals, nil if there is none.
+func (s *stateStmts) readOriginal(ctx context.Context, sum *summer, place int64) (*original, error) {
+	o := new(original)
+	var value int64
+	err := s.original.QueryRowContext(ctx, place).Scan(&o.hash, &o.older, &value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return o, asDamage(fmt.Sprintf("the hash of entry %d", place&maxSeq), damageOf(err, sum.original(place, o), value))
+}
+
+// repeated returns the result for a draft with a key that is already stored. The caller
+// holds appending.
+func (d *database) repeated(ctx context.Context, e earlier, r *room, appended []unmergedEntry, draft *kaban.Draft) (store.Result, error) {
+	if e.damage != nil {
+		return store.Result{Err: e.damage}, nil
+	}
+	same, err := d.repeats(ctx, &e, r, appended, draft)
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		return store.Result{Err: err}, nil
+	case err != nil:
+		return store.Result{}, err
+	case !same:
+		return store.Result{Err: store.ErrIDConflict}, nil
+	}
+	return store.Result{Seq: uint64(e.place & maxSeq), Time: e.Time, Duplicate: true}, nil
+}
+
+// repeats reports whether a draft is the same as the entry that has its id; see
+// store.Store.Append.
+func (d *database) repeats(ctx context.Context, e *earlier, r *room, appended []unmergedEntry, draft *kaban.Draft) (bool, error) {
+	seq, about := uint64(e.place&maxSeq), e.Target
+	switch {
+	case e.Kind != draft.Kind || e.Target != draft.Target:
+		return false, nil
+	case e.Kind == kaban.KindMessage:
+		about = seq
+	case e.Kind != kaban.KindEdit:
+		return e.IsOf(draft), nil
+	}
+	message, err := d.message(ctx, r, appended, about)
+	switch {
+	case err != nil:
+		return false, err
+	case message != nil && message.IsDeleted():
+		return true, nil
+	case seq > r.next || r.isUnmerged(seq):
+		return e.IsOf(draft), nil
+	}
+	original, edited, err := d.finder.readOriginal(ctx, e.place)
+	switch {
+	case err != nil:
+		return false, err
+	case original != nil:
+		return original.isOf(draft.Body), nil
+	case e.Kind == kaban.KindMessage && !edited:
+		return e.IsOf(draft), nil
+	}
+	return true, nil // it came from an export, which does not have the text
+}
+
+// readOriginal returns the row of a merged entry in originals, nil if there is none, and
+// whether it is a message whose text in the table is one of an edit.
+func (f *finder) readOriginal(ctx context.Context, place int64) (o *original, edited bool, err error) {
+	if _, err := f.begin.ExecContext(ctx); err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, f.rollback(ctx)) }()
+	if o, err = f.stateStmts.readOriginal(ctx, &f.sum, place); err != nil {
+		return nil, false, err
+	}
+	state, err := f.readState(ctx, &f.sum, place)
+	return o, state != nil && state.Edited != (store.Change{}), err
+}
