@@ -48,6 +48,14 @@ func appendCount(dst []byte, f field, n uint64) []byte {
 	return strconv.AppendUint(appendField(dst, f), n, 10)
 }
 
+// appendPositive appends a field that is absent if its value is 0.
+func appendPositive(dst []byte, f field, n uint64) []byte {
+	if n == 0 {
+		return dst
+	}
+	return appendCount(dst, f, n)
+}
+
 func appendBool(dst []byte, f field, b bool) []byte {
 	return strconv.AppendBool(appendField(dst, f), b)
 }

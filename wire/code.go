@@ -44,6 +44,10 @@ const (
 	CodeNotFound             Code = "not_found"
 	CodeBadID                Code = "bad_id"
 	CodeIDConflict           Code = "id_conflict"
+	CodeGone                 Code = "gone"
+	CodeEditConflict         Code = "edit_conflict"
+	CodeBadEmoji             Code = "bad_emoji"
+	CodeTooManyReactions     Code = "too_many_reactions"
 	CodeBadLimit             Code = "bad_limit"
 	CodeResync               Code = "resync"
 	CodeRateLimited          Code = "rate_limited"
@@ -103,6 +107,10 @@ var codes = []codeInfo{
 	{code: CodeNotFound, status: 404},
 	{code: CodeBadID, status: 400, kinds: []kaban.MessageErrorKind{kaban.InvalidID}},
 	{code: CodeIDConflict, status: 409},
+	{code: CodeGone, status: 410},
+	{code: CodeEditConflict, status: 409},
+	{code: CodeBadEmoji, status: 400},
+	{code: CodeTooManyReactions, status: 409},
 	{code: CodeBadLimit, status: 400},
 	{code: CodeResync, status: 410},
 	{code: CodeRateLimited, status: 429, temporary: true},
@@ -255,7 +263,7 @@ type ReaderError struct {
 	// or a reason, the index of a code point in the field. -1 means unknown.
 	Position int
 	// Max and Actual are the limit and the value that exceeds it: bytes for a line,
-	// an id or a secret, code points for a name, a content, a topic or a reason,
+	// an id, an emoji or a secret, code points for a name, a content, a topic or a reason,
 	// elements for a list, otherwise a number from the request. Actual is 0 for a
 	// line, because its end is not read.
 	Max, Actual int

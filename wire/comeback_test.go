@@ -88,10 +88,36 @@ func drawRequest(t *rapid.T, kind Type) Request {
 		if q.HasAfter = flip("has after"); q.HasAfter {
 			q.After = rapid.Uint64Range(0, MaxNumber).Draw(t, "after")
 		}
+	case TypeHistory:
+		if q.HasBefore = flip("has before"); q.HasBefore {
+			q.Before = rapid.Uint64Range(0, MaxNumber).Draw(t, "before")
+		} else if q.HasAfter = flip("has after"); q.HasAfter {
+			q.After = rapid.Uint64Range(0, MaxNumber).Draw(t, "after")
+		}
+		q.RepliesTo, q.Limit = rapid.Uint64Range(0, MaxNumber).Draw(t, "replies to"), rapid.IntRange(0, MaxLimit).Draw(t, "limit")
+	case TypeEdit, TypeDelete, TypeReact, TypePin:
+		drawMessageChange(t, &q)
 	case TypeSend:
+		q.ReplyTo = rapid.Uint64Range(0, MaxNumber).Draw(t, "reply to")
 		q.Message, _ = kaban.NewMessage(drawName(t, "author"), "x"+drawLine(t, "content", 100), 5000)
 	}
 	return q
+}
+
+func drawMessageChange(t *rapid.T, q *Request) {
+	q.Target = rapid.Uint64Range(1, MaxNumber).Draw(t, "target")
+	switch q.Type {
+	case TypeEdit:
+		q.Base = rapid.Uint64Range(0, MaxNumber).Draw(t, "base")
+		q.Message, _ = kaban.NewMessage(drawName(t, "author"), "x"+drawLine(t, "content", 100), 5000)
+	case TypeDelete:
+		q.Reason = drawLine(t, "reason", MaxReason)
+	case TypeReact:
+		q.Emoji = rapid.StringN(1, -1, MaxEmoji).Draw(t, "emoji")
+	}
+	if q.Type == TypeReact || q.Type == TypePin {
+		q.On = rapid.Bool().Draw(t, "on")
+	}
 }
 
 // comparers compare the values of package kaban, whose fields are not exported.
@@ -127,7 +153,7 @@ func TestRequestsComeBack(t *testing.T) {
 func drawChange(t *rapid.T) Change {
 	text := func(label string) string { return rapid.StringN(0, 20, -1).Draw(t, label) }
 	c := Change{
-		Type: rapid.SampledFrom([]Type{TypeMember, TypeTopic, TypeRoom}).Draw(t, "type"), Seq: rapid.Uint64Range(1, MaxNumber).Draw(t, "seq"),
+		Type: rapid.SampledFrom([]Type{TypeMember, TypeTopic, TypeRoom, TypeEdit, TypeDelete, TypeReact, TypePin}).Draw(t, "type"), Seq: rapid.Uint64Range(1, MaxNumber).Draw(t, "seq"),
 		ID: text("id"), Username: text("username"), Account: text("account"), Bot: rapid.Bool().Draw(t, "bot"), Time: drawTime(t),
 	}
 	switch c.Type {
@@ -144,6 +170,18 @@ func drawChange(t *rapid.T) Change {
 		if c.HasArchived = rapid.Bool().Draw(t, "has archived"); c.HasArchived {
 			c.Archived = rapid.Bool().Draw(t, "archived")
 		}
+	default:
+		c.Target = rapid.Uint64Range(1, MaxNumber).Draw(t, "target")
+	}
+	switch c.Type {
+	case TypeEdit:
+		c.Content = text("content")
+	case TypeDelete:
+		c.Reason = text("reason")
+	case TypeReact:
+		c.Emoji, c.On = text("emoji"), rapid.Bool().Draw(t, "on")
+	case TypePin:
+		c.On = rapid.Bool().Draw(t, "on")
 	}
 	return c
 }
@@ -205,12 +243,17 @@ func drawEvent(t *rapid.T) Event {
 		}
 	case TypeHistory:
 		e.Room, e.More, e.Entries = text("room"), rapid.Bool().Draw(t, "more"), rapid.SliceOfN(rapid.Custom(drawEntry), 0, 5).Draw(t, "entries")
+		e.AsOf = rapid.Uint64Range(0, MaxNumber).Draw(t, "as of")
+		for i := range e.Entries {
+			e.Entries[i].AsOf = e.AsOf
+		}
 		if rapid.Bool().Draw(t, "covers") {
 			e.First, e.Last = rapid.Uint64Range(1, MaxNumber).Draw(t, "first"), rapid.Uint64Range(1, MaxNumber).Draw(t, "last")
 		}
 	case TypeMessage:
 		m := drawMessage(t)
 		e.Room, e.Seq, e.ID, e.Username, e.AuthorID, e.Bot, e.Content, e.Time = text("room"), m.Seq, m.ID, m.Username, m.Account, m.Bot, m.Content, m.Time
+		e.ReplyTo, e.Edited, e.Deleted = m.ReplyTo, m.Edited, m.Deleted
 	case TypeMember:
 		c := drawChange(t)
 		e.Type, e.Room, e.Seq, e.Change = c.Type, text("room"), c.Seq, &c
@@ -220,16 +263,39 @@ func drawEvent(t *rapid.T) Event {
 
 func drawMessage(t *rapid.T) Message {
 	text := func(label string) string { return rapid.StringN(0, 20, -1).Draw(t, label) }
-	return Message{
+	m := Message{
 		Seq: rapid.Uint64Range(1, MaxNumber).Draw(t, "seq"), ID: text("id"), Username: text("username"), Account: text("account"),
 		Bot: rapid.Bool().Draw(t, "bot"), Content: text("content"), Time: drawTime(t),
+		ReplyTo: rapid.Uint64Range(0, MaxNumber).Draw(t, "reply to"), Deleted: rapid.Bool().Draw(t, "deleted"),
 	}
+	if m.Deleted {
+		m.Content = ""
+	}
+	if rapid.Bool().Draw(t, "edited") {
+		m.Edited = Edited{rapid.Uint64Range(1, MaxNumber).Draw(t, "edited seq"), drawTime(t)}
+	}
+	return m
+}
+
+// drawFolded draws a message of a page.
+func drawFolded(t *rapid.T) Message {
+	text := func(label string) string { return rapid.StringN(0, 20, -1).Draw(t, label) }
+	m := drawMessage(t)
+	m.Replies, m.Pinned = rapid.Uint64Range(0, MaxNumber).Draw(t, "replies"), rapid.Bool().Draw(t, "pinned")
+	for range rapid.IntRange(0, 3).Draw(t, "reactions") {
+		r := Reaction{Emoji: text("emoji"), Count: rapid.IntRange(1, 1e9).Draw(t, "count"), Me: rapid.Bool().Draw(t, "me")}
+		for range rapid.IntRange(0, MaxReactors).Draw(t, "usernames") {
+			r.Usernames = append(r.Usernames, text("username"))
+		}
+		m.Reactions = append(m.Reactions, r)
+	}
+	return m
 }
 
 func drawEntry(t *rapid.T) Entry {
 	switch rapid.IntRange(0, 2).Draw(t, "kind") {
 	case 0:
-		return messageEntry(drawMessage(t))
+		return messageEntry(drawFolded(t))
 	case 1:
 		return changeEntry(drawChange(t))
 	}

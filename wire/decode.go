@@ -70,8 +70,23 @@ func (d *decoder) natural(f field, required bool) (n uint64, ok bool) {
 	return uint64(v.number), ok
 }
 
+// positive returns an integer of at least 1, or 0 if it is absent.
+func (d *decoder) positive(f field, required bool) uint64 {
+	n, ok := d.natural(f, required)
+	if ok && n == 0 {
+		d.badField(f, "it must be at least 1")
+	}
+	return n
+}
+
 func (d *decoder) boolean(f field) bool {
 	v, _ := d.get(f, kindBool, false)
+	return v.number == 1
+}
+
+// required returns a boolean that must be present.
+func (d *decoder) required(f field) bool {
+	v, _ := d.get(f, kindBool, true)
 	return v.number == 1
 }
 

@@ -14,6 +14,9 @@ type Entry struct {
 	Time    time.Time // of an entry that is neither; zero if it is not known
 	Message *Message
 	Change  *Change
+	// AsOf is Event.AsOf of the page: what entries up to it have changed is in the
+	// Message, and nothing later. 0 if it is not known.
+	AsOf uint64
 }
 
 // Message is a message in a room's log.
@@ -21,14 +24,37 @@ type Message struct {
 	Seq      uint64
 	ID       string
 	Username string
-	Account  string // the opaque id of the author's account; "" for a visitor or a hook
-	Bot      bool   // the author is a program
-	Content  string
+	Account  string    // the opaque id of the author's account; "" for a visitor or a hook
+	Bot      bool      // the author is a program
+	ReplyTo  uint64    // the seq of the message that it answers, or 0
+	Content  string    // "" of a deleted message
 	Time     time.Time // UTC; sent with milliseconds
+
+	Edited  Edited // the last edit
+	Deleted bool
+	// What follows is in pages of history only.
+	Reactions []Reaction // the order is that of the first of each that is there
+	Replies   uint64     // the number of messages that answer it, deleted ones included
+	Pinned    bool
+}
+
+// Edited is the edit that a message has its content of. The zero value is none.
+type Edited struct {
+	Seq  uint64
+	Time time.Time // UTC; sent with milliseconds
+}
+
+// Reaction is one emoji and those that have reacted with it.
+type Reaction struct {
+	Emoji     string
+	Count     int
+	Me        bool     // whoever asks is among them
+	Usernames []string // of the first MaxReactors of them
 }
 
 // Change is an entry of a room's log that is not a message. Its Type, TypeMember,
-// TypeTopic or TypeRoom, determines which fields beyond Time are set.
+// TypeTopic, TypeRoom, TypeEdit, TypeDelete, TypeReact or TypePin, determines which
+// fields beyond Time are set.
 type Change struct {
 	Type     Type
 	Seq      uint64
@@ -42,7 +68,7 @@ type Change struct {
 	Subject string // member: the username that the change concerns
 
 	Role   kaban.RoomRole // member; or 0
-	Reason string         // member; or ""
+	Reason string         // member, delete; or ""
 	Until  int64          // member: "until_ms", in milliseconds since 1970 UTC, or 0
 
 	Topic string // topic
@@ -53,6 +79,13 @@ type Change struct {
 	History     string          // room; "" if it did not change
 	Archived    bool            // room
 	HasArchived bool            // room: archived changed
+
+	Target uint64 // edit, delete, react, pin: the seq of the message that it changes
+	// Content is the new content of an edit. It is "" if a later edit has replaced it, or
+	// the message was deleted.
+	Content string
+	Emoji   string // react
+	On      bool   // react, pin
 }
 
 // AppendMessage appends a message frame as one line including its "\n". It does
@@ -79,10 +112,43 @@ func (m *Message) append(dst []byte) []byte {
 	if m.Bot {
 		dst = append(dst, `,"bot":true`...)
 	}
-	dst = append(dst, `,"content":`...)
-	dst = appendString(dst, m.Content)
+	dst = appendPositive(dst, fReplyTo, m.ReplyTo)
+	if !m.Deleted {
+		dst = append(dst, `,"content":`...)
+		dst = appendString(dst, m.Content)
+	}
 	dst = append(dst, `,"time":`...)
-	return appendTime(dst, m.Time)
+	dst = appendTime(dst, m.Time)
+	if m.Edited.Seq != 0 {
+		dst = m.Edited.append(appendField(dst, fEdited))
+	}
+	if m.Deleted {
+		dst = appendBool(dst, fDeleted, true)
+	}
+	if len(m.Reactions) > 0 {
+		dst = appendList(dst, fReactions, m.Reactions, (*Reaction).append)
+	}
+	dst = appendPositive(dst, fReplies, m.Replies)
+	if m.Pinned {
+		dst = appendBool(dst, fPinned, true)
+	}
+	return dst
+}
+
+func (e *Edited) append(dst []byte) []byte {
+	dst = append(dst, `{"seq":`...)
+	dst = strconv.AppendUint(dst, e.Seq, 10)
+	dst = appendTime(appendField(dst, fTime), e.Time)
+	return append(dst, '}')
+}
+
+func (r *Reaction) append(dst []byte) []byte {
+	dst = append(dst, `{"emoji":`...)
+	dst = appendString(dst, r.Emoji)
+	dst = appendCount(dst, fCount, uint64(r.Count))
+	dst = appendBool(dst, fMe, r.Me)
+	dst = appendTexts(dst, fUsernames, r.Usernames)
+	return append(dst, '}')
 }
 
 // AppendChange appends a change as a frame: one line including its "\n".
@@ -109,8 +175,24 @@ func (c *Change) append(dst []byte) []byte {
 		dst = appendText(dst, fTopic, c.Topic)
 	case TypeRoom:
 		dst = c.appendSettings(dst)
+	case TypeEdit, TypeDelete, TypeReact, TypePin:
+		dst = c.appendOfMessage(dst)
 	}
 	return appendTime(appendField(dst, fTime), c.Time)
+}
+
+// appendOfMessage appends the fields of a change of a message.
+func (c *Change) appendOfMessage(dst []byte) []byte {
+	dst = appendCount(dst, fTarget, c.Target)
+	switch c.Type {
+	case TypeEdit:
+		return appendNonEmpty(dst, fContent, c.Content)
+	case TypeDelete:
+		return appendNonEmpty(dst, fReason, c.Reason)
+	case TypeReact:
+		dst = appendText(dst, fEmoji, c.Emoji)
+	}
+	return appendBool(dst, fOn, c.On)
 }
 
 func (c *Change) appendMember(dst []byte) []byte {
@@ -147,8 +229,8 @@ func AppendVoid(dst []byte, room string, seq uint64, t time.Time) []byte {
 	return append(dst, '}', '\n')
 }
 
-// appendElement appends the entry as an element of a page.
-func (e *Entry) appendElement(dst []byte) []byte {
+// Append appends the entry as an element of a page.
+func (e *Entry) Append(dst []byte) []byte {
 	switch {
 	case e.Message != nil:
 		dst = e.Message.append(append(dst, `{"type":"message"`...))

@@ -19,9 +19,12 @@ type Event struct {
 	Username string // welcome, message
 	AuthorID string // message: "account", as in Message
 	Bot      bool   // message: as in Message
+	ReplyTo  uint64 // message: as in Message
 	Content  string // message
+	Edited   Edited // message
+	Deleted  bool   // message
 
-	Seq    uint64 // ack, message, member, topic, room, unknown
+	Seq    uint64 // ack, message, changes, unknown
 	Head   uint64 // joined, watching, error: the last seq of the room
 	Oldest uint64 // error: the first retained seq
 
@@ -38,10 +41,11 @@ type Event struct {
 	Limits    Limits        // welcome
 	Heartbeat time.Duration // welcome: whole seconds
 
-	Change *Change // member, topic, room
+	Change *Change // member, topic, room, edit, delete, react, pin
 
 	Entries      []Entry     // history, oldest first
 	First, Last  uint64      // history: the seqs that the page covers; 0 if it is empty
+	AsOf         uint64      // history: the seq up to which its messages have been changed
 	Rooms        []RoomInfo  // rooms
 	States       []RoomState // me
 	State        *RoomState  // state
@@ -78,7 +82,8 @@ type RoomInfo struct {
 // Message returns the message of a message frame.
 func (e *Event) Message() Message {
 	return Message{
-		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: e.AuthorID, Bot: e.Bot, Content: e.Content, Time: e.Time,
+		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: e.AuthorID, Bot: e.Bot, ReplyTo: e.ReplyTo, Content: e.Content, Time: e.Time,
+		Edited: e.Edited, Deleted: e.Deleted,
 	}
 }
 
@@ -98,7 +103,7 @@ func (e *Event) Append(dst []byte) []byte {
 		return AppendMessage(dst, e.Room, e.Message())
 	case TypeAck:
 		return appendAck(dst, e.Room, e.ID, e.Seq, e.Time, e.Duplicate, e.Ref, e.HasRef)
-	case TypeMember, TypeTopic, TypeRoom:
+	case TypeMember, TypeTopic, TypeRoom, TypeEdit, TypeDelete, TypeReact, TypePin:
 		return AppendChange(dst, e.Room, e.Change)
 	}
 	dst = appendType(dst, e.Type)
@@ -179,11 +184,12 @@ func (l *Limits) append(dst []byte) []byte {
 
 func (e *Event) appendHistory(dst []byte) []byte {
 	dst = appendRoom(dst, e.Room)
-	dst = appendList(dst, fMessages, e.Entries, (*Entry).appendElement)
+	dst = appendList(dst, fMessages, e.Entries, (*Entry).Append)
 	if e.First != 0 {
 		dst = appendCount(dst, fFirst, e.First)
 		dst = appendCount(dst, fLast, e.Last)
 	}
+	dst = appendPositive(dst, fAsOf, e.AsOf)
 	return appendMore(dst, e.More)
 }
 

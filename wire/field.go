@@ -68,11 +68,22 @@ const (
 	fLast
 	fOnline
 	fWeb
+	fTarget
+	fBase
+	fEmoji
+	fOn
+	fReplyTo
+	fRepliesTo
+	fEdited
+	fDeleted
+	fReactions
+	fCount
+	fMe
+	fReplies
+	fPinned
+	fAsOf
 	fieldCount
 )
-
-// A scanner keeps a set of fields in the bits of a number.
-const _ = uint64(1) << (fieldCount - 1)
 
 var fieldNames = [fieldCount]string{
 	fType: "type", fRef: "ref", fVersion: "version", fUsername: "username", fResume: "resume", fRoom: "room",
@@ -86,7 +97,9 @@ var fieldNames = [fieldCount]string{
 	fRole: "role", fLevel: "level", fHistory: "history", fArchived: "archived", fAccount: "account", fName: "name",
 	fBot: "bot", fTitle: "title", fRead: "read", fUnread: "unread", fMentions: "mentions", fNotify: "notify",
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
-	fWeb: "web",
+	fWeb: "web", fTarget: "target", fBase: "base", fEmoji: "emoji", fOn: "on", fReplyTo: "reply_to",
+	fRepliesTo: "replies_to", fEdited: "edited", fDeleted: "deleted", fReactions: "reactions", fCount: "count",
+	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -96,23 +109,18 @@ const firstTyped = fToken
 // typedRequests and typedEvents are the later fields that requests and events of a type
 // have. An entry that is no message is one whatever its fields are.
 var (
-	typedRequests = [len(typeNames)]uint64{
-		TypeHello: setOf(fToken, fPassword), TypeCreate: setOf(fKind, fTopic, fFlags), TypeBan: setOf(fUntil), TypeRole: setOf(fRole),
-		TypeTopic: setOf(fTopic), TypeSet: setOf(fKind, fFlags, fHistory, fArchived), TypeNotify: setOf(fLevel),
+	typedRequests = [len(typeNames)][]field{
+		TypeHello: {fToken, fPassword}, TypeCreate: {fKind, fTopic, fFlags}, TypeBan: {fUntil}, TypeRole: {fRole},
+		TypeTopic: {fTopic}, TypeSet: {fKind, fFlags, fHistory, fArchived}, TypeNotify: {fLevel},
+		TypeSend: {fReplyTo}, TypeHistory: {fRepliesTo}, TypeEdit: {fTarget, fBase}, TypeDelete: {fTarget},
+		TypeReact: {fTarget, fEmoji, fOn}, TypePin: {fTarget, fOn},
 	}
-	typedEvents = [len(typeNames)]uint64{
-		TypeWelcome: setOf(fAccount, fToken, fWeb), TypeMe: setOf(fAccount), TypeMessage: setOf(fAccount), TypeHistory: setOf(fFirst, fLast),
-		TypeState: setOf(fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fMentions, fNotify, fGone),
+	typedEvents = [len(typeNames)][]field{
+		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
+		TypeHistory: {fFirst, fLast, fAsOf},
+		TypeState:   {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fMentions, fNotify, fGone},
 	}
 )
-
-// setOf returns fields as the bits of a number.
-func setOf(fields ...field) (set uint64) {
-	for _, f := range fields {
-		set |= 1 << f
-	}
-	return set
-}
 
 // requestField looks up a field of requests. The compiler turns the switch into a
 // binary search that does not allocate.
@@ -168,6 +176,18 @@ func requestField(name []byte) (field, bool) {
 		return fHistory, true
 	case "archived":
 		return fArchived, true
+	case "target":
+		return fTarget, true
+	case "base":
+		return fBase, true
+	case "emoji":
+		return fEmoji, true
+	case "on":
+		return fOn, true
+	case "reply_to":
+		return fReplyTo, true
+	case "replies_to":
+		return fRepliesTo, true
 	}
 	return 0, false
 }
@@ -301,6 +321,34 @@ func eventField(name []byte) (field, bool) {
 		return fOnline, true
 	case "web":
 		return fWeb, true
+	case "target":
+		return fTarget, true
+	case "base":
+		return fBase, true
+	case "emoji":
+		return fEmoji, true
+	case "on":
+		return fOn, true
+	case "reply_to":
+		return fReplyTo, true
+	case "replies_to":
+		return fRepliesTo, true
+	case "edited":
+		return fEdited, true
+	case "deleted":
+		return fDeleted, true
+	case "reactions":
+		return fReactions, true
+	case "count":
+		return fCount, true
+	case "me":
+		return fMe, true
+	case "replies":
+		return fReplies, true
+	case "pinned":
+		return fPinned, true
+	case "as_of":
+		return fAsOf, true
 	}
 	return 0, false
 }

@@ -75,6 +75,17 @@ var goldenEvents = []Event{
 	{Type: TypeError, Code: CodeResync, Text: "gone", Room: "lobby", Epoch: "E2", Head: 0, Oldest: 1},
 	{Type: TypeGoodbye, Reason: ReasonDraining, ReconnectAfter: 1250 * time.Millisecond, HasReconnect: true},
 	{Type: TypeGoodbye, Reason: ReasonProtocol},
+	{Type: TypeMessage, Room: "lobby", Seq: 46, ID: "b-3", Username: "bob", ReplyTo: 43, Content: "sure", Time: noon},
+	{Type: TypeMessage, Room: "lobby", Seq: 47, ID: "b-4", Username: "bob", AuthorID: "A1", ReplyTo: 43, Content: "new", Time: noon, Edited: Edited{49, noon.Add(time.Minute)}},
+	{Type: TypeMessage, Room: "lobby", Seq: 48, ID: "b-5", Username: "ci", Bot: true, Time: noon, Edited: Edited{49, noon}, Deleted: true},
+	{Type: TypeHistory, Room: "lobby", First: 1, Last: 9, AsOf: 12, Entries: []Entry{
+		asOf(12, messageEntry(Message{Seq: 1, ID: "x", Username: "ann", Content: "one", Time: noon, Reactions: []Reaction{
+			{Emoji: "👍", Count: 7, Me: true, Usernames: []string{"ann", "bob", "cid", "dan", "eve"}}, {Emoji: "❤️", Count: 1, Usernames: []string{"ann"}}, {Emoji: "🎉", Count: 3},
+		}, Replies: 2, Pinned: true})),
+		asOf(12, messageEntry(Message{Seq: 4, ID: "y", Username: "ci", Account: "A2", Bot: true, ReplyTo: 1, Content: "two", Time: noon, Edited: Edited{6, noon}, Replies: 1})),
+		asOf(12, messageEntry(Message{Seq: 9, ID: "z", Username: "ann", ReplyTo: 4, Time: noon, Deleted: true})),
+	}},
+	{Type: TypeHistory, Room: "lobby", First: 10, Last: 12, AsOf: 12},
 }
 
 // goldenChanges has a change for each row of the protocol's tables.
@@ -87,6 +98,14 @@ var goldenChanges = []Change{
 	{Type: TypeRoom, Seq: 7, ID: "s-1", Username: "ann", Change: "created", Kind: kaban.RoomPrivate, Time: noon},
 	{Type: TypeRoom, Seq: 8, ID: "s-2", Username: "ann", Change: "set", HasFlags: true, Flags: kaban.FlagAnnounce | kaban.FlagLocked, History: HistoryJoined, HasArchived: true, Archived: true, Time: noon},
 	{Type: TypeRoom, Seq: 9, ID: "s-3", Username: "ann", Change: "set", HasFlags: true, HasArchived: true, Time: noon},
+	{Type: TypeEdit, Seq: 10, ID: "e-1", Username: "ann", Account: "A1", Target: 3, Content: "say \"hi\"\n😀", Time: noon},
+	{Type: TypeEdit, Seq: 11, ID: "e-2", Username: "ann", Target: 3, Time: noon},
+	{Type: TypeDelete, Seq: 12, ID: "d-1", Username: "ann", Target: 3, Time: noon},
+	{Type: TypeDelete, Seq: 13, ID: "d-2", Username: "ann", Account: "A1", Target: 3, Reason: "spam", Time: noon},
+	{Type: TypeReact, Seq: 14, ID: "r-1", Username: "ann", Target: 3, Emoji: "👍🏽", On: true, Time: noon},
+	{Type: TypeReact, Seq: 15, ID: "r-2", Username: "ci", Account: "A2", Bot: true, Target: 3, Emoji: "❤️", Time: noon},
+	{Type: TypePin, Seq: 16, ID: "p-1", Username: "ann", Target: MaxNumber, On: true, Time: noon},
+	{Type: TypePin, Seq: 17, ID: "p-2", Username: "ann", Target: 1, Time: noon},
 }
 
 func init() {
@@ -97,6 +116,12 @@ func init() {
 }
 
 func messageEntry(m Message) Entry { return Entry{Seq: m.Seq, Message: &m} }
+
+// asOf returns an entry of a page that is folded up to a seq.
+func asOf(seq uint64, e Entry) Entry {
+	e.AsOf = seq
+	return e
+}
 
 func changeEntry(c Change) Entry { return Entry{Seq: c.Seq, Change: &c} }
 
@@ -144,6 +169,17 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeWatch, Room: room},
 		{Type: TypeUnwatch, Room: room},
 		{Type: TypeTyping, Room: room},
+		{Type: TypeSend, Room: room, ID: id, Message: message, ReplyTo: 41},
+		{Type: TypeEdit, Room: room, ID: id, Target: 41, Message: message, Ref: []byte("r")},
+		{Type: TypeEdit, Room: direct, ID: id, Target: 41, Base: 43, Message: message},
+		{Type: TypeDelete, Room: room, ID: id, Target: 41},
+		{Type: TypeDelete, Room: room, ID: id, Target: 41, Reason: "say \"please\""},
+		{Type: TypeReact, Room: room, ID: id, Target: 41, Emoji: "👍🏽", On: true},
+		{Type: TypeReact, Room: room, ID: id, Target: MaxNumber, Emoji: "👍🏽"},
+		{Type: TypePin, Room: room, ID: id, Target: 1, On: true},
+		{Type: TypePin, Room: room, ID: id, Target: 1},
+		{Type: TypeHistory, Room: room, After: 9, HasAfter: true, RepliesTo: 41},
+		{Type: TypeHistory, Room: room, RepliesTo: 41, Limit: 5},
 	}
 }
 
@@ -195,37 +231,59 @@ func TestEventsComeBack(t *testing.T) {
 
 func TestBadEvents(t *testing.T) {
 	for line, want := range map[string]Code{
-		`{"type":"history","room":"l","messages":[{"type":"topic","topic":"x"}]}`:  CodeMissingField,
-		`{"type":"topic","room":"lobby","seq":0}`:                                  CodeMissingField,
-		`{"type":"me","rooms":[{"room":"x","kind":"public"}]}`:                     CodeMissingField,
-		`{"type":"me","rooms":[["x"]]}`:                                            CodeBadField,
-		`{"type":"me","rooms":[],"account":"A1"}`:                                  CodeBadField,
-		`{"type":"state","kind":"public","head":1}`:                                CodeMissingField,
-		`{"type":"state","room":"x","kind":"public","head":1,"flags":"locked"}`:    CodeBadField,
-		`{"type":"created"}`:                                                       CodeMissingField,
-		`{"type":"watching","room":"x"}`:                                           CodeMissingField,
-		`{"type":"members","room":"l","usernames":[],"members":3}`:                 CodeBadField,
-		`{"type":"welcome","username":"u"}`:                                        CodeMissingField,
-		`{"type":"later"}`:                                                         CodeUnknownType,
-		`{"type":"hello"}`:                                                         CodeUnknownType,
-		`{"type":"later","room":"lobby"}`:                                          CodeUnknownType,
-		`{"type":"later","seq":1}`:                                                 CodeUnknownType,
-		`{"type":"later","room":"lobby","seq":0}`:                                  CodeUnknownType,
-		`{"type":"later","room":"lobby","seq":"1"}`:                                CodeUnknownType,
-		`{"type":"later","room":["lobby"],"seq":1}`:                                CodeUnknownType,
-		`{"type":"history","room":"l","messages":[{"type":"edit"}]}`:               CodeMissingField,
-		`{"type":"message","room":"lobby"}`:                                        CodeMissingField,
-		`{"type":"ack","room":"l","id":"1","seq":1,"time":"x"}`:                    CodeBadField,
-		`{"type":"history","room":"l","messages":[1]}`:                             CodeBadField,
-		`{"type":"history","room":"l","messages":[{}]}`:                            CodeMissingField,
-		`{"type":"history","room":"l","messages":{}}`:                              CodeBadField,
-		`{"type":"members","room":"l","usernames":["a",1]}`:                        CodeBadField,
-		`{"type":"members","room":"l"}`:                                            CodeMissingField,
-		`{"type":"joined","room":"l","epoch":"e","head":-1}`:                       CodeBadField,
-		`{"type":"welcome","session":"s","username":"u","limits":{"content":"x"}}`: CodeBadField,
-		`{"type":"rooms","rooms":[{"room":"l","room":"l","head":1}]}`:              CodeBadFrame,
-		`{"type":"goodbye"}`:                                                       CodeMissingField,
-		`nonsense`:                                                                 CodeBadJSON,
+		`{"type":"history","room":"l","messages":[{"type":"topic","topic":"x"}]}`:         CodeMissingField,
+		`{"type":"topic","room":"lobby","seq":0}`:                                         CodeMissingField,
+		`{"type":"me","rooms":[{"room":"x","kind":"public"}]}`:                            CodeMissingField,
+		`{"type":"me","rooms":[["x"]]}`:                                                   CodeBadField,
+		`{"type":"me","rooms":[],"account":"A1"}`:                                         CodeBadField,
+		`{"type":"state","kind":"public","head":1}`:                                       CodeMissingField,
+		`{"type":"state","room":"x","kind":"public","head":1,"flags":"locked"}`:           CodeBadField,
+		`{"type":"created"}`:                                                              CodeMissingField,
+		`{"type":"watching","room":"x"}`:                                                  CodeMissingField,
+		`{"type":"members","room":"l","usernames":[],"members":3}`:                        CodeBadField,
+		`{"type":"welcome","username":"u"}`:                                               CodeMissingField,
+		`{"type":"later"}`:                                                                CodeUnknownType,
+		`{"type":"hello"}`:                                                                CodeUnknownType,
+		`{"type":"later","room":"lobby"}`:                                                 CodeUnknownType,
+		`{"type":"later","seq":1}`:                                                        CodeUnknownType,
+		`{"type":"later","room":"lobby","seq":0}`:                                         CodeUnknownType,
+		`{"type":"later","room":"lobby","seq":"1"}`:                                       CodeUnknownType,
+		`{"type":"later","room":["lobby"],"seq":1}`:                                       CodeUnknownType,
+		`{"type":"history","room":"l","messages":[{"type":"edit"}]}`:                      CodeMissingField,
+		`{"type":"message","room":"lobby"}`:                                               CodeMissingField,
+		`{"type":"ack","room":"l","id":"1","seq":1,"time":"x"}`:                           CodeBadField,
+		`{"type":"history","room":"l","messages":[1]}`:                                    CodeBadField,
+		`{"type":"history","room":"l","messages":[{}]}`:                                   CodeMissingField,
+		`{"type":"history","room":"l","messages":{}}`:                                     CodeBadField,
+		`{"type":"members","room":"l","usernames":["a",1]}`:                               CodeBadField,
+		`{"type":"members","room":"l"}`:                                                   CodeMissingField,
+		`{"type":"joined","room":"l","epoch":"e","head":-1}`:                              CodeBadField,
+		`{"type":"welcome","session":"s","username":"u","limits":{"content":"x"}}`:        CodeBadField,
+		`{"type":"rooms","rooms":[{"room":"l","room":"l","head":1}]}`:                     CodeBadFrame,
+		`{"type":"goodbye"}`:                                                              CodeMissingField,
+		badMessage(`"content":"x","reply_to":"1"`):                                        CodeBadField,
+		badMessage(`"content":"x","reply_to":-1`):                                         CodeBadField,
+		badMessage(`"content":"x","edited":true`):                                         CodeBadField,
+		badMessage(`"content":"x","edited":{"seq":7}`):                                    CodeMissingField,
+		badMessage(`"content":"x","edited":{"time":"2026-11-24T12:00:00.007Z"}`):          CodeMissingField,
+		badMessage(`"content":"x","edited":{"seq":0,"time":"2026-11-24T12:00:00.007Z"}`):  CodeBadField,
+		badMessage(`"content":"x","edited":{"seq":7,"time":"noon"}`):                      CodeBadField,
+		badMessage(`"content":"x","deleted":1`):                                           CodeBadField,
+		badMessage(`"deleted":false`):                                                     CodeMissingField,
+		badMessage(`"content":"x","reactions":{}`):                                        CodeBadField,
+		badMessage(`"content":"x","reactions":["👍"]`):                                     CodeBadField,
+		badMessage(`"content":"x","reactions":[{"emoji":"👍"}]`):                           CodeMissingField,
+		badMessage(`"content":"x","reactions":[{"count":1}]`):                             CodeMissingField,
+		badMessage(`"content":"x","reactions":[{"emoji":"👍","count":0}]`):                 CodeBadField,
+		badMessage(`"content":"x","reactions":[{"emoji":"👍","count":-1}]`):                CodeBadField,
+		badMessage(`"content":"x","reactions":[{"emoji":"👍","count":1.5}]`):               CodeBadField,
+		badMessage(`"content":"x","reactions":[{"emoji":"👍","count":1,"me":1}]`):          CodeBadField,
+		badMessage(`"content":"x","reactions":[{"emoji":"👍","count":1,"usernames":[1]}]`): CodeBadField,
+		badMessage(`"content":"x","replies":-1`):                                          CodeBadField,
+		badMessage(`"content":"x","pinned":"yes"`):                                        CodeBadField,
+		`{"type":"history","room":"l","messages":[],"as_of":-1}`:                          CodeBadField,
+		`{"type":"history","room":"l","messages":[],"as_of":"1"}`:                         CodeBadField,
+		`nonsense`: CodeBadJSON,
 	} {
 		var e Event
 		if err := NewReader(strings.NewReader(line + "\n")).ReadEvent(&e); CodeOf(err) != want {
@@ -234,10 +292,24 @@ func TestBadEvents(t *testing.T) {
 	}
 }
 
+// badMessage returns a page with one message that has some fields beside the usual ones.
+func badMessage(fields string) string {
+	return `{"type":"history","room":"l","messages":[{"type":"message","seq":1,"id":"x","username":"ann","time":"2026-11-24T12:00:00.007Z",` + fields + `}]}`
+}
+
 // A frame with a room and a seq is an entry, whatever else it says.
 func TestEntriesOfUnknownKinds(t *testing.T) {
 	for _, line := range []string{
 		`{"type":"edit","room":"lobby","seq":7,"id":"x","target":3,"content":{"new":1},"time":7}`,
+		`{"type":"edit","room":"lobby","seq":7,"id":"x","username":"ann","time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"edit","room":"lobby","seq":7,"id":"x","username":"ann","target":0,"time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"edit","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"content":["new"],"time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"delete","room":"lobby","seq":7,"id":"x","username":"ann","target":-3,"time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"delete","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"reason":1,"time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"react","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"on":true,"time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"react","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"emoji":"👍","time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"pin","room":"lobby","seq":7,"id":"x","username":"ann","target":"3","on":true,"time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"pin","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"on":1,"time":"2026-11-24T12:00:00.007Z"}`,
 		`{"type":"member","seq":7,"room":"lobby","ref":5,"members":"all"}`,
 		`{"type":"send","room":"lobby","seq":7}`,
 		`{"type":"role","room":"lobby","seq":7}`,
@@ -261,6 +333,20 @@ func TestEntriesOfUnknownKinds(t *testing.T) {
 	want := []Entry{{Seq: 1}, messageEntry(Message{Seq: 2, ID: "i", Username: "ann", Content: "x", Time: time.Date(2026, 11, 24, 2, 35, 37, 101e6, time.UTC)}), {Seq: 3}, {Seq: 4}}
 	if diff := cmp.Diff(want, e.Entries); diff != "" {
 		t.Errorf("a page with unknown entries (-want +got):\n%s", diff)
+	}
+}
+
+// Messages that nothing has changed take no more memory to write than before there were
+// changes.
+func TestAppendMessageDoesNotAllocate(t *testing.T) {
+	buffer := make([]byte, 0, 1024)
+	for name, m := range map[string]Message{
+		"plain":   {Seq: 12345, ID: "abcdefgh-12", Username: "ann", Content: "hello", Time: noon},
+		"changed": {Seq: 12345, ID: "abcdefgh-12", Username: "ann", ReplyTo: 7, Content: "hello", Time: noon, Edited: Edited{12346, noon}},
+	} {
+		if n := testing.AllocsPerRun(100, func() { AppendMessage(buffer, "lobby", m) }); n != 0 {
+			t.Errorf("a %s message takes %v allocations", name, n)
+		}
 	}
 }
 
@@ -331,6 +417,10 @@ func compareWithStandard(t *testing.T, line []byte, q *Request) {
 	}
 	if strings.ContainsFunc(q.Topic+q.Reason, unicode.IsControl) {
 		t.Fatalf("%q is accepted with a control character", line)
+	}
+	if q.Type == TypeEdit && standard["content"] != q.Message.Content() || q.Type == TypeReact && standard["emoji"] != q.Emoji ||
+		(q.Type == TypeReact || q.Type == TypePin) && standard["on"] != q.On || q.Type.ChangesMessage() && standard["target"] != float64(q.Target) {
+		t.Fatalf("%q has another change than %s", line, q.Append(nil))
 	}
 	if q.Ref != nil && standard["ref"] != string(q.Ref) {
 		t.Fatalf("%q has the ref %q, the reader returned %q", line, standard["ref"], q.Ref)

@@ -3,7 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
-	"math/bits"
+	"slices"
 	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -44,7 +44,7 @@ type scanner struct {
 	pos     int
 	names   func(name []byte) (field, bool)
 	fields  [fieldCount]value
-	present uint64 // the fields that have a value, as bits
+	present []field // those that have a value
 	scratch []byte
 	seen    [][]byte // names in the open objects
 	fault   *ReaderError
@@ -78,9 +78,10 @@ func (s *scanner) free() {
 	if cap(s.scratch) > maxIdleScratch {
 		s.scratch = nil
 	}
-	for ; s.present != 0; s.present &= s.present - 1 {
-		s.fields[bits.TrailingZeros64(s.present)] = value{}
+	for _, f := range s.present {
+		s.fields[f] = value{}
 	}
+	s.present = s.present[:0]
 	clear(s.seen[:cap(s.seen)])
 	s.line, s.fault = nil, nil
 	scanners.Put(s)
@@ -235,7 +236,7 @@ func (s *scanner) object(depth int) (value, *ReaderError) {
 		}
 		if ok && s.fields[known].kind == kindAbsent {
 			s.fields[known] = v
-			s.present |= 1 << known
+			s.present = append(s.present, known)
 		}
 		s.space()
 		if s.at('}') {
@@ -275,9 +276,9 @@ const maxLikes = 32
 func caseDetail(f field) string { return "the case of a field name is wrong; it is " + fieldNames[f] }
 
 // checkCase rejects names that differ only in case from one of some fields.
-func (d *decoder) checkCase(fields uint64) {
+func (d *decoder) checkCase(fields []field) {
 	for _, l := range d.likes {
-		if fields&(1<<l.field) != 0 {
+		if slices.Contains(fields, l.field) {
 			d.refuse(&ReaderError{Code: CodeBadFrame, Position: l.position, Field: fieldNames[l.field], detail: caseDetail(l.field)})
 		}
 	}

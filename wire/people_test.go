@@ -80,23 +80,30 @@ var notStrings = []string{`1`, `true`, `null`, `["a"]`, `{"a":"b"}`, `-0`}
 func TestHostileFields(t *testing.T) {
 	common := `"room":"lobby","id":"1",`
 	lines := map[string]string{ // %s is the field
-		"token":    `{"type":"hello","version":1,%s}`,
-		"password": `{"type":"hello","version":1,"username":"ann",%s}`,
-		"level":    `{"type":"notify","room":"lobby",%s}`,
-		"seq":      `{"type":"read","room":"lobby",%s}`,
-		"until_ms": `{"type":"ban",` + common + `"username":"bob",%s}`,
-		"role":     `{"type":"role",` + common + `"username":"bob",%s}`,
-		"history":  `{"type":"set",` + common + `%s}`,
-		"archived": `{"type":"set",` + common + `%s}`,
-		"kind":     `{"type":"create","room":"lobby",%s}`,
-		"flags":    `{"type":"create","room":"lobby","kind":"public",%s}`,
-		"topic":    `{"type":"topic",` + common + `%s}`,
-		"reason":   `{"type":"kick",` + common + `"username":"bob",%s}`,
-		"username": `{"type":"mute",` + common + `%s}`,
-		"id":       `{"type":"unmute","room":"lobby","username":"bob",%s}`,
-		"room":     `{"type":"watch",%s}`,
-		"epoch":    `{"type":"watch","room":"lobby",%s}`,
-		"after":    `{"type":"watch","room":"lobby",%s}`,
+		"token":      `{"type":"hello","version":1,%s}`,
+		"password":   `{"type":"hello","version":1,"username":"ann",%s}`,
+		"level":      `{"type":"notify","room":"lobby",%s}`,
+		"seq":        `{"type":"read","room":"lobby",%s}`,
+		"until_ms":   `{"type":"ban",` + common + `"username":"bob",%s}`,
+		"role":       `{"type":"role",` + common + `"username":"bob",%s}`,
+		"history":    `{"type":"set",` + common + `%s}`,
+		"archived":   `{"type":"set",` + common + `%s}`,
+		"kind":       `{"type":"create","room":"lobby",%s}`,
+		"flags":      `{"type":"create","room":"lobby","kind":"public",%s}`,
+		"topic":      `{"type":"topic",` + common + `%s}`,
+		"reason":     `{"type":"kick",` + common + `"username":"bob",%s}`,
+		"username":   `{"type":"mute",` + common + `%s}`,
+		"id":         `{"type":"unmute","room":"lobby","username":"bob",%s}`,
+		"room":       `{"type":"watch",%s}`,
+		"epoch":      `{"type":"watch","room":"lobby",%s}`,
+		"after":      `{"type":"watch","room":"lobby",%s}`,
+		"target":     `{"type":"pin",` + common + `"on":true,%s}`,
+		"base":       `{"type":"edit",` + common + `"target":1,"content":"x",%s}`,
+		"reply_to":   `{"type":"send",` + common + `"content":"x",%s}`,
+		"replies_to": `{"type":"history","room":"lobby",%s}`,
+		"emoji":      `{"type":"react",` + common + `"target":1,"on":true,%s}`,
+		"on":         `{"type":"react",` + common + `"target":1,"emoji":"x",%s}`,
+		"content":    `{"type":"edit",` + common + `"target":1,%s}`,
 	}
 	refused := func(field, value string, codes ...Code) {
 		t.Helper()
@@ -111,7 +118,7 @@ func TestHostileFields(t *testing.T) {
 			t.Errorf("%s: the text is %q", line, text)
 		}
 	}
-	texts := []string{"token", "password", "level", "role", "history", "kind", "topic", "reason", "username", "id", "room", "epoch"}
+	texts := []string{"token", "password", "level", "role", "history", "kind", "topic", "reason", "username", "id", "room", "epoch", "emoji", "content"}
 	for _, field := range texts {
 		for _, value := range notStrings {
 			refused(field, value, CodeBadField)
@@ -127,14 +134,21 @@ func TestHostileFields(t *testing.T) {
 			refused(field, `"`+value+`"`, CodeBadField)
 		}
 	}
-	for _, field := range []string{"seq", "until_ms", "after"} {
+	for _, field := range []string{"seq", "until_ms", "after", "target", "base", "reply_to", "replies_to"} {
 		for _, value := range []string{`-1`, `"1"`, `null`, `true`, `[1]`, `{}`, `1.5`, `1e3`, `9007199254740992`} {
 			refused(field, value, CodeBadField)
 		}
 	}
 	for _, value := range []string{`1`, `"true"`, `null`, `[true]`} {
 		refused("archived", value, CodeBadField)
+		refused("on", value, CodeBadField)
 	}
+	for _, field := range []string{"target", "base", "reply_to", "replies_to"} {
+		refused(field, `0`, CodeBadField)
+	}
+	refused("emoji", `""`, CodeBadEmoji)
+	refused("content", `" "`, CodeEmptyContent)
+	refused("content", `"\u0007"`, CodeInvalidCharsContent)
 	for _, value := range []string{`"locked"`, `{"locked":true}`, `[1]`, `[null]`, `[["locked"]]`, `["Locked"]`, `["lосked"]`, `["loc\nked"]`, `[""]`, `["locked","locked"]`} {
 		refused("flags", value, CodeBadField)
 	}
@@ -171,6 +185,8 @@ func TestLimitsOfRequests(t *testing.T) {
 		{"topic", `{"type":"topic","room":"lobby","id":"1","topic":"%s"}`, long, 512, "topic", false},
 		{"topic of a new room", `{"type":"create","room":"lobby","kind":"public","topic":"%s"}`, long, 512, "topic", false},
 		{"reason", `{"type":"kick","room":"lobby","id":"1","username":"bob","reason":"%s"}`, long, 256, "reason", false},
+		{"reason of a deletion", `{"type":"delete","room":"lobby","id":"1","target":1,"reason":"%s"}`, long, 256, "reason", false},
+		{"emoji", `{"type":"react","room":"lobby","id":"1","target":1,"emoji":"%s","on":true}`, func(n int) string { return strings.Repeat("é", n/2) + strings.Repeat("x", n%2) }, 64, "emoji", true},
 		{"people", `{"type":"direct","usernames":%s}`, func(n int) string { return list(n, name) }, 8, "usernames", false},
 	} {
 		if _, err := readOne(t, fmt.Sprintf(test.format, test.value(test.limit))); err != nil {
@@ -179,7 +195,11 @@ func TestLimitsOfRequests(t *testing.T) {
 		for _, n := range []int{test.limit + 1, 4 * test.limit} {
 			_, err := readOne(t, fmt.Sprintf(test.format, test.value(n)))
 			bad, ok := errors.AsType[*ReaderError](err)
-			if !ok || bad.Code != CodeBadField || bad.Field != test.field || bad.Max != test.limit || bad.Actual != n {
+			code := CodeBadField
+			if test.field == "emoji" {
+				code = CodeBadEmoji
+			}
+			if !ok || bad.Code != code || bad.Field != test.field || bad.Max != test.limit || bad.Actual != n {
 				t.Errorf("%s with %d: got %+v", test.name, n, err)
 			}
 		}
@@ -247,6 +267,19 @@ func TestBadRequestsOfPeople(t *testing.T) {
 		{`{"type":"unwatch"}`, CodeMissingField, "room"},
 		{`{"type":"typing"}`, CodeMissingField, "room"},
 		{`{"type":"typing","room":1}`, CodeBadField, "room"},
+		{`{"type":"edit",` + moderation + `"content":"x"}`, CodeMissingField, "target"},
+		{`{"type":"edit",` + moderation + `"target":1}`, CodeMissingField, "content"},
+		{`{"type":"edit","room":"lobby","target":1,"content":"x"}`, CodeMissingField, "id"},
+		{`{"type":"edit","id":"1","target":1,"content":"x"}`, CodeMissingField, "room"},
+		{`{"type":"delete",` + moderation + `"reason":"x"}`, CodeMissingField, "target"},
+		{`{"type":"delete","id":"1","target":1}`, CodeMissingField, "room"},
+		{`{"type":"delete",` + moderation + `"target":1,"reason":"a\nb"}`, CodeBadField, "reason"},
+		{`{"type":"react",` + moderation + `"target":1,"on":true}`, CodeMissingField, "emoji"},
+		{`{"type":"react",` + moderation + `"target":1,"emoji":"x"}`, CodeMissingField, "on"},
+		{`{"type":"react",` + moderation + `"emoji":"x","on":true}`, CodeMissingField, "target"},
+		{`{"type":"pin",` + moderation + `"target":1}`, CodeMissingField, "on"},
+		{`{"type":"pin",` + moderation + `"on":true}`, CodeMissingField, "target"},
+		{`{"type":"pin","room":"lobby","target":1,"on":true}`, CodeMissingField, "id"},
 		{`{"type":"state","room":"lobby"}`, CodeUnknownType, "type"},
 		{`{"type":"member","room":"lobby"}`, CodeUnknownType, "type"},
 		{`{"type":"ok"}`, CodeUnknownType, "type"},

@@ -194,6 +194,7 @@ func TestPageHasAllWordsAndLimits(t *testing.T) {
 		fmt.Sprintf("| reason | `limits.reason`: %d code points |", MaxReason),
 		fmt.Sprintf("| `password` | 1 to %s bytes |", thousands(MaxPassword)),
 		fmt.Sprintf("| `token` | 1 to %d bytes |", MaxToken),
+		fmt.Sprintf("| `emoji` | 1 to %d bytes |", MaxEmoji),
 		fmt.Sprintf("| `limit` | 1 to %d;", MaxLimit),
 		fmt.Sprintf("| `ref` | %d bytes |", MaxRef),
 		fmt.Sprintf("| nesting | %d levels |", MaxNesting),

@@ -64,6 +64,14 @@ func (d *decoder) change(t Type) *Change {
 		c.Flags, c.HasFlags = d.knownFlags()
 		archived, ok := d.get(fArchived, kindBool, false)
 		c.Archived, c.HasArchived = archived.number == 1, ok
+	case TypeEdit:
+		c.Target, c.Content = d.positive(fTarget, true), d.str(fContent, false)
+	case TypeDelete:
+		c.Target, c.Reason = d.positive(fTarget, true), d.str(fReason, false)
+	case TypeReact:
+		c.Target, c.Emoji, c.On = d.positive(fTarget, true), d.str(fEmoji, true), d.required(fOn)
+	case TypePin:
+		c.Target, c.On = d.positive(fTarget, true), d.required(fOn)
 	}
 	return c
 }
@@ -92,14 +100,18 @@ func (d *decoder) event(e *Event) {
 	case TypeMessage:
 		m := d.message()
 		e.Room, e.Seq, e.ID, e.Username, e.Content, e.Time = d.str(fRoom, true), m.Seq, m.ID, m.Username, m.Content, m.Time
-		e.AuthorID, e.Bot = m.Account, m.Bot
+		e.AuthorID, e.Bot, e.ReplyTo, e.Edited, e.Deleted = m.Account, m.Bot, m.ReplyTo, m.Edited, m.Deleted
 	case TypeAck:
 		e.Room, e.ID, e.Seq, e.Time = d.str(fRoom, true), d.str(fID, true), d.count(fSeq, true), d.time()
 		e.Duplicate = d.boolean(fDuplicate)
 	case TypeHistory:
 		e.Room, e.More = d.str(fRoom, true), d.boolean(fMore)
-		e.First, e.Last = d.count(fFirst, false), d.count(fLast, false)
-		d.objects(fMessages, true, func(d *decoder) { e.Entries = append(e.Entries, d.element()) })
+		e.First, e.Last, e.AsOf = d.count(fFirst, false), d.count(fLast, false), d.count(fAsOf, false)
+		d.objects(fMessages, true, func(d *decoder) {
+			entry := d.element()
+			entry.AsOf = e.AsOf
+			e.Entries = append(e.Entries, entry)
+		})
 	case TypeCreated:
 		e.Room = d.str(fRoom, true)
 	case TypeMe:
@@ -177,10 +189,24 @@ func (d *decoder) element() Entry {
 }
 
 func (d *decoder) message() Message {
-	return Message{
+	deleted := d.boolean(fDeleted)
+	m := Message{
 		Seq: d.count(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true), Account: d.str(fAccount, false),
-		Bot: d.boolean(fBot), Content: d.str(fContent, true), Time: d.time(),
+		Bot: d.boolean(fBot), ReplyTo: d.count(fReplyTo, false), Deleted: deleted, Time: d.time(),
+		Replies: d.count(fReplies, false), Pinned: d.boolean(fPinned),
 	}
+	if !deleted {
+		m.Content = d.str(fContent, true)
+	}
+	if edited, ok := d.get(fEdited, kindObject, false); ok {
+		d.nested(edited.bytes, func(d *decoder) { m.Edited = Edited{Seq: d.positive(fSeq, true), Time: d.time()} })
+	}
+	d.objects(fReactions, false, func(d *decoder) {
+		m.Reactions = append(m.Reactions, Reaction{
+			Emoji: d.str(fEmoji, true), Count: int(d.positive(fCount, true)), Me: d.boolean(fMe), Usernames: d.strs(fUsernames, false),
+		})
+	})
+	return m
 }
 
 func (d *decoder) welcome(e *Event) {

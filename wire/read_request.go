@@ -59,7 +59,17 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 		q.Epoch = string(d.token(fEpoch, maxToken))
 		q.After, q.HasAfter = d.natural(fAfter, false)
 	case TypeSend:
-		r.decodeSend(d, q)
+		r.decodeContent(d, q)
+		q.ReplyTo = d.positive(fReplyTo, false)
+	case TypeEdit:
+		r.decodeContent(d, q)
+		q.Target, q.Base = d.positive(fTarget, true), d.positive(fBase, false)
+	case TypeDelete:
+		q.Room, q.ID, q.Target = r.room(d), d.id(), d.positive(fTarget, true)
+		q.Reason = d.line(fReason, false, MaxReason)
+	case TypeReact, TypePin:
+		q.Room, q.ID, q.Target = r.room(d), d.id(), d.positive(fTarget, true)
+		d.turn(q)
 	case TypeHistory:
 		q.Room = r.room(d)
 		q.After, q.HasAfter = d.natural(fAfter, false)
@@ -67,6 +77,7 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 		if q.HasAfter && q.HasBefore {
 			d.badField(fBefore, "before and after exclude each other")
 		}
+		q.RepliesTo = d.positive(fRepliesTo, false)
 		q.Limit = d.limit()
 	case TypePart, TypeUnwatch, TypeTyping:
 		q.Room = r.room(d)
@@ -117,7 +128,8 @@ func (r *Reader) decodeHello(d *decoder, q *Request) {
 	q.Resume = string(d.token(fResume, maxToken))
 }
 
-func (r *Reader) decodeSend(d *decoder, q *Request) {
+// decodeContent decodes the message of a send, or that of an edit.
+func (r *Reader) decodeContent(d *decoder, q *Request) {
 	q.Room = r.room(d)
 	id := d.text(fID, true)
 	content := d.text(fContent, true)
@@ -137,6 +149,21 @@ func (r *Reader) decodeSend(d *decoder, q *Request) {
 	if err != nil {
 		d.invalid(fContent, err)
 	}
+}
+
+// turn decodes what a react or a pin turns on or off.
+func (d *decoder) turn(q *Request) {
+	if q.Type == TypeReact {
+		emoji, ok := d.get(fEmoji, kindString, true)
+		if ok && (len(emoji.bytes) == 0 || len(emoji.bytes) > MaxEmoji) {
+			d.refuse(&ReaderError{
+				Code: CodeBadEmoji, Field: fieldNames[fEmoji], Position: -1, Max: MaxEmoji, Actual: len(emoji.bytes),
+				detail: fmt.Sprintf("it must have 1 to %d bytes", MaxEmoji),
+			})
+		}
+		q.Emoji = string(emoji.bytes)
+	}
+	q.On = d.required(fOn)
 }
 
 // room returns the room of a request. Parsing a name is expensive and most

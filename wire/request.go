@@ -33,16 +33,24 @@ type Request struct {
 	HasBefore bool
 	AfterName string // rooms, members, me: start after this name, or ""
 	Limit     int    // history, rooms, members, me: 1 to MaxLimit, or 0 if absent
+	RepliesTo uint64 // history: return only messages that answer this seq; 0 if absent
 	Seq       uint64 // read
 
-	ID kaban.MessageID // send, topic, set, moderation
-	// Message is the message of a send. Its author is not on the wire but comes
-	// from Reader.SetAuthor. Without an author it is the zero Message.
+	ID kaban.MessageID // send, edit, delete, react, pin, topic, set, moderation
+	// Message is the message of a send, or what an edit makes of one. Its author is not
+	// on the wire but comes from Reader.SetAuthor. Without an author it is the zero
+	// Message.
 	Message kaban.Message
+	ReplyTo uint64 // send: the seq of the message that it answers; 0 if absent
+	// Target is the seq of the message that an edit, delete, react or pin changes, from 1.
+	Target uint64
+	Base   uint64 // edit: the seq of the version that it replaces; 0 if absent
+	Emoji  string // react: 1 to MaxEmoji bytes; the Reader does not know which are emoji
+	On     bool   // react, pin
 
 	Usernames []kaban.Username // direct: 1 to kaban.MaxDirect different names
 	Topic     string           // topic, create: one line of at most MaxTopic code points
-	Reason    string           // moderation: one line of at most MaxReason code points, or ""
+	Reason    string           // moderation, delete: one line of at most MaxReason code points, or ""
 	Until     int64            // ban: the end, in milliseconds since 1970 UTC; 0 is never
 
 	Role  kaban.RoomRole    // role
@@ -84,7 +92,11 @@ func (r *Request) Append(dst []byte) []byte {
 		dst = r.appendAfter(dst)
 	case TypeSend:
 		dst = appendText(dst, fContent, r.Message.Content())
+		dst = appendPositive(dst, fReplyTo, r.ReplyTo)
+	case TypeEdit, TypeDelete, TypeReact, TypePin:
+		dst = r.appendMessageChange(dst)
 	case TypeHistory:
+		dst = appendPositive(dst, fRepliesTo, r.RepliesTo)
 		if r.HasBefore {
 			dst = appendCount(dst, fBefore, r.Before)
 		}
@@ -124,7 +136,21 @@ func (r *Request) hasRoom() bool {
 }
 
 func (r *Request) hasID() bool {
-	return r.Type == TypeSend || r.Type == TypeTopic || r.Type == TypeSet || r.Type.IsModeration()
+	return r.Type == TypeSend || r.Type == TypeTopic || r.Type == TypeSet || r.Type.ChangesMessage() || r.Type.IsModeration()
+}
+
+func (r *Request) appendMessageChange(dst []byte) []byte {
+	dst = appendCount(dst, fTarget, r.Target)
+	switch r.Type {
+	case TypeEdit:
+		dst = appendText(dst, fContent, r.Message.Content())
+		return appendPositive(dst, fBase, r.Base)
+	case TypeDelete:
+		return appendNonEmpty(dst, fReason, r.Reason)
+	case TypeReact:
+		dst = appendText(dst, fEmoji, r.Emoji)
+	}
+	return appendBool(dst, fOn, r.On)
 }
 
 func (r *Request) appendHello(dst []byte) []byte {

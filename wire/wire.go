@@ -36,8 +36,14 @@ const (
 	MaxPassword = 1024
 	// MaxTopic is the longest topic of a room in code points.
 	MaxTopic = 512
-	// MaxReason is the longest reason of an act of moderation in code points.
+	// MaxReason is the longest reason of an act of moderation, or of a deletion, in code
+	// points.
 	MaxReason = 256
+	// MaxEmoji is the longest emoji of a react in bytes. Which of them are emoji is for the
+	// server to know.
+	MaxEmoji = 64
+	// MaxReactors is how many of those that have reacted with an emoji a Reaction names.
+	MaxReactors = 5
 	// Version is the version of the protocol.
 	Version = 1
 )
@@ -45,8 +51,8 @@ const (
 // Type is the type of a frame. The zero Type is an unknown type.
 type Type uint8
 
-// The types of frames. History, rooms, members, ping, pong, me, topic and typing are both
-// requests and events.
+// The types of frames. History, rooms, members, ping, pong, me, topic, typing, edit, delete,
+// react and pin are both requests and events.
 const (
 	// TypeUnknown is the type of an entry that this version cannot show: its kind is
 	// not known, or it is void.
@@ -57,6 +63,10 @@ const (
 	TypeHello
 	TypeJoin
 	TypeSend
+	TypeEdit
+	TypeDelete
+	TypeReact
+	TypePin
 	TypeHistory
 	TypePart
 	TypeRooms
@@ -104,6 +114,10 @@ var typeNames = [...]string{
 	TypeHello:    "hello",
 	TypeJoin:     "join",
 	TypeSend:     "send",
+	TypeEdit:     "edit",
+	TypeDelete:   "delete",
+	TypeReact:    "react",
+	TypePin:      "pin",
 	TypeHistory:  "history",
 	TypePart:     "part",
 	TypeRooms:    "rooms",
@@ -161,6 +175,14 @@ func typeOf(name []byte) Type {
 		return TypeJoin
 	case "send":
 		return TypeSend
+	case "edit":
+		return TypeEdit
+	case "delete":
+		return TypeDelete
+	case "react":
+		return TypeReact
+	case "pin":
+		return TypePin
 	case "history":
 		return TypeHistory
 	case "part":
@@ -247,8 +269,14 @@ func (t Type) isEvent() bool {
 	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping:
 		return true
 	}
-	return t >= TypeWelcome && t <= TypeGoodbye
+	return t >= TypeWelcome && t <= TypeGoodbye || t.ChangesMessage()
 }
 
+// ChangesMessage reports whether requests and entries of this type change a message: their
+// target.
+func (t Type) ChangesMessage() bool { return t >= TypeEdit && t <= TypePin }
+
 // isChange reports whether events of this type are entries that are no messages.
-func (t Type) isChange() bool { return t == TypeMember || t == TypeTopic || t == TypeRoom }
+func (t Type) isChange() bool {
+	return t == TypeMember || t == TypeTopic || t == TypeRoom || t.ChangesMessage()
+}

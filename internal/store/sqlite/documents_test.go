@@ -275,11 +275,17 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
-// toVersion6 turns a database, which needs no journal, into one of version 6.
-var toVersion6 = []string{
+// toVersion7 turns a database without changes of messages into one of version 7.
+var toVersion7 = []string{
+	"DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
+	"CREATE INDEX no_messages ON entries (place, user) WHERE kind <> 1", "PRAGMA user_version = 7",
+}
+
+// toVersion6 turns it, if it needs no journal, into one of version 6.
+var toVersion6 = append(slices.Clone(toVersion7),
 	"DROP TABLE progress", "DROP VIEW log", "ALTER TABLE unmerged RENAME TO journal",
 	"CREATE VIEW recent AS SELECT * FROM journal", "CREATE VIEW log AS SELECT * FROM recent", "PRAGMA user_version = 6",
-}
+)
 
 // toVersion5 turns it into one of version 5, without unmerged entries.
 var toVersion5 = append(slices.Clone(toVersion6),

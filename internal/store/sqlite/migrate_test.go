@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
@@ -215,4 +216,27 @@ func TestUpdateFromVersion6IsWholeOrNotAtAll(t *testing.T) {
 			t.Errorf("the database has changed:\n%q\nwant\n%q", after, damaged)
 		}
 	})
+}
+
+// The journal of version 7 is read and merged by the next version.
+func TestJournalOfVersion7(t *testing.T) {
+	s := still(t, t.TempDir(), Options{mergeStep: 1})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 20)...)
+	merge(t, s, 8)
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 20, 5)...)
+	want, dir := all(t, s, "lobby"), copyFiles(t, filepath.Dir(s.path))
+	corrupt(t, filepath.Join(dir, databaseName), toVersion7...)
+	s = still(t, dir, Options{})
+	for i := range 2 {
+		if got := all(t, s, "lobby"); !slices.Equal(got, want) || unmergedIn(s) == 0 {
+			t.Errorf("%d are unmerged of %+v, want %+v", unmergedIn(s), got, want)
+		}
+		reaction := storetest.Draft(t, "lobby", "ben", fmt.Sprint("r-", len(want)), "x")
+		reaction.Kind, reaction.Target, reaction.Body = kaban.KindReact, 3, kaban.Switch(i == 0, "👍")
+		if got := storetest.Append(t, s, reaction)[0]; got.Err != nil || got.Seq != uint64(len(want)+1) {
+			t.Errorf("a reaction to an old message: %+v", got)
+		}
+		want = all(t, s, "lobby")
+		s = still(t, copyFiles(t, filepath.Dir(s.path)), Options{})
+	}
 }

@@ -31,6 +31,8 @@ func (d *Driver) runHandles(t *testing.T) {
 		{"revisions and documents are shared", testHandlesRevisions},
 		{"a transaction is visible at once", testHandlesAtOnce},
 		{"transactions of both handles come one after the other", func(t *testing.T, a, b store.Store) { testCounter(t, a, b) }},
+		{"both handles change messages", testHandlesStates},
+		{"history of the other handle is of one moment", testOneMoment},
 		{"a closed handle leaves the other one open", testHandlesClose},
 	} {
 		t.Run(test.name, func(t *testing.T) {

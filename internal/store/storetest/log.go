@@ -314,6 +314,7 @@ func testClosed(t *testing.T, s store.Store) {
 	_, calls["Room"] = s.Room(t.Context(), d.Room)
 	_, calls["CountOthers"] = s.CountOthers(t.Context(), d.Room, d.Author.ID(), 0, 1)
 	_, calls["Read"] = s.Read(t.Context(), d.Room, store.Page{Limit: 1})
+	_, calls["History"] = s.History(t.Context(), d.Room, store.Page{Limit: 1})
 	calls["Append"] = s.Append(t.Context(), Writes(d), make([]store.Result, 1))
 	calls["Update"] = s.Update(t.Context(), func(store.Tx) error { return nil })
 	calls["View"] = s.View(t.Context(), func(store.Tx) error { return nil })

@@ -22,12 +22,15 @@ type Driver struct {
 	Instant bool
 }
 
+// test is a test of an empty store.
+type test struct {
+	name string
+	run  func(t *testing.T, s store.Store)
+}
+
 // Run runs the suite.
 func Run(t *testing.T, driver Driver) {
-	tests := []struct {
-		name string
-		run  func(t *testing.T, s store.Store)
-	}{
+	tests := []test{
 		{"an empty store has an epoch and no rooms", testEmpty},
 		{"seq counts from 1 without a gap in each room", testNumbering},
 		{"an entry is read back as it was appended", testReadBack},
@@ -61,7 +64,7 @@ func Run(t *testing.T, driver Driver) {
 		{"random transactions", driver.testRandom},
 		{"documents: a context that has ended", driver.testEndedContextOfDocuments},
 	}
-	for _, test := range tests {
+	for _, test := range append(tests, driver.stateTests()...) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, driver.open(t)) })
 	}
 	t.Run("each store has its own epoch", func(t *testing.T) {
