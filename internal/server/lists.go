@@ -10,7 +10,7 @@ import (
 )
 
 func (c *client) history(r *wire.Request) {
-	query := chat.Query{After: r.After, HasAfter: r.HasAfter, Before: r.Before, HasBefore: r.HasBefore, Limit: r.Limit, Bytes: wire.MaxFrame}
+	query := chat.Query{After: r.After, HasAfter: r.HasAfter, Before: r.Before, HasBefore: r.HasBefore, RepliesTo: r.RepliesTo, Limit: r.Limit, Bytes: wire.MaxFrame}
 	user, room, ref := c.user(), r.Room, slices.Clone(r.Ref)
 	var page chat.Page
 	var err error
@@ -19,27 +19,23 @@ func (c *client) history(r *wire.Request) {
 			c.replyFailure(ref, err)
 			return
 		}
-		c.reply(historyEvent(ref, &page))
+		c.reply(historyEvent(ref, &page, user.Identity().ID()))
 	})
 }
 
-// historyEvent returns a page as a frame, which it must fit.
-func historyEvent(ref []byte, page *chat.Page) *wire.Event {
+// historyEvent returns a page as a frame, which it must fit, for the author me.
+func historyEvent(ref []byte, page *chat.Page, me string) *wire.Event {
 	entries := page.Entries
 	fit := fitting(len(entries), func(i int) int {
 		if page.Newest { // keep the entries nearest to where the client reads on from
 			i = len(entries) - 1 - i
 		}
-		return len(frame.AppendEntry(nil, "", &entries[i]))
+		return frame.Size(&entries[i], me)
 	})
+	page.Cut(fit)
 	e := answer(wire.TypeHistory, ref)
-	e.Room, e.More = page.Room.String(), page.More || fit < len(entries)
-	if page.Newest {
-		entries = entries[len(entries)-fit:]
-	} else {
-		entries = entries[:fit]
-	}
-	frame.Page(e, entries)
+	e.Room, e.First, e.Last, e.AsOf, e.More = page.Room.String(), page.First, page.Last, page.AsOf, page.More
+	frame.Page(e, page.Entries, me)
 	return e
 }
 

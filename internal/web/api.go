@@ -294,9 +294,7 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	for i := range page.Entries {
 		list.Messages[i] = messageOf(&page.Entries[i])
 	}
-	if n := len(page.Entries); n > 0 {
-		list.First, list.Last = page.Entries[0].Seq, page.Entries[n-1].Seq
-	}
+	list.First, list.Last = page.First, page.Last
 	return &output[MessageList]{list}, nil
 }
 
@@ -356,7 +354,7 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	receipt, room, err := author.Post(ctx, name, post.ID, post.Message.Content())
+	receipt, room, err := author.Post(ctx, name, post.ID, post.Message.Content(), 0)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
