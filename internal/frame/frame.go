@@ -66,26 +66,28 @@ func element(e *chat.Entry, me string) wire.Entry {
 		in.Change = Change(e)
 		return in
 	}
-	m := message(e)
+	m := Message(e, me)
 	in.Message = &m
-	if e.State == nil {
-		return in
-	}
-	m.Replies, m.Pinned, m.Reactions = e.State.Replies, e.State.Pinned.Seq != 0, reactions(e, me)
-	if len(m.Reactions) == 0 {
-		return in
-	}
-	size := len(in.Append(nil))
-	if size <= maxElement {
+	if len(m.Reactions) == 0 || len(in.Append(nil)) <= maxElement {
 		return in
 	}
 	for i := range m.Reactions {
 		m.Reactions[i].Usernames = nil
 	}
-	for size = len(in.Append(nil)); size > maxElement && len(m.Reactions) > 0; size = len(in.Append(nil)) {
+	for len(m.Reactions) > 0 && len(in.Append(nil)) > maxElement {
 		m.Reactions = m.Reactions[:len(m.Reactions)-1]
 	}
 	return in
+}
+
+// Message returns a message with all that has become of it, as the author me sees it; see
+// Page.
+func Message(e *chat.Entry, me string) wire.Message {
+	m := message(e)
+	if e.State != nil {
+		m.Replies, m.Pinned, m.Reactions = e.State.Replies, e.State.Pinned.Seq != 0, reactions(e, me)
+	}
+	return m
 }
 
 // reactions returns the reactions to a message as somebody sees them.
