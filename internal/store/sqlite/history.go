@@ -50,6 +50,7 @@ type moment struct {
 	unmerged []unmergedEntry
 	about    []uint64
 	merged   uint64
+	edited   map[uint64]*store.Entry // the messages of the edits that were read
 }
 
 // at runs a function on one moment of a room. r may be nil: then it does nothing.
@@ -111,50 +112,74 @@ func (m *moment) message(seq uint64) (*store.Entry, error) {
 		return nil, nil
 	}
 	var e store.Entry
-	after := uint64(0)
-	if len(m.unmerged) > 0 && seq >= m.unmerged[0].Seq {
-		e = m.unmerged[seq-m.unmerged[0].Seq].Entry
-	} else {
+	if m.isMerged(seq) {
 		found, err := m.readMessage(context.Background(), m.authors, m.place(seq))
 		if err != nil || found == nil {
 			return nil, err
 		}
-		e, after = *found, m.merged
+		e = *found
+	} else {
+		e = m.unmerged[seq-m.unmerged[0].Seq].Entry
 	}
-	fold(&e, m.unmerged, m.about, after)
+	m.fold(&e)
 	return &e, nil
 }
 
-// finish makes entries of the room, which are as they are stored, what they are at the
-// moment. states are those of the merged ones, which can all be read.
-func (m *moment) finish(entries []store.Entry, states states) error {
-	edited := make(map[uint64]*store.Entry)
-	for i := range entries {
-		e := &entries[i]
-		switch e.Kind {
-		case kaban.KindMessage:
-			after := uint64(0)
-			if len(m.unmerged) == 0 || e.Seq < m.unmerged[0].Seq {
-				e.State, after = states.of[m.place(e.Seq)], m.merged
+// withText returns an entry of the room, which is as it is stored, with the text that it has
+// at the moment. The text of an edit is damaged if its message is.
+func (m *moment) withText(e store.Entry) (store.Entry, error) {
+	switch e.Kind {
+	case kaban.KindMessage:
+		before := e.State
+		m.fold(&e)
+		e.State = before
+	case kaban.KindEdit:
+		message, known := m.edited[e.Target]
+		if !known {
+			var err error
+			if message, err = m.message(e.Target); err != nil {
+				return e, err
 			}
-			fold(e, m.unmerged, m.about, after)
-		case kaban.KindEdit:
-			message, known := edited[e.Target]
-			if !known {
-				var err error
-				message, err = m.message(e.Target)
-				if err != nil && !errors.Is(err, store.ErrDamaged) { // damaged, its text is lost
-					return err
-				}
-				edited[e.Target] = message
+			if m.edited == nil {
+				m.edited = make(map[uint64]*store.Entry)
 			}
-			e.Content = ""
-			if message != nil && message.Version() == e.Seq && !message.IsDeleted() {
-				e.Content = message.Content
-			}
+			m.edited[e.Target] = message
+		}
+		e.Content = ""
+		if message != nil && message.Version() == e.Seq && !message.IsDeleted() {
+			e.Content = message.Content
 		}
 	}
-	return nil
+	return e, nil
+}
+
+// fold applies what is not merged to a message as it is stored.
+func (m *moment) fold(e *store.Entry) {
+	after := uint64(0)
+	if m.isMerged(e.Seq) {
+		after = m.merged
+	}
+	fold(e, m.unmerged, m.about, after)
+}
+
+// isMerged reports whether an entry is read from the table.
+func (m *moment) isMerged(seq uint64) bool {
+	return len(m.unmerged) == 0 || seq < m.unmerged[0].Seq
+}
+
+// finish gives the messages of a page their states. states are those of the merged ones,
+// which can all be read.
+func (m *moment) finish(entries []store.Entry, states states) {
+	for i := range entries {
+		e := &entries[i]
+		if e.Kind != kaban.KindMessage {
+			continue
+		}
+		if m.isMerged(e.Seq) {
+			e.State = states.of[m.place(e.Seq)]
+		}
+		m.fold(e)
+	}
 }
 
 // History implements store.Store.
@@ -190,7 +215,7 @@ func (m *moment) history(page store.Page) (h store.History, err error) {
 	p := shownRun{page: page, h: &h}
 	if page.Last {
 		for i := len(unmerged) - 1; i >= 0 && !p.full; i-- {
-			p.add(&unmerged[i].Entry)
+			p.add(m, unmerged[i].Entry)
 		}
 	}
 	var damage error
@@ -201,7 +226,7 @@ func (m *moment) history(page store.Page) (h store.History, err error) {
 	}
 	if !page.Last {
 		for i := 0; i < len(unmerged) && !p.full; i++ {
-			p.add(&unmerged[i].Entry)
+			p.add(m, unmerged[i].Entry)
 		}
 	} else {
 		slices.Reverse(h.Entries)
@@ -223,16 +248,17 @@ type shownRun struct {
 
 // add adds the next entry if the page shows it, and if there is room. The page is full if
 // there is none.
-func (p *shownRun) add(e *store.Entry) {
-	if !p.page.Shows(e) {
+func (p *shownRun) add(m *moment, e store.Entry) {
+	if !p.page.Shows(&e) {
 		return
 	}
+	e, _ = m.withText(e) // it is no edit, so nothing is read
 	p.bytes += len(e.Content)
 	if len(p.h.Entries) == p.page.Limit || p.page.Bytes > 0 && p.bytes > p.page.Bytes && len(p.h.Entries) > 0 {
 		p.end(e.Seq)
 		return
 	}
-	p.h.Entries = append(p.h.Entries, *e)
+	p.h.Entries = append(p.h.Entries, e)
 }
 
 // end ends the page before an entry.
@@ -288,7 +314,7 @@ func (m *moment) readShown(p *shownRun, first, last uint64) (damage, _ error) {
 		} else if !whole {
 			return stop(next, errHidden), nil
 		}
-		if p.add(&e); p.page.Last {
+		if p.add(m, e); p.page.Last {
 			next = e.Seq - 1
 		} else {
 			next = e.Seq + 1
@@ -375,7 +401,8 @@ func (m *moment) finishHistory(h *store.History, back bool) error {
 			return damage
 		}
 	}
-	return m.finish(h.Entries, states)
+	m.finish(h.Entries, states)
+	return nil
 }
 
 // cut ends a page before the first message, in the direction of reading, whose state cannot

@@ -130,13 +130,16 @@ func (m *moment) run(page store.Page) (first, last uint64) {
 func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error) {
 	merged, unmerged := split(m.unmerged, first, last)
 	p := newRun(first, last, page)
-	if p.back {
-		for i := len(unmerged) - 1; i >= 0; i-- {
-			p.add(unmerged[i].Entry)
-		}
-	}
 	states := newStates()
 	var damage *store.DamagedError
+	var err error
+	if p.back {
+		for i := len(unmerged) - 1; i >= 0 && !p.full; i-- {
+			if damage, err = m.add(&p, unmerged[i].Entry); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if first <= merged && !p.full {
 		rows, err := m.statesIn.QueryContext(context.Background(), m.place(first), m.place(merged))
 		if err = states.readStates(rows, err, &m.authors.sum); err != nil {
@@ -153,18 +156,33 @@ func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error
 	if p.back {
 		slices.Reverse(p.entries)
 	} else {
-		for i := range unmerged {
-			p.add(unmerged[i].Entry)
+		for i := 0; i < len(unmerged) && !p.full; i++ {
+			if damage, err = m.add(&p, unmerged[i].Entry); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if damage != nil && len(p.entries) == 0 {
 		return nil, damage
 	}
-	err := m.finish(p.entries, states)
+	m.finish(p.entries, states)
 	for i := range p.entries {
 		p.entries[i] = p.entries[i].WithoutReactions()
 	}
-	return p.entries, err
+	return p.entries, nil
+}
+
+// add adds the next entry to a page, unless its text is damaged, which ends the page.
+func (m *moment) add(p *run, e store.Entry) (*store.DamagedError, error) {
+	e, err := m.withText(e)
+	if errors.Is(err, store.ErrDamaged) {
+		p.full = true
+		return m.damaged(e.Seq, err), nil
+	}
+	if err == nil {
+		p.add(e)
+	}
+	return nil, err
 }
 
 // split returns the last merged entry of the run first to last, and the unmerged
@@ -223,11 +241,16 @@ func (m *moment) readMerged(first, last uint64, p *run) (*store.DamagedError, er
 		stmt, from, to = m.pageBack, last, first
 	}
 	rows, err := stmt.QueryContext(context.Background(), m.place(first), m.place(last))
+	var lost *store.DamagedError
+	var failed error
 	damaged, damage, err := readRun(rows, err, m.authors, m.id, from, to, func(e *store.Entry, _ int64) bool {
-		p.add(*e)
-		return !p.full
+		lost, failed = m.add(p, *e)
+		return failed == nil && !p.full
 	})
-	if damage == nil {
+	switch {
+	case lost != nil || failed != nil:
+		return lost, failed
+	case damage == nil:
 		return nil, err
 	}
 	return m.damaged(damaged, damage), err
