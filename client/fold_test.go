@@ -209,7 +209,7 @@ func react(seq, target uint64, username, emoji string, on bool) client.Entry {
 func TestFoldOfManyReactors(t *testing.T) {
 	f := client.Fold{Username: "ann"}
 	five := []string{"a", "b", "c", "d", "e"}
-	f.Add(messageOf(1, 10, wire.Reaction{Emoji: "👍", Count: 7, Me: true, Usernames: five}))
+	f.Add(messageOf(1, 10, wire.Reaction{Emoji: "👍", Count: 7, Me: true, Usernames: slices.Clone(five)}))
 	steps := []struct {
 		entry client.Entry
 		want  wire.Reaction
