@@ -4,7 +4,7 @@ import type { Signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useState } from 'preact/hooks'
 import { dayAbove, gapAbove, lineAbove, samePeriod, startsGroup } from './dividers'
 import { focusInput } from './focus'
-import { jumpToNewest, loadOlder } from './history'
+import { jumpToNewest, loadOlder, loadQuoted } from './history'
 import { MessageRow, PendingRow } from './message'
 import { Avatar, nickClass } from './nick'
 import type { Message } from './protocol'
@@ -41,6 +41,11 @@ export function MessageList({ room }: { room: Room }) {
     if (target.peek()?.focus()) row?.focus({ preventScroll: true })
   }, [view.marked.value, view.visit])
 
+  useEffect(() => {
+    const unknown = unquoted(room, view)
+    if (unknown !== undefined) void loadQuoted(room, unknown)
+  })
+
   const seen = attentive.value
   useEffect(() => {
     if (seen) view.observe()
@@ -71,6 +76,15 @@ export function MessageList({ room }: { room: Room }) {
   )
 }
 
+/** A message that a row in the document quotes and that is not known yet. */
+function unquoted({ log }: Room, view: Viewport): number | undefined {
+  for (let i = view.start; i < view.end; i++) {
+    const seq = log.messages[i]?.reply_to
+    if (seq !== undefined && log.quote(seq) === null) return seq
+  }
+  return undefined
+}
+
 /** The rows that are in the document. */
 function rowsOf(room: Room, view: Viewport, onResize: () => void) {
   const shown = []
@@ -81,6 +95,7 @@ function rowsOf(room: Room, view: Viewport, onResize: () => void) {
         key={message.seq}
         room={room.name}
         message={message}
+        quoted={message.reply_to === undefined ? undefined : room.log.quote(message.reply_to)}
         day={dayAbove(room, i) ? dayOf(message.time) : undefined}
         unread={lineAbove(room, i)}
         gap={gapAbove(room, i)}

@@ -6,6 +6,7 @@ import { visit } from './focus'
 import { ChangeLine } from './change'
 import { content as contentOf } from './content'
 import { mentions } from './markup'
+import { Deleted, EditedMark, PinnedMark, Quote, Reactions } from './marks'
 import { Avatar, nickClass } from './nick'
 import { discard, retry } from './outbox'
 import type { Message } from './protocol'
@@ -22,6 +23,8 @@ const longCharacters = 2500
 interface RowProps {
   room: string
   message: Message
+  /** The message that it answers: see Log.quote. */
+  quoted: Message | undefined | null
   /** The day that begins with this message. */
   day: string | undefined
   /** The unread line stands above. */
@@ -57,7 +60,7 @@ export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
 
 type SaidProps = Omit<RowProps, 'day' | 'unread' | 'gap'>
 
-function Said({ room, message, grouped, marked, own, onResize }: SaidProps) {
+function Said({ room, message, quoted, grouped, marked, own, onResize }: SaidProps) {
   const place = { room, seq: message.seq }
   const mentioned = !own && mentions(message.content, username.value)
   const classes = ['message', grouped && 'grouped', marked && 'marked', mentioned && 'mentioned'].filter(Boolean).join(' ')
@@ -77,7 +80,10 @@ function Said({ room, message, grouped, marked, own, onResize }: SaidProps) {
       >
         {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
       </a>
-      <Body content={message.content} onResize={onResize} />
+      {message.pinned && <PinnedMark />}
+      {message.reply_to !== undefined && <Quote room={room} seq={message.reply_to} message={quoted} />}
+      {message.deleted ? <Deleted /> : <Body content={message.content} edited={message.edited?.time} onResize={onResize} />}
+      <Reactions message={message} />
       <Toolbar room={room} message={message} />
     </div>
   )
@@ -95,16 +101,17 @@ function Author({ username, grouped, bot }: { username: string; grouped: boolean
   )
 }
 
-function Body({ content, onResize }: { content: string; onResize?(): void }) {
+function Body({ content, edited, onResize }: { content: string; edited?: string; onResize?(): void }) {
   const [whole, setWhole] = useState(false)
   const own = username.value
   const rendered: ComponentChildren = useMemo(() => contentOf(content, own), [content, own])
   const long = useMemo(() => content.length > longCharacters || content.split('\n', longLines + 1).length > longLines, [content])
   return (
-    <div class="body">
+    <div class={edited === undefined ? 'body' : 'body amended'}>
       <div class={long && !whole ? 'content cut' : 'content'} dir="auto">
         {rendered}
       </div>
+      {edited !== undefined && <EditedMark time={edited} />}
       {long && (
         <button
           type="button"

@@ -114,6 +114,16 @@ export const More = () => (
     <path d="M5 10h.01M10 10h.01M15 10h.01" stroke-width="2.600" />
   </Symbol>
 )
+export const Reply = () => (
+  <Symbol>
+    <path d="M8 5 3.500 9.500 8 14M4 9.500h7.500a5 5 0 0 1 5 5v1" />
+  </Symbol>
+)
+export const Pin = () => (
+  <Symbol>
+    <path d="M7 3.500h6M8 3.500v5L5.500 11.500h9L12 8.500v-5M10 11.500V17" />
+  </Symbol>
+)
 export const AddPerson = () => (
   <Symbol>
     <circle cx="8" cy="7" r="2.800" />

@@ -58,6 +58,18 @@ export const de: Texts = {
   showAll: 'Alles anzeigen',
   showLess: 'Weniger anzeigen',
   gap: 'Hier fehlen Nachrichten: Der Server hat sie nicht mehr.',
+
+  edited: 'bearbeitet',
+  deletedMessage: 'Diese Nachricht wurde gelöscht.',
+  pinned: 'Angeheftet',
+  answers: 'Antwort auf',
+  quoteMissing: 'Diese Nachricht ist nicht verfügbar.',
+  reactions: 'Reaktionen',
+  more_one: '{count} weitere Person',
+  more_other: '{count} weitere',
+  replies_one: '{count} Antwort',
+  replies_other: '{count} Antworten',
+
   typingOne: '{name} schreibt …',
   typingSome: '{names} und {last} schreiben …',
   typingMany: 'Mehrere schreiben …',

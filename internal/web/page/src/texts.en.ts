@@ -64,6 +64,18 @@ export const en = {
   showLess: 'Show less',
   gap: 'Some messages are missing here: the server no longer has them.',
 
+  // What has become of a message
+  edited: 'edited',
+  deletedMessage: 'This message was deleted.',
+  pinned: 'Pinned',
+  answers: 'Reply to',
+  quoteMissing: 'This message is not available.',
+  reactions: 'Reactions',
+  more_one: '{count} more',
+  more_other: '{count} more',
+  replies_one: '{count} reply',
+  replies_other: '{count} replies',
+
   typingOne: '{name} is typing …',
   typingSome: '{names} and {last} are typing …',
   typingMany: 'Several people are typing …',

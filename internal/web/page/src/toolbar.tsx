@@ -34,9 +34,11 @@ export function Toolbar({ room, message }: { room: string; message: Message }) {
   if (!here.value) return null
   return (
     <div class="tools uncopied" role="toolbar" aria-label={t('tools')}>
-      <CopyButton label={t('copyText')} text={() => message.content}>
-        <Copy />
-      </CopyButton>
+      {!message.deleted && (
+        <CopyButton label={t('copyText')} text={() => message.content}>
+          <Copy />
+        </CopyButton>
+      )}
       <CopyButton label={t('copyLink')} text={() => location.origin + pathOf({ room, seq: message.seq })}>
         <Link />
       </CopyButton>

@@ -1,0 +1,118 @@
+package browser
+
+import (
+	"fmt"
+	"io"
+	"testing"
+)
+
+// change appends an entry and gives it to all members.
+func (k *kinds) change(entry frame) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.publish(nil, k.append(entry))
+}
+
+// row is JavaScript for the row of a message.
+func row(seq int) string { return fmt.Sprintf(`document.querySelector('.row[data-seq="%d"]')`, seq) }
+
+// inRow waits until an expression about the row of a message, r, is true.
+func (p *page) inRow(seq int, expression string) {
+	p.t.Helper()
+	p.until("((r) => r && (%s))(%s)", raw(expression), raw(row(seq)))
+}
+
+// marksOf returns what a row shows of the changes of its message.
+func (p *page) marksOf(seq int) string {
+	p.t.Helper()
+	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .reaction, .replies')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
+}
+
+func (p *page) wantMarks(seq int, want string) {
+	p.t.Helper()
+	if got := p.marksOf(seq); got != want {
+		p.t.Errorf("message %d is shown as\n%s\nwant\n%s", seq, got, want)
+	}
+}
+
+// TestFoldedPages has pages of history that are older or newer than what came live, and
+// changes of messages that are not loaded. None of them counts as unread.
+func TestFoldedPages(t *testing.T) {
+	t.Parallel()
+	k := startKinds(t, true)
+	k.add("first", "second")
+	k.add(numbered("more", 300)...)
+	first := true
+	k.onPage = func(conn io.Writer, answer frame) {
+		if !first {
+			return
+		}
+		first = false
+		// The page was read at 302. What came while it was on its way is younger: it counts.
+		answer["as_of"] = len(k.log)
+		messages := answer["messages"].([]frame)
+		last := frame{}
+		for name, value := range messages[len(messages)-1] {
+			last[name] = value
+		}
+		last["reactions"] = []frame{{"emoji": "👍", "count": 7, "me": true, "usernames": []string{"a", "b", "c", "d", "e"}}}
+		last["edited"] = frame{"seq": 302, "time": "2026-11-24T02:40:00.000Z"}
+		last["replies"] = 2
+		messages[len(messages)-1] = last
+		k.publish(nil, k.append(frame{"type": "react", "username": "ben", "target": 302, "emoji": "👍", "on": true}))
+		k.publish(nil, k.append(frame{"type": "react", "username": "ben", "target": 301, "emoji": "🎉", "on": true}))
+	}
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(k.url, "alice")
+	p.sees("more 300")
+	p.inRow(302, `r.querySelector('.reaction')`)
+	p.wantMarks(302, "more 300 | edited | mine 👍 8 a, b, c, d, e, you, and 2 more | 2 replies")
+	p.wantMarks(301, "more 299 | 🎉 1 ben")
+
+	// Live changes of what is loaded and of what is not. An edit that a later one has
+	// replaced has no content.
+	k.change(frame{"type": "edit", "username": "ben", "target": 301})
+	k.change(frame{"type": "edit", "username": "ben", "target": 1, "content": "not loaded"})
+	k.change(frame{"type": "react", "username": "alice", "target": 302, "emoji": "👍", "on": false})
+	k.change(frame{"type": "pin", "username": "ben", "target": 302, "on": true})
+	k.change(frame{"type": "delete", "username": "ben", "target": 300, "reason": "why not"})
+	k.change(frame{"type": "react", "username": "ben", "target": 300, "emoji": "🎉", "on": true})
+	k.change(frame{"type": "message", "username": "ben", "id": "r", "content": "an answer", "reply_to": 301})
+	p.sees("an answer")
+	p.wantMarks(302, "Pinned | more 300 | edited | 👍 7 a, b, c, d, e, and 2 more | 2 replies")
+	p.wantMarks(301, "more 299 | edited | 🎉 1 ben | 1 reply")
+	p.wantMarks(300, "This message was deleted.")
+	p.until(`document.title === 'lobby · Kaban'`)
+
+	// The page goes on behind all of them.
+	k.leave()
+	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	k.mu.Lock()
+	head := len(k.log)
+	k.mu.Unlock()
+	k.change(frame{"type": "edit", "username": "ben", "target": 302, "content": "in the break"})
+	k.come()
+	p.inRow(302, `r.querySelector('.content').innerText === 'in the break'`)
+	k.wantResume(p, 2, head)
+
+	// A page that is folded further than the live entries have come.
+	k.mu.Lock()
+	k.onPage = func(conn io.Writer, answer frame) {
+		k.onPage = nil
+		answer["as_of"] = len(k.log) + 1
+		for i, m := range answer["messages"].([]frame) {
+			if m["seq"] == 1 {
+				answer["messages"].([]frame)[i] = frame{"seq": 1, "id": "id0", "username": "ben", "content": "edited since", "time": m["time"], "edited": frame{"seq": len(k.log) + 1, "time": m["time"]}, "reactions": []frame{{"emoji": "👍", "count": 1, "me": false, "usernames": []string{"ben"}}}}
+			}
+		}
+	}
+	k.mu.Unlock()
+	p.text(`location.hash = '#1', ''`)
+	p.inRow(1, `r.querySelector('.marked .reaction')`)
+	k.change(frame{"type": "react", "username": "ben", "target": 1, "emoji": "👍", "on": true})
+	k.change(frame{"type": "pin", "username": "ben", "target": 1, "on": true})
+	p.inRow(1, `r.querySelector('.pin-mark')`)
+	p.wantMarks(1, "Pinned | edited since | edited | 👍 1 ben")
+	p.until(`document.title === 'lobby · Kaban'`)
+}
