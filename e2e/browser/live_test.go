@@ -25,7 +25,7 @@ func (p *page) inRow(seq int, expression string) {
 // marksOf returns what a row shows of the changes of its message.
 func (p *page) marksOf(seq int) string {
 	p.t.Helper()
-	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .reaction, .replies')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
+	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
 }
 
 func (p *page) wantMarks(seq int, want string) {
@@ -66,7 +66,7 @@ func TestFoldedPages(t *testing.T) {
 	p.expectBreaks()
 	p.join(k.url, "alice")
 	p.sees("more 300")
-	p.inRow(302, `r.querySelector('.reaction')`)
+	p.inRow(302, `r.querySelector('.pill')`)
 	p.wantMarks(302, "more 300 | edited | mine 👍 8 a, b, c, d, e, you, and 2 more | 2 replies")
 	p.wantMarks(301, "more 299 | 🎉 1 ben")
 
@@ -109,7 +109,7 @@ func TestFoldedPages(t *testing.T) {
 	}
 	k.mu.Unlock()
 	p.text(`location.hash = '#1', ''`)
-	p.inRow(1, `r.querySelector('.marked .reaction')`)
+	p.inRow(1, `r.querySelector('.marked .pill')`)
 	k.change(frame{"type": "react", "username": "ben", "target": 1, "emoji": "👍", "on": true})
 	k.change(frame{"type": "pin", "username": "ben", "target": 1, "on": true})
 	p.inRow(1, `r.querySelector('.pin-mark')`)

@@ -2,7 +2,7 @@
 // never changed in place, so that the rows that show it are rendered again. A test compares this with
 // the server's folding (internal/store).
 
-import type { Amendment, Message, Reaction } from './protocol'
+import type { Amend, Amendment, Message, Reaction } from './protocol'
 
 /** What becomes of a message: a change of it, or a message that answers it. */
 export type Event = Amendment | { type: 'reply'; seq: number; target: number }
@@ -49,4 +49,13 @@ function react(all: Reaction[], emoji: string, on: boolean, username: string, me
   if (on && usernames.length < mostNames) usernames.push(username)
   const reaction = { emoji, count: found.count + (on ? 1 : -1), me: me ? on : found.me, usernames }
   return all.flatMap((r) => (r !== found ? [r] : reaction.count > 0 ? [reaction] : []))
+}
+
+/** The seq of the version that a message has: of its last edit, or its own. */
+export const version = (message: Message): number => message.edited?.seq ?? message.seq
+
+/** The message as a request of the user's will leave it, if the server agrees. */
+export function expect(message: Message, amend: Amend, time: string, me: string): Message {
+  const seq = Math.max(message.asOf ?? message.seq, version(message)) + 1
+  return fold(message, { ...amend, seq, id: '', username: me, time }, me)
 }

@@ -1,11 +1,14 @@
 // What has become of a message: the marks of an edit, a deletion and a pin, reactions, and what it answers.
 
+import { react } from './amends'
 import { visit } from './focus'
 import { parse } from './markup'
 import { nickClass } from './nick'
 import type { Message, Reaction } from './protocol'
+import { may } from './rights'
 import { pathOf } from './route'
-import { username } from './state'
+import { factsOf, username, type Room } from './state'
+import type { Pending } from './storage'
 import { Pin, Reply } from './symbols'
 import { count, fullTimeOf, listOf, t } from './texts'
 
@@ -73,25 +76,48 @@ function names({ usernames, count: all, me }: Reaction): string {
   return listOf(more > 0 ? [...named, count('more', more)] : named)
 }
 
-/** The reactions to a message, and how many messages answer it. */
-export function Reactions({ message }: { message: Message }) {
+interface ReactionsProps {
+  room: Room
+  message: Message
+  /** The user's changes of it that have no ack yet. */
+  waiting: Pending[] | undefined
+}
+
+/** The reactions to a message, and how many messages answer it. A click adds the user's, or takes it back. */
+export function Reactions({ room, message, waiting }: ReactionsProps) {
   const { reactions = [], replies = 0 } = message
   if (reactions.length === 0 && replies === 0) return null
+  const allowed = may('react', factsOf(room))
+  const isWaiting = (emoji: string) => waiting?.some((p) => !p.error && p.amend?.type === 'react' && p.amend.emoji === emoji)
   return (
     <div class="reactions uncopied">
       {reactions.length > 0 && (
         <ul aria-label={t('reactions')}>
           {reactions.map((r) => (
             <li key={r.emoji}>
-              <span class={r.me ? 'reaction mine' : 'reaction'} title={names(r)}>
-                <span class="emoji">{r.emoji}</span> <span class="reaction-count">{r.count}</span>
-                <span class="hidden"> {names(r)}</span>
-              </span>
+              {allowed ? (
+                <button type="button" class="reaction" aria-pressed={r.me} title={names(r)} onClick={() => react(room, message, r.emoji)}>
+                  <Pill reaction={r} waiting={isWaiting(r.emoji)} />
+                </button>
+              ) : (
+                <span class="reaction" title={names(r)}>
+                  <Pill reaction={r} />
+                </span>
+              )}
             </li>
           ))}
         </ul>
       )}
       {replies > 0 && <span class="replies">{count('replies', replies)}</span>}
     </div>
+  )
+}
+
+function Pill({ reaction, waiting }: { reaction: Reaction; waiting?: boolean }) {
+  return (
+    <span class={['pill', reaction.me && 'mine', waiting && 'waiting'].filter(Boolean).join(' ')}>
+      <span class="emoji">{reaction.emoji}</span> <span class="reaction-count">{reaction.count}</span>
+      <span class="hidden"> {names(reaction)}</span>
+    </span>
   )
 }

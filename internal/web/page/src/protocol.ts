@@ -51,8 +51,15 @@ export type Amends =
   | { type: 'react'; emoji: string; on: boolean }
   | { type: 'pin'; on: boolean }
 
+/** A request that changes a message. `base` is the seq of the version that was edited. */
+export type Amend =
+  | { type: 'edit'; target: number; content: string; base: number }
+  | { type: 'delete'; target: number }
+  | { type: 'react'; target: number; emoji: string; on: boolean }
+  | { type: 'pin'; target: number; on: boolean }
+
 /** An entry that changes a message, which is its target. It has no place of its own among the messages. */
-export type Amendment = Amends & { seq: number; target: number; username: string; time: string }
+export type Amendment = Amends & { seq: number; target: number; id: string; username: string; time: string }
 
 /** What an entry that is no message has changed. */
 export type Change =
@@ -95,8 +102,8 @@ export type Request =
   | { type: 'direct'; usernames: string[] }
   | { type: 'read'; room: string; seq: number }
   | { type: 'notify'; room: string; level: Level }
-  | (Act & { room: string; id: string })
-  | { type: 'send'; room: string; id: string; content: string }
+  | ((Act | Amend) & { room: string; id: string })
+  | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
   | { type: 'history'; room: string; before?: number; after?: number; limit?: number }
   | { type: 'rooms'; after?: string }
   | { type: 'members'; room: string; after?: string }
@@ -135,6 +142,7 @@ export interface LiveMessage extends Message {
   type: 'message'
   room: string
 }
+export type LiveAmendment = Amendment & { room: string }
 /** An entry of a kind that the page does not know: it shows nothing, but has its place in the log. */
 export interface LiveEntry {
   room: string
@@ -276,6 +284,7 @@ export type Event =
   | Welcome
   | Joined
   | LiveMessage
+  | LiveAmendment
   | Ack
   | History
   | Rooms

@@ -3,7 +3,7 @@
 import { batch } from '@preact/signals'
 import { mentions } from './markup'
 import { notify } from './notify'
-import { isAmendment, shown as asMessage, type LiveEntry, type Message } from './protocol'
+import { isAmendment, shown as asMessage, type LiveAmendment, type LiveEntry, type LiveMessage, type Message } from './protocol'
 import { send } from './session'
 import { account, attentive, find, noLine, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
@@ -25,7 +25,7 @@ const due = new Map<Room, Message>()
 let heard: Message[] = []
 
 /** Takes a live entry. One that changes a message or is of an unknown kind only moves the room's cursor. */
-export function receiveEntry(entry: LiveEntry): void {
+export function receiveEntry(entry: LiveEntry | LiveMessage | LiveAmendment): void {
   const room = find(entry.room)
   if (!room?.cursor) return
   const message = asMessage(entry)
