@@ -490,7 +490,11 @@ func TestAxeChanges(t *testing.T) {
 		}
 		reacted := p.seqOf("reacted")
 		p.until(`document.querySelector('.edited') && document.querySelector('.deleted') && document.querySelector('.pill') && document.querySelector('.pin-mark') && document.querySelector('.quote')`)
-		look := func(where string) { t.Helper(); p.accessible(axe, how, where) }
+		look := func(where string) {
+			t.Helper()
+			p.picture(fmt.Sprintf("changes-%d-%s", i, where))
+			p.accessible(axe, how, where)
+		}
 		look("a room")
 		p.tool(reacted, "Add a reaction")
 		p.inRow(reacted, `r.querySelector('.picking')`)

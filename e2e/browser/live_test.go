@@ -1,9 +1,16 @@
 package browser
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
+
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp/kb"
+
+	"kaban/client"
 )
 
 // change appends an entry and gives it to all members.
@@ -115,4 +122,93 @@ func TestFoldedPages(t *testing.T) {
 	p.inRow(1, `r.querySelector('.pin-mark')`)
 	p.wantMarks(1, "Pinned | edited since | edited | 👍 1 ben")
 	p.until(`document.title === 'lobby · Kaban'`)
+}
+
+// TestChangesMissed has messages changed in a break that is too long to be caught up
+// with: what is on the screen is loaded again.
+func TestChangesMissed(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("carol", "lobby", "the first", "the second")
+	between := startLink(t, s.url)
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.join(between.url(), "alice")
+	p.wantMarks(1, "the first")
+	between.set(cut)
+	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	s.say("carol", "lobby", numbered("missed", 1100)...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	carol := s.dial(ctx, "carol")
+	defer carol.Close()
+	lobby, err := carol.Join(ctx, "lobby", client.From{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err1 := lobby.Edit(ctx, 1, "edited in the break", 0)
+	_, err2 := lobby.React(ctx, 1, "👍", true)
+	_, err3 := lobby.Delete(ctx, 2, "")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	between.set(whole)
+	p.untilMarks(1, "edited in the break | edited | 👍 1 carol")
+	p.untilMarks(2, "This message was deleted.")
+	p.until(`document.querySelector('.jump')`)
+}
+
+// loseAcks makes a page lose acknowledgements while window.losing is true, as a
+// connection does that breaks before they come.
+const loseAcks = `
+const {set} = Object.getOwnPropertyDescriptor(WebSocket.prototype, 'onmessage')
+Object.defineProperty(WebSocket.prototype, 'onmessage', {
+	set(listener) { set.call(this, (event) => window.losing && event.data.includes('"type":"ack"') || listener(event)) },
+})
+`
+
+// TestRepeatedChanges has changes stored whose acknowledgements are lost. They are sent
+// again, and count once.
+func TestRepeatedChanges(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	between := startLink(t, s.url)
+	alice, ben := newPage(t, desktop), newPage(t, desktop)
+	alice.expectBreaks()
+	command(alice, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: loseAcks})
+	alice.join(between.url(), "alice")
+	ben.join(s.url, "ben")
+	alice.say("one")
+	alice.stored("one")
+	alice.say("two")
+	alice.stored("two")
+	one, two := ben.seqOf("one"), ben.seqOf("two")
+	alice.text(`window.losing = true, ''`)
+	alice.tool(two, "Edit")
+	alice.write(" and a half")
+	alice.press(kb.Enter)
+	alice.tool(one, "Add a reaction")
+	alice.inTools(one, "👍")
+	ben.untilMarks(two, "two and a half | edited")
+	ben.untilMarks(one, "one | 👍 1 alice")
+	if !alice.truth(`document.querySelector('.changing') && document.querySelector('.pill.waiting')`) {
+		t.Error("changes without an acknowledgement look as if they were stored")
+	}
+	between.set(cut)
+	alice.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	alice.text(`window.losing = false, ''`)
+	between.set(whole)
+	alice.online()
+	alice.settled()
+	ben.say("the end")
+	ben.stored("the end")
+	alice.sees("the end")
+	for name, p := range map[string]*page{"you": alice, "alice": ben} {
+		p.untilMarks(two, "two and a half | edited")
+		mine := map[bool]string{true: "mine "}[p == alice]
+		p.untilMarks(one, "one | "+mine+"👍 1 "+name)
+	}
+	if got := ben.seqOf("the end"); got != 5 {
+		t.Errorf("the last entry is %d, want 5: each change is stored once", got)
+	}
 }
