@@ -33,6 +33,8 @@ type kinds struct {
 	joins   []float64 // what each join had as after; -1 for none
 	away    bool      // connections are refused
 	pages   int       // that were asked for
+	// onPage, if it is set, may change a page of history before it is sent.
+	onPage func(conn io.Writer, answer frame)
 }
 
 func startKinds(t testing.TB, folds bool) *kinds {
@@ -149,7 +151,11 @@ func (k *kinds) answer(conn io.ReadWriter, request frame) {
 			more = len(page) > limit
 			page = page[max(0, len(page)-limit):]
 		}
-		k.give(conn, frame{"type": "history", "ref": ref, "room": "lobby", "messages": page, "more": more})
+		answer := frame{"type": "history", "ref": ref, "room": "lobby", "messages": page, "more": more}
+		if k.onPage != nil {
+			k.onPage(conn, answer)
+		}
+		k.give(conn, answer)
 	case "send":
 		entry := k.append(frame{"id": request["id"], "username": "alice", "content": request["content"]})
 		k.publish(conn, entry)

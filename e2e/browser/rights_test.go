@@ -13,6 +13,7 @@ import (
 
 // actionsOfPage are the actions that the page knows, by the names it has for them.
 var actionsOfPage = map[string]access.Action{
+	"react": access.React, "edit": access.Edit, "delete": access.Delete, "deleteOther": access.Delete, "pin": access.Pin,
 	"send": access.Send, "join": access.Join, "topic": access.SetTopic, "invite": access.Invite, "kick": access.Kick,
 	"ban": access.Ban, "mute": access.Mute, "role": access.SetRoomRole, "flags": access.SetFlags, "history": access.SetHistory,
 	"private": access.MakePrivate, "archive": access.Archive, "unarchive": access.Unarchive,
@@ -62,6 +63,7 @@ func TestRightsOfPage(t *testing.T) {
 							Membership: access.Membership{Role: role, Standing: access.Good},
 							Target:     access.Target{Whom: access.Other, Role: kaban.RoleMember, RoomRole: kaban.RoomRoleMember, Standing: access.Good, NewRoomRole: kaban.RoomRoleOp, SharesRoom: true, Reachable: true},
 						}
+						facts.Target.Author = action == "edit" || action == "delete"
 						if of == access.Invite {
 							facts.Target.RoomRole = 0
 						}

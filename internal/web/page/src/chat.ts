@@ -252,7 +252,11 @@ async function enterRooms(): Promise<void> {
 function take(event: Event): void {
   switch (event.type) {
     case 'message':
-      settle(event.room, event.id, event.username)
+    case 'edit':
+    case 'delete':
+    case 'react':
+    case 'pin':
+      settle(event.room, event.id, event.username, event.seq)
       return receiveEntry(event)
     case 'state':
       return receiveState(event)

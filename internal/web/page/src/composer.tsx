@@ -2,11 +2,13 @@
 
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { touch } from './focus'
+import { editLast, saveEdit } from './amends'
+import { compose, touch } from './focus'
+import { excerpt } from './marks'
 import { draft, say } from './outbox'
 import type { Member } from './protocol'
 import { limits, target, type Room } from './state'
-import { Send } from './symbols'
+import { Cross, Pencil, Reply, Send } from './symbols'
 import { count, t } from './texts'
 import { reportTyping } from './typing'
 
@@ -48,10 +50,11 @@ export function Composer({ room }: { room: Room }) {
     const el = input.current!
     const content = allowed(el.value).replace(/^\n+|\s+$/g, '')
     if (content.trim() === '' || codePoints(content) > max) return
+    if (submitEdit(room, content)) return
     el.value = ''
     draft(room, '')
     fit()
-    say(room, content)
+    submitMessage(room, content)
   }
 
   return (
@@ -63,20 +66,20 @@ export function Composer({ room }: { room: Room }) {
         input.current!.focus()
       }}
     >
+      <ComposingBar room={room} />
       <textarea
         id="input"
         ref={input}
         rows={1}
         placeholder={t('write', { room: room.title.value })}
         aria-label={t('write', { room: room.title.value })}
-        aria-describedby={over > nearLimit ? 'length' : undefined}
+        aria-describedby={over > nearLimit ? 'composing length' : 'composing'}
         aria-invalid={over > 0}
         autocomplete="off"
         enterkeyhint={touch() ? 'enter' : 'send'}
         onKeyDown={(event) => handleKey(event, submit, room)}
         onInput={(event) => {
-          draft(room, event.currentTarget.value)
-          reportTyping(room, event.currentTarget.value)
+          keep(room, event.currentTarget.value)
           fit()
         }}
       />
@@ -88,22 +91,60 @@ export function Composer({ room }: { room: Room }) {
   )
 }
 
+/** Saves the edit in the field; false if there is none. */
+function submitEdit(room: Room, content: string): boolean {
+  const composing = room.composing.peek()
+  if (composing?.type !== 'edit') return false
+  compose(room, undefined)
+  saveEdit(room, composing.seq, composing.base, content)
+  return true
+}
+
+function submitMessage(room: Room, content: string): void {
+  const composing = room.composing.peek()
+  if (composing) compose(room, undefined)
+  say(room, content, composing?.seq)
+}
+
+/** Keeps what is written. */
+function keep(room: Room, text: string): void {
+  const composing = room.composing.peek()
+  if (composing?.type === 'edit') {
+    room.composing.value = { ...composing, text }
+    return
+  }
+  draft(room, text)
+  reportTyping(room, text)
+}
+
 /** Handles a key in the field. On a touch screen Enter starts a new line, and a button sends. */
 function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, room: Room): void {
   const { key } = event
   if (event.isComposing) return
   if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
-  else if (key === 'PageUp' || key === 'PageDown') scrollMessages(key === 'PageUp' ? -0.85 : 0.85)
+  else if (key === 'Escape' && room.composing.peek()) {
+    compose(room, undefined)
+    event.stopPropagation()
+  } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(room)) {
+    // The caret is where it belongs.
+  } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(key === 'PageUp' ? -0.85 : 0.85)
   else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, room.members.value ?? [])) return
   event.preventDefault()
 }
 
-/** Shows the draft of each room. The field takes the focus when the page opens; after that the user moves it. */
+const isPlain = (event: KeyboardEvent) => !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey
+
+/** Shows the draft of each room, or the message that is edited. The field takes the focus when the page opens; after that the user moves it. */
 function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit: () => void): void {
+  const composing = room.composing.value
+  const edited = composing?.type === 'edit' ? composing.seq : 0
   useLayoutEffect(() => {
-    input.current!.value = room.draft.peek()
+    const el = input.current!
+    const now = room.composing.peek()
+    el.value = now?.type === 'edit' ? now.text : room.draft.peek()
+    el.setSelectionRange(el.value.length, el.value.length)
     fit()
-  }, [room.name])
+  }, [room.name, edited])
   useLayoutEffect(() => {
     if (!touch() && target.peek() === undefined) input.current!.focus()
   }, [])
@@ -153,5 +194,25 @@ function Left({ over }: { over: number }) {
     <span id="length" class={over > 0 ? 'length over' : 'length'} role="status">
       {over > 0 ? count('tooLong', over) : count('left', -over)}
     </span>
+  )
+}
+
+/** What the field is for, if not for a new message, and a way out. */
+function ComposingBar({ room }: { room: Room }) {
+  const composing = room.composing.value
+  void room.version.value
+  if (!composing) return null
+  const message = room.log.quote(composing.seq)
+  return (
+    <div class="composing" id="composing">
+      {composing.type === 'edit' ? <Pencil /> : <Reply />}
+      <span class="composing-what">{composing.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '' })}</span>
+      <span class="quote-text" dir="auto">
+        {message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
+      </span>
+      <button type="button" class="icon" aria-label={t('cancel')} title={t('cancel')} onClick={() => compose(room, undefined)}>
+        <Cross />
+      </button>
+    </div>
   )
 }

@@ -67,6 +67,7 @@ function Keys() {
     [t('searchLabel'), [[command, 'F']]],
     [t('send'), [['Enter']]],
     [t('keyNewline'), [['Shift', 'Enter']]],
+    [t('keyEdit'), [['↑']]],
     [t('keyComplete'), [['Tab']]],
     [t('keyScroll'), [['Page ↑'], ['Page ↓']]],
     [t('keyNewest'), [['Alt', 'End']]],

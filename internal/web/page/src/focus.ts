@@ -7,7 +7,8 @@ import { batch } from '@preact/signals'
 import { become, make, show } from './rooms'
 import type { Place } from './route'
 import { renderNow } from './frame'
-import { account, dialog, drawer, searching, subject, type Dialog, type Room } from './state'
+import { account, dialog, drawer, searching, subject, type Composing, type Dialog, type Room } from './state'
+import { focused, opened, pointed, type Tool } from './tools'
 import { endTurns } from './turn'
 
 /** On a touch screen, focusing a field opens the keyboard, which nobody asked for. */
@@ -80,6 +81,46 @@ export function closeDrawer(): void {
 
 export function focusInput(): void {
   move(() => undefined, input)
+}
+
+/** Opens a tool of a message. */
+export function openTool(seq: number, tool: Tool): void {
+  move(
+    () => (opened.value = { seq, tool }),
+    () => document.querySelector<HTMLElement>('.tools [data-first]'),
+  )
+}
+
+/** Closes the open tool of a message. The focus goes back to its button, or to the message if that is gone. */
+export function closeTool(): void {
+  const closed = opened.peek()
+  if (!closed) return
+  const row = `.row[data-seq="${closed.seq}"]`
+  move(
+    () => {
+      opened.value = undefined
+      // Under a finger the tools have done their work.
+      if (touch()) pointed.value = 0
+    },
+    () => {
+      // What had the focus is gone, and the tools with it unless the message is to have it.
+      if (!touch()) focused.value = closed.seq
+      renderNow()
+      return document.querySelector<HTMLElement>(`${row} [data-tool=${closed.tool}]`) ?? document.querySelector<HTMLElement>(row)
+    },
+  )
+  if (touch()) focused.value = 0
+}
+
+/** Sets what the field is for, and goes there. */
+export function compose(room: Room, what: Composing | undefined): void {
+  move(
+    () => {
+      room.composing.value = what
+      if (touch()) pointed.value = 0
+    },
+    () => document.getElementById('input'),
+  )
 }
 
 /** Becomes a member of the room on the screen. */

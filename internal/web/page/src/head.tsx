@@ -11,7 +11,7 @@ import { Sign } from './sign'
 import { account, current, drawer, factsOf, room, searching, unreadElsewhere, type Room } from './state'
 import { AddPerson, Link, Menu, More, People, Search, Star } from './symbols'
 import { count, t } from './texts'
-import { CopyButton } from './toolbar'
+import { CopyButton } from './copy'
 
 /** Whether the members fit beside the messages; the style sheet has the same number. */
 const wideScreen = matchMedia('(min-width: 1081px)')

@@ -20,7 +20,7 @@ export async function loadShown(room: Room): Promise<void> {
   if (!room.members.value) void loadMembers(room)
   const target = state.target.value
   if (target?.room === room.name && !room.log.at(target.seq)) return loadMessage(room, target.seq)
-  if (room.log.loaded) return
+  if (room.log.loaded && !room.log.stale) return
   // The position before a reload.
   if (!room.following && room.anchor) return void loadAround(room, room.anchor.seq)
   if (room.unread.value > before) {
@@ -30,20 +30,46 @@ export async function loadShown(room: Room): Promise<void> {
   return loadNewest(room)
 }
 
-async function page(room: Room, where: { before?: number; after?: number }, limit = pageSize): Promise<Page | undefined> {
+/** Asks for a page, and throws if there is none. */
+function askFor(room: Room, where: { before?: number; after?: number }, limit: number): Promise<Page> {
   // The server's log has everything up to here: a page without more to come reaches it.
   const cursor = room.cursor?.seq ?? 0
-  try {
+  return room.log.load(state.username.value, async () => {
     const found = await ask<History>({ type: 'history', room: room.name, limit, ...where })
     const entries = found.messages
-    const more = found.more && entries.length > 0
-    const last = found.last ?? entries[entries.length - 1]?.seq ?? where.after ?? 0
+    const last = found.last ?? entries[entries.length - 1]?.seq
     const first = found.first ?? entries[0]?.seq
-    const end = where.before !== undefined ? where.before - 1 : more && where.after !== undefined ? last : Math.max(last, cursor)
-    return { messages: entries.flatMap((e) => shown(e) ?? []), start: first ?? end + 1, end, more }
+    // A page may have changes only, and so no elements.
+    const more = found.more && last !== undefined
+    const end = where.before !== undefined ? where.before - 1 : more && where.after !== undefined ? last : Math.max(last ?? where.after ?? 0, cursor)
+    return { messages: entries.flatMap((e) => shown(e, found.as_of) ?? []), start: first ?? end + 1, end, more }
+  })
+}
+
+async function page(room: Room, where: { before?: number; after?: number }, limit = pageSize): Promise<Page | undefined> {
+  try {
+    return await askFor(room, where, limit)
   } catch (error) {
     if (error instanceof RequestError && error.refusal && error.refusal.code !== 'not_found') state.notice.value = error.refusal
     return undefined
+  }
+}
+
+/** Rooms that a quoted message is being loaded for. */
+const quoting = new WeakSet<Room>()
+
+/** Loads a message that a reply quotes, one at a time for each room. */
+export async function loadQuoted(room: Room, seq: number): Promise<void> {
+  if (quoting.has(room) || !room.joined.value) return
+  quoting.add(room)
+  try {
+    const found = await askFor(room, { after: seq - 1 }, 1)
+    room.log.keepQuoted(seq, found.messages.find((m) => m.seq === seq))
+    room.changed()
+  } catch {
+    // Asked for again when the list is rendered.
+  } finally {
+    quoting.delete(room)
   }
 }
 

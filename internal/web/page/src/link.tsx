@@ -2,7 +2,7 @@
 
 import { Link } from './symbols'
 import { t } from './texts'
-import { CopyButton } from './toolbar'
+import { CopyButton } from './copy'
 
 export function LinkToCopy({ link, label }: { link: string; label: string }) {
   return (

@@ -2,17 +2,20 @@
 
 import type { Signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useState } from 'preact/hooks'
+import { amendsOf, expected } from './amends'
+import { CopyButton } from './copy'
 import { dayAbove, gapAbove, lineAbove, samePeriod, startsGroup } from './dividers'
 import { focusInput } from './focus'
-import { jumpToNewest, loadOlder } from './history'
+import { jumpToNewest, loadOlder, loadQuoted } from './history'
 import { MessageRow, PendingRow } from './message'
 import { Avatar, nickClass } from './nick'
 import type { Message } from './protocol'
 import { pathOf } from './route'
 import { attentive, pending, status, target, username, type Room } from './state'
+import type { Pending } from './storage'
 import { ChevronDown, Link, Speech } from './symbols'
 import { count, dayOf, t, timeOf } from './texts'
-import { CopyButton, follow, point } from './toolbar'
+import { follow, hold, point, press, release } from './tools'
 import { Viewport } from './viewport'
 
 export function MessageList({ room }: { room: Room }) {
@@ -41,28 +44,29 @@ export function MessageList({ room }: { room: Room }) {
     if (target.peek()?.focus()) row?.focus({ preventScroll: true })
   }, [view.marked.value, view.visit])
 
+  useEffect(() => {
+    const unknown = unquoted(room, view)
+    if (unknown !== undefined) void loadQuoted(room, unknown)
+  })
+
   const seen = attentive.value
   useEffect(() => {
     if (seen) view.observe()
   }, [seen])
 
-  const waiting = pending.value.filter((p) => p.room === room.name)
+  const amends = amendsOf(room)
+  // A refused change of a message that is not here is shown at the end.
+  const waiting = pending.value.filter((p) => p.room === room.name && (!p.amend || (p.error && !room.log.at(p.amend.target))))
   return (
     <div class="conversation">
       <div class="messages" ref={view.scrollerRef} onScroll={() => view.scrolled()} tabIndex={0} role="region" aria-label={t('messages', { room: room.name })} id="messages">
         <div class="begin">{begin(room, waiting.length > 0)}</div>
-        <div class="rows" ref={view.listRef} role="list" aria-label={t('messages', { room: room.name })} onMouseOver={point} onMouseLeave={point} onFocusIn={follow} onFocusOut={follow}>
+        <div class="rows" ref={view.listRef} role="list" aria-label={t('messages', { room: room.name })} onMouseOver={point} onMouseLeave={point} onFocusIn={follow} onFocusOut={follow} onPointerDown={press} onPointerUp={release} onPointerCancel={release} onContextMenu={hold}>
           <div role="presentation" aria-hidden="true" />
-          {rowsOf(room, view, again)}
+          {rowsOf(room, view, amends, again)}
           <div role="presentation" aria-hidden="true" />
         </div>
-        {waiting.length > 0 && (
-          <div class="rows waiting" role="list" aria-label={t('sending')}>
-            {waiting.map((p, i) => (
-              <PendingRow key={p.id} pending={p} late={!room.joined.value} grouped={i > 0 || continues(room, p.time)} />
-            ))}
-          </div>
-        )}
+        <Waiting room={room} waiting={waiting} />
       </div>
       {view.away.value && <Jump room={room} />}
       <Progress room={room} />
@@ -71,16 +75,41 @@ export function MessageList({ room }: { room: Room }) {
   )
 }
 
+/** What has no ack yet, below the messages. */
+function Waiting({ room, waiting }: { room: Room; waiting: Pending[] }) {
+  if (waiting.length === 0) return null
+  return (
+    <div class="rows waiting" role="list" aria-label={t('sending')}>
+      {waiting.map((p, i) => (
+        <PendingRow key={p.id} room={room} pending={p} late={!room.joined.value} grouped={i > 0 || continues(room, p.time)} />
+      ))}
+    </div>
+  )
+}
+
+/** A message that a row in the document quotes and that is not known yet. */
+function unquoted({ log }: Room, view: Viewport): number | undefined {
+  for (let i = view.start; i < view.end; i++) {
+    const seq = log.messages[i]?.reply_to
+    if (seq !== undefined && log.quote(seq) === null) return seq
+  }
+  return undefined
+}
+
 /** The rows that are in the document. */
-function rowsOf(room: Room, view: Viewport, onResize: () => void) {
+function rowsOf(room: Room, view: Viewport, amends: Map<number, Pending[]>, onResize: () => void) {
   const shown = []
   for (let i = view.start; i < view.end; i++) {
-    const message = room.log.messages[i]!
+    const stored = room.log.messages[i]!
+    const waiting = amends.get(stored.seq)
+    const message = expected(stored, waiting)
     shown.push(
       <MessageRow
         key={message.seq}
-        room={room.name}
+        room={room}
         message={message}
+        waiting={waiting}
+        quoted={message.reply_to === undefined ? undefined : room.log.quote(message.reply_to)}
         day={dayAbove(room, i) ? dayOf(message.time) : undefined}
         unread={lineAbove(room, i)}
         gap={gapAbove(room, i)}

@@ -3,6 +3,7 @@
 // grows at its end; after a jump into the past it does not, until the user has read
 // on to there.
 
+import { fold, type Event } from './fold'
 import type { Message } from './protocol'
 
 /** A run of entries from `start` to `end` without a gap, kept as the messages among them. */
@@ -19,6 +20,9 @@ export interface Page extends Run {
   more: boolean
 }
 
+/** The most quoted messages outside the run that are kept. */
+const mostQuoted = 500
+
 export class Log implements Run {
   /** In the order of seq. Missing numbers belong to entries that are not messages. Only this class changes it. */
   readonly messages: Message[] = []
@@ -30,10 +34,17 @@ export class Log implements Run {
   attached = true
   /** A page has been loaded; before that, the run has only live entries. */
   loaded = false
+  /** Changes of its messages were missed: the run has to be loaded again. */
+  stale = false
   /** Increases when the run is replaced, which makes positions in it meaningless. */
   generation = 0
   /** The position of the first message relative to that of the generation: negative once older ones are added. */
   base = 0
+  /** Messages outside the run that replies in it quote; undefined for those that the server does not have. */
+  private readonly quoted = new Map<number, Message | undefined>()
+  /** How many pages are on their way, and the changes that came meanwhile: a page may be older than they are. */
+  private awaited = 0
+  private meanwhile: Event[] = []
 
   /** The message with a seq, if it is in the run. */
   at(seq: number): Message | undefined {
@@ -48,20 +59,48 @@ export class Log implements Run {
     // Where every entry is a message, the index is a matter of counting.
     const guess = this.messages[seq - first]
     if (guess?.seq === seq) return seq - first
-    let low = 0
-    let high = this.messages.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.messages[middle]!.seq < seq) low = middle + 1
-      else high = middle
-    }
-    return this.messages[low]?.seq === seq ? low : -1
+    return indexOf(this.messages, seq)
   }
 
   /** The last seq that has been read with a message: all entries up to the next message. */
   readWith(row: number): number {
     const next = this.messages[row + 1]
     return next ? next.seq - 1 : this.end
+  }
+
+  /** A message that a reply quotes, wherever it is. Undefined for one that is not there, null for one that is not known. */
+  quote(seq: number): Message | undefined | null {
+    return this.at(seq) ?? (this.quoted.has(seq) ? this.quoted.get(seq) : null)
+  }
+
+  /** Keeps a message that a reply quotes, or that there is none. */
+  keepQuoted(seq: number, message: Message | undefined): void {
+    if (this.quoted.size >= mostQuoted) this.quoted.clear()
+    this.quoted.set(seq, message)
+  }
+
+  /** Folds a change into its message, if it is there. `me` is the user's name. */
+  fold(event: Event, me: string): void {
+    if (this.awaited > 0) this.meanwhile.push(event)
+    const at = this.indexOf(event.target)
+    if (at >= 0) this.messages[at] = fold(this.messages[at]!, event, me)
+    const quoted = this.quoted.get(event.target)
+    if (quoted) this.quoted.set(event.target, fold(quoted, event, me))
+  }
+
+  /** Loads a page, and folds into it what has changed meanwhile. */
+  async load(me: string, load: () => Promise<Page>): Promise<Page> {
+    this.awaited++
+    try {
+      const page = await load()
+      for (const event of this.meanwhile) {
+        const at = indexOf(page.messages, event.target)
+        if (at >= 0) page.messages[at] = fold(page.messages[at]!, event, me)
+      }
+      return page
+    } finally {
+      if (--this.awaited === 0) this.meanwhile = []
+    }
   }
 
   /** Takes a live message. One that is already there, or does not follow the run, is ignored. */
@@ -119,6 +158,7 @@ export class Log implements Run {
     this.moreBefore = moreBefore
     this.attached = attached
     this.loaded = true
+    this.stale = false
     this.base = 0
     this.generation++
   }
@@ -141,8 +181,18 @@ export class Log implements Run {
     this.moreBefore = true
     this.attached = true
     this.loaded = false
+    this.stale = false
     this.base = 0
     this.generation++
+    this.quoted.clear()
+  }
+
+  /** Changes were missed: what was loaded is shown until it has been loaded again. */
+  miss(): void {
+    if (!this.loaded) return this.clear()
+    this.stale = true
+    this.attached = false
+    this.quoted.clear()
   }
 
   private splice(at: number, added: Message[]): void {
@@ -156,4 +206,16 @@ export class Log implements Run {
     for (const m of added) this.messages.push(m)
     for (const m of old) this.messages.push(m)
   }
+}
+
+/** The index of a seq among ascending messages, or -1. */
+function indexOf(messages: Message[], seq: number): number {
+  let low = 0
+  let high = messages.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (messages[middle]!.seq < seq) low = middle + 1
+    else high = middle
+  }
+  return messages[low]?.seq === seq ? low : -1
 }

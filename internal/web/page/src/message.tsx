@@ -6,22 +6,27 @@ import { visit } from './focus'
 import { ChangeLine } from './change'
 import { content as contentOf } from './content'
 import { mentions } from './markup'
+import { Deleted, EditedMark, PinnedMark, Quote, Reactions } from './marks'
 import { Avatar, nickClass } from './nick'
-import { discard, retry } from './outbox'
 import type { Message } from './protocol'
+import { Refused } from './refused'
 import { pathOf } from './route'
-import { username } from './state'
+import { username, type Room } from './state'
 import type { Pending } from './storage'
 import { Toolbar } from './toolbar'
-import { explain, fullTimeOf, shortTimeOf, t, timeOf } from './texts'
+import { fullTimeOf, shortTimeOf, t, timeOf } from './texts'
 
 /** Longer messages are shown in part until the user expands them. */
 const longLines = 30
 const longCharacters = 2500
 
 interface RowProps {
-  room: string
+  room: Room
   message: Message
+  /** The user's changes of it that have no ack yet. */
+  waiting: Pending[] | undefined
+  /** The message that it answers: see Log.quote. */
+  quoted: Message | undefined | null
   /** The day that begins with this message. */
   day: string | undefined
   /** The unread line stands above. */
@@ -57,10 +62,11 @@ export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
 
 type SaidProps = Omit<RowProps, 'day' | 'unread' | 'gap'>
 
-function Said({ room, message, grouped, marked, own, onResize }: SaidProps) {
-  const place = { room, seq: message.seq }
+function Said({ room, message, waiting, quoted, grouped, marked, own, onResize }: SaidProps) {
+  const place = { room: room.name, seq: message.seq }
   const mentioned = !own && mentions(message.content, username.value)
-  const classes = ['message', grouped && 'grouped', marked && 'marked', mentioned && 'mentioned'].filter(Boolean).join(' ')
+  const changing = waiting?.some((p) => !p.error && (p.amend?.type === 'edit' || p.amend?.type === 'delete'))
+  const classes = ['message', grouped && 'grouped', marked && 'marked', mentioned && 'mentioned', changing && 'changing'].filter(Boolean).join(' ')
   return (
     <div class={classes}>
       <Author username={message.username} grouped={grouped} bot={message.bot} />{' '}
@@ -77,7 +83,11 @@ function Said({ room, message, grouped, marked, own, onResize }: SaidProps) {
       >
         {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
       </a>
-      <Body content={message.content} onResize={onResize} />
+      {message.pinned && <PinnedMark />}
+      {message.reply_to !== undefined && <Quote room={room.name} seq={message.reply_to} message={quoted} />}
+      {message.deleted ? <Deleted /> : <Body content={message.content} edited={message.edited?.time} onResize={onResize} />}
+      <Reactions room={room} message={message} waiting={waiting} />
+      {waiting?.map((p) => p.error && <Refused key={p.id} room={room} pending={p} />)}
       <Toolbar room={room} message={message} />
     </div>
   )
@@ -95,16 +105,17 @@ function Author({ username, grouped, bot }: { username: string; grouped: boolean
   )
 }
 
-function Body({ content, onResize }: { content: string; onResize?(): void }) {
+function Body({ content, edited, onResize }: { content: string; edited?: string; onResize?(): void }) {
   const [whole, setWhole] = useState(false)
   const own = username.value
   const rendered: ComponentChildren = useMemo(() => contentOf(content, own), [content, own])
   const long = useMemo(() => content.length > longCharacters || content.split('\n', longLines + 1).length > longLines, [content])
   return (
-    <div class="body">
+    <div class={edited === undefined ? 'body' : 'body amended'}>
       <div class={long && !whole ? 'content cut' : 'content'} dir="auto">
         {rendered}
       </div>
+      {edited !== undefined && <EditedMark time={edited} />}
       {long && (
         <button
           type="button"
@@ -122,27 +133,19 @@ function Body({ content, onResize }: { content: string; onResize?(): void }) {
   )
 }
 
-/** A message of the user's own that has not been acknowledged. */
-export function PendingRow({ pending, late, grouped }: { pending: Pending; late: boolean; grouped: boolean }) {
-  const { error } = pending
+/** A message of the user's own that has not been acknowledged, or a refused change of one that is not here. */
+export function PendingRow({ room, pending, late, grouped }: { room: Room; pending: Pending; late: boolean; grouped: boolean }) {
+  const { amend, error, reply_to } = pending
+  const quoted = amend?.target ?? reply_to
   return (
     <div class="row" role="listitem" data-id={pending.id}>
       <div class={['message pending', grouped && 'grouped', error && 'failed', pending.elsewhere && 'elsewhere'].filter(Boolean).join(' ')}>
         <Author username={pending.username} grouped={grouped} />
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
-        <Body content={pending.content} />
+        {quoted !== undefined && <Quote room={room.name} seq={quoted} message={room.log.quote(quoted)} />}
+        {!amend && <Body content={pending.content} />}
         {!error && !pending.elsewhere && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
-        {error && (
-          <div class="fate error">
-            {t('notSent', { reason: explain(error) })}{' '}
-            <button type="button" class="plain" onClick={() => retry(pending.id)}>
-              {t('tryAgain')}
-            </button>{' '}
-            <button type="button" class="plain" onClick={() => discard(pending.id)}>
-              {t('discard')}
-            </button>
-          </div>
-        )}
+        {error && <Refused room={room} pending={pending} />}
       </div>
     </div>
   )

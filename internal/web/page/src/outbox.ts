@@ -1,11 +1,12 @@
-// The user's own messages, shown at once and kept until they are acknowledged; and
-// drafts.
+// The user's own messages and changes of messages, shown at once and kept until they are
+// acknowledged; and drafts.
 
 import { batch } from '@preact/signals'
 import { changeOfAck } from './acts'
+import { version } from './fold'
 import { loadNewest } from './history'
 import { messageID } from './id'
-import { isTemporary, type Ack, type Refusal } from './protocol'
+import { isTemporary, type Ack, type Amend, type Refusal } from './protocol'
 import { markRead, receiveEntry, take } from './reading'
 import { send } from './session'
 import * as state from './state'
@@ -17,24 +18,41 @@ import { stopTyping } from './typing'
 const draftWait = 200
 
 /** Sends a message to a room. It is shown at once, and sent again until it is acknowledged. */
-export function say(room: Room, content: string): void {
-  const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, content, time: new Date().toISOString() }
-  keepPending(pending)
+export function say(room: Room, content: string, replyTo?: number): void {
   stopTyping(room)
   batch(() => {
-    state.pending.value = [...state.pending.value, pending]
     room.line.value = noLine
     room.following = true
     if (room.log.attached) markRead(room, room.newest.value)
     else void loadNewest(room)
-    room.changed()
+    put(room, replyTo === undefined ? { content } : { content, reply_to: replyTo })
   })
+}
+
+/** Changes a message. That is shown at once, and sent again until it is acknowledged. */
+export function amend(room: Room, change: Amend): void {
+  batch(() => put(room, { content: '', amend: change }))
+}
+
+function put(room: Room, what: Pick<Pending, 'content' | 'reply_to' | 'amend'>): void {
+  const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, time: new Date().toISOString(), ...what }
+  keepPending(pending)
+  state.pending.value = [...state.pending.value, pending]
+  room.changed()
   transmit(pending)
 }
 
 export function transmit(pending: Pending): void {
-  const { room, id, content } = pending
-  if (find(room)?.joined.value) send({ type: 'send', room, id, content }, id)
+  if (!find(pending.room)?.joined.value || firstOf(pending) !== pending) return
+  const { room, id, content, amend: change, reply_to } = pending
+  send(change ? { ...change, room, id } : { type: 'send', room, id, content, ...(reply_to === undefined ? {} : { reply_to }) }, id)
+}
+
+/** Changes of one message are sent one after the other: a refused one would change their order otherwise. */
+function firstOf(pending: Pending): Pending | undefined {
+  if (!pending.amend) return pending
+  const { room, amend: { target } } = pending
+  return state.pending.value.find((p) => p.room === room && p.amend?.target === target && !p.error && !p.elsewhere)
 }
 
 /** Sends the pending messages of a room. One that another tab has sent too is stored once. */
@@ -42,7 +60,7 @@ export function transmitAll(room: Room): void {
   for (const pending of state.pending.value) if (pending.room === room.name && !pending.error) transmit(pending)
 }
 
-/** Sends a refused message again. */
+/** Sends what was refused again. An edit then replaces the version that the user sees now. */
 export function retry(id: string): void {
   const found = state.pending.value.find((p) => p.id === id)
   if (!found) return
@@ -52,6 +70,8 @@ export function retry(id: string): void {
     again.id = messageID()
     dropPending(id, true)
   }
+  const seen = again.amend && find(again.room)?.log.at(again.amend.target)
+  if (again.amend?.type === 'edit' && seen) again.amend = { ...again.amend, base: version(seen) }
   update(id, again)
   transmit(again)
 }
@@ -69,15 +89,32 @@ function update(id: string, to: Pending | undefined): void {
   room?.changed()
 }
 
-/** A message is stored: it is no longer pending. */
-export function settle(room: string, id: string, username: string): Pending | undefined {
+/** A message or a change is stored: it is no longer pending. */
+export function settle(room: string, id: string, username: string, seq: number): Pending | undefined {
   if (state.pending.value.length === 0) return undefined
   const found = state.pending.value.find((p) => p.id === id && p.room === room && p.username === username)
-  if (found) {
-    update(id, undefined)
-    dropPending(id, false)
-  }
+  if (!found) return undefined
+  update(id, undefined)
+  dropPending(id, false)
+  if (found.amend?.type === 'edit') rebase(room, found.amend.target, found.amend.base, seq)
+  if (found.amend) sendNext(found)
   return found
+}
+
+/** Further edits by the user are edits of the version that is stored now. */
+function rebase(room: string, target: number, from: number, to: number): void {
+  for (const p of state.pending.value) {
+    if (p.room === room && p.amend?.type === 'edit' && p.amend.target === target && p.amend.base === from) update(p.id, { ...p, amend: { ...p.amend, base: to } })
+  }
+  const composing = find(room)?.composing
+  const now = composing?.value
+  if (composing && now?.type === 'edit' && now.seq === target && now.base === from) composing.value = { ...now, base: to }
+}
+
+/** Sends the change that has waited for another one of the same message. */
+function sendNext(done: Pending): void {
+  const next = firstOf(done)
+  if (next) transmit(next)
 }
 
 /**
@@ -108,11 +145,14 @@ export function moveTo(room: Room, renamed: Room): void {
 export function receiveAck(event: Ack): void {
   const room = find(event.room)
   const username = state.username.value
-  const pending = settle(event.room, event.id, username)
+  const pending = settle(event.room, event.id, username, event.seq)
   if (!room) return
-  // A duplicate has arrived as a message before.
-  if (pending && !event.duplicate) take(room, { seq: event.seq, id: event.id, username, content: pending.content, time: event.time })
-  else if (!event.duplicate) {
+  const { seq, id, time } = event
+  // A duplicate has arrived as an entry before.
+  if (pending?.amend && !event.duplicate) receiveEntry({ ...pending.amend, room: event.room, seq, id, username, time })
+  else if (pending && !event.duplicate) {
+    take(room, { seq, id, username, content: pending.content, time, ...(pending.reply_to === undefined ? {} : { reply_to: pending.reply_to }) })
+  } else if (!event.duplicate) {
     const change = changeOfAck(event.id)
     if (change) take(room, { seq: event.seq, id: event.id, username, content: '', time: event.time, change })
     else receiveEntry(event)
@@ -135,8 +175,10 @@ export function receiveError(event: Refusal): void {
     }, event.retry_after_ms ?? 2000)
     return
   }
-  const { code, message, max, actual } = event
+  const { code: said, message, max, actual } = event
+  const code = said === 'not_found' && (pending.amend || pending.reply_to) ? 'no_message' : said
   update(pending.id, { ...pending, error: { code, message, ...(max === undefined ? {} : { max }), ...(actual === undefined ? {} : { actual }) } })
+  if (pending.amend) sendNext(pending)
 }
 
 const unkept = new Set<Room>()

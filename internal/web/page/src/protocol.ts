@@ -21,7 +21,45 @@ export interface Message extends Entry {
   change?: Change
   /** A program has written it. */
   bot?: boolean
+  /** The seq of the message that it answers. */
+  reply_to?: number
+  /** The last edit; the content is of it. */
+  edited?: { seq: number; time: string }
+  /** It was deleted: it has no content, and nothing changes any more. */
+  deleted?: boolean
+  reactions?: Reaction[]
+  /** How many messages answer it. */
+  replies?: number
+  pinned?: boolean
+  /** The seq up to which changes are folded into it; its own if there is none. */
+  asOf?: number
 }
+
+export interface Reaction {
+  emoji: string
+  count: number
+  me: boolean
+  /** The first five. */
+  usernames: string[]
+}
+
+/** What an entry changes in a message. */
+export type Amends =
+  /** The content is left out if it has been replaced since. */
+  | { type: 'edit'; content?: string }
+  | { type: 'delete'; reason?: string }
+  | { type: 'react'; emoji: string; on: boolean }
+  | { type: 'pin'; on: boolean }
+
+/** A request that changes a message. `base` is the seq of the version that was edited. */
+export type Amend =
+  | { type: 'edit'; target: number; content: string; base: number }
+  | { type: 'delete'; target: number }
+  | { type: 'react'; target: number; emoji: string; on: boolean }
+  | { type: 'pin'; target: number; on: boolean }
+
+/** An entry that changes a message, which is its target. It has no place of its own among the messages. */
+export type Amendment = Amends & { seq: number; target: number; id: string; username: string; time: string }
 
 /** What an entry that is no message has changed. */
 export type Change =
@@ -64,8 +102,8 @@ export type Request =
   | { type: 'direct'; usernames: string[] }
   | { type: 'read'; room: string; seq: number }
   | { type: 'notify'; room: string; level: Level }
-  | (Act & { room: string; id: string })
-  | { type: 'send'; room: string; id: string; content: string }
+  | ((Act | Amend) & { room: string; id: string })
+  | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
   | { type: 'history'; room: string; before?: number; after?: number; limit?: number }
   | { type: 'rooms'; after?: string }
   | { type: 'members'; room: string; after?: string }
@@ -104,6 +142,7 @@ export interface LiveMessage extends Message {
   type: 'message'
   room: string
 }
+export type LiveAmendment = Amendment & { room: string }
 /** An entry of a kind that the page does not know: it shows nothing, but has its place in the log. */
 export interface LiveEntry {
   room: string
@@ -121,6 +160,8 @@ export interface History {
   type: 'history'
   room: string
   messages: Entry[]
+  /** The seq up to which changes are folded into the messages. */
+  as_of?: number
   /** The page covers every seq from `first` to `last`; older servers do not say it. */
   first?: number
   last?: number
@@ -243,6 +284,7 @@ export type Event =
   | Welcome
   | Joined
   | LiveMessage
+  | LiveAmendment
   | Ack
   | History
   | Rooms
@@ -282,15 +324,32 @@ const changes: Record<string, readonly string[]> = {
   room: ['created', 'set'],
 }
 
-/** An entry as the page shows it: a message, or a change as a quiet line. Undefined for other kinds. */
-export function shown(entry: Entry): Message | undefined {
+/** The fields of a message that only some have. */
+const extras = ['bot', 'reply_to', 'edited', 'deleted', 'reactions', 'replies', 'pinned'] as const
+
+/**
+ * An entry as the page shows it: a message, or a change as a quiet line. Undefined for other kinds.
+ * `asOf` is that of its page of history.
+ */
+export function shown(entry: Entry, asOf?: number): Message | undefined {
   if (entry.type === undefined || entry.type === 'message') {
-    const { seq, id, username, content, time, bot } = entry as Message
-    return { seq, id, username, content, time, ...(bot ? { bot } : {}) }
+    const whole = entry as Message
+    const { seq, id, username, content, time } = whole
+    const message: Message = { seq, id, username, content: content ?? '', time }
+    for (const name of extras) if (whole[name] !== undefined) Object.assign(message, { [name]: whole[name] })
+    if (asOf !== undefined) message.asOf = asOf
+    return message
   }
   if (entry.type !== 'topic' && !changes[entry.type]?.includes((entry as { change?: string }).change ?? '')) return undefined
   const { seq, id, username, time, room: _, account: __, bot: ___, ...change } = entry as unknown as Message & { room?: string; account?: string }
   return { seq, id, username, content: '', time, change: change as unknown as Change }
+}
+
+const amendments = new Set<string | undefined>(['edit', 'delete', 'react', 'pin'])
+
+/** Whether an entry changes a message. */
+export function isAmendment(entry: Entry): entry is Entry & Amendment {
+  return amendments.has(entry.type) && typeof (entry as { target?: unknown }).target === 'number'
 }
 
 /** Whether an event of any type, known or not, is an entry of a room's log. */

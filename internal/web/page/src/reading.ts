@@ -3,7 +3,7 @@
 import { batch } from '@preact/signals'
 import { mentions } from './markup'
 import { notify } from './notify'
-import { shown as asMessage, type LiveEntry, type Message } from './protocol'
+import { isAmendment, shown as asMessage, type LiveAmendment, type LiveEntry, type LiveMessage, type Message } from './protocol'
 import { send } from './session'
 import { account, attentive, find, noLine, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
@@ -24,8 +24,8 @@ const mostSpoken = 5
 const due = new Map<Room, Message>()
 let heard: Message[] = []
 
-/** Takes a live entry. One of an unknown kind moves the room's cursor, and shows nothing. */
-export function receiveEntry(entry: LiveEntry): void {
+/** Takes a live entry. One that changes a message or is of an unknown kind only moves the room's cursor. */
+export function receiveEntry(entry: LiveEntry | LiveMessage | LiveAmendment): void {
   const room = find(entry.room)
   if (!room?.cursor) return
   const message = asMessage(entry)
@@ -34,6 +34,7 @@ export function receiveEntry(entry: LiveEntry): void {
   const allRead = room.unread.value === 0
   advance(room, entry.seq)
   room.log.extend(entry.seq)
+  if (isAmendment(entry)) room.log.fold(entry, username.value)
   if (allRead) markRead(room, entry.seq)
   else room.uncounted.value++
   room.changed()
@@ -58,8 +59,9 @@ export function take(room: Room, message: Message): void {
   if (seen || (!counts && allRead) || (mine && shown && room.following)) markRead(room, message.seq)
   else if (!counts) room.uncounted.value++
   keep(room, message, shown)
+  if (message.reply_to !== undefined) room.log.fold({ type: 'reply', seq: message.seq, target: message.reply_to }, username.value)
   room.changed()
-  if (!counts) return
+  if (!counts || message.deleted) return
   const mentioned = mentions(message.content, username.value)
   if (mentioned && !(shown && attentive.value)) room.mentioned.value = true
   if (!caughtUp) return

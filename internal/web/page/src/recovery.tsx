@@ -5,7 +5,7 @@ import { useMemo } from 'preact/hooks'
 import { Card } from './form'
 import { Copy, Download } from './symbols'
 import { t } from './texts'
-import { CopyButton } from './toolbar'
+import { CopyButton } from './copy'
 
 /** The step of a claim that shows the codes. */
 export function RecoveryCodes({ codes, username, done }: { codes: string[]; username: string; done(): void }) {

@@ -6,6 +6,12 @@ import type { Account, Flag, Role, RoomKind, RoomRole } from './protocol'
 
 export type Action =
   | 'send'
+  | 'react'
+  /** One's own message. */
+  | 'edit'
+  | 'delete'
+  | 'deleteOther'
+  | 'pin'
   | 'join'
   | 'topic'
   | 'invite'
@@ -37,11 +43,19 @@ export function may(action: Action, { server, kind, member, role, flags }: Facts
   const archived = flags.includes('archived')
   const announce = flags.includes('announce')
   if (action === 'unarchive') return archived && op
+  if (action === 'deleteOther' || (action === 'delete' && op)) return op
   if (archived) return false
   switch (action) {
     case 'join':
       return kind === 'public' && !member && server !== 'guest'
+    case 'react':
+      return member
+    case 'delete':
+      return member || (kind === 'public' && server !== 'guest')
+    case 'pin':
+      return op || (member && (kind === 'direct' || (server !== undefined && server !== 'guest' && !announce && !flags.includes('locked'))))
     case 'send':
+    case 'edit':
       return member && (kind === 'direct' || !announce || role !== 'member' || op)
     case 'topic':
       if (kind === 'direct') return member && server !== undefined

@@ -15,7 +15,7 @@ import { ask } from './session'
 import { account, factsOf, find, limits, room as shown, server, subject, type Room } from './state'
 import { AddPerson, Link } from './symbols'
 import { t } from './texts'
-import { CopyButton } from './toolbar'
+import { CopyButton } from './copy'
 
 export function CreateRoom() {
   const name = useSignal(subject.peek())

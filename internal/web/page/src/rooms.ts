@@ -175,11 +175,11 @@ function beginAgain(room: Room, oldest: number | undefined): void {
   else room.gapBefore.value = oldest
 }
 
-/** The newest message that the server has in a room; 0 if it has none. */
+/** The newest entry that the server has in a room; 0 if it has none. */
 async function newest(room: Room): Promise<number> {
   try {
     const found = await ask<History>({ type: 'history', room: room.name, limit: 1 })
-    return found.messages[0]?.seq ?? 0
+    return found.last ?? found.messages[0]?.seq ?? 0
   } catch (error) {
     if (error instanceof RequestError && error.refusal) return 0 // the join says why
     throw error
@@ -189,8 +189,7 @@ async function newest(room: Room): Promise<number> {
 /** Continues at the head. Missed messages are loaded as the reader gets to them. */
 function skip(room: Room, joined: Joined): void {
   room.cursor = { epoch: joined.epoch, seq: joined.head }
-  if (room.log.loaded) room.log.attached = false
-  else room.log.clear()
+  room.log.miss()
   room.following = false
 }
 

@@ -9,7 +9,7 @@ const oneLine = 45
 
 /** About how many lines a message has. */
 function linesOf(message: Message): number {
-  let lines = 1 + Math.floor(message.content.length / 90)
+  let lines = 1 + (message.reply_to === undefined ? 0 : 1) + (message.reactions ? 1 : 0) + Math.floor(message.content.length / 90)
   for (let i = message.content.indexOf('\n'); i >= 0 && lines < 25; i = message.content.indexOf('\n', i + 1)) lines++
   return lines
 }

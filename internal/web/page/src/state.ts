@@ -15,6 +15,9 @@ import { draftOf, load, type Pending } from './storage'
 /** No unread line. 0 is a place for one: above a room's first message. */
 export const noLine = -1
 
+/** A message that is answered, or that is edited: from which version, and the text so far. */
+export type Composing = { type: 'reply'; seq: number } | { type: 'edit'; seq: number; base: number; text: string }
+
 /** A room that this client is in. */
 export class Room {
   readonly log = new Log()
@@ -70,6 +73,8 @@ export class Room {
   /** Whether it is the room on the screen. */
   readonly here = computed(() => current.value === this.name)
   readonly draft = signal('')
+  /** What the field is for, if not for a new message. */
+  readonly composing = signal<Composing | undefined>(undefined)
   readonly drafted = computed(() => this.draft.value !== '')
 
   constructor(readonly name: string) {

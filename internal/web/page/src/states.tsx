@@ -55,7 +55,7 @@ function Break() {
       removeEventListener('offline', look)
     }
   }, [])
-  const unsent = pending.value.filter((p) => !p.error).length
+  const unsent = pending.value.filter((p) => !p.error && !p.amend).length
   if (!lasting || !lost) return null
   return (
     <p class="state">

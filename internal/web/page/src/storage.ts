@@ -4,7 +4,7 @@
 // Tabs share localStorage. Data that two of them may write at once has a key for each
 // item, or is merged with the stored value: no tab undoes what another has saved.
 
-import type { Cursor, Problem } from './protocol'
+import type { Amend, Cursor, Problem } from './protocol'
 
 export interface Kept {
   /** The name to go by, as the server spelled it. */
@@ -31,15 +31,22 @@ export interface Kept {
   starred: string[]
   /** Sections of the list of rooms that are closed. */
   closed: string[]
+  /** Emoji of reactions that were used last. */
+  emoji: string[]
 }
 
-/** A message of the user's own that has not been acknowledged. */
+/** A message of the user's own, or a change of one, that has not been acknowledged. */
 export interface Pending {
   room: string
   id: string
   /** The name it was written under. */
   username: string
+  /** Empty in a change. */
   content: string
+  /** The message that it answers. */
+  reply_to?: number
+  /** Set if it is no message, but changes one. */
+  amend?: Amend
   /** RFC 3339, by the clock of this machine. */
   time: string
   /** Why it was refused; it stays until the user decides. */

@@ -114,6 +114,32 @@ export const More = () => (
     <path d="M5 10h.01M10 10h.01M15 10h.01" stroke-width="2.600" />
   </Symbol>
 )
+export const Smile = () => (
+  <Symbol>
+    <circle cx="10" cy="10" r="6.800" />
+    <path d="M7.500 8h.01M12.500 8h.01M7 11.800c.7 1.200 1.800 1.800 3 1.800s2.300-.6 3-1.800" />
+  </Symbol>
+)
+export const Pencil = () => (
+  <Symbol>
+    <path d="m4 16 .8-3.500L13 4.300a1.400 1.400 0 0 1 2 0l.7.7a1.400 1.400 0 0 1 0 2L7.500 15.200z" />
+  </Symbol>
+)
+export const Bin = () => (
+  <Symbol>
+    <path d="M4 6h12M8 6V4h4v2M5.500 6l.7 10h7.600l.7-10M8.500 9v4.500M11.500 9v4.500" />
+  </Symbol>
+)
+export const Reply = () => (
+  <Symbol>
+    <path d="M8 5 3.500 9.500 8 14M4 9.500h7.500a5 5 0 0 1 5 5v1" />
+  </Symbol>
+)
+export const Pin = () => (
+  <Symbol>
+    <path d="M7 3.500h6M8 3.500v5L5.500 11.500h9L12 8.500v-5M10 11.500V17" />
+  </Symbol>
+)
 export const AddPerson = () => (
   <Symbol>
     <circle cx="8" cy="7" r="2.800" />

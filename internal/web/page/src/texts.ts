@@ -61,6 +61,11 @@ export function explain(refusal: { code: string; message: string; field?: string
   return fill(known, { message: sentence, max: refusal.max ?? 0, actual: refusal.actual ?? 0 })
 }
 
+const lists = computed(() => new Intl.ListFormat(language.value))
+
+/** Names in a list, as a sentence has them. */
+export const listOf = (names: string[]): string => lists.value.format(names)
+
 const clock = computed(() => new Intl.DateTimeFormat(language.value, { timeStyle: 'short' }))
 const day = computed(() => new Intl.DateTimeFormat(language.value, { weekday: 'long', day: 'numeric', month: 'long' }))
 const dayAndYear = computed(() => new Intl.DateTimeFormat(language.value, { day: 'numeric', month: 'long', year: 'numeric' }))

@@ -1,90 +1,164 @@
-// The tools of a message, shown for the message under the pointer and for the one with
-// the focus.
+// The tools of a message.
 
-import { signal, useComputed } from '@preact/signals'
+import { useComputed } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
+import { edit, react, remove, setPinned } from './amends'
+import { CopyButton } from './copy'
+import { isEmoji, recent, usual } from './emoji'
+import { closeTool, compose, openTool } from './focus'
 import type { Message } from './protocol'
+import { may } from './rights'
 import { pathOf } from './route'
-import { Check, Copy, Link } from './symbols'
+import { factsOf, username, type Room } from './state'
+import { Bin, Copy, Cross, Link, Pencil, Pin, Reply, Smile } from './symbols'
 import { t } from './texts'
+import { focused, opened, pointed } from './tools'
 
-/** The seq of the message that the pointer is over, and of the one with the focus; 0 for none. */
-const pointed = signal(0)
-const focused = signal(0)
-
-function seqOf(target: EventTarget | null): number {
-  const row = target instanceof Element ? target.closest<HTMLElement>('.row[data-seq]') : null
-  return Number(row?.dataset.seq ?? 0)
+export function Toolbar({ room, message }: { room: Room; message: Message }) {
+  const { seq } = message
+  const shown = useComputed(() => (opened.value?.seq === seq ? opened.value.tool : pointed.value === seq || focused.value === seq ? 'all' : undefined))
+  switch (shown.value) {
+    case 'react':
+      return <Picker room={room} message={message} />
+    case 'delete':
+      return <Sure room={room} message={message} />
+    case 'all':
+      return (
+        <div class="tools uncopied" role="toolbar" aria-label={t('tools')}>
+          <Tools room={room} message={message} />
+        </div>
+      )
+    default:
+      return null
+  }
 }
 
-/** Follows the pointer over the rows of a list. */
-export function point(event: Event): void {
-  pointed.value = event.type === 'mouseleave' ? 0 : seqOf(event.target)
-}
-
-/** Follows the focus of the keyboard. A resting pointer must not take the tools away from it. */
-export function follow(event: FocusEvent): void {
-  const at = event.type === 'focusout' ? event.relatedTarget : event.target
-  focused.value = at instanceof Element && at.matches(':focus-visible') ? seqOf(at) : 0
-}
-
-export function Toolbar({ room, message }: { room: string; message: Message }) {
-  const here = useComputed(() => pointed.value === message.seq || focused.value === message.seq)
-  if (!here.value) return null
+/** Everything that the user may do with a message. */
+function Tools({ room, message }: { room: Room; message: Message }) {
+  const facts = factsOf(room)
+  const own = message.username === username.value
+  const { seq, deleted, pinned } = message
+  const link = (
+    <CopyButton label={t('copyLink')} text={() => location.origin + pathOf({ room: room.name, seq })}>
+      <Link />
+    </CopyButton>
+  )
+  if (deleted) return link
   return (
-    <div class="tools uncopied" role="toolbar" aria-label={t('tools')}>
+    <>
+      {may('react', facts) && (
+        <Button label={t('react')} tool="react" onClick={() => openTool(seq, 'react')}>
+          <Smile />
+        </Button>
+      )}
+      {may('send', facts) && (
+        <Button label={t('reply')} onClick={() => compose(room, { type: 'reply', seq })}>
+          <Reply />
+        </Button>
+      )}
+      {own && may('edit', facts) && (
+        <Button label={t('edit')} onClick={() => edit(room, message)}>
+          <Pencil />
+        </Button>
+      )}
+      {may('pin', facts) && (
+        <Button label={t(pinned ? 'unpin' : 'pin')} pressed={pinned ?? false} onClick={() => setPinned(room, message, !pinned)}>
+          <Pin />
+        </Button>
+      )}
       <CopyButton label={t('copyText')} text={() => message.content}>
         <Copy />
       </CopyButton>
-      <CopyButton label={t('copyLink')} text={() => location.origin + pathOf({ room, seq: message.seq })}>
-        <Link />
-      </CopyButton>
-    </div>
+      {link}
+      {may(own ? 'delete' : 'deleteOther', facts) && (
+        <Button label={t('delete')} tool="delete" onClick={() => openTool(seq, 'delete')}>
+          <Bin />
+        </Button>
+      )}
+    </>
   )
 }
 
-/** Copies a text, and shows for a moment that it was copied. */
-export function CopyButton({ label, text, wide, children }: { label: string; text: () => string; wide?: boolean; children: ComponentChildren }) {
-  const [done, setDone] = useState(false)
-  useEffect(() => {
-    if (!done) return
-    const timer = setTimeout(() => setDone(false), 1500)
-    return () => clearTimeout(timer)
-  }, [done])
+interface ButtonProps {
+  label: string
+  tool?: string
+  pressed?: boolean
+  onClick(): void
+  children: ComponentChildren
+}
+
+function Button({ label, tool, pressed, onClick, children }: ButtonProps) {
   return (
-    <button
-      type="button"
-      class={[wide ? 'secondary with-symbol' : 'icon', done && 'done'].filter(Boolean).join(' ')}
-      aria-label={wide ? undefined : done ? t('copied') : label}
-      title={wide ? undefined : label}
-      onClick={() => void copy(text()).then(setDone)}
-    >
-      {done ? <Check /> : children}
-      {wide && <span>{done ? t('copied') : label}</span>}
+    <button type="button" class={pressed ? 'icon on' : 'icon'} aria-label={label} title={label} data-tool={tool} onClick={onClick}>
+      {children}
     </button>
   )
 }
 
-async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text)
-    return true
-  } catch {
-    return copyByHand(text)
-  }
+/** Closes an open tool on Escape. */
+function onEscape(event: KeyboardEvent): void {
+  if (event.key !== 'Escape') return
+  event.stopPropagation()
+  closeTool()
 }
 
-/** Pages have no clipboard over plain HTTP, but a selection can be copied. */
-function copyByHand(text: string): boolean {
-  const before = document.activeElement
-  const field = document.createElement('textarea')
-  field.className = 'hidden'
-  field.value = text
-  document.body.append(field)
-  field.select()
-  const done = document.execCommand('copy')
-  field.remove()
-  if (before instanceof HTMLElement) before.focus({ preventScroll: true })
-  return done
+/** Emoji to react with. */
+function Picker({ room, message }: { room: Room; message: Message }) {
+  const [wrong, setWrong] = useState(false)
+  const choose = (emoji: string) => {
+    react(room, message, emoji)
+    closeTool()
+  }
+  const mine = (emoji: string) => message.reactions?.some((r) => r.me && r.emoji === emoji) ?? false
+  return (
+    <div class="tools picking uncopied" role="group" aria-label={t('react')} onKeyDown={onEscape}>
+      {[...usual, ...recent.value.filter((e) => !usual.includes(e))].map((emoji, i) => (
+        <button key={emoji} type="button" class="icon emoji" aria-pressed={mine(emoji)} data-first={i === 0 || undefined} onClick={() => choose(emoji)}>
+          {emoji}
+        </button>
+      ))}
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          const emoji = new FormData(event.currentTarget).get('emoji')!.toString().trim()
+          if (isEmoji(emoji)) choose(emoji)
+          else setWrong(true)
+        }}
+      >
+        <input type="text" name="emoji" maxLength={40} autocomplete="off" aria-label={t('otherEmoji')} placeholder={t('otherEmoji')} aria-invalid={wrong} onInput={() => setWrong(false)} />
+      </form>
+      <button type="button" class="icon" aria-label={t('close')} onClick={closeTool}>
+        <Cross />
+      </button>
+      {wrong && (
+        <span class="problem" role="alert">
+          {t('err_bad_emoji')}
+        </span>
+      )}
+    </div>
+  )
+}
+
+/** Asks once before a message is deleted. */
+function Sure({ room, message }: { room: Room; message: Message }) {
+  return (
+    <div class="tools asking uncopied" role="group" aria-label={t('deleteThis')} onKeyDown={onEscape}>
+      <span>{t('deleteThis')}</span>
+      <button
+        type="button"
+        class="plain harsh"
+        data-first
+        onClick={() => {
+          remove(room, message)
+          closeTool()
+        }}
+      >
+        {t('delete')}
+      </button>
+      <button type="button" class="plain" onClick={closeTool}>
+        {t('keep')}
+      </button>
+    </div>
+  )
 }
