@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
@@ -47,12 +49,35 @@ func varied(t *testing.T) (dir string) {
 		case 50:
 			merge(t, s, 8)
 		}
+		if i%20 == 15 { // merged, merged later, and not merged
+			storetest.Append(t, s, variedChanges(t, i)...)
+		}
 		if i%7 == 0 {
 			put(t, s, fmt.Sprintf("document/%d/é", i), strings.Repeat(content, i%3), fmt.Sprint("changed/", i%4), fmt.Sprint("\x00\xff", i))
 			bump(t, s, []string{"lobby", "Ops"}[i%2])
 		}
 	}
 	return dir
+}
+
+// changesIn is the number of the changes of varied.
+const changesIn = 3 * 7
+
+// variedChanges returns changes of messages of the lobby, of every kind.
+func variedChanges(t *testing.T, i int) (drafts []kaban.Draft) {
+	add := func(kind kaban.Kind, author string, target int, body string) {
+		d := storetest.Draft(t, "lobby", author, fmt.Sprintf("change-%d-%d", i, len(drafts)), "x")
+		d.Kind, d.Target, d.Body = kind, uint64(target), body
+		drafts = append(drafts, d)
+	}
+	add(kaban.KindEdit, "ann", 1, fmt.Sprint("edited at ", i))
+	add(kaban.KindReact, "bob", 1, kaban.Switch(true, "👍"))
+	add(kaban.KindReact, []string{"ann", "cleo", "zoë-κ"}[i/20], 1, kaban.Switch(true, "🎉"))
+	add(kaban.KindReact, "bob", 1, kaban.Switch(false, "👍"))
+	add(kaban.KindPin, "bob", 2, kaban.Switch(i != 35, ""))
+	add(kaban.KindMessage, "ann", 3, "an answer")
+	add(kaban.KindDelete, "ann", []int{4, 5, 3}[i/20], "")
+	return drafts
 }
 
 // kept is everything that can be read from a database, in every way.
@@ -62,6 +87,7 @@ type kept struct {
 	documents []string
 	found     []string // by id, through the indexes
 	rooms     []string // by key
+	states    []string // of messages
 }
 
 func keptIn(ctx context.Context, dir string) (k kept, err error) {
@@ -105,11 +131,22 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		}
 		k.rooms = append(k.rooms, fmt.Sprint(room, found))
 	}
+	for _, query := range []string{
+		"SELECT format('%d %d %d %d %d %d %d %d', place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies) FROM states",
+		"SELECT format('%d %s %d %s %d %d', place, emoji, user, username, seq, time) FROM reactions",
+		"SELECT format('%d %s %d', place, hex(hash), older) FROM originals",
+	} {
+		found, err := lines(ctx, s.conn, query)
+		if err != nil {
+			return k, err
+		}
+		k.states = append(k.states, found...)
+	}
 	return k, nil
 }
 
 func (k kept) equal(other kept) bool {
-	return k.epoch == other.epoch && slices.Equal(k.records, other.records) && slices.Equal(k.documents, other.documents) && slices.Equal(k.found, other.found) && slices.Equal(k.rooms, other.rooms)
+	return k.epoch == other.epoch && slices.Equal(k.records, other.records) && slices.Equal(k.documents, other.documents) && slices.Equal(k.found, other.found) && slices.Equal(k.rooms, other.rooms) && slices.Equal(k.states, other.states)
 }
 
 // check returns the problems that Check finds as one error.
@@ -170,7 +207,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 			at := copyFiles(t, c.dir)
 			os.Remove(filepath.Join(at, databaseName+"-shm"))
 			want, err := keptIn(t.Context(), at)
-			if err != nil || len(want.records) != 60 || len(want.documents) != 9+4 {
+			if err != nil || len(want.records) != 60+changesIn || len(want.states) < 6 || len(want.documents) != 9+4 {
 				t.Fatalf("%d records, %v", len(want.records), err)
 			}
 			if err := check(t.Context(), at); err != nil {
@@ -262,7 +299,7 @@ func TestAFlippedBitIsNeverServed(t *testing.T) {
 					switch {
 					case errors.Is(err, store.ErrDamaged) && c.file != segmentName:
 						damaged++
-					case err != nil || len(got) != 1 || got[0] != entries[i]:
+					case err != nil || len(got) != 1 || !isServed(got[0], entries[i]):
 						t.Errorf("bit %d of byte %d of %s: message %d of %s is read as %+v, %v", bit%8, bit/8, c.file, i+1, room, got, err)
 					default:
 						good++
@@ -277,6 +314,15 @@ func TestAFlippedBitIsNeverServed(t *testing.T) {
 			t.Errorf("%s: of %d flips %d were found: the test proves nothing", c.file, len(bits), refused)
 		}
 	}
+}
+
+// isServed reports whether an entry is read as it is. A row of states that has vanished with
+// a part of its page is found by Check alone: then nothing has become of the message.
+func isServed(got, want store.Entry) bool {
+	if got.State == nil {
+		want.State = nil
+	}
+	return cmp.Equal(got, want)
 }
 
 func TestADamagedMessage(t *testing.T) {
