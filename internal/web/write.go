@@ -225,6 +225,9 @@ func (s *Server) readBy(ctx context.Context, in *By) (id kaban.MessageID, userna
 		return id, username, by, p
 	}
 	by = whoOf(ctx)
+	if in.ID == "" {
+		return id, username, by, fieldProblem(wire.CodeMissingField, "id", "id: the parameter is missing")
+	}
 	if id, err = kaban.ParseMessageID(in.ID); err != nil {
 		return refuse("id", err)
 	}
