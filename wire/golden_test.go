@@ -310,6 +310,7 @@ func TestEntriesOfUnknownKinds(t *testing.T) {
 		`{"type":"react","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"emoji":"👍","time":"2026-11-24T12:00:00.007Z"}`,
 		`{"type":"pin","room":"lobby","seq":7,"id":"x","username":"ann","target":"3","on":true,"time":"2026-11-24T12:00:00.007Z"}`,
 		`{"type":"pin","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"on":1,"time":"2026-11-24T12:00:00.007Z"}`,
+		`{"type":"pin","room":"lobby","seq":7,"id":"x","username":"ann","target":3,"time":"2026-11-24T12:00:00.007Z"}`,
 		`{"type":"member","seq":7,"room":"lobby","ref":5,"members":"all"}`,
 		`{"type":"send","room":"lobby","seq":7}`,
 		`{"type":"role","room":"lobby","seq":7}`,

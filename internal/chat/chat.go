@@ -19,6 +19,7 @@ import (
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/dispatch"
+	"kaban/internal/emoji"
 	"kaban/internal/limit"
 	"kaban/internal/people"
 	"kaban/internal/session"
@@ -102,6 +103,17 @@ var (
 	ErrReserved = session.ErrReserved
 	// ErrIDConflict says that the author used the message id for something else.
 	ErrIDConflict = store.ErrIDConflict
+	// ErrNoMessage says that there is no such message in the room, as far as the identity
+	// may know.
+	ErrNoMessage = store.ErrNoTarget
+	// ErrGone says that the message was deleted.
+	ErrGone = store.ErrGone
+	// ErrEditConflict says that the message was edited after the version that an edit
+	// replaces.
+	ErrEditConflict = store.ErrEditConflict
+	// ErrTooManyReactions says that a message takes no other reaction, or none of the
+	// identity.
+	ErrTooManyReactions = store.ErrTooManyReactions
 	// ErrStorageFull says that the disk is full and nothing was stored.
 	ErrStorageFull = store.ErrFull
 	// ErrDamaged says that an entry cannot be read as it was written. The store has
@@ -117,6 +129,8 @@ type (
 	LookalikeError = dispatch.LookalikeError
 	// DamagedError says which entry cannot be read.
 	DamagedError = store.DamagedError
+	// EmojiError says what is wrong with the emoji of a reaction.
+	EmojiError = emoji.Error
 )
 
 // IsGoingDown reports whether an error means that the server ends. A canceled
@@ -176,6 +190,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		return nil, err
 	}
 	d.SetJudge(c.judge)
+	d.SetAbout(about)
 	d.SetOnDirect(c.grew)
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {

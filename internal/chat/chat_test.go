@@ -90,10 +90,10 @@ func TestAMemberSaysSomething(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := alice.Draft(nil, 7, d.ID, message); !errors.Is(err, ErrNotJoined) {
+	if _, err := alice.Draft(nil, 7, d.ID, message, 0); !errors.Is(err, ErrNotJoined) {
 		t.Errorf("a send without a membership: %v", err)
 	}
-	send, err := alice.Draft(hers, 7, d.ID, message)
+	send, err := alice.Draft(hers, 7, d.ID, message, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 		{"a message", lobby, "x", nil},
 		{"an id used twice", lobby, "y", ErrIDConflict},
 	} {
-		if err := third(as(ci).Post(t.Context(), test.room, id("1"), test.content)); !errors.Is(err, test.want) {
+		if err := third(as(ci).Post(t.Context(), test.room, id("1"), test.content, 0)); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", test.what, err, test.want)
 		}
 		if err := claim(ci); err != nil {
@@ -261,7 +261,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := third(as(ci).Post(t.Context(), lobby, id("2"), "x")); !errors.Is(err, ErrTaken) {
+	if err := third(as(ci).Post(t.Context(), lobby, id("2"), "x", 0)); !errors.Is(err, ErrTaken) {
 		t.Errorf("a name in use: %v", err)
 	}
 	builds := storetest.RoomName(t, "Builds")
@@ -276,7 +276,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 		}
 		return h
 	}
-	receipt, room, err := c.Hook(hook("h", "Builds"), ci).Post(t.Context(), builds, id("1"), "x")
+	receipt, room, err := c.Hook(hook("h", "Builds"), ci).Post(t.Context(), builds, id("1"), "x", 0)
 	if err != nil || receipt.Seq != 1 || room.String() != "builds" {
 		t.Errorf("the hook: %+v in %s, %v", receipt, room, err)
 	}
@@ -284,14 +284,14 @@ func TestAPostBorrowsAName(t *testing.T) {
 		t.Errorf("the room has %+v, %v", page.Entries, err)
 	}
 	many := storetest.RoomName(t, "one-too-many")
-	if err := third(c.Hook(hook("i", "one-too-many"), cd).Post(t.Context(), many, id("2"), "x")); !errors.Is(err, ErrTooManyRooms) {
+	if err := third(c.Hook(hook("i", "one-too-many"), cd).Post(t.Context(), many, id("2"), "x", 0)); !errors.Is(err, ErrTooManyRooms) {
 		t.Errorf("a room too many: %v", err)
 	}
-	if err := third(c.Hook(hook("h", "Builds"), ci).Post(t.Context(), lobby, id("2"), "x")); !errors.Is(err, ErrNotFound) {
+	if err := third(c.Hook(hook("h", "Builds"), ci).Post(t.Context(), lobby, id("2"), "x", 0)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the room of another hook: %v", err)
 	}
 	c.Release(holder)
-	if err := third(as(storetest.Username(t, "system")).Post(t.Context(), lobby, id("3"), "x")); !errors.Is(err, ErrReserved) {
+	if err := third(as(storetest.Username(t, "system")).Post(t.Context(), lobby, id("3"), "x", 0)); !errors.Is(err, ErrReserved) {
 		t.Errorf("a reserved name: %v", err)
 	}
 }

@@ -218,15 +218,15 @@ func (u User) Leave(s *Subscription, underWay bool) {
 	}
 }
 
-// Draft returns what a member says, to be submitted. The subscription is the
-// member's, nil if there is none. Whether the member may say it is decided when it is
-// committed. It returns ErrNotJoined.
-func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m kaban.Message) (Send, error) {
+// Draft returns what a member says, to be submitted. replyTo is the message that it
+// answers, or 0. The subscription is the member's, nil if there is none. Whether the member
+// may say it is decided when it is committed. It returns ErrNotJoined.
+func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m kaban.Message, replyTo uint64) (Send, error) {
 	if s == nil {
 		return Send{}, u.chat.count(refusalOf(access.NotJoined, access.Send))
 	}
 	d := m.Draft(u.peer.Identity, s.Room().Name(), id)
-	d.Origin = origin
+	d.Origin, d.Target = origin, replyTo
 	return Send{Draft: d, Subscription: s}, nil
 }
 
@@ -259,25 +259,27 @@ func (u User) refuseTyping(err error) error {
 // while the store is asked, once for each message: the caller lets through no more of them
 // than of others. It returns ErrNotJoined if that message is not stored, and
 // ErrIDConflict.
-func (u User) Recall(ctx context.Context, room kaban.RoomName, id kaban.MessageID, m kaban.Message) (Receipt, error) {
+func (u User) Recall(ctx context.Context, room kaban.RoomName, id kaban.MessageID, m kaban.Message, replyTo uint64) (Receipt, error) {
 	refused := refusalOf(access.NotJoined, access.Send)
+	d := m.Draft(u.peer.Identity, room, id)
+	d.Target = replyTo
 	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
 		return Receipt{}, u.chat.count(refused)
 	} else if err != nil {
 		return Receipt{}, u.chat.count(err)
 	}
 	receipt, err := u.chat.dispatcher.Post(ctx, Send{
-		Draft: m.Draft(u.peer.Identity, room, id),
+		Draft: d,
 		Terms: &dispatch.Terms{Decide: func(store.Tx) error { return refused }},
 	}, func() {})
 	return receipt, u.chat.count(err)
 }
 
-// judge decides whether a member may send; see dispatch.Judge.
+// judge decides what a member may do; see dispatch.Judge.
 func (c *Chat) judge(r *dispatch.Room, member *kaban.Peer, _ *dispatch.Rights, generation uint64) (*dispatch.Rights, error) {
 	account, _ := kaban.AuthorOf(member.ID())
 	if account == "" && r.Revision() == 0 && c.isOpen() {
-		return c.openRights(generation), nil
+		return c.openRights(member, generation), nil
 	}
 	rights := &dispatch.Rights{Generation: generation}
 	err := c.dispatcher.View(context.Background(), func(tx store.Tx) (err error) {
@@ -289,12 +291,11 @@ func (c *Chat) judge(r *dispatch.Room, member *kaban.Peer, _ *dispatch.Rights, g
 		if err != nil {
 			return err
 		}
-		if s.room.Kind == kaban.RoomDirect {
-			if s.Target.Reachable, err = u.reaches(tx, &s.room); err != nil {
-				return err
-			}
+		if err := u.seekReach(tx, &s); err != nil {
+			return err
 		}
 		rights.Refusal = refusalOf(access.Can(access.Send, s.Facts), access.Send)
+		rights.From, rights.Changes = s.member.From, changesOf(s.Facts)
 		return nil
 	})
 	return rights, err
@@ -302,11 +303,12 @@ func (c *Chat) judge(r *dispatch.Room, member *kaban.Peer, _ *dispatch.Rights, g
 
 // openRights returns the rights of all visitors of an open server in rooms whose
 // rights were never changed. They share one value.
-func (c *Chat) openRights(generation uint64) *dispatch.Rights {
+func (c *Chat) openRights(member *kaban.Peer, generation uint64) *dispatch.Rights {
 	if rights := c.open.Load(); rights != nil && rights.Generation == generation {
 		return rights
 	}
-	rights := &dispatch.Rights{Generation: generation}
+	facts := User{chat: c, peer: member}.plainFacts(true, true)
+	rights := &dispatch.Rights{Generation: generation, Changes: changesOf(facts)}
 	c.open.Store(rights)
 	return rights
 }

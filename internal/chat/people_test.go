@@ -493,7 +493,7 @@ func TestKickAndSendAtOnce(t *testing.T) {
 		want(t, "message", err, nil)
 		var sends []Send
 		for range 5 {
-			send, err := bob.Draft(his, 0, w.id(), message)
+			send, err := bob.Draft(his, 0, w.id(), message, 0)
 			want(t, "draft", err, nil)
 			sends = append(sends, send)
 		}

@@ -7,18 +7,18 @@ import (
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/dispatch"
-	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
 // Post stores one message of a user without a connection, which does not join for it.
+// replyTo is the message that it answers, or 0.
 // A visitor's name is borrowed until the message is stored or refused. A hook may make
 // its room. Post returns when the message is stored and published, with the name of its
 // room. When ctx ends first it returns its cause, and the message may be stored all the
 // same: posting it again with the same id shows. It returns ErrNotFound, ErrNotJoined,
 // ErrAuthRequired, ErrReserved, ErrTaken, a *kaban.MessageError, ErrForbidden,
-// ErrIDConflict and ErrStorageFull; for a hook ErrTooManyRooms and a *LookalikeError.
-func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string) (receipt Receipt, _ kaban.RoomName, err error) {
+// ErrNoMessage, ErrGone, ErrIDConflict and ErrStorageFull; for a hook ErrTooManyRooms and a *LookalikeError.
+func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, replyTo uint64) (receipt Receipt, _ kaban.RoomName, err error) {
 	c := u.chat
 	defer func() { c.count(err) }()
 	for range maxRulings {
@@ -29,7 +29,7 @@ func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID,
 		if known != nil {
 			room = known.Name()
 		}
-		receipt, err = u.postIn(ctx, room, known, id, content)
+		receipt, err = u.postIn(ctx, room, known, id, content, replyTo)
 		if !errors.Is(err, ErrStale) {
 			break
 		}
@@ -42,7 +42,7 @@ func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID,
 }
 
 // postIn posts to a room as it is now; known is nil if there is none.
-func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string) (Receipt, error) {
+func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, replyTo uint64) (Receipt, error) {
 	c := u.chat
 	plain := u.isPlain(room, known) && !c.IsClaimed()
 	if plain {
@@ -61,8 +61,19 @@ func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.R
 		}
 	}
 	send := Send{Draft: message.Draft(u.peer.Identity, room, id), Terms: &dispatch.Terms{Checked: plain}}
+	send.Draft.Target = replyTo
 	if !plain {
-		send.Terms.Decide = func(tx store.Tx) error { return u.mayPost(tx, room, known != nil) }
+		var from uint64 // the first entry that the user may see
+		send.Terms.Decide = func(tx store.Tx) (err error) {
+			from, err = u.mayPost(tx, room, known != nil)
+			return err
+		}
+		send.Terms.Allow = func(target *store.Entry) error {
+			if target.Seq < from {
+				return ErrNoMessage
+			}
+			return nil
+		}
 	}
 	return c.dispatcher.Post(ctx, send, release)
 }
@@ -70,26 +81,25 @@ func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.R
 // isVisitor reports whether the user has a name and nothing else.
 func (u User) isVisitor() bool { return u.account() == "" && !u.isHook() }
 
-// mayPost decides in the transaction of the append.
-func (u User) mayPost(tx store.Tx, room kaban.RoomName, exists bool) error {
+// mayPost decides in the transaction of the append. It returns the first entry that the
+// user may see.
+func (u User) mayPost(tx store.Tx, room kaban.RoomName, exists bool) (from uint64, err error) {
 	if u.isVisitor() {
-		if alike, err := people.Accounts.Like(tx, u.Identity().Name(), 1); err != nil || len(alike) > 0 {
-			return errors.Join(err, ErrTaken)
+		if err := u.isNobodyElse(tx); err != nil {
+			return 0, err
 		}
 	}
 	s, err := u.scene(tx, room, exists, u.isHook())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if u.isHook() {
 		if s.Membership.Role, err = u.hookRole(tx); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	if s.room.Kind == kaban.RoomDirect && u.account() != "" {
-		if s.Target.Reachable, err = u.reaches(tx, &s.room); err != nil {
-			return err
-		}
+	if err := u.seekReach(tx, &s); err != nil {
+		return 0, err
 	}
-	return refusalOf(access.Can(access.Post, s.Facts), access.Post)
+	return s.member.From, refusalOf(access.Can(access.Post, s.Facts), access.Post)
 }

@@ -17,27 +17,48 @@ const (
 	defaultNames   = 500
 )
 
-// Query asks for a page of a room's log: without After the newest entries, with it
+// Query asks for a page of a room's history: without After the newest entries, with it
 // the oldest behind it.
 type Query struct {
 	After, Before       uint64 // both exclusive
 	HasAfter, HasBefore bool
-	Limit               int // entries; 0 is 50
-	Bytes               int // of content; the page has one entry at least
+	RepliesTo           uint64 // only messages that answer this one; 0: all
+	Limit               int    // entries; 0 is 50
+	Bytes               int    // of content; the page has one entry at least
 }
 
-// Page is a page of a room's log.
+// Page is a page of a room's history: all entries but the changes of messages, which the
+// messages are folded with. See store.History.
 type Page struct {
-	Room    kaban.RoomName
-	Entries []Entry // ascending
-	More    bool    // in the direction of reading
-	Newest  bool    // the direction is from the newest entry back
+	Room        kaban.RoomName
+	Entries     []Entry // ascending
+	First, Last uint64  // the run of entries that the page covers, changes included; 0 if there are none
+	AsOf        uint64  // the last entry that the messages are folded with
+	More        bool    // in the direction of reading
+	Newest      bool    // the direction is from the newest entry back
 }
 
-// History returns a page of a room's log, from the first entry on that the user may
-// see. It blocks while the store is asked. It returns ErrNotFound and ErrDamaged.
+// Cut leaves at most so many entries in the page, those that its reader comes to first, and
+// at least one.
+func (p *Page) Cut(most int) {
+	most = max(most, 1)
+	if len(p.Entries) <= most {
+		return
+	}
+	p.More = true
+	if p.Newest {
+		from := len(p.Entries) - most
+		p.First, p.Entries = p.Entries[from-1].Seq+1, p.Entries[from:]
+		return
+	}
+	p.Last, p.Entries = p.Entries[most].Seq-1, p.Entries[:most]
+}
+
+// History returns a page of a room's history, from the first entry on that the user may
+// see. It blocks while the store is asked. It returns ErrNotFound, ErrDamaged, and
+// ErrNoMessage if the user may not see the message whose replies it asks for.
 func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (result Page, err error) {
-	page := store.Page{After: q.After, Before: q.Before, Last: !q.HasAfter, Limit: q.Limit, Bytes: q.Bytes}
+	page := store.Page{After: q.After, Before: q.Before, Last: !q.HasAfter, Limit: q.Limit, Bytes: q.Bytes, RepliesTo: q.RepliesTo}
 	if page.Limit == 0 {
 		page.Limit = defaultHistory
 	}
@@ -47,13 +68,19 @@ func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (result
 	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
 		visible := page
 		if from := found.member.From; from > 0 {
+			if q.RepliesTo != 0 && q.RepliesTo < from {
+				return ErrNoMessage
+			}
 			visible.After = max(visible.After, from-1)
 		}
 		read, err := u.chat.dispatcher.History(ctx, room, visible)
 		if err != nil {
 			return err
 		}
-		result = Page{Room: read.Room.Name(), Entries: read.Entries, More: read.More, Newest: page.Last}
+		result = Page{
+			Room: read.Room.Name(), Entries: read.Entries, First: read.First, Last: read.Last, AsOf: read.AsOf,
+			More: read.More, Newest: page.Last,
+		}
 		return nil
 	})
 	if err != nil {

@@ -331,12 +331,12 @@ type betweenRead struct {
 	run func()
 }
 
-func (s *betweenRead) Read(ctx context.Context, room kaban.RoomName, page store.Page) ([]Entry, error) {
+func (s *betweenRead) History(ctx context.Context, room kaban.RoomName, page store.Page) (store.History, error) {
 	if run := s.run; run != nil {
 		s.run = nil
 		run()
 	}
-	return s.Store.Read(ctx, room, page)
+	return s.Store.History(ctx, room, page)
 }
 
 // A room that changes before its turn is told once, to everybody that any of the

@@ -244,19 +244,26 @@ func (u User) make(ctx context.Context, name kaban.RoomName, change people.RoomC
 // Commit stores a send without a subscription in a room that there is. It blocks until
 // the entry is stored, or refused with the receipt's error. It returns ErrNotFound.
 func (u User) Commit(ctx context.Context, send Send) (Receipt, error) {
+	return u.commit(ctx, send, func() {})
+}
+
+// commit is Commit. done is called once, when the send is stored or never will be.
+func (u User) commit(ctx context.Context, send Send, done func()) (Receipt, error) {
 	room := send.Draft.Room
 	_, err := u.chat.dispatcher.Lookup(ctx, room)
 	if errors.Is(err, ErrNotFound) {
 		// What a credential or an account forbids everywhere is forbidden here too: the
 		// answer must not say which rooms there are.
 		if _, refused := u.rule(ctx, access.Kick, room, false); refused != nil {
+			done()
 			return Receipt{}, refused
 		}
 	}
 	if err != nil {
+		done()
 		return Receipt{}, u.chat.count(missing(room, err))
 	}
-	receipt, err := u.chat.dispatcher.Post(ctx, send, func() {})
+	receipt, err := u.chat.dispatcher.Post(ctx, send, done)
 	return receipt, u.chat.count(missing(room, err))
 }
 

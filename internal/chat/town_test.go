@@ -117,7 +117,7 @@ func (w *town) say(u User, s *Subscription, content string) error {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	send, err := u.Draft(s, 0, w.id(), message)
+	send, err := u.Draft(s, 0, w.id(), message, 0)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (l *loop) finishFetch(h *Handler, s *dispatch.Subscription, err error) {
 func (h *Handler) fetched(s *dispatch.Subscription, err error) {
 	var resync *dispatch.ResyncError
 	lost := errors.As(err, &resync)
-	if err != nil && !lost && !errors.Is(err, context.Canceled) {
+	if err != nil && !lost && !errors.Is(err, context.Canceled) && !errors.Is(err, dispatch.ErrChanged) {
 		h.loop.manager.config.Log.Error("cannot read the log for a client; it may come back and resume", "connection", h.Origin(), "err", err)
 	}
 	switch {

@@ -165,7 +165,7 @@ func (c *toyClient) message(text string) error {
 	if err != nil {
 		return err
 	}
-	send, err := c.user.Draft(in, c.handler.Origin(), id, message)
+	send, err := c.user.Draft(in, c.handler.Origin(), id, message, 0)
 	if err != nil {
 		return err
 	}

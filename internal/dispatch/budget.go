@@ -17,7 +17,7 @@ const (
 	expiriesPerAge = 8
 	// chunkOverhead and markSize are the memory of a chunk beside its bytes, in bytes.
 	chunkOverhead = 160
-	markSize      = 8
+	markSize      = 12
 )
 
 // budget bounds the memory that the tails of all rooms hold together. It lists

@@ -42,6 +42,9 @@ type Terms struct {
 	// Decide, if not nil, decides in the transaction that stores the draft, and
 	// changes documents with it; see store.Write.
 	Decide func(store.Tx) error
+	// Allow, if not nil, decides about the target of the draft, after Decide; see
+	// store.Write.
+	Allow func(target *store.Entry) error
 	// Stored, if not nil, is called by the committer after Decide and the draft are
 	// stored and before anybody is given the entry. It is not called for a duplicate.
 	// It must not block, or call the dispatcher but for Expel, Peek, View and Unlist.

@@ -40,6 +40,33 @@ func (s *rotten) Read(ctx context.Context, room kaban.RoomName, p store.Page) ([
 	return entries, err
 }
 
+// History ends a page as Read does.
+func (s *rotten) History(ctx context.Context, room kaban.RoomName, p store.Page) (store.History, error) {
+	h, err := s.Store.History(ctx, room, p)
+	if err != nil {
+		return h, err
+	}
+	if p.Last {
+		slices.Reverse(h.Entries)
+	}
+	for i := range h.Entries {
+		seq := h.Entries[i].Seq
+		if !slices.Contains(s.damaged, seq) {
+			continue
+		}
+		if i == 0 {
+			return store.History{}, &store.DamagedError{Room: room, Seq: seq}
+		}
+		h.Entries = h.Entries[:i]
+		h.Stop(seq, p.Last)
+		break
+	}
+	if p.Last {
+		slices.Reverse(h.Entries)
+	}
+	return h, nil
+}
+
 // A cursor gets one resync for damaged entries, and every other entry once.
 func TestACursorPassesDamagedEntries(t *testing.T) {
 	s := &rotten{memory.New(1 << 20), []uint64{1, 4, 5, 9, 20}}

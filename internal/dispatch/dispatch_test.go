@@ -58,6 +58,7 @@ type reader struct {
 
 	refused []Receipt
 	partial string   // of a frame
+	changed bool     // the entry of the partial frame
 	given   []string // frames, and "ack SEQ ID" for receipts
 
 	expelled string // why
@@ -111,6 +112,12 @@ func (r *reader) sip(s *Subscription, max int) bool {
 		switch {
 		case errors.As(err, &resync):
 			r.given, r.partial = append(r.given, fmt.Sprintf("resync %d %d", resync.Oldest, resync.Head)), ""
+		case errors.Is(err, ErrChanged):
+			if r.partial == "" {
+				r.t.Errorf("an entry has changed that was not given: %v", err)
+			}
+			r.changed = true
+			return false
 		case err != nil:
 			r.t.Fatalf("Fetch: %v", err)
 		}

@@ -80,7 +80,8 @@ type Format interface {
 	// never nothing. The frame carries the entry's seq, so that a reader's cursor
 	// moves over it even if the reader, or this format, does not know the kind:
 	// then the frame has the seq and no more than the format understands. The
-	// kind decides the encoding; Format must not assume a message.
+	// kind decides the encoding; Format must not assume a message. The entry has no kind, and
+	// nothing but its seq and time, if readers may not see it.
 	AppendEntry(dst []byte, room string, e *store.Entry) []byte
 	// AppendPresence appends one frame that is not part of the log and carries no
 	// seq.
@@ -179,6 +180,7 @@ type Dispatcher struct {
 	looks    map[string]*Room         // those of rooms, by the looks other than the key
 
 	judge      Judge
+	about      About
 	onDirect   func(kaban.RoomName) // nil: nothing
 	generation atomic.Uint64        // of the rights on the server; see Invalidate
 

@@ -2,7 +2,9 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"sync"
 
 	"kaban/internal/failpoint"
@@ -29,10 +31,16 @@ type page struct {
 
 var pages = sync.Pool{New: func() any { return new(page) }}
 
+// ErrChanged reports that the rest of an entry cannot be given: its message was edited or
+// deleted since the first part was given, or its author is another one now. A reader that
+// begins anew behind the last whole entry loses nothing.
+var ErrChanged = errors.New("the entry has changed since a part of it was given")
+
 // Fetch reads the next entries of a cursor behind the tail from the store; Next
 // then returns them. It may block as long as the store does. If the log no longer
 // has the next entry Fetch returns a *ResyncError, and the cursor goes on at the
-// head; if the next entry is damaged, the cursor goes on after the damage.
+// head; if the next entry is damaged, the cursor goes on after the damage. In the middle of
+// an entry it may return ErrChanged.
 func (s *Subscription) Fetch(ctx context.Context) error {
 	s.release()
 	limit, _, due := s.limit()
@@ -57,11 +65,24 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 	p := pages.Get().(*page)
 	p.bytes, p.marks, p.base = p.bytes[:0], p.marks[:0], s.seq
 	for i := range entries {
-		p.bytes = s.tail.format.AppendEntry(p.bytes, r.name.String(), &entries[i])
+		e := &entries[i]
+		if e.Kind.IsChange() && e.Target < s.from {
+			e = &store.Entry{Seq: e.Seq, Time: e.Time} // that there was something is all that the reader may know
+		}
+		p.bytes = s.tail.format.AppendEntry(p.bytes, r.name.String(), e)
 		p.marks = append(p.marks, mark{end: uint32(len(p.bytes)), seq: uint32(i + 1)})
 	}
 	s.page = p
+	if !s.fits(p) {
+		s.release()
+		return fmt.Errorf("%w: %s, %d", ErrChanged, r.name, s.seq+1)
+	}
 	return nil
+}
+
+// fits reports whether a page begins with what was given of its first entry.
+func (s *Subscription) fits(p *page) bool {
+	return s.partial == 0 || s.partial < p.marks[0].end && crc32.Checksum(p.bytes[:s.partial], castagnoli) == s.sum
 }
 
 // nextPage returns the number of entries to read.

@@ -8,19 +8,19 @@ import (
 	"kaban/internal/store"
 )
 
-// Found is a page of a room's log.
+// Found is a page of a room's history.
 type Found struct {
-	Room    *Room
-	Entries []store.Entry // ascending
-	More    bool          // there are more in the direction of reading
+	Room *Room
+	store.History
+	More bool // there are more in the direction of reading
 }
 
-// History returns a page of a room's entries. In a room with readers it returns
-// none beyond the published head, so that a page never has an entry that its
+// History returns a page of a room's history. In a room with readers it returns
+// no entries beyond the published head, so that a page never has an entry that its
 // author has no receipt for yet; in any other room it reads up to the store's
-// head. It skips damaged entries where the page begins and ends the page before
-// any other; if nothing else is left it returns a *store.DamagedError. It returns
-// ErrNotFound.
+// head. What has become of the messages may be later than either. It skips damaged entries
+// where the page begins and ends the page before any other; if nothing else is left it
+// returns a *store.DamagedError. It returns ErrNotFound.
 func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.Page) (Found, error) {
 	r := d.Peek(name)
 	var oldest uint64 // read only if p.Last
@@ -34,20 +34,20 @@ func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.P
 	if end := r.Head() + 1; p.Before == 0 || p.Before > end {
 		p.Before = end
 	}
-	entries, damage, _, err := d.store.readPast(ctx, r.name, p)
-	if err == nil && len(entries) == 0 && damage != nil {
+	h, damage, err := d.store.historyPast(ctx, r.name, p)
+	if err == nil && h.Last == 0 && damage != nil {
 		err = damage
 	}
 	if err != nil {
 		return Found{}, fmt.Errorf("read %s: %w", r.name, err)
 	}
-	found := Found{Room: r, Entries: entries}
+	found := Found{Room: r, History: h}
 	switch {
-	case len(entries) == 0:
+	case h.Last == 0:
 	case p.Last:
-		found.More = entries[0].Seq > max(oldest, p.After+1)
+		found.More = h.First > max(oldest, p.After+1)
 	default:
-		found.More = entries[len(entries)-1].Seq+1 < p.Before
+		found.More = h.Last+1 < p.Before
 	}
 	return found, nil
 }

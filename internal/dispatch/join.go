@@ -25,6 +25,7 @@ type Place struct {
 	start  Start
 	wanted kaban.RoomName // as it was asked for
 	isNew  bool
+	from   uint64 // the first entry that the reader may see; 0: all
 	// generation is that of the server's rights when the place was looked for.
 	generation uint64
 
@@ -37,8 +38,14 @@ type Place struct {
 // place was found.
 func (p Place) Revision() uint64 { return p.state.Revision }
 
-// From keeps everything before an entry from the reader.
-func (p *Place) From(seq uint64) { p.state.Oldest = max(p.state.Oldest, seq) }
+// From keeps everything before an entry from the reader: changes of earlier messages become
+// entries without a kind.
+func (p *Place) From(seq uint64) {
+	if seq > 1 {
+		p.from = seq
+	}
+	p.state.Oldest = max(p.state.Oldest, seq)
+}
 
 // IsNew reports whether joining makes the room: neither the dispatcher nor the
 // store had it when it was looked for.
@@ -146,6 +153,7 @@ func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (jo
 	if start.Resume {
 		s.seq = start.After
 	}
+	s.from = p.from
 	s.rights.Store(p.Rights)
 	r.addLocked(s, w, format, d.options.TailBytes)
 	if !s.watches {

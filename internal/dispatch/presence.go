@@ -86,7 +86,7 @@ func (r *Room) publishPresence() {
 		joined, left = nil, nil
 	}
 	for _, t := range r.tails {
-		t.append(0, func(dst []byte) []byte {
+		t.append(0, 0, func(dst []byte) []byte {
 			return t.format.AppendPresence(dst, r.name.String(), members, joined, left)
 		})
 	}

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -18,236 +16,210 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// follower is a subscription of a property test and the entry it must be given
-// next.
-type follower struct {
-	*reader
-	s        *Subscription
-	room     string
-	user     string
-	next     uint64          // the entry that must come next
-	own      map[string]bool // ids sent through this subscription, without repeats
-	resynced bool
+// oneWriter is the model of TestEverySeqOnceAndInOrder.
+type oneWriter struct {
+	t      *testing.T
+	rt     *rapid.T
+	d      *Dispatcher
+	store  *recorder
+	window int
+	seats  []seat
+	froms  sync.Map // of users to the first entry that they may see
+	ids    int
 }
 
-// check consumes everything given and compares it with the log.
-func (f *follower) check(t *rapid.T, log []store.Entry) {
-	for _, given := range f.given {
-		f.checkOne(t, log, given)
+// seat is a place of a follower. It is empty once the follower has left.
+type seat struct {
+	*follower
+	in     bool
+	cursor uint64
+}
+
+func (m *oneWriter) nextID() string {
+	m.ids++
+	return fmt.Sprint("id", m.ids)
+}
+
+func (m *oneWriter) log() []store.Entry { return m.store.entries("lobby") }
+
+func (m *oneWriter) head() uint64 { return uint64(len(m.log())) }
+
+// enter has a follower join. The first time it is at the head, with a page of the history;
+// then it goes on where it was. Every other one sees only what comes after it was there
+// first.
+func (m *oneWriter) enter(i int) {
+	seat := &m.seats[i]
+	start, first := Start{After: seat.cursor, Resume: true, Epoch: m.d.Epoch()}, seat.follower == nil
+	if first {
+		start = Start{}
+		seat.follower = &follower{room: "lobby", user: fmt.Sprint("user", i, "x")}
 	}
-	f.given = nil
+	f := seat.follower
+	f.reader, f.own, f.resynced = newReader(m.t), make(map[string]kaban.Draft), false
+	place, err := m.d.Find(context.Background(), storetest.RoomName(m.t, "lobby"), start)
+	if err != nil {
+		m.rt.Fatal(err)
+	}
+	if first && i%2 == 1 {
+		f.from = place.state.Head + 1
+		m.froms.Store(f.user, f.from)
+	}
+	place.From(f.from)
+	sub, joined, err := m.d.Join(f.reader, f.reader, full[i/2%2], &kaban.Peer{Identity: kaban.Visitor(storetest.Username(m.t, f.user))}, place)
+	var resync *ResyncError
+	switch {
+	case err == nil && start.Resume:
+		f.next = start.After + 1
+	case err == nil:
+		f.next = joined.Head + 1
+		f.forget(m.rt, m.store, m.d)
+	case errors.As(err, &resync) && m.window != 0 && start.After+1 < resync.Oldest:
+		return
+	default:
+		m.rt.Fatalf("join with %+v: %v", start, err)
+	}
+	f.s, seat.in = sub, true
 }
 
-func (f *follower) checkOne(t *rapid.T, log []store.Entry, given string) {
-	var seq, oldest, head uint64
-	if n, _ := fmt.Sscanf(given, "resync %d %d", &oldest, &head); n == 2 {
-		if f.next >= oldest {
-			t.Fatalf("%s got a resync, but the log has %d to %d and it needs %d", f.user, oldest, head, f.next)
-		}
-		f.next, f.resynced = head+1, true
+func (m *oneWriter) leave(i int) {
+	seat := &m.seats[i]
+	seat.cursor = seat.s.Seq()
+	m.d.Leave(seat.s)
+	seat.check(m.rt, m.log())
+	seat.in = false
+}
+
+// elsewhere has another writer append, which the dispatcher does not hear of.
+func (m *oneWriter) elsewhere() {
+	draft := storetest.Draft(m.t, "lobby", "elsewhere", m.nextID(), "x")
+	drawEntry(m.rt, &draft, m.head())
+	if r := storetest.Append(m.t, m.store, draft)[0]; r.Err != nil && !isAbout(r.Err) {
+		m.rt.Fatalf("another writer: %v", r.Err)
+	}
+}
+
+// checkBudget holds at any time.
+func (m *oneWriter) checkBudget() {
+	if !m.store.instant { // the committer may be publishing
 		return
 	}
-	id, isAck := "", false
-	if n, _ := fmt.Sscanf(given, "duplicate %d %s", &seq, &id); n == 2 {
-		if e := log[seq-1]; e.ID != id || e.Username != f.user || seq >= f.next {
-			t.Fatalf("%s got %q before %d; the log has %v there", f.user, given, f.next, e)
+	if used, counted := m.d.budget.used.Load(), countChunks(m.d.budget); used != counted || used > m.d.budget.limit {
+		m.rt.Fatalf("the tails hold %d bytes, counted are %d, and the budget is %d", counted, used, m.d.budget.limit)
+	}
+}
+
+// finish has everybody read on to the end.
+func (m *oneWriter) finish() {
+	// A last message shows the dispatcher everything that others wrote.
+	last := newReader(m.t)
+	final := join(m.t, m.d, last, "lobby", "final", Start{})
+	m.d.Submit([]Send{send(m.t, final, "final", "last", "last")})
+	for final.Outstanding() > 0 {
+		last.until(final, 0)
+	}
+	waitIdle(m.d)
+	for i := range m.seats {
+		f := &m.seats[i]
+		if !f.in {
+			continue
 		}
-		return
+		f.s.Rise()
+		if f.take(f.s, 1<<20); f.changed {
+			m.leave(i)
+			if m.enter(i); !f.in {
+				continue
+			}
+			f.take(f.s, 1<<20)
+		}
+		f.check(m.rt, m.log())
+		if head := final.Seq(); f.next != head+1 {
+			m.rt.Fatalf("%s was given everything up to %d, want %d", f.user, f.next-1, head)
+		}
+		f.checkFold(m.rt, m.log())
+		m.d.Leave(f.s)
 	}
-	if n, _ := fmt.Sscanf(given, "ack %d %s", &seq, &id); n == 2 {
-		isAck = true
-	} else if _, err := fmt.Sscanf(given, f.room+" %d", &seq); err != nil {
-		t.Fatalf("%s got %q", f.user, given)
+	m.d.Leave(final)
+	if used := m.d.budget.used.Load(); used != 0 {
+		m.rt.Fatalf("after the last has left, the tails hold %d bytes", used)
 	}
-	if isAck && f.resynced && seq < f.next { // the log has it, the cursor jumped over it
-		return
-	}
-	if seq != f.next {
-		t.Fatalf("%s got %q, want number %d", f.user, given, f.next)
-	}
-	e := &log[seq-1]
-	want := strings.TrimSuffix(string(plain.AppendEntry(nil, f.room, e)), "\n")
-	if e.Username == f.user && f.own[e.ID] {
-		want = fmt.Sprintf("ack %d %s", seq, e.ID)
-	}
-	if given != want {
-		t.Fatalf("%s got %q, want %q", f.user, given, want)
-	}
-	f.next++
-}
-
-// drawEntry draws what an entry of a property test holds. Not all are messages.
-func drawEntry(t *rapid.T, d *kaban.Draft) {
-	d.Kind = rapid.SampledFrom([]kaban.Kind{kaban.KindMessage, unknownKind}).Draw(t, "kind")
-	d.Body = strings.Repeat("x", rapid.SampledFrom([]int{1, 1000}).Draw(t, "length"))
-}
-
-// drawOptions draws tails of all sizes.
-func drawOptions(t *rapid.T) Options {
-	return Options{
-		TailBytes:     rapid.SampledFrom([]int{1, 8 << 10, 256 << 10}).Draw(t, "tail"),
-		TailBudget:    rapid.SampledFrom([]int64{1, 8 << 10, 64 << 20}).Draw(t, "budget"),
-		PageEntries:   rapid.SampledFrom([]int{1, 7, 500}).Draw(t, "page"),
-		PresenceDelay: time.Hour,
-	}
-}
-
-// drawSends draws a batch that a follower sends.
-func (f *follower) drawSends(t *rapid.T, nextID func() string) []Send {
-	batch := make([]Send, rapid.IntRange(1, 60).Draw(t, "sends"))
-	for i := range batch {
-		id := nextID()
-		f.own[id] = true
-		batch[i] = send(f.t, f.s, f.user, id, "x")
-		drawEntry(t, &batch[i].Draft)
-	}
-	return batch
-}
-
-// repeatOf returns a repeat of a late entry of the follower's user, or nil.
-func (f *follower) repeatOf(log []store.Entry) []Send {
-	for _, e := range log[len(log)-min(len(log), 20):] {
-		if e.Username == f.user {
-			again := send(f.t, f.s, f.user, e.ID, e.Content)
-			again.Draft.Kind = e.Kind
-			return []Send{again}
+	for _, e := range m.log() {
+		for i := range m.seats {
+			if f := m.seats[i].follower; f != nil && f.user == e.Username && e.Target != 0 && e.Target < f.from {
+				m.rt.Fatalf("%s, from %d, was let do %+v", f.user, f.from, e)
+			}
 		}
 	}
-	return nil
+}
+
+// judge is a Judge for members that may do everything with what they may see.
+func (m *oneWriter) judge(r *Room, member *kaban.Peer, _ *Rights, generation uint64) (*Rights, error) {
+	rights := &Rights{Generation: generation, Revision: r.Revision()}
+	if from, ok := m.froms.Load(member.Name().String()); ok {
+		rights.From = from.(uint64)
+	}
+	return rights, nil
 }
 
 // TestEverySeqOnceAndInOrder has readers join, stall, read in odd pieces, leave
-// and resume while they and another writer of the log append entries of known and
-// unknown kinds, with tails and windows of all sizes. Each is given every number
-// once, in order, as the log has it.
+// and resume while they and another writer of the log append entries of all
+// kinds, with tails and windows of all sizes. Each is given every number
+// once, in order, as the log has it, or as one that it may not see. What it has folded
+// in the end is what the whole log makes of the messages.
 func TestEverySeqOnceAndInOrder(t *testing.T) {
 	steps := 0
 	defer func() { t.Logf("%d steps", steps) }()
 	rapid.Check(t, func(rt *rapid.T) {
-		window := rapid.SampledFrom([]int{0, 0, 8 << 10}).Draw(rt, "window")
-		s := newRecorder(memory.New(window), rapid.Bool().Draw(rt, "instant"))
-		d, err := New(context.Background(), s, drawOptions(rt))
-		if err != nil {
+		m := &oneWriter{t: t, rt: rt, window: rapid.SampledFrom([]int{0, 0, 8 << 10}).Draw(rt, "window"), seats: make([]seat, 4)}
+		m.store = newRecorder(memory.New(m.window), rapid.Bool().Draw(rt, "instant"))
+		var err error
+		if m.d, err = New(context.Background(), m.store, drawOptions(rt)); err != nil {
 			rt.Fatal(err)
 		}
-		defer d.Close()
-		lobby := storetest.RoomName(t, "lobby")
-		followers := make([]*follower, 4)
-		cursors := make([]uint64, len(followers))
-		ids := 0
-		nextID := func() string {
-			ids++
-			return fmt.Sprint("id", ids)
+		defer m.d.Close()
+		m.d.SetJudge(m.judge)
+		for _, i := range []int{0, 2} { // the others come later
+			m.enter(i)
 		}
-		pick := func() (int, *follower) {
-			steps++
-			i := rapid.IntRange(0, len(followers)-1).Draw(rt, "follower")
-			return i, followers[i]
-		}
-		enter := func(i int, start Start) {
-			f := &follower{reader: newReader(t), room: "lobby", user: fmt.Sprint("user", i, "x"), own: make(map[string]bool)}
-			format := []Format{plain, &textFormat{"other"}}[i%2]
-			sub, joined, err := tryJoin(d, f.reader, format, storetest.Username(t, f.user), lobby, start)
-			var resync *ResyncError
-			switch {
-			case err == nil && start.Resume:
-				f.next = start.After + 1
-			case err == nil:
-				f.next = joined.Head + 1
-			case errors.As(err, &resync) && window != 0 && start.After+1 < resync.Oldest:
-				return
-			default:
-				rt.Fatalf("join with %+v: %v", start, err)
+		step := func(do func()) func(*rapid.T) {
+			return func(rt *rapid.T) {
+				steps++
+				m.rt = rt
+				do()
 			}
-			f.s, followers[i] = sub, f
 		}
-		for i := range followers {
-			enter(i, Start{})
+		with := func(in bool, do func(i int)) func(*rapid.T) {
+			return step(func() {
+				if i := rapid.IntRange(0, len(m.seats)-1).Draw(m.rt, "follower"); m.seats[i].in == in {
+					do(i)
+				}
+			})
+		}
+		read := func(i int) {
+			if m.seats[i].taking(m.rt) {
+				m.leave(i)
+			}
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"send": func(rt *rapid.T) {
-				if _, f := pick(); f != nil {
-					d.Submit(f.drawSends(rt, nextID))
+			"send": with(true, func(i int) { m.d.Submit(m.seats[i].drawSends(m.rt, m.nextID, m.head())) }),
+			"repeat": with(true, func(i int) { // of an entry that the log has by now
+				if m.window == 0 {
+					m.d.Submit(m.seats[i].repeatOf(m.log()))
 				}
-			},
-			"repeat": func(*rapid.T) { // of an entry that the log has by now
-				if _, f := pick(); f != nil && window == 0 {
-					d.Submit(f.repeatOf(s.entries("lobby")))
-				}
-			},
-			"another writer": func(rt *rapid.T) {
-				draft := storetest.Draft(t, "lobby", "elsewhere", nextID(), "x")
-				drawEntry(rt, &draft)
-				storetest.Append(t, s, draft)
-			},
-			"take": func(rt *rapid.T) {
-				if _, f := pick(); f != nil {
-					f.s.Rise()
-					f.take(f.s, rapid.SampledFrom([]int{1, 100, 5000, 1 << 20}).Draw(rt, "bytes"))
-				}
-			},
-			"sip": func(rt *rapid.T) { // and no more for now
-				if _, f := pick(); f != nil {
-					f.s.Rise()
-					f.sip(f.s, rapid.SampledFrom([]int{1, 30, 1500}).Draw(rt, "bytes"))
-					f.s.Rest()
-				}
-			},
-			"all goes quiet": func(*rapid.T) { // and the tails are given back
-				for c := d.budget.oldestAged(0); c != nil; c = d.budget.oldestAged(0) {
+			}),
+			"another writer": step(m.elsewhere),
+			"read":           with(true, read),
+			"read ":          with(true, read), // twice as often
+			"all goes quiet": step(func() { // and the tails are given back
+				for c := m.d.budget.oldestAged(0); c != nil; c = m.d.budget.oldestAged(0) {
 					c.tail.dropThrough(c)
 				}
-			},
-			"": func(rt *rapid.T) { // holds at any time
-				if !s.instant { // the committer may be publishing
-					return
-				}
-				if used, counted := d.budget.used.Load(), countChunks(d.budget); used != counted || used > d.budget.limit {
-					rt.Fatalf("the tails hold %d bytes, counted are %d, and the budget is %d", counted, used, d.budget.limit)
-				}
-			},
-			"leave": func(rt *rapid.T) {
-				i, f := pick()
-				if f == nil {
-					return
-				}
-				cursors[i] = f.s.Seq()
-				d.Leave(f.s)
-				f.check(rt, s.entries("lobby"))
-				followers[i] = nil
-			},
-			"come back": func(*rapid.T) {
-				if i, f := pick(); f == nil {
-					enter(i, Start{After: cursors[i], Resume: true, Epoch: d.Epoch()})
-				}
-			},
+			}),
+			"":          func(rt *rapid.T) { m.rt = rt; m.checkBudget() },
+			"leave":     with(true, m.leave),
+			"come back": with(false, m.enter),
 		})
-		// A last message shows the dispatcher everything that others wrote.
-		last := newReader(t)
-		final := join(t, d, last, "lobby", "final", Start{})
-		d.Submit([]Send{send(t, final, "final", "last", "last")})
-		for final.Outstanding() > 0 {
-			last.until(final, 0)
-		}
-		waitIdle(d)
-		head := final.Seq()
-		log := s.entries("lobby")
-		for _, f := range followers {
-			if f == nil {
-				continue
-			}
-			f.s.Rise()
-			f.take(f.s, 1<<20)
-			f.check(rt, log)
-			if f.next != head+1 {
-				rt.Fatalf("%s was given everything up to %d, want %d", f.user, f.next-1, head)
-			}
-			d.Leave(f.s)
-		}
-		d.Leave(final)
-		if used := d.budget.used.Load(); used != 0 {
-			rt.Fatalf("after the last has left, the tails hold %d bytes", used)
-		}
+		m.rt = rt
+		m.finish()
 	})
 }
 

@@ -14,16 +14,20 @@ import (
 // stored.
 var ErrExpelled = errors.New("no longer in the room")
 
-// Rights are whether a member may send, as of one state of the rights in its room
-// and on the server. They never change.
+// Rights are what a member may do, as of one state of the rights in its room and on the
+// server. They never change.
 type Rights struct {
 	Revision   uint64 // of the room's rights
 	Generation uint64 // of the server's; see Invalidate
-	// Refusal, if not nil, is why the member may not send.
+	// Refusal, if not nil, is why the member may not send messages.
 	Refusal error
+	// From is the first entry that the member may see; 0 and 1 are all.
+	From uint64
 	// Lasting is set if the refusal is because of the member's credential, which no
 	// change of rights affects.
 	Lasting bool
+	// Changes are what the member may do to messages, as the judge and About agree.
+	Changes [6]uint8
 }
 
 // Judge decides what a member may do in a room: it returns rights of the given
@@ -35,6 +39,15 @@ type Judge func(r *Room, member *kaban.Peer, before *Rights, generation uint64) 
 // SetJudge sets what decides whether members may send; nil allows everything. It must
 // be called before the first send.
 func (d *Dispatcher) SetJudge(judge Judge) { d.judge = judge }
+
+// About returns why a member with some rights may not change a message
+// (kaban.Kind.IsChange), or nil. Without a target, it is why the member may change none.
+// It must not block.
+type About func(rights *Rights, change *kaban.Draft, target *store.Entry) error
+
+// SetAbout sets what decides about changes of messages, by the rights of the judge; nil
+// allows everything. It must be called before the first send.
+func (d *Dispatcher) SetAbout(about About) { d.about = about }
 
 // SetAttribution sets what changes the author of an entry that was read, before it is
 // shown; the log and the ids of messages stay as they are. When it changes authors
@@ -116,7 +129,7 @@ func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 // looked whether the entry is there already.
 func (c *committer) attach(w *store.Write, s *Send) {
 	if t := s.Terms; t != nil {
-		w.Decide, w.Revision, w.Checked = t.Decide, t.Revision, t.Checked
+		w.Decide, w.Allow, w.Revision, w.Checked = t.Decide, t.Allow, t.Revision, t.Checked
 		return
 	}
 	if s.Subscription == nil || c.dispatcher.judge == nil {
@@ -129,9 +142,34 @@ func (c *committer) attach(w *store.Write, s *Send) {
 	case err == nil && rights.Lasting:
 		err = rights.Refusal
 	case err == nil:
-		w.Revision, w.Checked, err = rights.Revision, true, rights.Refusal
+		w.Revision, w.Checked, err = rights.Revision, true, c.dispatcher.refusal(rights, &s.Draft)
 	}
-	w.Refusal = err
+	if w.Refusal = err; err == nil && w.HasTarget() {
+		w.Allow = func(target *store.Entry) error { return c.dispatcher.allow(rights, &s.Draft, target) }
+	}
+}
+
+// refusal returns why a member may not store a draft, whatever its target.
+func (d *Dispatcher) refusal(rights *Rights, draft *kaban.Draft) error {
+	switch {
+	case !draft.Kind.IsChange():
+		return rights.Refusal
+	case d.about == nil:
+		return nil
+	}
+	return d.about(rights, draft, nil)
+}
+
+// allow decides about the target of a member's draft. What the member may not see is as
+// what there is not.
+func (d *Dispatcher) allow(rights *Rights, draft *kaban.Draft, target *store.Entry) error {
+	switch {
+	case target.Seq < rights.From:
+		return store.ErrNoTarget
+	case !draft.Kind.IsChange() || d.about == nil:
+		return nil
+	}
+	return d.about(rights, draft, target)
 }
 
 // maxStale is how often sends are stored anew because the rights in their room have

@@ -330,7 +330,7 @@ func (r *Room) publish(entries []store.Entry) {
 	}
 	for i := range entries {
 		for _, t := range r.tails {
-			t.append(1, func(dst []byte) []byte { return t.format.AppendEntry(dst, r.name.String(), &entries[i]) })
+			t.append(1, backOf(&entries[i]), func(dst []byte) []byte { return t.format.AppendEntry(dst, r.name.String(), &entries[i]) })
 		}
 	}
 	r.endTypingLocked(entries) // before the head: nobody is shown typing behind its message

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"hash/crc32"
 	"sort"
 	"sync/atomic"
 
@@ -47,10 +48,12 @@ type Subscription struct {
 	rights      atomic.Pointer[Rights]       // nil until the first decision
 	typing      *typists                     // that were given last
 
+	from    uint64 // the first entry that the reader may see; 0: all
 	seq     uint64 // everything up to here was given
 	at      position
 	page    *page  // read by Fetch, from seq on
 	partial uint32 // bytes that were given of the entry after seq
+	sum     uint32 // of these bytes
 	pages   uint8  // read by Fetch in a row
 	left    bool   // Leave was called: Next returns nothing
 	watches bool   // is not a member
@@ -195,7 +198,8 @@ func (s *Subscription) locate() bool {
 }
 
 // stretch returns the frames of the chunk from the cursor to the published count,
-// or to the last entry within the limit.
+// or to the last entry within the limit. The frames are those of all readers: one that may
+// not see what an entry changes gets it from Fetch.
 func (s *Subscription) stretch(published uint32, limit uint64) Segment {
 	c, from := s.at.chunk, s.at.index
 	to := published
@@ -207,12 +211,29 @@ func (s *Subscription) stretch(published uint32, limit uint64) Segment {
 	if to == from {
 		return Segment{}
 	}
+	if s.from > 0 {
+		if to = from + s.visible(c, c.marks[from:to]); to == from {
+			s.at = position{} // it is looked for again behind the page
+			return Segment{Behind: true}
+		}
+	}
 	var start uint32
 	if from > 0 {
 		start = c.marks[from-1].end
 	}
 	start += s.partial
 	return Segment{Frames: c.bytes[start:c.marks[to-1].end], ReceiptFollows: to < published, marks: c.marks[from:to], base: c.base, start: start}
+}
+
+// visible returns how many frames of a chunk come before the first that the reader may
+// not see.
+func (s *Subscription) visible(c *chunk, marks []mark) uint32 {
+	for i := range marks {
+		if marks[i].isBefore(c.base+uint64(marks[i].seq), s.from) {
+			return uint32(i)
+		}
+	}
+	return uint32(len(marks))
 }
 
 // passOwn moves the cursor over the next entry, which comes as a receipt.
@@ -250,8 +271,13 @@ func (s *Subscription) Advance(segment *Segment, n int) (rest int) {
 	}
 	after := segment.base + uint64(marks[i].seq)
 	if rest = int(marks[i].end - target); rest > 0 && after > before {
+		given := segment.Frames[max(begin, segment.start)-segment.start : n]
+		sum := crc32.Update(0, castagnoli, given)
+		if begin < segment.start {
+			sum = crc32.Update(s.sum, castagnoli, given)
+		}
 		s.move(before, i)
-		s.partial = target - begin
+		s.partial, s.sum = target-begin, sum
 		return 0
 	}
 	s.move(after, i+1)
@@ -265,6 +291,8 @@ func (s *Subscription) move(seq uint64, frames int) {
 		s.at.index += uint32(frames)
 	}
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // IsMidEntry reports whether only a part of an entry was given.
 func (s *Subscription) IsMidEntry() bool { return s.partial > 0 }

@@ -1,10 +1,13 @@
 package dispatch
 
 import (
+	"math"
 	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kaban/internal/store"
 )
 
 const (
@@ -21,6 +24,25 @@ const (
 type mark struct {
 	end uint32 // offset after its last byte
 	seq uint32 // entries in the chunk up to and including this frame
+	// back is how many entries before a change of a message that message is, at most
+	// maxBack; 0 for other frames.
+	back uint32
+}
+
+const maxBack = math.MaxUint32
+
+// backOf returns the back of the mark of an entry.
+func backOf(e *store.Entry) uint32 {
+	if !e.Kind.IsChange() {
+		return 0
+	}
+	return uint32(min(e.Seq-min(e.Target, e.Seq), maxBack))
+}
+
+// isBefore reports whether the frame of an entry is a change of a message before another
+// entry. If that is too far back to know, it is.
+func (m *mark) isBefore(seq, from uint64) bool {
+	return m.back > 0 && (m.back == maxBack || seq-uint64(m.back) < from)
 }
 
 // chunk is a piece of a tail: encoded frames, back to back. Bytes and marks below
@@ -93,8 +115,8 @@ func newTail(r *Room, format Format, limit int) *tail {
 var scratches = sync.Pool{New: func() any { b := make([]byte, 0, minChunk); return &b }}
 
 // append adds one frame that encode appends to a buffer. seqs is 1 for an entry of
-// the log and 0 for any other frame.
-func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
+// the log and 0 for any other frame, and back is that of its mark.
+func (t *tail) append(seqs, back uint32, encode func(dst []byte) []byte) {
 	scratch := scratches.Get().(*[]byte)
 	frame := encode((*scratch)[:0])
 	c := t.last
@@ -110,7 +132,7 @@ func (t *tail) append(seqs uint32, encode func(dst []byte) []byte) {
 	if n > 0 {
 		seq += c.marks[n-1].seq
 	}
-	c.marks[n] = mark{end: uint32(t.used), seq: seq}
+	c.marks[n] = mark{end: uint32(t.used), seq: seq, back: back}
 	c.published.Store(n + 1)
 	t.trim()
 }

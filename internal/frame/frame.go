@@ -21,7 +21,7 @@ func AppendEntry(dst []byte, room string, e *chat.Entry) []byte {
 	if c := Change(e); c != nil {
 		return wire.AppendChange(dst, room, c)
 	}
-	return wire.AppendVoid(dst, room, e.Seq, time.UnixMilli(e.Time))
+	return wire.AppendVoid(dst, room, e.Seq, timeOf(e.Time))
 }
 
 // Name returns the type of the frame that AppendEntry appends.
@@ -38,37 +38,101 @@ func Name(e *chat.Entry) string {
 // Void is the type of an entry that this version cannot show.
 const Void = "void"
 
-// Page puts entries into the answer to a request for history.
-func Page(answer *wire.Event, entries []chat.Entry) {
-	if len(entries) == 0 {
-		return
-	}
-	answer.First, answer.Last = entries[0].Seq, entries[len(entries)-1].Seq
+// Page puts entries, which are folded up to AsOf of the answer, into the answer to a request
+// for history. The author me (kaban.Identity.ID) has asked for it; "" is nobody.
+func Page(answer *wire.Event, entries []chat.Entry, me string) {
 	answer.Entries = make([]wire.Entry, len(entries))
 	for i := range entries {
-		e := &entries[i]
-		element := wire.Entry{Seq: e.Seq, Time: time.UnixMilli(e.Time), Change: Change(e)}
-		if e.Kind == kaban.KindMessage {
-			m := message(e)
-			element.Message = &m
-		}
-		answer.Entries[i] = element
+		answer.Entries[i] = element(&entries[i], me)
+		answer.Entries[i].AsOf = answer.AsOf
 	}
 }
 
+// Size returns how many bytes an entry takes in a page; see Page.
+func Size(e *chat.Entry, me string) int {
+	in := element(e, me)
+	return len(in.Append(nil)) + len(",")
+}
+
+// maxElement is how long an element may be because of its reactions. It leaves room in the
+// line for what a page has beside its elements.
+const maxElement = wire.MaxFrame - 1024
+
+// element returns an entry as an element of a page. A message that would not fit a line
+// with all of its reactions has less of them.
+func element(e *chat.Entry, me string) wire.Entry {
+	in := wire.Entry{Seq: e.Seq, Time: timeOf(e.Time)}
+	if e.Kind != kaban.KindMessage {
+		in.Change = Change(e)
+		return in
+	}
+	m := Message(e, me)
+	in.Message = &m
+	if len(m.Reactions) == 0 || len(in.Append(nil)) <= maxElement {
+		return in
+	}
+	for i := range m.Reactions {
+		m.Reactions[i].Usernames = nil
+	}
+	for len(m.Reactions) > 0 && len(in.Append(nil)) > maxElement {
+		m.Reactions = m.Reactions[:len(m.Reactions)-1]
+	}
+	return in
+}
+
+// Message returns a message with all that has become of it, as the author me sees it; see
+// Page.
+func Message(e *chat.Entry, me string) wire.Message {
+	m := message(e)
+	if e.State != nil {
+		m.Replies, m.Pinned, m.Reactions = e.State.Replies, e.State.Pinned.Seq != 0, reactions(e, me)
+	}
+	return m
+}
+
+// reactions returns the reactions to a message as somebody sees them.
+func reactions(e *chat.Entry, me string) []wire.Reaction {
+	var all []wire.Reaction
+	for i := range e.State.Reactions {
+		people := e.State.Reactions[i].People
+		r := wire.Reaction{Emoji: e.State.Reactions[i].Emoji, Count: len(people)}
+		for k := range people {
+			if k < wire.MaxReactors {
+				r.Usernames = append(r.Usernames, people[k].Username)
+			}
+			r.Me = r.Me || me != "" && people[k].Author == me
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// message returns a message as its frame has it.
 func message(e *chat.Entry) wire.Message {
 	account, bot := kaban.AuthorOf(e.Author)
-	return wire.Message{
-		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: account, Bot: bot, Content: e.Content, Time: time.UnixMilli(e.Time),
+	m := wire.Message{
+		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: account, Bot: bot, ReplyTo: e.Target, Content: e.Content, Time: timeOf(e.Time),
 	}
+	if s := e.State; s != nil {
+		if m.Deleted = e.IsDeleted(); s.Edited.Seq != 0 {
+			m.Edited = wire.Edited{Seq: s.Edited.Seq, Time: timeOf(s.Edited.Time)}
+		}
+	}
+	return m
 }
+
+// timeOf returns the time of an entry.
+func timeOf(milliseconds int64) time.Time { return time.UnixMilli(milliseconds) }
 
 // Change returns an entry that is no message as a change of the room, or nil if this
 // version cannot show it.
 func Change(e *chat.Entry) *wire.Change {
 	account, bot := kaban.AuthorOf(e.Author)
 	c := &wire.Change{
-		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: account, Bot: bot, Time: time.UnixMilli(e.Time),
+		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: account, Bot: bot, Time: timeOf(e.Time),
+	}
+	if e.Kind.IsChange() {
+		return ofMessage(c, e)
 	}
 	var err error
 	switch e.Kind {
@@ -89,6 +153,29 @@ func Change(e *chat.Entry) *wire.Change {
 		return nil
 	}
 	if err != nil {
+		return nil
+	}
+	return c
+}
+
+// ofMessage makes of c a change of a message, or nil.
+func ofMessage(c *wire.Change, e *chat.Entry) *wire.Change {
+	c.Target = e.Target
+	switch e.Kind {
+	case kaban.KindEdit:
+		c.Type, c.Content = wire.TypeEdit, e.Content
+	case kaban.KindDelete:
+		c.Type, c.Reason = wire.TypeDelete, e.Content
+	case kaban.KindReact:
+		c.Type = wire.TypeReact
+		if c.On, c.Emoji = kaban.ParseSwitch(e.Content); c.Emoji == "" {
+			return nil
+		}
+	case kaban.KindPin:
+		c.Type = wire.TypePin
+		c.On, _ = kaban.ParseSwitch(e.Content)
+	}
+	if c.Target == 0 {
 		return nil
 	}
 	return c

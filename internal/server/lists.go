@@ -19,18 +19,18 @@ func (c *client) history(r *wire.Request) {
 			c.replyFailure(ref, err)
 			return
 		}
-		c.reply(historyEvent(ref, &page))
+		c.reply(historyEvent(ref, &page, user.Identity().ID()))
 	})
 }
 
-// historyEvent returns a page as a frame, which it must fit.
-func historyEvent(ref []byte, page *chat.Page) *wire.Event {
+// historyEvent returns a page as a frame, which it must fit, for the author me.
+func historyEvent(ref []byte, page *chat.Page, me string) *wire.Event {
 	entries := page.Entries
 	fit := fitting(len(entries), func(i int) int {
 		if page.Newest { // keep the entries nearest to where the client reads on from
 			i = len(entries) - 1 - i
 		}
-		return len(frame.AppendEntry(nil, "", &entries[i]))
+		return frame.Size(&entries[i], me)
 	})
 	e := answer(wire.TypeHistory, ref)
 	e.Room, e.More = page.Room.String(), page.More || fit < len(entries)
@@ -39,7 +39,10 @@ func historyEvent(ref []byte, page *chat.Page) *wire.Event {
 	} else {
 		entries = entries[:fit]
 	}
-	frame.Page(e, entries)
+	if len(entries) > 0 {
+		e.First, e.Last = entries[0].Seq, entries[len(entries)-1].Seq
+	}
+	frame.Page(e, entries, me)
 	return e
 }
 

@@ -356,7 +356,7 @@ func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	receipt, room, err := author.Post(ctx, name, post.ID, post.Message.Content())
+	receipt, room, err := author.Post(ctx, name, post.ID, post.Message.Content(), 0)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

@@ -64,7 +64,7 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request) bool {
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
 	author := s.chat.Hook(hook, hookAuthor(sent.Username, hook.Username))
-	if _, _, err := author.Post(ctx, hook.Room, kaban.NewMessageID(), content); err != nil {
+	if _, _, err := author.Post(ctx, hook.Room, kaban.NewMessageID(), content, 0); err != nil {
 		s.writeProblem(w, s.problemOfHook(err))
 		return false
 	}
