@@ -22,9 +22,9 @@ const (
 // call is a request and its answer.
 type call struct {
 	request  wire.Request
-	content  string    // of a send: its message is made when it is written
+	content  string    // of a send or an edit: its message is made when it is written
 	room     *Room     // of a join, a watch, a part, an unwatch; of an entry, or nil if the client is not in the room
-	link     *link     // that a send was written on, while it is under way
+	link     *link     // that an entry was written on, while it is under way
 	notUntil time.Time // when the server wants it again
 	tries    int       // that the server has put off
 	answered bool
@@ -38,13 +38,17 @@ type call struct {
 	then     func() // called with Client.mu held once it is answered
 }
 
-func (q *call) isSend() bool { return q.request.Type == wire.TypeSend }
+// isPost reports whether the request is a message or changes one. It stays under way
+// whether or not anybody waits for it.
+func (q *call) isPost() bool {
+	return q.request.Type == wire.TypeSend || q.request.Type.ChangesMessage()
+}
 
 // isEntry reports whether the request becomes an entry, and so is repeated with the
 // same id until it has an answer.
 func (q *call) isEntry() bool {
 	t := q.request.Type
-	return t == wire.TypeSend || t == wire.TypeTopic || t == wire.TypeSet || t.IsModeration()
+	return q.isPost() || t == wire.TypeTopic || t == wire.TypeSet || t.IsModeration()
 }
 
 // isJoin reports whether the request subscribes to a room.
@@ -68,7 +72,7 @@ func (c *Client) askLocked(request wire.Request, room *Room) *call {
 	q := c.callLocked(request, room)
 	err := c.Err()
 	switch {
-	case err != nil, q.isSend():
+	case err != nil, q.isPost():
 	case c.stopped && !q.isJoin():
 		err = ErrOffline
 	case c.asked >= maxAsked:
@@ -78,7 +82,7 @@ func (c *Client) askLocked(request wire.Request, room *Room) *call {
 		c.answerLocked(q, nil, err)
 		return q
 	}
-	if !q.isSend() {
+	if !q.isPost() {
 		c.asked++
 		q.counted = true
 	}
@@ -135,7 +139,7 @@ func (c *Client) abandonLocked(q *call) {
 	isIt := func(other *call) bool { return other == q }
 	queued := slices.ContainsFunc(c.queue, isIt)
 	switch {
-	case q.answered, q.isSend(), q.isPart():
+	case q.answered, q.isPost(), q.isPart():
 		return
 	case q.isJoin() && !queued:
 		q.left = true
@@ -268,7 +272,7 @@ func (c *Client) landedLocked(q *call) {
 		q.room.posted--
 		q.room.partLocked()
 	}
-	if q.isSend() {
+	if q.isPost() {
 		c.posted--
 		<-c.slots
 	}

@@ -34,8 +34,8 @@ import (
 )
 
 const (
-	// maxFlight bounds the messages that are posted and not yet acknowledged; the
-	// server has the same bound.
+	// maxFlight bounds the messages, and changes of messages, that are posted and not yet
+	// acknowledged; the server has the same bound.
 	maxFlight = 1000
 	// maxAsked bounds the requests without an answer, other than messages.
 	maxAsked = 1000
@@ -54,7 +54,7 @@ type Client struct {
 	ctx    context.Context // its cause is why the client ended
 	cancel context.CancelCauseFunc
 	group  sync.WaitGroup
-	slots  chan struct{} // one for each message under way
+	slots  chan struct{} // one for each message, or change of one, under way
 	hurry  chan struct{} // the next attempt must not wait
 
 	failures int // useless connections in a row; the session goroutine's
@@ -85,8 +85,8 @@ type Client struct {
 	queue     []*call          // to be written, in order
 	flight    []*call          // written on this link, in order; may be answered
 	done      int              // answered calls in flight
-	asked     int              // unanswered requests other than messages, which have slots
-	posted    int              // unanswered messages
+	asked     int              // unanswered requests other than posts, which have slots
+	posted    int              // unanswered messages and changes of messages
 	doubtful  int              // unanswered entries that may have reached the server
 	landed    chan struct{}    // closed at the next answer to an entry; nil if nobody is waiting
 }

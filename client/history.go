@@ -9,8 +9,9 @@ import (
 	"kaban/wire"
 )
 
-// Entry is one entry of a room's log: a message, a change of the room, or neither
-// if this version of the SDK does not know its kind.
+// Entry is one entry of a room's log: a message, a change of the room or of a message, or
+// neither if this version of the SDK does not know its kind. See Fold for what becomes of
+// messages.
 type Entry = wire.Entry
 
 // HistoryQuery asks for a page of a room's history: the oldest entries After a
@@ -18,15 +19,20 @@ type Entry = wire.Entry
 type HistoryQuery struct {
 	After, Before       uint64
 	HasAfter, HasBefore bool
-	Limit               int // up to wire.MaxLimit; 0 is the server's default
+	RepliesTo           uint64 // only messages that answer this one; 0: all entries
+	Limit               int    // up to wire.MaxLimit; 0 is the server's default
 }
 
-// HistoryPage is a run of entries, oldest first.
+// HistoryPage is a run of entries, oldest first, without the changes of messages: those
+// are in the messages.
 type HistoryPage struct {
 	Entries []Entry
-	// First and Last are the seqs that the page covers, or 0 if it is empty. Paging
-	// goes on from them.
+	// First and Last are the seqs that the page covers, those of changes included, or 0
+	// if there are none. Paging goes on from them.
 	First, Last uint64
+	// AsOf is the seq up to which the messages have been changed, also in each Entry; 0
+	// if the server does not say it.
+	AsOf uint64
 	// More reports whether there are more entries in the direction of reading.
 	More bool
 }
@@ -77,7 +83,7 @@ func (c *Client) History(ctx context.Context, room string, q HistoryQuery) (Hist
 	}
 	e, err := c.wait(ctx, c.ask(wire.Request{
 		Type: wire.TypeHistory, Room: name, Limit: q.Limit,
-		After: q.After, HasAfter: q.HasAfter, Before: q.Before, HasBefore: q.HasBefore,
+		After: q.After, HasAfter: q.HasAfter, Before: q.Before, HasBefore: q.HasBefore, RepliesTo: q.RepliesTo,
 	}, nil))
 	if err != nil {
 		return HistoryPage{}, err
@@ -92,7 +98,7 @@ func (c *Client) History(ctx context.Context, room string, q HistoryQuery) (Hist
 // pageOf returns the page of an answer. An older server does not say what it
 // covers.
 func pageOf(e *wire.Event) HistoryPage {
-	p := HistoryPage{Entries: e.Entries, First: e.First, Last: e.Last, More: e.More}
+	p := HistoryPage{Entries: e.Entries, First: e.First, Last: e.Last, AsOf: e.AsOf, More: e.More}
 	if n := len(p.Entries); n > 0 && (p.First == 0 || p.Last == 0) {
 		p.First, p.Last = p.Entries[0].Seq, p.Entries[n-1].Seq
 	}

@@ -29,8 +29,8 @@ type State struct {
 	// name is held, perhaps by a lost connection of this client; it keeps trying.
 	Err     error
 	RetryIn time.Duration
-	// Unacknowledged is the number of messages that were posted and not yet
-	// answered.
+	// Unacknowledged is the number of messages, and changes of messages, that were posted
+	// and not yet answered.
 	Unacknowledged int
 }
 

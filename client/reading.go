@@ -31,7 +31,7 @@ func (i *item) size() int {
 		return len(m.ID) + len(m.Username) + len(m.Content)
 	}
 	if c := i.entry.Change; c != nil {
-		return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic)
+		return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic) + len(c.Content) + len(c.Emoji)
 	}
 	return 0
 }
@@ -174,8 +174,13 @@ func (r *Room) Messages(ctx context.Context) iter.Seq2[wire.Message, error] {
 	}
 }
 
-// Entries is Messages with the entries of all kinds: changes of the room, and for
-// callers that keep the cursor themselves those that this version does not know.
+// Entries is Messages with the entries of all kinds: changes of messages and of the room,
+// and for callers that keep the cursor themselves those that this version does not know.
+//
+// An entry with AsOf was read with History, because the reader started with Last or was
+// too far behind for the memory of the client. Its message has been changed already, and
+// changes up to AsOf are not yielded one by one. So a program that keeps messages from
+// before such an entry, or own ones, asks for them again with History.
 func (r *Room) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for {
@@ -276,15 +281,14 @@ func (r *Room) catchUp(ctx context.Context) ([]*item, error) {
 		}
 	}
 	r.window = false
-	switch {
-	case len(items) > 0:
-	case page.Last > 0 && page.First <= until: // nothing of it can be shown
-		r.given = min(page.Last, until)
-	default:
-		r.given = until // nothing of it is kept
+	switch covered := min(page.Last, until); {
+	case page.Last == 0 || page.First > until: // nothing of it is kept
+		r.given = until
 		if !window {
 			return []*item{{entry: Entry{Seq: until}, resync: &ResyncError{Room: name, Epoch: epoch, Head: until, Oldest: until + 1}}}, nil
 		}
+	case len(items) == 0 || items[len(items)-1].entry.Seq < covered: // changes of messages are last
+		items = append(items, &item{entry: Entry{Seq: covered, AsOf: page.AsOf}})
 	}
 	return items, nil
 }

@@ -193,8 +193,8 @@ func (c *Client) mayWriteLocked(l *link, q *call) bool {
 // writeLocked buffers a request, unless it does not fit a frame. Errors of the
 // connection come back from the next flush.
 func (c *Client) writeLocked(l *link, q *call) bool {
-	if q.isSend() {
-		// The content was checked by Post; the author may have changed since.
+	if q.content != "" {
+		// The content was checked when it was posted; the author may have changed since.
 		q.request.Message, _ = kaban.NewMessage(c.username, q.content, kaban.MaxContentCeiling)
 	}
 	if err := l.writer.Write(&q.request); errors.Is(err, wire.ErrFrameTooLong) {
@@ -241,7 +241,7 @@ func (c *Client) take(l *link, e *wire.Event) {
 	case wire.TypeMessage:
 		m := e.Message()
 		c.receive(e.Room, Entry{Seq: e.Seq, Time: e.Time, Message: &m})
-	case wire.TypeUnknown, wire.TypeMember, wire.TypeTopic, wire.TypeRoom:
+	case wire.TypeUnknown, wire.TypeMember, wire.TypeTopic, wire.TypeRoom, wire.TypeEdit, wire.TypeDelete, wire.TypeReact, wire.TypePin:
 		c.receive(e.Room, Entry{Seq: e.Seq, Time: e.Time, Change: e.Change})
 	case wire.TypeState:
 		if c.options.OnRoomState != nil {

@@ -97,7 +97,7 @@ func (c *Client) stop() {
 	defer c.mu.Unlock()
 	c.stopped, c.greeted, c.welcome.Session = true, false, ""
 	for _, q := range c.calls {
-		if !q.isSend() && !q.isJoin() {
+		if !q.isPost() && !q.isJoin() {
 			c.answerLocked(q, nil, ErrOffline)
 		}
 	}

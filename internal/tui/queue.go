@@ -27,7 +27,7 @@ func size(e event) (n int) {
 		return len(e.message.ID) + len(e.message.Username) + len(e.message.Content)
 	case entryEvent:
 		if c := e.entry.Change; c != nil {
-			return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic)
+			return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic) + len(c.Content) + len(c.Emoji)
 		}
 	case typingEvent:
 		for _, name := range e.Usernames {
