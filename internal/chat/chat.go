@@ -121,6 +121,12 @@ var (
 	ErrDamaged = store.ErrDamaged
 )
 
+// Limits of the reactions to one message.
+const (
+	MaxReactions    = store.MaxReactions    // different emoji
+	MaxOwnReactions = store.MaxOwnReactions // of one person
+)
+
 // Refusals with more to say.
 type (
 	// ResyncError says that the log cannot be continued from a cursor.

@@ -134,6 +134,11 @@ var refusals = []row{
 	{isErr(chat.ErrReserved), wire.CodeUsernameTaken, text("the name, or one that looks like it, is reserved; choose another")},
 	{isErr(chat.ErrTaken), wire.CodeUsernameTaken, text("somebody is connected under this name, or one that looks like it; choose another, or wait until it is free")},
 	{isErr(chat.ErrIDConflict), wire.CodeIDConflict, text("this id was used for another message; use a new id for each message")},
+	{isErr(chat.ErrNoMessage), wire.CodeNotFound, text("there is no such message in this room, or you may not see it")},
+	{isErr(chat.ErrGone), wire.CodeGone, text("the message was deleted, and nothing about it changes any more")},
+	{isErr(chat.ErrEditConflict), wire.CodeEditConflict, text("the message was edited in the meantime; read what it says now, and edit that")},
+	{isErr(chat.ErrTooManyReactions), wire.CodeTooManyReactions, tooManyReactions},
+	{is[*chat.EmojiError], wire.CodeBadEmoji, error.Error},
 	{isErr(chat.ErrStorageFull), wire.CodeStorageFull, text("the server's disk is full and the message was not stored; send it again later with the same id")},
 	{chat.IsGoingDown, wire.CodeUnavailable, text("the server is going down; try again when it is back, a message with the same id")},
 	{isErr(context.DeadlineExceeded), wire.CodeUnavailable, text("the server is too busy; try again later, a message with the same id")},
@@ -180,6 +185,10 @@ func refusedText(err error) string {
 		return "the server needs an owner; make somebody else one first"
 	}
 	return "you may not do this"
+}
+
+func tooManyReactions(error) string {
+	return fmt.Sprintf("a message takes %d different reactions, and %d by one person; take one back first", chat.MaxReactions, chat.MaxOwnReactions)
 }
 
 func newRoomsText(err error) string {

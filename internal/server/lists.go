@@ -10,7 +10,7 @@ import (
 )
 
 func (c *client) history(r *wire.Request) {
-	query := chat.Query{After: r.After, HasAfter: r.HasAfter, Before: r.Before, HasBefore: r.HasBefore, Limit: r.Limit, Bytes: wire.MaxFrame}
+	query := chat.Query{After: r.After, HasAfter: r.HasAfter, Before: r.Before, HasBefore: r.HasBefore, RepliesTo: r.RepliesTo, Limit: r.Limit, Bytes: wire.MaxFrame}
 	user, room, ref := c.user(), r.Room, slices.Clone(r.Ref)
 	var page chat.Page
 	var err error
@@ -32,17 +32,10 @@ func historyEvent(ref []byte, page *chat.Page, me string) *wire.Event {
 		}
 		return frame.Size(&entries[i], me)
 	})
+	page.Cut(fit)
 	e := answer(wire.TypeHistory, ref)
-	e.Room, e.More = page.Room.String(), page.More || fit < len(entries)
-	if page.Newest {
-		entries = entries[len(entries)-fit:]
-	} else {
-		entries = entries[:fit]
-	}
-	if len(entries) > 0 {
-		e.First, e.Last = entries[0].Seq, entries[len(entries)-1].Seq
-	}
-	frame.Page(e, entries, me)
+	e.Room, e.First, e.Last, e.AsOf, e.More = page.Room.String(), page.First, page.Last, page.AsOf, page.More
+	frame.Page(e, page.Entries, me)
 	return e
 }
 

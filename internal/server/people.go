@@ -170,22 +170,8 @@ func (c *client) act(r *wire.Request) {
 	if r.Type == wire.TypeSet {
 		a.Change = changeOf(r)
 	}
-	s := c.subscription(r.Room)
-	if s != nil && s.Watches() {
-		s = nil // a watcher has no receipts
-	}
-	send, err := c.user().Act(s, c.handler.Origin(), a)
-	if err != nil {
-		c.replyFailure(r.Ref, err)
-		return
-	}
-	send.Ref, send.HasRef = string(r.Ref), r.Ref != nil
-	if s != nil {
-		c.handler.Send(send)
-		return
-	}
-	user := c.user()
-	c.commit(r, func(ctx context.Context) (chat.Receipt, error) { return user.Commit(ctx, send) })
+	send, err := c.user().Act(c.membership(r.Room), c.handler.Origin(), a)
+	c.submit(r, send, err)
 }
 
 // commit stores an entry of a room that the connection is not in.

@@ -23,6 +23,10 @@ var requests = [...]request{
 	wire.TypeHello:   {conn.NeedReply, (*client).listCost, (*client).hello},
 	wire.TypeJoin:    {conn.NeedReply, (*client).memberCost, (*client).join},
 	wire.TypeSend:    {conn.NeedSend, (*client).roomCost, (*client).send},
+	wire.TypeEdit:    {conn.NeedSend, (*client).roomCost, (*client).change},
+	wire.TypeDelete:  {conn.NeedSend, (*client).roomCost, (*client).change},
+	wire.TypeReact:   {conn.NeedSend, (*client).roomCost, (*client).change},
+	wire.TypePin:     {conn.NeedSend, (*client).roomCost, (*client).change},
 	wire.TypeHistory: {conn.NeedReply, (*client).listCost, (*client).history},
 	wire.TypePart:    {conn.NeedReceipts, (*client).memberCost, (*client).part}, // sends before it are acknowledged first
 	wire.TypeRooms:   {conn.NeedReply, (*client).listCost, (*client).listRooms},

@@ -88,17 +88,43 @@ func (c *client) part(r *wire.Request) {
 	c.reply(e)
 }
 
-func (c *client) send(r *wire.Request) {
-	s := c.subscription(r.Room)
-	if s != nil && s.Watches() {
-		s = nil
+// membership returns the connection's subscription to a room as a member, nil if there is
+// none.
+func (c *client) membership(room kaban.RoomName) *chat.Subscription {
+	if s := c.subscription(room); s != nil && !s.Watches() { // a watcher has no receipts
+		return s
 	}
+	return nil
+}
+
+func (c *client) send(r *wire.Request) {
+	s := c.membership(r.Room)
 	if s == nil && c.session.Credential != nil { // an account that was removed may repeat what is stored
-		user, room, id, message := c.user(), r.Room, r.ID, r.Message
-		c.commit(r, func(ctx context.Context) (chat.Receipt, error) { return user.Recall(ctx, room, id, message) })
+		user, room, id, message, replyTo := c.user(), r.Room, r.ID, r.Message, r.ReplyTo
+		c.commit(r, func(ctx context.Context) (chat.Receipt, error) { return user.Recall(ctx, room, id, message, replyTo) })
 		return
 	}
-	send, err := c.user().Draft(s, c.handler.Origin(), r.ID, r.Message)
+	send, err := c.user().Draft(s, c.handler.Origin(), r.ID, r.Message, r.ReplyTo)
+	c.submit(r, send, err)
+}
+
+// kinds are what the requests that change a message become.
+var kinds = map[wire.Type]kaban.Kind{
+	wire.TypeEdit: kaban.KindEdit, wire.TypeDelete: kaban.KindDelete, wire.TypeReact: kaban.KindReact, wire.TypePin: kaban.KindPin,
+}
+
+// change carries out a request that changes a message.
+func (c *client) change(r *wire.Request) {
+	change := chat.Change{
+		Kind: kinds[r.Type], Target: r.Target, Content: r.Message.Content(), Base: r.Base, Reason: r.Reason, Emoji: r.Emoji, On: r.On,
+	}
+	send, err := c.user().DraftChange(c.membership(r.Room), c.handler.Origin(), r.Room, r.ID, change)
+	c.submit(r, send, err)
+}
+
+// submit sends what a request has become, or says why it has become nothing. Without a
+// subscription it is committed by a worker.
+func (c *client) submit(r *wire.Request, send chat.Send, err error) {
 	if err != nil {
 		e := c.failure(r.Ref, err)
 		e.Room, e.ID = r.Room.String(), r.ID.String()
@@ -106,15 +132,17 @@ func (c *client) send(r *wire.Request) {
 		return
 	}
 	send.Ref, send.HasRef = string(r.Ref), r.Ref != nil
-	c.handler.Send(send)
+	if send.Subscription != nil {
+		c.handler.Send(send)
+		return
+	}
+	user := c.user()
+	c.commit(r, func(ctx context.Context) (chat.Receipt, error) { return user.Commit(ctx, send) })
 }
 
 // typing has no answer but an error: what it reports is soon over.
 func (c *client) typing(r *wire.Request) {
-	s := c.subscription(r.Room)
-	if s != nil && s.Watches() {
-		s = nil
-	}
+	s := c.membership(r.Room)
 	user, room := c.user(), r.Room.String()
 	decided, err := user.Type(s)
 	if decided {

@@ -294,9 +294,7 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	for i := range page.Entries {
 		list.Messages[i] = messageOf(&page.Entries[i])
 	}
-	if n := len(page.Entries); n > 0 {
-		list.First, list.Last = page.Entries[0].Seq, page.Entries[n-1].Seq
-	}
+	list.First, list.Last = page.First, page.Last
 	return &output[MessageList]{list}, nil
 }
 

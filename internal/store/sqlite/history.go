@@ -126,7 +126,7 @@ func (m *moment) message(seq uint64) (*store.Entry, error) {
 }
 
 // withText returns an entry of the room, which is as it is stored, with the text that it has
-// at the moment.
+// at the moment. The text of an edit is damaged if its message is.
 func (m *moment) withText(e store.Entry) (store.Entry, error) {
 	switch e.Kind {
 	case kaban.KindMessage:
@@ -137,8 +137,7 @@ func (m *moment) withText(e store.Entry) (store.Entry, error) {
 		message, known := m.edited[e.Target]
 		if !known {
 			var err error
-			message, err = m.message(e.Target)
-			if err != nil && !errors.Is(err, store.ErrDamaged) { // damaged, its text is lost
+			if message, err = m.message(e.Target); err != nil {
 				return e, err
 			}
 			if m.edited == nil {

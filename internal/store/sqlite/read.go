@@ -130,15 +130,16 @@ func (m *moment) run(page store.Page) (first, last uint64) {
 func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error) {
 	merged, unmerged := split(m.unmerged, first, last)
 	p := newRun(first, last, page)
+	states := newStates()
+	var damage *store.DamagedError
+	var err error
 	if p.back {
 		for i := len(unmerged) - 1; i >= 0 && !p.full; i-- {
-			if err := m.add(&p, unmerged[i].Entry); err != nil {
+			if damage, err = m.add(&p, unmerged[i].Entry); err != nil {
 				return nil, err
 			}
 		}
 	}
-	states := newStates()
-	var damage *store.DamagedError
 	if first <= merged && !p.full {
 		rows, err := m.statesIn.QueryContext(context.Background(), m.place(first), m.place(merged))
 		if err = states.readStates(rows, err, &m.authors.sum); err != nil {
@@ -156,7 +157,7 @@ func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error
 		slices.Reverse(p.entries)
 	} else {
 		for i := 0; i < len(unmerged) && !p.full; i++ {
-			if err := m.add(&p, unmerged[i].Entry); err != nil {
+			if damage, err = m.add(&p, unmerged[i].Entry); err != nil {
 				return nil, err
 			}
 		}
@@ -171,13 +172,17 @@ func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error
 	return p.entries, nil
 }
 
-// add adds the next entry to a page.
-func (m *moment) add(p *run, e store.Entry) error {
+// add adds the next entry to a page, unless its text is damaged, which ends the page.
+func (m *moment) add(p *run, e store.Entry) (*store.DamagedError, error) {
 	e, err := m.withText(e)
+	if errors.Is(err, store.ErrDamaged) {
+		p.full = true
+		return m.damaged(e.Seq, err), nil
+	}
 	if err == nil {
 		p.add(e)
 	}
-	return err
+	return nil, err
 }
 
 // split returns the last merged entry of the run first to last, and the unmerged
@@ -236,14 +241,15 @@ func (m *moment) readMerged(first, last uint64, p *run) (*store.DamagedError, er
 		stmt, from, to = m.pageBack, last, first
 	}
 	rows, err := stmt.QueryContext(context.Background(), m.place(first), m.place(last))
+	var lost *store.DamagedError
 	var failed error
 	damaged, damage, err := readRun(rows, err, m.authors, m.id, from, to, func(e *store.Entry, _ int64) bool {
-		failed = m.add(p, *e)
+		lost, failed = m.add(p, *e)
 		return failed == nil && !p.full
 	})
 	switch {
-	case failed != nil:
-		return nil, failed
+	case lost != nil || failed != nil:
+		return lost, failed
 	case damage == nil:
 		return nil, err
 	}

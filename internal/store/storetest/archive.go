@@ -47,6 +47,10 @@ func RunArchive(t *testing.T, archives Archives) {
 		{"an archive sees one moment", archives.testMoment},
 		{"a backup is restored with another epoch", archives.testBackup},
 		{"a backup replaces no file", archives.testBackupReplacesNothing},
+		{"a store that is opened again knows what became of messages", archives.testReopenStates},
+		{"an export has the texts that are left", archives.testExportStates},
+		{"an import carries what became of messages", archives.testImportStates},
+		{"a backup carries what became of messages", archives.testBackupStates},
 	} {
 		t.Run(test.name, test.run)
 	}
