@@ -18,8 +18,8 @@ const maxRecent = 1000
 // The client's own entries are not among those of Room.Entries. A program adds them when
 // their receipts come.
 //
-// Reactions are in the order in which they appeared. That of History differs if the first
-// of those that reacted with an emoji took it back.
+// Reactions, and the names in each, are in the order in which their entries came. That of
+// History may differ after somebody took one back.
 //
 // A Fold does nothing by itself and holds what it is given until Forget. After a
 // *ResyncError with another epoch, or if entries are missing, take a new one. The zero Fold
@@ -139,7 +139,7 @@ func (m *folded) apply(does *effect, reader string) bool {
 		return false
 	case does.change == nil:
 		return m.reply(does.seq)
-	case m.message.Deleted:
+	case m.message.Deleted && does.change.Type != wire.TypeEdit: // an edit before it may come late
 		return false
 	}
 	c := does.change
@@ -149,7 +149,7 @@ func (m *folded) apply(does *effect, reader string) bool {
 			return false
 		}
 		m.message.Edited = wire.Edited{Seq: does.seq, Time: c.Time}
-		if c.Content != "" {
+		if c.Content != "" && !m.message.Deleted {
 			m.message.Content = c.Content
 		}
 	case wire.TypeDelete:

@@ -24,7 +24,8 @@ func gather(t *testing.T, ctx context.Context, r *client.Room, n int) (contents 
 	return contents
 }
 
-// Entries of unknown kinds show nothing and move the cursor, wherever they are.
+// Entries that are no messages, of known kinds or unknown ones, show nothing to a reader of
+// messages and move the cursor, wherever they are.
 func TestUnknownKinds(t *testing.T) {
 	s := clienttest.NewServer(t)
 	ctx := within(t)
@@ -40,6 +41,7 @@ func TestUnknownKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Entry("pin")
+	s.Entry("later")
 	s.Message("ben", "3")
 	if got, want := gather(t, ctx, r, 3), []string{"1", "2", "3"}; !slices.Equal(got, want) {
 		t.Errorf("read %q, want %q", got, want)
@@ -103,9 +105,9 @@ func TestUnknownKindsInHistory(t *testing.T) {
 	c := dial(t, s.Addr(), "ann")
 	r := join(t, c, client.From{})
 	var want []string
-	kinds := []string{"react", "topic", "member", "room"}
+	kinds := []string{"react", "topic", "member", "later", "room"}
 	for n := range 4000 {
-		if n%5 != 0 {
+		if n%6 != 0 {
 			s.Entry(kinds[n%len(kinds)])
 			continue
 		}

@@ -1,5 +1,7 @@
 // Package clienttest has a small kaban/1 server for the tests of clients. Its one
-// room can hold entries of kinds that no client knows, as a later server's may.
+// room can hold entries of kinds that no client knows, as a later server's may. Its
+// history leaves changes of messages out, as any server's does, but the messages say
+// nothing of them.
 package clienttest
 
 import (
@@ -26,6 +28,7 @@ type Server struct {
 	log   []entry    // seq 1 is at 0
 	conns map[*conn]bool
 	joins []uint64
+	lines map[string][]string // requests, by type
 	// withheld means that messages are dropped. sent has a value when one arrived.
 	withheld bool
 	sent     chan struct{}
@@ -33,6 +36,8 @@ type Server struct {
 
 type entry struct {
 	kind, id, username, content string
+	detail                      string // more fields, each after a comma
+	replyTo                     uint64
 	author                      *conn // gets an ack instead
 }
 
@@ -49,7 +54,7 @@ func NewServer(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{listener: l, conns: make(map[*conn]bool), sent: make(chan struct{}, 1)}
+	s := &Server{listener: l, conns: make(map[*conn]bool), lines: make(map[string][]string), sent: make(chan struct{}, 1)}
 	s.group.Go(s.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -67,8 +72,16 @@ func (s *Server) Message(username, content string) uint64 {
 	return s.append(entry{kind: "message", username: username, content: content})
 }
 
-// Entry appends an entry of any other kind and returns its seq.
+// Entry appends an entry of any other kind and returns its seq. A change of a message has
+// the first entry as its target.
 func (s *Server) Entry(kind string) uint64 { return s.append(entry{kind: kind, username: "ann"}) }
+
+// Requests returns the lines of a type that have come so far.
+func (s *Server) Requests(kind string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.lines[kind]...)
+}
 
 // Tell sends a frame that is no entry to all clients.
 func (s *Server) Tell(frame string) {
@@ -95,14 +108,14 @@ func (s *Server) Joins() []uint64 {
 	return append([]uint64(nil), s.joins...)
 }
 
-// Withhold makes the server drop messages without an answer.
+// Withhold makes the server drop messages, and changes of messages, without an answer.
 func (s *Server) Withhold(yes bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.withheld = yes
 }
 
-// Sent has a value when a client has sent a message.
+// Sent has a value when a client has sent a message or a change of one.
 func (s *Server) Sent() <-chan struct{} { return s.sent }
 
 func (s *Server) append(e entry) uint64 {
@@ -129,10 +142,21 @@ func (s *Server) appendLocked(e entry) uint64 {
 func (s *Server) fieldsLocked(seq uint64) string {
 	e := s.log[seq-1]
 	if e.kind == "message" {
-		return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q,"content":%q,"time":%q`, seq, e.id, e.username, e.content, moment)
+		return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q%s,"content":%q,"time":%q`, seq, e.id, e.username, e.detail, e.content, moment)
+	}
+	if e.detail != "" {
+		return fmt.Sprintf(`"seq":%d,"id":%q,"username":%q%s,"time":%q`, seq, e.id, e.username, e.detail, moment)
 	}
 	detail := `"target":1,"detail":{"deep":[1]}`
 	switch e.kind {
+	case "edit":
+		detail = `"target":1,"content":"new"`
+	case "delete":
+		detail = `"target":1,"reason":"spam"`
+	case "react":
+		detail = `"target":1,"emoji":"👍","on":true`
+	case "pin":
+		detail = `"target":1,"on":true`
 	case "topic":
 		detail = `"topic":"news"`
 	case "member":
@@ -163,6 +187,11 @@ func (s *Server) accept() {
 
 type request struct {
 	Type, Ref, Username, ID, Content string
+	Emoji, Reason                    string
+	On                               bool
+	Target                           uint64
+	ReplyTo                          uint64 `json:"reply_to"`
+	RepliesTo                        uint64 `json:"replies_to"`
 	After, Before                    *uint64
 	Limit                            int
 }
@@ -186,6 +215,7 @@ func (s *Server) serve(c *conn) {
 			r.request.After = &after
 		}
 		s.mu.Lock()
+		s.lines[r.Type] = append(s.lines[r.Type], lines.Text())
 		s.answerLocked(c, r.request)
 		s.mu.Unlock()
 	}
@@ -210,7 +240,7 @@ func (s *Server) answerLocked(c *conn, r request) {
 	case "part":
 		c.member = false
 		fmt.Fprintf(c, `{"type":"parted","room":%q,"ref":%q}`+"\n", Room, r.Ref)
-	case "send":
+	case "send", "edit", "delete", "react", "pin":
 		select {
 		case s.sent <- struct{}{}:
 		default:
@@ -218,7 +248,11 @@ func (s *Server) answerLocked(c *conn, r request) {
 		if s.withheld {
 			return
 		}
-		seq := s.appendLocked(entry{kind: "message", id: r.ID, username: c.username, content: r.Content, author: c})
+		if max(r.Target, r.ReplyTo) > uint64(len(s.log)) {
+			fmt.Fprintf(c, `{"type":"error","code":"not_found","message":"there is no such message","room":%q,"id":%q,"ref":%q}`+"\n", Room, r.ID, r.Ref)
+			return
+		}
+		seq := s.appendLocked(entryOf(c, &r))
 		fmt.Fprintf(c, `{"type":"ack","room":%q,"id":%q,"seq":%d,"time":%q,"duplicate":false,"ref":%q}`+"\n", Room, r.ID, seq, moment, r.Ref)
 	case "history":
 		fmt.Fprintln(c, s.pageLocked(r))
@@ -227,6 +261,27 @@ func (s *Server) answerLocked(c *conn, r request) {
 	case "members":
 		fmt.Fprintf(c, `{"type":"members","room":%q,"usernames":[%q],"more":false,"ref":%q}`+"\n", Room, c.username, r.Ref)
 	}
+}
+
+// entryOf returns what a request becomes.
+func entryOf(c *conn, r *request) entry {
+	e := entry{kind: r.Type, id: r.ID, username: c.username, author: c}
+	switch target := fmt.Sprintf(`,"target":%d`, r.Target); r.Type {
+	case "send":
+		e.kind, e.content = "message", r.Content
+		if e.replyTo = r.ReplyTo; e.replyTo != 0 {
+			e.detail = fmt.Sprintf(`,"reply_to":%d`, r.ReplyTo)
+		}
+	case "edit":
+		e.detail = target + fmt.Sprintf(`,"content":%q`, r.Content)
+	case "delete":
+		e.detail = target + fmt.Sprintf(`,"reason":%q`, r.Reason)
+	case "react":
+		e.detail = target + fmt.Sprintf(`,"emoji":%q,"on":%v`, r.Emoji, r.On)
+	case "pin":
+		e.detail = target + fmt.Sprintf(`,"on":%v`, r.On)
+	}
+	return e
 }
 
 // pageLocked answers a history: each element of another kind has its type.
@@ -250,14 +305,28 @@ func (s *Server) pageLocked(r request) string {
 	}
 	elements := ""
 	for seq := first; seq <= last; seq++ {
+		kind := ""
+		switch e := &s.log[seq-1]; e.kind {
+		case "edit", "delete", "react", "pin":
+			continue
+		case "message":
+			if e.replyTo != r.RepliesTo && r.RepliesTo != 0 {
+				continue
+			}
+		default:
+			if r.RepliesTo != 0 {
+				continue
+			}
+			kind = fmt.Sprintf(`"type":%q,`, e.kind)
+		}
 		if elements != "" {
 			elements += ","
 		}
-		kind := ""
-		if k := s.log[seq-1].kind; k != "message" {
-			kind = fmt.Sprintf(`"type":%q,`, k)
-		}
 		elements += "{" + kind + s.fieldsLocked(seq) + "}"
 	}
-	return fmt.Sprintf(`{"type":"history","room":%q,"messages":[%s],"more":%v,"ref":%q}`, Room, elements, more, r.Ref)
+	covers := ""
+	if first <= last {
+		covers = fmt.Sprintf(`,"first":%d,"last":%d`, first, last)
+	}
+	return fmt.Sprintf(`{"type":"history","room":%q,"messages":[%s]%s,"as_of":%d,"more":%v,"ref":%q}`, Room, elements, covers, head, more, r.Ref)
 }
