@@ -36,7 +36,7 @@ func (m *Model) quote(r *room, i *item, width int) line {
 func (m *Model) firstWords(i *item) string {
 	name := m.meter.clean(i.username)
 	if i.deleted {
-		return name + ": deleted"
+		return name + ": (deleted)"
 	}
 	content, does := i.action()
 	between := " "

@@ -87,8 +87,8 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
 	if i.replyTo > 0 {
 		lines = append(lines, m.quote(r, i, width))
-		grouped = false
 	}
+	grouped = grouped && i.replyTo == 0 && !i.deleted
 	space := textWidth(width)
 	if i.isQuiet() && width < wide {
 		space = max(space-len(noticeMark(width)), 1)

@@ -145,7 +145,7 @@ func (i *item) styled(m meter, width int) []line {
 		return lines
 	}
 	if i.deleted {
-		return []line{plain("deleted", look{role: roleDim, attrs: italic})}
+		return []line{plain("(deleted)", look{role: roleDim, attrs: italic})}
 	}
 	var lines []line
 	if does, ok := i.action(); ok {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kaban/client"
+	"kaban/wire"
 )
 
 const (
@@ -385,6 +386,11 @@ func (r *room) sent(number, seq uint64, at time.Time) {
 		r.read = seq
 	}
 	r.add(i)
+	if r.message(seq) == i {
+		r.renew(r.fold.Add(client.Entry{Seq: seq, Message: &wire.Message{
+			Seq: seq, Username: i.username, ReplyTo: i.replyTo, Content: i.content, Time: at,
+		}}))
+	}
 }
 
 // refuse removes an own message from pending and returns it, or nil.
