@@ -77,7 +77,7 @@ func (p *place) postAs(h chat.Hook, name kaban.Username) error {
 	p.posts++
 	id, err := kaban.ParseMessageID(fmt.Sprint("p", p.posts))
 	must(p.T, err)
-	_, _, err = p.chat.Hook(h, name).Post(p.Context(), h.Room, id, "green")
+	_, _, err = p.chat.Hook(h, name).Post(p.Context(), h.Room, id, "green", 0)
 	return err
 }
 

@@ -62,6 +62,12 @@ func (w *world) requestsAbout(room string) (all, makers []frame) {
 		{"type": "read", "room": room, "seq": 2},
 		w.act("send", room, "", frame{"content": "x"}),
 		w.act("kick", room, "opal", nil), w.act("invite", room, "gus", nil),
+		{"type": "history", "room": room, "replies_to": 2},
+		w.act("send", room, "", frame{"content": "x", "reply_to": 2}),
+	}
+	for _, target := range []int{2, 99} { // a message, in a room that there is, and none
+		more = append(more, w.act("edit", room, "", frame{"target": target, "content": "x"}), w.act("delete", room, "", frame{"target": target}),
+			w.act("react", room, "", frame{"target": target, "emoji": "👍", "on": true}), w.act("pin", room, "", frame{"target": target, "on": true}))
 	}
 	return append(all, more...), makers
 }

@@ -63,7 +63,9 @@ func (w *world) tryAll(s *scenario) {
 	for _, step := range steps {
 		w.check(s, room, ask, step)
 	}
+	w.checkChanges(s, room, ask) // by an account, without having joined
 	w.checkSend(s, room, ask)
+	w.checkChanges(s, room, ask)
 	w.checkList(s, room, ask)
 }
 
@@ -151,10 +153,14 @@ func (w *world) checkSend(s *scenario, room, ask string) {
 		w.t.Errorf("%v: watch answers %q, want %q", s, got, read)
 	}
 	typing := frame{"type": "typing", "room": room}
-	w.count += 2
+	reply := w.act("send", room, "", frame{"content": "hello", "reply_to": w.write(room, "opal")})
+	w.count += 3
 	if s.rank == 0 || access.Can(access.Join, f) != access.Allowed {
 		if got := p.ask(send); got != notJoined { // whatever the credential and the room
 			w.t.Errorf("%v: send answers %q", s, got)
+		}
+		if got := p.ask(reply); got != notJoined {
+			w.t.Errorf("%v: a reply answers %q", s, got)
 		}
 		if got := p.ask(typing); got != notJoined {
 			w.t.Errorf("%v: typing answers %q", s, got)
@@ -162,6 +168,7 @@ func (w *world) checkSend(s *scenario, room, ask string) {
 	} else {
 		w.compare(s, ask, typing, access.Send, f) // whoever may send may type
 		w.compare(s, ask, send, access.Send, f)
+		w.compare(s, ask, reply, access.Send, f)
 		w.compare(s, ask, typing, access.Send, f)
 	}
 	if s.rank == 0 && read == "" {

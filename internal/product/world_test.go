@@ -23,6 +23,7 @@ import (
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
 	"kaban/internal/server"
+	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
 )
@@ -62,6 +63,7 @@ func sample(t *testing.T, rarity int) func() bool {
 type world struct {
 	t        *testing.T
 	front    driver
+	store    store.Store
 	address  string // of kaban/1 over TCP
 	url      string // of HTTP
 	accounts *account.Service
@@ -94,6 +96,7 @@ func newWorld(t *testing.T, front driver) *world {
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: patience},
 	}
 	s := memory.New(0)
+	w.store = s
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)

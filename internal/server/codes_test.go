@@ -43,6 +43,9 @@ type codeCase struct {
 	// fresh: the line is the first thing that the connection says.
 	fresh bool
 	want  []any
+	// before are requests of a room of the connection's own, from "type" on, that come
+	// first. The line is such a request, too.
+	before []string
 }
 
 func codeCases() []codeCase {
@@ -50,7 +53,23 @@ func codeCases() []codeCase {
 	send := func(id, content string) string {
 		return fmt.Sprintf(`{"type":"send","room":"lobby","id":"%s","content":"%s","ref":"r"}`, id, content)
 	}
+	const message, reaction = `send","id":"m","content":"x"`, `react","id":"%d","target":1,"on":true,"emoji":"%c"`
+	var many []string // different ones
+	for i := range 20 {
+		many = append(many, fmt.Sprintf(reaction, i, '\U0001F600'+rune(i)))
+	}
 	return []codeCase{
+		{code: wire.CodeGone, before: []string{message, `delete","id":"d","target":1`}, line: `edit","id":"e","target":1,"content":"y"`, want: []any{"id", "e"}},
+		{code: wire.CodeGone, before: []string{message, `delete","id":"d","target":1`}, line: `delete","id":"e","target":1`},
+		{code: wire.CodeEditConflict, before: []string{message, `edit","id":"d","target":1,"content":"y"`}, line: `edit","id":"e","target":1,"content":"z","base":1`},
+		{code: wire.CodeTooManyReactions, before: append([]string{message}, many...), line: fmt.Sprintf(reaction, 20, '\U0001F600'+rune(20))},
+		{code: wire.CodeBadEmoji, before: []string{message}, line: `react","id":"e","target":1,"on":true,"emoji":"smile"`},
+		{code: wire.CodeBadEmoji, line: `{"type":"react","room":"lobby","id":"e","target":1,"on":true,"emoji":""}`, want: []any{"field", "emoji"}},
+		{code: wire.CodeNotFound, before: []string{message}, line: `react","id":"e","target":2,"on":true,"emoji":"😀"`},
+		{code: wire.CodeNotFound, line: `{"type":"edit","room":"nowhere","id":"1","target":1,"content":"x"}`, want: []any{"room", "nowhere", "id", "1"}},
+		{code: wire.CodeNotFound, before: []string{message}, line: `send","id":"e","content":"y","reply_to":2`},
+		{code: wire.CodeBadField, line: `{"type":"edit","room":"lobby","id":"1","target":0,"content":"x"}`, want: []any{"field", "target"}},
+		{code: wire.CodeEmptyContent, before: []string{message}, line: `edit","id":"e","target":1,"content":" "`},
 		{code: wire.CodeBadJSON, line: `{"type":`},
 		{code: wire.CodeBadJSON, line: ``},
 		{code: wire.CodeBadJSON, line: `{"type":"ping"}{}`},
@@ -116,6 +135,16 @@ func TestCodes(t *testing.T) {
 					good.expect("message", "content", "first words")
 					other.expect("message", "content", "first words")
 				}
+			}
+			if test.before != nil {
+				bad.say(`{"type":"join","room":"case-%d"}`, i)
+				bad.expect("joined")
+				about := func(request string) string { return fmt.Sprintf(`{"room":"case-%d","type":"%s}`, i, request) }
+				for _, request := range test.before {
+					bad.say("%s", about(request))
+					bad.expect("ack")
+				}
+				test.line = about(test.line)
 			}
 			bad.say("%s", test.line)
 			bad.expect("error", append([]any{"code", test.code}, test.want...)...)

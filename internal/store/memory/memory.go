@@ -163,17 +163,19 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 		return store.Result{Err: w.Refusal}
 	}
 	var target *kept
-	if w.HasTarget() {
-		target = s.entryLocked(r, d.Target)
+	if w.Decide != nil || w.HasTarget() {
+		if w.HasTarget() {
+			target = s.entryLocked(r, d.Target)
+		}
+		known, err := s.decideLocked(w, target)
+		if err != nil {
+			return store.Result{Err: err}
+		}
+		if known != (store.Change{}) {
+			return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: true}
+		}
+		r = s.rooms[d.Room.Key()] // the decision may have added it
 	}
-	known, err := s.decideLocked(w, target)
-	if err != nil {
-		return store.Result{Err: err}
-	}
-	if known != (store.Change{}) {
-		return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: true}
-	}
-	r = s.rooms[d.Room.Key()] // the decision may have added it
 	if r == nil {
 		r = s.addRoomLocked(d.Room)
 	}
