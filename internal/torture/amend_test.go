@@ -87,7 +87,7 @@ func (c *crowd) amend(name string) {
 				return
 			}
 			a.mu.Lock()
-			if e.Seq != a.seen+1 {
+			if e.Seq <= a.seen || e.Seq > a.seen+1 && e.AsOf == 0 { // a page passes over changes
 				c.history.Violation("%s sees %d after %d", name, e.Seq, a.seen)
 			}
 			a.seen = e.Seq
