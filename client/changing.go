@@ -28,24 +28,45 @@ func (r *Room) Reply(ctx context.Context, to uint64, content string) (Receipt, e
 // if it was deleted, and forbidden. After any error but a *kaban.MessageError and an *Error
 // the change may be stored or not.
 func (r *Room) Edit(ctx context.Context, target uint64, content string, base uint64) (Receipt, error) {
-	return waitFor(ctx)(r.postContent(ctx, wire.Request{Type: wire.TypeEdit, Target: target, Base: base}, content))
+	return waitFor(ctx)(r.PostEdit(ctx, target, content, base))
+}
+
+// PostEdit is Edit without the waiting, as Post is of Send. What is posted to a room goes
+// out in the order of the calls.
+func (r *Room) PostEdit(ctx context.Context, target uint64, content string, base uint64) (*Pending, error) {
+	return r.postContent(ctx, wire.Request{Type: wire.TypeEdit, Target: target, Base: base}, content)
 }
 
 // Delete removes the content of a message. The reason is for people: one line of at most
 // wire.MaxReason code points, or "".
 func (r *Room) Delete(ctx context.Context, target uint64, reason string) (Receipt, error) {
-	return waitFor(ctx)(r.post(ctx, wire.Request{Type: wire.TypeDelete, Target: target, Reason: reason}, ""))
+	return waitFor(ctx)(r.PostDelete(ctx, target, reason))
+}
+
+// PostDelete is Delete without the waiting; see PostEdit.
+func (r *Room) PostDelete(ctx context.Context, target uint64, reason string) (*Pending, error) {
+	return r.post(ctx, wire.Request{Type: wire.TypeDelete, Target: target, Reason: reason}, "")
 }
 
 // React adds an own reaction to a message, or takes it back. If there is nothing to
 // change, the receipt is a Duplicate. The *Error may have the code bad_emoji or
 // too_many_reactions.
 func (r *Room) React(ctx context.Context, target uint64, emoji string, on bool) (Receipt, error) {
-	return waitFor(ctx)(r.post(ctx, wire.Request{Type: wire.TypeReact, Target: target, Emoji: emoji, On: on}, ""))
+	return waitFor(ctx)(r.PostReact(ctx, target, emoji, on))
+}
+
+// PostReact is React without the waiting; see PostEdit.
+func (r *Room) PostReact(ctx context.Context, target uint64, emoji string, on bool) (*Pending, error) {
+	return r.post(ctx, wire.Request{Type: wire.TypeReact, Target: target, Emoji: emoji, On: on}, "")
 }
 
 // Pin pins a message, or takes that back. If there is nothing to change, the receipt is a
 // Duplicate.
 func (r *Room) Pin(ctx context.Context, target uint64, on bool) (Receipt, error) {
-	return waitFor(ctx)(r.post(ctx, wire.Request{Type: wire.TypePin, Target: target, On: on}, ""))
+	return waitFor(ctx)(r.PostPin(ctx, target, on))
+}
+
+// PostPin is Pin without the waiting; see PostEdit.
+func (r *Room) PostPin(ctx context.Context, target uint64, on bool) (*Pending, error) {
+	return r.post(ctx, wire.Request{Type: wire.TypePin, Target: target, On: on}, "")
 }

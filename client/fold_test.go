@@ -209,7 +209,7 @@ func react(seq, target uint64, username, emoji string, on bool) client.Entry {
 func TestFoldOfManyReactors(t *testing.T) {
 	f := client.Fold{Username: "ann"}
 	five := []string{"a", "b", "c", "d", "e"}
-	f.Add(messageOf(1, 10, wire.Reaction{Emoji: "👍", Count: 7, Me: true, Usernames: five}))
+	f.Add(messageOf(1, 10, wire.Reaction{Emoji: "👍", Count: 7, Me: true, Usernames: slices.Clone(five)}))
 	steps := []struct {
 		entry client.Entry
 		want  wire.Reaction
@@ -232,6 +232,36 @@ func TestFoldOfManyReactors(t *testing.T) {
 	}
 	if diff := gocmp.Diff([]wire.Reaction{{Emoji: "👍", Count: 7, Me: true, Usernames: five}}, before.Reactions); diff != "" {
 		t.Errorf("a message that was given away has changed (-want +got):\n%s", diff)
+	}
+}
+
+// Entries of one person that come in the wrong order end as in the right one.
+func TestFoldOfLateChanges(t *testing.T) {
+	edit := func(seq uint64, content string) client.Entry {
+		return changeOf(seq, wire.Change{Type: wire.TypeEdit, Target: 1, Content: content})
+	}
+	deletion := changeOf(14, wire.Change{Type: wire.TypeDelete, Target: 1})
+	both := wire.Reaction{Emoji: "👍", Count: 2, Usernames: []string{"x", "y"}}
+	for name, c := range map[string]struct {
+		entries []client.Entry
+		want    wire.Message
+	}{
+		"on and off":          {[]client.Entry{react(11, 1, "z", "👍", true), react(13, 1, "z", "👍", true), react(12, 1, "z", "👍", false)}, wire.Message{Content: "old", Reactions: []wire.Reaction{{Emoji: "👍", Count: 3, Usernames: []string{"x", "y", "z"}}}}},
+		"off before on":       {[]client.Entry{react(12, 1, "z", "👍", false), react(11, 1, "z", "👍", true)}, wire.Message{Content: "old", Reactions: []wire.Reaction{both}}},
+		"on, of the page":     {[]client.Entry{react(12, 1, "x", "👍", true), react(11, 1, "x", "👍", false)}, wire.Message{Content: "old", Reactions: []wire.Reaction{both}}},
+		"edit after deletion": {[]client.Entry{deletion, edit(13, "late")}, wire.Message{Deleted: true, Edited: wire.Edited{Seq: 13}}},
+		"older edit":          {[]client.Entry{edit(13, "new"), edit(12, "late")}, wire.Message{Content: "new", Reactions: []wire.Reaction{both}, Edited: wire.Edited{Seq: 13}}},
+	} {
+		var f client.Fold
+		f.Add(messageOf(1, 10, both))
+		for _, e := range c.entries {
+			f.Add(e)
+		}
+		got, _ := f.Message(1)
+		c.want.Seq, c.want.Username = 1, "ben"
+		if diff := gocmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

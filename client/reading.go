@@ -223,18 +223,24 @@ func (r *Room) advance(i *item) {
 	if i.resync != nil {
 		r.era = i.resync.Epoch
 	}
+	r.caughtUpLocked()
 	r.changedLocked()
+}
+
+// caughtUpLocked ends being behind. What arrives from now on is in the buffer.
+func (r *Room) caughtUpLocked() {
+	if r.given >= r.received {
+		r.behind = false
+	}
 }
 
 // next waits for the items that follow.
 func (r *Room) next(ctx context.Context) ([]*item, error) {
 	for {
 		r.client.mu.Lock()
+		r.caughtUpLocked()
 		change, err, behind := r.change, r.err, r.behind
 		items := slices.Clone(r.buffer)
-		if behind && r.given >= r.received {
-			r.behind, behind = false, false
-		}
 		r.client.mu.Unlock()
 		switch {
 		case len(items) > 0:

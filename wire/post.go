@@ -1,20 +1,36 @@
 package wire
 
-import "kaban"
+import (
+	"unicode/utf8"
 
-// Post is a message sent without a connection: the body of the HTTP API. The rules
-// of frames apply.
+	"kaban"
+)
+
+// Post is a message sent without a connection, or an edit: the body of the HTTP API. The
+// rules of frames apply.
 type Post struct {
 	ID      kaban.MessageID
-	Message kaban.Message
+	Message kaban.Message // of an edit: with the new content
+	ReplyTo uint64        // of a message: the seq of the one that it answers; 0 if absent
+	Base    uint64        // of an edit: the seq of the version that it replaces; 0 if absent
 }
 
-// DecodePost decodes a body. It must be one JSON object with an id, a username and
-// a content of at most maxContent code points. The username may be absent if sender,
-// the name that a credential proved, is not zero; whether another one is allowed is
-// for the caller to say. The result does not alias the body. The error is a
-// *ReaderError.
+// DecodePost decodes the body of a message. It must be one JSON object with an id, a
+// username and a content of at most maxContent code points; reply_to is optional. The
+// username may be absent if sender, the name that a credential proved, is not zero; whether
+// another one is allowed is for the caller to say. The result does not alias the body. The
+// error is a *ReaderError.
 func DecodePost(body []byte, maxContent int, sender kaban.Username) (Post, error) {
+	return decodePost(body, fReplyTo, maxContent, sender)
+}
+
+// DecodeEdit is DecodePost for an edit, which has an optional base.
+func DecodeEdit(body []byte, maxContent int, sender kaban.Username) (Post, error) {
+	return decodePost(body, fBase, maxContent, sender)
+}
+
+// decodePost decodes a body that has another optional field, about a message.
+func decodePost(body []byte, about field, maxContent int, sender kaban.Username) (p Post, err error) {
 	if len(body) > MaxFrame {
 		return Post{}, &ReaderError{Code: CodeFrameTooLong, Position: -1, Max: MaxFrame}
 	}
@@ -24,7 +40,13 @@ func DecodePost(body []byte, maxContent int, sender kaban.Username) (Post, error
 		return Post{}, fault
 	}
 	d := decoder{scanner: s}
-	p := d.post(maxContent, sender)
+	d.checkCase([]field{about})
+	p = d.post(maxContent, sender)
+	if seq := d.positive(about, false); about == fReplyTo {
+		p.ReplyTo = seq
+	} else {
+		p.Base = seq
+	}
 	if d.bad != nil {
 		return Post{}, d.bad
 	}
@@ -53,4 +75,19 @@ func (d *decoder) post(maxContent int, sender kaban.Username) (p Post) {
 		d.invalid(fContent, err)
 	}
 	return p
+}
+
+// CheckReason checks the reason of a deletion that came in no frame. The error is a
+// *ReaderError.
+func CheckReason(reason string) error {
+	if !utf8.ValidString(reason) {
+		return &ReaderError{
+			Code: CodeBadUTF8, Field: fieldNames[fReason], Position: firstInvalid([]byte(reason)), detail: "the reason is not valid UTF-8",
+		}
+	}
+	var d decoder
+	if d.checkLine(fReason, reason, MaxReason); d.bad != nil {
+		return d.bad
+	}
+	return nil
 }

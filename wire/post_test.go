@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -62,6 +63,58 @@ func TestDecodePostOfSender(t *testing.T) {
 	}
 }
 
+// A message may answer another one, and an edit may name the version that it replaces.
+func TestDecodePostAboutAMessage(t *testing.T) {
+	ann := mustUsername(t, "ann")
+	decode := map[string]func([]byte, int, kaban.Username) (Post, error){"reply_to": DecodePost, "base": DecodeEdit}
+	for name, decode := range decode {
+		other := map[string]string{"reply_to": "base", "base": "reply_to"}[name]
+		for value, want := range map[string]string{
+			``:                                   "0 ",
+			`,"NAME":1`:                          "1 ",
+			`,"NAME":9007199254740991`:           "9007199254740991 ",
+			`,"NAME":0`:                          "0 bad_field NAME",
+			`,"NAME":-1`:                         "0 bad_field NAME",
+			`,"NAME":1.5`:                        "0 bad_field NAME",
+			`,"NAME":"1"`:                        "0 bad_field NAME",
+			`,"NAME":null`:                       "0 bad_field NAME",
+			`,"NAME":9007199254740992`:           "0 bad_field NAME",
+			`,"NAME":1,"NAME":1`:                 "0 bad_frame ",
+			`,"` + strings.ToUpper(name) + `":1`: "0 bad_frame NAME",
+			`,"` + other + `":"ignored"`:         "0 ",
+		} {
+			fill := strings.NewReplacer("NAME", name)
+			p, err := decode([]byte(`{"id":"1","content":"x"`+fill.Replace(value)+`}`), 10, ann)
+			got := fmt.Sprint(p.ReplyTo+p.Base, " ")
+			if bad, ok := errors.AsType[*ReaderError](err); ok {
+				got += string(bad.Code) + " " + bad.Field
+			}
+			if got != fill.Replace(want) || name == "base" && p.ReplyTo != 0 {
+				t.Errorf("%s%s: got %q, want %q", name, value, got, fill.Replace(want))
+			}
+		}
+	}
+}
+
+func TestCheckReason(t *testing.T) {
+	for reason, want := range map[string]string{
+		"": "", "why": "", strings.Repeat("é", MaxReason): "",
+		strings.Repeat("é", MaxReason+1): "bad_field -1 256 257", "a\nb": "bad_field 1 0 0", "é\u2028": "bad_field 1 0 0", "\x00": "bad_field 0 0 0",
+		"ab\xff": "bad_utf8 2 0 0",
+	} {
+		got := ""
+		if bad, ok := errors.AsType[*ReaderError](CheckReason(reason)); ok {
+			got = fmt.Sprint(bad.Code, " ", bad.Position, " ", bad.Max, " ", bad.Actual)
+			if bad.Field != "reason" || bad.Error() == "" {
+				t.Errorf("%q: %+v", reason, bad)
+			}
+		}
+		if got != want {
+			t.Errorf("%.20q: got %q, want %q", reason, got, want)
+		}
+	}
+}
+
 // FuzzDecodePost checks that accepted posts obey the rules.
 func FuzzDecodePost(f *testing.F) {
 	f.Add([]byte(`{"id":"1","username":"ann","content":"x"}`))
@@ -77,6 +130,11 @@ func FuzzDecodePost(f *testing.F) {
 		}
 		if err := kaban.CheckContent(p.Message.Content(), 100); err != nil || p.Message.Username().IsZero() || p.ID.IsZero() {
 			t.Errorf("%q passes as %+v: %v", body, p, err)
+		}
+		// But for what they are about, an edit is a message.
+		edit, err := DecodeEdit(body, 100, kaban.Username{})
+		if edit.Base, p.ReplyTo = 0, 0; err == nil && edit != p {
+			t.Errorf("%q is the edit %+v and the message %+v", body, edit, p)
 		}
 	})
 }

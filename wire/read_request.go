@@ -328,10 +328,16 @@ func (d *decoder) usernames() (names []kaban.Username) {
 // line returns a text of one line, or "" if it is absent. It may be empty and has at
 // most limit code points, and no control characters or line separators.
 func (d *decoder) line(f field, required bool, limit int) string {
-	text := d.text(f, required)
-	d.atMost(f, utf8.RuneCount(text), limit, "characters")
+	text := string(d.text(f, required))
+	d.checkLine(f, text, limit)
+	return text
+}
+
+// checkLine refuses a text that is not one line of at most so many code points.
+func (d *decoder) checkLine(f field, text string, limit int) {
+	d.atMost(f, utf8.RuneCountInString(text), limit, "characters")
 	position := 0
-	for _, c := range string(text) {
+	for _, c := range text {
 		if unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp) {
 			d.refuse(&ReaderError{
 				Code: CodeBadField, Field: fieldNames[f], Position: position,
@@ -341,7 +347,6 @@ func (d *decoder) line(f field, required bool, limit int) string {
 		}
 		position++
 	}
-	return string(text)
 }
 
 // atMost refuses a field with more parts than a limit.

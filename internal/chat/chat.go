@@ -114,6 +114,9 @@ var (
 	// ErrTooManyReactions says that a message takes no other reaction, or none of the
 	// identity.
 	ErrTooManyReactions = store.ErrTooManyReactions
+	// ErrChanged says that the rest of an entry cannot be given, since its message has changed
+	// since the first part was given.
+	ErrChanged = dispatch.ErrChanged
 	// ErrStorageFull says that the disk is full and nothing was stored.
 	ErrStorageFull = store.ErrFull
 	// ErrDamaged says that an entry cannot be read as it was written. The store has

@@ -109,8 +109,7 @@ func (w *town) follow(u User, room string, after uint64) (*Subscription, error) 
 	return s, err
 }
 
-// say submits a message and returns the error of its receipt. What else comes first is
-// thrown away.
+// say submits a message and returns the error of its receipt; see commit.
 func (w *town) say(u User, s *Subscription, content string) error {
 	w.t.Helper()
 	message, err := kaban.NewMessage(u.Identity().Name(), content, 100)
@@ -121,6 +120,13 @@ func (w *town) say(u User, s *Subscription, content string) error {
 	if err != nil {
 		return err
 	}
+	return w.commit(s, send)
+}
+
+// commit submits a send and returns the error of its receipt. What else comes first is
+// thrown away.
+func (w *town) commit(s *Subscription, send Send) error {
+	w.t.Helper()
 	w.chat.Submit([]Send{send})
 	for {
 		segment := s.Next()

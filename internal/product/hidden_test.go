@@ -139,10 +139,13 @@ func TestHiddenRoomsAreAsNoneOverHTTP(t *testing.T) {
 
 func (w *world) compareHTTP(a api, who, room, none string) {
 	w.t.Helper()
-	message := frame{"id": "m1", "content": "x"}
+	message, by := frame{"id": "m1", "content": "x"}, "?id=m2"
 	if who == "vic" {
 		message["username"] = "vic"
+		by += "&username=vic"
 	}
+	answering := maps.Clone(message)
+	answering["reply_to"] = 2
 	for _, r := range []struct {
 		method, path string
 		body         func(room string) any
@@ -154,6 +157,14 @@ func (w *world) compareHTTP(a api, who, room, none string) {
 		{http.MethodGet, "/v1/rooms/ROOM/messages?after=1&limit=1", nil},
 		{http.MethodGet, "/v1/rooms/ROOM/events", nil},
 		{http.MethodPost, "/v1/rooms/ROOM/messages", func(string) any { return message }},
+		{http.MethodPost, "/v1/rooms/ROOM/messages", func(string) any { return answering }},
+		{http.MethodGet, "/v1/rooms/ROOM/messages?replies_to=2", nil},
+		{http.MethodPatch, "/v1/rooms/ROOM/messages/2", func(string) any { return message }},
+		{http.MethodDelete, "/v1/rooms/ROOM/messages/2" + by, nil},
+		{http.MethodPut, "/v1/rooms/ROOM/messages/2/reactions/%F0%9F%91%8D" + by, nil},
+		{http.MethodDelete, "/v1/rooms/ROOM/messages/2/reactions/%F0%9F%91%8D" + by, nil},
+		{http.MethodPut, "/v1/rooms/ROOM/messages/2/pin" + by, nil},
+		{http.MethodDelete, "/v1/rooms/ROOM/messages/2/pin" + by, nil},
 		{http.MethodPut, "/v1/admin/rooms/ROOM/op", func(string) any { return frame{"username": "opal"} }},
 		{http.MethodPost, "/v1/invites", func(room string) any { return frame{"rooms": []string{room}} }},
 		{http.MethodPost, "/v1/admin/invites", func(room string) any { return frame{"rooms": []string{room}} }},

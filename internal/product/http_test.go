@@ -3,6 +3,7 @@ package product
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,7 @@ type api struct {
 
 func (api) offers(what string, action access.Action) (access.Action, bool) {
 	switch what {
-	case "state", "history", "members", "watch", "rooms":
+	case "state", "history", "members", "watch", "rooms", "edit", "delete", "react", "pin":
 		return action, true
 	case "send":
 		return access.Post, true
@@ -28,9 +29,13 @@ func (api) offers(what string, action access.Action) (access.Action, bool) {
 	return action, false
 }
 
-// sees: nobody is in a room by a request, and only a message has the name of a visitor.
+// sees: nobody is in a room by a request, and only what is written has the name of a visitor.
 func (api) sees(s *scenario, f *access.Facts, what string) {
-	if s.role == kaban.RoleVisitor && what != "send" {
+	switch what {
+	case "send", "edit", "delete", "react", "pin":
+		return
+	}
+	if s.role == kaban.RoleVisitor {
 		f.Who.Named, f.Membership.Standing = false, access.Good
 	}
 }
@@ -47,8 +52,11 @@ func (api) subscribes() bool { return false }
 func (a api) answer(w *world, as string, f frame) frame {
 	w.t.Helper()
 	method, path, body := asHTTP(f)
-	if _, isVisitor := body["username"]; method == http.MethodPost && !isVisitor && w.tokens[as] == "" {
+	switch isVisitor := w.tokens[as] == ""; {
+	case isVisitor && body != nil:
 		body["username"] = as
+	case isVisitor && method != http.MethodGet:
+		path += "&username=" + url.QueryEscape(as)
 	}
 	return w.request(a.credential(w, as), method, path, body).frame(w)
 }
@@ -81,9 +89,35 @@ func asHTTP(f frame) (method, path string, body frame) {
 		after, _ := f["after"].(string)
 		return http.MethodGet, "/v1/rooms?limit=1&after=" + url.QueryEscape(after), nil
 	case "send":
-		return http.MethodPost, path + "/messages", frame{"id": f["id"], "content": f["content"]}
+		body = frame{"id": f["id"], "content": f["content"]}
+		if to, ok := f["reply_to"]; ok {
+			body["reply_to"] = to
+		}
+		return http.MethodPost, path + "/messages", body
+	}
+	if f["target"] != nil {
+		return asHTTPChange(f, path)
 	}
 	return http.MethodGet, path, nil
+}
+
+// asHTTPChange is asHTTP for a change of a message of the room with a path.
+func asHTTPChange(f frame, path string) (method, of string, body frame) {
+	of = fmt.Sprintf("%s/messages/%v", path, f["target"])
+	id := fmt.Sprint("?id=", f["id"])
+	method = http.MethodDelete
+	if on, _ := f["on"].(bool); on {
+		method = http.MethodPut
+	}
+	switch f["type"] {
+	case "edit":
+		return http.MethodPatch, of, frame{"id": f["id"], "content": f["content"]}
+	case "react":
+		return method, of + "/reactions/" + url.PathEscape(fmt.Sprint(f["emoji"])) + id, nil
+	case "pin":
+		return method, of + "/pin" + id, nil
+	}
+	return method, of + id + "&reason=" + url.QueryEscape(fmt.Sprint(f["reason"])), nil
 }
 
 // reply is the answer to a request.

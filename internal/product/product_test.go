@@ -140,9 +140,11 @@ var notJoined = access.NotJoined.String()
 func (w *world) checkSend(s *scenario, room, ask string) {
 	w.t.Helper()
 	send := w.act("send", room, "", frame{"content": "hello"})
+	reply := w.act("send", room, "", frame{"content": "hello", "reply_to": w.write(room, "opal")})
 	if !w.front.subscribes() {
 		w.compare(s, ask, frame{"type": "watch", "room": room}, access.Read, s.facts())
 		w.compare(s, ask, send, access.Send, s.facts())
+		w.compare(s, ask, reply, access.Send, s.facts())
 		return
 	}
 	p, f := w.as(ask), s.facts()
@@ -153,7 +155,6 @@ func (w *world) checkSend(s *scenario, room, ask string) {
 		w.t.Errorf("%v: watch answers %q, want %q", s, got, read)
 	}
 	typing := frame{"type": "typing", "room": room}
-	reply := w.act("send", room, "", frame{"content": "hello", "reply_to": w.write(room, "opal")})
 	w.count += 3
 	if s.rank == 0 || access.Can(access.Join, f) != access.Allowed {
 		if got := p.ask(send); got != notJoined { // whatever the credential and the room

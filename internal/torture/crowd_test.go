@@ -20,18 +20,20 @@ import (
 
 // crowd is the set of clients that talk and listen during a campaign.
 type crowd struct {
-	t       *testing.T
-	address string
-	tls     *tls.Config // nil: nothing is encrypted
-	history *History
-	ctx     context.Context
-	stop    context.CancelFunc
-	group   sync.WaitGroup
-	gate    sync.RWMutex // guards quiet; read-locked while announcing a message
-	quiet   bool         // no new messages
-	senders []*client.Client
-	mu      sync.Mutex
-	states  map[string]client.State // the last one of each SDK client
+	t        *testing.T
+	address  string
+	tls      *tls.Config // nil: nothing is encrypted
+	history  *History
+	ctx      context.Context
+	stop     context.CancelFunc
+	group    sync.WaitGroup
+	gate     sync.RWMutex // guards quiet; read-locked while announcing a message
+	quiet    bool         // no new messages
+	senders  []*client.Client
+	amender  *amender       // nil: nobody changes messages
+	amenders *client.Client // of the amender
+	mu       sync.Mutex
+	states   map[string]client.State // the last one of each SDK client
 }
 
 func newCrowd(t *testing.T, address string) *crowd {
@@ -313,8 +315,8 @@ func (c *crowd) stall(name string) {
 	})
 }
 
-// settle waits until every message is acknowledged and the SDK's reader has seen
-// it.
+// settle waits until every message is acknowledged and the SDK's reader has seen it, and
+// checks those of the amender.
 func (c *crowd) settle(watcher string) {
 	c.t.Helper()
 	c.hush(true)
@@ -325,5 +327,8 @@ func (c *crowd) settle(watcher string) {
 		if time.Now().After(deadline) {
 			c.fail("%d messages are still unacknowledged; %s saw %d of %d", c.history.InFlight(), watcher, c.history.Last(watcher), c.history.Acks())
 		}
+	}
+	if c.amender != nil {
+		c.checkAmended()
 	}
 }

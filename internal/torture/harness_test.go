@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban"
 	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
@@ -245,8 +246,12 @@ func (h *host) stored() ([]Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	lobby, err := kaban.ParseRoomName(room)
+	if err != nil {
+		return nil, err
+	}
 	var all []Message
-	err = s.Export(context.Background(), nil, store.Receiver{Record: func(r *store.Record) error {
+	err = s.Export(context.Background(), []kaban.RoomName{lobby}, store.Receiver{Record: func(r *store.Record) error {
 		all = append(all, Message{r.Seq, r.Author.Name().String(), r.Body})
 		return nil
 	}, Damaged: func(err error) error { return err }})

@@ -53,6 +53,7 @@ func everybody(t *testing.T, address string) *crowd {
 	c.listen("listener-a", 3)
 	c.listen("listener-b", 1<<30)
 	c.stall("stalled")
+	c.amend("amender")
 	return c
 }
 

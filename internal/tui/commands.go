@@ -210,7 +210,9 @@ func (m *Model) reconnect(string) tea.Cmd {
 
 func (m *Model) clear(string) tea.Cmd {
 	if r := m.active; r != nil {
+		r.forget(r.items)
 		r.items, r.complete, r.attached, r.following = nil, r.head == 0, true, true
+		r.passed = nil
 		r.cleared = r.head
 	}
 	return nil
@@ -230,7 +232,7 @@ func (m *Model) copy(rest string) tea.Cmd {
 	}
 	var texts []string
 	for k := len(m.active.items) - 1; k >= 0 && len(texts) < n; k-- {
-		if i := m.active.items[k]; i.kind == itemMessage && !m.ignores(i) {
+		if i := m.active.items[k]; i.kind == itemMessage && !i.deleted && !m.ignores(i) {
 			texts = append(texts, strings.Join(m.meter.cleanLines(i.content), "\n"))
 		}
 	}

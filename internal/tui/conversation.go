@@ -85,11 +85,18 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	}
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
 		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
+	if i.replyTo > 0 {
+		lines = append(lines, m.quote(r, i, width))
+	}
+	grouped = grouped && i.replyTo == 0 && !i.deleted
 	space := textWidth(width)
 	if i.isQuiet() && width < wide {
 		space = max(space-len(noticeMark(width)), 1)
 	}
 	body := i.body(shape{width: space, meter: m.meter, query: m.query()})
+	if quiet := m.become(i, space); len(quiet) > 0 {
+		body = slices.Concat(body, quiet)
+	}
 	if width < wide {
 		return m.narrowBlock(lines, i, body, grouped, width)
 	}

@@ -48,6 +48,7 @@ type (
 	messageEvent struct {
 		room    string
 		message wire.Message
+		asOf    uint64 // as in client.Entry
 		head    uint64 // the highest seq that the server is known to have
 	}
 	entryEvent struct { // an entry that is no message

@@ -1,12 +1,14 @@
 package tui
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 
 	"kaban/client"
 	"kaban/internal/markup"
+	"kaban/wire"
 )
 
 // itemKind is the kind of an item.
@@ -16,7 +18,7 @@ const (
 	itemMessage itemKind = iota
 	itemNotice           // from the program, for this person only
 	itemRefused          // an own message that was refused
-	itemUnknown          // an entry of a kind that this client does not know; never shown
+	itemUnknown          // an entry that is never shown, or a run of them
 	itemChange           // an entry that is no message: a quiet line
 )
 
@@ -32,7 +34,10 @@ const (
 type item struct {
 	kind itemKind
 	// seq is the entry's; a notice comes after the entry with its seq.
-	seq      uint64
+	seq uint64
+	// from is the first seq of a run of entries that are never shown, of which seq is the
+	// last; 0: there is only one.
+	from     uint64
 	username string
 	content  string
 	time     time.Time
@@ -41,6 +46,14 @@ type item struct {
 	sending  sending
 	number   uint64 // of an own message, while it is not stored
 	reason   string // why it was refused
+
+	// What has become of a message; see become.
+	replyTo   uint64 // the seq of the message that it answers, or 0
+	edited    bool
+	deleted   bool
+	pinned    bool
+	reactions []wire.Reaction
+	reacted   int // bytes of the reactions
 
 	// wrapped is the content laid out for a shape, made on demand.
 	wrapped []line
@@ -69,8 +82,19 @@ func (i *item) isQuiet() bool { return i.kind == itemNotice || i.kind == itemCha
 // isCounted reports whether the item is unread news.
 func (i *item) isCounted() bool { return i.kind != itemUnknown && i.kind != itemChange && !i.own }
 
+// begin is the seq of the first entry of the item.
+func (i *item) begin() uint64 {
+	if i.from > 0 {
+		return i.from
+	}
+	return i.seq
+}
+
+// beyond returns how many entries of the item come after a seq.
+func (i *item) beyond(seq uint64) uint64 { return i.seq - min(i.seq, max(seq, i.begin()-1)) }
+
 // size is the number of bytes that the item takes beyond its fixed part.
-func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) }
+func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) + i.reacted }
 
 // me starts a message that describes an action.
 const me = "/me "
@@ -87,8 +111,13 @@ func (i *item) body(s shape) []line {
 	if i.wrapped != nil && i.shape == s {
 		return i.wrapped
 	}
+	marked := mark(i.styled(s.meter, s.width), s.query)
+	if i.edited && !i.deleted {
+		last := len(marked) - 1
+		marked[last] = slices.Concat(marked[last], plain(" (edited)", look{role: roleDim}))
+	}
 	var lines []line
-	for _, l := range mark(i.styled(s.meter, s.width), s.query) {
+	for _, l := range marked {
 		lines = append(lines, s.meter.wrap(l, s.width, 0)...)
 	}
 	i.wrapped, i.shape = lines, s
@@ -115,6 +144,9 @@ func (i *item) styled(m meter, width int) []line {
 		}
 		return lines
 	}
+	if i.deleted {
+		return []line{plain("(deleted)", look{role: roleDim, attrs: italic})}
+	}
 	var lines []line
 	if does, ok := i.action(); ok {
 		base = base.with(italic)
@@ -131,7 +163,7 @@ func (i *item) styled(m meter, width int) []line {
 
 // matches reports whether a message contains the search text.
 func (i *item) matches(query string) bool {
-	if query == "" || i.kind != itemMessage {
+	if query == "" || i.kind != itemMessage || i.deleted {
 		return false
 	}
 	if i.searched != query {
@@ -218,8 +250,43 @@ func itemOf(e client.Entry, own string) *item {
 	if m == nil {
 		return &item{kind: itemUnknown, seq: e.Seq}
 	}
-	return &item{
-		seq: m.Seq, username: m.Username, content: m.Content, time: m.Time,
-		own: m.Username == own, mention: m.Username != own && markup.Mentions(m.Content, own),
-	}
+	i := &item{seq: m.Seq, username: m.Username, time: m.Time, own: m.Username == own}
+	i.become(m, own)
+	return i
 }
+
+// itemsOf returns the items of a page. The changes of messages, which a page leaves out,
+// are runs that are never shown.
+func itemsOf(page *client.HistoryPage, own string) (items []*item) {
+	next := page.First
+	pass := func(to uint64) {
+		if next > 0 && next <= to && to <= page.Last {
+			items = append(items, &item{kind: itemUnknown, from: next, seq: to})
+		}
+	}
+	for _, e := range page.Entries {
+		pass(e.Seq - 1)
+		items = append(items, itemOf(e, own))
+		next = e.Seq + 1
+	}
+	pass(page.Last)
+	return items
+}
+
+// become takes what has become of a message. The person's name is own.
+func (i *item) become(m *wire.Message, own string) {
+	i.content, i.replyTo = m.Content, m.ReplyTo
+	i.edited, i.deleted, i.pinned, i.reactions = m.Edited.Seq > 0, m.Deleted, m.Pinned, m.Reactions
+	i.mention = !i.own && markup.Mentions(m.Content, own)
+	i.reacted = 0
+	for _, r := range m.Reactions {
+		i.reacted += len(r.Emoji) + reactionBytes
+		for _, name := range r.Usernames {
+			i.reacted += len(name) + nameBytes
+		}
+	}
+	i.wrapped, i.searched = nil, ""
+}
+
+// reactionBytes and nameBytes are what a reaction and a name take beside their texts.
+const reactionBytes, nameBytes = 64, 16

@@ -54,7 +54,7 @@ func TestSessionPassesUnknownKinds(t *testing.T) {
 		t.Errorf("the search ends with %+v", e)
 	}
 	w.find(clienttest.Room, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
-	if e := await(w, always[pageEvent]); e.err != nil || e.page.Target != 1 || len(e.got.Messages()) != 1 || len(e.got.Entries) != pageSize {
+	if e := await(w, always[pageEvent]); e.err != nil || e.page.Target != 1 || len(e.got.Messages()) != 1 || e.got.Last != pageSize {
 		t.Errorf("the date is at %+v: %v", e.page, e.err)
 	}
 }

@@ -225,6 +225,7 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 			m.backend.ping()
 		}
 		m.report()
+		m.reloadStale()
 		m.forgetQuit()
 		return m, tea.Batch(tick(), m.goOnQuitting(true))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kaban/client"
+	"kaban/wire"
 )
 
 const (
@@ -41,7 +42,15 @@ type room struct {
 	epoch string
 	head  uint64 // the highest seq that arrived
 	known uint64 // the highest seq that the server is known to have
-	read  uint64 // the place: every entry up to here was seen
+	// fold has what becomes of the messages in items. See Model.fold.
+	fold client.Fold
+	// stale means that changes up to this seq were passed over: the window has to be
+	// loaded again. 0: none were.
+	stale uint64
+	// passed are entries that do not count as unread and that arrived while the window
+	// was not attached, oldest first.
+	passed []item
+	read   uint64 // the place: every entry up to here was seen
 	// reported is the place that the server knows, of an account.
 	reported uint64
 	// mark is the seq after which the line "new" stands.
@@ -74,11 +83,27 @@ func newRoom(name string) *room {
 func (r *room) unread() uint64 {
 	n := r.head - min(r.head, r.read)
 	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > r.read; k-- {
-		if r.items[k].isEntry() && !r.items[k].isCounted() {
-			n--
+		if i := r.items[k]; i.isEntry() && !i.isCounted() {
+			n -= min(n, i.beyond(r.read))
 		}
 	}
+	last := r.last()
+	for k := range r.passed {
+		n -= min(n, r.passed[k].beyond(max(r.read, last)))
+	}
 	return n
+}
+
+// pass notes an entry that is not in the window.
+func (r *room) pass(i *item) {
+	n := len(r.passed)
+	switch {
+	case !i.isEntry() || i.isCounted():
+	case n > 0 && r.passed[n-1].seq+1 == i.begin():
+		r.passed[n-1] = item{kind: itemUnknown, from: r.passed[n-1].begin(), seq: i.seq}
+	case n < maxItems:
+		r.passed = append(r.passed, item{kind: itemUnknown, from: i.begin(), seq: i.seq})
+	}
 }
 
 // all returns the number of items to show, including pending ones.
@@ -120,10 +145,20 @@ func (r *room) search(seq uint64) int {
 func (r *room) first() uint64 {
 	for _, i := range r.items {
 		if i.isEntry() {
-			return i.seq
+			return i.begin()
 		}
 	}
 	return 0
+}
+
+// message returns a message of the window, or nil.
+func (r *room) message(seq uint64) *item {
+	for k := r.search(seq); k < len(r.items) && r.items[k].seq == seq; k++ {
+		if r.items[k].kind == itemMessage {
+			return r.items[k]
+		}
+	}
+	return nil
 }
 
 // last returns the seq of the newest entry in the window, 0 for none.
@@ -143,11 +178,13 @@ func (r *room) add(i *item) bool {
 	r.head = max(r.head, i.seq)
 	r.known = max(r.known, r.head)
 	r.spoke(i)
-	if !r.attached {
-		return isNew
+	if r.attached && !r.following && len(r.items) >= maxItems { // keep the part that is being read
+		r.attached, r.passed = false, nil
 	}
-	if !r.following && len(r.items) >= maxItems { // keep the part that is being read
-		r.attached = false
+	if !r.attached {
+		if isNew {
+			r.pass(i)
+		}
 		return isNew
 	}
 	if i.seq <= r.cleared {
@@ -170,6 +207,15 @@ func (r *room) insert(i *item) bool {
 		}
 		at = k - 1 // before notices that come after it
 	}
+	if at < len(r.items) && r.items[at].begin() <= i.seq { // in a run
+		return false
+	}
+	if i.kind == itemUnknown && at > 0 {
+		if last := r.items[at-1]; last.kind == itemUnknown && last.seq+1 == i.begin() {
+			last.from, last.seq = last.begin(), i.seq
+			return true
+		}
+	}
 	r.items = slices.Insert(r.items, at, i)
 	return true
 }
@@ -184,6 +230,7 @@ func (r *room) trimOld() {
 		kept++
 	}
 	if excess := len(r.items) - kept; excess > 0 {
+		r.forget(r.items[:excess])
 		r.items = slices.Delete(r.items, 0, excess)
 		r.complete = false
 	}
@@ -199,9 +246,36 @@ func (r *room) trimNew() {
 		kept++
 	}
 	if len(r.items) > kept {
+		if r.attached {
+			r.passed = nil
+		}
+		r.forget(r.items[kept:])
+		for _, i := range r.items[kept:] {
+			r.pass(i)
+		}
 		clear(r.items[kept:])
 		r.items = r.items[:kept]
 		r.attached = false
+	}
+}
+
+// forget forgets what has become of items.
+func (r *room) forget(items []*item) {
+	for _, i := range items {
+		if i.kind == itemMessage {
+			r.fold.Forget(i.seq)
+		}
+	}
+}
+
+// renew shows what has become of messages.
+func (r *room) renew(seqs []uint64) {
+	for _, seq := range seqs {
+		if i := r.message(seq); i != nil {
+			if now, ok := r.fold.Message(seq); ok {
+				i.become(&now, r.fold.Username)
+			}
+		}
 	}
 }
 
@@ -229,26 +303,36 @@ type page struct {
 // addPage adds a history page to the window.
 func (r *room) addPage(p page, got client.HistoryPage, own string) {
 	r.loading = false
-	var items []*item
-	for _, e := range got.Entries {
-		items = append(items, itemOf(e, own))
-	}
+	r.fold.Username = own
+	items := itemsOf(&got, own)
 	more, newest := got.More, uint64(0)
 	if len(items) > 0 {
 		newest = items[len(items)-1].seq
 	}
+	defer func() {
+		if r.attached {
+			r.passed = nil
+		}
+	}()
 	switch {
 	case p.Around:
+		r.forget(r.items)
 		r.restart(p, items, more, newest)
+		r.renew(r.fold.AddPage(&got))
+		if got.AsOf >= r.stale {
+			r.stale = 0
+		}
 	case p.HasAfter:
 		if r.attached || len(r.items) > 0 && p.After != r.last() {
 			return // the window has moved meanwhile
 		}
 		r.items = append(r.items, items...)
+		r.renew(r.fold.AddPage(&got))
 		r.attached = !more && max(newest, r.last()) >= r.head
 		r.trimOld()
 	case len(r.items) == 0 || p.Before == r.first() || r.first() == 0:
 		r.items = append(items, r.items...)
+		r.renew(r.fold.AddPage(&got))
 		r.complete = !more
 		if r.following && r.attached {
 			r.trimOld()
@@ -263,7 +347,7 @@ func (r *room) restart(p page, items []*item, more bool, newest uint64) {
 	notices := slices.DeleteFunc(slices.Clone(r.items), func(i *item) bool { return i.isEntry() || len(items) == 0 || i.seq < items[0].seq })
 	r.items = items
 	r.attached = newest >= r.head && (!p.HasAfter || !more)
-	r.complete = len(items) == 0 || items[0].seq <= 1 || !p.HasAfter && !more
+	r.complete = len(items) == 0 || items[0].begin() <= 1 || !p.HasAfter && !more
 	for _, n := range notices {
 		if r.attached {
 			r.notice(n)
@@ -302,6 +386,11 @@ func (r *room) sent(number, seq uint64, at time.Time) {
 		r.read = seq
 	}
 	r.add(i)
+	if r.message(seq) == i {
+		r.renew(r.fold.Add(client.Entry{Seq: seq, Message: &wire.Message{
+			Seq: seq, Username: i.username, ReplyTo: i.replyTo, Content: i.content, Time: at,
+		}}))
+	}
 }
 
 // refuse removes an own message from pending and returns it, or nil.
@@ -333,7 +422,7 @@ func (r *room) passUnknown() {
 // past returns the seq of the last entry of the run that does not count after a seq,
 // or that seq.
 func (r *room) past(seq uint64) uint64 {
-	for k := r.search(seq + 1); k < len(r.items) && r.items[k].seq <= seq+1; k++ {
+	for k := r.search(seq + 1); k < len(r.items) && r.items[k].begin() <= seq+1; k++ {
 		if r.items[k].isEntry() && !r.items[k].isCounted() {
 			seq = r.items[k].seq
 		}

@@ -158,7 +158,7 @@ func (b *block) take(m *wire.Message, q scan) {
 	if b.found > 0 && q.direction > 0 {
 		return
 	}
-	if matches(m.Content, m.Username, q.query) && !isIgnored(q.ignored, m.Username) {
+	if !m.Deleted && matches(m.Content, m.Username, q.query) && !isIgnored(q.ignored, m.Username) {
 		b.found = m.Seq
 	}
 }

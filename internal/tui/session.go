@@ -170,7 +170,7 @@ func (s *Session) read(name string, r *client.Room) {
 		case e.Message == nil:
 			s.putWhenThereIsSpace(entryEvent{room: name, entry: e, head: r.Head()})
 		default:
-			s.putWhenThereIsSpace(messageEvent{room: name, message: *e.Message, head: r.Head()})
+			s.putWhenThereIsSpace(messageEvent{room: name, message: *e.Message, asOf: e.AsOf, head: r.Head()})
 		}
 	}
 }

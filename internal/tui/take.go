@@ -194,8 +194,14 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 		return nil
 	}
 	r.known = max(r.known, e.head)
-	i := itemOf(client.Entry{Seq: e.message.Seq, Message: &e.message}, m.username)
-	if !r.add(i) || m.ignores(i) {
+	entry := client.Entry{Seq: e.message.Seq, Message: &e.message, AsOf: e.asOf}
+	m.passOver(r, entry)
+	i := itemOf(entry, m.username)
+	isNew := r.add(i)
+	if r.message(i.seq) != nil {
+		m.fold(r, entry)
+	}
+	if !isNew || m.ignores(i) {
 		return nil
 	}
 	if r == m.active && r.following && m.focused {
@@ -217,8 +223,46 @@ func (m *Model) takeEntry(e entryEvent) {
 		return
 	}
 	r.known = max(r.known, e.head)
+	m.passOver(r, e.entry)
 	r.add(itemOf(e.entry, m.username))
+	m.fold(r, e.entry)
 	r.passUnknown()
+}
+
+// fold takes what an entry makes of the messages of the window. Messages themselves are
+// folded only while they are in the window; changes always, because their messages may
+// still come with a page.
+func (m *Model) fold(r *room, e client.Entry) {
+	r.fold.Username = m.username
+	r.renew(r.fold.Add(e))
+}
+
+// passOver takes note of changes that the reader of a room left out: those before an entry
+// that was read as history, because the memory of the SDK was full.
+func (m *Model) passOver(r *room, e client.Entry) {
+	if e.AsOf == 0 {
+		return
+	}
+	if first := r.first(); first > 0 && first < e.Seq {
+		r.stale = max(r.stale, e.AsOf)
+	}
+	if e.Seq > r.head+1 && r.head > 0 {
+		r.add(&item{kind: itemUnknown, from: r.head + 1, seq: e.Seq - 1})
+	}
+}
+
+// reloadStale loads the windows again that miss changes.
+func (m *Model) reloadStale() {
+	for _, r := range m.rooms {
+		switch {
+		case r.stale == 0 || r.loading || !r.joined || m.status.link != online:
+		case r.following || r.top == nil:
+			r.loading = true
+			m.backend.load(r.name, page{Around: true})
+		default:
+			m.around(r, r.top.begin())
+		}
+	}
 }
 
 // takeResync restarts a room whose log cannot be continued.
@@ -228,6 +272,7 @@ func (m *Model) takeResync(e resyncEvent) {
 		return
 	}
 	r.items, r.attached, r.complete = nil, true, false
+	r.fold, r.stale, r.passed = client.Fold{}, 0, nil
 	r.head, r.known, r.read, r.epoch, r.cleared = e.cursor.Seq, e.cursor.Seq, e.cursor.Seq, e.cursor.Epoch, 0
 	r.marked = false
 	r.follow()
@@ -258,7 +303,7 @@ func (m *Model) takePage(e pageEvent) {
 	}
 	r.addPage(e.page, e.got, m.username)
 	r.passUnknown()
-	if len(e.got.Messages()) == 0 && e.got.Last > 0 && len(r.items) < maxItems/2 { // nothing to show: look further
+	if len(e.got.Messages()) == 0 && e.got.Last > 0 && r.last()-r.first() < maxItems/2 { // nothing to show: look further
 		switch {
 		case e.page.HasBefore:
 			m.loadOlder(r)

@@ -134,7 +134,7 @@ func TestPostsOfAnAccount(t *testing.T) {
 	}
 	page := f.get("/v1/rooms/den/messages", bearer(mia)...).has(t, 200)
 	for _, m := range page.json["messages"].([]any) {
-		if m := m.(map[string]any); m["type"] == nil && (m["account"] != max.Principal.Account.ID || m["username"] != "max") {
+		if m := m.(map[string]any); m["type"] == "message" && (m["account"] != max.Principal.Account.ID || m["username"] != "max") {
 			t.Errorf("a message is by %v (%v)", m["username"], m["account"])
 		}
 	}

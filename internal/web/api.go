@@ -12,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/internal/chat"
+	"kaban/internal/frame"
 	"kaban/wire"
 )
 
@@ -20,8 +21,6 @@ const (
 	pageBytes = 256 << 10
 	// maxName bounds the name after which a page begins, in bytes.
 	maxName = kaban.MaxRoomName * 4
-	// postTimeout bounds the time until a message is stored.
-	postTimeout = 20 * time.Second
 )
 
 // Room is a room in a list.
@@ -54,26 +53,11 @@ type MemberList struct {
 type MessageList struct {
 	Room     string    `json:"room" doc:"The room's name."`
 	Epoch    string    `json:"epoch" doc:"Identifies the server's data."`
-	Messages []Message `json:"messages" nullable:"false" doc:"Oldest first."`
-	First    uint64    `json:"first,omitempty" minimum:"1" doc:"The first seq that the page covers. Absent if it covers none."`
+	Messages []element `json:"messages" nullable:"false" doc:"Oldest first. Edits, deletions, reactions and pins are in the messages that they change, and no elements."`
+	First    uint64    `json:"first,omitempty" minimum:"1" doc:"The first seq that the page covers, which may be that of a change of a message. Absent if it covers none."`
 	Last     uint64    `json:"last,omitempty" minimum:"1" doc:"The last seq that the page covers. Absent if it covers none."`
+	AsOf     uint64    `json:"as_of,omitempty" minimum:"1" doc:"The messages are as the entries up to this seq have left them. Absent if the room is empty."`
 	More     bool      `json:"more" doc:"There are more in the requested direction."`
-}
-
-// Draft is a message to be sent.
-type Draft struct {
-	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this message. Use a new one for each message. Sending a message again with the same id stores nothing."`
-	Username string `json:"username,omitempty" minLength:"1" doc:"The author's name. It must not be in use by a connection. With a credential it may be absent, and can only be the account's."`
-	Content  string `json:"content" minLength:"1" doc:"The text."`
-}
-
-// Receipt says where and when a message was stored.
-type Receipt struct {
-	Room      string `json:"room" doc:"The room's name."`
-	ID        string `json:"id" doc:"The id that was sent."`
-	Seq       uint64 `json:"seq" minimum:"1" doc:"The number of the message in its room."`
-	Time      string `json:"time" format:"date-time" doc:"When it was stored."`
-	Duplicate bool   `json:"duplicate" doc:"The message was already stored; seq and time are those of the first request."`
 }
 
 // number is an optional parameter.
@@ -117,6 +101,25 @@ func (l limitParam) limit() (int, error) {
 	return int(l.Value), nil
 }
 
+// seqParam is the seq of an entry.
+type seqParam struct{ number }
+
+// Schema implements huma.SchemaProvider.
+func (seqParam) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeInteger, Minimum: new(1.0), Maximum: new(float64(wire.MaxNumber))}
+}
+
+// Receiver implements huma.ParamWrapper.
+func (n *seqParam) Receiver() reflect.Value { return reflect.ValueOf(&n.number).Elem().Field(0) }
+
+// check returns a *Problem if the seq is set and cannot be that of an entry.
+func (n seqParam) check(name string) error {
+	if n.IsSet && (n.Value < 1 || n.Value > wire.MaxNumber) {
+		return fieldProblem(wire.CodeBadField, name, fmt.Sprintf("%s must be 1 to %d", name, wire.MaxNumber))
+	}
+	return nil
+}
+
 // NamePage is the part of a list of names that is asked for.
 type NamePage struct {
 	After string     `query:"after" doc:"Only names that sort after this, for rooms in whichever spelling."`
@@ -140,23 +143,13 @@ type RoomPath struct {
 
 type messagesInput struct {
 	RoomPath
-	Before number     `query:"before" doc:"Return the newest messages with a smaller seq. Without before and after: the newest of all."`
-	After  number     `query:"after" doc:"Return the oldest messages with a greater seq."`
-	Limit  limitParam `query:"limit" doc:"The most messages to return; 50 if absent. A page with long messages ends earlier, after at least one."`
-}
-
-type postInput struct {
-	RoomPath
-	ContentType string `header:"Content-Type" hidden:"true"`
-	RawBody     []byte
+	Before    number     `query:"before" doc:"Return the newest messages with a smaller seq. Without before and after: the newest of all."`
+	After     number     `query:"after" doc:"Return the oldest messages with a greater seq."`
+	RepliesTo seqParam   `query:"replies_to" doc:"Return only messages that answer the one with this seq: its thread."`
+	Limit     limitParam `query:"limit" doc:"The most messages to return; 50 if absent. A page with long messages ends earlier, after at least one."`
 }
 
 type output[T any] struct{ Body T }
-
-type postOutput struct {
-	Status int
-	Body   Receipt
-}
 
 // newAPI registers the operations and returns their document.
 func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
@@ -183,18 +176,8 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	register(s, api, toReaders, operation("list-rooms", http.MethodGet, "/v1/rooms", "List the rooms", 400, 503), s.listRooms)
 	register(s, api, toReaders, operation("get-room", http.MethodGet, "/v1/rooms/{room}", "Get the state of a room", 400, 404, 503), s.getRoom)
 	register(s, api, toReaders, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List the members of a room", 400, 404, 503), s.listMembers)
-	register(s, api, toReaders, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's log", 400, 404, 500, 503), s.listMessages)
-	post := operation("post-message", http.MethodPost, "/v1/rooms/{room}/messages", "Send a message to a room", 400, 403, 404, 409, 413, 415, 500, 503, 507)
-	post.Description = "Safe to repeat: the same id from the same author is stored once. The response comes after the message is stored."
-	draft := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Draft](), true, "Draft")
-	post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{jsonType: {Schema: draft}}}
-	receipt := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Receipt](), true, "Receipt")
-	post.Responses = map[string]*huma.Response{
-		"200": {Description: "The message was already stored.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
-		"201": {Description: "The message is stored.", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
-	}
-	post.DefaultStatus = http.StatusCreated
-	register(s, api, toReaders, post, s.postMessage)
+	register(s, api, toReaders, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's history", 400, 404, 500, 503), s.listMessages)
+	s.writeOperations(api, operation)
 	s.registerSessions(api, operation)
 	s.registerDevices(api, operation)
 	register(s, api, toAnybody, operation("get-server", http.MethodGet, "/v1/server", "See how one comes in"), s.getServer)
@@ -283,18 +266,30 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	bytes := 0
+	by := whoOf(ctx).identity.ID()
+	bytes, fit := 0, 0
 	for i := range page.Entries {
-		bytes += len(page.Entries[i].Content)
+		if page.Newest {
+			i = len(page.Entries) - 1 - i
+		}
+		if bytes += frame.Size(&page.Entries[i], by); bytes > pageBytes && fit > 0 {
+			break
+		}
+		fit++
 	}
+	page.Cut(fit)
 	if hold(ctx, bytes) != nil {
 		return nil, heldProblem()
 	}
-	list := MessageList{Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]Message, len(page.Entries)), More: page.More}
-	for i := range page.Entries {
-		list.Messages[i] = messageOf(&page.Entries[i])
+	elements := wire.Event{AsOf: page.AsOf}
+	frame.Page(&elements, page.Entries, by)
+	list := MessageList{
+		Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]element, len(elements.Entries)),
+		First: page.First, Last: page.Last, AsOf: page.AsOf, More: page.More,
 	}
-	list.First, list.Last = page.First, page.Last
+	for i, e := range elements.Entries {
+		list.Messages[i] = element{e}
+	}
 	return &output[MessageList]{list}, nil
 }
 
@@ -304,10 +299,11 @@ func (in *messagesInput) query() (chat.Query, error) {
 	if err != nil {
 		return chat.Query{}, err
 	}
+	if err := in.RepliesTo.check("replies_to"); err != nil {
+		return chat.Query{}, err
+	}
 	refuse := func(field, text string) (chat.Query, error) {
-		p := problem(wire.CodeBadField, text)
-		p.Field = field
-		return chat.Query{}, p
+		return chat.Query{}, fieldProblem(wire.CodeBadField, field, text)
 	}
 	switch {
 	case in.Before.IsSet && in.After.IsSet:
@@ -319,54 +315,8 @@ func (in *messagesInput) query() (chat.Query, error) {
 	}
 	return chat.Query{
 		After: in.After.Value, HasAfter: in.After.IsSet, Before: in.Before.Value, HasBefore: in.Before.IsSet,
-		Limit: limit, Bytes: pageBytes,
+		RepliesTo: in.RepliesTo.Value, Limit: limit, Bytes: pageBytes,
 	}, nil
-}
-
-func (s *Server) postMessage(ctx context.Context, in *postInput) (*postOutput, error) {
-	if !isJSON(in.ContentType) {
-		status := http.StatusUnsupportedMediaType
-		return nil, &Problem{Title: http.StatusText(status), Status: status, Detail: "send the message as application/json"}
-	}
-	name, err := s.parseRoom(in.RoomPath)
-	if err != nil {
-		return nil, err
-	}
-	by := whoOf(ctx)
-	if err := by.renew(ctx); err != nil { // the body may have taken minutes
-		return nil, s.problemOf(err)
-	}
-	post, err := wire.DecodePost(in.RawBody, s.chat.MaxContent(), by.name())
-	if err != nil {
-		return nil, s.problemOf(err)
-	}
-	author := by.user()
-	switch username := post.Message.Username(); {
-	case !by.isAccount():
-		author = by.visitor(username)
-	case username.Key() != by.name().Key():
-		p := s.problemOf(chat.ErrForbidden)
-		p.Field, p.Detail = "username", "the username is another one than that of the account; leave it out"
-		return nil, p
-	}
-	if err := s.limitMessage(by); err != nil {
-		return nil, s.problemOf(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, postTimeout)
-	defer cancel()
-	receipt, room, err := author.Post(ctx, name, post.ID, post.Message.Content(), 0)
-	if err != nil {
-		return nil, s.problemOf(err)
-	}
-	out := &postOutput{Status: http.StatusCreated, Body: receiptOf(room, receipt)}
-	if receipt.Duplicate {
-		out.Status = http.StatusOK
-	}
-	return out, nil
-}
-
-func receiptOf(room kaban.RoomName, r chat.Receipt) Receipt {
-	return Receipt{Room: room.String(), ID: r.ID, Seq: r.Seq, Time: formatTime(r.Time), Duplicate: r.Duplicate}
 }
 
 // formatTime writes milliseconds since 1970 as kaban/1 does. Earlier versions have stored

@@ -258,16 +258,16 @@ func TestChangesInPages(t *testing.T) {
 	f := start(t, web.Config{}, s)
 	body := regexp.MustCompile(`,"time":"[^"]*"`).ReplaceAllString(f.get("/v1/rooms/lobby/messages?after=0").body, "")
 	body = regexp.MustCompile(`"epoch":"[^"]*",`).ReplaceAllString(body, "")
-	const by = `"username":"ann","content":""`
+	const by = `"username":"ann"`
 	want := `{"room":"lobby","messages":[` +
 		`{"type":"room","seq":1,"id":"id-1",` + by + `,"change":"created","kind":"public","flags":["locked"],"archived":false},` +
-		`{"seq":2,"id":"id-2","username":"ann","content":"hello"},` +
+		`{"type":"message","seq":2,"id":"id-2",` + by + `,"content":"hello"},` +
 		`{"type":"topic","seq":3,"id":"id-3",` + by + `,"topic":""},` +
-		`{"type":"member","seq":4,"id":"id-4",` + by + `,"change":"banned","subject":"bob","reason":"spam","until_ms":1700000000000},` +
-		`{"type":"member","seq":5,"id":"id-5",` + by + `,"change":"role","subject":"bob","role":"op"},` +
+		`{"type":"member","seq":4,"id":"id-4",` + by + `,"subject":"bob","change":"banned","reason":"spam","until_ms":1700000000000},` +
+		`{"type":"member","seq":5,"id":"id-5",` + by + `,"subject":"bob","change":"role","role":"op"},` +
 		`{"type":"room","seq":6,"id":"id-6",` + by + `,"change":"set","flags":[],"history":"joined"},` +
-		`{"type":"void","seq":7,"id":"","username":"","content":""}` +
-		`],"first":1,"last":7,"more":false}`
+		`{"type":"void","seq":7}` +
+		`],"first":1,"last":7,"as_of":7,"more":false}`
 	if strings.TrimSpace(body) != want {
 		t.Errorf("the page is\n%s, want\n%s", body, want)
 	}

@@ -1,21 +1,41 @@
 package web
 
 import (
-	"kaban"
-	"kaban/internal/chat"
-	"kaban/internal/frame"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"kaban/wire"
 )
 
-// Message is an entry of a room's log: a message, or another change of the room.
+// element is an entry in a page of messages, as kaban/1 has it.
+type element struct{ wire.Entry }
+
+// MarshalJSON implements json.Marshaler.
+func (e element) MarshalJSON() ([]byte, error) { return e.Append(nil), nil }
+
+// Schema implements huma.SchemaProvider.
+func (element) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[Message](), true, "Message")
+}
+
+// Message describes an element in the document.
 type Message struct {
-	Type     string `json:"type,omitempty" doc:"Absent for a message. A member, topic or room is another change of the room, without content; a void is one that the server cannot show, without id and username, too. Types may be added. All count for the next page."`
-	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room: 1, 2, 3 and so on without gaps."`
-	ID       string `json:"id" doc:"The author's id for it."`
-	Username string `json:"username" doc:"The author."`
+	Type     string `json:"type" doc:"What it is: message, or a change of the room (member, topic, room), without content. A void is an entry that the server cannot show, without id and username, too. Types may be added. All count for the next page."`
+	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room."`
+	ID       string `json:"id,omitempty" doc:"The author's id for it."`
+	Username string `json:"username,omitempty" doc:"The author."`
 	Account  string `json:"account,omitempty" doc:"The id of the author's account. Absent for visitors and hooks."`
 	Bot      bool   `json:"bot,omitempty" doc:"The author is a program."`
-	Content  string `json:"content" doc:"The text. Treat it as untrusted."`
+	ReplyTo  uint64 `json:"reply_to,omitempty" minimum:"1" doc:"Of a message: the seq of the message that it answers."`
+	Content  string `json:"content,omitempty" doc:"Of a message: the text, as its last edit has left it. Treat it as untrusted. Absent if the message was deleted."`
 	Time     string `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
+
+	Edited    *Edited    `json:"edited,omitempty" doc:"Of a message: its last edit."`
+	Deleted   bool       `json:"deleted,omitempty" doc:"Of a message: it was deleted."`
+	Reactions []Reaction `json:"reactions,omitempty" nullable:"false" doc:"Of a message: its reactions, in the order of the first of each. A message that would be too long has less of them."`
+	Replies   uint64     `json:"replies,omitempty" minimum:"1" doc:"Of a message: how many messages answer it."`
+	Pinned    bool       `json:"pinned,omitempty" doc:"Of a message: it is pinned."`
 
 	Change   string    `json:"change,omitempty" doc:"Of a member or a room: what happened, such as kicked or created."`
 	Subject  string    `json:"subject,omitempty" doc:"Of a member: the username of whom it happened to."`
@@ -29,30 +49,16 @@ type Message struct {
 	Archived *bool     `json:"archived,omitempty" doc:"Of a room: whether it is archived, if that changed."`
 }
 
-// messageOf returns an entry as an element of a page.
-func messageOf(e *chat.Entry) Message {
-	m := Message{Seq: e.Seq, Time: formatTime(e.Time)}
-	if e.Kind != kaban.KindMessage {
-		c := frame.Change(e)
-		if c == nil {
-			m.Type = "void"
-			return m
-		}
-		m.Type, m.Change, m.Subject, m.Reason, m.Until = c.Type.String(), c.Change, c.Subject, c.Reason, c.Until
-		m.Role, m.Kind, m.History = c.Role.String(), c.Kind.String(), c.History
-		if e.Kind == kaban.KindTopic {
-			m.Topic = &c.Topic
-		}
-		if c.HasFlags {
-			m.Flags = new(c.Flags.Texts())
-		}
-		if c.HasArchived {
-			m.Archived = &c.Archived
-		}
-	} else {
-		m.Content = e.Content
-	}
-	m.ID, m.Username = e.ID, e.Username
-	m.Account, m.Bot = kaban.AuthorOf(e.Author)
-	return m
+// Edited is the last edit of a message.
+type Edited struct {
+	Seq  uint64 `json:"seq" minimum:"1" doc:"The seq of the edit."`
+	Time string `json:"time" format:"date-time" doc:"When it was edited."`
+}
+
+// Reaction is one emoji and those that have reacted with it.
+type Reaction struct {
+	Emoji     string   `json:"emoji" doc:"The emoji in its normal form."`
+	Count     int      `json:"count" minimum:"1" doc:"How many have reacted with it."`
+	Me        bool     `json:"me" doc:"Whoever asks is among them."`
+	Usernames []string `json:"usernames,omitempty" nullable:"false" maxItems:"5" doc:"The first of them."`
 }

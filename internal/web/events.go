@@ -293,7 +293,9 @@ func (t *stream) run(ctx context.Context, subscription *chat.Subscription) {
 			return
 		}
 		if err != nil {
-			t.server.config.Log.Error("cannot read the log for a stream of events; its client comes back", "err", err)
+			if !errors.Is(err, chat.ErrChanged) { // then the client drops the part of the event that it has
+				t.server.config.Log.Error("cannot read the log for a stream of events; its client comes back", "err", err)
+			}
 			return
 		}
 		if t.write() != nil {

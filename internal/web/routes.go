@@ -218,7 +218,7 @@ func describeEvents(document *huma.OpenAPI) {
 	document.AddOperation(&huma.Operation{
 		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/rooms/{room}/events", Security: toReaders.security(),
 		Summary:     "Follow a room",
-		Description: "Server-sent events: joined first, then message, member, topic, room, presence, resync, parted and goodbye. The data of each event is a frame of kaban/1. The id of a message is its epoch and seq, so a client that reconnects with Last-Event-ID misses nothing. A stream ends with its credential and with the right to read. If the log cannot be continued from there, the stream sends resync and continues at the head. An event of another name with an id is an entry of a kind to come; ignore it.",
+		Description: "Server-sent events: joined first, then message, edit, delete, react, pin, member, topic, room, presence, resync, parted and goodbye. The data of each event is a frame of kaban/1. The id of an entry is its epoch and seq, so a client that reconnects with Last-Event-ID misses nothing. A stream ends with its credential and with the right to read. If the log cannot be continued from there, the stream sends resync and continues at the head. An event of another name with an id is an entry of a kind to come; ignore it.",
 		Parameters: []*huma.Param{
 			parameter("room", "path", "The room's name.", textSchema()),
 			parameter("after", "query", "Start after the message with this seq. Without it the stream starts with new messages.", number{}.Schema(nil)),

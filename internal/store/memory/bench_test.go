@@ -49,3 +49,5 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func BenchmarkDocuments(b *testing.B) { storetest.BenchmarkDocuments(b, New(0)) }
+
+func BenchmarkStates(b *testing.B) { storetest.BenchmarkStates(b, New(1<<30)) }

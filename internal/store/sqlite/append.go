@@ -71,7 +71,10 @@ type batch struct {
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
 	apart    apart       // a fault of tests
-	writes   int         // documents and revisions that its decisions change
+	// importing is set while records of another store are inserted, which may be about
+	// nothing.
+	importing bool
+	writes    int // documents and revisions that its decisions change
 
 	lastRoom, lastUser int64
 }

@@ -153,3 +153,7 @@ func BenchmarkSum(b *testing.B) {
 func BenchmarkDocuments(b *testing.B) {
 	storetest.BenchmarkDocuments(b, open(b, b.TempDir(), Options{}))
 }
+
+func BenchmarkStates(b *testing.B) {
+	storetest.BenchmarkStates(b, open(b, b.TempDir(), Options{}))
+}

@@ -51,6 +51,7 @@ type moment struct {
 	about    []uint64
 	merged   uint64
 	edited   map[uint64]*store.Entry // the messages of the edits that were read
+	changes  map[uint64][]int        // where in unmerged those about a message are; nil until they are sorted
 }
 
 // at runs a function on one moment of a room. r may be nil: then it does nothing.
@@ -159,7 +160,24 @@ func (m *moment) fold(e *store.Entry) {
 	if m.isMerged(e.Seq) {
 		after = m.merged
 	}
-	fold(e, m.unmerged, m.about, after)
+	if len(m.about) == 0 {
+		return
+	}
+	if m.changes == nil {
+		m.changes = make(map[uint64][]int)
+		for _, seq := range m.about {
+			at := int(seq - m.unmerged[0].Seq)
+			target := m.unmerged[at].Target
+			m.changes[target] = append(m.changes[target], at)
+		}
+	}
+	f := folder{message: e}
+	for _, at := range m.changes[e.Seq] {
+		if change := &m.unmerged[at].Entry; change.Seq > after {
+			f.apply(change)
+		}
+	}
+	f.end()
 }
 
 // isMerged reports whether an entry is read from the table.

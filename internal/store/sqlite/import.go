@@ -66,6 +66,7 @@ func (b *batch) importAll(records []store.Record) (added int, err error) {
 			rooms = append(rooms, merging{r.room, r.entries})
 		}
 	}
+	b.importing = true
 	if err := b.insert(rooms); err != nil {
 		return 0, b.explainConflict(rooms, err)
 	}

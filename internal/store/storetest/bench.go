@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"kaban"
 	"kaban/internal/store"
 )
 
@@ -77,4 +78,83 @@ func benchmarkDecided(b *testing.B, s store.Store, room string, i int, decide fu
 		}
 	}
 	return i
+}
+
+// BenchmarkStates measures appends of messages and of reactions to them, and history. The
+// store must be empty, and then has a room with 120,000 messages.
+func BenchmarkStates(b *testing.B, s store.Store) {
+	const old, head, size = 20_000, 120_000, 256
+	for i := 0; i < head; i += 1000 {
+		Append(b, s, many(b, "lobby", i, 1000)...)
+	}
+	n := 0 // the drafts so far
+	id := func(d kaban.Draft) kaban.Draft {
+		n++
+		d.ID = Draft(b, "lobby", "ann", fmt.Sprint("n", n), "x").ID
+		return d
+	}
+	batches := func(next func() kaban.Draft) func(b *testing.B) {
+		return func(b *testing.B) {
+			batch, results := make([]store.Write, size), make([]store.Result, size)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for i := range batch {
+					batch[i].Draft = id(next())
+				}
+				b.StartTimer()
+				if err := s.Append(b.Context(), batch, results); err != nil {
+					b.Fatal(err)
+				}
+				for i := range results {
+					if results[i].Err != nil || results[i].Duplicate {
+						b.Fatalf("%+v: %+v", batch[i].Draft, results[i])
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/entry")
+		}
+	}
+	// reactions react to messages of the lobby, one after the other. In every second round
+	// they take back what they did in the one before, so that a message has one at most.
+	reactions := func(first, messages int) func() kaban.Draft {
+		i := -1
+		return func() kaban.Draft {
+			i++
+			return react(b, fmt.Sprint("user-", i/messages/2%50), "x", uint64(first+i%messages), i/messages%2 == 0, "👍")
+		}
+	}
+	b.Run("append 256 reactions to/old messages", batches(reactions(1, old)))
+	b.Run("append 256 reactions to/recent messages", batches(reactions(head-size+1, size)))
+	b.Run("append 256 messages", batches(func() kaban.Draft { return message(b, "ann", "x", "hello world") }))
+	for name, edits := range map[string]int{"no": 0, "10000": 10_000} {
+		benchmarkHistory(b, s, name, edits)
+	}
+}
+
+// benchmarkHistory measures a page of 100 messages, with edits of one of them in the middle.
+func benchmarkHistory(b *testing.B, s store.Store, name string, edits int) {
+	const limit = 100
+	room := "history-" + name
+	roomName := RoomName(b, room)
+	Append(b, s, many(b, room, 0, limit*3/2)...)
+	for i := 0; i < edits; i += 1000 {
+		var batch []kaban.Draft
+		for j := range 1000 {
+			d := edit(b, "ann", fmt.Sprint("edit-", i+j), limit+1, fmt.Sprint("edit ", i+j))
+			d.Room = roomName
+			batch = append(batch, d)
+		}
+		Append(b, s, batch...)
+	}
+	Append(b, s, many(b, room, limit*3/2, limit/2)...)
+	b.Run("history of 100 entries with edits/"+name, func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			h, err := s.History(b.Context(), roomName, store.Page{Last: true, Limit: limit})
+			if err != nil || len(h.Entries) != limit || h.Last-h.First != uint64(limit+edits-1) {
+				b.Fatalf("%d entries, %d to %d, %v", len(h.Entries), h.First, h.Last, err)
+			}
+		}
+	})
 }
