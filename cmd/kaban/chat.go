@@ -209,9 +209,9 @@ func isRemoved(err error) bool {
 	return ok
 }
 
-// print writes the messages of others.
+// print writes the messages of others, and what they change of messages.
 func (r *chat) print(ctx context.Context) error {
-	for m, err := range r.room.Messages(ctx) {
+	for e, err := range r.room.Entries(ctx) {
 		if _, ok := errors.AsType[*client.ResyncError](err); ok {
 			r.notices.printf("%v", err)
 			continue
@@ -219,14 +219,14 @@ func (r *chat) print(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.output.write(plainLine(m.Username, m.Content), client.Cursor{})
+		switch {
+		case e.Message != nil:
+			r.output.write(plainLine(e.Message), client.Cursor{})
+		case e.Change != nil && describeAmendment(e.Change) != "":
+			r.output.write(changeLine(e.Change), client.Cursor{})
+		}
 	}
 	return nil
-}
-
-// plainLine returns the line of the filter for a message.
-func plainLine(username, content string) string {
-	return display.Line(username) + ":> " + display.Line(content) + "\n"
 }
 
 // postAll posts each line of the input, until it ends or removed is closed.

@@ -37,6 +37,10 @@ type cli struct {
 	Serve      serveCommand              `cmd:"" help:"Run a server."`
 	Chat       chatCommand               `cmd:"" help:"Chat: full-screen on a terminal (F1 lists the keys), or as a filter in pipelines."`
 	Send       sendCommand               `cmd:"" help:"Send one message and wait until it is stored."`
+	Edit       editCommand               `cmd:"" help:"Replace the text of a message of yours."`
+	Delete     deleteCommand             `cmd:"" help:"Delete a message; its number stays."`
+	React      reactCommand              `cmd:"" help:"React to a message with an emoji, or take that back."`
+	Pin        pinCommand                `cmd:"" help:"Pin a message, or unpin it."`
 	Tail       tailCommand               `cmd:"" help:"Print the messages and changes of a room, and follow it."`
 	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`
 	Logout     logoutCommand             `cmd:"" help:"Sign out: revoke the device and forget its token."`

@@ -15,9 +15,10 @@ import (
 
 type sendCommand struct {
 	connectFlags
-	Join bool     `help:"Join the room first, if your account is not in it. Visitors always do."`
-	Room string   `arg:"" help:"The room to send to. A visitor creates it if it does not exist."`
-	Text []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Default: standard input, up to its end."`
+	Join    bool     `help:"Join the room first, if your account is not in it. Visitors always do."`
+	ReplyTo uint64   `placeholder:"SEQ" help:"The number of the message that this one answers; \"kaban tail --json\" shows the numbers (seq)."`
+	Room    string   `arg:"" help:"The room to send to. A visitor creates it if it does not exist."`
+	Text    []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Default: standard input, up to its end."`
 }
 
 // plainLines removes the byte order mark and the carriage returns of other systems
@@ -28,27 +29,50 @@ func plainLines(text string) string {
 
 // Run sends one message.
 func (c *sendCommand) Run(std streams) error {
-	ctx, stop := untilInterrupted()
-	defer stop()
-	asked, err := parseRoom(c.Room)
+	text, err := c.readText(std, c.Text)
 	if err != nil {
 		return err
 	}
-	var text string
-	if c.TokenFile == "-" && len(c.Text) == 0 {
-		return usagef("--token-file - leaves nothing of standard input for the message; give it as an argument")
+	w := writing{room: c.Room, canJoin: true, join: c.Join, failure: "not sent", unknown: "the message may or may not have been stored"}
+	return c.write(std, w, func(ctx context.Context, room *client.Room) error {
+		_, err := room.Reply(ctx, c.ReplyTo, text)
+		return err
+	})
+}
+
+// readText returns the text of a message: the words of the command, or standard input.
+func (c *connectFlags) readText(std streams, words []string) (string, error) {
+	switch {
+	case len(words) > 0:
+		return strings.Join(words, " "), nil
+	case c.TokenFile == "-":
+		return "", usagef("--token-file - leaves nothing of standard input for the message; give it as an argument")
+	case isTerminal(std.in):
+		fmt.Fprintln(std.err, "kaban: type the message; Ctrl-D ends it")
 	}
-	if len(c.Text) > 0 {
-		text = strings.Join(c.Text, " ")
-	} else {
-		if isTerminal(std.in) {
-			fmt.Fprintln(std.err, "kaban: type the message; Ctrl-D ends it")
-		}
-		read, err := io.ReadAll(io.LimitReader(std.in, maxLine))
-		if err != nil {
-			return fmt.Errorf("read the message: %w", err)
-		}
-		text = strings.TrimRight(plainLines(string(read)), "\r\n")
+	read, err := io.ReadAll(io.LimitReader(std.in, maxLine))
+	if err != nil {
+		return "", fmt.Errorf("read the message: %w", err)
+	}
+	return strings.TrimRight(plainLines(string(read)), "\r\n"), nil
+}
+
+// writing says in which room a command stores something.
+type writing struct {
+	room    string
+	canJoin bool   // there is a flag --join
+	join    bool   // it is set: also if the account is not in the room
+	failure string // begins an error if nothing is stored
+	unknown string // begins an error if that is not known
+}
+
+// write stores something in a room.
+func (c *connectFlags) write(std streams, w writing, store func(context.Context, *client.Room) error) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	asked, err := parseRoom(w.room)
+	if err != nil {
+		return err
 	}
 	n := &notices{out: std.err}
 	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames(), std.in)
@@ -59,28 +83,28 @@ func (c *sendCommand) Run(std streams) error {
 	_, hasAccount := session.Account()
 	isNew := false
 	switch {
-	case hasAccount && c.Join:
-		isNew, _ = c.isNew(ctx, session) // only for a notice
+	case hasAccount && w.join:
+		isNew, _ = w.isNew(ctx, session) // only for a notice
 	case hasAccount:
-		if err := c.mayJoin(ctx, session, asked); err != nil {
-			return fmt.Errorf("not sent: %w", err)
+		if err := w.mayJoin(ctx, session, asked); err != nil {
+			return fmt.Errorf("%s: %w", w.failure, err)
 		}
 	}
-	room, err := session.Join(ctx, c.Room, client.From{})
+	room, err := session.Join(ctx, w.room, client.From{})
 	if err != nil {
-		return joinError(c.Room, err)
+		return joinError(w.room, err)
 	}
 	if isNew {
-		n.printf("made the room %s", c.Room)
+		n.printf("made the room %s", w.room)
 	}
-	if _, err := room.Send(ctx, text); err != nil {
+	if err := store(ctx, room); err != nil {
 		if _, ok := errors.AsType[*kaban.MessageError](err); ok {
-			return fmt.Errorf("not sent: %s", refusal(err))
+			return fmt.Errorf("%s: %s", w.failure, refusal(err))
 		}
 		if _, ok := errors.AsType[*client.Error](err); ok {
-			return fmt.Errorf("not sent: %w", err)
+			return fmt.Errorf("%s: %w", w.failure, err)
 		}
-		return fmt.Errorf("the message may or may not have been stored: %w", err)
+		return fmt.Errorf("%s: %w", w.unknown, err)
 	}
 	return nil
 }
@@ -115,9 +139,9 @@ func noRoom(session *client.Client, room, makes string, code wire.Code) error {
 	return fmt.Errorf("%s (%s)", text, code)
 }
 
-// mayJoin returns nil if the account is in the room: without --join, sending a message
-// must not make it a member.
-func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client, room kaban.RoomName) error {
+// mayJoin returns nil if the account is in the room: without --join, writing there must not
+// make it a member.
+func (w *writing) mayJoin(ctx context.Context, session *client.Client, room kaban.RoomName) error {
 	me, err := session.Me(ctx)
 	if err != nil {
 		return err
@@ -127,20 +151,24 @@ func (c *sendCommand) mayJoin(ctx context.Context, session *client.Client, room 
 			return nil
 		}
 	}
-	isNew, err := c.isNew(ctx, session)
+	isNew, err := w.isNew(ctx, session)
 	switch {
 	case err != nil:
 		return err
+	case isNew && w.canJoin:
+		return noRoom(session, w.room, " that you may read; --join makes it if the name is free", wire.CodeNotJoined)
 	case isNew:
-		return noRoom(session, c.Room, " that you may read; --join makes it if the name is free", wire.CodeNotJoined)
+		return noRoom(session, w.room, " that you may read", wire.CodeNotFound)
+	case w.canJoin:
+		return fmt.Errorf("you are not in %s; --join joins it first (%s)", display.Line(w.room), wire.CodeNotJoined)
 	}
-	return fmt.Errorf("you are not in %s; --join joins it first (%s)", display.Line(c.Room), wire.CodeNotJoined)
+	return fmt.Errorf("you are not in %s (%s)", display.Line(w.room), wire.CodeNotJoined)
 }
 
 // isNew reports whether there is no such room yet, as far as the account may know, so that
 // joining makes it.
-func (c *sendCommand) isNew(ctx context.Context, session *client.Client) (bool, error) {
-	_, err := session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
+func (w *writing) isNew(ctx context.Context, session *client.Client) (bool, error) {
+	_, err := session.History(ctx, w.room, client.HistoryQuery{Limit: 1})
 	refused, _ := errors.AsType[*client.Error](err)
 	switch {
 	case refused == nil:

@@ -14,7 +14,6 @@ import (
 
 	"kaban/client"
 	"kaban/internal/display"
-	"kaban/internal/tui"
 	"kaban/wire"
 )
 
@@ -27,7 +26,7 @@ type tailCommand struct {
 	Since  string `placeholder:"SEQ|TIME" help:"Start after this message number, this long ago (90m, 24h, 7d), or at a date or time (2026-11-25, 2026-11-25T14:30). Default: the last 10 messages."`
 	Follow bool   `short:"f" help:"Continue with new messages until interrupted."`
 	Cursor string `placeholder:"FILE" help:"Continue where an earlier run with the same file stopped, and save the new cursor in it. If the file does not exist, start at --since."`
-	JSON   bool   `name:"json" help:"Print each entry as its kaban/1 frame: one JSON object a line."`
+	JSON   bool   `name:"json" help:"Print each entry as its kaban/1 frame: one JSON object a line. Without --follow and --cursor, messages have what has become of them."`
 }
 
 // Run prints a part of a room's log.
@@ -136,10 +135,11 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 			missing += first - 1 - after
 		}
 		for _, e := range page.Entries {
-			if after = e.Seq; after <= head {
+			if e.Seq <= head {
 				output.write(c.line(&e), client.Cursor{})
 			}
 		}
+		after = page.Last // the last entries may be changes of messages
 	}
 	if missing > 0 {
 		return fmt.Errorf("%s of %s could not be read; all others are printed", count(missing, "message"), c.Room)
@@ -161,12 +161,12 @@ func (c *tailCommand) locate(ctx context.Context, session *client.Client, begin 
 		first, head, err := session.Seek(ctx, c.Room, begin.at)
 		return first - min(first, 1), head, err
 	}
-	newest, err := session.History(ctx, c.Room, client.HistoryQuery{Limit: 1})
+	newest, err := session.History(ctx, c.Room, client.HistoryQuery{Limit: defaultLast})
 	head = newest.Last
 	if begin.bySeq && head > 0 {
 		return begin.after, head, err
 	}
-	return head - min(head, defaultLast), head, err
+	return newest.First - min(newest.First, 1), head, err
 }
 
 // read prints the messages after a cursor, up to a seq or until it is interrupted.
@@ -213,17 +213,13 @@ func (c *tailCommand) line(e *client.Entry) string {
 	case e.Message != nil && c.JSON:
 		return display.JSON(string(wire.AppendMessage(nil, c.Room, *e.Message)))
 	case e.Message != nil:
-		return plainLine(e.Message.Username, e.Message.Content)
+		return plainLine(e.Message)
 	case e.Change == nil || e.Change.Type == wire.TypeUnknown:
 		return ""
 	case c.JSON:
 		return display.JSON(string(wire.AppendChange(nil, c.Room, e.Change)))
 	}
-	text := tui.Describe(e.Change)
-	if text == "" {
-		return ""
-	}
-	return "* " + display.Line(text) + "\n"
+	return changeLine(e.Change)
 }
 
 // cursorFile saves the cursor up to which a room was printed: one line, "ROOM CURSOR".

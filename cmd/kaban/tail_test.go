@@ -45,25 +45,25 @@ func TestTailPassesUnknownKinds(t *testing.T) {
 	}
 	s.Entry("topic")
 	s.Message("ben", "1")
-	s.Entry("react")
+	s.Entry("poll")
 	s.Message("ben", "2")
-	head := s.Entry("react")
+	head := s.Entry("poll")
 	if got, want := withCursor(), "* ann changed the topic: news\nben:> 1\nben:> 2\n"; got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
 	saved(head)
-	head = s.Entry("edit") // the only new entry
+	head = s.Entry("poll") // the only new entry
 	if got := withCursor(); got != "" {
 		t.Errorf("printed %q, want nothing", got)
 	}
 	saved(head)
-	s.Entry("edit")
+	s.Entry("poll")
 	head = s.Message("ben", "3")
 	if got, want := withCursor(), "ben:> 3\n"; got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
 	saved(head)
-	for range 600 { // more than a page
+	for range 600 { // more than a page, and no element of one
 		s.Entry("react")
 	}
 	s.Message("ben", "4")

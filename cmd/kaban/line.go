@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"kaban/internal/display"
+	"kaban/internal/tui"
+	"kaban/wire"
+)
+
+// plainLine returns the line of a message. What stands in parentheses behind the name, which
+// has no spaces, is no part of the text.
+func plainLine(m *wire.Message) string {
+	var notes []string
+	if m.ReplyTo != 0 {
+		notes = append(notes, fmt.Sprintf("re %d", m.ReplyTo))
+	}
+	switch {
+	case m.Deleted:
+		notes = append(notes, "deleted")
+	case m.Edited.Seq != 0:
+		notes = append(notes, "edited")
+	}
+	name := display.Line(m.Username)
+	if len(notes) > 0 {
+		name += " (" + strings.Join(notes, ", ") + ")"
+	}
+	return name + ":> " + display.Line(m.Content) + "\n"
+}
+
+// changeLine returns the line of a change, or "" for one that this version does not know.
+func changeLine(c *wire.Change) string {
+	text := describeAmendment(c)
+	if text == "" {
+		text = tui.Describe(c)
+	}
+	if text == "" {
+		return ""
+	}
+	return "* " + display.Line(text) + "\n"
+}
+
+// describeAmendment returns what a change of a message means, or "" if it is none.
+func describeAmendment(c *wire.Change) string {
+	text := ""
+	switch c.Type {
+	case wire.TypeEdit:
+		text = fmt.Sprintf("%s edited %d", c.Username, c.Target)
+		if c.Content != "" { // a later change has replaced it
+			text += ": " + c.Content
+		}
+	case wire.TypeDelete:
+		text = fmt.Sprintf("%s deleted %d", c.Username, c.Target)
+		if c.Reason != "" {
+			text += ": " + c.Reason
+		}
+	case wire.TypeReact:
+		text = fmt.Sprintf("%s reacted %s to %d", c.Username, c.Emoji, c.Target)
+		if !c.On {
+			text = fmt.Sprintf("%s took %s back from %d", c.Username, c.Emoji, c.Target)
+		}
+	case wire.TypePin:
+		text = fmt.Sprintf("%s pinned %d", c.Username, c.Target)
+		if !c.On {
+			text = fmt.Sprintf("%s unpinned %d", c.Username, c.Target)
+		}
+	}
+	return text
+}
