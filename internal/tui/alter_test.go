@@ -179,6 +179,8 @@ func TestReacting(t *testing.T) {
 	d.keys("alt+s", "up", "+", "tada", "enter")
 	d.asks(`alter lobby 2 react 2 "" "🎉" "" true 0`)
 	d.shows("[🎉 1]  …")
+	d.changes("lobby", "ann", reacted(2, "🎉", true)) // known before its receipt
+	d.shows("[🎉 1]  …")
 	d.stores(4)
 	d.shows("[🎉 1]")
 	d.hides("…")
@@ -209,10 +211,11 @@ func TestReacting(t *testing.T) {
 	if len(d.back.calls) > 0 {
 		t.Errorf("it asks for %q", d.back.calls)
 	}
-	// What changed nothing has the seq of the past.
+	// What changed nothing has the seq of the past, perhaps before the window.
+	d.joined("lobby", 1000)
 	r := d.active
 	before := r.all()
-	d.keys("enter")
+	d.keys("ctrl+u", "/react #900 tada", "enter")
 	d.happens(alteredEvent{room: "lobby", number: d.number, receipt: client.Receipt{Seq: 1, Duplicate: true}})
 	if r.all() != before || r.unread() != 0 {
 		t.Errorf("the window has %d items, want %d; %d are unread", r.all(), before, r.unread())
@@ -319,6 +322,21 @@ func TestSelecting(t *testing.T) {
 	}
 	d.keys("alt+s")
 	d.shows("there is no message to select")
+	for _, e := range []event{openedEvent{room: "kitchen"}, failedEvent{room: "lobby", err: client.ErrJoined}} {
+		d.enter(d.room("lobby"))
+		d.keys("alt+s")
+		if d.mode != selecting {
+			t.Fatal("nothing is selected")
+		}
+		if d.happens(e); d.mode != chatting {
+			t.Errorf("after %T something is selected in another room", e)
+		}
+	}
+	last := talking(t, 80, 12)
+	last.keys("alt+s")
+	if last.happens(failedEvent{room: "lobby", err: client.ErrJoined}); last.mode != chatting {
+		t.Error("something is selected where no room is open")
+	}
 	empty := offlineDesk(t, 80, 12, Options{Config: Config{Server: "chat.example:6440", Username: "ann"}})
 	empty.keys("/part lobby", "enter", "alt+s", "/react x", "enter", "/pins", "enter")
 	empty.screen()
