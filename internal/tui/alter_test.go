@@ -212,10 +212,12 @@ func TestReacting(t *testing.T) {
 		t.Errorf("it asks for %q", d.back.calls)
 	}
 	// What changed nothing has the seq of the past, perhaps before the window.
+	d = newDesk(t, 80, 20)
 	d.joined("lobby", 1000)
 	r := d.active
 	before := r.all()
-	d.keys("ctrl+u", "/react #900 tada", "enter")
+	d.keys("/react #900 tada", "enter")
+	d.asks(`alter lobby 1 react 900 "" "🎉" "" true 0`)
 	d.happens(alteredEvent{room: "lobby", number: d.number, receipt: client.Receipt{Seq: 1, Duplicate: true}})
 	if r.all() != before || r.unread() != 0 {
 		t.Errorf("the window has %d items, want %d; %d are unread", r.all(), before, r.unread())
