@@ -182,8 +182,8 @@ func (m *folded) reply(seq uint64) bool {
 // react adds or removes somebody.
 func (m *folded) react(seq uint64, c *wire.Change, mine bool) bool {
 	who := turner{c.Emoji, c.Account, ""}
-	if c.Account == "" {
-		who.username = c.Username
+	if c.Account == "" || mine { // a receipt does not say the own account
+		who = turner{c.Emoji, "", c.Username}
 	}
 	last, known := m.turns[who]
 	if known && seq <= last.seq {

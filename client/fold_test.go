@@ -324,3 +324,21 @@ func TestFoldForgetsOldChanges(t *testing.T) {
 		t.Errorf("%d changes were kept", edited)
 	}
 }
+
+// The receipt of an own reaction does not say the account; the entries of another device
+// of the reader do.
+func TestFoldOfOwnReactionsElsewhere(t *testing.T) {
+	f := client.Fold{Username: "ann"}
+	f.Add(messageOf(1, 1))
+	for seq := uint64(2); seq <= 5; seq++ {
+		e := react(seq, 1, "ann", "👍", seq%2 == 0)
+		if seq%2 == 1 { // elsewhere
+			e.Change.Account = "A1"
+		}
+		f.Add(e)
+		m, _ := f.Message(1)
+		if got, want := len(m.Reactions), int(1-seq%2); got != want {
+			t.Errorf("after %d there are %+v", seq, m.Reactions)
+		}
+	}
+}

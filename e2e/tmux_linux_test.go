@@ -120,6 +120,46 @@ func TestTerminalTwoPeopleTalk(t *testing.T) {
 	}
 }
 
+func TestTerminalMessagesChange(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	ann, ben := s.chat(100, 24, "ann"), s.chat(100, 24, "ben")
+	ann.keys("the first", "Enter", "shall we depoly?", "Enter")
+	ben.awaitLine("shall we depoly?")
+	ben.keys("M-s", "r", "yes, today", "Enter")
+	ann.awaitLine("┌ ann: shall we depoly?")
+	ann.awaitLine("ben", "yes, today")
+	ann.keys("M-s", "Up", "e")
+	ann.await("edit> shall we depoly?")
+	ann.keys("C-w", "deploy?", "Enter")
+	for _, p := range []*pane{ann, ben} {
+		p.awaitLine("shall we deploy? (edited)")
+		p.awaitLine("┌ ann: shall we deploy?")
+	}
+	ann.keys("M-s", "+", "tada", "Enter")
+	ann.awaitLine("[🎉 1]")
+	ben.awaitLine("🎉 1")
+	ben.keys("/react #3 :tada:", "Enter") // the own one
+	ann.awaitLine("[🎉 2]")
+	ben.awaitLine("[🎉 2]")
+	ann.keys("M-s", "Up", "Up", "d")
+	ann.await("Delete ann: the first? (y/n)")
+	ann.keys("y")
+	for _, p := range []*pane{ann, ben} {
+		p.awaitLine("ann", "(deleted)")
+		p.awaitGone("the first")
+		p.awaitGone("…")
+	}
+	ben.keys("/edit #2 no", "Enter")
+	ben.await("you can edit only your own messages")
+	// Whoever comes later sees the same.
+	cid := s.chat(100, 24, "cid")
+	cid.awaitLine("ann", "(deleted)")
+	cid.awaitLine("shall we deploy? (edited)")
+	cid.awaitLine("┌ ann: shall we deploy?")
+	cid.awaitLine("🎉 2")
+}
+
 func TestTerminalUnread(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

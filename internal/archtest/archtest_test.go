@@ -307,7 +307,7 @@ var rules = map[string]rule{
 		"both implementations share one table",
 	},
 	"kaban/internal/tui": {
-		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/client/dial", "kaban/internal/display", "kaban/internal/config", "kaban/internal/markup"},
+		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/client/dial", "kaban/internal/display", "kaban/internal/config", "kaban/internal/emoji", "kaban/internal/markup"},
 		[]string{
 			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
 			"github.com/kyokomi/emoji",

@@ -18,6 +18,7 @@ const (
 	members          // an account that is no guest
 	inviters         // whoever may invite to the open room
 	topicRight       // whoever may change the topic of the open room
+	pinRight         // the same for its pins
 	ops              // an op of the open room
 )
 
@@ -32,6 +33,8 @@ func (r right) whose() string {
 		return "you may not invite people to this room"
 	case topicRight:
 		return "you may not change the topic of this room"
+	case pinRight:
+		return "you may not pin messages in this room"
 	}
 	return "only ops of a room can do that"
 }
@@ -55,10 +58,10 @@ func (m *Model) may(r right) bool {
 	case !ok:
 		return false
 	case state.Kind == kaban.RoomDirect:
-		return r == topicRight
+		return r == topicRight || r == pinRight
 	case r == inviters:
 		return isOp || state.Kind == kaban.RoomPublic && m.account.Role >= kaban.RoleMember
-	case r == topicRight:
+	case r == topicRight || r == pinRight:
 		return isOp || m.account.Role >= kaban.RoleMember && state.Flags&(kaban.FlagLocked|kaban.FlagAnnounce) == 0
 	}
 	return isOp

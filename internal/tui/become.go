@@ -80,5 +80,8 @@ func (m *Model) become(i *item, width int) []line {
 			add(text, quiet)
 		}
 	}
+	if i.altering {
+		add("…", quiet)
+	}
 	return lines
 }

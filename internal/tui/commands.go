@@ -32,8 +32,10 @@ func commands() []command {
 		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy, nil, anyone},
 		{"create", "NAME [private] [TOPIC]", "Create a room, which everybody or only its members can find", 1, (*Model).create, nil, members},
 		{"date", "YYYY-MM-DD [HH:MM]", "Go to a date", 1, (*Model).toDate, nil, anyone},
+		{"delete", "[#N] [REASON]", "Delete your last message, or the one with a number; it asks first", 0, (*Model).deleteCommand, nil, anyone},
 		{"deop", "NAME", "Make somebody a plain member of this room", 1, moderation("role", kaban.RoomRoleMember), []string{"devoice"}, ops},
 		{"devices", "", "List the devices that are signed in to your account", 0, (*Model).listDevices, nil, accounts},
+		{"edit", "[#N] [TEXT]", "Edit your last message, or the one with a number; without a text, in the input", 0, (*Model).editCommand, nil, anyone},
 		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil, anyone},
 		{"ignore", "[NAME]", "Hide the messages of a person, or show them again; without a name, list the ignored people", 0, (*Model).ignore, nil, anyone},
 		{"invite", "NAME [REASON]", "Make somebody a member of this room", 1, moderation("invited", 0), nil, inviters},
@@ -47,8 +49,12 @@ func commands() []command {
 		{"notify", "all|mentions|none", "Choose which messages of this room notify you", 1, (*Model).setNotify, nil, accounts},
 		{"op", "NAME", "Make somebody an op of this room", 1, moderation("role", kaban.RoomRoleOp), nil, ops},
 		{"part", "[ROOM]", "Leave a room; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}, anyone},
+		{"pin", "[#N]", "Pin the last message, or the one with a number, or take that back", 0, (*Model).pinCommand, nil, pinRight},
+		{"pins", "", "List the pinned messages among those that are loaded", 0, (*Model).listPins, nil, anyone},
 		{"quit", "", "Quit", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }, []string{"exit"}, anyone},
+		{"react", "[#N] EMOJI", "React to the last message of somebody else, or to the one with a number, or take that back: /react :tada:", 1, (*Model).reactCommand, nil, anyone},
 		{"reconnect", "", "Drop the connection and connect again at once", 0, (*Model).reconnect, nil, anyone},
+		{"reply", "[#N] [TEXT]", "Reply to the last message of somebody else, or to the one with a number; without a text, in the input", 0, (*Model).replyCommand, nil, anyone},
 		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}, anyone},
 		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil, anyone},
 		{"set", "[[-]announce] [[-]locked] [[-]archived] [history all|joined] [private]", "Change this room: announce is for announcements of ops and speakers, locked keeps topic and pins to ops, archived is for reading only, history is what later members see; a minus takes away", 0, (*Model).set, nil, ops},
@@ -230,17 +236,26 @@ func (m *Model) copy(rest string) tea.Cmd {
 	if m.active == nil {
 		return nil
 	}
-	var texts []string
-	for k := len(m.active.items) - 1; k >= 0 && len(texts) < n; k-- {
+	var items []*item
+	for k := len(m.active.items) - 1; k >= 0 && len(items) < n; k-- {
 		if i := m.active.items[k]; i.kind == itemMessage && !i.deleted && !m.ignores(i) {
-			texts = append(texts, strings.Join(m.meter.cleanLines(i.content), "\n"))
+			items = append(items, i)
 		}
 	}
-	if len(texts) == 0 {
+	if len(items) == 0 {
 		m.say("there is no message to copy")
 		return nil
 	}
-	slices.Reverse(texts)
+	slices.Reverse(items)
+	return m.copyItems(items...)
+}
+
+// copyItems copies messages to the clipboard.
+func (m *Model) copyItems(items ...*item) tea.Cmd {
+	var texts []string
+	for _, i := range items {
+		texts = append(texts, strings.Join(m.meter.cleanLines(i.content), "\n"))
+	}
 	m.hint = fmt.Sprintf("%d copied, if your terminal allows programs to use the clipboard", len(texts))
 	return tea.SetClipboard(strings.Join(texts, "\n"))
 }

@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/kyokomi/emoji/v2"
+	kyokomi "github.com/kyokomi/emoji/v2"
+
+	"kaban/internal/emoji"
 )
 
 // completing is a completion that the next Tab replaces.
@@ -74,6 +76,10 @@ func (m *Model) candidates(d *draft) completing {
 		c.found, c.after = completions(settable, word), " "
 	case about.name == "create" && begin > len(first)+1:
 		c.found, c.after = completions([]string{"private", "public"}, word), " "
+	case about.name == "react" && word != "" && !strings.HasPrefix(word, "#"):
+		for _, n := range emoji.Complete(word, maxOffered) {
+			c.found = append(c.found, n.Emoji)
+		}
 	case about.name == "theme":
 		c.found = completions(themes, word)
 	case strings.HasPrefix(word, ":") && len(word) > 2:
@@ -134,7 +140,7 @@ func (m *Model) roomNames() []string {
 // emojis are the emoji by name, without colons.
 var emojis = sync.OnceValue(func() map[string]string {
 	all := make(map[string]string)
-	for code, text := range emoji.CodeMap() {
+	for code, text := range kyokomi.CodeMap() {
 		name := strings.Trim(code, ":")
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_+-") == "" {
 			all[name] = text

@@ -199,15 +199,27 @@ func noticeMark(width int) string {
 	return "-- "
 }
 
-// edge is the first column, which marks mentions and the found message.
+// edge is the first column, which marks mentions and the message that was found or that
+// something is done with.
 func (m *Model) edge(i *item) span {
 	if m.mode == searching && m.finder.found == i.seq && i.kind == itemMessage && i.sending == stored {
+		return span{text: "▸", look: look{role: roleAccent, attrs: bold}}
+	}
+	if i.kind == itemMessage && i.sending == stored && m.isMarked(i.seq) {
 		return span{text: "▸", look: look{role: roleAccent, attrs: bold}}
 	}
 	if i.mention {
 		return span{text: "▌", look: look{role: roleMention, attrs: bold}}
 	}
 	return span{text: " "}
+}
+
+// isMarked reports whether a message of the open room is selected, edited or answered.
+func (m *Model) isMarked(seq uint64) bool {
+	if m.mode == selecting || m.mode == reacting {
+		return seq == m.selected
+	}
+	return m.active != nil && (seq == m.active.editing || seq == m.active.replying)
 }
 
 func (m *Model) nameLook(i *item) look { return m.looks.of(i.username) }

@@ -130,9 +130,12 @@ type backend interface {
 	connect(server string, names []string)
 	join(room string)
 	part(room string)
-	// post sends a message; number comes back in the sentEvent. Messages of a
-	// room go out in the order of the calls.
-	post(room string, number uint64, content string)
+	// post sends a message, which answers the one with the seq replyTo if that is not 0;
+	// number comes back in the sentEvent. Messages and alterations of a room go out in the
+	// order of the calls.
+	post(room string, number, replyTo uint64, content string)
+	// alter changes a message; the alteredEvent has the number.
+	alter(room string, a alteration)
 	// typing reports that the person is typing a message in a room. It may be called for
 	// each key.
 	typing(room string)

@@ -102,6 +102,8 @@ func (m *Model) pressSearch(stroke, text string) tea.Cmd {
 		case "search":
 			m.find(-1, true)
 			return nil
+		case "select":
+			return m.openSelection()
 		}
 		m.pressLine(stroke, text)
 	}

@@ -74,7 +74,7 @@ func TestUnsentMessagesAreBounded(t *testing.T) {
 	w := newWitness(t)
 	w.join("lobby")
 	for n := range maxUnsent + 1 {
-		w.post("lobby", uint64(n), "x")
+		w.post("lobby", uint64(n), 0, "x")
 	}
 	if e := await(w, always[sentEvent]); !errors.Is(e.err, errTooMuch) || e.number != maxUnsent {
 		t.Errorf("got %+v", e)

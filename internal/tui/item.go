@@ -54,6 +54,8 @@ type item struct {
 	pinned    bool
 	reactions []wire.Reaction
 	reacted   int // bytes of the reactions
+	// rewriting and altering mean that own changes of the text, or others, are under way.
+	rewriting, altering bool
 
 	// wrapped is the content laid out for a shape, made on demand.
 	wrapped []line
@@ -114,7 +116,7 @@ func (i *item) body(s shape) []line {
 	marked := mark(i.styled(s.meter, s.width), s.query)
 	if i.edited && !i.deleted {
 		last := len(marked) - 1
-		marked[last] = slices.Concat(marked[last], plain(" (edited)", look{role: roleDim}))
+		marked[last] = slices.Concat(marked[last], plain(" (edited"+i.underWay()+")", look{role: roleDim}))
 	}
 	var lines []line
 	for _, l := range marked {
@@ -145,7 +147,7 @@ func (i *item) styled(m meter, width int) []line {
 		return lines
 	}
 	if i.deleted {
-		return []line{plain("(deleted)", look{role: roleDim, attrs: italic})}
+		return []line{plain("(deleted"+i.underWay()+")", look{role: roleDim, attrs: italic})}
 	}
 	var lines []line
 	if does, ok := i.action(); ok {
@@ -159,6 +161,14 @@ func (i *item) styled(m meter, width int) []line {
 		lines = append(lines, plain("not sent: "+m.clean(i.reason), look{role: roleAlert, attrs: italic}))
 	}
 	return lines
+}
+
+// underWay marks a text that an own change under way has made.
+func (i *item) underWay() string {
+	if i.rewriting {
+		return " …"
+	}
+	return ""
 }
 
 // matches reports whether a message contains the search text.

@@ -9,7 +9,7 @@ import (
 
 // manual makes the tables of docs/terminal.md from the code.
 func manual() map[string]string {
-	var keys, orders, config strings.Builder
+	var keys, picked, orders, config strings.Builder
 	for _, group := range groups {
 		fmt.Fprintf(&keys, "**%s**\n\n| key | action | |\n|---|---|---|\n", group)
 		for _, a := range actions() {
@@ -18,6 +18,10 @@ func manual() map[string]string {
 			}
 		}
 		keys.WriteByte('\n')
+	}
+	picked.WriteString("| key | |\n|---|---|\n")
+	for _, p := range picks() {
+		fmt.Fprintf(&picked, "| %s | %s |\n", labels(p.keys), cellOf(p.help))
 	}
 	orders.WriteString("| command | |\n|---|---|\n")
 	for _, c := range commands() {
@@ -30,7 +34,7 @@ func manual() map[string]string {
 		}
 	}
 	config.WriteString("| `key_…` | see above | A key, or a list of keys, for an action: `key_switcher = [\"ctrl+g\", \"f5\"]` |\n")
-	return map[string]string{"keys": strings.TrimSuffix(keys.String(), "\n"), "commands": orders.String(), "settings": config.String()}
+	return map[string]string{"keys": strings.TrimSuffix(keys.String(), "\n"), "selection": picked.String(), "commands": orders.String(), "settings": config.String()}
 }
 
 // cellOf writes a text for a table.

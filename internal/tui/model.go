@@ -22,7 +22,9 @@ const (
 	switching      // to a room
 	searching
 	helping
-	asking // a question
+	asking    // a question
+	selecting // a message
+	reacting  // asks for an emoji
 )
 
 // panel is whether a side panel is shown.
@@ -66,6 +68,8 @@ type Model struct {
 	finder    finder
 	helpTop   int
 	question  question
+	selected  uint64 // the seq of the message that is selected in the open room
+	reaction  draft  // the emoji that is asked for
 	editor    editor
 	loose     draft     // of the input while there is no room
 	quitAsked time.Time // when Ctrl-C announced that another one quits; zero: it did not

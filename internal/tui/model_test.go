@@ -34,9 +34,17 @@ func (a *asked) note(format string, args ...any) {
 func (a *asked) connect(server string, names []string) { a.note("connect %s %v", server, names) }
 func (a *asked) join(room string)                      { a.note("join %s", room) }
 func (a *asked) part(room string)                      { a.note("part %s", room) }
-func (a *asked) post(room string, number uint64, content string) {
+func (a *asked) post(room string, number, replyTo uint64, content string) {
+	if replyTo > 0 {
+		a.note("reply %s %d to %d %q", room, number, replyTo, content)
+		return
+	}
 	a.note("post %s %d %q", room, number, content)
 	a.posted = append(a.posted, content)
+}
+
+func (a *asked) alter(room string, c alteration) {
+	a.note("alter %s %d %s %d %q %q %q %v %d", room, c.number, c.change.Type, c.change.Target, c.change.Content, c.change.Emoji, c.change.Reason, c.change.On, c.base)
 }
 func (a *asked) load(room string, p page)   { a.note("load %s %+v", room, p) }
 func (a *asked) search(room string, q scan) { a.note("search %s %+v", room, q) }

@@ -72,7 +72,7 @@ func TestAnyMomentBesidePosts(t *testing.T) {
 				content := fmt.Sprintf("%s: %d", room, step)
 				y.byID[number] = content
 				y.posted[room] = append(y.posted[room], content)
-				s.post(room, number, content)
+				s.post(room, number, 0, content)
 			}
 		}
 		flushed := random.IntN(2) == 0

@@ -56,6 +56,9 @@ func (m *Model) enter(r *room) {
 	}
 	if m.active != r {
 		m.closeSearch()
+		if m.mode == selecting || m.mode == reacting {
+			m.mode = chatting
+		}
 	}
 	m.active = r
 	m.completing = completing{}
@@ -73,6 +76,9 @@ func (m *Model) remove(r *room) {
 		return
 	}
 	m.closeSearch()
+	if m.mode == selecting || m.mode == reacting {
+		m.mode = chatting
+	}
 	m.active = nil
 	if next := min(at, len(m.rooms)-1); m.previous != nil {
 		m.enter(m.previous)

@@ -212,7 +212,11 @@ func (m *Model) helpLines(width int) []line {
 		}
 		lines = append(lines, nil)
 	}
-	lines = append(lines, plain(" Commands", look{attrs: bold}))
+	lines = append(lines, plain(" While a message is selected", look{attrs: bold}))
+	for _, p := range picks() {
+		entry(labels(p.keys), p.help)
+	}
+	lines = append(lines, nil, plain(" Commands", look{attrs: bold}))
 	for _, c := range commands() {
 		if !m.may(c.right) {
 			continue

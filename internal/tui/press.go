@@ -19,6 +19,8 @@ func (m *Model) draft() *draft {
 		return &m.switcher.query
 	case m.mode == searching:
 		return &m.finder.query
+	case m.mode == reacting:
+		return &m.reaction
 	case m.active != nil:
 		return &m.active.draft
 	}
@@ -46,6 +48,10 @@ func (m *Model) press(key tea.Key) tea.Cmd {
 		return m.pressHelp(stroke)
 	case asking:
 		return m.pressQuestion(stroke)
+	case selecting:
+		return m.pressSelection(stroke)
+	case reacting:
+		return m.pressReacting(stroke, key.Text)
 	}
 	if a, ok := m.bindings[stroke]; ok && (!isTextKey(stroke) || m.draft().text == "") {
 		return a.do(m)
@@ -116,6 +122,12 @@ func (m *Model) deleteOrQuit() tea.Cmd {
 
 // interrupt clears the draft, or quits when pressed twice.
 func (m *Model) interrupt() tea.Cmd {
+	if r := m.active; r != nil && r.editing > 0 && m.mode == chatting {
+		r.remember(r.draft.text)
+		r.endEdit()
+		m.hint = "the message stays as it was"
+		return nil
+	}
 	if d := m.draft(); d.text != "" {
 		if m.active != nil && m.mode == chatting {
 			m.active.remember(d.text)
@@ -132,9 +144,17 @@ func (m *Model) interrupt() tea.Cmd {
 	return nil
 }
 
-// escape goes to the newest message.
+// escape ends an edit or an answer, or else goes to the newest message.
 func (m *Model) escape() tea.Cmd {
-	m.toBottom()
+	switch r := m.active; {
+	case r != nil && r.editing > 0:
+		r.endEdit()
+		m.hint = "the message stays as it was"
+	case r != nil && r.replying > 0:
+		r.replying = 0
+	default:
+		m.toBottom()
+	}
 	return nil
 }
 
@@ -142,6 +162,8 @@ func (m *Model) escape() tea.Cmd {
 func (m *Model) send() tea.Cmd {
 	text := m.draft().text
 	switch {
+	case m.active != nil && m.active.editing > 0:
+		m.sendEdit()
 	case strings.TrimSpace(text) == "":
 		return nil
 	case strings.HasPrefix(text, "//"):
@@ -180,7 +202,8 @@ func (m *Model) post(content string) {
 		m.accept(typed)
 	}
 	m.number++
-	r.post(&item{username: m.username, content: content, time: m.now(), number: m.number})
-	m.backend.post(r.name, m.number, content)
+	r.post(&item{username: m.username, content: content, time: m.now(), number: m.number, replyTo: r.replying})
+	m.backend.post(r.name, m.number, r.replying, content)
+	r.replying = 0
 	m.toBottom()
 }

@@ -37,7 +37,9 @@ type room struct {
 	complete bool
 	// pending are own messages that are not stored yet, in order.
 	pending []*item
-	loading bool // a page is under way
+	// altering are own changes of messages that are not stored yet, in order.
+	altering []alteration
+	loading  bool // a page is under way
 
 	epoch string
 	head  uint64 // the highest seq that arrived
@@ -71,6 +73,10 @@ type room struct {
 	typists []string // those that are typing
 
 	draft    draft
+	replying uint64   // the seq of the message that the draft answers, or 0
+	editing  uint64   // the seq of the message that the draft is an edit of, or 0
+	base     uint64   // of that edit, as in client.Room.Edit
+	kept     draft    // the draft before that edit
 	history  []string // typed lines, oldest first
 	speakers []string // authors, latest first
 }
@@ -273,6 +279,14 @@ func (r *room) renew(seqs []uint64) {
 	for _, seq := range seqs {
 		if i := r.message(seq); i != nil {
 			if now, ok := r.fold.Message(seq); ok {
+				i.rewriting, i.altering = false, false
+				for k := range r.altering {
+					if c := &r.altering[k].change; c.Target == seq {
+						overlay(&now, c)
+						rewrites := c.Type == wire.TypeEdit || c.Type == wire.TypeDelete
+						i.rewriting, i.altering = i.rewriting || rewrites, i.altering || !rewrites
+					}
+				}
 				i.become(&now, r.fold.Username)
 			}
 		}

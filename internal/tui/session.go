@@ -196,7 +196,7 @@ func (s *Session) part(name string) {
 	}
 }
 
-func (s *Session) post(name string, number uint64, content string) {
+func (s *Session) post(name string, number, replyTo uint64, content string) {
 	s.mu.Lock()
 	r := s.rooms[name]
 	s.mu.Unlock()
@@ -205,7 +205,12 @@ func (s *Session) post(name string, number uint64, content string) {
 		err = errTooMuch
 	} else if r != nil {
 		var p *client.Pending
-		if p, err = r.Post(s.ctx, content); err == nil {
+		if replyTo > 0 {
+			p, err = r.PostReply(s.ctx, replyTo, content)
+		} else {
+			p, err = r.Post(s.ctx, content)
+		}
+		if err == nil {
 			s.group.Go(func() {
 				receipt, err := p.Wait(s.ctx)
 				s.put(sentEvent{room: name, number: number, receipt: receipt, err: err})

@@ -85,7 +85,7 @@ func TestPostsBeforeTheConnection(t *testing.T) {
 	w := newWitness(t)
 	w.join("lobby")
 	for n := range 3 {
-		w.post("lobby", uint64(n), fmt.Sprint("early ", n))
+		w.post("lobby", uint64(n), 0, fmt.Sprint("early ", n))
 	}
 	if got := w.unsent(); got != 3 {
 		t.Errorf("%d are unsent, want 3", got)
@@ -102,7 +102,7 @@ func TestPostsBeforeTheConnection(t *testing.T) {
 	if got := w.unsent(); got != 0 {
 		t.Errorf("%d are unsent, want none", got)
 	}
-	w.post("nowhere", 9, "x")
+	w.post("nowhere", 9, 0, "x")
 	if e := await(w, always[sentEvent]); e.number != 9 || !errors.Is(e.err, client.ErrParted) {
 		t.Errorf("a post where one is not: got %+v", e)
 	}
@@ -171,7 +171,7 @@ func TestRenaming(t *testing.T) {
 			got = append(got, e.message.Seq)
 			if len(got)%50 == 10 && len(names) > 0 && own == 0 {
 				own = len(names)
-				w.post("lobby", uint64(own), "as before")
+				w.post("lobby", uint64(own), 0, "as before")
 				w.rename(names[0])
 			}
 		case renamedEvent:
@@ -179,7 +179,7 @@ func TestRenaming(t *testing.T) {
 				t.Fatal(e.err)
 			}
 			if names = names[1:]; len(names) > 0 {
-				w.post("lobby", uint64(len(names)), "in between")
+				w.post("lobby", uint64(len(names)), 0, "in between")
 				w.rename(names[0])
 			}
 		case sentEvent:
@@ -217,7 +217,7 @@ func TestReconnectAfterTheEnd(t *testing.T) {
 	if bye, ok := errors.AsType[*client.Goodbye](e.err); !ok || bye.Reason != wire.ReasonReplaced {
 		t.Errorf("it ended with %v", e.err)
 	}
-	w.post("lobby", 1, "typed after the end")
+	w.post("lobby", 1, 0, "typed after the end")
 	thief()
 	for deadline := time.Now().Add(patience); ; {
 		w.reconnect()
@@ -409,6 +409,55 @@ func TestTypingBetweenSessions(t *testing.T) {
 	}
 	ann.typing("lobby")
 	await(ben, func(e typingEvent) bool { return e.Room == "lobby" && slices.Equal(e.Usernames, []string{"ann"}) })
-	ann.post("lobby", 1, "x")
+	ann.post("lobby", 1, 0, "x")
 	await(ben, func(e typingEvent) bool { return e.Room == "lobby" && len(e.Usernames) == 0 })
+}
+
+// Changes of messages arrive once and in order, also if the connection breaks meanwhile.
+func TestAlterationsBetweenSessions(t *testing.T) {
+	addr := host(t)
+	ann, ben := newWitness(t), newWitness(t)
+	for name, w := range map[string]*witness{"ann": ann, "ben": ben} {
+		w.join("lobby")
+		w.connect(addr, []string{name})
+		await(w, always[joinedEvent])
+	}
+	ann.post("lobby", 1, 0, "x")
+	seq := await(ann, always[sentEvent]).receipt.Seq
+	ann.post("lobby", 2, seq, "an answer")
+	want := []wire.Change{
+		edited(seq, "y"), reacted(seq, "🎉", true), edited(seq, "z"), reacted(seq, "🎉", false), deleted(seq),
+	}
+	for n, c := range want {
+		ann.alter("lobby", alteration{number: uint64(n + 3), change: c})
+		if n%2 == 0 {
+			ann.reconnect()
+		}
+	}
+	for range want {
+		if e := await(ann, always[alteredEvent]); e.err != nil {
+			t.Fatalf("change %d: %v", e.number, e.err)
+		}
+	}
+	if e := await(ben, func(e messageEvent) bool { return e.message.Seq > seq }); e.message.ReplyTo != seq {
+		t.Errorf("the answer is %+v", e.message)
+	}
+	for n, c := range want {
+		got := await(ben, always[entryEvent]).entry.Change
+		if got == nil || got.Type != c.Type || got.Target != seq || got.Content != c.Content || got.On != c.On || got.Emoji != c.Emoji {
+			t.Errorf("change %d is %+v, want %+v", n, got, c)
+		}
+	}
+	ann.alter("lobby", alteration{number: 20, change: edited(seq, "again")})
+	if e := await(ann, always[alteredEvent]); codeOf(e.err) != wire.CodeGone || e.number != 20 {
+		t.Errorf("an edit of a deleted message ends with %+v", e)
+	}
+	ann.alter("lobby", alteration{number: 22, change: pinned(seq, true)}) // not a visitor's
+	if e := await(ann, always[alteredEvent]); codeOf(e.err) != wire.CodeForbidden && codeOf(e.err) != wire.CodeGone || e.number != 22 {
+		t.Errorf("a pin ends with %+v", e)
+	}
+	ann.alter("nowhere", alteration{number: 21, change: edited(seq, "again")})
+	if e := await(ann, always[alteredEvent]); !errors.Is(e.err, client.ErrParted) || e.number != 21 {
+		t.Errorf("an edit elsewhere ends with %+v", e)
+	}
 }

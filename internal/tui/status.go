@@ -69,6 +69,10 @@ func (m *Model) statusText() (left line, whole bool) {
 		return line{text(" "+m.meter.clean(m.hint), 0)}, true
 	case m.mode == searching:
 		return line{text(" "+m.meter.clean(m.finderStatus()), 0)}, true
+	case m.mode == selecting:
+		return line{text(" "+m.selectionStatus(), 0)}, true
+	case m.mode == reacting:
+		return line{text(" "+m.meter.clean(m.reactingStatus()), 0)}, true
 	}
 	return m.connectionStatus(text), m.status.err != nil && m.status.link != online
 }

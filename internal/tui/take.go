@@ -48,6 +48,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeScan(e)
 	case sentEvent:
 		m.takeSent(e)
+	case alteredEvent:
+		m.takeAltered(e)
 	case presenceEvent:
 		m.takePresence(e)
 	case typingEvent:
@@ -335,8 +337,10 @@ func (m *Model) takeSent(e sentEvent) {
 	if !answered && !invalid && !errors.Is(e.err, client.ErrParted) && !errors.Is(e.err, errTooMuch) {
 		reason = "it may or may not have been stored: " + reason
 	}
-	if r.draft.text == "" {
-		r.draft.set(i.content)
+	if r.draft.text == "" && r.editing == 0 {
+		if r.draft.set(i.content); codeOf(e.err) != wire.CodeGone {
+			r.replying = i.replyTo
+		}
 		if strings.HasPrefix(i.content, "/") {
 			r.draft.set("/" + i.content)
 		}

@@ -10,7 +10,7 @@ const maxTypists, namedTypists = 16, 3
 // and where something else is edited. A line of the history is nobody's typing before it
 // is changed.
 func (m *Model) writing() (r *room, text string) {
-	if m.mode != chatting || m.active == nil {
+	if m.mode != chatting || m.active == nil || m.active.editing > 0 {
 		return nil, ""
 	}
 	d := &m.active.draft

@@ -149,7 +149,7 @@ func (m *Model) render() (screen string, x, y int) {
 	switch m.mode {
 	case greeting:
 		x, y = m.formCursor(l)
-	case helping, asking:
+	case helping, asking, selecting:
 		x, y = -1, -1
 	}
 	if l.inputRows == 0 {
@@ -298,8 +298,15 @@ func (m *Model) prompt() line {
 		return line{{text: "go to room: ", look: look{role: roleAccent, attrs: bold}}}
 	case searching:
 		return line{{text: "search: ", look: look{role: roleAccent, attrs: bold}}}
+	case reacting:
+		return line{{text: "react: ", look: look{role: roleAccent, attrs: bold}}}
 	case greeting, helping:
 		return nil
+	}
+	if r := m.active; r != nil && r.editing > 0 {
+		return line{{text: "edit> ", look: look{role: roleAccent, attrs: bold}}}
+	} else if r != nil && r.replying > 0 {
+		return line{{text: "reply> ", look: look{role: roleAccent, attrs: bold}}}
 	}
 	if m.username == "" {
 		return line{{text: "> "}}
