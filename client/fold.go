@@ -6,14 +6,15 @@ import (
 	"kaban/wire"
 )
 
-// maxRecent is how many changes a Fold keeps for messages that it gets later.
-const maxRecent = 1000
+// maxRecent and maxRecentBytes are how many changes a Fold keeps at least for messages that
+// it gets later, and how much text of edits at most.
+const maxRecent, maxRecentBytes = 1000, 1 << 20
 
 // Fold keeps messages of one room and what the entries make of them. It takes the entries
 // of Room.Entries and those of pages of Client.History, each as often and about in the
 // order in which they come: an entry that a message has been changed by already is ignored.
 // A change may also come before its message, such as while a page is asked for; the last
-// 1,000 are kept for that.
+// 1,000 are kept for that, unless they are edits with more than 1 MiB of text.
 //
 // The client's own entries are not among those of Room.Entries. A program adds them when
 // their receipts come.
@@ -31,6 +32,7 @@ type Fold struct {
 
 	messages map[uint64]*folded
 	recent   []effect // in the order of their seqs
+	bytes    int      // of text in recent
 }
 
 // effect is what an entry does to another one.
@@ -127,9 +129,29 @@ func (f *Fold) remember(does effect) {
 		return
 	}
 	f.recent = slices.Insert(f.recent, at, does)
+	f.bytes += does.bytes()
+	from := 0
 	if len(f.recent) >= 2*maxRecent {
-		f.recent = append([]effect(nil), f.recent[maxRecent:]...)
+		from = maxRecent
 	}
+	for keep := f.bytes; keep > maxRecentBytes && from < len(f.recent)-1; from++ {
+		keep -= f.recent[from].bytes()
+	}
+	if from == 0 {
+		return
+	}
+	for i := range f.recent[:from] {
+		f.bytes -= f.recent[i].bytes()
+	}
+	f.recent = append([]effect(nil), f.recent[from:]...)
+}
+
+// bytes returns how much text an effect holds.
+func (e *effect) bytes() int {
+	if e.change == nil {
+		return 0
+	}
+	return len(e.change.Content)
 }
 
 // apply changes the message. It reports whether that made a difference.
