@@ -11,6 +11,10 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/client/clienttest"
+	"kaban/internal/server"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
 	"kaban/wire"
 )
 
@@ -288,5 +292,45 @@ func TestHistoryOfThreads(t *testing.T) {
 	page, err = c.History(ctx, clienttest.Room, client.HistoryQuery{After: 6, HasAfter: true})
 	if err != nil || len(page.Entries) != 0 || page.First != 7 || page.Last != 7 || page.AsOf != 7 {
 		t.Errorf("a page with nothing but a change is %+v, %v", page, err)
+	}
+}
+
+// After the data of the server were replaced, a change is not sent again: its message is
+// another one. What is about no message is.
+func TestChangesOfAnotherEpoch(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	ann := join(t, dial(t, h.addr, "ann"), client.From{})
+	for range 3 {
+		if _, err := ann.Send(within(t), "old"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.stop()
+	edit, err := ann.PostEdit(within(t), 2, "changed", 0)
+	reply, err2 := ann.PostReply(within(t), 2, "an answer")
+	plain, err3 := ann.Post(within(t), "plain")
+	if err := errors.Join(err, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	h.store = memory.New(0)
+	batch := []store.Write{}
+	for i := range 5 { // the same author
+		batch = append(batch, store.Write{Draft: storetest.Draft(t, "lobby", "ann", fmt.Sprint("new-", i), "precious")})
+	}
+	if err := h.store.Append(t.Context(), batch, make([]store.Result, len(batch))); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	for name, p := range map[string]*client.Pending{"the edit": edit, "the answer": reply} {
+		if _, err := p.Wait(within(t)); !errors.As(err, new(*client.ResyncError)) {
+			t.Errorf("%s: %v, want a ResyncError", name, err)
+		}
+	}
+	if receipt, err := plain.Wait(within(t)); err != nil || receipt.Seq != 6 {
+		t.Errorf("the plain message: %+v, %v; want 6", receipt, err)
+	}
+	entries, err := h.store.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 10})
+	if err != nil || len(entries) != 6 || entries[1].Content != "precious" {
+		t.Errorf("the room has %+v, %v", entries, err)
 	}
 }

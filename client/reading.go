@@ -123,12 +123,24 @@ func (r *Room) resyncLocked(e *wire.Event) {
 	if resync.Room == "" {
 		resync.Room = r.name
 	}
+	if e.Epoch != r.epoch {
+		r.endAboutLocked(resync)
+	}
 	r.epoch, r.received, r.head, r.behind = e.Epoch, e.Head, e.Head, false
 	clear(r.stored)
 	if n := len(r.buffer); n > 0 && r.buffer[n-1].resync != nil {
 		r.buffer = r.buffer[:n-1] // nothing came between the two
 	}
 	r.putLocked(&item{entry: Entry{Seq: e.Head}, resync: resync})
+}
+
+// endAboutLocked ends what was posted about messages: their seqs may be those of others now.
+func (r *Room) endAboutLocked(err error) {
+	for _, q := range r.client.entries {
+		if q.room == r && (q.request.Target != 0 || q.request.ReplyTo != 0) {
+			r.client.answerLocked(q, nil, err)
+		}
+	}
 }
 
 func (r *Room) changedLocked() {

@@ -38,7 +38,7 @@ type Message struct {
 	Pinned    bool
 }
 
-// Edited is the edit that a message has its content of. The zero value is none.
+// Edited is the edit that wrote the present content of a message. The zero value is none.
 type Edited struct {
 	Seq  uint64
 	Time time.Time // UTC; sent with milliseconds

@@ -211,6 +211,7 @@ func isRemoved(err error) bool {
 
 // print writes the messages of others, and what they change of messages.
 func (r *chat) print(ctx context.Context) error {
+	var lag lag
 	for e, err := range r.room.Entries(ctx) {
 		if _, ok := errors.AsType[*client.ResyncError](err); ok {
 			r.notices.printf("%v", err)
@@ -219,6 +220,7 @@ func (r *chat) print(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		lag.note(&e, r.notices)
 		switch {
 		case e.Message != nil:
 			r.output.write(plainLine(e.Message), client.Cursor{})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"kaban/client"
 	"kaban/internal/display"
 	"kaban/internal/tui"
 	"kaban/wire"
@@ -67,4 +68,21 @@ func describeAmendment(c *wire.Change) string {
 		}
 	}
 	return text
+}
+
+// lag notices that a program which prints the log is slower than the room: then the SDK goes
+// on with pages of history, which have no changes of messages. The zero value is ready.
+type lag struct{ told bool }
+
+// note tells of it once for each time, and makes the entry what it is in the log.
+func (l *lag) note(e *client.Entry, n *notices) {
+	if e.AsOf > 0 && !l.told {
+		n.printf("the output is slower than the room: what was changed in earlier messages meanwhile is not printed; messages from here on have it")
+	}
+	l.told = e.AsOf > 0
+	if e.Message != nil {
+		m := *e.Message
+		m.Reactions, m.Replies, m.Pinned = nil, 0, false
+		e.Message = &m
+	}
 }

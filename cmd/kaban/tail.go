@@ -26,7 +26,7 @@ type tailCommand struct {
 	Since  string `placeholder:"SEQ|TIME" help:"Start after this message number, this long ago (90m, 24h, 7d), or at a date or time (2026-11-25, 2026-11-25T14:30). Default: the last 10 messages."`
 	Follow bool   `short:"f" help:"Continue with new messages until interrupted."`
 	Cursor string `placeholder:"FILE" help:"Continue where an earlier run with the same file stopped, and save the new cursor in it. If the file does not exist, start at --since."`
-	JSON   bool   `name:"json" help:"Print each entry as its kaban/1 frame: one JSON object a line. Without --follow and --cursor, messages have what has become of them."`
+	JSON   bool   `name:"json" help:"Print each entry as its kaban/1 frame: one JSON object a line. Without --follow and --cursor, messages include reactions, answers and pins."`
 }
 
 // Run prints a part of a room's log.
@@ -187,6 +187,7 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 	if from.Seq >= until {
 		return nil
 	}
+	var lag lag
 	for e, err := range room.Entries(ctx) {
 		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
 			n.printf("%v", resync)
@@ -198,6 +199,7 @@ func (c *tailCommand) read(ctx context.Context, session *client.Client, from cli
 		if err != nil {
 			return err
 		}
+		lag.note(&e, n)
 		output.write(c.line(&e), client.Cursor{Epoch: room.Cursor().Epoch, Seq: e.Seq})
 		if e.Seq >= until {
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -351,5 +352,31 @@ func TestReactionsAreAttributed(t *testing.T) {
 	kept, err := s.History(context.Background(), lobby, store.Page{Limit: 1})
 	if err != nil || kept.Entries[0].State.Reactions[0].People[1].Author != bob {
 		t.Errorf("the store has %+v, %v", kept, err)
+	}
+}
+
+// A page from the store reaches into the tail, which has an entry as it was before it was
+// edited. A reader that has got a part of it from the page does not go on with the other.
+func TestAnEntryChangesBetweenPageAndTail(t *testing.T) {
+	for name, content := range map[string]string{"as long": strings.Repeat("y", 100), "longer": strings.Repeat("y", 300), "shorter": "y"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDispatcher(t, nil, Options{PresenceDelay: time.Hour})
+			ann, bob := newReader(t), newReader(t)
+			a := join(t, d, ann, "lobby", "ann", Start{})
+			d.Submit([]Send{send(t, a, "ann", "1", "one"), send(t, a, "ann", "2", "two")})
+			d.Reencode()
+			b := join(t, d, bob, "lobby", "bob", Start{Resume: true})
+			d.Submit([]Send{send(t, a, "ann", "3", strings.Repeat("x", 100)), about(t, a, "ann", "4", kaban.KindEdit, 3, content)})
+			cut := len("lobby 3 ann ") + min(60, len(content)) - 1
+			for range 2 { // it is read, and then a part of it is given
+				bob.sip(b, len("lobby 1 ann one")+len("lobby 2 ann two")+cut)
+			}
+			b.Rest()
+			b.Rise()
+			bob.take(b, 9)
+			if whole := []string{"lobby 3 ann " + content, "lobby 3 ann " + strings.Repeat("x", 100)}; !bob.changed && (len(bob.given) != 4 || !slices.Contains(whole, bob.given[2])) {
+				t.Errorf("given was %q", bob.given)
+			}
+		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"sync"
 
 	"kaban/internal/failpoint"
@@ -73,16 +72,11 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 		p.marks = append(p.marks, mark{end: uint32(len(p.bytes)), seq: uint32(i + 1)})
 	}
 	s.page = p
-	if !s.fits(p) {
+	if !s.continues(p.bytes[:p.marks[0].end]) {
 		s.release()
 		return fmt.Errorf("%w: %s, %d", ErrChanged, r.name, s.seq+1)
 	}
 	return nil
-}
-
-// fits reports whether a page begins with what was given of its first entry.
-func (s *Subscription) fits(p *page) bool {
-	return s.partial == 0 || s.partial < p.marks[0].end && crc32.Checksum(p.bytes[:s.partial], castagnoli) == s.sum
 }
 
 // nextPage returns the number of entries to read.

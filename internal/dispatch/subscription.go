@@ -221,8 +221,17 @@ func (s *Subscription) stretch(published uint32, limit uint64) Segment {
 	if from > 0 {
 		start = c.marks[from-1].end
 	}
+	if !s.continues(c.bytes[start:c.marks[from].end]) { // the first part was of another version, from the store
+		s.at = position{}
+		return Segment{Behind: true}
+	}
 	start += s.partial
 	return Segment{Frames: c.bytes[start:c.marks[to-1].end], ReceiptFollows: to < published, marks: c.marks[from:to], base: c.base, start: start}
+}
+
+// continues reports whether a frame begins with what was given of the next entry.
+func (s *Subscription) continues(frame []byte) bool {
+	return s.partial == 0 || int(s.partial) < len(frame) && crc32.Checksum(frame[:s.partial], castagnoli) == s.sum
 }
 
 // visible returns how many frames of a chunk come before the first that the reader may

@@ -59,7 +59,7 @@ func Size(e *chat.Entry, me string) int {
 const maxElement = wire.MaxFrame - 1024
 
 // element returns an entry as an element of a page. A message that would not fit a line
-// with all of its reactions has less of them.
+// with all of its reactions has fewer.
 func element(e *chat.Entry, me string) wire.Entry {
 	in := wire.Entry{Seq: e.Seq, Time: timeOf(e.Time)}
 	if e.Kind != kaban.KindMessage {

@@ -277,6 +277,13 @@ func TestChangesByThoseWhoLeft(t *testing.T) {
 		if got := asked(step.by.request(step.kind, step.room, step.id, step.more)); got != step.want {
 			t.Errorf("%s %s of %s, %s: %s, want %s", step.kind, step.more, step.room, step.id, got, step.want)
 		}
+		for step.kind == "kick" { // bob's connection learns it in its own time
+			if f, err := bob.next(); err != nil {
+				t.Fatal(err)
+			} else if f["type"] == "parted" {
+				break
+			}
+		}
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// What is shown of that which has become of a message.
+// How quotes, pins and reactions are shown.
 
 const (
 	// maxQuote is how much of a message is looked at for a quote, in bytes.

@@ -35,7 +35,7 @@ type item struct {
 	kind itemKind
 	// seq is the entry's; a notice comes after the entry with its seq.
 	seq uint64
-	// from is the first seq of a run of entries that are never shown, of which seq is the
+	// from is the first seq of a run of entries that are never shown; seq is the
 	// last; 0: there is only one.
 	from     uint64
 	username string

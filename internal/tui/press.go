@@ -148,8 +148,9 @@ func (m *Model) interrupt() tea.Cmd {
 func (m *Model) escape() tea.Cmd {
 	switch r := m.active; {
 	case r != nil && r.editing > 0:
+		r.remember(r.draft.text) // the key also goes to the newest message
 		r.endEdit()
-		m.hint = "the message stays as it was"
+		m.hint = "the message stays as it was; Up brings the text back"
 	case r != nil && r.replying > 0:
 		r.replying = 0
 	default:

@@ -33,7 +33,7 @@ type Message struct {
 
 	Edited    *Edited    `json:"edited,omitempty" doc:"Of a message: its last edit."`
 	Deleted   bool       `json:"deleted,omitempty" doc:"Of a message: it was deleted."`
-	Reactions []Reaction `json:"reactions,omitempty" nullable:"false" doc:"Of a message: its reactions, in the order of the first of each. A message that would be too long has less of them."`
+	Reactions []Reaction `json:"reactions,omitempty" nullable:"false" doc:"Of a message: its reactions, in the order of the first of each. A message that would be too long has fewer."`
 	Replies   uint64     `json:"replies,omitempty" minimum:"1" doc:"Of a message: how many messages answer it."`
 	Pinned    bool       `json:"pinned,omitempty" doc:"Of a message: it is pinned."`
 

@@ -26,10 +26,10 @@ type Draft struct {
 
 // Edit is what becomes of a message.
 type Edit struct {
-	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this edit. Use a new one for each message and each change. An edit again with the same id stores nothing."`
+	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this edit. Use a new one for each message and each change. Repeating an edit with the same id stores nothing."`
 	Username string `json:"username,omitempty" minLength:"1" doc:"The author's name, as in a message."`
 	Content  string `json:"content" minLength:"1" doc:"The new text, all of it."`
-	Base     uint64 `json:"base,omitempty" minimum:"1" doc:"The seq of the text that is replaced: that of its last edit, or of the message. If it was edited since, the answer is 409 edit_conflict. Absent: whatever the text is."`
+	Base     uint64 `json:"base,omitempty" minimum:"1" doc:"The seq of the text that is replaced: that of its last edit, or of the message. If it was edited since, the answer is 409 edit_conflict. If it is absent, any text is replaced."`
 }
 
 // Receipt says where and when an entry was stored.
@@ -56,7 +56,7 @@ type EmojiPath struct {
 
 // By is what a body would have, for requests without one.
 type By struct {
-	ID       string `query:"id" required:"true" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this change. Use a new one for each message and each change. The same again with the same id stores nothing."`
+	ID       string `query:"id" required:"true" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this change. Use a new one for each message and each change. Repeating it with the same id stores nothing."`
 	Username string `query:"username" minLength:"1" doc:"The name of whoever makes the change, as in a message."`
 }
 

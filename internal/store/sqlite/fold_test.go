@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -157,6 +159,56 @@ func TestChangesAreFolded(t *testing.T) {
 			defer archive.Close()
 			if report, err := archive.Check(t.Context()); err != nil || report.Err() != nil {
 				t.Errorf("check: %v, %v", err, report)
+			}
+		})
+	}
+}
+
+// Damage to a whole page of what has become of messages, or of the index of changes, is
+// damage to messages: it does not end the store.
+func TestDamagedPagesOfStates(t *testing.T) {
+	for _, table := range []string{"states", "reactions", "no_messages", "originals", "replies"} {
+		t.Run(table, func(t *testing.T) {
+			dir := copyFiles(t, varied(t))
+			closeStore(t, open(t, dir, Options{}))
+			c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := c.number(t.Context(), "SELECT rootpage FROM sqlite_schema WHERE name = '"+table+"'")
+			size, err2 := c.number(t.Context(), "PRAGMA page_size")
+			if err := errors.Join(err, err2, c.close()); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, databaseName)
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content[(page-1)*size] ^= 0xff
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := open(t, dir, Options{})
+			lobby := storetest.RoomName(t, "lobby")
+			for _, page := range []store.Page{{Limit: 100}, {Limit: 100, Last: true}, {After: 20, Limit: 1}, {Limit: 10, RepliesTo: 3}} {
+				if _, err := s.Read(t.Context(), lobby, page); err != nil && !errors.Is(err, store.ErrDamaged) {
+					t.Errorf("Read of %+v: %v", page, err)
+				}
+				if _, err := s.History(t.Context(), lobby, page); err != nil && !errors.Is(err, store.ErrDamaged) {
+					t.Errorf("History of %+v: %v", page, err)
+				}
+			}
+			draft := storetest.Draft(t, "lobby", "bob", "late", "x")
+			draft.Kind, draft.Target, draft.Body = kaban.KindReact, 1, kaban.Switch(true, "🐟")
+			if got := storetest.Append(t, s, draft)[0]; got.Err != nil && !errors.Is(got.Err, store.ErrDamaged) {
+				t.Errorf("a reaction: %v", got.Err)
+			}
+			if got := storetest.Append(t, s, storetest.Draft(t, "lobby", "bob", "later", "still here"))[0]; got.Err != nil {
+				t.Errorf("a message: %v", got.Err)
+			}
+			if broken := s.broken.Load(); broken != nil {
+				t.Errorf("the store is broken: %v", *broken)
 			}
 		})
 	}

@@ -50,6 +50,7 @@ type moment struct {
 	unmerged []unmergedEntry
 	about    []uint64
 	merged   uint64
+	begin    uint64                  // the first entry that is read, in the direction of reading
 	edited   map[uint64]*store.Entry // the messages of the edits that were read
 	changes  map[uint64][]int        // where in unmerged those about a message are; nil until they are sorted
 }
@@ -65,6 +66,9 @@ func (s *Store) at(ctx context.Context, r *room, run func(m *moment) error) erro
 	}
 	defer func() { s.readers <- c }()
 	for {
+		if err := s.usable(ctx); err != nil {
+			return err
+		}
 		again, err := s.atOnce(c, r, run)
 		if err != nil || !again {
 			return err
@@ -88,13 +92,23 @@ func (s *Store) atOnce(c *reader, r *room, run func(m *moment) error) (again boo
 			again, err = false, s.broke(operation, errors.Join(err, failed))
 		}
 	}()
-	if m.merged, err = c.readHead(ctx, &c.authors.sum, r); err == nil && m.merged > m.head {
+	m.merged, err = c.readHead(ctx, &c.authors.sum, r)
+	switch {
+	case errors.Is(err, store.ErrDamaged): // the memory knows it, but for what is being merged
+		if m.merged = m.head; len(m.unmerged) > 0 {
+			m.merged = m.unmerged[0].Seq - 1
+		}
+	case err != nil:
+		return false, s.failed(operation, err)
+	case m.merged > m.head:
 		return true, nil
 	}
-	if err == nil {
-		err = run(&m)
-	}
-	if err != nil && !errors.As(err, new(*store.DamagedError)) {
+	err = run(&m)
+	switch {
+	case err == nil || errors.As(err, new(*store.DamagedError)):
+	case isDamage(err) || errors.Is(err, store.ErrDamaged): // of an index, or of a whole page of the database
+		err = m.damaged(m.begin, err)
+	default:
 		err = s.failed(operation, err)
 	}
 	return false, err
@@ -229,6 +243,9 @@ func (m *moment) history(page store.Page) (h store.History, err error) {
 		return h, nil
 	}
 	h.First, h.Last = page.After+1, last
+	if m.begin = h.First; page.Last {
+		m.begin = last
+	}
 	merged, unmerged := split(m.unmerged, h.First, h.Last)
 	p := shownRun{page: page, h: &h}
 	if page.Last {

@@ -130,6 +130,9 @@ func (m *moment) run(page store.Page) (first, last uint64) {
 func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error) {
 	merged, unmerged := split(m.unmerged, first, last)
 	p := newRun(first, last, page)
+	if m.begin = first; p.back {
+		m.begin = last
+	}
 	states := newStates()
 	var damage *store.DamagedError
 	var err error

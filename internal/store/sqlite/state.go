@@ -47,10 +47,10 @@ func damageOf(err error, got, want int64) error {
 	return err
 }
 
-// asDamage returns an error of a row as damage, unless it is of the connection or says that
-// there is no row.
+// asDamage returns an error of a row as damage, unless the row cannot be reached or there is
+// none.
 func asDamage(name string, err error) error {
-	if err == nil || codeOf(err) != 0 || errors.Is(err, sql.ErrNoRows) {
+	if err == nil || codeOf(err) != 0 && !isDamage(err) || errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	return damaged(name, err)
@@ -206,6 +206,7 @@ func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place in
 	if err = states.readReactions(ctx, rows, err, authors); err == nil {
 		err = states.bad[place]
 	}
+	err = asDamage(fmt.Sprintf("the reactions to message %d", e.Seq), err)
 	e.State = states.of[place]
 	return e, err
 }

@@ -70,10 +70,16 @@ export function retry(id: string): void {
     again.id = messageID()
     dropPending(id, true)
   }
+  if (isLost(found.error?.code)) delete again.reply_to // it goes out as a message of its own
   const seen = again.amend && find(again.room)?.log.at(again.amend.target)
   if (again.amend?.type === 'edit' && seen) again.amend = { ...again.amend, base: version(seen) }
   update(id, again)
   transmit(again)
+}
+
+/** Whether the message that something is about is not there any more. */
+export function isLost(code: string | undefined): boolean {
+  return code === 'gone' || code === 'no_message'
 }
 
 /** Discards a refused message. */
@@ -126,6 +132,14 @@ export function disown(username: string): void {
   state.pending.value = state.pending.value.map((p) =>
     p.username === username ? p : { ...p, error: { code: 'other_name', message: '' } },
   )
+}
+
+/** The messages of a room were replaced by others. What is about one of them must not be sent: its number is another's. */
+export function orphan(room: Room): void {
+  room.composing.value = undefined
+  for (const p of state.pending.value) {
+    if (p.room === room.name && (p.amend || p.reply_to !== undefined)) update(p.id, { ...p, error: { code: 'no_message', message: '' } })
+  }
 }
 
 /** Discards all pending messages. */

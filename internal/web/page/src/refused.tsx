@@ -1,7 +1,7 @@
 // What the server has refused, where it was tried: a message, or a change of one.
 
 import { edit } from './amends'
-import { discard, retry } from './outbox'
+import { discard, isLost, retry } from './outbox'
 import type { Amend } from './protocol'
 import type { Room } from './state'
 import type { Pending } from './storage'
@@ -18,7 +18,8 @@ export function Refused({ room, pending }: { room: Room; pending: Pending }) {
   return (
     <div class="fate error" role={amend && 'alert'}>
       {t(amend ? sentences[amend.type] : 'notSent', { reason: explain(error) })}{' '}
-      <Choice label={t('tryAgain')} onClick={() => retry(id)} /> <Choice label={t('discard')} onClick={() => discard(id)} />
+      {!(amend && isLost(error.code)) && <Choice label={t('tryAgain')} onClick={() => retry(id)} />}{' '}
+      <Choice label={t('discard')} onClick={() => discard(id)} />
     </div>
   )
 }
@@ -35,8 +36,8 @@ function RefusedEdit({ room, pending, amend }: { room: Room; pending: Pending; a
       <blockquote class="yours" dir="auto">
         {amend.content}
       </blockquote>
-      {error.code !== 'gone' && <Choice label={t(conflict ? 'useYours' : 'tryAgain')} onClick={() => retry(id)} />}{' '}
-      {error.code !== 'gone' && stored && (
+      {!isLost(error.code) && <Choice label={t(conflict ? 'useYours' : 'tryAgain')} onClick={() => retry(id)} />}{' '}
+      {!isLost(error.code) && stored && (
         <Choice
           label={t('editYours')}
           onClick={() => {

@@ -4,7 +4,7 @@
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
 import { loadNewest, loadShown } from './history'
-import { moveTo, transmitAll } from './outbox'
+import { moveTo, orphan, transmitAll } from './outbox'
 import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
 import * as route from './route'
 import { ask, send } from './session'
@@ -171,7 +171,10 @@ function tryAgain(room: Room, why: Refusal): void {
  */
 function beginAgain(room: Room, oldest: number | undefined): void {
   forget(room)
-  if (oldest === undefined) state.notice.value = { code: 'replaced_server', message: '' }
+  if (oldest === undefined) {
+    orphan(room)
+    state.notice.value = { code: 'replaced_server', message: '' }
+  }
   else room.gapBefore.value = oldest
 }
 
