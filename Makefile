@@ -39,7 +39,7 @@ racing := CGO_ENABLED=1 GOFLAGS=-gcflags=modernc.org/sqlite/lib=-race=false
 # The packages with the longest tests, which begin first.
 longest := ./e2e/browser ./e2e ./internal/server ./internal/store/sqlite ./internal/torture ./cmd/kaban
 
-.PHONY: help build run test test-packages test-variants test-otel check cover product torture alerts fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-otel check cover product torture alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -50,20 +50,14 @@ build: ## build bin/kaban, static and stamped with its version
 run: ## run a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-# make check has vetted all packages. The two halves run side by side, because browsers and
-# terminals mostly wait.
+# make check has vetted all packages.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
-	@$(MAKE) --no-print-directory -j2 --output-sync=line test-packages test-variants
-
-test-packages:
-	$(racing) go test -race -vet=off -shuffle=on -timeout 15m $(longest) ./...
-
-test-variants:
-	$(racing) go test -race -shuffle=on -timeout 15m -tags portable ./internal/server ./client
-	$(racing) go test -race -vet=off -shuffle=on -timeout 15m ./internal/server -websocket
-	$(racing) go test -race -vet=off -shuffle=on -timeout 15m ./internal/server ./client -tls
-	$(racing) go -C $(providertest) test -race -vet=off -shuffle=on -timeout 15m ./...
-	$(racing) go -C $(pebbletest) test -race -vet=off -shuffle=on -timeout 15m ./...
+	$(racing) go test -race -vet=off -shuffle=on -timeout 10m $(longest) ./...
+	$(racing) go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
+	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server -websocket
+	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server ./client -tls
+	$(racing) go -C $(providertest) test -race -vet=off -shuffle=on -timeout 10m ./...
+	$(racing) go -C $(pebbletest) test -race -vet=off -shuffle=on -timeout 10m ./...
 	$(MAKE) -s test-otel
 
 test-otel: ## try the traces of a build with the tag otel, with a collector
