@@ -273,7 +273,7 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 		"SELECT place, hash, older, sum FROM originals": func(rows *sql.Rows) (place int64, err error) {
 			o, value := new(original), int64(0)
 			err = rows.Scan(&place, &o.hash, &o.older, &value)
-			return place, asDamage(fmt.Sprintf("the hash of entry %d", place&maxSeq), damageOf(err, a.sum.original(place, o), value))
+			return place, checked(err, a.sum.original(place, o), value, "the hash of entry", uint64(place&maxSeq))
 		},
 	} {
 		if err := a.eachRow(ctx, query, func(rows *sql.Rows) error {

@@ -39,21 +39,22 @@ func (s *stateStmts) queries() map[**sql.Stmt]string {
 // scanner is a row of a result.
 type scanner interface{ Scan(dest ...any) error }
 
-// damageOf returns err, or errSum if it is nil and the sums differ.
-func damageOf(err error, got, want int64) error {
-	if err == nil && got != want {
-		return errSum
-	}
-	return err
-}
-
-// asDamage returns an error of a row as damage, unless the row cannot be reached or there is
-// none.
-func asDamage(name string, err error) error {
+// asDamage returns an error about what belongs to an entry as damage, unless it cannot be
+// reached or there is none.
+func asDamage(err error, what string, seq uint64) error {
 	if err == nil || codeOf(err) != 0 && !isDamage(err) || errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	return damaged(name, err)
+	return damaged(fmt.Sprintf("%s %d", what, seq), err)
+}
+
+// checked is asDamage for a row that was scanned with err, whose checksum is got and must be
+// want.
+func checked(err error, got, want int64, what string, seq uint64) error {
+	if err == nil && got != want {
+		err = errSum
+	}
+	return asDamage(err, what, seq)
 }
 
 // readHead returns the head of the merged entries of a room, as the connection sees it.
@@ -62,7 +63,7 @@ func (s *stateStmts) readHead(ctx context.Context, sum *summer, r *room) (head u
 	var revision uint64
 	var value int64
 	err = s.roomHead.QueryRowContext(ctx, r.id).Scan(&key, &name, &head, &revision, &value)
-	return head, asDamage("the room "+r.name.String(), damageOf(err, sum.room(r.id, key, name, head, revision), value))
+	return head, checked(err, sum.room(r.id, key, name, head, revision), value, "room", uint64(r.id))
 }
 
 // readRow returns the row of a merged entry, nil if there is none, and its user.
@@ -73,7 +74,7 @@ func (s *stateStmts) readRow(ctx context.Context, sum *summer, place int64) (e *
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, 0, nil
 	}
-	return e, user, asDamage(fmt.Sprintf("entry %d", e.Seq), damageOf(err, sum.entry(place, user, e), value))
+	return e, user, checked(err, sum.entry(place, user, e), value, "entry", e.Seq)
 }
 
 // scanState reads a row of states.
@@ -81,7 +82,7 @@ func scanState(row scanner, sum *summer) (place int64, s *store.State, err error
 	s = new(store.State)
 	var value int64
 	err = row.Scan(&place, &s.Edited.Seq, &s.Edited.Time, &s.Deleted.Seq, &s.Deleted.Time, &s.Pinned.Seq, &s.Pinned.Time, &s.Replies, &value)
-	return place, s, asDamage(fmt.Sprintf("the state of message %d", place&maxSeq), damageOf(err, sum.state(place, s), value))
+	return place, s, checked(err, sum.state(place, s), value, "the state of message", uint64(place&maxSeq))
 }
 
 // readState returns the row of a message in states, nil if there is none.
@@ -104,7 +105,7 @@ type reaction struct {
 func scanReaction(row scanner, sum *summer) (r reaction, err error) {
 	var value int64
 	err = row.Scan(&r.place, &r.emoji, &r.user, &r.Username, &r.Seq, &r.Time, &value)
-	return r, asDamage(fmt.Sprintf("a reaction to message %d", r.place&maxSeq), damageOf(err, sum.reaction(&r), value))
+	return r, checked(err, sum.reaction(&r), value, "a reaction to message", uint64(r.place&maxSeq))
 }
 
 // addReaction adds a reaction to a state. They come in the order of their seqs.
@@ -206,7 +207,7 @@ func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place in
 	if err = states.readReactions(ctx, rows, err, authors); err == nil {
 		err = states.bad[place]
 	}
-	err = asDamage(fmt.Sprintf("the reactions to message %d", e.Seq), err)
+	err = asDamage(err, "the reactions to message", e.Seq)
 	e.State = states.of[place]
 	return e, err
 }
@@ -373,7 +374,7 @@ func (s *stateStmts) readOriginal(ctx context.Context, sum *summer, place int64)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return o, asDamage(fmt.Sprintf("the hash of entry %d", place&maxSeq), damageOf(err, sum.original(place, o), value))
+	return o, checked(err, sum.original(place, o), value, "the hash of entry", uint64(place&maxSeq))
 }
 
 // repeated returns the result for a draft with a key that is already stored. The caller
