@@ -255,6 +255,28 @@ type History struct {
 	AsOf uint64
 }
 
+// MaxRun is how many entries a page of history covers at most, those that it passes over
+// included. It bounds the work for a page of a room where little but changes happened.
+const MaxRun = 1 << 14
+
+// Run returns the entries that a page covers if there are enough in a log between two of
+// them, both inclusive: those within the bounds of the page, and MaxRun at most. Replies
+// are found without a look at what is between them, so they have no limit.
+func (p *Page) Run(oldest, head uint64) (first, last uint64) {
+	first, last = max(p.After+1, oldest), head
+	if p.Before != 0 {
+		last = min(last, p.Before-1)
+	}
+	switch {
+	case first > last || p.RepliesTo != 0 || last-first < MaxRun:
+	case p.Last:
+		first = last - MaxRun + 1
+	default:
+		last = first + MaxRun - 1
+	}
+	return first, last
+}
+
 // Shows reports whether History returns an entry that is within the bounds of the page.
 func (p *Page) Shows(e *Entry) bool {
 	if p.RepliesTo != 0 {
