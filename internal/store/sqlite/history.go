@@ -185,13 +185,13 @@ func (m *moment) fold(e *store.Entry) {
 			m.changes[target] = append(m.changes[target], at)
 		}
 	}
-	f := folder{message: e}
+	f := store.Folder{Message: e}
 	for _, at := range m.changes[e.Seq] {
 		if change := &m.unmerged[at].Entry; change.Seq > after {
-			f.apply(change)
+			f.Apply(change)
 		}
 	}
-	f.end()
+	f.End()
 }
 
 // isMerged reports whether an entry is read from the table.
