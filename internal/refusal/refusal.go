@@ -188,7 +188,7 @@ func refusedText(err error) string {
 }
 
 func tooManyReactions(error) string {
-	return fmt.Sprintf("a message takes %d different reactions, and %d by one person; take one back first", chat.MaxReactions, chat.MaxOwnReactions)
+	return fmt.Sprintf("a message takes %d different reactions, and %d by one person; add to a reaction that is there, or take one of yours back first", chat.MaxReactions, chat.MaxOwnReactions)
 }
 
 func newRoomsText(err error) string {
