@@ -28,7 +28,7 @@ const (
 
 func (s *stateStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&s.roomHead:  "SELECT key, name, head, revision, sum FROM rooms WHERE id = ?",
+		&s.roomHead:  "SELECT key, name, head, revision, messages, sum FROM rooms WHERE id = ?",
 		&s.row:       rowQuery,
 		&s.state:     stateQuery + "= ?",
 		&s.reactions: reactionsQuery + "= ? ORDER BY r.seq",
@@ -60,10 +60,10 @@ func checked(err error, got, want int64, what string, seq uint64) error {
 // readHead returns the head of the merged entries of a room, as the connection sees it.
 func (s *stateStmts) readHead(ctx context.Context, sum *summer, r *room) (head uint64, err error) {
 	var key, name string
-	var revision uint64
+	var revision, messages uint64
 	var value int64
-	err = s.roomHead.QueryRowContext(ctx, r.id).Scan(&key, &name, &head, &revision, &value)
-	return head, checked(err, sum.room(r.id, key, name, head, revision), value, "room", uint64(r.id))
+	err = s.roomHead.QueryRowContext(ctx, r.id).Scan(&key, &name, &head, &revision, &messages, &value)
+	return head, checked(err, sum.room(r.id, key, name, head, revision, messages), value, "room", uint64(r.id))
 }
 
 // readRow returns the row of a merged entry, nil if there is none, and its user.
@@ -215,37 +215,16 @@ func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place in
 // fold applies those of some unmerged entries of a room that are behind a seq to the message
 // that they are about. about are the seqs of those that are about any.
 func fold(e *store.Entry, unmerged []unmergedEntry, about []uint64, after uint64) {
-	f := folder{message: e}
+	f := store.Folder{Message: e}
 	for _, seq := range about {
 		if seq <= after || seq <= e.Seq {
 			continue
 		}
 		if change := &unmerged[seq-unmerged[0].Seq]; change.Target == e.Seq {
-			f.apply(&change.Entry)
+			f.Apply(&change.Entry)
 		}
 	}
-	f.end()
-}
-
-// folder applies many entries to a message. Of the edits in a row it applies the last.
-type folder struct{ message, edit *store.Entry }
-
-func (f *folder) apply(change *store.Entry) {
-	if change.Kind == kaban.KindEdit {
-		f.edit = change
-		return
-	}
-	if change.Kind == kaban.KindDelete { // then no edit counts any more
-		f.end()
-	}
-	f.message.Apply(change)
-}
-
-func (f *folder) end() {
-	if f.edit != nil {
-		f.message.Apply(f.edit)
-		f.edit = nil
-	}
+	f.End()
 }
 
 // target is a message of a room.
