@@ -44,9 +44,17 @@ export function remove(room: Room, { seq }: Message): void {
 
 /** Edits a message in the field, beginning with a text. */
 export function edit(room: Room, { seq, content }: Message, text = content): void {
-  const stored = room.log.at(seq)
-  if (stored) compose(room, { type: 'edit', seq, base: version(stored), text })
+  const stored = room.log.quote(seq)
+  if (stored) compose(room, { type: 'edit', seq, epoch: epochOf(room), base: version(stored), text })
 }
+
+/** Answers a message in the field. */
+export function answer(room: Room, { seq }: Message): void {
+  compose(room, { type: 'reply', seq, epoch: epochOf(room) })
+}
+
+const epochOf = (room: Room): string => room.cursor?.epoch ?? ''
+
 
 /** Edits the user's last message, if there is one on this page. */
 export function editLast(room: Room): boolean {
@@ -65,7 +73,7 @@ export function editLast(room: Room): boolean {
 
 /** Saves the edit in the field. A text that is as before is no edit. */
 export function saveEdit(room: Room, seq: number, base: number, content: string): void {
-  const stored = room.log.at(seq)
+  const stored = room.log.quote(seq)
   if (stored && expected(stored, amendsOf(room).get(seq)).content === content) return
   amend(room, { type: 'edit', target: seq, content, base })
 }

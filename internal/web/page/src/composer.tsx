@@ -3,12 +3,14 @@
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { editLast, saveEdit } from './amends'
-import { compose, touch } from './focus'
+import { composeFor, draft } from './drafts'
+import { replace } from './field'
+import { compose, openEmoji, touch } from './focus'
 import { excerpt } from './marks'
-import { draft, say } from './outbox'
+import { say } from './outbox'
 import type { Member } from './protocol'
 import { limits, target, type Room } from './state'
-import { Cross, Pencil, Reply, Send } from './symbols'
+import { Cross, Pencil, Reply, Send, Smile } from './symbols'
 import { count, t } from './texts'
 import { reportTyping } from './typing'
 
@@ -84,10 +86,21 @@ export function Composer({ room }: { room: Room }) {
         }}
       />
       <Left over={over} />
-      <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={length === 0 || over > 0}>
+      <Buttons sendable={length > 0 && over <= 0} />
+    </form>
+  )
+}
+
+function Buttons({ sendable }: { sendable: boolean }) {
+  return (
+    <>
+      <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget)}>
+        <Smile />
+      </button>
+      <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={!sendable}>
         <Send />
       </button>
-    </form>
+    </>
   )
 }
 
@@ -101,16 +114,16 @@ function submitEdit(room: Room, content: string): boolean {
 }
 
 function submitMessage(room: Room, content: string): void {
-  const composing = room.composing.peek()
-  if (composing) compose(room, undefined)
-  say(room, content, composing?.seq)
+  const about = room.composing.peek()
+  if (about) compose(room, undefined)
+  say(room, content, about?.type === 'reply' ? about.seq : undefined)
 }
 
 /** Keeps what is written. */
 function keep(room: Room, text: string): void {
   const composing = room.composing.peek()
   if (composing?.type === 'edit') {
-    room.composing.value = { ...composing, text }
+    composeFor(room, { ...composing, text })
     return
   }
   draft(room, text)
@@ -136,15 +149,18 @@ const isPlain = (event: KeyboardEvent) => !event.shiftKey && !event.altKey && !e
 
 /** Shows the draft of each room, or the message that is edited. The field takes the focus when the page opens; after that the user moves it. */
 function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit: () => void): void {
+  const shown = useRef<Room>(undefined)
   const composing = room.composing.value
-  const edited = composing?.type === 'edit' ? composing.seq : 0
   useLayoutEffect(() => {
     const el = input.current!
-    const now = room.composing.peek()
-    el.value = now?.type === 'edit' ? now.text : room.draft.peek()
-    el.setSelectionRange(el.value.length, el.value.length)
+    const text = composing?.type === 'edit' ? composing.text : room.draft.peek()
+    // What the user has written in the field is there already, and the caret is anywhere in it.
+    if (shown.current === room && el.value === text) return
+    shown.current = room
+    el.value = text
+    el.setSelectionRange(text.length, text.length)
     fit()
-  }, [room.name, edited])
+  }, [room, composing])
   useLayoutEffect(() => {
     if (!touch() && target.peek() === undefined) input.current!.focus()
   }, [])
@@ -176,11 +192,6 @@ function complete(el: HTMLTextAreaElement, members: Member[]): boolean {
   return true
 }
 
-function replace(el: HTMLTextAreaElement, text: string, from: number, to: number): void {
-  el.setRangeText(text, from, to, 'end')
-  el.dispatchEvent(new Event('input'))
-}
-
 /** Scrolls the messages by a part of their height. */
 function scrollMessages(by: number): void {
   const list = document.getElementById('messages')
@@ -199,20 +210,31 @@ function Left({ over }: { over: number }) {
 
 /** What the field is for, if not for a new message, and a way out. */
 function ComposingBar({ room }: { room: Room }) {
-  const composing = room.composing.value
+  const about = room.composing.value
   void room.version.value
-  if (!composing) return null
-  const message = room.log.quote(composing.seq)
+  if (!about) return null
+  const cancel = (
+    <button type="button" class="icon" aria-label={t(about.type === 'lost' ? 'close' : 'cancel')} title={t(about.type === 'lost' ? 'close' : 'cancel')} onClick={() => compose(room, undefined)}>
+      <Cross />
+    </button>
+  )
+  if (about.type === 'lost') {
+    return (
+      <div class="composing lost" id="composing" role="alert">
+        <span class="composing-why">{t(about.what === 'edit' ? 'editLost' : 'answerLost')}</span>
+        {cancel}
+      </div>
+    )
+  }
+  const message = room.log.quote(about.seq)
   return (
     <div class="composing" id="composing">
-      {composing.type === 'edit' ? <Pencil /> : <Reply />}
-      <span class="composing-what">{composing.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '' })}</span>
+      {about.type === 'edit' ? <Pencil /> : <Reply />}
+      <span class="composing-what">{about.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '…' })}</span>
       <span class="quote-text" dir="auto">
-        {message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
+        {message === undefined ? t('quoteMissing') : message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
       </span>
-      <button type="button" class="icon" aria-label={t('cancel')} title={t('cancel')} onClick={() => compose(room, undefined)}>
-        <Cross />
-      </button>
+      {cancel}
     </div>
   )
 }

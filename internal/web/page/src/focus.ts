@@ -4,10 +4,12 @@
 // taken a turn and still has it.
 
 import { batch } from '@preact/signals'
+import { composeFor } from './drafts'
 import { become, make, show } from './rooms'
 import type { Place } from './route'
 import { renderNow } from './frame'
-import { account, dialog, drawer, searching, subject, type Composing, type Dialog, type Room } from './state'
+import { account, dialog, drawer, emojiFor, searching, subject, type Dialog, type Room } from './state'
+import type { Composing } from './storage'
 import { focused, opened, pointed, type Tool } from './tools'
 import { endTurns } from './turn'
 
@@ -53,7 +55,29 @@ export function openDialog(name: Dialog, about = ''): void {
 }
 
 export function closeDialog(): void {
+  if (dialog.peek() === 'emoji') return closeEmoji()
   move(() => (dialog.value = undefined), back)
+}
+
+/** Opens the choice of an emoji: for a reaction to a message, or for the field. */
+export function openEmoji(opener: HTMLElement, seq?: number): void {
+  move(
+    () => {
+      if (seq !== undefined) opened.value = { seq, tool: 'react' }
+      emojiFor.value = { seq, at: (opener.closest('.tools') ?? opener).getBoundingClientRect() }
+      dialog.value = 'emoji'
+    },
+    () => document.querySelector<HTMLElement>('dialog [autofocus]'),
+  )
+}
+
+export function closeEmoji(): void {
+  const about = emojiFor.peek()
+  move(
+    () => (dialog.value = emojiFor.value = undefined),
+    () => about?.seq === undefined && input(),
+  )
+  if (about?.seq !== undefined) closeTool()
 }
 
 export function openSearch(): void {
@@ -116,7 +140,7 @@ export function closeTool(): void {
 export function compose(room: Room, what: Composing | undefined): void {
   move(
     () => {
-      room.composing.value = what
+      composeFor(room, what)
       if (touch()) pointed.value = 0
     },
     () => document.getElementById('input'),

@@ -21,7 +21,7 @@ effect(() => {
 
 // A click elsewhere closes what is open.
 addEventListener('pointerdown', ({ target }) => {
-  if (opened.peek() && !(target instanceof Element && target.closest('.tools'))) opened.value = undefined
+  if (opened.peek() && !(target instanceof Element && target.closest('.tools, dialog'))) opened.value = undefined
 }, { capture: true })
 
 function seqOf(target: EventTarget | null): number {
