@@ -5,9 +5,9 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { editLast, saveEdit } from './amends'
 import { compose, touch } from './focus'
 import { excerpt } from './marks'
-import { draft, say } from './outbox'
+import { answer, draft, say } from './outbox'
 import type { Member } from './protocol'
-import { limits, target, type Room } from './state'
+import { limits, target, type Field } from './state'
 import { Cross, Pencil, Reply, Send } from './symbols'
 import { count, t } from './texts'
 import { reportTyping } from './typing'
@@ -27,10 +27,18 @@ function codePoints(text: string): number {
   return n
 }
 
+/** How a field is called, and the ids of what describes it. */
+function namesOf({ room, seq }: Field) {
+  if (seq !== undefined) return { label: t('writeReply'), about: 'reply-composing', length: 'reply-length' }
+  return { label: t('write', { room: room.title.value }), about: 'composing', length: 'length' }
+}
+
 /** The count of characters left appears this close to the limit. */
 const nearLimit = -200
 
-export function Composer({ room }: { room: Room }) {
+/** The field of a room, or that of a thread in it. */
+export function Composer({ field }: { field: Field }) {
+  const { label, ...ids } = namesOf(field)
   const input = useRef<HTMLTextAreaElement>(null)
   const [length, setLength] = useState(0)
   const max = limits.value.content
@@ -43,18 +51,18 @@ export function Composer({ room }: { room: Room }) {
     setLength(codePoints(el.value))
   }
 
-  useDraft(input, room, fit)
+  useDraft(input, field, fit)
   useCleanPaste(input)
 
   const submit = () => {
     const el = input.current!
     const content = allowed(el.value).replace(/^\n+|\s+$/g, '')
     if (content.trim() === '' || codePoints(content) > max) return
-    if (submitEdit(room, content)) return
+    if (submitEdit(field, content)) return
     el.value = ''
-    draft(room, '')
+    draft(field, '')
     fit()
-    submitMessage(room, content)
+    submitMessage(field, content)
   }
 
   return (
@@ -66,24 +74,23 @@ export function Composer({ room }: { room: Room }) {
         input.current!.focus()
       }}
     >
-      <ComposingBar room={room} />
+      <ComposingBar field={field} />
       <textarea
-        id="input"
+        id={field.input}
         ref={input}
         rows={1}
-        placeholder={t('write', { room: room.title.value })}
-        aria-label={t('write', { room: room.title.value })}
-        aria-describedby={over > nearLimit ? 'composing length' : 'composing'}
+        placeholder={label} aria-label={label}
+        aria-describedby={over > nearLimit ? `${ids.about} ${ids.length}` : ids.about}
         aria-invalid={over > 0}
         autocomplete="off"
         enterkeyhint={touch() ? 'enter' : 'send'}
-        onKeyDown={(event) => handleKey(event, submit, room)}
+        onKeyDown={(event) => handleKey(event, submit, field)}
         onInput={(event) => {
-          keep(room, event.currentTarget.value)
+          keep(field, event.currentTarget.value)
           fit()
         }}
       />
-      <Left over={over} />
+      <Left id={ids.length} over={over} />
       <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={length === 0 || over > 0}>
         <Send />
       </button>
@@ -92,59 +99,60 @@ export function Composer({ room }: { room: Room }) {
 }
 
 /** Saves the edit in the field; false if there is none. */
-function submitEdit(room: Room, content: string): boolean {
-  const composing = room.composing.peek()
+function submitEdit(field: Field, content: string): boolean {
+  const composing = field.composing.peek()
   if (composing?.type !== 'edit') return false
-  compose(room, undefined)
-  saveEdit(room, composing.seq, composing.base, content)
+  compose(field, undefined)
+  saveEdit(field.room, composing.seq, composing.base, content)
   return true
 }
 
-function submitMessage(room: Room, content: string): void {
-  const composing = room.composing.peek()
-  if (composing) compose(room, undefined)
-  say(room, content, composing?.seq)
+function submitMessage(field: Field, content: string): void {
+  const composing = field.composing.peek()
+  if (composing) compose(field, undefined)
+  if (field.seq === undefined) say(field.room, content, composing?.seq)
+  else answer(field.room, content, field.seq)
 }
 
 /** Keeps what is written. */
-function keep(room: Room, text: string): void {
-  const composing = room.composing.peek()
+function keep(field: Field, text: string): void {
+  const composing = field.composing.peek()
   if (composing?.type === 'edit') {
-    room.composing.value = { ...composing, text }
+    field.composing.value = { ...composing, text }
     return
   }
-  draft(room, text)
-  reportTyping(room, text)
+  draft(field, text)
+  reportTyping(field.room, text)
 }
 
 /** Handles a key in the field. On a touch screen Enter starts a new line, and a button sends. */
-function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, room: Room): void {
+function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, field: Field): void {
   const { key } = event
   if (event.isComposing) return
   if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
-  else if (key === 'Escape' && room.composing.peek()) {
-    compose(room, undefined)
+  else if (key === 'Escape' && field.composing.peek()) {
+    compose(field, undefined)
     event.stopPropagation()
-  } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(room)) {
+  } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(field)) {
     // The caret is where it belongs.
-  } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(key === 'PageUp' ? -0.85 : 0.85)
-  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, room.members.value ?? [])) return
+  } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(event.currentTarget, key === 'PageUp' ? -0.85 : 0.85)
+  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, field.room.members.value ?? [])) return
   event.preventDefault()
 }
 
 const isPlain = (event: KeyboardEvent) => !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey
 
 /** Shows the draft of each room, or the message that is edited. The field takes the focus when the page opens; after that the user moves it. */
-function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit: () => void): void {
-  const composing = room.composing.value
+function useDraft(input: RefObject<HTMLTextAreaElement | null>, field: Field, fit: () => void): void {
+  const composing = field.composing.value
   const edited = composing?.type === 'edit' ? composing.seq : 0
   useLayoutEffect(() => {
     const el = input.current!
-    const now = room.composing.peek()
-    el.value = now?.type === 'edit' ? now.text : room.draft.peek()
+    const now = field.composing.peek()
+    el.value = now?.type === 'edit' ? now.text : field.draft.peek()
     el.setSelectionRange(el.value.length, el.value.length)
     fit()
-  }, [room.name, edited])
+  }, [field.key, edited])
   useLayoutEffect(() => {
     if (!touch() && target.peek() === undefined) input.current!.focus()
   }, [])
@@ -181,36 +189,36 @@ function replace(el: HTMLTextAreaElement, text: string, from: number, to: number
   el.dispatchEvent(new Event('input'))
 }
 
-/** Scrolls the messages by a part of their height. */
-function scrollMessages(by: number): void {
-  const list = document.getElementById('messages')
+/** Scrolls the messages above a field by a part of their height. */
+function scrollMessages(field: HTMLElement, by: number): void {
+  const list = field.closest('.main, .panel')?.querySelector('.messages')
   list?.scrollBy({ top: list.clientHeight * by })
 }
 
 /** How many characters are left, near the limit. */
-function Left({ over }: { over: number }) {
+function Left({ id, over }: { id: string; over: number }) {
   if (over <= nearLimit) return null
   return (
-    <span id="length" class={over > 0 ? 'length over' : 'length'} role="status">
+    <span id={id} class={over > 0 ? 'length over' : 'length'} role="status">
       {over > 0 ? count('tooLong', over) : count('left', -over)}
     </span>
   )
 }
 
 /** What the field is for, if not for a new message, and a way out. */
-function ComposingBar({ room }: { room: Room }) {
-  const composing = room.composing.value
-  void room.version.value
+function ComposingBar({ field }: { field: Field }) {
+  const composing = field.composing.value
+  void field.room.version.value
   if (!composing) return null
-  const message = room.log.quote(composing.seq)
+  const message = field.room.message(composing.seq)
   return (
-    <div class="composing" id="composing">
+    <div class="composing" id={namesOf(field).about}>
       {composing.type === 'edit' ? <Pencil /> : <Reply />}
       <span class="composing-what">{composing.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '' })}</span>
       <span class="quote-text" dir="auto">
         {message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
       </span>
-      <button type="button" class="icon" aria-label={t('cancel')} title={t('cancel')} onClick={() => compose(room, undefined)}>
+      <button type="button" class="icon" aria-label={t('cancel')} title={t('cancel')} onClick={() => compose(field, undefined)}>
         <Cross />
       </button>
     </div>

@@ -10,7 +10,7 @@ import { isTemporary, type Ack, type Amend, type Refusal } from './protocol'
 import { markRead, receiveEntry, take } from './reading'
 import { send } from './session'
 import * as state from './state'
-import { find, noLine, type Room } from './state'
+import { find, noLine, type Field, type Room } from './state'
 import { dropPending, keepDraft, keepPending, type Pending } from './storage'
 import { stopTyping } from './typing'
 
@@ -27,6 +27,12 @@ export function say(room: Room, content: string, replyTo?: number): void {
     else void loadNewest(room)
     put(room, replyTo === undefined ? { content } : { content, reply_to: replyTo })
   })
+}
+
+/** Sends a message that answers another one, from beside the room: the reader stays in place there. */
+export function answer(room: Room, content: string, replyTo: number): void {
+  stopTyping(room)
+  batch(() => put(room, { content, reply_to: replyTo }))
 }
 
 /** Changes a message. That is shown at once, and sent again until it is acknowledged. */
@@ -71,7 +77,7 @@ export function retry(id: string): void {
     dropPending(id, true)
   }
   if (isLost(found.error?.code)) delete again.reply_to // it goes out as a message of its own
-  const seen = again.amend && find(again.room)?.log.at(again.amend.target)
+  const seen = again.amend && find(again.room)?.message(again.amend.target)
   if (again.amend?.type === 'edit' && seen) again.amend = { ...again.amend, base: version(seen) }
   update(id, again)
   transmit(again)
@@ -112,9 +118,11 @@ function rebase(room: string, target: number, from: number, to: number): void {
   for (const p of state.pending.value) {
     if (p.room === room && p.amend?.type === 'edit' && p.amend.target === target && p.amend.base === from) update(p.id, { ...p, amend: { ...p.amend, base: to } })
   }
-  const composing = find(room)?.composing
-  const now = composing?.value
-  if (composing && now?.type === 'edit' && now.seq === target && now.base === from) composing.value = { ...now, base: to }
+  const here = find(room)
+  for (const field of [here, here?.thread.peek()]) {
+    const now = field?.composing.value
+    if (field && now?.type === 'edit' && now.seq === target && now.base === from) field.composing.value = { ...now, base: to }
+  }
 }
 
 /** Sends the change that has waited for another one of the same message. */
@@ -195,19 +203,19 @@ export function receiveError(event: Refusal): void {
   if (pending.amend) sendNext(pending)
 }
 
-const unkept = new Set<Room>()
+const unkept = new Set<Field>()
 let keeping: ReturnType<typeof setTimeout> | undefined
 
-/** Saves the draft of a room. */
-export function draft(room: Room, text: string): void {
-  room.draft.value = text
-  unkept.add(room)
+/** Saves the draft of a field. */
+export function draft(field: Field, text: string): void {
+  field.draft.value = text
+  unkept.add(field)
   keeping ??= setTimeout(keepDrafts, draftWait)
 }
 
 export function keepDrafts(): void {
   clearTimeout(keeping)
   keeping = undefined
-  for (const room of unkept) keepDraft(room.name, room.draft.value)
+  for (const field of unkept) keepDraft(field.key, field.draft.value)
   unkept.clear()
 }

@@ -29,7 +29,7 @@ function RefusedEdit({ room, pending, amend }: { room: Room; pending: Pending; a
   const { id } = pending
   const error = pending.error!
   const conflict = error.code === 'edit_conflict'
-  const stored = room.log.at(amend.target)
+  const stored = room.message(amend.target)
   return (
     <div class="fate error" role="alert">
       {conflict ? t('editConflict') : t('notEdited', { reason: explain(error) })}

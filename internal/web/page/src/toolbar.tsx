@@ -6,18 +6,19 @@ import { useState } from 'preact/hooks'
 import { edit, react, remove, setPinned } from './amends'
 import { CopyButton } from './copy'
 import { isEmoji, recent, usual } from './emoji'
-import { closeTool, compose, openTool } from './focus'
+import { closeTool, compose, openPanel, openTool } from './focus'
 import type { Message } from './protocol'
 import { may } from './rights'
 import { pathOf } from './route'
-import { factsOf, username, type Room } from './state'
-import { Bin, Copy, Cross, Link, Pencil, Pin, Reply, Smile } from './symbols'
+import { factsOf, username, type Room, type Thread } from './state'
+import { Bin, Copy, Cross, Link, Pencil, Pin, Reply, Smile, Thread as ThreadSymbol } from './symbols'
 import { t } from './texts'
-import { focused, opened, pointed } from './tools'
+import { focused, opened, pointed, rowOf } from './tools'
 
-export function Toolbar({ room, message }: { room: Room; message: Message }) {
-  const { seq } = message
-  const shown = useComputed(() => (opened.value?.seq === seq ? opened.value.tool : pointed.value === seq || focused.value === seq ? 'all' : undefined))
+/** `thread` is the one whose list the message is in; undefined in the list of the room. */
+export function Toolbar({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
+  const row = rowOf(message.seq, thread?.seq)
+  const shown = useComputed(() => (opened.value?.row === row ? opened.value.tool : pointed.value === row || focused.value === row ? 'all' : undefined))
   switch (shown.value) {
     case 'react':
       return <Picker room={room} message={message} />
@@ -26,7 +27,7 @@ export function Toolbar({ room, message }: { room: Room; message: Message }) {
     case 'all':
       return (
         <div class="tools uncopied" role="toolbar" aria-label={t('tools')}>
-          <Tools room={room} message={message} />
+          <Tools room={room} message={message} thread={thread} />
         </div>
       )
     default:
@@ -35,10 +36,11 @@ export function Toolbar({ room, message }: { room: Room; message: Message }) {
 }
 
 /** Everything that the user may do with a message. */
-function Tools({ room, message }: { room: Room; message: Message }) {
+function Tools({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
   const facts = factsOf(room)
   const own = message.username === username.value
   const { seq, deleted, pinned } = message
+  const row = rowOf(seq, thread?.seq)
   const link = (
     <CopyButton label={t('copyLink')} text={() => location.origin + pathOf({ room: room.name, seq })}>
       <Link />
@@ -48,17 +50,22 @@ function Tools({ room, message }: { room: Room; message: Message }) {
   return (
     <>
       {may('react', facts) && (
-        <Button label={t('react')} tool="react" onClick={() => openTool(seq, 'react')}>
+        <Button label={t('react')} tool="react" onClick={() => openTool(row, 'react')}>
           <Smile />
         </Button>
       )}
-      {may('send', facts) && (
+      {may('send', facts) && !thread && (
         <Button label={t('reply')} onClick={() => compose(room, { type: 'reply', seq })}>
           <Reply />
         </Button>
       )}
+      {thread?.seq !== seq && (
+        <Button label={t('openThread')} onClick={() => openPanel({ kind: 'thread', seq })}>
+          <ThreadSymbol />
+        </Button>
+      )}
       {own && may('edit', facts) && (
-        <Button label={t('edit')} onClick={() => edit(room, message)}>
+        <Button label={t('edit')} onClick={() => edit(thread ?? room, message)}>
           <Pencil />
         </Button>
       )}
@@ -72,7 +79,7 @@ function Tools({ room, message }: { room: Room; message: Message }) {
       </CopyButton>
       {link}
       {may(own ? 'delete' : 'deleteOther', facts) && (
-        <Button label={t('delete')} tool="delete" onClick={() => openTool(seq, 'delete')}>
+        <Button label={t('delete')} tool="delete" onClick={() => openTool(row, 'delete')}>
           <Bin />
         </Button>
       )}
