@@ -63,7 +63,7 @@ func (p *page) tools(seq int) string {
 // untilMarks waits until a row shows this of the changes of its message.
 func (p *page) untilMarks(seq int, want string) {
 	p.t.Helper()
-	const marks = `[...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | ')`
+	const marks = `[...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies-count')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | ')`
 	p.until(`((r) => r && %s)(%s) === %s`, raw(marks), raw(row(seq)), want)
 }
 
@@ -115,10 +115,10 @@ func TestEditAndDelete(t *testing.T) {
 	ben.untilMarks(seq, "a second thought | edited")
 
 	// Ben may not change what alice has said, and is offered only what he may do.
-	if got, want := ben.tools(seq), "Add a reaction, Reply, Copy text, Copy link to this message"; got != want {
+	if got, want := ben.tools(seq), "Add a reaction, Reply, Open thread, Copy text, Copy link to this message"; got != want {
 		t.Errorf("ben is offered %s, want %s", got, want)
 	}
-	if got, want := alice.tools(seq), "Add a reaction, Reply, Edit, Copy text, Copy link to this message, Delete"; got != want {
+	if got, want := alice.tools(seq), "Add a reaction, Reply, Open thread, Edit, Copy text, Copy link to this message, Delete"; got != want {
 		t.Errorf("alice is offered %s, want %s", got, want)
 	}
 
@@ -252,7 +252,7 @@ func TestPin(t *testing.T) {
 		p.untilMarks(seq, "read this")
 	}
 	// An op deletes what others have said, and edits only what is her own.
-	if got, want := olga.tools(seq), "Add a reaction, Reply, Pin, Copy text, Copy link to this message, Delete"; got != want {
+	if got, want := olga.tools(seq), "Add a reaction, Reply, Open thread, Pin, Copy text, Copy link to this message, Delete"; got != want {
 		t.Errorf("olga is offered %s, want %s", got, want)
 	}
 	olga.tool(seq, "Delete")

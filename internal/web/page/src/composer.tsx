@@ -7,9 +7,9 @@ import { composeFor, draft } from './drafts'
 import { replace } from './field'
 import { compose, openEmoji, touch } from './focus'
 import { excerpt } from './marks'
-import { say } from './outbox'
+import { answer, say } from './outbox'
 import type { Member } from './protocol'
-import { limits, target, type Room } from './state'
+import { limits, target, type Field } from './state'
 import { Cross, Pencil, Reply, Send, Smile } from './symbols'
 import { count, t } from './texts'
 import { reportTyping } from './typing'
@@ -29,10 +29,18 @@ function codePoints(text: string): number {
   return n
 }
 
+/** How a field is called, and the ids of what describes it. */
+function namesOf({ room, seq }: Field) {
+  if (seq !== undefined) return { label: t('writeReply'), about: 'reply-composing', length: 'reply-length' }
+  return { label: t('write', { room: room.title.value }), about: 'composing', length: 'length' }
+}
+
 /** The count of characters left appears this close to the limit. */
 const nearLimit = -200
 
-export function Composer({ room }: { room: Room }) {
+/** The field of a room, or that of a thread in it. */
+export function Composer({ field }: { field: Field }) {
+  const { label, ...ids } = namesOf(field)
   const input = useRef<HTMLTextAreaElement>(null)
   const [length, setLength] = useState(0)
   const max = limits.value.content
@@ -45,18 +53,18 @@ export function Composer({ room }: { room: Room }) {
     setLength(codePoints(el.value))
   }
 
-  useDraft(input, room, fit)
+  useDraft(input, field, fit)
   useCleanPaste(input)
 
   const submit = () => {
     const el = input.current!
     const content = allowed(el.value).replace(/^\n+|\s+$/g, '')
     if (content.trim() === '' || codePoints(content) > max) return
-    if (submitEdit(room, content)) return
+    if (submitEdit(field, content)) return
     el.value = ''
-    draft(room, '')
+    draft(field, '')
     fit()
-    submitMessage(room, content)
+    submitMessage(field, content)
   }
 
   return (
@@ -68,33 +76,32 @@ export function Composer({ room }: { room: Room }) {
         input.current!.focus()
       }}
     >
-      <ComposingBar room={room} />
+      <ComposingBar field={field} />
       <textarea
-        id="input"
+        id={field.input}
         ref={input}
         rows={1}
-        placeholder={t('write', { room: room.title.value })}
-        aria-label={t('write', { room: room.title.value })}
-        aria-describedby={over > nearLimit ? 'composing length' : 'composing'}
+        placeholder={label} aria-label={label}
+        aria-describedby={over > nearLimit ? `${ids.about} ${ids.length}` : ids.about}
         aria-invalid={over > 0}
         autocomplete="off"
         enterkeyhint={touch() ? 'enter' : 'send'}
-        onKeyDown={(event) => handleKey(event, submit, room)}
+        onKeyDown={(event) => handleKey(event, submit, field)}
         onInput={(event) => {
-          keep(room, event.currentTarget.value)
+          keep(field, event.currentTarget.value)
           fit()
         }}
       />
-      <Left over={over} />
-      <Buttons sendable={length > 0 && over <= 0} />
+      <Left id={ids.length} over={over} />
+      <Buttons field={field} sendable={length > 0 && over <= 0} />
     </form>
   )
 }
 
-function Buttons({ sendable }: { sendable: boolean }) {
+function Buttons({ field, sendable }: { field: Field; sendable: boolean }) {
   return (
     <>
-      <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget)}>
+      <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget, { input: field.input })}>
         <Smile />
       </button>
       <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={!sendable}>
@@ -105,62 +112,63 @@ function Buttons({ sendable }: { sendable: boolean }) {
 }
 
 /** Saves the edit in the field; false if there is none. */
-function submitEdit(room: Room, content: string): boolean {
-  const composing = room.composing.peek()
+function submitEdit(field: Field, content: string): boolean {
+  const composing = field.composing.peek()
   if (composing?.type !== 'edit') return false
-  compose(room, undefined)
-  saveEdit(room, composing.seq, composing.base, content)
+  compose(field, undefined)
+  saveEdit(field.room, composing.seq, composing.base, content)
   return true
 }
 
-function submitMessage(room: Room, content: string): void {
-  const about = room.composing.peek()
-  if (about) compose(room, undefined)
-  say(room, content, about?.type === 'reply' ? about.seq : undefined)
+function submitMessage(field: Field, content: string): void {
+  const about = field.composing.peek()
+  if (about) compose(field, undefined)
+  if (field.seq === undefined) say(field.room, content, about?.type === 'reply' ? about.seq : undefined)
+  else answer(field.room, content, field.seq)
 }
 
 /** Keeps what is written. */
-function keep(room: Room, text: string): void {
-  const composing = room.composing.peek()
+function keep(field: Field, text: string): void {
+  const composing = field.composing.peek()
   if (composing?.type === 'edit') {
-    composeFor(room, { ...composing, text })
+    composeFor(field, { ...composing, text })
     return
   }
-  draft(room, text)
-  reportTyping(room, text)
+  draft(field, text)
+  reportTyping(field.room, text)
 }
 
 /** Handles a key in the field. On a touch screen Enter starts a new line, and a button sends. */
-function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, room: Room): void {
+function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, field: Field): void {
   const { key } = event
   if (event.isComposing) return
   if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
-  else if (key === 'Escape' && room.composing.peek()) {
-    compose(room, undefined)
+  else if (key === 'Escape' && field.composing.peek()) {
+    compose(field, undefined)
     event.stopPropagation()
-  } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(room)) {
+  } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(field)) {
     // The caret is where it belongs.
-  } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(key === 'PageUp' ? -0.85 : 0.85)
-  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, room.members.value ?? [])) return
+  } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(event.currentTarget, key === 'PageUp' ? -0.85 : 0.85)
+  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, field.room.members.value ?? [])) return
   event.preventDefault()
 }
 
 const isPlain = (event: KeyboardEvent) => !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey
 
 /** Shows the draft of each room, or the message that is edited. The field takes the focus when the page opens; after that the user moves it. */
-function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit: () => void): void {
-  const shown = useRef<Room>(undefined)
-  const composing = room.composing.value
+function useDraft(input: RefObject<HTMLTextAreaElement | null>, field: Field, fit: () => void): void {
+  const shown = useRef<Field>(undefined)
+  const composing = field.composing.value
   useLayoutEffect(() => {
     const el = input.current!
-    const text = composing?.type === 'edit' ? composing.text : room.draft.peek()
+    const text = composing?.type === 'edit' ? composing.text : field.draft.peek()
     // What the user has written in the field is there already, and the caret is anywhere in it.
-    if (shown.current === room && el.value === text) return
-    shown.current = room
+    if (shown.current === field && el.value === text) return
+    shown.current = field
     el.value = text
     el.setSelectionRange(text.length, text.length)
     fit()
-  }, [room, composing])
+  }, [field, composing])
   useLayoutEffect(() => {
     if (!touch() && target.peek() === undefined) input.current!.focus()
   }, [])
@@ -192,43 +200,45 @@ function complete(el: HTMLTextAreaElement, members: Member[]): boolean {
   return true
 }
 
-/** Scrolls the messages by a part of their height. */
-function scrollMessages(by: number): void {
-  const list = document.getElementById('messages')
+/** Scrolls the messages above a field by a part of their height. */
+function scrollMessages(field: HTMLElement, by: number): void {
+  const list = field.closest('.main, .panel')?.querySelector('.messages')
   list?.scrollBy({ top: list.clientHeight * by })
 }
 
 /** How many characters are left, near the limit. */
-function Left({ over }: { over: number }) {
+function Left({ id, over }: { id: string; over: number }) {
   if (over <= nearLimit) return null
   return (
-    <span id="length" class={over > 0 ? 'length over' : 'length'} role="status">
+    <span id={id} class={over > 0 ? 'length over' : 'length'} role="status">
       {over > 0 ? count('tooLong', over) : count('left', -over)}
     </span>
   )
 }
 
 /** What the field is for, if not for a new message, and a way out. */
-function ComposingBar({ room }: { room: Room }) {
-  const about = room.composing.value
-  void room.version.value
+function ComposingBar({ field }: { field: Field }) {
+  const about = field.composing.value
+  void field.room.version.value
   if (!about) return null
+  const { about: id } = namesOf(field)
+  const label = t(about.type === 'lost' ? 'close' : 'cancel')
   const cancel = (
-    <button type="button" class="icon" aria-label={t(about.type === 'lost' ? 'close' : 'cancel')} title={t(about.type === 'lost' ? 'close' : 'cancel')} onClick={() => compose(room, undefined)}>
+    <button type="button" class="icon" aria-label={label} title={label} onClick={() => compose(field, undefined)}>
       <Cross />
     </button>
   )
   if (about.type === 'lost') {
     return (
-      <div class="composing lost" id="composing" role="alert">
+      <div class="composing" id={id} role="alert">
         <span class="composing-why">{t(about.what === 'edit' ? 'editLost' : 'answerLost')}</span>
         {cancel}
       </div>
     )
   }
-  const message = room.log.quote(about.seq)
+  const message = field.room.message(about.seq)
   return (
-    <div class="composing" id="composing">
+    <div class="composing" id={id}>
       {about.type === 'edit' ? <Pencil /> : <Reply />}
       <span class="composing-what">{about.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '…' })}</span>
       <span class="quote-text" dir="auto">

@@ -1,35 +1,35 @@
-// What is being written in each room: a text, and the message that it answers or edits.
+// What is being written in each field: a text, and the message that it answers or edits.
 
-import type { Room } from './state'
+import type { Field, Room } from './state'
 import { keepDraft, type Composing } from './storage'
 
 /** How long a draft may go unsaved. Milliseconds. */
 const draftWait = 200
 
-const unkept = new Set<Room>()
+const unkept = new Set<Field>()
 let keeping: ReturnType<typeof setTimeout> | undefined
 
-/** Saves the draft of a room. */
-export function draft(room: Room, text: string): void {
-  room.draft.value = text
-  keepSoon(room)
+/** Saves the draft of a field. */
+export function draft(field: Field, text: string): void {
+  field.draft.value = text
+  keepSoon(field)
 }
 
-/** Saves what the field of a room is for. */
-export function composeFor(room: Room, what: Composing | undefined): void {
-  room.composing.value = what
-  keepSoon(room)
+/** Saves what a field is for. */
+export function composeFor(field: Field, what: Composing | undefined): void {
+  field.composing.value = what
+  keepSoon(field)
 }
 
-function keepSoon(room: Room): void {
-  unkept.add(room)
+function keepSoon(field: Field): void {
+  unkept.add(field)
   keeping ??= setTimeout(keepDrafts, draftWait)
 }
 
 export function keepDrafts(): void {
   clearTimeout(keeping)
   keeping = undefined
-  for (const room of unkept) keepDraft(room.name, { text: room.draft.value, about: room.composing.value })
+  for (const field of unkept) keepDraft(field.key, { text: field.draft.value, about: field.composing.value })
   unkept.clear()
 }
 

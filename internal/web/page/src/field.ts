@@ -6,8 +6,8 @@ export function replace(el: HTMLTextAreaElement, text: string, from: number, to:
   el.dispatchEvent(new Event('input', { bubbles: true }))
 }
 
-/** Inserts a text at the caret of the field for messages. */
-export function insert(text: string): void {
-  const el = document.querySelector<HTMLTextAreaElement>('textarea#input')
-  if (el) replace(el, text, el.selectionStart, el.selectionEnd)
+/** Inserts a text at the caret of the field with an id. */
+export function insert(id: string, text: string): void {
+  const el = document.getElementById(id)
+  if (el instanceof HTMLTextAreaElement) replace(el, text, el.selectionStart, el.selectionEnd)
 }

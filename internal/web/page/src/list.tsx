@@ -11,7 +11,7 @@ import { MessageRow, PendingRow } from './message'
 import { Avatar, nickClass } from './nick'
 import type { Message } from './protocol'
 import { pathOf } from './route'
-import { attentive, pending, status, target, username, type Room } from './state'
+import { attentive, covered, pending, status, target, username, type Room } from './state'
 import type { Pending } from './storage'
 import { ChevronDown, Link, Speech } from './symbols'
 import { count, dayOf, t, timeOf } from './texts'
@@ -52,7 +52,7 @@ export function MessageList({ room }: { room: Room }) {
     if (unknown !== undefined) void loadQuoted(room, unknown)
   })
 
-  const seen = attentive.value
+  const seen = attentive.value && !covered.value
   useEffect(() => {
     if (seen) view.observe()
   }, [seen])
@@ -115,6 +115,7 @@ function rowsOf(room: Room, view: Viewport, amends: Map<number, Pending[]>, onRe
         grouped={!startsGroup(room, i)}
         marked={view.marked.value === message.seq}
         own={message.username === username.value}
+        answers={message.replies === undefined ? undefined : room.log.answers(message.seq)}
         onResize={onResize}
       />,
     )

@@ -27,6 +27,12 @@ export function say(room: Room, content: string, replyTo?: number): void {
   })
 }
 
+/** Sends a message that answers another one, from beside the room: the reader stays in place there. */
+export function answer(room: Room, content: string, replyTo: number): void {
+  stopTyping(room)
+  batch(() => put(room, { content, reply_to: replyTo }))
+}
+
 /** Changes a message. That is shown at once, and sent again until it is acknowledged. */
 export function amend(room: Room, change: Amend): void {
   batch(() => put(room, { content: '', amend: change }))
@@ -78,7 +84,7 @@ export function retry(id: string): void {
     dropPending(id, true)
   }
   if (isLost(found.error?.code)) delete again.reply_to // it goes out as a message of its own
-  const seen = again.amend && find(again.room)?.log.quote(again.amend.target)
+  const seen = again.amend && find(again.room)?.message(again.amend.target)
   if (again.amend?.type === 'edit' && seen) again.amend = { ...again.amend, base: version(seen) }
   update(id, again)
   transmit(again)
@@ -119,9 +125,11 @@ function rebase(room: string, target: number, from: number, to: number): void {
   for (const p of state.pending.value) {
     if (p.room === room && p.amend?.type === 'edit' && p.amend.target === target && p.amend.base === from) update(p.id, { ...p, amend: { ...p.amend, base: to } })
   }
-  const written = find(room)
-  const now = written?.composing.value
-  if (written && now?.type === 'edit' && now.seq === target && now.base === from) composeFor(written, { ...now, base: to })
+  const here = find(room)
+  for (const field of [here, here?.thread.peek()]) {
+    const now = field?.composing.value
+    if (field && now?.type === 'edit' && now.seq === target && now.base === from) composeFor(field, { ...now, base: to })
+  }
 }
 
 /** Sends the change that has waited for another one of the same message. */

@@ -1,10 +1,12 @@
 // Alle Wörter der Seite auf Deutsch; siehe texts.en.ts.
 
 import type { Texts } from './texts.en'
+import { panels } from './texts.panels.de'
 import { people } from './texts.people.de'
 
 export const de: Texts = {
   ...people,
+  ...panels,
 
   welcome: 'Willkommen bei Kaban',
   welcomeText: 'Wähle einen Namen, und schon bist du dabei. Eine Anmeldung gibt es nicht.',

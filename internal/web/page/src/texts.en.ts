@@ -3,10 +3,12 @@
 // _one and _other are plural forms; a language with more of them (see
 // Intl.PluralRules) adds _few, _many and so on.
 
+import { panels } from './texts.panels.en'
 import { people } from './texts.people.en'
 
 export const en = {
   ...people,
+  ...panels,
 
   // Joining
   welcome: 'Welcome to Kaban',

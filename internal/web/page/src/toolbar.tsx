@@ -4,19 +4,20 @@ import { useComputed } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { answer, edit, remove, setPinned } from './amends'
 import { CopyButton } from './copy'
-import { closeTool, openEmoji, openTool } from './focus'
+import { closeTool, openEmoji, openPanel, openTool } from './focus'
 import type { Message } from './protocol'
 import { may } from './rights'
 import { ButtonRow } from './roving'
 import { pathOf } from './route'
-import { factsOf, username, type Room } from './state'
-import { Bin, Copy, Link, Pencil, Pin, Reply, Smile } from './symbols'
+import { factsOf, username, type Room, type Thread } from './state'
+import { Bin, Copy, Link, Pencil, Pin, Reply, Smile, Thread as ThreadSymbol } from './symbols'
 import { t } from './texts'
-import { focused, opened, pointed } from './tools'
+import { focused, opened, pointed, rowOf } from './tools'
 
-export function Toolbar({ room, message }: { room: Room; message: Message }) {
-  const { seq } = message
-  const shown = useComputed(() => (opened.value?.seq === seq ? opened.value.tool : pointed.value === seq || focused.value === seq ? 'all' : undefined))
+/** `thread` is the one whose list the message is in; undefined in the list of the room. */
+export function Toolbar({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
+  const row = rowOf(message.seq, thread?.seq)
+  const shown = useComputed(() => (opened.value?.row === row ? opened.value.tool : pointed.value === row || focused.value === row ? 'all' : undefined))
   switch (shown.value) {
     case 'delete':
       return <Sure room={room} message={message} />
@@ -24,7 +25,7 @@ export function Toolbar({ room, message }: { room: Room; message: Message }) {
     case 'all':
       return (
         <ButtonRow class="tools uncopied" label={t('tools')}>
-          <Tools room={room} message={message} />
+          <Tools room={room} message={message} thread={thread} />
         </ButtonRow>
       )
     default:
@@ -33,10 +34,11 @@ export function Toolbar({ room, message }: { room: Room; message: Message }) {
 }
 
 /** Everything that the user may do with a message. */
-function Tools({ room, message }: { room: Room; message: Message }) {
+function Tools({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
   const facts = factsOf(room)
   const own = message.username === username.value
   const { seq, deleted, pinned } = message
+  const row = rowOf(seq, thread?.seq)
   const link = (
     <CopyButton label={t('copyLink')} text={() => location.origin + pathOf({ room: room.name, seq })}>
       <Link />
@@ -46,17 +48,22 @@ function Tools({ room, message }: { room: Room; message: Message }) {
   return (
     <>
       {may('react', facts) && (
-        <Button label={t('react')} tool="react" onClick={(event) => openEmoji(event.currentTarget, seq)}>
+        <Button label={t('react')} tool="react" onClick={(event) => openEmoji(event.currentTarget, { seq, row })}>
           <Smile />
         </Button>
       )}
-      {may('send', facts) && (
+      {may('send', facts) && !thread && (
         <Button label={t('reply')} onClick={() => answer(room, message)}>
           <Reply />
         </Button>
       )}
+      {thread?.seq !== seq && (
+        <Button label={t('openThread')} onClick={() => openPanel({ kind: 'thread', seq })}>
+          <ThreadSymbol />
+        </Button>
+      )}
       {own && may('edit', facts) && (
-        <Button label={t('edit')} onClick={() => edit(room, message)}>
+        <Button label={t('edit')} onClick={() => edit(thread ?? room, message)}>
           <Pencil />
         </Button>
       )}
@@ -70,7 +77,7 @@ function Tools({ room, message }: { room: Room; message: Message }) {
       </CopyButton>
       {link}
       {may(own ? 'delete' : 'deleteOther', facts) && (
-        <Button label={t('delete')} tool="delete" onClick={() => openTool(seq, 'delete')}>
+        <Button label={t('delete')} tool="delete" onClick={() => openTool(row, 'delete')}>
           <Bin />
         </Button>
       )}
