@@ -11,13 +11,10 @@ import type { Account, Cursor, Flag, Level, Member, Message, Problem, RoomInfo, 
 import { preference } from './preference'
 import { mayCreate, type Facts } from './rights'
 import type { Panel, Way } from './route'
-import { draftOf, load, type Pending } from './storage'
+import { draftOf, load, type Composing, type Pending } from './storage'
 
 /** No unread line. 0 is a place for one: above a room's first message. */
 export const noLine = -1
-
-/** A message that is answered, or that is edited: from which version, and the text so far. */
-export type Composing = { type: 'reply'; seq: number } | { type: 'edit'; seq: number; base: number; text: string }
 
 /** A field that messages are written in: that of a room, or that of a thread in it. */
 export interface Field {
@@ -51,7 +48,9 @@ export class Thread implements Field {
   ) {
     // No name of a room has a #.
     this.key = `${room.name}#${seq}`
-    this.draft = signal(draftOf(this.key))
+    const { text, about } = draftOf(this.key)
+    this.draft = signal(text)
+    this.composing.value = about
   }
 }
 
@@ -120,7 +119,9 @@ export class Room implements Field {
 
   constructor(readonly name: string) {
     this.key = name
-    this.draft.value = draftOf(name)
+    const { text, about } = draftOf(name)
+    this.draft.value = text
+    this.composing.value = about
     this.title.value = name
     if (name.startsWith('@')) this.kind.value = 'direct'
   }
@@ -153,7 +154,7 @@ export class Room implements Field {
   }
 }
 
-export type Dialog = 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'invite' | 'room' | 'member' | 'leave' | undefined
+export type Dialog = 'emoji' | 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'invite' | 'room' | 'member' | 'leave' | undefined
 
 /** What fills the window. `starting` lasts until the server has said who may come in. */
 export const screen = signal<'starting' | 'name' | 'sign-in' | 'sign-up' | 'claim' | 'invite' | 'device' | 'chat'>('starting')
@@ -185,6 +186,8 @@ export const pending = signal<Pending[]>([])
 /** New messages of the room on the screen, for screen readers. */
 export const spoken = signal<Message[]>([])
 export const dialog = signal<Dialog>(undefined)
+/** What an emoji is chosen for: the message that it is a reaction to, or a field; and where that was asked for. */
+export const emojiFor = signal<{ seq: number | undefined; field: string; at: DOMRect } | undefined>(undefined)
 /** The name that a dialog is about: of a member, or of a room to create. */
 export const subject = signal('')
 /** The drawer that is open on a narrow screen. */
