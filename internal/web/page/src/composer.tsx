@@ -29,14 +29,14 @@ function codePoints(text: string): number {
   return n
 }
 
-/** The count of characters left appears this close to the limit. */
-const nearLimit = -200
-
 /** How a field is called, and the ids of what describes it. */
 function namesOf({ room, seq }: Field) {
   if (seq !== undefined) return { label: t('writeReply'), about: 'reply-composing', length: 'reply-length' }
   return { label: t('write', { room: room.title.value }), about: 'composing', length: 'length' }
 }
+
+/** The count of characters left appears this close to the limit. */
+const nearLimit = -200
 
 /** The field of a room, or that of a thread in it. */
 export function Composer({ field }: { field: Field }) {
@@ -93,15 +93,15 @@ export function Composer({ field }: { field: Field }) {
         }}
       />
       <Left id={ids.length} over={over} />
-      <Buttons sendable={length > 0 && over <= 0} />
+      <Buttons field={field} sendable={length > 0 && over <= 0} />
     </form>
   )
 }
 
-function Buttons({ sendable }: { sendable: boolean }) {
+function Buttons({ field, sendable }: { field: Field; sendable: boolean }) {
   return (
     <>
-      <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget)}>
+      <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget, { input: field.input })}>
         <Smile />
       </button>
       <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={!sendable}>
@@ -219,23 +219,24 @@ function Left({ id, over }: { id: string; over: number }) {
 /** What the field is for, if not for a new message, and a way out. */
 function ComposingBar({ field }: { field: Field }) {
   const about = field.composing.value
-  const { about: id } = namesOf(field)
   void field.room.version.value
   if (!about) return null
+  const { about: id } = namesOf(field)
+  const label = t(about.type === 'lost' ? 'close' : 'cancel')
   const cancel = (
-    <button type="button" class="icon" aria-label={t(about.type === 'lost' ? 'close' : 'cancel')} title={t(about.type === 'lost' ? 'close' : 'cancel')} onClick={() => compose(field, undefined)}>
+    <button type="button" class="icon" aria-label={label} title={label} onClick={() => compose(field, undefined)}>
       <Cross />
     </button>
   )
   if (about.type === 'lost') {
     return (
-      <div class="composing lost" id={id} role="alert">
+      <div class="composing" id={id} role="alert">
         <span class="composing-why">{t(about.what === 'edit' ? 'editLost' : 'answerLost')}</span>
         {cancel}
       </div>
     )
   }
-  const message = field.room.message(about.seq) ?? field.room.log.quote(about.seq)
+  const message = field.room.message(about.seq)
   return (
     <div class="composing" id={id}>
       {about.type === 'edit' ? <Pencil /> : <Reply />}

@@ -29,7 +29,7 @@ function keepSoon(field: Field): void {
 export function keepDrafts(): void {
   clearTimeout(keeping)
   keeping = undefined
-  for (const { key, draft: text, composing } of unkept) keepDraft(key, { text: text.value, about: composing.value })
+  for (const field of unkept) keepDraft(field.key, { text: field.draft.value, about: field.composing.value })
   unkept.clear()
 }
 

@@ -36,14 +36,13 @@ function choose(text: string, more: boolean): void {
   const about = emojiFor.peek()
   const shown = room.peek()
   if (!about || !shown) return
-  const { seq, field } = about
-  if (seq === undefined) {
+  if ('input' in about) {
     use(normal(text))
-    insert(field, text)
+    insert(about.input, text)
     if (!more) closeEmoji()
     return
   }
-  const message = shown.message(seq)
+  const message = shown.message(about.seq)
   closeEmoji()
   if (message) react(shown, message, text)
 }

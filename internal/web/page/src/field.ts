@@ -6,8 +6,8 @@ export function replace(el: HTMLTextAreaElement, text: string, from: number, to:
   el.dispatchEvent(new Event('input', { bubbles: true }))
 }
 
-/** Inserts a text at the caret of a field for messages, by its id. */
-export function insert(field: string, text: string): void {
-  const el = document.getElementById(field)
+/** Inserts a text at the caret of the field with an id. */
+export function insert(id: string, text: string): void {
+  const el = document.getElementById(id)
   if (el instanceof HTMLTextAreaElement) replace(el, text, el.selectionStart, el.selectionEnd)
 }

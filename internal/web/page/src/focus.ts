@@ -8,7 +8,7 @@ import { composeFor } from './drafts'
 import { become, make, show } from './rooms'
 import { show as showAddress, type Panel, type Place } from './route'
 import { renderNow } from './frame'
-import { account, beside, current, dialog, drawer, emojiFor, panel, room, searching, subject, type Dialog, type Field, type Room } from './state'
+import { account, beside, current, dialog, drawer, emojiFor, panel, room, searching, subject, type Dialog, type EmojiFor, type Field, type Room } from './state'
 import type { Composing } from './storage'
 import { focused, opened, pointed, type Tool } from './tools'
 import { endTurns } from './turn'
@@ -59,13 +59,12 @@ export function closeDialog(): void {
   move(() => (dialog.value = undefined), back)
 }
 
-/** Opens the choice of an emoji: for a reaction to a message, or for the field. */
-export function openEmoji(opener: HTMLElement, about?: { seq: number; row: string }): void {
-  const field = opener.closest('form')?.querySelector('textarea')?.id ?? ''
+/** Opens the choice of an emoji: for a reaction to a message, or for a field. */
+export function openEmoji(opener: HTMLElement, about: EmojiFor): void {
   move(
     () => {
-      if (about) opened.value = { row: about.row, tool: 'react' }
-      emojiFor.value = { seq: about?.seq, field, at: (opener.closest('.tools') ?? opener).getBoundingClientRect() }
+      if ('row' in about) opened.value = { row: about.row, tool: 'react' }
+      emojiFor.value = { ...about, at: (opener.closest('.tools') ?? opener).getBoundingClientRect() }
       dialog.value = 'emoji'
     },
     () => document.querySelector<HTMLElement>('dialog [autofocus]'),
@@ -76,9 +75,9 @@ export function closeEmoji(): void {
   const about = emojiFor.peek()
   move(
     () => (dialog.value = emojiFor.value = undefined),
-    () => about?.seq === undefined && !touch() && document.getElementById(about?.field ?? 'input'),
+    () => about && 'input' in about && !touch() && document.getElementById(about.input),
   )
-  if (about?.seq !== undefined) closeTool()
+  if (about && 'row' in about) closeTool()
 }
 
 export function openSearch(): void {

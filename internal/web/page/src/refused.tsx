@@ -31,7 +31,7 @@ function RefusedEdit({ room, pending, amend }: { room: Room; pending: Pending; a
   const error = pending.error!
   const conflict = error.code === 'edit_conflict'
   // Nobody chooses between two texts of which only one is there: the list loads the other.
-  const stored = room.message(amend.target) ?? room.log.quote(amend.target)
+  const stored = room.message(amend.target)
   return (
     <div class="fate error" role="alert">
       {conflict ? t('editConflict') : t('notEdited', { reason: explain(error) })}

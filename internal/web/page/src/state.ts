@@ -38,7 +38,7 @@ export class Thread implements Field {
   readonly input = 'reply'
   readonly key: string
   readonly draft: Signal<string>
-  readonly composing = signal<Composing | undefined>(undefined)
+  readonly composing: Signal<Composing | undefined>
   readonly loading = signal(false)
   readonly failed = signal(false)
 
@@ -50,7 +50,7 @@ export class Thread implements Field {
     this.key = `${room.name}#${seq}`
     const { text, about } = draftOf(this.key)
     this.draft = signal(text)
-    this.composing.value = about
+    this.composing = signal(about)
   }
 }
 
@@ -130,9 +130,10 @@ export class Room implements Field {
     this.version.value++
   }
 
-  /** A message that is loaded, wherever it is shown. */
-  message(seq: number): Message | undefined {
-    return this.log.quote(seq) ?? this.thread.peek()?.log.at(seq)
+  /** A message that is loaded, wherever it is shown: see Log.quote. */
+  message(seq: number): Message | undefined | null {
+    const quoted = this.log.quote(seq)
+    return quoted ?? this.thread.peek()?.log.at(seq) ?? quoted
   }
 
   /** Folds a change into its message, wherever that is shown. */
@@ -186,8 +187,10 @@ export const pending = signal<Pending[]>([])
 /** New messages of the room on the screen, for screen readers. */
 export const spoken = signal<Message[]>([])
 export const dialog = signal<Dialog>(undefined)
-/** What an emoji is chosen for: the message that it is a reaction to, or a field; and where that was asked for. */
-export const emojiFor = signal<{ seq: number | undefined; field: string; at: DOMRect } | undefined>(undefined)
+/** What an emoji is chosen for: the message that it is a reaction to, in its row, or the field with an id. */
+export type EmojiFor = { seq: number; row: string } | { input: string }
+/** What one is chosen for now, and where that was asked for. */
+export const emojiFor = signal<(EmojiFor & { at: DOMRect }) | undefined>(undefined)
 /** The name that a dialog is about: of a member, or of a room to create. */
 export const subject = signal('')
 /** The drawer that is open on a narrow screen. */
