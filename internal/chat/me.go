@@ -138,12 +138,16 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 		if members, more, err = people.Members.Of(tx, u.account(), after, limit); err != nil {
 			return err
 		}
+		if len(members) > 0 {
+			last = members[len(members)-1].Name
+		}
+		members = slices.DeleteFunc(members, func(m people.Member) bool { return reach(u.credential, m.Room) == access.ReachElsewhere })
+		rooms, err := people.Rooms.InAll(tx, members)
+		if err != nil {
+			return err
+		}
 		for i := range members {
-			last = members[i].Name
-			if reach(u.credential, members[i].Room) == access.ReachElsewhere {
-				continue
-			}
-			state, err := u.stateIn(tx, &members[i])
+			state, err := u.stateIn(tx, &members[i], &rooms[i])
 			if err != nil {
 				return err
 			}
@@ -171,7 +175,11 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		if in = found; err != nil || !in {
 			return err
 		}
-		state, err = u.stateIn(tx, &member)
+		room, err := people.Rooms.Get(tx, member.Room)
+		if err != nil {
+			return err
+		}
+		state, err = u.stateIn(tx, &member, &room)
 		return err
 	})
 	if err == nil && in {
@@ -183,11 +191,7 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 }
 
 // stateIn returns what the documents say of a room for its member.
-func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
-	room, err := people.Rooms.Get(tx, m.Room)
-	if err != nil {
-		return RoomState{}, err
-	}
+func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room) (RoomState, error) {
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
 		return RoomState{}, err
