@@ -138,12 +138,16 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 		if members, more, err = people.Members.Of(tx, u.account(), after, limit); err != nil {
 			return err
 		}
+		if len(members) > 0 {
+			last = members[len(members)-1].Name
+		}
+		members = slices.DeleteFunc(members, func(m people.Member) bool { return reach(u.credential, m.Room) == access.ReachElsewhere })
+		rooms, err := people.Rooms.InAll(tx, members)
+		if err != nil {
+			return err
+		}
 		for i := range members {
-			last = members[i].Name
-			if reach(u.credential, members[i].Room) == access.ReachElsewhere {
-				continue
-			}
-			state, may, err := u.stateIn(tx, &members[i], me.Account.Bot)
+			state, may, err := u.stateIn(tx, &members[i], &rooms[i], me.Account.Bot)
 			if err != nil {
 				return err
 			}
@@ -173,9 +177,13 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		if in = found; err != nil || !in {
 			return err
 		}
+		room, err := people.Rooms.Get(tx, member.Room)
+		if err != nil {
+			return err
+		}
 		account, err := people.Accounts.Get(tx, u.account())
 		if err == nil {
-			state, in, err = u.stateIn(tx, &member, account.Bot)
+			state, in, err = u.stateIn(tx, &member, &room, account.Bot)
 		}
 		return err
 	})
@@ -189,11 +197,7 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 
 // stateIn returns what the documents say of a room for its member, if that may read it. All
 // people may read the rooms that they are in; a bot must not know more than its owner.
-func (u User) stateIn(tx store.Tx, m *people.Member, bot bool) (s RoomState, may bool, err error) {
-	room, err := people.Rooms.Get(tx, m.Room)
-	if err != nil {
-		return RoomState{}, false, err
-	}
+func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool) (s RoomState, may bool, err error) {
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
 		return RoomState{}, false, err
