@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidwall/btree"
+
 	"kaban"
 	"kaban/internal/store"
 )
@@ -63,7 +65,8 @@ type room struct {
 	number    uint64 // in the order in which rooms were made
 	head      uint64
 	revision  uint64
-	positions queue // of the newest entries, up to head, in the log
+	positions queue                                 // of the newest entries, up to head, in the log
+	mentions  btree.Map[uint64, []store.Occurrence] // by the seqs of messages that are kept
 }
 
 // kept is an entry of the log with the data to find and to forget it.
@@ -189,6 +192,7 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	r.positions.push(position)
 	s.ids.add(k.hash, position)
 	s.bytes += cost(&k.Entry)
+	s.mentionLocked(r, w, &e)
 	return store.Result{Seq: e.Seq, Time: e.Time}
 }
 
@@ -318,6 +322,7 @@ func (s *Store) forgetLocked() {
 		e.room.positions.pop()
 		s.ids.remove(e.hash)
 		s.bytes -= cost(&e.Entry)
+		s.setMentionsLocked(e.room, e.Seq, nil)
 	}
 }
 

@@ -275,11 +275,14 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
-// toVersion7 turns a database without changes of messages into one of version 7.
-var toVersion7 = []string{
+// toVersion8 turns a database into one of version 8.
+var toVersion8 = []string{"DROP TABLE mentions", "PRAGMA user_version = 8"}
+
+// toVersion7 turns it, if no messages were changed, into one of version 7.
+var toVersion7 = append(slices.Clone(toVersion8),
 	"DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
 	"CREATE INDEX no_messages ON entries (place, user) WHERE kind <> 1", "PRAGMA user_version = 7",
-}
+)
 
 // toVersion6 turns it, if it needs no journal, into one of version 6.
 var toVersion6 = append(slices.Clone(toVersion7),

@@ -40,6 +40,8 @@ func (d *Driver) stateTests() []test {
 		{"history is walked from both ends", testHistoryWalk},
 		{"history passes over many changes", testManyChanges},
 		{"history is of one moment", func(t *testing.T, s store.Store) { testOneMoment(t, s, s) }},
+		{"messages mention accounts", testMentions},
+		{"mentions are forgotten", testForgetMentions},
 		{"random changes", d.testRandomChanges},
 	}
 }
