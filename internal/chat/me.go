@@ -82,7 +82,9 @@ type RoomState struct {
 	Head    uint64
 	Read    uint64
 	Unread  uint64
-	Notify  kaban.NotifyLevel
+	// Mentions are the unread messages that mention the account.
+	Mentions uint64
+	Notify   kaban.NotifyLevel
 
 	hidden uint64
 }
@@ -236,10 +238,15 @@ func (c *Chat) addHead(ctx context.Context, s *RoomState) error {
 	return nil
 }
 
-// addUnread adds how many messages of others the account has not read.
+// addUnread adds how many messages of others the account has not read, and how many of them
+// mention it. A room of which it wants no notifications shows none, and counts only those that
+// mention it by its name.
 func (u User) addUnread(ctx context.Context, s *RoomState) (err error) {
-	if s.Head > s.Read {
+	if s.Head > s.Read && s.Notify != kaban.NotifyNone {
 		s.Unread, err = u.chat.dispatcher.CountOthers(ctx, s.Room, u.peer.ID(), s.Read, s.Head)
+	}
+	if err == nil {
+		err = u.addMentions(ctx, s)
 	}
 	return err
 }
@@ -279,7 +286,7 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 		return nil, err
 	}
 	for i := range all {
-		all[i].Online = slices.ContainsFunc(identities(all[i].Account), u.chat.names.IsOnline)
+		all[i].Online = u.chat.isOnline(all[i].Account)
 	}
 	names, _ := r.Visitors("", maxMembers)
 	for _, name := range names {
