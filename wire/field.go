@@ -82,6 +82,8 @@ const (
 	fReplies
 	fPinned
 	fAsOf
+	fNext
+	fCause
 	fieldCount
 )
 
@@ -99,7 +101,7 @@ var fieldNames = [fieldCount]string{
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
 	fWeb: "web", fTarget: "target", fBase: "base", fEmoji: "emoji", fOn: "on", fReplyTo: "reply_to",
 	fRepliesTo: "replies_to", fEdited: "edited", fDeleted: "deleted", fReactions: "reactions", fCount: "count",
-	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of",
+	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of", fNext: "next", fCause: "cause",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -118,6 +120,7 @@ var (
 	typedEvents = [len(typeNames)][]field{
 		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
 		TypeHistory: {fFirst, fLast, fAsOf},
+		TypeInbox:   {fMentions, fNext},
 		TypeState:   {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fMentions, fNotify, fGone},
 	}
 )
@@ -349,6 +352,10 @@ func eventField(name []byte) (field, bool) {
 		return fPinned, true
 	case "as_of":
 		return fAsOf, true
+	case "next":
+		return fNext, true
+	case "cause":
+		return fCause, true
 	}
 	return 0, false
 }

@@ -52,6 +52,11 @@ var goldenEvents = []Event{
 		{Room: "ops", Kind: kaban.RoomPrivate, Topic: "on \"call\"", Role: kaban.RoomRoleOp, Flags: kaban.FlagLocked | kaban.FlagArchived, History: "joined", Head: 9, Read: 3, Unread: 5, Mentions: 1, Notify: kaban.NotifyMentions},
 	}},
 	{Type: TypeMe},
+	{Type: TypeInbox, Mentions: []Mention{
+		{Room: "ops", Seq: 7, ID: "m-7", Username: "ann", Account: "A1", Content: "@ci \"look\"", Time: time.UnixMilli(1_800_000_000_007).UTC(), Cause: CauseName},
+		{Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 3, ID: "m-3", Username: "bot", Bot: true, Content: "@here", Time: time.UnixMilli(1_800_000_000_000).UTC(), Cause: CauseHere},
+	}, More: true, Next: 1_800_000_000_000_003, Ref: "i", HasRef: true},
+	{Type: TypeInbox},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleSpeaker, Flags: kaban.FlagAnnounce, Head: 9, Read: 9, Notify: kaban.NotifyNone}},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Gone: true}},
 	{Type: TypeMembers, Room: "ops", Usernames: []string{"ann", "ci", "cid"}, People: []Member{
@@ -146,6 +151,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeHello, Username: ann, Password: "\"correct\" horse"},
 		{Type: TypeMe, AfterName: "lobby", Limit: 10, Ref: []byte("r")},
 		{Type: TypeMe},
+		{Type: TypeInbox, Before: 1_800_000_000_000_042, HasBefore: true, Limit: 10, Ref: []byte("r")},
+		{Type: TypeInbox},
 		{Type: TypeCreate, Room: room, Kind: kaban.RoomPublic},
 		{Type: TypeCreate, Room: room, Kind: kaban.RoomPrivate, Topic: "plans", Flags: kaban.FlagAnnounce | kaban.FlagLocked},
 		{Type: TypeDirect, Usernames: []kaban.Username{ann, bob}},
