@@ -93,7 +93,7 @@ func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox
 	limit = min(limitOr(limit, defaultInbox), MaxInbox)
 	var found []unreadMention
 	err = u.eachState(ctx, func(s *RoomState) error {
-		if s.Head <= s.Read {
+		if s.Mentions == 0 {
 			return nil
 		}
 		mentions, err := u.unreadMentions(ctx, s)
@@ -141,8 +141,8 @@ func (c *Chat) message(ctx context.Context, room kaban.RoomName, seq uint64) (En
 	return page.Entries[0], true, nil
 }
 
-// eachState calls visit with the state of each room of the account, by name, but for what is
-// unread, until it returns an error.
+// eachState calls visit with the state of each room of the account, by name, until it returns an
+// error.
 func (u User) eachState(ctx context.Context, visit func(*RoomState) error) error {
 	var me Me
 	for after, more := "", true; more; {
@@ -170,13 +170,13 @@ func (u User) News(ctx context.Context) (rooms []RoomState, err error) {
 		return nil, u.chat.count(ErrAuthRequired)
 	}
 	err = u.eachState(ctx, func(s *RoomState) error {
-		err := u.addUnread(ctx, s)
-		if err == nil && s.Unread+s.Mentions > 0 {
-			if rooms = append(rooms, *s); len(rooms) == maxNews {
-				return errEnough
-			}
+		if s.Unread+s.Mentions > 0 {
+			rooms = append(rooms, *s)
 		}
-		return err
+		if len(rooms) == maxNews {
+			return errEnough
+		}
+		return nil
 	})
 	if errors.Is(err, errEnough) {
 		err = nil

@@ -210,14 +210,16 @@ func (f *mentionFinder) present(room kaban.RoomName) (*store.Mentions, error) {
 	return &store.Mentions{Here: true, Online: found}, err
 }
 
-// addMentions adds how many unread messages mention the account. A room of which it wants no
-// notifications counts only those that mention it by its name.
+// addMentions adds how many of the unread messages mention the account. A room of which it wants
+// no notifications shows none, and counts only those that mention it by its name.
 func (u User) addMentions(ctx context.Context, s *RoomState) error {
-	if s.Head <= s.Read {
+	if s.Unread == 0 {
 		return nil
 	}
 	found, err := u.unreadMentions(ctx, s)
-	s.Mentions = uint64(len(found))
+	if s.Mentions = uint64(len(found)); s.Notify == kaban.NotifyNone {
+		s.Unread = 0
+	}
 	return err
 }
 

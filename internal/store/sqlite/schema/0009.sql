@@ -1,15 +1,15 @@
--- Whom messages mention. Old messages have no rows: nobody looked for mentions in them.
-CREATE TABLE mentions (
-	account TEXT    NOT NULL, -- the id; '' for everyone and for those that were online
-	place   INTEGER NOT NULL, -- of the message
-	cause   INTEGER NOT NULL, -- 1: its name, 2: everyone, 3: those that were online
-	user    INTEGER NOT NULL REFERENCES users (id), -- the author of the message
-	time    INTEGER NOT NULL, -- of the message, or of the edit since which it mentions them
-	online  TEXT    NOT NULL, -- of cause 3: the ids of the accounts, separated by spaces
-	sum     INTEGER NOT NULL,
-	PRIMARY KEY (account, place, cause)
+-- How many messages (kind 1) there are, so that those that somebody has not read need not be
+-- counted one by one. Both are counted when messages are merged.
+
+-- Of a room, up to its head here. The checksum covers it only if it is not 0.
+ALTER TABLE rooms ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+
+-- Of an author in a room.
+CREATE TABLE written (
+	room     INTEGER NOT NULL,
+	user     INTEGER NOT NULL,
+	messages INTEGER NOT NULL,
+	last     INTEGER NOT NULL, -- the seq up to which they are counted
+	sum      INTEGER NOT NULL,
+	PRIMARY KEY (room, user)
 ) STRICT, WITHOUT ROWID;
--- An edit or a deletion changes those of a message.
-CREATE INDEX mentions_of_message ON mentions (place);
--- They are forgotten after some time.
-CREATE INDEX mentions_by_time ON mentions (time);
