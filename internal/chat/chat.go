@@ -128,6 +128,7 @@ var (
 const (
 	MaxReactions    = store.MaxReactions    // different emoji
 	MaxOwnReactions = store.MaxOwnReactions // of one person
+	MaxReactors     = store.MaxReactors     // of all people
 )
 
 // Refusals with more to say.

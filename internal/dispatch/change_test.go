@@ -327,6 +327,48 @@ func TestHistoryWithChanges(t *testing.T) {
 	}
 }
 
+// TestHistoryPassesOverLongRuns has more changes between two messages than one read of the
+// store covers.
+func TestHistoryPassesOverLongRuns(t *testing.T) {
+	s := memory.New(0)
+	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+	a := join(t, d, newReader(t), "lobby", "ann", Start{})
+	const changes = 2*store.MaxRun + 5
+	sends := []Send{send(t, a, "ann", "m", "hello")}
+	for i := range changes {
+		sends = append(sends, about(t, a, "ann", fmt.Sprint("p", i), kaban.KindPin, 1, []string{"+", "-"}[i%2]))
+	}
+	d.Submit(append(sends, send(t, a, "ann", "n", "hi")))
+	const last = changes + 2
+	for _, c := range []struct {
+		page              store.Page
+		seq, first, after uint64
+		more              bool
+	}{
+		{store.Page{After: 1, Limit: 1}, last, 2, last, false},
+		{store.Page{Last: true, Before: last, Limit: 1}, 1, 1, last - 1, false},
+		{store.Page{After: 1, Before: last, Limit: 1}, 0, 2, last - 1, false},
+		{store.Page{Last: true, After: 1, Before: last, Limit: 1}, 0, 2, last - 1, false},
+	} {
+		found, err := d.History(t.Context(), storetest.RoomName(t, "lobby"), c.page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seq uint64
+		if len(found.Entries) > 0 {
+			seq = found.Entries[0].Seq
+		}
+		if seq != c.seq || found.First != c.first || found.Last != c.after || found.More != c.more {
+			t.Errorf("%+v: %d of %d to %d, more %t; want %+v", c.page, seq, found.First, found.Last, found.More, c)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if found, err := d.History(ended, storetest.RoomName(t, "lobby"), store.Page{After: 1, Limit: 1}); err == nil && !found.More {
+		t.Error("a page that nobody waits for any more passes over everything")
+	}
+}
+
 // Reactions of a visitor that became an account are shown as the account's, and the store
 // keeps what it had.
 func TestReactionsAreAttributed(t *testing.T) {

@@ -34,20 +34,40 @@ func (d *Dispatcher) History(ctx context.Context, name kaban.RoomName, p store.P
 	if end := r.Head() + 1; p.Before == 0 || p.Before > end {
 		p.Before = end
 	}
-	h, damage, err := d.store.historyPast(ctx, r.name, p)
-	if err == nil && h.Last == 0 && damage != nil {
-		err = damage
-	}
-	if err != nil {
-		return Found{}, fmt.Errorf("read %s: %w", r.name, err)
-	}
-	found := Found{Room: r, History: h}
-	switch {
-	case h.Last == 0:
-	case p.Last:
-		found.More = h.First > max(oldest, p.After+1)
-	default:
-		found.More = h.Last+1 < p.Before
+	found := Found{Room: r}
+	for range maxRuns {
+		h, damage, err := d.store.historyPast(ctx, r.name, p)
+		if err == nil && h.Last == 0 && found.Last == 0 && damage != nil {
+			err = damage
+		}
+		if err != nil {
+			return Found{}, fmt.Errorf("read %s: %w", r.name, err)
+		}
+		if h.Last == 0 {
+			found.AsOf, found.More = h.AsOf, damage != nil // then the next page is an error
+			break
+		}
+		found.add(h)
+		if p.Last {
+			found.More, p.Before = h.First > max(oldest, p.After+1), h.First
+		} else {
+			found.More, p.After = h.Last+1 < p.Before, h.Last
+		}
+		if len(h.Entries) > 0 || !found.More || ctx.Err() != nil {
+			break
+		}
 	}
 	return found, nil
+}
+
+// maxRuns is how many runs of nothing but changes a page passes over. One that is empty
+// after so many says that there are more.
+const maxRuns = 64
+
+// add extends a page that has no entries by the next run.
+func (f *Found) add(h store.History) {
+	if f.Last != 0 {
+		h.First, h.Last = min(f.First, h.First), max(f.Last, h.Last)
+	}
+	f.History = h
 }

@@ -52,7 +52,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{store.ErrNoTarget, wire.CodeNotFound, "no such message"},
 		{store.ErrGone, wire.CodeGone, "was deleted"},
 		{store.ErrEditConflict, wire.CodeEditConflict, "read what it says now"},
-		{store.ErrTooManyReactions, wire.CodeTooManyReactions, "50 different reactions, and 20 by one person"},
+		{store.ErrTooManyReactions, wire.CodeTooManyReactions, "50 different reactions, 20 by one person, and 10000 by all"},
 		{&chat.EmojiError{Text: "x", Problem: "send another"}, wire.CodeBadEmoji, "send another"},
 		{store.ErrFull, wire.CodeStorageFull, "with the same id"},
 		{store.ErrBroken, wire.CodeUnavailable, "going down"},

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -9,8 +10,9 @@ import (
 
 // Limits of the reactions to one message.
 const (
-	MaxReactions    = 50 // different emoji
-	MaxOwnReactions = 20 // of one author
+	MaxReactions    = 50     // different emoji
+	MaxOwnReactions = 20     // of one author
+	MaxReactors     = 10_000 // of all authors: each is read with the message
 )
 
 // Errors of writes that are about a message: results of Append that callers distinguish
@@ -23,8 +25,8 @@ var (
 	ErrGone = errors.New("the message was deleted")
 	// ErrEditConflict means that the target was edited after Draft.Base.
 	ErrEditConflict = errors.New("the message was edited in the meantime")
-	// ErrTooManyReactions means that the target has MaxReactions, or MaxOwnReactions by
-	// the author.
+	// ErrTooManyReactions means that the target has MaxReactions, MaxOwnReactions by the
+	// author, or MaxReactors.
 	ErrTooManyReactions = errors.New("the message has too many reactions")
 )
 
@@ -144,13 +146,14 @@ func (s *State) fitReaction(w *Write, always Change) (known Change, err error) {
 	case at < 0 && len(s.Reactions) >= MaxReactions:
 		return Change{}, ErrTooManyReactions
 	}
-	n := 0
+	n, all := 0, 0
 	for i := range s.Reactions {
+		all += len(s.Reactions[i].People)
 		if s.Reactions[i].by(author) >= 0 {
 			n++
 		}
 	}
-	if n >= MaxOwnReactions {
+	if n >= MaxOwnReactions || all >= MaxReactors {
 		return Change{}, ErrTooManyReactions
 	}
 	return Change{}, nil
@@ -160,7 +163,11 @@ func (s *State) fitReaction(w *Write, always Change) (known Change, err error) {
 // its target, and a greater seq than any that was applied before. The message gets another
 // State; the one that it had stays as it is. What would not Fit, such as a change of what
 // was deleted, makes no difference.
-func (e *Entry) Apply(change *Entry) {
+func (e *Entry) Apply(change *Entry) { e.apply(change, false) }
+
+// apply is Apply. own says that nobody else has the reactions of the state, so that they need
+// not be copied.
+func (e *Entry) apply(change *Entry, own bool) {
 	var s State
 	if e.State != nil {
 		s = *e.State
@@ -186,6 +193,12 @@ func (e *Entry) Apply(change *Entry) {
 		s.Pinned = at
 	case kaban.KindReact:
 		on, emoji := kaban.ParseSwitch(change.Content)
+		if s.Reactions != nil && !own {
+			s.Reactions = slices.Clone(s.Reactions)
+			if i := s.find(emoji); i >= 0 {
+				s.Reactions[i].People = slices.Clone(s.Reactions[i].People)
+			}
+		}
 		s.react(emoji, on, Reactor{at, change.Author, change.Username})
 	default:
 		return
@@ -204,32 +217,73 @@ func (s *State) orNil() *State {
 	return s
 }
 
-// react adds or removes a reaction, in copies of what changes.
+// react adds or removes a reaction.
 func (s *State) react(emoji string, on bool, by Reactor) {
 	at := s.find(emoji)
 	own := -1
 	if at >= 0 {
 		own = s.Reactions[at].by(by.Author)
 	}
-	if on == (own >= 0) {
-		return
-	}
-	s.Reactions = slices.Clone(s.Reactions)
 	switch {
+	case on == (own >= 0):
 	case at < 0:
 		s.Reactions = append(s.Reactions, Reaction{emoji, []Reactor{by}})
-		return
 	case on:
-		s.Reactions[at].People = append(slices.Clip(s.Reactions[at].People), by)
-		return
+		s.Reactions[at].People = append(s.Reactions[at].People, by)
 	case len(s.Reactions[at].People) == 1:
 		s.Reactions = slices.Delete(s.Reactions, at, at+1)
-		return
+	default:
+		s.Reactions[at].People = slices.Delete(s.Reactions[at].People, own, own+1)
+		if own == 0 { // the reaction may be younger now than those behind it
+			slices.SortStableFunc(s.Reactions, func(a, b Reaction) int { return cmp.Compare(a.People[0].Seq, b.People[0].Seq) })
+		}
 	}
-	people := s.Reactions[at].People
-	s.Reactions[at].People = append(slices.Clone(people[:own]), people[own+1:]...)
-	// The reaction may be younger now than those behind it.
-	slices.SortStableFunc(s.Reactions, func(a, b Reaction) int { return int(int64(a.People[0].Seq) - int64(b.People[0].Seq)) })
+}
+
+// Folder applies many entries to a message, as Apply does one after the other. It copies
+// the reactions once, and of several edits it applies the last. End must be called after
+// the last entry. The zero value with a Message is ready.
+type Folder struct {
+	Message *Entry
+	edit    *Entry
+	own     bool // the reactions
+}
+
+// Apply notes an entry, which must not change until End.
+func (f *Folder) Apply(change *Entry) {
+	switch change.Kind {
+	case kaban.KindEdit:
+		f.edit = change
+		return
+	case kaban.KindDelete: // then no edit counts any more
+		f.End()
+	case kaban.KindReact:
+		if !f.own {
+			f.own, f.Message.State = true, f.Message.State.withOwnReactions()
+		}
+	}
+	f.Message.apply(change, f.own)
+}
+
+// End makes the message what the entries say.
+func (f *Folder) End() {
+	if f.edit != nil {
+		f.Message.apply(f.edit, f.own)
+		f.edit = nil
+	}
+}
+
+// withOwnReactions returns a copy whose reactions nobody else has.
+func (s *State) withOwnReactions() *State {
+	if s == nil {
+		return nil
+	}
+	own := *s
+	own.Reactions = slices.Clone(s.Reactions)
+	for i := range own.Reactions {
+		own.Reactions[i].People = slices.Clone(own.Reactions[i].People)
+	}
+	return &own
 }
 
 // WithoutReactions returns the entry as Read has it.
@@ -253,6 +307,28 @@ type History struct {
 	// AsOf is the entry up to which the messages are folded: what it and those before it
 	// changed is in their states, and nothing later.
 	AsOf uint64
+}
+
+// MaxRun is how many entries a page of history covers at most, those that it passes over
+// included. It bounds the work for a page of a room where little but changes happened.
+const MaxRun = 1 << 14
+
+// Run returns the entries that a page covers if there are enough in a log between two of
+// them, both inclusive: those within the bounds of the page, and MaxRun at most. Replies
+// are found without a look at what is between them, so they have no limit.
+func (p *Page) Run(oldest, head uint64) (first, last uint64) {
+	first, last = max(p.After+1, oldest), head
+	if p.Before != 0 {
+		last = min(last, p.Before-1)
+	}
+	switch {
+	case first > last || p.RepliesTo != 0 || last-first < MaxRun:
+	case p.Last:
+		first = last - MaxRun + 1
+	default:
+		last = first + MaxRun - 1
+	}
+	return first, last
 }
 
 // Shows reports whether History returns an entry that is within the bounds of the page.

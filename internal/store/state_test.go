@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -53,5 +55,43 @@ func TestStatesAreNotShared(t *testing.T) {
 	}
 	if got := people(&message); !slices.Equal(got, before) {
 		t.Errorf("the message has %q, it had %q", got, before)
+	}
+	folded := message
+	f := Folder{Message: &folded}
+	for _, change := range []*Entry{
+		react("dan", "👍", true), react("ann", "👍", false), react("eve", "❤️", true), react("ann", "to ann", false), react("ann", "👍", true),
+	} {
+		f.Apply(change)
+	}
+	f.End()
+	if got, want := people(&folded), []string{"👍 bob carol dan ann", "to bob bob", "to carol carol", "❤️ eve"}; !slices.Equal(got, want) {
+		t.Errorf("folded, the message has %q, want %q", got, want)
+	}
+	if got := people(&message); !slices.Equal(got, before) {
+		t.Errorf("the message has %q after folding, it had %q", got, before)
+	}
+}
+
+// All people together may have MaxReactors reactions to a message.
+func TestReactorsAreBounded(t *testing.T) {
+	name, err := kaban.ParseUsername("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := Write{Draft: kaban.Draft{Author: kaban.Visitor(name), Kind: kaban.KindReact, Target: 1, Body: kaban.Switch(true, "👍")}}
+	message := Entry{Seq: 1, Kind: kaban.KindMessage, Author: "bob"}
+	f := Folder{Message: &message}
+	for i := range MaxReactors {
+		if _, err := w.Fit(&message); err != nil {
+			t.Fatalf("with %d reactions: %v", i, err)
+		}
+		f.Apply(&Entry{Seq: uint64(2 + i), Kind: kaban.KindReact, Author: fmt.Sprint("visitor:", i), Target: 1, Content: w.Body})
+	}
+	if _, err := w.Fit(&message); !errors.Is(err, ErrTooManyReactions) {
+		t.Errorf("with %d reactions: %v", MaxReactors, err)
+	}
+	f.Apply(&Entry{Seq: MaxReactors + 2, Kind: kaban.KindReact, Author: "visitor:7", Target: 1, Content: kaban.Switch(false, "👍")})
+	if _, err := w.Fit(&message); err != nil {
+		t.Errorf("after one was taken back: %v", err)
 	}
 }

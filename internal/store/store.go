@@ -195,7 +195,8 @@ type Store interface {
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)
 
 	// History is Read without the changes of messages, but with all reactions. Only what
-	// is returned counts for the limit of the page.
+	// is returned counts for the limit of the page, which covers MaxRun entries at most: it
+	// may be empty although there are more beyond its end.
 	History(ctx context.Context, room kaban.RoomName, page Page) (History, error)
 
 	// CountOthers returns how many of the entries behind one seq, up to another, are

@@ -364,18 +364,15 @@ func (s *Store) History(_ context.Context, name kaban.RoomName, page store.Page)
 	}
 	state := r.state()
 	h.AsOf = state.Head
-	first, end := max(page.After+1, state.Oldest), state.Head+1
-	if page.Before != 0 {
-		end = min(end, page.Before)
-	}
-	if first >= end || page.Limit <= 0 {
+	first, last := page.Run(state.Oldest, state.Head)
+	if first > last || page.Limit <= 0 {
 		return h, nil
 	}
 	seq, step, bytes := first, uint64(1), 0
 	if page.Last {
-		seq, step = end-1, ^uint64(0)
+		seq, step = last, ^uint64(0)
 	}
-	for h.First, h.Last = first, end-1; seq >= first && seq < end; seq += step {
+	for h.First, h.Last = first, last; seq >= first && seq <= last; seq += step {
 		e := s.log.at(r.position(seq)).Entry
 		if !page.Shows(&e) {
 			continue

@@ -185,13 +185,13 @@ func (m *moment) fold(e *store.Entry) {
 			m.changes[target] = append(m.changes[target], at)
 		}
 	}
-	f := folder{message: e}
+	f := store.Folder{Message: e}
 	for _, at := range m.changes[e.Seq] {
 		if change := &m.unmerged[at].Entry; change.Seq > after {
-			f.apply(change)
+			f.Apply(change)
 		}
 	}
-	f.end()
+	f.End()
 }
 
 // isMerged reports whether an entry is read from the table.
@@ -235,15 +235,12 @@ func (s *Store) History(ctx context.Context, name kaban.RoomName, page store.Pag
 // history reads a page.
 func (m *moment) history(page store.Page) (h store.History, err error) {
 	h.AsOf = m.head
-	last := m.head
-	if page.Before != 0 {
-		last = min(last, page.Before-1)
-	}
-	if page.After >= last || page.Limit <= 0 {
+	first, last := page.Run(1, m.head)
+	if first > last || page.Limit <= 0 {
 		return h, nil
 	}
-	h.First, h.Last = page.After+1, last
-	if m.begin = h.First; page.Last {
+	h.First, h.Last = first, last
+	if m.begin = first; page.Last {
 		m.begin = last
 	}
 	merged, unmerged := split(m.unmerged, h.First, h.Last)
@@ -255,7 +252,7 @@ func (m *moment) history(page store.Page) (h store.History, err error) {
 	}
 	var damage error
 	if h.First <= merged && !p.full {
-		if damage, err = m.readShown(&p, page.After+1, merged); err != nil {
+		if damage, err = m.readShown(&p, first, merged); err != nil {
 			return h, err
 		}
 	}

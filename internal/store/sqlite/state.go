@@ -215,37 +215,16 @@ func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place in
 // fold applies those of some unmerged entries of a room that are behind a seq to the message
 // that they are about. about are the seqs of those that are about any.
 func fold(e *store.Entry, unmerged []unmergedEntry, about []uint64, after uint64) {
-	f := folder{message: e}
+	f := store.Folder{Message: e}
 	for _, seq := range about {
 		if seq <= after || seq <= e.Seq {
 			continue
 		}
 		if change := &unmerged[seq-unmerged[0].Seq]; change.Target == e.Seq {
-			f.apply(&change.Entry)
+			f.Apply(&change.Entry)
 		}
 	}
-	f.end()
-}
-
-// folder applies many entries to a message. Of the edits in a row it applies the last.
-type folder struct{ message, edit *store.Entry }
-
-func (f *folder) apply(change *store.Entry) {
-	if change.Kind == kaban.KindEdit {
-		f.edit = change
-		return
-	}
-	if change.Kind == kaban.KindDelete { // then no edit counts any more
-		f.end()
-	}
-	f.message.Apply(change)
-}
-
-func (f *folder) end() {
-	if f.edit != nil {
-		f.message.Apply(f.edit)
-		f.edit = nil
-	}
+	f.End()
 }
 
 // target is a message of a room.

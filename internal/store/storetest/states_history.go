@@ -321,6 +321,32 @@ func testManyChanges(t *testing.T, s store.Store) {
 	}
 }
 
+// testLongRuns has more changes between two messages than a page covers.
+func testLongRuns(t *testing.T, s store.Store) {
+	const changes, step = store.MaxRun + 2, 1003
+	Append(t, s, message(t, "ann", "m", "hello"))
+	for first := 0; first < changes; first += step {
+		var batch []kaban.Draft
+		for n := first; n < min(first+step, changes); n++ {
+			batch = append(batch, pin(t, "bob", fmt.Sprint("id-", n), 1, n%2 == 0))
+		}
+		Append(t, s, batch...)
+	}
+	const last = changes + 2
+	Append(t, s, message(t, "ann", "n", "hi"))
+	Append(t, s, reply(t, "ann", "r", 1, "yes"))
+	wantPages(t, s, last+1, []historyPage{
+		{store.Page{Limit: 2}, []uint64{1}, 1, store.MaxRun},
+		{store.Page{After: 1, Limit: 2}, nil, 2, store.MaxRun + 1},
+		{store.Page{After: 1, Limit: 2, Before: 5}, nil, 2, 4},
+		{store.Page{Limit: 3, Last: true}, []uint64{last, last + 1}, last + 2 - store.MaxRun, last + 1},
+		{store.Page{Limit: 1, Last: true, Before: last}, nil, last - store.MaxRun, last - 1},
+		{store.Page{Limit: 2, Last: true, Before: last - store.MaxRun}, []uint64{1}, 1, last - store.MaxRun - 1},
+		{store.Page{Limit: 2, RepliesTo: 1}, []uint64{last + 1}, 1, last + 1},
+		{store.Page{Limit: 2, RepliesTo: 1, Last: true}, []uint64{last + 1}, 1, last + 1},
+	})
+}
+
 // testOneMoment reads beside a writer. Every batch edits a message and then pins or unpins
 // it, so that its state says after which batch it is.
 func testOneMoment(t *testing.T, writer, reader store.Store) {
