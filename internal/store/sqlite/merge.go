@@ -56,6 +56,7 @@ type unmerged struct {
 	keys  map[key]uint64     // their seqs
 	bytes int                // of their content
 	rooms map[*room]struct{} // those that have any
+	taken int64              // the newest batch that has taken a text away, merged or not
 }
 
 // add adds entries to a room, which shows them once they are published.
@@ -69,6 +70,9 @@ func (u *unmerged) add(to *room, entries []unmergedEntry) {
 		u.keys[key{to.id, e.user, e.ID}] = e.Seq
 		if store.HasTarget(e.Kind, e.Target) {
 			to.tailAbout = append(to.tailAbout, e.Seq)
+		}
+		if takesText(e.Kind) {
+			u.taken = max(u.taken, e.batch)
 		}
 	}
 	u.rooms[to] = struct{}{}
@@ -187,6 +191,9 @@ func (b *batch) mergeAll() error {
 // merge moves the picked entries to the table entries, in the transaction in progress.
 func (b *batch) merge() error {
 	err := b.insert(b.merged)
+	if err == nil {
+		err = b.dueFrom(b.merged)
+	}
 	if err == nil {
 		_, err = b.stmts.trimUnmerged.ExecContext(b.ctx, int64(b.progress.Merged))
 	}

@@ -58,6 +58,8 @@ const (
 	// journalVersion is the first version with a journal of files. What was the table
 	// journal before is the table unmerged.
 	journalVersion = 7
+	// erasingVersion is the first version that erases texts from all files.
+	erasingVersion = 9
 )
 
 // staleSums returns the tables that need new checksums after a migration from one
@@ -110,6 +112,15 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, read f
 		}
 		if version < journalVersion && len(scripts) >= journalVersion {
 			if err := beginProgress(ctx, c); err != nil {
+				return err
+			}
+		}
+		if version < erasingVersion && len(scripts) >= erasingVersion {
+			if err := beginErasing(ctx, c, version == 0); err != nil {
+				return err
+			}
+		} else if len(scripts) > version && len(scripts) >= erasingVersion { // tables may have moved
+			if err := unsweep(ctx, c); err != nil {
 				return err
 			}
 		}
