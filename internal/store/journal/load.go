@@ -120,7 +120,8 @@ func (j *Journal) dropSpares(spares []uint64) error {
 		if err != nil {
 			return err
 		}
-		if err := j.discard(spareName(n), info.Size()); err != nil {
+		// Without room, as some file systems need it to overwrite, that is left to Erase.
+		if err := j.discard(spareName(n), info.Size()); errors.Is(err, ErrSync) {
 			return err
 		}
 	}

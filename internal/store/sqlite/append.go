@@ -26,6 +26,7 @@ type writerStmts struct {
 	insertOne, insertMany     *sql.Stmt
 	stateStmts
 	foldStmts
+	writtenStmts
 	setHead, setRevision *sql.Stmt
 	walState             *sql.Stmt
 
@@ -48,7 +49,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.writePage:    "UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?",
 		&w.insertOne:    insertQuery + insertRow,
 		&w.insertMany:   insertQuery + times(insertRow, insertRows),
-		&w.setHead:      "UPDATE rooms SET head = ?, sum = ? WHERE id = ?",
+		&w.setHead:      "UPDATE rooms SET head = ?, messages = ?, sum = ? WHERE id = ?",
 		&w.walState:     "PRAGMA wal_checkpoint(NOOP)", // only returns the size of the WAL
 
 		&w.setRevision:    "UPDATE rooms SET revision = ?, sum = ? WHERE id = ?",
@@ -57,7 +58,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries())
+	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that
@@ -72,6 +73,7 @@ type batch struct {
 	keys     map[key]earlier          // of its entries, and of those that it repeats
 	entries  []journaled              // of all rooms
 	merged   []merging
+	counted  counted
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
 	erasing  erasingRow  // as it is after the transaction
@@ -425,7 +427,7 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 	}
 	b.lastRoom++
 	r := &room{id: b.lastRoom, key: name.Key(), name: name}
-	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0, 0)); err != nil {
+	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0, 0, 0)); err != nil {
 		return nil, err
 	}
 	b.touched[r.key] = &touched{room: r}
@@ -449,6 +451,7 @@ func (b *batch) publish() {
 		b.unmerged.drop(r.room, len(r.entries))
 		b.finder.merged(r)
 	}
+	b.publishCounts()
 	for name, r := range b.touched {
 		b.rooms[name] = r.room
 		r.room.revision = r.revision

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/journal"
 )
@@ -74,9 +73,6 @@ func unsweep(ctx context.Context, c *conn) error {
 	e.swept = false
 	return c.exec(ctx, updateErasing, e.columns(new(summer))...)
 }
-
-// takesText reports whether an entry takes the text of a message away.
-func takesText(kind kaban.Kind) bool { return kind == kaban.KindEdit || kind == kaban.KindDelete }
 
 // eraser is what the goroutine and those that wait for it share.
 type eraser struct {
@@ -402,7 +398,7 @@ func (b *batch) dueFrom(rooms []merging) error {
 	due := b.erasing.due
 	for _, r := range rooms {
 		for i := range r.entries {
-			if takesText(r.entries[i].Kind) {
+			if r.entries[i].Kind.TakesText() {
 				due = max(due, r.entries[i].batch)
 			}
 		}

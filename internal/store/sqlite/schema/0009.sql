@@ -1,10 +1,15 @@
--- Texts that were deleted or replaced are erased from all files.
+-- How many messages (kind 1) there are, so that those that somebody has not read need not be
+-- counted one by one. Both are counted when messages are merged.
 
--- The one row about that.
-CREATE TABLE erasing (
-	id   INTEGER PRIMARY KEY CHECK (id = 1),
-	due  INTEGER NOT NULL, -- the newest batch that was merged and has taken a text away
-	done INTEGER NOT NULL, -- what the batches up to this one have taken away is in no file
-	swept INTEGER NOT NULL, -- 1: the file has nothing of former rows
-	sum  INTEGER NOT NULL
-) STRICT;
+-- Of a room, up to its head here. The checksum covers it only if it is not 0.
+ALTER TABLE rooms ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+
+-- Of an author in a room.
+CREATE TABLE written (
+	room     INTEGER NOT NULL,
+	user     INTEGER NOT NULL,
+	messages INTEGER NOT NULL,
+	last     INTEGER NOT NULL, -- the seq up to which they are counted
+	sum      INTEGER NOT NULL,
+	PRIMARY KEY (room, user)
+) STRICT, WITHOUT ROWID;
