@@ -136,4 +136,3 @@ func TestOtherChangesKeepTheTail(t *testing.T) {
 		d.Close()
 	})
 }
-
