@@ -32,7 +32,7 @@ func (p *page) inRow(seq int, expression string) {
 // marksOf returns what a row shows of the changes of its message.
 func (p *page) marksOf(seq int) string {
 	p.t.Helper()
-	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
+	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies-count')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
 }
 
 func (p *page) wantMarks(seq int, want string) {
@@ -187,8 +187,7 @@ func TestRepeatedChanges(t *testing.T) {
 	alice.tool(two, "Edit")
 	alice.write(" and a half")
 	alice.press(kb.Enter)
-	alice.tool(one, "Add a reaction")
-	alice.inTools(one, "👍")
+	alice.react(one, "👍")
 	ben.untilMarks(two, "two and a half | edited")
 	ben.untilMarks(one, "one | 👍 1 alice")
 	if !alice.truth(`document.querySelector('.changing') && document.querySelector('.pill.waiting')`) {

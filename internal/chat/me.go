@@ -143,11 +143,13 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 			if reach(u.credential, members[i].Room) == access.ReachElsewhere {
 				continue
 			}
-			state, err := u.stateIn(tx, &members[i])
+			state, may, err := u.stateIn(tx, &members[i], me.Account.Bot)
 			if err != nil {
 				return err
 			}
-			states = append(states, state)
+			if may {
+				states = append(states, state)
+			}
 		}
 		return nil
 	})
@@ -171,7 +173,10 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		if in = found; err != nil || !in {
 			return err
 		}
-		state, err = u.stateIn(tx, &member)
+		account, err := people.Accounts.Get(tx, u.account())
+		if err == nil {
+			state, in, err = u.stateIn(tx, &member, account.Bot)
+		}
 		return err
 	})
 	if err == nil && in {
@@ -182,17 +187,26 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 	return state, in && !state.isHidden(), u.chat.count(err)
 }
 
-// stateIn returns what the documents say of a room for its member.
-func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
+// stateIn returns what the documents say of a room for its member, if that may read it. All
+// people may read the rooms that they are in; a bot must not know more than its owner.
+func (u User) stateIn(tx store.Tx, m *people.Member, bot bool) (s RoomState, may bool, err error) {
 	room, err := people.Rooms.Get(tx, m.Room)
 	if err != nil {
-		return RoomState{}, err
+		return RoomState{}, false, err
 	}
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
-		return RoomState{}, err
+		return RoomState{}, false, err
 	}
-	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
+	if bot {
+		found, err := u.scene(tx, name, true, false)
+		if err != nil || access.Can(access.Read, found.Facts) != access.Allowed {
+			return RoomState{}, false, err
+		}
+		limited := *m
+		m, limited.From = &limited, found.from
+	}
+	s = RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
 	s.mark, s.counted = m.Mark(u.chat.dispatcher.Epoch())
 	if s.Notify == 0 {
 		s.Notify = kaban.NotifyMentions
@@ -203,7 +217,7 @@ func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
 	if room.Kind == kaban.RoomDirect {
 		s.Title, err = u.title(tx, room.People)
 	}
-	return s, err
+	return s, err == nil, err
 }
 
 // title returns the names of the other people of a direct room.

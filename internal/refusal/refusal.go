@@ -188,7 +188,7 @@ func refusedText(err error) string {
 }
 
 func tooManyReactions(error) string {
-	return fmt.Sprintf("a message takes %d different reactions, %d by one person, and %d by all; take one back first", chat.MaxReactions, chat.MaxOwnReactions, chat.MaxReactors)
+	return fmt.Sprintf("a message takes %d different reactions, %d by one person, and %d by all; add to one that is there, or take one of yours back", chat.MaxReactions, chat.MaxOwnReactions, chat.MaxReactors)
 }
 
 func newRoomsText(err error) string {

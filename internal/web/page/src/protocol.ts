@@ -104,7 +104,7 @@ export type Request =
   | { type: 'notify'; room: string; level: Level }
   | ((Act | Amend) & { room: string; id: string })
   | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
-  | { type: 'history'; room: string; before?: number; after?: number; limit?: number }
+  | { type: 'history'; room: string; before?: number; after?: number; replies_to?: number; limit?: number }
   | { type: 'rooms'; after?: string }
   | { type: 'members'; room: string; after?: string }
   | { type: 'ping' }

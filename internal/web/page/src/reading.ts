@@ -5,7 +5,7 @@ import { mentions } from './markup'
 import { notify } from './notify'
 import { isAmendment, shown as asMessage, type LiveAmendment, type LiveEntry, type LiveMessage, type Message } from './protocol'
 import { send } from './session'
-import { account, attentive, find, noLine, rooms, spoken, username, type Room } from './state'
+import { account, attentive, covered, find, noLine, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
 
 /** How long the read position may go unsaved. Milliseconds. */
@@ -34,7 +34,7 @@ export function receiveEntry(entry: LiveEntry | LiveMessage | LiveAmendment): vo
   const allRead = room.unread.value === 0
   advance(room, entry.seq)
   room.log.extend(entry.seq)
-  if (isAmendment(entry)) room.log.fold(entry, username.value)
+  if (isAmendment(entry)) room.fold(entry)
   if (allRead) markRead(room, entry.seq)
   else room.uncounted.value++
   room.changed()
@@ -48,7 +48,7 @@ export function take(room: Room, message: Message): void {
   if (room.cursor && message.seq <= room.cursor.seq) return
   const shown = room.here.value
   // It will be on the screen, and the user is looking.
-  const seen = shown && room.following && attentive.value && room.log.attached && room.log.loaded
+  const seen = shown && !covered.value && room.following && attentive.value && room.log.attached && room.log.loaded
   const allRead = room.unread.value === 0
   if (allRead) {
     if (mine) room.line.value = noLine
@@ -59,7 +59,7 @@ export function take(room: Room, message: Message): void {
   if (seen || (!counts && allRead) || (mine && shown && room.following)) markRead(room, message.seq)
   else if (!counts) room.uncounted.value++
   keep(room, message, shown)
-  if (message.reply_to !== undefined) room.log.fold({ type: 'reply', seq: message.seq, target: message.reply_to }, username.value)
+  if (message.reply_to !== undefined) answered(room, message, message.reply_to)
   room.changed()
   if (!counts || message.deleted) return
   const mentioned = mentions(message.content, username.value)
@@ -68,6 +68,13 @@ export function take(room: Room, message: Message): void {
   if (shown) heard.push(message)
   // Among several, a mention matters most.
   if (!attentive.value && (mentioned || !due.has(room) || !mentions(due.get(room)!.content, username.value))) due.set(room, message)
+}
+
+/** A message is one of a thread. */
+function answered(room: Room, message: Message, target: number): void {
+  room.fold({ type: 'reply', seq: message.seq, target })
+  const thread = room.thread.peek()
+  if (thread?.seq === target) thread.log.append(message)
 }
 
 /** Adds a message to the run, which stays bounded. */

@@ -3,13 +3,14 @@
 
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
+import { detach } from './drafts'
 import { loadNewest, loadShown } from './history'
-import { moveTo, orphan, transmitAll } from './outbox'
+import { moveTo, transmitAll } from './outbox'
 import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
 import * as route from './route'
 import { ask, send } from './session'
 import * as state from './state'
-import { add, find, noLine, Room } from './state'
+import { add, find, noLine, Room, Thread } from './state'
 import { keepRoom, load, save } from './storage'
 import { turn } from './turn'
 
@@ -27,7 +28,7 @@ export function drop(room: Room): void {
 }
 
 export function forget(room: Room): void {
-  room.log.clear()
+  room.clear()
   room.cursor = undefined
   room.following = true
   room.joined.value = false
@@ -56,6 +57,7 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
     if (!known && !make && state.account.value) room.member.value = false
     if (how === 'push') state.asked.value = true
     state.current.value = room.name
+    showBeside(room, place.panel)
     save('room', room.name)
     if (left !== room) {
       state.searching.value = false
@@ -71,6 +73,14 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
   })
 }
 let visits = 0
+
+/** Shows a panel beside a room, or none. */
+function showBeside(room: Room, panel: route.Panel | undefined): void {
+  state.panel.value = panel
+  const thread = panel?.kind === 'thread' ? panel.seq : undefined
+  if (room.thread.value?.seq === thread) return
+  room.thread.value = thread === undefined ? undefined : new Thread(room, thread)
+}
 
 /** Joins a room, or looks it up first. */
 export function enterRoom(room: Room): void {
@@ -172,7 +182,7 @@ function tryAgain(room: Room, why: Refusal): void {
 function beginAgain(room: Room, oldest: number | undefined): void {
   forget(room)
   if (oldest === undefined) {
-    orphan(room)
+    if (room.here.value) showBeside(room, undefined)
     state.notice.value = { code: 'replaced_server', message: '' }
   }
   else room.gapBefore.value = oldest
@@ -192,7 +202,7 @@ async function newest(room: Room): Promise<number> {
 /** Continues at the head. Missed messages are loaded as the reader gets to them. */
 function skip(room: Room, joined: Joined): void {
   room.cursor = { epoch: joined.epoch, seq: joined.head }
-  room.log.miss()
+  room.miss()
   room.following = false
 }
 
@@ -209,6 +219,8 @@ function entered(room: Room, joined: Joined): void {
     room.newest.value = Math.max(room.newest.value, joined.head)
     room.memberCount.value = joined.members
     room.joined.value = true
+    detach(room, joined.epoch)
+    if (room.thread.value) detach(room.thread.value, joined.epoch)
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
@@ -240,7 +252,8 @@ function rename(room: Room, name: string): Room {
   if (state.current.value === room.name) {
     state.current.value = name
     const place = route.read()
-    route.show({ room: name, ...(place?.seq ? { seq: place.seq } : {}) }, 'replace')
+    route.show({ ...place, room: name }, 'replace')
+    showBeside(renamed, place?.panel)
   }
   return renamed
 }
@@ -250,8 +263,9 @@ export function resync(event: Refusal): void {
   const room = find(event.room ?? '')
   if (!room) return
   batch(() => {
-    room.log.clear()
+    room.clear()
     room.cursor = { epoch: event.epoch ?? room.cursor?.epoch ?? '', seq: event.head ?? 0 }
+    detach(room, room.cursor.epoch)
     room.head = room.newest.value = event.head ?? 0
     room.gapBefore.value = event.oldest ?? 0
     room.changed()

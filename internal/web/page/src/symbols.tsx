@@ -28,6 +28,11 @@ export const Search = () => (
     <path d="m13 13 3.7 3.7" />
   </Symbol>
 )
+export const Thread = () => (
+  <Symbol>
+    <path d="M3.5 5.2c0-.8.6-1.4 1.4-1.4h10.2c.8 0 1.4.6 1.4 1.4v6.6c0 .8-.6 1.4-1.4 1.4H9.4L5.8 16.4v-3.2h-.9c-.8 0-1.4-.6-1.4-1.4zM7 7.2h6M7 9.9h4" />
+  </Symbol>
+)
 export const Plus = () => (
   <Symbol>
     <path d="M10 4.5v11M4.5 10h11" />
@@ -85,6 +90,11 @@ export const ChevronRight = () => (
 export const Star = ({ filled }: { filled?: boolean }) => (
   <Symbol>
     <path fill={filled ? 'currentColor' : 'none'} d="m10 3 2.1 4.400 4.800.6-3.5 3.300.9 4.800L10 13.800l-4.300 2.300.9-4.800L3.1 8l4.800-.6z" />
+  </Symbol>
+)
+export const ArrowLeft = () => (
+  <Symbol>
+    <path d="M16 10H4.5M9.5 4.5 4 10l5.5 5.5" />
   </Symbol>
 )
 export const Speech = () => (
