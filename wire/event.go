@@ -31,7 +31,7 @@ type Event struct {
 	Time      time.Time // ack, message: UTC; sent with milliseconds
 	Duplicate bool      // ack: an earlier send had the same id
 	Members   int       // joined, watching, presence: the number of members
-	More      bool      // history, rooms, members, me: the list is incomplete
+	More      bool      // history, rooms, members, me, found: the list is incomplete
 
 	Session   string        // welcome: a secret for Request.Resume; "" for an account
 	Account   *Account      // welcome, me; nil for a visitor
@@ -47,6 +47,9 @@ type Event struct {
 	First, Last  uint64      // history: the seqs that the page covers; 0 if it is empty
 	AsOf         uint64      // history: the seq up to which its messages have been changed
 	Rooms        []RoomInfo  // rooms
+	Hits         []Hit       // found, newest first
+	Next         uint64      // found: the Before of the next page, if there is More
+	Partial      bool        // found: there may be hits that the server did not look at
 	States       []RoomState // me
 	State        *RoomState  // state
 	Usernames    []string    // members, typing
@@ -127,6 +130,8 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = appendMore(dst, e.More)
 	case TypeMe:
 		dst = e.appendMe(dst)
+	case TypeFound:
+		dst = e.appendFound(dst)
 	case TypeState:
 		dst = e.State.append(append(dst, ','))
 	case TypeMembers:

@@ -117,6 +117,8 @@ func (d *decoder) event(e *Event) {
 	case TypeMe:
 		e.Account, e.More = d.account(), d.boolean(fMore)
 		d.objects(fRooms, true, func(d *decoder) { e.States = append(e.States, d.state()) })
+	case TypeFound:
+		d.found(e)
 	case TypeState:
 		state := d.state()
 		e.Room, e.State = state.Room, &state

@@ -42,6 +42,10 @@ const (
 	// MaxEmoji is the longest emoji of a react in bytes. Which of them are emoji is for the
 	// server to know.
 	MaxEmoji = 64
+	// MaxQuery is the longest query of a search in bytes.
+	MaxQuery = 1024
+	// MaxHits is the largest limit of a search.
+	MaxHits = 100
 	// MaxReactors is how many of those that have reacted with an emoji a Reaction names.
 	MaxReactors = 5
 	// Version is the version of the protocol.
@@ -68,6 +72,7 @@ const (
 	TypeReact
 	TypePin
 	TypeHistory
+	TypeSearch
 	TypePart
 	TypeRooms
 	TypeMembers
@@ -104,6 +109,7 @@ const (
 	TypeMember
 	TypeRoom
 	TypeState
+	TypeFound
 	TypePresence
 	TypeError
 	TypeGoodbye
@@ -119,6 +125,7 @@ var typeNames = [...]string{
 	TypeReact:    "react",
 	TypePin:      "pin",
 	TypeHistory:  "history",
+	TypeSearch:   "search",
 	TypePart:     "part",
 	TypeRooms:    "rooms",
 	TypeMembers:  "members",
@@ -152,6 +159,7 @@ var typeNames = [...]string{
 	TypeMember:   "member",
 	TypeRoom:     "room",
 	TypeState:    "state",
+	TypeFound:    "found",
 	TypePresence: "presence",
 	TypeError:    "error",
 	TypeGoodbye:  "goodbye",
@@ -185,6 +193,8 @@ func typeOf(name []byte) Type {
 		return TypePin
 	case "history":
 		return TypeHistory
+	case "search":
+		return TypeSearch
 	case "part":
 		return TypePart
 	case "rooms":
@@ -251,6 +261,8 @@ func typeOf(name []byte) Type {
 		return TypeRoom
 	case "state":
 		return TypeState
+	case "found":
+		return TypeFound
 	case "presence":
 		return TypePresence
 	case "error":

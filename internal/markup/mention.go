@@ -1,6 +1,8 @@
 package markup
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -9,6 +11,9 @@ import (
 
 // everybody are the names that mention everyone in the room. They are reserved.
 var everybody = map[string]bool{"all": true, "channel": true, "everyone": true, "here": true}
+
+// Everybody returns the names that mention everyone in the room.
+func Everybody() []string { return slices.Sorted(maps.Keys(everybody)) }
 
 // Mentions reports whether a content mentions a name, or everyone. It ignores case
 // and width. Code and addresses do not contain mentions.
