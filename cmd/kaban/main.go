@@ -52,6 +52,7 @@ type cli struct {
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
 	Import     importCommand             `cmd:"" help:"Add exported messages; safe to repeat."`
 	Check      checkCommand              `cmd:"" help:"Check the database for damage and gaps."`
+	Reindex    reindexCommand            `cmd:"" help:"Make the search index anew, even while the server runs."`
 	Owner      ownerCommand              `cmd:"" help:"Make an owner of the server, or let one back in."`
 	User       userCommand               `cmd:"" help:"Manage accounts."`
 	Invite     inviteCommand             `cmd:"" help:"Manage links by which people make accounts."`

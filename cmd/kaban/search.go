@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"kaban/client"
 	"kaban/internal/display"
 	"kaban/internal/index"
+	"kaban/internal/operator"
 	"kaban/internal/store"
 	"kaban/wire"
 )
@@ -113,4 +116,102 @@ func localZone() string {
 		return ""
 	}
 	return zone
+}
+
+// reindexCommand makes the search index anew.
+type reindexCommand struct {
+	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The server's data directory. The server may be running; it makes the index while it serves. Default: ${default}."`
+}
+
+// reindexEvery is how often a server is asked how far it is.
+const reindexEvery = 300 * time.Millisecond
+
+// Run returns once the new index is complete.
+func (c *reindexCommand) Run(std streams) error {
+	admin := adminFlags{Data: c.Data}
+	if err := checkDirectory(c.Data); err != nil {
+		return err
+	}
+	if err := admin.exists(); err != nil {
+		return err
+	}
+	ctx, stop := untilInterrupted()
+	defer stop()
+	bar := progress(std.err, -1, "indexing", " messages")
+	transport, err := operator.Dial(ctx, c.Data)
+	switch {
+	case err == nil:
+		defer transport.CloseIdleConnections()
+		err = reindexThere(ctx, transport, bar.Set64)
+	case errors.Is(err, operator.ErrNotRunning):
+		err = c.reindexHere(ctx, bar.Set64)
+	}
+	bar.Exit()
+	if err != nil {
+		return fmt.Errorf("reindex %s: %w", c.Data, err)
+	}
+	fmt.Fprintf(std.err, "kaban: the search index of %s is complete\n", c.Data)
+	return nil
+}
+
+// reindexThere asks a running server, and waits for it.
+func reindexThere(ctx context.Context, transport http.RoundTripper, show func(int64) error) error {
+	a := &admin{http: http.Client{Transport: transport}}
+	if err := a.do(ctx, http.MethodPost, reindexPath, nil, nil); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(reindexEvery)
+	defer ticker.Stop()
+	for {
+		var report statusReport
+		if err := a.do(ctx, http.MethodGet, statusPath, nil, &report); err != nil {
+			return err
+		}
+		if problem := report.Problems["search"]; problem != "" {
+			return errors.New(problem)
+		}
+		if !report.Search.Building {
+			return nil
+		}
+		if err := show(int64(report.Search.Indexed)); err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return errors.New("interrupted; the server goes on with it")
+		}
+	}
+}
+
+// reindexHere opens a data directory that no server uses.
+func (c *reindexCommand) reindexHere(ctx context.Context, show func(int64) error) (err error) {
+	log := slog.New(slog.DiscardHandler)
+	kept, err := openStore(c.Data, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
+	x := index.Open(kept, c.Data, index.Options{Log: log, Eager: true})
+	defer func() { err = errors.Join(err, x.Close()) }()
+	x.Rebuild()
+	done := make(chan error, 1)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	waiting.Go(func() { done <- x.Wait(ctx) })
+	ticker := time.NewTicker(reindexEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			if problem := x.Status().Problem; problem != nil {
+				return problem
+			}
+			return err
+		case <-ticker.C:
+			if err := show(int64(x.Status().Indexed)); err != nil {
+				return err
+			}
+		}
+	}
 }

@@ -197,7 +197,7 @@ var rules = map[string]rule{
 		"a message is followed without knowing what it is; only builds with a tag have the library",
 	},
 	"kaban/internal/telemetry": {
-		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
+		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/index", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
 		[]string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "google.golang.org/protobuf"},
 		"it reads what all others count; nothing imports it but the main package",
 	},

@@ -86,6 +86,7 @@ func (x *Index) failed(err error) {
 	first := x.problem == nil
 	x.problem = err
 	x.mu.Unlock()
+	x.release()
 	if first {
 		x.log.Error("the search index does not work; searches find nothing until it does", "err", err)
 	}

@@ -242,14 +242,14 @@ func (x *Index) Status() Status {
 
 // lagLocked returns for how long there may have been something that was not read.
 func (x *Index) lagLocked() time.Duration {
-	if !x.working && len(x.pending) == 0 {
+	if !x.working && len(x.pending) == 0 && !x.building && x.problem == nil {
 		return 0
 	}
 	return time.Since(x.asOf)
 }
 
 // Wait returns once the index has read everything that was in the store when it was
-// called, or its context has ended.
+// called, or with an error if its context has ended or the index does not work.
 func (x *Index) Wait(ctx context.Context) error {
 	all, err := x.store.Rooms(ctx)
 	if err != nil {
@@ -257,6 +257,10 @@ func (x *Index) Wait(ctx context.Context) error {
 	}
 	for {
 		x.mu.Lock()
+		if err := x.problem; err != nil {
+			x.mu.Unlock()
+			return err
+		}
 		behind := x.asked.Load() || x.building
 		for i := range all {
 			r := x.rooms[all[i].Name.Key()]
