@@ -220,6 +220,7 @@ function entered(room: Room, joined: Joined): void {
     room.memberCount.value = joined.members
     room.joined.value = true
     detach(room, joined.epoch)
+    if (room.thread.value) detach(room.thread.value, joined.epoch)
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
