@@ -184,8 +184,11 @@ func resyncText(err error) string {
 // refusedText says in words what the code of a verdict about accounts means.
 func refusedText(err error) string {
 	refused, _ := errors.AsType[*account.RefusedError](err)
-	if refused.Action == access.NameFile {
+	switch refused.Action {
+	case access.NameFile:
 		return "only \"kaban settings set\" on the server's machine names a file, and the provider that gets the secret in it"
+	case access.LinkIdentity:
+		return "only \"kaban user link\" on the server's machine links an identity to somebody; people link their own by signing in there"
 	}
 	switch code := wire.Code(refused.Verdict.String()); code {
 	case wire.CodeAuthRequired:
