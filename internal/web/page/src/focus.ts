@@ -7,7 +7,7 @@ import { batch } from '@preact/signals'
 import { become, make, show } from './rooms'
 import { show as showAddress, type Panel, type Place } from './route'
 import { renderNow } from './frame'
-import { account, beside, current, dialog, drawer, panel, room, searching, subject, type Composing, type Dialog, type Field, type Room } from './state'
+import { account, beside, current, dialog, drawer, panel, room, subject, type Composing, type Dialog, type Field, type Room } from './state'
 import { focused, opened, pointed, type Tool } from './tools'
 import { endTurns } from './turn'
 
@@ -56,12 +56,15 @@ export function closeDialog(): void {
   move(() => (dialog.value = undefined), back)
 }
 
-export function openSearch(): void {
-  move(() => (searching.value = true), search)
-}
-
-export function closeSearch(): void {
-  move(() => (searching.value = false), input)
+/** Searches, at first for nothing. The query that is in the panel already stays. */
+export function openSearch(query = ''): void {
+  const shown = panel.peek()
+  move(() => {
+    if (shown?.kind === 'search') return
+    dialog.value = undefined
+    drawer.value = undefined
+    show({ room: current.peek(), panel: { kind: 'search', query, everywhere: false } })
+  }, search)
 }
 
 export function openDrawer(which: 'rooms' | 'members'): void {
@@ -181,5 +184,13 @@ export function closePanel(): void {
       showAddress({ room: shown.name }, 'replace')
     },
     () => (inside && closed?.kind === 'thread' && document.querySelector<HTMLElement>(`#messages .row[data-seq="${closed.seq}"]`)) || input(),
+  )
+}
+
+/** Shows what a search finds. The focus stays in its field, or where it is. */
+export function lookFor(wanted: Panel, inField = true): void {
+  move(
+    () => show({ room: current.peek(), panel: wanted }, 'replace'),
+    () => inField && search(),
   )
 }

@@ -59,7 +59,6 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
     showBeside(room, place.panel)
     save('room', room.name)
     if (left !== room) {
-      state.searching.value = false
       state.spoken.value = []
       state.notice.value = undefined
       if (room.unread.value > 0 && room.line.value === noLine) room.line.value = room.read.value
