@@ -7,7 +7,7 @@ import { Claim } from './claim'
 import { Composer } from './composer'
 import { Device } from './device'
 import { Dialogs } from './dialogs'
-import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, focusInput, makeRoom, openDialog, openSearch, visit } from './focus'
+import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, focusInput, makeRoom, openDialog, openPanel, openSearch, visit } from './focus'
 import { Head } from './head'
 import { jumpToNewest } from './history'
 import { may } from './rights'
@@ -181,6 +181,10 @@ function useKeys() {
         closeDialog()
       } else if (event.altKey && !command && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
         step(event.key === 'ArrowUp' ? -1 : 1, event.shiftKey)
+      } else if (event.altKey && !command && !event.shiftKey && event.code === 'KeyU') {
+        if (!account.value) return
+        if (panel.value?.kind === 'inbox') closePanel()
+        else openPanel({ kind: 'inbox' })
       } else if (event.altKey && !command && event.key === 'End') {
         if (room.value) void jumpToNewest(room.value)
       } else if (event.key === 'End' && !field && document.activeElement?.id === 'messages') {

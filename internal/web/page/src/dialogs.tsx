@@ -7,7 +7,7 @@ import { InvitePeople, MemberCard, WriteTo } from './persondialogs'
 import { closeDialog } from './focus'
 import { Modal } from './modal'
 import { Settings } from './settings'
-import { dialog, type Dialog } from './state'
+import { account, dialog, type Dialog } from './state'
 import { Switcher } from './switcher'
 import { t } from './texts'
 
@@ -64,6 +64,7 @@ function Keys() {
     [t('switcher'), [[command, 'K']]],
     [t('keyPrevious'), [['Alt', '↑'], ['Alt', '↓']]],
     [t('keyUnread'), [['Alt', 'Shift', '↑'], ['Alt', 'Shift', '↓']]],
+    ...(account.value ? [[t('keyCatchUp'), [['Alt', 'U']]] as [string, string[][]]] : []),
     [t('searchLabel'), [[command, 'F']]],
     [t('send'), [['Enter']]],
     [t('keyNewline'), [['Shift', 'Enter']]],

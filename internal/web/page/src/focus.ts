@@ -187,6 +187,13 @@ export function closePanel(): void {
   )
 }
 
+/** Shows a place in the room behind what has the focus, or what will have it, and keeps the panel. */
+export function lookAt(place: Place, goal: Goal): void {
+  move(() => show({ panel: panel.peek(), ...place }, 'replace'), goal)
+  // The message that is shown does not take the focus.
+  endTurns()
+}
+
 /** Shows what a search finds. The focus stays in its field, or where it is. */
 export function lookFor(wanted: Panel, inField = true): void {
   move(

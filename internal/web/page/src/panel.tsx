@@ -1,6 +1,7 @@
 // What is shown beside a room, or in front of it where there is no place beside it.
 
 import type { ComponentChildren } from 'preact'
+import { CatchUp } from './catchup'
 import { CopyButton } from './copy'
 import { closePanel } from './focus'
 import { PinsView } from './pins'
@@ -14,6 +15,7 @@ import { ThreadView } from './thread'
 export function SidePanel({ room, panel }: { room: Room; panel: Panel }) {
   if (panel.kind === 'search') return <Frame title={t('search')} about="">{<SearchView room={room} panel={panel} />}</Frame>
   if (panel.kind === 'pins') return <Frame title={t('pins')} about={t('threadIn', { room: room.title.value })}>{<PinsView key={room.name} room={room} />}</Frame>
+  if (panel.kind === 'inbox') return <Frame title={t('catchUp')} about="">{<CatchUp />}</Frame>
   const thread = room.thread.value
   if (!thread) return null
   return (

@@ -106,6 +106,8 @@ export type Request =
   | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
   | { type: 'history'; room: string; before?: number; after?: number; replies_to?: number; limit?: number }
   | { type: 'search'; query: string; room?: string; before?: number; limit?: number; zone?: string }
+  | { type: 'inbox'; before?: number; limit?: number }
+  | { type: 'unread'; room: string; seq: number }
   | { type: 'rooms'; after?: string }
   | { type: 'members'; room: string; after?: string }
   | { type: 'ping' }
@@ -194,6 +196,26 @@ export interface Found {
   partial: boolean
   ref?: string
 }
+/** A message that mentions the account, which has not read it yet. */
+export interface Mentioned {
+  room: string
+  seq: number
+  id: string
+  username: string
+  account?: string
+  bot?: boolean
+  time: string
+  content: string
+  cause: 'name' | 'everyone' | 'here'
+}
+/** The unread mentions of the account, the newest first. */
+export interface Inbox {
+  type: 'inbox'
+  mentions: Mentioned[]
+  more: boolean
+  next?: number
+  ref?: string
+}
 export interface RoomInfo {
   room: string
   head: number
@@ -250,6 +272,8 @@ export interface Mine {
   read: number
   unread: number
   mentions: number
+  /** The account wants to read again from here. */
+  unread_from?: number
   notify: Level
 }
 export interface Me {
@@ -314,6 +338,7 @@ export type Event =
   | Ack
   | History
   | Found
+  | Inbox
   | Rooms
   | Members
   | Presence

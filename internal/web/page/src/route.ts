@@ -5,7 +5,7 @@
 export const base = new URL('..', import.meta.url).pathname
 
 /** What is shown beside a room. A search is in the room, or everywhere. */
-export type Panel = { kind: 'thread'; seq: number } | { kind: 'pins' } | { kind: 'search'; query: string; everywhere: boolean }
+export type Panel = { kind: 'thread'; seq: number } | { kind: 'pins' | 'inbox' } | { kind: 'search'; query: string; everywhere: boolean }
 
 export interface Place {
   room: string
@@ -33,7 +33,7 @@ function panelOf(hash: string): Panel | undefined {
   if (thread) return { kind: 'thread', seq: Number(thread[1]) }
   const search = /^#search(-all)?(?:\/(.*))?$/.exec(hash)
   if (search) return { kind: 'search', query: decoded(search[2] ?? ''), everywhere: search[1] !== undefined }
-  return hash === '#pins' ? { kind: 'pins' } : undefined
+  return hash === '#pins' || hash === '#inbox' ? { kind: hash === '#pins' ? 'pins' : 'inbox' } : undefined
 }
 
 function hashOfPanel(panel: Panel): string {
