@@ -187,8 +187,7 @@ func TestRepeatedChanges(t *testing.T) {
 	alice.tool(two, "Edit")
 	alice.write(" and a half")
 	alice.press(kb.Enter)
-	alice.tool(one, "Add a reaction")
-	alice.inTools(one, "👍")
+	alice.react(one, "👍")
 	ben.untilMarks(two, "two and a half | edited")
 	ben.untilMarks(one, "one | 👍 1 alice")
 	if !alice.truth(`document.querySelector('.changing') && document.querySelector('.pill.waiting')`) {

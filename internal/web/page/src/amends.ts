@@ -45,8 +45,15 @@ export function remove(room: Room, { seq }: Message): void {
 /** Edits a message in the field, beginning with a text. */
 export function edit(field: Field, { seq, content }: Message, text = content): void {
   const stored = field.room.message(seq)
-  if (stored) compose(field, { type: 'edit', seq, base: version(stored), text })
+  if (stored) compose(field, { type: 'edit', seq, epoch: epochOf(field.room), base: version(stored), text })
 }
+
+/** Answers a message in the field. */
+export function answer(room: Room, { seq }: Message): void {
+  compose(room, { type: 'reply', seq, epoch: epochOf(room) })
+}
+
+const epochOf = (room: Room): string => room.cursor?.epoch ?? ''
 
 /** Edits the user's last message beside a field, if there is one on this page. */
 export function editLast(field: Field): boolean {

@@ -3,12 +3,14 @@
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { editLast, saveEdit } from './amends'
-import { compose, touch } from './focus'
+import { composeFor, draft } from './drafts'
+import { replace } from './field'
+import { compose, openEmoji, touch } from './focus'
 import { excerpt } from './marks'
-import { answer, draft, say } from './outbox'
+import { answer, say } from './outbox'
 import type { Member } from './protocol'
 import { limits, target, type Field } from './state'
-import { Cross, Pencil, Reply, Send } from './symbols'
+import { Cross, Pencil, Reply, Send, Smile } from './symbols'
 import { count, t } from './texts'
 import { reportTyping } from './typing'
 
@@ -91,10 +93,21 @@ export function Composer({ field }: { field: Field }) {
         }}
       />
       <Left id={ids.length} over={over} />
-      <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={length === 0 || over > 0}>
+      <Buttons field={field} sendable={length > 0 && over <= 0} />
+    </form>
+  )
+}
+
+function Buttons({ field, sendable }: { field: Field; sendable: boolean }) {
+  return (
+    <>
+      <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget, { input: field.input })}>
+        <Smile />
+      </button>
+      <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={!sendable}>
         <Send />
       </button>
-    </form>
+    </>
   )
 }
 
@@ -108,9 +121,9 @@ function submitEdit(field: Field, content: string): boolean {
 }
 
 function submitMessage(field: Field, content: string): void {
-  const composing = field.composing.peek()
-  if (composing) compose(field, undefined)
-  if (field.seq === undefined) say(field.room, content, composing?.seq)
+  const about = field.composing.peek()
+  if (about) compose(field, undefined)
+  if (field.seq === undefined) say(field.room, content, about?.type === 'reply' ? about.seq : undefined)
   else answer(field.room, content, field.seq)
 }
 
@@ -118,7 +131,7 @@ function submitMessage(field: Field, content: string): void {
 function keep(field: Field, text: string): void {
   const composing = field.composing.peek()
   if (composing?.type === 'edit') {
-    field.composing.value = { ...composing, text }
+    composeFor(field, { ...composing, text })
     return
   }
   draft(field, text)
@@ -144,15 +157,18 @@ const isPlain = (event: KeyboardEvent) => !event.shiftKey && !event.altKey && !e
 
 /** Shows the draft of each room, or the message that is edited. The field takes the focus when the page opens; after that the user moves it. */
 function useDraft(input: RefObject<HTMLTextAreaElement | null>, field: Field, fit: () => void): void {
+  const shown = useRef<Field>(undefined)
   const composing = field.composing.value
-  const edited = composing?.type === 'edit' ? composing.seq : 0
   useLayoutEffect(() => {
     const el = input.current!
-    const now = field.composing.peek()
-    el.value = now?.type === 'edit' ? now.text : field.draft.peek()
-    el.setSelectionRange(el.value.length, el.value.length)
+    const text = composing?.type === 'edit' ? composing.text : field.draft.peek()
+    // What the user has written in the field is there already, and the caret is anywhere in it.
+    if (shown.current === field && el.value === text) return
+    shown.current = field
+    el.value = text
+    el.setSelectionRange(text.length, text.length)
     fit()
-  }, [field.key, edited])
+  }, [field, composing])
   useLayoutEffect(() => {
     if (!touch() && target.peek() === undefined) input.current!.focus()
   }, [])
@@ -184,11 +200,6 @@ function complete(el: HTMLTextAreaElement, members: Member[]): boolean {
   return true
 }
 
-function replace(el: HTMLTextAreaElement, text: string, from: number, to: number): void {
-  el.setRangeText(text, from, to, 'end')
-  el.dispatchEvent(new Event('input'))
-}
-
 /** Scrolls the messages above a field by a part of their height. */
 function scrollMessages(field: HTMLElement, by: number): void {
   const list = field.closest('.main, .panel')?.querySelector('.messages')
@@ -207,20 +218,33 @@ function Left({ id, over }: { id: string; over: number }) {
 
 /** What the field is for, if not for a new message, and a way out. */
 function ComposingBar({ field }: { field: Field }) {
-  const composing = field.composing.value
+  const about = field.composing.value
   void field.room.version.value
-  if (!composing) return null
-  const message = field.room.message(composing.seq)
+  if (!about) return null
+  const { about: id } = namesOf(field)
+  const label = t(about.type === 'lost' ? 'close' : 'cancel')
+  const cancel = (
+    <button type="button" class="icon" aria-label={label} title={label} onClick={() => compose(field, undefined)}>
+      <Cross />
+    </button>
+  )
+  if (about.type === 'lost') {
+    return (
+      <div class="composing" id={id} role="alert">
+        <span class="composing-why">{t(about.what === 'edit' ? 'editLost' : 'answerLost')}</span>
+        {cancel}
+      </div>
+    )
+  }
+  const message = field.room.message(about.seq)
   return (
-    <div class="composing" id={namesOf(field).about}>
-      {composing.type === 'edit' ? <Pencil /> : <Reply />}
-      <span class="composing-what">{composing.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '' })}</span>
+    <div class="composing" id={id}>
+      {about.type === 'edit' ? <Pencil /> : <Reply />}
+      <span class="composing-what">{about.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '…' })}</span>
       <span class="quote-text" dir="auto">
-        {message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
+        {message === undefined ? t('quoteMissing') : message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
       </span>
-      <button type="button" class="icon" aria-label={t('cancel')} title={t('cancel')} onClick={() => compose(field, undefined)}>
-        <Cross />
-      </button>
+      {cancel}
     </div>
   )
 }

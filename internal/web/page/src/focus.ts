@@ -4,10 +4,12 @@
 // taken a turn and still has it.
 
 import { batch } from '@preact/signals'
+import { composeFor } from './drafts'
 import { become, make, show } from './rooms'
 import { show as showAddress, type Panel, type Place } from './route'
 import { renderNow } from './frame'
-import { account, beside, current, dialog, drawer, panel, room, subject, type Composing, type Dialog, type Field, type Room } from './state'
+import { account, beside, current, dialog, drawer, emojiFor, panel, room, subject, type Dialog, type EmojiFor, type Field, type Room } from './state'
+import type { Composing } from './storage'
 import { focused, opened, pointed, type Tool } from './tools'
 import { endTurns } from './turn'
 
@@ -53,7 +55,29 @@ export function openDialog(name: Dialog, about = ''): void {
 }
 
 export function closeDialog(): void {
+  if (dialog.peek() === 'emoji') return closeEmoji()
   move(() => (dialog.value = undefined), back)
+}
+
+/** Opens the choice of an emoji: for a reaction to a message, or for a field. */
+export function openEmoji(opener: HTMLElement, about: EmojiFor): void {
+  move(
+    () => {
+      if ('row' in about) opened.value = { row: about.row, tool: 'react' }
+      emojiFor.value = { ...about, at: (opener.closest('.tools') ?? opener).getBoundingClientRect() }
+      dialog.value = 'emoji'
+    },
+    () => document.querySelector<HTMLElement>('dialog [autofocus]'),
+  )
+}
+
+export function closeEmoji(): void {
+  const about = emojiFor.peek()
+  move(
+    () => (dialog.value = emojiFor.value = undefined),
+    () => about && 'input' in about && !touch() && document.getElementById(about.input),
+  )
+  if (about && 'row' in about) closeTool()
 }
 
 /** Searches, at first for nothing. The query that is in the panel already stays. */
@@ -119,7 +143,7 @@ export function closeTool(): void {
 export function compose(field: Field, what: Composing | undefined): void {
   move(
     () => {
-      field.composing.value = what
+      composeFor(field, what)
       if (touch()) pointed.value = ''
     },
     () => document.getElementById(field.input),

@@ -44,8 +44,11 @@ export function MessageList({ room }: { room: Room }) {
     if (target.peek()?.focus()) row?.focus({ preventScroll: true })
   }, [view.marked.value, view.visit])
 
+  const amends = amendsOf(room)
+  // A refused change of a message that is not here is shown at the end.
+  const waiting = pending.value.filter((p) => p.room === room.name && (!p.amend || (p.error && !room.log.at(p.amend.target))))
   useEffect(() => {
-    const unknown = unquoted(room, view)
+    const unknown = unquoted(room, view, waiting)
     if (unknown !== undefined) void loadQuoted(room, unknown)
   })
 
@@ -54,9 +57,6 @@ export function MessageList({ room }: { room: Room }) {
     if (seen) view.observe()
   }, [seen])
 
-  const amends = amendsOf(room)
-  // A refused change of a message that is not here is shown at the end.
-  const waiting = pending.value.filter((p) => p.room === room.name && (!p.amend || (p.error && !room.log.at(p.amend.target))))
   return (
     <div class="conversation">
       <div class="messages" ref={view.scrollerRef} onScroll={() => view.scrolled()} tabIndex={0} role="region" aria-label={t('messages', { room: room.name })} id="messages">
@@ -87,13 +87,12 @@ function Waiting({ room, waiting }: { room: Room; waiting: Pending[] }) {
   )
 }
 
-/** A message that a row in the document quotes and that is not known yet. */
-function unquoted({ log }: Room, view: Viewport): number | undefined {
-  for (let i = view.start; i < view.end; i++) {
-    const seq = log.messages[i]?.reply_to
-    if (seq !== undefined && log.quote(seq) === null) return seq
-  }
-  return undefined
+/** A message that a row in the document or the field quotes and that is not known yet. */
+function unquoted({ log, composing }: Room, view: Viewport, waiting: Pending[]): number | undefined {
+  const about = composing.value
+  const quoted = [about && about.type !== 'lost' ? about.seq : undefined, ...waiting.map((p) => p.amend?.target ?? p.reply_to)]
+  for (let i = view.start; i < view.end; i++) quoted.push(log.messages[i]?.reply_to)
+  return quoted.find((seq) => seq !== undefined && log.quote(seq) === null)
 }
 
 /** The rows that are in the document. */

@@ -143,6 +143,7 @@ function Body({ content, edited, onResize }: { content: string; edited?: string;
 /** A message of the user's own that has not been acknowledged, or a refused change of one that is not here. */
 export function PendingRow({ room, pending, late, grouped, thread }: { room: Room; pending: Pending; late: boolean; grouped: boolean; thread?: Thread }) {
   const { amend, error, reply_to } = pending
+  void room.version.value
   const quoted = amend?.target ?? reply_to
   return (
     <div class="row" role="listitem" data-id={pending.id}>

@@ -3,8 +3,9 @@
 
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
+import { detach } from './drafts'
 import { loadNewest, loadShown } from './history'
-import { moveTo, orphan, transmitAll } from './outbox'
+import { moveTo, transmitAll } from './outbox'
 import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
 import * as route from './route'
 import { ask, send } from './session'
@@ -180,7 +181,6 @@ function tryAgain(room: Room, why: Refusal): void {
 function beginAgain(room: Room, oldest: number | undefined): void {
   forget(room)
   if (oldest === undefined) {
-    orphan(room)
     if (room.here.value) showBeside(room, undefined)
     state.notice.value = { code: 'replaced_server', message: '' }
   }
@@ -218,6 +218,8 @@ function entered(room: Room, joined: Joined): void {
     room.newest.value = Math.max(room.newest.value, joined.head)
     room.memberCount.value = joined.members
     room.joined.value = true
+    detach(room, joined.epoch)
+    if (room.thread.value) detach(room.thread.value, joined.epoch)
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
@@ -262,6 +264,7 @@ export function resync(event: Refusal): void {
   batch(() => {
     room.clear()
     room.cursor = { epoch: event.epoch ?? room.cursor?.epoch ?? '', seq: event.head ?? 0 }
+    detach(room, room.cursor.epoch)
     room.head = room.newest.value = event.head ?? 0
     room.gapBefore.value = event.oldest ?? 0
     room.changed()

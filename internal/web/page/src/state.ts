@@ -11,13 +11,10 @@ import type { Account, Cursor, Flag, Hit, Level, Member, Message, Problem, RoomI
 import { preference } from './preference'
 import { mayCreate, type Facts } from './rights'
 import type { Panel, Way } from './route'
-import { draftOf, load, type Pending } from './storage'
+import { draftOf, load, type Composing, type Pending } from './storage'
 
 /** No unread line. 0 is a place for one: above a room's first message. */
 export const noLine = -1
-
-/** A message that is answered, or that is edited: from which version, and the text so far. */
-export type Composing = { type: 'reply'; seq: number } | { type: 'edit'; seq: number; base: number; text: string }
 
 /** A search, and what it has found so far. */
 export interface Finding {
@@ -56,7 +53,7 @@ export class Thread implements Field {
   readonly input = 'reply'
   readonly key: string
   readonly draft: Signal<string>
-  readonly composing = signal<Composing | undefined>(undefined)
+  readonly composing: Signal<Composing | undefined>
   readonly loading = signal(false)
   readonly failed = signal(false)
 
@@ -66,7 +63,9 @@ export class Thread implements Field {
   ) {
     // No name of a room has a #.
     this.key = `${room.name}#${seq}`
-    this.draft = signal(draftOf(this.key))
+    const { text, about } = draftOf(this.key)
+    this.draft = signal(text)
+    this.composing = signal(about)
   }
 }
 
@@ -146,7 +145,9 @@ export class Room implements Field {
 
   constructor(readonly name: string) {
     this.key = name
-    this.draft.value = draftOf(name)
+    const { text, about } = draftOf(name)
+    this.draft.value = text
+    this.composing.value = about
     this.title.value = name
     if (name.startsWith('@')) this.kind.value = 'direct'
   }
@@ -155,9 +156,10 @@ export class Room implements Field {
     this.version.value++
   }
 
-  /** A message that is loaded, wherever it is shown. */
-  message(seq: number): Message | undefined {
-    return this.log.quote(seq) ?? this.thread.peek()?.log.at(seq)
+  /** A message that is loaded, wherever it is shown: see Log.quote. */
+  message(seq: number): Message | undefined | null {
+    const quoted = this.log.quote(seq)
+    return quoted ?? this.thread.peek()?.log.at(seq) ?? quoted
   }
 
   /** Folds a change into its message, wherever that is shown. */
@@ -182,7 +184,7 @@ export class Room implements Field {
   }
 }
 
-export type Dialog = 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'invite' | 'room' | 'member' | 'leave' | undefined
+export type Dialog = 'emoji' | 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'invite' | 'room' | 'member' | 'leave' | undefined
 
 /** What fills the window. `starting` lasts until the server has said who may come in. */
 export const screen = signal<'starting' | 'name' | 'sign-in' | 'sign-up' | 'claim' | 'invite' | 'device' | 'chat'>('starting')
@@ -214,6 +216,10 @@ export const pending = signal<Pending[]>([])
 /** New messages of the room on the screen, for screen readers. */
 export const spoken = signal<Message[]>([])
 export const dialog = signal<Dialog>(undefined)
+/** What an emoji is chosen for: the message that it is a reaction to, in its row, or the field with an id. */
+export type EmojiFor = { seq: number; row: string } | { input: string }
+/** What one is chosen for now, and where that was asked for. */
+export const emojiFor = signal<(EmojiFor & { at: DOMRect }) | undefined>(undefined)
 /** The name that a dialog is about: of a member, or of a room to create. */
 export const subject = signal('')
 /** The drawer that is open on a narrow screen. */

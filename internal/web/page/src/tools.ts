@@ -21,7 +21,7 @@ effect(() => {
 
 // A click elsewhere closes what is open.
 addEventListener('pointerdown', ({ target }) => {
-  if (opened.peek() && !(target instanceof Element && target.closest('.tools'))) opened.value = undefined
+  if (opened.peek() && !(target instanceof Element && target.closest('.tools, dialog'))) opened.value = undefined
 }, { capture: true })
 
 /** The row of a message in the list of a room, or in that of a thread: a message may be in both. */
