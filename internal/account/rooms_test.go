@@ -19,7 +19,7 @@ func (w *world) room(name string, kind kaban.RoomKind, members ...Actor) {
 			return err
 		}
 		for _, m := range members {
-			if err := people.Enter(tx, &r, &people.Member{Room: r.Key, Account: m.Principal.Account.ID, Role: kaban.RoomRoleMember}); err != nil {
+			if err := people.Enter(tx, "", &r, &people.Member{Room: r.Key, Account: m.Principal.Account.ID, Role: kaban.RoomRoleMember}); err != nil {
 				return err
 			}
 		}

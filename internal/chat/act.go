@@ -211,7 +211,7 @@ func (d *deed) invite(tx store.Tx, s *scene) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return true, people.Enter(tx, &s.room, &people.Member{
+	return true, people.Enter(tx, d.user.chat.dispatcher.Epoch(), &s.room, &people.Member{
 		Room: s.room.Key, Account: d.target.ID, Role: kaban.RoomRoleMember, From: from, Since: d.user.chat.now(),
 		Group: d.act.group,
 	})

@@ -134,7 +134,7 @@ func (u User) enter(ctx context.Context, room kaban.RoomName) error {
 		if err != nil {
 			return err
 		}
-		return people.Enter(tx, &s.room, &people.Member{
+		return people.Enter(tx, u.chat.dispatcher.Epoch(), &s.room, &people.Member{
 			Room: s.room.Key, Account: s.account.ID, Role: kaban.RoomRoleMember, From: from, Since: u.chat.now(),
 		})
 	})

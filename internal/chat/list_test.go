@@ -380,11 +380,11 @@ func BenchmarkRooms(b *testing.B) {
 		name := storetest.RoomName(b, fmt.Sprintf("room-%06d", i))
 		err := w.store.Update(b.Context(), func(tx store.Tx) error {
 			room := people.Room{Key: name.Key(), Name: name.String(), Kind: kind}
-			if err := people.Enter(tx, &room, &people.Member{Room: room.Key, Account: "id-ann", Role: kaban.RoomRoleOp}); err != nil {
+			if err := people.Enter(tx, "", &room, &people.Member{Room: room.Key, Account: "id-ann", Role: kaban.RoomRoleOp}); err != nil {
 				return err
 			}
 			if i%50 == 0 {
-				if err := people.Enter(tx, &room, &people.Member{Room: room.Key, Account: "id-gus", Role: kaban.RoomRoleMember}); err != nil {
+				if err := people.Enter(tx, "", &room, &people.Member{Room: room.Key, Account: "id-gus", Role: kaban.RoomRoleMember}); err != nil {
 					return err
 				}
 			}

@@ -82,9 +82,14 @@ type RoomState struct {
 	Head    uint64
 	Read    uint64
 	Unread  uint64
-	Notify  kaban.NotifyLevel
+	// UnreadFrom is the seq from which the account has marked the room as unread; 0 if it has
+	// not.
+	UnreadFrom uint64
+	Notify     kaban.NotifyLevel
 
-	hidden uint64
+	hidden  uint64
+	mark    store.Mark
+	counted bool // what there is up to the mark is known
 }
 
 // isHidden reports whether the account has left a direct room in which nothing was
@@ -116,11 +121,6 @@ func (u User) Me(ctx context.Context, after string, limit int) (me Me, err error
 	if me.More = len(me.Rooms) > limit; me.More {
 		me.Rooms = me.Rooms[:limit]
 	}
-	for i := range me.Rooms {
-		if err := u.addUnread(ctx, &me.Rooms[i]); err != nil {
-			return Me{}, u.chat.count(err)
-		}
-	}
 	return me, nil
 }
 
@@ -151,10 +151,8 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 		}
 		return nil
 	})
-	for i := range states {
-		if err == nil {
-			err = u.chat.addHead(ctx, &states[i])
-		}
+	if err == nil {
+		err = u.addCounts(ctx, states)
 	}
 	return slices.DeleteFunc(states, func(s RoomState) bool { return s.isHidden() }), last, more, err
 }
@@ -177,9 +175,9 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		return err
 	})
 	if err == nil && in {
-		if err = u.chat.addHead(ctx, &state); err == nil {
-			err = u.addUnread(ctx, &state)
-		}
+		states := []RoomState{state}
+		err = u.addCounts(ctx, states)
+		state = states[0]
 	}
 	return state, in && !state.isHidden(), u.chat.count(err)
 }
@@ -194,7 +192,8 @@ func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
 	if err != nil {
 		return RoomState{}, err
 	}
-	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, Read: max(m.Read, m.From-min(m.From, 1)), Notify: m.Notify, hidden: m.Hidden}
+	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
+	s.mark, s.counted = m.Mark(u.chat.dispatcher.Epoch())
 	if s.Notify == 0 {
 		s.Notify = kaban.NotifyMentions
 	}
@@ -226,22 +225,54 @@ func (u User) title(tx store.Tx, accounts []string) (string, error) {
 	return strings.Join(names, ", "), nil
 }
 
-// addHead adds the head of the log.
-func (c *Chat) addHead(ctx context.Context, s *RoomState) error {
-	state, err := c.dispatcher.Room(ctx, s.Room)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+// addCounts adds the heads of the logs, and how many messages of others the account has not
+// read. Marks of older versions, and of another epoch, are counted and stored.
+func (u User) addCounts(ctx context.Context, states []RoomState) error {
+	names := make([]kaban.RoomName, len(states))
+	for i := range states {
+		names[i] = states[i].Room
+	}
+	tallies, err := u.chat.dispatcher.Tallies(ctx, u.peer.ID(), names)
+	if err != nil {
 		return err
 	}
-	s.Head = state.Head
+	var fresh []*RoomState
+	for i := range states {
+		s := &states[i]
+		if !s.counted {
+			if s.mark, err = u.chat.dispatcher.CountTo(ctx, s.Room, u.peer.ID(), s.mark.Seq, store.Mark{}); err != nil {
+				return err
+			}
+			fresh = append(fresh, s)
+		}
+		s.Head, s.Read, s.Unread = tallies[i].Head, s.mark.Seq, tallies[i].Unread(s.mark)
+	}
+	if len(fresh) > 0 {
+		u.storeCounts(ctx, fresh)
+	}
 	return nil
 }
 
-// addUnread adds how many messages of others the account has not read.
-func (u User) addUnread(ctx context.Context, s *RoomState) (err error) {
-	if s.Head > s.Read {
-		s.Unread, err = u.chat.dispatcher.CountOthers(ctx, s.Room, u.peer.ID(), s.Read, s.Head)
-	}
-	return err
+// storeCounts stores marks that were counted, unless there are others by now. If it fails,
+// they are counted again the next time.
+func (u User) storeCounts(ctx context.Context, states []*RoomState) {
+	epoch := u.chat.dispatcher.Epoch()
+	_ = u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
+		for _, s := range states {
+			m, in, err := people.Members.Find(tx, s.Room.Key(), u.account())
+			if err != nil {
+				return err
+			}
+			if _, counted := m.Mark(epoch); !in || counted {
+				continue
+			}
+			m.SetMark(s.mark, epoch)
+			if err := people.Members.Put(tx, &m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Person is a member of a room.

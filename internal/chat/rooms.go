@@ -68,7 +68,7 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 			if err := people.Rooms.Put(tx, &room); err != nil {
 				return err
 			}
-		} else if err := people.Enter(tx, &room, &people.Member{
+		} else if err := people.Enter(tx, u.chat.dispatcher.Epoch(), &room, &people.Member{
 			Room: room.Key, Account: u.account(), Role: kaban.RoomRoleOp, From: 1, Since: room.Created,
 		}); err != nil {
 			return err
@@ -119,7 +119,7 @@ func (u User) Direct(ctx context.Context, others []kaban.Username) (kaban.RoomNa
 			Key: name.Key(), Name: name.String(), Kind: kaban.RoomDirect, Creator: u.account(), Created: u.chat.now(), People: accounts,
 		}
 		for _, account := range accounts {
-			if err := people.Enter(tx, &room, &people.Member{
+			if err := people.Enter(tx, u.chat.dispatcher.Epoch(), &room, &people.Member{
 				Room: room.Key, Account: account, Role: kaban.RoomRoleMember, From: 1, Since: room.Created, Notify: kaban.NotifyAll,
 			}); err != nil {
 				return err
@@ -357,31 +357,74 @@ func (u User) partWithEntry(ctx context.Context, name kaban.RoomName, leave func
 	return err
 }
 
-// Read notes that an account has read a room up to a seq; the greatest counts. It
-// returns ErrNotFound, ErrNotJoined and ErrAuthRequired.
+// Read notes that an account has read a room up to a seq; the greatest counts. From there on
+// the room is not marked as unread any more. It returns ErrNotFound, ErrNotJoined and
+// ErrAuthRequired.
 func (u User) Read(ctx context.Context, name kaban.RoomName, seq uint64) error {
-	return u.mark(ctx, name, func(m *people.Member, head uint64) bool {
-		seq = min(seq, head)
-		if seq <= m.Read {
-			return false
+	// What there is up to a seq never changes, so it is counted before.
+	mark, counted, err := u.countTo(ctx, name, seq)
+	if err != nil {
+		return u.chat.count(missing(name, err))
+	}
+	epoch := u.chat.dispatcher.Epoch()
+	return u.mark(ctx, name, func(m *people.Member, _ uint64) (changed bool, err error) {
+		if m.UnreadFrom > 0 && mark.Seq >= m.UnreadFrom {
+			m.UnreadFrom, changed = 0, true
 		}
-		m.Read = seq
-		return true
+		if now, _ := m.Mark(epoch); counted && mark.Seq > now.Seq {
+			m.SetMark(mark, epoch)
+			changed = true
+		}
+		return changed, nil
+	})
+}
+
+// countTo counts the messages of a room up to a seq, or up to its head if that is less. For an
+// account that is not in the room, and up to what it has read before, it counts nothing.
+func (u User) countTo(ctx context.Context, name kaban.RoomName, seq uint64) (mark store.Mark, counted bool, err error) {
+	var known store.Mark
+	behind := false
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		m, in, err := people.Members.Find(tx, name.Key(), u.account())
+		read, counted := m.Mark(u.chat.dispatcher.Epoch())
+		if behind = in && seq > read.Seq; counted {
+			known = read
+		}
+		return err
+	})
+	if err != nil || !behind {
+		return store.Mark{Seq: seq}, false, err
+	}
+	mark, err = u.chat.dispatcher.CountTo(ctx, name, u.peer.ID(), seq, known)
+	return mark, true, err
+}
+
+// MarkUnread marks a room as unread from a seq on, until it is read up to there or further; 0
+// takes that back. It returns ErrNotFound, ErrNotJoined, ErrAuthRequired, and ErrNoMessage if there is no
+// such entry that the account may see.
+func (u User) MarkUnread(ctx context.Context, name kaban.RoomName, seq uint64) error {
+	return u.mark(ctx, name, func(m *people.Member, head uint64) (changed bool, err error) {
+		if seq > 0 && (seq > head || seq < m.From) {
+			return false, ErrNoMessage
+		}
+		changed = m.UnreadFrom != seq
+		m.UnreadFrom = seq
+		return changed, nil
 	})
 }
 
 // Notify sets which messages of a room notify an account. It returns ErrNotFound,
 // ErrNotJoined and ErrAuthRequired.
 func (u User) Notify(ctx context.Context, name kaban.RoomName, level kaban.NotifyLevel) error {
-	return u.mark(ctx, name, func(m *people.Member, _ uint64) bool {
-		changed := m.Notify != level
+	return u.mark(ctx, name, func(m *people.Member, _ uint64) (changed bool, err error) {
+		changed = m.Notify != level
 		m.Notify = level
-		return changed
+		return changed, nil
 	})
 }
 
 // mark changes what a membership says of its owner alone.
-func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *people.Member, head uint64) bool) error {
+func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *people.Member, head uint64) (bool, error)) error {
 	if u.account() == "" {
 		return u.chat.count(ErrAuthRequired)
 	}
@@ -402,8 +445,8 @@ func (u User) mark(ctx context.Context, name kaban.RoomName, change func(m *peop
 		if err := refusalOf(access.Can(access.Mark, s.Facts), access.Mark); err != nil {
 			return err
 		}
-		if changed = change(&s.member, head); !changed {
-			return nil
+		if changed, err = change(&s.member, head); err != nil || !changed {
+			return err
 		}
 		return people.Members.Put(tx, &s.member)
 	})

@@ -209,7 +209,7 @@ func (u User) joinPublic(ctx context.Context, text string) error {
 			s.Membership.Standing == access.Banned || s.room.Flags.Has(kaban.FlagArchived):
 			return errDone
 		}
-		return people.Enter(tx, &s.room, &people.Member{
+		return people.Enter(tx, u.chat.dispatcher.Epoch(), &s.room, &people.Member{
 			Room: s.room.Key, Account: u.account(), Role: kaban.RoomRoleMember, From: 1, Since: u.chat.now(),
 		})
 	})

@@ -146,7 +146,7 @@ func (w *town) enterAt(name, room string, role kaban.RoomRole, since int64) {
 		if err != nil {
 			return err
 		}
-		return people.Enter(tx, &r, &people.Member{Room: r.Key, Account: "id-" + name, Role: role, From: 1, Since: since})
+		return people.Enter(tx, "", &r, &people.Member{Room: r.Key, Account: "id-" + name, Role: role, From: 1, Since: since})
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -218,10 +218,16 @@ func (d *Dispatcher) Room(ctx context.Context, name kaban.RoomName) (RoomInfo, e
 	return r.info(), nil
 }
 
-// CountOthers counts the messages of a room that are not by an author; see store.Store.
-// It may block while the store is asked.
-func (d *Dispatcher) CountOthers(ctx context.Context, name kaban.RoomName, author string, after, last uint64) (uint64, error) {
-	return d.store.CountOthers(ctx, name, author, after, last)
+// Tallies returns the states of some rooms with counts; see store.Store. It asks the
+// store, and may block as long as that takes.
+func (d *Dispatcher) Tallies(ctx context.Context, author string, rooms []kaban.RoomName) ([]store.Tally, error) {
+	return d.store.Tallies(ctx, author, rooms)
+}
+
+// CountTo counts the messages of a room up to a seq; see store.Store. Like Tallies it may
+// block.
+func (d *Dispatcher) CountTo(ctx context.Context, room kaban.RoomName, author string, seq uint64, known store.Mark) (store.Mark, error) {
+	return d.store.CountTo(ctx, room, author, seq, known)
 }
 
 // stored asks the store for the state of a room. It adds a room that this

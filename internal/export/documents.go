@@ -49,5 +49,9 @@ func (Documents) Bump(kaban.RoomName) error { return store.ErrReadOnly }
 // Head implements store.Tx. It fails.
 func (Documents) Head(kaban.RoomName) (uint64, error) { return 0, errNoLog }
 
+func (Documents) Counts(kaban.RoomName, string) (store.Counts, error) {
+	return store.Counts{}, errNoLog
+}
+
 // Revision implements store.Tx. It fails.
 func (Documents) Revision(kaban.RoomName) (uint64, error) { return 0, errNoLog }

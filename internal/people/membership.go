@@ -49,8 +49,8 @@ func (t *members) Share(tx store.Tx, a, b string) (share bool, err error) {
 
 // Enter adds or replaces a membership, which gets the name of the room, and keeps the
 // room's count of them. Who comes in has nothing unread: a new membership has read the
-// log up to its head. Enter stores the room.
-func Enter(tx store.Tx, r *Room, m *Member) error {
+// log, which is in an epoch, up to its head. Enter stores the room.
+func Enter(tx store.Tx, epoch string, r *Room, m *Member) error {
 	m.Name = r.Name
 	_, known, err := Members.Find(tx, r.Key, m.Account)
 	if err != nil {
@@ -59,11 +59,7 @@ func Enter(tx store.Tx, r *Room, m *Member) error {
 	if !known {
 		r.Members++
 		r.Turnover++
-		name, err := kaban.ParseAnyRoom(r.Name)
-		if err != nil {
-			return err
-		}
-		if m.Read, err = tx.Head(name); err != nil {
+		if err := m.markHead(tx, epoch, r); err != nil {
 			return err
 		}
 	}
@@ -71,6 +67,35 @@ func Enter(tx store.Tx, r *Room, m *Member) error {
 		return err
 	}
 	return Members.Put(tx, m)
+}
+
+// markHead marks that the member has read the log of a room up to its head.
+func (m *Member) markHead(tx store.Tx, epoch string, r *Room) error {
+	name, err := kaban.ParseAnyRoom(r.Name)
+	if err != nil {
+		return err
+	}
+	var mark store.Mark
+	if mark.Seq, err = tx.Head(name); err != nil {
+		return err
+	}
+	a, err := Accounts.Get(tx, m.Account)
+	if errors.Is(err, ErrNotFound) { // then it is counted when somebody asks
+		m.Read = mark.Seq
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	id, err := a.Identity()
+	if err != nil {
+		return err
+	}
+	if mark.Counts, err = tx.Counts(name, id.ID()); err != nil {
+		return err
+	}
+	m.SetMark(mark, epoch)
+	return nil
 }
 
 // Leave removes a membership and keeps the room's count of them.

@@ -76,10 +76,38 @@ type Member struct {
 	// hidden from the member until there is a later one.
 	Hidden uint64 `json:"hidden,omitempty"`
 	// Read is the seq up to which the member has read.
-	Read   uint64            `json:"read,omitempty"`
-	Notify kaban.NotifyLevel `json:"notify,omitempty"`
+	Read uint64 `json:"read,omitempty"`
+	// Counted is what there is up to Read; nil if nobody has counted yet. See Mark.
+	Counted *Counted `json:"counted,omitempty"`
+	// UnreadFrom is the seq from which the member has marked the room as unread; 0 if it
+	// has not. It does not change Read.
+	UnreadFrom uint64            `json:"unread_from,omitempty"`
+	Notify     kaban.NotifyLevel `json:"notify,omitempty"`
 	// Group is set if a group of single sign-on gave the membership.
 	Group string `json:"group,omitempty"`
+}
+
+// Counted are the messages of a log up to a mark, and those of its member among them.
+type Counted struct {
+	store.Counts
+	// Epoch is that of the log. In another one the log may have lost its end.
+	Epoch string `json:"epoch"`
+}
+
+// Mark returns up to where a member has read. If counted is false, what there is up to there
+// is not known for an epoch of the log.
+func (m *Member) Mark(epoch string) (mark store.Mark, counted bool) {
+	mark.Seq = max(m.Read, m.From-min(m.From, 1))
+	if m.Counted == nil || m.Counted.Epoch != epoch || mark.Seq != m.Read {
+		return mark, false
+	}
+	mark.Counts = m.Counted.Counts
+	return mark, true
+}
+
+// SetMark sets up to where a member has read in an epoch of the log.
+func (m *Member) SetMark(mark store.Mark, epoch string) {
+	m.Read, m.Counted = mark.Seq, &Counted{mark.Counts, epoch}
 }
 
 // name is what the memberships of an account are sorted by.

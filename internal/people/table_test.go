@@ -37,9 +37,10 @@ func (d documents) Scan(from, to string, limit int) (found []store.Document, _ e
 	return found, nil
 }
 
-func (d documents) Bump(kaban.RoomName) error               { return nil }
-func (d documents) Head(kaban.RoomName) (uint64, error)     { return 0, nil }
-func (d documents) Revision(kaban.RoomName) (uint64, error) { return 0, nil }
+func (d documents) Bump(kaban.RoomName) error                           { return nil }
+func (d documents) Head(kaban.RoomName) (uint64, error)                 { return 0, nil }
+func (d documents) Counts(kaban.RoomName, string) (store.Counts, error) { return store.Counts{}, nil }
+func (d documents) Revision(kaban.RoomName) (uint64, error)             { return 0, nil }
 
 func username(t testing.TB, s string) kaban.Username {
 	t.Helper()

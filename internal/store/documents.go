@@ -96,6 +96,9 @@ type Tx interface {
 	// the batch; 0 if there is no such room. A transaction of View has ErrReadOnly: it
 	// does not hold the log still.
 	Head(room kaban.RoomName) (uint64, error)
+	// Counts returns the counts of a room up to its Head, for an author
+	// (kaban.Identity.ID). Like Head it has ErrReadOnly in a transaction of View.
+	Counts(room kaban.RoomName, author string) (Counts, error)
 	// Revision returns the revision of a room's rights: 0 until the first Bump.
 	Revision(room kaban.RoomName) (uint64, error)
 }

@@ -199,10 +199,17 @@ type Store interface {
 	// may be empty although there are more beyond its end.
 	History(ctx context.Context, room kaban.RoomName, page Page) (History, error)
 
-	// CountOthers returns how many of the entries behind one seq, up to another, are
-	// messages (kaban.KindMessage) by anybody but an author (kaban.Identity.ID), as far as
-	// they are kept. It does not read what they say, so damage to one may count wrongly.
-	CountOthers(ctx context.Context, room kaban.RoomName, author string, after, last uint64) (uint64, error)
+	// Tallies returns the states of some rooms with counts of messages, for an author
+	// (kaban.Identity.ID), in the order of the names. A room costs the same however long
+	// its log is. A room that never had an entry has Head 0.
+	Tallies(ctx context.Context, author string, rooms []kaban.RoomName) ([]Tally, error)
+
+	// CountTo returns the counts of a room up to a seq, for an author. A seq that is not of
+	// Oldest-1 to Head becomes the nearest that is. It costs as much as the shortest run of
+	// entries from there to what is counted already: the head, the front, or a mark, which may be
+	// zero. Up to a seq that is kept, the counts are the same for ever. It does not read what
+	// entries say, so damage to one may count wrongly.
+	CountTo(ctx context.Context, room kaban.RoomName, author string, seq uint64, known Mark) (Mark, error)
 
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.

@@ -193,11 +193,14 @@ func rebuild[T any](s *State, into memory, table string, put func(store.Tx, *T) 
 // memory is a transaction that only stores documents.
 type memory map[string][]byte
 
-func (m memory) Get(key string) ([]byte, error)        { return m[key], nil }
-func (m memory) Put(key string, value []byte) error    { m[key] = value; return nil }
-func (m memory) Delete(key string) error               { delete(m, key); return nil }
-func (memory) Bump(kaban.RoomName) error               { return store.ErrReadOnly }
-func (memory) Head(kaban.RoomName) (uint64, error)     { return 0, store.ErrReadOnly }
+func (m memory) Get(key string) ([]byte, error)     { return m[key], nil }
+func (m memory) Put(key string, value []byte) error { m[key] = value; return nil }
+func (m memory) Delete(key string) error            { delete(m, key); return nil }
+func (memory) Bump(kaban.RoomName) error            { return store.ErrReadOnly }
+func (memory) Head(kaban.RoomName) (uint64, error)  { return 0, store.ErrReadOnly }
+func (memory) Counts(kaban.RoomName, string) (store.Counts, error) {
+	return store.Counts{}, store.ErrReadOnly
+}
 func (memory) Revision(kaban.RoomName) (uint64, error) { return 0, store.ErrReadOnly }
 func (memory) Scan(string, string, int) ([]store.Document, error) {
 	return nil, store.ErrReadOnly

@@ -197,6 +197,15 @@ func (t *tx) Head(name kaban.RoomName) (uint64, error) {
 	return 0, nil
 }
 
+// Counts implements store.Tx.
+func (t *tx) Counts(name kaban.RoomName, author string) (store.Counts, error) {
+	if t.store == nil {
+		return store.Counts{}, store.ErrReadOnly
+	}
+	tally := t.store.rooms[name.Key()].tally(author)
+	return tally.Counts, nil
+}
+
 // Revision implements store.Tx.
 func (t *tx) Revision(name kaban.RoomName) (uint64, error) {
 	revision, _ := t.now.revisions.Get(name.Key())

@@ -64,6 +64,9 @@ type room struct {
 	head      uint64
 	revision  uint64
 	positions queue // of the newest entries, up to head, in the log
+	// messages are those of all entries, forgotten those of them that are not kept.
+	messages, forgotten uint64
+	authors             map[string]wrote // those of authors that have written any
 }
 
 // kept is an entry of the log with the data to find and to forget it.
@@ -185,6 +188,9 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 		s.changeLocked(target, &k)
 	}
 	r.head++
+	if d.Kind == kaban.KindMessage {
+		r.count(e.Author)
+	}
 	position := s.log.push(k)
 	r.positions.push(position)
 	s.ids.add(k.hash, position)
@@ -316,6 +322,9 @@ func (s *Store) forgetLocked() {
 	for s.bytes > s.window && s.log.len() > 1 {
 		e := s.log.pop()
 		e.room.positions.pop()
+		if e.Kind == kaban.KindMessage {
+			e.room.forget(e.Author)
+		}
 		s.ids.remove(e.hash)
 		s.bytes -= cost(&e.Entry)
 	}
@@ -390,26 +399,77 @@ func (s *Store) History(_ context.Context, name kaban.RoomName, page store.Page)
 	return h, nil
 }
 
-// CountOthers implements store.Store.
-func (s *Store) CountOthers(_ context.Context, name kaban.RoomName, author string, after, last uint64) (n uint64, err error) {
+// Tallies implements store.Store.
+func (s *Store) Tallies(_ context.Context, author string, rooms []kaban.RoomName) ([]store.Tally, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		return 0, store.ErrClosed
+		return nil, store.ErrClosed
+	}
+	tallies := make([]store.Tally, len(rooms))
+	for i, name := range rooms {
+		tallies[i] = s.rooms[name.Key()].tally(author)
+	}
+	return tallies, nil
+}
+
+// CountTo implements store.Store.
+func (s *Store) CountTo(_ context.Context, name kaban.RoomName, author string, seq uint64, known store.Mark) (store.Mark, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.Mark{}, store.ErrClosed
 	}
 	r := s.rooms[name.Key()]
-	if r == nil {
-		return 0, nil
-	}
-	state := r.state()
-	last = min(last, state.Head)
-	for seq := max(after, state.Oldest-1); seq < last; {
-		seq++
-		if e := s.log.at(r.position(seq)); e.Kind == kaban.KindMessage && e.Author != author {
-			n++
+	t := r.tally(author)
+	seq = max(min(seq, t.Head), t.Oldest-1)
+	from := t.Nearest(seq, known)
+	run := store.Counts{}
+	for at := min(seq, from.Seq) + 1; at <= max(seq, from.Seq); at++ {
+		if e := s.log.at(r.position(at)); e.Kind == kaban.KindMessage {
+			run.Add(e.Author == author)
 		}
 	}
-	return n, nil
+	return from.To(seq, run), nil
+}
+
+// wrote is how many messages an author has written in a room.
+type wrote struct{ all, kept uint64 }
+
+// count counts a message.
+func (r *room) count(author string) {
+	if r.authors == nil {
+		r.authors = make(map[string]wrote)
+	}
+	w := r.authors[author]
+	w.all, w.kept = w.all+1, w.kept+1
+	r.authors[author] = w
+	r.messages++
+}
+
+// forget notes that a message is not kept any more. Of visitors, whose names anybody may make
+// up, nothing is left with the last of their messages.
+func (r *room) forget(author string) {
+	w := r.authors[author]
+	w.kept--
+	if account, other := kaban.AuthorOf(author); w.kept == 0 && account == "" && !other {
+		delete(r.authors, author)
+	} else {
+		r.authors[author] = w
+	}
+	r.forgotten++
+}
+
+// tally returns the counts of a room, which may be nil.
+func (r *room) tally(author string) store.Tally {
+	if r == nil {
+		return store.Tally{Oldest: 1}
+	}
+	w, state := r.authors[author], r.state()
+	return store.Tally{
+		Head: state.Head, Oldest: state.Oldest, Counts: store.Counts{Messages: r.messages, Own: w.all},
+		Front: store.Counts{Messages: r.forgotten, Own: w.all - w.kept},
+	}
 }
 
 // clip cuts a page down to its limit of bytes, at the end of the direction of

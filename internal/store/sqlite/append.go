@@ -25,6 +25,7 @@ type writerStmts struct {
 	insertOne, insertMany     *sql.Stmt
 	stateStmts
 	foldStmts
+	writtenStmts
 	setHead, setRevision *sql.Stmt
 	walState             *sql.Stmt
 
@@ -44,7 +45,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.setProgress:  updateProgress,
 		&w.insertOne:    insertQuery + insertRow,
 		&w.insertMany:   insertQuery + times(insertRow, insertRows),
-		&w.setHead:      "UPDATE rooms SET head = ?, sum = ? WHERE id = ?",
+		&w.setHead:      "UPDATE rooms SET head = ?, messages = ?, sum = ? WHERE id = ?",
 		&w.walState:     "PRAGMA wal_checkpoint(NOOP)", // only returns the size of the WAL
 
 		&w.setRevision:    "UPDATE rooms SET revision = ?, sum = ? WHERE id = ?",
@@ -53,7 +54,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries())
+	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that
@@ -68,6 +69,7 @@ type batch struct {
 	keys     map[key]earlier          // of its entries, and of those that it repeats
 	entries  []journaled              // of all rooms
 	merged   []merging
+	counted  counted
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
 	apart    apart       // a fault of tests
@@ -420,7 +422,7 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 	}
 	b.lastRoom++
 	r := &room{id: b.lastRoom, key: name.Key(), name: name}
-	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0, 0)); err != nil {
+	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0, 0, 0)); err != nil {
 		return nil, err
 	}
 	b.touched[r.key] = &touched{room: r}
@@ -444,6 +446,7 @@ func (b *batch) publish() {
 		b.unmerged.drop(r.room, len(r.entries))
 		b.finder.merged(r)
 	}
+	b.publishCounts()
 	for name, r := range b.touched {
 		b.rooms[name] = r.room
 		r.room.revision = r.revision

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"kaban"
 	"kaban/internal/store"
 )
 
@@ -78,8 +79,13 @@ func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent, report
 
 // checkEntries reads every entry of a room.
 func (a *Archive) checkEntries(ctx context.Context, r *room) (trouble string, err error) {
-	damaged := 0
-	err = a.eachOf(ctx, r, func(*store.Entry) error { return nil }, func(err error) error {
+	damaged, written := 0, make(map[string]uint64)
+	err = a.eachOf(ctx, r, func(e *store.Entry) error {
+		if e.Kind == kaban.KindMessage && e.Seq <= a.merged[r.id] {
+			written[e.Author]++
+		}
+		return nil
+	}, func(err error) error {
 		if damaged++; damaged == 1 {
 			trouble = err.Error()
 		}
@@ -88,7 +94,10 @@ func (a *Archive) checkEntries(ctx context.Context, r *room) (trouble string, er
 	if damaged > 1 {
 		trouble += fmt.Sprintf(", and %d more are damaged", damaged-1)
 	}
-	return trouble, err
+	if err != nil || damaged > 0 {
+		return trouble, err
+	}
+	return a.checkCounts(ctx, r, written)
 }
 
 // extent are the entries of a room.
@@ -282,6 +291,13 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 		}); err != nil {
 			return problems, err
 		}
+	}
+	n, err := a.conn.number(ctx, "SELECT count(*) FROM written WHERE room NOT IN (SELECT id FROM rooms)")
+	if err != nil {
+		return problems, err
+	}
+	if n > 0 {
+		problems = append(problems, fmt.Sprintf("%d counts are of rooms that do not exist", n))
 	}
 	for _, table := range []string{"states", "reactions"} {
 		n, err := a.conn.number(ctx, "SELECT count(*) FROM "+table+" s WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = s.place AND e.kind = 1)")

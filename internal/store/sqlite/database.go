@@ -41,8 +41,9 @@ type database struct {
 	authors  *authors // of entries that are compared with imported ones
 	sum      summer
 	appends  int
-	progress progressRow // as the database has it
-	closed   bool        // nothing is merged any more
+	progress progressRow          // as the database has it
+	closed   bool                 // nothing is merged any more
+	written  map[authorIn]written // of some authors, as the database has it
 	merger   merger
 
 	appending sync.Mutex // lets one batch at a time take its place; guards all below
@@ -95,6 +96,7 @@ type room struct {
 	// table entries; the elements of the slice never change.
 	head     uint64
 	revision uint64
+	messages uint64 // those that are merged; also guarded by database.writing
 	unmerged []unmergedEntry
 	about    []uint64
 }
@@ -117,9 +119,9 @@ type user struct {
 type reader struct {
 	*conn
 	documentStmts
-	authors                   *authors
-	page, pageBack            *sql.Stmt
-	count, shortCount         *sql.Stmt
+	authors        *authors
+	page, pageBack *sql.Stmt
+	countStmts
 	begin, progress, revision *sql.Stmt
 	stateStmts
 	historyStmts
@@ -130,10 +132,10 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
-		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.count: countQuery, &r.shortCount: shortCountQuery, &r.begin: "BEGIN",
+		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
 		&r.progress: progressQuery,
-		&r.revision: "SELECT id, key, name, head, revision, sum FROM rooms WHERE key = ?",
-	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries())
+		&r.revision: "SELECT id, key, name, head, revision, messages, sum FROM rooms WHERE key = ?",
+	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())
 }
 
 // newDatabase returns a database that is not open yet.

@@ -366,7 +366,7 @@ func (t *tx) Bump(name kaban.RoomName) error {
 		return t.fail(fmt.Errorf("%w of revisions of %s", errTooMany, name))
 	}
 	r.revision++
-	_, err := b.stmts.setRevision.ExecContext(t.ctx, r.revision, t.sum.room(r.id, r.key, r.name.String(), b.mergedHead(r.room), r.revision), r.id)
+	_, err := b.stmts.setRevision.ExecContext(t.ctx, r.revision, t.sum.room(r.id, r.key, r.name.String(), b.mergedHead(r.room), r.revision, b.mergedMessages(r.room)), r.id)
 	return t.check(err)
 }
 
@@ -379,6 +379,22 @@ func (t *tx) Head(name kaban.RoomName) (uint64, error) {
 		return r.head, nil
 	}
 	return 0, nil
+}
+
+// Counts implements store.Tx.
+func (t *tx) Counts(name kaban.RoomName, author string) (store.Counts, error) {
+	if t.batch == nil {
+		return store.Counts{}, store.ErrReadOnly
+	}
+	if t.failed != nil {
+		return store.Counts{}, t.failed
+	}
+	r := t.batch.room(name)
+	if r == nil {
+		return store.Counts{}, nil
+	}
+	counts, err := t.batch.countsOf(r, author)
+	return counts, t.check(err)
 }
 
 // Revision implements store.Tx.
@@ -400,12 +416,12 @@ func (t *tx) Revision(name kaban.RoomName) (uint64, error) {
 func (c *reader) revisionOf(ctx context.Context, name kaban.RoomName) (uint64, error) {
 	var id, value int64
 	var key, stored string
-	var head, revision uint64
-	err := c.revision.QueryRowContext(ctx, name.Key()).Scan(&id, &key, &stored, &head, &revision, &value)
+	var head, revision, messages uint64
+	err := c.revision.QueryRowContext(ctx, name.Key()).Scan(&id, &key, &stored, &head, &revision, &messages, &value)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return 0, nil
-	case isDamage(err), err == nil && c.authors.sum.room(id, key, stored, head, revision) != value:
+	case isDamage(err), err == nil && c.authors.sum.room(id, key, stored, head, revision, messages) != value:
 		return 0, damaged(fmt.Sprintf("room %s", name), cmp.Or(err, errSum))
 	}
 	return revision, err

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -275,7 +276,31 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
-// toVersion7 turns a database without changes of messages into one of version 7.
+// toVersion8 turns a database into one of version 8, whose rooms have no counts.
+func toVersion8(t *testing.T, path string) {
+	t.Helper()
+	resum(t, path, roomsWithCounts("0"))
+	corrupt(t, path, "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
+}
+
+// downgrade turns a database into one of version 8, and then runs statements.
+func downgrade(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	toVersion8(t, path)
+	corrupt(t, path, statements...)
+}
+
+// roomsWithCounts is the table rooms, whose checksums are of an expression for the counts.
+func roomsWithCounts(messages string) summed {
+	return summed{"rooms", "id", "id, key, name, head, revision, " + messages, func(rows *sql.Rows, sum *summer) (id, value int64, err error) {
+		var key, name string
+		var head, revision, messages uint64
+		err = rows.Scan(&id, &key, &name, &head, &revision, &messages)
+		return id, sum.room(id, key, name, head, revision, messages), err
+	}}
+}
+
+// toVersion7 turns a database without changes of messages of version 8 into one of version 7.
 var toVersion7 = []string{
 	"DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
 	"CREATE INDEX no_messages ON entries (place, user) WHERE kind <> 1", "PRAGMA user_version = 7",
@@ -310,7 +335,7 @@ func TestDocumentsAreAddedToVersion5(t *testing.T) {
 	before := all(t, s, "lobby")
 	closeStore(t, s)
 	path := filepath.Join(dir, databaseName)
-	corrupt(t, path, toVersion5...)
+	downgrade(t, path, toVersion5...)
 	damaged := copyFiles(t, dir)
 	corrupt(t, filepath.Join(damaged, databaseName), "UPDATE rooms SET head = 7 WHERE key = 'attic'")
 	_, err = Open(t.Context(), damaged, Options{})

@@ -299,7 +299,7 @@ func TestUsersBecomeIdentities(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "kitchen", "carol", 0, 1)...)
 	mergeNow(t, s)
 	closeStore(t, s)
-	corrupt(t, filepath.Join(dir, databaseName), toVersion5...)
+	downgrade(t, filepath.Join(dir, databaseName), toVersion5...)
 	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
 	if err != nil {
 		t.Fatal(err)

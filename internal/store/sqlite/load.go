@@ -81,7 +81,7 @@ func (l *loader) loadProgress() (err error) {
 }
 
 func (l *loader) loadRooms() error {
-	rows, err := l.conn.QueryContext(l.ctx, "SELECT id, key, name, head, revision, sum FROM rooms")
+	rows, err := l.conn.QueryContext(l.ctx, "SELECT id, key, name, head, revision, messages, sum FROM rooms")
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (l *loader) loadRooms() error {
 		r := &room{}
 		var name string
 		var value int64
-		err := rows.Scan(&r.id, &r.key, &name, &r.head, &r.revision, &value)
-		if err == nil && l.contents.sum.room(r.id, r.key, name, r.head, r.revision) != value {
+		err := rows.Scan(&r.id, &r.key, &name, &r.head, &r.revision, &r.messages, &value)
+		if err == nil && l.contents.sum.room(r.id, r.key, name, r.head, r.revision, r.messages) != value {
 			err = errSum
 		}
 		if err == nil {

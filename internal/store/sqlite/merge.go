@@ -244,9 +244,12 @@ func (b *batch) insert(rooms []merging) error {
 	if err := folded.save(b); err != nil {
 		return err
 	}
+	if err := b.count(rooms); err != nil {
+		return err
+	}
 	for _, r := range rooms {
-		head := r.entries[len(r.entries)-1].Seq
-		if _, err := b.stmts.setHead.ExecContext(b.ctx, head, b.sum.room(r.id, r.key, r.name.String(), head, r.revision), r.id); err != nil {
+		head, messages := r.entries[len(r.entries)-1].Seq, b.mergedMessages(r.room)
+		if _, err := b.stmts.setHead.ExecContext(b.ctx, head, messages, b.sum.room(r.id, r.key, r.name.String(), head, r.revision, messages), r.id); err != nil {
 			return err
 		}
 	}

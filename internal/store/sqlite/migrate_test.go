@@ -36,7 +36,7 @@ func version6(t *testing.T) (dir string, rooms map[string][]store.Entry) {
 	if err := os.RemoveAll(filepath.Join(dir, journalName)); err != nil {
 		t.Fatal(err)
 	}
-	corrupt(t, filepath.Join(dir, databaseName), toVersion6...)
+	downgrade(t, filepath.Join(dir, databaseName), toVersion6...)
 	return dir, rooms
 }
 
@@ -225,7 +225,7 @@ func TestJournalOfVersion7(t *testing.T) {
 	merge(t, s, 8)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 20, 5)...)
 	want, dir := all(t, s, "lobby"), copyFiles(t, filepath.Dir(s.path))
-	corrupt(t, filepath.Join(dir, databaseName), toVersion7...)
+	downgrade(t, filepath.Join(dir, databaseName), toVersion7...)
 	s = still(t, dir, Options{})
 	for i := range 2 {
 		if got := all(t, s, "lobby"); !slices.Equal(got, want) || unmergedIn(s) == 0 {

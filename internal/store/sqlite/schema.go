@@ -58,6 +58,8 @@ const (
 	// journalVersion is the first version with a journal of files. What was the table
 	// journal before is the table unmerged.
 	journalVersion = 7
+	// countedVersion is the first version with counts of messages.
+	countedVersion = 9
 )
 
 // staleSums returns the tables that need new checksums after a migration from one
@@ -80,7 +82,7 @@ func staleSums(from, to int) []summed {
 
 // migrate updates a schema to the newest version in one transaction. It does not update a
 // database that Open would then refuse. If report is not nil, it is called with the
-// progress of the checksums, in rows.
+// progress of checksums and of counts, in rows.
 func migrate(ctx context.Context, c *conn, version int, scripts []string, read frames, report func(done, total int)) error {
 	return c.transact(ctx, func() error {
 		if version == 0 {
@@ -96,6 +98,11 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, read f
 		}
 		if err := sumAll(ctx, c, staleSums(version, len(scripts)), report); err != nil {
 			return fmt.Errorf("update the checksums: %w", err)
+		}
+		if version < countedVersion && len(scripts) >= countedVersion {
+			if err := fillCounts(ctx, c, report); err != nil {
+				return fmt.Errorf("count the messages: %w", err)
+			}
 		}
 		if version == 0 {
 			epoch, created := rand.Text(), time.Now().UnixMilli()
@@ -147,7 +154,7 @@ var summedTables = []summed{
 		var key, name string
 		var head uint64
 		err = rows.Scan(&id, &key, &name, &head)
-		return id, sum.room(id, key, name, head, 0), err
+		return id, sum.room(id, key, name, head, 0, 0), err
 	}},
 	{"users", "id", "id, key, name", func(rows *sql.Rows, sum *summer) (id, _ int64, err error) {
 		var key, name string
@@ -255,13 +262,13 @@ func (t *summed) sumSome(ctx context.Context, c *conn, after int64) (n int, last
 // logEvery is how often long work logs its progress.
 const logEvery = 2 * time.Second
 
-// logProgress returns a function that logs the progress of the checksums.
+// logProgress returns a function that logs the progress of an update.
 func (d *database) logProgress() func(done, total int) {
 	logged := time.Now()
 	return func(done, total int) {
 		if time.Since(logged) >= logEvery {
 			logged = time.Now()
-			d.log.Info("adding checksums to a database of an older version", "rows", done, "of", total)
+			d.log.Info("updating a database of an older version", "rows", done, "of", total)
 		}
 	}
 }

@@ -28,7 +28,7 @@ const (
 
 func (s *stateStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&s.roomHead:  "SELECT key, name, head, revision, sum FROM rooms WHERE id = ?",
+		&s.roomHead:  "SELECT key, name, head, revision, messages, sum FROM rooms WHERE id = ?",
 		&s.row:       rowQuery,
 		&s.state:     stateQuery + "= ?",
 		&s.reactions: reactionsQuery + "= ? ORDER BY r.seq",
@@ -60,10 +60,10 @@ func checked(err error, got, want int64, what string, seq uint64) error {
 // readHead returns the head of the merged entries of a room, as the connection sees it.
 func (s *stateStmts) readHead(ctx context.Context, sum *summer, r *room) (head uint64, err error) {
 	var key, name string
-	var revision uint64
+	var revision, messages uint64
 	var value int64
-	err = s.roomHead.QueryRowContext(ctx, r.id).Scan(&key, &name, &head, &revision, &value)
-	return head, checked(err, sum.room(r.id, key, name, head, revision), value, "room", uint64(r.id))
+	err = s.roomHead.QueryRowContext(ctx, r.id).Scan(&key, &name, &head, &revision, &messages, &value)
+	return head, checked(err, sum.room(r.id, key, name, head, revision, messages), value, "room", uint64(r.id))
 }
 
 // readRow returns the row of a merged entry, nil if there is none, and its user.

@@ -74,15 +74,28 @@ func (s *summer) batch(batch, time int64, entries []byte) int64 {
 }
 
 // room sums a row of rooms.
-func (s *summer) room(id int64, key, name string, head, revision uint64) int64 {
+func (s *summer) room(id int64, key, name string, head, revision, messages uint64) int64 {
 	s.begin()
 	s.number(id)
 	s.text(key)
 	s.text(name)
 	s.number(int64(head))
-	if revision != 0 { // checksums are older than revisions
+	if revision != 0 || messages != 0 { // checksums are older than revisions, and these than counts
 		s.number(int64(revision))
 	}
+	if messages != 0 {
+		s.number(int64(messages))
+	}
+	return s.sum()
+}
+
+// written sums a row of written.
+func (s *summer) written(of authorIn, w written) int64 {
+	s.begin()
+	s.number(of.room)
+	s.number(of.user)
+	s.number(int64(w.messages))
+	s.number(int64(w.last))
 	return s.sum()
 }
 

@@ -231,42 +231,6 @@ func testKeys(t *testing.T, s store.Store) {
 	}
 }
 
-func testCountOthers(t *testing.T, s store.Store) {
-	const entries = 600
-	lobby := RoomName(t, "lobby")
-	var drafts []kaban.Draft
-	for i := range entries {
-		name := []string{"ann", "bob", "ann", "carol"}[i%4]
-		d := Draft(t, "lobby", name, fmt.Sprint(i), "x")
-		if i%7 == 0 {
-			d.Kind = kaban.KindTopic
-		}
-		drafts = append(drafts, d, Draft(t, "attic", name, fmt.Sprint(i), "x"))
-	}
-	for i := 0; i < len(drafts); i += 6 { // a driver moves some of them to their place
-		Append(t, s, drafts[i:min(i+6, len(drafts))]...)
-	}
-	for _, name := range []string{"ann", "bob", "carol", "nobody"} {
-		author := kaban.Visitor(Username(t, name)).ID()
-		for _, after := range []uint64{0, 1, 2, 7, 30, 250, 400, 599, 600, 601} {
-			for _, last := range []uint64{0, 1, 8, 31, 255, 256, 257, 258, 500, 599, 600, 601, 1 << 40} {
-				want := uint64(0)
-				for seq := after + 1; seq <= min(last, entries); seq++ {
-					if d := &drafts[2*(seq-1)]; d.Kind == kaban.KindMessage && d.Author.ID() != author {
-						want++
-					}
-				}
-				if got, err := s.CountOthers(t.Context(), lobby, author, after, last); err != nil || got != want {
-					t.Errorf("CountOthers(%s, %d, %d) = %d, %v; want %d", name, after, last, got, err, want)
-				}
-			}
-		}
-	}
-	if n, err := s.CountOthers(t.Context(), RoomName(t, "nowhere"), "visitor:ann", 0, 10); n != 0 || err != nil {
-		t.Errorf("CountOthers in no room = %d, %v", n, err)
-	}
-}
-
 func testConcurrentAppends(t *testing.T, s store.Store) {
 	const writers, batches, size = 4, 25, 4
 	drafts := make([][]kaban.Draft, writers)
@@ -312,7 +276,8 @@ func testClosed(t *testing.T, s store.Store) {
 	calls := map[string]error{}
 	_, calls["Rooms"] = s.Rooms(t.Context())
 	_, calls["Room"] = s.Room(t.Context(), d.Room)
-	_, calls["CountOthers"] = s.CountOthers(t.Context(), d.Room, d.Author.ID(), 0, 1)
+	_, calls["Tallies"] = s.Tallies(t.Context(), d.Author.ID(), []kaban.RoomName{d.Room})
+	_, calls["CountTo"] = s.CountTo(t.Context(), d.Room, d.Author.ID(), 1, store.Mark{})
 	_, calls["Read"] = s.Read(t.Context(), d.Room, store.Page{Limit: 1})
 	_, calls["History"] = s.History(t.Context(), d.Room, store.Page{Limit: 1})
 	calls["Append"] = s.Append(t.Context(), Writes(d), make([]store.Result, 1))
