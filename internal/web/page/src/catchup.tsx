@@ -62,7 +62,7 @@ const items = computed((): Item[] => [
   ...mentions.value.map((m) => ({ key: mentionKey(m), place: { room: m.room, seq: m.seq }, read: isReadMention(m), end: () => readTo(m.room, m.seq) })),
   ...listed.value.flatMap((name) => {
     const room = byName.value.get(name)
-    return room ? [{ key: name, place: { room: name }, read: room.unread.value === 0, end: () => readTo(name, room.newest.peek()) }] : []
+    return room ? [{ key: name, place: { room: name }, read: !room.news.value, end: () => readTo(name, room.newest.peek()) }] : []
   }),
 ])
 
@@ -208,13 +208,13 @@ function Mention({ mention }: { mention: Mentioned }) {
 
 function RoomItem({ room }: { room: Room }) {
   const unread = room.unread.value
-  const read = unread === 0
+  const read = !room.news.value
   return (
     <li>
       <a class={`room-item ${classesOf(room.name, read)}`} data-item={room.name} href={pathOf({ room: room.name })} onClick={(event) => go(event, room.name, { room: room.name })}>
         <Sign room={room} />
         <bdi class="room-name">{room.title.value}</bdi>
-        {read ? <span class="badge">{t('isRead')}</span> : <span class="quiet">{count('unread', unread)}</span>}
+        {read ? <span class="badge">{t('isRead')}</span> : <span class="quiet">{unread > 0 ? count('unread', unread) : t('flagged')}</span>}
       </a>
     </li>
   )

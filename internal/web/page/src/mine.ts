@@ -63,6 +63,7 @@ function adopt(room: Room, mine: Mine): void {
   room.read.value = mine.read
   room.uncounted.value = Math.max(0, mine.head - mine.read - mine.unread)
   room.mentions.value = mine.mentions
+  room.unreadFrom.value = mine.unread_from
   room.counted = mine.head
 }
 

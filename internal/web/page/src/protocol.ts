@@ -274,8 +274,6 @@ export interface Mine {
   /** The entry from which the account has marked the room as unread. */
   unread_from?: number
   mentions: number
-  /** The account wants to read again from here. */
-  unread_from?: number
   notify: Level
 }
 export interface Me {

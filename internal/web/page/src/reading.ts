@@ -1,11 +1,12 @@
 // Takes live entries, and keeps track of how far the user has read.
 
 import { batch } from '@preact/signals'
+import { RequestError } from './connection'
 import { mentions, mentionsDirectly } from './markup'
 import { notify } from './notify'
 import { isAmendment, shown as asMessage, type LiveAmendment, type LiveEntry, type LiveMessage, type Message } from './protocol'
-import { send } from './session'
-import { account, attentive, covered, find, noLine, rooms, spoken, username, type Room } from './state'
+import { ask, send } from './session'
+import { account, attentive, covered, find, noLine, notice, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
 
 /** How long the read position may go unsaved. Milliseconds. */
@@ -110,6 +111,8 @@ let saving: ReturnType<typeof setTimeout> | undefined
 
 /** The user has read a room up to a seq. */
 export function markRead(room: Room, seq: number): void {
+  if (room.held) return
+  unflag(room, seq)
   if (seq <= room.read.value) return
   batch(() => {
     const passed = counted(room, seq)
@@ -119,6 +122,46 @@ export function markRead(room: Room, seq: number): void {
     if (room.unread.value === 0) room.mentions.value = 0
   })
   saving ??= setTimeout(saveReads, readWait)
+}
+
+/** Reading at or behind the place that the user has marked as unread clears the mark. */
+function unflag(room: Room, seq: number): void {
+  const from = room.unreadFrom.peek()
+  if (from === undefined || seq < from) return
+  room.unreadFrom.value = undefined
+  // The server has to know, although nothing is read that was not read before.
+  room.told = Math.min(room.told, from - 1)
+  saving ??= setTimeout(saveReads, readWait)
+}
+
+/** Marks a room as unread from one of its messages on, until the user comes back to it. */
+export async function markUnread(room: Room, seq: number): Promise<void> {
+  const before = room.unreadFrom.peek()
+  // What has been read until now must not clear it.
+  saveReads()
+  batch(() => {
+    room.held = true
+    room.unreadFrom.value = seq
+    drawLine(room)
+  })
+  try {
+    await ask({ type: 'unread', room: room.name, seq })
+  } catch (error) {
+    batch(() => {
+      room.held = false
+      room.unreadFrom.value = before
+      notice.value = (error instanceof RequestError ? error.refusal : undefined) ?? { code: 'offline', message: '' }
+    })
+  }
+}
+
+/** Draws the unread line: where the user has marked the room as unread, or where reading has ended. */
+export function drawLine(room: Room): void {
+  const from = room.unreadFrom.peek()
+  room.flagged = from ?? 0
+  if (from !== undefined) room.line.value = from - 1
+  else if (room.unread.value > 0 && room.line.value === noLine) room.line.value = room.read.value
+  room.changed()
 }
 
 /** How many messages of others there are between the read position and a seq, and how many of them mention the user. */

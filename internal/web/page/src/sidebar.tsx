@@ -156,7 +156,8 @@ function RoomLink({ room }: { room: Room }) {
           </span>
         )}
         <span class="hidden">
-          {room.news.value && count('unread', unread)}
+          {room.news.value && unread > 0 && count('unread', unread)}
+          {room.unreadFrom.value !== undefined && ` ${t('flagged')}`}
           {mentioned > 0 && ` ${count('unreadMentions', mentioned)}`}
           {room.notify.value === 'none' && ` ${t('muted')}`}
         </span>

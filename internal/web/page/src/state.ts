@@ -108,6 +108,12 @@ export class Room implements Field {
   readonly memberCount = signal(0)
   /** Those that are typing, but the user, in the order in which they began. */
   readonly typing = signal<string[]>([])
+  /** The user wants to read again from this entry on. Reading there clears it. */
+  readonly unreadFrom = signal<number | undefined>(undefined)
+  /** The user has just set that, and has not left the room since: nothing counts as read. */
+  held = false
+  /** Where the unread line stands because the user has set that; 0 if it does not. */
+  flagged = 0
   /** How many unread messages mention the user. */
   readonly mentions = signal(0)
   /** The server has counted them up to here. */
@@ -121,7 +127,7 @@ export class Room implements Field {
   readonly uncounted = signal(0)
   readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value - this.uncounted.value))
   /** It has something new that the user wants to see. */
-  readonly news = computed(() => this.unread.value > 0 && this.notify.value !== 'none')
+  readonly news = computed(() => (this.unread.value > 0 && this.notify.value !== 'none') || this.unreadFrom.value !== undefined)
   /** The number to show: of all messages, or of mentions only. */
   readonly badge = computed(() => (this.notify.value === 'all' ? this.unread.value : this.mentions.value))
   /** Whether the user is in it. An account can also read public rooms from outside. */

@@ -43,6 +43,12 @@ export const Muted = () => (
     <path d="M8.2 16.2c.4.6 1 .9 1.8.9s1.4-.3 1.8-.9M5.6 8.2c0 3.4-1.4 4.6-1.4 5.6h10M7.3 5.1A4.6 4.6 0 0 1 14.4 8.2c0 1.5.3 2.6.6 3.4M3.5 3.5l13 13" />
   </Symbol>
 )
+export const Unread = () => (
+  <Symbol>
+    <path d="M3.5 10h8M3.5 5.5h13M3.5 14.5h13" />
+    <circle cx="15" cy="10" r="1.4" fill="currentColor" />
+  </Symbol>
+)
 export const Plus = () => (
   <Symbol>
     <path d="M10 4.5v11M4.5 10h11" />

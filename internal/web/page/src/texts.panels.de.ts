@@ -53,6 +53,10 @@ export const panels: Record<keyof typeof english, string> = {
   err_bad_query: '{message}',
   close: 'Schließen',
 
+  markUnread: 'Ab hier als ungelesen markieren',
+  unreadFromHere: 'Ungelesen ab hier',
+  flagged: 'als ungelesen markiert',
+
   catchUp: 'Was ist neu?',
   unreadMentions_one: '{count} Erwähnung von dir',
   unreadMentions_other: '{count} Erwähnungen von dir',

@@ -54,6 +54,11 @@ export const panels = {
   err_bad_query: '{message}',
   close: 'Close',
 
+  // Read again
+  markUnread: 'Mark as unread from here',
+  unreadFromHere: 'Unread from here',
+  flagged: 'marked as unread',
+
   // Catching up
   catchUp: 'Catch up',
   unreadMentions_one: '{count} mention of you',
