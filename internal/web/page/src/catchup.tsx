@@ -73,18 +73,18 @@ function readTo(name: string, seq: number): void {
 
 const elementOf = (key: string) => document.querySelector<HTMLElement>(`.inbox [data-item="${CSS.escape(key)}"]`)
 
-/** Reads the item with the focus, or that is shown, or the first one, and goes on to the next one that is not read. */
+/** Reads the item with the focus, or else the one that is shown, and goes on to the next one that is not read. */
 function readNext(): void {
-  const all = items.peek()
   const focused = (document.activeElement as HTMLElement | null)?.dataset.item
-  const at = Math.max(0, all.findIndex((i) => i.key === (focused ?? shownItem.peek())))
-  all[at]?.end()
+  const at = items.peek().findIndex((i) => i.key === (focused ?? shownItem.peek()))
+  items.peek()[at]?.end()
   const left = items.peek()
-  const next = [...left.slice(at + 1), ...left.slice(0, at)].find((i) => !i.read)
+  const next = [...left.slice(at + 1), ...left.slice(0, Math.max(0, at))].find((i) => !i.read)
   if (next && beside.peek()) {
     shownItem.value = next.key
     lookAt(next.place, () => elementOf(next.key))
-  } else (next ? elementOf(next.key) : document.getElementById('panel-title'))?.focus()
+  } else document.getElementById('inbox')?.focus()
+  if (next && !beside.peek()) elementOf(next.key)?.focus()
 }
 
 export function CatchUp() {
@@ -106,7 +106,7 @@ export function CatchUp() {
   const all = items.value
   const left = all.filter((i) => !i.read).length
   return (
-    <div class="inbox" onKeyDown={onKeyDown}>
+    <div class="inbox" id="inbox" role="region" aria-label={t('catchUp')} tabIndex={0} onKeyDown={onKeyDown}>
       {failed.value && (
         <p class="problem" role="alert">
           {t('inboxFailed')}{' '}

@@ -184,7 +184,7 @@ export function visit(place: Place, how: 'push' | 'replace' | 'none' = 'push', m
 }
 
 /** The place in a panel that takes the focus: a field, or its title on a touch screen. */
-const inPanel: Goal = () => (!touch() && document.querySelector<HTMLElement>('.panel textarea, .panel input')) || document.getElementById('panel-title')
+const inPanel: Goal = () => (!touch() && document.querySelector<HTMLElement>('.panel textarea, .panel input, .panel #inbox')) || document.getElementById('panel-title')
 
 /** Shows a panel beside the room on the screen. */
 export function openPanel(opened: Panel): void {
