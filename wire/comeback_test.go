@@ -59,6 +59,9 @@ func drawRequest(t *rapid.T, kind Type) Request {
 		case 2:
 			q.Token = Secret(rapid.StringN(1, 100, MaxToken).Draw(t, "token"))
 		}
+	case TypeInbox:
+		q.Before, q.Limit = rapid.Uint64Range(0, MaxNumber).Draw(t, "before"), rapid.IntRange(0, MaxLimit).Draw(t, "limit")
+		q.HasBefore = q.Before != 0
 	case TypeMe, TypeRooms, TypeMembers:
 		q.AfterName, q.Limit = rapid.StringN(0, 60, maxName).Draw(t, "after"), rapid.IntRange(0, MaxLimit).Draw(t, "limit")
 	case TypeCreate:
@@ -209,7 +212,7 @@ func drawState(t *rapid.T) RoomState {
 func drawEvent(t *rapid.T) Event {
 	text := func(label string) string { return rapid.StringN(0, 20, -1).Draw(t, label) }
 	e := Event{Type: rapid.SampledFrom([]Type{
-		TypeWelcome, TypeWatching, TypeOK, TypeCreated, TypeMe, TypeState, TypeMembers, TypeHistory, TypeMessage, TypeParted, TypeMember,
+		TypeWelcome, TypeWatching, TypeOK, TypeCreated, TypeMe, TypeState, TypeMembers, TypeHistory, TypeMessage, TypeParted, TypeMember, TypeInbox,
 	}).Draw(t, "type")}
 	if e.HasRef = e.Type != TypeMessage && e.Type != TypeMember && rapid.Bool().Draw(t, "has ref"); e.HasRef {
 		e.Ref = text("ref")
@@ -233,6 +236,15 @@ func drawEvent(t *rapid.T) Event {
 		e.Room, e.Removal = text("room"), Removal(text("reason"))
 	case TypeMe:
 		e.Account, e.More, e.States = account(), rapid.Bool().Draw(t, "more"), rapid.SliceOfN(rapid.Custom(drawState), 0, 5).Draw(t, "states")
+	case TypeInbox:
+		e.More, e.Next = rapid.Bool().Draw(t, "more"), rapid.Uint64Range(0, MaxNumber).Draw(t, "next")
+		for range rapid.IntRange(0, 3).Draw(t, "mentions") {
+			e.Mentions = append(e.Mentions, Mention{
+				Room: text("room"), Seq: rapid.Uint64Range(0, MaxNumber).Draw(t, "seq"), ID: text("id"), Username: text("username"), Account: text("account"),
+				Bot: rapid.Bool().Draw(t, "bot"), Content: text("content"), Time: time.UnixMilli(rapid.Int64Range(0, 1e13).Draw(t, "time")).UTC(),
+				Cause: rapid.SampledFrom([]Cause{CauseName, CauseEveryone, CauseHere, "later"}).Draw(t, "cause"),
+			})
+		}
 	case TypeState:
 		state := drawState(t)
 		e.Room, e.State = state.Room, &state

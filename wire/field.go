@@ -83,6 +83,8 @@ const (
 	fPinned
 	fAsOf
 	fUnreadFrom
+	fNext
+	fCause
 	fieldCount
 )
 
@@ -100,7 +102,7 @@ var fieldNames = [fieldCount]string{
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
 	fWeb: "web", fTarget: "target", fBase: "base", fEmoji: "emoji", fOn: "on", fReplyTo: "reply_to",
 	fRepliesTo: "replies_to", fEdited: "edited", fDeleted: "deleted", fReactions: "reactions", fCount: "count",
-	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of",
+	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of", fNext: "next", fCause: "cause",
 	fUnreadFrom: "unread_from",
 }
 
@@ -120,6 +122,7 @@ var (
 	typedEvents = [len(typeNames)][]field{
 		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
 		TypeHistory: {fFirst, fLast, fAsOf},
+		TypeInbox:   {fMentions, fNext},
 		TypeState:   {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fUnreadFrom, fMentions, fNotify, fGone},
 	}
 )
@@ -353,6 +356,10 @@ func eventField(name []byte) (field, bool) {
 		return fPinned, true
 	case "as_of":
 		return fAsOf, true
+	case "next":
+		return fNext, true
+	case "cause":
+		return fCause, true
 	}
 	return 0, false
 }

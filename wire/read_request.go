@@ -79,6 +79,9 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 		}
 		q.RepliesTo = d.positive(fRepliesTo, false)
 		q.Limit = d.limit()
+	case TypeInbox:
+		q.Before, q.HasBefore = d.natural(fBefore, false)
+		q.Limit = d.limit()
 	case TypePart, TypeUnwatch, TypeTyping:
 		q.Room = r.room(d)
 	case TypeRooms, TypeMe:

@@ -39,6 +39,8 @@ const (
 	// MaxReason is the longest reason of an act of moderation, or of a deletion, in code
 	// points.
 	MaxReason = 256
+	// MaxInbox is the most mentions in a page of the inbox.
+	MaxInbox = 100
 	// MaxEmoji is the longest emoji of a react in bytes. Which of them are emoji is for the
 	// server to know.
 	MaxEmoji = 64
@@ -51,8 +53,8 @@ const (
 // Type is the type of a frame. The zero Type is an unknown type.
 type Type uint8
 
-// The types of frames. History, rooms, members, ping, pong, me, topic, typing, edit, delete,
-// react and pin are both requests and events.
+// The types of frames. History, rooms, members, ping, pong, me, topic, typing, inbox, edit,
+// delete, react and pin are both requests and events.
 const (
 	// TypeUnknown is the type of an entry that this version cannot show: its kind is
 	// not known, or it is void.
@@ -90,6 +92,7 @@ const (
 	TypeNotify
 	TypeWatch
 	TypeUnwatch
+	TypeInbox
 	TypeTyping
 
 	// Events.
@@ -142,6 +145,7 @@ var typeNames = [...]string{
 	TypeNotify:   "notify",
 	TypeWatch:    "watch",
 	TypeUnwatch:  "unwatch",
+	TypeInbox:    "inbox",
 	TypeTyping:   "typing",
 	TypeWelcome:  "welcome",
 	TypeJoined:   "joined",
@@ -231,6 +235,8 @@ func typeOf(name []byte) Type {
 		return TypeWatch
 	case "unwatch":
 		return TypeUnwatch
+	case "inbox":
+		return TypeInbox
 	case "typing":
 		return TypeTyping
 	case "welcome":
@@ -270,7 +276,7 @@ func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypeTyping }
 
 func (t Type) isEvent() bool {
 	switch t {
-	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping:
+	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping, TypeInbox:
 		return true
 	}
 	return t >= TypeWelcome && t <= TypeGoodbye || t.ChangesMessage()

@@ -42,6 +42,7 @@ type cli struct {
 	React      reactCommand              `cmd:"" help:"React to a message with an emoji, or take that back."`
 	Pin        pinCommand                `cmd:"" help:"Pin a message, or unpin it."`
 	Tail       tailCommand               `cmd:"" help:"Print the messages and changes of a room, and follow it."`
+	Inbox      inboxCommand              `cmd:"" help:"Print the unread messages that mention you, newest first."`
 	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`
 	Logout     logoutCommand             `cmd:"" help:"Sign out: revoke the device and forget its token."`
 	Whoami     whoamiCommand             `cmd:"" help:"Print the account that you are signed in to."`

@@ -221,7 +221,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	}
 	defer run.close()
 	serving.Go(func() { giveBack(ctx) })
-	serving.Go(func() { upkeep(ctx, shared.accounts, log) })
+	serving.Go(func() { upkeep(ctx, shared.accounts, shared.rooms, log) })
 	serve(run, endpoints, &serving, log, failed)
 	if around.certs != nil {
 		around.certs.Start()

@@ -168,7 +168,7 @@ var rules = map[string]rule{
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
 		nil,
 		"the permitted actions do not depend on the protocol",
 	},

@@ -202,6 +202,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetJudge(c.judge)
 	d.SetAbout(about)
 	d.SetOnDirect(c.grew)
+	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {
 		return nil, fmt.Errorf("have removed accounts leave their rooms: %w", err)

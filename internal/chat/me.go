@@ -82,6 +82,8 @@ type RoomState struct {
 	Head    uint64
 	Read    uint64
 	Unread  uint64
+	// Mentions are the unread messages that mention the account.
+	Mentions uint64
 	// UnreadFrom is the seq from which the account has marked the room as unread; 0 if it has
 	// not.
 	UnreadFrom uint64
@@ -226,7 +228,7 @@ func (u User) title(tx store.Tx, accounts []string) (string, error) {
 }
 
 // addCounts adds the heads of the logs, and how many messages of others the account has not
-// read. Marks of older versions, and of another epoch, are counted and stored.
+// read, and how many mention it. Marks of older versions, and of another epoch, are counted and stored.
 func (u User) addCounts(ctx context.Context, states []RoomState) error {
 	names := make([]kaban.RoomName, len(states))
 	for i := range states {
@@ -246,6 +248,9 @@ func (u User) addCounts(ctx context.Context, states []RoomState) error {
 			fresh = append(fresh, s)
 		}
 		s.Head, s.Read, s.Unread = tallies[i].Head, s.mark.Seq, tallies[i].Unread(s.mark)
+		if err := u.addMentions(ctx, s); err != nil {
+			return err
+		}
 	}
 	if len(fresh) > 0 {
 		u.storeCounts(ctx, fresh)
@@ -310,7 +315,7 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 		return nil, err
 	}
 	for i := range all {
-		all[i].Online = slices.ContainsFunc(identities(all[i].Account), u.chat.names.IsOnline)
+		all[i].Online = u.chat.isOnline(all[i].Account)
 	}
 	names, _ := r.Visitors("", maxMembers)
 	for _, name := range names {

@@ -182,6 +182,7 @@ type Dispatcher struct {
 	judge      Judge
 	about      About
 	onDirect   func(kaban.RoomName) // nil: nothing
+	mentions   Mentions             // nil: nobody is mentioned
 	generation atomic.Uint64        // of the rights on the server; see Invalidate
 
 	budget    *budget

@@ -230,6 +230,17 @@ func (d *Dispatcher) CountTo(ctx context.Context, room kaban.RoomName, author st
 	return d.store.CountTo(ctx, room, author, seq, known)
 }
 
+// Mentions returns the messages of a room that mention an account; see store.Store. It may
+// block while the store is asked.
+func (d *Dispatcher) Mentions(ctx context.Context, name kaban.RoomName, account string, after, last uint64) ([]store.Mention, error) {
+	return d.store.Mentions(ctx, name, account, after, last)
+}
+
+// ForgetMentions forgets old mentions; see store.Store. It may block while the store works.
+func (d *Dispatcher) ForgetMentions(ctx context.Context, before int64, limit int) (int, error) {
+	return d.store.ForgetMentions(ctx, before, limit)
+}
+
 // stored asks the store for the state of a room. It adds a room that this
 // dispatcher does not know if the store has it; if it has not, the room is nil.
 func (d *Dispatcher) stored(ctx context.Context, name kaban.RoomName) (*Room, store.Room, error) {

@@ -48,6 +48,7 @@ var requests = [...]request{
 	wire.TypeNotify:  {conn.NeedReply, (*client).listCost, (*client).notify},
 	wire.TypeWatch:   {conn.NeedReply, (*client).memberCost, (*client).watch},
 	wire.TypeUnwatch: {conn.NeedReply, (*client).memberCost, (*client).unwatch},
+	wire.TypeInbox:   {conn.NeedReply, (*client).listCost, (*client).inbox},
 	wire.TypeTyping:  {conn.NeedReply, (*client).roomCost, (*client).typing},
 	wire.TypePing:    {conn.NeedReply, (*client).listCost, (*client).ping},
 	wire.TypePong:    {conn.NeedReply, (*client).listCost, (*client).pong},

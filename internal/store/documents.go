@@ -141,6 +141,9 @@ type Write struct {
 	// Decide. It gets the message as it is now. It may run more than once, must not block or
 	// call the store, and must not keep or change what it gets.
 	Allow func(target *Entry) error
+	// Mentions, if not nil, are whom a message or an edit mentions. What a message mentioned
+	// before an edit and does not after it is forgotten.
+	Mentions *Mentions
 }
 
 // Key joins the parts of a document's key with "/". Parts may be any text: "/", "%"

@@ -211,6 +211,15 @@ type Store interface {
 	// entries say, so damage to one may count wrongly.
 	CountTo(ctx context.Context, room kaban.RoomName, author string, seq uint64, known Mark) (Mark, error)
 
+	// Mentions returns the messages behind one seq, up to another, that mention an account
+	// (Write.Mentions), ascending, without those that it has written itself and those that
+	// were deleted. What an edit has taken out is not there any more. An occurrence that
+	// cannot be read is left out.
+	Mentions(ctx context.Context, room kaban.RoomName, account string, after, last uint64) ([]Mention, error)
+
+	// ForgetMentions forgets up to limit occurrences with an earlier time, and returns how many.
+	ForgetMentions(ctx context.Context, before int64, limit int) (int, error)
+
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.
 	Close() error

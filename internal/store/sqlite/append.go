@@ -25,6 +25,7 @@ type writerStmts struct {
 	insertOne, insertMany     *sql.Stmt
 	stateStmts
 	foldStmts
+	mentionStmts
 	writtenStmts
 	setHead, setRevision *sql.Stmt
 	walState             *sql.Stmt
@@ -54,7 +55,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries())
+	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that
@@ -251,7 +252,7 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	if err != nil {
 		return store.Result{}, err
 	}
-	e.batch = b.unmerged.batch + 1
+	e.batch, e.mentions = b.unmerged.batch+1, w.Told()
 	b.entries = append(b.entries, e.journaled(r.room))
 	b.keys[key{r.id, author.id, d.ID.String()}] = earlier{place: r.place(e.Seq), Entry: e.Entry}
 	b.applied(r.room, &e.Entry)

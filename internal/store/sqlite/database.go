@@ -92,6 +92,8 @@ type room struct {
 	tail []unmergedEntry
 	// tailAbout are the seqs of those of tail that are about a message.
 	tailAbout []uint64
+	// tailTelling are the seqs of those of tail that may change whom a message mentions.
+	tailTelling []uint64
 	// Guarded by database.mu. The newest entries are in unmerged and not in the
 	// table entries; the elements of the slice never change.
 	head     uint64
@@ -99,10 +101,13 @@ type room struct {
 	messages uint64 // those that are merged; also guarded by database.writing
 	unmerged []unmergedEntry
 	about    []uint64
+	telling  []uint64
 }
 
 // publish shows readers what was appended, with database.mu held.
-func (r *room) publish() { r.head, r.unmerged, r.about = r.next, r.tail, r.tailAbout }
+func (r *room) publish() {
+	r.head, r.unmerged, r.about, r.telling = r.next, r.tail, r.tailAbout, r.tailTelling
+}
 
 // place returns the key of one of the room's entries in the table entries.
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
@@ -122,6 +127,7 @@ type reader struct {
 	authors        *authors
 	page, pageBack *sql.Stmt
 	countStmts
+	mentions                  *sql.Stmt
 	begin, progress, revision *sql.Stmt
 	stateStmts
 	historyStmts
@@ -133,7 +139,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
-		&r.progress: progressQuery,
+		&r.progress: progressQuery, &r.mentions: mentionsQuery,
 		&r.revision: "SELECT id, key, name, head, revision, messages, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())
 }

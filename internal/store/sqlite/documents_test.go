@@ -280,7 +280,7 @@ func TestFullInATransaction(t *testing.T) {
 func toVersion8(t *testing.T, path string) {
 	t.Helper()
 	resum(t, path, roomsWithCounts("0"))
-	corrupt(t, path, "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
+	corrupt(t, path, "DROP TABLE mentions", "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
 }
 
 // downgrade turns a database into one of version 8, and then runs statements.

@@ -162,7 +162,7 @@ func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, foun
 	if r.next == r.head {
 		f.grown = append(f.grown, r)
 	}
-	one := [1]unmergedEntry{{Entry: store.NewEntry(d, r.next+1, now), batch: batch, user: author.id}}
+	one := [1]unmergedEntry{{Entry: store.NewEntry(d, r.next+1, now), batch: batch, user: author.id, mentions: w.Told()}}
 	e := &one[0]
 	e.ownName = e.Username != author.name
 	f.payload = appendFrameEntry(f.payload, r.id, e)

@@ -150,6 +150,21 @@ func (s *summer) reaction(r *reaction) int64 {
 	return s.sum()
 }
 
+// mention sums a row of mentions.
+func (s *summer) mention(m *mention) int64 {
+	s.begin()
+	s.text(m.Account)
+	s.number(m.place)
+	s.number(int64(m.Cause))
+	s.number(m.user)
+	s.number(m.Time)
+	s.number(int64(len(m.Online)))
+	for _, id := range m.Online {
+		s.text(id)
+	}
+	return s.sum()
+}
+
 // original sums a row of originals.
 func (s *summer) original(place int64, o *original) int64 {
 	s.begin()
