@@ -138,6 +138,9 @@ const (
 	ChangeSignOn
 	// ChangeRetention is to change how long data are kept.
 	ChangeRetention
+	// NameFile is to name a file that the server reads, or to change who gets what is in
+	// it.
+	NameFile
 	// Export is to copy a room's log out of the server, or everything if the facts
 	// have no room.
 	Export
@@ -162,7 +165,7 @@ var actionTexts = [endOfActions]string{
 	Suspend: "suspend", Restore: "restore", Reset: "reset", ChangeRole: "change a role",
 	Remove: "remove", Erase: "erase", GiveBot: "give a bot away", ReadAudit: "read the audit",
 	ChangeSettings: "change settings", ChangeSignOn: "change single sign-on",
-	ChangeRetention: "change retention", Export: "export",
+	ChangeRetention: "change retention", NameFile: "name a file of the server", Export: "export",
 }
 
 // Actions returns all actions.

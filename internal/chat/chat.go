@@ -200,7 +200,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		return nil, err
 	}
 	d.SetJudge(c.judge)
-	d.SetAbout(about)
+	d.SetAbout(c.about)
 	d.SetOnDirect(c.grew)
 	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})

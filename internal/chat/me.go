@@ -140,16 +140,22 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 		if members, more, err = people.Members.Of(tx, u.account(), after, limit); err != nil {
 			return err
 		}
+		if len(members) > 0 {
+			last = members[len(members)-1].Name
+		}
+		members = slices.DeleteFunc(members, func(m people.Member) bool { return reach(u.credential, m.Room) == access.ReachElsewhere })
+		rooms, err := people.Rooms.InAll(tx, members)
+		if err != nil {
+			return err
+		}
 		for i := range members {
-			last = members[i].Name
-			if reach(u.credential, members[i].Room) == access.ReachElsewhere {
-				continue
-			}
-			state, err := u.stateIn(tx, &members[i])
+			state, may, err := u.stateIn(tx, &members[i], &rooms[i], me.Account.Bot)
 			if err != nil {
 				return err
 			}
-			states = append(states, state)
+			if may {
+				states = append(states, state)
+			}
 		}
 		return nil
 	})
@@ -173,7 +179,14 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		if in = found; err != nil || !in {
 			return err
 		}
-		state, err = u.stateIn(tx, &member)
+		room, err := people.Rooms.Get(tx, member.Room)
+		if err != nil {
+			return err
+		}
+		account, err := people.Accounts.Get(tx, u.account())
+		if err == nil {
+			state, in, err = u.stateIn(tx, &member, &room, account.Bot)
+		}
 		return err
 	})
 	if err == nil && in {
@@ -184,17 +197,22 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 	return state, in && !state.isHidden(), u.chat.count(err)
 }
 
-// stateIn returns what the documents say of a room for its member.
-func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
-	room, err := people.Rooms.Get(tx, m.Room)
-	if err != nil {
-		return RoomState{}, err
-	}
+// stateIn returns what the documents say of a room for its member, if that may read it. All
+// people may read the rooms that they are in; a bot must not know more than its owner.
+func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool) (s RoomState, may bool, err error) {
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
-		return RoomState{}, err
+		return RoomState{}, false, err
 	}
-	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
+	if bot {
+		found, err := u.scene(tx, name, true, false)
+		if err != nil || access.Can(access.Read, found.Facts) != access.Allowed {
+			return RoomState{}, false, err
+		}
+		limited := *m
+		m, limited.From = &limited, found.from
+	}
+	s = RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
 	s.mark, s.counted = m.Mark(u.chat.dispatcher.Epoch())
 	if s.Notify == 0 {
 		s.Notify = kaban.NotifyMentions
@@ -205,7 +223,7 @@ func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
 	if room.Kind == kaban.RoomDirect {
 		s.Title, err = u.title(tx, room.People)
 	}
-	return s, err
+	return s, err == nil, err
 }
 
 // title returns the names of the other people of a direct room.

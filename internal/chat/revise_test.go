@@ -282,6 +282,10 @@ func TestMembersElsewhereAreTold(t *testing.T) {
 		}
 		w.create("ann", "den", kaban.RoomPrivate)
 		check("create", map[string]int{"ann": 1})
+		for _, action := range []access.Action{access.Mute, access.Unmute, access.Ban, access.Unban} {
+			want(t, "done to somebody outside", w.do("ann", "den", w.to("bob", action)), nil)
+			check("done to somebody outside", nil)
+		}
 		want(t, "invite", w.do("ann", "den", w.to("bob", access.Invite)), nil)
 		check("invite", map[string]int{"bob": 1})
 		want(t, "topic", w.do("ann", "den", Act{Action: access.SetTopic, Topic: "x"}), nil)

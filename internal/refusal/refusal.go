@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"kaban/internal/access"
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/limit"
@@ -176,6 +177,9 @@ func resyncText(err error) string {
 // refusedText says in words what the code of a verdict about accounts means.
 func refusedText(err error) string {
 	refused, _ := errors.AsType[*account.RefusedError](err)
+	if refused.Action == access.NameFile {
+		return "only \"kaban settings set\" on the server's machine names a file, and the provider that gets the secret in it"
+	}
 	switch code := wire.Code(refused.Verdict.String()); code {
 	case wire.CodeAuthRequired:
 		return "this takes an account; sign in first"
@@ -188,7 +192,7 @@ func refusedText(err error) string {
 }
 
 func tooManyReactions(error) string {
-	return fmt.Sprintf("a message takes %d different reactions, %d by one person, and %d by all; take one back first", chat.MaxReactions, chat.MaxOwnReactions, chat.MaxReactors)
+	return fmt.Sprintf("a message takes %d different reactions, %d by one person, and %d by all; add to one that is there, or take one of yours back", chat.MaxReactions, chat.MaxOwnReactions, chat.MaxReactors)
 }
 
 func newRoomsText(err error) string {

@@ -82,6 +82,9 @@ type Tx interface {
 	// Get returns the value of a document, nil if there is none. No document has an
 	// invalid key.
 	Get(key string) ([]byte, error)
+	// GetAll returns the values of some documents in the order of their keys, nil for each
+	// that there is not. It costs less than as many calls of Get.
+	GetAll(keys []string) ([][]byte, error)
 	// Put adds or replaces a document. The value must not be nil.
 	Put(key string, value []byte) error
 	// Delete removes a document, if there is one.

@@ -3,12 +3,12 @@
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { editLast, saveEdit } from './amends'
+import { listOf, Offers, optionOf, useCompletion, type Completion } from './complete'
 import { composeFor, draft } from './drafts'
 import { replace } from './field'
 import { compose, openEmoji, touch } from './focus'
 import { excerpt } from './marks'
 import { answer, say } from './outbox'
-import type { Member } from './protocol'
 import { limits, target, type Field } from './state'
 import { Cross, Pencil, Reply, Send, Smile } from './symbols'
 import { count, t } from './texts'
@@ -40,7 +40,6 @@ const nearLimit = -200
 
 /** The field of a room, or that of a thread in it. */
 export function Composer({ field }: { field: Field }) {
-  const { label, ...ids } = namesOf(field)
   const input = useRef<HTMLTextAreaElement>(null)
   const [length, setLength] = useState(0)
   const max = limits.value.content
@@ -55,6 +54,7 @@ export function Composer({ field }: { field: Field }) {
 
   useDraft(input, field, fit)
   useCleanPaste(input)
+  const completion = useCompletion(input, field)
 
   const submit = () => {
     const el = input.current!
@@ -76,26 +76,45 @@ export function Composer({ field }: { field: Field }) {
         input.current!.focus()
       }}
     >
+      <Offers field={field} completion={completion} />
       <ComposingBar field={field} />
       <textarea
         id={field.input}
         ref={input}
         rows={1}
-        placeholder={label} aria-label={label}
-        aria-describedby={over > nearLimit ? `${ids.about} ${ids.length}` : ids.about}
-        aria-invalid={over > 0}
         autocomplete="off"
-        enterkeyhint={touch() ? 'enter' : 'send'}
-        onKeyDown={(event) => handleKey(event, submit, field)}
+        {...described(field, over, completion)}
+        onKeyDown={(event) => handleKey(event, submit, field, completion)}
+        onKeyUp={completion.look}
+        onClick={completion.look}
+        onBlur={completion.close}
         onInput={(event) => {
           keep(field, event.currentTarget.value)
           fit()
+          completion.change()
         }}
       />
-      <Left id={ids.length} over={over} />
+      <Left id={namesOf(field).length} over={over} />
       <Buttons field={field} sendable={length > 0 && over <= 0} />
     </form>
   )
+}
+
+/** How the field is described, also to screen readers. */
+function described(field: Field, over: number, { offers, at }: Completion) {
+  const { label, about, length } = namesOf(field)
+  const open = offers.value.length > 0
+  return {
+    placeholder: label,
+    enterkeyhint: touch() ? 'enter' : 'send',
+    'aria-label': label,
+    'aria-describedby': over > nearLimit ? `${about} ${length}` : about,
+    'aria-invalid': over > 0,
+    'aria-autocomplete': 'list',
+    'aria-haspopup': 'listbox',
+    'aria-controls': open ? listOf(field) : undefined,
+    'aria-activedescendant': open ? optionOf(field, at.value) : undefined,
+  } as const
 }
 
 function Buttons({ field, sendable }: { field: Field; sendable: boolean }) {
@@ -139,9 +158,14 @@ function keep(field: Field, text: string): void {
 }
 
 /** Handles a key in the field. On a touch screen Enter starts a new line, and a button sends. */
-function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, field: Field): void {
+function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, field: Field, completion: Completion): void {
   const { key } = event
   if (event.isComposing) return
+  if (completion.key(event)) {
+    event.preventDefault()
+    event.stopPropagation()
+    return
+  }
   if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
   else if (key === 'Escape' && field.composing.peek()) {
     compose(field, undefined)
@@ -149,7 +173,7 @@ function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }
   } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(field)) {
     // The caret is where it belongs.
   } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(event.currentTarget, key === 'PageUp' ? -0.85 : 0.85)
-  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, field.room.members.value ?? [])) return
+  else return
   event.preventDefault()
 }
 
@@ -187,17 +211,6 @@ function useCleanPaste(input: RefObject<HTMLTextAreaElement | null>): void {
     el.addEventListener('beforeinput', clean)
     return () => el.removeEventListener('beforeinput', clean)
   }, [])
-}
-
-/** Completes the @name before the caret; returns false if there is none. */
-function complete(el: HTMLTextAreaElement, members: Member[]): boolean {
-  const found = /(?:^|\s)@([\p{L}\p{M}\p{N}_.-]+)$/u.exec(el.value.slice(0, el.selectionStart))
-  if (!found) return false
-  const begun = found[1]!.toLowerCase()
-  const name = members.find((m) => m.username.toLowerCase().startsWith(begun))?.username
-  if (name === undefined) return false
-  replace(el, `${name} `, el.selectionStart - found[1]!.length, el.selectionStart)
-  return true
 }
 
 /** Scrolls the messages above a field by a part of their height. */
