@@ -122,6 +122,10 @@ var rules = map[string]rule{
 		[]string{"modernc.org/sqlite", "golang.org/x/sys"},
 		"a driver knows only the domain and its contract",
 	},
+	"kaban/internal/store/journal/journaltest": {
+		nil,
+		nil, "it reads the files by their format, and does not trust those that write them",
+	},
 	"kaban/internal/store/storetest": {
 		[]string{"kaban", "kaban/internal/store"},
 		[]string{"github.com/google/go-cmp", "pgregory.net/rapid"},

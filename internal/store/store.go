@@ -236,6 +236,18 @@ type Instant interface {
 	Instant() bool
 }
 
+// Eraser is a Store whose files keep a text for a while after it was deleted or replaced. It
+// erases such texts by itself, soon.
+type Eraser interface {
+	// Erase hurries, and waits until everything is erased that was deleted or replaced
+	// before the call: no file of the store has any byte of it. If something is in the way,
+	// such as a full disk or another reader, that may take as long as it stays.
+	Erase(ctx context.Context) error
+	// Erased returns how far the store is. Both numbers grow, and survive a restart: due with
+	// everything that takes a text away, and nothing up to done is in any file.
+	Erased() (done, due uint64)
+}
+
 // Alarming is a Store that may break while nobody calls it.
 type Alarming interface {
 	// Alarm sets the function that is called once when the store breaks, from any

@@ -42,9 +42,12 @@ type database struct {
 	sum      summer
 	appends  int
 	progress progressRow          // as the database has it
+	erasing  erasingRow           // as the database has it
 	closed   bool                 // nothing is merged any more
 	written  map[authorIn]written // of some authors, as the database has it
 	merger   merger
+	walFile  *os.File // nil until the WAL is read
+	eraser   eraser
 
 	appending sync.Mutex // lets one batch at a time take its place; guards all below
 	journal   *journal.Journal
@@ -67,8 +70,9 @@ type database struct {
 	all     []*reader
 	readers chan *reader // the idle ones
 	broken  atomic.Pointer[error]
-	begun   atomic.Bool // the journal takes batches
-	scarce  atomic.Bool // it had no room for the last one
+	dead    chan struct{} // closed once the store is broken
+	begun   atomic.Bool   // the journal takes batches
+	scarce  atomic.Bool   // it had no room for the last one
 	shown   shown
 
 	mu        sync.RWMutex // guards all below
@@ -156,7 +160,8 @@ func newDatabase(dir string, options Options) *database {
 		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), log: options.Log, now: clock,
 		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
 		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
-		readers: make(chan *reader, readers),
+		readers: make(chan *reader, readers), dead: make(chan struct{}),
+		eraser: eraser{wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{})},
 	}
 	d.published = sync.NewCond(d.mu.RLocker())
 	if d.log == nil {
@@ -202,6 +207,7 @@ func (d *database) open(ctx context.Context, dir string, options Options) (err e
 		return explain(d.path, err)
 	}
 	d.startMerger()
+	d.startEraser()
 	return nil
 }
 
@@ -232,7 +238,7 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 			return err
 		}
 	}
-	if d.writer, err = connect(ctx, d.path, "rw", writerPragmas); err != nil {
+	if d.writer, err = connectWriter(ctx, d.path, writerPragmas); err != nil {
 		return err
 	}
 	if options.maxPages > 0 {
@@ -301,6 +307,7 @@ func (d *database) leave() error {
 		}
 	}
 	if d.handles == 0 {
+		d.stopEraser()
 		d.stopMerger()
 	}
 	if broken := d.broken.Load(); broken != nil {
@@ -338,6 +345,9 @@ func (d *database) release() error {
 	if d.writer != nil { // last, so that it cleans up
 		errs = append(errs, d.writer.close())
 	}
+	if d.walFile != nil {
+		errs = append(errs, d.walFile.Close())
+	}
 	if d.lock != nil {
 		errs = append(errs, unlockDirectory(d.lock))
 	}
@@ -361,6 +371,7 @@ func (d *database) broke(operation string, err error) error {
 	err = fmt.Errorf("%s: %w", operation, err)
 	if d.broken.CompareAndSwap(nil, &err) {
 		d.log.Error("the database cannot be used any more", "path", d.path, "error", err)
+		close(d.dead)
 		d.mu.Lock() // whoever has looked before waits by now
 		d.published.Broadcast()
 		d.mu.Unlock()

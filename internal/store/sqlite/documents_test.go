@@ -302,7 +302,7 @@ func roomsWithCounts(messages string) summed {
 
 // toVersion7 turns a database without changes of messages of version 8 into one of version 7.
 var toVersion7 = []string{
-	"DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
+	"DROP TABLE erasing", "DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
 	"CREATE INDEX no_messages ON entries (place, user) WHERE kind <> 1", "PRAGMA user_version = 7",
 }
 

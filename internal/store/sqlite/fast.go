@@ -77,6 +77,7 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 	s.show()
 	s.mu.Unlock()
 	s.wakeMerger()
+	s.noteErasing()
 	return true, nil
 }
 

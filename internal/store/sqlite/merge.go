@@ -61,6 +61,7 @@ type unmerged struct {
 	keys  map[key]uint64     // their seqs
 	bytes int                // of their content
 	rooms map[*room]struct{} // those that have any
+	taken int64              // the newest batch that has taken a text away, merged or not
 }
 
 // add adds entries to a room, which shows them once they are published.
@@ -77,6 +78,9 @@ func (u *unmerged) add(to *room, entries []unmergedEntry) {
 		}
 		if store.HasTarget(e.Kind, e.Target) {
 			to.tailAbout = append(to.tailAbout, e.Seq)
+		}
+		if e.Kind.TakesText() {
+			u.taken = max(u.taken, e.batch)
 		}
 	}
 	u.rooms[to] = struct{}{}
@@ -196,6 +200,9 @@ func (b *batch) mergeAll() error {
 // merge moves the picked entries to the table entries, in the transaction in progress.
 func (b *batch) merge() error {
 	err := b.insert(b.merged)
+	if err == nil {
+		err = b.dueFrom(b.merged)
+	}
 	if err == nil {
 		_, err = b.stmts.trimUnmerged.ExecContext(b.ctx, int64(b.progress.Merged))
 	}

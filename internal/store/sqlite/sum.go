@@ -63,6 +63,17 @@ func (s *summer) progress(p *progressRow) int64 {
 	return s.sum()
 }
 
+// erasing sums the row of erasing.
+func (s *summer) erasing(e *erasingRow) int64 {
+	s.begin()
+	s.number(e.due)
+	s.number(e.done)
+	if e.swept {
+		s.number(1)
+	}
+	return s.sum()
+}
+
 // batch sums a row of unmerged.
 func (s *summer) batch(batch, time int64, entries []byte) int64 {
 	s.begin()
