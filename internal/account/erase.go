@@ -51,13 +51,16 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	return nil
 }
 
-// Erasure returns how far the erasing of what an account has written is. It is ErrNotFound if
-// the account was not erased.
+// Erasure returns how far the erasing of what an account has written is: the zero value if the
+// account was not erased.
 func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e people.Erasure, err error) {
 	err = s.view(ctx, by, func(c *change) error {
 		a, err := c.target(access.Erase, username, 0)
-		if err == nil {
-			e, err = people.Erasures.Get(c.Tx, a.ID)
+		if err != nil {
+			return err
+		}
+		if e, err = people.Erasures.Get(c.Tx, a.ID); errors.Is(err, people.ErrNotFound) {
+			err = nil
 		}
 		return err
 	})
@@ -65,7 +68,7 @@ func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e peo
 }
 
 // eraseLater has everything deleted that an account has written, also as a visitor before it
-// was one. Given again, it begins anew.
+// was one. Given again once that is done, it begins anew.
 func (c *change) eraseLater(a *people.Account) error {
 	id, err := a.Identity()
 	if err != nil {
@@ -73,6 +76,9 @@ func (c *change) eraseLater(a *people.Account) error {
 	}
 	e := people.Erasure{Account: a.ID, Authors: []string{id.ID()}, Since: c.now}
 	if before, err := people.Erasures.Get(c.Tx, a.ID); err == nil {
+		if before.Done == 0 {
+			return nil
+		}
 		e.Authors = before.Authors // the links of visitors are gone
 	} else if !errors.Is(err, people.ErrNotFound) {
 		return err

@@ -226,7 +226,7 @@ func (s *Server) eraseUser(ctx context.Context, by *who, in *UsernamePath) error
 
 // Erasure is how far the erasing of what an account has written is.
 type Erasure struct {
-	State     string `json:"state" enum:"deleting,erasing,done" doc:"First everything is deleted, then it is erased from all files."`
+	State     string `json:"state" enum:"none,deleting,erasing,done" doc:"None if the account was not erased. First everything is deleted, then it is erased from all files."`
 	Messages  int64  `json:"messages" doc:"How many messages were deleted, in the rooms that are finished."`
 	Reactions int64  `json:"reactions" doc:"How many reactions were taken back, in the rooms that are finished."`
 	Rooms     int64  `json:"rooms" doc:"How many of these rooms had any of them."`
@@ -239,6 +239,8 @@ func (s *Server) getErasure(ctx context.Context, by *who, in *UsernamePath) (Era
 	}
 	answer := Erasure{State: "deleting", Messages: e.Messages, Reactions: e.Reactions, Rooms: e.Rooms}
 	switch {
+	case e.Account == "":
+		answer.State = "none"
 	case e.Done != 0:
 		answer.State = "done"
 	case e.Deleted:
