@@ -79,7 +79,6 @@ func (c *change) eraseLater(a *people.Account) error {
 		if before.Done == 0 {
 			return nil
 		}
-		e.Authors = before.Authors // the links of visitors are gone
 	} else if !errors.Is(err, people.ErrNotFound) {
 		return err
 	}

@@ -134,7 +134,7 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if err := c.dispatcher.Erase(ctx); err != nil {
 		return err
 	}
-	e.Done = c.now()
+	e.Done, e.Authors = c.now(), nil
 	return c.putErasure(ctx, e)
 }
 

@@ -6,8 +6,9 @@ import "kaban/internal/store"
 // report that has no texts.
 type Erasure struct {
 	Account string `json:"account"`
-	// Authors are the ids of the identities that it has written as.
-	Authors []string `json:"authors"`
+	// Authors are the ids of the identities that it has written as; nil once it is done,
+	// because names of visitors are personal.
+	Authors []string `json:"authors,omitempty"`
 	Since   int64    `json:"since"`
 	Done    int64    `json:"done,omitempty"` // 0 until nothing is left in any file
 	// Room is the key of the last room that is finished, Deleted is set once all are.

@@ -48,6 +48,7 @@ func TestEnumsOfTheDocument(t *testing.T) {
 		"KnownRoom.kind": textsOf(kaban.RoomDirect), // admins do not see those
 		"Claimed.ways":   ways, "Session.ways": ways, "GrantToken.token_type": {"Bearer"},
 		"list-users.status": statuses,
+		"Erasure.state":     {"none", "deleting", "erasing", "done"},
 	}
 	all, err := document()
 	if err != nil {
