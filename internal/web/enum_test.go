@@ -52,6 +52,7 @@ func TestEnumsOfTheDocument(t *testing.T) {
 		"RoomNews.kind":     textsOf[kaban.RoomKind](), "RoomNews.role": textsOf[kaban.RoomRole](), "RoomNews.notify": textsOf[kaban.NotifyLevel](),
 		"RoomNews.history": {string(people.HistoryAll), string(people.HistoryJoined)},
 		"Mention.cause":    {string(wire.CauseName), string(wire.CauseEveryone), string(wire.CauseHere)},
+		"Erasure.state":    {"none", "deleting", "erasing", "done"},
 	}
 	all, err := document()
 	if err != nil {
