@@ -3,6 +3,7 @@ package account
 import (
 	"fmt"
 
+	"kaban"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -31,18 +32,49 @@ func (s *Service) KeepHook(tx store.Tx, by Actor, h *people.Hook) error {
 	if err := c.mayHook(); err != nil {
 		return err
 	}
-	all, _, err := people.Hooks.List(tx, nil, nil, people.MaxHooks)
-	if err != nil {
+	if err := c.countHooks(h.Room); err != nil {
 		return err
-	}
-	if len(all) >= people.MaxHooks {
-		return fmt.Errorf("%w: the limit of hooks is 1,000", ErrTooMany)
 	}
 	h.Created, h.Creator = c.now, c.creator()
 	if err := people.Hooks.Put(tx, h); err != nil {
 		return err
 	}
 	return c.audit("hook.add", h.ID, h.Username+" in "+h.Room)
+}
+
+// Limits of incoming webhooks, besides people.MaxHooks on a server. What members make
+// leaves some to admins and the operator.
+const (
+	maxOwnHooks     = 50 // that one account has made
+	maxRoomHooks    = 50
+	maxMembersHooks = 900
+)
+
+// countHooks returns ErrTooMany if there are too many hooks for another one in a room.
+func (c *change) countHooks(room string) error {
+	all, _, err := people.Hooks.List(c.Tx, nil, nil, people.MaxHooks)
+	if err != nil {
+		return err
+	}
+	admin := c.by.Operator || c.by.Principal.Role >= kaban.RoleAdmin
+	own, inRoom := 0, 0
+	for i := range all {
+		if all[i].Creator == c.creator() {
+			own++
+		}
+		if all[i].Room == room {
+			inRoom++
+		}
+	}
+	switch {
+	case len(all) >= people.MaxHooks, !admin && len(all) >= maxMembersHooks:
+		return fmt.Errorf("%w: the limit of hooks is 1,000, and 900 for those of members", ErrTooMany)
+	case !c.by.Operator && own >= maxOwnHooks:
+		return fmt.Errorf("%w: the limit of hooks that one account makes is 50", ErrTooMany)
+	case !c.by.Operator && inRoom >= maxRoomHooks:
+		return fmt.Errorf("%w: the limit of hooks of a room is 50", ErrTooMany)
+	}
+	return nil
 }
 
 // DropHook removes an incoming webhook, in the transaction of a caller that has decided

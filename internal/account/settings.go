@@ -24,6 +24,9 @@ const (
 	SettingAutoJoin      = people.SettingAutoJoin
 )
 
+// settingGroups is the key of what groups give.
+const settingGroups = "oidc.groups"
+
 // The keys that say which secret of the server goes where.
 const (
 	settingIssuer     = "oidc.issuer"
@@ -56,7 +59,7 @@ var registry = []setting{
 	{"oidc.link_by_email", "false", "whether a verified address of e-mail finds the account: true, false", oneOf("true", "false")},
 	{"oidc.create", "true", "whether somebody new gets an account: true, false", oneOf("true", "false")},
 	{"oidc.groups_claim", "groups", "the claim with the groups of a person", checkClaim},
-	{"oidc.groups", "", "what groups give, such as staff=member,admins=admin,dev=#backend", checkGroups},
+	{settingGroups, "", "what groups give, such as staff=member,admins=admin,dev=#backend; rooms are public ones", checkGroups},
 	{"oidc.max_age", "7d", "after how long one must sign in at the provider again, such as 12h or 7d", parseAge},
 }
 
@@ -284,10 +287,8 @@ func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 		if err := c.may(action); err != nil {
 			return err
 		}
-		if key == SettingAutoJoin {
-			if err := c.mayJoinAll(value); err != nil {
-				return err
-			}
+		if err := c.mayJoinAll(key, value); err != nil {
+			return err
 		}
 		return c.set(known, value)
 	})
@@ -314,18 +315,36 @@ func (c *change) actionOf(key, value string) (access.Action, error) {
 	return access.NameFile, nil
 }
 
-// mayJoinAll refuses rooms for new members that are private, as far as the actor may know:
-// nobody joins those without being invited.
-func (c *change) mayJoinAll(value string) error {
-	names, err := parseRooms(value)
-	if err != nil || names == "" {
-		return nil // set refuses it
+// roomsOf returns the rooms that a setting puts people in; none if the value is not valid.
+func roomsOf(key, value string) (names []string) {
+	switch key {
+	case SettingAutoJoin:
+		if rooms, err := parseRooms(value); err == nil && rooms != "" {
+			names = strings.Split(rooms, ",")
+		}
+	case settingGroups:
+		grants, _ := parseGroups(value)
+		for _, g := range grants {
+			if g.role == 0 {
+				names = append(names, g.room.String())
+			}
+		}
+	}
+	return names
+}
+
+// mayJoinAll refuses a setting that puts people in rooms that are private, as far as the
+// actor may know: nobody joins those without being invited.
+func (c *change) mayJoinAll(key, value string) error {
+	names := roomsOf(key, value)
+	if len(names) == 0 {
+		return nil
 	}
 	f, err := c.facts()
 	if err != nil {
 		return err
 	}
-	for name := range strings.SplitSeq(names, ",") {
+	for _, name := range names {
 		_, kind, err := c.knowsRoom(f, name)
 		if _, isNew := errors.AsType[*UnknownRoomError](err); isNew { // the first new member makes it
 			continue
@@ -334,7 +353,7 @@ func (c *change) mayJoinAll(value string) error {
 		case err != nil:
 			return err
 		case kind == kaban.RoomPrivate:
-			return &ValueError{SettingAutoJoin, name + " is a private room, and nobody joins it without an invitation; leave it out"}
+			return &ValueError{key, name + " is a private room, and nobody joins it without an invitation; leave it out"}
 		}
 	}
 	return nil

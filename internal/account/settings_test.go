@@ -90,6 +90,13 @@ func TestRoomsOfAutoJoin(t *testing.T) {
 			t.Errorf("a private room: %v", value)
 		}
 	}
+	// Nor does a group of single sign-on.
+	for _, by := range []Actor{alice, Operator()} {
+		if value, ok := errors.AsType[*ValueError](w.Set(w.ctx, by, "oidc.groups", "g=#dev,g1=admin,g1=#den")); !ok || value.What != "oidc.groups" || !strings.HasPrefix(value.Reason, "den is a private room") {
+			t.Errorf("a group that gives a private room: %v", value)
+		}
+	}
+	w.must(w.Set(w.ctx, alice, "oidc.groups", "g=#dev,g=#new,g1=admin"))
 	if got, err := w.Setting(w.ctx, SettingAutoJoin); err != nil || got != "lobby,dev" {
 		t.Errorf("it is %q, %v", got, err)
 	}

@@ -12,10 +12,11 @@ import (
 // Grant makes an account a member of a room because a group of single sign-on says so,
 // or ends such a membership: the owner's settings decide it, so nobody else is asked. It
 // is an entry of the room. It does nothing if there is no such room, if it is a direct
-// one, and where the account is banned.
+// one, and where the account is banned. A group lets nobody into a private room: only its
+// ops do, and the settings are not theirs.
 func (c *Chat) Grant(ctx context.Context, member kaban.Username, room kaban.RoomName, group string, joins bool) error {
 	by := c.Operator()
-	by.grants = true
+	by.grants = !joins
 	act := Act{Action: access.Kick, Room: room, Subject: member, Reason: "single sign-on"}
 	if joins {
 		act = Act{Action: access.Invite, Room: room, Subject: member, group: group}
