@@ -40,12 +40,13 @@ func TestCaseOfFields(t *testing.T) {
 		TypeBan: `"room":"x","id":"1","username":"bob"`, TypeRole: `"room":"x","id":"1","username":"bob","role":"op"`,
 		TypeEdit: `"room":"x","id":"1","target":1,"content":"x"`, TypeDelete: `"room":"x","id":"1","target":1`,
 		TypeReact: `"room":"x","id":"1","target":1,"emoji":"x","on":true`, TypePin: `"room":"x","id":"1","target":1,"on":true`,
+		TypeSearch: `"query":"x"`,
 	}
 	later := map[Type][]string{
 		TypeHello: {"token", "password"}, TypeCreate: {"kind", "topic", "flags"}, TypeBan: {"until_ms"}, TypeRole: {"role"},
 		TypeTopic: {"topic"}, TypeSet: {"kind", "flags", "history", "archived"}, TypeNotify: {"level"},
 		TypeSend: {"reply_to"}, TypeHistory: {"replies_to"}, TypeEdit: {"target", "base"}, TypeDelete: {"target"},
-		TypeReact: {"target", "emoji", "on"}, TypePin: {"target", "on"},
+		TypeReact: {"target", "emoji", "on"}, TypePin: {"target", "on"}, TypeSearch: {"query", "zone"},
 	}
 	for kind, fields := range requests {
 		for f, name := range fieldNames {

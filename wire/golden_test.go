@@ -92,6 +92,12 @@ var goldenEvents = []Event{
 		asOf(12, messageEntry(Message{Seq: 9, ID: "z", Username: "ann", ReplyTo: 4, Time: noon, Deleted: true})),
 	}},
 	{Type: TypeHistory, Room: "lobby", First: 10, Last: 12, AsOf: 12},
+	{Type: TypeFound, More: true, Next: 7_654_321, Ref: "s", HasRef: true, Hits: []Hit{
+		{Room: "lobby", Seq: 43, ID: "b-1", Username: "bob", Account: "A1", Time: noon, Snippet: "…the deploy of 東京都 failed", Marks: []Mark{{5, 6}, {15, 2}}},
+		{Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 1, ID: "b-2", Username: "ci", Bot: true, Time: noon, Snippet: "deploy\n🎉", Marks: []Mark{{0, 6}}},
+		{Room: "dev", Seq: 9, ID: "x", Username: "ann", Time: noon, Snippet: "found by its author"},
+	}},
+	{Type: TypeFound, Partial: true},
 }
 
 // goldenChanges has a change for each row of the protocol's tables.
@@ -190,6 +196,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypePin, Room: room, ID: id, Target: 1},
 		{Type: TypeHistory, Room: room, After: 9, HasAfter: true, RepliesTo: 41},
 		{Type: TypeHistory, Room: room, RepliesTo: 41, Limit: 5},
+		{Type: TypeSearch, Query: "deploy \"two words\" 東京", Ref: []byte("s")},
+		{Type: TypeSearch, Query: "from:ann", Room: room, Zone: "Europe/Berlin", Before: 7_654_321, HasBefore: true, Limit: 20},
 	}
 }
 

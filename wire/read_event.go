@@ -120,6 +120,8 @@ func (d *decoder) event(e *Event) {
 	case TypeInbox:
 		e.More, e.Next = d.boolean(fMore), d.count(fNext, false)
 		d.objects(fMentions, true, func(d *decoder) { e.Mentions = append(e.Mentions, d.mention()) })
+	case TypeFound:
+		d.found(e)
 	case TypeState:
 		state := d.state()
 		e.Room, e.State = state.Room, &state

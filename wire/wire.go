@@ -44,6 +44,10 @@ const (
 	// MaxEmoji is the longest emoji of a react in bytes. Which of them are emoji is for the
 	// server to know.
 	MaxEmoji = 64
+	// MaxQuery is the longest query of a search in bytes.
+	MaxQuery = 1024
+	// MaxHits is the largest limit of a search.
+	MaxHits = 100
 	// MaxReactors is how many of those that have reacted with an emoji a Reaction names.
 	MaxReactors = 5
 	// Version is the version of the protocol.
@@ -70,6 +74,7 @@ const (
 	TypeReact
 	TypePin
 	TypeHistory
+	TypeSearch
 	TypePart
 	TypeRooms
 	TypeMembers
@@ -108,6 +113,7 @@ const (
 	TypeMember
 	TypeRoom
 	TypeState
+	TypeFound
 	TypePresence
 	TypeError
 	TypeGoodbye
@@ -123,6 +129,7 @@ var typeNames = [...]string{
 	TypeReact:    "react",
 	TypePin:      "pin",
 	TypeHistory:  "history",
+	TypeSearch:   "search",
 	TypePart:     "part",
 	TypeRooms:    "rooms",
 	TypeMembers:  "members",
@@ -158,6 +165,7 @@ var typeNames = [...]string{
 	TypeMember:   "member",
 	TypeRoom:     "room",
 	TypeState:    "state",
+	TypeFound:    "found",
 	TypePresence: "presence",
 	TypeError:    "error",
 	TypeGoodbye:  "goodbye",
@@ -191,6 +199,8 @@ func typeOf(name []byte) Type {
 		return TypePin
 	case "history":
 		return TypeHistory
+	case "search":
+		return TypeSearch
 	case "part":
 		return TypePart
 	case "rooms":
@@ -261,6 +271,8 @@ func typeOf(name []byte) Type {
 		return TypeRoom
 	case "state":
 		return TypeState
+	case "found":
+		return TypeFound
 	case "presence":
 		return TypePresence
 	case "error":

@@ -167,6 +167,7 @@ var serverRules = []struct {
 	{ChangeSettings, "owner", "", Forbidden},
 	{ChangeSignOn, "owner", "", Forbidden},
 	{ChangeRetention, "owner", "", Forbidden},
+	{LinkIdentity, "owner operator", "other has", NotFound},
 	{NameFile, "owner", "operator", Forbidden},
 }
 

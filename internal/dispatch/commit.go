@@ -345,6 +345,7 @@ func (c *committer) publishBatch(b *batch) {
 		if call := c.dispatcher.onDirect; call != nil && c.rooms[i].name.IsDirect() {
 			call(c.rooms[i].name)
 		}
+		c.dispatcher.grown(c.rooms[i].name, c.rooms[i].head)
 		clear(c.rooms[i].entries)
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}

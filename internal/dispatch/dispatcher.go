@@ -183,7 +183,8 @@ type Dispatcher struct {
 	about      About
 	onDirect   func(kaban.RoomName) // nil: nothing
 	mentions   Mentions             // nil: nobody is mentioned
-	generation atomic.Uint64        // of the rights on the server; see Invalidate
+	onGrown    func(kaban.RoomName, uint64)
+	generation atomic.Uint64 // of the rights on the server; see Invalidate
 
 	budget    *budget
 	presence  presence

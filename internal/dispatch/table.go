@@ -147,6 +147,13 @@ func (d *Dispatcher) Unlisted(after string, limit int) (names []kaban.RoomName, 
 	return names, more
 }
 
+// ListsAll reports whether all rooms, direct ones included, are in Rooms.
+func (d *Dispatcher) ListsAll() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.rooms) == d.byName.Len()
+}
+
 // roomsAfter returns a page of byName or unlisted.
 func (d *Dispatcher) roomsAfter(of *btree.Map[string, *Room], after string, limit int) (rooms []*Room, more bool) {
 	d.mu.Lock()

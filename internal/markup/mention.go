@@ -1,6 +1,7 @@
 package markup
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -13,6 +14,9 @@ var everybody = map[string]bool{"all": true, "channel": true, "everyone": true, 
 
 // here is the one of them that is about those that are online.
 const here = "here"
+
+// Everybody returns the names that mention everyone in the room.
+func Everybody() []string { return slices.Sorted(maps.Keys(everybody)) }
 
 // Mentions reports whether a content mentions a name, or everyone. It ignores case
 // and width. Code and addresses do not contain mentions.

@@ -28,6 +28,7 @@ var requests = [...]request{
 	wire.TypeReact:   {conn.NeedSend, (*client).roomCost, (*client).change},
 	wire.TypePin:     {conn.NeedSend, (*client).roomCost, (*client).change},
 	wire.TypeHistory: {conn.NeedReply, (*client).listCost, (*client).history},
+	wire.TypeSearch:  {conn.NeedReply, (*client).listCost, (*client).search},
 	wire.TypePart:    {conn.NeedReceipts, (*client).memberCost, (*client).part}, // sends before it are acknowledged first
 	wire.TypeRooms:   {conn.NeedReply, (*client).listCost, (*client).listRooms},
 	wire.TypeMembers: {conn.NeedReply, (*client).listCost, (*client).listMembers},

@@ -18,7 +18,6 @@ export const de: Texts = {
   rooms: 'Räume',
   unread_one: '{count} ungelesene Nachricht',
   unread_other: '{count} ungelesene Nachrichten',
-  unreadMention: 'erwähnt dich',
   draft: 'Entwurf',
   star: 'Raum markieren',
   unstar: 'Markierung entfernen',

@@ -22,7 +22,6 @@ export const en = {
   rooms: 'Rooms',
   unread_one: '{count} unread message',
   unread_other: '{count} unread messages',
-  unreadMention: 'mentions you',
   draft: 'draft',
   star: 'Star this room',
   unstar: 'Remove the star',
