@@ -266,14 +266,11 @@ func (u User) addCounts(ctx context.Context, states []RoomState) error {
 			fresh = append(fresh, s)
 		}
 		s.Head, s.Read, s.Unread = tallies[i].Head, s.mark.Seq, tallies[i].Unread(s.mark)
-		if err := u.addMentions(ctx, s); err != nil {
-			return err
-		}
 	}
 	if len(fresh) > 0 {
 		u.storeCounts(ctx, fresh)
 	}
-	return nil
+	return u.addMentions(ctx, states)
 }
 
 // storeCounts stores marks that were counted, unless there are others by now. If it fails,

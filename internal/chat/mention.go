@@ -210,13 +210,37 @@ func (f *mentionFinder) present(room kaban.RoomName) (*store.Mentions, error) {
 	return &store.Mentions{Here: true, Online: found}, err
 }
 
-// addMentions adds how many of the unread messages mention the account. A room of which it wants
-// no notifications shows none, and counts only those that mention it by its name.
-func (u User) addMentions(ctx context.Context, s *RoomState) error {
-	if s.Unread == 0 {
-		return nil
+// addMentions adds how many of the unread messages of some rooms mention the account. Rooms in
+// which nothing does cost one look at all of them.
+func (u User) addMentions(ctx context.Context, states []RoomState) error {
+	runs := make([]store.Run, len(states))
+	for i := range states {
+		if s := &states[i]; s.Unread > 0 {
+			runs[i] = store.Run{Room: s.Room, After: s.Read, Last: s.Head}
+		}
 	}
-	found, err := u.unreadMentions(ctx, s)
+	may, err := u.chat.dispatcher.MayMention(ctx, u.account(), runs)
+	if err != nil {
+		return err
+	}
+	for i := range states {
+		if states[i].Unread == 0 {
+			continue
+		}
+		if err := u.addMentionsOf(ctx, &states[i], may[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addMentionsOf adds the mentions of one room, if there may be any. A room of which the account
+// wants no notifications shows nothing unread, and counts only those that mention it by its name.
+func (u User) addMentionsOf(ctx context.Context, s *RoomState, may bool) (err error) {
+	var found []store.Mention
+	if may {
+		found, err = u.unreadMentions(ctx, s)
+	}
 	if s.Mentions = uint64(len(found)); s.Notify == kaban.NotifyNone {
 		s.Unread = 0
 	}

@@ -243,6 +243,12 @@ func (d *Dispatcher) Mentions(ctx context.Context, name kaban.RoomName, account 
 	return d.store.Mentions(ctx, name, account, after, last)
 }
 
+// MayMention reports in which runs Mentions may find anything; see store.Store. It may block
+// while the store is asked.
+func (d *Dispatcher) MayMention(ctx context.Context, account string, runs []store.Run) ([]bool, error) {
+	return d.store.MayMention(ctx, account, runs)
+}
+
 // ForgetMentions forgets old mentions; see store.Store. It may block while the store works.
 func (d *Dispatcher) ForgetMentions(ctx context.Context, before int64, limit int) (int, error) {
 	return d.store.ForgetMentions(ctx, before, limit)

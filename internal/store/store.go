@@ -142,6 +142,12 @@ type Page struct {
 	RepliesTo uint64
 }
 
+// Run is the entries of a room behind one seq, up to another.
+type Run struct {
+	Room        kaban.RoomName
+	After, Last uint64
+}
+
 // Store keeps the logs of all rooms, and documents.
 type Store interface {
 	Documents
@@ -216,6 +222,10 @@ type Store interface {
 	// were deleted. What an edit has taken out is not there any more. An occurrence that
 	// cannot be read is left out.
 	Mentions(ctx context.Context, room kaban.RoomName, account string, after, last uint64) ([]Mention, error)
+
+	// MayMention reports for each of some runs, in their order, whether Mentions may find
+	// anything there: false is certain. It costs less than as many calls of Mentions.
+	MayMention(ctx context.Context, account string, runs []Run) ([]bool, error)
 
 	// ForgetMentions forgets up to limit occurrences with an earlier time, and returns how many.
 	ForgetMentions(ctx context.Context, before int64, limit int) (int, error)

@@ -71,6 +71,19 @@ func (s *Store) Mentions(_ context.Context, name kaban.RoomName, account string,
 	return found, nil
 }
 
+// MayMention implements store.Store.
+func (s *Store) MayMention(ctx context.Context, account string, runs []store.Run) ([]bool, error) {
+	may := make([]bool, len(runs))
+	for i, run := range runs {
+		found, err := s.Mentions(ctx, run.Room, account, run.After, run.Last)
+		if err != nil {
+			return nil, err
+		}
+		may[i] = len(found) > 0
+	}
+	return may, nil
+}
+
 // ForgetMentions implements store.Store.
 func (s *Store) ForgetMentions(_ context.Context, before int64, limit int) (n int, err error) {
 	s.mu.Lock()

@@ -131,7 +131,7 @@ type reader struct {
 	authors        *authors
 	page, pageBack *sql.Stmt
 	countStmts
-	mentions                  *sql.Stmt
+	mentions, mentioned       *sql.Stmt
 	begin, progress, revision *sql.Stmt
 	stateStmts
 	historyStmts
@@ -143,7 +143,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
-		&r.progress: progressQuery, &r.mentions: mentionsQuery,
+		&r.progress: progressQuery, &r.mentions: mentionsQuery, &r.mentioned: mentionedQuery,
 		&r.revision: "SELECT id, key, name, head, revision, messages, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())
 }

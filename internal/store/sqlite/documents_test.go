@@ -276,11 +276,15 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
+// toVersion9 turns a database into one of version 9.
+var toVersion9 = []string{"DROP TABLE erasing", "DROP TABLE mentions", "PRAGMA user_version = 9"}
+
 // toVersion8 turns a database into one of version 8, whose rooms have no counts.
 func toVersion8(t *testing.T, path string) {
 	t.Helper()
 	resum(t, path, roomsWithCounts("0"))
-	corrupt(t, path, "DROP TABLE mentions", "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
+	corrupt(t, path, toVersion9...)
+	corrupt(t, path, "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
 }
 
 // downgrade turns a database into one of version 8, and then runs statements.
@@ -302,7 +306,7 @@ func roomsWithCounts(messages string) summed {
 
 // toVersion7 turns a database without changes of messages of version 8 into one of version 7.
 var toVersion7 = []string{
-	"DROP TABLE erasing", "DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
+	"DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
 	"CREATE INDEX no_messages ON entries (place, user) WHERE kind <> 1", "PRAGMA user_version = 7",
 }
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -111,6 +112,56 @@ func (s *Store) Mentions(ctx context.Context, name kaban.RoomName, account strin
 	}
 	slices.SortFunc(found, func(a, b store.Mention) int { return int(int64(a.Seq) - int64(b.Seq)) })
 	return found, nil
+}
+
+// mentionedQuery finds those of some runs of places, as pairs in JSON, in which there is
+// anything that concerns an account.
+const mentionedQuery = "SELECT r.key FROM json_each(?1) r WHERE" +
+	" EXISTS (SELECT 1 FROM mentions WHERE account = ?2 AND place BETWEEN r.value ->> 0 AND r.value ->> 1) OR" +
+	" EXISTS (SELECT 1 FROM mentions WHERE account = '' AND place BETWEEN r.value ->> 0 AND r.value ->> 1)"
+
+// MayMention implements store.Store.
+func (s *Store) MayMention(ctx context.Context, account string, runs []store.Run) ([]bool, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	may, places := make([]bool, len(runs)), make([][2]int64, len(runs))
+	s.mu.RLock()
+	for i := range runs {
+		run := &runs[i]
+		if places[i] = [2]int64{1, 0}; run.After >= run.Last {
+			continue
+		}
+		if r := s.rooms[run.Room.Key()]; r != nil { // what is not merged is looked at by Mentions
+			may[i], places[i] = len(r.telling) > 0, [2]int64{r.place(min(run.After, maxSeq) + 1), r.place(min(run.Last, maxSeq))}
+		}
+	}
+	s.mu.RUnlock()
+	list, err := json.Marshal(places)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { s.readers <- c }()
+	rows, err := c.mentioned.QueryContext(context.Background(), string(list), account)
+	if err != nil {
+		return nil, s.failed("find mentions", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var i int
+		if err := rows.Scan(&i); err != nil {
+			return nil, s.failed("find mentions", err)
+		}
+		may[i] = true
+	}
+	if err := closeRows(rows); err != nil {
+		return nil, s.failed("find mentions", err)
+	}
+	return may, nil
 }
 
 // mergedMentions adds the messages from behind a seq to the last merged one that have rows which

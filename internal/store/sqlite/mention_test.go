@@ -38,7 +38,7 @@ func TestMentionsAreAddedToVersion9(t *testing.T) {
 	}
 	merge(t, s, 2)
 	dir := copyFiles(t, filepath.Dir(s.path))
-	corrupt(t, filepath.Join(dir, databaseName), "DROP TABLE mentions", "PRAGMA user_version = 9")
+	corrupt(t, filepath.Join(dir, databaseName), toVersion9...)
 	s = still(t, dir, Options{mergeStep: 1})
 	if got := mentionsOf(t, s, "lobby", "dan"); len(got) != 0 || unmergedIn(s) == 0 {
 		t.Errorf("after the update %v mention dan, and %d are unmerged", got, unmergedIn(s))

@@ -43,6 +43,10 @@ func testMentions(t *testing.T, s store.Store) {
 		if diff := gocmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: the mentions of %s in (%d, %d]: %v\n%s", when, account, after, last, err, diff)
 		}
+		may, err := s.MayMention(t.Context(), account, []store.Run{{Room: room}, {Room: room, After: after, Last: last}, {Room: RoomName(t, "nowhere"), Last: 9}})
+		if err != nil || len(may) != 3 || may[0] || may[2] || !may[1] && len(want) > 0 {
+			t.Errorf("%s: %s may be mentioned in (%d, %d]: %v, %v", when, account, after, last, may, err)
+		}
 	}
 	byName := func(r store.Result) store.Mention {
 		return store.Mention{Seq: r.Seq, Time: r.Time, Cause: store.CauseName}
