@@ -114,6 +114,12 @@ func (c *Client) Read(ctx context.Context, room string, seq uint64) error {
 	return c.settle(ctx, room, wire.Request{Type: wire.TypeRead, Seq: seq})
 }
 
+// MarkUnread marks a room as unread from a seq on, until Read has reported as much; 0 takes
+// that back.
+func (c *Client) MarkUnread(ctx context.Context, room string, seq uint64) error {
+	return c.settle(ctx, room, wire.Request{Type: wire.TypeUnread, Seq: seq})
+}
+
 // Notify sets which messages of a room notify the account.
 func (c *Client) Notify(ctx context.Context, room string, level kaban.NotifyLevel) error {
 	return c.settle(ctx, room, wire.Request{Type: wire.TypeNotify, Level: level})

@@ -36,7 +36,7 @@ func TestCaseOfFields(t *testing.T) {
 		TypeHello: `"version":1,"username":"ann"`, TypeJoin: `"room":"lobby"`, TypeSend: `"room":"lobby","id":"1","content":"x"`,
 		TypeHistory: `"room":"lobby"`, TypePart: `"room":"lobby"`, TypeRooms: ``, TypeMembers: `"room":"lobby"`, TypePing: ``, TypePong: ``,
 		TypeMe: ``, TypeCreate: `"room":"x","kind":"public"`, TypeDirect: `"usernames":["bob"]`, TypeTopic: `"room":"x","id":"1","topic":"y"`,
-		TypeSet: `"room":"x","id":"1","history":"all"`, TypeRead: `"room":"x","seq":1`, TypeNotify: `"room":"x","level":"all"`,
+		TypeSet: `"room":"x","id":"1","history":"all"`, TypeRead: `"room":"x","seq":1`, TypeUnread: `"room":"x","seq":1`, TypeNotify: `"room":"x","level":"all"`,
 		TypeBan: `"room":"x","id":"1","username":"bob"`, TypeRole: `"room":"x","id":"1","username":"bob","role":"op"`,
 		TypeEdit: `"room":"x","id":"1","target":1,"content":"x"`, TypeDelete: `"room":"x","id":"1","target":1`,
 		TypeReact: `"room":"x","id":"1","target":1,"emoji":"x","on":true`, TypePin: `"room":"x","id":"1","target":1,"on":true`,

@@ -79,7 +79,7 @@ func drawRequest(t *rapid.T, kind Type) Request {
 		}
 		q.HasArchived = q.Kind == 0 && q.History == "" && !q.HasFlags || flip("has archived")
 		q.Archived = q.HasArchived && flip("archived")
-	case TypeRead:
+	case TypeRead, TypeUnread:
 		q.Seq = rapid.Uint64Range(0, MaxNumber).Draw(t, "seq")
 	case TypeNotify:
 		q.Level = kaban.NotifyLevel(word(3))
@@ -201,7 +201,8 @@ func drawState(t *rapid.T) RoomState {
 		History: rapid.SampledFrom([]string{"", "all", "joined"}).Draw(t, "history"),
 		Head:    rapid.Uint64Range(0, MaxNumber).Draw(t, "head"), Read: rapid.Uint64Range(0, MaxNumber).Draw(t, "read"),
 		Unread: rapid.IntRange(0, 1e9).Draw(t, "unread"), Mentions: rapid.IntRange(0, 1e9).Draw(t, "mentions"),
-		Notify: kaban.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "notify")),
+		UnreadFrom: rapid.Uint64Range(0, MaxNumber).Draw(t, "unread from"),
+		Notify:     kaban.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "notify")),
 	}
 }
 

@@ -82,6 +82,7 @@ const (
 	fReplies
 	fPinned
 	fAsOf
+	fUnreadFrom
 	fieldCount
 )
 
@@ -100,6 +101,7 @@ var fieldNames = [fieldCount]string{
 	fWeb: "web", fTarget: "target", fBase: "base", fEmoji: "emoji", fOn: "on", fReplyTo: "reply_to",
 	fRepliesTo: "replies_to", fEdited: "edited", fDeleted: "deleted", fReactions: "reactions", fCount: "count",
 	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of",
+	fUnreadFrom: "unread_from",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -118,7 +120,7 @@ var (
 	typedEvents = [len(typeNames)][]field{
 		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
 		TypeHistory: {fFirst, fLast, fAsOf},
-		TypeState:   {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fMentions, fNotify, fGone},
+		TypeState:   {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fUnreadFrom, fMentions, fNotify, fGone},
 	}
 )
 
@@ -303,6 +305,8 @@ func eventField(name []byte) (field, bool) {
 		return fRead, true
 	case "unread":
 		return fUnread, true
+	case "unread_from":
+		return fUnreadFrom, true
 	case "mentions":
 		return fMentions, true
 	case "notify":

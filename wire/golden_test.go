@@ -53,6 +53,7 @@ var goldenEvents = []Event{
 	}},
 	{Type: TypeMe},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleSpeaker, Flags: kaban.FlagAnnounce, Head: 9, Read: 9, Notify: kaban.NotifyNone}},
+	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleMember, Head: 9, Read: 9, UnreadFrom: 4, Notify: kaban.NotifyAll}},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Gone: true}},
 	{Type: TypeMembers, Room: "ops", Usernames: []string{"ann", "ci", "cid"}, People: []Member{
 		{Username: "ann", Account: "A1", Name: "Ann O.", Role: kaban.RoomRoleOp, Online: true},
@@ -164,6 +165,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeSet, Room: room, ID: id, HasArchived: true, Archived: true},
 		{Type: TypeRead, Room: direct, Seq: 41},
 		{Type: TypeRead, Room: room},
+		{Type: TypeUnread, Room: direct, Seq: 40},
+		{Type: TypeUnread, Room: room},
 		{Type: TypeNotify, Room: room, Level: kaban.NotifyMentions},
 		{Type: TypeWatch, Room: room, Epoch: "E1", After: 41, HasAfter: true},
 		{Type: TypeWatch, Room: room},

@@ -98,7 +98,7 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 	case TypeSet:
 		q.Room, q.ID = r.room(d), d.id()
 		d.settings(q)
-	case TypeRead:
+	case TypeRead, TypeUnread:
 		q.Room = r.room(d)
 		q.Seq, _ = d.natural(fSeq, true)
 	case TypeNotify:

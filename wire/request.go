@@ -119,7 +119,7 @@ func (r *Request) Append(dst []byte) []byte {
 		dst = appendText(dst, fTopic, r.Topic)
 	case TypeSet:
 		dst = r.appendSettings(dst)
-	case TypeRead:
+	case TypeRead, TypeUnread:
 		dst = appendCount(dst, fSeq, r.Seq)
 	case TypeNotify:
 		dst = appendText(dst, fLevel, r.Level.String())

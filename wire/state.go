@@ -13,19 +13,22 @@ type Account struct {
 // RoomState is the state of a room for an account: an element of a me, or a state.
 // The Reader leaves a kind, role, flag or level that it does not know out.
 type RoomState struct {
-	Room     string
-	Gone     bool // state: the account is no member any more; nothing else is set
-	Kind     kaban.RoomKind
-	Title    string // of a direct room, to display; or ""
-	Topic    string
-	Role     kaban.RoomRole
-	Flags    kaban.RoomFlags
-	History  string // of a private room: how much of it new members see, "all" or "joined"; or ""
-	Head     uint64 // the last seq
-	Read     uint64 // the seq up to which the account has read
-	Unread   int    // messages of others after Read
-	Mentions int    // those among them that mention the account
-	Notify   kaban.NotifyLevel
+	Room    string
+	Gone    bool // state: the account is no member any more; nothing else is set
+	Kind    kaban.RoomKind
+	Title   string // of a direct room, to display; or ""
+	Topic   string
+	Role    kaban.RoomRole
+	Flags   kaban.RoomFlags
+	History string // of a private room: how much of it new members see, "all" or "joined"; or ""
+	Head    uint64 // the last seq
+	Read    uint64 // the seq up to which the account has read
+	Unread  int    // messages of others after Read
+	// UnreadFrom is the seq from which the account has marked the room as unread; 0 if it has
+	// not.
+	UnreadFrom uint64
+	Mentions   int // those among them that mention the account
+	Notify     kaban.NotifyLevel
 }
 
 // Member is somebody in a room.
@@ -76,6 +79,9 @@ func (s *RoomState) append(dst []byte) []byte {
 	dst = appendCount(dst, fHead, s.Head)
 	dst = appendCount(dst, fRead, s.Read)
 	dst = appendCount(dst, fUnread, uint64(s.Unread))
+	if s.UnreadFrom != 0 {
+		dst = appendCount(dst, fUnreadFrom, s.UnreadFrom)
+	}
 	dst = appendCount(dst, fMentions, uint64(s.Mentions))
 	return appendText(dst, fNotify, s.Notify.String())
 }
@@ -92,6 +98,7 @@ func (d *decoder) state() (s RoomState) {
 	s.History = d.str(fHistory, false)
 	s.Head, s.Read = d.count(fHead, true), d.count(fRead, false)
 	s.Unread, s.Mentions = int(d.count(fUnread, false)), int(d.count(fMentions, false))
+	s.UnreadFrom = d.count(fUnreadFrom, false)
 	s.Notify, _ = kaban.ParseNotifyLevel(d.str(fNotify, false))
 	return s
 }

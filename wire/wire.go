@@ -86,6 +86,7 @@ const (
 	TypeTopic
 	TypeSet
 	TypeRead
+	TypeUnread
 	TypeNotify
 	TypeWatch
 	TypeUnwatch
@@ -137,6 +138,7 @@ var typeNames = [...]string{
 	TypeTopic:    "topic",
 	TypeSet:      "set",
 	TypeRead:     "read",
+	TypeUnread:   "unread",
 	TypeNotify:   "notify",
 	TypeWatch:    "watch",
 	TypeUnwatch:  "unwatch",
@@ -221,6 +223,8 @@ func typeOf(name []byte) Type {
 		return TypeSet
 	case "read":
 		return TypeRead
+	case "unread":
+		return TypeUnread
 	case "notify":
 		return TypeNotify
 	case "watch":

@@ -44,6 +44,7 @@ var requests = [...]request{
 	wire.TypeTopic:   {conn.NeedSend, (*client).memberCost, (*client).act},
 	wire.TypeSet:     {conn.NeedSend, (*client).memberCost, (*client).act},
 	wire.TypeRead:    {conn.NeedReply, (*client).listCost, (*client).read},
+	wire.TypeUnread:  {conn.NeedReply, (*client).listCost, (*client).unread},
 	wire.TypeNotify:  {conn.NeedReply, (*client).listCost, (*client).notify},
 	wire.TypeWatch:   {conn.NeedReply, (*client).memberCost, (*client).watch},
 	wire.TypeUnwatch: {conn.NeedReply, (*client).memberCost, (*client).unwatch},

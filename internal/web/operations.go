@@ -19,6 +19,7 @@ func (s *Server) registerPeople(api huma.API) {
 	s.inviteOperations(api)
 	s.peopleOperations(api)
 	s.adminOperations(api)
+	s.markOperations(api)
 	s.roomOperations(api)
 	s.restrictionOperations(api)
 	s.serverOperations(api)

@@ -100,7 +100,7 @@ export type Request =
   | { type: 'me'; after?: string }
   | { type: 'create'; room: string; kind: 'public' | 'private'; topic?: string }
   | { type: 'direct'; usernames: string[] }
-  | { type: 'read'; room: string; seq: number }
+  | { type: 'read' | 'unread'; room: string; seq: number }
   | { type: 'notify'; room: string; level: Level }
   | ((Act | Amend) & { room: string; id: string })
   | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
@@ -223,6 +223,8 @@ export interface Mine {
   head: number
   read: number
   unread: number
+  /** The entry from which the account has marked the room as unread. */
+  unread_from?: number
   mentions: number
   notify: Level
 }
