@@ -216,7 +216,7 @@ function step(by: number, unread: boolean): void {
   const here = all.findIndex((r) => r.name === current.value)
   for (let i = 1; i <= all.length; i++) {
     const next = all[(((here + by * i) % all.length) + all.length) % all.length]!
-    if (unread && next.unread.value === 0) continue
+    if (unread && next.unread.value === 0 && next.unreadFrom.value === 0) continue
     if (next.name !== current.value) visit({ room: next.name })
     return
   }

@@ -8,6 +8,7 @@ import { ask } from './session'
 import { drop, enterRoom, goElsewhere } from './rooms'
 import * as state from './state'
 import { add, find, Room } from './state'
+import { takeUnread } from './unread'
 
 /** Loads the rooms of the account. False if the connection was lost meanwhile. */
 export async function loadMine(): Promise<boolean> {
@@ -58,6 +59,7 @@ function adopt(room: Room, mine: Mine): void {
   room.notify.value = mine.notify
   if (mine.head > room.newest.value) room.newest.value = mine.head
   room.told = Math.max(room.told, mine.read)
+  takeUnread(room, mine.unread_from)
   // What was read here may not have reached the server yet.
   if (mine.read < room.read.value) return
   room.read.value = mine.read

@@ -138,6 +138,8 @@ export function saveReads(): void {
 export function tellReads(): void {
   for (const room of rooms.value) {
     const seq = room.read.value
+    // A room that was marked as unread stays so for as long as the user has not come back to it.
+    if (room.unreadFrom.value > 0) continue
     if (seq > room.told && room.member.value && room.cursor && send({ type: 'read', room: room.name, seq })) room.told = seq
   }
 }

@@ -13,6 +13,7 @@ import * as state from './state'
 import { add, find, noLine, Room, Thread } from './state'
 import { keepRoom, load, save } from './storage'
 import { turn } from './turn'
+import { clearUnread } from './unread'
 
 /** After missing more messages than this, the reader stays in place. */
 const holdAfter = 15
@@ -65,6 +66,7 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
       state.notice.value = undefined
       if (room.unread.value > 0 && room.line.value === noLine) room.line.value = room.read.value
     }
+    if (left !== room || place.seq === undefined) clearUnread(room)
     if (how !== 'none') route.show(place, how)
     state.target.value = place.seq === undefined ? undefined : { room: place.room, seq: place.seq, visit: ++visits, focus: turn() }
     if (state.status.value !== 'open') return

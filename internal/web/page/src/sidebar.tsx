@@ -111,10 +111,11 @@ const several = computed(() => rooms.value.length > 1)
 function RoomLink({ room }: { room: Room }) {
   const here = room.here.value
   const unread = room.unread.value
+  const marked = room.unreadFrom.value > 0
   const label = t(room.kind.value === 'direct' ? 'hideDirect' : 'leaveRoom', { room: room.title.value })
   const drafted = !here && room.drafted.value
   return (
-    <li class={['room', here && 'here', unread > 0 && 'news'].filter(Boolean).join(' ')}>
+    <li class={['room', here && 'here', (unread > 0 || marked) && 'news'].filter(Boolean).join(' ')}>
       <a
         href={pathOf({ room: room.name })}
         aria-current={here ? 'page' : undefined}
@@ -127,6 +128,11 @@ function RoomLink({ room }: { room: Room }) {
         <Sign room={room} />
         <bdi class="room-name">{room.title.value}</bdi>
         {drafted && <span class="drafted">{t('draft')}</span>}
+        {unread === 0 && marked && (
+          <span class="unread-mark">
+            <span class="hidden">{t('markedUnread')}</span>
+          </span>
+        )}
         {unread > 0 && (
           <span class={room.mentioned.value ? 'count mention-count' : 'count'}>
             <span aria-hidden="true">

@@ -97,6 +97,8 @@ export class Room implements Field {
   readonly gapBefore = signal(0)
   /** How many of the entries after `read` do not count as unread: the user's own, and changes. */
   readonly uncounted = signal(0)
+  /** The message from which the user has marked it as unread; 0 for none. */
+  readonly unreadFrom = signal(0)
   readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value - this.uncounted.value))
   /** Whether the user is in it. An account can also read public rooms from outside. */
   readonly member = signal(true)
@@ -240,5 +242,5 @@ export function factsOf(room: Room): Facts {
 
 export const room = computed(() => byName.value.get(current.value))
 /** Whether another room than the one on the screen has unread messages. */
-export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && r.unread.value > 0))
+export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && (r.unread.value > 0 || r.unreadFrom.value > 0)))
 export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))

@@ -130,6 +130,12 @@ export const Smile = () => (
     <path d="M7.500 8h.01M12.500 8h.01M7 11.800c.7 1.200 1.800 1.800 3 1.800s2.300-.6 3-1.800" />
   </Symbol>
 )
+export const Unread = () => (
+  <Symbol>
+    <circle cx="15" cy="5.5" r="2.2" fill="currentColor" stroke="none" />
+    <path d="M3.5 5.5h7M3.5 10h13M3.5 14.5h9" />
+  </Symbol>
+)
 export const Pencil = () => (
   <Symbol>
     <path d="m4 16 .8-3.500L13 4.300a1.400 1.400 0 0 1 2 0l.7.7a1.400 1.400 0 0 1 0 2L7.500 15.200z" />

@@ -42,6 +42,8 @@ export const de: Texts = {
   empty: 'Noch keine Nachrichten',
   emptyText: 'Schreib unten die erste Nachricht oder teile den Link zu diesem Raum.',
   tools: 'Aktionen zu dieser Nachricht',
+  unreadFromHere: 'Ab hier ungelesen',
+  markedUnread: 'als ungelesen markiert',
   copyText: 'Text kopieren',
   copyLink: 'Link auf diese Nachricht kopieren',
   copyRoomLink: 'Link zu diesem Raum kopieren',

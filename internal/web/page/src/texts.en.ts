@@ -47,6 +47,8 @@ export const en = {
   empty: 'No messages yet',
   emptyText: 'Write the first message below, or share the link to this room.',
   tools: 'Message actions',
+  unreadFromHere: 'Mark unread from here',
+  markedUnread: 'marked as unread',
   copyText: 'Copy text',
   copyLink: 'Copy link to this message',
   copyRoomLink: 'Copy link to this room',

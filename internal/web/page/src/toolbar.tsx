@@ -10,9 +10,10 @@ import { may } from './rights'
 import { ButtonRow } from './roving'
 import { pathOf } from './route'
 import { factsOf, username, type Room, type Thread } from './state'
-import { Bin, Copy, Link, Pencil, Pin, Reply, Smile, Thread as ThreadSymbol } from './symbols'
+import { Bin, Copy, Link, Pencil, Pin, Reply, Smile, Thread as ThreadSymbol, Unread } from './symbols'
 import { t } from './texts'
 import { focused, opened, pointed, rowOf } from './tools'
+import { markUnread, marksUnread } from './unread'
 
 /** `thread` is the one whose list the message is in; undefined in the list of the room. */
 export function Toolbar({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
@@ -70,6 +71,11 @@ function Tools({ room, message, thread }: { room: Room; message: Message; thread
       {may('pin', facts) && (
         <Button label={t(pinned ? 'unpin' : 'pin')} pressed={pinned ?? false} onClick={() => setPinned(room, message, !pinned)}>
           <Pin />
+        </Button>
+      )}
+      {!thread && marksUnread(room) && (
+        <Button label={t('unreadFromHere')} onClick={() => markUnread(room, seq)}>
+          <Unread />
         </Button>
       )}
       <CopyButton label={t('copyText')} text={() => message.content}>
