@@ -200,6 +200,8 @@ func answerTo(q *call) wire.Type {
 		return wire.TypePong
 	case wire.TypeCreate, wire.TypeDirect:
 		return wire.TypeCreated
+	case wire.TypeSearch:
+		return wire.TypeFound
 	case wire.TypeRead, wire.TypeUnread, wire.TypeNotify, wire.TypeUnwatch:
 		return wire.TypeOK
 	default:

@@ -135,3 +135,28 @@ func (c *Client) settle(ctx context.Context, room string, request wire.Request) 
 	_, err = c.wait(ctx, c.ask(request, nil))
 	return err
 }
+
+// Mention is an unread message that mentions the account.
+type Mention = wire.Mention
+
+// Inbox is a page of unread mentions, newest first.
+type Inbox struct {
+	Mentions []Mention
+	// Next is where the next page begins; 0 if there is none.
+	Next uint64
+}
+
+// Inbox returns a page of up to limit unread mentions of the account, from before the Next of an
+// earlier page (0 is the newest). A limit of 0 is the server's default, and wire.MaxInbox is the
+// most. Reading a message takes it out of the inbox; see Read.
+func (c *Client) Inbox(ctx context.Context, before uint64, limit int) (Inbox, error) {
+	e, err := c.wait(ctx, c.ask(wire.Request{Type: wire.TypeInbox, Before: before, HasBefore: before != 0, Limit: limit}, nil))
+	if err != nil {
+		return Inbox{}, err
+	}
+	inbox := Inbox{Mentions: e.Mentions, Next: e.Next}
+	if !e.More || before != 0 && e.Next >= before { // it would never end
+		inbox.Next = 0
+	}
+	return inbox, nil
+}

@@ -1,6 +1,10 @@
 package wire
 
-import "kaban"
+import (
+	"time"
+
+	"kaban"
+)
 
 // Account is the account of a connection.
 type Account struct {
@@ -61,6 +65,53 @@ func (d *decoder) account() *Account {
 		a.Role, _ = kaban.ParseRole(d.str(fRole, true))
 	})
 	return a
+}
+
+// Mention is an unread message that mentions the account: an element of an inbox.
+type Mention struct {
+	Room     string
+	Seq      uint64
+	ID       string
+	Username string
+	Account  string // as in Message
+	Bot      bool   // as in Message
+	Content  string
+	Time     time.Time // since when it mentions the account: that of the message or of an edit; UTC, sent with milliseconds
+	Cause    Cause
+}
+
+// Cause is why a message mentions an account. There may be others than these.
+type Cause string
+
+// The causes.
+const (
+	CauseName     Cause = "name"
+	CauseEveryone Cause = "everyone"
+	CauseHere     Cause = "here" // the account was online
+)
+
+// Append appends the mention as an element of an inbox.
+func (m *Mention) Append(dst []byte) []byte {
+	dst = append(dst, `{"room":`...)
+	dst = appendString(dst, m.Room)
+	dst = appendCount(dst, fSeq, m.Seq)
+	dst = appendText(dst, fID, m.ID)
+	dst = appendText(dst, fUsername, m.Username)
+	dst = appendNonEmpty(dst, fAccount, m.Account)
+	if m.Bot {
+		dst = appendBool(dst, fBot, true)
+	}
+	dst = appendText(dst, fContent, m.Content)
+	dst = appendTime(appendField(dst, fTime), m.Time)
+	dst = appendText(dst, fCause, string(m.Cause))
+	return append(dst, '}')
+}
+
+func (d *decoder) mention() Mention {
+	return Mention{
+		Room: d.str(fRoom, true), Seq: d.count(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true),
+		Account: d.str(fAccount, false), Bot: d.boolean(fBot), Content: d.str(fContent, true), Time: d.time(), Cause: Cause(d.str(fCause, true)),
+	}
 }
 
 // append appends the fields of a state, the first without a comma.

@@ -39,9 +39,15 @@ const (
 	// MaxReason is the longest reason of an act of moderation, or of a deletion, in code
 	// points.
 	MaxReason = 256
+	// MaxInbox is the most mentions in a page of the inbox.
+	MaxInbox = 100
 	// MaxEmoji is the longest emoji of a react in bytes. Which of them are emoji is for the
 	// server to know.
 	MaxEmoji = 64
+	// MaxQuery is the longest query of a search in bytes.
+	MaxQuery = 1024
+	// MaxHits is the largest limit of a search.
+	MaxHits = 100
 	// MaxReactors is how many of those that have reacted with an emoji a Reaction names.
 	MaxReactors = 5
 	// Version is the version of the protocol.
@@ -51,8 +57,8 @@ const (
 // Type is the type of a frame. The zero Type is an unknown type.
 type Type uint8
 
-// The types of frames. History, rooms, members, ping, pong, me, topic, typing, edit, delete,
-// react and pin are both requests and events.
+// The types of frames. History, rooms, members, ping, pong, me, topic, typing, inbox, edit,
+// delete, react and pin are both requests and events.
 const (
 	// TypeUnknown is the type of an entry that this version cannot show: its kind is
 	// not known, or it is void.
@@ -68,6 +74,7 @@ const (
 	TypeReact
 	TypePin
 	TypeHistory
+	TypeSearch
 	TypePart
 	TypeRooms
 	TypeMembers
@@ -90,6 +97,7 @@ const (
 	TypeNotify
 	TypeWatch
 	TypeUnwatch
+	TypeInbox
 	TypeTyping
 
 	// Events.
@@ -105,6 +113,7 @@ const (
 	TypeMember
 	TypeRoom
 	TypeState
+	TypeFound
 	TypePresence
 	TypeError
 	TypeGoodbye
@@ -120,6 +129,7 @@ var typeNames = [...]string{
 	TypeReact:    "react",
 	TypePin:      "pin",
 	TypeHistory:  "history",
+	TypeSearch:   "search",
 	TypePart:     "part",
 	TypeRooms:    "rooms",
 	TypeMembers:  "members",
@@ -142,6 +152,7 @@ var typeNames = [...]string{
 	TypeNotify:   "notify",
 	TypeWatch:    "watch",
 	TypeUnwatch:  "unwatch",
+	TypeInbox:    "inbox",
 	TypeTyping:   "typing",
 	TypeWelcome:  "welcome",
 	TypeJoined:   "joined",
@@ -154,6 +165,7 @@ var typeNames = [...]string{
 	TypeMember:   "member",
 	TypeRoom:     "room",
 	TypeState:    "state",
+	TypeFound:    "found",
 	TypePresence: "presence",
 	TypeError:    "error",
 	TypeGoodbye:  "goodbye",
@@ -187,6 +199,8 @@ func typeOf(name []byte) Type {
 		return TypePin
 	case "history":
 		return TypeHistory
+	case "search":
+		return TypeSearch
 	case "part":
 		return TypePart
 	case "rooms":
@@ -231,6 +245,8 @@ func typeOf(name []byte) Type {
 		return TypeWatch
 	case "unwatch":
 		return TypeUnwatch
+	case "inbox":
+		return TypeInbox
 	case "typing":
 		return TypeTyping
 	case "welcome":
@@ -255,6 +271,8 @@ func typeOf(name []byte) Type {
 		return TypeRoom
 	case "state":
 		return TypeState
+	case "found":
+		return TypeFound
 	case "presence":
 		return TypePresence
 	case "error":
@@ -270,7 +288,7 @@ func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypeTyping }
 
 func (t Type) isEvent() bool {
 	switch t {
-	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping:
+	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping, TypeInbox:
 		return true
 	}
 	return t >= TypeWelcome && t <= TypeGoodbye || t.ChangesMessage()

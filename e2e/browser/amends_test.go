@@ -141,49 +141,6 @@ func TestEditAndDelete(t *testing.T) {
 	ben.until(`document.title === 'lobby · Kaban'`)
 }
 
-// TestUnreadFromHere marks a room as unread from a message on, until the user comes back,
-// on all devices.
-func TestUnreadFromHere(t *testing.T) {
-	t.Parallel()
-	s := owned(t, "invite", "ben")
-	olga, here, there := newPage(t, desktop), newPage(t, desktop), newPage(t, desktop)
-	for p, name := range map[*page]string{olga: "olga", here: "ben", there: "ben"} {
-		p.expectBreaks()
-		p.signIn(s.url, name)
-	}
-	here.create("plans", "public")
-	here.visit("lobby")
-	for _, text := range []string{"one", "two", "three"} {
-		olga.say(text)
-		olga.stored(text)
-	}
-	two := here.seqOf("two")
-	here.seqOf("three")
-	const mark = `[...document.querySelectorAll('.room.news')].map((r) => r.querySelector('.room-name').innerText).join(' ')`
-	const line = `[...document.querySelectorAll('.row')].filter((r) => r.querySelector('.unread')).map((r) => r.dataset.seq).join(' ')`
-	here.tool(two, "Mark unread from here")
-	for _, p := range []*page{here, there} {
-		p.until(mark+` === 'lobby' && `+line+` === %s`, fmt.Sprint(two))
-	}
-	// What comes while the user is still there does not take the mark away.
-	olga.say("four")
-	olga.stored("four")
-	here.seqOf("four")
-	here.visit("plans")
-	here.until(mark + ` === 'lobby'`)
-	here.run(chromedp.Reload())
-	here.online()
-	for _, p := range []*page{here, there} {
-		p.until(mark + ` === 'lobby'`)
-	}
-	here.visit("lobby")
-	here.until(mark+` === '' && `+line+` === %s`, fmt.Sprint(two))
-	there.until(mark + ` === ''`)
-	here.run(chromedp.Reload())
-	here.online()
-	here.until(mark + ` === ''`)
-}
-
 // TestReactions has two people react, and take it back.
 func TestReactions(t *testing.T) {
 	t.Parallel()

@@ -138,6 +138,12 @@ const (
 	ChangeSignOn
 	// ChangeRetention is to change how long data are kept.
 	ChangeRetention
+	// LinkIdentity is to link an identity at the provider of single sign-on to somebody's
+	// account, which is a way into it.
+	LinkIdentity
+	// NameFile is to name a file that the server reads, or to change who gets what is in
+	// it.
+	NameFile
 	// Export is to copy a room's log out of the server, or everything if the facts
 	// have no room.
 	Export
@@ -162,7 +168,7 @@ var actionTexts = [endOfActions]string{
 	Suspend: "suspend", Restore: "restore", Reset: "reset", ChangeRole: "change a role",
 	Remove: "remove", Erase: "erase", GiveBot: "give a bot away", ReadAudit: "read the audit",
 	ChangeSettings: "change settings", ChangeSignOn: "change single sign-on",
-	ChangeRetention: "change retention", Export: "export",
+	ChangeRetention: "change retention", LinkIdentity: "link an identity", NameFile: "name a file of the server", Export: "export",
 }
 
 // Actions returns all actions.

@@ -46,6 +46,10 @@ room. The column "outsider" shows a member of the server; guests and visitors ge
 - **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker. Bots
   and tokens add and remove none. An admin that adds a hook to a room that does not exist makes it.
 - **Tokens** for reading only change nothing. Tokens bound to rooms see no other rooms, create none, and do nothing on the server.
+- **Files** of the server are named in its configuration and by commands in the data directory only: no role may name one
+  over the network.
+- **Identities** of single sign-on are linked by signing in there, or by a command in the data directory: nobody makes a way into
+  somebody else's account unnoticed.
 - **Exports** with private or direct rooms are made by a command in the data directory, never over the network.
 `
 )
@@ -230,4 +234,6 @@ var serverRows = []row{
 	{"change settings", ChangeSettings, nil},
 	{"change single sign-on", ChangeSignOn, nil},
 	{"change retention", ChangeRetention, nil},
+	{"link an identity of single sign-on to somebody", LinkIdentity, nil},
+	{"name a file of the server", NameFile, nil},
 }

@@ -13,7 +13,8 @@ var least = [endOfActions]kaban.Role{
 	Suspend: kaban.RoleAdmin, Restore: kaban.RoleAdmin, Reset: kaban.RoleAdmin,
 	ChangeRole: kaban.RoleGuest, Remove: kaban.RoleAdmin, Erase: kaban.RoleAdmin,
 	GiveBot: kaban.RoleAdmin, ReadAudit: kaban.RoleAdmin, ChangeSettings: kaban.RoleOwner,
-	ChangeSignOn: kaban.RoleOwner, ChangeRetention: kaban.RoleOwner, Export: kaban.RoleAdmin,
+	ChangeSignOn: kaban.RoleOwner, ChangeRetention: kaban.RoleOwner, LinkIdentity: kaban.RoleOwner,
+	NameFile: kaban.RoleOwner, Export: kaban.RoleAdmin,
 }
 
 // onServer decides about what concerns no room that exists.
@@ -56,6 +57,16 @@ func (f *Facts) onServer(action Action) Verdict {
 		return f.administer(action)
 	case GiveBot:
 		if target.Whom != Other || target.Role == kaban.RoleVisitor {
+			return NotFound
+		}
+	case NameFile:
+		// What is in a file of the server is for nobody on the network.
+		return allowIf(who.Operator)
+	case LinkIdentity:
+		switch {
+		case !who.Operator:
+			return Forbidden
+		case target.Whom != Other || target.Role == kaban.RoleVisitor:
 			return NotFound
 		}
 	case Export:

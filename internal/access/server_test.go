@@ -167,6 +167,8 @@ var serverRules = []struct {
 	{ChangeSettings, "owner", "", Forbidden},
 	{ChangeSignOn, "owner", "", Forbidden},
 	{ChangeRetention, "owner", "", Forbidden},
+	{LinkIdentity, "owner operator", "other has", NotFound},
+	{NameFile, "owner", "operator", Forbidden},
 }
 
 // over are rows about the account of a person: who may, and who learns that the

@@ -268,7 +268,6 @@ func TestTokensDoNotAdminister(t *testing.T) {
 		"name":     func() error { return w.SetName(w.ctx, by, "bob", "B") },
 		"remove":   func() error { return w.Remove(w.ctx, by, "bob") },
 		"erase":    func() error { return w.Erase(w.ctx, by, "bob") },
-		"identity": func() error { return w.LinkIdentity(w.ctx, by, "bob", "https://id.example", "eve") },
 		"give":     func() error { return w.GiveBot(w.ctx, by, "robo", "bob") },
 		"bot":      func() error { _, err := w.MakeBot(w.ctx, by, NewBot{Username: "eve"}); return err },
 		"setting":  func() error { return w.Set(w.ctx, by, SettingAccess, "open") },

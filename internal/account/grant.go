@@ -325,7 +325,7 @@ func (s *Service) PollGrant(ctx context.Context, secret string) (Session, error)
 		}
 		return Session{}, err
 	}
-	session, err := s.signInCounted(ctx, WayGrant, Device{data.Name, data.Address}, func(c *change) (proof, error) {
+	session, err := s.signInCounted(ctx, WayGrant, Device{Name: data.Name, Address: data.Address}, func(c *change) (proof, error) {
 		t, _, err := c.decided(hash)
 		if err != nil {
 			return proof{}, err

@@ -16,7 +16,7 @@ import (
 func TestDeviceGrant(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
-	grant, err := w.BeginGrant(w.ctx, Device{"kaban on buildhost", "192.0.2.77"})
+	grant, err := w.BeginGrant(w.ctx, Device{Name: "kaban on buildhost", Address: "192.0.2.77"})
 	w.must(err)
 	w.kept(grant.Secret)
 	if letters := parseCode(grant.Code); len(letters) != codeLength || len(grant.Code) != codeLength+1 || grant.Code[4] != '-' {

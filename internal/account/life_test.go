@@ -32,7 +32,7 @@ func deeds(w *world) []func() error {
 	return []func() error{
 		func() (err error) { claim, err = w.NewClaim(w.ctx); w.kept(claim); return err },
 		func() error {
-			made, err := w.ClaimServer(w.ctx, claim, NewAccount{Username: "alice", Password: alicePassword}, "signup", Device{"laptop", "192.0.2.1"})
+			made, err := w.ClaimServer(w.ctx, claim, NewAccount{Username: "alice", Password: alicePassword}, "signup", Device{Name: "laptop", Address: "192.0.2.1"})
 			codes = made.RecoveryCodes
 			w.kept(codes...)
 			alice, err = session(made.Session, err)
@@ -64,7 +64,7 @@ func deeds(w *world) []func() error {
 			return err
 		},
 		func() error {
-			_, err := session(w.SignInWithPassword(w.ctx, "bob", bobPassword, Device{"phone", "192.0.2.2"}))
+			_, err := session(w.SignInWithPassword(w.ctx, "bob", bobPassword, Device{Name: "phone", Address: "192.0.2.2"}))
 			return err
 		},
 		func() error { return w.Confirm(w.ctx, bob, bobPassword) },

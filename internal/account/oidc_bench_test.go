@@ -233,7 +233,7 @@ func (s *signOn) begin() ProviderAnswer {
 }
 
 func (s *signOn) finish(answer ProviderAnswer) (ProviderResult, error) {
-	return s.FinishProvider(s.ctx, Actor{}, s.provider, answer, Device{"browser", "192.0.2.9"})
+	return s.FinishProvider(s.ctx, Actor{}, s.provider, answer, Device{Name: "browser", Address: "192.0.2.9"})
 }
 
 // enter is a whole sign-in.

@@ -97,8 +97,9 @@ func (c *change) keepEmail(set *providerSettings, a *people.Account, data *ident
 	return people.Credentials.Put(c.Tx, &people.Credential{Kind: people.CredentialEmail, ID: id, Account: a.ID, Created: c.now})
 }
 
-// LinkIdentity links an identity at a provider to an account: `kaban user link`. It
-// gives access to the account, so it takes the right to reset the account.
+// LinkIdentity links an identity at a provider to an account: `kaban user link`. It is a
+// way into the account that its owner does not notice, so only the operator does it. People
+// link their own by signing in at the provider (BeginLink).
 func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, subject string) error {
 	if issuer, err := parseIssuer(issuer); err != nil || issuer == "" {
 		return &ValueError{"issuer", "it is no https address"}
@@ -107,7 +108,7 @@ func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, 
 		return &ValueError{"subject", "it has 1 to 255 bytes, and no control character"}
 	}
 	return s.update(ctx, by, func(c *change) error {
-		a, err := c.target(access.Reset, username, 0)
+		a, err := c.target(access.LinkIdentity, username, 0)
 		if err != nil {
 			return err
 		}

@@ -233,7 +233,7 @@ func TestSubjectClaim(t *testing.T) {
 			t.Errorf("the claims %v: %v", claims, err)
 		}
 	}
-	if err := s.LinkIdentity(s.ctx, s.owner, s.account(jane).Username, s.fake.URL, "7"); err != nil {
+	if err := s.LinkIdentity(s.ctx, Operator(), s.account(jane).Username, s.fake.URL, "7"); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.entered("42", map[string]any{"oid": "7"}).Session.Principal.Account.ID; got != jane {
@@ -498,6 +498,9 @@ func TestUserLink(t *testing.T) {
 	if _, ok := errors.AsType[*RefusedError](err); !ok {
 		t.Errorf("a member linked somebody: %v", err)
 	}
+	// It would be a way into the account that its owner does not notice.
+	wantCode(t, "an owner linked somebody over the network", s.LinkIdentity(s.ctx, s.owner, "bob", s.fake.URL, "1"), "forbidden")
+	wantCode(t, "an owner linked itself without signing in there", s.LinkIdentity(s.ctx, s.owner, s.owner.Principal.Account.Username, s.fake.URL, "1"), "forbidden")
 	wantError(t, "linked nobody", s.LinkIdentity(s.ctx, Operator(), "nobody", s.fake.URL, "1"), ErrNotFound)
 	for _, bad := range [][2]string{{"", "1"}, {"http://id.example.org", "1"}, {s.fake.URL, " "}, {s.fake.URL, strings.Repeat("x", 256)}} {
 		if err := s.LinkIdentity(s.ctx, Operator(), "bob", bad[0], bad[1]); !isValueError(err) {

@@ -27,14 +27,19 @@ type passwordData struct {
 // ErrSuspended needs the right password. ErrBusy is no failure of the caller. Whoever
 // fails often gets a *WaitError; see limit.SignIns.
 func (s *Service) SignInWithPassword(ctx context.Context, username, password string, device Device) (Session, error) {
-	return s.proveWithPassword(ctx, username, password, device.Address, func(prove func(*change) (proof, error)) (Session, error) {
+	return s.proveWithPassword(ctx, username, password, device.Address, device.Browser, func(prove func(*change) (proof, error)) (Session, error) {
 		return s.signIn(ctx, WayPassword, device, prove)
 	})
 }
 
 // Confirm makes a device fresh again if the password is right.
 func (s *Service) Confirm(ctx context.Context, by Actor, password string) error {
-	_, err := s.proveWithPassword(ctx, by.Principal.Account.Username, password, by.Address, func(prove func(*change) (proof, error)) (Session, error) {
+	// Whoever is signed in is at a place of their own: strangers guess elsewhere.
+	place := "device " + by.Principal.SecretID
+	if s.options.SignIns != nil && by.Principal.SecretID != "" {
+		s.options.SignIns.RememberAt(place, guessedName(by.Principal.Account.Username))
+	}
+	_, err := s.proveWithPassword(ctx, by.Principal.Account.Username, password, by.Address, place, func(prove func(*change) (proof, error)) (Session, error) {
 		return Session{}, s.update(ctx, by, func(c *change) error {
 			proven, err := prove(c)
 			if err != nil {
@@ -70,9 +75,9 @@ func (c *change) refresh(p Principal, way Way) error {
 
 // proveWithPassword checks a password and calls use with a function that proves the
 // account in a transaction.
-func (s *Service) proveWithPassword(ctx context.Context, username, password, address string, use func(func(*change) (proof, error)) (Session, error)) (_ Session, err error) {
+func (s *Service) proveWithPassword(ctx context.Context, username, password, address, place string, use func(func(*change) (proof, error)) (Session, error)) (_ Session, err error) {
 	defer func() { s.signIns.count(err) }()
-	attempt, err := s.begin(username, address)
+	attempt, err := s.begin(username, address, place)
 	if err != nil {
 		return Session{}, err
 	}

@@ -171,8 +171,13 @@ func (c *change) verdict(action access.Action, f access.Facts) error {
 	if v := access.Can(action, f); v != access.Allowed {
 		return &RefusedError{action, v}
 	}
-	if administers(action) && c.isProgram() && !c.reads {
+	switch {
+	case c.by.Operator || c.reads || !administers(action):
+		return nil
+	case c.isProgram():
 		return ErrProgram
+	case empowers(action) && !c.service.Fresh(c.by.Principal):
+		return ErrNotFresh
 	}
 	return nil
 }
@@ -193,6 +198,14 @@ func administers(action access.Action) bool {
 		return true
 	}
 	return false
+}
+
+// empowers reports whether an action that administers makes a way into an account, gives
+// power or ends an account for good. A session that somebody has stolen must not be worth
+// that, so it takes a fresh sign-in. Whoever moderates is not held up, and a bot is of no
+// use without a token, which takes one.
+func empowers(action access.Action) bool {
+	return action != access.Suspend && action != access.Restore && action != access.MakeBot
 }
 
 // target returns the account with a name if the actor may do something to it. One that

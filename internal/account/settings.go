@@ -24,6 +24,12 @@ const (
 	SettingAutoJoin      = people.SettingAutoJoin
 )
 
+// The keys that say which secret of the server goes where.
+const (
+	settingIssuer     = "oidc.issuer"
+	settingSecretFile = "oidc.client_secret_file"
+)
+
 // setting is an entry of the registry.
 type setting struct {
 	key, fallback, help string
@@ -40,9 +46,9 @@ var registry = []setting{
 	{SettingCreateRooms, "member", "the least role that creates public rooms: member, admin", oneOf("member", "admin")},
 	{SettingInviteMembers, "member", "the least role that invites people to the server: member, admin", oneOf("member", "admin")},
 	{SettingAutoJoin, "", "rooms that new members join besides the lobby, separated by commas", parseRooms},
-	{"oidc.issuer", "", "the https address of the OpenID provider; empty is no single sign-on", parseIssuer},
+	{settingIssuer, "", "the https address of the OpenID provider; empty is no single sign-on", parseIssuer},
 	{"oidc.client_id", "", "the id of this server at the provider", parseText},
-	{"oidc.client_secret_file", "", "a file with the secret of this server at the provider, or credential:NAME for a credential of systemd", parseText},
+	{settingSecretFile, "", "a file with the secret of this server at the provider, or credential:NAME for a credential of systemd; only \"kaban settings set\" on the server names one", parseText},
 	{"oidc.name", "Single sign-on", "what the button says", parseText},
 	{"oidc.scopes", "openid profile", "what is asked of the provider, separated by spaces", parseText},
 	{"oidc.subject_claim", "sub", "the claim that identifies a person; it must never be reused", checkClaim},
@@ -263,18 +269,18 @@ func (s *Service) ListSettings(ctx context.Context, by Actor) (infos []SettingIn
 	return infos, err
 }
 
-// Set changes a setting. Errors are *UnknownSettingError, *ValueError, *UnknownRoomError
+// Set changes a setting. Only the operator names files; see actionOf. Errors are *UnknownSettingError, *ValueError, *UnknownRoomError
 // and those of somebody that is no owner.
 func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 	known, err := findSetting(key)
 	if err != nil {
 		return err
 	}
-	action := access.ChangeSettings
-	if strings.HasPrefix(key, "oidc.") {
-		action = access.ChangeSignOn
-	}
 	return s.update(ctx, by, func(c *change) error {
+		action, err := c.actionOf(key, value)
+		if err != nil {
+			return err
+		}
 		if err := c.may(action); err != nil {
 			return err
 		}
@@ -285,6 +291,27 @@ func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 		}
 		return c.set(known, value)
 	})
+}
+
+// actionOf returns what it is to give a setting a value. The secret in a file of the server
+// goes to the provider. So whoever may not name the file does not choose, while it is
+// named, who gets what is in it.
+func (c *change) actionOf(key, value string) (access.Action, error) {
+	switch {
+	case !strings.HasPrefix(key, "oidc."):
+		return access.ChangeSettings, nil
+	case value == "" || key != settingSecretFile && key != settingIssuer:
+		return access.ChangeSignOn, nil
+	}
+	now, err := readSetting(c.Tx, key)
+	if err != nil || now == value {
+		return access.ChangeSignOn, err
+	}
+	file, err := readSetting(c.Tx, settingSecretFile)
+	if err != nil || key == settingIssuer && file == "" {
+		return access.ChangeSignOn, err
+	}
+	return access.NameFile, nil
 }
 
 // mayJoinAll refuses rooms for new members that are private, as far as the actor may know:

@@ -96,6 +96,29 @@ func TestRoomsOfAutoJoin(t *testing.T) {
 	w.must(w.Set(w.ctx, alice, SettingAutoJoin, ""))
 }
 
+// The server reads the file of a secret and sends its text to the provider. So only
+// the operator names the file, and while it is named, who the provider is.
+func TestOnlyTheOperatorNamesFiles(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	const file, issuer = "oidc.client_secret_file", "oidc.issuer"
+	w.must(w.Set(w.ctx, alice, issuer, "https://id.example"))
+	for _, name := range []string{"/etc/passwd", "/proc/self/environ", "credential:other", "x"} {
+		wantCode(t, name, w.Set(w.ctx, alice, file, name), "forbidden")
+	}
+	if got, err := w.Setting(w.ctx, file); err != nil || got != "" {
+		t.Errorf("the file is %q, %v", got, err)
+	}
+	w.must(w.Set(w.ctx, Operator(), file, "/etc/kaban/secret"))
+	w.must(w.Set(w.ctx, alice, issuer, "https://id.example")) // as it is
+	wantCode(t, "another provider gets the secret", w.Set(w.ctx, alice, issuer, "https://eve.example"), "forbidden")
+	w.must(w.Set(w.ctx, alice, issuer, ""))
+	wantCode(t, "another provider gets the secret, from none", w.Set(w.ctx, alice, issuer, "https://eve.example"), "forbidden")
+	w.must(w.Set(w.ctx, Operator(), issuer, "https://id.example"))
+	w.must(w.Set(w.ctx, alice, file, ""))
+	w.must(w.Set(w.ctx, alice, issuer, "https://other.example"))
+}
+
 func TestAgesThatAreNone(t *testing.T) {
 	for _, s := range []string{"soon", "never", "", "7", "1.5d", "-1d", "65536d", "d"} {
 		if _, err := ParseAge(s); err == nil || !strings.HasPrefix(err.Error(), strconv.Quote(s)+" is not a time; write it like 12h or 7d") {

@@ -14,11 +14,16 @@ type attempt struct{ limit.Attempt }
 
 // begin lets an attempt begin, before any work on the secret. The error is a
 // *WaitError. Names with and without an account are treated alike.
-func (s *Service) begin(username, address string) (attempt, error) {
-	if s.options.SignIns == nil {
+// place is a secret that only the right person may have there; see limit.SignIns.BeginAt.
+func (s *Service) begin(username, address, place string) (attempt, error) {
+	at, name := s.counted(address), guessedName(username)
+	if s.options.SignIns == nil || !at.IsValid() {
 		return attempt{}, nil
 	}
-	let, wait := s.options.SignIns.Begin(s.counted(address), guessedName(username))
+	let, wait, known := s.options.SignIns.BeginAt(place, name)
+	if !known {
+		let, wait = s.options.SignIns.Begin(at, name)
+	}
 	if wait > 0 {
 		return attempt{}, &WaitError{wait}
 	}
@@ -36,11 +41,11 @@ func (a *attempt) end(err error) {
 	}
 }
 
-// remember notes that an account has signed in from an address with the secret of a
-// device or a token, which nobody can guess.
-func (s *Service) remember(p *Principal, address string) {
+// remember notes that an account has signed in from an address, and in a browser.
+func (s *Service) remember(p *Principal, device Device) {
 	if s.options.SignIns != nil {
-		s.options.SignIns.Remember(s.counted(address), guessedName(p.Account.Username))
+		s.options.SignIns.Remember(s.counted(device.Address), guessedName(p.Account.Username))
+		s.options.SignIns.RememberAt(device.Browser, guessedName(p.Account.Username))
 	}
 }
 

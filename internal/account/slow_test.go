@@ -91,6 +91,53 @@ func TestSecretsAndDelays(t *testing.T) {
 	}
 }
 
+// A stranger behind the same address keeps nobody out that has a browser in which they
+// have signed in before, or that is signed in.
+func TestStrangersAtTheSameAddress(t *testing.T) {
+	w := slowWorld(t)
+	const address = "192.0.2.7"
+	home := Device{Address: address, Browser: NewBrowser()}
+	session, err := w.SignInWithPassword(w.ctx, "alice", alicePassword, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guess := func(browser string) error {
+		_, err := w.SignInWithPassword(w.ctx, "alice", "wrong horse battery", Device{Address: address, Browser: browser})
+		return err
+	}
+	stranger := NewBrowser()
+	for range 10 {
+		err = guess(stranger)
+	}
+	if !is[*WaitError](err) {
+		t.Fatalf("a stranger goes on guessing: %v", err)
+	}
+	if _, err := w.SignInWithPassword(w.ctx, "alice", alicePassword, home); err != nil {
+		t.Errorf("the right person in a known browser: %v", err)
+	}
+	if err := w.Confirm(w.ctx, session.Principal.As(address), alicePassword); err != nil {
+		t.Errorf("the right person at a device that is signed in: %v", err)
+	}
+	// Neither is a place to guess from.
+	for range 10 {
+		err = guess(home.Browser)
+	}
+	if !is[*WaitError](err) {
+		t.Errorf("a known browser goes on guessing: %v", err)
+	}
+	for range 10 {
+		err = w.Confirm(w.ctx, session.Principal.As(address), "wrong horse battery")
+	}
+	if !is[*WaitError](err) {
+		t.Errorf("a device that is signed in goes on guessing: %v", err)
+	}
+}
+
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
 // Who is exempt guesses as fast as passwords are checked.
 func TestExemptGuesses(t *testing.T) {
 	w := slowWorld(t)

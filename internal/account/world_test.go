@@ -128,7 +128,7 @@ func (w *world) claim() Actor {
 	w.t.Helper()
 	secret, err := w.NewClaim(w.ctx)
 	w.must(err)
-	made, err := w.ClaimServer(w.ctx, secret, NewAccount{Username: "alice", Password: alicePassword}, "", Device{"laptop", "192.0.2.1"})
+	made, err := w.ClaimServer(w.ctx, secret, NewAccount{Username: "alice", Password: alicePassword}, "", Device{Name: "laptop", Address: "192.0.2.1"})
 	w.must(err)
 	w.kept(secret, made.Session.Secret, alicePassword)
 	w.kept(made.RecoveryCodes...)
@@ -145,7 +145,7 @@ func (w *world) add(by Actor, name string, role kaban.Role) Actor {
 
 func (w *world) signInAs(name, password string) Actor {
 	w.t.Helper()
-	session, err := w.SignInWithPassword(w.ctx, name, password, Device{"phone", "192.0.2.2"})
+	session, err := w.SignInWithPassword(w.ctx, name, password, Device{Name: "phone", Address: "192.0.2.2"})
 	w.must(err)
 	w.kept(session.Secret, password)
 	return session.Principal.As("192.0.2.2")
@@ -154,7 +154,7 @@ func (w *world) signInAs(name, password string) Actor {
 // signIn returns the secret of a new device.
 func (w *world) device(name, password string) string {
 	w.t.Helper()
-	session, err := w.SignInWithPassword(w.ctx, name, password, Device{"phone", "192.0.2.2"})
+	session, err := w.SignInWithPassword(w.ctx, name, password, Device{Name: "phone", Address: "192.0.2.2"})
 	w.must(err)
 	w.kept(session.Secret)
 	return session.Secret

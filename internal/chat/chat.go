@@ -22,6 +22,7 @@ import (
 	"kaban/internal/emoji"
 	"kaban/internal/limit"
 	"kaban/internal/people"
+	"kaban/internal/search"
 	"kaban/internal/session"
 	"kaban/internal/store"
 )
@@ -163,6 +164,9 @@ type Options struct {
 	// accounts do; if Exempt is nil, no address is exempt.
 	Rooms  *limit.Limiter
 	Exempt func(netip.Addr) bool
+	// Searches limits searches, by limit.NameKey of the id of an account, and by
+	// limit.AddressKey for those without one. Nil limits nothing.
+	Searches *limit.Limiter
 }
 
 // Chat is the service behind all front ends. All methods are safe for concurrent
@@ -179,6 +183,9 @@ type Chat struct {
 	newRooms   *newRooms
 	maxContent int
 	counters   counters
+	index      search.Index          // nil: there is none
+	searches   *limit.Limiter        // nil: they are not limited
+	exempt     func(netip.Addr) bool // nil: no address is
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
@@ -191,7 +198,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if options.Clock == nil {
 		options.Clock = stopwatch()
 	}
-	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent}
+	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
 		return nil, err
@@ -202,6 +209,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetJudge(c.judge)
 	d.SetAbout(c.about)
 	d.SetOnDirect(c.grew)
+	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {
 		return nil, fmt.Errorf("have removed accounts leave their rooms: %w", err)
@@ -325,7 +333,7 @@ func stopwatch() func() time.Duration {
 
 // counters count what happened since the start.
 type counters struct {
-	sessions, joins, watches, sends, posts, pages, newRooms, refusals atomic.Int64
+	sessions, joins, watches, sends, posts, pages, searches, newRooms, refusals atomic.Int64
 }
 
 // Counts are how often something happened since the start.
@@ -336,6 +344,7 @@ type Counts struct {
 	Sends    int64 // drafts of members
 	Posts    int64 // drafts without a membership
 	Pages    int64 // pages of history
+	Searches int64 // pages of hits
 	NewRooms int64 // rooms made by joining
 	Refusals int64 // requests that were refused or failed, but sends
 }
@@ -345,7 +354,7 @@ func (c *Chat) Counts() Counts {
 	n := &c.counters
 	return Counts{
 		Sessions: n.sessions.Load(), Joins: n.joins.Load(), Watches: n.watches.Load(), Sends: n.sends.Load(),
-		Posts: n.posts.Load(), Pages: n.pages.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
+		Posts: n.posts.Load(), Pages: n.pages.Load(), Searches: n.searches.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
 	}
 }
 

@@ -82,6 +82,8 @@ type RoomState struct {
 	Head    uint64
 	Read    uint64
 	Unread  uint64
+	// Mentions are the unread messages that mention the account.
+	Mentions uint64
 	// UnreadFrom is the seq from which the account has marked the room as unread; 0 if it has
 	// not.
 	UnreadFrom uint64
@@ -138,12 +140,16 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 		if members, more, err = people.Members.Of(tx, u.account(), after, limit); err != nil {
 			return err
 		}
+		if len(members) > 0 {
+			last = members[len(members)-1].Name
+		}
+		members = slices.DeleteFunc(members, func(m people.Member) bool { return reach(u.credential, m.Room) == access.ReachElsewhere })
+		rooms, err := people.Rooms.InAll(tx, members)
+		if err != nil {
+			return err
+		}
 		for i := range members {
-			last = members[i].Name
-			if reach(u.credential, members[i].Room) == access.ReachElsewhere {
-				continue
-			}
-			state, may, err := u.stateIn(tx, &members[i], me.Account.Bot)
+			state, may, err := u.stateIn(tx, &members[i], &rooms[i], me.Account.Bot)
 			if err != nil {
 				return err
 			}
@@ -173,9 +179,13 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		if in = found; err != nil || !in {
 			return err
 		}
+		room, err := people.Rooms.Get(tx, member.Room)
+		if err != nil {
+			return err
+		}
 		account, err := people.Accounts.Get(tx, u.account())
 		if err == nil {
-			state, in, err = u.stateIn(tx, &member, account.Bot)
+			state, in, err = u.stateIn(tx, &member, &room, account.Bot)
 		}
 		return err
 	})
@@ -189,11 +199,7 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 
 // stateIn returns what the documents say of a room for its member, if that may read it. All
 // people may read the rooms that they are in; a bot must not know more than its owner.
-func (u User) stateIn(tx store.Tx, m *people.Member, bot bool) (s RoomState, may bool, err error) {
-	room, err := people.Rooms.Get(tx, m.Room)
-	if err != nil {
-		return RoomState{}, false, err
-	}
+func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool) (s RoomState, may bool, err error) {
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
 		return RoomState{}, false, err
@@ -240,7 +246,7 @@ func (u User) title(tx store.Tx, accounts []string) (string, error) {
 }
 
 // addCounts adds the heads of the logs, and how many messages of others the account has not
-// read. Marks of older versions, and of another epoch, are counted and stored.
+// read, and how many mention it. Marks of older versions, and of another epoch, are counted and stored.
 func (u User) addCounts(ctx context.Context, states []RoomState) error {
 	names := make([]kaban.RoomName, len(states))
 	for i := range states {
@@ -260,6 +266,9 @@ func (u User) addCounts(ctx context.Context, states []RoomState) error {
 			fresh = append(fresh, s)
 		}
 		s.Head, s.Read, s.Unread = tallies[i].Head, s.mark.Seq, tallies[i].Unread(s.mark)
+		if err := u.addMentions(ctx, s); err != nil {
+			return err
+		}
 	}
 	if len(fresh) > 0 {
 		u.storeCounts(ctx, fresh)
@@ -324,7 +333,7 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 		return nil, err
 	}
 	for i := range all {
-		all[i].Online = slices.ContainsFunc(identities(all[i].Account), u.chat.names.IsOnline)
+		all[i].Online = u.chat.isOnline(all[i].Account)
 	}
 	names, _ := r.Visitors("", maxMembers)
 	for _, name := range names {

@@ -41,8 +41,10 @@ const (
 //     many addresses is so made slower, and the right person gets in from another.
 //
 // The last two are not for an account at an address from which it has signed in
-// before, with any secret. So neither a stranger behind the same address nor guesses
-// from elsewhere concern people in their usual places.
+// before, with any secret. So guesses from elsewhere concern nobody in their usual
+// places. A stranger behind the same address shares the first delay with them, unless
+// they show by a secret that they are a place of their own, such as a browser or a device
+// that is signed in: see BeginAt.
 //
 // A device's secret or a token cannot be guessed. A server looks it up first, and
 // lets the right one in whatever the delays. It calls Remember for the right one,
@@ -122,6 +124,36 @@ func (s *SignIns) Begin(addr netip.Addr, account string) (a Attempt, wait time.D
 	}
 	a.account = s.accounts.count(who)
 	return a, 0
+}
+
+// BeginAt is Begin for a place that proves itself by a secret, such as the cookie of a
+// browser, if the account has signed in there before. Only the guesses made there count:
+// nobody else has the secret. Otherwise known is false, and Begin decides.
+func (s *SignIns) BeginAt(place, account string) (a Attempt, wait time.Duration, known bool) {
+	pair := placeKey(place, account)
+	if pair == 0 || !s.knows(pair) {
+		return Attempt{}, 0, false
+	}
+	a.of = s
+	a.pair, wait = s.pairs.take(pair, 0)
+	return a, wait, true
+}
+
+// RememberAt remembers that an account has signed in at a place.
+func (s *SignIns) RememberAt(place, account string) {
+	if pair := placeKey(place, account); pair != 0 {
+		s.remember(pair)
+	}
+}
+
+// placeKey returns the key of an account at a place that a secret proves; 0 if there is
+// none.
+func placeKey(place, account string) Key {
+	at, who := NameKey(place), NameKey(account)
+	if at == 0 || who == 0 {
+		return 0
+	}
+	return pairKey(who, pairKey(at, at)) // not a key of an address
 }
 
 // Succeed ends an attempt with the right secret, and remembers the account at the

@@ -416,3 +416,36 @@ func TestSignInsAreSafeForConcurrentUse(t *testing.T) {
 		t.Errorf("%d attempts were let in, want %d", letIn.Load(), pairFree)
 	}
 }
+
+// Only those that have the secret of a place make guesses there, and a place is known for
+// the accounts that have signed in there.
+func TestPlacesAreSlowedByThemselves(t *testing.T) {
+	var h hand
+	s := NewSignIns(10, h.clock)
+	if _, _, known := s.BeginAt("cookie", "alice"); known {
+		t.Error("a place is known where nobody has signed in")
+	}
+	s.RememberAt("cookie", "alice")
+	s.RememberAt("", "alice")
+	for _, other := range [][2]string{{"cookie", "bob"}, {"other", "alice"}, {"", "alice"}, {"cookie", ""}} {
+		if _, _, known := s.BeginAt(other[0], other[1]); known {
+			t.Errorf("%q is known", other)
+		}
+	}
+	for range 20 {
+		fail(s, address("192.0.2.1"), "alice")
+	}
+	got := delays(&h, 8, func() time.Duration { _, wait, _ := s.BeginAt("cookie", "alice"); return wait })
+	if want := seconds(0, 0, 0, 0, 0, 1, 2, 4); !slices.Equal(got, want) {
+		t.Errorf("delays %v, want %v", got, want)
+	}
+	h.advance(time.Minute)
+	a, wait, known := s.BeginAt("cookie", "alice")
+	if !known || wait != 0 {
+		t.Fatalf("waits %s, known %v", wait, known)
+	}
+	a.Succeed()
+	if got := delays(&h, 6, func() time.Duration { _, wait, _ := s.BeginAt("cookie", "alice"); return wait }); !slices.Equal(got, seconds(0, 0, 0, 0, 0, 1)) {
+		t.Errorf("delays after the right secret %v", got)
+	}
+}

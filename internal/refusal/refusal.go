@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"kaban/internal/access"
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/limit"
@@ -29,6 +30,9 @@ func Of(err error) wire.Event {
 	}
 	if refused, ok := errors.AsType[*account.RefusedError](err); ok {
 		e.Code = wire.Code(refused.Verdict.String())
+	}
+	if query, ok := errors.AsType[*chat.QueryError](err); ok {
+		e.Field, e.Position, e.HasPosition = "query", query.Position, true
 	}
 	if resync, ok := errors.AsType[*chat.ResyncError](err); ok {
 		e.Room, e.Epoch, e.Head, e.Oldest = resync.Room.String(), resync.Epoch, resync.Head, resync.Oldest
@@ -139,6 +143,10 @@ var refusals = []row{
 	{isErr(chat.ErrEditConflict), wire.CodeEditConflict, text("the message was edited in the meantime; read what it says now, and edit that")},
 	{isErr(chat.ErrTooManyReactions), wire.CodeTooManyReactions, tooManyReactions},
 	{is[*chat.EmojiError], wire.CodeBadEmoji, error.Error},
+	{is[*chat.QueryError], wire.CodeBadQuery, error.Error},
+	{isErr(chat.ErrBadZone), wire.CodeBadField, text("zone: there is no such time zone; give an IANA name such as Europe/Berlin, or leave it out for UTC")},
+	{isErr(chat.ErrBadPlace), wire.CodeBadField, text("before: it must be the next of an earlier page of the same search; search from the beginning again")},
+	{isErr(chat.ErrNoSearch), wire.CodeUnavailable, text("this server has no search index; ask whoever runs it")},
 	{isErr(chat.ErrStorageFull), wire.CodeStorageFull, text("the server's disk is full and the message was not stored; send it again later with the same id")},
 	{chat.IsGoingDown, wire.CodeUnavailable, text("the server is going down; try again when it is back, a message with the same id")},
 	{isErr(context.DeadlineExceeded), wire.CodeUnavailable, text("the server is too busy; try again later, a message with the same id")},
@@ -176,6 +184,12 @@ func resyncText(err error) string {
 // refusedText says in words what the code of a verdict about accounts means.
 func refusedText(err error) string {
 	refused, _ := errors.AsType[*account.RefusedError](err)
+	switch refused.Action {
+	case access.NameFile:
+		return "only \"kaban settings set\" on the server's machine names a file, and the provider that gets the secret in it"
+	case access.LinkIdentity:
+		return "only \"kaban user link\" on the server's machine links an identity to somebody; people link their own by signing in there"
+	}
 	switch code := wire.Code(refused.Verdict.String()); code {
 	case wire.CodeAuthRequired:
 		return "this takes an account; sign in first"

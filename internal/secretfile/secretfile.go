@@ -26,6 +26,9 @@ const othersMay = 0o027
 // ErrNoCredentials means that a credential is named, and systemd has passed none.
 var ErrNoCredentials = errors.New("the service manager has passed no credentials; add LoadCredential= to the unit")
 
+// ErrNoFile means that there is something else than a file, such as a directory or a FIFO.
+var ErrNoFile = errors.New("it is not a regular file")
+
 // Path returns the file that a name means.
 func Path(name string) (string, error) {
 	credential, ok := strings.CutPrefix(name, Credential)
@@ -49,15 +52,18 @@ func Read(name string, maxBytes int) (secret, warning string, err error) {
 	if err != nil {
 		return "", "", err
 	}
+	info, err := os.Stat(path) // before it is opened: a FIFO waits for a writer
+	if err != nil {
+		return "", "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", "", fmt.Errorf("%s: %w", path, ErrNoFile)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return "", "", err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return "", "", err
-	}
 	if mode := info.Mode().Perm(); mode&othersMay != 0 && runtime.GOOS != "windows" {
 		warning = fmt.Sprintf("others can read or change %s, which has a secret; use chmod 600 (it has mode %04o)", path, mode)
 	}

@@ -58,7 +58,8 @@ const stateOverhead = 512
 func stateOf(s *chat.RoomState) wire.RoomState {
 	return wire.RoomState{
 		Room: s.Room.String(), Kind: s.Kind, Title: s.Title, Topic: s.Topic, Role: s.Role, Flags: s.Flags, History: string(s.History),
-		Head: s.Head, Read: s.Read, Unread: int(min(s.Unread, wire.MaxNumber)), UnreadFrom: s.UnreadFrom, Notify: s.Notify,
+		Head: s.Head, Read: s.Read, Unread: int(min(s.Unread, wire.MaxNumber)), UnreadFrom: s.UnreadFrom,
+		Mentions: int(min(s.Mentions, wire.MaxNumber)), Notify: s.Notify,
 	}
 }
 

@@ -28,6 +28,7 @@ var requests = [...]request{
 	wire.TypeReact:   {conn.NeedSend, (*client).roomCost, (*client).change},
 	wire.TypePin:     {conn.NeedSend, (*client).roomCost, (*client).change},
 	wire.TypeHistory: {conn.NeedReply, (*client).listCost, (*client).history},
+	wire.TypeSearch:  {conn.NeedReply, (*client).listCost, (*client).search},
 	wire.TypePart:    {conn.NeedReceipts, (*client).memberCost, (*client).part}, // sends before it are acknowledged first
 	wire.TypeRooms:   {conn.NeedReply, (*client).listCost, (*client).listRooms},
 	wire.TypeMembers: {conn.NeedReply, (*client).listCost, (*client).listMembers},
@@ -48,6 +49,7 @@ var requests = [...]request{
 	wire.TypeNotify:  {conn.NeedReply, (*client).listCost, (*client).notify},
 	wire.TypeWatch:   {conn.NeedReply, (*client).memberCost, (*client).watch},
 	wire.TypeUnwatch: {conn.NeedReply, (*client).memberCost, (*client).unwatch},
+	wire.TypeInbox:   {conn.NeedReply, (*client).listCost, (*client).inbox},
 	wire.TypeTyping:  {conn.NeedReply, (*client).roomCost, (*client).typing},
 	wire.TypePing:    {conn.NeedReply, (*client).listCost, (*client).ping},
 	wire.TypePong:    {conn.NeedReply, (*client).listCost, (*client).pong},

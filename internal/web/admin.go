@@ -27,7 +27,7 @@ func (s *Server) adminOperations(api huma.API) {
 	does(s, api, toActors, aboutPeople("remove-user", http.MethodDelete, user, "End an account for good; its name stays taken"), s.removeUser)
 	does(s, api, toActors, aboutPeople("erase-user", http.MethodPost, user+"/erase", "Remove an account and what is stored about it"), s.eraseUser)
 	does(s, api, toActors, aboutPeople("give-bot", http.MethodPut, user+"/owner", "Give a bot to another owner"), s.giveBot)
-	does(s, api, toActors, aboutPeople("link-identity", http.MethodPut, user+"/identities", "Link an identity at an OpenID provider to an account"), s.linkIdentity)
+	does(s, api, toActors, aboutPeople("link-identity", http.MethodPut, user+"/identities", "Link an identity at an OpenID provider to an account; over the admin socket only"), s.linkIdentity)
 	does(s, api, toActors, aboutPeople("link-visitor", http.MethodPut, user+"/visitor", "Attribute what somebody wrote as a visitor to an account"), s.linkVisitor)
 	asks(s, api, toOperator|secret, aboutPeople("make-owner", http.MethodPost, "/v1/admin/owner", "Make somebody an owner; over the admin socket only"), s.makeOwner)
 	asks(s, api, toOperator|secret, aboutPeople("make-claim", http.MethodPost, "/v1/admin/claim", "Make a link that claims the server; over the admin socket only"), s.makeClaim)

@@ -76,8 +76,12 @@ func TestASession(t *testing.T) {
 	in := f.do("POST", "/v1/session", `{"username":"OLGA","password":"`+password+`","device":"Firefox"}`, with(asJSON(), origin(f.url))...)
 	in.has(t, 200, "account", "map[bot:false name: role:owner username:olga]", "fresh", true)
 	cookies := in.setCookies()
-	if len(cookies) != 1 {
+	if len(cookies) != 2 {
 		t.Fatalf("%d cookies are set", len(cookies))
+	}
+	// The browser is known from then on, also once the session has ended.
+	if b := cookies[1]; b.Name != "kaban-browser" || b.Path != "/" || !b.HttpOnly || b.SameSite != http.SameSiteLaxMode || b.MaxAge <= 0 || len(b.Value) < 32 {
+		t.Errorf("the cookie of the browser is %v", b)
 	}
 	c := cookies[0]
 	if c.Name != "kaban" || c.Path != "/" || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteLaxMode || c.Domain != "" || c.MaxAge <= 0 {

@@ -142,7 +142,7 @@ var rights = []right{
 	{"PUT", "/v1/admin/users/TARGET/role", `{"role":"owner"}`, access.ChangeRole, 204, kaban.RoleMember, kaban.RoleOwner, 0},
 	{"PUT", "/v1/admin/users/TARGET/role", `{"role":"member"}`, access.ChangeRole, 204, kaban.RoleOwner, kaban.RoleMember, 0},
 	{"PUT", "/v1/admin/users/TARGET/name", `{"name":"X"}`, access.Reset, 204, kaban.RoleMember, 0, 0},
-	{"PUT", "/v1/admin/users/TARGET/identities", `{"issuer":"https://id.example","subject":"FRESH"}`, access.Reset, 204, kaban.RoleMember, 0, 0},
+	{"PUT", "/v1/admin/users/TARGET/identities", `{"issuer":"https://id.example","subject":"FRESH"}`, access.LinkIdentity, 204, kaban.RoleMember, 0, 0},
 	{"PUT", "/v1/admin/users/TARGET/visitor", `{"visitor":"FRESH"}`, access.ChangeSettings, 204, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleMember, 0, 0},
 	{"POST", "/v1/admin/users/TARGET/erase", ``, access.Erase, 204, kaban.RoleMember, 0, 0},
@@ -151,6 +151,7 @@ var rights = []right{
 	{"GET", "/v1/admin/settings", ``, access.ChangeSettings, 200, 0, 0, 0},
 	{"PUT", "/v1/admin/settings/create_rooms", `{"value":"member"}`, access.ChangeSettings, 204, 0, 0, 0},
 	{"PUT", "/v1/admin/settings/oidc.name", `{"value":"x"}`, access.ChangeSignOn, 204, 0, 0, 0},
+	{"PUT", "/v1/admin/settings/oidc.client_secret_file", `{"value":"/etc/passwd"}`, access.NameFile, 204, 0, 0, 0},
 	{"PUT", "/v1/admin/rooms/den/op", `{"username":"TARGET"}`, access.Appoint, 204, kaban.RoleMember, 0, inDen},
 }
 

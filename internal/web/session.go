@@ -111,7 +111,7 @@ type signInInput struct {
 
 func (s *Server) signIn(ctx context.Context, in *signInInput) (*sessionOutput, error) {
 	by, b := whoOf(ctx), &in.Body
-	device := account.Device{Name: b.Device, Address: by.address()}
+	device := by.device(b.Device)
 	var session account.Session
 	var err error
 	switch {
@@ -138,9 +138,11 @@ func (s *Server) signIn(ctx context.Context, in *signInInput) (*sessionOutput, e
 	return s.signedIn(by, &session), nil
 }
 
-// signedIn returns a new session with its cookie.
+// signedIn returns a new session with its cookie, and that of the browser in which its
+// account has now signed in.
 func (s *Server) signedIn(by *who, session *account.Session) *sessionOutput {
-	return &sessionOutput{[]http.Cookie{by.cookie(session.Secret, cookieFor)}, s.sessionOf(&session.Principal)}
+	cookies := []http.Cookie{by.cookie(session.Secret, cookieFor), by.browserCookie(by.browserSecret(), browserFor)}
+	return &sessionOutput{cookies, s.sessionOf(&session.Principal)}
 }
 
 // cookieOutput is no content, with cookies.

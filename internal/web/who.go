@@ -33,6 +33,9 @@ type who struct {
 	proof        proof
 	principal    account.Principal // of a cookie or a Bearer token
 	identity     kaban.Identity    // of the principal
+	// browser is the secret of the browser's cookie, "" until there is one; see
+	// browserSecret.
+	browser string
 	// failure is why the cookie or the token is not accepted: ErrSignedOut,
 	// ErrAuthFailed, ErrExpired, ErrSuspended or ErrInsecure of package account.
 	failure error
@@ -119,6 +122,7 @@ func (s *Server) resolve(r *http.Request) (*who, error) {
 	from := arrivalOf(r.Context())
 	w := &who{server: s, peer: from.peer, takesSecrets: from.takesSecrets, origin: addressedOrigin(r, from.peer.Encrypted)}
 	secret := w.findSecret(r)
+	w.browser = w.findBrowser(r)
 	switch {
 	case w.proof == noProof || w.failure != nil:
 		return w, nil
@@ -164,6 +168,19 @@ func (w *who) findSecret(r *http.Request) (secret string) {
 		}
 	}
 	return secret
+}
+
+// findBrowser returns the secret of the browser that makes a request, "" if it has none.
+func (w *who) findBrowser(r *http.Request) string {
+	name := plainBrowserCookie
+	if w.peer.Encrypted {
+		name = secureBrowserCookie
+	}
+	cookie, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return checkBrowser(cookie.Value)
 }
 
 // identify resolves who makes a request before its handler sees it. What changes

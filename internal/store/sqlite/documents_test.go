@@ -280,7 +280,7 @@ func TestFullInATransaction(t *testing.T) {
 func toVersion8(t *testing.T, path string) {
 	t.Helper()
 	resum(t, path, roomsWithCounts("0"))
-	corrupt(t, path, "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
+	corrupt(t, path, "DROP TABLE mentions", "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
 }
 
 // downgrade turns a database into one of version 8, and then runs statements.
@@ -302,7 +302,7 @@ func roomsWithCounts(messages string) summed {
 
 // toVersion7 turns a database without changes of messages of version 8 into one of version 7.
 var toVersion7 = []string{
-	"DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
+	"DROP TABLE erasing", "DROP TABLE states", "DROP TABLE reactions", "DROP TABLE originals", "DROP INDEX replies", "DROP INDEX no_messages",
 	"CREATE INDEX no_messages ON entries (place, user) WHERE kind <> 1", "PRAGMA user_version = 7",
 }
 

@@ -7,15 +7,15 @@ import { Claim } from './claim'
 import { Composer } from './composer'
 import { Device } from './device'
 import { Dialogs } from './dialogs'
-import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, closeSearch, focusInput, makeRoom, openDialog, openSearch, visit } from './focus'
+import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, closeSearch, focusInput, makeRoom, openDialog, openPanel, openSearch, visit } from './focus'
 import { Head } from './head'
 import { jumpToNewest } from './history'
 import { may } from './rights'
 import { Invited } from './invited'
 import { MessageList } from './list'
-import { SearchPanel } from './search'
 import { Join, SignUp, Starting } from './signin'
 import { MemberList } from './members'
+import { SearchPanel } from './search'
 import { SidePanel } from './panel'
 import { ordered, RoomList } from './sidebar'
 import { account, covered, current, dialog, drawer, factsOf, makesRooms, notice, panel, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
@@ -183,6 +183,10 @@ function useKeys() {
         closeDialog()
       } else if (event.altKey && !command && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
         step(event.key === 'ArrowUp' ? -1 : 1, event.shiftKey)
+      } else if (event.altKey && !command && !event.shiftKey && event.code === 'KeyU') {
+        if (!account.value) return
+        if (panel.value?.kind === 'inbox') closePanel()
+        else openPanel({ kind: 'inbox' })
       } else if (event.altKey && !command && event.key === 'End') {
         if (room.value) void jumpToNewest(room.value)
       } else if (event.key === 'End' && !field && document.activeElement?.id === 'messages') {
@@ -216,7 +220,7 @@ function step(by: number, unread: boolean): void {
   const here = all.findIndex((r) => r.name === current.value)
   for (let i = 1; i <= all.length; i++) {
     const next = all[(((here + by * i) % all.length) + all.length) % all.length]!
-    if (unread && next.unread.value === 0 && next.unreadFrom.value === 0) continue
+    if (unread && next.unread.value === 0) continue
     if (next.name !== current.value) visit({ room: next.name })
     return
   }

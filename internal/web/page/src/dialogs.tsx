@@ -9,7 +9,7 @@ import { closeDialog } from './focus'
 import { Modal } from './modal'
 import { Settings } from './settings'
 import { near } from './place'
-import { dialog, emojiFor, type Dialog } from './state'
+import { account, dialog, emojiFor, type Dialog } from './state'
 import { Switcher } from './switcher'
 import { t } from './texts'
 
@@ -70,6 +70,7 @@ function Keys() {
     [t('switcher'), [[command, 'K']]],
     [t('keyPrevious'), [['Alt', '↑'], ['Alt', '↓']]],
     [t('keyUnread'), [['Alt', 'Shift', '↑'], ['Alt', 'Shift', '↓']]],
+    ...(account.value ? [[t('keyCatchUp'), [['Alt', 'U']]] as [string, string[][]]] : []),
     [t('searchLabel'), [[command, 'F']]],
     [t('send'), [['Enter']]],
     [t('keyNewline'), [['Shift', 'Enter']]],

@@ -37,11 +37,11 @@ export function keepDrafts(): void {
  * Another epoch has begun: the number of the message that is answered or edited is another
  * message's. The text stays, as one of its own.
  */
-export function detach(room: Room, epoch: string): void {
-  const about = room.composing.peek()
+export function detach(field: Field, epoch: string): void {
+  const about = field.composing.peek()
   if (!about || about.type === 'lost' || about.epoch === epoch) return
-  if (about.type === 'edit') draft(room, [about.text, room.draft.peek()].filter((text) => text !== '').join('\n\n'))
-  composeFor(room, { type: 'lost', what: about.type })
+  if (about.type === 'edit') draft(field, [about.text, field.draft.peek()].filter((text) => text !== '').join('\n\n'))
+  composeFor(field, { type: 'lost', what: about.type })
 }
 
 /** A draft goes to the server's spelling of its room's name. */

@@ -181,7 +181,7 @@ export function visit(place: Place, how: 'push' | 'replace' | 'none' = 'push', m
 }
 
 /** The place in a panel that takes the focus: a field, or its title on a touch screen. */
-const inPanel: Goal = () => (!touch() && document.querySelector<HTMLElement>('.panel textarea, .panel input')) || document.getElementById('panel-title')
+const inPanel: Goal = () => (!touch() && document.querySelector<HTMLElement>('.panel textarea, .panel input, .panel #inbox')) || document.getElementById('panel-title')
 
 /** Shows a panel beside the room on the screen. */
 export function openPanel(opened: Panel): void {
@@ -206,4 +206,11 @@ export function closePanel(): void {
     },
     () => (inside && closed?.kind === 'thread' && document.querySelector<HTMLElement>(`#messages .row[data-seq="${closed.seq}"]`)) || input(),
   )
+}
+
+/** Shows a place in the room behind what has the focus, or what will have it, and keeps the panel. */
+export function lookAt(place: Place, goal: Goal): void {
+  move(() => show({ panel: panel.peek(), ...place }, 'replace'), goal)
+  // The message that is shown does not take the focus.
+  endTurns()
 }

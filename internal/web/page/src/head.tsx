@@ -8,7 +8,7 @@ import { may } from './rights'
 import { pathOf } from './route'
 import { star, starred } from './sidebar'
 import { Sign } from './sign'
-import { account, current, drawer, factsOf, panel, room, searching, unreadElsewhere, type Room } from './state'
+import { account, current, drawer, factsOf, newsElsewhere, panel, room, searching, type Room } from './state'
 import { AddPerson, Link, Menu, More, People, Search, Star } from './symbols'
 import { count, t } from './texts'
 import { CopyButton } from './copy'
@@ -106,5 +106,5 @@ function PeopleButton({ room }: { room: Room }) {
 
 /** A dot on the button that opens the rooms: another room has unread messages. */
 function OtherUnread() {
-  return unreadElsewhere.value ? <span class="dot" /> : null
+  return newsElsewhere.value ? <span class="dot" /> : null
 }

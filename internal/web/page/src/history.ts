@@ -27,6 +27,11 @@ export async function loadShown(room: Room): Promise<void> {
   if (room.log.loaded && !room.log.stale) return
   // The position before a reload.
   if (!room.following && room.anchor) return void loadAround(room, room.anchor.seq)
+  const from = room.unreadFrom.value
+  if (from !== undefined && room.newest.value - from > before) {
+    room.following = false
+    return void loadAround(room, from)
+  }
   if (room.unread.value > before) {
     room.following = false
     return void loadAround(room, room.read.value)

@@ -58,7 +58,7 @@ export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
       {gap && <div class="gap">{t('gap')}</div>}
       {unread && (
         <div class="unread uncopied">
-          <span>{t('newMessages')}</span>
+          <span>{t(rest.room.flagged === message.seq ? 'unreadFromHere' : 'newMessages')}</span>
         </div>
       )}
       {message.change ? <ChangeLine message={message} /> : <Said message={message} {...rest} />}

@@ -8,7 +8,6 @@ import { ask } from './session'
 import { drop, enterRoom, goElsewhere } from './rooms'
 import * as state from './state'
 import { add, find, Room } from './state'
-import { takeUnread } from './unread'
 
 /** Loads the rooms of the account. False if the connection was lost meanwhile. */
 export async function loadMine(): Promise<boolean> {
@@ -59,12 +58,13 @@ function adopt(room: Room, mine: Mine): void {
   room.notify.value = mine.notify
   if (mine.head > room.newest.value) room.newest.value = mine.head
   room.told = Math.max(room.told, mine.read)
-  takeUnread(room, mine.unread_from)
   // What was read here may not have reached the server yet.
   if (mine.read < room.read.value) return
   room.read.value = mine.read
   room.uncounted.value = Math.max(0, mine.head - mine.read - mine.unread)
-  if (room.unread.value === 0) room.mentioned.value = false
+  room.mentions.value = mine.mentions
+  room.unreadFrom.value = mine.unread_from
+  room.counted = mine.head
 }
 
 /** Something of a room has changed for the account. */

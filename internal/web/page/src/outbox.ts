@@ -19,6 +19,7 @@ import { stopTyping } from './typing'
 export function say(room: Room, content: string, replyTo?: number): void {
   stopTyping(room)
   batch(() => {
+    room.held = false
     room.line.value = noLine
     room.following = true
     if (room.log.attached) markRead(room, room.newest.value)

@@ -1,6 +1,7 @@
 // What is shown beside a room, or in front of it where there is no place beside it.
 
 import type { ComponentChildren } from 'preact'
+import { CatchUp } from './catchup'
 import { CopyButton } from './copy'
 import { closePanel } from './focus'
 import { pathOf, type Panel } from './route'
@@ -10,6 +11,7 @@ import { t } from './texts'
 import { ThreadView } from './thread'
 
 export function SidePanel({ room, panel }: { room: Room; panel: Panel }) {
+  if (panel.kind === 'inbox') return <Frame title={t('catchUp')} about="">{<CatchUp />}</Frame>
   const thread = room.thread.value
   if (!thread) return null
   return (

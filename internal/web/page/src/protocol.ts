@@ -105,6 +105,8 @@ export type Request =
   | ((Act | Amend) & { room: string; id: string })
   | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
   | { type: 'history'; room: string; before?: number; after?: number; replies_to?: number; limit?: number }
+  | { type: 'inbox'; before?: number; limit?: number }
+  | { type: 'unread'; room: string; seq: number }
   | { type: 'rooms'; after?: string }
   | { type: 'members'; room: string; after?: string }
   | { type: 'ping' }
@@ -166,6 +168,26 @@ export interface History {
   first?: number
   last?: number
   more: boolean
+  ref?: string
+}
+/** A message that mentions the account, which has not read it yet. */
+export interface Mentioned {
+  room: string
+  seq: number
+  id: string
+  username: string
+  account?: string
+  bot?: boolean
+  time: string
+  content: string
+  cause: 'name' | 'everyone' | 'here'
+}
+/** The unread mentions of the account, the newest first. */
+export interface Inbox {
+  type: 'inbox'
+  mentions: Mentioned[]
+  more: boolean
+  next?: number
   ref?: string
 }
 export interface RoomInfo {
@@ -289,6 +311,7 @@ export type Event =
   | LiveAmendment
   | Ack
   | History
+  | Inbox
   | Rooms
   | Members
   | Presence

@@ -7,13 +7,13 @@ import { detach } from './drafts'
 import { loadNewest, loadShown } from './history'
 import { moveTo, transmitAll } from './outbox'
 import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
+import { drawLine } from './reading'
 import * as route from './route'
 import { ask, send } from './session'
 import * as state from './state'
 import { add, find, noLine, Room, Thread } from './state'
 import { keepRoom, load, save } from './storage'
 import { turn } from './turn'
-import { clearUnread } from './unread'
 
 /** After missing more messages than this, the reader stays in place. */
 const holdAfter = 15
@@ -45,6 +45,8 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
     const left = state.room.value
     if (left && left.name !== place.room) {
       left.line.value = noLine
+      left.held = false
+      left.flagged = 0
       if (left.doubt.value) drop(left)
       else if (!left.member.value) {
         send({ type: 'unwatch', room: left.name })
@@ -64,9 +66,9 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
       state.searching.value = false
       state.spoken.value = []
       state.notice.value = undefined
-      if (room.unread.value > 0 && room.line.value === noLine) room.line.value = room.read.value
+      room.held = false
+      drawLine(room)
     }
-    if (left !== room || place.seq === undefined) clearUnread(room)
     if (how !== 'none') route.show(place, how)
     state.target.value = place.seq === undefined ? undefined : { room: place.room, seq: place.seq, visit: ++visits, focus: turn() }
     if (state.status.value !== 'open') return
@@ -222,6 +224,7 @@ function entered(room: Room, joined: Joined): void {
     room.memberCount.value = joined.members
     room.joined.value = true
     detach(room, joined.epoch)
+    if (room.thread.value) detach(room.thread.value, joined.epoch)
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
@@ -233,7 +236,8 @@ function entered(room: Room, joined: Joined): void {
       // the break was, with the unread line below.
       room.following = false
     }
-    if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
+    if (room.unreadFrom.value !== undefined) drawLine(room)
+    else if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
     room.changed()
   })
   if (room.member.value) keepRoom(room.name, true)

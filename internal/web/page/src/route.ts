@@ -5,7 +5,7 @@
 export const base = new URL('..', import.meta.url).pathname
 
 /** What is shown beside a room. */
-export type Panel = { kind: 'thread'; seq: number }
+export type Panel = { kind: 'thread'; seq: number } | { kind: 'inbox' }
 
 export interface Place {
   room: string
@@ -30,12 +30,15 @@ export function read(): Place | undefined {
 
 function panelOf(hash: string): Panel | undefined {
   const thread = /^#thread\/([1-9]\d{0,15})$/.exec(hash)
-  return thread ? { kind: 'thread', seq: Number(thread[1]) } : undefined
+  if (thread) return { kind: 'thread', seq: Number(thread[1]) }
+  return hash === '#inbox' ? { kind: 'inbox' } : undefined
 }
+
+const hashOfPanel = (panel: Panel): string => (panel.kind === 'thread' ? `#thread/${panel.seq}` : `#${panel.kind}`)
 
 function hashOf({ seq, panel }: Place): string {
   if (seq !== undefined) return `#${seq}`
-  return panel ? `#thread/${panel.seq}` : ''
+  return panel ? hashOfPanel(panel) : ''
 }
 
 export function pathOf(place: Place): string {

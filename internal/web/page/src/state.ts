@@ -89,7 +89,16 @@ export class Room implements Field {
   readonly memberCount = signal(0)
   /** Those that are typing, but the user, in the order in which they began. */
   readonly typing = signal<string[]>([])
-  readonly mentioned = signal(false)
+  /** The user wants to read again from this entry on. Reading there clears it. */
+  readonly unreadFrom = signal<number | undefined>(undefined)
+  /** The user has just set that, and has not left the room since: nothing counts as read. */
+  held = false
+  /** Where the unread line stands because the user has set that; 0 if it does not. */
+  flagged = 0
+  /** How many unread messages mention the user. */
+  readonly mentions = signal(0)
+  /** The server has counted them up to here. */
+  counted = 0
   readonly loadingOlder = signal(false)
   readonly loadingNewer = signal(false)
   readonly loadFailed = signal(false)
@@ -97,9 +106,11 @@ export class Room implements Field {
   readonly gapBefore = signal(0)
   /** How many of the entries after `read` do not count as unread: the user's own, and changes. */
   readonly uncounted = signal(0)
-  /** The message from which the user has marked it as unread; 0 for none. */
-  readonly unreadFrom = signal(0)
   readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value - this.uncounted.value))
+  /** It has something new that the user wants to see. */
+  readonly news = computed(() => (this.unread.value > 0 && this.notify.value !== 'none') || this.unreadFrom.value !== undefined)
+  /** The number to show: of all messages, or of mentions only. */
+  readonly badge = computed(() => (this.notify.value === 'all' ? this.unread.value : this.mentions.value))
   /** Whether the user is in it. An account can also read public rooms from outside. */
   readonly member = signal(true)
   readonly kind = signal<RoomKind>('public')
@@ -241,6 +252,9 @@ export function factsOf(room: Room): Facts {
 }
 
 export const room = computed(() => byName.value.get(current.value))
-/** Whether another room than the one on the screen has unread messages. */
-export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && (r.unread.value > 0 || r.unreadFrom.value > 0)))
-export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))
+const isNew = (r: Room) => r.news.value || r.badge.value > 0
+/** Whether another room than the one on the screen has something new. */
+export const newsElsewhere = computed(() => rooms.value.some((r) => !r.here.value && isNew(r)))
+export const news = computed(() => rooms.value.some(isNew))
+export const badgeTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.badge.value, 0))
+export const mentionsTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.mentions.value, 0))

@@ -33,6 +33,22 @@ export const Thread = () => (
     <path d="M3.5 5.2c0-.8.6-1.4 1.4-1.4h10.2c.8 0 1.4.6 1.4 1.4v6.6c0 .8-.6 1.4-1.4 1.4H9.4L5.8 16.4v-3.2h-.9c-.8 0-1.4-.6-1.4-1.4zM7 7.2h6M7 9.9h4" />
   </Symbol>
 )
+export const Inbox = () => (
+  <Symbol>
+    <path d="M3.5 11.5 5.6 5c.2-.6.7-.9 1.3-.9h6.2c.6 0 1.1.3 1.3.9l2.1 6.5v3c0 .8-.6 1.4-1.4 1.4H4.9c-.8 0-1.4-.6-1.4-1.4zM3.5 11.5h3.7c.3 1.5 1.4 2.3 2.8 2.3s2.5-.8 2.8-2.3h3.7" />
+  </Symbol>
+)
+export const Muted = () => (
+  <Symbol>
+    <path d="M8.2 16.2c.4.6 1 .9 1.8.9s1.4-.3 1.8-.9M5.6 8.2c0 3.4-1.4 4.6-1.4 5.6h10M7.3 5.1A4.6 4.6 0 0 1 14.4 8.2c0 1.5.3 2.6.6 3.4M3.5 3.5l13 13" />
+  </Symbol>
+)
+export const Unread = () => (
+  <Symbol>
+    <path d="M3.5 10h8M3.5 5.5h13M3.5 14.5h13" />
+    <circle cx="15" cy="10" r="1.4" fill="currentColor" />
+  </Symbol>
+)
 export const Plus = () => (
   <Symbol>
     <path d="M10 4.5v11M4.5 10h11" />
@@ -128,12 +144,6 @@ export const Smile = () => (
   <Symbol>
     <circle cx="10" cy="10" r="6.800" />
     <path d="M7.500 8h.01M12.500 8h.01M7 11.800c.7 1.200 1.800 1.800 3 1.800s2.300-.6 3-1.800" />
-  </Symbol>
-)
-export const Unread = () => (
-  <Symbol>
-    <circle cx="15" cy="5.5" r="2.2" fill="currentColor" stroke="none" />
-    <path d="M3.5 5.5h7M3.5 10h13M3.5 14.5h9" />
   </Symbol>
 )
 export const Pencil = () => (

@@ -15,4 +15,28 @@ export const panels = {
   writeReply: 'Reply …',
   copyThreadLink: 'Copy link to this thread',
   back: 'Back',
+
+  // Read again
+  markUnread: 'Mark as unread from here',
+  unreadFromHere: 'Unread from here',
+  flagged: 'marked as unread',
+
+  // Catching up
+  catchUp: 'Catch up',
+  unreadMentions_one: '{count} mention of you',
+  unreadMentions_other: '{count} mentions of you',
+  muted: 'muted',
+  mentionsTitle: 'Mentions',
+  newIn: 'New in rooms',
+  mentionedEveryone: 'everyone',
+  mentionedHere: 'everyone here',
+  readNext: 'Read, and go on',
+  readNextHelp: 'Marks this one as read, with all before it in its room, and goes to the next.',
+  isRead: 'read',
+  space: 'Space',
+  caughtUp: 'You have seen everything',
+  caughtUpText: 'New mentions and rooms with new messages appear here.',
+  inboxFailed: 'Your mentions could not be loaded.',
+  moreMentions: 'Show earlier mentions',
+  keyCatchUp: 'Catch up with what is new',
 }

@@ -6,14 +6,14 @@ import { answer, edit, remove, setPinned } from './amends'
 import { CopyButton } from './copy'
 import { closeTool, openEmoji, openPanel, openTool } from './focus'
 import type { Message } from './protocol'
+import { markUnread } from './reading'
 import { may } from './rights'
 import { ButtonRow } from './roving'
 import { pathOf } from './route'
-import { factsOf, username, type Room, type Thread } from './state'
-import { Bin, Copy, Link, Pencil, Pin, Reply, Smile, Thread as ThreadSymbol, Unread } from './symbols'
+import { account, factsOf, username, type Room, type Thread } from './state'
+import { Bin, Copy, Link, Pencil, Pin, Reply, Smile, Thread as ThreadSymbol, Unread as UnreadSymbol } from './symbols'
 import { t } from './texts'
 import { focused, opened, pointed, rowOf } from './tools'
-import { markUnread, marksUnread } from './unread'
 
 /** `thread` is the one whose list the message is in; undefined in the list of the room. */
 export function Toolbar({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
@@ -73,15 +73,15 @@ function Tools({ room, message, thread }: { room: Room; message: Message; thread
           <Pin />
         </Button>
       )}
-      {!thread && marksUnread(room) && (
-        <Button label={t('unreadFromHere')} onClick={() => markUnread(room, seq)}>
-          <Unread />
-        </Button>
-      )}
       <CopyButton label={t('copyText')} text={() => message.content}>
         <Copy />
       </CopyButton>
       {link}
+      {account.value && room.member.value && !thread && (
+        <Button label={t('markUnread')} onClick={() => void markUnread(room, seq)}>
+          <UnreadSymbol />
+        </Button>
+      )}
       {may(own ? 'delete' : 'deleteOther', facts) && (
         <Button label={t('delete')} tool="delete" onClick={() => openTool(row, 'delete')}>
           <Bin />

@@ -134,7 +134,7 @@ export class Viewport {
     this.placed = log.generation
     const unread = line === noLine ? undefined : log.messages.find((m) => m.seq > line)
     const reloaded = !room.following && room.anchor !== undefined && log.indexOf(room.anchor.seq) >= 0
-    if (unread && room.unread.value > 0 && !goal && !reloaded) {
+    if (unread && (room.unread.value > 0 || room.unreadFrom.value !== undefined) && !goal && !reloaded) {
       room.following = false
       room.anchor = { seq: unread.seq, offset: 120 }
     }

@@ -1,0 +1,53 @@
+package account
+
+import (
+	"testing"
+
+	"kaban"
+	"kaban/internal/people"
+)
+
+// A session that somebody has stolen is not worth the server: what makes a way into an
+// account, gives power or ends an account takes a fresh sign-in, as changes of one's own
+// ways in do. Moderation does not.
+func TestPowerNeedsAFreshSignIn(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	w.add(alice, "bob", kaban.RoleMember)
+	w.add(alice, "second", kaban.RoleOwner)
+	w.bot(alice, "robo")
+	w.pass(freshFor)
+	for name, do := range map[string]func() error{
+		"add": func() error {
+			_, _, err := w.AddAccount(w.ctx, alice, NewPerson{NewAccount: NewAccount{Username: "eve"}, Role: kaban.RoleOwner})
+			return err
+		},
+		"reset":         func() error { _, err := w.Reset(w.ctx, alice, "bob"); return err },
+		"reset oneself": func() error { _, err := w.Reset(w.ctx, alice, "alice"); return err },
+		"role":          func() error { return w.SetRole(w.ctx, alice, "bob", kaban.RoleOwner) },
+		"own role":      func() error { return w.SetRole(w.ctx, alice, "alice", kaban.RoleMember) },
+		"name":          func() error { return w.SetName(w.ctx, alice, "bob", "B") },
+		"remove":        func() error { return w.Remove(w.ctx, alice, "bob") },
+		"erase":         func() error { return w.Erase(w.ctx, alice, "bob") },
+		"give":          func() error { return w.GiveBot(w.ctx, alice, "robo", "bob") },
+		"setting":       func() error { return w.Set(w.ctx, alice, SettingAccess, "open") },
+		"sign-on":       func() error { return w.Set(w.ctx, alice, "oidc.issuer", "https://id.example") },
+		"visitor":       func() error { return w.LinkVisitor(w.ctx, alice, "ghost", "bob") },
+	} {
+		before := len(w.rows(alice))
+		wantError(t, name, do(), ErrNotFresh)
+		if got := len(w.rows(alice)); got != before {
+			t.Errorf("%s: refused and in the audit", name)
+		}
+	}
+	w.must(w.Suspend(w.ctx, alice, "bob", "spam"))
+	w.must(w.Restore(w.ctx, alice, "bob"))
+	_, err := w.ListSettings(w.ctx, alice)
+	w.must(err)
+	w.must(w.Set(w.ctx, Operator(), SettingAccess, "invite"))
+	w.must(w.Confirm(w.ctx, alice, alicePassword))
+	w.must(w.SetRole(w.ctx, alice, "bob", kaban.RoleAdmin))
+	if a, err := w.Find(w.ctx, "bob"); err != nil || a.Role != kaban.RoleAdmin || a.Status != people.StatusActive {
+		t.Errorf("bob is %v, %v", a, err)
+	}
+}
