@@ -177,6 +177,7 @@ type Chat struct {
 	news       news
 	reloading  sync.Mutex
 	tasksLeft  atomic.Bool // some have failed
+	eraser     eraser
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	attributed atomic.Pointer[attributions]
@@ -217,12 +218,17 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if err := c.runAllTasks(ctx); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}
+	c.eraser.init()
+	if err := c.erase(ctx); err != nil {
+		return nil, fmt.Errorf("find what is left to be erased: %w", err)
+	}
 	return c, nil
 }
 
 // Close ends what the chat does by itself. It is called before the dispatcher is
 // closed.
 func (c *Chat) Close() {
+	c.eraser.close()
 	c.names.Close()
 	c.news.close()
 }

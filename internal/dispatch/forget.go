@@ -1,8 +1,12 @@
 package dispatch
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"kaban"
+	"kaban/internal/store"
 )
 
 // forgetAfter is how long a chunk stays in its tail that has a text which was deleted or
@@ -96,6 +100,22 @@ func (f *forgetter) close() {
 // Forget drops everything from the tails that was deleted or replaced until now. Otherwise
 // that happens by itself, after some seconds.
 func (d *Dispatcher) Forget() { d.budget.forgetter.drop(time.Since(d.budget.forgetter.start)) }
+
+// Erase waits until no tail and no file of the store has anything that was deleted or replaced
+// before.
+func (d *Dispatcher) Erase(ctx context.Context) error {
+	d.Forget()
+	if e, ok := d.store.Store.(store.Eraser); ok {
+		return e.Erase(ctx)
+	}
+	return nil
+}
+
+// Read reads entries of a room as the store has them, for what the server does by itself: it
+// asks nobody whether that is allowed.
+func (d *Dispatcher) Read(ctx context.Context, name kaban.RoomName, page store.Page) ([]store.Entry, error) {
+	return d.store.Store.Read(ctx, name, page)
+}
 
 // forget has the text of a message leave the tail, and those of its edits. The caller holds
 // Room.mu.

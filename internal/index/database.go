@@ -176,7 +176,7 @@ func (d *database) transact(work func(tx *sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// readMeta reads what the index says of itself.
+// readMeta reads what the index says of itself. An empty epoch is any.
 func (d *database) readMeta(ctx context.Context, epoch string) error {
 	var number, built int
 	var of string
@@ -190,7 +190,7 @@ func (d *database) readMeta(ctx context.Context, epoch string) error {
 		return err
 	case number != version:
 		return fmt.Errorf("%w: it is of version %d, not %d", errUnusable, number, version)
-	case of != epoch:
+	case of != epoch && epoch != "":
 		return fmt.Errorf("%w: it is of other data", errUnusable)
 	}
 	d.built = built == 1

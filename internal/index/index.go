@@ -409,8 +409,14 @@ func (x *Index) remove() error {
 	if x.path == "" {
 		return nil
 	}
+	return Remove(filepath.Dir(x.path))
+}
+
+// Remove removes the index from a data directory that no server uses.
+func Remove(dir string) error {
+	path := filepath.Join(dir, FileName)
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-		if err := os.Remove(x.path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove the search index: %w", err)
 		}
 	}

@@ -472,3 +472,68 @@ func TestForgottenWindow(t *testing.T) {
 		t.Error("OR is an operator")
 	}
 }
+
+// check returns what Check finds.
+func (w *world) check() []string {
+	w.t.Helper()
+	problems, err := Check(w.t.Context(), w.dir, func() ([]store.Room, error) { return w.store.Rooms(w.t.Context()) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return problems
+}
+
+// TestCheck finds an index that is sound, also while it is in use, and one that is not.
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, openSQLite(t, dir), dir, small)
+	for range 200 {
+		w.change()
+	}
+	w.wait()
+	if got := w.check(); len(got) > 0 {
+		t.Errorf("a sound index in use: %q", got)
+	}
+	w.index.Close()
+	if got := w.check(); len(got) > 0 {
+		t.Errorf("a sound index: %q", got)
+	}
+	change := func(query string) {
+		db, err := openFile(t.Context(), filepath.Join(dir, FileName), false)
+		if err == nil {
+			_, err = db.write.Exec(query)
+			db.close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func(){
+		"a cursor":    func() { change("UPDATE rooms SET cursor = cursor + 1000") },
+		"a chunk":     func() { change("UPDATE chunks SET items = x'FFFFFF' WHERE id = 1") },
+		"a room less": func() { change("DELETE FROM rooms WHERE id = 1") },
+		"terms":       func() { change("UPDATE v0_data SET block = x'00' WHERE id > 100") },
+		"pages": func() {
+			broken := slices.Clone(whole)
+			for i := 8192; i < len(broken); i++ {
+				broken[i] ^= 0x5A
+			}
+			os.WriteFile(filepath.Join(dir, FileName), broken, 0o600)
+		},
+	} {
+		damage()
+		if len(w.check()) == 0 {
+			t.Errorf("%s: nothing is found wrong", name)
+		}
+		if err := os.WriteFile(filepath.Join(dir, FileName), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.check(); len(got) > 0 {
+		t.Errorf("a sound index at the end: %q", got)
+	}
+}

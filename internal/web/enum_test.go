@@ -49,9 +49,13 @@ func TestEnumsOfTheDocument(t *testing.T) {
 		"KnownRoom.kind": textsOf(kaban.RoomDirect), // admins do not see those
 		"Claimed.ways":   ways, "Session.ways": ways, "GrantToken.token_type": {"Bearer"},
 		"list-users.status": statuses,
+<<<<<<< HEAD
 		"RoomNews.kind":     textsOf[kaban.RoomKind](), "RoomNews.role": textsOf[kaban.RoomRole](), "RoomNews.notify": textsOf[kaban.NotifyLevel](),
 		"RoomNews.history": {string(people.HistoryAll), string(people.HistoryJoined)},
 		"Mention.cause":    {string(wire.CauseName), string(wire.CauseEveryone), string(wire.CauseHere)},
+=======
+		"Erasure.state":     {"none", "deleting", "erasing", "done"},
+>>>>>>> w/erase
 	}
 	all, err := document()
 	if err != nil {
