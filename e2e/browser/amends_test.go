@@ -252,7 +252,7 @@ func TestPin(t *testing.T) {
 		p.untilMarks(seq, "read this")
 	}
 	// An op deletes what others have said, and edits only what is her own.
-	if got, want := olga.tools(seq), "Add a reaction, Reply, Open thread, Pin, Copy text, Copy link to this message, Delete"; got != want {
+	if got, want := olga.tools(seq), "Add a reaction, Reply, Open thread, Pin, Copy text, Copy link to this message, Mark as unread from here, Delete"; got != want {
 		t.Errorf("olga is offered %s, want %s", got, want)
 	}
 	olga.tool(seq, "Delete")
