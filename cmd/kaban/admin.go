@@ -17,6 +17,7 @@ import (
 	"kaban/internal/account"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/dispatch"
+	"kaban/internal/index"
 	"kaban/internal/operator"
 	"kaban/internal/web"
 )
@@ -152,7 +153,9 @@ func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundT
 			d.Close()
 		}
 	}()
-	shared, err := newServices(ctx, data, kept, d, service.Options{}, account.Options{Log: log})
+	shared, err := newServices(ctx, data, kept, d, service.Options{EraseIndex: func(ctx context.Context) error {
+		return index.Erase(ctx, kept, data, index.Options{Log: log, Eager: true})
+	}}, account.Options{Log: log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/index"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -209,13 +210,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err != nil {
 		return err
 	}
-	shared, err := c.services(kept, dispatcher, limits, policy, log)
+	shared, err := c.services(kept, dispatcher, found, limits, policy, log)
 	if err != nil {
 		return err
 	}
 	defer shared.close(log)
-	shared.index = found
-	shared.rooms.SetIndex(found)
 	var serving sync.WaitGroup
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
@@ -255,16 +254,18 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 }
 
 // services starts the services of a server.
-func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
+func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found *index.Index, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
 	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
 	endHashing := hashApart(&options, log)
 	shared, err := newServices(context.Background(), c.Data, kept, d,
-		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy)}, options)
+		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy), EraseIndex: found.Erase}, options)
 	if err != nil {
 		endHashing()
 		return nil, err
 	}
 	shared.endHashing = endHashing
+	shared.index = found
+	shared.rooms.SetIndex(found)
 	shared.backups = c.backups(kept, log)
 	return shared, nil
 }

@@ -167,6 +167,9 @@ type Options struct {
 	// Searches limits searches, by limit.NameKey of the id of an account, and by
 	// limit.AddressKey for those without one. Nil limits nothing.
 	Searches *limit.Limiter
+	// EraseIndex returns once nothing of what was deleted before the call is left in the
+	// search index and its files. Nil: there is no index.
+	EraseIndex func(context.Context) error
 }
 
 // Chat is the service behind all front ends. All methods are safe for concurrent
@@ -178,6 +181,7 @@ type Chat struct {
 	reloading  sync.Mutex
 	tasksLeft  atomic.Bool // some have failed
 	eraser     eraser
+	eraseIndex func(context.Context) error // nil: there is no index
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	attributed atomic.Pointer[attributions]
@@ -200,6 +204,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		options.Clock = stopwatch()
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
+	c.eraseIndex = options.EraseIndex
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
 		return nil, err

@@ -134,6 +134,11 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if err := c.dispatcher.Erase(ctx); err != nil {
 		return err
 	}
+	if c.eraseIndex != nil { // behind the store, from which it reads
+		if err := c.eraseIndex(ctx); err != nil {
+			return err
+		}
+	}
 	e.Done, e.Authors = c.now(), nil
 	return c.putErasure(ctx, e)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/index"
 	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/journal/journaltest"
@@ -156,4 +158,63 @@ func TestErasingGoesOn(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	})
+}
+
+// Erasing is done when nothing is left in the files of the search index either.
+func TestErasedFromIndex(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	w := newTown(t, s)
+	ann := kaban.Account("id-ann", storetest.Username(t, "ann"))
+	bob := kaban.Account("id-bob", storetest.Username(t, "bob"))
+	say := func(by kaban.Identity, body string) {
+		w.ids++
+		d := storetest.Draft(t, "lobby", "x", fmt.Sprint("s", w.ids), "x")
+		d.Author, d.Kind, d.Body = by, kaban.KindMessage, body
+		if got := storetest.Append(t, s, d)[0]; got.Err != nil {
+			t.Fatal(got.Err)
+		}
+	}
+	for i := range 2000 {
+		say(ann, fmt.Sprint("x zzmystery", i))
+		say(bob, fmt.Sprint("x yyshared", i))
+	}
+	files := journaltest.NewSearcher(dir)
+	inIndex := func(text string) (names []string) {
+		for _, name := range files.Find(t, text) {
+			if strings.HasPrefix(name, index.FileName) {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	x := index.Open(s, dir, index.Options{Eager: true})
+	t.Cleanup(func() { x.Close() })
+	if err := x.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(inIndex("mystery")) == 0 {
+		t.Error("nothing is found before: the test sees nothing")
+	}
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{PresenceDelay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	d.SetOnGrown(x.Grew)
+	w.chat = chatOver(t, d, Options{EraseIndex: x.Erase})
+	w.giveErasure(ann.ID())
+	if e := w.erasure(true); e.Messages != 2000 {
+		t.Errorf("%d messages", e.Messages)
+	}
+	if found := inIndex("mystery"); len(found) > 0 {
+		t.Errorf("it is done, and %v have some of it", found)
+	}
+	if len(inIndex("shared")) == 0 {
+		t.Error("what others have written is gone from the index")
+	}
 }

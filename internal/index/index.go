@@ -83,6 +83,9 @@ type Index struct {
 	tail    tail
 	erased  bool      // something was erased that may have been read ahead; guarded by writing
 	tidied  time.Time // when it may be tidied again; as dirtySince, guarded by writing
+	// spilled is set if terms that were purged may be in the write-ahead log; guarded by
+	// writing. It is also set at the start.
+	spilled bool
 	// dirtySince is when hidden terms were seen first.
 	dirtySince time.Time
 
@@ -400,7 +403,7 @@ func (x *Index) use(ctx context.Context, db *database) error {
 	if db.built {
 		x.building = false
 	}
-	x.db, x.problem = db, nil
+	x.db, x.problem, x.spilled = db, nil, true
 	return nil
 }
 

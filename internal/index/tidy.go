@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"kaban"
@@ -15,6 +17,8 @@ import (
 const (
 	// dirtyAge is how long hidden terms may stay in the file if nobody asks for more.
 	dirtyAge = 5 * time.Minute
+	// settleAgain is how long to wait if searches keep the write-ahead log from being emptied.
+	settleAgain = 10 * time.Second
 	// tidyRest is how long the index rests after tidying, as a multiple of the work.
 	tidyRest = 20
 )
@@ -41,7 +45,7 @@ func (x *Index) tidy() (again <-chan time.Time, err error) {
 	err = x.db.write.QueryRow("SELECT id, whole, dirty > 0 FROM volumes WHERE dirty > 0 OR whole = 0 AND id < ? ORDER BY whole, dirty DESC LIMIT 1", current).
 		Scan(&volume, &whole, &dirty)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+		return x.settle()
 	}
 	if err != nil {
 		return nil, err
@@ -54,11 +58,21 @@ func (x *Index) tidy() (again <-chan time.Time, err error) {
 			return time.After(wait), nil
 		}
 	}
-	x.dirtySince = time.Time{}
 	if err := x.purge(volume, volume < current); err != nil {
 		return nil, err
 	}
+	var left bool // other volumes have waited as long
+	if err := x.db.write.QueryRow("SELECT count(*) > 0 FROM volumes WHERE dirty > 0").Scan(&left); err != nil {
+		return nil, err
+	}
+	if !left {
+		x.dirtySince = time.Time{}
+	}
 	if err := x.dropOldest(current); err != nil {
+		return nil, err
+	}
+	x.spilled = x.spilled || dirty
+	if _, err := x.settle(); err != nil {
 		return nil, err
 	}
 	x.tidied = time.Now()
@@ -84,18 +98,39 @@ func (x *Index) purge(volume uint64, whole bool) error {
 	return nil
 }
 
+// settle empties the write-ahead log if it may have terms that were purged. It returns when
+// to come again if something is reading it.
+func (x *Index) settle() (again <-chan time.Time, err error) {
+	if !x.spilled {
+		return nil, nil
+	}
+	done, err := x.checkpointOnce()
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		return time.After(settleAgain), nil
+	}
+	x.spilled = false
+	return nil, nil
+}
+
+// checkpointOnce reports whether nothing is left in the write-ahead log.
+func (x *Index) checkpointOnce() (done bool, err error) {
+	if x.path == "" {
+		return true, nil
+	}
+	var busy, frames, moved int
+	err = x.db.write.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved)
+	return err == nil && busy == 0, err
+}
+
 // checkpoint leaves nothing in the write-ahead log.
 func (x *Index) checkpoint(ctx context.Context) error {
-	if x.path == "" {
-		return nil
-	}
 	for {
-		var busy, frames, done int
-		if err := x.db.write.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &done); err != nil {
+		done, err := x.checkpointOnce()
+		if done || err != nil {
 			return err
-		}
-		if busy == 0 {
-			return nil
 		}
 		select {
 		case <-time.After(10 * time.Millisecond): // a search is at work
@@ -231,6 +266,31 @@ func (x *Index) Forget(ctx context.Context, ranges ...Range) error {
 		}
 	}
 	return x.checkpoint(ctx)
+}
+
+// Erase returns once nothing of what was deleted or edited in the store before the call is
+// left in the index and its files. It waits until the index has read that. After an error
+// something may be left, and it is to be called again.
+func (x *Index) Erase(ctx context.Context) error {
+	if err := x.Wait(ctx); err != nil {
+		return fmt.Errorf("erase in the search index: %w", err)
+	}
+	err := x.Forget(ctx)
+	if isDamage(err) {
+		x.Rebuild()
+	}
+	return err
+}
+
+// Erase is Index.Erase for a data directory that no server uses. Without an index in it
+// there is nothing to do.
+func Erase(ctx context.Context, s store.Store, dir string, options Options) (err error) {
+	if _, err := os.Stat(filepath.Join(dir, FileName)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	x := Open(s, dir, options)
+	defer func() { err = errors.Join(err, x.Close()) }()
+	return x.Erase(ctx)
 }
 
 // removeRange hides the messages of a room within a range.
