@@ -22,9 +22,7 @@ func TestPurgedByItself(t *testing.T) {
 	w.wait()
 	in := func() (names []string) {
 		for _, word := range []string{edited[4:], deleted[4:]} {
-			for _, name := range filesWith(t, dir, word) {
-				names = append(names, name)
-			}
+			names = append(names, filesWith(t, dir, word)...)
 		}
 		return names
 	}

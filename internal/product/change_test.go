@@ -6,6 +6,7 @@ import (
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/dispatch"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -44,8 +45,28 @@ func (w *world) checkChanges(s *scenario, room, ask string) {
 // its seq.
 func (w *world) write(room, author string) uint64 {
 	w.t.Helper()
+	draft := w.draft(room, author, "hello")
+	results := make([]store.Result, 1)
+	if err := w.store.Append(w.t.Context(), []store.Write{{Draft: draft}}, results); err != nil || results[0].Err != nil {
+		w.t.Fatal(err, results[0].Err)
+	}
+	return results[0].Seq
+}
+
+// say is write by way of the dispatcher, so that others can read it at once.
+func (w *world) say(room, author, text string) uint64 {
+	w.t.Helper()
+	r, err := w.dispatcher.Post(w.t.Context(), dispatch.Send{Draft: w.draft(room, author, text)}, func() {})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Seq
+}
+
+func (w *world) draft(room, author, text string) kaban.Draft {
+	w.t.Helper()
 	w.ids++
-	draft := kaban.Draft{Author: w.identity(author), Kind: kaban.KindMessage, Body: "hello"}
+	draft := kaban.Draft{Author: w.identity(author), Kind: kaban.KindMessage, Body: text}
 	var err error
 	if draft.Room, err = kaban.ParseAnyRoom(room); err != nil {
 		w.t.Fatal(err)
@@ -53,11 +74,7 @@ func (w *world) write(room, author string) uint64 {
 	if draft.ID, err = kaban.ParseMessageID(fmt.Sprint("written.", w.ids)); err != nil {
 		w.t.Fatal(err)
 	}
-	results := make([]store.Result, 1)
-	if err := w.store.Append(w.t.Context(), []store.Write{{Draft: draft}}, results); err != nil || results[0].Err != nil {
-		w.t.Fatal(err, results[0].Err)
-	}
-	return results[0].Seq
+	return draft
 }
 
 // identity returns that of an account, or of a visitor.

@@ -21,7 +21,7 @@ type api struct {
 
 func (api) offers(what string, action access.Action) (access.Action, bool) {
 	switch what {
-	case "state", "history", "members", "watch", "rooms", "edit", "delete", "react", "pin":
+	case "state", "history", "members", "watch", "rooms", "search", "edit", "delete", "react", "pin":
 		return action, true
 	case "send":
 		return access.Post, true
@@ -83,6 +83,13 @@ func asHTTP(f frame) (method, path string, body frame) {
 		return http.MethodGet, path + "/messages", nil
 	case "members":
 		return http.MethodGet, path + "/members", nil
+	case "search":
+		query, _ := f["query"].(string)
+		path = "/v1/search?query=" + url.QueryEscape(query)
+		if room != "" {
+			path += "&room=" + url.QueryEscape(room)
+		}
+		return http.MethodGet, path, nil
 	case "inbox":
 		return http.MethodGet, "/v1/inbox", nil
 	case "watch":

@@ -20,6 +20,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
+	"kaban/internal/index"
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
 	"kaban/internal/server"
@@ -61,23 +62,25 @@ func sample(t *testing.T, rarity int) func() bool {
 // world is a claimed, open server. Its people are the owner olga, the admin ada, the
 // members mia, opal, tina and ten others, and the guest gus. vic is a visitor.
 type world struct {
-	t        *testing.T
-	front    driver
-	store    store.Store
-	address  string // of kaban/1 over TCP
-	url      string // of HTTP
-	accounts *account.Service
-	hooks    *hook.Service
-	operator hook.By
-	web      *web.Server
-	http     *http.Client
-	tokens   map[string]string // of programs
-	cookies  map[string]string // of browsers
-	peers    map[string]*peer
-	rooms    int
-	secrets  int // tokens of single scenarios so far
-	ids      int // of acts so far
-	count    int // requests that were compared
+	t          *testing.T
+	front      driver
+	store      store.Store
+	index      *index.Index
+	dispatcher *dispatch.Dispatcher
+	address    string // of kaban/1 over TCP
+	url        string // of HTTP
+	accounts   *account.Service
+	hooks      *hook.Service
+	operator   hook.By
+	web        *web.Server
+	http       *http.Client
+	tokens     map[string]string // of programs
+	cookies    map[string]string // of browsers
+	peers      map[string]*peer
+	rooms      int
+	secrets    int // tokens of single scenarios so far
+	ids        int // of acts so far
+	count      int // requests that were compared
 }
 
 // roles are the subjects of the scenarios by their server role.
@@ -108,6 +111,10 @@ func newWorld(t *testing.T, front driver) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.dispatcher = d
+	w.index = index.Open(s, "", index.Options{Eager: true})
+	d.SetOnGrown(w.index.Grew)
+	c.SetIndex(w.index)
 	m, err := conn.New(conn.Config{Submit: c.Submit})
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +141,7 @@ func newWorld(t *testing.T, front driver) *world {
 		}
 		c.Close()
 		d.Close()
+		w.index.Close()
 		s.Close()
 		if n := m.Panics(); n != 0 {
 			t.Errorf("%d handlers panicked", n)
