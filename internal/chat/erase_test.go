@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,4 +218,59 @@ func TestErasedFromIndex(t *testing.T) {
 	if len(inIndex("shared")) == 0 {
 		t.Error("what others have written is gone from the index")
 	}
+}
+
+// Whom an erased account has mentioned is kept no longer; mentions by others stay.
+func TestErasedMentions(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		ann := kaban.Account("id-ann", storetest.Username(t, "ann"))
+		cat := kaban.Account("id-cat", storetest.Username(t, "cat"))
+		say := func(by kaban.Identity, kind kaban.Kind, target uint64, m *store.Mentions) store.Result {
+			w.ids++
+			d := storetest.Draft(t, "lobby", "x", fmt.Sprint("s", w.ids), "x")
+			d.Author, d.Kind, d.Target = by, kind, target
+			results := make([]store.Result, 1)
+			if err := s.Append(t.Context(), []store.Write{{Draft: d, Mentions: m}}, results); err != nil || results[0].Err != nil {
+				t.Fatal(err, results[0].Err)
+			}
+			return results[0]
+		}
+		say(ann, kaban.KindMessage, 0, &store.Mentions{Accounts: []string{"id-bob"}})
+		say(ann, kaban.KindMessage, 0, &store.Mentions{Everyone: true})
+		say(ann, kaban.KindMessage, 0, &store.Mentions{Here: true, Online: []string{"id-bob"}})
+		edited := say(ann, kaban.KindMessage, 0, nil)
+		say(ann, kaban.KindEdit, edited.Seq, &store.Mentions{Accounts: []string{"id-bob"}})
+		other := say(cat, kaban.KindMessage, 0, &store.Mentions{Accounts: []string{"id-gus"}})
+		lobby := storetest.RoomName(t, "lobby")
+		mentioned := func(account string) (seqs []uint64, may bool) {
+			t.Helper()
+			found, err := s.Mentions(t.Context(), lobby, account, 0, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range found {
+				seqs = append(seqs, found[i].Seq)
+			}
+			some, err := s.MayMention(t.Context(), account, []store.Run{{Room: lobby, Last: 1000}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return seqs, some[0]
+		}
+		if seqs, may := mentioned("id-bob"); len(seqs) != 4 || !may {
+			t.Errorf("before: bob is mentioned in %d, %t", seqs, may)
+		}
+		w.restart()
+		w.giveErasure(ann.ID())
+		if e := w.erasure(true); e.Messages != 4 {
+			t.Errorf("%d messages", e.Messages)
+		}
+		if seqs, may := mentioned("id-bob"); len(seqs) != 0 || may { // may: there are rows
+			t.Errorf("bob is mentioned in %d, %t", seqs, may)
+		}
+		if seqs, may := mentioned("id-gus"); !slices.Equal(seqs, []uint64{other.Seq}) || !may {
+			t.Errorf("gus is mentioned in %d, %t; want %d", seqs, may, other.Seq)
+		}
+	})
 }
