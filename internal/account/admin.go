@@ -222,6 +222,7 @@ func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
 
 func (c *change) remove(a *people.Account) error {
 	a.Status, a.Reason = people.StatusRemoved, ""
+	a.Notifications, a.Away = people.Notifications{}, nil
 	if err := c.ended(a.ID); err != nil {
 		return err
 	}
