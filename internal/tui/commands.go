@@ -59,6 +59,7 @@ func commands() []command {
 		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil, anyone},
 		{"set", "[[-]announce] [[-]locked] [[-]archived] [history all|joined] [private]", "Change this room: announce is for announcements of ops and speakers, locked keeps topic and pins to ops, archived is for reading only, history is what later members see; a minus takes away", 0, (*Model).set, nil, ops},
 		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil, anyone},
+		{"thread", "[#N]", "Show only a message and its replies: those of the last message that has some, or of the one with a number", 0, (*Model).threadCommand, nil, anyone},
 		{"topic", "[TEXT]", "Show the topic of this room, or change it; - removes it", 0, (*Model).topic, nil, anyone},
 		{"unban", "NAME", "Lift a ban", 1, moderation("unbanned", 0), nil, ops},
 		{"unmute", "NAME", "Let somebody speak again", 1, moderation("unmuted", 0), nil, ops},
@@ -215,6 +216,7 @@ func (m *Model) reconnect(string) tea.Cmd {
 }
 
 func (m *Model) clear(string) tea.Cmd {
+	m.closeThread()
 	if r := m.active; r != nil {
 		r.forget(r.items)
 		r.items, r.complete, r.attached, r.following = nil, r.head == 0, true, true
@@ -237,8 +239,9 @@ func (m *Model) copy(rest string) tea.Cmd {
 		return nil
 	}
 	var items []*item
-	for k := len(m.active.items) - 1; k >= 0 && len(items) < n; k-- {
-		if i := m.active.items[k]; i.kind == itemMessage && !i.deleted && !m.ignores(i) {
+	shown := m.here().items
+	for k := len(shown) - 1; k >= 0 && len(items) < n; k-- {
+		if i := shown[k]; i.kind == itemMessage && !i.deleted && !m.ignores(i) {
 			items = append(items, i)
 		}
 	}

@@ -65,6 +65,7 @@ type (
 		room string
 		page page
 		got  client.HistoryPage
+		root *client.Entry // with the first page of a thread: its first message, if it can be seen
 		err  error
 	}
 	sentEvent struct {

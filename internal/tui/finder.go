@@ -53,7 +53,7 @@ func (m *Model) query() string {
 }
 
 func (m *Model) openSearch() tea.Cmd {
-	if m.active != nil {
+	if m.closeThread(); m.active != nil {
 		m.mode, m.finder = searching, finder{query: draft{column: -1}}
 	}
 	return nil

@@ -66,6 +66,7 @@ func actions() []action {
 		{"unread", []string{"alt+u"}, "To the first unread message", groupReading, (*Model).toUnread},
 		{"date", []string{"alt+g"}, "To a date", groupReading, (*Model).askDate},
 		{"select", []string{"alt+s"}, "Select a message, to reply to it, edit it, react to it and so on", groupReading, (*Model).openSelection},
+		{"thread", []string{"alt+t"}, "Show only the last message with replies, and these; again for the room", groupReading, (*Model).toggleThread},
 		{"search", []string{"ctrl+f"}, "Search this room, back to its first message", groupReading, (*Model).openSearch},
 
 		{"next_room", []string{"ctrl+n", "alt+down"}, "The next room", groupRooms, func(m *Model) tea.Cmd { return m.step(1) }},

@@ -87,6 +87,7 @@ type Model struct {
 
 	rooms     []*room
 	active    *room
+	thread    *room // the open thread of the active room, or nil; see openThread
 	previous  *room
 	elsewhere []string // rooms of the server
 	places    places
@@ -276,8 +277,9 @@ func (m *Model) say(text string) {
 	m.sayIn(m.active, text)
 }
 
+// sayIn shows a notice in a room, or in its thread if that is open.
 func (m *Model) sayIn(r *room, text string) {
-	r.notice(&item{kind: itemNotice, content: text, time: m.now()})
+	m.front(r).notice(&item{kind: itemNotice, content: text, time: m.now()})
 }
 
 // complain shows what is wrong with the last action. If the status line has no

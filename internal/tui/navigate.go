@@ -10,9 +10,14 @@ import (
 
 // look marks as read what the person sees.
 func (m *Model) look() {
-	if r := m.active; r != nil && r.following && m.focused {
-		r.see()
+	if m.sees(m.active) {
+		m.active.see()
 	}
+}
+
+// sees reports whether the person sees what is new in a room.
+func (m *Model) sees(r *room) bool {
+	return r != nil && r == m.active && m.thread == nil && r.following && m.focused
 }
 
 // room returns the room that was joined under a name, or nil.
@@ -55,6 +60,7 @@ func (m *Model) enter(r *room) {
 		m.previous = old
 	}
 	if m.active != r {
+		m.closeThread()
 		m.closeSearch()
 		if m.mode == selecting || m.mode == reacting {
 			m.mode = chatting
@@ -75,6 +81,7 @@ func (m *Model) remove(r *room) {
 	if m.active != r {
 		return
 	}
+	m.closeThread()
 	m.closeSearch()
 	if m.mode == selecting || m.mode == reacting {
 		m.mode = chatting
@@ -132,6 +139,7 @@ func (m *Model) nextActive() tea.Cmd {
 func (m *Model) toDate(rest string) tea.Cmd {
 	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02"} {
 		if moment, err := time.ParseInLocation(layout, rest, m.zone); err == nil {
+			m.closeThread()
 			if r := m.active; r != nil && r.joined {
 				r.loading = true
 				m.backend.find(r.name, moment)

@@ -181,7 +181,7 @@ func (m *Model) middle(l layout) []line {
 	case m.mode == switching:
 		conversation = m.switcherView(l.width, l.height)
 	case m.active != nil:
-		conversation = m.conversation(m.active, l.width, l.height)
+		conversation = m.conversation(m.here(), l.width, l.height)
 	default:
 		conversation = m.nowhere(l.width, l.height)
 	}
@@ -240,6 +240,10 @@ func (m *Model) titleBar() line {
 		return m.meter.pad(line{{text: " Kaban", look: bar.with(bold)}}, m.width, bar)
 	}
 	l := line{{text: " " + m.meter.clean(m.labelOf(m.active.name)), look: bar.with(bold)}}
+	if m.thread != nil {
+		l = append(l, span{text: "  " + m.threadTitle(), look: bar})
+		return m.meter.pad(l, m.width, bar)
+	}
 	if m.active.count > 0 {
 		l = append(l, span{text: "  " + m.members(m.active), look: bar})
 	}
@@ -303,10 +307,13 @@ func (m *Model) prompt() line {
 	case greeting, helping:
 		return nil
 	}
-	if r := m.active; r != nil && r.editing > 0 {
+	if r := m.here(); r != nil && r.editing > 0 {
 		return line{{text: "edit> ", look: look{role: roleAccent, attrs: bold}}}
 	} else if r != nil && r.replying > 0 {
 		return line{{text: "reply> ", look: look{role: roleAccent, attrs: bold}}}
+	}
+	if m.thread != nil {
+		return line{{text: "thread> ", look: look{role: roleAccent, attrs: bold}}}
 	}
 	if m.username == "" {
 		return line{{text: "> "}}
