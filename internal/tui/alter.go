@@ -374,26 +374,3 @@ func (m *Model) pinCommand(rest string) tea.Cmd {
 	}
 	return nil
 }
-
-// listPins is /pins.
-func (m *Model) listPins(string) tea.Cmd {
-	r := m.here()
-	if r == nil {
-		m.complain("no room is open; /join ROOM")
-		return nil
-	}
-	lines := []string{"pinned among the loaded messages:"}
-	for _, i := range r.items {
-		if i.pinned && m.isTarget(i) {
-			lines = append(lines, fmt.Sprintf("  #%d %s", i.seq, m.meter.cut(m.firstWords(i), maxPin)))
-		}
-	}
-	if len(lines) == 1 {
-		lines[0] = "none of the loaded messages is pinned"
-	}
-	m.say(strings.Join(lines, "\n"))
-	return nil
-}
-
-// maxPin is how much of a pinned message a list shows, in columns.
-const maxPin = 100

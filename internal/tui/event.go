@@ -152,6 +152,9 @@ type backend interface {
 	// me asks for the account's rooms.
 	me()
 	markRead(room string, seq uint64)
+	markUnread(room string, seq uint64)
+	// lookUp searches rooms; a foundEvent has the outcome.
+	lookUp(q lookup)
 	notify(room string, level kaban.NotifyLevel)
 	create(room client.NewRoom)
 	direct(username, text string)

@@ -67,7 +67,7 @@ func actions() []action {
 		{"date", []string{"alt+g"}, "To a date", groupReading, (*Model).askDate},
 		{"select", []string{"alt+s"}, "Select a message, to reply to it, edit it, react to it and so on", groupReading, (*Model).openSelection},
 		{"thread", []string{"alt+t"}, "Show only the last message with replies, and these; again for the room", groupReading, (*Model).toggleThread},
-		{"search", []string{"ctrl+f"}, "Search this room, back to its first message", groupReading, (*Model).openSearch},
+		{"search", []string{"ctrl+f"}, "Search this room, back to its first message; again for all rooms", groupReading, (*Model).openSearch},
 
 		{"next_room", []string{"ctrl+n", "alt+down"}, "The next room", groupRooms, func(m *Model) tea.Cmd { return m.step(1) }},
 		{"previous_room", []string{"ctrl+p", "alt+up"}, "The previous room", groupRooms, func(m *Model) tea.Cmd { return m.step(-1) }},

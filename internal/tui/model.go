@@ -25,6 +25,7 @@ const (
 	asking    // a question
 	selecting // a message
 	reacting  // asks for an emoji
+	listingHits
 )
 
 // panel is whether a side panel is shown.
@@ -66,6 +67,7 @@ type Model struct {
 	form      form
 	switcher  switcher
 	finder    finder
+	listing   listing
 	helpTop   int
 	question  question
 	selected  uint64 // the seq of the message that is selected in the open room

@@ -66,9 +66,13 @@ func (m *Model) enter(r *room) {
 			m.mode = chatting
 		}
 	}
+	came := m.active != r
 	m.active = r
 	m.completing = completing{}
 	m.look()
+	if came && r.target == 0 {
+		m.comeBack(r)
+	}
 }
 
 // remove drops a room from the list.
@@ -122,7 +126,7 @@ func (m *Model) nextActive() tea.Cmd {
 	at := slices.Index(m.rooms, m.active)
 	for _, wanted := range []func(*room) bool{
 		func(r *room) bool { return r.mention > 0 },
-		func(r *room) bool { return r.unread() > 0 },
+		func(r *room) bool { return m.news(r) > 0 },
 	} {
 		for k := 1; k < len(m.rooms); k++ {
 			if r := m.rooms[(at+k+len(m.rooms))%len(m.rooms)]; wanted(r) {

@@ -19,6 +19,8 @@ func (m *Model) draft() *draft {
 		return &m.switcher.query
 	case m.mode == searching:
 		return &m.finder.query
+	case m.mode == listingHits:
+		return &m.listing.query
 	case m.mode == reacting:
 		return &m.reaction
 	case m.active != nil:
@@ -44,6 +46,8 @@ func (m *Model) press(key tea.Key) tea.Cmd {
 		return m.pressSwitcher(stroke, key.Text)
 	case searching:
 		return m.pressSearch(stroke, key.Text)
+	case listingHits:
+		return m.pressListing(stroke, key.Text)
 	case helping:
 		return m.pressHelp(stroke)
 	case asking:

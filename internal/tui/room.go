@@ -56,6 +56,8 @@ type room struct {
 	// passed are entries that do not count as unread and that arrived while the window
 	// was not attached, oldest first.
 	passed []item
+	target uint64 // the message to which the room is to be opened, or 0
+	flag   uint64 // the seq from which on it is marked as unread, or 0
 	read   uint64 // the place: every entry up to here was seen
 	// reported is the place that the server knows, of an account.
 	reported uint64
@@ -98,15 +100,19 @@ func newRoom(name string) *room {
 
 // unread returns the number of unread messages.
 func (r *room) unread() uint64 {
-	n := r.head - min(r.head, r.read)
-	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > r.read; k-- {
+	read := r.read
+	if r.flag > 0 {
+		read = min(read, r.flag-1)
+	}
+	n := r.head - min(r.head, read)
+	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > read; k-- {
 		if i := r.items[k]; i.isEntry() && !i.isCounted() {
-			n -= min(n, i.beyond(r.read))
+			n -= min(n, i.beyond(read))
 		}
 	}
 	last := r.last()
 	for k := range r.passed {
-		n -= min(n, r.passed[k].beyond(max(r.read, last)))
+		n -= min(n, r.passed[k].beyond(max(read, last)))
 	}
 	return n
 }

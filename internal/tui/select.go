@@ -38,6 +38,7 @@ func picks() []pick {
 		{[]string{"d", "delete"}, "Delete it, after a question", end(func(m *Model, i *item) { m.askDelete(i, "") })},
 		{[]string{"p"}, "Pin it, or take that back", end((*Model).pin)},
 		{[]string{"t"}, "Show only it and its replies; of a reply without any, those of the message that it answers", end(func(m *Model, i *item) { m.openThread(i.threadRoot()) })},
+		{[]string{"u"}, "Mark the room as unread from it on, until you come back", end((*Model).markUnread)},
 		{[]string{"y"}, "Copy it to the clipboard (OSC 52)", func(m *Model, i *item) tea.Cmd { m.mode = chatting; return m.copyItems(i) }},
 		{[]string{"esc", "q", "ctrl+c"}, "Select nothing", end(func(*Model, *item) {})},
 	}

@@ -69,6 +69,8 @@ func (m *Model) statusText() (left line, whole bool) {
 		return line{text(" "+m.meter.clean(m.hint), 0)}, true
 	case m.mode == searching:
 		return line{text(" "+m.meter.clean(m.finderStatus()), 0)}, true
+	case m.mode == listingHits:
+		return line{text(" "+m.meter.clean(m.listingStatus()), 0)}, true
 	case m.mode == selecting:
 		return line{text(" "+m.selectionStatus(), 0)}, true
 	case m.mode == reacting:

@@ -48,6 +48,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takePage(e)
 	case scanEvent:
 		m.takeScan(e)
+	case foundEvent:
+		m.takeFound(e)
 	case sentEvent:
 		m.takeSent(e)
 	case alteredEvent:
@@ -165,8 +167,16 @@ func (m *Model) takeJoined(e joinedEvent) {
 		r.read, r.reported = e.cursor.Seq, e.cursor.Seq
 	}
 	r.epoch, r.head = e.cursor.Epoch, max(r.head, e.cursor.Seq)
-	r.loading = true
-	m.backend.load(r.name, page{Before: e.cursor.Seq + 1, HasBefore: true})
+	if r.flag = m.states[r.name].UnreadFrom; r == m.active && r.target == 0 && r.flag > 0 {
+		m.comeBack(r)
+	}
+	switch {
+	case r.target > 0:
+		m.around(r, r.target)
+	case !r.loading:
+		r.loading = true
+		m.backend.load(r.name, page{Before: e.cursor.Seq + 1, HasBefore: true})
+	}
 }
 
 func (m *Model) takeFailed(e failedEvent) {
@@ -223,7 +233,7 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 	}
 	t := m.threadOf(r)
 	isSeen := m.sees(r) || t != nil && t.fitsThread(i.seq, i.replyTo) && t.following && m.focused
-	if i.mention && !m.rang && !isSeen {
+	if m.rings(r, i) && !m.rang && !isSeen {
 		m.rang = true
 		return m.ring(r, i)
 	}
@@ -353,6 +363,7 @@ func (m *Model) takePage(e pageEvent) {
 	}
 	r.addPage(e.page, e.got, m.username)
 	r.passUnknown()
+	m.arriveAtTarget(r, e.page)
 	if len(e.got.Messages()) == 0 && e.got.Last > 0 && r.last()-r.first() < maxItems/2 { // nothing to show: look further
 		switch {
 		case e.page.HasBefore:

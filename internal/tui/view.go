@@ -125,7 +125,7 @@ func (m *Model) title() string {
 // unreadElsewhere returns how many other rooms have unread messages.
 func (m *Model) unreadElsewhere() (n int) {
 	for _, r := range m.rooms {
-		if r.unread() > 0 && r != m.active {
+		if m.news(r) > 0 && r != m.active {
 			n++
 		}
 	}
@@ -151,6 +151,10 @@ func (m *Model) render() (screen string, x, y int) {
 		x, y = m.formCursor(l)
 	case helping, asking, selecting:
 		x, y = -1, -1
+	case listingHits:
+		if m.listing.room != "" {
+			x, y = -1, -1
+		}
 	}
 	if l.inputRows == 0 {
 		x, y = -1, -1
@@ -180,6 +184,8 @@ func (m *Model) middle(l layout) []line {
 	switch {
 	case m.mode == switching:
 		conversation = m.switcherView(l.width, l.height)
+	case m.mode == listingHits:
+		conversation = m.listingView(l.width, l.height)
 	case m.active != nil:
 		conversation = m.conversation(m.here(), l.width, l.height)
 	default:
@@ -236,8 +242,11 @@ func (m *Model) titleBar() line {
 	switch {
 	case m.mode == helping:
 		return m.meter.pad(line{{text: " Kaban: keys and commands", look: bar.with(bold)}}, m.width, bar)
-	case m.active == nil || m.mode == greeting:
+	case m.mode != listingHits && m.active == nil || m.mode == greeting:
 		return m.meter.pad(line{{text: " Kaban", look: bar.with(bold)}}, m.width, bar)
+	}
+	if m.mode == listingHits {
+		return m.meter.pad(line{{text: " " + m.meter.clean(m.listing.title), look: bar.with(bold)}}, m.width, bar)
 	}
 	l := line{{text: " " + m.meter.clean(m.labelOf(m.active.name)), look: bar.with(bold)}}
 	if m.thread != nil {
@@ -269,7 +278,7 @@ func (m *Model) input() (rows []line, row, column int) {
 		prompt, width = nil, 0
 	}
 	d := m.draft()
-	if m.mode == greeting || m.mode == helping {
+	if m.mode == greeting || m.mode == helping || m.mode == listingHits && m.listing.room != "" {
 		d = &draft{}
 	}
 	lines, row, column := m.editor.layout(d, m.width-width)
@@ -300,6 +309,11 @@ func (m *Model) prompt() line {
 	switch m.mode {
 	case switching:
 		return line{{text: "go to room: ", look: look{role: roleAccent, attrs: bold}}}
+	case listingHits:
+		if m.listing.room != "" {
+			return nil
+		}
+		return line{{text: "search all: ", look: look{role: roleAccent, attrs: bold}}}
 	case searching:
 		return line{{text: "search: ", look: look{role: roleAccent, attrs: bold}}}
 	case reacting:
@@ -339,7 +353,7 @@ func (m *Model) roomList(width, height int) []line {
 	for n, r := range m.rooms {
 		if n >= first && n < first+shown {
 			rows = append(rows, m.roomLine(r, n, width))
-		} else if r.unread() > 0 {
+		} else if m.news(r) > 0 {
 			news++
 			mentions += uint64(r.mention)
 		}
@@ -363,9 +377,9 @@ func (m *Model) roomList(width, height int) []line {
 func (m *Model) roomLine(r *room, n, width int) line {
 	l := look{}
 	badge := ""
-	unread := r.unread()
+	unread := m.news(r)
 	switch {
-	case r == m.active && !r.following && unread > 0, r != m.active && unread > 0:
+	case unread > 0 && (r != m.active || !r.following || r.flag > 0):
 		badge, l = short(unread), l.with(bold)
 	}
 	if r.mention > 0 {
