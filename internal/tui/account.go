@@ -150,9 +150,18 @@ func (m *Model) takeRoomState(state wire.RoomState) {
 	}
 	r.flag = state.UnreadFrom
 	r.reported = max(r.reported, state.Read)
+	m.countMentions(r, &state)
 	if read := min(state.Read, r.head); read > r.read {
 		r.read = read
 		r.passUnknown()
+	}
+}
+
+// countMentions takes the server's count of the unread mentions in a room, unless more was
+// read than the server knows.
+func (m *Model) countMentions(r *room, state *wire.RoomState) {
+	if state.Read >= r.read && !m.sees(r) {
+		r.mention = min(state.Mentions, maxHits)
 	}
 }
 

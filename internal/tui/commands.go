@@ -38,6 +38,7 @@ func commands() []command {
 		{"edit", "[#N] [TEXT]", "Edit your last message, or the one with a number; without a text, in the input", 0, (*Model).editCommand, nil, anyone},
 		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil, anyone},
 		{"ignore", "[NAME]", "Hide the messages of a person, or show them again; without a name, list the ignored people", 0, (*Model).ignore, nil, anyone},
+		{"inbox", "", "List your unread mentions, then the rooms with what is new; r reads one and goes on, Enter opens it", 0, (*Model).openInbox, nil, accounts},
 		{"invite", "NAME [REASON]", "Make somebody a member of this room", 1, moderation("invited", 0), nil, inviters},
 		{"join", "ROOM", "Join a room, creating it if necessary", 1, (*Model).join, []string{"j"}, anyone},
 		{"kick", "NAME [REASON]", "Remove somebody from this room", 1, moderation("kicked", 0), nil, ops},

@@ -155,6 +155,9 @@ type backend interface {
 	markUnread(room string, seq uint64)
 	// lookUp searches rooms; a foundEvent has the outcome.
 	lookUp(q lookup)
+	// inbox asks for unread mentions before those of an earlier page; a mentionsEvent has
+	// them.
+	inbox(number, before uint64)
 	notify(room string, level kaban.NotifyLevel)
 	create(room client.NewRoom)
 	direct(username, text string)

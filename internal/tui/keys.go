@@ -72,6 +72,7 @@ func actions() []action {
 		{"next_room", []string{"ctrl+n", "alt+down"}, "The next room", groupRooms, func(m *Model) tea.Cmd { return m.step(1) }},
 		{"previous_room", []string{"ctrl+p", "alt+up"}, "The previous room", groupRooms, func(m *Model) tea.Cmd { return m.step(-1) }},
 		{"active_room", []string{"alt+a"}, "The next room with unread messages, mentions first", groupRooms, (*Model).nextActive},
+		{"inbox", []string{"alt+i"}, "Unread mentions, then the rooms with what is new", groupRooms, (*Model).inboxKey},
 		{"last_room", []string{"alt+/"}, "Back to the last room", groupRooms, (*Model).lastRoom},
 		{"switcher", []string{"ctrl+k"}, "Go to a room by a few letters of its name", groupRooms, (*Model).openSwitcher},
 	}

@@ -18,12 +18,16 @@ import (
 // listing is a list of messages that are somewhere: what a search of all rooms has found, or
 // the pins of a room. It is shown in the place of the conversation.
 type listing struct {
-	room  string // of pins; "" for a search
-	title string
-	query draft  // of a search
-	asked string // the query that the hits are of; "" before the first
-	hits  []wire.Hit
-	at    int // the hit that is chosen
+	room string // of pins; "" for a search
+	// catching means that it is the inbox: hits are mentions, and rooms with what is new
+	// follow them.
+	catching bool
+	rooms    []string
+	title    string
+	query    draft  // of a search
+	asked    string // the query that the hits are of; "" before the first
+	hits     []wire.Hit
+	at       int // the hit that is chosen
 
 	number  uint64 // of the request; others are over
 	loading bool
@@ -32,6 +36,12 @@ type listing struct {
 	partial bool
 	fault   string
 }
+
+// total is the number of rows.
+func (l *listing) total() int { return len(l.hits) + len(l.rooms) }
+
+// isFixed reports whether nothing can be typed.
+func (l *listing) isFixed() bool { return l.room != "" || l.catching }
 
 // hitsPerPage is how many hits are asked for at once.
 const hitsPerPage = 50
@@ -98,7 +108,10 @@ func (m *Model) lookAgain() {
 func (m *Model) lookFurther() {
 	l := &m.listing
 	m.searches++
-	l.number, l.loading = m.searches, true
+	if l.number, l.loading = m.searches, true; l.catching {
+		m.backend.inbox(l.number, l.next)
+		return
+	}
 	m.backend.lookUp(lookup{number: l.number, query: l.asked, room: l.room, before: l.next})
 }
 
@@ -119,6 +132,9 @@ func (m *Model) takeFound(e foundEvent) {
 
 func (m *Model) pressListing(stroke, text string) tea.Cmd {
 	l := &m.listing
+	if l.catching && m.pressInbox(stroke) {
+		return nil
+	}
 	switch stroke {
 	case "esc", "ctrl+c":
 		m.mode = chatting
@@ -141,12 +157,12 @@ func (m *Model) pressListing(stroke, text string) tea.Cmd {
 		case "page_down":
 			m.moveListing(m.page() / 2)
 		case "search": // back to that of the room
-			if l.room == "" {
+			if !l.isFixed() {
 				m.mode = chatting
 				m.openSearch()
 			}
 		default:
-			if l.room == "" {
+			if !l.isFixed() {
 				m.pressLine(stroke, text)
 			}
 		}
@@ -157,7 +173,7 @@ func (m *Model) pressListing(stroke, text string) tea.Cmd {
 // moveListing chooses a hit further down, and asks for more near the end.
 func (m *Model) moveListing(by int) {
 	l := &m.listing
-	l.at = max(min(l.at+by, len(l.hits)-1), 0)
+	l.at = max(min(l.at+by, l.total()-1), 0)
 	if l.more && !l.loading && l.at >= len(l.hits)-hitsPerPage/2 {
 		m.lookFurther()
 	}
@@ -206,12 +222,15 @@ func (m *Model) arriveAtTarget(r *room, p page) {
 // listingView shows the hits.
 func (m *Model) listingView(width, height int) []line {
 	l := &m.listing
-	if len(l.hits) == 0 {
+	if l.total() == 0 {
 		text := ""
 		switch {
 		case l.loading:
 			text = "searching …"
-		case l.fault != "" || l.asked == "":
+		case l.fault != "":
+		case l.catching:
+			text = "nothing is unread"
+		case l.asked == "":
 		case l.room != "":
 			text = "nothing is pinned here"
 		default:
@@ -224,11 +243,15 @@ func (m *Model) listingView(width, height int) []line {
 	first := 0 // the first line of the chosen hit
 	last := 0
 	from := max(0, l.at-height) // each takes a line at least
-	for n := from; n < len(l.hits) && (n <= l.at || len(rows) < height+last); n++ {
+	for n := from; n < l.total() && (n <= l.at || len(rows) < height+last); n++ {
 		if n == l.at {
 			first = len(rows)
 		}
-		rows = append(rows, m.hitLines(&l.hits[n], n == l.at, width)...)
+		if n < len(l.hits) {
+			rows = append(rows, m.hitLines(&l.hits[n], n == l.at, width)...)
+		} else {
+			rows = append(rows, m.roomLines(l.rooms[n-len(l.hits)], n == l.at, width)...)
+		}
 		if n == l.at {
 			last = len(rows)
 		}
@@ -299,6 +322,9 @@ func (m *Model) snippet(h *wire.Hit) (l line) {
 // listingStatus describes the list and its keys.
 func (m *Model) listingStatus() string {
 	l := &m.listing
+	if l.catching {
+		return m.inboxStatus()
+	}
 	closes := "; Esc closes"
 	switch {
 	case strings.TrimSpace(l.query.text) != l.asked:

@@ -48,6 +48,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takePage(e)
 	case scanEvent:
 		m.takeScan(e)
+	case mentionsEvent:
+		m.takeMentions(e)
 	case foundEvent:
 		m.takeFound(e)
 	case sentEvent:
@@ -167,6 +169,9 @@ func (m *Model) takeJoined(e joinedEvent) {
 		r.read, r.reported = e.cursor.Seq, e.cursor.Seq
 	}
 	r.epoch, r.head = e.cursor.Epoch, max(r.head, e.cursor.Seq)
+	if state, ok := m.states[r.name]; ok {
+		m.countMentions(r, &state)
+	}
 	if r.flag = m.states[r.name].UnreadFrom; r == m.active && r.target == 0 && r.flag > 0 {
 		m.comeBack(r)
 	}

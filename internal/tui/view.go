@@ -152,7 +152,7 @@ func (m *Model) render() (screen string, x, y int) {
 	case helping, asking, selecting:
 		x, y = -1, -1
 	case listingHits:
-		if m.listing.room != "" {
+		if m.listing.isFixed() {
 			x, y = -1, -1
 		}
 	}
@@ -278,7 +278,7 @@ func (m *Model) input() (rows []line, row, column int) {
 		prompt, width = nil, 0
 	}
 	d := m.draft()
-	if m.mode == greeting || m.mode == helping || m.mode == listingHits && m.listing.room != "" {
+	if m.mode == greeting || m.mode == helping || m.mode == listingHits && m.listing.isFixed() {
 		d = &draft{}
 	}
 	lines, row, column := m.editor.layout(d, m.width-width)
@@ -310,7 +310,7 @@ func (m *Model) prompt() line {
 	case switching:
 		return line{{text: "go to room: ", look: look{role: roleAccent, attrs: bold}}}
 	case listingHits:
-		if m.listing.room != "" {
+		if m.listing.isFixed() {
 			return nil
 		}
 		return line{{text: "search all: ", look: look{role: roleAccent, attrs: bold}}}
