@@ -228,12 +228,20 @@ func (c *change) remove(a *people.Account) error {
 	if err := c.task(a.ID, people.TaskLeave); err != nil { // once others are ops
 		return err
 	}
+	kept, err := c.tombstones(a.ID)
+	if err != nil {
+		return err
+	}
 	if err := c.disarm(a.ID); err != nil {
 		return err
 	}
+	for _, t := range kept {
+		if err := people.Credentials.Put(c.Tx, &t); err != nil {
+			return err
+		}
+	}
 	for more := true; more; {
 		var invites []people.Invite
-		var err error
 		if invites, more, err = people.Invites.By(c.Tx, a.ID, maxAdminsOwn); err != nil {
 			return err
 		}
@@ -244,6 +252,17 @@ func (c *change) remove(a *people.Account) error {
 		}
 	}
 	return nil
+}
+
+// tombstones returns what is left of the identities of an account that is removed: the
+// hashes of issuer and subject, so that a sign-in at the provider makes no new account of
+// somebody that was removed.
+func (c *change) tombstones(account string) (kept []people.Credential, err error) {
+	found, _, err := people.Credentials.Of(c.Tx, account, people.CredentialOIDC, maxCredentials)
+	for i := range found {
+		kept = append(kept, people.Credential{Kind: people.CredentialOIDC, ID: found[i].ID, Account: account, Data: []byte("{}")})
+	}
+	return kept, err
 }
 
 // SetName changes the display name of the actor, or with a username that of an
