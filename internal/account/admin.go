@@ -340,7 +340,7 @@ func (s *Service) People(ctx context.Context, by Actor, q PeopleQuery) (page Peo
 }
 
 func (p *PeoplePage) fill(c *change, f access.Facts, q PeopleQuery) error {
-	admin := f.Who.Role >= kaban.RoleAdmin
+	admin := f.Who.Role >= kaban.RoleAdmin && f.Who.Reach == access.ReachServer
 	after := q.After
 	for scanned := 0; ; {
 		found, more, err := people.Accounts.InOrder(c.Tx, after, maxPeoplePage)
