@@ -122,6 +122,9 @@ const (
 // IsChange reports whether entries of this kind change a message: their target.
 func (k Kind) IsChange() bool { return k >= KindEdit && k <= KindPin }
 
+// TakesText reports whether entries of this kind take the text away that their target had.
+func (k Kind) TakesText() bool { return k == KindEdit || k == KindDelete }
+
 // Switch returns the body of an entry that turns something on or off: an emoji for
 // KindReact, nothing for KindPin.
 func Switch(on bool, what string) string {

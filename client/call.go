@@ -200,7 +200,9 @@ func answerTo(q *call) wire.Type {
 		return wire.TypePong
 	case wire.TypeCreate, wire.TypeDirect:
 		return wire.TypeCreated
-	case wire.TypeRead, wire.TypeNotify, wire.TypeUnwatch:
+	case wire.TypeSearch:
+		return wire.TypeFound
+	case wire.TypeRead, wire.TypeUnread, wire.TypeNotify, wire.TypeUnwatch:
 		return wire.TypeOK
 	default:
 		return t

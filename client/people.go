@@ -114,6 +114,12 @@ func (c *Client) Read(ctx context.Context, room string, seq uint64) error {
 	return c.settle(ctx, room, wire.Request{Type: wire.TypeRead, Seq: seq})
 }
 
+// MarkUnread marks a room as unread from a seq on, until Read has reported as much; 0 takes
+// that back.
+func (c *Client) MarkUnread(ctx context.Context, room string, seq uint64) error {
+	return c.settle(ctx, room, wire.Request{Type: wire.TypeUnread, Seq: seq})
+}
+
 // Notify sets which messages of a room notify the account.
 func (c *Client) Notify(ctx context.Context, room string, level kaban.NotifyLevel) error {
 	return c.settle(ctx, room, wire.Request{Type: wire.TypeNotify, Level: level})
@@ -128,4 +134,29 @@ func (c *Client) settle(ctx context.Context, room string, request wire.Request) 
 	request.Room = name
 	_, err = c.wait(ctx, c.ask(request, nil))
 	return err
+}
+
+// Mention is an unread message that mentions the account.
+type Mention = wire.Mention
+
+// Inbox is a page of unread mentions, newest first.
+type Inbox struct {
+	Mentions []Mention
+	// Next is where the next page begins; 0 if there is none.
+	Next uint64
+}
+
+// Inbox returns a page of up to limit unread mentions of the account, from before the Next of an
+// earlier page (0 is the newest). A limit of 0 is the server's default, and wire.MaxInbox is the
+// most. Reading a message takes it out of the inbox; see Read.
+func (c *Client) Inbox(ctx context.Context, before uint64, limit int) (Inbox, error) {
+	e, err := c.wait(ctx, c.ask(wire.Request{Type: wire.TypeInbox, Before: before, HasBefore: before != 0, Limit: limit}, nil))
+	if err != nil {
+		return Inbox{}, err
+	}
+	inbox := Inbox{Mentions: e.Mentions, Next: e.Next}
+	if !e.More || before != 0 && e.Next >= before { // it would never end
+		inbox.Next = 0
+	}
+	return inbox, nil
 }

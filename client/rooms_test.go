@@ -321,3 +321,58 @@ func TestAMemberGivesUpAJoin(t *testing.T) {
 		t.Errorf("read %q, want three entries", got)
 	}
 }
+
+// Mentions are in the inbox until they are read, page by page, and each is told.
+func TestInbox(t *testing.T) {
+	w := newTown(t)
+	ctx := within(t)
+	mentions := make(chan int, 100)
+	options := w.options("bob")
+	options.OnRoomState = func(s wire.RoomState) { mentions <- s.Mentions }
+	ann, bob := w.enter("ann"), dialWith(t, w.addr, options)
+	w.room(ann, "plans", "bob")
+	plans := enter(t, ann, "plans", client.From{})
+	var sent []uint64
+	for range 3 {
+		receipt, err := plans.Send(ctx, "@bob")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, receipt.Seq)
+	}
+	for n := 0; n < 3; {
+		select {
+		case n = <-mentions:
+		case <-ctx.Done():
+			t.Fatalf("no state with 3 mentions, but %d", n)
+		}
+	}
+	var got []uint64
+	for before := uint64(0); ; {
+		page, err := bob.Inbox(ctx, before, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range page.Mentions {
+			if m.Room != "plans" || m.Username != "ann" || m.Content != "@bob" || m.Cause != wire.CauseName {
+				t.Errorf("a mention is %+v", m)
+			}
+			got = append(got, m.Seq)
+		}
+		if before = page.Next; before == 0 {
+			break
+		}
+	}
+	if slices.Reverse(got); !slices.Equal(got, sent) {
+		t.Errorf("the inbox has %v, want %v", got, sent)
+	}
+	if err := bob.Read(ctx, "plans", sent[1]); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := bob.Inbox(ctx, 0, 0); err != nil || len(page.Mentions) != 1 || page.Mentions[0].Seq != sent[2] || page.Next != 0 {
+		t.Errorf("after reading: %+v, %v", page, err)
+	}
+	if page, err := ann.Inbox(ctx, 0, 0); err != nil || len(page.Mentions) != 0 {
+		t.Errorf("the inbox of the author: %+v, %v", page, err)
+	}
+}

@@ -49,6 +49,7 @@ const (
 	CodeBadEmoji             Code = "bad_emoji"
 	CodeTooManyReactions     Code = "too_many_reactions"
 	CodeBadLimit             Code = "bad_limit"
+	CodeBadQuery             Code = "bad_query"
 	CodeResync               Code = "resync"
 	CodeRateLimited          Code = "rate_limited"
 	CodeServerFull           Code = "server_full"
@@ -112,6 +113,7 @@ var codes = []codeInfo{
 	{code: CodeBadEmoji, status: 400},
 	{code: CodeTooManyReactions, status: 409},
 	{code: CodeBadLimit, status: 400},
+	{code: CodeBadQuery, status: 400},
 	{code: CodeResync, status: 410},
 	{code: CodeRateLimited, status: 429, temporary: true},
 	{code: CodeServerFull, status: 503, temporary: true, close: closeTryAgainLater},

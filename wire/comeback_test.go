@@ -59,6 +59,9 @@ func drawRequest(t *rapid.T, kind Type) Request {
 		case 2:
 			q.Token = Secret(rapid.StringN(1, 100, MaxToken).Draw(t, "token"))
 		}
+	case TypeInbox:
+		q.Before, q.Limit = rapid.Uint64Range(0, MaxNumber).Draw(t, "before"), rapid.IntRange(0, MaxLimit).Draw(t, "limit")
+		q.HasBefore = q.Before != 0
 	case TypeMe, TypeRooms, TypeMembers:
 		q.AfterName, q.Limit = rapid.StringN(0, 60, maxName).Draw(t, "after"), rapid.IntRange(0, MaxLimit).Draw(t, "limit")
 	case TypeCreate:
@@ -79,7 +82,7 @@ func drawRequest(t *rapid.T, kind Type) Request {
 		}
 		q.HasArchived = q.Kind == 0 && q.History == "" && !q.HasFlags || flip("has archived")
 		q.Archived = q.HasArchived && flip("archived")
-	case TypeRead:
+	case TypeRead, TypeUnread:
 		q.Seq = rapid.Uint64Range(0, MaxNumber).Draw(t, "seq")
 	case TypeNotify:
 		q.Level = kaban.NotifyLevel(word(3))
@@ -95,6 +98,15 @@ func drawRequest(t *rapid.T, kind Type) Request {
 			q.After = rapid.Uint64Range(0, MaxNumber).Draw(t, "after")
 		}
 		q.RepliesTo, q.Limit = rapid.Uint64Range(0, MaxNumber).Draw(t, "replies to"), rapid.IntRange(0, MaxLimit).Draw(t, "limit")
+	case TypeSearch:
+		q.Query, q.Zone = rapid.StringN(0, 100, MaxQuery).Draw(t, "query"), rapid.StringN(0, 20, maxToken).Draw(t, "zone")
+		if flip("no room") {
+			q.Room = kaban.RoomName{}
+		}
+		if q.HasBefore = flip("has before"); q.HasBefore {
+			q.Before = rapid.Uint64Range(0, MaxNumber).Draw(t, "before")
+		}
+		q.Limit = rapid.IntRange(0, MaxHits).Draw(t, "limit")
 	case TypeEdit, TypeDelete, TypeReact, TypePin:
 		drawMessageChange(t, &q)
 	case TypeSend:
@@ -201,14 +213,15 @@ func drawState(t *rapid.T) RoomState {
 		History: rapid.SampledFrom([]string{"", "all", "joined"}).Draw(t, "history"),
 		Head:    rapid.Uint64Range(0, MaxNumber).Draw(t, "head"), Read: rapid.Uint64Range(0, MaxNumber).Draw(t, "read"),
 		Unread: rapid.IntRange(0, 1e9).Draw(t, "unread"), Mentions: rapid.IntRange(0, 1e9).Draw(t, "mentions"),
-		Notify: kaban.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "notify")),
+		UnreadFrom: rapid.Uint64Range(0, MaxNumber).Draw(t, "unread from"),
+		Notify:     kaban.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "notify")),
 	}
 }
 
 func drawEvent(t *rapid.T) Event {
 	text := func(label string) string { return rapid.StringN(0, 20, -1).Draw(t, label) }
 	e := Event{Type: rapid.SampledFrom([]Type{
-		TypeWelcome, TypeWatching, TypeOK, TypeCreated, TypeMe, TypeState, TypeMembers, TypeHistory, TypeMessage, TypeParted, TypeMember,
+		TypeWelcome, TypeWatching, TypeOK, TypeCreated, TypeMe, TypeState, TypeMembers, TypeHistory, TypeFound, TypeMessage, TypeParted, TypeMember, TypeInbox,
 	}).Draw(t, "type")}
 	if e.HasRef = e.Type != TypeMessage && e.Type != TypeMember && rapid.Bool().Draw(t, "has ref"); e.HasRef {
 		e.Ref = text("ref")
@@ -232,6 +245,15 @@ func drawEvent(t *rapid.T) Event {
 		e.Room, e.Removal = text("room"), Removal(text("reason"))
 	case TypeMe:
 		e.Account, e.More, e.States = account(), rapid.Bool().Draw(t, "more"), rapid.SliceOfN(rapid.Custom(drawState), 0, 5).Draw(t, "states")
+	case TypeInbox:
+		e.More, e.Next = rapid.Bool().Draw(t, "more"), rapid.Uint64Range(0, MaxNumber).Draw(t, "next")
+		for range rapid.IntRange(0, 3).Draw(t, "mentions") {
+			e.Mentions = append(e.Mentions, Mention{
+				Room: text("room"), Seq: rapid.Uint64Range(0, MaxNumber).Draw(t, "seq"), ID: text("id"), Username: text("username"), Account: text("account"),
+				Bot: rapid.Bool().Draw(t, "bot"), Content: text("content"), Time: time.UnixMilli(rapid.Int64Range(0, 1e13).Draw(t, "time")).UTC(),
+				Cause: rapid.SampledFrom([]Cause{CauseName, CauseEveryone, CauseHere, "later"}).Draw(t, "cause"),
+			})
+		}
 	case TypeState:
 		state := drawState(t)
 		e.Room, e.State = state.Room, &state
@@ -250,6 +272,9 @@ func drawEvent(t *rapid.T) Event {
 		if rapid.Bool().Draw(t, "covers") {
 			e.First, e.Last = rapid.Uint64Range(1, MaxNumber).Draw(t, "first"), rapid.Uint64Range(1, MaxNumber).Draw(t, "last")
 		}
+	case TypeFound:
+		e.More, e.Partial, e.Next = rapid.Bool().Draw(t, "more"), rapid.Bool().Draw(t, "partial"), rapid.Uint64Range(0, MaxNumber).Draw(t, "next")
+		e.Hits = rapid.SliceOfN(rapid.Custom(drawHit), 0, 5).Draw(t, "hits")
 	case TypeMessage:
 		m := drawMessage(t)
 		e.Room, e.Seq, e.ID, e.Username, e.AuthorID, e.Bot, e.Content, e.Time = text("room"), m.Seq, m.ID, m.Username, m.Account, m.Bot, m.Content, m.Time
@@ -259,6 +284,15 @@ func drawEvent(t *rapid.T) Event {
 		e.Type, e.Room, e.Seq, e.Change = c.Type, text("room"), c.Seq, &c
 	}
 	return e
+}
+
+func drawHit(t *rapid.T) Hit {
+	m := drawMessage(t)
+	h := Hit{Room: rapid.StringN(1, 20, -1).Draw(t, "room"), Seq: m.Seq, ID: m.ID, Username: m.Username, Account: m.Account, Bot: m.Bot, Time: m.Time, Snippet: m.Content}
+	for range rapid.IntRange(0, 3).Draw(t, "marks") {
+		h.Marks = append(h.Marks, Mark{rapid.IntRange(0, 1000).Draw(t, "start"), rapid.IntRange(1, 1000).Draw(t, "length")})
+	}
+	return h
 }
 
 func drawMessage(t *rapid.T) Message {

@@ -8,6 +8,7 @@ import (
 
 // Limits of opaque strings in bytes.
 const (
+	maxZone  = 64
 	maxToken = 128                   // an epoch, a session
 	maxName  = kaban.MaxRoomName * 4 // the name before a page
 )
@@ -99,10 +100,10 @@ func (d *decoder) invalid(f field, err error) {
 	d.refuse(bad)
 }
 
-func (d *decoder) limit() int {
+func (d *decoder) limit(most int) int {
 	v, ok := d.get(fLimit, kindNumber, false)
-	if ok && (v.number < 1 || v.number > MaxLimit) {
-		d.refuse(&ReaderError{Code: CodeBadLimit, Field: fieldNames[fLimit], Position: -1, Max: MaxLimit, Actual: int(v.number)})
+	if ok && (v.number < 1 || v.number > int64(most)) {
+		d.refuse(&ReaderError{Code: CodeBadLimit, Field: fieldNames[fLimit], Position: -1, Max: most, Actual: int(v.number)})
 	}
 	return int(v.number)
 }
@@ -122,13 +123,16 @@ func (d *decoder) nested(object []byte, decode func(*decoder)) {
 
 // elements calls each for every value of an array.
 func (d *decoder) elements(f field, required bool, each func(value)) {
-	list, ok := d.get(f, kindArray, required)
-	if !ok {
-		return
+	if list, ok := d.get(f, kindArray, required); ok {
+		d.values(list.bytes, each)
 	}
+}
+
+// values calls each for every value of an array within the frame, which is already scanned.
+func (d *decoder) values(list []byte, each func(value)) {
 	s := newScanner(eventField)
 	defer s.free()
-	s.line, s.pos, s.scratch, s.seen, s.fault = list.bytes, 1, s.scratch[:0], s.seen[:0], nil
+	s.line, s.pos, s.scratch, s.seen, s.fault = list, 1, s.scratch[:0], s.seen[:0], nil
 	for s.space(); !s.at(']'); s.space() {
 		v, err := s.value(1)
 		if err != nil {

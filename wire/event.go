@@ -31,7 +31,7 @@ type Event struct {
 	Time      time.Time // ack, message: UTC; sent with milliseconds
 	Duplicate bool      // ack: an earlier send had the same id
 	Members   int       // joined, watching, presence: the number of members
-	More      bool      // history, rooms, members, me: the list is incomplete
+	More      bool      // history, rooms, members, me, inbox, found: the list is incomplete
 
 	Session   string        // welcome: a secret for Request.Resume; "" for an account
 	Account   *Account      // welcome, me; nil for a visitor
@@ -47,8 +47,12 @@ type Event struct {
 	First, Last  uint64      // history: the seqs that the page covers; 0 if it is empty
 	AsOf         uint64      // history: the seq up to which its messages have been changed
 	Rooms        []RoomInfo  // rooms
+	Hits         []Hit       // found, newest first
+	Partial      bool        // found: there may be hits that the server did not look at
 	States       []RoomState // me
 	State        *RoomState  // state
+	Mentions     []Mention   // inbox, newest first
+	Next         uint64      // inbox, found: Request.Before of the next page; 0 if there is none
 	Usernames    []string    // members, typing
 	People       []Member    // members: "members", in the order of Usernames; or nil
 	Joined, Left []string    // presence
@@ -127,6 +131,12 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = appendMore(dst, e.More)
 	case TypeMe:
 		dst = e.appendMe(dst)
+	case TypeInbox:
+		dst = appendList(dst, fMentions, e.Mentions, (*Mention).Append)
+		dst = appendPositive(dst, fNext, e.Next)
+		dst = appendMore(dst, e.More)
+	case TypeFound:
+		dst = e.appendFound(dst)
 	case TypeState:
 		dst = e.State.append(append(dst, ','))
 	case TypeMembers:

@@ -82,6 +82,15 @@ const (
 	fReplies
 	fPinned
 	fAsOf
+	fUnreadFrom
+	fNext
+	fCause
+	fQuery
+	fZone
+	fHits
+	fSnippet
+	fMarks
+	fPartial
 	fieldCount
 )
 
@@ -99,7 +108,9 @@ var fieldNames = [fieldCount]string{
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
 	fWeb: "web", fTarget: "target", fBase: "base", fEmoji: "emoji", fOn: "on", fReplyTo: "reply_to",
 	fRepliesTo: "replies_to", fEdited: "edited", fDeleted: "deleted", fReactions: "reactions", fCount: "count",
-	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of",
+	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of", fNext: "next", fCause: "cause",
+	fUnreadFrom: "unread_from",
+	fQuery:      "query", fZone: "zone", fHits: "hits", fSnippet: "snippet", fMarks: "marks", fPartial: "partial",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -114,11 +125,13 @@ var (
 		TypeTopic: {fTopic}, TypeSet: {fKind, fFlags, fHistory, fArchived}, TypeNotify: {fLevel},
 		TypeSend: {fReplyTo}, TypeHistory: {fRepliesTo}, TypeEdit: {fTarget, fBase}, TypeDelete: {fTarget},
 		TypeReact: {fTarget, fEmoji, fOn}, TypePin: {fTarget, fOn},
+		TypeSearch: {fQuery, fZone},
 	}
 	typedEvents = [len(typeNames)][]field{
 		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
-		TypeHistory: {fFirst, fLast, fAsOf},
-		TypeState:   {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fMentions, fNotify, fGone},
+		TypeHistory: {fFirst, fLast, fAsOf}, TypeFound: {fHits, fNext, fPartial},
+		TypeInbox: {fMentions, fNext},
+		TypeState: {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fUnreadFrom, fMentions, fNotify, fGone},
 	}
 )
 
@@ -188,6 +201,10 @@ func requestField(name []byte) (field, bool) {
 		return fReplyTo, true
 	case "replies_to":
 		return fRepliesTo, true
+	case "query":
+		return fQuery, true
+	case "zone":
+		return fZone, true
 	}
 	return 0, false
 }
@@ -303,6 +320,8 @@ func eventField(name []byte) (field, bool) {
 		return fRead, true
 	case "unread":
 		return fUnread, true
+	case "unread_from":
+		return fUnreadFrom, true
 	case "mentions":
 		return fMentions, true
 	case "notify":
@@ -349,6 +368,22 @@ func eventField(name []byte) (field, bool) {
 		return fPinned, true
 	case "as_of":
 		return fAsOf, true
+	case "next":
+		return fNext, true
+	case "cause":
+		return fCause, true
+	case "query":
+		return fQuery, true
+	case "zone":
+		return fZone, true
+	case "hits":
+		return fHits, true
+	case "snippet":
+		return fSnippet, true
+	case "marks":
+		return fMarks, true
+	case "partial":
+		return fPartial, true
 	}
 	return 0, false
 }

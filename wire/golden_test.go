@@ -52,7 +52,13 @@ var goldenEvents = []Event{
 		{Room: "ops", Kind: kaban.RoomPrivate, Topic: "on \"call\"", Role: kaban.RoomRoleOp, Flags: kaban.FlagLocked | kaban.FlagArchived, History: "joined", Head: 9, Read: 3, Unread: 5, Mentions: 1, Notify: kaban.NotifyMentions},
 	}},
 	{Type: TypeMe},
+	{Type: TypeInbox, Mentions: []Mention{
+		{Room: "ops", Seq: 7, ID: "m-7", Username: "ann", Account: "A1", Content: "@ci \"look\"", Time: time.UnixMilli(1_800_000_000_007).UTC(), Cause: CauseName},
+		{Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 3, ID: "m-3", Username: "bot", Bot: true, Content: "@here", Time: time.UnixMilli(1_800_000_000_000).UTC(), Cause: CauseHere},
+	}, More: true, Next: 1_800_000_000_000_003, Ref: "i", HasRef: true},
+	{Type: TypeInbox},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleSpeaker, Flags: kaban.FlagAnnounce, Head: 9, Read: 9, Notify: kaban.NotifyNone}},
+	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleMember, Head: 9, Read: 9, UnreadFrom: 4, Notify: kaban.NotifyAll}},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Gone: true}},
 	{Type: TypeMembers, Room: "ops", Usernames: []string{"ann", "ci", "cid"}, People: []Member{
 		{Username: "ann", Account: "A1", Name: "Ann O.", Role: kaban.RoomRoleOp, Online: true},
@@ -86,6 +92,12 @@ var goldenEvents = []Event{
 		asOf(12, messageEntry(Message{Seq: 9, ID: "z", Username: "ann", ReplyTo: 4, Time: noon, Deleted: true})),
 	}},
 	{Type: TypeHistory, Room: "lobby", First: 10, Last: 12, AsOf: 12},
+	{Type: TypeFound, More: true, Next: 7_654_321, Ref: "s", HasRef: true, Hits: []Hit{
+		{Room: "lobby", Seq: 43, ID: "b-1", Username: "bob", Account: "A1", Time: noon, Snippet: "…the deploy of 東京都 failed", Marks: []Mark{{5, 6}, {15, 2}}},
+		{Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 1, ID: "b-2", Username: "ci", Bot: true, Time: noon, Snippet: "deploy\n🎉", Marks: []Mark{{0, 6}}},
+		{Room: "dev", Seq: 9, ID: "x", Username: "ann", Time: noon, Snippet: "found by its author"},
+	}},
+	{Type: TypeFound, Partial: true},
 }
 
 // goldenChanges has a change for each row of the protocol's tables.
@@ -146,6 +158,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeHello, Username: ann, Password: "\"correct\" horse"},
 		{Type: TypeMe, AfterName: "lobby", Limit: 10, Ref: []byte("r")},
 		{Type: TypeMe},
+		{Type: TypeInbox, Before: 1_800_000_000_000_042, HasBefore: true, Limit: 10, Ref: []byte("r")},
+		{Type: TypeInbox},
 		{Type: TypeCreate, Room: room, Kind: kaban.RoomPublic},
 		{Type: TypeCreate, Room: room, Kind: kaban.RoomPrivate, Topic: "plans", Flags: kaban.FlagAnnounce | kaban.FlagLocked},
 		{Type: TypeDirect, Usernames: []kaban.Username{ann, bob}},
@@ -164,6 +178,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeSet, Room: room, ID: id, HasArchived: true, Archived: true},
 		{Type: TypeRead, Room: direct, Seq: 41},
 		{Type: TypeRead, Room: room},
+		{Type: TypeUnread, Room: direct, Seq: 40},
+		{Type: TypeUnread, Room: room},
 		{Type: TypeNotify, Room: room, Level: kaban.NotifyMentions},
 		{Type: TypeWatch, Room: room, Epoch: "E1", After: 41, HasAfter: true},
 		{Type: TypeWatch, Room: room},
@@ -180,6 +196,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypePin, Room: room, ID: id, Target: 1},
 		{Type: TypeHistory, Room: room, After: 9, HasAfter: true, RepliesTo: 41},
 		{Type: TypeHistory, Room: room, RepliesTo: 41, Limit: 5},
+		{Type: TypeSearch, Query: "deploy \"two words\" 東京", Ref: []byte("s")},
+		{Type: TypeSearch, Query: "from:ann", Room: room, Zone: "Europe/Berlin", Before: 7_654_321, HasBefore: true, Limit: 20},
 	}
 }
 

@@ -262,6 +262,7 @@ func TestBadRequestsOfPeople(t *testing.T) {
 		{`{"type":"set","room":"lobby","id":"1","kind":"direct"}`, CodeBadField, "kind"},
 		{`{"type":"set","room":"lobby","id":"1","flags":["archived"],"archived":false}`, CodeBadField, "archived"},
 		{`{"type":"read","room":"lobby"}`, CodeMissingField, "seq"},
+		{`{"type":"unread","room":"lobby"}`, CodeMissingField, "seq"},
 		{`{"type":"notify","room":"lobby"}`, CodeMissingField, "level"},
 		{`{"type":"watch"}`, CodeMissingField, "room"},
 		{`{"type":"unwatch"}`, CodeMissingField, "room"},

@@ -117,6 +117,11 @@ func (d *decoder) event(e *Event) {
 	case TypeMe:
 		e.Account, e.More = d.account(), d.boolean(fMore)
 		d.objects(fRooms, true, func(d *decoder) { e.States = append(e.States, d.state()) })
+	case TypeInbox:
+		e.More, e.Next = d.boolean(fMore), d.count(fNext, false)
+		d.objects(fMentions, true, func(d *decoder) { e.Mentions = append(e.Mentions, d.mention()) })
+	case TypeFound:
+		d.found(e)
 	case TypeState:
 		state := d.state()
 		e.Room, e.State = state.Room, &state

@@ -78,14 +78,19 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 			d.badField(fBefore, "before and after exclude each other")
 		}
 		q.RepliesTo = d.positive(fRepliesTo, false)
-		q.Limit = d.limit()
+		q.Limit = d.limit(MaxLimit)
+	case TypeInbox:
+		q.Before, q.HasBefore = d.natural(fBefore, false)
+		q.Limit = d.limit(MaxLimit)
+	case TypeSearch:
+		r.decodeSearch(d, q)
 	case TypePart, TypeUnwatch, TypeTyping:
 		q.Room = r.room(d)
 	case TypeRooms, TypeMe:
-		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit()
+		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit(MaxLimit)
 	case TypeMembers:
 		q.Room = r.room(d)
-		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit()
+		q.AfterName, q.Limit = string(d.token(fAfter, maxName)), d.limit(MaxLimit)
 	case TypeCreate:
 		d.create(q)
 	case TypeDirect:
@@ -98,7 +103,7 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 	case TypeSet:
 		q.Room, q.ID = r.room(d), d.id()
 		d.settings(q)
-	case TypeRead:
+	case TypeRead, TypeUnread:
 		q.Room = r.room(d)
 		q.Seq, _ = d.natural(fSeq, true)
 	case TypeNotify:
@@ -149,6 +154,23 @@ func (r *Reader) decodeContent(d *decoder, q *Request) {
 	if err != nil {
 		d.invalid(fContent, err)
 	}
+}
+
+func (r *Reader) decodeSearch(d *decoder, q *Request) {
+	query := d.text(fQuery, true)
+	if len(query) > MaxQuery {
+		d.refuse(&ReaderError{
+			Code: CodeBadQuery, Field: fieldNames[fQuery], Position: -1, Max: MaxQuery, Actual: len(query),
+			detail: fmt.Sprintf("it has %d bytes, the limit is %d: shorten it", len(query), MaxQuery),
+		})
+		return
+	}
+	q.Query, q.Zone = string(query), string(d.token(fZone, maxZone))
+	if d.fields[fRoom].kind != kindAbsent {
+		q.Room = r.room(d)
+	}
+	q.Before, q.HasBefore = d.natural(fBefore, false)
+	q.Limit = d.limit(MaxHits)
 }
 
 // turn decodes what a react or a pin turns on or off.

@@ -24,17 +24,20 @@ type Request struct {
 	Token    Secret // hello; or ""
 	Password Secret // hello; or ""; excludes Token
 
-	// Room is the room of all types but hello, direct, rooms, me, ping and pong.
+	// Room is the room of all types but hello, direct, rooms, me, inbox, ping and pong. A search
+	// need not have one.
 	Room      kaban.RoomName
 	Epoch     string // join, watch; or ""
 	After     uint64 // join, watch, history: return entries after this seq
 	HasAfter  bool
-	Before    uint64 // history: return entries before this seq; excludes After
+	Before    uint64 // history: return entries before this seq; excludes After. inbox, search: the Next of a page
 	HasBefore bool
 	AfterName string // rooms, members, me: start after this name, or ""
-	Limit     int    // history, rooms, members, me: 1 to MaxLimit, or 0 if absent
+	Limit     int    // history, rooms, members, me, inbox: 1 to MaxLimit, search: 1 to MaxHits, or 0 if absent
 	RepliesTo uint64 // history: return only messages that answer this seq; 0 if absent
 	Seq       uint64 // read
+	Query     string // search: 1 to MaxQuery bytes; the Reader does not know what they mean
+	Zone      string // search: the IANA name of the time zone of its dates, or ""
 
 	ID kaban.MessageID // send, edit, delete, react, pin, topic, set, moderation
 	// Message is the message of a send, or what an edit makes of one. Its author is not
@@ -102,6 +105,21 @@ func (r *Request) Append(dst []byte) []byte {
 		}
 		dst = r.appendAfter(dst)
 		dst = r.appendLimit(dst)
+	case TypeInbox:
+		if r.HasBefore {
+			dst = appendCount(dst, fBefore, r.Before)
+		}
+		dst = r.appendLimit(dst)
+	case TypeSearch:
+		dst = appendText(dst, fQuery, r.Query)
+		if !r.Room.IsZero() {
+			dst = appendRoom(dst, r.Room.String())
+		}
+		dst = appendNonEmpty(dst, fZone, r.Zone)
+		if r.HasBefore {
+			dst = appendCount(dst, fBefore, r.Before)
+		}
+		dst = r.appendLimit(dst)
 	case TypeRooms, TypeMembers, TypeMe:
 		dst = appendNonEmpty(dst, fAfter, r.AfterName)
 		dst = r.appendLimit(dst)
@@ -119,7 +137,7 @@ func (r *Request) Append(dst []byte) []byte {
 		dst = appendText(dst, fTopic, r.Topic)
 	case TypeSet:
 		dst = r.appendSettings(dst)
-	case TypeRead:
+	case TypeRead, TypeUnread:
 		dst = appendCount(dst, fSeq, r.Seq)
 	case TypeNotify:
 		dst = appendText(dst, fLevel, r.Level.String())
@@ -129,7 +147,7 @@ func (r *Request) Append(dst []byte) []byte {
 
 func (r *Request) hasRoom() bool {
 	switch r.Type {
-	case TypeHello, TypeDirect, TypeRooms, TypeMe, TypePing, TypePong:
+	case TypeHello, TypeDirect, TypeRooms, TypeMe, TypeInbox, TypePing, TypePong, TypeSearch:
 		return false
 	}
 	return true

@@ -1,6 +1,10 @@
 package wire
 
-import "kaban"
+import (
+	"time"
+
+	"kaban"
+)
 
 // Account is the account of a connection.
 type Account struct {
@@ -13,19 +17,22 @@ type Account struct {
 // RoomState is the state of a room for an account: an element of a me, or a state.
 // The Reader leaves a kind, role, flag or level that it does not know out.
 type RoomState struct {
-	Room     string
-	Gone     bool // state: the account is no member any more; nothing else is set
-	Kind     kaban.RoomKind
-	Title    string // of a direct room, to display; or ""
-	Topic    string
-	Role     kaban.RoomRole
-	Flags    kaban.RoomFlags
-	History  string // of a private room: how much of it new members see, "all" or "joined"; or ""
-	Head     uint64 // the last seq
-	Read     uint64 // the seq up to which the account has read
-	Unread   int    // messages of others after Read
-	Mentions int    // those among them that mention the account
-	Notify   kaban.NotifyLevel
+	Room    string
+	Gone    bool // state: the account is no member any more; nothing else is set
+	Kind    kaban.RoomKind
+	Title   string // of a direct room, to display; or ""
+	Topic   string
+	Role    kaban.RoomRole
+	Flags   kaban.RoomFlags
+	History string // of a private room: how much of it new members see, "all" or "joined"; or ""
+	Head    uint64 // the last seq
+	Read    uint64 // the seq up to which the account has read
+	Unread  int    // messages of others after Read
+	// UnreadFrom is the seq from which the account has marked the room as unread; 0 if it has
+	// not.
+	UnreadFrom uint64
+	Mentions   int // those among them that mention the account
+	Notify     kaban.NotifyLevel
 }
 
 // Member is somebody in a room.
@@ -60,6 +67,53 @@ func (d *decoder) account() *Account {
 	return a
 }
 
+// Mention is an unread message that mentions the account: an element of an inbox.
+type Mention struct {
+	Room     string
+	Seq      uint64
+	ID       string
+	Username string
+	Account  string // as in Message
+	Bot      bool   // as in Message
+	Content  string
+	Time     time.Time // since when it mentions the account: that of the message or of an edit; UTC, sent with milliseconds
+	Cause    Cause
+}
+
+// Cause is why a message mentions an account. There may be others than these.
+type Cause string
+
+// The causes.
+const (
+	CauseName     Cause = "name"
+	CauseEveryone Cause = "everyone"
+	CauseHere     Cause = "here" // the account was online
+)
+
+// Append appends the mention as an element of an inbox.
+func (m *Mention) Append(dst []byte) []byte {
+	dst = append(dst, `{"room":`...)
+	dst = appendString(dst, m.Room)
+	dst = appendCount(dst, fSeq, m.Seq)
+	dst = appendText(dst, fID, m.ID)
+	dst = appendText(dst, fUsername, m.Username)
+	dst = appendNonEmpty(dst, fAccount, m.Account)
+	if m.Bot {
+		dst = appendBool(dst, fBot, true)
+	}
+	dst = appendText(dst, fContent, m.Content)
+	dst = appendTime(appendField(dst, fTime), m.Time)
+	dst = appendText(dst, fCause, string(m.Cause))
+	return append(dst, '}')
+}
+
+func (d *decoder) mention() Mention {
+	return Mention{
+		Room: d.str(fRoom, true), Seq: d.count(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true),
+		Account: d.str(fAccount, false), Bot: d.boolean(fBot), Content: d.str(fContent, true), Time: d.time(), Cause: Cause(d.str(fCause, true)),
+	}
+}
+
 // append appends the fields of a state, the first without a comma.
 func (s *RoomState) append(dst []byte) []byte {
 	dst = append(dst, `"room":`...)
@@ -76,6 +130,9 @@ func (s *RoomState) append(dst []byte) []byte {
 	dst = appendCount(dst, fHead, s.Head)
 	dst = appendCount(dst, fRead, s.Read)
 	dst = appendCount(dst, fUnread, uint64(s.Unread))
+	if s.UnreadFrom != 0 {
+		dst = appendCount(dst, fUnreadFrom, s.UnreadFrom)
+	}
 	dst = appendCount(dst, fMentions, uint64(s.Mentions))
 	return appendText(dst, fNotify, s.Notify.String())
 }
@@ -92,6 +149,7 @@ func (d *decoder) state() (s RoomState) {
 	s.History = d.str(fHistory, false)
 	s.Head, s.Read = d.count(fHead, true), d.count(fRead, false)
 	s.Unread, s.Mentions = int(d.count(fUnread, false)), int(d.count(fMentions, false))
+	s.UnreadFrom = d.count(fUnreadFrom, false)
 	s.Notify, _ = kaban.ParseNotifyLevel(d.str(fNotify, false))
 	return s
 }

@@ -39,9 +39,15 @@ const (
 	// MaxReason is the longest reason of an act of moderation, or of a deletion, in code
 	// points.
 	MaxReason = 256
+	// MaxInbox is the most mentions in a page of the inbox.
+	MaxInbox = 100
 	// MaxEmoji is the longest emoji of a react in bytes. Which of them are emoji is for the
 	// server to know.
 	MaxEmoji = 64
+	// MaxQuery is the longest query of a search in bytes.
+	MaxQuery = 1024
+	// MaxHits is the largest limit of a search.
+	MaxHits = 100
 	// MaxReactors is how many of those that have reacted with an emoji a Reaction names.
 	MaxReactors = 5
 	// Version is the version of the protocol.
@@ -51,8 +57,8 @@ const (
 // Type is the type of a frame. The zero Type is an unknown type.
 type Type uint8
 
-// The types of frames. History, rooms, members, ping, pong, me, topic, typing, edit, delete,
-// react and pin are both requests and events.
+// The types of frames. History, rooms, members, ping, pong, me, topic, typing, inbox, edit,
+// delete, react and pin are both requests and events.
 const (
 	// TypeUnknown is the type of an entry that this version cannot show: its kind is
 	// not known, or it is void.
@@ -68,6 +74,7 @@ const (
 	TypeReact
 	TypePin
 	TypeHistory
+	TypeSearch
 	TypePart
 	TypeRooms
 	TypeMembers
@@ -86,9 +93,11 @@ const (
 	TypeTopic
 	TypeSet
 	TypeRead
+	TypeUnread
 	TypeNotify
 	TypeWatch
 	TypeUnwatch
+	TypeInbox
 	TypeTyping
 
 	// Events.
@@ -104,6 +113,7 @@ const (
 	TypeMember
 	TypeRoom
 	TypeState
+	TypeFound
 	TypePresence
 	TypeError
 	TypeGoodbye
@@ -119,6 +129,7 @@ var typeNames = [...]string{
 	TypeReact:    "react",
 	TypePin:      "pin",
 	TypeHistory:  "history",
+	TypeSearch:   "search",
 	TypePart:     "part",
 	TypeRooms:    "rooms",
 	TypeMembers:  "members",
@@ -137,9 +148,11 @@ var typeNames = [...]string{
 	TypeTopic:    "topic",
 	TypeSet:      "set",
 	TypeRead:     "read",
+	TypeUnread:   "unread",
 	TypeNotify:   "notify",
 	TypeWatch:    "watch",
 	TypeUnwatch:  "unwatch",
+	TypeInbox:    "inbox",
 	TypeTyping:   "typing",
 	TypeWelcome:  "welcome",
 	TypeJoined:   "joined",
@@ -152,6 +165,7 @@ var typeNames = [...]string{
 	TypeMember:   "member",
 	TypeRoom:     "room",
 	TypeState:    "state",
+	TypeFound:    "found",
 	TypePresence: "presence",
 	TypeError:    "error",
 	TypeGoodbye:  "goodbye",
@@ -185,6 +199,8 @@ func typeOf(name []byte) Type {
 		return TypePin
 	case "history":
 		return TypeHistory
+	case "search":
+		return TypeSearch
 	case "part":
 		return TypePart
 	case "rooms":
@@ -221,12 +237,16 @@ func typeOf(name []byte) Type {
 		return TypeSet
 	case "read":
 		return TypeRead
+	case "unread":
+		return TypeUnread
 	case "notify":
 		return TypeNotify
 	case "watch":
 		return TypeWatch
 	case "unwatch":
 		return TypeUnwatch
+	case "inbox":
+		return TypeInbox
 	case "typing":
 		return TypeTyping
 	case "welcome":
@@ -251,6 +271,8 @@ func typeOf(name []byte) Type {
 		return TypeRoom
 	case "state":
 		return TypeState
+	case "found":
+		return TypeFound
 	case "presence":
 		return TypePresence
 	case "error":
@@ -266,7 +288,7 @@ func (t Type) IsRequest() bool { return t >= TypeHello && t <= TypeTyping }
 
 func (t Type) isEvent() bool {
 	switch t {
-	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping:
+	case TypeHistory, TypeRooms, TypeMembers, TypePing, TypePong, TypeMe, TypeTopic, TypeTyping, TypeInbox:
 		return true
 	}
 	return t >= TypeWelcome && t <= TypeGoodbye || t.ChangesMessage()

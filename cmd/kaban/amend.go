@@ -13,7 +13,7 @@ import (
 type amending struct {
 	connectFlags
 	Room string `arg:"" help:"The room of the message."`
-	Seq  uint64 `arg:"" help:"The number of the message; \"kaban tail --json\" shows it (seq)."`
+	Seq  uint64 `arg:"" help:"The number of the message; \"kaban tail --numbers\" shows it."`
 }
 
 // amend changes the message.
@@ -21,7 +21,7 @@ func (c *amending) amend(std streams, change func(context.Context, *client.Room)
 	if c.Seq < 1 || c.Seq > wire.MaxNumber {
 		return usagef("the number of a message is from 1 to %d", uint64(wire.MaxNumber))
 	}
-	w := writing{room: c.Room, failure: "nothing is changed", unknown: "the change may or may not have been stored"}
+	w := writing{room: c.Room, outside: true, failure: "nothing is changed", unknown: "the change may or may not have been stored"}
 	return c.write(std, w, change)
 }
 
@@ -49,6 +49,9 @@ type deleteCommand struct {
 
 // Run deletes a message.
 func (c *deleteCommand) Run(std streams) error {
+	if err := wire.CheckReason(c.Reason); err != nil {
+		return usagef("--reason: %w", err)
+	}
 	return c.amend(std, func(ctx context.Context, room *client.Room) error {
 		_, err := room.Delete(ctx, c.Seq, c.Reason)
 		return err

@@ -14,7 +14,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"kaban/internal/backup"
+	"kaban/internal/display"
 	"kaban/internal/hook"
+	"kaban/internal/index"
 	"kaban/internal/store"
 )
 
@@ -281,6 +283,10 @@ func (c *checkCommand) Run(std streams) (err error) {
 	if err := hook.Check(c.Data); err != nil {
 		report.Problems = append(report.Problems, err.Error())
 	}
+	broken, err := index.Check(ctx, c.Data, func() ([]store.Room, error) { return archive.Rooms(ctx) })
+	if err != nil {
+		return err
+	}
 	for _, r := range report.Rooms {
 		state := "complete"
 		if r.Trouble != "" {
@@ -293,6 +299,12 @@ func (c *checkCommand) Run(std streams) (err error) {
 	}
 	if report.Err() != nil {
 		return fmt.Errorf("%s is damaged; stop the server and restore a backup with \"kaban restore\", or save the readable part with \"kaban export\"", c.Data)
+	}
+	for _, p := range broken {
+		fmt.Fprintln(std.err, "kaban: search index:", display.Line(p))
+	}
+	if len(broken) > 0 {
+		return fmt.Errorf("the search index of %s is damaged; no message is: make it anew with \"kaban reindex\"", c.Data)
 	}
 	fmt.Fprintf(std.err, "kaban: %s: %s, all is sound\n", c.Data, totals(report))
 	return nil

@@ -32,6 +32,7 @@ type chatCommand struct {
 	Where       string `arg:"" optional:"" name:"room" help:"The same as --room."`
 	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; created if it does not exist. Default: the rooms of the last time, or lobby."`
 	Plain       bool   `help:"Run as a filter: each input line is a message, and each message is printed as \"username:> content\". This is the default if input or output is not a terminal, or TERM is dumb."`
+	Numbers     bool   `help:"With --plain, begin each line with the number of its entry, for --reply-to of \"kaban send\", \"kaban edit\", \"delete\", \"react\" and \"pin\"."`
 	PrintConfig bool   `help:"Print the configuration file of the full-screen client, with an explanation of every key, and exit."`
 }
 
@@ -46,7 +47,8 @@ type chat struct {
 	refused  atomic.Int64
 	watching sync.WaitGroup
 
-	typed bool // the lines come from a terminal; commands are refused
+	typed   bool // the lines come from a terminal; commands are refused
+	numbers bool // each line that is printed begins with its number
 
 	passedOver bool // an empty line was reported; of postAll
 }
@@ -66,7 +68,7 @@ func (c *chatCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	run.typed = isTerminal(std.in)
+	run.typed, run.numbers = isTerminal(std.in), c.Numbers
 	err = run.converse(ctx, newPlainInput(std.in))
 	if bye, ok := errors.AsType[*client.Goodbye](err); ok && bye.Reason == wire.ReasonAuth {
 		return c.whyEnded(ctx, std, err)
@@ -223,9 +225,9 @@ func (r *chat) print(ctx context.Context) error {
 		lag.note(&e, r.notices)
 		switch {
 		case e.Message != nil:
-			r.output.write(plainLine(e.Message), client.Cursor{})
+			r.output.write(numbered(r.numbers, e.Seq, plainLine(e.Message)), client.Cursor{})
 		case e.Change != nil && describeAmendment(e.Change) != "":
-			r.output.write(changeLine(e.Change), client.Cursor{})
+			r.output.write(numbered(r.numbers, e.Seq, changeLine(e.Change)), client.Cursor{})
 		}
 	}
 	return nil

@@ -30,6 +30,15 @@ func plainLine(m *wire.Message) string {
 	return name + ":> " + display.Line(m.Content) + "\n"
 }
 
+// numbered puts the number of an entry before its line, if that is asked for and there is a
+// line.
+func numbered(asked bool, seq uint64, line string) string {
+	if !asked || line == "" {
+		return line
+	}
+	return fmt.Sprintf("%d %s", seq, line)
+}
+
 // changeLine returns the line of a change, or "" for one that this version does not know.
 func changeLine(c *wire.Change) string {
 	text := describeAmendment(c)

@@ -42,6 +42,8 @@ type cli struct {
 	React      reactCommand              `cmd:"" help:"React to a message with an emoji, or take that back."`
 	Pin        pinCommand                `cmd:"" help:"Pin a message, or unpin it."`
 	Tail       tailCommand               `cmd:"" help:"Print the messages and changes of a room, and follow it."`
+	Inbox      inboxCommand              `cmd:"" help:"Print the unread messages that mention you, newest first."`
+	Search     searchCommand             `cmd:"" help:"Find messages."`
 	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`
 	Logout     logoutCommand             `cmd:"" help:"Sign out: revoke the device and forget its token."`
 	Whoami     whoamiCommand             `cmd:"" help:"Print the account that you are signed in to."`
@@ -51,6 +53,7 @@ type cli struct {
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
 	Import     importCommand             `cmd:"" help:"Add exported messages; safe to repeat."`
 	Check      checkCommand              `cmd:"" help:"Check the database for damage and gaps."`
+	Reindex    reindexCommand            `cmd:"" help:"Make the search index anew, even while the server runs."`
 	Owner      ownerCommand              `cmd:"" help:"Make an owner of the server, or let one back in."`
 	User       userCommand               `cmd:"" help:"Manage accounts."`
 	Invite     inviteCommand             `cmd:"" help:"Manage links by which people make accounts."`

@@ -28,6 +28,7 @@ func (c *serveCommand) telemetry(shared *services, kept store.Store, source *cer
 		Chat:        shared.rooms.Counts,
 		Accounts:    shared.accounts.Stats,
 		Limits:      limits.Exceeded,
+		Search:      shared.index.Status,
 	}
 	if watched, ok := kept.(store.Watched); ok {
 		sources.Store = watched.Size

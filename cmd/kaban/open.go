@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kaban/internal/disk"
+	"kaban/internal/index"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
@@ -83,6 +84,9 @@ func restore(ctx context.Context, data, backup string, replace bool) (kept strin
 		err = fmt.Errorf("a restore needs the server stopped: %w", err)
 	default:
 		err = room.explain(err)
+	}
+	if err == nil {
+		err = index.Remove(data) // it is of the former database
 	}
 	return done.Kept, done.Report, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 type sendCommand struct {
 	connectFlags
 	Join    bool     `help:"Join the room first, if your account is not in it. Visitors always do."`
-	ReplyTo uint64   `placeholder:"SEQ" help:"The number of the message that this one answers; \"kaban tail --json\" shows the numbers (seq)."`
+	ReplyTo uint64   `placeholder:"SEQ" help:"The number of the message that this one answers; \"kaban tail --numbers\" shows the numbers."`
 	Room    string   `arg:"" help:"The room to send to. A visitor creates it if it does not exist."`
 	Text    []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Default: standard input, up to its end."`
 }
@@ -33,7 +34,7 @@ func (c *sendCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	w := writing{room: c.Room, canJoin: true, join: c.Join, failure: "not sent", unknown: "the message may or may not have been stored"}
+	w := writing{room: c.Room, join: c.Join, failure: "not sent", unknown: "the message may or may not have been stored"}
 	return c.write(std, w, func(ctx context.Context, room *client.Room) error {
 		_, err := room.Reply(ctx, c.ReplyTo, text)
 		return err
@@ -60,8 +61,8 @@ func (c *connectFlags) readText(std streams, words []string) (string, error) {
 // writing says in which room a command stores something.
 type writing struct {
 	room    string
-	canJoin bool   // there is a flag --join
-	join    bool   // it is set: also if the account is not in the room
+	outside bool   // an account need not be in the room, and nobody makes the room
+	join    bool   // --join: also if the account is not in the room
 	failure string // begins an error if nothing is stored
 	unknown string // begins an error if that is not known
 }
@@ -81,8 +82,14 @@ func (c *connectFlags) write(std streams, w writing, store func(context.Context,
 	}
 	defer session.Close()
 	_, hasAccount := session.Account()
-	isNew := false
+	isNew, enter := false, session.Join
 	switch {
+	case w.outside && hasAccount: // joining would make it a member
+		enter = session.Watch
+	case w.outside:
+		if isNew, err = w.isNew(ctx, session); isNew || err != nil {
+			return fmt.Errorf("%s: %w", w.failure, cmp.Or(err, noRoom(session, w.room, " that you may read", wire.CodeNotFound)))
+		}
 	case hasAccount && w.join:
 		isNew, _ = w.isNew(ctx, session) // only for a notice
 	case hasAccount:
@@ -90,7 +97,13 @@ func (c *connectFlags) write(std streams, w writing, store func(context.Context,
 			return fmt.Errorf("%s: %w", w.failure, err)
 		}
 	}
-	room, err := session.Join(ctx, w.room, client.From{})
+	room, err := enter(ctx, w.room, client.From{})
+	if refused, ok := errors.AsType[*client.Error](err); ok && w.outside {
+		if refused.Code == wire.CodeNotFound {
+			err = noRoom(session, w.room, " that you may read", wire.CodeNotFound)
+		}
+		return fmt.Errorf("%s: %w", w.failure, err)
+	}
 	if err != nil {
 		return joinError(w.room, err)
 	}
@@ -155,14 +168,10 @@ func (w *writing) mayJoin(ctx context.Context, session *client.Client, room kaba
 	switch {
 	case err != nil:
 		return err
-	case isNew && w.canJoin:
-		return noRoom(session, w.room, " that you may read; --join makes it if the name is free", wire.CodeNotJoined)
 	case isNew:
-		return noRoom(session, w.room, " that you may read", wire.CodeNotFound)
-	case w.canJoin:
-		return fmt.Errorf("you are not in %s; --join joins it first (%s)", display.Line(w.room), wire.CodeNotJoined)
+		return noRoom(session, w.room, " that you may read; --join makes it if the name is free", wire.CodeNotJoined)
 	}
-	return fmt.Errorf("you are not in %s (%s)", display.Line(w.room), wire.CodeNotJoined)
+	return fmt.Errorf("you are not in %s; --join joins it first (%s)", display.Line(w.room), wire.CodeNotJoined)
 }
 
 // isNew reports whether there is no such room yet, as far as the account may know, so that

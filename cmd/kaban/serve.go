@@ -196,6 +196,9 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer dispatcher.Close()
+	found := openIndex(kept, c.Data, log)
+	defer closeIndex(found, log)
+	dispatcher.SetOnGrown(found.Grew)
 	traced, err := trace.Setup(context.Background(), programVersion(), log)
 	if err != nil {
 		return err
@@ -211,6 +214,8 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer shared.close(log)
+	shared.index = found
+	shared.rooms.SetIndex(found)
 	var serving sync.WaitGroup
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())
@@ -221,7 +226,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	}
 	defer run.close()
 	serving.Go(func() { giveBack(ctx) })
-	serving.Go(func() { upkeep(ctx, shared.accounts, log) })
+	serving.Go(func() { upkeep(ctx, shared.accounts, shared.rooms, log) })
 	serve(run, endpoints, &serving, log, failed)
 	if around.certs != nil {
 		around.certs.Start()
@@ -254,7 +259,7 @@ func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, limits
 	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
 	endHashing := hashApart(&options, log)
 	shared, err := newServices(context.Background(), c.Data, kept, d,
-		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Exempt: exempt(policy)}, options)
+		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy)}, options)
 	if err != nil {
 		endHashing()
 		return nil, err

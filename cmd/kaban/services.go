@@ -11,6 +11,7 @@ import (
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
+	"kaban/internal/index"
 	"kaban/internal/store"
 )
 
@@ -24,6 +25,7 @@ type services struct {
 	log      *slog.Logger
 
 	dispatcher *dispatch.Dispatcher
+	index      *index.Index    // nil: commands search nothing
 	backups    *backup.Service // nil: none are made on a schedule
 	endHashing func()
 }

@@ -17,6 +17,9 @@ import (
 // statusPath is where the admin socket, and nothing else, has the state of a server.
 const statusPath = "/v1/admin/status"
 
+// reindexPath is where it takes the request to make the search index anew.
+const reindexPath = "/v1/admin/reindex"
+
 // statusReport is the state of a server, as "kaban status --json" prints it. What does
 // not exist is left out.
 type statusReport struct {
@@ -31,6 +34,7 @@ type statusReport struct {
 	Rooms       int               `json:"rooms"`
 	Journal     journalReport     `json:"journal"`
 	Disk        diskReport        `json:"disk"`
+	Search      searchReport      `json:"search"`
 	Certificate *time.Time        `json:"certificate_not_after,omitempty"`
 	Backup      *backupReport     `json:"backup,omitempty"`
 	Problems    map[string]string `json:"problems,omitempty"` // what could not be found out, and why
@@ -66,6 +70,15 @@ type diskReport struct {
 	Total    int64 `json:"total_bytes,omitempty"`
 }
 
+// searchReport is how far the search index is.
+type searchReport struct {
+	Behind   uint64 `json:"behind"` // entries that it has not read
+	Lag      int64  `json:"lag_ms"` // for how long
+	Building bool   `json:"building,omitempty"`
+	Indexed  uint64 `json:"indexed"` // messages that it has read since it was made
+	Bytes    int64  `json:"bytes"`
+}
+
 type backupReport struct {
 	Every    int64      `json:"every_seconds"`
 	Keep     int        `json:"keep"`
@@ -99,6 +112,10 @@ func (s *serverState) handler(others http.Handler) http.Handler {
 	mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(s.report(r.Context()))
+	})
+	mux.HandleFunc("POST "+reindexPath, func(w http.ResponseWriter, _ *http.Request) {
+		s.shared.index.Rebuild()
+		w.WriteHeader(http.StatusNoContent)
 	})
 	return mux
 }
@@ -141,6 +158,9 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 			r.Certificate = &end
 		}
 	}
+	found := s.shared.index.Status()
+	r.Search = searchReport{Behind: found.Behind, Lag: found.Lag.Milliseconds(), Building: found.Building, Indexed: found.Indexed, Bytes: found.Bytes}
+	failed("search", found.Problem)
 	r.Backup = s.backup()
 	return r
 }

@@ -79,6 +79,18 @@ func (c *statusCommand) Run(std streams) error {
 	}
 }
 
+// searchLine says how far the search index is.
+func searchLine(s *searchReport) string {
+	state := "complete"
+	switch {
+	case s.Building:
+		state = counted(int(s.Behind), "entry", "entries") + " to go until it is made"
+	case s.Behind > 0 || s.Lag > 0:
+		state = fmt.Sprintf("%s behind, %s", counted(int(s.Behind), "entry", "entries"), (time.Duration(s.Lag) * time.Millisecond).Round(10*time.Millisecond))
+	}
+	return fmt.Sprintf("%s, %s", state, byteSize(s.Bytes))
+}
+
 // statusTimeout bounds the wait for the answer of a server.
 const statusTimeout = 10 * time.Second
 
@@ -188,6 +200,7 @@ func statusLines(r *statusReport, now time.Time) []string {
 	add("Rooms", "%s", thousands(r.Rooms))
 	add("Journal", "%s to merge, %s of files, %s of WAL", counted(int(r.Journal.Unmerged), "entry", "entries"), byteSize(r.Journal.Files), byteSize(r.Journal.WAL))
 	add("Database", "%s", byteSize(r.Disk.Database))
+	add("Search", "%s", searchLine(&r.Search))
 	if r.Disk.Total > 0 {
 		add("Disk", "%s used by the data, %s of %s free (%d %%)", byteSize(r.Disk.Used), byteSize(r.Disk.Free), byteSize(r.Disk.Total), r.Disk.Free*100/r.Disk.Total)
 	} else {

@@ -63,6 +63,7 @@ func TestStatusLines(t *testing.T) {
 		Journal: journalReport{1, 4 << 20, 5 << 20}, Disk: diskReport{3 << 30, 4 << 30, 10 << 30, 40 << 30}, Certificate: at(50 * time.Hour),
 		Backup:   &backupReport{Every: 86400, Keep: 7, Dir: "/mnt/b", Count: 7, Bytes: 7 << 30, Last: at(-25 * time.Hour), LastSize: 1 << 30, Next: at(4 * time.Minute), Remarks: []string{"dated in the future: x"}, Failures: 2, Error: "no room"},
 		Problems: map[string]string{"rooms": "the store is broken"},
+		Search:   searchReport{Behind: 1200, Lag: 1234, Bytes: 5 << 20},
 	}
 	got := strings.Join(statusLines(r, now), "\n")
 	for _, want := range []string{
@@ -70,6 +71,7 @@ func TestStatusLines(t *testing.T) {
 		"  Listening     tcp://a:1\n                http://b:2\n",
 		"  Clients       1,234 of at most 10,000: 1,200 over TCP, 0 over TLS, 34 over WebSocket\n",
 		"  HTTP          12 connections, 1 stream of events\n",
+		"  Search        1,200 entries behind, 1.23s, 5.0 MiB\n",
 		"  Messages      1,234.5/s, 60,000 in the last minute, 7,654,321 since the start\n",
 		"  Journal       1 entry to merge, 4.0 MiB of files, 5.0 MiB of WAL\n",
 		"  Database      3.0 GiB\n",

@@ -22,11 +22,12 @@ const defaultLast = 10
 
 type tailCommand struct {
 	connectFlags
-	Room   string `arg:"" help:"The room to read."`
-	Since  string `placeholder:"SEQ|TIME" help:"Start after this message number, this long ago (90m, 24h, 7d), or at a date or time (2026-11-25, 2026-11-25T14:30). Default: the last 10 messages."`
-	Follow bool   `short:"f" help:"Continue with new messages until interrupted."`
-	Cursor string `placeholder:"FILE" help:"Continue where an earlier run with the same file stopped, and save the new cursor in it. If the file does not exist, start at --since."`
-	JSON   bool   `name:"json" help:"Print each entry as its kaban/1 frame: one JSON object a line. Without --follow and --cursor, messages include reactions, answers and pins."`
+	Room    string `arg:"" help:"The room to read."`
+	Since   string `placeholder:"SEQ|TIME" help:"Start after this message number, this long ago (90m, 24h, 7d), or at a date or time (2026-11-25, 2026-11-25T14:30). Default: the last 10 messages."`
+	Follow  bool   `short:"f" help:"Continue with new messages until interrupted."`
+	Cursor  string `placeholder:"FILE" help:"Continue where an earlier run with the same file stopped, and save the new cursor in it. If the file does not exist, start at --since."`
+	Numbers bool   `xor:"form" help:"Begin each line with the number of its entry, for \"kaban edit\", \"delete\", \"react\", \"pin\" and --since."`
+	JSON    bool   `name:"json" xor:"form" help:"Print each entry as its kaban/1 frame: one JSON object a line. Without --follow and --cursor, messages include reactions, answers and pins."`
 }
 
 // Run prints a part of a room's log.
@@ -215,13 +216,13 @@ func (c *tailCommand) line(e *client.Entry) string {
 	case e.Message != nil && c.JSON:
 		return display.JSON(string(wire.AppendMessage(nil, c.Room, *e.Message)))
 	case e.Message != nil:
-		return plainLine(e.Message)
+		return numbered(c.Numbers, e.Seq, plainLine(e.Message))
 	case e.Change == nil || e.Change.Type == wire.TypeUnknown:
 		return ""
 	case c.JSON:
 		return display.JSON(string(wire.AppendChange(nil, c.Room, e.Change)))
 	}
-	return changeLine(e.Change)
+	return numbered(c.Numbers, e.Seq, changeLine(e.Change))
 }
 
 // cursorFile saves the cursor up to which a room was printed: one line, "ROOM CURSOR".

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"kaban/internal/account"
+	service "kaban/internal/chat"
 )
 
 // How often a server looks after its accounts.
@@ -16,9 +18,9 @@ const (
 )
 
 // upkeep removes what has expired and stores counts of failed sign-ins, until ctx ends.
-func upkeep(ctx context.Context, accounts *account.Service, log *slog.Logger) {
-	maintain, flush := time.NewTimer(0), time.NewTicker(flushEvery)
-	defer maintain.Stop()
+func upkeep(ctx context.Context, accounts *account.Service, chat *service.Chat, log *slog.Logger) {
+	maintained, flush := time.NewTimer(0), time.NewTicker(flushEvery)
+	defer maintained.Stop()
 	defer flush.Stop()
 	for {
 		select {
@@ -28,17 +30,24 @@ func upkeep(ctx context.Context, accounts *account.Service, log *slog.Logger) {
 			if err := accounts.FlushFailures(ctx); err != nil && ctx.Err() == nil {
 				log.Warn("failed sign-ins could not be counted; they are tried again", "error", err)
 			}
-		case <-maintain.C:
-			more, err := accounts.Maintain(ctx)
+		case <-maintained.C:
+			more, err := maintain(ctx, accounts, chat)
 			switch {
 			case err != nil && ctx.Err() == nil:
 				log.Warn("what has expired could not be removed; it is tried again in an hour", "error", err)
-				maintain.Reset(maintainEvery)
+				maintained.Reset(maintainEvery)
 			case more:
-				maintain.Reset(maintainPause)
+				maintained.Reset(maintainPause)
 			default:
-				maintain.Reset(maintainEvery)
+				maintained.Reset(maintainEvery)
 			}
 		}
 	}
+}
+
+// maintain does one step of each, and reports whether there is more to do.
+func maintain(ctx context.Context, accounts *account.Service, chat *service.Chat) (more bool, err error) {
+	more, err = accounts.Maintain(ctx)
+	moreMentions, failed := chat.ForgetMentions(ctx)
+	return more || moreMentions, errors.Join(err, failed)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"kaban/internal/display"
 )
@@ -239,9 +240,51 @@ type userErase struct {
 	userArg
 }
 
-// Run erases an account.
+// erasure is how far the erasing of an account is.
+type erasure struct {
+	State     string `json:"state"`
+	Messages  int64  `json:"messages"`
+	Reactions int64  `json:"reactions"`
+	Rooms     int64  `json:"rooms"`
+}
+
+// erasePoll is how often the command looks whether the erasing is done, and eraseProgress how
+// often it says how far that is.
+const (
+	erasePoll     = 200 * time.Millisecond
+	eraseProgress = 5 * time.Second
+)
+
+// Run erases an account, and ends when nothing is left of what it has written.
 func (c *userErase) Run(std streams) error {
-	return c.simple(std, "POST", c.path("/erase"), nil, "%s is erased", c.Username)
+	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		if err := a.do(ctx, "POST", c.path("/erase"), nil, nil); err != nil {
+			return err
+		}
+		said := time.Now()
+		for {
+			e, answer, err := request[erasure](ctx, a, "GET", c.path("/erase"), nil)
+			if err != nil {
+				return err
+			}
+			if e.State == "done" {
+				if a.json {
+					return a.print(answer)
+				}
+				a.say("%s is erased: %d messages and %d reactions in %d rooms", c.Username, e.Messages, e.Reactions, e.Rooms)
+				return nil
+			}
+			if time.Since(said) >= eraseProgress {
+				said = time.Now()
+				fmt.Fprintf(std.err, "%s: %d messages and %d reactions in %d rooms so far; it goes on without this command\n", e.State, e.Messages, e.Reactions, e.Rooms)
+			}
+			select {
+			case <-time.After(erasePoll):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
 }
 
 type userLink struct {

@@ -32,7 +32,7 @@ func (p *page) inRow(seq int, expression string) {
 // marksOf returns what a row shows of the changes of its message.
 func (p *page) marksOf(seq int) string {
 	p.t.Helper()
-	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
+	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies-count')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
 }
 
 func (p *page) wantMarks(seq int, want string) {
@@ -187,8 +187,7 @@ func TestRepeatedChanges(t *testing.T) {
 	alice.tool(two, "Edit")
 	alice.write(" and a half")
 	alice.press(kb.Enter)
-	alice.tool(one, "Add a reaction")
-	alice.inTools(one, "👍")
+	alice.react(one, "👍")
 	ben.untilMarks(two, "two and a half | edited")
 	ben.untilMarks(one, "one | 👍 1 alice")
 	if !alice.truth(`document.querySelector('.changing') && document.querySelector('.pill.waiting')`) {
@@ -211,4 +210,55 @@ func TestRepeatedChanges(t *testing.T) {
 	if got := ben.seqOf("the end"); got != 5 {
 		t.Errorf("the last entry is %d, want 5: each change is stored once", got)
 	}
+}
+
+// TestEditsOneByOne edits a message again before the first edit is acknowledged. The second
+// one waits: if the first is refused, it must not be stored in its place.
+func TestEditsOneByOne(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	between := startLink(t, s.url)
+	alice, ben := newPage(t, desktop), newPage(t, desktop)
+	alice.expectBreaks()
+	alice.script(loseAcks + `
+		const {send} = WebSocket.prototype
+		window.edits = 0
+		WebSocket.prototype.send = function (text) {
+			if (text.includes('"type":"edit"')) window.edits++
+			send.call(this, text)
+		}
+	`)
+	alice.join(between.url(), "alice")
+	ben.join(s.url, "ben")
+	alice.say("one")
+	alice.stored("one")
+	alice.text(`window.losing = true, ''`)
+	alice.rewrite(1, "two")
+	alice.rewrite(1, "three")
+	alice.untilMarks(1, "three | edited")
+	ben.untilMarks(1, "two | edited")
+	if n := alice.number(`window.edits`); n != 1 {
+		t.Errorf("%v edits were sent before the first was acknowledged", n)
+	}
+	between.set(cut)
+	alice.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	alice.text(`window.losing = false, ''`)
+	between.set(whole)
+	for _, p := range []*page{alice, ben} {
+		p.untilMarks(1, "three | edited")
+	}
+	alice.settled()
+
+	// An edit that is being written while the one before it is stored is one of that.
+	between.set(cut)
+	alice.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
+	alice.rewrite(1, "four")
+	alice.press(kb.ArrowUp)
+	alice.writes("four", "Editing your message three")
+	between.set(whole)
+	ben.untilMarks(1, "four | edited")
+	alice.settled()
+	alice.write(" and a half")
+	alice.press(kb.Enter)
+	ben.untilMarks(1, "four and a half | edited")
 }

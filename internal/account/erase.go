@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,9 +17,9 @@ import (
 // before or not: display name, groups, credentials, devices, tokens, invites, blocks,
 // the names that it had as a visitor, its memberships, and in the audit its addresses
 // and the details that it or somebody else gave about it. What stays is its username,
-// which nobody gets again, and its opaque id, under which the logs keep its entries:
-// their contents are not erased yet, and neither is what others have written about it.
-// The audit still says who did what to whom.
+// which nobody gets again, and its opaque id, under which the logs keep its entries. What
+// others have written about it stays. The audit still says who did what to whom. What it has
+// written is deleted later, in the background: Erasure says how far that is.
 //
 // The audit may be long, so its part is more than one transaction. An error that comes
 // after the first one leaves addresses that are no older than 30 days; Erase may be
@@ -27,6 +28,9 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	var erased people.Account
 	err := s.administer(ctx, by, access.Erase, "account.erase", username, 0, func(c *change, a *people.Account) (string, error) {
 		if err := c.remove(a); err != nil {
+			return "", err
+		}
+		if err := c.eraseLater(a); err != nil {
 			return "", err
 		}
 		if err := c.eraseRelations(a.ID); err != nil {
@@ -46,6 +50,55 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	}
 	return nil
 }
+
+// Erasure returns how far the erasing of what an account has written is: the zero value if the
+// account was not erased.
+func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e people.Erasure, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		a, err := c.target(access.Erase, username, 0)
+		if err != nil {
+			return err
+		}
+		if e, err = people.Erasures.Get(c.Tx, a.ID); errors.Is(err, people.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	return e, err
+}
+
+// eraseLater has everything deleted that an account has written, also as a visitor before it
+// was one. Given again once that is done, it begins anew.
+func (c *change) eraseLater(a *people.Account) error {
+	id, err := a.Identity()
+	if err != nil {
+		return err
+	}
+	e := people.Erasure{Account: a.ID, Authors: []string{id.ID()}, Since: c.now}
+	if before, err := people.Erasures.Get(c.Tx, a.ID); err == nil {
+		if before.Done == 0 {
+			return nil
+		}
+	} else if !errors.Is(err, people.ErrNotFound) {
+		return err
+	}
+	links, more, err := people.Links.Of(c.Tx, a.ID, maxErasedVisitors)
+	if err != nil {
+		return err
+	}
+	if more {
+		return fmt.Errorf("%s has been more than %d visitors", a.Username, maxErasedVisitors)
+	}
+	for _, l := range links {
+		if !slices.Contains(e.Authors, l.Visitor) {
+			e.Authors = append(e.Authors, l.Visitor)
+		}
+	}
+	return people.Erasures.Put(c.Tx, &e)
+}
+
+// maxErasedVisitors bounds the names that an account had as a visitor.
+const maxErasedVisitors = 1000
 
 // eraseStep is how many relations of a kind are removed at a time.
 const eraseStep = 500

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,8 +73,17 @@ func TestErase(t *testing.T) {
 	wantCode(t, "by somebody else", w.Erase(w.ctx, eve, "bob"), "forbidden")
 	wantCode(t, "nobody", w.Erase(w.ctx, alice, "nobody"), "not_found")
 	wantCode(t, "the last owner", w.Erase(w.ctx, Operator(), "alice"), "last_owner")
-	for range 2 { // it may be done again
+	for again := range 2 { // it may be done again
 		w.must(w.Erase(w.ctx, alice, "bob"))
+		done, err := w.Erasure(w.ctx, alice, "bob")
+		w.must(err)
+		if want := []string{"account:" + bob.Principal.Account.ID, "visitor:bobby"}[:2-again]; !slices.Equal(done.Authors, want) || done.Done != 0 {
+			t.Errorf("what is to be deleted: %+v, want that of %q", done, want)
+		}
+		w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return people.Erasures.Delete(tx, done.Account) })) // as if it were done
+		if done, err := w.Erasure(w.ctx, alice, "bob"); err != nil || done.Account != "" {
+			t.Errorf("without it: %+v, %v", done, err)
+		}
 		after := w.dump()
 		for _, told := range []string{"Robert the Bold", "robert", "192.0.2.77", "bobby", "rude-and-loud", `"blocked"`} {
 			if i := strings.Index(after, told); i >= 0 {

@@ -122,6 +122,15 @@ var rules = map[string]rule{
 		[]string{"modernc.org/sqlite", "golang.org/x/sys"},
 		"a driver knows only the domain and its contract",
 	},
+	"kaban/internal/store/journal/journaltest": {
+		nil,
+		nil, "it reads the files by their format, and does not trust those that write them",
+	},
+	"kaban/internal/index": {
+		[]string{"kaban", "kaban/internal/failpoint", "kaban/internal/markup", "kaban/internal/search", "kaban/internal/store"},
+		[]string{"modernc.org/sqlite"},
+		"the index is a reader of the logs, whatever stores them, and knows nobody that searches",
+	},
 	"kaban/internal/store/storetest": {
 		[]string{"kaban", "kaban/internal/store"},
 		[]string{"github.com/google/go-cmp", "pgregory.net/rapid"},
@@ -168,12 +177,12 @@ var rules = map[string]rule{
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/people", "kaban/internal/search", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
 		nil,
 		"the permitted actions do not depend on the protocol",
 	},
 	"kaban/internal/frame": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/people"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/chat", "kaban/internal/people", "kaban/internal/search"},
 		nil,
 		"front ends with the same frames share how entries become frames",
 	},
@@ -192,7 +201,7 @@ var rules = map[string]rule{
 		"a message is followed without knowing what it is; only builds with a tag have the library",
 	},
 	"kaban/internal/telemetry": {
-		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
+		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/index", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
 		[]string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "google.golang.org/protobuf"},
 		"it reads what all others count; nothing imports it but the main package",
 	},

@@ -93,6 +93,7 @@ type deed struct {
 	private bool   // the room has become private
 
 	appoints bool // an admin makes an op of a room that it is not in
+	concerns bool // the target, an account, is in the room before or after
 }
 
 // decide runs in the transaction of the append.
@@ -131,6 +132,7 @@ func (d *deed) decide(tx store.Tx) error {
 			return err
 		}
 	}
+	d.concerns = s.Target.RoomRole != 0 || a.Action == access.Invite
 	// What changes nobody's rights must not have everybody's decided anew.
 	changed, err := d.apply(tx, &s)
 	if err != nil || !changed {
@@ -339,14 +341,19 @@ func (d *deed) setRole(tx store.Tx, s *scene) (changed bool, err error) {
 		return false, nil // a visitor's role cannot be any other
 	}
 	m, err := people.Members.Get(tx, s.room.Key, d.target.ID)
-	if err != nil || m.Role == d.act.Role {
+	if err != nil {
 		return false, err
 	}
-	m.Role = d.act.Role
-	if err := people.Members.Put(tx, &m); err != nil || !d.appoints {
-		return true, err
+	if changed = m.Role != d.act.Role; changed {
+		m.Role = d.act.Role
+		if err := people.Members.Put(tx, &m); err != nil {
+			return false, err
+		}
 	}
-	return true, d.auditAppointment(tx)
+	if d.appoints { // the room has an entry by the admin, whatever it changed
+		err = d.auditAppointment(tx)
+	}
+	return changed, err
 }
 
 func (d *deed) set(tx store.Tx, s *scene) (changed bool, err error) {
@@ -396,7 +403,7 @@ func (d *deed) tell() {
 	switch c := d.user.chat; {
 	case d.act.Subject.IsZero():
 		c.changed(d.act.Room)
-	case d.target.ID != "":
+	case d.target.ID != "" && d.concerns: // nobody else may learn that there is such a room
 		c.entered(d.target.ID, d.act.Room)
 	}
 }

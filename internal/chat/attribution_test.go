@@ -114,6 +114,10 @@ func TestEntriesOfALinkedVisitorAreTheAccounts(t *testing.T) {
 		}
 		frames, _ := w.drain(late)
 		w.equal("what a reader gets that catches up", frames, "OldBob=id-bob")
+		change := Change{Kind: kaban.KindDelete, Target: entries[0].Seq}
+		_, err = w.alter(old, "lobby", change)
+		want(t, "somebody of the name deletes what is the account's", err, ErrForbidden)
+		want(t, "and from the room", w.submit(old, sub, change), ErrForbidden)
 		time.Sleep(2 * time.Millisecond) // entries have the time of the machine
 		want(t, "somebody of the name speaks later", w.say(old, sub, "after"), nil)
 		w.equal("authors after both", w.authors("lobby"), "OldBob=id-bob", "OldBob=")

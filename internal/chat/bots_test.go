@@ -102,3 +102,68 @@ func TestDirectRoomsWithABot(t *testing.T) {
 		}
 	}
 }
+
+// A bot learns nothing of a room that its owner may not read, and nothing from before its
+// owner came in.
+func TestABotKnowsWhatItsOwnerKnows(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.robot("bob", kaban.RoleMember)
+		w.create("ann", "den", kaban.RoomPrivate)
+		for _, name := range []string{"bob", "robo"} {
+			want(t, name+" is invited", w.do("ann", "den", w.to(name, access.Invite)), nil)
+		}
+		robo, den := w.user("robo"), storetest.RoomName(t, "den")
+		check := func(what string, rooms int, first uint64, read error) {
+			t.Helper()
+			me, err := robo.Me(t.Context(), "", 0)
+			if err != nil || len(me.Rooms) != rooms {
+				t.Errorf("%s: the bot is in %+v, %v, want %d rooms", what, me.Rooms, err, rooms)
+			}
+			if _, in, err := robo.State(t.Context(), den); err != nil || in != (rooms > 0) {
+				t.Errorf("%s: the bot has a state: %t, %v", what, in, err)
+			}
+			entries, err := w.history(robo, "den")
+			if want(t, what, err, read); err == nil && (len(entries) == 0 || entries[0].Seq != first) {
+				t.Errorf("%s: the bot reads %+v, want those from %d", what, entries, first)
+			}
+		}
+		check("together", 1, 1, nil)
+		want(t, "bob is kicked", w.do("ann", "den", w.to("bob", access.Kick)), nil)
+		want(t, "ann hides what was", w.do("ann", "den", Act{Change: people.RoomChange{History: people.HistoryJoined}}), nil)
+		check("alone", 0, 0, ErrNotFound)
+		want(t, "bob is back", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+		state, _, err := w.user("bob").State(t.Context(), den)
+		want(t, "bob's state", err, nil)
+		check("together again", 1, state.Head, nil)
+	})
+}
+
+// Whoever may make no room is told the same of all names.
+func TestCreateTellsNoNames(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "bobfile", kaban.RoomPrivate)
+	for _, room := range []string{"bobfile", "вobfile", "вobfile2"} { // with a Cyrillic letter
+		err := w.user("gus").Create(t.Context(), storetest.RoomName(t, room), NewRoom{Kind: kaban.RoomPrivate})
+		want(t, room, err, ErrForbidden)
+	}
+}
+
+// Every entry that an admin leaves in a room that it is not in has its row in the audit.
+func TestAnAppointmentIsAudited(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	act := Act{Action: access.SetRoomRole, Subject: storetest.Username(t, "ann"), Role: kaban.RoomRoleOp}
+	for rows := 1; rows <= 2; rows++ {
+		want(t, "adam appoints", w.do("adam", "den", act), nil)
+		n := 0
+		err := w.store.View(t.Context(), func(tx store.Tx) error {
+			all, _, err := people.Audits.List(tx, nil, nil, 100)
+			n = len(all)
+			return err
+		})
+		if want(t, "the audit", err, nil); n != rows {
+			t.Errorf("the audit has %d rows, want %d", n, rows)
+		}
+	}
+}

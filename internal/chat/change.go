@@ -120,8 +120,8 @@ func (c *changer) decide(tx store.Tx) error {
 	if err := u.seekReach(tx, &s); err != nil {
 		return err
 	}
-	c.from, c.may = s.member.From, changesOf(s.Facts)
-	if err := c.may.refusal(&c.draft, nil); err != nil || !u.isVisitor() {
+	c.from, c.may = s.from, changesOf(s.Facts)
+	if err := u.chat.refusal(&c.may, &c.draft, nil); err != nil || !u.isVisitor() {
 		return err
 	}
 	return u.isNobodyElse(tx)
@@ -132,7 +132,7 @@ func (c *changer) allow(target *store.Entry) error {
 	if target.Seq < c.from {
 		return ErrNoMessage
 	}
-	return c.may.refusal(&c.draft, target)
+	return c.user.chat.refusal(&c.may, &c.draft, target)
 }
 
 // changes are verdicts about changes of messages, as dispatch.Rights keeps them.
@@ -162,11 +162,18 @@ func changesOf(f access.Facts) (all changes) {
 }
 
 // refusal returns why a change of a message is not allowed. Without a target, it is why no
-// such change is. The author of a message is the one that the log has.
-func (all *changes) refusal(d *kaban.Draft, target *store.Entry) error {
+// such change is. The author of a message is the one that the log has; a message that is
+// shown as an account's is nobody's own: whoever has the visitor's name now is somebody else.
+func (c *Chat) refusal(all *changes, d *kaban.Draft, target *store.Entry) error {
+	own := true
+	if target != nil {
+		shown := store.Entry{Author: target.Author, Time: target.Time}
+		c.attribute(&shown)
+		own = target.Author == d.Author.ID() && shown.Author == target.Author
+	}
 	action, verdict := access.Edit, access.Forbidden
 	for i, c := range changeKinds {
-		if c.kind != d.Kind || target != nil && c.own && target.Author != d.Author.ID() {
+		if c.kind != d.Kind || c.own && !own {
 			continue
 		}
 		action, verdict = c.action, access.Verdict(all[i])
@@ -178,8 +185,8 @@ func (all *changes) refusal(d *kaban.Draft, target *store.Entry) error {
 }
 
 // about decides about changes by members; see dispatch.About.
-func about(rights *dispatch.Rights, change *kaban.Draft, target *store.Entry) error {
-	return (*changes)(&rights.Changes).refusal(change, target)
+func (c *Chat) about(rights *dispatch.Rights, change *kaban.Draft, target *store.Entry) error {
+	return c.refusal((*changes)(&rights.Changes), change, target)
 }
 
 // seekReach notes whether somebody in a direct room can be reached.

@@ -22,6 +22,7 @@ import (
 	"kaban/internal/emoji"
 	"kaban/internal/limit"
 	"kaban/internal/people"
+	"kaban/internal/search"
 	"kaban/internal/session"
 	"kaban/internal/store"
 )
@@ -163,6 +164,9 @@ type Options struct {
 	// accounts do; if Exempt is nil, no address is exempt.
 	Rooms  *limit.Limiter
 	Exempt func(netip.Addr) bool
+	// Searches limits searches, by limit.NameKey of the id of an account, and by
+	// limit.AddressKey for those without one. Nil limits nothing.
+	Searches *limit.Limiter
 }
 
 // Chat is the service behind all front ends. All methods are safe for concurrent
@@ -173,12 +177,16 @@ type Chat struct {
 	news       news
 	reloading  sync.Mutex
 	tasksLeft  atomic.Bool // some have failed
+	eraser     eraser
 	server     atomic.Pointer[access.Server]
 	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	attributed atomic.Pointer[attributions]
 	newRooms   *newRooms
 	maxContent int
 	counters   counters
+	index      search.Index          // nil: there is none
+	searches   *limit.Limiter        // nil: they are not limited
+	exempt     func(netip.Addr) bool // nil: no address is
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
@@ -191,7 +199,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if options.Clock == nil {
 		options.Clock = stopwatch()
 	}
-	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent}
+	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
 		return nil, err
@@ -200,8 +208,9 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		return nil, err
 	}
 	d.SetJudge(c.judge)
-	d.SetAbout(about)
+	d.SetAbout(c.about)
 	d.SetOnDirect(c.grew)
+	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {
 		return nil, fmt.Errorf("have removed accounts leave their rooms: %w", err)
@@ -209,12 +218,17 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if err := c.runAllTasks(ctx); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}
+	c.eraser.init()
+	if err := c.erase(ctx); err != nil {
+		return nil, fmt.Errorf("find what is left to be erased: %w", err)
+	}
 	return c, nil
 }
 
 // Close ends what the chat does by itself. It is called before the dispatcher is
 // closed.
 func (c *Chat) Close() {
+	c.eraser.close()
 	c.names.Close()
 	c.news.close()
 }
@@ -325,7 +339,7 @@ func stopwatch() func() time.Duration {
 
 // counters count what happened since the start.
 type counters struct {
-	sessions, joins, watches, sends, posts, pages, newRooms, refusals atomic.Int64
+	sessions, joins, watches, sends, posts, pages, searches, newRooms, refusals atomic.Int64
 }
 
 // Counts are how often something happened since the start.
@@ -336,6 +350,7 @@ type Counts struct {
 	Sends    int64 // drafts of members
 	Posts    int64 // drafts without a membership
 	Pages    int64 // pages of history
+	Searches int64 // pages of hits
 	NewRooms int64 // rooms made by joining
 	Refusals int64 // requests that were refused or failed, but sends
 }
@@ -345,7 +360,7 @@ func (c *Chat) Counts() Counts {
 	n := &c.counters
 	return Counts{
 		Sessions: n.sessions.Load(), Joins: n.joins.Load(), Watches: n.watches.Load(), Sends: n.sends.Load(),
-		Posts: n.posts.Load(), Pages: n.pages.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
+		Posts: n.posts.Load(), Pages: n.pages.Load(), Searches: n.searches.Load(), NewRooms: n.newRooms.Load(), Refusals: n.refusals.Load(),
 	}
 }
 

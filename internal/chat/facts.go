@@ -45,6 +45,7 @@ type scene struct {
 	room    people.Room   // the zero value if there is none
 	member  people.Member // the zero value if there is none
 	account people.Account
+	from    uint64        // the first entry of the room that the user may see; 0: all
 	owner   access.Facts // of a bot: those about its owner, but for the target
 }
 
@@ -145,7 +146,7 @@ func (c *Chat) accountFacts(tx store.Tx, s *scene) error {
 		return err
 	}
 	if in {
-		s.member, s.Membership.Role = member, member.Role
+		s.member, s.Membership.Role, s.from = member, member.Role, member.From
 	}
 	s.Membership.Standing, err = c.standing(tx, s.room.Key, accountIdentity(s.account.ID))
 	return err
@@ -169,7 +170,7 @@ func (c *Chat) limitBot(tx store.Tx, s *scene, name kaban.RoomName, exists bool)
 	if err := c.accountFacts(tx, &of); err != nil {
 		return err
 	}
-	s.owner = of.Facts
+	s.owner, s.from = of.Facts, max(s.from, of.from)
 	s.Facts = access.Limit(s.Facts, of.Facts)
 	return nil
 }

@@ -89,7 +89,7 @@ func (u User) find(ctx context.Context, room kaban.RoomName, start Start) (p Pla
 		}
 		return Place{}, store.ErrStale // a member now
 	}
-	p.From(found.member.From)
+	p.From(found.from)
 	if u.credential.ReadOnly {
 		p.Rights = &dispatch.Rights{Refusal: refusalOf(access.Forbidden, access.Send), Lasting: true}
 	}
@@ -195,7 +195,7 @@ func (u User) FindToRead(ctx context.Context, room kaban.RoomName, start Start) 
 	if p.Revision() != found.revision {
 		return Place{}, store.ErrStale
 	}
-	p.From(found.member.From)
+	p.From(found.from)
 	return p, nil
 }
 
@@ -264,7 +264,7 @@ func (u User) Recall(ctx context.Context, room kaban.RoomName, id kaban.MessageI
 	d := m.Draft(u.peer.Identity, room, id)
 	d.Target = replyTo
 	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
-		return Receipt{}, u.chat.count(refused)
+		return u.postNowhere(ctx, d, refused, func() {})
 	} else if err != nil {
 		return Receipt{}, u.chat.count(err)
 	}
@@ -295,7 +295,7 @@ func (c *Chat) judge(r *dispatch.Room, member *kaban.Peer, _ *dispatch.Rights, g
 			return err
 		}
 		rights.Refusal = refusalOf(access.Can(access.Send, s.Facts), access.Send)
-		rights.From, rights.Changes = s.member.From, changesOf(s.Facts)
+		rights.From, rights.Changes = s.from, changesOf(s.Facts)
 		return nil
 	})
 	return rights, err

@@ -82,6 +82,8 @@ type RoomState struct {
 	Head    uint64
 	Read    uint64
 	Unread  uint64
+	// Mentions are the unread messages that mention the account.
+	Mentions uint64
 	// UnreadFrom is the seq from which the account has marked the room as unread; 0 if it has
 	// not.
 	UnreadFrom uint64
@@ -138,16 +140,22 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 		if members, more, err = people.Members.Of(tx, u.account(), after, limit); err != nil {
 			return err
 		}
+		if len(members) > 0 {
+			last = members[len(members)-1].Name
+		}
+		members = slices.DeleteFunc(members, func(m people.Member) bool { return reach(u.credential, m.Room) == access.ReachElsewhere })
+		rooms, err := people.Rooms.InAll(tx, members)
+		if err != nil {
+			return err
+		}
 		for i := range members {
-			last = members[i].Name
-			if reach(u.credential, members[i].Room) == access.ReachElsewhere {
-				continue
-			}
-			state, err := u.stateIn(tx, &members[i])
+			state, may, err := u.stateIn(tx, &members[i], &rooms[i], me.Account.Bot)
 			if err != nil {
 				return err
 			}
-			states = append(states, state)
+			if may {
+				states = append(states, state)
+			}
 		}
 		return nil
 	})
@@ -171,7 +179,14 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		if in = found; err != nil || !in {
 			return err
 		}
-		state, err = u.stateIn(tx, &member)
+		room, err := people.Rooms.Get(tx, member.Room)
+		if err != nil {
+			return err
+		}
+		account, err := people.Accounts.Get(tx, u.account())
+		if err == nil {
+			state, in, err = u.stateIn(tx, &member, &room, account.Bot)
+		}
 		return err
 	})
 	if err == nil && in {
@@ -182,17 +197,22 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 	return state, in && !state.isHidden(), u.chat.count(err)
 }
 
-// stateIn returns what the documents say of a room for its member.
-func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
-	room, err := people.Rooms.Get(tx, m.Room)
-	if err != nil {
-		return RoomState{}, err
-	}
+// stateIn returns what the documents say of a room for its member, if that may read it. All
+// people may read the rooms that they are in; a bot must not know more than its owner.
+func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool) (s RoomState, may bool, err error) {
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
-		return RoomState{}, err
+		return RoomState{}, false, err
 	}
-	s := RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
+	if bot {
+		found, err := u.scene(tx, name, true, false)
+		if err != nil || access.Can(access.Read, found.Facts) != access.Allowed {
+			return RoomState{}, false, err
+		}
+		limited := *m
+		m, limited.From = &limited, found.from
+	}
+	s = RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
 	s.mark, s.counted = m.Mark(u.chat.dispatcher.Epoch())
 	if s.Notify == 0 {
 		s.Notify = kaban.NotifyMentions
@@ -203,7 +223,7 @@ func (u User) stateIn(tx store.Tx, m *people.Member) (RoomState, error) {
 	if room.Kind == kaban.RoomDirect {
 		s.Title, err = u.title(tx, room.People)
 	}
-	return s, err
+	return s, err == nil, err
 }
 
 // title returns the names of the other people of a direct room.
@@ -226,7 +246,7 @@ func (u User) title(tx store.Tx, accounts []string) (string, error) {
 }
 
 // addCounts adds the heads of the logs, and how many messages of others the account has not
-// read. Marks of older versions, and of another epoch, are counted and stored.
+// read, and how many mention it. Marks of older versions, and of another epoch, are counted and stored.
 func (u User) addCounts(ctx context.Context, states []RoomState) error {
 	names := make([]kaban.RoomName, len(states))
 	for i := range states {
@@ -250,7 +270,7 @@ func (u User) addCounts(ctx context.Context, states []RoomState) error {
 	if len(fresh) > 0 {
 		u.storeCounts(ctx, fresh)
 	}
-	return nil
+	return u.addMentions(ctx, states)
 }
 
 // storeCounts stores marks that were counted, unless there are others by now. If it fails,
@@ -310,7 +330,7 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 		return nil, err
 	}
 	for i := range all {
-		all[i].Online = slices.ContainsFunc(identities(all[i].Account), u.chat.names.IsOnline)
+		all[i].Online = u.chat.isOnline(all[i].Account)
 	}
 	names, _ := r.Visitors("", maxMembers)
 	for _, name := range names {

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"kaban"
@@ -15,7 +16,7 @@ import (
 // again before its turn is told once.
 type news struct {
 	mu     sync.Mutex // guards all below
-	due    map[kaban.RoomName]whom
+	due    map[kaban.RoomName]*audience
 	order  []kaban.RoomName // of due
 	busy   bool             // a goroutine tells
 	closed bool
@@ -23,38 +24,65 @@ type news struct {
 	group sync.WaitGroup
 }
 
+// audience are those to tell of a change: some, and those that it mentions.
+type audience struct {
+	whom
+	mentioned map[string]struct{} // accounts
+}
+
 // whom is whom a change of a room concerns. A greater value includes a smaller one.
 type whom uint8
 
 const (
-	thoseAway whom = iota // who has left a direct room until something is said there
-	everybody             // all members
+	nobody    whom = iota
+	thoseAway      // those that have left a direct room until something is said there
+	everybody      // all members
 )
 
 // changed has the members of a room told that it is different now.
-func (c *Chat) changed(room kaban.RoomName) { c.spread(room, everybody) }
+func (c *Chat) changed(room kaban.RoomName) { c.spread(room, everybody, nil) }
 
 // grew has those told for whom a direct room comes back.
-func (c *Chat) grew(room kaban.RoomName) { c.spread(room, thoseAway) }
+func (c *Chat) grew(room kaban.RoomName) { c.spread(room, thoseAway, nil) }
 
-func (c *Chat) spread(room kaban.RoomName, to whom) {
+// mentioned has the accounts told that a message mentions.
+func (c *Chat) mentioned(room kaban.RoomName, m *store.Mentions) { c.spread(room, nobody, m) }
+
+func (c *Chat) spread(room kaban.RoomName, to whom, m *store.Mentions) {
 	n := &c.news
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return
 	}
-	before, known := n.due[room]
-	if !known {
-		n.order = append(n.order, room)
-	}
 	if n.due == nil {
-		n.due = make(map[kaban.RoomName]whom)
+		n.due = make(map[kaban.RoomName]*audience)
 	}
-	n.due[room] = max(before, to)
+	due := n.due[room]
+	if due == nil {
+		due = new(audience)
+		n.due[room], n.order = due, append(n.order, room)
+	}
+	due.whom = max(due.whom, to)
+	due.add(m)
 	if !n.busy {
 		n.busy = true
 		n.group.Go(c.spreadAll)
+	}
+}
+
+// add adds those that are mentioned.
+func (a *audience) add(m *store.Mentions) {
+	if m == nil {
+		return
+	}
+	if a.mentioned == nil {
+		a.mentioned = make(map[string]struct{})
+	}
+	for _, ids := range [...][]string{m.Accounts, m.Online} {
+		for _, id := range ids {
+			a.mentioned[id] = struct{}{}
+		}
 	}
 }
 
@@ -67,12 +95,12 @@ func (n *news) close() {
 }
 
 // take returns the next room, or false if there is none.
-func (n *news) take() (room kaban.RoomName, to whom, ok bool) {
+func (n *news) take() (room kaban.RoomName, to *audience, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.busy = len(n.order) > 0; !n.busy {
 		n.order = nil
-		return kaban.RoomName{}, 0, false
+		return kaban.RoomName{}, nil, false
 	}
 	room, n.order = n.order[0], n.order[1:]
 	to = n.due[room]
@@ -97,20 +125,30 @@ func (c *Chat) spreadAll() {
 }
 
 // concerned returns the accounts to tell of a room that has changed.
-func (c *Chat) concerned(ctx context.Context, room kaban.RoomName, to whom) (accounts []string, err error) {
+func (c *Chat) concerned(ctx context.Context, room kaban.RoomName, to *audience) (accounts []string, err error) {
 	if room.IsDirect() {
-		if accounts, err = c.uncover(ctx, room); err != nil || to == thoseAway {
+		if accounts, err = c.uncover(ctx, room); err != nil || to.whom != everybody && len(to.mentioned) == 0 {
 			return accounts, err
 		}
 	}
-	online := c.online()
+	var online []string // of those that it may concern
+	if to.whom == everybody {
+		online = c.online()
+	} else {
+		for account := range to.mentioned {
+			if c.isOnline(account) {
+				online = append(online, account)
+			}
+		}
+	}
+	away := len(accounts)
 	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
-		accounts = nil
+		accounts = accounts[:away]
 		known, _, err := people.Rooms.Known(tx, room)
 		if err != nil {
 			return err
 		}
-		if known.Members <= len(online) {
+		if to.whom == everybody && known.Members <= len(online) {
 			return people.Members.All(tx, room.Key(), func(m *people.Member) bool {
 				accounts = append(accounts, m.Account)
 				return true
@@ -137,6 +175,11 @@ func (c *Chat) online() []string {
 		ids[i], _ = kaban.AuthorOf(id)
 	}
 	return ids
+}
+
+// isOnline reports whether an account has a connection.
+func (c *Chat) isOnline(account string) bool {
+	return slices.ContainsFunc(identities(account), c.names.IsOnline)
 }
 
 // uncover ends that a direct room is hidden from people that have left it, if

@@ -101,5 +101,5 @@ func (u User) mayPost(tx store.Tx, room kaban.RoomName, exists bool) (from uint6
 	if err := u.seekReach(tx, &s); err != nil {
 		return 0, err
 	}
-	return s.member.From, refusalOf(access.Can(access.Post, s.Facts), access.Post)
+	return s.from, refusalOf(access.Can(access.Post, s.Facts), access.Post)
 }

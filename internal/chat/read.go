@@ -67,7 +67,7 @@ func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (result
 	}
 	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
 		visible := page
-		if from := found.member.From; from > 0 {
+		if from := found.from; from > 0 {
 			if q.RepliesTo != 0 && q.RepliesTo < from {
 				return ErrNoMessage
 			}

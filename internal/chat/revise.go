@@ -121,6 +121,9 @@ func (c *Chat) AccountChanged(id string) {
 	} else {
 		c.runTasks(context.Background(), id)
 	}
+	if err == nil {
+		err = c.erase(context.Background())
+	}
 	if err != nil {
 		c.tasksLeft.Store(true)
 	}

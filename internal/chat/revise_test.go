@@ -282,6 +282,10 @@ func TestMembersElsewhereAreTold(t *testing.T) {
 		}
 		w.create("ann", "den", kaban.RoomPrivate)
 		check("create", map[string]int{"ann": 1})
+		for _, action := range []access.Action{access.Mute, access.Unmute, access.Ban, access.Unban} {
+			want(t, "done to somebody outside", w.do("ann", "den", w.to("bob", action)), nil)
+			check("done to somebody outside", nil)
+		}
 		want(t, "invite", w.do("ann", "den", w.to("bob", access.Invite)), nil)
 		check("invite", map[string]int{"bob": 1})
 		want(t, "topic", w.do("ann", "den", Act{Action: access.SetTopic, Topic: "x"}), nil)
@@ -348,11 +352,11 @@ func TestNewsAreGathered(t *testing.T) {
 	w.chat.changed(den)
 	w.chat.grew(den)
 	w.chat.grew(storetest.RoomName(t, "hall"))
-	if room, to, ok := n.take(); !ok || room != den || to != everybody {
-		t.Errorf("the first is %v for %d, %v", room, to, ok)
+	if room, to, ok := n.take(); !ok || room != den || to.whom != everybody {
+		t.Errorf("the first is %v for %v, %v", room, to, ok)
 	}
-	if _, to, ok := n.take(); !ok || to != thoseAway {
-		t.Errorf("the second is for %d, %v", to, ok)
+	if _, to, ok := n.take(); !ok || to.whom != thoseAway {
+		t.Errorf("the second is for %v, %v", to, ok)
 	}
 	if _, _, ok := n.take(); ok || n.busy {
 		t.Error("there are more")

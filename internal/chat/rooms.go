@@ -41,6 +41,11 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 		archived := true
 		change.Archived = &archived
 	}
+	// Whoever may make no room must not learn from the names that are taken, or alike, which
+	// rooms there are.
+	if _, err := u.rule(ctx, action, name, false); err != nil {
+		return err
+	}
 	giveBack, err := u.takeRoom(name)
 	if err != nil {
 		return u.chat.count(err)
@@ -254,10 +259,11 @@ func (u User) commit(ctx context.Context, send Send, done func()) (Receipt, erro
 	if errors.Is(err, ErrNotFound) {
 		// What a credential or an account forbids everywhere is forbidden here too: the
 		// answer must not say which rooms there are.
-		if _, refused := u.rule(ctx, access.Kick, room, false); refused != nil {
-			done()
-			return Receipt{}, refused
+		_, refused := u.rule(ctx, access.Kick, room, false)
+		if refused == nil {
+			refused = missing(room, err)
 		}
+		return u.postNowhere(ctx, send.Draft, refused, done)
 	}
 	if err != nil {
 		done()
@@ -265,6 +271,17 @@ func (u User) commit(ctx context.Context, send Send, done func()) (Receipt, erro
 	}
 	receipt, err := u.chat.dispatcher.Post(ctx, send, done)
 	return receipt, u.chat.count(missing(room, err))
+}
+
+// postNowhere refuses a send to a room that there is not, after it has taken the way of one
+// to a room that the user must not know of, so that their times are alike, too.
+func (u User) postNowhere(ctx context.Context, d kaban.Draft, refused error, done func()) (Receipt, error) {
+	refuse := func(store.Tx) error { return refused }
+	_, err := u.chat.dispatcher.Post(ctx, Send{Draft: d, Terms: &dispatch.Terms{Unlisted: true, Decide: refuse}}, done)
+	if ctx.Err() == nil || errors.Is(err, refused) {
+		err = refused
+	}
+	return Receipt{}, u.chat.count(err)
 }
 
 // roomExists reports whether there is a room, with entries or without.

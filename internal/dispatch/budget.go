@@ -40,10 +40,14 @@ type budget struct {
 	armed, closed  bool
 
 	group sync.WaitGroup // one while the timer is armed, until expire has returned
+
+	forgetter forgetter
 }
 
 func newBudget(limit int64, age time.Duration) *budget {
-	return &budget{limit: limit, age: age, start: time.Now()}
+	b := &budget{limit: limit, age: age, start: time.Now()}
+	b.forgetter.start = b.start
+	return b
 }
 
 // cost returns the memory that a chunk takes, in bytes.
@@ -159,6 +163,7 @@ func (b *budget) expire() {
 
 // close stops the timer and waits for what it started.
 func (b *budget) close() {
+	b.forgetter.close()
 	b.mu.Lock()
 	b.closed = true
 	if b.timer != nil && b.timer.Stop() {

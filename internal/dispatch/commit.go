@@ -158,6 +158,8 @@ type batch struct {
 	took    time.Duration // of the append
 	now     time.Duration // its end, of Dispatcher.clock
 	simple  bool          // nothing but messages of members and posts without terms, and none is stale
+	// mentioning are those of writes that may mention somebody.
+	mentioning []*store.Write
 }
 
 // pipelined is how many batches there are at a time: one is appended, one completed, and
@@ -261,6 +263,8 @@ func (c *committer) round() {
 func (c *committer) append(b *batch, sends []Send) {
 	clear(b.writes)
 	b.sends, b.writes, b.results = sends, b.writes[:0], b.results[:0]
+	clear(b.mentioning)
+	b.mentioning = b.mentioning[:0]
 	b.simple = true
 	for i := range sends {
 		sends[i].Trace.Committing(len(sends))
@@ -272,6 +276,7 @@ func (c *committer) append(b *batch, sends []Send) {
 	if len(sends) == 0 {
 		return
 	}
+	c.findMentions(b)
 	if !b.simple { // what it decides, and what those before it have changed, has one order
 		c.waiting.Wait()
 	}
@@ -295,6 +300,7 @@ func (c *committer) complete(b *batch) {
 func (c *committer) release(b *batch) {
 	clear(b.sends)
 	clear(b.writes)
+	clear(b.mentioning)
 	if cap(b.sends) > 4*maxBatch {
 		b.sends = nil
 	}
@@ -339,6 +345,7 @@ func (c *committer) publishBatch(b *batch) {
 		if call := c.dispatcher.onDirect; call != nil && c.rooms[i].name.IsDirect() {
 			call(c.rooms[i].name)
 		}
+		c.dispatcher.grown(c.rooms[i].name, c.rooms[i].head)
 		clear(c.rooms[i].entries)
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}
@@ -356,6 +363,7 @@ func (c *committer) publishBatch(b *batch) {
 			send.wake()
 		}
 	}
+	c.tellMentions(b)
 	c.rooms = c.rooms[:0]
 	clear(c.index)
 }

@@ -182,7 +182,9 @@ type Dispatcher struct {
 	judge      Judge
 	about      About
 	onDirect   func(kaban.RoomName) // nil: nothing
-	generation atomic.Uint64        // of the rights on the server; see Invalidate
+	mentions   Mentions             // nil: nobody is mentioned
+	onGrown    func(kaban.RoomName, uint64)
+	generation atomic.Uint64 // of the rights on the server; see Invalidate
 
 	budget    *budget
 	presence  presence

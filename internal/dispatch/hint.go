@@ -52,6 +52,7 @@ func (c *committer) follow(ctx context.Context, h hint) {
 		c.lost(err)
 		return
 	}
+	d.grown(h.room, state.Head)
 	if r == nil || r.raise(state.Head) {
 		return
 	}
@@ -68,6 +69,13 @@ func (c *committer) follow(ctx context.Context, h hint) {
 	r.publishMissing(missing, head, state.Head)
 	if r.head.Load() < state.Head {
 		d.inbox.putHint(hint{r.name, state.Head})
+	}
+}
+
+// grown says that a room has entries up to a seq.
+func (d *Dispatcher) grown(room kaban.RoomName, seq uint64) {
+	if d.onGrown != nil {
+		d.onGrown(room, seq)
 	}
 }
 

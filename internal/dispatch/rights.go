@@ -59,6 +59,11 @@ func (d *Dispatcher) SetAttribution(attribute func(*store.Entry)) { d.store.attr
 // gets them as they are read from the store. Readers go on where they are.
 func (d *Dispatcher) Reencode() { d.budget.dropAll() }
 
+// SetOnGrown sets a function that is called after entries were stored, once for each room
+// and batch, with a seq up to which the room has entries. Entries of other writers count
+// once a hint was followed. It must take a note and return. It is set before the first entry.
+func (d *Dispatcher) SetOnGrown(call func(room kaban.RoomName, seq uint64)) { d.onGrown = call }
+
 // SetOnDirect sets what is called when something was published in a direct room. It
 // must not block. SetOnDirect must be called before the first send.
 func (d *Dispatcher) SetOnDirect(call func(room kaban.RoomName)) { d.onDirect = call }

@@ -330,6 +330,9 @@ func (r *Room) publish(entries []store.Entry) {
 	}
 	for i := range entries {
 		for _, t := range r.tails {
+			if entries[i].Kind.TakesText() {
+				t.forget(entries[i].Target)
+			}
 			t.append(1, backOf(&entries[i]), func(dst []byte) []byte { return t.format.AppendEntry(dst, r.name.String(), &entries[i]) })
 		}
 	}

@@ -147,6 +147,13 @@ func (d *Dispatcher) Unlisted(after string, limit int) (names []kaban.RoomName, 
 	return names, more
 }
 
+// ListsAll reports whether all rooms, direct ones included, are in Rooms.
+func (d *Dispatcher) ListsAll() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.rooms) == d.byName.Len()
+}
+
 // roomsAfter returns a page of byName or unlisted.
 func (d *Dispatcher) roomsAfter(of *btree.Map[string, *Room], after string, limit int) (rooms []*Room, more bool) {
 	d.mu.Lock()
@@ -228,6 +235,23 @@ func (d *Dispatcher) Tallies(ctx context.Context, author string, rooms []kaban.R
 // block.
 func (d *Dispatcher) CountTo(ctx context.Context, room kaban.RoomName, author string, seq uint64, known store.Mark) (store.Mark, error) {
 	return d.store.CountTo(ctx, room, author, seq, known)
+}
+
+// Mentions returns the messages of a room that mention an account; see store.Store. It may
+// block while the store is asked.
+func (d *Dispatcher) Mentions(ctx context.Context, name kaban.RoomName, account string, after, last uint64) ([]store.Mention, error) {
+	return d.store.Mentions(ctx, name, account, after, last)
+}
+
+// MayMention reports in which runs Mentions may find anything; see store.Store. It may block
+// while the store is asked.
+func (d *Dispatcher) MayMention(ctx context.Context, account string, runs []store.Run) ([]bool, error) {
+	return d.store.MayMention(ctx, account, runs)
+}
+
+// ForgetMentions forgets old mentions; see store.Store. It may block while the store works.
+func (d *Dispatcher) ForgetMentions(ctx context.Context, before int64, limit int) (int, error) {
+	return d.store.ForgetMentions(ctx, before, limit)
 }
 
 // stored asks the store for the state of a room. It adds a room that this

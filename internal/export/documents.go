@@ -27,6 +27,18 @@ func (d Documents) Get(key string) ([]byte, error) {
 	return nil, nil
 }
 
+// GetAll implements store.Tx.
+func (d Documents) GetAll(keys []string) (values [][]byte, err error) {
+	for _, key := range keys {
+		value, err := d.Get(key)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	return values, nil
+}
+
 // Scan implements store.Tx.
 func (d Documents) Scan(from, to string, limit int) ([]store.Document, error) {
 	if err := store.CheckLimit(limit); err != nil {
@@ -49,6 +61,7 @@ func (Documents) Bump(kaban.RoomName) error { return store.ErrReadOnly }
 // Head implements store.Tx. It fails.
 func (Documents) Head(kaban.RoomName) (uint64, error) { return 0, errNoLog }
 
+// Counts implements store.Tx. It fails.
 func (Documents) Counts(kaban.RoomName, string) (store.Counts, error) {
 	return store.Counts{}, errNoLog
 }

@@ -27,6 +27,8 @@ type Config struct {
 	AccountRequestsPerSecond    int `toml:"account_requests_per_second" help:"Requests of an account to the HTTP API per second."`
 	AccountRequestsBurst        int `toml:"account_requests_burst" help:"Requests to the HTTP API that an account may make at once after a pause."`
 
+	SearchesPerMinute int `toml:"searches_per_minute" help:"Searches per minute of an account, or from one address without an account."`
+
 	CredentialMessagesPerSecond int `toml:"credential_messages_per_second" help:"Messages per second of a bot, a token or a hook, for each credential."`
 	CredentialMessagesBurst     int `toml:"credential_messages_burst" help:"Messages that a bot, a token or a hook may send at once after a pause."`
 }
@@ -46,6 +48,8 @@ func Defaults() Config {
 		AccountUploadsPerHour:       60,
 		AccountRequestsPerSecond:    20,
 		AccountRequestsBurst:        40,
+
+		SearchesPerMinute: 120,
 
 		CredentialMessagesPerSecond: 100,
 		CredentialMessagesBurst:     2000,
@@ -141,6 +145,9 @@ type Limits struct {
 	AccountArrivals                       *Limiter
 	Messages, Rooms, Uploads, APIRequests *Limiter
 
+	// Searches is by account, or by address for those without one.
+	Searches *Limiter
+
 	// CredentialMessages is instead of Messages for bots, tokens and hooks, by
 	// credential.
 	CredentialMessages *Limiter
@@ -163,6 +170,8 @@ func New(c Config, clock func() time.Duration) (*Limits, error) {
 		Rooms:              limiter("account_rooms_per_hour"),
 		Uploads:            limiter("account_uploads_per_hour"),
 		APIRequests:        limiter("account_requests_per_second"),
+
+		Searches: limiter("searches_per_minute"),
 
 		CredentialMessages: limiter("credential_messages_per_second"),
 	}
@@ -188,6 +197,8 @@ func (l *Limits) Set(c Config) error {
 	l.Rooms.Set(Rate{Count: c.AccountRoomsPerHour, Per: time.Hour})
 	l.Uploads.Set(Rate{Count: c.AccountUploadsPerHour, Per: time.Hour})
 	l.APIRequests.Set(Rate{Count: c.AccountRequestsPerSecond, Per: time.Second, Burst: c.AccountRequestsBurst})
+
+	l.Searches.Set(Rate{Count: c.SearchesPerMinute, Per: time.Minute})
 
 	l.CredentialMessages.Set(Rate{Count: c.CredentialMessagesPerSecond, Per: time.Second, Burst: c.CredentialMessagesBurst})
 	return nil

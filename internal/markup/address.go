@@ -9,6 +9,21 @@ import (
 // schemes are the beginnings of addresses.
 var schemes = []string{"https://", "http://", "mailto:"}
 
+// HasAddress reports whether a content has an address outside of code.
+func HasAddress(content string) bool {
+	if !strings.Contains(content, ":") {
+		return false
+	}
+	for _, l := range Parse(content) {
+		for _, s := range l.Spans {
+			if s.Style&Address != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // address reads an address that begins at i, if any.
 func (sc *scanner) address(i int) int {
 	n := 0

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -189,5 +190,24 @@ func BenchmarkParse(b *testing.B) {
 				markup.Parse(content)
 			}
 		})
+	}
+}
+
+func TestFindMentions(t *testing.T) {
+	for content, want := range map[string]markup.Mentioned{
+		"nobody":                      {},
+		"hello @ann, @Bob and @ann":   {Names: []string{"ann", "Bob"}},
+		"@ann_- says":                 {Names: []string{"ann", "ann_", "ann_-"}},
+		"`@ann` mail@bob @@cat /@dan": {},
+		"```\n@ann\n```\n> @bob\n> > @cat\nbut @dan": {Names: []string{"dan"}},
+		"> @bob\n>\nthen @ann":                       {Names: []string{"ann"}},
+		"**@here** and @ALL":                         {Everyone: true, Here: true},
+		"@channel":                                   {Everyone: true},
+		"| @ann | x |\n| --- | --- |\n| @bob | y |":  {Names: []string{"ann", "bob"}},
+		"@a @b @c @d @e":                             {Names: []string{"a", "b", "c"}},
+	} {
+		if got := markup.FindMentions(content, 3); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q mentions %+v, want %+v", content, got, want)
+		}
 	}
 }

@@ -56,6 +56,15 @@ func (t *rooms) All(tx store.Tx, visit func(*Room) bool) error {
 	return all(func(after []string, limit int) ([]Room, bool, error) { return t.List(tx, nil, after, limit) }, t.key, visit)
 }
 
+// InAll returns the rooms of some memberships, in their order.
+func (t *rooms) InAll(tx store.Tx, members []Member) ([]Room, error) {
+	keys := make([][]string, len(members))
+	for i := range members {
+		keys[i] = []string{members[i].Room}
+	}
+	return t.getAll(tx, keys)
+}
+
 // Of returns the direct room of some accounts.
 func (t *rooms) Of(tx store.Tx, accounts []string) (Room, error) {
 	people := slices.Clone(accounts)

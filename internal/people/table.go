@@ -69,6 +69,29 @@ func (t *Table[T]) Get(tx store.Tx, key ...string) (T, error) {
 	return t.decode(data)
 }
 
+// getAll returns the values with some keys, in their order. One that there is not is
+// ErrNotFound.
+func (t *Table[T]) getAll(tx store.Tx, keys [][]string) ([]T, error) {
+	documents := make([]string, len(keys))
+	for i, key := range keys {
+		documents[i] = t.document(key)
+	}
+	found, err := tx.GetAll(documents)
+	if err != nil {
+		return nil, err
+	}
+	values := make([]T, len(keys))
+	for i, data := range found {
+		if data == nil {
+			return nil, fmt.Errorf("%s: %w", t.name, ErrNotFound)
+		}
+		if values[i], err = t.decode(data); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
 func (t *Table[T]) decode(data []byte) (v T, err error) {
 	if err := json.Unmarshal(data, &v); err != nil {
 		return v, fmt.Errorf("%w: a document of %s: %w", store.ErrDamaged, t.name, err)
@@ -193,12 +216,12 @@ func (t *Table[T]) listBy(tx store.Tx, index string, prefix, after []string, lim
 	if err != nil {
 		return nil, false, err
 	}
-	for _, d := range found {
-		v, err := t.Get(tx, store.KeyParts(string(d.Value))...)
-		if err != nil {
-			return nil, false, fmt.Errorf("%w: index %s of %s: %w", store.ErrDamaged, index, t.name, err)
-		}
-		values = append(values, v)
+	keys := make([][]string, len(found))
+	for i, d := range found {
+		keys[i] = store.KeyParts(string(d.Value))
+	}
+	if values, err = t.getAll(tx, keys); err != nil {
+		return nil, false, fmt.Errorf("%w: index %s of %s: %w", store.ErrDamaged, index, t.name, err)
 	}
 	return values, more, nil
 }

@@ -26,6 +26,13 @@ func (d documents) Put(key string, value []byte) error {
 	return nil
 }
 
+func (d documents) GetAll(keys []string) (values [][]byte, _ error) {
+	for _, key := range keys {
+		values = append(values, d[key])
+	}
+	return values, nil
+}
+
 func (d documents) Delete(key string) error { delete(d, key); return nil }
 
 func (d documents) Scan(from, to string, limit int) (found []store.Document, _ error) {

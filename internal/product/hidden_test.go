@@ -60,6 +60,7 @@ func (w *world) requestsAbout(room string) (all, makers []frame) {
 		{"type": "history", "room": room, "before": 2},
 		{"type": "history", "room": room, "after": 0, "limit": 1},
 		{"type": "read", "room": room, "seq": 2},
+		{"type": "unread", "room": room, "seq": 99},
 		w.act("send", room, "", frame{"content": "x"}),
 		w.act("kick", room, "opal", nil), w.act("invite", room, "gus", nil),
 		{"type": "history", "room": room, "replies_to": 2},

@@ -83,6 +83,8 @@ func asHTTP(f frame) (method, path string, body frame) {
 		return http.MethodGet, path + "/messages", nil
 	case "members":
 		return http.MethodGet, path + "/members", nil
+	case "inbox":
+		return http.MethodGet, "/v1/inbox", nil
 	case "watch":
 		return http.MethodGet, path + "/events", nil
 	case "rooms":

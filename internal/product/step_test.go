@@ -69,6 +69,7 @@ var steps = []step{
 	{access.Read, requests("history", nil), nil},
 	{access.Read, requests("members", nil), nil},
 	{access.Mark, requests("read", frame{"seq": 1}), nil},
+	{access.Mark, requests("unread", frame{"seq": 1}), nil},
 	{access.Mark, requests("notify", frame{"level": "none"}), nil},
 	{access.SetTopic, acts("topic", "", frame{"topic": "x"}), nil},
 	{access.Invite, acts("invite", "invited", nil), stranger},

@@ -31,6 +31,9 @@ func Of(err error) wire.Event {
 	if refused, ok := errors.AsType[*account.RefusedError](err); ok {
 		e.Code = wire.Code(refused.Verdict.String())
 	}
+	if query, ok := errors.AsType[*chat.QueryError](err); ok {
+		e.Field, e.Position, e.HasPosition = "query", query.Position, true
+	}
 	if resync, ok := errors.AsType[*chat.ResyncError](err); ok {
 		e.Room, e.Epoch, e.Head, e.Oldest = resync.Room.String(), resync.Epoch, resync.Head, resync.Oldest
 	}
@@ -140,6 +143,10 @@ var refusals = []row{
 	{isErr(chat.ErrEditConflict), wire.CodeEditConflict, text("the message was edited in the meantime; read what it says now, and edit that")},
 	{isErr(chat.ErrTooManyReactions), wire.CodeTooManyReactions, tooManyReactions},
 	{is[*chat.EmojiError], wire.CodeBadEmoji, error.Error},
+	{is[*chat.QueryError], wire.CodeBadQuery, error.Error},
+	{isErr(chat.ErrBadZone), wire.CodeBadField, text("zone: there is no such time zone; give an IANA name such as Europe/Berlin, or leave it out for UTC")},
+	{isErr(chat.ErrBadPlace), wire.CodeBadField, text("before: it must be the next of an earlier page of the same search; search from the beginning again")},
+	{isErr(chat.ErrNoSearch), wire.CodeUnavailable, text("this server has no search index; ask whoever runs it")},
 	{isErr(chat.ErrStorageFull), wire.CodeStorageFull, text("the server's disk is full and the message was not stored; send it again later with the same id")},
 	{chat.IsGoingDown, wire.CodeUnavailable, text("the server is going down; try again when it is back, a message with the same id")},
 	{isErr(context.DeadlineExceeded), wire.CodeUnavailable, text("the server is too busy; try again later, a message with the same id")},
@@ -195,7 +202,7 @@ func refusedText(err error) string {
 }
 
 func tooManyReactions(error) string {
-	return fmt.Sprintf("a message takes %d different reactions, %d by one person, and %d by all; take one back first", chat.MaxReactions, chat.MaxOwnReactions, chat.MaxReactors)
+	return fmt.Sprintf("a message takes %d different reactions, %d by one person, and %d by all; add to one that is there, or take one of yours back", chat.MaxReactions, chat.MaxOwnReactions, chat.MaxReactors)
 }
 
 func newRoomsText(err error) string {

@@ -110,6 +110,8 @@ func codeCases() []codeCase {
 		{code: wire.CodeIDConflict, line: send("taken", "other words"), want: []any{"ref", "r", "id", "taken"}},
 		{code: wire.CodeBadLimit, line: `{"type":"history","room":"lobby","limit":0}`, want: []any{"max", 500, "actual", 0}},
 		{code: wire.CodeBadLimit, line: `{"type":"history","room":"lobby","limit":1000000000}`, want: []any{"actual", 1000000000}},
+		{code: wire.CodeBadQuery, line: `{"type":"search","query":"é -\"a b","ref":"r"}`, want: []any{"ref", "r", "field", "query", "position", 3}},
+		{code: wire.CodeBadQuery, line: `{"type":"search","query":""}`},
 		{code: wire.CodeResync, line: `{"type":"join","room":"other","epoch":"foreign","after":0,"ref":"r"}`, want: []any{"head", 0, "oldest", 1, "ref", "r"}},
 		{code: wire.CodeResync, line: `{"type":"join","room":"other","after":5}`},
 	}

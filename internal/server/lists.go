@@ -39,6 +39,22 @@ func historyEvent(ref []byte, page *chat.Page, me string) *wire.Event {
 	return e
 }
 
+func (c *client) search(r *wire.Request) {
+	user, ref := c.user(), slices.Clone(r.Ref)
+	asked := chat.Search{Query: r.Query, Room: r.Room, Before: r.Before, HasBefore: r.HasBefore, Limit: r.Limit, Zone: r.Zone}
+	var found chat.Hits
+	var err error
+	c.handler.AskLong(func(ctx context.Context) { found, err = user.Search(ctx, asked) }, func() {
+		if err != nil {
+			c.replyFailure(ref, err)
+			return
+		}
+		e := answer(wire.TypeFound, ref)
+		frame.Found(e, &found)
+		c.reply(e)
+	})
+}
+
 func (c *client) listRooms(r *wire.Request) {
 	user, after, limit := c.user(), r.AfterName, r.Limit
 	if infos, more, ok := user.RoomsNow(after, limit); ok {

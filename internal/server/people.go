@@ -58,7 +58,8 @@ const stateOverhead = 512
 func stateOf(s *chat.RoomState) wire.RoomState {
 	return wire.RoomState{
 		Room: s.Room.String(), Kind: s.Kind, Title: s.Title, Topic: s.Topic, Role: s.Role, Flags: s.Flags, History: string(s.History),
-		Head: s.Head, Read: s.Read, Unread: int(min(s.Unread, wire.MaxNumber)), Notify: s.Notify,
+		Head: s.Head, Read: s.Read, Unread: int(min(s.Unread, wire.MaxNumber)), UnreadFrom: s.UnreadFrom,
+		Mentions: int(min(s.Mentions, wire.MaxNumber)), Notify: s.Notify,
 	}
 }
 
@@ -212,6 +213,11 @@ func changeOf(r *wire.Request) people.RoomChange {
 func (c *client) read(r *wire.Request) {
 	user, room, seq, ref := c.user(), r.Room, r.Seq, slices.Clone(r.Ref)
 	c.ask(ref, func(ctx context.Context) error { return user.Read(ctx, room, seq) }, func() { c.replyOK(ref) })
+}
+
+func (c *client) unread(r *wire.Request) {
+	user, room, seq, ref := c.user(), r.Room, r.Seq, slices.Clone(r.Ref)
+	c.ask(ref, func(ctx context.Context) error { return user.MarkUnread(ctx, room, seq) }, func() { c.replyOK(ref) })
 }
 
 func (c *client) notify(r *wire.Request) {

@@ -97,9 +97,9 @@ type Importer interface {
 	// Import adds records with their numbers and times as one transaction and
 	// returns how many of them are new. Records of a room must be in ascending
 	// order. A record that is there already is skipped, so that an import can be
-	// repeated. One that differs from the stored entry, uses the id of another
-	// entry or would leave a gap is ErrDiffers. With an error nothing of the batch
-	// is stored.
+	// repeated. One that differs from the stored entry (also by an edit since), uses
+	// the id of another entry or would leave a gap is ErrDiffers. With an error nothing
+	// of the batch is stored.
 	Import(ctx context.Context, records []Record) (added int, err error)
 
 	// ImportDocuments adds documents as one transaction and returns how many of them

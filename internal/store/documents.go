@@ -82,6 +82,9 @@ type Tx interface {
 	// Get returns the value of a document, nil if there is none. No document has an
 	// invalid key.
 	Get(key string) ([]byte, error)
+	// GetAll returns the values of some documents in the order of their keys, nil for each
+	// that there is not. It costs less than as many calls of Get.
+	GetAll(keys []string) ([][]byte, error)
 	// Put adds or replaces a document. The value must not be nil.
 	Put(key string, value []byte) error
 	// Delete removes a document, if there is one.
@@ -141,6 +144,9 @@ type Write struct {
 	// Decide. It gets the message as it is now. It may run more than once, must not block or
 	// call the store, and must not keep or change what it gets.
 	Allow func(target *Entry) error
+	// Mentions, if not nil, are whom a message or an edit mentions. What a message mentioned
+	// before an edit and does not after it is forgotten.
+	Mentions *Mentions
 }
 
 // Key joins the parts of a document's key with "/". Parts may be any text: "/", "%"

@@ -142,6 +142,12 @@ type Page struct {
 	RepliesTo uint64
 }
 
+// Run is the entries of a room behind one seq, up to another.
+type Run struct {
+	Room        kaban.RoomName
+	After, Last uint64
+}
+
 // Store keeps the logs of all rooms, and documents.
 type Store interface {
 	Documents
@@ -211,6 +217,19 @@ type Store interface {
 	// entries say, so damage to one may count wrongly.
 	CountTo(ctx context.Context, room kaban.RoomName, author string, seq uint64, known Mark) (Mark, error)
 
+	// Mentions returns the messages behind one seq, up to another, that mention an account
+	// (Write.Mentions), ascending, without those that it has written itself and those that
+	// were deleted. What an edit has taken out is not there any more. An occurrence that
+	// cannot be read is left out.
+	Mentions(ctx context.Context, room kaban.RoomName, account string, after, last uint64) ([]Mention, error)
+
+	// MayMention reports for each of some runs, in their order, whether Mentions may find
+	// anything there: false is certain. It costs less than as many calls of Mentions.
+	MayMention(ctx context.Context, account string, runs []Run) ([]bool, error)
+
+	// ForgetMentions forgets up to limit occurrences with an earlier time, and returns how many.
+	ForgetMentions(ctx context.Context, before int64, limit int) (int, error)
+
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.
 	Close() error
@@ -225,6 +244,18 @@ type Instant interface {
 	//
 	// A type that wraps a Store does not inherit this, because it may wait.
 	Instant() bool
+}
+
+// Eraser is a Store whose files keep a text for a while after it was deleted or replaced. It
+// erases such texts by itself, soon.
+type Eraser interface {
+	// Erase hurries, and waits until everything is erased that was deleted or replaced
+	// before the call: no file of the store has any byte of it. If something is in the way,
+	// such as a full disk or another reader, that may take as long as it stays.
+	Erase(ctx context.Context) error
+	// Erased returns how far the store is. Both numbers grow, and survive a restart: due with
+	// everything that takes a text away, and nothing up to done is in any file.
+	Erased() (done, due uint64)
 }
 
 // Alarming is a Store that may break while nobody calls it.

@@ -27,6 +27,7 @@ import (
 	"kaban/internal/disk"
 	"kaban/internal/dispatch"
 	"kaban/internal/hook"
+	"kaban/internal/index"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -86,6 +87,7 @@ type fixture struct {
 	diskError   error
 	certificate time.Time
 	backups     backup.Status
+	search      index.Status
 	names       int
 }
 
@@ -104,6 +106,9 @@ func start(t testing.TB) *fixture {
 	must(t, err)
 	rooms, err := chat.New(t.Context(), d, chat.Options{})
 	must(t, err)
+	searched := index.Open(kept, "", index.Options{})
+	d.SetOnGrown(searched.Grew)
+	rooms.SetIndex(searched)
 	f.manager, err = conn.New(conn.Config{Submit: rooms.Submit, StallTimeout: stall, MaxClients: 20_000, MaxFromAddress: 20_000})
 	must(t, err)
 	f.limits, err = limit.New(limit.Defaults(), conn.Stopwatch())
@@ -133,6 +138,7 @@ func start(t testing.TB) *fixture {
 		serving.Wait()
 		rooms.Close()
 		d.Close()
+		searched.Close()
 		kept.Close()
 	})
 	f.sources = telemetry.Sources{
@@ -140,6 +146,7 @@ func start(t testing.TB) *fixture {
 		Chat: rooms.Counts, Accounts: f.accounts.Stats, Limits: f.limits.Exceeded, Store: kept.Size,
 		Disk:        func() (disk.Space, error) { return f.disk, f.diskError },
 		Certificate: func() time.Time { return f.certificate }, Backups: func() backup.Status { return f.backups },
+		Search: func() index.Status { return f.search },
 	}
 	f.registry, err = telemetry.NewRegistry(f.sources)
 	must(t, err)

@@ -35,6 +35,7 @@ func ofChat(s *Sources) bool        { return s.Chat != nil }
 func ofAccounts(s *Sources) bool    { return s.Accounts != nil }
 func ofLimits(s *Sources) bool      { return s.Limits != nil }
 func ofStore(s *Sources) bool       { return s.Store != nil }
+func ofSearch(s *Sources) bool      { return s.Search != nil }
 func ofDisk(s *Sources) bool        { return s.Disk != nil }
 func ofBackups(s *Sources) bool     { return s.Backups != nil }
 func ofCertificate(s *Sources) bool { return s.Certificate != nil }
@@ -101,6 +102,7 @@ var metrics = []metric{
 	{"kaban_joins_total", "Times that a connection began to follow a room as a member.", counter, nil, ofChat, func(n *snapshot, s sink) { s.put(float64(n.chat.Joins)) }},
 	{"kaban_watches_total", "Times that a connection began to follow a room without being a member.", counter, nil, ofChat, func(n *snapshot, s sink) { s.put(float64(n.chat.Watches)) }},
 	{"kaban_history_pages_total", "Pages of history that were asked for.", counter, nil, ofChat, func(n *snapshot, s sink) { s.put(float64(n.chat.Pages)) }},
+	{"kaban_searches_total", "Pages of hits that searches have returned.", counter, nil, ofChat, func(n *snapshot, s sink) { s.put(float64(n.chat.Searches)) }},
 	{"kaban_rooms_made_total", "Rooms made by joining them.", counter, nil, ofChat, func(n *snapshot, s sink) { s.put(float64(n.chat.NewRooms)) }},
 	{"kaban_errors_total", "Errors that clients were given, over kaban/1 and HTTP, by code. docs/protocol.md explains the codes.", counter, []string{"code"}, ofFrontEnds, func(n *snapshot, s sink) {
 		sum := make(map[string]uint64, len(n.lines.Errors))
@@ -118,6 +120,11 @@ var metrics = []metric{
 		s.put(float64(n.pages.Hooks), "stored")
 		s.put(float64(n.pages.HookRefused), "refused")
 	}},
+
+	// The search index.
+	{"kaban_search_lag_seconds", "For how long the search index has not been complete: 0 if it has read everything, well below a second usually. While it is made anew, or does not work, it grows.", gauge, nil, ofSearch, func(n *snapshot, s sink) { s.put(n.search.Lag.Seconds()) }},
+	{"kaban_search_behind", "Entries that the search index has not read.", gauge, nil, ofSearch, func(n *snapshot, s sink) { s.put(float64(n.search.Behind)) }},
+	{"kaban_search_bytes", "Size of the files of the search index.", gauge, nil, ofSearch, func(n *snapshot, s sink) { s.put(float64(n.search.Bytes)) }},
 
 	// The disk.
 	{"kaban_journal_entries", "Entries that are not merged into the table yet. Above 4,096 some are.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalEntries)) }},

@@ -138,6 +138,11 @@ var moves = []move{
 		c.say(`{"type":"history","room":"lobby","limit":5}`)
 		c.expect("history")
 	}},
+	{"kaban_searches_total", nil, func(f *fixture) {
+		c := f.hello()
+		c.say(`{"type":"search","query":"word"}`)
+		c.expect("found")
+	}},
 	{"kaban_rooms_made_total", nil, func(f *fixture) { f.member("made") }},
 	{"kaban_errors_total", []string{"bad_json"}, func(f *fixture) { f.hello().say("{") }},
 	{"kaban_errors_total", []string{"id_conflict"}, func(f *fixture) { // of a receipt
@@ -189,6 +194,9 @@ var moves = []move{
 	{"kaban_store_bytes", []string{"journal"}, fillSegment},
 	{"kaban_disk_free_bytes", nil, func(f *fixture) { f.disk.Free++ }},
 	{"kaban_disk_size_bytes", nil, func(f *fixture) { f.disk.Total++ }},
+	{"kaban_search_lag_seconds", nil, func(f *fixture) { f.search.Lag = time.Minute }},
+	{"kaban_search_behind", nil, func(f *fixture) { f.search.Behind = 7 }},
+	{"kaban_search_bytes", nil, func(f *fixture) { f.search.Bytes = 1 << 20 }},
 	{"kaban_backup_failures", nil, func(f *fixture) { f.backups.Failures++ }},
 	{"kaban_backup_last_success_timestamp_seconds", nil, func(f *fixture) { f.backups.Last.Time = time.Now() }},
 	{"kaban_certificate_expiry_timestamp_seconds", nil, func(f *fixture) { f.certificate = f.certificate.Add(time.Hour) }},

@@ -16,6 +16,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/disk"
 	"kaban/internal/dispatch"
+	"kaban/internal/index"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/web"
@@ -33,6 +34,7 @@ type Sources struct {
 	Accounts    func() account.Stats
 	Limits      func() map[string]uint64 // how often each was exceeded, by its name
 	Store       func() store.Size
+	Search      func() index.Status
 	// Backups are those on a schedule.
 	Backups func() backup.Status
 	// Disk returns the room of the disk with the data directory.
@@ -53,6 +55,7 @@ type snapshot struct {
 	accounts    account.Stats
 	limits      map[string]uint64
 	store       store.Size
+	search      index.Status
 	backups     backup.Status
 	disk        disk.Space
 	diskError   error
@@ -76,6 +79,7 @@ func (s *Sources) snapshot() *snapshot {
 	take(&n.accounts, s.Accounts)
 	take(&n.limits, s.Limits)
 	take(&n.store, s.Store)
+	take(&n.search, s.Search)
 	take(&n.backups, s.Backups)
 	take(&n.certificate, s.Certificate)
 	if s.Disk != nil {

@@ -377,3 +377,11 @@ func (s *State) replay(r *people.Room, e *store.Record, author string, change *p
 		delete(roles, subject)
 	}
 }
+
+func (m memory) GetAll(keys []string) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		values[i] = m[key]
+	}
+	return values, nil
+}

@@ -168,6 +168,21 @@ func (r *room) edit(seq uint64, content string, base uint64) {
 // endEdit brings the draft back that was there before an edit.
 func (r *room) endEdit() { r.draft, r.kept, r.editing = r.kept, draft{column: -1}, 0 }
 
+// endWriting ends an edit or an answer whose message is not there any more. It returns what
+// to say about it, or "".
+func (r *room) endWriting() string {
+	switch {
+	case r.editing > 0:
+		r.remember(r.draft.text)
+		r.endEdit()
+		return "the message that you were editing is gone; Up in the input brings your text back"
+	case r.replying > 0:
+		r.replying = 0
+		return "the message that you were answering is gone; what you write is no answer any more"
+	}
+	return ""
+}
+
 // startEdit edits an own message in the input.
 func (m *Model) startEdit(i *item) {
 	r := m.active

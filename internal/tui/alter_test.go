@@ -358,3 +358,108 @@ func TestHostileSelection(t *testing.T) {
 		}
 	}
 }
+
+// Only Esc and Ctrl-C end a reply: going to the newest message does not.
+func TestTheNewestMessageEndsNoReply(t *testing.T) {
+	d := talking(t, 80, 16)
+	d.keys("alt+s", "up", "r", "why not?", "ctrl+end", "alt+>")
+	d.shows("reply> why not?")
+	d.keys("esc")
+	d.hides("reply>")
+	d.typed("why not?")
+	d = talking(t, 80, 16)
+	d.keys("alt+s", "e", "ctrl+end")
+	d.shows("edit> today is fien")
+}
+
+// With another epoch the numbers are those of other messages.
+func TestAnotherEpochEndsWhatIsWrittenAboutAMessage(t *testing.T) {
+	for name, again := range map[string][]event{
+		"continued": {resyncEvent{room: "lobby", err: errors.New("the log was replaced"), cursor: client.Cursor{Epoch: "f", Seq: 9}}},
+		"joined": {
+			failedEvent{room: "lobby", err: errors.New("lost")},
+			joinedEvent{asked: "lobby", room: "lobby", cursor: client.Cursor{Epoch: "f", Seq: 9}, head: 9},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := talking(t, 120, 16)
+			d.keys("alt+s", "up", "r", "why not?")
+			d.happens(again...)
+			d.shows("the message that you were answering is gone")
+			d.hides("reply>")
+			d.typed("why not?")
+			d.keys("enter")
+			d.asks(`post lobby 2 "why not?"`)
+			d = talking(t, 120, 16)
+			d.keys("draft", "alt+s", "e", ", or so")
+			d.happens(again...)
+			d.shows("the message that you were editing is gone")
+			d.typed("draft")
+			d.keys("ctrl+u", "up")
+			d.typed("today is fien, or so")
+			if len(d.active.items) > 3 || d.active.epoch != "f" {
+				t.Errorf("the room has %d items of epoch %s", len(d.active.items), d.active.epoch)
+			}
+		})
+	}
+	// The same epoch, somewhere else in it: the message is there.
+	d := talking(t, 120, 16)
+	d.keys("alt+s", "up", "r", "why not?")
+	d.happens(resyncEvent{room: "lobby", err: errors.New("too far behind"), cursor: client.Cursor{Epoch: "e", Seq: 900}})
+	d.shows("reply> why not?")
+}
+
+// A room that was lost and is joined again shows no messages with a gap between them.
+func TestARoomThatIsJoinedAgainHasNoGap(t *testing.T) {
+	d := newDesk(t, 80, 12)
+	d.joined("lobby", 5)
+	d.happens(failedEvent{room: "lobby", err: errors.New("lost")})
+	d.joined("lobby", 400)
+	r := d.active
+	for k := 1; k < len(r.items); k++ {
+		if r.items[k].isEntry() && r.items[k-1].isEntry() && r.items[k].begin() != r.items[k-1].seq+1 {
+			t.Fatalf("after %d comes %d", r.items[k-1].seq, r.items[k].begin())
+		}
+	}
+	if r.last() != 400 || r.loading {
+		t.Errorf("the window ends with %d of 400", r.last())
+	}
+}
+
+// A window that cannot be loaded again is asked for less and less often, and one line says so.
+func TestAStaleRoomDoesNotAskForEver(t *testing.T) {
+	d := newDesk(t, 80, 20)
+	now := noon
+	d.now = func() time.Time { return now }
+	d.joined("lobby", 30)
+	d.back.calls = nil
+	asks := func(seconds int) (n int) {
+		for range seconds {
+			now = now.Add(time.Second)
+			d.Update(ticked(now))
+			if d.back.last("load") != "" {
+				d.back.calls = nil
+				d.happens(pageEvent{room: "lobby", page: page{Around: true}, err: errors.New("no disk")})
+				n++
+			}
+		}
+		return n
+	}
+	d.happens(messageEvent{room: "lobby", message: wire.Message{Seq: 50, Username: "ben", Content: "far", Time: noon}, asOf: 90, head: 90})
+	if n := asks(60); n < 3 || n > 6 {
+		t.Errorf("it asks %d times in a minute", n)
+	}
+	if n := asks(1200); n < 5 || n > 12 {
+		t.Errorf("it asks %d times in 20 minutes", n)
+	}
+	if n := strings.Count(d.screen(), "the history could not be loaded"); n != 1 {
+		t.Errorf("it says so %d times", n)
+	}
+	now = now.Add(lastRetry)
+	d.Update(ticked(now))
+	d.happens(pageEvent{room: "lobby", page: page{Around: true}, got: client.HistoryPage{Entries: []client.Entry{{Seq: 90, AsOf: 95, Message: &wire.Message{Seq: 90, Username: "ben", Content: "at last", Time: noon}}}, First: 90, Last: 90, AsOf: 95}})
+	if r := d.active; r.stale != 0 || r.failures != 0 {
+		t.Errorf("it is stale as of %d, after %d failures", r.stale, r.failures)
+	}
+	d.shows("at last")
+}

@@ -49,6 +49,10 @@ type room struct {
 	// stale means that changes up to this seq were passed over: the window has to be
 	// loaded again. 0: none were.
 	stale uint64
+	// failures are the attempts to load the window again that have failed, and notUntil is
+	// when the next one is due.
+	failures int
+	notUntil time.Time
 	// passed are entries that do not count as unread and that arrived while the window
 	// was not attached, oldest first.
 	passed []item
@@ -334,7 +338,7 @@ func (r *room) addPage(p page, got client.HistoryPage, own string) {
 		r.restart(p, items, more, newest)
 		r.renew(r.fold.AddPage(&got))
 		if got.AsOf >= r.stale {
-			r.stale = 0
+			r.stale, r.failures, r.notUntil = 0, 0, time.Time{}
 		}
 	case p.HasAfter:
 		if r.attached || len(r.items) > 0 && p.After != r.last() {

@@ -156,9 +156,9 @@ func (m *Model) belowStatus() string {
 	case r == nil || m.mode != chatting && m.mode != switching || m.hint != "":
 		return ""
 	case !r.following && r.unread() > 0:
-		return fmt.Sprintf(" ↓ %d new, %s ", r.unread(), m.keyOf("bottom"))
+		return fmt.Sprintf(" ↓ %d new, %s ", r.unread(), m.keyOfBottom())
 	case !r.following:
-		return fmt.Sprintf(" ↓ %s ", m.keyOf("bottom"))
+		return fmt.Sprintf(" ↓ %s ", m.keyOfBottom())
 	}
 	l := m.shows()
 	if n := m.unreadElsewhere(); n > 0 && !l.rooms {
@@ -168,6 +168,14 @@ func (m *Model) belowStatus() string {
 		return fmt.Sprintf(" %d new, %s ", r.head-r.mark, m.keyOf("unread"))
 	}
 	return m.helpHint()
+}
+
+// keyOfBottom returns the key that goes to the newest message, for people.
+func (m *Model) keyOfBottom() string {
+	if r := m.active; r.editing == 0 && r.replying == 0 {
+		return m.keyOf("close")
+	}
+	return m.keyOf("bottom")
 }
 
 func (m *Model) helpHint() string { return m.keyOf("help") + " help " }

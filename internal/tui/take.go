@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
@@ -147,6 +148,12 @@ func (m *Model) takeJoined(e joinedEvent) {
 	if r == nil {
 		return
 	}
+	if r.first() > 0 || r.epoch != e.cursor.Epoch { // it was open before, and what came meanwhile is missing
+		if gone := r.restartAs(e.cursor.Epoch); gone != "" {
+			m.sayIn(r, gone)
+		}
+		r.head, r.known = 0, 0
+	}
 	r.joined, r.failed, r.known = true, "", max(r.known, e.head)
 	m.backend.members(r.name, false)
 	if at, known := m.placeIn(r, e.cursor.Epoch); known && at < e.cursor.Seq { // the place of the last time
@@ -253,11 +260,25 @@ func (m *Model) passOver(r *room, e client.Entry) {
 	}
 }
 
+const (
+	// firstRetry is how long a window that misses changes waits after its first failure to
+	// load again. The time doubles with each failure, up to lastRetry.
+	firstRetry, lastRetry = 2 * time.Second, 2 * time.Minute
+)
+
+// putOff postpones the next attempt to load the window again. It reports whether this was
+// the first failure.
+func (r *room) putOff(now time.Time) bool {
+	r.notUntil = now.Add(min(firstRetry<<min(r.failures, 10), lastRetry))
+	r.failures++
+	return r.failures == 1
+}
+
 // reloadStale loads the windows again that miss changes.
 func (m *Model) reloadStale() {
 	for _, r := range m.rooms {
 		switch {
-		case r.stale == 0 || r.loading || !r.joined || m.status.link != online:
+		case r.stale == 0 || r.loading || !r.joined || m.status.link != online || m.now().Before(r.notUntil):
 		case r.following || r.top == nil:
 			r.loading = true
 			m.backend.load(r.name, page{Around: true})
@@ -267,14 +288,25 @@ func (m *Model) reloadStale() {
 	}
 }
 
+// restartAs empties the window. If the room has another epoch now, seqs are those of other
+// messages: then it ends what is being written about one, and returns what to say, or "".
+func (r *room) restartAs(epoch string) (gone string) {
+	r.items, r.attached, r.complete = nil, true, false
+	r.fold, r.stale, r.passed = client.Fold{}, 0, nil
+	r.failures, r.notUntil = 0, time.Time{}
+	if r.epoch != epoch {
+		gone = r.endWriting()
+	}
+	return gone
+}
+
 // takeResync restarts a room whose log cannot be continued.
 func (m *Model) takeResync(e resyncEvent) {
 	r := m.room(e.room)
 	if r == nil {
 		return
 	}
-	r.items, r.attached, r.complete = nil, true, false
-	r.fold, r.stale, r.passed = client.Fold{}, 0, nil
+	gone := r.restartAs(e.cursor.Epoch)
 	r.head, r.known, r.read, r.epoch, r.cleared = e.cursor.Seq, e.cursor.Seq, e.cursor.Seq, e.cursor.Epoch, 0
 	r.marked = false
 	r.follow()
@@ -282,6 +314,9 @@ func (m *Model) takeResync(e resyncEvent) {
 		m.closeSearch()
 	}
 	m.sayIn(r, reasonOf(e.err))
+	if gone != "" {
+		m.sayIn(r, gone)
+	}
 	if r.joined && r.head > 0 {
 		r.loading = true
 		m.backend.load(r.name, page{Before: r.head + 1, HasBefore: true})
@@ -298,7 +333,8 @@ func (m *Model) takePage(e pageEvent) {
 		if r == m.active {
 			m.showFound(e)
 		}
-		if !errors.Is(e.err, client.ErrOffline) || e.page.Around {
+		isNews := r.stale == 0 || !e.page.Around || r.putOff(m.now())
+		if isNews && (!errors.Is(e.err, client.ErrOffline) || e.page.Around) {
 			m.sayIn(r, "the history could not be loaded: "+reasonOf(e.err))
 		}
 		return

@@ -26,6 +26,7 @@ func (s *Server) adminOperations(api huma.API) {
 	does(s, api, toActors, aboutPeople("set-user-name", http.MethodPut, user+"/name", "Change the display name of an account"), s.setUserName)
 	does(s, api, toActors, aboutPeople("remove-user", http.MethodDelete, user, "End an account for good; its name stays taken"), s.removeUser)
 	does(s, api, toActors, aboutPeople("erase-user", http.MethodPost, user+"/erase", "Remove an account and what is stored about it"), s.eraseUser)
+	asks(s, api, toActors, aboutPeople("get-erasure", http.MethodGet, user+"/erase", "Get how far the erasing of what an account has written is"), s.getErasure)
 	does(s, api, toActors, aboutPeople("give-bot", http.MethodPut, user+"/owner", "Give a bot to another owner"), s.giveBot)
 	does(s, api, toActors, aboutPeople("link-identity", http.MethodPut, user+"/identities", "Link an identity at an OpenID provider to an account; over the admin socket only"), s.linkIdentity)
 	does(s, api, toActors, aboutPeople("link-visitor", http.MethodPut, user+"/visitor", "Attribute what somebody wrote as a visitor to an account"), s.linkVisitor)
@@ -221,6 +222,31 @@ func (s *Server) removeUser(ctx context.Context, by *who, in *UsernamePath) erro
 
 func (s *Server) eraseUser(ctx context.Context, by *who, in *UsernamePath) error {
 	return s.config.Accounts.Erase(ctx, by.actor(), in.Username)
+}
+
+// Erasure is how far the erasing of what an account has written is.
+type Erasure struct {
+	State     string `json:"state" enum:"none,deleting,erasing,done" doc:"None if the account was not erased. First everything is deleted, then it is erased from all files."`
+	Messages  int64  `json:"messages" doc:"How many messages were deleted, in the rooms that are finished."`
+	Reactions int64  `json:"reactions" doc:"How many reactions were taken back, in the rooms that are finished."`
+	Rooms     int64  `json:"rooms" doc:"How many of these rooms had any of them."`
+}
+
+func (s *Server) getErasure(ctx context.Context, by *who, in *UsernamePath) (Erasure, error) {
+	e, err := s.config.Accounts.Erasure(ctx, by.actor(), in.Username)
+	if err != nil {
+		return Erasure{}, err
+	}
+	answer := Erasure{State: "deleting", Messages: e.Messages, Reactions: e.Reactions, Rooms: e.Rooms}
+	switch {
+	case e.Account == "":
+		answer.State = "none"
+	case e.Done != 0:
+		answer.State = "done"
+	case e.Deleted:
+		answer.State = "erasing"
+	}
+	return answer, nil
 }
 
 type ownerBody struct {

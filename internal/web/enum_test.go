@@ -11,6 +11,7 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/people"
 	"kaban/internal/web"
+	"kaban/wire"
 )
 
 // textsOf returns all values of a type with texts, other than some.
@@ -48,6 +49,10 @@ func TestEnumsOfTheDocument(t *testing.T) {
 		"KnownRoom.kind": textsOf(kaban.RoomDirect), // admins do not see those
 		"Claimed.ways":   ways, "Session.ways": ways, "GrantToken.token_type": {"Bearer"},
 		"list-users.status": statuses,
+		"RoomNews.kind":     textsOf[kaban.RoomKind](), "RoomNews.role": textsOf[kaban.RoomRole](), "RoomNews.notify": textsOf[kaban.NotifyLevel](),
+		"RoomNews.history": {string(people.HistoryAll), string(people.HistoryJoined)},
+		"Mention.cause":    {string(wire.CauseName), string(wire.CauseEveryone), string(wire.CauseHere)},
+		"Erasure.state":    {"none", "deleting", "erasing", "done"},
 	}
 	all, err := document()
 	if err != nil {

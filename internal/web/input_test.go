@@ -33,6 +33,8 @@ func bodies() map[string]string {
 		"PUT /v1/admin/users/mia/identities":  `{"issuer":"https://id.example","subject":"x"}`,
 		"PUT /v1/admin/users/mia/visitor":     `{"visitor":"x"}`,
 		"POST /v1/admin/users/robo/tokens":    `{"name":"x","expires_in":"30d","rooms":["lobby"],"read_only":true}`,
+		"PUT /v1/rooms/lobby/read":            `{"seq":1}`,
+		"PUT /v1/rooms/lobby/unread":          `{"seq":1}`,
 		"PUT /v1/admin/rooms/lobby/op":        `{"username":"olga"}`,
 		"PUT /v1/admin/settings/auto_join":    `{"value":"dev"}`,
 		"POST /v1/admin/hooks":                `{"room":"lobby","username":"x"}`,

@@ -146,6 +146,7 @@ var rights = []right{
 	{"PUT", "/v1/admin/users/TARGET/visitor", `{"visitor":"FRESH"}`, access.ChangeSettings, 204, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleMember, 0, 0},
 	{"POST", "/v1/admin/users/TARGET/erase", ``, access.Erase, 204, kaban.RoleMember, 0, 0},
+	{"GET", "/v1/admin/users/TARGET/erase", ``, access.Erase, 200, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleOwner, 0, 0},
 	{"GET", "/v1/admin/audit", ``, access.ReadAudit, 200, 0, 0, 0},
 	{"GET", "/v1/admin/settings", ``, access.ChangeSettings, 200, 0, 0, 0},

@@ -32,20 +32,3 @@ globalThis.goTo = (seq) => {
   list.scrollTop += seq < rows[0] ? -300 : 300
   return false
 }
-
-/** How much longer it takes to read sixteen times as much; the best of several measurements. */
-globalThis.growth = (piece) => {
-  const content = piece.repeat(8192 / piece.length)
-  const took = (text) => {
-    let best = Infinity
-    for (let i = 0; i < 3; i++) {
-      const begin = performance.now()
-      source.parse(text)
-      best = Math.min(best, performance.now() - begin)
-    }
-    return best
-  }
-  let best = Infinity
-  for (let i = 0; i < 8 && best > 100; i++) best = Math.min(best, took(content.repeat(16)) / Math.max(took(content), 0.1))
-  return best
-}

@@ -242,6 +242,8 @@ type server struct {
 	batch   uint64  // the newest
 	images  string  // a directory
 	looks   int
+	used    []Salt // of segments
+	erased  int
 }
 
 // death is what a step panics with where the server dies.
@@ -392,6 +394,58 @@ func (s *server) merge(all bool) error {
 	return s.journal.Trim(m)
 }
 
+// erase erases all that was appended. Once that is done, nothing brings it back.
+func (s *server) erase() error {
+	if err := s.journal.PrepareTurn(); err != nil {
+		return err
+	}
+	old := s.salts()
+	from, err := s.journal.Turn()
+	if err != nil {
+		return err
+	}
+	old = slices.DeleteFunc(old, func(salt Salt) bool { return salt == from })
+	if err := s.merge(true); err != nil {
+		return err
+	}
+	done, err := s.journal.Erase(s.mark, from)
+	if err != nil || !done {
+		return err
+	}
+	s.erased++
+	for _, names := range append([]map[string]*inode{s.names, s.durable}, s.changes...) {
+		for name, node := range names {
+			contents := [][]byte{node.now, node.durable}
+			for _, c := range slices.Concat(node.lost, node.changes) {
+				contents = append(contents, c.data)
+			}
+			for i, salt := range old {
+				for _, data := range contents {
+					if len(data) >= headerSize && string(data[:8]) == magic {
+						data = data[headerSize:] // has the salt of the segment before
+					}
+					if bytes.Contains(data, salt[:8]) {
+						s.t.Errorf("%s has a frame of a segment that was erased, %d of %d", name, i, len(old))
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// salts returns those of all segments that had frames since the last power loss.
+func (s *server) salts() (all []Salt) {
+	s.journal.mu.Lock()
+	defer s.journal.mu.Unlock()
+	for _, h := range s.journal.segments {
+		if !h.salt.IsZero() && !slices.Contains(s.used, h.salt) {
+			s.used = append(s.used, h.salt)
+		}
+	}
+	return slices.Clone(s.used)
+}
+
 // work does what a server does, for a while. It returns early after an error that ends it.
 func (s *server) work() error {
 	if err := s.start(); err != nil {
@@ -404,6 +458,8 @@ func (s *server) work() error {
 			err = s.merge(false)
 		case 2:
 			err = s.journal.Prepare()
+		case 3:
+			err = s.erase()
 		default:
 			err = s.append()
 		}
@@ -486,8 +542,8 @@ func TestCrashes(t *testing.T) {
 				}
 				s.crash()
 			}
-			if s.looks < 15 {
-				t.Errorf("looked only %d times", s.looks)
+			if s.looks < 15 || s.erased < 5 {
+				t.Errorf("looked only %d times, erased %d times", s.looks, s.erased)
 			}
 		})
 	}
@@ -503,7 +559,7 @@ func TestFailingDisk(t *testing.T) {
 			failures := 0
 			for range 20 {
 				s.fail = func(op string) int {
-					if s.random.IntN(60) > 0 || op[0] == 's' && s.random.IntN(3) > 0 {
+					if s.random.IntN(50) > 0 || op[0] == 's' && s.random.IntN(3) > 0 {
 						return passes
 					}
 					failures++

@@ -104,8 +104,8 @@ func Exists(dir string) (bool, error) {
 	return len(all.segments) > 0, err
 }
 
-// Remove removes the journal in a directory, and the directory if nothing else is there.
-// While an archive holds the journal, it stays.
+// Remove overwrites and removes the journal in a directory, and the directory if nothing
+// else is there. While an archive holds the journal, it stays.
 func Remove(dir string) error { return realSystem.removeAll(dir) }
 
 func (sys *system) removeAll(dir string) error {
@@ -116,18 +116,37 @@ func (sys *system) removeAll(dir string) error {
 	if isHeld(dir) {
 		return nil
 	}
+	made := uint64(0)
+	for _, n := range all.spares {
+		made = max(made, n)
+	}
 	for i, n := range all.segments {
 		if i == len(all.segments)-1 { // what is left of the others is ours only if this is
 			if err := sys.syncDirectory(dir); err != nil {
 				return err
 			}
 		}
-		if err := sys.remove(filepath.Join(dir, segmentName(n))); err != nil {
+		made++
+		if err := sys.rename(filepath.Join(dir, segmentName(n)), filepath.Join(dir, spareName(made))); err != nil {
+			return err
+		}
+		all.spares = append(all.spares, made)
+	}
+	if len(all.spares) > 0 { // no segment comes back that is overwritten
+		if err := sys.syncDirectory(dir); err != nil {
 			return err
 		}
 	}
 	for _, n := range all.spares {
-		if err := sys.remove(filepath.Join(dir, spareName(n))); err != nil {
+		path := filepath.Join(dir, spareName(n))
+		info, err := os.Stat(path)
+		if err == nil {
+			err = sys.overwrite(path, info.Size())
+		}
+		if err == nil {
+			err = sys.remove(path)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,8 @@
 // tables yet. A batch is one frame, written and synced at once.
 //
 // The files are segments of 2 MiB, filled with zeros and synced before their first use, so
-// that a sync writes data only. A segment whose batches are all merged is used again.
+// that a sync writes data only. A segment whose batches are all merged is used again. None
+// is removed before it is overwritten, and Erase overwrites what is kept.
 //
 // At most one frame is unsynced at any time, so a crash leaves at most one broken frame,
 // the last one. A broken frame with a valid one behind it, or that one flipped bit makes
@@ -16,8 +17,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -74,14 +77,22 @@ type Journal struct {
 	end    int64 // of its last frame
 	coder  coder
 	large  bool // the current segment is for one frame only
+	clean  bool // behind its last frame there are only zeros
 
 	tending sync.Mutex // held by Trim and Prepare; before mu
 
 	mu       sync.Mutex // guards all below
 	segments []header   // the current one is the last; those before may have a number only
 	last     uint64     // batch of the newest frame
-	spares   []string   // names
-	made     uint64     // the number of the newest spare
+	spares   []spare
+	lost     []string // names of spare files that could not be removed
+	made     uint64   // the number of the newest spare
+}
+
+// spare is a file of the size of a segment that has no use.
+type spare struct {
+	name  string
+	clean bool // there are only zeros in it
 }
 
 // Salt returns that of the current segment, and the batch of the newest frame. There must
@@ -106,7 +117,7 @@ func (j *Journal) Append(batch uint64, payload []byte) error {
 		return fmt.Errorf("batch %d cannot follow batch %d in the journal", batch, j.last)
 	}
 	if size := frameSize(int64(len(payload))); j.file == nil || j.large || j.end+size > j.size {
-		if err := j.turn(size); err != nil {
+		if err := j.turn(size, false); err != nil {
 			return fmt.Errorf("begin a segment: %w", err)
 		}
 	}
@@ -129,10 +140,23 @@ func (j *Journal) Append(batch uint64, payload []byte) error {
 	return nil
 }
 
-// turn begins a new segment with room for a frame.
-func (j *Journal) turn(frame int64) error {
+// Turn ends the current segment, so that it can be erased once it is merged, and returns
+// the salt of the one that is current then. It does nothing if nothing was ever in this
+// one. The goroutine that appends calls it.
+func (j *Journal) Turn() (Salt, error) {
+	if j.file == nil || j.end > headerSize || !j.clean {
+		if err := j.turn(0, true); err != nil {
+			return Salt{}, fmt.Errorf("begin a segment: %w", err)
+		}
+	}
+	salt, _ := j.Salt()
+	return salt, nil
+}
+
+// turn begins a new segment with room for a frame. It may have to be clean.
+func (j *Journal) turn(frame int64, clean bool) error {
 	size := max(j.size, headerSize+frame)
-	spare, err := j.spare(size)
+	spare, err := j.spare(size, clean)
 	if err != nil {
 		return err
 	}
@@ -143,11 +167,12 @@ func (j *Journal) turn(frame int64) error {
 	}
 	j.mu.Unlock()
 	rand.Read(h.salt[:]) // never fails
-	from, to := filepath.Join(j.dir, spare), j.path(h.number)
+	from, to := filepath.Join(j.dir, spare.name), j.path(h.number)
 	if err = j.begin(from, &h); err == nil {
 		err = j.rename(from, to)
 	}
 	if err != nil {
+		spare.clean = false
 		return errors.Join(err, j.putBack(spare, size))
 	}
 	j.Close() // synced long ago
@@ -162,7 +187,7 @@ func (j *Journal) turn(frame int64) error {
 		j.file = nil
 		return err
 	}
-	j.end, j.coder, j.large = headerSize, newCoder(h.salt), size > j.size
+	j.end, j.coder, j.large, j.clean = headerSize, newCoder(h.salt), size > j.size, spare.clean
 	return nil
 }
 
@@ -183,55 +208,110 @@ func (j *Journal) begin(path string, h *header) (err error) {
 	return nil
 }
 
-// spare returns the name of a spare file of a size that others do not use any more.
-func (j *Journal) spare(size int64) (string, error) {
+// spare returns a spare file of a size that others do not use any more, which may have to
+// be clean.
+func (j *Journal) spare(size int64, clean bool) (spare, error) {
 	j.mu.Lock()
-	if n := len(j.spares); n > 0 && size == j.size {
+	if at := j.findSpare(clean); at >= 0 && size == j.size {
 		defer j.mu.Unlock()
-		spare := j.spares[n-1]
-		j.spares = j.spares[:n-1]
-		return spare, nil
+		found := j.spares[at]
+		j.spares = slices.Delete(j.spares, at, at+1)
+		return found, nil
 	}
 	j.mu.Unlock()
 	name := j.spareName()
-	return name, j.fill(name, size)
+	return spare{name, true}, j.fill(name, size)
+}
+
+// findSpare returns the index of a spare file, of a clean one if there is any or it must
+// be; -1 if there is none. The caller holds mu.
+func (j *Journal) findSpare(clean bool) int {
+	at := slices.IndexFunc(j.spares, func(s spare) bool { return s.clean })
+	if at < 0 && !clean {
+		at = len(j.spares) - 1
+	}
+	return at
 }
 
 // putBack keeps a spare file that was not used.
-func (j *Journal) putBack(name string, size int64) error {
+func (j *Journal) putBack(s spare, size int64) error {
 	j.mu.Lock()
 	keep := size == j.size && len(j.spares) < maxSpares
 	if keep {
-		j.spares = append(j.spares, name)
+		j.spares = append(j.spares, s)
 	}
 	j.mu.Unlock()
 	if keep {
 		return nil
 	}
-	return j.discard(filepath.Join(j.dir, name), size)
+	return j.discard(s.name, size)
 }
 
-// discard removes a file.
-func (j *Journal) discard(path string, size int64) error {
-	if err := j.remove(path); err != nil {
+// discard overwrites and removes a spare file. If that fails, cleanSpares tries it again.
+func (j *Journal) discard(name string, size int64) error {
+	path := filepath.Join(j.dir, name)
+	err := j.overwrite(path, size)
+	if err == nil {
+		err = j.remove(path)
+	}
+	if err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.lost = append(j.lost, name)
 		return err
 	}
 	j.bytes.Add(-size)
 	return nil
 }
 
+// discardLost discards the spare files that could not be removed.
+func (j *Journal) discardLost() error {
+	j.mu.Lock()
+	lost := j.lost
+	j.lost = nil
+	j.mu.Unlock()
+	var errs []error
+	for _, name := range lost {
+		info, err := os.Stat(filepath.Join(j.dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = j.discard(name, info.Size())
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // fill makes a file of zeros.
 func (j *Journal) fill(name string, size int64) (err error) {
 	path := filepath.Join(j.dir, name)
-	f, err := j.open(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err := j.zero(path, size, os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
+		if _, there := os.Lstat(path); there == nil {
+			j.remove(path)
+		}
+		return err
+	}
+	j.bytes.Add(size)
+	return nil
+}
+
+// overwrite overwrites a file with zeros, durably.
+func (sys *system) overwrite(path string, size int64) error {
+	err := sys.zero(path, size, os.O_RDWR)
+	if err == nil {
+		failpoint.Point("journal.overwritten")
+	}
+	return err
+}
+
+func (sys *system) zero(path string, size int64, flag int) (err error) {
+	f, err := sys.open(path, flag)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
-			j.remove(path)
-		}
-	}()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	zeros := make([]byte, 64<<10)
 	for at := int64(0); at < size; at += int64(len(zeros)) {
 		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
@@ -241,7 +321,6 @@ func (j *Journal) fill(name string, size int64) (err error) {
 	if err := f.SyncData(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSync, err)
 	}
-	j.bytes.Add(size)
 	return nil
 }
 
@@ -250,6 +329,10 @@ func (j *Journal) fill(name string, size int64) (err error) {
 func (j *Journal) Trim(m Mark) error {
 	j.tending.Lock()
 	defer j.tending.Unlock()
+	return j.trim(m)
+}
+
+func (j *Journal) trim(m Mark) error {
 	j.mu.Lock()
 	n := 0
 	for n+1 < len(j.segments) && j.segments[n].salt != m.Salt && j.segments[n+1].after <= m.Merged {
@@ -267,40 +350,90 @@ func (j *Journal) Trim(m Mark) error {
 	return err
 }
 
-// recycle turns segments into spares, or removes those that are too many or of another
+// Erase is Trim, and overwrites the files that have become free, by it or before. It reports
+// whether nothing is left of the segments before the one with the salt, which Turn has
+// returned.
+func (j *Journal) Erase(m Mark, from Salt) (done bool, err error) {
+	j.tending.Lock()
+	defer j.tending.Unlock()
+	if err := j.trim(m); err != nil {
+		return false, err
+	}
+	if err := j.cleanSpares(); err != nil {
+		return false, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.IndexFunc(j.segments, func(h header) bool { return h.salt == from }) <= 0, nil
+}
+
+// PrepareTurn makes a spare file that Turn can use, so that it need not.
+func (j *Journal) PrepareTurn() error {
+	j.tending.Lock()
+	defer j.tending.Unlock()
+	if err := j.cleanSpares(); err != nil {
+		return err
+	}
+	return j.prepare()
+}
+
+// cleanSpares overwrites the spare files. The caller holds tending.
+func (j *Journal) cleanSpares() error {
+	if err := j.discardLost(); err != nil {
+		return err
+	}
+	for {
+		j.mu.Lock()
+		at := slices.IndexFunc(j.spares, func(s spare) bool { return !s.clean })
+		if at < 0 {
+			j.mu.Unlock()
+			return nil
+		}
+		s := j.spares[at]
+		j.spares = slices.Delete(j.spares, at, at+1)
+		j.mu.Unlock()
+		err := j.overwrite(filepath.Join(j.dir, s.name), j.size)
+		s.clean = err == nil
+		if err := errors.Join(err, j.putBack(s, j.size)); err != nil {
+			return err
+		}
+	}
+}
+
+// recycle turns segments into spares, and removes those that are too many or of another
 // size. It returns the number of segments that are gone.
 func (j *Journal) recycle(done []header) (n int, err error) {
-	var kept []string
-	j.mu.Lock()
-	room := maxSpares - len(j.spares)
-	j.mu.Unlock()
+	type free struct {
+		spare
+		size int64
+	}
+	var freed []free
 	for _, h := range done {
 		path := j.path(h.number)
 		var info os.FileInfo
 		if info, err = os.Stat(path); err != nil {
 			break
 		}
-		if len(kept) >= room || info.Size() != j.size {
-			err = j.discard(path, info.Size())
-		} else {
-			name := j.spareName()
-			if err = j.rename(path, filepath.Join(j.dir, name)); err == nil {
-				kept = append(kept, name)
-				failpoint.Point("journal.recycled")
-			}
-		}
-		if err != nil {
+		f := free{spare{name: j.spareName()}, info.Size()}
+		if err = j.rename(path, filepath.Join(j.dir, f.name)); err != nil {
 			break
 		}
-		n++
+		freed = append(freed, f)
+		failpoint.Point("journal.recycled")
 	}
+	n = len(freed)
 	// A segment that is still there after a crash must not have the contents of a new one.
 	if err := j.syncNames(j.dir); err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		for _, f := range freed {
+			j.lost = append(j.lost, f.name)
+		}
 		return n, err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.spares = append(j.spares, kept...)
+	for _, f := range freed {
+		err = errors.Join(err, j.putBack(f.spare, f.size))
+	}
 	return n, err
 }
 
@@ -316,6 +449,10 @@ func (j *Journal) spareName() string {
 func (j *Journal) Prepare() error {
 	j.tending.Lock()
 	defer j.tending.Unlock()
+	return j.prepare()
+}
+
+func (j *Journal) prepare() error {
 	j.mu.Lock()
 	n := len(j.spares)
 	j.mu.Unlock()
@@ -326,7 +463,7 @@ func (j *Journal) Prepare() error {
 	if err := j.fill(name, j.size); err != nil {
 		return err
 	}
-	return j.putBack(name, j.size)
+	return j.putBack(spare{name, true}, j.size)
 }
 
 // Close closes the files and leaves them. Append must not be called any more.

@@ -67,6 +67,9 @@ func (l *Loaded) open(sys *system, size int64) (*Journal, error) {
 		return nil, err
 	}
 	j := &Journal{system: *sys, dir: l.dir, size: size, last: l.last}
+	for _, n := range l.spares {
+		j.made = max(j.made, n)
+	}
 	// The mark may be lost yet, so what is merged stays until the owner has noted another.
 	j.segments = append(l.merged, l.headers...)
 	j.bytes.Store(l.bytes)
@@ -82,7 +85,7 @@ func (l *Loaded) open(sys *system, size int64) (*Journal, error) {
 // Begin begins a segment, which must come before the first Append: the owner notes its salt
 // in between.
 func (j *Journal) Begin() error {
-	if err := j.turn(0); err != nil {
+	if err := j.turn(0, false); err != nil {
 		return fmt.Errorf("begin a segment: %w", err)
 	}
 	return nil
@@ -113,12 +116,12 @@ func (sys *system) makeDirectory(dir string) error {
 // unknown.
 func (j *Journal) dropSpares(spares []uint64) error {
 	for _, n := range spares {
-		path := filepath.Join(j.dir, spareName(n))
-		info, err := os.Stat(path)
+		info, err := os.Stat(filepath.Join(j.dir, spareName(n)))
 		if err != nil {
 			return err
 		}
-		if err := j.discard(path, info.Size()); err != nil {
+		// Without room, as some file systems need it to overwrite, that is left to Erase.
+		if err := j.discard(spareName(n), info.Size()); errors.Is(err, ErrSync) {
 			return err
 		}
 	}

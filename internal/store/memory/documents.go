@@ -131,6 +131,16 @@ func (t *tx) Get(key string) ([]byte, error) {
 	return bytes.Clone(value), nil
 }
 
+// GetAll implements store.Tx.
+func (t *tx) GetAll(keys []string) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		value, _ := t.now.values.Get(key)
+		values[i] = bytes.Clone(value)
+	}
+	return values, nil
+}
+
 // Put implements store.Tx.
 func (t *tx) Put(key string, value []byte) error {
 	if err := t.change(); err != nil {

@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidwall/btree"
+
 	"kaban"
 	"kaban/internal/store"
 )
@@ -66,7 +68,8 @@ type room struct {
 	positions queue // of the newest entries, up to head, in the log
 	// messages are those of all entries, forgotten those of them that are not kept.
 	messages, forgotten uint64
-	authors             map[string]wrote // those of authors that have written any
+	authors             map[string]wrote                      // those of authors that have written any
+	mentions            btree.Map[uint64, []store.Occurrence] // by the seqs of messages that are kept
 }
 
 // kept is an entry of the log with the data to find and to forget it.
@@ -195,6 +198,7 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	r.positions.push(position)
 	s.ids.add(k.hash, position)
 	s.bytes += cost(&k.Entry)
+	s.mentionLocked(r, w, &e)
 	return store.Result{Seq: e.Seq, Time: e.Time}
 }
 
@@ -327,6 +331,7 @@ func (s *Store) forgetLocked() {
 		}
 		s.ids.remove(e.hash)
 		s.bytes -= cost(&e.Entry)
+		s.setMentionsLocked(e.room, e.Seq, nil)
 	}
 }
 

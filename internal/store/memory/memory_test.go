@@ -41,6 +41,46 @@ func TestWindowForgetsTheOldestOfAllRooms(t *testing.T) {
 	}
 }
 
+// Messages that are forgotten stay counted, unless nothing of a visitor is kept.
+func TestForgottenMessagesAreCounted(t *testing.T) {
+	s := New(4 * (entryOverhead + 100))
+	room, content := storetest.RoomName(t, "lobby"), strings.Repeat("x", 80)
+	ann := kaban.Account("ann", storetest.Username(t, "ann"))
+	for i := range 8 { // ann writes 1, 3, 5 and bob, a visitor, 2, 4, 6 to 8
+		d := storetest.Draft(t, "lobby", "bob", fmt.Sprint("id", i), content)
+		if i%2 == 0 && i < 5 {
+			d.Author = ann
+		}
+		storetest.Append(t, s, d)
+	}
+	for author, want := range map[string]store.Tally{
+		ann.ID():      {Head: 8, Oldest: 5, Counts: store.Counts{Messages: 8, Own: 3}, Front: store.Counts{Messages: 4, Own: 2}},
+		"visitor:bob": {Head: 8, Oldest: 5, Counts: store.Counts{Messages: 8, Own: 5}, Front: store.Counts{Messages: 4, Own: 2}},
+	} {
+		tallies, err := s.Tallies(t.Context(), author, []kaban.RoomName{room})
+		if err != nil || tallies[0] != want {
+			t.Errorf("%s: %+v, %v; want %+v", author, tallies, err, want)
+		}
+		// What is not kept is not unread.
+		for seq, unread := range map[uint64]uint64{0: 4 - (want.Own - want.Front.Own), 3: 4 - (want.Own - want.Front.Own), 8: 0} {
+			mark, err := s.CountTo(t.Context(), room, author, seq, store.Mark{})
+			if got := tallies[0].Unread(mark); err != nil || got != unread || mark.Seq != max(seq, 4) {
+				t.Errorf("%s has %d unread behind %d, %v; want %d", author, got, seq, err, unread)
+			}
+			if got := tallies[0].Unread(store.Mark{Seq: seq}); seq < 4 && got != unread {
+				t.Errorf("%s has %d unread behind %d, which is forgotten; want %d", author, got, seq, unread)
+			}
+		}
+	}
+	for i := range 5 {
+		storetest.Append(t, s, storetest.Draft(t, "attic", "cat", fmt.Sprint("id", i), content))
+	}
+	lobby := s.rooms["lobby"]
+	if _, known := lobby.authors["visitor:bob"]; known || lobby.authors[ann.ID()] != (wrote{all: 3}) || lobby.forgotten != 8 {
+		t.Errorf("what is forgotten is counted as %+v, %d", lobby.authors, lobby.forgotten)
+	}
+}
+
 func TestWindowKeepsTheNewestEntryWhateverItsSize(t *testing.T) {
 	s := New(1)
 	for i := range 3 {

@@ -21,10 +21,12 @@ type writerStmts struct {
 	begin, commit             *sql.Stmt
 	addUser, addRoom          *sql.Stmt
 	addUnmerged, trimUnmerged *sql.Stmt
-	setProgress               *sql.Stmt
+	setProgress, setErasing   *sql.Stmt
+	readPage, writePage       *sql.Stmt
 	insertOne, insertMany     *sql.Stmt
 	stateStmts
 	foldStmts
+	mentionStmts
 	writtenStmts
 	setHead, setRevision *sql.Stmt
 	walState             *sql.Stmt
@@ -43,6 +45,9 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.addUnmerged:  "INSERT INTO unmerged (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
 		&w.trimUnmerged: "DELETE FROM unmerged WHERE batch <= ?",
 		&w.setProgress:  updateProgress,
+		&w.setErasing:   updateErasing,
+		&w.readPage:     "SELECT data FROM sqlite_dbpage WHERE pgno = ?",
+		&w.writePage:    "UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?",
 		&w.insertOne:    insertQuery + insertRow,
 		&w.insertMany:   insertQuery + times(insertRow, insertRows),
 		&w.setHead:      "UPDATE rooms SET head = ?, messages = ?, sum = ? WHERE id = ?",
@@ -54,7 +59,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries())
+	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that
@@ -72,6 +77,7 @@ type batch struct {
 	counted  counted
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
+	erasing  erasingRow  // as it is after the transaction
 	apart    apart       // a fault of tests
 	// importing is set while records of another store are inserted, which may be about
 	// nothing.
@@ -92,7 +98,7 @@ type touched struct {
 // newBatch returns the batch of the writer, which the caller ends after its use.
 func (d *database) newBatch(ctx context.Context) *batch {
 	d.batch = batch{
-		database: d, ctx: context.WithoutCancel(ctx), now: d.now().UnixMilli(), progress: d.progress,
+		database: d, ctx: context.WithoutCancel(ctx), now: d.now().UnixMilli(), progress: d.progress, erasing: d.erasing,
 		touched: make(map[string]*touched), added: make(map[string]user),
 		lastRoom: d.lastRoom, lastUser: d.lastUser,
 	}
@@ -251,7 +257,7 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 	if err != nil {
 		return store.Result{}, err
 	}
-	e.batch = b.unmerged.batch + 1
+	e.batch, e.mentions = b.unmerged.batch+1, w.Told()
 	b.entries = append(b.entries, e.journaled(r.room))
 	b.keys[key{r.id, author.id, d.ID.String()}] = earlier{place: r.place(e.Seq), Entry: e.Entry}
 	b.applied(r.room, &e.Entry)
@@ -439,7 +445,7 @@ func (b *batch) publish() {
 	}
 	maps.Copy(b.users, b.added)
 	b.database.lastRoom, b.database.lastUser = b.lastRoom, b.lastUser
-	b.database.progress = b.progress
+	b.database.progress, b.database.erasing = b.progress, b.erasing
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.merged {
@@ -457,5 +463,6 @@ func (b *batch) publish() {
 	b.unmerged.batch = max(b.unmerged.batch, b.number)
 	b.show()
 	b.wakeMerger()
+	b.noteErasing()
 	b.published.Broadcast()
 }

@@ -324,7 +324,8 @@ func TestImportRefusesWhatDiffers(t *testing.T) {
 		records []store.Record
 		want    string
 	}{
-		"another content":  {change(4, func(r *store.Record) { r.Body = "x" }), "message 5 of lobby is another message there"},
+		"another content":  {change(4, func(r *store.Record) { r.Body = "x" }), "message 5 of lobby has another text there: it was edited or deleted"},
+		"another target":   {change(4, func(r *store.Record) { r.Body, r.Target = "x", 2 }), "message 5 of lobby is another message there"},
 		"another time":     {change(4, func(r *store.Record) { r.Time++ }), "message 5 of lobby is another message there"},
 		"another author":   {change(4, func(r *store.Record) { r.Author = kaban.Visitor(storetest.Username(t, "bob")) }), "message 5 of lobby is another message there"},
 		"another id":       {change(4, func(r *store.Record) { r.ID = gap.ID }), "message 5 of lobby is another message there"},

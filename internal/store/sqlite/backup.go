@@ -155,7 +155,7 @@ func (a *Archive) copyTo(ctx context.Context, file string, progress func(done, t
 // newest schema, no epoch, nothing unmerged, and no other file beside it. The copy's
 // journal is elsewhere.
 func seal(ctx context.Context, file string, read frames, lost *error) (*store.Report, error) {
-	pragmas := []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}}
+	pragmas := []pragma{{"journal_mode", "delete"}, {"synchronous", "2"}, {"secure_delete", "1"}}
 	c, err := connect(ctx, file, "rw", pragmas)
 	if err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func finish(ctx context.Context, c *conn, read frames, lost *error) error {
 	if err != nil {
 		return err
 	}
-	d := &database{writer: c, now: clock, unmerged: contents.unmerged}
+	d := &database{writer: c, now: clock, unmerged: contents.unmerged, erasing: contents.erasing}
 	if err := d.stmts.prepare(ctx, c); err != nil {
 		return err
 	}
@@ -215,6 +215,10 @@ func finish(ctx context.Context, c *conn, read frames, lost *error) error {
 	}
 	newest := uint64(d.unmerged.batch)
 	if err := setProgress(ctx, c, progressRow{Mark: journal.Mark{Closed: true, Merged: newest}, batch: newest}); err != nil {
+		return err
+	}
+	b.erasing.swept = false // what was merged has moved rows
+	if err := b.saveErasing(); err != nil {
 		return err
 	}
 	return setEpoch(ctx, c, "", contents.created)

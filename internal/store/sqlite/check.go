@@ -279,6 +279,10 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 			r, err := scanReaction(rows, &a.sum)
 			return r.place, err
 		},
+		allMentions: func(rows *sql.Rows) (int64, error) {
+			m, err := scanMention(rows, &a.sum)
+			return m.place, err
+		},
 		"SELECT place, hash, older, sum FROM originals": func(rows *sql.Rows) (place int64, err error) {
 			o, value := new(original), int64(0)
 			err = rows.Scan(&place, &o.hash, &o.older, &value)
@@ -299,7 +303,7 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 	if n > 0 {
 		problems = append(problems, fmt.Sprintf("%d counts are of rooms that do not exist", n))
 	}
-	for _, table := range []string{"states", "reactions"} {
+	for _, table := range []string{"states", "reactions", "mentions"} {
 		n, err := a.conn.number(ctx, "SELECT count(*) FROM "+table+" s WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = s.place AND e.kind = 1)")
 		if err != nil {
 			return problems, err

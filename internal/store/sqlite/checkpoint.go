@@ -64,6 +64,9 @@ func (d *database) postpone(err error) {
 
 // checkpoint reports whether the whole WAL was moved. The error is classified.
 func (d *database) checkpoint(ctx context.Context, mode string) (done bool, err error) {
+	if err := d.scrub(ctx); err != nil {
+		return false, d.failed("overwrite what is left of former rows", err)
+	}
 	var busy, pages, moved int
 	if err := d.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &pages, &moved); err != nil {
 		return false, d.failed("checkpoint", err)

@@ -29,12 +29,12 @@ type pragma struct{ name, value string }
 
 // dsn returns the name of a database for the driver. It is always a file: URL, because
 // the driver silently drops the parameters of a plain path.
-func dsn(path, mode string, pragmas []pragma) string {
+func dsn(path, mode, defensive string, pragmas []pragma) string {
 	path = filepath.ToSlash(path)
 	if !strings.HasPrefix(path, "/") { // C:/…
 		path = "/" + path
 	}
-	values := url.Values{"mode": {mode}, "_error_rc": {"1"}, "_defensive": {"1"}}
+	values := url.Values{"mode": {mode}, "_error_rc": {"1"}, "_defensive": {defensive}}
 	for _, p := range pragmas {
 		values.Add("_pragma", p.name+"("+p.value+")")
 	}
@@ -44,7 +44,16 @@ func dsn(path, mode string, pragmas []pragma) string {
 // connect opens a connection and verifies its settings, because durability depends on
 // them. The path must be absolute; mode is SQLite's: ro, rw or rwc.
 func connect(ctx context.Context, path, mode string, pragmas []pragma) (*conn, error) {
-	connector, err := sqlite3.NewConnector(dsn(path, mode, pragmas))
+	return connectTo(ctx, dsn(path, mode, "1", pragmas), pragmas)
+}
+
+// connectWriter is connect for a connection that overwrites parts of pages.
+func connectWriter(ctx context.Context, path string, pragmas []pragma) (*conn, error) {
+	return connectTo(ctx, dsn(path, "rw", "0", pragmas), pragmas)
+}
+
+func connectTo(ctx context.Context, dsn string, pragmas []pragma) (*conn, error) {
+	connector, err := sqlite3.NewConnector(dsn)
 	if err != nil {
 		return nil, err
 	}

@@ -42,9 +42,12 @@ type database struct {
 	sum      summer
 	appends  int
 	progress progressRow          // as the database has it
+	erasing  erasingRow           // as the database has it
 	closed   bool                 // nothing is merged any more
 	written  map[authorIn]written // of some authors, as the database has it
 	merger   merger
+	walFile  *os.File // nil until the WAL is read
+	eraser   eraser
 
 	appending sync.Mutex // lets one batch at a time take its place; guards all below
 	journal   *journal.Journal
@@ -67,8 +70,9 @@ type database struct {
 	all     []*reader
 	readers chan *reader // the idle ones
 	broken  atomic.Pointer[error]
-	begun   atomic.Bool // the journal takes batches
-	scarce  atomic.Bool // it had no room for the last one
+	dead    chan struct{} // closed once the store is broken
+	begun   atomic.Bool   // the journal takes batches
+	scarce  atomic.Bool   // it had no room for the last one
 	shown   shown
 
 	mu        sync.RWMutex // guards all below
@@ -92,6 +96,8 @@ type room struct {
 	tail []unmergedEntry
 	// tailAbout are the seqs of those of tail that are about a message.
 	tailAbout []uint64
+	// tailTelling are the seqs of those of tail that may change whom a message mentions.
+	tailTelling []uint64
 	// Guarded by database.mu. The newest entries are in unmerged and not in the
 	// table entries; the elements of the slice never change.
 	head     uint64
@@ -99,10 +105,13 @@ type room struct {
 	messages uint64 // those that are merged; also guarded by database.writing
 	unmerged []unmergedEntry
 	about    []uint64
+	telling  []uint64
 }
 
 // publish shows readers what was appended, with database.mu held.
-func (r *room) publish() { r.head, r.unmerged, r.about = r.next, r.tail, r.tailAbout }
+func (r *room) publish() {
+	r.head, r.unmerged, r.about, r.telling = r.next, r.tail, r.tailAbout, r.tailTelling
+}
 
 // place returns the key of one of the room's entries in the table entries.
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
@@ -122,6 +131,7 @@ type reader struct {
 	authors        *authors
 	page, pageBack *sql.Stmt
 	countStmts
+	mentions, mentioned       *sql.Stmt
 	begin, progress, revision *sql.Stmt
 	stateStmts
 	historyStmts
@@ -133,7 +143,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
-		&r.progress: progressQuery,
+		&r.progress: progressQuery, &r.mentions: mentionsQuery, &r.mentioned: mentionedQuery,
 		&r.revision: "SELECT id, key, name, head, revision, messages, sum FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())
 }
@@ -150,7 +160,8 @@ func newDatabase(dir string, options Options) *database {
 		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), log: options.Log, now: clock,
 		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
 		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
-		readers: make(chan *reader, readers),
+		readers: make(chan *reader, readers), dead: make(chan struct{}),
+		eraser: eraser{wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{})},
 	}
 	d.published = sync.NewCond(d.mu.RLocker())
 	if d.log == nil {
@@ -196,6 +207,7 @@ func (d *database) open(ctx context.Context, dir string, options Options) (err e
 		return explain(d.path, err)
 	}
 	d.startMerger()
+	d.startEraser()
 	return nil
 }
 
@@ -226,7 +238,7 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 			return err
 		}
 	}
-	if d.writer, err = connect(ctx, d.path, "rw", writerPragmas); err != nil {
+	if d.writer, err = connectWriter(ctx, d.path, writerPragmas); err != nil {
 		return err
 	}
 	if options.maxPages > 0 {
@@ -295,6 +307,7 @@ func (d *database) leave() error {
 		}
 	}
 	if d.handles == 0 {
+		d.stopEraser()
 		d.stopMerger()
 	}
 	if broken := d.broken.Load(); broken != nil {
@@ -332,6 +345,9 @@ func (d *database) release() error {
 	if d.writer != nil { // last, so that it cleans up
 		errs = append(errs, d.writer.close())
 	}
+	if d.walFile != nil {
+		errs = append(errs, d.walFile.Close())
+	}
 	if d.lock != nil {
 		errs = append(errs, unlockDirectory(d.lock))
 	}
@@ -355,6 +371,7 @@ func (d *database) broke(operation string, err error) error {
 	err = fmt.Errorf("%s: %w", operation, err)
 	if d.broken.CompareAndSwap(nil, &err) {
 		d.log.Error("the database cannot be used any more", "path", d.path, "error", err)
+		close(d.dead)
 		d.mu.Lock() // whoever has looked before waits by now
 		d.published.Broadcast()
 		d.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -15,12 +16,13 @@ import (
 
 // documentStmts read documents. Every connection that runs transactions has them.
 type documentStmts struct {
-	getDocument, scanDocuments *sql.Stmt
+	getDocument, getDocuments, scanDocuments *sql.Stmt
 }
 
 func (s *documentStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
 		&s.getDocument:   "SELECT value, sum FROM documents WHERE key = ?",
+		&s.getDocuments:  "SELECT key, value, sum FROM documents WHERE key IN (SELECT value FROM json_each(?))",
 		&s.scanDocuments: "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
 	}
 }
@@ -40,6 +42,38 @@ func (s *documentStmts) get(ctx context.Context, sum *summer, key string) ([]byt
 		err = &store.DocumentError{Key: key, Err: errSum}
 	}
 	return value, sortDamage(key, err)
+}
+
+// getAll returns the values of some documents, nil for each that there is not.
+func (s *documentStmts) getAll(ctx context.Context, sum *summer, keys []string) ([][]byte, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.getDocuments.QueryContext(ctx, string(list))
+	if err != nil {
+		return nil, sortDamage(keys[0], err)
+	}
+	defer rows.Close()
+	found := make(map[string][]byte, len(keys))
+	for rows.Next() {
+		d, err := scanDocument(rows, sum)
+		if err != nil {
+			return nil, err
+		}
+		found[d.Key] = d.Value
+	}
+	if err := closeRows(rows); err != nil {
+		return nil, sortDamage(keys[0], err)
+	}
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		values[i] = found[key]
+	}
+	return values, nil
 }
 
 // scan returns documents in a range.
@@ -301,6 +335,18 @@ func (t *tx) Get(key string) ([]byte, error) {
 		return nil, t.check(err)
 	}
 	return value, nil
+}
+
+// GetAll implements store.Tx.
+func (t *tx) GetAll(keys []string) ([][]byte, error) {
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	values, err := t.stmts.getAll(t.ctx, t.sum, keys)
+	if err != nil {
+		return nil, t.check(err)
+	}
+	return values, nil
 }
 
 // Put implements store.Tx.

@@ -276,10 +276,14 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
+// toVersion9 turns a database into one of version 9.
+var toVersion9 = []string{"DROP TABLE erasing", "DROP TABLE mentions", "PRAGMA user_version = 9"}
+
 // toVersion8 turns a database into one of version 8, whose rooms have no counts.
 func toVersion8(t *testing.T, path string) {
 	t.Helper()
 	resum(t, path, roomsWithCounts("0"))
+	corrupt(t, path, toVersion9...)
 	corrupt(t, path, "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
 }
 

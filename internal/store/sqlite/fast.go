@@ -77,6 +77,7 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 	s.show()
 	s.mu.Unlock()
 	s.wakeMerger()
+	s.noteErasing()
 	return true, nil
 }
 
@@ -162,7 +163,7 @@ func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, foun
 	if r.next == r.head {
 		f.grown = append(f.grown, r)
 	}
-	one := [1]unmergedEntry{{Entry: store.NewEntry(d, r.next+1, now), batch: batch, user: author.id}}
+	one := [1]unmergedEntry{{Entry: store.NewEntry(d, r.next+1, now), batch: batch, user: author.id, mentions: w.Told()}}
 	e := &one[0]
 	e.ownName = e.Username != author.name
 	f.payload = appendFrameEntry(f.payload, r.id, e)

@@ -42,7 +42,14 @@ func varied(t *testing.T) (dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		storetest.Append(t, s, m.Draft(kaban.Visitor(m.Username()), storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), id))
+		write := store.Write{Draft: m.Draft(kaban.Visitor(m.Username()), storetest.RoomName(t, []string{"lobby", "kitchen", "Ops"}[i%3]), id)}
+		if i%5 == 2 {
+			write.Mentions = []*store.Mentions{{Accounts: []string{"dan", "eve"}}, {Everyone: true}, {Here: true, Online: []string{"dan", "fay"}}}[i/5%3]
+		}
+		results := make([]store.Result, 1)
+		if err := s.Append(t.Context(), []store.Write{write}, results); err != nil || results[0].Err != nil {
+			t.Fatal(err, results[0].Err)
+		}
 		switch i {
 		case 30:
 			mergeNow(t, s)
@@ -125,7 +132,7 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		k.found = append(k.found, fmt.Sprint(id, found))
 	}
 	for _, room := range keys {
-		found, err := lines(ctx, s.conn, fmt.Sprintf("SELECT id || name || head || ' ' || revision FROM rooms INDEXED BY sqlite_autoindex_rooms_1 WHERE key = '%s'", room))
+		found, err := lines(ctx, s.conn, fmt.Sprintf("SELECT id || name || head || ' ' || revision || ' ' || messages FROM rooms INDEXED BY sqlite_autoindex_rooms_1 WHERE key = '%s'", room))
 		if err != nil {
 			return k, err
 		}
@@ -135,6 +142,10 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		"SELECT format('%d %d %d %d %d %d %d %d', place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies) FROM states",
 		"SELECT format('%d %s %d %s %d %d', place, emoji, user, username, seq, time) FROM reactions",
 		"SELECT format('%d %s %d', place, hex(hash), older) FROM originals",
+		"SELECT format('%d %d %d %d', room, user, messages, last) FROM written",
+		"SELECT format('%s %d %d %d %d %s', account, place, cause, user, time, online) FROM mentions",
+		"SELECT format('%s %d', account, place) FROM mentions INDEXED BY mentions_of_message WHERE place > 0",
+		"SELECT format('%s %d %d', account, place, time) FROM mentions INDEXED BY mentions_by_time WHERE time > 0",
 	} {
 		found, err := lines(ctx, s.conn, query)
 		if err != nil {

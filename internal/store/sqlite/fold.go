@@ -34,14 +34,15 @@ func (f *foldStmts) queries() map[**sql.Stmt]string {
 type folding struct {
 	// contents are those of entries that differ from what was appended, by their place.
 	contents map[int64]string
-	messages map[int64]*foldedMessage // by their place
+	messages map[int64]*foldedMessage  // by their place
+	mentions map[int64]*foldedMentions // by the places of their messages
 }
 
 // foldedMessage is a message that some of the entries are about.
 type foldedMessage struct {
 	*store.Entry       // without reactions; nil if there is no such message, or it cannot be read
 	merged       bool  // it is in the table entries
-	user         int64 // of the author, if it is
+	user         int64 // of the author
 	changed      bool  // its content
 	stated       bool  // it has a row in states
 }
@@ -50,6 +51,11 @@ type foldedMessage struct {
 func (f *folding) fold(b *batch, r *merging) error {
 	for i := range r.entries {
 		e := &r.entries[i]
+		if e.Kind == kaban.KindMessage && e.mentions != nil {
+			if err := f.mention(b, e, r.place(e.Seq), e.user, false); err != nil {
+				return err
+			}
+		}
 		if !store.HasTarget(e.Kind, e.Target) {
 			continue
 		}
@@ -74,6 +80,11 @@ func (f *folding) fold(b *batch, r *merging) error {
 			continue
 		}
 		at := r.place(m.Seq)
+		if e.tells() && e.Kind != kaban.KindMessage && !b.importing {
+			if err := f.mention(b, e, at, m.user, m.merged); err != nil {
+				return err
+			}
+		}
 		if err := m.apply(b, e, at, place); err != nil {
 			return err
 		}
@@ -96,8 +107,8 @@ func (f *folding) message(b *batch, r *merging, seq uint64) (*foldedMessage, err
 	first := r.entries[0].Seq
 	if seq >= first {
 		if seq-first < uint64(len(r.entries)) && r.entries[seq-first].Kind == kaban.KindMessage {
-			e := r.entries[seq-first].Entry
-			m.Entry = &e
+			e := r.entries[seq-first]
+			m.Entry, m.user = &e.Entry, e.user
 		}
 		return m, nil
 	}
@@ -198,6 +209,9 @@ func (b *batch) react(e *unmergedEntry, at int64) (err error) {
 // save writes the states of the messages, and the contents of those that were merged before.
 // Those of the others are in contents.
 func (f *folding) save(b *batch) error {
+	if err := f.saveMentions(b); err != nil {
+		return err
+	}
 	places := make([]int64, 0, len(f.messages))
 	for place, m := range f.messages {
 		if m.Entry != nil {

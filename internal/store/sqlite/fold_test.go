@@ -59,6 +59,11 @@ func (w *twins) write() store.Write {
 		draft.Target = 0
 	}
 	write := store.Write{Draft: draft}
+	if r.IntN(3) == 0 {
+		write.Mentions = [...]*store.Mentions{
+			{Accounts: []string{"dan"}}, {Accounts: []string{"eve", "dan"}, Everyone: true}, {Here: true, Online: []string{"eve"}}, {Everyone: true},
+		}[r.IntN(4)]
+	}
 	if r.IntN(6) == 0 { // then it is a slow batch
 		write.Decide = func(tx store.Tx) error { return tx.Put("key", []byte(draft.ID.String())) }
 	}
@@ -100,7 +105,7 @@ func (w *twins) step() {
 
 // anyTime ignores times, which the stores give by themselves.
 var anyTime = cmp.Options{
-	cmpopts.IgnoreFields(store.Entry{}, "Time"), cmpopts.IgnoreFields(store.Change{}, "Time"), cmpopts.EquateEmpty(),
+	cmpopts.IgnoreFields(store.Mention{}, "Time"), cmpopts.IgnoreFields(store.Entry{}, "Time"), cmpopts.IgnoreFields(store.Change{}, "Time"), cmpopts.EquateEmpty(),
 }
 
 // compare compares pages of both.
@@ -122,6 +127,13 @@ func (w *twins) compare() {
 			}
 			if n == 3 {
 				page.RepliesTo = r.Uint64N(w.heads[room] + 1)
+			}
+			for _, account := range []string{"dan", "eve", "fay"} {
+				got, err := w.store.Mentions(ctx, name, account, page.After, w.heads[room])
+				want, err2 := w.memory.Mentions(ctx, name, account, page.After, w.heads[room])
+				if diff := cmp.Diff(want, got, anyTime); diff != "" || err != nil || err2 != nil {
+					w.t.Fatalf("Mentions of %s in %s after %d: %v, %v (-want +got):\n%s", account, room, page.After, err, err2, diff)
+				}
 			}
 			folded, err := w.store.History(ctx, name, page)
 			expected, err2 := w.memory.History(ctx, name, page)
@@ -167,7 +179,7 @@ func TestChangesAreFolded(t *testing.T) {
 // Damage to a whole page of what has become of messages, or of the index of changes, is
 // damage to messages: it does not end the store.
 func TestDamagedPagesOfStates(t *testing.T) {
-	for _, table := range []string{"states", "reactions", "no_messages", "originals", "replies"} {
+	for _, table := range []string{"states", "reactions", "no_messages", "originals", "replies", "mentions", "mentions_of_message"} {
 		t.Run(table, func(t *testing.T) {
 			dir := copyFiles(t, varied(t))
 			closeStore(t, open(t, dir, Options{}))
@@ -198,6 +210,9 @@ func TestDamagedPagesOfStates(t *testing.T) {
 				if _, err := s.History(t.Context(), lobby, page); err != nil && !errors.Is(err, store.ErrDamaged) {
 					t.Errorf("History of %+v: %v", page, err)
 				}
+			}
+			if _, err := s.Mentions(t.Context(), lobby, "dan", 0, 100); err != nil {
+				t.Errorf("Mentions: %v", err)
 			}
 			draft := storetest.Draft(t, "lobby", "bob", "late", "x")
 			draft.Kind, draft.Target, draft.Body = kaban.KindReact, 1, kaban.Switch(true, "🐟")

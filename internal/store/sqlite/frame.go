@@ -13,7 +13,19 @@ import (
 // of the batch and, for each entry, the numbers room, seq, kind, user and target, and the
 // texts username, id and content. An empty username is the one in users. Numbers are
 // varints of encoding/binary, and a text follows its length.
-const frameVersion = 1
+//
+// Since version 2 its mentions follow: 0 if it has none. Otherwise a number that is 1 more than
+// the bits below, the number of accounts, their ids, and the same for those that are online.
+const (
+	frameVersion      = 2
+	frameWithMentions = 2 // the first version with mentions
+)
+
+// The bits of the mentions in a frame.
+const (
+	frameEveryone = 1 << iota
+	frameHere
+)
 
 // appendFrameHead begins a frame.
 func appendFrameHead(dst []byte, time int64) []byte {
@@ -30,7 +42,32 @@ func appendFrameEntry(dst []byte, room int64, e *unmergedEntry) []byte {
 		username = e.Username
 	}
 	for _, text := range [...]string{username, e.ID, e.Content} {
-		dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+		dst = appendFrameText(dst, text)
+	}
+	return appendFrameMentions(dst, e.mentions)
+}
+
+func appendFrameText(dst []byte, text string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+}
+
+func appendFrameMentions(dst []byte, m *store.Mentions) []byte {
+	if m == nil {
+		return append(dst, 0)
+	}
+	causes := uint64(0)
+	if m.Everyone {
+		causes |= frameEveryone
+	}
+	if m.Here {
+		causes |= frameHere
+	}
+	dst = binary.AppendUvarint(dst, 1+causes)
+	for _, ids := range [...][]string{m.Accounts, m.Online} {
+		dst = binary.AppendUvarint(dst, uint64(len(ids)))
+		for _, id := range ids {
+			dst = appendFrameText(dst, id)
+		}
 	}
 	return dst
 }
@@ -40,7 +77,7 @@ var errFrame = errors.New("the batch cannot be read")
 
 // parseFrame returns the entries of a frame, without their authors, and their rooms.
 func parseFrame(batch uint64, payload []byte) (entries []unmergedEntry, rooms []int64, err error) {
-	if len(payload) == 0 || payload[0] != frameVersion {
+	if len(payload) == 0 || payload[0] == 0 || payload[0] > frameVersion {
 		return nil, nil, fmt.Errorf("%w: it is of another version", errFrame)
 	}
 	p := frameParser{text: string(payload[1:])}
@@ -52,12 +89,32 @@ func parseFrame(batch uint64, payload []byte) (entries []unmergedEntry, rooms []
 		e.user, e.Target = int64(p.uvarint()), p.uvarint()
 		e.Username, e.ID, e.Content = p.string(), p.string(), p.string()
 		e.ownName = e.Username != ""
+		if payload[0] >= frameWithMentions {
+			e.mentions = p.mentions()
+		}
 		entries, rooms = append(entries, e), append(rooms, int64(room))
 	}
 	if p.bad {
 		return nil, nil, errFrame
 	}
 	return entries, rooms, nil
+}
+
+// mentions returns the mentions of an entry, nil if there are none.
+func (p *frameParser) mentions() *store.Mentions {
+	causes := p.uvarint()
+	if causes == 0 {
+		return nil
+	}
+	causes--
+	return &store.Mentions{Everyone: causes&frameEveryone != 0, Here: causes&frameHere != 0, Accounts: p.strings(), Online: p.strings()}
+}
+
+func (p *frameParser) strings() (texts []string) {
+	for n := p.uvarint(); n > 0 && !p.bad; n-- {
+		texts = append(texts, p.string())
+	}
+	return texts
 }
 
 // frameParser parses the rest of a frame. After an error everything is zero.

@@ -2,8 +2,10 @@ package sqlite
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -26,6 +28,12 @@ func randomEntry(random *rand.Rand, batch, time int64) (e unmergedEntry, room in
 	if e.Username = text(); e.Username != "" {
 		e.ownName = true
 	}
+	if random.IntN(3) == 0 {
+		e.mentions = &store.Mentions{Everyone: random.IntN(2) == 0, Here: random.IntN(2) == 0}
+		for range random.IntN(3) {
+			e.mentions.Accounts, e.mentions.Online = append(e.mentions.Accounts, text()), append(e.mentions.Online, text())
+		}
+	}
 	return e, int64(number() >> 1)
 }
 
@@ -43,7 +51,7 @@ func TestFramesRoundTrip(t *testing.T) {
 			want, wantRooms = append(want, e), append(wantRooms, room)
 		}
 		got, rooms, err := parseFrame(uint64(batch), payload)
-		if err != nil || !slices.Equal(got, want) || !slices.Equal(rooms, wantRooms) {
+		if err != nil || !reflect.DeepEqual(got, want) || !slices.Equal(rooms, wantRooms) {
 			t.Fatalf("%x is read as %+v of %d, %v; want %+v of %d", payload, got, rooms, err, want, wantRooms)
 		}
 		// A username that is in users is not in the frame.
@@ -60,6 +68,38 @@ func TestFramesRoundTrip(t *testing.T) {
 			if got, _, err := parseFrame(uint64(batch), payload[:cut]); err == nil && len(got) >= len(want) {
 				t.Fatalf("the first %d bytes of %x are read as %d entries", cut, payload, len(got))
 			}
+		}
+	}
+}
+
+// version1 returns a frame as versions without mentions wrote it.
+func version1(entries []unmergedEntry, rooms []int64) []byte {
+	payload := binary.AppendVarint([]byte{1}, entries[0].Time)
+	for i := range entries {
+		e := &entries[i]
+		for _, n := range []uint64{uint64(rooms[i]), e.Seq, uint64(e.Kind), uint64(e.user), e.Target} {
+			payload = binary.AppendUvarint(payload, n)
+		}
+		for _, text := range []string{e.Username, e.ID, e.Content} {
+			payload = append(binary.AppendUvarint(payload, uint64(len(text))), text...)
+		}
+	}
+	return payload
+}
+
+func TestFramesOfVersion1(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 200 {
+		var want []unmergedEntry
+		var wantRooms []int64
+		for range 1 + random.IntN(5) {
+			e, room := randomEntry(random, 3, 17)
+			e.mentions = nil
+			want, wantRooms = append(want, e), append(wantRooms, room)
+		}
+		payload := version1(want, wantRooms)
+		if got, rooms, err := parseFrame(3, payload); err != nil || !reflect.DeepEqual(got, want) || !slices.Equal(rooms, wantRooms) {
+			t.Fatalf("%x is read as %+v, %v; want %+v", payload, got, err, want)
 		}
 	}
 }
@@ -98,7 +138,7 @@ func FuzzParseFrame(f *testing.F) {
 		for i := range entries {
 			again = appendFrameEntry(again, rooms[i], &entries[i])
 		}
-		if got, gotRooms, err := parseFrame(7, again); err != nil || !slices.Equal(got, entries) || !slices.Equal(gotRooms, rooms) {
+		if got, gotRooms, err := parseFrame(7, again); err != nil || !reflect.DeepEqual(got, entries) || !slices.Equal(gotRooms, rooms) {
 			t.Errorf("%x, written again as %x, is read as %+v, %v; want %+v", payload, again, got, err, entries)
 		}
 	})

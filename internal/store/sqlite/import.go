@@ -106,10 +106,13 @@ func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 
 // compare compares a record with the merged entry with its seq.
 func (b *batch) compare(r *store.Record, room *room, author int64) error {
-	same := false
+	same, rewritten := false, false
 	rows, err := b.writer.QueryContext(b.ctx, pageQuery, room.place(r.Seq), room.place(r.Seq))
 	_, damage, err := readRun(rows, err, b.authors, room.id, r.Seq, r.Seq, func(e *store.Entry, user int64) bool {
+		now := *r
+		now.Body = e.Content
 		same = user == author && isRecord(e, r)
+		rewritten = user == author && r.Kind == kaban.KindMessage && isRecord(e, &now)
 		return true
 	})
 	switch {
@@ -119,6 +122,9 @@ func (b *batch) compare(r *store.Record, room *room, author int64) error {
 		return fmt.Errorf("%w: %s is missing there, although later ones exist; \"kaban check\" reports more", store.ErrDiffers, nameOfRecord(r))
 	case damage != nil:
 		return damaged(nameOfRecord(r), damage)
+	case rewritten && !same: // an export has only the last text, so neither can be made of the other
+		return fmt.Errorf("%w: %s has another text there: it was edited or deleted after one of the two was written;"+
+			" an import adds messages and changes none, so import into a new data directory", store.ErrDiffers, nameOfRecord(r))
 	}
 	return differs(r, same)
 }

@@ -19,6 +19,7 @@ type contents struct {
 	merged   map[int64]uint64 // the heads of the merged entries
 	unmerged unmerged
 	progress progressRow
+	erasing  erasingRow
 	sum      summer
 }
 
@@ -42,7 +43,7 @@ func load(ctx context.Context, c *conn, authors *authors, read frames, bad func(
 	for _, part := range []struct {
 		name string
 		load func() error
-	}{{"the epoch", l.loadEpoch}, {"the rooms", l.loadRooms}, {"the progress", l.loadProgress}, {"what is not merged", l.loadUnmerged}} {
+	}{{"the epoch", l.loadEpoch}, {"the rooms", l.loadRooms}, {"the progress", l.loadProgress}, {"what is erased", l.loadErasing}, {"what is not merged", l.loadUnmerged}} {
 		if err := part.load(); err != nil {
 			if isDamage(err) || errors.Is(err, store.ErrDamaged) {
 				err = l.bad(err)
@@ -77,6 +78,12 @@ func (l *loader) loadEpoch() error {
 
 func (l *loader) loadProgress() (err error) {
 	l.progress, err = scanProgress(l.conn.QueryRowContext(l.ctx, progressQuery), &l.contents.sum)
+	return err
+}
+
+func (l *loader) loadErasing() (err error) {
+	l.erasing, err = scanErasing(l.conn.QueryRowContext(l.ctx, erasingQuery), &l.contents.sum)
+	l.unmerged.taken = max(l.unmerged.taken, l.erasing.due)
 	return err
 }
 
@@ -190,7 +197,12 @@ func (d *database) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.epoch, d.created, d.unmerged, d.progress = c.epoch, c.created, c.unmerged, c.progress
+	d.epoch, d.created, d.unmerged, d.progress, d.erasing = c.epoch, c.created, c.unmerged, c.progress, c.erasing
+	d.eraser.done, d.eraser.swept = d.erasing.done, d.erasing.swept
+	d.noteErasing()
+	if !d.erasing.swept || d.erasing.due > d.erasing.done {
+		nudge(d.eraser.wake)
+	}
 	d.show()
 	for id, r := range c.rooms {
 		d.rooms[r.name.Key()] = r

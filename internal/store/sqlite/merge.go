@@ -47,7 +47,12 @@ type unmergedEntry struct {
 	batch   int64
 	user    int64
 	ownName bool // its username differs from the one in users
+	// mentions are whom a message or an edit mentions, or nil.
+	mentions *store.Mentions
 }
+
+// size is what the entry counts as, in bytes.
+func (e *unmergedEntry) size() int { return len(e.Content) + e.mentions.Size() }
 
 // unmerged are the unmerged entries, beside the lists of each room (room.tail). Guarded by
 // database.appending.
@@ -56,6 +61,7 @@ type unmerged struct {
 	keys  map[key]uint64     // their seqs
 	bytes int                // of their content
 	rooms map[*room]struct{} // those that have any
+	taken int64              // the newest batch that has taken a text away, merged or not
 }
 
 // add adds entries to a room, which shows them once they are published.
@@ -65,10 +71,16 @@ func (u *unmerged) add(to *room, entries []unmergedEntry) {
 	}
 	for i := range entries {
 		e := &entries[i]
-		u.bytes += len(e.Content)
+		u.bytes += e.size()
 		u.keys[key{to.id, e.user, e.ID}] = e.Seq
+		if e.tells() {
+			to.tailTelling = append(to.tailTelling, e.Seq)
+		}
 		if store.HasTarget(e.Kind, e.Target) {
 			to.tailAbout = append(to.tailAbout, e.Seq)
+		}
+		if e.Kind.TakesText() {
+			u.taken = max(u.taken, e.batch)
 		}
 	}
 	u.rooms[to] = struct{}{}
@@ -88,7 +100,7 @@ func (u *unmerged) find(in *room, k key) *unmergedEntry {
 func (u *unmerged) forget(from *room, entries []unmergedEntry) {
 	for i := range entries {
 		e := &entries[i]
-		u.bytes -= len(e.Content)
+		u.bytes -= e.size()
 		delete(u.keys, key{from.id, e.user, e.ID})
 	}
 	if len(from.tail) == len(entries) {
@@ -107,6 +119,7 @@ func (u *unmerged) drop(from *room, n int) {
 		from.unmerged = nil
 	}
 	from.tailAbout, from.about = behind(from.tailAbout, from.tail), behind(from.about, from.unmerged)
+	from.tailTelling, from.telling = behind(from.tailTelling, from.tail), behind(from.telling, from.unmerged)
 }
 
 // behind returns those of some ascending seqs that are in a tail, which the others are
@@ -123,7 +136,7 @@ func behind(seqs []uint64, tail []unmergedEntry) []uint64 {
 func (u *unmerged) takeBack(from *room) {
 	if n := len(from.unmerged); n < len(from.tail) {
 		u.forget(from, from.tail[n:])
-		from.tail, from.tailAbout, from.next = from.unmerged, from.about, from.head
+		from.tail, from.tailAbout, from.tailTelling, from.next = from.unmerged, from.about, from.telling, from.head
 	}
 }
 
@@ -151,7 +164,7 @@ func (u *unmerged) oldest(entries, bytes, step int) []merging {
 		}
 		most, n := max(entries, step), 0
 		for n < len(one.tail) && (n < most || bytes > 0) {
-			bytes -= len(one.tail[n].Content)
+			bytes -= one.tail[n].size()
 			n++
 		}
 		entries -= n
@@ -187,6 +200,9 @@ func (b *batch) mergeAll() error {
 // merge moves the picked entries to the table entries, in the transaction in progress.
 func (b *batch) merge() error {
 	err := b.insert(b.merged)
+	if err == nil {
+		err = b.dueFrom(b.merged)
+	}
 	if err == nil {
 		_, err = b.stmts.trimUnmerged.ExecContext(b.ctx, int64(b.progress.Merged))
 	}

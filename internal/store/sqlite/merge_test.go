@@ -23,6 +23,7 @@ func still(t testing.TB, dir string, options Options) *Store {
 	t.Helper()
 	s := open(t, dir, options)
 	s.stopMerger()
+	s.stopEraser()
 	return s
 }
 

@@ -56,7 +56,12 @@ var common = []pragma{
 // messages, since the system caches the file.
 var (
 	writerPragmas = append([]pragma{
-		{"query_only", "0"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", walKept}, {"cache_size", "-4096"}, {"temp_store", "2"},
+		{"query_only", "0"},
+		{"wal_autocheckpoint", "0"},
+		{"journal_size_limit", walKept},
+		{"cache_size", "-4096"},
+		{"temp_store", "2"},
+		{"secure_delete", "1"},
 	}, common...)
 	readerPragmas = append([]pragma{{"query_only", "1"}, {"wal_autocheckpoint", "0"}}, common...)
 	// An update of the schema copies tables with whatever damage they have, and sorts
@@ -70,6 +75,7 @@ var (
 		{"wal_autocheckpoint", "0"},
 		{"cache_size", "-16384"},
 		{"temp_store", "1"},
+		{"secure_delete", "1"},
 	}
 )
 

@@ -60,6 +60,8 @@ const (
 	journalVersion = 7
 	// countedVersion is the first version with counts of messages.
 	countedVersion = 9
+	// erasingVersion is the first version that erases texts from all files.
+	erasingVersion = 11
 )
 
 // staleSums returns the tables that need new checksums after a migration from one
@@ -117,6 +119,15 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, read f
 		}
 		if version < journalVersion && len(scripts) >= journalVersion {
 			if err := beginProgress(ctx, c); err != nil {
+				return err
+			}
+		}
+		if version < erasingVersion && len(scripts) >= erasingVersion {
+			if err := beginErasing(ctx, c, version == 0); err != nil {
+				return err
+			}
+		} else if len(scripts) > version && len(scripts) >= erasingVersion { // tables may have moved
+			if err := unsweep(ctx, c); err != nil {
 				return err
 			}
 		}

@@ -63,6 +63,17 @@ func (s *summer) progress(p *progressRow) int64 {
 	return s.sum()
 }
 
+// erasing sums the row of erasing.
+func (s *summer) erasing(e *erasingRow) int64 {
+	s.begin()
+	s.number(e.due)
+	s.number(e.done)
+	if e.swept {
+		s.number(1)
+	}
+	return s.sum()
+}
+
 // batch sums a row of unmerged.
 func (s *summer) batch(batch, time int64, entries []byte) int64 {
 	s.begin()
@@ -147,6 +158,21 @@ func (s *summer) reaction(r *reaction) int64 {
 	s.text(r.Username)
 	s.number(int64(r.Seq))
 	s.number(r.Time)
+	return s.sum()
+}
+
+// mention sums a row of mentions.
+func (s *summer) mention(m *mention) int64 {
+	s.begin()
+	s.text(m.Account)
+	s.number(m.place)
+	s.number(int64(m.Cause))
+	s.number(m.user)
+	s.number(m.Time)
+	s.number(int64(len(m.Online)))
+	for _, id := range m.Online {
+		s.text(id)
+	}
 	return s.sum()
 }
 

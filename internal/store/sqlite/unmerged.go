@@ -13,18 +13,19 @@ import (
 
 // journaled is an entry in a row of the table unmerged, which has its time.
 type journaled struct {
-	Place    int64      `json:"place"`
-	Kind     kaban.Kind `json:"kind"`
-	User     int64      `json:"user"`
-	Username string     `json:"username,omitempty"` // "" is the one in users
-	ID       string     `json:"id"`
-	Target   uint64     `json:"target,omitempty"`
-	Content  string     `json:"content"`
+	Place    int64           `json:"place"`
+	Kind     kaban.Kind      `json:"kind"`
+	User     int64           `json:"user"`
+	Username string          `json:"username,omitempty"` // "" is the one in users
+	ID       string          `json:"id"`
+	Target   uint64          `json:"target,omitempty"`
+	Content  string          `json:"content"`
+	Mentions *store.Mentions `json:"mentions,omitempty"`
 }
 
 // journaled returns the entry of a room as the table stores it.
 func (e *unmergedEntry) journaled(r *room) journaled {
-	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Target: e.Target, Content: e.Content}
+	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Target: e.Target, Content: e.Content, Mentions: e.mentions}
 	if e.ownName {
 		j.Username = e.Username
 	}
@@ -35,7 +36,7 @@ func (e *unmergedEntry) journaled(r *room) journaled {
 func (j *journaled) unmerged(batch, time int64) unmergedEntry {
 	return unmergedEntry{
 		Entry: store.Entry{Seq: uint64(j.Place & maxSeq), Time: time, Kind: j.Kind, ID: j.ID, Username: j.Username, Target: j.Target, Content: j.Content},
-		batch: batch, user: j.User, ownName: j.Username != "",
+		batch: batch, user: j.User, ownName: j.Username != "", mentions: j.Mentions,
 	}
 }
 

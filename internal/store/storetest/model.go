@@ -36,7 +36,7 @@ func (m *model) copy() model {
 
 // step is one thing that a transaction does.
 type step struct {
-	do        int // 0 put, 1 delete, 2 bump, 3 get, 4 scan, 5 revision
+	do        int // 0 put, 1 delete, 2 bump, 3 get, 4 scan, 5 revision, 6 get all
 	key, to   string
 	value     string
 	room      string
@@ -56,7 +56,7 @@ func (n namespace) steps() *rapid.Generator[[]step] {
 	keys := rapid.Map(rapid.SampledFrom([]string{"", "a", "a/b", "a/c", "a0", "b", "é", "\U0010ffff"}), func(k string) string { return n.prefix + k })
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 		return step{
-			do: rapid.IntRange(0, 5).Draw(t, "do"), key: keys.Draw(t, "key"), to: keys.Draw(t, "to"),
+			do: rapid.IntRange(0, 6).Draw(t, "do"), key: keys.Draw(t, "key"), to: keys.Draw(t, "to"),
 			value: rapid.StringN(0, 3, -1).Draw(t, "value"), room: n.room().Draw(t, "room"),
 			limit: rapid.IntRange(1, 5).Draw(t, "limit"), failAfter: rapid.IntRange(0, 14).Draw(t, "fails") == 0,
 		}
@@ -87,6 +87,18 @@ func (m *model) run(t *testing.T, tx store.Tx, steps []step, fail func(format st
 			got, err = tx.Get(s.key)
 			if want, ok := m.documents[s.key]; string(got) != want || (got != nil) != ok {
 				fail("Get(%q) = %q, want %q, %t", s.key, got, want, ok)
+			}
+		case 6:
+			keys := []string{s.key, s.to, m.prefix + "nothing", s.key}
+			var got [][]byte
+			got, err = tx.GetAll(keys)
+			for i, key := range keys[:len(got)] {
+				if want, ok := m.documents[key]; string(got[i]) != want || (got[i] != nil) != ok {
+					fail("GetAll(%q) = %q, want %q, %t for %q", keys, got, want, ok, key)
+				}
+			}
+			if err == nil && len(got) != len(keys) {
+				fail("GetAll(%q) = %q", keys, got)
 			}
 		case 4:
 			var got []store.Document

@@ -41,6 +41,8 @@ func (d *Driver) stateTests() []test {
 		{"history passes over many changes", testManyChanges},
 		{"a page of history covers a bounded run", testLongRuns},
 		{"history is of one moment", func(t *testing.T, s store.Store) { testOneMoment(t, s, s) }},
+		{"messages mention accounts", testMentions},
+		{"mentions are forgotten", testForgetMentions},
 		{"random changes", d.testRandomChanges},
 	}
 }

@@ -24,6 +24,7 @@ type roomModel struct {
 	log  []store.Entry        // as they were appended
 	ids  map[[2]string]uint64 // the seqs, by author and id
 	sent []kaban.Draft        // those that became the entries
+	told []*store.Mentions    // of the entries
 }
 
 // changeWrite is a write that was drawn.
@@ -33,6 +34,7 @@ type changeWrite struct {
 	refused bool // by Allow
 	decided bool
 	sees    *store.Entry // what Allow was called with
+	tells   *store.Mentions
 }
 
 var errNotAllowed = errors.New("not allowed")
@@ -170,12 +172,12 @@ func (r *roomModel) want(w *changeWrite) (want store.Result, allowed bool) {
 }
 
 // add appends a write that is stored.
-func (r *roomModel) add(d *kaban.Draft, time int64) {
+func (r *roomModel) add(d *kaban.Draft, time int64, told *store.Mentions) {
 	e := store.Entry{
 		Seq: uint64(len(r.log) + 1), Time: time, Kind: d.Kind, ID: d.ID.String(), Author: d.Author.ID(), Username: d.Author.Name().String(),
 		Target: d.Target, Content: d.Body,
 	}
-	r.log, r.sent = append(r.log, e), append(r.sent, *d)
+	r.log, r.sent, r.told = append(r.log, e), append(r.sent, *d), append(r.told, told)
 	r.ids[[2]string{e.Author, e.ID}] = e.Seq
 }
 
@@ -418,7 +420,9 @@ func (c *changes) more(rt *rapid.T, before int) (writes []*changeWrite) {
 	default:
 		w.Body = rapid.SampledFrom([]string{"", "x"}).Draw(rt, "body")
 	}
-	w.ID = c.id(rt)
+	if w.ID = c.id(rt); w.Kind == kaban.KindMessage || w.Kind == kaban.KindEdit {
+		w.tells = mentionsDrawn(rt)
+	}
 	return []*changeWrite{&w}
 }
 
@@ -445,7 +449,7 @@ func (c *changes) append(rt *rapid.T, s store.Store, document string, decided *s
 	}
 	batch, results := make([]store.Write, len(writes)), make([]store.Result, len(writes))
 	for i, w := range writes {
-		batch[i].Draft = w.Draft
+		batch[i].Draft, batch[i].Mentions = w.Draft, w.tells
 		batch[i].Allow = func(target *store.Entry) error {
 			w.sees = &copyOf([]store.Entry{*target})[0]
 			if w.refused {
@@ -484,7 +488,7 @@ func (c *changes) append(rt *rapid.T, s store.Store, document string, decided *s
 		if !isNew {
 			continue
 		}
-		if w.room.add(&w.Draft, got.Time); w.decided {
+		if w.room.add(&w.Draft, got.Time, w.tells); w.decided {
 			*decided += w.Room.String() + w.ID.String()
 		}
 	}
@@ -536,7 +540,7 @@ func (d *Driver) testRandomChanges(t *testing.T, s store.Store) {
 			slow = append(slow, r.replayFrom(0))
 			first := message(t, "carol", "first", "hello")
 			first.Room = r.name
-			r.add(&first, Append(t, s, first)[0].Time)
+			r.add(&first, Append(t, s, first)[0].Time, nil)
 		}
 		document, decided := fmt.Sprint("decided/", run), ""
 		handle := rapid.IntRange(0, len(handles)-1)
@@ -546,6 +550,7 @@ func (d *Driver) testRandomChanges(t *testing.T, s store.Store) {
 			reader := handles[handle.Draw(rt, "reader")]
 			for i, r := range c.rooms {
 				c.compare(rt, reader, r)
+				c.compareMentions(rt, reader, r)
 				slow[i].read(t, rt, reader, r.name, limit.Draw(rt, "limit of a slow client"))
 				known := rapid.Uint64Range(0, uint64(len(r.log))).Draw(rt, "known")
 				r.replayFrom(known).finish(t, rt, reader, r, limit.Draw(rt, "limit of a client"))

@@ -56,17 +56,17 @@ func run(page string, check, modules bool, script string) error {
 	if err := install(page); err != nil || modules {
 		return err
 	}
-	built, err := build(page)
-	if err != nil {
-		return err
-	}
 	emoji, err := buildEmoji(page)
 	if err != nil {
 		return fmt.Errorf("emojibase-data: %w", err)
 	}
+	built, err := build(page, emoji)
+	if err != nil {
+		return err
+	}
 	dist := filepath.Join(page, "dist")
 	if !check {
-		if err := os.WriteFile(filepath.Join(page, filepath.FromSlash(emojiList)), emoji, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(page, filepath.FromSlash(emojiList)), emoji.list, 0o644); err != nil {
 			return err
 		}
 		return write(dist, built)
@@ -77,7 +77,7 @@ func run(page string, check, modules bool, script string) error {
 	if err := checkTypes(page); err != nil {
 		return err
 	}
-	return errors.Join(compare(dist, built), compareEmoji(page, emoji))
+	return errors.Join(compare(dist, built), compareEmoji(page, emoji.list))
 }
 
 // printScript prints a source with its imports.
@@ -126,7 +126,7 @@ func inPage(page, name string, args ...string) error {
 // build builds all files in memory, in the order in which they need each other's names:
 // the bundle and its assets; the HTML and the manifest, which refer to those; and the
 // service worker, which caches all of them.
-func build(page string) (files, error) {
+func build(page string, emoji *emojiFiles) (files, error) {
 	built, err := bundle(page, api.BuildOptions{
 		EntryPointsAdvanced: []api.EntryPoint{
 			{InputPath: "src/main.tsx", OutputPath: "app"},
@@ -134,6 +134,7 @@ func build(page string) (files, error) {
 			{InputPath: "src/icons/icons.ts", OutputPath: "icons"},
 		},
 		EntryNames: "assets/[name]-[hash]",
+		Plugins:    []api.Plugin{emoji.plugin()},
 	})
 	if err != nil {
 		return nil, err
@@ -229,7 +230,8 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 
 // shellOf returns a JavaScript array of the files that the service worker caches: those
 // that the page needs without a network. The font is not among them: most machines
-// have one of their own and never load it.
+// have one of their own and never load it. Nor are the emoji, which are kept when they
+// have been loaded.
 func shellOf(built files) string {
 	shell := []string{`"./"`, `"r/lobby"`} // the page as it is for a room, whichever it is
 	for _, name := range slices.Sorted(maps.Keys(built)) {

@@ -6,7 +6,7 @@ import { expect, version } from './fold'
 import { amend } from './outbox'
 import type { Message } from './protocol'
 import { may } from './rights'
-import { factsOf, pending, username, type Room } from './state'
+import { factsOf, pending, username, type Field, type Room } from './state'
 import type { Pending } from './storage'
 
 /** The changes of each message by the user that have no ack yet, by its seq, in their order. */
@@ -43,21 +43,29 @@ export function remove(room: Room, { seq }: Message): void {
 }
 
 /** Edits a message in the field, beginning with a text. */
-export function edit(room: Room, { seq, content }: Message, text = content): void {
-  const stored = room.log.at(seq)
-  if (stored) compose(room, { type: 'edit', seq, base: version(stored), text })
+export function edit(field: Field, { seq, content }: Message, text = content): void {
+  const stored = field.room.message(seq)
+  if (stored) compose(field, { type: 'edit', seq, epoch: epochOf(field.room), base: version(stored), text })
 }
 
-/** Edits the user's last message, if there is one on this page. */
-export function editLast(room: Room): boolean {
-  if (!room.log.attached || !may('edit', factsOf(room))) return false
+/** Answers a message in the field. */
+export function answer(room: Room, { seq }: Message): void {
+  compose(room, { type: 'reply', seq, epoch: epochOf(room) })
+}
+
+const epochOf = (room: Room): string => room.cursor?.epoch ?? ''
+
+/** Edits the user's last message beside a field, if there is one on this page. */
+export function editLast(field: Field): boolean {
+  const { room, log } = field
+  if (!log.attached || !may('edit', factsOf(room))) return false
   const waiting = amendsOf(room)
-  const { messages } = room.log
+  const { messages } = log
   for (let i = messages.length - 1; i >= 0; i--) {
     if (messages[i]!.change || messages[i]!.username !== username.value) continue
     const message = expected(messages[i]!, waiting.get(messages[i]!.seq))
     if (message.deleted) continue
-    edit(room, message)
+    edit(field, message)
     return true
   }
   return false
@@ -65,7 +73,7 @@ export function editLast(room: Room): boolean {
 
 /** Saves the edit in the field. A text that is as before is no edit. */
 export function saveEdit(room: Room, seq: number, base: number, content: string): void {
-  const stored = room.log.at(seq)
+  const stored = room.message(seq)
   if (stored && expected(stored, amendsOf(room).get(seq)).content === content) return
   amend(room, { type: 'edit', target: seq, content, base })
 }

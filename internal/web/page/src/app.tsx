@@ -7,17 +7,18 @@ import { Claim } from './claim'
 import { Composer } from './composer'
 import { Device } from './device'
 import { Dialogs } from './dialogs'
-import { becomeMember, closeDialog, comeBack, closeDrawer, closeSearch, focusInput, makeRoom, openDialog, openSearch, visit } from './focus'
+import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, closeSearch, focusInput, makeRoom, openDialog, openPanel, openSearch, visit } from './focus'
 import { Head } from './head'
 import { jumpToNewest } from './history'
 import { may } from './rights'
 import { Invited } from './invited'
 import { MessageList } from './list'
-import { SearchPanel } from './search'
 import { Join, SignUp, Starting } from './signin'
 import { MemberList } from './members'
+import { SearchPanel } from './search'
+import { SidePanel } from './panel'
 import { ordered, RoomList } from './sidebar'
-import { account, current, dialog, drawer, factsOf, makesRooms, notice, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
+import { account, covered, current, dialog, drawer, factsOf, makesRooms, notice, panel, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
 import { State } from './states'
 import { language, t } from './texts'
 
@@ -47,8 +48,9 @@ export function App() {
 function Chat() {
   useKeys()
   const shown = room.value
+  const besidePanel = panel.value !== undefined && shown !== undefined && !shown.doubt.value
   return (
-    <div class={membersBeside.value && !shown?.doubt.value ? 'chat' : 'chat without-members'}>
+    <div class={besidePanel ? 'chat with-panel without-members' : membersBeside.value && !shown?.doubt.value ? 'chat' : 'chat without-members'}>
       <a class="skip" href="#input" onClick={(event) => {
         event.preventDefault()
         document.getElementById('input')?.focus()
@@ -56,14 +58,15 @@ function Chat() {
         {t('write', { room: shown?.title.value ?? current.value })}
       </a>
       <RoomList />
-      <main class="main">
+      <main class="main" inert={besidePanel && covered.value}>
         <Head />
         {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
         {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown?.doubt.value === 'closed' ? <Closed room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
-        {shown && shown.doubt.value !== 'missing' && shown.doubt.value !== 'closed' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer room={shown} /> : <Instead room={shown} />)}
+        {shown && shown.doubt.value !== 'missing' && shown.doubt.value !== 'closed' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer field={shown} /> : <Instead room={shown} />)}
         {shown && <Typists room={shown} />}
       </main>
+      {besidePanel && <SidePanel room={shown} panel={panel.value!} />}
       {shown && !shown.doubt.value && <MemberList room={shown} />}
       {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('close')} onClick={closeDrawer} />}
       <Spoken />
@@ -180,6 +183,10 @@ function useKeys() {
         closeDialog()
       } else if (event.altKey && !command && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
         step(event.key === 'ArrowUp' ? -1 : 1, event.shiftKey)
+      } else if (event.altKey && !command && !event.shiftKey && event.code === 'KeyU') {
+        if (!account.value) return
+        if (panel.value?.kind === 'inbox') closePanel()
+        else openPanel({ kind: 'inbox' })
       } else if (event.altKey && !command && event.key === 'End') {
         if (room.value) void jumpToNewest(room.value)
       } else if (event.key === 'End' && !field && document.activeElement?.id === 'messages') {
@@ -189,6 +196,7 @@ function useKeys() {
       } else if (event.key === 'Escape') {
         if (drawer.value) closeDrawer()
         else if (searching.value) closeSearch()
+        else if (panel.value) closePanel()
         else {
           notice.value = undefined
           focusInput()

@@ -8,6 +8,12 @@ declare module '*.png' {
   export default url
 }
 
+// The list of emoji, and the words of a language for them, which the build makes.
+declare module 'emoji:*' {
+  const url: string
+  export default url
+}
+
 // The only part of Trusted Types (W3C) that the page uses. Not every browser has
 // them.
 interface Window {

@@ -98,7 +98,7 @@ function begin(names: string[]): void {
   const spot = takeSpot()
   const [entry] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[]
   if (spot && spot.path === location.pathname + location.hash && entry?.type !== 'navigate') {
-    show({ room: spot.room }, 'none')
+    show({ ...route.read(), room: spot.room, seq: undefined }, 'none')
     const room = state.room.value
     if (room) {
       room.following = false

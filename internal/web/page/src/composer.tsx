@@ -3,12 +3,14 @@
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { editLast, saveEdit } from './amends'
-import { compose, touch } from './focus'
+import { listOf, Offers, optionOf, useCompletion, type Completion } from './complete'
+import { composeFor, draft } from './drafts'
+import { replace } from './field'
+import { compose, openEmoji, touch } from './focus'
 import { excerpt } from './marks'
-import { draft, say } from './outbox'
-import type { Member } from './protocol'
-import { limits, target, type Room } from './state'
-import { Cross, Pencil, Reply, Send } from './symbols'
+import { answer, say } from './outbox'
+import { limits, target, type Field } from './state'
+import { Cross, Pencil, Reply, Send, Smile } from './symbols'
 import { count, t } from './texts'
 import { reportTyping } from './typing'
 
@@ -27,10 +29,17 @@ function codePoints(text: string): number {
   return n
 }
 
+/** How a field is called, and the ids of what describes it. */
+function namesOf({ room, seq }: Field) {
+  if (seq !== undefined) return { label: t('writeReply'), about: 'reply-composing', length: 'reply-length' }
+  return { label: t('write', { room: room.title.value }), about: 'composing', length: 'length' }
+}
+
 /** The count of characters left appears this close to the limit. */
 const nearLimit = -200
 
-export function Composer({ room }: { room: Room }) {
+/** The field of a room, or that of a thread in it. */
+export function Composer({ field }: { field: Field }) {
   const input = useRef<HTMLTextAreaElement>(null)
   const [length, setLength] = useState(0)
   const max = limits.value.content
@@ -43,18 +52,19 @@ export function Composer({ room }: { room: Room }) {
     setLength(codePoints(el.value))
   }
 
-  useDraft(input, room, fit)
+  useDraft(input, field, fit)
   useCleanPaste(input)
+  const completion = useCompletion(input, field)
 
   const submit = () => {
     const el = input.current!
     const content = allowed(el.value).replace(/^\n+|\s+$/g, '')
     if (content.trim() === '' || codePoints(content) > max) return
-    if (submitEdit(room, content)) return
+    if (submitEdit(field, content)) return
     el.value = ''
-    draft(room, '')
+    draft(field, '')
     fit()
-    submitMessage(room, content)
+    submitMessage(field, content)
   }
 
   return (
@@ -66,85 +76,123 @@ export function Composer({ room }: { room: Room }) {
         input.current!.focus()
       }}
     >
-      <ComposingBar room={room} />
+      <Offers field={field} completion={completion} />
+      <ComposingBar field={field} />
       <textarea
-        id="input"
+        id={field.input}
         ref={input}
         rows={1}
-        placeholder={t('write', { room: room.title.value })}
-        aria-label={t('write', { room: room.title.value })}
-        aria-describedby={over > nearLimit ? 'composing length' : 'composing'}
-        aria-invalid={over > 0}
         autocomplete="off"
-        enterkeyhint={touch() ? 'enter' : 'send'}
-        onKeyDown={(event) => handleKey(event, submit, room)}
+        {...described(field, over, completion)}
+        onKeyDown={(event) => handleKey(event, submit, field, completion)}
+        onKeyUp={completion.look}
+        onClick={completion.look}
+        onBlur={completion.close}
         onInput={(event) => {
-          keep(room, event.currentTarget.value)
+          keep(field, event.currentTarget.value)
           fit()
+          completion.change()
         }}
       />
-      <Left over={over} />
-      <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={length === 0 || over > 0}>
-        <Send />
-      </button>
+      <Left id={namesOf(field).length} over={over} />
+      <Buttons field={field} sendable={length > 0 && over <= 0} />
     </form>
   )
 }
 
+/** How the field is described, also to screen readers. */
+function described(field: Field, over: number, { offers, at }: Completion) {
+  const { label, about, length } = namesOf(field)
+  const open = offers.value.length > 0
+  return {
+    placeholder: label,
+    enterkeyhint: touch() ? 'enter' : 'send',
+    'aria-label': label,
+    'aria-describedby': over > nearLimit ? `${about} ${length}` : about,
+    'aria-invalid': over > 0,
+    'aria-autocomplete': 'list',
+    'aria-haspopup': 'listbox',
+    'aria-controls': open ? listOf(field) : undefined,
+    'aria-activedescendant': open ? optionOf(field, at.value) : undefined,
+  } as const
+}
+
+function Buttons({ field, sendable }: { field: Field; sendable: boolean }) {
+  return (
+    <>
+      <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget, { input: field.input })}>
+        <Smile />
+      </button>
+      <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={!sendable}>
+        <Send />
+      </button>
+    </>
+  )
+}
+
 /** Saves the edit in the field; false if there is none. */
-function submitEdit(room: Room, content: string): boolean {
-  const composing = room.composing.peek()
+function submitEdit(field: Field, content: string): boolean {
+  const composing = field.composing.peek()
   if (composing?.type !== 'edit') return false
-  compose(room, undefined)
-  saveEdit(room, composing.seq, composing.base, content)
+  compose(field, undefined)
+  saveEdit(field.room, composing.seq, composing.base, content)
   return true
 }
 
-function submitMessage(room: Room, content: string): void {
-  const composing = room.composing.peek()
-  if (composing) compose(room, undefined)
-  say(room, content, composing?.seq)
+function submitMessage(field: Field, content: string): void {
+  const about = field.composing.peek()
+  if (about) compose(field, undefined)
+  if (field.seq === undefined) say(field.room, content, about?.type === 'reply' ? about.seq : undefined)
+  else answer(field.room, content, field.seq)
 }
 
 /** Keeps what is written. */
-function keep(room: Room, text: string): void {
-  const composing = room.composing.peek()
+function keep(field: Field, text: string): void {
+  const composing = field.composing.peek()
   if (composing?.type === 'edit') {
-    room.composing.value = { ...composing, text }
+    composeFor(field, { ...composing, text })
     return
   }
-  draft(room, text)
-  reportTyping(room, text)
+  draft(field, text)
+  reportTyping(field.room, text)
 }
 
 /** Handles a key in the field. On a touch screen Enter starts a new line, and a button sends. */
-function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, room: Room): void {
+function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }, submit: () => void, field: Field, completion: Completion): void {
   const { key } = event
   if (event.isComposing) return
-  if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
-  else if (key === 'Escape' && room.composing.peek()) {
-    compose(room, undefined)
+  if (completion.key(event)) {
+    event.preventDefault()
     event.stopPropagation()
-  } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(room)) {
+    return
+  }
+  if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
+  else if (key === 'Escape' && field.composing.peek()) {
+    compose(field, undefined)
+    event.stopPropagation()
+  } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(field)) {
     // The caret is where it belongs.
-  } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(key === 'PageUp' ? -0.85 : 0.85)
-  else if (key !== 'Tab' || event.shiftKey || !complete(event.currentTarget, room.members.value ?? [])) return
+  } else if (key === 'PageUp' || key === 'PageDown') scrollMessages(event.currentTarget, key === 'PageUp' ? -0.85 : 0.85)
+  else return
   event.preventDefault()
 }
 
 const isPlain = (event: KeyboardEvent) => !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey
 
 /** Shows the draft of each room, or the message that is edited. The field takes the focus when the page opens; after that the user moves it. */
-function useDraft(input: RefObject<HTMLTextAreaElement | null>, room: Room, fit: () => void): void {
-  const composing = room.composing.value
-  const edited = composing?.type === 'edit' ? composing.seq : 0
+function useDraft(input: RefObject<HTMLTextAreaElement | null>, field: Field, fit: () => void): void {
+  const shown = useRef<Field>(undefined)
+  const composing = field.composing.value
   useLayoutEffect(() => {
     const el = input.current!
-    const now = room.composing.peek()
-    el.value = now?.type === 'edit' ? now.text : room.draft.peek()
-    el.setSelectionRange(el.value.length, el.value.length)
+    const text = composing?.type === 'edit' ? composing.text : field.draft.peek()
+    // What the user has written in the field is there already, and the caret is anywhere in it.
+    if (shown.current === field && el.value === text) return
+    shown.current = field
+    el.value = text
+    el.setSelectionRange(text.length, text.length)
     fit()
-  }, [room.name, edited])
+  }, [field, composing])
   useLayoutEffect(() => {
     if (!touch() && target.peek() === undefined) input.current!.focus()
   }, [])
@@ -165,54 +213,51 @@ function useCleanPaste(input: RefObject<HTMLTextAreaElement | null>): void {
   }, [])
 }
 
-/** Completes the @name before the caret; returns false if there is none. */
-function complete(el: HTMLTextAreaElement, members: Member[]): boolean {
-  const found = /(?:^|\s)@([\p{L}\p{M}\p{N}_.-]+)$/u.exec(el.value.slice(0, el.selectionStart))
-  if (!found) return false
-  const begun = found[1]!.toLowerCase()
-  const name = members.find((m) => m.username.toLowerCase().startsWith(begun))?.username
-  if (name === undefined) return false
-  replace(el, `${name} `, el.selectionStart - found[1]!.length, el.selectionStart)
-  return true
-}
-
-function replace(el: HTMLTextAreaElement, text: string, from: number, to: number): void {
-  el.setRangeText(text, from, to, 'end')
-  el.dispatchEvent(new Event('input'))
-}
-
-/** Scrolls the messages by a part of their height. */
-function scrollMessages(by: number): void {
-  const list = document.getElementById('messages')
+/** Scrolls the messages above a field by a part of their height. */
+function scrollMessages(field: HTMLElement, by: number): void {
+  const list = field.closest('.main, .panel')?.querySelector('.messages')
   list?.scrollBy({ top: list.clientHeight * by })
 }
 
 /** How many characters are left, near the limit. */
-function Left({ over }: { over: number }) {
+function Left({ id, over }: { id: string; over: number }) {
   if (over <= nearLimit) return null
   return (
-    <span id="length" class={over > 0 ? 'length over' : 'length'} role="status">
+    <span id={id} class={over > 0 ? 'length over' : 'length'} role="status">
       {over > 0 ? count('tooLong', over) : count('left', -over)}
     </span>
   )
 }
 
 /** What the field is for, if not for a new message, and a way out. */
-function ComposingBar({ room }: { room: Room }) {
-  const composing = room.composing.value
-  void room.version.value
-  if (!composing) return null
-  const message = room.log.quote(composing.seq)
+function ComposingBar({ field }: { field: Field }) {
+  const about = field.composing.value
+  void field.room.version.value
+  if (!about) return null
+  const { about: id } = namesOf(field)
+  const label = t(about.type === 'lost' ? 'close' : 'cancel')
+  const cancel = (
+    <button type="button" class="icon" aria-label={label} title={label} onClick={() => compose(field, undefined)}>
+      <Cross />
+    </button>
+  )
+  if (about.type === 'lost') {
+    return (
+      <div class="composing" id={id} role="alert">
+        <span class="composing-why">{t(about.what === 'edit' ? 'editLost' : 'answerLost')}</span>
+        {cancel}
+      </div>
+    )
+  }
+  const message = field.room.message(about.seq)
   return (
-    <div class="composing" id="composing">
-      {composing.type === 'edit' ? <Pencil /> : <Reply />}
-      <span class="composing-what">{composing.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '' })}</span>
+    <div class="composing" id={id}>
+      {about.type === 'edit' ? <Pencil /> : <Reply />}
+      <span class="composing-what">{about.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '…' })}</span>
       <span class="quote-text" dir="auto">
-        {message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
+        {message === undefined ? t('quoteMissing') : message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
       </span>
-      <button type="button" class="icon" aria-label={t('cancel')} title={t('cancel')} onClick={() => compose(room, undefined)}>
-        <Cross />
-      </button>
+      {cancel}
     </div>
   )
 }

@@ -3,15 +3,18 @@
 import type { FunctionComponent } from 'preact'
 import { useLayoutEffect, useRef } from 'preact/hooks'
 import { CreateRoom, LeaveRoom, RoomSettings } from './roomdialogs'
+import { EmojiPicker } from './emojipicker'
 import { InvitePeople, MemberCard, WriteTo } from './persondialogs'
 import { closeDialog } from './focus'
 import { Modal } from './modal'
 import { Settings } from './settings'
-import { dialog, type Dialog } from './state'
+import { near } from './place'
+import { account, dialog, emojiFor, type Dialog } from './state'
 import { Switcher } from './switcher'
 import { t } from './texts'
 
 const dialogs: Record<NonNullable<Dialog>, FunctionComponent> = {
+  emoji: EmojiPicker,
   switcher: Switcher,
   keys: Keys,
   settings: Settings,
@@ -35,6 +38,9 @@ export function Dialogs() {
     const el = element.current!
     if (name && !el.open) el.showModal()
     else if (!name && el.open) el.close()
+    // Its size is known now that it is open.
+    if (name === 'emoji') return near(el, emojiFor.peek()?.at)
+    return undefined
   }, [name])
   return (
     <dialog
@@ -64,6 +70,7 @@ function Keys() {
     [t('switcher'), [[command, 'K']]],
     [t('keyPrevious'), [['Alt', '↑'], ['Alt', '↓']]],
     [t('keyUnread'), [['Alt', 'Shift', '↑'], ['Alt', 'Shift', '↓']]],
+    ...(account.value ? [[t('keyCatchUp'), [['Alt', 'U']]] as [string, string[][]]] : []),
     [t('searchLabel'), [[command, 'F']]],
     [t('send'), [['Enter']]],
     [t('keyNewline'), [['Shift', 'Enter']]],

@@ -15,7 +15,7 @@ function seqAbove({ log }: Room, row: number): number {
 export function lineAbove(room: Room, row: number): boolean {
   const line = room.line.value
   const message = room.log.messages[row]!
-  return line !== noLine && message.seq > line && seqAbove(room, row) <= line && message.username !== username.value
+  return line !== noLine && message.seq > line && seqAbove(room, row) <= line && (message.username !== username.value || message.seq === room.flagged)
 }
 
 /** Whether messages are missing above a row because the server no longer has them. */

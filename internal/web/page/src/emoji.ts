@@ -1,19 +1,23 @@
-// Emoji for reactions: the usual ones, those used recently, and their normal form.
+// Emoji without the list of them: the usual ones, those used recently, and their normal form.
 
+import { computed } from '@preact/signals'
 import { preference } from './preference'
 
 /** Offered to everybody. */
-export const usual = ['👍', '❤️', '😂', '🎉', '😮', '😢']
+const usual = ['👍', '❤️', '😂', '🎉', '😮', '😢', '👀', '🙏']
 
-/** The most recently used ones that are offered. */
-const mostRecent = 6
+/** The most that are offered first: two lines of the picker. */
+const mostRecent = 16
 
 /** Those used last, the newest first. */
-export const recent = preference('emoji', [])
+const recent = preference('emoji', [])
+
+/** Those used last, and then the usual ones. */
+export const offered = computed(() => [...new Set([...recent.value, ...usual])].slice(0, mostRecent))
 
 /** Remembers that an emoji was used. */
 export function use(emoji: string): void {
-  if (usual.includes(emoji) || recent.peek()[0] === emoji) return
+  if (recent.peek()[0] === emoji) return
   recent.value = [emoji, ...recent.peek().filter((e) => e !== emoji)].slice(0, mostRecent)
 }
 

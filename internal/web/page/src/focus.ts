@@ -4,10 +4,12 @@
 // taken a turn and still has it.
 
 import { batch } from '@preact/signals'
+import { composeFor } from './drafts'
 import { become, make, show } from './rooms'
-import type { Place } from './route'
+import { show as showAddress, type Panel, type Place } from './route'
 import { renderNow } from './frame'
-import { account, dialog, drawer, searching, subject, type Composing, type Dialog, type Room } from './state'
+import { account, beside, current, dialog, drawer, emojiFor, panel, room, searching, subject, type Dialog, type EmojiFor, type Field, type Room } from './state'
+import type { Composing } from './storage'
 import { focused, opened, pointed, type Tool } from './tools'
 import { endTurns } from './turn'
 
@@ -53,7 +55,29 @@ export function openDialog(name: Dialog, about = ''): void {
 }
 
 export function closeDialog(): void {
+  if (dialog.peek() === 'emoji') return closeEmoji()
   move(() => (dialog.value = undefined), back)
+}
+
+/** Opens the choice of an emoji: for a reaction to a message, or for a field. */
+export function openEmoji(opener: HTMLElement, about: EmojiFor): void {
+  move(
+    () => {
+      if ('row' in about) opened.value = { row: about.row, tool: 'react' }
+      emojiFor.value = { ...about, at: (opener.closest('.tools') ?? opener).getBoundingClientRect() }
+      dialog.value = 'emoji'
+    },
+    () => document.querySelector<HTMLElement>('dialog [autofocus]'),
+  )
+}
+
+export function closeEmoji(): void {
+  const about = emojiFor.peek()
+  move(
+    () => (dialog.value = emojiFor.value = undefined),
+    () => about && 'input' in about && !touch() && document.getElementById(about.input),
+  )
+  if (about && 'row' in about) closeTool()
 }
 
 export function openSearch(): void {
@@ -84,9 +108,9 @@ export function focusInput(): void {
 }
 
 /** Opens a tool of a message. */
-export function openTool(seq: number, tool: Tool): void {
+export function openTool(row: string, tool: Tool): void {
   move(
-    () => (opened.value = { seq, tool }),
+    () => (opened.value = { row, tool }),
     () => document.querySelector<HTMLElement>('.tools [data-first]'),
   )
 }
@@ -95,31 +119,31 @@ export function openTool(seq: number, tool: Tool): void {
 export function closeTool(): void {
   const closed = opened.peek()
   if (!closed) return
-  const row = `.row[data-seq="${closed.seq}"]`
+  const row = `[data-row="${closed.row}"]`
   move(
     () => {
       opened.value = undefined
       // Under a finger the tools have done their work.
-      if (touch()) pointed.value = 0
+      if (touch()) pointed.value = ''
     },
     () => {
       // What had the focus is gone, and the tools with it unless the message is to have it.
-      if (!touch()) focused.value = closed.seq
+      if (!touch()) focused.value = closed.row
       renderNow()
       return document.querySelector<HTMLElement>(`${row} [data-tool=${closed.tool}]`) ?? document.querySelector<HTMLElement>(row)
     },
   )
-  if (touch()) focused.value = 0
+  if (touch()) focused.value = ''
 }
 
-/** Sets what the field is for, and goes there. */
-export function compose(room: Room, what: Composing | undefined): void {
+/** Sets what a field is for, and goes there. */
+export function compose(field: Field, what: Composing | undefined): void {
   move(
     () => {
-      room.composing.value = what
-      if (touch()) pointed.value = 0
+      composeFor(field, what)
+      if (touch()) pointed.value = ''
     },
-    () => document.getElementById('input'),
+    () => document.getElementById(field.input),
   )
 }
 
@@ -140,14 +164,53 @@ export function makeRoom(room: Room): void {
   move(() => make(room), input)
 }
 
-/** Goes to a place at the user's request, and closes whatever is open above it. */
+/**
+ * Goes to a place at the user's request, and closes whatever is open above it. A panel stays that is beside the
+ * room.
+ */
 export function visit(place: Place, how: 'push' | 'replace' | 'none' = 'push', make = false): void {
+  const stays = beside.peek() && place.room === current.peek() ? panel.peek() : undefined
   move(
     () => {
       dialog.value = undefined
       drawer.value = undefined
-      show(place, how, make)
+      show({ panel: stays, ...place }, how, make)
     },
     () => place.seq === undefined && input(),
   )
+}
+
+/** The place in a panel that takes the focus: a field, or its title on a touch screen. */
+const inPanel: Goal = () => (!touch() && document.querySelector<HTMLElement>('.panel textarea, .panel input, .panel #inbox')) || document.getElementById('panel-title')
+
+/** Shows a panel beside the room on the screen. */
+export function openPanel(opened: Panel): void {
+  move(() => {
+    dialog.value = undefined
+    drawer.value = undefined
+    show({ room: current.peek(), panel: opened })
+  }, inPanel)
+}
+
+/** Closes the panel. The focus goes to the message that it was about, if it was in the panel. */
+export function closePanel(): void {
+  const closed = panel.peek()
+  const inside = document.activeElement?.closest('.panel')
+  move(
+    () => {
+      panel.value = undefined
+      const shown = room.peek()
+      if (!shown) return
+      shown.thread.value = undefined
+      showAddress({ room: shown.name }, 'replace')
+    },
+    () => (inside && closed?.kind === 'thread' && document.querySelector<HTMLElement>(`#messages .row[data-seq="${closed.seq}"]`)) || input(),
+  )
+}
+
+/** Shows a place in the room behind what has the focus, or what will have it, and keeps the panel. */
+export function lookAt(place: Place, goal: Goal): void {
+  move(() => show({ panel: panel.peek(), ...place }, 'replace'), goal)
+  // The message that is shown does not take the focus.
+  endTurns()
 }

@@ -2,13 +2,13 @@
 
 import { signal } from '@preact/signals'
 import { membersBeside } from './appearance'
-import { closeSearch, openDialog, openDrawer, openSearch } from './focus'
+import { closePanel, closeSearch, openDialog, openDrawer, openSearch } from './focus'
 import { Avatar } from './nick'
 import { may } from './rights'
 import { pathOf } from './route'
 import { star, starred } from './sidebar'
 import { Sign } from './sign'
-import { account, current, drawer, factsOf, room, searching, unreadElsewhere, type Room } from './state'
+import { account, current, drawer, factsOf, newsElsewhere, panel, room, searching, type Room } from './state'
 import { AddPerson, Link, Menu, More, People, Search, Star } from './symbols'
 import { count, t } from './texts'
 import { CopyButton } from './copy'
@@ -80,7 +80,7 @@ const faces = 3
 function PeopleButton({ room }: { room: Room }) {
   const members = room.members.value ?? []
   const n = Math.max(room.memberCount.value, members.length)
-  const open = wide.value ? membersBeside.value : drawer.value === 'members'
+  const open = wide.value ? membersBeside.value && !panel.value : drawer.value === 'members'
   return (
     <button
       type="button"
@@ -90,7 +90,8 @@ function PeopleButton({ room }: { room: Room }) {
       aria-expanded={open}
       aria-controls="members"
       onClick={() => {
-        if (wide.value) membersBeside.value = !membersBeside.value
+        if (wide.value && panel.value) closePanel()
+        if (wide.value) membersBeside.value = !open
         else openDrawer('members')
       }}
     >
@@ -105,5 +106,5 @@ function PeopleButton({ room }: { room: Room }) {
 
 /** A dot on the button that opens the rooms: another room has unread messages. */
 function OtherUnread() {
-  return unreadElsewhere.value ? <span class="dot" /> : null
+  return newsElsewhere.value ? <span class="dot" /> : null
 }

@@ -7,10 +7,12 @@ import type { Page } from './log'
 import { pageLimit, shown, type History } from './protocol'
 import { ask } from './session'
 import * as state from './state'
-import { noLine, type Room } from './state'
+import { noLine, type Room, type Thread } from './state'
 
 /** How many entries are asked for when scrolling. */
 const pageSize = 200
+/** How many messages of a thread are asked for. */
+const threadSize = 100
 /** How many entries are loaded before the target of a jump. */
 const before = 60
 
@@ -18,11 +20,18 @@ const before = 60
 export async function loadShown(room: Room): Promise<void> {
   if (!room.joined.value) return
   if (!room.members.value) void loadMembers(room)
+  const thread = room.thread.value
+  if (thread && (!thread.log.loaded || thread.log.stale)) void loadThread(thread)
   const target = state.target.value
   if (target?.room === room.name && !room.log.at(target.seq)) return loadMessage(room, target.seq)
   if (room.log.loaded && !room.log.stale) return
   // The position before a reload.
   if (!room.following && room.anchor) return void loadAround(room, room.anchor.seq)
+  const from = room.unreadFrom.value
+  if (from !== undefined && room.newest.value - from > before) {
+    room.following = false
+    return void loadAround(room, from)
+  }
   if (room.unread.value > before) {
     room.following = false
     return void loadAround(room, room.read.value)
@@ -30,11 +39,18 @@ export async function loadShown(room: Room): Promise<void> {
   return loadNewest(room)
 }
 
-/** Asks for a page, and throws if there is none. */
-function askFor(room: Room, where: { before?: number; after?: number }, limit: number): Promise<Page> {
+interface Where {
+  before?: number
+  after?: number
+  /** Only those that answer this one. */
+  replies_to?: number
+}
+
+/** Asks for a page for a log of the room, and throws if there is none. */
+function askFor(room: Room, where: Where, limit: number, log = room.log): Promise<Page> {
   // The server's log has everything up to here: a page without more to come reaches it.
   const cursor = room.cursor?.seq ?? 0
-  return room.log.load(state.username.value, async () => {
+  return log.load(state.username.value, async () => {
     const found = await ask<History>({ type: 'history', room: room.name, limit, ...where })
     const entries = found.messages
     const last = found.last ?? entries[entries.length - 1]?.seq
@@ -46,9 +62,9 @@ function askFor(room: Room, where: { before?: number; after?: number }, limit: n
   })
 }
 
-async function page(room: Room, where: { before?: number; after?: number }, limit = pageSize): Promise<Page | undefined> {
+async function page(room: Room, where: Where, limit = pageSize, log = room.log): Promise<Page | undefined> {
   try {
-    return await askFor(room, where, limit)
+    return await askFor(room, where, limit, log)
   } catch (error) {
     if (error instanceof RequestError && error.refusal && error.refusal.code !== 'not_found') state.notice.value = error.refusal
     return undefined
@@ -71,6 +87,37 @@ export async function loadQuoted(room: Room, seq: number): Promise<void> {
   } finally {
     quoting.delete(room)
   }
+}
+
+/** Loads the newest messages of a thread. */
+export async function loadThread(thread: Thread): Promise<void> {
+  const { room, seq, log } = thread
+  if (thread.loading.value || !room.joined.value) return
+  thread.loading.value = true
+  // Live ones follow the page that is on its way.
+  log.attached = true
+  const found = await page(room, { replies_to: seq }, threadSize, log)
+  batch(() => {
+    thread.loading.value = false
+    thread.failed.value = found === undefined
+    if (found && log.attached) log.addNewest(found)
+    room.changed()
+  })
+}
+
+/** Loads the messages of a thread before those that are loaded. */
+export async function loadOlderOf(thread: Thread): Promise<void> {
+  const { room, seq, log } = thread
+  const { generation, start } = log
+  if (thread.loading.value || !log.moreBefore || !room.joined.value) return
+  thread.loading.value = true
+  const found = await page(room, { replies_to: seq, before: start }, threadSize, log)
+  batch(() => {
+    thread.loading.value = false
+    thread.failed.value = found === undefined
+    if (found && generation === log.generation) log.addOlder(found)
+    room.changed()
+  })
 }
 
 /** Loads the newest messages and replaces the run with them. */

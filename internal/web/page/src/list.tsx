@@ -11,7 +11,7 @@ import { MessageRow, PendingRow } from './message'
 import { Avatar, nickClass } from './nick'
 import type { Message } from './protocol'
 import { pathOf } from './route'
-import { attentive, pending, status, target, username, type Room } from './state'
+import { attentive, covered, pending, status, target, username, type Room } from './state'
 import type { Pending } from './storage'
 import { ChevronDown, Link, Speech } from './symbols'
 import { count, dayOf, t, timeOf } from './texts'
@@ -44,19 +44,19 @@ export function MessageList({ room }: { room: Room }) {
     if (target.peek()?.focus()) row?.focus({ preventScroll: true })
   }, [view.marked.value, view.visit])
 
+  const amends = amendsOf(room)
+  // A refused change of a message that is not here is shown at the end.
+  const waiting = pending.value.filter((p) => p.room === room.name && (!p.amend || (p.error && !room.log.at(p.amend.target))))
   useEffect(() => {
-    const unknown = unquoted(room, view)
+    const unknown = unquoted(room, view, waiting)
     if (unknown !== undefined) void loadQuoted(room, unknown)
   })
 
-  const seen = attentive.value
+  const seen = attentive.value && !covered.value
   useEffect(() => {
     if (seen) view.observe()
   }, [seen])
 
-  const amends = amendsOf(room)
-  // A refused change of a message that is not here is shown at the end.
-  const waiting = pending.value.filter((p) => p.room === room.name && (!p.amend || (p.error && !room.log.at(p.amend.target))))
   return (
     <div class="conversation">
       <div class="messages" ref={view.scrollerRef} onScroll={() => view.scrolled()} tabIndex={0} role="region" aria-label={t('messages', { room: room.name })} id="messages">
@@ -87,13 +87,12 @@ function Waiting({ room, waiting }: { room: Room; waiting: Pending[] }) {
   )
 }
 
-/** A message that a row in the document quotes and that is not known yet. */
-function unquoted({ log }: Room, view: Viewport): number | undefined {
-  for (let i = view.start; i < view.end; i++) {
-    const seq = log.messages[i]?.reply_to
-    if (seq !== undefined && log.quote(seq) === null) return seq
-  }
-  return undefined
+/** A message that a row in the document or the field quotes and that is not known yet. */
+function unquoted({ log, composing }: Room, view: Viewport, waiting: Pending[]): number | undefined {
+  const about = composing.value
+  const quoted = [about && about.type !== 'lost' ? about.seq : undefined, ...waiting.map((p) => p.amend?.target ?? p.reply_to)]
+  for (let i = view.start; i < view.end; i++) quoted.push(log.messages[i]?.reply_to)
+  return quoted.find((seq) => seq !== undefined && log.quote(seq) === null)
 }
 
 /** The rows that are in the document. */
@@ -116,6 +115,7 @@ function rowsOf(room: Room, view: Viewport, amends: Map<number, Pending[]>, onRe
         grouped={!startsGroup(room, i)}
         marked={view.marked.value === message.seq}
         own={message.username === username.value}
+        answers={message.replies === undefined ? undefined : room.log.answers(message.seq)}
         onResize={onResize}
       />,
     )

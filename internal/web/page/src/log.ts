@@ -20,6 +20,16 @@ export interface Page extends Run {
   more: boolean
 }
 
+/** The newest of the messages that answer one, and the last authors of such. */
+export interface Answers {
+  seq: number
+  time: string
+  usernames: string[]
+}
+
+/** The most authors of answers that are kept. */
+const mostAuthors = 3
+
 /** The most quoted messages outside the run that are kept. */
 const mostQuoted = 500
 
@@ -45,6 +55,8 @@ export class Log implements Run {
   /** How many pages are on their way, and the changes that came meanwhile: a page may be older than they are. */
   private awaited = 0
   private meanwhile: Event[] = []
+  /** What is known of the messages that answer those in the run, by their seq. */
+  private readonly answered = new Map<number, Answers>()
 
   /** The message with a seq, if it is in the run. */
   at(seq: number): Message | undefined {
@@ -79,6 +91,11 @@ export class Log implements Run {
     this.quoted.set(seq, message)
   }
 
+  /** The messages that answer one in the run. Undefined if not all of them are there. */
+  answers(seq: number): Answers | undefined {
+    return this.attached ? this.answered.get(seq) : undefined
+  }
+
   /** Folds a change into its message, if it is there. `me` is the user's name. */
   fold(event: Event, me: string): void {
     if (this.awaited > 0) this.meanwhile.push(event)
@@ -105,7 +122,9 @@ export class Log implements Run {
 
   /** Takes a live message. One that is already there, or does not follow the run, is ignored. */
   append(message: Message): void {
-    if (this.extend(message.seq)) this.messages.push(message)
+    if (!this.extend(message.seq)) return
+    this.messages.push(message)
+    this.answer(message)
   }
 
   /** Takes the place of a live entry into the run; false if it is not the next one. */
@@ -152,6 +171,7 @@ export class Log implements Run {
   /** Replaces the run. */
   replace(run: Run, moreBefore: boolean, attached: boolean): void {
     this.messages.length = 0
+    this.answered.clear()
     this.splice(0, run.messages)
     this.start = run.start
     this.end = run.end
@@ -185,6 +205,7 @@ export class Log implements Run {
     this.base = 0
     this.generation++
     this.quoted.clear()
+    this.answered.clear()
   }
 
   /** Changes were missed: what was loaded is shown until it has been loaded again. */
@@ -195,7 +216,18 @@ export class Log implements Run {
     this.quoted.clear()
   }
 
+  private answer({ reply_to, seq, time, username }: Message): void {
+    if (reply_to === undefined) return
+    const before = this.answered.get(reply_to)
+    const newest = before && before.seq > seq ? before : { seq, time }
+    const others = before?.usernames.filter((name) => name !== username) ?? []
+    // Pages of older messages come in between.
+    const usernames = newest === before ? (others.length < before.usernames.length ? before.usernames : [username, ...others]) : [...others, username]
+    this.answered.set(reply_to, { seq: newest.seq, time: newest.time, usernames: usernames.slice(-mostAuthors) })
+  }
+
   private splice(at: number, added: Message[]): void {
+    for (const m of added) this.answer(m)
     // Without spread arguments: a run may have 100,000 messages.
     if (at === this.messages.length) {
       for (const m of added) this.messages.push(m)

@@ -1,16 +1,17 @@
 // What has become of a message: the marks of an edit, a deletion and a pin, reactions, and what it answers.
 
 import { react } from './amends'
-import { visit } from './focus'
+import { openPanel, visit } from './focus'
+import type { Answers } from './log'
 import { parse } from './markup'
-import { nickClass } from './nick'
+import { Avatar, nickClass } from './nick'
 import type { Message, Reaction } from './protocol'
 import { may } from './rights'
-import { pathOf } from './route'
+import { pathOf, type Panel } from './route'
 import { factsOf, username, type Room } from './state'
 import type { Pending } from './storage'
 import { Pin, Reply } from './symbols'
-import { count, fullTimeOf, listOf, t } from './texts'
+import { count, dayIn, fullTimeOf, listOf, t, timeOf } from './texts'
 
 /** The most characters of a quoted message. */
 const mostQuoted = 200
@@ -83,33 +84,56 @@ interface ReactionsProps {
   waiting: Pending[] | undefined
 }
 
-/** The reactions to a message, and how many messages answer it. A click adds the user's, or takes it back. */
+/** The reactions to a message. A click adds the user's, or takes it back. */
 export function Reactions({ room, message, waiting }: ReactionsProps) {
-  const { reactions = [], replies = 0 } = message
-  if (reactions.length === 0 && replies === 0) return null
+  const { reactions = [] } = message
+  if (reactions.length === 0) return null
   const allowed = may('react', factsOf(room))
   const isWaiting = (emoji: string) => waiting?.some((p) => !p.error && p.amend?.type === 'react' && p.amend.emoji === emoji)
   return (
     <div class="reactions uncopied">
-      {reactions.length > 0 && (
-        <ul aria-label={t('reactions')}>
-          {reactions.map((r) => (
-            <li key={r.emoji}>
-              {allowed ? (
-                <button type="button" class="reaction" aria-pressed={r.me} title={names(r)} onClick={() => react(room, message, r.emoji)}>
-                  <Pill reaction={r} waiting={isWaiting(r.emoji)} />
-                </button>
-              ) : (
-                <span class="reaction" title={names(r)}>
-                  <Pill reaction={r} />
-                </span>
-              )}
-            </li>
-          ))}
-        </ul>
-      )}
-      {replies > 0 && <span class="replies">{count('replies', replies)}</span>}
+      <ul aria-label={t('reactions')}>
+        {reactions.map((r) => (
+          <li key={r.emoji}>
+            {allowed ? (
+              <button type="button" class="reaction" aria-pressed={r.me} title={names(r)} onClick={() => react(room, message, r.emoji)}>
+                <Pill reaction={r} waiting={isWaiting(r.emoji)} />
+              </button>
+            ) : (
+              <span class="reaction" title={names(r)}>
+                <Pill reaction={r} />
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
     </div>
+  )
+}
+
+/** How many messages answer one, and the last of them if all are loaded. A click opens the thread. */
+export function Replies({ room, seq, number, answers }: { room: string; seq: number; number: number; answers: Answers | undefined }) {
+  const panel: Panel = { kind: 'thread', seq }
+  return (
+    <a
+      class="replies uncopied"
+      href={pathOf({ room, panel })}
+      onClick={(event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return
+        event.preventDefault()
+        openPanel(panel)
+      }}
+    >
+      <span class="faces" aria-hidden="true">
+        {answers?.usernames.map((name) => <Avatar key={name} username={name} small />)}
+      </span>
+      <span class="replies-count">{count('replies', number)}</span>
+      {answers && (
+        <time class="quiet" dateTime={answers.time} title={fullTimeOf(answers.time)}>
+          {t('lastReply', { time: timeOf(answers.time), day: dayIn(answers.time) })}
+        </time>
+      )}
+    </a>
   )
 }
 

@@ -7,9 +7,13 @@ const everybody = new Set(['all', 'channel', 'everyone', 'here'])
 
 /** Whether a span mentions a name, or everybody. */
 export function mentionsName(s: Span, name: string): boolean {
+  return (s.style & Mention) !== 0 && (everybody.has(fold(s.text.slice(1))) || mentionsOnly(s, name))
+}
+
+/** Whether a span mentions a name itself. */
+export function mentionsOnly(s: Span, name: string): boolean {
   if (!(s.style & Mention)) return false
   const mentioned = fold(s.text.slice(1))
-  if (everybody.has(mentioned)) return true
   const wanted = fold(name)
   for (let n = 0; n <= s.tail.length; n++) if (mentioned + s.tail.slice(0, n) === wanted) return true
   return false

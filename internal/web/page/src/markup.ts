@@ -8,7 +8,7 @@
 
 import { isBlank, trim, trimEnd, trimTicks } from './markup-characters'
 import { appendInline } from './markup-inline'
-import { mentionsName } from './markup-mention'
+import { mentionsName, mentionsOnly } from './markup-mention'
 import { Code, Language, markOf, span, type Line, type Span } from './markup-span'
 import { appendTable, tableAt } from './markup-table'
 
@@ -115,6 +115,11 @@ function appendBlock(lines: Line[], texts: string[]): void {
   let code = trimTicks(trimEnd(last))
   if (trim(code) === '') code = ''
   add(span(code, Code), markOf(last.slice(code.length)))
+}
+
+/** Whether a content mentions a name itself. */
+export function mentionsDirectly(content: string, name: string): boolean {
+  return content.includes('@') && parse(content).some((line) => line.spans.some((s) => mentionsOnly(s, name)))
 }
 
 /** Whether a content mentions a name, or everybody. */

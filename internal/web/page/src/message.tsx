@@ -6,14 +6,16 @@ import { visit } from './focus'
 import { ChangeLine } from './change'
 import { content as contentOf } from './content'
 import { mentions } from './markup'
-import { Deleted, EditedMark, PinnedMark, Quote, Reactions } from './marks'
+import type { Answers } from './log'
+import { Deleted, EditedMark, PinnedMark, Quote, Reactions, Replies } from './marks'
 import { Avatar, nickClass } from './nick'
 import type { Message } from './protocol'
 import { Refused } from './refused'
 import { pathOf } from './route'
-import { username, type Room } from './state'
+import { username, type Room, type Thread } from './state'
 import type { Pending } from './storage'
 import { Toolbar } from './toolbar'
+import { rowOf } from './tools'
 import { fullTimeOf, shortTimeOf, t, timeOf } from './texts'
 
 /** Longer messages are shown in part until the user expands them. */
@@ -38,12 +40,16 @@ interface RowProps {
   /** The message that a link or a search has led to. */
   marked: boolean
   own: boolean
+  /** The thread whose list it is in; undefined in the list of the room. */
+  thread?: Thread
+  /** Those that answer it, if all are loaded. */
+  answers?: Answers
   onResize(): void
 }
 
 export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
   return (
-    <div class="row" role="listitem" data-seq={message.seq} tabIndex={-1}>
+    <div class="row" role="listitem" data-seq={message.seq} data-row={rowOf(message.seq, rest.thread?.seq)} tabIndex={-1}>
       {day !== undefined && (
         <div class="day">
           <span>{day}</span>
@@ -52,7 +58,7 @@ export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
       {gap && <div class="gap">{t('gap')}</div>}
       {unread && (
         <div class="unread uncopied">
-          <span>{t('newMessages')}</span>
+          <span>{t(rest.room.flagged === message.seq ? 'unreadFromHere' : 'newMessages')}</span>
         </div>
       )}
       {message.change ? <ChangeLine message={message} /> : <Said message={message} {...rest} />}
@@ -62,7 +68,7 @@ export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
 
 type SaidProps = Omit<RowProps, 'day' | 'unread' | 'gap'>
 
-function Said({ room, message, waiting, quoted, grouped, marked, own, onResize }: SaidProps) {
+function Said({ room, message, waiting, quoted, grouped, marked, own, thread, answers, onResize }: SaidProps) {
   const place = { room: room.name, seq: message.seq }
   const mentioned = !own && mentions(message.content, username.value)
   const changing = waiting?.some((p) => !p.error && (p.amend?.type === 'edit' || p.amend?.type === 'delete'))
@@ -84,11 +90,12 @@ function Said({ room, message, waiting, quoted, grouped, marked, own, onResize }
         {grouped ? shortTimeOf(message.time) : timeOf(message.time)}
       </a>
       {message.pinned && <PinnedMark />}
-      {message.reply_to !== undefined && <Quote room={room.name} seq={message.reply_to} message={quoted} />}
+      {message.reply_to !== undefined && message.reply_to !== thread?.seq && <Quote room={room.name} seq={message.reply_to} message={quoted} />}
       {message.deleted ? <Deleted /> : <Body content={message.content} edited={message.edited?.time} onResize={onResize} />}
       <Reactions room={room} message={message} waiting={waiting} />
+      {message.replies !== undefined && thread?.seq !== message.seq && <Replies room={room.name} seq={message.seq} number={message.replies} answers={answers} />}
       {waiting?.map((p) => p.error && <Refused key={p.id} room={room} pending={p} />)}
-      <Toolbar room={room} message={message} />
+      <Toolbar room={room} message={message} thread={thread} />
     </div>
   )
 }
@@ -134,15 +141,16 @@ function Body({ content, edited, onResize }: { content: string; edited?: string;
 }
 
 /** A message of the user's own that has not been acknowledged, or a refused change of one that is not here. */
-export function PendingRow({ room, pending, late, grouped }: { room: Room; pending: Pending; late: boolean; grouped: boolean }) {
+export function PendingRow({ room, pending, late, grouped, thread }: { room: Room; pending: Pending; late: boolean; grouped: boolean; thread?: Thread }) {
   const { amend, error, reply_to } = pending
+  void room.version.value
   const quoted = amend?.target ?? reply_to
   return (
     <div class="row" role="listitem" data-id={pending.id}>
       <div class={['message pending', grouped && 'grouped', error && 'failed', pending.elsewhere && 'elsewhere'].filter(Boolean).join(' ')}>
         <Author username={pending.username} grouped={grouped} />
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
-        {quoted !== undefined && <Quote room={room.name} seq={quoted} message={room.log.quote(quoted)} />}
+        {quoted !== undefined && quoted !== thread?.seq && <Quote room={room.name} seq={quoted} message={room.log.quote(quoted)} />}
         {!amend && <Body content={pending.content} />}
         {!error && !pending.elsewhere && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
         {error && <Refused room={room} pending={pending} />}

@@ -62,7 +62,9 @@ function adopt(room: Room, mine: Mine): void {
   if (mine.read < room.read.value) return
   room.read.value = mine.read
   room.uncounted.value = Math.max(0, mine.head - mine.read - mine.unread)
-  if (room.unread.value === 0) room.mentioned.value = false
+  room.mentions.value = mine.mentions
+  room.unreadFrom.value = mine.unread_from
+  room.counted = mine.head
 }
 
 /** Something of a room has changed for the account. */

@@ -7,7 +7,7 @@ import unreadIconFile from './icons/icon-unread.svg'
 import { mentions } from './markup'
 import type { Message } from './protocol'
 import { pathOf } from './route'
-import { attentive, find, notifyWhen, room, unreadTotal } from './state'
+import { attentive, badgeTotal, find, news, notifyWhen, room } from './state'
 import * as state from './state'
 
 // Their names are relative to the script.
@@ -67,17 +67,19 @@ export function showCounts(): void {
   let due = false
   const show = () => {
     due = false
-    const n = unreadTotal.peek()
+    const n = badgeTotal.peek()
+    const any = news.peek()
     const name = room.peek()?.title.peek()
-    document.title = `${n > 0 ? `(${n > 999 ? '999+' : n}) ` : ''}${name ? `${name} · ` : ''}Kaban`
-    const href = n > 0 ? unreadIcon : icon
+    document.title = `${n > 0 ? `(${n > 999 ? '999+' : n}) ` : any ? '• ' : ''}${name ? `${name} · ` : ''}Kaban`
+    const href = any ? unreadIcon : icon
     if (link && link.getAttribute('href') !== href) link.href = href
     // Not every browser has badges, and only installed pages may use them.
     if (n > 0) void navigator.setAppBadge?.(n).catch(() => undefined)
     else void navigator.clearAppBadge?.().catch(() => undefined)
   }
   effect(() => {
-    void unreadTotal.value
+    void badgeTotal.value
+    void news.value
     void room.value?.title.value
     // Each of these calls leaves the page's process, so not for each message.
     if (!due) setTimeout(show, countsWait)

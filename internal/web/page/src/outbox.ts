@@ -1,8 +1,9 @@
 // The user's own messages and changes of messages, shown at once and kept until they are
-// acknowledged; and drafts.
+// acknowledged.
 
 import { batch } from '@preact/signals'
 import { changeOfAck } from './acts'
+import { composeFor, moveDraft } from './drafts'
 import { version } from './fold'
 import { loadNewest } from './history'
 import { messageID } from './id'
@@ -11,16 +12,14 @@ import { markRead, receiveEntry, take } from './reading'
 import { send } from './session'
 import * as state from './state'
 import { find, noLine, type Room } from './state'
-import { dropPending, keepDraft, keepPending, type Pending } from './storage'
+import { dropPending, keepPending, type Pending } from './storage'
 import { stopTyping } from './typing'
-
-/** How long a draft may go unsaved. Milliseconds. */
-const draftWait = 200
 
 /** Sends a message to a room. It is shown at once, and sent again until it is acknowledged. */
 export function say(room: Room, content: string, replyTo?: number): void {
   stopTyping(room)
   batch(() => {
+    room.held = false
     room.line.value = noLine
     room.following = true
     if (room.log.attached) markRead(room, room.newest.value)
@@ -29,13 +28,20 @@ export function say(room: Room, content: string, replyTo?: number): void {
   })
 }
 
+/** Sends a message that answers another one, from beside the room: the reader stays in place there. */
+export function answer(room: Room, content: string, replyTo: number): void {
+  stopTyping(room)
+  batch(() => put(room, { content, reply_to: replyTo }))
+}
+
 /** Changes a message. That is shown at once, and sent again until it is acknowledged. */
 export function amend(room: Room, change: Amend): void {
   batch(() => put(room, { content: '', amend: change }))
 }
 
 function put(room: Room, what: Pick<Pending, 'content' | 'reply_to' | 'amend'>): void {
-  const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, time: new Date().toISOString(), ...what }
+  const epoch = what.amend || what.reply_to !== undefined ? room.cursor?.epoch : undefined
+  const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, time: new Date().toISOString(), ...(epoch === undefined ? {} : { epoch }), ...what }
   keepPending(pending)
   state.pending.value = [...state.pending.value, pending]
   room.changed()
@@ -43,9 +49,17 @@ function put(room: Room, what: Pick<Pending, 'content' | 'reply_to' | 'amend'>):
 }
 
 export function transmit(pending: Pending): void {
-  if (!find(pending.room)?.joined.value || firstOf(pending) !== pending) return
+  const to = find(pending.room)
+  if (!to?.joined.value) return
+  if (isOrphan(pending, to)) return update(pending.id, { ...pending, error: { code: 'no_message', message: '' } })
+  if (firstOf(pending) !== pending) return
   const { room, id, content, amend: change, reply_to } = pending
   send(change ? { ...change, room, id } : { type: 'send', room, id, content, ...(reply_to === undefined ? {} : { reply_to }) }, id)
+}
+
+/** Whether it is about a message of another epoch: its number is another message's now. */
+function isOrphan({ amend: change, reply_to, epoch }: Pending, room: Room): boolean {
+  return (change !== undefined || reply_to !== undefined) && epoch !== room.cursor?.epoch
 }
 
 /** Changes of one message are sent one after the other: a refused one would change their order otherwise. */
@@ -71,7 +85,7 @@ export function retry(id: string): void {
     dropPending(id, true)
   }
   if (isLost(found.error?.code)) delete again.reply_to // it goes out as a message of its own
-  const seen = again.amend && find(again.room)?.log.at(again.amend.target)
+  const seen = again.amend && find(again.room)?.message(again.amend.target)
   if (again.amend?.type === 'edit' && seen) again.amend = { ...again.amend, base: version(seen) }
   update(id, again)
   transmit(again)
@@ -112,9 +126,11 @@ function rebase(room: string, target: number, from: number, to: number): void {
   for (const p of state.pending.value) {
     if (p.room === room && p.amend?.type === 'edit' && p.amend.target === target && p.amend.base === from) update(p.id, { ...p, amend: { ...p.amend, base: to } })
   }
-  const composing = find(room)?.composing
-  const now = composing?.value
-  if (composing && now?.type === 'edit' && now.seq === target && now.base === from) composing.value = { ...now, base: to }
+  const here = find(room)
+  for (const field of [here, here?.thread.peek()]) {
+    const now = field?.composing.value
+    if (field && now?.type === 'edit' && now.seq === target && now.base === from) composeFor(field, { ...now, base: to })
+  }
 }
 
 /** Sends the change that has waited for another one of the same message. */
@@ -134,14 +150,6 @@ export function disown(username: string): void {
   )
 }
 
-/** The messages of a room were replaced by others. What is about one of them must not be sent: its number is another's. */
-export function orphan(room: Room): void {
-  room.composing.value = undefined
-  for (const p of state.pending.value) {
-    if (p.room === room.name && (p.amend || p.reply_to !== undefined)) update(p.id, { ...p, error: { code: 'no_message', message: '' } })
-  }
-}
-
 /** Discards all pending messages. */
 export function discardAll(): void {
   for (const p of state.pending.value) dropPending(p.id, true)
@@ -151,9 +159,7 @@ export function discardAll(): void {
 /** Moves messages and draft of a room to the server's spelling of its name. */
 export function moveTo(room: Room, renamed: Room): void {
   for (const p of state.pending.value) if (p.room === room.name) update(p.id, { ...p, room: renamed.name })
-  if (!room.drafted.value) return
-  if (!renamed.drafted.value) draft(renamed, room.draft.value)
-  draft(room, '')
+  moveDraft(room, renamed)
 }
 
 export function receiveAck(event: Ack): void {
@@ -193,21 +199,4 @@ export function receiveError(event: Refusal): void {
   const code = said === 'not_found' && (pending.amend || pending.reply_to) ? 'no_message' : said
   update(pending.id, { ...pending, error: { code, message, ...(max === undefined ? {} : { max }), ...(actual === undefined ? {} : { actual }) } })
   if (pending.amend) sendNext(pending)
-}
-
-const unkept = new Set<Room>()
-let keeping: ReturnType<typeof setTimeout> | undefined
-
-/** Saves the draft of a room. */
-export function draft(room: Room, text: string): void {
-  room.draft.value = text
-  unkept.add(room)
-  keeping ??= setTimeout(keepDrafts, draftWait)
-}
-
-export function keepDrafts(): void {
-  clearTimeout(keeping)
-  keeping = undefined
-  for (const room of unkept) keepDraft(room.name, room.draft.value)
-  unkept.clear()
 }

@@ -100,11 +100,13 @@ export type Request =
   | { type: 'me'; after?: string }
   | { type: 'create'; room: string; kind: 'public' | 'private'; topic?: string }
   | { type: 'direct'; usernames: string[] }
-  | { type: 'read'; room: string; seq: number }
+  | { type: 'read' | 'unread'; room: string; seq: number }
   | { type: 'notify'; room: string; level: Level }
   | ((Act | Amend) & { room: string; id: string })
   | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
-  | { type: 'history'; room: string; before?: number; after?: number; limit?: number }
+  | { type: 'history'; room: string; before?: number; after?: number; replies_to?: number; limit?: number }
+  | { type: 'inbox'; before?: number; limit?: number }
+  | { type: 'unread'; room: string; seq: number }
   | { type: 'rooms'; after?: string }
   | { type: 'members'; room: string; after?: string }
   | { type: 'ping' }
@@ -168,6 +170,26 @@ export interface History {
   more: boolean
   ref?: string
 }
+/** A message that mentions the account, which has not read it yet. */
+export interface Mentioned {
+  room: string
+  seq: number
+  id: string
+  username: string
+  account?: string
+  bot?: boolean
+  time: string
+  content: string
+  cause: 'name' | 'everyone' | 'here'
+}
+/** The unread mentions of the account, the newest first. */
+export interface Inbox {
+  type: 'inbox'
+  mentions: Mentioned[]
+  more: boolean
+  next?: number
+  ref?: string
+}
 export interface RoomInfo {
   room: string
   head: number
@@ -223,6 +245,8 @@ export interface Mine {
   head: number
   read: number
   unread: number
+  /** The entry from which the account has marked the room as unread. */
+  unread_from?: number
   mentions: number
   notify: Level
 }
@@ -287,6 +311,7 @@ export type Event =
   | LiveAmendment
   | Ack
   | History
+  | Inbox
   | Rooms
   | Members
   | Presence

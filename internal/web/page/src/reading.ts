@@ -1,11 +1,12 @@
 // Takes live entries, and keeps track of how far the user has read.
 
 import { batch } from '@preact/signals'
-import { mentions } from './markup'
+import { RequestError } from './connection'
+import { mentions, mentionsDirectly } from './markup'
 import { notify } from './notify'
 import { isAmendment, shown as asMessage, type LiveAmendment, type LiveEntry, type LiveMessage, type Message } from './protocol'
-import { send } from './session'
-import { account, attentive, find, noLine, rooms, spoken, username, type Room } from './state'
+import { ask, send } from './session'
+import { account, attentive, covered, find, noLine, notice, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
 
 /** How long the read position may go unsaved. Milliseconds. */
@@ -34,7 +35,7 @@ export function receiveEntry(entry: LiveEntry | LiveMessage | LiveAmendment): vo
   const allRead = room.unread.value === 0
   advance(room, entry.seq)
   room.log.extend(entry.seq)
-  if (isAmendment(entry)) room.log.fold(entry, username.value)
+  if (isAmendment(entry)) room.fold(entry)
   if (allRead) markRead(room, entry.seq)
   else room.uncounted.value++
   room.changed()
@@ -48,7 +49,7 @@ export function take(room: Room, message: Message): void {
   if (room.cursor && message.seq <= room.cursor.seq) return
   const shown = room.here.value
   // It will be on the screen, and the user is looking.
-  const seen = shown && room.following && attentive.value && room.log.attached && room.log.loaded
+  const seen = shown && !covered.value && room.following && attentive.value && room.log.attached && room.log.loaded
   const allRead = room.unread.value === 0
   if (allRead) {
     if (mine) room.line.value = noLine
@@ -59,15 +60,27 @@ export function take(room: Room, message: Message): void {
   if (seen || (!counts && allRead) || (mine && shown && room.following)) markRead(room, message.seq)
   else if (!counts) room.uncounted.value++
   keep(room, message, shown)
-  if (message.reply_to !== undefined) room.log.fold({ type: 'reply', seq: message.seq, target: message.reply_to }, username.value)
+  if (message.reply_to !== undefined) answered(room, message, message.reply_to)
   room.changed()
   if (!counts || message.deleted) return
-  const mentioned = mentions(message.content, username.value)
-  if (mentioned && !(shown && attentive.value)) room.mentioned.value = true
+  const mentioned = mentionsUser(room, message.content)
+  if (mentioned && message.seq > Math.max(room.read.value, room.counted)) room.mentions.value++
   if (!caughtUp) return
   if (shown) heard.push(message)
   // Among several, a mention matters most.
-  if (!attentive.value && (mentioned || !due.has(room) || !mentions(due.get(room)!.content, username.value))) due.set(room, message)
+  if (!attentive.value && (mentioned || !due.has(room) || !mentionsUser(room, due.get(room)!.content))) due.set(room, message)
+}
+
+/** Whether a message is a mention that counts in a room: in a quiet one only the name itself. */
+function mentionsUser(room: Room, content: string): boolean {
+  return room.notify.value === 'none' ? mentionsDirectly(content, username.value) : mentions(content, username.value)
+}
+
+/** A message is one of a thread. */
+function answered(room: Room, message: Message, target: number): void {
+  room.fold({ type: 'reply', seq: message.seq, target })
+  const thread = room.thread.peek()
+  if (thread?.seq === target) thread.log.append(message)
 }
 
 /** Adds a message to the run, which stays bounded. */
@@ -98,22 +111,68 @@ let saving: ReturnType<typeof setTimeout> | undefined
 
 /** The user has read a room up to a seq. */
 export function markRead(room: Room, seq: number): void {
+  if (room.held) return
+  unflag(room, seq)
   if (seq <= room.read.value) return
   batch(() => {
-    room.uncounted.value = seq >= room.newest.value ? 0 : Math.max(0, room.uncounted.value - (seq - room.read.value - counted(room, seq)))
+    const passed = counted(room, seq)
+    room.uncounted.value = seq >= room.newest.value ? 0 : Math.max(0, room.uncounted.value - (seq - room.read.value - passed.messages))
+    room.mentions.value = Math.max(0, room.mentions.value - passed.mentions)
     room.read.value = seq
-    if (room.unread.value === 0) room.mentioned.value = false
+    if (room.unread.value === 0) room.mentions.value = 0
   })
   saving ??= setTimeout(saveReads, readWait)
 }
 
-/** How many messages of others there are between the read position and a seq. */
-function counted(room: Room, seq: number): number {
+/** Reading at or behind the place that the user has marked as unread clears the mark. */
+function unflag(room: Room, seq: number): void {
+  const from = room.unreadFrom.peek()
+  if (from === undefined || seq < from) return
+  room.unreadFrom.value = undefined
+  // The server has to know, although nothing is read that was not read before.
+  room.told = Math.min(room.told, from - 1)
+  saving ??= setTimeout(saveReads, readWait)
+}
+
+/** Marks a room as unread from one of its messages on, until the user comes back to it. */
+export async function markUnread(room: Room, seq: number): Promise<void> {
+  const before = room.unreadFrom.peek()
+  // What has been read until now must not clear it.
+  saveReads()
+  batch(() => {
+    room.held = true
+    room.unreadFrom.value = seq
+    drawLine(room)
+  })
+  try {
+    await ask({ type: 'unread', room: room.name, seq })
+  } catch (error) {
+    batch(() => {
+      room.held = false
+      room.unreadFrom.value = before
+      notice.value = (error instanceof RequestError ? error.refusal : undefined) ?? { code: 'offline', message: '' }
+    })
+  }
+}
+
+/** Draws the unread line: where the user has marked the room as unread, or where reading has ended. */
+export function drawLine(room: Room): void {
+  const from = room.unreadFrom.peek()
+  room.flagged = from ?? 0
+  if (from !== undefined) room.line.value = from - 1
+  else if (room.unread.value > 0 && room.line.value === noLine) room.line.value = room.read.value
+  room.changed()
+}
+
+/** How many messages of others there are between the read position and a seq, and how many of them mention the user. */
+function counted(room: Room, seq: number): { messages: number; mentions: number } {
   const { messages } = room.log
-  let n = 0
+  const n = { messages: 0, mentions: 0 }
   for (let i = messages.length - 1; i >= 0 && messages[i]!.seq > room.read.value; i--) {
-    const { seq: at, change, username: author } = messages[i]!
-    if (at <= seq && !change && author !== username.value) n++
+    const { seq: at, change, username: author, content } = messages[i]!
+    if (at > seq || change || author === username.value) continue
+    n.messages++
+    if (room.mentions.value > 0 && mentionsUser(room, content)) n.mentions++
   }
   return n
 }

@@ -27,16 +27,18 @@ export function Refused({ room, pending }: { room: Room; pending: Pending }) {
 /** An edit keeps its text until the user has decided: the one above is what the server has. */
 function RefusedEdit({ room, pending, amend }: { room: Room; pending: Pending; amend: Amend & { type: 'edit' } }) {
   const { id } = pending
+  void room.version.value
   const error = pending.error!
   const conflict = error.code === 'edit_conflict'
-  const stored = room.log.at(amend.target)
+  // Nobody chooses between two texts of which only one is there: the list loads the other.
+  const stored = room.message(amend.target)
   return (
     <div class="fate error" role="alert">
       {conflict ? t('editConflict') : t('notEdited', { reason: explain(error) })}
       <blockquote class="yours" dir="auto">
         {amend.content}
       </blockquote>
-      {!isLost(error.code) && <Choice label={t(conflict ? 'useYours' : 'tryAgain')} onClick={() => retry(id)} />}{' '}
+      {!isLost(error.code) && stored !== null && <Choice label={t(conflict ? 'useYours' : 'tryAgain')} onClick={() => retry(id)} />}{' '}
       {!isLost(error.code) && stored && (
         <Choice
           label={t('editYours')}

@@ -3,13 +3,15 @@
 
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
+import { detach } from './drafts'
 import { loadNewest, loadShown } from './history'
-import { moveTo, orphan, transmitAll } from './outbox'
+import { moveTo, transmitAll } from './outbox'
 import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
+import { drawLine } from './reading'
 import * as route from './route'
 import { ask, send } from './session'
 import * as state from './state'
-import { add, find, noLine, Room } from './state'
+import { add, find, noLine, Room, Thread } from './state'
 import { keepRoom, load, save } from './storage'
 import { turn } from './turn'
 
@@ -27,7 +29,7 @@ export function drop(room: Room): void {
 }
 
 export function forget(room: Room): void {
-  room.log.clear()
+  room.clear()
   room.cursor = undefined
   room.following = true
   room.joined.value = false
@@ -43,6 +45,8 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
     const left = state.room.value
     if (left && left.name !== place.room) {
       left.line.value = noLine
+      left.held = false
+      left.flagged = 0
       if (left.doubt.value) drop(left)
       else if (!left.member.value) {
         send({ type: 'unwatch', room: left.name })
@@ -56,12 +60,14 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
     if (!known && !make && state.account.value) room.member.value = false
     if (how === 'push') state.asked.value = true
     state.current.value = room.name
+    showBeside(room, place.panel)
     save('room', room.name)
     if (left !== room) {
       state.searching.value = false
       state.spoken.value = []
       state.notice.value = undefined
-      if (room.unread.value > 0 && room.line.value === noLine) room.line.value = room.read.value
+      room.held = false
+      drawLine(room)
     }
     if (how !== 'none') route.show(place, how)
     state.target.value = place.seq === undefined ? undefined : { room: place.room, seq: place.seq, visit: ++visits, focus: turn() }
@@ -71,6 +77,14 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
   })
 }
 let visits = 0
+
+/** Shows a panel beside a room, or none. */
+function showBeside(room: Room, panel: route.Panel | undefined): void {
+  state.panel.value = panel
+  const thread = panel?.kind === 'thread' ? panel.seq : undefined
+  if (room.thread.value?.seq === thread) return
+  room.thread.value = thread === undefined ? undefined : new Thread(room, thread)
+}
 
 /** Joins a room, or looks it up first. */
 export function enterRoom(room: Room): void {
@@ -172,7 +186,7 @@ function tryAgain(room: Room, why: Refusal): void {
 function beginAgain(room: Room, oldest: number | undefined): void {
   forget(room)
   if (oldest === undefined) {
-    orphan(room)
+    if (room.here.value) showBeside(room, undefined)
     state.notice.value = { code: 'replaced_server', message: '' }
   }
   else room.gapBefore.value = oldest
@@ -192,7 +206,7 @@ async function newest(room: Room): Promise<number> {
 /** Continues at the head. Missed messages are loaded as the reader gets to them. */
 function skip(room: Room, joined: Joined): void {
   room.cursor = { epoch: joined.epoch, seq: joined.head }
-  room.log.miss()
+  room.miss()
   room.following = false
 }
 
@@ -209,6 +223,8 @@ function entered(room: Room, joined: Joined): void {
     room.newest.value = Math.max(room.newest.value, joined.head)
     room.memberCount.value = joined.members
     room.joined.value = true
+    detach(room, joined.epoch)
+    if (room.thread.value) detach(room.thread.value, joined.epoch)
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
@@ -220,7 +236,8 @@ function entered(room: Room, joined: Joined): void {
       // the break was, with the unread line below.
       room.following = false
     }
-    if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
+    if (room.unreadFrom.value !== undefined) drawLine(room)
+    else if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
     room.changed()
   })
   if (room.member.value) keepRoom(room.name, true)
@@ -240,7 +257,8 @@ function rename(room: Room, name: string): Room {
   if (state.current.value === room.name) {
     state.current.value = name
     const place = route.read()
-    route.show({ room: name, ...(place?.seq ? { seq: place.seq } : {}) }, 'replace')
+    route.show({ ...place, room: name }, 'replace')
+    showBeside(renamed, place?.panel)
   }
   return renamed
 }
@@ -250,8 +268,9 @@ export function resync(event: Refusal): void {
   const room = find(event.room ?? '')
   if (!room) return
   batch(() => {
-    room.log.clear()
+    room.clear()
     room.cursor = { epoch: event.epoch ?? room.cursor?.epoch ?? '', seq: event.head ?? 0 }
+    detach(room, room.cursor.epoch)
     room.head = room.newest.value = event.head ?? 0
     room.gapBefore.value = event.oldest ?? 0
     room.changed()

@@ -1,12 +1,16 @@
-// Addresses: /r/ROOM, and #SEQ for a message; /claim, /sign-in, /invite and /device,
+// Addresses: /r/ROOM, and #SEQ for a message or #thread/SEQ and the like for a panel beside the room; /claim, /sign-in, /invite and /device,
 // each with a secret after the #. All are below the path that the page is served at.
 
 /** The path that the page is served at: "/", unless behind a proxy. The script is in its assets. */
 export const base = new URL('..', import.meta.url).pathname
 
+/** What is shown beside a room. */
+export type Panel = { kind: 'thread'; seq: number } | { kind: 'inbox' }
+
 export interface Place {
   room: string
   seq?: number
+  panel?: Panel
 }
 
 /** The place that the address names, if it names one. */
@@ -20,19 +24,36 @@ export function read(): Place | undefined {
     return undefined
   }
   const seq = /^#([1-9]\d{0,15})$/.exec(location.hash)
-  return seq ? { room, seq: Number(seq[1]) } : { room }
+  const panel = panelOf(location.hash) ?? (history.state as { panel?: Panel } | null)?.panel
+  return { room, ...(seq ? { seq: Number(seq[1]) } : {}), ...(panel ? { panel } : {}) }
+}
+
+function panelOf(hash: string): Panel | undefined {
+  const thread = /^#thread\/([1-9]\d{0,15})$/.exec(hash)
+  if (thread) return { kind: 'thread', seq: Number(thread[1]) }
+  return hash === '#inbox' ? { kind: 'inbox' } : undefined
+}
+
+const hashOfPanel = (panel: Panel): string => (panel.kind === 'thread' ? `#thread/${panel.seq}` : `#${panel.kind}`)
+
+function hashOf({ seq, panel }: Place): string {
+  if (seq !== undefined) return `#${seq}`
+  return panel ? hashOfPanel(panel) : ''
 }
 
 export function pathOf(place: Place): string {
-  return `${base}r/${encodeURIComponent(place.room)}${place.seq === undefined ? '' : `#${place.seq}`}`
+  return `${base}r/${encodeURIComponent(place.room)}${hashOf(place)}`
 }
 
-/** Shows a place in the address. The same place again adds no history. */
+/**
+ * Shows a place in the address. The same place again adds no history. The address of a message has no
+ * panel: its entry of the history has it instead, for the way back.
+ */
 export function show(place: Place, how: 'push' | 'replace'): void {
   const path = pathOf(place)
-  if (path === location.pathname + location.hash) return
-  if (how === 'push') history.pushState(null, '', path)
-  else history.replaceState(null, '', path)
+  const state = place.panel ? { panel: place.panel } : null
+  if (how === 'push' && path !== location.pathname + location.hash) history.pushState(state, '', path)
+  else history.replaceState(state, '', path)
 }
 
 /** A page outside the rooms, with the secret of its link. */

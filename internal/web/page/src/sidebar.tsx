@@ -2,15 +2,15 @@
 
 import { computed, type ReadonlySignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { closeDrawer, openDialog, visit } from './focus'
+import { closeDrawer, openDialog, openPanel, visit } from './focus'
 import { Sign } from './sign'
 import { Avatar } from './nick'
 import { pathOf } from './route'
 import { preference } from './preference'
 import { part } from './rooms'
 import { atLeast } from './rights'
-import { account, drawer, rooms, username, type Room } from './state'
-import { ChevronRight, Cross, Gear, Keyboard, Plus } from './symbols'
+import { account, drawer, mentionsTotal, panel, rooms, username, type Room } from './state'
+import { ChevronRight, Cross, Gear, Inbox as InboxSymbol, Keyboard, Muted, Plus } from './symbols'
 import { count, t } from './texts'
 
 const starredNames = preference('starred', [])
@@ -50,6 +50,7 @@ export function RoomList() {
         <span>{t('findRoom')}</span>
         <kbd>{/Mac|iPhone|iPad/.test(navigator.platform) ? '⌘K' : 'Ctrl K'}</kbd>
       </button>
+      {account.value && <CatchUpButton />}
       <div class="room-list">
         {starredRooms.value.length > 0 && <Section name="starred" title={t('starred')} rooms={starredRooms} />}
         <Section name="rooms" title={t('rooms')} rooms={otherRooms}>
@@ -81,10 +82,27 @@ export function RoomList() {
   )
 }
 
+/** Opens what has happened since the user was here. */
+function CatchUpButton() {
+  const mentioned = mentionsTotal.value
+  return (
+    <button type="button" class={mentioned > 0 ? 'catch-up news' : 'catch-up'} aria-expanded={panel.value?.kind === 'inbox'} aria-keyshortcuts="Alt+U" title={`${t('catchUp')} (Alt U)`} onClick={() => openPanel({ kind: 'inbox' })}>
+      <InboxSymbol />
+      <span class="room-name">{t('catchUp')}</span>
+      {mentioned > 0 && (
+        <span class="count mention-count">
+          <span aria-hidden="true">@{short(mentioned)}</span>
+          <span class="hidden">{count('unreadMentions', mentioned)}</span>
+        </span>
+      )}
+    </button>
+  )
+}
+
 /** Rooms under a title that opens and closes. A closed section shows only unread rooms and the current one. */
 function Section({ name, title, rooms, children }: { name: string; title: string; rooms: ReadonlySignal<Room[]>; children?: ComponentChildren }) {
   const open = !closed.value.has(name)
-  const shown = open ? rooms.value : rooms.value.filter((r) => r.here.value || r.unread.value > 0)
+  const shown = open ? rooms.value : rooms.value.filter((r) => r.here.value || r.news.value || r.badge.value > 0)
   return (
     <section class="section">
       <div class="side-title">
@@ -105,16 +123,19 @@ function Section({ name, title, rooms, children }: { name: string; title: string
   )
 }
 
+const short = (n: number) => (n > 999 ? '999+' : n)
+
 /** The last room cannot be left. */
 const several = computed(() => rooms.value.length > 1)
 
 function RoomLink({ room }: { room: Room }) {
   const here = room.here.value
   const unread = room.unread.value
+  const mentioned = room.mentions.value
   const label = t(room.kind.value === 'direct' ? 'hideDirect' : 'leaveRoom', { room: room.title.value })
   const drafted = !here && room.drafted.value
   return (
-    <li class={['room', here && 'here', unread > 0 && 'news'].filter(Boolean).join(' ')}>
+    <li class={['room', here && 'here', room.news.value && 'news', room.notify.value === 'none' && 'muted'].filter(Boolean).join(' ')}>
       <a
         href={pathOf({ room: room.name })}
         aria-current={here ? 'page' : undefined}
@@ -127,18 +148,19 @@ function RoomLink({ room }: { room: Room }) {
         <Sign room={room} />
         <bdi class="room-name">{room.title.value}</bdi>
         {drafted && <span class="drafted">{t('draft')}</span>}
-        {unread > 0 && (
-          <span class={room.mentioned.value ? 'count mention-count' : 'count'}>
-            <span aria-hidden="true">
-              {room.mentioned.value && '@'}
-              {unread > 999 ? '999+' : unread}
-            </span>
-            <span class="hidden">
-              {count('unread', unread)}
-              {room.mentioned.value && `, ${t('unreadMention')}`}
-            </span>
+        {room.notify.value === 'none' && <Muted />}
+        {room.badge.value > 0 && (
+          <span class={mentioned > 0 ? 'count mention-count' : 'count'} aria-hidden="true">
+            {mentioned > 0 && '@'}
+            {short(mentioned > 0 ? mentioned : room.badge.value)}
           </span>
         )}
+        <span class="hidden">
+          {room.news.value && unread > 0 && count('unread', unread)}
+          {room.unreadFrom.value !== undefined && ` ${t('flagged')}`}
+          {mentioned > 0 && ` ${count('unreadMentions', mentioned)}`}
+          {room.notify.value === 'none' && ` ${t('muted')}`}
+        </span>
       </a>
       {several.value && room.member.value && (
         <button type="button" class="icon leave" aria-label={label} title={label} onClick={() => (room.kind.peek() === 'private' ? openDialog('leave', room.name) : part(room))}>

@@ -2,25 +2,66 @@
 // it changes. Each room has signals of its own, so that a key or a message does not
 // render the whole list.
 
-import { computed, signal } from '@preact/signals'
+import { computed, signal, type Signal } from '@preact/signals'
 import type { Server } from './api'
 import type { Status } from './connection'
+import type { Event } from './fold'
 import { Log } from './log'
 import type { Account, Cursor, Flag, Level, Member, Message, Problem, RoomInfo, RoomKind, RoomRole } from './protocol'
 import { preference } from './preference'
 import { mayCreate, type Facts } from './rights'
-import type { Way } from './route'
-import { draftOf, load, type Pending } from './storage'
+import type { Panel, Way } from './route'
+import { draftOf, load, type Composing, type Pending } from './storage'
 
 /** No unread line. 0 is a place for one: above a room's first message. */
 export const noLine = -1
 
-/** A message that is answered, or that is edited: from which version, and the text so far. */
-export type Composing = { type: 'reply'; seq: number } | { type: 'edit'; seq: number; base: number; text: string }
+/** A field that messages are written in: that of a room, or that of a thread in it. */
+export interface Field {
+  readonly room: Room
+  /** The message that whatever is sent from it answers. */
+  readonly seq?: number
+  /** The loaded messages beside it. */
+  readonly log: Log
+  /** Of its element. */
+  readonly input: string
+  /** Of its saved draft. */
+  readonly key: string
+  readonly draft: Signal<string>
+  /** What it is for, if not for a new message. */
+  readonly composing: Signal<Composing | undefined>
+}
+
+/** A message and those that answer it, which are `log`: a filter of the room's flow. */
+export class Thread implements Field {
+  readonly log = new Log()
+  readonly input = 'reply'
+  readonly key: string
+  readonly draft: Signal<string>
+  readonly composing: Signal<Composing | undefined>
+  readonly loading = signal(false)
+  readonly failed = signal(false)
+
+  constructor(
+    readonly room: Room,
+    readonly seq: number,
+  ) {
+    // No name of a room has a #.
+    this.key = `${room.name}#${seq}`
+    const { text, about } = draftOf(this.key)
+    this.draft = signal(text)
+    this.composing = signal(about)
+  }
+}
 
 /** A room that this client is in. */
-export class Room {
+export class Room implements Field {
+  readonly room = this
+  readonly input = 'input'
+  readonly key: string
   readonly log = new Log()
+  /** The thread that is open beside it. */
+  readonly thread = signal<Thread | undefined>(undefined)
   /** Counts changes of the log and of pending messages: read it to be rendered again. */
   readonly version = signal(0)
   /** The server has delivered everything up to here. Undefined before the first join. */
@@ -48,7 +89,16 @@ export class Room {
   readonly memberCount = signal(0)
   /** Those that are typing, but the user, in the order in which they began. */
   readonly typing = signal<string[]>([])
-  readonly mentioned = signal(false)
+  /** The user wants to read again from this entry on. Reading there clears it. */
+  readonly unreadFrom = signal<number | undefined>(undefined)
+  /** The user has just set that, and has not left the room since: nothing counts as read. */
+  held = false
+  /** Where the unread line stands because the user has set that; 0 if it does not. */
+  flagged = 0
+  /** How many unread messages mention the user. */
+  readonly mentions = signal(0)
+  /** The server has counted them up to here. */
+  counted = 0
   readonly loadingOlder = signal(false)
   readonly loadingNewer = signal(false)
   readonly loadFailed = signal(false)
@@ -57,6 +107,10 @@ export class Room {
   /** How many of the entries after `read` do not count as unread: the user's own, and changes. */
   readonly uncounted = signal(0)
   readonly unread = computed(() => Math.max(0, this.newest.value - this.read.value - this.uncounted.value))
+  /** It has something new that the user wants to see. */
+  readonly news = computed(() => (this.unread.value > 0 && this.notify.value !== 'none') || this.unreadFrom.value !== undefined)
+  /** The number to show: of all messages, or of mentions only. */
+  readonly badge = computed(() => (this.notify.value === 'all' ? this.unread.value : this.mentions.value))
   /** Whether the user is in it. An account can also read public rooms from outside. */
   readonly member = signal(true)
   readonly kind = signal<RoomKind>('public')
@@ -73,12 +127,14 @@ export class Room {
   /** Whether it is the room on the screen. */
   readonly here = computed(() => current.value === this.name)
   readonly draft = signal('')
-  /** What the field is for, if not for a new message. */
   readonly composing = signal<Composing | undefined>(undefined)
   readonly drafted = computed(() => this.draft.value !== '')
 
   constructor(readonly name: string) {
-    this.draft.value = draftOf(name)
+    this.key = name
+    const { text, about } = draftOf(name)
+    this.draft.value = text
+    this.composing.value = about
     this.title.value = name
     if (name.startsWith('@')) this.kind.value = 'direct'
   }
@@ -86,9 +142,33 @@ export class Room {
   changed(): void {
     this.version.value++
   }
+
+  /** A message that is loaded, wherever it is shown: see Log.quote. */
+  message(seq: number): Message | undefined | null {
+    const quoted = this.log.quote(seq)
+    return quoted ?? this.thread.peek()?.log.at(seq) ?? quoted
+  }
+
+  /** Folds a change into its message, wherever that is shown. */
+  fold(event: Event): void {
+    this.log.fold(event, username.peek())
+    this.thread.peek()?.log.fold(event, username.peek())
+  }
+
+  /** Changes were missed: what was loaded is shown until it has been loaded again. */
+  miss(): void {
+    this.log.miss()
+    this.thread.peek()?.log.miss()
+  }
+
+  /** Forgets the loaded messages. */
+  clear(): void {
+    this.log.clear()
+    this.thread.peek()?.log.clear()
+  }
 }
 
-export type Dialog = 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'invite' | 'room' | 'member' | 'leave' | undefined
+export type Dialog = 'emoji' | 'switcher' | 'keys' | 'settings' | 'create' | 'direct' | 'invite' | 'room' | 'member' | 'leave' | undefined
 
 /** What fills the window. `starting` lasts until the server has said who may come in. */
 export const screen = signal<'starting' | 'name' | 'sign-in' | 'sign-up' | 'claim' | 'invite' | 'device' | 'chat'>('starting')
@@ -120,11 +200,23 @@ export const pending = signal<Pending[]>([])
 /** New messages of the room on the screen, for screen readers. */
 export const spoken = signal<Message[]>([])
 export const dialog = signal<Dialog>(undefined)
+/** What an emoji is chosen for: the message that it is a reaction to, in its row, or the field with an id. */
+export type EmojiFor = { seq: number; row: string } | { input: string }
+/** What one is chosen for now, and where that was asked for. */
+export const emojiFor = signal<(EmojiFor & { at: DOMRect }) | undefined>(undefined)
 /** The name that a dialog is about: of a member, or of a room to create. */
 export const subject = signal('')
 /** The drawer that is open on a narrow screen. */
 export const drawer = signal<'rooms' | 'members' | undefined>(undefined)
 export const searching = signal(false)
+/** What is shown beside the room on the screen. */
+export const panel = signal<Panel | undefined>(undefined)
+const besideScreen = matchMedia('(min-width: 901px)')
+/** Whether a panel fits beside the messages; the style sheet has the same number. */
+export const beside = signal(besideScreen.matches)
+besideScreen.addEventListener('change', () => (beside.value = besideScreen.matches))
+/** Whether a panel is in front of the messages. */
+export const covered = computed(() => panel.value !== undefined && !beside.value)
 /** The message to go to and to mark, from a link or a search. */
 export const target = signal<{ room: string; seq: number; visit: number; focus: () => boolean } | undefined>(undefined)
 /** The error of the user's last action. */
@@ -160,6 +252,9 @@ export function factsOf(room: Room): Facts {
 }
 
 export const room = computed(() => byName.value.get(current.value))
-/** Whether another room than the one on the screen has unread messages. */
-export const unreadElsewhere = computed(() => rooms.value.some((r) => !r.here.value && r.unread.value > 0))
-export const unreadTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.unread.value, 0))
+const isNew = (r: Room) => r.news.value || r.badge.value > 0
+/** Whether another room than the one on the screen has something new. */
+export const newsElsewhere = computed(() => rooms.value.some((r) => !r.here.value && isNew(r)))
+export const news = computed(() => rooms.value.some(isNew))
+export const badgeTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.badge.value, 0))
+export const mentionsTotal = computed(() => rooms.value.reduce((sum, r) => sum + r.mentions.value, 0))

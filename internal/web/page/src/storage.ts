@@ -31,8 +31,22 @@ export interface Kept {
   starred: string[]
   /** Sections of the list of rooms that are closed. */
   closed: string[]
-  /** Emoji of reactions that were used last. */
+  /** Emoji that were used last. */
   emoji: string[]
+  /** The skin tone of emoji, 1 to 5. */
+  tone: number
+}
+
+/** A message that is answered, or that is edited: from which version, and the text so far. `lost` is one that is not there any more. */
+export type Composing =
+  | { type: 'reply'; seq: number; epoch: string }
+  | { type: 'edit'; seq: number; epoch: string; base: number; text: string }
+  | { type: 'lost'; what: 'reply' | 'edit' }
+
+/** What is being written in a room. The text is not that of an edit. */
+export interface Draft {
+  text: string
+  about: Composing | undefined
 }
 
 /** A message of the user's own, or a change of one, that has not been acknowledged. */
@@ -47,6 +61,8 @@ export interface Pending {
   reply_to?: number
   /** Set if it is no message, but changes one. */
   amend?: Amend
+  /** The epoch of the message that it answers or changes. */
+  epoch?: string
   /** RFC 3339, by the clock of this machine. */
   time: string
   /** Why it was refused; it stays until the user decides. */
@@ -170,17 +186,22 @@ export function onPending(changed: (id: string, to: Pending | 'sent' | 'unwanted
 // ---- Drafts: each tab has its own, and the last one is kept for the next visit ----
 
 const draftKey = (room: string) => `draft.${room}`
+const aboutKey = (room: string) => `about.${room}`
 
-export function draftOf(room: string): string {
-  return get(own, draftKey(room)) ?? get(shared, draftKey(room)) ?? ''
+export function draftOf(room: string): Draft {
+  const from = get(own, draftKey(room)) === undefined ? shared : own
+  return { text: get(from, draftKey(room)) ?? '', about: parse<Composing>(get(from, aboutKey(room))) }
 }
 
-export function keepDraft(room: string, text: string): void {
+export function keepDraft(room: string, { text, about }: Draft): void {
   const before = get(own, draftKey(room))
   set(own, draftKey(room), text)
-  if (text !== '') set(shared, draftKey(room), text)
+  set(own, aboutKey(room), about && JSON.stringify(about))
   // The draft of another tab stays.
-  else if (before === undefined || get(shared, draftKey(room)) === before) set(shared, draftKey(room), undefined)
+  if (text === '' && before !== undefined && get(shared, draftKey(room)) !== before) return
+  set(shared, draftKey(room), text === '' ? undefined : text)
+  // An edit goes on only where it was begun: the next visit may be days later.
+  set(shared, aboutKey(room), text !== '' && about?.type === 'reply' ? JSON.stringify(about) : undefined)
 }
 
 /** Forgets all drafts: they belong to somebody else. */
@@ -188,7 +209,7 @@ export function forgetDrafts(): void {
   for (const store of [shared, own]) {
     try {
       const keys = Array.from({ length: store().length }, (_, i) => store().key(i) ?? '')
-      for (const key of keys) if (key.startsWith(prefix + draftKey(''))) store().removeItem(key)
+      for (const key of keys) if ([draftKey(''), aboutKey('')].some((begin) => key.startsWith(prefix + begin))) store().removeItem(key)
     } catch {
       // Then there are none.
     }

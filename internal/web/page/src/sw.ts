@@ -85,7 +85,11 @@ async function page(request: Request, like: string): Promise<Response> {
 /** The name of an asset changes with its content, so a cached one is never stale. */
 async function asset(request: Request): Promise<Response> {
   const kept = await caches.match(request)
-  return kept ?? fetch(request)
+  if (kept) return kept
+  const response = await fetch(request)
+  // What is loaded only when it is needed is kept from then on.
+  if (response.ok) await (await caches.open(cacheName)).put(request, response.clone())
+  return response
 }
 
 scope.addEventListener('notificationclick', (event) => {

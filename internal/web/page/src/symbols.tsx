@@ -28,6 +28,27 @@ export const Search = () => (
     <path d="m13 13 3.7 3.7" />
   </Symbol>
 )
+export const Thread = () => (
+  <Symbol>
+    <path d="M3.5 5.2c0-.8.6-1.4 1.4-1.4h10.2c.8 0 1.4.6 1.4 1.4v6.6c0 .8-.6 1.4-1.4 1.4H9.4L5.8 16.4v-3.2h-.9c-.8 0-1.4-.6-1.4-1.4zM7 7.2h6M7 9.9h4" />
+  </Symbol>
+)
+export const Inbox = () => (
+  <Symbol>
+    <path d="M3.5 11.5 5.6 5c.2-.6.7-.9 1.3-.9h6.2c.6 0 1.1.3 1.3.9l2.1 6.5v3c0 .8-.6 1.4-1.4 1.4H4.9c-.8 0-1.4-.6-1.4-1.4zM3.5 11.5h3.7c.3 1.5 1.4 2.3 2.8 2.3s2.5-.8 2.8-2.3h3.7" />
+  </Symbol>
+)
+export const Muted = () => (
+  <Symbol>
+    <path d="M8.2 16.2c.4.6 1 .9 1.8.9s1.4-.3 1.8-.9M5.6 8.2c0 3.4-1.4 4.6-1.4 5.6h10M7.3 5.1A4.6 4.6 0 0 1 14.4 8.2c0 1.5.3 2.6.6 3.4M3.5 3.5l13 13" />
+  </Symbol>
+)
+export const Unread = () => (
+  <Symbol>
+    <path d="M3.5 10h8M3.5 5.5h13M3.5 14.5h13" />
+    <circle cx="15" cy="10" r="1.4" fill="currentColor" />
+  </Symbol>
+)
 export const Plus = () => (
   <Symbol>
     <path d="M10 4.5v11M4.5 10h11" />
@@ -85,6 +106,11 @@ export const ChevronRight = () => (
 export const Star = ({ filled }: { filled?: boolean }) => (
   <Symbol>
     <path fill={filled ? 'currentColor' : 'none'} d="m10 3 2.1 4.400 4.800.6-3.5 3.300.9 4.800L10 13.800l-4.300 2.300.9-4.800L3.1 8l4.800-.6z" />
+  </Symbol>
+)
+export const ArrowLeft = () => (
+  <Symbol>
+    <path d="M16 10H4.5M9.5 4.5 4 10l5.5 5.5" />
   </Symbol>
 )
 export const Speech = () => (

@@ -2,7 +2,8 @@
 // them.
 
 import { batch } from '@preact/signals'
-import { keepDrafts, transmit } from './outbox'
+import { keepDrafts } from './drafts'
+import { transmit } from './outbox'
 import { enterRoom } from './rooms'
 import * as state from './state'
 import { add, find } from './state'

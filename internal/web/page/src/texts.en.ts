@@ -3,10 +3,12 @@
 // _one and _other are plural forms; a language with more of them (see
 // Intl.PluralRules) adds _few, _many and so on.
 
+import { panels } from './texts.panels.en'
 import { people } from './texts.people.en'
 
 export const en = {
   ...people,
+  ...panels,
 
   // Joining
   welcome: 'Welcome to Kaban',
@@ -20,7 +22,6 @@ export const en = {
   rooms: 'Rooms',
   unread_one: '{count} unread message',
   unread_other: '{count} unread messages',
-  unreadMention: 'mentions you',
   draft: 'draft',
   star: 'Star this room',
   unstar: 'Remove the star',
@@ -70,7 +71,30 @@ export const en = {
   pinned: 'Pinned',
   answers: 'Reply to',
   react: 'Add a reaction',
-  otherEmoji: 'Another emoji',
+  emoji: 'Emoji',
+  insertEmoji: 'Insert an emoji',
+  emojiSearch: 'Search emoji',
+  emojiRecent: 'Often used',
+  emojiFound: 'Found',
+  emojiNone: 'No emoji found.',
+  emojiFailed: 'The emoji could not be loaded.',
+  emojiGroups: 'Groups of emoji',
+  emojiSmileys: 'Smileys and emotions',
+  emojiPeople: 'People and body',
+  emojiNature: 'Animals and nature',
+  emojiFood: 'Food and drink',
+  emojiTravel: 'Travel and places',
+  emojiActivities: 'Activities',
+  emojiObjects: 'Objects',
+  emojiSymbols: 'Symbols',
+  emojiFlags: 'Flags',
+  tones: 'Skin tone',
+  tone0: 'No skin tone',
+  tone1: 'Light skin tone',
+  tone2: 'Medium-light skin tone',
+  tone3: 'Medium skin tone',
+  tone4: 'Medium-dark skin tone',
+  tone5: 'Dark skin tone',
   reply: 'Reply',
   edit: 'Edit',
   pin: 'Pin',
@@ -80,6 +104,8 @@ export const en = {
   keep: 'Keep it',
   editing: 'Editing your message',
   answering: 'Reply to {name}',
+  editLost: 'The message you were editing is gone: the server’s messages have been replaced. Your text is now a new message.',
+  answerLost: 'The message you were replying to is gone: the server’s messages have been replaced. Your text is now a message of its own.',
   notEdited: 'Not edited: {reason} Your text:',
   notDeleted: 'Not deleted: {reason}',
   notReacted: 'Reaction not saved: {reason}',
@@ -102,6 +128,11 @@ export const en = {
   // Sending
   write: 'Message {room}',
   send: 'Send',
+  offers: 'Suggestions',
+  offered_one: '{count} suggestion',
+  offered_other: '{count} suggestions',
+  mentionEveryone: 'Mention everyone in this room',
+  mentionHere: 'Mention everyone who is online',
   sending: 'sending',
   waitingToSend: 'waiting to be sent',
   notSent: 'Not sent: {reason}',
@@ -147,7 +178,7 @@ export const en = {
   keyUnread: 'Previous, next unread room',
   keyNewline: 'New line',
   keyEdit: 'Edit your last message (in an empty field)',
-  keyComplete: 'Complete an @name',
+  keyComplete: 'Complete an @name, a #room or an :emoji',
   keyNewest: 'Jump to the latest message',
   keyScroll: 'Scroll the messages while you write',
   keyHelp: 'Show this list',

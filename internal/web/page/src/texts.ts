@@ -110,6 +110,19 @@ followDay()
 for (const name of ['focus', 'pageshow']) addEventListener(name, followDay)
 document.addEventListener('visibilitychange', followDay)
 
+/** The time zone of the user, by its IANA name. */
+export const zone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone
+
+/** A day so many days before today. */
+export function dayBefore(days: number): Date {
+  const day = new Date(today.value)
+  day.setDate(day.getDate() - days)
+  return day
+}
+
+/** A day as searches have it: 2026-01-31. */
+export const isoDay = (day: Date): string => [day.getFullYear(), day.getMonth() + 1, day.getDate()].map((n) => String(n).padStart(2, '0')).join('-')
+
 /** A day within a sentence. */
 export function dayIn(time: string): string {
   const name = dayOf(time)

@@ -2,32 +2,32 @@
 
 import { useComputed } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useState } from 'preact/hooks'
-import { edit, react, remove, setPinned } from './amends'
+import { answer, edit, remove, setPinned } from './amends'
 import { CopyButton } from './copy'
-import { isEmoji, recent, usual } from './emoji'
-import { closeTool, compose, openTool } from './focus'
+import { closeTool, openEmoji, openPanel, openTool } from './focus'
 import type { Message } from './protocol'
+import { markUnread } from './reading'
 import { may } from './rights'
+import { ButtonRow } from './roving'
 import { pathOf } from './route'
-import { factsOf, username, type Room } from './state'
-import { Bin, Copy, Cross, Link, Pencil, Pin, Reply, Smile } from './symbols'
+import { account, factsOf, username, type Room, type Thread } from './state'
+import { Bin, Copy, Link, Pencil, Pin, Reply, Smile, Thread as ThreadSymbol, Unread as UnreadSymbol } from './symbols'
 import { t } from './texts'
-import { focused, opened, pointed } from './tools'
+import { focused, opened, pointed, rowOf } from './tools'
 
-export function Toolbar({ room, message }: { room: Room; message: Message }) {
-  const { seq } = message
-  const shown = useComputed(() => (opened.value?.seq === seq ? opened.value.tool : pointed.value === seq || focused.value === seq ? 'all' : undefined))
+/** `thread` is the one whose list the message is in; undefined in the list of the room. */
+export function Toolbar({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
+  const row = rowOf(message.seq, thread?.seq)
+  const shown = useComputed(() => (opened.value?.row === row ? opened.value.tool : pointed.value === row || focused.value === row ? 'all' : undefined))
   switch (shown.value) {
-    case 'react':
-      return <Picker room={room} message={message} />
     case 'delete':
       return <Sure room={room} message={message} />
+    case 'react':
     case 'all':
       return (
-        <div class="tools uncopied" role="toolbar" aria-label={t('tools')}>
-          <Tools room={room} message={message} />
-        </div>
+        <ButtonRow class="tools uncopied" label={t('tools')}>
+          <Tools room={room} message={message} thread={thread} />
+        </ButtonRow>
       )
     default:
       return null
@@ -35,10 +35,11 @@ export function Toolbar({ room, message }: { room: Room; message: Message }) {
 }
 
 /** Everything that the user may do with a message. */
-function Tools({ room, message }: { room: Room; message: Message }) {
+function Tools({ room, message, thread }: { room: Room; message: Message; thread: Thread | undefined }) {
   const facts = factsOf(room)
   const own = message.username === username.value
   const { seq, deleted, pinned } = message
+  const row = rowOf(seq, thread?.seq)
   const link = (
     <CopyButton label={t('copyLink')} text={() => location.origin + pathOf({ room: room.name, seq })}>
       <Link />
@@ -48,17 +49,22 @@ function Tools({ room, message }: { room: Room; message: Message }) {
   return (
     <>
       {may('react', facts) && (
-        <Button label={t('react')} tool="react" onClick={() => openTool(seq, 'react')}>
+        <Button label={t('react')} tool="react" onClick={(event) => openEmoji(event.currentTarget, { seq, row })}>
           <Smile />
         </Button>
       )}
-      {may('send', facts) && (
-        <Button label={t('reply')} onClick={() => compose(room, { type: 'reply', seq })}>
+      {may('send', facts) && !thread && (
+        <Button label={t('reply')} onClick={() => answer(room, message)}>
           <Reply />
         </Button>
       )}
+      {thread?.seq !== seq && (
+        <Button label={t('openThread')} onClick={() => openPanel({ kind: 'thread', seq })}>
+          <ThreadSymbol />
+        </Button>
+      )}
       {own && may('edit', facts) && (
-        <Button label={t('edit')} onClick={() => edit(room, message)}>
+        <Button label={t('edit')} onClick={() => edit(thread ?? room, message)}>
           <Pencil />
         </Button>
       )}
@@ -71,8 +77,13 @@ function Tools({ room, message }: { room: Room; message: Message }) {
         <Copy />
       </CopyButton>
       {link}
+      {account.value && room.member.value && !thread && (
+        <Button label={t('markUnread')} onClick={() => void markUnread(room, seq)}>
+          <UnreadSymbol />
+        </Button>
+      )}
       {may(own ? 'delete' : 'deleteOther', facts) && (
-        <Button label={t('delete')} tool="delete" onClick={() => openTool(seq, 'delete')}>
+        <Button label={t('delete')} tool="delete" onClick={() => openTool(row, 'delete')}>
           <Bin />
         </Button>
       )}
@@ -84,7 +95,7 @@ interface ButtonProps {
   label: string
   tool?: string
   pressed?: boolean
-  onClick(): void
+  onClick(event: { currentTarget: HTMLButtonElement }): void
   children: ComponentChildren
 }
 
@@ -101,43 +112,6 @@ function onEscape(event: KeyboardEvent): void {
   if (event.key !== 'Escape') return
   event.stopPropagation()
   closeTool()
-}
-
-/** Emoji to react with. */
-function Picker({ room, message }: { room: Room; message: Message }) {
-  const [wrong, setWrong] = useState(false)
-  const choose = (emoji: string) => {
-    react(room, message, emoji)
-    closeTool()
-  }
-  const mine = (emoji: string) => message.reactions?.some((r) => r.me && r.emoji === emoji) ?? false
-  return (
-    <div class="tools picking uncopied" role="group" aria-label={t('react')} onKeyDown={onEscape}>
-      {[...usual, ...recent.value.filter((e) => !usual.includes(e))].map((emoji, i) => (
-        <button key={emoji} type="button" class="icon emoji" aria-pressed={mine(emoji)} data-first={i === 0 || undefined} onClick={() => choose(emoji)}>
-          {emoji}
-        </button>
-      ))}
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          const emoji = new FormData(event.currentTarget).get('emoji')!.toString().trim()
-          if (isEmoji(emoji)) choose(emoji)
-          else setWrong(true)
-        }}
-      >
-        <input type="text" name="emoji" maxLength={40} autocomplete="off" aria-label={t('otherEmoji')} placeholder={t('otherEmoji')} aria-invalid={wrong} onInput={() => setWrong(false)} />
-      </form>
-      <button type="button" class="icon" aria-label={t('close')} onClick={closeTool}>
-        <Cross />
-      </button>
-      {wrong && (
-        <span class="problem" role="alert">
-          {t('err_bad_emoji')}
-        </span>
-      )}
-    </div>
-  )
 }
 
 /** Asks once before a message is deleted. */

@@ -4,11 +4,11 @@
 import { effect, signal } from '@preact/signals'
 import { current } from './state'
 
-/** The seq of the message that the pointer is over, and of the one with the focus; 0 for none. */
-export const pointed = signal(0)
-export const focused = signal(0)
+/** The row that the pointer is over, and the one with the focus; empty for none. */
+export const pointed = signal('')
+export const focused = signal('')
 /** A tool that has taken the place of the others. */
-export const opened = signal<{ seq: number; tool: Tool } | undefined>(undefined)
+export const opened = signal<{ row: string; tool: Tool } | undefined>(undefined)
 
 /** A reaction is chosen, or a deletion confirmed. */
 export type Tool = 'react' | 'delete'
@@ -21,23 +21,26 @@ effect(() => {
 
 // A click elsewhere closes what is open.
 addEventListener('pointerdown', ({ target }) => {
-  if (opened.peek() && !(target instanceof Element && target.closest('.tools'))) opened.value = undefined
+  if (opened.peek() && !(target instanceof Element && target.closest('.tools, dialog'))) opened.value = undefined
 }, { capture: true })
 
-function seqOf(target: EventTarget | null): number {
-  const row = target instanceof Element ? target.closest<HTMLElement>('.row[data-seq]') : null
-  return Number(row?.dataset.seq ?? 0)
+/** The row of a message in the list of a room, or in that of a thread: a message may be in both. */
+export const rowOf = (seq: number, thread?: number): string => (thread === undefined ? `${seq}` : `${thread}/${seq}`)
+
+function rowAt(target: EventTarget | null): string {
+  const row = target instanceof Element ? target.closest<HTMLElement>('[data-row]') : null
+  return row?.dataset.row ?? ''
 }
 
 /** Follows the pointer over the rows of a list. */
 export function point(event: Event): void {
-  pointed.value = event.type === 'mouseleave' ? 0 : seqOf(event.target)
+  pointed.value = event.type === 'mouseleave' ? '' : rowAt(event.target)
 }
 
 /** Follows the focus of the keyboard. A resting pointer must not take the tools away from it. */
 export function follow(event: FocusEvent): void {
   const at = event.type === 'focusout' ? event.relatedTarget : event.target
-  focused.value = at instanceof Element && at.matches(':focus-visible') ? seqOf(at) : 0
+  focused.value = at instanceof Element && at.matches(':focus-visible') ? rowAt(at) : ''
 }
 
 /** How long a finger rests on a message until its tools appear. Milliseconds. */
@@ -49,8 +52,8 @@ let resting: ReturnType<typeof setTimeout> | undefined
 export function press(event: PointerEvent): void {
   release()
   if (event.pointerType !== 'touch' || !pressable(event.target)) return
-  const seq = seqOf(event.target)
-  resting = setTimeout(() => (pointed.value = seq), longPress)
+  const row = rowAt(event.target)
+  resting = setTimeout(() => (pointed.value = row), longPress)
 }
 
 /** The finger is gone, or scrolls. */
@@ -63,7 +66,7 @@ export function hold(event: MouseEvent): void {
   if ((event as PointerEvent).pointerType !== 'touch' || !pressable(event.target)) return
   event.preventDefault()
   release()
-  pointed.value = seqOf(event.target)
+  pointed.value = rowAt(event.target)
 }
 
 /** Links and buttons have a meaning of their own. */

@@ -11,7 +11,7 @@ import { loadNewer, loadOlder } from './history'
 import type { Message } from './protocol'
 import { markRead } from './reading'
 import { Rows } from './rows'
-import { attentive, noLine, target, type Room } from './state'
+import { attentive, covered, noLine, target, type Room } from './state'
 
 /** Pixels that are rendered beyond both edges of the screen. */
 const overscan = 400
@@ -110,7 +110,7 @@ export class Viewport {
     this.away.value = !log.attached || (!room.following && fromBottom > 40)
     if (log.loaded && scroller.scrollTop < loadWithin && !room.loadFailed.value) void loadOlder(room)
     if (!log.attached && fromBottom < loadWithin) void loadNewer(room)
-    if (attentive.value && log.loaded) {
+    if (attentive.value && !covered.value && log.loaded) {
       const last = room.following ? messages.length - 1 : this.rows.at(scroller.scrollTop + scroller.clientHeight - this.listTop() - 4)
       const row = room.following || this.rowEnds(last) ? last : last - 1
       if (messages.length === 0 ? log.attached && !log.moreBefore : row >= 0) markRead(room, log.readWith(row))
@@ -134,7 +134,7 @@ export class Viewport {
     this.placed = log.generation
     const unread = line === noLine ? undefined : log.messages.find((m) => m.seq > line)
     const reloaded = !room.following && room.anchor !== undefined && log.indexOf(room.anchor.seq) >= 0
-    if (unread && room.unread.value > 0 && !goal && !reloaded) {
+    if (unread && (room.unread.value > 0 || room.unreadFrom.value !== undefined) && !goal && !reloaded) {
       room.following = false
       room.anchor = { seq: unread.seq, offset: 120 }
     }

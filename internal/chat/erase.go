@@ -1,0 +1,261 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"kaban"
+	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// This file deletes what an account has written once it is erased: messages and reactions in
+// all rooms, each as an entry of the log, so that numbers stay. It is long work, of a
+// goroutine; what a server that ends has not done the next one does.
+
+const (
+	// erasePage is how many entries are read at a time, and erasePosts how many are deleted
+	// at once.
+	erasePage, erasePosts = 500, 64
+	// eraseAgain is how long to wait after a failure.
+	eraseAgain = 5 * time.Second
+)
+
+// eraser is the goroutine that erases.
+type eraser struct {
+	mu      sync.Mutex // guards all below
+	running bool
+	again   bool // something came while it was running
+	closed  bool
+	ctx     context.Context
+	cancel  context.CancelFunc
+	group   sync.WaitGroup
+}
+
+func (e *eraser) init() { e.ctx, e.cancel = context.WithCancel(context.Background()) }
+
+// close ends the goroutine and waits for it.
+func (e *eraser) close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel()
+	e.group.Wait()
+}
+
+// erase has everything erased that waits for it, in the background.
+func (c *Chat) erase(ctx context.Context) error {
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		_, err := people.Erasures.Next(tx)
+		return err
+	})
+	if errors.Is(err, people.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e := &c.eraser
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.again = true; !e.running && !e.closed {
+		e.running = true
+		e.group.Go(c.eraseLoop)
+	}
+	return nil
+}
+
+func (c *Chat) eraseLoop() {
+	e := &c.eraser
+	for {
+		e.mu.Lock()
+		if !e.again || e.closed {
+			e.running = false
+			e.mu.Unlock()
+			return
+		}
+		e.again = false
+		e.mu.Unlock()
+		err := c.eraseAll(e.ctx)
+		if err == nil || e.ctx.Err() != nil || errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrClosed) {
+			continue
+		}
+		e.mu.Lock()
+		e.again = true
+		e.mu.Unlock()
+		select {
+		case <-time.After(eraseAgain):
+		case <-e.ctx.Done():
+		}
+	}
+}
+
+// eraseAll erases until nothing is left that waits for it.
+func (c *Chat) eraseAll(ctx context.Context) error {
+	for {
+		var e people.Erasure
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			e, err = people.Erasures.Next(tx)
+			return err
+		})
+		if errors.Is(err, people.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			err = c.eraseOne(ctx, &e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
+	if !e.Deleted {
+		for _, name := range c.allRooms() {
+			if name.Key() <= e.Room {
+				continue
+			}
+			if err := c.eraseRoom(ctx, e, name); err != nil {
+				return err
+			}
+		}
+		e.Deleted = true
+		if err := c.putErasure(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := c.dispatcher.Erase(ctx); err != nil {
+		return err
+	}
+	e.Done, e.Authors = c.now(), nil
+	return c.putErasure(ctx, e)
+}
+
+func (c *Chat) putErasure(ctx context.Context, e *people.Erasure) error {
+	return c.dispatcher.Update(ctx, func(tx store.Tx) error { return people.Erasures.Put(tx, e) })
+}
+
+// allRooms returns all rooms, also those that nobody lists, by their keys.
+func (c *Chat) allRooms() (names []kaban.RoomName) {
+	for after, more := "", true; more; {
+		var page []dispatch.RoomInfo
+		page, more = c.dispatcher.Rooms(after, erasePage)
+		for i := range page {
+			names = append(names, page[i].Name)
+			after = page[i].Name.String()
+		}
+	}
+	for after, more := "", true; more; {
+		var page []kaban.RoomName
+		page, more = c.dispatcher.Unlisted(after, erasePage)
+		for _, name := range page {
+			names = append(names, name)
+			after = name.String()
+		}
+	}
+	slices.SortFunc(names, func(a, b kaban.RoomName) int { return cmp.Compare(a.Key(), b.Key()) })
+	return names
+}
+
+// eraseRoom deletes what the authors have written in a room. The counts are stored when all of
+// it is done.
+func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.RoomName) error {
+	next := *e
+	for after := uint64(0); ; {
+		entries, err := c.dispatcher.Read(ctx, name, store.Page{After: after, Limit: erasePage})
+		if damaged, ok := errors.AsType[*store.DamagedError](err); ok {
+			after = damaged.Seq
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			break
+		}
+		after = entries[len(entries)-1].Seq
+		var sends []Send
+		for i := range entries {
+			if !slices.Contains(e.Authors, entries[i].Author) {
+				continue
+			}
+			send, ok, err := c.undo(name, &entries[i])
+			if err != nil {
+				return err
+			}
+			if ok {
+				sends = append(sends, send)
+			}
+		}
+		if err := c.postAll(ctx, sends, &next); err != nil {
+			return err
+		}
+	}
+	if next.Messages > e.Messages || next.Reactions > e.Reactions {
+		next.Rooms++
+	}
+	next.Room = name.Key()
+	*e = next
+	return c.putErasure(ctx, e)
+}
+
+// undo returns an entry that takes another one back, if there is anything to take back. Its id
+// is the same whenever that is done.
+func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err error) {
+	d := kaban.Draft{Author: c.Operator().peer.Identity, Room: room}
+	switch {
+	case e.Kind == kaban.KindMessage:
+		d.Kind, d.Target = kaban.KindDelete, e.Seq
+	case e.Kind == kaban.KindReact:
+		on, emoji := kaban.ParseSwitch(e.Content)
+		if !on {
+			return Send{}, false, nil
+		}
+		name, err := kaban.ParseUsername(e.Username)
+		if err != nil {
+			return Send{}, false, err
+		}
+		if d.Author, err = kaban.ParseIdentity(e.Author, name); err != nil {
+			return Send{}, false, err
+		}
+		d.Kind, d.Target, d.Body = kaban.KindReact, e.Target, kaban.Switch(false, emoji)
+	default:
+		return Send{}, false, nil
+	}
+	if d.ID, err = kaban.ParseMessageID("erased-" + strconv.FormatUint(e.Seq, 10)); err != nil {
+		return Send{}, false, err
+	}
+	return Send{Draft: d, Terms: &dispatch.Terms{Unlisted: room.IsDirect()}}, true, nil
+}
+
+// postAll stores entries, some at a time, and counts them. What they are about may be gone
+// already.
+func (c *Chat) postAll(ctx context.Context, sends []Send, e *people.Erasure) error {
+	for some := range slices.Chunk(sends, erasePosts) {
+		receipts, errs := make([]Receipt, len(some)), make([]error, len(some))
+		var group sync.WaitGroup
+		for i := range some {
+			group.Go(func() { receipts[i], errs[i] = c.dispatcher.Post(ctx, some[i], func() {}) })
+		}
+		group.Wait()
+		for i, err := range errs {
+			switch isGone := errors.Is(err, store.ErrGone) || errors.Is(err, store.ErrNoTarget); {
+			case isGone:
+			case err != nil:
+				return err
+			case some[i].Draft.Kind == kaban.KindDelete: // perhaps before a restart
+				e.Messages++
+			case !receipts[i].Duplicate:
+				e.Reactions++
+			}
+		}
+	}
+	return nil
+}

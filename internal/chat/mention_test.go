@@ -1,0 +1,343 @@
+package chat
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/sqlite"
+	"kaban/internal/store/storetest"
+)
+
+// mentionWorld is a server and what it must know of mentions.
+type mentionWorld struct {
+	*town
+	random *rand.Rand
+	reopen func() store.Store // nil: it cannot be started again
+	rooms  map[string]*mentionRoom
+	online map[string]*Session
+}
+
+type mentionRoom struct {
+	private  bool
+	op       string
+	members  map[string]*mentionMember
+	messages []*mentionMessage
+}
+
+type mentionMember struct {
+	from, read uint64
+	muted      bool
+}
+
+type mentionMessage struct {
+	seq      uint64
+	author   string
+	deleted  bool
+	everyone bool
+	here     []string        // nil: it does not mention those that are here
+	names    map[string]bool // of accounts
+}
+
+var mentionNames = []string{"ann", "bob", "cat", "gus"}
+
+// text draws a content and returns what it mentions, by somebody in a room.
+func (w *mentionWorld) text(r *mentionRoom, author string) (content string, m mentionMessage) {
+	m.names = make(map[string]bool)
+	var lines []string
+	for range 1 + w.random.IntN(3) {
+		name := mentionNames[w.random.IntN(len(mentionNames))]
+		switch w.random.IntN(8) {
+		case 0, 1, 2:
+			lines = append(lines, "hello @"+[]string{name, strings.ToUpper(name), name + ","}[w.random.IntN(3)])
+			_, in := r.members[name]
+			if in || !r.private && name != "gus" { // guests know no rooms that they are not in
+				m.names[name] = true
+			}
+		case 3:
+			lines = append(lines, "`@"+name+"` @nobody mail@"+name)
+		case 4:
+			lines = append(lines, "> @"+name+" said")
+		case 5:
+			lines = append(lines, []string{"@everyone", "@all", "*@Channel*"}[w.random.IntN(3)])
+			m.everyone = m.everyone || author == r.op
+		case 6:
+			lines = append(lines, "@here")
+			if author == r.op && m.here == nil {
+				m.here = []string{}
+				for name := range w.online {
+					if _, in := r.members[name]; in {
+						m.here = append(m.here, name)
+					}
+				}
+			}
+		default:
+			lines = append(lines, name)
+		}
+	}
+	return strings.Join(lines, "\n"), m
+}
+
+// mentions returns how many unread messages mention a member.
+func (r *mentionRoom) mentions(name string) (n int) {
+	member := r.members[name]
+	for _, m := range r.messages {
+		counts := m.names[name] || !member.muted && (m.everyone || slices.Contains(m.here, name))
+		if counts && !m.deleted && m.author != name && m.seq > member.read && m.seq >= member.from {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *mentionWorld) entered(room, name string) {
+	w.t.Helper()
+	var m people.Member
+	err := w.store.View(w.t.Context(), func(tx store.Tx) (err error) {
+		m, _, err = people.Members.Find(tx, room, "id-"+name)
+		return err
+	})
+	if err != nil || m.Account == "" {
+		w.t.Fatalf("%s is not in %s: %v", name, room, err)
+	}
+	w.rooms[room].members[name] = &mentionMember{from: m.From, read: m.Read}
+}
+
+// step does something, and does it to the model.
+func (w *mentionWorld) step() string {
+	w.t.Helper()
+	name := []string{"hall", "den"}[w.random.IntN(2)]
+	room, r := storetest.RoomName(w.t, name), w.rooms[name]
+	in := slices.Sorted(maps.Keys(r.members))
+	who := in[w.random.IntN(len(in))]
+	must := func(what string, err error) string {
+		if err != nil {
+			w.t.Fatalf("%s: %v", what, err)
+		}
+		return what
+	}
+	switch n := w.random.IntN(20); {
+	case n < 8:
+		content, m := w.text(r, who)
+		receipt, _, err := w.user(who).Post(w.t.Context(), room, w.id(), content, 0)
+		m.seq, m.author = receipt.Seq, who
+		r.messages = append(r.messages, &m)
+		return must(fmt.Sprintf("%s says %q in %s", who, content, name), err)
+	case n < 12 && len(r.messages) > 0:
+		m := r.messages[w.random.IntN(len(r.messages))]
+		if _, in := r.members[m.author]; m.deleted || !in || m.seq < r.members[m.author].from {
+			return "nothing"
+		}
+		change := Change{Kind: kaban.KindDelete, Target: m.seq}
+		m.deleted = n == 11
+		if !m.deleted {
+			content, now := w.text(r, m.author)
+			if m.here != nil && now.here != nil {
+				now.here = m.here // those that were online when it was mentioned
+			}
+			now.seq, now.author = m.seq, m.author
+			*m = now
+			change.Kind, change.Content = kaban.KindEdit, content
+		}
+		_, _, err := w.user(m.author).Change(w.t.Context(), room, w.id(), change)
+		return must(fmt.Sprintf("%s changes %d in %s: %+v", m.author, m.seq, name, change), err)
+	case n < 14 && len(r.messages) > 0:
+		seq := r.messages[w.random.IntN(len(r.messages))].seq
+		r.members[who].read = max(r.members[who].read, seq)
+		return must(fmt.Sprintf("%s reads %s up to %d", who, name, seq), w.user(who).Read(w.t.Context(), room, seq))
+	case n < 15:
+		level := kaban.NotifyLevel(1 + w.random.IntN(3))
+		r.members[who].muted = level == kaban.NotifyNone
+		return must(fmt.Sprintf("%s wants %s of %s", who, level, name), w.user(who).Notify(w.t.Context(), room, level))
+	case n < 17:
+		other := mentionNames[w.random.IntN(len(mentionNames))]
+		_, in := r.members[other]
+		switch {
+		case other == r.op:
+		case in:
+			delete(r.members, other)
+			return must(fmt.Sprintf("%s is kicked from %s", other, name), w.do(r.op, name, w.to(other, access.Kick)))
+		default:
+			err := w.do(r.op, name, w.to(other, access.Invite))
+			if err == nil {
+				w.entered(name, other)
+			}
+			return must(fmt.Sprintf("%s is invited to %s", other, name), err)
+		}
+	case n < 19:
+		other := mentionNames[w.random.IntN(len(mentionNames))]
+		if session := w.online[other]; session != nil {
+			w.chat.Release(session)
+			delete(w.online, other)
+			return other + " goes"
+		}
+		w.online[other] = w.chat.Enter(&toldOwner{}, w.user(other).Identity(), w.user(other).peer.Address, &Credential{ID: "device"})
+		return other + " comes"
+	case w.reopen != nil:
+		w.chat.Close()
+		w.chat.dispatcher.Close()
+		ids := w.ids
+		w.town = newTown(w.t, w.reopen())
+		w.ids = ids
+		clear(w.online)
+		return "the server is started again"
+	}
+	return "nothing"
+}
+
+// toldOwner is a connection that ignores what it is told.
+type toldOwner struct{}
+
+func (*toldOwner) Changed(kaban.RoomName) {}
+func (*toldOwner) Revoke()                {}
+func (*toldOwner) Replace()               {}
+
+// check compares what everybody is told with the model.
+func (w *mentionWorld) check(after []string) {
+	w.t.Helper()
+	for _, name := range mentionNames {
+		me, err := w.user(name).Me(w.t.Context(), "", 0)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		got, want := make(map[string]int), make(map[string]int)
+		for i := range me.Rooms {
+			got[me.Rooms[i].Room.Key()] = int(me.Rooms[i].Mentions)
+		}
+		for room, r := range w.rooms {
+			if _, in := r.members[name]; in {
+				want[room] = r.mentions(name)
+			}
+		}
+		if !maps.Equal(got, want) {
+			w.t.Fatalf("%s has mentions %v, want %v, after\n%s", name, got, want, strings.Join(after, "\n"))
+		}
+	}
+}
+
+// Whatever is said, changed and read, and whoever comes and goes: everybody is told as many
+// mentions as there are.
+func TestMentionsAreCounted(t *testing.T) {
+	for driver, open := range map[string]func(t *testing.T) (store.Store, func() store.Store){
+		"memory": func(*testing.T) (store.Store, func() store.Store) { return memory.New(0), nil },
+		"sqlite": func(t *testing.T) (store.Store, func() store.Store) {
+			dir := filepath.Join(t.TempDir(), "data")
+			var s store.Store
+			start := func() store.Store {
+				if s != nil {
+					s.Close()
+				}
+				var err error
+				if s, err = sqlite.Open(t.Context(), dir, sqlite.Options{}); err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			t.Cleanup(func() { s.Close() })
+			return start(), start
+		},
+	} {
+		t.Run(driver, func(t *testing.T) {
+			for range 4 {
+				seed := rand.Uint64()
+				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+					s, reopen := open(t)
+					w := &mentionWorld{
+						town: newTown(t, s), random: rand.New(rand.NewPCG(seed, 0)), reopen: reopen,
+						rooms: make(map[string]*mentionRoom), online: make(map[string]*Session),
+					}
+					w.create("ann", "hall", kaban.RoomPublic)
+					w.create("bob", "den", kaban.RoomPrivate)
+					w.rooms["hall"] = &mentionRoom{op: "ann", members: make(map[string]*mentionMember)}
+					w.rooms["den"] = &mentionRoom{op: "bob", private: true, members: make(map[string]*mentionMember)}
+					w.entered("hall", "ann")
+					w.entered("den", "bob")
+					want(t, "history", w.do("bob", "den", Act{Action: access.SetHistory, Change: people.RoomChange{History: people.HistoryJoined}}), nil)
+					var done []string
+					for n := range 150 {
+						if done = append(done, w.step()); n%5 == 4 {
+							w.check(done)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// Members that are mentioned are told, in the room or not, and nobody else is.
+func TestThoseMentionedAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		w.create("ann", "hall", kaban.RoomPublic)
+		for _, name := range []string{"bob", "gus"} {
+			want(t, "invite", w.do("ann", "hall", w.to(name, access.Invite)), nil)
+		}
+		owners := make(map[string]*told)
+		for _, name := range []string{"ann", "bob", "cat", "gus"} {
+			owners[name] = new(told)
+			w.chat.Enter(owners[name], w.user(name).Identity(), netip.Addr{}, &Credential{})
+		}
+		hall := storetest.RoomName(t, "hall")
+		seq := uint64(0)
+		check := func(what string, want ...string) {
+			t.Helper()
+			synctest.Wait()
+			for name, o := range owners {
+				if got, want := len(o.take()), slices.Contains(want, name); got > 1 || (got == 1) != want {
+					t.Errorf("%s: %s is told %d times, want %t", what, name, got, want)
+				}
+			}
+		}
+		say := func(who, content string, want ...string) {
+			t.Helper()
+			receipt, _, err := w.user(who).Post(t.Context(), hall, w.id(), content, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seq = receipt.Seq
+			check(content, want...)
+		}
+		say("ann", "nobody, mail@bob and `@bob`")
+		say("ann", "@bob, and @cat that is no member", "bob")
+		say("bob", "@everyone, by a member that may not ring")
+		say("ann", "@everyone", "ann", "bob", "gus")
+		say("ann", "@here", "ann", "bob", "gus")
+		say("ann", "hello")
+		_, _, err := w.user("ann").Change(t.Context(), hall, w.id(), Change{Kind: kaban.KindEdit, Target: seq, Content: "hello @gus"})
+		want(t, "edit", err, nil)
+		check("edit", "gus")
+	})
+}
+
+// New mentions stay, and old ones go.
+func TestMentionsAreForgotten(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "hall", kaban.RoomPublic)
+	want(t, "invite", w.do("ann", "hall", w.to("bob", access.Invite)), nil)
+	hall := storetest.RoomName(t, "hall")
+	_, _, err := w.user("ann").Post(t.Context(), hall, w.id(), "@bob", 0)
+	want(t, "post", err, nil)
+	if more, err := w.chat.ForgetMentions(t.Context()); more || err != nil {
+		t.Errorf("ForgetMentions: %t, %v", more, err)
+	}
+	state, _, err := w.user("bob").State(t.Context(), hall)
+	if err != nil || state.Mentions != 1 {
+		t.Errorf("a new mention: %d, %v; want 1", state.Mentions, err)
+	}
+	n, err := w.store.ForgetMentions(t.Context(), w.chat.now()+1000, 10)
+	if state, _, _ = w.user("bob").State(t.Context(), hall); n != 1 || err != nil || state.Mentions != 0 {
+		t.Errorf("after it is forgotten: %d, %d, %v; want 1 and 0", n, state.Mentions, err)
+	}
+}

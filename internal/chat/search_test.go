@@ -1,0 +1,240 @@
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/index"
+	"kaban/internal/limit"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/storetest"
+)
+
+// withIndex gives a town an index of its messages.
+func withIndex(t *testing.T, w *town) *index.Index {
+	x := index.Open(w.store, "", index.Options{Eager: true})
+	t.Cleanup(func() { x.Close() })
+	w.chat.dispatcher.SetOnGrown(x.Grew)
+	w.chat.SetIndex(x)
+	return x
+}
+
+// found returns the messages that a search finds, page by page, as ROOM/SEQ, sorted.
+func (w *town) found(u User, s Search) (all []string, err error) {
+	w.t.Helper()
+	for {
+		page, err := u.Search(w.t.Context(), s)
+		if err != nil {
+			return nil, err
+		}
+		if page.Partial || page.More != (page.Next != 0) || len(page.Hits) > s.Limit {
+			w.t.Fatalf("%s: a page of %d hits: partial %t, more %t, next %d", s.Query, len(page.Hits), page.Partial, page.More, page.Next)
+		}
+		for _, h := range page.Hits {
+			all = append(all, fmt.Sprint(h.Room, "/", h.Entry.Seq))
+		}
+		if !page.More {
+			slices.Sort(all)
+			return all, nil
+		}
+		s.Before, s.HasBefore = page.Next, true
+	}
+}
+
+// readable returns the messages that somebody can read in the history of some rooms, if
+// they match, as found does.
+func (w *town) readable(u User, rooms []kaban.RoomName, match func(*Entry) bool) (all []string) {
+	w.t.Helper()
+	for _, room := range rooms {
+		page, err := u.History(w.t.Context(), room, Query{Limit: 500})
+		if err != nil && !isRefusal(err) {
+			w.t.Fatal(err)
+		}
+		for i := range page.Entries {
+			if e := &page.Entries[i]; e.Kind == kaban.KindMessage && !e.IsDeleted() && match(e) {
+				all = append(all, fmt.Sprint(room, "/", e.Seq))
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// put stores an entry in a room as somebody that is perhaps not in it.
+func (w *town) put(u User, room kaban.RoomName, kind kaban.Kind, target uint64, body string) error {
+	r, ok := w.chat.dispatcher.Peek(room), false
+	if r == nil {
+		return ErrNotFound
+	}
+	err := u.mayRead(w.t.Context(), room)
+	if ok = err == nil; !ok {
+		return err
+	}
+	results := make([]store.Result, 1)
+	err = w.store.Append(w.t.Context(), []store.Write{{Draft: kaban.Draft{Author: u.Identity(), Room: room, Kind: kind, ID: w.id(), Target: target, Body: body}}}, results)
+	if err == nil {
+		w.chat.dispatcher.Grown(room, results[0].Seq)
+	}
+	return errors.Join(err, results[0].Err)
+}
+
+// TestSearchFindsWhatHistoryHas compares what people find with what they can read, while
+// they come to rooms of all kinds, are thrown out, and change messages.
+func TestSearchFindsWhatHistoryHas(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		x := withIndex(t, w)
+		random := rand.New(rand.NewPCG(1, 2))
+		names := []string{"olga", "adam", "ann", "bob", "cat", "gus"}
+		var rooms []kaban.RoomName
+		for i, kind := range []kaban.RoomKind{kaban.RoomPublic, kaban.RoomPublic, kaban.RoomPrivate, kaban.RoomPrivate, kaban.RoomPrivate} {
+			name := fmt.Sprint(kind, "-", string(rune('a'+i)))
+			w.create([]string{"ann", "bob", "cat"}[i%3], name, kind)
+			rooms = append(rooms, storetest.RoomName(t, name))
+		}
+		want(t, "set", w.do("ann", rooms[3].String(), Act{Change: people.RoomChange{History: people.HistoryJoined}}), nil)
+		for _, two := range [][2]string{{"ann", "bob"}, {"bob", "cat"}} {
+			name, err := w.user(two[0]).Direct(t.Context(), []kaban.Username{storetest.Username(t, two[1])})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rooms = append(rooms, name)
+		}
+		bound := w.user("bob")
+		bound.credential = &Credential{ID: "token", Rooms: []string{rooms[1].Key(), rooms[2].Key()}}
+		asked := map[string]User{"visitor": w.visitor("vic", netip.Addr{}), "bound": bound}
+		for _, name := range names {
+			asked[name] = w.user(name)
+		}
+		for range 3 {
+			for i := range 5 {
+				want(t, "a first message", w.put(w.user([]string{"ann", "bob", "cat"}[i%3]), rooms[i], kaban.KindMessage, 0, "tea and cake"), nil)
+			}
+		}
+		// From here on bob reads what comes, and cat what is not secret.
+		want(t, "invite", w.do("ann", rooms[3].String(), w.to("bob", access.Invite)), nil)
+		want(t, "ban", w.do("ann", rooms[0].String(), w.to("cat", access.Ban)), nil)
+		words := []string{"tea", "cake", "日本", "tea-time", "@ann", "https://x.example"}
+		hits := 0
+		for step := range 200 {
+			room, u := rooms[random.IntN(len(rooms))], w.user(names[random.IntN(len(names))])
+			state, err := s.Room(t.Context(), room)
+			if err != nil {
+				t.Fatal(err)
+			}
+			subject := names[random.IntN(len(names))]
+			switch random.IntN(12) {
+			case 0:
+				w.put(u, room, kaban.KindEdit, 1+random.Uint64N(max(state.Head, 1)), words[random.IntN(len(words))]+" changed")
+			case 1:
+				w.put(u, room, kaban.KindDelete, 1+random.Uint64N(max(state.Head, 1)), "")
+			case 2:
+				w.put(u, room, kaban.KindPin, 1+random.Uint64N(max(state.Head, 1)), kaban.Switch(true, ""))
+			case 3, 4:
+				w.do([]string{"ann", "bob", "cat"}[random.IntN(3)], room.String(), w.to(subject, access.Invite))
+			case 5:
+				if step < 60 {
+					continue // the bans of the beginning have been compared by then
+				}
+				w.do([]string{"ann", "bob", "cat"}[random.IntN(3)], room.String(), w.to(subject, []access.Action{access.Kick, access.Ban, access.Unban}[random.IntN(3)]))
+			default:
+				w.put(u, room, kaban.KindMessage, 0, words[random.IntN(len(words))]+" and "+words[random.IntN(len(words))])
+			}
+			if step%20 != 19 {
+				continue
+			}
+			if err := x.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for who, u := range asked {
+				for query, match := range map[string]func(*Entry) bool{
+					"tea":         func(e *Entry) bool { return strings.Contains(e.Content, "tea") },
+					"本":           func(e *Entry) bool { return strings.Contains(e.Content, "日本") },
+					"-cake and":   func(e *Entry) bool { return strings.Contains(e.Content, "and") && !strings.Contains(e.Content, "cake") },
+					"from:bob":    func(e *Entry) bool { return e.Username == "bob" },
+					"is:pinned":   func(e *Entry) bool { return e.State != nil && e.State.Pinned != (store.Change{}) },
+					"has:link":    func(e *Entry) bool { return strings.Contains(e.Content, "https://") },
+					"mentions:me": func(e *Entry) bool { return who == "ann" && strings.Contains(e.Content, "@ann") },
+					"has:file":    func(*Entry) bool { return false },
+				} {
+					got, err := w.found(u, Search{Query: query, Limit: 1 + random.IntN(5)})
+					if err != nil {
+						t.Fatalf("%s: %s: %v", who, query, err)
+					}
+					if want := w.readable(u, rooms, match); !slices.Equal(got, want) {
+						t.Fatalf("after %d steps %s finds for %s\n%v, and can read\n%v", step+1, who, query, got, want)
+					}
+					hits += len(got)
+				}
+				one := rooms[random.IntN(len(rooms))]
+				want := w.readable(u, []kaban.RoomName{one}, func(e *Entry) bool { return strings.Contains(e.Content, "tea") })
+				got, err := w.found(u, Search{Query: "tea", Room: one, Limit: 10})
+				if may := u.mayRead(t.Context(), one); (err == nil) != (may == nil) || err != nil && !isRefusal(err) {
+					t.Fatalf("%s searches in %s: %v, and reading it: %v", who, one, err, may)
+				}
+				if !slices.Equal(got, want) {
+					t.Fatalf("%s finds in %s\n%v, and can read\n%v", who, one, got, want)
+				}
+				if got, err := w.found(u, Search{Query: "tea in:" + one.String(), Limit: 10}); !one.IsDirect() && (err != nil || !slices.Equal(got, want)) {
+					t.Fatalf("%s finds with in:%s\n%v, %v, and can read\n%v", who, one, got, err, want)
+				}
+			}
+		}
+		if hits < 600 {
+			t.Errorf("%d hits: too few to compare", hits)
+		}
+	})
+}
+
+// TestSearchRefuses says what is wrong, and limits how many searches there are.
+func TestSearchRefuses(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		ann := w.user("ann")
+		_, err := ann.Search(t.Context(), Search{Query: "x"})
+		want(t, "without an index", err, ErrNoSearch)
+		withIndex(t, w)
+		for _, bad := range []string{"", "-x", "from:", "before:soon"} {
+			if _, err := ann.Search(t.Context(), Search{Query: bad}); !isQueryError(err) {
+				t.Errorf("%q: %v, want a *QueryError", bad, err)
+			}
+		}
+		for _, zone := range []string{"Nowhere/Land", "../../etc/passwd", "Local", strings.Repeat("x", 100)} {
+			_, err := ann.Search(t.Context(), Search{Query: "x", Zone: zone})
+			want(t, zone, err, ErrBadZone)
+		}
+		_, err = ann.Search(t.Context(), Search{Query: "x", Before: 12345, HasBefore: true})
+		want(t, "a place", err, ErrBadPlace)
+		_, err = ann.Search(t.Context(), Search{Query: "x", Room: storetest.RoomName(t, "nowhere")})
+		want(t, "a room", err, ErrNotFound)
+		if _, err := ann.Search(t.Context(), Search{Query: "x in:nowhere", Zone: "Europe/Berlin"}); err != nil {
+			t.Errorf("in: a room that is not there: %v", err)
+		}
+		now := time.Duration(0)
+		w.chat.searches = limit.NewLimiter("searches", limit.Rate{Count: 2, Per: time.Minute}, func() time.Duration { return now })
+		away := w.chat.With(ann.Identity(), netip.MustParseAddr("192.0.2.1"), &Credential{ID: "device"})
+		for i := range 3 {
+			_, err := away.Search(t.Context(), Search{Query: "x"})
+			if _, exceeded := errors.AsType[*limit.ExceededError](err); exceeded != (i == 2) {
+				t.Errorf("search %d of 2 a minute: %v", i+1, err)
+			}
+			if _, err := ann.Search(t.Context(), Search{Query: "x"}); err != nil {
+				t.Errorf("from this machine: %v", err)
+			}
+		}
+	})
+}
+
+func isQueryError(err error) bool {
+	_, ok := errors.AsType[*QueryError](err)
+	return ok
+}

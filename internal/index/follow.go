@@ -1,0 +1,354 @@
+package index
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"kaban"
+	"kaban/internal/failpoint"
+	"kaban/internal/store"
+)
+
+const (
+	// burst is how many entries are read into the index without a rest, a few
+	// milliseconds of work, and step how many at most with one transaction.
+	burst = 64
+	step  = 1024
+	// busyRest is how long the index rests after work while messages come, as a multiple
+	// of the work: it takes a sixth of a processor at most, enough for 5,000 messages a
+	// second. Without messages it takes two thirds.
+	busyRest  = 5.0
+	quietRest = 0.5
+	// buffered is how many entries are read ahead, over all rooms, and bufferedBytes how
+	// much text.
+	buffered      = 1 << 16
+	bufferedBytes = 32 << 20
+	// The pauses after a failure.
+	minPause = time.Second
+	maxPause = time.Minute
+)
+
+// run follows the logs until the context ends.
+func (x *Index) run(ctx context.Context) {
+	pause := minPause
+	for ctx.Err() == nil {
+		err := x.open(ctx)
+		if err == nil {
+			err = x.round(ctx)
+		}
+		var next <-chan time.Time
+		if err == nil {
+			next, err = x.tidy()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken):
+			return // the server ends
+		case err != nil && isDamage(err):
+			x.log.Warn("the search index is damaged and is made anew; searches find only a part until then", "err", err)
+			x.Rebuild()
+			continue
+		case err != nil:
+			x.failed(err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			pause = min(2*pause, maxPause)
+			continue
+		}
+		pause = minPause
+		x.release()
+		select {
+		case <-x.wake:
+		case <-next:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// failed logs a failure, once until the index works again, and has it read what it has
+// stored before it goes on.
+func (x *Index) failed(err error) {
+	x.using.Lock()
+	if x.db != nil {
+		x.db.close()
+		x.db = nil
+	}
+	x.using.Unlock()
+	x.mu.Lock()
+	first := x.problem == nil
+	x.problem = err
+	x.mu.Unlock()
+	x.release()
+	if first {
+		x.log.Error("the search index does not work; searches find nothing until it does", "err", err)
+	}
+}
+
+// round reads everything that was noted before it began.
+func (x *Index) round(ctx context.Context) error {
+	began := time.Now()
+	var feeds feeds
+	x.mu.Lock()
+	for _, r := range x.pending {
+		r.queued = false
+		feeds = append(feeds, &feed{room: r, read: r.cursor, head: r.head})
+	}
+	x.pending, x.working = nil, true
+	x.mu.Unlock()
+	if err := x.readAll(ctx, feeds); err != nil {
+		x.requeue(feeds)
+		return err
+	}
+	x.mu.Lock()
+	x.asOf, x.working = began, false
+	done := x.building && !x.asked.Load()
+	x.mu.Unlock()
+	if !done {
+		return nil
+	}
+	x.writing.Lock()
+	_, err := x.db.write.Exec("UPDATE meta SET built = 1")
+	x.writing.Unlock()
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	x.building = x.asked.Load()
+	x.mu.Unlock()
+	return nil
+}
+
+// requeue puts rooms that were not read to their end back into the queue.
+func (x *Index) requeue(all feeds) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.working = false
+	for _, f := range all {
+		x.noteLocked(f.room.name, f.head)
+	}
+}
+
+// readAll reads rooms up to the heads of their feeds, the entries of all in the order of
+// their times.
+func (x *Index) readAll(ctx context.Context, all feeds) error {
+	if len(all) == 0 {
+		return nil
+	}
+	page := store.Page{Limit: max(buffered/len(all), 4), Bytes: max(bufferedBytes/len(all), 1<<12)}
+	waiting := make(feeds, 0, len(all))
+	for _, f := range all {
+		if err := f.fill(ctx, x.store, page); err != nil {
+			return err
+		}
+		waiting = append(waiting, f)
+	}
+	heap.Init(&waiting)
+	for len(waiting) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if x.asked.Load() {
+			return nil // what is read here is read again
+		}
+		if err := x.step(ctx, &waiting, page); err != nil {
+			return err
+		}
+		x.steps.Add(1)
+	}
+	return nil
+}
+
+// step reads some entries in one transaction.
+func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	if err := waiting.renew(ctx, x, page); err != nil {
+		return err
+	}
+	most := step
+	if x.path == "" { // searches wait for a transaction
+		most = burst
+	}
+	moved := make(map[*room]uint64)
+	var worked time.Duration
+	err := x.db.transact(func(tx *sql.Tx) error {
+		w := writer{x: x, tx: tx}
+		defer w.close()
+		for n := 0; ; {
+			began := time.Now()
+			for i := 0; i < burst && len(*waiting) > 0; i++ {
+				if err := w.next(ctx, waiting, page, moved); err != nil {
+					return err
+				}
+				n++
+			}
+			worked = time.Since(began)
+			if n >= most || len(*waiting) == 0 || x.rest(ctx, worked) != nil {
+				break
+			}
+		}
+		return w.finish(moved)
+	})
+	if err != nil {
+		return err
+	}
+	failpoint.Point("index.committed")
+	x.tail.published.Store(x.tail.next())
+	x.advance(moved)
+	return x.rest(ctx, worked)
+}
+
+// advance notes what was committed.
+func (x *Index) advance(moved map[*room]uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for r, cursor := range moved {
+		r.cursor = cursor
+		x.byID[r.id] = r
+	}
+}
+
+// rest leaves the processor to the server after some work.
+func (x *Index) rest(ctx context.Context, worked time.Duration) error {
+	if x.options.Eager {
+		return ctx.Err()
+	}
+	factor := quietRest
+	x.mu.Lock()
+	if len(x.pending) > 0 { // something has come meanwhile
+		factor = busyRest
+	}
+	x.mu.Unlock()
+	pause := time.NewTimer(time.Duration(float64(worked) * factor))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// feed is what is to be read of a room.
+type feed struct {
+	room    *room
+	read    uint64 // the seq up to which entries were taken
+	head    uint64
+	entries []store.Entry
+}
+
+// fill reads the next entries, if there are any.
+func (f *feed) fill(ctx context.Context, s store.Store, page store.Page) error {
+	for f.read < f.head && len(f.entries) == 0 {
+		page.After, page.Before = f.read, f.head+1
+		var err error
+		f.entries, err = s.Read(ctx, f.room.name, page)
+		if damaged, ok := errors.AsType[*store.DamagedError](err); ok {
+			f.read = max(damaged.Seq, f.read+1) // it cannot be found, as it cannot be read
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", f.room.name, err)
+		}
+		if len(f.entries) == 0 { // they are not kept any more
+			f.read = f.head
+		}
+	}
+	return nil
+}
+
+// renew reads again what was read ahead if some of it was erased since.
+func (f *feeds) renew(ctx context.Context, x *Index, page store.Page) error {
+	if !x.erased {
+		return nil
+	}
+	x.erased = false
+	for _, one := range *f {
+		one.entries = nil
+		if err := one.fill(ctx, x.store, page); err != nil {
+			x.erased = true
+			return err
+		}
+	}
+	heap.Init(f)
+	return nil
+}
+
+// feeds are ordered by the time of their next entry. Those without one are first.
+type feeds []*feed
+
+func (f feeds) Len() int      { return len(f) }
+func (f feeds) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
+func (f feeds) Less(i, j int) bool {
+	if len(f[i].entries) == 0 || len(f[j].entries) == 0 {
+		return len(f[i].entries) < len(f[j].entries)
+	}
+	a, b := &f[i].entries[0], &f[j].entries[0]
+	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(f[i].room.name.Key(), f[j].room.name.Key())) < 0
+}
+func (f *feeds) Push(one any) { *f = append(*f, one.(*feed)) }
+func (f *feeds) Pop() any {
+	last := len(*f) - 1
+	p := (*f)[last]
+	(*f)[last] = nil
+	*f = (*f)[:last]
+	return p
+}
+
+// next takes the oldest of all next entries.
+func (w *writer) next(ctx context.Context, waiting *feeds, page store.Page, moved map[*room]uint64) error {
+	f := (*waiting)[0]
+	if len(f.entries) == 0 {
+		moved[f.room] = f.read
+		heap.Pop(waiting)
+		return nil
+	}
+	e := &f.entries[0]
+	if err := w.apply(ctx, f.room, e); err != nil {
+		return fmt.Errorf("index message %d of %s: %w", e.Seq, f.room.name, err)
+	}
+	f.read = e.Seq
+	moved[f.room] = e.Seq
+	f.entries[0] = store.Entry{}
+	f.entries = f.entries[1:]
+	if err := f.fill(ctx, w.x.store, page); err != nil {
+		return err
+	}
+	heap.Fix(waiting, 0)
+	return nil
+}
+
+// apply makes of the index what an entry says. It may be told again what it knows.
+func (w *writer) apply(ctx context.Context, r *room, e *store.Entry) error {
+	if r.id == 0 {
+		if err := w.register(r); err != nil {
+			return err
+		}
+	}
+	switch e.Kind {
+	case kaban.KindMessage:
+		if e.IsDeleted() {
+			return nil
+		}
+		return w.add(r, e)
+	case kaban.KindEdit:
+		if e.Content == "" { // a later one has the text, or a deletion follows
+			return nil
+		}
+		return w.refresh(ctx, r, e.Target)
+	case kaban.KindDelete:
+		return w.remove(r, e.Target)
+	case kaban.KindPin:
+		on, _ := kaban.ParseSwitch(e.Content)
+		return w.pin(r, e.Target, on)
+	}
+	return nil
+}

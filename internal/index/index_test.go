@@ -1,0 +1,539 @@
+package index
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/markup"
+	"kaban/internal/search"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/sqlite"
+	"kaban/internal/store/storetest"
+)
+
+// small has many volumes and chunks of few messages.
+var small = shape{volume: 32, chunk: 8, spacing: 3, stretch: 20}
+
+// world is a store, an index of it, and what a reader of the logs would know.
+type world struct {
+	t      *testing.T
+	store  store.Store
+	dir    string // "" in memory
+	index  *Index
+	shape  shape
+	random *rand.Rand
+	rooms  []kaban.RoomName
+	ids    int
+}
+
+func newWorld(t *testing.T, s store.Store, dir string, sh shape) *world {
+	w := &world{t: t, store: s, dir: dir, shape: sh, random: rand.New(rand.NewPCG(3, 4))}
+	for i := range 5 {
+		w.rooms = append(w.rooms, storetest.RoomName(t, fmt.Sprint("room-", i)))
+	}
+	w.open()
+	t.Cleanup(func() { w.index.Close() })
+	return w
+}
+
+func (w *world) open() {
+	w.index = Open(w.store, w.dir, Options{Eager: true, shape: w.shape})
+}
+
+// wait waits until the index has read everything.
+func (w *world) wait() {
+	w.t.Helper()
+	if err := w.index.Wait(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// append stores an entry and has the index know of it, or not.
+func (w *world) append(room kaban.RoomName, author string, kind kaban.Kind, target uint64, body string, tell bool) store.Result {
+	w.t.Helper()
+	w.ids++
+	id, err := kaban.ParseMessageID(fmt.Sprint("m", w.ids))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	write := store.Write{Draft: kaban.Draft{Author: kaban.Visitor(storetest.Username(w.t, author)), Room: room, Kind: kind, ID: id, Target: target, Body: body}}
+	results := make([]store.Result, 1)
+	if err := w.store.Append(w.t.Context(), []store.Write{write}, results); err != nil {
+		w.t.Fatal(err)
+	}
+	if tell && results[0].Err == nil {
+		w.index.Grew(room, results[0].Seq)
+	}
+	return results[0]
+}
+
+func (w *world) say(room kaban.RoomName, author, body string) uint64 {
+	w.t.Helper()
+	r := w.append(room, author, kaban.KindMessage, 0, body, true)
+	if r.Err != nil {
+		w.t.Fatal(r.Err)
+	}
+	return r.Seq
+}
+
+var pieces = []string{"foo", "bar", "Foobar", "fo", "東", "京都", "カナ", "서버", "1", "v2", "é", "https://x.example", " ", " ", " ", "_", ".", "、"}
+
+func (w *world) text(most int) string {
+	var b strings.Builder
+	for range 1 + w.random.IntN(most) {
+		b.WriteString(pieces[w.random.IntN(len(pieces))])
+	}
+	return b.String()
+}
+
+// change does something at random.
+func (w *world) change() {
+	room := w.rooms[w.random.IntN(len(w.rooms))]
+	author := []string{"ann", "bob"}[w.random.IntN(2)]
+	state, err := w.store.Room(w.t.Context(), room)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tell := w.random.IntN(10) > 0
+	target := uint64(1)
+	if state.Head > 0 {
+		target += w.random.Uint64N(state.Head)
+	}
+	switch w.random.IntN(10) {
+	case 0, 1:
+		w.append(room, author, kaban.KindEdit, target, w.text(8)+"x", tell)
+	case 2:
+		w.append(room, author, kaban.KindDelete, target, "", tell)
+	case 3:
+		w.append(room, author, kaban.KindPin, target, kaban.Switch(w.random.IntN(3) > 0, ""), tell)
+	default:
+		w.append(room, author, kaban.KindMessage, 0, w.text(12)+"x", tell)
+	}
+}
+
+// key is where a message is.
+type key struct {
+	room string
+	seq  uint64
+}
+
+// folded returns all messages as they are now.
+func (w *world) folded() map[key]store.Entry {
+	w.t.Helper()
+	all := make(map[key]store.Entry)
+	for _, room := range w.rooms {
+		h, err := w.store.History(w.t.Context(), room, store.Page{Limit: 100_000})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range h.Entries {
+			if e.Kind == kaban.KindMessage && !e.IsDeleted() {
+				all[key{room.Key(), e.Seq}] = e
+			}
+		}
+	}
+	return all
+}
+
+// find asks the index for all places of a query, page by page.
+func (w *world) find(query string, rooms []kaban.RoomName) (found []search.Place) {
+	w.t.Helper()
+	q, err := search.Parse(query, time.UnixMilli(0).UTC())
+	if err != nil {
+		w.t.Fatalf("%s: %v", query, err)
+	}
+	ask := search.Ask{Query: q, Rooms: rooms, All: rooms == nil, Limit: 1 + w.random.IntN(7)}
+	for {
+		page, err := w.index.Find(w.t.Context(), ask)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if page.Partial {
+			w.t.Fatalf("%s: the index says that it is partial", query)
+		}
+		if len(page.List) > ask.Limit {
+			w.t.Fatalf("%s: %d places, the limit is %d", query, len(page.List), ask.Limit)
+		}
+		found = append(found, page.List...)
+		if !page.More || page.Next == 0 {
+			break
+		}
+		if ask.Before != 0 && page.Next >= ask.Before {
+			w.t.Fatalf("%s: the page before %d goes on before %d", query, ask.Before, page.Next)
+		}
+		ask.Before = page.Next
+	}
+	for i := 1; i < len(found); i++ {
+		if found[i].Order >= found[i-1].Order {
+			w.t.Fatalf("%s: order %d is behind %d", query, found[i].Order, found[i-1].Order)
+		}
+	}
+	return found
+}
+
+// compare compares the index with the messages. Exact is set if the index has read
+// everything, so that it must find what matches and nothing else.
+func (w *world) compare(queries int) (hits int) {
+	w.t.Helper()
+	all := w.folded()
+	for range queries {
+		query := `"` + w.text(3) + `"` + []string{"", "", "*"}[w.random.IntN(3)]
+		switch w.random.IntN(6) {
+		case 0:
+			query += ` -"` + w.text(2) + `"`
+		case 1:
+			query = "from:ann"
+		case 2:
+			query += " -from:bob"
+		case 3:
+			query += " has:link"
+		case 4:
+			query = "is:pinned"
+		}
+		q, err := search.Parse(query, time.UnixMilli(0).UTC())
+		if err != nil {
+			continue // no terms, or a prefix that is too short
+		}
+		var rooms []kaban.RoomName
+		if w.random.IntN(3) > 0 {
+			rooms = w.rooms[:1+w.random.IntN(len(w.rooms))]
+		}
+		var want, got []string
+		for at, e := range all {
+			in := rooms == nil || slices.ContainsFunc(rooms, func(r kaban.RoomName) bool { return r.Key() == at.room })
+			author := func(names []kaban.Username) bool {
+				return slices.ContainsFunc(names, func(n kaban.Username) bool { return n.String() == e.Username })
+			}
+			pinned := e.State != nil && e.State.Pinned != (store.Change{})
+			if in && q.Matches(e.Content) && (len(q.From) == 0 || author(q.From)) && !author(q.NotFrom) &&
+				(q.Must&search.HasLink == 0 || markup.HasAddress(e.Content)) &&
+				(q.Must&search.IsPinned == 0 || pinned) {
+				want = append(want, fmt.Sprint(at))
+			}
+		}
+		for _, p := range w.find(query, rooms) {
+			got = append(got, fmt.Sprint(key{p.Room.Key(), p.Seq}))
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		hits += len(got)
+		if !slices.Equal(got, want) {
+			w.t.Fatalf("%s in %v finds\n%v, want\n%v", query, rooms, got, want)
+		}
+	}
+	return hits
+}
+
+func openSQLite(t *testing.T, dir string) store.Store {
+	s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestModel compares the index with the folded logs, over both stores, with restarts
+// in between, and with entries of which nobody tells it until the next start.
+func TestModel(t *testing.T) {
+	for _, driver := range []string{"memory", "sqlite"} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			dir := ""
+			var s store.Store = memory.New(0)
+			if driver == "sqlite" {
+				dir = t.TempDir()
+				s = openSQLite(t, dir)
+			}
+			w := newWorld(t, s, dir, small)
+			hits := 0
+			for range 25 {
+				for range 20 {
+					w.change()
+				}
+				if w.random.IntN(3) == 0 {
+					w.index.Close()
+					w.open()
+				}
+				w.wait()
+				hits += w.compare(20)
+			}
+			if hits < 1000 {
+				t.Errorf("%d hits: too few to compare", hits)
+			}
+			w.index.Rebuild()
+			w.wait()
+			w.compare(50)
+		})
+	}
+}
+
+// TestDates finds messages by their times.
+func TestDates(t *testing.T) {
+	w := newWorld(t, memory.New(0), "", small)
+	for range 50 {
+		w.say(w.rooms[0], "ann", "word")
+	}
+	w.wait()
+	today := time.Now().UTC()
+	for query, want := range map[string]int{
+		"word on:" + today.Format(time.DateOnly): 50, "word before:" + today.Format(time.DateOnly): 0,
+		"after:" + today.AddDate(0, 0, 1).Format(time.DateOnly): 0, "after:" + today.AddDate(0, 0, -2).Format(time.DateOnly): 50,
+	} {
+		if got := len(w.find(query, nil)); got != want {
+			t.Errorf("%s finds %d places, want %d", query, got, want)
+		}
+	}
+}
+
+// TestNumbers go back and forth, and others are none.
+func TestNumbers(t *testing.T) {
+	w := newWorld(t, memory.New(0), "", small)
+	w.wait()
+	seen := make(map[uint64]bool)
+	for order := range uint64(1000) {
+		n := w.index.Number(order)
+		back, ok := w.index.Order(n)
+		if !ok || back != order || seen[n] || n >= 1<<52 {
+			t.Fatalf("order %d is number %d, which is %d, %t", order, n, back, ok)
+		}
+		seen[n] = true
+	}
+	valid := 0
+	for range 10_000 {
+		if _, ok := w.index.Order(w.random.Uint64N(1 << 52)); ok {
+			valid++
+		}
+	}
+	if valid > 30 {
+		t.Errorf("%d of 10,000 random numbers are orders", valid)
+	}
+	if _, ok := w.index.Order(1 << 60); ok {
+		t.Error("a number of 61 bits is an order")
+	}
+}
+
+// filesWith returns the files in a directory that have some bytes.
+func filesWith(t *testing.T, dir, text string) (names []string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.HasPrefix(f.Name(), FileName) {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(data, []byte(text)) {
+			names = append(names, f.Name())
+		}
+	}
+	return names
+}
+
+// TestForget leaves nothing of what is forgotten in the files. The secret words begin as
+// no others do, so all of them but perhaps the beginning is there as it is.
+func TestForget(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, openSQLite(t, dir), dir, small)
+	const edited, deleted, erased, kept = "ζζedited", "ηηdeleted", "θθerased", "ψψkept"
+	ann := storetest.Username(t, "ann")
+	first := w.say(w.rooms[0], "ann", "x "+edited)
+	second := w.say(w.rooms[0], "ann", "x "+deleted)
+	for range 100 {
+		w.say(w.rooms[1], "bob", w.text(10)+"x "+kept)
+	}
+	third := w.say(w.rooms[2], ann.String(), "x "+erased)
+	w.wait()
+	for _, word := range []string{edited, deleted, erased} {
+		if len(filesWith(t, dir, word[4:])) == 0 {
+			t.Errorf("%s is in no file before: the test sees nothing", word)
+		}
+	}
+	w.append(w.rooms[0], "ann", kaban.KindEdit, first, "something else", true)
+	w.append(w.rooms[0], "ann", kaban.KindDelete, second, "", true)
+	w.wait()
+	for _, word := range []string{edited, deleted} {
+		if found := w.find(word, nil); len(found) > 0 {
+			t.Errorf("%s is found: %v", word, found)
+		}
+	}
+	if err := w.index.Forget(t.Context(), Range{w.rooms[2], third, third}); err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{edited, deleted, erased} {
+		if in := filesWith(t, dir, word[4:]); len(in) > 0 {
+			t.Errorf("%s is still in %v", word, in)
+		}
+		if found := w.find(word, nil); len(found) > 0 {
+			t.Errorf("%s is found: %v", word, found)
+		}
+	}
+	if got := len(w.find(kept, nil)); got != 100 {
+		t.Errorf("%d messages are left, want 100", got)
+	}
+	if len(filesWith(t, dir, kept[4:])) == 0 {
+		t.Error("what is kept is in no file: the test sees nothing")
+	}
+	if len(w.find("from:ann", nil)) != 1 {
+		t.Error("the edited message is not found by its author alone")
+	}
+}
+
+// TestMadeAnew damages the index in several ways. Each time it is made anew.
+func TestMadeAnew(t *testing.T) {
+	overwrite := func(from, to int) func(t *testing.T, path string) {
+		return func(t *testing.T, path string) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := from; i < min(to, len(data)); i++ {
+				data[i] ^= 0x5A
+			}
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, damage := range map[string]func(t *testing.T, path string){
+		"missing":  func(t *testing.T, path string) { os.Remove(path) },
+		"empty":    func(t *testing.T, path string) { os.WriteFile(path, nil, 0o600) },
+		"no index": func(t *testing.T, path string) { os.WriteFile(path, []byte("something else, and long enough"), 0o600) },
+		"header":   overwrite(0, 200),
+		"schema":   overwrite(100, 4096),
+		"pages":    overwrite(4096, 1<<30),
+		"other epoch": func(t *testing.T, path string) {
+			os.Remove(path)
+			db, err := create(context.Background(), path, "another", "secret")
+			if err != nil {
+				t.Fatal(err)
+			}
+			db.close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			w := newWorld(t, openSQLite(t, dir), dir, small)
+			for range 200 {
+				w.change()
+			}
+			w.wait()
+			w.index.Close()
+			damage(t, filepath.Join(dir, FileName))
+			w.open()
+			w.wait()
+			w.find("foo", nil) // may find the damage
+			w.wait()
+			w.compare(30)
+		})
+	}
+}
+
+// TestForgottenWindow drops volumes of which a store that forgets keeps nothing.
+func TestForgottenWindow(t *testing.T) {
+	w := newWorld(t, memory.New(20_000), "", small)
+	for range 600 {
+		w.say(w.rooms[0], "ann", "some words of a message")
+	}
+	w.wait()
+	for i := 0; ; i++ {
+		var volumes int
+		w.index.writing.Lock()
+		err := w.index.db.write.QueryRow("SELECT count(*) FROM volumes").Scan(&volumes)
+		w.index.writing.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if volumes < 10 {
+			break
+		}
+		if i == 1000 {
+			t.Fatalf("%d volumes are left", volumes)
+		}
+		w.say(w.rooms[0], "ann", "more")
+		w.wait()
+	}
+	if len(w.find("more OR words", nil)) != 0 {
+		t.Error("OR is an operator")
+	}
+}
+
+// check returns what Check finds.
+func (w *world) check() []string {
+	w.t.Helper()
+	problems, err := Check(w.t.Context(), w.dir, func() ([]store.Room, error) { return w.store.Rooms(w.t.Context()) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return problems
+}
+
+// TestCheck finds an index that is sound, also while it is in use, and one that is not.
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, openSQLite(t, dir), dir, small)
+	for range 200 {
+		w.change()
+	}
+	w.wait()
+	if got := w.check(); len(got) > 0 {
+		t.Errorf("a sound index in use: %q", got)
+	}
+	w.index.Close()
+	if got := w.check(); len(got) > 0 {
+		t.Errorf("a sound index: %q", got)
+	}
+	change := func(query string) {
+		db, err := openFile(t.Context(), filepath.Join(dir, FileName), false)
+		if err == nil {
+			_, err = db.write.Exec(query)
+			db.close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func(){
+		"a cursor":    func() { change("UPDATE rooms SET cursor = cursor + 1000") },
+		"a chunk":     func() { change("UPDATE chunks SET items = x'FFFFFF' WHERE id = 1") },
+		"a room less": func() { change("DELETE FROM rooms WHERE id = 1") },
+		"terms":       func() { change("UPDATE v0_data SET block = x'00' WHERE id > 100") },
+		"pages": func() {
+			broken := slices.Clone(whole)
+			for i := 8192; i < len(broken); i++ {
+				broken[i] ^= 0x5A
+			}
+			os.WriteFile(filepath.Join(dir, FileName), broken, 0o600)
+		},
+	} {
+		damage()
+		if len(w.check()) == 0 {
+			t.Errorf("%s: nothing is found wrong", name)
+		}
+		if err := os.WriteFile(filepath.Join(dir, FileName), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.check(); len(got) > 0 {
+		t.Errorf("a sound index at the end: %q", got)
+	}
+}

@@ -1,0 +1,268 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"kaban"
+	"kaban/internal/failpoint"
+	"kaban/internal/store"
+)
+
+const (
+	// dirtyAge is how long hidden terms may stay in the file if nobody asks for more.
+	dirtyAge = 5 * time.Minute
+	// tidyRest is how long the index rests after tidying, as a multiple of the work.
+	tidyRest = 20
+)
+
+// isUnreadable reports whether an error means that one message cannot be read.
+func isUnreadable(err error) bool {
+	_, damaged := errors.AsType[*store.DamagedError](err)
+	return damaged
+}
+
+// tidy puts the terms of a full volume together, or purges one with hidden terms, and drops
+// the oldest volumes if none of their messages are kept. It returns when to come again, or
+// nil if there is nothing to do before something is read.
+func (x *Index) tidy() (again <-chan time.Time, err error) {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	now := time.Now()
+	if wait := x.tidied.Sub(now); wait > 0 {
+		return time.After(wait), nil
+	}
+	current := x.tail.next() / x.options.shape.volume
+	var volume uint64
+	var whole, dirty bool
+	err = x.db.write.QueryRow("SELECT id, whole, dirty > 0 FROM volumes WHERE dirty > 0 OR whole = 0 AND id < ? ORDER BY whole, dirty DESC LIMIT 1", current).
+		Scan(&volume, &whole, &dirty)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if whole || volume >= current { // only because of hidden terms
+		if x.dirtySince.IsZero() {
+			x.dirtySince = now
+		}
+		if wait := dirtyAge - now.Sub(x.dirtySince); wait > 0 {
+			return time.After(wait), nil
+		}
+	}
+	x.dirtySince = time.Time{}
+	if err := x.purge(volume, volume < current); err != nil {
+		return nil, err
+	}
+	if err := x.dropOldest(current); err != nil {
+		return nil, err
+	}
+	x.tidied = time.Now()
+	if !x.options.Eager {
+		x.tidied = x.tidied.Add(tidyRest * time.Since(now))
+	}
+	return time.After(time.Until(x.tidied)), nil
+}
+
+// purge writes the terms of a volume anew, without those that are hidden.
+func (x *Index) purge(volume uint64, whole bool) error {
+	err := x.db.transact(func(tx *sql.Tx) error {
+		if _, err := tx.Exec(fmt.Sprintf("INSERT INTO %[1]s(%[1]s) VALUES ('optimize')", table(volume))); err != nil {
+			return err
+		}
+		failpoint.Point("index.purge")
+		_, err := tx.Exec("UPDATE volumes SET dirty = 0, whole = ? WHERE id = ?", whole, volume)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("purge the search index: %w", err)
+	}
+	return nil
+}
+
+// checkpoint leaves nothing in the write-ahead log.
+func (x *Index) checkpoint(ctx context.Context) error {
+	if x.path == "" {
+		return nil
+	}
+	for {
+		var busy, frames, done int
+		if err := x.db.write.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &done); err != nil {
+			return err
+		}
+		if busy == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond): // a search is at work
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// dropOldest drops the oldest full volumes of which the store keeps no message.
+func (x *Index) dropOldest(current uint64) error {
+	for {
+		var volume uint64
+		err := x.db.write.QueryRow("SELECT min(id) FROM volumes HAVING min(id) IS NOT NULL").Scan(&volume)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && volume >= current {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if kept, err := x.isKept(volume); kept || err != nil {
+			return err
+		}
+		s := &x.options.shape
+		first, last := volume*s.volume, (volume+1)*s.volume-1
+		err = x.db.transact(func(tx *sql.Tx) error {
+			if _, err := tx.Exec("DROP TABLE " + table(volume)); err != nil {
+				return err
+			}
+			for _, query := range []string{"DELETE FROM marks WHERE place BETWEEN ? AND ?", "DELETE FROM pins WHERE place BETWEEN ? AND ?"} {
+				if _, err := tx.Exec(query, first, last); err != nil {
+					return err
+				}
+			}
+			if _, err := tx.Exec("DELETE FROM chunks WHERE id BETWEEN ? AND ?", first/s.chunk, last/s.chunk); err != nil {
+				return err
+			}
+			_, err := tx.Exec("DELETE FROM volumes WHERE id = ?", volume)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("drop a volume of the search index: %w", err)
+		}
+	}
+}
+
+// isKept reports whether the store keeps a message of a volume.
+func (x *Index) isKept(volume uint64) (bool, error) {
+	ctx := context.Background()
+	newest := make(map[uint32]uint64)
+	s := &x.options.shape
+	for id := volume * s.volume / s.chunk; id < (volume+1)*s.volume/s.chunk; id++ {
+		items, err := x.db.readChunk(ctx, x.db.write, id, int(s.chunk))
+		if err != nil {
+			return false, err
+		}
+		for _, i := range items {
+			newest[i.room] = max(newest[i.room], i.seq)
+		}
+	}
+	for id, seq := range newest {
+		x.mu.Lock()
+		r := x.byID[id]
+		x.mu.Unlock()
+		if r == nil {
+			continue
+		}
+		state, err := x.store.Room(ctx, r.name)
+		if err != nil {
+			return false, err
+		}
+		if seq >= state.Oldest {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Range is a run of entries of a room, both ends included.
+type Range struct {
+	Room        kaban.RoomName
+	First, Last uint64
+}
+
+// Forget removes messages that the store has no text of any more, and returns once nothing
+// of them is left in the index and its files. What it has not come to it will not find in
+// the store. It takes about half a second for each 100,000 messages around those that are
+// removed, so it is to be called for many at once. After an error something may be left, and
+// it is to be called again.
+func (x *Index) Forget(ctx context.Context, ranges ...Range) error {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	x.using.RLock()
+	defer x.using.RUnlock()
+	if x.db == nil {
+		return errors.New("the search index does not work")
+	}
+	x.erased = true
+	err := x.db.transact(func(tx *sql.Tx) error {
+		w := writer{x: x, tx: tx}
+		defer w.close()
+		for _, of := range ranges {
+			x.mu.Lock()
+			r := x.rooms[of.Room.Key()]
+			x.mu.Unlock()
+			if r == nil || r.id == 0 {
+				continue
+			}
+			if err := w.removeRange(r, of.First, of.Last); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("forget messages: %w", err)
+	}
+	current := x.tail.next() / x.options.shape.volume
+	for {
+		var volume uint64
+		err := x.db.write.QueryRow("SELECT id FROM volumes WHERE dirty > 0 LIMIT 1").Scan(&volume)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = x.purge(volume, volume < current)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return x.checkpoint(ctx)
+}
+
+// removeRange hides the messages of a room within a range.
+func (w *writer) removeRange(r *room, first, last uint64) error {
+	ctx, t := context.Background(), &w.x.tail
+	from, to := uint64(0), t.next()
+	err := w.tx.QueryRowContext(ctx, "SELECT place FROM marks WHERE room = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", r.id, first).Scan(&from)
+	if err == nil || errors.Is(err, sql.ErrNoRows) {
+		err = w.tx.QueryRowContext(ctx, "SELECT place FROM marks WHERE room = ? AND seq > ? ORDER BY seq LIMIT 1", r.id, last).Scan(&to)
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	for id := from / t.shape.chunk; id*t.shape.chunk < to; id++ {
+		items := t.items
+		if id != t.id {
+			if items, err = w.x.db.readChunk(ctx, w.tx, id, int(t.shape.chunk)); err != nil {
+				return err
+			}
+		}
+		for i, at := range items {
+			if at.room != r.id || at.seq < first || at.seq > last {
+				continue
+			}
+			order := id*t.shape.chunk + uint64(i)
+			if _, err := w.tx.Exec("DELETE FROM pins WHERE place = ?", order); err != nil {
+				return err
+			}
+			if err := w.hide(order); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

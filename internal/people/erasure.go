@@ -1,0 +1,51 @@
+package people
+
+import "kaban/internal/store"
+
+// Erasure is the erasing of what an account has written, and how far that is. It stays, as a
+// report that has no texts.
+type Erasure struct {
+	Account string `json:"account"`
+	// Authors are the ids of the identities that it has written as; nil once it is done,
+	// because names of visitors are personal.
+	Authors []string `json:"authors,omitempty"`
+	Since   int64    `json:"since"`
+	Done    int64    `json:"done,omitempty"` // 0 until nothing is left in any file
+	// Room is the key of the last room that is finished, Deleted is set once all are.
+	Room    string `json:"room,omitempty"`
+	Deleted bool   `json:"deleted,omitempty"`
+
+	Messages  int64 `json:"messages"`  // deleted
+	Reactions int64 `json:"reactions"` // taken back
+	Rooms     int64 `json:"rooms"`     // with any of them
+}
+
+// Erasures has all erasures by account.
+var Erasures = erasures{Table[Erasure]{
+	name: "erasure",
+	key:  func(e *Erasure) []string { return []string{e.Account} },
+}}
+
+type erasures struct{ Table[Erasure] }
+
+// Next returns an erasure that is not done; ErrNotFound if there is none.
+func (t *erasures) Next(tx store.Tx) (Erasure, error) {
+	var after []string
+	for more := true; more; {
+		var page []Erasure
+		var err error
+		if page, more, err = t.List(tx, nil, after, erasurePage); err != nil {
+			return Erasure{}, err
+		}
+		for i := range page {
+			if page[i].Done == 0 {
+				return page[i], nil
+			}
+			after = []string{page[i].Account}
+		}
+	}
+	return Erasure{}, ErrNotFound
+}
+
+// erasurePage is how many erasures are read at a time.
+const erasurePage = 100

@@ -1,0 +1,280 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/internal/store"
+	"kaban/internal/store/journal"
+	"kaban/internal/store/journal/journaltest"
+	"kaban/internal/store/storetest"
+)
+
+// secret returns a text that is nowhere else, of some length.
+func secret(i, n int) string {
+	text := fmt.Sprintf("secret-%06d-", i)
+	return text + strings.Repeat("x", max(n-len(text), 0))
+}
+
+// change returns a draft that edits or deletes a message of a room.
+func change(t testing.TB, kind kaban.Kind, room, author, id string, target uint64, body string) kaban.Draft {
+	d := storetest.Draft(t, room, author, id, "x")
+	d.Kind, d.Target, d.Body = kind, target, body
+	return d
+}
+
+// town is a store with many messages in some rooms, as a server leaves them, and what of
+// them was taken away.
+type town struct {
+	t      testing.TB
+	random *rand.Rand
+	search *journaltest.Searcher
+	heads  map[string]uint64
+	sent   int
+	kept   map[string]map[uint64]string // by room and seq
+	gone   []string
+}
+
+func newTown(t testing.TB, dir string, seed uint64) *town {
+	return &town{t: t, random: rand.New(rand.NewPCG(seed, 1)), search: journaltest.NewSearcher(dir), heads: make(map[string]uint64), kept: make(map[string]map[uint64]string)}
+}
+
+func (w *town) room() string { return fmt.Sprint("room-", w.random.IntN(12)) }
+
+// say appends messages to the rooms, some of them in slow batches, some long.
+func (w *town) say(s *Store, n int) {
+	for range n {
+		room, text := w.room(), secret(w.sent, w.random.IntN(300))
+		if w.random.IntN(100) == 0 {
+			text = secret(w.sent, 4900)
+		}
+		w.sent++
+		d := storetest.Draft(w.t, room, "ann", fmt.Sprint("m-", w.sent), text)
+		if w.random.IntN(20) == 0 {
+			appendSlowly(w.t, s, d)
+		} else {
+			storetest.Append(w.t, s, d)
+		}
+		w.heads[room]++
+		if w.kept[room] == nil {
+			w.kept[room] = make(map[uint64]string)
+		}
+		w.kept[room][w.heads[room]] = text[:14]
+	}
+	w.search.Look(w.t)
+}
+
+// take deletes or edits n messages.
+func (w *town) take(s *Store, n int) {
+	for range n {
+		room := w.room()
+		for seq, text := range w.kept[room] {
+			w.sent++
+			id := fmt.Sprint("c-", w.sent)
+			if w.random.IntN(3) == 0 {
+				storetest.Append(w.t, s, change(w.t, kaban.KindEdit, room, "ann", id, seq, "other-"+fmt.Sprint(w.sent)))
+			} else {
+				storetest.Append(w.t, s, change(w.t, kaban.KindDelete, room, "ann", id, seq, ""))
+			}
+			w.heads[room]++
+			delete(w.kept[room], seq)
+			w.gone = append(w.gone, text)
+			break
+		}
+	}
+	w.search.Look(w.t)
+}
+
+// erased checks that nothing is left of what was taken away, and the rest is.
+func (w *town) erased(s store.Store) {
+	w.t.Helper()
+	if err := s.(store.Eraser).Erase(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	if found := w.search.Find(w.t, w.gone...); len(found) > 0 {
+		w.t.Errorf("%d texts were erased, and %v have some of them", len(w.gone), found)
+	}
+	for room, texts := range w.kept {
+		for _, e := range all(w.t, s, room) {
+			if want := texts[e.Seq]; want != "" && !strings.HasPrefix(e.Content, want) {
+				w.t.Fatalf("%s, %d: %.20q; want %s", room, e.Seq, e.Content, want)
+			}
+		}
+	}
+	done, due := s.(store.Eraser).Erased()
+	if done != due || len(w.gone) > 0 && done == 0 {
+		w.t.Errorf("it says that it is erased up to %d of %d", done, due)
+	}
+}
+
+// Texts that were deleted or edited away are in no file, wherever they were before: in the
+// journal, in unmerged, in the WAL, in the database.
+func TestErasedFromAllFiles(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := open(t, dir, Options{maxUnmerged: 40, mergeStep: 10, walPages: 100})
+			w := newTown(t, dir, seed)
+			for range 6 {
+				w.say(s, 300)
+				w.take(s, 60)
+				if found := w.search.Find(t, w.gone...); len(found) == 0 {
+					t.Error("nothing is found before it is erased, so the search proves nothing")
+				}
+				w.erased(s)
+			}
+			closeStore(t, s)
+			if report := reportOf(t, dir); report.Err() != nil {
+				t.Error(report.Err())
+			}
+			if found := w.search.Find(t, w.gone...); len(found) > 0 {
+				t.Errorf("after the end %v have some of them", found)
+			}
+			s = open(t, dir, Options{})
+			w.erased(s)
+		})
+	}
+}
+
+// reportOf returns what a check of a directory finds.
+func reportOf(t testing.TB, dir string) *store.Report {
+	t.Helper()
+	a, err := OpenArchive(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	report, err := a.Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// What was not erased when the server died is erased after the next start, by itself.
+func TestErasedAfterAKill(t *testing.T) {
+	t.Parallel()
+	from := t.TempDir()
+	s := still(t, from, Options{mergeStep: 10})
+	w := newTown(t, from, 1)
+	w.say(s, 400)
+	merge(t, s, 100)
+	w.take(s, 50)
+	merge(t, s, 200)
+	w.take(s, 50)
+	dir := copyFiles(t, from)
+	os.Remove(filepath.Join(dir, databaseName+"-shm"))
+	w.search = journaltest.NewSearcher(dir)
+	w.search.Look(t)
+	if found := w.search.Find(t, w.gone...); len(found) < 2 {
+		t.Errorf("only %v have any of them", found)
+	}
+	s = open(t, dir, Options{})
+	select {
+	case <-s.eraser.changed:
+	case <-s.dead:
+		t.Fatal("the store is broken")
+	}
+	if found := w.search.Find(t, w.gone...); len(found) > 0 {
+		t.Errorf("%v have some of them although nobody asked", found)
+	}
+	w.erased(s)
+}
+
+// A database that others have written has remains of rows in pages, which are swept once.
+func TestSwept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := still(t, dir, Options{mergeStep: 10})
+	w := newTown(t, dir, 7)
+	w.say(s, 3000)
+	mergeNow(t, s)
+	w.take(s, 1500)
+	mergeNow(t, s)
+	closeStore(t, s)
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", []pragma{{"secure_delete", "0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As an older version would, without any care.
+	for _, query := range []string{
+		"CREATE TABLE old (place INTEGER PRIMARY KEY, content TEXT)",
+		"INSERT INTO old SELECT place, 'old-' || hex(randomblob(4)) || printf('%0300d', place) FROM entries ORDER BY hex(randomblob(4))",
+		"DELETE FROM old WHERE place % 3 > 0", "UPDATE old SET content = 'new'", "INSERT INTO old SELECT -place, 'old-' || hex(randomblob(400)) FROM old", "DROP TABLE old",
+	} {
+		if err := c.exec(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unsweep(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	w.gone = append(w.gone, "old-")
+	if found := w.search.Find(t, "old-"); !slices.Equal(found, []string{databaseName}) {
+		t.Fatalf("%v have remains", found)
+	}
+	s = open(t, dir, Options{})
+	w.erased(s)
+	if report := reportOf(t, dir); report.Err() != nil {
+		t.Error(report.Err())
+	}
+}
+
+// A reader that holds the WAL or the journal does not end, and is not disturbed: it is
+// erased afterwards.
+func TestErasedBehindReaders(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"database", "journal"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := open(t, dir, Options{})
+			w := newTown(t, dir, 3)
+			w.say(s, 200)
+			var release func() error
+			if what == "journal" {
+				hold, err := journal.Take(filepath.Join(dir, journalName))
+				if err != nil {
+					t.Fatal(err)
+				}
+				release = hold.Release
+			} else {
+				c, err := connect(t.Context(), s.path, "ro", []pragma{{"query_only", "1"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := c.exec(t.Context(), "BEGIN"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.number(t.Context(), "SELECT count(*) FROM entries"); err != nil {
+					t.Fatal(err)
+				}
+				release = c.close
+			}
+			w.take(s, 20)
+			if err := s.erase(t.Context()); err == nil {
+				t.Error("it is erased although somebody reads it")
+			}
+			if done, due := s.Erased(); done >= due {
+				t.Errorf("erased up to %d of %d", done, due)
+			}
+			w.say(s, 50)
+			if err := release(); err != nil {
+				t.Fatal(err)
+			}
+			w.erased(s)
+		})
+	}
+}
