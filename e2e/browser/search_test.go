@@ -35,7 +35,7 @@ func TestSearch(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
 	s.say("ben", "lobby", numbered("apple", 150)...)
-	s.say("ben", "lobby", "a Pear among them")
+	s.say("ben", "lobby", "a **Pear** `among` them")
 	s.say("ben", "lobby", numbered("apple", 150)...)
 	s.say("cara", "team", "no pear here", "https://example.org/pears")
 	p := newPage(t, desktop)

@@ -2,9 +2,10 @@
 
 import { useComputed, useSignal } from '@preact/signals'
 import type { RefObject } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { find, finding, findMore } from './finding'
 import { lookFor, touch, visit } from './focus'
+import { parse } from './markup'
 import { nickClass } from './nick'
 import { complete, everything, type Offer } from './operators'
 import type { Hit } from './protocol'
@@ -82,8 +83,8 @@ function useOffers(input: RefObject<HTMLInputElement | null>, room: Room, query:
 function Form({ room, panel, shown }: { room: Room; panel: SearchPanel; shown: Finding | undefined }) {
   const input = useRef<HTMLInputElement>(null)
   const { offers, index, read, choose, press, close } = useOffers(input, room, panel.query)
-  // Another query by the address.
-  useEffect(() => {
+  // Another query by the address. At once: later it would undo what has been typed meanwhile.
+  useLayoutEffect(() => {
     if (input.current!.value !== panel.query) input.current!.value = panel.query
     close()
   }, [panel.query])
@@ -261,19 +262,31 @@ function Result({ hit, panel }: { hit: Hit; panel: SearchPanel }) {
   )
 }
 
-/** The text of a hit with its marks, which count code points. */
+/** The text of a hit with what was found in it. Its marks count code points, and delimiters of markup are not shown. */
 function Snippet({ hit }: { hit: Hit }) {
-  const text = [...hit.snippet]
-  const parts = []
-  let end = 0
-  for (const [start, length] of hit.marks) {
-    parts.push(text.slice(end, start).join(''), <mark key={start}>{text.slice(start, start + length).join('')}</mark>)
-    end = start + length
-  }
-  parts.push(text.slice(end).join(''))
   return (
     <span class="excerpt" dir="auto">
-      {parts}
+      {piecesOf(hit).map(({ text, found }, i) => (found ? <mark key={i}>{text}</mark> : text))}
     </span>
   )
+}
+
+function piecesOf({ snippet, marks }: Hit): { text: string; found: boolean }[] {
+  const pieces: { text: string; found: boolean }[] = []
+  let at = 0
+  const add = (text: string, shown = true) => {
+    for (const character of text) {
+      const found = marks.some(([start, length]) => start <= at && at < start + length)
+      at++
+      if (!shown) continue
+      const last = pieces.at(-1)
+      if (last?.found === found) last.text += character
+      else pieces.push({ text: character, found })
+    }
+  }
+  parse(snippet).forEach((line, i) => {
+    if (i > 0) add('\n')
+    for (const { text, mark } of line.spans) add(text, !mark)
+  })
+  return pieces
 }
