@@ -60,7 +60,7 @@ const innocent = `(() => {
 	for (const e of document.querySelectorAll('*')) {
 		for (const a of e.attributes) if (/^on/i.test(a.name)) found.push(e.tagName + ' ' + a.name)
 		if (['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'IMG', 'BASE', 'STYLE', 'FORM', 'LINK', 'META'].includes(e.tagName) &&
-			!e.closest('head') && !(e.tagName === 'FORM' && /^(composer|card|)$/.test(e.className))) found.push('<' + e.tagName + '>')
+			!e.closest('head') && !(e.tagName === 'FORM' && /^(composer|card|search-form|)$/.test(e.className))) found.push('<' + e.tagName + '>')
 	}
 	if (window.pwned !== undefined) found.push('pwned is set')
 	return found

@@ -7,7 +7,7 @@ import { find, finding, findMore } from './finding'
 import { lookFor, touch, visit } from './focus'
 import { parse } from './markup'
 import { nickClass } from './nick'
-import { complete, everything, type Offer } from './operators'
+import { complete, everything, type Completion, type Offer } from './operators'
 import type { Hit } from './protocol'
 import { pathOf, type Panel } from './route'
 import { covered, find as roomOf, rooms, status, username, type Finding, type Room } from './state'
@@ -50,8 +50,11 @@ function useOffers(input: RefObject<HTMLInputElement | null>, room: Room, query:
   const typed = useSignal({ text: query, caret: query.length })
   const at = useSignal(-1)
   const closed = useSignal(true)
-  const { from, offers } = closed.value ? { from: 0, offers: [] } : complete(typed.value.text, typed.value.caret, namesFor(room))
-  const index = Math.min(at.value, offers.length - 1)
+  /** What is offered. A key asks again: it may come before the last one has been rendered. */
+  const offered = (): Completion & { index: number } => {
+    const { from, offers } = closed.value ? { from: 0, offers: [] } : complete(typed.value.text, typed.value.caret, namesFor(room))
+    return { from, offers, index: Math.min(at.value, offers.length - 1) }
+  }
   const close = () => (closed.value = true)
   const read = () => {
     const el = input.current!
@@ -62,12 +65,13 @@ function useOffers(input: RefObject<HTMLInputElement | null>, room: Room, query:
   const choose = (offer: Offer) => {
     const el = input.current!
     // What takes a value is not complete yet.
-    el.setRangeText(offer.text.endsWith(':') ? offer.text : `${offer.text} `, from, el.selectionStart ?? from, 'end')
+    el.setRangeText(offer.text.endsWith(':') ? offer.text : `${offer.text} `, offered().from, el.selectionStart ?? el.value.length, 'end')
     el.focus()
     read()
   }
   /** Handles a key; false if it has no meaning here. */
   const press = ({ key, shiftKey }: KeyboardEvent): boolean => {
+    const { offers, index } = offered()
     if (offers.length === 0) return false
     if (key === 'ArrowDown') at.value = (index + 1) % offers.length
     else if (key === 'ArrowUp') at.value = index <= 0 ? offers.length - 1 : index - 1
@@ -77,7 +81,7 @@ function useOffers(input: RefObject<HTMLInputElement | null>, room: Room, query:
     else return false
     return true
   }
-  return { offers, index, read, choose, press, close }
+  return { ...offered(), read, choose, press, close }
 }
 
 function Form({ room, panel, shown }: { room: Room; panel: SearchPanel; shown: Finding | undefined }) {
