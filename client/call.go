@@ -202,7 +202,7 @@ func answerTo(q *call) wire.Type {
 		return wire.TypeCreated
 	case wire.TypeSearch:
 		return wire.TypeFound
-	case wire.TypeRead, wire.TypeUnread, wire.TypeNotify, wire.TypeUnwatch:
+	case wire.TypeRead, wire.TypeUnread, wire.TypeNotify, wire.TypeAway, wire.TypeUnwatch:
 		return wire.TypeOK
 	default:
 		return t

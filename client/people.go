@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"kaban"
 	"kaban/wire"
@@ -22,6 +23,9 @@ func (c *Client) Account() (wire.Account, bool) {
 type Me struct {
 	Account wire.Account
 	Rooms   []wire.RoomState // that it is a member of, sorted by name
+	// Keywords are words and phrases that notify the account as mentions do; case does not matter.
+	Keywords []string
+	Quiet    *wire.Quiet // when not to disturb it; nil is never
 }
 
 // Me returns the account and all rooms that it is a member of, with what is unread
@@ -34,6 +38,9 @@ func (c *Client) Me(ctx context.Context) (me Me, err error) {
 		}
 		if e.Account != nil {
 			me.Account = *e.Account
+		}
+		if after == "" {
+			me.Keywords, me.Quiet = e.Keywords, e.Quiet
 		}
 		me.Rooms = append(me.Rooms, e.States...)
 		n := len(e.States)
@@ -123,6 +130,23 @@ func (c *Client) MarkUnread(ctx context.Context, room string, seq uint64) error 
 // Notify sets which messages of a room notify the account.
 func (c *Client) Notify(ctx context.Context, room string, level kaban.NotifyLevel) error {
 	return c.settle(ctx, room, wire.Request{Type: wire.TypeNotify, Level: level})
+}
+
+// Away is what an account says of itself in lists of members.
+type Away struct {
+	Away  bool
+	Text  string    // one line of at most wire.MaxStatus code points, or ""
+	Until time.Time // when it ends by itself; the zero value is never
+}
+
+// SetAway sets what the account says of itself, on all its devices. Presence stays as it is.
+func (c *Client) SetAway(ctx context.Context, away Away) error {
+	request := wire.Request{Type: wire.TypeAway, Away: away.Away, Status: away.Text}
+	if !away.Until.IsZero() {
+		request.Until = max(away.Until.UnixMilli(), 1)
+	}
+	_, err := c.wait(ctx, c.ask(request, nil))
+	return err
 }
 
 // settle asks for something of a room that has no answer but ok.

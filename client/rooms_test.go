@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,8 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/account"
+	"kaban/internal/people"
 	"kaban/wire"
 )
 
@@ -374,5 +377,44 @@ func TestInbox(t *testing.T) {
 	}
 	if page, err := ann.Inbox(ctx, 0, 0); err != nil || len(page.Mentions) != 0 {
 		t.Errorf("the inbox of the author: %+v, %v", page, err)
+	}
+}
+
+// What an account wants to be notified of comes with Me, and what it says of itself is among the
+// members, for all of its connections.
+func TestAwayAndNotifications(t *testing.T) {
+	w := newTown(t)
+	ctx := within(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	w.room(ann, "plans", "bob")
+	if me, err := bob.Me(ctx); err != nil || me.Keywords != nil || me.Quiet != nil {
+		t.Fatalf("at first: %+v, %v", me, err)
+	}
+	principal, err := w.accounts.Authenticate(ctx, w.tokens["bob"], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := people.Notifications{Keywords: []string{"deploy", "on call"}, Quiet: &people.Quiet{From: "22:00", To: "07:00", Zone: "UTC", Days: []string{"mon"}, Until: 7}}
+	if err := w.accounts.SetNotifications(ctx, account.Actor{Principal: principal}, set); err != nil {
+		t.Fatal(err)
+	}
+	me, err := bob.Me(ctx)
+	if want := (&wire.Quiet{From: "22:00", To: "07:00", Zone: "UTC", Days: []string{"mon"}, Until: 7}); err != nil || !slices.Equal(me.Keywords, set.Keywords) || !reflect.DeepEqual(me.Quiet, want) {
+		t.Errorf("me is %+v, %v", me, err)
+	}
+	until := time.UnixMilli(time.Now().Add(time.Hour).UnixMilli())
+	if err := bob.SetAway(ctx, client.Away{Away: true, Text: "lunch", Until: until}); err != nil {
+		t.Fatal(err)
+	}
+	members, _, err := ann.Members(ctx, "plans", "", 0)
+	at := slices.IndexFunc(members, func(m wire.Member) bool { return m.Username == "bob" })
+	if err != nil || at < 0 || !members[at].Away || members[at].Status != "lunch" || members[at].Until != until.UnixMilli() || !members[at].Online {
+		t.Errorf("the members are %+v, %v", members, err)
+	}
+	if err := bob.SetAway(ctx, client.Away{}); err != nil {
+		t.Fatal(err)
+	}
+	if members, _, err = ann.Members(ctx, "plans", "", 0); err != nil || members[at].Away || members[at].Status != "" || members[at].Until != 0 {
+		t.Errorf("then the members are %+v, %v", members, err)
 	}
 }

@@ -35,7 +35,7 @@ func TestCaseOfFields(t *testing.T) {
 	requests := map[Type]string{
 		TypeHello: `"version":1,"username":"ann"`, TypeJoin: `"room":"lobby"`, TypeSend: `"room":"lobby","id":"1","content":"x"`,
 		TypeHistory: `"room":"lobby"`, TypePart: `"room":"lobby"`, TypeRooms: ``, TypeMembers: `"room":"lobby"`, TypePing: ``, TypePong: ``,
-		TypeMe: ``, TypeInbox: ``, TypeCreate: `"room":"x","kind":"public"`, TypeDirect: `"usernames":["bob"]`, TypeTopic: `"room":"x","id":"1","topic":"y"`,
+		TypeMe: ``, TypeInbox: ``, TypeAway: `"away":true`, TypeCreate: `"room":"x","kind":"public"`, TypeDirect: `"usernames":["bob"]`, TypeTopic: `"room":"x","id":"1","topic":"y"`,
 		TypeSet: `"room":"x","id":"1","history":"all"`, TypeRead: `"room":"x","seq":1`, TypeUnread: `"room":"x","seq":1`, TypeNotify: `"room":"x","level":"all"`,
 		TypeBan: `"room":"x","id":"1","username":"bob"`, TypeRole: `"room":"x","id":"1","username":"bob","role":"op"`,
 		TypeEdit: `"room":"x","id":"1","target":1,"content":"x"`, TypeDelete: `"room":"x","id":"1","target":1`,
@@ -46,7 +46,7 @@ func TestCaseOfFields(t *testing.T) {
 		TypeHello: {"token", "password"}, TypeCreate: {"kind", "topic", "flags"}, TypeBan: {"until_ms"}, TypeRole: {"role"},
 		TypeTopic: {"topic"}, TypeSet: {"kind", "flags", "history", "archived"}, TypeNotify: {"level"},
 		TypeSend: {"reply_to"}, TypeHistory: {"replies_to"}, TypeEdit: {"target", "base"}, TypeDelete: {"target"},
-		TypeReact: {"target", "emoji", "on"}, TypePin: {"target", "on"}, TypeSearch: {"query", "zone"},
+		TypeReact: {"target", "emoji", "on"}, TypePin: {"target", "on"}, TypeSearch: {"query", "zone"}, TypeAway: {"away", "text", "until_ms"},
 	}
 	for kind, fields := range requests {
 		for f, name := range fieldNames {

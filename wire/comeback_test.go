@@ -59,6 +59,8 @@ func drawRequest(t *rapid.T, kind Type) Request {
 		case 2:
 			q.Token = Secret(rapid.StringN(1, 100, MaxToken).Draw(t, "token"))
 		}
+	case TypeAway:
+		q.Away, q.Status, q.Until = flip("away"), drawLine(t, "text", MaxStatus), rapid.Int64Range(0, MaxNumber).Draw(t, "until")
 	case TypeInbox:
 		q.Before, q.Limit = rapid.Uint64Range(0, MaxNumber).Draw(t, "before"), rapid.IntRange(0, MaxLimit).Draw(t, "limit")
 		q.HasBefore = q.Before != 0
@@ -245,6 +247,15 @@ func drawEvent(t *rapid.T) Event {
 		e.Room, e.Removal = text("room"), Removal(text("reason"))
 	case TypeMe:
 		e.Account, e.More, e.States = account(), rapid.Bool().Draw(t, "more"), rapid.SliceOfN(rapid.Custom(drawState), 0, 5).Draw(t, "states")
+		for range rapid.IntRange(0, 3).Draw(t, "keywords") {
+			e.Keywords = append(e.Keywords, text("keyword"))
+		}
+		if rapid.Bool().Draw(t, "quiet") {
+			e.Quiet = &Quiet{From: text("from"), To: text("to"), Zone: text("zone"), Until: rapid.Int64Range(0, MaxNumber).Draw(t, "until")}
+			for range rapid.IntRange(0, 2).Draw(t, "days") {
+				e.Quiet.Days = append(e.Quiet.Days, text("day"))
+			}
+		}
 	case TypeInbox:
 		e.More, e.Next = rapid.Bool().Draw(t, "more"), rapid.Uint64Range(0, MaxNumber).Draw(t, "next")
 		for range rapid.IntRange(0, 3).Draw(t, "mentions") {
@@ -261,6 +272,7 @@ func drawEvent(t *rapid.T) Event {
 		e.Room, e.More = text("room"), rapid.Bool().Draw(t, "more")
 		for range rapid.IntRange(0, 3).Draw(t, "members") {
 			m := Member{Username: text("username"), Account: text("account"), Name: text("name"), Role: kaban.RoomRole(rapid.IntRange(0, 3).Draw(t, "role")), Online: rapid.Bool().Draw(t, "online"), Bot: rapid.Bool().Draw(t, "bot")}
+			m.Away, m.Status, m.Until = rapid.Bool().Draw(t, "away"), text("status"), rapid.Int64Range(0, MaxNumber).Draw(t, "until")
 			e.Usernames, e.People = append(e.Usernames, m.Username), append(e.People, m)
 		}
 	case TypeHistory:

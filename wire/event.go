@@ -50,6 +50,8 @@ type Event struct {
 	Hits         []Hit       // found, newest first
 	Partial      bool        // found: there may be hits that the server did not look at
 	States       []RoomState // me
+	Keywords     []string    // me, on the first page
+	Quiet        *Quiet      // me, on the first page; nil is never
 	State        *RoomState  // state
 	Mentions     []Mention   // inbox, newest first
 	Next         uint64      // inbox, found: Request.Before of the next page; 0 if there is none
@@ -219,6 +221,12 @@ func (e *Event) appendMe(dst []byte) []byte {
 	dst = appendList(dst, fRooms, e.States, func(s *RoomState, dst []byte) []byte {
 		return append(s.append(append(dst, '{')), '}')
 	})
+	if len(e.Keywords) > 0 {
+		dst = appendTexts(dst, fKeywords, e.Keywords)
+	}
+	if e.Quiet != nil {
+		dst = e.Quiet.append(appendField(dst, fQuiet))
+	}
 	return appendMore(dst, e.More)
 }
 

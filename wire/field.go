@@ -91,6 +91,14 @@ const (
 	fSnippet
 	fMarks
 	fPartial
+	fAway
+	fText
+	fStatus
+	fKeywords
+	fQuiet
+	fFrom
+	fTo
+	fDays
 	fieldCount
 )
 
@@ -111,6 +119,8 @@ var fieldNames = [fieldCount]string{
 	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of", fNext: "next", fCause: "cause",
 	fUnreadFrom: "unread_from",
 	fQuery:      "query", fZone: "zone", fHits: "hits", fSnippet: "snippet", fMarks: "marks", fPartial: "partial",
+	fAway: "away", fText: "text", fStatus: "status", fKeywords: "keywords", fQuiet: "quiet", fFrom: "from", fTo: "to",
+	fDays: "days",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -124,11 +134,11 @@ var (
 		TypeHello: {fToken, fPassword}, TypeCreate: {fKind, fTopic, fFlags}, TypeBan: {fUntil}, TypeRole: {fRole},
 		TypeTopic: {fTopic}, TypeSet: {fKind, fFlags, fHistory, fArchived}, TypeNotify: {fLevel},
 		TypeSend: {fReplyTo}, TypeHistory: {fRepliesTo}, TypeEdit: {fTarget, fBase}, TypeDelete: {fTarget},
-		TypeReact: {fTarget, fEmoji, fOn}, TypePin: {fTarget, fOn},
+		TypeReact: {fTarget, fEmoji, fOn}, TypePin: {fTarget, fOn}, TypeAway: {fAway, fText, fUntil},
 		TypeSearch: {fQuery, fZone},
 	}
 	typedEvents = [len(typeNames)][]field{
-		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
+		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount, fKeywords, fQuiet}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
 		TypeHistory: {fFirst, fLast, fAsOf}, TypeFound: {fHits, fNext, fPartial},
 		TypeInbox: {fMentions, fNext},
 		TypeState: {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fUnreadFrom, fMentions, fNotify, fGone},
@@ -205,6 +215,10 @@ func requestField(name []byte) (field, bool) {
 		return fQuery, true
 	case "zone":
 		return fZone, true
+	case "away":
+		return fAway, true
+	case "text":
+		return fText, true
 	}
 	return 0, false
 }
@@ -384,6 +398,22 @@ func eventField(name []byte) (field, bool) {
 		return fMarks, true
 	case "partial":
 		return fPartial, true
+	case "away":
+		return fAway, true
+	case "text":
+		return fText, true
+	case "status":
+		return fStatus, true
+	case "keywords":
+		return fKeywords, true
+	case "quiet":
+		return fQuiet, true
+	case "from":
+		return fFrom, true
+	case "to":
+		return fTo, true
+	case "days":
+		return fDays, true
 	}
 	return 0, false
 }

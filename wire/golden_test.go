@@ -51,6 +51,8 @@ var goldenEvents = []Event{
 		{Room: "@abcdefghijklmnopqrstuvwxyz", Kind: kaban.RoomDirect, Title: "ann, bob", Role: kaban.RoomRoleMember, Head: 7, Read: 7, Notify: kaban.NotifyAll},
 		{Room: "ops", Kind: kaban.RoomPrivate, Topic: "on \"call\"", Role: kaban.RoomRoleOp, Flags: kaban.FlagLocked | kaban.FlagArchived, History: "joined", Head: 9, Read: 3, Unread: 5, Mentions: 1, Notify: kaban.NotifyMentions},
 	}},
+	{Type: TypeMe, Account: &Account{Username: "ann", Role: kaban.RoleGuest}, Keywords: []string{"deploy", "on \"call\""}, Quiet: &Quiet{From: "22:00", To: "07:00", Zone: "Europe/Berlin", Days: []string{"sat", "sun"}, Until: 1_800_000_000_000}},
+	{Type: TypeMe, Quiet: &Quiet{Until: 1_800_000_000_000}},
 	{Type: TypeMe},
 	{Type: TypeInbox, Mentions: []Mention{
 		{Room: "ops", Seq: 7, ID: "m-7", Username: "ann", Account: "A1", Content: "@ci \"look\"", Time: time.UnixMilli(1_800_000_000_007).UTC(), Cause: CauseName},
@@ -63,7 +65,7 @@ var goldenEvents = []Event{
 	{Type: TypeMembers, Room: "ops", Usernames: []string{"ann", "ci", "cid"}, People: []Member{
 		{Username: "ann", Account: "A1", Name: "Ann O.", Role: kaban.RoomRoleOp, Online: true},
 		{Username: "ci", Account: "A2", Role: kaban.RoomRoleMember, Bot: true},
-		{Username: "cid", Role: kaban.RoomRoleMember, Online: true},
+		{Username: "cid", Role: kaban.RoomRoleMember, Online: true, Away: true, Status: "lunch", Until: 1_800_000_000_000},
 	}},
 	{Type: TypeError, Code: CodeRateLimited, Text: "too fast", RetryAfter: time.Minute},
 	{Type: TypeRooms, Rooms: []RoomInfo{{"lobby", 44, 2}, {"ops", 0, 1}}},
@@ -160,6 +162,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeMe},
 		{Type: TypeInbox, Before: 1_800_000_000_000_042, HasBefore: true, Limit: 10, Ref: []byte("r")},
 		{Type: TypeInbox},
+		{Type: TypeAway, Away: true, Status: "at \"lunch\"", Until: 1_800_000_000_000, Ref: []byte("r")},
+		{Type: TypeAway},
 		{Type: TypeCreate, Room: room, Kind: kaban.RoomPublic},
 		{Type: TypeCreate, Room: room, Kind: kaban.RoomPrivate, Topic: "plans", Flags: kaban.FlagAnnounce | kaban.FlagLocked},
 		{Type: TypeDirect, Usernames: []kaban.Username{ann, bob}},

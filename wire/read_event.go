@@ -116,6 +116,7 @@ func (d *decoder) event(e *Event) {
 		e.Room = d.str(fRoom, true)
 	case TypeMe:
 		e.Account, e.More = d.account(), d.boolean(fMore)
+		e.Keywords, e.Quiet = d.strs(fKeywords, false), d.quiet()
 		d.objects(fRooms, true, func(d *decoder) { e.States = append(e.States, d.state()) })
 	case TypeInbox:
 		e.More, e.Next = d.boolean(fMore), d.count(fNext, false)

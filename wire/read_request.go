@@ -79,6 +79,9 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 		}
 		q.RepliesTo = d.positive(fRepliesTo, false)
 		q.Limit = d.limit(MaxLimit)
+	case TypeAway:
+		q.Away, q.Status = d.required(fAway), d.line(fText, false, MaxStatus)
+		d.until(q)
 	case TypeInbox:
 		q.Before, q.HasBefore = d.natural(fBefore, false)
 		q.Limit = d.limit(MaxLimit)
@@ -247,15 +250,20 @@ func (d *decoder) moderation(q *Request) {
 		q.Role, _ = kaban.ParseRoomRole(d.word(fRole, true, roleWords))
 	}
 	if q.Type == TypeBan {
-		until, ok := d.natural(fUntil, false)
-		if ok && until == 0 {
-			d.badField(fUntil, "it must be a time in milliseconds since 1970; leave it out for a ban without end")
-		}
-		q.Until = int64(until)
+		d.until(q)
 	}
 	if d.bad == nil {
 		q.Username = d.username(fUsername, name)
 	}
+}
+
+// until decodes when something ends.
+func (d *decoder) until(q *Request) {
+	until, ok := d.natural(fUntil, false)
+	if ok && until == 0 {
+		d.badField(fUntil, "it must be a time in milliseconds since 1970; leave it out if there is no end")
+	}
+	q.Until = int64(until)
 }
 
 // settings decodes the changes of a set. Archived is a field of its own and, as in

@@ -24,7 +24,7 @@ type Request struct {
 	Token    Secret // hello; or ""
 	Password Secret // hello; or ""; excludes Token
 
-	// Room is the room of all types but hello, direct, rooms, me, inbox, ping and pong. A search
+	// Room is the room of all types but hello, direct, rooms, me, inbox, away, ping and pong. A search
 	// need not have one.
 	Room      kaban.RoomName
 	Epoch     string // join, watch; or ""
@@ -54,7 +54,9 @@ type Request struct {
 	Usernames []kaban.Username // direct: 1 to kaban.MaxDirect different names
 	Topic     string           // topic, create: one line of at most MaxTopic code points
 	Reason    string           // moderation, delete: one line of at most MaxReason code points, or ""
-	Until     int64            // ban: the end, in milliseconds since 1970 UTC; 0 is never
+	Until     int64            // ban, away: the end, in milliseconds since 1970 UTC; 0 is never
+	Away      bool             // away
+	Status    string           // away: "text", one line of at most MaxStatus code points, or ""
 
 	Role  kaban.RoomRole    // role
 	Level kaban.NotifyLevel // notify
@@ -105,6 +107,10 @@ func (r *Request) Append(dst []byte) []byte {
 		}
 		dst = r.appendAfter(dst)
 		dst = r.appendLimit(dst)
+	case TypeAway:
+		dst = appendBool(dst, fAway, r.Away)
+		dst = appendNonEmpty(dst, fText, r.Status)
+		dst = r.appendUntil(dst)
 	case TypeInbox:
 		if r.HasBefore {
 			dst = appendCount(dst, fBefore, r.Before)
@@ -147,7 +153,7 @@ func (r *Request) Append(dst []byte) []byte {
 
 func (r *Request) hasRoom() bool {
 	switch r.Type {
-	case TypeHello, TypeDirect, TypeRooms, TypeMe, TypeInbox, TypePing, TypePong, TypeSearch:
+	case TypeHello, TypeDirect, TypeRooms, TypeMe, TypeInbox, TypeAway, TypePing, TypePong, TypeSearch:
 		return false
 	}
 	return true
@@ -192,11 +198,13 @@ func (r *Request) appendModeration(dst []byte) []byte {
 	if r.Type == TypeRole {
 		dst = appendText(dst, fRole, r.Role.String())
 	}
-	if r.Type == TypeBan && r.Until != 0 {
-		dst = appendCount(dst, fUntil, uint64(r.Until))
+	if r.Type == TypeBan {
+		dst = r.appendUntil(dst)
 	}
 	return appendNonEmpty(dst, fReason, r.Reason)
 }
+
+func (r *Request) appendUntil(dst []byte) []byte { return appendPositive(dst, fUntil, uint64(r.Until)) }
 
 func (r *Request) appendSettings(dst []byte) []byte {
 	if r.Kind != 0 {

@@ -43,6 +43,46 @@ type Member struct {
 	Role     kaban.RoomRole
 	Online   bool
 	Bot      bool
+	Away     bool   // the account says so
+	Status   string // what it says of itself, or ""
+	Until    int64  // when that ends, in milliseconds since 1970 UTC; 0 is never
+}
+
+// Quiet is when an account is not to be disturbed: in some hours, until a moment, or both.
+type Quiet struct {
+	From, To string   // times of day such as "22:00"; To is on the next day if it is not later. Or ""
+	Zone     string   // of the hours, by its IANA name
+	Days     []string // "mon" to "sun", on which it begins; nil is every day
+	Until    int64    // in milliseconds since 1970 UTC, or 0
+}
+
+func (q *Quiet) append(dst []byte) []byte {
+	begin := len(dst)
+	dst = appendNonEmpty(dst, fFrom, q.From)
+	dst = appendNonEmpty(dst, fTo, q.To)
+	dst = appendNonEmpty(dst, fZone, q.Zone)
+	if len(q.Days) > 0 {
+		dst = appendTexts(dst, fDays, q.Days)
+	}
+	dst = appendPositive(dst, fUntil, uint64(q.Until))
+	if len(dst) == begin {
+		return append(dst, "{}"...)
+	}
+	dst[begin] = '{' // the comma
+	return append(dst, '}')
+}
+
+func (d *decoder) quiet() *Quiet {
+	v, ok := d.get(fQuiet, kindObject, false)
+	if !ok {
+		return nil
+	}
+	q := new(Quiet)
+	d.nested(v.bytes, func(d *decoder) {
+		q.From, q.To, q.Zone, q.Days = d.str(fFrom, false), d.str(fTo, false), d.str(fZone, false), d.strs(fDays, false)
+		q.Until = int64(d.count(fUntil, false))
+	})
+	return q
 }
 
 func (a *Account) append(dst []byte) []byte {
@@ -171,6 +211,11 @@ func (m *Member) append(dst []byte) []byte {
 	dst = appendText(dst, fRole, m.Role.String())
 	dst = appendBool(dst, fOnline, m.Online)
 	dst = appendBool(dst, fBot, m.Bot)
+	if m.Away {
+		dst = appendBool(dst, fAway, true)
+	}
+	dst = appendNonEmpty(dst, fStatus, m.Status)
+	dst = appendPositive(dst, fUntil, uint64(m.Until))
 	return append(dst, '}')
 }
 
@@ -178,6 +223,7 @@ func (d *decoder) member() (m Member) {
 	m.Username, m.Account, m.Name = d.str(fUsername, true), d.str(fAccount, false), d.str(fName, false)
 	m.Role, _ = kaban.ParseRoomRole(d.str(fRole, false))
 	m.Online, m.Bot = d.boolean(fOnline), d.boolean(fBot)
+	m.Away, m.Status, m.Until = d.boolean(fAway), d.str(fStatus, false), int64(d.count(fUntil, false))
 	return m
 }
 

@@ -39,6 +39,8 @@ const (
 	// MaxReason is the longest reason of an act of moderation, or of a deletion, in code
 	// points.
 	MaxReason = 256
+	// MaxStatus is the longest text of an away in code points.
+	MaxStatus = 128
 	// MaxInbox is the most mentions in a page of the inbox.
 	MaxInbox = 100
 	// MaxEmoji is the longest emoji of a react in bytes. Which of them are emoji is for the
@@ -98,6 +100,7 @@ const (
 	TypeWatch
 	TypeUnwatch
 	TypeInbox
+	TypeAway
 	TypeTyping
 
 	// Events.
@@ -153,6 +156,7 @@ var typeNames = [...]string{
 	TypeWatch:    "watch",
 	TypeUnwatch:  "unwatch",
 	TypeInbox:    "inbox",
+	TypeAway:     "away",
 	TypeTyping:   "typing",
 	TypeWelcome:  "welcome",
 	TypeJoined:   "joined",
@@ -247,6 +251,8 @@ func typeOf(name []byte) Type {
 		return TypeUnwatch
 	case "inbox":
 		return TypeInbox
+	case "away":
+		return TypeAway
 	case "typing":
 		return TypeTyping
 	case "welcome":

@@ -123,7 +123,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 		}
 	}
 	return tui.Run(ctx, tui.Options{
-		Config: configured, Names: ownNames(), Room: c.Room, Keep: true, Insecure: c.Insecure,
+		Config: configured, Names: ownNames(), Room: c.Room, Zone: localZone(), Keep: true, Insecure: c.Insecure,
 		Token: func(server string) (wire.Secret, error) {
 			options, err := c.signIn(server, client.Options{}, nil)
 			return options.Token, err

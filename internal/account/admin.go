@@ -222,18 +222,27 @@ func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
 
 func (c *change) remove(a *people.Account) error {
 	a.Status, a.Reason = people.StatusRemoved, ""
+	a.Notifications, a.Away = people.Notifications{}, nil
 	if err := c.ended(a.ID); err != nil {
 		return err
 	}
 	if err := c.task(a.ID, people.TaskLeave); err != nil { // once others are ops
 		return err
 	}
+	kept, err := c.tombstones(a.ID)
+	if err != nil {
+		return err
+	}
 	if err := c.disarm(a.ID); err != nil {
 		return err
 	}
+	for _, t := range kept {
+		if err := people.Credentials.Put(c.Tx, &t); err != nil {
+			return err
+		}
+	}
 	for more := true; more; {
 		var invites []people.Invite
-		var err error
 		if invites, more, err = people.Invites.By(c.Tx, a.ID, maxAdminsOwn); err != nil {
 			return err
 		}
@@ -244,6 +253,17 @@ func (c *change) remove(a *people.Account) error {
 		}
 	}
 	return nil
+}
+
+// tombstones returns what is left of the identities of an account that is removed: the
+// hashes of issuer and subject, so that a sign-in at the provider makes no new account of
+// somebody that was removed.
+func (c *change) tombstones(account string) (kept []people.Credential, err error) {
+	found, _, err := people.Credentials.Of(c.Tx, account, people.CredentialOIDC, maxCredentials)
+	for i := range found {
+		kept = append(kept, people.Credential{Kind: people.CredentialOIDC, ID: found[i].ID, Account: account, Data: []byte("{}")})
+	}
+	return kept, err
 }
 
 // SetName changes the display name of the actor, or with a username that of an
@@ -321,7 +341,7 @@ func (s *Service) People(ctx context.Context, by Actor, q PeopleQuery) (page Peo
 }
 
 func (p *PeoplePage) fill(c *change, f access.Facts, q PeopleQuery) error {
-	admin := f.Who.Role >= kaban.RoleAdmin
+	admin := f.Who.Role >= kaban.RoleAdmin && f.Who.Reach == access.ReachServer
 	after := q.After
 	for scanned := 0; ; {
 		found, more, err := people.Accounts.InOrder(c.Tx, after, maxPeoplePage)

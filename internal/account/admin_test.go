@@ -138,9 +138,11 @@ func TestSuspendAndRemoveStopBots(t *testing.T) {
 	}
 	w.must(w.Restore(w.ctx, alice, "carol"))
 	w.must(w.GiveBot(w.ctx, alice, "robot", "carol"))
-	check("given to carol", kaban.RoleMember, nil)
+	check("given to carol", 0, ErrAuthFailed) // its tokens end
 	w.must(w.SetRole(w.ctx, alice, "carol", kaban.RoleAdmin))
-	check("carol rises, the bot does not", kaban.RoleMember, nil)
+	if a, err := w.Find(w.ctx, "robot"); err != nil || a.Role != kaban.RoleMember {
+		t.Errorf("carol rises, and the bot is %s, %v", a.Role, err)
+	}
 	wantError(t, "given to a bot", w.GiveBot(w.ctx, alice, "robot", "robot"), ErrNotFound)
 	wantError(t, "a person is no bot", w.GiveBot(w.ctx, alice, "carol", "alice"), ErrNotFound)
 }

@@ -176,7 +176,7 @@ func (s *Service) eraseFromAudit(ctx context.Context, a *people.Account) error {
 
 // personal are the beginnings of actions whose details say something about a person,
 // such as the names of devices.
-var personal = []string{"account.link", "account.name", "account.suspend", "device.", "identity.", "passkey.", "token."}
+var personal = []string{"account.link", "account.name", "account.notifications", "account.suspend", "device.", "identity.", "passkey.", "token."}
 
 func isPersonal(action string) bool {
 	return slices.ContainsFunc(personal, func(prefix string) bool { return strings.HasPrefix(action, prefix) })

@@ -7,6 +7,36 @@ import (
 	"kaban/internal/people"
 )
 
+// A bot that is given away is its new owner's alone.
+func TestTokensEndWithTheOwner(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	secret := w.bot(bob, "robo")
+	w.must(w.Remove(w.ctx, alice, "bob"))
+	w.must(w.GiveBot(w.ctx, alice, "robo", "alice"))
+	_, err := w.Authenticate(w.ctx, secret, "192.0.2.1")
+	wantError(t, "a token that the former owner knows", err, ErrAuthFailed)
+	_, secret, err = w.MakeToken(w.ctx, alice, NewToken{Username: "robo", Name: "new"})
+	w.must(err)
+	_, err = w.Authenticate(w.ctx, secret, "192.0.2.1")
+	w.must(err)
+}
+
+// A token that is bound to rooms does nothing on the server, so it lists nobody.
+func TestBoundTokensListNobody(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	_, secret, err := w.MakeToken(w.ctx, alice, NewToken{Name: "bound", Rooms: []string{"lobby"}})
+	w.must(err)
+	p, err := w.Authenticate(w.ctx, secret, "")
+	w.must(err)
+	page, err := w.People(w.ctx, p.As(""), PeopleQuery{})
+	if w.must(err); len(page.People) != 0 {
+		t.Errorf("it lists %v", page.People)
+	}
+}
+
 // A session that somebody has stolen is not worth the server: what makes a way into an
 // account, gives power or ends an account takes a fresh sign-in, as changes of one's own
 // ways in do. Moderation does not.

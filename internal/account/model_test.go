@@ -322,6 +322,7 @@ func (m *model) giveBot(by, name string) {
 		}
 	case m.want("give the bot", err, ""):
 		bot.owner, bot.role = name, min(bot.role, to.role)
+		m.forget("robot", "")
 	}
 }
 

@@ -30,7 +30,13 @@ func (c *change) linkTo(a *people.Account, issuer, subject, claim string) (*peop
 	kept, err := people.Credentials.Get(c.Tx, string(people.CredentialOIDC), id)
 	switch {
 	case err == nil && kept.Account != a.ID:
-		return nil, identityData{}, ErrIdentityTaken
+		other, err := people.Accounts.Get(c.Tx, kept.Account)
+		if ignoreNotFound(err) != nil {
+			return nil, identityData{}, err
+		}
+		if !c.by.Operator || err == nil && other.Status != people.StatusRemoved {
+			return nil, identityData{}, ErrIdentityTaken
+		} // else somebody comes back that was removed
 	case err == nil:
 		data, err := identityOf(&kept)
 		data.Claim = claim

@@ -241,6 +241,28 @@ func TestSubjectClaim(t *testing.T) {
 	}
 }
 
+// Whoever was removed does not come back by single sign-on, unless the operator says so.
+func TestRemovedPeopleStayRemoved(t *testing.T) {
+	for name, end := range map[string]func(s *signOn, username string) error{
+		"removed": func(s *signOn, username string) error { return s.Remove(s.ctx, Operator(), username) },
+		"erased":  func(s *signOn, username string) error { return s.Erase(s.ctx, Operator(), username) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSignOn(t)
+			in := s.entered("42", map[string]any{"preferred_username": "zoe"}).Session
+			s.must(end(s, in.Principal.Account.Username))
+			if again, err := s.enter(); !errors.Is(err, ErrAuthFailed) {
+				t.Fatalf("came back as %q: %v", again.Session.Principal.Account.Username, err)
+			}
+			eve := s.add(s.owner, "eve", kaban.RoleMember)
+			s.must(s.LinkIdentity(s.ctx, Operator(), "eve", s.fake.URL, "42"))
+			if got := s.entered("42", nil).Session.Principal.Account.ID; got != eve.Principal.Account.ID {
+				t.Error("the operator cannot let somebody in again")
+			}
+		})
+	}
+}
+
 func TestSessionsEndUnlessRenewed(t *testing.T) {
 	s := newSignOn(t)
 	s.set("oidc.max_age", "1d")

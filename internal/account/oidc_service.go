@@ -234,12 +234,14 @@ func (c *change) identify(set *providerSettings, who identity) (people.Account, 
 		if err != nil {
 			return people.Account{}, nil, err
 		}
-		if data.Claim != who.claim {
-			return people.Account{}, nil, ErrSubjectClaim
-		}
 		a, err := people.Accounts.Get(c.Tx, kept.Account)
-		if err != nil {
+		switch {
+		case err != nil:
 			return a, nil, authFailed(err)
+		case a.Status == people.StatusRemoved:
+			return people.Account{}, nil, ErrAuthFailed
+		case data.Claim != who.claim:
+			return people.Account{}, nil, ErrSubjectClaim
 		}
 		rooms, err := c.arrive(set, &a, &kept, data, who)
 		return a, rooms, err

@@ -284,7 +284,8 @@ func (s *Service) Bots(ctx context.Context, by Actor, owner string) (bots []peop
 	return bots, err
 }
 
-// GiveBot gives a bot to another owner, by an admin. It goes on with its tokens.
+// GiveBot gives a bot to another owner, by an admin. Its tokens end: whoever had it before
+// may know them. The new owner makes others.
 func (s *Service) GiveBot(ctx context.Context, by Actor, bot, owner string) error {
 	return s.update(ctx, by, func(c *change) error {
 		a, err := c.target(access.GiveBot, bot, 0)
@@ -296,6 +297,9 @@ func (s *Service) GiveBot(ctx context.Context, by Actor, bot, owner string) erro
 		}
 		to, err := c.activePerson(owner)
 		if err != nil {
+			return err
+		}
+		if err := c.revokeSecrets(a.ID, "", ""); err != nil {
 			return err
 		}
 		a.Owner, a.Role = to.ID, min(a.Role, to.Role)

@@ -74,8 +74,8 @@ var (
 	ErrNotJoined = errors.New("not in the room")
 	// ErrOver means that a ban would have ended already.
 	ErrOver = errors.New("the end of the ban is in the past")
-	// ErrTooLate means that a ban would end after MaxUntil.
-	ErrTooLate = errors.New("the end of the ban is after the year 9999")
+	// ErrTooLate means that a ban, or what somebody says of themselves, would end after MaxUntil.
+	ErrTooLate = errors.New("the end is after the year 9999")
 	// ErrForbidden says that the identity may not do this.
 	ErrForbidden = errors.New("not allowed")
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.

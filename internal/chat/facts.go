@@ -45,7 +45,7 @@ type scene struct {
 	room    people.Room   // the zero value if there is none
 	member  people.Member // the zero value if there is none
 	account people.Account
-	from    uint64        // the first entry of the room that the user may see; 0: all
+	from    uint64       // the first entry of the room that the user may see; 0: all
 	owner   access.Facts // of a bot: those about its owner, but for the target
 }
 

@@ -303,6 +303,7 @@ type Person struct {
 	Role     kaban.RoomRole
 	Online   bool
 	Bot      bool
+	Away     people.Away // what it says of itself, as of now
 }
 
 // maxMembers is how many members of a room a list goes through at most.
@@ -311,6 +312,7 @@ const maxMembers = 100_000
 // peopleOf returns the people of a room, sorted by username: accounts that are members
 // and connected visitors, each once.
 func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err error) {
+	now := u.chat.now()
 	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 		all = nil
 		var failed error
@@ -320,7 +322,7 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 				return false
 			}
 			if a.Status != people.StatusRemoved {
-				all = append(all, Person{Username: a.Username, Account: a.ID, Name: a.Name, Role: m.Role, Bot: a.Bot})
+				all = append(all, Person{Username: a.Username, Account: a.ID, Name: a.Name, Role: m.Role, Bot: a.Bot, Away: a.AwayAt(now)})
 			}
 			return len(all) < maxMembers
 		})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"kaban"
 	"kaban/internal/access"
@@ -340,4 +341,42 @@ func TestMentionsAreForgotten(t *testing.T) {
 	if state, _, _ = w.user("bob").State(t.Context(), hall); n != 1 || err != nil || state.Mentions != 0 {
 		t.Errorf("after it is forgotten: %d, %d, %v; want 1 and 0", n, state.Mentions, err)
 	}
+}
+
+// Members see what an account says of itself until it ends, and other people's devices do not
+// change it.
+func TestAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		w.create("ann", "hall", kaban.RoomPublic)
+		want(t, "invite", w.do("ann", "hall", w.to("bob", access.Invite)), nil)
+		away := func(name string) people.Away {
+			t.Helper()
+			members, err := w.user("bob").Members(t.Context(), storetest.RoomName(t, "hall"), "", 0)
+			i := slices.IndexFunc(members.People, func(p Person) bool { return p.Username == name })
+			if err != nil || i < 0 {
+				t.Fatal(members, err)
+			}
+			return members.People[i].Away
+		}
+		lunch := people.Away{Away: true, Text: "lunch", Until: w.chat.now() + time.Hour.Milliseconds()}
+		want(t, "away", w.user("ann").SetAway(t.Context(), lunch), nil)
+		if got := away("ann"); got != lunch || away("bob") != (people.Away{}) {
+			t.Errorf("ann is %+v, and bob %+v", got, away("bob"))
+		}
+		time.Sleep(time.Hour)
+		if got := away("ann"); got != (people.Away{}) {
+			t.Errorf("after an hour ann is %+v", got)
+		}
+		for _, set := range []people.Away{{Text: "here"}, {Away: true}, {}} {
+			want(t, "away", w.user("ann").SetAway(t.Context(), set), nil)
+			if got := away("ann"); got != set {
+				t.Errorf("ann is %+v, want %+v", got, set)
+			}
+		}
+		reads := w.chat.With(w.user("ann").Identity(), netip.Addr{}, &Credential{ID: "token", ReadOnly: true})
+		want(t, "a credential that only reads", reads.SetAway(t.Context(), lunch), ErrForbidden)
+		want(t, "a visitor", w.visitor("vic", netip.Addr{}).SetAway(t.Context(), lunch), ErrAuthRequired)
+		want(t, "too late", w.user("ann").SetAway(t.Context(), people.Away{Away: true, Until: MaxUntil + 1}), ErrTooLate)
+	})
 }

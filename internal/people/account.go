@@ -36,6 +36,38 @@ type Account struct {
 	Creator  string     `json:"creator,omitempty"` // an account
 	// Groups are the claims of single sign-on that the role and rooms came from.
 	Groups []string `json:"groups,omitempty"`
+	Notifications
+	Away *Away `json:"away,omitempty"`
+}
+
+// Notifications are what an account wants to be notified of. Its clients apply them.
+type Notifications struct {
+	Keywords []string `json:"keywords,omitempty"`
+	Quiet    *Quiet   `json:"quiet,omitempty"`
+}
+
+// Quiet is when an account is not to be disturbed: in some hours, until a moment, or both.
+type Quiet struct {
+	From  string   `json:"from,omitempty"` // "22:00", in the zone
+	To    string   `json:"to,omitempty"`   // on the next day if it is not later than From
+	Zone  string   `json:"zone,omitempty"` // by its IANA name
+	Days  []string `json:"days,omitempty"` // "mon" to "sun", on which it begins; none is every day
+	Until int64    `json:"until,omitempty"`
+}
+
+// Away is what an account says of itself. It never changes.
+type Away struct {
+	Away  bool   `json:"away,omitempty"`
+	Text  string `json:"text,omitempty"`
+	Until int64  `json:"until,omitempty"` // then it is over
+}
+
+// AwayAt returns what the account says of itself at a time; nothing once that has ended.
+func (a *Account) AwayAt(now int64) Away {
+	if a.Away == nil || a.Away.Until != 0 && a.Away.Until <= now {
+		return Away{}
+	}
+	return *a.Away
 }
 
 // Identity returns the author that the account is.

@@ -124,3 +124,42 @@ func TestInboxOverHTTP(t *testing.T) {
 		t.Errorf("the pages have %v, want %v", seqs, want)
 	}
 }
+
+// What somebody wants to be notified of is set over HTTP, and there for all their devices.
+func TestNotificationsOverHTTP(t *testing.T) {
+	w := newWorld(t, api{})
+	ask := func(who, method string, body any) frame {
+		t.Helper()
+		return w.request(api{}.credential(w, who), method, "/v1/account/notifications", body).frame(w)
+	}
+	if got := ask("mia", http.MethodGet, nil); got.code() != "" || len(got["keywords"].([]any)) != 0 || got["quiet"] != nil {
+		t.Errorf("at first: %v", got)
+	}
+	quiet := frame{"from": "22:00", "to": "07:00", "zone": "UTC", "until_ms": 5.0}
+	set := frame{"keywords": []any{"deploy"}, "quiet": quiet}
+	for _, got := range []frame{ask("mia", http.MethodPut, set), ask("mia", http.MethodGet, nil)} {
+		if fmt.Sprint(got) != fmt.Sprint(set) {
+			t.Errorf("it is %v, want %v", got, set)
+		}
+	}
+	me := w.as("mia").answer(frame{"type": "me"})
+	if fmt.Sprint(me["keywords"], me["quiet"]) != fmt.Sprint(set["keywords"], quiet) {
+		t.Errorf("me has %v and %v", me["keywords"], me["quiet"])
+	}
+	for field, bad := range map[string]frame{
+		"keywords": {"keywords": []any{" "}}, "quiet": {"quiet": frame{"from": "22:00", "to": "07:00", "zone": "Nowhere/Else"}},
+	} {
+		if got := ask("mia", http.MethodPut, bad); got.code() != "bad_field" || got["field"] != field {
+			t.Errorf("%v: %v, want bad_field of %s", bad, got, field)
+		}
+	}
+	if got := ask("mia", http.MethodPut, frame{}); got.code() != "" || got["quiet"] != nil {
+		t.Errorf("taken back: %v", got)
+	}
+	if got := ask("opal", http.MethodGet, nil); len(got["keywords"].([]any)) != 0 {
+		t.Errorf("of somebody else: %v", got)
+	}
+	if got := ask("vic", http.MethodGet, nil); got.code() != "auth_required" {
+		t.Errorf("of a visitor: %v", got)
+	}
+}

@@ -86,7 +86,7 @@ var refusals = []row{
 	{isErr(chat.ErrNotJoined), wire.CodeNotJoined, text("you are not in this room; join it first")},
 	{isErr(chat.ErrExpelled), wire.CodeNotJoined, text("you are no longer in the room, and the message was not stored")},
 	{isErr(chat.ErrOver), wire.CodeBadField, text("until_ms: the end of the ban is in the past; give a later time, leave it out for a ban without end, or kick instead")},
-	{isErr(chat.ErrTooLate), wire.CodeBadField, text("until_ms: the end of the ban is after the year 9999; give an earlier time in milliseconds, or leave it out for a ban without end")},
+	{isErr(chat.ErrTooLate), wire.CodeBadField, text("until_ms: the end is after the year 9999; give an earlier time in milliseconds, or leave it out if there is none")},
 	{isErr(chat.ErrBotAlone), wire.CodeForbidden, text("a bot is in a direct room only together with its owner; write to both, or in a room that the bot is in")},
 	{isErr(chat.ErrForbidden), wire.CodeForbidden, text("you may not do this here")},
 	{isErr(chat.ErrAuthRequired), wire.CodeAuthRequired, text("this takes an account; sign in first")},

@@ -105,12 +105,12 @@ func (c *client) replyMembers(ref []byte, members *chat.Members) {
 	e := answer(wire.TypeMembers, ref)
 	e.Room, e.Usernames, e.More = members.Room.String(), members.Usernames, members.More
 	for _, p := range members.People {
-		e.People = append(e.People, wire.Member{Username: p.Username, Account: p.Account, Name: p.Name, Role: p.Role, Online: p.Online, Bot: p.Bot})
+		e.People = append(e.People, wire.Member{Username: p.Username, Account: p.Account, Name: p.Name, Role: p.Role, Online: p.Online, Bot: p.Bot, Away: p.Away.Away, Status: p.Away.Text, Until: p.Away.Until})
 	}
 	size := func(i int) int {
 		n := len(e.Usernames[i]) + nameOverhead
 		if e.People != nil {
-			n += personOverhead + len(e.Usernames[i]) + len(e.People[i].Account) + 6*len(e.People[i].Name)
+			n += personOverhead + len(e.Usernames[i]) + len(e.People[i].Account) + 6*len(e.People[i].Name) + 6*len(e.People[i].Status)
 		}
 		return n
 	}
@@ -126,7 +126,7 @@ const (
 	envelope = 1024
 	// nameOverhead and roomOverhead are what an element needs beside its name.
 	nameOverhead   = 3
-	personOverhead = len(`{"username":"","account":"","name":"","role":"speaker","online":false,"bot":false},`)
+	personOverhead = len(`{"username":"","account":"","name":"","role":"speaker","online":false,"bot":false,"away":true,"status":"","until_ms":253402300799999},`)
 	roomOverhead   = len(`{"room":"","head":9007199254740991,"members":1000000},`)
 )
 

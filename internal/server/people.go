@@ -41,15 +41,40 @@ func (c *client) me(r *wire.Request) {
 		e := answer(wire.TypeMe, ref)
 		e.Account = &wire.Account{Username: me.Account.Username, Name: me.Account.Name, Role: me.Account.Role, Bot: me.Account.Bot}
 		e.More = me.More
+		if after == "" {
+			e.Keywords, e.Quiet = me.Account.Keywords, quietOf(me.Account.Quiet)
+		}
 		for i := range me.Rooms {
 			e.States = append(e.States, stateOf(&me.Rooms[i]))
 		}
-		if fit := fitting(len(e.States), func(i int) int { return stateOverhead + 6*len(e.States[i].Topic) + 6*len(e.States[i].Title) }); fit < len(e.States) {
+		own := 0
+		for _, word := range e.Keywords {
+			own += 6*len(word) + nameOverhead
+		}
+		if fit := fitting(len(e.States), func(i int) int {
+			n := stateOverhead + 6*len(e.States[i].Topic) + 6*len(e.States[i].Title)
+			if i == 0 {
+				n += own
+			}
+			return n
+		}); fit < len(e.States) {
 			e.States, e.More = e.States[:fit], true
 		}
 		c.handler.Spend(len(e.States))
 		c.reply(e)
 	})
+}
+
+func quietOf(q *people.Quiet) *wire.Quiet {
+	if q == nil {
+		return nil
+	}
+	return &wire.Quiet{From: q.From, To: q.To, Zone: q.Zone, Days: q.Days, Until: q.Until}
+}
+
+func (c *client) away(r *wire.Request) {
+	user, away, ref := c.user(), people.Away{Away: r.Away, Text: r.Status, Until: r.Until}, slices.Clone(r.Ref)
+	c.ask(ref, func(ctx context.Context) error { return user.SetAway(ctx, away) }, func() { c.replyOK(ref) })
 }
 
 // stateOverhead is what the state of a room needs beside its topic and title.

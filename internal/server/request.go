@@ -49,6 +49,7 @@ var requests = [...]request{
 	wire.TypeNotify:  {conn.NeedReply, (*client).listCost, (*client).notify},
 	wire.TypeWatch:   {conn.NeedReply, (*client).memberCost, (*client).watch},
 	wire.TypeUnwatch: {conn.NeedReply, (*client).memberCost, (*client).unwatch},
+	wire.TypeAway:    {conn.NeedReply, (*client).listCost, (*client).away},
 	wire.TypeInbox:   {conn.NeedReply, (*client).listCost, (*client).inbox},
 	wire.TypeTyping:  {conn.NeedReply, (*client).roomCost, (*client).typing},
 	wire.TypePing:    {conn.NeedReply, (*client).listCost, (*client).ping},

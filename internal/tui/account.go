@@ -110,6 +110,9 @@ func (m *Model) takeMe(e meEvent) {
 	m.states = make(map[string]wire.RoomState, len(e.me.Rooms))
 	for _, state := range e.me.Rooms {
 		m.states[state.Room] = state
+		if r := m.room(state.Room); r != nil {
+			r.flag = state.UnreadFrom
+		}
 	}
 	for _, p := range m.remembered { // in the order of the last time
 		if _, ok := m.states[p.room]; ok {
@@ -145,10 +148,20 @@ func (m *Model) takeRoomState(state wire.RoomState) {
 	if r == nil || !r.joined {
 		return
 	}
+	r.flag = state.UnreadFrom
 	r.reported = max(r.reported, state.Read)
+	m.countMentions(r, &state)
 	if read := min(state.Read, r.head); read > r.read {
 		r.read = read
 		r.passUnknown()
+	}
+}
+
+// countMentions takes the server's count of the unread mentions in a room, unless more was
+// read than the server knows.
+func (m *Model) countMentions(r *room, state *wire.RoomState) {
+	if state.Read >= r.read && !m.sees(r) {
+		r.mention = min(state.Mentions, maxHits)
 	}
 }
 
@@ -184,7 +197,7 @@ func (m *Model) bring(name string) {
 // report tells the server what was read since the last time.
 func (m *Model) report() {
 	for _, r := range m.rooms {
-		if _, ok := m.states[r.name]; ok && r.joined && r.read > r.reported {
+		if _, ok := m.states[r.name]; ok && r.joined && r.flag == 0 && r.read > r.reported {
 			r.reported = r.read
 			m.backend.markRead(r.name, r.read)
 		}

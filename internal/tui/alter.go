@@ -69,6 +69,7 @@ func (m *Model) alter(c wire.Change, base uint64) {
 	a := alteration{number: m.number, change: c, base: base}
 	r.altering = append(r.altering, a)
 	r.renew([]uint64{c.Target})
+	m.alterThread(r, c.Target)
 	m.backend.alter(r.name, a)
 }
 
@@ -90,12 +91,15 @@ func (m *Model) takeAltered(e alteredEvent) {
 		if first := r.first(); c.Seq > r.head || first > 0 && c.Seq > first {
 			r.add(&item{kind: itemUnknown, seq: c.Seq})
 		}
-		m.fold(r, client.Entry{Seq: c.Seq, Time: c.Time, Change: &c})
+		firm := client.Entry{Seq: c.Seq, Time: c.Time, Change: &c}
+		m.fold(r, firm)
+		m.followThread(r, firm)
 		r.passUnknown()
 	} else {
-		m.refuseAlteration(r, &c, e.err)
+		m.refuseAlteration(m.front(r), &c, e.err)
 	}
 	r.renew([]uint64{c.Target})
+	m.alterThread(r, c.Target)
 }
 
 // refuseAlteration says why an own change was refused. The text of an edit comes back into
@@ -185,7 +189,7 @@ func (r *room) endWriting() string {
 
 // startEdit edits an own message in the input.
 func (m *Model) startEdit(i *item) {
-	r := m.active
+	r := m.here()
 	if !i.own {
 		m.complain("you can edit only your own messages")
 		return
@@ -203,7 +207,7 @@ func (m *Model) startEdit(i *item) {
 
 // sendEdit stores the edit that is in the input.
 func (m *Model) sendEdit() {
-	r := m.active
+	r := m.here()
 	content, target, base := r.draft.text, r.editing, r.base
 	if err := kaban.CheckContent(content, m.limit); err != nil {
 		m.complain("not edited: " + err.Error() + "; Esc leaves the message as it was, /delete deletes one")
@@ -214,15 +218,19 @@ func (m *Model) sendEdit() {
 		m.hint = "nothing has changed"
 		return
 	}
-	r.remember(content)
+	m.active.remember(content)
 	m.alter(wire.Change{Type: wire.TypeEdit, Target: target, Content: content}, base)
 }
 
 // startReply makes the next message an answer.
 func (m *Model) startReply(i *item) {
-	r := m.active
+	r := m.here()
 	if r.editing > 0 {
 		r.endEdit()
+	}
+	if r.of != nil {
+		m.hint = "what you send here answers the first message of the thread"
+		return
 	}
 	r.replying = i.seq
 	m.hint = "Enter sends the answer, Esc makes it no answer"
@@ -234,9 +242,9 @@ func (m *Model) askDelete(i *item, reason string) {
 		m.complain("you can delete only your own messages")
 		return
 	}
-	r, target := m.active, i.seq
+	r, target := m.here(), i.seq
 	m.ask("Delete "+m.meter.cut(m.firstWords(i), maxAsked)+"?", func(m *Model) tea.Cmd {
-		if m.active == r {
+		if m.here() == r {
 			if r.editing == target {
 				r.endEdit()
 			}
@@ -280,7 +288,7 @@ func (m *Model) isTarget(i *item) bool {
 // target returns the message that a command is about, and the rest of its arguments: the
 // one with the number at the beginning, such as #41, or else the newest that fits.
 func (m *Model) target(rest string, fits func(*item) bool) (i *item, others string) {
-	r := m.active
+	r := m.here()
 	if r == nil {
 		m.complain("no room is open; /join ROOM")
 		return nil, ""
@@ -314,9 +322,9 @@ func (m *Model) editCommand(rest string) tea.Cmd {
 		return nil
 	}
 	m.startEdit(i)
-	if text != "" && m.active.editing == i.seq {
+	if text != "" && m.here().editing == i.seq {
 		m.hint = ""
-		m.active.draft.set(text)
+		m.here().draft.set(text)
 		m.sendEdit()
 	}
 	return nil
@@ -366,26 +374,3 @@ func (m *Model) pinCommand(rest string) tea.Cmd {
 	}
 	return nil
 }
-
-// listPins is /pins.
-func (m *Model) listPins(string) tea.Cmd {
-	r := m.active
-	if r == nil {
-		m.complain("no room is open; /join ROOM")
-		return nil
-	}
-	lines := []string{"pinned among the loaded messages:"}
-	for _, i := range r.items {
-		if i.pinned && m.isTarget(i) {
-			lines = append(lines, fmt.Sprintf("  #%d %s", i.seq, m.meter.cut(m.firstWords(i), maxPin)))
-		}
-	}
-	if len(lines) == 1 {
-		lines[0] = "none of the loaded messages is pinned"
-	}
-	m.say(strings.Join(lines, "\n"))
-	return nil
-}
-
-// maxPin is how much of a pinned message a list shows, in columns.
-const maxPin = 100

@@ -26,10 +26,20 @@ func (s *Session) load(room string, p page) {
 
 // page asks for a history page.
 func (s *Session) page(ctx context.Context, room string, p page) pageEvent {
-	got, err := s.client.History(ctx, room, client.HistoryQuery{
-		After: p.After, HasAfter: p.HasAfter, Before: p.Before, HasBefore: p.HasBefore, Limit: pageSize,
+	e := pageEvent{room: room, page: p}
+	if p.Thread > 0 && !p.HasBefore {
+		first, err := s.client.History(ctx, room, client.HistoryQuery{After: p.Thread - 1, HasAfter: true, Limit: 1})
+		if e.err = err; err != nil {
+			return e
+		}
+		if len(first.Entries) > 0 && first.Entries[0].Seq == p.Thread {
+			e.root = &first.Entries[0]
+		}
+	}
+	e.got, e.err = s.client.History(ctx, room, client.HistoryQuery{
+		After: p.After, HasAfter: p.HasAfter, Before: p.Before, HasBefore: p.HasBefore, RepliesTo: p.Thread, Limit: pageSize,
 	})
-	return pageEvent{room: room, page: p, got: got, err: err}
+	return e
 }
 
 func (s *Session) find(room string, moment time.Time) {

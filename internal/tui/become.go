@@ -80,6 +80,9 @@ func (m *Model) become(i *item, width int) []line {
 			add(text, quiet)
 		}
 	}
+	if i.replies > 0 && !m.isThread(i.seq) {
+		add(count(int(i.replies), "reply", "replies"), quiet)
+	}
 	if i.altering {
 		add("…", quiet)
 	}

@@ -238,7 +238,7 @@ func TestWindowThatMissesChanges(t *testing.T) {
 	m := old(70)
 	d.happens(messageEvent{room: "lobby", message: m, asOf: 90, head: 90})
 	tick()
-	if got, want := d.back.calls, []string{"load lobby {Before:0 After:0 HasBefore:false HasAfter:false Around:true Target:0}"}; !slices.Equal(got, want) {
+	if got, want := d.back.calls, []string{"load lobby {Before:0 After:0 HasBefore:false HasAfter:false Around:true Target:0 Thread:0}"}; !slices.Equal(got, want) {
 		t.Fatalf("it asks for %q, want %q", got, want)
 	}
 	tick()

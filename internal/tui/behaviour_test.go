@@ -137,7 +137,9 @@ func TestCommands(t *testing.T) {
 		{"/help prat", "", "did you mean /part?"},
 		{"/help", "", "Type and press Enter"},
 		{"/reconnect", "reconnect", "connecting"},
-		{"/search xyz", "", "not found in this room"},
+		{"/search xyz", "lookUp {number:1 query:xyz room: before:0}", "searching"},
+		{"/search", "", "type what to look for"},
+		{"/pins", "lookUp {number:1 query:is:pinned room:lobby before:0}", "pinned in lobby"},
 		{"/ignore ben", "", "ben is ignored"},
 		{"/ignore", "", "nobody is ignored"},
 		{"/copy", "", "there is no message to copy"},
@@ -702,7 +704,7 @@ func TestStoppingASearch(t *testing.T) {
 		d.shows("the search was interrupted: ")
 		d.keys("enter")
 		d.happens(scanEvent{room: "lobby", number: d.finder.number, done: true})
-		d.shows("not found in this room; Esc closes")
+		d.shows("not found in this room; Ctrl-F searches all rooms, Esc closes")
 		d.keys("enter", "x") // the text starts another search
 		if got := d.back.calls[len(d.back.calls)-1]; got != "stopSearch" {
 			t.Errorf("typing leaves the search going: %q", got)

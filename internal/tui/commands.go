@@ -38,6 +38,7 @@ func commands() []command {
 		{"edit", "[#N] [TEXT]", "Edit your last message, or the one with a number; without a text, in the input", 0, (*Model).editCommand, nil, anyone},
 		{"help", "[COMMAND]", "Explain a command, or all keys and commands", 0, (*Model).explain, nil, anyone},
 		{"ignore", "[NAME]", "Hide the messages of a person, or show them again; without a name, list the ignored people", 0, (*Model).ignore, nil, anyone},
+		{"inbox", "", "List your unread mentions, then the rooms with what is new; r reads one and goes on, Enter opens it", 0, (*Model).openInbox, nil, accounts},
 		{"invite", "NAME [REASON]", "Make somebody a member of this room", 1, moderation("invited", 0), nil, inviters},
 		{"join", "ROOM", "Join a room, creating it if necessary", 1, (*Model).join, []string{"j"}, anyone},
 		{"kick", "NAME [REASON]", "Remove somebody from this room", 1, moderation("kicked", 0), nil, ops},
@@ -50,15 +51,16 @@ func commands() []command {
 		{"op", "NAME", "Make somebody an op of this room", 1, moderation("role", kaban.RoomRoleOp), nil, ops},
 		{"part", "[ROOM]", "Leave a room; its messages stay on the server", 0, (*Model).part, []string{"leave", "close"}, anyone},
 		{"pin", "[#N]", "Pin the last message, or the one with a number, or take that back", 0, (*Model).pinCommand, nil, pinRight},
-		{"pins", "", "List the pinned messages among those that are loaded", 0, (*Model).listPins, nil, anyone},
+		{"pins", "", "List the pinned messages of this room; Enter goes to one", 0, (*Model).listPins, nil, anyone},
 		{"quit", "", "Quit", 0, func(m *Model, _ string) tea.Cmd { return m.quit() }, []string{"exit"}, anyone},
 		{"react", "[#N] EMOJI", "React to the last message of somebody else, or to the one with a number, or take that back: /react :tada:", 1, (*Model).reactCommand, nil, anyone},
 		{"reconnect", "", "Drop the connection and connect again at once", 0, (*Model).reconnect, nil, anyone},
 		{"reply", "[#N] [TEXT]", "Reply to the last message of somebody else, or to the one with a number; without a text, in the input", 0, (*Model).replyCommand, nil, anyone},
 		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}, anyone},
-		{"search", "TEXT", "Search this room, back to its first message", 1, (*Model).search, nil, anyone},
+		{"search", "[QUERY]", "Search all rooms, for words, \"two words\", word*, from:NAME, in:ROOM, before:DATE, after:DATE, has:link, mentions:me, is:pinned; a - excludes", 0, (*Model).searchAll, nil, anyone},
 		{"set", "[[-]announce] [[-]locked] [[-]archived] [history all|joined] [private]", "Change this room: announce is for announcements of ops and speakers, locked keeps topic and pins to ops, archived is for reading only, history is what later members see; a minus takes away", 0, (*Model).set, nil, ops},
 		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil, anyone},
+		{"thread", "[#N]", "Show only a message and its replies: those of the last message that has some, or of the one with a number", 0, (*Model).threadCommand, nil, anyone},
 		{"topic", "[TEXT]", "Show the topic of this room, or change it; - removes it", 0, (*Model).topic, nil, anyone},
 		{"unban", "NAME", "Lift a ban", 1, moderation("unbanned", 0), nil, ops},
 		{"unmute", "NAME", "Let somebody speak again", 1, moderation("unmuted", 0), nil, ops},
@@ -215,6 +217,7 @@ func (m *Model) reconnect(string) tea.Cmd {
 }
 
 func (m *Model) clear(string) tea.Cmd {
+	m.closeThread()
 	if r := m.active; r != nil {
 		r.forget(r.items)
 		r.items, r.complete, r.attached, r.following = nil, r.head == 0, true, true
@@ -237,8 +240,9 @@ func (m *Model) copy(rest string) tea.Cmd {
 		return nil
 	}
 	var items []*item
-	for k := len(m.active.items) - 1; k >= 0 && len(items) < n; k-- {
-		if i := m.active.items[k]; i.kind == itemMessage && !i.deleted && !m.ignores(i) {
+	shown := m.here().items
+	for k := len(shown) - 1; k >= 0 && len(items) < n; k-- {
+		if i := shown[k]; i.kind == itemMessage && !i.deleted && !m.ignores(i) {
 			items = append(items, i)
 		}
 	}

@@ -71,7 +71,7 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	}
 	above := m.before(r, k)
 	var lines []line
-	if above == nil && r.complete {
+	if above == nil && r.complete && r.of == nil {
 		lines = append(lines, m.rule("the beginning of "+m.meter.clean(m.titleOf(r.name)), width, look{role: roleDim})...)
 	}
 	begins := r.marked && i.sending == stored && i.seq > r.mark && (above == nil || above.seq <= r.mark)
@@ -85,10 +85,11 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	}
 	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
 		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
-	if i.replyTo > 0 {
+	answers := i.replyTo > 0 && i.replyTo != r.root
+	if answers {
 		lines = append(lines, m.quote(r, i, width))
 	}
-	grouped = grouped && i.replyTo == 0 && !i.deleted
+	grouped = grouped && !answers && !i.deleted
 	space := textWidth(width)
 	if i.isQuiet() && width < wide {
 		space = max(space-len(noticeMark(width)), 1)
@@ -219,7 +220,8 @@ func (m *Model) isMarked(seq uint64) bool {
 	if m.mode == selecting || m.mode == reacting {
 		return seq == m.selected
 	}
-	return m.active != nil && (seq == m.active.editing || seq == m.active.replying)
+	r := m.here()
+	return r != nil && (seq == r.editing || seq == r.replying)
 }
 
 func (m *Model) nameLook(i *item) look { return m.looks.of(i.username) }
@@ -317,6 +319,8 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 		text = "joining " + m.meter.clean(m.titleOf(r.name)) + " …"
 	case r.loading:
 		text = "loading …"
+	case r.of != nil:
+		text = fmt.Sprintf("there is no message #%d that you may read, and no reply to it; %s goes back", r.root, m.keyOf("close"))
 	case r.all() > 0:
 		text = "there is nothing to show here yet"
 	case r.head > 0:
@@ -327,7 +331,7 @@ func (m *Model) emptyRoom(r *room, width, height int) []line {
 
 // scroll moves the view by lines and loads older messages near the top.
 func (m *Model) scroll(by int) tea.Cmd {
-	r := m.active
+	r := m.here()
 	if r == nil {
 		return nil
 	}
@@ -397,11 +401,14 @@ func (m *Model) loadOlder(r *room) {
 		return
 	}
 	before := r.first()
+	if r.of != nil {
+		before = r.oldest
+	}
 	if before == 0 {
 		before = r.head + 1
 	}
 	r.loading = true
-	m.backend.load(r.name, page{Before: before, HasBefore: true})
+	m.backend.load(r.name, page{Before: before, HasBefore: true, Thread: r.root})
 }
 
 func (m *Model) loadNewer(r *room) {
@@ -414,7 +421,7 @@ func (m *Model) loadNewer(r *room) {
 
 // toBottom goes to the newest message.
 func (m *Model) toBottom() {
-	r := m.active
+	r := m.here()
 	if r == nil {
 		return
 	}
@@ -429,12 +436,13 @@ func (m *Model) toBottom() {
 }
 
 func (m *Model) toTop() tea.Cmd {
-	r := m.active
+	r := m.here()
 	switch {
 	case r == nil || r.loading || !r.joined:
-	case r.complete && r.all() > 0:
+	case (r.complete || r.of != nil) && r.all() > 0:
 		width, height := m.conversationSize()
 		m.show(r, 0, 0, width, height)
+		m.loadOlder(r)
 	case r.head > 0:
 		m.around(r, 1)
 	}
@@ -449,6 +457,7 @@ func (m *Model) around(r *room, seq uint64) {
 
 // toUnread shows the first message that was unread when the room was opened.
 func (m *Model) toUnread() tea.Cmd {
+	m.closeThread()
 	r := m.active
 	if r == nil || !r.marked {
 		m.hint = "nothing is unread here"

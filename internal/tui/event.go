@@ -65,6 +65,7 @@ type (
 		room string
 		page page
 		got  client.HistoryPage
+		root *client.Entry // with the first page of a thread: its first message, if it can be seen
 		err  error
 	}
 	sentEvent struct {
@@ -151,6 +152,12 @@ type backend interface {
 	// me asks for the account's rooms.
 	me()
 	markRead(room string, seq uint64)
+	markUnread(room string, seq uint64)
+	// lookUp searches rooms; a foundEvent has the outcome.
+	lookUp(q lookup)
+	// inbox asks for unread mentions before those of an earlier page; a mentionsEvent has
+	// them.
+	inbox(number, before uint64)
 	notify(room string, level kaban.NotifyLevel)
 	create(room client.NewRoom)
 	direct(username, text string)

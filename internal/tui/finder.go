@@ -53,7 +53,7 @@ func (m *Model) query() string {
 }
 
 func (m *Model) openSearch() tea.Cmd {
-	if m.active != nil {
+	if m.closeThread(); m.active != nil {
 		m.mode, m.finder = searching, finder{query: draft{column: -1}}
 	}
 	return nil
@@ -75,13 +75,6 @@ func (m *Model) stopLooking() {
 	}
 }
 
-func (m *Model) search(rest string) tea.Cmd {
-	m.openSearch()
-	m.finder.query.set(rest)
-	m.find(-1, true)
-	return nil
-}
-
 func (m *Model) pressSearch(stroke, text string) tea.Cmd {
 	before := m.finder.query.text
 	switch stroke {
@@ -99,9 +92,8 @@ func (m *Model) pressSearch(stroke, text string) tea.Cmd {
 		switch m.bindings.action(stroke) {
 		case "page_up", "page_down", "line_up", "line_down":
 			return m.bindings[stroke].do(m)
-		case "search":
-			m.find(-1, true)
-			return nil
+		case "search": // on to all rooms
+			return m.searchAll(m.finder.query.text)
 		case "select":
 			return m.openSelection()
 		}
@@ -223,7 +215,7 @@ func (m *Model) reveal(r *room, k int) {
 func (m *Model) finderStatus() string {
 	f, r, query := &m.finder, m.active, m.query()
 	if query == "" {
-		return "type a search text; Enter finds older messages, Esc closes"
+		return "type a search text; Enter finds older messages, " + m.keyOf("search") + " searches all rooms, Esc closes"
 	}
 	total, nth := 0, 0
 	foundAt := time.Time{}
@@ -255,7 +247,7 @@ func (m *Model) finderStatus() string {
 	case f.end > 0 && f.found > 0:
 		return "no more matches after " + moment(foundAt) + "; Enter older, Esc closes"
 	case f.found == 0 && (all || f.end < 0 && r.attached || f.end > 0):
-		return "not found in this room; Esc closes"
+		return "not found in this room; " + m.keyOf("search") + " searches all rooms, Esc closes"
 	case f.found == 0 && f.end < 0:
 		return "not found before " + moment(r.items[len(r.items)-1].time) + "; Down searches forward, Esc closes"
 	case f.found == 0 && f.looked.scanned > 0:

@@ -54,6 +54,7 @@ type item struct {
 	pinned    bool
 	reactions []wire.Reaction
 	reacted   int // bytes of the reactions
+	replies   uint64
 	// rewriting and altering mean that own changes of the text, or others, are under way.
 	rewriting, altering bool
 
@@ -287,6 +288,7 @@ func itemsOf(page *client.HistoryPage, own string) (items []*item) {
 func (i *item) become(m *wire.Message, own string) {
 	i.content, i.replyTo = m.Content, m.ReplyTo
 	i.edited, i.deleted, i.pinned, i.reactions = m.Edited.Seq > 0, m.Deleted, m.Pinned, m.Reactions
+	i.replies = m.Replies
 	i.mention = !i.own && markup.Mentions(m.Content, own)
 	i.reacted = 0
 	for _, r := range m.Reactions {

@@ -66,11 +66,13 @@ func actions() []action {
 		{"unread", []string{"alt+u"}, "To the first unread message", groupReading, (*Model).toUnread},
 		{"date", []string{"alt+g"}, "To a date", groupReading, (*Model).askDate},
 		{"select", []string{"alt+s"}, "Select a message, to reply to it, edit it, react to it and so on", groupReading, (*Model).openSelection},
-		{"search", []string{"ctrl+f"}, "Search this room, back to its first message", groupReading, (*Model).openSearch},
+		{"thread", []string{"alt+t"}, "Show only the last message with replies, and these; again for the room", groupReading, (*Model).toggleThread},
+		{"search", []string{"ctrl+f"}, "Search this room, back to its first message; again for all rooms", groupReading, (*Model).openSearch},
 
 		{"next_room", []string{"ctrl+n", "alt+down"}, "The next room", groupRooms, func(m *Model) tea.Cmd { return m.step(1) }},
 		{"previous_room", []string{"ctrl+p", "alt+up"}, "The previous room", groupRooms, func(m *Model) tea.Cmd { return m.step(-1) }},
 		{"active_room", []string{"alt+a"}, "The next room with unread messages, mentions first", groupRooms, (*Model).nextActive},
+		{"inbox", []string{"alt+i"}, "Unread mentions, then the rooms with what is new", groupRooms, (*Model).inboxKey},
 		{"last_room", []string{"alt+/"}, "Back to the last room", groupRooms, (*Model).lastRoom},
 		{"switcher", []string{"ctrl+k"}, "Go to a room by a few letters of its name", groupRooms, (*Model).openSwitcher},
 	}

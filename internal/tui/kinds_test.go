@@ -71,7 +71,7 @@ func TestUnknownKindsAreNotShown(t *testing.T) {
 		return entries
 	}
 	d.happens(pageEvent{room: "lobby", page: page{Before: 301, HasBefore: true}, got: pageWith(true, unknown(101, 300)...)})
-	if got, want := d.back.last("load"), "load lobby {Before:101 After:0 HasBefore:true HasAfter:false Around:false Target:0}"; got != want {
+	if got, want := d.back.last("load"), "load lobby {Before:101 After:0 HasBefore:true HasAfter:false Around:false Target:0 Thread:0}"; got != want {
 		t.Errorf("after a page without messages: %q, want %q", got, want)
 	}
 	e := pageEvent{room: "lobby", page: page{Before: 101, HasBefore: true}, got: pageWith(false, append(unknown(1, 99), entry(old(100)))...)}

@@ -25,6 +25,7 @@ const (
 	asking    // a question
 	selecting // a message
 	reacting  // asks for an emoji
+	listingHits
 )
 
 // panel is whether a side panel is shown.
@@ -66,6 +67,7 @@ type Model struct {
 	form      form
 	switcher  switcher
 	finder    finder
+	listing   listing
 	helpTop   int
 	question  question
 	selected  uint64 // the seq of the message that is selected in the open room
@@ -87,6 +89,7 @@ type Model struct {
 
 	rooms     []*room
 	active    *room
+	thread    *room // the open thread of the active room, or nil; see openThread
 	previous  *room
 	elsewhere []string // rooms of the server
 	places    places
@@ -276,8 +279,9 @@ func (m *Model) say(text string) {
 	m.sayIn(m.active, text)
 }
 
+// sayIn shows a notice in a room, or in its thread if that is open.
 func (m *Model) sayIn(r *room, text string) {
-	r.notice(&item{kind: itemNotice, content: text, time: m.now()})
+	m.front(r).notice(&item{kind: itemNotice, content: text, time: m.now()})
 }
 
 // complain shows what is wrong with the last action. If the status line has no

@@ -58,6 +58,9 @@ func (a *asked) listRooms(asked bool)                        { a.note("rooms %v"
 func (a *asked) rename(name string)                          { a.note("rename %s", name) }
 func (a *asked) me()                                         { a.note("me") }
 func (a *asked) markRead(room string, seq uint64)            { a.note("read %s %d", room, seq) }
+func (a *asked) markUnread(room string, seq uint64)          { a.note("unread %s %d", room, seq) }
+func (a *asked) inbox(number, before uint64)                 { a.note("inbox %d %d", number, before) }
+func (a *asked) lookUp(q lookup)                             { a.note("lookUp %+v", q) }
 func (a *asked) notify(room string, level kaban.NotifyLevel) { a.note("notify %s %s", room, level) }
 func (a *asked) create(r client.NewRoom)                     { a.note("create %s %s %q", r.Name, r.Kind, r.Topic) }
 

@@ -10,9 +10,14 @@ import (
 
 // look marks as read what the person sees.
 func (m *Model) look() {
-	if r := m.active; r != nil && r.following && m.focused {
-		r.see()
+	if m.sees(m.active) {
+		m.active.see()
 	}
+}
+
+// sees reports whether the person sees what is new in a room.
+func (m *Model) sees(r *room) bool {
+	return r != nil && r == m.active && m.thread == nil && r.following && m.focused
 }
 
 // room returns the room that was joined under a name, or nil.
@@ -55,14 +60,19 @@ func (m *Model) enter(r *room) {
 		m.previous = old
 	}
 	if m.active != r {
+		m.closeThread()
 		m.closeSearch()
 		if m.mode == selecting || m.mode == reacting {
 			m.mode = chatting
 		}
 	}
+	came := m.active != r
 	m.active = r
 	m.completing = completing{}
 	m.look()
+	if came && r.target == 0 {
+		m.comeBack(r)
+	}
 }
 
 // remove drops a room from the list.
@@ -75,6 +85,7 @@ func (m *Model) remove(r *room) {
 	if m.active != r {
 		return
 	}
+	m.closeThread()
 	m.closeSearch()
 	if m.mode == selecting || m.mode == reacting {
 		m.mode = chatting
@@ -115,7 +126,7 @@ func (m *Model) nextActive() tea.Cmd {
 	at := slices.Index(m.rooms, m.active)
 	for _, wanted := range []func(*room) bool{
 		func(r *room) bool { return r.mention > 0 },
-		func(r *room) bool { return r.unread() > 0 },
+		func(r *room) bool { return m.news(r) > 0 },
 	} {
 		for k := 1; k < len(m.rooms); k++ {
 			if r := m.rooms[(at+k+len(m.rooms))%len(m.rooms)]; wanted(r) {
@@ -132,6 +143,7 @@ func (m *Model) nextActive() tea.Cmd {
 func (m *Model) toDate(rest string) tea.Cmd {
 	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02"} {
 		if moment, err := time.ParseInLocation(layout, rest, m.zone); err == nil {
+			m.closeThread()
 			if r := m.active; r != nil && r.joined {
 				r.loading = true
 				m.backend.find(r.name, moment)

@@ -41,7 +41,7 @@ func (m *Model) choices() []string {
 			score -= 1000
 			if r.mention > 0 {
 				score -= 3000
-			} else if r.unread() > 0 {
+			} else if m.news(r) > 0 {
 				score -= 2000
 			}
 			if r == m.active {
@@ -123,8 +123,8 @@ func (m *Model) switcherView(width, height int) []line {
 		}
 		detail := "not joined"
 		if r := m.room(name); r != nil {
-			if detail = ""; r.unread() > 0 {
-				detail = short(r.unread()) + " new"
+			if detail = ""; m.news(r) > 0 {
+				detail = short(m.news(r)) + " new"
 			}
 		}
 		left := m.meter.cut(marker+m.meter.clean(m.labelOf(name)), max(width-len(detail)-3, 4))

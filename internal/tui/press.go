@@ -19,10 +19,12 @@ func (m *Model) draft() *draft {
 		return &m.switcher.query
 	case m.mode == searching:
 		return &m.finder.query
+	case m.mode == listingHits:
+		return &m.listing.query
 	case m.mode == reacting:
 		return &m.reaction
 	case m.active != nil:
-		return &m.active.draft
+		return &m.here().draft
 	}
 	return &m.loose
 }
@@ -44,6 +46,8 @@ func (m *Model) press(key tea.Key) tea.Cmd {
 		return m.pressSwitcher(stroke, key.Text)
 	case searching:
 		return m.pressSearch(stroke, key.Text)
+	case listingHits:
+		return m.pressListing(stroke, key.Text)
 	case helping:
 		return m.pressHelp(stroke)
 	case asking:
@@ -122,8 +126,8 @@ func (m *Model) deleteOrQuit() tea.Cmd {
 
 // interrupt clears the draft, or quits when pressed twice.
 func (m *Model) interrupt() tea.Cmd {
-	if r := m.active; r != nil && r.editing > 0 && m.mode == chatting {
-		r.remember(r.draft.text)
+	if r := m.here(); r != nil && r.editing > 0 && m.mode == chatting {
+		m.active.remember(r.draft.text)
 		r.endEdit()
 		m.hint = "the message stays as it was"
 		return nil
@@ -144,15 +148,18 @@ func (m *Model) interrupt() tea.Cmd {
 	return nil
 }
 
-// escape ends an edit or an answer, or else goes to the newest message.
+// escape ends an edit or an answer, or else goes back from a thread, or to the newest
+// message.
 func (m *Model) escape() tea.Cmd {
-	switch r := m.active; {
+	switch r := m.here(); {
 	case r != nil && r.editing > 0:
-		r.remember(r.draft.text) // the key also goes to the newest message
+		m.active.remember(r.draft.text) // the key also goes to the newest message
 		r.endEdit()
 		m.hint = "the message stays as it was; Up brings the text back"
 	case r != nil && r.replying > 0:
 		r.replying = 0
+	case m.thread != nil:
+		m.closeThread()
 	default:
 		m.toBottom()
 	}
@@ -163,7 +170,7 @@ func (m *Model) escape() tea.Cmd {
 func (m *Model) send() tea.Cmd {
 	text := m.draft().text
 	switch {
-	case m.active != nil && m.active.editing > 0:
+	case m.active != nil && m.here().editing > 0:
 		m.sendEdit()
 	case strings.TrimSpace(text) == "":
 		return nil
@@ -203,8 +210,12 @@ func (m *Model) post(content string) {
 		m.accept(typed)
 	}
 	m.number++
-	r.post(&item{username: m.username, content: content, time: m.now(), number: m.number, replyTo: r.replying})
-	m.backend.post(r.name, m.number, r.replying, content)
-	r.replying = 0
+	replyTo := r.replying
+	if r.replying = 0; m.thread != nil {
+		replyTo = m.thread.root
+	}
+	r.post(&item{username: m.username, content: content, time: m.now(), number: m.number, replyTo: replyTo})
+	m.backend.post(r.name, m.number, replyTo, content)
+	m.syncThread()
 	m.toBottom()
 }

@@ -56,6 +56,8 @@ type room struct {
 	// passed are entries that do not count as unread and that arrived while the window
 	// was not attached, oldest first.
 	passed []item
+	target uint64 // the message to which the room is to be opened, or 0
+	flag   uint64 // the seq from which on it is marked as unread, or 0
 	read   uint64 // the place: every entry up to here was seen
 	// reported is the place that the server knows, of an account.
 	reported uint64
@@ -76,6 +78,13 @@ type room struct {
 
 	typists []string // those that are typing
 
+	// Of a thread: the room that it is of, the seq of its first message, that message until
+	// it is in items, and the seq from which on the replies are loaded.
+	of        *room
+	root      uint64
+	beginning *item
+	oldest    uint64
+
 	draft    draft
 	replying uint64   // the seq of the message that the draft answers, or 0
 	editing  uint64   // the seq of the message that the draft is an edit of, or 0
@@ -91,15 +100,19 @@ func newRoom(name string) *room {
 
 // unread returns the number of unread messages.
 func (r *room) unread() uint64 {
-	n := r.head - min(r.head, r.read)
-	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > r.read; k-- {
+	read := r.read
+	if r.flag > 0 {
+		read = min(read, r.flag-1)
+	}
+	n := r.head - min(r.head, read)
+	for k := len(r.items) - 1; k >= 0 && r.items[k].seq > read; k-- {
 		if i := r.items[k]; i.isEntry() && !i.isCounted() {
-			n -= min(n, i.beyond(r.read))
+			n -= min(n, i.beyond(read))
 		}
 	}
 	last := r.last()
 	for k := range r.passed {
-		n -= min(n, r.passed[k].beyond(max(r.read, last)))
+		n -= min(n, r.passed[k].beyond(max(read, last)))
 	}
 	return n
 }
@@ -316,6 +329,7 @@ type page struct {
 	// Around means that the window restarts with this page and shows Target.
 	Around bool
 	Target uint64
+	Thread uint64 // not 0: only the replies to this message
 }
 
 // addPage adds a history page to the window.
@@ -391,11 +405,11 @@ func (r *room) post(i *item) {
 	r.pending = append(r.pending, i)
 }
 
-// sent moves an own message from pending to the log.
-func (r *room) sent(number, seq uint64, at time.Time) {
+// sent moves an own message from pending to the log. It returns the message, or nil.
+func (r *room) sent(number, seq uint64, at time.Time) *item {
 	k := slices.IndexFunc(r.pending, func(i *item) bool { return i.number == number })
 	if k < 0 {
-		return
+		return nil
 	}
 	i := r.pending[k]
 	r.pending = slices.Delete(r.pending, k, k+1)
@@ -405,10 +419,14 @@ func (r *room) sent(number, seq uint64, at time.Time) {
 	}
 	r.add(i)
 	if r.message(seq) == i {
-		r.renew(r.fold.Add(client.Entry{Seq: seq, Message: &wire.Message{
-			Seq: seq, Username: i.username, ReplyTo: i.replyTo, Content: i.content, Time: at,
-		}}))
+		r.renew(r.fold.Add(client.Entry{Seq: seq, Message: i.asMessage()}))
 	}
+	return i
+}
+
+// asMessage returns an own message as it was sent.
+func (i *item) asMessage() *wire.Message {
+	return &wire.Message{Seq: i.seq, Username: i.username, ReplyTo: i.replyTo, Content: i.content, Time: i.time}
 }
 
 // refuse removes an own message from pending and returns it, or nil.

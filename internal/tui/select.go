@@ -37,6 +37,8 @@ func picks() []pick {
 		{[]string{"+"}, "React to it with an emoji, or take that back", (*Model).openReacting},
 		{[]string{"d", "delete"}, "Delete it, after a question", end(func(m *Model, i *item) { m.askDelete(i, "") })},
 		{[]string{"p"}, "Pin it, or take that back", end((*Model).pin)},
+		{[]string{"t"}, "Show only it and its replies; of a reply without any, those of the message that it answers", end(func(m *Model, i *item) { m.openThread(i.threadRoot()) })},
+		{[]string{"u"}, "Mark the room as unread from it on, until you come back", end((*Model).markUnread)},
 		{[]string{"y"}, "Copy it to the clipboard (OSC 52)", func(m *Model, i *item) tea.Cmd { m.mode = chatting; return m.copyItems(i) }},
 		{[]string{"esc", "q", "ctrl+c"}, "Select nothing", end(func(*Model, *item) {})},
 	}
@@ -45,7 +47,7 @@ func picks() []pick {
 // openSelection selects a message: the one that the search has found, or the last one on
 // the screen.
 func (m *Model) openSelection() tea.Cmd {
-	r := m.active
+	r := m.here()
 	if r == nil {
 		return nil
 	}
@@ -79,7 +81,7 @@ func (m *Model) lastOnScreen(r *room) int {
 
 // moveSelection selects the next message above (-1) or below (1).
 func (m *Model) moveSelection(by int) {
-	r := m.active
+	r := m.here()
 	for k := r.search(m.selected) + by; k >= 0 && k < len(r.items); k += by {
 		if i := r.items[k]; m.isTarget(i) && i.seq != m.selected {
 			m.selected = i.seq
@@ -113,7 +115,7 @@ func (m *Model) keepOnScreen(r *room, at int) {
 
 // pressSelection handles a key while a message is selected.
 func (m *Model) pressSelection(stroke string) tea.Cmd {
-	i := m.active.message(m.selected)
+	i := m.here().message(m.selected)
 	if i == nil || !m.isTarget(i) { // deleted, or no longer loaded
 		m.mode, m.hint = chatting, "the selected message is gone"
 		return nil
@@ -143,7 +145,7 @@ func (m *Model) pressSelection(stroke string) tea.Cmd {
 // selectionStatus lists the keys while a message is selected.
 func (m *Model) selectionStatus() string {
 	text := fmt.Sprintf("#%d: r reply", m.selected)
-	i := m.active.message(m.selected)
+	i := m.here().message(m.selected)
 	if i != nil && i.own {
 		text += ", e edit"
 	}
@@ -154,7 +156,7 @@ func (m *Model) selectionStatus() string {
 	if m.may(pinRight) {
 		text += ", p pin"
 	}
-	return text + ", y copy, Esc ends"
+	return text + ", t thread, y copy, Esc ends"
 }
 
 // openReacting asks for an emoji.
@@ -187,7 +189,7 @@ func (m *Model) pressReacting(stroke, text string) tea.Cmd {
 			return nil
 		}
 		m.mode = chatting
-		if i := m.active.message(m.selected); i != nil && m.isTarget(i) {
+		if i := m.here().message(m.selected); i != nil && m.isTarget(i) {
 			m.react(i, picture)
 		} else {
 			m.complain("the selected message is gone")

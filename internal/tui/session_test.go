@@ -108,6 +108,45 @@ func TestPostsBeforeTheConnection(t *testing.T) {
 	}
 }
 
+// A page of a thread has its replies, and with the first page comes the message that they
+// answer.
+func TestPagesOfAThread(t *testing.T) {
+	w := newWitness(t)
+	w.join("lobby")
+	for n, replyTo := range []uint64{0, 0, 1, 2, 1} {
+		w.post("lobby", uint64(n), replyTo, fmt.Sprint("message ", n+1))
+	}
+	w.connect(host(t), []string{"ann"})
+	for range 5 {
+		if e := await(w, always[sentEvent]); e.err != nil {
+			t.Fatal(e.err)
+		}
+	}
+	get := func(p page) (root uint64, replies []uint64) {
+		w.load("lobby", p)
+		e := await(w, func(e pageEvent) bool { return e.page == p })
+		if e.err != nil {
+			t.Fatal(e.err)
+		}
+		if e.root != nil {
+			root = e.root.Seq
+		}
+		for _, reply := range e.got.Entries {
+			replies = append(replies, reply.Seq)
+		}
+		return root, replies
+	}
+	if root, replies := get(page{Thread: 1}); root != 1 || !slices.Equal(replies, []uint64{3, 5}) {
+		t.Errorf("the thread of %d has %d, want that of 1 with 3 and 5", root, replies)
+	}
+	if root, replies := get(page{Thread: 1, Before: 5, HasBefore: true}); root != 0 || !slices.Equal(replies, []uint64{3}) {
+		t.Errorf("the page before 5 has %d and %d, want 3", root, replies)
+	}
+	if root, replies := get(page{Thread: 99}); root != 0 || len(replies) > 0 {
+		t.Errorf("the thread of no message has %d and %d", root, replies)
+	}
+}
+
 // A name that is taken gives way to the next; one that was asked for does not.
 func TestNamesThatAreTaken(t *testing.T) {
 	addr := host(t)

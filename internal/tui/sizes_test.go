@@ -94,7 +94,7 @@ func TestEveryComplaintIsVisible(t *testing.T) {
 			d.happens(stateEvent{link: ended, err: &client.Error{Code: wire.CodeUsernameTaken, Text: "somebody is connected under this name; choose another"}})
 		}, "choose another; /reconnect", false},
 		{func(d *desk) { d.back.lost = 2; offline(d); d.keys("ctrl+d") }, "2 messages are not sent yet. Quit anyway? (y/n)", false},
-		{func(d *desk) { d.keys("ctrl+f", "nowhere") }, "not found in this room; Esc closes", false},
+		{func(d *desk) { d.keys("ctrl+f", "nowhere") }, "not found in this room; Ctrl-F searches all rooms, Esc closes", false},
 		{func(d *desk) {
 			d.happens(failedEvent{room: "lobby", err: errors.New("there are too many rooms on this server as it is")})
 		}, "you are not in lobby: there are too many rooms on this server as it is; /join lobby tries again", true},

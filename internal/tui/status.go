@@ -69,6 +69,8 @@ func (m *Model) statusText() (left line, whole bool) {
 		return line{text(" "+m.meter.clean(m.hint), 0)}, true
 	case m.mode == searching:
 		return line{text(" "+m.meter.clean(m.finderStatus()), 0)}, true
+	case m.mode == listingHits:
+		return line{text(" "+m.meter.clean(m.listingStatus()), 0)}, true
 	case m.mode == selecting:
 		return line{text(" "+m.selectionStatus(), 0)}, true
 	case m.mode == reacting:
@@ -116,7 +118,7 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 	if r := m.active; r != nil {
 		if behind := r.known - min(r.known, r.head); behind > 0 && s.link == online {
 			l = append(l, text(fmt.Sprintf("  catching up: %d to go", behind), bold))
-		} else if r.loading {
+		} else if m.here().loading {
 			l = append(l, text("  loading …", 0))
 		} else if who := m.whoTypes(r); who != "" {
 			l = append(l, text("  "+m.meter.clean(who), italic))
@@ -151,7 +153,7 @@ func roundLatency(d time.Duration) string {
 
 // belowStatus counts the unread messages that are not visible.
 func (m *Model) belowStatus() string {
-	r := m.active
+	r := m.here()
 	switch {
 	case r == nil || m.mode != chatting && m.mode != switching || m.hint != "":
 		return ""
@@ -159,6 +161,10 @@ func (m *Model) belowStatus() string {
 		return fmt.Sprintf(" ↓ %d new, %s ", r.unread(), m.keyOfBottom())
 	case !r.following:
 		return fmt.Sprintf(" ↓ %s ", m.keyOfBottom())
+	case m.thread != nil && m.active.unread() > 0:
+		return fmt.Sprintf(" %d new in the room, %s ", m.active.unread(), m.keyOf("close"))
+	case m.thread != nil:
+		return " " + m.keyOf("close") + " back to the room "
 	}
 	l := m.shows()
 	if n := m.unreadElsewhere(); n > 0 && !l.rooms {
@@ -172,7 +178,7 @@ func (m *Model) belowStatus() string {
 
 // keyOfBottom returns the key that goes to the newest message, for people.
 func (m *Model) keyOfBottom() string {
-	if r := m.active; r.editing == 0 && r.replying == 0 {
+	if r := m.here(); r.editing == 0 && r.replying == 0 && m.thread == nil {
 		return m.keyOf("close")
 	}
 	return m.keyOf("bottom")

@@ -25,6 +25,7 @@ func (m *Model) takeAll(events batch) tea.Cmd {
 			commands = append(commands, cmd)
 		}
 	}
+	m.syncThread()
 	m.look()
 	return tea.Batch(append(commands, m.goOnQuitting(false))...)
 }
@@ -47,6 +48,10 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takePage(e)
 	case scanEvent:
 		m.takeScan(e)
+	case mentionsEvent:
+		m.takeMentions(e)
+	case foundEvent:
+		m.takeFound(e)
 	case sentEvent:
 		m.takeSent(e)
 	case alteredEvent:
@@ -149,6 +154,7 @@ func (m *Model) takeJoined(e joinedEvent) {
 		return
 	}
 	if r.first() > 0 || r.epoch != e.cursor.Epoch { // it was open before, and what came meanwhile is missing
+		m.endThread(r)
 		if gone := r.restartAs(e.cursor.Epoch); gone != "" {
 			m.sayIn(r, gone)
 		}
@@ -163,8 +169,19 @@ func (m *Model) takeJoined(e joinedEvent) {
 		r.read, r.reported = e.cursor.Seq, e.cursor.Seq
 	}
 	r.epoch, r.head = e.cursor.Epoch, max(r.head, e.cursor.Seq)
-	r.loading = true
-	m.backend.load(r.name, page{Before: e.cursor.Seq + 1, HasBefore: true})
+	if state, ok := m.states[r.name]; ok {
+		m.countMentions(r, &state)
+	}
+	if r.flag = m.states[r.name].UnreadFrom; r == m.active && r.target == 0 && r.flag > 0 {
+		m.comeBack(r)
+	}
+	switch {
+	case r.target > 0:
+		m.around(r, r.target)
+	case !r.loading:
+		r.loading = true
+		m.backend.load(r.name, page{Before: e.cursor.Seq + 1, HasBefore: true})
+	}
 }
 
 func (m *Model) takeFailed(e failedEvent) {
@@ -210,15 +227,18 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 	if r.message(i.seq) != nil {
 		m.fold(r, entry)
 	}
+	m.followThread(r, entry)
 	if !isNew || m.ignores(i) {
 		return nil
 	}
-	if r == m.active && r.following && m.focused {
+	if m.sees(r) {
 		r.see()
 	} else {
 		r.arrived(i)
 	}
-	if i.mention && !m.rang && (r != m.active || !m.focused || !r.following) {
+	t := m.threadOf(r)
+	isSeen := m.sees(r) || t != nil && t.fitsThread(i.seq, i.replyTo) && t.following && m.focused
+	if m.rings(r, i) && !m.rang && !isSeen {
 		m.rang = true
 		return m.ring(r, i)
 	}
@@ -235,6 +255,7 @@ func (m *Model) takeEntry(e entryEvent) {
 	m.passOver(r, e.entry)
 	r.add(itemOf(e.entry, m.username))
 	m.fold(r, e.entry)
+	m.followThread(r, e.entry)
 	r.passUnknown()
 }
 
@@ -254,6 +275,7 @@ func (m *Model) passOver(r *room, e client.Entry) {
 	}
 	if first := r.first(); first > 0 && first < e.Seq {
 		r.stale = max(r.stale, e.AsOf)
+		m.reloadThread(r)
 	}
 	if e.Seq > r.head+1 && r.head > 0 {
 		r.add(&item{kind: itemUnknown, from: r.head + 1, seq: e.Seq - 1})
@@ -306,6 +328,7 @@ func (m *Model) takeResync(e resyncEvent) {
 	if r == nil {
 		return
 	}
+	m.endThread(r)
 	gone := r.restartAs(e.cursor.Epoch)
 	r.head, r.known, r.read, r.epoch, r.cleared = e.cursor.Seq, e.cursor.Seq, e.cursor.Seq, e.cursor.Epoch, 0
 	r.marked = false
@@ -328,6 +351,10 @@ func (m *Model) takePage(e pageEvent) {
 	if r == nil {
 		return
 	}
+	if e.page.Thread > 0 {
+		m.takeThreadPage(r, &e)
+		return
+	}
 	if e.err != nil {
 		r.loading = false
 		if r == m.active {
@@ -341,6 +368,7 @@ func (m *Model) takePage(e pageEvent) {
 	}
 	r.addPage(e.page, e.got, m.username)
 	r.passUnknown()
+	m.arriveAtTarget(r, e.page)
 	if len(e.got.Messages()) == 0 && e.got.Last > 0 && r.last()-r.first() < maxItems/2 { // nothing to show: look further
 		switch {
 		case e.page.HasBefore:
@@ -360,12 +388,17 @@ func (m *Model) takeSent(e sentEvent) {
 		return
 	}
 	if e.err == nil {
-		r.sent(e.number, e.receipt.Seq, e.receipt.Time)
+		if i := r.sent(e.number, e.receipt.Seq, e.receipt.Time); i != nil {
+			m.followThread(r, client.Entry{Seq: i.seq, Message: i.asMessage()})
+		}
 		return
 	}
 	i := r.refuse(e.number)
 	if i == nil {
 		return
+	}
+	if t := m.threadOf(r); t != nil && i.replyTo == t.root {
+		r = t
 	}
 	reason := reasonOf(e.err)
 	_, answered := errors.AsType[*client.Error](e.err)
@@ -374,13 +407,13 @@ func (m *Model) takeSent(e sentEvent) {
 		reason = "it may or may not have been stored: " + reason
 	}
 	if r.draft.text == "" && r.editing == 0 {
-		if r.draft.set(i.content); codeOf(e.err) != wire.CodeGone {
+		if r.draft.set(i.content); codeOf(e.err) != wire.CodeGone && r.of == nil {
 			r.replying = i.replyTo
 		}
 		if strings.HasPrefix(i.content, "/") {
 			r.draft.set("/" + i.content)
 		}
-		if r == m.active {
+		if r == m.here() {
 			m.complain("not sent: " + reason)
 			return
 		}

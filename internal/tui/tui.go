@@ -22,6 +22,8 @@ type Options struct {
 	Names []string
 	// Room is opened first; "" means the first room of the last time, or the lobby.
 	Room string
+	// Zone is the IANA name of the time zone of dates in searches; "" is UTC.
+	Zone string
 	// Keep saves the places for the next start.
 	Keep bool
 	// Token returns the token for a server, or "" for a visitor. Nil: always a visitor.

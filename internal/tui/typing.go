@@ -10,14 +10,14 @@ const maxTypists, namedTypists = 16, 3
 // and where something else is edited. A line of the history is nobody's typing before it
 // is changed.
 func (m *Model) writing() (r *room, text string) {
-	if m.mode != chatting || m.active == nil || m.active.editing > 0 {
+	if m.mode != chatting || m.active == nil || m.here().editing > 0 {
 		return nil, ""
 	}
-	d := &m.active.draft
+	d := &m.here().draft
 	if d.recalled != 0 || strings.TrimSpace(d.text) == "" || strings.HasPrefix(d.text, "/") && !strings.HasPrefix(d.text, "//") {
-		return m.active, ""
+		return m.here(), ""
 	}
-	return m.active, d.text
+	return m.here(), d.text
 }
 
 // reportTyping reports that the person is typing if the message has changed since it was

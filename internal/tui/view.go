@@ -125,7 +125,7 @@ func (m *Model) title() string {
 // unreadElsewhere returns how many other rooms have unread messages.
 func (m *Model) unreadElsewhere() (n int) {
 	for _, r := range m.rooms {
-		if r.unread() > 0 && r != m.active {
+		if m.news(r) > 0 && r != m.active {
 			n++
 		}
 	}
@@ -151,6 +151,10 @@ func (m *Model) render() (screen string, x, y int) {
 		x, y = m.formCursor(l)
 	case helping, asking, selecting:
 		x, y = -1, -1
+	case listingHits:
+		if m.listing.isFixed() {
+			x, y = -1, -1
+		}
 	}
 	if l.inputRows == 0 {
 		x, y = -1, -1
@@ -180,8 +184,10 @@ func (m *Model) middle(l layout) []line {
 	switch {
 	case m.mode == switching:
 		conversation = m.switcherView(l.width, l.height)
+	case m.mode == listingHits:
+		conversation = m.listingView(l.width, l.height)
 	case m.active != nil:
-		conversation = m.conversation(m.active, l.width, l.height)
+		conversation = m.conversation(m.here(), l.width, l.height)
 	default:
 		conversation = m.nowhere(l.width, l.height)
 	}
@@ -236,10 +242,17 @@ func (m *Model) titleBar() line {
 	switch {
 	case m.mode == helping:
 		return m.meter.pad(line{{text: " Kaban: keys and commands", look: bar.with(bold)}}, m.width, bar)
-	case m.active == nil || m.mode == greeting:
+	case m.mode != listingHits && m.active == nil || m.mode == greeting:
 		return m.meter.pad(line{{text: " Kaban", look: bar.with(bold)}}, m.width, bar)
 	}
+	if m.mode == listingHits {
+		return m.meter.pad(line{{text: " " + m.meter.clean(m.listing.title), look: bar.with(bold)}}, m.width, bar)
+	}
 	l := line{{text: " " + m.meter.clean(m.labelOf(m.active.name)), look: bar.with(bold)}}
+	if m.thread != nil {
+		l = append(l, span{text: "  " + m.threadTitle(), look: bar})
+		return m.meter.pad(l, m.width, bar)
+	}
 	if m.active.count > 0 {
 		l = append(l, span{text: "  " + m.members(m.active), look: bar})
 	}
@@ -265,7 +278,7 @@ func (m *Model) input() (rows []line, row, column int) {
 		prompt, width = nil, 0
 	}
 	d := m.draft()
-	if m.mode == greeting || m.mode == helping {
+	if m.mode == greeting || m.mode == helping || m.mode == listingHits && m.listing.isFixed() {
 		d = &draft{}
 	}
 	lines, row, column := m.editor.layout(d, m.width-width)
@@ -296,6 +309,11 @@ func (m *Model) prompt() line {
 	switch m.mode {
 	case switching:
 		return line{{text: "go to room: ", look: look{role: roleAccent, attrs: bold}}}
+	case listingHits:
+		if m.listing.isFixed() {
+			return nil
+		}
+		return line{{text: "search all: ", look: look{role: roleAccent, attrs: bold}}}
 	case searching:
 		return line{{text: "search: ", look: look{role: roleAccent, attrs: bold}}}
 	case reacting:
@@ -303,10 +321,13 @@ func (m *Model) prompt() line {
 	case greeting, helping:
 		return nil
 	}
-	if r := m.active; r != nil && r.editing > 0 {
+	if r := m.here(); r != nil && r.editing > 0 {
 		return line{{text: "edit> ", look: look{role: roleAccent, attrs: bold}}}
 	} else if r != nil && r.replying > 0 {
 		return line{{text: "reply> ", look: look{role: roleAccent, attrs: bold}}}
+	}
+	if m.thread != nil {
+		return line{{text: "thread> ", look: look{role: roleAccent, attrs: bold}}}
 	}
 	if m.username == "" {
 		return line{{text: "> "}}
@@ -332,7 +353,7 @@ func (m *Model) roomList(width, height int) []line {
 	for n, r := range m.rooms {
 		if n >= first && n < first+shown {
 			rows = append(rows, m.roomLine(r, n, width))
-		} else if r.unread() > 0 {
+		} else if m.news(r) > 0 {
 			news++
 			mentions += uint64(r.mention)
 		}
@@ -356,9 +377,9 @@ func (m *Model) roomList(width, height int) []line {
 func (m *Model) roomLine(r *room, n, width int) line {
 	l := look{}
 	badge := ""
-	unread := r.unread()
+	unread := m.news(r)
 	switch {
-	case r == m.active && !r.following && unread > 0, r != m.active && unread > 0:
+	case unread > 0 && (r != m.active || !r.following || r.flag > 0):
 		badge, l = short(unread), l.with(bold)
 	}
 	if r.mention > 0 {

@@ -21,6 +21,7 @@ func bodies() map[string]string {
 	return map[string]string{
 		"PATCH /v1/account":                   `{"name":"x"}`,
 		"PUT /v1/account/password":            `{"password":"purple monkey dishwasher"}`,
+		"PUT /v1/account/notifications":       `{"keywords":["x"],"quiet":{"from":"22:00","to":"07:00","zone":"UTC","days":["mon"],"until_ms":1}}`,
 		"POST /v1/tokens":                     `{"name":"x","expires_in":"30d","rooms":["lobby"],"read_only":true,"username":"robo"}`,
 		"POST /v1/bots":                       `{"username":"x","name":"x","role":"member","owner":"olga"}`,
 		"POST /v1/invites":                    `{"role":"guest","rooms":["lobby"],"uses":2,"expires_in":"7d"}`,
@@ -125,7 +126,9 @@ func TestBadBodies(t *testing.T) {
 			body[:len(body)-1] + "," + body[1:], // every name twice
 			"{" + strings.Repeat(`"x":[`, 12) + strings.Repeat("]", 12) + "}",
 		} {
-			refused(request, bad)
+			if bad != body { // it has no text to spoil
+				refused(request, bad)
+			}
 		}
 		refused(request, strings.Repeat(" ", 1<<20), 413)
 		var fields map[string]any

@@ -13,6 +13,8 @@ import (
 func (s *Server) profileOperations(api huma.API) {
 	asks(s, api, toAccounts, aboutPeople("get-account", http.MethodGet, "/v1/account", "Get your account"), s.getAccount)
 	asks(s, api, toAccounts, aboutPeople("change-account", http.MethodPatch, "/v1/account", "Change your display name"), s.changeAccount)
+	asks(s, api, toAccounts, aboutPeople("get-notifications", http.MethodGet, "/v1/account/notifications", "Get what you want to be notified of"), s.getNotifications)
+	asks(s, api, toAccounts, aboutPeople("set-notifications", http.MethodPut, "/v1/account/notifications", "Set what you want to be notified of, for all your devices"), s.setNotifications)
 	does(s, api, toAccounts|secret, aboutPeople("set-password", http.MethodPut, "/v1/account/password", "Set your password; needs a fresh sign-in and ends your other devices"), s.setPassword)
 	does(s, api, toAccounts, aboutPeople("remove-password", http.MethodDelete, "/v1/account/password", "Remove your password; needs a fresh sign-in and another way in"), s.removePassword)
 	asks(s, api, toAccounts|secret, aboutPeople("make-recovery-codes", http.MethodPost, "/v1/account/recovery-codes", "Replace your recovery codes; needs a fresh sign-in"), s.makeRecoveryCodes)
