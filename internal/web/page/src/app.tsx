@@ -7,7 +7,7 @@ import { Claim } from './claim'
 import { Composer } from './composer'
 import { Device } from './device'
 import { Dialogs } from './dialogs'
-import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, closeSearch, focusInput, makeRoom, openDialog, openPanel, openSearch, visit } from './focus'
+import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, focusInput, makeRoom, openDialog, openPanel, openSearch, visit } from './focus'
 import { Head } from './head'
 import { jumpToNewest } from './history'
 import { may } from './rights'
@@ -15,10 +15,9 @@ import { Invited } from './invited'
 import { MessageList } from './list'
 import { Join, SignUp, Starting } from './signin'
 import { MemberList } from './members'
-import { SearchPanel } from './search'
 import { SidePanel } from './panel'
 import { ordered, RoomList } from './sidebar'
-import { account, covered, current, dialog, drawer, factsOf, makesRooms, notice, panel, room, rooms, screen, searching, spoken, waysTaken, type Room } from './state'
+import { account, covered, current, dialog, drawer, factsOf, makesRooms, notice, panel, room, rooms, screen, spoken, waysTaken, type Room } from './state'
 import { State } from './states'
 import { language, t } from './texts'
 
@@ -60,7 +59,6 @@ function Chat() {
       <RoomList />
       <main class="main" inert={besidePanel && covered.value}>
         <Head />
-        {searching.value && shown && !shown.doubt.value && <SearchPanel key={shown.name} room={shown} />}
         {shown?.doubt.value === 'missing' ? <Missing room={shown} /> : shown?.doubt.value === 'closed' ? <Closed room={shown} /> : shown && <MessageList key={`${shown.name} ${density.value}`} room={shown} />}
         <State />
         {shown && shown.doubt.value !== 'missing' && shown.doubt.value !== 'closed' && (may('send', factsOf(shown)) || shown.doubt.value ? <Composer field={shown} /> : <Instead room={shown} />)}
@@ -195,7 +193,6 @@ function useKeys() {
         openDialog('keys')
       } else if (event.key === 'Escape') {
         if (drawer.value) closeDrawer()
-        else if (searching.value) closeSearch()
         else if (panel.value) closePanel()
         else {
           notice.value = undefined

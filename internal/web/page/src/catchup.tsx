@@ -8,12 +8,12 @@ import { Avatar, nickClass } from './nick'
 import type { Inbox, Mentioned } from './protocol'
 import { markRead } from './reading'
 import { pathOf, type Place } from './route'
+import { walk } from './search'
 import { ask } from './session'
 import { Sign } from './sign'
 import { beside, byName, covered, find, mentionsTotal, rooms, status, type Room } from './state'
 import { Inbox as InboxSymbol } from './symbols'
 import { count, dayOf, fullTimeOf, t, timeOf } from './texts'
-import { walk } from './walk'
 
 /** How many mentions are asked for. */
 const pageSize = 50

@@ -8,7 +8,7 @@ import { composeFor } from './drafts'
 import { become, make, show } from './rooms'
 import { show as showAddress, type Panel, type Place } from './route'
 import { renderNow } from './frame'
-import { account, beside, current, dialog, drawer, emojiFor, panel, room, searching, subject, type Dialog, type EmojiFor, type Field, type Room } from './state'
+import { account, beside, current, dialog, drawer, emojiFor, panel, room, subject, type Dialog, type EmojiFor, type Field, type Room } from './state'
 import type { Composing } from './storage'
 import { focused, opened, pointed, type Tool } from './tools'
 import { endTurns } from './turn'
@@ -80,12 +80,15 @@ export function closeEmoji(): void {
   if (about && 'row' in about) closeTool()
 }
 
-export function openSearch(): void {
-  move(() => (searching.value = true), search)
-}
-
-export function closeSearch(): void {
-  move(() => (searching.value = false), input)
+/** Searches, at first for nothing. The query that is in the panel already stays. */
+export function openSearch(query = ''): void {
+  const shown = panel.peek()
+  move(() => {
+    if (shown?.kind === 'search') return
+    dialog.value = undefined
+    drawer.value = undefined
+    show({ room: current.peek(), panel: { kind: 'search', query, everywhere: false } })
+  }, search)
 }
 
 export function openDrawer(which: 'rooms' | 'members'): void {
@@ -213,4 +216,12 @@ export function lookAt(place: Place, goal: Goal): void {
   move(() => show({ panel: panel.peek(), ...place }, 'replace'), goal)
   // The message that is shown does not take the focus.
   endTurns()
+}
+
+/** Shows what a search finds. The focus stays in its field, or where it is. */
+export function lookFor(wanted: Panel, inField = true): void {
+  move(
+    () => show({ room: current.peek(), panel: wanted }, 'replace'),
+    () => inField && search(),
+  )
 }

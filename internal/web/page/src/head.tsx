@@ -2,14 +2,14 @@
 
 import { signal } from '@preact/signals'
 import { membersBeside } from './appearance'
-import { closePanel, closeSearch, openDialog, openDrawer, openSearch } from './focus'
+import { closePanel, openDialog, openDrawer, openPanel, openSearch } from './focus'
 import { Avatar } from './nick'
 import { may } from './rights'
 import { pathOf } from './route'
 import { star, starred } from './sidebar'
 import { Sign } from './sign'
-import { account, current, drawer, factsOf, newsElsewhere, panel, room, searching, type Room } from './state'
-import { AddPerson, Link, Menu, More, People, Search, Star } from './symbols'
+import { account, current, drawer, factsOf, newsElsewhere, panel, room, type Room } from './state'
+import { AddPerson, Link, Menu, More, People, Pin, Search, Star } from './symbols'
 import { count, t } from './texts'
 import { CopyButton } from './copy'
 
@@ -44,13 +44,18 @@ export function Head() {
         </button>
       )}
       {shown && <PeopleButton room={shown} />}
-      {shown && (!account.value || !narrow.value) && (
+      {shown && !narrow.value && (
         <CopyButton label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: current.peek() })}>
           <Link />
         </CopyButton>
       )}
+      {shown && (!account.value || !narrow.value) && (
+        <button type="button" class="icon" aria-label={t('pins')} title={t('pins')} aria-expanded={panel.value?.kind === 'pins'} onClick={() => (panel.value?.kind === 'pins' ? closePanel() : openPanel({ kind: 'pins' }))}>
+          <Pin />
+        </button>
+      )}
       {shown && (
-        <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={searching.value} onClick={() => (searching.value ? closeSearch() : openSearch())}>
+        <button type="button" class="icon" aria-label={t('search')} title={t('search')} aria-expanded={panel.value?.kind === 'search'} onClick={() => (panel.value?.kind === 'search' ? closePanel() : openSearch())}>
           <Search />
         </button>
       )}

@@ -4,13 +4,17 @@ import type { ComponentChildren } from 'preact'
 import { CatchUp } from './catchup'
 import { CopyButton } from './copy'
 import { closePanel } from './focus'
+import { PinsView } from './pins'
 import { pathOf, type Panel } from './route'
+import { SearchView } from './search'
 import { beside, type Room } from './state'
 import { ArrowLeft, Cross, Link } from './symbols'
 import { t } from './texts'
 import { ThreadView } from './thread'
 
 export function SidePanel({ room, panel }: { room: Room; panel: Panel }) {
+  if (panel.kind === 'search') return <Frame title={t('search')} about="">{<SearchView room={room} panel={panel} />}</Frame>
+  if (panel.kind === 'pins') return <Frame title={t('pins')} about={t('threadIn', { room: room.title.value })}>{<PinsView key={room.name} room={room} />}</Frame>
   if (panel.kind === 'inbox') return <Frame title={t('catchUp')} about="">{<CatchUp />}</Frame>
   const thread = room.thread.value
   if (!thread) return null

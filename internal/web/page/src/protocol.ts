@@ -105,6 +105,7 @@ export type Request =
   | ((Act | Amend) & { room: string; id: string })
   | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
   | { type: 'history'; room: string; before?: number; after?: number; replies_to?: number; limit?: number }
+  | { type: 'search'; query: string; room?: string; before?: number; limit?: number; zone?: string }
   | { type: 'inbox'; before?: number; limit?: number }
   | { type: 'unread'; room: string; seq: number }
   | { type: 'rooms'; after?: string }
@@ -168,6 +169,31 @@ export interface History {
   first?: number
   last?: number
   more: boolean
+  ref?: string
+}
+/** A message that a search has found. */
+export interface Hit {
+  room: string
+  seq: number
+  id: string
+  username: string
+  account?: string
+  bot?: boolean
+  time: string
+  /** The part of the content to show. */
+  snippet: string
+  /** What to highlight of it: starts and lengths, in code points. */
+  marks: [number, number][]
+}
+/** What a search has found, the newest first. */
+export interface Found {
+  type: 'found'
+  hits: Hit[]
+  more: boolean
+  /** The `before` of the next page. */
+  next?: number
+  /** There may be hits that the server has not looked at. */
+  partial: boolean
   ref?: string
 }
 /** A message that mentions the account, which has not read it yet. */
@@ -311,6 +337,7 @@ export type Event =
   | LiveAmendment
   | Ack
   | History
+  | Found
   | Inbox
   | Rooms
   | Members

@@ -2,7 +2,7 @@
 
 import { useSignal } from '@preact/signals'
 import { act } from './acts'
-import { closeDialog, openDialog, visit } from './focus'
+import { closeDialog, openDialog, openPanel, visit } from './focus'
 import { Failure, Field, Options, Submit, useSending } from './form'
 import { StarButton } from './head'
 import { Modal } from './modal'
@@ -13,7 +13,7 @@ import { part } from './rooms'
 import { pathOf } from './route'
 import { ask } from './session'
 import { account, factsOf, find, limits, room as shown, server, subject, type Room } from './state'
-import { AddPerson, Link } from './symbols'
+import { AddPerson, Link, Pin } from './symbols'
 import { t } from './texts'
 import { CopyButton } from './copy'
 
@@ -60,6 +60,10 @@ export function RoomSettings() {
           </button>
         )}
         <StarButton room={room} />
+        <button type="button" class="secondary with-symbol" onClick={() => openPanel({ kind: 'pins' })}>
+          <Pin />
+          {t('pins')}
+        </button>
         <CopyButton wide label={t('copyRoomLink')} text={() => location.origin + pathOf({ room: room.name })}>
           <Link />
         </CopyButton>

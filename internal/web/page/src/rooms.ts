@@ -63,7 +63,6 @@ export function show(place: route.Place, how: 'push' | 'replace' | 'none' = 'pus
     showBeside(room, place.panel)
     save('room', room.name)
     if (left !== room) {
-      state.searching.value = false
       state.spoken.value = []
       state.notice.value = undefined
       room.held = false

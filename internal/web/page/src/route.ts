@@ -4,8 +4,8 @@
 /** The path that the page is served at: "/", unless behind a proxy. The script is in its assets. */
 export const base = new URL('..', import.meta.url).pathname
 
-/** What is shown beside a room. */
-export type Panel = { kind: 'thread'; seq: number } | { kind: 'inbox' }
+/** What is shown beside a room. A search is in the room, or everywhere. */
+export type Panel = { kind: 'thread'; seq: number } | { kind: 'pins' | 'inbox' } | { kind: 'search'; query: string; everywhere: boolean }
 
 export interface Place {
   room: string
@@ -31,10 +31,21 @@ export function read(): Place | undefined {
 function panelOf(hash: string): Panel | undefined {
   const thread = /^#thread\/([1-9]\d{0,15})$/.exec(hash)
   if (thread) return { kind: 'thread', seq: Number(thread[1]) }
-  return hash === '#inbox' ? { kind: 'inbox' } : undefined
+  const search = /^#search(-all)?(?:\/(.*))?$/.exec(hash)
+  if (search) return { kind: 'search', query: decoded(search[2] ?? ''), everywhere: search[1] !== undefined }
+  return hash === '#pins' || hash === '#inbox' ? { kind: hash === '#pins' ? 'pins' : 'inbox' } : undefined
 }
 
-const hashOfPanel = (panel: Panel): string => (panel.kind === 'thread' ? `#thread/${panel.seq}` : `#${panel.kind}`)
+function hashOfPanel(panel: Panel): string {
+  switch (panel.kind) {
+    case 'thread':
+      return `#thread/${panel.seq}`
+    case 'search':
+      return `#search${panel.everywhere ? '-all' : ''}${panel.query === '' ? '' : `/${encodeURIComponent(panel.query)}`}`
+    default:
+      return `#${panel.kind}`
+  }
+}
 
 function hashOf({ seq, panel }: Place): string {
   if (seq !== undefined) return `#${seq}`

@@ -7,7 +7,7 @@ import type { Server } from './api'
 import type { Status } from './connection'
 import type { Event } from './fold'
 import { Log } from './log'
-import type { Account, Cursor, Flag, Level, Member, Message, Problem, RoomInfo, RoomKind, RoomRole } from './protocol'
+import type { Account, Cursor, Flag, Hit, Level, Member, Message, Problem, RoomInfo, RoomKind, RoomRole } from './protocol'
 import { preference } from './preference'
 import { mayCreate, type Facts } from './rights'
 import type { Panel, Way } from './route'
@@ -15,6 +15,21 @@ import { draftOf, load, type Composing, type Pending } from './storage'
 
 /** No unread line. 0 is a place for one: above a room's first message. */
 export const noLine = -1
+
+/** A search, and what it has found so far. */
+export interface Finding {
+  query: string
+  /** The only room in which to look; undefined is all. */
+  room: string | undefined
+  hits: Hit[]
+  busy: boolean
+  /** There may be more, behind `next`. */
+  more: boolean
+  next: number | undefined
+  /** There may be hits that the server has not looked at. */
+  partial: boolean
+  problem: Problem | undefined
+}
 
 /** A field that messages are written in: that of a room, or that of a thread in it. */
 export interface Field {
@@ -62,6 +77,10 @@ export class Room implements Field {
   readonly log = new Log()
   /** The thread that is open beside it. */
   readonly thread = signal<Thread | undefined>(undefined)
+  /** What the server has found to be pinned; undefined until asked for. */
+  readonly pins = signal<Finding | undefined>(undefined)
+  /** What was pinned since then, wherever it is. */
+  readonly pinned = new Set<number>()
   /** Counts changes of the log and of pending messages: read it to be rendered again. */
   readonly version = signal(0)
   /** The server has delivered everything up to here. Undefined before the first join. */
@@ -151,18 +170,21 @@ export class Room implements Field {
 
   /** Folds a change into its message, wherever that is shown. */
   fold(event: Event): void {
+    if (event.type === 'pin' && event.on && this.pins.peek()) this.pinned.add(event.target)
     this.log.fold(event, username.peek())
     this.thread.peek()?.log.fold(event, username.peek())
   }
 
   /** Changes were missed: what was loaded is shown until it has been loaded again. */
   miss(): void {
+    this.pinned.clear()
     this.log.miss()
     this.thread.peek()?.log.miss()
   }
 
   /** Forgets the loaded messages. */
   clear(): void {
+    this.pinned.clear()
     this.log.clear()
     this.thread.peek()?.log.clear()
   }
@@ -208,7 +230,6 @@ export const emojiFor = signal<(EmojiFor & { at: DOMRect }) | undefined>(undefin
 export const subject = signal('')
 /** The drawer that is open on a narrow screen. */
 export const drawer = signal<'rooms' | 'members' | undefined>(undefined)
-export const searching = signal(false)
 /** What is shown beside the room on the screen. */
 export const panel = signal<Panel | undefined>(undefined)
 const besideScreen = matchMedia('(min-width: 901px)')

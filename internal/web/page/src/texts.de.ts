@@ -145,14 +145,6 @@ export const de: Texts = {
   replacedText: 'Dein Name wird in einem anderen Tab oder Fenster dieses Browsers benutzt.',
   useHere: 'Kaban hier benutzen',
 
-  search: 'Suchen',
-  searchLabel: 'In den geladenen Nachrichten suchen',
-  searchHint_one: 'Durchsucht {count} geladene Nachricht. Scrolle nach oben, um mehr zu laden.',
-  searchHint_other: 'Durchsucht {count} geladene Nachrichten. Scrolle nach oben, um mehr zu laden.',
-  results_one: '{count} Nachricht gefunden',
-  results_other: '{count} Nachrichten gefunden',
-  resultsMany: 'Angezeigt werden die neuesten {count}.',
-  close: 'Schließen',
 
   switcher: 'Raum wechseln',
   switcherLabel: 'Name des Raums',

@@ -153,15 +153,6 @@ export const en = {
   replacedText: 'Your name is in use in another tab or window of this browser.',
   useHere: 'Use Kaban here',
 
-  // Search
-  search: 'Search',
-  searchLabel: 'Search the loaded messages',
-  searchHint_one: 'Searches {count} loaded message. Scroll up to load more.',
-  searchHint_other: 'Searches {count} loaded messages. Scroll up to load more.',
-  results_one: '{count} message found',
-  results_other: '{count} messages found',
-  resultsMany: 'Showing the newest {count}.',
-  close: 'Close',
 
   // The switcher
   switcher: 'Go to a room',
