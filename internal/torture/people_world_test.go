@@ -151,6 +151,9 @@ func (w *world) exchange(by *http.Client, secret, method, path string, body any)
 		a.code = problem.Code
 	}
 	for _, c := range response.Cookies() {
+		if strings.HasSuffix(c.Name, "kaban-browser") { // it is no sign-in
+			continue
+		}
 		a.cookie = c.Value
 	}
 	return a
