@@ -40,3 +40,30 @@ func TestPurgedByItself(t *testing.T) {
 		t.Errorf("it is still in %v", names)
 	}
 }
+
+// TestEraseUnused erases in the index of a directory that no server uses. It has not read the
+// deletion before.
+func TestEraseUnused(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, openSQLite(t, dir), dir, usual)
+	const deleted = "ηηremoved"
+	room := storetest.RoomName(t, "lobby")
+	seq := w.say(room, "ann", "x "+deleted)
+	w.wait()
+	if err := w.index.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.append(room, "ann", kaban.KindDelete, seq, "", false)
+	if len(filesWith(t, dir, deleted[4:])) == 0 {
+		t.Error("it is in no file before: the test sees nothing")
+	}
+	if err := Erase(t.Context(), w.store, dir, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if in := filesWith(t, dir, deleted[4:]); len(in) > 0 {
+		t.Errorf("it is still in %v", in)
+	}
+	if err := Erase(t.Context(), w.store, t.TempDir(), Options{}); err != nil {
+		t.Errorf("without an index: %v", err)
+	}
+}
