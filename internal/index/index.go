@@ -69,6 +69,7 @@ type Index struct {
 	group  sync.WaitGroup
 	ended  chan struct{} // closed at the end of the goroutine
 	wake   chan struct{}
+	load   load          // of the goroutine
 	steps  atomic.Uint64 // that have read something
 	asked  atomic.Bool   // to be made anew
 	closed atomic.Bool
