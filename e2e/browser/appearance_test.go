@@ -58,8 +58,8 @@ func TestTools(t *testing.T) {
 		t.Helper()
 		p.press(kb.Tab)
 		p.until(`document.activeElement.closest('.tools')`)
-		for i, label := range []string{"Add a reaction", "Reply", "Copy text"} {
-			p.press([]string{kb.Home, kb.ArrowRight, kb.ArrowRight}[i])
+		for i, label := range []string{"Add a reaction", "Reply", "Open thread", "Copy text"} {
+			p.press([]string{kb.Home, kb.ArrowRight, kb.ArrowRight, kb.ArrowRight}[i])
 			p.until(`document.activeElement.getAttribute('aria-label') === %s`, label)
 		}
 	}

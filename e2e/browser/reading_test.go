@@ -84,7 +84,7 @@ func TestUnreadAndDrafts(t *testing.T) {
 	p.until(`document.querySelector('#input').value === ''`)
 	p.until(`document.querySelector('.drafted')`)
 	s.say("ben", "team", "one", "two", "@alice three")
-	p.until(`document.querySelector('.room.news .count')?.innerText.includes('@3')`)
+	p.until(`document.querySelector('.room.news .count')?.innerText.includes('@1')`)
 	p.until(`document.title === '(3) lobby · Kaban'`)
 	p.press(kb.ArrowDown, chromedp.KeyModifiers(kb.ModifierAlt))
 	p.until(`document.querySelector('.head h1').innerText.includes('team')`)

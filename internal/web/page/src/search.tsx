@@ -137,7 +137,7 @@ function Form({ room, panel, shown }: { room: Room; panel: SearchPanel; shown: F
 
 function Offers({ offers, index, choose }: { offers: Offer[]; index: number; choose(offer: Offer): void }) {
   return (
-    <ul id="operators" class="offers" role="listbox" aria-label={t('operators')} hidden={offers.length === 0}>
+    <ul id="operators" class="operators" role="listbox" aria-label={t('operators')} hidden={offers.length === 0}>
       {offers.map((offer, i) => (
         // The field keeps the focus.
         <li key={offer.text} id={`operator-${i}`} role="option" aria-selected={i === index} onPointerDown={(event) => event.preventDefault()} onClick={() => choose(offer)}>
