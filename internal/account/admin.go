@@ -342,7 +342,7 @@ func (s *Service) People(ctx context.Context, by Actor, q PeopleQuery) (page Peo
 
 func (p *PeoplePage) fill(c *change, f access.Facts, q PeopleQuery) error {
 	admin := f.Who.Role >= kaban.RoleAdmin && f.Who.Reach == access.ReachServer
-	after := q.After
+	after, last := q.After, q.After // looked at, and on the page
 	for scanned := 0; ; {
 		found, more, err := people.Accounts.InOrder(c.Tx, after, maxPeoplePage)
 		if err != nil {
@@ -360,13 +360,18 @@ func (p *PeoplePage) fill(c *change, f access.Facts, q PeopleQuery) error {
 				return err
 			}
 			if q.matches(&shown) && (admin || a.Status == people.StatusActive) {
-				if err := c.judge(access.KnowPerson, f, a, 0); err == nil || admin {
-					p.People = append(p.People, visible(&shown, admin))
-				} else if !isRefusal(err) {
+				switch err := c.judge(access.KnowPerson, f, a, 0); {
+				case err != nil && !admin && !isRefusal(err):
 					return err
+				case err != nil && !admin:
+				case len(p.People) == q.Limit: // there are more only if one of them may be shown
+					p.Cursor = last
+					return nil
+				default:
+					p.People, last = append(p.People, visible(&shown, admin)), key
 				}
 			}
-			if scanned++; len(p.People) == q.Limit || scanned == maxPeopleScan {
+			if scanned++; scanned >= maxPeopleScan {
 				if more || i+1 < len(found) {
 					p.Cursor = after
 				}

@@ -336,6 +336,24 @@ func TestPeople(t *testing.T) {
 	if got := find(gustav, PeopleQuery{}); !slices.Equal(got, []string{"bob", "gustav"}) {
 		t.Errorf("a guest knows %q", got)
 	}
+	// Whether there are more says nothing of those that it does not know.
+	for _, c := range []struct {
+		limit, want int
+		more        bool
+	}{{1, 1, true}, {2, 2, false}, {3, 2, false}} {
+		page, err := w.People(w.ctx, gustav, PeopleQuery{Limit: c.limit})
+		w.must(err)
+		if len(page.People) != c.want || (page.Cursor != "") != c.more {
+			t.Errorf("a page of %d has %d people and the cursor %q", c.limit, len(page.People), page.Cursor)
+		}
+	}
+	// A bot that it does not know is as one that there is not.
+	_, err := w.MakeBot(w.ctx, alice, NewBot{Username: "robo"})
+	w.must(err)
+	for _, name := range []string{"robo", "nobody"} {
+		_, _, err := w.MakeToken(w.ctx, gustav, NewToken{Username: name, Name: "x", Expires: time.Hour})
+		wantCode(t, "a token of "+name, err, "not_found")
+	}
 }
 
 func TestBlocksAndLinks(t *testing.T) {
@@ -346,6 +364,15 @@ func TestBlocksAndLinks(t *testing.T) {
 	w.must(w.Block(w.ctx, bob, "alice"))
 	wantCode(t, "block nobody", w.Block(w.ctx, bob, "nobody"), "not_found")
 	wantCode(t, "block oneself", w.Block(w.ctx, bob, "bob"), "not_found")
+	w.must(w.documents.View(w.ctx, func(tx store.Tx) error { // nobody else learns whom
+		rows, _, err := people.Audits.Since(tx, 0, nil, 100)
+		for _, row := range rows {
+			if strings.Contains(row.Action, "block") && (row.Subject != "" || row.Detail != "") {
+				t.Errorf("the audit has %+v", row)
+			}
+		}
+		return err
+	}))
 	names, err := w.Blocks(w.ctx, bob)
 	if err != nil || !slices.Equal(names, []string{"alice"}) {
 		t.Errorf("bob blocks %q, %v", names, err)

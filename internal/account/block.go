@@ -46,7 +46,7 @@ func (s *Service) block(ctx context.Context, by Actor, username string, do func(
 		if err := do(c, c.by.Principal.Account.ID, a.ID); err != nil {
 			return err
 		}
-		return c.audit(row, a.Username, "")
+		return c.audit(row, "", "") // nobody else sees whom somebody blocks
 	})
 }
 

@@ -119,13 +119,14 @@ func (c *change) ownAccount(username string, onSelf, onBot access.Action) (peopl
 	if a.Bot {
 		action = onBot
 	}
+	others := !c.by.Operator && a.ID != self && (!a.Bot || a.Owner != self)
+	if others && c.mayTo(access.KnowPerson, &a, 0) != nil { // first, or other refusals tell of it
+		return a, NoAccount(username)
+	}
 	if err := c.may(action); err != nil {
 		return a, err
 	}
-	if !c.by.Operator && a.ID != self && (!a.Bot || a.Owner != self) {
-		if c.mayTo(access.KnowPerson, &a, 0) != nil {
-			return a, NoAccount(username)
-		}
+	if others {
 		return a, &RefusedError{action, access.Forbidden}
 	}
 	// The operator sees what accounts have that are not in use at the moment.

@@ -17,6 +17,7 @@ type Config struct {
 	AddressConnections          int `toml:"address_connections" help:"Connections of visitors at once from one address; an IPv6 /64 counts as one."`
 	AddressConnectionsPerMinute int `toml:"address_connections_per_minute" help:"Connections per minute from one address that do not sign in."`
 	AddressFailedPerMinute      int `toml:"address_failed_sign_ins_per_minute" help:"Failed sign-ins per minute from one address before the delay grows."`
+	AddressSignUpsPerHour       int `toml:"address_sign_ups_per_hour" help:"Attempts per hour to make an account without an invite, from one address."`
 
 	AccountConnections          int `toml:"account_connections" help:"Connections of an account at once."`
 	AccountConnectionsPerMinute int `toml:"account_connections_per_minute" help:"Connections of an account per minute."`
@@ -39,6 +40,7 @@ func Defaults() Config {
 		AddressConnections:          20,
 		AddressConnectionsPerMinute: 60,
 		AddressFailedPerMinute:      10,
+		AddressSignUpsPerHour:       30,
 
 		AccountConnections:          100,
 		AccountConnectionsPerMinute: 300,
@@ -139,6 +141,9 @@ type Limits struct {
 	AddressConnections *Connections
 	AddressArrivals    *Limiter
 	SignIns            *SignIns
+	// SignUps counts attempts to make an account without an invite. The colleagues of
+	// somebody that has the same address come by invite.
+	SignUps *Limiter
 
 	// By account, whatever the address.
 	AccountConnections                    *Connections
@@ -163,6 +168,7 @@ func New(c Config, clock func() time.Duration) (*Limits, error) {
 		AddressConnections: NewConnections("address_connections", 0),
 		AddressArrivals:    limiter("address_connections_per_minute"),
 		SignIns:            NewSignIns(0, clock),
+		SignUps:            limiter("address_sign_ups_per_hour"),
 
 		AccountConnections: NewConnections("account_connections", 0),
 		AccountArrivals:    limiter("account_connections_per_minute"),
@@ -190,6 +196,7 @@ func (l *Limits) Set(c Config) error {
 	l.AddressConnections.Set(c.AddressConnections)
 	l.AddressArrivals.Set(Rate{Count: c.AddressConnectionsPerMinute, Per: time.Minute})
 	l.SignIns.Set(c.AddressFailedPerMinute)
+	l.SignUps.Set(Rate{Count: c.AddressSignUpsPerHour, Per: time.Hour})
 
 	l.AccountConnections.Set(c.AccountConnections)
 	l.AccountArrivals.Set(Rate{Count: c.AccountConnectionsPerMinute, Per: time.Minute})

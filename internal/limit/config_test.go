@@ -17,6 +17,7 @@ func TestDefaults(t *testing.T) {
 		"account_messages_per_second": 10, "account_messages_burst": 100,
 		"account_rooms_per_hour": 20, "account_uploads_per_hour": 60,
 		"account_requests_per_second": 20, "account_requests_burst": 40,
+		"address_sign_ups_per_hour":      30,
 		"searches_per_minute":            120,
 		"credential_messages_per_second": 100, "credential_messages_burst": 2000,
 	}

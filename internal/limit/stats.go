@@ -9,7 +9,7 @@ func (l *Limits) Exceeded() map[string]uint64 {
 		counts[c.name] = c.exceeded.Load()
 	}
 	for _, one := range []*Limiter{
-		l.AddressArrivals, l.AccountArrivals, l.Messages, l.Rooms, l.Uploads, l.APIRequests, l.Searches, l.CredentialMessages,
+		l.AddressArrivals, l.SignUps, l.AccountArrivals, l.Messages, l.Rooms, l.Uploads, l.APIRequests, l.Searches, l.CredentialMessages,
 	} {
 		counts[one.name] = one.exceeded.Load()
 	}

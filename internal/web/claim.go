@@ -138,6 +138,9 @@ func (s *Server) signUp(ctx context.Context, by *who, in *newInput[signUpBody]) 
 	if err != nil {
 		return out, err
 	}
+	if err := s.limitSignUp(by); err != nil { // before the work of hashing
+		return out, err
+	}
 	n, err := s.newAccount(by, &in.BrowserCookies, body.Username, body.Name, body.Password, body.Passkey)
 	if err != nil {
 		return out, err

@@ -114,6 +114,14 @@ func (s *Server) limitVisitor(by *who) error {
 	return s.config.Limits.APIRequests.Check(addressKey(by.peer), 1)
 }
 
+// limitSignUp counts an attempt to make an account without an invite.
+func (s *Server) limitSignUp(by *who) error {
+	if s.config.Limits == nil {
+		return nil
+	}
+	return s.config.Limits.SignUps.Check(addressKey(by.peer), 1)
+}
+
 // limitMessage counts a message of an account. Those of a token count for it alone.
 func (s *Server) limitMessage(by *who) error {
 	switch limits := s.config.Limits; {

@@ -331,3 +331,25 @@ func TestStreamsTakePlaces(t *testing.T) {
 		}()
 	}
 }
+
+// Strangers of one address make few accounts; others, and those with an invite, are not
+// in their way.
+func TestSignUpsAreLimited(t *testing.T) {
+	f, url := gated(t, limit.Config{AddressSignUpsPerHour: 2}, peer.Listener{Loopback: true}, peer.Policy{Insecure: true}, "127.0.0.1")
+	claim(t, f)
+	if err := f.accounts.Set(t.Context(), account.Operator(), "access", "signup"); err != nil {
+		t.Fatal(err)
+	}
+	up := func(from, username string) *answer {
+		return f.askAt("POST", url+"/v1/accounts", `{"username":"`+username+`","password":"purple monkey dishwasher"}`,
+			"X-Forwarded-For", from, "Content-Type", "application/json", "Origin", url)
+	}
+	for i, want := range []int{201, 201, 429, 429} {
+		if got := up("192.0.2.1", fmt.Sprint("mia", i)); got.status != want {
+			t.Errorf("sign-up %d: %v, want %d", i, got, want)
+		}
+	}
+	if got := up("198.51.100.1", "ben"); got.status != 201 {
+		t.Errorf("another address: %v", got)
+	}
+}
