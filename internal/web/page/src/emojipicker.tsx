@@ -1,7 +1,7 @@
 // Chooses an emoji, for a reaction or for the field. It opens at once with those that are
 // used most; the others follow when the list has been loaded.
 
-import type { RefObject } from 'preact'
+import type { RefObject, TargetedKeyboardEvent } from 'preact'
 import { useComputed, useSignal, type Signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { react } from './amends'
@@ -55,12 +55,14 @@ export function EmojiPicker() {
   useEffect(() => void loadEmoji(), [])
   const asked = query.value.trim()
   useLayoutEffect(() => activate(inside.current!, field.current!, asked === '' ? undefined : optionsOf(inside.current!)[0], about), [asked, emoji.value])
-  const onKeyDown = (event: KeyboardEvent) => {
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLInputElement>) => {
     if (event.isComposing) return
     const options = optionsOf(inside.current!)
     const at = options.findIndex((o) => o.ariaSelected === 'true')
     if (event.key === 'Enter') {
-      const text = options[at]?.dataset.emoji ?? (isEmoji(asked) ? asked : undefined)
+      // Somebody that types fast presses Enter before what has just been typed is rendered.
+      const typed = event.currentTarget.value.trim()
+      const text = (typed === asked ? options[at]?.dataset.emoji : find(typed, 1).map(inTone)[0]) ?? (isEmoji(typed) ? typed : undefined)
       if (text !== undefined) choose(text, event.shiftKey)
     } else {
       const to = next(options, at, event)
@@ -98,7 +100,7 @@ export function EmojiPicker() {
   )
 }
 
-function Head({ field, query, onKeyDown }: { field: RefObject<HTMLInputElement | null>; query: Signal<string>; onKeyDown(event: KeyboardEvent): void }) {
+function Head({ field, query, onKeyDown }: { field: RefObject<HTMLInputElement | null>; query: Signal<string>; onKeyDown(event: TargetedKeyboardEvent<HTMLInputElement>): void }) {
   return (
     <div class="emoji-head">
       <input

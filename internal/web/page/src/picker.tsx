@@ -1,7 +1,7 @@
 // Chooses people of the server, or rooms, by completion.
 
 import { useSignal, type Signal } from '@preact/signals'
-import type { FunctionComponent } from 'preact'
+import type { FunctionComponent, TargetedKeyboardEvent } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { problemOf, search } from './api'
 import { Avatar } from './nick'
@@ -121,6 +121,7 @@ function Picker({ label, chosen, most, query, offers, searching = false, problem
   const input = useRef<HTMLInputElement>(null)
   const offered = (offers ?? []).filter((o) => !chosen.value.includes(o.name)).slice(0, mostOffered)
   const index = Math.min(at.value, offered.length - 1)
+  const rendered = query.value
   const choose = (offer: Offer | undefined) => {
     if (!offer || chosen.peek().length >= most || chosen.peek().includes(offer.name)) return
     chosen.value = [...chosen.value, offer.name]
@@ -128,11 +129,14 @@ function Picker({ label, chosen, most, query, offers, searching = false, problem
     at.value = 0
     input.current!.focus()
   }
-  const onKeyDown = (event: KeyboardEvent) => {
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLInputElement>) => {
     if (event.isComposing) return
     if (event.key === 'ArrowDown') at.value = (index + 1) % Math.max(1, offered.length)
     else if (event.key === 'ArrowUp') at.value = (index - 1 + offered.length) % Math.max(1, offered.length)
-    else if (event.key === 'Enter' && query.peek() !== '') choose(offered[index])
+    else if (event.key === 'Enter' && event.currentTarget.value !== '') {
+      // What is offered belongs to the text that was rendered, not to what has been typed since.
+      if (event.currentTarget.value === rendered) choose(offered[index])
+    }
     else {
       // Enter in an empty field sends the form.
       if (event.key === 'Backspace' && query.value === '') chosen.value = chosen.value.slice(0, -1)
