@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -166,4 +167,32 @@ func TestAnAppointmentIsAudited(t *testing.T) {
 			t.Errorf("the audit has %d rows, want %d", n, rows)
 		}
 	}
+}
+
+// A token does not appoint, nor does an admin's token that has joined make an op: that is
+// the admin's own right, and not one of the room. It goes on moderating, and the token of
+// an op makes ops.
+func TestTokensDoNotAppoint(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	w.create("ann", "hall", kaban.RoomPublic)
+	for _, room := range []string{"den", "hall"} {
+		want(t, "ann invites bob", w.do("ann", room, w.to("bob", access.Invite)), nil)
+	}
+	token := func(name string, rooms ...string) User {
+		return w.chat.With(w.user(name).Identity(), netip.Addr{}, &Credential{ID: "token", Rooms: rooms})
+	}
+	role := func(role kaban.RoomRole) Act {
+		return Act{Action: access.SetRoomRole, Subject: storetest.Username(t, "bob"), Role: role}
+	}
+	for _, room := range []string{"den", "hall"} {
+		for name, admin := range map[string]User{"adam": token("adam"), "adam in one room": token("adam", room)} {
+			want(t, name+"'s token appoints in "+room, w.doAs(admin, room, role(kaban.RoomRoleOp)), ErrProgram)
+		}
+	}
+	want(t, "adam joins", w.do("ann", "hall", w.to("adam", access.Invite)), nil)
+	want(t, "adam's token makes an op where it has joined", w.doAs(token("adam"), "hall", role(kaban.RoomRoleOp)), ErrProgram)
+	want(t, "adam's token makes a speaker", w.doAs(token("adam"), "hall", role(kaban.RoomRoleSpeaker)), nil)
+	want(t, "ann's token makes an op", w.doAs(token("ann", "hall"), "hall", role(kaban.RoomRoleOp)), nil)
+	want(t, "adam appoints", w.do("adam", "den", role(kaban.RoomRoleOp)), nil)
 }

@@ -78,7 +78,7 @@ func (u User) isPlain(name kaban.RoomName, r *dispatch.Room) bool {
 func (u User) plainFacts(exists, in bool) access.Facts {
 	f := access.Facts{
 		Server:     access.Server{Claim: access.Claimed, Admission: access.Open},
-		Who:        access.Identity{Active: true, Named: !u.peer.IsZero(), Person: true, Reach: access.ReachServer, Writes: true},
+		Who:        access.Identity{Active: true, Named: !u.peer.IsZero(), Person: true, InPerson: true, Reach: access.ReachServer, Writes: true},
 		Membership: access.Membership{Standing: access.Good},
 	}
 	if exists {
