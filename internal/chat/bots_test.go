@@ -196,3 +196,66 @@ func TestTokensDoNotAppoint(t *testing.T) {
 	want(t, "ann's token makes an op", w.doAs(token("ann", "hall"), "hall", role(kaban.RoomRoleOp)), nil)
 	want(t, "adam appoints", w.do("adam", "den", role(kaban.RoomRoleOp)), nil)
 }
+
+// A token that is bound to rooms gets the same answer about an id in every other one,
+// whether its account has used the id there, for the same or for something else, or not,
+// and whether there is such a room.
+func TestBoundTokensLearnNothingOfIDs(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	w.create("ann", "hall", kaban.RoomPublic)
+	den, ann := storetest.RoomName(t, "den"), w.user("ann")
+	message, err := kaban.NewMessage(ann.Identity().Name(), "hello", 100)
+	want(t, "a message", err, nil)
+	id := func(text string) kaban.MessageID {
+		id, err := kaban.ParseMessageID(text)
+		want(t, text, err, nil)
+		return id
+	}
+	post := func(u User, room kaban.RoomName, used string) error {
+		_, _, err := u.Post(t.Context(), room, id(used), "hello", 0)
+		return err
+	}
+	topic := func(u User, room kaban.RoomName, used string) error {
+		send, err := u.Act(nil, 0, Act{Action: access.SetTopic, Room: room, ID: id(used), Topic: "x"})
+		if err == nil {
+			_, err = u.Commit(t.Context(), send)
+		}
+		return err
+	}
+	ways := map[string]func(u User, room kaban.RoomName, used string) error{
+		"post": post, "topic": topic,
+		"send": func(u User, room kaban.RoomName, used string) error {
+			_, err := u.Recall(t.Context(), room, id(used), message, 0)
+			return err
+		},
+		"edit": func(u User, room kaban.RoomName, used string) error {
+			_, _, err := u.Change(t.Context(), room, id(used), Change{Kind: kaban.KindEdit, Target: 1, Content: "x"})
+			return err
+		},
+	}
+	want(t, "ann posts", post(ann, den, "posted"), nil)
+	want(t, "ann sets the topic", topic(ann, den, "acted"), nil)
+	for _, readOnly := range []bool{false, true} {
+		credential := &Credential{ID: "token", Rooms: []string{"hall"}, ReadOnly: readOnly}
+		bound := w.chat.With(ann.Identity(), netip.Addr{}, credential)
+		for way, do := range ways {
+			refused := ErrNotFound
+			switch {
+			case way == "send":
+				refused = ErrNotJoined
+			case readOnly:
+				refused = ErrForbidden
+			}
+			for _, room := range []string{"den", "nowhere"} {
+				for _, used := range []string{"posted", "acted", "new"} {
+					want(t, way+" of "+used+" in "+room, do(bound, storetest.RoomName(t, room), used), refused)
+				}
+			}
+		}
+	}
+	want(t, "ann's device repeats", post(ann, den, "posted"), nil)
+	bound := w.chat.With(ann.Identity(), netip.Addr{}, &Credential{ID: "token", Rooms: []string{"den"}})
+	want(t, "ann's token of the room repeats", post(bound, den, "posted"), nil)
+	want(t, "ann's token of the room conflicts", topic(bound, den, "posted"), ErrIDConflict)
+}
