@@ -12,7 +12,6 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
-	"kaban/internal/access"
 	"kaban/internal/people"
 )
 
@@ -42,20 +41,7 @@ func (s *Service) SetNotifications(ctx context.Context, by Actor, n people.Notif
 	if err := checkNotifications(&n); err != nil {
 		return err
 	}
-	return s.update(ctx, by, func(c *change) error {
-		if err := c.may(access.ChangeProfile); err != nil {
-			return err
-		}
-		a := c.by.Principal.Account
-		if a.ID == "" {
-			return ErrNotFound
-		}
-		a.Notifications = n
-		if err := people.Accounts.Put(c.Tx, &a); err != nil {
-			return err
-		}
-		return c.audit("account.notifications", a.Username, "")
-	})
+	return s.changeProfile(ctx, by, "account.notifications", "", func(_ *change, a *people.Account) { a.Notifications = n })
 }
 
 // checkNotifications checks and normalises what somebody has set.
