@@ -265,4 +265,10 @@ func TestSearchForPeopleThatIsSlowOrFails(t *testing.T) {
 	p.text(`window.answer(), ''`)
 	p.until(`document.querySelector('.picker [role=alert]') !== null`)
 	p.until(offers + ` === 1`)
+
+	// Enter chooses nobody that is offered for an earlier text.
+	p.fast("carl")
+	if got := p.text(`String(document.querySelectorAll('.chip').length)`); got != "0" {
+		t.Errorf("Enter chose %s people that were offered for another text", got)
+	}
 }
