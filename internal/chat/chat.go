@@ -78,6 +78,8 @@ var (
 	ErrTooLate = errors.New("the end is after the year 9999")
 	// ErrForbidden says that the identity may not do this.
 	ErrForbidden = errors.New("not allowed")
+	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
+	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
 	ErrBotAlone = fmt.Errorf("a bot without its owner: %w", ErrForbidden)
 	// ErrAuthRequired says that this takes an account.
@@ -394,6 +396,8 @@ func refusalOf(v access.Verdict, action access.Action) error {
 		return ErrLastOp
 	case access.LastOwner:
 		return ErrLastOwner
+	case access.InPersonOnly:
+		return fmt.Errorf("%s: %w", action, ErrProgram)
 	}
 	return fmt.Errorf("%s: %w", action, ErrForbidden)
 }

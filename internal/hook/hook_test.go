@@ -232,7 +232,7 @@ func TestWhoManagesHooks(t *testing.T) {
 		must(t, err)
 		id, err := s.Principal.Account.Identity()
 		must(t, err)
-		actors[role] = hook.By{User: p.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID}), Actor: s.Principal.As("")}
+		actors[role] = hook.By{User: p.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true}), Actor: s.Principal.As("")}
 	}
 	key, h, err := p.hooks.Add(t.Context(), actors[kaban.RoleAdmin], named(t, "builds", "ci"))
 	must(t, err)
