@@ -283,6 +283,11 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 			m, err := scanMention(rows, &a.sum)
 			return m.place, err
 		},
+		"SELECT place, sum FROM unledgered": func(rows *sql.Rows) (place int64, err error) {
+			var value int64
+			err = rows.Scan(&place, &value)
+			return place, checked(err, a.sum.unledgered(place), value, "what the ledger lacks:", uint64(place&maxSeq))
+		},
 		"SELECT place, hash, older, sum FROM originals": func(rows *sql.Rows) (place int64, err error) {
 			o, value := new(original), int64(0)
 			err = rows.Scan(&place, &o.hash, &o.older, &value)
@@ -303,7 +308,7 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 	if n > 0 {
 		problems = append(problems, fmt.Sprintf("%d counts are of rooms that do not exist", n))
 	}
-	for _, table := range []string{"states", "reactions", "mentions"} {
+	for _, table := range []string{"states", "reactions", "mentions", "unledgered"} {
 		n, err := a.conn.number(ctx, "SELECT count(*) FROM "+table+" s WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = s.place AND e.kind = 1)")
 		if err != nil {
 			return problems, err
