@@ -71,6 +71,24 @@ func (c *change) countHooks(room string) error {
 	return nil
 }
 
+// endHooks notes in the audit that the hooks end that an account has made which is removed.
+// Package chat lets no hook of such an account post, and removes it in TaskLeave, with the
+// entry that its room's members see.
+func (c *change) endHooks(a *people.Account) error {
+	all, _, err := people.Hooks.List(c.Tx, nil, nil, people.MaxHooks)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if h := &all[i]; h.Creator == a.ID {
+			if err := c.audit("hook.remove", h.ID, h.Username+" in "+h.Room+", with "+a.Username); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // DropHook removes an incoming webhook, in the transaction of a caller that has decided
 // that the actor may remove it. Errors are ErrUnclaimed and ErrNotFound.
 func (s *Service) DropHook(tx store.Tx, by Actor, h *people.Hook) error {

@@ -41,7 +41,12 @@ func (s *Service) SetNotifications(ctx context.Context, by Actor, n people.Notif
 	if err := checkNotifications(&n); err != nil {
 		return err
 	}
-	return s.changeProfile(ctx, by, "account.notifications", "", func(_ *change, a *people.Account) { a.Notifications = n })
+	return s.changeProfile(ctx, by, "account.notifications", "", func(c *change, a *people.Account) {
+		a.Notifications = n
+		if hook, id := s.options.OnNotifications, a.ID; hook != nil {
+			c.after = append(c.after, func() { hook(id) })
+		}
+	})
 }
 
 // checkNotifications checks and normalises what somebody has set.

@@ -129,7 +129,7 @@ func (s *Service) RecoveryCodesLeft(ctx context.Context, by Actor) (n int, err e
 // account, and uses the code up. Whoever fails often gets a *WaitError.
 func (s *Service) SignInWithRecoveryCode(ctx context.Context, username, code string, device Device) (_ Session, err error) {
 	defer func() { s.signIns.count(err) }()
-	attempt, err := s.begin(username, device.Address, device.Browser)
+	attempt, err := s.begin(username, device.Address, device.Place)
 	if err != nil {
 		return Session{}, err
 	}

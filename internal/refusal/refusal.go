@@ -92,6 +92,7 @@ var refusals = []row{
 	{isErr(chat.ErrTooLate), wire.CodeBadField, text("until_ms: the end is after the year 9999; give an earlier time in milliseconds, or leave it out if there is none")},
 	{isErr(chat.ErrBotAlone), wire.CodeForbidden, text("a bot is in a direct room only together with its owner; write to both, or in a room that the bot is in")},
 	{isErr(chat.ErrProgram), wire.CodeForbidden, text(programText)},
+	{isErr(chat.ErrPaused), wire.CodeForbidden, text("this hook is paused; ask an op of its room")},
 	{isErr(chat.ErrForbidden), wire.CodeForbidden, text("you may not do this here")},
 	{isErr(chat.ErrAuthRequired), wire.CodeAuthRequired, text("this takes an account; sign in first")},
 	{isErr(chat.ErrRoomTaken), wire.CodeRoomTaken, text("the name of the room is in use; choose another")},

@@ -102,6 +102,7 @@ func (c *client) proceed(r *wire.Request) {
 func (c *client) signIn(r *wire.Request) {
 	accounts := c.server.config.Accounts
 	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
+	place := string(r.Place)
 	switch {
 	case !c.arrival.TakesSecrets:
 		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
@@ -122,9 +123,11 @@ func (c *client) signIn(r *wire.Request) {
 	address := c.arrival.Host()
 	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
-			session.Principal, err = accounts.Authenticate(ctx, token, address)
+			if session.Principal, err = accounts.Authenticate(ctx, token, address); err == nil {
+				accounts.RememberPlace(&session.Principal, place)
+			}
 		} else {
-			session, err = accounts.SignInWithPassword(ctx, name.String(), password, account.Device{Name: deviceName, Address: address})
+			session, err = accounts.SignInWithPassword(ctx, name.String(), password, account.Device{Name: deviceName, Address: address, Place: place})
 		}
 	}, func() {
 		switch {
