@@ -318,6 +318,11 @@ func (d *database) leave() error {
 		return nil
 	}
 	err := d.endJournal(context.Background())
+	if err == nil { // a backup may be restored before this database is opened again
+		if failed := d.record(context.Background()); failed != nil {
+			d.log.Warn("the ledger does not name all messages that were deleted yet; it does after the next start", "path", d.path, "error", failed)
+		}
+	}
 	d.writing.Lock()
 	d.closed = true
 	d.writing.Unlock()
