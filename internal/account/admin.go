@@ -212,7 +212,8 @@ func (s *Service) SetRole(ctx context.Context, by Actor, username string, role k
 }
 
 // Remove ends an account for good. Its name stays taken, and its bots stop until
-// GiveBot. Links by which it has invited people are of no use any more. The actor may
+// GiveBot. Links by which it has invited people are of no use any more, and the incoming
+// webhooks that it has made have ended. The actor may
 // remove nobody above, and an owner may remove itself while there is another one.
 func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
 	return s.administer(ctx, by, access.Remove, "account.remove", username, 0, func(c *change, a *people.Account) (string, error) {
@@ -221,6 +222,11 @@ func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
 }
 
 func (c *change) remove(a *people.Account) error {
+	if a.Status != people.StatusRemoved {
+		if err := c.endHooks(a); err != nil {
+			return err
+		}
+	}
 	a.Status, a.Reason = people.StatusRemoved, ""
 	a.Notifications, a.Away = people.Notifications{}, nil
 	if err := c.ended(a.ID); err != nil {

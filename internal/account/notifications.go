@@ -54,6 +54,9 @@ func (s *Service) SetNotifications(ctx context.Context, by Actor, n people.Notif
 		if err := people.Accounts.Put(c.Tx, &a); err != nil {
 			return err
 		}
+		if hook := s.options.OnNotifications; hook != nil {
+			c.after = append(c.after, func() { hook(a.ID) })
+		}
 		return c.audit("account.notifications", a.Username, "")
 	})
 }

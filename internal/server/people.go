@@ -42,7 +42,7 @@ func (c *client) me(r *wire.Request) {
 		e.Account = &wire.Account{Username: me.Account.Username, Name: me.Account.Name, Role: me.Account.Role, Bot: me.Account.Bot}
 		e.More = me.More
 		if after == "" {
-			e.Keywords, e.Quiet = me.Account.Keywords, quietOf(me.Account.Quiet)
+			addNotifications(e, &me.Account.Notifications)
 		}
 		for i := range me.Rooms {
 			e.States = append(e.States, stateOf(&me.Rooms[i]))
@@ -63,6 +63,10 @@ func (c *client) me(r *wire.Request) {
 		c.handler.Spend(len(e.States))
 		c.reply(e)
 	})
+}
+
+func addNotifications(e *wire.Event, n *people.Notifications) {
+	e.Keywords, e.Quiet, e.Level = n.Keywords, quietOf(n.Quiet), n.DefaultLevel()
 }
 
 func quietOf(q *people.Quiet) *wire.Quiet {
@@ -94,7 +98,8 @@ type rooms struct {
 	// leaving is the key of a room whose own part is under way: an expulsion there
 	// needs no frame.
 	leaving string
-	// dirty are the rooms whose states the client has not been told yet.
+	// dirty are the rooms whose states the client has not been told yet. The zero room stands
+	// for what the account wants to be notified of.
 	dirty   []kaban.RoomName
 	telling bool // a state is being read
 }
@@ -145,6 +150,10 @@ func (c *client) tellStates() {
 	room := r.dirty[0]
 	r.dirty, r.telling = r.dirty[1:], true
 	user := c.user()
+	if room.IsZero() {
+		c.tellNotifications(user)
+		return
+	}
 	var state chat.RoomState
 	var in bool
 	var err error
@@ -156,6 +165,21 @@ func (c *client) tellStates() {
 				told = stateOf(&state)
 			}
 			c.reply(&wire.Event{Type: wire.TypeState, State: &told})
+		}
+		c.tellStates()
+	})
+}
+
+// tellNotifications tells what the account wants to be notified of, as one of the states.
+func (c *client) tellNotifications(user chat.User) {
+	var n people.Notifications
+	var err error
+	c.handler.Background(func(ctx context.Context) { n, err = user.Notifications(ctx) }, func() {
+		c.rooms.telling = false
+		if c.session != nil && err == nil {
+			e := &wire.Event{Type: wire.TypeNotifications}
+			addNotifications(e, &n)
+			c.reply(e)
 		}
 		c.tellStates()
 	})

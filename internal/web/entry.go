@@ -36,6 +36,7 @@ type Message struct {
 	Reactions []Reaction `json:"reactions,omitempty" nullable:"false" doc:"Of a message: its reactions, in the order of the first of each. A message that would be too long has fewer."`
 	Replies   uint64     `json:"replies,omitempty" minimum:"1" doc:"Of a message: how many messages answer it."`
 	Pinned    bool       `json:"pinned,omitempty" doc:"Of a message: it is pinned."`
+	PinnedAt  uint64     `json:"pinned_at,omitempty" minimum:"1" doc:"Of a message that is pinned: the seq of the entry that has pinned it. The greatest is the newest pin."`
 
 	Change   string    `json:"change,omitempty" doc:"Of a member or a room: what happened, such as kicked or created."`
 	Subject  string    `json:"subject,omitempty" doc:"Of a member: the username of whom it happened to."`

@@ -98,11 +98,11 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 		t.Errorf("a second backup to the same file: %v", err)
 	}
 	before, epoch := all(t, s, "lobby"), s.Epoch()
-	if _, err := Restore(t.Context(), dir, file, true); !errors.Is(err, ErrInUse) {
+	if _, err := Restore(t.Context(), dir, file, true, nil); !errors.Is(err, ErrInUse) {
 		t.Errorf("restore under a running store: %v", err)
 	}
 	closeStore(t, s)
-	outcome, err := Restore(t.Context(), dir, file, true)
+	outcome, err := Restore(t.Context(), dir, file, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 	// Restoring the same backup again starts another history.
 	epoch = s.Epoch()
 	closeStore(t, s)
-	if _, err := Restore(t.Context(), dir, file, true); err != nil {
+	if _, err := Restore(t.Context(), dir, file, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, Options{})
@@ -204,7 +204,7 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 				}
 			}
 			target := t.TempDir()
-			_, err := Restore(t.Context(), target, file, true)
+			_, err := Restore(t.Context(), target, file, true, nil)
 			wantError(t, err, c.want)
 			if files, _ := filepath.Glob(filepath.Join(target, databaseName+"*")); len(files) > 0 {
 				t.Errorf("it left %q behind", files)
@@ -235,13 +235,13 @@ func TestRestoreBesideADatabase(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Restore(t.Context(), dir, file, false); !errors.Is(err, ErrOccupied) {
+			if _, err := Restore(t.Context(), dir, file, false, nil); !errors.Is(err, ErrOccupied) {
 				t.Errorf("got %v, want ErrOccupied", err)
 			}
 			if now, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !slices.Equal(now, content) {
 				t.Errorf("a refused restore changed %s (%v)", name, err)
 			}
-			done, err := Restore(t.Context(), dir, file, true)
+			done, err := Restore(t.Context(), dir, file, true, nil)
 			if err != nil || done.Kept == "" {
 				t.Fatalf("got %+v, %v", done, err)
 			}
@@ -354,7 +354,7 @@ func TestArchiveConformance(t *testing.T) {
 				Open:    func(t *testing.T, dir string) store.Importer { return open(t, dir, options) },
 				Archive: func(t *testing.T, dir string) store.Archive { return archive(t, dir) },
 				Restore: func(t *testing.T, dir, backup string) {
-					if _, err := Restore(t.Context(), dir, backup, true); err != nil {
+					if _, err := Restore(t.Context(), dir, backup, true, nil); err != nil {
 						t.Fatal(err)
 					}
 				},

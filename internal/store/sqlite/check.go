@@ -291,6 +291,11 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 			m, err := scanMention(rows, &a.sum)
 			return m.place, err
 		},
+		"SELECT place, sum FROM unledgered": func(rows *sql.Rows) (place int64, err error) {
+			var value int64
+			err = rows.Scan(&place, &value)
+			return place, checked(err, a.sum.unledgered(place), value, "what the ledger lacks:", uint64(place&maxSeq))
+		},
 		"SELECT place, hash, older, sum FROM originals": func(rows *sql.Rows) (place int64, err error) {
 			o, value := new(original), int64(0)
 			err = rows.Scan(&place, &o.hash, &o.older, &value)
@@ -329,6 +334,7 @@ var uses = []struct{ query, problem string }{
 	{"SELECT count(*) FROM states s WHERE " + ofNoMessage, "%d states are of messages that do not exist"},
 	{"SELECT count(*) FROM reactions s WHERE " + ofNoMessage, "%d reactions are of messages that do not exist"},
 	{"SELECT count(*) FROM mentions s WHERE " + ofNoMessage, "%d mentions are of messages that do not exist"},
+	{"SELECT count(*) FROM unledgered s WHERE " + ofNoMessage, "%d deletions for the ledger are of messages that do not exist"},
 	{
 		"SELECT count(*) FROM reactions r JOIN states s ON s.place = r.place WHERE s.deleted <> 0",
 		"%d reactions are of messages that were deleted",

@@ -32,6 +32,7 @@ type database struct {
 	// largeJournal is from how many bytes on the journal is large.
 	largeJournal int64
 	journalDir   string
+	ledger       store.Ledger // or nil
 
 	sharing sync.Mutex // guards handles, and lets one of them close at a time
 	handles int        // those that are open
@@ -160,7 +161,7 @@ func newDatabase(dir string, options Options) *database {
 		return standard
 	}
 	d := &database{
-		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), log: options.Log, now: clock,
+		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), ledger: options.Ledger, log: options.Log, now: clock,
 		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
 		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
 		largeJournal: int64(or(options.largeJournal, largeJournal)), readers: make(chan *reader, readers), dead: make(chan struct{}),

@@ -46,6 +46,9 @@ import (
 type Options struct {
 	// Log receives what operators should know. Default: nothing is logged.
 	Log *slog.Logger
+	// Ledger keeps what was deleted. Without one nobody can tell when an older backup is
+	// restored.
+	Ledger store.Ledger
 
 	// For tests.
 	maxPages     int      // of the database; beyond that the disk counts as full

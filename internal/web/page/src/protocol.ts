@@ -31,6 +31,8 @@ export interface Message extends Entry {
   /** How many messages answer it. */
   replies?: number
   pinned?: boolean
+  /** The seq of the pin. */
+  pinned_at?: number
   /** The seq up to which changes are folded into it; its own if there is none. */
   asOf?: number
 }
@@ -377,7 +379,7 @@ const changes: Record<string, readonly string[]> = {
 }
 
 /** The fields of a message that only some have. */
-const extras = ['bot', 'reply_to', 'edited', 'deleted', 'reactions', 'replies', 'pinned'] as const
+const extras = ['bot', 'reply_to', 'edited', 'deleted', 'reactions', 'replies', 'pinned', 'pinned_at'] as const
 
 /**
  * An entry as the page shows it: a message, or a change as a quiet line. Undefined for other kinds.
