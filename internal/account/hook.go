@@ -8,25 +8,19 @@ import (
 	"kaban/internal/store"
 )
 
-// mayHook returns nil if somebody that may manage the hooks of a room may do so with its
-// credential: no program changes them. On a server without an owner only the operator
-// manages any.
+// mayHook returns an error if the secret of the actor is not valid any more. On a server
+// without an owner only the operator manages hooks.
 func (c *change) mayHook() error {
 	if c.by.Operator {
 		return nil
 	}
-	if _, err := c.facts(); err != nil {
-		return err
-	}
-	if c.isProgram() {
-		return ErrProgram
-	}
-	return nil
+	_, err := c.facts()
+	return err
 }
 
 // KeepHook stores an incoming webhook, in the transaction of a caller that has decided
 // that the actor may add it, and also makes it a member of its room. Errors are
-// ErrProgram, ErrUnclaimed, ErrTooMany and people.ErrExists.
+// ErrUnclaimed, ErrTooMany and people.ErrExists.
 func (s *Service) KeepHook(tx store.Tx, by Actor, h *people.Hook) error {
 	c := &change{Tx: tx, service: s, by: by, now: s.now()}
 	if err := c.mayHook(); err != nil {
@@ -96,7 +90,7 @@ func (c *change) endHooks(a *people.Account) error {
 }
 
 // DropHook removes an incoming webhook, in the transaction of a caller that has decided
-// that the actor may remove it. Errors are ErrProgram, ErrUnclaimed and ErrNotFound.
+// that the actor may remove it. Errors are ErrUnclaimed and ErrNotFound.
 func (s *Service) DropHook(tx store.Tx, by Actor, h *people.Hook) error {
 	c := &change{Tx: tx, service: s, by: by, now: s.now()}
 	if err := c.mayHook(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kaban"
+	"kaban/internal/access"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -114,7 +115,7 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, by Actor) ([]string, err
 // RecoveryCodesLeft returns how many codes the actor has.
 func (s *Service) RecoveryCodesLeft(ctx context.Context, by Actor) (n int, err error) {
 	err = s.view(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.may(access.ReadDevices); err != nil {
 			return err
 		}
 		codes, _, err := people.Credentials.Of(c.Tx, c.by.Principal.Account.ID, people.CredentialRecovery, credentialPage)

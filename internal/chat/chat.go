@@ -80,6 +80,8 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrPaused is the ErrForbidden of an incoming webhook whose maker is suspended.
 	ErrPaused = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
+	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
 	ErrBotAlone = fmt.Errorf("a bot without its owner: %w", ErrForbidden)
 	// ErrAuthRequired says that this takes an account.
@@ -399,6 +401,8 @@ func refusalOf(v access.Verdict, action access.Action) error {
 		return ErrLastOp
 	case access.LastOwner:
 		return ErrLastOwner
+	case access.InPersonOnly:
+		return fmt.Errorf("%s: %w", action, ErrProgram)
 	}
 	return fmt.Errorf("%s: %w", action, ErrForbidden)
 }

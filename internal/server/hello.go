@@ -156,7 +156,9 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 	}
 	from := c.arrival.Peer.Addr
 	c.arrival = nil
-	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
+	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{
+		ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Device: p.Kind == people.SecretDevice, Expires: p.Expires,
+	})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {
