@@ -81,6 +81,7 @@ const (
 	fMe
 	fReplies
 	fPinned
+	fPinnedAt
 	fAsOf
 	fUnreadFrom
 	fNext
@@ -117,7 +118,7 @@ var fieldNames = [fieldCount]string{
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
 	fWeb: "web", fTarget: "target", fBase: "base", fEmoji: "emoji", fOn: "on", fReplyTo: "reply_to",
 	fRepliesTo: "replies_to", fEdited: "edited", fDeleted: "deleted", fReactions: "reactions", fCount: "count",
-	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of", fNext: "next", fCause: "cause",
+	fMe: "me", fReplies: "replies", fPinned: "pinned", fPinnedAt: "pinned_at", fAsOf: "as_of", fNext: "next", fCause: "cause",
 	fUnreadFrom: "unread_from",
 	fQuery:      "query", fZone: "zone", fHits: "hits", fSnippet: "snippet", fMarks: "marks", fPartial: "partial",
 	fAway: "away", fText: "text", fStatus: "status", fKeywords: "keywords", fQuiet: "quiet", fFrom: "from", fTo: "to",
@@ -139,7 +140,7 @@ var (
 		TypeSearch: {fQuery, fZone},
 	}
 	typedEvents = [len(typeNames)][]field{
-		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount, fKeywords, fQuiet}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
+		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount, fKeywords, fQuiet, fLevel}, TypeNotifications: {fKeywords, fQuiet, fLevel}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
 		TypeHistory: {fFirst, fLast, fAsOf}, TypeFound: {fHits, fNext, fPartial},
 		TypeInbox: {fMentions, fNext},
 		TypeState: {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fUnreadFrom, fMentions, fNotify, fGone},
@@ -385,6 +386,8 @@ func eventField(name []byte) (field, bool) {
 		return fReplies, true
 	case "pinned":
 		return fPinned, true
+	case "pinned_at":
+		return fPinnedAt, true
 	case "as_of":
 		return fAsOf, true
 	case "next":

@@ -53,6 +53,9 @@ var goldenEvents = []Event{
 	}},
 	{Type: TypeMe, Account: &Account{Username: "ann", Role: kaban.RoleGuest}, Keywords: []string{"deploy", "on \"call\""}, Quiet: &Quiet{From: "22:00", To: "07:00", Zone: "Europe/Berlin", Days: []string{"sat", "sun"}, Until: 1_800_000_000_000}},
 	{Type: TypeMe, Quiet: &Quiet{Until: 1_800_000_000_000}},
+	{Type: TypeMe, Account: &Account{Username: "ann", Role: kaban.RoleMember}, Level: kaban.NotifyAll},
+	{Type: TypeNotifications, Keywords: []string{"deploy"}, Quiet: &Quiet{Until: 1_800_000_000_000}, Level: kaban.NotifyNone},
+	{Type: TypeNotifications},
 	{Type: TypeMe},
 	{Type: TypeInbox, Mentions: []Mention{
 		{Room: "ops", Seq: 7, ID: "m-7", Username: "ann", Account: "A1", Content: "@ci \"look\"", Time: time.UnixMilli(1_800_000_000_007).UTC(), Cause: CauseName},
@@ -89,7 +92,7 @@ var goldenEvents = []Event{
 	{Type: TypeHistory, Room: "lobby", First: 1, Last: 9, AsOf: 12, Entries: []Entry{
 		asOf(12, messageEntry(Message{Seq: 1, ID: "x", Username: "ann", Content: "one", Time: noon, Reactions: []Reaction{
 			{Emoji: "👍", Count: 7, Me: true, Usernames: []string{"ann", "bob", "cid", "dan", "eve"}}, {Emoji: "❤️", Count: 1, Usernames: []string{"ann"}}, {Emoji: "🎉", Count: 3},
-		}, Replies: 2, Pinned: true})),
+		}, Replies: 2, Pinned: true, PinnedAt: 11})),
 		asOf(12, messageEntry(Message{Seq: 4, ID: "y", Username: "ci", Account: "A2", Bot: true, ReplyTo: 1, Content: "two", Time: noon, Edited: Edited{6, noon}, Replies: 1})),
 		asOf(12, messageEntry(Message{Seq: 9, ID: "z", Username: "ann", ReplyTo: 4, Time: noon, Deleted: true})),
 	}},

@@ -146,7 +146,7 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 			return err
 		}
 		for i := range members {
-			state, may, err := u.stateIn(tx, &members[i], &rooms[i], me.Account.Bot)
+			state, may, err := u.stateIn(tx, &members[i], &rooms[i], &me.Account)
 			if err != nil {
 				return err
 			}
@@ -182,7 +182,7 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		}
 		account, err := people.Accounts.Get(tx, u.account())
 		if err == nil {
-			state, in, err = u.stateIn(tx, &member, &room, account.Bot)
+			state, in, err = u.stateIn(tx, &member, &room, &account)
 		}
 		return err
 	})
@@ -196,12 +196,12 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 
 // stateIn returns what the documents say of a room for its member, if that may read it. All
 // people may read the rooms that they are in; a bot must not know more than its owner.
-func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool) (s RoomState, may bool, err error) {
+func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, account *people.Account) (s RoomState, may bool, err error) {
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
 		return RoomState{}, false, err
 	}
-	if bot {
+	if account.Bot {
 		found, err := u.scene(tx, name, true, false)
 		if err != nil || access.Can(access.Read, found.Facts) != access.Allowed {
 			return RoomState{}, false, err
@@ -212,7 +212,7 @@ func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool
 	s = RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, left: m.Hidden}
 	s.mark, s.counted = m.Mark(u.chat.dispatcher.Epoch())
 	if s.Notify == 0 {
-		s.Notify = kaban.NotifyMentions
+		s.Notify = account.DefaultLevel()
 	}
 	if room.Kind == kaban.RoomPrivate {
 		s.History = cmp.Or(room.History, people.HistoryAll)

@@ -41,8 +41,8 @@ type Credential struct {
 
 // Owner is a connection that holds a name, or one of an account.
 type Owner interface {
-	// Changed is called when the state of a room has changed for the account. It must
-	// not block and may be called from any goroutine.
+	// Changed is called when the state of a room has changed for the account, or, with the zero
+	// room, what the account wants to be notified of. It must not block and may be called from any goroutine.
 	Changed(room kaban.RoomName)
 	// Revoke is called when the account or its credential is not valid any more. It
 	// must not block and may be called from any goroutine.
