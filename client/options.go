@@ -52,6 +52,11 @@ type Options struct {
 	// Username. A Password is used once: the client goes on with the token of the new
 	// device. Both are sent to other machines only over encrypted connections.
 	Token, Password wire.Secret
+	// Place is a secret that stays the same for one server, whichever account signs in
+	// here: wire.MinPlace to wire.MaxPlace random bytes, or none. It goes with a Token or
+	// a Password. An account that has signed in with it before is not slowed down by
+	// others behind the same address that guess its password.
+	Place wire.Secret
 	// Insecure allows sending secrets to other machines without encryption.
 	Insecure bool
 	// OnToken is called with the token of the new device, once, if Password is used.

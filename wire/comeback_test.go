@@ -56,6 +56,7 @@ func drawRequest(t *rapid.T, kind Type) Request {
 			q.Username, q.Resume = drawName(t, "username"), rapid.StringN(0, 30, maxToken).Draw(t, "resume")
 		case 1:
 			q.Username, q.Password = drawName(t, "username"), Secret(rapid.StringN(1, 300, MaxPassword).Draw(t, "password"))
+			q.Place = Secret(rapid.SampledFrom([]string{"", strings.Repeat("p", MinPlace), strings.Repeat("é", MaxPlace/2)}).Draw(t, "place"))
 		case 2:
 			q.Token = Secret(rapid.StringN(1, 100, MaxToken).Draw(t, "token"))
 		}

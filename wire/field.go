@@ -100,6 +100,7 @@ const (
 	fFrom
 	fTo
 	fDays
+	fPlace
 	fieldCount
 )
 
@@ -121,7 +122,7 @@ var fieldNames = [fieldCount]string{
 	fUnreadFrom: "unread_from",
 	fQuery:      "query", fZone: "zone", fHits: "hits", fSnippet: "snippet", fMarks: "marks", fPartial: "partial",
 	fAway: "away", fText: "text", fStatus: "status", fKeywords: "keywords", fQuiet: "quiet", fFrom: "from", fTo: "to",
-	fDays: "days",
+	fDays: "days", fPlace: "place",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -132,7 +133,7 @@ const firstTyped = fToken
 // have. An entry that is no message is one whatever its fields are.
 var (
 	typedRequests = [len(typeNames)][]field{
-		TypeHello: {fToken, fPassword}, TypeCreate: {fKind, fTopic, fFlags}, TypeBan: {fUntil}, TypeRole: {fRole},
+		TypeHello: {fToken, fPassword, fPlace}, TypeCreate: {fKind, fTopic, fFlags}, TypeBan: {fUntil}, TypeRole: {fRole},
 		TypeTopic: {fTopic}, TypeSet: {fKind, fFlags, fHistory, fArchived}, TypeNotify: {fLevel},
 		TypeSend: {fReplyTo}, TypeHistory: {fRepliesTo}, TypeEdit: {fTarget, fBase}, TypeDelete: {fTarget},
 		TypeReact: {fTarget, fEmoji, fOn}, TypePin: {fTarget, fOn}, TypeAway: {fAway, fText, fUntil},
@@ -178,6 +179,8 @@ func requestField(name []byte) (field, bool) {
 		return fToken, true
 	case "password":
 		return fPassword, true
+	case "place":
+		return fPlace, true
 	case "kind":
 		return fKind, true
 	case "topic":
@@ -307,6 +310,8 @@ func eventField(name []byte) (field, bool) {
 		return fToken, true
 	case "password":
 		return fPassword, true
+	case "place":
+		return fPlace, true
 	case "kind":
 		return fKind, true
 	case "topic":

@@ -161,6 +161,7 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeHello, Token: "T0KEN"},
 		{Type: TypeHello, Username: ann, Token: "T0KEN"},
 		{Type: TypeHello, Username: ann, Password: "\"correct\" horse"},
+		{Type: TypeHello, Token: "kaban_device_x", Place: "a-secret-that-this-terminal-keeps"},
 		{Type: TypeMe, AfterName: "lobby", Limit: 10, Ref: []byte("r")},
 		{Type: TypeMe},
 		{Type: TypeInbox, Before: 1_800_000_000_000_042, HasBefore: true, Limit: 10, Ref: []byte("r")},
@@ -438,7 +439,8 @@ func compareWithStandard(t *testing.T, line []byte, q *Request) {
 		t.Fatalf("%q has id %q and content %q, the reader returned %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
 	}
 	if (q.Type == TypeTopic || q.Topic != "") && standard["topic"] != q.Topic || q.Reason != "" && standard["reason"] != q.Reason ||
-		q.Token != "" && standard["token"] != string(q.Token) || q.Password != "" && standard["password"] != string(q.Password) {
+		q.Token != "" && standard["token"] != string(q.Token) || q.Password != "" && standard["password"] != string(q.Password) ||
+		q.Place != "" && standard["place"] != string(q.Place) {
 		t.Fatalf("%q has other texts than %s", line, q.Append(nil))
 	}
 	if strings.ContainsFunc(q.Topic+q.Reason, unicode.IsControl) {

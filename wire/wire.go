@@ -34,6 +34,9 @@ const (
 	MaxToken = 256
 	// MaxPassword is the longest password in bytes.
 	MaxPassword = 1024
+	// MinPlace and MaxPlace bound the secret of a place, in bytes.
+	MinPlace = 32
+	MaxPlace = 128
 	// MaxTopic is the longest topic of a room in code points.
 	MaxTopic = 512
 	// MaxReason is the longest reason of an act of moderation, or of a deletion, in code

@@ -121,8 +121,7 @@ type change struct {
 	service *Service
 	by      Actor
 	now     int64
-	reads   bool // it cannot write
-	rows    int  // of the audit
+	rows    int // of the audit
 	after   []func()
 	altered []string // accounts that changed announces
 }

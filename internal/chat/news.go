@@ -239,26 +239,38 @@ func (c *Chat) isOnline(account string) bool {
 // uncover ends that a direct room is hidden from people that have left it, if
 // something was said there since. It returns their accounts.
 func (c *Chat) uncover(ctx context.Context, room kaban.RoomName) (accounts []string, err error) {
-	hidden := false
 	visit := func(do func(*people.Member) bool) func(store.Tx) error {
 		return func(tx store.Tx) error { return people.Members.All(tx, room.Key(), do) }
 	}
+	said := make(map[uint64]bool) // since the seqs at which somebody has left
 	err = c.dispatcher.View(ctx, visit(func(m *people.Member) bool {
-		hidden = hidden || m.Hidden > 0
-		return !hidden
+		if m.Hidden > 0 {
+			said[m.Hidden] = false
+		}
+		return true
 	}))
-	if err != nil || !hidden {
+	if err != nil || len(said) == 0 {
 		return nil, err
+	}
+	tallies, err := c.dispatcher.Tallies(ctx, "", []kaban.RoomName{room})
+	if err != nil {
+		return nil, err
+	}
+	any := false
+	for left := range said {
+		if said[left], err = c.saidSince(ctx, room, &tallies[0], left); err != nil {
+			return nil, err
+		}
+		any = any || said[left]
+	}
+	if !any {
+		return nil, nil
 	}
 	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
 		accounts = nil
-		head, err := tx.Head(room)
-		if err != nil {
-			return err
-		}
 		var failed error
 		err = visit(func(m *people.Member) bool {
-			if m.Hidden == 0 || head <= m.Hidden {
+			if !said[m.Hidden] {
 				return true
 			}
 			back := *m
@@ -269,4 +281,14 @@ func (c *Chat) uncover(ctx context.Context, room kaban.RoomName) (accounts []str
 		return errors.Join(err, failed)
 	})
 	return accounts, err
+}
+
+// saidSince reports whether there are messages in a room behind a seq. Other entries, such as
+// reactions, do not count. It blocks while the store is asked.
+func (c *Chat) saidSince(ctx context.Context, room kaban.RoomName, now *store.Tally, seq uint64) (bool, error) {
+	if now.Head <= seq {
+		return false, nil
+	}
+	then, err := c.dispatcher.CountTo(ctx, room, "", seq, store.Mark{})
+	return then.Messages < now.Messages, err
 }

@@ -30,6 +30,8 @@ type Credential struct {
 	// Rooms are the keys of the only rooms in which it is valid. Nil is all.
 	Rooms    []string
 	ReadOnly bool
+	// Device is set if a person signed in on a device, and not a program with a token.
+	Device bool
 	// Expires is when it expires, in Unix milliseconds; 0 is never.
 	Expires int64
 }

@@ -277,7 +277,7 @@ func TestFullInATransaction(t *testing.T) {
 }
 
 // toVersion9 turns a database into one of version 9.
-var toVersion9 = []string{"DROP TABLE erasing", "DROP TABLE mentions", "PRAGMA user_version = 9"}
+var toVersion9 = []string{"DROP TABLE unledgered", "DROP TABLE erasing", "DROP TABLE mentions", "PRAGMA user_version = 9"}
 
 // toVersion8 turns a database into one of version 8, whose rooms have no counts.
 func toVersion8(t *testing.T, path string) {
