@@ -19,7 +19,7 @@ const maxProblems = 20
 
 // Check implements store.Archive: the WAL, SQLite's own check of the file, the
 // schema, references and indexes, the checksum of each row, and that each room has
-// the entries 1 to its head without a gap. Whatever cannot be read is a problem.
+// the entries from the oldest that is kept to its head without a gap. Whatever cannot be read is a problem.
 func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 	report = new(store.Report)
 	if err := a.begin(ctx); err != nil {
@@ -44,7 +44,7 @@ func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 	for _, r := range a.sorted() {
 		e := extents[r.id]
 		delete(extents, r.id)
-		h := store.Health{Room: r.state(), Entries: e.count, Trouble: e.trouble(r.head)}
+		h := store.Health{Room: r.state(), Entries: e.count, Trouble: e.trouble(r.cut, r.head)}
 		if h.Trouble == "" {
 			if h.Trouble, err = a.checkEntries(ctx, r); err != nil {
 				return nil, err
@@ -134,16 +134,19 @@ func (a *Archive) measure(ctx context.Context, extents map[int64]extent) error {
 	return closeRows(rows)
 }
 
-func (e extent) trouble(head uint64) string {
+// trouble returns what is wrong with the entries of a room that was cut up to one.
+func (e extent) trouble(cut, head uint64) string {
 	switch {
-	case e.count == 0 && head == 0:
+	case cut > head:
+		return fmt.Sprintf("it is cut up to %d, behind its newest entry, %d", cut, head)
+	case e.count == 0 && head == cut:
 		return ""
 	case e.last != head:
 		return fmt.Sprintf("the newest entry is %d, and it should be %d", e.last, head)
-	case e.first != 1:
-		return fmt.Sprintf("the oldest entry is %d, and it should be 1", e.first)
-	case e.count != head:
-		return fmt.Sprintf("%d entries are missing between 1 and %d", head-e.count, head)
+	case e.first != cut+1:
+		return fmt.Sprintf("the oldest entry is %d, and it should be %d", e.first, cut+1)
+	case e.count != head-cut:
+		return fmt.Sprintf("%d entries are missing between %d and %d", head-cut-e.count, cut+1, head)
 	}
 	return ""
 }
